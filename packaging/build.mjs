@@ -1,0 +1,91 @@
+// Bundles src/cli.ts into dist/: `node packaging/build.mjs [--outdir DIR] [--entry FILE]`.
+import { build } from 'esbuild';
+import { chmodSync, existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { basename, join, resolve } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { parseArgs } from 'node:util';
+
+const root = fileURLToPath(new URL('..', import.meta.url));
+const { values: options } = parseArgs({
+  options: {
+    outdir: { type: 'string', default: join(root, 'dist') },
+    entry: { type: 'string', default: join(root, 'src/cli.ts') },
+  },
+});
+const { version } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'));
+const outdir = resolve(options.outdir);
+const cli = join(outdir, `${basename(options.entry).replace(/\.[^.]+$/, '')}.js`);
+
+rmSync(join(outdir, 'chunks'), { recursive: true, force: true }); // names carry a hash: old ones would stay for ever
+const { metafile } = await build({
+  entryPoints: [resolve(options.entry)],
+  outdir,
+  chunkNames: 'chunks/[name]-[hash]',
+  bundle: true,
+  splitting: true, // commands are imported when asked for: `status` loads neither ssh2 nor the schema
+  format: 'esm',
+  platform: 'node',
+  target: 'node20.19',
+  minifySyntax: true, // and neither names nor white space: stack traces from the field stay readable
+  define: { TUNNELD_VERSION: JSON.stringify(version) },
+  // CommonJS packages expect these names, and ESM has none of them; ssh2's WebAssembly is one that looks at __dirname.
+  banner: {
+    js: [
+      "import { createRequire as createRequireOf } from 'node:module';",
+      'const require = createRequireOf(import.meta.url), __filename = import.meta.filename, __dirname = import.meta.dirname;',
+    ].join('\n'),
+  },
+  legalComments: 'external',
+  plugins: [nativePartsStayOutside()],
+  absWorkingDir: root,
+  metafile: true,
+  logLevel: 'warning',
+});
+writeFileSync(cli, `#!/usr/bin/env node\n${readFileSync(cli, 'utf8').replace(/^#!.*\n/, '')}`);
+chmodSync(cli, 0o755);
+writeFileSync(join(outdir, 'package.json'), '{"type":"module"}\n'); // dist/ is complete: it runs wherever it is copied to
+writeFileSync(join(outdir, 'THIRD-PARTY-LICENSES.txt'), thirdPartyLicences());
+
+/**
+ * ssh2 tries two native modules and does without them if they are not there. They cannot be part of a bundle, and the path
+ * that is relative in ssh2 would be wrong in ours, so they are looked up from dist/ when it runs: found beside an npm
+ * installation, absent in a package that brings the bundle alone.
+ */
+function nativePartsStayOutside() {
+  return {
+    name: 'native-parts-stay-outside',
+    setup(plugin) {
+      plugin.onResolve({ filter: /^\.\/crypto\/build\/Release\/sshcrypto\.node$/ }, () => ({
+        path: 'ssh2/lib/protocol/crypto/build/Release/sshcrypto.node',
+        external: true,
+      }));
+      plugin.onResolve({ filter: /^cpu-features$/ }, () => ({ path: 'cpu-features', external: true }));
+    },
+  };
+}
+
+/** The licences of everything in the bundle, and the notices of single files, in one text. */
+function thirdPartyLicences() {
+  const folders = new Set(
+    Object.keys(metafile.inputs).flatMap((file) => /^.*node_modules\/(?:@[^/]+\/)?[^/]+/.exec(file) ?? []),
+  );
+  const packages = [...folders].toSorted().map((folder) => {
+    const { name, version, license, licenses } = JSON.parse(readFileSync(join(root, folder, 'package.json'), 'utf8'));
+    const file = readdirSync(join(root, folder)).find((entry) => /^licen[cs]e/i.test(entry));
+    const text = file === undefined ? '' : `\n\n${readFileSync(join(root, folder, file), 'utf8').trim()}`;
+    return `${name} ${version} (${license ?? licenses[0].type})${text}\n`;
+  });
+  return [...packages, ...noticesOfFiles()].join(`\n${'-'.repeat(80)}\n\n`);
+}
+
+/** esbuild writes the notices it found beside each output that has any; they move into the one file. */
+function noticesOfFiles() {
+  const files = Object.keys(metafile.outputs)
+    .filter((output) => output.endsWith('.js'))
+    .map((output) => join(root, `${output}.LEGAL.txt`));
+  return files.filter(existsSync).map((file) => {
+    const text = readFileSync(file, 'utf8');
+    rmSync(file);
+    return text;
+  });
+}

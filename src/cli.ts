@@ -1,0 +1,98 @@
+import { Command, CommanderError, InvalidArgumentError } from 'commander';
+import { EXIT } from './commands/exit.ts';
+import { errorText } from './lib/text.ts';
+import { VERSION } from './lib/version.ts';
+
+/** argv to command to exit code; the commands are loaded when they are called, so that a quick one starts quickly. */
+async function main(argv: readonly string[]): Promise<number> {
+  let code: number = EXIT.ok;
+  const run =
+    <A extends unknown[]>(action: (...args: A) => Promise<number>) =>
+    async (...args: A) => {
+      code = await action(...args);
+    };
+
+  const program = new Command('tunneld')
+    .description('Keeps SSH tunnels up.')
+    .version(VERSION)
+    .option('--config <file>', 'the configuration file')
+    .exitOverride()
+    .showSuggestionAfterError()
+    .showHelpAfterError('(see tunneld --help)');
+  const config = () => program.opts<{ config?: string }>().config ?? null;
+
+  program
+    .command('run')
+    .description('run the daemon in the foreground')
+    .action(run(async () => (await import('./commands/run.ts')).run(config())));
+  program
+    .command('check')
+    .description('read the configuration and list everything that is wrong with it')
+    .action(run(async () => (await import('./commands/check.ts')).check(config())));
+  program
+    .command('status')
+    .description('show what every tunnel does, or one')
+    .argument('[name]', 'a tunnel')
+    .option('--json', 'one JSON document')
+    .option('--watch', 'again and again until Ctrl-C')
+    .action(
+      run(async (name: string | undefined, options: { json?: boolean; watch?: boolean }) =>
+        (await import('./commands/status.ts')).status(config(), name ?? null, {
+          json: options.json === true,
+          watch: options.watch === true,
+        }),
+      ),
+    );
+  program
+    .command('logs')
+    .description('show the last lines of the log')
+    .argument('[name]', 'a tunnel')
+    .option('-f, --follow', 'go on with new lines until Ctrl-C')
+    .option('-n, --lines <number>', 'how many lines', wholeNumber, 50)
+    .option('--json', 'the lines as they were written')
+    .action(
+      run(async (name: string | undefined, options: { follow?: boolean; lines: number; json?: boolean }) =>
+        (await import('./commands/logs.ts')).logs(config(), name ?? null, {
+          follow: options.follow === true,
+          lines: options.lines,
+          json: options.json === true,
+        }),
+      ),
+    );
+  program
+    .command('reload')
+    .description('apply the configuration file; tunnels that did not change stay up')
+    .action(run(async () => (await import('./commands/reload.ts')).reload(config())));
+  program
+    .command('retry')
+    .description('try again now instead of waiting')
+    .argument('[name]', 'a tunnel')
+    .action(
+      run(async (name: string | undefined) => (await import('./commands/retry.ts')).retry(config(), name ?? null)),
+    );
+  program
+    .command('demo')
+    .description('see a tunnel heal, on this machine alone')
+    .action(run(async () => (await import('./commands/demo.ts')).demo()));
+
+  try {
+    await program.parseAsync(argv, { from: 'user' });
+    return code;
+  } catch (error) {
+    if (error instanceof CommanderError) return error.exitCode === 0 ? EXIT.ok : EXIT.usage;
+    process.stderr.write(`tunneld: ${errorText(error)}\n`);
+    return EXIT.failed;
+  }
+}
+
+function wholeNumber(text: string): number {
+  if (!/^\d{1,5}$/.test(text)) throw new InvalidArgumentError('a whole number is needed');
+  return Number(text);
+}
+
+// A reader that goes away (`tunneld logs | head`) is no error of ours.
+process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+  if (error.code === 'EPIPE') process.exit(EXIT.ok);
+});
+// Not by running out of work: nothing that is still open may hold the end of a command.
+process.exit(await main(process.argv.slice(2)));

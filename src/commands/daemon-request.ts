@@ -1,0 +1,29 @@
+import { ask, DaemonNotRunningError } from '../control/client.ts';
+import type { ErrorCode, Request, RequestOf, Results } from '../control/protocol.ts';
+import { errorText } from '../lib/text.ts';
+import { EXIT } from './exit.ts';
+import { controlSockets } from './sockets.ts';
+
+/** The daemon's answer, or the exit code after the reason was written to stderr. */
+export async function request<C extends Request['command']>(
+  config: string | null,
+  message: RequestOf<C>,
+  onLine?: (line: string) => void,
+): Promise<{ readonly result: Results[C] } | { readonly exit: number }> {
+  try {
+    const answer = await ask(await controlSockets(config), message, onLine);
+    if (answer.ok) return { result: answer.result };
+    process.stderr.write(`tunneld: ${answer.message}\n`);
+    return { exit: EXIT_OF[answer.code] };
+  } catch (error) {
+    process.stderr.write(`tunneld: ${errorText(error)}\n`);
+    return { exit: error instanceof DaemonNotRunningError ? EXIT.notRunning : EXIT.failed };
+  }
+}
+
+const EXIT_OF: Readonly<Record<ErrorCode, number>> = {
+  'bad-request': EXIT.failed,
+  'no-such-tunnel': EXIT.noSuchTunnel,
+  'config-invalid': EXIT.config,
+  internal: EXIT.failed,
+};

@@ -1,0 +1,11 @@
+/** Exit codes of every command; scripts rely on them. */
+export const EXIT = {
+  ok: 0,
+  /** It did not work, or for `status`: some tunnel is not up. */
+  failed: 1,
+  usage: 2,
+  notRunning: 3,
+  noSuchTunnel: 4,
+  /** EX_CONFIG of sysexits.h: the configuration is invalid. */
+  config: 78,
+} as const;

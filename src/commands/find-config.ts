@@ -1,0 +1,19 @@
+import { access } from 'node:fs/promises';
+import { configCandidates } from '../config/paths.ts';
+import { systemEnvironment } from '../config/environment.ts';
+
+/** The configuration file to use: the one that was named, or the first usual one that exists, or the first usual one. */
+export async function findConfig(flag: string | null): Promise<string> {
+  const candidates = configCandidates(flag, systemEnvironment());
+  for (const candidate of candidates) {
+    if (await exists(candidate)) return candidate;
+  }
+  return candidates[0]!;
+}
+
+async function exists(path: string): Promise<boolean> {
+  return access(path).then(
+    () => true,
+    () => false,
+  );
+}

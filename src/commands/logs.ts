@@ -1,0 +1,18 @@
+import { formatLogLine } from '../lib/log-format.ts';
+import { request } from './daemon-request.ts';
+import { EXIT } from './exit.ts';
+import { wantsColour } from './terminal.ts';
+
+export async function logs(
+  config: string | null,
+  name: string | null,
+  options: { readonly follow: boolean; readonly lines: number; readonly json: boolean },
+): Promise<number> {
+  const colour = wantsColour();
+  const answer = await request(
+    config,
+    { command: 'logs', name, lines: options.lines, follow: options.follow },
+    (line) => process.stdout.write(`${options.json ? line : formatLogLine(line, colour)}\n`),
+  );
+  return 'exit' in answer ? answer.exit : EXIT.ok;
+}

@@ -1,0 +1,102 @@
+import type { FailureStatus, ForwardStatus, StatusDocument, TunnelStatus } from '../supervisor/status.ts';
+import type { Phase } from '../tunnel/state.ts';
+
+/** The status for a person. `now` is milliseconds since 1970. */
+export function formatStatus(document: StatusDocument, now: number, colour: boolean): string {
+  const paint = (text: string, ansi: number) => (colour ? `\u001b[${ansi}m${text}\u001b[39m` : text);
+  const head = `tunneld ${document.version}, pid ${document.pid}, ${document.health}, started ${ago(document.startedAt, now)}`;
+  return `${[head, ...document.tunnels.map((tunnel) => formatTunnel(tunnel, now, paint))].join('\n\n')}\n`;
+}
+
+type Paint = (text: string, ansi: number) => string;
+
+function formatTunnel(tunnel: TunnelStatus, now: number, paint: Paint): string {
+  const up = tunnel.phase === 'up';
+  const facts = [
+    `${paint(tunnel.phase, PHASE_COLOURS[tunnel.phase])} ${since(tunnel.since, now)}`,
+    tunnel.server,
+    ...(tunnel.rttMs === undefined ? [] : [`${tunnel.rttMs} ms`]),
+    ...(tunnel.attempts > 1 ? [`attempt ${tunnel.attempts}`] : []),
+    ...(tunnel.retryAt === undefined ? [] : [`next try ${ahead(tunnel.retryAt, now)}`]),
+  ];
+  return [
+    `${tunnel.name}: ${facts.join(', ')}`,
+    ...tunnel.forwards.flatMap((forward) => formatForward(forward, now, paint)),
+    ...(tunnel.failure === undefined
+      ? []
+      : formatFailure(tunnel.failure, up ? 'last failure' : 'failure', now, '  ', !up)),
+  ].join('\n');
+}
+
+const PHASE_COLOURS: Readonly<Record<Phase, number>> = {
+  up: 32,
+  'waiting-for-network': 33,
+  connecting: 33,
+  authenticating: 33,
+  forwarding: 33,
+  waiting: 33,
+  blocked: 31,
+  stopped: 90,
+};
+
+function formatForward(forward: ForwardStatus, now: number, paint: Paint): readonly string[] {
+  const state = paint(forward.state, forward.state === 'up' ? 32 : forward.state === 'refused' ? 31 : 33);
+  const verified = forward.state === 'up' ? ` (verified: ${forward.verified})` : '';
+  const traffic = `${forward.connections} open, ${forward.totalConnections} in all, ${size(forward.bytesIn)} in, ${size(forward.bytesOut)} out`;
+  return [
+    `  ${forward.listen} → ${forward.target}  ${state}${verified}, ${traffic}`,
+    ...(forward.targetFailure === undefined ? [] : formatFailure(forward.targetFailure, 'target', now, '    ', true)),
+  ];
+}
+
+function formatFailure(
+  failure: FailureStatus,
+  what: string,
+  now: number,
+  indent: string,
+  hint: boolean,
+): readonly string[] {
+  return [
+    `${indent}${what}: ${failure.code} (${ago(failure.at, now)}): ${failure.message}`,
+    ...(hint ? [`${indent}${failure.hint}`] : []),
+  ];
+}
+
+function since(iso: string, now: number): string {
+  return `for ${duration(now - Date.parse(iso))}`;
+}
+
+function ago(iso: string, now: number): string {
+  return `${duration(now - Date.parse(iso))} ago`;
+}
+
+function ahead(iso: string, now: number): string {
+  return `in ${duration(Date.parse(iso) - now)}`;
+}
+
+/** The two largest units, as people say it: `3d 4h`, `2m 5s`, `0s`. */
+export function duration(ms: number): string {
+  const seconds = Math.max(0, Math.round(ms / 1000));
+  const units = [
+    [Math.floor(seconds / 86_400), 'd'],
+    [Math.floor(seconds / 3600) % 24, 'h'],
+    [Math.floor(seconds / 60) % 60, 'm'],
+    [seconds % 60, 's'],
+  ] as const;
+  const first = units.findIndex(([amount]) => amount > 0);
+  if (first === -1) return '0s';
+  return units
+    .slice(first, first + 2)
+    .filter(([amount]) => amount > 0)
+    .map(([amount, unit]) => `${amount}${unit}`)
+    .join(' ');
+}
+
+/** Bytes as people say it, in powers of 1024. */
+export function size(bytes: number): string {
+  if (bytes < 1024) return `${bytes} B`;
+  const exponent = Math.min(Math.floor(Math.log2(bytes) / 10), UNITS.length);
+  return `${(bytes / 1024 ** exponent).toFixed(1)} ${UNITS[exponent - 1]}`;
+}
+
+const UNITS = ['KiB', 'MiB', 'GiB', 'TiB'] as const;

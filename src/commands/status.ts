@@ -1,0 +1,48 @@
+import type { StatusDocument } from '../supervisor/status.ts';
+import { formatLogLine } from '../lib/log-format.ts';
+import { request } from './daemon-request.ts';
+import { EXIT } from './exit.ts';
+import { formatStatus } from './status-text.ts';
+import { wantsColour } from './terminal.ts';
+
+interface StatusOptions {
+  readonly json: boolean;
+  readonly watch: boolean;
+}
+
+/** Shows all tunnels or one; exit code 1 says that one of those shown is not up. */
+export async function status(config: string | null, name: string | null, options: StatusOptions): Promise<number> {
+  for (;;) {
+    const answer = await request(config, { command: 'status' });
+    if ('exit' in answer) return answer.exit;
+    const document = choose(answer.result, name);
+    if (document.tunnels.length === 0) {
+      const names = answer.result.tunnels.map((tunnel) => tunnel.name).join(', ');
+      process.stderr.write(`tunneld: there is no tunnel ${JSON.stringify(name)}; there are: ${names}\n`);
+      return EXIT.noSuchTunnel;
+    }
+    const text = options.json
+      ? `${JSON.stringify(document, null, options.watch ? 0 : 2)}\n`
+      : formatStatus(document, Date.now(), wantsColour()) + (await recentLog(config, name));
+    process.stdout.write(options.watch && !options.json && process.stdout.isTTY ? `${CLEAR_SCREEN}${text}` : text);
+    if (!options.watch) return document.tunnels.every((tunnel) => tunnel.phase === 'up') ? EXIT.ok : EXIT.failed;
+    await new Promise((resolve) => setTimeout(resolve, WATCH_MS));
+  }
+}
+
+const WATCH_MS = 1000;
+const CLEAR_SCREEN = '\u001b[H\u001b[2J';
+const LOG_LINES = 5;
+
+function choose(document: StatusDocument, name: string | null): StatusDocument {
+  return { ...document, tunnels: document.tunnels.filter((tunnel) => name === null || tunnel.name === name) };
+}
+
+async function recentLog(config: string | null, name: string | null): Promise<string> {
+  const colour = wantsColour();
+  const lines: string[] = [];
+  await request(config, { command: 'logs', name, lines: LOG_LINES, follow: false }, (line) =>
+    lines.push(formatLogLine(line, colour)),
+  );
+  return lines.length === 0 ? '' : `\n${lines.join('\n')}\n`;
+}

@@ -1,0 +1,56 @@
+import { ALGORITHMS, type AlgorithmKey } from './algorithms.ts';
+import { BadValue, isEmpty, readText, show } from './value.ts';
+
+/**
+ * The algorithms that a list names, in order of preference (ssh_config(5), Ciphers): the list itself, or with a leading
+ * `+` the defaults and then the list, with `-` the defaults without what the list's patterns match, with `^` the list
+ * and then the other defaults. A list of YAML is the same as one text with commas.
+ */
+export function readAlgorithms(key: AlgorithmKey): (raw: unknown) => string[] {
+  return (raw) => {
+    const text = readText(Array.isArray(raw) ? raw.map(readText).join(',') : raw);
+    const [, modifier = '', rest = ''] = /^([+^-]?)(.*)$/.exec(text.trim()) ?? [];
+    const names = rest.split(',').map((name) => name.trim());
+    if (names.some(isEmpty)) throw new BadValue('is a list with a gap: it needs a name between two commas');
+    const { defaults } = ALGORITHMS[key];
+    if (modifier === '-') return without(defaults, names);
+    for (const name of names) checkName(key, name);
+    if (modifier === '+') return unique([...defaults, ...names]);
+    if (modifier === '^') return unique([...names, ...defaults]);
+    return unique(names);
+  };
+}
+
+/** A pattern that matches nothing is no mistake, as in ssh: it removes what another version may have. */
+function without(defaults: readonly string[], patterns: readonly string[]): string[] {
+  const bad = patterns.find((pattern) => !/^[\w@.*?-]+$/.test(pattern));
+  if (bad !== undefined) throw new BadValue(`has the pattern ${show(bad)}: only names with * and ? are patterns`);
+  const left = defaults.filter((name) => !patterns.some((pattern) => matches(name, pattern)));
+  if (left.length === 0) throw new BadValue('removes every algorithm');
+  return left;
+}
+
+/**
+ * ssh_config(5), PATTERNS: `*` is any text, `?` one character. Keeps every place of the name that the pattern so far may
+ * end at, so that no pattern takes long.
+ */
+function matches(name: string, pattern: string): boolean {
+  let ends = [0];
+  for (const char of pattern) {
+    const [first] = ends;
+    if (first === undefined) return false;
+    if (char === '*') ends = Array.from({ length: name.length - first + 1 }, (_, more) => first + more);
+    else ends = ends.filter((end) => end < name.length && (char === '?' || char === name[end])).map((end) => end + 1);
+  }
+  return ends.includes(name.length);
+}
+
+function checkName(key: AlgorithmKey, name: string): void {
+  const { noun, defaults, others } = ALGORITHMS[key];
+  if (defaults.includes(name) || others.includes(name)) return;
+  throw new BadValue(`names the unknown ${noun} ${show(name)}; known are ${[...defaults, ...others].join(', ')}`);
+}
+
+function unique(names: readonly string[]): string[] {
+  return [...new Set(names)];
+}

@@ -1,0 +1,18 @@
+import type { TunnelSpec } from '../tunnel/spec.ts';
+
+/** A configuration as the rest of the program knows it: complete, checked, nothing left to default. */
+export interface Config {
+  /** The absolute path of the file it came from. */
+  readonly file: string;
+  /** At least one, in the order of the file. */
+  readonly tunnels: readonly TunnelSpec[];
+  /** Addresses whose answer to a ping hints that the network is there; empty turns the hints off. */
+  readonly network: { readonly ping: readonly string[] };
+  readonly log: { readonly level: LogLevel; readonly file: string | null };
+  readonly control: { readonly socket: string };
+  readonly stateDirectory: string;
+}
+
+export const LOG_LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'fatal'] as const;
+
+export type LogLevel = (typeof LOG_LEVELS)[number];

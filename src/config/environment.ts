@@ -1,0 +1,25 @@
+import { homedir, userInfo } from 'node:os';
+
+/** What the reading of a configuration depends on besides its text; a parameter, so that tests can be anybody on any system. */
+export interface ConfigEnvironment {
+  readonly home: string;
+  readonly userName: string;
+  readonly uid: number;
+  readonly platform: NodeJS.Platform;
+  readonly env: Readonly<Record<string, string | undefined>>;
+}
+
+/** The environment of this process. */
+export function systemEnvironment(): ConfigEnvironment {
+  const uid = process.getuid?.() ?? -1;
+  return { home: homedir(), userName: currentUser(uid), uid, platform: process.platform, env: process.env };
+}
+
+/** A user without a line in the password database (a container, DynamicUser) still has a number, and perhaps $USER. */
+function currentUser(uid: number): string {
+  try {
+    return userInfo().username;
+  } catch {
+    return process.env['USER'] || String(uid);
+  }
+}

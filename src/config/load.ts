@@ -1,0 +1,69 @@
+import { isUtf8 } from 'node:buffer';
+import { type FileHandle, open } from 'node:fs/promises';
+import { resolve } from 'node:path';
+import { errorCode, errorText } from '../lib/text.ts';
+import type { Config } from './config.ts';
+import type { ConfigEnvironment } from './environment.ts';
+import { parseConfig } from './parse.ts';
+import { ConfigError } from './problem.ts';
+
+/** Reads a configuration file. Throws a ConfigError with everything that is wrong with it, also where it cannot be read. */
+export async function loadConfig(file: string, env: ConfigEnvironment): Promise<Config> {
+  const path = resolve(file);
+  const bytes = await readBytes(path);
+  if (bytes.length > MAX_BYTES) throw problem(path, 1, 'the file is larger than 1 MiB: this is no configuration');
+  if (!isUtf8(bytes))
+    throw problem(path, firstBadLine(bytes), 'this line is not UTF-8 text: save the file in that encoding');
+  return parseConfig(new TextDecoder().decode(bytes), path, env);
+}
+
+/** Far above any honest configuration; it keeps a wrong file name from filling the memory. */
+const MAX_BYTES = 1024 * 1024;
+
+async function readBytes(path: string): Promise<Buffer> {
+  let handle: FileHandle | null = null;
+  try {
+    handle = await open(path);
+    return await readAtMost(handle, MAX_BYTES + 1);
+  } catch (error) {
+    throw problem(path, 1, explain(error), error);
+  } finally {
+    await handle?.close();
+  }
+}
+
+/** Not by the size of the file, which pipes and devices do not have. */
+async function readAtMost(handle: FileHandle, limit: number): Promise<Buffer> {
+  const buffer = Buffer.alloc(limit);
+  let length = 0;
+  while (length < limit) {
+    const { bytesRead } = await handle.read(buffer, length, limit - length, null);
+    if (bytesRead === 0) break;
+    length += bytesRead;
+  }
+  return buffer.subarray(0, length);
+}
+
+function explain(error: unknown): string {
+  return REASONS[errorCode(error) ?? ''] ?? `the file cannot be read: ${errorText(error)}`;
+}
+
+const REASONS: Readonly<Record<string, string>> = {
+  ENOENT: 'there is no such file: config.example.yaml shows what to write into it',
+  ENOTDIR: 'there is no such file: a part of its path is a file, not a directory',
+  EACCES: 'the file may not be read by this user: change its owner or its mode',
+  EISDIR: 'this is a directory: name the file in it',
+};
+
+function firstBadLine(bytes: Buffer): number {
+  let line = 1;
+  for (let start = 0; ; line += 1) {
+    const end = bytes.indexOf('\n', start);
+    if (end === -1 || !isUtf8(bytes.subarray(start, end))) return line;
+    start = end + 1;
+  }
+}
+
+function problem(file: string, line: number, message: string, cause?: unknown): ConfigError {
+  return new ConfigError([{ file, line, column: 1, message }], { cause });
+}

@@ -1,0 +1,34 @@
+import { join } from 'node:path';
+import type { ConfigEnvironment } from './environment.ts';
+
+/** Where a configuration is looked for; the first file that exists is the one. Something named by the user is the only candidate. */
+export function configCandidates(flag: string | null, env: ConfigEnvironment): readonly string[] {
+  const named = flag ?? env.env['TUNNELD_CONFIG'];
+  if (named) return [named];
+  const etc = env.platform === 'darwin' ? '/usr/local/etc' : '/etc';
+  return [join(etc, 'tunneld/config.yaml'), join(env.home, '.config/tunneld/config.yaml')];
+}
+
+/** Where the daemon listens for the other commands. */
+export function defaultControlSocket(env: ConfigEnvironment): string {
+  const runtime = firstOfList(env.env['RUNTIME_DIRECTORY']);
+  if (runtime) return join(runtime, SOCKET_NAME);
+  if (env.uid === 0) return join(env.platform === 'darwin' ? '/var/run/tunneld' : '/run/tunneld', SOCKET_NAME);
+  const session = env.env['XDG_RUNTIME_DIR'];
+  return session ? join(session, 'tunneld', SOCKET_NAME) : join(defaultStateDirectory(env), SOCKET_NAME);
+}
+
+/** Where the daemon keeps what it has learnt. */
+export function defaultStateDirectory(env: ConfigEnvironment): string {
+  const state = firstOfList(env.env['STATE_DIRECTORY']);
+  if (state) return state;
+  if (env.uid === 0) return env.platform === 'darwin' ? '/var/db/tunneld' : '/var/lib/tunneld';
+  return join(env.env['XDG_STATE_HOME'] || join(env.home, '.local/state'), 'tunneld');
+}
+
+const SOCKET_NAME = 'control.sock';
+
+/** systemd separates the directories of RuntimeDirectory= and StateDirectory= by colons (systemd.exec(5)). */
+function firstOfList(list: string | undefined): string | undefined {
+  return list?.split(':')[0];
+}

@@ -1,0 +1,24 @@
+/** One thing that is wrong in a configuration file. Line and column count from 1; a problem with the file as a whole is at 1:1. */
+export interface ConfigProblem {
+  readonly file: string;
+  readonly line: number;
+  readonly column: number;
+  readonly message: string;
+}
+
+/** A problem as compilers write it, so that editors can jump there. */
+export function formatProblem(problem: ConfigProblem): string {
+  return `${problem.file}:${problem.line}:${problem.column}: ${problem.message}`;
+}
+
+/** The configuration cannot be used. It names every problem that was found, in the order of the file. */
+export class ConfigError extends Error {
+  readonly code = 'CONFIG_INVALID';
+  readonly problems: readonly ConfigProblem[];
+
+  constructor(problems: readonly ConfigProblem[], options?: ErrorOptions) {
+    super(problems.map(formatProblem).join('\n'), options);
+    this.name = 'ConfigError';
+    this.problems = problems;
+  }
+}

@@ -1,0 +1,52 @@
+import { z } from 'zod';
+import type { Plan } from '../supervisor/plan.ts';
+import type { StatusDocument } from '../supervisor/status.ts';
+
+/** One request a connection, as a line of JSON; the answer is a line of JSON, after `logs` followed by the log lines themselves. */
+export type Request = z.infer<typeof requestSchema>;
+
+/** The request of one command. */
+export type RequestOf<C extends Request['command']> = Extract<Request, { command: C }>;
+
+const name = z.string().max(100).nullable();
+const requestSchema = z.discriminatedUnion('command', [
+  z.strictObject({ command: z.literal('status') }),
+  z.strictObject({ command: z.literal('logs'), name, lines: z.int().min(0).max(100_000), follow: z.boolean() }),
+  z.strictObject({ command: z.literal('reload') }),
+  z.strictObject({ command: z.literal('retry'), name }),
+]);
+
+export type Answer<T> =
+  | { readonly ok: true; readonly result: T }
+  | { readonly ok: false; readonly code: ErrorCode; readonly message: string };
+
+export type ErrorCode = 'bad-request' | 'no-such-tunnel' | 'config-invalid' | 'internal';
+
+/** What each command answers. */
+export interface Results {
+  readonly status: StatusDocument;
+  readonly logs: null;
+  readonly reload: ReloadResult;
+  readonly retry: null;
+}
+
+export interface ReloadResult {
+  readonly plan: Plan;
+  /** Changes that only a new start carries out, as sentences. */
+  readonly notes: readonly string[];
+}
+
+/** The longest request that is read, in bytes. */
+export const MAX_REQUEST = 4096;
+
+/** Null for anything that is not a request. */
+export function parseRequest(line: string): Request | null {
+  let value: unknown;
+  try {
+    value = JSON.parse(line);
+  } catch {
+    return null;
+  }
+  const parsed = requestSchema.safeParse(value);
+  return parsed.success ? parsed.data : null;
+}

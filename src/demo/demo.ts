@@ -1,0 +1,177 @@
+import { spawn, type ChildProcess } from 'node:child_process';
+import { chmod, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { createServer, get } from 'node:http';
+import { createServer as createTcpServer, type Server } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import ssh2 from 'ssh2';
+import { formatLogLine } from '../lib/log-format.ts';
+import { startRelay, type Relay } from './relay.ts';
+
+export interface DemoDeps {
+  /** The program and first arguments that are `tunneld`. */
+  readonly tunneld: readonly [string, ...string[]];
+  readonly colour: boolean;
+  print(text: string): void;
+  /** Resolves when the person has seen enough. */
+  readonly interrupted: Promise<void>;
+}
+
+/** The whole thing on one machine: a relay, a web service, and the real daemon between them, cut and healed. */
+export async function runDemo(deps: DemoDeps): Promise<boolean> {
+  const { print } = deps;
+  const directory = await mkdtemp(join(tmpdir(), 'tunneld-demo-'));
+  let daemon: ChildProcess | null = null;
+  let relay: Relay | null = null;
+  let web: Server | null = null;
+  try {
+    const clientKey = ssh2.utils.generateKeyPairSync('ed25519', { comment: 'tunneld demo' });
+    relay = await startRelay(Buffer.from(clientKey.public.split(' ')[1] ?? '', 'base64'));
+    web = await startWebService();
+    const webPort = portOf(web);
+    const port = await freePort();
+    const file = await writeFiles(directory, { relay, port, webPort, privateKey: clientKey.private });
+    const url = `http://127.0.0.1:${port}/`;
+
+    print(`tunneld demo: everything runs on this machine, on loopback.
+  an SSH relay, in place of your server   127.0.0.1:${relay.port}
+  a web service, in place of your device  127.0.0.1:${webPort}
+
+The configuration, ${file.path}:
+
+${file.text.replaceAll(/^(?=.)/gm, '  ')}
+The daemon, tunneld run --config ${file.path}:
+`);
+    daemon = startDaemon(deps, file.path);
+    const exited = exitOf(daemon);
+    const first = await Promise.race([firstAnswer(url), exited, deps.interrupted]);
+    if (first === undefined) return true;
+    if (first === null) {
+      print('\nThe tunnel did not come up.');
+      return false;
+    }
+    print(`\nThe round trip: GET ${url} on the relay's side was answered by the web service: "${first}"\n`);
+    print('Now the connection is cut, as a server that loses power does it:\n');
+    const cutAt = performance.now();
+    relay.cut();
+    const again = await Promise.race([firstAnswer(url), exited, deps.interrupted]);
+    if (again === undefined) return true;
+    if (again === null) {
+      print('\nThe tunnel did not come back.');
+      return false;
+    }
+    print(`
+Healed: ${((performance.now() - cutAt) / 1000).toFixed(2)} s after the cut the web service answered again.
+
+Try it yourself, in another terminal:
+  curl ${url}
+  ${deps.tunneld.join(' ')} status --config ${file.path}
+Ctrl-C ends the demo.
+`);
+    await Promise.race([deps.interrupted, exited]);
+    return true;
+  } finally {
+    if (daemon !== null) await end(daemon);
+    relay?.close();
+    web?.close();
+    await rm(directory, { recursive: true, force: true });
+  }
+}
+
+async function writeFiles(
+  directory: string,
+  { relay, port, webPort, privateKey }: { relay: Relay; port: number; webPort: number; privateKey: string },
+): Promise<{ readonly path: string; readonly text: string }> {
+  const path = join(directory, 'config.yaml');
+  const text = `tunnels:
+  demo:
+    host: 127.0.0.1
+    port: ${relay.port}
+    user: limited
+    identityFile: ${join(directory, 'id_ed25519')}
+    userKnownHostsFile: ${join(directory, 'known_hosts')}
+    remoteForward: ${port}:127.0.0.1:${webPort}
+network: { ping: [] }
+control: { socket: ${join(directory, 'control.sock')} }
+stateDirectory: ${directory}
+`;
+  await writeFile(join(directory, 'id_ed25519'), privateKey, { mode: 0o600 });
+  await writeFile(join(directory, 'known_hosts'), `[127.0.0.1]:${relay.port} ${relay.hostKey}\n`);
+  await writeFile(path, text);
+  await chmod(directory, 0o700);
+  return { path, text };
+}
+
+function startWebService(): Promise<Server> {
+  return new Promise((resolve, reject) => {
+    const server = createServer((_request, response) => response.end('hello from behind the router\n'));
+    server.once('error', reject);
+    server.listen(0, '127.0.0.1', () => resolve(server));
+  });
+}
+
+/** A port that was free a moment ago. */
+function freePort(): Promise<number> {
+  return new Promise((resolve, reject) => {
+    const server = createTcpServer();
+    server.once('error', reject);
+    server.listen(0, '127.0.0.1', () => {
+      const port = portOf(server);
+      server.close(() => resolve(port));
+    });
+  });
+}
+
+function portOf(server: Server): number {
+  const address = server.address();
+  if (typeof address !== 'object' || address === null) throw new Error('the server has no port');
+  return address.port;
+}
+
+function startDaemon({ tunneld, colour, print }: DemoDeps, file: string): ChildProcess {
+  const [program, ...first] = tunneld;
+  const daemon = spawn(program, [...first, 'run', '--config', file], { stdio: ['ignore', 'ignore', 'pipe'] });
+  createInterface({ input: daemon.stderr }).on('line', (line) => print(`  ${formatLogLine(line, colour)}`));
+  return daemon;
+}
+
+/** Null when the daemon has ended. */
+function exitOf(daemon: ChildProcess): Promise<null> {
+  return new Promise((resolve) => {
+    daemon.once('exit', () => resolve(null));
+    daemon.once('error', () => resolve(null));
+  });
+}
+
+async function end(daemon: ChildProcess): Promise<void> {
+  if (daemon.exitCode !== null || daemon.signalCode !== null || daemon.pid === undefined) return;
+  const exited = exitOf(daemon);
+  daemon.kill('SIGTERM');
+  await exited;
+}
+
+/** Asks until the web service answers through the tunnel; null after a quarter of a minute. */
+async function firstAnswer(url: string): Promise<string | null> {
+  const deadline = performance.now() + 15_000;
+  while (performance.now() < deadline) {
+    const answer = await fetchText(url);
+    if (answer !== null) return answer.trim();
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+  return null;
+}
+
+function fetchText(url: string): Promise<string | null> {
+  return new Promise((resolve) => {
+    const request = get(url, { agent: false, timeout: 2000 }, (response) => {
+      let text = '';
+      response.setEncoding('utf8');
+      response.on('data', (chunk: string) => (text += chunk));
+      response.on('end', () => resolve(response.statusCode === 200 ? text : null));
+      response.on('error', () => resolve(null));
+    });
+    request.on('timeout', () => request.destroy());
+    request.on('error', () => resolve(null));
+  });
+}

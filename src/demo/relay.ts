@@ -1,0 +1,108 @@
+import { createServer, type Server } from 'node:net';
+import ssh2, { type Connection } from 'ssh2';
+
+/** A small SSH server on loopback that does nothing but listen for its clients (`ssh -R`): the demo's stand-in for yours. */
+export interface Relay {
+  readonly port: number;
+  /** Its host key as a line of known_hosts holds it: type and base64. */
+  readonly hostKey: string;
+  /** Resets every connection, as a server that loses power does. */
+  cut(): void;
+  close(): void;
+}
+
+/** `authorizedKey` is the only key it lets in, as a key blob. */
+export async function startRelay(authorizedKey: Buffer): Promise<Relay> {
+  const hostKey = ssh2.utils.generateKeyPairSync('ed25519');
+  const sockets = new Set<{ resetAndDestroy(): void }>();
+  const server = new ssh2.Server({ hostKeys: [hostKey.private] }, (client) => serveClient(client, authorizedKey));
+  // The sockets below the connections are needed to cut them.
+  const transport = createServer((socket) => {
+    socket.setNoDelay(true);
+    sockets.add(socket);
+    socket.on('close', () => sockets.delete(socket));
+    server.injectSocket(socket);
+  });
+  const port = await listenOnLoopback(transport);
+  const cut = () => {
+    for (const socket of sockets) socket.resetAndDestroy();
+  };
+  return {
+    port,
+    hostKey: hostKey.public.split(' ').slice(0, 2).join(' '),
+    cut,
+    close: () => {
+      transport.close();
+      cut();
+    },
+  };
+}
+
+function serveClient(client: Connection, authorizedKey: Buffer): void {
+  const listeners = new Map<string, Server>();
+  client.on('error', () => {});
+  client.on('close', () => {
+    for (const listener of listeners.values()) listener.close();
+  });
+  client.on('authentication', (context) => {
+    const known = context.method === 'publickey' && context.key.data.equals(authorizedKey);
+    if (!known) context.reject(['publickey']);
+    else if (context.signature === undefined) context.accept();
+    else verify(context, authorizedKey);
+  });
+  client.on('request', (accept, reject, name, info) => {
+    const key = `${info.bindAddr}:${info.bindPort}`;
+    if (name === 'tcpip-forward') {
+      const listener = forwardTo(client, info.bindAddr, info.bindPort);
+      listener.once('error', () => reject?.());
+      listener.listen(info.bindPort, '127.0.0.1', () => {
+        listeners.set(key, listener);
+        accept?.();
+      });
+    } else if (name === 'cancel-tcpip-forward' && listeners.has(key)) {
+      listeners.get(key)?.close();
+      listeners.delete(key);
+      accept?.();
+    } else {
+      reject?.();
+    }
+  });
+}
+
+function verify(context: ssh2.PublicKeyAuthContext, authorizedKey: Buffer): void {
+  const key = ssh2.utils.parseKey(authorizedKey);
+  if (key instanceof Error || context.signature === undefined) {
+    context.reject();
+    return;
+  }
+  // An Error is what it answers to a malformed signature, whatever its type says.
+  const verdict: unknown = key.verify(context.blob ?? Buffer.alloc(0), context.signature, context.hashAlgo);
+  if (verdict === true) context.accept();
+  else context.reject();
+}
+
+function forwardTo(client: Connection, bindAddr: string, bindPort: number): Server {
+  return createServer({ allowHalfOpen: true }, (visitor) => {
+    visitor.on('error', () => {});
+    client.forwardOut(bindAddr, bindPort, visitor.remoteAddress ?? '', visitor.remotePort ?? 0, (error, channel) => {
+      if (error) {
+        visitor.destroy();
+        return;
+      }
+      visitor.pipe(channel).pipe(visitor);
+      visitor.on('close', () => channel.close());
+      channel.on('error', () => {});
+      channel.on('close', () => visitor.destroy());
+    });
+  });
+}
+
+function listenOnLoopback(server: Server): Promise<number> {
+  return new Promise((resolve, reject) => {
+    server.once('error', reject);
+    server.listen(0, '127.0.0.1', () => {
+      const address = server.address();
+      if (typeof address === 'object' && address !== null) resolve(address.port);
+    });
+  });
+}

@@ -1,0 +1,142 @@
+import { spawn, type ChildProcess } from 'node:child_process';
+import { writeSync } from 'node:fs';
+import { errorText, escapeControls } from '../lib/text.ts';
+
+/** What the daemon tells systemd about itself: sd_notify(3). Does nothing where nobody listens, and never throws. */
+export interface Notifier {
+  /** How soon `watchdog()` has to be called again (WatchdogSec=), or null when nobody watches. Half of it is a good interval. */
+  readonly watchdogMs: number | null;
+  ready(): void;
+  /** The line that `systemctl status` shows. */
+  status(text: string): void;
+  watchdog(): void;
+  /** The configuration is being read again; `ready()` ends it. */
+  reloading(): void;
+  stopping(): void;
+}
+
+export interface NotifierDeps {
+  readonly pid: number;
+  /** Told once, when a message could not be delivered. */
+  readonly onProblem: (message: string) => void;
+}
+
+/**
+ * Takes the service manager's variables out of `env`, so that children (a proxy command, ping) neither speak in our name
+ * nor believe that somebody watches them. Node has no Unix datagram socket, so there are two ways out: a connected
+ * descriptor that the unit passes on (`OpenFile=/run/systemd/notify:notify`, systemd 253 and later), or else the program
+ * systemd-notify, which needs `NotifyAccess=all`.
+ */
+export function createNotifier(env: NodeJS.ProcessEnv, deps: NotifierDeps): Notifier {
+  const watchdogMs = watchdogInterval(env, deps.pid);
+  const send = createSender(env, deps);
+  for (const name of Object.keys(env)) if (SERVICE_MANAGER_VARIABLE.test(name)) delete env[name];
+
+  let lastStatus: string | null = null;
+  return {
+    watchdogMs,
+    ready: () => send(['READY=1']),
+    status: (text) => {
+      const line = statusLine(text);
+      if (line === lastStatus) return;
+      lastStatus = line;
+      send([`STATUS=${line}`]);
+    },
+    watchdog: () => send(['WATCHDOG=1']),
+    // systemd compares the time, CLOCK_MONOTONIC in microseconds, with that of its own request to reload.
+    reloading: () => send(['RELOADING=1', `MONOTONIC_USEC=${process.hrtime.bigint() / 1000n}`]),
+    stopping: () => send(['STOPPING=1']),
+  };
+}
+
+const SERVICE_MANAGER_VARIABLE = /^(NOTIFY_SOCKET$|LISTEN_|WATCHDOG_)/;
+
+/** sd_watchdog_enabled(3): WATCHDOG_PID, if there, must be ours; the time is in microseconds. */
+function watchdogInterval(env: NodeJS.ProcessEnv, pid: number): number | null {
+  const forPid = env['WATCHDOG_PID'];
+  if (forPid !== undefined && forPid !== String(pid)) return null;
+  const microseconds = Number(env['WATCHDOG_USEC']);
+  return Number.isSafeInteger(microseconds) && microseconds > 0 ? microseconds / 1000 : null;
+}
+
+function createSender(env: NodeJS.ProcessEnv, { pid, onProblem }: NotifierDeps): (assignments: string[]) => void {
+  const socket = env['NOTIFY_SOCKET'];
+  if (socket === undefined || socket === '') return () => {};
+  let told = false;
+  const problem = (message: string) => {
+    if (told) return;
+    told = true;
+    onProblem(`systemd was not told about our state (${message}); the unit needs OpenFile= or NotifyAccess=all`);
+  };
+  const fd = notifyDescriptor(env, pid);
+  const runProgram = programSender({ PATH: env['PATH'], NOTIFY_SOCKET: socket }, problem);
+  if (fd === null) return runProgram;
+  return (assignments) => {
+    try {
+      writeSync(fd, assignments.join('\n'));
+    } catch {
+      runProgram(assignments); // the socket at the other end may have been made anew since we started
+    }
+  };
+}
+
+/** sd_listen_fds(3): descriptors from 3 on, LISTEN_FDS in number, named in LISTEN_FDNAMES, meant for LISTEN_PID alone. */
+function notifyDescriptor(env: NodeJS.ProcessEnv, pid: number): number | null {
+  if (env['LISTEN_PID'] !== String(pid)) return null;
+  const index = (env['LISTEN_FDNAMES'] ?? '').split(':').indexOf('notify');
+  return index >= 0 && index < Number(env['LISTEN_FDS']) ? 3 + index : null;
+}
+
+/** One systemd-notify after another, because READY=1 must not overtake RELOADING=1. */
+function programSender(env: NodeJS.ProcessEnv, problem: (message: string) => void): (assignments: string[]) => void {
+  const waiting: string[][] = [];
+  let running = false;
+  const next = () => {
+    const assignments = waiting.shift();
+    running = assignments !== undefined;
+    if (assignments !== undefined)
+      runNotify(assignments, env, (failure) => {
+        if (failure !== null) problem(failure);
+        next();
+      });
+  };
+  return (assignments) => {
+    waiting.push(assignments);
+    if (!running) next();
+  };
+}
+
+/**
+ * Without --no-block: systemd-notify then lives until systemd has read the message. Otherwise it is often gone by then, and
+ * a message of a process that no longer exists belongs to no unit: it is thrown away, and the watchdog strikes.
+ */
+function runNotify(assignments: string[], env: NodeJS.ProcessEnv, done: (failure: string | null) => void): void {
+  let child: ChildProcess;
+  try {
+    child = spawn('systemd-notify', assignments, { env, stdio: 'ignore' });
+  } catch (error) {
+    done(errorText(error)); // no memory to fork, for one
+    return;
+  }
+  const timer = setTimeout(() => child.kill('SIGKILL'), PROGRAM_TIMEOUT_MS);
+  for (const handle of [child, timer]) handle.unref(); // neither must keep us from exiting
+  const end = (failure: string | null) => {
+    clearTimeout(timer);
+    done(failure);
+  };
+  child.once('error', (error) => end(errorText(error)));
+  child.once('exit', (code, signal) => end(code === 0 ? null : `systemd-notify ended with ${code ?? signal}`));
+}
+
+/** It gives up by itself after 5 seconds. */
+const PROGRAM_TIMEOUT_MS = 10_000;
+
+/** One line of at most 200 characters, control characters made visible: names and messages in it come from elsewhere. */
+function statusLine(text: string): string {
+  const characters = Array.from(escapeControls(text));
+  return characters.length > STATUS_LENGTH
+    ? `${characters.slice(0, STATUS_LENGTH - 1).join('')}…`
+    : characters.join('');
+}
+
+const STATUS_LENGTH = 200;

@@ -1,0 +1,43 @@
+/**
+ * Waits for `promise`, or rejects with the signal's reason as soon as it is aborted. The promise itself goes on:
+ * use it for what cannot be cancelled (a name look-up). Its late failure is not an unhandled rejection.
+ */
+export function abortable<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
+  return new Promise<T>((resolve, reject) => {
+    const onAbort = () => reject(signal.reason as Error);
+    if (signal.aborted) {
+      promise.catch(() => {});
+      onAbort();
+      return;
+    }
+    signal.addEventListener('abort', onAbort, { once: true });
+    promise.then(resolve, reject).finally(() => signal.removeEventListener('abort', onAbort));
+  });
+}
+
+/** A promise with its two handles outside; an unheard rejection of it is not an error. */
+export interface Deferred<T> {
+  readonly promise: Promise<T>;
+  resolve(value: T): void;
+  reject(reason: unknown): void;
+}
+
+export function deferred<T>(): Deferred<T> {
+  let resolve!: (value: T) => void;
+  let reject!: (reason: unknown) => void;
+  const promise = new Promise<T>((res, rej) => {
+    resolve = res;
+    reject = rej;
+  });
+  promise.catch(() => {});
+  return { promise, resolve, reject };
+}
+
+/** A controller that follows `parent`, and can be aborted by itself; `dispose` lets the parent forget it. */
+export function childController(parent: AbortSignal): AbortController & { dispose(): void } {
+  const controller = new AbortController();
+  const follow = () => controller.abort(parent.reason);
+  if (parent.aborted) follow();
+  else parent.addEventListener('abort', follow, { once: true });
+  return Object.assign(controller, { dispose: () => parent.removeEventListener('abort', follow) });
+}

@@ -1,0 +1,37 @@
+/**
+ * Makes text that came from elsewhere (a server, a visitor, a file) safe for a terminal and for a log of one line a message:
+ * control characters, C1 codes, line separators and bidirectional marks become visible escapes, and long text is cut.
+ */
+export function printable(text: string, maxLength = 300): string {
+  const escaped = escapeControls(text.length > maxLength ? text.slice(0, maxLength) : text);
+  return text.length > maxLength ? `${escaped}…` : escaped;
+}
+
+/** Escapes what could move a cursor, end a line or reorder text; everything else stays as it is. */
+export function escapeControls(text: string): string {
+  return text.replace(UNSAFE, (char) => {
+    const code = char.charCodeAt(0);
+    return code < 0x100 ? `\\x${code.toString(16).padStart(2, '0')}` : `\\u${code.toString(16).padStart(4, '0')}`;
+  });
+}
+
+// C0, DEL and C1; line and paragraph separators; bidirectional embeddings, overrides, isolates and marks; the byte order mark.
+// oxlint-disable-next-line no-control-regex -- finding control characters is the purpose
+const UNSAFE = /[\u0000-\u001f\u007f-\u009f\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff]/g;
+
+/** The same for a line of JSON, where JSON.stringify leaves all but C0 as it is: the line still parses to the same value. */
+export function escapeUnsafeJson(line: string): string {
+  return line.replace(UNSAFE, (char) =>
+    char === '\n' ? char : `\\u${char.charCodeAt(0).toString(16).padStart(4, '0')}`,
+  );
+}
+
+/** The text of anything that was thrown, for a message. */
+export function errorText(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}
+
+/** The `code` of a Node.js system error (`ENOENT`), or undefined. */
+export function errorCode(error: unknown): string | undefined {
+  return error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : undefined;
+}

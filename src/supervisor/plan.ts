@@ -1,0 +1,22 @@
+import { isDeepStrictEqual } from 'node:util';
+import type { TunnelSpec } from '../tunnel/spec.ts';
+
+/** What a new configuration means for the tunnels that run: names, each in exactly one list. */
+export interface Plan {
+  readonly added: readonly string[];
+  readonly changed: readonly string[];
+  readonly removed: readonly string[];
+  readonly unchanged: readonly string[];
+}
+
+export function planChange(running: readonly TunnelSpec[], wanted: readonly TunnelSpec[]): Plan {
+  const now = new Map(running.map((spec) => [spec.name, spec]));
+  const same = (spec: TunnelSpec) => isDeepStrictEqual(now.get(spec.name), spec);
+  const names = (specs: readonly TunnelSpec[]) => specs.map((spec) => spec.name);
+  return {
+    added: names(wanted.filter((spec) => !now.has(spec.name))),
+    changed: names(wanted.filter((spec) => now.has(spec.name) && !same(spec))),
+    removed: names(running.filter((spec) => !wanted.some(({ name }) => name === spec.name))),
+    unchanged: names(wanted.filter(same)),
+  };
+}

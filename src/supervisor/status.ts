@@ -1,0 +1,119 @@
+import { formatEndpoint } from '../tunnel/spec.ts';
+import type { FailureCode } from '../tunnel/failure.ts';
+import { formatListen, formatServer, type FailureReport, type Phase } from '../tunnel/state.ts';
+import { assessHealth, assessTunnel, type Health } from './health.ts';
+import type { RunningTunnel } from './supervisor.ts';
+
+/** The document of `tunneld status --json`. Times are ISO 8601; keys are only ever added. */
+export interface StatusDocument {
+  readonly version: string;
+  readonly pid: number;
+  readonly startedAt: string;
+  readonly health: Health;
+  readonly config: string;
+  readonly tunnels: readonly TunnelStatus[];
+}
+
+export interface TunnelStatus {
+  readonly name: string;
+  readonly phase: Phase;
+  readonly health: Health;
+  readonly since: string;
+  readonly server: string;
+  readonly attempts: number;
+  readonly retryAt?: string;
+  readonly rttMs?: number;
+  readonly sourcePort?: number;
+  /** The last thing that went wrong, also when it has been overcome since. */
+  readonly failure?: FailureStatus;
+  readonly forwards: readonly ForwardStatus[];
+}
+
+export interface FailureStatus {
+  readonly code: FailureCode;
+  readonly message: string;
+  readonly hint: string;
+  readonly at: string;
+}
+
+export interface ForwardStatus {
+  readonly kind: 'remote';
+  readonly listen: string;
+  readonly target: string;
+  readonly state: 'pending' | 'up' | 'refused';
+  /** Whether a round trip through the listener was seen; until that is checked it is unknown, never yes. */
+  readonly verified: 'yes' | 'no' | 'unknown';
+  readonly connections: number;
+  readonly totalConnections: number;
+  readonly refusedConnections: number;
+  /** Bytes that visitors sent. */
+  readonly bytesIn: number;
+  readonly bytesOut: number;
+  readonly targetFailure?: FailureStatus;
+}
+
+export interface DaemonFacts {
+  readonly version: string;
+  readonly pid: number;
+  readonly config: string;
+  /** Milliseconds since 1970. */
+  readonly startedAt: number;
+}
+
+export function statusDocument(facts: DaemonFacts, tunnels: readonly RunningTunnel[], wall: number): StatusDocument {
+  return {
+    version: facts.version,
+    pid: facts.pid,
+    startedAt: iso(facts.startedAt),
+    health: assessHealth(
+      tunnels.map((tunnel) => tunnel.state),
+      facts.startedAt,
+      wall,
+    ),
+    config: facts.config,
+    tunnels: tunnels.map((tunnel) => tunnelStatus(tunnel, facts.startedAt, wall)),
+  };
+}
+
+/** One line for a service manager: `2 of 3 tunnels up; backup: waiting (connect-refused)`. */
+export function summaryLine(tunnels: readonly RunningTunnel[]): string {
+  const up = tunnels.filter(({ state }) => state.phase === 'up').length;
+  const others = tunnels
+    .filter(({ state }) => state.phase !== 'up')
+    .map(
+      ({ spec, state }) => `${spec.name}: ${state.phase}${state.failure === null ? '' : ` (${state.failure.code})`}`,
+    );
+  return [`${up} of ${tunnels.length} ${tunnels.length === 1 ? 'tunnel' : 'tunnels'} up`, ...others].join('; ');
+}
+
+function tunnelStatus({ spec, state }: RunningTunnel, startedAt: number, wall: number): TunnelStatus {
+  return {
+    name: spec.name,
+    phase: state.phase,
+    health: assessTunnel(state, startedAt, wall),
+    since: iso(state.since),
+    server: formatServer(spec),
+    attempts: state.attempts,
+    ...(state.retryAt === null ? {} : { retryAt: iso(state.retryAt) }),
+    ...(state.rttMs === null ? {} : { rttMs: state.rttMs }),
+    ...(state.sourcePort === null ? {} : { sourcePort: state.sourcePort }),
+    ...(state.failure === null ? {} : { failure: failureStatus(state.failure) }),
+    forwards: state.forwards.map((forward) => ({
+      kind: forward.spec.kind,
+      listen: formatListen(forward),
+      target: formatEndpoint(forward.spec.target),
+      state: forward.state,
+      verified: 'unknown',
+      ...forward.counters,
+      ...(forward.targetFailure === null ? {} : { targetFailure: failureStatus(forward.targetFailure) }),
+    })),
+  };
+}
+
+function failureStatus(failure: FailureReport): FailureStatus {
+  return { ...failure, at: iso(failure.at) };
+}
+
+function iso(wall: number): string {
+  return new Date(wall).toISOString();
+}

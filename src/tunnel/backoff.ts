@@ -1,0 +1,38 @@
+/** How long to wait before the next attempt, in milliseconds. */
+export interface Backoff {
+  readonly minMs: number;
+  readonly maxMs: number;
+}
+
+/**
+ * After a failure that cost the server next to nothing (refused, unreachable, no name): a sixtieth of how long it has been
+ * down, so that an outage of a minute is over within a second or two of its end and one of an hour costs a packet a minute.
+ */
+export function cheapDelay(downMs: number, backoff: Backoff, random: () => number): number {
+  const delay = Math.min(Math.max(downMs / 60, backoff.minMs), backoff.maxMs);
+  return Math.round(delay * (0.75 + 0.5 * random()));
+}
+
+/** p-retry's options for attempts that got as far as a login: doubling, drawn once for each round so that many devices spread out. */
+export function loginBackoff(backoff: Backoff, random: () => number): { minTimeout: number; maxTimeout: number } {
+  return {
+    minTimeout: Math.round(backoff.minMs * (1 + random())),
+    maxTimeout: Math.round(backoff.maxMs * (0.8 + 0.2 * random())),
+  };
+}
+
+/** The wait that p-retry will make of these options, which it does not tell. */
+export function loginDelay(options: { minTimeout: number; maxTimeout: number }, retriesConsumed: number): number {
+  return Math.min(Math.round(options.minTimeout * 2 ** retriesConsumed), options.maxTimeout);
+}
+
+/** While a person must act: slowly, because every rejected login counts with fail2ban and sshd's PerSourcePenalties. */
+export function blockedDelay(code: string, backoff: Backoff, random: () => number): number {
+  const base = code === 'auth-rejected' ? 300_000 : 60_000;
+  return Math.round(Math.max(base, backoff.maxMs) * (0.9 + 0.2 * random()));
+}
+
+/** After a connection that had lasted: at once, but not all devices in the same instant. */
+export function reconnectDelay(random: () => number): number {
+  return Math.round(50 + 150 * random());
+}

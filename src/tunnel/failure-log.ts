@@ -1,0 +1,54 @@
+import type { Clock } from '../lib/clock.ts';
+import type { Logger } from '../lib/log.ts';
+import type { TunnelFailure } from './failure.ts';
+
+/**
+ * Logs failures so that an outage of a week is a handful of lines: each new one once, one that is already known once an hour,
+ * also where two of them take turns.
+ */
+export interface FailureLog {
+  log(failure: TunnelFailure, retryInMs?: number): void;
+  /** The tunnel came up: the next failure is news again. */
+  recovered(): void;
+}
+
+export function createFailureLog(log: Logger, clock: Clock): FailureLog {
+  const known = new Map<string, { readonly at: number; readonly repeated: number }>();
+  return {
+    log: (failure, retryInMs) => {
+      const key = `${failure.code} ${failure.message}`;
+      const details = {
+        code: failure.code,
+        ...(retryInMs === undefined ? {} : { retryInSeconds: Math.round(retryInMs / 100) / 10 }),
+        ...(failure.code === 'internal' ? { error: failure.cause } : {}),
+      };
+      const now = clock.now();
+      const before = known.get(key);
+      if (before === undefined) {
+        known.set(key, { at: now, repeated: 0 });
+        forgetOldest(known);
+        log.warn(details, `${failure.message}. ${failure.hint}`);
+        return;
+      }
+      const repeated = before.repeated + 1;
+      if (now - before.at < REPEAT_MS) {
+        known.set(key, { ...before, repeated });
+        log.debug(details, failure.message);
+        return;
+      }
+      log.warn({ ...details, repeated }, failure.message);
+      known.set(key, { at: now, repeated: 0 });
+    },
+    recovered: () => known.clear(),
+  };
+}
+
+const REPEAT_MS = 3_600_000;
+
+/** A server that finds new words every time must not fill the memory. */
+function forgetOldest(known: Map<string, unknown>): void {
+  const [oldest] = known.keys();
+  if (known.size > MAX_KNOWN && oldest !== undefined) known.delete(oldest);
+}
+
+const MAX_KNOWN = 50;

@@ -1,0 +1,135 @@
+/** Whether time alone may cure it, or somebody must act. Both are retried for ever, the second slowly. */
+export type FailureKind = 'transient' | 'needs-human';
+
+interface FailureEntry {
+  readonly kind: FailureKind;
+  readonly title: string;
+  readonly hint: string;
+}
+
+/** Every way in which a tunnel can fail. Status, logs, doctor, tests and documents use these codes and no others. */
+export const FAILURES = {
+  'network-down': {
+    kind: 'transient',
+    title: 'no network',
+    hint: 'Neither the addresses under network.ping nor the server answer. Check cable, Wi-Fi and router; the tunnel comes back by itself.',
+  },
+  'dns-failed': {
+    kind: 'transient',
+    title: "the server's name could not be resolved",
+    hint: 'Check the spelling of host and the DNS server of the device (`getent hosts NAME`).',
+  },
+  'connect-refused': {
+    kind: 'transient',
+    title: 'the server refused the TCP connection',
+    hint: 'Nothing listens on that port: check port, and that sshd runs on the server.',
+  },
+  'connect-timeout': {
+    kind: 'transient',
+    title: 'the server did not answer',
+    hint: "Check host, port and the server's firewall; a slow link may need a larger connectTimeout.",
+  },
+  unreachable: {
+    kind: 'transient',
+    title: 'no route to the server',
+    hint: "Check the device's network and routes, and addressFamily if the server has IPv6 addresses.",
+  },
+  'proxy-failed': {
+    kind: 'transient',
+    title: 'the proxy did not let us through',
+    hint: 'Check the address and the credentials of the proxy.',
+  },
+  'handshake-failed': {
+    kind: 'transient',
+    title: 'the SSH handshake failed',
+    hint: "Check that host and port lead to an SSH server, and read the server's log (a full MaxStartups or a ban drops connections here).",
+  },
+  'no-common-algorithm': {
+    kind: 'needs-human',
+    title: 'client and server have no algorithm in common',
+    hint: 'Remove or widen ciphers, kexAlgorithms, macs and hostKeyAlgorithms here or on the server.',
+  },
+  'host-key-unknown': {
+    kind: 'needs-human',
+    title: "the server's host key is not known",
+    hint: 'Compare the fingerprint with the one shown on the server (`ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub`), then add the key to userKnownHostsFile.',
+  },
+  'host-key-changed': {
+    kind: 'needs-human',
+    title: "the server's host key is not the known one",
+    hint: 'Somebody may be listening in, or the server was set up anew. If it was, compare the fingerprint on the server and replace the line named above.',
+  },
+  'host-key-revoked': {
+    kind: 'needs-human',
+    title: "the server's host key is revoked",
+    hint: 'The key is marked @revoked in known_hosts: give the server a new host key.',
+  },
+  'key-unreadable': {
+    kind: 'needs-human',
+    title: 'the private key cannot be used',
+    hint: 'Check that identityFile exists, belongs to the user that runs tunneld and has mode 0600.',
+  },
+  'key-passphrase': {
+    kind: 'needs-human',
+    title: 'the private key is encrypted and its passphrase is missing or wrong',
+    hint: 'Put the passphrase in a file of mode 0600 and name it as passphraseFile, or load the key into an agent.',
+  },
+  'auth-rejected': {
+    kind: 'needs-human',
+    title: 'the server accepted none of our keys',
+    hint: "Check user, and that the public key is in that user's authorized_keys on the server.",
+  },
+  'forward-refused': {
+    kind: 'transient',
+    title: 'the server refused to listen',
+    hint: 'The port is in use on the server (perhaps by a dead connection of ours), or its AllowTcpForwarding, permitlisten or GatewayPorts forbid it. It is asked for again on this connection.',
+  },
+  'keepalive-lost': {
+    kind: 'transient',
+    title: 'the server stopped answering',
+    hint: 'The connection was silently gone; the tunnel reconnects by itself.',
+  },
+  disconnected: {
+    kind: 'transient',
+    title: 'the connection was closed',
+    hint: "The server or something between closed it; the server's log may say why.",
+  },
+  'target-unreachable': {
+    kind: 'transient',
+    title: 'the target does not accept connections',
+    hint: 'Check that the service behind the forward runs on the device and listens on that address.',
+  },
+  internal: {
+    kind: 'transient',
+    title: 'a bug in tunneld',
+    hint: 'Please report it with the log lines around it.',
+  },
+} as const satisfies Record<string, FailureEntry>;
+
+export type FailureCode = keyof typeof FAILURES;
+
+/** Why an attempt or a connection ended. The message says what happened and where; it is safe to print. */
+export class TunnelFailure extends Error {
+  readonly code: FailureCode;
+
+  constructor(code: FailureCode, message: string, options?: ErrorOptions) {
+    super(message, options);
+    this.name = 'TunnelFailure';
+    this.code = code;
+  }
+
+  get kind(): FailureKind {
+    return FAILURES[this.code].kind;
+  }
+
+  get hint(): string {
+    return FAILURES[this.code].hint;
+  }
+}
+
+/** Anything that was thrown, as a failure: what no adapter translated is a bug of ours. */
+export function asFailure(error: unknown): TunnelFailure {
+  if (error instanceof TunnelFailure) return error;
+  const text = error instanceof Error ? error.message : String(error);
+  return new TunnelFailure('internal', text, { cause: error });
+}

@@ -1,0 +1,90 @@
+import { sleep, type Clock } from '../lib/clock.ts';
+import type { Logger } from '../lib/log.ts';
+import { asFailure, type TunnelFailure } from './failure.ts';
+import { formatEndpoint, type ForwardSpec } from './spec.ts';
+import type { SshConnection } from './ssh.ts';
+
+export interface ForwardsOptions {
+  readonly clock: Clock;
+  readonly random: () => number;
+  readonly log: Logger;
+  onGranted(index: number, port: number, rttMs: number): void;
+  onRefused(index: number, failure: TunnelFailure): void;
+}
+
+/**
+ * Asks the server for every listener, all at once, and goes on asking on the same connection for those it refuses: a port held
+ * by somebody else is no reason for a new login, and it is ours as soon as the server frees it. `answered` resolves when each was
+ * answered once, `granted` when the last one is up; both reject only with the connection or the signal.
+ */
+export function requestForwards(
+  connection: SshConnection,
+  forwards: readonly ForwardSpec[],
+  options: ForwardsOptions,
+  signal: AbortSignal,
+): { readonly answered: Promise<void>; readonly granted: Promise<void> } {
+  const requests = forwards.map((forward, index) => requestForward(connection, forward, index, options, signal));
+  const granted = Promise.all(requests.map((request) => request.granted)).then(() => {});
+  const answered = Promise.all(requests.map((request) => request.answered)).then(() => {});
+  granted.catch(() => {});
+  answered.catch(() => {});
+  return { answered, granted };
+}
+
+function requestForward(
+  connection: SshConnection,
+  forward: ForwardSpec,
+  index: number,
+  options: ForwardsOptions,
+  signal: AbortSignal,
+): { readonly answered: Promise<boolean>; readonly granted: Promise<void> } {
+  const answered = ask(connection, forward, index, options, signal);
+  return {
+    answered,
+    granted: answered.then((ok) => (ok ? undefined : keepAsking(connection, forward, index, options, signal))),
+  };
+}
+
+async function keepAsking(
+  connection: SshConnection,
+  forward: ForwardSpec,
+  index: number,
+  options: ForwardsOptions,
+  signal: AbortSignal,
+): Promise<void> {
+  const since = options.clock.now();
+  for (;;) {
+    await sleep(options.clock, askAgainAfter(options.clock.now() - since, options.random), signal);
+    if (await ask(connection, forward, index, options, signal)) return;
+  }
+}
+
+async function ask(
+  connection: SshConnection,
+  forward: ForwardSpec,
+  index: number,
+  { clock, log, onGranted, onRefused }: ForwardsOptions,
+  signal: AbortSignal,
+): Promise<boolean> {
+  const asked = clock.now();
+  try {
+    const port = await connection.listen(forward.listen);
+    onGranted(index, port, clock.now() - asked);
+    return true;
+  } catch (error) {
+    signal.throwIfAborted();
+    const failure = asFailure(error);
+    if (failure.code !== 'forward-refused') throw failure;
+    log.debug(`${formatEndpoint(forward.listen)} refused`);
+    onRefused(index, failure);
+    return false;
+  }
+}
+
+/**
+ * Every second or two while the refusal is fresh: a dead session's port comes free within that. After ten minutes somebody
+ * else owns it or it is forbidden, and every request is a line in the server's log: then every fifteen seconds.
+ */
+function askAgainAfter(refusedForMs: number, random: () => number): number {
+  return refusedForMs < 600_000 ? 1000 + 500 * random() : 15_000;
+}

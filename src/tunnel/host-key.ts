@@ -1,0 +1,148 @@
+import { errorText } from '../lib/text.ts';
+import type { Logger } from '../lib/log.ts';
+import { asFailure, TunnelFailure } from './failure.ts';
+import { appendKnownHosts, loadKnownHosts } from './known-hosts-file.ts';
+import { fingerprint, isCompleteKey, keyTypeOf } from './known-hosts-key.ts';
+
+import { parseKnownHosts, type KnownHostsEntry, type KnownHostsProblem } from './known-hosts-parse.ts';
+import { checkHostKey, hostQuery, knownHostsLine, knownKeyTypes, type HostQuery } from './known-hosts.ts';
+import type { TunnelSpec } from './spec.ts';
+
+/** What one connection needs to judge its server's host key. Everything is in memory: the judgement must come at once. */
+export interface HostKeyJudge {
+  readonly knownKeyTypes: readonly string[];
+  /** Null is trust. Called on the first key exchange and on every later one. */
+  verify(key: Buffer): TunnelFailure | null;
+  /** True when the key was found in known_hosts or written there; a password is sent to no other server. */
+  trusted(): boolean;
+  /** The server has proven to own its key: writes one accepted as new, as ssh does. */
+  proven(): Promise<void>;
+  /** Further keys that the server has proven to own: those not known yet are learnt, so that a rotation locks nobody out. */
+  learn(keys: readonly Buffer[]): Promise<void>;
+}
+
+export async function createHostKeyJudge(spec: TunnelSpec, log: Logger): Promise<HostKeyJudge> {
+  const query = hostQuery(spec.host, spec.port, spec.hostKeyAlias);
+  const files = [...spec.userKnownHostsFiles, ...spec.globalKnownHostsFiles];
+  const loaded = await loadKnownHosts(files);
+  for (const { file, line, message } of loaded.problems) log.debug(`${file}:${line}: ${message}`);
+  // Line 0 is a whole file: a host that seems new may stand in it.
+  const unread = loaded.problems.filter((problem) => problem.line === 0);
+  const entries = [...loaded.entries];
+  let accepted: { readonly key: Buffer; readonly line: string } | null = null;
+  let trusted = false;
+  let taught = false;
+
+  const verify = (key: Buffer): TunnelFailure | null => {
+    const verdict = checkHostKey(entries, query, key);
+    trusted = verdict.type === 'known';
+    if (verdict.type === 'known') return null;
+    const failure = explain(verdict, query, key, files, unread);
+    if (verdict.type === 'revoked') return failure;
+    if (spec.strictHostKeyChecking === 'no') {
+      log.warn(`connecting all the same (strictHostKeyChecking: no): ${failure.message}`);
+      return null;
+    }
+    if (spec.strictHostKeyChecking === 'accept-new' && verdict.type === 'unknown' && unread.length === 0) {
+      try {
+        accepted = { key, line: knownHostsLine(query, key) };
+      } catch (error) {
+        return asFailure(error);
+      }
+      trusted = true;
+      return null;
+    }
+    return failure;
+  };
+
+  const remember = async (keys: readonly Buffer[], lines: readonly string[], why: string) => {
+    const file = spec.userKnownHostsFiles[0];
+    entries.push(...parseKnownHosts(`${lines.join('\n')}\n`, file ?? 'memory').entries);
+    const what = `${why}: ${keys.map((key) => `${keyTypeOf(key)} ${fingerprint(key)}`).join(', ')}`;
+    if (file === undefined) {
+      log.warn(`${what}; not kept, because userKnownHostsFile names no file`);
+      return;
+    }
+    try {
+      await appendKnownHosts(file, lines);
+      log.info(`${what}; written to ${file}`);
+    } catch (error) {
+      log.warn(`${what}; not kept: ${errorText(error)}`);
+    }
+  };
+
+  return {
+    knownKeyTypes: knownKeyTypes(entries, query),
+    verify,
+    trusted: () => trusted,
+    proven: async () => {
+      if (accepted === null) return;
+      const { key, line } = accepted;
+      accepted = null;
+      await remember([key], [line], `host key of ${query.name} accepted as new (strictHostKeyChecking: accept-new)`);
+    },
+    learn: async (keys) => {
+      // Only a server that was recognised may teach, and only once (as with ssh); one let in by `no` proves nothing.
+      if (!spec.updateHostKeys || !trusted || taught) return;
+      taught = true;
+      // Known under the bare host name is not enough: once this port has one key of its own, that name counts no more.
+      const exact = { ...query, withoutPort: null };
+      const fresh = keys.filter((key) => {
+        const verdict = checkHostKey(entries, exact, key);
+        return verdict.type !== 'known' && checkHostKey(entries, query, key).type !== 'revoked' && isCompleteKey(key);
+      });
+      // With nothing new to learn, the port needs no line of its own either.
+      if (fresh.every((key) => checkHostKey(entries, query, key).type === 'known')) return;
+      const lines = linesFor(fresh, query);
+      if (lines !== null) await remember(fresh, lines, `${query.name} proved further host keys (updateHostKeys)`);
+    },
+  };
+}
+
+/** Null for a name that cannot be written to known_hosts: then there is nothing to learn. */
+function linesFor(keys: readonly Buffer[], query: HostQuery): readonly string[] | null {
+  try {
+    return keys.map((key) => knownHostsLine(query, key));
+  } catch {
+    return null;
+  }
+}
+
+type Refusal = Exclude<ReturnType<typeof checkHostKey>, { type: 'known' }>;
+
+function explain(
+  verdict: Refusal,
+  query: HostQuery,
+  key: Buffer,
+  files: readonly string[],
+  unread: readonly KnownHostsProblem[],
+): TunnelFailure {
+  const shown = `${query.name} shows ${keyTypeOf(key)} ${fingerprint(key)}`;
+  switch (verdict.type) {
+    case 'revoked':
+      return new TunnelFailure('host-key-revoked', `${shown}, which ${where(verdict.entry)} revokes`);
+    case 'changed':
+      return new TunnelFailure(
+        'host-key-changed',
+        `${shown}, but known is ${verdict.entries.map((entry) => `${entry.keyType} ${fingerprint(entry.key)} (${where(entry)})`).join(', ')}`,
+      );
+    case 'unknown': {
+      const authority = verdict.certAuthority;
+      const notes = [
+        ...unread.map(({ file, message }) => `${file} ${message}`),
+        ...(authority === null
+          ? []
+          : [`the @cert-authority line ${where(authority)} is not used: host certificates are not supported`]),
+      ];
+      const looked = files.length === 0 ? 'any file' : files.join(', ');
+      return new TunnelFailure(
+        'host-key-unknown',
+        `${shown}, which is not in ${looked}${notes.length === 0 ? '' : ` (${notes.join('; ')})`}`,
+      );
+    }
+  }
+}
+
+function where(entry: KnownHostsEntry): string {
+  return `${entry.file}:${entry.line}`;
+}

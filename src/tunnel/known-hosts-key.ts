@@ -1,0 +1,47 @@
+import { createHash } from 'node:crypto';
+
+/** The fingerprint of a public key blob as `ssh-keygen -lf` prints it: `SHA256:` and unpadded base64. */
+export function fingerprint(key: Buffer): string {
+  return `SHA256:${createHash('sha256').update(key).digest('base64').replace(/=+$/, '')}`;
+}
+
+/**
+ * The key type that a public key blob names, such as `ssh-ed25519`; UNKNOWN_KEY_TYPE where the blob is malformed.
+ * The blob comes from a server that is not trusted yet: the answer is safe to print and to write to a file.
+ */
+export function keyTypeOf(key: Buffer): string {
+  const name = readString(key, 0)?.toString('latin1');
+  return name !== undefined && ALGORITHM_NAME.test(name) ? name : UNKNOWN_KEY_TYPE;
+}
+
+export const UNKNOWN_KEY_TYPE = 'unknown';
+
+/** RFC 4251 section 6: algorithm names are printable US-ASCII without a comma, at most 64 characters. */
+const ALGORITHM_NAME = /^[A-Za-z0-9@._+-]{1,64}$/;
+
+/**
+ * Whether a blob is complete: two or more SSH strings and nothing else, as all plain public keys are (RFC 4253 section 6.6,
+ * RFC 5656, RFC 8709). Certificates hold plain numbers too, so of them only the type is looked at.
+ */
+export function isCompleteKey(key: Buffer): boolean {
+  if (/-cert-v\d\d@/.test(keyTypeOf(key))) return true;
+  let count = 0;
+  let offset = 0;
+  while (offset < key.length) {
+    const field = readString(key, offset);
+    if (field === null) return false;
+    offset += LENGTH_BYTES + field.length;
+    count++;
+  }
+  return count >= 2;
+}
+
+/** An SSH string (RFC 4251 section 5): its length in four bytes, then its bytes. Null where the blob ends too early. */
+function readString(blob: Buffer, offset: number): Buffer | null {
+  if (offset + LENGTH_BYTES > blob.length) return null;
+  const start = offset + LENGTH_BYTES;
+  const end = start + blob.readUInt32BE(offset);
+  return end <= blob.length ? blob.subarray(start, end) : null;
+}
+
+const LENGTH_BYTES = 4;

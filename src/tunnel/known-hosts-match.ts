@@ -1,0 +1,85 @@
+import { createHmac } from 'node:crypto';
+
+/** The host field of a line: a list of patterns, or one hashed name. */
+export type HostMatcher =
+  | { readonly type: 'patterns'; readonly patterns: readonly HostPattern[] }
+  | { readonly type: 'hashed'; readonly salt: Buffer; readonly hash: Buffer };
+
+interface HostPattern {
+  readonly negated: boolean;
+  /** Lower case; `*` and `?` are wildcards, brackets are plain text. */
+  readonly glob: string;
+}
+
+/** Whether a lower-case name (`host`, `[host]:port`) is meant by the host field. A negated match excludes the whole line. */
+export function matchesHost(matcher: HostMatcher, name: string): boolean {
+  if (matcher.type === 'hashed') return createHmac('sha1', matcher.salt).update(name).digest().equals(matcher.hash);
+  const matching = matcher.patterns.filter((pattern) => matchesGlob(pattern.glob, name));
+  return matching.length > 0 && !matching.some((pattern) => pattern.negated);
+}
+
+/** Reads the host field; a text is what is wrong with it. */
+export function parseHosts(field: string): HostMatcher | string {
+  return field.startsWith('|') ? parseHashed(field) : parsePatterns(field);
+}
+
+/** Host names are compared as OpenSSH does: only A to Z are folded, so that no other letter can pass for an ASCII one. */
+export function lowerCase(text: string): string {
+  return text.replace(/[A-Z]/g, (letter) => letter.toLowerCase());
+}
+
+/** Bytes that base64 text stands for, or null: like OpenSSH, strict about padding and left-over bits (RFC 4648 section 3.5). */
+export function decodeBase64(text: string): Buffer | null {
+  const bytes = Buffer.from(text, 'base64');
+  return text !== '' && bytes.toString('base64') === text ? bytes : null;
+}
+
+/** `|1|salt|hash`, where hash is the HMAC-SHA1 of the name with the salt as its key, and both are base64. */
+function parseHashed(field: string): HostMatcher | string {
+  const [, version, salt, hash, ...rest] = field.split('|');
+  if (version !== '1') return 'the host hash is of an unknown kind (only |1|salt|hash is known)';
+  const saltBytes = decodeBase64(salt ?? '');
+  const hashBytes = decodeBase64(hash ?? '');
+  if (saltBytes?.length !== SHA1_BYTES || hashBytes?.length !== SHA1_BYTES || rest.length > 0) {
+    return 'the hashed host name is damaged (|1|salt|hash with 20 bytes each, in base64)';
+  }
+  return { type: 'hashed', salt: saltBytes, hash: hashBytes };
+}
+
+const SHA1_BYTES = 20;
+
+function parsePatterns(field: string): HostMatcher | string {
+  const patterns = field.split(',').map((text) => {
+    const negated = text.startsWith('!');
+    return { negated, glob: lowerCase(negated ? text.slice(1) : text) };
+  });
+  if (patterns.some((pattern) => pattern.glob.length > MAX_PATTERN_LENGTH)) return 'a host pattern is too long';
+  return { type: 'patterns', patterns };
+}
+
+/** OpenSSH's limit; a line with a longer pattern matches nothing there (match.c). */
+const MAX_PATTERN_LENGTH = 1022;
+
+/** `*` is any text, `?` one character. Remembers only the last `*`, so that no pattern can take exponential time. */
+function matchesGlob(glob: string, text: string): boolean {
+  let g = 0;
+  let t = 0;
+  let star = -1;
+  let resume = 0;
+  while (t < text.length) {
+    if (glob[g] === '*') {
+      star = g++;
+      resume = t;
+    } else if (g < glob.length && (glob[g] === '?' || glob[g] === text[t])) {
+      g++;
+      t++;
+    } else if (star >= 0) {
+      g = star + 1;
+      t = ++resume;
+    } else {
+      return false;
+    }
+  }
+  while (glob[g] === '*') g++;
+  return g === glob.length;
+}

@@ -1,0 +1,153 @@
+import type { Socket } from 'node:net';
+import type { Clock } from '../lib/clock.ts';
+import { deferred } from '../lib/abort.ts';
+import { resetSocket } from './reset-socket.ts';
+import type { Channel } from './ssh.ts';
+import type { Transport } from './transport.ts';
+
+/** Two streams made one. `ended` says how it ended; it always settles once `abort` was called. */
+export interface Splice {
+  readonly ended: Promise<'closed' | 'reset by the visitor' | 'reset by the target' | 'connection lost'>;
+  /** The SSH connection is gone: resets the target, because what it was sent may be incomplete. */
+  abort(): void;
+}
+
+interface SpliceOptions {
+  readonly transport: Transport;
+  readonly clock: Clock;
+  /** Called with the bytes of every chunk: `in` from the visitor to the target. */
+  count(direction: 'in' | 'out', bytes: number): void;
+}
+
+/**
+ * Joins a visitor's channel and the socket of its target (which must have allowHalfOpen): end of stream is passed on in each
+ * direction by itself, a reset ends both, and a side that stops reading stops the other side's reading, never more.
+ * Nothing is left behind when both are closed: a channel that nobody reads never closes, so it is emptied at the end.
+ */
+export function splice(channel: Channel, socket: Socket, options: SpliceOptions): Splice {
+  const ended = deferred<Awaited<Splice['ended']>>();
+  let how: Awaited<Splice['ended']> = 'closed';
+  let targetEnded = false;
+  let channelClosed = false;
+  let socketClosed = false;
+  let cancelLinger = () => {};
+  const uplink = startUplink(channel, socket, options);
+
+  channel.on('data', (chunk: Buffer) => {
+    options.count('in', chunk.length);
+    if (!socket.writable) return;
+    if (!socket.write(chunk)) channel.pause();
+  });
+  socket.on('drain', () => channel.resume());
+  channel.on('end', () => socket.end());
+  socket.on('end', () => {
+    targetEnded = true;
+    channel.end();
+  });
+  // A reset of the target comes as an error before its close; a channel's errors are writes after its end.
+  socket.on('error', () => {
+    how = 'reset by the target';
+  });
+  channel.on('error', () => {});
+
+  channel.on('close', () => {
+    channelClosed = true;
+    uplink.stop();
+    if (!socketClosed && !targetEnded) {
+      if (how === 'closed') how = 'reset by the visitor';
+      flushThenReset();
+    } else if (!socketClosed) {
+      cancelLinger = options.clock.timer(LINGER_MS, reset);
+    }
+    settle();
+  });
+  socket.on('close', () => {
+    socketClosed = true;
+    cancelLinger();
+    uplink.stop();
+    channel.resume();
+    closeChannelAfterItsEnd();
+    settle();
+  });
+
+  function flushThenReset(): void {
+    if (socket.writableLength === 0) {
+      reset();
+      return;
+    }
+    cancelLinger = options.clock.timer(LINGER_MS, reset);
+    socket.once('finish', reset);
+    socket.end();
+  }
+
+  function reset(): void {
+    if (!socketClosed) resetSocket(socket);
+  }
+
+  function closeChannelAfterItsEnd(): void {
+    if (channelClosed) return;
+    if (channel.writableFinished) channel.close();
+    else {
+      channel.once('finish', () => channel.close());
+      channel.end();
+    }
+  }
+
+  function settle(): void {
+    if (channelClosed && socketClosed) ended.resolve(how);
+  }
+
+  return {
+    ended: ended.promise,
+    abort: () => {
+      if (!channelClosed || !socketClosed) how = 'connection lost';
+      uplink.stop();
+      cancelLinger();
+      channel.removeAllListeners('data');
+      reset();
+      ended.resolve(how);
+    },
+  };
+}
+
+/** How long a target that does not read may hold what the visitor sent before it left. */
+const LINGER_MS = 30_000;
+
+/** Target to visitor: reads the target only while the channel's window and the connection below have room. */
+function startUplink(channel: Channel, socket: Socket, { transport, count }: SpliceOptions): { stop(): void } {
+  let paused = false;
+  let forget = () => {};
+
+  const onData = (chunk: Buffer) => {
+    if (!channel.writable) return;
+    count('out', chunk.length);
+    transport.gather();
+    channel.write(chunk, resumeWhenFree);
+    if (!paused && mustWait()) {
+      paused = true;
+      socket.pause();
+      forget = transport.onceDrained(resumeWhenFree);
+    }
+  };
+  const mustWait = () => channel.writableLength > 0 || transport.congested();
+  function resumeWhenFree(): void {
+    if (!paused) return;
+    if (mustWait()) {
+      if (transport.congested()) forget = transport.onceDrained(resumeWhenFree);
+      return;
+    }
+    paused = false;
+    forget();
+    socket.resume();
+  }
+
+  socket.on('data', onData);
+  return {
+    stop: () => {
+      forget();
+      paused = false;
+      socket.off('data', onData);
+      socket.resume();
+    },
+  };
+}

@@ -1,0 +1,36 @@
+import type { Duplex } from 'node:stream';
+import type { Endpoint } from './spec.ts';
+import type { Transport } from './transport.ts';
+
+/** One authenticated SSH connection, whatever library carries it. Every failure is a TunnelFailure. */
+export interface SshConnection {
+  /** Rejects once, with the reason, when the connection has ended, however that came about. */
+  readonly lost: Promise<never>;
+  /** The server's software as it announced it, safe to print. */
+  readonly serverVersion: string;
+  readonly transport: Transport;
+  /** Asks the server to listen (tcpip-forward, RFC 4254 section 7.1); the answer is the port it listens on, 0 for a Unix socket. */
+  listen(endpoint: Endpoint): Promise<number>;
+  /** Asks the server to stop listening; a refusal is not an error. */
+  unlisten(endpoint: Endpoint): Promise<void>;
+  /** One round trip to the server and back. */
+  probe(): Promise<void>;
+  /** Says goodbye and closes; bounded in time, may be called often. */
+  close(): Promise<void>;
+  /** Ends the connection at once with a reset, so that its port is free and the server's kernel knows. */
+  destroy(): void;
+}
+
+/** A visitor at one of our listeners. Exactly one of `accept` and `reject` must be called, once. */
+export interface Visitor {
+  readonly listen: Endpoint;
+  /** The visitor's address as the server tells it, safe to print. */
+  readonly originator: string;
+  accept(): Channel;
+  reject(): void;
+}
+
+/** A stream through the connection. `close` ends both directions at once; `end` only ours. */
+export interface Channel extends Duplex {
+  close(): void;
+}

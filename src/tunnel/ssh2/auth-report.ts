@@ -1,0 +1,64 @@
+import { printable } from '../../lib/text.ts';
+import { formatEndpoint, type TunnelSpec } from '../spec.ts';
+import type { Identity } from './credentials.ts';
+
+/** What was offered to a server and what it said; nothing in it is secret. */
+export interface AuthReport {
+  /** In the order in which they were offered. */
+  readonly offers: readonly Offer[];
+  /** The methods with which one could go on, as the server last said; null where it said nothing yet. */
+  readonly accepts: readonly string[] | null;
+  /** What was not offered, and why. */
+  readonly withheld: readonly string[];
+}
+
+export interface Offer {
+  readonly method: Method;
+  /** Null for a method without a key. */
+  readonly key: Pick<Identity, 'source' | 'path' | 'comment' | 'keyType' | 'fingerprint'> | null;
+  readonly outcome: Outcome;
+}
+
+export type Method = 'publickey' | 'password' | 'keyboard-interactive';
+
+export type Outcome =
+  | { readonly type: 'pending' }
+  | { readonly type: 'refused' }
+  /** Accepted, but the server wants something more. */
+  | { readonly type: 'partial' }
+  /** Never sent, or never finished. */
+  | { readonly type: 'unusable'; readonly reason: string };
+
+/** The message of auth-rejected: who refused whom, what was offered, and what the server would still take. */
+export function describeAuth(spec: TunnelSpec, report: AuthReport): string {
+  const server = formatEndpoint({ type: 'tcp', host: spec.host, port: spec.port });
+  const offers = report.offers.map(describeOffer).join(', ');
+  const parts = [
+    `${server} refused user ${spec.user}: ${offers === '' ? 'there was nothing to offer' : `offered ${offers}`}`,
+    ...(report.accepts === null ? [] : [`the server accepts ${printable(report.accepts.join(',')) || 'nothing'}`]),
+    ...report.withheld,
+    ...(wantsIdentitiesOnly(report)
+      ? ['many servers hang up after 6 tries: `identitiesOnly: yes` offers only the configured keys']
+      : []),
+  ];
+  return parts.join('; ');
+}
+
+function describeOffer(offer: Offer): string {
+  const what = offer.key === null ? offer.method : describeKey(offer.key);
+  if (offer.outcome.type === 'partial') return `${what} [accepted, but not enough]`;
+  if (offer.outcome.type === 'unusable') return `${what} [${offer.outcome.reason}]`;
+  return what;
+}
+
+function describeKey(key: NonNullable<Offer['key']>): string {
+  const where = [key.source === 'agent' ? 'agent' : null, key.path ?? (key.comment || null)].filter(
+    (part) => part !== null,
+  );
+  return `${key.keyType.replace(/^ssh-/, '')} ${key.fingerprint} (${where.join(' ')})`;
+}
+
+/** sshd_config(5): MaxAuthTries is 6 by default. */
+function wantsIdentitiesOnly({ offers }: AuthReport): boolean {
+  return offers.length >= 5 && offers.some(({ key }) => key?.source === 'agent' && key.path === null);
+}

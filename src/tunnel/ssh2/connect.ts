@@ -1,0 +1,178 @@
+import type { Socket } from 'node:net';
+import ssh2, { type AuthHandlerMiddleware, type ConnectConfig } from 'ssh2';
+import { deferred } from '../../lib/abort.ts';
+import type { Clock } from '../../lib/clock.ts';
+import { printable } from '../../lib/text.ts';
+import { VERSION } from '../../lib/version.ts';
+import { TunnelFailure } from '../failure.ts';
+import { resetSocket } from '../reset-socket.ts';
+import type { TunnelSpec } from '../spec.ts';
+import type { SshConnection, Visitor } from '../ssh.ts';
+import { createTransport } from '../transport.ts';
+import { algorithms } from './algorithms.ts';
+import { translateError, type Stage } from './errors.ts';
+import { holdIdentification, type Identification } from './identification.ts';
+import { createRequests } from './requests.ts';
+
+export interface ConnectOptions {
+  readonly spec: TunnelSpec;
+  /** An open TCP connection; from here on it is ours to end. */
+  readonly socket: Socket;
+  /** Host key algorithms for the key types already known of this host, the most wanted first. */
+  readonly knownKeyTypes: readonly string[];
+  /** Judges the server's host key, at once: null is trust. It is asked again on every rekey. */
+  verifyHostKey(key: Buffer): TunnelFailure | null;
+  readonly authHandler: AuthHandlerMiddleware;
+  /** What was offered and refused, for the message of auth-rejected. */
+  describeAuth(): string;
+  readonly handshakeTimeoutMs: number;
+  readonly authTimeoutMs: number;
+  readonly clock: Clock;
+  onAuthenticating(): void;
+  onVisitor(visitor: Visitor): void;
+  /** Host keys that the server has proven to own (OpenSSH's hostkeys-00, PROTOCOL section 2.5), as key blobs. */
+  onHostKeys(keys: readonly Buffer[]): void;
+  onBanner(text: string): void;
+}
+
+/** Runs the SSH handshake and the authentication over a socket. Rejects with the failure; the socket is then destroyed. */
+export function connectSsh(options: ConnectOptions, signal: AbortSignal): Promise<SshConnection> {
+  const { socket, clock, spec } = options;
+  const client = new ssh2.Client();
+  const lost = deferred<never>();
+  const closed = deferred<void>();
+  const transport = createTransport(socket);
+  const requests = createRequests(client);
+  let identification: Identification | null = null;
+  let closing = false;
+  let stage: Stage = 'handshake';
+  let hostKeyFailure: TunnelFailure | null = null;
+  let serverVersion = '';
+  const cancelTimers: (() => void)[] = [];
+
+  // The first reason is the reason. The socket goes at once: ssh2 would go on reading after a fatal error, and a
+  // peer that never closes would hold us. A reset instead of a close, or the 4-tuple stays in FIN-WAIT.
+  const fail = (failure: TunnelFailure) => {
+    for (const cancel of cancelTimers) cancel();
+    const reason = hostKeyFailure ?? withWords(failure, identification?.said() ?? '');
+    lost.reject(reason);
+    requests.fail(reason);
+    resetSocket(socket);
+  };
+  const onAbort = () => fail(new TunnelFailure('disconnected', 'closed by us'));
+  const ended = (text: string) => fail(translateError(new Error(text), stage, ''));
+
+  client.on('error', (error: Error) => fail(translateError(error, stage, options.describeAuth())));
+  client.on('end', () => ended('the server closed the connection'));
+  client.on('close', () => {
+    ended('the connection was closed');
+    closed.resolve();
+  });
+  // ssh2 closes our half, and says nothing, when the server disconnects without a complaint (reason 11). The server may never
+  // close the other half.
+  socket.once('finish', () => {
+    if (!closing) ended('the server ended the connection');
+  });
+  client.on('banner', (text: string) => options.onBanner(printable(text.trim(), 1000)));
+  client.on('handshake', () => {
+    if (stage !== 'handshake') return;
+    stage = 'authentication';
+    for (const cancel of cancelTimers.splice(0)) cancel();
+    cancelTimers.push(clock.timer(options.authTimeoutMs, () => fail(timeout('authentication', options.authTimeoutMs))));
+    options.onAuthenticating();
+  });
+  client.on('hostkeys', (keys: { getPublicSSH(): Buffer }[]) =>
+    options.onHostKeys(keys.map((key) => key.getPublicSSH())),
+  );
+  client.on('tcp connection', (info, accept, reject) =>
+    options.onVisitor({
+      listen: { type: 'tcp', host: info.destIP, port: info.destPort },
+      originator: printable(`${info.srcIP}:${info.srcPort}`),
+      accept: () => accept(),
+      reject: () => reject(),
+    }),
+  );
+  client.on('unix connection', (info, accept, reject) =>
+    options.onVisitor({
+      listen: { type: 'unix', path: info.socketPath },
+      originator: 'a local process of the server',
+      accept: () => accept(),
+      reject: () => reject(),
+    }),
+  );
+
+  const connection: SshConnection = {
+    lost: lost.promise,
+    get serverVersion() {
+      return serverVersion;
+    },
+    transport,
+    listen: requests.listen,
+    unlisten: requests.unlisten,
+    probe: requests.probe,
+    close: async () => {
+      closing = true;
+      // On a dead path the goodbye never leaves, so the close is not waited for long.
+      client.end();
+      const cancel = clock.timer(GOODBYE_MS, () => resetSocket(socket));
+      await closed.promise;
+      cancel();
+    },
+    destroy: () => fail(new TunnelFailure('disconnected', 'closed by us')),
+  };
+
+  return new Promise<SshConnection>((resolve, reject) => {
+    signal.addEventListener('abort', onAbort, { once: true });
+    cancelTimers.push(
+      clock.timer(options.handshakeTimeoutMs, () => fail(timeout('the SSH handshake', options.handshakeTimeoutMs))),
+    );
+    client.once('ready', () => {
+      stage = 'established';
+      for (const cancel of cancelTimers.splice(0)) cancel();
+      signal.removeEventListener('abort', onAbort);
+      serverVersion = printable((client as { _remoteVer?: string })._remoteVer ?? '');
+      resolve(connection);
+    });
+    lost.promise.catch((error: unknown) => {
+      signal.removeEventListener('abort', onAbort);
+      reject(error);
+    });
+    if (signal.aborted) {
+      onAbort();
+      return;
+    }
+    try {
+      client.connect({
+        sock: socket,
+        ident: `tunneld_${VERSION.replaceAll('-', '_')}`,
+        username: spec.user,
+        authHandler: options.authHandler,
+        // ssh2's own timers stop too early and kill busy links: ours above and the liveness check replace them.
+        readyTimeout: 0,
+        keepaliveInterval: 0,
+        algorithms: algorithms(spec, options.knownKeyTypes),
+        hostVerifier: (key: Buffer) => {
+          // Anything but a literal boolean would be taken for trust.
+          hostKeyFailure = options.verifyHostKey(key);
+          return hostKeyFailure === null;
+        },
+      } satisfies ConnectConfig);
+      identification = holdIdentification(client);
+    } catch (error) {
+      fail(translateError(error as Error, stage, ''));
+    }
+  });
+}
+
+/** How long a polite close may take before the connection is reset. */
+const GOODBYE_MS = 500;
+
+function timeout(what: string, ms: number): TunnelFailure {
+  return new TunnelFailure('handshake-failed', `the server did not finish ${what} within ${Math.round(ms / 1000)} s`);
+}
+
+/** Adds what a peer said in the place of an SSH identification: it tells a web server from a busy sshd. */
+function withWords(failure: TunnelFailure, words: string): TunnelFailure {
+  if (words === '' || failure.code !== 'handshake-failed') return failure;
+  return new TunnelFailure(failure.code, `${failure.message}; instead of SSH it says: ${words}`, { cause: failure });
+}

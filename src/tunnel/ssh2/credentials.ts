@@ -1,0 +1,122 @@
+import { createHash } from 'node:crypto';
+import type { ParsedKey } from 'ssh2';
+import type { Clock } from '../../lib/clock.ts';
+import { errorText, printable } from '../../lib/text.ts';
+import { asFailure, TunnelFailure } from '../failure.ts';
+import { isMissing, readSecretFile } from '../secret-file.ts';
+import type { TunnelSpec } from '../spec.ts';
+import { BoundedAgent, listAgentKeys } from './agent.ts';
+import type { IdentityCache } from './identities.ts';
+import { loadIdentityFile } from './identity-file.ts';
+
+/** One key to log in with. */
+export interface Identity {
+  /** Who signs. With `agent`, `key` is only the public half. */
+  readonly source: 'file' | 'agent';
+  /** The configured file, or null for a key that only the agent knows. */
+  readonly path: string | null;
+  readonly comment: string;
+  readonly keyType: string;
+  /** As `ssh-keygen -l` shows it. */
+  readonly fingerprint: string;
+  readonly key: ParsedKey;
+}
+
+export interface Credentials {
+  /** In the order in which they are offered, each key once. */
+  readonly identities: readonly Identity[];
+  readonly agent: BoundedAgent | null;
+  readonly password: string | null;
+  /** What could not be used although something else can, for a warning. */
+  readonly notes: readonly string[];
+}
+
+/** Everything there is to log in with. Throws where something was configured and none of it can be used. */
+export async function loadCredentials(spec: TunnelSpec, cache: IdentityCache, clock: Clock): Promise<Credentials> {
+  const notes: string[] = [];
+  const failures: TunnelFailure[] = [];
+  const identities = new Map<string, Identity>();
+  const add = (identity: Identity) => {
+    if (!identities.has(identity.fingerprint)) identities.set(identity.fingerprint, identity);
+  };
+
+  const agent = spec.identityAgent === null ? null : new BoundedAgent(spec.identityAgent, clock);
+  const held = await listHeld(agent, notes);
+  const passphrase = lazily(async () =>
+    spec.passphraseFile === null ? null : readSecretFile(spec.passphraseFile, 'passphraseFile'),
+  );
+
+  // Configured keys come before the agent's others: sshd hangs up after MaxAuthTries, 6 by default.
+  for (const path of spec.identityFiles) {
+    const file = await loadIdentityFile(path, spec.passphraseFile, passphrase, cache);
+    if (file.key !== null) {
+      add(describe('file', path, file.key));
+      continue;
+    }
+    const inAgent = file.publicKey && held.find((key) => sameKey(key, file.publicKey));
+    if (inAgent) {
+      add(describe('agent', path, inAgent));
+      if (file.exposed) notes.push(file.failure.message);
+    } else if (spec.identityFilesConfigured) {
+      failures.push(file.failure);
+    } else if (!isMissing(file.failure)) {
+      notes.push(file.failure.message);
+    }
+  }
+  if (!spec.identitiesOnly) for (const key of held) add(describe('agent', null, key));
+  const password = await loadPassword(spec.passwordFile, failures);
+
+  if (identities.size === 0 && password === null) throwFirst(failures, notes);
+  notes.push(...failures.map((failure) => failure.message));
+  return { identities: [...identities.values()], agent, password, notes };
+}
+
+async function listHeld(agent: BoundedAgent | null, notes: string[]): Promise<ParsedKey[]> {
+  if (agent === null) return [];
+  try {
+    return await listAgentKeys(agent);
+  } catch (error) {
+    notes.push(`identityAgent ${agent.path}: ${printable(errorText(error))}`);
+    return [];
+  }
+}
+
+async function loadPassword(path: string | null, failures: TunnelFailure[]): Promise<string | null> {
+  if (path === null) return null;
+  try {
+    return await readSecretFile(path, 'passwordFile');
+  } catch (error) {
+    failures.push(asFailure(error));
+    return null;
+  }
+}
+
+/** The first failure gives the code, and so the advice; nothing of the rest is kept back. */
+function throwFirst(failures: readonly TunnelFailure[], notes: readonly string[]): void {
+  const [first] = failures;
+  if (first === undefined) return;
+  const messages = [...failures.map((failure) => failure.message), ...notes];
+  throw new TunnelFailure(first.code, messages.join('; '), { cause: first });
+}
+
+function describe(source: Identity['source'], path: string | null, key: ParsedKey): Identity {
+  const fingerprint = createHash('sha256').update(key.getPublicSSH()).digest('base64').replace(/=+$/, '');
+  return {
+    source,
+    path,
+    comment: printable(key.comment),
+    keyType: key.type,
+    fingerprint: `SHA256:${fingerprint}`,
+    key,
+  };
+}
+
+function sameKey(a: ParsedKey, b: ParsedKey | null): boolean {
+  return b !== null && a.getPublicSSH().equals(b.getPublicSSH());
+}
+
+/** Asks once, and only when the answer is needed. */
+function lazily<T>(ask: () => Promise<T>): () => Promise<T> {
+  let answer: Promise<T> | null = null;
+  return () => (answer ??= ask());
+}

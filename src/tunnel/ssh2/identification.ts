@@ -1,0 +1,50 @@
+import type { Client } from 'ssh2';
+import { printable } from '../../lib/text.ts';
+
+/** What came from the server before it said that it speaks SSH. */
+export interface Identification {
+  /** The first line of a peer that has not identified itself, safe to print; empty where it said nothing, or did. */
+  said(): string;
+}
+
+/**
+ * Keeps the first bytes from ssh2 until they hold the server's whole identification (RFC 4253 section 4.2): it loses some where they
+ * come in three pieces or more. Also remembers what a peer says that is no SSH server, or one that has had enough
+ * (`Exceeded MaxStartups`). To be called right after client.connect(), before the first byte is read.
+ */
+export function holdIdentification(client: Client): Identification {
+  const { _protocol: protocol } = client as unknown as { readonly _protocol: Parser };
+  const parse = protocol.parse;
+  let held = Buffer.alloc(0);
+  protocol.parse = (chunk, from, to) => {
+    held = Buffer.concat([held, chunk.subarray(from, to)]);
+    if (!IDENTIFICATION.test(held.toString('latin1'))) {
+      if (held.length > MAX_BYTES) throw new Error(`no SSH identification in ${held.length} bytes`);
+      return;
+    }
+    const whole = held;
+    held = Buffer.alloc(0);
+    protocol.parse = parse;
+    protocol.parse(whole, 0, whole.length);
+  };
+  return {
+    said: () =>
+      printable(
+        held
+          .toString('utf8')
+          .trim()
+          .split(/[\r\n]/, 1)[0] ?? '',
+        120,
+      ),
+  };
+}
+
+/** Of ssh2's Protocol, the method to which its client gives every chunk it reads. */
+interface Parser {
+  parse(chunk: Buffer, from: number, to: number): void;
+}
+
+const IDENTIFICATION = /^SSH-[^\n]*\n/m;
+
+/** Servers may send other lines first; ssh allows eight megabytes of them, nobody sends one kilobyte. */
+const MAX_BYTES = 16 * 1024;

@@ -1,0 +1,74 @@
+import { createHash } from 'node:crypto';
+import type { ParsedKey } from 'ssh2';
+import type { TunnelSpec } from '../spec.ts';
+import { parsePrivateKey } from './keys.ts';
+
+/**
+ * What tunnels remember from one attempt to the next. Keys, because decrypting one at every attempt costs too much: an entry
+ * stands for exactly these bytes and this passphrase, so a file that was mended or replaced is seen at once, failures
+ * included. And notes, because each is worth one warning and not one a minute.
+ */
+export interface IdentityCache {
+  /** As parsePrivateKey. `passphraseFile` tells tunnels apart that open one file in different ways. */
+  parse(bytes: Buffer, passphrase: string | null, path: string, passphraseFile: string | null): ParsedKey;
+  /** Forgets the keys of a file that may no longer be used. */
+  drop(path: string): void;
+  /** Which of these notes were not there at the tunnel's last attempt. */
+  news(tunnel: string, notes: readonly string[]): readonly string[];
+  /** Forgets everything but what these tunnels need: no secret stays in memory for nothing. */
+  retain(tunnels: readonly Pick<TunnelSpec, 'name' | 'identityFiles'>[]): void;
+}
+
+export function createIdentityCache(): IdentityCache {
+  const keys = new Map<string, Entry>();
+  const notesOf = new Map<string, readonly string[]>();
+
+  const keep = (wanted: (entry: Entry) => boolean) => {
+    for (const [id, entry] of keys) if (!wanted(entry)) keys.delete(id);
+  };
+
+  return {
+    parse: (bytes, passphrase, path, passphraseFile) => {
+      const digest = digestOf(bytes, passphrase);
+      const id = `${path}\0${passphraseFile ?? ''}`;
+      let entry = keys.get(id);
+      if (entry?.digest !== digest) {
+        entry = { path, digest, result: attempt(() => parsePrivateKey(bytes, passphrase, path)) };
+        keys.set(id, entry);
+      }
+      if ('error' in entry.result) throw entry.result.error;
+      return entry.result.key;
+    },
+    drop: (path) => keep((entry) => entry.path !== path),
+    news: (tunnel, notes) => {
+      const known = notesOf.get(tunnel) ?? [];
+      notesOf.set(tunnel, notes);
+      return notes.filter((note) => !known.includes(note));
+    },
+    retain: (tunnels) => {
+      const paths = new Set(tunnels.flatMap((tunnel) => tunnel.identityFiles));
+      keep((entry) => paths.has(entry.path));
+      const names = new Set(tunnels.map((tunnel) => tunnel.name));
+      for (const name of notesOf.keys()) if (!names.has(name)) notesOf.delete(name);
+    },
+  };
+}
+
+interface Entry {
+  readonly path: string;
+  readonly digest: string;
+  readonly result: { readonly key: ParsedKey } | { readonly error: unknown };
+}
+
+function attempt(parse: () => ParsedKey): Entry['result'] {
+  try {
+    return { key: parse() };
+  } catch (error) {
+    return { error };
+  }
+}
+
+function digestOf(bytes: Buffer, passphrase: string | null): string {
+  const hash = createHash('sha256').update(`${bytes.length}\0`).update(bytes);
+  return (passphrase === null ? hash : hash.update(`\0${passphrase}`)).digest('base64');
+}

@@ -1,0 +1,75 @@
+import ssh2, { type ParsedKey } from 'ssh2';
+import { readOpensshKeyHeader, type OpensshKeyHeader } from './openssh-key.ts';
+
+/** What a file is, as far as that shows without a passphrase. */
+export type KeyFile =
+  | { readonly kind: 'openssh'; readonly text: string; readonly encrypted: boolean; readonly header: OpensshKeyHeader }
+  | { readonly kind: 'pem'; readonly text: string; readonly encrypted: boolean }
+  | { readonly kind: 'public'; readonly key: ParsedKey | null }
+  /** `reason` continues a sentence that begins with the path: what it is and what to do. */
+  | { readonly kind: 'unsupported'; readonly reason: string };
+
+export function inspectKeyFile(bytes: Buffer): KeyFile {
+  const text = bytes.toString('latin1').trim();
+  if (text === '') return unsupported('is empty');
+  if (text.startsWith('PuTTY-User-Key-File-')) {
+    return unsupported('is a PuTTY key: convert it with `puttygen FILE -O private-openssh -o NEWFILE`');
+  }
+  const line = PUBLIC_LINE.exec(text);
+  if (line?.[1] !== undefined && line[2] !== undefined) {
+    if (line[1].includes('-cert-'))
+      return unsupported('is a certificate, which tunneld cannot use: name the private key itself');
+    return { kind: 'public', key: parsePublicBlob(Buffer.from(line[2], 'base64')) };
+  }
+  const block = PRIVATE_BLOCK.exec(text);
+  if (block?.[1] !== undefined) return inspectBlock(block[0], block[1]);
+  if (/-----? ?BEGIN [A-Z0-9 ]*PUBLIC KEY/.test(text)) return { kind: 'public', key: null };
+  if (text.includes('BEGIN CERTIFICATE')) return unsupported('is an X.509 certificate, not a private key');
+  return unsupported('holds no private key in OpenSSH or PEM format: make one with `ssh-keygen -t ed25519`');
+}
+
+/** A public key as it travels, or null where ssh2 cannot use its type (security keys, certificates). */
+export function parsePublicBlob(blob: Buffer): ParsedKey | null {
+  const key = ssh2.utils.parseKey(blob);
+  return key instanceof Error ? null : key;
+}
+
+/** One line of a .pub file (sshd(8), AUTHORIZED_KEYS FILE FORMAT, without options). */
+const PUBLIC_LINE = /^((?:ssh|ecdsa|sk-ssh|sk-ecdsa)-[\w.@-]+) +(AAAA[\w+/=]+)/;
+
+/** What comes before (parameters of a curve, attributes of a PKCS#12 export) is not ours to read. */
+const PRIVATE_BLOCK = /-----BEGIN ([A-Z0-9]+ |)PRIVATE KEY-----[\s\S]+?-----END \1PRIVATE KEY-----/;
+
+function inspectBlock(text: string, label: string): KeyFile {
+  switch (label.trimEnd()) {
+    case 'OPENSSH':
+      return inspectOpenssh(text);
+    case 'DSA':
+      return unsupported(DSA);
+    default:
+      return { kind: 'pem', text, encrypted: label === 'ENCRYPTED ' || /^Proc-Type: *4,ENCRYPTED/m.test(text) };
+  }
+}
+
+function inspectOpenssh(text: string): KeyFile {
+  const header = readOpensshKeyHeader(Buffer.from(text.replace(/-----[^-]+-----/g, ''), 'base64'));
+  if (header === null) return unsupported('is a damaged OpenSSH private key');
+  if (header.keyType.startsWith('sk-')) {
+    return unsupported(
+      'belongs to a security key (FIDO), which needs somebody to touch it: make a key of its own with `ssh-keygen -t ed25519`',
+    );
+  }
+  if (header.keyType === 'ssh-dss') return unsupported(DSA);
+  if (header.cipher.startsWith('chacha20')) {
+    return unsupported(
+      'is encrypted with a cipher that tunneld cannot read: run `ssh-keygen -p -Z aes256-ctr -f FILE`',
+    );
+  }
+  return { kind: 'openssh', text, encrypted: header.kdf !== 'none', header };
+}
+
+export const DSA = 'is a DSA key, which servers no longer accept: make one with `ssh-keygen -t ed25519`';
+
+function unsupported(reason: string): KeyFile {
+  return { kind: 'unsupported', reason };
+}

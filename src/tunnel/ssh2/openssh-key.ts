@@ -1,0 +1,79 @@
+import { randomBytes } from 'node:crypto';
+
+/** What an OpenSSH private key file tells without its passphrase (PROTOCOL.key in OpenSSH's sources). */
+export interface OpensshKeyHeader {
+  readonly cipher: string;
+  /** `none` where the key is not encrypted. */
+  readonly kdf: string;
+  readonly keyType: string;
+  readonly publicBlob: Buffer;
+}
+
+/** Reads the open part of the base64 body; null where it is damaged, or holds another number of keys than one. */
+export function readOpensshKeyHeader(body: Buffer): OpensshKeyHeader | null {
+  if (!body.subarray(0, MAGIC.length).equals(MAGIC)) return null;
+  const cipher = readString(body, MAGIC.length);
+  const kdf = cipher && readString(body, cipher.end);
+  const kdfOptions = kdf && readString(body, kdf.end);
+  if (!cipher || !kdf || !kdfOptions || body.length < kdfOptions.end + 4) return null;
+  if (body.readUInt32BE(kdfOptions.end) !== 1) return null;
+  const publicBlob = readString(body, kdfOptions.end + 4);
+  const keyType = publicBlob && readString(publicBlob.value, 0);
+  if (!publicBlob || !keyType) return null;
+  return {
+    cipher: cipher.value.toString('latin1'),
+    kdf: kdf.value.toString('latin1'),
+    keyType: keyType.value.toString('latin1'),
+    publicBlob: publicBlob.value,
+  };
+}
+
+/** An unencrypted OpenSSH private key file from the two halves of an Ed25519 key, 32 bytes each. */
+export function encodeEd25519(seed: Buffer, publicKey: Buffer): string {
+  const type = string(Buffer.from('ssh-ed25519'));
+  const check = randomBytes(4); // twice the same number shows that a decryption went well
+  const secret = Buffer.concat([
+    check,
+    check,
+    type,
+    string(publicKey),
+    string(Buffer.concat([seed, publicKey])),
+    string(Buffer.alloc(0)), // comment
+  ]);
+  const body = Buffer.concat([
+    MAGIC,
+    string(Buffer.from('none')), // cipher
+    string(Buffer.from('none')), // key derivation
+    string(Buffer.alloc(0)), // and its options
+    uint32(1), // number of keys
+    string(Buffer.concat([type, string(publicKey)])),
+    string(pad(secret)),
+  ]);
+  const lines = body.toString('base64').replace(/.{70}/g, '$&\n');
+  return `-----BEGIN OPENSSH PRIVATE KEY-----\n${lines}\n-----END OPENSSH PRIVATE KEY-----\n`;
+}
+
+const MAGIC = Buffer.from('openssh-key-v1\0');
+
+/** RFC 4251 section 5: a length of 32 bits, then the bytes. */
+function readString(from: Buffer, at: number): { value: Buffer; end: number } | null {
+  if (from.length < at + 4) return null;
+  const end = at + 4 + from.readUInt32BE(at);
+  return end > from.length ? null : { value: from.subarray(at + 4, end), end };
+}
+
+function string(value: Buffer): Buffer {
+  return Buffer.concat([uint32(value.length), value]);
+}
+
+function uint32(value: number): Buffer {
+  const bytes = Buffer.alloc(4);
+  bytes.writeUInt32BE(value);
+  return bytes;
+}
+
+/** 1, 2, 3, … up to the block size of the cipher `none`, 8 bytes. */
+function pad(secret: Buffer): Buffer {
+  const count = (8 - (secret.length % 8)) % 8;
+  return Buffer.concat([secret, Buffer.from(Array.from({ length: count }, (_, index) => index + 1))]);
+}

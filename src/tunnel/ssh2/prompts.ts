@@ -1,0 +1,26 @@
+import type { KeyboardInteractiveAuthMethod } from 'ssh2';
+
+/**
+ * Keyboard-interactive (RFC 4256) without a keyboard: the first hidden prompt gets the password, all others an empty answer.
+ * The password is not repeated: a second hidden prompt asks for something that we do not have.
+ */
+export function answerPrompts(password: string, giveUp: () => void): KeyboardInteractiveAuthMethod['prompt'] {
+  let rounds = 0;
+  let told = false;
+  return (_name, _instructions, _language, prompts, finish) => {
+    rounds += 1;
+    if (rounds > MAX_ROUNDS) {
+      giveUp();
+      return;
+    }
+    const answerable = !told && prompts.length <= MAX_PROMPTS ? prompts.findIndex(({ echo }) => echo === false) : -1;
+    told ||= answerable >= 0;
+    finish(prompts.map((_, index) => (index === answerable ? password : '')));
+  };
+}
+
+/** A server may ask for ever; one that checks a password asks once, and once more for what is left to say. */
+const MAX_ROUNDS = 3;
+
+/** A longer form is not a question for a password but, say, for a new one. */
+const MAX_PROMPTS = 2;

@@ -1,0 +1,68 @@
+import type { Client } from 'ssh2';
+import { errorText } from '../../lib/text.ts';
+import { TunnelFailure } from '../failure.ts';
+import { formatEndpoint, type Endpoint } from '../spec.ts';
+
+/** Questions to the server (global requests, RFC 4254 section 4) that wait for its answer. */
+export interface Requests {
+  listen(endpoint: Endpoint): Promise<number>;
+  unlisten(endpoint: Endpoint): Promise<void>;
+  probe(): Promise<void>;
+  /** The connection is gone: whatever is asked, now or later, fails with this. */
+  fail(failure: TunnelFailure): void;
+}
+
+export function createRequests(client: Client): Requests {
+  // Not a race with one promise that tells of the end: each race would stay in that promise's memory until then.
+  const waiting = new Set<(failure: TunnelFailure) => void>();
+  let ended: TunnelFailure | null = null;
+
+  const ask = <T>(send: (done: (error: TunnelFailure | null, value: T) => void) => void): Promise<T> =>
+    new Promise<T>((resolve, reject) => {
+      if (ended !== null) {
+        reject(ended);
+        return;
+      }
+      waiting.add(reject);
+      try {
+        send((error, value) => {
+          waiting.delete(reject);
+          if (error === null) resolve(value);
+          else reject(error);
+        });
+      } catch (error) {
+        // ssh2 throws where it is not connected.
+        waiting.delete(reject);
+        reject(new TunnelFailure('disconnected', errorText(error), { cause: error }));
+      }
+    });
+
+  return {
+    listen: (endpoint) => ask<number>((done) => listen(client, endpoint, done)),
+    unlisten: (endpoint) => ask<void>((done) => unlisten(client, endpoint, () => done(null, undefined))),
+    probe: () => ask<void>((done) => client.unforwardIn(NO_SUCH_HOST, 1, () => done(null, undefined))),
+    fail: (failure) => {
+      ended ??= failure;
+      for (const reject of waiting) reject(failure);
+      waiting.clear();
+    },
+  };
+}
+
+/** A listener that no server has: asking to cancel it is answered by all and changes nothing, a portable round trip. */
+const NO_SUCH_HOST = 'keepalive.invalid';
+
+function listen(client: Client, endpoint: Endpoint, done: (error: TunnelFailure | null, port: number) => void): void {
+  const refused = () =>
+    done(new TunnelFailure('forward-refused', `the server refused to listen on ${formatEndpoint(endpoint)}`), 0);
+  if (endpoint.type === 'unix') {
+    client.openssh_forwardInStreamLocal(endpoint.path, (error) => (error ? refused() : done(null, 0)));
+  } else {
+    client.forwardIn(endpoint.host, endpoint.port, (error, port) => (error ? refused() : done(null, port)));
+  }
+}
+
+function unlisten(client: Client, endpoint: Endpoint, done: () => void): void {
+  if (endpoint.type === 'unix') client.openssh_unforwardInStreamLocal(endpoint.path, done);
+  else client.unforwardIn(endpoint.host, endpoint.port, done);
+}

@@ -1,0 +1,92 @@
+import { formatEndpoint, type ForwardSpec, type TunnelSpec } from './spec.ts';
+import { FAILURES, type FailureCode, type TunnelFailure } from './failure.ts';
+
+/**
+ * Where a tunnel is in its life:
+ *
+ *   waiting-for-network → connecting → authenticating → forwarding → up
+ *
+ * and from anywhere to `waiting` (a retry is scheduled), `blocked` (a person must act; still retried, slowly)
+ * and `stopped`. Only the tunnel's own loop changes it.
+ */
+export type Phase =
+  'waiting-for-network' | 'connecting' | 'authenticating' | 'forwarding' | 'up' | 'waiting' | 'blocked' | 'stopped';
+
+/** What is known of a tunnel. Times are milliseconds since 1970. */
+export interface TunnelState {
+  readonly phase: Phase;
+  readonly since: number;
+  /** Attempts to connect since it was last up, the present one included. */
+  readonly attempts: number;
+  readonly retryAt: number | null;
+  readonly rttMs: number | null;
+  /** The local port of the live connection. */
+  readonly sourcePort: number | null;
+  /** The last thing that went wrong, also when it has been overcome since. */
+  readonly failure: FailureReport | null;
+  /** When it was last up, or null: health has patience with a short outage. */
+  readonly lastUp: number | null;
+  readonly forwards: readonly ForwardState[];
+}
+
+export interface FailureReport {
+  readonly code: FailureCode;
+  readonly message: string;
+  readonly hint: string;
+  readonly at: number;
+}
+
+export interface ForwardState {
+  readonly spec: ForwardSpec;
+  readonly state: 'pending' | 'up' | 'refused';
+  /** The port that the server chose where 0 was asked for. */
+  readonly boundPort: number | null;
+  /** Why the target was not reached when a visitor last came, or null when it was. */
+  readonly targetFailure: FailureReport | null;
+  readonly counters: Readonly<Counters>;
+}
+
+/** Live numbers of one forward, for as long as its tunnel is configured; bytesIn is what visitors sent. */
+export interface Counters {
+  connections: number;
+  totalConnections: number;
+  refusedConnections: number;
+  bytesIn: number;
+  bytesOut: number;
+}
+
+export function initialState(spec: TunnelSpec, wall: number): TunnelState {
+  return {
+    phase: 'connecting',
+    since: wall,
+    attempts: 0,
+    retryAt: null,
+    rttMs: null,
+    sourcePort: null,
+    failure: null,
+    lastUp: null,
+    forwards: spec.forwards.map((forward) => ({
+      spec: forward,
+      state: 'pending',
+      boundPort: null,
+      targetFailure: null,
+      counters: { connections: 0, totalConnections: 0, refusedConnections: 0, bytesIn: 0, bytesOut: 0 },
+    })),
+  };
+}
+
+export function reportFailure(failure: TunnelFailure, wall: number): FailureReport {
+  return { code: failure.code, message: failure.message, hint: FAILURES[failure.code].hint, at: wall };
+}
+
+/** `user@host:port` as people write it. */
+export function formatServer(spec: TunnelSpec): string {
+  return `${spec.user}@${formatEndpoint({ type: 'tcp', host: spec.host, port: spec.port })}`;
+}
+
+/** The listener with the port that the server really chose. */
+export function formatListen(forward: ForwardState): string {
+  const { listen } = forward.spec;
+  if (listen.type === 'unix' || forward.boundPort === null) return formatEndpoint(listen);
+  return formatEndpoint({ ...listen, port: forward.boundPort });
+}

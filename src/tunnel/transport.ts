@@ -1,0 +1,47 @@
+import type { Socket } from 'node:net';
+import type { Traffic } from './liveness.ts';
+
+/** The socket below an SSH connection, as far as those who share it need to know. */
+export interface Transport {
+  /** Gathers all that is written within this tick into one system call. */
+  gather(): void;
+  /** True while so much waits to be sent that senders should stop reading. */
+  congested(): boolean;
+  /** Calls `resume` once when nothing waits any more; the answer forgets it. */
+  onceDrained(resume: () => void): () => void;
+  traffic(): Traffic;
+}
+
+export function createTransport(socket: Socket): Transport {
+  const waiting = new Set<() => void>();
+  let gathering = false;
+  socket.on('drain', () => {
+    const resumed = [...waiting];
+    waiting.clear();
+    for (const resume of resumed) resume();
+  });
+  return {
+    gather: () => {
+      if (gathering) return;
+      gathering = true;
+      socket.cork();
+      process.nextTick(() => {
+        gathering = false;
+        socket.uncork();
+      });
+    },
+    congested: () => socket.writableLength > CONGESTED_BYTES,
+    onceDrained: (resume) => {
+      waiting.add(resume);
+      return () => waiting.delete(resume);
+    },
+    traffic: () => ({
+      bytesHeard: socket.bytesRead,
+      bytesSent: socket.bytesWritten - socket.writableLength,
+      backlog: socket.writableLength,
+    }),
+  };
+}
+
+/** Enough to keep a fast link busy, little enough that a keystroke does not wait behind it for long on a slow one. */
+const CONGESTED_BYTES = 256 * 1024;

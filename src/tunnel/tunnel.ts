@@ -1,0 +1,207 @@
+import pRetry from 'p-retry';
+import { childController } from '../lib/abort.ts';
+import { sleep, type Clock } from '../lib/clock.ts';
+import type { Logger } from '../lib/log.ts';
+import { blockedDelay, cheapDelay, loginBackoff, loginDelay, reconnectDelay } from './backoff.ts';
+import { createFailureLog } from './failure-log.ts';
+import { asFailure, type FailureCode, type TunnelFailure } from './failure.ts';
+import { reachServer } from './reach.ts';
+import { runSession } from './session.ts';
+import type { TunnelSpec } from './spec.ts';
+import type { IdentityCache } from './ssh2/identities.ts';
+import { formatListen, formatServer, reportFailure, type ForwardState, type TunnelState } from './state.ts';
+
+export interface TunnelDeps {
+  readonly clock: Clock;
+  readonly random: () => number;
+  readonly log: Logger;
+  readonly identities: IdentityCache;
+  readonly ping: ((signal: AbortSignal) => Promise<boolean>) | null;
+  heartbeat(withinMs: number): void;
+  /** Where the loop keeps what is known of it. */
+  state(): TunnelState;
+  setState(next: TunnelState): void;
+  /** Registers what "try now" means at this moment: it ends the current wait. */
+  onRetryNow(retryNow: () => void): void;
+}
+
+/**
+ * Keeps one tunnel up until the signal: one session after the other, for ever. Decides *when* to try; runSession() is what is tried.
+ * A round is a run of failures with p-retry's growing waits between them; a session that lasted, a request to retry now, or a
+ * failure that only a person can cure ends the round and the next one starts afresh. In each round the first loss of a session
+ * that was logged in is followed by an attempt at once; cheap failures keep a pace of their own. Resolves when the signal is aborted.
+ */
+export async function runTunnel(spec: TunnelSpec, deps: TunnelDeps, signal: AbortSignal): Promise<void> {
+  const { clock, random, log } = deps;
+  const reporter = createReporter(spec, deps);
+  const failures = createFailureLog(log, clock);
+  let downSince = clock.now();
+  /** How long the last session was logged in, or null when it never came that far. */
+  let heldForMs: number | null = null;
+
+  while (!signal.aborted) {
+    const round = childController(signal);
+    deps.onRetryNow(() => {
+      const { phase } = deps.state();
+      if (phase === 'waiting' || phase === 'blocked' || phase === 'waiting-for-network') round.abort(RETRY_NOW);
+    });
+    const backoff = loginBackoff(spec.reconnect, random);
+    let mayBeQuick = true;
+    let ownPace = false;
+    try {
+      await pRetry(() => attempt(round.signal), {
+        ...backoff,
+        factor: 2,
+        retries: Number.POSITIVE_INFINITY,
+        signal: round.signal,
+        onFailedAttempt: async ({ error, retriesConsumed }) => {
+          round.signal.throwIfAborted();
+          const failure = asFailure(error);
+          const quick = mayBeQuick && heldForMs !== null;
+          if (endsRound(failure)) return;
+          ownPace = quick || CHEAP.includes(failure.code);
+          if (quick) mayBeQuick = false;
+          const delay = quick
+            ? reconnectDelay(random)
+            : ownPace
+              ? cheapDelay(clock.now() - downSince, spec.reconnect, random)
+              : loginDelay(backoff, retriesConsumed);
+          scheduled('waiting', failure, delay);
+          if (ownPace) await sleep(clock, delay, round.signal);
+        },
+        shouldRetry: ({ error }) => !endsRound(asFailure(error)),
+        // Only a wait that p-retry makes lengthens the next one.
+        shouldConsumeRetry: () => !ownPace,
+      });
+    } catch (error) {
+      if (!round.signal.aborted) {
+        const failure = asFailure(error);
+        const blocked = failure.kind === 'needs-human';
+        const delay = blocked ? blockedDelay(failure.code, spec.reconnect, random) : reconnectDelay(random);
+        scheduled(blocked ? 'blocked' : 'waiting', failure, delay);
+        await sleep(clock, delay, round.signal).catch(() => {});
+      }
+    } finally {
+      round.dispose();
+    }
+  }
+  reporter.report({ phase: 'stopped', retryAt: null, sourcePort: null });
+
+  function endsRound(failure: TunnelFailure): boolean {
+    return failure.kind === 'needs-human' || (heldForMs ?? 0) >= LASTED_MS;
+  }
+
+  /** One attempt and, where it succeeds, the session it brought. p-retry takes a TypeError for fatal: all is made a TunnelFailure. */
+  async function attempt(roundSignal: AbortSignal): Promise<never> {
+    reporter.report({ phase: 'connecting', attempts: deps.state().attempts + 1, retryAt: null });
+    deps.heartbeat(60_000);
+    heldForMs = null;
+    let loggedInAt: number | null = null;
+    try {
+      return await runSession(
+        spec,
+        {
+          ...deps,
+          // The wait for the network ends with the round ("retry now"); a connection, once there, outlives it.
+          reach: () => reachServer(spec, { ...deps, ...networkReports() }, roundSignal),
+          report: (change) => {
+            if (change.phase === 'forwarding') loggedInAt = clock.now();
+            if (change.phase === 'up') failures.recovered();
+            reporter.report(change);
+          },
+          reportForward: reporter.reportForward,
+          reportFailure: (failure) => {
+            failures.log(failure);
+            reporter.report({ failure: reportFailure(failure, clock.wall()) });
+          },
+        },
+        signal,
+      );
+    } catch (error) {
+      roundSignal.throwIfAborted();
+      if (loggedInAt !== null) {
+        heldForMs = clock.now() - loggedInAt;
+        downSince = clock.now();
+      }
+      throw asFailure(error);
+    } finally {
+      reporter.sessionOver();
+    }
+  }
+
+  function networkReports() {
+    return {
+      onNetworkDown: (failure: TunnelFailure) => {
+        failures.log(failure);
+        reporter.report({ phase: 'waiting-for-network', failure: reportFailure(failure, clock.wall()) });
+      },
+      onNetworkBack: () => reporter.report({ phase: 'connecting' }),
+    };
+  }
+
+  function scheduled(phase: 'waiting' | 'blocked', failure: TunnelFailure, delayMs: number): void {
+    failures.log(failure, delayMs);
+    deps.heartbeat(delayMs + 30_000);
+    reporter.report({
+      phase,
+      retryAt: clock.wall() + delayMs,
+      failure: reportFailure(failure, clock.wall()),
+    });
+  }
+}
+
+/** A session that was logged in this long was a success: what ends it starts a new count. */
+const LASTED_MS = 10_000;
+
+const RETRY_NOW = new Error('retry now');
+
+/** What ends before a login costs the server anything. */
+const CHEAP: readonly FailureCode[] = [
+  'network-down',
+  'dns-failed',
+  'connect-refused',
+  'connect-timeout',
+  'unreachable',
+];
+
+interface Reporter {
+  report(change: Partial<TunnelState>): void;
+  reportForward(index: number, change: Partial<ForwardState>): void;
+  sessionOver(): void;
+}
+
+/** The one place where a tunnel's state changes: keeps `since` and `lastUp` true and logs that a tunnel came up. */
+function createReporter(spec: TunnelSpec, { clock, log, state, setState }: TunnelDeps): Reporter {
+  const report = (change: Partial<TunnelState>) => {
+    const before = state();
+    const phaseChanged = change.phase !== undefined && change.phase !== before.phase;
+    const wasUp = before.phase === 'up';
+    const wall = clock.wall();
+    setState({
+      ...before,
+      ...change,
+      ...(phaseChanged ? { since: wall } : {}),
+      ...(change.phase === 'up' ? { attempts: 0, lastUp: wall, retryAt: null } : {}),
+      ...(phaseChanged && wasUp ? { lastUp: wall } : {}),
+    });
+    if (phaseChanged && change.phase === 'up') {
+      const listeners = state().forwards.filter((forward) => forward.state === 'up');
+      log.info({ server: formatServer(spec), listening: listeners.map(formatListen).join(', ') }, 'tunnel is up');
+    }
+  };
+  const reportForward = (index: number, change: Partial<ForwardState>) => {
+    const { forwards } = state();
+    setState({
+      ...state(),
+      forwards: forwards.map((forward, i) => (i === index ? { ...forward, ...change } : forward)),
+    });
+  };
+  return {
+    report,
+    reportForward,
+    sessionOver: () => {
+      for (const index of spec.forwards.keys()) reportForward(index, { state: 'pending', boundPort: null });
+      report({ sourcePort: null, rttMs: null });
+    },
+  };
+}

@@ -1,0 +1,115 @@
+import assert from 'node:assert/strict';
+import { readdirSync, readFileSync } from 'node:fs';
+import { dirname, join, posix, relative } from 'node:path';
+import { test } from 'node:test';
+import { fileURLToPath } from 'node:url';
+
+/** What each part of src may import besides itself and lib. Everything points down. */
+const BELOW: Readonly<Record<string, readonly string[]>> = {
+  'cli.ts': ['commands'],
+  commands: ['daemon.ts', 'control', 'supervisor', 'config', 'tunnel', 'host', 'demo'],
+  'daemon.ts': ['control', 'supervisor', 'config', 'tunnel', 'host', 'demo'],
+  control: ['supervisor', 'tunnel'],
+  supervisor: ['tunnel'],
+  config: ['tunnel'],
+  tunnel: [],
+  host: [],
+  demo: [],
+  lib: [],
+};
+
+const SSH2_IMPORTERS = ['tunnel/ssh2/', 'demo/'];
+const LONGEST_FILE = 260;
+
+const src = fileURLToPath(new URL('../src', import.meta.url));
+const files = readdirSync(src, { recursive: true, encoding: 'utf8' })
+  .filter((file) => file.endsWith('.ts'))
+  .map((file) => ({ file, text: readFileSync(join(src, file), 'utf8') }));
+
+test('every file of src belongs to a known part', () => {
+  assert.ok(files.length > 0);
+  assert.deepEqual(
+    files.map(({ file }) => partOf(file)).filter((part) => !(part in BELOW)),
+    [],
+  );
+});
+
+test('imports point one way', () => {
+  const wrong = files.flatMap(({ file, text }) =>
+    importsOf(text)
+      .filter((specifier) => specifier.startsWith('.'))
+      .map((specifier) => relative(src, join(src, dirname(file), specifier)))
+      .filter((target) => !mayImport(partOf(file), partOf(target)))
+      .map((target) => `${file} imports ${target}`),
+  );
+  assert.deepEqual(wrong, []);
+});
+
+test("only the adapter and the demo's server know ssh2", () => {
+  const wrong = files
+    .filter(({ text }) => importsOf(text).some((specifier) => /^ssh2(\/|$)/.test(specifier)))
+    .filter(({ file }) => !SSH2_IMPORTERS.some((folder) => file.startsWith(folder)));
+  assert.deepEqual(
+    wrong.map(({ file }) => file),
+    [],
+  );
+});
+
+test('no default exports', () => {
+  const wrong = files.filter(({ text }) => /^export\s+default\b|\bas\s+default\b\s*[,}]/m.test(withoutComments(text)));
+  assert.deepEqual(
+    wrong.map(({ file }) => file),
+    [],
+  );
+});
+
+test(`no file is longer than ${LONGEST_FILE} lines`, () => {
+  const wrong = files.filter(({ text }) => text.trimEnd().split('\n').length > LONGEST_FILE);
+  assert.deepEqual(
+    wrong.map(({ file }) => file),
+    [],
+  );
+});
+
+test('imports are found in all their forms, and the rule itself says no', () => {
+  const text = `
+    import { a } from './a.ts';
+    import type {
+      B,
+    } from "./b.ts";
+    import * as c from './c.ts'; // import d from './no.ts'
+    export { e } from './e.ts';
+    export * from './f.ts';
+    import './g.ts';
+    const h = await import('./h.ts');
+    type I = import('./i.ts').I;
+    /* import j from './no.ts'; */
+    const url = 'https://example.org/';
+    const k = require('./k.ts');`;
+  assert.deepEqual(
+    importsOf(text),
+    ['a', 'b', 'c', 'e', 'f', 'g', 'h', 'i', 'k'].map((name) => `./${name}.ts`),
+  );
+  assert.equal(mayImport('lib', 'tunnel'), false);
+  assert.equal(mayImport('tunnel', 'config'), false);
+  assert.equal(mayImport('cli.ts', 'daemon.ts'), false);
+  assert.equal(mayImport('daemon.ts', 'lib'), true);
+});
+
+function partOf(file: string): string {
+  return file.split(posix.sep)[0] ?? '';
+}
+
+function mayImport(from: string, to: string): boolean {
+  return from === to || to === 'lib' || (BELOW[from] ?? []).includes(to);
+}
+
+function importsOf(text: string): string[] {
+  const pattern = /(?:\bfrom\s*|\bimport\s*\(?\s*|\brequire\s*\(\s*)(['"])([^'"\n]+)\1/g;
+  return [...withoutComments(text).matchAll(pattern)].map((match) => match[2] ?? '');
+}
+
+/** Good enough for imports: `//` inside a string (an address) is told apart by what stands before it. */
+function withoutComments(text: string): string {
+  return text.replace(/\/\*[\s\S]*?\*\//g, '').replace(/(^|[\s;])\/\/.*$/gm, '$1');
+}

@@ -1,0 +1,118 @@
+// tunneld beside `ssh -NR` on one sshd, in turn, so that a noisy machine is noisy for both: `npm run bench`.
+import { spawnSync } from 'node:child_process';
+import { cpus } from 'node:os';
+import { startSshd } from '../support/sshd.ts';
+import { freePort, until } from '../support/until.ts';
+import { endClient, firstByte, opensshClient, startToFirstByte, tunneldClient, type Client } from './clients.ts';
+import { residentMiB, wakeUpsPerSecond } from './process-cost.ts';
+import { startTarget, throughput, type Direction } from './throughput.ts';
+
+const CIPHER = 'aes128-gcm@openssh.com';
+const STARTS = 9;
+const CONNECTIONS = 300;
+const TRANSFERS = 7;
+const TRANSFER_BYTES = 256 * 1024 * 1024;
+const IDLE_SECONDS = 40;
+
+const sshd = await startSshd();
+const { port: target, server } = await startTarget(TRANSFER_BYTES);
+const ssh = opensshClient(sshd, await freePort(), target, CIPHER);
+const tunneld = tunneldClient(sshd, await freePort(), target, CIPHER);
+
+print(`${cpus().length} × ${cpus()[0]?.model.trim()}, Node ${process.version}, cipher ${CIPHER}\n`);
+print('| what | ssh -NR | tunneld | ratio (medians) | wanted |');
+print('|---|---|---|---|---|');
+await compareStarts();
+await compareRunning();
+
+server.close();
+await sshd.stop();
+
+async function compareStarts(): Promise<void> {
+  const times = new Map<Client, number[]>([
+    [ssh, []],
+    [tunneld, []],
+  ]);
+  const node: number[] = [];
+  for (let i = 0; i < STARTS; i++) {
+    for (const [client, list] of times) list.push(await startToFirstByte(client));
+    const started = performance.now();
+    spawnSync(process.execPath, ['-e', '0']);
+    node.push(performance.now() - started);
+  }
+  const own = median(node);
+  row(
+    'start to first byte through the forward, ms',
+    times.get(ssh)!,
+    times.get(tunneld)!,
+    `<= 2 × ssh + ${own.toFixed(0)} (node -e 0)`,
+  );
+}
+
+async function compareRunning(): Promise<void> {
+  const children = [ssh.start(), tunneld.start()] as const;
+  try {
+    for (const client of [ssh, tunneld]) {
+      await until(async () => (await firstByte(client.port)) !== null, { what: `${client.name} to come up` });
+    }
+    const latencies: [number[], number[]] = [[], []];
+    for (let i = 0; i < CONNECTIONS; i++) {
+      for (const [index, client] of [ssh, tunneld].entries()) latencies[index]!.push((await firstByte(client.port))!);
+    }
+    row('connect and first byte, ms', ...latencies, '<= 1.5');
+    for (const direction of ['to visitor', 'to target'] satisfies Direction[]) {
+      const speeds: [number[], number[]] = [[], []];
+      for (let i = 0; i < TRANSFERS; i++) {
+        for (const [index, client] of [ssh, tunneld].entries()) {
+          speeds[index]!.push(await throughput(client.port, direction, TRANSFER_BYTES));
+        }
+      }
+      row(`throughput ${direction}, MB/s`, ...speeds, '>= 0.7');
+    }
+  } finally {
+    await Promise.all(children.map(endClient));
+  }
+  await measureIdle();
+}
+
+/** On processes of their own: what a benchmark leaves in a heap is not idle memory. */
+async function measureIdle(): Promise<void> {
+  const children = [ssh.start(), tunneld.start()] as const;
+  try {
+    for (const client of [ssh, tunneld]) {
+      await until(async () => (await firstByte(client.port)) !== null, { what: `${client.name} to come up` });
+    }
+    await new Promise((resolve) => setTimeout(resolve, 5000));
+    const wakeUps = await Promise.all(children.map((child) => wakeUpsPerSecond(child.pid!, IDLE_SECONDS)));
+    const memory = children.map((child) => residentMiB(child.pid!));
+    row('idle memory (RSS), MiB', [memory[0]!], [memory[1]!], '<= 70 MiB');
+    row('idle wake-ups a second', [wakeUps[0]!], [wakeUps[1]!], '<= 2');
+  } finally {
+    await Promise.all(children.map(endClient));
+  }
+}
+
+function row(what: string, theirs: readonly number[], ours: readonly number[], wanted: string): void {
+  const ratio = median(theirs) === 0 ? '' : (median(ours) / median(theirs)).toFixed(2);
+  print(`| ${what} | ${summary(theirs)} | ${summary(ours)} | ${ratio} | ${wanted} |`);
+}
+
+/** The median, and the extremes that tell how noisy the machine was. */
+function summary(values: readonly number[]): string {
+  if (values.length === 1) return number(values[0]!);
+  return `${number(median(values))} (${number(Math.min(...values))}–${number(Math.max(...values))})`;
+}
+
+function number(value: number): string {
+  return value >= 100 ? value.toFixed(0) : value >= 10 ? value.toFixed(1) : value.toFixed(2);
+}
+
+function median(values: readonly number[]): number {
+  const sorted = values.toSorted((a, b) => a - b);
+  const middle = sorted.length / 2;
+  return sorted.length % 2 === 1 ? sorted[Math.floor(middle)]! : (sorted[middle - 1]! + sorted[middle]!) / 2;
+}
+
+function print(line: string): void {
+  process.stdout.write(`${line}\n`);
+}

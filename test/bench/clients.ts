@@ -1,0 +1,112 @@
+import { spawn, type ChildProcess } from 'node:child_process';
+import { mkdtempSync, writeFileSync } from 'node:fs';
+import { connect } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import type { TestSshd } from '../support/sshd.ts';
+
+/** One of the two that are compared: it has `sshd` listen on `port` and connects visitors to `target`. */
+export interface Client {
+  readonly name: string;
+  readonly port: number;
+  start(): ChildProcess;
+}
+
+const CLI = fileURLToPath(new URL('../../dist/cli.js', import.meta.url));
+
+export function opensshClient(sshd: TestSshd, port: number, target: number, cipher: string): Client {
+  const knownHosts = writeTemporary('known_hosts', sshd.knownHostsLine('127.0.0.1', sshd.port));
+  const options = [
+    'BatchMode=yes',
+    'ExitOnForwardFailure=yes',
+    `UserKnownHostsFile=${knownHosts}`,
+    'IdentitiesOnly=yes',
+  ];
+  const args = [
+    ...['-F', 'none', '-N', '-c', cipher, '-i', sshd.clientKey, '-p', String(sshd.port)],
+    ...options.flatMap((option) => ['-o', option]),
+    ...['-R', `${port}:127.0.0.1:${target}`, `${sshd.user}@127.0.0.1`],
+  ];
+  return { name: 'ssh -NR', port, start: () => spawn('ssh', args, { stdio: 'ignore' }) };
+}
+
+export function tunneldClient(sshd: TestSshd, port: number, target: number, cipher: string): Client {
+  const knownHosts = writeTemporary('known_hosts', sshd.knownHostsLine('127.0.0.1', sshd.port));
+  const directory = mkdtempSync(join(tmpdir(), 'tunneld-bench-'));
+  const config = join(directory, 'config.yaml');
+  writeFileSync(
+    config,
+    `tunnels:
+  bench:
+    host: 127.0.0.1
+    port: ${sshd.port}
+    user: ${sshd.user}
+    identityFile: ${sshd.clientKey}
+    identitiesOnly: yes
+    userKnownHostsFile: ${knownHosts}
+    ciphers: ${cipher}
+    remoteForward: ${port}:127.0.0.1:${target}
+network: { ping: [] }
+log: { level: warn }
+control: { socket: ${join(directory, 'control.sock')} }
+stateDirectory: ${directory}
+`,
+  );
+  return {
+    name: 'tunneld',
+    port,
+    start: () => spawn(process.execPath, [CLI, 'run', '--config', config], { stdio: ['ignore', 'ignore', 'inherit'] }),
+  };
+}
+
+/** Ends a client that we started. */
+export async function endClient(child: ChildProcess): Promise<void> {
+  if (child.exitCode !== null || child.signalCode !== null) return;
+  const exited = new Promise((resolve) => child.once('exit', resolve));
+  child.kill('SIGTERM');
+  await exited;
+}
+
+/** Milliseconds from opening a connection to its first byte, or null where it was refused or closed. */
+export function firstByte(port: number): Promise<number | null> {
+  return new Promise((resolve) => {
+    const started = performance.now();
+    const socket = connect(port, '127.0.0.1', () => socket.write('?'));
+    socket.setNoDelay(true);
+    socket.once('data', () => {
+      resolve(performance.now() - started);
+      socket.destroy();
+    });
+    socket.once('error', () => resolve(null));
+    socket.once('close', () => resolve(null));
+  });
+}
+
+/** Milliseconds from starting the client to the first byte through it. */
+export async function startToFirstByte(client: Client): Promise<number> {
+  const started = performance.now();
+  const child = client.start();
+  try {
+    for (;;) {
+      if ((await firstByte(client.port)) !== null) return performance.now() - started;
+      if (performance.now() - started > 20_000) throw new Error(`${client.name} does not come up`);
+      await new Promise((resolve) => setTimeout(resolve, 2));
+    }
+  } finally {
+    await endClient(child);
+    await untilRefused(client.port);
+  }
+}
+
+/** The listener of a client that ended must be gone before the next one asks for it. */
+async function untilRefused(port: number): Promise<void> {
+  while ((await firstByte(port)) !== null) await new Promise((resolve) => setTimeout(resolve, 10));
+  await new Promise((resolve) => setTimeout(resolve, 100));
+}
+
+function writeTemporary(name: string, text: string): string {
+  const file = join(mkdtempSync(join(tmpdir(), 'tunneld-bench-')), name);
+  writeFileSync(file, `${text.trimEnd()}\n`);
+  return file;
+}

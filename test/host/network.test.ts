@@ -1,0 +1,103 @@
+import assert from 'node:assert/strict';
+import { chmodSync, existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { test, type TestContext } from 'node:test';
+import { createPinger, isPlausibleHost, type Probe } from '../../src/host/network.ts';
+import { tempDir, until } from '../support/until.ts';
+
+const never = new AbortController().signal;
+
+interface FakePing {
+  readonly calls: () => string[];
+  readonly pids: () => number[];
+}
+
+/** Puts a program named ping in front of the real one; it notes its process and its arguments, one line each, in $NOTE. */
+async function fakePing(t: TestContext, body: string): Promise<FakePing> {
+  const dir = await tempDir(t);
+  const note = join(dir, 'calls');
+  writeFileSync(join(dir, 'ping'), `#!/bin/sh\nNOTE=${note}\necho "$$ $@" >>$NOTE\n${body}\n`);
+  chmodSync(join(dir, 'ping'), 0o755);
+  setPath(t, `${dir}:/usr/bin:/bin`);
+  const lines = () => (existsSync(note) ? readFileSync(note, 'utf8').trim().split('\n') : []);
+  return {
+    calls: () => lines().map((line) => line.replace(/^\d+ /, '')),
+    pids: () => lines().map((line) => Number.parseInt(line, 10)),
+  };
+}
+
+function setPath(t: TestContext, path: string): void {
+  const before = process.env['PATH'] ?? '';
+  process.env['PATH'] = path;
+  t.after(() => (process.env['PATH'] = before));
+}
+
+function isGone(pid: number): boolean {
+  return !existsSync(`/proc/${pid}`);
+}
+
+test('this machine answers, by address and by name', async () => {
+  const pinger = createPinger();
+  assert.equal(await pinger.anyAnswers(['127.0.0.1'], never), true);
+  assert.equal(await pinger.anyAnswers(['localhost'], never), true);
+});
+
+test('what cannot be asked does not answer', async (t) => {
+  const { calls } = await fakePing(t, 'exit 0');
+  const pinger = createPinger();
+  assert.equal(await pinger.anyAnswers([], never), false);
+  assert.equal(await pinger.anyAnswers(['-f', '--flood', '', 'a b', '127.0.0.1;id'], never), false);
+  const unresolvable = `${'a'.repeat(64)}.example`; // a label has at most 63 octets (RFC 1035): nobody is even asked
+  assert.equal(await pinger.anyAnswers([unresolvable], never), false);
+  assert.deepEqual(calls(), []);
+});
+
+test('one request each, to the address, with a limit of its own', async (t) => {
+  const { calls } = await fakePing(t, 'exit 1');
+  assert.equal(await createPinger().anyAnswers(['127.0.0.1', '127.0.0.2'], never), false);
+  const sent = calls().toSorted((a, b) => a.localeCompare(b));
+  assert.deepEqual(sent, ['-n -W 2 -c 1 -s 56 127.0.0.1', '-n -W 2 -c 1 -s 56 127.0.0.2']);
+});
+
+test('a missing program, a forbidden socket and odd output are no answer, and no exception', async (t) => {
+  await fakePing(t, 'echo Killed; echo "ping: socket: Operation not permitted" >&2; exit 2');
+  assert.equal(await createPinger().anyAnswers(['127.0.0.1'], never), false);
+  setPath(t, await tempDir(t));
+  assert.equal(await createPinger().anyAnswers(['127.0.0.1'], never), false);
+});
+
+test('the first answer ends the call and the other pings', async (t) => {
+  const others = 'case "$*" in *127.0.0.1) ;; *) exec sleep 60 ;; esac';
+  const { pids } = await fakePing(t, `${others}; until [ "$(wc -l <$NOTE)" = 3 ]; do sleep 0.01; done`);
+  assert.equal(await createPinger().anyAnswers(['127.0.0.2', '127.0.0.1', '127.0.0.3'], never), true);
+  await until(() => pids().every(isGone), { what: 'the end of all pings' });
+  assert.equal(pids().length, 3);
+});
+
+test('an answer that comes too late is none, and its ping is ended', async (t) => {
+  const { pids } = await fakePing(t, 'exec sleep 60');
+  assert.equal(await createPinger().anyAnswers(['127.0.0.1'], never), false);
+  assert.equal(pids().length, 1);
+  await until(() => pids().every(isGone), { what: 'the end of the ping' });
+});
+
+test('the caller can stop waiting, and the pings end with it', async (t) => {
+  const { pids } = await fakePing(t, 'exec sleep 60');
+  const controller = new AbortController();
+  const answer = createPinger().anyAnswers(['127.0.0.1'], controller.signal);
+  await until(() => pids().length === 1, { what: 'the ping' });
+  const reason = new Error('retry now');
+  controller.abort(reason);
+  await assert.rejects(answer, reason);
+  await until(() => pids().every(isGone), { what: 'the end of the ping' });
+
+  const asked: string[] = [];
+  const probe: Probe = async (address) => asked.push(address) > 0;
+  await assert.rejects(createPinger(probe).anyAnswers(['127.0.0.1'], controller.signal), reason);
+});
+
+test('plausible hosts', () => {
+  const yes = ['8.8.8.8', '::1', 'fe80::1%eth0', 'one.one.one.one', 'xn--bcher-kva.example.', 'a'];
+  const no = ['', '-c', '.a', 'a-', 'a/b', '8.8.8.8 -f', '$(id)', 'ä.example', 'a'.repeat(254)];
+  assert.deepEqual([...yes, ...no].filter(isPlausibleHost), yes);
+});

@@ -1,0 +1,75 @@
+import assert from 'node:assert/strict';
+import { execFile } from 'node:child_process';
+import { readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { test, type TestContext } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
+import { errorCode } from '../../src/lib/text.ts';
+import { tempDir } from '../support/until.ts';
+
+const unit = fileURLToPath(new URL('../../systemd/tunnel.service', import.meta.url));
+const plist = fileURLToPath(new URL('../../launchd/dev.tunneld.tunneld.plist', import.meta.url));
+
+/** Runs a program the test cannot do without. */
+async function run(program: string, args: readonly string[]): Promise<{ stdout: string; stderr: string }> {
+  try {
+    return await promisify(execFile)(program, args);
+  } catch (error) {
+    if (errorCode(error) === 'ENOENT')
+      throw new Error(`this test needs ${program}: please install it`, { cause: error });
+    throw error;
+  }
+}
+
+/** The unit as an administrator installs it: under its final name, with the path of a program that exists. */
+async function installedUnit(t: TestContext): Promise<string> {
+  const path = join(await tempDir(t), 'tunneld.service');
+  const text = readFileSync(unit, 'utf8');
+  assert.match(text, /^ExecStart=\/usr\/local\/bin\/tunneld run$/m);
+  writeFileSync(path, text.replace('/usr/local/bin/tunneld', process.execPath));
+  return path;
+}
+
+test('systemd understands every line of the unit', async (t) => {
+  const { stdout, stderr } = await run('systemd-analyze', ['verify', await installedUnit(t)]); // unknown keys: only on stderr
+  assert.deepEqual([stdout, stderr], ['', '']);
+});
+
+test('the sandbox stays closed', async (t) => {
+  const path = await installedUnit(t);
+  await run('systemd-analyze', ['security', '--offline=true', '--no-pager', '--threshold=18', path]);
+  writeFileSync(path, readFileSync(path, 'utf8').replace('RestrictNamespaces=yes\n', ''));
+  await assert.rejects(run('systemd-analyze', ['security', '--offline=true', '--no-pager', '--threshold=18', path]));
+});
+
+test('the unit never gives up, but for a configuration that is invalid', () => {
+  const lines = readFileSync(unit, 'utf8').split('\n');
+  for (const line of [
+    'After=network.target',
+    'StartLimitIntervalSec=0',
+    'Type=notify',
+    'WatchdogSec=60',
+    'Restart=always',
+    'RestartPreventExitStatus=78',
+    'ExecReload=/bin/kill -HUP $MAINPID',
+  ]) {
+    assert.ok(lines.includes(line), line);
+  }
+});
+
+test('launchd gets what was meant', async () => {
+  const toJson = 'import json, plistlib, sys; print(json.dumps(plistlib.load(open(sys.argv[1], "rb"))))';
+  const { stdout } = await run('python3', ['-c', toJson, plist]);
+  assert.deepEqual(JSON.parse(stdout), {
+    Label: 'dev.tunneld.tunneld',
+    UserName: 'tunneld',
+    ProgramArguments: ['/usr/local/bin/tunneld', 'run'],
+    EnvironmentVariables: { PATH: '/usr/local/bin:/opt/homebrew/bin:/usr/bin:/bin:/usr/sbin:/sbin' },
+    KeepAlive: true,
+    ExitTimeOut: 15,
+    Umask: 0o077,
+    StandardOutPath: '/usr/local/var/log/tunneld/launchd.log',
+    StandardErrorPath: '/usr/local/var/log/tunneld/launchd.log',
+  });
+});

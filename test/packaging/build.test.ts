@@ -1,0 +1,87 @@
+import assert from 'node:assert/strict';
+import { execFile } from 'node:child_process';
+import { cpSync, mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { join } from 'node:path';
+import { test, type TestContext } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
+import { tempDir } from '../support/until.ts';
+
+const run = promisify(execFile);
+const root = fileURLToPath(new URL('../..', import.meta.url));
+const require = createRequire(import.meta.url);
+
+/** A program with what is delicate in ours: ssh2's native parts, its WebAssembly, and imports on demand. */
+const PROBE = `
+import { VERSION } from ${JSON.stringify(join(root, 'src/lib/version.ts'))};
+const { default: crypto } = await import('ssh2/lib/protocol/crypto.js');
+await crypto.init; // compiles the WebAssembly
+const { default: ssh2 } = await import('ssh2');
+const { default: pino } = await import('pino');
+pino({ enabled: false }).info('quiet');
+console.log(JSON.stringify({ version: VERSION, binding: crypto.bindingAvailable, client: typeof ssh2.Client }));
+`;
+
+test('a bundle does what the sources do, with the native parts beside it and without', async (t) => {
+  const { dist, alone } = await bundle(t, (folder) => {
+    const entry = join(folder, 'probe.ts');
+    writeFileSync(entry, PROBE);
+    return entry;
+  });
+  const unbundled = require('ssh2/lib/protocol/crypto.js').bindingAvailable;
+  const version = require('../../package.json').version;
+  const expected = { version, binding: unbundled, client: 'function' };
+  assert.deepEqual(await answerOf(join(dist, 'probe.js')), expected);
+  assert.deepEqual(await answerOf(join(alone, 'probe.js')), { ...expected, binding: false });
+  assert.match(readFileSync(join(dist, 'THIRD-PARTY-LICENSES.txt'), 'utf8'), /^ssh2 .* \(MIT\)\n\nCopyright/m);
+});
+
+test('tunneld starts from its bundle, and loads neither ssh2 nor zod to say its version', async (t) => {
+  const { dist, alone } = await bundle(t, () => join(root, 'src/cli.ts'));
+  for (const folder of [dist, alone]) {
+    const { stdout, stderr } = await run(join(folder, 'cli.js'), ['--version']);
+    assert.deepEqual([stdout.trim().split(' ').at(-1), stderr], [require('../../package.json').version, '']);
+  }
+  const loaded = await scriptsLoaded(t, [join(dist, 'cli.js'), '--version']);
+  assert.ok(loaded.includes(join(dist, 'cli.js')));
+  // esbuild leaves the name of each source file above its code.
+  const unwanted = loaded.filter((file) => /^\/\/ .*node_modules\/(ssh2|zod)\//m.test(readFileSync(file, 'utf8')));
+  assert.deepEqual(unwanted, []);
+});
+
+/** Builds over an older build, of which nothing may stay, and copies the result to where there are no modules. */
+async function bundle(
+  t: TestContext,
+  writeEntry: (folder: string) => string,
+): Promise<{ dist: string; alone: string }> {
+  const folder = await tempDir(t);
+  symlinkSync(join(root, 'node_modules'), join(folder, 'node_modules'));
+  const entry = writeEntry(folder);
+  const dist = join(folder, 'dist');
+  mkdirSync(join(dist, 'chunks'), { recursive: true });
+  writeFileSync(join(dist, 'chunks/left-over.js'), '');
+  const { stderr } = await run(process.execPath, ['packaging/build.mjs', '--outdir', dist, '--entry', entry], {
+    cwd: root,
+  });
+  assert.equal(stderr, '');
+  assert.ok(!readdirSync(join(dist, 'chunks')).includes('left-over.js'));
+  const alone = await tempDir(t);
+  cpSync(dist, alone, { recursive: true });
+  return { dist, alone };
+}
+
+async function answerOf(program: string): Promise<unknown> {
+  const { stdout } = await run(program);
+  return JSON.parse(stdout);
+}
+
+/** The files that Node really loaded, as its coverage data names them. */
+async function scriptsLoaded(t: TestContext, args: readonly string[]): Promise<string[]> {
+  const coverage = await tempDir(t);
+  await run(process.execPath, args, { env: { ...process.env, NODE_V8_COVERAGE: coverage } });
+  const text = readdirSync(coverage)
+    .map((file) => readFileSync(join(coverage, file), 'utf8'))
+    .join('');
+  return [...text.matchAll(/"url":"(file:[^"]+)"/g)].map((match) => fileURLToPath(match[1] ?? ''));
+}

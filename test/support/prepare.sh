@@ -1,0 +1,43 @@
+#!/bin/sh
+# Makes sure that the programs the tests drive are there: a real sshd, ssh with ssh-keygen, ping, systemd's own checks of
+# units, and two script languages as independent readers.
+# On a Debian-like system, as root, what is missing is installed; elsewhere it is named. No service is started.
+set -eu
+PATH="$PATH:/usr/sbin:/usr/local/sbin:/usr/lib/ssh:/sbin"
+export PATH
+
+missing=
+has() { command -v "$1" >/dev/null 2>&1; }
+has sshd || missing="$missing openssh-server"
+{ has ssh && has ssh-keygen; } || missing="$missing openssh-client"
+has ping || missing="$missing iputils-ping"
+{ has systemd-analyze && has systemd-notify; } || missing="$missing systemd"
+has python3 || missing="$missing python3"
+has perl || missing="$missing perl-base"
+[ -n "$missing" ] || exit 0
+
+if [ "$(id -u)" != 0 ] || ! has apt-get; then
+  echo "The tests need these programs; please install them (Debian's names):$missing" >&2
+  exit 1
+fi
+
+# Debian starts a service as soon as it is installed, unless this file answers "forbidden" (101).
+policy=/usr/sbin/policy-rc.d
+if [ ! -e "$policy" ]; then
+  trap 'rm -f "$policy"' EXIT
+  trap 'exit 1' HUP INT TERM
+  printf '#!/bin/sh\nexit 101\n' >"$policy"
+  chmod 755 "$policy"
+fi
+
+log=$(mktemp)
+echo "Installing for the tests:$missing"
+export DEBIAN_FRONTEND=noninteractive
+# shellcheck disable=SC2086 # a list of names
+if ! { apt-get update && apt-get install -y --no-install-recommends $missing; } >"$log" 2>&1; then
+  cat "$log" >&2
+  rm -f "$log"
+  echo "Could not install:$missing" >&2
+  exit 1
+fi
+rm -f "$log"

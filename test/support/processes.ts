@@ -1,0 +1,43 @@
+import { readdirSync, readFileSync } from 'node:fs';
+import { errorCode } from '../../src/lib/text.ts';
+
+/** The living children of a process. Linux only: macOS has no /proc. */
+export function childrenOf(pid: number): number[] {
+  return [...processes()].filter(([, { parent, state }]) => parent === pid && state !== 'Z').map(([child]) => child);
+}
+
+/** The living children of a process, their children, and so on. */
+export function descendantsOf(pid: number): number[] {
+  return childrenOf(pid).flatMap((child) => [child, ...descendantsOf(child)]);
+}
+
+/** Signals processes of which some may be gone by now. */
+export function signalAll(pids: readonly number[], signal: NodeJS.Signals): void {
+  for (const pid of pids) {
+    try {
+      process.kill(pid, signal);
+    } catch (error) {
+      if (errorCode(error) !== 'ESRCH') throw error;
+    }
+  }
+}
+
+/** proc(5), /proc/pid/stat: `pid (name) state ppid ...`, where the name may hold spaces and brackets. */
+function processes(): Map<number, { parent: number; state: string }> {
+  const found = new Map<number, { parent: number; state: string }>();
+  for (const entry of readdirSync('/proc')) {
+    if (!/^\d+$/.test(entry)) continue;
+    const stat = readStat(entry);
+    const [state, parent] = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+    if (state !== undefined && parent !== undefined) found.set(Number(entry), { parent: Number(parent), state });
+  }
+  return found;
+}
+
+function readStat(pid: string): string {
+  try {
+    return readFileSync(`/proc/${pid}/stat`, 'utf8');
+  } catch {
+    return ''; // it ended while we were looking
+  }
+}

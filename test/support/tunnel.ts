@@ -1,0 +1,137 @@
+import assert from 'node:assert/strict';
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import type { TestContext } from 'node:test';
+import { systemClock, type Clock } from '../../src/lib/clock.ts';
+import { createLogger } from '../../src/lib/log.ts';
+import type { TunnelSpec } from '../../src/tunnel/spec.ts';
+import { createIdentityCache } from '../../src/tunnel/ssh2/identities.ts';
+import { initialState, type Phase, type TunnelState } from '../../src/tunnel/state.ts';
+import { runTunnel } from '../../src/tunnel/tunnel.ts';
+import type { TestSshd } from './sshd.ts';
+import { until } from './until.ts';
+
+/** A tunnel's loop in this process. */
+export interface TestTunnel {
+  readonly spec: TunnelSpec;
+  state(): TunnelState;
+  /** Every phase so far, in order. */
+  readonly phases: readonly Phase[];
+  /** The log, parsed. */
+  readonly lines: readonly Record<string, unknown>[];
+  /** The latest "I will be back within", for the watchdog: a monotonic time. */
+  dueBy(): number;
+  retryNow(): void;
+  untilPhase(phase: Phase, timeoutMs?: number): Promise<TunnelState>;
+  untilFailure(code: string, timeoutMs?: number): Promise<TunnelState>;
+  stop(): Promise<void>;
+}
+
+export interface TestTunnelOptions {
+  readonly clock?: Clock;
+  readonly random?: () => number;
+  readonly ping?: ((signal: AbortSignal) => Promise<boolean>) | null;
+}
+
+/** Runs one tunnel until the test ends. */
+export function startTunnel(t: TestContext, spec: TunnelSpec, options: TestTunnelOptions = {}): TestTunnel {
+  const clock = options.clock ?? systemClock;
+  const controller = new AbortController();
+  const lines: Record<string, unknown>[] = [];
+  const phases: Phase[] = [];
+  let state = initialState(spec, clock.wall());
+  let retryNow = () => {};
+  let dueBy = 0;
+  const done = runTunnel(
+    spec,
+    {
+      clock,
+      random: options.random ?? Math.random,
+      log: createLogger('trace', (line) => lines.push(JSON.parse(line) as Record<string, unknown>)),
+      identities: createIdentityCache(),
+      ping: options.ping ?? null,
+      heartbeat: (withinMs) => (dueBy = clock.now() + withinMs),
+      state: () => state,
+      setState: (next) => {
+        if (next.phase !== phases.at(-1)) phases.push(next.phase);
+        state = next;
+      },
+      onRetryNow: (retry) => (retryNow = retry),
+    },
+    controller.signal,
+  );
+  const stop = async () => {
+    controller.abort(new Error('stopped'));
+    await done;
+  };
+  t.after(stop);
+  const describe = () =>
+    `${state.phase} after ${phases.join(' → ')}; ${state.failure?.code}: ${state.failure?.message}`;
+  return {
+    spec,
+    state: () => state,
+    phases,
+    lines,
+    dueBy: () => dueBy,
+    retryNow: () => retryNow(),
+    untilPhase: async (phase, timeoutMs = 10_000) => {
+      await until(() => state.phase === phase, { timeoutMs, what: () => `phase ${phase}, but it is ${describe()}` });
+      return state;
+    },
+    untilFailure: async (code, timeoutMs = 10_000) => {
+      await until(() => state.failure?.code === code, {
+        timeoutMs,
+        what: () => `failure ${code}, but it is ${describe()}`,
+      });
+      return state;
+    },
+    stop,
+  };
+}
+
+/** A complete spec for a test server: its key, its host key, and the forwards as `[listen port, target port]`. */
+export function specFor(
+  sshd: TestSshd,
+  forwards: readonly (readonly [number, number])[],
+  changes: Partial<TunnelSpec> = {},
+): TunnelSpec {
+  const port = changes.port ?? sshd.port;
+  const knownHosts = join(sshd.dir, `known_hosts-${port}`);
+  writeFileSync(knownHosts, sshd.knownHostsLine('127.0.0.1', port));
+  assert.ok(forwards.length > 0);
+  return {
+    name: 'test',
+    host: '127.0.0.1',
+    port,
+    user: sshd.user,
+    addressFamily: 'any',
+    bindAddress: null,
+    connectTimeoutMs: 10_000,
+    tcpKeepAlive: true,
+    identityFiles: [sshd.clientKey],
+    identityFilesConfigured: true,
+    identitiesOnly: true,
+    identityAgent: null,
+    passphraseFile: null,
+    passwordFile: null,
+    userKnownHostsFiles: [knownHosts],
+    globalKnownHostsFiles: [],
+    strictHostKeyChecking: 'yes',
+    hostKeyAlias: null,
+    updateHostKeys: true,
+    serverAliveIntervalMs: 15_000,
+    serverAliveCountMax: 3,
+    ciphers: null,
+    kexAlgorithms: null,
+    macs: null,
+    hostKeyAlgorithms: null,
+    exitOnForwardFailure: true,
+    forwards: forwards.map(([listen, target]) => ({
+      kind: 'remote',
+      listen: { type: 'tcp', host: 'localhost', port: listen },
+      target: { type: 'tcp', host: '127.0.0.1', port: target },
+    })),
+    reconnect: { minMs: 1000, maxMs: 60_000 },
+    ...changes,
+  };
+}

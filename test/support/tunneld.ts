@@ -1,0 +1,127 @@
+import { spawn } from 'node:child_process';
+import { existsSync, readdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import type { TestContext } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import type { StatusDocument } from '../../src/supervisor/status.ts';
+import { tempDir, until } from './until.ts';
+
+const CLI = fileURLToPath(new URL('../../dist/cli.js', import.meta.url));
+
+export interface CommandResult {
+  readonly code: number | null;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+/** Runs one command of the built program to its end. */
+export function tunneld(
+  args: readonly string[],
+  options: { readonly env?: NodeJS.ProcessEnv; readonly cwd?: string; readonly timeoutMs?: number } = {},
+): Promise<CommandResult> {
+  return new Promise((resolve, reject) => {
+    const child = spawn(process.execPath, [CLI, ...args], {
+      stdio: ['ignore', 'pipe', 'pipe'],
+      env: { ...process.env, ...options.env },
+      ...(options.cwd === undefined ? {} : { cwd: options.cwd }),
+      timeout: options.timeoutMs ?? 20_000,
+    });
+    let stdout = '';
+    let stderr = '';
+    child.stdout.setEncoding('utf8').on('data', (text: string) => (stdout += text));
+    child.stderr.setEncoding('utf8').on('data', (text: string) => (stderr += text));
+    child.once('error', reject);
+    child.once('close', (code) => resolve({ code, stdout, stderr }));
+  });
+}
+
+/** The built daemon as a child process, with a directory of its own for configuration, socket and state. */
+export interface TestDaemon {
+  readonly pid: number;
+  readonly dir: string;
+  readonly configFile: string;
+  readonly socket: string;
+  /** Everything on its standard error so far. */
+  stderr(): string;
+  writeConfig(yaml: string): void;
+  status(): Promise<StatusDocument>;
+  untilStatus(
+    condition: (status: StatusDocument) => boolean,
+    what: string,
+    timeoutMs?: number,
+  ): Promise<StatusDocument>;
+  command(...args: string[]): Promise<CommandResult>;
+  signal(name: NodeJS.Signals): void;
+  /** The exit code, once it has ended. */
+  readonly exited: Promise<number | null>;
+}
+
+export interface TestDaemonOptions {
+  readonly env?: NodeJS.ProcessEnv;
+  /** Do not wait until the control socket is there. */
+  readonly mayFail?: boolean;
+}
+
+/** `yaml` is the configuration without control, network and stateDirectory, which are added (no ping leaves the machine). */
+export async function startDaemonProcess(
+  t: TestContext,
+  yaml: string,
+  options: TestDaemonOptions = {},
+): Promise<TestDaemon> {
+  const dir = await tempDir(t);
+  const configFile = join(dir, 'config.yaml');
+  const socket = join(dir, 'run', 'control.sock');
+  const writeConfig = (text: string) =>
+    writeFileSync(
+      configFile,
+      `${text}\n${/^network:/m.test(text) ? '' : 'network: { ping: [] }\n'}control: { socket: ${socket} }\nstateDirectory: ${dir}\n`,
+    );
+  writeConfig(yaml);
+  const child = spawn(process.execPath, [CLI, 'run', '--config', configFile], {
+    stdio: ['ignore', 'ignore', 'pipe'],
+    env: { ...process.env, ...options.env },
+  });
+  let stderr = '';
+  child.stderr.setEncoding('utf8').on('data', (text: string) => (stderr += text));
+  const exited = new Promise<number | null>((resolve) => child.once('exit', (code) => resolve(code)));
+  t.after(async () => {
+    if (child.exitCode === null && child.signalCode === null) child.kill('SIGKILL');
+    await exited;
+  });
+  const command = (...args: string[]) => tunneld([...args, '--config', configFile]);
+  const status = async () => JSON.parse((await command('status', '--json')).stdout) as StatusDocument;
+  if (options.mayFail !== true) {
+    await until(() => existsSync(socket) || child.exitCode !== null, {
+      timeoutMs: 10_000,
+      what: () => `the control socket; stderr: ${stderr}`,
+    });
+  }
+  return {
+    pid: child.pid!,
+    dir,
+    configFile,
+    socket,
+    stderr: () => stderr,
+    writeConfig,
+    status,
+    untilStatus: async (condition, what, timeoutMs = 15_000) => {
+      let last: StatusDocument | null = null;
+      await until(
+        async () => {
+          last = await status();
+          return condition(last);
+        },
+        { timeoutMs, what: () => `${what}; status: ${JSON.stringify(last)}; stderr: ${stderr}` },
+      );
+      return last!;
+    },
+    command,
+    signal: (name) => child.kill(name),
+    exited,
+  };
+}
+
+/** Open file descriptors of a process: what leaks shows here. */
+export function descriptorCount(pid: number): number {
+  return readdirSync(`/proc/${pid}/fd`).length;
+}

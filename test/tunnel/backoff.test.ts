@@ -1,0 +1,75 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import pRetry from 'p-retry';
+import { blockedDelay, cheapDelay, loginBackoff, loginDelay, reconnectDelay } from '../../src/tunnel/backoff.ts';
+
+const SECOND = 1000;
+const HOUR = 3600 * SECOND;
+const limits = { minMs: 1000, maxMs: 60_000 };
+const least = () => 0;
+const most = () => 1;
+const middle = () => 0.5;
+
+test('a cheap failure waits a sixtieth of the outage, within the limits and a quarter of chance', () => {
+  assert.equal(cheapDelay(0, limits, middle), 1000);
+  assert.equal(cheapDelay(60 * SECOND, limits, middle), 1000);
+  assert.equal(cheapDelay(600 * SECOND, limits, middle), 10_000);
+  assert.equal(cheapDelay(24 * HOUR, limits, middle), 60_000);
+  assert.deepEqual([cheapDelay(HOUR, limits, least), cheapDelay(HOUR, limits, most)], [45_000, 75_000]);
+});
+
+test('after a login the waits double, from one to two minima, and end near the maximum', () => {
+  for (const [random, first, last] of [
+    [least, 1000, 48_000],
+    [most, 2000, 60_000],
+  ] as const) {
+    const options = loginBackoff(limits, random);
+    const delays = Array.from({ length: 2000 }, (_, consumed) => loginDelay(options, consumed));
+    assert.deepEqual(delays.slice(0, 4), [first, first * 2, first * 4, first * 8]);
+    assert.ok(delays.slice(7).every((delay) => delay === last));
+  }
+});
+
+test('the wait that is announced is the one that p-retry makes', async () => {
+  const options = loginBackoff({ minMs: 20, maxMs: 90 }, middle);
+  const promised: number[] = [];
+  const made: number[] = [];
+  let failedAt: number | null = null;
+  await assert.rejects(
+    pRetry(
+      () => {
+        if (failedAt !== null) made.push(performance.now() - failedAt);
+        throw new Error('no');
+      },
+      {
+        ...options,
+        factor: 2,
+        retries: 4,
+        onFailedAttempt: ({ retriesConsumed }) => {
+          promised.push(loginDelay(options, retriesConsumed));
+          failedAt = performance.now();
+        },
+      },
+    ),
+  );
+  assert.deepEqual(promised.slice(0, 4), [30, 60, 81, 81]);
+  // A timer may be late, never early by more than its rounding.
+  for (const [index, ms] of made.entries())
+    assert.ok(ms >= (promised[index] ?? 0) - 2, `${ms} after ${promised[index]}`);
+});
+
+test('while a person must act, a minute or more; a rejected login, five', () => {
+  assert.deepEqual(
+    [blockedDelay('host-key-changed', limits, least), blockedDelay('host-key-changed', limits, most)],
+    [54_000, 66_000],
+  );
+  assert.deepEqual(
+    [blockedDelay('auth-rejected', limits, least), blockedDelay('auth-rejected', limits, most)],
+    [270_000, 330_000],
+  );
+  assert.equal(blockedDelay('auth-rejected', { minMs: 1000, maxMs: 1_800_000 }, middle), 1_800_000);
+});
+
+test('after a connection that had lasted, at once', () => {
+  assert.deepEqual([reconnectDelay(least), reconnectDelay(most)], [50, 200]);
+});

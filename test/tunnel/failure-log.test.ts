@@ -1,0 +1,72 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { createLogger } from '../../src/lib/log.ts';
+import { createFailureLog } from '../../src/tunnel/failure-log.ts';
+import { asFailure, TunnelFailure } from '../../src/tunnel/failure.ts';
+import { fakeClock } from '../support/clock.ts';
+
+const MINUTE = 60_000;
+const WARN = 40;
+
+function setUp() {
+  const clock = fakeClock();
+  const lines: Record<string, unknown>[] = [];
+  const log = createLogger('debug', (line) => lines.push(JSON.parse(line) as Record<string, unknown>));
+  return {
+    clock,
+    failures: createFailureLog(log, clock),
+    warnings: () => lines.filter((line) => line['level'] === WARN),
+    lines,
+  };
+}
+
+test('a failure is told once, with what to do and when it goes on, and then once an hour with a count', async () => {
+  const { clock, failures, warnings, lines } = setUp();
+  const refused = new TunnelFailure('connect-refused', '192.0.2.1:22: ECONNREFUSED');
+  for (let minute = 0; minute < 150; minute++) {
+    failures.log(refused, 60_049);
+    await clock.advance(MINUTE);
+  }
+  assert.deepEqual(
+    warnings().map((line) => [line['msg'], line['code'], line['retryInSeconds'], line['repeated']]),
+    [
+      [`192.0.2.1:22: ECONNREFUSED. ${refused.hint}`, 'connect-refused', 60, undefined],
+      ['192.0.2.1:22: ECONNREFUSED', 'connect-refused', 60, 60],
+      ['192.0.2.1:22: ECONNREFUSED', 'connect-refused', 60, 60],
+    ],
+  );
+  assert.equal(lines.length, 150);
+});
+
+test('failures that take turns are each told once', () => {
+  const { failures, warnings } = setUp();
+  for (let round = 0; round < 100; round++) {
+    for (const port of [8080, 8081, 8082]) failures.log(new TunnelFailure('forward-refused', `port ${port}`));
+  }
+  assert.equal(warnings().length, 3);
+});
+
+test('after the tunnel was up, the same failure is news', () => {
+  const { failures, warnings } = setUp();
+  const lost = new TunnelFailure('keepalive-lost', 'nothing heard');
+  failures.log(lost);
+  failures.log(lost);
+  failures.recovered();
+  failures.log(lost);
+  assert.equal(warnings().length, 2);
+});
+
+test('a server with ever new words does not fill the memory', () => {
+  const { failures, warnings } = setUp();
+  for (let round = 0; round < 1000; round++) failures.log(new TunnelFailure('disconnected', `reason ${round}`));
+  assert.equal(warnings().length, 1000);
+  failures.log(new TunnelFailure('disconnected', 'reason 999'));
+  failures.log(new TunnelFailure('disconnected', 'reason 0'));
+  assert.equal(warnings().length, 1001);
+});
+
+test('a bug is logged with where it happened', () => {
+  const { failures, lines } = setUp();
+  failures.log(asFailure(new TypeError('x is not a function')));
+  assert.match(JSON.stringify(lines[0]?.['error']), /failure-log\.test/);
+});

@@ -1,0 +1,7 @@
+import { connect } from 'node:net';
+import { text } from 'node:stream/consumers';
+
+/** Says something at a port of loopback, ends, and returns what came back. */
+export function visit(port: number, words: string): Promise<string> {
+  return text(connect({ port, host: '127.0.0.1', allowHalfOpen: true }).end(words));
+}
