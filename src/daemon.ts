@@ -37,11 +37,12 @@ export async function startDaemon(first: Config, deps: DaemonDeps): Promise<Daem
   const startedAt = clock.wall();
   let config = first;
   const pinger = createPinger();
+  const identities = createIdentityCache();
   const supervisor = createSupervisor({
     clock,
     random: deps.random,
     log,
-    identities: createIdentityCache(),
+    identities,
     ping: () => {
       const hosts = config.network.ping;
       return hosts.length === 0 ? null : (signal) => pinger.anyAnswers(hosts, signal);
@@ -57,6 +58,7 @@ export async function startDaemon(first: Config, deps: DaemonDeps): Promise<Daem
       config = next;
       log.level = next.log.level;
       const plan = await supervisor.apply(next.tunnels);
+      identities.retain(next.tunnels);
       log.info({ ...plan, notes }, 'configuration reloaded');
       return { plan, notes };
     } catch (error) {

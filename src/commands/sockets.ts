@@ -1,5 +1,4 @@
 import { readFile } from 'node:fs/promises';
-import { dirname, resolve } from 'node:path';
 import { systemEnvironment } from '../config/environment.ts';
 import { defaultControlSocket } from '../config/paths.ts';
 import { findConfig } from './find-config.ts';
@@ -17,14 +16,8 @@ export async function controlSockets(flag: string | null): Promise<readonly stri
 
 async function socketOfConfig(file: string): Promise<string | null> {
   const text = await readFile(file, 'utf8').catch(() => '');
+  // Most configurations name none, and then the parser need not be loaded.
   if (!/\bsocket\b/.test(text)) return null;
-  const { parse } = await import('yaml');
-  try {
-    const socket: unknown = (parse(text) as { control?: { socket?: unknown } } | null)?.control?.socket;
-    if (typeof socket !== 'string') return null;
-    const expanded = socket.startsWith('~/') ? resolve(systemEnvironment().home, socket.slice(2)) : socket;
-    return resolve(dirname(resolve(file)), expanded);
-  } catch {
-    return null;
-  }
+  const { peekSocket } = await import('../config/peek-socket.ts');
+  return peekSocket(text, file, systemEnvironment().home);
 }

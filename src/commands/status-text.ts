@@ -75,7 +75,7 @@ function ahead(iso: string, now: number): string {
 }
 
 /** The two largest units, as people say it: `3d 4h`, `2m 5s`, `0s`. */
-export function duration(ms: number): string {
+function duration(ms: number): string {
   const seconds = Math.max(0, Math.round(ms / 1000));
   const units = [
     [Math.floor(seconds / 86_400), 'd'],
@@ -93,7 +93,7 @@ export function duration(ms: number): string {
 }
 
 /** Bytes as people say it, in powers of 1024. */
-export function size(bytes: number): string {
+function size(bytes: number): string {
   if (bytes < 1024) return `${bytes} B`;
   const exponent = Math.min(Math.floor(Math.log2(bytes) / 10), UNITS.length);
   return `${(bytes / 1024 ** exponent).toFixed(1)} ${UNITS[exponent - 1]}`;

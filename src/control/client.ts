@@ -22,7 +22,7 @@ export async function ask<C extends Request['command']>(
       tried.push(`${path}: ${code === 'EACCES' ? 'permission denied' : code}`);
     }
   }
-  throw new DaemonNotRunningError(`tunneld is not running (${tried.join('; ')})`);
+  throw new DaemonNotRunningError(`the daemon is not running, or not for this user (${tried.join('; ')})`);
 }
 
 const UNREACHABLE: readonly string[] = ['ENOENT', 'ECONNREFUSED', 'EACCES', 'ENOTSOCK', 'ENOTDIR'];

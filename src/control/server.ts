@@ -26,7 +26,7 @@ export interface ControlServer {
 }
 
 /** The path is taken by a daemon that lives, or by something that is no socket of ours. */
-export class SocketInUseError extends Error {}
+class SocketInUseError extends Error {}
 
 /**
  * Listens on a Unix socket that only its owner may use (directory 0700 where it is made here, socket 0600). A socket left

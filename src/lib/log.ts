@@ -18,8 +18,3 @@ export interface RootLogger extends Logger {
 export function createLogger(level: LogLevel, write: (line: string) => void): RootLogger {
   return pino({ level, base: null, errorKey: 'error' }, { write: (line: string) => write(escapeUnsafeJson(line)) });
 }
-
-/** The number pino writes for a level, the other way round. */
-export function levelName(level: number): LogLevel {
-  return (pino.levels.labels[level] ?? 'info') as LogLevel;
-}

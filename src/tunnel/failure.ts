@@ -67,7 +67,7 @@ export const FAILURES = {
   'key-unreadable': {
     kind: 'needs-human',
     title: 'the private key cannot be used',
-    hint: 'Check that identityFile exists, belongs to the user that runs tunneld and has mode 0600.',
+    hint: 'Check that identityFile (or the passphraseFile or passwordFile named above) exists, belongs to the user that runs tunneld and has mode 0600.',
   },
   'key-passphrase': {
     kind: 'needs-human',

@@ -60,6 +60,8 @@ export interface TestDaemonOptions {
   readonly env?: NodeJS.ProcessEnv;
   /** Do not wait until the control socket is there. */
   readonly mayFail?: boolean;
+  /** Where the control socket is to be instead of the daemon's own directory. */
+  readonly socket?: string;
 }
 
 /** `yaml` is the configuration without control, network and stateDirectory, which are added (no ping leaves the machine). */
@@ -70,7 +72,7 @@ export async function startDaemonProcess(
 ): Promise<TestDaemon> {
   const dir = await tempDir(t);
   const configFile = join(dir, 'config.yaml');
-  const socket = join(dir, 'run', 'control.sock');
+  const socket = options.socket ?? join(dir, 'run', 'control.sock');
   const writeConfig = (text: string) =>
     writeFileSync(
       configFile,

@@ -13,8 +13,15 @@ export interface FakeServer {
   open(): number;
 }
 
-/** A TCP server that does with each connection what the test says. */
-export async function startFakeServer(t: TestContext, serve: (socket: Socket) => void): Promise<FakeServer> {
+/** A TCP server that does with each connection what the test says, and forgets what comes in where the test does not read it. */
+export function startFakeServer(t: TestContext, serve: (socket: Socket) => void): Promise<FakeServer> {
+  return startServer(t, (socket) => {
+    serve(socket);
+    socket.resume();
+  });
+}
+
+async function startServer(t: TestContext, serve: (socket: Socket) => void): Promise<FakeServer> {
   const sockets = new Set<Socket>();
   let accepted = 0;
   const server = createServer({ noDelay: true }, (socket) => {
@@ -46,7 +53,7 @@ export function startFakeSsh(
     connection.on('error', () => {}); // so may its end
     if (current !== null) serve(connection, current);
   });
-  return startFakeServer(t, (socket) => {
+  return startServer(t, (socket) => {
     current = socket;
     server.injectSocket(socket);
   });

@@ -103,7 +103,7 @@ describe('the next attempt', { concurrency: 4 }, () => {
         assert.equal(tunnel.state().phase, 'waiting');
         await until(() => tunnel.state().attempts > attempt, { what: `attempt ${attempt + 1}` });
         // Timers may be early by their rounding; how late depends on the machine.
-        assert.ok(Date.now() - at > -20 && Date.now() - at < 2000, `${Date.now() - at} ms after the time announced`);
+        assert.ok(Date.now() - at > -20 && Date.now() - at < 5000, `${Date.now() - at} ms after the time announced`);
       }
       assert.equal(tunnel.state().failure?.code, slow ? 'handshake-failed' : 'connect-refused');
     });
@@ -143,13 +143,15 @@ describe('the next attempt', { concurrency: 4 }, () => {
     const { tunnel } = await start(t, { port: flapping.port, reconnect: { minMs: 200, maxMs: 60_000 } }, sshd);
     await until(() => logins.length === 5, { what: 'five logins' });
     const waits = logins.slice(1).map((login, index) => login - (logins[index] ?? 0));
-    // The first is at once (50 to 200 ms); then 200 to 400, doubling, and never less than announced.
-    for (const [index, least] of [50, 200, 400, 800].entries()) assert.ok((waits[index] ?? 0) >= least - 5, `${waits}`);
-    const announced = tunnel.lines.map((line) => line['retryInSeconds']).filter((seconds) => seconds !== undefined);
-    assert.equal(announced.length >= 4, true, `${announced}`);
+    // The first is at once (50 to 200 ms); then 200 to 400, doubling.
+    for (const [index, least] of [50, 200, 400, 800].entries()) {
+      assert.ok((waits[index] ?? 0) >= least - 5, `waits of ${waits.join(', ')} ms`);
+    }
+    const announced = tunnel.lines.flatMap((line) => (line['retryInSeconds'] as number | undefined) ?? []);
+    assert.ok(announced.length >= 4, `announced ${announced.length} waits`);
     assert.deepEqual(
       announced,
-      announced.toSorted((a, b) => Number(a) - Number(b)),
+      announced.toSorted((a, b) => a - b),
     );
     await tunnel.stop();
     assert.equal(flapping.open(), 0);

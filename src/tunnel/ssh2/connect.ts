@@ -73,6 +73,10 @@ export function connectSsh(options: ConnectOptions, signal: AbortSignal): Promis
   socket.once('finish', () => {
     if (!closing) ended('the server ended the connection');
   });
+  // An expired password: only a person can choose the next one, and without a listener the login would hang.
+  client.on('change password', () =>
+    fail(new TunnelFailure('auth-rejected', `the server wants user ${spec.user} to change the password first`)),
+  );
   client.on('banner', (text: string) => options.onBanner(printable(text.trim(), 1000)));
   client.on('handshake', () => {
     if (stage !== 'handshake') return;

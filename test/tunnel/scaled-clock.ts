@@ -1,0 +1,10 @@
+import { systemClock, type Clock } from '../../src/lib/clock.ts';
+
+/** The real clock, so many times faster: for waits of half a minute. (p-retry's own waits keep the real time.) */
+export function scaledClock(times: number): Clock {
+  return {
+    now: () => systemClock.now() * times,
+    wall: systemClock.wall,
+    timer: (ms, fn) => systemClock.timer(ms / times, fn),
+  };
+}

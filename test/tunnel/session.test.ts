@@ -1,0 +1,106 @@
+import assert from 'node:assert/strict';
+import { connect } from 'node:net';
+import { describe, test, type TestContext } from 'node:test';
+import { setTimeout as wait } from 'node:timers/promises';
+import type { TunnelSpec } from '../../src/tunnel/spec.ts';
+import { startEcho, startSource } from '../support/echo.ts';
+import { startRelay, type Relay } from '../support/relay.ts';
+import { startSshd, type TestSshd } from '../support/sshd.ts';
+import { specFor, startTunnel, type TestTunnel } from '../support/tunnel.ts';
+import { freePort, until } from '../support/until.ts';
+import { visit } from './visit.ts';
+
+const QUICK: Partial<TunnelSpec> = { serverAliveIntervalMs: 1000, serverAliveCountMax: 1 };
+
+describe('a connection that is silently gone', { concurrency: 6 }, () => {
+  test('a frozen server is given up after interval times (count + 1), and found again', async (t) => {
+    const { sshd, tunnel, port } = await start(t, QUICK);
+    await tunnel.untilPhase('up');
+    sshd.freeze();
+    const frozen = performance.now();
+    const { failure } = await tunnel.untilFailure('keepalive-lost');
+    assert.ok(performance.now() - frozen > 1000, 'not before it was asked');
+    assert.match(failure?.message ?? '', /^nothing heard from the server for [23] s$/);
+    assert.ok(tunnel.phases.includes('waiting'));
+    sshd.thaw();
+    await tunnel.untilPhase('up', 20_000);
+    assert.equal(await visit(port, 'again'), 'again');
+  });
+
+  test('so is a black hole on the way; the visitors end, and the path is found again when it heals', async (t) => {
+    const { tunnel, port, relay } = await start(t, { ...QUICK, connectTimeoutMs: 1000 });
+    await tunnel.untilPhase('up');
+    const visitor = connect(port, '127.0.0.1').on('error', () => {});
+    t.after(() => visitor.destroy());
+    visitor.write('x');
+    await until(() => tunnel.state().forwards[0]?.counters.bytesOut === 1, { what: 'the echo' });
+    relay.drop();
+    await tunnel.untilFailure('keepalive-lost');
+    assert.equal(tunnel.state().forwards[0]?.counters.connections, 0);
+    await tunnel.untilFailure('handshake-failed');
+    relay.heal();
+    await tunnel.untilPhase('up', 20_000);
+    assert.equal(await visit(port, 'again'), 'again');
+  });
+
+  test('a link that is quiet is not', async (t) => {
+    const { sshd, tunnel } = await start(t, { serverAliveIntervalMs: 300, serverAliveCountMax: 2 });
+    await tunnel.untilPhase('up');
+    const rtts = new Set<number | null>();
+    await until(() => rtts.add(tunnel.state().rttMs).size >= 4, { what: 'round trips that are measured' });
+    assert.equal(tunnel.state().phase, 'up');
+    assert.equal(logins(sshd), 1);
+  });
+
+  test('nor is one whose slow uplink has megabytes to send', async (t) => {
+    const changes = { serverAliveIntervalMs: 1000, serverAliveCountMax: 2 };
+    const { sshd, tunnel, port, relay } = await start(t, changes, () => startSource(8_000_000));
+    await tunnel.untilPhase('up');
+    relay.rate(200 * 1024);
+    const visitors = [1, 2, 3].map(() =>
+      connect(port, '127.0.0.1')
+        .resume()
+        .on('error', () => {}),
+    );
+    t.after(() => visitors.forEach((visitor) => visitor.destroy()));
+    await until(() => tunnel.state().forwards[0]?.counters.connections === 3, { what: 'the visitors' });
+    const before = relay.bytesUp();
+    await wait(5500);
+    assert.equal(tunnel.state().phase, 'up');
+    assert.equal(tunnel.state().failure, null);
+    assert.equal(logins(sshd), 1);
+    assert.ok(relay.bytesUp() - before > 500_000, `${relay.bytesUp() - before} bytes sent`);
+    assert.ok((tunnel.state().forwards[0]?.counters.bytesOut ?? 0) > relay.bytesUp() + 1_000_000, 'much is queued');
+  });
+
+  test('with serverAliveInterval 0 nobody asks, and a frozen server may thaw', async (t) => {
+    const { sshd, tunnel, port } = await start(t, { serverAliveIntervalMs: 0, serverAliveCountMax: 1 });
+    await tunnel.untilPhase('up');
+    sshd.freeze();
+    await wait(1500);
+    assert.equal(tunnel.state().phase, 'up');
+    sshd.thaw();
+    assert.equal(await visit(port, 'awake'), 'awake');
+    assert.equal(logins(sshd), 1);
+  });
+});
+
+function logins(sshd: TestSshd): number | undefined {
+  return sshd.log().match(/Accepted publickey/g)?.length;
+}
+
+/** A tunnel that goes through a relay. */
+async function start(
+  t: TestContext,
+  changes: Partial<TunnelSpec>,
+  startTarget: () => Promise<{ readonly port: number; close(): Promise<void> }> = startEcho,
+): Promise<{ sshd: TestSshd; tunnel: TestTunnel; port: number; relay: Relay }> {
+  const sshd = await startSshd();
+  t.after(() => sshd.stop());
+  const relay = await startRelay({ port: sshd.port });
+  const target = await startTarget();
+  t.after(() => Promise.all([relay.close(), target.close()]));
+  const port = await freePort();
+  const tunnel = startTunnel(t, specFor(sshd, [[port, target.port]], { port: relay.port, ...changes }));
+  return { sshd, tunnel, port, relay };
+}
