@@ -1,3 +1,4 @@
+import { setMaxListeners } from 'node:events';
 import type { Socket } from 'node:net';
 import { childController } from '../lib/abort.ts';
 import { sleep, type Clock } from '../lib/clock.ts';
@@ -36,6 +37,8 @@ export interface SessionDeps {
 export async function runSession(spec: TunnelSpec, deps: SessionDeps, signal: AbortSignal): Promise<never> {
   const { clock, log } = deps;
   const over = childController(signal);
+  // Each visitor listens to it; Node warns of more than ten.
+  setMaxListeners(0, over.signal);
   const visitors = new Set<Promise<void>>();
   let connection: SshConnection | null = null;
   try {

@@ -1,0 +1,46 @@
+import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { readdirSync } from 'node:fs';
+import { get } from 'node:http';
+import { tmpdir } from 'node:os';
+import { test } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import { until } from '../support/until.ts';
+
+const CLI = fileURLToPath(new URL('../../dist/cli.js', import.meta.url));
+
+test('the demo proves the round trip, heals before the eyes, stays, and leaves nothing behind', async (t) => {
+  const demo = spawn(process.execPath, [CLI, 'demo'], { stdio: ['ignore', 'pipe', 'inherit'] });
+  const exited = new Promise<number | null>((resolve) => demo.once('exit', resolve));
+  t.after(async () => {
+    demo.kill('SIGINT');
+    await exited;
+  });
+  let text = '';
+  demo.stdout.setEncoding('utf8').on('data', (chunk: string) => (text += chunk));
+  await until(() => text.includes('Ctrl-C ends the demo'), {
+    what: () => `the end of the demo: ${text}`,
+    timeoutMs: 30_000,
+  });
+  assert.match(text, /remoteForward: \d+:127\.0\.0\.1:\d+/);
+  assert.match(text, /"hello from behind the router"/);
+  assert.match(text, /Healed: \d+\.\d\d s after the cut/);
+  const url = /curl (http:\S+)/.exec(text)?.[1] ?? '';
+  assert.equal(await fetchText(url), 'hello from behind the router\n', 'the printed curl line works');
+  const directory = /tunneld-demo-\w+/.exec(text)?.[0] ?? '';
+  assert.ok(readdirSync(tmpdir()).includes(directory));
+  assert.equal(demo.exitCode, null, 'it stays up');
+  demo.kill('SIGINT');
+  assert.equal(await exited, 0);
+  assert.ok(!readdirSync(tmpdir()).includes(directory));
+});
+
+function fetchText(url: string): Promise<string> {
+  return new Promise((resolve, reject) => {
+    get(url, { agent: false }, (response) => {
+      let body = '';
+      response.setEncoding('utf8').on('data', (chunk: string) => (body += chunk));
+      response.on('end', () => resolve(body));
+    }).on('error', reject);
+  });
+}

@@ -1,0 +1,104 @@
+import assert from 'node:assert/strict';
+import { existsSync, openSync, readFileSync, statSync } from 'node:fs';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { fileOutput } from '../../src/host/log-file.ts';
+import { stderrOutput } from '../../src/host/log-output.ts';
+import { formatLogLine, tunnelOfLine } from '../../src/lib/log-format.ts';
+import { createLogMemory } from '../../src/lib/log-memory.ts';
+import { createLogger } from '../../src/lib/log.ts';
+import { escapeControls, printable } from '../../src/lib/text.ts';
+import { tempDir } from '../support/until.ts';
+
+const HOSTILE = 'a\u001b[31m\r\nb\u0007\u009b2J\u202eevil\u2028\u0000';
+
+test('whatever a message holds, it is one line of JSON with nothing in it that moves a cursor', () => {
+  const lines: string[] = [];
+  const log = createLogger('info', (line) => lines.push(line));
+  log.child({ tunnel: 'x' }).warn({ originator: HOSTILE }, HOSTILE);
+  assert.equal(lines.length, 1);
+  const [line] = lines as [string];
+  assert.match(line, /^[\u0020-\u007e]+\n$/);
+  assert.equal((JSON.parse(line) as { msg: string }).msg, HOSTILE, 'and it still says the same');
+  assert.equal(tunnelOfLine(line), 'x');
+  const readable = formatLogLine(line, false);
+  assert.match(readable, /^[\u0020-\u007e]+$/);
+  assert.match(readable, /WARN {2}\[x\] a\\x1b\[31m/);
+  assert.match(formatLogLine(line, true), /\u001b\[33mWARN/);
+  assert.match(formatLogLine(`no json ${HOSTILE}`, true), /^[\u0020-\u007e]+$/);
+});
+
+test('text from elsewhere is made visible and cut', () => {
+  assert.equal(escapeControls('plain ü 日本'), 'plain ü 日本');
+  assert.equal(escapeControls(HOSTILE), 'a\\x1b[31m\\x0d\\x0ab\\x07\\x9b2J\\u202eevil\\u2028\\x00');
+  assert.equal(printable('x'.repeat(400)).length, 301);
+});
+
+test('the memory of lines is bounded in number and size', () => {
+  const memory = createLogMemory(3, 10);
+  for (const line of ['1', '2', '3', '4']) memory.add(line);
+  assert.deepEqual(
+    memory.recent(10, () => true),
+    ['2', '3', '4'],
+  );
+  assert.deepEqual(
+    memory.recent(1, (line) => line !== '4'),
+    ['3'],
+  );
+  assert.deepEqual(
+    memory.recent(0, () => true),
+    [],
+  );
+  memory.add('123456789');
+  assert.deepEqual(
+    memory.recent(10, () => true),
+    ['4', '123456789'],
+  );
+  const heard: string[] = [];
+  const stop = memory.follow((line) => heard.push(line));
+  memory.add('5');
+  stop();
+  memory.add('6');
+  assert.deepEqual(heard, ['5']);
+});
+
+test('a log file is private, and rotates before it grows', async (t) => {
+  const path = join(await tempDir(t), 'deep', 'tunneld.log');
+  const troubles: string[] = [];
+  const write = fileOutput(path, (message) => troubles.push(message), 100);
+  for (let i = 0; i < 50; i++) write(`${String(i).padStart(9)}\n`);
+  assert.equal(statSync(path).mode & 0o777, 0o600);
+  assert.ok(statSync(path).size <= 110 && statSync(`${path}.1`).size <= 110);
+  assert.match(readFileSync(path, 'utf8'), /49\n$/);
+  assert.ok(!existsSync(`${path}.2`));
+  assert.deepEqual(troubles, []);
+});
+
+test('a full disk costs lines, is said once, and nothing else', () => {
+  const troubles: string[] = [];
+  const write = fileOutput('/dev/full', (message) => troubles.push(message));
+  write('a\n');
+  write('b\n');
+  assert.equal(troubles.length, 1);
+  assert.match(troubles[0]!, /\/dev\/full.*ENOSPC/);
+});
+
+test('the journal is given priorities', () => {
+  const written: string[] = [];
+  const { dev, ino } = statSync('/dev/null');
+  const stderr = { isTTY: false, fd: 0, on: () => stderr, write: (text: string) => written.push(text) };
+  const fd = { ...stderr, fd: openNull() };
+  const output = stderrOutput(fd as never, { JOURNAL_STREAM: `${dev}:${ino}` });
+  for (const level of [20, 30, 40, 50, 60]) output(`{"level":${level},"msg":"m"}\n`);
+  assert.deepEqual(
+    written.map((text) => text.slice(0, 3)),
+    ['<7>', '<6>', '<4>', '<3>', '<2>'],
+  );
+  written.length = 0;
+  stderrOutput(fd as never, {})('{"level":30}\n');
+  assert.deepEqual(written, ['{"level":30}\n']);
+});
+
+function openNull(): number {
+  return openSync('/dev/null', 'r');
+}

@@ -1,0 +1,108 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { assessHealth } from '../../src/supervisor/health.ts';
+import { planChange } from '../../src/supervisor/plan.ts';
+import { statusDocument, summaryLine } from '../../src/supervisor/status.ts';
+import type { TunnelSpec } from '../../src/tunnel/spec.ts';
+import { initialState, type ForwardState, type TunnelState } from '../../src/tunnel/state.ts';
+
+const STARTED = Date.UTC(2026, 0, 1);
+
+const spec = (name: string, host = 'server') =>
+  ({
+    name,
+    host,
+    port: 2222,
+    user: 'limited',
+    forwards: [
+      {
+        kind: 'remote',
+        listen: { type: 'tcp', host: 'localhost', port: 0 },
+        target: { type: 'tcp', host: '::1', port: 22 },
+      },
+    ],
+  }) as unknown as TunnelSpec;
+
+const state = (change: Partial<TunnelState>, forward: Partial<ForwardState> = {}): TunnelState => {
+  const initial = initialState(spec('a'), STARTED);
+  return { ...initial, ...change, forwards: initial.forwards.map((one) => ({ ...one, ...forward })) };
+};
+
+const failure = { code: 'connect-refused', message: 'm', hint: 'h', at: STARTED } as const;
+
+test('a plan puts every name in one list', () => {
+  assert.deepEqual(planChange([spec('a'), spec('b'), spec('c')], [spec('d'), spec('b', 'other'), spec('a')]), {
+    added: ['d'],
+    changed: ['b'],
+    removed: ['c'],
+    unchanged: ['a'],
+  });
+});
+
+test('health has patience with a blip and none with what a person must cure', () => {
+  const minute = 60_000;
+  const cases: readonly [string, TunnelState[], number, string][] = [
+    ['nothing configured', [], 0, 'ok'],
+    ['up', [state({ phase: 'up' }, { state: 'up' })], 0, 'ok'],
+    ['just started', [state({ phase: 'connecting' })], minute, 'ok'],
+    ['never up for more than a minute', [state({ phase: 'waiting' })], minute + 1, 'failed'],
+    ['down since a moment', [state({ phase: 'waiting', lastUp: STARTED + 10 * minute })], 11 * minute, 'ok'],
+    ['down for long', [state({ phase: 'waiting', lastUp: STARTED + 10 * minute })], 12 * minute, 'failed'],
+    ['blocked', [state({ phase: 'blocked', lastUp: STARTED })], 0, 'failed'],
+    ['target refuses', [state({ phase: 'up' }, { state: 'up', targetFailure: failure })], 0, 'degraded'],
+    ['a forward is missing', [state({ phase: 'up' }, { state: 'refused' })], 0, 'degraded'],
+    ['the worst counts', [state({ phase: 'up' }, { state: 'refused' }), state({ phase: 'blocked' })], 0, 'failed'],
+  ];
+  for (const [what, tunnels, after, health] of cases) {
+    assert.equal(assessHealth(tunnels, STARTED, STARTED + after), health, what);
+  }
+});
+
+test('the status document has the keys that scripts rely on', () => {
+  const facts = { version: '1.2.3', pid: 7, config: '/etc/c.yaml', startedAt: STARTED };
+  const running = {
+    spec: spec('a'),
+    state: state({ phase: 'waiting', retryAt: STARTED + 5000, attempts: 3, failure }),
+  };
+  const document = statusDocument(facts, [running], STARTED);
+  assert.deepEqual(JSON.parse(JSON.stringify(document)), {
+    version: '1.2.3',
+    pid: 7,
+    startedAt: '2026-01-01T00:00:00.000Z',
+    health: 'ok',
+    config: '/etc/c.yaml',
+    tunnels: [
+      {
+        name: 'a',
+        phase: 'waiting',
+        health: 'ok',
+        since: '2026-01-01T00:00:00.000Z',
+        server: 'limited@server:2222',
+        attempts: 3,
+        retryAt: '2026-01-01T00:00:05.000Z',
+        failure: { code: 'connect-refused', message: 'm', hint: 'h', at: '2026-01-01T00:00:00.000Z' },
+        forwards: [
+          {
+            kind: 'remote',
+            listen: 'localhost:0',
+            target: '[::1]:22',
+            state: 'pending',
+            verified: 'unknown',
+            connections: 0,
+            totalConnections: 0,
+            refusedConnections: 0,
+            bytesIn: 0,
+            bytesOut: 0,
+          },
+        ],
+      },
+    ],
+  });
+});
+
+test('the summary names what is not up', () => {
+  const up = { spec: spec('a'), state: state({ phase: 'up' }) };
+  const down = { spec: spec('b'), state: state({ phase: 'waiting', failure }) };
+  assert.equal(summaryLine([up]), '1 of 1 tunnel up');
+  assert.equal(summaryLine([up, down]), '1 of 2 tunnels up; b: waiting (connect-refused)');
+});

@@ -1,0 +1,68 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { createLogger } from '../../src/lib/log.ts';
+import { createSupervisor } from '../../src/supervisor/supervisor.ts';
+import type { TunnelSpec } from '../../src/tunnel/spec.ts';
+import { createIdentityCache } from '../../src/tunnel/ssh2/identities.ts';
+import { fakeClock } from '../support/clock.ts';
+import { startSshd } from '../support/sshd.ts';
+import { specFor } from '../support/tunnel.ts';
+import { freePort, until } from '../support/until.ts';
+import { systemClock, type Clock } from '../../src/lib/clock.ts';
+
+function supervise(clock: Clock) {
+  const lines: Record<string, unknown>[] = [];
+  const supervisor = createSupervisor({
+    clock,
+    random: () => 0.5,
+    log: createLogger('debug', (line) => lines.push(JSON.parse(line) as Record<string, unknown>)),
+    identities: createIdentityCache(),
+    ping: () => null,
+  });
+  return { supervisor, lines };
+}
+
+/** A bug: whatever asks for this list of forwards throws. */
+function poisoned(spec: TunnelSpec): TunnelSpec {
+  return {
+    ...spec,
+    name: 'poisoned',
+    get reconnect(): never {
+      throw new TypeError('a bug');
+    },
+  };
+}
+
+test('a bug in one tunnel is logged, the tunnel is started again, and the others stay up', async (t) => {
+  const sshd = await startSshd();
+  t.after(() => sshd.stop());
+  const { supervisor, lines } = supervise(systemClock);
+  t.after(() => supervisor.stop());
+  const good = specFor(sshd, [[await freePort(), 22]]);
+  await supervisor.apply([poisoned(good), good]);
+  await until(() => supervisor.tunnels()[1]?.state.phase === 'up', { what: 'the good tunnel' });
+  await until(() => lines.some((line) => line['tunnel'] === 'poisoned' && line['code'] === 'internal'), {
+    what: 'the bug in the log',
+  });
+  assert.deepEqual(supervisor.stuck(), []);
+  assert.equal(supervisor.retry('nosuch'), false);
+});
+
+test('a loop that does not show itself in the time it promised is stuck', async (t) => {
+  const sshd = await startSshd();
+  t.after(() => sshd.stop());
+  const clock = fakeClock();
+  let stall = 0;
+  const { supervisor } = supervise({ ...clock, now: () => clock.now() + stall });
+  // A server that never answers, and timers that do not fire although time goes by: the loop stands still.
+  sshd.freeze();
+  t.after(() => sshd.thaw());
+  await supervisor.apply([specFor(sshd, [[await freePort(), 22]], { connectTimeoutMs: 3_600_000 })]);
+  await until(() => supervisor.tunnels()[0]?.state.sourcePort != null, { what: 'a connection' });
+  assert.deepEqual(supervisor.stuck(), []);
+  await clock.advance(3_500_000);
+  assert.deepEqual(supervisor.stuck(), [], 'it promised to be back within an hour');
+  stall = 24 * 3_600_000;
+  assert.deepEqual(supervisor.stuck(), ['test']);
+  await supervisor.stop();
+});
