@@ -28,7 +28,7 @@ interface Position {
 }
 
 /** A place in the text, and its name for a message (`tunnels.backup.port`). */
-export interface Located extends Position {
+interface Located extends Position {
   readonly label: string;
 }
 

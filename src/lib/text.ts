@@ -16,7 +16,6 @@ export function escapeControls(text: string): string {
 }
 
 // C0, DEL and C1; line and paragraph separators; bidirectional embeddings, overrides, isolates and marks; the byte order mark.
-// oxlint-disable-next-line no-control-regex -- finding control characters is the purpose
 const UNSAFE = /[\u0000-\u001f\u007f-\u009f\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff]/g;
 
 /** The same for a line of JSON, where JSON.stringify leaves all but C0 as it is: the line still parses to the same value. */

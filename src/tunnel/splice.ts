@@ -36,7 +36,9 @@ export function splice(channel: Channel, socket: Socket, options: SpliceOptions)
   channel.on('data', (chunk: Buffer) => {
     options.count('in', chunk.length);
     if (!socket.writable) return;
-    if (!socket.write(chunk)) channel.pause();
+    // Not by write()'s answer, which is false for every packet larger than Node's small buffer even when the kernel took it.
+    socket.write(chunk);
+    if (socket.writableLength > UNSENT_BYTES) channel.pause();
   });
   socket.on('drain', () => channel.resume());
   channel.on('end', () => socket.end());
@@ -109,6 +111,9 @@ export function splice(channel: Channel, socket: Socket, options: SpliceOptions)
     },
   };
 }
+
+/** What may wait for a target that is slower than its visitor, besides the channel's own window. */
+const UNSENT_BYTES = 256 * 1024;
 
 /** How long a target that does not read may hold what the visitor sent before it left. */
 const LINGER_MS = 30_000;

@@ -44,4 +44,4 @@ export function createTransport(socket: Socket): Transport {
 }
 
 /** Enough to keep a fast link busy, little enough that a keystroke does not wait behind it for long on a slow one. */
-const CONGESTED_BYTES = 256 * 1024;
+const CONGESTED_BYTES = 512 * 1024;

@@ -24,9 +24,19 @@ export function opensshClient(sshd: TestSshd, port: number, target: number, ciph
     'IdentitiesOnly=yes',
   ];
   const args = [
-    ...['-F', 'none', '-N', '-c', cipher, '-i', sshd.clientKey, '-p', String(sshd.port)],
+    '-F',
+    'none',
+    '-N',
+    '-c',
+    cipher,
+    '-i',
+    sshd.clientKey,
+    '-p',
+    String(sshd.port),
     ...options.flatMap((option) => ['-o', option]),
-    ...['-R', `${port}:127.0.0.1:${target}`, `${sshd.user}@127.0.0.1`],
+    '-R',
+    `${port}:127.0.0.1:${target}`,
+    `${sshd.user}@127.0.0.1`,
   ];
   return { name: 'ssh -NR', port, start: () => spawn('ssh', args, { stdio: 'ignore' }) };
 }
@@ -56,7 +66,8 @@ stateDirectory: ${directory}
   return {
     name: 'tunneld',
     port,
-    start: () => spawn(process.execPath, [CLI, 'run', '--config', config], { stdio: ['ignore', 'ignore', 'inherit'] }),
+    // By its first line, as it runs when installed: that names a flag for node.
+    start: () => spawn(CLI, ['run', '--config', config], { stdio: ['ignore', 'ignore', 'inherit'] }),
   };
 }
 

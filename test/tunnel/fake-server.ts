@@ -24,11 +24,12 @@ export function startFakeServer(t: TestContext, serve: (socket: Socket) => void)
 async function startServer(t: TestContext, serve: (socket: Socket) => void): Promise<FakeServer> {
   const sockets = new Set<Socket>();
   let accepted = 0;
-  const server = createServer({ noDelay: true }, (socket) => {
+  const server = createServer({ noDelay: true, allowHalfOpen: true }, (socket) => {
     accepted++;
     sockets.add(socket);
     socket.on('error', () => {}); // the client may reset at any time
     socket.once('close', () => sockets.delete(socket));
+    socket.once('end', () => untilReset(socket));
     serve(socket);
   });
   const port = await listen(server);
@@ -37,6 +38,12 @@ async function startServer(t: TestContext, serve: (socket: Socket) => void): Pro
     for (const socket of sockets) socket.destroy();
   });
   return { port, accepted: () => accepted, open: () => sockets.size };
+}
+
+/** After the end of what a client sends, only a write finds out that it is gone altogether. */
+function untilReset(socket: Socket): void {
+  const knock = setInterval(() => socket.write('x'), 20);
+  socket.once('close', () => clearInterval(knock));
 }
 
 /** An SSH server in this process that shows the host key of `sshd`, lets everybody in unless told otherwise, and grants nothing. */

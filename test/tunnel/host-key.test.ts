@@ -1,21 +1,16 @@
 import assert from 'node:assert/strict';
 import { execFile, execFileSync } from 'node:child_process';
 import { chmodSync, existsSync, readFileSync, writeFileSync } from 'node:fs';
-import { connect } from 'node:net';
 import { join } from 'node:path';
-import { buffer } from 'node:stream/consumers';
-import { describe, test, type TestContext } from 'node:test';
+import { describe, test } from 'node:test';
 import { promisify } from 'node:util';
 import { fingerprint } from '../../src/tunnel/known-hosts-key.ts';
-import { createLogger } from '../../src/lib/log.ts';
-import { createHostKeyJudge } from '../../src/tunnel/host-key.ts';
-import type { TunnelSpec } from '../../src/tunnel/spec.ts';
-import { pattern, startSource } from '../support/echo.ts';
-import { startSshd, type SshdOptions, type TestSshd } from '../support/sshd.ts';
-import { specFor, startTunnel, type TestTunnel } from '../support/tunnel.ts';
-import { freePort, tempDir, until } from '../support/until.ts';
-import { keyText, testKey } from './known-hosts-keys.ts';
+import type { TestSshd } from '../support/sshd.ts';
+import { startTunnel, type TestTunnel } from '../support/tunnel.ts';
+import { tempDir, until } from '../support/until.ts';
 import { startPasswordServer } from './fake-server.ts';
+import { serverAndSpec } from './host-key-fixture.ts';
+import { keyText, testKey } from './known-hosts-keys.ts';
 
 const run = promisify(execFile);
 
@@ -184,121 +179,6 @@ test('strictHostKeyChecking no warns at every connection and keeps the password 
   assert.deepEqual(server.passwords(), ['top-secret']);
   assert.ok(!JSON.stringify([careful.lines, careless.lines]).includes('top-secret'));
 });
-
-describe('updateHostKeys', { concurrency: 4 }, () => {
-  test('learns the further keys of the server, and still knows it when it has only one of those', async (t) => {
-    const { sshd, spec, files } = await serverAndSpec(t, '[127.0.0.1]:PORT ECDSA\n', {
-      hostKeyTypes: ['ed25519', 'ecdsa', 'rsa'],
-    });
-    const tunnel = startTunnel(t, spec);
-    await tunnel.untilPhase('up');
-    await until(() => /further host keys/.test(JSON.stringify(tunnel.lines)), { what: 'the news of further keys' });
-    const known = readFileSync(files.user, 'utf8').trimEnd().split('\n');
-    assert.deepEqual(known.toSorted(), sshd.knownHostsLine().trimEnd().split('\n').toSorted());
-
-    // The server drops all keys but one that was learnt.
-    const config = join(sshd.dir, 'sshd_config');
-    const text = readFileSync(config, 'utf8');
-    writeFileSync(config, text.replace(/^HostKey .*host_(ecdsa|ed25519)$/gm, ''));
-    await sshd.restart();
-    await until(() => tunnel.state().phase !== 'up', { what: 'the end of the old session' });
-    await tunnel.untilPhase('up');
-    assert.equal(readFileSync(files.user, 'utf8').trimEnd().split('\n').length, 3);
-  });
-
-  test('a server known without its port is still the same server after it taught us', async (t) => {
-    const { sshd, spec, files } = await serverAndSpec(t, '127.0.0.1 ED25519\n', {
-      hostKeyTypes: ['ed25519', 'ecdsa'],
-      config: ['RekeyLimit 1M', 'LogLevel DEBUG1'],
-    });
-    const source = await startSource(3_000_000);
-    t.after(() => source.close());
-    const port = await freePort();
-    const tunnel = startTunnel(t, { ...spec, forwards: specFor(sshd, [[port, source.port]]).forwards });
-    await tunnel.untilPhase('up');
-    await until(() => readFileSync(files.user, 'utf8').split('\n').length > 2, { what: 'the lines learnt' });
-    assert.equal((await buffer(connect(port, '127.0.0.1').end())).length, 3_000_000);
-    assert.ok(rekeys(sshd) > 0);
-    assert.equal(tunnel.state().phase, 'up');
-    assert.equal(tunnel.state().failure, null);
-  });
-
-  test('off, and with a server that was let in unrecognised: nothing is written', async (t) => {
-    const { spec, files } = await serverAndSpec(t, '[127.0.0.1]:PORT ECDSA\n', { hostKeyTypes: ['ed25519', 'ecdsa'] });
-    const before = readFileSync(files.user, 'utf8');
-    const off = startTunnel(t, { ...spec, updateHostKeys: false });
-    await off.untilPhase('up');
-    await off.stop();
-    const empty = `${files.user}-2`;
-    const careless = startTunnel(t, { ...spec, userKnownHostsFiles: [empty], strictHostKeyChecking: 'no' });
-    await careless.untilPhase('up');
-    await careless.stop();
-    assert.equal(readFileSync(files.user, 'utf8'), before);
-    assert.equal(existsSync(empty), false);
-  });
-
-  test('a server teaches once a connection', async (t) => {
-    const { spec, files } = await serverAndSpec(t, null);
-    const known = testKey('ssh-ed25519', 'known');
-    writeFileSync(files.user, `[127.0.0.1]:${spec.port} ${keyText(known)}\n`);
-    const judge = await createHostKeyJudge(
-      spec,
-      createLogger('fatal', () => {}),
-    );
-    assert.equal(judge.verify(known), null);
-    await judge.learn([testKey('ssh-ed25519', '2')]);
-    await judge.learn([testKey('ssh-ed25519', '3')]);
-    assert.equal(readFileSync(files.user, 'utf8').trimEnd().split('\n').length, 2);
-  });
-});
-
-test('the server renews its keys in the middle of a transfer', async (t) => {
-  const { sshd, spec } = await serverAndSpec(t, '[127.0.0.1]:PORT KEY\n', {
-    config: ['RekeyLimit 1M', 'LogLevel DEBUG1'],
-  });
-  const bytes = 8_000_000;
-  const source = await startSource(bytes);
-  t.after(() => source.close());
-  const port = await freePort();
-  const tunnel = startTunnel(
-    t,
-    specFor(sshd, [[port, source.port]], { userKnownHostsFiles: spec.userKnownHostsFiles }),
-  );
-  await tunnel.untilPhase('up');
-  const received = await buffer(connect(port, '127.0.0.1').end());
-  assert.ok(received.equals(pattern(0, bytes)));
-  assert.ok(rekeys(sshd) >= 2, `${rekeys(sshd)} rekeys`);
-  assert.equal(tunnel.state().failure, null);
-  assert.equal(sshd.log().match(/Accepted publickey/g)?.length, 1);
-});
-
-function rekeys(sshd: TestSshd): number {
-  return sshd.log().match(/ssh_set_newkeys: rekeying out/g)?.length ?? 0;
-}
-
-interface Fixture {
-  readonly sshd: TestSshd;
-  readonly spec: TunnelSpec;
-  readonly files: { readonly user: string };
-}
-
-/** A server, and a tunnel to it whose known_hosts holds the text (null: does not exist): KEY is its first key, PORT its port. */
-async function serverAndSpec(t: TestContext, text: string | null, options?: SshdOptions): Promise<Fixture> {
-  const sshd = await startSshd(options);
-  t.after(() => sshd.stop());
-  const user = join(sshd.dir, 'user_known_hosts');
-  if (text !== null) {
-    const keys = sshd.hostKeys.map(({ type, publicKey }) => [type.toUpperCase(), publicKey] as const);
-    const parts = [['KEY', sshd.hostKeys[0]?.publicKey ?? ''], ['PORT', String(sshd.port)], ...keys] as const;
-    const names = new RegExp(parts.map(([name]) => `\\b${name}\\b`).join('|'), 'g');
-    writeFileSync(
-      user,
-      text.replace(names, (name) => parts.find(([known]) => known === name)?.[1] ?? name),
-    );
-  }
-  const spec = specFor(sshd, [[await freePort(), 1]], { userKnownHostsFiles: [user] });
-  return { sshd, spec, files: { user } };
-}
 
 function fingerprintOf(sshd: TestSshd, type: string): string {
   const file = sshd.hostKeys.find((key) => key.type === type)?.file;

@@ -1,0 +1,216 @@
+import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import type { Socket } from 'node:net';
+import { after, before, describe, test, type TestContext } from 'node:test';
+import { setTimeout as wait } from 'node:timers/promises';
+import ssh2, { type Connection } from 'ssh2';
+import type { TunnelSpec } from '../../src/tunnel/spec.ts';
+import { startSshd, type TestSshd } from '../support/sshd.ts';
+import type { TestTunnel } from '../support/tunnel.ts';
+import { until } from '../support/until.ts';
+import { startBlackHole } from './black-hole.ts';
+import { sendPayload, startFakeServer, startFakeSsh, uint32 } from './fake-server.ts';
+import { assertHarmless, assertRetried, NASTY, startAt } from './hostile.ts';
+
+let sshd: TestSshd;
+before(async () => {
+  sshd = await startSshd();
+});
+after(() => sshd.stop());
+
+describe('a server that breaks the rules', { concurrency: 6 }, () => {
+  test('channels that nobody asked for are refused', async (t) => {
+    const answers: string[] = [];
+    const { tunnel, connection } = await startGranting(t);
+    const { port } = tunnel.spec.forwards[0]!.listen as { port: number };
+    const open = (host: string, at: number) =>
+      connection().forwardOut(host, at, '192.0.2.1', 1, (error) => answers.push(error ? 'refused' : 'opened'));
+    open('localhost', port + 1);
+    open('127.0.0.1', port);
+    open('', port);
+    // RFC 4254 section 5.1: SSH_MSG_CHANNEL_OPEN.
+    for (const type of ['session', 'x11', 'auth-agent@openssh.com', 'forwarded-streamlocal@openssh.com', NASTY]) {
+      sendPayload(
+        connection(),
+        90,
+        type,
+        uint32(900),
+        uint32(1 << 20),
+        uint32(1 << 15),
+        'x',
+        uint32(1),
+        'y',
+        uint32(2),
+      );
+    }
+    open('localhost', port);
+    await until(() => answers.length === 4, { what: 'four answers' });
+    assert.deepEqual(answers, ['refused', 'refused', 'refused', 'opened']);
+    assert.equal(tunnel.state().phase, 'up');
+    assertHarmless(tunnel);
+  });
+
+  test('a flood of visitors is bounded', async (t) => {
+    const hole = await startBlackHole(t);
+    const { tunnel, connection } = await startGranting(t, { connectTimeoutMs: 60_000 }, hole.port);
+    const { port } = tunnel.spec.forwards[0]!.listen as { port: number };
+    let refused = 0;
+    const open = () =>
+      connection().forwardOut('localhost', port, '192.0.2.1', 1, (error) => (refused += error ? 1 : 0));
+    for (let visitor = 0; visitor < 1500; visitor++) open();
+    await until(() => refused === 1500 - 1024, { what: () => `476 visitors turned away, not ${refused}` });
+    assert.equal(tunnel.state().phase, 'up');
+    await tunnel.stop();
+  });
+
+  test('texts with control characters never come out raw', async (t) => {
+    const { tunnel, connection, server } = await startGranting(t, {}, null, 'x_\u001b[31m_\u0007');
+    const { port } = tunnel.spec.forwards[0]!.listen as { port: number };
+    // RFC 4252 section 5.4: SSH_MSG_USERAUTH_BANNER; RFC 4253 section 11: disconnect 1, debug 4.
+    sendPayload(connection(), 53, NASTY, '');
+    sendPayload(connection(), 4, 1, NASTY, '');
+    connection().forwardOut('localhost', port, NASTY, 1, () => {});
+    await until(() => tunnel.lines.some((line) => 'originator' in line), { what: 'the visitor in the log' });
+    sendPayload(connection(), 1, uint32(2), NASTY, '');
+    const { failure } = await tunnel.untilFailure('disconnected');
+    assert.match(failure?.message ?? '', /^the server says: a\\x1b\[31mb\\x9b2Jc\\u202ed\\x0d\\x0a\\u2028e/);
+    assert.ok(tunnel.lines.some((line) => 'banner' in line));
+    assertHarmless(tunnel);
+    await until(() => server.accepted() === 2, { what: 'the next attempt' });
+  });
+
+  for (const [title, reason, ends] of [
+    ['with a complaint', 2, true],
+    ['with a complaint, and then holds the connection', 2, false],
+    ['without a complaint', 11, true],
+    ['without a complaint, and then holds the connection', 11, false],
+  ] as const) {
+    const bye = (connection: Connection, socket: Socket) => {
+      sendPayload(connection, 1, uint32(reason), 'that is all', '');
+      // Nothing more is sent, and nothing is closed: the rest is ours.
+      if (ends) socket.end();
+    };
+    const message = reason === 2 ? /the server says: that is all/ : /ended|closed/;
+
+    test(`disconnects in the handshake ${title}`, async (t) => {
+      const server = await startFakeServer(t, (socket) => {
+        socket.write('SSH-2.0-x\r\n');
+        socket.write(plainPacket(1, uint32(reason), 'that is all', ''));
+        if (ends) socket.end();
+      });
+      await assertRetried(await startAt(t, sshd, server.port), server, 'handshake-failed', message);
+    });
+
+    test(`disconnects in the authentication ${title}`, async (t) => {
+      const server = await startFakeSsh(t, sshd, (connection, socket) =>
+        connection.on('authentication', () => bye(connection, socket)),
+      );
+      await assertRetried(await startAt(t, sshd, server.port), server, 'handshake-failed', message);
+    });
+
+    test(`disconnects when it is asked to listen ${title}`, async (t) => {
+      const server = await startFakeSsh(t, sshd, (connection, socket) => {
+        connection.on('authentication', (attempt) => attempt.accept());
+        connection.on('request', () => bye(connection, socket));
+      });
+      const tunnel = await startAt(t, sshd, server.port, { serverAliveIntervalMs: 0 });
+      await assertRetried(tunnel, server, 'disconnected', message);
+    });
+
+    test(`disconnects when it is up ${title}`, async (t) => {
+      const { tunnel, connection, server } = await startGranting(t, { serverAliveIntervalMs: 0 });
+      const session = connection();
+      bye(session, server.sockets.at(-1)!);
+      await until(() => server.accepted() === 2, { what: 'the next connection' });
+      assert.match(tunnel.state().failure?.message ?? '', message);
+      await tunnel.untilPhase('up');
+    });
+  }
+});
+
+describe('a server that lies about its host keys', { concurrency: 4 }, () => {
+  const announce = (connection: Connection, ...keys: readonly (Buffer | string)[]) =>
+    sendPayload(
+      connection,
+      80,
+      'hostkeys-00@openssh.com',
+      0,
+      ...keys.flatMap((key) => [uint32(Buffer.byteLength(key)), Buffer.from(key)]),
+    );
+  const anotherKey = ssh2.utils.parseKey(ssh2.utils.generateKeyPairSync('ed25519').private);
+
+  test('keys that are none', async (t) => {
+    const { tunnel, connection } = await startGranting(t, {}, null, 'OpenSSH_9.9');
+    announce(connection(), 'junk', '', NASTY);
+    announce(connection());
+    await wait(200);
+    await assertNothingLearnt(tunnel);
+    assert.equal(tunnel.state().phase, 'up');
+  });
+
+  test('a message that breaks off', async (t) => {
+    const { tunnel, connection, server } = await startGranting(t, {}, null, 'OpenSSH_9.9');
+    sendPayload(connection(), 80, 'hostkeys-00@openssh.com', 0, uint32(0xffffffff), Buffer.from('x'));
+    await tunnel.untilFailure('disconnected');
+    await until(() => server.accepted() === 2, { what: 'the next attempt' });
+    await assertNothingLearnt(tunnel);
+  });
+
+  for (const [title, proof] of [
+    ['with junk for a proof', ['junk']],
+    ['with an empty proof', []],
+    ['with the proof of nothing', ['', '']],
+  ] as const) {
+    test(`somebody else's key, ${title}`, async (t) => {
+      if (anotherKey instanceof Error) throw anotherKey;
+      const { tunnel, connection } = await startGranting(t, {}, null, 'OpenSSH_9.9');
+      connection().on('request', (_accept, _reject, name: string) => {
+        // RFC 4254 section 4: SSH_MSG_REQUEST_SUCCESS.
+        if (/hostkeys-prove/.test(name)) sendPayload(connection(), 81, ...proof);
+      });
+      announce(connection(), anotherKey.getPublicSSH());
+      await wait(200);
+      await assertNothingLearnt(tunnel);
+    });
+  }
+});
+
+/** A tunnel that is up at a server in this process, which grants every listener. */
+async function startGranting(
+  t: TestContext,
+  changes: Partial<TunnelSpec> = {},
+  target: number | null = null,
+  ident?: string,
+) {
+  const connections: Connection[] = [];
+  const sockets: Socket[] = [];
+  const server = await startFakeSsh(
+    t,
+    sshd,
+    (connection, socket) => {
+      connection.on('authentication', (attempt) => attempt.accept());
+      connection.on('request', (accept, _reject, name) => name === 'tcpip-forward' && accept?.());
+      connections.push(connection);
+      sockets.push(socket);
+    },
+    ident,
+  );
+  const tunnel = await startAt(t, sshd, server.port, changes, {}, target);
+  await tunnel.untilPhase('up');
+  return { tunnel, connection: () => connections.at(-1)!, server: { ...server, sockets } };
+}
+
+async function assertNothingLearnt(tunnel: TestTunnel): Promise<void> {
+  const file = tunnel.spec.userKnownHostsFiles[0] ?? '';
+  assert.equal(readFileSync(file, 'utf8'), sshd.knownHostsLine('127.0.0.1', tunnel.spec.port));
+}
+
+/** A packet from before the keys (RFC 4253 section 6): its length and padding make a multiple of eight. */
+function plainPacket(type: number, ...parts: readonly (Buffer | string)[]): Buffer {
+  const fields = parts.map((part) =>
+    typeof part === 'string' ? Buffer.concat([uint32(part.length), Buffer.from(part)]) : part,
+  );
+  const payload = Buffer.concat([Buffer.from([type]), ...fields]);
+  const padding = 16 - ((payload.length + 5) % 8);
+  return Buffer.concat([uint32(payload.length + 1 + padding), Buffer.from([padding]), payload, Buffer.alloc(padding)]);
+}
