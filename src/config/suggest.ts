@@ -21,7 +21,7 @@ function secretAdvice(secret: string, key: string): string {
 }
 
 /** The known key with the fewest wrong letters, or null where none is near. ssh_config's capitals are no difference. */
-export function nearestKey(key: string, known: readonly string[]): string | null {
+function nearestKey(key: string, known: readonly string[]): string | null {
   if (key.length > MAX_KEY_LENGTH) return null;
   const wanted = plain(key);
   let best: string | null = null;

@@ -1,0 +1,43 @@
+import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
+import { test } from 'node:test';
+import { readDuration } from '../../src/config/duration.ts';
+import type { ConfigEnvironment } from '../../src/config/environment.ts';
+import { configCandidates, defaultControlSocket, defaultStateDirectory } from '../../src/config/paths.ts';
+
+test('durations are those of OpenSSH', () => {
+  for (const text of ['90', '1m30s', '2h', '1H', '1d', '1w2d3h4m5s']) {
+    const shown = execFileSync('ssh', ['-G', '-F', 'none', '-o', `ConnectTimeout=${text}`, 'host'], {
+      encoding: 'utf8',
+    });
+    const seconds = Number(/^connecttimeout (\d+)$/m.exec(shown)?.[1]);
+    assert.equal(readDuration(text), seconds * 1000, text);
+  }
+  for (const wrong of ['', 'soon', '-1', '1.5', '1y', '1 m', '99999999999999999999']) {
+    assert.throws(() => readDuration(wrong), `'${wrong}' is no duration`);
+  }
+});
+
+test('files are where users of each system look for them', () => {
+  const pi: ConfigEnvironment = { home: '/home/pi', userName: 'pi', uid: 1000, platform: 'linux', env: {} };
+  const root: ConfigEnvironment = { ...pi, home: '/root', uid: 0 };
+  const mac: ConfigEnvironment = { ...root, platform: 'darwin' };
+  const unit: ConfigEnvironment = {
+    ...pi,
+    env: { RUNTIME_DIRECTORY: '/run/tunneld:/run/b', STATE_DIRECTORY: '/var/lib/tunneld' },
+  };
+  assert.deepEqual(configCandidates('f', pi), ['f']);
+  assert.deepEqual(configCandidates(null, { ...pi, env: { TUNNELD_CONFIG: 'g' } }), ['g']);
+  assert.deepEqual(configCandidates(null, pi), ['/etc/tunneld/config.yaml', '/home/pi/.config/tunneld/config.yaml']);
+  assert.equal(configCandidates(null, mac)[0], '/usr/local/etc/tunneld/config.yaml');
+  assert.equal(defaultControlSocket(root), '/run/tunneld/control.sock');
+  assert.equal(defaultControlSocket(unit), '/run/tunneld/control.sock');
+  assert.equal(
+    defaultControlSocket({ ...pi, env: { XDG_RUNTIME_DIR: '/run/user/1000' } }),
+    '/run/user/1000/tunneld/control.sock',
+  );
+  assert.equal(defaultControlSocket(pi), '/home/pi/.local/state/tunneld/control.sock');
+  assert.equal(defaultStateDirectory(root), '/var/lib/tunneld');
+  assert.equal(defaultStateDirectory(unit), '/var/lib/tunneld');
+  assert.equal(defaultStateDirectory(pi), '/home/pi/.local/state/tunneld');
+});
