@@ -118,10 +118,11 @@ describe('accept-new', { concurrency: 4 }, () => {
     const { sshd, spec, files } = await serverAndSpec(t, null);
     const tunnel = startTunnel(t, { ...spec, strictHostKeyChecking: 'accept-new' });
     await tunnel.untilPhase('up');
+    const accepted = () => tunnel.lines.filter((line) => /accepted as new.*written to/.test(String(line['msg'])));
+    await until(() => accepted().length > 0, { what: 'the news of the key' });
     assert.equal(readFileSync(files.user, 'utf8'), sshd.knownHostsLine());
-    const accepted = tunnel.lines.filter((line) => /accepted as new/.test(String(line['msg'])));
-    assert.equal(accepted.length, 1);
     await tunnel.stop();
+    assert.equal(accepted().length, 1);
 
     const options = ['StrictHostKeyChecking=yes', `UserKnownHostsFile=${files.user}`, 'GlobalKnownHostsFile=none'];
     const flags = ['BatchMode=yes', 'IdentitiesOnly=yes', ...options].flatMap((option) => ['-o', option]);

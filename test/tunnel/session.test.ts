@@ -20,7 +20,7 @@ describe('a connection that is silently gone', { concurrency: 6 }, () => {
     const frozen = performance.now();
     const { failure } = await tunnel.untilFailure('keepalive-lost');
     assert.ok(performance.now() - frozen > 1000, 'not before it was asked');
-    assert.match(failure?.message ?? '', /^nothing heard from the server for [23] s$/);
+    assert.match(failure?.message ?? '', /^nothing heard from the server for \d+ s$/);
     assert.ok(tunnel.phases.includes('waiting'));
     sshd.thaw();
     await tunnel.untilPhase('up', 20_000);
@@ -44,10 +44,11 @@ describe('a connection that is silently gone', { concurrency: 6 }, () => {
   });
 
   test('a link that is quiet is not', async (t) => {
-    const { sshd, tunnel } = await start(t, { serverAliveIntervalMs: 300, serverAliveCountMax: 2 });
+    const { sshd, tunnel, relay } = await start(t, { serverAliveIntervalMs: 400, serverAliveCountMax: 10 });
     await tunnel.untilPhase('up');
-    const rtts = new Set<number | null>();
-    await until(() => rtts.add(tunnel.state().rttMs).size >= 4, { what: 'round trips that are measured' });
+    const sent = new Set<number>();
+    await until(() => sent.add(relay.bytesUp()).size >= 5, { what: 'questions to the server' });
+    assert.ok((tunnel.state().rttMs ?? 0) > 0);
     assert.equal(tunnel.state().phase, 'up');
     assert.equal(logins(sshd), 1);
   });

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
+import { connect } from 'node:net';
 import { describe, test, type TestContext } from 'node:test';
-import type { TunnelSpec } from '../../src/tunnel/spec.ts';
+import type { Endpoint, TunnelSpec } from '../../src/tunnel/spec.ts';
 import { startEcho } from '../support/echo.ts';
 import { startRelay } from '../support/relay.ts';
 import { startSshd, type SshdOptions, type TestSshd } from '../support/sshd.ts';
@@ -154,7 +155,7 @@ describe('the next attempt', { concurrency: 4 }, () => {
       announced.toSorted((a, b) => a - b),
     );
     await tunnel.stop();
-    assert.equal(flapping.open(), 0);
+    await until(() => flapping.open() === 0, { what: 'the end of all connections' });
   });
 
   test('a bug is `internal`, told with its stack, and tried again', async (t) => {
@@ -185,6 +186,24 @@ describe('the next attempt', { concurrency: 4 }, () => {
     await tunnel.untilFailure('internal');
     await until(() => tunnel.state().attempts >= 3, { what: 'further attempts' });
   });
+
+  test('a bug in the service of one visitor ends no tunnel', async (t) => {
+    const { sshd, port, tunnel } = await start(t, {}, undefined, (target) =>
+      Object.defineProperty(target, 'host', {
+        get: () => {
+          throw new TypeError('poisoned');
+        },
+      }),
+    );
+    await tunnel.untilPhase('up');
+    const visitor = connect(port, '127.0.0.1');
+    t.after(() => visitor.destroy());
+    await until(() => /a bug ended the connection of a visitor/.test(JSON.stringify(tunnel.lines)), {
+      what: 'the bug',
+    });
+    assert.equal(tunnel.state().phase, 'up');
+    assert.equal(sshd.log().match(/Accepted publickey/g)?.length, 1);
+  });
 });
 
 const FAST: Partial<TunnelSpec> = { reconnect: { minMs: 100, maxMs: 1000 } };
@@ -200,10 +219,13 @@ async function start(
   t: TestContext,
   changes: Partial<TunnelSpec> = {},
   running?: TestSshd,
+  spoil: (target: Endpoint) => unknown = () => {},
 ): Promise<{ sshd: TestSshd; port: number; tunnel: TestTunnel }> {
   const sshd = running ?? (await server(t));
   const echo = await startEcho();
   t.after(() => echo.close());
   const port = await freePort();
-  return { sshd, port, tunnel: startTunnel(t, specFor(sshd, [[port, echo.port]], changes)) };
+  const spec = specFor(sshd, [[port, echo.port]], changes);
+  for (const forward of spec.forwards) spoil(forward.target);
+  return { sshd, port, tunnel: startTunnel(t, spec) };
 }

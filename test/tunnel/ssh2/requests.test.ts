@@ -1,0 +1,52 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import type { Client } from 'ssh2';
+import { TunnelFailure } from '../../../src/tunnel/failure.ts';
+import { createRequests } from '../../../src/tunnel/ssh2/requests.ts';
+
+type Answer = (error?: Error, port?: number) => void;
+
+/** A client of which only the questions are looked at; they wait for the test's answers in their order. */
+function fakeClient() {
+  const waiting: Answer[] = [];
+  const ask = (_host: string, _port: number, answer: Answer) => void waiting.push(answer);
+  return { client: { forwardIn: ask, unforwardIn: ask } as unknown as Client, waiting };
+}
+
+const listener = { type: 'tcp', host: '', port: 8080 } as const;
+const lost = new TunnelFailure('keepalive-lost', 'gone');
+
+test('answers and refusals', async () => {
+  const { client, waiting } = fakeClient();
+  const requests = createRequests(client);
+  const granted = requests.listen(listener);
+  const refused = requests.listen(listener);
+  const probed = requests.probe();
+  waiting[0]?.(undefined, 8080);
+  waiting[1]?.(new Error('Unable to bind'));
+  waiting[2]?.(new Error('Unable to unbind'));
+  assert.equal(await granted, 8080);
+  await assert.rejects(refused, { code: 'forward-refused', message: 'the server refused to listen on *:8080' });
+  await probed;
+});
+
+test('the end of the connection is the answer to all that wait, and to all that come later', async () => {
+  const { client, waiting } = fakeClient();
+  const requests = createRequests(client);
+  const answered = requests.listen(listener);
+  waiting[0]?.(undefined, 8080);
+  const open = [requests.listen(listener), requests.unlisten(listener), requests.probe()];
+  requests.fail(lost);
+  requests.fail(new TunnelFailure('disconnected', 'too late'));
+  for (const question of [...open, requests.probe()]) await assert.rejects(question, lost);
+  assert.equal(await answered, 8080);
+  assert.equal(waiting.length, 4, 'nothing is sent after the end');
+});
+
+test('a client that is not connected is a lost connection', async () => {
+  const throws = () => {
+    throw new Error('Not connected');
+  };
+  const requests = createRequests({ forwardIn: throws, unforwardIn: throws } as unknown as Client);
+  await assert.rejects(requests.listen(listener), { code: 'disconnected', message: 'Not connected' });
+});
