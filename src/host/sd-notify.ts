@@ -45,9 +45,11 @@ export function createNotifier(env: NodeJS.ProcessEnv, deps: NotifierDeps): Noti
     watchdog: () => send(['WATCHDOG=1']),
     // systemd compares the time, CLOCK_MONOTONIC in microseconds, with that of its own request to reload.
     reloading: () => send(['RELOADING=1', `MONOTONIC_USEC=${process.hrtime.bigint() / 1000n}`]),
-    stopping: () => send(['STOPPING=1']),
+    stopping: () => send([STOPPING]),
   };
 }
+
+const STOPPING = 'STOPPING=1';
 
 const SERVICE_MANAGER_VARIABLE = /^(NOTIFY_SOCKET$|LISTEN_|WATCHDOG_)/;
 
@@ -87,7 +89,10 @@ function notifyDescriptor(env: NodeJS.ProcessEnv, pid: number): number | null {
   return index >= 0 && index < Number(env['LISTEN_FDS']) ? 3 + index : null;
 }
 
-/** One systemd-notify after another, because READY=1 must not overtake RELOADING=1. */
+/**
+ * One systemd-notify after another, because READY=1 must not overtake RELOADING=1. Only STOPPING=1 does not wait its turn: the
+ * process is about to end, and with it what is still waiting.
+ */
 function programSender(env: NodeJS.ProcessEnv, problem: (message: string) => void): (assignments: string[]) => void {
   const waiting: string[][] = [];
   let running = false;
@@ -101,6 +106,11 @@ function programSender(env: NodeJS.ProcessEnv, problem: (message: string) => voi
       });
   };
   return (assignments) => {
+    if (assignments.includes(STOPPING)) {
+      waiting.length = 0;
+      runNotify(assignments, env, () => {});
+      return;
+    }
     waiting.push(assignments);
     if (!running) next();
   };

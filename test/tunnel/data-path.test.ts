@@ -75,7 +75,7 @@ suite('one connection', () => {
     });
     assert.equal(tunnel.state().forwards[0]?.counters.refusedConnections, 1);
     assert.equal(tunnel.state().phase, 'up');
-    const server = createServer((socket) => socket.end('back'));
+    const server = createServer((socket) => socket.on('error', () => {}).end('back'));
     await listen(server, '127.0.0.1', target);
     t.after(() => server.close());
     assert.equal(await visit(port, ''), 'back');
@@ -145,7 +145,7 @@ suite('one connection', () => {
   test('Unix sockets on either side', async (t) => {
     const directory = await tempDir(t);
     const [remote, local] = [join(directory, 'remote.sock'), join(directory, 'local.sock')];
-    const server = createServer({ allowHalfOpen: true }, (socket) => socket.pipe(socket));
+    const server = createServer({ allowHalfOpen: true }, (socket) => socket.on('error', () => {}).pipe(socket));
     await new Promise<void>((resolve) => server.listen(local, resolve));
     t.after(() => server.close());
     const tunnel = startTunnel(
