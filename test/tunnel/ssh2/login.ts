@@ -1,6 +1,6 @@
 import { execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, readFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { connect } from 'node:net';
 import { join } from 'node:path';
 import type { TestContext } from 'node:test';
@@ -118,9 +118,21 @@ export async function startAgent(t: TestContext, dir: string, keys: readonly str
     agent.kill();
     await gone;
   });
-  await until(() => existsSync(path), { what: 'the socket of ssh-agent' });
+  // The file is there a moment before the agent listens on it.
+  await until(() => connects(path), { what: 'the ssh-agent' });
   if (keys.length > 0) execFileSync('ssh-add', ['-q', ...keys], { env: { ...process.env, SSH_AUTH_SOCK: path } });
   return path;
+}
+
+function connects(path: string): Promise<boolean> {
+  return new Promise((resolve) => {
+    const socket = connect(path);
+    socket.once('error', () => resolve(false));
+    socket.once('connect', () => {
+      socket.destroy();
+      resolve(true);
+    });
+  });
 }
 
 /** An SSH server in this process, for the methods for which sshd would need PAM; the answer is its port. */
