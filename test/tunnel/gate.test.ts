@@ -143,9 +143,13 @@ describe('a hint, and no more', { concurrency: 4 }, () => {
     await hole.close();
     const { failure } = await tunnel.untilFailure('connect-refused', 15_000);
     assert.match(failure?.message ?? '', /ECONNREFUSED/);
+    await tunnel.untilPhase('waiting');
     const { asked } = network;
+    const { attempts } = tunnel.state();
     tunnel.retryNow();
-    await until(() => tunnel.state().phase === 'waiting', { what: 'the second refusal' });
+    await until(() => tunnel.state().attempts > attempts && tunnel.state().phase === 'waiting', {
+      what: 'the next refusal',
+    });
     assert.equal(network.asked, asked);
   });
 });

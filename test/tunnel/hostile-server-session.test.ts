@@ -54,6 +54,10 @@ describe('a server that breaks the rules', { concurrency: 6 }, () => {
     const hole = await startBlackHole(t);
     const { tunnel, connection } = await startGranting(t, { connectTimeoutMs: 60_000 }, hole.port);
     const { port } = tunnel.spec.forwards[0]!.listen as { port: number };
+    const warnings: Error[] = [];
+    const onWarning = (warning: Error) => warnings.push(warning);
+    process.on('warning', onWarning);
+    t.after(() => process.off('warning', onWarning));
     let refused = 0;
     const open = () =>
       connection().forwardOut('localhost', port, '192.0.2.1', 1, (error) => (refused += error ? 1 : 0));
@@ -61,6 +65,7 @@ describe('a server that breaks the rules', { concurrency: 6 }, () => {
     await until(() => refused === 1500 - 1024, { what: () => `476 visitors turned away, not ${refused}` });
     assert.equal(tunnel.state().phase, 'up');
     await tunnel.stop();
+    assert.deepEqual(warnings, [], 'Node warns of listeners that pile up');
   });
 
   test('texts with control characters never come out raw', async (t) => {
