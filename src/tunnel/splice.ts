@@ -1,6 +1,7 @@
 import type { Socket } from 'node:net';
 import type { Clock } from '../lib/clock.ts';
 import { deferred } from '../lib/abort.ts';
+import { gatherWrites } from './gather.ts';
 import { resetSocket } from './reset-socket.ts';
 import type { Channel } from './ssh.ts';
 import type { Transport } from './transport.ts';
@@ -32,11 +33,13 @@ export function splice(channel: Channel, socket: Socket, options: SpliceOptions)
   let socketClosed = false;
   let cancelLinger = () => {};
   const uplink = startUplink(channel, socket, options);
+  const gather = gatherWrites(socket);
 
   channel.on('data', (chunk: Buffer) => {
     options.count('in', chunk.length);
     if (!socket.writable) return;
     // Not by write()'s answer, which is false for every packet larger than Node's small buffer even when the kernel took it.
+    gather();
     socket.write(chunk);
     if (socket.writableLength > UNSENT_BYTES) channel.pause();
   });

@@ -1,4 +1,5 @@
 import type { Socket } from 'node:net';
+import { gatherWrites } from './gather.ts';
 import type { Traffic } from './liveness.ts';
 
 /** The socket below an SSH connection, as far as those who share it need to know. */
@@ -14,22 +15,13 @@ export interface Transport {
 
 export function createTransport(socket: Socket): Transport {
   const waiting = new Set<() => void>();
-  let gathering = false;
   socket.on('drain', () => {
     const resumed = [...waiting];
     waiting.clear();
     for (const resume of resumed) resume();
   });
   return {
-    gather: () => {
-      if (gathering) return;
-      gathering = true;
-      socket.cork();
-      process.nextTick(() => {
-        gathering = false;
-        socket.uncork();
-      });
-    },
+    gather: gatherWrites(socket),
     congested: () => socket.writableLength > CONGESTED_BYTES,
     onceDrained: (resume) => {
       waiting.add(resume);
