@@ -1,8 +1,14 @@
+import { hostname } from 'node:os';
+import { join } from 'node:path';
 import type { Config } from './config/config.ts';
 import { RequestError, startControlServer, type ControlHandlers } from './control/server.ts';
 import type { ReloadResult, Request } from './control/protocol.ts';
 import { createPinger } from './host/network.ts';
+import { watchNetwork } from './host/network-watch.ts';
+import { openPortFile } from './host/port-file.ts';
+import { unassignedPorts } from './host/port-range.ts';
 import type { Notifier } from './host/sd-notify.ts';
+import { unacknowledged } from './host/tcp-queue.ts';
 import { sleep, type Clock } from './lib/clock.ts';
 import { tunnelOfLine } from './lib/log-format.ts';
 import type { LogMemory } from './lib/log-memory.ts';
@@ -11,6 +17,7 @@ import { errorText } from './lib/text.ts';
 import { VERSION } from './lib/version.ts';
 import { statusDocument, summaryLine } from './supervisor/status.ts';
 import { createSupervisor } from './supervisor/supervisor.ts';
+import { sourcePorts } from './tunnel/source-ports.ts';
 import { createIdentityCache } from './tunnel/ssh2/identities.ts';
 
 export interface DaemonDeps {
@@ -38,11 +45,21 @@ export async function startDaemon(first: Config, deps: DaemonDeps): Promise<Daem
   let config = first;
   const pinger = createPinger();
   const identities = createIdentityCache();
+  const network = watchNetwork(clock);
+  network.subscribe((what) => log.debug(what));
+  const portMemory = openPortFile(join(config.stateDirectory, 'source-ports.json'), (message) => log.warn(message));
+  const portOptions = { memory: portMemory, range: unassignedPorts(), device: hostname(), random: deps.random };
   const supervisor = createSupervisor({
     clock,
     random: deps.random,
     log,
     identities,
+    device: {
+      onChange: (listener) => network.subscribe(listener),
+      lostAddress: network.lostAddress,
+      unacknowledged,
+      sourcePorts: (tunnel, server) => sourcePorts(`${tunnel} ${server}`, portOptions),
+    },
     ping: () => {
       const hosts = config.network.ping;
       return hosts.length === 0 ? null : (signal) => pinger.anyAnswers(hosts, signal);
@@ -126,6 +143,7 @@ export async function startDaemon(first: Config, deps: DaemonDeps): Promise<Daem
       notifier.stopping();
       log.info('tunneld stops');
       ended.abort(new Error('stopped'));
+      network.stop();
       await Promise.all([supervisor.stop(), control.close()]);
     },
   };

@@ -15,6 +15,7 @@ function formatTunnel(tunnel: TunnelStatus, now: number, paint: Paint): string {
   const facts = [
     `${paint(tunnel.phase, PHASE_COLOURS[tunnel.phase])} ${since(tunnel.since, now)}`,
     tunnel.server,
+    ...(tunnel.silentSince === undefined ? [] : [`no answer ${since(tunnel.silentSince, now)}`]),
     ...(tunnel.rttMs === undefined ? [] : [`${tunnel.rttMs} ms`]),
     ...(tunnel.attempts > 1 ? [`attempt ${tunnel.attempts}`] : []),
     ...(tunnel.retryAt === undefined ? [] : [`next try ${ahead(tunnel.retryAt, now)}`]),

@@ -34,6 +34,7 @@ export function servedKeys(place: Place) {
     user: value(readWord),
     addressFamily: value(readOneOf(['any', 'inet', 'inet6'])),
     bindAddress: value(readAddress),
+    sourcePort: value(readOneOf(['sticky', 'any'])),
     connectTimeout: value(readDurationFrom(1)),
     tcpKeepAlive: value(readYesNo),
     identityFile: paths(place),

@@ -12,6 +12,7 @@ export function completeTunnel(name: string, keys: TunnelKeys, env: ConfigEnviro
     user: keys.user ?? env.userName,
     addressFamily: keys.addressFamily ?? 'any',
     bindAddress: keys.bindAddress ?? null,
+    sourcePort: keys.sourcePort ?? 'sticky',
     connectTimeoutMs: keys.connectTimeout ?? 10_000,
     tcpKeepAlive: keys.tcpKeepAlive ?? true,
 

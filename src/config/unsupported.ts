@@ -9,7 +9,6 @@ export const UNSUPPORTED_KEYS = {
   proxyJump: refuse('none'),
   proxyCommand: refuse('none'),
   proxy: refuse(),
-  sourcePort: refuse('any'),
   verify: refuse('off'),
   sshConfig: refuse('none'),
 };

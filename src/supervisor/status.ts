@@ -22,6 +22,8 @@ export interface TunnelStatus {
   readonly server: string;
   readonly attempts: number;
   readonly retryAt?: string;
+  /** The connection is up but has been silent since then and does not answer. */
+  readonly silentSince?: string;
   readonly rttMs?: number;
   readonly sourcePort?: number;
   /** The last thing that went wrong, also when it has been overcome since. */
@@ -41,6 +43,8 @@ export interface ForwardStatus {
   readonly listen: string;
   readonly target: string;
   readonly state: 'pending' | 'up' | 'refused';
+  /** Why the server refused, as far as was found out. */
+  readonly refusal?: 'in-use' | 'forbidden' | 'unknown';
   /** Whether a round trip through the listener was seen; until that is checked it is unknown, never yes. */
   readonly verified: 'yes' | 'no' | 'unknown';
   readonly connections: number;
@@ -75,14 +79,12 @@ export function statusDocument(facts: DaemonFacts, tunnels: readonly RunningTunn
   };
 }
 
-/** One line for a service manager: `2 of 3 tunnels up; backup: waiting (connect-refused)`. */
+/** One line for a service manager: `2 of 3 tunnels up; backup: connect-refused`. It stays the same from one attempt to the next. */
 export function summaryLine(tunnels: readonly RunningTunnel[]): string {
   const up = tunnels.filter(({ state }) => state.phase === 'up').length;
   const others = tunnels
     .filter(({ state }) => state.phase !== 'up')
-    .map(
-      ({ spec, state }) => `${spec.name}: ${state.phase}${state.failure === null ? '' : ` (${state.failure.code})`}`,
-    );
+    .map(({ spec, state }) => `${spec.name}: ${state.failure?.code ?? state.phase}`);
   return [`${up} of ${tunnels.length} ${tunnels.length === 1 ? 'tunnel' : 'tunnels'} up`, ...others].join('; ');
 }
 
@@ -95,6 +97,7 @@ function tunnelStatus({ spec, state }: RunningTunnel, startedAt: number, wall: n
     server: formatServer(spec),
     attempts: state.attempts,
     ...(state.retryAt === null ? {} : { retryAt: iso(state.retryAt) }),
+    ...(state.silentSince === null ? {} : { silentSince: iso(state.silentSince) }),
     ...(state.rttMs === null ? {} : { rttMs: state.rttMs }),
     ...(state.sourcePort === null ? {} : { sourcePort: state.sourcePort }),
     ...(state.failure === null ? {} : { failure: failureStatus(state.failure) }),
@@ -103,7 +106,8 @@ function tunnelStatus({ spec, state }: RunningTunnel, startedAt: number, wall: n
       listen: formatListen(forward),
       target: formatEndpoint(forward.spec.target),
       state: forward.state,
-      verified: 'unknown',
+      ...(forward.refusal === null ? {} : { refusal: forward.refusal }),
+      verified: forward.verified,
       ...forward.counters,
       ...(forward.targetFailure === null ? {} : { targetFailure: failureStatus(forward.targetFailure) }),
     })),

@@ -1,6 +1,7 @@
 import { deferred } from '../lib/abort.ts';
 import { sleep, type Clock } from '../lib/clock.ts';
 import type { Logger } from '../lib/log.ts';
+import type { Device } from '../tunnel/device.ts';
 import type { TunnelSpec } from '../tunnel/spec.ts';
 import type { IdentityCache } from '../tunnel/ssh2/identities.ts';
 import { initialState, type TunnelState } from '../tunnel/state.ts';
@@ -12,6 +13,7 @@ export interface SupervisorDeps {
   readonly random: () => number;
   readonly log: Logger;
   readonly identities: IdentityCache;
+  readonly device: Device;
   /** True when one of the configured hint addresses answers; null when there are none. */
   readonly ping: () => ((signal: AbortSignal) => Promise<boolean>) | null;
 }
@@ -110,6 +112,7 @@ export function createSupervisor(deps: SupervisorDeps): Supervisor {
       random: deps.random,
       log,
       identities: deps.identities,
+      device: deps.device,
       get ping() {
         return deps.ping();
       },

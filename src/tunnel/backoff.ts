@@ -5,11 +5,11 @@ export interface Backoff {
 }
 
 /**
- * After a failure that cost the server next to nothing (refused, unreachable, no name): a sixtieth of how long it has been
- * down, so that an outage of a minute is over within a second or two of its end and one of an hour costs a packet a minute.
+ * After a failure that cost the server next to nothing (refused, unreachable, no name): every second, so that an outage is over
+ * a second after its end, and after ten minutes every two, or as seldom as `minMs` wants it.
  */
-export function cheapDelay(downMs: number, backoff: Backoff, random: () => number): number {
-  const delay = Math.min(Math.max(downMs / 60, backoff.minMs), backoff.maxMs);
+export function cheapDelay(downMs: number, minMs: number, random: () => number): number {
+  const delay = Math.max(downMs < 600_000 ? 1000 : 2000, minMs);
   return Math.round(delay * (0.75 + 0.5 * random()));
 }
 

@@ -4,7 +4,8 @@ import type { Clock } from '../lib/clock.ts';
 import { errorCode, errorText } from '../lib/text.ts';
 import { asFailure, TunnelFailure, type FailureCode } from './failure.ts';
 import { systemLookup, type Lookup } from './lookup.ts';
-import { openSocket, TimeoutError } from './open-socket.ts';
+import { openPersistently, type PortChoice } from './open-persistently.ts';
+import { TimeoutError } from './open-socket.ts';
 import { formatEndpoint, type TunnelSpec } from './spec.ts';
 
 export type DialSpec = Pick<TunnelSpec, 'host' | 'port' | 'addressFamily' | 'bindAddress' | 'tcpKeepAlive'>;
@@ -19,6 +20,7 @@ export async function dial(
   clock: Clock,
   signal: AbortSignal,
   lookup: Lookup = systemLookup,
+  ports: PortChoice = null,
 ): Promise<Socket> {
   const deadline = clock.now() + timeoutMs;
   const tooSlow = `looking up ${spec.host} took longer than ${Math.round(timeoutMs / 1000)} s`;
@@ -28,7 +30,7 @@ export async function dial(
     // Every address gets its share, so that one that swallows packets does not hide the next.
     const share = Math.max(0, deadline - clock.now()) / (addresses.length - index);
     try {
-      return await dialAddress(spec, address, share, clock, signal);
+      return await dialAddress(spec, address, share, ports, clock, signal);
     } catch (error) {
       signal.throwIfAborted();
       failures.push(asFailure(error));
@@ -77,6 +79,7 @@ async function dialAddress(
   spec: DialSpec,
   address: string,
   timeoutMs: number,
+  ports: PortChoice,
   clock: Clock,
   signal: AbortSignal,
 ): Promise<Socket> {
@@ -88,7 +91,7 @@ async function dialAddress(
     ...(spec.bindAddress === null ? {} : { localAddress: spec.bindAddress }),
   };
   try {
-    return await openSocket(options, timeoutMs, clock, signal);
+    return await openPersistently(options, timeoutMs, ports, clock, signal);
   } catch (error) {
     const server = formatEndpoint({ type: 'tcp', host: address, port: spec.port });
     throw translate(error, `${server}${describeBinding(spec)}`);

@@ -1,15 +1,19 @@
 import { sleep, type Clock } from '../lib/clock.ts';
 import type { Logger } from '../lib/log.ts';
-import { asFailure, type TunnelFailure } from './failure.ts';
-import { formatEndpoint, type ForwardSpec } from './spec.ts';
+import { asFailure, TunnelFailure } from './failure.ts';
+import type { LoopbackInspector, Owner, Refusal } from './loopback.ts';
+import { formatEndpoint, type Endpoint, type ForwardSpec } from './spec.ts';
 import type { SshConnection } from './ssh.ts';
 
 export interface ForwardsOptions {
   readonly clock: Clock;
   readonly random: () => number;
   readonly log: Logger;
+  readonly loopback: Pick<LoopbackInspector, 'owner' | 'refusal'>;
+  /** The server listens, but whether visitors come out here is still being looked at. */
   onGranted(index: number, port: number, rttMs: number): void;
-  onRefused(index: number, failure: TunnelFailure): void;
+  onUp(index: number, owner: Owner): void;
+  onRefused(index: number, refusal: Refusal, failure: TunnelFailure): void;
 }
 
 /**
@@ -63,20 +67,28 @@ async function ask(
   connection: SshConnection,
   forward: ForwardSpec,
   index: number,
-  { clock, log, onGranted, onRefused }: ForwardsOptions,
+  { clock, log, loopback, onGranted, onUp, onRefused }: ForwardsOptions,
   signal: AbortSignal,
 ): Promise<boolean> {
   const asked = clock.now();
   try {
     const port = await connection.listen(forward.listen);
     onGranted(index, port, clock.now() - asked);
-    return true;
+    const owner = await loopback.owner(forward.listen, port);
+    if (owner !== 'foreign') {
+      onUp(index, owner);
+      return true;
+    }
+    await connection.unlisten(forward.listen.type === 'tcp' ? { ...forward.listen, port } : forward.listen);
+    onRefused(index, 'in-use', halfGranted(forward.listen));
+    return false;
   } catch (error) {
     signal.throwIfAborted();
     const failure = asFailure(error);
     if (failure.code !== 'forward-refused') throw failure;
     log.debug(`${formatEndpoint(forward.listen)} refused`);
-    onRefused(index, failure);
+    const refusal = await loopback.refusal(forward.listen);
+    onRefused(index, refusal, withReason(failure, refusal, forward.listen));
     return false;
   }
 }
@@ -88,3 +100,24 @@ async function ask(
 function askAgainAfter(refusedForMs: number, random: () => number): number {
   return refusedForMs < 600_000 ? 1000 + 500 * random() : 15_000;
 }
+
+function halfGranted(listen: Endpoint): TunnelFailure {
+  return new TunnelFailure(
+    'forward-refused',
+    `the server listens on ${formatEndpoint(listen)} only in part: 127.0.0.1 belongs to another program there`,
+  );
+}
+
+function withReason({ code, message, cause }: TunnelFailure, refusal: Refusal, listen: Endpoint): TunnelFailure {
+  const reason = listen.type === 'unix' ? UNIX_REASON : REASONS[refusal];
+  return new TunnelFailure(code, reason === '' ? message : `${message}: ${reason}`, { cause });
+}
+
+const REASONS: Readonly<Record<Refusal, string>> = {
+  'in-use': 'something listens there, another program or a dead connection of ours that the server still holds',
+  forbidden: 'nothing listens there, so its rules (AllowTcpForwarding, permitlisten, GatewayPorts) forbid it',
+  unknown: '',
+};
+
+const UNIX_REASON =
+  'the file may be left over from a dead connection, which StreamLocalBindUnlink yes on the server would replace';

@@ -2,8 +2,8 @@ import type { Socket } from 'node:net';
 import { childController } from '../lib/abort.ts';
 import { sleep, type Clock } from '../lib/clock.ts';
 import { cheapDelay } from './backoff.ts';
-import { resetSocket } from './reset-socket.ts';
 import { TunnelFailure } from './failure.ts';
+import { resetSocket } from './reset-socket.ts';
 
 export interface GateDeps {
   readonly clock: Clock;
@@ -17,48 +17,54 @@ export interface GateDeps {
 
 /**
  * Waits until the network is there: until a ping is answered or the server refuses us (null), or it takes a connection (that socket),
- * because a network that filters ICMP must not keep the tunnel down. `since` is when the outage began, monotonic.
+ * because a network that filters ICMP must not keep the tunnel down. The server is asked all the time, others every few seconds.
+ * `since` is when the outage began, monotonic.
  */
 export async function waitForNetwork(since: number, deps: GateDeps, signal: AbortSignal): Promise<Socket | null> {
-  for (;;) {
-    deps.heartbeat(TRY_MS + MAX_PAUSE_MS + 30_000);
-    const found = await tryBoth(deps, signal);
-    if (found !== 'nothing') return found;
-    const pause = cheapDelay(deps.clock.now() - since, { minMs: 1000, maxMs: MAX_PAUSE_MS }, deps.random);
-    await sleep(deps.clock, pause, signal);
+  const { clock, random } = deps;
+  const round = childController(signal);
+  const down = () => clock.now() - since;
+
+  const knock = async (): Promise<Socket | null> => {
+    for (;;) {
+      deps.heartbeat(KNOCK_MS + 60_000);
+      try {
+        return await deps.dial(KNOCK_MS, round.signal);
+      } catch (error) {
+        round.signal.throwIfAborted();
+        // A refusal came from the server's machine: the network is there.
+        if (error instanceof TunnelFailure && error.code === 'connect-refused') return null;
+      }
+      await sleep(clock, cheapDelay(down(), 0, random), round.signal);
+    }
+  };
+  const ping = async (): Promise<null> => {
+    for (;;) {
+      await sleep(clock, down() < SHORT_MS ? 5000 : 15_000, round.signal);
+      if (await deps.ping(round.signal)) return null;
+    }
+  };
+
+  const knocking = knock();
+  try {
+    const found = await Promise.race([knocking, ping()]);
+    if (found === null) closeWhenLate(knocking);
+    return found;
+  } finally {
+    round.abort(new Error('settled'));
+    round.dispose();
   }
 }
 
-const TRY_MS = 3000;
-const MAX_PAUSE_MS = 15_000;
+const KNOCK_MS = 10_000;
+const SHORT_MS = 600_000;
 
-async function tryBoth(deps: GateDeps, signal: AbortSignal): Promise<Socket | null | 'nothing'> {
-  const round = childController(signal);
-  const pinged = deps.ping(round.signal).then((answered) => {
-    if (!answered) throw new Error('no answer');
-    return null;
-  });
-  const dialled = deps.dial(TRY_MS, round.signal).catch(unlessRefused);
-  let found: Socket | null | 'nothing' = 'nothing';
-  try {
-    found = await Promise.any([dialled, pinged]);
-  } catch {
-    signal.throwIfAborted();
-  }
-  round.abort(new Error('settled'));
-  round.dispose();
-  // A connection that opens in the same instant as the ping is answered has no owner.
-  dialled.then(
+/** A connection that opens in the same instant as the ping is answered has no owner. */
+function closeWhenLate(knocking: Promise<Socket | null>): void {
+  knocking.then(
     (socket) => {
-      if (socket !== found && socket !== null) resetSocket(socket);
+      if (socket !== null) resetSocket(socket);
     },
     () => {},
   );
-  return found;
-}
-
-/** A refusal came from the server's machine: the network is there. */
-function unlessRefused(error: unknown): null {
-  if (error instanceof TunnelFailure && error.code === 'connect-refused') return null;
-  throw error;
 }

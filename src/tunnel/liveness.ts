@@ -1,60 +1,149 @@
-/** How long a connection may be silent, and when to ask it. */
+/** How long a connection may be silent. */
 export interface LivenessOptions {
-  /** Silence after which the peer is asked, and the time between questions, in milliseconds. */
+  /** Silence after which the peer is asked, in milliseconds; 0 for never. */
   readonly intervalMs: number;
-  /** Unanswered questions that are borne; when the next one is due the connection is dead, as in ssh (clientloop.c). */
+  /** The connection is dead for certain after this many intervals and one more, as in ssh (clientloop.c). */
   readonly countMax: number;
+  /** A round trip as last measured, or null. */
+  readonly rttMs: number | null;
 }
 
 /** Counters of the socket at one moment. */
 export interface Traffic {
-  readonly bytesHeard: number;
+  /** When the last byte came, in the caller's monotonic milliseconds. */
+  readonly heardAt: number;
   /** Bytes of ours that the operating system has taken. */
   readonly bytesSent: number;
   /** Bytes of ours that it has not taken yet, because its own buffer is full. */
   readonly backlog: number;
+  /** Bytes that it has taken and the peer has not acknowledged, or null where the system does not tell. */
+  readonly unacknowledged: number | null;
 }
 
 export interface Liveness {
-  /** When the peer last showed life, in the caller's monotonic milliseconds. */
+  /** When the peer last showed life. */
   readonly aliveAt: number;
-  readonly askedAt: number;
-  readonly unanswered: number;
+  /** When the question was asked that is still unanswered, or null. */
+  readonly askedAt: number | null;
+  /** When, with that question unanswered, another connection to the server was answered. */
+  readonly pathSeenAt: number | null;
+  /** Something happened that makes a question worth while at once. */
+  readonly urgent: boolean;
+  /** When this wanted to be assessed again. */
+  readonly dueAt: number;
+  readonly sentWhenAlive: number;
   readonly traffic: Traffic;
 }
 
 export type Verdict =
   | { readonly type: 'wait'; readonly ms: number }
-  | { readonly type: 'ask' }
-  | { readonly type: 'dead'; readonly silentMs: number };
+  | { readonly type: 'ask'; readonly ms: number }
+  /** The answer is late: find out whether another connection to the server opens, and say so with pathSeen(). */
+  | { readonly type: 'doubt'; readonly ms: number }
+  | { readonly type: 'dead'; readonly silentMs: number; readonly pathWorks: boolean };
 
-export function startLiveness(now: number, traffic: Traffic): Liveness {
-  return { aliveAt: now, askedAt: now, unanswered: 0, traffic };
+export function startLiveness(aliveAt: number, traffic: Traffic): Liveness {
+  return {
+    aliveAt,
+    askedAt: null,
+    pathSeenAt: null,
+    urgent: false,
+    dueAt: Number.POSITIVE_INFINITY,
+    sentWhenAlive: traffic.bytesSent,
+    traffic,
+  };
 }
 
-/** Takes the counters as they are now, and says what to do next. */
+/** The machine woke up or its network changed: the next assessment asks. */
+export function askNow(live: Liveness): Liveness {
+  return { ...live, urgent: true };
+}
+
+/** Another connection to the server was answered: the path is there. */
+export function pathSeen(live: Liveness, now: number): Liveness {
+  return { ...live, pathSeenAt: live.askedAt === null ? null : (live.pathSeenAt ?? now) };
+}
+
+/**
+ * Takes the counters as they are now, and says what to do next, for how long. A dead connection is told from a dead path: where
+ * the path works and the connection stays silent, it gets as much time again as it has been silent, for that is when TCP repeats
+ * what was lost (RFC 6298 doubles its waits), or none after a long silence; where nothing answers, nothing is won by giving up
+ * before ssh would.
+ */
 export function assess(
   last: Liveness,
   now: number,
   traffic: Traffic,
   options: LivenessOptions,
 ): { readonly next: Liveness; readonly verdict: Verdict } {
-  if (showsLife(last.traffic, traffic)) {
-    return { next: startLiveness(now, traffic), verdict: { type: 'wait', ms: options.intervalMs } };
+  const aliveAt = lastSignOfLife(last, now, traffic);
+  const live = aliveAt === null ? { ...last, traffic } : { ...startLiveness(aliveAt, traffic), urgent: last.urgent };
+  const interval = options.intervalMs === 0 ? Number.POSITIVE_INFINITY : options.intervalMs;
+  const late = doubtAfter(options);
+
+  // Held up for long (asleep, stopped): the answer may be there, or was never asked for.
+  const heldUp = now > last.dueAt + HELD_UP_MS;
+  if (live.urgent || heldUp || (live.askedAt === null && now >= live.aliveAt + interval)) {
+    const askedAt = heldUp ? now : (live.askedAt ?? now);
+    return plan({ ...live, urgent: false, askedAt, pathSeenAt: heldUp ? null : live.pathSeenAt }, 'ask', late);
   }
-  const due = last.askedAt + options.intervalMs;
-  if (now < due) return { next: { ...last, traffic }, verdict: { type: 'wait', ms: due - now } };
-  if (last.unanswered >= options.countMax) {
-    return { next: { ...last, traffic }, verdict: { type: 'dead', silentMs: now - last.aliveAt } };
+  if (live.askedAt === null) return plan(live, 'wait', live.aliveAt + interval - now);
+  if (now < live.askedAt + late) return plan(live, 'wait', live.askedAt + late - now);
+
+  const giveUpAt = Math.min(
+    Math.max(live.aliveAt, live.askedAt - interval) + interval * (options.countMax + 1),
+    live.pathSeenAt === null || !mayGiveUpEarly(live)
+      ? Number.POSITIVE_INFINITY
+      : live.pathSeenAt + grace(live.pathSeenAt - live.askedAt),
+  );
+  if (now < giveUpAt) return plan(live, 'doubt', Math.min(LOOK_AGAIN_MS, giveUpAt - now));
+  return {
+    next: live,
+    verdict: { type: 'dead', silentMs: now - live.aliveAt, pathWorks: live.pathSeenAt !== null },
+  };
+
+  function plan(next: Liveness, type: 'wait' | 'ask' | 'doubt', ms: number): ReturnType<typeof assess> {
+    return { next: { ...next, dueAt: now + ms }, verdict: { type, ms } };
   }
-  return { next: { ...last, traffic, askedAt: now, unanswered: last.unanswered + 1 }, verdict: { type: 'ask' } };
+}
+
+/** A few round trips, but at least two seconds: a radio link sleeps that long. */
+function doubtAfter({ rttMs, intervalMs }: LivenessOptions): number {
+  const ms = Math.min(Math.max(2000, 4 * (rttMs ?? 0)), 15_000);
+  return intervalMs === 0 ? ms : Math.min(ms, intervalMs);
+}
+
+function grace(unansweredMs: number): number {
+  return unansweredMs > LONG_MS ? 0 : unansweredMs + 1000;
+}
+
+const LONG_MS = 15_000;
+const LOOK_AGAIN_MS = 1000;
+const HELD_UP_MS = 5000;
+
+/** Where the system does not tell what was acknowledged, an answer may wait behind what was sent before the question. */
+function mayGiveUpEarly({ traffic, sentWhenAlive }: Liveness): boolean {
+  return traffic.unacknowledged !== null || traffic.bytesSent - sentWhenAlive < MUCH;
 }
 
 /**
- * Any byte heard is life. So are bytes that leave while a backlog waits: the kernel's buffer was full, and only the peer's
- * acknowledgements make room in it (an answer stuck behind megabytes on a slow uplink must not cost the connection).
- * Bytes taken into a buffer that has room prove nothing.
+ * Any byte heard is life. So are bytes that leave while many wait, for only the peer's acknowledgements make room for them: an
+ * answer stuck behind megabytes on a slow uplink must not cost the connection. A few acknowledged bytes prove nothing: the
+ * peer's kernel does that for a server that hangs.
  */
-function showsLife(before: Traffic, now: Traffic): boolean {
-  return now.bytesHeard !== before.bytesHeard || (before.backlog > 0 && now.bytesSent > before.bytesSent);
+function lastSignOfLife(last: Liveness, now: number, traffic: Traffic): number | null {
+  if (traffic.heardAt > last.aliveAt) return traffic.heardAt;
+  const before = last.traffic;
+  const flows = before.backlog > 0 && traffic.bytesSent > before.bytesSent;
+  return flows || (waiting(before) >= MUCH && acknowledged(traffic) > acknowledged(before)) ? now : null;
+}
+
+const MUCH = 64 * 1024;
+
+function waiting({ unacknowledged }: Traffic): number {
+  return unacknowledged ?? 0;
+}
+
+function acknowledged({ bytesSent, unacknowledged }: Traffic): number {
+  return unacknowledged === null ? 0 : bytesSent - unacknowledged;
 }

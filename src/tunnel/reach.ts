@@ -3,6 +3,8 @@ import type { Clock } from '../lib/clock.ts';
 import { dial } from './dial.ts';
 import { asFailure, TunnelFailure, type FailureCode } from './failure.ts';
 import { waitForNetwork } from './gate.ts';
+import { systemLookup } from './lookup.ts';
+import type { SourcePorts } from './source-ports.ts';
 import type { TunnelSpec } from './spec.ts';
 
 export interface ReachDeps {
@@ -10,10 +12,11 @@ export interface ReachDeps {
   readonly random: () => number;
   /** True when one of the hint addresses answers a ping; null when there are none to ask. */
   readonly ping: ((signal: AbortSignal) => Promise<boolean>) | null;
+  /** Where to dial from, or null for any port. */
+  readonly ports: SourcePorts | null;
   heartbeat(withinMs: number): void;
   /** The network is missing: said once, before the wait for it. */
   onNetworkDown(failure: TunnelFailure): void;
-  onNetworkBack(): void;
 }
 
 /**
@@ -25,13 +28,19 @@ export async function reachServer(
   deps: ReachDeps,
   signal: AbortSignal,
 ): Promise<{ readonly socket: Socket; readonly leftMs: number }> {
-  const { clock } = deps;
+  const { clock, ports } = deps;
   const started = clock.now();
   const budget = spec.connectTimeoutMs;
+  const dialFromOurPort = async (timeoutMs: number, within: AbortSignal) => {
+    const socket = await dial(spec, timeoutMs, clock, within, systemLookup, ports);
+    // Remembered before anything is said: from now on the server may hold it, whatever becomes of us.
+    if (ports !== null && socket.localPort !== undefined) ports.used(socket.localPort);
+    return socket;
+  };
   const dialWithin = async () => {
     const from = clock.now();
     deps.heartbeat(budget + SLACK_MS);
-    const socket = await dial(spec, budget, clock, signal);
+    const socket = await dialFromOurPort(budget, signal);
     return { socket, leftMs: Math.max(MIN_HANDSHAKE_MS, budget - (clock.now() - from)) };
   };
   try {
@@ -43,12 +52,7 @@ export async function reachServer(
     if (ping === null || !PATH_FAILURES.includes(failure.code) || (await ping(signal))) throw failure;
     signal.throwIfAborted();
     deps.onNetworkDown(new TunnelFailure('network-down', `no ping is answered, and ${failure.message}`));
-    const socket = await waitForNetwork(
-      started,
-      { ...deps, ping, dial: (timeoutMs, roundSignal) => dial(spec, timeoutMs, clock, roundSignal) },
-      signal,
-    );
-    deps.onNetworkBack();
+    const socket = await waitForNetwork(started, { ...deps, ping, dial: dialFromOurPort }, signal);
     return socket === null ? await dialWithin() : { socket, leftMs: budget };
   }
 }

@@ -6,7 +6,9 @@ import type { Logger } from '../lib/log.ts';
 import { TunnelFailure } from './failure.ts';
 import { requestForwards } from './forwards.ts';
 import { createHostKeyJudge } from './host-key.ts';
-import { assess, startLiveness } from './liveness.ts';
+import type { Device } from './device.ts';
+import { evict } from './evict.ts';
+import { inspectLoopback, type LoopbackInspector } from './loopback.ts';
 import { formatEndpoint, type Endpoint, type TunnelSpec } from './spec.ts';
 import type { SshConnection, Visitor } from './ssh.ts';
 import { connectSsh } from './ssh2/connect.ts';
@@ -14,14 +16,18 @@ import { prepareAuthentication } from './ssh2/auth.ts';
 import type { IdentityCache } from './ssh2/identities.ts';
 import type { ForwardState, TunnelState } from './state.ts';
 import { serveVisitor } from './visitor.ts';
+import { watchConnection } from './watch.ts';
 
 export interface SessionDeps {
   readonly clock: Clock;
   readonly random: () => number;
   readonly log: Logger;
   readonly identities: IdentityCache;
+  readonly device: Device;
   /** A TCP connection to the server, and what is left of connectTimeout for the handshake. */
   reach(signal: AbortSignal): Promise<{ readonly socket: Socket; readonly leftMs: number }>;
+  /** Local ports, other than this one, of connections that the server may still hold. */
+  earlierPorts(current: number): readonly number[];
   /** Says that this loop is alive and will say so again within the time. */
   heartbeat(withinMs: number): void;
   state(): TunnelState;
@@ -41,11 +47,11 @@ export async function runSession(spec: TunnelSpec, deps: SessionDeps, signal: Ab
   setMaxListeners(0, over.signal);
   const visitors = new Set<Promise<void>>();
   let connection: SshConnection | null = null;
+  let loopback: LoopbackInspector | null = null;
   try {
     // What is wrong on this side is found before the server is bothered.
     const judge = await createHostKeyJudge(spec, log);
     const authentication = await prepareAuthentication(spec, deps.identities, log, clock);
-    deps.report({ phase: 'connecting' });
     const { socket, leftMs } = await deps.reach(signal);
     deps.heartbeat(spec.connectTimeoutMs + AUTH_TIMEOUT_MS + HEARTBEAT_SLACK_MS);
     deps.report({ sourcePort: socket.localPort ?? null });
@@ -70,12 +76,13 @@ export async function runSession(spec: TunnelSpec, deps: SessionDeps, signal: Ab
       },
       signal,
     );
+    loopback = inspectLoopback(connection, clock, over.signal);
     deps.report({ phase: 'forwarding' });
     log.debug({ server: connection.serverVersion }, 'authenticated');
     return await Promise.race([
       connection.lost,
-      watch(connection, spec, deps, over.signal),
-      forward(connection, spec, deps, over.signal),
+      watchConnection(connection, spec, deps, over.signal),
+      forward(connection, spec, loopback, deps, over.signal),
     ]);
   } finally {
     if (connection !== null) {
@@ -88,6 +95,7 @@ export async function runSession(spec: TunnelSpec, deps: SessionDeps, signal: Ab
   }
 
   function receive(visitor: Visitor, again = true): void {
+    if (loopback?.claim(visitor)) return;
     const index = findForward(deps.state().forwards, visitor.listen);
     const forward = deps.state().forwards[index];
     if (connection !== null && forward !== undefined && visitors.size < MAX_VISITORS) {
@@ -127,10 +135,17 @@ const MAX_VISITORS = 1024;
 async function forward(
   connection: SshConnection,
   spec: TunnelSpec,
+  loopback: LoopbackInspector,
   deps: SessionDeps,
   signal: AbortSignal,
 ): Promise<never> {
   const { clock, random, log } = deps;
+  let evicted = false;
+  const evictOnce = () => {
+    if (evicted) return;
+    evicted = true;
+    void evict(connection.transport.ends, deps.earlierPorts, clock, signal);
+  };
   const { answered, granted } = requestForwards(
     connection,
     spec.forwards,
@@ -138,18 +153,23 @@ async function forward(
       clock,
       random,
       log,
+      loopback,
       onGranted: (index, port, rttMs) => {
         const { listen } = spec.forwards[index]!;
         const chosen = listen.type === 'tcp' && listen.port === 0 ? port : null;
-        const wasRefused = deps.state().forwards[index]?.state === 'refused';
-        if (wasRefused) log.info(`the server listens on ${formatEndpoint(listen)} now`);
-        deps.reportForward(index, { state: 'up', boundPort: chosen });
+        deps.reportForward(index, { boundPort: chosen });
         deps.report({ rttMs: Math.round(rttMs * 10) / 10 });
         if (chosen !== null) log.info(`the server chose port ${chosen} for ${formatEndpoint(listen)}`);
       },
-      onRefused: (index, failure) => {
-        deps.reportForward(index, { state: 'refused' });
+      onUp: (index, owner) => {
+        const wasRefused = deps.state().forwards[index]?.state === 'refused';
+        if (wasRefused) log.info(`the server listens on ${formatEndpoint(spec.forwards[index]!.listen)} now`);
+        deps.reportForward(index, { state: 'up', refusal: null, verified: owner === 'ours' ? 'yes' : 'unknown' });
+      },
+      onRefused: (index, refusal, failure) => {
+        deps.reportForward(index, { state: 'refused', refusal });
         deps.reportFailure(failure);
+        evictOnce();
       },
     },
     signal,
@@ -169,43 +189,6 @@ async function giveUp(clock: Clock, signal: AbortSignal): Promise<never> {
 
 const ANSWER_MS = 30_000;
 
-/** Asks a silent server whether it is there, and gives up on one that does not answer; never resolves. */
-async function watch(
-  connection: SshConnection,
-  spec: TunnelSpec,
-  deps: SessionDeps,
-  signal: AbortSignal,
-): Promise<never> {
-  const { clock } = deps;
-  const interval = spec.serverAliveIntervalMs;
-  const options = { intervalMs: interval, countMax: spec.serverAliveCountMax };
-  let live = startLiveness(clock.now(), connection.transport.traffic());
-  for (;;) {
-    const step = assess(live, clock.now(), connection.transport.traffic(), options);
-    live = step.next;
-    const wait = interval === 0 ? UNWATCHED_MS : step.verdict.type === 'wait' ? step.verdict.ms : interval;
-    if (interval > 0 && step.verdict.type === 'dead') {
-      const silent = Math.round(step.verdict.silentMs / 1000);
-      throw new TunnelFailure('keepalive-lost', `nothing heard from the server for ${silent} s`);
-    }
-    if (interval > 0 && step.verdict.type === 'ask') void measure(connection, deps);
-    deps.heartbeat(wait + HEARTBEAT_SLACK_MS);
-    await sleep(clock, wait, signal);
-  }
-}
-
-async function measure(connection: SshConnection, deps: SessionDeps): Promise<void> {
-  const asked = deps.clock.now();
-  try {
-    await connection.probe();
-    deps.report({ rttMs: Math.round((deps.clock.now() - asked) * 10) / 10 });
-  } catch {
-    // The connection ended while we waited; `lost` says why.
-  }
-}
-
-/** With serverAliveInterval 0 there is nothing to ask, but the loop still shows that it is not stuck. */
-const UNWATCHED_MS = 60_000;
 const HEARTBEAT_SLACK_MS = 30_000;
 
 function reportTarget(deps: SessionDeps, index: number, failure: TunnelFailure | null): void {

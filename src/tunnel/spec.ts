@@ -6,6 +6,8 @@ export interface TunnelSpec {
   readonly user: string;
   readonly addressFamily: 'any' | 'inet' | 'inet6';
   readonly bindAddress: string | null;
+  /** Whether the same local port is used again and again, so that a server's kernel lets go of a dead connection of ours. */
+  readonly sourcePort: 'sticky' | 'any';
   readonly connectTimeoutMs: number;
   readonly tcpKeepAlive: boolean;
 

@@ -13,6 +13,11 @@ export interface SshConnection {
   listen(endpoint: Endpoint): Promise<number>;
   /** Asks the server to stop listening; a refusal is not an error. */
   unlisten(endpoint: Endpoint): Promise<void>;
+  /**
+   * Has the server open a TCP connection to there and close it again (direct-tcpip, RFC 4254 section 7.2): `closed` means that
+   * nobody listens, `unknown` that the server does not do that for us.
+   */
+  knock(host: string, port: number): Promise<'open' | 'closed' | 'unknown'>;
   /** One round trip to the server and back. */
   probe(): Promise<void>;
   /** Says goodbye and closes; bounded in time, may be called often. */

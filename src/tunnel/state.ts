@@ -1,4 +1,5 @@
 import { formatEndpoint, type ForwardSpec, type TunnelSpec } from './spec.ts';
+import type { Refusal } from './loopback.ts';
 import { FAILURES, type FailureCode, type TunnelFailure } from './failure.ts';
 
 /**
@@ -19,6 +20,8 @@ export interface TunnelState {
   /** Attempts to connect since it was last up, the present one included. */
   readonly attempts: number;
   readonly retryAt: number | null;
+  /** Since when the connection that is up has been silent and does not answer, or null when all is well. */
+  readonly silentSince: number | null;
   readonly rttMs: number | null;
   /** The local port of the live connection. */
   readonly sourcePort: number | null;
@@ -41,6 +44,10 @@ export interface ForwardState {
   readonly state: 'pending' | 'up' | 'refused';
   /** The port that the server chose where 0 was asked for. */
   readonly boundPort: number | null;
+  /** Why it was refused, as far as is known; null unless it is. */
+  readonly refusal: Refusal | null;
+  /** Whether a connection to the listener was seen to come out here. */
+  readonly verified: 'yes' | 'unknown';
   /** Why the target was not reached when a visitor last came, or null when it was. */
   readonly targetFailure: FailureReport | null;
   readonly counters: Readonly<Counters>;
@@ -61,6 +68,7 @@ export function initialState(spec: TunnelSpec, wall: number): TunnelState {
     since: wall,
     attempts: 0,
     retryAt: null,
+    silentSince: null,
     rttMs: null,
     sourcePort: null,
     failure: null,
@@ -69,6 +77,8 @@ export function initialState(spec: TunnelSpec, wall: number): TunnelState {
       spec: forward,
       state: 'pending',
       boundPort: null,
+      refusal: null,
+      verified: 'unknown',
       targetFailure: null,
       counters: { connections: 0, totalConnections: 0, refusedConnections: 0, bytesIn: 0, bytesOut: 0 },
     })),

@@ -1,4 +1,6 @@
 import type { Socket } from 'node:net';
+import type { Clock } from '../lib/clock.ts';
+import type { Ends } from './device.ts';
 import { gatherWrites } from './gather.ts';
 import type { Traffic } from './liveness.ts';
 
@@ -10,11 +12,16 @@ export interface Transport {
   congested(): boolean;
   /** Calls `resume` once when nothing waits any more; the answer forgets it. */
   onceDrained(resume: () => void): () => void;
-  traffic(): Traffic;
+  traffic(): Omit<Traffic, 'unacknowledged'>;
+  readonly ends: Ends;
 }
 
-export function createTransport(socket: Socket): Transport {
+export function createTransport(socket: Socket, clock: Clock): Transport {
   const waiting = new Set<() => void>();
+  let heardAt = clock.now();
+  socket.on('data', () => (heardAt = clock.now()));
+  // A socket that was closed no longer knows them.
+  const { localAddress = '', localPort = 0, remoteAddress = '', remotePort = 0 } = socket;
   socket.on('drain', () => {
     const resumed = [...waiting];
     waiting.clear();
@@ -28,10 +35,11 @@ export function createTransport(socket: Socket): Transport {
       return () => waiting.delete(resume);
     },
     traffic: () => ({
-      bytesHeard: socket.bytesRead,
+      heardAt,
       bytesSent: socket.bytesWritten - socket.writableLength,
       backlog: socket.writableLength,
     }),
+    ends: { localAddress, localPort, remoteAddress, remotePort },
   };
 }
 

@@ -4,6 +4,7 @@ import { sleep, type Clock } from '../lib/clock.ts';
 import type { Logger } from '../lib/log.ts';
 import { blockedDelay, cheapDelay, loginBackoff, loginDelay, reconnectDelay } from './backoff.ts';
 import { createFailureLog } from './failure-log.ts';
+import type { Device } from './device.ts';
 import { asFailure, type FailureCode, type TunnelFailure } from './failure.ts';
 import { reachServer } from './reach.ts';
 import { runSession } from './session.ts';
@@ -16,6 +17,7 @@ export interface TunnelDeps {
   readonly random: () => number;
   readonly log: Logger;
   readonly identities: IdentityCache;
+  readonly device: Device;
   readonly ping: ((signal: AbortSignal) => Promise<boolean>) | null;
   heartbeat(withinMs: number): void;
   /** Where the loop keeps what is known of it. */
@@ -29,25 +31,35 @@ export interface TunnelDeps {
  * Keeps one tunnel up until the signal: one session after the other, for ever. Decides *when* to try; runSession() is what is tried.
  * A round is a run of failures with p-retry's growing waits between them; a session that lasted, a request to retry now, or a
  * failure that only a person can cure ends the round and the next one starts afresh. In each round the first loss of a session
- * that was logged in is followed by an attempt at once; cheap failures keep a pace of their own. Resolves when the signal is aborted.
+ * that was logged in is followed by an attempt at once; cheap failures keep a pace of their own, during which the phase stays
+ * `waiting` until the server answers. A change of the network ends a wait. Resolves when the signal is aborted.
  */
 export async function runTunnel(spec: TunnelSpec, deps: TunnelDeps, signal: AbortSignal): Promise<void> {
-  const { clock, random, log } = deps;
+  const { clock, random, log, device } = deps;
+  const ports = spec.sourcePort === 'sticky' ? device.sourcePorts(spec.name, formatServer(spec)) : null;
   const reporter = createReporter(spec, deps);
   const failures = createFailureLog(log, clock);
   let downSince = clock.now();
   /** How long the last session was logged in, or null when it never came that far. */
   let heldForMs: number | null = null;
+  /** Whether the last failure is retried at a pace of its own, not at the growing one of logins. */
+  let ownPace = false;
+  let triedAt = clock.now();
+  let tryNow = () => {};
+  const unsubscribe = device.onChange(() => {
+    if (mayTryAgain()) tryNow();
+  });
+  deps.onRetryNow(() => {
+    const { phase } = deps.state();
+    if (phase === 'waiting' || phase === 'blocked' || phase === 'waiting-for-network') tryNow();
+  });
 
   while (!signal.aborted) {
     const round = childController(signal);
-    deps.onRetryNow(() => {
-      const { phase } = deps.state();
-      if (phase === 'waiting' || phase === 'blocked' || phase === 'waiting-for-network') round.abort(RETRY_NOW);
-    });
+    tryNow = () => round.abort(RETRY_NOW);
+    ownPace = false;
     const backoff = loginBackoff(spec.reconnect, random);
     let mayBeQuick = true;
-    let ownPace = false;
     try {
       await pRetry(() => attempt(round.signal), {
         ...backoff,
@@ -64,7 +76,7 @@ export async function runTunnel(spec: TunnelSpec, deps: TunnelDeps, signal: Abor
           const delay = quick
             ? reconnectDelay(random)
             : ownPace
-              ? cheapDelay(clock.now() - downSince, spec.reconnect, random)
+              ? cheapDelay(clock.now() - downSince, spec.reconnect.minMs, random)
               : loginDelay(backoff, retriesConsumed);
           scheduled('waiting', failure, delay);
           if (ownPace) await sleep(clock, delay, round.signal);
@@ -85,7 +97,15 @@ export async function runTunnel(spec: TunnelSpec, deps: TunnelDeps, signal: Abor
       round.dispose();
     }
   }
+  unsubscribe();
   reporter.report({ phase: 'stopped', retryAt: null, sourcePort: null });
+
+  /** What was wrong may be different in another network. A link that comes and goes must not make us hammer the server. */
+  function mayTryAgain(): boolean {
+    const { phase, failure } = deps.state();
+    if (phase !== 'waiting' && phase !== 'blocked') return phase === 'waiting-for-network';
+    return ownPace || (failure?.code !== 'auth-rejected' && clock.now() - triedAt > SELDOM_MS);
+  }
 
   function endsRound(failure: TunnelFailure): boolean {
     return failure.kind === 'needs-human' || (heldForMs ?? 0) >= LASTED_MS;
@@ -93,8 +113,13 @@ export async function runTunnel(spec: TunnelSpec, deps: TunnelDeps, signal: Abor
 
   /** One attempt and, where it succeeds, the session it brought. p-retry takes a TypeError for fatal: all is made a TunnelFailure. */
   async function attempt(roundSignal: AbortSignal): Promise<never> {
-    reporter.report({ phase: 'connecting', attempts: deps.state().attempts + 1, retryAt: null });
+    const knocking = ownPace && deps.state().phase === 'waiting';
+    reporter.report({
+      attempts: deps.state().attempts + 1,
+      ...(knocking ? {} : { phase: 'connecting', retryAt: null }),
+    });
     deps.heartbeat(60_000);
+    triedAt = clock.now();
     heldForMs = null;
     let loggedInAt: number | null = null;
     try {
@@ -103,7 +128,12 @@ export async function runTunnel(spec: TunnelSpec, deps: TunnelDeps, signal: Abor
         {
           ...deps,
           // The wait for the network ends with the round ("retry now"); a connection, once there, outlives it.
-          reach: () => reachServer(spec, { ...deps, ...networkReports() }, roundSignal),
+          reach: async () => {
+            const reached = await reachServer(spec, { ...deps, ports, ...networkReports() }, roundSignal);
+            reporter.report({ phase: 'connecting', retryAt: null });
+            return reached;
+          },
+          earlierPorts: (current) => ports?.earlier(current) ?? [],
           report: (change) => {
             if (change.phase === 'forwarding') loggedInAt = clock.now();
             if (change.phase === 'up') failures.recovered();
@@ -135,7 +165,6 @@ export async function runTunnel(spec: TunnelSpec, deps: TunnelDeps, signal: Abor
         failures.log(failure);
         reporter.report({ phase: 'waiting-for-network', failure: reportFailure(failure, clock.wall()) });
       },
-      onNetworkBack: () => reporter.report({ phase: 'connecting' }),
     };
   }
 
@@ -154,6 +183,9 @@ export async function runTunnel(spec: TunnelSpec, deps: TunnelDeps, signal: Abor
 const LASTED_MS = 10_000;
 
 const RETRY_NOW = new Error('retry now');
+
+/** After a failed login, and while a person must act, a new network is reason for an attempt only this often. */
+const SELDOM_MS = 10_000;
 
 /** What ends before a login costs the server anything. */
 const CHEAP: readonly FailureCode[] = [
@@ -200,8 +232,9 @@ function createReporter(spec: TunnelSpec, { clock, log, state, setState }: Tunne
     report,
     reportForward,
     sessionOver: () => {
-      for (const index of spec.forwards.keys()) reportForward(index, { state: 'pending', boundPort: null });
-      report({ sourcePort: null, rttMs: null });
+      for (const index of spec.forwards.keys())
+        reportForward(index, { state: 'pending', boundPort: null, refusal: null, verified: 'unknown' });
+      report({ sourcePort: null, rttMs: null, silentSince: null });
     },
   };
 }

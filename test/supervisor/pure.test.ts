@@ -104,5 +104,5 @@ test('the summary names what is not up', () => {
   const up = { spec: spec('a'), state: state({ phase: 'up' }) };
   const down = { spec: spec('b'), state: state({ phase: 'waiting', failure }) };
   assert.equal(summaryLine([up]), '1 of 1 tunnel up');
-  assert.equal(summaryLine([up, down]), '1 of 2 tunnels up; b: waiting (connect-refused)');
+  assert.equal(summaryLine([up, down]), '1 of 2 tunnels up; b: connect-refused');
 });

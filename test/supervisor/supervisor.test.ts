@@ -6,7 +6,7 @@ import type { TunnelSpec } from '../../src/tunnel/spec.ts';
 import { createIdentityCache } from '../../src/tunnel/ssh2/identities.ts';
 import { fakeClock } from '../support/clock.ts';
 import { startSshd } from '../support/sshd.ts';
-import { specFor } from '../support/tunnel.ts';
+import { quietDevice, specFor } from '../support/tunnel.ts';
 import { freePort, until } from '../support/until.ts';
 import { systemClock, type Clock } from '../../src/lib/clock.ts';
 
@@ -17,6 +17,7 @@ function supervise(clock: Clock) {
     random: () => 0.5,
     log: createLogger('debug', (line) => lines.push(JSON.parse(line) as Record<string, unknown>)),
     identities: createIdentityCache(),
+    device: quietDevice,
     ping: () => null,
   });
   return { supervisor, lines };

@@ -3,6 +3,8 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { TestContext } from 'node:test';
 import { systemClock, type Clock } from '../../src/lib/clock.ts';
+import { unacknowledged } from '../../src/host/tcp-queue.ts';
+import type { Device } from '../../src/tunnel/device.ts';
 import { createLogger } from '../../src/lib/log.ts';
 import type { TunnelSpec } from '../../src/tunnel/spec.ts';
 import { createIdentityCache } from '../../src/tunnel/ssh2/identities.ts';
@@ -30,8 +32,17 @@ export interface TestTunnel {
 export interface TestTunnelOptions {
   readonly clock?: Clock;
   readonly random?: () => number;
+  readonly device?: Partial<Device>;
   readonly ping?: ((signal: AbortSignal) => Promise<boolean>) | null;
 }
+
+/** A machine whose network never changes and which remembers no ports. */
+export const quietDevice: Device = {
+  onChange: () => () => {},
+  lostAddress: () => Promise.resolve(false),
+  unacknowledged,
+  sourcePorts: () => assert.fail('the spec says sourcePort: any'),
+};
 
 /** Runs one tunnel until the test ends. */
 export function startTunnel(t: TestContext, spec: TunnelSpec, options: TestTunnelOptions = {}): TestTunnel {
@@ -49,6 +60,7 @@ export function startTunnel(t: TestContext, spec: TunnelSpec, options: TestTunne
       random: options.random ?? Math.random,
       log: createLogger('trace', (line) => lines.push(JSON.parse(line) as Record<string, unknown>)),
       identities: createIdentityCache(),
+      device: { ...quietDevice, ...options.device },
       ping: options.ping ?? null,
       heartbeat: (withinMs) => (dueBy = clock.now() + withinMs),
       state: () => state,
@@ -106,6 +118,7 @@ export function specFor(
     user: sshd.user,
     addressFamily: 'any',
     bindAddress: null,
+    sourcePort: 'any',
     connectTimeoutMs: 10_000,
     tcpKeepAlive: true,
     identityFiles: [sshd.clientKey],

@@ -66,6 +66,29 @@ describe('listeners', { concurrency: 4 }, () => {
   });
 });
 
+describe('a listener that is granted', { concurrency: 4 }, () => {
+  test('is seen to lead here, and no target hears of the test', async (t) => {
+    let guests = 0;
+    const target = createServer((socket) => socket.end(String(++guests)));
+    const port = await listen(target);
+    t.after(() => target.close());
+    const listener = await freePort();
+    const spec = specFor(await server(t), [[listener, port]]);
+    const tunnel = startTunnel(t, spec);
+    await tunnel.untilPhase('up');
+    const [forward] = tunnel.state().forwards;
+    assert.deepEqual([forward?.verified, forward?.counters.totalConnections, guests], ['yes', 0, 0]);
+    assert.equal(await visit(listener, ''), '1');
+  });
+
+  test('is up but unverified where the server opens no connections for us', async (t) => {
+    const sshd = await server(t, { config: ['AllowTcpForwarding remote'] });
+    const { tunnel } = await start(t, [await freePort()], {}, sshd);
+    const { forwards } = await tunnel.untilPhase('up');
+    assert.deepEqual([forwards[0]?.state, forwards[0]?.verified], ['up', 'unknown']);
+  });
+});
+
 describe('a listener that is refused', { concurrency: 4 }, () => {
   test('keeps the tunnel from being up, while the others serve; it is asked for again on the same connection', async (t) => {
     const sshd = await server(t);
@@ -73,9 +96,13 @@ describe('a listener that is refused', { concurrency: 4 }, () => {
     const occupant = await occupy(t, taken);
     const { tunnel } = await start(t, [free, taken], {}, sshd);
     await tunnel.untilFailure('forward-refused');
-    assert.match(tunnel.state().failure?.message ?? '', new RegExp(`refused to listen on localhost:${taken}$`));
+    assert.match(
+      tunnel.state().failure?.message ?? '',
+      new RegExp(`refused to listen on localhost:${taken}: something listens there`),
+    );
     await until(() => refusals(tunnel) >= 2, { what: 'a second request' });
     assert.deepEqual(states(tunnel), ['up', 'refused']);
+    assert.equal(tunnel.state().forwards[1]?.refusal, 'in-use');
     assert.equal(tunnel.state().phase, 'forwarding');
     assert.equal(await visit(free, 'meanwhile'), 'meanwhile');
 
@@ -117,8 +144,27 @@ describe('a listener that is refused', { concurrency: 4 }, () => {
     const { tunnel } = await start(t, [allowed, forbidden], { exitOnForwardFailure: false }, sshd);
     await tunnel.untilPhase('up');
     assert.deepEqual(states(tunnel), ['up', 'refused']);
+    assert.equal(tunnel.state().forwards[1]?.refusal, 'forbidden');
     assert.equal(await visit(allowed, 'allowed'), 'allowed');
     assert.match(tunnel.state().failure?.hint ?? '', /permitlisten/);
+  });
+
+  test('is one that was granted in part: 127.0.0.1 is somebody else there', async (t) => {
+    const taken = await freePort();
+    const occupant = createServer((socket) => socket.end('somebody else'));
+    await listen(occupant, '127.0.0.1', taken);
+    t.after(() => occupant.close());
+    const { tunnel } = await start(t, [taken]);
+    const { forwards, failure } = await tunnel.untilFailure('forward-refused', 15_000);
+    assert.deepEqual([forwards[0]?.state, forwards[0]?.refusal], ['refused', 'in-use']);
+    // Without ::1 the server refuses by itself.
+    assert.match(failure?.message ?? '', /127\.0\.0\.1 belongs to another program|something listens there/);
+    await until(() => tunnel.state().forwards[0]?.state === 'refused', { what: 'the refusal' });
+    assert.ok(!tunnel.phases.includes('up'));
+    occupant.close();
+    await tunnel.untilPhase('up', 15_000);
+    assert.equal(tunnel.state().forwards[0]?.verified, 'yes');
+    assert.equal(await visit(taken, 'mine'), 'mine');
   });
 
   test('is pending again, not refused, when the connection is lost', async (t) => {

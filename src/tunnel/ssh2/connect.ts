@@ -41,7 +41,7 @@ export function connectSsh(options: ConnectOptions, signal: AbortSignal): Promis
   const client = new ssh2.Client();
   const lost = deferred<never>();
   const closed = deferred<void>();
-  const transport = createTransport(socket);
+  const transport = createTransport(socket, clock);
   const requests = createRequests(client);
   let identification: Identification | null = null;
   let closing = false;
@@ -113,6 +113,7 @@ export function connectSsh(options: ConnectOptions, signal: AbortSignal): Promis
     transport,
     listen: requests.listen,
     unlisten: requests.unlisten,
+    knock: requests.knock,
     probe: requests.probe,
     close: async () => {
       closing = true;

@@ -3,14 +3,17 @@ import { errorText } from '../../lib/text.ts';
 import { TunnelFailure } from '../failure.ts';
 import { formatEndpoint, type Endpoint } from '../spec.ts';
 
-/** Questions to the server (global requests, RFC 4254 section 4) that wait for its answer. */
+/** Questions to the server that wait for its answer: global requests (RFC 4254 section 4) and connections that it opens. */
 export interface Requests {
   listen(endpoint: Endpoint): Promise<number>;
   unlisten(endpoint: Endpoint): Promise<void>;
+  knock(host: string, port: number): Promise<Knock>;
   probe(): Promise<void>;
   /** The connection is gone: whatever is asked, now or later, fails with this. */
   fail(failure: TunnelFailure): void;
 }
+
+type Knock = 'open' | 'closed' | 'unknown';
 
 export function createRequests(client: Client): Requests {
   // Not a race with one promise that tells of the end: each race would stay in that promise's memory until then.
@@ -40,6 +43,7 @@ export function createRequests(client: Client): Requests {
   return {
     listen: (endpoint) => ask<number>((done) => listen(client, endpoint, done)),
     unlisten: (endpoint) => ask<void>((done) => unlisten(client, endpoint, () => done(null, undefined))),
+    knock: (host, port) => ask<Knock>((done) => knock(client, host, port, (answer) => done(null, answer))),
     probe: () => ask<void>((done) => client.unforwardIn(NO_SUCH_HOST, 1, () => done(null, undefined))),
     fail: (failure) => {
       ended ??= failure;
@@ -48,6 +52,22 @@ export function createRequests(client: Client): Requests {
     },
   };
 }
+
+function knock(client: Client, host: string, port: number, done: (answer: Knock) => void): void {
+  client.forwardOut('127.0.0.1', 0, host, port, (error, stream) => {
+    if (error !== undefined) {
+      done((error as { reason?: unknown }).reason === CONNECT_FAILED ? 'closed' : 'unknown');
+      return;
+    }
+    stream.on('error', () => {});
+    stream.resume();
+    stream.close();
+    done('open');
+  });
+}
+
+/** SSH_OPEN_CONNECT_FAILED (RFC 4254 section 5.1). */
+const CONNECT_FAILED = 2;
 
 /** A listener that no server has: asking to cancel it is answered by all and changes nothing, a portable round trip. */
 const NO_SUCH_HOST = 'keepalive.invalid';

@@ -22,6 +22,7 @@ export function specFor(changes: Partial<TunnelSpec>): TunnelSpec {
     user: 'limited',
     addressFamily: 'any',
     bindAddress: null,
+    sourcePort: 'any',
     connectTimeoutMs: 10_000,
     tcpKeepAlive: true,
     identityFiles: [],

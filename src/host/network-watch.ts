@@ -1,0 +1,86 @@
+import { createSocket } from 'node:dgram';
+import { readFileSync } from 'node:fs';
+import { isIP } from 'node:net';
+import { networkInterfaces } from 'node:os';
+import type { Clock } from '../lib/clock.ts';
+
+/** Tells of what may have cut connections without anybody saying so. */
+export interface NetworkWatch {
+  /** Calls `listener` after each change; the answer ends that. */
+  subscribe(listener: (what: NetworkChange) => void): () => void;
+  /** Whether the machine has given this address up for another one. A link that is down for a moment keeps its address. */
+  lostAddress(address: string): Promise<boolean>;
+  stop(): void;
+}
+
+type NetworkChange = 'woke up' | 'the network changed';
+
+/** What is looked at: addresses by interface, and the default routes as text. */
+export interface NetworkView {
+  readonly addresses: readonly string[];
+  readonly routes: string;
+}
+
+/**
+ * Looks once a second: a look costs a fraction of a millisecond, and Node has no means to be told. A wall clock that ran ahead of
+ * the monotonic one, or a look that came late, is a machine that slept (or a clock that was set, for which a question too many
+ * is asked).
+ */
+export function watchNetwork(clock: Clock, look: () => NetworkView = lookAround): NetworkWatch {
+  const listeners = new Set<(what: NetworkChange) => void>();
+  let last = { now: clock.now(), wall: clock.wall(), view: look() };
+  let cancel = () => {};
+  const tick = () => {
+    const next = { now: clock.now(), wall: clock.wall(), view: look() };
+    const slept = next.wall - last.wall - EVERY_MS > SLEPT_MS || next.now - last.now - EVERY_MS > SLEPT_MS;
+    const changed = slept ? 'woke up' : same(last.view, next.view) ? null : 'the network changed';
+    last = next;
+    cancel = clock.timer(EVERY_MS, tick);
+    if (changed !== null) for (const listener of listeners) listener(changed);
+  };
+  cancel = clock.timer(EVERY_MS, tick);
+  return {
+    subscribe: (listener) => {
+      listeners.add(listener);
+      return () => listeners.delete(listener);
+    },
+    lostAddress: async (address) => {
+      const others = Object.values(networkInterfaces()).flatMap((list) => list ?? []);
+      if (!others.some((entry) => !entry.internal && isIP(entry.address) === isIP(address))) return false;
+      return !(await canBind(address));
+    },
+    stop: () => cancel(),
+  };
+}
+
+const EVERY_MS = 1000;
+const SLEPT_MS = 3000;
+
+function same(before: NetworkView, now: NetworkView): boolean {
+  return before.routes === now.routes && before.addresses.join() === now.addresses.join();
+}
+
+/** The kernel lets nobody bind to an address that it does not have. */
+function canBind(address: string): Promise<boolean> {
+  const socket = createSocket(isIP(address) === 6 ? 'udp6' : 'udp4');
+  return new Promise<boolean>((resolve) => {
+    socket.once('error', () => resolve(false));
+    socket.once('listening', () => resolve(true));
+    socket.bind({ address, port: 0, exclusive: true });
+  }).finally(() => socket.close());
+}
+
+function lookAround(): NetworkView {
+  const addresses = Object.values(networkInterfaces()).flatMap((list) => (list ?? []).map((entry) => entry.address));
+  return { addresses, routes: routes() };
+}
+
+/** Of /proc/net/route the columns that do not count anything: interface, destination, gateway, flags. */
+function routes(): string {
+  try {
+    const lines = readFileSync('/proc/net/route', 'utf8').split('\n').slice(1);
+    return lines.map((line) => line.split('\t').slice(0, 4).join(' ')).join('\n');
+  } catch {
+    return '';
+  }
+}

@@ -1,0 +1,30 @@
+import { readFileSync } from 'node:fs';
+
+/** Ports that the system gives to nobody by itself, both ends included. */
+export interface PortRange {
+  readonly low: number;
+  readonly high: number;
+}
+
+/** Of this machine. Linux tells its own range in /proc/sys/net/ipv4 (ip(7)); elsewhere it is IANA's. */
+export function unassignedPorts(): PortRange {
+  let text = '';
+  try {
+    text = readFileSync('/proc/sys/net/ipv4/ip_local_port_range', 'utf8');
+  } catch {
+    // not Linux
+  }
+  const [low, high] = text.split(/\s+/).map(Number);
+  return besides(low || IANA.low, high || IANA.high);
+}
+
+const IANA: PortRange = { low: 49_152, high: 65_535 };
+
+/** Above the range that is given out, where few services listen; below it where nothing is left above; anywhere at worst. */
+export function besides(low: number, high: number): PortRange {
+  if (high <= 65_535 - ENOUGH) return { low: Math.max(high + 1, 20_000), high: 65_535 };
+  if (low >= 20_000 + ENOUGH) return { low: 20_000, high: low - 1 };
+  return { low: 20_000, high: 65_535 };
+}
+
+const ENOUGH = 1000;

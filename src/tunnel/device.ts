@@ -1,0 +1,21 @@
+import type { SourcePorts } from './source-ports.ts';
+
+/** What a tunnel wants to know of the machine that it runs on. */
+export interface Device {
+  /** Calls `listener` when the machine woke up, or its addresses or routes have changed; the answer ends that. */
+  onChange(listener: () => void): () => void;
+  /** Whether it has given this address of its own up for another one. */
+  lostAddress(address: string): Promise<boolean>;
+  /** Bytes of this connection that the other end has not acknowledged, or null where the system does not tell. */
+  unacknowledged(ends: Ends): number | null;
+  /** The ports from which a tunnel dials a server. */
+  sourcePorts(tunnel: string, server: string): SourcePorts;
+}
+
+/** The two ends of a TCP connection. */
+export interface Ends {
+  readonly localAddress: string;
+  readonly localPort: number;
+  readonly remoteAddress: string;
+  readonly remotePort: number;
+}

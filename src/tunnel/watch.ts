@@ -1,0 +1,125 @@
+import { childController } from '../lib/abort.ts';
+import { sleep, type Clock } from '../lib/clock.ts';
+import type { Device } from './device.ts';
+import { TunnelFailure } from './failure.ts';
+import { askNow, assess, pathSeen, startLiveness, type Verdict } from './liveness.ts';
+import { pathAnswers } from './path.ts';
+import type { TunnelSpec } from './spec.ts';
+import type { SshConnection } from './ssh.ts';
+import type { TunnelState } from './state.ts';
+
+export interface WatchDeps {
+  readonly clock: Clock;
+  readonly device: Device;
+  heartbeat(withinMs: number): void;
+  state(): TunnelState;
+  report(change: Partial<TunnelState>): void;
+}
+
+type WatchedSpec = Pick<TunnelSpec, 'serverAliveIntervalMs' | 'serverAliveCountMax' | 'bindAddress'>;
+
+/**
+ * Asks a silent server whether it is there, and gives up on a connection that is dead. Never resolves; rejects with keepalive-lost
+ * or the signal's reason.
+ */
+export async function watchConnection(
+  connection: SshConnection,
+  spec: WatchedSpec,
+  { clock, device, heartbeat, state, report }: WatchDeps,
+  signal: AbortSignal,
+): Promise<never> {
+  const { transport } = connection;
+  const traffic = () => ({ ...transport.traffic(), unacknowledged: device.unacknowledged(transport.ends) });
+  let moved: TunnelFailure | null = null;
+  const ended = childController(signal);
+  let live = startLiveness(clock.now(), traffic());
+  let lookout: ReturnType<typeof childController> | null = null;
+  let wake = () => {};
+
+  const unsubscribe = device.onChange(() => {
+    live = askNow(live);
+    wake();
+    const { localAddress } = transport.ends;
+    void device.lostAddress(localAddress).then((lost) => {
+      if (lost) moved = new TunnelFailure('keepalive-lost', `${localAddress} is no longer an address of this device`);
+      wake();
+    });
+  });
+  try {
+    for (;;) {
+      if (moved !== null) throw moved as TunnelFailure;
+      const step = assess(live, clock.now(), traffic(), {
+        intervalMs: spec.serverAliveIntervalMs,
+        countMax: spec.serverAliveCountMax,
+        rttMs: state().rttMs,
+      });
+      live = step.next;
+      const { verdict } = step;
+      if (verdict.type === 'dead') throw new TunnelFailure('keepalive-lost', describe(verdict));
+      if (verdict.type === 'ask') void measure();
+      lookForThePath(verdict.type === 'doubt');
+      showSilence(verdict.type === 'doubt');
+      const ms = Math.min(verdict.ms, LONGEST_WAIT_MS);
+      heartbeat(ms + HEARTBEAT_SLACK_MS);
+      await sleepUntilWoken(ms);
+    }
+  } finally {
+    unsubscribe();
+    ended.abort(new Error('the watch is over'));
+    ended.dispose();
+  }
+
+  async function sleepUntilWoken(ms: number): Promise<void> {
+    const nap = childController(ended.signal);
+    wake = () => nap.abort(WOKEN);
+    try {
+      await sleep(clock, ms, nap.signal);
+    } catch (error) {
+      if (error !== WOKEN) throw error;
+    } finally {
+      nap.dispose();
+    }
+  }
+
+  async function measure(): Promise<void> {
+    const asked = clock.now();
+    try {
+      await connection.probe();
+      report({ rttMs: Math.round((clock.now() - asked) * 10) / 10 });
+    } catch {
+      // The connection ended while we waited; `lost` says why.
+    }
+  }
+
+  /** Once for each doubt, until somebody answers or the doubt is over. */
+  function lookForThePath(wanted: boolean): void {
+    if (!wanted) {
+      lookout?.abort(new Error('no doubt any more'));
+      lookout?.dispose();
+      lookout = null;
+    } else if (lookout === null) {
+      lookout = childController(ended.signal);
+      pathAnswers(transport.ends, spec.bindAddress, clock, lookout.signal).then(
+        () => {
+          live = pathSeen(live, clock.now());
+          wake();
+        },
+        () => {},
+      );
+    }
+  }
+
+  function showSilence(doubt: boolean): void {
+    const silentSince = doubt ? clock.wall() - (clock.now() - live.aliveAt) : null;
+    if ((silentSince === null) !== (state().silentSince === null)) report({ silentSince });
+  }
+}
+
+const WOKEN = new Error('woken');
+const LONGEST_WAIT_MS = 60_000;
+const HEARTBEAT_SLACK_MS = 30_000;
+
+function describe({ silentMs, pathWorks }: Extract<Verdict, { type: 'dead' }>): string {
+  const silent = `nothing heard from the server for ${Math.round(silentMs / 1000)} s`;
+  return pathWorks ? `${silent}, though it answers new connections` : silent;
+}

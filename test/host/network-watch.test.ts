@@ -1,0 +1,70 @@
+import assert from 'node:assert/strict';
+import { networkInterfaces } from 'node:os';
+import { test } from 'node:test';
+import { watchNetwork, type NetworkView } from '../../src/host/network-watch.ts';
+import { systemClock } from '../../src/lib/clock.ts';
+import { fakeClock } from '../support/clock.ts';
+
+function watched() {
+  const clock = fakeClock();
+  const world = { view: { addresses: ['192.0.2.1'], routes: 'eth0' } as NetworkView };
+  const network = watchNetwork(clock, () => world.view);
+  const heard: string[] = [];
+  const unsubscribe = network.subscribe((what) => heard.push(what));
+  return { clock, world, network, heard, unsubscribe };
+}
+
+test('says nothing while nothing happens', async () => {
+  const { clock, heard } = watched();
+  await clock.advance(3_600_000);
+  assert.deepEqual(heard, []);
+});
+
+test('a changed address or route is told once, within a second', async () => {
+  const { clock, world, heard } = watched();
+  world.view = { ...world.view, addresses: ['192.0.2.2'] };
+  await clock.advance(1000);
+  assert.deepEqual(heard, ['the network changed']);
+  world.view = { ...world.view, routes: 'wlan0' };
+  await clock.advance(10_000);
+  assert.deepEqual(heard, ['the network changed', 'the network changed']);
+});
+
+test('a wall clock that ran ahead is a machine that slept', async () => {
+  const { clock, heard } = watched();
+  clock.stepWall(40_000);
+  await clock.advance(1000);
+  assert.deepEqual(heard, ['woke up']);
+  clock.stepWall(-40_000);
+  await clock.advance(5000);
+  assert.deepEqual(heard, ['woke up']);
+});
+
+test('a look that comes late is a machine that slept', async () => {
+  const { clock, heard } = watched();
+  let late = 0;
+  const slow = watchNetwork({ ...clock, now: () => clock.now() + late }, () => ({ addresses: [], routes: '' }));
+  slow.subscribe((what) => heard.push(what));
+  late = 40_000;
+  await clock.advance(1000);
+  assert.deepEqual(heard, ['woke up']);
+});
+
+test('who no longer listens is not told, and a stopped watch has no timer', async () => {
+  const { clock, world, network, heard, unsubscribe } = watched();
+  unsubscribe();
+  world.view = { ...world.view, routes: '' };
+  await clock.advance(1000);
+  assert.deepEqual(heard, []);
+  network.stop();
+  assert.equal(clock.pending(), 0);
+});
+
+test('an address is lost only when it is gone and there is another', async (t) => {
+  const network = watchNetwork(systemClock);
+  t.after(() => network.stop());
+  assert.equal(await network.lostAddress('127.0.0.1'), false);
+  const others = Object.values(networkInterfaces()).flatMap((list) => list ?? []);
+  const another = others.some(({ internal, family }) => !internal && family === 'IPv4');
+  assert.equal(await network.lostAddress('203.0.113.77'), another);
+});

@@ -1,0 +1,77 @@
+import assert from 'node:assert/strict';
+import { readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { openPortFile } from '../../src/host/port-file.ts';
+import { tempDir } from '../support/until.ts';
+
+const noTrouble = (message: string) => assert.fail(message);
+
+test('what is remembered is there after a restart, in a file that is ours alone', async (t) => {
+  const dir = join(await tempDir(t), 'state');
+  const path = join(dir, 'source-ports.json');
+  const file = openPortFile(path, noTrouble);
+  assert.deepEqual(file.recall('backup relay:22'), []);
+  file.remember('backup relay:22', [61_001, 61_002]);
+  file.remember('other relay:22', [61_003]);
+  const again = openPortFile(path, noTrouble);
+  assert.deepEqual(again.recall('backup relay:22'), [61_001, 61_002]);
+  assert.deepEqual(again.recall('other relay:22'), [61_003]);
+  assert.equal(statSync(path).mode & 0o777, 0o600);
+  assert.equal(statSync(dir).mode & 0o777, 0o700);
+  assert.deepEqual(readdirSync(dir), ['source-ports.json']);
+});
+
+test('a damaged file costs the ports in it, is said, and is replaced', async (t) => {
+  const path = join(await tempDir(t), 'source-ports.json');
+  for (const content of [
+    '',
+    '{"backup',
+    'null',
+    '[]',
+    '7',
+    '\0\0\0\0',
+    '{"a": ["x"], "b": [70000], "c": {}, "d": 5}',
+  ]) {
+    writeFileSync(path, content);
+    const told: string[] = [];
+    const file = openPortFile(path, (message) => told.push(message));
+    for (const key of ['a', 'b', 'c', 'd', 'backup']) assert.deepEqual(file.recall(key), []);
+    if (!content.startsWith('{"a"') && content !== '[]') assert.match(told[0] ?? '', /source-ports\.json are lost/);
+    file.remember('backup', [61_001]);
+    assert.deepEqual(openPortFile(path, noTrouble).recall('backup'), [61_001]);
+  }
+});
+
+test('what a loss of power leaves of a write does no harm', async (t) => {
+  const path = join(await tempDir(t), 'source-ports.json');
+  openPortFile(path, noTrouble).remember('backup', [61_001]);
+  writeFileSync(`${path}.new`, '{"ba');
+  const file = openPortFile(path, noTrouble);
+  assert.deepEqual(file.recall('backup'), [61_001]);
+  file.remember('backup', [61_002]);
+  assert.deepEqual(JSON.parse(readFileSync(path, 'utf8')), { backup: [61_002] });
+});
+
+test('a directory that cannot be written to is said once, and the ports are remembered while we run', async (t) => {
+  const dir = await tempDir(t);
+  const blocked = join(dir, 'state');
+  writeFileSync(blocked, '');
+  const told: string[] = [];
+  const file = openPortFile(join(blocked, 'source-ports.json'), (message) => told.push(message));
+  told.length = 0;
+  file.remember('backup', [61_001]);
+  file.remember('backup', [61_002]);
+  assert.deepEqual(file.recall('backup'), [61_002]);
+  assert.equal(told.length, 1);
+});
+
+test('the file does not grow without end', async (t) => {
+  const path = join(await tempDir(t), 'source-ports.json');
+  writeFileSync(path, JSON.stringify(Object.fromEntries(Array.from({ length: 500 }, (_, i) => [`t${i}`, [61_001]]))));
+  const file = openPortFile(path, noTrouble);
+  file.remember('new', [61_002]);
+  assert.equal(Object.keys(JSON.parse(readFileSync(path, 'utf8')) as object).length, 500);
+  assert.deepEqual(file.recall('new'), [61_002]);
+  assert.deepEqual(file.recall('t0'), []);
+});

@@ -1,0 +1,44 @@
+import assert from 'node:assert/strict';
+import { connect, createServer, type Socket } from 'node:net';
+import { test } from 'node:test';
+import { sendQueue, unacknowledged } from '../../src/host/tcp-queue.ts';
+import { listen } from '../support/listen.ts';
+import { until } from '../support/until.ts';
+
+const TABLE = `  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode
+   0: 0100007F:EE49 0100007F:0016 0A 00000000:00000000 00:00000000 00000000     0        0 1 1 0
+   1: 0201A8C0:EE49 0909A8C0:0016 01 00012345:00000000 01:00000014 00000000     0        0 2 2 0
+   2: 0201A8C0:EE4A 0909A8C0:0016 01 00000007:00000000 01:00000014 00000000     0        0 3 2 0
+   3: 0201A8C0:EE4A 0A09A8C0:0016 01 00000008:00000000 01:00000014 00000000     0        0 4 2 0
+`;
+
+test('the queue of a connection is found by its ports; one that cannot be told from another is not', () => {
+  const find = (localPort: number) => sendQueue(TABLE, { localPort, remotePort: 22, remoteAddress: '' });
+  assert.equal(find(0xee49), 0x12345);
+  assert.equal(find(0xee4a), null);
+  assert.equal(find(1), null);
+  assert.equal(sendQueue('', { localPort: 1, remotePort: 2, remoteAddress: '' }), null);
+});
+
+test('of a real connection: what its peer does not take is there, what it took is not', async (t) => {
+  const peers: Socket[] = [];
+  const server = createServer((socket) => peers.push(socket.pause()));
+  t.after(() => server.close());
+  const socket = connect(await listen(server, '127.0.0.1'), '127.0.0.1');
+  t.after(() => socket.destroy());
+  await until(() => peers.length === 1, { what: 'the connection' });
+  const ends = {
+    localPort: socket.localPort ?? 0,
+    remoteAddress: socket.remoteAddress ?? '',
+    remotePort: socket.remotePort ?? 0,
+  };
+  if (process.platform !== 'linux') {
+    assert.equal(unacknowledged(ends), null);
+    return;
+  }
+  assert.equal(unacknowledged(ends), 0);
+  socket.write(Buffer.alloc(32 * 1024 * 1024));
+  await until(() => (unacknowledged(ends) ?? 0) > 100_000, { what: 'a queue' });
+  peers[0]?.resume();
+  await until(() => unacknowledged(ends) === 0, { what: 'an empty queue' });
+});
