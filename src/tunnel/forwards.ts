@@ -42,10 +42,11 @@ function requestForward(
   options: ForwardsOptions,
   signal: AbortSignal,
 ): { readonly answered: Promise<boolean>; readonly granted: Promise<void> } {
-  const answered = ask(connection, forward, index, options, signal);
+  const refusal = once(() => options.loopback.refusal(forward.listen));
+  const answered = ask(connection, forward, index, refusal, options, signal);
   return {
     answered,
-    granted: answered.then((ok) => (ok ? undefined : keepAsking(connection, forward, index, options, signal))),
+    granted: answered.then((ok) => (ok ? undefined : keepAsking(connection, forward, index, refusal, options, signal))),
   };
 }
 
@@ -53,13 +54,14 @@ async function keepAsking(
   connection: SshConnection,
   forward: ForwardSpec,
   index: number,
+  refusal: () => Promise<Refusal>,
   options: ForwardsOptions,
   signal: AbortSignal,
 ): Promise<void> {
   const since = options.clock.now();
   for (;;) {
     await sleep(options.clock, askAgainAfter(options.clock.now() - since, options.random), signal);
-    if (await ask(connection, forward, index, options, signal)) return;
+    if (await ask(connection, forward, index, refusal, options, signal)) return;
   }
 }
 
@@ -67,6 +69,7 @@ async function ask(
   connection: SshConnection,
   forward: ForwardSpec,
   index: number,
+  refusal: () => Promise<Refusal>,
   { clock, log, loopback, onGranted, onUp, onRefused }: ForwardsOptions,
   signal: AbortSignal,
 ): Promise<boolean> {
@@ -87,10 +90,19 @@ async function ask(
     const failure = asFailure(error);
     if (failure.code !== 'forward-refused') throw failure;
     log.debug(`${formatEndpoint(forward.listen)} refused`);
-    const refusal = await loopback.refusal(forward.listen);
-    onRefused(index, refusal, withReason(failure, refusal, forward.listen));
+    const why = await refusal();
+    onRefused(index, why, withReason(failure, why, forward.listen));
     return false;
   }
+}
+
+/**
+ * The reason is found out once: to look is to visit whoever listens there, and sshd (serverloop.c) takes traffic to a dead client
+ * of ours for a reason to wait longer before it asks whether that is alive.
+ */
+function once<T>(find: () => Promise<T>): () => Promise<T> {
+  let found: Promise<T> | null = null;
+  return () => (found ??= find());
 }
 
 /**

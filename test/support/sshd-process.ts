@@ -66,7 +66,7 @@ function hasExited(child: ChildProcess): boolean {
 }
 
 /** sshd starts itself anew for each connection and so wants to be called by its full path. */
-function sshdPath(): string {
+export function sshdPath(): string {
   const folders = [...(process.env['PATH'] ?? '').split(':'), '/usr/sbin', '/usr/local/sbin', '/usr/lib/ssh'];
   const path = folders.map((folder) => join(folder, 'sshd')).find((candidate) => existsSync(candidate));
   if (path === undefined) throw new Error('the tests need OpenSSH: run `sh test/support/prepare.sh`');

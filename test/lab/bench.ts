@@ -1,0 +1,132 @@
+import type { ChildProcess } from 'node:child_process';
+import { setTimeout as wait } from 'node:timers/promises';
+import { until } from '../support/until.ts';
+import { createClient, type ClientName, type LabClient } from './clients.ts';
+import { startServer, type LabServer } from './machines.ts';
+import { createNetwork, type LabNetwork } from './network.ts';
+import { GUESTS, OCCUPANT, PROBER, TARGET } from './programs.ts';
+
+/** The three machines with everything on them, and what can be seen from the server. */
+export interface Bench {
+  readonly network: LabNetwork;
+  readonly server: LabServer;
+  readonly clients: readonly LabClient[];
+  startClients(): void;
+  /** Waits until a visitor of every client's listener is served. */
+  untilUp(timeoutMs?: number): Promise<void>;
+  /** Begins to look; where `shy`, without a visit to listeners that are there already. */
+  observe(shy?: boolean): Observation;
+  /** Visitors that stay and talk; the answer tells whose was cut so far. */
+  holdConnections(): Promise<() => readonly ClientName[]>;
+  /** Another program takes the listeners' ports on the server; the answer ends it. */
+  occupy(): Promise<() => void>;
+  /** The device loses power and comes back, everything on it but the clients running again. */
+  powerCut(): Promise<void>;
+  destroy(): Promise<void>;
+}
+
+export interface Observation {
+  /** Waits until all are up again or the time is over. */
+  readonly done: (withinMs: number) => Promise<void>;
+  upAt(client: LabClient): number | null;
+  /** When its port was first seen without a listener. */
+  freeAt(client: LabClient): number | null;
+  stop(): void;
+}
+
+export interface BenchOptions {
+  readonly nat?: boolean;
+  readonly sshd?: readonly string[];
+  readonly clients: readonly ClientName[];
+}
+
+export async function setUp({ nat = false, sshd = [], clients: names }: BenchOptions): Promise<Bench> {
+  const network = createNetwork({ nat });
+  const programs = new Set<ChildProcess>();
+  const run = (machine: 'device' | 'server', program: string, args: readonly (string | number)[] = []) => {
+    const child = network.spawn(machine, [process.execPath, '-e', program, '--', ...args.map(String)]);
+    programs.add(child);
+    let output = '';
+    child.stdout?.on('data', (chunk: Buffer) => (output += chunk.toString()));
+    return { child, lines: () => output.split('\n').slice(0, -1) };
+  };
+  const startTarget = async () => {
+    const target = run('device', TARGET);
+    await until(() => target.lines().length > 0, { what: 'the target' });
+    return target.child;
+  };
+  let server: LabServer;
+  try {
+    server = await startServer(network, sshd);
+  } catch (error) {
+    network.destroy();
+    throw error;
+  }
+  const clients = names.map((name) => createClient(name, network, server));
+  const ports = clients.map(({ port }) => port);
+  let target = await startTarget();
+
+  const observe = (shy = false): Observation => {
+    const { child, lines } = run('server', PROBER, shy ? ['shy', ...ports] : ports);
+    const first = (what: string, { port }: LabClient) => {
+      const line = lines().find((text) => text.startsWith(`${what} ${port} `));
+      return line === undefined ? null : Number(line.split(' ')[2]);
+    };
+    return {
+      done: async (withinMs) => {
+        const end = performance.now() + withinMs;
+        while (performance.now() < end && clients.some((client) => first('up', client) === null)) await wait(10);
+      },
+      upAt: (client) => first('up', client),
+      freeAt: (client) => first('free', client),
+      stop: () => void child.kill('SIGKILL'),
+    };
+  };
+
+  return {
+    network,
+    server,
+    clients,
+    startClients: () => {
+      for (const client of clients) client.start();
+    },
+    observe,
+    untilUp: async (timeoutMs = 30_000) => {
+      const seen = observe();
+      await seen.done(timeoutMs);
+      seen.stop();
+      const missing = clients.find((client) => seen.upAt(client) === null);
+      if (missing === undefined) return;
+      throw new Error(`${missing.name} does not come up:\n${missing.output()}\n${server.log().slice(-3000)}`);
+    },
+    holdConnections: async () => {
+      const guests = run('server', GUESTS, ports);
+      await until(() => guests.lines().filter((line) => line.startsWith('in ')).length === ports.length, {
+        what: 'the guests',
+      });
+      return () => clients.filter(({ port }) => guests.lines().includes(`cut ${port}`)).map(({ name }) => name);
+    },
+    occupy: async () => {
+      const occupant = run('server', OCCUPANT, ports);
+      await until(() => occupant.lines().length > 0, { what: 'the occupant' });
+      await wait(200);
+      return () => void occupant.child.kill('SIGKILL');
+    },
+    powerCut: async () => {
+      network.losePath();
+      await Promise.all(clients.map((client) => client.kill()));
+      const gone = new Promise((resolve) => target.once('exit', resolve));
+      target.kill('SIGKILL');
+      await gone;
+      network.replaceDevice();
+      network.restorePath();
+      target = await startTarget();
+    },
+    destroy: async () => {
+      await Promise.all(clients.map((client) => client.kill()));
+      for (const program of programs) program.kill('SIGKILL');
+      await server.destroy();
+      network.destroy();
+    },
+  };
+}

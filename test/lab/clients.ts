@@ -1,0 +1,102 @@
+import type { ChildProcess } from 'node:child_process';
+import { mkdirSync, mkdtempSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { descendantsOf, signalAll } from '../support/processes.ts';
+import type { LabServer } from './machines.ts';
+import type { LabNetwork } from './network.ts';
+
+/** A way to keep a tunnel up, on the lab's device: its listener is `port` on the server. */
+export interface LabClient {
+  readonly name: ClientName;
+  readonly port: number;
+  /** Where it keeps what it must not forget. */
+  readonly stateDirectory: string;
+  start(): void;
+  /** Its processes. */
+  pids(): readonly number[];
+  /** Without a word to anybody. */
+  kill(): Promise<void>;
+  output(): string;
+}
+
+export type ClientName = 'tunneld' | 'autossh' | 'ssh loop';
+export const CLIENT_NAMES: readonly ClientName[] = ['tunneld', 'autossh', 'ssh loop'];
+
+export function createClient(name: ClientName, network: LabNetwork, server: LabServer): LabClient {
+  const port = 8080 + CLIENT_NAMES.indexOf(name);
+  const dir = mkdtempSync(join(server.dir, 'client-'));
+  const stateDirectory = join(dir, 'state');
+  const command = COMMANDS[name](network, server, port, dir, stateDirectory);
+  let child: ChildProcess | null = null;
+  let output = '';
+  const pids = () => (child?.pid === undefined ? [] : [child.pid, ...descendantsOf(child.pid)]);
+  return {
+    name,
+    port,
+    stateDirectory,
+    start: () => {
+      child = network.spawn('device', command, { env: { ...process.env, HOME: dir, AUTOSSH_GATETIME: '0' } });
+      for (const stream of [child.stdout, child.stderr]) {
+        stream?.on('data', (chunk: Buffer) => (output = (output + chunk.toString()).slice(-100_000)));
+      }
+    },
+    pids,
+    kill: async () => {
+      if (child === null || child.exitCode !== null || child.signalCode !== null) return;
+      const exited = new Promise((resolve) => child?.once('exit', resolve));
+      signalAll(pids(), 'SIGKILL');
+      await exited;
+    },
+    output: () => output,
+  };
+}
+
+const COMMANDS: Readonly<Record<ClientName, (...args: CommandArgs) => readonly string[]>> = {
+  tunneld: (network, server, port, dir, stateDirectory) => {
+    const config = join(dir, 'config.yaml');
+    mkdirSync(stateDirectory, { mode: 0o700 });
+    // Everything that matters here is left to its default.
+    writeFileSync(
+      config,
+      `tunnels:
+  lab:
+    host: ${network.serverAddress}
+    user: ${server.user}
+    identityFile: ${server.clientKey}
+    userKnownHostsFile: ${server.knownHosts}
+    remoteForward: ${port}:127.0.0.1:7000
+log: { level: debug }
+control: { socket: ${join(dir, 'control.sock')} }
+stateDirectory: ${stateDirectory}
+`,
+    );
+    return [fileURLToPath(new URL('../../dist/cli.js', import.meta.url)), 'run', '--config', config];
+  },
+  autossh: (network, server, port) => ['autossh', '-M', '0', ...sshArguments(network, server, port)],
+  'ssh loop': (network, server, port) => [
+    'sh',
+    '-c',
+    'while :; do "$@"; sleep 15; done',
+    'loop',
+    'ssh',
+    ...sshArguments(network, server, port),
+  ],
+};
+
+type CommandArgs = [network: LabNetwork, server: LabServer, port: number, dir: string, stateDirectory: string];
+
+function sshArguments(network: LabNetwork, server: LabServer, port: number): string[] {
+  const options = [
+    'BatchMode=yes',
+    'ExitOnForwardFailure=yes',
+    'ServerAliveInterval=15',
+    'ServerAliveCountMax=3',
+    `UserKnownHostsFile=${server.knownHosts}`,
+  ];
+  return [
+    ...['-F', 'none', '-N', '-i', server.clientKey],
+    ...options.flatMap((option) => ['-o', option]),
+    ...['-R', `${port}:127.0.0.1:7000`, `${server.user}@${network.serverAddress}`],
+  ];
+}

@@ -1,0 +1,88 @@
+import { execFileSync, spawn, type ChildProcess } from 'node:child_process';
+
+/** Three machines in network namespaces of their own: a device, a router between, and a server. Needs root. */
+export interface LabNetwork {
+  readonly serverAddress: string;
+  readonly deviceInterface: string;
+  /** Starts a program on one of the machines. */
+  spawn(machine: Machine, command: readonly string[], options?: { readonly env?: NodeJS.ProcessEnv }): ChildProcess;
+  exec(machine: Machine, ...command: readonly string[]): string;
+  /** The router drops everything, and says nothing. */
+  losePath(): void;
+  restorePath(): void;
+  /** The device's kernel forgets all its connections, as after a loss of power. Nothing of it may run any more. */
+  replaceDevice(): void;
+  /** The device gets another address, as in another Wi-Fi. */
+  changeAddress(): void;
+  setLink(up: boolean): void;
+  destroy(): void;
+}
+
+type Machine = 'device' | 'router' | 'server';
+
+export function createNetwork({ nat = false }: { readonly nat?: boolean } = {}): LabNetwork {
+  const id = `tl${process.pid.toString(36)}${(counter += 1).toString(36)}`;
+  const name = (machine: Machine) => `${id}-${machine}`;
+  const exec = (machine: Machine, ...command: readonly string[]) =>
+    execFileSync('ip', ['netns', 'exec', name(machine), ...command], { encoding: 'utf8', stdio: 'pipe' });
+  const ip = (...args: string[]) => execFileSync('ip', args, { stdio: 'pipe' });
+  let deviceAddress = `${DEVICE_NET}.2`;
+
+  const addMachine = (machine: Machine) => {
+    ip('netns', 'add', name(machine));
+    exec(machine, 'ip', 'link', 'set', 'lo', 'up');
+  };
+  const cable = (machine: Machine, address: string, routerAddress: string) => {
+    const [near, far] = [`${id}${machine[0]}0`, `${id}${machine[0]}1`];
+    ip('link', 'add', near, 'netns', name(machine), 'type', 'veth', 'peer', 'name', far, 'netns', name('router'));
+    exec('router', 'ip', 'addr', 'add', `${routerAddress}/24`, 'dev', far);
+    exec('router', 'ip', 'link', 'set', far, 'up');
+    exec(machine, 'ip', 'addr', 'add', `${address}/24`, 'dev', near);
+    exec(machine, 'ip', 'link', 'set', near, 'up');
+    exec(machine, 'ip', 'route', 'add', 'default', 'via', routerAddress);
+  };
+  const deviceInterface = `${id}d0`;
+  const defaultRoute = () => exec('device', 'ip', 'route', 'replace', 'default', 'via', `${DEVICE_NET}.1`);
+
+  for (const machine of MACHINES) addMachine(machine);
+  cable('device', deviceAddress, `${DEVICE_NET}.1`);
+  cable('server', `${SERVER_NET}.2`, `${SERVER_NET}.1`);
+  exec('router', 'sh', '-c', 'echo 1 >/proc/sys/net/ipv4/ip_forward');
+  if (nat) exec('router', 'iptables', '-t', 'nat', '-A', 'POSTROUTING', '-o', `${id}s1`, '-j', 'MASQUERADE');
+
+  return {
+    serverAddress: `${SERVER_NET}.2`,
+    deviceInterface,
+    exec,
+    spawn: (machine, command, { env = process.env } = {}) =>
+      spawn('ip', ['netns', 'exec', name(machine), ...command], { stdio: ['ignore', 'pipe', 'pipe'], env }),
+    losePath: () => exec('router', 'iptables', '-I', 'FORWARD', '-j', 'DROP'),
+    restorePath: () => exec('router', 'iptables', '-D', 'FORWARD', '-j', 'DROP'),
+    replaceDevice: () => {
+      // The old namespace lives on for as long as its kernel tries to say goodbye on connections; its cable does not.
+      exec('router', 'ip', 'link', 'delete', `${id}d1`);
+      ip('netns', 'delete', name('device'));
+      addMachine('device');
+      cable('device', deviceAddress, `${DEVICE_NET}.1`);
+    },
+    changeAddress: () => {
+      const next = `${DEVICE_NET}.${deviceAddress.endsWith('.2') ? 3 : 2}`;
+      exec('device', 'ip', 'addr', 'del', `${deviceAddress}/24`, 'dev', deviceInterface);
+      exec('device', 'ip', 'addr', 'add', `${next}/24`, 'dev', deviceInterface);
+      defaultRoute();
+      deviceAddress = next;
+    },
+    setLink: (up) => {
+      exec('device', 'ip', 'link', 'set', deviceInterface, up ? 'up' : 'down');
+      if (up) defaultRoute();
+    },
+    destroy: () => {
+      for (const machine of MACHINES) ip('netns', 'delete', name(machine));
+    },
+  };
+}
+
+const MACHINES: readonly Machine[] = ['device', 'router', 'server'];
+const DEVICE_NET = '10.77.1';
+const SERVER_NET = '10.77.2';
+let counter = 0;

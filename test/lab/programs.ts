@@ -1,0 +1,60 @@
+/** Small programs for the lab's machines, given to `node -e`. */
+
+/** The device's service: greets every guest and repeats what it says. */
+export const TARGET = `
+  require('node:net').createServer((socket) => {
+    socket.on('error', () => {});
+    socket.write('!');
+    socket.pipe(socket);
+  }).listen(7000, '127.0.0.1');
+  process.stdout.write('listening\\n');`;
+
+/**
+ * Visits ports of the server all the time: prints \`up PORT MS\` when a visit succeeds, \`free PORT MS\` when nobody listens. With
+ * \`shy\` it visits only listeners that were not there when it began: a visit to that of a dead session makes the server send
+ * something, which a device that has forgotten the session answers with a reset, and helps clients that could not help themselves.
+ */
+export const PROBER = `
+  const { connect } = require('node:net');
+  const { readFileSync } = require('node:fs');
+  const shy = process.argv[1] === 'shy';
+  const ports = process.argv.slice(shy ? 2 : 1).map(Number);
+  const listeners = () => readFileSync('/proc/net/tcp', 'utf8').split('\\n');
+  const listener = (lines, port) => {
+    const sign = ':' + port.toString(16).toUpperCase().padStart(4, '0') + ' 00000000:0000 0A';
+    return lines.find((line) => line.includes(sign))?.trim().split(/ +/)[9] ?? null;
+  };
+  const old = new Map(ports.map((port) => [port, listener(listeners(), port)]));
+  const say = (what, port) => process.stdout.write(what + ' ' + port + ' ' + Date.now() + '\\n');
+  const free = new Set();
+  for (const port of ports) setInterval(() => {
+    if (shy && [null, old.get(port)].includes(listener(listeners(), port))) return;
+    const socket = connect(port, '127.0.0.1');
+    socket.setTimeout(3000, () => socket.destroy());
+    socket.on('error', () => {});
+    socket.once('data', () => { say('up', port); socket.destroy(); });
+  }, 50);
+  setInterval(() => {
+    const lines = listeners();
+    for (const port of ports) {
+      if (listener(lines, port) !== null) free.delete(port);
+      else if (!free.has(port)) { free.add(port); say('free', port); }
+    }
+  }, 10);`;
+
+/** A guest at each port that talks all the time and stays; prints \`cut PORT\` when its connection ends. */
+export const GUESTS = `
+  for (const port of process.argv.slice(1).map(Number)) {
+    const socket = require('node:net').connect(port, '127.0.0.1');
+    socket.on('error', () => {});
+    socket.on('close', () => process.stdout.write('cut ' + port + '\\n'));
+    socket.once('data', () => process.stdout.write('in ' + port + '\\n'));
+    setInterval(() => socket.write('x'.repeat(1000)), 100);
+  }`;
+
+/** Another program that has the ports. */
+export const OCCUPANT = `
+  for (const port of process.argv.slice(1).map(Number))
+    for (const host of ['127.0.0.1', '::1'])
+      require('node:net').createServer((socket) => socket.destroy()).on('error', () => {}).listen(port, host);
+  process.stdout.write('listening\\n');`;
