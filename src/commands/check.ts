@@ -1,6 +1,7 @@
 import { systemEnvironment } from '../config/environment.ts';
 import { loadConfig } from '../config/load.ts';
-import { ConfigError, formatProblem } from '../config/problem.ts';
+import { ConfigError } from '../config/problem.ts';
+import { reportProblems } from './config-problems.ts';
 import { EXIT } from './exit.ts';
 import { findConfig } from './find-config.ts';
 
@@ -15,7 +16,6 @@ export async function check(flag: string | null): Promise<number> {
     return EXIT.ok;
   } catch (error) {
     if (!(error instanceof ConfigError)) throw error;
-    for (const problem of error.problems) process.stderr.write(`${formatProblem(problem)}\n`);
-    return EXIT.config;
+    return reportProblems(error);
   }
 }

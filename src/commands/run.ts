@@ -1,7 +1,7 @@
 import { systemEnvironment } from '../config/environment.ts';
 import { loadConfig } from '../config/load.ts';
 import type { Config } from '../config/config.ts';
-import { ConfigError, formatProblem } from '../config/problem.ts';
+import { ConfigError } from '../config/problem.ts';
 import { startDaemon, type Daemon } from '../daemon.ts';
 import { fileOutput } from '../host/log-file.ts';
 import { stderrOutput, type LogOutput } from '../host/log-output.ts';
@@ -10,6 +10,7 @@ import { systemClock } from '../lib/clock.ts';
 import { createLogMemory } from '../lib/log-memory.ts';
 import { createLogger } from '../lib/log.ts';
 import { errorText } from '../lib/text.ts';
+import { reportProblems } from './config-problems.ts';
 import { EXIT } from './exit.ts';
 import { findConfig } from './find-config.ts';
 
@@ -22,8 +23,7 @@ export async function run(flag: string | null): Promise<number> {
     config = await loadConfig(file, environment);
   } catch (error) {
     if (!(error instanceof ConfigError)) throw error;
-    for (const problem of error.problems) process.stderr.write(`${formatProblem(problem)}\n`);
-    return EXIT.config;
+    return reportProblems(error);
   }
 
   const memory = createLogMemory();

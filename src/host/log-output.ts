@@ -16,6 +16,11 @@ export function stderrOutput(stderr: NodeJS.WriteStream & { fd: number }, env: N
   return (line) => stderr.write(line);
 }
 
+/** What stands before a line on standard error that is not from the log and tells of an error: for the journal its priority. */
+export function errorPrefix(stderr: { fd: number }, env: NodeJS.ProcessEnv): string {
+  return leadsToJournal(stderr.fd, env) ? '<3>' : '';
+}
+
 /** systemd.exec(5): JOURNAL_STREAM holds device and inode of the stream that systemd connected to the journal. */
 function leadsToJournal(fd: number, env: NodeJS.ProcessEnv): boolean {
   const stream = env['JOURNAL_STREAM'];

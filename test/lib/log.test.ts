@@ -3,7 +3,7 @@ import { existsSync, openSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { fileOutput } from '../../src/host/log-file.ts';
-import { stderrOutput } from '../../src/host/log-output.ts';
+import { errorPrefix, stderrOutput } from '../../src/host/log-output.ts';
 import { formatLogLine, tunnelOfLine } from '../../src/lib/log-format.ts';
 import { createLogMemory } from '../../src/lib/log-memory.ts';
 import { createLogger } from '../../src/lib/log.ts';
@@ -94,6 +94,8 @@ test('the journal is given priorities', () => {
     written.map((text) => text.slice(0, 3)),
     ['<7>', '<6>', '<4>', '<3>', '<2>'],
   );
+  assert.equal(errorPrefix(fd, { JOURNAL_STREAM: `${dev}:${ino}` }), '<3>');
+  assert.equal(errorPrefix(fd, { JOURNAL_STREAM: `${dev}:${ino + 1}` }), '');
   written.length = 0;
   stderrOutput(fd as never, {})('{"level":30}\n');
   assert.deepEqual(written, ['{"level":30}\n']);
