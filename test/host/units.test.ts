@@ -27,7 +27,7 @@ async function installedUnit(t: TestContext): Promise<string> {
   const path = join(await tempDir(t), 'tunneld.service');
   const text = readFileSync(unit, 'utf8');
   assert.match(text, /^ExecStart=\/usr\/local\/bin\/tunneld run$/m);
-  writeFileSync(path, text.replace('/usr/local/bin/tunneld', process.execPath));
+  writeFileSync(path, text.replaceAll('/usr/local/bin/tunneld', process.execPath));
   return path;
 }
 
@@ -52,6 +52,7 @@ test('the unit never gives up, but for a configuration that is invalid', () => {
     'WatchdogSec=60',
     'Restart=always',
     'RestartPreventExitStatus=78',
+    'ExecReload=/usr/local/bin/tunneld check',
     'ExecReload=/bin/kill -HUP $MAINPID',
   ]) {
     assert.ok(lines.includes(line), line);
