@@ -1,0 +1,89 @@
+import { chmodSync, cpSync, mkdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import { escapeControls } from '../../src/lib/text.ts';
+import type { StatusDocument, TunnelStatus } from '../../src/supervisor/status.ts';
+import type { SystemdBox } from '../support/systemd-box.ts';
+import { until } from '../support/until.ts';
+
+const root = fileURLToPath(new URL('../..', import.meta.url));
+const HOME = '/var/lib/tunneld';
+
+/** tunneld in a box, set up as the README says. */
+export interface InstalledService {
+  configure(yaml: string): void;
+  /** Adds lines to the unit's [Service]. */
+  dropIn(...lines: readonly string[]): Promise<void>;
+  property(name: string): Promise<string>;
+  status(): Promise<StatusDocument>;
+  untilTunnel(name: string, condition: (tunnel: TunnelStatus) => boolean, timeoutMs?: number): Promise<TunnelStatus>;
+  /** All that tunneld wrote so far, over all its lives. */
+  journal(): Promise<readonly JournalEntry[]>;
+}
+
+export interface JournalEntry {
+  readonly message: string;
+  /** The syslog priority: 3 is an error, 6 is information. */
+  readonly priority: number;
+}
+
+/** `clientKey` is a private key that may log in. */
+export async function installService(box: SystemdBox, clientKey: string): Promise<InstalledService> {
+  // Somebody who runs the tests may have tunneld installed: in the box there is nothing of it.
+  for (const path of [HOME, '/var/lib/private/tunneld', '/etc/tunneld', '/usr/local/lib/node_modules/tunneld'])
+    rmSync(box.path(path), { recursive: true, force: true });
+  rmSync(box.path('/usr/local/bin/tunneld'), { force: true });
+
+  cpSync(`${root}/dist`, box.path('/usr/local/lib/node_modules/tunneld/dist'), { recursive: true });
+  await box.must('chmod', '-R', 'a+rX', '/usr/local/lib/node_modules');
+  mkdirSync(box.path('/usr/local/bin'), { recursive: true });
+  symlinkSync('../lib/node_modules/tunneld/dist/cli.js', box.path('/usr/local/bin/tunneld'));
+  if ((await box.run('id', 'tunneld')).code !== 0)
+    await box.must('useradd', '--system', '--home-dir', HOME, '--shell', '/usr/sbin/nologin', 'tunneld');
+  await box.must('install', '-d', '-m', '700', '-o', 'tunneld', '-g', 'tunneld', HOME, `${HOME}/.ssh`);
+  writeFileSync(box.path('/tmp/key'), readFileSync(clientKey), { mode: 0o600 });
+  await box.must('install', '-m', '600', '-o', 'tunneld', '-g', 'tunneld', '/tmp/key', `${HOME}/.ssh/id_ed25519`);
+  mkdirSync(box.path('/etc/tunneld'), { mode: 0o755 });
+  cpSync(`${root}/systemd/tunnel.service`, box.path('/etc/systemd/system/tunnel.service'));
+  chmodSync(box.path('/etc/systemd/system/tunnel.service'), 0o644);
+  await box.must('systemctl', 'daemon-reload');
+
+  const status = async () => JSON.parse((await box.run('tunneld', 'status', '--json')).stdout) as StatusDocument;
+  return {
+    configure: (yaml) => writeFileSync(box.path('/etc/tunneld/config.yaml'), yaml, { mode: 0o644 }),
+    dropIn: async (...lines) => {
+      const folder = box.path('/etc/systemd/system/tunnel.service.d');
+      mkdirSync(folder, { recursive: true });
+      writeFileSync(`${folder}/test.conf`, ['[Service]', ...lines, ''].join('\n'));
+      await box.must('systemctl', 'daemon-reload');
+    },
+    property: async (name) => (await box.must('systemctl', 'show', '--value', '-p', name, 'tunnel')).trim(),
+    status,
+    untilTunnel: async (name, condition, timeoutMs = 15_000) => {
+      let last: TunnelStatus | undefined;
+      const isSo = async () => {
+        last = (await status()).tunnels.find((tunnel) => tunnel.name === name);
+        return last !== undefined && condition(last) && last;
+      };
+      return until(isSo, { timeoutMs, what: () => `the state of ${name}, which is ${JSON.stringify(last)}` });
+    },
+    journal: async () => {
+      await box.must('journalctl', '--sync');
+      const lines = await box.must(
+        'journalctl',
+        '--unit=tunnel',
+        '--identifier=tunneld',
+        '--output=json',
+        '--no-pager',
+      );
+      return lines.trimEnd().split('\n').map(journalEntry);
+    },
+  };
+}
+
+/** The journal gives text as a string, and what it holds to be binary data as a list of bytes. */
+function journalEntry(line: string): JournalEntry {
+  const { MESSAGE, PRIORITY } = JSON.parse(line) as { MESSAGE: unknown; PRIORITY: string };
+  if (typeof MESSAGE !== 'string') throw new Error(`not a line of text: ${line}`);
+  if (escapeControls(MESSAGE) !== MESSAGE) throw new Error(`control characters: ${escapeControls(MESSAGE)}`);
+  return { message: MESSAGE, priority: Number(PRIORITY) };
+}

@@ -1,0 +1,177 @@
+import assert from 'node:assert/strict';
+import { createServer } from 'node:net';
+import { test } from 'node:test';
+import { setTimeout as wait } from 'node:timers/promises';
+import { startEcho } from '../support/echo.ts';
+import { listen } from '../support/listen.ts';
+import { startSshd } from '../support/sshd.ts';
+import { bootSystemd } from '../support/systemd-box.ts';
+import { freePort, until } from '../support/until.ts';
+import { startBlackHole } from '../tunnel/black-hole.ts';
+import { visit } from '../tunnel/visit.ts';
+import { installService } from './installed-service.ts';
+
+/** The daemon's own limit is 2 s; the rest is for a machine that is busy with other tests. */
+const STOP_LIMIT_MS = 4000;
+const WATCHDOG_S = 3;
+
+test('the unit under a real systemd', async (t) => {
+  const box = await bootSystemd(t);
+  if (box === null) return;
+  const sshd = await startSshd({ hostKeyTypes: ['ed25519', 'ecdsa'] });
+  t.after(() => sshd.stop());
+  const echo = await startEcho();
+  t.after(() => echo.close());
+  const service = await installService(box, sshd.clientKey);
+  const port = await freePort();
+  const tunnel = (name: string, at: number, more: string) => `  ${name}:
+    host: 127.0.0.1
+    port: ${at}
+    user: ${sshd.user}
+    strictHostKeyChecking: accept-new
+    ${more}
+`;
+  const main = `network: { ping: [127.0.0.1] }
+tunnels:
+${tunnel('main', sshd.port, `remoteForward: ${port}:127.0.0.1:${echo.port}`)}`;
+  const isUp = ({ phase }: { phase: string }) => phase === 'up';
+
+  await t.test('start waits for READY, and status tells how the tunnels are', async () => {
+    service.configure(main);
+    // systemd runs this when it believes that the service is ready; if it fails, so does the start.
+    await service.dropIn('ExecStartPost=/usr/bin/test -S /run/tunneld/control.sock');
+    await box.must('systemctl', 'enable', '--now', 'tunnel');
+    await until(async () => (await box.must('systemctl', 'status', 'tunnel')).includes('Status: "1 of 1 tunnel up"'), {
+      what: 'the line of status',
+    });
+    assert.equal(await visit(port, 'through the sandbox'), 'through the sandbox');
+  });
+
+  await t.test('the control socket is for root and the service user', async () => {
+    assert.match(await box.must('tunneld', 'status'), /^main: up for /m);
+    assert.match(await box.must('runuser', '-u', 'tunneld', '--', 'tunneld', 'status'), /^main: up for /m);
+    const other = await box.run('runuser', '-u', 'nobody', '--', 'tunneld', 'status');
+    assert.equal(other.code, 3);
+    assert.match(other.stderr, /permission denied/);
+  });
+
+  await t.test('new host keys are kept, where the service user finds them outside of the service too', async () => {
+    const file = '/var/lib/tunneld/.ssh/known_hosts';
+    const keys = () => box.must('runuser', '-u', 'tunneld', '--', 'cat', file);
+    await until(async () => (await keys()).trimEnd().split('\n').length === 2, {
+      what: 'the second key of the server',
+    });
+    assert.equal(await keys(), sshd.knownHostsLine());
+    assert.equal(await box.must('stat', '-c', '%U %a', file), 'tunneld 600\n');
+  });
+
+  await t.test('reload applies a good file, and a bad one changes nothing and fails', async (t) => {
+    const { sourcePort } = await service.untilTunnel('main', isUp);
+    const hole = await startBlackHole(t);
+    const rude = createServer((socket) =>
+      socket.on('error', () => {}).end('SSH-2.0-\u001b[2J\u009b\u2028\u202eevil\r\n'),
+    );
+    const rudePort = await listen(rude);
+    t.after(() => rude.close());
+    const more = `${main}${tunnel('hole', hole.port, `remoteForward: ${await freePort()}:localhost:22\n    connectTimeout: 1`)}${tunnel('rude', rudePort, `remoteForward: ${await freePort()}:localhost:22`)}`;
+    service.configure(more);
+    await box.must('systemctl', 'reload', 'tunnel');
+    // A network that answers no ping would be waited for: in the sandbox, ping works.
+    const { phase } = await service.untilTunnel('hole', ({ failure }) => failure !== undefined);
+    assert.equal(phase, 'waiting');
+    await service.untilTunnel('rude', ({ failure }) => failure?.code === 'handshake-failed');
+    assert.equal((await service.untilTunnel('main', isUp)).sourcePort, sourcePort);
+
+    service.configure(more.replace('connectTimeout', 'connectTimout'));
+    assert.notEqual((await box.run('systemctl', 'reload', 'tunnel')).code, 0);
+    assert.equal(await service.property('ActiveState'), 'active');
+    const problem = (await service.journal()).find(({ message }) => message.includes('connectTimout'));
+    assert.match(problem?.message ?? '', /^\/etc\/tunneld\/config\.yaml:\d+:\d+: .* did you mean connectTimeout\?$/);
+    assert.equal(problem?.priority, 3);
+    assert.equal((await service.status()).tunnels.length, 3);
+    assert.equal((await service.untilTunnel('main', isUp)).sourcePort, sourcePort);
+  });
+
+  await t.test('stop is quick and announced', async () => {
+    await box.must('systemctl', 'log-level', 'debug'); // it then logs what it is told
+    const asked = performance.now();
+    await box.must('systemctl', 'stop', 'tunnel');
+    assert.ok(performance.now() - asked < STOP_LIMIT_MS);
+    await box.must('systemctl', 'log-level', 'info');
+    assert.equal(await service.property('Result'), 'success');
+    await box.must('journalctl', '--sync');
+    assert.match(await box.must('journalctl', '--unit=tunnel'), /Got notification message from PID .*STOPPING=1/);
+    await assert.rejects(visit(port, 'anybody?'));
+  });
+
+  await t.test('a start with an invalid configuration is not repeated', async () => {
+    service.configure('nonsense: yes\n');
+    assert.notEqual((await box.run('systemctl', 'start', 'tunnel')).code, 0);
+    // It would be "activating", waiting for the next start.
+    assert.equal(await service.property('ActiveState'), 'failed');
+    assert.equal(await service.property('ExecMainStatus'), '78');
+    const problem = (await service.journal()).find(({ message }) => message.includes('nonsense'));
+    assert.match(problem?.message ?? '', /^\/etc\/tunneld\/config\.yaml:1:1: /);
+    assert.equal(problem?.priority, 3);
+  });
+
+  await t.test('an outage does not starve the watchdog', async () => {
+    service.configure(main);
+    await service.dropIn(`WatchdogSec=${WATCHDOG_S}`);
+    await box.must('systemctl', 'start', 'tunnel');
+    const pid = await service.property('MainPID');
+    await service.untilTunnel('main', isUp);
+    await sshd.kill();
+    await wait((WATCHDOG_S + 1) * 1000);
+    assert.match(
+      await box.must('systemctl', 'status', 'tunnel'),
+      /Status: "0 of 1 tunnel up; main: \S+ \(connect-refused\)"/,
+    );
+    await sshd.restart();
+    await box.must('tunneld', 'retry');
+    await service.untilTunnel('main', isUp);
+    assert.equal(await service.property('MainPID'), pid);
+    assert.equal(await service.property('NRestarts'), '0');
+  });
+
+  await t.test('a frozen process is replaced', async () => {
+    await box.must('kill', '-STOP', await service.property('MainPID'));
+    await until(async () => (await service.property('NRestarts')) === '1', { what: 'the restart', timeoutMs: 20_000 });
+    await service.untilTunnel('main', isUp);
+    assert.match(await box.must('journalctl', '--unit=tunnel'), /Watchdog timeout/);
+    assert.equal(await visit(port, 'again'), 'again');
+  });
+
+  await t.test(
+    'the journal has one safe line for each message, with its priority, and nothing that was forbidden',
+    async () => {
+      const entries = await service.journal();
+      const seen = new Set<number>();
+      for (const { message, priority } of entries.filter(({ message }) => message.startsWith('{'))) {
+        const { level } = JSON.parse(message) as { level: number };
+        seen.add(level);
+        assert.equal(
+          priority,
+          new Map([
+            [20, 7],
+            [30, 6],
+            [40, 4],
+            [50, 3],
+          ]).get(level),
+          message,
+        );
+      }
+      assert.ok(seen.has(30) && seen.has(40));
+      assert.deepEqual(
+        entries.filter(({ message }) => /permi|denied|EPERM|EACCES|systemd was not told/i.test(message)),
+        [],
+      );
+    },
+  );
+
+  await t.test('the sandbox that systemd made is the one that was meant', async () => {
+    assert.deepEqual(await box.run('systemd-analyze', 'verify', 'tunnel.service'), { code: 0, stdout: '', stderr: '' });
+    const { code, stdout } = await box.run('systemd-analyze', 'security', '--threshold=18', 'tunnel.service');
+    assert.equal(code, 0, stdout);
+  });
+});
