@@ -4,7 +4,7 @@ import { until } from '../support/until.ts';
 import { createClient, type ClientName, type LabClient } from './clients.ts';
 import { startServer, type LabServer } from './machines.ts';
 import { createNetwork, type LabNetwork } from './network.ts';
-import { GUESTS, OCCUPANT, PROBER, TARGET } from './programs.ts';
+import { DOWNLOAD, GUESTS, OCCUPANT, PROBER, TARGET } from './programs.ts';
 
 /** The three machines with everything on them, and what can be seen from the server. */
 export interface Bench {
@@ -20,6 +20,8 @@ export interface Bench {
   holdConnections(): Promise<() => readonly ClientName[]>;
   /** Another program takes the listeners' ports on the server; the answer ends it. */
   occupy(): Promise<() => void>;
+  /** Has the service send so many bytes through the first client's listener; the answer is how many came. */
+  download(bytes: number): Promise<number>;
   /** The device loses power and comes back, everything on it but the clients running again. */
   powerCut(): Promise<void>;
   destroy(): Promise<void>;
@@ -38,9 +40,11 @@ export interface BenchOptions {
   readonly nat?: boolean;
   readonly sshd?: readonly string[];
   readonly clients: readonly ClientName[];
+  /** Further lines of tunneld's configuration of the tunnel. */
+  readonly tunnel?: readonly string[];
 }
 
-export async function setUp({ nat = false, sshd = [], clients: names }: BenchOptions): Promise<Bench> {
+export async function setUp({ nat = false, sshd = [], clients: names, tunnel = [] }: BenchOptions): Promise<Bench> {
   const network = createNetwork({ nat });
   const programs = new Set<ChildProcess>();
   const run = (machine: 'device' | 'server', program: string, args: readonly (string | number)[] = []) => {
@@ -62,7 +66,7 @@ export async function setUp({ nat = false, sshd = [], clients: names }: BenchOpt
     network.destroy();
     throw error;
   }
-  const clients = names.map((name) => createClient(name, network, server));
+  const clients = names.map((name) => createClient(name, network, server, tunnel));
   const ports = clients.map(({ port }) => port);
   let target = await startTarget();
 
@@ -111,6 +115,11 @@ export async function setUp({ nat = false, sshd = [], clients: names }: BenchOpt
       await until(() => occupant.lines().length > 0, { what: 'the occupant' });
       await wait(200);
       return () => void occupant.child.kill('SIGKILL');
+    },
+    download: async (bytes) => {
+      const { child, lines } = run('server', DOWNLOAD, [ports[0] ?? 0, bytes]);
+      await new Promise((resolve) => child.once('close', resolve));
+      return Number(lines()[0]);
     },
     powerCut: async () => {
       network.losePath();

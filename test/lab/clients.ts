@@ -23,11 +23,16 @@ export interface LabClient {
 export type ClientName = 'tunneld' | 'autossh' | 'ssh loop';
 export const CLIENT_NAMES: readonly ClientName[] = ['tunneld', 'autossh', 'ssh loop'];
 
-export function createClient(name: ClientName, network: LabNetwork, server: LabServer): LabClient {
+export function createClient(
+  name: ClientName,
+  network: LabNetwork,
+  server: LabServer,
+  tunnelOptions: readonly string[] = [],
+): LabClient {
   const port = 8080 + CLIENT_NAMES.indexOf(name);
   const dir = mkdtempSync(join(server.dir, 'client-'));
   const stateDirectory = join(dir, 'state');
-  const command = COMMANDS[name](network, server, port, dir, stateDirectory);
+  const command = COMMANDS[name](network, server, port, dir, stateDirectory, tunnelOptions);
   let child: ChildProcess | null = null;
   let output = '';
   const pids = () => (child?.pid === undefined ? [] : [child.pid, ...descendantsOf(child.pid)]);
@@ -53,7 +58,7 @@ export function createClient(name: ClientName, network: LabNetwork, server: LabS
 }
 
 const COMMANDS: Readonly<Record<ClientName, (...args: CommandArgs) => readonly string[]>> = {
-  tunneld: (network, server, port, dir, stateDirectory) => {
+  tunneld: (network, server, port, dir, stateDirectory, tunnelOptions) => {
     const config = join(dir, 'config.yaml');
     mkdirSync(stateDirectory, { mode: 0o700 });
     // Everything that matters here is left to its default.
@@ -66,7 +71,7 @@ const COMMANDS: Readonly<Record<ClientName, (...args: CommandArgs) => readonly s
     identityFile: ${server.clientKey}
     userKnownHostsFile: ${server.knownHosts}
     remoteForward: ${port}:127.0.0.1:7000
-log: { level: debug }
+${tunnelOptions.map((line) => `    ${line}\n`).join('')}log: { level: debug }
 control: { socket: ${join(dir, 'control.sock')} }
 stateDirectory: ${stateDirectory}
 `,
@@ -84,7 +89,14 @@ stateDirectory: ${stateDirectory}
   ],
 };
 
-type CommandArgs = [network: LabNetwork, server: LabServer, port: number, dir: string, stateDirectory: string];
+type CommandArgs = [
+  network: LabNetwork,
+  server: LabServer,
+  port: number,
+  dir: string,
+  stateDirectory: string,
+  tunnelOptions: readonly string[],
+];
 
 function sshArguments(network: LabNetwork, server: LabServer, port: number): string[] {
   const options = [
@@ -94,9 +106,6 @@ function sshArguments(network: LabNetwork, server: LabServer, port: number): str
     'ServerAliveCountMax=3',
     `UserKnownHostsFile=${server.knownHosts}`,
   ];
-  return [
-    ...['-F', 'none', '-N', '-i', server.clientKey],
-    ...options.flatMap((option) => ['-o', option]),
-    ...['-R', `${port}:127.0.0.1:7000`, `${server.user}@${network.serverAddress}`],
-  ];
+  const common = ['-F', 'none', '-N', '-i', server.clientKey, ...options.flatMap((option) => ['-o', option])];
+  return [...common, '-R', `${port}:127.0.0.1:7000`, `${server.user}@${network.serverAddress}`];
 }

@@ -14,6 +14,10 @@ export interface LabNetwork {
   replaceDevice(): void;
   /** The device gets another address, as in another Wi-Fi. */
   changeAddress(): void;
+  /** From the device to the server's sshd goes no more than this; what is above is lost, as on a narrow line. */
+  limitUplink(kibibytesPerSecond: number): void;
+  /** Whether what sshd says is lost on its way to the device, bare acknowledgements apart. */
+  muteServer(mute: boolean): void;
   setLink(up: boolean): void;
   destroy(): void;
 }
@@ -71,6 +75,36 @@ export function createNetwork({ nat = false }: { readonly nat?: boolean } = {}):
       exec('device', 'ip', 'addr', 'add', `${next}/24`, 'dev', deviceInterface);
       defaultRoute();
       deviceAddress = next;
+    },
+    limitUplink: (rate) => {
+      const limit = [
+        '--hashlimit-name',
+        'up',
+        '--hashlimit-above',
+        `${rate}kb/s`,
+        '--hashlimit-burst',
+        `${rate * 2}kb`,
+      ];
+      exec(
+        'router',
+        'iptables',
+        '-I',
+        'FORWARD',
+        '-p',
+        'tcp',
+        '--dport',
+        '22',
+        '-m',
+        'hashlimit',
+        ...limit,
+        '-j',
+        'DROP',
+      );
+    },
+    // 80 bytes are the largest headers of IP and TCP; no packet of SSH's adds as few as five.
+    muteServer: (mute) => {
+      const words = ['-p', 'tcp', '--sport', '22', '-m', 'length', '--length', '85:65535', '-j', 'DROP'];
+      exec('router', 'iptables', mute ? '-I' : '-D', 'FORWARD', ...words);
     },
     setLink: (up) => {
       exec('device', 'ip', 'link', 'set', deviceInterface, up ? 'up' : 'down');

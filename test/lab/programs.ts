@@ -1,11 +1,16 @@
 /** Small programs for the lab's machines, given to `node -e`. */
 
-/** The device's service: greets every guest and repeats what it says. */
+/** The device's service: greets every guest and repeats what it says; `give N` is answered by N bytes and the end. */
 export const TARGET = `
   require('node:net').createServer((socket) => {
     socket.on('error', () => {});
     socket.write('!');
-    socket.pipe(socket);
+    socket.once('data', (first) => {
+      const [, bytes] = /^give (\\d+)/.exec(first) ?? [];
+      if (bytes !== undefined) return void socket.end(Buffer.alloc(Number(bytes)));
+      socket.write(first);
+      socket.pipe(socket);
+    });
   }).listen(7000, '127.0.0.1');
   process.stdout.write('listening\\n');`;
 
@@ -51,6 +56,15 @@ export const GUESTS = `
     socket.once('data', () => process.stdout.write('in ' + port + '\\n'));
     setInterval(() => socket.write('x'.repeat(1000)), 100);
   }`;
+
+/** Has the service send so many bytes through a port; prints how many came. */
+export const DOWNLOAD = `
+  const [port, bytes] = process.argv.slice(1).map(Number);
+  let came = -1;
+  const socket = require('node:net').connect(port, '127.0.0.1', () => socket.write('give ' + bytes));
+  socket.on('data', (chunk) => (came += chunk.length));
+  socket.on('error', () => {});
+  socket.on('close', () => process.stdout.write(came + '\\n'));`;
 
 /** Another program that has the ports. */
 export const OCCUPANT = `

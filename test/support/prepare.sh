@@ -1,6 +1,7 @@
 #!/bin/sh
 # Makes sure that the programs the tests drive are there: a real sshd, ssh with ssh-keygen, ping, systemd's own checks of
-# units, and two script languages as independent readers.
+# units, the means to build small networks, and two script languages as independent readers. Further programs to look for are
+# its arguments.
 # On a Debian-like system, as root, what is missing is installed; elsewhere it is named. No service is started.
 set -eu
 PATH="$PATH:/usr/sbin:/usr/local/sbin:/usr/lib/ssh:/sbin"
@@ -12,8 +13,13 @@ has sshd || missing="$missing openssh-server"
 { has ssh && has ssh-keygen; } || missing="$missing openssh-client"
 has ping || missing="$missing iputils-ping"
 { has systemd-analyze && has systemd-notify; } || missing="$missing systemd"
+has ip || missing="$missing iproute2"
+has iptables || missing="$missing iptables"
 has python3 || missing="$missing python3"
 has perl || missing="$missing perl-base"
+for program in "$@"; do
+  has "$program" || missing="$missing $program"
+done
 [ -n "$missing" ] || exit 0
 
 if [ "$(id -u)" != 0 ] || ! has apt-get; then

@@ -1,0 +1,85 @@
+import assert from 'node:assert/strict';
+import { readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, test, type TestContext } from 'node:test';
+import { setTimeout as wait } from 'node:timers/promises';
+import { setUp, type Bench, type BenchOptions } from './bench.ts';
+import { FAULTS, runFault } from './faults.ts';
+import { mayBuildNetworks } from './lab-test.ts';
+
+// How fast it was is for the lab to say; here it counts that it came back at all, long before anybody else would.
+const IN_TIME = 3;
+
+describe('faults in a real network', { concurrency: 6 }, () => {
+  for (const [name, busy] of [
+    ["server's session process killed", true],
+    ['path lost 8 s', true],
+    ['the same behind a NAT router', false],
+    ["device's address changes; sshd frees the port after 10-15 s", false],
+    ['the connection silently gone (half-open)', false],
+  ] as const) {
+    test(`${name}${busy ? ', with a busy connection' : ''}`, async (t) => {
+      if (!mayBuildNetworks(t)) return;
+      const fault = FAULTS.find((candidate) => candidate.name === name);
+      assert.ok(fault);
+      const [outcome] = await runFault(fault, ['tunneld'], { busy, phase: 0 });
+      const { seconds, cut, output } = outcome ?? assert.fail('no outcome');
+      assert.ok(seconds !== null && seconds <= fault.wanted * IN_TIME, `${seconds} s\n${output}`);
+      if (fault.cutsNobody === true) assert.equal(cut, false, output);
+    });
+  }
+
+  for (const [what, spoil] of [
+    ['with its state file', () => {}],
+    ['with a damaged state file', (file: string) => writeFileSync(file, '{"lab ro')],
+    ['without its state file', (file: string) => rmSync(file)],
+  ] as const) {
+    test(`the device loses power and comes back ${what}`, async (t) => {
+      const bench = await built(t, { clients: ['tunneld'] });
+      if (bench === null) return;
+      const [client] = bench.clients;
+      assert.ok(client);
+      const stateFile = join(client.stateDirectory, 'source-ports.json');
+      bench.startClients();
+      await bench.untilUp();
+      const ports = readFileSync(stateFile, 'utf8');
+      assert.match(ports, /"lab root@10\.77\.2\.2:22": \[\s*\d+\s*\]/);
+      await wait(1500);
+      const before = bench.server.sessions();
+      await bench.powerCut();
+      spoil(stateFile);
+      assert.deepEqual(bench.server.sessions(), before, 'the server knows nothing of it');
+      bench.startClients();
+      const observation = bench.observe(true);
+      await observation.done(15_000);
+      observation.stop();
+      assert.notEqual(observation.upAt(client), null, client.output());
+      // What was lost was only the memory, which follows from the names again.
+      assert.equal(what === 'with its state file' ? readFileSync(stateFile, 'utf8') : ports, ports);
+      assert.equal(bench.server.sessions().length, before.length);
+    });
+  }
+
+  test('an uplink so slow that answers wait behind megabytes costs no connection', async (t) => {
+    const bench = await built(t, { clients: ['tunneld'], tunnel: ['serverAliveInterval: 2'] });
+    if (bench === null) return;
+    bench.network.limitUplink(150);
+    bench.startClients();
+    await bench.untilUp();
+    const downloading = bench.download(3_000_000);
+    await wait(2000);
+    // No byte is heard for ten seconds, but what is sent arrives.
+    bench.network.muteServer(true);
+    await wait(10_000);
+    bench.network.muteServer(false);
+    assert.equal(await downloading, 3_000_000);
+    assert.doesNotMatch(bench.clients[0]?.output() ?? '', /keepalive-lost/);
+  });
+});
+
+async function built(t: TestContext, options: BenchOptions): Promise<Bench | null> {
+  if (!mayBuildNetworks(t)) return null;
+  const bench = await setUp(options);
+  t.after(() => bench.destroy());
+  return bench;
+}
