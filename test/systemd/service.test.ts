@@ -123,10 +123,7 @@ ${tunnel('main', sshd.port, `remoteForward: ${port}:127.0.0.1:${echo.port}`)}`;
     await service.untilTunnel('main', isUp);
     await sshd.kill();
     await wait((WATCHDOG_S + 1) * 1000);
-    assert.match(
-      await box.must('systemctl', 'status', 'tunnel'),
-      /Status: "0 of 1 tunnel up; main: \S+ \(connect-refused\)"/,
-    );
+    assert.match(await box.must('systemctl', 'status', 'tunnel'), /Status: "0 of 1 tunnel up; main: connect-refused"/);
     await sshd.restart();
     await box.must('tunneld', 'retry');
     await service.untilTunnel('main', isUp);
