@@ -34,5 +34,5 @@ export function blockedDelay(code: string, backoff: Backoff, random: () => numbe
 
 /** After a connection that had lasted: at once, but not all devices in the same instant. */
 export function reconnectDelay(random: () => number): number {
-  return Math.round(50 + 150 * random());
+  return Math.round(30 + 100 * random());
 }

@@ -16,8 +16,8 @@ export interface Bench {
   untilUp(timeoutMs?: number): Promise<void>;
   /** Begins to look; where `shy`, without a visit to listeners that are there already. */
   observe(shy?: boolean): Observation;
-  /** Visitors that stay and talk; the answer tells whose was cut so far. */
-  holdConnections(): Promise<() => readonly ClientName[]>;
+  /** Visitors that stay and talk, or only stay; the answer tells whose was cut so far. */
+  holdConnections(quiet: boolean): Promise<() => readonly ClientName[]>;
   /** Another program takes the listeners' ports on the server; the answer ends it. */
   occupy(): Promise<() => void>;
   /** Has the service send so many bytes through the first client's listener; the answer is how many came. */
@@ -103,8 +103,8 @@ export async function setUp({ nat = false, sshd = [], clients: names, tunnel = [
       if (missing === undefined) return;
       throw new Error(`${missing.name} does not come up:\n${missing.output()}\n${server.log().slice(-3000)}`);
     },
-    holdConnections: async () => {
-      const guests = run('server', GUESTS, ports);
+    holdConnections: async (quiet) => {
+      const guests = run('server', GUESTS, quiet ? ['quiet', ...ports] : ports);
       await until(() => guests.lines().filter((line) => line.startsWith('in ')).length === ports.length, {
         what: 'the guests',
       });

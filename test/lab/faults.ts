@@ -18,6 +18,8 @@ export interface Fault {
   readonly cutsNobody?: boolean;
   /** A stale listener must not be visited while it is looked at: see PROBER. */
   readonly shy?: boolean;
+  /** Visitors must be silent: sshd counts what they say for a sign that the client lives, and keeps the port. */
+  readonly quiet?: boolean;
   /** Makes it happen; resolves with the moment (Date.now()) from which on the time counts, or with one for each client. */
   happen(bench: Bench, observation: () => Observation): Promise<number | ((client: LabClient) => number | null)>;
 }
@@ -88,6 +90,7 @@ export const FAULTS: readonly Fault[] = [
     patience: 90,
     sshd: ['ClientAliveInterval 5', 'ClientAliveCountMax 2'],
     shy: true,
+    quiet: true,
     happen: async ({ network }, observation) => {
       network.changeAddress();
       const observed = observation();
@@ -165,7 +168,7 @@ export async function runFault(
     if (fault.fromTheStart !== true) {
       bench.startClients();
       await bench.untilUp();
-      if (busy) cutBy = await bench.holdConnections();
+      if (busy) cutBy = await bench.holdConnections(fault.quiet === true);
       // Whatever was under way to the device has arrived by then.
       await wait(1500 + phase * 15 * second);
     }

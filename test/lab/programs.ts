@@ -47,14 +47,15 @@ export const PROBER = `
     }
   }, 10);`;
 
-/** A guest at each port that talks all the time and stays; prints \`cut PORT\` when its connection ends. */
+/** A guest at each port that stays, and talks all the time unless it is `quiet`; prints \`cut PORT\` when its connection ends. */
 export const GUESTS = `
-  for (const port of process.argv.slice(1).map(Number)) {
+  const quiet = process.argv[1] === 'quiet';
+  for (const port of process.argv.slice(quiet ? 2 : 1).map(Number)) {
     const socket = require('node:net').connect(port, '127.0.0.1');
     socket.on('error', () => {});
     socket.on('close', () => process.stdout.write('cut ' + port + '\\n'));
     socket.once('data', () => process.stdout.write('in ' + port + '\\n'));
-    setInterval(() => socket.write('x'.repeat(1000)), 100);
+    if (!quiet) setInterval(() => socket.write('x'.repeat(1000)), 100);
   }`;
 
 /** Has the service send so many bytes through a port; prints how many came. */

@@ -1,7 +1,7 @@
 #!/bin/sh
-# Makes sure that the programs the tests drive are there: a real sshd, ssh with ssh-keygen, ping, systemd's own checks of
-# units, the means to build small networks, and two script languages as independent readers. Further programs to look for are
-# its arguments.
+# Makes sure that the programs the tests drive are there: a real sshd, ssh with ssh-keygen, ping, systemd (itself, and its
+# checks of units), the means to build small networks, and two script languages as independent readers. Further programs to
+# look for are its arguments.
 # On a Debian-like system, as root, what is missing is installed; elsewhere it is named. No service is started.
 set -eu
 PATH="$PATH:/usr/sbin:/usr/local/sbin:/usr/lib/ssh:/sbin"

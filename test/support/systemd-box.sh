@@ -21,8 +21,13 @@ outside() {
   unshare --fork --kill-child --pid --mount --propagation private --uts --ipc sh "$script" "$dir" "$node" inside &
   box=$!
   read -r _ || true
-  # Process 1 takes all others of its namespace along.
-  kill -KILL "$(cat pid)" || kill -KILL "$box" || true
+  # Process 1 takes all others of its namespace along; --kill-child reaches it only as long as it is not yet systemd. When it
+  # has ended by itself, its number may be another process's by now.
+  if [ -s pid ] && number=$(cat pid) && read -r _ _ _ parent _ <"/proc/$number/stat" && [ "$parent" = "$box" ]; then
+    kill -KILL "$number"
+  else
+    kill -KILL "$box" || true
+  fi
   wait "$box" || true
   find "cgroup/$name" -depth -type d -exec rmdir {} +
 }

@@ -62,7 +62,8 @@ export async function bootSystemd(t: TestContext): Promise<SystemdBox | null> {
     run,
     must: async (program, ...args) => {
       const { code, stdout, stderr } = await run(program, ...args);
-      if (code !== 0) throw new Error(`${[program, ...args].join(' ')} ended with ${code}: ${stdout}${stderr}`);
+      if (code !== 0)
+        throw new Error(`${[program, ...args].join(' ')} ended with ${code ?? 'a time-out'}: ${stdout}${stderr}`);
       return stdout;
     },
   };

@@ -70,5 +70,5 @@ test('while a person must act, a minute or more; a rejected login, five', () => 
 });
 
 test('after a connection that had lasted, at once', () => {
-  assert.deepEqual([reconnectDelay(least), reconnectDelay(most)], [50, 200]);
+  assert.deepEqual([reconnectDelay(least), reconnectDelay(most)], [30, 130]);
 });
