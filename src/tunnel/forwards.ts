@@ -9,6 +9,8 @@ export interface ForwardsOptions {
   readonly clock: Clock;
   readonly random: () => number;
   readonly log: Logger;
+  /** Whether this tunnel was up before, so that a dead connection of ours may be in the way. */
+  readonly wasUp: boolean;
   readonly loopback: Pick<LoopbackInspector, 'owner' | 'refusal'>;
   /** The server listens, but whether visitors come out here is still being looked at. */
   onGranted(index: number, port: number, rttMs: number): void;
@@ -70,7 +72,7 @@ async function ask(
   forward: ForwardSpec,
   index: number,
   refusal: () => Promise<Refusal>,
-  { clock, log, loopback, onGranted, onUp, onRefused }: ForwardsOptions,
+  { clock, log, wasUp, loopback, onGranted, onUp, onRefused }: ForwardsOptions,
   signal: AbortSignal,
 ): Promise<boolean> {
   const asked = clock.now();
@@ -91,7 +93,7 @@ async function ask(
     if (failure.code !== 'forward-refused') throw failure;
     log.debug(`${formatEndpoint(forward.listen)} refused`);
     const why = await refusal();
-    onRefused(index, why, withReason(failure, why, forward.listen));
+    onRefused(index, why, withReason(failure, why, forward.listen, wasUp));
     return false;
   }
 }
@@ -120,16 +122,24 @@ function halfGranted(listen: Endpoint): TunnelFailure {
   );
 }
 
-function withReason({ code, message, cause }: TunnelFailure, refusal: Refusal, listen: Endpoint): TunnelFailure {
-  const reason = listen.type === 'unix' ? UNIX_REASON : REASONS[refusal];
+function withReason(
+  { code, message, cause }: TunnelFailure,
+  refusal: Refusal,
+  listen: Endpoint,
+  wasUp: boolean,
+): TunnelFailure {
+  const reason = listen.type === 'unix' ? UNIX_REASON : refusal === 'in-use' && wasUp ? OURS : REASONS[refusal];
   return new TunnelFailure(code, reason === '' ? message : `${message}: ${reason}`, { cause });
 }
 
 const REASONS: Readonly<Record<Refusal, string>> = {
-  'in-use': 'something listens there, another program or a dead connection of ours that the server still holds',
+  'in-use': 'another program listens there, or a dead connection of this tunnel that the server still holds',
   forbidden: 'nothing listens there, so its rules (AllowTcpForwarding, permitlisten, GatewayPorts) forbid it',
   unknown: '',
 };
+
+const OURS =
+  'something listens there, most likely a dead connection of ours; it goes when the server notices that (ClientAliveInterval)';
 
 const UNIX_REASON =
   'the file may be left over from a dead connection, which StreamLocalBindUnlink yes on the server would replace';

@@ -14,7 +14,8 @@ import type { SshConnection, Visitor } from './ssh.ts';
 import { connectSsh } from './ssh2/connect.ts';
 import { prepareAuthentication } from './ssh2/auth.ts';
 import type { IdentityCache } from './ssh2/identities.ts';
-import type { ForwardState, TunnelState } from './state.ts';
+import type { Counters, ForwardState, TunnelState } from './state.ts';
+import { turnedAwayLog } from './turned-away.ts';
 import { serveVisitor } from './visitor.ts';
 import { watchConnection } from './watch.ts';
 
@@ -26,6 +27,8 @@ export interface SessionDeps {
   readonly device: Device;
   /** A TCP connection to the server, and what is left of connectTimeout for the handshake. */
   reach(signal: AbortSignal): Promise<{ readonly socket: Socket; readonly leftMs: number }>;
+  /** Whether this tunnel was up at some time before. */
+  wasUp(): boolean;
   /** Local ports, other than this one, of connections that the server may still hold. */
   earlierPorts(current: number): readonly number[];
   /** Says that this loop is alive and will say so again within the time. */
@@ -46,6 +49,7 @@ export async function runSession(spec: TunnelSpec, deps: SessionDeps, signal: Ab
   // Each visitor listens to it; Node warns of more than ten.
   setMaxListeners(0, over.signal);
   const visitors = new Set<Promise<void>>();
+  const turnedAway = turnedAwayLog(log, clock);
   let connection: SshConnection | null = null;
   let loopback: LoopbackInspector | null = null;
   try {
@@ -112,7 +116,10 @@ export async function runSession(spec: TunnelSpec, deps: SessionDeps, signal: Ab
         },
         over.signal,
       )
-        .catch((error: unknown) => log.error({ code: 'internal', error }, 'a bug ended the connection of a visitor'))
+        .catch((error: unknown) => {
+          log.error({ code: 'internal', error }, 'a bug ended the connection of a visitor');
+          visitor.reject();
+        })
         .finally(() => visitors.delete(served));
       visitors.add(served);
     } else if (again) {
@@ -120,7 +127,9 @@ export async function runSession(spec: TunnelSpec, deps: SessionDeps, signal: Ab
       setImmediate(() => receive(visitor, false));
     } else {
       visitor.reject();
-      log.warn({ originator: visitor.originator }, `visitor turned away at ${formatEndpoint(visitor.listen)}`);
+      const counters: Counters | undefined = forward?.counters;
+      if (counters !== undefined) counters.refusedConnections += 1;
+      turnedAway(visitor, forward === undefined ? 'nobody asked for this listener' : 'too many at once');
     }
   }
 }
@@ -153,6 +162,7 @@ async function forward(
       clock,
       random,
       log,
+      wasUp: deps.wasUp(),
       loopback,
       onGranted: (index, port, rttMs) => {
         const { listen } = spec.forwards[index]!;

@@ -37,6 +37,7 @@ export interface TunnelDeps {
 export async function runTunnel(spec: TunnelSpec, deps: TunnelDeps, signal: AbortSignal): Promise<void> {
   const { clock, random, log, device } = deps;
   const ports = spec.sourcePort === 'sticky' ? device.sourcePorts(spec.name, formatServer(spec)) : null;
+  const knownBefore = ports !== null && ports.earlier(0).length > 0;
   const reporter = createReporter(spec, deps);
   const failures = createFailureLog(log, clock);
   let downSince = clock.now();
@@ -133,6 +134,7 @@ export async function runTunnel(spec: TunnelSpec, deps: TunnelDeps, signal: Abor
             reporter.report({ phase: 'connecting', retryAt: null });
             return reached;
           },
+          wasUp: () => knownBefore || deps.state().lastUp !== null,
           earlierPorts: (current) => ports?.earlier(current) ?? [],
           report: (change) => {
             if (change.phase === 'forwarding') loggedInAt = clock.now();

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { rmSync } from 'node:fs';
 import { connect, createServer, type Server } from 'node:net';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
@@ -98,7 +99,7 @@ describe('a listener that is refused', { concurrency: 4 }, () => {
     await tunnel.untilFailure('forward-refused');
     assert.match(
       tunnel.state().failure?.message ?? '',
-      new RegExp(`refused to listen on localhost:${taken}: something listens there`),
+      new RegExp(`refused to listen on localhost:${taken}: another program listens there`),
     );
     await until(() => refusals(tunnel) >= 2, { what: 'a second request' });
     assert.deepEqual(states(tunnel), ['up', 'refused']);
@@ -158,13 +159,47 @@ describe('a listener that is refused', { concurrency: 4 }, () => {
     const { forwards, failure } = await tunnel.untilFailure('forward-refused', 15_000);
     assert.deepEqual([forwards[0]?.state, forwards[0]?.refusal], ['refused', 'in-use']);
     // Without ::1 the server refuses by itself.
-    assert.match(failure?.message ?? '', /127\.0\.0\.1 belongs to another program|something listens there/);
+    assert.match(failure?.message ?? '', /127\.0\.0\.1 belongs to another program|another program listens there/);
     await until(() => tunnel.state().forwards[0]?.state === 'refused', { what: 'the refusal' });
     assert.ok(!tunnel.phases.includes('up'));
     occupant.close();
     await tunnel.untilPhase('up', 15_000);
     assert.equal(tunnel.state().forwards[0]?.verified, 'yes');
     assert.equal(await visit(taken, 'mine'), 'mine');
+  });
+
+  test('is a file that a dead connection left behind, which the server may be told to replace', async (t) => {
+    for (const unlink of [false, true]) {
+      const sshd = await server(t, { config: unlink ? ['StreamLocalBindUnlink yes'] : [] });
+      const path = join(sshd.dir, 'forward.sock');
+      const { tunnel } = await start(t, [0], {}, sshd, ([forward]) => [
+        { ...forward!, listen: { type: 'unix', path } },
+      ]);
+      await tunnel.untilPhase('up');
+      sshd.killSessions();
+      await tunnel.untilPhase('waiting');
+      if (!unlink) {
+        const { failure } = await tunnel.untilFailure('forward-refused');
+        assert.match(failure?.message ?? '', /forward\.sock: the file may be left over.*StreamLocalBindUnlink yes/);
+        rmSync(path);
+      }
+      await tunnel.untilPhase('up');
+      await tunnel.stop();
+    }
+  });
+
+  test('may be one of our own dead connections, and is said to be', async (t) => {
+    const sshd = await server(t);
+    const port = await freePort();
+    const { tunnel } = await start(t, [port], {}, sshd);
+    await tunnel.untilPhase('up');
+    await sshd.kill();
+    const occupant = await occupy(t, port);
+    await sshd.restart();
+    const { failure } = await tunnel.untilFailure('forward-refused', 20_000);
+    assert.match(failure?.message ?? '', /most likely a dead connection of ours/);
+    occupant.close();
+    await tunnel.untilPhase('up');
   });
 
   test('is pending again, not refused, when the connection is lost', async (t) => {

@@ -64,6 +64,9 @@ describe('a server that breaks the rules', { concurrency: 6 }, () => {
     for (let visitor = 0; visitor < 1500; visitor++) open();
     await until(() => refused === 1500 - 1024, { what: () => `476 visitors turned away, not ${refused}` });
     assert.equal(tunnel.state().phase, 'up');
+    assert.equal(tunnel.state().forwards[0]?.counters.refusedConnections, refused);
+    const told = tunnel.lines.filter((line) => String(line['msg']).includes('turned away'));
+    assert.ok(told.length >= 1 && told.length <= 2, `${told.length} lines for ${refused} visitors`);
     await tunnel.stop();
     assert.deepEqual(warnings, [], 'Node warns of listeners that pile up');
   });
