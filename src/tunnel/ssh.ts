@@ -26,7 +26,7 @@ export interface SshConnection {
   destroy(): void;
 }
 
-/** A visitor at one of our listeners. Exactly one of `accept` and `reject` must be called, once. */
+/** A visitor at one of our listeners. One of `accept` and `reject` must be called; a reject after that does nothing. */
 export interface Visitor {
   readonly listen: Endpoint;
   /** The visitor's address as the server tells it, safe to print. */

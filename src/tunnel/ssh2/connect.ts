@@ -7,7 +7,7 @@ import { VERSION } from '../../lib/version.ts';
 import { TunnelFailure } from '../failure.ts';
 import { resetSocket } from '../reset-socket.ts';
 import type { TunnelSpec } from '../spec.ts';
-import type { SshConnection, Visitor } from '../ssh.ts';
+import type { Channel, SshConnection, Visitor } from '../ssh.ts';
 import { createTransport } from '../transport.ts';
 import { algorithms } from './algorithms.ts';
 import { translateError, type Stage } from './errors.ts';
@@ -92,16 +92,14 @@ export function connectSsh(options: ConnectOptions, signal: AbortSignal): Promis
     options.onVisitor({
       listen: { type: 'tcp', host: info.destIP, port: info.destPort },
       originator: printable(`${info.srcIP}:${info.srcPort}`),
-      accept: () => accept(),
-      reject: () => reject(),
+      ...answerOnce(accept, reject),
     }),
   );
   client.on('unix connection', (info, accept, reject) =>
     options.onVisitor({
       listen: { type: 'unix', path: info.socketPath },
       originator: 'a local process of the server',
-      accept: () => accept(),
-      reject: () => reject(),
+      ...answerOnce(accept, reject),
     }),
   );
 
@@ -167,6 +165,21 @@ export function connectSsh(options: ConnectOptions, signal: AbortSignal): Promis
       fail(translateError(error as Error, stage, ''));
     }
   });
+}
+
+/** To refuse a channel that was accepted would tear ssh2's books: then it does nothing. */
+function answerOnce(accept: () => Channel, reject: () => void): Pick<Visitor, 'accept' | 'reject'> {
+  let answered = false;
+  return {
+    accept: () => {
+      answered = true;
+      return accept();
+    },
+    reject: () => {
+      if (!answered) reject();
+      answered = true;
+    },
+  };
 }
 
 /** How long a polite close may take before the connection is reset. */
