@@ -31,11 +31,17 @@ function askAt<T>(path: string, request: Request, onLine: (line: string) => void
   return new Promise((resolve, reject) => {
     const socket = connect(path);
     let answer: Answer<T> | null = null;
+    const seconds = request.command === 'reload' ? RELOAD_S : ANSWER_S;
+    const patience = setTimeout(() => {
+      socket.destroy(new Error(`the daemon at ${path} does not answer within ${seconds} s: it is stopped or hangs`));
+    }, seconds * 1000);
     socket.once('error', reject);
+    socket.once('close', () => clearTimeout(patience));
     socket.once('connect', () => {
       socket.write(`${JSON.stringify(request)}\n`);
       const lines = createInterface({ input: socket });
       lines.on('line', (line) => {
+        clearTimeout(patience);
         if (answer === null) answer = JSON.parse(line) as Answer<T>;
         else onLine(line);
       });
@@ -46,3 +52,7 @@ function askAt<T>(path: string, request: Request, onLine: (line: string) => void
     });
   });
 }
+
+const ANSWER_S = 10;
+/** A reload waits for tunnels to say goodbye. */
+const RELOAD_S = 60;

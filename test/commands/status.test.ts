@@ -1,0 +1,76 @@
+import assert from 'node:assert/strict';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import type { StatusDocument } from '../../src/supervisor/status.ts';
+import { tunnelYaml } from '../support/daemon-config.ts';
+import { startSshd } from '../support/sshd.ts';
+import { startDaemonProcess, tunneld } from '../support/tunneld.ts';
+import { freePort, tempDir } from '../support/until.ts';
+
+test('status: the exit code says whether what is shown is up', async (t) => {
+  const sshd = await startSshd();
+  t.after(() => sshd.stop());
+  const nowhere = `  bad: { host: 127.0.0.1, port: ${await freePort()}, remoteForward: "8080:localhost:22" }\n`;
+  const port = await freePort();
+  const daemon = await startDaemonProcess(t, `tunnels:\n${tunnelYaml(sshd, 'good', `${port}:localhost:22`)}${nowhere}`);
+  await daemon.untilStatus(
+    ({ tunnels }) => tunnels[0]?.phase === 'up' && tunnels[1]?.failure !== undefined,
+    'one up and one not',
+  );
+  const all = await daemon.command('status', '--json');
+  const { version, pid, tunnels } = JSON.parse(all.stdout) as StatusDocument;
+  assert.deepEqual([all.code, pid, tunnels.length], [1, daemon.pid, 2]);
+  assert.match(version, /^\d+\.\d+\.\d+/);
+  assert.equal(tunnels[1]?.failure?.code, 'connect-refused');
+  assert.ok(tunnels[0]?.sourcePort);
+  const { counters, ...forward } = { counters: null, ...tunnels[0]?.forwards[0] };
+  assert.equal(counters, null);
+  assert.deepEqual(forward, {
+    kind: 'remote',
+    listen: `localhost:${port}`,
+    target: 'localhost:22',
+    state: 'up',
+    verified: 'yes',
+    connections: 0,
+    totalConnections: 0,
+    refusedConnections: 0,
+    bytesIn: 0,
+    bytesOut: 0,
+  });
+  assert.equal((await daemon.command('status', 'good')).code, 0);
+  assert.equal((await daemon.command('status', 'bad')).code, 1);
+  assert.equal((await daemon.command('status', 'ugly')).code, 4);
+  assert.equal((await daemon.command('status', '--colour')).code, 2);
+});
+
+test('status: without a daemon it says so', async (t) => {
+  const config = join(await tempDir(t), 'none.yaml');
+  const { code, stdout, stderr } = await tunneld(['status', '--config', config]);
+  assert.deepEqual([code, stdout], [3, '']);
+  assert.match(stderr, /the daemon is not running/);
+});
+
+test('status: a daemon that hangs is given up in time', async (t) => {
+  const daemon = await startDaemonProcess(
+    t,
+    `tunnels:\n  a: { host: 127.0.0.1, port: ${await freePort()}, remoteForward: "8080:localhost:22" }`,
+  );
+  await daemon.untilStatus(() => true, 'an answer');
+  daemon.signal('SIGSTOP');
+  const { code, stderr } = await daemon.command('status');
+  daemon.signal('SIGCONT');
+  assert.equal(code, 1);
+  assert.match(stderr, /does not answer within 10 s/);
+});
+
+test('retry cuts a wait short', async (t) => {
+  const daemon = await startDaemonProcess(
+    t,
+    `tunnels:\n  a: { host: 127.0.0.1, port: ${await freePort()}, remoteForward: "8080:localhost:22", reconnect: { min: 50 } }`,
+  );
+  const first = await daemon.untilStatus(({ tunnels }) => tunnels[0]?.phase === 'waiting', 'a wait');
+  assert.ok(Date.parse(first.tunnels[0]?.retryAt ?? '') - Date.now() > 20_000);
+  assert.equal((await daemon.command('retry', 'a')).code, 0);
+  await daemon.untilStatus(({ tunnels }) => tunnels[0]?.attempts === 2, 'a second attempt');
+  assert.equal((await daemon.command('retry', 'b')).code, 4);
+});
