@@ -1,7 +1,7 @@
 import { createSocket } from 'node:dgram';
 import { readFileSync } from 'node:fs';
 import { isIP } from 'node:net';
-import { networkInterfaces } from 'node:os';
+import { networkInterfaces, type NetworkInterfaceInfo } from 'node:os';
 import type { Clock } from '../lib/clock.ts';
 
 /** Tells of what may have cut connections without anybody saying so. */
@@ -45,8 +45,7 @@ export function watchNetwork(clock: Clock, look: () => NetworkView = lookAround)
       return () => listeners.delete(listener);
     },
     lostAddress: async (address) => {
-      const others = Object.values(networkInterfaces()).flatMap((list) => list ?? []);
-      if (!others.some((entry) => !entry.internal && isIP(entry.address) === isIP(address))) return false;
+      if (!interfaces().some((entry) => !entry.internal && isIP(entry.address) === isIP(address))) return false;
       return !(await canBind(address));
     },
     stop: () => cancel(),
@@ -71,8 +70,16 @@ function canBind(address: string): Promise<boolean> {
 }
 
 function lookAround(): NetworkView {
-  const addresses = Object.values(networkInterfaces()).flatMap((list) => (list ?? []).map((entry) => entry.address));
-  return { addresses, routes: routes() };
+  return { addresses: interfaces().map((entry) => entry.address), routes: routes() };
+}
+
+/** None where a sandbox does not let us look (no AF_NETLINK): then changes go unnoticed, and nothing else. */
+function interfaces(): readonly NetworkInterfaceInfo[] {
+  try {
+    return Object.values(networkInterfaces()).flatMap((list) => list ?? []);
+  } catch {
+    return [];
+  }
 }
 
 /** Of /proc/net/route the columns that do not count anything: interface, destination, gateway, flags. */

@@ -1,4 +1,4 @@
-import { closeSync, fsyncSync, mkdirSync, openSync, readFileSync, renameSync, writeSync } from 'node:fs';
+import { closeSync, fsyncSync, mkdirSync, openSync, readFileSync, renameSync, statSync, writeSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { errorCode, errorText } from '../lib/text.ts';
 
@@ -35,10 +35,14 @@ export function openPortFile(path: string, onTrouble: (message: string) => void)
 }
 
 const MAX_KEYS = 500;
+const MAX_BYTES = 1024 * 1024;
 
 function read(path: string, onTrouble: (message: string) => void): Map<string, readonly number[]> {
   const known = new Map<string, readonly number[]>();
   try {
+    // A pipe would hold us up for ever.
+    const stats = statSync(path);
+    if (!stats.isFile() || stats.size > MAX_BYTES) throw new Error('this is no file of ours');
     const content: unknown = JSON.parse(readFileSync(path, 'utf8'));
     if (typeof content !== 'object' || content === null) throw new Error('it holds no mapping');
     for (const [key, ports] of Object.entries(content)) if (isPortList(ports)) known.set(key, ports);

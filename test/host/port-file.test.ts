@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
 import { readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
@@ -41,6 +42,15 @@ test('a damaged file costs the ports in it, is said, and is replaced', async (t)
     file.remember('backup', [61_001]);
     assert.deepEqual(openPortFile(path, noTrouble).recall('backup'), [61_001]);
   }
+});
+
+test('what is no file at all is not waited for', async (t) => {
+  const path = join(await tempDir(t), 'source-ports.json');
+  execFileSync('mkfifo', [path]);
+  const told: string[] = [];
+  openPortFile(path, (message) => told.push(message)).remember('backup', [61_001]);
+  assert.match(told.join(), /no file of ours/);
+  assert.deepEqual(openPortFile(path, noTrouble).recall('backup'), [61_001]);
 });
 
 test('what a loss of power leaves of a write does no harm', async (t) => {

@@ -18,6 +18,8 @@ export interface LabNetwork {
   limitUplink(kibibytesPerSecond: number): void;
   /** Whether what sshd says is lost on its way to the device, bare acknowledgements apart. */
   muteServer(mute: boolean): void;
+  /** The router drops what the device sends from this port, as strict middleboxes do; null for no port. */
+  swallow(port: number | null): void;
   setLink(up: boolean): void;
   destroy(): void;
 }
@@ -30,6 +32,7 @@ export function createNetwork({ nat = false }: { readonly nat?: boolean } = {}):
   const exec = (machine: Machine, ...command: readonly string[]) =>
     execFileSync('ip', ['netns', 'exec', name(machine), ...command], { encoding: 'utf8', stdio: 'pipe' });
   const ip = (...args: string[]) => execFileSync('ip', args, { stdio: 'pipe' });
+  let swallowed: number | null = null;
   let deviceAddress = `${DEVICE_NET}.2`;
 
   const addMachine = (machine: Machine) => {
@@ -105,6 +108,12 @@ export function createNetwork({ nat = false }: { readonly nat?: boolean } = {}):
     muteServer: (mute) => {
       const words = ['-p', 'tcp', '--sport', '22', '-m', 'length', '--length', '85:65535', '-j', 'DROP'];
       exec('router', 'iptables', mute ? '-I' : '-D', 'FORWARD', ...words);
+    },
+    swallow: (port) => {
+      if (swallowed !== null)
+        exec('router', 'iptables', '-D', 'FORWARD', '-p', 'tcp', '--sport', `${swallowed}`, '-j', 'DROP');
+      if (port !== null) exec('router', 'iptables', '-I', 'FORWARD', '-p', 'tcp', '--sport', `${port}`, '-j', 'DROP');
+      swallowed = port;
     },
     setLink: (up) => {
       exec('device', 'ip', 'link', 'set', deviceInterface, up ? 'up' : 'down');

@@ -4,7 +4,9 @@ import { join } from 'node:path';
 import { describe, test, type TestContext } from 'node:test';
 import { setTimeout as wait } from 'node:timers/promises';
 import { setUp, type Bench, type BenchOptions } from './bench.ts';
+import type { LabClient } from './clients.ts';
 import { FAULTS, runFault } from './faults.ts';
+import { until } from '../support/until.ts';
 import { mayBuildNetworks } from './lab-test.ts';
 
 // How fast it was is for the lab to say; here it counts that it came back at all, long before anybody else would.
@@ -26,6 +28,7 @@ describe('faults in a real network', { concurrency: 6 }, () => {
       const { seconds, cut, output } = outcome ?? assert.fail('no outcome');
       assert.ok(seconds !== null && seconds <= fault.wanted * IN_TIME, `${seconds} s\n${output}`);
       if (fault.cutsNobody === true) assert.equal(cut, false, output);
+      if (name.includes('address')) assert.match(output, /is no longer an address of this device/);
     });
   }
 
@@ -60,6 +63,40 @@ describe('faults in a real network', { concurrency: 6 }, () => {
     });
   }
 
+  test('a port that something on the way swallows is not waited for', async (t) => {
+    const bench = await built(t, { clients: ['tunneld'] });
+    if (bench === null) return;
+    const [client] = bench.clients;
+    assert.ok(client);
+    bench.startClients();
+    await bench.untilUp();
+    await client.kill();
+    bench.network.swallow(onlyPort(client));
+    bench.startClients();
+    await bench.untilUp();
+    assert.equal(portsOf(client).length, 2);
+  });
+
+  test('a dead connection goes also when the new one had to come from another port', async (t) => {
+    const bench = await built(t, { clients: ['tunneld'] });
+    if (bench === null) return;
+    const [client] = bench.clients;
+    assert.ok(client);
+    bench.startClients();
+    await bench.untilUp();
+    await wait(1500);
+    const port = onlyPort(client);
+    await bench.powerCut();
+    bench.network.swallow(port);
+    bench.startClients();
+    await until(() => client.output().includes('forward-refused'), { what: () => `a refusal: ${client.output()}` });
+    bench.network.swallow(null);
+    const observation = bench.observe(true);
+    await observation.done(15_000);
+    observation.stop();
+    assert.notEqual(observation.upAt(client), null, client.output());
+  });
+
   test('an uplink so slow that answers wait behind megabytes costs no connection', async (t) => {
     const bench = await built(t, { clients: ['tunneld'], tunnel: ['serverAliveInterval: 2'] });
     if (bench === null) return;
@@ -76,6 +113,17 @@ describe('faults in a real network', { concurrency: 6 }, () => {
     assert.doesNotMatch(bench.clients[0]?.output() ?? '', /keepalive-lost/);
   });
 });
+
+function portsOf(client: LabClient): readonly number[] {
+  const file = JSON.parse(readFileSync(join(client.stateDirectory, 'source-ports.json'), 'utf8')) as object;
+  return Object.values(file).flat() as number[];
+}
+
+function onlyPort(client: LabClient): number {
+  const [port, ...others] = portsOf(client);
+  assert.deepEqual(others, []);
+  return port ?? assert.fail('no port is remembered');
+}
 
 async function built(t: TestContext, options: BenchOptions): Promise<Bench | null> {
   if (!mayBuildNetworks(t)) return null;
