@@ -16,6 +16,7 @@ async function main(argv: readonly string[]): Promise<number> {
     .description('Keeps SSH tunnels up.')
     .version(VERSION)
     .option('--config <file>', 'the configuration file')
+    .configureHelp({ showGlobalOptions: true })
     .exitOverride()
     .showSuggestionAfterError()
     .showHelpAfterError('(see tunneld --help)');
