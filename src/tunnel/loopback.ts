@@ -23,7 +23,7 @@ export interface LoopbackInspector {
 }
 
 export function inspectLoopback(
-  connection: Pick<SshConnection, 'knock' | 'probe'>,
+  connection: Pick<SshConnection, 'knock' | 'probe' | 'serverVersion'>,
   clock: Clock,
   signal: AbortSignal,
 ): LoopbackInspector {
@@ -42,6 +42,8 @@ export function inspectLoopback(
       try {
         const answer = await abortable(Promise.race([test.seen.promise, knock(port)]), signal);
         if (answer !== 'open') return answer === 'ours' ? 'ours' : 'unknown';
+        // Others give their listeners out in ways of their own, and have something else on that port of their machine.
+        if (!connection.serverVersion.startsWith('OpenSSH')) return 'unknown';
         // The visitor and this answer come on one connection: what has not come a round trip and a second later never will.
         const nobody = connection
           .probe()

@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs';
 import type { Socket } from 'node:net';
 import { after, before, describe, test, type TestContext } from 'node:test';
 import { setTimeout as wait } from 'node:timers/promises';
-import ssh2, { type Connection } from 'ssh2';
+import ssh2, { type Connection, type ServerChannel } from 'ssh2';
 import type { TunnelSpec } from '../../src/tunnel/spec.ts';
 import { startSshd, type TestSshd } from '../support/sshd.ts';
 import type { TestTunnel } from '../support/tunnel.ts';
@@ -49,6 +49,26 @@ describe('a server that breaks the rules', { concurrency: 6 }, () => {
     assert.equal(tunnel.state().phase, 'up');
     assertHarmless(tunnel);
   });
+
+  for (const [what, ident, onTcpip] of [
+    ['leads the test of a listener elsewhere', 'sshd_of_another_kind', (accept: () => ServerChannel) => accept()],
+    ['does not answer the test of a listener', 'OpenSSH_99', () => {}],
+    [
+      'answers the test of a listener with a flood',
+      'sshd_of_another_kind',
+      (accept: () => ServerChannel) => {
+        const channel = accept().on('error', () => {});
+        for (let written = 0; written < 8; written++) channel.write(Buffer.alloc(1_000_000));
+      },
+    ],
+  ] as const) {
+    test(`a server that ${what} has its tunnel, unverified`, async (t) => {
+      const { tunnel } = await startGranting(t, {}, null, ident, onTcpip);
+      const [forward] = tunnel.state().forwards;
+      assert.deepEqual([forward?.state, forward?.verified], ['up', 'unknown']);
+      assertHarmless(tunnel);
+    });
+  }
 
   test('a flood of visitors is bounded', async (t) => {
     const hole = await startBlackHole(t);
@@ -189,6 +209,7 @@ async function startGranting(
   changes: Partial<TunnelSpec> = {},
   target: number | null = null,
   ident?: string,
+  onTcpip: (accept: () => ServerChannel, reject: () => void) => void = (_accept, reject) => reject(),
 ) {
   const connections: Connection[] = [];
   const sockets: Socket[] = [];
@@ -198,6 +219,7 @@ async function startGranting(
     (connection, socket) => {
       connection.on('authentication', (attempt) => attempt.accept());
       connection.on('request', (accept, _reject, name) => name === 'tcpip-forward' && accept?.());
+      connection.on('tcpip', onTcpip);
       connections.push(connection);
       sockets.push(socket);
     },
