@@ -12,9 +12,9 @@ test('the README explains every failure code and no other', () => {
   assert.deepEqual(explained, Object.keys(FAILURES));
 });
 
-test("the README's configuration is valid", () => {
+test("the README's configuration is valid", async () => {
   const yaml = /```yaml\n([^`]+)```/.exec(readme)?.[1] ?? '';
-  const config = parseConfig(yaml, '/etc/tunneld/config.yaml', systemEnvironment());
+  const config = await parseConfig(yaml, '/etc/tunneld/config.yaml', systemEnvironment());
   assert.deepEqual(
     config.tunnels.map(({ name, host, forwards }) => [name, host, forwards.length]),
     [['backup', 'something.dedyn.io', 1]],

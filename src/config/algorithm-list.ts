@@ -1,18 +1,18 @@
-import { ALGORITHMS, type AlgorithmKey } from './algorithms.ts';
+import { ALGORITHMS, defaultAlgorithms, type AlgorithmKey } from './algorithms.ts';
 import { BadValue, isEmpty, readText, show } from './value.ts';
 
 /**
  * The algorithms that a list names, in order of preference (ssh_config(5), Ciphers): the list itself, or with a leading
  * `+` the defaults and then the list, with `-` the defaults without what the list's patterns match, with `^` the list
- * and then the other defaults. A list of YAML is the same as one text with commas.
+ * and then the other defaults. A list of YAML is the same as one text with commas. `aes` tells of the processor.
  */
-export function readAlgorithms(key: AlgorithmKey): (raw: unknown) => string[] {
+export function readAlgorithms(key: AlgorithmKey, aes: boolean): (raw: unknown) => string[] {
   return (raw) => {
     const text = readText(Array.isArray(raw) ? raw.map(readText).join(',') : raw);
     const [, modifier = '', rest = ''] = /^([+^-]?)(.*)$/.exec(text.trim()) ?? [];
     const names = rest.split(',').map((name) => name.trim());
     if (names.some(isEmpty)) throw new BadValue('is a list with a gap: it needs a name between two commas');
-    const { defaults } = ALGORITHMS[key];
+    const defaults = defaultAlgorithms(key, aes);
     if (modifier === '-') return without(defaults, names);
     for (const name of names) checkName(key, name);
     if (modifier === '+') return unique([...defaults, ...names]);

@@ -12,18 +12,20 @@ interface Algorithms {
   readonly others: readonly string[];
 }
 
-/** What the SSH library can do. The order of the ciphers is the one for a processor of which nothing is known. */
+/** What is offered where nothing is configured. `aes`: whether the processor has instructions for it. */
+export function defaultAlgorithms(key: AlgorithmKey, aes: boolean): readonly string[] {
+  const { defaults } = ALGORITHMS[key];
+  if (key !== 'ciphers' || aes) return defaults;
+  return [CHACHA, ...defaults.filter((name) => name !== CHACHA)];
+}
+
+const CHACHA = 'chacha20-poly1305@openssh.com';
+
+/** What the SSH library can do. The order of the ciphers is the one for a processor with instructions for AES. */
 export const ALGORITHMS: Readonly<Record<AlgorithmKey, Algorithms>> = {
   ciphers: {
     noun: 'cipher',
-    defaults: [
-      'aes128-gcm@openssh.com',
-      'aes256-gcm@openssh.com',
-      'aes128-ctr',
-      'aes192-ctr',
-      'aes256-ctr',
-      'chacha20-poly1305@openssh.com',
-    ],
+    defaults: ['aes128-gcm@openssh.com', 'aes256-gcm@openssh.com', 'aes128-ctr', 'aes192-ctr', 'aes256-ctr', CHACHA],
     others: ['aes256-cbc', 'aes192-cbc', 'aes128-cbc', '3des-cbc', 'aes128-gcm', 'aes256-gcm'],
   },
   kexAlgorithms: {

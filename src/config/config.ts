@@ -2,7 +2,7 @@ import type { TunnelSpec } from '../tunnel/spec.ts';
 
 /** A configuration as the rest of the program knows it: complete, checked, nothing left to default. */
 export interface Config {
-  /** The absolute path of the file it came from. */
+  /** The absolute path of the file it came from, or the command line. */
   readonly file: string;
   /** At least one, in the order of the file. */
   readonly tunnels: readonly TunnelSpec[];
@@ -11,6 +11,8 @@ export interface Config {
   readonly log: { readonly level: LogLevel; readonly file: string | null };
   readonly control: { readonly socket: string };
   readonly stateDirectory: string;
+  /** What is worth saying although nothing is wrong, for the log. */
+  readonly notes: readonly string[];
 }
 
 export const LOG_LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'fatal'] as const;

@@ -1,4 +1,4 @@
-import type { Endpoint } from '../tunnel/spec.ts';
+import type { Endpoint, SocksTarget } from '../tunnel/spec.ts';
 import { checkSocketPath } from './path-value.ts';
 import { BadValue, isEmpty, readText, show } from './value.ts';
 
@@ -29,39 +29,67 @@ export function splitFields(text: string): Field[] | null {
 /** `[anything]`, or anything without a colon, up to a colon or the end. */
 const FIELD = /(?:\[([^\]]*)\]|((?!\[)(?:\\.|[^:\\])*))(?=:|$)/y;
 
-/** A listener of the server; null where the fields have not the shape of one. A port alone is one of the loopback addresses. */
-export function listenEndpoint(fields: readonly Field[]): Endpoint | null {
-  const [first, second, ...more] = fields;
-  if (!first || more.length > 0) return null;
-  if (!second) return first.isPath ? serverSocket(first) : { type: 'tcp', host: 'localhost', port: readPort(first, 0) };
-  if (first.isPath || second.isPath) return null;
-  // All addresses of the server: ssh(1), -R.
-  const host = first.text === '*' ? '' : checkHost(first.text);
-  return { type: 'tcp', host, port: readPort(second, 0) };
+/** Which end of the connection something stands on: there its ports are, and its paths begin. */
+export interface Side {
+  /** Checks the path of a Unix socket there, and makes it absolute where that can be done. */
+  readonly socketPath: ReadPath;
+  /** The lowest port that can be listened on: 0 lets a server choose. */
+  readonly lowestListen: 0 | 1;
 }
 
-/** What the device connects to; null where the fields have not the shape of that. */
-export function targetEndpoint(fields: readonly Field[], readPath: ReadPath): Endpoint | null {
+/** Relative paths would begin wherever the server happens to be, and nobody expands a ~ there. */
+export const SERVER: Side = {
+  socketPath: (raw) => {
+    if (typeof raw !== 'string' || !raw.startsWith('/')) {
+      throw new BadValue("must name the server's socket by its whole path");
+    }
+    return checkSocketPath(raw);
+  },
+  lowestListen: 0,
+};
+
+/** This device; `readPath` makes a path absolute. */
+export function deviceSide(readPath: ReadPath): Side {
+  return { socketPath: (raw) => checkSocketPath(readPath(raw)), lowestListen: 1 };
+}
+
+/** A listener; null where the fields have not the shape of one. A port alone is one of the loopback addresses. */
+export function listenEndpoint(fields: readonly Field[], side: Side): Endpoint | null {
   const [first, second, ...more] = fields;
   if (!first || more.length > 0) return null;
-  if (!second) return first.isPath ? { type: 'unix', path: checkSocketPath(readPath(first.text)) } : null;
+  if (!second) {
+    if (first.isPath) return { type: 'unix', path: side.socketPath(first.text) };
+    return { type: 'tcp', host: 'localhost', port: readPort(first, side.lowestListen) };
+  }
+  if (first.isPath || second.isPath) return null;
+  // All addresses: ssh(1), -R and -L.
+  const host = first.text === '*' ? '' : checkHost(first.text);
+  return { type: 'tcp', host, port: readPort(second, side.lowestListen) };
+}
+
+/** What the other end connects to; null where the fields have not the shape of that. */
+export function targetEndpoint(fields: readonly Field[], side: Side): Endpoint | null {
+  const [first, second, ...more] = fields;
+  if (!first || more.length > 0) return null;
+  if (!second) return first.isPath ? { type: 'unix', path: side.socketPath(first.text) } : null;
   if (first.isPath || second.isPath) return null;
   if (first.text === '' || first.text === '*') {
-    throw new BadValue('names no host to connect to: for this device write localhost');
+    throw new BadValue('names no host to connect to: for the same machine write localhost');
   }
   return { type: 'tcp', host: checkHost(first.text), port: readPort(second, 1) };
 }
 
 /** The listener of a forward on its own: `8080`, `*:8080`, `[::1]:8080` or `/run/a.sock`. */
-export function readListen(raw: unknown): Endpoint {
-  const endpoint = listenEndpoint(fieldsOf(raw));
+export function readListen(raw: unknown, side: Side): Endpoint {
+  const endpoint = listenEndpoint(fieldsOf(raw), side);
   if (endpoint === null) throw new BadValue(`must be a listener such as 8080, *:8080 or /run/a.sock, not ${show(raw)}`);
   return endpoint;
 }
 
-/** The target of a forward on its own: `localhost:22`, `[::1]:22` or `/run/a.sock`. */
-export function readTarget(raw: unknown, readPath: ReadPath): Endpoint {
-  const endpoint = targetEndpoint(fieldsOf(raw), readPath);
+/** The target of a forward on its own: `localhost:22`, `[::1]:22`, `/run/a.sock`, or `socks`. */
+export function readTarget(raw: unknown, side: Side): Endpoint | SocksTarget {
+  if (raw === 'socks') return { type: 'socks' };
+  const endpoint = targetEndpoint(fieldsOf(raw), side);
   if (endpoint === null) throw new BadValue(`must be a target such as localhost:22 or /run/a.sock, not ${show(raw)}`);
   return endpoint;
 }
@@ -71,21 +99,13 @@ function fieldsOf(raw: unknown): Field[] {
   return splitFields(readText(typeof raw === 'number' ? String(raw) : raw).trim()) ?? [];
 }
 
-/** Relative paths would begin wherever the server happens to be, and nobody expands a ~ there. */
-function serverSocket({ text }: Field): Endpoint {
-  if (!text.startsWith('/')) throw new BadValue("must name the server's socket by its whole path");
-  return { type: 'unix', path: checkSocketPath(text) };
-}
-
 function checkHost(host: string): string {
   if (/[\s@]/.test(host)) throw new BadValue('names a host that is no host name and no address');
   return host;
 }
 
-/** Port 0 is for listeners alone: it lets the server choose. */
 function readPort({ text }: Field, min: 0 | 1): number {
   const port = /^\d{1,5}$/.test(text) ? Number(text) : -1;
   if (port >= min && port <= 65_535) return port;
-  const what = min === 0 ? 'listens on' : 'connects to';
-  throw new BadValue(`${what} ${show(text)} where a port from ${min} to 65535 must stand`);
+  throw new BadValue(`has ${show(text)} where a port from ${min} to 65535 must stand`);
 }

@@ -1,4 +1,5 @@
 import { homedir, userInfo } from 'node:os';
+import { hasAes } from '../lib/processor.ts';
 
 /** What the reading of a configuration depends on besides its text; a parameter, so that tests can be anybody on any system. */
 export interface ConfigEnvironment {
@@ -7,12 +8,24 @@ export interface ConfigEnvironment {
   readonly uid: number;
   readonly platform: NodeJS.Platform;
   readonly env: Readonly<Record<string, string | undefined>>;
+  /** Whether the processor has instructions for AES. */
+  readonly aes: boolean;
+  /** Where relative paths of a command line begin. */
+  readonly directory: string;
 }
 
 /** The environment of this process. */
 export function systemEnvironment(): ConfigEnvironment {
   const uid = process.getuid?.() ?? -1;
-  return { home: homedir(), userName: currentUser(uid), uid, platform: process.platform, env: process.env };
+  return {
+    home: homedir(),
+    userName: currentUser(uid),
+    uid,
+    platform: process.platform,
+    env: process.env,
+    aes: hasAes(),
+    directory: process.cwd(),
+  };
 }
 
 /** A user without a line in the password database (a container, DynamicUser) still has a number, and perhaps $USER. */

@@ -2,7 +2,7 @@ import { type Endpoint, formatEndpoint, type TunnelSpec } from '../tunnel/spec.t
 import type { Path, Report } from './mapping.ts';
 import type { ReadTunnel } from './tunnels.ts';
 
-/** Reports every forward that asks a server for a listener which another forward asks for already: only one could get it. */
+/** Reports every forward that wants a listener which another forward wants already: only one could get it. */
 export function reportSharedListeners(
   tunnels: readonly ReadTunnel[],
   report: Report,
@@ -10,20 +10,22 @@ export function reportSharedListeners(
 ): void {
   const taken = new Map<string, { tunnel: string; path: Path }>();
   for (const { spec, flawed } of tunnels) {
-    for (const [index, forward] of spec.forwards.entries()) {
+    const seen = { remote: 0, local: 0, dynamic: 0 };
+    for (const forward of spec.forwards) {
+      const path = ['tunnels', spec.name, `${forward.kind}Forward`, seen[forward.kind]++];
       const listener = listenerKey(forward.listen);
       if (listener === null) continue;
       // Of a tunnel with mistakes we may not know the server; it is still at odds with itself.
-      const key = JSON.stringify([flawed ? spec.name : serverOf(spec), listener]);
-      const path = ['tunnels', spec.name, 'remoteForward', index];
+      const where = forward.kind !== 'remote' ? 'this device' : flawed ? spec.name : serverOf(spec);
+      const key = JSON.stringify([where, listener]);
       const first = taken.get(key);
       if (first === undefined) {
         taken.set(key, { tunnel: spec.name, path });
         continue;
       }
-      const where =
-        first.tunnel === spec.name ? '' : ` of tunnel ${first.tunnel}, for the same user of the same server`;
-      report(path, `listens on ${formatEndpoint(forward.listen)}, and so does line ${lineOf(first.path)}${where}`);
+      const server = forward.kind === 'remote' ? ', for the same user of the same server' : '';
+      const whose = first.tunnel === spec.name ? '' : ` of tunnel ${first.tunnel}${server}`;
+      report(path, `listens on ${formatEndpoint(forward.listen)}, and so does line ${lineOf(first.path)}${whose}`);
     }
   }
 }

@@ -14,7 +14,7 @@ export async function loadConfig(file: string, env: ConfigEnvironment): Promise<
   if (bytes.length > MAX_BYTES) throw problem(path, 1, 'the file is larger than 1 MiB: this is no configuration');
   if (!isUtf8(bytes))
     throw problem(path, firstBadLine(bytes), 'this line is not UTF-8 text: save the file in that encoding');
-  return parseConfig(new TextDecoder().decode(bytes), path, env);
+  return await parseConfig(new TextDecoder().decode(bytes), path, env);
 }
 
 /** Far above any honest configuration; it keeps a wrong file name from filling the memory. */

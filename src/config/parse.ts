@@ -4,36 +4,48 @@ import { readDocument, type SourceDocument } from './document.ts';
 import type { ConfigEnvironment } from './environment.ts';
 import { reportSharedListeners } from './listeners.ts';
 import { readMapping, type Report } from './mapping.ts';
+import type { Findings } from './notes.ts';
 import { defaultControlSocket, defaultStateDirectory } from './paths.ts';
-import { ConfigError, type ConfigProblem } from './problem.ts';
+import { ConfigError, type ConfigProblem, formatProblem } from './problem.ts';
 import { fileSchema, tunnelSchema } from './schema.ts';
 import { unknownKey } from './suggest.ts';
 import { readDefaults, readTunnels } from './tunnels.ts';
 import { isMapping } from './value.ts';
 
-/** The configuration that `text` says; `file` is the absolute path it came from. Throws a ConfigError with all its problems. */
-export function parseConfig(text: string, file: string, env: ConfigEnvironment): Config {
+/**
+ * The configuration that `text` says, with what ssh_config adds to it; `file` is the absolute path it came from. Rejects with a
+ * ConfigError of all its problems.
+ */
+export async function parseConfig(text: string, file: string, env: ConfigEnvironment): Promise<Config> {
   const document = readDocument(text);
   const problems: ConfigProblem[] = document.problems.map((problem) => ({ file, ...problem }));
   const report: Report = (path, message, at = 'value') => {
     const { line, column, label } = document.locate(path, at);
     problems.push({ file, line, column, message: `${label} ${message}` });
   };
-  const config = readConfig(document, file, env, report);
-  if (config === null || problems.length > 0) throw new ConfigError(problems.toSorted(byPosition));
-  return config;
+  const notes = new Set<string>();
+  const findings: Findings = { problem: (problem) => problems.push(problem), note: (note) => notes.add(note) };
+  const config = await readConfig(document, file, env, findings, report);
+  if (config === null || problems.length > 0) throw new ConfigError(sorted(problems, file));
+  return { ...config, notes: [...notes] };
 }
 
 const PING = ['8.8.8.8', '1.1.1.1'];
 
 /** Null where nothing of the file could be read; that is then reported. */
-function readConfig(document: SourceDocument, file: string, env: ConfigEnvironment, report: Report): Config | null {
+async function readConfig(
+  document: SourceDocument,
+  file: string,
+  env: ConfigEnvironment,
+  findings: Findings,
+  report: Report,
+): Promise<Omit<Config, 'notes'> | null> {
   if (!hasKeys(document, report)) return null;
-  const place = { directory: dirname(file), home: env.home, env: env.env };
+  const place = { ...env, directory: dirname(file) };
   const schema = tunnelSchema(place);
   const top = readMapping(fileSchema(place), document.value, [], report, explainFor(Object.keys(schema.shape)));
   const defaults = readDefaults(top.defaults, place, report);
-  const tunnels = readTunnels(top.tunnels, schema, defaults, env, report);
+  const tunnels = await readTunnels(top.tunnels, schema, defaults, env, findings, report);
   reportSharedListeners(tunnels, report, (path) => document.locate(path, 'value').line);
   return {
     file,
@@ -59,6 +71,14 @@ function explainFor(tunnelKeys: readonly string[]) {
     if (!tunnelKeys.includes(key)) return unknownKey(key, [...known, ...tunnelKeys]);
     return 'is a key of a tunnel: write it below the name of one under tunnels, or for all tunnels under defaults';
   };
+}
+
+/** In the order of the lines, this file's first; each once, since several tunnels may read the same file of ssh's. */
+function sorted(problems: readonly ConfigProblem[], file: string): ConfigProblem[] {
+  const different = new Map(problems.map((problem) => [formatProblem(problem), problem]));
+  return [...different.values()].toSorted(
+    (a, b) => Number(b.file === file) - Number(a.file === file) || a.file.localeCompare(b.file) || byPosition(a, b),
+  );
 }
 
 function byPosition(a: ConfigProblem, b: ConfigProblem): number {

@@ -5,7 +5,7 @@ import type { ConfigEnvironment } from './environment.ts';
 import { BadValue, oneOrMany, readText, value } from './value.ts';
 
 /** Where a configuration file stands: what its relative paths, `~` and variables mean. */
-export interface Place extends Pick<ConfigEnvironment, 'home' | 'env'> {
+export interface Place extends Pick<ConfigEnvironment, 'home' | 'env' | 'aes'> {
   readonly directory: string;
 }
 

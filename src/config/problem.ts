@@ -1,4 +1,7 @@
-/** One thing that is wrong in a configuration file. Line and column count from 1; a problem with the file as a whole is at 1:1. */
+/**
+ * One thing that is wrong in a configuration. Line and column count from 1; a problem with a file as a whole is at 1:1. Line 0 is
+ * no file but an argument of the command line, which `file` then is.
+ */
 export interface ConfigProblem {
   readonly file: string;
   readonly line: number;
@@ -8,6 +11,7 @@ export interface ConfigProblem {
 
 /** A problem as compilers write it, so that editors can jump there. */
 export function formatProblem(problem: ConfigProblem): string {
+  if (problem.line === 0) return `${problem.file}: ${problem.message}`;
   return `${problem.file}:${problem.line}:${problem.column}: ${problem.message}`;
 }
 

@@ -1,8 +1,10 @@
 import type { TunnelSpec } from '../tunnel/spec.ts';
 import type { ConfigEnvironment } from './environment.ts';
-import { completeTunnel } from './tunnel.ts';
+import type { JumpKeys } from './jump.ts';
 import { readMapping, type Report } from './mapping.ts';
+import type { Findings } from './notes.ts';
 import type { Place } from './path-value.ts';
+import { resolveTunnel } from './resolve.ts';
 import { defaultsSchema, type TunnelKeys, type tunnelSchema } from './schema.ts';
 import { isMapping, show } from './value.ts';
 
@@ -26,20 +28,49 @@ export function readDefaults(raw: unknown, place: Place, report: Report): ReadDe
   return { keys, flawed: flawed() };
 }
 
-/** The tunnels of a file, each with its defaults filled in; what is wrong is reported. */
-export function readTunnels(
+/** The tunnels of a file, each with what ssh_config says of its host and its defaults filled in; what is wrong is reported. */
+export async function readTunnels(
   raw: unknown,
   schema: TunnelSchema,
   defaults: ReadDefaults,
   env: ConfigEnvironment,
+  findings: Findings,
   report: Report,
-): ReadTunnel[] {
-  return entries(raw, report).map(([name, tunnel]) => {
+): Promise<ReadTunnel[]> {
+  const tunnels: ReadTunnel[] = [];
+  // One after the other, so that what is wrong with a file of ssh's is told in a steady order.
+  for (const [name, tunnel] of entries(raw, report)) {
     const { note, flawed } = noting(report);
-    const keys = readTunnel(name, tunnel, schema, note);
-    return { spec: completeTunnel(name, { ...defaults.keys, ...keys }, env), flawed: defaults.flawed || flawed() };
-  });
+    const own = readTunnel(name, tunnel, schema, note);
+    const spec = await resolveTunnel(
+      name,
+      { ...defaults.keys, ...own },
+      {
+        env,
+        findings,
+        first: [],
+        shared: sharedKeys(defaults.keys),
+        complain: (key, message) => note(['tunnels', name, key], message),
+      },
+    );
+    if (spec.forwards.length === 0 && !namesForwards(tunnel)) {
+      note(['tunnels', name], 'needs a forward: add remoteForward', 'key');
+    }
+    tunnels.push({ spec, flawed: defaults.flawed || flawed() });
+  }
+  return tunnels;
 }
+
+/** A password is for one server. */
+function sharedKeys({ host: _host, port: _port, passwordFile: _password, ...keys }: TunnelKeys): Partial<JumpKeys> {
+  return keys;
+}
+
+function namesForwards(raw: unknown): boolean {
+  return isMapping(raw) && FORWARD_KEYS.some((key) => Object.hasOwn(raw, key));
+}
+
+const FORWARD_KEYS = ['remoteForward', 'localForward', 'dynamicForward'] as const;
 
 type TunnelSchema = ReturnType<typeof tunnelSchema>;
 
@@ -73,8 +104,9 @@ function readTunnel(name: string, raw: unknown, schema: TunnelSchema, report: Re
     report(path, 'is no name for a tunnel: use a-z, 0-9, - and _, and begin with a letter or a digit', 'key');
   }
   const keys = readMapping(schema, raw, path, report);
-  if (isMapping(raw) && !Object.hasOwn(raw, 'remoteForward')) report(path, 'needs a forward: add remoteForward', 'key');
-  if (keys.remoteForward?.length === 0) report([...path, 'remoteForward'], 'is empty: it needs at least one forward');
+  for (const key of FORWARD_KEYS) {
+    if (keys[key]?.length === 0) report([...path, key], 'is empty: it needs at least one forward');
+  }
   return keys;
 }
 

@@ -1,19 +1,12 @@
 import type { z } from 'zod';
 import { BadValue, value } from './value.ts';
 
-/** Keys of ssh_config that this version does not serve, with the values that ask for what it does anyway. */
+/** Keys that this version does not serve, with the values that ask for what it does anyway. */
 export const UNSUPPORTED_KEYS = {
-  compression: refuse('no', false),
-  localForward: refuse(),
-  dynamicForward: refuse(),
-  proxyJump: refuse('none'),
-  proxyCommand: refuse('none'),
-  proxy: refuse(),
   verify: refuse('off'),
-  sshConfig: refuse('none'),
 };
 
-/** To ignore such a key silently would promise what is not done. Its value is not repeated: a proxy's may hold a password. */
+/** To ignore such a key silently would promise what is not done. */
 function refuse(...harmless: readonly (string | boolean)[]): z.ZodType<undefined> {
   return value((raw) => {
     if (harmless.some((value) => value === raw)) return undefined;

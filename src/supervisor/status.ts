@@ -39,7 +39,7 @@ export interface FailureStatus {
 }
 
 export interface ForwardStatus {
-  readonly kind: 'remote';
+  readonly kind: 'remote' | 'local' | 'dynamic';
   readonly listen: string;
   readonly target: string;
   readonly state: 'pending' | 'up' | 'refused';

@@ -19,7 +19,7 @@ export interface ForwardsOptions {
 }
 
 /**
- * Asks the server for every listener, all at once, and goes on asking on the same connection for those it refuses: a port held
+ * Asks the server for every listener of its own, all at once, and goes on asking on the same connection for those it refuses: a port held
  * by somebody else is no reason for a new login, and it is ours as soon as the server frees it. `answered` resolves when each was
  * answered once, `granted` when the last one is up; both reject only with the connection or the signal.
  */
@@ -29,7 +29,9 @@ export function requestForwards(
   options: ForwardsOptions,
   signal: AbortSignal,
 ): { readonly answered: Promise<void>; readonly granted: Promise<void> } {
-  const requests = forwards.map((forward, index) => requestForward(connection, forward, index, options, signal));
+  const requests = [...forwards.entries()]
+    .filter(([, { kind }]) => kind === 'remote')
+    .map(([index, forward]) => requestForward(connection, forward, index, options, signal));
   const granted = Promise.all(requests.map((request) => request.granted)).then(() => {});
   const answered = Promise.all(requests.map((request) => request.answered)).then(() => {});
   granted.catch(() => {});
@@ -111,7 +113,7 @@ function once<T>(find: () => Promise<T>): () => Promise<T> {
  * Every second or two while the refusal is fresh: a dead session's port comes free within that. After ten minutes somebody
  * else owns it or it is forbidden, and every request is a line in the server's log: then every fifteen seconds.
  */
-function askAgainAfter(refusedForMs: number, random: () => number): number {
+export function askAgainAfter(refusedForMs: number, random: () => number): number {
   return refusedForMs < 600_000 ? 1000 + 500 * random() : 15_000;
 }
 

@@ -6,7 +6,7 @@ import { fingerprint, isCompleteKey, keyTypeOf } from './known-hosts-key.ts';
 
 import { parseKnownHosts, type KnownHostsEntry, type KnownHostsProblem } from './known-hosts-parse.ts';
 import { checkHostKey, hostQuery, knownHostsLine, knownKeyTypes, type HostQuery } from './known-hosts.ts';
-import type { TunnelSpec } from './spec.ts';
+import type { ServerSpec } from './spec.ts';
 
 /** What one connection needs to judge its server's host key. Everything is in memory: the judgement must come at once. */
 export interface HostKeyJudge {
@@ -21,7 +21,7 @@ export interface HostKeyJudge {
   learn(keys: readonly Buffer[]): Promise<void>;
 }
 
-export async function createHostKeyJudge(spec: TunnelSpec, log: Logger): Promise<HostKeyJudge> {
+export async function createHostKeyJudge(spec: ServerSpec, log: Logger): Promise<HostKeyJudge> {
   const query = hostQuery(spec.host, spec.port, spec.hostKeyAlias);
   const files = [...spec.userKnownHostsFiles, ...spec.globalKnownHostsFiles];
   const loaded = await loadKnownHosts(files);

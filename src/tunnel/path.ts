@@ -1,7 +1,8 @@
+import { abortable } from '../lib/abort.ts';
 import { sleep, type Clock } from '../lib/clock.ts';
 import { errorCode } from '../lib/text.ts';
 import type { Ends } from './device.ts';
-import { openSocket, TimeoutError } from './open-socket.ts';
+import { openSocket } from './open-socket.ts';
 import { resetSocket } from './reset-socket.ts';
 
 /**
@@ -19,16 +20,34 @@ export async function pathAnswers(
     port: remotePort,
     ...(bindAddress === null ? {} : { localAddress: bindAddress }),
   };
-  for (let patience = 1500; ; patience = Math.min(patience * 1.5, 10_000)) {
-    try {
-      resetSocket(await openSocket(options, patience, clock, signal));
-      return;
-    } catch (error) {
-      signal.throwIfAborted();
-      if (ANSWERS.includes(errorCode(error) ?? '')) return;
-      if (!(error instanceof TimeoutError)) await sleep(clock, 1000, signal);
-    }
-  }
+  await tryUntilAnswered(
+    async (patience) => {
+      try {
+        resetSocket(await openSocket(options, patience, clock, signal));
+      } catch (error) {
+        if (!ANSWERS.includes(errorCode(error) ?? '')) throw error;
+      }
+    },
+    clock,
+    signal,
+  );
 }
 
 const ANSWERS = ['ECONNREFUSED', 'ECONNRESET'];
+
+/** Tries, each time with more milliseconds of patience, until it succeeds; rejects only with the signal's reason. */
+export async function tryUntilAnswered<T>(
+  attempt: (patienceMs: number) => Promise<T>,
+  clock: Clock,
+  signal: AbortSignal,
+): Promise<T> {
+  for (let patience = 1500; ; patience = Math.min(patience * 1.5, 10_000)) {
+    const started = clock.now();
+    try {
+      return await abortable(attempt(patience), signal);
+    } catch {
+      signal.throwIfAborted();
+      if (clock.now() - started < 1000) await sleep(clock, 1000, signal);
+    }
+  }
+}

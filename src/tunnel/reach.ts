@@ -1,11 +1,11 @@
 import type { Socket } from 'node:net';
 import type { Clock } from '../lib/clock.ts';
-import { dial } from './dial.ts';
+import { dial, type DialSpec } from './dial.ts';
 import { asFailure, TunnelFailure, type FailureCode } from './failure.ts';
 import { waitForNetwork } from './gate.ts';
 import { systemLookup } from './lookup.ts';
 import type { SourcePorts } from './source-ports.ts';
-import type { TunnelSpec } from './spec.ts';
+import type { ServerSpec } from './spec.ts';
 
 export interface ReachDeps {
   readonly clock: Clock;
@@ -24,7 +24,7 @@ export interface ReachDeps {
  * the path answers, and no ping either, this waits for the network for as long as it takes. Rejects with what dial() says.
  */
 export async function reachServer(
-  spec: TunnelSpec,
+  spec: DialSpec & Pick<ServerSpec, 'connectTimeoutMs'>,
   deps: ReachDeps,
   signal: AbortSignal,
 ): Promise<{ readonly socket: Socket; readonly leftMs: number }> {

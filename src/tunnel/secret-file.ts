@@ -4,7 +4,7 @@ import { resolve, sep } from 'node:path';
 import { errorCode, errorText } from '../lib/text.ts';
 import { TunnelFailure } from './failure.ts';
 
-export type SecretFileKind = 'passphraseFile' | 'passwordFile';
+export type SecretFileKind = 'passphraseFile' | 'passwordFile' | 'proxyPasswordFile';
 
 /** First line of a file that only its owner may read. */
 export async function readSecretFile(path: string, what: SecretFileKind): Promise<string> {

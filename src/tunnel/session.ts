@@ -3,20 +3,19 @@ import type { Socket } from 'node:net';
 import { childController } from '../lib/abort.ts';
 import { sleep, type Clock } from '../lib/clock.ts';
 import type { Logger } from '../lib/log.ts';
-import { TunnelFailure } from './failure.ts';
-import { requestForwards } from './forwards.ts';
-import { createHostKeyJudge } from './host-key.ts';
 import type { Device } from './device.ts';
 import { evict } from './evict.ts';
+import { TunnelFailure } from './failure.ts';
+import { requestForwards } from './forwards.ts';
+import { openLocalForwards } from './local-forwards.ts';
+import { AUTH_TIMEOUT_MS, prepareLogin } from './login.ts';
 import { inspectLoopback, type LoopbackInspector } from './loopback.ts';
-import { formatEndpoint, type Endpoint, type TunnelSpec } from './spec.ts';
+import { createReception, type Reception } from './reception.ts';
+import { prepareRoute, type Route } from './route.ts';
+import { formatEndpoint, type TunnelSpec } from './spec.ts';
 import type { SshConnection, Visitor } from './ssh.ts';
-import { connectSsh } from './ssh2/connect.ts';
-import { prepareAuthentication } from './ssh2/auth.ts';
 import type { IdentityCache } from './ssh2/identities.ts';
-import type { Counters, ForwardState, TunnelState } from './state.ts';
-import { turnedAwayLog } from './turned-away.ts';
-import { serveVisitor } from './visitor.ts';
+import type { ForwardState, TunnelState } from './state.ts';
 import { watchConnection } from './watch.ts';
 
 export interface SessionDeps {
@@ -25,8 +24,8 @@ export interface SessionDeps {
   readonly log: Logger;
   readonly identities: IdentityCache;
   readonly device: Device;
-  /** A TCP connection to the server, and what is left of connectTimeout for the handshake. */
-  reach(signal: AbortSignal): Promise<{ readonly socket: Socket; readonly leftMs: number }>;
+  /** A TCP connection to the first machine on the way, and what is left of connectTimeout for the handshake. */
+  reach(): Promise<{ readonly socket: Socket; readonly leftMs: number }>;
   /** Whether this tunnel was up at some time before. */
   wasUp(): boolean;
   /** Local ports, other than this one, of connections that the server may still hold. */
@@ -44,118 +43,91 @@ export interface SessionDeps {
  * that the server lives. Never resolves: it rejects with the TunnelFailure that ended it, or with the signal's reason.
  */
 export async function runSession(spec: TunnelSpec, deps: SessionDeps, signal: AbortSignal): Promise<never> {
-  const { clock, log } = deps;
+  const { clock } = deps;
   const over = childController(signal);
   // Each visitor listens to it; Node warns of more than ten.
   setMaxListeners(0, over.signal);
-  const visitors = new Set<Promise<void>>();
-  const turnedAway = turnedAwayLog(log, clock);
+  let route: Route | null = null;
   let connection: SshConnection | null = null;
-  let loopback: LoopbackInspector | null = null;
+  let reception: Reception | null = null;
   try {
-    // What is wrong on this side is found before the server is bothered.
-    const judge = await createHostKeyJudge(spec, log);
-    const authentication = await prepareAuthentication(spec, deps.identities, log, clock);
-    const { socket, leftMs } = await deps.reach(signal);
+    // What is wrong on this side is found before anybody is bothered.
+    const login = await prepareLogin(spec, { ...deps, name: spec.name });
+    const travel = await prepareRoute(spec, {
+      ...deps,
+      onSourcePort: (port) => deps.report({ sourcePort: port }),
+    });
+    route = await travel(signal);
     deps.heartbeat(spec.connectTimeoutMs + AUTH_TIMEOUT_MS + HEARTBEAT_SLACK_MS);
-    deps.report({ sourcePort: socket.localPort ?? null });
-    connection = await connectSsh(
-      {
-        spec,
-        socket,
-        knownKeyTypes: judge.knownKeyTypes,
-        verifyHostKey: judge.verify,
-        authHandler: authentication.handler(judge.trusted),
-        describeAuth: authentication.describe,
-        handshakeTimeoutMs: leftMs,
-        authTimeoutMs: AUTH_TIMEOUT_MS,
-        clock,
-        onAuthenticating: () => {
-          deps.report({ phase: 'authenticating' });
-          void judge.proven();
-        },
-        onVisitor: (visitor) => receive(visitor),
-        onHostKeys: (keys) => void judge.learn(keys),
-        onBanner: (text) => log.debug({ banner: text }, 'the server sent a banner'),
-      },
-      signal,
-    );
-    loopback = inspectLoopback(connection, clock, over.signal);
+    let receive = (visitor: Visitor): void => visitor.reject();
+    const events = {
+      onAuthenticating: () => deps.report({ phase: 'authenticating' }),
+      onVisitor: (visitor: Visitor) => receive(visitor),
+    };
+    connection = await Promise.race([route.lost, login(route, events, signal)]);
+    const loopback = inspectLoopback(connection, clock, over.signal);
+    reception = createReception(spec, connection, loopback, deps, over.signal);
+    receive = reception.receive;
     deps.report({ phase: 'forwarding' });
-    log.debug({ server: connection.serverVersion }, 'authenticated');
     return await Promise.race([
       connection.lost,
-      watchConnection(connection, spec, deps, over.signal),
-      forward(connection, spec, loopback, deps, over.signal),
+      route.lost,
+      watchConnection(connection, spec, { ...deps, answers: route.answers }, over.signal),
+      forward(connection, spec, loopback, reception, deps, over.signal),
     ]);
   } finally {
-    if (connection !== null) {
-      if (signal.aborted) await sayGoodbye(connection, deps.state().forwards, clock);
-      connection.destroy();
+    if (connection !== null && signal.aborted) {
+      await sayGoodbye(connection, deps.state().forwards, clock);
+      await route?.close();
     }
+    connection?.destroy();
     over.abort(new TunnelFailure('disconnected', 'the session is over'));
     over.dispose();
-    await Promise.all(visitors);
-  }
-
-  function receive(visitor: Visitor, again = true): void {
-    if (loopback?.claim(visitor)) return;
-    const index = findForward(deps.state().forwards, visitor.listen);
-    const forward = deps.state().forwards[index];
-    if (connection !== null && forward !== undefined && visitors.size < MAX_VISITORS) {
-      const served = serveVisitor(
-        visitor,
-        {
-          forward: forward.spec,
-          counters: forward.counters,
-          transport: connection.transport,
-          clock,
-          log,
-          connectTimeoutMs: spec.connectTimeoutMs,
-          onTarget: (failure) => reportTarget(deps, index, failure),
-        },
-        over.signal,
-      )
-        .catch((error: unknown) => {
-          log.error({ code: 'internal', error }, 'a bug ended the connection of a visitor');
-          visitor.reject();
-        })
-        .finally(() => visitors.delete(served));
-      visitors.add(served);
-    } else if (again) {
-      // The grant of a port that the server chose, and its first visitor, may come in one packet: the grant is known a turn later.
-      setImmediate(() => receive(visitor, false));
-    } else {
-      visitor.reject();
-      const counters: Counters | undefined = forward?.counters;
-      if (counters !== undefined) counters.refusedConnections += 1;
-      turnedAway(visitor, forward === undefined ? 'nobody asked for this listener' : 'too many at once');
-    }
+    await Promise.all([reception?.ended(), route?.destroy()]);
   }
 }
 
-/** Authentication has its own time: a server that looks names up backwards, or delays failures, is slow but not dead. */
-const AUTH_TIMEOUT_MS = 30_000;
-
-/** A server that opens connections without end must not use up our descriptors and memory. */
-const MAX_VISITORS = 1024;
-
-/** Asks for the listeners and says when the tunnel is up; never resolves. */
+/** Opens the listeners on both sides and says when the tunnel is up; never resolves. */
 async function forward(
   connection: SshConnection,
   spec: TunnelSpec,
   loopback: LoopbackInspector,
+  reception: Reception,
   deps: SessionDeps,
   signal: AbortSignal,
 ): Promise<never> {
   const { clock, random, log } = deps;
   let evicted = false;
   const evictOnce = () => {
-    if (evicted) return;
+    const { ends } = connection.transport;
+    if (evicted || ends === null) return;
     evicted = true;
-    void evict(connection.transport.ends, deps.earlierPorts, clock, signal);
+    void evict(ends, deps.earlierPorts, clock, signal);
   };
-  const { answered, granted } = requestForwards(
+  const up = (index: number, whose: string, verified: ForwardState['verified']) => {
+    const { listen } = spec.forwards[index]!;
+    const wasRefused = deps.state().forwards[index]?.state === 'refused';
+    if (wasRefused) log.info(`${whose} listens on ${formatEndpoint(listen)} now`);
+    deps.reportForward(index, { state: 'up', refusal: null, verified });
+  };
+  const refused = (index: number, refusal: ForwardState['refusal'], failure: TunnelFailure) => {
+    deps.reportForward(index, { state: 'refused', refusal });
+    deps.reportFailure(failure);
+  };
+  const local = openLocalForwards(
+    spec.forwards,
+    {
+      clock,
+      random,
+      replace: spec.streamLocalBindUnlink,
+      onVisitor: reception.receiveLocal,
+      // Who connects to a listener of this device's kernel comes here and nowhere else.
+      onUp: (index) => up(index, 'this device', 'yes'),
+      onRefused: refused,
+    },
+    signal,
+  );
+  const remote = requestForwards(
     connection,
     spec.forwards,
     {
@@ -171,23 +143,18 @@ async function forward(
         deps.report({ rttMs: Math.round(rttMs * 10) / 10 });
         if (chosen !== null) log.info(`the server chose port ${chosen} for ${formatEndpoint(listen)}`);
       },
-      onUp: (index, owner) => {
-        const wasRefused = deps.state().forwards[index]?.state === 'refused';
-        if (wasRefused) log.info(`the server listens on ${formatEndpoint(spec.forwards[index]!.listen)} now`);
-        deps.reportForward(index, { state: 'up', refusal: null, verified: owner === 'ours' ? 'yes' : 'unknown' });
-      },
+      onUp: (index, owner) => up(index, 'the server', owner === 'ours' ? 'yes' : 'unknown'),
       onRefused: (index, refusal, failure) => {
-        deps.reportForward(index, { state: 'refused', refusal });
-        deps.reportFailure(failure);
+        refused(index, refusal, failure);
         evictOnce();
       },
     },
     signal,
   );
-  await Promise.race([answered, giveUp(clock, signal)]);
-  if (spec.exitOnForwardFailure) await granted;
+  await Promise.race([Promise.all([local.answered, remote.answered]), giveUp(clock, signal)]);
+  if (spec.exitOnForwardFailure) await Promise.all([local.granted, remote.granted]);
   deps.report({ phase: 'up' });
-  await granted;
+  await Promise.all([local.granted, remote.granted]);
   return await new Promise<never>(() => {});
 }
 
@@ -201,29 +168,11 @@ const ANSWER_MS = 30_000;
 
 const HEARTBEAT_SLACK_MS = 30_000;
 
-function reportTarget(deps: SessionDeps, index: number, failure: TunnelFailure | null): void {
-  const known = deps.state().forwards[index]?.targetFailure ?? null;
-  if (failure === null && known === null) return;
-  deps.reportForward(index, {
-    targetFailure:
-      failure === null
-        ? null
-        : { code: failure.code, message: failure.message, hint: failure.hint, at: deps.clock.wall() },
-  });
-}
-
-function findForward(forwards: readonly ForwardState[], listen: Endpoint): number {
-  return forwards.findIndex(({ spec, boundPort }) => {
-    if (spec.listen.type === 'unix') return listen.type === 'unix' && listen.path === spec.listen.path;
-    return listen.type === 'tcp' && listen.host === spec.listen.host && listen.port === (boundPort ?? spec.listen.port);
-  });
-}
-
 /** Gives the listeners back before the connection ends, as long as the server answers quickly. */
 async function sayGoodbye(connection: SshConnection, forwards: readonly ForwardState[], clock: Clock): Promise<void> {
   const patience = new AbortController();
   const given = forwards
-    .filter((forward) => forward.state === 'up')
+    .filter((forward) => forward.state === 'up' && forward.spec.kind === 'remote')
     .map(({ spec: { listen }, boundPort }) =>
       connection.unlisten(listen.type === 'tcp' ? { ...listen, port: boundPort ?? listen.port } : listen),
     );

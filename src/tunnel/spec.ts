@@ -1,13 +1,10 @@
-/** One tunnel as the rest of the program knows it: complete, checked, nothing left to default. Times are milliseconds. */
-export interface TunnelSpec {
-  readonly name: string;
+/** One SSH server and how to log in to it: complete, checked, nothing left to default. Times are milliseconds. */
+export interface ServerSpec {
   readonly host: string;
   readonly port: number;
   readonly user: string;
   readonly addressFamily: 'any' | 'inet' | 'inet6';
   readonly bindAddress: string | null;
-  /** Whether the same local port is used again and again, so that a server's kernel lets go of a dead connection of ours. */
-  readonly sourcePort: 'sticky' | 'any';
   readonly connectTimeoutMs: number;
   readonly tcpKeepAlive: boolean;
 
@@ -31,34 +28,71 @@ export interface TunnelSpec {
   readonly serverAliveIntervalMs: number;
   readonly serverAliveCountMax: number;
 
+  /** Whether to ask for zlib@openssh.com. */
+  readonly compression: boolean;
   /** Names in order of preference, or null for the default. */
   readonly ciphers: readonly string[] | null;
   readonly kexAlgorithms: readonly string[] | null;
   readonly macs: readonly string[] | null;
   readonly hostKeyAlgorithms: readonly string[] | null;
+}
 
+/** One tunnel as the rest of the program knows it. */
+export interface TunnelSpec extends ServerSpec {
+  readonly name: string;
+  /** Whether the same local port is used again and again, so that a server's kernel lets go of a dead connection of ours. */
+  readonly sourcePort: 'sticky' | 'any';
+  /** Servers to go through, the nearest first. */
+  readonly jumps: readonly ServerSpec[];
+  /** How the first of these servers is reached. */
+  readonly entry: Entry;
   readonly exitOnForwardFailure: boolean;
   readonly forwards: readonly ForwardSpec[];
+  /** Whether a local listener that is a Unix socket replaces what a dead program left there. */
+  readonly streamLocalBindUnlink: boolean;
   readonly reconnect: { readonly minMs: number; readonly maxMs: number };
 }
 
-/** One remote forward: the server listens, the device connects to the target. */
-export interface ForwardSpec {
-  readonly kind: 'remote';
-  readonly listen: Endpoint;
-  readonly target: Endpoint;
+/** The first step on the way to a server: TCP, a proxy, or a program that speaks for it. */
+export type Entry =
+  | { readonly type: 'direct' }
+  | ProxyEntry
+  /** The whole command for sh, nothing left to expand. */
+  | { readonly type: 'command'; readonly command: string };
+
+export interface ProxyEntry {
+  readonly type: 'http' | 'socks5';
+  readonly host: string;
+  readonly port: number;
+  readonly user: string | null;
+  readonly passwordFile: string | null;
 }
 
 /**
- * A TCP address or a Unix socket. As a listener, `host` is the text sent to the server (RFC 4254 section 7.1):
+ * One forward. Remote: the server listens, the device connects to the target. Local and dynamic: the device listens, the server
+ * connects. A target that is `socks` is named by each visitor.
+ */
+export interface ForwardSpec {
+  readonly kind: 'remote' | 'local' | 'dynamic';
+  readonly listen: Endpoint;
+  readonly target: Endpoint | SocksTarget;
+}
+
+export interface SocksTarget {
+  readonly type: 'socks';
+}
+
+/**
+ * A TCP address or a Unix socket. As a remote listener, `host` is the text sent to the server (RFC 4254 section 7.1):
  * `localhost` unless the user wrote another, `''` for all addresses; port 0 lets the server choose.
  */
 export type Endpoint =
   | { readonly type: 'tcp'; readonly host: string; readonly port: number }
   | { readonly type: 'unix'; readonly path: string };
 
-/** An endpoint as people write it: `localhost:8080`, `[::1]:80`, `*:8080`, `/run/a.sock`. */
-export function formatEndpoint(endpoint: Endpoint): string {
+/** An endpoint as people write it: `localhost:8080`, `[::1]:80`, `*:8080`, `/run/a.sock`, `socks`. */
+export function formatEndpoint(endpoint: Endpoint | SocksTarget): string {
+  if (endpoint.type === 'socks') return 'socks';
   if (endpoint.type === 'unix') return endpoint.path;
   return `${formatHost(endpoint.host)}:${endpoint.port}`;
 }

@@ -6,37 +6,44 @@ import { resetSocket } from './reset-socket.ts';
 import type { Channel } from './ssh.ts';
 import type { Transport } from './transport.ts';
 
+/** How a visit ended. */
+export type Ending = 'closed' | 'reset by the visitor' | 'reset by the target' | 'connection lost';
+
 /** Two streams made one. `ended` says how it ended; it always settles once `abort` was called. */
 export interface Splice {
-  readonly ended: Promise<'closed' | 'reset by the visitor' | 'reset by the target' | 'connection lost'>;
-  /** The SSH connection is gone: resets the target, because what it was sent may be incomplete. */
+  readonly ended: Promise<Ending>;
+  /** The SSH connection is gone: resets the socket, because what it was sent may be incomplete. */
   abort(): void;
 }
 
 interface SpliceOptions {
+  /** Which of the two is the visitor's; the other is the target's. */
+  readonly visitor: 'channel' | 'socket';
   readonly transport: Transport;
   readonly clock: Clock;
-  /** Called with the bytes of every chunk: `in` from the visitor to the target. */
+  /** Called with the bytes of every chunk: `in` is from the visitor to the target. */
   count(direction: 'in' | 'out', bytes: number): void;
 }
 
 /**
- * Joins a visitor's channel and the socket of its target (which must have allowHalfOpen): end of stream is passed on in each
+ * Joins a channel and a socket of this device (which must have allowHalfOpen), one a visitor's and the other its target's: end of stream is passed on in each
  * direction by itself, a reset ends both, and a side that stops reading stops the other side's reading, never more.
  * Nothing is left behind when both are closed: a channel that nobody reads never closes, so it is emptied at the end.
  */
 export function splice(channel: Channel, socket: Socket, options: SpliceOptions): Splice {
-  const ended = deferred<Awaited<Splice['ended']>>();
-  let how: Awaited<Splice['ended']> = 'closed';
-  let targetEnded = false;
+  const ended = deferred<Ending>();
+  let how: Ending = 'closed';
+  let socketEnded = false;
   let channelClosed = false;
   let socketClosed = false;
   let cancelLinger = () => {};
+  const fromChannel = options.visitor === 'channel' ? 'in' : 'out';
+  const [byChannel, bySocket] = resets(options.visitor);
   const uplink = startUplink(channel, socket, options);
   const gather = gatherWrites(socket);
 
   channel.on('data', (chunk: Buffer) => {
-    options.count('in', chunk.length);
+    options.count(fromChannel, chunk.length);
     if (!socket.writable) return;
     // Not by write()'s answer, which is false for every packet larger than Node's small buffer even when the kernel took it.
     gather();
@@ -46,20 +53,20 @@ export function splice(channel: Channel, socket: Socket, options: SpliceOptions)
   socket.on('drain', () => channel.resume());
   channel.on('end', () => socket.end());
   socket.on('end', () => {
-    targetEnded = true;
+    socketEnded = true;
     channel.end();
   });
-  // A reset of the target comes as an error before its close; a channel's errors are writes after its end.
+  // A reset of the socket comes as an error before its close; a channel's errors are writes after its end.
   socket.on('error', () => {
-    how = 'reset by the target';
+    how = bySocket;
   });
   channel.on('error', () => {});
 
   channel.on('close', () => {
     channelClosed = true;
     uplink.stop();
-    if (!socketClosed && !targetEnded) {
-      if (how === 'closed') how = 'reset by the visitor';
+    if (!socketClosed && !socketEnded) {
+      if (how === 'closed') how = byChannel;
       flushThenReset();
     } else if (!socketClosed) {
       cancelLinger = options.clock.timer(LINGER_MS, reset);
@@ -115,20 +122,25 @@ export function splice(channel: Channel, socket: Socket, options: SpliceOptions)
   };
 }
 
-/** What may wait for a target that is slower than its visitor, besides the channel's own window. */
+function resets(visitor: SpliceOptions['visitor']): readonly [Ending, Ending] {
+  const endings = ['reset by the visitor', 'reset by the target'] as const;
+  return visitor === 'channel' ? endings : [endings[1], endings[0]];
+}
+
+/** What may wait for a socket that is slower than its channel, besides the channel's own window. */
 const UNSENT_BYTES = 256 * 1024;
 
-/** How long a target that does not read may hold what the visitor sent before it left. */
+/** How long a socket that does not read may hold what the other side sent before it left. */
 const LINGER_MS = 30_000;
 
-/** Target to visitor: reads the target only while the channel's window and the connection below have room. */
-function startUplink(channel: Channel, socket: Socket, { transport, count }: SpliceOptions): { stop(): void } {
+/** Socket to channel: reads the socket only while the channel's window and the connection below have room. */
+function startUplink(channel: Channel, socket: Socket, { transport, count, visitor }: SpliceOptions): { stop(): void } {
   let paused = false;
   let forget = () => {};
 
   const onData = (chunk: Buffer) => {
     if (!channel.writable) return;
-    count('out', chunk.length);
+    count(visitor === 'channel' ? 'out' : 'in', chunk.length);
     transport.gather();
     channel.write(chunk, resumeWhenFree);
     if (!paused && mustWait()) {

@@ -18,12 +18,23 @@ export interface SshConnection {
    * nobody listens, `unknown` that the server does not do that for us.
    */
   knock(host: string, port: number): Promise<'open' | 'closed' | 'unknown'>;
+  /**
+   * Has the server open a connection (direct-tcpip, and OpenSSH's direct-streamlocal for a Unix socket). Rejects with forward-refused
+   * where it does not do that for us, and target-unreachable where it could not.
+   */
+  open(endpoint: Endpoint, originator: Originator): Promise<Channel>;
   /** One round trip to the server and back. */
   probe(): Promise<void>;
   /** Says goodbye and closes; bounded in time, may be called often. */
   close(): Promise<void>;
   /** Ends the connection at once with a reset, so that its port is free and the server's kernel knows. */
   destroy(): void;
+}
+
+/** Who wants a connection, as the server is told. */
+export interface Originator {
+  readonly address: string;
+  readonly port: number;
 }
 
 /** A visitor at one of our listeners. One of `accept` and `reject` must be called; a reject after that does nothing. */

@@ -1,4 +1,4 @@
-import { formatEndpoint, type ForwardSpec, type TunnelSpec } from './spec.ts';
+import { formatEndpoint, type ForwardSpec, type ServerSpec, type TunnelSpec } from './spec.ts';
 import type { Refusal } from './loopback.ts';
 import { FAILURES, type FailureCode, type TunnelFailure } from './failure.ts';
 
@@ -90,7 +90,7 @@ export function reportFailure(failure: TunnelFailure, wall: number): FailureRepo
 }
 
 /** `user@host:port` as people write it. */
-export function formatServer(spec: TunnelSpec): string {
+export function formatServer(spec: Pick<ServerSpec, 'user' | 'host' | 'port'>): string {
   return `${spec.user}@${formatEndpoint({ type: 'tcp', host: spec.host, port: spec.port })}`;
 }
 

@@ -3,8 +3,9 @@ import type { Clock } from '../lib/clock.ts';
 import type { Ends } from './device.ts';
 import { gatherWrites } from './gather.ts';
 import type { Traffic } from './liveness.ts';
+import type { Wire } from './wire.ts';
 
-/** The socket below an SSH connection, as far as those who share it need to know. */
+/** What is below an SSH connection, as far as those who share it need to know. */
 export interface Transport {
   /** Gathers all that is written within this tick into one system call. */
   gather(): void;
@@ -13,15 +14,20 @@ export interface Transport {
   /** Calls `resume` once when nothing waits any more; the answer forgets it. */
   onceDrained(resume: () => void): () => void;
   traffic(): Omit<Traffic, 'unacknowledged'>;
-  readonly ends: Ends;
+  /** The TCP connection at the bottom, or null where there is none of ours. */
+  readonly ends: Ends | null;
 }
 
-export function createTransport(socket: Socket, clock: Clock): Transport {
+/** `below` is the transport of the connection that carries this one, if another SSH connection does. */
+export function createTransport(
+  socket: Wire,
+  ends: Ends | null,
+  clock: Clock,
+  below: Transport | null = null,
+): Transport {
   const waiting = new Set<() => void>();
   let heardAt = clock.now();
   socket.on('data', () => (heardAt = clock.now()));
-  // A socket that was closed no longer knows them.
-  const { localAddress = '', localPort = 0, remoteAddress = '', remotePort = 0 } = socket;
   socket.on('drain', () => {
     const resumed = [...waiting];
     waiting.clear();
@@ -29,18 +35,24 @@ export function createTransport(socket: Socket, clock: Clock): Transport {
   });
   return {
     gather: gatherWrites(socket),
-    congested: () => socket.writableLength > CONGESTED_BYTES,
+    congested: () => socket.writableLength > CONGESTED_BYTES || (below?.congested() ?? false),
     onceDrained: (resume) => {
+      if (below !== null && socket.writableLength === 0) return below.onceDrained(resume);
       waiting.add(resume);
       return () => waiting.delete(resume);
     },
-    traffic: () => ({
-      heardAt,
-      bytesSent: socket.bytesWritten - socket.writableLength,
-      backlog: socket.writableLength,
-    }),
-    ends: { localAddress, localPort, remoteAddress, remotePort },
+    traffic: () => {
+      // What has left this connection may still wait in the one below.
+      const backlog = socket.writableLength + (below?.traffic().backlog ?? 0);
+      return { heardAt, bytesSent: socket.bytesWritten - backlog, backlog };
+    },
+    ends,
   };
+}
+
+/** The two ends of a socket, to be asked while it is open: one that was closed no longer knows them. */
+export function endsOf({ localAddress = '', localPort = 0, remoteAddress = '', remotePort = 0 }: Socket): Ends {
+  return { localAddress, localPort, remoteAddress, remotePort };
 }
 
 /** Enough to keep a fast link busy, little enough that a keystroke does not wait behind it for long on a slow one. */

@@ -7,6 +7,7 @@ import { createFailureLog } from './failure-log.ts';
 import type { Device } from './device.ts';
 import { asFailure, type FailureCode, type TunnelFailure } from './failure.ts';
 import { reachServer } from './reach.ts';
+import { firstMachine } from './route.ts';
 import { runSession } from './session.ts';
 import type { TunnelSpec } from './spec.ts';
 import type { IdentityCache } from './ssh2/identities.ts';
@@ -130,7 +131,7 @@ export async function runTunnel(spec: TunnelSpec, deps: TunnelDeps, signal: Abor
           ...deps,
           // The wait for the network ends with the round ("retry now"); a connection, once there, outlives it.
           reach: async () => {
-            const reached = await reachServer(spec, { ...deps, ports, ...networkReports() }, roundSignal);
+            const reached = await reachServer(firstMachine(spec), { ...deps, ports, ...networkReports() }, roundSignal);
             reporter.report({ phase: 'connecting', retryAt: null });
             return reached;
           },

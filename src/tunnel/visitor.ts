@@ -1,70 +1,69 @@
 import type { Socket } from 'node:net';
 import type { Clock } from '../lib/clock.ts';
-import type { Logger } from '../lib/log.ts';
 import { errorCode, errorText } from '../lib/text.ts';
-import { asFailure, TunnelFailure } from './failure.ts';
+import { asFailure, TunnelFailure, type FailureCode } from './failure.ts';
 import { openSocket } from './open-socket.ts';
-import { splice } from './splice.ts';
-import { formatEndpoint, type Endpoint, type ForwardSpec } from './spec.ts';
+import { negotiate } from './socks/negotiate.ts';
+import { formatEndpoint, type Endpoint } from './spec.ts';
 import type { Visitor } from './ssh.ts';
-import type { Counters } from './state.ts';
-import type { Transport } from './transport.ts';
-
-export interface VisitorOptions {
-  readonly forward: ForwardSpec;
-  readonly counters: Counters;
-  readonly transport: Transport;
-  readonly clock: Clock;
-  readonly log: Logger;
-  readonly connectTimeoutMs: number;
-  /** Told after every try: null when the target accepted. */
-  onTarget(failure: TunnelFailure | null): void;
-}
+import { runVisit, type VisitOptions } from './visit.ts';
 
 /**
- * Serves one visitor from the first packet to the last: dials the target, and only when that answers accepts the channel and
- * joins the two. Never rejects. `signal` means that the SSH connection is gone.
+ * Serves one visitor of the server from the first packet to the last: dials the target, and only when that answers accepts the
+ * channel and joins the two. Never rejects. `signal` means that the SSH connection is gone.
  */
-export async function serveVisitor(visitor: Visitor, options: VisitorOptions, signal: AbortSignal): Promise<void> {
-  const { counters, clock, log, forward } = options;
-  const started = clock.now();
-  const from = { originator: visitor.originator, target: formatEndpoint(forward.target) };
-  let target: Socket;
+export async function serveVisitor(visitor: Visitor, options: VisitOptions, signal: AbortSignal): Promise<void> {
+  const { target } = options.forward;
+  if (target.type === 'socks') {
+    await serveSocks(visitor, options, signal);
+    return;
+  }
+  const names = { originator: visitor.originator, target: formatEndpoint(target) };
+  let socket: Socket;
   try {
-    target = await dialTarget(forward.target, options.connectTimeoutMs, clock, signal);
+    socket = await dialTarget(target, options.connectTimeoutMs, options.clock, signal);
   } catch (error) {
     if (signal.aborted) return;
     visitor.reject();
-    counters.refusedConnections += 1;
-    log.warn({ ...from, code: 'target-unreachable' }, `visitor turned away: ${errorText(error)}`);
+    turnedAway(error, names, options);
     options.onTarget(asFailure(error));
     return;
   }
   options.onTarget(null);
-  counters.connections += 1;
-  counters.totalConnections += 1;
-  log.info(from, 'connection opened');
-  let bytesIn = 0;
-  let bytesOut = 0;
-  const joined = splice(visitor.accept(), target, {
-    transport: options.transport,
-    clock,
-    count: (direction, bytes) => {
-      if (direction === 'in') {
-        bytesIn += bytes;
-        counters.bytesIn += bytes;
-      } else {
-        bytesOut += bytes;
-        counters.bytesOut += bytes;
-      }
-    },
+  await runVisit(visitor.accept(), socket, 'channel', names, options, signal);
+}
+
+/** The visitor says where to; that one of those places does not answer tells nothing of the forward. */
+async function serveSocks(visitor: Visitor, options: VisitOptions, signal: AbortSignal): Promise<void> {
+  const channel = visitor.accept();
+  const { originator } = visitor;
+  const wanted = await negotiate(channel, options.clock, signal).catch((error: unknown) => {
+    if (!signal.aborted) turnedAway(error, { originator, target: 'socks' }, options);
+    return null;
   });
-  signal.addEventListener('abort', joined.abort, { once: true });
-  const ending = await joined.ended;
-  signal.removeEventListener('abort', joined.abort);
-  counters.connections -= 1;
-  const seconds = Math.round((clock.now() - started) / 100) / 10;
-  log.info({ ...from, bytesIn, bytesOut, seconds }, `connection ended: ${ending}`);
+  if (wanted === null) return;
+  const target = { type: 'tcp', host: wanted.host, port: wanted.port } as const;
+  const names = { originator, target: formatEndpoint(target) };
+  try {
+    const socket = await dialTarget(target, options.connectTimeoutMs, options.clock, signal);
+    wanted.answer('granted');
+    await runVisit(channel, socket, 'channel', names, options, signal);
+  } catch (error) {
+    if (signal.aborted) return;
+    const refused = errorCode((error as Error).cause) === 'ECONNREFUSED';
+    wanted.answer(refused ? 'refused' : 'unreachable');
+    turnedAway(error, names, options);
+  }
+}
+
+function turnedAway(
+  error: unknown,
+  names: { readonly originator: string; readonly target: string },
+  { counters, log }: VisitOptions,
+): void {
+  counters.refusedConnections += 1;
+  const code: FailureCode = 'target-unreachable';
+  log.warn({ ...names, code }, `visitor turned away: ${errorText(error)}`);
 }
 
 async function dialTarget(target: Endpoint, timeoutMs: number, clock: Clock, signal: AbortSignal): Promise<Socket> {

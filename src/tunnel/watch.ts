@@ -3,20 +3,24 @@ import { sleep, type Clock } from '../lib/clock.ts';
 import type { Device } from './device.ts';
 import { TunnelFailure } from './failure.ts';
 import { askNow, assess, pathSeen, startLiveness, type Verdict } from './liveness.ts';
-import { pathAnswers } from './path.ts';
-import type { TunnelSpec } from './spec.ts';
+import type { ServerSpec } from './spec.ts';
 import type { SshConnection } from './ssh.ts';
 import type { TunnelState } from './state.ts';
 
 export interface WatchDeps {
   readonly clock: Clock;
   readonly device: Device;
+  /** Resolves when a new connection to the server is answered; null where only a new start could tell. */
+  readonly answers: ((signal: AbortSignal) => Promise<void>) | null;
   heartbeat(withinMs: number): void;
-  state(): TunnelState;
-  report(change: Partial<TunnelState>): void;
+  state(): Watched;
+  report(change: Partial<Watched>): void;
 }
 
-type WatchedSpec = Pick<TunnelSpec, 'serverAliveIntervalMs' | 'serverAliveCountMax' | 'bindAddress'>;
+/** What the watch finds out. */
+type Watched = Pick<TunnelState, 'rttMs' | 'silentSince'>;
+
+type WatchedSpec = Pick<ServerSpec, 'serverAliveIntervalMs' | 'serverAliveCountMax'>;
 
 /**
  * Asks a silent server whether it is there, and gives up on a connection that is dead. Never resolves; rejects with keepalive-lost
@@ -25,11 +29,15 @@ type WatchedSpec = Pick<TunnelSpec, 'serverAliveIntervalMs' | 'serverAliveCountM
 export async function watchConnection(
   connection: SshConnection,
   spec: WatchedSpec,
-  { clock, device, heartbeat, state, report }: WatchDeps,
+  { clock, device, answers, heartbeat, state, report }: WatchDeps,
   signal: AbortSignal,
 ): Promise<never> {
   const { transport } = connection;
-  const traffic = () => ({ ...transport.traffic(), unacknowledged: device.unacknowledged(transport.ends) });
+  const { ends } = transport;
+  const traffic = () => ({
+    ...transport.traffic(),
+    unacknowledged: ends === null ? null : device.unacknowledged(ends),
+  });
   let moved: TunnelFailure | null = null;
   const ended = childController(signal);
   let live = startLiveness(clock.now(), traffic());
@@ -39,7 +47,8 @@ export async function watchConnection(
   const unsubscribe = device.onChange(() => {
     live = askNow(live);
     wake();
-    const { localAddress } = transport.ends;
+    if (ends === null) return;
+    const { localAddress } = ends;
     void device.lostAddress(localAddress).then((lost) => {
       if (lost) moved = new TunnelFailure('keepalive-lost', `${localAddress} is no longer an address of this device`);
       wake();
@@ -97,9 +106,9 @@ export async function watchConnection(
       lookout?.abort(new Error('no doubt any more'));
       lookout?.dispose();
       lookout = null;
-    } else if (lookout === null) {
+    } else if (lookout === null && answers !== null) {
       lookout = childController(ended.signal);
-      pathAnswers(transport.ends, spec.bindAddress, clock, lookout.signal).then(
+      answers(lookout.signal).then(
         () => {
           live = pathSeen(live, clock.now());
           wake();

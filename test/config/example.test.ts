@@ -8,10 +8,10 @@ import { servedKeys } from '../../src/config/schema.ts';
 const example = readFileSync(new URL('../../config.example.yaml', import.meta.url), 'utf8');
 const environment = systemEnvironment();
 
-test('the example is valid as it stands, and with every line of it switched on', () => {
-  assert.equal(parseConfig(example, '/c.yaml', environment).tunnels.length, 1);
+test('the example is valid as it stands, and with every line of it switched on', async () => {
+  assert.equal((await parseConfig(example, '/c.yaml', environment)).tunnels.length, 1);
   const everything = example.replaceAll(/^( *)# ( *[a-zA-Z]+:( .*)?)$/gm, '$1$2');
-  const config = parseConfig(everything, '/c.yaml', environment);
+  const config = await parseConfig(everything, '/c.yaml', environment);
   const [tunnel] = config.tunnels;
   assert.equal(tunnel?.bindAddress, '192.168.1.20');
   assert.deepEqual(tunnel.hostKeyAlgorithms, ['ssh-ed25519', 'rsa-sha2-512']);
@@ -20,7 +20,7 @@ test('the example is valid as it stands, and with every line of it switched on',
 });
 
 test('the example shows every key that is served', () => {
-  const keys = Object.keys(servedKeys({ home: '/', env: {}, directory: '/' }));
+  const keys = Object.keys(servedKeys({ home: '/', env: {}, directory: '/', aes: true }));
   assert.ok(keys.length > 20);
   for (const key of keys) assert.match(example, new RegExp(`\\b${key}:`));
 });

@@ -19,7 +19,15 @@ test('durations are those of OpenSSH', () => {
 });
 
 test('files are where users of each system look for them', () => {
-  const pi: ConfigEnvironment = { home: '/home/pi', userName: 'pi', uid: 1000, platform: 'linux', env: {} };
+  const pi: ConfigEnvironment = {
+    home: '/home/pi',
+    userName: 'pi',
+    uid: 1000,
+    platform: 'linux',
+    env: {},
+    aes: true,
+    directory: '/',
+  };
   const root: ConfigEnvironment = { ...pi, home: '/root', uid: 0 };
   const mac: ConfigEnvironment = { ...root, platform: 'darwin' };
   const unit: ConfigEnvironment = {

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { connect } from 'node:net';
 import { describe, test, type TestContext } from 'node:test';
-import type { Endpoint, TunnelSpec } from '../../src/tunnel/spec.ts';
+import type { ForwardSpec, TunnelSpec } from '../../src/tunnel/spec.ts';
 import { startEcho } from '../support/echo.ts';
 import { startRelay } from '../support/relay.ts';
 import { startSshd, type SshdOptions, type TestSshd } from '../support/sshd.ts';
@@ -221,7 +221,7 @@ async function start(
   t: TestContext,
   changes: Partial<TunnelSpec> = {},
   running?: TestSshd,
-  spoil: (target: Endpoint) => unknown = () => {},
+  spoil: (target: ForwardSpec['target']) => unknown = () => {},
 ): Promise<{ sshd: TestSshd; port: number; tunnel: TestTunnel }> {
   const sshd = running ?? (await server(t));
   const echo = await startEcho();

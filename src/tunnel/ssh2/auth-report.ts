@@ -1,5 +1,5 @@
 import { printable } from '../../lib/text.ts';
-import { formatEndpoint, type TunnelSpec } from '../spec.ts';
+import { formatEndpoint, type ServerSpec } from '../spec.ts';
 import type { Identity } from './credentials.ts';
 
 /** What was offered to a server and what it said; nothing in it is secret. */
@@ -30,7 +30,7 @@ export type Outcome =
   | { readonly type: 'unusable'; readonly reason: string };
 
 /** The message of auth-rejected: who refused whom, what was offered, and what the server would still take. */
-export function describeAuth(spec: TunnelSpec, report: AuthReport): string {
+export function describeAuth(spec: ServerSpec, report: AuthReport): string {
   const server = formatEndpoint({ type: 'tcp', host: spec.host, port: spec.port });
   const offers = report.offers.map(describeOffer).join(', ');
   const parts = [

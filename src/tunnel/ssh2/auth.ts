@@ -2,7 +2,7 @@ import type { AnyAuthMethod, AuthHandlerMiddleware } from 'ssh2';
 import { systemClock } from '../../lib/clock.ts';
 import type { Logger } from '../../lib/log.ts';
 import { errorText, printable } from '../../lib/text.ts';
-import type { TunnelSpec } from '../spec.ts';
+import type { ServerSpec } from '../spec.ts';
 import { AgentKey, type SigningEvents } from './agent.ts';
 import { describeAuth, type AuthReport, type Method, type Offer, type Outcome } from './auth-report.ts';
 import { loadCredentials, type Credentials, type Identity } from './credentials.ts';
@@ -19,13 +19,14 @@ export interface Authenticator {
 
 /** Reads keys and passwords for one attempt; says once what of them cannot be used although something else can. */
 export async function prepareAuthentication(
-  spec: TunnelSpec,
+  spec: ServerSpec,
+  tunnel: string,
   cache: IdentityCache,
   log: Logger,
   clock = systemClock,
 ): Promise<{ readonly handler: (trusted: () => boolean) => AuthHandlerMiddleware; readonly describe: () => string }> {
   const credentials = await loadCredentials(spec, cache, clock);
-  for (const note of cache.news(spec.name, credentials.notes)) log.warn(note);
+  for (const note of cache.news(`${tunnel} ${spec.user}@${spec.host}:${spec.port}`, credentials.notes)) log.warn(note);
   let authenticator: Authenticator | null = null;
   return {
     handler: (trusted) => (authenticator = createAuthenticator(spec, credentials, trusted)).handler,
@@ -37,7 +38,7 @@ export async function prepareAuthentication(
  * Offers keys, then the password, each once, always what the server still takes. `trusted` says whether the server's host key
  * is known: a password goes to no other server, as with ssh.
  */
-export function createAuthenticator(spec: TunnelSpec, credentials: Credentials, trusted: () => boolean): Authenticator {
+export function createAuthenticator(spec: ServerSpec, credentials: Credentials, trusted: () => boolean): Authenticator {
   const username = spec.user;
   const ask: AnyAuthMethod = { type: 'none', username };
   const offers: MutableOffer[] = [];

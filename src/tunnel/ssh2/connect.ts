@@ -1,4 +1,3 @@
-import type { Socket } from 'node:net';
 import ssh2, { type AuthHandlerMiddleware, type ConnectConfig } from 'ssh2';
 import { deferred } from '../../lib/abort.ts';
 import type { Clock } from '../../lib/clock.ts';
@@ -6,18 +5,21 @@ import { printable } from '../../lib/text.ts';
 import { VERSION } from '../../lib/version.ts';
 import { TunnelFailure } from '../failure.ts';
 import { resetSocket } from '../reset-socket.ts';
-import type { TunnelSpec } from '../spec.ts';
+import type { ServerSpec } from '../spec.ts';
 import type { Channel, SshConnection, Visitor } from '../ssh.ts';
-import { createTransport } from '../transport.ts';
+import type { Transport } from '../transport.ts';
+import type { Wire } from '../wire.ts';
 import { algorithms } from './algorithms.ts';
+import { guardCompression } from './compression.ts';
 import { translateError, type Stage } from './errors.ts';
 import { holdIdentification, type Identification } from './identification.ts';
 import { createRequests } from './requests.ts';
 
 export interface ConnectOptions {
-  readonly spec: TunnelSpec;
-  /** An open TCP connection; from here on it is ours to end. */
-  readonly socket: Socket;
+  readonly spec: ServerSpec;
+  /** The open way to the server; from here on it is ours to end. */
+  readonly wire: Wire;
+  readonly transport: Transport;
   /** Host key algorithms for the key types already known of this host, the most wanted first. */
   readonly knownKeyTypes: readonly string[];
   /** Judges the server's host key, at once: null is trust. It is asked again on every rekey. */
@@ -37,11 +39,10 @@ export interface ConnectOptions {
 
 /** Runs the SSH handshake and the authentication over a socket. Rejects with the failure; the socket is then destroyed. */
 export function connectSsh(options: ConnectOptions, signal: AbortSignal): Promise<SshConnection> {
-  const { socket, clock, spec } = options;
+  const { wire: socket, transport, clock, spec } = options;
   const client = new ssh2.Client();
   const lost = deferred<never>();
   const closed = deferred<void>();
-  const transport = createTransport(socket, clock);
   const requests = createRequests(client);
   let identification: Identification | null = null;
   let closing = false;
@@ -112,6 +113,7 @@ export function connectSsh(options: ConnectOptions, signal: AbortSignal): Promis
     listen: requests.listen,
     unlisten: requests.unlisten,
     knock: requests.knock,
+    open: requests.open,
     probe: requests.probe,
     close: async () => {
       closing = true;
@@ -161,6 +163,7 @@ export function connectSsh(options: ConnectOptions, signal: AbortSignal): Promis
         },
       } satisfies ConnectConfig);
       identification = holdIdentification(client);
+      if (spec.compression) guardCompression(client);
     } catch (error) {
       fail(translateError(error as Error, stage, ''));
     }

@@ -4,7 +4,7 @@ import type { Clock } from '../../lib/clock.ts';
 import { errorText, printable } from '../../lib/text.ts';
 import { asFailure, TunnelFailure } from '../failure.ts';
 import { isMissing, readSecretFile } from '../secret-file.ts';
-import type { TunnelSpec } from '../spec.ts';
+import type { ServerSpec } from '../spec.ts';
 import { BoundedAgent, listAgentKeys } from './agent.ts';
 import type { IdentityCache } from './identities.ts';
 import { loadIdentityFile } from './identity-file.ts';
@@ -32,7 +32,7 @@ export interface Credentials {
 }
 
 /** Everything there is to log in with. Throws where something was configured and none of it can be used. */
-export async function loadCredentials(spec: TunnelSpec, cache: IdentityCache, clock: Clock): Promise<Credentials> {
+export async function loadCredentials(spec: ServerSpec, cache: IdentityCache, clock: Clock): Promise<Credentials> {
   const notes: string[] = [];
   const failures: TunnelFailure[] = [];
   const identities = new Map<string, Identity>();

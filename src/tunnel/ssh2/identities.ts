@@ -13,10 +13,10 @@ export interface IdentityCache {
   parse(bytes: Buffer, passphrase: string | null, path: string, passphraseFile: string | null): ParsedKey;
   /** Forgets the keys of a file that may no longer be used. */
   drop(path: string): void;
-  /** Which of these notes were not there at the tunnel's last attempt. */
-  news(tunnel: string, notes: readonly string[]): readonly string[];
+  /** Which of these notes were not there at the last attempt; `whose` is the tunnel's name, and more after a space. */
+  news(whose: string, notes: readonly string[]): readonly string[];
   /** Forgets everything but what these tunnels need: no secret stays in memory for nothing. */
-  retain(tunnels: readonly Pick<TunnelSpec, 'name' | 'identityFiles'>[]): void;
+  retain(tunnels: readonly Pick<TunnelSpec, 'name' | 'identityFiles' | 'jumps'>[]): void;
 }
 
 export function createIdentityCache(): IdentityCache {
@@ -40,16 +40,21 @@ export function createIdentityCache(): IdentityCache {
       return entry.result.key;
     },
     drop: (path) => keep((entry) => entry.path !== path),
-    news: (tunnel, notes) => {
-      const known = notesOf.get(tunnel) ?? [];
-      notesOf.set(tunnel, notes);
+    news: (whose, notes) => {
+      const known = notesOf.get(whose) ?? [];
+      notesOf.set(whose, notes);
       return notes.filter((note) => !known.includes(note));
     },
     retain: (tunnels) => {
-      const paths = new Set(tunnels.flatMap((tunnel) => tunnel.identityFiles));
+      const paths = new Set(
+        tunnels.flatMap(({ identityFiles, jumps }) => [
+          ...identityFiles,
+          ...jumps.flatMap((jump) => jump.identityFiles),
+        ]),
+      );
       keep((entry) => paths.has(entry.path));
       const names = new Set(tunnels.map((tunnel) => tunnel.name));
-      for (const name of notesOf.keys()) if (!names.has(name)) notesOf.delete(name);
+      for (const whose of notesOf.keys()) if (!names.has(whose.split(' ', 1)[0] ?? '')) notesOf.delete(whose);
     },
   };
 }

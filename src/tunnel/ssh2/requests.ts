@@ -1,13 +1,15 @@
 import type { Client } from 'ssh2';
-import { errorText } from '../../lib/text.ts';
+import { errorText, printable } from '../../lib/text.ts';
 import { TunnelFailure } from '../failure.ts';
 import { formatEndpoint, type Endpoint } from '../spec.ts';
+import type { Channel, Originator } from '../ssh.ts';
 
 /** Questions to the server that wait for its answer: global requests (RFC 4254 section 4) and connections that it opens. */
 export interface Requests {
   listen(endpoint: Endpoint): Promise<number>;
   unlisten(endpoint: Endpoint): Promise<void>;
   knock(host: string, port: number): Promise<Knock>;
+  open(endpoint: Endpoint, originator: Originator): Promise<Channel>;
   probe(): Promise<void>;
   /** The connection is gone: whatever is asked, now or later, fails with this. */
   fail(failure: TunnelFailure): void;
@@ -44,6 +46,7 @@ export function createRequests(client: Client): Requests {
     listen: (endpoint) => ask<number>((done) => listen(client, endpoint, done)),
     unlisten: (endpoint) => ask<void>((done) => unlisten(client, endpoint, () => done(null, undefined))),
     knock: (host, port) => ask<Knock>((done) => knock(client, host, port, (answer) => done(null, answer))),
+    open: (endpoint, originator) => ask<Channel>((done) => open(client, endpoint, originator, done)),
     probe: () => ask<void>((done) => client.unforwardIn(NO_SUCH_HOST, 1, () => done(null, undefined))),
     fail: (failure) => {
       ended ??= failure;
@@ -68,6 +71,34 @@ function knock(client: Client, host: string, port: number, done: (answer: Knock)
 
 /** SSH_OPEN_CONNECT_FAILED (RFC 4254 section 5.1). */
 const CONNECT_FAILED = 2;
+
+function open(
+  client: Client,
+  endpoint: Endpoint,
+  from: Originator,
+  done: (error: TunnelFailure | null, channel: Channel) => void,
+): void {
+  const answer = (error: Error | undefined, channel: Channel) => {
+    done(error === undefined ? null : translateRefusal(error, formatEndpoint(endpoint)), channel);
+  };
+  if (endpoint.type === 'unix') client.openssh_forwardOutStreamLocal(endpoint.path, answer);
+  else client.forwardOut(from.address, from.port, endpoint.host, endpoint.port, answer);
+}
+
+/** Without a reason it is the end of the connection, or a server that has not the extension. */
+function translateRefusal(error: Error & { readonly reason?: unknown }, target: string): TunnelFailure {
+  const said = printable(error.message.replace(/^\(SSH\) Channel open failure: /, ''));
+  if (error.reason === CONNECT_FAILED) {
+    return new TunnelFailure('target-unreachable', `the server cannot connect to ${target}: ${said}`, { cause: error });
+  }
+  const rules = error.reason === PROHIBITED ? ' (AllowTcpForwarding, AllowStreamLocalForwarding or permitopen)' : '';
+  return new TunnelFailure('forward-refused', `the server does not connect to ${target}: ${said}${rules}`, {
+    cause: error,
+  });
+}
+
+/** SSH_OPEN_ADMINISTRATIVELY_PROHIBITED (RFC 4254 section 5.1). */
+const PROHIBITED = 1;
 
 /** A listener that no server has: asking to cancel it is answered by all and changes nothing, a portable round trip. */
 const NO_SUCH_HOST = 'keepalive.invalid';

@@ -182,9 +182,9 @@ test('notes are logged once, not at every attempt', async (t) => {
   const log = createLogger('info', (line) => lines.push(line));
   const cache = createIdentityCache();
   const spec = specFor({ identityFiles: [join(dir, 'missing'), makeKey(dir, 'key', '-t', 'ed25519')] });
-  const prepared = await prepareAuthentication(spec, cache, log);
+  const prepared = await prepareAuthentication(spec, 'test', cache, log);
   assert.equal(prepared.describe(), '');
-  await prepareAuthentication(spec, cache, log);
+  await prepareAuthentication(spec, 'test', cache, log);
   assert.equal(lines.length, 1);
   assert.match(lines[0] ?? '', /missing does not exist/);
 });

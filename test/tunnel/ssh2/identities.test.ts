@@ -33,7 +33,7 @@ test('two tunnels share a key, unless they open it in different ways', async (t)
   const cache = createIdentityCache();
   const one = loader(cache, { name: 'one', identityFiles: [path], passphraseFile });
   const two = loader(cache, { name: 'two', identityFiles: [path], passphraseFile });
-  const three = loader(cache, { name: 'three', identityFiles: [path] });
+  const three = loader(cache, { name: 'three', identityFiles: [path], jumps: [] });
   assert.equal(await one(), await two());
   await fails(three, /there is no passphraseFile/);
   assert.equal(await one(), await two());
@@ -65,15 +65,15 @@ test('a key leaves memory when its file is closed to us or gone, or no tunnel na
   const dir = await tempDir(t);
   const path = makeKey(dir, 'key', '-t', 'ed25519');
   const cache = createIdentityCache();
-  const load = loader(cache, { identityFiles: [path] });
+  const load = loader(cache, { identityFiles: [path], jumps: [] });
   const held = async () => {
     const before = await load();
     return async () => (await load()) === before;
   };
   const kept = await held();
-  cache.retain([{ name: 'test', identityFiles: [path] }]);
+  cache.retain([{ name: 'test', identityFiles: [path], jumps: [] }]);
   assert.equal(await kept(), true);
-  cache.retain([{ name: 'test', identityFiles: [join(dir, 'other')] }]);
+  cache.retain([{ name: 'test', identityFiles: [join(dir, 'other')], jumps: [] }]);
   assert.equal(await kept(), false);
 
   const exposed = await held();
@@ -97,7 +97,7 @@ test('notes are news to each tunnel once, and again when they come back', () => 
   assert.deepEqual(cache.news('b', ['z']), ['z']);
   assert.deepEqual(cache.news('a', []), []);
   assert.deepEqual(cache.news('a', ['y']), ['y']);
-  cache.retain([{ name: 'a', identityFiles: [] }]);
+  cache.retain([{ name: 'a', identityFiles: [], jumps: [] }]);
   assert.deepEqual(cache.news('a', ['y']), []);
   assert.deepEqual(cache.news('b', ['z']), ['z']);
 });

@@ -1,0 +1,74 @@
+import { join } from 'node:path';
+import type { Entry, ForwardSpec, ServerSpec, TunnelSpec } from '../tunnel/spec.ts';
+import { defaultAlgorithms } from './algorithms.ts';
+import type { ConfigEnvironment } from './environment.ts';
+import type { WrittenForward } from './forward.ts';
+import type { JumpKeys } from './jump.ts';
+import { DEFAULT_RECONNECT, type TunnelKeys } from './schema.ts';
+
+/** A tunnel with every default filled in. `host` is where its keys name none. */
+export function completeTunnel(
+  name: string,
+  host: string,
+  keys: TunnelKeys,
+  way: { readonly jumps: readonly ServerSpec[]; readonly entry: Entry },
+  env: ConfigEnvironment,
+): TunnelSpec {
+  const forwards = [...(keys.remoteForward ?? []), ...(keys.localForward ?? []), ...(keys.dynamicForward ?? [])];
+  return {
+    name,
+    ...completeServer(host, keys, env),
+    sourcePort: keys.sourcePort ?? 'sticky',
+    jumps: way.jumps,
+    entry: way.entry,
+    exitOnForwardFailure: keys.exitOnForwardFailure ?? true,
+    forwards: forwards.map((forward) => completeForward(forward, keys.gatewayPorts ?? false)),
+    streamLocalBindUnlink: keys.streamLocalBindUnlink ?? false,
+    reconnect: keys.reconnect ?? DEFAULT_RECONNECT,
+  };
+}
+
+/** A server with every default filled in. */
+export function completeServer(host: string, keys: Partial<JumpKeys>, env: ConfigEnvironment): ServerSpec {
+  return {
+    host: keys.host ?? host,
+    port: keys.port ?? 22,
+    user: keys.user ?? env.userName,
+    addressFamily: keys.addressFamily ?? 'any',
+    bindAddress: keys.bindAddress ?? null,
+    connectTimeoutMs: keys.connectTimeout ?? 10_000,
+    tcpKeepAlive: keys.tcpKeepAlive ?? true,
+
+    identityFiles: keys.identityFile ?? OPENSSH_IDENTITIES.map((file) => join(env.home, '.ssh', file)),
+    identityFilesConfigured: keys.identityFile !== undefined,
+    identitiesOnly: keys.identitiesOnly ?? false,
+    identityAgent: keys.identityAgent === undefined ? env.env['SSH_AUTH_SOCK'] || null : keys.identityAgent,
+    passphraseFile: keys.passphraseFile ?? null,
+    passwordFile: keys.passwordFile ?? null,
+
+    userKnownHostsFiles: keys.userKnownHostsFile ?? [join(env.home, '.ssh/known_hosts')],
+    globalKnownHostsFiles: keys.globalKnownHostsFile ?? ['/etc/ssh/ssh_known_hosts'],
+    strictHostKeyChecking: keys.strictHostKeyChecking ?? 'yes',
+    hostKeyAlias: keys.hostKeyAlias ?? null,
+    updateHostKeys: keys.updateHostKeys ?? true,
+
+    serverAliveIntervalMs: keys.serverAliveInterval ?? 15_000,
+    serverAliveCountMax: keys.serverAliveCountMax ?? 3,
+
+    compression: keys.compression ?? false,
+    ciphers: keys.ciphers ?? (env.aes ? null : defaultAlgorithms('ciphers', env.aes)),
+    kexAlgorithms: keys.kexAlgorithms ?? null,
+    macs: keys.macs ?? null,
+    hostKeyAlgorithms: keys.hostKeyAlgorithms ?? null,
+  };
+}
+
+/** The keys that ssh tries by itself, in its order (ssh_config(5), IdentityFile). */
+const OPENSSH_IDENTITIES = ['id_rsa', 'id_ecdsa', 'id_ecdsa_sk', 'id_ed25519', 'id_ed25519_sk', 'id_dsa'];
+
+/** GatewayPorts opens to the world what names no address to listen on (ssh_config(5)); the server has its own for its side. */
+function completeForward({ bound, ...forward }: WrittenForward, gatewayPorts: boolean): ForwardSpec {
+  const { kind, listen } = forward;
+  if (kind === 'remote' || bound || listen.type === 'unix' || !gatewayPorts) return forward;
+  return { ...forward, listen: { ...listen, host: '' } };
+}

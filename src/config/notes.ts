@@ -1,0 +1,8 @@
+import type { ConfigProblem } from './problem.ts';
+
+/** Takes down what is wrong, and what is worth saying although it is not. */
+export interface Findings {
+  problem(problem: ConfigProblem): void;
+  /** Each text once. */
+  note(text: string): void;
+}

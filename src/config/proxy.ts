@@ -1,0 +1,50 @@
+import { readHost } from './host.ts';
+import { BadValue, readInteger, readText, readWord } from './value.ts';
+
+export interface WrittenProxy {
+  readonly type: 'http' | 'socks5';
+  readonly host: string;
+  readonly port: number;
+  readonly user: string | null;
+}
+
+/** A proxy on the way to the server: `http://[user@]host[:port]` or `socks5://[user@]host[:port]`; null for none. */
+export function readProxy(raw: unknown): WrittenProxy | null {
+  const text = readText(raw);
+  if (text.toLowerCase() === 'none') return null;
+  const match = PROXY.exec(text);
+  // What does not fit is not repeated: it may hold a password.
+  if (match === null) throw new BadValue(`must be a proxy such as ${EXAMPLE} or socks5://proxy:1080`);
+  const [, scheme = '', credentials, bracketed, host = bracketed, port] = match;
+  const type = SCHEMES[scheme.toLowerCase()];
+  if (type === undefined) {
+    throw new BadValue(`must begin with http:// or socks5://: other kinds of proxies are not supported`);
+  }
+  if (credentials?.includes(':')) {
+    throw new BadValue(
+      'must not hold a password: put it into a file of mode 0600 and name that with proxyPasswordFile',
+    );
+  }
+  return {
+    type,
+    host: readHost(host),
+    port: port === undefined ? DEFAULT_PORTS[type] : readInteger(1, 65_535)(port),
+    user: credentials === undefined ? null : readWord(decode(credentials)),
+  };
+}
+
+const EXAMPLE = 'http://user@proxy:3128';
+const PROXY = /^([a-z][a-z0-9+.-]*):\/\/(?:([^@/]*)@)?(?:\[([^\]]+)\]|([^@:/[\]]+))(?::(\d+))?\/?$/i;
+
+/** With socks5h the proxy resolves the name, which is what happens here always. */
+const SCHEMES: Readonly<Record<string, 'http' | 'socks5'>> = { http: 'http', socks5: 'socks5', socks5h: 'socks5' };
+
+const DEFAULT_PORTS = { http: 3128, socks5: 1080 } as const;
+
+function decode(text: string): string {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return text;
+  }
+}

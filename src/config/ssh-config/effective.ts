@@ -1,0 +1,92 @@
+import { BadValue } from '../value.ts';
+import { findKeyword } from './keywords.ts';
+import type { SshOption } from './option.ts';
+import { matchesPattern } from './pattern.ts';
+
+/** The options that take effect, while they are collected in the order in which ssh reads them. */
+export class EffectiveOptions {
+  #options: SshOption[] = [];
+  readonly #locked = new Set<string>();
+
+  /** Of most keywords the first line counts, of some all lines, without repetitions. */
+  add(option: SshOption): void {
+    const { key, args } = option;
+    if (key === 'sendenv') this.#addVariables(option);
+    else if (args.length === 0 || this.#locked.has(key)) return;
+    else if (findKeyword(key)?.accumulates === true) this.#append(option);
+    else if (!this.#options.some((earlier) => excludes(earlier, key))) this.#options.push(withoutRepetitions(option));
+  }
+
+  /** Later lines with this keyword are without effect, even if there has been none yet. */
+  lock(key: string): void {
+    this.#locked.add(key);
+  }
+
+  list(): readonly SshOption[] {
+    return this.#options;
+  }
+
+  find(key: string): SshOption | undefined {
+    return this.#options.find((option) => option.key === key);
+  }
+
+  /** The only argument of a keyword, or null. */
+  value(key: string): string | null {
+    return this.find(key)?.args[0] ?? null;
+  }
+
+  #append(option: SshOption): void {
+    const same = this.#options.filter(({ key }) => key === option.key);
+    if (same.length >= MAX_FILES && FILES.includes(option.key))
+      throw new BadValue(`stands here for more than ${MAX_FILES} files`);
+    if (!same.some(({ args }) => sameArgs(args, option.args))) this.#options.push(option);
+  }
+
+  /** SendEnv: `-PATTERN` takes back what stands before it (readconf.c, rm_env). */
+  #addVariables({ key, args, origin }: SshOption): void {
+    let own: string[] = [];
+    for (const name of args) {
+      if (name.startsWith('-')) {
+        const keep = (other: string) => !matchesPattern(other, name.slice(1));
+        own = own.filter(keep);
+        this.#options = this.#options.flatMap((option) => filterArgs(option, key, keep));
+      } else if (
+        !own.includes(name) &&
+        !this.#options.some((option) => option.key === key && option.args.includes(name))
+      )
+        own.push(name);
+    }
+    if (own.length > 0) this.#options.push({ key, args: own, origin });
+  }
+}
+
+/** SSH_MAX_IDENTITY_FILES and SSH_MAX_CERTIFICATE_FILES of ssh.h. */
+const MAX_FILES = 100;
+const FILES = ['identityfile', 'certificatefile'];
+
+/**
+ * Whether a line that stands before leaves this one without effect. ProxyJump is a ProxyCommand that ssh writes, so that they
+ * exclude each other; only `ProxyJump none` leaves a later ProxyCommand alone.
+ */
+function excludes({ key, args }: SshOption, later: string): boolean {
+  if (key === later) return true;
+  if (key === 'proxycommand') return later === 'proxyjump';
+  return key === 'proxyjump' && later === 'proxycommand' && args[0]?.toLowerCase() !== 'none';
+}
+
+function sameArgs(a: readonly string[], b: readonly string[]): boolean {
+  return a.length === b.length && a.every((argument, index) => argument === b[index]);
+}
+
+/** Of the settings of one SetEnv, the first of each name counts. */
+function withoutRepetitions(option: SshOption): SshOption {
+  if (option.key !== 'setenv') return option;
+  const names = option.args.map((setting) => setting.replace(/=.*/s, ''));
+  return { ...option, args: option.args.filter((_, index) => names.indexOf(names[index] ?? '') === index) };
+}
+
+function filterArgs(option: SshOption, key: string, keep: (name: string) => boolean): SshOption[] {
+  if (option.key !== key) return [option];
+  const args = option.args.filter(keep);
+  return args.length === 0 ? [] : [{ ...option, args }];
+}

@@ -1,0 +1,89 @@
+import { isUtf8 } from 'node:buffer';
+import type { Stats } from 'node:fs';
+import { type FileHandle, open } from 'node:fs/promises';
+import { errorCode, printable } from '../../lib/text.ts';
+
+/** A file that cannot be used. The message is a whole sentence. */
+export class BadFile extends Error {
+  /** Of the system: ENOENT where there is no such file. */
+  readonly code: string;
+  readonly line: number;
+
+  constructor(message: string, code: string, line = 1) {
+    super(message);
+    this.code = code;
+    this.line = line;
+  }
+}
+
+/**
+ * The lines of a configuration file, throwing a BadFile. With `owner`, the file must belong to that user or to root, and
+ * nobody else may write to it (readconf.c, SSHCONF_CHECKPERM).
+ */
+export async function readLines(path: string, owner: number | null): Promise<string[]> {
+  const bytes = await readBytes(path, owner);
+  if (bytes.length > MAX_BYTES)
+    throw new BadFile('the file is larger than 1 MiB: this is no configuration', 'TOO_LARGE');
+  if (bytes.includes(0))
+    throw new BadFile('the file is not text: this is no configuration', 'BINARY', lineOf(bytes, 0));
+  const lines = bytes.toString('utf8').split('\n');
+  if (isUtf8(bytes)) return lines;
+  // ssh takes bytes as they are. What is only said to people, in a comment, is nobody's loss.
+  const bad = lines.findIndex((line) => line.includes('\ufffd') && !/^[ \t]*#/.test(line));
+  if (bad === -1) return lines;
+  throw new BadFile('this line is not UTF-8 text: save the file in that encoding', 'BINARY', bad + 1);
+}
+
+/** Far above any honest configuration; it keeps a wrong file name from filling the memory. */
+const MAX_BYTES = 1024 * 1024;
+
+async function readBytes(path: string, owner: number | null): Promise<Buffer> {
+  let handle: FileHandle | null = null;
+  try {
+    handle = await open(path);
+    if (owner !== null) checkOwner(path, await handle.stat(), owner);
+    return await readAtMost(handle, MAX_BYTES + 1);
+  } catch (error) {
+    if (error instanceof BadFile) throw error;
+    const code = errorCode(error) ?? '';
+    throw new BadFile(REASONS[code] ?? 'the file cannot be read', code);
+  } finally {
+    await handle?.close();
+  }
+}
+
+const REASONS: Readonly<Record<string, string>> = {
+  ENOENT: 'there is no such file',
+  ENOTDIR: 'there is no such file: a part of its path is a file, not a directory',
+  EACCES: 'the file may not be read by this user: change its owner or its mode',
+  EISDIR: 'this is a directory: name the files in it',
+  ELOOP: 'the file is a symbolic link to itself',
+};
+
+function checkOwner(path: string, { uid, mode }: Stats, owner: number): void {
+  if (uid !== 0 && uid !== owner)
+    throw new BadFile(`Bad owner or permissions: another user owns the file; chown "$USER" ${nameOf(path)}`, 'OWNER');
+  if ((mode & 0o022) !== 0)
+    throw new BadFile(`Bad owner or permissions: others may write to the file; chmod go-w ${nameOf(path)}`, 'MODE');
+}
+
+/** As a shell takes it, where nothing in it is special. */
+function nameOf(path: string): string {
+  return /^[\w@%+=:,./-]+$/.test(path) ? path : `'${printable(path).replaceAll("'", String.raw`'\''`)}'`;
+}
+
+/** Not by the size of the file, which pipes and devices do not have. */
+async function readAtMost(handle: FileHandle, limit: number): Promise<Buffer> {
+  const buffer = Buffer.alloc(limit);
+  let length = 0;
+  while (length < limit) {
+    const { bytesRead } = await handle.read(buffer, length, limit - length, null);
+    if (bytesRead === 0) break;
+    length += bytesRead;
+  }
+  return buffer.subarray(0, length);
+}
+
+function lineOf(bytes: Buffer, byte: number): number {
+  return bytes.subarray(0, bytes.indexOf(byte)).filter((each) => each === 0x0a).length + 1;
+}

@@ -1,0 +1,58 @@
+import { lstat, readdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import { matchesUnits, type Unit } from './pattern.ts';
+
+/**
+ * What glob(3) finds for an absolute path with `*`, `?`, `[...]` and backslashes, in the order of the bytes of the paths (ssh
+ * sets no other order of sorting). A name that begins with a dot needs a dot in the pattern. Nothing is found where nothing
+ * can be listed.
+ */
+export async function expandGlob(pattern: string): Promise<string[]> {
+  let found = ['/'];
+  let names = '';
+  for (const segment of pattern.split('/').filter((part) => part !== '')) {
+    if (!isWild(segment)) {
+      names = join(names, segment.replaceAll(/\\(.)/gs, '$1'));
+      continue;
+    }
+    const folders = found.map((path) => join(path, names));
+    found = (await Promise.all(folders.map((folder) => namesIn(folder, segment)))).flat();
+    names = '';
+  }
+  const paths = found.map((path) => join(path, names));
+  const existing = await Promise.all(paths.map(async (path) => ((await exists(path)) ? [path] : [])));
+  return existing.flat().toSorted((a, b) => Buffer.compare(Buffer.from(a), Buffer.from(b)));
+}
+
+/** Whether a path has anything to expand: what a folder is called literally is not searched for. */
+export function isWild(path: string): boolean {
+  return /^(?:[^\\*?[]|\\.|\[(?!.*\]))*(?:[*?]|\[(?=.*\]))/s.test(path);
+}
+
+async function namesIn(folder: string, segment: string): Promise<string[]> {
+  const units = unitsOf(segment);
+  const names = await readdir(folder).catch(() => []);
+  return names
+    .filter((name) => !name.startsWith('.') || /^\\?\./.test(segment))
+    .filter((name) => matchesUnits(name, units))
+    .map((name) => join(folder, name));
+}
+
+function unitsOf(segment: string): Unit[] {
+  return Array.from(segment.matchAll(/(\*)|(\?)|\[([!^]?)((?:\\.|[^\\])(?:\\.|[^\\\]])*)\]|\\?(.)/gsu), toUnit);
+}
+
+function toUnit([, star, any, not, set, char]: RegExpMatchArray): Unit {
+  if (star !== undefined) return '*';
+  if (any !== undefined) return () => true;
+  if (set === undefined) return (other) => other === char;
+  const ranges = Array.from(set.matchAll(/\\?(.)(?:-\\?(.))?/gsu), ([, from = '', to = from]) => ({ from, to }));
+  return (other) => ranges.some(({ from, to }) => from <= other && other <= to) === (not === '');
+}
+
+async function exists(path: string): Promise<boolean> {
+  return await lstat(path).then(
+    () => true,
+    () => false,
+  );
+}

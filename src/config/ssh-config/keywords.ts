@@ -1,0 +1,101 @@
+import { printable } from '../../lib/text.ts';
+import { unknownKey } from '../suggest.ts';
+
+/** A keyword of ssh_config(5). */
+export interface Keyword {
+  /** In lower case. */
+  readonly key: string;
+  /** As the manual writes it. */
+  readonly name: string;
+  readonly shape: Shape;
+  /** Whether every line counts, not only the first (readconf.c). */
+  readonly accumulates: boolean;
+}
+
+/**
+ * What stands behind a keyword: `one` argument, one or `two` or exactly a `pair`, a `list`, `sent` or `set` variables, a
+ * `command` (the rest of the line with quotes and #), a `text` (the rest up to a #), the `criteria` of Match, or whatever
+ * is `ignored` together with its keyword.
+ */
+export type Shape = 'one' | 'two' | 'pair' | 'list' | 'sent' | 'set' | 'command' | 'text' | 'criteria' | 'ignored';
+
+/** The keyword that a word of any case stands for, aliases resolved. */
+export function findKeyword(word: string): Keyword | undefined {
+  const key = word.toLowerCase();
+  return KEYWORDS.get(ALIASES.get(key) ?? key);
+}
+
+/** What is wrong with a word that is no keyword. Only a word of letters is repeated: the rest may be anything, even a key. */
+export function unknownKeyword(word: string): string {
+  if (!/^\p{Cf}*[a-z][a-z0-9_-]{0,39}$/iu.test(word)) return 'this line does not begin with a keyword of ssh_config';
+  return `${printable(word, 40)} ${unknownKey(word, NAMES)}`;
+}
+
+const BY_SHAPE: Readonly<Record<Shape, string>> = {
+  one: `
+    AddressFamily BatchMode BindAddress BindInterface CanonicalizeFallbackLocal CanonicalizeHostname CanonicalizeMaxDots
+    CASignatureAlgorithms CertificateFile CheckHostIP Ciphers ClearAllForwardings Compression ConnectionAttempts
+    ConnectTimeout ControlMaster ControlPath ControlPersist DynamicForward EnableEscapeCommandline EnableSSHKeysign
+    EscapeChar ExitOnForwardFailure FingerprintHash ForkAfterAuthentication ForwardAgent ForwardX11 ForwardX11Timeout
+    ForwardX11Trusted GatewayPorts GSSAPIAuthentication GSSAPIDelegateCredentials HashKnownHosts
+    HostbasedAcceptedAlgorithms HostbasedAuthentication HostKeyAlgorithms HostKeyAlias HostName IdentitiesOnly
+    IdentityAgent IdentityFile IgnoreUnknown KbdInteractiveAuthentication KbdInteractiveDevices KexAlgorithms LogLevel
+    MACs NoHostAuthenticationForLocalhost NumberOfPasswordPrompts ObscureKeystrokeTiming PasswordAuthentication
+    PermitLocalCommand PKCS11Provider Port PreferredAuthentications ProxyUseFdpass PubkeyAcceptedAlgorithms
+    PubkeyAuthentication RefuseConnection RequestTTY RequiredRSASize RevokedHostKeys SecurityKeyProvider
+    ServerAliveCountMax ServerAliveInterval SessionType StdinNull StreamLocalBindMask StreamLocalBindUnlink
+    StrictHostKeyChecking SyslogFacility Tag TCPKeepAlive Tunnel TunnelDevice UpdateHostKeys User VerifyHostKeyDNS
+    VisualHostKey WarnWeakCrypto XAuthLocation`,
+  two: 'AddKeysToAgent IPQoS RekeyLimit RemoteForward',
+  pair: 'LocalForward',
+  list: `
+    CanonicalDomains CanonicalizePermittedCNAMEs ChannelTimeout GlobalKnownHostsFile Host Include LogVerbose
+    PermitRemoteOpen UserKnownHostsFile`,
+  sent: 'SendEnv',
+  set: 'SetEnv',
+  command: 'KnownHostsCommand LocalCommand ProxyCommand RemoteCommand',
+  text: 'ProxyJump VersionAddendum',
+  criteria: 'Match',
+  // What OpenSSH calls deprecated or unsupported, and then the keywords of Debian, Fedora and macOS: their own ssh accepts
+  // them, so that a file with them is no broken file.
+  ignored: `
+    Protocol Cipher FallBackToRsh GlobalKnownHostsFile2 RhostsAuthentication UserKnownHostsFile2 UseRoaming UseRsh
+    UsePrivilegedPort AFSTokenPassing KerberosAuthentication KerberosTGTPassing RSAAuthentication
+    RhostsRSAAuthentication CompressionLevel
+    GSSAPIKeyExchange GSSAPIClientIdentity GSSAPIServerIdentity GSSAPIRenewalForcesRekey GSSAPITrustDNS
+    GSSAPIKexAlgorithms ProtocolKeepAlives SetupTimeOut RSAMinSize UseKeychain`,
+};
+
+/** Old names, and what they mean today. */
+const ALIASES: ReadonlyMap<string, string> = new Map([
+  ['challengeresponseauthentication', 'kbdinteractiveauthentication'],
+  ['skeyauthentication', 'kbdinteractiveauthentication'],
+  ['tisauthentication', 'kbdinteractiveauthentication'],
+  ['dsaauthentication', 'pubkeyauthentication'],
+  ['hostbasedkeytypes', 'hostbasedacceptedalgorithms'],
+  ['pubkeyacceptedkeytypes', 'pubkeyacceptedalgorithms'],
+  ['identityfile2', 'identityfile'],
+  ['keepalive', 'tcpkeepalive'],
+  ['smartcarddevice', 'pkcs11provider'],
+]);
+
+const ACCUMULATING = ['certificatefile', 'dynamicforward', 'identityfile', 'localforward', 'remoteforward', 'sendenv'];
+
+const KEYWORDS: ReadonlyMap<string, Keyword> = new Map(
+  Object.entries(BY_SHAPE)
+    .flatMap(([shape, names]) =>
+      names
+        .trim()
+        .split(/\s+/)
+        .map((name) => keyword(name, shape as Shape)),
+    )
+    .map((entry) => [entry.key, entry]),
+);
+
+function keyword(name: string, shape: Shape): Keyword {
+  const key = name.toLowerCase();
+  return { key, name, shape, accumulates: ACCUMULATING.includes(key) };
+}
+
+/** What an unknown keyword may be a slip of: nobody is advised to write what is ignored. */
+const NAMES = [...KEYWORDS.values()].filter(({ shape }) => shape !== 'ignored').map(({ name }) => name);

@@ -1,0 +1,113 @@
+import { BadValue } from '../value.ts';
+import { findKeyword, type Keyword, unknownKeyword } from './keywords.ts';
+import type { Origin, SshOption } from './option.ts';
+import { matchesPatternList } from './pattern.ts';
+import { type SplitLine, splitArguments, splitLine } from './words.ts';
+
+/** A line that was understood. */
+export interface Line {
+  readonly keyword: Keyword;
+  readonly args: readonly string[];
+  readonly column: number;
+}
+
+/** A line that was not. The message is a whole sentence. */
+export interface BadLine {
+  readonly column: number;
+  readonly message: string;
+}
+
+/** Reads one line. Null where there is nothing to do: an empty line, a comment, an unknown keyword of IgnoreUnknown. */
+export function parseLine(text: string, ignoreUnknown: string): Line | BadLine | null {
+  const line = splitLine(text);
+  if (line === null) return null;
+  const { column } = line;
+  const keyword = findKeyword(line.keyword);
+  if (keyword === undefined && (line.rest === '' || !isIgnored(line.keyword, ignoreUnknown)))
+    return { column, message: unknownKeyword(line.keyword) };
+  try {
+    const args = readArguments(keyword, line);
+    return keyword === undefined || keyword.shape === 'ignored' ? null : { keyword, args, column };
+  } catch (error) {
+    if (!(error instanceof BadValue)) throw error;
+    return { column, message: `${keyword?.name ?? 'this line'} ${error.message}` };
+  }
+}
+
+/** Parses `Key=Value` or `Key Value` (the argument of -o) as a line of a file. The problem is a whole sentence. */
+export function parseOption(text: string, origin: Origin): { option: SshOption } | { problem: string } {
+  const [first = '', ...more] = text.split('\n');
+  if (more.some((line) => line.trim() !== '') || text.includes('\0')) return { problem: 'an option must be one line' };
+  const split = splitLine(first);
+  if (split === null) return { problem: 'an option must be a keyword and its value, such as Port=22' };
+  const keyword = findKeyword(split.keyword);
+  // What ssh ignores is an option too, one without any effect.
+  if (keyword?.shape === 'ignored') return { option: { key: keyword.key, args: [], origin } };
+  const line = parseLine(first, '');
+  if (line === null) return { problem: 'an option must be a keyword and its value, such as Port=22' };
+  if ('message' in line) return { problem: line.message };
+  const { key, name } = line.keyword;
+  if (BLOCKS.includes(key)) return { problem: `${name} belongs into a file, it is no option of a command line` };
+  return { option: { key, args: line.args, origin } };
+}
+
+/** The keywords that order the lines of a file. */
+const BLOCKS = ['host', 'match', 'include'];
+
+function isIgnored(keyword: string, ignoreUnknown: string): boolean {
+  return matchesPatternList(keyword.toLowerCase(), ignoreUnknown.toLowerCase());
+}
+
+/** The arguments of a line, as many as its keyword takes. The messages end a sentence that begins with the keyword. */
+function readArguments(keyword: Keyword | undefined, { rest }: SplitLine): readonly string[] {
+  if (rest === '') throw new BadValue('needs a value');
+  const args = splitArguments(rest);
+  if (args === null) throw new BadValue('has a quote that is not closed on its line');
+  switch (keyword?.shape) {
+    case undefined:
+    case 'ignored':
+      return [];
+    case 'command':
+      return [rest.replace(/^[ \t\r\n=]+/, '')];
+    case 'text':
+      return [restUntilComment(rest)];
+    case 'criteria':
+      return args;
+    case 'one':
+      return counted(args, 1, 1);
+    case 'two':
+      return counted(args, 1, 2);
+    case 'pair':
+      return counted(args, 2, 2);
+    case 'list':
+      return checkList(args);
+    case 'sent':
+      if (args.some((name) => name === '' || name.includes('='))) throw new BadValue('takes names of variables only');
+      return args;
+    case 'set':
+      if (args.some((setting) => !setting.includes('='))) throw new BadValue('takes settings such as NAME=value');
+      return args;
+  }
+}
+
+function counted(args: readonly string[], min: number, max: number): readonly string[] {
+  if (args.slice(0, min).includes('') || args.length === 0) throw new BadValue('needs a value');
+  if (args.length < min) throw new BadValue('needs two arguments: where to listen, and the target');
+  if (args.includes('')) throw new BadValue('has an empty argument');
+  if (args.length > max) throw new BadValue('has extra arguments at the end: put a value with spaces in quotes');
+  return args;
+}
+
+function checkList(args: readonly string[]): readonly string[] {
+  if (args.includes('')) throw new BadValue('has an empty argument');
+  return args;
+}
+
+function restUntilComment(rest: string): string {
+  const text = rest
+    .replace(/^[ \t\r\n=]+/, '')
+    .replace(/#.*/s, '')
+    .trim();
+  if (text === '') throw new BadValue('needs a value');
+  return text;
+}

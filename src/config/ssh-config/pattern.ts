@@ -1,0 +1,61 @@
+/** One place of a pattern: any text, or a test for one character. */
+export type Unit = '*' | ((char: string) => boolean);
+
+/** ssh_config(5), PATTERNS: `*` is any text, `?` one character. */
+export function matchesPattern(text: string, pattern: string): boolean {
+  return matchesUnits(
+    text,
+    Array.from(pattern, (char): Unit => {
+      if (char === '*') return '*';
+      return char === '?' ? () => true : (other) => other === char;
+    }),
+  );
+}
+
+/** A list of patterns with commas: one that matches is needed, one with ! that matches is a no (match.c). */
+export function matchesPatternList(text: string, list: string): boolean {
+  const patterns = list.split(',');
+  // A comma at the end does not begin an empty pattern.
+  if (patterns.at(-1) === '') patterns.pop();
+  let found = false;
+  for (const pattern of patterns) {
+    const negated = pattern.startsWith('!');
+    if (!matchesPattern(text, negated ? pattern.slice(1) : pattern)) continue;
+    if (negated) return false;
+    found = true;
+  }
+  return found;
+}
+
+/** The same for the names of hosts, where capitals are no difference. */
+export function matchesHostList(host: string, list: string): boolean {
+  return matchesPatternList(lowerCase(host), lowerCase(list));
+}
+
+/** As in C: only the letters of ASCII. */
+export function lowerCase(text: string): string {
+  return text.replaceAll(/[A-Z]+/g, (letters) => letters.toLowerCase());
+}
+
+/** Goes back only to the last `*`, which is enough, so that no pattern takes more than length times length steps. */
+export function matchesUnits(text: string, units: readonly Unit[]): boolean {
+  const chars = [...text];
+  let at = 0;
+  let unit = 0;
+  let retry: { at: number; unit: number } | null = null;
+  while (at < chars.length) {
+    const wanted = units[unit];
+    if (wanted === '*') {
+      unit += 1;
+      retry = { at, unit };
+    } else if (wanted?.(chars[at] ?? '') === true) {
+      at += 1;
+      unit += 1;
+    } else if (retry === null) return false;
+    else {
+      retry = { at: retry.at + 1, unit: retry.unit };
+      ({ at, unit } = retry);
+    }
+  }
+  return units.slice(unit).every((wanted) => wanted === '*');
+}

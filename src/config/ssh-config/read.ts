@@ -1,0 +1,99 @@
+import { isIP } from 'node:net';
+import { join, resolve } from 'node:path';
+import type { ConfigEnvironment } from '../environment.ts';
+import { BadValue } from '../value.ts';
+import { EffectiveOptions } from './effective.ts';
+import { BadFile } from './file.ts';
+import type { SshOption, SshProblem } from './option.ts';
+import { lowerCase } from './pattern.ts';
+import { Report, Stop } from './report.ts';
+import { hostSoFar, type Pass } from './subject.ts';
+import { type Source, walk } from './walk.ts';
+
+export { parseOption } from './line.ts';
+export type { SshOption, SshProblem } from './option.ts';
+
+/** What is asked of the files. */
+export interface SshConfigRequest {
+  /** The host as the user named it: what `Host` is matched with. */
+  readonly host: string;
+  /** -F: a file, `none`, or null for ~/.ssh/config and then /etc/ssh/ssh_config. */
+  readonly file: string | null;
+  /** Options of the command line, which come before any file; Match sees them. */
+  readonly first: readonly SshOption[];
+  readonly env: ConfigEnvironment;
+  /** Instead of /etc/ssh/ssh_config. */
+  readonly systemFile?: string;
+}
+
+/** What the files say about a host. With problems, ssh would not connect. */
+export interface SshConfigAnswer {
+  /** What takes effect, in the order of reading: of most keywords the first line only, of some (IdentityFile) all lines. */
+  readonly options: readonly SshOption[];
+  readonly problems: readonly SshProblem[];
+  /** What is worth knowing and no mistake. */
+  readonly notes: readonly string[];
+}
+
+/** Reads OpenSSH's client configuration for a host as ssh does (ssh_config(5)), without running anything or asking the DNS. */
+export async function readSshConfig(request: SshConfigRequest): Promise<SshConfigAnswer> {
+  const report = new Report();
+  const effective = new EffectiveOptions();
+  try {
+    for (const option of request.first) addFirst(option, effective, report);
+    await readAll(request, effective, report);
+  } catch (error) {
+    if (!(error instanceof Stop)) throw error;
+  }
+  return { options: effective.list(), problems: report.problems(), notes: report.notes() };
+}
+
+function addFirst(option: SshOption, effective: EffectiveOptions, report: Report): void {
+  try {
+    effective.add(option);
+  } catch (error) {
+    if (!(error instanceof BadValue)) throw error;
+    report.problem(option.origin, `${option.key} ${error.message}`);
+  }
+}
+
+/** A second time if a `Match final` asks for it: with the name that HostName made, which cannot change any more (ssh.c). */
+async function readAll(request: SshConfigRequest, effective: EffectiveOptions, report: Report): Promise<void> {
+  let wantsFinal = false;
+  const onFinal = () => (wantsFinal = true);
+  const pass: Pass = { originalHost: request.host, finalHost: null, env: request.env, effective, report, onFinal };
+  await readOnce(request, pass);
+  const host = hostSoFar(pass);
+  if (!wantsFinal || report.problems().length > 0) return;
+  effective.lock('hostname');
+  await readOnce(request, { ...pass, finalHost: isIP(host) === 0 ? lowerCase(host) : host });
+}
+
+async function readOnce(request: SshConfigRequest, pass: Pass): Promise<void> {
+  const systemFile = resolve(request.systemFile ?? '/etc/ssh/ssh_config');
+  if (request.file === null) {
+    const path = join(request.env.home, '.ssh/config');
+    await readDefault({ path, ofUser: true, checkOwner: true, systemFile }, pass);
+    await readDefault({ path: systemFile, ofUser: false, checkOwner: false, systemFile }, pass);
+  } else if (request.file.toLowerCase() !== 'none') {
+    const source = { path: resolve(request.file), ofUser: true, checkOwner: false, systemFile };
+    await walk(source, pass).catch((error: unknown) => reportFile(error, source, pass));
+  }
+}
+
+/** Nobody needs these files, and ssh does without those that it may not open. */
+async function readDefault(source: Source, pass: Pass): Promise<void> {
+  try {
+    await walk(source, pass);
+  } catch (error) {
+    if (!(error instanceof BadFile)) throw error;
+    if (error.code === 'ENOENT' || error.code === 'ENOTDIR') return;
+    if (error.code !== 'EACCES') return reportFile(error, source, pass);
+    pass.report.note({ file: source.path, line: 1, column: 1 }, `${error.message}; it was skipped`);
+  }
+}
+
+function reportFile(error: unknown, source: Source, { report }: Pass): void {
+  if (!(error instanceof BadFile)) throw error;
+  report.problem({ file: source.path, line: error.line, column: 1 }, error.message);
+}

@@ -1,0 +1,61 @@
+import { hostname } from 'node:os';
+import type { ConfigEnvironment } from '../environment.ts';
+import { BadValue } from '../value.ts';
+import type { EffectiveOptions } from './effective.ts';
+import type { MatchSubject } from './match.ts';
+import { type Report, Stop } from './report.ts';
+import { expandTokens, tokensOf, tokenValues } from './tokens.ts';
+
+/** One reading of all files. In the final one, what HostName made of the host has become the host itself. */
+export interface Pass {
+  readonly originalHost: string;
+  readonly finalHost: string | null;
+  readonly env: ConfigEnvironment;
+  readonly effective: EffectiveOptions;
+  readonly report: Report;
+  /** Called for a `Match final`: the files want to be read once more. */
+  readonly onFinal: () => void;
+}
+
+/** What blocks are matched with at this point of the files. */
+export function subjectOf(pass: Pass): MatchSubject {
+  const { originalHost, finalHost, effective, env } = pass;
+  return {
+    name: finalHost ?? originalHost,
+    host: finalHost ?? hostSoFar(pass),
+    originalHost,
+    user: effective.value('user') ?? env.userName,
+    localUser: env.userName,
+    final: finalHost !== null,
+  };
+}
+
+/** The server's name by the HostName found so far. A token that HostName does not have ends the reading, as it ends ssh. */
+export function hostSoFar({ originalHost, effective, report }: Pass): string {
+  const option = effective.find('hostname');
+  if (option === undefined) return originalHost;
+  try {
+    return expandTokens(option.args[0] ?? '', tokensOf('hostname'), { h: originalHost });
+  } catch (error) {
+    if (!(error instanceof BadValue)) throw error;
+    report.problem(option.origin, `HostName ${error.message}`);
+    throw new Stop();
+  }
+}
+
+/** The tokens of an Include at this point of the files. */
+export function tokensSoFar(pass: Pass): Readonly<Record<string, string>> {
+  const { host, originalHost, user } = subjectOf(pass);
+  const { effective, env } = pass;
+  const jump = effective.value('proxyjump') ?? '';
+  return tokenValues({
+    host,
+    originalHost,
+    user,
+    port: Number(effective.value('port') ?? 22),
+    hostKeyAlias: effective.value('hostkeyalias'),
+    jump: jump.toLowerCase() === 'none' ? '' : jump,
+    localHost: hostname(),
+    env,
+  });
+}

@@ -1,0 +1,147 @@
+import { hostname } from 'node:os';
+import type { ConfigEnvironment } from './environment.ts';
+import { readMapping, type Path } from './mapping.ts';
+import type { Findings } from './notes.ts';
+import { openSshList } from './openssh-names.ts';
+import { type TunnelKeys, tunnelSchema } from './schema.ts';
+import { readSshConfig, type SshConfigRequest, type SshOption } from './ssh-config/read.ts';
+import { expandTokens, tokensOf, tokenValues } from './ssh-config/tokens.ts';
+import { BadValue } from './value.ts';
+
+/** What ssh_config says of a host, as keys of a tunnel. Everything that is wrong with it is reported. */
+export async function lookUp(request: SshConfigRequest, findings: Findings): Promise<TunnelKeys> {
+  if (request.file === 'none' && request.first.length === 0) return {};
+  const { options, problems, notes } = await readSshConfig(request);
+  for (const problem of problems) findings.problem(problem);
+  for (const note of notes) findings.note(note);
+  return tunnelKeys(options, request.host, request.env, findings);
+}
+
+/** Options of ssh as keys of a tunnel; `destination` is the host as it was named. */
+export function tunnelKeys(
+  options: readonly SshOption[],
+  destination: string,
+  env: ConfigEnvironment,
+  findings: Findings,
+): TunnelKeys {
+  const raw: Record<string, unknown> = {};
+  const origins = new Map<string, SshOption>();
+  const values = valuesOf(options, destination, env);
+  for (const option of options) {
+    const rule = RULES.get(option.key);
+    if (rule === undefined) continue;
+    try {
+      const text = rule.read(
+        { ...option, args: option.args.map((arg) => expanded(option.key, arg, values)) },
+        findings,
+      );
+      if (text === undefined) continue;
+      const list = rule.many ? ((raw[rule.name] ??= []) as unknown[]) : null;
+      origins.set(JSON.stringify(list === null ? [rule.name] : [rule.name, list.length]), option);
+      if (list === null) raw[rule.name] = text;
+      else list.push(text);
+    } catch (error) {
+      if (!(error instanceof BadValue)) throw error;
+      findings.problem({ ...option.origin, message: `${rule.name} ${error.message}` });
+    }
+  }
+  if (options.some(({ key, args }) => key === 'clearallforwardings' && args[0]?.toLowerCase() === 'yes')) {
+    for (const key of ['remoteForward', 'localForward', 'dynamicForward']) delete raw[key];
+  }
+  const originOf = (path: Path) =>
+    origins.get(JSON.stringify(path.slice(0, 2))) ?? origins.get(JSON.stringify([path[0]]));
+  return readMapping(tunnelSchema(env), raw, [], (path, message) => {
+    const origin = originOf(path)?.origin;
+    if (origin !== undefined) findings.problem({ ...origin, message: `${String(path[0])} ${message}` });
+  });
+}
+
+interface Rule {
+  /** The key of a tunnel. */
+  readonly name: keyof TunnelKeys;
+  /** Whether several options make a list. */
+  readonly many: boolean;
+  read(option: SshOption, findings: Findings): unknown;
+}
+
+const one = (name: keyof TunnelKeys, read: Rule['read'] = ({ args }) => args[0]): Rule => ({ name, many: false, read });
+const many = (name: keyof TunnelKeys, read: Rule['read'] = ({ args }) => args.join(' ')): Rule => ({
+  name,
+  many: true,
+  read,
+});
+const yesNo = (name: keyof TunnelKeys): Rule => one(name, ({ args }) => args[0]?.toLowerCase());
+
+/** The options of ssh_config(5) that have a meaning here, by their name in lower case. */
+const RULES: ReadonlyMap<string, Rule> = new Map([
+  ['hostname', one('host')],
+  ['port', one('port')],
+  ['user', one('user')],
+  ['addressfamily', one('addressFamily', ({ args }) => args[0]?.toLowerCase())],
+  ['bindaddress', one('bindAddress')],
+  ['connecttimeout', one('connectTimeout', ({ args }) => (args[0]?.toLowerCase() === 'none' ? undefined : args[0]))],
+  ['tcpkeepalive', yesNo('tcpKeepAlive')],
+  ['identityfile', many('identityFile')],
+  ['identitiesonly', yesNo('identitiesOnly')],
+  ['identityagent', one('identityAgent')],
+  ['certificatefile', one('certificateFile', certificate)],
+  ['userknownhostsfile', one('userKnownHostsFile', ({ args }) => (args.length === 1 ? args[0] : args))],
+  ['globalknownhostsfile', one('globalKnownHostsFile', ({ args }) => (args.length === 1 ? args[0] : args))],
+  ['stricthostkeychecking', one('strictHostKeyChecking', strictness)],
+  ['hostkeyalias', one('hostKeyAlias')],
+  ['updatehostkeys', one('updateHostKeys', ({ args }) => (args[0]?.toLowerCase() === 'ask' ? 'no' : args[0]))],
+  ['serveraliveinterval', one('serverAliveInterval')],
+  ['serveralivecountmax', one('serverAliveCountMax')],
+  ['exitonforwardfailure', yesNo('exitOnForwardFailure')],
+  ['compression', yesNo('compression')],
+  ['ciphers', one('ciphers', openSshList)],
+  ['kexalgorithms', one('kexAlgorithms', openSshList)],
+  ['macs', one('macs', openSshList)],
+  ['hostkeyalgorithms', one('hostKeyAlgorithms', openSshList)],
+  ['remoteforward', many('remoteForward')],
+  ['localforward', many('localForward')],
+  ['dynamicforward', many('dynamicForward')],
+  ['gatewayports', yesNo('gatewayPorts')],
+  ['streamlocalbindunlink', yesNo('streamLocalBindUnlink')],
+  ['proxyjump', one('proxyJump')],
+  ['proxycommand', one('proxyCommand', ({ args }) => args.join(' '))],
+]);
+
+/** The names, in lower case, of the options that have an effect here. */
+export const HONOURED: ReadonlySet<string> = new Set([...RULES.keys(), 'clearallforwardings', 'ignoreunknown']);
+
+/** Nobody is there to be asked, so `ask`, the default of ssh, is `yes` here. */
+function strictness({ args }: SshOption): unknown {
+  const word = args[0]?.toLowerCase();
+  if (word === 'ask' || word === 'true') return 'yes';
+  return word === 'off' || word === 'false' ? 'no' : word;
+}
+
+/** In a file for ssh it is no reason to stay down, since the server may take the key without it. */
+function certificate({ args, origin }: SshOption, { note }: Findings): unknown {
+  if (origin.line === 0) return args[0];
+  note(`${origin.file}:${origin.line}: CertificateFile is not supported: the key is offered without its certificate`);
+  return undefined;
+}
+
+function expanded(key: string, text: string, values: Readonly<Record<string, string>>): string {
+  const allowed = tokensOf(key);
+  // A command is expanded when it is known which server it is for; elsewhere a percent sign is nothing special.
+  if (allowed === '' || key === 'proxycommand' || key === 'proxyjump') return text;
+  return expandTokens(text, allowed, key === 'hostname' ? { h: values['n'] ?? '' } : values);
+}
+
+function valuesOf(options: readonly SshOption[], originalHost: string, env: ConfigEnvironment): Record<string, string> {
+  const first = (key: string) => options.find((option) => option.key === key)?.args[0];
+  const port = Number(first('port') ?? 22);
+  return tokenValues({
+    host: expandTokens(first('hostname') ?? originalHost, 'h', { h: originalHost }),
+    originalHost,
+    port,
+    user: first('user') ?? env.userName,
+    hostKeyAlias: first('hostkeyalias') ?? null,
+    jump: first('proxyjump') ?? '',
+    localHost: hostname(),
+    env,
+  });
+}

@@ -1,0 +1,72 @@
+import type { Clock } from '../lib/clock.ts';
+import type { Logger } from '../lib/log.ts';
+import { createHostKeyJudge } from './host-key.ts';
+import type { ServerSpec } from './spec.ts';
+import type { SshConnection, Visitor } from './ssh.ts';
+import { prepareAuthentication } from './ssh2/auth.ts';
+import { connectSsh } from './ssh2/connect.ts';
+import type { IdentityCache } from './ssh2/identities.ts';
+import type { Transport } from './transport.ts';
+import type { Wire } from './wire.ts';
+
+export interface LoginDeps {
+  /** The tunnel's, for what is said once of its keys. */
+  readonly name: string;
+  readonly clock: Clock;
+  readonly log: Logger;
+  readonly identities: IdentityCache;
+}
+
+/** The open way to a server. */
+export interface Way {
+  readonly wire: Wire;
+  readonly transport: Transport;
+  /** Milliseconds that are left of connectTimeout for the handshake. */
+  readonly leftMs: number;
+}
+
+export interface LoginEvents {
+  onAuthenticating(): void;
+  onVisitor(visitor: Visitor): void;
+}
+
+/**
+ * Gets everything ready to log in to a server, known hosts and keys, so that what is wrong on this side is found before anybody is
+ * bothered; what it returns logs in, once.
+ */
+export async function prepareLogin(
+  server: ServerSpec,
+  { name, clock, log, identities }: LoginDeps,
+): Promise<(way: Way, events: LoginEvents, signal: AbortSignal) => Promise<SshConnection>> {
+  const judge = await createHostKeyJudge(server, log);
+  const authentication = await prepareAuthentication(server, name, identities, log, clock);
+  return async ({ wire, transport, leftMs }, { onAuthenticating, onVisitor }, signal) => {
+    const connection = await connectSsh(
+      {
+        spec: server,
+        wire,
+        transport,
+        knownKeyTypes: judge.knownKeyTypes,
+        verifyHostKey: judge.verify,
+        authHandler: authentication.handler(judge.trusted),
+        describeAuth: authentication.describe,
+        handshakeTimeoutMs: leftMs,
+        authTimeoutMs: AUTH_TIMEOUT_MS,
+        clock,
+        onAuthenticating: () => {
+          onAuthenticating();
+          void judge.proven();
+        },
+        onVisitor,
+        onHostKeys: (keys) => void judge.learn(keys),
+        onBanner: (text) => log.debug({ banner: text }, 'the server sent a banner'),
+      },
+      signal,
+    );
+    log.debug({ server: connection.serverVersion }, 'authenticated');
+    return connection;
+  };
+}
+
+/** Authentication has its own time: a server that looks names up backwards, or delays failures, is slow but not dead. */
+export const AUTH_TIMEOUT_MS = 30_000;

@@ -1,0 +1,123 @@
+import type { Socket } from 'node:net';
+import type { Clock } from '../lib/clock.ts';
+import type { Logger } from '../lib/log.ts';
+import type { TunnelFailure } from './failure.ts';
+import { serveLocalVisitor } from './local-visitor.ts';
+import type { LoopbackInspector } from './loopback.ts';
+import { resetSocket } from './reset-socket.ts';
+import { type Endpoint, formatEndpoint, type TunnelSpec } from './spec.ts';
+import type { SshConnection, Visitor } from './ssh.ts';
+import { type Counters, type ForwardState, reportFailure, type TunnelState } from './state.ts';
+import { turnedAwayLog } from './turned-away.ts';
+import { serveVisitor } from './visitor.ts';
+import type { VisitOptions } from './visit.ts';
+
+export interface ReceptionDeps {
+  readonly clock: Clock;
+  readonly log: Logger;
+  state(): TunnelState;
+  reportForward(index: number, change: Partial<ForwardState>): void;
+}
+
+/** Takes the visitors of one connection to those who serve them. */
+export interface Reception {
+  /** One that came to a listener of the server. */
+  receive(visitor: Visitor): void;
+  /** One that came to the listener of this forward on this device. */
+  receiveLocal(index: number, socket: Socket): void;
+  /** Resolves when the last one has gone. */
+  ended(): Promise<void>;
+}
+
+export function createReception(
+  spec: TunnelSpec,
+  connection: SshConnection,
+  loopback: Pick<LoopbackInspector, 'claim'>,
+  deps: ReceptionDeps,
+  signal: AbortSignal,
+): Reception {
+  const { clock, log } = deps;
+  const visitors = new Set<Promise<void>>();
+  const turnedAway = turnedAwayLog(log, clock);
+
+  function optionsFor(index: number, forward: ForwardState): VisitOptions {
+    return {
+      forward: forward.spec,
+      counters: forward.counters,
+      transport: connection.transport,
+      clock,
+      log,
+      connectTimeoutMs: spec.connectTimeoutMs,
+      onTarget: (failure) => reportTarget(deps, index, failure),
+    };
+  }
+
+  function serve(work: Promise<void>, giveUp: () => void): void {
+    const served = work
+      .catch((error: unknown) => {
+        log.error({ code: 'internal', error }, 'a bug ended the connection of a visitor');
+        giveUp();
+      })
+      .finally(() => visitors.delete(served));
+    visitors.add(served);
+  }
+
+  function receive(visitor: Visitor, again = true): void {
+    if (loopback.claim(visitor)) return;
+    const index = findForward(deps.state().forwards, visitor.listen);
+    const forward = deps.state().forwards[index];
+    if (forward !== undefined && visitors.size < MAX_VISITORS) {
+      serve(serveVisitor(visitor, optionsFor(index, forward), signal), visitor.reject);
+    } else if (again) {
+      // The grant of a port that the server chose, and its first visitor, may come in one packet: the grant is known a turn later.
+      setImmediate(() => receive(visitor, false));
+    } else {
+      visitor.reject();
+      count(forward?.counters);
+      const why = forward === undefined ? 'nobody asked for this listener' : 'too many at once';
+      turnedAway(formatEndpoint(visitor.listen), visitor.originator, why);
+    }
+  }
+
+  return {
+    receive,
+    receiveLocal: (index, socket) => {
+      const forward = deps.state().forwards[index];
+      if (forward !== undefined && visitors.size < MAX_VISITORS && !signal.aborted) {
+        serve(serveLocalVisitor(socket, connection, optionsFor(index, forward), signal), () => resetSocket(socket));
+        return;
+      }
+      const { remoteAddress = '' } = socket;
+      socket.on('error', () => {});
+      resetSocket(socket);
+      if (forward === undefined) return;
+      count(forward.counters);
+      turnedAway(formatEndpoint(forward.spec.listen), remoteAddress, 'too many at once');
+    },
+    ended: async () => {
+      await Promise.all(visitors);
+    },
+  };
+}
+
+function count(counters: Counters | undefined): void {
+  if (counters !== undefined) counters.refusedConnections += 1;
+}
+
+/** A server that opens connections without end must not use up our descriptors and memory. */
+const MAX_VISITORS = 1024;
+
+function reportTarget(deps: ReceptionDeps, index: number, failure: TunnelFailure | null): void {
+  const known = deps.state().forwards[index]?.targetFailure ?? null;
+  if (failure === null && known === null) return;
+  const targetFailure = failure === null ? null : reportFailure(failure, deps.clock.wall());
+  deps.reportForward(index, { targetFailure });
+}
+
+function findForward(forwards: readonly ForwardState[], listen: Endpoint): number {
+  return forwards.findIndex(({ spec, boundPort }) => {
+    if (spec.kind !== 'remote') return false;
+    if (spec.listen.type === 'unix') return listen.type === 'unix' && listen.path === spec.listen.path;
+    return listen.type === 'tcp' && listen.host === spec.listen.host && listen.port === (boundPort ?? spec.listen.port);
+  });
+}

@@ -1,0 +1,224 @@
+import type { Socket } from 'node:net';
+import { childController, deferred } from '../lib/abort.ts';
+import type { Clock } from '../lib/clock.ts';
+import type { Logger } from '../lib/log.ts';
+import type { Device } from './device.ts';
+import { dial } from './dial.ts';
+import { asFailure, TunnelFailure } from './failure.ts';
+import { AUTH_TIMEOUT_MS, type LoginEvents, prepareLogin, type Way } from './login.ts';
+import { pathAnswers, tryUntilAnswered } from './path.ts';
+import { passProxy } from './proxy.ts';
+import { startProxyCommand } from './proxy-command.ts';
+import { resetSocket } from './reset-socket.ts';
+import { type Entry, formatEndpoint, type ServerSpec, type TunnelSpec } from './spec.ts';
+import type { SshConnection } from './ssh.ts';
+import type { IdentityCache } from './ssh2/identities.ts';
+import { formatServer } from './state.ts';
+import { createTransport, endsOf } from './transport.ts';
+import { watchConnection } from './watch.ts';
+import { wireOf } from './wire.ts';
+
+export interface RouteDeps {
+  readonly clock: Clock;
+  readonly log: Logger;
+  readonly identities: IdentityCache;
+  readonly device: Device;
+  /** A TCP connection to the first machine on the way, and what is left of connectTimeout. */
+  reach(): Promise<{ readonly socket: Socket; readonly leftMs: number }>;
+  heartbeat(withinMs: number): void;
+  /** The local port of the connection at the bottom. */
+  onSourcePort(port: number): void;
+}
+
+/** The open way to a tunnel's server, through whatever lies between. */
+export interface Route extends Way {
+  /** Rejects when something on the way has ended, with what it was. */
+  readonly lost: Promise<never>;
+  /** Resolves when a new connection along the same way is answered; null where only a new start could tell. */
+  readonly answers: ((signal: AbortSignal) => Promise<void>) | null;
+  /** Says goodbye to the servers on the way. */
+  close(): Promise<void>;
+  /** Ends all that is left of it at once; what it owns has ended when it resolves. */
+  destroy(): Promise<void>;
+}
+
+/** Gets everything ready for the way to the tunnel's server; what it returns goes it, once. Rejects with a TunnelFailure. */
+export async function prepareRoute(
+  spec: TunnelSpec,
+  deps: RouteDeps,
+): Promise<(signal: AbortSignal) => Promise<Route>> {
+  const logins: Login[] = [];
+  for (const jump of spec.jumps)
+    logins.push(await naming(jump, () => prepareLogin(jump, { ...deps, name: spec.name })));
+  return async (signal) => {
+    const first = spec.jumps[0] ?? spec;
+    let route = await enter(spec.entry, first, deps, signal);
+    for (const [index, login] of logins.entries()) {
+      const jump = spec.jumps[index]!;
+      const { host, port } = spec.jumps[index + 1] ?? spec;
+      deps.heartbeat(jump.connectTimeoutMs + AUTH_TIMEOUT_MS + SLACK_MS);
+      const events: LoginEvents = { onAuthenticating: () => {}, onVisitor: ({ reject }) => reject() };
+      try {
+        const connection = await Promise.race([route.lost, naming(jump, () => login(route, events, signal))]);
+        route = await jumpTo({ host, port }, connection, jump, route, deps, signal);
+      } catch (error) {
+        await route.destroy();
+        throw error;
+      }
+    }
+    return route;
+  };
+}
+
+const SLACK_MS = 30_000;
+
+type Login = Awaited<ReturnType<typeof prepareLogin>>;
+
+/** Whom to dial first. */
+export function firstMachine({ jumps, entry, ...spec }: TunnelSpec): Pick<ServerSpec, keyof typeof DIALLED> {
+  const first = jumps[0] ?? spec;
+  return entry.type === 'http' || entry.type === 'socks5' ? { ...first, host: entry.host, port: entry.port } : first;
+}
+
+const DIALLED = { host: 0, port: 0, addressFamily: 0, bindAddress: 0, tcpKeepAlive: 0, connectTimeoutMs: 0 };
+
+async function enter(entry: Entry, first: ServerSpec, deps: RouteDeps, signal: AbortSignal): Promise<Route> {
+  const { clock, log } = deps;
+  if (entry.type === 'command') {
+    const command = startProxyCommand(entry.command, log, clock);
+    const transport = createTransport(command.wire, null, clock);
+    return { ...command, transport, leftMs: first.connectTimeoutMs, answers: null, close: () => Promise.resolve() };
+  }
+  const { socket, leftMs } = await deps.reach();
+  const ends = endsOf(socket);
+  deps.onSourcePort(ends.localPort);
+  let answers = (within: AbortSignal) => pathAnswers(ends, first.bindAddress, clock, within);
+  if (entry.type !== 'direct') {
+    const { host, port } = first;
+    await passProxy(socket, entry, { host, port }, leftMs, clock, signal);
+    // The proxy answers also when the server behind it cannot be reached.
+    answers = (within) =>
+      tryUntilAnswered(
+        async (patience) => {
+          const again = await dial({ ...first, host: entry.host, port: entry.port }, patience, clock, within);
+          await passProxy(again, entry, { host, port }, patience, clock, within);
+          resetSocket(again);
+        },
+        clock,
+        within,
+      );
+  }
+  return {
+    wire: socket,
+    transport: createTransport(socket, ends, clock),
+    leftMs,
+    answers,
+    lost: deferred<never>().promise,
+    close: () => Promise.resolve(),
+    destroy: async () => resetSocket(socket),
+  };
+}
+
+/** Goes on from one server to the next, and looks after the connection to the first. */
+async function jumpTo(
+  next: { readonly host: string; readonly port: number },
+  connection: SshConnection,
+  jump: ServerSpec,
+  below: Route,
+  deps: RouteDeps,
+  signal: AbortSignal,
+): Promise<Route> {
+  const { clock } = deps;
+  const over = childController(signal);
+  const open = async () =>
+    await connection.open({ type: 'tcp', ...next }, { address: '127.0.0.1', port: 0 }).catch((error: unknown) => {
+      const { message } = asFailure(error);
+      throw new TunnelFailure('proxy-failed', `${formatServer(jump)}: ${message}`, { cause: error });
+    });
+  const destroy = async () => {
+    over.abort(new TunnelFailure('disconnected', 'the session is over'));
+    over.dispose();
+    connection.destroy();
+    await below.destroy();
+  };
+  const watched = naming(jump, () => watchJump(connection, jump, below, deps, over.signal));
+  const lost = Promise.race([naming(jump, () => connection.lost), below.lost, watched]);
+  lost.catch(() => {});
+  try {
+    const channel = await Promise.race([lost, withinTime(open(), jump, next, clock)]);
+    const wire = wireOf({ readable: channel, writable: channel, close: () => channel.close() });
+    return {
+      wire,
+      transport: createTransport(wire, below.transport.ends, clock, connection.transport),
+      leftMs: jump.connectTimeoutMs,
+      lost,
+      answers: async (within) => {
+        const again = await tryUntilAnswered(open, clock, within);
+        again.close();
+        again.resume();
+      },
+      close: async () => {
+        await connection.close();
+        await below.close();
+      },
+      destroy,
+    };
+  } catch (error) {
+    await destroy();
+    throw error;
+  }
+}
+
+/** As the tunnel's own connection is watched; what is measured interests nobody. */
+async function watchJump(
+  connection: SshConnection,
+  jump: ServerSpec,
+  below: Route,
+  { clock, device }: RouteDeps,
+  signal: AbortSignal,
+): Promise<never> {
+  let known: { rttMs: number | null; silentSince: number | null } = { rttMs: null, silentSince: null };
+  return await watchConnection(
+    connection,
+    jump,
+    {
+      clock,
+      device,
+      answers: below.answers,
+      heartbeat: () => {},
+      state: () => known,
+      report: (change) => (known = { ...known, ...change }),
+    },
+    signal,
+  );
+}
+
+/** A server that cannot reach the next one may say so only after minutes. */
+async function withinTime<T>(
+  work: Promise<T>,
+  jump: ServerSpec,
+  next: { readonly host: string; readonly port: number },
+  clock: Clock,
+): Promise<T> {
+  const late = deferred<never>();
+  const cancel = clock.timer(jump.connectTimeoutMs, () =>
+    late.reject(
+      new TunnelFailure(
+        'proxy-failed',
+        `${formatServer(jump)} did not reach ${formatEndpoint({ type: 'tcp', ...next })} within ${Math.round(jump.connectTimeoutMs / 1000)} s`,
+      ),
+    ),
+  );
+  work.catch(() => {});
+  return await Promise.race([work, late.promise]).finally(cancel);
+}
+
+/** Says which server on the way a failure is about. */
+async function naming<T>(jump: ServerSpec, work: () => Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (error) {
+    if (!(error instanceof TunnelFailure)) throw error;
+    throw new TunnelFailure(error.code, `on the way, at ${formatServer(jump)}: ${error.message}`, { cause: error });
+  }
+}

@@ -1,0 +1,50 @@
+import type { Client } from 'ssh2';
+
+/**
+ * Makes ssh2's compression bearable: after the connection is lost its writer throws at whoever still writes, instead of dropping
+ * what cannot go anywhere as the plain one does; and its reader takes whatever a small packet blows up to. To be called right
+ * after client.connect(), before compression starts.
+ */
+export function guardCompression(client: Client): void {
+  const { _protocol: protocol } = client as unknown as { readonly _protocol: Protocol };
+  const { cleanup } = protocol;
+  let ended = false;
+  protocol.cleanup = () => {
+    ended = true;
+    cleanup.call(protocol);
+  };
+  let reading = protocol._packetRW.read;
+  let writing = protocol._packetRW.write;
+  Object.defineProperty(protocol._packetRW, 'read', {
+    get: () => reading,
+    set: (next: Reader) => {
+      if (next._zlib !== undefined) next._zlib._maxOutputLength = MAX_PACKET;
+      reading = next;
+    },
+  });
+  Object.defineProperty(protocol._packetRW, 'write', {
+    get: () => writing,
+    set: (next: Writer) => {
+      const { finalize } = next;
+      next.finalize = (packet, force) => (ended ? packet : finalize.call(next, packet, force));
+      writing = next;
+    },
+  });
+}
+
+/** Far above the 32 KiB that ssh2 lets a server send in one packet (RFC 4253 section 6.1). */
+const MAX_PACKET = 256 * 1024;
+
+/** Of ssh2's Protocol, where its compression is. */
+interface Protocol {
+  readonly _packetRW: { read: Reader; write: Writer };
+  cleanup(): void;
+}
+
+interface Reader {
+  readonly _zlib?: { _maxOutputLength: number };
+}
+
+interface Writer {
+  finalize(packet: Buffer, force?: boolean): Buffer;
+}

@@ -1,0 +1,64 @@
+import type { Socket } from 'node:net';
+import type { Clock } from '../lib/clock.ts';
+import type { Logger } from '../lib/log.ts';
+import type { TunnelFailure } from './failure.ts';
+import { splice } from './splice.ts';
+import type { ForwardSpec } from './spec.ts';
+import type { Channel } from './ssh.ts';
+import type { Counters } from './state.ts';
+import type { Transport } from './transport.ts';
+
+export interface VisitOptions {
+  readonly forward: ForwardSpec;
+  readonly counters: Counters;
+  readonly transport: Transport;
+  readonly clock: Clock;
+  readonly log: Logger;
+  readonly connectTimeoutMs: number;
+  /** Told after every try: null when the target accepted. */
+  onTarget(failure: TunnelFailure | null): void;
+}
+
+/** Who visits whom, safe to print. */
+export interface Names {
+  readonly originator: string;
+  readonly target: string;
+}
+
+/** Joins a visitor and its target until both are gone; counts and logs it. `signal` means that the SSH connection is gone. */
+export async function runVisit(
+  channel: Channel,
+  socket: Socket,
+  visitor: 'channel' | 'socket',
+  names: Names,
+  { counters, transport, clock, log }: VisitOptions,
+  signal: AbortSignal,
+): Promise<void> {
+  const started = clock.now();
+  counters.connections += 1;
+  counters.totalConnections += 1;
+  log.info(names, 'connection opened');
+  let bytesIn = 0;
+  let bytesOut = 0;
+  const joined = splice(channel, socket, {
+    visitor,
+    transport,
+    clock,
+    count: (direction, bytes) => {
+      if (direction === 'in') {
+        bytesIn += bytes;
+        counters.bytesIn += bytes;
+      } else {
+        bytesOut += bytes;
+        counters.bytesOut += bytes;
+      }
+    },
+  });
+  signal.addEventListener('abort', joined.abort, { once: true });
+  if (signal.aborted) joined.abort();
+  const ending = await joined.ended;
+  signal.removeEventListener('abort', joined.abort);
+  counters.connections -= 1;
+  const seconds = Math.round((clock.now() - started) / 100) / 10;
+  log.info({ ...names, bytesIn, bytesOut, seconds }, `connection ended: ${ending}`);
+}

@@ -1,0 +1,87 @@
+import { Duplex, type Readable, type Writable } from 'node:stream';
+
+/** What an SSH connection runs over: a TCP socket, or something that behaves like one. */
+export interface Wire extends Duplex {
+  /** Bytes written so far, those that still wait included. */
+  readonly bytesWritten: number;
+  resetAndDestroy(): unknown;
+}
+
+export interface Ends {
+  readonly readable: Readable;
+  readonly writable: Writable;
+  /** Ends both at once. */
+  close(): void;
+}
+
+/** Makes a wire of two streams: a channel through another server, the pipes of a program. */
+export function wireOf(ends: Ends): Wire & { fail(error?: Error): void } {
+  return new StreamWire(ends);
+}
+
+class StreamWire extends Duplex implements Wire {
+  readonly #ends: Ends;
+  #sent = 0;
+
+  constructor(ends: Ends) {
+    super({ allowHalfOpen: true });
+    this.#ends = ends;
+    const { readable, writable } = ends;
+    readable.on('data', (chunk: Buffer) => {
+      if (!this.push(chunk)) readable.pause();
+    });
+    readable.on('end', () => this.push(null));
+    readable.on('close', () => this.destroy());
+    // What went wrong is told by whoever made the streams.
+    readable.on('error', () => this.destroy());
+    writable.on('error', () => this.destroy());
+  }
+
+  get bytesWritten(): number {
+    return this.#sent + this.writableLength;
+  }
+
+  resetAndDestroy(): void {
+    this.destroy();
+  }
+
+  fail(error?: Error): void {
+    this.destroy(error);
+  }
+
+  override _read(): void {
+    this.#ends.readable.resume();
+  }
+
+  override _write(chunk: Buffer, _encoding: BufferEncoding, done: (error?: Error | null) => void): void {
+    this.#send(chunk, done);
+  }
+
+  override _writev(chunks: { chunk: Buffer }[], done: (error?: Error | null) => void): void {
+    this.#send(Buffer.concat(chunks.map(({ chunk }) => chunk)), done);
+  }
+
+  #send(bytes: Buffer, done: (error?: Error | null) => void): void {
+    const { writable } = this.#ends;
+    if (!writable.writable) {
+      done();
+      return;
+    }
+    writable.write(bytes, (error) => {
+      if (!error) this.#sent += bytes.length;
+      done(error);
+    });
+  }
+
+  override _final(done: () => void): void {
+    this.#ends.writable.end();
+    done();
+  }
+
+  override _destroy(error: Error | null, done: (error: Error | null) => void): void {
+    this.#ends.close();
+    // A stream that nobody reads never closes.
+    this.#ends.readable.resume();
+    done(error);
+  }
+}
