@@ -24,8 +24,15 @@ async function main(argv: readonly string[]): Promise<number> {
 
   program
     .command('run')
-    .description('run the daemon in the foreground')
-    .action(run(async () => (await import('./commands/run.ts')).run(config())));
+    .description('run the daemon in the foreground: on a configuration, or on what ssh or autossh was given')
+    .usage('[--config <file>] | [--print-config] [options of ssh] [user@]host')
+    .option('--print-config', 'write the configuration that the options of ssh mean, and end')
+    .argument('[ssh...]', 'options of ssh(1) or autossh(1), and the server')
+    .action(
+      run(async (_: string[], options: { printConfig?: boolean }) =>
+        (await import('./commands/run.ts')).run(config(), sshArguments, options.printConfig === true),
+      ),
+    );
   program
     .command('check')
     .description('read the configuration and list everything that is wrong with it')
@@ -76,14 +83,36 @@ async function main(argv: readonly string[]): Promise<number> {
     .description('see a tunnel heal, on this machine alone')
     .action(run(async () => (await import('./commands/demo.ts')).demo()));
 
+  // The options of ssh have a grammar of their own; what is tunneld's is taken out before.
+  const { ours, sshArguments } = splitRun(argv);
   try {
-    await program.parseAsync(argv, { from: 'user' });
+    await program.parseAsync(ours, { from: 'user' });
     return code;
   } catch (error) {
     if (error instanceof CommanderError) return error.exitCode === 0 ? EXIT.ok : EXIT.usage;
     process.stderr.write(`tunneld: ${errorText(error)}\n`);
     return EXIT.failed;
   }
+}
+
+/** The arguments of `tunneld run` that are not tunneld's own but those of ssh; for other commands there are none. */
+function splitRun(argv: readonly string[]): { readonly ours: string[]; readonly sshArguments: string[] } {
+  const ours: string[] = [];
+  const sshArguments: string[] = [];
+  let isRun = false;
+  for (let index = 0; index < argv.length; index += 1) {
+    const argument = argv[index]!;
+    if (/^--(?:config=.*|print-config|help)$/s.test(argument)) ours.push(argument);
+    else if (argument === '--config') ours.push(...argv.slice(index, (index += 1) + 1));
+    else if (isRun) sshArguments.push(argument);
+    else if (argument.startsWith('-')) return { ours: [...argv], sshArguments: [] };
+    else if (argument !== 'run') return { ours: [...argv], sshArguments: [] };
+    else {
+      ours.push(argument);
+      isRun = true;
+    }
+  }
+  return { ours, sshArguments };
 }
 
 function wholeNumber(text: string): number {

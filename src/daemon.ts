@@ -13,7 +13,7 @@ import { sleep, type Clock } from './lib/clock.ts';
 import { tunnelOfLine } from './lib/log-format.ts';
 import type { LogMemory } from './lib/log-memory.ts';
 import type { RootLogger } from './lib/log.ts';
-import { errorText } from './lib/text.ts';
+import { errorText, printable } from './lib/text.ts';
 import { VERSION } from './lib/version.ts';
 import { statusDocument, summaryLine } from './supervisor/status.ts';
 import { createSupervisor } from './supervisor/supervisor.ts';
@@ -67,6 +67,10 @@ export async function startDaemon(first: Config, deps: DaemonDeps): Promise<Daem
   });
   const ended = new AbortController();
 
+  const sayNotes = ({ notes }: Config) => {
+    for (const note of notes) log.info(printable(note));
+  };
+
   const reload = async (): Promise<ReloadResult> => {
     notifier.reloading();
     try {
@@ -74,6 +78,7 @@ export async function startDaemon(first: Config, deps: DaemonDeps): Promise<Daem
       const notes = restartNotes(config, next);
       config = next;
       log.level = next.log.level;
+      sayNotes(next);
       const plan = await supervisor.apply(next.tunnels);
       identities.retain(next.tunnels);
       log.info({ ...plan, notes }, 'configuration reloaded');
@@ -131,6 +136,7 @@ export async function startDaemon(first: Config, deps: DaemonDeps): Promise<Daem
   const control = await startControlServer(config.control.socket, handlers);
   supervisor.subscribe(() => notifier.status(summaryLine(supervisor.tunnels())));
   log.info({ version: VERSION, pid: deps.pid, config: config.file }, 'tunneld started');
+  sayNotes(config);
   await supervisor.apply(config.tunnels);
   notifier.ready();
   if (notifier.watchdogMs !== null) {

@@ -4,14 +4,15 @@ import { errorText } from '../lib/text.ts';
 import { EXIT } from './exit.ts';
 import { controlSockets } from './sockets.ts';
 
-/** The daemon's answer, or the exit code after the reason was written to stderr. */
+/** The answer of the daemon that has this tunnel (null for any), or the exit code after the reason was written to stderr. */
 export async function request<C extends Request['command']>(
   config: string | null,
   message: RequestOf<C>,
+  tunnel: string | null,
   onLine?: (line: string) => void,
 ): Promise<{ readonly result: Results[C] } | { readonly exit: number }> {
   try {
-    const answer = await ask(await controlSockets(config), message, onLine);
+    const answer = await ask(await controlSockets(config, tunnel), message, onLine);
     if (answer.ok) return { result: answer.result };
     process.stderr.write(`tunneld: ${answer.message}\n`);
     return { exit: EXIT_OF[answer.code] };

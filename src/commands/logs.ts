@@ -12,6 +12,7 @@ export async function logs(
   const answer = await request(
     config,
     { command: 'logs', name, lines: options.lines, follow: options.follow },
+    name,
     (line) => process.stdout.write(`${options.json ? line : formatLogLine(line, colour)}\n`),
   );
   return 'exit' in answer ? answer.exit : EXIT.ok;

@@ -2,7 +2,7 @@ import { request } from './daemon-request.ts';
 import { EXIT } from './exit.ts';
 
 export async function reload(config: string | null): Promise<number> {
-  const answer = await request(config, { command: 'reload' });
+  const answer = await request(config, { command: 'reload' }, null);
   if ('exit' in answer) return answer.exit;
   const { plan, notes } = answer.result;
   const parts = (['added', 'changed', 'removed', 'unchanged'] as const)

@@ -1,7 +1,11 @@
-import { systemEnvironment } from '../config/environment.ts';
+import { adHocConfig, adHocName } from '../config/ad-hoc.ts';
+import { adHocSocket } from '../config/ad-hoc-paths.ts';
+import { type ConfigEnvironment, systemEnvironment } from '../config/environment.ts';
 import { loadConfig } from '../config/load.ts';
 import type { Config } from '../config/config.ts';
+import { printConfig } from '../config/print.ts';
 import { ConfigError } from '../config/problem.ts';
+import { answers } from '../control/client.ts';
 import { startDaemon, type Daemon } from '../daemon.ts';
 import { fileOutput } from '../host/log-file.ts';
 import { stderrOutput, type LogOutput } from '../host/log-output.ts';
@@ -9,21 +13,32 @@ import { createNotifier } from '../host/sd-notify.ts';
 import { systemClock } from '../lib/clock.ts';
 import { createLogMemory } from '../lib/log-memory.ts';
 import { createLogger } from '../lib/log.ts';
-import { errorText } from '../lib/text.ts';
+import { errorText, printable } from '../lib/text.ts';
 import { reportProblems } from './config-problems.ts';
 import { EXIT } from './exit.ts';
 import { findConfig } from './find-config.ts';
 
-/** Runs the daemon until a signal ends it. */
-export async function run(flag: string | null): Promise<number> {
+/** Runs the daemon until a signal ends it: on a configuration file, or on the arguments of ssh if there are any. */
+export async function run(flag: string | null, sshArguments: readonly string[], printOnly: boolean): Promise<number> {
   const environment = systemEnvironment();
-  const file = await findConfig(flag);
+  const adHoc = sshArguments.length > 0;
+  if (adHoc && flag !== null)
+    return wrongUsage('either --config or the options of ssh: one daemon runs on one of them');
+  if (printOnly && !adHoc) return wrongUsage('--print-config needs the options of ssh and a server');
+  const name = adHoc && !printOnly ? await freeName(adHocName(sshArguments), environment) : adHocName(sshArguments);
+  const file = adHoc ? '' : await findConfig(flag);
+  const load = () => (adHoc ? adHocConfig(sshArguments, name, environment) : loadConfig(file, environment));
   let config: Config;
   try {
-    config = await loadConfig(file, environment);
+    config = await load();
   } catch (error) {
     if (!(error instanceof ConfigError)) throw error;
     return reportProblems(error);
+  }
+  if (printOnly) {
+    for (const note of config.notes) process.stderr.write(`tunneld: ${printable(note)}\n`);
+    process.stdout.write(printConfig(config, environment));
+    return EXIT.ok;
   }
 
   const memory = createLogMemory();
@@ -45,7 +60,7 @@ export async function run(flag: string | null): Promise<number> {
       memory,
       notifier,
       pid: process.pid,
-      loadConfig: () => loadConfig(file, environment),
+      loadConfig: load,
     });
   } catch (error) {
     log.fatal(`cannot start: ${errorText(error)}`);
@@ -67,6 +82,22 @@ export async function run(flag: string | null): Promise<number> {
 
 /** Nothing that hangs may keep a stop from ending. */
 const FORCE_EXIT_MS = 1800;
+
+function wrongUsage(text: string): number {
+  process.stderr.write(`tunneld: ${text}\n(see tunneld run --help)\n`);
+  return EXIT.usage;
+}
+
+/** A second command line to the same server gets a number behind its name. */
+async function freeName(wanted: string, environment: ConfigEnvironment): Promise<string> {
+  for (let number = 1; number < MAX_SAME_NAME; number += 1) {
+    const name = number === 1 ? wanted : `${wanted}-${number}`;
+    if (!(await answers(adHocSocket(name, environment)))) return name;
+  }
+  return wanted;
+}
+
+const MAX_SAME_NAME = 100;
 
 function chooseOutput(config: Config): LogOutput {
   const terminal = stderrOutput(process.stderr, process.env);

@@ -1,7 +1,11 @@
+import { nameOfSocket } from '../config/ad-hoc-paths.ts';
+import { systemEnvironment } from '../config/environment.ts';
+import { answers } from '../control/client.ts';
 import type { StatusDocument } from '../supervisor/status.ts';
 import { formatLogLine } from '../lib/log-format.ts';
 import { request } from './daemon-request.ts';
 import { EXIT } from './exit.ts';
+import { adHocSockets } from './sockets.ts';
 import { formatStatus } from './status-text.ts';
 import { wantsColour } from './terminal.ts';
 
@@ -13,7 +17,7 @@ interface StatusOptions {
 /** Shows all tunnels or one; exit code 1 says that one of those shown is not up. */
 export async function status(config: string | null, name: string | null, options: StatusOptions): Promise<number> {
   for (;;) {
-    const answer = await request(config, { command: 'status' });
+    const answer = await request(config, { command: 'status' }, name);
     if ('exit' in answer) return answer.exit;
     const document = choose(answer.result, name);
     if (document.tunnels.length === 0) {
@@ -24,9 +28,20 @@ export async function status(config: string | null, name: string | null, options
     const text = options.json
       ? `${JSON.stringify(document, null, options.watch ? 0 : 2)}\n`
       : formatStatus(document, Date.now(), wantsColour()) + (await recentLog(config, name));
+    if (!options.watch && name === null && config === null) await mentionOthers(document);
     process.stdout.write(options.watch && !options.json && process.stdout.isTTY ? `${CLEAR_SCREEN}${text}` : text);
     if (!options.watch) return document.tunnels.every((tunnel) => tunnel.phase === 'up') ? EXIT.ok : EXIT.failed;
     await new Promise((resolve) => setTimeout(resolve, WATCH_MS));
+  }
+}
+
+/** Other daemons run on command lines, each with one tunnel: they are asked for by its name. */
+async function mentionOthers(shown: StatusDocument): Promise<void> {
+  const paths = await adHocSockets(systemEnvironment());
+  for (const path of paths) {
+    const name = nameOfSocket(path) ?? '';
+    if (shown.tunnels.some((tunnel) => tunnel.name === name) || !(await answers(path))) continue;
+    process.stderr.write(`tunneld: another daemon runs here: tunneld status ${name}\n`);
   }
 }
 
@@ -41,7 +56,7 @@ function choose(document: StatusDocument, name: string | null): StatusDocument {
 async function recentLog(config: string | null, name: string | null): Promise<string> {
   const colour = wantsColour();
   const lines: string[] = [];
-  await request(config, { command: 'logs', name, lines: LOG_LINES, follow: false }, (line) =>
+  await request(config, { command: 'logs', name, lines: LOG_LINES, follow: false }, name, (line) =>
     lines.push(formatLogLine(line, colour)),
   );
   return lines.length === 0 ? '' : `\n${lines.join('\n')}\n`;

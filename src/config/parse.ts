@@ -30,7 +30,8 @@ export async function parseConfig(text: string, file: string, env: ConfigEnviron
   return { ...config, notes: [...notes] };
 }
 
-const PING = ['8.8.8.8', '1.1.1.1'];
+/** Addresses that answer from nearly everywhere. */
+export const DEFAULT_PING: readonly string[] = ['8.8.8.8', '1.1.1.1'];
 
 /** Null where nothing of the file could be read; that is then reported. */
 async function readConfig(
@@ -50,7 +51,7 @@ async function readConfig(
   return {
     file,
     tunnels: tunnels.map(({ spec }) => spec),
-    network: { ping: top.network?.ping ?? PING },
+    network: { ping: top.network?.ping ?? DEFAULT_PING },
     log: { level: top.log?.level ?? 'info', file: top.log?.file ?? null },
     control: { socket: top.control?.socket ?? defaultControlSocket(env) },
     stateDirectory: top.stateDirectory ?? defaultStateDirectory(env),

@@ -25,6 +25,19 @@ export async function ask<C extends Request['command']>(
   throw new DaemonNotRunningError(`the daemon is not running, or not for this user (${tried.join('; ')})`);
 }
 
+/** Whether a daemon listens there. */
+export function answers(path: string): Promise<boolean> {
+  return new Promise((resolve) => {
+    const socket = connect(path);
+    const tell = (answer: boolean) => {
+      socket.destroy();
+      resolve(answer);
+    };
+    socket.once('connect', () => tell(true));
+    socket.once('error', () => tell(false));
+  });
+}
+
 const UNREACHABLE: readonly string[] = ['ENOENT', 'ECONNREFUSED', 'EACCES', 'ENOTSOCK', 'ENOTDIR'];
 
 function askAt<T>(path: string, request: Request, onLine: (line: string) => void): Promise<Answer<T>> {

@@ -26,6 +26,7 @@ export function startProxyCommand(command: string, log: Logger, clock: Clock): P
   const gone = deferred<void>();
   let lastWords = '';
   let lines = 0;
+  let outputClosed = false;
 
   createInterface({ input: child.stderr }).on('line', (line) => {
     lastWords = printable(line.trim(), 200);
@@ -33,7 +34,12 @@ export function startProxyCommand(command: string, log: Logger, clock: Clock): P
     if (lines <= MAX_LINES) log.warn(`proxyCommand says: ${lastWords}`);
     if (lines === MAX_LINES) log.warn('proxyCommand says more, which is not logged');
   });
-  const wire = wireOf({ readable: child.stdout, writable: child.stdin, close: () => child.stdin.destroy() });
+  const wire = wireOf({
+    readable: child.stdout,
+    writable: child.stdin,
+    close: () => child.stdin.destroy(),
+    held: true,
+  });
   const end = (text: string) => {
     const words = lastWords === '' ? '' : `: ${lastWords}`;
     lost.reject(new TunnelFailure('proxy-failed', `proxyCommand ${text}${words}`));
@@ -42,23 +48,32 @@ export function startProxyCommand(command: string, log: Logger, clock: Clock): P
   };
   child.once('error', (error) => end(`could not be started: ${error.message}`));
   // After its exit, when its output has been read to the end.
-  child.once('close', (code, signal) =>
-    end(signal === null ? `ended with exit code ${code}` : `was ended by ${signal}`),
-  );
+  child.once('close', (code, signal) => {
+    if (outputClosed) end('closed its output');
+    else end(signal === null ? `ended with exit code ${code}` : `was ended by ${signal}`);
+  });
+  // Some (nc) stay although the other end is gone; mostly the exit follows at once, and tells more.
+  child.stdout.once('end', () => {
+    clock.timer(PATIENCE_MS, () => {
+      outputClosed = child.exitCode === null && child.signalCode === null;
+      kill('SIGTERM');
+    });
+  });
 
   return {
     wire,
     lost: lost.promise,
     destroy: async () => {
-      kill(child.pid, 'SIGTERM');
-      const cancel = clock.timer(PATIENCE_MS, () => kill(child.pid, 'SIGKILL'));
+      kill('SIGTERM');
+      const cancel = clock.timer(PATIENCE_MS, () => kill('SIGKILL'));
       child.stdout.resume();
       await gone.promise;
       cancel();
     },
   };
 
-  function kill(pid: number | undefined, name: NodeJS.Signals): void {
+  function kill(name: NodeJS.Signals): void {
+    const { pid } = child;
     if (pid === undefined || child.exitCode !== null || child.signalCode !== null) return;
     try {
       process.kill(-pid, name);

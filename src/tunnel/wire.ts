@@ -12,10 +12,12 @@ export interface Ends {
   readonly writable: Writable;
   /** Ends both at once. */
   close(): void;
+  /** Somebody else says when they have ended, and why: until then their ends are not passed on. */
+  readonly held?: true;
 }
 
 /** Makes a wire of two streams: a channel through another server, the pipes of a program. */
-export function wireOf(ends: Ends): Wire & { fail(error?: Error): void } {
+export function wireOf(ends: Ends): Wire {
   return new StreamWire(ends);
 }
 
@@ -30,11 +32,15 @@ class StreamWire extends Duplex implements Wire {
     readable.on('data', (chunk: Buffer) => {
       if (!this.push(chunk)) readable.pause();
     });
-    readable.on('end', () => this.push(null));
-    readable.on('close', () => this.destroy());
     // What went wrong is told by whoever made the streams.
-    readable.on('error', () => this.destroy());
-    writable.on('error', () => this.destroy());
+    const over = () => {
+      if (ends.held !== true) this.destroy();
+    };
+    readable.on('end', () => {
+      if (ends.held !== true) this.push(null);
+    });
+    readable.on('close', over).on('error', over);
+    writable.on('error', over);
   }
 
   get bytesWritten(): number {
@@ -43,10 +49,6 @@ class StreamWire extends Duplex implements Wire {
 
   resetAndDestroy(): void {
     this.destroy();
-  }
-
-  fail(error?: Error): void {
-    this.destroy(error);
   }
 
   override _read(): void {
@@ -69,7 +71,7 @@ class StreamWire extends Duplex implements Wire {
     }
     writable.write(bytes, (error) => {
       if (!error) this.#sent += bytes.length;
-      done(error);
+      done(this.#ends.held === true ? null : error);
     });
   }
 

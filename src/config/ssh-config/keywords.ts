@@ -13,11 +13,11 @@ export interface Keyword {
 }
 
 /**
- * What stands behind a keyword: `one` argument, one or `two` or exactly a `pair`, a `list`, `sent` or `set` variables, a
- * `command` (the rest of the line with quotes and #), a `text` (the rest up to a #), the `criteria` of Match, or whatever
+ * What stands behind a keyword: `one` argument, one or `two` or exactly a `pair`, a `list` (or none), `names`, `sent` or
+ * `set` variables, a `command` (the rest of the line with quotes and #), a `text` (the rest up to a #), the `criteria` of Match, or whatever
  * is `ignored` together with its keyword.
  */
-export type Shape = 'one' | 'two' | 'pair' | 'list' | 'sent' | 'set' | 'command' | 'text' | 'criteria' | 'ignored';
+type Shape = 'one' | 'two' | 'pair' | 'list' | 'names' | 'sent' | 'set' | 'command' | 'text' | 'criteria' | 'ignored';
 
 /** The keyword that a word of any case stands for, aliases resolved. */
 export function findKeyword(word: string): Keyword | undefined {
@@ -49,8 +49,9 @@ const BY_SHAPE: Readonly<Record<Shape, string>> = {
   two: 'AddKeysToAgent IPQoS RekeyLimit RemoteForward',
   pair: 'LocalForward',
   list: `
-    CanonicalDomains CanonicalizePermittedCNAMEs ChannelTimeout GlobalKnownHostsFile Host Include LogVerbose
-    PermitRemoteOpen UserKnownHostsFile`,
+    CanonicalDomains CanonicalizePermittedCNAMEs ChannelTimeout GlobalKnownHostsFile LogVerbose PermitRemoteOpen
+    UserKnownHostsFile`,
+  names: 'Host Include',
   sent: 'SendEnv',
   set: 'SetEnv',
   command: 'KnownHostsCommand LocalCommand ProxyCommand RemoteCommand',

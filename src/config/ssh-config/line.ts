@@ -23,7 +23,7 @@ export function parseLine(text: string, ignoreUnknown: string): Line | BadLine |
   if (line === null) return null;
   const { column } = line;
   const keyword = findKeyword(line.keyword);
-  if (keyword === undefined && (line.rest === '' || !isIgnored(line.keyword, ignoreUnknown)))
+  if (keyword === undefined && !isIgnored(line.keyword, ignoreUnknown))
     return { column, message: unknownKeyword(line.keyword) };
   try {
     const args = readArguments(keyword, line);
@@ -80,7 +80,10 @@ function readArguments(keyword: Keyword | undefined, { rest }: SplitLine): reado
     case 'pair':
       return counted(args, 2, 2);
     case 'list':
-      return checkList(args);
+      checkAlone(args, keyword.key === 'permitremoteopen' ? ['none', 'any'] : ['none']);
+      return withoutEmpty(args);
+    case 'names':
+      return withoutEmpty(args);
     case 'sent':
       if (args.some((name) => name === '' || name.includes('='))) throw new BadValue('takes names of variables only');
       return args;
@@ -98,7 +101,12 @@ function counted(args: readonly string[], min: number, max: number): readonly st
   return args;
 }
 
-function checkList(args: readonly string[]): readonly string[] {
+function checkAlone(args: readonly string[], words: readonly string[]): void {
+  const found = words.find((word) => args.length > 1 && args.some((argument) => argument.toLowerCase() === word));
+  if (found !== undefined) throw new BadValue(`has ${found} besides other values: it must stand alone`);
+}
+
+function withoutEmpty(args: readonly string[]): readonly string[] {
   if (args.includes('')) throw new BadValue('has an empty argument');
   return args;
 }

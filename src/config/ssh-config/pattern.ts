@@ -14,11 +14,8 @@ export function matchesPattern(text: string, pattern: string): boolean {
 
 /** A list of patterns with commas: one that matches is needed, one with ! that matches is a no (match.c). */
 export function matchesPatternList(text: string, list: string): boolean {
-  const patterns = list.split(',');
-  // A comma at the end does not begin an empty pattern.
-  if (patterns.at(-1) === '') patterns.pop();
   let found = false;
-  for (const pattern of patterns) {
+  for (const pattern of list.split(',')) {
     const negated = pattern.startsWith('!');
     if (!matchesPattern(text, negated ? pattern.slice(1) : pattern)) continue;
     if (negated) return false;

@@ -88,13 +88,19 @@ function open(
 /** Without a reason it is the end of the connection, or a server that has not the extension. */
 function translateRefusal(error: Error & { readonly reason?: unknown }, target: string): TunnelFailure {
   const said = printable(error.message.replace(/^\(SSH\) Channel open failure: /, ''));
-  if (error.reason === CONNECT_FAILED) {
-    return new TunnelFailure('target-unreachable', `the server cannot connect to ${target}: ${said}`, { cause: error });
+  const cause = { cause: error };
+  switch (error.reason) {
+    case CONNECT_FAILED:
+      return new TunnelFailure('target-unreachable', `the server cannot connect to ${target}: ${said}`, cause);
+    case PROHIBITED:
+      return new TunnelFailure(
+        'forward-refused',
+        `the server forbids connections to ${target} (administratively prohibited: AllowTcpForwarding, AllowStreamLocalForwarding or permitopen): ${said}`,
+        cause,
+      );
+    default:
+      return new TunnelFailure('forward-refused', `the server does not connect to ${target}: ${said}`, cause);
   }
-  const rules = error.reason === PROHIBITED ? ' (AllowTcpForwarding, AllowStreamLocalForwarding or permitopen)' : '';
-  return new TunnelFailure('forward-refused', `the server does not connect to ${target}: ${said}${rules}`, {
-    cause: error,
-  });
 }
 
 /** SSH_OPEN_ADMINISTRATIVELY_PROHIBITED (RFC 4254 section 5.1). */

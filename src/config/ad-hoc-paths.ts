@@ -1,0 +1,23 @@
+import { basename, dirname, join } from 'node:path';
+import type { ConfigEnvironment } from './environment.ts';
+import { defaultControlSocket, defaultStateDirectory } from './paths.ts';
+
+/** Where the daemon of a command line listens for the other commands: beside the place of the usual one. */
+export function adHocSocket(name: string, env: ConfigEnvironment): string {
+  return join(dirname(defaultControlSocket(env)), `${PREFIX}${name}${SUFFIX}`);
+}
+
+/** Where it keeps what it has learnt. */
+export function adHocState(name: string, env: ConfigEnvironment): string {
+  return join(defaultStateDirectory(env), `${PREFIX}${name}`);
+}
+
+/** The name of the tunnel behind such a socket, or null for another file. */
+export function nameOfSocket(path: string): string | null {
+  const file = basename(path);
+  if (!file.startsWith(PREFIX) || !file.endsWith(SUFFIX)) return null;
+  return file.slice(PREFIX.length, -SUFFIX.length);
+}
+
+const PREFIX = 'run-';
+const SUFFIX = '.sock';

@@ -1,0 +1,302 @@
+import assert from 'node:assert/strict';
+import { chmodSync, chownSync, existsSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { afterEach, beforeEach, test } from 'node:test';
+import { type ConfigEnvironment, systemEnvironment } from '../../../src/config/environment.ts';
+import { parseOption, readSshConfig, type SshConfigRequest } from '../../../src/config/ssh-config/read.ts';
+
+let folder = '';
+let env: ConfigEnvironment;
+
+beforeEach(() => {
+  folder = mkdtempSync(join(tmpdir(), 'ssh-config-'));
+  env = { ...systemEnvironment(), home: join(folder, 'home'), userName: 'pi', env: {} };
+});
+afterEach(() => rmSync(folder, { recursive: true }));
+
+test('the file of the user comes before that of the system', async () => {
+  write('home/.ssh/config', 'Port 1\nIdentityFile a\n');
+  write('etc/ssh_config', 'Port 2\nUser two\nIdentityFile b\n');
+  assert.deepEqual(await options(), ['port 1', 'identityfile a', 'user two', 'identityfile b']);
+});
+
+test('the command line comes before all files', async () => {
+  write('home/.ssh/config', 'Match user cli\n  ConnectTimeout 3\nUser file\nIdentityFile b\n');
+  const first = ['User=cli', 'IdentityFile a', 'Protocol 2'].map((text) => {
+    const parsed = parseOption(text, { file: 'command line', line: 1, column: 1 });
+    return 'option' in parsed ? parsed.option : assert.fail(parsed.problem);
+  });
+  assert.deepEqual(await options({ first }), ['user cli', 'identityfile a', 'connecttimeout 3', 'identityfile b']);
+});
+
+test('-F is the only file, and none is no file', async () => {
+  write('home/.ssh/config', 'Port 1\n');
+  write('etc/ssh_config', 'Port 2\n');
+  write('own', 'User three\n', 0o666);
+  assert.deepEqual(await options({ file: join(folder, 'own') }), ['user three']);
+  assert.deepEqual(await options({ file: 'None' }), []);
+});
+
+test('the default files may be missing, the file of -F may not', async () => {
+  assert.deepEqual(await options(), []);
+  assert.deepEqual(await problems({ file: join(folder, 'own') }), ['own:1:1: there is no such file']);
+});
+
+test('an option says where it comes from', async () => {
+  write('home/.ssh/config', '\n\n  Port 1\n');
+  const { options } = await read();
+  assert.deepEqual(options, [
+    { key: 'port', args: ['1'], origin: { file: join(folder, 'home/.ssh/config'), line: 3, column: 3 } },
+  ]);
+});
+
+test("the user's file must not be writable by others", async () => {
+  for (const mode of [0o620, 0o602]) {
+    write('home/.ssh/config', 'Port 1\n', mode);
+    const [problem = '', ...more] = await problems();
+    assert.match(
+      problem,
+      /^home\/\.ssh\/config:1:1: Bad owner or permissions: .* chmod go-w \S+\/home\/\.ssh\/config$/,
+    );
+    assert.deepEqual(more, []);
+    assert.deepEqual((await read()).options, []);
+  }
+});
+
+test("the user's file must belong to the user or to root", async () => {
+  write('home/.ssh/config', 'Port 1\n');
+  // Only root can give files away; anybody can be asked for somebody else.
+  const isRoot = process.getuid?.() === 0;
+  const owner = isRoot ? 1234 : process.getuid!();
+  if (isRoot) chownSync(join(folder, 'home/.ssh/config'), owner, 0);
+  const stranger = { env: { ...env, uid: owner + 1 } };
+  assert.match((await problems(stranger)).join(), /Bad owner or permissions: another user owns/);
+  assert.deepEqual(await problems({ env: { ...env, uid: owner } }), []);
+  assert.deepEqual(await problems({ ...stranger, systemFile: '/nowhere', file: join(folder, 'home/.ssh/config') }), []);
+  if (isRoot) chownSync(join(folder, 'home/.ssh/config'), 0, 0);
+  assert.equal((await problems(stranger)).length, isRoot ? 0 : 1);
+});
+
+test("the system's file is not checked, included files are", async () => {
+  write('etc/ssh_config', 'Port 1\nInclude more\n', 0o666);
+  assert.deepEqual(await options(), ['port 1']);
+  write('etc/more', 'User two\n', 0o666);
+  assert.match((await problems()).join(), /^etc\/more:1:1: Bad owner or permissions/);
+});
+
+test('what is no text file is a problem and no crash', async () => {
+  const file = join(folder, 'own');
+  mkdirSync(file);
+  assert.deepEqual(await problems({ file }), ['own:1:1: this is a directory: name the files in it']);
+  assert.match((await problems({ file: join(file, 'x/y') })).join(), /there is no such file/);
+  rmSync(file, { recursive: true });
+  write('own', '#'.repeat(1024 * 1024 + 1));
+  assert.deepEqual(await problems({ file }), ['own:1:1: the file is larger than 1 MiB: this is no configuration']);
+  write('own', 'Port 1\nUser a\0b\n');
+  assert.deepEqual(await problems({ file }), ['own:2:1: the file is not text: this is no configuration']);
+  write('own', Buffer.from('# f\xfcr\nPort 1\n', 'latin1'));
+  assert.deepEqual(await options({ file }), ['port 1']);
+  write('own', Buffer.from('Port 1\nUser f\xfcr\n', 'latin1'));
+  assert.match((await problems({ file })).join(), /^own:2:1: this line is not UTF-8/);
+  assert.deepEqual(await options({ file: '/dev/null' }), []);
+  assert.match((await problems({ file: '/dev/zero' })).join(), /larger than 1 MiB/);
+  mkdirSync(join(folder, 'home/.ssh/config'), { recursive: true });
+  assert.match((await problems()).join(), /this is a directory/);
+});
+
+test('a file that may not be read', async () => {
+  write('home/.ssh/config', 'Port 1\n', 0o000);
+  const { options, problems: found, notes } = await asNobody(() => read());
+  assert.deepEqual([options, found], [[], []]);
+  assert.match(notes.join(), /may not be read by this user.*it was skipped/);
+  assert.match((await asNobody(() => problems({ file: join(folder, 'home/.ssh/config') }))).join(), /may not be read/);
+});
+
+/** Root may read everything. */
+async function asNobody<T>(work: () => Promise<T>): Promise<T> {
+  if (process.getuid?.() !== 0) return await work();
+  chmodSync(folder, 0o755);
+  process.seteuid!(65_534);
+  try {
+    return await work();
+  } finally {
+    process.seteuid!(0);
+  }
+}
+
+test('a flood of problems ends', async () => {
+  write('home/.ssh/config', 'Nonsense 1\n'.repeat(10_000));
+  assert.equal((await problems()).length, 50);
+});
+
+test('long lines take no long time', async () => {
+  const long = 200_000;
+  const lines = [
+    ' '.repeat(long) + 'x',
+    `User a${' '.repeat(long)}b`,
+    `Host ${'*a'.repeat(5000)}`,
+    `User ${'"'.repeat(long)}`,
+  ];
+  write(
+    'home/.ssh/config',
+    `${lines.join('\n')}\nHost *\nInclude ${'['.repeat(long)} ${'*'.repeat(long)}\nProxyJump${'\t'.repeat(long)}a`,
+  );
+  const start = performance.now();
+  await read({ host: 'a'.repeat(255) });
+  assert.ok(performance.now() - start < 2000);
+});
+
+test('Match exec is never run and never matches', async () => {
+  const proof = join(folder, 'proof');
+  write(
+    'home/.ssh/config',
+    `Match exec "touch ${proof}"
+      User one
+    Match !exec "touch ${proof}"
+      User two
+    Match originalhost web exec="touch ${proof}"
+      User three
+    Match host other exec "touch ${proof}"
+      User four
+    Host other
+      Include more
+    Match all
+      Port 1`,
+  );
+  write('home/.ssh/more', `Match exec "touch ${proof}"\n`);
+  const { options, problems, notes } = await read();
+  assert.deepEqual(
+    options.map(({ key }) => key),
+    ['port'],
+  );
+  assert.deepEqual(problems, []);
+  // The line for another host and the Include for another host would have been no run of ssh either.
+  assert.deepEqual(notes, [
+    `Match exec is never run: ${join(folder, 'home/.ssh/config')}:1 and 2 more was taken as not matching`,
+  ]);
+  assert.equal(existsSync(proof), false);
+});
+
+test('the criteria of later versions never match', async () => {
+  for (const criterion of [
+    'localnetwork 127.0.0.0/8',
+    'tagged x',
+    'tagged=""',
+    'command ""',
+    'version *',
+    'sessiontype *',
+  ]) {
+    for (const not of ['', '!']) {
+      write('home/.ssh/config', `Match ${not}${criterion}\n  User one\n`);
+      const { options, problems, notes } = await read();
+      assert.deepEqual([options, problems, notes.length], [[], [], 1], criterion);
+      assert.match(notes[0] ?? '', /^Match \w+ is never evaluated: .*\/config:1 was taken as not matching$/);
+    }
+  }
+});
+
+test('a second pass has names in small letters, and addresses as they are', async () => {
+  write('home/.ssh/config', 'Match final\n  Port 1\nHost web 2001:db8::*\n  User small\n');
+  assert.deepEqual(await options({ host: 'WEB' }), ['port 1', 'user small']);
+  assert.deepEqual(await options({ host: '2001:DB8::2' }), ['port 1']);
+});
+
+test('a second pass says nothing twice', async () => {
+  write('home/.ssh/config', 'Match exec x\nMatch final\n  User second\nInclude ${NOTHING}\n');
+  assert.equal((await read()).notes.length, 2);
+  assert.deepEqual(await options(), ['user second']);
+});
+
+test("Include: the system's paths are relative to its folder and have no ~", async () => {
+  write('home/.ssh/more', 'User one\n');
+  write('etc/more', 'User two\n');
+  write('etc/ssh_config', 'Include more\n');
+  assert.deepEqual(await options(), ['user two']);
+  write('etc/ssh_config', '\n  Include ~/.ssh/more\n');
+  assert.deepEqual(await problems(), ['etc/ssh_config:2:3: Include must not begin with ~ in a file of the system']);
+});
+
+test('Include: variables and tokens', async () => {
+  write('home/.ssh/web-pi', 'User one\n');
+  write('own', 'Include ${NAME}-%u %%h /%q\n');
+  const { options, problems, notes } = await read({
+    file: join(folder, 'own'),
+    env: { ...env, env: { NAME: 'web' } },
+  });
+  assert.deepEqual([options.length, problems], [1, []]);
+  assert.match(notes.join(), /own:1: Include names the token %q, which is not known here; .*; it was skipped$/);
+  assert.match((await read({ file: join(folder, 'own') })).notes.join(), /the variable NAME, which is not set; it was/);
+});
+
+test('Include: what does not exist is nothing, what cannot be read is a problem', async () => {
+  write('home/.ssh/config', 'Include missing no/folder/* ~/none /none/*/x folder.d/*\nPort 1\n');
+  mkdirSync(join(folder, 'home/.ssh/folder.d/directory'), { recursive: true });
+  assert.deepEqual(await options(), ['port 1']);
+  symlinkSync('nowhere', join(folder, 'home/.ssh/folder.d/dangling'));
+  assert.deepEqual(await problems(), ['home/.ssh/folder.d/dangling:1:1: there is no such file']);
+  write('home/.ssh/config', 'Include folder.d\n');
+  assert.match((await problems()).join(), /folder\.d:1:1: this is a directory/);
+  write('home/.ssh/config', 'Include ~root/x\n');
+  assert.match((await problems()).join(), /config:1:1: Include must not begin with the home of another user/);
+});
+
+test('Include: 16 files deep, not more', async () => {
+  for (let depth = 0; depth < 20; depth += 1) write(`home/.ssh/${depth}`, `Include ${depth + 1}\n`);
+  write('home/.ssh/20', 'Port 1\n');
+  write('home/.ssh/config', 'Include 5\n');
+  assert.deepEqual(await options(), ['port 1']);
+  write('home/.ssh/config', 'Include 4\n');
+  assert.match((await problems()).join(), /^home\/\.ssh\/19:1:1: Include leads to files more than 16 deep/);
+  write('home/.ssh/config', 'Include config\n');
+  assert.match((await problems()).join(), /^home\/\.ssh\/config:1:1: Include leads to files more than 16 deep/);
+});
+
+test('Include: not a million files', async () => {
+  for (let depth = 0; depth < 14; depth += 1) write(`home/.ssh/${depth}`, `Include ${depth + 1} ${depth + 1}\n`);
+  write('home/.ssh/14', '');
+  write('home/.ssh/config', 'Include 0\n');
+  assert.match((await problems()).join(), /Include leads to more than 4096 files/);
+});
+
+test('Include where nothing applies is read for its mistakes', async () => {
+  write('home/.ssh/config', 'Host other\n  Include more\n');
+  write('home/.ssh/more', 'Host *\n  Prot 1\n  User "open\n');
+  assert.deepEqual(await problems(), [
+    'home/.ssh/more:2:3: Prot is not a known key; did you mean Port?',
+    'home/.ssh/more:3:3: User has a quote that is not closed on its line',
+  ]);
+});
+
+test('names of files are safe to print', async () => {
+  write('home/.ssh/d/\u001b[2J', 'Prot 1\nUser a\n');
+  write('home/.ssh/config', 'Include d/*\n');
+  const { problems, options } = await read();
+  assert.match(problems[0]?.file ?? '', /\\x1b\[2J$/);
+  assert.match(options[0]?.origin.file ?? '', /\\x1b\[2J$/);
+});
+
+function write(path: string, text: string | Buffer, mode = 0o600): void {
+  const file = join(folder, path);
+  mkdirSync(dirname(file), { recursive: true });
+  writeFileSync(file, text);
+  chmodSync(file, mode);
+}
+
+async function read(request: Partial<SshConfigRequest> = {}) {
+  const systemFile = join(folder, 'etc/ssh_config');
+  return await readSshConfig({ host: 'web', file: null, first: [], env, systemFile, ...request });
+}
+
+async function options(request: Partial<SshConfigRequest> = {}): Promise<string[]> {
+  const { options, problems } = await read(request);
+  assert.deepEqual(problems, []);
+  return options.map(({ key, args }) => [key, ...args].join(' '));
+}
+
+async function problems(request: Partial<SshConfigRequest> = {}): Promise<string[]> {
+  const { problems } = await read(request);
+  return problems.map(({ file, line, column, message }) =>
+    `${file}:${line}:${column}: ${message}`.replace(`${folder}/`, ''),
+  );
+}

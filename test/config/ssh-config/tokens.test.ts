@@ -1,0 +1,57 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { expandTokens, tokensOf, tokenValues } from '../../../src/config/ssh-config/tokens.ts';
+import { BadValue } from '../../../src/config/value.ts';
+
+const values = tokenValues({
+  host: 'real.example.org',
+  originalHost: 'web',
+  port: 2222,
+  user: 'alice',
+  hostKeyAlias: null,
+  jump: 'gw',
+  localHost: 'box.example.org',
+  env: { home: '/home/pi', userName: 'pi', uid: 1000 },
+});
+
+test('every token has its value', () => {
+  const text = '%%|%d|%h|%i|%j|%k|%L|%l|%n|%p|%r|%u';
+  const expected = '%|/home/pi|real.example.org|1000|gw|web|box|box.example.org|web|2222|alice|pi';
+  assert.equal(expandTokens(text, tokensOf('identityfile'), values), expected);
+});
+
+test('%k is the alias where there is one', () => {
+  const source = { host: 'h', originalHost: 'o', port: 22, user: 'u', jump: '', localHost: 'l' };
+  const env = { home: '/', userName: 'u', uid: 1 };
+  assert.equal(tokenValues({ ...source, hostKeyAlias: 'alias', env })['k'], 'alias');
+});
+
+test('%C is the hash of the connection', () => {
+  // printf %s box.example.orgreal.example.org2222alice | sha1sum
+  assert.equal(expandTokens('%C', tokensOf('controlpath'), values), 'f5ebc9ff13cdca03408fee90c0ee8efc999462c2');
+});
+
+test('a value is not expanded again', () => {
+  assert.equal(expandTokens('%h%%h', 'h', { h: '%n%' }), '%n%%h');
+});
+
+test('each keyword has its own tokens', () => {
+  assert.throws(() => expandTokens('%n', tokensOf('hostname'), values), refusal('%n', '%% %h'));
+  assert.throws(() => expandTokens('%u', tokensOf('proxycommand'), values), refusal('%u', '%% %h %n %p %r'));
+  assert.equal(expandTokens('%h:%p', tokensOf('proxyjump'), values), 'real.example.org:2222');
+  assert.throws(() => expandTokens('%h', tokensOf('user'), values), refusal('%h', '%%'));
+  // Known to the keyword, but only while there is a connection.
+  assert.throws(() => expandTokens('%H', tokensOf('knownhostscommand'), values), /names the token %H/);
+});
+
+test('a percent sign alone', () => {
+  assert.throws(() => expandTokens('100%', 'h', values), /^Error: ends with a single %/);
+  assert.throws(() => expandTokens('%%%', 'h', values), BadValue);
+  assert.equal(expandTokens('%%%%', 'h', values), '%%');
+  assert.throws(() => expandTokens('%\u001b', 'h', values), refusal('%\\\\x1b', '%% %h'));
+  assert.throws(() => expandTokens('%__proto__', '_h', values), BadValue);
+});
+
+function refusal(token: string, known: string): RegExp {
+  return new RegExp(`^Error: names the token ${token}, which is not known here; known are ${known}$`);
+}

@@ -1,0 +1,351 @@
+import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, test, type TestContext } from 'node:test';
+import type { Entry, ServerSpec, TunnelSpec } from '../../src/tunnel/spec.ts';
+import { startEcho } from '../support/echo.ts';
+import { startRelay } from '../support/relay.ts';
+import { startSshd, type SshdOptions, type TestSshd } from '../support/sshd.ts';
+import { specFor, startTunnel, type TestTunnel } from '../support/tunnel.ts';
+import { freePort, tempDir, until } from '../support/until.ts';
+import { visit } from './visit.ts';
+
+describe('through other servers', { concurrency: 3 }, () => {
+  test('two of them, each with its own key and known hosts', async (t) => {
+    const [gate, inner, sshd] = await Promise.all([server(t), server(t), server(t)]);
+    const { tunnel, port } = await start(t, sshd, { jumps: [serverSpec(gate), serverSpec(inner)] });
+    await tunnel.untilPhase('up');
+    assert.equal(await visit(port, 'far away'), 'far away');
+    const big = 'x'.repeat(3_000_000);
+    assert.equal(await visit(port, big), big);
+    assert.match(gate.log(), /Accepted publickey/);
+    assert.match(inner.log(), /Accepted publickey/);
+    assert.equal(tunnel.state().forwards[0]?.verified, 'yes');
+  });
+
+  test("a jump's unknown host key stops it there, and says whose it is", async (t) => {
+    const [gate, sshd] = await Promise.all([server(t), server(t)]);
+    const jump = { ...serverSpec(gate), userKnownHostsFiles: [] };
+    const { tunnel } = await start(t, sshd, { jumps: [jump] });
+    const { failure, phase } = await tunnel.untilFailure('host-key-unknown');
+    assert.match(failure?.message ?? '', new RegExp(`^on the way, at ${jump.user}@127\\.0\\.0\\.1:${gate.port}: `));
+    assert.ok(phase === 'blocked' || (await tunnel.untilPhase('blocked')));
+    assert.doesNotMatch(gate.log(), /Accepted/);
+    assert.equal(sshd.log().includes('Connection from'), false);
+  });
+
+  test('a jump that forbids it is named', async (t) => {
+    const [gate, sshd] = await Promise.all([server(t, { config: ['AllowTcpForwarding no'] }), server(t)]);
+    const { tunnel } = await start(t, sshd, { jumps: [serverSpec(gate)] });
+    const { failure } = await tunnel.untilFailure('proxy-failed');
+    assert.match(failure?.message ?? '', /administratively prohibited/);
+    assert.match(failure?.message ?? '', new RegExp(`:${gate.port}`));
+  });
+
+  test('a jump that cannot reach the next server is named, and both sessions end each time', async (t) => {
+    const [gate, sshd] = await Promise.all([server(t), server(t)]);
+    const { tunnel } = await start(t, sshd, { jumps: [serverSpec(gate)], port: await freePort() });
+    const { failure } = await tunnel.untilFailure('proxy-failed');
+    assert.match(failure?.message ?? '', /the server cannot connect to 127\.0\.0\.1:\d+: /);
+    await until(() => gate.sessions().length === 0, { what: 'the end of the session at the jump' });
+  });
+
+  test('it comes back after the loss of either session, at once', async (t) => {
+    const [gate, sshd] = await Promise.all([server(t), server(t)]);
+    const { tunnel, port } = await start(t, sshd, { jumps: [serverSpec(gate)] });
+    for (const victim of [gate, sshd, gate]) {
+      await tunnel.untilPhase('up');
+      const before = tunnel.phases.length;
+      victim.killSessions();
+      await until(() => tunnel.phases.length > before && tunnel.state().phase === 'up', { what: 'the tunnel' });
+      assert.equal(await visit(port, 'again'), 'again');
+      await new Promise((resolve) => setTimeout(resolve, 1100));
+    }
+    await until(() => gate.sessions().length <= 2, { what: 'one session alone at the jump' });
+  });
+
+  test('a jump that hangs is found out, and so is a server behind one that lives', async (t) => {
+    const [gate, sshd] = await Promise.all([server(t), server(t)]);
+    const quick = { serverAliveIntervalMs: 2000, serverAliveCountMax: 1 };
+    const { tunnel, port } = await start(t, sshd, { ...quick, jumps: [{ ...serverSpec(gate), ...quick }] });
+    for (const victim of [gate, sshd]) {
+      await tunnel.untilPhase('up', 20_000);
+      victim.freeze();
+      await until(() => tunnel.state().failure?.code === 'keepalive-lost' && tunnel.state().phase !== 'up', {
+        what: () => `the loss: ${JSON.stringify(tunnel.state().failure)} ${tunnel.state().phase}`,
+        timeoutMs: 15_000,
+      });
+      victim.thaw();
+      await tunnel.untilPhase('up', 20_000);
+      assert.equal(await visit(port, 'again'), 'again');
+    }
+  });
+
+  test('to stop says goodbye to all of them', async (t) => {
+    const [gate, sshd] = await Promise.all([server(t), server(t)]);
+    const { tunnel } = await start(t, sshd, { jumps: [serverSpec(gate)] });
+    await tunnel.untilPhase('up');
+    await tunnel.stop();
+    await gate.waitForLog(/Received disconnect from .*|Disconnected from user/);
+    await sshd.waitForLog(/Received disconnect from .*|Disconnected from user/);
+  });
+});
+
+describe('through a proxy command', { concurrency: 3 }, () => {
+  test('it carries the tunnel, and ends with it, whatever it started', async (t) => {
+    const sshd = await server(t);
+    const pidFile = join(await tempDir(t), 'pid');
+    const command = `sh -c 'echo $$ >${pidFile}; nc 127.0.0.1 ${sshd.port}; true'`;
+    const { tunnel, port } = await start(t, sshd, { entry: { type: 'command', command } });
+    await tunnel.untilPhase('up');
+    const big = 'x'.repeat(2_000_000);
+    assert.equal(await visit(port, big), big);
+    assert.equal(tunnel.state().sourcePort, null);
+    const pid = Number(readFileSync(pidFile, 'utf8'));
+    assert.ok(isRunning(pid));
+    await tunnel.stop();
+    await until(() => !isRunning(pid), { what: 'its end', timeoutMs: 2000 });
+  });
+
+  test('its exit code and its last words are told, its escapes are not', async (t) => {
+    const sshd = await server(t);
+    const command = String.raw`sh -c 'printf "no way out\033[2J\n" >&2; exit 7'`;
+    const { tunnel } = await start(t, sshd, { entry: { type: 'command', command } });
+    const { failure } = await tunnel.untilFailure('proxy-failed');
+    assert.equal(failure?.message, String.raw`proxyCommand ended with exit code 7: no way out\x1b[2J`);
+    assert.ok(tunnel.lines.some((line) => line['msg'] === String.raw`proxyCommand says: no way out\x1b[2J`));
+  });
+
+  test('one that is killed, and one that does not exist', async (t) => {
+    const sshd = await server(t);
+    const { tunnel, port } = await start(t, sshd, { entry: { type: 'command', command: `nc 127.0.0.1 ${sshd.port}` } });
+    await tunnel.untilPhase('up');
+    sshd.killSessions();
+    await tunnel.untilFailure('proxy-failed');
+    await tunnel.untilPhase('up');
+    assert.equal(await visit(port, 'again'), 'again');
+    const other = await start(t, sshd, { entry: { type: 'command', command: 'no-such-program-here' } });
+    const { failure } = await other.tunnel.untilFailure('proxy-failed');
+    assert.match(failure?.message ?? '', /exit code 127: .*not found/);
+  });
+
+  test('one that ignores the signal to end is ended all the same', async (t) => {
+    const sshd = await server(t);
+    const pidFile = join(await tempDir(t), 'pid');
+    const command = `sh -c 'trap "" TERM HUP; echo $$ >${pidFile}; nc 127.0.0.1 ${sshd.port}; while :; do sleep 1; done'`;
+    const { tunnel } = await start(t, sshd, { entry: { type: 'command', command } });
+    await tunnel.untilPhase('up');
+    const pid = Number(readFileSync(pidFile, 'utf8'));
+    await tunnel.stop();
+    assert.equal(isRunning(pid), false);
+  });
+});
+
+describe('through a proxy', { concurrency: 3 }, () => {
+  test('HTTP CONNECT, with a password from a file', async (t) => {
+    const sshd = await server(t);
+    const proxy = await startTinyproxy(t, sshd.port);
+    const dir = await tempDir(t);
+    const passwordFile = join(dir, 'password');
+    writeFileSync(passwordFile, 'secret\n', { mode: 0o600 });
+    const entry: Entry = { type: 'http', host: '127.0.0.1', port: proxy, user: 'me', passwordFile };
+    const { tunnel, port } = await start(t, sshd, { entry });
+    await tunnel.untilPhase('up');
+    const big = 'x'.repeat(2_000_000);
+    assert.equal(await visit(port, big), big);
+    assert.doesNotMatch(JSON.stringify(tunnel.lines), /secret|bWU6c2VjcmV0/);
+
+    writeFileSync(passwordFile, 'wrong\n');
+    const refused = await start(t, sshd, { entry });
+    const { failure } = await refused.tunnel.untilFailure('proxy-failed');
+    assert.match(failure?.message ?? '', new RegExp(`^proxy 127\\.0\\.0\\.1:${proxy} answers 40[17] `));
+
+    const elsewhere = await start(t, sshd, { entry: { ...entry, user: null, passwordFile: null } });
+    const message = (await elsewhere.tunnel.untilFailure('proxy-failed')).failure?.message ?? '';
+    assert.match(message, / answers 407 .*proxyPasswordFile/);
+  });
+
+  test('HTTP CONNECT to a port that the proxy does not allow', async (t) => {
+    const sshd = await server(t);
+    const proxy = await startTinyproxy(t, 1);
+    writeFileSync(join(sshd.dir, 'password'), 'secret\n', { mode: 0o600 });
+    const entry: Entry = {
+      type: 'http',
+      host: '127.0.0.1',
+      port: proxy,
+      user: 'me',
+      passwordFile: join(sshd.dir, 'password'),
+    };
+    const { tunnel } = await start(t, sshd, { entry });
+    assert.match((await tunnel.untilFailure('proxy-failed')).failure?.message ?? '', / answers 403 /);
+  });
+
+  test('SOCKS 5, with a password from a file; the proxy resolves the name', async (t) => {
+    const sshd = await server(t);
+    const passwordFile = join(sshd.dir, 'password');
+    writeFileSync(passwordFile, 'secret\n', { mode: 0o600 });
+    const proxy = await freePort();
+    await startProgram(t, 'microsocks', ['-i', '127.0.0.1', '-p', `${proxy}`, '-u', 'me', '-P', 'secret'], proxy);
+    const entry: Entry = { type: 'socks5', host: '127.0.0.1', port: proxy, user: 'me', passwordFile };
+    const { tunnel, port } = await start(t, sshd, { entry, host: 'localhost', hostKeyAlias: 'relay' });
+    await tunnel.untilPhase('up');
+    assert.equal(await visit(port, 'hello'), 'hello');
+    sshd.killSessions();
+    await until(() => tunnel.phases.filter((phase) => phase === 'up').length === 2, { what: 'the tunnel again' });
+
+    writeFileSync(passwordFile, 'wrong\n');
+    const refused = await start(t, sshd, { entry });
+    assert.match((await refused.tunnel.untilFailure('proxy-failed')).failure?.message ?? '', /does not lead us on: /);
+    const closed = await start(t, sshd, { entry, port: 1 });
+    writeFileSync(passwordFile, 'secret\n');
+    assert.match((await closed.tunnel.untilFailure('proxy-failed')).failure?.message ?? '', /does not lead us on: /);
+  });
+
+  test('a proxy that is silent, or no proxy, or not there', async (t) => {
+    const sshd = await server(t);
+    const silent = await startRelay({ port: sshd.port });
+    t.after(() => silent.close());
+    silent.drop();
+    const at = (port: number, type: 'http' | 'socks5'): Entry => ({
+      type,
+      host: '127.0.0.1',
+      port,
+      user: null,
+      passwordFile: null,
+    });
+    const closed = await freePort();
+    for (const type of ['http', 'socks5'] as const) {
+      const hanging = await start(t, sshd, { entry: at(silent.port, type), connectTimeoutMs: 1000 });
+      assert.match(
+        (await hanging.tunnel.untilFailure('proxy-failed')).failure?.message ?? '',
+        /did not answer within 1 s/,
+      );
+      const wrong = await start(t, sshd, { entry: at(sshd.port, type) });
+      await wrong.tunnel.untilFailure('proxy-failed');
+      const absent = await start(t, sshd, { entry: at(closed, type) });
+      const { failure } = await absent.tunnel.untilFailure('connect-refused');
+      assert.match(failure?.message ?? '', new RegExp(`127\\.0\\.0\\.1:${closed}`));
+    }
+  });
+
+  test('a proxy, and then a jump', async (t) => {
+    const [gate, sshd] = await Promise.all([server(t), server(t)]);
+    const proxy = await freePort();
+    await startProgram(t, 'microsocks', ['-i', '127.0.0.1', '-p', `${proxy}`], proxy);
+    const entry: Entry = { type: 'socks5', host: '127.0.0.1', port: proxy, user: null, passwordFile: null };
+    const { tunnel, port } = await start(t, sshd, { entry, jumps: [serverSpec(gate)] });
+    await tunnel.untilPhase('up');
+    assert.equal(await visit(port, 'both'), 'both');
+  });
+});
+
+describe('compression', { concurrency: 2 }, () => {
+  test('shrinks what can be shrunk, both ways', async (t) => {
+    const sshd = await server(t, { config: ['Compression yes'] });
+    const relay = await startRelay({ port: sshd.port });
+    t.after(() => relay.close());
+    const { tunnel, port } = await start(t, sshd, { compression: true, port: relay.port });
+    await tunnel.untilPhase('up');
+    const big = 'the same again. '.repeat(200_000);
+    assert.equal(await visit(port, big), big);
+    assert.ok(relay.bytesUp() < big.length / 4, `${relay.bytesUp()} bytes up`);
+  });
+
+  test('a server without it does without', async (t) => {
+    const sshd = await server(t, { config: ['Compression no'] });
+    const { tunnel, port } = await start(t, sshd, { compression: true });
+    await tunnel.untilPhase('up');
+    assert.equal(await visit(port, 'plain'), 'plain');
+  });
+
+  test('a connection that dies in the middle of much writing takes nothing with it', async (t) => {
+    const bugs: unknown[] = [];
+    const onBug = (error: unknown) => bugs.push(error);
+    process.on('uncaughtException', onBug);
+    t.after(() => process.off('uncaughtException', onBug));
+    const sshd = await server(t, { config: ['Compression yes'] });
+    const { tunnel, port } = await start(t, sshd, { compression: true });
+    for (let round = 1; round <= 5; round += 1) {
+      await until(() => tunnel.state().phase === 'up', { what: 'the tunnel' });
+      const pouring = Array.from({ length: 5 }, () => visit(port, 'y'.repeat(4_000_000)).catch(() => ''));
+      await until(() => tunnel.state().forwards[0]!.counters.bytesOut > round * 500_000, { what: 'a flow' });
+      const before = tunnel.phases.length;
+      sshd.killSessions();
+      await Promise.all(pouring);
+      await until(() => tunnel.phases.length > before, { what: 'the loss' });
+      await until(() => tunnel.state().phase !== 'up', { what: 'the end' });
+      tunnel.retryNow();
+    }
+    await tunnel.untilPhase('up');
+    assert.equal(await visit(port, 'alive'), 'alive');
+    assert.deepEqual(bugs, []);
+    assert.deepEqual(
+      tunnel.lines.filter((line) => line['code'] === 'internal'),
+      [],
+    );
+  });
+});
+
+async function server(t: TestContext, options: SshdOptions = {}): Promise<TestSshd> {
+  const sshd = await startSshd(options);
+  t.after(() => sshd.stop());
+  return sshd;
+}
+
+/** A server to go through. */
+function serverSpec(sshd: TestSshd): ServerSpec {
+  return specFor(sshd, [[0, 1]]);
+}
+
+async function start(
+  t: TestContext,
+  sshd: TestSshd,
+  changes: Partial<TunnelSpec>,
+): Promise<{ tunnel: TestTunnel; port: number }> {
+  const echo = await startEcho();
+  t.after(() => echo.close());
+  const port = await freePort();
+  const spec = specFor(sshd, [[port, echo.port]], changes);
+  if (spec.hostKeyAlias !== null) {
+    const file = join(sshd.dir, 'known_hosts-alias');
+    writeFileSync(file, sshd.knownHostsLine(spec.hostKeyAlias, 22));
+    return { tunnel: startTunnel(t, { ...spec, userKnownHostsFiles: [file] }), port };
+  }
+  return { tunnel: startTunnel(t, spec), port };
+}
+
+/** An HTTP proxy that lets a user with a password through to one port. */
+async function startTinyproxy(t: TestContext, allowedPort: number): Promise<number> {
+  const port = await freePort();
+  const file = join(await tempDir(t), 'tinyproxy.conf');
+  const lines = [
+    `Port ${port}`,
+    'Listen 127.0.0.1',
+    'Timeout 600',
+    'BasicAuth me secret',
+    `ConnectPort ${allowedPort}`,
+  ];
+  writeFileSync(file, `${lines.join('\n')}\n`);
+  await startProgram(t, 'tinyproxy', ['-d', '-c', file], port);
+  return port;
+}
+
+async function startProgram(t: TestContext, program: string, args: readonly string[], port: number): Promise<void> {
+  const child = spawn(program, args, { stdio: ['ignore', 'pipe', 'pipe'] });
+  let said = '';
+  child.stdout.on('data', (text) => (said += String(text)));
+  child.stderr.on('data', (text) => (said += String(text)));
+  child.on('error', (error) => (said += error.message));
+  t.after(() => child.kill('SIGKILL'));
+  await until(() => visit(port, '').then(() => true), { what: () => `${program}: ${said}` });
+}
+
+function isRunning(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch {
+    return false;
+  }
+}
