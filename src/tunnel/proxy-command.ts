@@ -24,6 +24,7 @@ export function startProxyCommand(command: string, log: Logger, clock: Clock): P
   const child = spawn('/bin/sh', ['-c', `exec ${command}`], { stdio: ['pipe', 'pipe', 'pipe'], detached: true });
   const lost = deferred<never>();
   const gone = deferred<void>();
+  let isGone = false;
   let lastWords = '';
   let lines = 0;
   let outputClosed = false;
@@ -43,6 +44,7 @@ export function startProxyCommand(command: string, log: Logger, clock: Clock): P
   const end = (text: string) => {
     const words = lastWords === '' ? '' : `: ${lastWords}`;
     lost.reject(new TunnelFailure('proxy-failed', `proxyCommand ${text}${words}`));
+    isGone = true;
     gone.resolve();
     wire.destroy();
   };
@@ -52,7 +54,7 @@ export function startProxyCommand(command: string, log: Logger, clock: Clock): P
     if (outputClosed) end('closed its output');
     else end(signal === null ? `ended with exit code ${code}` : `was ended by ${signal}`);
   });
-  // Some (nc) stay although the other end is gone; mostly the exit follows at once, and tells more.
+  // Mostly the exit follows at once, and tells more; but one may stay although nothing comes from it any more.
   child.stdout.once('end', () => {
     clock.timer(PATIENCE_MS, () => {
       outputClosed = child.exitCode === null && child.signalCode === null;
@@ -74,11 +76,12 @@ export function startProxyCommand(command: string, log: Logger, clock: Clock): P
 
   function kill(name: NodeJS.Signals): void {
     const { pid } = child;
-    if (pid === undefined || child.exitCode !== null || child.signalCode !== null) return;
+    // Also after the command itself has ended: what it started may hold its output.
+    if (pid === undefined || isGone) return;
     try {
       process.kill(-pid, name);
     } catch {
-      // It has just ended.
+      // All of it has just ended.
     }
   }
 }

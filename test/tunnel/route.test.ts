@@ -119,15 +119,29 @@ describe('through a proxy command', { concurrency: 3 }, () => {
 
   test('one that is killed, and one that does not exist', async (t) => {
     const sshd = await server(t);
-    const { tunnel, port } = await start(t, sshd, { entry: { type: 'command', command: `nc 127.0.0.1 ${sshd.port}` } });
+    const program = `const s = net.connect(${sshd.port}, "127.0.0.1"); process.stdin.pipe(s).pipe(process.stdout)`;
+    const command = `${process.execPath} -e '${program}; s.on("close", () => process.exit(3))'`;
+    const { tunnel, port } = await start(t, sshd, { entry: { type: 'command', command } });
     await tunnel.untilPhase('up');
     sshd.killSessions();
-    await tunnel.untilFailure('proxy-failed');
+    assert.match((await tunnel.untilFailure('proxy-failed')).failure?.message ?? '', /ended with exit code 3$/);
     await tunnel.untilPhase('up');
     assert.equal(await visit(port, 'again'), 'again');
     const other = await start(t, sshd, { entry: { type: 'command', command: 'no-such-program-here' } });
     const { failure } = await other.tunnel.untilFailure('proxy-failed');
     assert.match(failure?.message ?? '', /exit code 127: .*not found/);
+  });
+
+  test('one whose child stays behind, and one that closes its output and stays', async (t) => {
+    const sshd = await server(t);
+    for (const command of ['sh -c "sleep 30 & exit 4"', 'sh -c "exec >&-; sleep 30"']) {
+      const { tunnel } = await start(t, sshd, { entry: { type: 'command', command }, connectTimeoutMs: 2000 });
+      await until(() => tunnel.state().failure !== null, { what: 'the failure' });
+      assert.match(tunnel.state().failure?.code ?? '', /^(?:proxy|handshake)-failed$/);
+      const stopped = performance.now();
+      await tunnel.stop();
+      assert.ok(performance.now() - stopped < 5000);
+    }
   });
 
   test('one that ignores the signal to end is ended all the same', async (t) => {
