@@ -27,7 +27,7 @@ export async function adHocSockets(environment: ConfigEnvironment): Promise<read
   const names = await readdir(directory).catch(() => []);
   return names
     .filter((name) => nameOfSocket(name) !== null)
-    .toSorted()
+    .toSorted((a, b) => (nameOfSocket(a) ?? '').localeCompare(nameOfSocket(b) ?? ''))
     .map((name) => join(directory, name));
 }
 

@@ -36,6 +36,11 @@ export async function adHocConfig(argv: readonly string[], name: string, env: Co
       complain: (key, message) => problems.push(wrong(about(key), `${key} ${message}`)),
     },
   );
+  if (written.proxy && line.options.some(({ key }) => key === 'proxycommand')) {
+    problems.push(
+      wrong(about('ProxyCommand'), 'cannot stand beside proxy: the command is the whole way to the server'),
+    );
+  }
   if (tunnel.forwards.length === 0 && problems.length === 0) {
     problems.push(
       wrong('tunneld run', `names no forward, and neither does ssh_config for this host: add -R, -L or -D`),
@@ -54,7 +59,7 @@ export async function adHocConfig(argv: readonly string[], name: string, env: Co
 }
 
 /** What stands in the place of a configuration file's path. */
-export const COMMAND_LINE = 'command line';
+const COMMAND_LINE = 'command line';
 
 const LEVELS: Readonly<Record<number, Config['log']['level']>> = { [-1]: 'error', 0: 'info', 1: 'debug', 2: 'trace' };
 

@@ -23,7 +23,7 @@ export interface CommandLine {
 }
 
 /** What is wrong with an argument. */
-export interface ArgumentProblem {
+interface ArgumentProblem {
   readonly argument: string;
   readonly message: string;
 }

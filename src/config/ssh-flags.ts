@@ -5,7 +5,7 @@ export interface SshFlag {
   readonly use: FlagUse;
 }
 
-export type FlagUse =
+type FlagUse =
   /** An option of ssh_config(5), with this value where it takes no argument. `first`: it overrides -o, wherever it stands. */
   | { readonly type: 'option'; readonly key: string; readonly value?: string; readonly first?: true }
   | { readonly type: 'own'; readonly what: 'config' | 'option' | 'verbose' | 'quiet' | 'monitor' }

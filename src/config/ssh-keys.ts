@@ -18,7 +18,7 @@ export async function lookUp(request: SshConfigRequest, findings: Findings): Pro
 }
 
 /** Options of ssh as keys of a tunnel; `destination` is the host as it was named. */
-export function tunnelKeys(
+function tunnelKeys(
   options: readonly SshOption[],
   destination: string,
   env: ConfigEnvironment,
@@ -37,7 +37,7 @@ export function tunnelKeys(
       );
       if (text === undefined) continue;
       const list = rule.many ? ((raw[rule.name] ??= []) as unknown[]) : null;
-      origins.set(JSON.stringify(list === null ? [rule.name] : [rule.name, list.length]), option);
+      origins.set(placeOf(list === null ? [rule.name] : [rule.name, list.length]), option);
       if (list === null) raw[rule.name] = text;
       else list.push(text);
     } catch (error) {
@@ -48,12 +48,22 @@ export function tunnelKeys(
   if (options.some(({ key, args }) => key === 'clearallforwardings' && args[0]?.toLowerCase() === 'yes')) {
     for (const key of ['remoteForward', 'localForward', 'dynamicForward']) delete raw[key];
   }
+  // Among files `none` is nothing; alone it says that not even the usual ones are tried.
+  const files = raw['identityFile'] as readonly string[] | undefined;
+  const named = files?.filter((file) => file.toLowerCase() !== 'none') ?? [];
+  if (files !== undefined) raw['identityFile'] = named.length === 0 ? 'none' : named;
   const originOf = (path: Path) =>
-    origins.get(JSON.stringify(path.slice(0, 2))) ?? origins.get(JSON.stringify([path[0]]));
+    origins.get(placeOf(path.slice(0, 2))) ??
+    origins.get(placeOf(path.slice(0, 1))) ??
+    origins.get(placeOf([path[0], 0]));
   return readMapping(tunnelSchema(env), raw, [], (path, message) => {
-    const origin = originOf(path)?.origin;
-    if (origin !== undefined) findings.problem({ ...origin, message: `${String(path[0])} ${message}` });
+    const { origin } = originOf(path) ?? { origin: { file: `host ${destination}`, line: 0, column: 0 } };
+    findings.problem({ ...origin, message: `${String(path[0])} ${message}` });
   });
+}
+
+function placeOf(path: readonly unknown[]): string {
+  return JSON.stringify(path);
 }
 
 interface Rule {

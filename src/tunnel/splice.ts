@@ -7,7 +7,7 @@ import type { Channel } from './ssh.ts';
 import type { Transport } from './transport.ts';
 
 /** How a visit ended. */
-export type Ending = 'closed' | 'reset by the visitor' | 'reset by the target' | 'connection lost';
+type Ending = 'closed' | 'reset by the visitor' | 'reset by the target' | 'connection lost';
 
 /** Two streams made one. `ended` says how it ended; it always settles once `abort` was called. */
 export interface Splice {

@@ -1,7 +1,7 @@
 #!/bin/sh
 # Makes sure that the programs the tests drive are there: a real sshd, ssh with ssh-keygen, ping, systemd (itself, and its
-# checks of units), the means to build small networks, and two script languages as independent readers. Further programs to
-# look for are its arguments.
+# checks of units), the means to build small networks, other SSH servers, proxies, programs that people send through a tunnel,
+# and two script languages as independent readers. Further programs to look for are its arguments.
 # On a Debian-like system, as root, what is missing is installed; elsewhere it is named. No service is started.
 set -eu
 PATH="$PATH:/usr/sbin:/usr/local/sbin:/usr/lib/ssh:/sbin"
@@ -17,6 +17,13 @@ has ip || missing="$missing iproute2"
 has iptables || missing="$missing iptables"
 has python3 || missing="$missing python3"
 has perl || missing="$missing perl-base"
+has git || missing="$missing git"
+has rsync || missing="$missing rsync"
+has nc || missing="$missing netcat-openbsd"
+has tinyproxy || missing="$missing tinyproxy-bin"
+has microsocks || missing="$missing microsocks"
+has dropbear || missing="$missing dropbear-bin"
+/usr/bin/python3 -W ignore -c 'import asyncssh' >/dev/null 2>&1 || missing="$missing python3-asyncssh"
 for program in "$@"; do
   has "$program" || missing="$missing $program"
 done

@@ -103,7 +103,7 @@ export function startTunnel(t: TestContext, spec: TunnelSpec, options: TestTunne
 
 /** A complete spec for a test server: its key, its host key, and the forwards as `[listen port, target port]`. */
 export function specFor(
-  sshd: TestSshd,
+  sshd: Pick<TestSshd, 'dir' | 'port' | 'user' | 'clientKey' | 'knownHostsLine'>,
   forwards: readonly (readonly [number, number])[],
   changes: Partial<TunnelSpec> = {},
 ): TunnelSpec {

@@ -11,7 +11,7 @@ import { hostSoFar, type Pass } from './subject.ts';
 import { type Source, walk } from './walk.ts';
 
 export { parseOption } from './line.ts';
-export type { SshOption, SshProblem } from './option.ts';
+export type { SshOption } from './option.ts';
 
 /** What is asked of the files. */
 export interface SshConfigRequest {

@@ -1,0 +1,41 @@
+"""An SSH server of AsyncSSH that listens for its clients and connects for them: PORT HOST_KEY AUTHORIZED_KEYS."""
+
+import asyncio
+import signal
+import sys
+
+import asyncssh
+
+connections = set()
+
+
+class Server(asyncssh.SSHServer):
+    def connection_made(self, conn):
+        self.conn = conn
+        connections.add(conn)
+
+    def connection_lost(self, exc):
+        connections.discard(self.conn)
+
+    def server_requested(self, listen_host, listen_port):
+        return True
+
+    def connection_requested(self, dest_host, dest_port, orig_host, orig_port):
+        return True
+
+
+async def main():
+    port, host_key, authorized_keys = sys.argv[1:]
+    loop = asyncio.get_running_loop()
+    loop.add_signal_handler(signal.SIGUSR1, lambda: [conn.abort() for conn in list(connections)])
+    await asyncssh.listen(
+        "127.0.0.1",
+        int(port),
+        server_factory=Server,
+        server_host_keys=[host_key],
+        authorized_client_keys=authorized_keys,
+    )
+    await loop.create_future()
+
+
+asyncio.run(main())
