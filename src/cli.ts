@@ -70,7 +70,10 @@ async function main(argv: readonly string[]): Promise<number> {
   program
     .command('reload')
     .description('apply the configuration file; tunnels that did not change stay up')
-    .action(run(async () => (await import('./commands/reload.ts')).reload(config())));
+    .argument('[name]', 'a tunnel that runs on a command line: what ssh_config says of it is read anew')
+    .action(
+      run(async (name: string | undefined) => (await import('./commands/reload.ts')).reload(config(), name ?? null)),
+    );
   program
     .command('retry')
     .description('try again now instead of waiting')

@@ -3,6 +3,9 @@ import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { parseConfig } from '../src/config/parse.ts';
 import { systemEnvironment } from '../src/config/environment.ts';
+import { KEYWORD_NAMES } from '../src/config/ssh-config/keywords.ts';
+import { SSH_FLAGS } from '../src/config/ssh-flags.ts';
+import { HONOURED } from '../src/config/ssh-keys.ts';
 import { FAILURES } from '../src/tunnel/failure.ts';
 
 const readme = readFileSync(new URL('../README.md', import.meta.url), 'utf8');
@@ -19,4 +22,31 @@ test("the README's configuration is valid", async () => {
     config.tunnels.map(({ name, host, forwards }) => [name, host, forwards.length]),
     [['backup', 'something.dedyn.io', 1]],
   );
+});
+
+test('the README says of every option of ssh what becomes of it', () => {
+  const expected = {
+    option: 'as in ssh',
+    implied: 'what tunneld does anyway',
+    idle: 'accepted without effect',
+    refused: 'refused',
+  };
+  for (const [letter, { use }] of Object.entries(SSH_FLAGS)) {
+    const row = new RegExp(`^\\|[^|]*\`-${letter}\`[^|]*\\| (.*) \\|$`, 'm').exec(readme)?.[1] ?? '';
+    const meaning =
+      use.type === 'own' ? (use.what === 'monitor' ? expected.idle : expected.option) : expected[use.type];
+    assert.ok(row.startsWith(meaning), `-${letter}: ${row}`);
+  }
+});
+
+test('the README says of every option of ssh_config what becomes of it', () => {
+  const [, honoured = '', idle = ''] =
+    /^Honoured, (.*?)^Accepted without effect, (.*?)<\/details>/ms.exec(readme) ?? [];
+  const blocks = ['host', 'match', 'include'];
+  assert.ok(KEYWORD_NAMES.length > 90);
+  for (const name of KEYWORD_NAMES) {
+    const served = HONOURED.has(name.toLowerCase()) || blocks.includes(name.toLowerCase());
+    assert.ok((served ? honoured : idle).includes(`\`${name}\``), name);
+    assert.ok(!(served ? idle : honoured).includes(`\`${name}\``), name);
+  }
 });

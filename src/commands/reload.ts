@@ -1,8 +1,9 @@
 import { request } from './daemon-request.ts';
 import { EXIT } from './exit.ts';
 
-export async function reload(config: string | null): Promise<number> {
-  const answer = await request(config, { command: 'reload' }, null);
+/** A daemon that runs on a command line is told from the others by the name of its tunnel. */
+export async function reload(config: string | null, name: string | null): Promise<number> {
+  const answer = await request(config, { command: 'reload' }, name);
   if ('exit' in answer) return answer.exit;
   const { plan, notes } = answer.result;
   const parts = (['added', 'changed', 'removed', 'unchanged'] as const)

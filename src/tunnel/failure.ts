@@ -36,8 +36,8 @@ export const FAILURES = {
   },
   'proxy-failed': {
     kind: 'transient',
-    title: 'the proxy did not let us through',
-    hint: 'Check the address and the credentials of the proxy.',
+    title: 'what lies on the way did not let us through',
+    hint: 'Check the address and the credentials of the proxy, the proxyCommand, or that the server of proxyJump opens connections for us (AllowTcpForwarding, permitopen).',
   },
   'handshake-failed': {
     kind: 'transient',
@@ -81,8 +81,8 @@ export const FAILURES = {
   },
   'forward-refused': {
     kind: 'transient',
-    title: 'the server refused to listen',
-    hint: 'The port is in use on the server (perhaps by a dead connection of ours), or its AllowTcpForwarding, permitlisten or GatewayPorts forbid it. It is asked for again on this connection.',
+    title: 'a forward was refused',
+    hint: 'The port is in use (on the server perhaps by a dead connection of ours), or the rules of the server forbid it (AllowTcpForwarding, permitlisten, permitopen, GatewayPorts). A listener is asked for again on this connection.',
   },
   'keepalive-lost': {
     kind: 'transient',
@@ -97,7 +97,7 @@ export const FAILURES = {
   'target-unreachable': {
     kind: 'transient',
     title: 'the target does not accept connections',
-    hint: 'Check that the service behind the forward runs on the device and listens on that address.',
+    hint: 'Check that the service behind the forward runs and listens on that address: on the device, or for a local forward where the server finds it.',
   },
   internal: {
     kind: 'transient',

@@ -7,7 +7,8 @@ import { test, type TestContext } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import type { StatusDocument } from '../../src/supervisor/status.ts';
 import { mayBuildNetworks } from '../lab/lab-test.ts';
-import { until } from '../support/until.ts';
+import { tunneld } from '../support/tunneld.ts';
+import { tempDir, until } from '../support/until.ts';
 import { startWorld, type World } from '../support/world.ts';
 
 const CLI = fileURLToPath(new URL('../../dist/cli.js', import.meta.url));
@@ -155,6 +156,29 @@ test('command lines of ssh and autossh', async (t) => {
     assert.match(said, /another daemon runs here: tunneld status shellserver-2/);
     await Promise.all([first.stop(), second.stop()]);
   });
+});
+
+test('wrong arguments are exit code 2, wrong files 78, each with what would be right', async (t) => {
+  const dir = await tempDir(t);
+  const file = join(dir, 'ssh_config');
+  writeFileSync(file, 'Host x\n  Prot 22\n');
+  const cases: readonly (readonly [readonly string[], number, RegExp])[] = [
+    [['-p', '99999', '-L', '1:a:1', 'x'], 2, /^tunneld: -p 99999: port must be a whole number from 1 to 65535/],
+    [['-L', '1:a', 'x'], 2, /^tunneld: -L 1:a: localForward must be a forward such as 8080:localhost:22/],
+    [['-o', 'Prot=1', '-L', '1:a:1', 'x'], 2, /^tunneld: -o Prot=1: Prot is not a known key; did you mean Port\?/],
+    [['--config', file, '-L', '1:a:1', 'x'], 2, /either --config or the options of ssh/],
+    [['--print-config'], 2, /--print-config needs the options of ssh/],
+    [['-F', file, '-L', '1:a:1', 'x'], 78, /ssh_config:2:3: Prot is not a known key; did you mean Port\?/],
+    [['-F', join(dir, 'none-such'), '-L', '1:a:1', 'x'], 78, /none-such:1:1: there is no such file/],
+  ];
+  for (const [args, code, expected] of cases) {
+    const result = await tunneld(['run', ...args], { env: { HOME: dir, RUNTIME_DIRECTORY: dir } });
+    assert.deepEqual([result.code, result.stdout], [code, ''], args.join(' '));
+    assert.match(result.stderr, expected);
+  }
+  const help = await tunneld(['run', '--help']);
+  assert.equal(help.code, 0);
+  assert.match(help.stdout, /--print-config/);
 });
 
 /** What the people of those guides have in their home. */

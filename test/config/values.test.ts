@@ -1,9 +1,12 @@
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { test } from 'node:test';
+import { readAlgorithms } from '../../src/config/algorithm-list.ts';
+import { completeServer } from '../../src/config/complete.ts';
 import { readDuration } from '../../src/config/duration.ts';
-import type { ConfigEnvironment } from '../../src/config/environment.ts';
+import { type ConfigEnvironment, systemEnvironment } from '../../src/config/environment.ts';
 import { configCandidates, defaultControlSocket, defaultStateDirectory } from '../../src/config/paths.ts';
+import { hasAes } from '../../src/lib/processor.ts';
 
 test('durations are those of OpenSSH', () => {
   for (const text of ['90', '1m30s', '2h', '1H', '1d', '1w2d3h4m5s']) {
@@ -48,4 +51,15 @@ test('files are where users of each system look for them', () => {
   assert.equal(defaultStateDirectory(root), '/var/lib/tunneld');
   assert.equal(defaultStateDirectory(unit), '/var/lib/tunneld');
   assert.equal(defaultStateDirectory(pi), '/home/pi/.local/state/tunneld');
+});
+
+test('the default cipher suits the processor', () => {
+  assert.equal(hasAes('flags\t\t: fpu sse2 aes avx\n'), true);
+  assert.equal(hasAes('processor : 0\nFeatures\t: fp asimd evtstrm crc32 cpuid\n'), false);
+  assert.equal(hasAes(null), true);
+  assert.equal(completeServer('h', {}, { ...systemEnvironment(), aes: true }).ciphers, null);
+  const [first, ...others] = completeServer('h', {}, { ...systemEnvironment(), aes: false }).ciphers ?? [];
+  assert.equal(first, 'chacha20-poly1305@openssh.com');
+  assert.ok(others.includes('aes128-gcm@openssh.com'));
+  assert.equal(readAlgorithms('ciphers', false)('+3des-cbc')[0], first);
 });

@@ -138,7 +138,7 @@ async function startServer(
   const start = async () => {
     child = spawn(program, args, { stdio: ['ignore', 'pipe', 'pipe'] });
     for (const stream of [child.stdout, child.stderr]) stream?.on('data', (text) => (said += String(text)));
-    await until(async () => /^SSH-2\.0-/.test(await visit(port, '')), {
+    await until(async () => (await visit(port, '')).startsWith('SSH-2.0-'), {
       what: () => `${program}: ${said}`,
       timeoutMs: 20_000,
     });

@@ -28,7 +28,7 @@ export function findKeyword(word: string): Keyword | undefined {
 /** What is wrong with a word that is no keyword. Only a word of letters is repeated: the rest may be anything, even a key. */
 export function unknownKeyword(word: string): string {
   if (!/^\p{Cf}*[a-z][a-z0-9_-]{0,39}$/iu.test(word)) return 'this line does not begin with a keyword of ssh_config';
-  return `${printable(word, 40)} ${unknownKey(word, NAMES)}`;
+  return `${printable(word, 40)} ${unknownKey(word, KEYWORD_NAMES)}`;
 }
 
 const BY_SHAPE: Readonly<Record<Shape, string>> = {
@@ -98,5 +98,7 @@ function keyword(name: string, shape: Shape): Keyword {
   return { key, name, shape, accumulates: ACCUMULATING.includes(key) };
 }
 
-/** What an unknown keyword may be a slip of: nobody is advised to write what is ignored. */
-const NAMES = [...KEYWORDS.values()].filter(({ shape }) => shape !== 'ignored').map(({ name }) => name);
+/** What an unknown keyword may be a slip of, as the manual writes it: nobody is advised to write what is ignored. */
+export const KEYWORD_NAMES: readonly string[] = [...KEYWORDS.values()]
+  .filter(({ shape }) => shape !== 'ignored')
+  .map(({ name }) => name);
