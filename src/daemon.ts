@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import type { Config } from './config/config.ts';
 import { RequestError, startControlServer, type ControlHandlers } from './control/server.ts';
 import type { ReloadResult, Request } from './control/protocol.ts';
+import { readHostKeys } from './host/host-keys.ts';
 import { createPinger } from './host/network.ts';
 import { watchNetwork } from './host/network-watch.ts';
 import { openPortFile } from './host/port-file.ts';
@@ -58,6 +59,7 @@ export async function startDaemon(first: Config, deps: DaemonDeps): Promise<Daem
       onChange: (listener) => network.subscribe(listener),
       lostAddress: network.lostAddress,
       unacknowledged,
+      hostKeys: () => readHostKeys(),
       sourcePorts: (tunnel, server) => sourcePorts(`${tunnel} ${server}`, portOptions),
     },
     ping: () => {

@@ -22,6 +22,7 @@ export function completeTunnel(
     jumps: way.jumps,
     entry: way.entry,
     exitOnForwardFailure: keys.exitOnForwardFailure ?? true,
+    verify: keys.verify ?? 'auto',
     forwards: forwards.map((forward) => completeForward(forward, keys.gatewayPorts ?? false)),
     streamLocalBindUnlink: keys.streamLocalBindUnlink ?? false,
     reconnect: keys.reconnect ?? DEFAULT_RECONNECT,

@@ -28,6 +28,7 @@ function tunnelKeys(spec: TunnelSpec, env: ConfigEnvironment): Record<string, un
     ...changed(spec, defaults, {
       sourcePort: spec.sourcePort,
       exitOnForwardFailure: spec.exitOnForwardFailure,
+      verify: spec.verify,
       streamLocalBindUnlink: spec.streamLocalBindUnlink,
     }),
     ...(spec.jumps.length === 0 ? {} : { proxyJump: spec.jumps.map((jump) => serverKeys(jump, env)) }),

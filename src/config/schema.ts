@@ -8,12 +8,11 @@ import { keysOf, mapping } from './mapping.ts';
 import { type Place, readPath, readSocketPath } from './path-value.ts';
 import { readProxy } from './proxy.ts';
 import { serverKeys } from './server-keys.ts';
-import { UNSUPPORTED_KEYS } from './unsupported.ts';
 import { BadValue, oneOrMany, readOneOf, readText, readYesNo, value } from './value.ts';
 
 /** What a tunnel may say. */
 export function tunnelSchema(place: Place) {
-  return keysOf({ ...servedKeys(place), ...UNSUPPORTED_KEYS });
+  return keysOf(servedKeys(place));
 }
 
 /** What a tunnel of a file says; what it leaves out is absent. */
@@ -25,7 +24,7 @@ export function defaultsSchema(place: Place) {
     throw new BadValue('cannot be shared: every tunnel would ask for the same listener; write it under each tunnel');
   });
   const forwards = { remoteForward: listener, localForward: listener, dynamicForward: listener };
-  return keysOf({ ...servedKeys(place), ...UNSUPPORTED_KEYS, ...forwards });
+  return keysOf({ ...servedKeys(place), ...forwards });
 }
 
 /** The keys that this version serves, each with the function that understands its value. Meanings are those of ssh_config(5). */
@@ -40,6 +39,7 @@ export function servedKeys(place: Place) {
     proxyPasswordFile: value(path),
     sshConfig: value((raw) => (raw === 'none' ? 'none' : path(raw))),
     exitOnForwardFailure: value(readYesNo),
+    verify: value(readVerify),
     remoteForward: oneOrMany(value((raw) => readForward('remote', raw, path))),
     localForward: oneOrMany(value((raw) => readForward('local', raw, path))),
     dynamicForward: oneOrMany(value((raw) => readDynamicForward(raw, path))),
@@ -47,6 +47,11 @@ export function servedKeys(place: Place) {
     streamLocalBindUnlink: value(readYesNo),
     reconnect: reconnect(),
   };
+}
+
+/** YAML reads a bare `off` as text, as it is meant; `no` is what people write who think of ssh_config. */
+function readVerify(raw: unknown): 'auto' | 'required' | 'off' {
+  return raw === false || raw === 'no' ? 'off' : readOneOf(['auto', 'required', 'off'])(raw);
 }
 
 /** Null for `none`. */

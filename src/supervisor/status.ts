@@ -47,6 +47,8 @@ export interface ForwardStatus {
   readonly refusal?: 'in-use' | 'forbidden' | 'unknown';
   /** Whether a round trip through the listener was seen; until that is checked it is unknown, never yes. */
   readonly verified: 'yes' | 'no' | 'unknown';
+  /** Why that is unknown. */
+  readonly unverified?: string;
   readonly connections: number;
   readonly totalConnections: number;
   readonly refusedConnections: number;
@@ -108,6 +110,7 @@ function tunnelStatus({ spec, state }: RunningTunnel, startedAt: number, wall: n
       state: forward.state,
       ...(forward.refusal === null ? {} : { refusal: forward.refusal }),
       verified: forward.verified,
+      ...(forward.unverified === null ? {} : { unverified: forward.unverified }),
       ...forward.counters,
       ...(forward.targetFailure === null ? {} : { targetFailure: failureStatus(forward.targetFailure) }),
     })),

@@ -8,6 +8,8 @@ export interface Device {
   lostAddress(address: string): Promise<boolean>;
   /** Bytes of this connection that the other end has not acknowledged, or null where the system does not tell. */
   unacknowledged(ends: Ends): number | null;
+  /** The public halves of its own SSH host keys, as key blobs. */
+  hostKeys(): Promise<readonly Buffer[]>;
   /** The ports from which a tunnel dials a server. */
   sourcePorts(tunnel: string, server: string): SourcePorts;
 }

@@ -1,8 +1,10 @@
+import { childController } from '../lib/abort.ts';
 import { sleep, type Clock } from '../lib/clock.ts';
 import type { Logger } from '../lib/log.ts';
 import { asFailure, TunnelFailure } from './failure.ts';
-import type { LoopbackInspector, Owner, Refusal } from './loopback.ts';
-import { formatEndpoint, type Endpoint, type ForwardSpec } from './spec.ts';
+import type { Answerer, Inspector } from './inspector.ts';
+import { inUseReason, refusalReason, type Refusal } from './refusal.ts';
+import { formatEndpoint, type Endpoint, type ForwardSpec, type TunnelSpec } from './spec.ts';
 import type { SshConnection } from './ssh.ts';
 
 export interface ForwardsOptions {
@@ -11,92 +13,143 @@ export interface ForwardsOptions {
   readonly log: Logger;
   /** Whether this tunnel was up before, so that a dead connection of ours may be in the way. */
   readonly wasUp: boolean;
-  readonly loopback: Pick<LoopbackInspector, 'owner' | 'refusal'>;
+  readonly verify: TunnelSpec['verify'];
+  readonly inspector: Pick<Inspector, 'look'>;
+  /** Registers what "verify now" means; the answer forgets it. */
+  onRecheck(recheck: () => void): () => void;
   /** The server listens, but whether visitors come out here is still being looked at. */
   onGranted(index: number, port: number, rttMs: number): void;
-  onUp(index: number, owner: Owner): void;
+  /** It is up; `unverified` says why nobody knows whether it leads here, null when it does. */
+  onUp(index: number, unverified: string | null): void;
   onRefused(index: number, refusal: Refusal, failure: TunnelFailure): void;
+  /** Every one was answered once. */
+  onAnswered(): void;
 }
 
 /**
- * Asks the server for every listener of its own, all at once, and goes on asking on the same connection for those it refuses: a port held
- * by somebody else is no reason for a new login, and it is ours as soon as the server frees it. `answered` resolves when each was
- * answered once, `granted` when the last one is up; both reject only with the connection or the signal.
+ * Asks the server for every listener of its own, all at once, and goes on asking on the same connection for those it refuses: a
+ * port held by somebody else is no reason for a new login, and it is ours as soon as the server frees it. From time to time each
+ * is looked at again. Never resolves; rejects only with the connection or the signal.
  */
-export function requestForwards(
+export async function keepForwards(
   connection: SshConnection,
   forwards: readonly ForwardSpec[],
   options: ForwardsOptions,
   signal: AbortSignal,
-): { readonly answered: Promise<void>; readonly granted: Promise<void> } {
-  const requests = [...forwards.entries()]
-    .filter(([, { kind }]) => kind === 'remote')
-    .map(([index, forward]) => requestForward(connection, forward, index, options, signal));
-  const granted = Promise.all(requests.map((request) => request.granted)).then(() => {});
-  const answered = Promise.all(requests.map((request) => request.answered)).then(() => {});
-  granted.catch(() => {});
-  answered.catch(() => {});
-  return { answered, granted };
-}
-
-function requestForward(
-  connection: SshConnection,
-  forward: ForwardSpec,
-  index: number,
-  options: ForwardsOptions,
-  signal: AbortSignal,
-): { readonly answered: Promise<boolean>; readonly granted: Promise<void> } {
-  const refusal = once(() => options.loopback.refusal(forward.listen));
-  const answered = ask(connection, forward, index, refusal, options, signal);
-  return {
-    answered,
-    granted: answered.then((ok) => (ok ? undefined : keepAsking(connection, forward, index, refusal, options, signal))),
+): Promise<never> {
+  const remote = [...forwards.entries()].filter(([, { kind }]) => kind === 'remote');
+  let unanswered = remote.length;
+  const answered = () => {
+    unanswered -= 1;
+    if (unanswered === 0) options.onAnswered();
   };
+  if (unanswered === 0) options.onAnswered();
+  const kept = remote.map(([index, { listen }]) => keepForward(connection, listen, index, answered, options, signal));
+  return await Promise.race([...kept, new Promise<never>(() => {})]);
 }
 
-async function keepAsking(
+async function keepForward(
   connection: SshConnection,
-  forward: ForwardSpec,
+  listen: Endpoint,
   index: number,
-  refusal: () => Promise<Refusal>,
+  answered: () => void,
   options: ForwardsOptions,
   signal: AbortSignal,
-): Promise<void> {
-  const since = options.clock.now();
-  for (;;) {
-    await sleep(options.clock, askAgainAfter(options.clock.now() - since, options.random), signal);
-    if (await ask(connection, forward, index, refusal, options, signal)) return;
+): Promise<never> {
+  const { clock, random } = options;
+  const look = (port: number): Promise<Answerer> =>
+    options.verify === 'off'
+      ? Promise.resolve({ type: 'unknown', why: 'verify: off' })
+      : options.inspector.look(listen, port);
+  const refusal = once(() => refusalReason(listen, options.wasUp, (port) => look(port)));
+  let first = true;
+  for (let since = clock.now(); ;) {
+    const port = await ask(connection, listen, index, refusal, options, signal);
+    const verdict = port === null ? 'lost' : await judge(await look(port), port);
+    if (first) answered();
+    first = false;
+    if (port !== null && verdict !== 'lost') {
+      await untilLost(port, verdict);
+      since = clock.now();
+    }
+    await sleep(clock, askAgainAfter(clock.now() - since, random), signal);
+  }
+
+  /** Where it is not ours, it has been given back. */
+  async function judge(answerer: Answerer, port: number): Promise<'held' | 'unproven' | 'lost'> {
+    if (answerer.type === 'ours' || (answerer.type === 'unknown' && options.verify !== 'required')) {
+      options.onUp(index, answerer.type === 'ours' ? null : answerer.why);
+      return 'held';
+    }
+    if (answerer.type === 'unknown') {
+      options.onRefused(index, 'unknown', unverifiable(listen, answerer.why));
+      return 'unproven';
+    }
+    const lost = new TunnelFailure(
+      'forward-refused',
+      answerer.type === 'nobody'
+        ? `the server says that it listens on ${formatEndpoint(listen)}, but nobody does`
+        : `visitors of ${formatEndpoint(listen)} do not come out here: ${inUseReason(answerer.who)}`,
+    );
+    await connection.unlisten(listen.type === 'tcp' ? { ...listen, port } : listen);
+    options.onRefused(index, answerer.type === 'other' ? 'in-use' : 'unknown', lost);
+    return 'lost';
+  }
+
+  /** While it is ours: looks again from time to time, and when somebody wants to know. */
+  async function untilLost(port: number, verdict: 'held' | 'unproven'): Promise<void> {
+    for (let last = verdict; ;) {
+      await rest(clock, (last === 'held' ? VERIFY_EVERY_MS : UNPROVEN_MS) * (1 + random() / 3), options, signal);
+      const next = await judge(await look(port), port);
+      if (next === 'lost') return;
+      last = next;
+    }
   }
 }
 
+/** Seldom: each look is a few packets and wakes a device that may be asleep on its battery. */
+const VERIFY_EVERY_MS = 15 * 60_000;
+
+/** A tunnel waits for it. */
+const UNPROVEN_MS = 60_000;
+
+/** Sleeps, until somebody wants to know at once. */
+async function rest(clock: Clock, ms: number, { onRecheck }: ForwardsOptions, signal: AbortSignal): Promise<void> {
+  const nap = childController(signal);
+  const forget = onRecheck(() => nap.abort(new Error('verify now')));
+  try {
+    await sleep(clock, ms, nap.signal);
+  } catch (error) {
+    if (signal.aborted) throw error;
+  } finally {
+    forget();
+    nap.dispose();
+  }
+}
+
+/** The port it listens on, or null where the server refused; that is then reported. */
 async function ask(
   connection: SshConnection,
-  forward: ForwardSpec,
+  listen: Endpoint,
   index: number,
-  refusal: () => Promise<Refusal>,
-  { clock, log, wasUp, loopback, onGranted, onUp, onRefused }: ForwardsOptions,
+  refusal: () => Promise<{ readonly refusal: Refusal; readonly reason: string }>,
+  { clock, log, onGranted, onRefused }: ForwardsOptions,
   signal: AbortSignal,
-): Promise<boolean> {
+): Promise<number | null> {
   const asked = clock.now();
   try {
-    const port = await connection.listen(forward.listen);
+    const port = await connection.listen(listen);
     onGranted(index, port, clock.now() - asked);
-    const owner = await loopback.owner(forward.listen, port);
-    if (owner !== 'foreign') {
-      onUp(index, owner);
-      return true;
-    }
-    await connection.unlisten(forward.listen.type === 'tcp' ? { ...forward.listen, port } : forward.listen);
-    onRefused(index, 'in-use', halfGranted(forward.listen));
-    return false;
+    return port;
   } catch (error) {
     signal.throwIfAborted();
-    const failure = asFailure(error);
-    if (failure.code !== 'forward-refused') throw failure;
-    log.debug(`${formatEndpoint(forward.listen)} refused`);
+    const { code, message, cause } = asFailure(error);
+    if (code !== 'forward-refused') throw error;
+    log.debug(`${formatEndpoint(listen)} refused`);
     const why = await refusal();
-    onRefused(index, why, withReason(failure, why, forward.listen, wasUp));
-    return false;
+    const text = why.reason === '' ? message : `${message}: ${why.reason}`;
+    onRefused(index, why.refusal, new TunnelFailure(code, text, { cause }));
+    return null;
   }
 }
 
@@ -117,31 +170,7 @@ export function askAgainAfter(refusedForMs: number, random: () => number): numbe
   return refusedForMs < 600_000 ? 1000 + 500 * random() : 15_000;
 }
 
-function halfGranted(listen: Endpoint): TunnelFailure {
-  return new TunnelFailure(
-    'forward-refused',
-    `the server listens on ${formatEndpoint(listen)} only in part: 127.0.0.1 belongs to another program there`,
-  );
+function unverifiable(listen: Endpoint, why: string): TunnelFailure {
+  const text = `the server listens on ${formatEndpoint(listen)}, but whether that leads here cannot be verified (verify: required): ${why}`;
+  return new TunnelFailure('forward-refused', text);
 }
-
-function withReason(
-  { code, message, cause }: TunnelFailure,
-  refusal: Refusal,
-  listen: Endpoint,
-  wasUp: boolean,
-): TunnelFailure {
-  const reason = listen.type === 'unix' ? UNIX_REASON : refusal === 'in-use' && wasUp ? OURS : REASONS[refusal];
-  return new TunnelFailure(code, reason === '' ? message : `${message}: ${reason}`, { cause });
-}
-
-const REASONS: Readonly<Record<Refusal, string>> = {
-  'in-use': 'another program listens there, or a dead connection of this tunnel that the server still holds',
-  forbidden: 'nothing listens there, so its rules (AllowTcpForwarding, permitlisten, GatewayPorts) forbid it',
-  unknown: '',
-};
-
-const OURS =
-  'something listens there, most likely a dead connection of ours; it goes when the server notices that (ClientAliveInterval)';
-
-const UNIX_REASON =
-  'the file may be left over from a dead connection, which StreamLocalBindUnlink yes on the server would replace';

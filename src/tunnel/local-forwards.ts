@@ -4,7 +4,7 @@ import { errorCode, errorText } from '../lib/text.ts';
 import { TunnelFailure } from './failure.ts';
 import { askAgainAfter } from './forwards.ts';
 import { listenLocally, type LocalListener } from './local-listener.ts';
-import type { Refusal } from './loopback.ts';
+import type { Refusal } from './refusal.ts';
 import { formatEndpoint, type ForwardSpec } from './spec.ts';
 
 export interface LocalForwardsOptions {
@@ -15,30 +15,28 @@ export interface LocalForwardsOptions {
   onVisitor(index: number, socket: Socket): void;
   onUp(index: number): void;
   onRefused(index: number, refusal: Refusal, failure: TunnelFailure): void;
+  /** Every one was tried once. */
+  onAnswered(): void;
 }
 
 /**
  * Opens this device's listeners among the forwards for as long as the signal lets them, and goes on trying for those that the
- * system refuses. `answered` resolves when each was tried once, `granted` when the last one listens.
+ * system refuses. Never rejects but with the signal.
  */
-export function openLocalForwards(
+export async function keepLocalForwards(
   forwards: readonly ForwardSpec[],
   options: LocalForwardsOptions,
   signal: AbortSignal,
-): { readonly answered: Promise<void>; readonly granted: Promise<void> } {
-  const tries = [...forwards.entries()]
-    .filter(([, { kind }]) => kind !== 'remote')
-    .map(([index, forward]) => {
-      const first = open(forward, index, options, signal);
-      const granted = first.then((ok) => (ok ? undefined : keepTrying(forward, index, options, signal)));
-      granted.catch(() => {});
-      return { first, granted };
-    });
-  const answered = Promise.all(tries.map(({ first }) => first)).then(() => {});
-  const granted = Promise.all(tries.map((one) => one.granted)).then(() => {});
-  answered.catch(() => {});
-  granted.catch(() => {});
-  return { answered, granted };
+): Promise<never> {
+  const local = [...forwards.entries()].filter(([, { kind }]) => kind !== 'remote');
+  const first = local.map(([index, forward]) => open(forward, index, options, signal));
+  const kept = local.map(async ([index, forward], at) => {
+    if (!(await first[at])) await keepTrying(forward, index, options, signal);
+  });
+  await Promise.all(first);
+  options.onAnswered();
+  await Promise.all(kept);
+  return await new Promise<never>(() => {});
 }
 
 async function keepTrying(

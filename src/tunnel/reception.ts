@@ -3,7 +3,7 @@ import type { Clock } from '../lib/clock.ts';
 import type { Logger } from '../lib/log.ts';
 import type { TunnelFailure } from './failure.ts';
 import { serveLocalVisitor } from './local-visitor.ts';
-import type { LoopbackInspector } from './loopback.ts';
+import type { Inspector } from './inspector.ts';
 import { resetSocket } from './reset-socket.ts';
 import { type Endpoint, formatEndpoint, type TunnelSpec } from './spec.ts';
 import type { SshConnection, Visitor } from './ssh.ts';
@@ -17,6 +17,7 @@ export interface ReceptionDeps {
   readonly log: Logger;
   state(): TunnelState;
   reportForward(index: number, change: Partial<ForwardState>): void;
+  onTargetFailed(): void;
 }
 
 /** Takes the visitors of one connection to those who serve them. */
@@ -25,6 +26,8 @@ export interface Reception {
   receive(visitor: Visitor): void;
   /** One that came to the listener of this forward on this device. */
   receiveLocal(index: number, socket: Socket): void;
+  /** Takes down whether a target answered. */
+  reportTarget(index: number, failure: TunnelFailure | null): void;
   /** Resolves when the last one has gone. */
   ended(): Promise<void>;
 }
@@ -32,7 +35,7 @@ export interface Reception {
 export function createReception(
   spec: TunnelSpec,
   connection: SshConnection,
-  loopback: Pick<LoopbackInspector, 'claim'>,
+  inspector: Pick<Inspector, 'claim'>,
   deps: ReceptionDeps,
   signal: AbortSignal,
 ): Reception {
@@ -62,15 +65,19 @@ export function createReception(
     visitors.add(served);
   }
 
-  function receive(visitor: Visitor, again = true): void {
-    if (loopback.claim(visitor)) return;
+  function receive(visitor: Visitor): void {
+    if (inspector.claim(visitor, admit)) return;
+    admit(visitor);
+  }
+
+  function admit(visitor: Visitor, again = true): void {
     const index = findForward(deps.state().forwards, visitor.listen);
     const forward = deps.state().forwards[index];
     if (forward !== undefined && visitors.size < MAX_VISITORS) {
       serve(serveVisitor(visitor, optionsFor(index, forward), signal), visitor.reject);
     } else if (again) {
       // The grant of a port that the server chose, and its first visitor, may come in one packet: the grant is known a turn later.
-      setImmediate(() => receive(visitor, false));
+      setImmediate(() => admit(visitor, false));
     } else {
       visitor.reject();
       count(forward?.counters);
@@ -94,6 +101,7 @@ export function createReception(
       count(forward.counters);
       turnedAway(formatEndpoint(forward.spec.listen), remoteAddress, 'too many at once');
     },
+    reportTarget: (index, failure) => reportTarget(deps, index, failure),
     ended: async () => {
       await Promise.all(visitors);
     },
@@ -112,6 +120,7 @@ function reportTarget(deps: ReceptionDeps, index: number, failure: TunnelFailure
   if (failure === null && known === null) return;
   const targetFailure = failure === null ? null : reportFailure(failure, deps.clock.wall());
   deps.reportForward(index, { targetFailure });
+  if (known === null) deps.onTargetFailed();
 }
 
 function findForward(forwards: readonly ForwardState[], listen: Endpoint): number {

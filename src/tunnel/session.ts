@@ -1,18 +1,18 @@
+import { randomBytes } from 'node:crypto';
 import { setMaxListeners } from 'node:events';
 import type { Socket } from 'node:net';
 import { childController } from '../lib/abort.ts';
+import { createBell } from '../lib/bell.ts';
 import { sleep, type Clock } from '../lib/clock.ts';
 import type { Logger } from '../lib/log.ts';
 import type { Device } from './device.ts';
-import { evict } from './evict.ts';
 import { TunnelFailure } from './failure.ts';
-import { requestForwards } from './forwards.ts';
-import { openLocalForwards } from './local-forwards.ts';
+import { createInspector } from './inspector.ts';
+import { keepServing } from './keep-serving.ts';
 import { AUTH_TIMEOUT_MS, prepareLogin } from './login.ts';
-import { inspectLoopback, type LoopbackInspector } from './loopback.ts';
 import { createReception, type Reception } from './reception.ts';
 import { prepareRoute, type Route } from './route.ts';
-import { formatEndpoint, type TunnelSpec } from './spec.ts';
+import type { TunnelSpec } from './spec.ts';
 import type { SshConnection, Visitor } from './ssh.ts';
 import type { IdentityCache } from './ssh2/identities.ts';
 import type { ForwardState, TunnelState } from './state.ts';
@@ -65,15 +65,32 @@ export async function runSession(spec: TunnelSpec, deps: SessionDeps, signal: Ab
       onVisitor: (visitor: Visitor) => receive(visitor),
     };
     connection = await Promise.race([route.lost, login(route, events, signal)]);
-    const loopback = inspectLoopback(connection, clock, over.signal);
-    reception = createReception(spec, connection, loopback, deps, over.signal);
+    const inspector = createInspector(
+      connection,
+      { clock, nonce: () => randomBytes(16).toString('hex'), hostKeys: deps.device.hostKeys },
+      over.signal,
+    );
+    const doubtOver = createBell();
+    const targetFailed = createBell();
+    const report = (change: Partial<TunnelState>) => {
+      const inDoubt = deps.state().silentSince !== null;
+      deps.report(change);
+      if (inDoubt && change.silentSince === null) doubtOver.ring();
+    };
+    reception = createReception(
+      spec,
+      connection,
+      inspector,
+      { ...deps, onTargetFailed: targetFailed.ring },
+      over.signal,
+    );
     receive = reception.receive;
     deps.report({ phase: 'forwarding' });
     return await Promise.race([
       connection.lost,
       route.lost,
-      watchConnection(connection, spec, { ...deps, answers: route.answers }, over.signal),
-      forward(connection, spec, loopback, reception, deps, over.signal),
+      watchConnection(connection, spec, { ...deps, report, answers: route.answers }, over.signal),
+      keepServing(connection, spec, { ...deps, inspector, reception, doubtOver, targetFailed }, over.signal),
     ]);
   } finally {
     if (connection !== null && signal.aborted) {
@@ -86,85 +103,6 @@ export async function runSession(spec: TunnelSpec, deps: SessionDeps, signal: Ab
     await Promise.all([reception?.ended(), route?.destroy()]);
   }
 }
-
-/** Opens the listeners on both sides and says when the tunnel is up; never resolves. */
-async function forward(
-  connection: SshConnection,
-  spec: TunnelSpec,
-  loopback: LoopbackInspector,
-  reception: Reception,
-  deps: SessionDeps,
-  signal: AbortSignal,
-): Promise<never> {
-  const { clock, random, log } = deps;
-  let evicted = false;
-  const evictOnce = () => {
-    const { ends } = connection.transport;
-    if (evicted || ends === null) return;
-    evicted = true;
-    void evict(ends, deps.earlierPorts, clock, signal);
-  };
-  const up = (index: number, whose: string, verified: ForwardState['verified']) => {
-    const { listen } = spec.forwards[index]!;
-    const wasRefused = deps.state().forwards[index]?.state === 'refused';
-    if (wasRefused) log.info(`${whose} listens on ${formatEndpoint(listen)} now`);
-    deps.reportForward(index, { state: 'up', refusal: null, verified });
-  };
-  const refused = (index: number, refusal: ForwardState['refusal'], failure: TunnelFailure) => {
-    deps.reportForward(index, { state: 'refused', refusal });
-    deps.reportFailure(failure);
-  };
-  const local = openLocalForwards(
-    spec.forwards,
-    {
-      clock,
-      random,
-      replace: spec.streamLocalBindUnlink,
-      onVisitor: reception.receiveLocal,
-      // Who connects to a listener of this device's kernel comes here and nowhere else.
-      onUp: (index) => up(index, 'this device', 'yes'),
-      onRefused: refused,
-    },
-    signal,
-  );
-  const remote = requestForwards(
-    connection,
-    spec.forwards,
-    {
-      clock,
-      random,
-      log,
-      wasUp: deps.wasUp(),
-      loopback,
-      onGranted: (index, port, rttMs) => {
-        const { listen } = spec.forwards[index]!;
-        const chosen = listen.type === 'tcp' && listen.port === 0 ? port : null;
-        deps.reportForward(index, { boundPort: chosen });
-        deps.report({ rttMs: Math.round(rttMs * 10) / 10 });
-        if (chosen !== null) log.info(`the server chose port ${chosen} for ${formatEndpoint(listen)}`);
-      },
-      onUp: (index, owner) => up(index, 'the server', owner === 'ours' ? 'yes' : 'unknown'),
-      onRefused: (index, refusal, failure) => {
-        refused(index, refusal, failure);
-        evictOnce();
-      },
-    },
-    signal,
-  );
-  await Promise.race([Promise.all([local.answered, remote.answered]), giveUp(clock, signal)]);
-  if (spec.exitOnForwardFailure) await Promise.all([local.granted, remote.granted]);
-  deps.report({ phase: 'up' });
-  await Promise.all([local.granted, remote.granted]);
-  return await new Promise<never>(() => {});
-}
-
-/** A server that answers other things but not this one would leave us without a listener for ever. */
-async function giveUp(clock: Clock, signal: AbortSignal): Promise<never> {
-  await sleep(clock, ANSWER_MS, signal);
-  throw new TunnelFailure('keepalive-lost', `the server did not say within ${ANSWER_MS / 1000} s whether it listens`);
-}
-
-const ANSWER_MS = 30_000;
 
 const HEARTBEAT_SLACK_MS = 30_000;
 

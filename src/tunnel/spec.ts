@@ -47,6 +47,8 @@ export interface TunnelSpec extends ServerSpec {
   /** How the first of these servers is reached. */
   readonly entry: Entry;
   readonly exitOnForwardFailure: boolean;
+  /** Whether listeners are seen to lead here, and targets to answer: never, where that can be seen, or else the tunnel is not up. */
+  readonly verify: 'auto' | 'required' | 'off';
   readonly forwards: readonly ForwardSpec[];
   /** Whether a local listener that is a Unix socket replaces what a dead program left there. */
   readonly streamLocalBindUnlink: boolean;

@@ -14,11 +14,6 @@ export interface SshConnection {
   /** Asks the server to stop listening; a refusal is not an error. */
   unlisten(endpoint: Endpoint): Promise<void>;
   /**
-   * Has the server open a TCP connection to there and close it again (direct-tcpip, RFC 4254 section 7.2): `closed` means that
-   * nobody listens, `unknown` that the server does not do that for us.
-   */
-  knock(host: string, port: number): Promise<'open' | 'closed' | 'unknown'>;
-  /**
    * Has the server open a connection (direct-tcpip, and OpenSSH's direct-streamlocal for a Unix socket). Rejects with forward-refused
    * where it does not do that for us, and target-unreachable where it could not.
    */

@@ -1,5 +1,5 @@
 import { formatEndpoint, type ForwardSpec, type ServerSpec, type TunnelSpec } from './spec.ts';
-import type { Refusal } from './loopback.ts';
+import type { Refusal } from './refusal.ts';
 import { FAILURES, type FailureCode, type TunnelFailure } from './failure.ts';
 
 /**
@@ -46,8 +46,10 @@ export interface ForwardState {
   readonly boundPort: number | null;
   /** Why it was refused, as far as is known; null unless it is. */
   readonly refusal: Refusal | null;
-  /** Whether a connection to the listener was seen to come out here. */
-  readonly verified: 'yes' | 'unknown';
+  /** Whether a connection to the listener was seen to come out here; `no` where it was seen to come out elsewhere. */
+  readonly verified: 'yes' | 'no' | 'unknown';
+  /** Why that is unknown, or null. */
+  readonly unverified: string | null;
   /** Why the target was not reached when a visitor last came, or null when it was. */
   readonly targetFailure: FailureReport | null;
   readonly counters: Readonly<Counters>;
@@ -79,6 +81,7 @@ export function initialState(spec: TunnelSpec, wall: number): TunnelState {
       boundPort: null,
       refusal: null,
       verified: 'unknown',
+      unverified: null,
       targetFailure: null,
       counters: { connections: 0, totalConnections: 0, refusedConnections: 0, bytesIn: 0, bytesOut: 0 },
     })),

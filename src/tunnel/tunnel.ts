@@ -236,7 +236,13 @@ function createReporter(spec: TunnelSpec, { clock, log, state, setState }: Tunne
     reportForward,
     sessionOver: () => {
       for (const index of spec.forwards.keys())
-        reportForward(index, { state: 'pending', boundPort: null, refusal: null, verified: 'unknown' });
+        reportForward(index, {
+          state: 'pending',
+          boundPort: null,
+          refusal: null,
+          verified: 'unknown',
+          unverified: null,
+        });
       report({ sourcePort: null, rttMs: null, silentSince: null });
     },
   };

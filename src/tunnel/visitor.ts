@@ -1,10 +1,9 @@
 import type { Socket } from 'node:net';
-import type { Clock } from '../lib/clock.ts';
 import { errorCode, errorText } from '../lib/text.ts';
-import { asFailure, TunnelFailure, type FailureCode } from './failure.ts';
-import { openSocket } from './open-socket.ts';
+import { dialTarget } from './dial-target.ts';
+import { asFailure, type FailureCode } from './failure.ts';
 import { negotiate } from './socks/negotiate.ts';
-import { formatEndpoint, type Endpoint } from './spec.ts';
+import { formatEndpoint } from './spec.ts';
 import type { Visitor } from './ssh.ts';
 import { runVisit, type VisitOptions } from './visit.ts';
 
@@ -64,23 +63,4 @@ function turnedAway(
   counters.refusedConnections += 1;
   const code: FailureCode = 'target-unreachable';
   log.warn({ ...names, code }, `visitor turned away: ${errorText(error)}`);
-}
-
-async function dialTarget(target: Endpoint, timeoutMs: number, clock: Clock, signal: AbortSignal): Promise<Socket> {
-  const address =
-    target.type === 'unix'
-      ? { path: target.path }
-      : {
-          host: target.host,
-          port: target.port,
-          noDelay: true,
-          // Node's default of 250 ms for each address but the last is too short for a target on a slow Wi-Fi.
-          autoSelectFamilyAttemptTimeout: 1000,
-        };
-  try {
-    return await openSocket({ ...address, allowHalfOpen: true }, timeoutMs, clock, signal);
-  } catch (error) {
-    const text = `${formatEndpoint(target)}: ${errorCode(error) ?? errorText(error)}`;
-    throw new TunnelFailure('target-unreachable', text, { cause: error });
-  }
 }

@@ -12,7 +12,10 @@ test('status: the exit code says whether what is shown is up', async (t) => {
   t.after(() => sshd.stop());
   const nowhere = `  bad: { host: 127.0.0.1, port: ${await freePort()}, remoteForward: "8080:localhost:22" }\n`;
   const port = await freePort();
-  const daemon = await startDaemonProcess(t, `tunnels:\n${tunnelYaml(sshd, 'good', `${port}:localhost:22`)}${nowhere}`);
+  const daemon = await startDaemonProcess(
+    t,
+    `tunnels:\n${tunnelYaml(sshd, 'good', `${port}:localhost:${sshd.port}`)}${nowhere}`,
+  );
   await daemon.untilStatus(
     ({ tunnels }) => tunnels[0]?.phase === 'up' && tunnels[1]?.failure !== undefined,
     'one up and one not',
@@ -28,7 +31,7 @@ test('status: the exit code says whether what is shown is up', async (t) => {
   assert.deepEqual(forward, {
     kind: 'remote',
     listen: `localhost:${port}`,
-    target: 'localhost:22',
+    target: `localhost:${sshd.port}`,
     state: 'up',
     verified: 'yes',
     connections: 0,

@@ -41,6 +41,7 @@ export const quietDevice: Device = {
   onChange: () => () => {},
   lostAddress: () => Promise.resolve(false),
   unacknowledged,
+  hostKeys: () => Promise.resolve([]),
   sourcePorts: () => assert.fail('the spec says sourcePort: any'),
 };
 
@@ -143,6 +144,7 @@ export function specFor(
     macs: null,
     hostKeyAlgorithms: null,
     exitOnForwardFailure: true,
+    verify: 'auto',
     forwards: forwards.map(([listen, target]) => ({
       kind: 'remote',
       listen: { type: 'tcp', host: 'localhost', port: listen },

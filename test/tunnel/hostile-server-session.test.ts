@@ -168,7 +168,7 @@ describe('a server that lies about its host keys', { concurrency: 4 }, () => {
   const anotherKey = ssh2.utils.parseKey(ssh2.utils.generateKeyPairSync('ed25519').private);
 
   test('keys that are none', async (t) => {
-    const { tunnel, connection } = await startGranting(t, {}, null, 'OpenSSH_9.9');
+    const { tunnel, connection } = await startGranting(t, { verify: 'off' }, null, 'OpenSSH_9.9');
     announce(connection(), 'junk', '', NASTY);
     announce(connection());
     await wait(200);
@@ -177,7 +177,7 @@ describe('a server that lies about its host keys', { concurrency: 4 }, () => {
   });
 
   test('a message that breaks off', async (t) => {
-    const { tunnel, connection, server } = await startGranting(t, {}, null, 'OpenSSH_9.9');
+    const { tunnel, connection, server } = await startGranting(t, { verify: 'off' }, null, 'OpenSSH_9.9');
     sendPayload(connection(), 80, 'hostkeys-00@openssh.com', 0, uint32(0xffffffff), Buffer.from('x'));
     await tunnel.untilFailure('disconnected');
     await until(() => server.accepted() === 2, { what: 'the next attempt' });
@@ -191,7 +191,7 @@ describe('a server that lies about its host keys', { concurrency: 4 }, () => {
   ] as const) {
     test(`somebody else's key, ${title}`, async (t) => {
       if (anotherKey instanceof Error) throw anotherKey;
-      const { tunnel, connection } = await startGranting(t, {}, null, 'OpenSSH_9.9');
+      const { tunnel, connection } = await startGranting(t, { verify: 'off' }, null, 'OpenSSH_9.9');
       connection().on('request', (_accept, _reject, name: string) => {
         // RFC 4254 section 4: SSH_MSG_REQUEST_SUCCESS.
         if (/hostkeys-prove/.test(name)) sendPayload(connection(), 81, ...proof);

@@ -112,7 +112,6 @@ export function connectSsh(options: ConnectOptions, signal: AbortSignal): Promis
     transport,
     listen: requests.listen,
     unlisten: requests.unlisten,
-    knock: requests.knock,
     open: requests.open,
     probe: requests.probe,
     close: async () => {

@@ -8,14 +8,11 @@ import type { Channel, Originator } from '../ssh.ts';
 export interface Requests {
   listen(endpoint: Endpoint): Promise<number>;
   unlisten(endpoint: Endpoint): Promise<void>;
-  knock(host: string, port: number): Promise<Knock>;
   open(endpoint: Endpoint, originator: Originator): Promise<Channel>;
   probe(): Promise<void>;
   /** The connection is gone: whatever is asked, now or later, fails with this. */
   fail(failure: TunnelFailure): void;
 }
-
-type Knock = 'open' | 'closed' | 'unknown';
 
 export function createRequests(client: Client): Requests {
   // Not a race with one promise that tells of the end: each race would stay in that promise's memory until then.
@@ -45,28 +42,14 @@ export function createRequests(client: Client): Requests {
   return {
     listen: (endpoint) => ask<number>((done) => listen(client, endpoint, done)),
     unlisten: (endpoint) => ask<void>((done) => unlisten(client, endpoint, () => done(null, undefined))),
-    knock: (host, port) => ask<Knock>((done) => knock(client, host, port, (answer) => done(null, answer))),
     open: (endpoint, originator) => ask<Channel>((done) => open(client, endpoint, originator, done)),
-    probe: () => ask<void>((done) => client.unforwardIn(NO_SUCH_HOST, 1, () => done(null, undefined))),
+    probe: () => ask<void>((done) => ping(client, () => done(null, undefined))),
     fail: (failure) => {
       ended ??= failure;
       for (const reject of waiting) reject(failure);
       waiting.clear();
     },
   };
-}
-
-function knock(client: Client, host: string, port: number, done: (answer: Knock) => void): void {
-  client.forwardOut('127.0.0.1', 0, host, port, (error, stream) => {
-    if (error !== undefined) {
-      done((error as { reason?: unknown }).reason === CONNECT_FAILED ? 'closed' : 'unknown');
-      return;
-    }
-    stream.on('error', () => {});
-    stream.resume();
-    stream.close();
-    done('open');
-  });
 }
 
 /** SSH_OPEN_CONNECT_FAILED (RFC 4254 section 5.1). */
@@ -106,8 +89,23 @@ function translateRefusal(error: Error & { readonly reason?: unknown }, target: 
 /** SSH_OPEN_ADMINISTRATIVELY_PROHIBITED (RFC 4254 section 5.1). */
 const PROHIBITED = 1;
 
-/** A listener that no server has: asking to cancel it is answered by all and changes nothing, a portable round trip. */
-const NO_SUCH_HOST = 'keepalive.invalid';
+/**
+ * OpenSSH's own keepalive (`keepalive@openssh.com`, clientloop.c): a request that servers refuse who do not know it, and so answer
+ * all the same (RFC 4254 section 4). ssh2 has it for its own keepalive only. Nothing public will do: to cancel a listener that does
+ * not exist ends the connection with AsyncSSH.
+ */
+function ping(client: Client, done: () => void): void {
+  const { _callbacks: callbacks, _protocol: protocol } = client as unknown as Pinging;
+  if (protocol === undefined) throw new Error('Not connected');
+  callbacks.push(done);
+  protocol.ping();
+}
+
+/** Of ssh2's Client: who waits for the answers to global requests, in their order. */
+interface Pinging {
+  readonly _callbacks: (() => void)[];
+  readonly _protocol?: { ping(): void };
+}
 
 function listen(client: Client, endpoint: Endpoint, done: (error: TunnelFailure | null, port: number) => void): void {
   const refused = () =>

@@ -47,6 +47,7 @@ export function specFor(changes: Partial<TunnelSpec>): TunnelSpec {
     macs: null,
     hostKeyAlgorithms: null,
     exitOnForwardFailure: true,
+    verify: 'off',
     forwards: [],
     reconnect: { minMs: 1000, maxMs: 60_000 },
     ...changes,

@@ -10,7 +10,8 @@ type Answer = (error?: Error, port?: number) => void;
 function fakeClient() {
   const waiting: Answer[] = [];
   const ask = (_host: string, _port: number, answer: Answer) => void waiting.push(answer);
-  return { client: { forwardIn: ask, unforwardIn: ask } as unknown as Client, waiting };
+  const client = { forwardIn: ask, unforwardIn: ask, _callbacks: waiting, _protocol: { ping: () => {} } };
+  return { client: client as unknown as Client, waiting };
 }
 
 const listener = { type: 'tcp', host: '', port: 8080 } as const;

@@ -1,0 +1,223 @@
+import { abortable, childController, deferred, type Deferred } from '../lib/abort.ts';
+import { sleep, type Clock } from '../lib/clock.ts';
+import { printable } from '../lib/text.ts';
+import { asFailure, type TunnelFailure } from './failure.ts';
+import { peek } from './peek.ts';
+import { SILENT } from './refusal.ts';
+import type { Endpoint } from './spec.ts';
+import type { Channel, SshConnection, Visitor } from './ssh.ts';
+import { scanServer } from './ssh2/scan.ts';
+import { wireOf } from './wire.ts';
+
+/** Who answers at a listener, as seen by a connection that the server opened to it for us. */
+export type Answerer =
+  /** What we sent there came out here. */
+  | { readonly type: 'ours' }
+  /** Somebody takes connections there, and what we sent did not come out here. */
+  | { readonly type: 'other'; readonly who: string }
+  /** Nobody listens there. */
+  | { readonly type: 'nobody' }
+  /** The server opens no such connection for us, or does not tell. */
+  | { readonly type: 'unknown'; readonly why: string };
+
+/**
+ * Looks at listeners from the server's side, by connections that the server opens to them for us. sshd says that it listens on
+ * `localhost` when it could bind one of 127.0.0.1 and ::1, and gives no reason when it refuses.
+ */
+export interface Inspector {
+  /** Who answers at this listener; `port` is the one that the server chose where it did. Rejects only with the connection or the signal. */
+  look(listen: Endpoint, port: number): Promise<Answerer>;
+  /** Takes the visitor that may be a test of ours; one that is not is given to `others` a moment later. */
+  claim(visitor: Visitor, others: (visitor: Visitor) => void): boolean;
+}
+
+export interface InspectorDeps {
+  readonly clock: Clock;
+  /** Bytes that nobody can guess, as text. */
+  readonly nonce: () => string;
+  /** The device's own SSH host keys, as key blobs. */
+  readonly hostKeys: () => Promise<readonly Buffer[]>;
+}
+
+type InspectedConnection = Pick<SshConnection, 'open' | 'probe' | 'serverVersion'>;
+
+export function createInspector(connection: InspectedConnection, deps: InspectorDeps, signal: AbortSignal): Inspector {
+  const { clock } = deps;
+  const tests = new Set<Test>();
+
+  return {
+    look: async (listen, port) => {
+      const test: Test = {
+        listen,
+        port,
+        words: `tunneld-verify ${deps.nonce()}\n`,
+        seen: deferred<'ours'>(),
+        over: childController(signal),
+      };
+      tests.add(test);
+      let channel: Channel | null = null;
+      try {
+        channel = await visitListener(connection, addressesOf(listen, port), clock, signal);
+        channel.on('error', () => {});
+        channel.write(test.words);
+        const answer = await abortable(
+          Promise.race([test.seen.promise, nobodyCame(connection, clock, signal)]),
+          signal,
+        );
+        if (answer === 'ours') return { type: 'ours' };
+        // Others give their listeners out in ways of their own, and may have something else on that port of their machine.
+        if (!connection.serverVersion.startsWith('OpenSSH')) return { type: 'unknown', why: NOT_OPENSSH };
+        if (answer === 'slow') return { type: 'unknown', why: TOO_SLOW };
+        const again = () => visitListener(connection, addressesOf(listen, port), clock, signal);
+        return { type: 'other', who: await describe(channel, again, deps, signal) };
+      } catch (error) {
+        signal.throwIfAborted();
+        return withoutAnswer(asFailure(error), connection.serverVersion);
+      } finally {
+        tests.delete(test);
+        test.over.abort(new Error('the test is over'));
+        test.over.dispose();
+        channel?.resume();
+        channel?.close();
+      }
+    },
+    claim: (visitor, others) => {
+      const test = [...tests].find((one) => mayBe(visitor, one));
+      if (test === undefined) return false;
+      void examine(visitor, test, others);
+      return true;
+    },
+  };
+}
+
+interface Test {
+  readonly listen: Endpoint;
+  readonly port: number;
+  /** What is sent through the listener. */
+  readonly words: string;
+  readonly seen: Deferred<'ours'>;
+  readonly over: AbortController & { dispose(): void };
+}
+
+const NOT_OPENSSH = 'the server is not OpenSSH, and what it says of its own ports is not to be relied on';
+const TOO_SLOW = 'the server did not answer in time';
+const PATIENCE_MS = 2000;
+
+/** The first of these addresses that the server connects us to. */
+async function visitListener(
+  connection: InspectedConnection,
+  addresses: readonly Endpoint[],
+  clock: Clock,
+  signal: AbortSignal,
+): Promise<Channel> {
+  let failure: unknown = null;
+  for (const address of addresses) {
+    const opening = connection.open(address, { address: '127.0.0.1', port: 0 });
+    try {
+      return await abortable(Promise.race([opening, tooLate(clock, signal)]), signal);
+    } catch (error) {
+      opening.then(
+        (late) => late.close(),
+        () => {},
+      );
+      signal.throwIfAborted();
+      failure ??= error;
+      if (!['forward-refused', 'target-unreachable'].includes(asFailure(error).code)) break;
+    }
+  }
+  throw failure;
+}
+
+async function tooLate(clock: Clock, signal: AbortSignal): Promise<never> {
+  await sleep(clock, PATIENCE_MS, signal);
+  throw new Error('the server did not say within 2 s whether it connects us to its listener');
+}
+
+/** `localhost` comes second: rules of the server compare the text, and only 127.0.0.1 tells that it is ours there. */
+function addressesOf(listen: Endpoint, port: number): readonly Endpoint[] {
+  if (listen.type === 'unix') return [listen];
+  const tcp = (host: string): Endpoint => ({ type: 'tcp', host, port });
+  if (['localhost', '', '*', '0.0.0.0'].includes(listen.host)) return [tcp('127.0.0.1'), tcp('localhost')];
+  return [tcp(listen.host === '::' ? '::1' : listen.host)];
+}
+
+/** The visitor and the answer to a question come on one connection: what has not come a round trip and a while later never will. */
+async function nobodyCame(
+  connection: InspectedConnection,
+  clock: Clock,
+  signal: AbortSignal,
+): Promise<'nobody' | 'slow'> {
+  const answered = connection.probe().then(async () => {
+    await sleep(clock, PATIENCE_MS, signal);
+    return 'nobody' as const;
+  });
+  answered.catch(() => {});
+  const slow = sleep(clock, 2 * PATIENCE_MS, signal).then(() => 'slow' as const);
+  slow.catch(() => {});
+  return await Promise.race([answered, slow]);
+}
+
+function mayBe({ listen, originator }: Visitor, test: Test): boolean {
+  if (test.listen.type === 'unix') return listen.type === 'unix' && listen.path === test.listen.path;
+  if (listen.type !== 'tcp' || listen.host !== test.listen.host || listen.port !== test.port) return false;
+  const local = ['localhost', '', '*', '0.0.0.0', '127.0.0.1', '::', '::1'].includes(test.listen.host);
+  return !local || /^(?:127\.|::1:|::ffff:127\.)/.test(originator);
+}
+
+/** A visitor who says nothing, or something else, has come for the target. */
+async function examine(visitor: Visitor, test: Test, others: (visitor: Visitor) => void): Promise<void> {
+  const channel = visitor.accept();
+  channel.on('error', () => {});
+  const expected = Buffer.from(test.words);
+  const differs = (bytes: Buffer) => !expected.subarray(0, bytes.length).equals(bytes);
+  const bytes = await peek(channel, expected.length, differs, test.over.signal).catch(() => null);
+  if (bytes?.equals(expected) === true) {
+    test.seen.resolve('ours');
+    channel.resume();
+    channel.close();
+    return;
+  }
+  others({
+    ...visitor,
+    accept: () => channel,
+    reject: () => {
+      channel.resume();
+      channel.close();
+    },
+  });
+}
+
+/** What the one who answers says by itself; an SSH server also shows its host key to somebody who did not begin with a nonce. */
+async function describe(
+  channel: Channel,
+  again: () => Promise<Channel>,
+  { clock, hostKeys }: InspectorDeps,
+  signal: AbortSignal,
+): Promise<string> {
+  const bytes = await within(
+    peek(channel, 256, (seen) => seen.includes('\n'), signal),
+    clock,
+    signal,
+  );
+  if (bytes === null || bytes.length === 0) return SILENT;
+  const line = printable(bytes.toString('latin1').split(/[\r\n]/, 1)[0] ?? '', 60);
+  if (!line.startsWith('SSH-')) return `it says ${line}`;
+  const fresh = await again();
+  const wire = wireOf({ readable: fresh, writable: fresh, close: () => fresh.close() });
+  const { hostKey } = await scanServer(wire, PATIENCE_MS, clock);
+  const own = hostKey !== null && (await hostKeys()).some((key) => key.equals(hostKey));
+  return own ? OURSELVES : `an SSH server, but not this device's (${line})`;
+}
+
+const OURSELVES =
+  "an SSH server with this device's own host key: another tunnel of it lives, or another device has the same keys (a cloned card?)";
+
+async function within<T>(work: Promise<T>, clock: Clock, signal: AbortSignal): Promise<T | null> {
+  work.catch(() => {});
+  return await Promise.race([work, sleep(clock, PATIENCE_MS, signal).then(() => null)]);
+}
+
+function withoutAnswer({ code, message }: TunnelFailure, serverVersion: string): Answerer {
+  if (code !== 'target-unreachable') return { type: 'unknown', why: message };
+  return serverVersion.startsWith('OpenSSH') ? { type: 'nobody' } : { type: 'unknown', why: NOT_OPENSSH };
+}

@@ -1,0 +1,135 @@
+import { deferred } from '../lib/abort.ts';
+import type { Bell } from '../lib/bell.ts';
+import { sleep, type Clock } from '../lib/clock.ts';
+import { evict } from './evict.ts';
+import { TunnelFailure } from './failure.ts';
+import { keepForwards } from './forwards.ts';
+import type { Inspector } from './inspector.ts';
+import { keepLocalForwards } from './local-forwards.ts';
+import type { Reception } from './reception.ts';
+import type { SessionDeps } from './session.ts';
+import { formatEndpoint, type TunnelSpec } from './spec.ts';
+import type { SshConnection } from './ssh.ts';
+import type { ForwardState } from './state.ts';
+import { watchTargets } from './target-check.ts';
+
+export interface ServingDeps extends Omit<SessionDeps, 'reach'> {
+  readonly inspector: Inspector;
+  readonly reception: Reception;
+  /** Rings when a connection that was silent has shown life. */
+  readonly doubtOver: Bell;
+  /** Rings when a target has refused a visitor. */
+  readonly targetFailed: Bell;
+}
+
+/** Keeps the listeners on both sides open and says when the tunnel is up, and when it is not any more. Never resolves. */
+export async function keepServing(
+  connection: SshConnection,
+  spec: TunnelSpec,
+  deps: ServingDeps,
+  signal: AbortSignal,
+): Promise<never> {
+  const { clock, random, log } = deps;
+  const missing = new Set(spec.forwards.keys());
+  const answered = deferred<void>();
+  let unanswered = 2;
+  let evicted = false;
+
+  const settle = () => {
+    const isUp = unanswered === 0 && (missing.size === 0 || !spec.exitOnForwardFailure);
+    const { phase } = deps.state();
+    if (isUp && phase !== 'up') deps.report({ phase: 'up' });
+    if (!isUp && phase === 'up') deps.report({ phase: 'forwarding' });
+  };
+  const onAnswered = () => {
+    unanswered -= 1;
+    if (unanswered === 0) answered.resolve();
+    settle();
+  };
+  const onUp = (index: number, whose: string, unverified: string | null) => {
+    const before = deps.state().forwards[index];
+    const verified = unverified === null ? 'yes' : 'unknown';
+    if (before?.state === 'refused') log.info(`${whose} listens on ${formatEndpoint(before.spec.listen)} now`);
+    if (before?.state !== 'up' || before.verified !== verified || before.unverified !== unverified) {
+      deps.reportForward(index, { state: 'up', refusal: null, verified, unverified });
+    }
+    missing.delete(index);
+    settle();
+  };
+  const onRefused = (index: number, refusal: ForwardState['refusal'], failure: TunnelFailure) => {
+    const wasUp = deps.state().forwards[index]?.state === 'up';
+    deps.reportForward(index, { state: 'refused', refusal, verified: wasUp ? 'no' : 'unknown', unverified: null });
+    deps.reportFailure(failure);
+    missing.add(index);
+    settle();
+  };
+  const evictOnce = () => {
+    const { ends } = connection.transport;
+    if (evicted || ends === null) return;
+    evicted = true;
+    void evict(ends, deps.earlierPorts, clock, signal);
+  };
+
+  const local = keepLocalForwards(
+    spec.forwards,
+    {
+      clock,
+      random,
+      replace: spec.streamLocalBindUnlink,
+      onVisitor: deps.reception.receiveLocal,
+      // Who connects to a listener of this device's kernel comes here and nowhere else.
+      onUp: (index) => onUp(index, 'this device', null),
+      onRefused,
+      onAnswered,
+    },
+    signal,
+  );
+  const remote = keepForwards(
+    connection,
+    spec.forwards,
+    {
+      clock,
+      random,
+      log,
+      wasUp: deps.wasUp(),
+      verify: spec.verify,
+      inspector: deps.inspector,
+      onRecheck: deps.doubtOver.listen,
+      onGranted: (index, port, rttMs) => {
+        const { listen } = spec.forwards[index]!;
+        const chosen = listen.type === 'tcp' && listen.port === 0 ? port : null;
+        deps.reportForward(index, { boundPort: chosen });
+        deps.report({ rttMs: Math.round(rttMs * 10) / 10 });
+        if (chosen !== null) log.info(`the server chose port ${chosen} for ${formatEndpoint(listen)}`);
+      },
+      onUp: (index, unverified) => onUp(index, 'the server', unverified),
+      onRefused: (index, refusal, failure) => {
+        onRefused(index, refusal, failure);
+        evictOnce();
+      },
+      onAnswered,
+    },
+    signal,
+  );
+  const targets = watchTargets(
+    { ...spec, forwards: spec.verify === 'off' ? [] : spec.forwards },
+    {
+      clock,
+      random,
+      isFailing: (index) => deps.state().forwards[index]?.targetFailure != null,
+      onFailing: deps.targetFailed.listen,
+      onTarget: deps.reception.reportTarget,
+    },
+    signal,
+  );
+  const patience = Promise.race([answered.promise, giveUp(clock, signal)]).then(() => new Promise<never>(() => {}));
+  return await Promise.race([local, remote, targets, patience]);
+}
+
+/** A server that answers other things but not this one would leave us without a listener for ever. */
+async function giveUp(clock: Clock, signal: AbortSignal): Promise<never> {
+  await sleep(clock, ANSWER_MS, signal);
+  throw new TunnelFailure('keepalive-lost', `the server did not say within ${ANSWER_MS / 1000} s whether it listens`);
+}
+
+const ANSWER_MS = 30_000;

@@ -1,0 +1,47 @@
+import type { Answerer } from './inspector.ts';
+import type { Endpoint } from './spec.ts';
+
+/** Why a listener was refused, as far as can be found out. */
+export type Refusal = 'in-use' | 'forbidden' | 'unknown';
+
+/**
+ * Why a server refused this listener. It gives no reason, but who answers there tells: nobody, so the rules are in the way; or
+ * somebody, so it is in use. `wasUp` says that a dead connection of ours may hold it.
+ */
+export async function refusalReason(
+  listen: Endpoint,
+  wasUp: boolean,
+  look: (port: number) => Promise<Answerer>,
+): Promise<{ readonly refusal: Refusal; readonly reason: string }> {
+  if (listen.type === 'unix') return { refusal: 'unknown', reason: LEFT_OVER };
+  if (listen.port === 0) return { refusal: 'unknown', reason: '' };
+  const answerer = await look(listen.port);
+  switch (answerer.type) {
+    case 'nobody':
+      return { refusal: 'forbidden', reason: FORBIDDEN };
+    case 'other':
+      return { refusal: 'in-use', reason: wasUp && answerer.who === SILENT ? OURS : inUseReason(answerer.who) };
+    case 'ours':
+      return { refusal: 'in-use', reason: 'this very connection listens there already' };
+    case 'unknown':
+      return { refusal: 'unknown', reason: '' };
+  }
+}
+
+/** Whose the listener is, in words. */
+export function inUseReason(who: string): string {
+  return who === SILENT
+    ? 'another program listens there, or a dead connection of this tunnel that the server still holds'
+    : `another program listens there: ${who}`;
+}
+
+/** Somebody took the connection and said nothing. */
+export const SILENT = 'it says nothing';
+
+const FORBIDDEN = 'nothing listens there, so its rules (AllowTcpForwarding, permitlisten, GatewayPorts) forbid it';
+
+const OURS =
+  'something listens there, most likely a dead connection of ours; it goes when the server notices that (ClientAliveInterval)';
+
+const LEFT_OVER =
+  'the file may be left over from a dead connection, which StreamLocalBindUnlink yes on the server would replace';

@@ -1,0 +1,52 @@
+import ssh2 from 'ssh2';
+import type { Clock } from '../../lib/clock.ts';
+import { printable } from '../../lib/text.ts';
+import type { Wire } from '../wire.ts';
+
+/** What a server shows to everybody. */
+export interface Scan {
+  /** Its host key as a blob, or null where it showed none. */
+  readonly hostKey: Buffer | null;
+  /** Its software, safe to print; empty where it did not say. */
+  readonly software: string;
+  /** Why there is no key. */
+  readonly error: string;
+}
+
+/** Begins a handshake only to see the host key, and ends it there. `types` are the host key algorithms to ask for. Never rejects. */
+export function scanServer(wire: Wire, timeoutMs: number, clock: Clock, types?: readonly string[]): Promise<Scan> {
+  return new Promise((resolve) => {
+    const client = new ssh2.Client();
+    let hostKey: Buffer | null = null;
+    let error = '';
+    const end = () => {
+      cancel();
+      wire.destroy();
+      resolve({ hostKey, error, software: printable((client as { _remoteVer?: string })._remoteVer ?? '') });
+    };
+    const cancel = clock.timer(timeoutMs, () => {
+      error ||= `no host key within ${Math.round(timeoutMs / 1000)} s`;
+      end();
+    });
+    client.on('error', (reason: Error) => {
+      error ||= printable(reason.message);
+      end();
+    });
+    client.on('close', end);
+    try {
+      client.connect({
+        sock: wire,
+        username: 'nobody',
+        readyTimeout: 0,
+        ...(types === undefined ? {} : { algorithms: { serverHostKey: types as ssh2.ServerHostKeyAlgorithm[] } }),
+        hostVerifier: (key: Buffer) => {
+          hostKey = key;
+          return false;
+        },
+      });
+    } catch (reason) {
+      error = printable(String(reason));
+      end();
+    }
+  });
+}
