@@ -51,11 +51,16 @@ export function splice(channel: Channel, socket: Socket, options: SpliceOptions)
     if (socket.writableLength > UNSENT_BYTES) channel.pause();
   });
   socket.on('drain', () => channel.resume());
-  channel.on('end', () => socket.end());
-  socket.on('end', () => {
+  const onChannelEnd = () => socket.end();
+  const onSocketEnd = () => {
     socketEnded = true;
     channel.end();
-  });
+  };
+  channel.on('end', onChannelEnd);
+  socket.on('end', onSocketEnd);
+  // Of an end that came while somebody looked at the first bytes no event tells any more.
+  if (channel.readableEnded) onChannelEnd();
+  if (socket.readableEnded) onSocketEnd();
   // A reset of the socket comes as an error before its close; a channel's errors are writes after its end.
   socket.on('error', () => {
     how = bySocket;
