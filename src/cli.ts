@@ -82,6 +82,20 @@ async function main(argv: readonly string[]): Promise<number> {
       run(async (name: string | undefined) => (await import('./commands/retry.ts')).retry(config(), name ?? null)),
     );
   program
+    .command('doctor')
+    .description('look at everything that a tunnel needs, and say what to do about what is wrong')
+    .argument('[name]', 'a tunnel')
+    .option('--json', 'one JSON document')
+    .option('--fix', 'repair what can be repaired: permissions, the state directory')
+    .action(
+      run(async (name: string | undefined, options: { json?: boolean; fix?: boolean }) =>
+        (await import('./commands/doctor.ts')).doctor(config(), name ?? null, {
+          json: options.json === true,
+          fix: options.fix === true,
+        }),
+      ),
+    );
+  program
     .command('demo')
     .description('see a tunnel heal, on this machine alone')
     .action(run(async () => (await import('./commands/demo.ts')).demo()));

@@ -7,8 +7,9 @@ import { fileURLToPath } from 'node:url';
 /** What each part of src may import besides itself and lib. Everything points down. */
 const BELOW: Readonly<Record<string, readonly string[]>> = {
   'cli.ts': ['commands'],
-  commands: ['daemon.ts', 'control', 'supervisor', 'config', 'tunnel', 'host', 'demo'],
+  commands: ['daemon.ts', 'control', 'supervisor', 'config', 'tunnel', 'host', 'demo', 'doctor'],
   'daemon.ts': ['control', 'supervisor', 'config', 'tunnel', 'host', 'demo'],
+  doctor: ['supervisor', 'tunnel'],
   control: ['supervisor', 'tunnel'],
   supervisor: ['tunnel'],
   config: ['tunnel'],

@@ -72,7 +72,8 @@ export async function run(flag: string | null, sshArguments: readonly string[], 
 
   for await (const signal of signals) {
     if (signal !== 'SIGHUP') break;
-    await daemon.reload().catch(() => {});
+    // Not waited for: a stop must not wait for it either. Reloads queue up by themselves.
+    void daemon.reload().catch(() => {});
   }
   const cancelForce = systemClock.timer(FORCE_EXIT_MS, () => process.exit(EXIT.ok));
   await daemon.stop();

@@ -42,7 +42,8 @@ const PHASE_COLOURS: Readonly<Record<Phase, number>> = {
 
 function formatForward(forward: ForwardStatus, now: number, paint: Paint): readonly string[] {
   const state = paint(forward.state, forward.state === 'up' ? 32 : forward.state === 'refused' ? 31 : 33);
-  const verified = forward.state === 'up' ? ` (verified: ${forward.verified})` : '';
+  const why = forward.unverified === undefined ? '' : `: ${forward.unverified}`;
+  const verified = forward.state === 'up' ? ` (verified: ${forward.verified}${why})` : '';
   const traffic = `${forward.connections} open, ${forward.totalConnections} in all, ${size(forward.bytesIn)} in, ${size(forward.bytesOut)} out`;
   return [
     `  ${forward.listen} → ${forward.target}  ${state}${verified}, ${traffic}`,

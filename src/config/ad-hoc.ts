@@ -2,6 +2,7 @@ import { adHocSocket, adHocState } from './ad-hoc-paths.ts';
 import { parseCommandLine } from './command-line.ts';
 import type { Config } from './config.ts';
 import type { ConfigEnvironment } from './environment.ts';
+import { reportSharedListeners } from './listeners.ts';
 import { readMapping } from './mapping.ts';
 import type { Findings } from './notes.ts';
 import { ConfigError, type ConfigProblem } from './problem.ts';
@@ -41,6 +42,11 @@ export async function adHocConfig(argv: readonly string[], name: string, env: Co
       wrong(about('ProxyCommand'), 'cannot stand beside proxy: the command is the whole way to the server'),
     );
   }
+  reportSharedListeners(
+    [{ spec: tunnel, flawed: false }],
+    (_, message) => problems.push(wrong('tunneld run', `a forward ${message}`)),
+    () => 'another forward',
+  );
   if (tunnel.forwards.length === 0 && problems.length === 0) {
     problems.push(
       wrong('tunneld run', `names no forward, and neither does ssh_config for this host: add -R, -L or -D`),

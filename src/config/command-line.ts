@@ -45,15 +45,23 @@ export function parseCommandLine(argv: readonly string[], ownKeys: readonly stri
 
   while (rest.length > 0) {
     const argument = rest.shift()!;
-    if (argument === '--' && destination === null) takeDestination(rest.shift() ?? '');
-    else if (argument.startsWith('-') && argument.length > 1) takeCluster(argument);
+    if (argument === '--') {
+      if (destination === null) takeDestination(rest.shift() ?? '');
+      if (rest.length > 0) takeCommand(rest);
+      break;
+    }
+    if (argument.startsWith('-') && argument.length > 1) takeCluster(argument);
     else if (destination === null) takeDestination(argument);
     else {
-      notes.push(`the command "${[argument, ...rest].join(' ')}" is not run: tunneld keeps the tunnel up by itself`);
+      takeCommand([argument, ...rest]);
       break;
     }
   }
   return { destination, options: [...overrides, ...options], own, configFile, verbosity, notes, problems };
+
+  function takeCommand(words: readonly string[]): void {
+    notes.push(`the command "${words.join(' ')}" is not run: tunneld keeps the tunnel up by itself`);
+  }
 
   function takeCluster(argument: string): void {
     if (argument.startsWith('--')) {
@@ -104,7 +112,8 @@ export function parseCommandLine(argv: readonly string[], ownKeys: readonly stri
         if (letter === 'J' && options.some(({ key }) => key === 'proxyjump')) {
           problems.push({ argument, message: 'only one -J is possible: write several servers with commas' });
         }
-        (use.first ? overrides : options).push(option);
+        if (use.first) overrides.unshift(option);
+        else options.push(option);
         return;
       }
       case 'own':

@@ -47,7 +47,7 @@ async function readConfig(
   const top = readMapping(fileSchema(place), document.value, [], report, explainFor(Object.keys(schema.shape)));
   const defaults = readDefaults(top.defaults, place, report);
   const tunnels = await readTunnels(top.tunnels, schema, defaults, env, findings, report);
-  reportSharedListeners(tunnels, report, (path) => document.locate(path, 'value').line);
+  reportSharedListeners(tunnels, report, (path) => `line ${document.locate(path, 'value').line}`);
   return {
     file,
     tunnels: tunnels.map(({ spec }) => spec),

@@ -26,7 +26,7 @@ export function serverKeys(place: Place) {
     hostKeyAlias: value(readWord),
     updateHostKeys: value(readYesNo),
     serverAliveInterval: value(readDuration),
-    serverAliveCountMax: value(readInteger(1, 1_000_000)),
+    serverAliveCountMax: value(readInteger(0, 1_000_000)),
     compression: value(readYesNo),
     ciphers: value(readAlgorithms('ciphers', place.aes)),
     kexAlgorithms: value(readAlgorithms('kexAlgorithms', place.aes)),

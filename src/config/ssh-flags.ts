@@ -16,9 +16,10 @@ type FlagUse =
   | { readonly type: 'refused'; readonly why: string };
 
 const option = (key: string): SshFlag => ({ takesArgument: true, use: { type: 'option', key } });
-const override = (key: string, value: string): SshFlag => ({
-  takesArgument: false,
-  use: { type: 'option', key, value, first: true },
+/** ssh assigns these at once: the last one counts, and before any -o. */
+const override = (key: string, value?: string): SshFlag => ({
+  takesArgument: value === undefined,
+  use: { type: 'option', key, first: true, ...(value === undefined ? {} : { value }) },
 });
 const own = (what: 'config' | 'option' | 'verbose' | 'quiet' | 'monitor', takesArgument = false): SshFlag => ({
   takesArgument,
@@ -35,9 +36,9 @@ const NO_MASTER = 'tunneld has a connection of its own and shares none';
 export const SSH_FLAGS: Readonly<Record<string, SshFlag>> = {
   '4': override('addressfamily', 'inet'),
   '6': override('addressfamily', 'inet6'),
-  b: option('bindaddress'),
+  b: override('bindaddress'),
   C: override('compression', 'yes'),
-  c: option('ciphers'),
+  c: override('ciphers'),
   D: option('dynamicforward'),
   F: own('config', true),
   g: override('gatewayports', 'yes'),
@@ -45,7 +46,7 @@ export const SSH_FLAGS: Readonly<Record<string, SshFlag>> = {
   J: option('proxyjump'),
   L: option('localforward'),
   l: option('user'),
-  m: option('macs'),
+  m: override('macs'),
   o: own('option', true),
   p: option('port'),
   q: own('quiet'),

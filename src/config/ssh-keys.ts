@@ -14,7 +14,15 @@ export async function lookUp(request: SshConfigRequest, findings: Findings): Pro
   const { options, problems, notes } = await readSshConfig(request);
   for (const problem of problems) findings.problem(problem);
   for (const note of notes) findings.note(note);
-  return tunnelKeys(options, request.host, request.env, findings);
+  // What is wrong with a HostName is seen twice.
+  const told = new Set(problems.map(({ file, line, column }) => placeOf([file, line, column])));
+  const others: Findings = {
+    note: findings.note,
+    problem: (problem) => {
+      if (!told.has(placeOf([problem.file, problem.line, problem.column]))) findings.problem(problem);
+    },
+  };
+  return tunnelKeys(options, request.host, request.env, others);
 }
 
 /** Options of ssh as keys of a tunnel; `destination` is the host as it was named. */
@@ -89,7 +97,7 @@ const RULES: ReadonlyMap<string, Rule> = new Map([
   ['user', one('user')],
   ['addressfamily', one('addressFamily', ({ args }) => args[0]?.toLowerCase())],
   ['bindaddress', one('bindAddress')],
-  ['connecttimeout', one('connectTimeout', ({ args }) => (args[0]?.toLowerCase() === 'none' ? undefined : args[0]))],
+  ['connecttimeout', one('connectTimeout', ({ args }) => (/^(?:none|0)$/i.test(args[0] ?? '') ? undefined : args[0]))],
   ['tcpkeepalive', yesNo('tcpKeepAlive')],
   ['identityfile', many('identityFile')],
   ['identitiesonly', yesNo('identitiesOnly')],
@@ -137,15 +145,26 @@ function certificate({ args, origin }: SshOption, { note }: Findings): unknown {
 function expanded(key: string, text: string, values: Readonly<Record<string, string>>): string {
   const allowed = tokensOf(key);
   // A command is expanded when it is known which server it is for; elsewhere a percent sign is nothing special.
-  if (allowed === '' || key === 'proxycommand' || key === 'proxyjump') return text;
+  if (allowed === '' || key === 'proxycommand') return text;
   return expandTokens(text, allowed, key === 'hostname' ? { h: values['n'] ?? '' } : values);
+}
+
+/** A HostName with tokens that do not exist is reported where its own turn comes. */
+function hostNameOf(hostName: string | undefined, originalHost: string): string {
+  if (hostName === undefined) return originalHost;
+  try {
+    return expandTokens(hostName, 'h', { h: originalHost });
+  } catch (error) {
+    if (!(error instanceof BadValue)) throw error;
+    return originalHost;
+  }
 }
 
 function valuesOf(options: readonly SshOption[], originalHost: string, env: ConfigEnvironment): Record<string, string> {
   const first = (key: string) => options.find((option) => option.key === key)?.args[0];
   const port = Number(first('port') ?? 22);
   return tokenValues({
-    host: expandTokens(first('hostname') ?? originalHost, 'h', { h: originalHost }),
+    host: hostNameOf(first('hostname'), originalHost),
     originalHost,
     port,
     user: first('user') ?? env.userName,

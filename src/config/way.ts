@@ -26,7 +26,7 @@ export async function resolveWay(
   const jumps: ServerSpec[] = [];
   let nearest = { keys, ...destination };
   while (nearest.keys.proxyJump !== undefined && nearest.keys.proxyJump.length > 0) {
-    const hops = await Promise.all(nearest.keys.proxyJump.map((hop) => resolveHop(hop, context)));
+    const hops = await Promise.all(nearest.keys.proxyJump.map((hop) => resolveHop(hop, keys, context)));
     jumps.unshift(...hops.map(({ server }) => server));
     if (jumps.length > MAX_JUMPS)
       throw new BadValue(`leads through more than ${MAX_JUMPS} servers, perhaps in a circle`);
@@ -44,10 +44,19 @@ interface Hop {
   readonly server: ServerSpec;
 }
 
-async function resolveHop(written: JumpKeys, { env, lookup, shared }: WayContext): Promise<Hop> {
+/** Where nothing is said of its own keepalive, a hop is given as much time as the tunnel. */
+async function resolveHop(
+  written: JumpKeys,
+  { serverAliveInterval, serverAliveCountMax }: TunnelKeys,
+  { env, lookup, shared }: WayContext,
+): Promise<Hop> {
   const found = await lookup(written);
   const name = written.host ?? '';
-  const keys = { ...found, ...shared, ...written, host: found.host ?? name };
+  const alive = {
+    ...(serverAliveInterval === undefined ? {} : { serverAliveInterval }),
+    ...(serverAliveCountMax === undefined ? {} : { serverAliveCountMax }),
+  };
+  const keys = { ...alive, ...found, ...shared, ...written, host: found.host ?? name };
   return { name, keys: { ...keys, proxyJump: found.proxyJump ?? [] }, server: completeServer(name, keys, env) };
 }
 

@@ -1,3 +1,4 @@
+import { lstatSync, renameSync } from 'node:fs';
 import { chmod, lstat, unlink } from 'node:fs/promises';
 import { connect, createServer, type ListenOptions, type Server, type Socket } from 'node:net';
 import { errorCode } from '../lib/text.ts';
@@ -19,6 +20,7 @@ export async function listenLocally(
   onVisitor: (socket: Socket) => void,
 ): Promise<LocalListener> {
   const servers: Server[] = [];
+  let own: string | null = null;
   try {
     for (const { options, optional } of places(endpoint)) {
       if (endpoint.type === 'unix' && replace) await removeDead(endpoint.path);
@@ -30,16 +32,46 @@ export async function listenLocally(
         if (!optional || !NO_SUCH_ADDRESS.includes(errorCode(error) ?? '')) throw error;
       }
     }
-    if (endpoint.type === 'unix') await chmod(endpoint.path, 0o600);
+    if (endpoint.type === 'unix') {
+      await chmod(endpoint.path, 0o600);
+      own = identityOf(endpoint.path);
+    }
   } catch (error) {
     for (const server of servers) server.close();
     throw error;
   }
   return {
     close: () => {
-      for (const server of servers) server.close();
+      const close = () => {
+        for (const server of servers) server.close();
+      };
+      if (endpoint.type === 'unix' && identityOf(endpoint.path) !== own) keeping(endpoint.path, close);
+      else close();
     },
   };
+}
+
+/** Which file stands at this path, or null. */
+function identityOf(path: string): string | null {
+  try {
+    const { dev, ino } = lstatSync(path);
+    return `${dev}:${ino}`;
+  } catch {
+    return null;
+  }
+}
+
+/** To close a listener removes whatever has its path now: what is somebody else's is put aside meanwhile. */
+function keeping(path: string, close: () => void): void {
+  const aside = `${path}.${process.pid}`;
+  try {
+    renameSync(path, aside);
+  } catch {
+    close();
+    return;
+  }
+  close();
+  renameSync(aside, path);
 }
 
 /** A system without IPv6. */

@@ -26,7 +26,10 @@ export interface Way {
 }
 
 export interface LoginEvents {
-  onAuthenticating(): void;
+  /** The host key is trusted and the algorithms are these; now it is about who we are. */
+  onAuthenticating(agreed: string): void;
+  /** Logged in; the text says with what. */
+  onAuthenticated?(how: string): void;
   onVisitor(visitor: Visitor): void;
 }
 
@@ -40,7 +43,7 @@ export async function prepareLogin(
 ): Promise<(way: Way, events: LoginEvents, signal: AbortSignal) => Promise<SshConnection>> {
   const judge = await createHostKeyJudge(server, log);
   const authentication = await prepareAuthentication(server, name, identities, log, clock);
-  return async ({ wire, transport, leftMs }, { onAuthenticating, onVisitor }, signal) => {
+  return async ({ wire, transport, leftMs }, { onAuthenticating, onAuthenticated, onVisitor }, signal) => {
     const connection = await connectSsh(
       {
         spec: server,
@@ -53,8 +56,8 @@ export async function prepareLogin(
         handshakeTimeoutMs: leftMs,
         authTimeoutMs: AUTH_TIMEOUT_MS,
         clock,
-        onAuthenticating: () => {
-          onAuthenticating();
+        onAuthenticating: (agreed) => {
+          onAuthenticating(agreed);
           void judge.proven();
         },
         onVisitor,
@@ -64,6 +67,7 @@ export async function prepareLogin(
       signal,
     );
     log.debug({ server: connection.serverVersion }, 'authenticated');
+    onAuthenticated?.(authentication.accepted());
     return connection;
   };
 }

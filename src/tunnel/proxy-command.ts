@@ -1,5 +1,4 @@
 import { spawn } from 'node:child_process';
-import { createInterface } from 'node:readline';
 import { deferred } from '../lib/abort.ts';
 import type { Clock } from '../lib/clock.ts';
 import type { Logger } from '../lib/log.ts';
@@ -29,12 +28,16 @@ export function startProxyCommand(command: string, log: Logger, clock: Clock): P
   let lines = 0;
   let outputClosed = false;
 
-  createInterface({ input: child.stderr }).on('line', (line) => {
-    lastWords = printable(line.trim(), 200);
+  child.stderr.on('data', (chunk: Buffer) => {
+    // A line without end is not waited for.
+    for (const line of chunk.toString('utf8', 0, MAX_SAID).split('\n')) if (line.trim() !== '') onLine(line.trim());
+  });
+  const onLine = (line: string) => {
+    lastWords = printable(line, 200);
     lines += 1;
     if (lines <= MAX_LINES) log.warn(`proxyCommand says: ${lastWords}`);
     if (lines === MAX_LINES) log.warn('proxyCommand says more, which is not logged');
-  });
+  };
   const wire = wireOf({
     readable: child.stdout,
     writable: child.stdin,
@@ -42,19 +45,22 @@ export function startProxyCommand(command: string, log: Logger, clock: Clock): P
     held: true,
   });
   const end = (text: string) => {
+    if (isGone) return;
     const words = lastWords === '' ? '' : `: ${lastWords}`;
     lost.reject(new TunnelFailure('proxy-failed', `proxyCommand ${text}${words}`));
     isGone = true;
-    gone.resolve();
+    // What it left behind may hold its output for ever.
+    for (const stream of [child.stdin, child.stdout, child.stderr]) stream.destroy();
     wire.destroy();
+    gone.resolve();
   };
   child.once('error', (error) => end(`could not be started: ${error.message}`));
-  // After its exit, when its output has been read to the end.
-  child.once('close', (code, signal) => {
-    if (outputClosed) end('closed its output');
-    else end(signal === null ? `ended with exit code ${code}` : `was ended by ${signal}`);
-  });
-  // Mostly the exit follows at once, and tells more; but one may stay although nothing comes from it any more.
+  // Mostly its last words are there when it ends; if somebody else holds its output, they are not waited for long.
+  const howItEnded = (code: number | null, signal: NodeJS.Signals | null) =>
+    outputClosed ? 'closed its output' : signal === null ? `ended with exit code ${code}` : `was ended by ${signal}`;
+  child.once('close', (code, signal) => end(howItEnded(code, signal)));
+  child.once('exit', (code, signal) => clock.timer(PATIENCE_MS, () => end(howItEnded(code, signal))));
+  // One may stay although nothing comes from it any more.
   child.stdout.once('end', () => {
     clock.timer(PATIENCE_MS, () => {
       outputClosed = child.exitCode === null && child.signalCode === null;
@@ -67,17 +73,20 @@ export function startProxyCommand(command: string, log: Logger, clock: Clock): P
     lost: lost.promise,
     destroy: async () => {
       kill('SIGTERM');
-      const cancel = clock.timer(PATIENCE_MS, () => kill('SIGKILL'));
+      const cancels = [
+        clock.timer(PATIENCE_MS, () => kill('SIGKILL')),
+        clock.timer(2 * PATIENCE_MS, () => end('was left behind')),
+      ];
       child.stdout.resume();
       await gone.promise;
-      cancel();
+      for (const cancel of cancels) cancel();
     },
   };
 
   function kill(name: NodeJS.Signals): void {
     const { pid } = child;
-    // Also after the command itself has ended: what it started may hold its output.
-    if (pid === undefined || isGone) return;
+    // Also after the command itself has ended: what it started may be there still.
+    if (pid === undefined) return;
     try {
       process.kill(-pid, name);
     } catch {
@@ -87,4 +96,5 @@ export function startProxyCommand(command: string, log: Logger, clock: Clock): P
 }
 
 const MAX_LINES = 20;
+const MAX_SAID = 4096;
 const PATIENCE_MS = 300;

@@ -2,7 +2,6 @@ import type { Socket } from 'node:net';
 import { childController, deferred } from '../lib/abort.ts';
 import type { Clock } from '../lib/clock.ts';
 import type { Logger } from '../lib/log.ts';
-import type { Device } from './device.ts';
 import { dial } from './dial.ts';
 import { asFailure, TunnelFailure } from './failure.ts';
 import { AUTH_TIMEOUT_MS, type LoginEvents, prepareLogin, type Way } from './login.ts';
@@ -11,18 +10,18 @@ import { passProxy } from './proxy.ts';
 import { startProxyCommand } from './proxy-command.ts';
 import { resetSocket } from './reset-socket.ts';
 import { type Entry, formatEndpoint, type ServerSpec, type TunnelSpec } from './spec.ts';
-import type { SshConnection } from './ssh.ts';
+import type { Channel, SshConnection } from './ssh.ts';
 import type { IdentityCache } from './ssh2/identities.ts';
 import { formatServer } from './state.ts';
 import { createTransport, endsOf } from './transport.ts';
-import { watchConnection } from './watch.ts';
+import { watchConnection, type WatchDeps } from './watch.ts';
 import { wireOf } from './wire.ts';
 
 export interface RouteDeps {
   readonly clock: Clock;
   readonly log: Logger;
   readonly identities: IdentityCache;
-  readonly device: Device;
+  readonly device: WatchDeps['device'];
   /** A TCP connection to the first machine on the way, and what is left of connectTimeout. */
   reach(): Promise<{ readonly socket: Socket; readonly leftMs: number }>;
   heartbeat(withinMs: number): void;
@@ -86,7 +85,7 @@ async function enter(entry: Entry, first: ServerSpec, deps: RouteDeps, signal: A
   const { clock, log } = deps;
   if (entry.type === 'command') {
     const command = startProxyCommand(entry.command, log, clock);
-    const transport = createTransport(command.wire, null, clock);
+    const transport = createTransport(command.wire, { ends: null, direct: false }, clock);
     return { ...command, transport, leftMs: first.connectTimeoutMs, answers: null, close: () => Promise.resolve() };
   }
   const { socket, leftMs } = await deps.reach();
@@ -110,7 +109,7 @@ async function enter(entry: Entry, first: ServerSpec, deps: RouteDeps, signal: A
   }
   return {
     wire: socket,
-    transport: createTransport(socket, ends, clock),
+    transport: createTransport(socket, { ends, direct: entry.type === 'direct' }, clock),
     leftMs,
     answers,
     lost: deferred<never>().promise,
@@ -145,17 +144,17 @@ async function jumpTo(
   const lost = Promise.race([naming(jump, () => connection.lost), below.lost, watched]);
   lost.catch(() => {});
   try {
-    const channel = await Promise.race([lost, withinTime(open(), jump, next, clock)]);
+    const opening = open();
+    opening.catch(() => {});
+    const channel = await Promise.race([lost, withinTime(opening, jump, next, clock)]);
     const wire = wireOf({ readable: channel, writable: channel, close: () => channel.close() });
     return {
       wire,
-      transport: createTransport(wire, below.transport.ends, clock, connection.transport),
+      transport: createTransport(wire, { ends: below.transport.ends, direct: false }, clock, connection.transport),
       leftMs: jump.connectTimeoutMs,
       lost,
       answers: async (within) => {
-        const again = await tryUntilAnswered(open, clock, within);
-        again.close();
-        again.resume();
+        await tryUntilAnswered(() => discard(open()), clock, within);
       },
       close: async () => {
         await connection.close();
@@ -167,6 +166,14 @@ async function jumpTo(
     await destroy();
     throw error;
   }
+}
+
+/** Closes a channel as soon as it is there, however late that is. */
+async function discard(opening: Promise<Channel>): Promise<void> {
+  const channel = await opening;
+  channel.on('error', () => {});
+  channel.resume();
+  channel.close();
 }
 
 /** As the tunnel's own connection is watched; what is measured interests nobody. */
@@ -209,7 +216,6 @@ async function withinTime<T>(
       ),
     ),
   );
-  work.catch(() => {});
   return await Promise.race([work, late.promise]).finally(cancel);
 }
 

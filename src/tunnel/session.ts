@@ -3,7 +3,7 @@ import { setMaxListeners } from 'node:events';
 import type { Socket } from 'node:net';
 import { childController } from '../lib/abort.ts';
 import { createBell } from '../lib/bell.ts';
-import { sleep, type Clock } from '../lib/clock.ts';
+import type { Clock } from '../lib/clock.ts';
 import type { Logger } from '../lib/log.ts';
 import type { Device } from './device.ts';
 import { TunnelFailure } from './failure.ts';
@@ -93,10 +93,7 @@ export async function runSession(spec: TunnelSpec, deps: SessionDeps, signal: Ab
       keepServing(connection, spec, { ...deps, inspector, reception, doubtOver, targetFailed }, over.signal),
     ]);
   } finally {
-    if (connection !== null && signal.aborted) {
-      await sayGoodbye(connection, deps.state().forwards, clock);
-      await route?.close();
-    }
+    if (connection !== null && signal.aborted) await sayGoodbye(connection, route, deps.state().forwards, clock);
     connection?.destroy();
     over.abort(new TunnelFailure('disconnected', 'the session is over'));
     over.dispose();
@@ -106,19 +103,38 @@ export async function runSession(spec: TunnelSpec, deps: SessionDeps, signal: Ab
 
 const HEARTBEAT_SLACK_MS = 30_000;
 
-/** Gives the listeners back before the connection ends, as long as the server answers quickly. */
-async function sayGoodbye(connection: SshConnection, forwards: readonly ForwardState[], clock: Clock): Promise<void> {
-  const patience = new AbortController();
+/** Gives the listeners back and says goodbye to all servers on the way, as long as they answer quickly. */
+async function sayGoodbye(
+  connection: SshConnection,
+  route: Route | null,
+  forwards: readonly ForwardState[],
+  clock: Clock,
+): Promise<void> {
   const given = forwards
     .filter((forward) => forward.state === 'up' && forward.spec.kind === 'remote')
     .map(({ spec: { listen }, boundPort }) =>
       connection.unlisten(listen.type === 'tcp' ? { ...listen, port: boundPort ?? listen.port } : listen),
     );
-  const late = sleep(clock, UNLISTEN_MS, patience.signal);
-  await Promise.race([Promise.all(given), late]).catch(() => {});
-  patience.abort();
-  late.catch(() => {});
-  await connection.close();
+  await within(Promise.all(given), UNLISTEN_MS, clock);
+  const goodbye = async () => {
+    await connection.close();
+    await route?.close();
+  };
+  await within(goodbye(), GOODBYE_MS, clock);
 }
 
 const UNLISTEN_MS = 500;
+const GOODBYE_MS = 700;
+
+/** Waits for the work, but no longer than this, whatever comes of it. */
+function within(work: Promise<unknown>, ms: number, clock: Clock): Promise<void> {
+  return new Promise((resolve) => {
+    const cancel = clock.timer(ms, resolve);
+    void work
+      .catch(() => {})
+      .finally(() => {
+        cancel();
+        resolve();
+      });
+  });
+}

@@ -16,12 +16,14 @@ export interface Transport {
   traffic(): Omit<Traffic, 'unacknowledged'>;
   /** The TCP connection at the bottom, or null where there is none of ours. */
   readonly ends: Ends | null;
+  /** Whether that leads to the server itself, so that what it acknowledges is what the server has got. */
+  readonly direct: boolean;
 }
 
 /** `below` is the transport of the connection that carries this one, if another SSH connection does. */
 export function createTransport(
   socket: Wire,
-  ends: Ends | null,
+  { ends, direct }: Pick<Transport, 'ends' | 'direct'>,
   clock: Clock,
   below: Transport | null = null,
 ): Transport {
@@ -37,7 +39,8 @@ export function createTransport(
     gather: gatherWrites(socket),
     congested: () => socket.writableLength > CONGESTED_BYTES || (below?.congested() ?? false),
     onceDrained: (resume) => {
-      if (below !== null && socket.writableLength === 0) return below.onceDrained(resume);
+      // A few bytes above may go out without a sign; what makes senders wait is then below.
+      if (below !== null && socket.writableLength <= CONGESTED_BYTES) return below.onceDrained(resume);
       waiting.add(resume);
       return () => waiting.delete(resume);
     },
@@ -47,6 +50,7 @@ export function createTransport(
       return { heardAt, bytesSent: socket.bytesWritten - backlog, backlog };
     },
     ends,
+    direct,
   };
 }
 

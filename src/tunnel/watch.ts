@@ -9,7 +9,7 @@ import type { TunnelState } from './state.ts';
 
 export interface WatchDeps {
   readonly clock: Clock;
-  readonly device: Device;
+  readonly device: Pick<Device, 'onChange' | 'lostAddress' | 'unacknowledged'>;
   /** Resolves when a new connection to the server is answered; null where only a new start could tell. */
   readonly answers: ((signal: AbortSignal) => Promise<void>) | null;
   heartbeat(withinMs: number): void;
@@ -33,10 +33,11 @@ export async function watchConnection(
   signal: AbortSignal,
 ): Promise<never> {
   const { transport } = connection;
-  const { ends } = transport;
+  const { ends, direct } = transport;
   const traffic = () => ({
     ...transport.traffic(),
-    unacknowledged: ends === null ? null : device.unacknowledged(ends),
+    // What a proxy or another server acknowledges is not there yet.
+    unacknowledged: ends === null || !direct ? null : device.unacknowledged(ends),
   });
   let moved: TunnelFailure | null = null;
   const ended = childController(signal);

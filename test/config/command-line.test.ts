@@ -88,7 +88,12 @@ const LINES: readonly (readonly string[])[] = [
   words('-g -L 127.0.0.1:1:a:1 -L *:2:a:2 -D 3 host'),
   words('-L [::1]:1:[2001:db8::2]:2 host'),
   words('-6 -o AddressFamily=inet -L 1:a:1 host'),
+  words('-o AddressFamily=inet -L 1:a:1 host -6'),
+  words('-o BindAddress=127.0.0.1 -b 127.0.0.2 -L 1:a:1 host'),
+  words('-b 127.0.0.1 -b 127.0.0.2 -L 1:a:1 host'),
+  words('-o Compression=no -L 1:a:1 host -C'),
   words('-C -o Compression=no -L 1:a:1 host'),
+  words('-NL 1:a:1 host -- sleep 60'),
   words('-o Compression=no -L 1:a:1 host'),
   words('-b 192.0.2.9 -L 1:a:1 host'),
   words('-J me@near:2022,other -L 1:a:1 host'),
@@ -176,6 +181,35 @@ test('a host of ssh_config that is reached through another', async () => {
   );
 });
 
+test('a password is for one server, and the way there comes from one place', async () => {
+  const yaml = `
+defaults: { passwordFile: /secret, user: shared, serverAliveInterval: 7 }
+tunnels:
+  a: { host: commanded, remoteForward: '1:a:1', proxyJump: j }
+  b: { host: commanded, remoteForward: '2:a:1' }
+`;
+  writeFileSync(join(home, 'commanded'), 'Host commanded\n  ProxyCommand nc %h %p\n');
+  const withFile = yaml.replaceAll('remoteForward:', 'sshConfig: commanded, remoteForward:');
+  const { tunnels } = await parseConfig(withFile, join(home, 'c.yaml'), env);
+  assert.equal(tunnels[0]?.passwordFile, '/secret');
+  assert.deepEqual(tunnels[0].entry, { type: 'direct' });
+  const [jump] = tunnels[0].jumps;
+  assert.deepEqual([jump?.passwordFile, jump?.user, jump?.serverAliveIntervalMs], [null, 'shared', 7000]);
+  assert.deepEqual(tunnels[1]?.entry, { type: 'command', command: 'nc commanded 22' });
+});
+
+test('what ssh takes for a host or a limit is no mistake', async () => {
+  const { tunnels } = await read(words('-o ConnectTimeout=0 -o ServerAliveCountMax=0 -R 1:a:1 u@fe80::1%lo'));
+  assert.equal(tunnels[0]?.host, 'fe80::1%lo');
+  assert.equal(tunnels[0].connectTimeoutMs, 10_000);
+  assert.equal(tunnels[0].serverAliveCountMax, 0);
+});
+
+test('tokens of a jump', async () => {
+  const { tunnels } = await read(words('-J %r@gw-%h:2200 -L 1:a:1 me@host'));
+  assert.deepEqual([tunnels[0]?.jumps[0]?.user, tunnels[0]?.jumps[0]?.host], ['me', 'gw-host']);
+});
+
 test('keys of our own go by -o too', async () => {
   const { tunnels } = await read(
     words('-o PasswordFile=secret -o sourceport=any -o proxy=http://me@p:1 -o proxyPasswordFile=/s -L 1:a:1 h').concat(
@@ -246,6 +280,9 @@ const WRONG: Readonly<Record<string, RegExp>> = {
   '-L 0:a:1 h': /a port from 1 to 65535/,
   '-R 70000:a:1 h': /^-R 70000:a:1: remoteForward has '70000'/,
   '-D a:b:1 h': /^-D a:b:1: dynamicForward must be the port of a SOCKS proxy/,
+  '-L 8080:a:1 -L 8080:b:2 h': /^tunneld run: a forward listens on localhost:8080, and so does another forward/,
+  '-L 8080:a:1 -D *:8080 h': /^tunneld run: a forward listens on \*:8080, and so does another forward/,
+  '-o HostName=%q -L 1:a:1 h': /^-o HostName=%q: HostName names the token %q[^\n]*$/,
   '-J a -J b -L 1:a:1 h': /^-J b: only one -J/,
   '-J :1 -L 1:a:1 h': /^-J :1: proxyJump must be a server such as user@host:22/,
   '-c rot13 -L 1:a:1 h': /^-c rot13: ciphers names the unknown cipher 'rot13'; known are /,

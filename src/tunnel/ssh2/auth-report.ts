@@ -44,6 +44,13 @@ export function describeAuth(spec: ServerSpec, report: AuthReport): string {
   return parts.join('; ');
 }
 
+/** What the server took, and what it refused before. */
+export function describeAccepted({ offers }: AuthReport): string {
+  const taken = offers.filter(({ outcome }) => ['pending', 'partial'].includes(outcome.type)).map(describeOffer);
+  const others = offers.filter(({ outcome }) => ['refused', 'unusable'].includes(outcome.type)).map(describeOffer);
+  return [taken.join(' and '), ...(others.length === 0 ? [] : [`refused were ${others.join(', ')}`])].join('; ');
+}
+
 function describeOffer(offer: Offer): string {
   const what = offer.key === null ? offer.method : describeKey(offer.key);
   if (offer.outcome.type === 'partial') return `${what} [accepted, but not enough]`;

@@ -4,7 +4,14 @@ import type { Logger } from '../../lib/log.ts';
 import { errorText, printable } from '../../lib/text.ts';
 import type { ServerSpec } from '../spec.ts';
 import { AgentKey, type SigningEvents } from './agent.ts';
-import { describeAuth, type AuthReport, type Method, type Offer, type Outcome } from './auth-report.ts';
+import {
+  describeAccepted,
+  describeAuth,
+  type AuthReport,
+  type Method,
+  type Offer,
+  type Outcome,
+} from './auth-report.ts';
 import { loadCredentials, type Credentials, type Identity } from './credentials.ts';
 import type { IdentityCache } from './identities.ts';
 import { answerPrompts } from './prompts.ts';
@@ -24,13 +31,18 @@ export async function prepareAuthentication(
   cache: IdentityCache,
   log: Logger,
   clock = systemClock,
-): Promise<{ readonly handler: (trusted: () => boolean) => AuthHandlerMiddleware; readonly describe: () => string }> {
+): Promise<{
+  readonly handler: (trusted: () => boolean) => AuthHandlerMiddleware;
+  readonly describe: () => string;
+  readonly accepted: () => string;
+}> {
   const credentials = await loadCredentials(spec, cache, clock);
   for (const note of cache.news(`${tunnel} ${spec.user}@${spec.host}:${spec.port}`, credentials.notes)) log.warn(note);
   let authenticator: Authenticator | null = null;
   return {
     handler: (trusted) => (authenticator = createAuthenticator(spec, credentials, trusted)).handler,
     describe: () => (authenticator === null ? '' : describeAuth(spec, authenticator.report())),
+    accepted: () => (authenticator === null ? '' : describeAccepted(authenticator.report())),
   };
 }
 

@@ -1,4 +1,4 @@
-import ssh2, { type AuthHandlerMiddleware, type ConnectConfig } from 'ssh2';
+import ssh2, { type AuthHandlerMiddleware, type ConnectConfig, type NegotiatedAlgorithms } from 'ssh2';
 import { deferred } from '../../lib/abort.ts';
 import type { Clock } from '../../lib/clock.ts';
 import { printable } from '../../lib/text.ts';
@@ -30,7 +30,8 @@ export interface ConnectOptions {
   readonly handshakeTimeoutMs: number;
   readonly authTimeoutMs: number;
   readonly clock: Clock;
-  onAuthenticating(): void;
+  /** The keys are exchanged; the algorithms are those agreed on. */
+  onAuthenticating(agreed: string): void;
   onVisitor(visitor: Visitor): void;
   /** Host keys that the server has proven to own (OpenSSH's hostkeys-00, PROTOCOL section 2.5), as key blobs. */
   onHostKeys(keys: readonly Buffer[]): void;
@@ -79,12 +80,12 @@ export function connectSsh(options: ConnectOptions, signal: AbortSignal): Promis
     fail(new TunnelFailure('auth-rejected', `the server wants user ${spec.user} to change the password first`)),
   );
   client.on('banner', (text: string) => options.onBanner(printable(text.trim(), 1000)));
-  client.on('handshake', () => {
+  client.on('handshake', (agreed) => {
     if (stage !== 'handshake') return;
     stage = 'authentication';
     for (const cancel of cancelTimers.splice(0)) cancel();
     cancelTimers.push(clock.timer(options.authTimeoutMs, () => fail(timeout('authentication', options.authTimeoutMs))));
-    options.onAuthenticating();
+    options.onAuthenticating(describeAgreement(agreed));
   });
   client.on('hostkeys', (keys: { getPublicSSH(): Buffer }[]) =>
     options.onHostKeys(keys.map((key) => key.getPublicSSH())),
@@ -167,6 +168,13 @@ export function connectSsh(options: ConnectOptions, signal: AbortSignal): Promis
       fail(translateError(error as Error, stage, ''));
     }
   });
+}
+
+/** What both sides agreed on, safe to print. */
+function describeAgreement({ kex, serverHostKey, cs }: NegotiatedAlgorithms): string {
+  return printable(
+    [kex, serverHostKey, cs.cipher, cs.mac, cs.compress === 'none' ? '' : cs.compress].filter(Boolean).join(', '),
+  );
 }
 
 /** To refuse a channel that was accepted would tear ssh2's books: then it does nothing. */

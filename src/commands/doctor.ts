@@ -1,0 +1,140 @@
+import { execFile } from 'node:child_process';
+import type { Config } from '../config/config.ts';
+import { systemEnvironment } from '../config/environment.ts';
+import { loadConfig } from '../config/load.ts';
+import { ConfigError, formatProblem } from '../config/problem.ts';
+import { ask, DaemonNotRunningError } from '../control/client.ts';
+import { knownOf } from '../doctor/ask-daemon.ts';
+import { examineDevice } from '../doctor/examine-device.ts';
+import { examineTunnel } from '../doctor/examine-tunnel.ts';
+import type { Step } from '../doctor/step.ts';
+import { readHostKeys } from '../host/host-keys.ts';
+import { createPinger } from '../host/network.ts';
+import { systemClock } from '../lib/clock.ts';
+import { createLogger } from '../lib/log.ts';
+import { printable } from '../lib/text.ts';
+import type { StatusDocument } from '../supervisor/status.ts';
+import { createIdentityCache } from '../tunnel/ssh2/identities.ts';
+import { EXIT } from './exit.ts';
+import { findConfig } from './find-config.ts';
+import { controlSockets } from './sockets.ts';
+import { wantsColour } from './terminal.ts';
+
+interface DoctorOptions {
+  readonly json: boolean;
+  readonly fix: boolean;
+}
+
+/** Looks at everything that a tunnel needs, with the daemon running or not. The exit code is 1 where something fails. */
+export async function doctor(flag: string | null, name: string | null, options: DoctorOptions): Promise<number> {
+  const steps: Step[] = [];
+  const colour = wantsColour();
+  const onStep = (step: Step) => {
+    steps.push(step);
+    if (!options.json) process.stdout.write(formatStep(step, colour));
+  };
+  const end = () => {
+    const ok = steps.every(({ result }) => result !== 'fail');
+    if (options.json) process.stdout.write(`${JSON.stringify({ ok, steps }, null, 2)}\n`);
+    return ok ? EXIT.ok : EXIT.failed;
+  };
+
+  const file = await findConfig(flag);
+  let config: Config;
+  try {
+    config = await loadConfig(file, systemEnvironment());
+  } catch (error) {
+    if (!(error instanceof ConfigError)) throw error;
+    for (const problem of error.problems) {
+      onStep({
+        tunnel: null,
+        step: 'configuration',
+        result: 'fail',
+        seen: formatProblem(problem),
+        ms: 0,
+        cure: CONFIG_CURE,
+      });
+    }
+    return end();
+  }
+  const tunnels = config.tunnels.filter((tunnel) => name === null || tunnel.name === name);
+  if (tunnels.length === 0) {
+    const names = config.tunnels.map((tunnel) => tunnel.name).join(', ');
+    process.stderr.write(`tunneld: there is no tunnel ${JSON.stringify(name)}; there are: ${names}\n`);
+    return EXIT.noSuchTunnel;
+  }
+  onStep({ tunnel: null, step: 'configuration', result: 'ok', seen: `${config.file} is valid`, ms: 0 });
+  for (const note of config.notes)
+    onStep({ tunnel: null, step: 'configuration', result: 'warn', seen: printable(note), ms: 0 });
+
+  const running = await daemonStatus(flag);
+  await examineDevice(tunnels, {
+    wall: systemClock.wall,
+    stateDirectory: config.stateDirectory,
+    configFile: config.file,
+    env: process.env,
+    fix: options.fix,
+    unit: showUnit,
+    daemon: running?.version ?? null,
+    onStep,
+  });
+  const pinger = createPinger();
+  const { ping } = config.network;
+  for (const spec of tunnels) {
+    const status = running?.tunnels.find((tunnel) => tunnel.name === spec.name);
+    await examineTunnel(
+      spec,
+      {
+        clock: systemClock,
+        log: createLogger('fatal', () => {}),
+        identities: createIdentityCache(),
+        device: {
+          hostKeys: () => readHostKeys(),
+          onChange: () => () => {},
+          lostAddress: () => Promise.resolve(false),
+          unacknowledged: () => null,
+        },
+        ping: ping.length === 0 ? null : (signal) => pinger.anyAnswers(ping, signal),
+        known: status === undefined ? null : knownOf(status),
+        mayListen: status === undefined,
+        onStep,
+      },
+      new AbortController().signal,
+    );
+  }
+  return end();
+}
+
+const CONFIG_CURE = 'Mend the line that is named; `tunneld check` reads it again.';
+
+async function daemonStatus(flag: string | null): Promise<StatusDocument | null> {
+  try {
+    const answer = await ask(await controlSockets(flag, null), { command: 'status' });
+    return answer.ok ? answer.result : null;
+  } catch (error) {
+    if (error instanceof DaemonNotRunningError) return null;
+    throw error;
+  }
+}
+
+function showUnit(): Promise<string | null> {
+  return new Promise((resolve) => {
+    const properties = ['LoadState', 'ActiveState', 'UnitFileState', 'WatchdogUSec'];
+    execFile(
+      'systemctl',
+      ['show', 'tunnel.service', ...properties.map((name) => `--property=${name}`)],
+      { timeout: 5000 },
+      (error, stdout) => resolve(error === null ? stdout : null),
+    );
+  });
+}
+
+function formatStep({ tunnel, step, result, seen, ms, cure }: Step, colour: boolean): string {
+  const paint = (text: string) => (colour ? `\u001b[${COLOURS[result]}m${text}\u001b[39m` : text);
+  const where = tunnel === null ? step : `${tunnel}: ${step}`;
+  const time = ms > 0 ? ` (${ms} ms)` : '';
+  const advice = cure === undefined || result === 'ok' ? '' : `     → ${cure}\n`;
+  return `${paint(result.padEnd(4))} ${where.padEnd(28)} ${seen}${time}\n${advice}`;
+}
+
+const COLOURS: Readonly<Record<Step['result'], number>> = { ok: 32, warn: 33, fail: 31, skip: 90 };

@@ -1,0 +1,38 @@
+import type { TunnelStatus } from '../supervisor/status.ts';
+import type { Known } from './examine-tunnel.ts';
+
+/** What the status of a tunnel that is up says about the steps that a login would show; null for one that is not up. */
+export function knownOf(tunnel: TunnelStatus): readonly Known[] | null {
+  if (tunnel.phase !== 'up') return null;
+  const rtt = tunnel.rttMs === undefined ? '' : `, ${tunnel.rttMs} ms away`;
+  return [
+    ['banner', 'ok', `the daemon is connected to ${tunnel.server}${rtt}`],
+    ['algorithms', 'ok', 'agreed on'],
+    ['host key', 'ok', 'the server shows a key that known_hosts has'],
+    ['authentication', 'ok', 'the daemon is logged in'],
+    ...tunnel.forwards.flatMap((forward): Known[] => {
+      if (forward.state !== 'up') {
+        const why = tunnel.failure?.message ?? 'the server refuses it';
+        return [['forward', 'fail', `${forward.listen}: ${why}`, tunnel.failure?.hint ?? 'See `tunneld logs`.']];
+      }
+      const seen: Known = ['forward', 'ok', `${forward.listen} listens`];
+      if (forward.kind !== 'remote') return [seen];
+      const trip: Known =
+        forward.verified === 'yes'
+          ? ['round trip', 'ok', `what is sent to ${forward.listen} comes out here`]
+          : ['round trip', 'warn', `${forward.listen}: ${forward.unverified ?? 'not verified'}`];
+      const target: Known =
+        forward.targetFailure === undefined
+          ? ['target', 'ok', `${forward.target} answers`]
+          : ['target', 'fail', forward.targetFailure.message, forward.targetFailure.hint];
+      return [seen, trip, target];
+    }),
+    [
+      'source port',
+      'ok',
+      tunnel.sourcePort === undefined
+        ? 'none of ours'
+        : `${tunnel.sourcePort}; whether a router keeps it cannot be seen from here`,
+    ],
+  ];
+}

@@ -1,0 +1,142 @@
+import { constants } from 'node:fs';
+import { access, chmod, mkdir, stat } from 'node:fs/promises';
+import { errorCode, errorText } from '../lib/text.ts';
+import type { TunnelSpec } from '../tunnel/spec.ts';
+import type { Step, StepName } from './step.ts';
+
+export interface DeviceDeps {
+  readonly wall: () => number;
+  readonly stateDirectory: string;
+  readonly configFile: string;
+  readonly env: Readonly<Record<string, string | undefined>>;
+  /** Whether what can be repaired is repaired. */
+  readonly fix: boolean;
+  /** `systemctl show` of the unit as text, or null where there is no systemd. */
+  readonly unit: () => Promise<string | null>;
+  /** The daemon's version, or null where none runs. */
+  readonly daemon: string | null;
+  onStep(step: Step): void;
+}
+
+/** What concerns this device alone: the permissions of the files, the clock, the state directory, and the service. */
+export async function examineDevice(tunnels: readonly TunnelSpec[], deps: DeviceDeps): Promise<void> {
+  const tell = (step: StepName, result: Step['result'], seen: string, cure?: string) =>
+    deps.onStep({ tunnel: null, step, result, seen, ms: 0, ...(cure === undefined ? {} : { cure }) });
+  await permissions(tunnels, deps, tell);
+  clock(deps, tell);
+  await stateDirectory(deps, tell);
+  await service(deps, tell);
+}
+
+type Tell = (step: StepName, result: Step['result'], seen: string, cure?: string) => void;
+
+async function permissions(tunnels: readonly TunnelSpec[], { configFile, fix }: DeviceDeps, tell: Tell): Promise<void> {
+  const servers = tunnels.flatMap((tunnel) => [tunnel, ...tunnel.jumps]);
+  const secrets = servers.flatMap(({ identityFiles, passphraseFile, passwordFile }) => [
+    ...identityFiles,
+    ...[passphraseFile, passwordFile].filter((path) => path !== null),
+  ]);
+  let bad = 0;
+  for (const path of new Set(secrets)) {
+    const mode = await modeOf(path);
+    if (mode === null || (mode & 0o077) === 0) continue;
+    const text = `${path} has mode ${mode.toString(8).padStart(4, '0')}, so that others can use it`;
+    if (fix && (await tryTo(() => chmod(path, 0o600)))) tell('permissions', 'ok', `${text}: it has mode 0600 now`);
+    else {
+      bad += 1;
+      tell('permissions', 'fail', text, `chmod 600 ${path}   (or tunneld doctor --fix)`);
+    }
+  }
+  const mode = await modeOf(configFile);
+  if (mode !== null && (mode & 0o022) !== 0) {
+    bad += 1;
+    const text = `${configFile} may be written by others, who could run commands with it (proxyCommand)`;
+    if (fix && (await tryTo(() => chmod(configFile, mode & ~0o022)))) tell('permissions', 'ok', `${text}: no longer`);
+    else tell('permissions', 'warn', text, `chmod go-w ${configFile}   (or tunneld doctor --fix)`);
+  }
+  if (bad === 0) tell('permissions', 'ok', 'keys and secrets are for their owner alone');
+}
+
+/** A certificate of nobody's is checked, but logs and waits go by the clock; a Pi without a battery starts in the past. */
+function clock({ wall }: DeviceDeps, tell: Tell): void {
+  const now = new Date(wall());
+  const ok = now.getTime() > BUILT_AFTER;
+  tell(
+    'clock',
+    ok ? 'ok' : 'warn',
+    now.toISOString(),
+    ok ? undefined : 'Set the clock, or wait for NTP (`timedatectl`).',
+  );
+}
+
+/** Before this program was written. */
+const BUILT_AFTER = Date.UTC(2026, 0, 1);
+
+async function stateDirectory({ stateDirectory: path, fix }: DeviceDeps, tell: Tell): Promise<void> {
+  const writable = () => access(path, constants.W_OK | constants.X_OK);
+  if (await tryTo(writable)) {
+    tell('state directory', 'ok', `${path} can be written`);
+    return;
+  }
+  if (fix && (await tryTo(() => mkdir(path, { recursive: true, mode: 0o700 }))) && (await tryTo(writable))) {
+    tell('state directory', 'ok', `${path} was made`);
+    return;
+  }
+  const why = await access(path, constants.W_OK).then(
+    () => 'cannot be entered',
+    (error: unknown) => errorCode(error) ?? errorText(error),
+  );
+  const cure =
+    why === 'ENOENT'
+      ? `mkdir -p -m 700 ${path}   (or tunneld doctor --fix; the daemon makes it too where it may)`
+      : `Give it to the user that runs tunneld, or name another with stateDirectory.`;
+  tell('state directory', 'warn', `${path}: ${why}; ports are forgotten when the power goes`, cure);
+}
+
+async function service({ daemon, unit, env }: DeviceDeps, tell: Tell): Promise<void> {
+  const shown = await unit();
+  const value = (key: string) => new RegExp(`^${key}=(.*)$`, 'm').exec(shown ?? '')?.[1] ?? '';
+  const running = daemon === null ? 'no daemon runs' : `the daemon runs (${daemon})`;
+  if (shown === null || value('LoadState') !== 'loaded') {
+    const what = shown === null ? 'there is no systemd here' : 'there is no tunnel.service';
+    tell(
+      'service manager',
+      daemon === null ? 'warn' : 'ok',
+      `${what}; ${running}`,
+      daemon === null ? 'See "The service" in the README.' : undefined,
+    );
+    tell('watchdog', 'skip', 'there is no service');
+    tell('journal', 'skip', 'there is no service');
+    return;
+  }
+  const active = value('ActiveState') === 'active';
+  const enabled = value('UnitFileState') === 'enabled';
+  tell(
+    'service manager',
+    active && enabled ? 'ok' : 'warn',
+    `tunnel.service is ${value('ActiveState')} and ${value('UnitFileState')}; ${running}`,
+    active && enabled ? undefined : 'systemctl enable --now tunnel',
+  );
+  const watched = value('WatchdogUSec') !== '' && value('WatchdogUSec') !== '0';
+  tell(
+    'watchdog',
+    watched ? 'ok' : 'warn',
+    watched ? `every ${value('WatchdogUSec')}` : 'off',
+    watched ? undefined : 'WatchdogSec=60 in the unit',
+  );
+  tell('journal', 'ok', env['JOURNAL_STREAM'] === undefined ? 'journalctl -u tunnel' : 'this is it');
+}
+
+async function modeOf(path: string): Promise<number | null> {
+  return await stat(path).then(
+    ({ mode, uid }) => (uid === process.getuid?.() || process.getuid?.() === 0 ? mode & 0o777 : null),
+    () => null,
+  );
+}
+
+async function tryTo(work: () => Promise<unknown>): Promise<boolean> {
+  return await work().then(
+    () => true,
+    () => false,
+  );
+}

@@ -1,0 +1,174 @@
+import { randomBytes } from 'node:crypto';
+import { setMaxListeners } from 'node:events';
+import { childController } from '../lib/abort.ts';
+import { dial } from '../tunnel/dial.ts';
+import { dialTarget } from '../tunnel/dial-target.ts';
+import { asFailure, TunnelFailure } from '../tunnel/failure.ts';
+import { createInspector, type Answerer, type Inspector } from '../tunnel/inspector.ts';
+import { listenLocally } from '../tunnel/local-listener.ts';
+import { prepareLogin } from '../tunnel/login.ts';
+import { inUseReason, refusalReason } from '../tunnel/refusal.ts';
+import { firstMachine, prepareRoute, type Route } from '../tunnel/route.ts';
+import { formatEndpoint, type Endpoint, type ForwardSpec, type TunnelSpec } from '../tunnel/spec.ts';
+import type { SshConnection, Visitor } from '../tunnel/ssh.ts';
+import { cureOf, type Step, type StepName } from './step.ts';
+import type { ExamineDeps } from './examine-tunnel.ts';
+
+interface LoginDeps extends ExamineDeps {
+  tell(step: StepName, result: Step['result'], seen: string, cure?: string): void;
+}
+
+/** Logs in once, asks for each forward, sees whether it leads here, and gives it back. Rejects with the TunnelFailure that ended it. */
+export async function examineLogin(spec: TunnelSpec, deps: LoginDeps, signal: AbortSignal): Promise<void> {
+  const { clock, tell } = deps;
+  const over = childController(signal);
+  setMaxListeners(0, over.signal);
+  let route: Route | null = null;
+  let connection: SshConnection | null = null;
+  try {
+    const login = await prepareLogin(spec, { ...deps, name: spec.name });
+    const travel = await prepareRoute(spec, {
+      ...deps,
+      reach: async () => {
+        const first = firstMachine(spec);
+        return { socket: await dial(first, first.connectTimeoutMs, clock, signal), leftMs: first.connectTimeoutMs };
+      },
+      heartbeat: () => {},
+      onSourcePort: () => {},
+    });
+    route = await travel(signal);
+    let agreed = '';
+    let how = '';
+    let claim = (visitor: Visitor): void => visitor.reject();
+    connection = await Promise.race([
+      route.lost,
+      login(
+        route,
+        {
+          onAuthenticating: (algorithms) => (agreed = algorithms),
+          onAuthenticated: (offers) => (how = offers),
+          onVisitor: (visitor) => claim(visitor),
+        },
+        signal,
+      ),
+    ]);
+    tell('banner', 'ok', connection.serverVersion);
+    tell('algorithms', 'ok', agreed);
+    tell('host key', 'ok', 'the server shows a key that known_hosts has');
+    tell('authentication', 'ok', how === '' ? 'the server wanted nothing' : how);
+    const inspector = createInspector(
+      connection,
+      { clock, nonce: () => randomBytes(16).toString('hex'), hostKeys: deps.device.hostKeys },
+      over.signal,
+    );
+    claim = (visitor) => {
+      if (!inspector.claim(visitor, ({ reject }) => reject())) visitor.reject();
+    };
+    for (const forward of spec.forwards)
+      await Promise.race([connection.lost, examineForward(forward, connection, inspector, deps, signal)]);
+    for (const forward of spec.forwards) await examineTarget(forward, spec, deps, signal);
+    tell('source port', ...sourcePort(spec, connection));
+  } finally {
+    if (connection !== null) await connection.close();
+    connection?.destroy();
+    over.abort(new TunnelFailure('disconnected', 'the examination is over'));
+    over.dispose();
+    await route?.destroy();
+  }
+}
+
+async function examineForward(
+  { kind, listen }: ForwardSpec,
+  connection: SshConnection,
+  inspector: Inspector,
+  { tell, mayListen }: LoginDeps,
+  _signal: AbortSignal,
+): Promise<void> {
+  const name = formatEndpoint(listen);
+  if (!mayListen) {
+    tell('forward', 'skip', `${name}: the daemon holds it; see what it says of it below`);
+    return;
+  }
+  if (kind !== 'remote') {
+    try {
+      (await listenLocally(listen, false, (socket) => socket.destroy())).close();
+      tell('forward', 'ok', `this device can listen on ${name}`);
+    } catch (error) {
+      tell(
+        'forward',
+        'fail',
+        `this device cannot listen on ${name}: ${asFailure(error).message}`,
+        'Find the program that listens there (`ss -ltnp`), or choose another port.',
+      );
+    }
+    return;
+  }
+  let port: number;
+  try {
+    port = await connection.listen(listen);
+  } catch (error) {
+    const failure = asFailure(error);
+    if (failure.code !== 'forward-refused') throw failure;
+    const { reason } = await refusalReason(listen, false, (at) => inspector.look(listen, at));
+    tell('forward', 'fail', reason === '' ? failure.message : `${failure.message}: ${reason}`, cureOf(failure));
+    tell('round trip', 'skip', `${name}: not tried: the forward comes first`);
+    return;
+  }
+  try {
+    tell('forward', 'ok', `the server listens on ${name}${port === 0 || !isChosen(listen) ? '' : ` (port ${port})`}`);
+    tell('round trip', ...roundTrip(name, await inspector.look(listen, port)));
+  } finally {
+    await connection.unlisten(listen.type === 'tcp' ? { ...listen, port } : listen);
+  }
+}
+
+function isChosen(listen: Endpoint): boolean {
+  return listen.type === 'tcp' && listen.port === 0;
+}
+
+function roundTrip(name: string, answerer: Answerer): [Step['result'], string, string?] {
+  switch (answerer.type) {
+    case 'ours':
+      return ['ok', `what the server sends to ${name} comes out here`];
+    case 'other':
+      return ['fail', `${name}: ${inUseReason(answerer.who)}`, 'Choose another port, or end what listens there.'];
+    case 'nobody':
+      return ['fail', `${name}: nobody listens there, whatever the server says`, "Read the server's log."];
+    case 'unknown':
+      return [
+        'warn',
+        `${name}: ${answerer.why}`,
+        'To let tunneld see it: AllowTcpForwarding yes with PermitOpen for this port alone (`tunneld server-setup NAME --jump`).',
+      ];
+  }
+}
+
+async function examineTarget(
+  forward: ForwardSpec,
+  spec: TunnelSpec,
+  { clock, tell }: LoginDeps,
+  signal: AbortSignal,
+): Promise<void> {
+  const { kind, target } = forward;
+  if (kind !== 'remote' || target.type === 'socks') return;
+  try {
+    (await dialTarget(target, spec.connectTimeoutMs, clock, signal)).resume().end();
+    tell('target', 'ok', `${formatEndpoint(target)} answers`);
+  } catch (error) {
+    const failure = asFailure(error);
+    tell('target', 'fail', failure.message, cureOf(failure));
+  }
+}
+
+/** Whether a router keeps it no client can see; that is only known of what lies between the two sockets of one machine. */
+function sourcePort(spec: TunnelSpec, { transport: { ends } }: SshConnection): [Step['result'], string, string?] {
+  if (ends === null) return ['ok', 'the proxyCommand has a connection of its own'];
+  if (spec.sourcePort === 'any') {
+    return [
+      'warn',
+      'the system chooses it (sourcePort: any)',
+      'With sourcePort: sticky a server lets go of a dead connection of ours at once.',
+    ];
+  }
+  return ['ok', 'the same one each time (sticky); whether a router on the way keeps it cannot be seen from here'];
+}

@@ -1,0 +1,113 @@
+import type { Clock } from '../lib/clock.ts';
+import { errorCode, errorText } from '../lib/text.ts';
+import type { Device } from '../tunnel/device.ts';
+import { asFailure, TunnelFailure } from '../tunnel/failure.ts';
+import { systemLookup } from '../tunnel/lookup.ts';
+import { openSocket } from '../tunnel/open-socket.ts';
+import { resetSocket } from '../tunnel/reset-socket.ts';
+import { firstMachine } from '../tunnel/route.ts';
+import { formatEndpoint, type TunnelSpec } from '../tunnel/spec.ts';
+import type { Logger } from '../lib/log.ts';
+import type { IdentityCache } from '../tunnel/ssh2/identities.ts';
+import { examineLogin } from './examine-login.ts';
+import { cureOf, STEPS, stepOf, type Step, type StepName } from './step.ts';
+
+export interface ExamineDeps {
+  readonly clock: Clock;
+  readonly log: Logger;
+  readonly identities: IdentityCache;
+  readonly device: Pick<Device, 'hostKeys' | 'onChange' | 'lostAddress' | 'unacknowledged'>;
+  /** Null where no addresses are configured. */
+  readonly ping: ((signal: AbortSignal) => Promise<boolean>) | null;
+  /** What a running daemon knows of a tunnel that is up, instead of a login of ours; null for none. */
+  readonly known: readonly Known[] | null;
+  /** Whether forwards may be asked for: not while a daemon holds them. */
+  readonly mayListen: boolean;
+  /** Told of each step as soon as it is done. */
+  onStep(step: Step): void;
+}
+
+/** A step that somebody else has done: its name, the result, what was seen, and the cure. */
+export type Known = readonly [StepName, Step['result'], string, string?];
+
+/**
+ * Goes the whole way to one tunnel's server, once: its name, the network, every address, the handshake, the login, each forward and
+ * its target. What comes after a step that failed is skipped. Nothing is left behind on the server.
+ */
+export async function examineTunnel(spec: TunnelSpec, deps: ExamineDeps, signal: AbortSignal): Promise<void> {
+  const { clock } = deps;
+  let started = clock.now();
+  let reached = STEPS.indexOf('name');
+  const tell = (step: StepName, result: Step['result'], seen: string, cure?: string) => {
+    const ms = Math.round(clock.now() - started);
+    deps.onStep({ tunnel: spec.name, step, result, seen, ms, ...(cure === undefined ? {} : { cure }) });
+    started = clock.now();
+    reached = Math.max(reached, STEPS.indexOf(step) + 1);
+  };
+  try {
+    const addresses = await lookUp();
+    await pingHints();
+    await knock(addresses);
+    if (deps.known === null) await examineLogin(spec, { ...deps, tell }, signal);
+    else for (const [step, result, seen, cure] of deps.known) tell(step, result, seen, cure);
+  } catch (error) {
+    signal.throwIfAborted();
+    const failure = asFailure(error);
+    const step = stepOf(failure.code);
+    tell(step, 'fail', failure.message, cureOf(failure));
+    for (const name of STEPS.slice(reached)) {
+      deps.onStep({ tunnel: spec.name, step: name, result: 'skip', seen: `not tried: ${step} comes first`, ms: 0 });
+    }
+  }
+
+  async function lookUp(): Promise<readonly string[]> {
+    if (spec.entry.type === 'command') {
+      tell('name', 'ok', 'left to the proxyCommand');
+      return [];
+    }
+    const { host, addressFamily } = firstMachine(spec);
+    const family = addressFamily === 'any' ? 0 : addressFamily === 'inet' ? 4 : 6;
+    const found = await systemLookup(host, family).catch((error: unknown) => {
+      throw new TunnelFailure('dns-failed', `cannot resolve ${host}: ${errorCode(error) ?? errorText(error)}`);
+    });
+    const addresses = [...new Set(found.map(({ address }) => address))];
+    tell('name', 'ok', addresses.join() === host ? `${host} is an address` : `${host} is ${addresses.join(', ')}`);
+    return addresses;
+  }
+
+  async function pingHints(): Promise<void> {
+    const { ping } = deps;
+    if (ping === null) tell('ICMP', 'ok', 'no hints are configured (network.ping)');
+    else if (await ping(signal)) tell('ICMP', 'ok', 'a ping is answered');
+    else
+      tell('ICMP', 'warn', 'no ping is answered', 'A network may filter ICMP; if TCP fails too, there is no network.');
+  }
+
+  async function knock(addresses: readonly string[]): Promise<void> {
+    if (spec.entry.type === 'command') {
+      tell('TCP', 'ok', 'left to the proxyCommand');
+      return;
+    }
+    const { port, connectTimeoutMs, bindAddress } = firstMachine(spec);
+    const seen: string[] = [];
+    const failures: TunnelFailure[] = [];
+    for (const host of addresses) {
+      const at = formatEndpoint({ type: 'tcp', host, port });
+      const from = bindAddress === null ? {} : { localAddress: bindAddress };
+      try {
+        resetSocket(await openSocket({ host, port, ...from }, connectTimeoutMs, clock, signal));
+        seen.push(`${at} answers`);
+      } catch (error) {
+        signal.throwIfAborted();
+        const code = errorCode(error);
+        const kind =
+          code === 'ECONNREFUSED' ? 'connect-refused' : code === undefined ? 'connect-timeout' : 'unreachable';
+        failures.push(new TunnelFailure(kind, `${at}: ${code ?? errorText(error)}`));
+      }
+    }
+    const [first] = failures;
+    const text = [...seen, ...failures.map(({ message }) => message)].join('; ');
+    if (seen.length === 0 && first !== undefined) throw new TunnelFailure(first.code, text);
+    tell('TCP', failures.length === 0 ? 'ok' : 'warn', text, first === undefined ? undefined : cureOf(first));
+  }
+}

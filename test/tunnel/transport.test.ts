@@ -1,0 +1,68 @@
+import assert from 'node:assert/strict';
+import { Readable, Writable } from 'node:stream';
+import { test } from 'node:test';
+import { setTimeout as wait } from 'node:timers/promises';
+import { createBell } from '../../src/lib/bell.ts';
+import { systemClock } from '../../src/lib/clock.ts';
+import { createTransport, type Transport } from '../../src/tunnel/transport.ts';
+import { wireOf } from '../../src/tunnel/wire.ts';
+
+/** A connection below that is congested until the test says otherwise. */
+function below() {
+  const drained = createBell();
+  const state = { congested: true, backlog: 1000 };
+  const transport: Transport = {
+    gather: () => {},
+    congested: () => state.congested,
+    onceDrained: (resume) => drained.listen(resume),
+    traffic: () => ({ heardAt: 0, bytesSent: 0, backlog: state.backlog }),
+    ends: null,
+    direct: false,
+  };
+  return { state, transport, drained };
+}
+
+test('what waits because of the connection below goes on when that is free, however little is above', async () => {
+  let finish = () => {};
+  const writable = new Writable({ write: (_chunk, _encoding, done) => (finish = () => done()) });
+  const wire = wireOf({ readable: new Readable({ read() {} }), writable, close() {} });
+  const { state, transport: lower, drained } = below();
+  const transport = createTransport(wire, { ends: null, direct: false }, systemClock, lower);
+  wire.write(Buffer.alloc(1000));
+  assert.equal(transport.congested(), true);
+  let resumed = false;
+  transport.onceDrained(() => (resumed = true));
+  finish();
+  await wait(10);
+  state.congested = false;
+  drained.ring();
+  assert.equal(resumed, true);
+  assert.equal(transport.congested(), false);
+});
+
+test('what has left this connection has not left the device while it waits below', async () => {
+  const writable = new Writable({ write: (_chunk, _encoding, done) => done() });
+  const wire = wireOf({ readable: new Readable({ read() {} }), writable, close() {} });
+  const { state, transport: lower } = below();
+  const transport = createTransport(wire, { ends: null, direct: false }, systemClock, lower);
+  wire.write(Buffer.alloc(1000));
+  await wait(10);
+  assert.deepEqual([transport.traffic().backlog, transport.traffic().bytesSent], [1000, 0]);
+  state.backlog = 0;
+  assert.deepEqual([transport.traffic().backlog, transport.traffic().bytesSent], [0, 1000]);
+});
+
+test('a wire whose reader stops stops what it reads from', async () => {
+  let asked = 0;
+  const readable = new Readable({
+    highWaterMark: 1024,
+    read() {
+      asked += 1;
+      this.push(Buffer.alloc(1024));
+    },
+  });
+  const wire = wireOf({ readable, writable: new Writable({ write: (_c, _e, done) => done() }), close() {} });
+  await wait(50);
+  assert.ok(asked < 100, `${asked} chunks were read for nobody`);
+  wire.destroy();
+});
