@@ -107,8 +107,7 @@ export async function startDaemon(first: Config, deps: DaemonDeps): Promise<Daem
           return null;
         case 'retry':
           requireTunnel(request.name);
-          supervisor.retry(request.name);
-          return null;
+          return supervisor.retry(request.name);
         case 'reload':
           return await reload().catch((error: unknown) => {
             throw new RequestError('config-invalid', errorText(error));

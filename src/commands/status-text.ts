@@ -14,7 +14,7 @@ function formatTunnel(tunnel: TunnelStatus, now: number, paint: Paint): string {
   const up = tunnel.phase === 'up';
   const facts = [
     `${paint(tunnel.phase, PHASE_COLOURS[tunnel.phase])} ${since(tunnel.since, now)}`,
-    tunnel.server,
+    [tunnel.server, ...(tunnel.via === undefined ? [] : [`via ${tunnel.via.join(', ')}`])].join(' '),
     ...(tunnel.silentSince === undefined ? [] : [`no answer ${since(tunnel.silentSince, now)}`]),
     ...(tunnel.rttMs === undefined ? [] : [`${tunnel.rttMs} ms`]),
     ...(tunnel.attempts > 1 ? [`attempt ${tunnel.attempts}`] : []),
@@ -40,13 +40,16 @@ const PHASE_COLOURS: Readonly<Record<Phase, number>> = {
   stopped: 90,
 };
 
+/** Who listens, as the options of ssh say it. */
+const WHERE: Readonly<Record<ForwardStatus['kind'], string>> = { remote: '-R', local: '-L', dynamic: '-D' };
+
 function formatForward(forward: ForwardStatus, now: number, paint: Paint): readonly string[] {
   const state = paint(forward.state, forward.state === 'up' ? 32 : forward.state === 'refused' ? 31 : 33);
   const why = forward.unverified === undefined ? '' : `: ${forward.unverified}`;
   const verified = forward.state === 'up' ? ` (verified: ${forward.verified}${why})` : '';
   const traffic = `${forward.connections} open, ${forward.totalConnections} in all, ${size(forward.bytesIn)} in, ${size(forward.bytesOut)} out`;
   return [
-    `  ${forward.listen} → ${forward.target}  ${state}${verified}, ${traffic}`,
+    `  ${WHERE[forward.kind]} ${forward.listen} → ${forward.target}  ${state}${verified}, ${traffic}`,
     ...(forward.targetFailure === undefined ? [] : formatFailure(forward.targetFailure, 'target', now, '    ', true)),
   ];
 }

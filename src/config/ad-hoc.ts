@@ -60,7 +60,7 @@ export async function adHocConfig(argv: readonly string[], name: string, env: Co
     log: { level: LEVELS[Math.min(line.verbosity, 2)] ?? 'info', file: null },
     control: { socket: adHocSocket(name, env) },
     stateDirectory: adHocState(name, env),
-    notes: [...notes],
+    notes: [`this tunnel is called ${name}: tunneld status ${name}`, ...notes],
   };
 }
 

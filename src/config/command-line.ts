@@ -155,6 +155,7 @@ export function parseCommandLine(argv: readonly string[], ownKeys: readonly stri
   }
 
   function takeDestination(text: string): void {
+    if (text === '') problems.push({ argument: "''", message: 'names no server: the argument is empty' });
     const isUri = text.startsWith('ssh://');
     try {
       const at = text.lastIndexOf('@');

@@ -1,4 +1,5 @@
 import { isUtf8 } from 'node:buffer';
+import { constants } from 'node:fs';
 import { type FileHandle, open } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import { errorCode, errorText } from '../lib/text.ts';
@@ -23,16 +24,19 @@ const MAX_BYTES = 1024 * 1024;
 async function readBytes(path: string): Promise<Buffer> {
   let handle: FileHandle | null = null;
   try {
-    handle = await open(path);
+    // A pipe would hold one of Node's few threads until somebody writes to it, perhaps for ever.
+    handle = await open(path, constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOCTTY);
+    if ((await handle.stat()).isFIFO()) throw problem(path, 1, 'this is a pipe: write the configuration to a file');
     return await readAtMost(handle, MAX_BYTES + 1);
   } catch (error) {
+    if (error instanceof ConfigError) throw error;
     throw problem(path, 1, explain(error), error);
   } finally {
     await handle?.close();
   }
 }
 
-/** Not by the size of the file, which pipes and devices do not have. */
+/** Not by the size of the file, which devices do not have. */
 async function readAtMost(handle: FileHandle, limit: number): Promise<Buffer> {
   const buffer = Buffer.alloc(limit);
   let length = 0;

@@ -145,7 +145,7 @@ function certificate({ args, origin }: SshOption, { note }: Findings): unknown {
 function expanded(key: string, text: string, values: Readonly<Record<string, string>>): string {
   const allowed = tokensOf(key);
   // A command is expanded when it is known which server it is for; elsewhere a percent sign is nothing special.
-  if (allowed === '' || key === 'proxycommand') return text;
+  if (allowed === '' || key === 'proxycommand' || (key.endsWith('forward') && !text.includes('/'))) return text;
   return expandTokens(text, allowed, key === 'hostname' ? { h: values['n'] ?? '' } : values);
 }
 

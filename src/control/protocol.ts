@@ -27,7 +27,8 @@ export interface Results {
   readonly status: StatusDocument;
   readonly logs: null;
   readonly reload: ReloadResult;
-  readonly retry: null;
+  /** The tunnels that waited. */
+  readonly retry: readonly string[];
 }
 
 export interface ReloadResult {

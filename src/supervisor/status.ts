@@ -1,4 +1,4 @@
-import { formatEndpoint } from '../tunnel/spec.ts';
+import { formatEndpoint, type TunnelSpec } from '../tunnel/spec.ts';
 import type { FailureCode } from '../tunnel/failure.ts';
 import { formatListen, formatServer, type FailureReport, type Phase } from '../tunnel/state.ts';
 import { assessHealth, assessTunnel, type Health } from './health.ts';
@@ -20,6 +20,8 @@ export interface TunnelStatus {
   readonly health: Health;
   readonly since: string;
   readonly server: string;
+  /** What lies between, the nearest first: a proxy or a proxyCommand, and servers. */
+  readonly via?: readonly string[];
   readonly attempts: number;
   readonly retryAt?: string;
   /** The connection is up but has been silent since then and does not answer. */
@@ -97,6 +99,7 @@ function tunnelStatus({ spec, state }: RunningTunnel, startedAt: number, wall: n
     health: assessTunnel(state, startedAt, wall),
     since: iso(state.since),
     server: formatServer(spec),
+    ...(via(spec).length === 0 ? {} : { via: via(spec) }),
     attempts: state.attempts,
     ...(state.retryAt === null ? {} : { retryAt: iso(state.retryAt) }),
     ...(state.silentSince === null ? {} : { silentSince: iso(state.silentSince) }),
@@ -115,6 +118,14 @@ function tunnelStatus({ spec, state }: RunningTunnel, startedAt: number, wall: n
       ...(forward.targetFailure === null ? {} : { targetFailure: failureStatus(forward.targetFailure) }),
     })),
   };
+}
+
+function via({ entry, jumps }: TunnelSpec): readonly string[] {
+  const first =
+    entry.type === 'direct'
+      ? []
+      : [entry.type === 'command' ? 'proxyCommand' : `${entry.type}://${formatEndpoint({ ...entry, type: 'tcp' })}`];
+  return [...first, ...jumps.map(formatServer)];
 }
 
 function failureStatus(failure: FailureReport): FailureStatus {

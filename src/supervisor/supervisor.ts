@@ -23,8 +23,8 @@ export interface Supervisor {
   /** Makes the running tunnels those of the list; what did not change is not touched. Calls are carried out one after the other. */
   apply(wanted: readonly TunnelSpec[]): Promise<Plan>;
   tunnels(): readonly RunningTunnel[];
-  /** Cuts short the wait of this tunnel, or of all for null; false when there is no such tunnel. */
-  retry(name: string | null): boolean;
+  /** Cuts short the wait of this tunnel, or of all for null; names those that waited. */
+  retry(name: string | null): readonly string[];
   /** Calls `listener` after every change of a tunnel's state. */
   subscribe(listener: () => void): void;
   /** Names of the tunnels whose loop has not shown itself in the time it promised. */
@@ -43,7 +43,7 @@ interface Running {
   state: TunnelState;
   readonly controller: AbortController;
   done: Promise<void>;
-  retryNow: () => void;
+  retryNow: () => boolean;
   dueBy: number;
 }
 
@@ -84,7 +84,7 @@ export function createSupervisor(deps: SupervisorDeps): Supervisor {
       state: initialState(spec, clock.wall()),
       controller: new AbortController(),
       done: Promise.resolve(),
-      retryNow: () => {},
+      retryNow: () => false,
       dueBy: clock.now() + FIRST_SIGN_MS,
     };
     running.set(spec.name, tunnel);
@@ -124,7 +124,7 @@ export function createSupervisor(deps: SupervisorDeps): Supervisor {
         tunnel.state = next;
         changed();
       },
-      onRetryNow: (retryNow: () => void) => {
+      onRetryNow: (retryNow: () => boolean) => {
         tunnel.retryNow = retryNow;
       },
     };
@@ -139,8 +139,7 @@ export function createSupervisor(deps: SupervisorDeps): Supervisor {
     tunnels: () => order.flatMap((name) => running.get(name) ?? []).map(({ spec, state }) => ({ spec, state })),
     retry: (name) => {
       const chosen = [...running.values()].filter((tunnel) => name === null || tunnel.spec.name === name);
-      for (const tunnel of chosen) tunnel.retryNow();
-      return name === null || chosen.length > 0;
+      return chosen.filter((tunnel) => tunnel.retryNow()).map((tunnel) => tunnel.spec.name);
     },
     subscribe: (listener) => {
       listeners.add(listener);

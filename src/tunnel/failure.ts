@@ -82,7 +82,7 @@ export const FAILURES = {
   'forward-refused': {
     kind: 'transient',
     title: 'a forward was refused',
-    hint: 'The port is in use (on the server perhaps by a dead connection of ours), or the rules of the server forbid it (AllowTcpForwarding, permitlisten, permitopen, GatewayPorts). A listener is asked for again on this connection.',
+    hint: 'The port is in use (here `ss -ltnp` tells by whom; on the server perhaps by a dead connection of ours), or the rules of the server forbid it (AllowTcpForwarding, permitlisten, permitopen, GatewayPorts). A listener is asked for again on this connection.',
   },
   'keepalive-lost': {
     kind: 'transient',

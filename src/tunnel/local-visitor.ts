@@ -1,7 +1,7 @@
 import type { Socket } from 'node:net';
 import { abortable } from '../lib/abort.ts';
 import { printable } from '../lib/text.ts';
-import { asFailure, type TunnelFailure } from './failure.ts';
+import { asFailure } from './failure.ts';
 import { resetSocket } from './reset-socket.ts';
 import { negotiate, type SocksRequest } from './socks/negotiate.ts';
 import { formatEndpoint, type Endpoint } from './spec.ts';
@@ -18,7 +18,7 @@ export async function serveLocalVisitor(
   options: VisitOptions,
   signal: AbortSignal,
 ): Promise<void> {
-  const { log, counters, forward, clock } = options;
+  const { counters, forward, clock } = options;
   const from = { address: socket.remoteAddress ?? '127.0.0.1', port: socket.remotePort ?? 0 };
   const originator =
     forward.listen.type === 'unix'
@@ -44,18 +44,13 @@ export async function serveLocalVisitor(
     }
     counters.refusedConnections += 1;
     const failure = asFailure(error);
-    if (target.type !== 'socks')
-      log.warn({ originator, target: formatEndpoint(target), code: failure.code }, turnedAway(failure));
-    else log.warn({ originator }, turnedAway(failure));
+    const about = target.type === 'socks' ? {} : { target: formatEndpoint(target), code: failure.code };
+    options.turnedAway({ originator, ...about }, `visitor turned away: ${failure.message}`);
     // What somebody asked of a proxy says nothing of the forward, except that the server allows none of it.
     if (target.type !== 'socks' && (wanted === null || failure.code === 'forward-refused')) options.onTarget(failure);
     if (wanted !== null) wanted.answer(failure.code === 'forward-refused' ? 'forbidden' : 'unreachable');
     else if (forward.target.type !== 'socks') resetSocket(socket);
   }
-}
-
-function turnedAway({ message }: TunnelFailure): string {
-  return `visitor turned away: ${message}`;
 }
 
 /** Null when the visitor left while the server was trying; the channel is then closed as soon as it is there. */

@@ -41,7 +41,8 @@ export function createReception(
 ): Reception {
   const { clock, log } = deps;
   const visitors = new Set<Promise<void>>();
-  const turnedAway = turnedAwayLog(log, clock);
+  const overflow = turnedAwayLog(log, clock, 1);
+  const turnedAway = turnedAwayLog(log, clock, REFUSALS_A_MINUTE);
 
   function optionsFor(index: number, forward: ForwardState): VisitOptions {
     return {
@@ -51,6 +52,7 @@ export function createReception(
       clock,
       log,
       connectTimeoutMs: spec.connectTimeoutMs,
+      turnedAway,
       onTarget: (failure) => reportTarget(deps, index, failure),
     };
   }
@@ -82,7 +84,7 @@ export function createReception(
       visitor.reject();
       count(forward?.counters);
       const why = forward === undefined ? 'nobody asked for this listener' : 'too many at once';
-      turnedAway(formatEndpoint(visitor.listen), visitor.originator, why);
+      overflow({ originator: visitor.originator }, `visitor turned away at ${formatEndpoint(visitor.listen)}: ${why}`);
     }
   }
 
@@ -99,7 +101,10 @@ export function createReception(
       resetSocket(socket);
       if (forward === undefined) return;
       count(forward.counters);
-      turnedAway(formatEndpoint(forward.spec.listen), remoteAddress, 'too many at once');
+      overflow(
+        { originator: remoteAddress },
+        `visitor turned away at ${formatEndpoint(forward.spec.listen)}: too many at once`,
+      );
     },
     reportTarget: (index, failure) => reportTarget(deps, index, failure),
     ended: async () => {
@@ -114,6 +119,9 @@ function count(counters: Counters | undefined): void {
 
 /** A server that opens connections without end must not use up our descriptors and memory. */
 const MAX_VISITORS = 1024;
+
+/** More than a person reads, less than fills a disk. */
+const REFUSALS_A_MINUTE = 20;
 
 function reportTarget(deps: ReceptionDeps, index: number, failure: TunnelFailure | null): void {
   const known = deps.state().forwards[index]?.targetFailure ?? null;

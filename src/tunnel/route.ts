@@ -88,7 +88,9 @@ async function enter(entry: Entry, first: ServerSpec, deps: RouteDeps, signal: A
     const transport = createTransport(command.wire, { ends: null, direct: false }, clock);
     return { ...command, transport, leftMs: first.connectTimeoutMs, answers: null, close: () => Promise.resolve() };
   }
-  const { socket, leftMs } = await deps.reach();
+  const { socket, leftMs } = await deps.reach().catch((error: unknown) => {
+    throw entry.type === 'direct' || !(error instanceof TunnelFailure) ? error : atProxy(error);
+  });
   const ends = endsOf(socket);
   deps.onSourcePort(ends.localPort);
   let answers = (within: AbortSignal) => pathAnswers(ends, first.bindAddress, clock, within);
@@ -116,6 +118,11 @@ async function enter(entry: Entry, first: ServerSpec, deps: RouteDeps, signal: A
     close: () => Promise.resolve(),
     destroy: async () => resetSocket(socket),
   };
+}
+
+/** The cause tells how soon it is worth another try. */
+function atProxy(failure: TunnelFailure): TunnelFailure {
+  return new TunnelFailure('proxy-failed', `the proxy cannot be reached: ${failure.message}`, { cause: failure });
 }
 
 /** Goes on from one server to the next, and looks after the connection to the first. */

@@ -64,7 +64,12 @@ export async function runSession(spec: TunnelSpec, deps: SessionDeps, signal: Ab
       onAuthenticating: () => deps.report({ phase: 'authenticating' }),
       onVisitor: (visitor: Visitor) => receive(visitor),
     };
-    connection = await Promise.race([route.lost, login(route, events, signal)]);
+    const loggedIn = login(route, events, signal).catch((error: unknown) => {
+      throw error instanceof TunnelFailure && spec.entry.type === 'command' && spec.jumps.length === 0
+        ? new TunnelFailure(error.code, `through the proxyCommand: ${error.message}`, { cause: error })
+        : error;
+    });
+    connection = await Promise.race([route.lost, loggedIn]);
     const inspector = createInspector(
       connection,
       { clock, nonce: () => randomBytes(16).toString('hex'), hostKeys: deps.device.hostKeys },

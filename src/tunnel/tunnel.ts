@@ -5,7 +5,7 @@ import type { Logger } from '../lib/log.ts';
 import { blockedDelay, cheapDelay, loginBackoff, loginDelay, reconnectDelay } from './backoff.ts';
 import { createFailureLog } from './failure-log.ts';
 import type { Device } from './device.ts';
-import { asFailure, type FailureCode, type TunnelFailure } from './failure.ts';
+import { asFailure, type FailureCode, TunnelFailure } from './failure.ts';
 import { reachServer } from './reach.ts';
 import { firstMachine } from './route.ts';
 import { runSession } from './session.ts';
@@ -24,8 +24,8 @@ export interface TunnelDeps {
   /** Where the loop keeps what is known of it. */
   state(): TunnelState;
   setState(next: TunnelState): void;
-  /** Registers what "try now" means at this moment: it ends the current wait. */
-  onRetryNow(retryNow: () => void): void;
+  /** Registers what "try now" means at this moment: it ends the current wait, and says whether there was one. */
+  onRetryNow(retryNow: () => boolean): void;
 }
 
 /**
@@ -53,7 +53,9 @@ export async function runTunnel(spec: TunnelSpec, deps: TunnelDeps, signal: Abor
   });
   deps.onRetryNow(() => {
     const { phase } = deps.state();
-    if (phase === 'waiting' || phase === 'blocked' || phase === 'waiting-for-network') tryNow();
+    const waits = phase === 'waiting' || phase === 'blocked' || phase === 'waiting-for-network';
+    if (waits) tryNow();
+    return waits;
   });
 
   while (!signal.aborted) {
@@ -73,7 +75,7 @@ export async function runTunnel(spec: TunnelSpec, deps: TunnelDeps, signal: Abor
           const failure = asFailure(error);
           const quick = mayBeQuick && heldForMs !== null;
           if (endsRound(failure)) return;
-          ownPace = quick || CHEAP.includes(failure.code);
+          ownPace = quick || isCheap(failure);
           if (quick) mayBeQuick = false;
           const delay = quick
             ? reconnectDelay(random)
@@ -198,6 +200,13 @@ const CHEAP: readonly FailureCode[] = [
   'connect-timeout',
   'unreachable',
 ];
+
+/** Also where a proxy could not be reached. */
+function isCheap({ code, cause }: TunnelFailure): boolean {
+  return (
+    CHEAP.includes(code) || (code === 'proxy-failed' && cause instanceof TunnelFailure && CHEAP.includes(cause.code))
+  );
+}
 
 interface Reporter {
   report(change: Partial<TunnelState>): void;

@@ -15,6 +15,8 @@ export interface VisitOptions {
   readonly clock: Clock;
   readonly log: Logger;
   readonly connectTimeoutMs: number;
+  /** Logs, within bounds, that a visitor was not served. */
+  turnedAway(details: Readonly<Record<string, string>>, message: string): void;
   /** Told after every try: null when the target accepted. */
   onTarget(failure: TunnelFailure | null): void;
 }

@@ -58,9 +58,9 @@ async function serveSocks(visitor: Visitor, options: VisitOptions, signal: Abort
 function turnedAway(
   error: unknown,
   names: { readonly originator: string; readonly target: string },
-  { counters, log }: VisitOptions,
+  { counters, turnedAway: tell }: VisitOptions,
 ): void {
   counters.refusedConnections += 1;
   const code: FailureCode = 'target-unreachable';
-  log.warn({ ...names, code }, `visitor turned away: ${errorText(error)}`);
+  tell({ ...names, code }, `visitor turned away: ${errorText(error)}`);
 }

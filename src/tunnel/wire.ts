@@ -30,7 +30,8 @@ class StreamWire extends Duplex implements Wire {
     this.#ends = ends;
     const { readable, writable } = ends;
     readable.on('data', (chunk: Buffer) => {
-      if (!this.push(chunk)) readable.pause();
+      // After the end it is read for nobody, so that it comes to its own end.
+      if (!this.destroyed && !this.push(chunk)) readable.pause();
     });
     // What went wrong is told by whoever made the streams.
     const over = () => {

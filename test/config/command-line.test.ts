@@ -241,6 +241,7 @@ test('what has no effect is said, once each', async () => {
     { AUTOSSH_POLL: '60', AUTOSSH_GATETIME: '0' },
   );
   assert.deepEqual(notes, [
+    'this tunnel is called h: tunneld status h',
     '-f has no effect: it is needless: tunneld stays in the foreground, where a service manager looks after it',
     '-A has no effect: no shell is opened on the server',
     '-M of autossh has no effect: tunneld watches the connection itself and needs no ports for it',
@@ -267,6 +268,7 @@ const WRONG: Readonly<Record<string, RegExp>> = {
   host: /^tunneld run: names no forward/,
   '-p 99999 -L 1:a:1 h': /^-p 99999: port must be a whole number/,
   '-p': /^-p: needs an argument/,
+  '-L 1:a:1 ': /^'': names no server: the argument is empty/,
   '-z h': /^-z: is not an option of ssh/,
   '--frobnicate h': /^--frobnicate: is not an option of tunneld run/,
   '-W a:1 h': /^-W: cannot be used: standard input and output are not forwarded/,

@@ -44,7 +44,7 @@ ${tunnelYaml(sshd, 'keyless', `${await freePort()}:localhost:22`).replace(/ident
   assert.match(table.stdout, /^good: up for \d+s, /m);
   assert.match(
     table.stdout,
-    new RegExp(`^  localhost:${port} → 127\\.0\\.0\\.1:${echo.port}  up \\(verified: yes\\)`, 'm'),
+    new RegExp(`^  -R localhost:${port} → 127\\.0\\.0\\.1:${echo.port}  up \\(verified: yes\\)`, 'm'),
   );
   assert.match(table.stdout, /^stranger: blocked .*next try in /m);
   assert.match(table.stdout, /host-key-unknown .*SHA256:/);

@@ -21,6 +21,8 @@ const spec = (name: string, host = 'server') =>
         target: { type: 'tcp', host: '::1', port: 22 },
       },
     ],
+    entry: { type: 'direct' },
+    jumps: [],
   }) as unknown as TunnelSpec;
 
 const state = (change: Partial<TunnelState>, forward: Partial<ForwardState> = {}): TunnelState => {

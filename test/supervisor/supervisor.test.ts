@@ -46,7 +46,7 @@ test('a bug in one tunnel is logged, the tunnel is started again, and the others
     what: 'the bug in the log',
   });
   assert.deepEqual(supervisor.stuck(), []);
-  assert.equal(supervisor.retry('nosuch'), false);
+  assert.deepEqual(supervisor.retry('nosuch'), []);
 });
 
 test('a loop that does not show itself in the time it promised is stuck', async (t) => {

@@ -290,8 +290,8 @@ describe('through a proxy', { concurrency: 3 }, () => {
       const wrong = await start(t, sshd, { entry: at(sshd.port, type) });
       await wrong.tunnel.untilFailure('proxy-failed');
       const absent = await start(t, sshd, { entry: at(closed, type) });
-      const { failure } = await absent.tunnel.untilFailure('connect-refused');
-      assert.match(failure?.message ?? '', new RegExp(`127\\.0\\.0\\.1:${closed}`));
+      const { failure } = await absent.tunnel.untilFailure('proxy-failed');
+      assert.match(failure?.message ?? '', new RegExp(`^the proxy cannot be reached: 127\\.0\\.0\\.1:${closed}`));
     }
   });
 

@@ -61,7 +61,8 @@ test('a wire whose reader stops stops what it reads from', async () => {
       this.push(Buffer.alloc(1024));
     },
   });
-  const wire = wireOf({ readable, writable: new Writable({ write: (_c, _e, done) => done() }), close() {} });
+  const writable = new Writable({ write: (_chunk, _encoding, done) => done() });
+  const wire = wireOf({ readable, writable, close: () => readable.destroy() });
   await wait(50);
   assert.ok(asked < 100, `${asked} chunks were read for nobody`);
   wire.destroy();

@@ -1,5 +1,5 @@
 import { isUtf8 } from 'node:buffer';
-import type { Stats } from 'node:fs';
+import { constants, type Stats } from 'node:fs';
 import { type FileHandle, open } from 'node:fs/promises';
 import { errorCode, printable } from '../../lib/text.ts';
 
@@ -40,8 +40,11 @@ const MAX_BYTES = 1024 * 1024;
 async function readBytes(path: string, owner: number | null): Promise<Buffer> {
   let handle: FileHandle | null = null;
   try {
-    handle = await open(path);
-    if (owner !== null) checkOwner(path, await handle.stat(), owner);
+    // A pipe would hold one of Node's few threads until somebody writes to it, perhaps for ever.
+    handle = await open(path, constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOCTTY);
+    const stats = await handle.stat();
+    if (stats.isFIFO() || stats.isSocket()) throw new BadFile('this is a pipe: name a file', 'PIPE');
+    if (owner !== null) checkOwner(path, stats, owner);
     return await readAtMost(handle, MAX_BYTES + 1);
   } catch (error) {
     if (error instanceof BadFile) throw error;
