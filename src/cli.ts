@@ -1,4 +1,4 @@
-import { Command, CommanderError, InvalidArgumentError } from 'commander';
+import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
 import { EXIT } from './commands/exit.ts';
 import { errorText } from './lib/text.ts';
 import { VERSION } from './lib/version.ts';
@@ -92,6 +92,52 @@ async function main(argv: readonly string[]): Promise<number> {
         (await import('./commands/doctor.ts')).doctor(config(), name ?? null, {
           json: options.json === true,
           fix: options.fix === true,
+        }),
+      ),
+    );
+  program
+    .command('server-setup')
+    .description('print a script that sets the server up for a tunnel: its user, its key, and what they may do')
+    .argument('<name>', 'a tunnel')
+    .option('--jump', "let the tunnel's key reach the device's port through the server, too")
+    .option('--undo', 'print the script that takes it all away again')
+    .addOption(
+      new Option('--for <system>', 'what the server runs').choices(['debian', 'nixos', 'macos']).default('debian'),
+    )
+    .action(
+      run(async (name: string, options: { jump?: boolean; undo?: boolean; for: 'debian' | 'nixos' | 'macos' }) =>
+        (await import('./commands/server-setup.ts')).printServerSetup(config(), name, {
+          jump: options.jump === true,
+          undo: options.undo === true,
+          system: options.for,
+        }),
+      ),
+    );
+  program
+    .command('audit')
+    .description('log in and try what a thief of the key could do on the server, after a question')
+    .argument('[name]', 'a tunnel')
+    .option('--json', 'one JSON document')
+    .option('--yes', 'do not ask before')
+    .action(
+      run(async (name: string | undefined, options: { json?: boolean; yes?: boolean }) =>
+        (await import('./commands/audit.ts')).audit(config(), name ?? null, {
+          json: options.json === true,
+          yes: options.yes === true,
+        }),
+      ),
+    );
+  program
+    .command('client-setup')
+    .description('print what people put into their ~/.ssh to reach this device through a tunnel')
+    .argument('<name>', 'a tunnel')
+    .option('--user <user>', 'who logs in on this device (default: whoever calls this)')
+    .option('--alias <name>', "what the device is called there (default: the tunnel's name)")
+    .action(
+      run(async (name: string, options: { user?: string; alias?: string }) =>
+        (await import('./commands/client-setup.ts')).printClientSetup(config(), name, {
+          user: options.user ?? null,
+          alias: options.alias ?? null,
         }),
       ),
     );

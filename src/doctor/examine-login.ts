@@ -11,6 +11,7 @@ import { inUseReason, refusalReason } from '../tunnel/refusal.ts';
 import { firstMachine, prepareRoute, type Route } from '../tunnel/route.ts';
 import { formatEndpoint, type Endpoint, type ForwardSpec, type TunnelSpec } from '../tunnel/spec.ts';
 import type { SshConnection, Visitor } from '../tunnel/ssh.ts';
+import { describeAccepted } from '../tunnel/ssh2/auth-report.ts';
 import { cureOf, type Step, type StepName } from './step.ts';
 import type { ExamineDeps } from './examine-tunnel.ts';
 
@@ -46,7 +47,7 @@ export async function examineLogin(spec: TunnelSpec, deps: LoginDeps, signal: Ab
         route,
         {
           onAuthenticating: (algorithms) => (agreed = algorithms),
-          onAuthenticated: (offers) => (how = offers),
+          onAuthenticated: (report) => (how = describeAccepted(report)),
           onVisitor: (visitor) => claim(visitor),
         },
         signal,

@@ -4,6 +4,7 @@ import { createHostKeyJudge } from './host-key.ts';
 import type { ServerSpec } from './spec.ts';
 import type { SshConnection, Visitor } from './ssh.ts';
 import { prepareAuthentication } from './ssh2/auth.ts';
+import type { AuthReport } from './ssh2/auth-report.ts';
 import { connectSsh } from './ssh2/connect.ts';
 import type { IdentityCache } from './ssh2/identities.ts';
 import type { Transport } from './transport.ts';
@@ -15,6 +16,8 @@ export interface LoginDeps {
   readonly clock: Clock;
   readonly log: Logger;
   readonly identities: IdentityCache;
+  /** Asks what the server takes before anything is offered, for those who want to know. */
+  readonly asksFirst?: boolean;
 }
 
 /** The open way to a server. */
@@ -28,9 +31,9 @@ export interface Way {
 export interface LoginEvents {
   /** The host key is trusted and the algorithms are these; now it is about who we are. */
   onAuthenticating(agreed: string): void;
-  /** Logged in; the text says with what. */
-  onAuthenticated?(how: string): void;
   onVisitor(visitor: Visitor): void;
+  /** How the login went. */
+  onAuthenticated?(report: AuthReport): void;
 }
 
 /**
@@ -39,11 +42,11 @@ export interface LoginEvents {
  */
 export async function prepareLogin(
   server: ServerSpec,
-  { name, clock, log, identities }: LoginDeps,
+  { name, clock, log, identities, asksFirst = false }: LoginDeps,
 ): Promise<(way: Way, events: LoginEvents, signal: AbortSignal) => Promise<SshConnection>> {
   const judge = await createHostKeyJudge(server, log);
-  const authentication = await prepareAuthentication(server, name, identities, log, clock);
-  return async ({ wire, transport, leftMs }, { onAuthenticating, onAuthenticated, onVisitor }, signal) => {
+  const authentication = await prepareAuthentication(server, name, identities, log, clock, asksFirst);
+  return async ({ wire, transport, leftMs }, { onAuthenticating, onVisitor, onAuthenticated }, signal) => {
     const connection = await connectSsh(
       {
         spec: server,
@@ -67,7 +70,8 @@ export async function prepareLogin(
       signal,
     );
     log.debug({ server: connection.serverVersion }, 'authenticated');
-    onAuthenticated?.(authentication.accepted());
+    const report = authentication.report();
+    if (report !== null) onAuthenticated?.(report);
     return connection;
   };
 }

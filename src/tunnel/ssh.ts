@@ -18,12 +18,27 @@ export interface SshConnection {
    * where it does not do that for us, and target-unreachable where it could not.
    */
   open(endpoint: Endpoint, originator: Originator): Promise<Channel>;
+  /** Asks for a session (RFC 4254 section 6), as harmlessly as can be, and closes it again. A tunnel never does that, an audit does. */
+  attempt(use: SessionUse): Promise<SessionAnswer>;
   /** One round trip to the server and back. */
   probe(): Promise<void>;
   /** Says goodbye and closes; bounded in time, may be called often. */
   close(): Promise<void>;
   /** Ends the connection at once with a reset, so that its port is free and the server's kernel knows. */
   destroy(): void;
+}
+
+/** What a session may be for: the first three are proven to do what they are asked, the others are only asked for. */
+export type SessionUse = 'command' | 'shell' | 'sftp' | 'terminal' | 'agent' | 'x11';
+
+/**
+ * What became of it: `other` is a session in which the server does something of its own (a forced command, a shell that lets nobody
+ * in), `silent` one in which nothing happens, so that nobody knows.
+ */
+export interface SessionAnswer {
+  readonly outcome: 'granted' | 'refused' | 'other' | 'silent';
+  /** The first words that came in it, safe to print. */
+  readonly said: string;
 }
 
 /** Who wants a connection, as the server is told. */

@@ -4,6 +4,7 @@ import { chmodSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, test, type TestContext } from 'node:test';
 import { fileURLToPath } from 'node:url';
+import { auditOf } from '../audit/audit-sshd.ts';
 import { mayBuildNetworks } from '../lab/lab-test.ts';
 import { startEcho } from '../support/echo.ts';
 import { descendantsOf, signalAll } from '../support/processes.ts';
@@ -79,6 +80,9 @@ async function useful(t: TestContext, server: OtherServer): Promise<void> {
     [],
   );
   await tunnel.stop();
+  const report = await auditOf(base);
+  assert.equal(report.failure, undefined);
+  assert.ok(report.findings.some(({ hole, verdict }) => hole === 'connect-server' && verdict === 'open'));
   await assert.rejects(visit(remote, 'anybody?'), { code: 'ECONNREFUSED' });
 }
 

@@ -8,6 +8,8 @@ export interface AuthReport {
   readonly offers: readonly Offer[];
   /** The methods with which one could go on, as the server last said; null where it said nothing yet. */
   readonly accepts: readonly string[] | null;
+  /** The same as it said at first: one of these alone may be enough. */
+  readonly acceptsAlone: readonly string[] | null;
   /** What was not offered, and why. */
   readonly withheld: readonly string[];
 }

@@ -4,14 +4,7 @@ import type { Logger } from '../../lib/log.ts';
 import { errorText, printable } from '../../lib/text.ts';
 import type { ServerSpec } from '../spec.ts';
 import { AgentKey, type SigningEvents } from './agent.ts';
-import {
-  describeAccepted,
-  describeAuth,
-  type AuthReport,
-  type Method,
-  type Offer,
-  type Outcome,
-} from './auth-report.ts';
+import { describeAuth, type AuthReport, type Method, type Offer, type Outcome } from './auth-report.ts';
 import { loadCredentials, type Credentials, type Identity } from './credentials.ts';
 import type { IdentityCache } from './identities.ts';
 import { answerPrompts } from './prompts.ts';
@@ -24,33 +17,45 @@ export interface Authenticator {
   report(): AuthReport;
 }
 
-/** Reads keys and passwords for one attempt; says once what of them cannot be used although something else can. */
+/**
+ * Reads keys and passwords for one attempt; says once what of them cannot be used although something else can. With `asksFirst` the
+ * server is asked what it takes before anything is offered, also where that is not needed.
+ */
 export async function prepareAuthentication(
   spec: ServerSpec,
   tunnel: string,
   cache: IdentityCache,
   log: Logger,
   clock = systemClock,
-): Promise<{
-  readonly handler: (trusted: () => boolean) => AuthHandlerMiddleware;
-  readonly describe: () => string;
-  readonly accepted: () => string;
-}> {
+  asksFirst = false,
+): Promise<PreparedAuthentication> {
   const credentials = await loadCredentials(spec, cache, clock);
   for (const note of cache.news(`${tunnel} ${spec.user}@${spec.host}:${spec.port}`, credentials.notes)) log.warn(note);
   let authenticator: Authenticator | null = null;
   return {
-    handler: (trusted) => (authenticator = createAuthenticator(spec, credentials, trusted)).handler,
+    handler: (trusted) => (authenticator = createAuthenticator(spec, credentials, trusted, asksFirst)).handler,
     describe: () => (authenticator === null ? '' : describeAuth(spec, authenticator.report())),
-    accepted: () => (authenticator === null ? '' : describeAccepted(authenticator.report())),
+    report: () => authenticator?.report() ?? null,
   };
+}
+
+interface PreparedAuthentication {
+  readonly handler: (trusted: () => boolean) => AuthHandlerMiddleware;
+  readonly describe: () => string;
+  /** Null until it has begun. */
+  readonly report: () => AuthReport | null;
 }
 
 /**
  * Offers keys, then the password, each once, always what the server still takes. `trusted` says whether the server's host key
  * is known: a password goes to no other server, as with ssh.
  */
-export function createAuthenticator(spec: ServerSpec, credentials: Credentials, trusted: () => boolean): Authenticator {
+export function createAuthenticator(
+  spec: ServerSpec,
+  credentials: Credentials,
+  trusted: () => boolean,
+  asksFirst = false,
+): Authenticator {
   const username = spec.user;
   const ask: AnyAuthMethod = { type: 'none', username };
   const offers: MutableOffer[] = [];
@@ -58,6 +63,7 @@ export function createAuthenticator(spec: ServerSpec, credentials: Credentials, 
   let queue: Candidate[] | null = null;
   let current: Attempt | null = null;
   let accepts: readonly string[] | null = null;
+  let acceptsAlone: readonly string[] | null = null;
   let heard: readonly string[] | null = null;
   // ssh2 does not pass on what a server says to an agent's key, so `none` has to ask: before the first such key, as ssh does
   // (which costs no try), and after a signature that was taken but was not enough.
@@ -69,6 +75,7 @@ export function createAuthenticator(spec: ServerSpec, credentials: Credentials, 
     const fresh = methodsLeft !== heard;
     heard = methodsLeft;
     if (fresh) accepts = methodsLeft;
+    acceptsAlone ??= methodsLeft;
     if (current === null) return;
     const { candidate, offer, signed } = current;
     current = null;
@@ -93,7 +100,7 @@ export function createAuthenticator(spec: ServerSpec, credentials: Credentials, 
   function next(advance: Advance): AnyAuthMethod | false {
     queue ??= candidates(credentials, trusted(), withheld);
     const [first] = queue;
-    if (mustAsk || (accepts === null && !asked && (first === undefined || isFromAgent(first)))) {
+    if (mustAsk || (accepts === null && !asked && (asksFirst || first === undefined || isFromAgent(first)))) {
       mustAsk = false;
       asked = true;
       return ask;
@@ -147,6 +154,7 @@ export function createAuthenticator(spec: ServerSpec, credentials: Credentials, 
     report: () => ({
       offers: offers.map((offer) => ({ ...offer })),
       accepts,
+      acceptsAlone,
       withheld: offers.length === 0 ? [...withheld, ...credentials.notes] : withheld,
     }),
   };

@@ -44,7 +44,7 @@ export function connectSsh(options: ConnectOptions, signal: AbortSignal): Promis
   const client = new ssh2.Client();
   const lost = deferred<never>();
   const closed = deferred<void>();
-  const requests = createRequests(client);
+  const requests = createRequests(client, clock);
   let identification: Identification | null = null;
   let closing = false;
   let stage: Stage = 'handshake';
@@ -114,6 +114,7 @@ export function connectSsh(options: ConnectOptions, signal: AbortSignal): Promis
     listen: requests.listen,
     unlisten: requests.unlisten,
     open: requests.open,
+    attempt: requests.attempt,
     probe: requests.probe,
     close: async () => {
       closing = true;

@@ -1,20 +1,23 @@
 import type { Client } from 'ssh2';
+import { systemClock } from '../../lib/clock.ts';
 import { errorText, printable } from '../../lib/text.ts';
 import { TunnelFailure } from '../failure.ts';
 import { formatEndpoint, type Endpoint } from '../spec.ts';
-import type { Channel, Originator } from '../ssh.ts';
+import type { Channel, Originator, SessionAnswer, SessionUse } from '../ssh.ts';
+import { attempt } from './attempt.ts';
 
 /** Questions to the server that wait for its answer: global requests (RFC 4254 section 4) and connections that it opens. */
 export interface Requests {
   listen(endpoint: Endpoint): Promise<number>;
   unlisten(endpoint: Endpoint): Promise<void>;
   open(endpoint: Endpoint, originator: Originator): Promise<Channel>;
+  attempt(use: SessionUse): Promise<SessionAnswer>;
   probe(): Promise<void>;
   /** The connection is gone: whatever is asked, now or later, fails with this. */
   fail(failure: TunnelFailure): void;
 }
 
-export function createRequests(client: Client): Requests {
+export function createRequests(client: Client, clock = systemClock): Requests {
   // Not a race with one promise that tells of the end: each race would stay in that promise's memory until then.
   const waiting = new Set<(failure: TunnelFailure) => void>();
   let ended: TunnelFailure | null = null;
@@ -43,6 +46,7 @@ export function createRequests(client: Client): Requests {
     listen: (endpoint) => ask<number>((done) => listen(client, endpoint, done)),
     unlisten: (endpoint) => ask<void>((done) => unlisten(client, endpoint, () => done(null, undefined))),
     open: (endpoint, originator) => ask<Channel>((done) => open(client, endpoint, originator, done)),
+    attempt: (use) => ask<SessionAnswer>((done) => attempt(client, use, clock, (answer) => done(null, answer))),
     probe: () => ask<void>((done) => ping(client, () => done(null, undefined))),
     fail: (failure) => {
       ended ??= failure;

@@ -169,7 +169,12 @@ test('a key that ssh2 never sent is not said to have been refused', async (t) =>
 });
 
 test('what the server names is made safe to print', () => {
-  const message = describeAuth(specFor({ host: '2001:db8::1' }), { offers: [], accepts: ['\x1b[2J'], withheld: [] });
+  const message = describeAuth(specFor({ host: '2001:db8::1' }), {
+    offers: [],
+    accepts: ['\x1b[2J'],
+    acceptsAlone: null,
+    withheld: [],
+  });
   assert.equal(
     message,
     '[2001:db8::1]:22 refused user limited: there was nothing to offer; the server accepts \\x1b[2J',

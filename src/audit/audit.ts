@@ -1,0 +1,149 @@
+import { childController } from '../lib/abort.ts';
+import { sleep } from '../lib/clock.ts';
+import { asFailure, TunnelFailure } from '../tunnel/failure.ts';
+import type { TunnelSpec } from '../tunnel/spec.ts';
+import { formatServer } from '../tunnel/state.ts';
+import { attemptsFor, type Attempt } from './attempts.ts';
+import type { Finding, Seen, TunnelAudit } from './finding.ts';
+import { neededBy } from './hole.ts';
+import { loginFacts, loginFindings } from './login-findings.ts';
+import { sharesKey } from './sharing.ts';
+import { KNOWN_SOCKETS } from './sockets.ts';
+import { visitServer, type Visit, type VisitDeps } from './visit.ts';
+
+export interface AuditDeps extends VisitDeps {
+  /** Unix sockets of the server that may be there. */
+  readonly knownSockets?: readonly string[];
+}
+
+/**
+ * Tries what the holder of this tunnel's key could do on its server. `tunnels` are all of the configuration: what those need that
+ * share the key is needed, too. What goes wrong becomes part of the answer.
+ */
+export async function auditTunnel(
+  tunnel: TunnelSpec,
+  tunnels: readonly TunnelSpec[],
+  deps: AuditDeps,
+  signal: AbortSignal,
+): Promise<TunnelAudit> {
+  const sameKey = [tunnel, ...tunnels.filter((other) => other.name !== tunnel.name && sharesKey(tunnel, other))];
+  const spec = { ...tunnel, forwards: sameKey.flatMap(({ forwards }) => forwards) };
+  const needed = neededBy(spec);
+  const attempts = attemptsFor(spec, deps.clock, deps.knownSockets ?? KNOWN_SOCKETS).filter(
+    ({ hole }) => !needed.has(hole),
+  );
+  const visits = createVisits(spec, deps, signal);
+  const findings: Finding[] = [];
+  let inVain = 0;
+  try {
+    await visits.get();
+    for (const attempt of attempts) {
+      const seen: Seen = inVain < MAX_IN_VAIN ? await tryOnce(attempt, visits, deps, signal) : GIVEN_UP;
+      inVain = seen.verdict === 'unknown' && visits.current() === null ? inVain + 1 : 0;
+      findings.push({ hole: attempt.hole, ...seen });
+    }
+  } catch (error) {
+    signal.throwIfAborted();
+    return { name: spec.name, serverVersion: null, login: null, failure: asFailure(error), findings: [], notTried: [] };
+  } finally {
+    await visits.end();
+  }
+  const first = visits.first();
+  const report = first?.report ?? null;
+  return {
+    name: spec.name,
+    serverVersion: first?.connection.serverVersion ?? null,
+    login: loginFacts(report),
+    failure: null,
+    findings: [...findings, ...loginFindings(report).filter(({ hole }) => !needed.has(hole))],
+    notTried: [
+      ...[...needed].map(([what, reason]) => ({ what, reason })),
+      ...tunnel.jumps.map((jump) => ({ what: formatServer(jump), reason: 'only the server at the end of the way is' })),
+      TUNNEL_DEVICES,
+    ],
+  };
+}
+
+/** After so many connections that failed one after the other the server is left alone. */
+const MAX_IN_VAIN = 3;
+
+const GIVEN_UP: Seen = { verdict: 'unknown', detail: 'not tried: the server did not answer before' };
+
+const TUNNEL_DEVICES = {
+  what: 'tunnel devices (PermitTunnel)',
+  reason: 'the SSH library cannot ask for them, and OpenSSH gives none unless it is told to',
+};
+
+/** A connection that ends may have ended because of what was asked before: it is asked again on a new one, once. */
+async function tryOnce(attempt: Attempt, visits: Visits, deps: AuditDeps, signal: AbortSignal): Promise<Seen> {
+  for (let tries = 1; ; tries += 1) {
+    let visit: Visit;
+    try {
+      visit = await visits.get();
+    } catch (error) {
+      signal.throwIfAborted();
+      const { code, message } = asFailure(error);
+      return { verdict: 'unknown', detail: `no connection: ${code}: ${message}` };
+    }
+    const patience = childController(signal);
+    try {
+      return await Promise.race([visit.lost, attempt.run(visit, patience.signal), late(deps, patience.signal)]);
+    } catch (error) {
+      signal.throwIfAborted();
+      await visits.drop();
+      const failure = asFailure(error);
+      if (failure === TOO_LATE || tries === 2) return { verdict: 'unknown', detail: failure.message };
+    } finally {
+      patience.abort(new Error('the attempt is over'));
+      patience.dispose();
+    }
+  }
+}
+
+async function late({ clock }: AuditDeps, signal: AbortSignal): Promise<never> {
+  await sleep(clock, ATTEMPT_MS, signal);
+  throw TOO_LATE;
+}
+
+const ATTEMPT_MS = 12_000;
+
+const TOO_LATE = new TunnelFailure('keepalive-lost', `the server did not answer within ${ATTEMPT_MS / 1000} s`);
+
+/** One connection at a time, and a new one where the last has ended. */
+interface Visits {
+  get(): Promise<Visit>;
+  current(): Visit | null;
+  /** The first that came about, or null. */
+  first(): Visit | null;
+  drop(): Promise<void>;
+  end(): Promise<void>;
+}
+
+function createVisits(spec: TunnelSpec, deps: VisitDeps, signal: AbortSignal): Visits {
+  let current: Visit | null = null;
+  let failure: unknown = null;
+  let first: Visit | null = null;
+  const end = async () => {
+    const visit = current;
+    current = null;
+    await visit?.leave();
+  };
+  return {
+    get: async () => {
+      // A server that let us in no more is not asked again and again.
+      if (failure !== null) throw failure;
+      try {
+        current ??= await visitServer(spec, deps, signal);
+      } catch (error) {
+        failure = error;
+        throw error;
+      }
+      first ??= current;
+      return current;
+    },
+    current: () => current,
+    first: () => first,
+    drop: end,
+    end,
+  };
+}

@@ -1,0 +1,45 @@
+import type { Hole } from './hole.ts';
+
+/** Which of the options and lines close this hole by themselves: those of the key's line alone, and those of sshd_config alone. */
+export function curesOf(
+  hole: Hole,
+  options: readonly string[],
+  block: readonly string[],
+): { readonly authorizedKeys: readonly string[]; readonly sshdConfig: readonly string[] } {
+  const [option, directives] = CURES[hole];
+  const wanted = options.filter((text) => option !== null && text.startsWith(option));
+  return {
+    authorizedKeys: option === 'restrict' ? [...wanted, 'port-forwarding'] : wanted,
+    sshdConfig: block
+      .map((line) => line.trim())
+      .filter((line) => directives.some((directive) => line.startsWith(`${directive} `) && !ALLOWING.test(line))),
+  };
+}
+
+type Cure = readonly [
+  option: 'restrict' | 'permitlisten=' | 'permitopen=' | 'command=' | null,
+  directives: readonly string[],
+];
+
+const CURES: Readonly<Record<Hole, Cure>> = {
+  command: ['command=', ['ForceCommand']],
+  shell: ['command=', ['ForceCommand']],
+  sftp: ['command=', ['ForceCommand']],
+  terminal: ['restrict', ['PermitTTY']],
+  agent: ['restrict', ['AllowAgentForwarding']],
+  x11: ['restrict', ['X11Forwarding']],
+  'connect-server': ['permitopen=', ['PermitOpen']],
+  'connect-elsewhere': ['permitopen=', ['PermitOpen']],
+  'connect-socket': ['permitopen=', ['AllowStreamLocalForwarding']],
+  'listen-port': ['permitlisten=', ['PermitListen']],
+  'listen-everywhere': ['permitlisten=', ['PermitListen']],
+  'listen-privileged': ['permitlisten=', ['PermitListen']],
+  // permitlisten says nothing of sockets (remote_open_match in OpenSSH's channels.c).
+  'listen-socket': [null, ['AllowStreamLocalForwarding']],
+  password: [null, ['AuthenticationMethods']],
+  'keyboard-interactive': [null, ['AuthenticationMethods']],
+  'no-credentials': [null, ['AuthenticationMethods']],
+};
+
+/** What the user's other tunnels need: such a line closes nothing. */
+const ALLOWING = / yes$/;

@@ -1,0 +1,98 @@
+import { printable } from '../lib/text.ts';
+import type { TunnelSpec } from '../tunnel/spec.ts';
+import { formatServer } from '../tunnel/state.ts';
+import { curesOf } from './cures.ts';
+import type { TunnelAudit } from './finding.ts';
+import { meaningOf, type Hole, type Verdict } from './hole.ts';
+import { keyOptions, matchBlock } from './lines.ts';
+import { sharesKey, sharesUser } from './sharing.ts';
+
+/** What `tunneld audit --json` prints; its keys stay what they are. */
+export interface AuditDocument {
+  readonly version: string;
+  readonly tunnels: readonly TunnelReport[];
+}
+
+export interface TunnelReport {
+  readonly name: string;
+  readonly server: string;
+  readonly serverVersion?: string;
+  /** Why nothing could be tried. */
+  readonly failure?: { readonly code: string; readonly message: string; readonly hint: string };
+  readonly login?: { readonly methods: readonly string[]; readonly key?: string; readonly offered?: readonly string[] };
+  readonly findings: readonly FindingReport[];
+  readonly notTried: readonly { readonly what: string; readonly reason: string }[];
+  /** All that is to be written on the server, for this key and for this user. */
+  readonly lines: { readonly authorizedKeys: string; readonly sshdConfig: readonly string[] };
+}
+
+export interface FindingReport {
+  readonly hole: Hole;
+  readonly verdict: Verdict;
+  readonly meaning: string;
+  readonly detail?: string;
+  /** Of those lines the ones that close this alone; either list is enough where it is not empty. */
+  readonly closedBy: { readonly authorizedKeys: readonly string[]; readonly sshdConfig: readonly string[] };
+}
+
+/** `tunnels` are all of the configuration: the lines have to be right for those that share a key or a user, too. */
+export function auditDocument(
+  version: string,
+  audits: readonly TunnelAudit[],
+  tunnels: readonly TunnelSpec[],
+): AuditDocument {
+  const reports = audits.flatMap((audit) => {
+    const spec = tunnels.find(({ name }) => name === audit.name);
+    return spec === undefined ? [] : [reportOf(audit, spec, audits, tunnels)];
+  });
+  return { version, tunnels: reports };
+}
+
+function reportOf(
+  audit: TunnelAudit,
+  spec: TunnelSpec,
+  audits: readonly TunnelAudit[],
+  tunnels: readonly TunnelSpec[],
+): TunnelReport {
+  const sameUser = tunnels.filter((other) => sharesUser(spec, other));
+  const sameKey = sameUser.filter((other) => sharesKey(spec, other));
+  const options = keyOptions(sameKey.flatMap(({ forwards }) => forwards));
+  const methods = sameUser.map((other) => methodsOf(other, audits));
+  const block = matchBlock(
+    spec.user,
+    sameUser.flatMap(({ forwards }) => forwards),
+    methods.includes(null) ? [] : [...new Set(methods.filter((method) => method !== null))],
+  );
+  const { login, serverVersion, failure } = audit;
+  return {
+    name: audit.name,
+    server: printable(formatServer(spec)),
+    ...(serverVersion === null ? {} : { serverVersion }),
+    ...(failure === null ? {} : { failure: { code: failure.code, message: failure.message, hint: failure.hint } }),
+    ...(login === null
+      ? {}
+      : {
+          login: {
+            methods: login.methods,
+            ...(login.fingerprint === null ? {} : { key: login.fingerprint }),
+            ...(login.offered === null ? {} : { offered: login.offered }),
+          },
+        }),
+    findings: audit.findings.map(({ hole, verdict, detail }) => ({
+      hole,
+      verdict,
+      meaning: meaningOf(hole, verdict, printable(spec.user)),
+      ...(detail === '' ? {} : { detail }),
+      closedBy: curesOf(hole, options, block),
+    })),
+    notTried: audit.notTried,
+    lines: { authorizedKeys: options.join(','), sshdConfig: block },
+  };
+}
+
+/** What is enough for this tunnel to log in, as AuthenticationMethods says it; null where it is not known. */
+function methodsOf({ name, passwordFile }: TunnelSpec, audits: readonly TunnelAudit[]): string | null {
+  const seen = audits.find((audit) => audit.name === name)?.login?.methods ?? [];
+  if (seen.length > 0) return seen.join(',');
+  return passwordFile === null ? 'publickey' : null;
+}

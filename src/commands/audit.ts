@@ -1,0 +1,88 @@
+import { createInterface } from 'node:readline/promises';
+import { auditTunnel } from '../audit/audit.ts';
+import { auditDocument } from '../audit/document.ts';
+import type { TunnelAudit } from '../audit/finding.ts';
+import type { Config } from '../config/config.ts';
+import { systemEnvironment } from '../config/environment.ts';
+import { loadConfig } from '../config/load.ts';
+import { ConfigError } from '../config/problem.ts';
+import { systemClock } from '../lib/clock.ts';
+import { formatLogLine } from '../lib/log-format.ts';
+import { createLogger } from '../lib/log.ts';
+import { escapeUnsafeJson } from '../lib/text.ts';
+import { VERSION } from '../lib/version.ts';
+import { formatServer } from '../tunnel/state.ts';
+import { createIdentityCache } from '../tunnel/ssh2/identities.ts';
+import { formatAudit } from './audit-text.ts';
+import { reportProblems } from './config-problems.ts';
+import { EXIT } from './exit.ts';
+import { findConfig } from './find-config.ts';
+import { wantsColour } from './terminal.ts';
+
+interface AuditOptions {
+  readonly json: boolean;
+  readonly yes: boolean;
+}
+
+/** Tries what a thief of the tunnels' keys could do, after a question; exit code 1 says that something is open or not known. */
+export async function audit(flag: string | null, name: string | null, options: AuditOptions): Promise<number> {
+  let config: Config;
+  try {
+    config = await loadConfig(await findConfig(flag), systemEnvironment());
+  } catch (error) {
+    if (!(error instanceof ConfigError)) throw error;
+    return reportProblems(error);
+  }
+  const chosen = config.tunnels.filter((tunnel) => name === null || tunnel.name === name);
+  if (chosen.length === 0) {
+    const names = config.tunnels.map((tunnel) => tunnel.name).join(', ');
+    process.stderr.write(`tunneld: there is no tunnel ${JSON.stringify(name)}; there are: ${names}\n`);
+    return EXIT.noSuchTunnel;
+  }
+  process.stderr.write(warning(chosen.map(formatServer)));
+  if (!options.yes) {
+    if (!process.stdin.isTTY || !process.stderr.isTTY) {
+      process.stderr.write('tunneld: there is no terminal to ask on: --yes says that this may be done\n');
+      return EXIT.usage;
+    }
+    if (!(await goOn())) return EXIT.failed;
+  }
+
+  const log = createLogger('warn', (line) => process.stderr.write(`${formatLogLine(line, false)}\n`));
+  const identities = createIdentityCache();
+  const audits: TunnelAudit[] = [];
+  for (const tunnel of chosen) {
+    const deps = { clock: systemClock, log: log.child({ tunnel: tunnel.name }), identities };
+    audits.push(await auditTunnel(tunnel, config.tunnels, deps, new AbortController().signal));
+  }
+  const document = auditDocument(VERSION, audits, config.tunnels);
+  process.stdout.write(
+    options.json ? `${escapeUnsafeJson(JSON.stringify(document, null, 2))}\n` : formatAudit(document, wantsColour()),
+  );
+  const closed = document.tunnels.every(
+    ({ failure, findings }) => failure === undefined && findings.every(({ verdict }) => verdict === 'closed'),
+  );
+  return closed ? EXIT.ok : EXIT.failed;
+}
+
+function warning(servers: readonly string[]): string {
+  return (
+    `tunneld: this logs in to ${[...new Set(servers)].join(', ')} and tries what a thief of the key would try: commands, files, ports.\n` +
+    'It harms nothing, but it leaves traces in the log of the server and may look like an attack to those who watch it.\n'
+  );
+}
+
+async function goOn(): Promise<boolean> {
+  const terminal = createInterface({ input: process.stdin, output: process.stderr });
+  const ended = new AbortController();
+  terminal.once('close', () => ended.abort());
+  try {
+    return /^y(es)?$/i.test((await terminal.question('Go on? [y/N] ', { signal: ended.signal })).trim());
+  } catch {
+    // Ctrl-C, Ctrl-D or a terminal that is gone.
+    process.stderr.write('\n');
+    return false;
+  } finally {
+    terminal.close();
+  }
+}

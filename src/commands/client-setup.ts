@@ -1,0 +1,38 @@
+import { systemEnvironment } from '../config/environment.ts';
+import { clientText } from '../setup/client.ts';
+import { readHostKeys } from '../setup/host-keys.ts';
+import { SetupError } from '../setup/setup-error.ts';
+import { configuredTunnel } from './configured-tunnel.ts';
+import { EXIT } from './exit.ts';
+
+interface ClientSetupOptions {
+  readonly user: string | null;
+  readonly alias: string | null;
+}
+
+/** Writes what people on the other side put into their files; `hostKeys` is the folder of this device's own host keys. */
+export async function printClientSetup(
+  config: string | null,
+  name: string,
+  { user, alias }: ClientSetupOptions,
+  hostKeys = '/etc/ssh',
+): Promise<number> {
+  const found = await configuredTunnel(config, name);
+  if ('exit' in found) return found.exit;
+  const { env, userName } = systemEnvironment();
+  try {
+    process.stdout.write(
+      clientText(found.tunnel, {
+        // Behind sudo stands the person who logs in here.
+        user: user ?? (env['SUDO_USER'] || userName),
+        alias: alias ?? name,
+        hostKeys: await readHostKeys(hostKeys),
+      }),
+    );
+    return EXIT.ok;
+  } catch (error) {
+    if (!(error instanceof SetupError)) throw error;
+    process.stderr.write(`tunneld: ${error.message}\n`);
+    return EXIT.failed;
+  }
+}

@@ -1,0 +1,25 @@
+import { systemEnvironment } from '../config/environment.ts';
+import { loadConfig } from '../config/load.ts';
+import { ConfigError } from '../config/problem.ts';
+import type { TunnelSpec } from '../tunnel/spec.ts';
+import { reportProblems } from './config-problems.ts';
+import { EXIT } from './exit.ts';
+import { findConfig } from './find-config.ts';
+
+/** One tunnel of the configuration and all of them, or the exit code of a command that has said why there is none. */
+export async function configuredTunnel(
+  flag: string | null,
+  name: string,
+): Promise<{ readonly tunnel: TunnelSpec; readonly all: readonly TunnelSpec[] } | { readonly exit: number }> {
+  try {
+    const { tunnels } = await loadConfig(await findConfig(flag), systemEnvironment());
+    const tunnel = tunnels.find((one) => one.name === name);
+    if (tunnel !== undefined) return { tunnel, all: tunnels };
+    const names = tunnels.map((one) => one.name).join(', ');
+    process.stderr.write(`tunneld: there is no tunnel ${JSON.stringify(name)}; there are: ${names}\n`);
+    return { exit: EXIT.noSuchTunnel };
+  } catch (error) {
+    if (!(error instanceof ConfigError)) throw error;
+    return { exit: reportProblems(error) };
+  }
+}

@@ -1,0 +1,65 @@
+import { nixosModule } from '../setup/nixos.ts';
+import { readPublicKey } from '../setup/public-key.ts';
+import { comment } from '../setup/script/quote.ts';
+import { setUpScript } from '../setup/script/set-up.ts';
+import { LINUX, MACOS } from '../setup/script/system.ts';
+import { undoScript } from '../setup/script/undo.ts';
+import { checkUser } from '../setup/names.ts';
+import { type KeyedTunnel, serverSetup } from '../setup/server.ts';
+import { SetupError } from '../setup/setup-error.ts';
+import { formatEndpoint, type TunnelSpec } from '../tunnel/spec.ts';
+import { configuredTunnel } from './configured-tunnel.ts';
+import { EXIT } from './exit.ts';
+
+interface ServerSetupOptions {
+  readonly jump: boolean;
+  readonly undo: boolean;
+  readonly system: 'debian' | 'nixos' | 'macos';
+}
+
+/** Writes what is to be run on the server, or pasted there; nothing is done here. */
+export async function printServerSetup(
+  config: string | null,
+  name: string,
+  options: ServerSetupOptions,
+): Promise<number> {
+  const found = await configuredTunnel(config, name);
+  if ('exit' in found) return found.exit;
+  try {
+    process.stdout.write(await generate(found.tunnel, found.all, options));
+    return EXIT.ok;
+  } catch (error) {
+    if (!(error instanceof SetupError)) throw error;
+    process.stderr.write(`tunneld: ${error.message}\n`);
+    return EXIT.failed;
+  }
+}
+
+async function generate(
+  tunnel: TunnelSpec,
+  all: readonly TunnelSpec[],
+  { jump, undo, system }: ServerSetupOptions,
+): Promise<string> {
+  const server = formatEndpoint({ type: 'tcp', host: tunnel.host, port: tunnel.port });
+  const others = all.filter((one) => one !== tunnel && sameLogin(one, tunnel));
+  const names = [tunnel, ...others].map((one) => one.name);
+  if (undo && system === 'nixos') return NIXOS_UNDO;
+  if (undo) {
+    return undoScript(checkUser(tunnel.user, 'the user'), names, system === 'macos' ? MACOS : LINUX, server);
+  }
+  const rest = await Promise.all(others.map((one) => keyed(one, false)));
+  const setup = serverSetup([await keyed(tunnel, jump), ...rest]);
+  return system === 'nixos'
+    ? nixosModule(setup, server)
+    : setUpScript(setup, system === 'macos' ? MACOS : LINUX, server);
+}
+
+const NIXOS_UNDO = `${comment(['Take what `tunneld server-setup` printed out of the configuration of the server, and run nixos-rebuild switch.'])}\n`;
+
+async function keyed(spec: TunnelSpec, jump: boolean): Promise<KeyedTunnel> {
+  return { spec, key: await readPublicKey(spec), jump };
+}
+
+function sameLogin(a: TunnelSpec, b: TunnelSpec): boolean {
+  return a.host.toLowerCase() === b.host.toLowerCase() && a.port === b.port && a.user === b.user;
+}

@@ -1,0 +1,31 @@
+import type { Endpoint, TunnelSpec } from '../tunnel/spec.ts';
+import { SetupError } from './setup-error.ts';
+
+/** The listener by which people reach the device, as seen on the server itself. */
+export interface ChosenPort {
+  readonly host: string;
+  readonly port: number;
+  readonly target: Extract<Endpoint, { type: 'tcp' }>;
+}
+
+/** The first listener that leads to an SSH server, which is told by its port, else the first of all. */
+export function choosePort({ name, forwards }: Pick<TunnelSpec, 'name' | 'forwards'>): ChosenPort {
+  const remote = forwards.filter(({ kind }) => kind === 'remote');
+  if (remote.length === 0) {
+    throw new SetupError(`the tunnel ${name} has no remoteForward: the server listens on no port for it`);
+  }
+  const ports = remote.flatMap(({ listen, target }) =>
+    listen.type === 'tcp' && listen.port !== 0 && target.type === 'tcp' ? [{ listen, target }] : [],
+  );
+  const chosen = ports.find(({ target }) => target.port === 22) ?? ports[0];
+  if (chosen === undefined) {
+    throw new SetupError(
+      `no remoteForward of the tunnel ${name} can be named to ssh: it needs a fixed port (not 0, no Unix socket) and a target with a port`,
+    );
+  }
+  const { host, port } = chosen.listen;
+  return { host: EVERYWHERE.has(host) ? 'localhost' : host, port, target: chosen.target };
+}
+
+/** Addresses that are no place to connect to. */
+const EVERYWHERE: ReadonlySet<string> = new Set(['', '*', '0.0.0.0', '::']);

@@ -1,0 +1,52 @@
+import { readFile } from 'node:fs/promises';
+import { escapeControls } from '../lib/text.ts';
+import { readSecretFile } from '../tunnel/secret-file.ts';
+import type { ServerSpec } from '../tunnel/spec.ts';
+import { createIdentityCache } from '../tunnel/ssh2/identities.ts';
+import { loadIdentityFile } from '../tunnel/ssh2/identity-file.ts';
+import { SetupError } from './setup-error.ts';
+
+/** A public key as a line of authorized_keys has it. */
+export interface PublicKey {
+  readonly type: string;
+  readonly base64: string;
+  /** Empty for none; never with a line break or a control character. */
+  readonly comment: string;
+}
+
+/**
+ * The public half of the key that a tunnel logs in with: the first of its files that has one. It is taken from the private key
+ * where that can be read, since that is the key which will be offered, and else from the `.pub` beside it.
+ */
+export async function readPublicKey(spec: Pick<ServerSpec, 'identityFiles' | 'passphraseFile'>): Promise<PublicKey> {
+  const failures: string[] = [];
+  const passphrase = async () =>
+    spec.passphraseFile === null ? null : readSecretFile(spec.passphraseFile, 'passphraseFile');
+  for (const path of spec.identityFiles) {
+    const file = await loadIdentityFile(path, spec.passphraseFile, passphrase, createIdentityCache());
+    const key = file.key ?? file.publicKey;
+    if (key === null) {
+      if (file.key === null) failures.push(file.failure.message);
+      continue;
+    }
+    const base64 = key.getPublicSSH().toString('base64');
+    const comment = (await commentBeside(path, base64)) ?? key.comment;
+    return { type: key.type, base64, comment: escapeControls(comment.trim()) };
+  }
+  throw new SetupError(
+    failures.length === 0
+      ? "the tunnel has no identityFile: the server can be set up for a key only, made with `ssh-keygen -t ed25519 -N '' -f FILE`"
+      : `no key of the tunnel can be read: ${failures.join('; ')}`,
+  );
+}
+
+/** The comment in the `.pub` file, which a private key keeps to itself when it is encrypted; null where it is of another key. */
+async function commentBeside(path: string, base64: string): Promise<string | null> {
+  try {
+    const [line = ''] = (await readFile(`${path}.pub`, 'utf8')).split('\n', 1);
+    const [, blob, comment] = /^\S+\s+(\S+)\s*(.*)$/.exec(line) ?? [];
+    return blob === base64 ? (comment ?? '') : null;
+  } catch {
+    return null;
+  }
+}

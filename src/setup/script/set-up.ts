@@ -1,0 +1,189 @@
+import { effectiveLines, matchBlock, type ServerSetup } from '../server.ts';
+import { BASICS, FILES } from './files.ts';
+import { namesOf, PATHS, variables } from './head.ts';
+import { comment, printer } from './quote.ts';
+import type { System } from './system.ts';
+
+/** The script that sets a server up; it may be run again, and is undone by undoScript(). */
+export function setUpScript(setup: ServerSetup, system: System, server: string): string {
+  const { user, tunnels, notes, keyLines, keys } = setup;
+  return [
+    '#!/bin/sh',
+    comment([
+      `Sets the server ${server} up for ${namesOf(tunnels)} of tunneld. Read it, then run it there as root.`,
+      '',
+      `The user ${user} gets one way in, the key below, and may do nothing with it but what is listed. Whatever fails, everything is`,
+      'put back as it was. Run again it changes nothing.',
+      `\`tunneld server-setup ${tunnels[0]} --undo\` prints the script that undoes it.`,
+      ...notes.flatMap((note) => ['', `Note: ${note}`]),
+    ]),
+    'set -eu',
+    'umask 022',
+    PATHS,
+    '',
+    variables(user, system),
+    '',
+    '# Lines for sshd to find keys in, in a folder of root, so that no program of the user could change its own limits.',
+    printer('authorized_keys', keyLines.join('\n')),
+    '',
+    printer('key_texts', keys.join('\n')),
+    '',
+    printer('match_block', matchBlock(setup)),
+    '',
+    '# What `sshd -T` must say of a login of this user afterwards.',
+    printer('wanted', effectiveLines(setup)),
+    '',
+    PUT_BACK,
+    '',
+    BASICS,
+    '',
+    FILES,
+    '',
+    system.user,
+    '',
+    system.reload,
+    '',
+    STEPS,
+    '',
+  ].join('\n');
+}
+
+const PUT_BACK = String.raw`
+put_back() {
+  code=$?
+  trap - EXIT
+  if [ "$finished" != yes ] && [ "$started" = yes ]; then
+    set +e
+    put_files_back
+    if [ -e "$work/state" ]; then
+      # An earlier run made it all: only what this one added goes.
+      [ -e "$work/state/user-made" ] || unmake_user || whole=no
+      [ -e "$work/state/password-was" ] || restore_password || whole=no
+      rm -rf "$state" && cp -pR "$work/state" "$state"
+    elif [ -e "$state" ]; then
+      unmake_user || whole=no
+      restore_password || whole=no
+      # Where something is left, the script that undoes it all can still find out what.
+      if [ "$whole" = yes ]; then rm -rf "$state"; fi
+      remove_folders
+    fi
+    [ "$reloaded" = no ] || reload_sshd || printf '%s\n' 'tunneld: sshd must be reloaded by hand, to know its old files again' >&2
+  fi
+  if [ "$finished" != yes ]; then
+    [ "$code" != 0 ] || code=1
+    left='everything on this server is as it was before'
+    [ "$whole" = yes ] || left='and not everything could be put back as it was: mend that, then run the script that undoes it'
+    printf 'tunneld: it did not work: %s\n' "$left" >&2
+  fi
+  rm -rf "$work"
+  exit "$code"
+}
+started=no
+reloaded=no
+whole=yes
+`.trim();
+
+const STEPS = String.raw`
+# with_block FILE: with our lines in front of its first Match (or of our lines for another user, which begin with a comment), where
+# no earlier block can decide, else at its end. There "Match all" ends ours, so that no line which is added later is part of it.
+with_block() {
+  first=$(awk '
+    /^# Made by tunneld server-setup for .*: begin$/ { print NR; exit }
+    { gsub(/[="]/, " ") }
+    tolower($1) == "match" { print NR; exit }
+  ' "$1")
+  if [ -n "$first" ]; then
+    awk -v first="$first" 'NR < first' "$1"
+    printf '%s\n' "$block_begin"
+    match_block
+    printf '%s\n' "$block_end"
+    tail -n "+$first" "$1"
+  else
+    cat "$1"
+    [ -z "$(tail -c 1 "$1")" ] || echo
+    printf '%s\n' "$block_begin"
+    match_block
+    printf '%s\n' 'Match all' "$block_end"
+  fi
+}
+
+# Whether the main file reads the folder for everybody: below a Match it would read it for some logins only.
+reads_folder() {
+  [ -d /etc/ssh/sshd_config.d ] && awk '
+    { gsub(/[="]/, " ") }
+    tolower($1) == "match" { exit }
+    tolower($1) == "include" { for (i = 2; i <= NF; i++) if ($i ~ /^(\/etc\/ssh\/)?sshd_config\.d\/\*(\.conf)?$/) found = 1 }
+    END { exit !found }
+  ' "$config"
+}
+
+# What sshd will apply to a login of this user, from here and from elsewhere, against what was asked for.
+compare() {
+  wrong=no
+  wanted >"$work/wanted"
+  for address in 127.0.0.1 192.0.2.1; do
+    "$sshd" -T -C "user=$user,host=$address,addr=$address,laddr=$address,lport=22" >"$work/effective" || return 1
+    while IFS= read -r line; do
+      if grep -Fxq -- "$line" "$work/effective"; then continue; fi
+      key=$(printf '%s\n' "$line" | cut -d ' ' -f 1)
+      printf 'tunneld: sshd would apply "%s" to logins from %s, not "%s"\n' \
+        "$(grep "^$key " "$work/effective" | head -n 1)" "$address" "$line" >&2
+      wrong=yes
+    done <"$work/wanted"
+  done
+  [ "$wrong" = no ]
+}
+
+key_texts >"$work/keys"
+connection="user=$user,host=localhost,addr=127.0.0.1,laddr=127.0.0.1,lport=22"
+"$sshd" -t || die 'sshd does not accept its own configuration: mend it first'
+if [ ! -e "$state" ]; then
+  check_user
+  [ ! -e "$keys" ] || die "$keys exists and was not made by this script: give the tunnel a user of its own"
+fi
+if [ -e "$keys" ] && grep -Fvq -f "$work/keys" "$keys"; then
+  die "$user is set up for another key, of another device or an older one: give this tunnel a user of its own, or undo that first"
+fi
+
+if [ -e "$state" ]; then cp -pR "$state" "$work/state"; fi
+started=yes
+mkdir -p "$state"
+chmod 700 "$state_folder" "$state"
+make_user
+if [ ! -d "$keys_folder" ]; then
+  mkdir "$keys_folder"
+  : >"$folder_made"
+fi
+authorized_keys >"$work/new"
+replace "$keys" "$work/new"
+
+before_block >"$work/without"
+if reads_folder; then
+  { printf '%s\n' "$block_begin" && match_block && printf '%s\n' "$block_end"; } >"$work/new"
+  replace "$config" "$work/without"
+  rm -f "$state/sshd_config.without" "$state/sshd_config.with"
+  replace "$drop_in" "$work/new"
+else
+  with_block "$work/without" >"$work/new"
+  discard "$drop_in"
+  replace "$config" "$work/new"
+  cp "$work/without" "$state/sshd_config.without"
+  cp "$work/new" "$state/sshd_config.with"
+fi
+
+"$sshd" -t || die 'sshd does not accept the new configuration'
+compare || die "something else in this server's sshd_config decides about $user: move it behind our Match block"
+for option in allowgroups denyusers denygroups; do
+  grep "^$option " "$work/effective" | while IFS= read -r line; do
+    say "note: this server has \"$line\": a login of $user must pass that too"
+  done
+done
+if [ "$changed" = yes ]; then
+  reloaded=yes
+  reload_sshd || die 'sshd could not be reloaded'
+fi
+finished=yes
+say "$user is set up as asked; sshd -T says so:"
+sed 's/^/  /' "$work/wanted"
+if [ "$changed" = no ]; then say 'nothing had to be changed'; fi
+`.trim();

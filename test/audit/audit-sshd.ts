@@ -1,0 +1,48 @@
+import type { TestContext } from 'node:test';
+import { auditTunnel } from '../../src/audit/audit.ts';
+import { auditDocument, type FindingReport, type TunnelReport } from '../../src/audit/document.ts';
+import { systemClock } from '../../src/lib/clock.ts';
+import { createLogger } from '../../src/lib/log.ts';
+import type { TunnelSpec } from '../../src/tunnel/spec.ts';
+import { createIdentityCache } from '../../src/tunnel/ssh2/identities.ts';
+import { startSshd, type SshdOptions, type TestSshd } from '../support/sshd.ts';
+import { specFor } from '../support/tunnel.ts';
+import { until } from '../support/until.ts';
+
+/** The port that the audited tunnels listen on; nothing really does. */
+export const LISTEN = 8080;
+
+/** Audits one tunnel as the command does. */
+export async function auditOf(spec: TunnelSpec, knownSockets?: readonly string[]): Promise<TunnelReport> {
+  const deps = {
+    clock: systemClock,
+    log: createLogger('fatal', () => {}),
+    identities: createIdentityCache(),
+    ...(knownSockets === undefined ? {} : { knownSockets }),
+  };
+  const audit = await auditTunnel(spec, [spec], deps, new AbortController().signal);
+  return auditDocument('1.2.3', [audit], [spec]).tunnels[0]!;
+}
+
+/** Starts a server, audits a tunnel to it, and ends it. */
+export async function auditSshd(
+  t: TestContext,
+  options: SshdOptions,
+  changes: Partial<TunnelSpec> = {},
+  knownSockets: readonly string[] = [],
+): Promise<{ readonly report: TunnelReport; readonly sshd: TestSshd }> {
+  const sshd = await startSshd(options);
+  t.after(() => sshd.stop());
+  if (changes.host !== undefined) await sshd.waitForLog(new RegExp(`Server listening on ${changes.host}`));
+  const report = await auditOf(
+    specFor(sshd, [[LISTEN, 1]], { hostKeyAlias: '127.0.0.1', strictHostKeyChecking: 'no', ...changes }),
+    knownSockets,
+  );
+  // A session that is killed would leave the socket of its agent in /tmp.
+  await until(() => sshd.sessions().length === 0, { what: 'the end of the sessions' });
+  return { report, sshd };
+}
+
+export function holesOf({ findings }: TunnelReport, verdict: FindingReport['verdict']): readonly string[] {
+  return findings.filter((finding) => finding.verdict === verdict).map(({ hole }) => hole);
+}

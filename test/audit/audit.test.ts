@@ -1,0 +1,229 @@
+import assert from 'node:assert/strict';
+import { readFileSync, readdirSync } from 'node:fs';
+import { createServer } from 'node:net';
+import { tmpdir, userInfo } from 'node:os';
+import { join } from 'node:path';
+import { describe, test } from 'node:test';
+import { keyOptions, matchBlock } from '../../src/audit/lines.ts';
+import { HOLES } from '../../src/audit/hole.ts';
+import type { ForwardSpec } from '../../src/tunnel/spec.ts';
+import { specFor, startTunnel } from '../support/tunnel.ts';
+import { startSshd } from '../support/sshd.ts';
+import { freePort, tempDir } from '../support/until.ts';
+import { auditOf, auditSshd, holesOf, LISTEN } from './audit-sshd.ts';
+
+const { username: user, uid } = userInfo();
+const isRoot = uid === 0;
+const FORWARD: ForwardSpec = {
+  kind: 'remote',
+  listen: { type: 'tcp', host: 'localhost', port: LISTEN },
+  target: { type: 'tcp', host: '127.0.0.1', port: 1 },
+};
+const OPTIONS = keyOptions([FORWARD]).join(',');
+const BLOCK = matchBlock(user, [FORWARD], ['publickey']);
+
+/** The line of it that a case with a command in the key's line does without. */
+const FORCED = BLOCK.at(-1)!;
+
+/** The block with other lines of its own in front, which win. */
+const blockWith = (...lines: readonly string[]) => [BLOCK[0]!, ...lines, ...BLOCK.slice(1)];
+
+describe('audit', { concurrency: 2 }, () => {
+  test('a server where everything is open', async (t) => {
+    const config = [
+      'Subsystem sftp internal-sftp',
+      'X11Forwarding yes',
+      'XAuthLocation /bin/sh',
+      'GatewayPorts clientspecified',
+      'PasswordAuthentication yes',
+      'KbdInteractiveAuthentication yes',
+      'ListenAddress 127.0.0.2',
+    ];
+    const before = leftovers();
+    const { report } = await auditSshd(t, { config }, { host: '127.0.0.2' });
+    const closed = isRoot ? ['no-credentials'] : ['listen-privileged', 'no-credentials'];
+    assert.deepEqual(holesOf(report, 'closed'), closed, JSON.stringify(report, null, 1));
+    assert.deepEqual(holesOf(report, 'unknown'), []);
+    assert.deepEqual(
+      report.findings.map(({ hole }) => hole),
+      HOLES,
+    );
+    assert.deepEqual(report.lines, { authorizedKeys: OPTIONS, sshdConfig: BLOCK });
+    assert.deepEqual(leftovers(), before, 'no socket stays behind');
+  });
+
+  test('the lines that it prints close everything, and the tunnel goes on', async (t) => {
+    const config = ['Subsystem sftp internal-sftp', 'X11Forwarding yes', ...BLOCK];
+    const { report } = await auditSshd(t, { keyOptions: OPTIONS, config });
+    assert.equal(holesOf(report, 'closed').length, HOLES.length, JSON.stringify(report, null, 1));
+
+    const port = await freePort();
+    const forward = { ...FORWARD, listen: { type: 'tcp', host: 'localhost', port } as const };
+    const own = await startSshd({
+      keyOptions: keyOptions([forward]).join(','),
+      config: matchBlock(user, [forward], ['publickey']),
+    });
+    t.after(() => own.stop());
+    await startTunnel(t, specFor(own, [[port, 1]])).untilPhase('up');
+    const beside = await auditOf(specFor(own, [[port, 1]]));
+    assert.equal(holesOf(beside, 'closed').length, HOLES.length);
+  });
+
+  test('the options of the key alone close all but Unix sockets and passwords', async (t) => {
+    const config = ['Subsystem sftp internal-sftp', 'X11Forwarding yes', 'PasswordAuthentication yes'];
+    const { report } = await auditSshd(t, { keyOptions: OPTIONS, config });
+    assert.deepEqual(holesOf(report, 'open'), ['listen-socket', 'password']);
+    assert.deepEqual(holesOf(report, 'unknown'), []);
+  });
+
+  test('`restrict` and the port still let commands run', async (t) => {
+    const keyOptions = `restrict,port-forwarding,permitlisten="localhost:${LISTEN}"`;
+    const { report } = await auditSshd(t, { keyOptions, config: ['Subsystem sftp internal-sftp'] });
+    assert.deepEqual(holesOf(report, 'open'), [
+      'command',
+      'shell',
+      'sftp',
+      'connect-server',
+      'connect-elsewhere',
+      'connect-socket',
+      'listen-socket',
+    ]);
+  });
+});
+
+/** What opens it although all else is closed; some cannot be opened without others. */
+const OPENED: readonly {
+  readonly holes: readonly string[];
+  readonly block: readonly string[];
+  /** Of the key's line, with nothing forced in sshd_config. */
+  readonly key?: string;
+  readonly config?: readonly string[];
+  readonly needsRoot?: true;
+}[] = [
+  {
+    holes: ['command'],
+    block: [],
+    key: 'command="test -n \\"$SSH_ORIGINAL_COMMAND\\" && exec sh -c \\"$SSH_ORIGINAL_COMMAND\\""',
+  },
+  { holes: ['shell'], block: [], key: 'command="test -z \\"$SSH_ORIGINAL_COMMAND\\" && exec sh"' },
+  { holes: ['sftp'], block: [], key: 'command="internal-sftp"', config: ['Subsystem sftp internal-sftp'] },
+  { holes: ['terminal'], block: ['PermitTTY yes'] },
+  { holes: ['agent'], block: ['AllowAgentForwarding yes'] },
+  { holes: ['x11'], block: ['X11Forwarding yes'], config: ['XAuthLocation /bin/sh'] },
+  { holes: ['connect-server'], block: ['AllowTcpForwarding yes', 'PermitOpen 127.0.0.1:22'] },
+  { holes: ['connect-elsewhere'], block: ['AllowTcpForwarding yes', 'PermitOpen 127.0.0.2:1'] },
+  {
+    holes: ['connect-server', 'connect-elsewhere', 'connect-socket', 'listen-socket'],
+    block: ['AllowTcpForwarding yes', 'PermitOpen any', 'AllowStreamLocalForwarding yes'],
+  },
+  {
+    holes: isRoot ? ['listen-port', 'listen-privileged'] : ['listen-port'],
+    block: ['PermitListen localhost:*'],
+  },
+  {
+    holes: ['listen-port', 'listen-everywhere', ...(isRoot ? ['listen-privileged'] : [])],
+    block: ['PermitListen any', 'GatewayPorts clientspecified'],
+  },
+  {
+    holes: ['listen-privileged'],
+    block: [`PermitListen ${[703, 704, 705, 706, 707, 708].map((port) => `localhost:${port}`).join(' ')}`],
+    needsRoot: true,
+  },
+  { holes: ['listen-socket'], block: ['AllowStreamLocalForwarding remote'] },
+  { holes: ['password'], block: ['AuthenticationMethods any', 'PasswordAuthentication yes'] },
+  { holes: ['keyboard-interactive'], block: ['AuthenticationMethods any', 'KbdInteractiveAuthentication yes'] },
+];
+
+describe('one hole, and its cure', { concurrency: 2 }, () => {
+  for (const { holes, block, key = '', config = [], needsRoot } of OPENED) {
+    test(
+      `${holes.join(', ')}: ${block.join('; ')}${key}`,
+      { skip: needsRoot && !isRoot && 'needs root' },
+      async (t) => {
+        const seen = async (keyOptions: string, lines: readonly string[]) => {
+          const all = [
+            'ListenAddress 127.0.0.2',
+            ...config,
+            ...blockWith(...lines).filter((line) => key === '' || line !== FORCED),
+          ];
+          const { report } = await auditSshd(t, { keyOptions, config: all }, { host: '127.0.0.2' });
+          assert.deepEqual(holesOf(report, 'unknown'), [], JSON.stringify(report, null, 1));
+          return report;
+        };
+        const report = await seen(key, block);
+        assert.deepEqual(holesOf(report, 'open'), holes);
+        const cures = report.findings.filter(({ verdict }) => verdict === 'open').map(({ closedBy }) => closedBy);
+        const onServer = cures.flatMap(({ sshdConfig }) => sshdConfig);
+        assert.deepEqual(holesOf(await seen(key, [...onServer.map((line) => ` ${line} `), ...block]), 'open'), []);
+        const ofKey = cures.flatMap(({ authorizedKeys }) => authorizedKeys);
+        const left = holes.filter((hole) => ['listen-socket', 'password', 'keyboard-interactive'].includes(hole));
+        assert.deepEqual(holesOf(await seen([...new Set(ofKey)].join(','), block), 'open'), left);
+      },
+    );
+  }
+
+  test('sockets alone are seen where the server has one', async (t) => {
+    const path = join(await tempDir(t), 'some.sock');
+    const server = createServer((socket) => socket.on('error', () => {}).destroy()).listen(path);
+    t.after(() => server.close());
+    const config = blockWith('AllowTcpForwarding yes', 'PermitOpen any', 'AllowStreamLocalForwarding local');
+    const { report } = await auditSshd(t, { config }, {}, ['/nonexistent', path]);
+    assert.deepEqual(holesOf(report, 'open'), ['connect-server', 'connect-elsewhere', 'connect-socket']);
+    assert.match(report.findings.find(({ hole }) => hole === 'connect-socket')?.detail ?? '', /some\.sock/);
+  });
+
+  test('a listener for everybody that a server makes for itself alone is none', async (t) => {
+    const config = ['ListenAddress 127.0.0.2', ...blockWith('PermitListen any', 'GatewayPorts no')];
+    const { report } = await auditSshd(t, { config }, { host: '127.0.0.2' });
+    assert.deepEqual(holesOf(report, 'open'), isRoot ? ['listen-port', 'listen-privileged'] : ['listen-port']);
+    assert.match(detailOf(report, 'listen-everywhere'), /GatewayPorts no/);
+    const near = await auditSshd(t, { config });
+    assert.deepEqual(holesOf(near.report, 'unknown'), ['listen-everywhere']);
+  });
+
+  test('a forced command that answers what it is told is no shell, and its words are shown', async (t) => {
+    const repeats = await auditSshd(t, { config: blockWith('ForceCommand echo "$SSH_ORIGINAL_COMMAND"; cat') });
+    assert.deepEqual(holesOf(repeats.report, 'open'), []);
+    assert.match(detailOf(repeats.report, 'command'), /something of its own instead: echo [0-9a-f]+""/);
+    const nasty = await auditSshd(t, { config: blockWith(`ForceCommand printf 'a\\033[31mb\\n'`) });
+    assert.match(detailOf(nasty.report, 'command'), /a\\x1b\[31mb/);
+  });
+
+  test('a forced command that does not end leaves it open what it is', async (t) => {
+    const { report } = await auditSshd(t, {
+      config: ['Subsystem sftp internal-sftp', ...blockWith('ForceCommand echo wait; sleep 60')],
+    });
+    assert.deepEqual(holesOf(report, 'unknown'), ['command', 'shell', 'sftp']);
+    assert.match(detailOf(report, 'shell'), /nothing came of it: wait/);
+    assert.deepEqual(holesOf(report, 'open'), []);
+  });
+
+  test('through another server, which is not tried itself', async (t) => {
+    const jump = await startSshd();
+    t.after(() => jump.stop());
+    const { report, sshd } = await auditSshd(t, { config: BLOCK }, { jumps: [specFor(jump, [[LISTEN, 1]])] });
+    assert.deepEqual(holesOf(report, 'open'), []);
+    assert.deepEqual(holesOf(report, 'unknown'), []);
+    assert.match(report.notTried[0]?.what ?? '', new RegExp(`:${jump.port}$`));
+    assert.doesNotMatch(jump.log(), /Starting session/);
+    assert.match(sshd.log(), /Starting session/);
+  });
+
+  test('the configured port is never asked for, and every login uses the key of the tunnel', async (t) => {
+    const { sshd } = await auditSshd(t, {});
+    assert.doesNotMatch(readFileSync(sshd.authorizedKeysFile, 'utf8'), /restrict/);
+    assert.doesNotMatch(sshd.log(), new RegExp(`port ${LISTEN}\\b`));
+    assert.equal(sshd.log().match(/Accepted publickey/g)?.length, 1);
+  });
+});
+
+function detailOf(
+  report: { readonly findings: readonly { readonly hole: string; readonly detail?: string }[] },
+  hole: string,
+): string {
+  return report.findings.find((finding) => finding.hole === hole)?.detail ?? '';
+}
+
+function leftovers(): readonly string[] {
+  return readdirSync(tmpdir()).filter((name) => name.startsWith('tunneld-audit-'));
+}

@@ -1,0 +1,95 @@
+import assert from 'node:assert/strict';
+import { describe, test, type TestContext } from 'node:test';
+import type { Connection } from 'ssh2';
+import { auditTunnel } from '../../src/audit/audit.ts';
+import type { TunnelAudit } from '../../src/audit/finding.ts';
+import { createLogger } from '../../src/lib/log.ts';
+import { createIdentityCache } from '../../src/tunnel/ssh2/identities.ts';
+import { startFakeSsh, type FakeServer } from '../tunnel/fake-server.ts';
+import { scaledClock } from '../tunnel/scaled-clock.ts';
+import { startSshd } from '../support/sshd.ts';
+import { specFor } from '../support/tunnel.ts';
+
+const clock = scaledClock(10);
+
+describe('audit of servers that do not behave', { concurrency: 2 }, () => {
+  test('one that refuses the login is asked once', async (t) => {
+    const { audit, server } = await auditFake(t, (connection) =>
+      connection.on('authentication', (attempt) => attempt.reject(['publickey'])),
+    );
+    assert.equal(audit.failure?.code, 'auth-rejected');
+    assert.deepEqual(audit.findings, []);
+    assert.equal(server.accepted(), 1);
+  });
+
+  test('one that lets everybody in', async (t) => {
+    const { audit } = await auditFake(t, letIn);
+    assert.deepEqual(verdicts(audit, 'no-credentials'), ['open']);
+    assert.deepEqual(verdicts(audit, 'password'), ['closed']);
+    assert.equal(
+      audit.findings.filter(({ verdict }) => verdict === 'unknown').length,
+      0,
+      JSON.stringify(audit.findings),
+    );
+  });
+
+  test('one that says yes to a session and then nothing', async (t) => {
+    const { audit, server } = await auditFake(t, (connection) => {
+      letIn(connection);
+      connection.on('session', (accept) => {
+        const session = accept();
+        for (const event of ['exec', 'shell', 'sftp', 'pty', 'auth-agent', 'x11'] as const)
+          session.on(event as 'exec', () => {});
+      });
+    });
+    assert.deepEqual(verdicts(audit, 'command'), ['unknown']);
+    assert.deepEqual(verdicts(audit, 'listen-port'), ['unknown']);
+    assert.match(audit.findings[0]?.detail ?? '', /did not answer within 12 s/);
+    assert.match(audit.findings.at(-4)?.detail ?? '', /not tried: the server did not answer before/);
+    assert.equal(server.accepted(), 3);
+  });
+
+  test('one that hangs up after each session that it refused', async (t) => {
+    const { audit } = await auditFake(t, (connection) => {
+      letIn(connection);
+      connection.on('session', (_, reject) => {
+        reject();
+        connection.end();
+      });
+    });
+    for (const use of ['command', 'shell', 'sftp', 'terminal', 'agent', 'x11'])
+      assert.deepEqual(verdicts(audit, use), ['closed'], use);
+  });
+
+  test('one that hangs up instead of an answer, and then lets nobody in', async (t) => {
+    let logins = 0;
+    const { audit, server } = await auditFake(t, (connection) => {
+      connection.on('authentication', (attempt) => (++logins > 2 ? attempt.reject() : attempt.accept()));
+      connection.on('session', (_accept, _reject) => connection.end());
+    });
+    assert.match(audit.findings[0]?.detail ?? '', /closed|ended/);
+    assert.match(audit.findings[1]?.detail ?? '', /no connection: auth-rejected/);
+    assert.ok(audit.findings.slice(0, -3).every(({ verdict }) => verdict === 'unknown'));
+    assert.equal(server.accepted(), 3);
+  });
+});
+
+async function auditFake(
+  t: TestContext,
+  serve: (connection: Connection) => void,
+): Promise<{ readonly audit: TunnelAudit; readonly server: FakeServer }> {
+  const sshd = await startSshd();
+  t.after(() => sshd.stop());
+  const server = await startFakeSsh(t, sshd, serve);
+  const spec = specFor(sshd, [[8080, 1]], { port: server.port });
+  const deps = { clock, log: createLogger('fatal', () => {}), identities: createIdentityCache() };
+  return { audit: await auditTunnel(spec, [spec], deps, new AbortController().signal), server };
+}
+
+function letIn(connection: Connection): void {
+  connection.on('authentication', (attempt) => attempt.accept());
+}
+
+function verdicts({ findings }: TunnelAudit, hole: string): readonly string[] {
+  return findings.filter((finding) => finding.hole === hole).map(({ verdict }) => verdict);
+}

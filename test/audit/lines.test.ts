@@ -1,0 +1,150 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { curesOf } from '../../src/audit/cures.ts';
+import { auditDocument } from '../../src/audit/document.ts';
+import type { TunnelAudit } from '../../src/audit/finding.ts';
+import { HOLES, neededBy } from '../../src/audit/hole.ts';
+import { keyOptions, matchBlock } from '../../src/audit/lines.ts';
+import type { ForwardSpec } from '../../src/tunnel/spec.ts';
+import { specFor } from '../tunnel/ssh2/login.ts';
+
+const tcp = (host: string, port: number) => ({ type: 'tcp', host, port }) as const;
+const unix = (path: string) => ({ type: 'unix', path }) as const;
+const remote = (listen: ForwardSpec['listen']): ForwardSpec => ({
+  kind: 'remote',
+  listen,
+  target: tcp('localhost', 22),
+});
+const local = (target: ForwardSpec['target']): ForwardSpec => ({ kind: 'local', listen: tcp('localhost', 1), target });
+
+test('the lines allow what the forwards need, and nothing else', () => {
+  const table: readonly (readonly [readonly ForwardSpec[], string, readonly string[]])[] = [
+    [
+      [remote(tcp('localhost', 8080))],
+      'permitlisten="localhost:8080",permitopen="none.invalid:1"',
+      [
+        'AllowTcpForwarding remote',
+        'PermitListen localhost:8080',
+        'PermitOpen none',
+        'AllowStreamLocalForwarding no',
+        'GatewayPorts no',
+      ],
+    ],
+    [
+      [remote(tcp('', 80)), remote(tcp('::1', 0)), remote(tcp('Localhost', 81)), remote(tcp('localhost', 81))],
+      'permitlisten="*:80",permitlisten="[::1]:*",permitlisten="localhost:81",permitopen="none.invalid:1"',
+      [
+        'AllowTcpForwarding remote',
+        'PermitListen *:80 [::1]:* localhost:81',
+        'PermitOpen none',
+        'AllowStreamLocalForwarding no',
+        'GatewayPorts clientspecified',
+      ],
+    ],
+    [
+      [local(tcp('mailserver', 110))],
+      'permitlisten="none.invalid:1",permitopen="mailserver:110"',
+      [
+        'AllowTcpForwarding local',
+        'PermitListen none',
+        'PermitOpen mailserver:110',
+        'AllowStreamLocalForwarding no',
+        'GatewayPorts no',
+      ],
+    ],
+    [
+      [remote(unix('/run/a.sock')), local({ type: 'socks' }), local(tcp('a', 1))],
+      'permitlisten="none.invalid:1"',
+      ['AllowTcpForwarding yes', 'PermitListen none', 'AllowStreamLocalForwarding remote', 'GatewayPorts no'],
+    ],
+    [
+      [local(unix('/run/db.sock'))],
+      'permitlisten="none.invalid:1"',
+      ['AllowTcpForwarding local', 'PermitListen none', 'AllowStreamLocalForwarding local', 'GatewayPorts no'],
+    ],
+  ];
+  for (const [forwards, options, lines] of table) {
+    const frame = ['restrict,port-forwarding', options, 'command="/usr/sbin/nologin"'];
+    assert.equal(keyOptions(forwards).join(','), frame.join(','));
+    assert.deepEqual(matchBlock('limited', forwards, ['publickey']), [
+      'Match User limited',
+      ...[
+        'AuthenticationMethods publickey',
+        ...lines,
+        'AllowAgentForwarding no',
+        'X11Forwarding no',
+        'PermitTTY no',
+        'PermitTunnel no',
+        'PermitUserRC no',
+        'ForceCommand /usr/sbin/nologin',
+      ].map((line) => `    ${line}`),
+    ]);
+  }
+});
+
+test('what the tunnel needs is no finding', () => {
+  const needs = (forwards: readonly ForwardSpec[], passwordFile: string | null = null) => [
+    ...neededBy({ forwards, passwordFile }).keys(),
+  ];
+  assert.deepEqual(needs([remote(tcp('localhost', 8080)), local(tcp('a', 1))]), []);
+  assert.deepEqual(needs([remote(tcp('localhost', 0)), remote(tcp('', 0)), remote(tcp('localhost', 80))]), [
+    'listen-port',
+    'listen-everywhere',
+    'listen-privileged',
+  ]);
+  assert.deepEqual(needs([remote(unix('/a'))]), ['listen-socket']);
+  assert.deepEqual(needs([local({ type: 'socks' })]), ['connect-server', 'connect-elsewhere']);
+  assert.deepEqual(needs([local(unix('/a'))]), ['connect-server', 'connect-elsewhere', 'connect-socket']);
+  assert.deepEqual(needs([], '/password'), ['password', 'keyboard-interactive']);
+});
+
+test('every hole has a cure, unless another tunnel needs it', () => {
+  const forwards = [remote(tcp('localhost', 8080))];
+  const cure = (hole: (typeof HOLES)[number], of = forwards) =>
+    curesOf(hole, keyOptions(of), matchBlock('limited', of, ['publickey']));
+  for (const hole of HOLES) assert.equal(cure(hole).sshdConfig.length, 1, hole);
+  assert.deepEqual(cure('x11'), { authorizedKeys: ['restrict', 'port-forwarding'], sshdConfig: ['X11Forwarding no'] });
+  assert.deepEqual(cure('connect-server').authorizedKeys, ['permitopen="none.invalid:1"']);
+  assert.deepEqual(cure('connect-server', [...forwards, local({ type: 'socks' })]), {
+    authorizedKeys: [],
+    sshdConfig: [],
+  });
+});
+
+test('tunnels with the same user share a block, and those with the same key an authorized_keys line', () => {
+  const base = { identityFiles: ['/key'], identitiesOnly: true };
+  const tunnels = [
+    specFor({ ...base, name: 'a', forwards: [remote(tcp('localhost', 1001))] }),
+    specFor({ ...base, name: 'b', forwards: [remote(tcp('localhost', 1002))] }),
+    specFor({ ...base, name: 'c', identityFiles: ['/other'], forwards: [remote(tcp('localhost', 1003))] }),
+    specFor({ ...base, name: 'd', user: 'somebody', forwards: [remote(tcp('localhost', 1004))] }),
+  ];
+  const audit: TunnelAudit = {
+    name: 'a',
+    serverVersion: 'OpenSSH_9.2p1',
+    login: { methods: ['publickey', 'password'], fingerprint: 'SHA256:x', offered: ['publickey'] },
+    failure: null,
+    findings: [{ hole: 'command', verdict: 'open', detail: '' }],
+    notTried: [],
+  };
+  const { version, tunnels: reports } = auditDocument('1.2.3', [audit], tunnels);
+  assert.equal(version, '1.2.3');
+  assert.deepEqual(reports[0]?.findings, [
+    {
+      hole: 'command',
+      verdict: 'open',
+      meaning: 'whoever has this key can run any program as user limited',
+      closedBy: {
+        authorizedKeys: ['command="/usr/sbin/nologin"'],
+        sshdConfig: ['ForceCommand /usr/sbin/nologin'],
+      },
+    },
+  ]);
+  assert.match(
+    reports[0]?.lines.authorizedKeys ?? '',
+    /permitlisten="localhost:1001",permitlisten="localhost:1002",permitopen/,
+  );
+  const block = reports[0]?.lines.sshdConfig.join('\n') ?? '';
+  assert.match(block, /PermitListen localhost:1001 localhost:1002 localhost:1003\n/);
+  assert.match(block, /AuthenticationMethods publickey,password publickey\n/);
+});

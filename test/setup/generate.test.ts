@@ -1,0 +1,194 @@
+import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
+import { rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { accessOf } from '../../src/setup/access.ts';
+import { clientText } from '../../src/setup/client.ts';
+import { nixosModule } from '../../src/setup/nixos.ts';
+import { readPublicKey } from '../../src/setup/public-key.ts';
+import { printer, quote } from '../../src/setup/script/quote.ts';
+import { setUpScript } from '../../src/setup/script/set-up.ts';
+import { LINUX, MACOS } from '../../src/setup/script/system.ts';
+import { undoScript } from '../../src/setup/script/undo.ts';
+import { type KeyedTunnel, serverSetup } from '../../src/setup/server.ts';
+import { SetupError } from '../../src/setup/setup-error.ts';
+import type { Endpoint, ForwardSpec } from '../../src/tunnel/spec.ts';
+import { tempDir } from '../support/until.ts';
+
+const SSH: Endpoint = tcp('localhost', 22);
+const HOST_KEY = 'ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIIK/X7oTrGab1v2eGMiIi7Komz1hcckjDWErvXg264t5';
+
+function tcp(host: string, port: number): Endpoint {
+  return { type: 'tcp', host, port };
+}
+
+function remote(listen: Endpoint, target: ForwardSpec['target'] = SSH): ForwardSpec {
+  return { kind: 'remote', listen, target };
+}
+
+function tunnel(
+  name: string,
+  forwards: readonly ForwardSpec[],
+  key = 'AAAA',
+  user = 'limited',
+  jump = false,
+): KeyedTunnel {
+  return { spec: { name, user, forwards }, key: { type: 'ssh-ed25519', base64: key, comment: 'a comment' }, jump };
+}
+
+test('what a tunnel needs is said in the words of sshd', () => {
+  const access = (forwards: readonly ForwardSpec[], jump = false) => accessOf({ name: 'a', forwards }, jump);
+  const listens = (listen: Endpoint) => access([remote(listen)]).listens;
+  assert.deepEqual(listens(tcp('localhost', 8080)), ['localhost:8080']);
+  assert.deepEqual(listens(tcp('', 8080)), ['*:8080']);
+  assert.deepEqual(listens(tcp('::1', 8080)), ['[::1]:8080']);
+  assert.deepEqual(listens(tcp('Relay.Example.ORG', 8080)), ['relay.example.org:8080']);
+  assert.deepEqual(listens(tcp('localhost', 0)), ['localhost:*']);
+  assert.throws(() => listens(tcp('a*', 1)), SetupError);
+  assert.throws(() => listens(tcp('a"b', 1)), SetupError);
+
+  for (const host of ['localhost', '127.0.0.1', '::1'])
+    assert.equal(access([remote(tcp(host, 1))]).publicListener, false);
+  for (const host of ['', '0.0.0.0', '::', '10.0.0.5'])
+    assert.equal(access([remote(tcp(host, 1))]).publicListener, true);
+
+  const both = [remote(tcp('localhost', 80), tcp('localhost', 80)), remote(tcp('', 8080))];
+  assert.deepEqual(access(both).opens, []);
+  assert.deepEqual(access(both, true).opens, ['localhost:8080', '127.0.0.1:8080']);
+  assert.deepEqual(access([remote(tcp('10.0.0.5', 8080))], true).opens, ['10.0.0.5:8080']);
+  assert.match(access(both).notes.join(), /Port 80 is below 1024/);
+  assert.throws(() => access([remote(tcp('localhost', 0))], true), /fixed port/);
+
+  const dynamic: ForwardSpec = { kind: 'dynamic', listen: tcp('localhost', 1080), target: { type: 'socks' } };
+  assert.equal(access([dynamic]).opens, 'any');
+  const local: ForwardSpec = { kind: 'local', listen: tcp('localhost', 1), target: { type: 'unix', path: '/run/a' } };
+  assert.equal(access([local]).socketTarget, true);
+});
+
+test('tunnels with one key share a line, of which sshd takes the first, and all share one Match block', () => {
+  const of = (port: number) => [remote(tcp('localhost', port))];
+  const setup = serverSetup([tunnel('a', of(1), 'AAAA'), tunnel('b', of(2), 'BBBB'), tunnel('c', of(3), 'AAAA')]);
+  assert.deepEqual(setup.keyLines, [
+    'restrict,port-forwarding,permitlisten="localhost:1",permitlisten="localhost:3" ssh-ed25519 AAAA a comment',
+    'restrict,port-forwarding,permitlisten="localhost:2" ssh-ed25519 BBBB a comment',
+  ]);
+  assert.equal(new Map(setup.options).get('PermitListen'), 'localhost:1 localhost:2 localhost:3');
+  assert.match(
+    setUpScript(setup, LINUX, 'relay:22'),
+    /^# Sets the server relay:22 up for the tunnels a, b, c of tunneld/m,
+  );
+});
+
+test('names that mean something to sh or sshd are refused', () => {
+  for (const user of ["o'brien", 'a b', 'a\nb', '*', 'a,b', '!a', '-a', '$(id)', 'a"', '../a', '', 'a%u', 'ä'])
+    assert.throws(() => serverSetup([tunnel('a', [remote(tcp('localhost', 1))], 'A', user)]), SetupError, user);
+  const spec = { name: 'a', host: 'relay', port: 22, user: 'limited', forwards: [remote(tcp('localhost', 8080))] };
+  for (const wrong of ['a b', 'a\nProxyCommand id', '*', '!a', '"a"', ''])
+    for (const options of [
+      { user: wrong, alias: 'pi' },
+      { user: 'pi', alias: wrong },
+    ])
+      assert.throws(() => clientText(spec, { ...options, hostKeys: [] }), SetupError, wrong);
+});
+
+test('whatever a comment of a key holds, sh prints it as it is', () => {
+  for (const text of ["it's", '$(exit 1) `exit 1` $HOME \\ "', "'; exit 1; '", 'END_OF_TEXT x', 'ü %s']) {
+    const sh = (script: string) => execFileSync('sh', ['-c', script], { encoding: 'utf8' });
+    assert.equal(sh(`printf %s ${quote(text)}`), text);
+    assert.equal(sh(`${printer('show', text)}\nshow`), `${text}\n`);
+  }
+});
+
+test('every script is one that sh can read', () => {
+  const setup = serverSetup([tunnel('a', [remote(tcp('', 8080))])]);
+  for (const system of [LINUX, MACOS]) {
+    for (const script of [setUpScript(setup, system, 'relay'), undoScript('limited', ['a'], system, 'relay')])
+      execFileSync('sh', ['-n'], { input: script });
+  }
+});
+
+test('for NixOS it is an attribute set, with what Nix would expand escaped', () => {
+  const odd = tunnel('a', [remote(tcp('localhost', 8080))]);
+  const setup = serverSetup([{ ...odd, key: { ...odd.key, comment: 'a "b" ${c} \\' } }]);
+  const text = nixosModule(setup, 'relay');
+  assert.ok(
+    text.includes(
+      String.raw`"restrict,port-forwarding,permitlisten=\"localhost:8080\" ssh-ed25519 AAAA a \"b\" \$` + '{c} \\\\"',
+    ),
+    text,
+  );
+  for (const line of ['users.users."limited" = {', '"Match User limited"', '"  ForceCommand false"', '"Match all"'])
+    assert.ok(text.includes(line), line);
+});
+
+test('the public key is that of the private one, with its comment', async (t) => {
+  const dir = await tempDir(t);
+  const make = (name: string, ...options: string[]) => {
+    const file = join(dir, name);
+    execFileSync('ssh-keygen', ['-q', '-t', 'ed25519', '-C', `the ${name}`, '-f', file, ...options]);
+    return file;
+  };
+  const read = (...identityFiles: string[]) => readPublicKey({ identityFiles, passphraseFile: null });
+  const publicOf = (file: string) =>
+    execFileSync('ssh-keygen', ['-y', '-P', 'secret', '-f', file], { encoding: 'utf8' });
+
+  const plain = make('plain key', '-N', '');
+  const encrypted = make('encrypted key', '-N', 'secret');
+  for (const file of [plain, encrypted]) {
+    const { type, base64, comment } = await read(file);
+    assert.equal(`${type} ${base64}`, publicOf(file).split(' ', 2).join(' ').trim());
+    assert.equal(comment, `the ${file.slice(dir.length + 1)}`);
+  }
+  assert.deepEqual(await read(join(dir, 'none'), plain), await read(plain));
+
+  // A .pub of another key says nothing; without one, the private key is enough.
+  const expected = (await read(plain)).base64;
+  writeFileSync(`${plain}.pub`, publicOf(encrypted));
+  assert.equal((await read(plain)).base64, expected);
+  rmSync(`${plain}.pub`);
+  assert.deepEqual(await read(plain), { type: 'ssh-ed25519', base64: expected, comment: 'the plain key' });
+  // And without a private key (it may be another user's) its .pub.
+  rmSync(encrypted);
+  assert.equal((await read(encrypted)).comment, 'the encrypted key');
+
+  await assert.rejects(read(), /no identityFile/);
+  await assert.rejects(read(join(dir, 'none')), /no key of the tunnel can be read: .*none does not exist/);
+});
+
+test('people get a Host block for the port that leads to ssh, and the keys under its name', () => {
+  const spec = {
+    name: 'backup',
+    host: '2001:db8::1',
+    port: 2222,
+    user: 'limited',
+    forwards: [
+      remote(tcp('localhost', 80), tcp('localhost', 80)),
+      remote(tcp('', 8080)),
+      remote(tcp('localhost', 8081)),
+    ],
+  };
+  const text = clientText(spec, { user: 'pi', alias: 'attic', hostKeys: [`${HOST_KEY} root@pi\n`, 'no key'] });
+  assert.match(
+    text,
+    /^Host attic\n {2}HostName localhost\n {2}Port 8080\n {2}User pi\n {2}HostKeyAlias attic\n {2}ProxyJump limited@\[2001:db8::1\]:2222\n/m,
+  );
+  assert.match(text, /^# On the server itself: ssh -p 8080 pi@localhost$/m);
+  assert.ok(text.endsWith(`\n\nattic ${HOST_KEY}\n`));
+  assert.doesNotMatch(text, /no key/);
+
+  const to = (listen: Endpoint, target: ForwardSpec['target']) =>
+    clientText({ ...spec, forwards: [remote(listen, target)] }, { user: 'pi', alias: 'a', hostKeys: [HOST_KEY] });
+  assert.match(to(tcp('10.0.0.5', 8080), SSH), /^ {2}HostName 10\.0\.0\.5$/m);
+  // Of a machine behind the device the keys are not the device's.
+  const behind = to(tcp('localhost', 8080), tcp('nas', 22));
+  assert.doesNotMatch(behind, /AAAA/);
+  assert.match(behind, /leads on to nas:22/);
+  assert.match(clientText(spec, { user: 'pi', alias: 'a', hostKeys: [] }), /No host key was found/);
+  for (const listen of [tcp('localhost', 0), { type: 'unix', path: '/run/a' } as const])
+    assert.throws(() => to(listen, SSH), /fixed port/);
+  assert.throws(
+    () => clientText({ ...spec, forwards: [] }, { user: 'pi', alias: 'a', hostKeys: [] }),
+    /no remoteForward/,
+  );
+});

@@ -1,0 +1,151 @@
+import { execFileSync, spawn, spawnSync, type ChildProcess, type SpawnOptions } from 'node:child_process';
+import {
+  chmodSync,
+  closeSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  openSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import type { TestContext } from 'node:test';
+import { childrenOf } from './processes.ts';
+import { sshdPath } from './sshd-process.ts';
+import { until } from './until.ts';
+
+/** A server that a script may set up as root: an /etc and an empty /var of its own, only loopback, its own processes, and an sshd. */
+export interface ServerWorld {
+  /** For files of the test; readable by everybody, and the same path outside. */
+  readonly dir: string;
+  /** A key whose public half is beside it. */
+  readonly key: string;
+  run(command: readonly string[], input?: string): Ran;
+  spawn(command: readonly string[], options?: SpawnOptions): ChildProcess;
+  /** `ssh -F` on a configuration that knows this server's key and takes `key`, with nothing asked. */
+  ssh(...args: string[]): Ran;
+  /** What a file of this server holds; null where there is none. */
+  read(path: string): string | null;
+  /** All that a script could have changed, by path. */
+  snapshot(): Readonly<Record<string, string>>;
+  sshdLog(): string;
+}
+
+export interface Ran {
+  readonly code: number | null;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+export interface ServerWorldOptions {
+  /** Of sshd_config, below the port and the host key. */
+  readonly config?: string;
+  readonly dropIns?: Readonly<Record<string, string>>;
+  /** Run before sshd starts. */
+  readonly prepare?: string;
+}
+
+/** As Debian's, without PAM, whose answers depend on the machine. */
+const DEBIAN = `Include /etc/ssh/sshd_config.d/*.conf
+KbdInteractiveAuthentication no
+X11Forwarding yes
+PrintMotd no
+AcceptEnv LANG LC_*
+Subsystem sftp internal-sftp
+`;
+
+/** Needs root, and what mayBuildNetworks() checks. */
+export async function startServerWorld(t: TestContext, options: ServerWorldOptions = {}): Promise<ServerWorld> {
+  const dir = mkdtempSync(join(tmpdir(), 'tunneld-server-'));
+  chmodSync(dir, 0o755);
+  const etc = join(dir, 'etc');
+  const inside = (path: string) => join(dir, path);
+  const write = (path: string, text: string) => {
+    mkdirSync(dirname(inside(path)), { recursive: true });
+    writeFileSync(inside(path), text);
+  };
+  execFileSync('cp', ['-a', '/etc', etc]);
+  rmSync(join(etc, 'ssh'), { recursive: true, force: true });
+  mkdirSync(join(etc, 'ssh', 'sshd_config.d'), { recursive: true });
+  mkdirSync(join(dir, 'var', 'lib'), { recursive: true });
+  const key = join(dir, 'key');
+  for (const file of [key, inside('/etc/ssh/ssh_host_ed25519_key')])
+    execFileSync('ssh-keygen', ['-q', '-t', 'ed25519', '-N', '', '-C', "it's a key", '-f', file]);
+  write('/etc/hosts', '127.0.0.1 localhost server\n::1 localhost\n');
+  write('/etc/ssh/sshd_config', options.config ?? DEBIAN);
+  for (const [name, text] of Object.entries(options.dropIns ?? {})) write(`/etc/ssh/sshd_config.d/${name}`, text);
+  const [type = '', hostKey = ''] = readFileSync(inside('/etc/ssh/ssh_host_ed25519_key.pub'), 'utf8').split(' ');
+  writeFileSync(join(dir, 'known_hosts'), `server ${type} ${hostKey}\nlocalhost ${type} ${hostKey}\n`);
+  writeFileSync(
+    join(dir, 'ssh_config'),
+    `Host *\n  BatchMode yes\n  IdentitiesOnly yes\n  IdentityFile ${key}\n  UserKnownHostsFile ${dir}/known_hosts\n  ConnectTimeout 10\n`,
+  );
+
+  const script = `set -e
+mount --bind ${etc} /etc
+mount --bind ${dir}/var /var
+mount -t tmpfs none /run
+mount -t proc none /proc
+ip link set lo up
+mkdir -p /run/sshd
+${options.prepare ?? ''}
+echo ready
+# As init does, this ends those whose parents are gone.
+while :; do sleep 0.1; done`;
+  const namespaces = ['--mount', '--net', '--pid', '--fork', '--kill-child', '--propagation', 'private'];
+  const keeper = spawn('unshare', [...namespaces, 'sh', '-c', script], { stdio: ['ignore', 'pipe', 'inherit'] });
+  let said = '';
+  keeper.stdout.on('data', (text) => (said += String(text)));
+  t.after(async () => {
+    const gone = new Promise((resolve) => keeper.once('close', resolve));
+    keeper.kill('SIGKILL');
+    await gone;
+    rmSync(dir, { recursive: true, force: true });
+  });
+  await until(() => said.includes('ready'), { what: 'the server' });
+  const [init] = childrenOf(keeper.pid!);
+  const enter = (command: readonly string[]) => ['-m', '-n', '-p', '-t', String(init), '--', ...command];
+
+  const world: ServerWorld = {
+    dir,
+    key,
+    run: (command, input = '') => {
+      const { status, stdout, stderr } = spawnSync('nsenter', enter(command), {
+        input,
+        encoding: 'utf8',
+        timeout: 30_000,
+      });
+      return { code: status, stdout, stderr };
+    },
+    spawn: (command, spawnOptions = {}) => spawn('nsenter', enter(command), spawnOptions),
+    ssh: (...args) => world.run(['ssh', '-F', join(dir, 'ssh_config'), ...args]),
+    read: (path) => (existsSync(inside(path)) ? readFileSync(inside(path), 'utf8') : null),
+    snapshot: () => snapshot(world),
+    sshdLog: () => readFileSync(join(dir, 'sshd.log'), 'utf8'),
+  };
+  // Not a pipe: run() does not let the test read it, and sshd waits where nobody reads. -D, so that it stays in this world; it
+  // writes its pid file all the same.
+  const log = openSync(join(dir, 'sshd.log'), 'a');
+  world.spawn([sshdPath(), '-D', '-e'], { stdio: ['ignore', 'ignore', log] });
+  closeSync(log);
+  return world;
+}
+
+/** Contents, modes and owners; not the copies that useradd and usermod leave (`passwd-`). */
+function snapshot(world: ServerWorld): Record<string, string> {
+  const leftOut = ['/etc/*-', '/etc/.pwd.lock'].flatMap((path) => ['-path', path, '-prune', '-o']);
+  const { stdout } = world.run(['find', '/etc', '/var', ...leftOut, '-printf', '%p\\t%y %m %u %g\\n']);
+  const entries = stdout.trimEnd().split('\n');
+  const files = entries.filter((line) => /\tf /.test(line)).map((line) => line.split('\t')[0]!);
+  const sums = world.run(['xargs', '-0', 'sha256sum', '--'], files.join('\0')).stdout.trimEnd().split('\n');
+  const sumOf = new Map(sums.map((line) => [line.slice(66), line.slice(0, 64)]));
+  return Object.fromEntries(
+    entries.map((line) => {
+      const [path = '', facts = ''] = line.split('\t');
+      return [path, `${facts} ${sumOf.get(path) ?? ''}`];
+    }),
+  );
+}
