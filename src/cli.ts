@@ -82,6 +82,29 @@ async function main(argv: readonly string[]): Promise<number> {
       run(async (name: string | undefined) => (await import('./commands/retry.ts')).retry(config(), name ?? null)),
     );
   program
+    .command('init')
+    .description('make a tunnel from nothing: key, host key, configuration, and what the server needs')
+    .argument('[server]', '[user@]host[:port]')
+    .option('-R <forward>', 'what leads where, such as 8080:localhost:22; may be repeated', collect, [])
+    .option('--name <name>', 'what the tunnel is called (default: after the host)')
+    .option('--host-key-fingerprint <fingerprint>', 'SHA256:... of the server, as it shows it itself')
+    .option('--jump', "let the tunnel's key reach the device's port through the server, too")
+    .option('--no-wait', 'do not wait until the server is ready')
+    .option('--yes', 'add to an existing configuration without asking')
+    .action(
+      run(async (server: string | undefined, options: InitFlags) =>
+        (await import('./commands/init.ts')).init(config(), {
+          server: server ?? null,
+          forwards: options.R,
+          name: options.name ?? null,
+          fingerprint: options.hostKeyFingerprint ?? null,
+          jump: options.jump === true,
+          wait: options.wait,
+          yes: options.yes === true,
+        }),
+      ),
+    );
+  program
     .command('doctor')
     .description('look at everything that a tunnel needs, and say what to do about what is wrong')
     .argument('[name]', 'a tunnel')
@@ -176,6 +199,19 @@ function splitRun(argv: readonly string[]): { readonly ours: string[]; readonly 
     }
   }
   return { ours, sshArguments };
+}
+
+interface InitFlags {
+  readonly R: readonly string[];
+  readonly name?: string;
+  readonly hostKeyFingerprint?: string;
+  readonly jump?: boolean;
+  readonly wait: boolean;
+  readonly yes?: boolean;
+}
+
+function collect(value: string, before: readonly string[]): readonly string[] {
+  return [...before, value];
 }
 
 function wholeNumber(text: string): number {

@@ -26,7 +26,7 @@ export async function printServerSetup(
   const found = await configuredTunnel(config, name);
   if ('exit' in found) return found.exit;
   try {
-    process.stdout.write(await generate(found.tunnel, found.all, options));
+    process.stdout.write(await serverSetupText(found.tunnel, found.all, options));
     return EXIT.ok;
   } catch (error) {
     if (!(error instanceof SetupError)) throw error;
@@ -35,7 +35,8 @@ export async function printServerSetup(
   }
 }
 
-async function generate(
+/** The text for the server. Throws a SetupError where it cannot be set up for this tunnel. */
+export async function serverSetupText(
   tunnel: TunnelSpec,
   all: readonly TunnelSpec[],
   { jump, undo, system }: ServerSetupOptions,

@@ -29,7 +29,7 @@ export function readOpensshKeyHeader(body: Buffer): OpensshKeyHeader | null {
 }
 
 /** An unencrypted OpenSSH private key file from the two halves of an Ed25519 key, 32 bytes each. */
-export function encodeEd25519(seed: Buffer, publicKey: Buffer): string {
+export function encodeEd25519(seed: Buffer, publicKey: Buffer, comment = ''): string {
   const type = string(Buffer.from('ssh-ed25519'));
   const check = randomBytes(4); // twice the same number shows that a decryption went well
   const secret = Buffer.concat([
@@ -38,7 +38,7 @@ export function encodeEd25519(seed: Buffer, publicKey: Buffer): string {
     type,
     string(publicKey),
     string(Buffer.concat([seed, publicKey])),
-    string(Buffer.alloc(0)), // comment
+    string(Buffer.from(comment)),
   ]);
   const body = Buffer.concat([
     MAGIC,
@@ -54,6 +54,12 @@ export function encodeEd25519(seed: Buffer, publicKey: Buffer): string {
 }
 
 const MAGIC = Buffer.from('openssh-key-v1\0');
+
+/** The same key as a line of authorized_keys has it (RFC 8709 section 4). */
+export function encodeEd25519Public(publicKey: Buffer, comment: string): string {
+  const blob = Buffer.concat([string(Buffer.from('ssh-ed25519')), string(publicKey)]);
+  return `ssh-ed25519 ${blob.toString('base64')} ${comment}\n`;
+}
 
 /** RFC 4251 section 5: a length of 32 bits, then the bytes. */
 function readString(from: Buffer, at: number): { value: Buffer; end: number } | null {

@@ -1,0 +1,33 @@
+import { createInterface } from 'node:readline/promises';
+
+/** There is something to answer and no terminal. The message says how to answer beforehand. */
+export class NobodyThereError extends Error {}
+
+export interface Questions {
+  /** The answer, or `usual` for an empty one. `instead` tells a script what to do. */
+  ask(question: string, usual: string | null, instead?: string): Promise<string>;
+  confirm(question: string): Promise<boolean>;
+  close(): void;
+}
+
+/** Asks on the terminal. `yes` confirms everything that is to be confirmed. */
+export function createQuestions(yes: boolean): Questions {
+  const terminal =
+    process.stdin.isTTY && process.stderr.isTTY
+      ? createInterface({ input: process.stdin, output: process.stderr })
+      : null;
+  const ask: Questions['ask'] = async (question, usual, instead = 'say it in the arguments (see --help)') => {
+    if (terminal === null) throw new NobodyThereError(`there is no terminal to ask: ${question}\n${instead}`);
+    for (;;) {
+      const answer = (await terminal.question(`${question}${usual === null ? '' : ` [${usual}]`}: `)).trim();
+      if (answer !== '') return answer;
+      if (usual !== null) return usual;
+    }
+  };
+  return {
+    ask,
+    confirm: async (question) =>
+      yes || /^y(?:es)?$/i.test(await ask(`${question} [y/N]`, 'n', 'or confirm it with --yes')),
+    close: () => terminal?.close(),
+  };
+}

@@ -1,0 +1,53 @@
+import { examineTunnel } from '../doctor/examine-tunnel.ts';
+import type { Step } from '../doctor/step.ts';
+import { sleep, systemClock } from '../lib/clock.ts';
+import { createLogger } from '../lib/log.ts';
+import type { TunnelSpec } from '../tunnel/spec.ts';
+import { createIdentityCache } from '../tunnel/ssh2/identities.ts';
+
+/** Tries every few seconds whether the server lets the tunnel in, and says what still fails when that changes. */
+export async function untilServerIsReady(spec: TunnelSpec, tell: (text: string) => void): Promise<void> {
+  let last = '';
+  const started = systemClock.now();
+  tell('waiting for the server to be ready (Ctrl-C ends this; the same command goes on from here)');
+  for (;;) {
+    const steps = await tryOnce(spec);
+    const failed = steps.find(({ step, result }) => result === 'fail' && step !== 'target');
+    if (failed === undefined) return;
+    const text = `not yet: ${failed.step}: ${failed.seen}`;
+    if (text !== last) tell(failed.cure === undefined ? text : `${text}\n         ${failed.cure}`);
+    last = text;
+    // Servers punish those who try again and again with a key they do not know.
+    await sleep(
+      systemClock,
+      systemClock.now() - started < PATIENT_AFTER_MS ? 4000 : 15_000,
+      new AbortController().signal,
+    );
+  }
+}
+
+const PATIENT_AFTER_MS = 60_000;
+
+async function tryOnce(spec: TunnelSpec): Promise<readonly Step[]> {
+  const steps: Step[] = [];
+  await examineTunnel(
+    spec,
+    {
+      clock: systemClock,
+      log: createLogger('fatal', () => {}),
+      identities: createIdentityCache(),
+      device: {
+        hostKeys: () => Promise.resolve([]),
+        onChange: () => () => {},
+        lostAddress: () => Promise.resolve(false),
+        unacknowledged: () => null,
+      },
+      ping: null,
+      known: null,
+      mayListen: true,
+      onStep: (step) => steps.push(step),
+    },
+    new AbortController().signal,
+  );
+  return steps;
+}
