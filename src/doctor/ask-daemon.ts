@@ -27,12 +27,20 @@ export function knownOf(tunnel: TunnelStatus): readonly Known[] | null {
           : ['target', 'fail', forward.targetFailure.message, forward.targetFailure.hint];
       return [seen, trip, target];
     }),
-    [
-      'source port',
-      'ok',
-      tunnel.sourcePort === undefined
-        ? 'none of ours'
-        : `${tunnel.sourcePort}; whether a router keeps it cannot be seen from here`,
-    ],
+    sourcePort(tunnel),
   ];
+}
+
+/** A listener that stays in use although we came back from the port that should have freed it tells of a router that changes ports. */
+function sourcePort({ sourcePort: port, forwards }: TunnelStatus): Known {
+  if (port === undefined) return ['source port', 'ok', 'none of ours'];
+  if (forwards.some(({ refusal }) => refusal === 'in-use')) {
+    return [
+      'source port',
+      'warn',
+      `${port}; a listener is in use: if that is a dead connection of ours, a router on the way changes source ports`,
+      'On the server: ClientAliveInterval 15 and ClientAliveCountMax 3 (`tunneld server-setup` sets them).',
+    ];
+  }
+  return ['source port', 'ok', `${port}; no dead connection of ours is in the way`];
 }

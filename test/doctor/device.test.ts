@@ -1,0 +1,162 @@
+import assert from 'node:assert/strict';
+import { mkdirSync } from 'node:fs';
+import { createServer } from 'node:net';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { knownOf } from '../../src/doctor/ask-daemon.ts';
+import { examineDevice } from '../../src/doctor/examine-device.ts';
+import { examineTunnel } from '../../src/doctor/examine-tunnel.ts';
+import type { Step } from '../../src/doctor/step.ts';
+import { systemClock } from '../../src/lib/clock.ts';
+import { createLogger } from '../../src/lib/log.ts';
+import type { TunnelStatus } from '../../src/supervisor/status.ts';
+import { createIdentityCache } from '../../src/tunnel/ssh2/identities.ts';
+import { startEcho } from '../support/echo.ts';
+import { startSshd } from '../support/sshd.ts';
+import { quietDevice, specFor } from '../support/tunnel.ts';
+import { freePort, tempDir } from '../support/until.ts';
+
+const NOW = Date.UTC(2030, 1, 2);
+const UNIT = 'LoadState=loaded\nActiveState=active\nUnitFileState=enabled\nWatchdogUSec=1min\n';
+
+for (const { name, unit, daemon, wall, expected } of [
+  { name: 'a service that runs', unit: UNIT, daemon: '1.2.3', wall: NOW, expected: ['ok', 'ok', 'ok', 'ok'] },
+  {
+    name: 'a service that does not',
+    unit: UNIT.replace('=active', '=failed'),
+    daemon: null,
+    wall: NOW,
+    expected: ['ok', 'warn', 'ok', 'ok'],
+  },
+  {
+    name: 'one that is not enabled',
+    unit: UNIT.replace('enabled', 'disabled'),
+    daemon: '1',
+    wall: NOW,
+    expected: ['ok', 'warn', 'ok', 'ok'],
+  },
+  {
+    name: 'one without a watchdog',
+    unit: UNIT.replace('1min', '0'),
+    daemon: '1',
+    wall: NOW,
+    expected: ['ok', 'ok', 'warn', 'ok'],
+  },
+  { name: 'no unit', unit: 'LoadState=not-found\n', daemon: null, wall: NOW, expected: ['ok', 'warn', 'skip', 'skip'] },
+  { name: 'no systemd, but a daemon', unit: null, daemon: '1', wall: NOW, expected: ['ok', 'ok', 'skip', 'skip'] },
+  { name: 'a clock in the past', unit: UNIT, daemon: '1', wall: 0, expected: ['warn', 'ok', 'ok', 'ok'] },
+] as const) {
+  test(`the device: ${name}`, async (t) => {
+    const steps: Step[] = [];
+    await examineDevice([], {
+      wall: () => wall,
+      stateDirectory: await tempDir(t),
+      configFile: '/nowhere',
+      env: {},
+      fix: false,
+      unit: () => Promise.resolve(unit),
+      daemon,
+      onStep: (step) => steps.push(step),
+    });
+    const of = (wanted: Step['step']) => steps.find(({ step }) => step === wanted);
+    const looked = (['clock', 'service manager', 'watchdog', 'journal'] as const).map((step) => of(step));
+    assert.deepEqual(
+      looked.map((step) => step?.result),
+      expected,
+    );
+    for (const step of looked) assert.equal(step?.cure !== undefined, step?.result === 'warn', JSON.stringify(step));
+  });
+}
+
+test('no ping, and a listener of which the server has only a part', async (t) => {
+  const sshd = await startSshd();
+  t.after(() => sshd.stop());
+  const echo = await startEcho();
+  t.after(() => echo.close());
+  const port = await freePort();
+  // The other program has 127.0.0.1; sshd says that it listens, and does so on ::1.
+  const occupant = createServer((socket) => socket.on('error', () => {}).end('somebody else\n'));
+  await new Promise<void>((resolve) => occupant.listen(port, '127.0.0.1', resolve));
+  t.after(() => occupant.close());
+  const steps: Step[] = [];
+  await examineTunnel(
+    specFor(sshd, [[port, echo.port]]),
+    {
+      clock: systemClock,
+      log: createLogger('fatal', () => {}),
+      identities: createIdentityCache(),
+      device: quietDevice,
+      ping: () => Promise.resolve(false),
+      known: null,
+      mayListen: true,
+      onStep: (step) => steps.push(step),
+    },
+    new AbortController().signal,
+  );
+  assert.equal(steps.find(({ step }) => step === 'ICMP')?.result, 'warn');
+  // Without ::1 the server refuses by itself.
+  const trip = steps.find(({ step, result }) => (step === 'round trip' || step === 'forward') && result === 'fail');
+  assert.match(trip?.seen ?? '', /another program listens there: it says somebody else/);
+  assert.match(trip?.cure ?? '', /port/);
+});
+
+test('what a daemon knows: refused listeners, targets, and a dead connection that did not go', () => {
+  const status = {
+    name: 'a',
+    phase: 'up',
+    health: 'degraded',
+    since: '',
+    server: 'me@h:22',
+    attempts: 0,
+    sourcePort: 61000,
+    failure: { code: 'forward-refused', message: 'm', hint: 'h', at: '' },
+    forwards: [
+      {
+        kind: 'remote',
+        listen: 'localhost:1',
+        target: 'localhost:22',
+        state: 'refused',
+        refusal: 'in-use',
+        verified: 'unknown',
+      },
+      {
+        kind: 'remote',
+        listen: 'localhost:2',
+        target: 'localhost:22',
+        state: 'up',
+        verified: 'unknown',
+        unverified: 'why',
+      },
+      { kind: 'local', listen: 'localhost:3', target: 'x:1', state: 'up', verified: 'yes' },
+    ],
+  } as unknown as TunnelStatus;
+  const known = knownOf(status) ?? [];
+  const results = known.map(([step, result]) => `${step}: ${result}`);
+  assert.deepEqual(results.slice(4), [
+    'forward: fail',
+    'forward: ok',
+    'round trip: warn',
+    'target: ok',
+    'forward: ok',
+    'source port: warn',
+  ]);
+  assert.match(known.at(-1)?.[3] ?? '', /ClientAliveInterval/);
+  assert.equal(knownOf({ ...status, phase: 'waiting' }), null);
+});
+
+test('the folder of a state directory is made with --fix', async (t) => {
+  const parent = join(await tempDir(t), 'p');
+  mkdirSync(parent);
+  const steps: Step[] = [];
+  await examineDevice([], {
+    wall: () => NOW,
+    stateDirectory: join(parent, 'a/b'),
+    configFile: '/nowhere',
+    env: {},
+    fix: true,
+    unit: () => Promise.resolve(null),
+    daemon: '1',
+    onStep: (step) => steps.push(step),
+  });
+  assert.match(steps.find(({ step }) => step === 'state directory')?.seen ?? '', /was made$/);
+});
