@@ -6,6 +6,7 @@ import { readForward } from '../config/forward.ts';
 import { readJump } from '../config/jump.ts';
 import { loadConfig } from '../config/load.ts';
 import { ConfigError } from '../config/problem.ts';
+import { defaultStateDirectory } from '../config/paths.ts';
 import { BadValue } from '../config/value.ts';
 import { systemClock } from '../lib/clock.ts';
 import { errorText } from '../lib/text.ts';
@@ -85,7 +86,7 @@ function say(code: number, text: string): number {
 }
 
 async function wantedTunnel(file: string, options: InitOptions, { ask }: Questions): Promise<NewTunnel> {
-  const { userName } = systemEnvironment();
+  const environment = systemEnvironment();
   const server = readJump(options.server ?? (await ask('The server, as [user@]host[:port]', null)));
   const forwards =
     options.forwards.length > 0
@@ -103,11 +104,16 @@ async function wantedTunnel(file: string, options: InitOptions, { ask }: Questio
     name,
     host: server.host,
     port: server.port ?? 22,
-    user: server.user ?? userName,
+    user: server.user ?? environment.userName,
     identityFile: join(directory, `${name}.key`),
-    userKnownHostsFile: join(directory, 'known_hosts'),
+    userKnownHostsFile: join(isSystems(directory) ? defaultStateDirectory(environment) : directory, 'known_hosts'),
     remoteForward: forwards,
   };
+}
+
+/** A service may not write there, and further host keys of the server are to be learnt (updateHostKeys). */
+function isSystems(directory: string): boolean {
+  return /^\/(?:usr\/local\/)?etc(?:\/|$)/.test(directory);
 }
 
 function nameOf(host: string): string {

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { execFileSync, type ChildProcess } from 'node:child_process';
+import { execFileSync, spawn, type ChildProcess } from 'node:child_process';
 import { existsSync, mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, test, type TestContext } from 'node:test';
@@ -175,6 +175,28 @@ describe('init', { concurrency: 3 }, () => {
     assert.match(stdout, /2 tunnels: other, new/);
     const clash = await init(`me@elsewhere`, '-R', '8080:localhost:22', '--name', 'other', '--no-wait');
     assert.notEqual(clash.code, 0);
+  });
+
+  test('on a terminal it asks for everything', async (t) => {
+    const { sshd, dir } = await device(t);
+    const command = `${process.execPath} ${CLI} init --no-wait --config ${dir}/config.yaml`;
+    const child = spawn('script', ['-qec', command, '/dev/null'], { stdio: ['pipe', 'pipe', 'inherit'] });
+    t.after(() => child.kill('SIGKILL'));
+    let said = '';
+    child.stdout.on('data', (text) => (said += String(text)));
+    const exited = new Promise((resolve) => child.once('close', resolve));
+    const answer = async (question: RegExp, words: string) => {
+      await until(() => question.test(said), { what: () => `${question}; it said: ${said}` });
+      said = '';
+      child.stdin.write(`${words}\n`);
+    };
+    await answer(/The server, as/, `me@127.0.0.1:${sshd.port}`);
+    await answer(/The port of the server/, '18080');
+    await answer(/To what here \[localhost:22\]/, '');
+    await answer(/Write yes if they are the same/, 'yes');
+    assert.equal(await exited, 0, said);
+    assert.match(readFileSync(join(dir, 'config.yaml'), 'utf8'), /- '18080:localhost:22'/);
+    assert.match(readFileSync(join(dir, 'known_hosts'), 'utf8'), /^\[127\.0\.0\.1\]:\d+ ssh-ed25519 /);
   });
 
   test('a broken configuration, a wrong name, a wrong forward, a server that is not there, a folder that cannot be written', async (t) => {
