@@ -1,3 +1,4 @@
+import { servicePort } from '../lib/services.ts';
 import type { Endpoint, SocksTarget } from '../tunnel/spec.ts';
 import { checkSocketPath } from './path-value.ts';
 import { BadValue, isEmpty, readText, show } from './value.ts';
@@ -105,7 +106,7 @@ function checkHost(host: string): string {
 }
 
 function readPort({ text }: Field, min: 0 | 1): number {
-  const port = /^\d{1,5}$/.test(text) ? Number(text) : -1;
+  const port = /^\d{1,5}$/.test(text) ? Number(text) : (servicePort(text) ?? -1);
   if (port >= min && port <= 65_535) return port;
   throw new BadValue(`has ${show(text)} where a port from ${min} to 65535 must stand`);
 }

@@ -71,7 +71,10 @@ function fieldsOf(raw: unknown): Field[] {
   if (typeof raw !== 'string' && typeof raw !== 'number') {
     throw new BadValue(`must be a forward such as ${EXAMPLE}, not ${show(raw)}`);
   }
-  const halves = readText(String(raw)).trim().split(/\s+/);
+  // A backslash keeps a space within a path.
+  const halves = readText(String(raw))
+    .trim()
+    .split(/(?<!\\)\s+/);
   const fields = halves.length > 2 ? null : splitFields(halves.join(':'));
   if (fields === null) throw notAForward(raw);
   return fields;

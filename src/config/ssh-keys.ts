@@ -2,6 +2,7 @@ import { hostname } from 'node:os';
 import type { ConfigEnvironment } from './environment.ts';
 import { readMapping, type Path } from './mapping.ts';
 import type { Findings } from './notes.ts';
+import { servicePort } from '../lib/services.ts';
 import { openSshList } from './openssh-names.ts';
 import { type TunnelKeys, tunnelSchema } from './schema.ts';
 import { readSshConfig, type SshConfigRequest, type SshOption } from './ssh-config/read.ts';
@@ -93,7 +94,7 @@ const yesNo = (name: keyof TunnelKeys): Rule => one(name, ({ args }) => args[0]?
 /** The options of ssh_config(5) that have a meaning here, by their name in lower case. */
 const RULES: ReadonlyMap<string, Rule> = new Map([
   ['hostname', one('host')],
-  ['port', one('port')],
+  ['port', one('port', ({ args: [port = ''] }) => (/^\d+$/.test(port) ? port : (servicePort(port) ?? port)))],
   ['user', one('user')],
   ['addressfamily', one('addressFamily', ({ args }) => args[0]?.toLowerCase())],
   ['bindaddress', one('bindAddress')],
@@ -116,9 +117,9 @@ const RULES: ReadonlyMap<string, Rule> = new Map([
   ['kexalgorithms', one('kexAlgorithms', openSshList)],
   ['macs', one('macs', openSshList)],
   ['hostkeyalgorithms', one('hostKeyAlgorithms', openSshList)],
-  ['remoteforward', many('remoteForward')],
-  ['localforward', many('localForward')],
-  ['dynamicforward', many('dynamicForward')],
+  ['remoteforward', many('remoteForward', forwardText)],
+  ['localforward', many('localForward', forwardText)],
+  ['dynamicforward', many('dynamicForward', forwardText)],
   ['gatewayports', yesNo('gatewayPorts')],
   ['streamlocalbindunlink', yesNo('streamLocalBindUnlink')],
   ['proxyjump', one('proxyJump')],
@@ -127,6 +128,11 @@ const RULES: ReadonlyMap<string, Rule> = new Map([
 
 /** The names, in lower case, of the options that have an effect here. */
 export const HONOURED: ReadonlySet<string> = new Set([...RULES.keys(), 'clearallforwardings', 'ignoreunknown']);
+
+/** In a file listener and target are two words; what is one word may have spaces within. */
+function forwardText({ args }: SshOption): string {
+  return args.map((arg) => arg.trim().replaceAll(/\s/g, String.raw`\$&`)).join(' ');
+}
 
 /** Nobody is there to be asked, so `ask`, the default of ssh, is `yes` here. */
 function strictness({ args }: SshOption): unknown {

@@ -103,6 +103,7 @@ const LINES: readonly (readonly string[])[] = [
   words('-R /run/server.sock:localhost:22 host'),
   words('-R 8080:/run/target.sock host'),
   words('-R 0:localhost:22 host'),
+  ['-R', '/tmp/a b.sock:localhost:22', 'host'],
   words('-R *:8080:localhost:22 -R :8081:localhost:22 host'),
   words('-o ConnectTimeout=1m -o TCPKeepAlive=no -L 1:a:1 -- host'),
   words('-L 1:a:1 special@host'),

@@ -7,6 +7,7 @@ import { readDuration } from '../../src/config/duration.ts';
 import { type ConfigEnvironment, systemEnvironment } from '../../src/config/environment.ts';
 import { configCandidates, defaultControlSocket, defaultStateDirectory } from '../../src/config/paths.ts';
 import { hasAes } from '../../src/lib/processor.ts';
+import { servicePort } from '../../src/lib/services.ts';
 
 test('durations are those of OpenSSH', () => {
   for (const text of ['90', '1m30s', '2h', '1H', '1d', '1w2d3h4m5s']) {
@@ -62,4 +63,12 @@ test('the default cipher suits the processor', () => {
   assert.equal(first, 'chacha20-poly1305@openssh.com');
   assert.ok(others.includes('aes128-gcm@openssh.com'));
   assert.equal(readAlgorithms('ciphers', false)('+3des-cbc')[0], first);
+});
+
+test('services have the ports that services(5) lists', () => {
+  const services = 'ssh\t\t22/tcp\t\t\t# SSH\nhttp 80/tcp www # web\ndomain 53/udp\n';
+  assert.equal(servicePort('ssh', services), 22);
+  assert.equal(servicePort('www', services), 80);
+  assert.equal(servicePort('domain', services), null);
+  assert.equal(servicePort('SSH', services), null);
 });

@@ -1,0 +1,19 @@
+import { readFileSync } from 'node:fs';
+
+/** The TCP port of a service's name or alias, as services(5) lists it; null for one that is not listed. */
+export function servicePort(name: string, services: string = readServices()): number | null {
+  for (const line of services.split('\n')) {
+    const [first, second, ...aliases] = line.replace(/#.*/, '').trim().split(/\s+/);
+    const [, port] = /^(\d+)\/tcp$/.exec(second ?? '') ?? [];
+    if (port !== undefined && [first, ...aliases].includes(name)) return Number(port);
+  }
+  return null;
+}
+
+function readServices(): string {
+  try {
+    return readFileSync('/etc/services', 'latin1');
+  } catch {
+    return '';
+  }
+}
