@@ -8,7 +8,7 @@ export function knownOf(tunnel: TunnelStatus): readonly Known[] | null {
   return [
     ['banner', 'ok', `the daemon is connected to ${tunnel.server}${rtt}`],
     ['algorithms', 'ok', 'agreed on'],
-    ['host key', 'ok', 'the server shows a key that known_hosts has'],
+    ['host key', 'ok', 'the daemon has accepted it'],
     ['authentication', 'ok', 'the daemon is logged in'],
     ...tunnel.forwards.flatMap((forward): Known[] => {
       if (forward.state !== 'up') {

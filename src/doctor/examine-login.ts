@@ -55,7 +55,7 @@ export async function examineLogin(spec: TunnelSpec, deps: LoginDeps, signal: Ab
     ]);
     tell('banner', 'ok', connection.serverVersion);
     tell('algorithms', 'ok', agreed);
-    tell('host key', 'ok', 'the server shows a key that known_hosts has');
+    tell('host key', ...hostKey(spec));
     tell('authentication', 'ok', how === '' ? 'the server wanted nothing' : how);
     const inspector = createInspector(
       connection,
@@ -87,7 +87,7 @@ async function examineForward(
 ): Promise<void> {
   const name = formatEndpoint(listen);
   if (!mayListen) {
-    tell('forward', 'skip', `${name}: the daemon holds it; see what it says of it below`);
+    tell('forward', 'skip', `${name}: not asked for: the daemon does that as soon as it is logged in`);
     return;
   }
   if (kind !== 'remote') {
@@ -121,6 +121,20 @@ async function examineForward(
   } finally {
     await connection.unlisten(listen.type === 'tcp' ? { ...listen, port } : listen);
   }
+}
+
+function hostKey({ strictHostKeyChecking: strict }: TunnelSpec): [Step['result'], string, string?] {
+  if (strict === 'no') {
+    return [
+      'warn',
+      'whatever it is (strictHostKeyChecking: no)',
+      'Write strictHostKeyChecking: yes, and the key to userKnownHostsFile.',
+    ];
+  }
+  return [
+    'ok',
+    strict === 'yes' ? 'the server shows a key that known_hosts has' : 'known_hosts has it, or has it now (accept-new)',
+  ];
 }
 
 function isChosen(listen: Endpoint): boolean {
