@@ -21,7 +21,8 @@ export interface ForwardsOptions {
   onGranted(index: number, port: number, rttMs: number): void;
   /** It is up; `unverified` says why nobody knows whether it leads here, null when it does. */
   onUp(index: number, unverified: string | null): void;
-  onRefused(index: number, refusal: Refusal, failure: TunnelFailure): void;
+  /** `elsewhere` says that visitors were seen to come out somewhere else. */
+  onRefused(index: number, refusal: Refusal, failure: TunnelFailure, elsewhere: boolean): void;
   /** Every one was answered once. */
   onAnswered(): void;
 }
@@ -57,32 +58,47 @@ async function keepForward(
   signal: AbortSignal,
 ): Promise<never> {
   const { clock, random } = options;
-  const look = (port: number): Promise<Answerer> =>
+  const look = (port: number, quietly = false): Promise<Answerer> =>
     options.verify === 'off'
       ? Promise.resolve({ type: 'unknown', why: 'verify: off' })
-      : options.inspector.look(listen, port);
-  const refusal = once(() => refusalReason(listen, options.wasUp, (port) => look(port)));
+      : options.inspector.look(listen, port, quietly);
+  const findReason = () => once(() => refusalReason(listen, options.wasUp, (port) => look(port, true)));
+  let refusal = findReason();
+  let losses = 0;
   let first = true;
   for (let since = clock.now(); ;) {
     const port = await ask(connection, listen, index, refusal, options, signal);
-    const verdict = port === null ? 'lost' : await judge(await look(port), port);
+    const verdict = port === null ? 'lost' : await judge(await lookTwice(port), port);
     if (first) answered();
     first = false;
     if (port !== null && verdict !== 'lost') {
+      losses = 0;
       await untilLost(port, verdict);
       since = clock.now();
+      refusal = findReason();
     }
-    await sleep(clock, askAgainAfter(clock.now() - since, random), signal);
+    // A stranger is not visited every second.
+    if (port !== null) losses += 1;
+    const pause = port === null ? 0 : Math.min(1000 * 2 ** losses, LONGEST_PAUSE_MS);
+    await sleep(clock, Math.max(pause, askAgainAfter(clock.now() - since, random)), signal);
+  }
+
+  /** What came late once is no reason to give a listener back that works. */
+  async function lookTwice(port: number): Promise<Answerer> {
+    const answerer = await look(port);
+    return isMiss(answerer) ? await look(port) : answerer;
   }
 
   /** Where it is not ours, it has been given back. */
-  async function judge(answerer: Answerer, port: number): Promise<'held' | 'unproven' | 'lost'> {
-    if (answerer.type === 'ours' || (answerer.type === 'unknown' && options.verify !== 'required')) {
+  async function judge(answerer: Answerer, port: number, before: Verdict = 'unproven'): Promise<Verdict | 'lost'> {
+    // Once proven, a moment in which nobody can tell takes nothing back.
+    const mayBeUp = options.verify !== 'required' || before === 'held';
+    if (answerer.type === 'ours' || (answerer.type === 'unknown' && mayBeUp)) {
       options.onUp(index, answerer.type === 'ours' ? null : answerer.why);
       return 'held';
     }
     if (answerer.type === 'unknown') {
-      options.onRefused(index, 'unknown', unverifiable(listen, answerer.why));
+      options.onRefused(index, 'unknown', unverifiable(listen, answerer.why), false);
       return 'unproven';
     }
     const lost = new TunnelFailure(
@@ -92,20 +108,36 @@ async function keepForward(
         : `visitors of ${formatEndpoint(listen)} do not come out here: ${inUseReason(answerer.who)}`,
     );
     await connection.unlisten(listen.type === 'tcp' ? { ...listen, port } : listen);
-    options.onRefused(index, answerer.type === 'other' ? 'in-use' : 'unknown', lost);
+    options.onRefused(index, answerer.type === 'other' ? 'in-use' : 'unknown', lost, answerer.type === 'other');
     return 'lost';
   }
 
   /** While it is ours: looks again from time to time, and when somebody wants to know. */
-  async function untilLost(port: number, verdict: 'held' | 'unproven'): Promise<void> {
+  async function untilLost(port: number, verdict: Verdict): Promise<void> {
     for (let last = verdict; ;) {
       await rest(clock, (last === 'held' ? VERIFY_EVERY_MS : UNPROVEN_MS) * (1 + random() / 3), options, signal);
-      const next = await judge(await look(port), port);
+      let answerer = await look(port);
+      for (let misses = 1; misses < MISSES && isMiss(answerer); misses += 1) {
+        await sleep(clock, BETWEEN_MISSES_MS, signal);
+        answerer = await look(port);
+      }
+      const next = await judge(answerer, port, last);
       if (next === 'lost') return;
       last = next;
     }
   }
 }
+
+type Verdict = 'held' | 'unproven';
+
+function isMiss({ type }: Answerer): boolean {
+  return type === 'other' || type === 'nobody';
+}
+
+/** As many in a row take a listener back that worked. */
+const MISSES = 3;
+const BETWEEN_MISSES_MS = 5000;
+const LONGEST_PAUSE_MS = 300_000;
 
 /** Seldom: each look is a few packets and wakes a device that may be asleep on its battery. */
 const VERIFY_EVERY_MS = 15 * 60_000;
@@ -148,7 +180,7 @@ async function ask(
     log.debug(`${formatEndpoint(listen)} refused`);
     const why = await refusal();
     const text = why.reason === '' ? message : `${message}: ${why.reason}`;
-    onRefused(index, why.refusal, new TunnelFailure(code, text, { cause }));
+    onRefused(index, why.refusal, new TunnelFailure(code, text, { cause }), false);
     return null;
   }
 }

@@ -25,8 +25,11 @@ export type Answerer =
  * `localhost` when it could bind one of 127.0.0.1 and ::1, and gives no reason when it refuses.
  */
 export interface Inspector {
-  /** Who answers at this listener; `port` is the one that the server chose where it did. Rejects only with the connection or the signal. */
-  look(listen: Endpoint, port: number): Promise<Answerer>;
+  /**
+   * Who answers at this listener; `port` is the one that the server chose where it did. `quietly` sends nothing there, for a
+   * listener that is known not to be ours. Rejects only with the connection or the signal.
+   */
+  look(listen: Endpoint, port: number, quietly?: boolean): Promise<Answerer>;
   /** Takes the visitor that may be a test of ours; one that is not is given to `others` a moment later. */
   claim(visitor: Visitor, others: (visitor: Visitor) => void): boolean;
 }
@@ -44,21 +47,31 @@ type InspectedConnection = Pick<SshConnection, 'open' | 'probe' | 'serverVersion
 export function createInspector(connection: InspectedConnection, deps: InspectorDeps, signal: AbortSignal): Inspector {
   const { clock } = deps;
   const tests = new Set<Test>();
+  /** Those whose words may still come, late. */
+  const missed = new Set<Test>();
+  const remember = (test: Test) => {
+    missed.add(test);
+    const cancel = clock.timer(LATE_MS, () => missed.delete(test));
+    signal.addEventListener('abort', cancel, { once: true });
+  };
 
   return {
-    look: async (listen, port) => {
+    look: async (listen, port, quietly = false) => {
       const test: Test = {
         listen,
         port,
         words: `tunneld-verify ${deps.nonce()}\n`,
         seen: deferred<'ours'>(),
         over: childController(signal),
+        done: false,
       };
       tests.add(test);
       let channel: Channel | null = null;
+      const again = () => visitListener(connection, addressesOf(listen, port), clock, signal);
       try {
         channel = await visitListener(connection, addressesOf(listen, port), clock, signal);
         channel.on('error', () => {});
+        if (quietly) return { type: 'other', who: await describe(channel, again, deps, signal) };
         channel.write(test.words);
         const answer = await abortable(
           Promise.race([test.seen.promise, nobodyCame(connection, clock, signal)]),
@@ -68,13 +81,14 @@ export function createInspector(connection: InspectedConnection, deps: Inspector
         // Others give their listeners out in ways of their own, and may have something else on that port of their machine.
         if (!connection.serverVersion.startsWith('OpenSSH')) return { type: 'unknown', why: NOT_OPENSSH };
         if (answer === 'slow') return { type: 'unknown', why: TOO_SLOW };
-        const again = () => visitListener(connection, addressesOf(listen, port), clock, signal);
-        return { type: 'other', who: await describe(channel, again, deps, signal) };
+        const late = await Promise.race([test.seen.promise, describe(channel, again, deps, signal)]);
+        return late === 'ours' ? { type: 'ours' } : { type: 'other', who: late };
       } catch (error) {
         signal.throwIfAborted();
         return withoutAnswer(asFailure(error), connection.serverVersion);
       } finally {
         tests.delete(test);
+        if (!test.done) remember(test);
         test.over.abort(new Error('the test is over'));
         test.over.dispose();
         channel?.resume();
@@ -82,9 +96,10 @@ export function createInspector(connection: InspectedConnection, deps: Inspector
       }
     },
     claim: (visitor, others) => {
-      const test = [...tests].find((one) => mayBe(visitor, one));
-      if (test === undefined) return false;
-      void examine(visitor, test, others);
+      const running = [...tests].filter((one) => mayBe(visitor, one));
+      const late = [...missed].filter((one) => mayBe(visitor, one));
+      if (running.length + late.length === 0) return false;
+      void examine(visitor, running, late, others, clock, signal);
       return true;
     },
   };
@@ -97,11 +112,20 @@ interface Test {
   readonly words: string;
   readonly seen: Deferred<'ours'>;
   readonly over: AbortController & { dispose(): void };
+  /** Its words have come. */
+  done: boolean;
 }
 
 const NOT_OPENSSH = 'the server is not OpenSSH, and what it says of its own ports is not to be relied on';
 const TOO_SLOW = 'the server did not answer in time';
-const PATIENCE_MS = 2000;
+
+/** For the server to open the connection, and for an answer; it may be far away or busy. */
+const PATIENCE_MS = 5000;
+/** What the words may take longer than an answer to a question, at least: a lost packet is repeated by then. */
+const LATER_MS = 2000;
+const SILENT_MS = 1500;
+const MOMENT_MS = 300;
+const LATE_MS = 120_000;
 
 /** The first of these addresses that the server connects us to. */
 async function visitListener(
@@ -130,7 +154,7 @@ async function visitListener(
 
 async function tooLate(clock: Clock, signal: AbortSignal): Promise<never> {
   await sleep(clock, PATIENCE_MS, signal);
-  throw new Error('the server did not say within 2 s whether it connects us to its listener');
+  throw new Error('the server did not say within 5 s whether it connects us to its listener');
 }
 
 /** `localhost` comes second: rules of the server compare the text, and only 127.0.0.1 tells that it is ours there. */
@@ -147,12 +171,13 @@ async function nobodyCame(
   clock: Clock,
   signal: AbortSignal,
 ): Promise<'nobody' | 'slow'> {
+  const asked = clock.now();
   const answered = connection.probe().then(async () => {
-    await sleep(clock, PATIENCE_MS, signal);
+    await sleep(clock, Math.max(LATER_MS, 4 * (clock.now() - asked)), signal);
     return 'nobody' as const;
   });
   answered.catch(() => {});
-  const slow = sleep(clock, 2 * PATIENCE_MS, signal).then(() => 'slow' as const);
+  const slow = sleep(clock, PATIENCE_MS + LATER_MS, signal).then(() => 'slow' as const);
   slow.catch(() => {});
   return await Promise.race([answered, slow]);
 }
@@ -164,22 +189,46 @@ function mayBe({ listen, originator }: Visitor, test: Test): boolean {
   return !local || /^(?:127\.|::1:|::ffff:127\.)/.test(originator);
 }
 
-/** A visitor who says nothing, or something else, has come for the target. */
-async function examine(visitor: Visitor, test: Test, others: (visitor: Visitor) => void): Promise<void> {
+/**
+ * A visitor who says nothing, or something else, has come for the target: he waits until the tests that run are over, or for a
+ * moment where only the words of earlier ones may still come.
+ */
+async function examine(
+  visitor: Visitor,
+  running: readonly Test[],
+  late: readonly Test[],
+  others: (visitor: Visitor) => void,
+  clock: Clock,
+  signal: AbortSignal,
+): Promise<void> {
   const channel = visitor.accept();
+  let gone = false;
   channel.on('error', () => {});
-  const expected = Buffer.from(test.words);
-  const differs = (bytes: Buffer) => !expected.subarray(0, bytes.length).equals(bytes);
-  const bytes = await peek(channel, expected.length, differs, test.over.signal).catch(() => null);
-  if (bytes?.equals(expected) === true) {
+  channel.once('close', () => (gone = true));
+  const known = [...running, ...late];
+  const length = Math.max(...known.map(({ words }) => words.length));
+  const differs = (bytes: Buffer) =>
+    !known.some(({ words }) => Buffer.from(words).subarray(0, bytes.length).equals(bytes));
+  const patience = childController(signal);
+  const release = () => patience.abort(new Error('waited long enough'));
+  const cancel = running.length === 0 ? clock.timer(MOMENT_MS, release) : () => {};
+  for (const { over } of running) over.signal.addEventListener('abort', release, { once: true });
+  const bytes = await peek(channel, length, differs, patience.signal).catch(() => null);
+  cancel();
+  patience.dispose();
+  const test = bytes === null ? undefined : known.find(({ words }) => bytes.toString() === words);
+  if (test !== undefined) {
+    test.done = true;
     test.seen.resolve('ours');
     channel.resume();
     channel.close();
     return;
   }
+  if (gone) return;
   others({
     ...visitor,
     accept: () => channel,
+    gone: () => gone,
     reject: () => {
       channel.resume();
       channel.close();
@@ -214,7 +263,9 @@ const OURSELVES =
 
 async function within<T>(work: Promise<T>, clock: Clock, signal: AbortSignal): Promise<T | null> {
   work.catch(() => {});
-  return await Promise.race([work, sleep(clock, PATIENCE_MS, signal).then(() => null)]);
+  const enough = sleep(clock, SILENT_MS, signal).then(() => null);
+  enough.catch(() => {});
+  return await Promise.race([work, enough]);
 }
 
 function withoutAnswer({ code, message }: TunnelFailure, serverVersion: string): Answerer {

@@ -36,7 +36,8 @@ export async function keepServing(
   let evicted = false;
 
   const settle = () => {
-    const isUp = unanswered === 0 && (missing.size === 0 || !spec.exitOnForwardFailure);
+    const some = missing.size < spec.forwards.length && !spec.exitOnForwardFailure;
+    const isUp = unanswered === 0 && (missing.size === 0 || some);
     const { phase } = deps.state();
     if (isUp && phase !== 'up') deps.report({ phase: 'up' });
     if (!isUp && phase === 'up') deps.report({ phase: 'forwarding' });
@@ -56,9 +57,10 @@ export async function keepServing(
     missing.delete(index);
     settle();
   };
-  const onRefused = (index: number, refusal: ForwardState['refusal'], failure: TunnelFailure) => {
-    const wasUp = deps.state().forwards[index]?.state === 'up';
-    deps.reportForward(index, { state: 'refused', refusal, verified: wasUp ? 'no' : 'unknown', unverified: null });
+  const onRefused = (index: number, refusal: ForwardState['refusal'], failure: TunnelFailure, elsewhere = false) => {
+    const before = deps.state().forwards[index]?.verified;
+    const verified = elsewhere || before === 'no' ? 'no' : 'unknown';
+    deps.reportForward(index, { state: 'refused', refusal, verified, unverified: null });
     deps.reportFailure(failure);
     missing.add(index);
     settle();
@@ -103,8 +105,8 @@ export async function keepServing(
         if (chosen !== null) log.info(`the server chose port ${chosen} for ${formatEndpoint(listen)}`);
       },
       onUp: (index, unverified) => onUp(index, 'the server', unverified),
-      onRefused: (index, refusal, failure) => {
-        onRefused(index, refusal, failure);
+      onRefused: (index, refusal, failure, elsewhere) => {
+        onRefused(index, refusal, failure, elsewhere);
         evictOnce();
       },
       onAnswered,

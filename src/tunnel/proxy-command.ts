@@ -80,6 +80,7 @@ export function startProxyCommand(command: string, log: Logger, clock: Clock): P
       child.stdout.resume();
       await gone.promise;
       for (const cancel of cancels) cancel();
+      kill('SIGKILL');
     },
   };
 

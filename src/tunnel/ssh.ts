@@ -54,6 +54,8 @@ export interface Visitor {
   readonly originator: string;
   accept(): Channel;
   reject(): void;
+  /** True for one who has left already, where that is known. */
+  gone?(): boolean;
 }
 
 /** A stream through the connection. `close` ends both directions at once; `end` only ours. */

@@ -2,6 +2,7 @@ import type { Socket } from 'node:net';
 import { errorCode, errorText } from '../lib/text.ts';
 import { dialTarget } from './dial-target.ts';
 import { asFailure, type FailureCode } from './failure.ts';
+import { resetSocket } from './reset-socket.ts';
 import { negotiate } from './socks/negotiate.ts';
 import { formatEndpoint } from './spec.ts';
 import type { Visitor } from './ssh.ts';
@@ -29,6 +30,10 @@ export async function serveVisitor(visitor: Visitor, options: VisitOptions, sign
     return;
   }
   options.onTarget(null);
+  if (visitor.gone?.() === true) {
+    resetSocket(socket);
+    return;
+  }
   await runVisit(visitor.accept(), socket, 'channel', names, options, signal);
 }
 
