@@ -13,8 +13,10 @@ import { createPinger } from '../host/network.ts';
 import { systemClock } from '../lib/clock.ts';
 import { createLogger } from '../lib/log.ts';
 import { printable } from '../lib/text.ts';
-import type { StatusDocument } from '../supervisor/status.ts';
+import type { StatusDocument, TunnelStatus } from '../supervisor/status.ts';
+import type { TunnelSpec } from '../tunnel/spec.ts';
 import { createIdentityCache } from '../tunnel/ssh2/identities.ts';
+import { formatListen, formatServer, initialState } from '../tunnel/state.ts';
 import { EXIT } from './exit.ts';
 import { findConfig } from './find-config.ts';
 import { controlSockets } from './sockets.ts';
@@ -82,6 +84,10 @@ export async function doctor(flag: string | null, name: string | null, options: 
   const { ping } = config.network;
   for (const spec of tunnels) {
     const status = running?.tunnels.find((tunnel) => tunnel.name === spec.name);
+    if (status !== undefined && isOlder(status, spec)) {
+      const seen = `the daemon runs an older configuration of ${spec.name}`;
+      onStep({ tunnel: null, step: 'configuration', result: 'warn', seen, ms: 0, cure: 'tunneld reload' });
+    }
     await examineTunnel(
       spec,
       {
@@ -96,7 +102,6 @@ export async function doctor(flag: string | null, name: string | null, options: 
         },
         ping: ping.length === 0 ? null : (signal) => pinger.anyAnswers(ping, signal),
         known: status === undefined ? null : knownOf(status),
-        mayListen: status === undefined,
         onStep,
       },
       new AbortController().signal,
@@ -105,9 +110,21 @@ export async function doctor(flag: string | null, name: string | null, options: 
   return end();
 }
 
+/** Whether the daemon was started with, or reloaded, something else than the file says now. */
+function isOlder({ server, forwards }: TunnelStatus, spec: TunnelSpec): boolean {
+  const now = initialState(spec, 0).forwards.map((forward) => formatListen(forward));
+  const fixed = (listen: string, index: number) => {
+    const one = spec.forwards[index]?.listen;
+    return one?.type === 'tcp' && one.port === 0 ? now[index] : listen;
+  };
+  const then = forwards.map(({ listen }, index) => fixed(listen, index));
+  return server !== formatServer(spec) || then.join(' ') !== now.join(' ');
+}
+
 const CONFIG_CURE = 'Mend the line that is named; `tunneld check` reads it again.';
 
-async function daemonStatus(flag: string | null): Promise<StatusDocument | null> {
+/** What the daemon says, or null where none runs. */
+export async function daemonStatus(flag: string | null): Promise<StatusDocument | null> {
   try {
     const answer = await ask(await controlSockets(flag, null), { command: 'status' });
     return answer.ok ? answer.result : null;

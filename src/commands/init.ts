@@ -1,10 +1,11 @@
 import { hostname } from 'node:os';
 import { dirname, join } from 'node:path';
-import { mkdir, readFile, rename, writeFile } from 'node:fs/promises';
+import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { systemEnvironment } from '../config/environment.ts';
 import { readForward } from '../config/forward.ts';
 import { readJump } from '../config/jump.ts';
 import { loadConfig } from '../config/load.ts';
+import { parseConfig } from '../config/parse.ts';
 import { ConfigError } from '../config/problem.ts';
 import { defaultStateDirectory } from '../config/paths.ts';
 import { BadValue } from '../config/value.ts';
@@ -12,12 +13,13 @@ import { systemClock } from '../lib/clock.ts';
 import { errorText } from '../lib/text.ts';
 import { newConfig, addToConfig, type NewTunnel } from '../setup/new-config.ts';
 import { makeKey } from '../setup/new-key.ts';
+import { replaceFile } from '../setup/replace-file.ts';
 import { scanHostKeys, type ShownKey } from '../setup/scan-host-keys.ts';
-import { formatEndpoint, type TunnelSpec } from '../tunnel/spec.ts';
+import { formatEndpoint, type ForwardSpec, type TunnelSpec } from '../tunnel/spec.ts';
 import { appendKnownHosts, loadKnownHosts } from '../tunnel/known-hosts-file.ts';
 import { hostQuery, knownHostsLine, knownKeyTypes } from '../tunnel/known-hosts.ts';
 import { reportProblems } from './config-problems.ts';
-import { doctor } from './doctor.ts';
+import { daemonStatus, doctor } from './doctor.ts';
 import { EXIT } from './exit.ts';
 import { findConfig } from './find-config.ts';
 import { createQuestions, NobodyThereError, type Questions } from './questions.ts';
@@ -72,7 +74,9 @@ async function work(file: string, flag: string | null, options: InitOptions, que
     tell('when that is done: tunneld doctor');
     return EXIT.ok;
   }
-  await untilServerIsReady(spec, tell);
+  const running = await daemonStatus(flag ?? file);
+  if (running?.tunnels.some((tunnel) => tunnel.name === spec.name)) tell('the daemon has this tunnel already');
+  else await untilServerIsReady(spec, tell);
   return await doctor(flag ?? file, spec.name, { json: false, fix: false });
 }
 
@@ -171,24 +175,31 @@ async function writeConfig(file: string, wanted: NewTunnel, { confirm }: Questio
   const text = await readFile(file, 'utf8').catch(() => null);
   if (text === null) {
     await mkdir(dirname(file), { recursive: true, mode: 0o700 });
-    await writeFile(file, newConfig(wanted), { mode: 0o600, flag: 'wx' });
+    const fresh = newConfig(wanted);
+    await parseConfig(fresh, file, systemEnvironment());
+    await writeFile(file, fresh, { mode: 0o600, flag: 'wx' });
     tell(`wrote ${file}`);
   } else {
     const { tunnels } = await loadConfig(file, systemEnvironment());
     const existing = tunnels.find(({ name }) => name === wanted.name);
     if (existing !== undefined) {
-      const same = existing.host === wanted.host && existing.port === wanted.port && existing.user === wanted.user;
+      const forwards = wanted.remoteForward.map((forward) => readForward('remote', forward, (raw) => String(raw)));
+      const listens = (list: readonly Pick<ForwardSpec, 'listen' | 'target'>[]) =>
+        list.map(({ listen, target }) => `${formatEndpoint(listen)} ${formatEndpoint(target)}`).join();
+      const same =
+        existing.host === wanted.host &&
+        existing.port === wanted.port &&
+        existing.user === wanted.user &&
+        listens(existing.forwards) === listens(forwards);
       tell(
         same
           ? `${file} has this tunnel already`
-          : `${file} has another tunnel ${wanted.name}: choose a name with --name`,
+          : `${file} has another tunnel ${wanted.name}: edit it there, or choose a name with --name`,
       );
       return same ? existing : null;
     }
     if (!(await confirm(`Add the tunnel ${wanted.name} to ${file}?`))) return null;
-    const aside = `${file}.new`;
-    await writeFile(aside, addToConfig(text, wanted), { mode: 0o600 });
-    await rename(aside, file);
+    await replaceFile(file, addToConfig(text, wanted), (added) => parseConfig(added, file, systemEnvironment()));
     tell(`added to ${file}`);
   }
   const { tunnels } = await loadConfig(file, systemEnvironment());

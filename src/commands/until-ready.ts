@@ -44,7 +44,6 @@ async function tryOnce(spec: TunnelSpec): Promise<readonly Step[]> {
       },
       ping: null,
       known: null,
-      mayListen: true,
       onStep: (step) => steps.push(step),
     },
     new AbortController().signal,

@@ -1,34 +1,57 @@
-import type { TunnelStatus } from '../supervisor/status.ts';
+import type { ForwardStatus, TunnelStatus } from '../supervisor/status.ts';
 import type { Known } from './examine-tunnel.ts';
+import { stepOf } from './step.ts';
 
-/** What the status of a tunnel that is up says about the steps that a login would show; null for one that is not up. */
-export function knownOf(tunnel: TunnelStatus): readonly Known[] | null {
-  if (tunnel.phase !== 'up') return null;
+/** What the daemon's status of a tunnel says about the steps that a login would show. */
+export function knownOf(tunnel: TunnelStatus): readonly Known[] {
+  const { phase, failure } = tunnel;
+  if (phase !== 'up' && phase !== 'forwarding') {
+    if (failure === undefined) return [['banner', 'skip', `the daemon is about to try (${phase})`]];
+    return [[stepOf(failure.code), 'fail', `the daemon says: ${failure.message}`, failure.hint]];
+  }
   const rtt = tunnel.rttMs === undefined ? '' : `, ${tunnel.rttMs} ms away`;
+  const silent: readonly Known[] =
+    tunnel.silentSince === undefined
+      ? []
+      : [
+          [
+            'round trip',
+            'warn',
+            `the server has not answered since ${tunnel.silentSince}`,
+            'The daemon finds out by itself; see `tunneld status`.',
+          ],
+        ];
   return [
     ['banner', 'ok', `the daemon is connected to ${tunnel.server}${rtt}`],
     ['algorithms', 'ok', 'agreed on'],
     ['host key', 'ok', 'the daemon has accepted it'],
     ['authentication', 'ok', 'the daemon is logged in'],
-    ...tunnel.forwards.flatMap((forward): Known[] => {
-      if (forward.state !== 'up') {
-        const why = tunnel.failure?.message ?? 'the server refuses it';
-        return [['forward', 'fail', `${forward.listen}: ${why}`, tunnel.failure?.hint ?? 'See `tunneld logs`.']];
-      }
-      const seen: Known = ['forward', 'ok', `${forward.listen} listens`];
-      if (forward.kind !== 'remote') return [seen];
-      const trip: Known =
-        forward.verified === 'yes'
-          ? ['round trip', 'ok', `what is sent to ${forward.listen} comes out here`]
-          : ['round trip', 'warn', `${forward.listen}: ${forward.unverified ?? 'not verified'}`];
-      const target: Known =
-        forward.targetFailure === undefined
-          ? ['target', 'ok', `${forward.target} answers`]
-          : ['target', 'fail', forward.targetFailure.message, forward.targetFailure.hint];
-      return [seen, trip, target];
-    }),
+    ...tunnel.forwards.flatMap((forward) => forwardSteps(forward, tunnel)),
+    ...silent,
     sourcePort(tunnel),
   ];
+}
+
+function forwardSteps(forward: ForwardStatus, { failure, silentSince }: TunnelStatus): readonly Known[] {
+  if (forward.state === 'pending') return [['forward', 'skip', `${forward.listen}: the server has not answered yet`]];
+  if (forward.state === 'refused') {
+    const why = failure?.message ?? 'it is refused';
+    return [['forward', 'fail', `${forward.listen}: ${why}`, failure?.hint ?? 'See `tunneld logs`.']];
+  }
+  const seen: Known = ['forward', 'ok', `${forward.listen} listens`];
+  if (forward.kind !== 'remote') return [seen];
+  const trip: Known =
+    forward.verified === 'yes' && silentSince === undefined
+      ? ['round trip', 'ok', `what is sent to ${forward.listen} comes out here`]
+      : ['round trip', 'warn', `${forward.listen}: ${forward.unverified ?? 'not verified now'}`];
+  return [seen, trip, targetStep(forward)];
+}
+
+function targetStep({ target, targetFailure, unverified }: ForwardStatus): Known {
+  if (targetFailure !== undefined) return ['target', 'fail', targetFailure.message, targetFailure.hint];
+  if (target === 'socks') return ['target', 'skip', 'each visitor names his own'];
+  if (unverified === 'verify: off') return ['target', 'skip', `${target}: not looked at (verify: off)`];
+  return ['target', 'ok', `${target} answers`];
 }
 
 /** A listener that stays in use although we came back from the port that should have freed it tells of a router that changes ports. */

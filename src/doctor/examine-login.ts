@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { setMaxListeners } from 'node:events';
 import { childController } from '../lib/abort.ts';
+import { sleep, type Clock } from '../lib/clock.ts';
 import { dial } from '../tunnel/dial.ts';
 import { dialTarget } from '../tunnel/dial-target.ts';
 import { asFailure, TunnelFailure } from '../tunnel/failure.ts';
@@ -65,8 +66,11 @@ export async function examineLogin(spec: TunnelSpec, deps: LoginDeps, signal: Ab
     claim = (visitor) => {
       if (!inspector.claim(visitor, ({ reject }) => reject())) visitor.reject();
     };
-    for (const forward of spec.forwards)
-      await Promise.race([connection.lost, examineForward(forward, connection, inspector, deps, signal)]);
+    for (const forward of spec.forwards) {
+      const examined = examineForward(forward, connection, inspector, deps);
+      examined.catch(() => {});
+      await Promise.race([connection.lost, route.lost, noAnswer(clock, over.signal), examined]);
+    }
     for (const forward of spec.forwards) await examineTarget(forward, spec, deps, signal);
     tell('source port', ...sourcePort(spec, connection));
   } finally {
@@ -78,18 +82,21 @@ export async function examineLogin(spec: TunnelSpec, deps: LoginDeps, signal: Ab
   }
 }
 
+/** Nobody else watches that the server answers. */
+async function noAnswer(clock: Clock, signal: AbortSignal): Promise<never> {
+  await sleep(clock, ANSWER_MS, signal);
+  throw new TunnelFailure('keepalive-lost', `the server did not answer within ${ANSWER_MS / 1000} s`);
+}
+
+const ANSWER_MS = 30_000;
+
 async function examineForward(
   { kind, listen }: ForwardSpec,
   connection: SshConnection,
   inspector: Inspector,
-  { tell, mayListen }: LoginDeps,
-  _signal: AbortSignal,
+  { tell }: LoginDeps,
 ): Promise<void> {
   const name = formatEndpoint(listen);
-  if (!mayListen) {
-    tell('forward', 'skip', `${name}: not asked for: the daemon does that as soon as it is logged in`);
-    return;
-  }
   if (kind !== 'remote') {
     try {
       (await listenLocally(listen, false, (socket) => socket.destroy())).close();

@@ -19,10 +19,8 @@ export interface ExamineDeps {
   readonly device: Pick<Device, 'hostKeys' | 'onChange' | 'lostAddress' | 'unacknowledged'>;
   /** Null where no addresses are configured. */
   readonly ping: ((signal: AbortSignal) => Promise<boolean>) | null;
-  /** What a running daemon knows of a tunnel that is up, instead of a login of ours; null for none. */
+  /** What a running daemon knows of the tunnel, instead of a login of ours; null where there is none. */
   readonly known: readonly Known[] | null;
-  /** Whether forwards may be asked for: not while a daemon holds them. */
-  readonly mayListen: boolean;
   /** Told of each step as soon as it is done. */
   onStep(step: Step): void;
 }

@@ -38,10 +38,10 @@ export function addToConfig(text: string, tunnel: NewTunnel): string {
 
 function block(tunnel: NewTunnel, indent: string): string {
   const lines = [
-    `${tunnel.name}:`,
-    `  host: ${tunnel.host}`,
+    `${/^[a-z][a-z_-]+$/.test(tunnel.name) ? tunnel.name : quoted(tunnel.name)}:`,
+    `  host: ${quoted(tunnel.host)}`,
     `  port: ${tunnel.port}`,
-    `  user: ${tunnel.user}`,
+    `  user: ${quoted(tunnel.user)}`,
     `  # A key of its own: whoever has it can do on the server what \`tunneld audit ${tunnel.name}\` shows.`,
     `  identityFile: ${quoted(tunnel.identityFile)}`,
     '  identitiesOnly: yes',

@@ -1,5 +1,5 @@
 import { generateKeyPairSync } from 'node:crypto';
-import { access, mkdir, writeFile } from 'node:fs/promises';
+import { access, link, mkdir, unlink, writeFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { encodeEd25519, encodeEd25519Public } from '../tunnel/ssh2/openssh-key.ts';
 
@@ -14,8 +14,14 @@ export async function makeKey(path: string, comment: string): Promise<boolean> {
   const { d = '', x = '' } = privateKey.export({ format: 'jwk' });
   const [seed, publicKey] = [Buffer.from(d, 'base64url'), Buffer.from(x, 'base64url')];
   await mkdir(dirname(path), { recursive: true, mode: 0o700 });
-  // Never over a file that came in between.
-  await writeFile(path, encodeEd25519(seed, publicKey, comment), { mode: 0o600, flag: 'wx' });
+  // Whole or not at all, and never over a file that came in between.
+  const aside = `${path}.${process.pid}`;
+  await writeFile(aside, encodeEd25519(seed, publicKey, comment), { mode: 0o600, flag: 'wx' });
+  try {
+    await link(aside, path);
+  } finally {
+    await unlink(aside);
+  }
   await writeFile(`${path}.pub`, encodeEd25519Public(publicKey, comment), { mode: 0o644 });
   return true;
 }

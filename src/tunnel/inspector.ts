@@ -1,13 +1,10 @@
 import { abortable, childController, deferred, type Deferred } from '../lib/abort.ts';
 import { sleep, type Clock } from '../lib/clock.ts';
-import { printable } from '../lib/text.ts';
+import { type AnswererDeps, describeAnswerer } from './answerer.ts';
 import { asFailure, type TunnelFailure } from './failure.ts';
 import { peek } from './peek.ts';
-import { SILENT } from './refusal.ts';
 import type { Endpoint } from './spec.ts';
 import type { Channel, SshConnection, Visitor } from './ssh.ts';
-import { scanServer } from './ssh2/scan.ts';
-import { wireOf } from './wire.ts';
 
 /** Who answers at a listener, as seen by a connection that the server opened to it for us. */
 export type Answerer =
@@ -34,12 +31,9 @@ export interface Inspector {
   claim(visitor: Visitor, others: (visitor: Visitor) => void): boolean;
 }
 
-export interface InspectorDeps {
-  readonly clock: Clock;
+export interface InspectorDeps extends AnswererDeps {
   /** Bytes that nobody can guess, as text. */
   readonly nonce: () => string;
-  /** The device's own SSH host keys, as key blobs. */
-  readonly hostKeys: () => Promise<readonly Buffer[]>;
 }
 
 type InspectedConnection = Pick<SshConnection, 'open' | 'probe' | 'serverVersion'>;
@@ -71,7 +65,7 @@ export function createInspector(connection: InspectedConnection, deps: Inspector
       try {
         channel = await visitListener(connection, addressesOf(listen, port), clock, signal);
         channel.on('error', () => {});
-        if (quietly) return { type: 'other', who: await describe(channel, again, deps, signal) };
+        if (quietly) return { type: 'other', who: await describeAnswerer(channel, again, deps, signal) };
         channel.write(test.words);
         const answer = await abortable(
           Promise.race([test.seen.promise, nobodyCame(connection, clock, signal)]),
@@ -81,7 +75,7 @@ export function createInspector(connection: InspectedConnection, deps: Inspector
         // Others give their listeners out in ways of their own, and may have something else on that port of their machine.
         if (!connection.serverVersion.startsWith('OpenSSH')) return { type: 'unknown', why: NOT_OPENSSH };
         if (answer === 'slow') return { type: 'unknown', why: TOO_SLOW };
-        const late = await Promise.race([test.seen.promise, describe(channel, again, deps, signal)]);
+        const late = await Promise.race([test.seen.promise, describeAnswerer(channel, again, deps, signal)]);
         return late === 'ours' ? { type: 'ours' } : { type: 'other', who: late };
       } catch (error) {
         signal.throwIfAborted();
@@ -123,7 +117,6 @@ const TOO_SLOW = 'the server did not answer in time';
 const PATIENCE_MS = 5000;
 /** What the words may take longer than an answer to a question, at least: a lost packet is repeated by then. */
 const LATER_MS = 2000;
-const SILENT_MS = 1500;
 const MOMENT_MS = 300;
 const LATE_MS = 120_000;
 
@@ -234,38 +227,6 @@ async function examine(
       channel.close();
     },
   });
-}
-
-/** What the one who answers says by itself; an SSH server also shows its host key to somebody who did not begin with a nonce. */
-async function describe(
-  channel: Channel,
-  again: () => Promise<Channel>,
-  { clock, hostKeys }: InspectorDeps,
-  signal: AbortSignal,
-): Promise<string> {
-  const bytes = await within(
-    peek(channel, 256, (seen) => seen.includes('\n'), signal),
-    clock,
-    signal,
-  );
-  if (bytes === null || bytes.length === 0) return SILENT;
-  const line = printable(bytes.toString('latin1').split(/[\r\n]/, 1)[0] ?? '', 60);
-  if (!line.startsWith('SSH-')) return `it says ${line}`;
-  const fresh = await again();
-  const wire = wireOf({ readable: fresh, writable: fresh, close: () => fresh.close() });
-  const { hostKey } = await scanServer(wire, PATIENCE_MS, clock);
-  const own = hostKey !== null && (await hostKeys()).some((key) => key.equals(hostKey));
-  return own ? OURSELVES : `an SSH server, but not this device's (${line})`;
-}
-
-const OURSELVES =
-  "an SSH server with this device's own host key: another tunnel of it lives, or another device has the same keys (a cloned card?)";
-
-async function within<T>(work: Promise<T>, clock: Clock, signal: AbortSignal): Promise<T | null> {
-  work.catch(() => {});
-  const enough = sleep(clock, SILENT_MS, signal).then(() => null);
-  enough.catch(() => {});
-  return await Promise.race([work, enough]);
 }
 
 function withoutAnswer({ code, message }: TunnelFailure, serverVersion: string): Answerer {

@@ -88,7 +88,6 @@ test('no ping, and a listener of which the server has only a part', async (t) =>
       device: quietDevice,
       ping: () => Promise.resolve(false),
       known: null,
-      mayListen: true,
       onStep: (step) => steps.push(step),
     },
     new AbortController().signal,
@@ -130,7 +129,7 @@ test('what a daemon knows: refused listeners, targets, and a dead connection tha
       { kind: 'local', listen: 'localhost:3', target: 'x:1', state: 'up', verified: 'yes' },
     ],
   } as unknown as TunnelStatus;
-  const known = knownOf(status) ?? [];
+  const known = knownOf(status);
   const results = known.map(([step, result]) => `${step}: ${result}`);
   assert.deepEqual(results.slice(4), [
     'forward: fail',
@@ -141,7 +140,11 @@ test('what a daemon knows: refused listeners, targets, and a dead connection tha
     'source port: warn',
   ]);
   assert.match(known.at(-1)?.[3] ?? '', /ClientAliveInterval/);
-  assert.equal(knownOf({ ...status, phase: 'waiting' }), null);
+  assert.deepEqual(knownOf({ ...status, phase: 'waiting' }), [['forward', 'fail', 'the daemon says: m', 'h']]);
+  const silent = knownOf({ ...status, silentSince: 'then' });
+  assert.ok(
+    silent.some(([step, result, seen]) => step === 'round trip' && result === 'warn' && /since then/.test(seen)),
+  );
 });
 
 test('the folder of a state directory is made with --fix', async (t) => {
