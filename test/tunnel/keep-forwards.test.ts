@@ -1,0 +1,106 @@
+import assert from 'node:assert/strict';
+import { test, type TestContext } from 'node:test';
+import { createBell } from '../../src/lib/bell.ts';
+import { systemClock, type Clock } from '../../src/lib/clock.ts';
+import { createLogger } from '../../src/lib/log.ts';
+import { keepForwards } from '../../src/tunnel/forwards.ts';
+import type { Answerer } from '../../src/tunnel/inspector.ts';
+import type { ForwardSpec, TunnelSpec } from '../../src/tunnel/spec.ts';
+import type { SshConnection } from '../../src/tunnel/ssh.ts';
+import { until } from '../support/until.ts';
+
+const OURS: Answerer = { type: 'ours' };
+const OTHER: Answerer = { type: 'other', who: 'it says hello' };
+const UNKNOWN: Answerer = { type: 'unknown', why: 'not now' };
+
+test('after every doubt it is looked again', async (t) => {
+  const { looks, doubtOver, events } = keep(t, 'auto', [OURS]);
+  await until(() => events.length === 1, { what: 'the first answer' });
+  assert.equal(looks(), 1);
+  doubtOver.ring();
+  await until(() => events.length === 2, { what: 'the second answer' });
+  assert.deepEqual([looks(), events], [2, ['up', 'up']]);
+});
+
+test('one miss, or two, take no listener back that works; three do, and then it is asked for again', async (t) => {
+  const { looks, doubtOver, events, unlistened, answer } = keep(t, 'auto', [OURS, OTHER, OTHER, OURS]);
+  await until(() => looks() === 1, { what: 'the first look' });
+  doubtOver.ring();
+  await until(() => events.length === 2, { what: 'two misses and a hit' });
+  assert.equal(looks(), 4);
+  assert.deepEqual([events, unlistened()], [['up', 'up'], 0]);
+  answer(OTHER);
+  doubtOver.ring();
+  await until(() => unlistened() === 1, { what: 'the listener to be given back' });
+  assert.deepEqual(events.slice(2, 3), ['refused in-use, elsewhere']);
+  answer(OURS);
+  await until(() => events.at(-1) === 'up', { what: 'the listener again' });
+});
+
+test('required: nothing is up before it was seen; a moment in which nobody can tell takes nothing back', async (t) => {
+  const { looks, doubtOver, events, unlistened, answer } = keep(t, 'required', [UNKNOWN]);
+  await until(() => events.length === 1, { what: 'the first answer' });
+  assert.deepEqual(events, ['refused unknown']);
+  answer(OURS);
+  doubtOver.ring();
+  await until(() => events.at(-1) === 'up', { what: 'the proof' });
+  answer(UNKNOWN);
+  const before = looks();
+  doubtOver.ring();
+  await until(() => looks() > before, { what: 'another look' });
+  assert.deepEqual([events.at(-1)?.startsWith('up'), unlistened()], [true, 0]);
+});
+
+/** Keeps one forward at a server that grants everything; who answers there is as the test says, the last for ever. */
+function keep(t: TestContext, verify: TunnelSpec['verify'], answers: Answerer[]) {
+  const over = new AbortController();
+  t.after(() => over.abort(new Error('the test is over')));
+  const doubtOver = createBell();
+  const events: string[] = [];
+  let looks = 0;
+  let unlistened = 0;
+  let rest: Answerer[] = [...answers];
+  const forward: ForwardSpec = {
+    kind: 'remote',
+    listen: { type: 'tcp', host: 'localhost', port: 8080 },
+    target: { type: 'tcp', host: 'localhost', port: 22 },
+  };
+  const connection = {
+    listen: () => Promise.resolve(8080),
+    unlisten: () => Promise.resolve(void (unlistened += 1)),
+  } as unknown as SshConnection;
+  const quick: Clock = { ...systemClock, timer: (ms, fn) => systemClock.timer(ms > 60_000 ? ms : ms / 100, fn) };
+  keepForwards(
+    connection,
+    [forward],
+    {
+      clock: quick,
+      random: () => 0.5,
+      log: createLogger('fatal', () => {}),
+      wasUp: false,
+      verify,
+      inspector: {
+        look: () => {
+          looks += 1;
+          const [next = OURS] = rest;
+          if (rest.length > 1) rest = rest.slice(1);
+          return Promise.resolve(next);
+        },
+      },
+      onRecheck: doubtOver.listen,
+      onGranted: () => {},
+      onUp: (_, unverified) => events.push(unverified === null ? 'up' : `up, ${unverified}`),
+      onRefused: (_, refusal, _failure, elsewhere) =>
+        events.push(`refused ${refusal}${elsewhere ? ', elsewhere' : ''}`),
+      onAnswered: () => {},
+    },
+    over.signal,
+  ).catch(() => {});
+  return {
+    doubtOver,
+    events,
+    looks: () => looks,
+    unlistened: () => unlistened,
+    answer: (next: Answerer) => (rest = [next]),
+  };
+}
