@@ -2,6 +2,7 @@ import { isUtf8 } from 'node:buffer';
 import { constants } from 'node:fs';
 import { type FileHandle, open } from 'node:fs/promises';
 import { resolve } from 'node:path';
+import { readAtMost } from '../lib/read-at-most.ts';
 import { errorCode, errorText } from '../lib/text.ts';
 import type { Config } from './config.ts';
 import type { ConfigEnvironment } from './environment.ts';
@@ -34,18 +35,6 @@ async function readBytes(path: string): Promise<Buffer> {
   } finally {
     await handle?.close();
   }
-}
-
-/** Not by the size of the file, which devices do not have. */
-async function readAtMost(handle: FileHandle, limit: number): Promise<Buffer> {
-  const buffer = Buffer.alloc(limit);
-  let length = 0;
-  while (length < limit) {
-    const { bytesRead } = await handle.read(buffer, length, limit - length, null);
-    if (bytesRead === 0) break;
-    length += bytesRead;
-  }
-  return buffer.subarray(0, length);
 }
 
 function explain(error: unknown): string {

@@ -1,6 +1,7 @@
 import { isUtf8 } from 'node:buffer';
 import { constants, type Stats } from 'node:fs';
 import { type FileHandle, open } from 'node:fs/promises';
+import { readAtMost } from '../../lib/read-at-most.ts';
 import { errorCode, printable } from '../../lib/text.ts';
 
 /** A file that cannot be used. The message is a whole sentence. */
@@ -73,18 +74,6 @@ function checkOwner(path: string, { uid, mode }: Stats, owner: number): void {
 /** As a shell takes it, where nothing in it is special. */
 function nameOf(path: string): string {
   return /^[\w@%+=:,./-]+$/.test(path) ? path : `'${printable(path).replaceAll("'", String.raw`'\''`)}'`;
-}
-
-/** Not by the size of the file, which pipes and devices do not have. */
-async function readAtMost(handle: FileHandle, limit: number): Promise<Buffer> {
-  const buffer = Buffer.alloc(limit);
-  let length = 0;
-  while (length < limit) {
-    const { bytesRead } = await handle.read(buffer, length, limit - length, null);
-    if (bytesRead === 0) break;
-    length += bytesRead;
-  }
-  return buffer.subarray(0, length);
 }
 
 function lineOf(bytes: Buffer, byte: number): number {
