@@ -6,12 +6,26 @@ import { fileURLToPath } from 'node:url';
 
 /** What each part of src may import besides itself and lib. Everything points down. */
 const BELOW: Readonly<Record<string, readonly string[]>> = {
-  'cli.ts': ['commands'],
-  commands: ['daemon.ts', 'audit', 'control', 'supervisor', 'config', 'tunnel', 'host', 'demo', 'doctor', 'setup'],
+  'cli.ts': ['program', 'commands'],
+  program: ['commands'],
+  commands: [
+    'daemon.ts',
+    'audit',
+    'control',
+    'supervisor',
+    'config',
+    'tunnel',
+    'host',
+    'demo',
+    'doctor',
+    'setup',
+    'install',
+  ],
   'daemon.ts': ['control', 'supervisor', 'config', 'tunnel', 'host', 'demo'],
   doctor: ['supervisor', 'tunnel'],
   audit: ['tunnel'],
   setup: ['config', 'tunnel'],
+  install: ['config', 'tunnel'],
   control: ['supervisor', 'tunnel'],
   supervisor: ['tunnel'],
   config: ['tunnel'],

@@ -1,0 +1,71 @@
+import type { Command } from 'commander';
+import { InvalidArgumentError } from 'commander';
+import type { Shared } from './program.ts';
+
+/** The daemon itself, and the commands that people give while it runs. */
+export function addDailyCommands(program: Command, { run, config, sshArguments }: Shared): void {
+  program
+    .command('run')
+    .description('run the daemon in the foreground: on a configuration, or on what ssh or autossh was given')
+    .usage('[--config <file>] | [--print-config] [options of ssh] [user@]host')
+    .option('--print-config', 'write the configuration that the options of ssh mean, and end')
+    .argument('[ssh...]', 'options of ssh(1) or autossh(1), and the server')
+    .action(
+      run(async (_: string[], options: { printConfig?: boolean }) =>
+        (await import('../commands/run.ts')).run(config(), sshArguments, options.printConfig === true),
+      ),
+    );
+  program
+    .command('check')
+    .description('read the configuration and list everything that is wrong with it')
+    .action(run(async () => (await import('../commands/check.ts')).check(config())));
+  program
+    .command('status')
+    .description('show what every tunnel does, or one')
+    .argument('[name]', 'a tunnel')
+    .option('--json', 'one JSON document')
+    .option('--watch', 'again and again until Ctrl-C')
+    .action(
+      run(async (name: string | undefined, options: { json?: boolean; watch?: boolean }) =>
+        (await import('../commands/status.ts')).status(config(), name ?? null, {
+          json: options.json === true,
+          watch: options.watch === true,
+        }),
+      ),
+    );
+  program
+    .command('logs')
+    .description('show the last lines of the log')
+    .argument('[name]', 'a tunnel')
+    .option('-f, --follow', 'go on with new lines until Ctrl-C')
+    .option('-n, --lines <number>', 'how many lines', wholeNumber, 50)
+    .option('--json', 'the lines as they were written')
+    .action(
+      run(async (name: string | undefined, options: { follow?: boolean; lines: number; json?: boolean }) =>
+        (await import('../commands/logs.ts')).logs(config(), name ?? null, {
+          follow: options.follow === true,
+          lines: options.lines,
+          json: options.json === true,
+        }),
+      ),
+    );
+  program
+    .command('reload')
+    .description('apply the configuration file; tunnels that did not change stay up')
+    .argument('[name]', 'a tunnel that runs on a command line: what ssh_config says of it is read anew')
+    .action(
+      run(async (name: string | undefined) => (await import('../commands/reload.ts')).reload(config(), name ?? null)),
+    );
+  program
+    .command('retry')
+    .description('try again now instead of waiting')
+    .argument('[name]', 'a tunnel')
+    .action(
+      run(async (name: string | undefined) => (await import('../commands/retry.ts')).retry(config(), name ?? null)),
+    );
+}
+
+function wholeNumber(text: string): number {
+  if (!/^\d{1,5}$/.test(text)) throw new InvalidArgumentError('a whole number is needed');
+  return Number(text);
+}

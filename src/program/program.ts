@@ -1,0 +1,40 @@
+import { Command } from 'commander';
+import { VERSION } from '../lib/version.ts';
+import { addDailyCommands } from './daily.ts';
+import { addSetupCommands } from './setup.ts';
+
+/** What all commands need of the program. */
+export interface Shared {
+  /** Makes commander's action of a command: its answer becomes the exit code. */
+  run<A extends unknown[]>(action: (...args: A) => Promise<number>): (...args: A) => Promise<void>;
+  /** What --config names, else null. */
+  config(): string | null;
+  /** The arguments of `tunneld run` that are not tunneld's own but those of ssh. */
+  readonly sshArguments: readonly string[];
+}
+
+/**
+ * All commands with their options and descriptions; what they do is loaded when they are called, so that a quick one starts quickly.
+ * `onExit` hears the exit code of the command that ran.
+ */
+export function createProgram(sshArguments: readonly string[], onExit: (code: number) => void): Command {
+  const program = new Command('tunneld')
+    .description('Keeps SSH tunnels up.')
+    .version(VERSION)
+    .option('--config <file>', 'the configuration file')
+    .configureHelp({ showGlobalOptions: true })
+    .exitOverride()
+    .showSuggestionAfterError()
+    .showHelpAfterError('(see tunneld --help)');
+  const shared: Shared = {
+    run:
+      (action) =>
+      async (...args) =>
+        onExit(await action(...args)),
+    config: () => program.opts<{ config?: string }>().config ?? null,
+    sshArguments,
+  };
+  addDailyCommands(program, shared);
+  addSetupCommands(program, shared);
+  return program;
+}
