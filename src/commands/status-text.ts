@@ -1,4 +1,10 @@
-import type { FailureStatus, ForwardStatus, StatusDocument, TunnelStatus } from '../supervisor/status.ts';
+import type {
+  FailureStatus,
+  ForwardStatus,
+  PreviousTunnel,
+  StatusDocument,
+  TunnelStatus,
+} from '../supervisor/status.ts';
 import type { Phase } from '../tunnel/state.ts';
 
 /** The status for a person. `now` is milliseconds since 1970. */
@@ -26,7 +32,13 @@ function formatTunnel(tunnel: TunnelStatus, now: number, paint: Paint): string {
     ...(tunnel.failure === undefined
       ? []
       : formatFailure(tunnel.failure, up ? 'last failure' : 'failure', now, '  ', !up)),
+    ...(tunnel.previous ?? []).map((old) => formatPrevious(old, now)),
   ].join('\n');
+}
+
+function formatPrevious({ name, phase, since: start, server, listen }: PreviousTunnel, now: number): string {
+  const where = listen.length === 0 ? 'without a listener' : `listening on ${listen.join(', ')}`;
+  return `  until it is up, ${name} as it was before goes on: ${phase} ${since(start, now)}, ${server}, ${where}`;
 }
 
 const PHASE_COLOURS: Readonly<Record<Phase, number>> = {

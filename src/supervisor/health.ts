@@ -1,4 +1,4 @@
-import type { TunnelState } from '../tunnel/state.ts';
+import type { RunningTunnel } from './supervisor.ts';
 
 /** The daemon in one word: see the contract of `tunneld status`. */
 export type Health = 'ok' | 'degraded' | 'failed';
@@ -6,16 +6,19 @@ export type Health = 'ok' | 'degraded' | 'failed';
 /** Down for no longer than this is a blip that nobody need be told of, in milliseconds. */
 const PATIENCE_MS = 60_000;
 
-/** `startedAt` counts as the last time up for a tunnel that never was; all times are milliseconds since 1970. */
-export function assessHealth(tunnels: readonly TunnelState[], startedAt: number, wall: number): Health {
-  const healths = tunnels.map((tunnel) => assessTunnel(tunnel, startedAt, wall));
+export function assessHealth(tunnels: readonly RunningTunnel[], wall: number): Health {
+  const healths = tunnels.map((tunnel) => assessTunnel(tunnel, wall));
   if (healths.includes('failed')) return 'failed';
   return healths.includes('degraded') ? 'degraded' : 'ok';
 }
 
-export function assessTunnel(tunnel: TunnelState, startedAt: number, wall: number): Health {
-  if (tunnel.phase === 'blocked') return 'failed';
-  if (tunnel.phase !== 'up') return wall - (tunnel.lastUp ?? startedAt) > PATIENCE_MS ? 'failed' : 'ok';
-  const troubled = tunnel.forwards.some((forward) => forward.state !== 'up' || forward.targetFailure !== null);
+/** The start counts as the last time up for a tunnel that never was. One that is not up, while what it replaces is, is degraded. */
+export function assessTunnel({ state, startedAt, previous }: RunningTunnel, wall: number): Health {
+  if (state.phase !== 'up') {
+    const patient = state.phase !== 'blocked' && wall - (state.lastUp ?? startedAt) <= PATIENCE_MS;
+    if (patient) return 'ok';
+    return previous.some((old) => old.state.phase === 'up') ? 'degraded' : 'failed';
+  }
+  const troubled = state.forwards.some((forward) => forward.state !== 'up' || forward.targetFailure !== null);
   return troubled ? 'degraded' : 'ok';
 }

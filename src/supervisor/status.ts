@@ -31,6 +31,16 @@ export interface TunnelStatus {
   /** The last thing that went wrong, also when it has been overcome since. */
   readonly failure?: FailureStatus;
   readonly forwards: readonly ForwardStatus[];
+  /** The tunnels that this one replaces, which go on until it is up. */
+  readonly previous?: readonly PreviousTunnel[];
+}
+
+export interface PreviousTunnel {
+  readonly name: string;
+  readonly phase: Phase;
+  readonly since: string;
+  readonly server: string;
+  readonly listen: readonly string[];
 }
 
 export interface FailureStatus {
@@ -73,13 +83,9 @@ export function statusDocument(facts: DaemonFacts, tunnels: readonly RunningTunn
     version: facts.version,
     pid: facts.pid,
     startedAt: iso(facts.startedAt),
-    health: assessHealth(
-      tunnels.map((tunnel) => tunnel.state),
-      facts.startedAt,
-      wall,
-    ),
+    health: assessHealth(tunnels, wall),
     config: facts.config,
-    tunnels: tunnels.map((tunnel) => tunnelStatus(tunnel, facts.startedAt, wall)),
+    tunnels: tunnels.map((tunnel) => tunnelStatus(tunnel, wall)),
   };
 }
 
@@ -92,11 +98,12 @@ export function summaryLine(tunnels: readonly RunningTunnel[]): string {
   return [`${up} of ${tunnels.length} ${tunnels.length === 1 ? 'tunnel' : 'tunnels'} up`, ...others].join('; ');
 }
 
-function tunnelStatus({ spec, state }: RunningTunnel, startedAt: number, wall: number): TunnelStatus {
+function tunnelStatus(tunnel: RunningTunnel, wall: number): TunnelStatus {
+  const { spec, state, previous } = tunnel;
   return {
     name: spec.name,
     phase: state.phase,
-    health: assessTunnel(state, startedAt, wall),
+    health: assessTunnel(tunnel, wall),
     since: iso(state.since),
     server: formatServer(spec),
     ...(via(spec).length === 0 ? {} : { via: via(spec) }),
@@ -117,6 +124,17 @@ function tunnelStatus({ spec, state }: RunningTunnel, startedAt: number, wall: n
       ...forward.counters,
       ...(forward.targetFailure === null ? {} : { targetFailure: failureStatus(forward.targetFailure) }),
     })),
+    ...(previous.length === 0 ? {} : { previous: previous.map(previousTunnel) }),
+  };
+}
+
+function previousTunnel({ spec, state }: RunningTunnel): PreviousTunnel {
+  return {
+    name: spec.name,
+    phase: state.phase,
+    since: iso(state.since),
+    server: formatServer(spec),
+    listen: state.forwards.filter((forward) => forward.state === 'up').map(formatListen),
   };
 }
 

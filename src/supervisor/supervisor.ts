@@ -1,26 +1,18 @@
+import { isDeepStrictEqual } from 'node:util';
 import { deferred } from '../lib/abort.ts';
-import { sleep, type Clock } from '../lib/clock.ts';
-import type { Logger } from '../lib/log.ts';
-import type { Device } from '../tunnel/device.ts';
 import type { TunnelSpec } from '../tunnel/spec.ts';
-import type { IdentityCache } from '../tunnel/ssh2/identities.ts';
-import { initialState, type TunnelState } from '../tunnel/state.ts';
-import { runTunnel } from '../tunnel/tunnel.ts';
+import type { TunnelState } from '../tunnel/state.ts';
+import { borrow, type Loan } from './handover.ts';
+import { startLoop, type Loop, type LoopDeps } from './loop.ts';
 import { planChange, type Plan } from './plan.ts';
-
-export interface SupervisorDeps {
-  readonly clock: Clock;
-  readonly random: () => number;
-  readonly log: Logger;
-  readonly identities: IdentityCache;
-  readonly device: Device;
-  /** True when one of the configured hint addresses answers; null when there are none. */
-  readonly ping: () => ((signal: AbortSignal) => Promise<boolean>) | null;
-}
+import { successions } from './succession.ts';
 
 /** Owns the running tunnels. What happens in one of them never reaches another. */
 export interface Supervisor {
-  /** Makes the running tunnels those of the list; what did not change is not touched. Calls are carried out one after the other. */
+  /**
+   * Makes the running tunnels those of the list; what did not change is not touched, and what changed goes on as it was until it is
+   * up as it is to be. Calls are carried out one after the other.
+   */
   apply(wanted: readonly TunnelSpec[]): Promise<Plan>;
   tunnels(): readonly RunningTunnel[];
   /** Cuts short the wait of this tunnel, or of all for null; names those that waited. */
@@ -36,98 +28,116 @@ export interface Supervisor {
 export interface RunningTunnel {
   readonly spec: TunnelSpec;
   readonly state: TunnelState;
+  /** Milliseconds since 1970. */
+  readonly startedAt: number;
+  /** Those that go on until this one is up, because it replaces them. */
+  readonly previous: readonly RunningTunnel[];
 }
 
-interface Running {
-  spec: TunnelSpec;
-  state: TunnelState;
-  readonly controller: AbortController;
-  done: Promise<void>;
-  retryNow: () => boolean;
-  dueBy: number;
+/** A tunnel of the configuration. */
+interface Place {
+  readonly loop: Loop;
+  previous: readonly Loop[];
+  loan: Loan | null;
+  /** Whether its session has borrowed, or asked in vain. */
+  asked: boolean;
 }
 
-export function createSupervisor(deps: SupervisorDeps): Supervisor {
+export function createSupervisor(deps: LoopDeps): Supervisor {
   const { clock } = deps;
-  const running = new Map<string, Running>();
+  const places = new Map<string, Place>();
   const listeners = new Set<() => void>();
+  /** All that have not said goodbye. */
+  const alive = new Set<Loop>();
+  let stopped = false;
   let order: readonly string[] = [];
   let queue = Promise.resolve();
-  const changed = () => {
-    for (const listener of listeners) listener();
-  };
 
   async function applyNow(wanted: readonly TunnelSpec[]): Promise<Plan> {
-    const plan = planChange(
-      [...running.values()].map((tunnel) => tunnel.spec),
-      wanted,
-    );
-    order = wanted.map((spec) => spec.name);
+    const running = [...places.values()].map(({ loop }) => loop.spec);
+    const plan = planChange(running, wanted);
+    const replaced = successions(plan, running, wanted);
+    const heirs = new Set([...replaced.values()].flat());
     // What ends goes first: a listener may have moved to another tunnel, and the server gives it to one at a time.
-    await Promise.all([...plan.removed, ...plan.changed].map(end));
-    for (const spec of wanted) if (!running.has(spec.name)) start(spec);
+    await Promise.all(plan.removed.filter((name) => !heirs.has(name)).map(remove));
+    for (const spec of wanted) {
+      if (!plan.unchanged.includes(spec.name)) await succeed(spec, replaced.get(spec.name) ?? []);
+    }
+    order = wanted.map((spec) => spec.name);
     changed();
     return plan;
   }
 
-  async function end(name: string): Promise<void> {
-    const tunnel = running.get(name);
-    if (tunnel === undefined) return;
-    tunnel.controller.abort(new Error('stopped'));
-    await tunnel.done;
-    running.delete(name);
+  async function remove(name: string): Promise<void> {
+    const place = places.get(name)!;
+    places.delete(name);
+    place.loan?.giveBack();
+    await Promise.all([place.loop, ...place.previous].map(end));
   }
 
-  function start(spec: TunnelSpec): void {
-    const tunnel: Running = {
-      spec,
-      state: initialState(spec, clock.wall()),
-      controller: new AbortController(),
-      done: Promise.resolve(),
-      retryNow: () => false,
-      dueBy: clock.now() + FIRST_SIGN_MS,
-    };
-    running.set(spec.name, tunnel);
-    tunnel.done = keepRunning(tunnel);
+  /** Puts a tunnel in the place of others. To go back to one that still goes on is no new start. */
+  async function succeed(spec: TunnelSpec, names: readonly string[]): Promise<void> {
+    const olds = names.map((name) => places.get(name)!);
+    const candidates = olds.flatMap(({ loop, previous }) => [loop, ...previous]);
+    const same = candidates.find((loop) => isDeepStrictEqual(loop.spec, spec));
+    const kept = same === undefined ? candidates.filter(hasWorked) : [same];
+    await Promise.all(candidates.filter((loop) => !kept.includes(loop)).map(end));
+    for (const { loan } of olds) loan?.giveBack();
+    for (const name of names) places.delete(name);
+    const loop = same ?? start(spec);
+    places.set(spec.name, { loop, previous: same === undefined ? kept : [], loan: null, asked: false });
   }
 
-  /** A bug in a tunnel ends its loop, not the daemon: it is started again. */
-  async function keepRunning(tunnel: Running): Promise<void> {
-    const { signal } = tunnel.controller;
-    const log = deps.log.child({ tunnel: tunnel.spec.name });
-    while (!signal.aborted) {
-      try {
-        await runTunnel(tunnel.spec, tunnelDeps(tunnel, log), signal);
-      } catch (error) {
-        log.error({ code: 'internal', error }, 'a bug ended the tunnel; it is started again');
-        tunnel.dueBy = clock.now() + FIRST_SIGN_MS;
-        await sleep(clock, RESTART_MS, signal).catch(() => {});
+  function start(spec: TunnelSpec): Loop {
+    const loop = startLoop(spec, deps, { onChange, beforeListening });
+    alive.add(loop);
+    if (stopped) void loop.end();
+    return loop;
+  }
+
+  async function end(loop: Loop): Promise<void> {
+    await loop.end();
+    alive.delete(loop);
+  }
+
+  function onChange(loop: Loop): void {
+    const place = places.get(loop.spec.name);
+    if (place?.loop === loop && place.previous.length > 0) handOver(place);
+    changed();
+  }
+
+  /** The old ones end when the new one is up, and get back what they lent when it fails. */
+  function handOver(place: Place): void {
+    const { phase, forwards } = place.loop.state();
+    if (phase === 'up') {
+      place.loan?.keep();
+      const { previous } = place;
+      Object.assign(place, { previous: [], loan: null });
+      for (const old of previous) {
+        deps.log.info({ tunnel: old.spec.name }, 'the tunnel as it was before ends: the new one is up');
+        void end(old);
       }
+    } else if (phase !== 'forwarding') {
+      place.loan?.giveBack();
+      Object.assign(place, { loan: null, asked: false });
+    } else if (!place.asked && forwards.some(({ state }) => state === 'refused')) {
+      place.asked = true;
+      place.loan = borrow(place.loop, lenders(), 'any', clock);
     }
   }
 
-  function tunnelDeps(tunnel: Running, log: Logger) {
-    return {
-      clock,
-      random: deps.random,
-      log,
-      identities: deps.identities,
-      device: deps.device,
-      get ping() {
-        return deps.ping();
-      },
-      heartbeat: (withinMs: number) => {
-        tunnel.dueBy = clock.now() + withinMs;
-      },
-      state: () => tunnel.state,
-      setState: (next: TunnelState) => {
-        tunnel.state = next;
-        changed();
-      },
-      onRetryNow: (retryNow: () => boolean) => {
-        tunnel.retryNow = retryNow;
-      },
-    };
+  async function beforeListening(loop: Loop): Promise<void> {
+    const place = places.get(loop.spec.name);
+    if (place?.loop !== loop || place.asked) return;
+    place.loan = borrow(loop, lenders(), 'same', clock);
+    place.asked = place.loan !== null;
+    await place.loan?.ready;
+  }
+
+  const lenders = () => [...places.values()].flatMap(({ previous }) => previous);
+
+  function changed(): void {
+    for (const listener of listeners) listener();
   }
 
   return {
@@ -136,23 +146,31 @@ export function createSupervisor(deps: SupervisorDeps): Supervisor {
       queue = queue.then(() => applyNow(wanted).then(answer.resolve, answer.reject));
       return answer.promise;
     },
-    tunnels: () => order.flatMap((name) => running.get(name) ?? []).map(({ spec, state }) => ({ spec, state })),
+    tunnels: () =>
+      order
+        .flatMap((name) => places.get(name) ?? [])
+        .map(({ loop, previous }) => ({ ...view(loop), previous: previous.map(view) })),
     retry: (name) => {
-      const chosen = [...running.values()].filter((tunnel) => name === null || tunnel.spec.name === name);
-      return chosen.filter((tunnel) => tunnel.retryNow()).map((tunnel) => tunnel.spec.name);
+      const chosen = [...alive].filter((loop) => name === null || loop.spec.name === name);
+      return [...new Set(chosen.filter((loop) => loop.retryNow()).map((loop) => loop.spec.name))];
     },
     subscribe: (listener) => {
       listeners.add(listener);
     },
-    stuck: () => {
-      const now = clock.now();
-      return [...running.values()].filter((tunnel) => tunnel.dueBy < now).map((tunnel) => tunnel.spec.name);
-    },
+    stuck: () => [...alive].filter((loop) => loop.isStuck()).map((loop) => loop.spec.name),
     stop: async () => {
-      await Promise.all([...running.keys()].map(end));
+      stopped = true;
+      for (const { loan } of places.values()) loan?.giveBack();
+      await Promise.all([...alive].map((loop) => loop.end()));
     },
   };
 }
 
-const FIRST_SIGN_MS = 60_000;
-const RESTART_MS = 5000;
+/** Nobody misses what never worked. */
+function hasWorked(loop: Loop): boolean {
+  return loop.state().lastUp !== null;
+}
+
+function view(loop: Loop): RunningTunnel {
+  return { spec: loop.spec, state: loop.state(), startedAt: loop.startedAt, previous: [] };
+}

@@ -1,8 +1,10 @@
 import { childController } from '../lib/abort.ts';
 import { sleep, type Clock } from '../lib/clock.ts';
 import type { Logger } from '../lib/log.ts';
+import { askAgainAfter } from './ask-again.ts';
 import { asFailure, TunnelFailure } from './failure.ts';
 import type { Answerer, Inspector } from './inspector.ts';
+import type { Lease } from './lease.ts';
 import { inUseReason, refusalReason, type Refusal } from './refusal.ts';
 import { formatEndpoint, type Endpoint, type ForwardSpec, type TunnelSpec } from './spec.ts';
 import type { SshConnection } from './ssh.ts';
@@ -15,6 +17,8 @@ export interface ForwardsOptions {
   readonly wasUp: boolean;
   readonly verify: TunnelSpec['verify'];
   readonly inspector: Pick<Inspector, 'look'>;
+  /** What this tunnel lends is given back to the server, and asked for again when it is taken back. */
+  readonly lease: Lease;
   /** Registers what "verify now" means; the answer forgets it. */
   onRecheck(recheck: () => void): () => void;
   /** The server listens, but whether visitors come out here is still being looked at. */
@@ -23,6 +27,8 @@ export interface ForwardsOptions {
   onUp(index: number, unverified: string | null): void;
   /** `elsewhere` says that visitors were seen to come out somewhere else. */
   onRefused(index: number, refusal: Refusal, failure: TunnelFailure, elsewhere: boolean): void;
+  /** It was given back, for another tunnel. */
+  onLent(index: number): void;
   /** Every one was answered once. */
   onAnswered(): void;
 }
@@ -57,7 +63,7 @@ async function keepForward(
   options: ForwardsOptions,
   signal: AbortSignal,
 ): Promise<never> {
-  const { clock, random } = options;
+  const { clock, random, lease } = options;
   const look = (port: number, quietly = false): Promise<Answerer> =>
     options.verify === 'off'
       ? Promise.resolve({ type: 'unknown', why: 'verify: off' })
@@ -65,18 +71,30 @@ async function keepForward(
   const findReason = () => once(() => refusalReason(listen, options.wasUp, (port) => look(port, true)));
   let refusal = findReason();
   let losses = 0;
-  let first = true;
+  let unanswered = true;
+  const answer = () => {
+    if (unanswered) answered();
+    unanswered = false;
+  };
   for (let since = clock.now(); ;) {
-    const port = await ask(connection, listen, index, refusal, options, signal);
-    const verdict = port === null ? 'lost' : await judge(await lookTwice(port), port);
-    if (first) answered();
-    first = false;
-    if (port !== null && verdict !== 'lost') {
-      losses = 0;
-      await untilLost(port, verdict);
-      since = clock.now();
-      refusal = findReason();
+    // Nobody waits for what was lent.
+    if (lease.isLent(index)) answer();
+    await lease.enter(index, signal);
+    let port: number | null;
+    try {
+      port = await ask(connection, listen, index, refusal, options, signal);
+      const verdict = port === null ? 'lost' : await judge(await lookTwice(port), port);
+      answer();
+      if (port !== null && verdict !== 'lost') {
+        losses = 0;
+        await untilLost(port, verdict);
+        since = clock.now();
+        refusal = findReason();
+      }
+    } finally {
+      lease.leave(index);
     }
+    if (lease.isLent(index)) continue;
     // A stranger is not visited every second.
     if (port !== null) losses += 1;
     const pause = port === null ? 0 : Math.min(1000 * 2 ** losses, LONGEST_PAUSE_MS);
@@ -107,15 +125,25 @@ async function keepForward(
         ? `the server says that it listens on ${formatEndpoint(listen)}, but nobody does`
         : `visitors of ${formatEndpoint(listen)} do not come out here: ${inUseReason(answerer.who)}`,
     );
-    await connection.unlisten(listen.type === 'tcp' ? { ...listen, port } : listen);
+    await giveBack(port);
     options.onRefused(index, answerer.type === 'other' ? 'in-use' : 'unknown', lost, answerer.type === 'other');
     return 'lost';
+  }
+
+  function giveBack(port: number): Promise<void> {
+    return connection.unlisten(listen.type === 'tcp' ? { ...listen, port } : listen);
   }
 
   /** While it is ours: looks again from time to time, and when somebody wants to know. */
   async function untilLost(port: number, verdict: Verdict): Promise<void> {
     for (let last = verdict; ;) {
-      await rest(clock, (last === 'held' ? VERIFY_EVERY_MS : UNPROVEN_MS) * (1 + random() / 3), options, signal);
+      if (!lease.isLent(index))
+        await rest(clock, (last === 'held' ? VERIFY_EVERY_MS : UNPROVEN_MS) * (1 + random() / 3), options, signal);
+      if (lease.isLent(index)) {
+        options.onLent(index);
+        await giveBack(port);
+        return;
+      }
       let answerer = await look(port);
       for (let misses = 1; misses < MISSES && isMiss(answerer); misses += 1) {
         await sleep(clock, BETWEEN_MISSES_MS, signal);
@@ -145,16 +173,22 @@ const VERIFY_EVERY_MS = 15 * 60_000;
 /** A tunnel waits for it. */
 const UNPROVEN_MS = 60_000;
 
-/** Sleeps, until somebody wants to know at once. */
-async function rest(clock: Clock, ms: number, { onRecheck }: ForwardsOptions, signal: AbortSignal): Promise<void> {
+/** Sleeps, until somebody wants to know at once, or wants it. */
+async function rest(
+  clock: Clock,
+  ms: number,
+  { onRecheck, lease }: ForwardsOptions,
+  signal: AbortSignal,
+): Promise<void> {
   const nap = childController(signal);
-  const forget = onRecheck(() => nap.abort(new Error('verify now')));
+  const wake = () => nap.abort(new Error('awake'));
+  const forget = [onRecheck(wake), lease.onChange(wake)];
   try {
     await sleep(clock, ms, nap.signal);
   } catch (error) {
     if (signal.aborted) throw error;
   } finally {
-    forget();
+    for (const end of forget) end();
     nap.dispose();
   }
 }
@@ -192,14 +226,6 @@ async function ask(
 function once<T>(find: () => Promise<T>): () => Promise<T> {
   let found: Promise<T> | null = null;
   return () => (found ??= find());
-}
-
-/**
- * Every second or two while the refusal is fresh: a dead session's port comes free within that. After ten minutes somebody
- * else owns it or it is forbidden, and every request is a line in the server's log: then every fifteen seconds.
- */
-export function askAgainAfter(refusedForMs: number, random: () => number): number {
-  return refusedForMs < 600_000 ? 1000 + 500 * random() : 15_000;
 }
 
 function unverifiable(listen: Endpoint, why: string): TunnelFailure {

@@ -65,6 +65,11 @@ export async function keepServing(
     missing.add(index);
     settle();
   };
+  const onLent = (index: number) => {
+    deps.reportForward(index, { state: 'pending', verified: 'unknown', unverified: null });
+    missing.add(index);
+    settle();
+  };
   const evictOnce = () => {
     const { ends } = connection.transport;
     if (evicted || ends === null) return;
@@ -78,10 +83,12 @@ export async function keepServing(
       clock,
       random,
       replace: spec.streamLocalBindUnlink,
+      lease: deps.lease,
       onVisitor: deps.reception.receiveLocal,
       // Who connects to a listener of this device's kernel comes here and nowhere else.
       onUp: (index) => onUp(index, 'this device', null),
       onRefused,
+      onLent,
       onAnswered,
     },
     signal,
@@ -96,6 +103,7 @@ export async function keepServing(
       wasUp: deps.wasUp(),
       verify: spec.verify,
       inspector: deps.inspector,
+      lease: deps.lease,
       onRecheck: deps.doubtOver.listen,
       onGranted: (index, port, rttMs) => {
         const { listen } = spec.forwards[index]!;
@@ -109,6 +117,7 @@ export async function keepServing(
         onRefused(index, refusal, failure, elsewhere);
         evictOnce();
       },
+      onLent,
       onAnswered,
     },
     signal,

@@ -1,8 +1,10 @@
 import type { Socket } from 'node:net';
+import { abortable, deferred } from '../lib/abort.ts';
 import { sleep, type Clock } from '../lib/clock.ts';
 import { errorCode, errorText } from '../lib/text.ts';
 import { TunnelFailure } from './failure.ts';
-import { askAgainAfter } from './forwards.ts';
+import { askAgainAfter } from './ask-again.ts';
+import type { Lease } from './lease.ts';
 import { listenLocally, type LocalListener } from './local-listener.ts';
 import type { Refusal } from './refusal.ts';
 import { formatEndpoint, type ForwardSpec } from './spec.ts';
@@ -12,9 +14,13 @@ export interface LocalForwardsOptions {
   readonly random: () => number;
   /** See StreamLocalBindUnlink. */
   readonly replace: boolean;
+  /** What this tunnel lends is closed, and opened again when it is taken back. */
+  readonly lease: Lease;
   onVisitor(index: number, socket: Socket): void;
   onUp(index: number): void;
   onRefused(index: number, refusal: Refusal, failure: TunnelFailure): void;
+  /** It was closed, for another tunnel. */
+  onLent(index: number): void;
   /** Every one was tried once. */
   onAnswered(): void;
 }
@@ -29,26 +35,44 @@ export async function keepLocalForwards(
   signal: AbortSignal,
 ): Promise<never> {
   const local = [...forwards.entries()].filter(([, { kind }]) => kind !== 'remote');
-  const first = local.map(([index, forward]) => open(forward, index, options, signal));
-  const kept = local.map(async ([index, forward], at) => {
-    if (!(await first[at])) await keepTrying(forward, index, options, signal);
-  });
-  await Promise.all(first);
-  options.onAnswered();
-  await Promise.all(kept);
-  return await new Promise<never>(() => {});
+  let unanswered = local.length;
+  const answered = () => {
+    unanswered -= 1;
+    if (unanswered === 0) options.onAnswered();
+  };
+  if (unanswered === 0) options.onAnswered();
+  const kept = local.map(([index, forward]) => keep(forward, index, answered, options, signal));
+  return await Promise.race([...kept, new Promise<never>(() => {})]);
 }
 
-async function keepTrying(
+async function keep(
   forward: ForwardSpec,
   index: number,
+  answered: () => void,
   options: LocalForwardsOptions,
   signal: AbortSignal,
-): Promise<void> {
-  const since = options.clock.now();
-  for (;;) {
-    await sleep(options.clock, askAgainAfter(options.clock.now() - since, options.random), signal);
-    if (await open(forward, index, options, signal)) return;
+): Promise<never> {
+  const { clock, random, lease } = options;
+  let unanswered = true;
+  const answer = () => {
+    if (unanswered) answered();
+    unanswered = false;
+  };
+  for (let since = clock.now(); ;) {
+    // Nobody waits for what was lent.
+    if (lease.isLent(index)) answer();
+    await lease.enter(index, signal);
+    try {
+      const listener = await open(forward, index, options, signal);
+      answer();
+      if (listener !== null) {
+        await untilLent(listener, index, options, signal);
+        since = clock.now();
+      }
+    } finally {
+      lease.leave(index);
+    }
+    if (!lease.isLent(index)) await sleep(clock, askAgainAfter(clock.now() - since, random), signal);
   }
 }
 
@@ -57,7 +81,7 @@ async function open(
   index: number,
   { replace, onVisitor, onUp, onRefused }: LocalForwardsOptions,
   signal: AbortSignal,
-): Promise<boolean> {
+): Promise<LocalListener | null> {
   let listener: LocalListener;
   try {
     listener = await listenLocally(listen, replace, (socket) => onVisitor(index, socket));
@@ -66,15 +90,36 @@ async function open(
     const code = errorCode(error) ?? '';
     const text = `this device cannot listen on ${formatEndpoint(listen)}: ${REASONS[code] ?? errorText(error)}`;
     onRefused(index, REFUSALS[code] ?? 'unknown', new TunnelFailure('forward-refused', text, { cause: error }));
-    return false;
+    return null;
   }
   if (signal.aborted) {
     listener.close();
     throw signal.reason as Error;
   }
-  signal.addEventListener('abort', () => listener.close(), { once: true });
   onUp(index);
-  return true;
+  return listener;
+}
+
+/** Keeps it open until it is lent. */
+async function untilLent(
+  listener: LocalListener,
+  index: number,
+  { lease, onLent }: LocalForwardsOptions,
+  signal: AbortSignal,
+): Promise<void> {
+  const lent = deferred<void>();
+  const check = () => {
+    if (lease.isLent(index)) lent.resolve();
+  };
+  const forget = lease.onChange(check);
+  check();
+  try {
+    await abortable(lent.promise, signal);
+    onLent(index);
+  } finally {
+    forget();
+    listener.close();
+  }
 }
 
 const REASONS: Readonly<Record<string, string>> = {

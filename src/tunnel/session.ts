@@ -9,6 +9,7 @@ import type { Device } from './device.ts';
 import { TunnelFailure } from './failure.ts';
 import { createInspector } from './inspector.ts';
 import { keepServing } from './keep-serving.ts';
+import type { Lease } from './lease.ts';
 import { AUTH_TIMEOUT_MS, prepareLogin } from './login.ts';
 import { createReception, type Reception } from './reception.ts';
 import { prepareRoute, type Route } from './route.ts';
@@ -30,6 +31,10 @@ export interface SessionDeps {
   wasUp(): boolean;
   /** Local ports, other than this one, of connections that the server may still hold. */
   earlierPorts(current: number): readonly number[];
+  /** Which listeners this tunnel may hold. */
+  readonly lease: Lease;
+  /** Resolves when other tunnels have let go of the listeners that this one needs. Called when all else is ready for them. */
+  beforeListening(): Promise<void>;
   /** Says that this loop is alive and will say so again within the time. */
   heartbeat(withinMs: number): void;
   state(): TunnelState;
@@ -91,6 +96,8 @@ export async function runSession(spec: TunnelSpec, deps: SessionDeps, signal: Ab
     );
     receive = reception.receive;
     deps.report({ phase: 'forwarding' });
+    await Promise.race([connection.lost, route.lost, deps.beforeListening()]);
+    signal.throwIfAborted();
     return await Promise.race([
       connection.lost,
       route.lost,

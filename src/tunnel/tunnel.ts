@@ -1,26 +1,20 @@
 import pRetry from 'p-retry';
 import { childController } from '../lib/abort.ts';
-import { sleep, type Clock } from '../lib/clock.ts';
-import type { Logger } from '../lib/log.ts';
+import { sleep } from '../lib/clock.ts';
 import { blockedDelay, cheapDelay, loginBackoff, loginDelay, reconnectDelay } from './backoff.ts';
 import { createFailureLog } from './failure-log.ts';
-import type { Device } from './device.ts';
 import { asFailure, type FailureCode, TunnelFailure } from './failure.ts';
 import { reachServer } from './reach.ts';
 import { firstMachine } from './route.ts';
-import { runSession } from './session.ts';
+import { runSession, type SessionDeps } from './session.ts';
 import type { TunnelSpec } from './spec.ts';
-import type { IdentityCache } from './ssh2/identities.ts';
 import { formatListen, formatServer, reportFailure, type ForwardState, type TunnelState } from './state.ts';
 
-export interface TunnelDeps {
-  readonly clock: Clock;
-  readonly random: () => number;
-  readonly log: Logger;
-  readonly identities: IdentityCache;
-  readonly device: Device;
+export interface TunnelDeps extends Pick<
+  SessionDeps,
+  'clock' | 'random' | 'log' | 'identities' | 'device' | 'lease' | 'beforeListening' | 'heartbeat'
+> {
   readonly ping: ((signal: AbortSignal) => Promise<boolean>) | null;
-  heartbeat(withinMs: number): void;
   /** Where the loop keeps what is known of it. */
   state(): TunnelState;
   setState(next: TunnelState): void;

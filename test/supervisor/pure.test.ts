@@ -3,6 +3,7 @@ import { test } from 'node:test';
 import { assessHealth } from '../../src/supervisor/health.ts';
 import { planChange } from '../../src/supervisor/plan.ts';
 import { statusDocument, summaryLine } from '../../src/supervisor/status.ts';
+import type { RunningTunnel } from '../../src/supervisor/supervisor.ts';
 import type { TunnelSpec } from '../../src/tunnel/spec.ts';
 import { initialState, type ForwardState, type TunnelState } from '../../src/tunnel/state.ts';
 
@@ -30,6 +31,13 @@ const state = (change: Partial<TunnelState>, forward: Partial<ForwardState> = {}
   return { ...initial, ...change, forwards: initial.forwards.map((one) => ({ ...one, ...forward })) };
 };
 
+const running = (of: TunnelState, name = 'a', previous: readonly RunningTunnel[] = []): RunningTunnel => ({
+  spec: spec(name),
+  state: of,
+  startedAt: STARTED,
+  previous,
+});
+
 const failure = { code: 'connect-refused', message: 'm', hint: 'h', at: STARTED } as const;
 
 test('a plan puts every name in one list', () => {
@@ -56,17 +64,28 @@ test('health has patience with a blip and none with what a person must cure', ()
     ['the worst counts', [state({ phase: 'up' }, { state: 'refused' }), state({ phase: 'blocked' })], 0, 'failed'],
   ];
   for (const [what, tunnels, after, health] of cases) {
-    assert.equal(assessHealth(tunnels, STARTED, STARTED + after), health, what);
+    assert.equal(
+      assessHealth(
+        tunnels.map((of) => running(of)),
+        STARTED + after,
+      ),
+      health,
+      what,
+    );
   }
+  const replaced = (phase: TunnelState['phase']) => [
+    running(state({ phase: 'blocked' }), 'a', [running(state({ phase }))]),
+  ];
+  assert.equal(assessHealth(replaced('up'), STARTED), 'degraded', 'what it replaces is up');
+  assert.equal(assessHealth(replaced('waiting'), STARTED), 'failed', 'what it replaces is not up');
 });
 
 test('the status document has the keys that scripts rely on', () => {
   const facts = { version: '1.2.3', pid: 7, config: '/etc/c.yaml', startedAt: STARTED };
-  const running = {
-    spec: spec('a'),
-    state: state({ phase: 'waiting', retryAt: STARTED + 5000, attempts: 3, failure }),
-  };
-  const document = statusDocument(facts, [running], STARTED);
+  const tunnel = running(state({ phase: 'waiting', retryAt: STARTED + 5000, attempts: 3, failure }), 'a', [
+    running(state({ phase: 'up' }, { state: 'up', boundPort: 4000 }), 'old'),
+  ]);
+  const document = statusDocument(facts, [tunnel], STARTED);
   assert.deepEqual(JSON.parse(JSON.stringify(document)), {
     version: '1.2.3',
     pid: 7,
@@ -97,14 +116,23 @@ test('the status document has the keys that scripts rely on', () => {
             bytesOut: 0,
           },
         ],
+        previous: [
+          {
+            name: 'old',
+            phase: 'up',
+            since: '2026-01-01T00:00:00.000Z',
+            server: 'limited@server:2222',
+            listen: ['localhost:4000'],
+          },
+        ],
       },
     ],
   });
 });
 
 test('the summary names what is not up', () => {
-  const up = { spec: spec('a'), state: state({ phase: 'up' }) };
-  const down = { spec: spec('b'), state: state({ phase: 'waiting', failure }) };
+  const up = running(state({ phase: 'up' }));
+  const down = running(state({ phase: 'waiting', failure }), 'b');
   assert.equal(summaryLine([up]), '1 of 1 tunnel up');
   assert.equal(summaryLine([up, down]), '1 of 2 tunnels up; b: connect-refused');
 });

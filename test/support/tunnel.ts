@@ -5,6 +5,7 @@ import type { TestContext } from 'node:test';
 import { systemClock, type Clock } from '../../src/lib/clock.ts';
 import { unacknowledged } from '../../src/host/tcp-queue.ts';
 import type { Device } from '../../src/tunnel/device.ts';
+import { createLending } from '../../src/tunnel/lease.ts';
 import { createLogger } from '../../src/lib/log.ts';
 import type { TunnelSpec } from '../../src/tunnel/spec.ts';
 import { createIdentityCache } from '../../src/tunnel/ssh2/identities.ts';
@@ -63,6 +64,8 @@ export function startTunnel(t: TestContext, spec: TunnelSpec, options: TestTunne
       identities: createIdentityCache(),
       device: { ...quietDevice, ...options.device },
       ping: options.ping ?? null,
+      lease: createLending(clock),
+      beforeListening: () => Promise.resolve(),
       heartbeat: (withinMs) => (dueBy = clock.now() + withinMs),
       state: () => state,
       setState: (next) => {

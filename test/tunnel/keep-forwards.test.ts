@@ -1,10 +1,12 @@
 import assert from 'node:assert/strict';
 import { test, type TestContext } from 'node:test';
+import { setTimeout as wait } from 'node:timers/promises';
 import { createBell } from '../../src/lib/bell.ts';
 import { systemClock, type Clock } from '../../src/lib/clock.ts';
 import { createLogger } from '../../src/lib/log.ts';
 import { keepForwards } from '../../src/tunnel/forwards.ts';
 import type { Answerer } from '../../src/tunnel/inspector.ts';
+import { createLending } from '../../src/tunnel/lease.ts';
 import type { ForwardSpec, TunnelSpec } from '../../src/tunnel/spec.ts';
 import type { SshConnection } from '../../src/tunnel/ssh.ts';
 import { until } from '../support/until.ts';
@@ -51,15 +53,40 @@ test('required: nothing is up before it was seen; a moment in which nobody can t
   assert.deepEqual([events.at(-1)?.startsWith('up'), unlistened()], [true, 0]);
 });
 
+test('what is lent is given back to the server, and asked for again only when it is taken back', async (t) => {
+  const { lending, events, unlistened, answered } = keep(t, 'auto', [OURS]);
+  await until(() => events.length === 1, { what: 'the first answer' });
+  await lending.lend([0]);
+  assert.deepEqual([events, unlistened(), answered()], [['up', 'lent'], 1, 1]);
+  lending.takeBack([1]);
+  await wait(50); // a hundred times as long as it would sleep
+  assert.deepEqual(events, ['up', 'lent'], 'another one was taken back');
+  lending.takeBack([0]);
+  await until(() => events.length === 3, { what: 'the listener again' });
+  assert.deepEqual([events, unlistened(), answered()], [['up', 'lent', 'up'], 1, 1]);
+});
+
+test('nobody waits for an answer about what is lent already', async (t) => {
+  const { lending, events, answered } = keep(t, 'auto', [OURS], [0]);
+  await until(() => answered() === 1, { what: 'the answer' });
+  assert.deepEqual(events, []);
+  lending.takeBack([0]);
+  await until(() => events.at(-1) === 'up', { what: 'the listener' });
+  assert.equal(answered(), 1);
+});
+
 /** Keeps one forward at a server that grants everything; who answers there is as the test says, the last for ever. */
-function keep(t: TestContext, verify: TunnelSpec['verify'], answers: Answerer[]) {
+function keep(t: TestContext, verify: TunnelSpec['verify'], answers: Answerer[], lent: readonly number[] = []) {
   const over = new AbortController();
   t.after(() => over.abort(new Error('the test is over')));
   const doubtOver = createBell();
   const events: string[] = [];
   let looks = 0;
+  let answered = 0;
   let unlistened = 0;
   let rest: Answerer[] = [...answers];
+  const lending = createLending(systemClock);
+  void lending.lend(lent);
   const forward: ForwardSpec = {
     kind: 'remote',
     listen: { type: 'tcp', host: 'localhost', port: 8080 },
@@ -87,19 +114,23 @@ function keep(t: TestContext, verify: TunnelSpec['verify'], answers: Answerer[])
           return Promise.resolve(next);
         },
       },
+      lease: lending,
       onRecheck: doubtOver.listen,
       onGranted: () => {},
       onUp: (_, unverified) => events.push(unverified === null ? 'up' : `up, ${unverified}`),
       onRefused: (_, refusal, _failure, elsewhere) =>
         events.push(`refused ${refusal}${elsewhere ? ', elsewhere' : ''}`),
-      onAnswered: () => {},
+      onLent: () => events.push('lent'),
+      onAnswered: () => (answered += 1),
     },
     over.signal,
   ).catch(() => {});
   return {
+    lending,
     doubtOver,
     events,
     looks: () => looks,
+    answered: () => answered,
     unlistened: () => unlistened,
     answer: (next: Answerer) => (rest = [next]),
   };

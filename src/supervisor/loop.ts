@@ -1,0 +1,104 @@
+import { sleep, type Clock } from '../lib/clock.ts';
+import type { Logger } from '../lib/log.ts';
+import type { Device } from '../tunnel/device.ts';
+import { createLending, type Lending } from '../tunnel/lease.ts';
+import type { TunnelSpec } from '../tunnel/spec.ts';
+import type { IdentityCache } from '../tunnel/ssh2/identities.ts';
+import { initialState, type TunnelState } from '../tunnel/state.ts';
+import { runTunnel } from '../tunnel/tunnel.ts';
+
+export interface LoopDeps {
+  readonly clock: Clock;
+  readonly random: () => number;
+  readonly log: Logger;
+  readonly identities: IdentityCache;
+  readonly device: Device;
+  /** True when one of the configured hint addresses answers; null when there are none. */
+  readonly ping: () => ((signal: AbortSignal) => Promise<boolean>) | null;
+}
+
+export interface LoopEvents {
+  onChange(loop: Loop): void;
+  /** See SessionDeps. */
+  beforeListening(loop: Loop): Promise<void>;
+}
+
+/** One tunnel that is kept up. */
+export interface Loop {
+  readonly spec: TunnelSpec;
+  /** Milliseconds since 1970. */
+  readonly startedAt: number;
+  readonly lending: Lending;
+  state(): TunnelState;
+  /** Cuts a wait short; false where there was none. */
+  retryNow(): boolean;
+  /** Whether it has not shown itself in the time it promised. */
+  isStuck(): boolean;
+  /** Resolves when it has said goodbye. */
+  end(): Promise<void>;
+}
+
+/** A bug in a tunnel ends its loop, not the daemon: it is started again. */
+export function startLoop(spec: TunnelSpec, deps: LoopDeps, events: LoopEvents): Loop {
+  const { clock } = deps;
+  const controller = new AbortController();
+  const { signal } = controller;
+  const log = deps.log.child({ tunnel: spec.name });
+  const lending = createLending(clock);
+  let state = initialState(spec, clock.wall());
+  let dueBy = clock.now() + FIRST_SIGN_MS;
+  let retryNow = () => false;
+
+  const keepRunning = async () => {
+    while (!signal.aborted) {
+      try {
+        await runTunnel(spec, tunnelDeps, signal);
+      } catch (error) {
+        log.error({ code: 'internal', error }, 'a bug ended the tunnel; it is started again');
+        dueBy = clock.now() + FIRST_SIGN_MS;
+        await sleep(clock, RESTART_MS, signal).catch(() => {});
+      }
+    }
+  };
+  const tunnelDeps = {
+    clock,
+    random: deps.random,
+    log,
+    identities: deps.identities,
+    device: deps.device,
+    lease: lending,
+    get ping() {
+      return deps.ping();
+    },
+    beforeListening: () => events.beforeListening(loop),
+    heartbeat: (withinMs: number) => {
+      dueBy = clock.now() + withinMs;
+    },
+    state: () => state,
+    setState: (next: TunnelState) => {
+      state = next;
+      events.onChange(loop);
+    },
+    onRetryNow: (next: () => boolean) => {
+      retryNow = next;
+    },
+  };
+  let done = Promise.resolve();
+  const loop: Loop = {
+    spec,
+    startedAt: state.since,
+    lending,
+    state: () => state,
+    retryNow: () => retryNow(),
+    isStuck: () => dueBy < clock.now(),
+    end: () => {
+      controller.abort(new Error('stopped'));
+      return done;
+    },
+  };
+  done = keepRunning();
+  return loop;
+}
+
+const FIRST_SIGN_MS = 60_000;
+const RESTART_MS = 5000;

@@ -1,0 +1,196 @@
+import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
+import { readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { test, type TestContext } from 'node:test';
+import { systemClock, type Clock } from '../../src/lib/clock.ts';
+import { createLogger } from '../../src/lib/log.ts';
+import { createSupervisor } from '../../src/supervisor/supervisor.ts';
+import type { TunnelSpec } from '../../src/tunnel/spec.ts';
+import { createIdentityCache } from '../../src/tunnel/ssh2/identities.ts';
+import { startEcho } from '../support/echo.ts';
+import { startSshd, type SshdOptions } from '../support/sshd.ts';
+import { quietDevice, specFor } from '../support/tunnel.ts';
+import { freePort, until } from '../support/until.ts';
+import { visit } from '../tunnel/visit.ts';
+
+test('a changed tunnel ends when its successor is up, and visitors hardly notice', async (t) => {
+  const { sshd, apply, up, spec, ports } = await start(t);
+  await apply(spec('a', [ports[0]]));
+  await up('a');
+  const [before] = sshd.sessions();
+  assert.ok(before);
+  await apply(spec('a', [ports[0]], { serverAliveIntervalMs: 20_000 }));
+  assert.equal(await visit(ports[0], 'still the old one'), 'still the old one');
+  await until(() => !sshd.sessions().includes(before), { what: 'the end of the old session' });
+  await up('a');
+  assert.equal(await visit(ports[0], 'the new one'), 'the new one');
+  const log = sshd.log();
+  const logins = [...log.matchAll(/Accepted publickey/g)].map(({ index }) => index);
+  assert.equal(logins.length, 2);
+  assert.ok(log.search(/Received disconnect|Connection closed by user|disconnected by user/) > logins[1]!);
+});
+
+test('a change that cannot work leaves the old tunnel in its place, and is told', async (t) => {
+  const { sshd, apply, up, spec, ports, view } = await start(t);
+  const good = spec('a', [ports[0]]);
+  await apply(good);
+  await up('a');
+  const [before] = sshd.sessions();
+  await apply(spec('a', [ports[0]], { port: await freePort() }));
+  await until(() => view('a').state.failure?.code === 'connect-refused', { what: 'the failure' });
+  assert.equal(await visit(ports[0], 'still there'), 'still there');
+  assert.deepEqual(
+    view('a').previous.map(({ spec: old, state }) => [old, state.phase]),
+    [[good, 'up']],
+  );
+  sshd.killSessions();
+  await until(() => sshd.sessions().length === 1 && sshd.sessions()[0] !== before, {
+    what: 'a new session of the old',
+  });
+  await until(() => view('a').previous[0]?.state.phase === 'up', { what: 'the old one again' });
+
+  const [now] = sshd.sessions();
+  await apply(good);
+  assert.deepEqual([view('a').state.phase, view('a').previous], ['up', []]);
+  assert.deepEqual(sshd.sessions(), [now], 'to go back is no new start');
+
+  await apply(spec('a', [ports[0]], { port: await freePort() }));
+  await apply(spec('a', [ports[1]]));
+  await up('a');
+  await until(() => sshd.sessions().length === 1, { what: 'the end of the old one' });
+  await assert.rejects(visit(ports[0], 'gone?'));
+  assert.equal(await visit(ports[1], 'moved'), 'moved');
+});
+
+test('one server that has two names is noticed, and its listener changes hands all the same', async (t) => {
+  const { sshd, apply, up, spec, ports } = await start(t);
+  await apply(spec('a', [ports[0]]));
+  await up('a');
+  await apply(
+    spec('a', [ports[0]], { host: 'localhost', addressFamily: 'inet', hostKeyAlias: `[127.0.0.1]:${sshd.port}` }),
+  );
+  await up('a');
+  await until(() => sshd.sessions().length === 1, { what: 'the end of the old session' });
+  assert.equal(await visit(ports[0], 'hello'), 'hello');
+});
+
+test('tunnels that change places, and one that changes its name, hand their listeners over', async (t) => {
+  const { apply, up, spec, ports, view, names } = await start(t);
+  await apply(spec('a', [ports[0]]), spec('b', [ports[1]]));
+  await Promise.all([up('a'), up('b')]);
+  await apply(spec('a', [ports[1]]), spec('b', [ports[0]]));
+  await Promise.all([up('a'), up('b')]);
+  await until(() => view('a').previous.length + view('b').previous.length === 0, { what: 'the end of the old ones' });
+  assert.equal(await visit(ports[0], 'one'), 'one');
+  assert.equal(await visit(ports[1], 'two'), 'two');
+
+  const plan = await apply(spec('c', [ports[0], ports[1]]));
+  assert.deepEqual([plan.added, plan.removed], [['c'], ['a', 'b']]);
+  assert.deepEqual(
+    view('c').previous.map(({ spec: old }) => old.name),
+    ['a', 'b'],
+  );
+  assert.equal(await visit(ports[0], 'three'), 'three');
+  await up('c');
+  assert.deepEqual(names(), ['c']);
+  assert.equal(await visit(ports[1], 'four'), 'four');
+});
+
+test("a listener that the new login may not have goes back to the old one's", async (t) => {
+  const key = 'second_key';
+  const { sshd, apply, up, spec, ports, view } = await start(t, {}, hurried);
+  const file = join(sshd.dir, key);
+  execFileSync('ssh-keygen', ['-q', '-t', 'ed25519', '-N', '', '-f', file]);
+  const line = `restrict,port-forwarding,permitlisten="localhost:1" ${readFileSync(`${file}.pub`, 'utf8')}`;
+  writeFileSync(sshd.authorizedKeysFile, `${readFileSync(sshd.authorizedKeysFile, 'utf8')}${line}`);
+  await apply(spec('a', [ports[0]]));
+  await up('a');
+  await apply(spec('a', [ports[0]], { identityFiles: [file] }));
+  await until(() => view('a').state.forwards[0]?.state === 'refused', { what: 'the refusal' });
+  await until(() => view('a').previous[0]?.state.phase === 'up', { what: 'the old one to have it again' });
+  assert.equal(view('a').state.phase, 'forwarding');
+  assert.equal(await visit(ports[0], 'the way in'), 'the way in');
+});
+
+test('a tunnel that never worked is not kept beside the one that replaces it', async (t) => {
+  const { apply, up, spec, ports, view } = await start(t);
+  await apply(spec('a', [ports[0]], { port: await freePort() }));
+  await until(() => view('a').state.failure !== null, { what: 'the failure' });
+  await apply(spec('a', [ports[0]]));
+  assert.deepEqual(view('a').previous, []);
+  await up('a');
+});
+
+test('local listeners change hands, too', async (t) => {
+  const { apply, up, spec, ports, view } = await start(t);
+  const local = (target: number) => ({
+    forwards: [
+      {
+        kind: 'local' as const,
+        listen: { type: 'tcp' as const, host: '127.0.0.1', port: ports[0] },
+        target: { type: 'tcp' as const, host: '127.0.0.1', port: target },
+      },
+    ],
+  });
+  const others = [await startEcho(), await startEcho()] as const;
+  t.after(() => Promise.all(others.map((echo) => echo.close())));
+  await apply(spec('a', [ports[0]], local(others[0].port)));
+  await up('a');
+  await apply(spec('a', [ports[0]], local(others[1].port)));
+  await until(() => view('a').state.phase === 'up' && view('a').previous.length === 0, { what: 'the new one' });
+  assert.equal(await visit(ports[0], 'hello'), 'hello');
+});
+
+test('everything ends with the supervisor, also in the middle of a change', async (t) => {
+  const { sshd, apply, up, spec, ports, supervisor } = await start(t);
+  await apply(spec('a', [ports[0]]));
+  await up('a');
+  const applied = apply(spec('a', [ports[0]], { serverAliveIntervalMs: 20_000 }), spec('b', [ports[1]]));
+  await supervisor.stop();
+  await applied;
+  await supervisor.stop();
+  await until(() => sshd.sessions().length === 0, { what: 'the end of all sessions' });
+});
+
+/** Twenty times as fast, but for what is shorter than a second. */
+const hurried: Clock = { ...systemClock, timer: (ms, fn) => systemClock.timer(ms > 3000 ? ms / 20 : ms, fn) };
+
+async function start(t: TestContext, options: SshdOptions = {}, clock: Clock = systemClock) {
+  const sshd = await startSshd(options);
+  t.after(() => sshd.stop());
+  const echo = await startEcho();
+  t.after(() => echo.close());
+  const supervisor = createSupervisor({
+    clock,
+    random: Math.random,
+    log: createLogger('fatal', () => {}),
+    identities: createIdentityCache(),
+    device: quietDevice,
+    ping: () => null,
+  });
+  t.after(() => supervisor.stop());
+  const view = (name: string) => {
+    const found = supervisor.tunnels().find((tunnel) => tunnel.spec.name === name);
+    assert.ok(found, name);
+    return found;
+  };
+  return {
+    sshd,
+    supervisor,
+    view,
+    ports: [await freePort(), await freePort()] as const,
+    names: () => supervisor.tunnels().map((tunnel) => tunnel.spec.name),
+    apply: (...specs: TunnelSpec[]) => supervisor.apply(specs),
+    up: (name: string) =>
+      until(() => view(name).state.phase === 'up', { what: () => JSON.stringify(view(name).state, null, 1) }),
+    spec: (name: string, ports: readonly number[], changes: Partial<TunnelSpec> = {}) => ({
+      ...specFor(
+        sshd,
+        ports.map((port) => [port, echo.port] as const),
+        { verify: 'auto', ...changes },
+      ),
+      name,
+    }),
+  };
+}
