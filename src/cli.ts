@@ -26,7 +26,7 @@ function splitRun(argv: readonly string[]): { readonly ours: string[]; readonly 
   let isRun = false;
   for (let index = 0; index < argv.length; index += 1) {
     const argument = argv[index]!;
-    if (/^--(?:config=.*|print-config|help)$/s.test(argument)) ours.push(argument);
+    if (/^--(?:config=.*|print-config|strict|help)$/s.test(argument)) ours.push(argument);
     else if (argument === '--config') ours.push(...argv.slice(index, (index += 1) + 1));
     else if (isRun) sshArguments.push(argument);
     else if (argument.startsWith('-')) return { ours: [...argv], sshArguments: [] };

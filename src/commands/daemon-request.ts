@@ -26,5 +26,6 @@ const EXIT_OF: Readonly<Record<ErrorCode, number>> = {
   'bad-request': EXIT.failed,
   'no-such-tunnel': EXIT.noSuchTunnel,
   'config-invalid': EXIT.config,
+  'not-now': EXIT.failed,
   internal: EXIT.failed,
 };

@@ -1,3 +1,4 @@
+import type { ReloadResult } from '../control/protocol.ts';
 import { request } from './daemon-request.ts';
 import { EXIT } from './exit.ts';
 
@@ -5,11 +6,13 @@ import { EXIT } from './exit.ts';
 export async function reload(config: string | null, name: string | null): Promise<number> {
   const answer = await request(config, { command: 'reload' }, name);
   if ('exit' in answer) return answer.exit;
-  const { plan, notes } = answer.result;
+  process.stdout.write(describeReload('reloaded', answer.result));
+  return EXIT.ok;
+}
+
+export function describeReload(what: string, { plan, notes }: ReloadResult): string {
   const parts = (['added', 'changed', 'removed', 'unchanged'] as const)
     .filter((part) => plan[part].length > 0)
     .map((part) => `${part}: ${plan[part].join(', ')}`);
-  process.stdout.write(`reloaded; ${parts.join('; ')}\n`);
-  for (const note of notes) process.stdout.write(`note: ${note}\n`);
-  return EXIT.ok;
+  return [`${what}; ${parts.join('; ')}\n`, ...notes.map((note) => `note: ${note}\n`)].join('');
 }

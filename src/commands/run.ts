@@ -1,12 +1,13 @@
 import { adHocConfig, adHocName } from '../config/ad-hoc.ts';
 import { adHocSocket } from '../config/ad-hoc-paths.ts';
+import { candidatePath } from '../config/paths.ts';
 import { type ConfigEnvironment, systemEnvironment } from '../config/environment.ts';
 import { loadConfig } from '../config/load.ts';
 import type { Config } from '../config/config.ts';
 import { printConfig } from '../config/print.ts';
-import { ConfigError } from '../config/problem.ts';
 import { answers } from '../control/client.ts';
-import { startDaemon, type Daemon } from '../daemon.ts';
+import { startDaemon, type Daemon } from '../daemon/daemon.ts';
+import { createLastGoodKeeper } from '../daemon/last-good.ts';
 import { fileOutput } from '../host/log-file.ts';
 import { stderrOutput, type LogOutput } from '../host/log-output.ts';
 import { createNotifier } from '../host/sd-notify.ts';
@@ -14,12 +15,22 @@ import { systemClock } from '../lib/clock.ts';
 import { createLogMemory } from '../lib/log-memory.ts';
 import { createLogger } from '../lib/log.ts';
 import { errorText, printable } from '../lib/text.ts';
-import { reportProblems } from './config-problems.ts';
 import { EXIT } from './exit.ts';
 import { findConfig } from './find-config.ts';
+import { firstConfig } from './first-config.ts';
+
+export interface RunOptions {
+  readonly printOnly: boolean;
+  /** A configuration that is not valid is not replaced by the last one that worked. */
+  readonly strict: boolean;
+}
 
 /** Runs the daemon until a signal ends it: on a configuration file, or on the arguments of ssh if there are any. */
-export async function run(flag: string | null, sshArguments: readonly string[], printOnly: boolean): Promise<number> {
+export async function run(
+  flag: string | null,
+  sshArguments: readonly string[],
+  { printOnly, strict }: RunOptions,
+): Promise<number> {
   const environment = systemEnvironment();
   const adHoc = sshArguments.length > 0;
   if (adHoc && flag !== null)
@@ -28,13 +39,9 @@ export async function run(flag: string | null, sshArguments: readonly string[], 
   const name = adHoc && !printOnly ? await freeName(adHocName(sshArguments), environment) : adHocName(sshArguments);
   const file = adHoc ? '' : await findConfig(flag);
   const load = () => (adHoc ? adHocConfig(sshArguments, name, environment) : loadConfig(file, environment));
-  let config: Config;
-  try {
-    config = await load();
-  } catch (error) {
-    if (!(error instanceof ConfigError)) throw error;
-    return reportProblems(error);
-  }
+  const starting = await firstConfig(load, adHoc || strict ? null : file, environment);
+  if ('exit' in starting) return starting.exit;
+  const { config } = starting;
   if (printOnly) {
     for (const note of config.notes) process.stderr.write(`tunneld: ${printable(note)}\n`);
     process.stdout.write(printConfig(config, environment));
@@ -47,6 +54,8 @@ export async function run(flag: string | null, sshArguments: readonly string[], 
     memory.add(line);
     output(line);
   });
+  if (starting.problem !== null)
+    log.error(`${starting.problem}\n${file} is not valid: the last configuration that worked runs instead`);
   const notifier = createNotifier(process.env, { pid: process.pid, onProblem: (message) => log.warn(message) });
 
   // Handlers come before READY=1: a SIGHUP that nobody handles ends Node.
@@ -61,6 +70,13 @@ export async function run(flag: string | null, sshArguments: readonly string[], 
       notifier,
       pid: process.pid,
       loadConfig: load,
+      loadCandidate: async (name) => ({
+        ...(await loadConfig(candidatePath(config.file, name), environment)),
+        file: config.file,
+      }),
+      lastGood: starting.lastGood,
+      keeper: createLastGoodKeeper(environment, (message) => log.warn(message)),
+      problem: starting.problem,
     });
   } catch (error) {
     log.fatal(`cannot start: ${errorText(error)}`);

@@ -35,6 +35,6 @@ async function socketOfConfig(file: string): Promise<string | null> {
   const text = await readFile(file, 'utf8').catch(() => '');
   // Most configurations name none, and then the parser need not be loaded.
   if (!/\bsocket\b/.test(text)) return null;
-  const { peekSocket } = await import('../config/peek-socket.ts');
-  return peekSocket(text, file, systemEnvironment().home);
+  const { peek } = await import('../config/peek.ts');
+  return peek(text, file, systemEnvironment().home).socket;
 }

@@ -11,7 +11,27 @@ import type { Phase } from '../tunnel/state.ts';
 export function formatStatus(document: StatusDocument, now: number, colour: boolean): string {
   const paint = (text: string, ansi: number) => (colour ? `\u001b[${ansi}m${text}\u001b[39m` : text);
   const head = `tunneld ${document.version}, pid ${document.pid}, ${document.health}, started ${ago(document.startedAt, now)}`;
-  return `${[head, ...document.tunnels.map((tunnel) => formatTunnel(tunnel, now, paint))].join('\n\n')}\n`;
+  const standing = formatStanding(document, now).map((text) => paint(text, 31));
+  return `${[[head, ...standing].join('\n'), ...document.tunnels.map((tunnel) => formatTunnel(tunnel, now, paint))].join('\n\n')}\n`;
+}
+
+/** What is wrong with the configuration file, and what has to be confirmed. */
+function formatStanding({ config, configProblem, trial }: StatusDocument, now: number): readonly string[] {
+  return [
+    ...(configProblem === undefined
+      ? []
+      : [
+          `${config} is not valid (seen ${ago(configProblem.at, now)}); what runs is older: tunneld check`,
+          ...configProblem.message.split('\n').map((line) => `  ${line}`),
+        ]),
+    ...(trial === undefined
+      ? []
+      : [
+          `a configuration is on trial and ends ${ahead(trial.until, now)}: ${
+            trial.waitingFor.length === 0 ? 'tunneld confirm keeps it' : `not up yet: ${trial.waitingFor.join(', ')}`
+          }`,
+        ]),
+  ];
 }
 
 type Paint = (text: string, ansi: number) => string;

@@ -9,6 +9,11 @@ export function configCandidates(flag: string | null, env: ConfigEnvironment): r
   return [join(etc, 'tunneld/config.yaml'), join(env.home, '.config/tunneld/config.yaml')];
 }
 
+/** Where a configuration lies that may take the place of `file`; the name tells it from others. */
+export function candidatePath(file: string, name: string): string {
+  return `${file}.${name}.candidate`;
+}
+
 /** Where the daemon listens for the other commands. */
 export function defaultControlSocket(env: ConfigEnvironment): string {
   const runtime = firstOfList(env.env['RUNTIME_DIRECTORY']);

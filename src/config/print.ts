@@ -20,6 +20,19 @@ export function printConfig({ tunnels, log }: Config, env: ConfigEnvironment): s
   return stringify(document, { lineWidth: 0 });
 }
 
+/** The same with all that is not a tunnel's, so that nothing depends on who reads it. */
+export function printWhole(config: Config, env: ConfigEnvironment): string {
+  const { network, log, control, stateDirectory } = config;
+  const document = {
+    tunnels: Object.fromEntries(config.tunnels.map((tunnel) => [tunnel.name, tunnelKeys(tunnel, env)])),
+    network: { ping: network.ping },
+    log: { level: log.level, ...(log.file === null ? {} : { file: log.file }) },
+    control: { socket: control.socket },
+    stateDirectory,
+  };
+  return stringify(document, { lineWidth: 0 });
+}
+
 function tunnelKeys(spec: TunnelSpec, env: ConfigEnvironment): Record<string, unknown> {
   const defaults = completeTunnel(spec.name, spec.host, {}, { jumps: [], entry: { type: 'direct' } }, env);
   const of = (kind: ForwardSpec['kind']) => spec.forwards.filter((forward) => forward.kind === kind).map(forward);

@@ -44,7 +44,7 @@ function askAt<T>(path: string, request: Request, onLine: (line: string) => void
   return new Promise((resolve, reject) => {
     const socket = connect(path);
     let answer: Answer<T> | null = null;
-    const seconds = request.command === 'reload' ? RELOAD_S : ANSWER_S;
+    const seconds = request.command === 'reload' || request.command === 'apply' ? RELOAD_S : ANSWER_S;
     const patience = setTimeout(() => {
       socket.destroy(new Error(`the daemon at ${path} does not answer within ${seconds} s: it is stopped or hangs`));
     }, seconds * 1000);

@@ -8,19 +8,29 @@ export type Request = z.infer<typeof requestSchema>;
 /** The request of one command. */
 export type RequestOf<C extends Request['command']> = Extract<Request, { command: C }>;
 
+/** A day; longer than that, nobody remembers that something waits for him. */
+export const MAX_TRIAL_MS = 86_400_000;
+
 const name = z.string().max(100).nullable();
 const requestSchema = z.discriminatedUnion('command', [
   z.strictObject({ command: z.literal('status') }),
   z.strictObject({ command: z.literal('logs'), name, lines: z.int().min(0).max(100_000), follow: z.boolean() }),
   z.strictObject({ command: z.literal('reload') }),
   z.strictObject({ command: z.literal('retry'), name }),
+  // A name and not a path: only who may write beside the configuration can bring one in.
+  z.strictObject({
+    command: z.literal('apply'),
+    candidate: z.string().regex(/^[a-z0-9]{1,40}$/),
+    withinMs: z.int().min(1000).max(MAX_TRIAL_MS),
+  }),
+  z.strictObject({ command: z.literal('confirm') }),
 ]);
 
 export type Answer<T> =
   | { readonly ok: true; readonly result: T }
   | { readonly ok: false; readonly code: ErrorCode; readonly message: string };
 
-export type ErrorCode = 'bad-request' | 'no-such-tunnel' | 'config-invalid' | 'internal';
+export type ErrorCode = 'bad-request' | 'no-such-tunnel' | 'config-invalid' | 'not-now' | 'internal';
 
 /** What each command answers. */
 export interface Results {
@@ -29,12 +39,19 @@ export interface Results {
   readonly reload: ReloadResult;
   /** The tunnels that waited. */
   readonly retry: readonly string[];
+  readonly apply: TrialResult;
+  readonly confirm: null;
 }
 
 export interface ReloadResult {
   readonly plan: Plan;
   /** Changes that only a new start carries out, as sentences. */
   readonly notes: readonly string[];
+}
+
+export interface TrialResult extends ReloadResult {
+  /** When it ends, in milliseconds since 1970. */
+  readonly until: number;
 }
 
 /** The longest request that is read, in bytes. */

@@ -1,6 +1,6 @@
-import { closeSync, fsyncSync, mkdirSync, openSync, readFileSync, renameSync, statSync, writeSync } from 'node:fs';
-import { dirname } from 'node:path';
+import { readFileSync, statSync } from 'node:fs';
 import { errorCode, errorText } from '../lib/text.ts';
+import { writeDurably } from './write-durably.ts';
 
 /** A small file of port numbers under names, newest first. */
 export interface PortFile {
@@ -24,7 +24,7 @@ export function openPortFile(path: string, onTrouble: (message: string) => void)
       const [oldest] = known.keys();
       if (known.size > MAX_KEYS && oldest !== undefined) known.delete(oldest);
       try {
-        write(path, `${JSON.stringify(Object.fromEntries(known), null, 2)}\n`);
+        writeDurably(path, `${JSON.stringify(Object.fromEntries(known), null, 2)}\n`);
         troubled = false;
       } catch (error) {
         if (!troubled) onTrouble(`the source ports cannot be kept in ${path}: ${errorText(error)}`);
@@ -54,17 +54,4 @@ function read(path: string, onTrouble: (message: string) => void): Map<string, r
 
 function isPortList(value: unknown): value is readonly number[] {
   return Array.isArray(value) && value.every((port) => Number.isInteger(port) && port > 0 && port < 65_536);
-}
-
-function write(path: string, text: string): void {
-  mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
-  const next = `${path}.new`;
-  const fd = openSync(next, 'w', 0o600);
-  try {
-    writeSync(fd, text);
-    fsyncSync(fd);
-  } finally {
-    closeSync(fd);
-  }
-  renameSync(next, path);
 }

@@ -7,12 +7,16 @@ export function addDailyCommands(program: Command, { run, config, sshArguments }
   program
     .command('run')
     .description('run the daemon in the foreground: on a configuration, or on what ssh or autossh was given')
-    .usage('[--config <file>] | [--print-config] [options of ssh] [user@]host')
+    .usage('[--config <file>] [--strict] | [--print-config] [options of ssh] [user@]host')
     .option('--print-config', 'write the configuration that the options of ssh mean, and end')
+    .option('--strict', 'do not start on the last configuration that worked where the file is not valid')
     .argument('[ssh...]', 'options of ssh(1) or autossh(1), and the server')
     .action(
-      run(async (_: string[], options: { printConfig?: boolean }) =>
-        (await import('../commands/run.ts')).run(config(), sshArguments, options.printConfig === true),
+      run(async (_: string[], options: { printConfig?: boolean; strict?: boolean }) =>
+        (await import('../commands/run.ts')).run(config(), sshArguments, {
+          printOnly: options.printConfig === true,
+          strict: options.strict === true,
+        }),
       ),
     );
   program
@@ -56,6 +60,22 @@ export function addDailyCommands(program: Command, { run, config, sshArguments }
     .action(
       run(async (name: string | undefined) => (await import('../commands/reload.ts')).reload(config(), name ?? null)),
     );
+  program
+    .command('apply')
+    .description(
+      'try a configuration out: it takes the place of the one that runs if its tunnels come up, else nothing changes',
+    )
+    .argument('<file>', 'the new configuration')
+    .option('--confirm <time>', 'go back after that time (5m) unless "tunneld confirm" is said')
+    .action(
+      run(async (file: string, options: { confirm?: string }) =>
+        (await import('../commands/apply.ts')).apply(config(), file, options.confirm ?? null),
+      ),
+    );
+  program
+    .command('confirm')
+    .description('keep the configuration that "tunneld apply --confirm" tries out')
+    .action(run(async () => (await import('../commands/confirm.ts')).confirm(config())));
   program
     .command('retry')
     .description('try again now instead of waiting')

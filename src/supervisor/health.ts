@@ -1,3 +1,4 @@
+import type { ConfigurationStanding } from './status.ts';
 import type { RunningTunnel } from './supervisor.ts';
 
 /** The daemon in one word: see the contract of `tunneld status`. */
@@ -6,8 +7,13 @@ export type Health = 'ok' | 'degraded' | 'failed';
 /** Down for no longer than this is a blip that nobody need be told of, in milliseconds. */
 const PATIENCE_MS = 60_000;
 
-export function assessHealth(tunnels: readonly RunningTunnel[], wall: number): Health {
-  const healths = tunnels.map((tunnel) => assessTunnel(tunnel, wall));
+/** A configuration file that is not valid is a trouble that waits for the next start. */
+export function assessHealth(
+  tunnels: readonly RunningTunnel[],
+  { problem }: ConfigurationStanding,
+  wall: number,
+): Health {
+  const healths = [...tunnels.map((tunnel) => assessTunnel(tunnel, wall)), problem === null ? 'ok' : 'degraded'];
   if (healths.includes('failed')) return 'failed';
   return healths.includes('degraded') ? 'degraded' : 'ok';
 }

@@ -11,7 +11,17 @@ export interface StatusDocument {
   readonly startedAt: string;
   readonly health: Health;
   readonly config: string;
+  /** The file is not valid as it is: what runs is older. */
+  readonly configProblem?: { readonly message: string; readonly at: string };
+  /** What runs ends at that time unless it is confirmed; these tunnels are not up yet. */
+  readonly trial?: { readonly candidate: string; readonly until: string; readonly waitingFor: readonly string[] };
   readonly tunnels: readonly TunnelStatus[];
+}
+
+/** How the configuration that runs stands with its file. Times are milliseconds since 1970. */
+export interface ConfigurationStanding {
+  readonly problem: { readonly message: string; readonly at: number } | null;
+  readonly trial: { readonly candidate: string; readonly until: number; readonly waitingFor: readonly string[] } | null;
 }
 
 export interface TunnelStatus {
@@ -74,28 +84,35 @@ export interface DaemonFacts {
   readonly version: string;
   readonly pid: number;
   readonly config: string;
+  readonly standing: ConfigurationStanding;
   /** Milliseconds since 1970. */
   readonly startedAt: number;
 }
 
 export function statusDocument(facts: DaemonFacts, tunnels: readonly RunningTunnel[], wall: number): StatusDocument {
+  const { problem, trial } = facts.standing;
   return {
     version: facts.version,
     pid: facts.pid,
     startedAt: iso(facts.startedAt),
-    health: assessHealth(tunnels, wall),
+    health: assessHealth(tunnels, facts.standing, wall),
     config: facts.config,
+    ...(problem === null ? {} : { configProblem: { ...problem, at: iso(problem.at) } }),
+    ...(trial === null ? {} : { trial: { ...trial, until: iso(trial.until) } }),
     tunnels: tunnels.map((tunnel) => tunnelStatus(tunnel, wall)),
   };
 }
 
 /** One line for a service manager: `2 of 3 tunnels up; backup: connect-refused`. It stays the same from one attempt to the next. */
-export function summaryLine(tunnels: readonly RunningTunnel[]): string {
+export function summaryLine(tunnels: readonly RunningTunnel[], { problem, trial }: ConfigurationStanding): string {
   const up = tunnels.filter(({ state }) => state.phase === 'up').length;
   const others = tunnels
     .filter(({ state }) => state.phase !== 'up')
     .map(({ spec, state }) => `${spec.name}: ${state.failure?.code ?? state.phase}`);
-  return [`${up} of ${tunnels.length} ${tunnels.length === 1 ? 'tunnel' : 'tunnels'} up`, ...others].join('; ');
+  const standing = problem !== null ? ['the configuration file is not valid'] : trial !== null ? ['on trial'] : [];
+  return [...standing, `${up} of ${tunnels.length} ${tunnels.length === 1 ? 'tunnel' : 'tunnels'} up`, ...others].join(
+    '; ',
+  );
 }
 
 function tunnelStatus(tunnel: RunningTunnel, wall: number): TunnelStatus {

@@ -38,6 +38,9 @@ const running = (of: TunnelState, name = 'a', previous: readonly RunningTunnel[]
   previous,
 });
 
+const QUIET = { problem: null, trial: null };
+const BROKEN = { problem: { message: 'm', at: STARTED }, trial: null };
+
 const failure = { code: 'connect-refused', message: 'm', hint: 'h', at: STARTED } as const;
 
 test('a plan puts every name in one list', () => {
@@ -67,6 +70,7 @@ test('health has patience with a blip and none with what a person must cure', ()
     assert.equal(
       assessHealth(
         tunnels.map((of) => running(of)),
+        QUIET,
         STARTED + after,
       ),
       health,
@@ -76,12 +80,14 @@ test('health has patience with a blip and none with what a person must cure', ()
   const replaced = (phase: TunnelState['phase']) => [
     running(state({ phase: 'blocked' }), 'a', [running(state({ phase }))]),
   ];
-  assert.equal(assessHealth(replaced('up'), STARTED), 'degraded', 'what it replaces is up');
-  assert.equal(assessHealth(replaced('waiting'), STARTED), 'failed', 'what it replaces is not up');
+  assert.equal(assessHealth(replaced('up'), QUIET, STARTED), 'degraded', 'what it replaces is up');
+  assert.equal(assessHealth(replaced('waiting'), QUIET, STARTED), 'failed', 'what it replaces is not up');
+  const up = running(state({ phase: 'up' }, { state: 'up' }));
+  assert.equal(assessHealth([up], BROKEN, STARTED), 'degraded', 'the file is not valid');
 });
 
 test('the status document has the keys that scripts rely on', () => {
-  const facts = { version: '1.2.3', pid: 7, config: '/etc/c.yaml', startedAt: STARTED };
+  const facts = { version: '1.2.3', pid: 7, config: '/etc/c.yaml', startedAt: STARTED, standing: QUIET };
   const tunnel = running(state({ phase: 'waiting', retryAt: STARTED + 5000, attempts: 3, failure }), 'a', [
     running(state({ phase: 'up' }, { state: 'up', boundPort: 4000 }), 'old'),
   ]);
@@ -133,6 +139,20 @@ test('the status document has the keys that scripts rely on', () => {
 test('the summary names what is not up', () => {
   const up = running(state({ phase: 'up' }));
   const down = running(state({ phase: 'waiting', failure }), 'b');
-  assert.equal(summaryLine([up]), '1 of 1 tunnel up');
-  assert.equal(summaryLine([up, down]), '1 of 2 tunnels up; b: connect-refused');
+  assert.equal(summaryLine([up], QUIET), '1 of 1 tunnel up');
+  assert.equal(summaryLine([up, down], QUIET), '1 of 2 tunnels up; b: connect-refused');
+  assert.equal(summaryLine([up], BROKEN), 'the configuration file is not valid; 1 of 1 tunnel up');
+  const trial = { candidate: 'x', until: STARTED, waitingFor: [] };
+  assert.equal(summaryLine([up], { problem: null, trial }), 'on trial; 1 of 1 tunnel up');
+});
+
+test('the status document tells how the configuration stands with its file', () => {
+  const trial = { candidate: 'x', until: STARTED, waitingFor: ['a'] };
+  const facts = { version: '1', pid: 7, config: '/c', startedAt: STARTED, standing: { ...BROKEN, trial } };
+  const { configProblem, trial: shown, health } = statusDocument(facts, [], STARTED);
+  const at = '2026-01-01T00:00:00.000Z';
+  assert.deepEqual(
+    [configProblem, shown, health],
+    [{ message: 'm', at }, { candidate: 'x', until: at, waitingFor: ['a'] }, 'degraded'],
+  );
 });

@@ -62,6 +62,8 @@ export interface TestDaemonOptions {
   readonly mayFail?: boolean;
   /** Where the control socket is to be instead of the daemon's own directory. */
   readonly socket?: string;
+  /** One that has ended, whose directory and files this one takes over as they are. */
+  readonly after?: TestDaemon;
 }
 
 /** `yaml` is the configuration without control, network and stateDirectory, which are added (no ping leaves the machine). */
@@ -70,7 +72,7 @@ export async function startDaemonProcess(
   yaml: string,
   options: TestDaemonOptions = {},
 ): Promise<TestDaemon> {
-  const dir = await tempDir(t);
+  const dir = options.after?.dir ?? (await tempDir(t));
   const configFile = join(dir, 'config.yaml');
   const socket = options.socket ?? join(dir, 'run', 'control.sock');
   const writeConfig = (text: string) =>
@@ -78,7 +80,7 @@ export async function startDaemonProcess(
       configFile,
       `${text}\n${/^network:/m.test(text) ? '' : 'network: { ping: [] }\n'}control: { socket: ${socket} }\nstateDirectory: ${dir}\n`,
     );
-  writeConfig(yaml);
+  if (options.after === undefined) writeConfig(yaml);
   const child = spawn(process.execPath, [CLI, 'run', '--config', configFile], {
     stdio: ['ignore', 'ignore', 'pipe'],
     env: { ...process.env, ...options.env },

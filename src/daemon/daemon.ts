@@ -1,25 +1,27 @@
 import { hostname } from 'node:os';
 import { join } from 'node:path';
-import type { Config } from './config/config.ts';
-import { RequestError, startControlServer, type ControlHandlers } from './control/server.ts';
-import type { ReloadResult, Request } from './control/protocol.ts';
-import { readHostKeys } from './host/host-keys.ts';
-import { createPinger } from './host/network.ts';
-import { watchNetwork } from './host/network-watch.ts';
-import { openPortFile } from './host/port-file.ts';
-import { unassignedPorts } from './host/port-range.ts';
-import type { Notifier } from './host/sd-notify.ts';
-import { unacknowledged } from './host/tcp-queue.ts';
-import { sleep, type Clock } from './lib/clock.ts';
-import { tunnelOfLine } from './lib/log-format.ts';
-import type { LogMemory } from './lib/log-memory.ts';
-import type { RootLogger } from './lib/log.ts';
-import { errorText, printable } from './lib/text.ts';
-import { VERSION } from './lib/version.ts';
-import { statusDocument, summaryLine } from './supervisor/status.ts';
-import { createSupervisor } from './supervisor/supervisor.ts';
-import { sourcePorts } from './tunnel/source-ports.ts';
-import { createIdentityCache } from './tunnel/ssh2/identities.ts';
+import type { Config } from '../config/config.ts';
+import { createConfiguration } from './configuration.ts';
+import type { LastGood, LastGoodKeeper } from './last-good.ts';
+import { RequestError, startControlServer, type ControlHandlers } from '../control/server.ts';
+import type { ReloadResult, Request } from '../control/protocol.ts';
+import { readHostKeys } from '../host/host-keys.ts';
+import { createPinger } from '../host/network.ts';
+import { watchNetwork } from '../host/network-watch.ts';
+import { openPortFile } from '../host/port-file.ts';
+import { unassignedPorts } from '../host/port-range.ts';
+import type { Notifier } from '../host/sd-notify.ts';
+import { unacknowledged } from '../host/tcp-queue.ts';
+import { sleep, type Clock } from '../lib/clock.ts';
+import { tunnelOfLine } from '../lib/log-format.ts';
+import type { LogMemory } from '../lib/log-memory.ts';
+import type { RootLogger } from '../lib/log.ts';
+import { errorText } from '../lib/text.ts';
+import { VERSION } from '../lib/version.ts';
+import { statusDocument, summaryLine } from '../supervisor/status.ts';
+import { createSupervisor } from '../supervisor/supervisor.ts';
+import { sourcePorts } from '../tunnel/source-ports.ts';
+import { createIdentityCache } from '../tunnel/ssh2/identities.ts';
 
 export interface DaemonDeps {
   readonly clock: Clock;
@@ -30,6 +32,13 @@ export interface DaemonDeps {
   readonly pid: number;
   /** Reads the configuration again; rejects with a text for people when it is not valid. */
   loadConfig(): Promise<Config>;
+  /** The same for a file beside it. */
+  loadCandidate(name: string): Promise<Config>;
+  /** What worked in earlier lives, and where to keep it. */
+  readonly lastGood: LastGood | null;
+  readonly keeper: LastGoodKeeper;
+  /** Why `first` is not what the file says, or null. */
+  readonly problem: string | null;
 }
 
 export interface Daemon {
@@ -43,12 +52,11 @@ export interface Daemon {
 export async function startDaemon(first: Config, deps: DaemonDeps): Promise<Daemon> {
   const { clock, log, memory, notifier } = deps;
   const startedAt = clock.wall();
-  let config = first;
   const pinger = createPinger();
   const identities = createIdentityCache();
   const network = watchNetwork(clock);
   network.subscribe((what) => log.debug(what));
-  const portMemory = openPortFile(join(config.stateDirectory, 'source-ports.json'), (message) => log.warn(message));
+  const portMemory = openPortFile(join(first.stateDirectory, 'source-ports.json'), (message) => log.warn(message));
   const portOptions = { memory: portMemory, range: unassignedPorts(), device: hostname(), random: deps.random };
   const supervisor = createSupervisor({
     clock,
@@ -63,34 +71,34 @@ export async function startDaemon(first: Config, deps: DaemonDeps): Promise<Daem
       sourcePorts: (tunnel, server) => sourcePorts(`${tunnel} ${server}`, portOptions),
     },
     ping: () => {
-      const hosts = config.network.ping;
+      const hosts = configuration.current().network.ping;
       return hosts.length === 0 ? null : (signal) => pinger.anyAnswers(hosts, signal);
     },
   });
   const ended = new AbortController();
 
-  const sayNotes = ({ notes }: Config) => {
-    for (const note of notes) log.info(printable(note));
-  };
+  const configuration = createConfiguration(first, deps.problem, {
+    ...deps,
+    supervisor,
+    identities,
+    load: deps.loadConfig,
+  });
 
-  const reload = async (): Promise<ReloadResult> => {
+  const tellStatus = () => notifier.status(summaryLine(supervisor.tunnels(), configuration.standing()));
+
+  /** What does not change anything rejects with the reason. */
+  const change = async <T>(work: () => Promise<T>): Promise<T> => {
     notifier.reloading();
     try {
-      const next = await deps.loadConfig();
-      const notes = restartNotes(config, next);
-      config = next;
-      log.level = next.log.level;
-      sayNotes(next);
-      const plan = await supervisor.apply(next.tunnels);
-      identities.retain(next.tunnels);
-      log.info({ ...plan, notes }, 'configuration reloaded');
-      return { plan, notes };
-    } catch (error) {
-      log.error(`the configuration was not reloaded, everything stays as it was: ${errorText(error)}`);
-      throw error;
+      return await work();
     } finally {
+      tellStatus();
       notifier.ready();
     }
+  };
+
+  const refuse = (error: unknown): never => {
+    throw error instanceof RequestError ? error : new RequestError('config-invalid', errorText(error));
   };
 
   const handlers: ControlHandlers = {
@@ -98,7 +106,13 @@ export async function startDaemon(first: Config, deps: DaemonDeps): Promise<Daem
       switch (request.command) {
         case 'status':
           return statusDocument(
-            { version: VERSION, pid: deps.pid, config: config.file, startedAt },
+            {
+              version: VERSION,
+              pid: deps.pid,
+              config: configuration.current().file,
+              standing: configuration.standing(),
+              startedAt,
+            },
             supervisor.tunnels(),
             clock.wall(),
           );
@@ -109,9 +123,13 @@ export async function startDaemon(first: Config, deps: DaemonDeps): Promise<Daem
           requireTunnel(request.name);
           return supervisor.retry(request.name);
         case 'reload':
-          return await reload().catch((error: unknown) => {
-            throw new RequestError('config-invalid', errorText(error));
-          });
+          return await change(configuration.reload).catch(refuse);
+        case 'apply':
+          return await change(() => configuration.tryOut(request.candidate, request.withinMs)).catch(refuse);
+        case 'confirm':
+          configuration.confirm();
+          tellStatus();
+          return null;
       }
     },
     streamLogs: ({ name, lines, follow }, write) => {
@@ -134,23 +152,23 @@ export async function startDaemon(first: Config, deps: DaemonDeps): Promise<Daem
     );
   }
 
-  const control = await startControlServer(config.control.socket, handlers);
-  supervisor.subscribe(() => notifier.status(summaryLine(supervisor.tunnels())));
-  log.info({ version: VERSION, pid: deps.pid, config: config.file }, 'tunneld started');
-  sayNotes(config);
-  await supervisor.apply(config.tunnels);
+  const control = await startControlServer(first.control.socket, handlers);
+  supervisor.subscribe(tellStatus);
+  log.info({ version: VERSION, pid: deps.pid, config: first.file }, 'tunneld started');
+  await configuration.start();
   notifier.ready();
   if (notifier.watchdogMs !== null) {
     void feedWatchdog(notifier, notifier.watchdogMs / 2, () => supervisor.stuck(), deps, ended.signal);
   }
 
   return {
-    reload,
+    reload: () => change(configuration.reload),
     stop: async () => {
       notifier.stopping();
       log.info('tunneld stops');
       ended.abort(new Error('stopped'));
       network.stop();
+      configuration.stop();
       await Promise.all([supervisor.stop(), control.close()]);
     },
   };
@@ -170,12 +188,4 @@ async function feedWatchdog(
     else log.error({ tunnels: names }, 'a tunnel makes no progress; the watchdog is not fed');
     await sleep(clock, everyMs, signal).catch(() => {});
   }
-}
-
-function restartNotes(before: Config, after: Config): readonly string[] {
-  return [
-    ...(before.control.socket === after.control.socket ? [] : ['control.socket changes at the next start']),
-    ...(before.log.file === after.log.file ? [] : ['log.file changes at the next start']),
-    ...(before.stateDirectory === after.stateDirectory ? [] : ['stateDirectory changes at the next start']),
-  ];
 }

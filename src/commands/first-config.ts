@@ -1,0 +1,42 @@
+import { readFile } from 'node:fs/promises';
+import { resolve } from 'node:path';
+import type { Config } from '../config/config.ts';
+import type { ConfigEnvironment } from '../config/environment.ts';
+import { defaultStateDirectory } from '../config/paths.ts';
+import { peek } from '../config/peek.ts';
+import { ConfigError } from '../config/problem.ts';
+import { type LastGood, readLastGood } from '../daemon/last-good.ts';
+import { reportProblems } from './config-problems.ts';
+
+export interface FirstConfig {
+  readonly config: Config;
+  /** Why it is not what the file says, or null. */
+  readonly problem: string | null;
+  readonly lastGood: LastGood | null;
+}
+
+/**
+ * What the daemon is to start with: what `load` answers or, where that is not valid, the last configuration of `file` that worked.
+ * `file` is null where nothing may replace it. The problems are told on standard error in any case.
+ */
+export async function firstConfig(
+  load: () => Promise<Config>,
+  file: string | null,
+  env: ConfigEnvironment,
+): Promise<FirstConfig | { readonly exit: number }> {
+  try {
+    const config = await load();
+    const lastGood = file === null ? null : await readLastGood(config.stateDirectory, config.file, env);
+    return { config, problem: null, lastGood };
+  } catch (error) {
+    if (!(error instanceof ConfigError)) throw error;
+    const exit = reportProblems(error);
+    const lastGood = file === null ? null : await readLastGood(await stateDirectoryOf(file, env), resolve(file), env);
+    return lastGood === null ? { exit } : { config: lastGood.config, problem: error.message, lastGood };
+  }
+}
+
+async function stateDirectoryOf(file: string, env: ConfigEnvironment): Promise<string> {
+  const text = await readFile(file, 'utf8').catch(() => '');
+  return peek(text, file, env.home).stateDirectory ?? defaultStateDirectory(env);
+}

@@ -1,0 +1,28 @@
+import { dirname, resolve } from 'node:path';
+import { parse } from 'yaml';
+
+/** Where a configuration that need not be valid puts its things, as absolute paths; null where it does not say. */
+export interface Peeked {
+  readonly socket: string | null;
+  readonly stateDirectory: string | null;
+}
+
+export function peek(text: string, file: string, home: string): Peeked {
+  const path = (value: unknown) => {
+    if (typeof value !== 'string' || value === '') return null;
+    return resolve(dirname(resolve(file)), value.startsWith('~/') ? resolve(home, value.slice(2)) : value);
+  };
+  const control = readKey(text, 'control') as { socket?: unknown } | null | undefined;
+  return { socket: path(control?.socket), stateDirectory: path(readKey(text, 'stateDirectory')) };
+}
+
+/** The lines of one key alone: a mistake elsewhere in the file does not matter. */
+function readKey(text: string, key: string): unknown {
+  const [block] = new RegExp(`^${key}:.*(?:\\r?\\n(?:[ \\t#}].*)?)*`, 'm').exec(text) ?? [];
+  if (block === undefined) return undefined;
+  try {
+    return (parse(block, { logLevel: 'silent' }) as Record<string, unknown>)[key];
+  } catch {
+    return undefined;
+  }
+}

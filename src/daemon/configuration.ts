@@ -1,0 +1,168 @@
+import { isAbsolute } from 'node:path';
+import type { Config } from '../config/config.ts';
+import type { ReloadResult, TrialResult } from '../control/protocol.ts';
+import { RequestError } from '../control/server.ts';
+import type { Clock } from '../lib/clock.ts';
+import type { RootLogger } from '../lib/log.ts';
+import { errorText, printable } from '../lib/text.ts';
+import type { ConfigurationStanding } from '../supervisor/status.ts';
+import type { Supervisor } from '../supervisor/supervisor.ts';
+import type { IdentityCache } from '../tunnel/ssh2/identities.ts';
+import type { LastGood, LastGoodKeeper } from './last-good.ts';
+import { createProof } from './proof.ts';
+
+export interface ConfigurationDeps {
+  readonly clock: Clock;
+  readonly log: RootLogger;
+  readonly supervisor: Supervisor;
+  readonly identities: IdentityCache;
+  /** Reads the configuration file; rejects with a text for people when it is not valid. */
+  load(): Promise<Config>;
+  /** The same for a file beside it that may take its place. */
+  loadCandidate(name: string): Promise<Config>;
+  readonly lastGood: LastGood | null;
+  readonly keeper: LastGoodKeeper;
+}
+
+/** Which configuration runs, and how it stands with its file. */
+export interface Configuration {
+  current(): Config;
+  standing(): ConfigurationStanding;
+  /** Starts the tunnels. */
+  start(): Promise<void>;
+  /** Applies the file as it is now; one that is not valid changes nothing, is logged and rejects. A trial ends with it. */
+  reload(): Promise<ReloadResult>;
+  /** Runs a candidate; goes back to what ran before unless confirm() is called in time. */
+  tryOut(candidate: string, withinMs: number): Promise<TrialResult>;
+  /** Ends the trial in favour of the candidate; rejects where there is none, or while its tunnels are not up. */
+  confirm(): void;
+  stop(): void;
+}
+
+interface Trial {
+  readonly candidate: string;
+  readonly base: Config;
+  /** Milliseconds since 1970. */
+  readonly until: number;
+  /** Tunnels that have to be up. */
+  readonly needed: readonly string[];
+  readonly cancel: () => void;
+}
+
+/** `problem` says why `first` is not what the file says. */
+export function createConfiguration(first: Config, problem: string | null, deps: ConfigurationDeps): Configuration {
+  const { clock, log, supervisor, keeper } = deps;
+  const proof = createProof(deps.lastGood?.config.tunnels ?? []);
+  let config = first;
+  let broken = problem === null ? null : { message: problem, at: clock.wall() };
+  let trial: Trial | null = null;
+  let kept: Config | null = null;
+
+  /** What is on trial, or older than its file, is no news. A command line has no file to lose. */
+  const keepIfGood = () => {
+    for (const { spec, state } of supervisor.tunnels()) if (state.phase === 'up') proof.wasUp(spec);
+    if (kept === config || trial !== null || broken !== null || !isAbsolute(config.file)) return;
+    if (!proof.covers(config.tunnels)) return;
+    kept = config;
+    keeper.keep(config);
+  };
+  supervisor.subscribe(keepIfGood);
+
+  const switchTo = async (next: Config): Promise<ReloadResult> => {
+    const notes = restartNotes(config, next);
+    config = next;
+    log.level = next.log.level;
+    for (const note of next.notes) log.info(printable(note));
+    const plan = await supervisor.apply(next.tunnels);
+    deps.identities.retain(next.tunnels);
+    return { plan, notes };
+  };
+
+  const endTrial = (): Trial | null => {
+    const ended = trial;
+    ended?.cancel();
+    trial = null;
+    return ended;
+  };
+
+  const goBack = async () => {
+    const ended = endTrial();
+    if (ended === null) return;
+    log.error('the configuration on trial was not confirmed in time: what ran before runs again');
+    await switchTo(ended.base);
+  };
+
+  const notUp = ({ needed }: Trial) => {
+    const up = namesOfUp(supervisor);
+    return needed.filter((name) => !up.includes(name));
+  };
+
+  return {
+    current: () => config,
+    standing: () => ({
+      problem: broken,
+      trial: trial && { candidate: trial.candidate, until: trial.until, waitingFor: notUp(trial) },
+    }),
+    start: async () => {
+      for (const note of config.notes) log.info(printable(note));
+      await supervisor.apply(config.tunnels);
+    },
+    reload: async () => {
+      try {
+        const next = await deps.load();
+        if (endTrial() !== null) log.warn('the configuration on trial ends with a reload of the file');
+        broken = null;
+        const result = await switchTo(next);
+        keepIfGood();
+        log.info({ ...result.plan, notes: result.notes }, 'configuration reloaded');
+        return result;
+      } catch (error) {
+        broken = { message: errorText(error), at: clock.wall() };
+        log.error(`the configuration was not reloaded, everything stays as it was: ${errorText(error)}`);
+        throw error;
+      }
+    },
+    tryOut: async (candidate, withinMs) => {
+      const next = await deps.loadCandidate(candidate);
+      const up = namesOfUp(supervisor);
+      const base = endTrial()?.base ?? config;
+      const result = await switchTo(next);
+      const { added, changed, unchanged } = result.plan;
+      trial = {
+        candidate,
+        base,
+        until: clock.wall() + withinMs,
+        needed: [...added, ...changed, ...unchanged.filter((name) => up.includes(name))],
+        cancel: clock.timer(withinMs, () => void goBack()),
+      };
+      log.info({ ...result.plan, seconds: withinMs / 1000 }, 'a configuration runs on trial');
+      return { ...result, until: trial.until };
+    },
+    confirm: () => {
+      if (trial === null) throw new RequestError('not-now', 'no configuration is on trial');
+      const missing = notUp(trial);
+      if (missing.length > 0)
+        throw new RequestError('not-now', `not confirmed, because not every tunnel is up: ${missing.join(', ')}`);
+      endTrial();
+      broken = null;
+      log.info('the configuration on trial was confirmed');
+      keepIfGood();
+    },
+    stop: () => void endTrial(),
+  };
+}
+
+function namesOfUp(supervisor: Supervisor): readonly string[] {
+  return supervisor
+    .tunnels()
+    .filter(({ state }) => state.phase === 'up')
+    .map(({ spec }) => spec.name);
+}
+
+function restartNotes(before: Config, after: Config): readonly string[] {
+  return [
+    ...(before.control.socket === after.control.socket ? [] : ['control.socket changes at the next start']),
+    ...(before.log.file === after.log.file ? [] : ['log.file changes at the next start']),
+    ...(before.stateDirectory === after.stateDirectory ? [] : ['stateDirectory changes at the next start']),
+  ];
+}

@@ -1,0 +1,75 @@
+import { readFileSync, statSync } from 'node:fs';
+import { join } from 'node:path';
+import type { Config } from '../config/config.ts';
+import type { ConfigEnvironment } from '../config/environment.ts';
+import { parseConfig } from '../config/parse.ts';
+import { printWhole } from '../config/print.ts';
+import { writeDurably } from '../host/write-durably.ts';
+import { errorCode, errorText } from '../lib/text.ts';
+
+/** The last configuration that worked, as it lies in the state directory. */
+export interface LastGood {
+  readonly config: Config;
+  /** Milliseconds since 1970. */
+  readonly savedAt: number;
+}
+
+/**
+ * What was kept for this configuration file; null where nothing was, or nothing that is still valid. It is complete in itself:
+ * a broken ssh_config does not break it.
+ */
+export async function readLastGood(directory: string, file: string, env: ConfigEnvironment): Promise<LastGood | null> {
+  const path = pathIn(directory);
+  const text = read(path);
+  if (text === null || !text.startsWith(headOf(file))) return null;
+  try {
+    return { config: { ...(await parseConfig(text, path, env)), file }, savedAt: statSync(path).mtimeMs };
+  } catch {
+    return null;
+  }
+}
+
+export interface LastGoodKeeper {
+  /** Writes it where it differs from what lies there. */
+  keep(config: Config): void;
+}
+
+/** A disk that is full or gone costs the memory, never the daemon: `onTrouble` hears of it once. */
+export function createLastGoodKeeper(env: ConfigEnvironment, onTrouble: (message: string) => void): LastGoodKeeper {
+  let troubled = false;
+  return {
+    keep: (config) => {
+      const path = pathIn(config.stateDirectory);
+      const text = `${headOf(config.file)}${printWhole(config, env)}`;
+      if (read(path) === text) return;
+      try {
+        writeDurably(path, text);
+        troubled = false;
+      } catch (error) {
+        if (!troubled) onTrouble(`the configuration that works cannot be kept in ${path}: ${errorText(error)}`);
+        troubled = true;
+      }
+    },
+  };
+}
+
+function pathIn(directory: string): string {
+  return join(directory, 'last-good.yaml');
+}
+
+/** Several configurations may share a state directory; what worked for one is nothing to another. */
+function headOf(file: string): string {
+  return `# The last configuration that worked, written by tunneld, which runs it when its file is not valid.\n# file: ${JSON.stringify(file)}\n`;
+}
+
+function read(path: string): string | null {
+  try {
+    const stats = statSync(path);
+    return stats.isFile() && stats.size <= MAX_BYTES ? readFileSync(path, 'utf8') : null;
+  } catch (error) {
+    if (errorCode(error) === undefined) throw error;
+    return null;
+  }
+}
+
+const MAX_BYTES = 1024 * 1024;
