@@ -1,8 +1,8 @@
 #!/bin/sh
 # Boots systemd as process 1 of a machine within this one: `systemd-box.sh DIRECTORY NODE`, as root. DIRECTORY is empty and
 # its name is nobody else's; NODE is the program that will be /usr/local/bin/node. The box has process, mount, host name, IPC
-# and cgroup namespaces of its own and shares the network. Its files are this machine's; what it writes stays in memory and
-# goes with it. It knows a handful of units, so that nothing of this machine is started in it.
+# and cgroup namespaces of its own and shares the network. Its files are this machine's, or those of the system installed in the
+# folder $TUNNELD_BOX_ROOT, which has its own node; what it writes stays in memory and goes with it. It knows a handful of units, so that nothing of this machine is started in it.
 # Prints the number of the box's process 1, and ends the box when standard input ends: it outlives nobody who needs it.
 # Exit code 77: this machine does not permit it.
 set -eu
@@ -15,7 +15,7 @@ outside() {
   trap '' HUP INT TERM # it ends as described above, and not otherwise
   {
     mount -t tmpfs -o mode=755 box "$dir" && cd "$dir" && mkdir upper work root cgroup &&
-      mount -t overlay -o "lowerdir=/,upperdir=$dir/upper,workdir=$dir/work" box root &&
+      mount -t overlay -o "lowerdir=$root,upperdir=$dir/upper,workdir=$dir/work" box root &&
       mount -t cgroup2 box cgroup && mkdir "cgroup/$name"
   } || exit 77
   unshare --fork --kill-child --pid --mount --propagation private --uts --ipc sh "$script" "$dir" "$node" inside &
@@ -64,10 +64,12 @@ boot() {
   mount -t tmpfs -o mode=1777 tmpfs dev/shm
   ln -s pts/ptmx dev/ptmx
   ln -s /proc/self/fd dev/fd
-  mkdir -p usr/local/bin
-  rm -f usr/local/bin/node
-  : >usr/local/bin/node
-  mount --bind "$node" usr/local/bin/node
+  if [ "$root" = / ]; then
+    mkdir -p usr/local/bin
+    rm -f usr/local/bin/node
+    : >usr/local/bin/node
+    mount --bind "$node" usr/local/bin/node
+  fi
 
   units=.${systemd%/systemd}/system
   for unit in sysinit.target basic.target multi-user.target network.target shutdown.target umount.target \
@@ -90,13 +92,14 @@ boot() {
 dir=$1
 node=$2
 name=${dir##*/}
+root=${TUNNELD_BOX_ROOT:-/}
 systemd=/usr/lib/systemd/systemd
-[ -x "$systemd" ] || systemd=/lib/systemd/systemd
+[ -x "$root$systemd" ] || systemd=/lib/systemd/systemd
 
 case ${3:-} in
 '')
-  [ -x "$systemd" ] || {
-    echo "$systemd is missing" >&2
+  [ -x "$root$systemd" ] || {
+    echo "$root$systemd is missing" >&2
     exit 77
   }
   unshare --mount --propagation private true || exit 77

@@ -104,8 +104,19 @@ ${tunnel('main', sshd.port, `remoteForward: ${port}:127.0.0.1:${echo.port}`)}`;
     await assert.rejects(visit(port, 'anybody?'));
   });
 
-  await t.test('a start with an invalid configuration is not repeated', async () => {
+  await t.test('a start with an invalid configuration runs the last one that worked, and says so', async () => {
     service.configure('nonsense: yes\n');
+    await box.must('systemctl', 'start', 'tunnel');
+    await service.untilTunnel('main', isUp);
+    assert.match(
+      await box.must('systemctl', 'status', 'tunnel'),
+      /Status: "the configuration file is not valid; 1 of 1/,
+    );
+    await box.must('systemctl', 'stop', 'tunnel');
+  });
+
+  await t.test('where nothing ever worked, it is not repeated', async () => {
+    await box.must('rm', '/var/lib/tunneld/last-good.yaml');
     assert.notEqual((await box.run('systemctl', 'start', 'tunnel')).code, 0);
     // It would be "activating", waiting for the next start.
     assert.equal(await service.property('ActiveState'), 'failed');

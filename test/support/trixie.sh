@@ -1,0 +1,13 @@
+#!/bin/sh
+# Installs Debian 13 (systemd 257, and the Node of its packages) into a folder, once, and prints the folder: as root, on a
+# Debian-like system with network. It is what $TUNNELD_BOX_ROOT of systemd-box.sh may be.
+set -eu
+folder=${XDG_CACHE_HOME:-$HOME/.cache}/tunneld-tests/trixie
+if [ ! -e "$folder/complete" ]; then
+  command -v debootstrap >/dev/null || apt-get install -y --no-install-recommends debootstrap >&2
+  rm -rf "$folder"
+  mkdir -p "$folder"
+  debootstrap --variant=minbase --include=systemd,systemd-sysv,dbus,nodejs,iputils-ping,passwd,openssh-client trixie "$folder" >&2
+  : >"$folder/complete"
+fi
+echo "$folder"
