@@ -1,10 +1,13 @@
 import { access } from 'node:fs/promises';
 import { configCandidates } from '../config/paths.ts';
-import { systemEnvironment } from '../config/environment.ts';
+import { type ConfigEnvironment, systemEnvironment } from '../config/environment.ts';
 
 /** The configuration file to use: the one that was named, or the first usual one that exists, or the first usual one. */
-export async function findConfig(flag: string | null): Promise<string> {
-  const candidates = configCandidates(flag, systemEnvironment());
+export async function findConfig(
+  flag: string | null,
+  environment: ConfigEnvironment = systemEnvironment(),
+): Promise<string> {
+  const candidates = configCandidates(flag, environment);
   for (const candidate of candidates) {
     if (await exists(candidate)) return candidate;
   }

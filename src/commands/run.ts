@@ -11,6 +11,7 @@ import { createLastGoodKeeper } from '../daemon/last-good.ts';
 import { fileOutput } from '../host/log-file.ts';
 import { stderrOutput, type LogOutput } from '../host/log-output.ts';
 import { createNotifier } from '../host/sd-notify.ts';
+import { withWatchdogThread } from '../host/watchdog-thread.ts';
 import { systemClock } from '../lib/clock.ts';
 import { createLogMemory } from '../lib/log-memory.ts';
 import { createLogger } from '../lib/log.ts';
@@ -49,14 +50,16 @@ export async function run(
   }
 
   const memory = createLogMemory();
-  const output = chooseOutput(config);
+  const { output, reopen } = chooseOutput(config);
   const log = createLogger(config.log.level, (line) => {
     memory.add(line);
     output(line);
   });
   if (starting.problem !== null)
     log.error(`${starting.problem}\n${file} is not valid: the last configuration that worked runs instead`);
-  const notifier = createNotifier(process.env, { pid: process.pid, onProblem: (message) => log.warn(message) });
+  const onProblem = (message: string) => log.warn(message);
+  const systemd = createNotifier(process.env, { pid: process.pid, onProblem });
+  const notifier = withWatchdogThread(systemd, process.env, { onProblem });
 
   // Handlers come before READY=1: a SIGHUP that nobody handles ends Node.
   const signals = collectSignals();
@@ -69,13 +72,16 @@ export async function run(
       memory,
       notifier,
       pid: process.pid,
-      loadConfig: load,
+      loadConfig: () => {
+        reopen(); // whoever rotates the log's file says so by a reload
+        return load();
+      },
       loadCandidate: async (name) => ({
         ...(await loadConfig(candidatePath(config.file, name), environment)),
         file: config.file,
       }),
       lastGood: starting.lastGood,
-      keeper: createLastGoodKeeper(environment, (message) => log.warn(message)),
+      keeper: createLastGoodKeeper(environment, onProblem),
       problem: starting.problem,
     });
   } catch (error) {
@@ -116,15 +122,15 @@ async function freeName(wanted: string, environment: ConfigEnvironment): Promise
 
 const MAX_SAME_NAME = 100;
 
-function chooseOutput(config: Config): LogOutput {
+function chooseOutput(config: Config): { readonly output: LogOutput; readonly reopen: () => void } {
   const terminal = stderrOutput(process.stderr, process.env);
-  if (config.log.file === null) return terminal;
+  if (config.log.file === null) return { output: terminal, reopen: () => {} };
   const file = fileOutput(config.log.file, (message) => process.stderr.write(`tunneld: ${message}\n`));
-  if (!process.stderr.isTTY) return file;
-  return (line) => {
-    file(line);
+  const both: LogOutput = (line) => {
+    file.write(line);
     terminal(line);
   };
+  return { output: process.stderr.isTTY ? both : file.write, reopen: file.reopen };
 }
 
 /** SIGHUP, SIGTERM and SIGINT in the order they came, from this call on (a generator would listen only when it is first asked). */

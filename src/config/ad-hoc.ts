@@ -7,6 +7,7 @@ import { readMapping } from './mapping.ts';
 import type { Findings } from './notes.ts';
 import { ConfigError, type ConfigProblem } from './problem.ts';
 import { DEFAULT_PING } from './parse.ts';
+import { defaultLogFile } from './paths.ts';
 import { resolveTunnel } from './resolve.ts';
 import { tunnelSchema, type TunnelKeys } from './schema.ts';
 
@@ -57,7 +58,7 @@ export async function adHocConfig(argv: readonly string[], name: string, env: Co
     file: COMMAND_LINE,
     tunnels: [tunnel],
     network: { ping: DEFAULT_PING },
-    log: { level: LEVELS[Math.min(line.verbosity, 2)] ?? 'info', file: null },
+    log: { level: LEVELS[Math.min(line.verbosity, 2)] ?? 'info', file: defaultLogFile(env) },
     control: { socket: adHocSocket(name, env) },
     stateDirectory: adHocState(name, env),
     notes: [`this tunnel is called ${name}: tunneld status ${name}`, ...notes],

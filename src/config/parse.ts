@@ -5,7 +5,7 @@ import type { ConfigEnvironment } from './environment.ts';
 import { reportSharedListeners } from './listeners.ts';
 import { readMapping, type Report } from './mapping.ts';
 import type { Findings } from './notes.ts';
-import { defaultControlSocket, defaultStateDirectory } from './paths.ts';
+import { defaultControlSocket, defaultLogFile, defaultStateDirectory } from './paths.ts';
 import { ConfigError, type ConfigProblem, formatProblem } from './problem.ts';
 import { fileSchema, tunnelSchema } from './schema.ts';
 import { unknownKey } from './suggest.ts';
@@ -52,7 +52,7 @@ async function readConfig(
     file,
     tunnels: tunnels.map(({ spec }) => spec),
     network: { ping: top.network?.ping ?? DEFAULT_PING },
-    log: { level: top.log?.level ?? 'info', file: top.log?.file ?? null },
+    log: { level: top.log?.level ?? 'info', file: top.log?.file ?? defaultLogFile(env) },
     control: { socket: top.control?.socket ?? defaultControlSocket(env) },
     stateDirectory: top.stateDirectory ?? defaultStateDirectory(env),
   };

@@ -1,4 +1,4 @@
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
 import type { ConfigEnvironment } from './environment.ts';
 
 /** Where a configuration is looked for; the first file that exists is the one. Something named by the user is the only candidate. */
@@ -18,7 +18,7 @@ export function candidatePath(file: string, name: string): string {
 export function defaultControlSocket(env: ConfigEnvironment): string {
   const runtime = firstOfList(env.env['RUNTIME_DIRECTORY']);
   if (runtime) return join(runtime, SOCKET_NAME);
-  if (env.uid === 0) return join(env.platform === 'darwin' ? '/var/run/tunneld' : '/run/tunneld', SOCKET_NAME);
+  if (env.uid === 0) return join(env.platform === 'darwin' ? MAC_DIRECTORY : '/run/tunneld', SOCKET_NAME);
   const session = env.env['XDG_RUNTIME_DIR'];
   return session ? join(session, 'tunneld', SOCKET_NAME) : join(defaultStateDirectory(env), SOCKET_NAME);
 }
@@ -27,11 +27,20 @@ export function defaultControlSocket(env: ConfigEnvironment): string {
 export function defaultStateDirectory(env: ConfigEnvironment): string {
   const state = firstOfList(env.env['STATE_DIRECTORY']);
   if (state) return state;
-  if (env.uid === 0) return env.platform === 'darwin' ? '/var/db/tunneld' : '/var/lib/tunneld';
+  if (env.uid === 0) return env.platform === 'darwin' ? MAC_DIRECTORY : '/var/lib/tunneld';
   return join(env.env['XDG_STATE_HOME'] || join(env.home, '.local/state'), 'tunneld');
 }
 
+/** Where the log goes when the configuration names no file: null is standard error. */
+export function defaultLogFile(env: Pick<ConfigEnvironment, 'env' | 'directory'>): string | null {
+  const file = env.env['TUNNELD_LOG_FILE'];
+  return file ? resolve(env.directory, file) : null;
+}
+
 const SOCKET_NAME = 'control.sock';
+
+/** For both on a Mac: /var/run is emptied at every start there, and only root could make a directory in it again. */
+const MAC_DIRECTORY = '/var/db/tunneld';
 
 /** systemd separates the directories of RuntimeDirectory= and StateDirectory= by colons (systemd.exec(5)). */
 function firstOfList(list: string | undefined): string | undefined {

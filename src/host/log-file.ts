@@ -1,14 +1,20 @@
-import { closeSync, fstatSync, mkdirSync, openSync, renameSync, writeSync } from 'node:fs';
+import { closeSync, fstatSync, mkdirSync, openSync, renameSync, statSync, writeSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { errorText } from '../lib/text.ts';
 import type { LogOutput } from './log-output.ts';
+
+export interface LogFile {
+  readonly write: LogOutput;
+  /** Goes on in a new file where somebody has given the one we write to another name, as newsyslog and logrotate do. */
+  readonly reopen: () => void;
+}
 
 /**
  * Appends log lines to a file of mode 0600. At `maxBytes` the file becomes FILE.1 and a new one is begun, so that the two never
  * take more than twice that. A disk that is full or gone costs lines, never the daemon: `onTrouble` hears of it once, until a
  * line can be written again.
  */
-export function fileOutput(path: string, onTrouble: (message: string) => void, maxBytes = 5 * 1024 * 1024): LogOutput {
+export function fileOutput(path: string, onTrouble: (message: string) => void, maxBytes = 5 * 1024 * 1024): LogFile {
   let fd: number | null = null;
   let size = 0;
   let troubled = false;
@@ -18,13 +24,16 @@ export function fileOutput(path: string, onTrouble: (message: string) => void, m
     fd = openSync(path, 'a', 0o600);
     size = fstatSync(fd).size;
   };
-  const rotate = () => {
+  const close = () => {
     if (fd !== null) closeSync(fd);
     fd = null;
+  };
+  const rotate = () => {
+    close();
     renameSync(path, `${path}.1`);
     open();
   };
-  return (line) => {
+  const write: LogOutput = (line) => {
     try {
       if (fd === null) open();
       if (size >= maxBytes) rotate();
@@ -36,4 +45,16 @@ export function fileOutput(path: string, onTrouble: (message: string) => void, m
       onTrouble(`cannot write the log file ${path}: ${errorText(error)}`);
     }
   };
+  return {
+    write,
+    reopen: () => {
+      if (fd !== null && !isAt(path, fd)) close();
+    },
+  };
+}
+
+function isAt(path: string, fd: number): boolean {
+  const there = statSync(path, { throwIfNoEntry: false });
+  const { dev, ino } = fstatSync(fd);
+  return there !== undefined && there.dev === dev && there.ino === ino;
 }

@@ -5,7 +5,12 @@ import { readAlgorithms } from '../../src/config/algorithm-list.ts';
 import { completeServer } from '../../src/config/complete.ts';
 import { readDuration } from '../../src/config/duration.ts';
 import { type ConfigEnvironment, systemEnvironment } from '../../src/config/environment.ts';
-import { configCandidates, defaultControlSocket, defaultStateDirectory } from '../../src/config/paths.ts';
+import {
+  configCandidates,
+  defaultControlSocket,
+  defaultLogFile,
+  defaultStateDirectory,
+} from '../../src/config/paths.ts';
 import { hasAes } from '../../src/lib/processor.ts';
 import { servicePort } from '../../src/lib/services.ts';
 
@@ -49,6 +54,11 @@ test('files are where users of each system look for them', () => {
     '/run/user/1000/tunneld/control.sock',
   );
   assert.equal(defaultControlSocket(pi), '/home/pi/.local/state/tunneld/control.sock');
+  assert.equal(defaultControlSocket(mac), '/var/db/tunneld/control.sock');
+  assert.equal(defaultStateDirectory(mac), '/var/db/tunneld');
+  assert.equal(defaultLogFile(pi), null);
+  assert.equal(defaultLogFile({ ...pi, env: { TUNNELD_LOG_FILE: '' } }), null);
+  assert.equal(defaultLogFile({ ...pi, env: { TUNNELD_LOG_FILE: '/var/log/tunneld.log' } }), '/var/log/tunneld.log');
   assert.equal(defaultStateDirectory(root), '/var/lib/tunneld');
   assert.equal(defaultStateDirectory(unit), '/var/lib/tunneld');
   assert.equal(defaultStateDirectory(pi), '/home/pi/.local/state/tunneld');

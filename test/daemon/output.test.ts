@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
-import { existsSync, openSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { existsSync, openSync, readFileSync, renameSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
 import { fileURLToPath } from 'node:url';
@@ -52,6 +52,23 @@ test('log.file has the lines, for its owner alone, and standard error has none',
   const lines = readFileSync(file, 'utf8').trim().split('\n');
   for (const line of lines) assert.equal(typeof (JSON.parse(line) as { msg: unknown }).msg, 'string');
   assert.equal(statSync(file).mode & 0o777, 0o600);
+  assert.equal(daemon.stderr(), '');
+});
+
+test('TUNNELD_LOG_FILE is where it goes without log.file, and a file that newsyslog renamed is left at a reload', async (t) => {
+  const file = join(await tempDir(t), 'by variable.log');
+  const daemon = await startDaemonProcess(
+    t,
+    `tunnels:\n  a: { host: 127.0.0.1, port: ${await freePort()}, remoteForward: "8080:localhost:22" }`,
+    { env: { TUNNELD_LOG_FILE: file } },
+  );
+  await until(() => readFileSync(file, 'utf8').includes('tunneld started'), { what: 'the first line' });
+  renameSync(file, `${file}.0`);
+  assert.equal((await daemon.command('reload')).code, 0);
+  assert.match(readFileSync(file, 'utf8'), /configuration reloaded/);
+  renameSync(file, `${file}.1`);
+  daemon.signal('SIGHUP');
+  await until(() => existsSync(file) && readFileSync(file, 'utf8').includes('reloaded'), { what: 'the file anew' });
   assert.equal(daemon.stderr(), '');
 });
 

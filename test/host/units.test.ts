@@ -9,7 +9,6 @@ import { errorCode } from '../../src/lib/text.ts';
 import { tempDir } from '../support/until.ts';
 
 const unit = fileURLToPath(new URL('../../systemd/tunnel.service', import.meta.url));
-const plist = fileURLToPath(new URL('../../launchd/dev.tunneld.tunneld.plist', import.meta.url));
 
 /** Runs a program the test cannot do without. */
 async function run(program: string, args: readonly string[]): Promise<{ stdout: string; stderr: string }> {
@@ -57,20 +56,4 @@ test('the unit never gives up, but for a configuration that is invalid', () => {
   ]) {
     assert.ok(lines.includes(line), line);
   }
-});
-
-test('launchd gets what was meant', async () => {
-  const toJson = 'import json, plistlib, sys; print(json.dumps(plistlib.load(open(sys.argv[1], "rb"))))';
-  const { stdout } = await run('python3', ['-c', toJson, plist]);
-  assert.deepEqual(JSON.parse(stdout), {
-    Label: 'dev.tunneld.tunneld',
-    UserName: 'tunneld',
-    ProgramArguments: ['/usr/local/bin/tunneld', 'run'],
-    EnvironmentVariables: { PATH: '/usr/local/bin:/opt/homebrew/bin:/usr/bin:/bin:/usr/sbin:/sbin' },
-    KeepAlive: true,
-    ExitTimeOut: 15,
-    Umask: 0o077,
-    StandardOutPath: '/usr/local/var/log/tunneld/launchd.log',
-    StandardErrorPath: '/usr/local/var/log/tunneld/launchd.log',
-  });
 });

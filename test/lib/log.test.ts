@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { existsSync, openSync, readFileSync, statSync } from 'node:fs';
+import { existsSync, openSync, readFileSync, renameSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { fileOutput } from '../../src/host/log-file.ts';
@@ -65,7 +65,7 @@ test('the memory of lines is bounded in number and size', () => {
 test('a log file is private, and rotates before it grows', async (t) => {
   const path = join(await tempDir(t), 'deep', 'tunneld.log');
   const troubles: string[] = [];
-  const write = fileOutput(path, (message) => troubles.push(message), 100);
+  const { write } = fileOutput(path, (message) => troubles.push(message), 100);
   for (let i = 0; i < 50; i++) write(`${String(i).padStart(9)}\n`);
   assert.equal(statSync(path).mode & 0o777, 0o600);
   assert.ok(statSync(path).size <= 110 && statSync(`${path}.1`).size <= 110);
@@ -74,9 +74,28 @@ test('a log file is private, and rotates before it grows', async (t) => {
   assert.deepEqual(troubles, []);
 });
 
+test('a log file that somebody renamed is left to him at a reload, and without one nothing is lost either', async (t) => {
+  const path = join(await tempDir(t), 'tunneld.log');
+  const { write, reopen } = fileOutput(path, assert.fail);
+  reopen();
+  write('1\n');
+  reopen();
+  write('2\n');
+  renameSync(path, `${path}.0`);
+  write('3\n');
+  reopen();
+  write('4\n');
+  renameSync(path, `${path}.1`);
+  writeFileSync(path, 'made by newsyslog\n');
+  reopen();
+  write('5\n');
+  const texts = ['.0', '.1', ''].map((end) => readFileSync(`${path}${end}`, 'utf8'));
+  assert.deepEqual(texts, ['1\n2\n3\n', '4\n', 'made by newsyslog\n5\n']);
+});
+
 test('a full disk costs lines, is said once, and nothing else', () => {
   const troubles: string[] = [];
-  const write = fileOutput('/dev/full', (message) => troubles.push(message));
+  const { write } = fileOutput('/dev/full', (message) => troubles.push(message));
   write('a\n');
   write('b\n');
   assert.equal(troubles.length, 1);

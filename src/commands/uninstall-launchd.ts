@@ -1,0 +1,57 @@
+import { access } from 'node:fs/promises';
+import { basename, dirname } from 'node:path';
+import { type ConfigEnvironment, systemEnvironment } from '../config/environment.ts';
+import { defaultStateDirectory } from '../config/paths.ts';
+import { systemLaunchctl } from '../install/launchd/launchctl.ts';
+import { launchdRemoval, unloadingSteps } from '../install/launchd/plan.ts';
+import { disableService, unloadService } from '../install/launchd/unload.ts';
+import type { Step } from '../install/step.ts';
+import { systemClock } from '../lib/clock.ts';
+import { EXIT } from './exit.ts';
+import { daemonEnvironment, meantService, reportLaunchdError } from './launchd-service.ts';
+
+interface UninstallOptions {
+  readonly config: string | null;
+  readonly user: boolean;
+  readonly dryRun: boolean;
+  /** Configuration with the keys beside it, state and logs too; keys in ~/.ssh stay. */
+  readonly purge: boolean;
+}
+
+/** Ends the service of launchd and takes away what makes it one. */
+export async function uninstallLaunchd(
+  options: UninstallOptions,
+  carryOut: (steps: readonly Step[]) => Promise<void>,
+  caller: ConfigEnvironment = systemEnvironment(),
+): Promise<number> {
+  try {
+    const service = await meantService('uninstall', options.config, options.user, caller);
+    const state = defaultStateDirectory(daemonEnvironment(service, caller));
+    const steps = launchdRemoval(service, options.purge ? [state, configurationOf(service.config)] : null);
+    if (options.dryRun) {
+      await carryOut([...unloadingSteps(service), ...steps]);
+      return EXIT.ok;
+    }
+    const launchctl = systemLaunchctl(process.env);
+    const installed = await exists(service.plist);
+    const loaded = await unloadService(service, { clock: systemClock, launchctl });
+    if (loaded || installed) await disableService(service, launchctl);
+    await carryOut(steps);
+    process.stderr.write(`tunneld: ${loaded || installed ? 'uninstalled' : 'there was no'} ${service.target}\n`);
+    return EXIT.ok;
+  } catch (error) {
+    return reportLaunchdError(error);
+  }
+}
+
+/** A directory of our name is ours with all that is in it; of another only the file is. */
+function configurationOf(config: string): string {
+  return basename(dirname(config)) === 'tunneld' ? dirname(config) : config;
+}
+
+async function exists(path: string): Promise<boolean> {
+  return access(path).then(
+    () => true,
+    () => false,
+  );
+}

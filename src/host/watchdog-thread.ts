@@ -1,0 +1,112 @@
+import { Worker } from 'node:worker_threads';
+import { errorText } from '../lib/text.ts';
+import type { Notifier } from './sd-notify.ts';
+
+export interface WatchdogDeps {
+  readonly onProblem: (message: string) => void;
+}
+
+/**
+ * A watchdog of our own where TUNNELD_WATCHDOG=SECONDS asks for one and no service manager watches: launchd has none. A thread
+ * ends the process when nobody has called `watchdog()` for that long; whoever keeps the process alive then starts a new one.
+ * The variable is taken out of `env`, for what we start is not watched. The counting begins at once.
+ */
+export function withWatchdogThread(notifier: Notifier, env: NodeJS.ProcessEnv, { onProblem }: WatchdogDeps): Notifier {
+  const wanted = env['TUNNELD_WATCHDOG'];
+  delete env['TUNNELD_WATCHDOG'];
+  if (!wanted || notifier.watchdogMs !== null) return notifier;
+  const seconds = Number(wanted);
+  if (!(seconds >= SHORTEST_S && seconds <= LONGEST_S)) {
+    onProblem(`TUNNELD_WATCHDOG must be from ${SHORTEST_S} to ${LONGEST_S} seconds; nobody watches now`);
+    return notifier;
+  }
+  const beats = new Int32Array(new SharedArrayBuffer(Int32Array.BYTES_PER_ELEMENT));
+  startThread({ beats, stepMs: (seconds * 1000) / STRIKES, strikes: STRIKES, seconds }, onProblem);
+  return {
+    ...notifier,
+    watchdogMs: seconds * 1000,
+    watchdog: () => {
+      Atomics.add(beats, 0, 1);
+      notifier.watchdog();
+    },
+  };
+}
+
+const SHORTEST_S = 1;
+const LONGEST_S = 3600;
+
+/**
+ * How often in a row the thread must find no new heartbeat. It counts its own wake-ups and not the time: in a machine that slept,
+ * or a process that was stopped, it has been away as long as the loop that it watches, and neither has missed anything. The loop
+ * writes twice in the time of these (see feedWatchdog), so that one late heartbeat is nothing yet.
+ */
+const STRIKES = 4;
+
+interface ThreadData {
+  readonly beats: Int32Array;
+  readonly stepMs: number;
+  readonly strikes: number;
+  readonly seconds: number;
+}
+
+function startThread(workerData: ThreadData, onProblem: (message: string) => void): void {
+  const failed = (error: unknown) => onProblem(`the watchdog's thread ended, nobody watches now: ${errorText(error)}`);
+  try {
+    const worker = new Worker(THREAD, {
+      eval: true,
+      workerData,
+      env: {},
+      execArgv: [],
+      resourceLimits: { maxOldGenerationSizeMb: 16, maxYoungGenerationSizeMb: 2 },
+    });
+    worker.on('error', failed);
+    worker.unref();
+  } catch (error) {
+    failed(error); // no memory for a thread, for one
+  }
+}
+
+/**
+ * As text, since that is part of any bundle by itself. process.abort() does not exist in a worker, but a signal to the process
+ * ends it, however its main thread hangs, as Node has no handler for SIGABRT; on a Mac that leaves a report with the stacks of all
+ * threads. Only a file is written to synchronously: a pipe that nobody reads may be what the main thread hangs at.
+ */
+const THREAD = `
+'use strict';
+const { fstatSync, write, writeSync } = require('node:fs');
+const { workerData: { beats, stepMs, strikes, seconds } } = require('node:worker_threads');
+let seen = Atomics.load(beats, 0);
+let missed = 0;
+const timer = setInterval(() => {
+  const now = Atomics.load(beats, 0);
+  missed = now === seen ? missed + 1 : 0;
+  seen = now;
+  if (missed < strikes) return;
+  clearInterval(timer);
+  const line = JSON.stringify({
+    level: 60,
+    time: Date.now(),
+    pid: process.pid,
+    code: 'internal',
+    msg: 'no sign of life for ' + seconds + ' seconds: the watchdog ends this process, to be started again',
+  }) + '\\n';
+  let ended = false;
+  const end = () => {
+    if (ended) return;
+    ended = true;
+    process.kill(process.pid, 'SIGABRT');
+    setTimeout(() => process.kill(process.pid, 'SIGKILL'), 5000);
+  };
+  try {
+    if (fstatSync(2).isFile()) {
+      writeSync(2, line);
+      end();
+    } else {
+      setTimeout(end, 1000);
+      write(2, line, end);
+    }
+  } catch {
+    end();
+  }
+}, stepMs);
+`;

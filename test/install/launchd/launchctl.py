@@ -1,0 +1,140 @@
+#!/usr/bin/env python3
+"""A stand-in for launchctl and launchd: keeps its state in $LAUNCHD_STATE, and answers as the real one is known to (see
+src/install/launchd/launchctl.ts). Files in there steer it: `fail-COMMAND` has numbers to fail with, one for each call;
+`no-domain` is the number that says that the domain is not there; `going` is for how many seconds an older service is still known
+after bootout. `calls` has what was asked for."""
+import json, os, plistlib, signal, subprocess, sys, time
+
+STATE = os.environ["LAUNCHD_STATE"]
+WORDS = {3: "No such process", 5: "Input/output error", 36: "Operation now in progress", 37: "Operation already in progress",
+         1: "Operation not permitted", 119: "Service is disabled", 125: "Domain does not support specified action"}
+
+
+def path(name):
+    return os.path.join(STATE, name)
+
+
+def read(name, default=None):
+    try:
+        with open(path(name)) as file:
+            return file.read().strip()
+    except FileNotFoundError:
+        return default
+
+
+def write(name, text):
+    with open(path(name) + ".new", "w") as file:
+        file.write(text)
+    os.replace(path(name) + ".new", path(name))
+
+
+def remove(name):
+    try:
+        os.remove(path(name))
+    except FileNotFoundError:
+        pass
+
+
+def say(text, code):
+    print(text, file=sys.stderr)
+    sys.exit(code)
+
+
+def fail(verb, code):
+    say(f"{verb} failed: {code}: {WORDS[code]}\nTry re-running the command as root for richer errors.", code)
+
+
+def loaded():
+    service = json.loads(read("service", "null"))
+    if service and service.get("until", time.time() + 1) < time.time():
+        remove("service")
+        return None
+    return service
+
+
+def no_such_service(target):
+    label = target.split("/")[-1]
+    say(f'Could not find service "{label}" in domain for {target[: -len(label) - 1]}', 113)
+
+
+def keep(plist):
+    """What launchd itself does: runs the program, again after any end, until the service is booted out."""
+    with open(plist, "rb") as file:
+        job = plistlib.load(file)
+    os.umask(job.get("Umask", 0o022))
+    error = job.get("StandardErrorPath", "/dev/null")
+    while True:
+        started = time.time()
+        with open(error, "ab") as stderr:
+            child = subprocess.Popen(job["ProgramArguments"], env=job.get("EnvironmentVariables", {}), cwd="/",
+                                     stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=stderr)
+        write("pid", str(child.pid))
+        child.wait()
+        remove("pid")
+        if not loaded() or "until" in loaded():
+            return
+        # ThrottleInterval, for tests that do not wait so long
+        time.sleep(max(0, 0.5 - (time.time() - started)))
+
+
+def main(command, *args):
+    if command == "keep":
+        return keep(*args)
+    with open(path("calls"), "a") as file:
+        file.write(" ".join([command, *args]) + "\n")
+    verb = {"bootstrap": "Bootstrap", "bootout": "Boot-out"}.get(command, command)
+    codes = (read(f"fail-{command}") or "").split()
+    if codes:
+        write(f"fail-{command}", "\n".join(codes[1:]))
+        fail(verb, int(codes[0]))
+    target = args[-1] if command != "bootstrap" else args[0]
+    no_domain = read("no-domain")
+    if no_domain and command != "enable" and command != "disable":
+        if command == "print" or no_domain == "112":
+            say("Could not find domain for user gui: 501", 112)
+        fail(verb, int(no_domain))
+    service = loaded()
+    if command == "print":
+        if not service:
+            no_such_service(target)
+        print(f"{target} = {{\n\tstate = running\n}}")
+    elif command == "bootout":
+        if not service:
+            fail(verb, 3)
+        if "until" in service:
+            fail(verb, 36)
+        write("service", json.dumps({**service, "until": time.time() + float(read("going", "0"))}))
+        if read("pid"):
+            os.kill(int(read("pid")), signal.SIGTERM)
+    elif command == "bootstrap":
+        if service:
+            fail(verb, 37 if "until" in service and read("says-37") else 5)
+        try:
+            with open(args[1], "rb") as file:
+                label = plistlib.load(file)["Label"]
+        except Exception:
+            fail(verb, 5)
+        if read(f"disabled-{label}") is not None:
+            print(f"{args[1]}: Service is disabled", file=sys.stderr)
+            fail(verb, 119)
+        write("service", json.dumps({"target": f"{target}/{label}", "plist": args[1]}))
+        keeper = subprocess.Popen([sys.executable, __file__, "keep", args[1]], start_new_session=True,
+                                  stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        with open(path("keepers"), "a") as file:
+            file.write(f"{keeper.pid}\n")
+    elif command == "enable":
+        remove(f"disabled-{target.split('/')[-1]}")
+    elif command == "disable":
+        write(f"disabled-{target.split('/')[-1]}", "")
+    elif command in ("kickstart", "kill"):
+        if not service:
+            no_such_service(target)
+        if command == "kill":
+            if not read("pid"):
+                say("No process to signal.", 3)
+            os.kill(int(read("pid")), getattr(signal, args[0]))
+    else:
+        say(f"Unrecognized subcommand: {command}", 64)
+
+
+main(*sys.argv[1:])

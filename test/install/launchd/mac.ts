@@ -1,0 +1,58 @@
+import { chmodSync, copyFileSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import type { TestContext } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import { tempDir, until } from '../../support/until.ts';
+
+/** What looks like a Mac to those who look through PATH: launchctl, and id with its option for passwords' lines. */
+export interface FakeMac {
+  readonly home: string;
+  readonly env: NodeJS.ProcessEnv;
+  /** Steers the stand-in: see the beginning of launchctl.py. */
+  set(name: string, text: string): void;
+  /** What the stand-in has written of itself, or null. */
+  get(name: string): string | null;
+  /** What launchctl was asked for so far, without its questions. */
+  calls(): readonly string[];
+}
+
+export async function fakeMac(t: TestContext, homeName = 'me'): Promise<FakeMac> {
+  const dir = await tempDir(t);
+  const [home, bin, state] = [homeName, 'bin', 'state'].map((name) => join(dir, name)) as [string, string, string];
+  for (const path of [home, bin, state]) mkdirSync(path, { recursive: true });
+  copyFileSync(fileURLToPath(new URL('launchctl.py', import.meta.url)), join(bin, 'launchctl'));
+  chmodSync(join(bin, 'launchctl'), 0o755);
+  const passwords = join(dir, 'passwords');
+  writeFileSync(passwords, `me:********:501:20::0:0:Me, Myself:${home}:/bin/zsh\n`);
+  const id = `#!/bin/sh\n[ "$2" = me ] || { echo "id: $2: no such user" >&2; exit 1; }
+case $1 in -P) cat '${passwords}' ;; -gn) echo staff ;; *) exit 64 ;; esac\n`;
+  writeFileSync(join(bin, 'id'), id, { mode: 0o755 });
+  const get = (name: string) => (existsSync(join(state, name)) ? readFileSync(join(state, name), 'utf8') : null);
+  t.after(() => endAll(get));
+  return {
+    home,
+    env: { ...process.env, PATH: `${bin}:${process.env['PATH']}`, LAUNCHD_STATE: state },
+    set: (name, text) => writeFileSync(join(state, name), text),
+    get,
+    calls: () =>
+      (get('calls') ?? '')
+        .trimEnd()
+        .split('\n')
+        .filter((line) => !line.startsWith('print ')),
+  };
+}
+
+/** Keepers are leaders of their sessions: what they run goes with them. */
+async function endAll(get: FakeMac['get']): Promise<void> {
+  const pids = (get('keepers') ?? '').trimEnd().split('\n').filter(Boolean).map(Number);
+  for (const pid of pids) signal(-pid, 'SIGKILL');
+  await until(() => pids.every((pid) => !signal(-pid, 0)), { what: 'the end of what launchd started' });
+}
+
+function signal(pid: number, name: NodeJS.Signals | 0): boolean {
+  try {
+    return process.kill(pid, name);
+  } catch {
+    return false;
+  }
+}

@@ -1,0 +1,28 @@
+// What stands for the program in tests of its installation: the sources of the two commands, as somebody who is not root, and for
+// `run` the built program. Carrying out is what those commands are given.
+import { chmod, mkdir, rm, writeFile } from 'node:fs/promises';
+
+const [, , command, ...args] = process.argv;
+if (command === 'run') await import(new URL('../../../dist/cli.js', import.meta.url).href);
+
+const { register } = await import('tsx/esm/api');
+register();
+const { systemEnvironment } = await import('../../../src/config/environment.ts');
+const { installLaunchd } = await import('../../../src/commands/install-launchd.ts');
+const { uninstallLaunchd } = await import('../../../src/commands/uninstall-launchd.ts');
+
+const caller = { ...systemEnvironment(), uid: 501, userName: 'me' };
+const dryRun = args.includes('--dry-run');
+const options = { config: null, user: !args.includes('--system'), dryRun, purge: args.includes('--purge') };
+process.exit(await (command === 'install' ? installLaunchd : uninstallLaunchd)(options, carryOut, caller));
+
+async function carryOut(steps) {
+  for (const step of steps) {
+    process.stdout.write(`${JSON.stringify(step)}\n`);
+    if (dryRun) continue;
+    if (step.type === 'directory') await mkdir(step.path, { recursive: true, mode: step.mode });
+    if (step.type === 'file' && step.content !== null) await writeFile(step.path, step.content);
+    if (step.type === 'file') await chmod(step.path, step.mode);
+    if (step.type === 'remove') await rm(step.path, { recursive: true, force: true });
+  }
+}
