@@ -1,4 +1,5 @@
-// Bundles src/cli.ts into dist/: `node packaging/build.mjs [--outdir DIR] [--entry FILE]`.
+// Bundles src/cli.ts into dist/, with all packages it needs, which are development dependencies for that reason:
+// `node packaging/build.mjs [--outdir DIR] [--entry FILE] [--version VERSION]`.
 import { build } from 'esbuild';
 import { chmodSync, existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { basename, join, resolve } from 'node:path';
@@ -6,13 +7,14 @@ import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
+const manifest = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'));
 const { values: options } = parseArgs({
   options: {
+    version: { type: 'string', default: manifest.version },
     outdir: { type: 'string', default: join(root, 'dist') },
     entry: { type: 'string', default: join(root, 'src/cli.ts') },
   },
 });
-const { version } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'));
 const outdir = resolve(options.outdir);
 const cli = join(outdir, `${basename(options.entry).replace(/\.[^.]+$/, '')}.js`);
 
@@ -27,7 +29,7 @@ const { metafile } = await build({
   platform: 'node',
   target: 'node20.19',
   minifySyntax: true, // and neither names nor white space: stack traces from the field stay readable
-  define: { TUNNELD_VERSION: JSON.stringify(version) },
+  define: { TUNNELD_VERSION: JSON.stringify(options.version) },
   // CommonJS packages expect these names, and ESM has none of them; ssh2's WebAssembly is one that looks at __dirname.
   banner: {
     js: [

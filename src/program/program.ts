@@ -1,5 +1,5 @@
-import { Command } from 'commander';
-import { VERSION } from '../lib/version.ts';
+import { Command, CommanderError } from 'commander';
+import { versionLine } from '../commands/version.ts';
 import { addDailyCommands } from './daily.ts';
 import { addSetupCommands } from './setup.ts';
 
@@ -20,7 +20,7 @@ export interface Shared {
 export function createProgram(sshArguments: readonly string[], onExit: (code: number) => void): Command {
   const program = new Command('tunneld')
     .description('Keeps SSH tunnels up.')
-    .version(VERSION)
+    .option('-V, --version', 'tell the version, that of Node, and whether encryption is compiled')
     .option('--config <file>', 'the configuration file')
     .configureHelp({ showGlobalOptions: true })
     .exitOverride()
@@ -34,6 +34,10 @@ export function createProgram(sshArguments: readonly string[], onExit: (code: nu
     config: () => program.opts<{ config?: string }>().config ?? null,
     sshArguments,
   };
+  program.on('option:version', () => {
+    process.stdout.write(`${versionLine()}\n`);
+    throw new CommanderError(0, 'commander.version', '');
+  });
   addDailyCommands(program, shared);
   addSetupCommands(program, shared);
   return program;

@@ -39,15 +39,33 @@ test('a bundle does what the sources do, with the native parts beside it and wit
 
 test('tunneld starts from its bundle, and loads neither ssh2 nor zod to say its version', async (t) => {
   const { dist, alone } = await bundle(t, () => join(root, 'src/cli.ts'));
-  for (const folder of [dist, alone]) {
+  const compiled = require('ssh2/lib/protocol/crypto.js').bindingAvailable;
+  for (const [folder, native] of [
+    [dist, compiled],
+    [alone, false],
+  ]) {
     const { stdout, stderr } = await run(join(folder, 'cli.js'), ['--version']);
-    assert.deepEqual([stdout.trim().split(' ').at(-1), stderr], [require('../../package.json').version, '']);
+    const { version } = require('../../package.json');
+    const expected = `tunneld ${version} (node ${process.version}, native crypto: ${native ? 'yes' : 'no'})\n`;
+    assert.deepEqual([stdout, stderr], [expected, '']);
   }
   const loaded = await scriptsLoaded(t, [join(dist, 'cli.js'), '--version']);
   assert.ok(loaded.includes(join(dist, 'cli.js')));
   // esbuild leaves the name of each source file above its code.
   const unwanted = loaded.filter((file) => /^\/\/ .*node_modules\/(ssh2|zod)\//m.test(readFileSync(file, 'utf8')));
   assert.deepEqual(unwanted, []);
+});
+
+test('a daemon that runs has all of itself in memory: an upgrade may replace its files', async (t) => {
+  const { dist } = await bundle(t, () => join(root, 'src/cli.ts'));
+  const first = readdirSync(join(dist, 'chunks')).find((name) => name.startsWith('run-')) ?? '';
+  const reached = new Set([first]);
+  for (const name of reached) {
+    const text = readFileSync(join(dist, 'chunks', name), 'utf8');
+    for (const [, next] of text.matchAll(/^(?:\} from|import) "\.\/([^"]+)";$/gm)) reached.add(next!);
+    assert.doesNotMatch(text, /\bimport\("/, name);
+  }
+  assert.ok(reached.size > 5);
 });
 
 /** Builds over an older build, of which nothing may stay, and copies the result to where there are no modules. */

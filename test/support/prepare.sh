@@ -1,7 +1,7 @@
 #!/bin/sh
 # Makes sure that the programs the tests drive are there: a real sshd, ssh with ssh-keygen, ping, systemd (itself, and its
 # checks of units), the means to build small networks, other SSH servers, proxies, programs that people send through a tunnel,
-# and two script languages as independent readers. Further programs to look for are its arguments.
+# shells that complete command lines, and two script languages as independent readers. Further programs to look for are its arguments.
 # On a Debian-like system, as root, what is missing is installed; elsewhere it is named. No service is started.
 set -eu
 PATH="$PATH:/usr/sbin:/usr/local/sbin:/usr/lib/ssh:/sbin"
@@ -20,6 +20,8 @@ has perl || missing="$missing perl-base"
 has git || missing="$missing git"
 has rsync || missing="$missing rsync"
 has nc || missing="$missing netcat-openbsd"
+has fish || missing="$missing fish"
+has zsh || missing="$missing zsh"
 has script || missing="$missing bsdutils"
 has tinyproxy || missing="$missing tinyproxy-bin"
 has microsocks || missing="$missing microsocks"

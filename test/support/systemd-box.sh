@@ -2,7 +2,8 @@
 # Boots systemd as process 1 of a machine within this one: `systemd-box.sh DIRECTORY NODE`, as root. DIRECTORY is empty and
 # its name is nobody else's; NODE is the program that will be /usr/local/bin/node. The box has process, mount, host name, IPC
 # and cgroup namespaces of its own and shares the network. Its files are this machine's, or those of the system installed in the
-# folder $TUNNELD_BOX_ROOT, which has its own node; what it writes stays in memory and goes with it. It knows a handful of units, so that nothing of this machine is started in it.
+# folder $TUNNELD_BOX_ROOT, which has its own node; what it writes stays in memory and goes with it. It knows a handful of units,
+# so that nothing of this machine is started in it; packages may bring theirs.
 # Prints the number of the box's process 1, and ends the box when standard input ends: it outlives nobody who needs it.
 # Exit code 77: this machine does not permit it.
 set -eu
@@ -76,6 +77,7 @@ boot() {
     systemd-journald.socket systemd-journald-dev-log.socket systemd-journald.service; do
     cp "$units/$unit" etc/systemd/system/
   done
+  mount -t tmpfs -o mode=755 tmpfs "$units"
   mkdir etc/systemd/system/sysinit.target.wants run/systemd run/systemd/journald.conf.d
   ln -s ../systemd-journald.service etc/systemd/system/sysinit.target.wants/
   printf '[Journal]\nStorage=volatile\nReadKMsg=no\nAudit=no\n' >run/systemd/journald.conf.d/box.conf
@@ -85,7 +87,7 @@ boot() {
   cd /
   mount --make-rshared /
   echo "$number"
-  exec env -i PATH="$PATH" container=tunneld-test SYSTEMD_UNIT_PATH=/etc/systemd/system \
+  exec env -i PATH="$PATH" container=tunneld-test SYSTEMD_UNIT_PATH="/etc/systemd/system:${systemd%/systemd}/system" \
     "$systemd" --system --unit=multi-user.target --log-target=journal --show-status=0 >/dev/null
 }
 

@@ -46,7 +46,11 @@ export async function installService(box: SystemdBox, clientKey: string): Promis
   cpSync(`${root}/systemd/tunnel.service`, box.path('/etc/systemd/system/tunnel.service'));
   chmodSync(box.path('/etc/systemd/system/tunnel.service'), 0o644);
   await box.must('systemctl', 'daemon-reload');
+  return serviceIn(box);
+}
 
+/** The same, of whatever installed it. */
+export function serviceIn(box: SystemdBox): InstalledService {
   const status = async () => JSON.parse((await box.run('tunneld', 'status', '--json')).stdout) as StatusDocument;
   return {
     configure: (yaml) => writeFileSync(box.path('/etc/tunneld/config.yaml'), yaml, { mode: 0o644 }),

@@ -1,0 +1,36 @@
+import { tsImport } from 'tsx/esm/api';
+
+/** All commands with their options and arguments as plain data, out of the program itself: its documents cannot go stale. */
+export async function describeProgram() {
+  const { createProgram } = await tsImport('../src/program/program.ts', import.meta.url);
+  return describe(createProgram([], () => {}));
+}
+
+function describe(command) {
+  const help = command.createHelp(); // it knows what is hidden, and what commander adds by itself
+  return {
+    name: command.name(),
+    aliases: command.aliases(),
+    description: command.description(),
+    usage: command.usage(),
+    arguments: command.registeredArguments.map((argument) => ({
+      name: argument.name(),
+      description: argument.description,
+      choices: argument.argChoices ?? [],
+    })),
+    options: help.visibleOptions(command).map(describeOption),
+    commands: help.visibleCommands(command).map(describe),
+  };
+}
+
+/** `value` is what the option's argument is called, null for a switch. */
+function describeOption({ flags, short, long, description, argChoices, defaultValue }) {
+  return {
+    names: [short, long].filter((name) => name !== undefined),
+    value: /[<[]([^>\]]+)[>\]]/.exec(flags)?.[1] ?? null,
+    description,
+    choices: argChoices ?? [],
+    repeatable: Array.isArray(defaultValue),
+    default: ['string', 'number'].includes(typeof defaultValue) ? String(defaultValue) : null,
+  };
+}

@@ -1,0 +1,161 @@
+import assert from 'node:assert/strict';
+import { readFileSync, writeFileSync } from 'node:fs';
+import { test } from 'node:test';
+import { startEcho } from '../support/echo.ts';
+import { startSshd } from '../support/sshd.ts';
+import { bootSystemd } from '../support/systemd-box.ts';
+import { freePort, until } from '../support/until.ts';
+import { serviceIn } from '../systemd/installed-service.ts';
+import { visit } from '../tunnel/visit.ts';
+import { buildDeb, installNode, whatIsInstalled, withoutTraces } from './deb-box.ts';
+
+const OLD = '90.0.0';
+const NEW = '90.1.0';
+
+test('the Debian package, from its installation to its purge', async (t) => {
+  const box = await bootSystemd(t);
+  if (box === null) return;
+  const tools = await box.run('sh', '-c', 'command -v dpkg-deb && command -v deb-systemd-helper');
+  if (tools.code !== 0) return t.skip('this is no Debian');
+  const [old, newer] = await Promise.all([buildDeb(t, box, OLD), buildDeb(t, box, NEW), withoutTraces(box)]);
+  await installNode(t, box);
+  const sshd = await startSshd();
+  t.after(() => sshd.stop());
+  const echo = await startEcho();
+  t.after(() => echo.close());
+  const service = serviceIn(box);
+  const ports = [await freePort(), await freePort()] as const;
+  const tunnel = (name: string, port: number) => `  ${name}:
+    { host: 127.0.0.1, port: ${sshd.port}, user: ${sshd.user}, strictHostKeyChecking: accept-new,
+      identityFile: /etc/tunneld/key, remoteForward: "${port}:127.0.0.1:${echo.port}" }
+`;
+  const good = `network: { ping: [127.0.0.1] }\ntunnels:\n${tunnel('main', ports[0])}`;
+  const isUp = ({ phase }: { phase: string }) => phase === 'up';
+  const active = async () => (await box.run('systemctl', 'is-active', 'tunnel')).stdout.trim();
+  const enabled = async () => (await box.run('systemctl', 'is-enabled', 'tunnel')).stdout.trim();
+  const install = async (file: string) => {
+    const { code, stdout, stderr } = await box.run('dpkg', '--no-triggers', '--install', file);
+    assert.equal(code, 0, `${stdout}${stderr}`);
+    return stderr;
+  };
+  const before = await whatIsInstalled(box);
+
+  await t.test('the first installation makes everything ready, and says what is missing', async () => {
+    assert.match(await install(old), /^tunneld: .*sudo tunneld init /m);
+    assert.deepEqual([await active(), await enabled()], ['inactive', 'enabled']);
+    assert.equal(await box.must('stat', '-c', '%a %U:%G', '/etc/tunneld'), '750 root:tunneld\n');
+    assert.equal(await box.must('stat', '-c', '%a %U:%G', '/var/lib/tunneld'), '700 tunneld:tunneld\n');
+    assert.match(await box.must('getent', 'passwd', 'tunneld'), /:\/var\/lib\/tunneld:\/usr\/sbin\/nologin\n$/);
+    assert.match(await box.must('tunneld', '--version'), new RegExp(`^tunneld ${OLD} `));
+    assert.equal(await box.must('dpkg', '--verify', 'tunneld'), '');
+    assert.equal(await box.must('systemd-analyze', 'verify', 'tunnel.service'), '');
+  });
+
+  await t.test('with a configuration it serves', async () => {
+    writeFileSync(box.path('/tmp/key'), readFileSync(sshd.clientKey), { mode: 0o600 });
+    await box.must('install', '-m', '600', '-o', 'tunneld', '-g', 'tunneld', '/tmp/key', '/etc/tunneld/key');
+    service.configure(good);
+    await box.must('systemctl', 'start', 'tunnel');
+    await service.untilTunnel('main', isUp);
+    assert.equal(await visit(ports[0], 'through the package'), 'through the package');
+    await box.must('journalctl', '--sync');
+    assert.doesNotMatch(await box.must('journalctl', '--unit=tunnel'), /mode is different/);
+  });
+
+  await t.test('an upgrade takes over, and the tunnel is back', async () => {
+    await install(newer);
+    assert.equal((await service.status()).version, NEW);
+    await service.untilTunnel('main', isUp);
+    assert.equal(await visit(ports[0], 'newer'), 'newer');
+  });
+
+  await t.test('what somebody stopped and disabled stays so', async () => {
+    await box.must('systemctl', 'disable', '--now', 'tunnel');
+    await install(old);
+    assert.deepEqual([await active(), await enabled()], ['inactive', 'disabled']);
+    await box.must('systemctl', 'enable', '--now', 'tunnel');
+    await service.untilTunnel('main', isUp);
+  });
+
+  await t.test('where the new version refuses the configuration, the old one goes on', async (t) => {
+    const pid = await service.property('MainPID');
+    service.configure(`${good}nonsense: yes\n`);
+    const told = await install(newer);
+    assert.match(told, /^\/etc\/tunneld\/config\.yaml:\d+:1: .*nonsense/m);
+    assert.match(told, /^tunneld: this version does not accept the configuration, so the service was not restarted/m);
+    assert.equal(await service.property('MainPID'), pid);
+    assert.equal((await service.status()).version, OLD);
+    assert.match(await box.must('tunneld', '--version'), new RegExp(`^tunneld ${NEW} `));
+    assert.equal(await visit(ports[0], 'still here'), 'still here');
+
+    await t.test('with nothing of its own files', async () => {
+      await box.must('mv', '/usr/lib/tunneld', '/usr/lib/elsewhere');
+      await sshd.kill();
+      await sshd.restart();
+      service.configure(`${good}${tunnel('second', ports[1])}`);
+      await box.must('systemctl', 'kill', '--kill-whom=main', '--signal=HUP', 'tunnel');
+      for (const port of ports)
+        await until(async () => (await visit(port, 'healed')) === 'healed', {
+          what: `port ${port}`,
+          timeoutMs: 15_000,
+        });
+      await box.must('mv', '/usr/lib/elsewhere', '/usr/lib/tunneld');
+    });
+
+    service.configure(good);
+    await box.must('tunneld', 'reload');
+    assert.deepEqual(
+      (await service.status()).tunnels.map(({ name }) => name),
+      ['main'],
+    );
+    await box.must('systemctl', 'reload', 'tunnel');
+    assert.equal(await service.property('MainPID'), pid);
+    await box.must('systemctl', 'restart', 'tunnel');
+    assert.equal((await service.status()).version, NEW);
+  });
+
+  await t.test('a removal keeps what is not the program, and an installation after it goes on', async () => {
+    await box.must('dpkg', '--no-triggers', '--remove', 'tunneld');
+    assert.equal(await active(), 'inactive');
+    assert.notEqual((await box.run('test', '-e', '/usr/lib/tunneld')).code, 0);
+    await box.must(
+      'test',
+      '-f',
+      '/etc/tunneld/key',
+      '-a',
+      '-f',
+      '/etc/tunneld/config.yaml',
+      '-a',
+      '-d',
+      '/var/lib/tunneld',
+    );
+    await box.must('id', 'tunneld');
+    await install(newer);
+    await service.untilTunnel('main', isUp);
+  });
+
+  await t.test('the scripts may run again', async () => {
+    const script = (name: string) => `/var/lib/dpkg/info/tunneld.${name}`;
+    await box.must(script('postinst'), 'configure', NEW);
+    await service.untilTunnel('main', isUp);
+    await box.must(script('postinst'), 'abort-remove');
+  });
+
+  await t.test('a purge leaves nothing', async () => {
+    await box.must('dpkg', '--no-triggers', '--purge', 'tunneld');
+    assert.deepEqual(await whatIsInstalled(box), before);
+  });
+
+  await t.test('a first installation beside a configuration starts at once, where it is accepted', async () => {
+    await box.must('mkdir', '/etc/tunneld');
+    service.configure('nonsense: yes\n');
+    assert.match(await install(newer), /does not accept the configuration, so the service was not started/);
+    assert.equal(await active(), 'inactive');
+    await box.must('dpkg', '--no-triggers', '--purge', 'tunneld');
+
+    await box.must('mkdir', '/etc/tunneld');
+    service.configure(good);
+    assert.doesNotMatch(await install(newer), /^tunneld:/m);
+    assert.equal(await active(), 'active');
+  });
+});

@@ -1,0 +1,63 @@
+import assert from 'node:assert/strict';
+import { execFile } from 'node:child_process';
+import { cpSync, existsSync, readFileSync, readdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { test, type TestContext } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
+import { tempDir } from '../support/until.ts';
+
+const run = promisify(execFile);
+const root = fileURLToPath(new URL('../..', import.meta.url));
+
+test('npm packs what is needed to run, and installs it without a registry and without a compiler', async (t) => {
+  const folder = await builtCopy(t);
+  const packed = await run('npm', ['pack', '--ignore-scripts', '--json'], { cwd: folder });
+  const [tarball] = JSON.parse(packed.stdout) as [{ filename: string; files: { path: string }[]; size: number }];
+  const files = tarball.files.map(({ path }) => path.replace(/^dist\/chunks\/.*\.js$/, 'dist/chunks/*.js'));
+  assert.deepEqual([...new Set(files)].toSorted(), [
+    'LICENSE',
+    'README.md',
+    'config.example.yaml',
+    'dist/THIRD-PARTY-LICENSES.txt',
+    'dist/chunks/*.js',
+    'dist/cli.js',
+    'dist/completions/_tunneld',
+    'dist/completions/tunneld.bash',
+    'dist/completions/tunneld.fish',
+    'dist/man/tunneld.1',
+    'dist/man/tunneld.yaml.5',
+    'dist/package.json',
+    'launchd/dev.tunneld.tunneld.plist',
+    'package.json',
+    'systemd/tunnel.service',
+  ]);
+  assert.ok(tarball.size < 1_000_000, `${tarball.size} bytes`);
+
+  const prefix = await tempDir(t);
+  const offline = ['--offline', '--cache', join(prefix, 'cache'), '--ignore-scripts', '--no-audit'];
+  await run('npm', ['install', '--global', '--prefix', prefix, ...offline, join(folder, tarball.filename)]);
+  const tunneld = join(prefix, 'bin/tunneld');
+  // Whatever is bundled is not fetched once more; ssh2, for its compiled part alone, is done without.
+  assert.ok(!existsSync(join(prefix, 'lib/node_modules/tunneld/node_modules')));
+  assert.match((await run(tunneld, ['--version'])).stdout, /^tunneld \S+ \(.*, native crypto: no\)\n$/);
+  const example = join(prefix, 'lib/node_modules/tunneld/config.example.yaml');
+  assert.match((await run(tunneld, ['check', '--config', example])).stdout, /: 1 tunnel: backup\n$/);
+  for (const page of ['man1/tunneld.1', 'man5/tunneld.yaml.5'])
+    assert.match(readFileSync(join(prefix, 'share/man', page), 'utf8'), /^\.TH TUNNELD/m);
+});
+
+test('only what has a compiled part is left to be installed beside the bundle', () => {
+  const { dependencies, optionalDependencies } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'));
+  assert.deepEqual([dependencies, Object.keys(optionalDependencies)], [undefined, ['ssh2']]);
+});
+
+/** This project with a dist/ of its own: that of the project is what other tests are running. */
+async function builtCopy(t: TestContext): Promise<string> {
+  const folder = await tempDir(t);
+  for (const name of readdirSync(root).filter((name) => !['node_modules', 'dist', '.git'].includes(name)))
+    cpSync(join(root, name), join(folder, name), { recursive: true });
+  for (const script of ['build', 'documents'])
+    await run(process.execPath, [join(root, `packaging/${script}.mjs`), '--outdir', join(folder, 'dist')]);
+  return folder;
+}
