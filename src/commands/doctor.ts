@@ -1,4 +1,5 @@
 import { execFile } from 'node:child_process';
+import { join } from 'node:path';
 import type { Config } from '../config/config.ts';
 import { systemEnvironment } from '../config/environment.ts';
 import { loadConfig } from '../config/load.ts';
@@ -8,8 +9,10 @@ import { knownOf } from '../doctor/ask-daemon.ts';
 import { examineDevice } from '../doctor/examine-device.ts';
 import { examineTunnel } from '../doctor/examine-tunnel.ts';
 import type { Step } from '../doctor/step.ts';
+import { seePort } from '../doctor/source-port.ts';
 import { readHostKeys } from '../host/host-keys.ts';
 import { createPinger } from '../host/network.ts';
+import { openPortFile } from '../host/port-file.ts';
 import { systemClock } from '../lib/clock.ts';
 import { createLogger } from '../lib/log.ts';
 import { printable } from '../lib/text.ts';
@@ -82,7 +85,15 @@ export async function doctor(flag: string | null, name: string | null, options: 
   });
   const pinger = createPinger();
   const { ping } = config.network;
+  let readable = true;
+  const ports = openPortFile(join(config.stateDirectory, 'source-ports.json'), () => (readable = false));
   for (const spec of tunnels) {
+    const key = `${spec.name} ${formatServer(spec)}`;
+    const sight = await seePort(spec, {
+      port: ports.recall(key)[0] ?? null,
+      eviction: ports.eviction(key),
+      readable,
+    });
     const status = running?.tunnels.find((tunnel) => tunnel.name === spec.name);
     if (status !== undefined && isOlder(status, spec)) {
       const seen = `the daemon runs an older configuration of ${spec.name}`;
@@ -101,7 +112,8 @@ export async function doctor(flag: string | null, name: string | null, options: 
           unacknowledged: () => null,
         },
         ping: ping.length === 0 ? null : (signal) => pinger.anyAnswers(ping, signal),
-        known: status === undefined ? null : knownOf(status),
+        known: status === undefined ? null : knownOf(status, spec, sight),
+        sight,
         onStep,
       },
       new AbortController().signal,

@@ -1,4 +1,5 @@
 import { examineTunnel } from '../doctor/examine-tunnel.ts';
+import { NOTHING_SEEN } from '../doctor/source-port.ts';
 import type { Step } from '../doctor/step.ts';
 import { sleep, systemClock } from '../lib/clock.ts';
 import { createLogger } from '../lib/log.ts';
@@ -44,6 +45,7 @@ async function tryOnce(spec: TunnelSpec): Promise<readonly Step[]> {
       },
       ping: null,
       known: null,
+      sight: NOTHING_SEEN,
       onStep: (step) => steps.push(step),
     },
     new AbortController().signal,

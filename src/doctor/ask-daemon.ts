@@ -1,9 +1,15 @@
 import type { ForwardStatus, TunnelStatus } from '../supervisor/status.ts';
+import type { TunnelSpec } from '../tunnel/spec.ts';
 import type { Known } from './examine-tunnel.ts';
+import { sourcePortStep, type PortSight } from './source-port.ts';
 import { stepOf } from './step.ts';
 
 /** What the daemon's status of a tunnel says about the steps that a login would show. */
-export function knownOf(tunnel: TunnelStatus): readonly Known[] {
+export function knownOf(
+  tunnel: TunnelStatus,
+  spec: Pick<TunnelSpec, 'sourcePort' | 'entry'>,
+  sight: PortSight,
+): readonly Known[] {
   const { phase, failure } = tunnel;
   if (phase !== 'up' && phase !== 'forwarding') {
     if (failure === undefined) return [['banner', 'skip', `the daemon is about to try (${phase})`]];
@@ -21,6 +27,7 @@ export function knownOf(tunnel: TunnelStatus): readonly Known[] {
             'The daemon finds out by itself; see `tunneld status`.',
           ],
         ];
+  const inUse = tunnel.forwards.some(({ refusal }) => refusal === 'in-use');
   return [
     ['banner', 'ok', `the daemon is connected to ${tunnel.server}${rtt}`],
     ['algorithms', 'ok', 'agreed on'],
@@ -28,7 +35,7 @@ export function knownOf(tunnel: TunnelStatus): readonly Known[] {
     ['authentication', 'ok', 'the daemon is logged in'],
     ...tunnel.forwards.flatMap((forward) => forwardSteps(forward, tunnel)),
     ...silent,
-    sourcePort(tunnel),
+    sourcePortStep(spec, { ...sight, port: tunnel.sourcePort ?? sight.port }, inUse),
   ];
 }
 
@@ -52,18 +59,4 @@ function targetStep({ target, targetFailure, unverified }: ForwardStatus): Known
   if (target === 'socks') return ['target', 'skip', 'each visitor names his own'];
   if (unverified === 'verify: off') return ['target', 'skip', `${target}: not looked at (verify: off)`];
   return ['target', 'ok', `${target} answers`];
-}
-
-/** A listener that stays in use although we came back from the port that should have freed it tells of a router that changes ports. */
-function sourcePort({ sourcePort: port, forwards }: TunnelStatus): Known {
-  if (port === undefined) return ['source port', 'ok', 'none of ours'];
-  if (forwards.some(({ refusal }) => refusal === 'in-use')) {
-    return [
-      'source port',
-      'warn',
-      `${port}; a listener is in use: if that is a dead connection of ours, a router on the way changes source ports`,
-      'On the server: ClientAliveInterval 15 and ClientAliveCountMax 3 (`tunneld server-setup` sets them).',
-    ];
-  }
-  return ['source port', 'ok', `${port}; no dead connection of ours is in the way`];
 }

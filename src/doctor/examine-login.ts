@@ -15,6 +15,7 @@ import type { SshConnection, Visitor } from '../tunnel/ssh.ts';
 import { describeAccepted } from '../tunnel/ssh2/auth-report.ts';
 import { cureOf, type Step, type StepName } from './step.ts';
 import type { ExamineDeps } from './examine-tunnel.ts';
+import { sourcePortStep } from './source-port.ts';
 
 interface LoginDeps extends ExamineDeps {
   tell(step: StepName, result: Step['result'], seen: string, cure?: string): void;
@@ -64,7 +65,8 @@ export async function examineLogin(spec: TunnelSpec, deps: LoginDeps, signal: Ab
       over.signal,
     );
     claim = (visitor) => {
-      if (!inspector.claim(visitor, ({ reject }) => reject())) visitor.reject();
+      const examination = inspector.claim(visitor, { room: true, early: false }) ?? Promise.resolve(visitor);
+      void examination.then((found) => found?.reject());
     };
     for (const forward of spec.forwards) {
       const examined = examineForward(forward, connection, inspector, deps);
@@ -72,7 +74,7 @@ export async function examineLogin(spec: TunnelSpec, deps: LoginDeps, signal: Ab
       await Promise.race([connection.lost, route.lost, noAnswer(clock, over.signal), examined]);
     }
     for (const forward of spec.forwards) await examineTarget(forward, spec, deps, signal);
-    tell('source port', ...sourcePort(spec, connection));
+    tell(...sourcePortStep(spec, deps.sight));
   } finally {
     if (connection !== null) await connection.close();
     connection?.destroy();
@@ -180,17 +182,4 @@ async function examineTarget(
     const failure = asFailure(error);
     tell('target', 'fail', failure.message, cureOf(failure));
   }
-}
-
-/** Whether a router keeps it no client can see; that is only known of what lies between the two sockets of one machine. */
-function sourcePort(spec: TunnelSpec, { transport: { ends } }: SshConnection): [Step['result'], string, string?] {
-  if (ends === null) return ['ok', 'the proxyCommand has a connection of its own'];
-  if (spec.sourcePort === 'any') {
-    return [
-      'warn',
-      'the system chooses it (sourcePort: any)',
-      'With sourcePort: sticky a server lets go of a dead connection of ours at once.',
-    ];
-  }
-  return ['ok', 'the same one each time (sticky); whether a router on the way keeps it cannot be seen from here'];
 }

@@ -10,6 +10,7 @@ import { formatEndpoint, type TunnelSpec } from '../tunnel/spec.ts';
 import type { Logger } from '../lib/log.ts';
 import type { IdentityCache } from '../tunnel/ssh2/identities.ts';
 import { examineLogin } from './examine-login.ts';
+import type { PortSight } from './source-port.ts';
 import { cureOf, STEPS, stepOf, type Step, type StepName } from './step.ts';
 
 export interface ExamineDeps {
@@ -19,6 +20,8 @@ export interface ExamineDeps {
   readonly device: Pick<Device, 'hostKeys' | 'onChange' | 'lostAddress' | 'unacknowledged'>;
   /** Null where no addresses are configured. */
   readonly ping: ((signal: AbortSignal) => Promise<boolean>) | null;
+  /** What can be known of the port that the tunnel dials from. */
+  readonly sight: PortSight;
   /** What a running daemon knows of the tunnel, instead of a login of ours; null where there is none. */
   readonly known: readonly Known[] | null;
   /** Told of each step as soon as it is done. */

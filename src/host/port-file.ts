@@ -2,10 +2,18 @@ import { readFileSync, statSync } from 'node:fs';
 import { errorCode, errorText } from '../lib/text.ts';
 import { writeDurably } from './write-durably.ts';
 
-/** A small file of port numbers under names, newest first. */
+/** A small file of port numbers under names, newest first, and of what was seen last of dead connections that came from them. */
 export interface PortFile {
   recall(key: string): readonly number[];
   remember(key: string, ports: readonly number[]): void;
+  /** When a server last let go of one, and after how long; null where that was never seen. */
+  eviction(key: string): Eviction | null;
+  noteEviction(key: string, eviction: Eviction): void;
+}
+
+interface Eviction {
+  readonly day: string;
+  readonly seconds: number;
 }
 
 /**
@@ -14,44 +22,77 @@ export interface PortFile {
  * of it, of failed writes once.
  */
 export function openPortFile(path: string, onTrouble: (message: string) => void): PortFile {
-  const known = read(path, onTrouble);
+  const { ports: known, evictions } = read(path, onTrouble);
   let troubled = false;
+  const keep = () => {
+    const seen = evictions.size === 0 ? {} : { [EVICTIONS]: Object.fromEntries(evictions) };
+    try {
+      writeDurably(path, `${JSON.stringify({ ...Object.fromEntries(known), ...seen }, null, 2)}\n`);
+      troubled = false;
+    } catch (error) {
+      if (!troubled) onTrouble(`the source ports cannot be kept in ${path}: ${errorText(error)}`);
+      troubled = true;
+    }
+  };
   return {
     recall: (key) => known.get(key) ?? [],
     remember: (key, ports) => {
       known.delete(key);
       known.set(key, ports);
       const [oldest] = known.keys();
-      if (known.size > MAX_KEYS && oldest !== undefined) known.delete(oldest);
-      try {
-        writeDurably(path, `${JSON.stringify(Object.fromEntries(known), null, 2)}\n`);
-        troubled = false;
-      } catch (error) {
-        if (!troubled) onTrouble(`the source ports cannot be kept in ${path}: ${errorText(error)}`);
-        troubled = true;
+      if (known.size > MAX_KEYS && oldest !== undefined) {
+        known.delete(oldest);
+        evictions.delete(oldest);
       }
+      keep();
+    },
+    eviction: (key) => evictions.get(key) ?? null,
+    noteEviction: (key, { day, seconds }) => {
+      const before = evictions.get(key);
+      if (before?.day === day && before.seconds === seconds) return;
+      evictions.set(key, { day, seconds });
+      // Of those whose ports are forgotten nobody asks.
+      for (const other of evictions.keys()) if (!known.has(other)) evictions.delete(other);
+      keep();
     },
   };
 }
 
+/** Beside the names of tunnels and servers, which have a blank between them. */
+const EVICTIONS = 'evictions';
+
 const MAX_KEYS = 500;
 const MAX_BYTES = 1024 * 1024;
 
-function read(path: string, onTrouble: (message: string) => void): Map<string, readonly number[]> {
-  const known = new Map<string, readonly number[]>();
+interface Content {
+  readonly ports: Map<string, readonly number[]>;
+  readonly evictions: Map<string, Eviction>;
+}
+
+function read(path: string, onTrouble: (message: string) => void): Content {
+  const ports = new Map<string, readonly number[]>();
+  const evictions = new Map<string, Eviction>();
   try {
     // A pipe would hold us up for ever.
     const stats = statSync(path);
     if (!stats.isFile() || stats.size > MAX_BYTES) throw new Error('this is no file of ours');
     const content: unknown = JSON.parse(readFileSync(path, 'utf8'));
     if (typeof content !== 'object' || content === null) throw new Error('it holds no mapping');
-    for (const [key, ports] of Object.entries(content)) if (isPortList(ports)) known.set(key, ports);
+    for (const [key, list] of Object.entries(content)) if (isPortList(list)) ports.set(key, list);
+    const seen: unknown = (content as Readonly<Record<string, unknown>>)[EVICTIONS] ?? {};
+    for (const [key, value] of Object.entries(seen as object))
+      if (ports.has(key) && isEviction(value)) evictions.set(key, value);
   } catch (error) {
     if (errorCode(error) !== 'ENOENT') onTrouble(`the source ports in ${path} are lost: ${errorText(error)}`);
   }
-  return known;
+  return { ports, evictions };
 }
 
 function isPortList(value: unknown): value is readonly number[] {
   return Array.isArray(value) && value.every((port) => Number.isInteger(port) && port > 0 && port < 65_536);
+}
+
+function isEviction(value: unknown): value is Eviction {
+  const { day, seconds } = (value ?? {}) as Partial<Eviction>;
+  return typeof day === 'string' && /^\d{4}-\d\d-\d\d$/.test(day) && Number.isSafeInteger(seconds);
 }

@@ -110,10 +110,10 @@ async function keepForward(
   /** Where it is not ours, it has been given back. */
   async function judge(answerer: Answerer, port: number, before: Verdict = 'unproven'): Promise<Verdict | 'lost'> {
     // Once proven, a moment in which nobody can tell takes nothing back.
-    const mayBeUp = options.verify !== 'required' || before === 'held';
+    const mayBeUp = options.verify !== 'required' || before !== 'unproven';
     if (answerer.type === 'ours' || (answerer.type === 'unknown' && mayBeUp)) {
       options.onUp(index, answerer.type === 'ours' ? null : answerer.why);
-      return 'held';
+      return answerer.type === 'unknown' && answerer.passing === true ? 'unseen' : 'held';
     }
     if (answerer.type === 'unknown') {
       options.onRefused(index, 'unknown', unverifiable(listen, answerer.why), false);
@@ -136,9 +136,10 @@ async function keepForward(
 
   /** While it is ours: looks again from time to time, and when somebody wants to know. */
   async function untilLost(port: number, verdict: Verdict): Promise<void> {
+    let unseen = 0;
     for (let last = verdict; ;) {
-      if (!lease.isLent(index))
-        await rest(clock, (last === 'held' ? VERIFY_EVERY_MS : UNPROVEN_MS) * (1 + random() / 3), options, signal);
+      unseen = last === 'unseen' ? unseen + 1 : 0;
+      if (!lease.isLent(index)) await rest(clock, lookAgainAfter(last, unseen) * (1 + random() / 3), options, signal);
       if (lease.isLent(index)) {
         options.onLent(index);
         await giveBack(port);
@@ -156,7 +157,8 @@ async function keepForward(
   }
 }
 
-type Verdict = 'held' | 'unproven';
+/** `unseen` is held, and could not be seen by an accident, such as a server that was slow. */
+type Verdict = 'held' | 'unproven' | 'unseen';
 
 function isMiss({ type }: Answerer): boolean {
   return type === 'other' || type === 'nobody';
@@ -172,6 +174,11 @@ const VERIFY_EVERY_MS = 15 * 60_000;
 
 /** A tunnel waits for it. */
 const UNPROVEN_MS = 60_000;
+
+function lookAgainAfter(last: Verdict, unseen: number): number {
+  if (last === 'unproven') return UNPROVEN_MS;
+  return last === 'held' ? VERIFY_EVERY_MS : Math.min(UNPROVEN_MS * 2 ** (unseen - 1), VERIFY_EVERY_MS);
+}
 
 /** Sleeps, until somebody wants to know at once, or wants it. */
 async function rest(

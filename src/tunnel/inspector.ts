@@ -1,8 +1,8 @@
-import { abortable, childController, deferred, type Deferred } from '../lib/abort.ts';
+import { abortable, childController, deferred } from '../lib/abort.ts';
 import { sleep, type Clock } from '../lib/clock.ts';
 import { type AnswererDeps, describeAnswerer } from './answerer.ts';
+import { examine, type Test } from './examine.ts';
 import { asFailure, type TunnelFailure } from './failure.ts';
-import { peek } from './peek.ts';
 import type { Endpoint } from './spec.ts';
 import type { Channel, SshConnection, Visitor } from './ssh.ts';
 
@@ -14,8 +14,8 @@ export type Answerer =
   | { readonly type: 'other'; readonly who: string }
   /** Nobody listens there. */
   | { readonly type: 'nobody' }
-  /** The server opens no such connection for us, or does not tell. */
-  | { readonly type: 'unknown'; readonly why: string };
+  /** The server opens no such connection for us, or does not tell; `passing` where that may be different in a minute. */
+  | { readonly type: 'unknown'; readonly why: string; readonly passing?: boolean };
 
 /**
  * Looks at listeners from the server's side, by connections that the server opens to them for us. sshd says that it listens on
@@ -27,8 +27,18 @@ export interface Inspector {
    * listener that is known not to be ours. Rejects only with the connection or the signal.
    */
   look(listen: Endpoint, port: number, quietly?: boolean): Promise<Answerer>;
-  /** Takes the visitor that may be a test of ours; one that is not is given to `others` a moment later. */
-  claim(visitor: Visitor, others: (visitor: Visitor) => void): boolean;
+  /**
+   * Takes the visitor that may be a test of ours, and resolves, soon, with the one who is to be served after all; with null where
+   * nobody is. Null at once for one who is certainly no test, or whom there is no room for.
+   */
+  claim(visitor: Visitor, options: ClaimOptions): Promise<Visitor | null> | null;
+}
+
+interface ClaimOptions {
+  /** Whether there is room for visitors; for a few tests there always is. */
+  readonly room: boolean;
+  /** Whether one who waits for the first word from the other side may be served before the tests are over. */
+  readonly early: boolean;
 }
 
 export interface InspectorDeps extends AnswererDeps {
@@ -36,14 +46,16 @@ export interface InspectorDeps extends AnswererDeps {
   readonly nonce: () => string;
 }
 
-type InspectedConnection = Pick<SshConnection, 'open' | 'probe' | 'serverVersion'>;
+type InspectedConnection = Pick<SshConnection, 'open' | 'probe' | 'serverVersion' | 'transport'>;
 
 export function createInspector(connection: InspectedConnection, deps: InspectorDeps, signal: AbortSignal): Inspector {
   const { clock } = deps;
   const tests = new Set<Test>();
   /** Those whose words may still come, late. */
   const missed = new Set<Test>();
+  let examined = 0;
   const remember = (test: Test) => {
+    if (signal.aborted) return;
     missed.add(test);
     const cancel = clock.timer(LATE_MS, () => missed.delete(test));
     signal.addEventListener('abort', cancel, { once: true });
@@ -55,18 +67,23 @@ export function createInspector(connection: InspectedConnection, deps: Inspector
         listen,
         port,
         words: `tunneld-verify ${deps.nonce()}\n`,
+        sent: deferred<void>(),
         seen: deferred<'ours'>(),
         over: childController(signal),
         done: false,
       };
-      tests.add(test);
+      let sent = false;
+      // Without words nobody needs to be held up.
+      if (!quietly) tests.add(test);
       let channel: Channel | null = null;
       const again = () => visitListener(connection, addressesOf(listen, port), clock, signal);
       try {
         channel = await visitListener(connection, addressesOf(listen, port), clock, signal);
         channel.on('error', () => {});
         if (quietly) return { type: 'other', who: await describeAnswerer(channel, again, deps, signal) };
+        sent = true;
         channel.write(test.words);
+        test.sent.resolve();
         const answer = await abortable(
           Promise.race([test.seen.promise, nobodyCame(connection, clock, signal)]),
           signal,
@@ -74,51 +91,51 @@ export function createInspector(connection: InspectedConnection, deps: Inspector
         if (answer === 'ours') return { type: 'ours' };
         // Others give their listeners out in ways of their own, and may have something else on that port of their machine.
         if (!connection.serverVersion.startsWith('OpenSSH')) return { type: 'unknown', why: NOT_OPENSSH };
-        if (answer === 'slow') return { type: 'unknown', why: TOO_SLOW };
+        if (answer === 'slow') return { type: 'unknown', why: TOO_SLOW, passing: true };
         const late = await Promise.race([test.seen.promise, describeAnswerer(channel, again, deps, signal)]);
-        return late === 'ours' ? { type: 'ours' } : { type: 'other', who: late };
+        if (late === 'ours') return { type: 'ours' };
+        return test.crowded ? { type: 'unknown', why: TOO_MANY, passing: true } : { type: 'other', who: late };
       } catch (error) {
         signal.throwIfAborted();
         return withoutAnswer(asFailure(error), connection.serverVersion);
       } finally {
         tests.delete(test);
-        if (!test.done) remember(test);
+        if (sent && !test.done) remember(test);
         test.over.abort(new Error('the test is over'));
         test.over.dispose();
-        channel?.resume();
-        channel?.close();
+        if (channel !== null) discard(channel);
       }
     },
-    claim: (visitor, others) => {
+    claim: (visitor, { room, early }) => {
       const running = [...tests].filter((one) => mayBe(visitor, one));
       const late = [...missed].filter((one) => mayBe(visitor, one));
-      if (running.length + late.length === 0) return false;
-      void examine(visitor, running, late, others, clock, signal);
-      return true;
+      if (running.length + late.length === 0) return null;
+      if (!room && examined >= SPARE) {
+        for (const test of running) test.crowded = true;
+        return null;
+      }
+      examined += 1;
+      const probe = early ? () => connection.probe() : null;
+      return examine(visitor, running, late, { clock, probe }, signal).finally(() => (examined -= 1));
     },
   };
 }
 
-interface Test {
-  readonly listen: Endpoint;
-  readonly port: number;
-  /** What is sent through the listener. */
-  readonly words: string;
-  readonly seen: Deferred<'ours'>;
-  readonly over: AbortController & { dispose(): void };
-  /** Its words have come. */
-  done: boolean;
-}
+/** Those whose place is for tests when all others are taken. */
+const SPARE = 16;
 
 const NOT_OPENSSH = 'the server is not OpenSSH, and what it says of its own ports is not to be relied on';
 const TOO_SLOW = 'the server did not answer in time';
+const TOO_MANY = 'too many visitors came at once to tell';
 
 /** For the server to open the connection, and for an answer; it may be far away or busy. */
 const PATIENCE_MS = 5000;
 /** What the words may take longer than an answer to a question, at least: a lost packet is repeated by then. */
 const LATER_MS = 2000;
-const MOMENT_MS = 300;
 const LATE_MS = 120_000;
+const LONGEST_PATIENCE_MS = 60_000;
+/** More than questions and answers, less than the slowest link carries in that time when it is full. */
+const MUCH_BYTES = 4096;
 
 /** The first of these addresses that the server connects us to. */
 async function visitListener(
@@ -130,24 +147,49 @@ async function visitListener(
   let failure: unknown = null;
   for (const address of addresses) {
     const opening = connection.open(address, { address: '127.0.0.1', port: 0 });
+    const enough = childController(signal);
     try {
-      return await abortable(Promise.race([opening, tooLate(clock, signal)]), signal);
+      return await abortable(Promise.race([opening, tooLate(connection, clock, enough.signal)]), signal);
     } catch (error) {
-      opening.then(
-        (late) => late.close(),
-        () => {},
-      );
+      opening.then(discard, () => {});
       signal.throwIfAborted();
       failure ??= error;
       if (!['forward-refused', 'target-unreachable'].includes(asFailure(error).code)) break;
+    } finally {
+      enough.abort(new Error('it answered'));
+      enough.dispose();
     }
   }
   throw failure;
 }
 
-async function tooLate(clock: Clock, signal: AbortSignal): Promise<never> {
-  await sleep(clock, PATIENCE_MS, signal);
-  throw new Error('the server did not say within 5 s whether it connects us to its listener');
+async function tooLate(connection: InspectedConnection, clock: Clock, signal: AbortSignal): Promise<never> {
+  await patience(connection, PATIENCE_MS, clock, signal);
+  throw new Error('the server did not say in time whether it connects us to its listener');
+}
+
+/** While much leaves, what was asked may still wait behind it, here or in the kernel, and the server is not late with its answer. */
+async function patience(
+  { transport }: InspectedConnection,
+  ms: number,
+  clock: Clock,
+  signal: AbortSignal,
+): Promise<void> {
+  const started = clock.now();
+  for (let before = transport.traffic(); ;) {
+    await sleep(clock, ms, signal);
+    const now = transport.traffic();
+    const moves = now.bytesSent - before.bytesSent > MUCH_BYTES;
+    if (!moves || clock.now() - started > LONGEST_PATIENCE_MS) return;
+    before = now;
+  }
+}
+
+/** Closed, whatever comes of it; one that nobody reads would never be. */
+function discard(channel: Channel): void {
+  channel.on('error', () => {});
+  channel.resume();
+  channel.close();
 }
 
 /** `localhost` comes second: rules of the server compare the text, and only 127.0.0.1 tells that it is ours there. */
@@ -158,21 +200,30 @@ function addressesOf(listen: Endpoint, port: number): readonly Endpoint[] {
   return [tcp(listen.host === '::' ? '::1' : listen.host)];
 }
 
-/** The visitor and the answer to a question come on one connection: what has not come a round trip and a while later never will. */
+/**
+ * The visitor and the answer to a question come on one connection: what has not come a round trip and a while later never will. The
+ * second question leaves after our word that we take the visitor, for which the server waits before it passes anything on.
+ */
 async function nobodyCame(
   connection: InspectedConnection,
   clock: Clock,
   signal: AbortSignal,
 ): Promise<'nobody' | 'slow'> {
   const asked = clock.now();
-  const answered = connection.probe().then(async () => {
-    await sleep(clock, Math.max(LATER_MS, 4 * (clock.now() - asked)), signal);
+  const over = childController(signal);
+  const answered = async () => {
+    await connection.probe();
+    await connection.probe();
+    await sleep(clock, Math.max(LATER_MS, 4 * (clock.now() - asked)), over.signal);
     return 'nobody' as const;
-  });
-  answered.catch(() => {});
-  const slow = sleep(clock, PATIENCE_MS + LATER_MS, signal).then(() => 'slow' as const);
-  slow.catch(() => {});
-  return await Promise.race([answered, slow]);
+  };
+  const slow = () => patience(connection, PATIENCE_MS + LATER_MS, clock, over.signal).then(() => 'slow' as const);
+  try {
+    return await Promise.race([answered(), slow()]);
+  } finally {
+    over.abort(new Error('decided'));
+    over.dispose();
+  }
 }
 
 function mayBe({ listen, originator }: Visitor, test: Test): boolean {
@@ -182,54 +233,7 @@ function mayBe({ listen, originator }: Visitor, test: Test): boolean {
   return !local || /^(?:127\.|::1:|::ffff:127\.)/.test(originator);
 }
 
-/**
- * A visitor who says nothing, or something else, has come for the target: he waits until the tests that run are over, or for a
- * moment where only the words of earlier ones may still come.
- */
-async function examine(
-  visitor: Visitor,
-  running: readonly Test[],
-  late: readonly Test[],
-  others: (visitor: Visitor) => void,
-  clock: Clock,
-  signal: AbortSignal,
-): Promise<void> {
-  const channel = visitor.accept();
-  let gone = false;
-  channel.on('error', () => {});
-  channel.once('close', () => (gone = true));
-  const known = [...running, ...late];
-  const length = Math.max(...known.map(({ words }) => words.length));
-  const differs = (bytes: Buffer) =>
-    !known.some(({ words }) => Buffer.from(words).subarray(0, bytes.length).equals(bytes));
-  const patience = childController(signal);
-  const release = () => patience.abort(new Error('waited long enough'));
-  const cancel = running.length === 0 ? clock.timer(MOMENT_MS, release) : () => {};
-  for (const { over } of running) over.signal.addEventListener('abort', release, { once: true });
-  const bytes = await peek(channel, length, differs, patience.signal).catch(() => null);
-  cancel();
-  patience.dispose();
-  const test = bytes === null ? undefined : known.find(({ words }) => bytes.toString() === words);
-  if (test !== undefined) {
-    test.done = true;
-    test.seen.resolve('ours');
-    channel.resume();
-    channel.close();
-    return;
-  }
-  if (gone) return;
-  others({
-    ...visitor,
-    accept: () => channel,
-    gone: () => gone,
-    reject: () => {
-      channel.resume();
-      channel.close();
-    },
-  });
-}
-
 function withoutAnswer({ code, message }: TunnelFailure, serverVersion: string): Answerer {
-  if (code !== 'target-unreachable') return { type: 'unknown', why: message };
+  if (code !== 'target-unreachable') return { type: 'unknown', why: message, passing: code !== 'forward-refused' };
   return serverVersion.startsWith('OpenSSH') ? { type: 'nobody' } : { type: 'unknown', why: NOT_OPENSSH };
 }

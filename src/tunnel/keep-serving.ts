@@ -2,11 +2,13 @@ import { deferred } from '../lib/abort.ts';
 import type { Bell } from '../lib/bell.ts';
 import { sleep, type Clock } from '../lib/clock.ts';
 import { evict } from './evict.ts';
+import { watchEvictions } from './eviction-watch.ts';
 import { TunnelFailure } from './failure.ts';
 import { keepForwards } from './forwards.ts';
 import type { Inspector } from './inspector.ts';
 import { keepLocalForwards } from './local-forwards.ts';
 import type { Reception } from './reception.ts';
+import { blamesUs } from './refusal.ts';
 import type { SessionDeps } from './session.ts';
 import { formatEndpoint, type TunnelSpec } from './spec.ts';
 import type { SshConnection } from './ssh.ts';
@@ -70,6 +72,10 @@ export async function keepServing(
     missing.add(index);
     settle();
   };
+  const evictions = watchEvictions(clock, (seconds) => {
+    // A proxyCommand's connections come from ports that we do not know.
+    if (connection.transport.ends !== null) deps.onEvicted(seconds);
+  });
   const evictOnce = () => {
     const { ends } = connection.transport;
     if (evicted || ends === null) return;
@@ -106,6 +112,7 @@ export async function keepServing(
       lease: deps.lease,
       onRecheck: deps.doubtOver.listen,
       onGranted: (index, port, rttMs) => {
+        evictions.granted(index);
         const { listen } = spec.forwards[index]!;
         const chosen = listen.type === 'tcp' && listen.port === 0 ? port : null;
         deps.reportForward(index, { boundPort: chosen });
@@ -115,6 +122,7 @@ export async function keepServing(
       onUp: (index, unverified) => onUp(index, 'the server', unverified),
       onRefused: (index, refusal, failure, elsewhere) => {
         onRefused(index, refusal, failure, elsewhere);
+        evictions.refused(index, blamesUs(failure));
         evictOnce();
       },
       onLent,

@@ -41,6 +41,8 @@ export function createReception(
 ): Reception {
   const { clock, log } = deps;
   const visitors = new Set<Promise<void>>();
+  /** Of whom nobody knows yet whether they are visitors. */
+  let examined = 0;
   const overflow = turnedAwayLog(log, clock, 1);
   const turnedAway = turnedAwayLog(log, clock, REFUSALS_A_MINUTE);
 
@@ -67,15 +69,30 @@ export function createReception(
     visitors.add(served);
   }
 
+  function hasRoom(): boolean {
+    return visitors.size + examined < MAX_VISITORS;
+  }
+
   function receive(visitor: Visitor): void {
-    if (inspector.claim(visitor, admit)) return;
-    admit(visitor);
+    const { forwards } = deps.state();
+    // Who wants a proxy speaks first.
+    const early = forwards[findForward(forwards, visitor.listen)]?.spec.target.type !== 'socks';
+    const examination = inspector.claim(visitor, { room: hasRoom(), early });
+    if (examination === null) {
+      admit(visitor);
+      return;
+    }
+    examined += 1;
+    void examination.then((found) => {
+      examined -= 1;
+      if (found !== null) admit(found);
+    });
   }
 
   function admit(visitor: Visitor, again = true): void {
     const index = findForward(deps.state().forwards, visitor.listen);
     const forward = deps.state().forwards[index];
-    if (forward !== undefined && visitors.size < MAX_VISITORS) {
+    if (forward !== undefined && hasRoom()) {
       serve(serveVisitor(visitor, optionsFor(index, forward), signal), visitor.reject);
     } else if (again) {
       // The grant of a port that the server chose, and its first visitor, may come in one packet: the grant is known a turn later.
@@ -92,7 +109,7 @@ export function createReception(
     receive,
     receiveLocal: (index, socket) => {
       const forward = deps.state().forwards[index];
-      if (forward !== undefined && visitors.size < MAX_VISITORS && !signal.aborted) {
+      if (forward !== undefined && hasRoom() && !signal.aborted) {
         serve(serveLocalVisitor(socket, connection, optionsFor(index, forward), signal), () => resetSocket(socket));
         return;
       }

@@ -43,5 +43,10 @@ const FORBIDDEN = 'nothing listens there, so its rules (AllowTcpForwarding, perm
 const OURS =
   'something listens there, most likely a dead connection of ours; it goes when the server notices that (ClientAliveInterval)';
 
+/** Whether this is what is said where a dead connection of ours is most likely in the way. */
+export function blamesUs({ message }: { readonly message: string }): boolean {
+  return message.endsWith(OURS);
+}
+
 const LEFT_OVER =
   'the file may be left over from a dead connection, which StreamLocalBindUnlink yes on the server would replace';

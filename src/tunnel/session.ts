@@ -35,6 +35,8 @@ export interface SessionDeps {
   readonly lease: Lease;
   /** Resolves when other tunnels have let go of the listeners that this one needs. Called when all else is ready for them. */
   beforeListening(): Promise<void>;
+  /** A listener came free that a dead connection of ours most likely held, after so many seconds. */
+  onEvicted(seconds: number): void;
   /** Says that this loop is alive and will say so again within the time. */
   heartbeat(withinMs: number): void;
   state(): TunnelState;

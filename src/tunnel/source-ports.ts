@@ -14,12 +14,26 @@ export interface SourcePorts {
   used(port: number): void;
   /** Ports of earlier connections that the server may still hold. */
   earlier(current: number): readonly number[];
+  /** The server let go of a listener that a dead connection of ours held. */
+  evicted(eviction: Eviction): void;
 }
+
+/** Evidence of what this way of letting go of dead connections is worth here. */
+export interface Eviction {
+  /** When, as in 2026-01-31. */
+  readonly day: string;
+  /** How long it took. */
+  readonly seconds: number;
+}
+
+/** Longer than that it was the server that noticed by itself. */
+export const EVICTED_AT_ONCE_S = 5;
 
 /** Where ports are remembered: newest first. Must survive a loss of power. */
 interface PortMemory {
   recall(key: string): readonly number[];
   remember(key: string, ports: readonly number[]): void;
+  noteEviction(key: string, eviction: Eviction): void;
 }
 
 /** Ports that nobody is given who does not ask for them, both ends included. */
@@ -48,6 +62,7 @@ export function sourcePorts(key: string, { memory, range, device, random }: Sour
         memory.remember(key, [port, ...known.filter((other) => other !== port)].slice(0, MAX_KNOWN));
     },
     earlier: (current) => memory.recall(key).filter((port) => port !== current),
+    evicted: (eviction) => memory.noteEviction(key, eviction),
   };
 }
 

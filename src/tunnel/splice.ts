@@ -42,7 +42,13 @@ export function splice(channel: Channel, socket: Socket, options: SpliceOptions)
   const uplink = startUplink(channel, socket, options);
   const gather = gatherWrites(socket);
 
+  let { isTest } = channel;
   channel.on('data', (chunk: Buffer) => {
+    if (isTest?.(chunk) === true) {
+      channel.close();
+      return;
+    }
+    isTest = undefined;
     options.count(fromChannel, chunk.length);
     if (!socket.writable) return;
     // Not by write()'s answer, which is false for every packet larger than Node's small buffer even when the kernel took it.

@@ -133,6 +133,7 @@ export async function runTunnel(spec: TunnelSpec, deps: TunnelDeps, signal: Abor
           },
           wasUp: () => knownBefore || deps.state().lastUp !== null,
           earlierPorts: (current) => ports?.earlier(current) ?? [],
+          onEvicted: (seconds) => ports?.evicted({ day: new Date(clock.wall()).toISOString().slice(0, 10), seconds }),
           report: (change) => {
             if (change.phase === 'forwarding') loggedInAt = clock.now();
             if (change.phase === 'up') failures.recovered();

@@ -6,6 +6,7 @@ import { test } from 'node:test';
 import { knownOf } from '../../src/doctor/ask-daemon.ts';
 import { examineDevice } from '../../src/doctor/examine-device.ts';
 import { examineTunnel } from '../../src/doctor/examine-tunnel.ts';
+import { NOTHING_SEEN } from '../../src/doctor/source-port.ts';
 import type { Step } from '../../src/doctor/step.ts';
 import { systemClock } from '../../src/lib/clock.ts';
 import { createLogger } from '../../src/lib/log.ts';
@@ -88,6 +89,7 @@ test('no ping, and a listener of which the server has only a part', async (t) =>
       device: quietDevice,
       ping: () => Promise.resolve(false),
       known: null,
+      sight: NOTHING_SEEN,
       onStep: (step) => steps.push(step),
     },
     new AbortController().signal,
@@ -129,7 +131,8 @@ test('what a daemon knows: refused listeners, targets, and a dead connection tha
       { kind: 'local', listen: 'localhost:3', target: 'x:1', state: 'up', verified: 'yes' },
     ],
   } as unknown as TunnelStatus;
-  const known = knownOf(status);
+  const spec = { sourcePort: 'sticky', entry: { type: 'direct' } } as const;
+  const known = knownOf(status, spec, NOTHING_SEEN);
   const results = known.map(([step, result]) => `${step}: ${result}`);
   assert.deepEqual(results.slice(4), [
     'forward: fail',
@@ -140,8 +143,10 @@ test('what a daemon knows: refused listeners, targets, and a dead connection tha
     'source port: warn',
   ]);
   assert.match(known.at(-1)?.[3] ?? '', /ClientAliveInterval/);
-  assert.deepEqual(knownOf({ ...status, phase: 'waiting' }), [['forward', 'fail', 'the daemon says: m', 'h']]);
-  const silent = knownOf({ ...status, silentSince: 'then' });
+  assert.deepEqual(knownOf({ ...status, phase: 'waiting' }, spec, NOTHING_SEEN), [
+    ['forward', 'fail', 'the daemon says: m', 'h'],
+  ]);
+  const silent = knownOf({ ...status, silentSince: 'then' }, spec, NOTHING_SEEN);
   assert.ok(
     silent.some(([step, result, seen]) => step === 'round trip' && result === 'warn' && /since then/.test(seen)),
   );

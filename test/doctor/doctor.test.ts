@@ -51,6 +51,10 @@ describe('doctor', { concurrency: 3 }, () => {
     assert.equal(ok, true);
     assert.ok(steps.some(({ step, seen }) => step === 'authentication' && /the daemon is logged in/.test(seen)));
     assert.ok(steps.some(({ step, result }) => step === 'round trip' && result === 'ok'));
+    assert.match(
+      steps.find(({ step }) => step === 'source port')?.seen ?? '',
+      /^\d+ each time; no router is on the way/,
+    );
     assert.equal(logins(), 1);
     assert.match((await daemon.command('doctor')).stdout, /ok {3}a: round trip/);
   });
@@ -188,6 +192,22 @@ describe('doctor', { concurrency: 3 }, () => {
     assert.equal(after.code, 0, after.stdout);
     assert.equal(statSync(sshd.clientKey).mode & 0o777, 0o600);
     assert.equal(statSync(state).mode & 0o777, 0o700);
+  });
+
+  test('what the daemon remembers of dead connections is told, also when it does not run', async (t) => {
+    const { yaml, sshd } = await world(t);
+    const state = await tempDir(t);
+    const key = `a ${sshd.user}@127.0.0.1:${sshd.port}`;
+    for (const [seconds, result] of [
+      [2, 'ok'],
+      [40, 'warn'],
+    ] as const) {
+      const memory = { [key]: [61_001], evictions: { [key]: { day: '2026-01-31', seconds } } };
+      writeFileSync(join(state, 'source-ports.json'), JSON.stringify(memory));
+      const [step] = (await doctor(t, yaml, { state })).of('source port');
+      assert.equal(step?.result, result);
+      assert.match(step.seen, new RegExp(`^61001 each time; on 2026-01-31 the server .* after ${seconds} s`));
+    }
   });
 
   test('a tunnel that does not exist is exit code 4', async (t) => {

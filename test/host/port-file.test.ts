@@ -85,3 +85,40 @@ test('the file does not grow without end', async (t) => {
   assert.deepEqual(file.recall('new'), [61_002]);
   assert.deepEqual(file.recall('t0'), []);
 });
+
+test('when a dead connection went is kept too, written when it is news, and forgotten with its ports', async (t) => {
+  const path = join(await tempDir(t), 'source-ports.json');
+  const file = openPortFile(path, noTrouble);
+  assert.equal(file.eviction('backup relay:22'), null);
+  file.remember('backup relay:22', [61_001]);
+  assert.equal(readFileSync(path, 'utf8'), '{\n  "backup relay:22": [\n    61001\n  ]\n}\n');
+  const seen = { day: '2026-01-31', seconds: 2 };
+  file.noteEviction('backup relay:22', seen);
+  assert.deepEqual(openPortFile(path, noTrouble).eviction('backup relay:22'), seen);
+  const { ino } = statSync(path);
+  file.noteEviction('backup relay:22', seen);
+  assert.equal(statSync(path).ino, ino);
+  file.remember('backup relay:22', [61_002, 61_001]);
+  const again = openPortFile(path, noTrouble);
+  assert.deepEqual([again.recall('backup relay:22'), again.eviction('backup relay:22')], [[61_002, 61_001], seen]);
+  // Of one whose ports nobody knows nothing is said.
+  again.noteEviction('gone relay:22', seen);
+  assert.equal(openPortFile(path, noTrouble).eviction('gone relay:22'), null);
+});
+
+test('damaged memories of dead connections cost no port', async (t) => {
+  const path = join(await tempDir(t), 'source-ports.json');
+  for (const damage of [
+    null,
+    7,
+    [],
+    'x',
+    { 'a b': null },
+    { 'a b': { day: 'x', seconds: 1 } },
+    { 'a b': { day: '2026-01-31' } },
+  ]) {
+    writeFileSync(path, JSON.stringify({ 'a b': [61_001], evictions: damage }));
+    const file = openPortFile(path, noTrouble);
+    assert.deepEqual([file.recall('a b'), file.eviction('a b')], [[61_001], null], JSON.stringify(damage));
+  }
+});

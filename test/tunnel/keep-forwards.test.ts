@@ -4,16 +4,22 @@ import { setTimeout as wait } from 'node:timers/promises';
 import { createBell } from '../../src/lib/bell.ts';
 import { systemClock, type Clock } from '../../src/lib/clock.ts';
 import { createLogger } from '../../src/lib/log.ts';
+import { TunnelFailure } from '../../src/tunnel/failure.ts';
 import { keepForwards } from '../../src/tunnel/forwards.ts';
 import type { Answerer } from '../../src/tunnel/inspector.ts';
 import { createLending } from '../../src/tunnel/lease.ts';
 import type { ForwardSpec, TunnelSpec } from '../../src/tunnel/spec.ts';
 import type { SshConnection } from '../../src/tunnel/ssh.ts';
+import { fakeClock } from '../support/clock.ts';
 import { until } from '../support/until.ts';
 
 const OURS: Answerer = { type: 'ours' };
 const OTHER: Answerer = { type: 'other', who: 'it says hello' };
 const UNKNOWN: Answerer = { type: 'unknown', why: 'not now' };
+const BY_ACCIDENT: Answerer = { type: 'unknown', why: 'too slow', passing: true };
+
+const QUARTER_MS = 15 * 60_000;
+const quick: Clock = { ...systemClock, timer: (ms, fn) => systemClock.timer(ms > 60_000 ? ms : ms / 100, fn) };
 
 test('after every doubt it is looked again', async (t) => {
   const { looks, doubtOver, events } = keep(t, 'auto', [OURS]);
@@ -67,7 +73,7 @@ test('what is lent is given back to the server, and asked for again only when it
 });
 
 test('nobody waits for an answer about what is lent already', async (t) => {
-  const { lending, events, answered } = keep(t, 'auto', [OURS], [0]);
+  const { lending, events, answered } = keep(t, 'auto', [OURS], { lent: [0] });
   await until(() => answered() === 1, { what: 'the answer' });
   assert.deepEqual(events, []);
   lending.takeBack([0]);
@@ -75,14 +81,71 @@ test('nobody waits for an answer about what is lent already', async (t) => {
   assert.equal(answered(), 1);
 });
 
+test('a listener that is lost after a long time is asked for as often as a new one', async (t) => {
+  const clock = fakeClock();
+  const { looks, events, asked, answer, refuse } = keep(t, 'auto', [OURS], { clock });
+  await clock.advance(0);
+  assert.deepEqual([events, asked()], [['up'], 1]);
+  answer(OTHER);
+  refuse();
+  // A quarter of an hour and its half a third; two more looks, five seconds apart.
+  await clock.advance(QUARTER_MS * (1 + 0.5 / 3) + 10_000);
+  assert.deepEqual([looks(), events.slice(1)], [4, ['refused in-use, elsewhere']]);
+  await clock.advance(10_000);
+  assert.ok(asked() > 5, `asked ${asked()} times`);
+});
+
+test('a look that failed by an accident is made again in a minute, then ever more seldom; after one that did not, seldom', async (t) => {
+  const clock = fakeClock();
+  const { looks, events, answer } = keep(t, 'auto', [BY_ACCIDENT], { clock });
+  await clock.advance(0);
+  /** Minutes between the looks that come next, each a sixth longer than planned. */
+  const gaps = async (count: number) => {
+    const found: number[] = [];
+    for (let from = clock.now(); found.length < count; from = clock.now()) {
+      const before = looks();
+      while (looks() === before) await clock.advance(10_000);
+      found.push(Math.round((clock.now() - from) / 60_000));
+    }
+    return found;
+  };
+  assert.deepEqual(await gaps(6), [1, 2, 5, 9, 18, 18]);
+  assert.deepEqual([...new Set(events)], ['up, too slow']);
+  answer(OURS);
+  assert.deepEqual(await gaps(2), [18, 18]);
+  answer(BY_ACCIDENT);
+  assert.deepEqual(await gaps(3), [18, 1, 2]);
+  answer(UNKNOWN);
+  assert.deepEqual(await gaps(2), [5, 18]);
+});
+
+test('required: an accident takes nothing back either, and is no proof', async (t) => {
+  const clock = fakeClock();
+  const { events, answer } = keep(t, 'required', [BY_ACCIDENT], { clock });
+  await clock.advance(0);
+  assert.deepEqual(events, ['refused unknown']);
+  answer(OURS);
+  await clock.advance(90_000);
+  answer(BY_ACCIDENT);
+  await clock.advance(QUARTER_MS * 2);
+  assert.deepEqual([...new Set(events.slice(1))], ['up', 'up, too slow']);
+});
+
 /** Keeps one forward at a server that grants everything; who answers there is as the test says, the last for ever. */
-function keep(t: TestContext, verify: TunnelSpec['verify'], answers: Answerer[], lent: readonly number[] = []) {
+function keep(
+  t: TestContext,
+  verify: TunnelSpec['verify'],
+  answers: Answerer[],
+  { clock = quick, lent = [] }: { clock?: Clock; lent?: readonly number[] } = {},
+) {
   const over = new AbortController();
   t.after(() => over.abort(new Error('the test is over')));
   const doubtOver = createBell();
   const events: string[] = [];
   let looks = 0;
   let answered = 0;
+  let asked = 0;
+  let grants = true;
   let unlistened = 0;
   let rest: Answerer[] = [...answers];
   const lending = createLending(systemClock);
@@ -93,15 +156,17 @@ function keep(t: TestContext, verify: TunnelSpec['verify'], answers: Answerer[],
     target: { type: 'tcp', host: 'localhost', port: 22 },
   };
   const connection = {
-    listen: () => Promise.resolve(8080),
+    listen: () => {
+      asked += 1;
+      return grants ? Promise.resolve(8080) : Promise.reject(new TunnelFailure('forward-refused', 'no'));
+    },
     unlisten: () => Promise.resolve(void (unlistened += 1)),
   } as unknown as SshConnection;
-  const quick: Clock = { ...systemClock, timer: (ms, fn) => systemClock.timer(ms > 60_000 ? ms : ms / 100, fn) };
   keepForwards(
     connection,
     [forward],
     {
-      clock: quick,
+      clock,
       random: () => 0.5,
       log: createLogger('fatal', () => {}),
       wasUp: false,
@@ -131,6 +196,8 @@ function keep(t: TestContext, verify: TunnelSpec['verify'], answers: Answerer[],
     events,
     looks: () => looks,
     answered: () => answered,
+    asked: () => asked,
+    refuse: () => void (grants = false),
     unlistened: () => unlistened,
     answer: (next: Answerer) => (rest = [next]),
   };

@@ -4,6 +4,8 @@ import { sourcePorts, type SourcePortOptions } from '../../src/tunnel/source-por
 
 const range = { low: 61_000, high: 65_535 };
 
+const evictions: unknown[] = [];
+
 function options(changes: Partial<SourcePortOptions> = {}): SourcePortOptions & { writes: number } {
   const memory = new Map<string, readonly number[]>();
   const all = {
@@ -13,6 +15,7 @@ function options(changes: Partial<SourcePortOptions> = {}): SourcePortOptions & 
         all.writes += 1;
         memory.set(key, ports);
       },
+      noteEviction: (key: string, eviction: object) => void evictions.push({ key, ...eviction }),
     },
     range,
     device: 'pi',
@@ -54,4 +57,9 @@ test('earlier ones are kept, for a server that may still hold them, but not for 
 test('a fresh one is drawn from the whole range', () => {
   const drawn = (random: number) => sourcePorts('a', options({ random: () => random })).fresh();
   assert.deepEqual([drawn(0), drawn(0.9999999)], [range.low, range.high]);
+});
+
+test('what was seen of a dead connection is kept under the same name', () => {
+  sourcePorts('backup relay:22', options()).evicted({ day: '2026-01-31', seconds: 2 });
+  assert.deepEqual(evictions, [{ key: 'backup relay:22', day: '2026-01-31', seconds: 2 }]);
 });

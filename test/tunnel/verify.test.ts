@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict';
 import { createServer } from 'node:net';
+import { text } from 'node:stream/consumers';
 import { describe, test, type TestContext } from 'node:test';
+import type { Connection } from 'ssh2';
 import { systemClock, type Clock } from '../../src/lib/clock.ts';
 import type { Device } from '../../src/tunnel/device.ts';
 import type { ForwardSpec, TunnelSpec } from '../../src/tunnel/spec.ts';
@@ -47,6 +49,42 @@ describe('verification', { concurrency: 4 }, () => {
       tunnel.state().forwards.map(({ verified }) => verified),
       ['yes', 'yes'],
     );
+  });
+
+  test('who waits for the first word does not wait until a look is over that drags on', async (t) => {
+    const greeter = createServer((socket) => socket.on('error', () => {}).end('welcome'));
+    const greeting = await listen(greeter);
+    t.after(() => greeter.close());
+    const sshd = await server(t);
+    const port = await freePort();
+    let client: Connection | null = null;
+    // It takes the words of every look, and brings none of them back.
+    const fake = await startFakeSsh(
+      t,
+      sshd,
+      (connection) => {
+        client = connection;
+        connection.on('authentication', (attempt) => attempt.accept());
+        connection.on('request', (accept, reject, name) => (name.endsWith('tcpip-forward') ? accept?.() : reject?.()));
+        connection.on('tcpip', (accept) => {
+          accept()
+            .on('error', () => {})
+            .resume();
+          looks += 1;
+        });
+      },
+      'OpenSSH_9.9',
+    );
+    let looks = 0;
+    const tunnel = startTunnel(t, specFor(sshd, [[port, greeting]], { port: fake.port }));
+    await until(() => looks === 1, { what: 'the look' });
+    const said = new Promise<string>((resolve, reject) =>
+      client!.forwardOut('localhost', port, '127.0.0.1', 4711, (error, channel) =>
+        error ? reject(error) : resolve(text(channel)),
+      ),
+    );
+    assert.equal(await said, 'welcome');
+    assert.deepEqual([looks, tunnel.state().forwards[0]?.state, tunnel.state().failure], [1, 'pending', null]);
   });
 
   test('on a Unix socket, on all addresses, on ::1 alone, and at a port that the server chose', async (t) => {

@@ -1,0 +1,88 @@
+import { BlockList, isIPv6 } from 'node:net';
+import { networkInterfaces } from 'node:os';
+import { systemLookup } from '../tunnel/lookup.ts';
+import { firstMachine } from '../tunnel/route.ts';
+import { EVICTED_AT_ONCE_S, type Eviction } from '../tunnel/source-ports.ts';
+import type { TunnelSpec } from '../tunnel/spec.ts';
+import type { Known } from './examine-tunnel.ts';
+
+/** What can be known from here of the port that a tunnel dials from. */
+export interface PortSight {
+  /** The last one, or null where none is remembered. */
+  readonly port: number | null;
+  readonly eviction: Eviction | null;
+  /** Whether what is remembered could be read. */
+  readonly readable: boolean;
+  /** Whether the first machine on the way is in a network of this device, so that no router lies between. */
+  readonly nextDoor: boolean;
+}
+
+/** What the memory of the ports says, and where the first machine is. */
+export async function seePort(
+  spec: TunnelSpec,
+  remembered: Omit<PortSight, 'nextDoor'>,
+  networks: readonly string[] = ownNetworks(),
+): Promise<PortSight> {
+  const { host } = firstMachine(spec);
+  const found = spec.entry.type === 'command' ? [] : await systemLookup(host, 0).catch(() => []);
+  return { ...remembered, nextDoor: found.length > 0 && found.every(({ address }) => isIn(address, networks)) };
+}
+
+/**
+ * Whether the server lets go of a dead connection of ours at once, for which it must see each one come from the same port. SSH tells
+ * no client what the server sees; so this is what has happened, or that there is no router.
+ */
+export function sourcePortStep(
+  { sourcePort, entry }: Pick<TunnelSpec, 'sourcePort' | 'entry'>,
+  { port, eviction, nextDoor, readable }: PortSight,
+  inUse = false,
+): Known {
+  if (entry.type === 'command') return ['source port', 'ok', 'the proxyCommand has a connection of its own'];
+  if (sourcePort === 'any') {
+    return [
+      'source port',
+      'warn',
+      'the system chooses it (sourcePort: any)',
+      'With sourcePort: sticky a server lets go of a dead connection of ours at once.',
+    ];
+  }
+  const same = port === null ? 'the same one each time' : `${port} each time`;
+  if (inUse) {
+    const why = 'a listener is in use: if that is a dead connection of ours, a router on the way changes source ports';
+    return ['source port', 'warn', `${same}; ${why}`, ALIVE_CURE];
+  }
+  if (eviction !== null) {
+    const { day, seconds } = eviction;
+    const seen = `${same}; on ${day} the server let go of a dead connection of ours after ${seconds} s`;
+    if (seconds <= EVICTED_AT_ONCE_S) return ['source port', 'ok', seen];
+    return ['source port', 'warn', `${seen}: a router on the way may change source ports`, ALIVE_CURE];
+  }
+  if (nextDoor) return ['source port', 'ok', `${same}; no router is on the way that could change it`];
+  const why = readable ? 'no dead connection was in the way yet' : 'what the daemon has seen cannot be read';
+  return [
+    'source port',
+    'skip',
+    `${same}; not checked whether a router on the way keeps it: a client cannot see that, and ${why}`,
+  ];
+}
+
+/** For who cannot know. */
+export const NOTHING_SEEN: PortSight = { port: null, eviction: null, readable: true, nextDoor: false };
+
+const ALIVE_CURE =
+  'On the server: ClientAliveInterval 15 and ClientAliveCountMax 3 (`tunneld server-setup` sets them).';
+
+/** In CIDR notation. */
+function ownNetworks(): readonly string[] {
+  return Object.values(networkInterfaces()).flatMap((addresses = []) => addresses.flatMap(({ cidr }) => cidr ?? []));
+}
+
+function isIn(address: string, networks: readonly string[]): boolean {
+  const family = (text: string) => (isIPv6(text) ? 'ipv6' : 'ipv4');
+  const list = new BlockList();
+  for (const network of networks) {
+    const [base = '', bits = ''] = network.split('/');
+    list.addSubnet(base, Number(bits), family(base));
+  }
+  return list.check(address, family(address));
+}

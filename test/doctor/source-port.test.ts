@@ -1,0 +1,52 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { NOTHING_SEEN, seePort, sourcePortStep, type PortSight } from '../../src/doctor/source-port.ts';
+import type { TunnelSpec } from '../../src/tunnel/spec.ts';
+
+const spec = { sourcePort: 'sticky', entry: { type: 'direct' } } as const;
+const eviction = (seconds: number) => ({ port: 61_000, eviction: { day: '2026-01-31', seconds } });
+
+for (const [what, sight, inUse, result, seen] of [
+  ['nothing', {}, false, 'skip', /^the same one each time; not checked .* no dead connection was in the way yet$/],
+  ['a port', { port: 61_000 }, false, 'skip', /^61000 each time; not checked/],
+  ['what nobody may read', { readable: false }, false, 'skip', /not checked .* cannot be read$/],
+  ['no router', { port: 61_000, nextDoor: true }, false, 'ok', /^61000 each time; no router is on the way/],
+  ['that it worked', eviction(2), false, 'ok', /on 2026-01-31 the server let go of a dead connection .* after 2 s$/],
+  ['that it did not', eviction(43), false, 'warn', /after 43 s: a router on the way may change source ports$/],
+  ['that it did not, with no router', { ...eviction(43), nextDoor: true }, false, 'warn', /after 43 s/],
+  ['a listener in use', { ...eviction(2), nextDoor: true }, true, 'warn', /a listener is in use/],
+] as const) {
+  test(`the source port: ${what}`, () => {
+    const [step, found, text, cure] = sourcePortStep(spec, { ...NOTHING_SEEN, ...sight } satisfies PortSight, inUse);
+    assert.deepEqual([step, found], ['source port', result]);
+    assert.match(text, seen);
+    assert.equal(cure !== undefined, result === 'warn');
+  });
+}
+
+test('the source port: any, and a proxyCommand', () => {
+  assert.equal(sourcePortStep({ ...spec, sourcePort: 'any' }, NOTHING_SEEN)[1], 'warn');
+  const command = { type: 'command', command: 'true' } as unknown as TunnelSpec['entry'];
+  assert.match(sourcePortStep({ ...spec, entry: command }, NOTHING_SEEN)[2], /a connection of its own/);
+});
+
+test('the first machine on the way is next door where one of our networks has all its addresses', async () => {
+  const { port, ...remembered } = { ...NOTHING_SEEN, port: 61_000 };
+  const nextDoor = async (host: string, networks?: readonly string[], jump?: string) => {
+    const jumps = jump === undefined ? [] : [{ host: jump }];
+    const at = { host, jumps, entry: { type: 'direct' } } as unknown as TunnelSpec;
+    const sight = await seePort(at, { port, ...remembered }, networks);
+    assert.equal(sight.port, 61_000);
+    return sight.nextDoor;
+  };
+  const networks = ['192.0.2.5/24', '2001:db8::5/64'];
+  assert.equal(await nextDoor('192.0.2.77', networks), true);
+  assert.equal(await nextDoor('2001:db8::77', networks), true);
+  assert.equal(await nextDoor('198.51.100.1', networks), false);
+  assert.equal(await nextDoor('2001:db8:0:1::1', networks), false);
+  assert.equal(await nextDoor('no-such-host.invalid', networks), false);
+  assert.equal(await nextDoor('198.51.100.1', networks, '192.0.2.1'), true);
+  assert.equal(await nextDoor('192.0.2.1', networks, '198.51.100.1'), false);
+  // This machine's own.
+  assert.equal(await nextDoor('127.0.0.1'), true);
+});

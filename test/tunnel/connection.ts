@@ -1,0 +1,41 @@
+import type { TestContext } from 'node:test';
+import { systemClock } from '../../src/lib/clock.ts';
+import { createLogger } from '../../src/lib/log.ts';
+import { dial } from '../../src/tunnel/dial.ts';
+import { prepareLogin } from '../../src/tunnel/login.ts';
+import { prepareRoute } from '../../src/tunnel/route.ts';
+import type { SshConnection, Visitor } from '../../src/tunnel/ssh.ts';
+import { createIdentityCache } from '../../src/tunnel/ssh2/identities.ts';
+import type { TestSshd } from '../support/sshd.ts';
+import { quietDevice, specFor } from '../support/tunnel.ts';
+
+/** One real connection, without the loop around it: the test does with visitors what it likes. */
+export async function connectTo(
+  t: TestContext,
+  sshd: TestSshd,
+  onVisitor: (visitor: Visitor) => void,
+  port = sshd.port,
+): Promise<SshConnection> {
+  const spec = specFor(sshd, [[1, 1]], { port });
+  const over = new AbortController();
+  const deps = {
+    clock: systemClock,
+    log: createLogger('fatal', () => {}),
+    identities: createIdentityCache(),
+    device: quietDevice,
+    name: 'test',
+    reach: async () => ({ socket: await dial(spec, 10_000, systemClock, over.signal), leftMs: 10_000 }),
+    heartbeat: () => {},
+    onSourcePort: () => {},
+  };
+  const login = await prepareLogin(spec, deps);
+  const travel = await prepareRoute(spec, deps);
+  const route = await travel(over.signal);
+  const connection = await login(route, { onAuthenticating: () => {}, onVisitor }, over.signal);
+  connection.lost.catch(() => {});
+  t.after(async () => {
+    connection.destroy();
+    await route.destroy();
+  });
+  return connection;
+}

@@ -1,0 +1,303 @@
+import assert from 'node:assert/strict';
+import { connect, createServer, type Socket } from 'node:net';
+import { describe, test, type TestContext } from 'node:test';
+import { systemClock, type Clock } from '../../src/lib/clock.ts';
+import { createInspector, type Inspector } from '../../src/tunnel/inspector.ts';
+import type { Channel, SshConnection, Visitor } from '../../src/tunnel/ssh.ts';
+import { fakeClock } from '../support/clock.ts';
+import { startSink } from '../support/echo.ts';
+import { listen } from '../support/listen.ts';
+import { startRelay } from '../support/relay.ts';
+import { startSshd, type TestSshd } from '../support/sshd.ts';
+import { freePort, until } from '../support/until.ts';
+import { connectTo } from './connection.ts';
+
+const ROOM = { room: true, early: true } as const;
+const WAITING = { room: true, early: false } as const;
+
+describe('a look', { concurrency: 4 }, () => {
+  test('examines those who may come from the server itself, at this listener, and nobody else', async (t) => {
+    const clock = fakeClock();
+    const { inspector, listener, next, visit } = await looker(t, { clock });
+    void look(inspector, listener);
+    // The test's own visitor, whom nobody examines: so the look goes on.
+    const test = await next();
+    t.after(() => test.reject());
+    visit();
+    const visitor = await next();
+    const taken = (changes: Partial<Visitor>) => inspector.claim({ ...visitor, ...changes }, WAITING) !== null;
+    for (const originator of ['192.0.2.7:40000', '2001:db8::1:40000', '1127.0.0.1:40000', 'example:1'])
+      assert.equal(taken({ originator }), false, originator);
+    for (const host of ['127.0.0.1', ''])
+      assert.equal(taken({ listen: { type: 'tcp', host, port: listener } }), false, host);
+    assert.equal(taken({ listen: { type: 'tcp', host: 'localhost', port: listener + 1 } }), false);
+    assert.equal(taken({ listen: { type: 'unix', path: 'localhost' } }), false);
+    for (const originator of ['127.0.0.1:40000', '127.1.2.3:40000', '::1:40000', '::ffff:127.0.0.1:40000'])
+      assert.equal(taken({ originator }), true, originator);
+  });
+
+  test('leaves no connection open at the server, whoever answers', async (t) => {
+    const { inspector, connection, channels, next } = await looker(t);
+    const silent = await startSink();
+    t.after(() => silent.close());
+    const greeter = createServer((socket) => void socket.on('error', () => {}).write('hello\n'));
+    const greeting = await listen(greeter);
+    t.after(() => greeter.close());
+    for (const [port, said] of [
+      [silent.port, 'it says nothing'],
+      [greeting, 'it says hello'],
+    ] as const) {
+      for (const quietly of [true, false]) {
+        const answerer = await inspector.look({ type: 'tcp', host: 'localhost', port }, port, quietly);
+        assert.deepEqual(answerer, { type: 'other', who: said });
+      }
+    }
+    const ours = await freePort();
+    await connection.listen({ type: 'tcp', host: 'localhost', port: ours });
+    const looking = look(inspector, ours);
+    assert.equal(await inspector.claim(await next(), ROOM), null);
+    assert.deepEqual(await looking, { type: 'ours' });
+    await until(() => silent.open() === 0, { what: () => `the end of ${silent.open()} connections` });
+    await until(() => channels.open() === 0, { what: () => `the end of ${channels.open()} channels` });
+    assert.equal(channels.opened(), 5);
+  });
+
+  for (const [what, late] of [
+    ['after the session', true],
+    ['after our patience', false],
+  ] as const) {
+    test(`a connection that the server opens ${what} is closed`, async (t) => {
+      const clock = fakeClock();
+      const over = new AbortController();
+      const { inspector, relay, channels } = await looker(t, { clock, over });
+      let open = 0;
+      // It speaks first: a channel that is not read never closes.
+      const greeter = createServer((socket) => {
+        open += 1;
+        socket.on('error', () => {});
+        socket.on('close', () => (open -= 1));
+        socket.write('hello\n');
+      });
+      const port = await listen(greeter);
+      t.after(() => greeter.close());
+      relay.drop();
+      const looking = look(inspector, port);
+      if (late) {
+        over.abort(new Error('the session is over'));
+        await assert.rejects(looking, /the session is over/);
+      } else {
+        await clock.advance(5000);
+        const answerer = await looking;
+        assert.equal(answerer.type, 'unknown');
+        assert.deepEqual([answerer.passing, answerer.why.includes('in time')], [true, true]);
+      }
+      relay.heal();
+      await until(() => channels.opened() === 1, { what: 'the connection' });
+      await until(() => channels.open() === 0 && open === 0, { what: 'its end' });
+      assert.equal(clock.pending(), 0);
+    });
+  }
+
+  test('one who waits for the first word is served before it is over, once words would have come', async (t) => {
+    const clock = fakeClock();
+    const { inspector, listener, next, visit } = await looker(t, { clock });
+    const looking = look(inspector, listener);
+    // As on a slow path: it is examined in the end.
+    const test = await next();
+    visit();
+    const examined = inspector.claim(await next(), ROOM);
+    assert.ok(examined !== null);
+    const found = await untilMoved(clock, 100, examined);
+    assert.ok(found !== null);
+    assert.equal(clock.now() < 2000, true, `${clock.now()} ms`);
+    // The look still goes on, and finds what it looks for.
+    assert.equal(await inspector.claim(test, ROOM), null);
+    assert.deepEqual(await looking, { type: 'ours' });
+    found.reject();
+  });
+
+  test('words that come after their bearer was let go are known by his first bytes', async (t) => {
+    const clock = fakeClock();
+    const { inspector, listener, next } = await looker(t, { clock });
+    const looking = look(inspector, listener);
+    const test = await next();
+    const channel = test.accept();
+    const words = await new Promise<Buffer>((resolve) => channel.once('data', resolve));
+    channel.pause();
+    // What has been read is put back later: until then he says nothing.
+    const found = await untilMoved(clock, 100, inspector.claim({ ...test, accept: () => channel }, ROOM)!);
+    const served = found?.accept();
+    assert.equal(served?.isTest?.(Buffer.from('GET / HTTP/1.1')), false);
+    assert.equal(served?.isTest?.(words), true);
+    assert.deepEqual(await looking, { type: 'ours' });
+    served?.close();
+  });
+
+  test('that the session ends leaves no timer behind, whenever that is', async (t) => {
+    const clock = fakeClock();
+    const over = new AbortController();
+    const { inspector, listener, next } = await looker(t, { clock, over });
+    const missed = look(inspector, listener);
+    (await next()).reject();
+    assert.equal((await untilMoved(clock, 500, missed)).type, 'other');
+    assert.ok(clock.pending() > 0, 'late words are waited for');
+    const looking = look(inspector, listener);
+    const channel = (await next()).accept();
+    await new Promise((resolve) => channel.once('data', resolve));
+    channel.close();
+    over.abort(new Error('the session is over'));
+    await assert.rejects(looking, /the session is over/);
+    assert.equal(clock.pending(), 0);
+  });
+
+  test('where everybody has to wait, all are let go when it is over', async (t) => {
+    const clock = fakeClock();
+    const { inspector, listener, next, visit } = await looker(t, { clock });
+    const looking = look(inspector, listener);
+    const test = await next();
+    visit();
+    let let_go = false;
+    const examined = inspector.claim(await next(), WAITING)!.then((found) => {
+      let_go = true;
+      return found;
+    });
+    await clock.advance(1500);
+    assert.equal(let_go, false);
+    assert.equal(await inspector.claim(test, WAITING), null);
+    assert.deepEqual(await looking, { type: 'ours' });
+    (await examined)?.reject();
+  });
+
+  test('when there is no room a few are examined all the same, and a look that may have missed its own knows nothing', async (t) => {
+    const clock = fakeClock();
+    const { inspector, listener, next, visit } = await looker(t, { clock });
+    const looking = look(inspector, listener);
+    const test = await next();
+    const crowd: (Promise<Visitor | null> | null)[] = [];
+    for (let count = 0; count < 17; count += 1) {
+      visit();
+      crowd.push(inspector.claim(await next(), { room: false, early: false }));
+    }
+    assert.deepEqual(
+      crowd.map((one) => one !== null),
+      [...Array.from({ length: 16 }, () => true), false],
+    );
+    test.reject();
+    const answerer = await untilMoved(clock, 500, looking);
+    assert.equal(answerer.type, 'unknown');
+    assert.deepEqual([answerer.passing, answerer.why], [true, 'too many visitors came at once to tell']);
+    for (const one of crowd) (await one)?.reject();
+  });
+
+  test('is patient while much still leaves', async (t) => {
+    const clock = fakeClock();
+    const { inspector, connection, listener, next, relay } = await looker(t, { clock });
+    const sink = await startSink();
+    t.after(() => sink.close());
+    const pipes = await Promise.all(
+      Array.from({ length: 8 }, () => connection.open({ type: 'tcp', host: '127.0.0.1', port: sink.port }, NOBODY)),
+    );
+    relay.rate(1_000_000);
+    const { transport } = connection;
+    // As much as the kernels on the way take, and a little that waits here.
+    const pouring = setInterval(() => {
+      for (const pipe of pipes) if (!transport.congested() && pipe.writableLength === 0) pipe.write(BLOCK);
+    }, 1);
+    t.after(() => {
+      clearInterval(pouring);
+      for (const pipe of pipes) pipe.close();
+    });
+    for (const pipe of pipes) pipe.on('error', () => {}).resume();
+    await until(() => transport.congested(), { what: 'a full queue' });
+    const looking = look(inspector, listener);
+    let answered = false;
+    void looking.then(() => (answered = true));
+    for (let spent = 0; spent < 20_000; spent += 5000) {
+      const { bytesSent } = transport.traffic();
+      await until(() => transport.traffic().bytesSent > bytesSent + 4096, { what: 'some of it to leave' });
+      await clock.advance(5000);
+    }
+    assert.equal(answered, false);
+    clearInterval(pouring);
+    relay.rate(null);
+    assert.equal(await inspector.claim(await next(), ROOM), null);
+    assert.deepEqual(await looking, { type: 'ours' });
+  });
+});
+
+const BLOCK = Buffer.alloc(32 * 1024);
+const NOBODY = { address: '127.0.0.1', port: 0 } as const;
+
+function look(inspector: Inspector, port: number) {
+  const looking = inspector.look({ type: 'tcp', host: 'localhost', port }, port);
+  // The end of the test may end it.
+  looking.catch(() => {});
+  return looking;
+}
+
+/** An inspector of a real connection with one listener; visitors wait for the test to take them, in their order. */
+async function looker(t: TestContext, options: { clock?: Clock; over?: AbortController } = {}) {
+  const sshd: TestSshd = await startSshd();
+  t.after(() => sshd.stop());
+  const relay = await startRelay({ port: sshd.port });
+  t.after(() => relay.close());
+  const waiting: Visitor[] = [];
+  const connection = await connectTo(t, sshd, (visitor) => waiting.push(visitor), relay.port);
+  let opened = 0;
+  let closed = 0;
+  const counting: SshConnection = {
+    ...connection,
+    serverVersion: connection.serverVersion,
+    open: async (...where): Promise<Channel> => {
+      const channel = await connection.open(...where);
+      opened += 1;
+      channel.once('close', () => (closed += 1));
+      return channel;
+    },
+  };
+  const over = options.over ?? new AbortController();
+  t.after(() => over.abort(new Error('the test is over')));
+  let nonces = 0;
+  const inspector = createInspector(
+    counting,
+    {
+      clock: options.clock ?? systemClock,
+      nonce: () => `nonce-${(nonces += 1)}`,
+      hostKeys: () => Promise.resolve([]),
+    },
+    over.signal,
+  );
+  const listener = await freePort();
+  await connection.listen({ type: 'tcp', host: 'localhost', port: listener });
+  const visitors: Socket[] = [];
+  t.after(() => visitors.forEach((socket) => socket.destroy()));
+  return {
+    inspector,
+    connection: counting,
+    listener,
+    relay,
+    channels: { opened: () => opened, open: () => opened - closed },
+    /** The next who comes. */
+    next: async () => {
+      await until(() => waiting.length > 0, { what: 'a visitor' });
+      return waiting.shift()!;
+    },
+    /** Somebody comes to the listener, and says nothing. */
+    visit: () => void visitors.push(connect(listener, '127.0.0.1').on('error', () => {})),
+  };
+}
+
+/** Moves the time on, in steps between which real packets come and go, until this is done. */
+async function untilMoved<T>(clock: ReturnType<typeof fakeClock>, step: number, work: Promise<T>): Promise<T> {
+  let done = false;
+  const settled = work.finally(() => (done = true));
+  settled.catch(() => {});
+  await until(
+    async () => {
+      if (!done) await clock.advance(step);
+      return done;
+    },
+    { what: 'an answer' },
+  );
+  return await settled;
+}

@@ -1,0 +1,86 @@
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { connect, createServer, type Socket } from 'node:net';
+import { text } from 'node:stream/consumers';
+import { test, type TestContext } from 'node:test';
+import { systemClock } from '../../src/lib/clock.ts';
+import { peek } from '../../src/tunnel/peek.ts';
+import { splice } from '../../src/tunnel/splice.ts';
+import type { Channel } from '../../src/tunnel/ssh.ts';
+import { createTransport } from '../../src/tunnel/transport.ts';
+import { listen } from '../support/listen.ts';
+
+for (const side of ['channel', 'socket'] as const) {
+  test(
+    `an end of the ${side} that came while its first bytes were looked at is passed on`,
+    { timeout: 10_000 },
+    async (t) => {
+      const { channel, visitor, socket, target } = await joinable(t);
+      const [speaker, looked, hearer] =
+        side === 'channel' ? [visitor, channel, target] : ([target, socket, visitor] as const);
+      speaker.end();
+      // Nothing came but the end, and who looks reads it.
+      assert.equal((await peek(looked, 10, () => false, new AbortController().signal)).length, 0);
+      assert.equal(looked.readableEnded, true);
+      const spliced = await join(t, channel, socket);
+      await once(hearer.resume(), 'end');
+      // The other way is still open.
+      hearer.end('the answer');
+      assert.equal(await text(speaker), 'the answer');
+      assert.equal(await spliced.ended, 'closed');
+    },
+  );
+}
+
+test(
+  'words of a test that come late end the visit, and do not reach the target; what others say first does',
+  { timeout: 10_000 },
+  async (t) => {
+    for (const first of ['our words', 'GET /']) {
+      const { channel, visitor, socket, target } = await joinable(t);
+      channel.isTest = (bytes) => bytes.toString() === 'our words';
+      target.on('error', () => {});
+      visitor.on('error', () => {});
+      const heard: Buffer[] = [];
+      target.on('data', (chunk: Buffer) => heard.push(chunk));
+      const spliced = await join(t, channel, socket);
+      visitor.write(first);
+      if (first === 'our words') {
+        assert.equal(await spliced.ended, 'reset by the visitor');
+        assert.equal(Buffer.concat(heard).toString(), '');
+        continue;
+      }
+      await new Promise((resolve) => target.once('data', resolve));
+      // Only the first bytes can be such words.
+      visitor.end('our words');
+      target.once('end', () => target.end());
+      assert.equal(await spliced.ended, 'closed');
+      assert.equal(Buffer.concat(heard).toString(), 'GET /our words');
+    }
+  },
+);
+
+async function join(t: TestContext, channel: Channel, socket: Socket) {
+  const [below] = await pair(t);
+  const transport = createTransport(below, { ends: null, direct: false }, systemClock);
+  return splice(channel, socket, { visitor: 'channel', transport, clock: systemClock, count: () => {} });
+}
+
+/** Two pairs of sockets: one end of the first stands for the channel. */
+async function joinable(t: TestContext) {
+  const [visitor, end] = await pair(t);
+  const [target, socket] = await pair(t);
+  const channel: Channel = Object.assign(end, { close: () => void end.destroy() });
+  return { channel, visitor, socket, target };
+}
+
+async function pair(t: TestContext): Promise<readonly [Socket, Socket]> {
+  const server = createServer({ allowHalfOpen: true });
+  const accepted = new Promise<Socket>((resolve) => server.once('connection', resolve));
+  const port = await listen(server);
+  const near = connect({ port, host: '127.0.0.1', allowHalfOpen: true });
+  const far = await accepted;
+  server.close();
+  t.after(() => [near, far].forEach((socket) => socket.destroy()));
+  return [near, far];
+}
