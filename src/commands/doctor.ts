@@ -15,7 +15,7 @@ import { createPinger } from '../host/network.ts';
 import { openPortFile } from '../host/port-file.ts';
 import { systemClock } from '../lib/clock.ts';
 import { createLogger } from '../lib/log.ts';
-import { printable } from '../lib/text.ts';
+import { errorText, escapeUnsafeJson, printable } from '../lib/text.ts';
 import type { StatusDocument, TunnelStatus } from '../supervisor/status.ts';
 import type { TunnelSpec } from '../tunnel/spec.ts';
 import { createIdentityCache } from '../tunnel/ssh2/identities.ts';
@@ -31,16 +31,21 @@ interface DoctorOptions {
 }
 
 /** Looks at everything that a tunnel needs, with the daemon running or not. The exit code is 1 where something fails. */
-export async function doctor(flag: string | null, name: string | null, options: DoctorOptions): Promise<number> {
+export async function doctor(
+  flag: string | null,
+  name: string | null,
+  options: DoctorOptions,
+  to: NodeJS.WriteStream = process.stdout,
+): Promise<number> {
   const steps: Step[] = [];
-  const colour = wantsColour();
+  const colour = wantsColour(to);
   const onStep = (step: Step) => {
     steps.push(step);
-    if (!options.json) process.stdout.write(formatStep(step, colour));
+    if (!options.json) to.write(formatStep(step, colour));
   };
   const end = () => {
     const ok = steps.every(({ result }) => result !== 'fail');
-    if (options.json) process.stdout.write(`${JSON.stringify({ ok, steps }, null, 2)}\n`);
+    if (options.json) to.write(`${escapeUnsafeJson(JSON.stringify({ ok, steps }, null, 2))}\n`);
     return ok ? EXIT.ok : EXIT.failed;
   };
 
@@ -72,7 +77,13 @@ export async function doctor(flag: string | null, name: string | null, options: 
   for (const note of config.notes)
     onStep({ tunnel: null, step: 'configuration', result: 'warn', seen: printable(note), ms: 0 });
 
-  const running = await daemonStatus(flag);
+  let hangs = false;
+  const running = await daemonStatus(flag).catch((error: unknown) => {
+    hangs = true;
+    const cure = 'Start it anew: systemctl restart tunnel';
+    onStep({ tunnel: null, step: 'service manager', result: 'fail', seen: printable(errorText(error)), ms: 0, cure });
+    return null;
+  });
   await examineDevice(tunnels, {
     wall: systemClock.wall,
     stateDirectory: config.stateDirectory,
@@ -80,7 +91,7 @@ export async function doctor(flag: string | null, name: string | null, options: 
     env: process.env,
     fix: options.fix,
     unit: showUnit,
-    daemon: running?.version ?? null,
+    daemon: running?.version ?? (hangs ? 'but it does not answer' : null),
     onStep,
   });
   const pinger = createPinger();
@@ -94,9 +105,12 @@ export async function doctor(flag: string | null, name: string | null, options: 
       eviction: ports.eviction(key),
       readable,
     });
-    const status = running?.tunnels.find((tunnel) => tunnel.name === spec.name);
-    if (status !== undefined && isOlder(status, spec)) {
-      const seen = `the daemon runs an older configuration of ${spec.name}`;
+    const status = statusOf(running, spec, config.file);
+    const lacks = status === undefined && running?.config === config.file;
+    if (lacks || (status !== undefined && isOlder(status, spec))) {
+      const seen = lacks
+        ? `the daemon does not have ${spec.name} yet`
+        : `the daemon runs an older configuration of ${spec.name}`;
       onStep({ tunnel: null, step: 'configuration', result: 'warn', seen, ms: 0, cure: 'tunneld reload' });
     }
     await examineTunnel(
@@ -120,6 +134,16 @@ export async function doctor(flag: string | null, name: string | null, options: 
     );
   }
   return end();
+}
+
+/** What a daemon says of this tunnel; one of another configuration may have another tunnel of the same name. */
+export function statusOf(
+  running: StatusDocument | null,
+  spec: TunnelSpec,
+  configFile: string,
+): TunnelStatus | undefined {
+  const status = running?.tunnels.find((tunnel) => tunnel.name === spec.name);
+  return status !== undefined && running?.config !== configFile && isOlder(status, spec) ? undefined : status;
 }
 
 /** Whether the daemon was started with, or reloaded, something else than the file says now. */

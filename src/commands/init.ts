@@ -1,6 +1,6 @@
 import { hostname } from 'node:os';
-import { dirname, join } from 'node:path';
-import { mkdir, readFile, writeFile } from 'node:fs/promises';
+import { dirname, join, resolve } from 'node:path';
+import { access, mkdir, readFile } from 'node:fs/promises';
 import { systemEnvironment } from '../config/environment.ts';
 import { readForward } from '../config/forward.ts';
 import { readJump } from '../config/jump.ts';
@@ -9,21 +9,21 @@ import { parseConfig } from '../config/parse.ts';
 import { ConfigError } from '../config/problem.ts';
 import { defaultStateDirectory } from '../config/paths.ts';
 import { BadValue } from '../config/value.ts';
-import { systemClock } from '../lib/clock.ts';
-import { errorText } from '../lib/text.ts';
+import { errorCode, errorText } from '../lib/text.ts';
 import { newConfig, addToConfig, type NewTunnel } from '../setup/new-config.ts';
+import { createFile } from '../setup/new-file.ts';
 import { makeKey } from '../setup/new-key.ts';
 import { replaceFile } from '../setup/replace-file.ts';
-import { scanHostKeys, type ShownKey } from '../setup/scan-host-keys.ts';
-import { formatEndpoint, type ForwardSpec, type TunnelSpec } from '../tunnel/spec.ts';
-import { appendKnownHosts, loadKnownHosts } from '../tunnel/known-hosts-file.ts';
-import { hostQuery, knownHostsLine, knownKeyTypes } from '../tunnel/known-hosts.ts';
+import { checkSetup } from '../setup/server.ts';
+import { SetupError } from '../setup/setup-error.ts';
+import { formatEndpoint, type TunnelSpec } from '../tunnel/spec.ts';
 import { reportProblems } from './config-problems.ts';
-import { daemonStatus, doctor } from './doctor.ts';
+import { daemonStatus, doctor, statusOf } from './doctor.ts';
 import { EXIT } from './exit.ts';
 import { findConfig } from './find-config.ts';
 import { createQuestions, NobodyThereError, type Questions } from './questions.ts';
 import { serverSetupText } from './server-setup.ts';
+import { trustHostKey } from './trust-host-key.ts';
 import { untilServerIsReady } from './until-ready.ts';
 
 export interface InitOptions {
@@ -41,7 +41,8 @@ export interface InitOptions {
 export async function init(flag: string | null, options: InitOptions): Promise<number> {
   const questions = createQuestions(options.yes);
   try {
-    return await work(await findConfig(flag), flag, options, questions);
+    const file = resolve(await findConfig(flag));
+    return await work(file, flag ?? file, options, questions);
   } catch (error) {
     if (error instanceof NobodyThereError || error instanceof BadValue) return say(EXIT.usage, error.message);
     if (error instanceof ConfigError) return reportProblems(error);
@@ -51,33 +52,39 @@ export async function init(flag: string | null, options: InitOptions): Promise<n
   }
 }
 
-async function work(file: string, flag: string | null, options: InitOptions, questions: Questions): Promise<number> {
+async function work(file: string, configFlag: string, options: InitOptions, questions: Questions): Promise<number> {
   const wanted = await wantedTunnel(file, options, questions);
   tell(`configuration ${file}, tunnel ${wanted.name}: ${wanted.user}@${formatEndpoint({ type: 'tcp', ...wanted })}`);
+  // All that can be wrong with it is told before anything is made.
+  const existing = await existingTunnel(file, wanted, options.jump);
 
-  const made = await makeKey(wanted.identityFile, `tunneld ${wanted.name} of ${hostname()}`);
-  tell(made ? `made the key ${wanted.identityFile}` : `the key ${wanted.identityFile} exists and is used`);
-
-  const trusted = await trustHostKey(wanted, options, questions);
+  if (existing === null || existing.identityFiles.includes(wanted.identityFile)) {
+    const made = await makeKey(wanted.identityFile, `tunneld ${wanted.name} of ${hostname()}`);
+    tell(made ? `made the key ${wanted.identityFile}` : `the key ${wanted.identityFile} exists and is used`);
+  }
+  const [userKnownHostsFile = wanted.userKnownHostsFile] = existing?.userKnownHostsFiles ?? [];
+  const trusted = await trustHostKey({ ...wanted, userKnownHostsFile }, options.fingerprint, questions, tell);
   if (!trusted) return say(EXIT.failed, 'the host key was not confirmed; nothing more was done');
 
-  const spec = await writeConfig(file, wanted, questions);
-  if (spec === null) return say(EXIT.failed, `${file} was left as it is`);
+  if (existing !== null) tell(`${file} has this tunnel already`);
+  else if (!(await writeConfig(file, wanted, questions))) return say(EXIT.failed, `${file} was left as it is`);
 
   const { tunnels } = await loadConfig(file, systemEnvironment());
+  const spec = tunnels.find(({ name }) => name === wanted.name)!;
   const script = await serverSetupText(spec, tunnels, { jump: options.jump, undo: false, system: 'debian' });
   tell(
-    'the server needs this script, to be read and run as root there (for other systems: tunneld server-setup --help):',
+    'the server needs this script, to be read and run as root there (for other systems: tunneld server-setup --help):\n',
   );
-  process.stdout.write(`\n${script}\n`);
+  process.stdout.write(script);
   if (!options.wait) {
     tell('when that is done: tunneld doctor');
     return EXIT.ok;
   }
-  const running = await daemonStatus(flag ?? file);
-  if (running?.tunnels.some((tunnel) => tunnel.name === spec.name)) tell('the daemon has this tunnel already');
+  const running = await daemonStatus(configFlag);
+  if (statusOf(running, spec, file) !== undefined) tell('the daemon has this tunnel already');
   else await untilServerIsReady(spec, tell);
-  return await doctor(flag ?? file, spec.name, { json: false, fix: false });
+  // Not among the script's lines, which may be on their way into a file.
+  return await doctor(configFlag, spec.name, { json: false, fix: false }, process.stderr);
 }
 
 function tell(text: string): void {
@@ -91,14 +98,16 @@ function say(code: number, text: string): number {
 
 async function wantedTunnel(file: string, options: InitOptions, { ask }: Questions): Promise<NewTunnel> {
   const environment = systemEnvironment();
-  const server = readJump(options.server ?? (await ask('The server, as [user@]host[:port]', null)));
+  const given = options.server ?? (await ask('The server, as [user@]host[:port]', null));
+  const server = named('the server', () => readJump(given));
   const forwards =
     options.forwards.length > 0
       ? options.forwards
       : [
           `${await ask('The port of the server that shall lead to this device', '8080')}:${await ask('To what here', 'localhost:22')}`,
         ];
-  for (const forward of forwards) readForward('remote', forward, (raw) => String(raw));
+  for (const forward of forwards)
+    named(`-R ${JSON.stringify(forward)}`, () => readForward('remote', forward, (raw) => String(raw)));
   const name = options.name ?? nameOf(server.host);
   if (!/^[a-z0-9][a-z0-9_-]*$/.test(name)) {
     throw new BadValue(`${JSON.stringify(name)} is no name for a tunnel: use a-z, 0-9, - and _ (--name)`);
@@ -125,83 +134,57 @@ function nameOf(host: string): string {
   return name.replaceAll(/^[-_]+|-+$/g, '') || 'tunnel';
 }
 
-/** Never silently: somebody compares the fingerprint, or has done so before. */
-async function trustHostKey(wanted: NewTunnel, options: InitOptions, questions: Questions): Promise<boolean> {
-  const query = hostQuery(wanted.host, wanted.port, null);
-  const { entries } = await loadKnownHosts([wanted.userKnownHostsFile]);
-  if (knownKeyTypes(entries, query).length > 0) {
-    tell(`${wanted.userKnownHostsFile} knows the host key of ${query.name} already`);
+/**
+ * The tunnel of this name that the configuration has already, where it is the same; null where there is none. Throws where another one
+ * has the name, and where the server cannot be set up for this one.
+ */
+async function existingTunnel(file: string, wanted: NewTunnel, jump: boolean): Promise<TunnelSpec | null> {
+  const environment = systemEnvironment();
+  const [fresh] = (await parseConfig(newConfig(wanted), file, environment)).tunnels;
+  checkSetup(fresh!, jump);
+  const isThere = await access(file).then(
+    () => true,
+    (error: unknown) => errorCode(error) !== 'ENOENT',
+  );
+  const tunnels = isThere ? (await loadConfig(file, environment)).tunnels : [];
+  const existing = tunnels.find(({ name }) => name === wanted.name) ?? null;
+  if (existing !== null && what(existing) !== what(fresh!))
+    throw new SetupError(`${file} has another tunnel ${wanted.name}: edit it there, or choose a name with --name`);
+  return existing;
+}
+
+function what({ host, port, user, forwards }: TunnelSpec): string {
+  return JSON.stringify([
+    host,
+    port,
+    user,
+    forwards.map(({ listen, target }) => [formatEndpoint(listen), formatEndpoint(target)]),
+  ]);
+}
+
+/** False where nobody lets us add to the file. */
+async function writeConfig(file: string, wanted: NewTunnel, { confirm }: Questions): Promise<boolean> {
+  const text = await readFile(file, 'utf8').catch((error: unknown) => {
+    if (errorCode(error) === 'ENOENT') return null;
+    throw error;
+  });
+  if (text === null) {
+    await mkdir(dirname(file), { recursive: true, mode: 0o700 });
+    await createFile(file, newConfig(wanted), 0o600);
+    tell(`wrote ${file}`);
     return true;
   }
-  const server = { ...wanted, addressFamily: 'any', bindAddress: null, tcpKeepAlive: true } as const;
-  const shown = await scanHostKeys(server, SCAN_MS, systemClock, new AbortController().signal);
-  tell(`${query.name} shows: ${shown.map(({ type, fingerprint }) => `${type} ${fingerprint}`).join(', ')}`);
-  const chosen = await choose(shown, options.fingerprint, questions);
-  if (chosen.length === 0) return false;
-  await mkdir(dirname(wanted.userKnownHostsFile), { recursive: true, mode: 0o700 });
-  await appendKnownHosts(
-    wanted.userKnownHostsFile,
-    chosen.map(({ key }) => knownHostsLine(query, key)),
-  );
-  tell(`written to ${wanted.userKnownHostsFile}`);
+  if (!(await confirm(`Add the tunnel ${wanted.name} to ${file}?`))) return false;
+  await replaceFile(file, addToConfig(text, wanted), (added) => parseConfig(added, file, systemEnvironment()));
+  tell(`added to ${file}`);
   return true;
 }
 
-const SCAN_MS = 10_000;
-const HOW_TO_COMPARE = 'for f in /etc/ssh/ssh_host_*_key.pub; do ssh-keygen -lf $f; done';
-
-async function choose(
-  shown: readonly ShownKey[],
-  given: string | null,
-  { ask }: Questions,
-): Promise<readonly ShownKey[]> {
-  const answer = (
-    given ??
-    (await ask(
-      `Compare with what the server itself shows (${HOW_TO_COMPARE}).\nWrite yes if they are the same, or paste one of those fingerprints`,
-      null,
-      'give --host-key-fingerprint SHA256:..., as the server itself shows it, to a script',
-    ))
-  ).trim();
-  if (given === null && answer.toLowerCase() === 'yes') return shown;
-  const same = shown.filter(({ fingerprint }) => fingerprint === answer);
-  if (same.length === 0)
-    tell(`none of these keys has the fingerprint ${JSON.stringify(answer)}: this is not your server, or not its key`);
-  return same;
-}
-
-/** Null where there is another tunnel of this name, or nobody lets us add to the file. */
-async function writeConfig(file: string, wanted: NewTunnel, { confirm }: Questions): Promise<TunnelSpec | null> {
-  const text = await readFile(file, 'utf8').catch(() => null);
-  if (text === null) {
-    await mkdir(dirname(file), { recursive: true, mode: 0o700 });
-    const fresh = newConfig(wanted);
-    await parseConfig(fresh, file, systemEnvironment());
-    await writeFile(file, fresh, { mode: 0o600, flag: 'wx' });
-    tell(`wrote ${file}`);
-  } else {
-    const { tunnels } = await loadConfig(file, systemEnvironment());
-    const existing = tunnels.find(({ name }) => name === wanted.name);
-    if (existing !== undefined) {
-      const forwards = wanted.remoteForward.map((forward) => readForward('remote', forward, (raw) => String(raw)));
-      const listens = (list: readonly Pick<ForwardSpec, 'listen' | 'target'>[]) =>
-        list.map(({ listen, target }) => `${formatEndpoint(listen)} ${formatEndpoint(target)}`).join();
-      const same =
-        existing.host === wanted.host &&
-        existing.port === wanted.port &&
-        existing.user === wanted.user &&
-        listens(existing.forwards) === listens(forwards);
-      tell(
-        same
-          ? `${file} has this tunnel already`
-          : `${file} has another tunnel ${wanted.name}: edit it there, or choose a name with --name`,
-      );
-      return same ? existing : null;
-    }
-    if (!(await confirm(`Add the tunnel ${wanted.name} to ${file}?`))) return null;
-    await replaceFile(file, addToConfig(text, wanted), (added) => parseConfig(added, file, systemEnvironment()));
-    tell(`added to ${file}`);
+/** What is wrong with an argument, with its name. */
+function named<T>(name: string, read: () => T): T {
+  try {
+    return read();
+  } catch (error) {
+    throw error instanceof BadValue ? new BadValue(`${name} ${error.message}`) : error;
   }
-  const { tunnels } = await loadConfig(file, systemEnvironment());
-  return tunnels.find(({ name }) => name === wanted.name) ?? null;
 }

@@ -16,6 +16,11 @@ export function createQuestions(yes: boolean): Questions {
     process.stdin.isTTY && process.stderr.isTTY
       ? createInterface({ input: process.stdin, output: process.stderr })
       : null;
+  // The terminal gives Ctrl-C to readline, which only stops asking: it is to end what goes on between the questions, too.
+  terminal?.once('SIGINT', () => {
+    terminal.close();
+    process.kill(process.pid, 'SIGINT');
+  });
   const ask: Questions['ask'] = async (question, usual, instead = 'say it in the arguments (see --help)') => {
     if (terminal === null) throw new NobodyThereError(`there is no terminal to ask: ${question}\n${instead}`);
     for (;;) {

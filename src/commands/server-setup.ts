@@ -1,3 +1,4 @@
+import { choosePort } from '../setup/choose-port.ts';
 import { nixosModule } from '../setup/nixos.ts';
 import { readPublicKey } from '../setup/public-key.ts';
 import { comment } from '../setup/script/quote.ts';
@@ -48,7 +49,8 @@ export async function serverSetupText(
   if (undo) {
     return undoScript(checkUser(tunnel.user, 'the user'), names, system === 'macos' ? MACOS : LINUX, server);
   }
-  const rest = await Promise.all(others.map((one) => keyed(one, false)));
+  // What one script does not allow to a user it takes away: another tunnel's way in through the server is to stay.
+  const rest = await Promise.all(others.map((one) => keyed(one, jump && canBeReached(one))));
   const setup = serverSetup([await keyed(tunnel, jump), ...rest]);
   return system === 'nixos'
     ? nixosModule(setup, server)
@@ -59,6 +61,16 @@ const NIXOS_UNDO = `${comment(['Take what `tunneld server-setup` printed out of 
 
 async function keyed(spec: TunnelSpec, jump: boolean): Promise<KeyedTunnel> {
   return { spec, key: await readPublicKey(spec), jump };
+}
+
+function canBeReached(tunnel: TunnelSpec): boolean {
+  try {
+    choosePort(tunnel);
+    return true;
+  } catch (error) {
+    if (error instanceof SetupError) return false;
+    throw error;
+  }
 }
 
 function sameLogin(a: TunnelSpec, b: TunnelSpec): boolean {

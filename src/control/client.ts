@@ -53,10 +53,13 @@ function askAt<T>(path: string, request: Request, onLine: (line: string) => void
     socket.once('connect', () => {
       socket.write(`${JSON.stringify(request)}\n`);
       const lines = createInterface({ input: socket });
+      // It tells the socket's own errors again, and throws where nobody listens.
+      lines.on('error', reject);
       lines.on('line', (line) => {
         clearTimeout(patience);
-        if (answer === null) answer = JSON.parse(line) as Answer<T>;
-        else onLine(line);
+        if (answer !== null) onLine(line);
+        else if ((answer = parse(line) as Answer<T> | null) === null)
+          socket.destroy(new Error(`what listens at ${path} is no daemon of tunneld`));
       });
       lines.on('close', () => {
         if (answer === null) reject(new Error(`the daemon at ${path} closed the connection without an answer`));
@@ -64,6 +67,14 @@ function askAt<T>(path: string, request: Request, onLine: (line: string) => void
       });
     });
   });
+}
+
+function parse(line: string): unknown {
+  try {
+    return JSON.parse(line);
+  } catch {
+    return null;
+  }
 }
 
 const ANSWER_S = 10;

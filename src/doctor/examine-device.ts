@@ -44,7 +44,7 @@ async function permissions(tunnels: readonly TunnelSpec[], { configFile, fix }: 
     if (fix && (await tryTo(() => chmod(path, 0o600)))) tell('permissions', 'ok', `${text}: it has mode 0600 now`);
     else {
       bad += 1;
-      tell('permissions', 'fail', text, `chmod 600 ${path}   (or tunneld doctor --fix)`);
+      tell('permissions', 'fail', text, `chmod 600 ${word(path)}   (or tunneld doctor --fix)`);
     }
   }
   const mode = await modeOf(configFile);
@@ -52,7 +52,7 @@ async function permissions(tunnels: readonly TunnelSpec[], { configFile, fix }: 
     bad += 1;
     const text = `${configFile} may be written by others, who could run commands with it (proxyCommand)`;
     if (fix && (await tryTo(() => chmod(configFile, mode & ~0o022)))) tell('permissions', 'ok', `${text}: no longer`);
-    else tell('permissions', 'warn', text, `chmod go-w ${configFile}   (or tunneld doctor --fix)`);
+    else tell('permissions', 'warn', text, `chmod go-w ${word(configFile)}   (or tunneld doctor --fix)`);
   }
   if (bad === 0) tell('permissions', 'ok', 'keys and secrets are for their owner alone');
 }
@@ -88,7 +88,7 @@ async function stateDirectory({ stateDirectory: path, fix }: DeviceDeps, tell: T
   );
   const cure =
     why === 'ENOENT'
-      ? `mkdir -p -m 700 ${path}   (or tunneld doctor --fix; the daemon makes it too where it may)`
+      ? `mkdir -p -m 700 ${word(path)}   (or tunneld doctor --fix; the daemon makes it too where it may)`
       : `Give it to the user that runs tunneld, or name another with stateDirectory.`;
   tell('state directory', 'warn', `${path}: ${why}; ports are forgotten when the power goes`, cure);
 }
@@ -125,6 +125,11 @@ async function service({ daemon, unit, env }: DeviceDeps, tell: Tell): Promise<v
     watched ? undefined : 'WatchdogSec=60 in the unit',
   );
   tell('journal', 'ok', env['JOURNAL_STREAM'] === undefined ? 'journalctl -u tunnel' : 'this is it');
+}
+
+/** One word for a shell, as a cure is pasted into one. */
+function word(path: string): string {
+  return /^[\w./-]+$/.test(path) ? path : `'${path.replaceAll("'", "'\\''")}'`;
 }
 
 async function modeOf(path: string): Promise<number | null> {

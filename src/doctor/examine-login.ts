@@ -28,6 +28,12 @@ export async function examineLogin(spec: TunnelSpec, deps: LoginDeps, signal: Ab
   setMaxListeners(0, over.signal);
   let route: Route | null = null;
   let connection: SshConnection | null = null;
+  let agreed = '';
+  const greeted = (version: string) => {
+    tell('banner', 'ok', version);
+    tell('algorithms', 'ok', agreed);
+    tell('host key', ...hostKey(spec));
+  };
   try {
     const login = await prepareLogin(spec, { ...deps, name: spec.name });
     const travel = await prepareRoute(spec, {
@@ -40,7 +46,6 @@ export async function examineLogin(spec: TunnelSpec, deps: LoginDeps, signal: Ab
       onSourcePort: () => {},
     });
     route = await travel(signal);
-    let agreed = '';
     let how = '';
     let claim = (visitor: Visitor): void => visitor.reject();
     connection = await Promise.race([
@@ -55,9 +60,7 @@ export async function examineLogin(spec: TunnelSpec, deps: LoginDeps, signal: Ab
         signal,
       ),
     ]);
-    tell('banner', 'ok', connection.serverVersion);
-    tell('algorithms', 'ok', agreed);
-    tell('host key', ...hostKey(spec));
+    greeted(connection.serverVersion);
     tell('authentication', 'ok', how === '' ? 'the server wanted nothing' : how);
     const inspector = createInspector(
       connection,
@@ -75,6 +78,10 @@ export async function examineLogin(spec: TunnelSpec, deps: LoginDeps, signal: Ab
     }
     for (const forward of spec.forwards) await examineTarget(forward, spec, deps, signal);
     tell(...sourcePortStep(spec, deps.sight));
+  } catch (error) {
+    // The authentication had begun: what comes before it went well.
+    if (connection === null && agreed !== '') greeted('it is an SSH server');
+    throw error;
   } finally {
     if (connection !== null) await connection.close();
     connection?.destroy();

@@ -11,7 +11,7 @@ import type { Logger } from '../lib/log.ts';
 import type { IdentityCache } from '../tunnel/ssh2/identities.ts';
 import { examineLogin } from './examine-login.ts';
 import type { PortSight } from './source-port.ts';
-import { cureOf, STEPS, stepOf, type Step, type StepName } from './step.ts';
+import { cureOf, placeOf, STEPS, type Step, type StepName } from './step.ts';
 
 export interface ExamineDeps {
   readonly clock: Clock;
@@ -54,8 +54,8 @@ export async function examineTunnel(spec: TunnelSpec, deps: ExamineDeps, signal:
   } catch (error) {
     signal.throwIfAborted();
     const failure = asFailure(error);
-    const step = stepOf(failure.code);
-    tell(step, 'fail', failure.message, cureOf(failure));
+    const [step, cure] = placeOf(failure, reached);
+    tell(step, 'fail', failure.message, cure);
     for (const name of STEPS.slice(reached)) {
       deps.onStep({ tunnel: spec.name, step: name, result: 'skip', seen: `not tried: ${step} comes first`, ms: 0 });
     }

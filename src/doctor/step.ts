@@ -42,6 +42,20 @@ export function stepOf(code: FailureCode): StepName {
   return STEP_OF[code];
 }
 
+/** The same with its cure, where all steps up to `reached` were done: a connection may end, or fall silent, at any of them. */
+export function placeOf(failure: TunnelFailure, reached: number): readonly [step: StepName, cure: string] {
+  // Of several forwards a later one may be where it stopped.
+  const next = STEPS[Math.min(reached, STEPS.indexOf('forward'))]!;
+  if (!AT_ANY_STEP.has(failure.code) || reached <= STEPS.indexOf('banner'))
+    return [stepOf(failure.code), cureOf(failure)];
+  return [
+    next,
+    "Run this again; if it stays so, the server's log may say why it neither agrees nor refuses (DNS or PAM that hang, a limit, a ban).",
+  ];
+}
+
+const AT_ANY_STEP: ReadonlySet<FailureCode> = new Set(['handshake-failed', 'disconnected', 'keepalive-lost']);
+
 /** The cure of a failure. */
 export function cureOf({ code }: Pick<TunnelFailure, 'code'>): string {
   return FAILURES[code].hint;

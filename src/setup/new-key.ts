@@ -1,27 +1,40 @@
 import { generateKeyPairSync } from 'node:crypto';
-import { access, link, mkdir, unlink, writeFile } from 'node:fs/promises';
+import { access, lstat, mkdir } from 'node:fs/promises';
 import { dirname } from 'node:path';
-import { encodeEd25519, encodeEd25519Public } from '../tunnel/ssh2/openssh-key.ts';
+import { encodeEd25519 } from '../tunnel/ssh2/openssh-key.ts';
+import { createFile } from './new-file.ts';
+import { readPublicKey } from './public-key.ts';
+import { SetupError } from './setup-error.ts';
 
-/** Makes an Ed25519 key without a passphrase at this path, with its public half beside it; false where there is a file already. */
+/**
+ * Makes an Ed25519 key without a passphrase at this path, with its public half beside it; false where there is a key already. Throws
+ * a SetupError where something else is in the way.
+ */
 export async function makeKey(path: string, comment: string): Promise<boolean> {
-  const exists = await access(path).then(
+  const made = !(await there(access(path)));
+  if (made) {
+    if (await there(lstat(path))) throw new SetupError(`${path} is a link that leads nowhere: remove it`);
+    // It may be what is left of a key that an agent keeps.
+    if (await there(lstat(`${path}.pub`)))
+      throw new SetupError(`${path}.pub is there without its private key: put that back, or move this file away`);
+    await mkdir(dirname(path), { recursive: true, mode: 0o700 });
+    await createFile(path, newKey(comment), 0o600);
+  }
+  const key = await readPublicKey({ identityFiles: [path], passphraseFile: null });
+  // Also for a key whose making was interrupted.
+  if (!(await there(lstat(`${path}.pub`))))
+    await createFile(`${path}.pub`, `${[key.type, key.base64, key.comment].join(' ').trimEnd()}\n`, 0o644);
+  return made;
+}
+
+function newKey(comment: string): string {
+  const { d = '', x = '' } = generateKeyPairSync('ed25519').privateKey.export({ format: 'jwk' });
+  return encodeEd25519(Buffer.from(d, 'base64url'), Buffer.from(x, 'base64url'), comment);
+}
+
+async function there(look: Promise<unknown>): Promise<boolean> {
+  return await look.then(
     () => true,
     () => false,
   );
-  if (exists) return false;
-  const { privateKey } = generateKeyPairSync('ed25519');
-  const { d = '', x = '' } = privateKey.export({ format: 'jwk' });
-  const [seed, publicKey] = [Buffer.from(d, 'base64url'), Buffer.from(x, 'base64url')];
-  await mkdir(dirname(path), { recursive: true, mode: 0o700 });
-  // Whole or not at all, and never over a file that came in between.
-  const aside = `${path}.${process.pid}`;
-  await writeFile(aside, encodeEd25519(seed, publicKey, comment), { mode: 0o600, flag: 'wx' });
-  try {
-    await link(aside, path);
-  } finally {
-    await unlink(aside);
-  }
-  await writeFile(`${path}.pub`, encodeEd25519Public(publicKey, comment), { mode: 0o644 });
-  return true;
 }

@@ -2,6 +2,7 @@ import type { TunnelSpec } from '../tunnel/spec.ts';
 import { type Access, accessOf, combine } from './access.ts';
 import { checkUser } from './names.ts';
 import type { PublicKey } from './public-key.ts';
+import { SetupError } from './setup-error.ts';
 
 /** Everything that is to be made on a server for one user, in no system's form yet. */
 export interface ServerSetup {
@@ -39,6 +40,16 @@ export function serverSetup(tunnels: readonly [KeyedTunnel, ...KeyedTunnel[]]): 
     options: matchOptions(user, access),
     notes: access.notes,
   };
+}
+
+/** Throws a SetupError where no server can be set up for this tunnel, whatever its key. */
+export function checkSetup(spec: KeyedTunnel['spec'], jump: boolean): void {
+  if (spec.user === 'root')
+    throw new SetupError(
+      'root of the server is no user for a tunnel: name another one, which need not exist yet (limited@host)',
+    );
+  checkUser(spec.user, 'the user');
+  accessOf(spec, jump);
 }
 
 /** Root's, so that a program which runs as the user could not lift its own limits, and no home directory is needed. */

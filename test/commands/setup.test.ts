@@ -62,3 +62,24 @@ tunnels:
   await fails(78, /is not a known key/, 'server-setup', 'backup');
   await fails(78, /is not a known key/, 'client-setup', 'backup');
 });
+
+test('--jump is for all tunnels of the user: the script of one takes no way in from another', async (t) => {
+  const dir = await tempDir(t);
+  const file = join(dir, 'config.yaml');
+  for (const name of ['one', 'two'])
+    execFileSync('ssh-keygen', ['-q', '-t', 'ed25519', '-N', '', '-C', name, '-f', join(dir, name)]);
+  writeFileSync(
+    file,
+    `defaults: { host: relay.example.org, user: limited, sshConfig: none }
+tunnels:
+  first: { remoteForward: 8080:localhost:22, identityFile: one }
+  second: { remoteForward: 8081:localhost:22, identityFile: two }
+  third: { localForward: 8082:localhost:80, identityFile: two }
+`,
+  );
+  const { code, stdout, stderr } = await tunneld(['server-setup', 'second', '--jump', '--config', file]);
+  assert.equal(code, 0, stderr);
+  assert.match(stdout, /permitopen="localhost:8080".* one$/m);
+  assert.match(stdout, /permitopen="localhost:8081".* two$/m);
+  assert.match(stdout, /^ {2}PermitOpen (?=.*localhost:8080)(?=.*localhost:8081)(?=.*localhost:80\b)/m);
+});

@@ -1,6 +1,9 @@
 import assert from 'node:assert/strict';
+import { writeFileSync } from 'node:fs';
+import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import type { Step } from '../../src/doctor/step.ts';
 import type { StatusDocument } from '../../src/supervisor/status.ts';
 import { tunnelYaml } from '../support/daemon-config.ts';
 import { startSshd } from '../support/sshd.ts';
@@ -60,10 +63,27 @@ test('status: a daemon that hangs is given up in time', async (t) => {
   );
   await daemon.untilStatus(() => true, 'an answer');
   daemon.signal('SIGSTOP');
-  const { code, stderr } = await daemon.command('status');
+  const [{ code, stderr }, doctor] = await Promise.all([daemon.command('status'), daemon.command('doctor', '--json')]);
   daemon.signal('SIGCONT');
   assert.equal(code, 1);
-  assert.match(stderr, /does not answer within 10 s/);
+  assert.match(stderr, /^tunneld: the daemon at \S+ does not answer within 10 s: it is stopped or hangs\n$/);
+  assert.equal(doctor.code, 1);
+  const { steps } = JSON.parse(doctor.stdout) as { readonly steps: readonly Step[] };
+  const failed = steps.find(({ step, result }) => step === 'service manager' && result === 'fail');
+  assert.match(failed?.seen ?? '', /does not answer within 10 s/);
+  assert.match(failed?.cure ?? '', /systemctl restart tunnel/);
+});
+
+test('status: something else that listens there is told', async (t) => {
+  const dir = await tempDir(t);
+  const server = createServer((socket) => socket.on('error', () => {}).write('220 mail.example.org\r\n'));
+  await new Promise<void>((resolve) => server.listen(join(dir, 'c.sock'), resolve));
+  t.after(() => server.close());
+  const config = join(dir, 'config.yaml');
+  writeFileSync(config, `control: { socket: ${dir}/c.sock }\n`);
+  const { code, stderr } = await tunneld(['status', '--config', config]);
+  assert.equal(code, 1);
+  assert.match(stderr, /^tunneld: what listens at \S+ is no daemon of tunneld\n$/);
 });
 
 test('retry cuts a wait short', async (t) => {

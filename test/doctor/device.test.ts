@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { mkdirSync } from 'node:fs';
+import { chmodSync, mkdirSync, statSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { test } from 'node:test';
@@ -167,4 +167,29 @@ test('the folder of a state directory is made with --fix', async (t) => {
     onStep: (step) => steps.push(step),
   });
   assert.match(steps.find(({ step }) => step === 'state directory')?.seen ?? '', /was made$/);
+});
+
+test('a configuration that others may write is a warning, and --fix mends it', async (t) => {
+  const dir = await tempDir(t);
+  const configFile = join(dir, 'config.yaml');
+  writeFileSync(configFile, '');
+  chmodSync(configFile, 0o666);
+  const examine = async (fix: boolean) => {
+    const steps: Step[] = [];
+    await examineDevice([], {
+      wall: () => NOW,
+      stateDirectory: dir,
+      configFile,
+      env: {},
+      fix,
+      unit: () => Promise.resolve(null),
+      daemon: '1',
+      onStep: (step) => steps.push(step),
+    });
+    return steps.find(({ step }) => step === 'permissions');
+  };
+  const before = await examine(false);
+  assert.deepEqual([before?.result, before?.cure], ['warn', `chmod go-w ${configFile}   (or tunneld doctor --fix)`]);
+  assert.equal((await examine(true))?.result, 'ok');
+  assert.equal(statSync(configFile).mode & 0o777, 0o644);
 });

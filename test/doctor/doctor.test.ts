@@ -4,17 +4,11 @@ import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { describe, test, type TestContext } from 'node:test';
 import { STEPS, type Step } from '../../src/doctor/step.ts';
-import { tunnelYaml } from '../support/daemon-config.ts';
-import { startEcho } from '../support/echo.ts';
 import { listen } from '../support/listen.ts';
-import { startSshd, type SshdOptions, type TestSshd } from '../support/sshd.ts';
-import { startDaemonProcess, tunneld, type CommandResult } from '../support/tunneld.ts';
+import type { SshdOptions } from '../support/sshd.ts';
+import { startDaemonProcess } from '../support/tunneld.ts';
 import { freePort, tempDir } from '../support/until.ts';
-
-interface Report extends CommandResult {
-  readonly steps: readonly Step[];
-  of(step: string): readonly Step[];
-}
+import { doctor, world, type World } from './run-doctor.ts';
 
 describe('doctor', { concurrency: 3 }, () => {
   test('all is well: every step, in its order, and nothing left behind on the server', async (t) => {
@@ -216,38 +210,6 @@ describe('doctor', { concurrency: 3 }, () => {
     assert.deepEqual([report.code, report.stderr], [4, 'tunneld: there is no tunnel "other"; there are: a\n']);
   });
 });
-
-interface World {
-  readonly t: TestContext;
-  readonly sshd: TestSshd;
-  readonly port: number;
-  readonly yaml: string;
-}
-
-async function world(t: TestContext, options: SshdOptions = {}): Promise<World> {
-  const sshd = await startSshd(options);
-  t.after(() => sshd.stop());
-  const echo = await startEcho();
-  t.after(() => echo.close());
-  const port = await freePort();
-  return { t, sshd, port, yaml: `tunnels:\n${tunnelYaml(sshd, 'a', `${port}:127.0.0.1:${echo.port}`)}` };
-}
-
-async function doctor(
-  t: TestContext,
-  yaml: string,
-  options: { readonly state?: string; readonly args?: readonly string[] } = {},
-): Promise<Report> {
-  const dir = await tempDir(t);
-  const file = join(dir, 'config.yaml');
-  writeFileSync(
-    file,
-    `${yaml}network: { ping: [] }\ncontrol: { socket: ${dir}/c.sock }\nstateDirectory: ${options.state ?? dir}\n`,
-  );
-  const result = await tunneld(['doctor', '--json', '--config', file, ...(options.args ?? [])]);
-  const { steps } = result.stdout === '' ? { steps: [] } : (JSON.parse(result.stdout) as { steps: readonly Step[] });
-  return { ...result, steps, of: (step) => steps.filter((one) => one.step === step) };
-}
 
 async function talker(t: TestContext): Promise<number> {
   const server = createServer((socket) => socket.on('error', () => {}).end('HTTP/1.1 400 Bad Request\r\n\r\n'));

@@ -1,10 +1,11 @@
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
-import { rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { accessOf } from '../../src/setup/access.ts';
 import { clientText } from '../../src/setup/client.ts';
+import { readHostKeys } from '../../src/setup/host-keys.ts';
 import { nixosModule } from '../../src/setup/nixos.ts';
 import { readPublicKey } from '../../src/setup/public-key.ts';
 import { printer, quote } from '../../src/setup/script/quote.ts';
@@ -191,4 +192,13 @@ test('people get a Host block for the port that leads to ssh, and the keys under
     () => clientText({ ...spec, forwards: [] }, { user: 'pi', alias: 'a', hostKeys: [] }),
     /no remoteForward/,
   );
+});
+
+test('a host key that cannot be read hides no other', async (t) => {
+  const dir = await tempDir(t);
+  mkdirSync(join(dir, 'ssh_host_a_key.pub'));
+  symlinkSync(join(dir, 'nothing'), join(dir, 'ssh_host_b_key.pub'));
+  writeFileSync(join(dir, 'ssh_host_c_key.pub'), HOST_KEY);
+  assert.deepEqual(await readHostKeys(dir), [HOST_KEY]);
+  assert.deepEqual(await readHostKeys(join(dir, 'nothing')), []);
 });

@@ -39,6 +39,9 @@ replace() {
   changed=yes
 }
 
+# What an earlier run had begun to write when it was killed; sshd may read it where it reads the whole folder.
+remove_leftovers() { rm -f "$config.tunneld-new" "$drop_in.tunneld-new" "$keys.tunneld-new"; }
+
 # discard FILE
 discard() {
   [ -e "$1" ] || return 0

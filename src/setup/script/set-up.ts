@@ -136,6 +136,7 @@ compare() {
 
 key_texts >"$work/keys"
 connection="user=$user,host=localhost,addr=127.0.0.1,laddr=127.0.0.1,lport=22"
+remove_leftovers
 "$sshd" -t || die 'sshd does not accept its own configuration: mend it first'
 if [ ! -e "$state" ]; then
   check_user
@@ -149,10 +150,13 @@ if [ -e "$state" ]; then cp -pR "$state" "$work/state"; fi
 started=yes
 mkdir -p "$state"
 chmod 700 "$state_folder" "$state"
+# A run that was killed may have left files that sshd has not read yet.
+if [ -e "$state/unfinished" ]; then changed=yes; fi
+: >"$state/unfinished"
 make_user
 if [ ! -d "$keys_folder" ]; then
-  mkdir "$keys_folder"
   : >"$folder_made"
+  mkdir "$keys_folder"
 fi
 authorized_keys >"$work/new"
 replace "$keys" "$work/new"
@@ -166,9 +170,10 @@ if reads_folder; then
 else
   with_block "$work/without" >"$work/new"
   discard "$drop_in"
-  replace "$config" "$work/new"
+  # First, so that also a run which is killed can be undone to the byte.
   cp "$work/without" "$state/sshd_config.without"
   cp "$work/new" "$state/sshd_config.with"
+  replace "$config" "$work/new"
 fi
 
 "$sshd" -t || die 'sshd does not accept the new configuration'
@@ -182,6 +187,7 @@ if [ "$changed" = yes ]; then
   reloaded=yes
   reload_sshd || die 'sshd could not be reloaded'
 fi
+rm -f "$state/unfinished"
 finished=yes
 say "$user is set up as asked; sshd -T says so:"
 sed 's/^/  /' "$work/wanted"

@@ -52,10 +52,13 @@ whole=yes
 const STEPS = String.raw`
 if [ ! -d "$state" ]; then
   finished=yes
+  # A run that was killed may have come no further.
+  remove_folders
   say "there is nothing to undo: this server was not set up for $user"
   exit 0
 fi
 connection="user=$user,host=localhost,addr=127.0.0.1,laddr=127.0.0.1,lport=22"
+remove_leftovers
 "$sshd" -t || die 'sshd does not accept its own configuration: mend it first'
 before_block >"$work/without"
 replace "$config" "$work/without"

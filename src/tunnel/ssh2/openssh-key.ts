@@ -55,12 +55,6 @@ export function encodeEd25519(seed: Buffer, publicKey: Buffer, comment = ''): st
 
 const MAGIC = Buffer.from('openssh-key-v1\0');
 
-/** The same key as a line of authorized_keys has it (RFC 8709 section 4). */
-export function encodeEd25519Public(publicKey: Buffer, comment: string): string {
-  const blob = Buffer.concat([string(Buffer.from('ssh-ed25519')), string(publicKey)]);
-  return `ssh-ed25519 ${blob.toString('base64')} ${comment}\n`;
-}
-
 /** RFC 4251 section 5: a length of 32 bits, then the bytes. */
 function readString(from: Buffer, at: number): { value: Buffer; end: number } | null {
   if (from.length < at + 4) return null;

@@ -32,7 +32,10 @@ export function scanServer(wire: Wire, timeoutMs: number, clock: Clock, types?: 
       error ||= printable(reason.message);
       end();
     });
-    client.on('close', end);
+    client.on('close', () => {
+      error ||= 'the connection ended before';
+      end();
+    });
     try {
       client.connect({
         sock: wire,
