@@ -1,47 +1,16 @@
-import { CommanderError } from 'commander';
 import { EXIT } from './commands/exit.ts';
-import { errorText } from './lib/text.ts';
-import { createProgram } from './program/program.ts';
-
-/** argv to command to exit code. */
-async function main(argv: readonly string[]): Promise<number> {
-  // The options of ssh have a grammar of their own; what is tunneld's is taken out before.
-  const { ours, sshArguments } = splitRun(argv);
-  let code: number = EXIT.ok;
-  const program = createProgram(sshArguments, (exit) => (code = exit));
-  try {
-    await program.parseAsync(ours, { from: 'user' });
-    return code;
-  } catch (error) {
-    if (error instanceof CommanderError) return error.exitCode === 0 ? EXIT.ok : EXIT.usage;
-    process.stderr.write(`tunneld: ${errorText(error)}\n`);
-    return EXIT.failed;
-  }
-}
-
-/** The arguments of `tunneld run` that are not tunneld's own but those of ssh; for other commands there are none. */
-function splitRun(argv: readonly string[]): { readonly ours: string[]; readonly sshArguments: string[] } {
-  const ours: string[] = [];
-  const sshArguments: string[] = [];
-  let isRun = false;
-  for (let index = 0; index < argv.length; index += 1) {
-    const argument = argv[index]!;
-    if (/^--(?:config=.*|print-config|strict|help)$/s.test(argument)) ours.push(argument);
-    else if (argument === '--config') ours.push(...argv.slice(index, (index += 1) + 1));
-    else if (isRun) sshArguments.push(argument);
-    else if (argument.startsWith('-')) return { ours: [...argv], sshArguments: [] };
-    else if (argument !== 'run') return { ours: [...argv], sshArguments: [] };
-    else {
-      ours.push(argument);
-      isRun = true;
-    }
-  }
-  return { ours, sshArguments };
-}
+import { tooOld } from './lib/node-version.ts';
 
 // A reader that goes away (`tunneld logs | head`) is no error of ours.
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {
   if (error.code === 'EPIPE') process.exit(EXIT.ok);
 });
+const problem = tooOld(process.versions.node);
+if (problem !== null) {
+  process.stderr.write(`tunneld: ${problem}\n`);
+  process.exit(EXIT.failed);
+}
+// Only now, since an old Node.js may not even understand the rest.
+const { main } = await import('./program/main.ts');
 // Not by running out of work: nothing that is still open may hold the end of a command.
 process.exit(await main(process.argv.slice(2)));

@@ -1,4 +1,4 @@
-import { lstat, readdir, readFile } from 'node:fs/promises';
+import { lstat, readdir, readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Config } from '../config/config.ts';
 import { type ConfigEnvironment, systemEnvironment } from '../config/environment.ts';
@@ -9,10 +9,13 @@ import { systemLaunchctl } from '../install/launchd/launchctl.ts';
 import { loadService } from '../install/launchd/load.ts';
 import { launchdPlan, loadingSteps } from '../install/launchd/plan.ts';
 import { crashLog, type LaunchdService, ownDirectories, serviceEnvironment } from '../install/launchd/service.ts';
+import { isLoaded } from '../install/launchd/unload.ts';
 import { launchdWarnings } from '../install/launchd/warnings.ts';
 import type { Step } from '../install/step.ts';
 import { sleep, systemClock } from '../lib/clock.ts';
 import { escapeControls } from '../lib/text.ts';
+import { VERSION } from '../lib/version.ts';
+import type { StatusDocument } from '../supervisor/status.ts';
 import { reportProblems } from './config-problems.ts';
 import { EXIT } from './exit.ts';
 import { daemonEnvironment, meantService, reportLaunchdError } from './launchd-service.ts';
@@ -25,6 +28,7 @@ interface InstallOptions {
   readonly user: boolean;
   /** Says what would be done, and does nothing. */
   readonly dryRun: boolean;
+  readonly start: boolean;
 }
 
 /** Makes tunneld a service of this Mac and waits until it answers. `carryOut` makes the steps so, or in a dry run prints them. */
@@ -42,12 +46,23 @@ export async function installLaunchd(
       await carryOut([...plan, ...loadingSteps(service)]);
       return EXIT.ok;
     }
-    const before = { plist: await textOf(service.plist), pid: await pidOfDaemon(config.control.socket) };
+    const before = { plist: await textOf(service.plist), daemon: await daemonAt(config.control.socket) };
     await carryOut(plan);
-    const unchanged = before.plist !== null && before.plist === (await textOf(service.plist));
+    if (!options.start) {
+      process.stderr.write(`tunneld: ${service.plist} is there; it starts when this system does\n`);
+      return EXIT.ok;
+    }
+    const unchanged =
+      before.plist !== null &&
+      before.plist === (await textOf(service.plist)) &&
+      !(await isNews(service, before.daemon));
     const launchctl = systemLaunchctl(process.env);
+    if (unchanged && before.daemon?.version === VERSION && (await isLoaded(service, launchctl))) {
+      process.stderr.write(`tunneld: nothing to do: ${service.target} is installed and runs\n`);
+      return EXIT.ok;
+    }
     await loadService(service, unchanged, { clock: systemClock, launchctl, env: process.env });
-    if (!(await startsAnew(config.control.socket, before.pid))) return await reportSilence(service);
+    if (!(await startsAnew(config.control.socket, before.daemon?.pid ?? null))) return await reportSilence(service);
     process.stderr.write(`tunneld: installed: ${service.target} runs as ${service.account.name}\n`);
     // A tunnel that is not up yet is no failure of an installation.
     await status(service.config, null, { json: false, watch: false });
@@ -79,8 +94,8 @@ function filesOf({ tunnels }: Config): readonly string[] {
 async function startsAnew(socket: string, before: number | null): Promise<boolean> {
   const deadline = systemClock.now() + START_MS;
   while (systemClock.now() < deadline) {
-    const pid = await pidOfDaemon(socket);
-    if (pid !== null && pid !== before) return true;
+    const daemon = await daemonAt(socket);
+    if (daemon !== null && daemon.pid !== before) return true;
     await sleep(systemClock, 250, new AbortController().signal);
   }
   return false;
@@ -89,10 +104,15 @@ async function startsAnew(socket: string, before: number | null): Promise<boolea
 /** launchd may let ten seconds pass before the second start. */
 const START_MS = 30_000;
 
-async function pidOfDaemon(socket: string): Promise<number | null> {
+/** Whether the plist is younger than what runs: an installation was killed before launchd heard of it. */
+async function isNews({ plist }: LaunchdService, daemon: StatusDocument | null): Promise<boolean> {
+  return daemon !== null && (await stat(plist)).mtimeMs > Date.parse(daemon.startedAt);
+}
+
+async function daemonAt(socket: string): Promise<StatusDocument | null> {
   try {
     const answer = await ask([socket], { command: 'status' });
-    return answer.ok ? answer.result.pid : null;
+    return answer.ok ? answer.result : null;
   } catch {
     return null;
   }

@@ -1,6 +1,6 @@
 import { chmod, lstat, mkdir, unlink } from 'node:fs/promises';
 import { createServer, connect, type Server, type Socket } from 'node:net';
-import { dirname } from 'node:path';
+import { dirname, resolve } from 'node:path';
 import { errorCode, errorText, printable } from '../lib/text.ts';
 import { MAX_REQUEST, parseRequest, type Answer, type ErrorCode, type Request, type RequestOf } from './protocol.ts';
 
@@ -29,8 +29,9 @@ export interface ControlServer {
 class SocketInUseError extends Error {}
 
 /**
- * Listens on a Unix socket that only its owner may use (directory 0700 where it is made here, socket 0600). A socket left
- * behind by a dead daemon is replaced; one that answers is not.
+ * Listens on a Unix socket that only its owner may use (directory 0700 where it is made here, socket 0600), and its group where
+ * the directory is the one that systemd made for the service: that group is the service's own. A socket left behind by a dead
+ * daemon is replaced; one that answers is not.
  */
 export async function startControlServer(path: string, handlers: ControlHandlers): Promise<ControlServer> {
   await mkdir(dirname(path), { recursive: true, mode: 0o700 });
@@ -43,7 +44,7 @@ export async function startControlServer(path: string, handlers: ControlHandlers
     else serve(socket, handlers);
   });
   await listenAlone(server, path);
-  await chmod(path, 0o600);
+  await chmod(path, isOfService(path, process.env['RUNTIME_DIRECTORY']) ? 0o660 : 0o600);
   return {
     close: () =>
       new Promise((resolve) => {
@@ -52,6 +53,12 @@ export async function startControlServer(path: string, handlers: ControlHandlers
         for (const client of clients) client.destroy();
       }),
   };
+}
+
+/** systemd separates the directories by colons (systemd.exec(5)). */
+function isOfService(path: string, runtimeDirectory: string | undefined): boolean {
+  const [directory = ''] = (runtimeDirectory ?? '').split(':');
+  return directory !== '' && dirname(resolve(path)) === resolve(directory);
 }
 
 const MAX_CLIENTS = 32;

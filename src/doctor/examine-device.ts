@@ -103,7 +103,7 @@ async function service({ daemon, unit, env }: DeviceDeps, tell: Tell): Promise<v
       'service manager',
       daemon === null ? 'warn' : 'ok',
       `${what}; ${running}`,
-      daemon === null ? 'See "The service" in the README.' : undefined,
+      daemon === null ? 'sudo tunneld install' : undefined,
     );
     tell('watchdog', 'skip', 'there is no service');
     tell('journal', 'skip', 'there is no service');

@@ -1,6 +1,7 @@
 import { Command, CommanderError } from 'commander';
 import { versionLine } from '../commands/version.ts';
 import { addDailyCommands } from './daily.ts';
+import { addServiceCommands } from './service.ts';
 import { addSetupCommands } from './setup.ts';
 
 /** What all commands need of the program. */
@@ -40,5 +41,6 @@ export function createProgram(sshArguments: readonly string[], onExit: (code: nu
   });
   addDailyCommands(program, shared);
   addSetupCommands(program, shared);
+  addServiceCommands(program, shared);
   return program;
 }

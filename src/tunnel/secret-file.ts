@@ -2,6 +2,7 @@ import { constants, type Stats } from 'node:fs';
 import { open, type FileHandle } from 'node:fs/promises';
 import { resolve, sep } from 'node:path';
 import { errorCode, errorText } from '../lib/text.ts';
+import { credentialOf } from './credential-path.ts';
 import { TunnelFailure } from './failure.ts';
 
 export type SecretFileKind = 'passphraseFile' | 'passwordFile' | 'proxyPasswordFile';
@@ -22,10 +23,31 @@ export interface PrivateFile {
   readonly exposure: TunnelFailure | null;
 }
 
-/** Reads a small regular file and judges who else may read it. `what` is the option that names the file, for messages. */
+/**
+ * Reads a small regular file and judges who else may read it. `what` is the option that names the file, for messages. Where
+ * the file is root's, and systemd handed the service a copy of it, the copy is read.
+ */
 export async function readPrivateFile(path: string, what: SecretFileKind | 'identityFile'): Promise<PrivateFile> {
   const fail = (text: string, cause?: unknown) =>
     new TunnelFailure('key-unreadable', `${what} ${path} ${text}`, { cause });
+  const copy = credentialOf(path, process.env);
+  try {
+    return await readFile(path, path, fail);
+  } catch (error) {
+    if (copy === null || !(error instanceof TunnelFailure) || errorCode(error.cause) !== 'EACCES') throw error;
+    return await readFile(copy, path, (text, cause) =>
+      cause !== undefined && errorCode(cause) === 'ENOENT' ? fail(NOT_HANDED_OVER, error.cause) : fail(text, cause),
+    );
+  }
+}
+
+const NOT_HANDED_OVER =
+  "is root's, and the service has no copy of it: it takes keys when it starts: `systemctl restart tunnel`";
+
+type Fail = (text: string, cause?: unknown) => TunnelFailure;
+
+/** `path` is what is read, `name` the path that people know it by. */
+async function readFile(path: string, name: string, fail: Fail): Promise<PrivateFile> {
   let handle: FileHandle | undefined;
   try {
     // The descriptor is judged, not the path, so nothing can be swapped in between. A FIFO without a writer opens at once.
@@ -38,7 +60,7 @@ export async function readPrivateFile(path: string, what: SecretFileKind | 'iden
     return {
       bytes: await handle.readFile(),
       exposure: exposed
-        ? fail(`has mode ${mode}, so that others can use it, and is ignored: run \`chmod 600 ${path}\``)
+        ? fail(`has mode ${mode}, so that others can use it, and is ignored: run \`chmod 600 ${name}\``)
         : null,
     };
   } catch (error) {

@@ -1,4 +1,4 @@
-import { chmodSync, cpSync, mkdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { cpSync, mkdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { escapeControls } from '../../src/lib/text.ts';
 import type { StatusDocument, TunnelStatus } from '../../src/supervisor/status.ts';
@@ -8,7 +8,7 @@ import { until } from '../support/until.ts';
 const root = fileURLToPath(new URL('../..', import.meta.url));
 const HOME = '/var/lib/tunneld';
 
-/** tunneld in a box, set up as the README says. */
+/** tunneld in a box, installed as the README says. */
 export interface InstalledService {
   configure(yaml: string): void;
   /** Adds lines to the unit's [Service]. */
@@ -26,30 +26,41 @@ export interface JournalEntry {
   readonly priority: number;
 }
 
-/** `clientKey` is a private key that may log in. */
-export async function installService(box: SystemdBox, clientKey: string): Promise<InstalledService> {
+/** A machine with nothing of tunneld on it but the program, as npm installs it. */
+export async function putProgram(box: SystemdBox): Promise<void> {
   // Somebody who runs the tests may have tunneld installed: in the box there is nothing of it.
   for (const path of [HOME, '/var/lib/private/tunneld', '/etc/tunneld', '/usr/local/lib/node_modules/tunneld'])
     rmSync(box.path(path), { recursive: true, force: true });
+  rmSync(box.path('/usr/bin/tunneld'), { force: true });
   rmSync(box.path('/usr/local/bin/tunneld'), { force: true });
+  if ((await box.run('id', 'tunneld')).code === 0) await box.must('userdel', 'tunneld');
 
   cpSync(`${root}/dist`, box.path('/usr/local/lib/node_modules/tunneld/dist'), { recursive: true });
   await box.must('chmod', '-R', 'a+rX', '/usr/local/lib/node_modules');
   mkdirSync(box.path('/usr/local/bin'), { recursive: true });
   symlinkSync('../lib/node_modules/tunneld/dist/cli.js', box.path('/usr/local/bin/tunneld'));
-  if ((await box.run('id', 'tunneld')).code !== 0)
-    await box.must('useradd', '--system', '--home-dir', HOME, '--shell', '/usr/sbin/nologin', 'tunneld');
-  await box.must('install', '-d', '-m', '700', '-o', 'tunneld', '-g', 'tunneld', HOME, `${HOME}/.ssh`);
-  writeFileSync(box.path('/tmp/key'), readFileSync(clientKey), { mode: 0o600 });
-  await box.must('install', '-m', '600', '-o', 'tunneld', '-g', 'tunneld', '/tmp/key', `${HOME}/.ssh/id_ed25519`);
-  mkdirSync(box.path('/etc/tunneld'), { mode: 0o755 });
-  cpSync(`${root}/systemd/tunnel.service`, box.path('/etc/systemd/system/tunnel.service'));
-  chmodSync(box.path('/etc/systemd/system/tunnel.service'), 0o644);
-  await box.must('systemctl', 'daemon-reload');
-  return serviceIn(box);
 }
 
-/** The same, of whatever installed it. */
+/** Where the key of putKey() is in the box. */
+export const KEY = '/etc/tunneld/client.key';
+
+/** A key in the box, as somebody puts it there who knows nothing of its rights. */
+export function putKey(box: SystemdBox, clientKey: string): void {
+  mkdirSync(box.path('/etc/tunneld'), { recursive: true, mode: 0o755 });
+  writeFileSync(box.path(KEY), readFileSync(clientKey), { mode: 0o600 });
+}
+
+/** `clientKey` is a private key that may log in; `yaml` the configuration. It is not started. */
+export async function installService(box: SystemdBox, clientKey: string, yaml: string): Promise<InstalledService> {
+  await putProgram(box);
+  putKey(box, clientKey);
+  const service = serviceIn(box);
+  service.configure(yaml);
+  await box.must('tunneld', 'install', '--no-start');
+  return service;
+}
+
+/** The service of a box, once it is installed. */
 export function serviceIn(box: SystemdBox): InstalledService {
   const status = async () => JSON.parse((await box.run('tunneld', 'status', '--json')).stdout) as StatusDocument;
   return {

@@ -9,7 +9,7 @@ import { bootSystemd } from '../support/systemd-box.ts';
 import { freePort, until } from '../support/until.ts';
 import { startBlackHole } from '../tunnel/black-hole.ts';
 import { visit } from '../tunnel/visit.ts';
-import { installService } from './installed-service.ts';
+import { installService, KEY } from './installed-service.ts';
 
 /** The daemon's own limit is 2 s; the rest is for a machine that is busy with other tests. */
 const STOP_LIMIT_MS = 4000;
@@ -22,34 +22,37 @@ test('the unit under a real systemd', async (t) => {
   t.after(() => sshd.stop());
   const echo = await startEcho();
   t.after(() => echo.close());
-  const service = await installService(box, sshd.clientKey);
   const port = await freePort();
   const tunnel = (name: string, at: number, more: string) => `  ${name}:
     host: 127.0.0.1
     port: ${at}
     user: ${sshd.user}
+    identityFile: ${KEY}
     strictHostKeyChecking: accept-new
     ${more}
 `;
   const main = `network: { ping: [127.0.0.1] }
 tunnels:
 ${tunnel('main', sshd.port, `remoteForward: ${port}:127.0.0.1:${echo.port}`)}`;
+  const service = await installService(box, sshd.clientKey, main);
   const isUp = ({ phase }: { phase: string }) => phase === 'up';
 
   await t.test('start waits for READY, and status tells how the tunnels are', async () => {
-    service.configure(main);
     // systemd runs this when it believes that the service is ready; if it fails, so does the start.
     await service.dropIn('ExecStartPost=/usr/bin/test -S /run/tunneld/control.sock');
-    await box.must('systemctl', 'enable', '--now', 'tunnel');
+    await box.must('systemctl', 'start', 'tunnel');
     await until(async () => (await box.must('systemctl', 'status', 'tunnel')).includes('Status: "1 of 1 tunnel up"'), {
       what: 'the line of status',
     });
     assert.equal(await visit(port, 'through the sandbox'), 'through the sandbox');
   });
 
-  await t.test('the control socket is for root and the service user', async () => {
+  await t.test('the control socket is for root and the group of the service', async () => {
     assert.match(await box.must('tunneld', 'status'), /^main: up for /m);
     assert.match(await box.must('runuser', '-u', 'tunneld', '--', 'tunneld', 'status'), /^main: up for /m);
+    const asMember = await box.must('runuser', '-u', 'nobody', '-G', 'tunneld', '--', 'tunneld', 'status');
+    assert.match(asMember, /^main: up for /m);
+    assert.equal(await box.must('stat', '-c', '%U:%G %a', '/run/tunneld/control.sock'), 'tunneld:tunneld 660\n');
     const other = await box.run('runuser', '-u', 'nobody', '--', 'tunneld', 'status');
     assert.equal(other.code, 3);
     assert.match(other.stderr, /permission denied/);

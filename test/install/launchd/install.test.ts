@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
-import { existsSync, mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, statSync, utimesSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
 import { fileURLToPath } from 'node:url';
@@ -59,14 +59,20 @@ test('an agent is installed, runs, is installed anew, and is taken away', async 
   assert.match(readFileSync(`/proc/${pid}/limits`, 'utf8'), /Max core file size/);
 
   set('calls', '');
+  const repeated = await run('install');
+  assert.deepEqual([repeated.code, calls(), Number(get('pid'))], [0, [], pid]);
+  assert.match(repeated.stderr, /nothing to do: gui\/501\/\S+ is installed and runs/);
+
+  const inAMinute = new Date(Date.now() + 60_000);
+  utimesSync(plist, inAMinute, inAMinute);
   assert.equal((await run('install')).code, 0);
   assert.deepEqual(
     calls().map((call) => call.split(' ')[0]),
-    ['enable', 'kill'],
-    'nothing has changed: it is only started anew',
+    ['bootout', 'enable', 'bootstrap', 'kickstart'],
+    'somebody wrote the plist, and launchd has not heard of it',
   );
-  assert.notEqual(Number(get('pid')), pid);
-  assert.equal(log().match(/tunneld started/g)?.length, 2);
+  const past = new Date(0);
+  utimesSync(plist, past, past);
 
   set('calls', '');
   set('going', '1');

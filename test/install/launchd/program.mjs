@@ -1,10 +1,15 @@
 // What stands for the program in tests of its installation: the sources of the two commands, as somebody who is not root, and for
 // `run` the built program. Carrying out is what those commands are given.
-import { chmod, mkdir, rm, writeFile } from 'node:fs/promises';
+import { readFileSync } from 'node:fs';
+import { chmod, mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 
 const [, , command, ...args] = process.argv;
 if (command === 'run') await import(new URL('../../../dist/cli.js', import.meta.url).href);
 
+// The program that was built says the same.
+globalThis.TUNNELD_VERSION = JSON.parse(
+  readFileSync(new URL('../../../package.json', import.meta.url), 'utf8'),
+).version;
 const { register } = await import('tsx/esm/api');
 register();
 const { systemEnvironment } = await import('../../../src/config/environment.ts');
@@ -13,7 +18,13 @@ const { uninstallLaunchd } = await import('../../../src/commands/uninstall-launc
 
 const caller = { ...systemEnvironment(), uid: 501, userName: 'me' };
 const dryRun = args.includes('--dry-run');
-const options = { config: null, user: !args.includes('--system'), dryRun, purge: args.includes('--purge') };
+const options = {
+  config: null,
+  user: !args.includes('--system'),
+  dryRun,
+  start: true,
+  purge: args.includes('--purge'),
+};
 process.exit(await (command === 'install' ? installLaunchd : uninstallLaunchd)(options, carryOut, caller));
 
 async function carryOut(steps) {
@@ -21,7 +32,11 @@ async function carryOut(steps) {
     process.stdout.write(`${JSON.stringify(step)}\n`);
     if (dryRun) continue;
     if (step.type === 'directory') await mkdir(step.path, { recursive: true, mode: step.mode });
-    if (step.type === 'file' && step.content !== null) await writeFile(step.path, step.content);
+    const isNew =
+      step.type === 'file' &&
+      step.content !== null &&
+      step.content !== (await readFile(step.path, 'utf8').catch(() => null));
+    if (isNew) await writeFile(step.path, step.content);
     if (step.type === 'file') await chmod(step.path, step.mode);
     if (step.type === 'remove') await rm(step.path, { recursive: true, force: true });
   }

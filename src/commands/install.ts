@@ -1,0 +1,130 @@
+import { readFileSync } from 'node:fs';
+import { systemEnvironment } from '../config/environment.ts';
+import { activationSteps } from '../install/activation.ts';
+import { apply } from '../install/apply.ts';
+import { type Change, changesOf, showChange } from '../install/carry-out.ts';
+import { InstallError } from '../install/install-error.ts';
+import { lock } from '../install/lock.ts';
+import { UNIT, unitState } from '../install/manager.ts';
+import { thisProgram } from '../install/program.ts';
+import { runProgram } from '../install/run-program.ts';
+import { type Plan, planSystem } from '../install/system.ts';
+import { NO_MANAGER, planUser } from '../install/user.ts';
+import { sleep, systemClock } from '../lib/clock.ts';
+import { VERSION } from '../lib/version.ts';
+import { daemonStatus } from './doctor.ts';
+import { EXIT } from './exit.ts';
+import { installLaunchd } from './install-launchd.ts';
+import { makeSo } from './make-so.ts';
+import { createQuestions, NobodyThereError } from './questions.ts';
+import { checkSystemd, sayWhyNot, tell } from './service-context.ts';
+import { status } from './status.ts';
+
+export interface InstallOptions {
+  /** For this user alone. */
+  readonly user: boolean;
+  readonly dryRun: boolean;
+  readonly start: boolean;
+  readonly yes: boolean;
+}
+
+/** Makes tunneld a service of this system, or of this user: run again, it changes nothing. */
+export async function install(flag: string | null, options: InstallOptions): Promise<number> {
+  try {
+    if (process.platform === 'darwin')
+      return await installLaunchd({ ...options, config: flag }, makeSo(options.dryRun, runProgram));
+    checkSystemd(options.user);
+    const unlock = await lock(lockFile(options.user));
+    try {
+      return await work(flag, options);
+    } finally {
+      await unlock();
+    }
+  } catch (error) {
+    return sayWhyNot(error);
+  }
+}
+
+export function lockFile(user: boolean): string {
+  if (!user) return '/run/tunneld-install.lock';
+  const directory = process.env['XDG_RUNTIME_DIR'];
+  if (directory) return `${directory}/tunneld-install.lock`;
+  throw new InstallError(NO_MANAGER);
+}
+
+async function work(flag: string | null, options: InstallOptions): Promise<number> {
+  const program = await thisProgram(process.execPath, process.argv[1] ?? '');
+  const request = { copyFrom: flag, program, here: systemEnvironment(), run: runProgram };
+  const plan = options.user ? await planUser(request) : await planSystem(request);
+  const changes = await changesOf(plan.steps, runProgram);
+  const activation = activationSteps({
+    systemctl: plan.manager.systemctl,
+    state: plan.state,
+    unitChanged: changes.some(({ step }) => 'path' in step && step.path === plan.unitFile),
+    runsOther: runsOther(plan),
+    start: options.start,
+  });
+  const all: readonly Change[] = [...changes, ...activation.map((step) => ({ step, before: null }))];
+  for (const note of plan.notes) tell(note);
+  if (all.length === 0) {
+    tell(`nothing to do: ${UNIT} is installed, enabled and ${plan.state.active}`);
+    const running = (await daemonStatus(plan.config))?.version ?? VERSION;
+    if (running !== VERSION) tell(`${running} runs, and this is ${VERSION}: ${restartCommand(plan)}`);
+    return EXIT.ok;
+  }
+  if (options.dryRun) {
+    process.stdout.write(all.map((change) => `${showChange(change)}\n`).join(''));
+    tell('nothing was changed (--dry-run)');
+    return EXIT.ok;
+  }
+  if (!(await isWanted(plan, all, options))) return EXIT.failed;
+  await apply(changes, activation, plan.state, plan.manager, (change) => {
+    tell(showChange(change).split('\n', 1)[0]!);
+  });
+  const { active, status: text } = await unitState(plan.manager);
+  tell(`${UNIT} is installed, enabled and ${active}${text === '' ? '' : `: ${text}`}`);
+  if (options.start) await showStatus(plan.config);
+  return EXIT.ok;
+}
+
+function restartCommand({ manager }: Plan): string {
+  return [...(manager.systemctl.length === 1 ? ['sudo'] : []), ...manager.systemctl, 'restart', 'tunnel'].join(' ');
+}
+
+async function isWanted(plan: Plan, all: readonly Change[], { yes }: InstallOptions): Promise<boolean> {
+  if (plan.question === null) return true;
+  const questions = createQuestions(yes);
+  try {
+    if (await questions.confirm(plan.question)) return true;
+    tell('everything was left as it is');
+    return false;
+  } catch (error) {
+    if (!(error instanceof NobodyThereError)) throw error;
+    process.stdout.write(all.map((change) => `${showChange(change)}\n`).join(''));
+    throw new InstallError(`${error.message}\nabove is what would be done; nothing was changed`, EXIT.usage);
+  } finally {
+    questions.close();
+  }
+}
+
+/** Whether the process of the service is another than the unit means, as after an installation that was killed half-way. */
+function runsOther({ state, words }: Plan): boolean {
+  if (state.active !== 'active' || words === null) return false;
+  try {
+    return readFileSync(`/proc/${state.pid}/cmdline`, 'utf8').replace(/\0$/, '') !== words.join('\0');
+  } catch {
+    return false; // it has just ended, and its unit starts it again
+  }
+}
+
+/** How the tunnels are, once they have had a moment; whether they are up does not decide whether the installation worked. */
+async function showStatus(config: string): Promise<void> {
+  for (let waited = 0; waited < PATIENCE_MS; waited += 100) {
+    const tunnels = (await daemonStatus(config))?.tunnels ?? [];
+    if (tunnels.length > 0 && tunnels.every(({ phase, failure }) => phase === 'up' || failure !== undefined)) break;
+    await sleep(systemClock, 100, new AbortController().signal);
+  }
+  await status(config, null, { json: false, watch: false });
+}
+
+const PATIENCE_MS = 3000;

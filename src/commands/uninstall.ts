@@ -1,0 +1,66 @@
+import { join } from 'node:path';
+import { homedir } from 'node:os';
+import { changesOf, carryOut, showChange } from '../install/carry-out.ts';
+import { lock } from '../install/lock.ts';
+import { systemManager, userManager } from '../install/manager.ts';
+import { UNIT_FILE } from '../install/places.ts';
+import { planRemoval, planUnitRemoval } from '../install/removal.ts';
+import { runProgram } from '../install/run-program.ts';
+import { checkManager, userUnitFile } from '../install/user.ts';
+import { EXIT } from './exit.ts';
+import { lockFile } from './install.ts';
+import { makeSo } from './make-so.ts';
+import { checkSystemd, sayWhyNot, tell } from './service-context.ts';
+import { uninstallLaunchd } from './uninstall-launchd.ts';
+
+interface UninstallOptions {
+  readonly user: boolean;
+  readonly dryRun: boolean;
+  readonly purge: boolean;
+}
+
+/** Takes the service away again; configuration, keys and state only when that is asked for. */
+export async function uninstall(flag: string | null, options: UninstallOptions): Promise<number> {
+  try {
+    if (process.platform === 'darwin')
+      return await uninstallLaunchd({ ...options, config: flag }, makeSo(options.dryRun, runProgram));
+    checkSystemd(options.user);
+    const unlock = await lock(lockFile(options.user));
+    try {
+      return await work(options);
+    } finally {
+      await unlock();
+    }
+  } catch (error) {
+    return sayWhyNot(error);
+  }
+}
+
+async function work({ user, dryRun, purge }: UninstallOptions): Promise<number> {
+  const { steps, notes } = user ? await planForUser(purge) : await planForSystem(purge);
+  const changes = await changesOf(steps, runProgram);
+  if (changes.length === 0) tell('nothing to do: tunneld is not installed as a service');
+  else if (dryRun) {
+    process.stdout.write(changes.map((change) => `${showChange(change)}\n`).join(''));
+    tell('nothing was changed (--dry-run)');
+  } else {
+    // Not taken back where something fails: what is gone is what was to go.
+    for (const change of changes) await carryOut([change], runProgram, () => tell(showChange(change)));
+  }
+  for (const note of notes) tell(note);
+  return EXIT.ok;
+}
+
+async function planForSystem(purge: boolean) {
+  return planRemoval({ manager: systemManager(runProgram), unitFile: UNIT_FILE, purge }, runProgram);
+}
+
+async function planForUser(purge: boolean) {
+  const manager = userManager(runProgram);
+  await checkManager(manager);
+  const { steps, notes } = await planUnitRemoval({ manager, unitFile: userUnitFile(homedir()), purge });
+  const directories = [join(homedir(), '.config/tunneld'), join(homedir(), '.local/state/tunneld')];
+  if (purge) steps.push(...directories.map((path) => ({ type: 'remove', path }) as const));
+  else notes.push(`configuration, keys and state are left: ${directories.join(', ')} (--purge removes them)`);
+  return { steps, notes };
+}

@@ -1,0 +1,127 @@
+import { constants, type Stats } from 'node:fs';
+import { lstat, open, rename, unlink } from 'node:fs/promises';
+import { basename, dirname, join } from 'node:path';
+import { errorCode, errorText } from '../lib/text.ts';
+import { InstallError } from './install-error.ts';
+
+/** What is at a path. */
+export interface Found {
+  readonly kind: 'file' | 'directory';
+  readonly mode: number;
+  readonly uid: number;
+  readonly gid: number;
+  /** Of a file. */
+  readonly content: string | null;
+}
+
+/** Looks without following a link at the end of the path: what root writes must not be led elsewhere by somebody. */
+export async function look(path: string): Promise<Found | null> {
+  await checkWay(path);
+  let stats: Stats;
+  try {
+    stats = await lstat(path);
+  } catch (error) {
+    if (errorCode(error) === 'ENOENT') return null;
+    throw unable('read', path, error);
+  }
+  if (!stats.isFile() && !stats.isDirectory()) {
+    const what = stats.isSymbolicLink() ? 'a link' : 'neither a file nor a directory';
+    throw new InstallError(`${path} is ${what}: put a plain ${what === 'a link' ? 'file or directory' : 'one'} there`);
+  }
+  const { uid, gid } = stats;
+  const found = { mode: stats.mode & 0o7777, uid, gid };
+  if (stats.isDirectory()) return { kind: 'directory', ...found, content: null };
+  return { kind: 'file', ...found, content: await readText(path) };
+}
+
+/** Nobody else's link may lie on the way either. */
+async function checkWay(path: string): Promise<void> {
+  for (let directory = dirname(path); directory !== '/'; directory = dirname(directory)) {
+    const stats = await lstat(directory).catch(() => null);
+    if (stats?.isSymbolicLink() && stats.uid !== 0 && stats.uid !== process.getuid?.())
+      throw new InstallError(`${directory} is a link that somebody else made: put a plain directory there`);
+  }
+}
+
+async function readText(path: string): Promise<string> {
+  const handle = await open(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
+  try {
+    return await handle.readFile('utf8');
+  } catch (error) {
+    throw unable('read', path, error);
+  } finally {
+    await handle.close();
+  }
+}
+
+export interface Ownership {
+  readonly mode: number;
+  readonly uid: number;
+  readonly gid: number;
+}
+
+/** Writes a file whole or not at all: beside it, to the disk, and then into its place. */
+export async function putFile(path: string, content: string, { mode, uid, gid }: Ownership): Promise<void> {
+  // Hidden: systemd takes it neither for a unit nor for a credential, should we end here.
+  const aside = join(dirname(path), `.${basename(path)}.tunneld-new`);
+  try {
+    await unlink(aside).catch(() => {});
+    const handle = await open(aside, 'wx', 0o600);
+    try {
+      await handle.writeFile(content);
+      await handle.chown(uid, gid);
+      await handle.chmod(mode);
+      await handle.sync();
+    } finally {
+      await handle.close();
+    }
+    await rename(aside, path);
+    await syncDirectory(dirname(path));
+  } catch (error) {
+    await unlink(aside).catch(() => {});
+    throw unable('write', path, error);
+  }
+}
+
+/** Gives a file or a directory to somebody, not following a link. */
+export async function give(path: string, { mode, uid, gid }: Ownership): Promise<void> {
+  await checkWay(path);
+  try {
+    const handle = await open(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
+    try {
+      const stats = await handle.stat();
+      // Another name for it may be where it matters who owns it.
+      if (stats.isFile() && stats.nlink > 1) throw new Error('it has another name elsewhere (a hard link)');
+      await handle.chown(uid, gid);
+      await handle.chmod(mode);
+    } finally {
+      await handle.close();
+    }
+  } catch (error) {
+    throw unable('give away', path, error);
+  }
+}
+
+/** What the system says, as something that a person can act on. */
+export function unable(verb: string, path: string, error: unknown): InstallError {
+  if (error instanceof InstallError) return error;
+  const cure = CURES[errorCode(error) ?? ''];
+  return new InstallError(`cannot ${verb} ${path}: ${cure ?? errorText(error)}`);
+}
+
+const CURES: Readonly<Record<string, string>> = {
+  ENOSPC: 'the disk is full: free some space (`df -h`) and run this again',
+  EDQUOT: 'the quota is used up: free some space and run this again',
+  EROFS: 'it is on a disk that is mounted read-only: `mount -o remount,rw` it, and run this again',
+};
+
+async function syncDirectory(path: string): Promise<void> {
+  const handle = await open(path, constants.O_RDONLY);
+  try {
+    await handle.sync();
+  } catch {
+    // Some file systems cannot; the rename is atomic all the same.
+  } finally {
+    await handle.close();
+  }
+}

@@ -1,0 +1,32 @@
+import type { ConfigEnvironment } from '../config/environment.ts';
+
+/** Where the system's service has what is its own. */
+export const SERVICE_USER = 'tunneld';
+export const ETC = '/etc/tunneld';
+export const STATE = '/var/lib/tunneld';
+export const CONFIG = `${ETC}/config.yaml`;
+export const UNIT_FILE = '/etc/systemd/system/tunnel.service';
+
+/** What the service sees when it reads its configuration. */
+export function serviceEnvironment(here: ConfigEnvironment): ConfigEnvironment {
+  return {
+    home: STATE,
+    userName: SERVICE_USER,
+    uid: SERVICE_UID,
+    platform: here.platform,
+    env: {
+      HOME: STATE,
+      USER: SERVICE_USER,
+      LOGNAME: SERVICE_USER,
+      CONFIGURATION_DIRECTORY: ETC,
+      STATE_DIRECTORY: STATE,
+      RUNTIME_DIRECTORY: '/run/tunneld',
+      CREDENTIALS_DIRECTORY: '/run/credentials/tunnel.service',
+    },
+    aes: here.aes,
+    directory: '/',
+  };
+}
+
+/** Any but root's: which one it will be does not change what a configuration means. */
+const SERVICE_UID = 999;

@@ -1,0 +1,129 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { systemEnvironment } from '../../src/config/environment.ts';
+import { parseConfig } from '../../src/config/parse.ts';
+import { checkAccount } from '../../src/install/accounts.ts';
+import { activationSteps } from '../../src/install/activation.ts';
+import { checkFiles, ownershipSteps } from '../../src/install/config-files.ts';
+import { systemManager, systemdVersion, unitState } from '../../src/install/manager.ts';
+import { CONFIG, serviceEnvironment } from '../../src/install/places.ts';
+import { whyUnreachable } from '../../src/install/reachable.ts';
+
+const service = serviceEnvironment(systemEnvironment());
+
+test('a program that others cannot read, or that lies where the sandbox has nothing, is refused', async () => {
+  const modes: Readonly<Record<string, number>> = {
+    '/': 0o755,
+    '/usr': 0o755,
+    '/usr/bin': 0o755,
+    '/usr/bin/node': 0o755,
+    '/usr/bin/closed': 0o750,
+    '/opt': 0o755,
+    '/opt/mine': 0o710,
+    '/opt/mine/node': 0o755,
+  };
+  const why = (path: string) => whyUnreachable(path, (at) => Promise.resolve(modes[at] ?? null));
+  assert.equal(await why('/usr/bin/node'), null);
+  assert.match((await why('/usr/bin/closed')) ?? '', /may not be read by other users \(mode 0750\)/);
+  assert.match((await why('/opt/mine/node')) ?? '', /\/opt\/mine may not be entered by other users \(mode 0710\)/);
+  assert.match((await why('/usr/bin/none')) ?? '', /does not exist/);
+  for (const path of ['/home/pi/.nvm/node', '/root/node', '/tmp/node', '/var/tmp/node', '/run/user/1/node'])
+    assert.match((await why(path)) ?? '', /which the service does not see/);
+});
+
+test('files of the configuration belong to whom they must, and homes are refused', async () => {
+  const config = await parseConfig(
+    `tunnels:
+  a:
+    host: h
+    identityFile: [/etc/tunneld/a.key, /etc/tunneld/missing, ~/state.key, /srv/key]
+    passphraseFile: /etc/tunneld/words
+    userKnownHostsFile: [/var/lib/tunneld/known_hosts, /etc/tunneld/known_hosts, /srv/known]
+    proxy: socks5://me@p:1080
+    proxyPasswordFile: /etc/tunneld/proxy
+    remoteForward: 8080:localhost:22
+  b: { host: i, remoteForward: "8081:localhost:22" }
+`,
+    CONFIG,
+    service,
+  );
+  const exists = (path: string) => !path.includes('missing');
+  const steps = ownershipSteps(config, exists).map((step) =>
+    'mode' in step ? `${step.path} ${step.owner}:${step.group} ${step.mode.toString(8)}` : '',
+  );
+  assert.deepEqual(steps, [
+    '/etc/tunneld/a.key root:root 600',
+    '/var/lib/tunneld/state.key tunneld:tunneld 600',
+    '/etc/tunneld/words root:root 600',
+    '/etc/tunneld/proxy root:root 600',
+    '/var/lib/tunneld/known_hosts tunneld:tunneld 600',
+    '/etc/tunneld/known_hosts root:tunneld 640',
+    '/var/lib/tunneld/.ssh/known_hosts tunneld:tunneld 600',
+  ]);
+  assert.match(checkFiles(config, exists).join('\n'), /^\/etc\/tunneld\/missing, which .* does not exist/);
+  const homes = await parseConfig(
+    'tunnels: { a: { host: h, identityFile: /home/pi/.ssh/id, remoteForward: "8080:localhost:22" } }',
+    CONFIG,
+    service,
+  );
+  assert.throws(() => checkFiles(homes, exists), /sudo install -m 600 \/home\/pi\/\.ssh\/id \/etc\/tunneld\//);
+});
+
+test('what is so costs no command', () => {
+  const state = {
+    load: 'loaded',
+    fragment: '',
+    dropIns: [],
+    active: 'active',
+    enabled: 'enabled',
+    needsReload: false,
+    pid: 1,
+    exitStatus: 0,
+    status: '',
+  };
+  const given = { systemctl: ['systemctl'], state, unitChanged: false, runsOther: false, start: true };
+  const commands = (change: Partial<typeof given>, changedState: Partial<typeof state> = {}) =>
+    activationSteps({ ...given, ...change, state: { ...state, ...changedState } }).map((step) =>
+      step.type === 'command' ? step.argv.slice(1).join(' ') : '',
+    );
+  assert.deepEqual(commands({}), []);
+  assert.deepEqual(commands({ unitChanged: true }), ['daemon-reload', 'restart tunnel.service']);
+  assert.deepEqual(commands({ unitChanged: true, start: false }), ['daemon-reload']);
+  assert.deepEqual(commands({ runsOther: true }), ['restart tunnel.service']);
+  assert.deepEqual(commands({}, { needsReload: true }), ['daemon-reload']);
+  assert.deepEqual(commands({}, { active: 'failed', enabled: 'disabled' }), [
+    'enable tunnel.service',
+    'start tunnel.service',
+  ]);
+  assert.deepEqual(commands({ unitChanged: true }, { active: 'activating' }), [
+    'daemon-reload',
+    'restart tunnel.service',
+  ]);
+  assert.deepEqual(commands({}, { active: 'activating' }), ['start tunnel.service']);
+  assert.deepEqual(commands({ start: false }, { active: 'inactive' }), []);
+});
+
+test('the service manager is understood, and one that is too old is named with its number', async () => {
+  const says = (stdout: string) => systemManager(() => Promise.resolve({ code: 0, stdout, stderr: '' }));
+  assert.equal(await systemdVersion(says('systemd 252 (252.38-1~deb12u1)\n+PAM\n'), 251), 252);
+  assert.equal(await systemdVersion(says('systemd 257.5-2 (257.5-2)\n'), 251), 257);
+  await assert.rejects(
+    systemdVersion(says('systemd 247 (247.3-7)\n'), 251),
+    /this systemd is 247, and the service needs 251/,
+  );
+  await assert.rejects(systemdVersion(says('nonsense'), 251), /of an unknown version/);
+  const state = await unitState(
+    says(
+      'LoadState=loaded\nFragmentPath=/a\nDropInPaths=/etc/x/service.d/a.conf /etc/x/tunnel.service.d/b.conf\nNeedDaemonReload=yes\nMainPID=7\n',
+    ),
+  );
+  assert.deepEqual([state.dropIns, state.needsReload, state.pid], [['/etc/x/tunnel.service.d/b.conf'], true, 7]);
+});
+
+test('a user of our name that is not ours is refused with the cure', () => {
+  const account = { name: 'tunneld', uid: 900, gid: 901, comment: '', home: '/var/lib/tunneld' };
+  checkAccount(null, null, '/var/lib/tunneld');
+  checkAccount(account, 901, '/var/lib/tunneld');
+  assert.throws(() => checkAccount(account, null, '/var/lib/tunneld'), /groupadd --force --system tunneld/);
+  assert.throws(() => checkAccount({ ...account, home: '/x' }, 901, '/var/lib/tunneld'), /with the home \/x/);
+});

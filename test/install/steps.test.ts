@@ -1,0 +1,176 @@
+import assert from 'node:assert/strict';
+import {
+  linkSync,
+  lstatSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
+import { userInfo } from 'node:os';
+import { join } from 'node:path';
+import { test, type TestContext } from 'node:test';
+import { carryOut, changesOf, showChange } from '../../src/install/carry-out.ts';
+import { unifiedDiff } from '../../src/install/diff.ts';
+import { mustRun, runProgram, type Runner } from '../../src/install/run-program.ts';
+import type { Step } from '../../src/install/step.ts';
+import { tempDir } from '../support/until.ts';
+
+const { username } = userInfo();
+
+async function someDirectory(t: TestContext) {
+  const dir = await tempDir(t);
+  const group = (await mustRun(runProgram, ['id', '-gn'])).trim();
+  const mine = { owner: username, group };
+  return {
+    dir,
+    file: (name: string, content: string | null, mode = 0o640): Step => ({
+      type: 'file',
+      path: join(dir, name),
+      mode,
+      content,
+      ...mine,
+    }),
+    directory: (name: string, mode = 0o750): Step => ({ type: 'directory', path: join(dir, name), mode, ...mine }),
+  };
+}
+
+/** Everything below, with modes and texts. */
+function snapshot(dir: string): readonly string[] {
+  return readdirSync(dir, { recursive: true, encoding: 'utf8' })
+    .toSorted()
+    .map((name) => {
+      const stats = lstatSync(join(dir, name));
+      return `${name} ${(stats.mode & 0o7777).toString(8)} ${stats.isFile() ? readFileSync(join(dir, name), 'utf8') : ''}`;
+    });
+}
+
+test('what is done is so, and once it is so nothing is left to do', async (t) => {
+  const { dir, file, directory } = await someDirectory(t);
+  writeFileSync(join(dir, 'old'), 'before', { mode: 0o644 });
+  writeFileSync(join(dir, 'gone'), '');
+  writeFileSync(join(dir, 'kept'), 'kept', { mode: 0o644 });
+  const steps: readonly Step[] = [
+    directory('folder'),
+    file('folder/new', 'new\n'),
+    file('old', 'after'),
+    file('kept', null, 0o600),
+    file('missing', null),
+    { type: 'remove', path: join(dir, 'gone') },
+  ];
+  const changes = await changesOf(steps, runProgram);
+  assert.equal(changes.length, 5);
+  const undo = await carryOut(changes, runProgram, () => {});
+  assert.deepEqual(snapshot(dir), ['folder 750 ', 'folder/new 640 new\n', 'kept 600 kept', 'old 640 after']);
+  assert.deepEqual(await changesOf(steps, runProgram), []);
+
+  assert.deepEqual(await undo(), []);
+  assert.deepEqual(snapshot(dir), ['gone 644 ', 'kept 644 kept', 'old 644 before']);
+});
+
+test('where a step fails, those before it are taken back', async (t) => {
+  const { dir, file, directory } = await someDirectory(t);
+  writeFileSync(join(dir, 'old'), 'before', { mode: 0o644 });
+  const before = snapshot(dir);
+  const steps: readonly Step[] = [directory('folder'), file('old', 'after'), file('none/new', ''), file('never', '')];
+  await assert.rejects(
+    carryOut(await changesOf(steps, runProgram), runProgram, () => {}),
+    (error: Error) => {
+      assert.match(error.message, /cannot write \S+none\/new: ENOENT.*\neverything is as it was$/s);
+      return true;
+    },
+  );
+  assert.deepEqual(snapshot(dir), before);
+  const command: Step = { type: 'command', argv: ['false'], why: '' };
+  await assert.rejects(
+    carryOut(await changesOf([directory('folder'), command], runProgram), runProgram, () => {}),
+    /`false` ended with 1\neverything is as it was/,
+  );
+  assert.deepEqual(snapshot(dir), before);
+});
+
+test('nothing is written through a link, and nothing is given away that has another name', async (t) => {
+  const { dir, file, directory } = await someDirectory(t);
+  writeFileSync(join(dir, 'target'), 'target', { mode: 0o644 });
+  symlinkSync('target', join(dir, 'link'));
+  await assert.rejects(changesOf([file('link', 'x')], runProgram), /link is a link: put a plain file/);
+  linkSync(join(dir, 'target'), join(dir, 'hard'));
+  await assert.rejects(
+    carryOut(await changesOf([file('hard', null, 0o600)], runProgram), runProgram, () => {}),
+    /cannot give away \S+hard: it has another name elsewhere/,
+  );
+  mkdirSync(join(dir, 'folder'));
+  await assert.rejects(changesOf([file('folder', 'x')], runProgram), /is a directory, and has to be a file/);
+  await assert.rejects(changesOf([directory('target')], runProgram), /is a file, and has to be a directory/);
+  assert.equal(statSync(join(dir, 'target')).mode & 0o777, 0o644);
+});
+
+test('what a killed installation left beside a file is no obstacle, and is hidden', async (t) => {
+  const { dir, file } = await someDirectory(t);
+  writeFileSync(join(dir, '.unit.tunneld-new'), 'half');
+  await carryOut(await changesOf([file('unit', 'whole')], runProgram), runProgram, () => {});
+  assert.deepEqual(readdirSync(dir), ['unit']);
+});
+
+test('a user is made once, with what there is of a group', async () => {
+  const asked: string[] = [];
+  const machine =
+    (group: boolean): Runner =>
+    async (argv) => {
+      asked.push(argv.join(' '));
+      const code = argv[0] === 'useradd' || (argv[1] === 'group' && group) ? 0 : 2;
+      return { code, stdout: code === 0 && argv[1] === 'group' ? 'tunneld:x:900:\n' : '', stderr: '' };
+    };
+  const steps: readonly Step[] = [{ type: 'user', name: 'tunneld', home: '/var/lib/tunneld' }];
+  for (const group of [true, false]) {
+    const run = machine(group);
+    await carryOut(await changesOf(steps, run), run, () => {});
+    const line = asked.findLast((command) => command.startsWith('useradd ')) ?? '';
+    assert.match(line, group ? /--gid tunneld / : /--user-group /);
+    assert.match(line, /--system .*--home-dir \/var\/lib\/tunneld .*--shell \/usr\/sbin\/nologin/);
+  }
+});
+
+test('what is shown of a file is how it differs, and never a key', async (t) => {
+  const { dir, file } = await someDirectory(t);
+  writeFileSync(join(dir, 'unit'), 'a\nb\nc\n');
+  const [unit, key, known] = await changesOf(
+    [file('unit', 'a\nB\nc\n'), file('key', 'PRIVATE', 0o600), file('known_hosts', 'public', 0o600)],
+    runProgram,
+  );
+  assert.match(showChange(unit!), /^change \S+unit {3}0640 \S+\n {4}@@ -1 \+1 @@\n {5}a\n {4}-b\n {4}\+B\n {5}c\n/);
+  assert.match(showChange(key!), /^write {2}\S+key {3}0600 .*not shown/);
+  assert.doesNotMatch(showChange(key!), /PRIVATE/);
+  assert.match(showChange(known!), /\+public/);
+});
+
+test('differences are shown with three lines around them', () => {
+  const lines = (from: number, to: number) => Array.from({ length: to - from + 1 }, (_, index) => `${from + index}`);
+  const before = lines(1, 20).join('\n');
+  const after = [...lines(1, 9), 'ten', ...lines(11, 18), ...lines(20, 20), '21'].join('\n');
+  assert.equal(
+    unifiedDiff(before, after),
+    [
+      '@@ -7 +7 @@',
+      ' 7',
+      ' 8',
+      ' 9',
+      '-10',
+      '+ten',
+      ' 11',
+      ' 12',
+      ' 13',
+      '@@ -16 +16 @@',
+      ' 16',
+      ' 17',
+      ' 18',
+      '-19',
+      ' 20',
+      '+21',
+    ].join('\n'),
+  );
+  assert.equal(unifiedDiff('same', 'same'), '');
+  assert.equal(unifiedDiff('', 'new'), '@@ -1 +1 @@\n-\n+new');
+});

@@ -1,0 +1,194 @@
+import assert from 'node:assert/strict';
+import { appendFileSync, existsSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { test } from 'node:test';
+import { startEcho } from '../support/echo.ts';
+import { startSshd } from '../support/sshd.ts';
+import { bootSystemd } from '../support/systemd-box.ts';
+import { freePort } from '../support/until.ts';
+import { visit } from '../tunnel/visit.ts';
+import { putProgram, serviceIn } from './installed-service.ts';
+
+test('a service from nothing, and away again', async (t) => {
+  const box = await bootSystemd(t);
+  if (box === null) return;
+  const sshd = await startSshd();
+  t.after(() => sshd.stop());
+  const echo = await startEcho();
+  t.after(() => echo.close());
+  await putProgram(box);
+  const service = serviceIn(box);
+  const port = await freePort();
+  const ls = async (path: string) => (await box.must('stat', '-c', '%U:%G %a', path)).trim();
+
+  await t.test('without a configuration it says what makes one, and changes nothing', async () => {
+    const { code, stderr } = await box.run('tunneld', 'install');
+    assert.equal(code, 78);
+    assert.match(stderr, /there is no configuration \/etc\/tunneld\/config\.yaml yet: `sudo tunneld init /);
+    assert.notEqual((await box.run('id', 'tunneld')).code, 0);
+    assert.ok(!existsSync(box.path('/etc/tunneld')));
+  });
+
+  await t.test('init makes one', async () => {
+    const fingerprint = (
+      await box.must('sh', '-c', `ssh-keyscan -p ${sshd.port} 127.0.0.1 2>/dev/null | ssh-keygen -lf -`)
+    ).split(' ')[1]!;
+    const server = `limited@127.0.0.1:${sshd.port}`;
+    const forward = `${port}:127.0.0.1:${echo.port}`;
+    await box.must(
+      'tunneld',
+      'init',
+      server,
+      '-R',
+      forward,
+      '--name',
+      'backup',
+      '--no-wait',
+      '--host-key-fingerprint',
+      fingerprint,
+    );
+    appendFileSync(sshd.authorizedKeysFile, readFileSync(box.path('/etc/tunneld/backup.key.pub')));
+    // This server knows nobody else, whom init would not log in as.
+    await box.must('sed', '-i', `s/limited/${sshd.user}/`, '/etc/tunneld/config.yaml');
+  });
+
+  await t.test('a dry run shows all and does nothing', async () => {
+    const { code, stdout, stderr } = await box.run('tunneld', 'install', '--dry-run');
+    assert.equal(code, 0, stderr);
+    assert.deepEqual(
+      stdout
+        .split('\n')
+        .filter((line) => /^\S/.test(line))
+        .map((line) => line.replace(/ {3}[\d(].*$/, '')),
+      [
+        'add    user tunneld',
+        'change /etc/tunneld/',
+        'change /var/lib/tunneld/',
+        'change /etc/tunneld/config.yaml',
+        'change /var/lib/tunneld/known_hosts',
+        'write  /etc/systemd/system/tunnel.service',
+        'run    systemctl daemon-reload',
+        'run    systemctl enable tunnel.service',
+        'run    systemctl start tunnel.service',
+      ],
+    );
+    assert.match(
+      stdout,
+      /^ {4}\+ExecStart=\/usr\/local\/bin\/node --single-threaded-gc \/usr\/local\/lib\/node_modules\/tunneld\/dist\/cli\.js run$/m,
+    );
+    assert.ok(!existsSync(box.path('/etc/systemd/system/tunnel.service')));
+    assert.notEqual((await box.run('id', 'tunneld')).code, 0);
+    assert.equal(await ls('/etc/tunneld/config.yaml'), 'root:root 600');
+  });
+
+  await t.test("one command, and the tunnel is up with a key that is root's", async () => {
+    const { code, stdout, stderr } = await box.run('tunneld', 'install');
+    assert.equal(code, 0, stderr);
+    assert.match(stdout, /^backup: up for /m);
+    assert.match(stderr, /tunnel\.service is installed, enabled and active/);
+    assert.equal(await visit(port, 'hello'), 'hello');
+    assert.equal(await ls('/etc/tunneld'), 'root:tunneld 750');
+    assert.equal(await ls('/etc/tunneld/config.yaml'), 'root:tunneld 640');
+    assert.equal(await ls('/etc/tunneld/backup.key'), 'root:root 600');
+    assert.equal(await ls('/var/lib/tunneld'), 'tunneld:tunneld 700');
+    assert.equal(await ls('/var/lib/tunneld/known_hosts'), 'tunneld:tunneld 600');
+    assert.equal(await ls('/run/tunneld'), 'tunneld:tunneld 750');
+    assert.match(await box.must('getent', 'passwd', 'tunneld'), /:\/var\/lib\/tunneld:\/usr\/sbin\/nologin$/m);
+  });
+
+  await t.test('who is in the group may ask for the status, and nobody else', async () => {
+    await box.must('useradd', '--groups', 'tunneld', 'member');
+    await box.must('useradd', 'stranger');
+    assert.match(await box.must('runuser', '-u', 'member', '--', 'tunneld', 'status'), /^backup: up for /m);
+    const stranger = await box.run('runuser', '-u', 'stranger', '--', 'tunneld', 'status');
+    assert.equal(stranger.code, 3);
+    assert.match(stranger.stderr, /permission denied/);
+    const key = await box.run('runuser', '-u', 'member', '--', 'cat', '/etc/tunneld/backup.key');
+    assert.match(key.stderr, /Permission denied/);
+  });
+
+  await t.test('run again it changes nothing, and restarts nothing', async () => {
+    const pid = await service.property('MainPID');
+    const { mtimeMs, ino } = statSync(box.path('/etc/systemd/system/tunnel.service'));
+    for (const more of [[], ['--dry-run'], ['--no-start']]) {
+      const { code, stdout, stderr } = await box.run('tunneld', 'install', ...more);
+      assert.deepEqual([code, stdout], [0, '']);
+      assert.match(stderr, /nothing to do: tunnel\.service is installed, enabled and active/);
+    }
+    assert.equal(await service.property('MainPID'), pid);
+    // What ends at once is not started again at once.
+    assert.equal(await service.property('RestartUSec'), '2s');
+    const after = statSync(box.path('/etc/systemd/system/tunnel.service'));
+    assert.deepEqual([after.mtimeMs, after.ino], [mtimeMs, ino]);
+  });
+
+  await t.test('a key that came later is taken at the next start, and until then the tunnel says so', async () => {
+    const yaml = readFileSync(box.path('/etc/tunneld/config.yaml'), 'utf8');
+    await box.must('cp', '-p', '/etc/tunneld/backup.key', '/etc/tunneld/new.key');
+    writeFileSync(box.path('/etc/tunneld/config.yaml'), yaml.replace('backup.key', 'new.key'));
+    // Not `systemctl reload`, with which systemd 252 hands new keys over, and later ones do not.
+    await box.must('tunneld', 'reload');
+    const { failure } = await service.untilTunnel('backup', (tunnel) => tunnel.failure !== undefined);
+    assert.equal(failure?.code, 'key-unreadable');
+    assert.match(failure?.message ?? '', /identityFile \/etc\/tunneld\/new\.key is root's.*`systemctl restart tunnel`/);
+    await box.must('systemctl', 'restart', 'tunnel');
+    await service.untilTunnel('backup', ({ phase }) => phase === 'up');
+    writeFileSync(box.path('/etc/tunneld/config.yaml'), yaml);
+    await box.must('systemctl', 'restart', 'tunnel');
+  });
+
+  await t.test('it starts with the system, without a network, and the tunnel comes up with the network', async () => {
+    // The server of a network of its own, which the service shares and which at first has no address but the loopback's.
+    await box.must('ip', 'netns', 'add', 'away');
+    await box.must('ip', '-n', 'away', 'link', 'set', 'lo', 'up');
+    const config = readFileSync(`${sshd.dir}/sshd_config`, 'utf8')
+      .replaceAll(sshd.dir, '/tmp/sshd')
+      .replace(/^ListenAddress .*/gm, '');
+    await box.must('mkdir', '/tmp/sshd', '/run/sshd');
+    for (const file of ['host_ed25519', 'authorized_keys'])
+      writeFileSync(box.path(`/tmp/sshd/${file}`), readFileSync(`${sshd.dir}/${file}`), { mode: 0o600 });
+    writeFileSync(box.path('/tmp/sshd/sshd_config'), config);
+    writeFileSync(
+      box.path('/etc/systemd/system/server.service'),
+      '[Service]\nNetworkNamespacePath=/run/netns/away\nExecStart=/usr/sbin/sshd -D -e -f /tmp/sshd/sshd_config\n',
+    );
+    await service.dropIn('NetworkNamespacePath=/run/netns/away');
+    const yaml = readFileSync(box.path('/etc/tunneld/config.yaml'), 'utf8');
+    const away = yaml.replace(/host: .*/, "host: '10.77.0.1'\n    hostKeyAlias: server");
+    writeFileSync(box.path('/etc/tunneld/config.yaml'), `${away}network: { ping: [] }\n`);
+    appendFileSync(box.path('/var/lib/tunneld/known_hosts'), `server ${sshd.hostKeys[0]!.publicKey}\n`);
+    await box.must('systemctl', 'stop', 'tunnel');
+    await box.must('systemctl', 'start', 'server', 'multi-user.target');
+    assert.equal(await service.property('ActiveState'), 'active');
+    await service.untilTunnel('backup', ({ failure }) => failure?.code === 'unreachable');
+
+    await box.must('ip', '-n', 'away', 'address', 'add', '10.77.0.1/32', 'dev', 'lo');
+    await service.untilTunnel('backup', ({ phase }) => phase === 'up');
+    assert.equal(await service.property('NRestarts'), '0');
+  });
+
+  await t.test('uninstall takes the service, and leaves what is yours', async () => {
+    const before = await box.run('tunneld', 'uninstall', '--dry-run');
+    assert.match(
+      before.stdout,
+      /^run {4}systemctl disable --now tunnel\.service .*\nremove \/etc\/systemd\/system\/tunnel\.service$/m,
+    );
+    assert.equal(await service.property('ActiveState'), 'active');
+    const { code, stderr } = await box.run('tunneld', 'uninstall');
+    assert.equal(code, 0, stderr);
+    assert.match(stderr, /configuration, keys and state are left: \/etc\/tunneld, \/var\/lib\/tunneld/);
+    assert.match(stderr, /your drop-ins are left: .*test\.conf/);
+    assert.equal(await service.property('ActiveState'), 'inactive');
+    assert.ok(!existsSync(box.path('/etc/systemd/system/tunnel.service')));
+    assert.ok(!existsSync(box.path('/etc/systemd/system/multi-user.target.wants/tunnel.service')));
+    assert.equal(await ls('/etc/tunneld/backup.key'), 'root:root 600');
+  });
+
+  await t.test('uninstall --purge takes the rest, and once more there is nothing to do', async () => {
+    const { code, stderr } = await box.run('tunneld', 'uninstall', '--purge');
+    assert.equal(code, 0, stderr);
+    assert.match(stderr, /remove \/etc\/tunneld\n.*remove \/var\/lib\/tunneld\n.*userdel tunneld/);
+    assert.ok(!existsSync(box.path('/etc/tunneld')) && !existsSync(box.path('/var/lib/tunneld')));
+    assert.notEqual((await box.run('id', 'tunneld')).code, 0);
+    assert.match((await box.run('tunneld', 'uninstall', '--purge')).stderr, /nothing to do/);
+  });
+});

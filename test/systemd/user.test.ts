@@ -1,0 +1,125 @@
+import assert from 'node:assert/strict';
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { test } from 'node:test';
+import { startEcho } from '../support/echo.ts';
+import { startSshd } from '../support/sshd.ts';
+import { bootSystemd } from '../support/systemd-box.ts';
+import { freePort } from '../support/until.ts';
+import { visit } from '../tunnel/visit.ts';
+import { putProgram } from './installed-service.ts';
+
+const HOME = '/srv/ada';
+const RUN = '/run/user/4242';
+const UNITS = '/srv/user-units';
+
+test("a user's own service", async (t) => {
+  const box = await bootSystemd(t);
+  if (box === null) return;
+  const sshd = await startSshd();
+  t.after(() => sshd.stop());
+  const echo = await startEcho();
+  t.after(() => echo.close());
+  await putProgram(box);
+  await box.must('useradd', '--uid', '4242', '--user-group', '--home-dir', HOME, '--create-home', 'ada');
+  await box.must('install', '-d', '-m', '700', '-o', 'ada', '-g', 'ada', RUN);
+  // A service manager as a login starts one, with nothing of this machine's in it.
+  mkdirSync(box.path(UNITS));
+  writeFileSync(box.path(`${UNITS}/default.target`), '[Unit]\nDescription=nothing\n');
+  for (const name of ['basic', 'sysinit', 'shutdown'])
+    writeFileSync(box.path(`${UNITS}/${name}.target`), `[Unit]\nDefaultDependencies=no\n`);
+  writeFileSync(
+    box.path('/etc/systemd/system/login.service'),
+    `[Service]\nType=notify\nUser=ada\nDelegate=yes\nKillSignal=SIGKILL\nEnvironment=XDG_RUNTIME_DIR=${RUN}\nEnvironment=SYSTEMD_UNIT_PATH=${HOME}/.config/systemd/user:${UNITS}\nExecStart=/lib/systemd/systemd --user\n`,
+  );
+  await box.must('systemctl', 'daemon-reload');
+  await box.must('systemctl', 'start', 'login');
+  const asAda = (...command: readonly string[]) =>
+    box.run('runuser', '-u', 'ada', '--', 'env', `HOME=${HOME}`, `XDG_RUNTIME_DIR=${RUN}`, ...command);
+
+  const port = await freePort();
+  const config = `${HOME}/.config/tunneld/config.yaml`;
+  const unit = `${HOME}/.config/systemd/user/tunnel.service`;
+
+  await t.test('without a configuration it names the command that makes one', async () => {
+    const { code, stderr } = await asAda('tunneld', 'install', '--user');
+    assert.equal(code, 78);
+    assert.ok(stderr.includes(`\`tunneld --config ${config} init `), stderr);
+    assert.ok(!existsSync(box.path(unit)));
+  });
+
+  await t.test('it copies one, starts, and says what becomes of it without a login', async () => {
+    writeFileSync(box.path(`${HOME}/key`), readFileSync(sshd.clientKey), { mode: 0o600 });
+    writeFileSync(box.path(`${HOME}/known`), sshd.knownHostsLine());
+    writeFileSync(
+      box.path(`${HOME}/mine.yaml`),
+      `network: { ping: [127.0.0.1] }
+tunnels:
+  mine:
+    host: 127.0.0.1
+    port: ${sshd.port}
+    user: ${sshd.user}
+    identityFile: ~/key
+    userKnownHostsFile: ~/known
+    remoteForward: ${port}:127.0.0.1:${echo.port}
+`,
+    );
+    await box.must('chown', '-R', 'ada:', HOME);
+    const { code, stdout, stderr } = await asAda('tunneld', '--config', `${HOME}/mine.yaml`, 'install', '--user');
+    assert.equal(code, 0, stderr);
+    assert.match(stdout, /^mine: up for /m);
+    assert.match(stderr, /lingering is off: .*: sudo loginctl enable-linger ada$/m);
+    assert.equal(await visit(port, 'mine'), 'mine');
+    assert.equal((await asAda('systemctl', '--user', 'is-enabled', 'tunnel')).stdout, 'enabled\n');
+    assert.equal((await asAda('stat', '-c', '%a', config, unit)).stdout, '600\n644\n');
+    const verified = await asAda(
+      'env',
+      `SYSTEMD_UNIT_PATH=${HOME}/.config/systemd/user:${UNITS}`,
+      'systemd-analyze',
+      '--user',
+      'verify',
+      unit,
+    );
+    assert.deepEqual(verified, { code: 0, stdout: '', stderr: '' });
+  });
+
+  await t.test('run again it does nothing', async () => {
+    const { code, stderr } = await asAda('tunneld', 'install', '--user');
+    assert.equal(code, 0);
+    assert.match(stderr, /nothing to do/);
+  });
+
+  await t.test('uninstall takes the service, and --purge the rest', async () => {
+    const { code, stderr } = await asAda('tunneld', 'uninstall', '--user');
+    assert.equal(code, 0, stderr);
+    assert.ok(!existsSync(box.path(unit)));
+    assert.ok(existsSync(box.path(config)));
+    await assert.rejects(visit(port, 'anybody?'));
+    assert.equal((await asAda('tunneld', 'uninstall', '--user', '--purge')).code, 0);
+    assert.ok(!existsSync(box.path(config)));
+    assert.ok(existsSync(box.path(`${HOME}/key`)));
+  });
+
+  await t.test('without a service manager, and as root, it says what to do', async () => {
+    const su = await box.run(
+      'runuser',
+      '-u',
+      'ada',
+      '--',
+      'env',
+      '-u',
+      'XDG_RUNTIME_DIR',
+      'tunneld',
+      'install',
+      '--user',
+    );
+    assert.equal(su.code, 1);
+    assert.match(su.stderr, /log in as yourself, by ssh or at the console/);
+    const root = await box.run('tunneld', 'install', '--user');
+    assert.equal(root.code, 1);
+    assert.match(root.stderr, /run this as that user, without sudo/);
+    await box.must('systemctl', 'stop', 'login');
+    const gone = await asAda('tunneld', 'install', '--user');
+    assert.equal(gone.code, 1);
+    assert.match(gone.stderr, /your service manager does not answer/);
+  });
+});
