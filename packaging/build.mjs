@@ -38,7 +38,7 @@ const { metafile } = await build({
     ].join('\n'),
   },
   legalComments: 'external',
-  plugins: [nativePartsStayOutside()],
+  plugins: [nativePartsStayOutside(), unusedPartsStayOut()],
   absWorkingDir: root,
   metafile: true,
   logLevel: 'warning',
@@ -64,6 +64,27 @@ function nativePartsStayOutside() {
         external: true,
       }));
       plugin.onResolve({ filter: /^cpu-features$/ }, () => ({ path: 'cpu-features', external: true }));
+    },
+  };
+}
+
+/**
+ * What ssh2 loads when it starts and tunneld never uses: SFTP, and agents for HTTP with https and tls (half a MiB of the daemon's
+ * memory). And its WebAssembly is for ChaCha20 without the native module, but is compiled even beside it (1.5 MiB).
+ */
+function unusedPartsStayOut() {
+  const unused = /ssh2\/lib\/(?:protocol\/SFTP|http-agents)\.js$/;
+  const compiles = { always: 'init: (() => {', whenNeeded: 'init: binding ? Promise.resolve() : (() => {' };
+  return {
+    name: 'unused-parts-stay-out',
+    setup(plugin) {
+      plugin.onLoad({ filter: unused }, () => ({ contents: 'module.exports = {};', loader: 'js' }));
+      plugin.onLoad({ filter: /ssh2\/lib\/protocol\/crypto\.js$/ }, ({ path }) => {
+        const code = readFileSync(path, 'utf8');
+        if (!code.includes(compiles.always))
+          throw new Error(`${path} starts its WebAssembly in another way than it did`);
+        return { contents: code.replace(compiles.always, compiles.whenNeeded), loader: 'js' };
+      });
     },
   };
 }

@@ -1,9 +1,19 @@
-import { z } from 'zod';
+import * as z from 'zod/mini';
 import { readHost } from './host.ts';
 import { mapping } from './mapping.ts';
 import type { Place } from './path-value.ts';
 import { serverKeys } from './server-keys.ts';
-import { BadValue, isMapping, readInteger, readText, readWord, show, value } from './value.ts';
+import {
+  BadValue,
+  isMapping,
+  preprocessed,
+  readInteger,
+  readText,
+  readWord,
+  show,
+  transformed,
+  value,
+} from './value.ts';
 
 /** A server to go through, as it was written: what it leaves out comes from elsewhere. */
 export type JumpKeys = z.output<ReturnType<typeof jumpMapping>>;
@@ -12,20 +22,21 @@ export type JumpKeys = z.output<ReturnType<typeof jumpMapping>>;
  * The servers to go through, the nearest first: `[user@]host[:port]` or `ssh://[user@]host[:port]`, several with commas or as a list
  * (ssh_config(5), ProxyJump); in a list also mappings of a server's keys. `none` is an empty list.
  */
-export function jumps(place: Place): z.ZodType<JumpKeys[]> {
-  const hop = z.unknown().transform((raw, context): JumpKeys => {
+export function jumps(place: Place): z.ZodMiniType<JumpKeys[]> {
+  const hop = transformed(z.unknown(), (raw, context): JumpKeys => {
     const result = (isMapping(raw) ? jumpMapping(place) : value(readJump)).safeParse(raw);
     if (result.success) return result.data;
-    for (const issue of result.error.issues) context.addIssue({ ...issue });
+    const issues = result.error.issues.map((issue) => ({ ...issue, input: raw }) as z.core.$ZodRawIssue);
+    context.issues.push(...issues);
     return z.NEVER;
   });
-  return z.preprocess((raw) => listOf(raw), z.array(hop));
+  return preprocessed(listOf, z.array(hop));
 }
 
 function jumpMapping(place: Place) {
-  return mapping(serverKeys(place)).transform((keys, context) => {
+  return transformed(mapping(serverKeys(place)), (keys, context) => {
     if (keys.host !== undefined) return keys;
-    context.addIssue('needs a host');
+    context.issues.push({ code: 'custom', message: 'needs a host', input: keys });
     return z.NEVER;
   });
 }

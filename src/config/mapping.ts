@@ -1,6 +1,6 @@
-import { z } from 'zod';
+import * as z from 'zod/mini';
 import { unknownKey } from './suggest.ts';
-import { isMapping, show } from './value.ts';
+import { isMapping, show, transformed } from './value.ts';
 
 /** A way from the top of the file to a value. */
 export type Path = readonly (string | number)[];
@@ -9,18 +9,18 @@ export type Path = readonly (string | number)[];
 export type Report = (path: Path, message: string, at?: 'key' | 'value') => void;
 
 /** The schema of a mapping: these keys and no others, each of which may be absent. */
-export function keysOf<S extends z.ZodRawShape>(shape: S) {
-  return z.strictObject(shape).partial();
+export function keysOf<S extends z.core.$ZodShape>(shape: S) {
+  return z.partial(z.strictObject(shape));
 }
 
 /** The same, as a value within another mapping: reads all or nothing. */
-export function mapping<S extends z.ZodRawShape>(shape: S) {
+export function mapping<S extends z.core.$ZodShape>(shape: S) {
   const schema = keysOf(shape);
-  return z.unknown().transform((raw, context) => {
+  return transformed(z.unknown(), (raw, context) => {
     const result = schema.safeParse(raw);
     if (result.success) return result.data;
     for (const { path, message, at } of findings(result.error, raw, Object.keys(shape), unknownKey)) {
-      context.addIssue({ code: 'custom', path: [...path], message, params: { at }, input: raw });
+      context.issues.push({ code: 'custom', path: [...path], message, params: { at }, input: raw });
     }
     return z.NEVER;
   });
@@ -30,7 +30,7 @@ export function mapping<S extends z.ZodRawShape>(shape: S) {
  * Reads a mapping, reports all that is wrong with it, and returns what was right, so that later checks see as much as
  * possible. `explain` says what is to be said of a key that is not known.
  */
-export function readMapping<S extends z.ZodObject>(
+export function readMapping<S extends z.ZodMiniObject>(
   schema: S,
   raw: unknown,
   path: Path,
@@ -57,7 +57,7 @@ interface Finding {
 }
 
 /** zod's issues in our words. Those of single values already are: value() and mapping() wrote them. */
-function findings(error: z.ZodError, raw: unknown, known: readonly string[], explain: Explain): Finding[] {
+function findings(error: z.core.$ZodError, raw: unknown, known: readonly string[], explain: Explain): Finding[] {
   return error.issues.flatMap((issue): Finding[] => {
     const path = issue.path.map((step) => (typeof step === 'number' ? step : String(step)));
     if (issue.code === 'unrecognized_keys') {

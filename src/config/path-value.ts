@@ -1,8 +1,8 @@
 import { resolve } from 'node:path';
-import { z } from 'zod';
+import type * as z from 'zod/mini';
 import { printable } from '../lib/text.ts';
 import type { ConfigEnvironment } from './environment.ts';
-import { BadValue, oneOrMany, readText, value } from './value.ts';
+import { BadValue, oneOrMany, preprocessed, readText, value } from './value.ts';
 
 /** Where a configuration file stands: what its relative paths, `~` and variables mean. */
 export interface Place extends Pick<ConfigEnvironment, 'home' | 'env' | 'aes'> {
@@ -38,13 +38,13 @@ export function checkSocketPath(path: string): string {
 const MAX_SOCKET_PATH = 107;
 
 /** The schema of one path or a list of them; `none` alone is an empty list. */
-export function paths(place: Place): z.ZodType<string[]> {
-  return z.preprocess((raw) => (isNone(raw) ? [] : raw), oneOrMany(value(readListedPath(place))));
+export function paths(place: Place): z.ZodMiniType<string[]> {
+  return preprocessed((raw) => (isNone(raw) ? [] : raw), oneOrMany(value(readListedPath(place))));
 }
 
 /** Like `paths`, where one text may name several paths with spaces between them, as in ssh_config; quotes keep a space. */
-export function spacedPaths(place: Place): z.ZodType<string[]> {
-  return z.preprocess((raw) => (typeof raw === 'string' && raw.trim() !== '' ? splitWords(raw) : raw), paths(place));
+export function spacedPaths(place: Place): z.ZodMiniType<string[]> {
+  return preprocessed((raw) => (typeof raw === 'string' && raw.trim() !== '' ? splitWords(raw) : raw), paths(place));
 }
 
 function splitWords(text: string): string | (string | undefined)[] | undefined {

@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod/mini';
 import { LOG_LEVELS } from './config.ts';
 import { readDurationFrom } from './duration.ts';
 import { readDynamicForward, readForward } from './forward.ts';
@@ -8,7 +8,7 @@ import { keysOf, mapping } from './mapping.ts';
 import { type Place, readPath, readSocketPath } from './path-value.ts';
 import { readProxy } from './proxy.ts';
 import { serverKeys } from './server-keys.ts';
-import { BadValue, oneOrMany, readOneOf, readText, readYesNo, value } from './value.ts';
+import { BadValue, oneOrMany, readOneOf, readText, readYesNo, transformed, value } from './value.ts';
 
 /** What a tunnel may say. */
 export function tunnelSchema(place: Place) {
@@ -77,10 +77,11 @@ export const DEFAULT_RECONNECT = { minMs: 1000, maxMs: 60_000 };
 
 function reconnect() {
   const limits = mapping({ min: value(readDurationFrom(1)), max: value(readDurationFrom(1)) });
-  return limits.transform(({ min, max }, context) => {
+  return transformed(limits, ({ min, max }, context) => {
     const { minMs, maxMs } = { minMs: min ?? DEFAULT_RECONNECT.minMs, maxMs: max ?? DEFAULT_RECONNECT.maxMs };
     if (minMs <= maxMs) return { minMs, maxMs };
-    context.addIssue(`has a min of ${minMs / 1000} seconds above its max of ${maxMs / 1000}`);
+    const message = `has a min of ${minMs / 1000} seconds above its max of ${maxMs / 1000}`;
+    context.issues.push({ code: 'custom', message, input: { min, max } });
     return z.NEVER;
   });
 }

@@ -1,25 +1,38 @@
-import { z } from 'zod';
+import * as z from 'zod/mini';
 import { printable } from '../lib/text.ts';
 
 /** A value that cannot be used. The message is the end of a sentence that begins with the key: "must be yes or no". */
 export class BadValue extends Error {}
 
 /** The schema of a value that `read` understands; what `read` throws as a BadValue becomes a problem at that value. */
-export function value<T>(read: (raw: unknown) => T): z.ZodType<T> {
-  return z.unknown().transform((raw, context) => {
+export function value<T>(read: (raw: unknown) => T): z.ZodMiniType<T> {
+  return transformed(z.unknown(), (raw, context) => {
     try {
       return read(raw);
     } catch (error) {
       if (!(error instanceof BadValue)) throw error;
-      context.addIssue({ code: 'custom', message: error.message, input: raw });
+      context.issues.push({ code: 'custom', message: error.message, input: raw });
       return z.NEVER;
     }
   });
 }
 
 /** The schema of one value or a list of them. */
-export function oneOrMany<T>(item: z.ZodType<T>): z.ZodType<T[]> {
-  return z.preprocess((raw) => (Array.isArray(raw) ? raw : [raw]), z.array(item));
+export function oneOrMany<T>(item: z.ZodMiniType<T>): z.ZodMiniType<T[]> {
+  return preprocessed((raw) => (Array.isArray(raw) ? raw : [raw]), z.array(item));
+}
+
+/** The schema of what `change` makes of a value that `schema` accepts; it may add to the issues. */
+export function transformed<T, U>(
+  schema: z.ZodMiniType<T>,
+  change: (value: T, context: z.core.ParsePayload) => U,
+): z.ZodMiniType<U> {
+  return z.pipe(schema, z.transform(change)) as z.ZodMiniType<U>;
+}
+
+/** The schema of a value that `schema` accepts once `change` was done to it. */
+export function preprocessed<T>(change: (raw: unknown) => unknown, schema: z.ZodMiniType<T>): z.ZodMiniType<T> {
+  return z.pipe(z.transform(change), schema);
 }
 
 /** Any text on one line. */

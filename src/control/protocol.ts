@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod/mini';
 import type { Plan } from '../supervisor/plan.ts';
 import type { StatusDocument } from '../supervisor/status.ts';
 
@@ -11,17 +11,22 @@ export type RequestOf<C extends Request['command']> = Extract<Request, { command
 /** A day; longer than that, nobody remembers that something waits for him. */
 export const MAX_TRIAL_MS = 86_400_000;
 
-const name = z.string().max(100).nullable();
+const name = z.nullable(z.string().check(z.maxLength(100)));
 const requestSchema = z.discriminatedUnion('command', [
   z.strictObject({ command: z.literal('status') }),
-  z.strictObject({ command: z.literal('logs'), name, lines: z.int().min(0).max(100_000), follow: z.boolean() }),
+  z.strictObject({
+    command: z.literal('logs'),
+    name,
+    lines: z.int().check(z.minimum(0), z.maximum(100_000)),
+    follow: z.boolean(),
+  }),
   z.strictObject({ command: z.literal('reload') }),
   z.strictObject({ command: z.literal('retry'), name }),
   // A name and not a path: only who may write beside the configuration can bring one in.
   z.strictObject({
     command: z.literal('apply'),
-    candidate: z.string().regex(/^[a-z0-9]{1,40}$/),
-    withinMs: z.int().min(1000).max(MAX_TRIAL_MS),
+    candidate: z.string().check(z.regex(/^[a-z0-9]{1,40}$/)),
+    withinMs: z.int().check(z.minimum(1000), z.maximum(MAX_TRIAL_MS)),
   }),
   z.strictObject({ command: z.literal('confirm') }),
 ]);

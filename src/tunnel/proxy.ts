@@ -1,6 +1,4 @@
-import { request } from 'node:http';
 import type { Socket } from 'node:net';
-import { SocksClient } from 'socks';
 import { abortable } from '../lib/abort.ts';
 import type { Clock } from '../lib/clock.ts';
 import { errorText, printable } from '../lib/text.ts';
@@ -8,6 +6,14 @@ import { TunnelFailure } from './failure.ts';
 import { resetSocket } from './reset-socket.ts';
 import { readSecretFile } from './secret-file.ts';
 import { formatEndpoint, type ProxyEntry } from './spec.ts';
+
+/**
+ * Loads what a proxy needs, for a tunnel that has one: 1.5 MiB that the others do not pay. To be called before it is dialled: an
+ * upgrade may replace our files while a tunnel waits for its network.
+ */
+export async function loadProxy({ type }: ProxyEntry): Promise<void> {
+  await (type === 'http' ? import('node:http') : import('socks'));
+}
 
 interface Destination {
   readonly host: string;
@@ -52,16 +58,17 @@ export async function passProxy(
 
 type Fail = (text: string, cause?: unknown) => TunnelFailure;
 
-function connectHttp(
+async function connectHttp(
   socket: Socket,
   { user }: ProxyEntry,
   password: string | null,
   to: Destination,
   fail: Fail,
 ): Promise<void> {
+  const { request } = await import('node:http');
   const authority = formatEndpoint({ type: 'tcp', ...to });
   const credentials = Buffer.from(`${user ?? ''}:${password ?? ''}`).toString('base64');
-  return new Promise((resolve, reject) => {
+  await new Promise<void>((resolve, reject) => {
     const connect = request({
       method: 'CONNECT',
       path: authority,
@@ -100,6 +107,7 @@ async function connectSocks(
   fail: Fail,
 ): Promise<void> {
   try {
+    const { SocksClient } = await import('socks');
     await SocksClient.createConnection({
       proxy: {
         host,

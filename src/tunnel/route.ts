@@ -6,7 +6,7 @@ import { dial } from './dial.ts';
 import { asFailure, TunnelFailure } from './failure.ts';
 import { AUTH_TIMEOUT_MS, type LoginEvents, prepareLogin, type Way } from './login.ts';
 import { pathAnswers, tryUntilAnswered } from './path.ts';
-import { passProxy } from './proxy.ts';
+import { loadProxy, passProxy } from './proxy.ts';
 import { startProxyCommand } from './proxy-command.ts';
 import { resetSocket } from './reset-socket.ts';
 import { type Entry, formatEndpoint, type ServerSpec, type TunnelSpec } from './spec.ts';
@@ -49,6 +49,7 @@ export async function prepareRoute(
   const logins: Login[] = [];
   for (const jump of spec.jumps)
     logins.push(await naming(jump, () => prepareLogin(jump, { ...deps, name: spec.name })));
+  if (spec.entry.type === 'http' || spec.entry.type === 'socks5') await loadProxy(spec.entry);
   return async (signal) => {
     const first = spec.jumps[0] ?? spec;
     let route = await enter(spec.entry, first, deps, signal);

@@ -4,11 +4,12 @@ import { cpus } from 'node:os';
 import { startSshd } from '../support/sshd.ts';
 import { freePort, until } from '../support/until.ts';
 import { endClient, firstByte, opensshClient, startToFirstByte, tunneldClient, type Client } from './clients.ts';
-import { residentMiB, wakeUpsPerSecond } from './process-cost.ts';
+import { bytesToDisk, residentMiB, stateOf, wakeUpsPerSecond } from './process-cost.ts';
 import { startTarget, throughput, type Direction } from './throughput.ts';
 
 const CIPHER = 'aes128-gcm@openssh.com';
 const STARTS = 9;
+const COMMANDS = 15;
 const CONNECTIONS = 300;
 const TRANSFERS = 7;
 const TRANSFER_BYTES = 256 * 1024 * 1024;
@@ -36,9 +37,7 @@ async function compareStarts(): Promise<void> {
   const node: number[] = [];
   for (let i = 0; i < STARTS; i++) {
     for (const [client, list] of times) list.push(await startToFirstByte(client));
-    const started = performance.now();
-    spawnSync(process.execPath, ['-e', '0']);
-    node.push(performance.now() - started);
+    node.push(timeOf(process.execPath, ['-e', '0']));
   }
   const own = median(node);
   row(
@@ -69,10 +68,35 @@ async function compareRunning(): Promise<void> {
       }
       row(`throughput ${direction}, MB/s`, ...speeds, '>= 0.7');
     }
+    compareCommands();
   } finally {
     await Promise.all(children.map(endClient));
   }
   await measureIdle();
+}
+
+/** Against a daemon that is up, and against Node alone, which both of them have to start. */
+function compareCommands(): void {
+  const status: number[] = [];
+  const version: number[] = [];
+  const node: number[] = [];
+  for (let i = 0; i < COMMANDS; i++) {
+    status.push(timeOf(...tunneld.command('status')));
+    version.push(timeOf(...tunneld.command('--version')));
+    node.push(timeOf(process.execPath, ['-e', '0']));
+  }
+  const own = median(node);
+  const wanted = `<= ${(1.5 * own + 100).toFixed(0)} (1.5 × node -e 0, ${own.toFixed(0)}, and 100)`;
+  row('tunneld status, ms', null, status, wanted);
+  row('tunneld --version, ms', null, version, wanted);
+}
+
+/** Milliseconds from starting a program to its successful end. */
+function timeOf(program: string, args: readonly string[]): number {
+  const started = performance.now();
+  const { status, stderr } = spawnSync(program, args);
+  if (status !== 0) throw new Error(`${program} ${args.join(' ')} ended with ${status}: ${String(stderr)}`);
+  return performance.now() - started;
 }
 
 /** On processes of their own: what a benchmark leaves in a heap is not idle memory. */
@@ -83,18 +107,24 @@ async function measureIdle(): Promise<void> {
       await until(async () => (await firstByte(client.port)) !== null, { what: `${client.name} to come up` });
     }
     await new Promise((resolve) => setTimeout(resolve, 5000));
+    const written = children.map((child) => bytesToDisk(child.pid!));
+    const state = stateOf(tunneld.directory);
     const wakeUps = await Promise.all(children.map((child) => wakeUpsPerSecond(child.pid!, IDLE_SECONDS)));
     const memory = children.map((child) => residentMiB(child.pid!));
-    row('idle memory (RSS), MiB', [memory[0]!], [memory[1]!], '<= 70 MiB');
+    row('idle memory (RSS), MiB', [memory[0]!], [memory[1]!], '<= 60 MiB');
     row('idle wake-ups a second', [wakeUps[0]!], [wakeUps[1]!], '<= 2');
+    const bytes = children.map((child, index) => bytesToDisk(child.pid!) - written[index]!);
+    row('written to disk while idle, bytes', [bytes[0]!], [bytes[1]!], '0');
+    row('state directory changed while idle', null, [stateOf(tunneld.directory) === state ? 0 : 1], '0');
   } finally {
     await Promise.all(children.map(endClient));
   }
 }
 
-function row(what: string, theirs: readonly number[], ours: readonly number[], wanted: string): void {
-  const ratio = median(theirs) === 0 ? '' : (median(ours) / median(theirs)).toFixed(2);
-  print(`| ${what} | ${summary(theirs)} | ${summary(ours)} | ${ratio} | ${wanted} |`);
+/** `theirs` is null where ssh has nothing like it. */
+function row(what: string, theirs: readonly number[] | null, ours: readonly number[], wanted: string): void {
+  const ratio = theirs === null || median(theirs) === 0 ? '' : (median(ours) / median(theirs)).toFixed(2);
+  print(`| ${what} | ${theirs === null ? '' : summary(theirs)} | ${summary(ours)} | ${ratio} | ${wanted} |`);
 }
 
 /** The median, and the extremes that tell how noisy the machine was. */
@@ -104,6 +134,7 @@ function summary(values: readonly number[]): string {
 }
 
 function number(value: number): string {
+  if (value === 0) return '0';
   return value >= 100 ? value.toFixed(0) : value >= 10 ? value.toFixed(1) : value.toFixed(2);
 }
 

@@ -13,6 +13,15 @@ export interface Client {
   start(): ChildProcess;
 }
 
+export interface TunneldClient extends Client {
+  /** Holds the configuration, the control socket and the state. */
+  readonly directory: string;
+  /** The program and the arguments of a command that asks this daemon. */
+  command(...args: readonly string[]): readonly [string, readonly string[]];
+}
+
+/** That of a service: what else a developer's has (NODE_EXTRA_CA_CERTS, say) may cost Node memory. */
+const ENV = { PATH: process.env['PATH'], HOME: process.env['HOME'] };
 const CLI = fileURLToPath(new URL('../../dist/cli.js', import.meta.url));
 
 export function opensshClient(sshd: TestSshd, port: number, target: number, cipher: string): Client {
@@ -41,7 +50,7 @@ export function opensshClient(sshd: TestSshd, port: number, target: number, ciph
   return { name: 'ssh -NR', port, start: () => spawn('ssh', args, { stdio: 'ignore' }) };
 }
 
-export function tunneldClient(sshd: TestSshd, port: number, target: number, cipher: string): Client {
+export function tunneldClient(sshd: TestSshd, port: number, target: number, cipher: string): TunneldClient {
   const knownHosts = writeTemporary('known_hosts', sshd.knownHostsLine('127.0.0.1', sshd.port));
   const directory = mkdtempSync(join(tmpdir(), 'tunneld-bench-'));
   const config = join(directory, 'config.yaml');
@@ -66,8 +75,10 @@ stateDirectory: ${directory}
   return {
     name: 'tunneld',
     port,
+    directory,
+    command: (...args) => [CLI, ['--config', config, ...args]],
     // By its first line, as it runs when installed: that names a flag for node.
-    start: () => spawn(CLI, ['run', '--config', config], { stdio: ['ignore', 'ignore', 'inherit'] }),
+    start: () => spawn(CLI, ['run', '--config', config], { stdio: ['ignore', 'ignore', 'inherit'], env: ENV }),
   };
 }
 

@@ -1,4 +1,5 @@
-import { readdirSync, readFileSync } from 'node:fs';
+import { readdirSync, readFileSync, statSync } from 'node:fs';
+import { join } from 'node:path';
 
 /** Resident memory in MiB (VmRSS of proc_pid_status(5)). */
 export function residentMiB(pid: number): number {
@@ -11,6 +12,18 @@ export async function wakeUpsPerSecond(pid: number, seconds: number): Promise<nu
   const before = voluntarySwitches(pid);
   await new Promise((resolve) => setTimeout(resolve, seconds * 1000));
   return (voluntarySwitches(pid) - before) / seconds;
+}
+
+/** Bytes that a process has had written to disks (write_bytes of proc_pid_io(5)). */
+export function bytesToDisk(pid: number): number {
+  return Number(/^write_bytes: (\d+)$/m.exec(readFileSync(`/proc/${pid}/io`, 'utf8'))?.[1]);
+}
+
+/** What a directory holds, each with its time of change: on a tmpfs, too, where no bytes are counted, this tells of a write. */
+export function stateOf(directory: string): string {
+  return ['.', ...readdirSync(directory, { recursive: true, encoding: 'utf8' })]
+    .map((name) => `${name} ${statSync(join(directory, name)).mtimeMs}`)
+    .join('\n');
 }
 
 function voluntarySwitches(pid: number): number {
