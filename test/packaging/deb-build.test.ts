@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { execFileSync, spawnSync } from 'node:child_process';
+import { execFileSync } from 'node:child_process';
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
@@ -9,7 +9,6 @@ import { tempDir } from '../support/until.ts';
 const script = fileURLToPath(new URL('../../packaging/deb.mjs', import.meta.url));
 
 test('the same sources make the same packages, and all processors get the same files', async (t) => {
-  if (spawnSync('dpkg-deb', ['--version']).status !== 0) return t.skip('dpkg-deb is not here');
   const build = async (umask: string) => {
     const folder = await tempDir(t);
     const call = `umask ${umask} && exec "$0" "$@"`;

@@ -53,17 +53,10 @@ test('tunneld.yaml(5) has every key', async (t) => {
 
 test('the pages are sound', async (t) => {
   const folder = join(await makeDocuments(t), 'man');
-  const checkers = { groff: ['-ww', '-man', '-Tutf8'], mandoc: ['-T', 'lint'] };
-  let checks = 0;
-  for (const [checker, args] of Object.entries(checkers)) {
-    for (const file of ['tunneld.1', 'tunneld.yaml.5']) {
-      const { status, stdout, stderr } = spawnSync(checker, [...args, join(folder, file)], { encoding: 'utf8' });
-      if (status === null) continue;
-      assert.deepEqual([status, checker === 'groff' ? '' : stdout, stderr], [0, '', '']);
-      checks += 1;
-    }
+  for (const file of ['tunneld.1', 'tunneld.yaml.5']) {
+    const { status, stdout, stderr } = spawnSync('mandoc', ['-T', 'lint', join(folder, file)], { encoding: 'utf8' });
+    assert.deepEqual([status, stdout, stderr], [0, '', '']);
   }
-  if (checks === 0) t.skip('neither groff nor mandoc is here');
 });
 
 /** As it is read, with <> around what is bold. */

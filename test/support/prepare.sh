@@ -1,7 +1,7 @@
 #!/bin/sh
 # Makes sure that the programs the tests drive are there: a real sshd, ssh with ssh-keygen, ping, systemd (itself, and its
 # checks of units), the means to build small networks, other SSH servers, proxies, programs that people send through a tunnel,
-# shells that complete command lines, and two script languages as independent readers. Further programs to look for are its arguments.
+# autossh, shells that complete command lines, a reader of manual pages, and two script languages as independent readers.
 # On a Debian-like system, as root, what is missing is installed; elsewhere it is named. No service is started.
 set -eu
 PATH="$PATH:/usr/sbin:/usr/local/sbin:/usr/lib/ssh:/sbin"
@@ -16,10 +16,13 @@ has ping || missing="$missing iputils-ping"
 has ip || missing="$missing iproute2"
 has iptables || missing="$missing iptables"
 has python3 || missing="$missing python3"
+has dpkg-deb || missing="$missing dpkg"
 has perl || missing="$missing perl-base"
 has git || missing="$missing git"
 has rsync || missing="$missing rsync"
 has nc || missing="$missing netcat-openbsd"
+has autossh || missing="$missing autossh"
+has mandoc || missing="$missing mandoc"
 has fish || missing="$missing fish"
 has zsh || missing="$missing zsh"
 has script || missing="$missing bsdutils"
@@ -27,9 +30,6 @@ has tinyproxy || missing="$missing tinyproxy-bin"
 has microsocks || missing="$missing microsocks"
 has dropbear || missing="$missing dropbear-bin"
 /usr/bin/python3 -W ignore -c 'import asyncssh' >/dev/null 2>&1 || missing="$missing python3-asyncssh"
-for program in "$@"; do
-  has "$program" || missing="$missing $program"
-done
 [ -n "$missing" ] || exit 0
 
 if [ "$(id -u)" != 0 ] || ! has apt-get; then

@@ -2,7 +2,7 @@
 # Boots systemd as process 1 of a machine within this one: `systemd-box.sh DIRECTORY NODE`, as root. DIRECTORY is empty and
 # its name is nobody else's; NODE is the program that will be /usr/local/bin/node. The box has process, mount, host name, IPC
 # and cgroup namespaces of its own and shares the network. Its files are this machine's, or those of the system installed in the
-# folder $TUNNELD_BOX_ROOT, which has its own node; what it writes stays in memory and goes with it. It knows a handful of units,
+# folder $TUNNELD_BOX_ROOT, with its own node; what it writes stays in memory and goes with it. It knows a handful of units,
 # so that nothing of this machine is started in it; packages may bring theirs.
 # Prints the number of the box's process 1, and ends the box when standard input ends: it outlives nobody who needs it.
 # Exit code 77: this machine does not permit it.
@@ -65,12 +65,11 @@ boot() {
   mount -t tmpfs -o mode=1777 tmpfs dev/shm
   ln -s pts/ptmx dev/ptmx
   ln -s /proc/self/fd dev/fd
-  if [ "$root" = / ]; then
-    mkdir -p usr/local/bin
-    rm -f usr/local/bin/node
-    : >usr/local/bin/node
-    mount --bind "$node" usr/local/bin/node
-  fi
+  [ "$root" = / ] || node=usr/bin/node
+  mkdir -p usr/local/bin
+  rm -f usr/local/bin/node
+  : >usr/local/bin/node
+  mount --bind "$node" usr/local/bin/node
 
   units=.${systemd%/systemd}/system
   for unit in sysinit.target basic.target multi-user.target network.target shutdown.target umount.target \

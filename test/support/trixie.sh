@@ -7,7 +7,7 @@ if [ ! -e "$folder/complete" ]; then
   command -v debootstrap >/dev/null || apt-get install -y --no-install-recommends debootstrap >&2
   rm -rf "$folder"
   mkdir -p "$folder"
-  debootstrap --variant=minbase --include=systemd,systemd-sysv,dbus,nodejs,iputils-ping,passwd,openssh-client trixie "$folder" >&2
+  debootstrap --variant=minbase --include=systemd,systemd-sysv,dbus,nodejs,iputils-ping,iproute2,passwd,openssh-client,autossh trixie "$folder" >&2
   : >"$folder/complete"
 fi
 echo "$folder"
