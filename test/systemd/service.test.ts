@@ -1,7 +1,9 @@
 import assert from 'node:assert/strict';
+import { writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { test } from 'node:test';
 import { setTimeout as wait } from 'node:timers/promises';
+import type { TunnelStatus } from '../../src/supervisor/status.ts';
 import { startEcho } from '../support/echo.ts';
 import { listen } from '../support/listen.ts';
 import { startSshd } from '../support/sshd.ts';
@@ -78,7 +80,16 @@ ${tunnel('main', sshd.port, `remoteForward: ${port}:127.0.0.1:${echo.port}`)}`;
     t.after(() => rude.close());
     const more = `${main}${tunnel('hole', hole.port, `remoteForward: ${await freePort()}:localhost:22\n    connectTimeout: 1`)}${tunnel('rude', rudePort, `remoteForward: ${await freePort()}:localhost:22`)}`;
     service.configure(more);
+    await box.must('systemctl', 'log-level', 'debug'); // it then logs what it is told
     await box.must('systemctl', 'reload', 'tunnel');
+    const told = async () => {
+      await box.must('journalctl', '--sync');
+      return await box.must('journalctl', '--unit=tunnel');
+    };
+    await until(async () => /notification message .*RELOADING=1[^]*notification message .*READY=1/.test(await told()), {
+      what: 'what systemd is told of a reload',
+    });
+    await box.must('systemctl', 'log-level', 'info');
     // A network that answers no ping would be waited for: in the sandbox, ping works.
     const { phase } = await service.untilTunnel('hole', ({ failure }) => failure !== undefined);
     assert.equal(phase, 'waiting');
@@ -93,6 +104,17 @@ ${tunnel('main', sshd.port, `remoteForward: ${port}:127.0.0.1:${echo.port}`)}`;
     assert.equal(problem?.priority, 3);
     assert.equal((await service.status()).tunnels.length, 3);
     assert.equal((await service.untilTunnel('main', isUp)).sourcePort, sourcePort);
+  });
+
+  await t.test('a tunnel that a reload changes goes on until its successor is up', async () => {
+    const { sourcePort } = await service.untilTunnel('main', isUp);
+    service.configure(main.replace('    remoteForward', '    serverAliveInterval: 20\n    remoteForward'));
+    await box.must('systemctl', 'reload', 'tunnel');
+    assert.equal(await visit(port, 'the old or the new one'), 'the old or the new one');
+    const isNew = (now: TunnelStatus) => isUp(now) && now.sourcePort !== sourcePort && now.previous === undefined;
+    await service.untilTunnel('main', isNew);
+    assert.equal(await visit(port, 'the new one'), 'the new one');
+    service.configure(main);
   });
 
   await t.test('stop is quick and announced', async () => {
@@ -151,6 +173,23 @@ ${tunnel('main', sshd.port, `remoteForward: ${port}:127.0.0.1:${echo.port}`)}`;
     await service.untilTunnel('main', isUp);
     assert.match(await box.must('journalctl', '--unit=tunnel'), /Watchdog timeout/);
     assert.equal(await visit(port, 'again'), 'again');
+  });
+
+  await t.test('a process whose loop is blocked is replaced, too', async () => {
+    const hook = '/var/lib/tunneld/block.cjs';
+    const block = 'Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0)';
+    writeFileSync(box.path(hook), `process.on('SIGUSR2', () => ${block});\n`);
+    await service.dropIn(`WatchdogSec=${WATCHDOG_S}`, `Environment=NODE_OPTIONS=--require=${hook}`);
+    await box.must('systemctl', 'restart', 'tunnel');
+    await service.untilTunnel('main', isUp);
+    const pid = await service.property('MainPID');
+    await box.must('systemctl', 'kill', '--kill-whom=main', '--signal=SIGUSR2', 'tunnel');
+    await until(async () => !['0', pid].includes(await service.property('MainPID')), {
+      what: 'another process',
+      timeoutMs: 20_000,
+    });
+    await service.untilTunnel('main', isUp);
+    assert.equal(await visit(port, 'unblocked'), 'unblocked');
   });
 
   await t.test(
