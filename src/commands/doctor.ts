@@ -1,4 +1,3 @@
-import { execFile } from 'node:child_process';
 import { join } from 'node:path';
 import type { Config } from '../config/config.ts';
 import { systemEnvironment } from '../config/environment.ts';
@@ -13,6 +12,7 @@ import { seePort } from '../doctor/source-port.ts';
 import { readHostKeys } from '../host/host-keys.ts';
 import { createPinger } from '../host/network.ts';
 import { openPortFile } from '../host/port-file.ts';
+import { lastLineAt, showUnit } from '../host/tunnel-service.ts';
 import { systemClock } from '../lib/clock.ts';
 import { createLogger } from '../lib/log.ts';
 import { errorText, escapeUnsafeJson, printable } from '../lib/text.ts';
@@ -88,9 +88,9 @@ export async function doctor(
     wall: systemClock.wall,
     stateDirectory: config.stateDirectory,
     configFile: config.file,
-    env: process.env,
     fix: options.fix,
     unit: showUnit,
+    lastLine: lastLineAt,
     daemon: running?.version ?? (hangs ? 'but it does not answer' : null),
     onStep,
   });
@@ -168,18 +168,6 @@ export async function daemonStatus(flag: string | null): Promise<StatusDocument 
     if (error instanceof DaemonNotRunningError) return null;
     throw error;
   }
-}
-
-function showUnit(): Promise<string | null> {
-  return new Promise((resolve) => {
-    const properties = ['LoadState', 'ActiveState', 'UnitFileState', 'WatchdogUSec'];
-    execFile(
-      'systemctl',
-      ['show', 'tunnel.service', ...properties.map((name) => `--property=${name}`)],
-      { timeout: 5000 },
-      (error, stdout) => resolve(error === null ? stdout : null),
-    );
-  });
 }
 
 function formatStep({ tunnel, step, result, seen, ms, cure }: Step, colour: boolean): string {

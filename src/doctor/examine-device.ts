@@ -8,11 +8,12 @@ export interface DeviceDeps {
   readonly wall: () => number;
   readonly stateDirectory: string;
   readonly configFile: string;
-  readonly env: Readonly<Record<string, string | undefined>>;
   /** Whether what can be repaired is repaired. */
   readonly fix: boolean;
   /** `systemctl show` of the unit as text, or null where there is no systemd. */
   readonly unit: () => Promise<string | null>;
+  /** When the service last wrote a line that this user may read in the journal; null where there is none. */
+  readonly lastLine: () => Promise<string | null>;
   /** The daemon's version, or null where none runs. */
   readonly daemon: string | null;
   onStep(step: Step): void;
@@ -93,7 +94,7 @@ async function stateDirectory({ stateDirectory: path, fix }: DeviceDeps, tell: T
   tell('state directory', 'warn', `${path}: ${why}; ports are forgotten when the power goes`, cure);
 }
 
-async function service({ daemon, unit, env }: DeviceDeps, tell: Tell): Promise<void> {
+async function service({ daemon, unit, lastLine }: DeviceDeps, tell: Tell): Promise<void> {
   const shown = await unit();
   const value = (key: string) => new RegExp(`^${key}=(.*)$`, 'm').exec(shown ?? '')?.[1] ?? '';
   const running = daemon === null ? 'no daemon runs' : `the daemon runs (${daemon})`;
@@ -122,9 +123,15 @@ async function service({ daemon, unit, env }: DeviceDeps, tell: Tell): Promise<v
     'watchdog',
     watched ? 'ok' : 'warn',
     watched ? `every ${value('WatchdogUSec')}` : 'off',
-    watched ? undefined : 'WatchdogSec=60 in the unit',
+    watched ? undefined : 'systemctl edit tunnel, and there WatchdogSec=60 below [Service]',
   );
-  tell('journal', 'ok', env['JOURNAL_STREAM'] === undefined ? 'journalctl -u tunnel' : 'this is it');
+  const line = await lastLine();
+  if (line !== null) tell('journal', 'ok', `journalctl -u tunnel: the last line is of ${line}`);
+  else {
+    const cure =
+      'Look as root, or as a member of the group systemd-journal; log.file in the configuration has a file instead.';
+    tell('journal', 'warn', 'journalctl -u tunnel shows no line of tunneld', cure);
+  }
 }
 
 /** One word for a shell, as a cure is pasted into one. */

@@ -20,7 +20,7 @@ import { freePort, tempDir } from '../support/until.ts';
 const NOW = Date.UTC(2030, 1, 2);
 const UNIT = 'LoadState=loaded\nActiveState=active\nUnitFileState=enabled\nWatchdogUSec=1min\n';
 
-for (const { name, unit, daemon, wall, expected } of [
+for (const { name, unit, daemon, wall, expected, line = '2030-01-01T00:00:00+0000' } of [
   { name: 'a service that runs', unit: UNIT, daemon: '1.2.3', wall: NOW, expected: ['ok', 'ok', 'ok', 'ok'] },
   {
     name: 'a service that does not',
@@ -45,17 +45,32 @@ for (const { name, unit, daemon, wall, expected } of [
   },
   { name: 'no unit', unit: 'LoadState=not-found\n', daemon: null, wall: NOW, expected: ['ok', 'warn', 'skip', 'skip'] },
   { name: 'no systemd, but a daemon', unit: null, daemon: '1', wall: NOW, expected: ['ok', 'ok', 'skip', 'skip'] },
+  {
+    name: 'a journal that this user may not read',
+    unit: UNIT,
+    daemon: '1',
+    wall: NOW,
+    expected: ['ok', 'ok', 'ok', 'warn'],
+    line: null,
+  },
   { name: 'a clock in the past', unit: UNIT, daemon: '1', wall: 0, expected: ['warn', 'ok', 'ok', 'ok'] },
-] as const) {
+] satisfies {
+  name: string;
+  unit: string | null;
+  daemon: string | null;
+  wall: number;
+  expected: string[];
+  line?: string | null;
+}[]) {
   test(`the device: ${name}`, async (t) => {
     const steps: Step[] = [];
     await examineDevice([], {
       wall: () => wall,
       stateDirectory: await tempDir(t),
       configFile: '/nowhere',
-      env: {},
       fix: false,
       unit: () => Promise.resolve(unit),
+      lastLine: () => Promise.resolve(line),
       daemon,
       onStep: (step) => steps.push(step),
     });
@@ -160,13 +175,35 @@ test('the folder of a state directory is made with --fix', async (t) => {
     wall: () => NOW,
     stateDirectory: join(parent, 'a/b'),
     configFile: '/nowhere',
-    env: {},
     fix: true,
     unit: () => Promise.resolve(null),
+    lastLine: () => Promise.resolve(null),
     daemon: '1',
     onStep: (step) => steps.push(step),
   });
   assert.match(steps.find(({ step }) => step === 'state directory')?.seen ?? '', /was made$/);
+});
+
+test('a state directory that is there but of no use is a warning, and --fix makes nothing up', async (t) => {
+  const file = join(await tempDir(t), 'file');
+  writeFileSync(file, '');
+  for (const stateDirectory of [join(file, 'below'), file]) {
+    const steps: Step[] = [];
+    await examineDevice([], {
+      wall: () => NOW,
+      stateDirectory,
+      configFile: '/nowhere',
+      fix: true,
+      unit: () => Promise.resolve(null),
+      lastLine: () => Promise.resolve(null),
+      daemon: '1',
+      onStep: (step) => steps.push(step),
+    });
+    const { result, seen, cure } = steps.find(({ step }) => step === 'state directory')!;
+    assert.equal(result, 'warn', stateDirectory);
+    assert.match(seen, /: (ENOTDIR|EACCES|EROFS|cannot be entered); ports are forgotten/);
+    assert.match(cure ?? '', /Give it to the user that runs tunneld/);
+  }
 });
 
 test('a configuration that others may write is a warning, and --fix mends it', async (t) => {
@@ -180,9 +217,9 @@ test('a configuration that others may write is a warning, and --fix mends it', a
       wall: () => NOW,
       stateDirectory: dir,
       configFile,
-      env: {},
       fix,
       unit: () => Promise.resolve(null),
+      lastLine: () => Promise.resolve(null),
       daemon: '1',
       onStep: (step) => steps.push(step),
     });

@@ -8,6 +8,7 @@ import { listen } from '../support/listen.ts';
 import type { SshdOptions } from '../support/sshd.ts';
 import { startDaemonProcess } from '../support/tunneld.ts';
 import { freePort, tempDir } from '../support/until.ts';
+import { startBlackHole } from '../tunnel/black-hole.ts';
 import { doctor, world, type World } from './run-doctor.ts';
 
 describe('doctor', { concurrency: 3 }, () => {
@@ -82,6 +83,14 @@ describe('doctor', { concurrency: 3 }, () => {
       seen: /127\.0\.0\.1:\d+: ECONNREFUSED/,
       cure: /sshd runs on the server/,
       spoil: async (yaml) => yaml.replace(/port: \d+/, `port: ${await freePort()}`),
+    },
+    {
+      name: 'no answer from the port',
+      step: 'TCP',
+      seen: /127\.0\.0\.1:\d+: time|ETIMEDOUT|no answer|within/,
+      cure: /firewall/,
+      spoil: async (yaml, { t }) =>
+        yaml.replace(/port: \d+/, `port: ${(await startBlackHole(t)).port}\n    connectTimeout: 1`),
     },
     {
       name: 'no SSH',
