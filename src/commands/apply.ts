@@ -1,4 +1,4 @@
-import { readFile, stat } from 'node:fs/promises';
+import { stat } from 'node:fs/promises';
 import { isAbsolute } from 'node:path';
 import { readDurationFrom } from '../config/duration.ts';
 import { systemEnvironment } from '../config/environment.ts';
@@ -6,6 +6,7 @@ import { loadConfig } from '../config/load.ts';
 import { ConfigError } from '../config/problem.ts';
 import { MAX_TRIAL_MS } from '../control/protocol.ts';
 import { sleep, systemClock } from '../lib/clock.ts';
+import { readText } from '../lib/read-text.ts';
 import { errorText } from '../lib/text.ts';
 import { layCandidate, removeCandidate } from '../setup/candidate.ts';
 import type { StatusDocument } from '../supervisor/status.ts';
@@ -88,7 +89,7 @@ function describeWaiting({ tunnels }: StatusDocument, names: readonly string[]):
 
 async function lay(target: string, file: string, inUse: string | null): Promise<string | null> {
   try {
-    return await layCandidate(target, await readFile(file, 'utf8'), inUse);
+    return await layCandidate(target, await readText(file), inUse);
   } catch (error) {
     fail(`cannot write beside ${target}: ${errorText(error)}${process.getuid?.() === 0 ? '' : ' (try sudo)'}`);
     return null;

@@ -3,7 +3,7 @@ import { access } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { candidatePath } from '../config/paths.ts';
 import { errorText } from '../lib/text.ts';
-import { installCandidate } from '../setup/candidate.ts';
+import { installCandidate, readCandidate } from '../setup/candidate.ts';
 import { request } from './daemon-request.ts';
 import { EXIT } from './exit.ts';
 
@@ -16,10 +16,16 @@ export async function confirm(flag: string | null): Promise<number> {
   // Whoever cannot write the file cannot keep the configuration either.
   const denied = await access(dirname(config), constants.W_OK).catch((error: unknown) => errorText(error));
   if (denied) return fail(`${dirname(config)} cannot be written: ${denied} (try sudo)`);
+  let text: string;
+  try {
+    text = await readCandidate(config, trial.candidate);
+  } catch (error) {
+    return fail(`not confirmed: ${errorText(error)}`);
+  }
   const answer = await request(flag, { command: 'confirm' }, null);
   if ('exit' in answer) return answer.exit;
   try {
-    await installCandidate(config, trial.candidate);
+    await installCandidate(config, trial.candidate, text);
   } catch (error) {
     const candidate = candidatePath(config, trial.candidate);
     return fail(`it runs, but is not yet what ${config} says: ${errorText(error)}; move ${candidate} there`);

@@ -1,4 +1,3 @@
-import { readFile } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import type { Config } from '../config/config.ts';
 import type { ConfigEnvironment } from '../config/environment.ts';
@@ -6,6 +5,7 @@ import { defaultStateDirectory } from '../config/paths.ts';
 import { peek } from '../config/peek.ts';
 import { ConfigError } from '../config/problem.ts';
 import { type LastGood, readLastGood } from '../daemon/last-good.ts';
+import { readText } from '../lib/read-text.ts';
 import { reportProblems } from './config-problems.ts';
 
 export interface FirstConfig {
@@ -37,6 +37,6 @@ export async function firstConfig(
 }
 
 async function stateDirectoryOf(file: string, env: ConfigEnvironment): Promise<string> {
-  const text = await readFile(file, 'utf8').catch(() => '');
+  const text = await readText(file).catch(() => '');
   return peek(text, file, env.home).stateDirectory ?? defaultStateDirectory(env);
 }

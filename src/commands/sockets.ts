@@ -1,8 +1,9 @@
-import { readdir, readFile } from 'node:fs/promises';
+import { readdir } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { nameOfSocket } from '../config/ad-hoc-paths.ts';
 import { type ConfigEnvironment, systemEnvironment } from '../config/environment.ts';
 import { defaultControlSocket } from '../config/paths.ts';
+import { readText } from '../lib/read-text.ts';
 import { findConfig } from './find-config.ts';
 
 /**
@@ -32,7 +33,7 @@ export async function adHocSockets(environment: ConfigEnvironment): Promise<read
 }
 
 async function socketOfConfig(file: string): Promise<string | null> {
-  const text = await readFile(file, 'utf8').catch(() => '');
+  const text = await readText(file).catch(() => '');
   // Most configurations name none, and then the parser need not be loaded.
   if (!/\bsocket\b/.test(text)) return null;
   const { peek } = await import('../config/peek.ts');

@@ -35,17 +35,18 @@ export interface Configuration {
   /** Runs a candidate; goes back to what ran before unless confirm() is called in time. */
   tryOut(candidate: string, withinMs: number): Promise<TrialResult>;
   /** Ends the trial in favour of the candidate; rejects where there is none, or while its tunnels are not up. */
-  confirm(): void;
+  confirm(): Promise<void>;
   stop(): void;
 }
 
 interface Trial {
   readonly candidate: string;
+  readonly next: Config;
   readonly base: Config;
   /** Milliseconds since 1970. */
   readonly until: number;
-  /** Tunnels that have to be up. */
-  readonly needed: readonly string[];
+  /** Tunnels that have to be up; null until they have begun. */
+  needed: readonly string[] | null;
   readonly cancel: () => void;
 }
 
@@ -57,6 +58,23 @@ export function createConfiguration(first: Config, problem: string | null, deps:
   let broken = problem === null ? null : { message: problem, at: clock.wall() };
   let trial: Trial | null = null;
   let kept: Config | null = null;
+  let last: Promise<unknown> = Promise.resolve();
+  let lastRead: Promise<unknown> = Promise.resolve();
+  let nextReload: Promise<ReloadResult> | null = null;
+
+  /** One change after the other: whose turn it is finds everything as the one before left it. */
+  const inTurn = <T>(work: () => T | Promise<T>): Promise<T> => {
+    const done = last.then(work);
+    last = done.catch(() => {});
+    return done;
+  };
+
+  /** The same for what has to read a file first; a file that hangs holds up no end of a trial. */
+  const afterReading = <T>(work: () => Promise<T>): Promise<T> => {
+    const done = lastRead.then(work);
+    lastRead = done.catch(() => {});
+    return done;
+  };
 
   /** What is on trial, or older than its file, is no news. A command line has no file to lose. */
   const keepIfGood = () => {
@@ -85,16 +103,36 @@ export function createConfiguration(first: Config, problem: string | null, deps:
     return ended;
   };
 
-  const goBack = async () => {
-    const ended = endTrial();
-    if (ended === null) return;
-    log.error('the configuration on trial was not confirmed in time: what ran before runs again');
-    await switchTo(ended.base);
-  };
+  const goBack = (unconfirmed: Trial) =>
+    inTurn(async () => {
+      if (trial !== unconfirmed) return;
+      endTrial();
+      log.error('the configuration on trial was not confirmed in time: what ran before runs again');
+      await switchTo(unconfirmed.base);
+    });
 
-  const notUp = ({ needed }: Trial) => {
+  const notUp = ({ needed, next }: Trial) => {
+    if (needed === null) return next.tunnels.map(({ name }) => name);
     const up = namesOfUp(supervisor);
     return needed.filter((name) => !up.includes(name));
+  };
+
+  const reloadNow = async (): Promise<ReloadResult> => {
+    try {
+      const next = await deps.load();
+      return await inTurn(async () => {
+        if (endTrial() !== null) log.warn('the configuration on trial ends with a reload of the file');
+        broken = null;
+        const result = await switchTo(next);
+        keepIfGood();
+        log.info({ ...result.plan, notes: result.notes }, 'configuration reloaded');
+        return result;
+      });
+    } catch (error) {
+      broken = { message: errorText(error), at: clock.wall() };
+      log.error(`the configuration was not reloaded, everything stays as it was: ${errorText(error)}`);
+      throw error;
+    }
   };
 
   return {
@@ -107,47 +145,46 @@ export function createConfiguration(first: Config, problem: string | null, deps:
       for (const note of config.notes) log.info(printable(note));
       await supervisor.apply(config.tunnels);
     },
-    reload: async () => {
-      try {
-        const next = await deps.load();
-        if (endTrial() !== null) log.warn('the configuration on trial ends with a reload of the file');
+    // One that has not read the file yet does for all that ask meanwhile.
+    reload: () => {
+      nextReload ??= afterReading(() => {
+        nextReload = null;
+        return reloadNow();
+      });
+      return nextReload;
+    },
+    tryOut: (candidate, withinMs) =>
+      afterReading(async () => {
+        const next = await deps.loadCandidate(candidate);
+        return await inTurn(async () => {
+          const up = namesOfUp(supervisor);
+          const begun: Trial = {
+            candidate,
+            next,
+            base: endTrial()?.base ?? config,
+            until: clock.wall() + withinMs,
+            needed: null,
+            cancel: clock.timer(withinMs, () => void goBack(begun)),
+          };
+          trial = begun;
+          const result = await switchTo(next);
+          const { added, changed, unchanged } = result.plan;
+          begun.needed = [...added, ...changed, ...unchanged.filter((name) => up.includes(name))];
+          log.info({ ...result.plan, seconds: withinMs / 1000 }, 'a configuration runs on trial');
+          return { ...result, until: begun.until };
+        });
+      }),
+    confirm: () =>
+      inTurn(() => {
+        if (trial === null) throw new RequestError('not-now', 'no configuration is on trial');
+        const missing = notUp(trial);
+        if (missing.length > 0)
+          throw new RequestError('not-now', `not confirmed, because not every tunnel is up: ${missing.join(', ')}`);
+        endTrial();
         broken = null;
-        const result = await switchTo(next);
+        log.info('the configuration on trial was confirmed');
         keepIfGood();
-        log.info({ ...result.plan, notes: result.notes }, 'configuration reloaded');
-        return result;
-      } catch (error) {
-        broken = { message: errorText(error), at: clock.wall() };
-        log.error(`the configuration was not reloaded, everything stays as it was: ${errorText(error)}`);
-        throw error;
-      }
-    },
-    tryOut: async (candidate, withinMs) => {
-      const next = await deps.loadCandidate(candidate);
-      const up = namesOfUp(supervisor);
-      const base = endTrial()?.base ?? config;
-      const result = await switchTo(next);
-      const { added, changed, unchanged } = result.plan;
-      trial = {
-        candidate,
-        base,
-        until: clock.wall() + withinMs,
-        needed: [...added, ...changed, ...unchanged.filter((name) => up.includes(name))],
-        cancel: clock.timer(withinMs, () => void goBack()),
-      };
-      log.info({ ...result.plan, seconds: withinMs / 1000 }, 'a configuration runs on trial');
-      return { ...result, until: trial.until };
-    },
-    confirm: () => {
-      if (trial === null) throw new RequestError('not-now', 'no configuration is on trial');
-      const missing = notUp(trial);
-      if (missing.length > 0)
-        throw new RequestError('not-now', `not confirmed, because not every tunnel is up: ${missing.join(', ')}`);
-      endTrial();
-      broken = null;
-      log.info('the configuration on trial was confirmed');
-      keepIfGood();
-    },
+      }),
     stop: () => void endTrial(),
   };
 }

@@ -1,4 +1,4 @@
-import { closeSync, fsyncSync, mkdirSync, openSync, renameSync, writeSync } from 'node:fs';
+import { closeSync, fsyncSync, mkdirSync, openSync, renameSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 
 /** Writes a file of mode 0600 whole and flushed: after a loss of power it is the old one or the new one. */
@@ -7,7 +7,8 @@ export function writeDurably(path: string, text: string): void {
   const next = `${path}.new`;
   const fd = openSync(next, 'w', 0o600);
   try {
-    writeSync(fd, text);
+    // Not writeSync(), which writes what still fits on a disk that is nearly full and is content.
+    writeFileSync(fd, text);
     fsyncSync(fd);
   } finally {
     closeSync(fd);

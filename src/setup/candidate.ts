@@ -1,30 +1,30 @@
-import { randomBytes } from 'node:crypto';
-import { chmod, chown, copyFile, readdir, readFile, stat, unlink, writeFile } from 'node:fs/promises';
+import { createHash, randomBytes } from 'node:crypto';
+import { readdir, stat, unlink } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { candidatePath } from '../config/paths.ts';
-import { replaceFile } from './replace-file.ts';
+import { readText } from '../lib/read-text.ts';
+import { replaceFile, writeAnew } from './replace-file.ts';
 
 /** Lays a text beside a configuration file, for the daemon to try it out; answers its name. `inUse` is one that is on trial. */
 export async function layCandidate(file: string, text: string, inUse: string | null): Promise<string> {
   await removeForgotten(file, inUse);
-  const name = randomBytes(8).toString('hex');
-  const path = candidatePath(file, name);
+  const name = `${randomBytes(8).toString('hex')}${digest(text)}`;
   const { uid, gid, mode } = await stat(file);
-  try {
-    await writeFile(path, text, { mode: 0o600, flag: 'wx' });
-    await chown(path, uid, gid);
-    await chmod(path, mode & 0o777);
-  } catch (error) {
-    await removeCandidate(file, name);
-    throw error;
-  }
+  await writeAnew(candidatePath(file, name), text, { uid, gid, mode: mode & 0o777 });
   return name;
 }
 
-/** Puts it in the place of the file, which is kept as FILE.previous. */
-export async function installCandidate(file: string, name: string): Promise<void> {
-  const text = await readFile(candidatePath(file, name), 'utf8');
-  await copyFile(file, `${file}.previous`);
+/** What was laid under this name; rejects where it is something else by now, which nobody has tried out. */
+export async function readCandidate(file: string, name: string): Promise<string> {
+  const path = candidatePath(file, name);
+  const text = await readText(path);
+  if (!name.endsWith(digest(text))) throw new Error(`${path} was changed since it was applied: apply it again`);
+  return text;
+}
+
+/** Puts what readCandidate() answered in the place of the file, which is kept as FILE.previous. */
+export async function installCandidate(file: string, name: string, text: string): Promise<void> {
+  await writeAnew(`${file}.previous`, await readText(file), await stat(file));
   await replaceFile(file, text, () => Promise.resolve());
   await removeCandidate(file, name);
 }
@@ -33,13 +33,18 @@ export async function removeCandidate(file: string, name: string): Promise<void>
   await unlink(candidatePath(file, name)).catch(() => {});
 }
 
+function digest(text: string): string {
+  return createHash('sha256').update(text).digest('hex').slice(0, 24);
+}
+
 /** Those that earlier calls left behind because they were killed, or that went back. */
 async function removeForgotten(file: string, inUse: string | null): Promise<void> {
   const start = `${basename(file)}.`;
   for (const entry of await readdir(dirname(file))) {
-    const name = entry.startsWith(start)
-      ? (/^([0-9a-f]{16})\.candidate$/.exec(entry.slice(start.length))?.[1] ?? null)
-      : null;
-    if (name !== null && name !== inUse) await unlink(join(dirname(file), entry)).catch(() => {});
+    const [, name] = (entry.startsWith(start) && CANDIDATE.exec(entry.slice(start.length))) || [];
+    if (name !== undefined && name !== inUse) await unlink(join(dirname(file), entry)).catch(() => {});
   }
 }
+
+/** Also one that was being written. */
+const CANDIDATE = /^([0-9a-f]{40})\.candidate(?:\.new)?$/;

@@ -1,4 +1,5 @@
-import { chmod, chown, realpath, rename, stat, unlink, writeFile } from 'node:fs/promises';
+import type { Stats } from 'node:fs';
+import { open, realpath, rename, stat, unlink } from 'node:fs/promises';
 
 /** Puts another text into an existing file at once, keeping its owner, its mode and a link to it; `check` may refuse by rejecting. */
 export async function replaceFile(
@@ -8,14 +9,28 @@ export async function replaceFile(
 ): Promise<void> {
   await check(text);
   const file = await realpath(path);
-  const { uid, gid, mode } = await stat(file);
-  const aside = `${file}.new`;
+  await writeAnew(file, text, await stat(file));
+}
+
+/** Writes a file whole and flushed, with this owner and mode. A link that lies there is replaced, not followed. */
+export async function writeAnew(
+  path: string,
+  text: string,
+  { uid, gid, mode }: Pick<Stats, 'uid' | 'gid' | 'mode'>,
+): Promise<void> {
+  const aside = `${path}.new`;
   await unlink(aside).catch(() => {});
   try {
-    await writeFile(aside, text, { mode: 0o600, flag: 'wx' });
-    await chown(aside, uid, gid);
-    await chmod(aside, mode & 0o7777);
-    await rename(aside, file);
+    const handle = await open(aside, 'wx', 0o600);
+    try {
+      await handle.writeFile(text);
+      await handle.chown(uid, gid);
+      await handle.chmod(mode & 0o7777);
+      await handle.sync();
+    } finally {
+      await handle.close();
+    }
+    await rename(aside, path);
   } catch (error) {
     await unlink(aside).catch(() => {});
     throw error;

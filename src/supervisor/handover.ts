@@ -1,4 +1,5 @@
 import type { Clock } from '../lib/clock.ts';
+import type { ForwardSpec } from '../tunnel/spec.ts';
 import type { Loop } from './loop.ts';
 import { conflicting } from './succession.ts';
 
@@ -18,7 +19,10 @@ export interface Loan {
  */
 export function borrow(next: Loop, lenders: readonly Loop[], server: 'same' | 'any', clock: Clock): Loan | null {
   const lent = lenders
-    .map((lender) => ({ lender, indices: conflicting(lender.spec, next.spec, server) }))
+    .map((lender) => ({
+      lender,
+      indices: conflicting(lender.spec, next.spec, server).filter((index) => canBeLent(lender.spec.forwards[index]!)),
+    }))
     .filter(({ indices }) => indices.length > 0);
   if (lent.length === 0) return null;
   const giveBack = () => {
@@ -34,6 +38,11 @@ export function borrow(next: Loop, lenders: readonly Loop[], server: 'same' | 'a
     },
     keep: cancel,
   };
+}
+
+/** sshd leaves a socket's file behind, and may not replace one: then nobody could have it again. If it does, nothing need be lent. */
+function canBeLent({ kind, listen }: ForwardSpec): boolean {
+  return kind !== 'remote' || listen.type !== 'unix';
 }
 
 /** Enough to ask for a listener, and to see twice whether it leads here. */

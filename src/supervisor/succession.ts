@@ -1,26 +1,24 @@
 import type { Endpoint, ForwardSpec, TunnelSpec } from '../tunnel/spec.ts';
-import type { Plan } from './plan.ts';
+
+/** A tunnel and those that it replaces; null where it stays as it is. */
+interface Retiring<T> {
+  readonly loop: T | null;
+  readonly previous: readonly T[];
+}
 
 /**
- * Which running tunnels each new one replaces: the one of its name, and those that go and had one of its listeners (a tunnel with
- * a new name, two that became one). Each is replaced by one at most.
+ * What a new tunnel replaces: the one of its name, and those that had one of its listeners (a tunnel with a new name, two that
+ * became one, two that changed places), each with what it replaces itself.
  */
-export function successions(
-  { added, changed, removed }: Plan,
-  running: readonly TunnelSpec[],
-  wanted: readonly TunnelSpec[],
-): ReadonlyMap<string, readonly string[]> {
-  const going = running.filter(({ name }) => removed.includes(name));
-  const taken = new Set<string>();
-  return new Map(
-    wanted
-      .filter(({ name }) => added.includes(name) || changed.includes(name))
-      .map((next) => {
-        const others = going.filter((old) => !taken.has(old.name) && conflicting(old, next, 'any').length > 0);
-        for (const { name } of others) taken.add(name);
-        return [next.name, [...(changed.includes(next.name) ? [next.name] : []), ...others.map(({ name }) => name)]];
-      }),
+export function predecessors<T extends { readonly spec: TunnelSpec }>(
+  next: TunnelSpec,
+  retiring: readonly Retiring<T>[],
+): readonly T[] {
+  const isHeir = ({ spec }: T) => conflicting(spec, next, 'any').length > 0;
+  const found = retiring.flatMap(({ loop, previous }) =>
+    loop !== null && (loop.spec.name === next.name || isHeir(loop)) ? [loop, ...previous] : previous.filter(isHeir),
   );
+  return [...new Set(found)];
 }
 
 /**

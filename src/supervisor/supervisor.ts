@@ -5,7 +5,7 @@ import type { TunnelState } from '../tunnel/state.ts';
 import { borrow, type Loan } from './handover.ts';
 import { startLoop, type Loop, type LoopDeps } from './loop.ts';
 import { planChange, type Plan } from './plan.ts';
-import { successions } from './succession.ts';
+import { conflicting, predecessors } from './succession.ts';
 
 /** Owns the running tunnels. What happens in one of them never reaches another. */
 export interface Supervisor {
@@ -39,8 +39,10 @@ interface Place {
   readonly loop: Loop;
   previous: readonly Loop[];
   loan: Loan | null;
-  /** Whether its session has borrowed, or asked in vain. */
+  /** Whether its session has borrowed. */
   asked: boolean;
+  /** Resolves when those that ended for it have said goodbye: the server gives a listener to one at a time. */
+  readonly ready: Promise<unknown>;
 }
 
 export function createSupervisor(deps: LoopDeps): Supervisor {
@@ -50,42 +52,53 @@ export function createSupervisor(deps: LoopDeps): Supervisor {
   /** All that have not said goodbye. */
   const alive = new Set<Loop>();
   let stopped = false;
-  let order: readonly string[] = [];
   let queue = Promise.resolve();
 
+  /** Who runs is settled at once; the new ones log in while what ends says goodbye, and then listen. */
   async function applyNow(wanted: readonly TunnelSpec[]): Promise<Plan> {
-    const running = [...places.values()].map(({ loop }) => loop.spec);
-    const plan = planChange(running, wanted);
-    const replaced = successions(plan, running, wanted);
-    const heirs = new Set([...replaced.values()].flat());
-    // What ends goes first: a listener may have moved to another tunnel, and the server gives it to one at a time.
-    await Promise.all(plan.removed.filter((name) => !heirs.has(name)).map(remove));
+    const before = [...places.values()];
+    const plan = planChange(
+      before.map(({ loop }) => loop.spec),
+      wanted,
+    );
+    const stays = ({ loop }: Place) => plan.unchanged.includes(loop.spec.name);
+    const goingOn = new Set(before.flatMap(loopsOf));
+    const kept = new Map<string, Loop>();
     for (const spec of wanted) {
-      if (!plan.unchanged.includes(spec.name)) await succeed(spec, replaced.get(spec.name) ?? []);
+      const same = [...goingOn].find((loop) => isDeepStrictEqual(loop.spec, spec));
+      if (same !== undefined) kept.set(spec.name, same);
     }
-    order = wanted.map((spec) => spec.name);
+    const spare = (loops: readonly Loop[]) => loops.filter((loop) => ![...kept.values()].includes(loop));
+    const retiring = before.map((place) => (stays(place) ? { loop: null, previous: place.previous } : place));
+    const heritage = (spec: TunnelSpec) =>
+      kept.has(spec.name) ? [] : spare(predecessors(spec, retiring)).filter(hasWorked);
+    const previous = new Map(wanted.map((spec) => [spec.name, heritage(spec)]));
+
+    places.clear();
+    for (const place of before) {
+      if (stays(place)) place.previous = spare(place.previous);
+      else place.loan?.giveBack();
+    }
+    const needed = new Set([
+      ...kept.values(),
+      ...before.filter(stays).flatMap(loopsOf),
+      ...[...previous.values()].flat(),
+    ]);
+    const ended = Promise.all([...goingOn].filter((loop) => !needed.has(loop)).map(end));
+    for (const spec of wanted) {
+      const staying = before.find((place) => stays(place) && place.loop.spec.name === spec.name);
+      places.set(spec.name, staying ?? fill(spec, kept.get(spec.name) ?? null, previous.get(spec.name)!, ended));
+    }
+    await ended;
     changed();
     return plan;
   }
 
-  async function remove(name: string): Promise<void> {
-    const place = places.get(name)!;
-    places.delete(name);
-    place.loan?.giveBack();
-    await Promise.all([place.loop, ...place.previous].map(end));
-  }
-
-  /** Puts a tunnel in the place of others. To go back to one that still goes on is no new start. */
-  async function succeed(spec: TunnelSpec, names: readonly string[]): Promise<void> {
-    const olds = names.map((name) => places.get(name)!);
-    const candidates = olds.flatMap(({ loop, previous }) => [loop, ...previous]);
-    const same = candidates.find((loop) => isDeepStrictEqual(loop.spec, spec));
-    const kept = same === undefined ? candidates.filter(hasWorked) : [same];
-    await Promise.all(candidates.filter((loop) => !kept.includes(loop)).map(end));
-    for (const { loan } of olds) loan?.giveBack();
-    for (const name of names) places.delete(name);
-    const loop = same ?? start(spec);
-    places.set(spec.name, { loop, previous: same === undefined ? kept : [], loan: null, asked: false });
+  /** To go back to one that still goes on is no new start, and what it has lent is its own again. */
+  function fill(spec: TunnelSpec, same: Loop | null, previous: readonly Loop[], ready: Promise<unknown>): Place {
+    if (same === null) return { loop: start(spec), previous, loan: null, asked: false, ready };
+    same.lending.takeBack([...spec.forwards.keys()]);
+    return { loop: same, previous: [], loan: null, asked: false, ready };
   }
 
   function start(spec: TunnelSpec): Loop {
@@ -102,33 +115,35 @@ export function createSupervisor(deps: LoopDeps): Supervisor {
 
   function onChange(loop: Loop): void {
     const place = places.get(loop.spec.name);
-    if (place?.loop === loop && place.previous.length > 0) handOver(place);
+    if (place?.loop === loop) handOver(place);
     changed();
   }
 
-  /** The old ones end when the new one is up, and get back what they lent when it fails. */
+  /** The old ones end when the new one has all that was theirs, and get back what they lent when it fails. */
   function handOver(place: Place): void {
     const { phase, forwards } = place.loop.state();
-    if (phase === 'up') {
+    if (phase === 'up' && hasInherited(place)) {
       place.loan?.keep();
       const { previous } = place;
       Object.assign(place, { previous: [], loan: null });
-      for (const old of previous) {
+      for (const old of previous.filter((one) => !lenders().includes(one))) {
         deps.log.info({ tunnel: old.spec.name }, 'the tunnel as it was before ends: the new one is up');
         void end(old);
       }
-    } else if (phase !== 'forwarding') {
+    } else if (phase !== 'forwarding' && phase !== 'up') {
       place.loan?.giveBack();
       Object.assign(place, { loan: null, asked: false });
     } else if (!place.asked && forwards.some(({ state }) => state === 'refused')) {
-      place.asked = true;
       place.loan = borrow(place.loop, lenders(), 'any', clock);
+      place.asked = place.loan !== null;
     }
   }
 
   async function beforeListening(loop: Loop): Promise<void> {
     const place = places.get(loop.spec.name);
-    if (place?.loop !== loop || place.asked) return;
+    if (place?.loop !== loop) return;
+    await place.ready;
+    if (place.asked) return;
     place.loan = borrow(loop, lenders(), 'same', clock);
     place.asked = place.loan !== null;
     await place.loan?.ready;
@@ -146,10 +161,7 @@ export function createSupervisor(deps: LoopDeps): Supervisor {
       queue = queue.then(() => applyNow(wanted).then(answer.resolve, answer.reject));
       return answer.promise;
     },
-    tunnels: () =>
-      order
-        .flatMap((name) => places.get(name) ?? [])
-        .map(({ loop, previous }) => ({ ...view(loop), previous: previous.map(view) })),
+    tunnels: () => [...places.values()].map(({ loop, previous }) => ({ ...view(loop), previous: previous.map(view) })),
     retry: (name) => {
       const chosen = [...alive].filter((loop) => name === null || loop.spec.name === name);
       return [...new Set(chosen.filter((loop) => loop.retryNow()).map((loop) => loop.spec.name))];
@@ -169,6 +181,17 @@ export function createSupervisor(deps: LoopDeps): Supervisor {
 /** Nobody misses what never worked. */
 function hasWorked(loop: Loop): boolean {
   return loop.state().lastUp !== null;
+}
+
+function loopsOf({ loop, previous }: Place): readonly Loop[] {
+  return [loop, ...previous];
+}
+
+/** Whether it has every listener that those before it have, or had. */
+function hasInherited({ loop, previous }: Place): boolean {
+  const { forwards } = loop.state();
+  const inherited = previous.flatMap((old) => conflicting(loop.spec, old.spec, 'any'));
+  return inherited.every((index) => forwards[index]?.state === 'up');
 }
 
 function view(loop: Loop): RunningTunnel {

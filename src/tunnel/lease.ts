@@ -64,8 +64,9 @@ export function createLending(clock: Clock): Lending {
       await until(() => !indices.some((index) => held.has(index)), { ms: LEND_MS });
     },
     takeBack: (indices) => {
-      for (const index of indices) lent.delete(index);
-      bell.ring();
+      // A bell for nothing would have every listener looked at.
+      const own = indices.filter((index) => lent.delete(index));
+      if (own.length > 0) bell.ring();
     },
   };
 }

@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { setMaxListeners } from 'node:events';
 import type { Socket } from 'node:net';
-import { childController } from '../lib/abort.ts';
+import { abortable, childController } from '../lib/abort.ts';
 import { createBell } from '../lib/bell.ts';
 import type { Clock } from '../lib/clock.ts';
 import type { Logger } from '../lib/log.ts';
@@ -98,7 +98,7 @@ export async function runSession(spec: TunnelSpec, deps: SessionDeps, signal: Ab
     );
     receive = reception.receive;
     deps.report({ phase: 'forwarding' });
-    await Promise.race([connection.lost, route.lost, deps.beforeListening()]);
+    await Promise.race([connection.lost, route.lost, abortable(deps.beforeListening(), signal)]);
     signal.throwIfAborted();
     return await Promise.race([
       connection.lost,

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
 import { existsSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
@@ -7,7 +8,7 @@ import { tunnelYaml } from '../support/daemon-config.ts';
 import { startEcho } from '../support/echo.ts';
 import { startSshd } from '../support/sshd.ts';
 import { startDaemonProcess, tunneld, type TestDaemon } from '../support/tunneld.ts';
-import { freePort, until } from '../support/until.ts';
+import { freePort, tempDir, until } from '../support/until.ts';
 import { visit } from '../tunnel/visit.ts';
 
 test('a daemon that starts on a broken file says so and runs the last one that worked', async (t) => {
@@ -89,6 +90,15 @@ test('what never worked is not kept, nor what worked for another file', async (t
   writeFileSync(other, 'nonsense: true\n');
   const run = await tunneld(['run', '--config', other], { env: { STATE_DIRECTORY: daemon.dir } });
   assert.equal(run.code, 78);
+});
+
+test('a file that never ends, and a pipe, are no reason to wait', async (t) => {
+  const pipe = join(await tempDir(t), 'pipe');
+  execFileSync('mkfifo', [pipe]);
+  for (const file of ['/dev/zero', pipe]) {
+    const { code, stderr } = await tunneld(['run', '--config', file], { timeoutMs: 5000 });
+    assert.equal(code, 78, `${file}: ${stderr}`);
+  }
 });
 
 function allUp({ tunnels }: StatusDocument): boolean {

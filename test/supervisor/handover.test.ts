@@ -2,15 +2,9 @@ import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { test, type TestContext } from 'node:test';
-import { systemClock, type Clock } from '../../src/lib/clock.ts';
-import { createLogger } from '../../src/lib/log.ts';
-import { createSupervisor } from '../../src/supervisor/supervisor.ts';
-import type { TunnelSpec } from '../../src/tunnel/spec.ts';
-import { createIdentityCache } from '../../src/tunnel/ssh2/identities.ts';
+import { test } from 'node:test';
 import { startEcho } from '../support/echo.ts';
-import { startSshd, type SshdOptions } from '../support/sshd.ts';
-import { quietDevice, specFor } from '../support/tunnel.ts';
+import { hurried, startSupervised as start } from '../support/supervised.ts';
 import { freePort, until } from '../support/until.ts';
 import { visit } from '../tunnel/visit.ts';
 
@@ -152,45 +146,3 @@ test('everything ends with the supervisor, also in the middle of a change', asyn
   await supervisor.stop();
   await until(() => sshd.sessions().length === 0, { what: 'the end of all sessions' });
 });
-
-/** Twenty times as fast, but for what is shorter than a second. */
-const hurried: Clock = { ...systemClock, timer: (ms, fn) => systemClock.timer(ms > 3000 ? ms / 20 : ms, fn) };
-
-async function start(t: TestContext, options: SshdOptions = {}, clock: Clock = systemClock) {
-  const sshd = await startSshd(options);
-  t.after(() => sshd.stop());
-  const echo = await startEcho();
-  t.after(() => echo.close());
-  const supervisor = createSupervisor({
-    clock,
-    random: Math.random,
-    log: createLogger('fatal', () => {}),
-    identities: createIdentityCache(),
-    device: quietDevice,
-    ping: () => null,
-  });
-  t.after(() => supervisor.stop());
-  const view = (name: string) => {
-    const found = supervisor.tunnels().find((tunnel) => tunnel.spec.name === name);
-    assert.ok(found, name);
-    return found;
-  };
-  return {
-    sshd,
-    supervisor,
-    view,
-    ports: [await freePort(), await freePort()] as const,
-    names: () => supervisor.tunnels().map((tunnel) => tunnel.spec.name),
-    apply: (...specs: TunnelSpec[]) => supervisor.apply(specs),
-    up: (name: string) =>
-      until(() => view(name).state.phase === 'up', { what: () => JSON.stringify(view(name).state, null, 1) }),
-    spec: (name: string, ports: readonly number[], changes: Partial<TunnelSpec> = {}) => ({
-      ...specFor(
-        sshd,
-        ports.map((port) => [port, echo.port] as const),
-        { verify: 'auto', ...changes },
-      ),
-      name,
-    }),
-  };
-}

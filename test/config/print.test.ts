@@ -1,0 +1,71 @@
+import assert from 'node:assert/strict';
+import { readdirSync, readFileSync } from 'node:fs';
+import { test } from 'node:test';
+import type { ConfigEnvironment } from '../../src/config/environment.ts';
+import { parseConfig } from '../../src/config/parse.ts';
+import { printWhole } from '../../src/config/print.ts';
+
+const pi: ConfigEnvironment = {
+  home: '/home/pi',
+  userName: 'pi',
+  uid: 1000,
+  platform: 'linux',
+  env: { A: 'va', SSH_AUTH_SOCK: '/run/agent' },
+  aes: true,
+  directory: '/home/pi',
+};
+
+const folder = new URL('valid/', import.meta.url);
+const odd = String.raw`
+tunnels:
+  "yes":
+    host: h
+    identityFile: ["/a b/k", "/c'd/$e"]
+    userKnownHostsFile: none
+    globalKnownHostsFile: ["/x y"]
+    passwordFile: "/p w/%h"
+    hostKeyAlias: "null"
+    sshConfig: none
+    serverAliveInterval: 0
+    connectTimeout: 1m30s
+    remoteForward:
+      - 0:localhost:22
+      - "*:81:[::1]:22"
+      - { listen: "/run/a b.sock", target: "/run/c d.sock" }
+      - { listen: '/run/a\:b', target: socks }
+      - 1080
+    localForward: ["[::1]:5:h:6", "/tmp/x.sock:/tmp/y.sock"]
+    dynamicForward: [7, "127.0.0.1:8"]
+    proxyCommand: "nc %% %h '100%%' #x"
+    identityAgent: SSH_AUTH_SOCK
+  "007":
+    host: "::1"
+    user: "a:b%h"
+    remoteForward: 9:localhost:22
+    sshConfig: none
+    proxy: "http://u%40x@[::1]:3128"
+    identityAgent: none
+  "1e3":
+    host: h3
+    sshConfig: none
+    identitiesOnly: yes
+    proxyJump: ["x@[::1]:5", { host: j, identityFile: none, user: y }]
+    remoteForward: 10:localhost:22
+network: { ping: [] }
+log: { level: debug, file: "/var/log/a b: c.log" }
+control: { socket: "/run/\${A}/c.sock" }
+stateDirectory: "/x/#y"
+`;
+
+for (const [name, text] of [
+  ...readdirSync(folder)
+    .filter((file) => file.endsWith('.yaml'))
+    .map((file) => [file, readFileSync(new URL(file, folder), 'utf8')] as const),
+  ['odd values', odd.replace('\\${A}', '${A}')] as const,
+]) {
+  test(`${name}: what is kept means the same wherever it lies`, async () => {
+    const config = await parseConfig(text, '/etc/tunneld/config.yaml', pi);
+    const again = await parseConfig(printWhole(config, pi), '/var/lib/tunneld/last-good.yaml', pi);
+    assert.deepEqual({ ...again, file: '', notes: [] }, { ...config, file: '', notes: [] });
+  });
+}

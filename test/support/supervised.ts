@@ -1,0 +1,54 @@
+import assert from 'node:assert/strict';
+import type { TestContext } from 'node:test';
+import { systemClock, type Clock } from '../../src/lib/clock.ts';
+import { createLogger } from '../../src/lib/log.ts';
+import { createSupervisor } from '../../src/supervisor/supervisor.ts';
+import type { TunnelSpec } from '../../src/tunnel/spec.ts';
+import { createIdentityCache } from '../../src/tunnel/ssh2/identities.ts';
+import { startEcho } from './echo.ts';
+import { startSshd, type SshdOptions } from './sshd.ts';
+import { quietDevice, specFor } from './tunnel.ts';
+import { freePort, until } from './until.ts';
+
+/** A supervisor of tunnels to a server of its own. */
+export async function startSupervised(t: TestContext, options: SshdOptions = {}, clock: Clock = systemClock) {
+  const sshd = await startSshd(options);
+  t.after(() => sshd.stop());
+  const echo = await startEcho();
+  t.after(() => echo.close());
+  const supervisor = createSupervisor({
+    clock,
+    random: Math.random,
+    log: createLogger('fatal', () => {}),
+    identities: createIdentityCache(),
+    device: quietDevice,
+    ping: () => null,
+  });
+  t.after(() => supervisor.stop());
+  const view = (name: string) => {
+    const found = supervisor.tunnels().find((tunnel) => tunnel.spec.name === name);
+    assert.ok(found, name);
+    return found;
+  };
+  return {
+    sshd,
+    supervisor,
+    view,
+    ports: [await freePort(), await freePort()] as const,
+    names: () => supervisor.tunnels().map((tunnel) => tunnel.spec.name),
+    apply: (...specs: TunnelSpec[]) => supervisor.apply(specs),
+    up: (name: string) =>
+      until(() => view(name).state.phase === 'up', { what: () => JSON.stringify(view(name).state, null, 1) }),
+    spec: (name: string, ports: readonly number[], changes: Partial<TunnelSpec> = {}) => ({
+      ...specFor(
+        sshd,
+        ports.map((port) => [port, echo.port] as const),
+        { verify: 'auto', ...changes },
+      ),
+      name,
+    }),
+  };
+}
+
+/** Twenty times as fast, but for what is shorter than a second. */
+export const hurried: Clock = { ...systemClock, timer: (ms, fn) => systemClock.timer(ms > 3000 ? ms / 20 : ms, fn) };
