@@ -1,9 +1,5 @@
-import { constants } from 'node:fs';
-import { access } from 'node:fs/promises';
-import { dirname } from 'node:path';
-import { candidatePath } from '../config/paths.ts';
 import { errorText } from '../lib/text.ts';
-import { installCandidate, readCandidate } from '../setup/candidate.ts';
+import { installCandidate, removeCandidate, type InstalledCandidate } from '../setup/candidate.ts';
 import { request } from './daemon-request.ts';
 import { EXIT } from './exit.ts';
 
@@ -13,23 +9,21 @@ export async function confirm(flag: string | null): Promise<number> {
   if ('exit' in asked) return asked.exit;
   const { config, trial } = asked.result;
   if (trial === undefined) return fail('no configuration is on trial');
-  // Whoever cannot write the file cannot keep the configuration either.
-  const denied = await access(dirname(config), constants.W_OK).catch((error: unknown) => errorText(error));
-  if (denied) return fail(`${dirname(config)} cannot be written: ${denied} (try sudo)`);
-  let text: string;
+  if (trial.waitingFor.length > 0)
+    return fail(`not confirmed, because not every tunnel is up: ${trial.waitingFor.join(', ')}`);
+  let installed: InstalledCandidate;
   try {
-    text = await readCandidate(config, trial.candidate);
+    installed = await installCandidate(config, trial.candidate);
   } catch (error) {
-    return fail(`not confirmed: ${errorText(error)}`);
+    return fail(`not confirmed: ${errorText(error)}${process.getuid?.() === 0 ? '' : ' (try sudo)'}`);
   }
+  // The file comes first: the daemon keeps only what its file says, so that nobody keeps it who may not write the file.
   const answer = await request(flag, { command: 'confirm' }, null);
-  if ('exit' in answer) return answer.exit;
-  try {
-    await installCandidate(config, trial.candidate, text);
-  } catch (error) {
-    const candidate = candidatePath(config, trial.candidate);
-    return fail(`it runs, but is not yet what ${config} says: ${errorText(error)}; move ${candidate} there`);
+  if ('exit' in answer) {
+    await installed.takeBack();
+    return answer.exit;
   }
+  await removeCandidate(config, trial.candidate);
   process.stdout.write(`confirmed: it is ${config} now; what that was before is ${config}.previous\n`);
   return EXIT.ok;
 }

@@ -1,4 +1,5 @@
 import { isAbsolute } from 'node:path';
+import { isDeepStrictEqual } from 'node:util';
 import type { Config } from '../config/config.ts';
 import type { ReloadResult, TrialResult } from '../control/protocol.ts';
 import { RequestError } from '../control/server.ts';
@@ -34,7 +35,7 @@ export interface Configuration {
   reload(): Promise<ReloadResult>;
   /** Runs a candidate; goes back to what ran before unless confirm() is called in time. */
   tryOut(candidate: string, withinMs: number): Promise<TrialResult>;
-  /** Ends the trial in favour of the candidate; rejects where there is none, or while its tunnels are not up. */
+  /** Ends the trial in favour of the candidate, which the file has to say by now; rejects while its tunnels are not up. */
   confirm(): Promise<void>;
   stop(): void;
 }
@@ -175,15 +176,20 @@ export function createConfiguration(first: Config, problem: string | null, deps:
         });
       }),
     confirm: () =>
-      inTurn(() => {
-        if (trial === null) throw new RequestError('not-now', 'no configuration is on trial');
-        const missing = notUp(trial);
-        if (missing.length > 0)
-          throw new RequestError('not-now', `not confirmed, because not every tunnel is up: ${missing.join(', ')}`);
-        endTrial();
-        broken = null;
-        log.info('the configuration on trial was confirmed');
-        keepIfGood();
+      afterReading(async () => {
+        const filed = await deps.load();
+        await inTurn(() => {
+          if (trial === null) throw new RequestError('not-now', 'no configuration is on trial');
+          const missing = notUp(trial);
+          if (missing.length > 0)
+            throw new RequestError('not-now', `not confirmed, because not every tunnel is up: ${missing.join(', ')}`);
+          if (!isDeepStrictEqual(filed, trial.next))
+            throw new RequestError('not-now', `not confirmed, because ${filed.file} does not say what is on trial`);
+          endTrial();
+          broken = null;
+          log.info('the configuration on trial was confirmed');
+          keepIfGood();
+        });
       }),
     stop: () => void endTrial(),
   };

@@ -127,7 +127,7 @@ export async function startDaemon(first: Config, deps: DaemonDeps): Promise<Daem
         case 'apply':
           return await change(() => configuration.tryOut(request.candidate, request.withinMs)).catch(refuse);
         case 'confirm':
-          await configuration.confirm();
+          await configuration.confirm().catch(refuse);
           tellStatus();
           return null;
       }

@@ -14,19 +14,22 @@ export async function layCandidate(file: string, text: string, inUse: string | n
   return name;
 }
 
-/** What was laid under this name; rejects where it is something else by now, which nobody has tried out. */
-export async function readCandidate(file: string, name: string): Promise<string> {
+export interface InstalledCandidate {
+  takeBack(): Promise<void>;
+}
+
+/**
+ * Puts it in the place of the file, which is kept as FILE.previous. Rejects where it is something else by now than what was laid
+ * there, for that nobody has tried out.
+ */
+export async function installCandidate(file: string, name: string): Promise<InstalledCandidate> {
   const path = candidatePath(file, name);
   const text = await readText(path);
   if (!name.endsWith(digest(text))) throw new Error(`${path} was changed since it was applied: apply it again`);
-  return text;
-}
-
-/** Puts what readCandidate() answered in the place of the file, which is kept as FILE.previous. */
-export async function installCandidate(file: string, name: string, text: string): Promise<void> {
-  await writeAnew(`${file}.previous`, await readText(file), await stat(file));
+  const before = await readText(file);
+  await writeAnew(`${file}.previous`, before, await stat(file));
   await replaceFile(file, text, () => Promise.resolve());
-  await removeCandidate(file, name);
+  return { takeBack: () => replaceFile(file, before, () => Promise.resolve()) };
 }
 
 export async function removeCandidate(file: string, name: string): Promise<void> {
