@@ -82,8 +82,8 @@ export function createConfiguration(first: Config, problem: string | null, deps:
     for (const { spec, state } of supervisor.tunnels()) if (state.phase === 'up') proof.wasUp(spec);
     if (kept === config || trial !== null || broken !== null || !isAbsolute(config.file)) return;
     if (!proof.covers(config.tunnels)) return;
-    kept = config;
-    keeper.keep(config);
+    // What could not be written is written at another change of a tunnel.
+    if (keeper.keep(config)) kept = config;
   };
   supervisor.subscribe(keepIfGood);
 

@@ -30,8 +30,8 @@ export async function readLastGood(directory: string, file: string, env: ConfigE
 }
 
 export interface LastGoodKeeper {
-  /** Writes it where it differs from what lies there. */
-  keep(config: Config): void;
+  /** Writes it where it differs from what lies there; false where it could not be written. */
+  keep(config: Config): boolean;
 }
 
 /** A disk that is full or gone costs the memory, never the daemon: `onTrouble` hears of it once. */
@@ -41,13 +41,15 @@ export function createLastGoodKeeper(env: ConfigEnvironment, onTrouble: (message
     keep: (config) => {
       const path = pathIn(config.stateDirectory);
       const text = `${headOf(config.file)}${printWhole(config, env)}`;
-      if (read(path) === text) return;
+      if (read(path) === text) return true;
       try {
         writeDurably(path, text);
         troubled = false;
+        return true;
       } catch (error) {
         if (!troubled) onTrouble(`the configuration that works cannot be kept in ${path}: ${errorText(error)}`);
         troubled = true;
+        return false;
       }
     },
   };
