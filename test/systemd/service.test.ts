@@ -4,6 +4,7 @@ import { createServer } from 'node:net';
 import { test } from 'node:test';
 import { setTimeout as wait } from 'node:timers/promises';
 import type { TunnelStatus } from '../../src/supervisor/status.ts';
+import { startDns } from '../support/dns.ts';
 import { startEcho } from '../support/echo.ts';
 import { listen } from '../support/listen.ts';
 import { startSshd } from '../support/sshd.ts';
@@ -16,6 +17,8 @@ import { installService, KEY } from './installed-service.ts';
 /** The daemon's own limit is 2 s; the rest is for a machine that is busy with other tests. */
 const STOP_LIMIT_MS = 4000;
 const WATCHDOG_S = 3;
+/** Of loopback, and nobody's. */
+const NAME_SERVER = '127.77.53.1';
 
 test('the unit under a real systemd', async (t) => {
   const box = await bootSystemd(t);
@@ -68,6 +71,20 @@ ${tunnel('main', sshd.port, `remoteForward: ${port}:127.0.0.1:${echo.port}`)}`;
     });
     assert.equal(await keys(), sshd.knownHostsLine());
     assert.equal(await box.must('stat', '-c', '%U %a', file), 'tunneld 600\n');
+  });
+
+  await t.test('names are looked up', async (t) => {
+    const dns = await startDns(t, NAME_SERVER);
+    writeFileSync(box.path('/etc/resolv.conf'), `nameserver ${NAME_SERVER}\n`);
+    const named = await freePort();
+    const byName = tunnel('named', sshd.port, `remoteForward: ${named}:127.0.0.1:${echo.port}`);
+    service.configure(`${main}${byName.replace('host: 127.0.0.1', 'host: relay.example')}`);
+    await box.must('systemctl', 'reload', 'tunnel');
+    await service.untilTunnel('named', isUp);
+    assert.ok(dns.asked.has('relay.example'));
+    assert.equal(await visit(named, 'by name'), 'by name');
+    service.configure(main);
+    await box.must('systemctl', 'reload', 'tunnel');
   });
 
   await t.test('doctor finds the service, its watchdog and its journal', async () => {
@@ -156,6 +173,16 @@ ${tunnel('main', sshd.port, `remoteForward: ${port}:127.0.0.1:${echo.port}`)}`;
     const problem = (await service.journal()).find(({ message }) => message.includes('nonsense'));
     assert.match(problem?.message ?? '', /^\/etc\/tunneld\/config\.yaml:1:1: /);
     assert.equal(problem?.priority, 3);
+  });
+
+  await t.test('one that ends again and again is started every two seconds, and no faster', async () => {
+    await service.dropIn('ExecStart=', 'ExecStart=/bin/false');
+    const began = performance.now();
+    await box.run('systemctl', 'start', '--no-block', 'tunnel');
+    await until(async () => Number(await service.property('NRestarts')) >= 2, { what: 'the second restart' });
+    assert.ok(performance.now() - began > 3900);
+    await box.must('systemctl', 'stop', 'tunnel');
+    await box.must('systemctl', 'reset-failed', 'tunnel');
   });
 
   await t.test('an outage does not starve the watchdog', async () => {
