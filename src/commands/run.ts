@@ -72,7 +72,7 @@ export async function run(
       memory,
       notifier,
       pid: process.pid,
-      loadConfig: () => {
+      load: () => {
         reopen(); // whoever rotates the log's file says so by a reload
         return load();
       },

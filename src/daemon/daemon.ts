@@ -1,8 +1,7 @@
 import { hostname } from 'node:os';
 import { join } from 'node:path';
 import type { Config } from '../config/config.ts';
-import { createConfiguration } from './configuration.ts';
-import type { LastGood, LastGoodKeeper } from './last-good.ts';
+import { createConfiguration, type ConfigurationDeps } from './configuration.ts';
 import { RequestError, startControlServer, type ControlHandlers } from '../control/server.ts';
 import type { ReloadResult, Request } from '../control/protocol.ts';
 import { readHostKeys } from '../host/host-keys.ts';
@@ -12,10 +11,9 @@ import { openPortFile } from '../host/port-file.ts';
 import { unassignedPorts } from '../host/port-range.ts';
 import type { Notifier } from '../host/sd-notify.ts';
 import { unacknowledged } from '../host/tcp-queue.ts';
-import { sleep, type Clock } from '../lib/clock.ts';
+import { sleep } from '../lib/clock.ts';
 import { tunnelOfLine } from '../lib/log-format.ts';
 import type { LogMemory } from '../lib/log-memory.ts';
-import type { RootLogger } from '../lib/log.ts';
 import { errorText } from '../lib/text.ts';
 import { VERSION } from '../lib/version.ts';
 import { statusDocument, summaryLine } from '../supervisor/status.ts';
@@ -23,20 +21,11 @@ import { createSupervisor } from '../supervisor/supervisor.ts';
 import { sourcePorts } from '../tunnel/source-ports.ts';
 import { createIdentityCache } from '../tunnel/ssh2/identities.ts';
 
-export interface DaemonDeps {
-  readonly clock: Clock;
+export interface DaemonDeps extends Omit<ConfigurationDeps, 'supervisor' | 'identities'> {
   readonly random: () => number;
-  readonly log: RootLogger;
   readonly memory: LogMemory;
   readonly notifier: Notifier;
   readonly pid: number;
-  /** Reads the configuration again; rejects with a text for people when it is not valid. */
-  loadConfig(): Promise<Config>;
-  /** The same for a file beside it. */
-  loadCandidate(name: string): Promise<Config>;
-  /** What worked in earlier lives, and where to keep it. */
-  readonly lastGood: LastGood | null;
-  readonly keeper: LastGoodKeeper;
   /** Why `first` is not what the file says, or null. */
   readonly problem: string | null;
 }
@@ -81,7 +70,6 @@ export async function startDaemon(first: Config, deps: DaemonDeps): Promise<Daem
     ...deps,
     supervisor,
     identities,
-    load: deps.loadConfig,
   });
 
   const tellStatus = () => notifier.status(summaryLine(supervisor.tunnels(), configuration.standing()));

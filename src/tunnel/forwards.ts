@@ -1,4 +1,5 @@
 import { childController } from '../lib/abort.ts';
+import { allOnce } from '../lib/all-once.ts';
 import { sleep, type Clock } from '../lib/clock.ts';
 import type { Logger } from '../lib/log.ts';
 import { askAgainAfter } from './ask-again.ts';
@@ -45,13 +46,10 @@ export async function keepForwards(
   signal: AbortSignal,
 ): Promise<never> {
   const remote = [...forwards.entries()].filter(([, { kind }]) => kind === 'remote');
-  let unanswered = remote.length;
-  const answered = () => {
-    unanswered -= 1;
-    if (unanswered === 0) options.onAnswered();
-  };
-  if (unanswered === 0) options.onAnswered();
-  const kept = remote.map(([index, { listen }]) => keepForward(connection, listen, index, answered, options, signal));
+  const answered = allOnce(remote.length, options.onAnswered);
+  const kept = remote.map(([index, { listen }], at) =>
+    keepForward(connection, listen, index, answered[at]!, options, signal),
+  );
   return await Promise.race([...kept, new Promise<never>(() => {})]);
 }
 
@@ -71,20 +69,15 @@ async function keepForward(
   const findReason = () => once(() => refusalReason(listen, options.wasUp, (port) => look(port, true)));
   let refusal = findReason();
   let losses = 0;
-  let unanswered = true;
-  const answer = () => {
-    if (unanswered) answered();
-    unanswered = false;
-  };
   for (let since = clock.now(); ;) {
     // Nobody waits for what was lent.
-    if (lease.isLent(index)) answer();
+    if (lease.isLent(index)) answered();
     await lease.enter(index, signal);
     let port: number | null;
     try {
       port = await ask(connection, listen, index, refusal, options, signal);
       const verdict = port === null ? 'lost' : await judge(await lookTwice(port), port);
-      answer();
+      answered();
       if (port !== null && verdict !== 'lost') {
         losses = 0;
         await untilLost(port, verdict);

@@ -1,5 +1,6 @@
 import type { Socket } from 'node:net';
 import { abortable, deferred } from '../lib/abort.ts';
+import { allOnce } from '../lib/all-once.ts';
 import { sleep, type Clock } from '../lib/clock.ts';
 import { errorCode, errorText } from '../lib/text.ts';
 import { TunnelFailure } from './failure.ts';
@@ -35,13 +36,8 @@ export async function keepLocalForwards(
   signal: AbortSignal,
 ): Promise<never> {
   const local = [...forwards.entries()].filter(([, { kind }]) => kind !== 'remote');
-  let unanswered = local.length;
-  const answered = () => {
-    unanswered -= 1;
-    if (unanswered === 0) options.onAnswered();
-  };
-  if (unanswered === 0) options.onAnswered();
-  const kept = local.map(([index, forward]) => keep(forward, index, answered, options, signal));
+  const answered = allOnce(local.length, options.onAnswered);
+  const kept = local.map(([index, forward], at) => keep(forward, index, answered[at]!, options, signal));
   return await Promise.race([...kept, new Promise<never>(() => {})]);
 }
 
@@ -53,18 +49,13 @@ async function keep(
   signal: AbortSignal,
 ): Promise<never> {
   const { clock, random, lease } = options;
-  let unanswered = true;
-  const answer = () => {
-    if (unanswered) answered();
-    unanswered = false;
-  };
   for (let since = clock.now(); ;) {
     // Nobody waits for what was lent.
-    if (lease.isLent(index)) answer();
+    if (lease.isLent(index)) answered();
     await lease.enter(index, signal);
     try {
       const listener = await open(forward, index, options, signal);
-      answer();
+      answered();
       if (listener !== null) {
         await untilLent(listener, index, options, signal);
         since = clock.now();
