@@ -1,6 +1,8 @@
+import { dirname, resolve } from 'node:path';
 import { systemEnvironment } from '../config/environment.ts';
 import { loadConfig } from '../config/load.ts';
 import { ConfigError } from '../config/problem.ts';
+import { handedOverProblems, isHandedOver } from '../install/handed-over.ts';
 import { reportProblems } from './config-problems.ts';
 import { EXIT } from './exit.ts';
 import { findConfig } from './find-config.ts';
@@ -9,6 +11,7 @@ export async function check(flag: string | null): Promise<number> {
   const file = await findConfig(flag);
   try {
     const config = await loadConfig(file, systemEnvironment());
+    await checkSurroundings(config.file);
     const names = config.tunnels.map((tunnel) => tunnel.name);
     process.stdout.write(
       `${config.file}: ${names.length === 1 ? '1 tunnel' : `${names.length} tunnels`}: ${names.join(', ')}\n`,
@@ -18,4 +21,11 @@ export async function check(flag: string | null): Promise<number> {
     if (!(error instanceof ConfigError)) throw error;
     return reportProblems(error);
   }
+}
+
+/** The service would not start again: that is no less a problem than what the file itself says. */
+async function checkSurroundings(file: string): Promise<void> {
+  if (!(await isHandedOver(file))) return;
+  const problems = await handedOverProblems(dirname(resolve(file)));
+  if (problems.length > 0) throw new ConfigError(problems.map((message) => ({ file, line: 1, column: 1, message })));
 }

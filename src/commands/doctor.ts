@@ -1,7 +1,8 @@
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import type { Config } from '../config/config.ts';
 import { systemEnvironment } from '../config/environment.ts';
 import { loadConfig } from '../config/load.ts';
+import { defaultStateDirectory } from '../config/paths.ts';
 import { ConfigError, formatProblem } from '../config/problem.ts';
 import { ask, DaemonNotRunningError } from '../control/client.ts';
 import { knownOf } from '../doctor/ask-daemon.ts';
@@ -14,6 +15,8 @@ import { createPinger } from '../host/network.ts';
 import { openPortFile } from '../host/port-file.ts';
 import { lastLineAt, showUnit } from '../host/tunnel-service.ts';
 import { systemClock } from '../lib/clock.ts';
+import { handedOverProblems, hasNewKey, isHandedOver } from '../install/handed-over.ts';
+import { STATE } from '../install/places.ts';
 import { createLogger } from '../lib/log.ts';
 import { errorText, escapeUnsafeJson, printable } from '../lib/text.ts';
 import type { StatusDocument, TunnelStatus } from '../supervisor/status.ts';
@@ -74,6 +77,9 @@ export async function doctor(
     return EXIT.noSuchTunnel;
   }
   onStep({ tunnel: null, step: 'configuration', result: 'ok', seen: `${config.file} is valid`, ms: 0 });
+  const installed = await isHandedOver(config.file);
+  for (const seen of installed ? await handedOverProblems(dirname(config.file)) : [])
+    onStep({ tunnel: null, step: 'configuration', result: 'fail', seen, ms: 0, cure: SURROUNDINGS_CURE });
   for (const note of config.notes)
     onStep({ tunnel: null, step: 'configuration', result: 'warn', seen: printable(note), ms: 0 });
 
@@ -84,20 +90,24 @@ export async function doctor(
     onStep({ tunnel: null, step: 'service manager', result: 'fail', seen: printable(errorText(error)), ms: 0, cure });
     return null;
   });
+  // The service's, for whoever looks at it from another account.
+  const isDefault = config.stateDirectory === defaultStateDirectory(systemEnvironment());
+  const stateDirectory = installed && isDefault ? STATE : config.stateDirectory;
   await examineDevice(tunnels, {
     wall: systemClock.wall,
-    stateDirectory: config.stateDirectory,
+    stateDirectory,
     configFile: config.file,
     fix: options.fix,
     unit: showUnit,
     lastLine: lastLineAt,
+    installed,
     daemon: running?.version ?? (hangs ? 'but it does not answer' : null),
     onStep,
   });
   const pinger = createPinger();
   const { ping } = config.network;
   let readable = true;
-  const ports = openPortFile(join(config.stateDirectory, 'source-ports.json'), () => (readable = false));
+  const ports = openPortFile(join(stateDirectory, 'source-ports.json'), () => (readable = false));
   for (const spec of tunnels) {
     const key = `${spec.name} ${formatServer(spec)}`;
     const sight = await seePort(spec, {
@@ -111,7 +121,11 @@ export async function doctor(
       const seen = lacks
         ? `the daemon does not have ${spec.name} yet`
         : `the daemon runs an older configuration of ${spec.name}`;
-      onStep({ tunnel: null, step: 'configuration', result: 'warn', seen, ms: 0, cure: 'tunneld reload' });
+      const needs = installed && running !== null && (await hasNewKey(spec, Date.parse(running.startedAt)));
+      const cure = needs
+        ? 'sudo systemctl restart tunnel   (it has a new key, which the service gets when it starts)'
+        : 'tunneld reload';
+      onStep({ tunnel: null, step: 'configuration', result: 'warn', seen, ms: 0, cure });
     }
     await examineTunnel(
       spec,
@@ -157,6 +171,8 @@ function isOlder({ server, forwards }: TunnelStatus, spec: TunnelSpec): boolean 
   return server !== formatServer(spec) || then.join(' ') !== now.join(' ');
 }
 
+const SURROUNDINGS_CURE =
+  'Move it out of /etc/tunneld, which is for keys and configurations; the service runs on until then.';
 const CONFIG_CURE = 'Mend the line that is named; `tunneld check` reads it again.';
 
 /** What the daemon says, or null where none runs. */

@@ -1,6 +1,6 @@
 import { hostname } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
-import { access, mkdir, readFile } from 'node:fs/promises';
+import { access, mkdir, readFile, stat } from 'node:fs/promises';
 import { systemEnvironment } from '../config/environment.ts';
 import { readForward } from '../config/forward.ts';
 import { readJump } from '../config/jump.ts';
@@ -170,7 +170,7 @@ async function writeConfig(file: string, wanted: NewTunnel, { confirm }: Questio
   });
   if (text === null) {
     await mkdir(dirname(file), { recursive: true, mode: 0o700 });
-    await createFile(file, newConfig(wanted), 0o600);
+    await createFile(file, newConfig(wanted), await modeIn(dirname(file)));
     tell(`wrote ${file}`);
     return true;
   }
@@ -178,6 +178,12 @@ async function writeConfig(file: string, wanted: NewTunnel, { confirm }: Questio
   await replaceFile(file, addToConfig(text, wanted), (added) => parseConfig(added, file, systemEnvironment()));
   tell(`added to ${file}`);
   return true;
+}
+
+/** Where the folder is open to its group, as a package makes it for the service, the service is to read the file as soon as it is there. */
+async function modeIn(directory: string): Promise<number> {
+  const { mode } = await stat(directory);
+  return (mode & 0o070) === 0o050 && isSystems(directory) ? 0o640 : 0o600;
 }
 
 /** What is wrong with an argument, with its name. */

@@ -1,5 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { systemEnvironment } from '../config/environment.ts';
+import { defaultControlSocket } from '../config/paths.ts';
+import { answers } from '../control/client.ts';
 import { activationSteps } from '../install/activation.ts';
 import { apply } from '../install/apply.ts';
 import { type Change, changesOf, showChange } from '../install/carry-out.ts';
@@ -77,6 +79,7 @@ async function work(flag: string | null, options: InstallOptions): Promise<numbe
     tell('nothing was changed (--dry-run)');
     return EXIT.ok;
   }
+  if (options.start) await refuseAnother(plan);
   if (!(await isWanted(plan, all, options))) return EXIT.failed;
   await apply(changes, activation, plan.state, plan.manager, (change) => {
     tell(showChange(change).split('\n', 1)[0]!);
@@ -85,6 +88,18 @@ async function work(flag: string | null, options: InstallOptions): Promise<numbe
   tell(`${UNIT} is installed, enabled and ${active}${text === '' ? '' : `: ${text}`}`);
   if (options.start) await showStatus(plan.config);
   return EXIT.ok;
+}
+
+/** Two cannot listen on one control socket; and with the service that fails for it systemd would remove the other one's directory. */
+async function refuseAnother({ state, config, question }: Plan): Promise<void> {
+  if (question === null && state.active !== 'inactive' && state.active !== 'failed') return;
+  const socket = defaultControlSocket(systemEnvironment());
+  if (!(await answers(socket))) return;
+  const pid = (await daemonStatus(config))?.pid;
+  throw new InstallError(
+    `another tunneld runs here${pid === undefined ? '' : ` (process ${pid})`}, which was started otherwise, and answers at ${socket}: ` +
+      'end it, and run this again',
+  );
 }
 
 function restartCommand({ manager }: Plan): string {

@@ -1,4 +1,5 @@
 import { formatLogLine } from '../lib/log-format.ts';
+import { escapeUnsafeJson } from '../lib/text.ts';
 import { request } from './daemon-request.ts';
 import { EXIT } from './exit.ts';
 import { wantsColour } from './terminal.ts';
@@ -13,7 +14,7 @@ export async function logs(
     config,
     { command: 'logs', name, lines: options.lines, follow: options.follow },
     name,
-    (line) => process.stdout.write(`${options.json ? line : formatLogLine(line, colour)}\n`),
+    (line) => process.stdout.write(`${options.json ? escapeUnsafeJson(line) : formatLogLine(line, colour)}\n`),
   );
   return 'exit' in answer ? answer.exit : EXIT.ok;
 }

@@ -1,6 +1,6 @@
 import { connect } from 'node:net';
 import { createInterface } from 'node:readline';
-import { errorCode } from '../lib/text.ts';
+import { errorCode, escapeControls } from '../lib/text.ts';
 import type { Answer, Request, RequestOf, Results } from './protocol.ts';
 
 /** Nothing listens on the control socket. */
@@ -40,6 +40,9 @@ export function answers(path: string): Promise<boolean> {
 
 const UNREACHABLE: readonly string[] = ['ENOENT', 'ECONNREFUSED', 'EACCES', 'ENOTSOCK', 'ENOTDIR'];
 
+/** What a daemon does with those who come when it has too many clients. */
+const CLOSED: readonly string[] = ['EPIPE', 'ECONNRESET'];
+
 function askAt<T>(path: string, request: Request, onLine: (line: string) => void): Promise<Answer<T>> {
   return new Promise((resolve, reject) => {
     const socket = connect(path);
@@ -48,7 +51,10 @@ function askAt<T>(path: string, request: Request, onLine: (line: string) => void
     const patience = setTimeout(() => {
       socket.destroy(new Error(`the daemon at ${path} does not answer within ${seconds} s: it is stopped or hangs`));
     }, seconds * 1000);
-    socket.once('error', reject);
+    const unanswered = new Error(
+      `the daemon at ${path} closed the connection without an answer: too many ask it at once`,
+    );
+    socket.once('error', (error) => reject(CLOSED.includes(errorCode(error) ?? '') ? unanswered : error));
     socket.once('close', () => clearTimeout(patience));
     socket.once('connect', () => {
       socket.write(`${JSON.stringify(request)}\n`);
@@ -62,16 +68,19 @@ function askAt<T>(path: string, request: Request, onLine: (line: string) => void
           socket.destroy(new Error(`what listens at ${path} is no daemon of tunneld`));
       });
       lines.on('close', () => {
-        if (answer === null) reject(new Error(`the daemon at ${path} closed the connection without an answer`));
+        if (answer === null) reject(unanswered);
         else resolve(answer);
       });
     });
   });
 }
 
+/** What a daemon says may come from somebody who has taken it over, and goes to root's terminal. Only the ends of lines stay. */
 function parse(line: string): unknown {
   try {
-    return JSON.parse(line);
+    return JSON.parse(line, (_, value: unknown) =>
+      typeof value === 'string' ? value.split('\n').map(escapeControls).join('\n') : value,
+    );
   } catch {
     return null;
   }

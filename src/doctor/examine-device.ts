@@ -1,5 +1,6 @@
 import { constants } from 'node:fs';
-import { access, chmod, mkdir, stat } from 'node:fs/promises';
+import { access, mkdir, open, stat } from 'node:fs/promises';
+import { dirname } from 'node:path';
 import { errorCode, errorText } from '../lib/text.ts';
 import type { TunnelSpec } from '../tunnel/spec.ts';
 import type { Step, StepName } from './step.ts';
@@ -14,6 +15,8 @@ export interface DeviceDeps {
   readonly unit: () => Promise<string | null>;
   /** When the service last wrote a line that this user may read in the journal; null where there is none. */
   readonly lastLine: () => Promise<string | null>;
+  /** Whether the configuration is that of the service as it is installed. */
+  readonly installed: boolean;
   /** The daemon's version, or null where none runs. */
   readonly daemon: string | null;
   onStep(step: Step): void;
@@ -42,7 +45,8 @@ async function permissions(tunnels: readonly TunnelSpec[], { configFile, fix }: 
     const mode = await modeOf(path);
     if (mode === null || (mode & 0o077) === 0) continue;
     const text = `${path} has mode ${mode.toString(8).padStart(4, '0')}, so that others can use it`;
-    if (fix && (await tryTo(() => chmod(path, 0o600)))) tell('permissions', 'ok', `${text}: it has mode 0600 now`);
+    if (fix && (await tryTo(() => setMode(path, () => 0o600))))
+      tell('permissions', 'ok', `${text}: it has mode 0600 now`);
     else {
       bad += 1;
       tell('permissions', 'fail', text, `chmod 600 ${word(path)}   (or tunneld doctor --fix)`);
@@ -52,7 +56,8 @@ async function permissions(tunnels: readonly TunnelSpec[], { configFile, fix }: 
   if (mode !== null && (mode & 0o022) !== 0) {
     bad += 1;
     const text = `${configFile} may be written by others, who could run commands with it (proxyCommand)`;
-    if (fix && (await tryTo(() => chmod(configFile, mode & ~0o022)))) tell('permissions', 'ok', `${text}: no longer`);
+    if (fix && (await tryTo(() => setMode(configFile, (now) => now & ~0o022))))
+      tell('permissions', 'ok', `${text}: no longer`);
     else tell('permissions', 'warn', text, `chmod go-w ${word(configFile)}   (or tunneld doctor --fix)`);
   }
   if (bad === 0) tell('permissions', 'ok', 'keys and secrets are for their owner alone');
@@ -74,6 +79,14 @@ function clock({ wall }: DeviceDeps, tell: Tell): void {
 const BUILT_AFTER = Date.UTC(2026, 0, 1);
 
 async function stateDirectory({ stateDirectory: path, fix }: DeviceDeps, tell: Tell): Promise<void> {
+  const owner = await stat(path).then(
+    ({ uid }) => uid,
+    () => null,
+  );
+  if (owner !== null && owner !== process.getuid?.() && process.getuid?.() !== 0) {
+    tell('state directory', 'skip', `${path} belongs to somebody else, who alone sees into it (try sudo)`);
+    return;
+  }
   const writable = () => access(path, constants.W_OK | constants.X_OK);
   if (await tryTo(writable)) {
     tell('state directory', 'ok', `${path} can be written`);
@@ -94,7 +107,7 @@ async function stateDirectory({ stateDirectory: path, fix }: DeviceDeps, tell: T
   tell('state directory', 'warn', `${path}: ${why}; ports are forgotten when the power goes`, cure);
 }
 
-async function service({ daemon, unit, lastLine }: DeviceDeps, tell: Tell): Promise<void> {
+async function service({ daemon, unit, lastLine, installed }: DeviceDeps, tell: Tell): Promise<void> {
   const shown = await unit();
   const value = (key: string) => new RegExp(`^${key}=(.*)$`, 'm').exec(shown ?? '')?.[1] ?? '';
   const running = daemon === null ? 'no daemon runs' : `the daemon runs (${daemon})`;
@@ -116,15 +129,15 @@ async function service({ daemon, unit, lastLine }: DeviceDeps, tell: Tell): Prom
     'service manager',
     active && enabled ? 'ok' : 'warn',
     `tunnel.service is ${value('ActiveState')} and ${value('UnitFileState')}; ${running}`,
-    active && enabled ? undefined : 'systemctl enable --now tunnel',
+    // That gives the service its files, too.
+    active && enabled ? undefined : installed ? 'sudo tunneld install' : 'sudo systemctl enable --now tunnel',
   );
-  const watched = value('WatchdogUSec') !== '' && value('WatchdogUSec') !== '0';
-  tell(
-    'watchdog',
-    watched ? 'ok' : 'warn',
-    watched ? `every ${value('WatchdogUSec')}` : 'off',
-    watched ? undefined : 'systemctl edit tunnel, and there WatchdogSec=60 below [Service]',
-  );
+  const interval = value('WatchdogUSec');
+  const watched = !['', '0', 'infinity'].includes(interval);
+  // systemd 252 and later know it of a service that has run.
+  if (interval === 'infinity' && !active) tell('watchdog', 'skip', 'the service does not run');
+  else if (watched) tell('watchdog', 'ok', `every ${interval}`);
+  else tell('watchdog', 'warn', 'off', 'systemctl edit tunnel, and there WatchdogSec=60 below [Service]');
   const line = await lastLine();
   if (line !== null) tell('journal', 'ok', `journalctl -u tunnel: the last line is of ${line}`);
   else {
@@ -144,6 +157,20 @@ async function modeOf(path: string): Promise<number | null> {
     ({ mode, uid }) => (uid === process.getuid?.() || process.getuid?.() === 0 ? mode & 0o777 : null),
     () => null,
   );
+}
+
+/** Root follows no link that somebody else could have made, to a file of the system's. */
+async function setMode(path: string, modeOf: (now: number) => number): Promise<void> {
+  const { uid } = await stat(dirname(path));
+  const careful = process.getuid?.() === 0 && uid !== 0;
+  const handle = await open(path, constants.O_RDONLY | constants.O_NONBLOCK | (careful ? constants.O_NOFOLLOW : 0));
+  try {
+    const stats = await handle.stat();
+    if (careful && stats.nlink > 1) throw new Error('it has another name elsewhere');
+    await handle.chmod(modeOf(stats.mode & 0o777));
+  } finally {
+    await handle.close();
+  }
 }
 
 async function tryTo(work: () => Promise<unknown>): Promise<boolean> {

@@ -123,9 +123,8 @@ async function carryOutOne({ step, before }: Change, run: Runner): Promise<() =>
       await mustRun(run, userAdd(step.name, step.home, (await groupNumber(run, step.name)) !== null));
       return () => mustRun(run, ['userdel', step.name]);
     case 'remove':
-      await rm(step.path, { recursive: true, force: true }).catch((error: unknown) => {
-        throw unable('remove', step.path, error);
-      });
+      // Not Node's rm, which may be led out of a directory by somebody who puts a link there meanwhile; rm(1) may not.
+      await mustRun(run, ['rm', '-rf', '--', step.path]);
       return () => restore(step.path, before);
     case 'directory': {
       const wanted = await needOwnership(step, run);

@@ -22,6 +22,9 @@ export function ownershipSteps(config: Config, exists: (path: string) => boolean
     if (path.startsWith(`${STATE}/`)) add(path, 0o600, SERVICE_USER, SERVICE_USER);
     else if (path.startsWith(`${ETC}/`)) add(path, 0o640, 'root', SERVICE_USER);
   }
+  // They are root's where root has run the daemon by hand, and then the service could not read them.
+  for (const name of ['last-good.yaml', 'source-ports.json'])
+    if (exists(`${STATE}/${name}`)) add(`${STATE}/${name}`, 0o600, SERVICE_USER, SERVICE_USER);
   return steps;
 }
 
@@ -44,8 +47,13 @@ export function checkFiles(config: Config, exists: (path: string) => boolean): r
     .map((path) => `${path}, which ${config.file} names, does not exist: \`sudo tunneld doctor\` says what that means`);
 }
 
+interface Files {
+  readonly secrets: readonly string[];
+  readonly knownHosts: readonly string[];
+}
+
 /** Each once; keys that ssh tries by itself are no part of a configuration. */
-function filesOf({ tunnels }: Config): { readonly secrets: readonly string[]; readonly knownHosts: readonly string[] } {
+export function filesOf({ tunnels }: Pick<Config, 'tunnels'>): Files {
   const servers: readonly ServerSpec[] = tunnels.flatMap((tunnel) => [tunnel, ...tunnel.jumps]);
   const proxies = tunnels.map(({ entry }) => ('passwordFile' in entry ? entry.passwordFile : null));
   const secrets = servers.flatMap((server) => [

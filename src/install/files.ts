@@ -1,5 +1,5 @@
 import { constants, type Stats } from 'node:fs';
-import { lstat, open, rename, unlink } from 'node:fs/promises';
+import { type FileHandle, lstat, open, readlink, realpath, rename, unlink } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { errorCode, errorText } from '../lib/text.ts';
 import { InstallError } from './install-error.ts';
@@ -16,7 +16,7 @@ export interface Found {
 
 /** Looks without following a link at the end of the path: what root writes must not be led elsewhere by somebody. */
 export async function look(path: string): Promise<Found | null> {
-  await checkWay(path);
+  const way = await wayTo(path);
   let stats: Stats;
   try {
     stats = await lstat(path);
@@ -31,28 +31,49 @@ export async function look(path: string): Promise<Found | null> {
   const { uid, gid } = stats;
   const found = { mode: stats.mode & 0o7777, uid, gid };
   if (stats.isDirectory()) return { kind: 'directory', ...found, content: null };
-  return { kind: 'file', ...found, content: await readText(path) };
+  return { kind: 'file', ...found, content: await readText(path, way) };
 }
 
-/** Nobody else's link may lie on the way either. */
-async function checkWay(path: string): Promise<void> {
-  for (let directory = dirname(path); directory !== '/'; directory = dirname(directory)) {
-    const stats = await lstat(directory).catch(() => null);
+/** What the path really is: nobody else's link may lie on the way either. */
+async function wayTo(path: string): Promise<string> {
+  let real = '/';
+  let here = '/';
+  for (const name of dirname(path).split('/').filter(Boolean)) {
+    here = join(here, name);
+    const stats = await lstat(here).catch(() => null);
     if (stats?.isSymbolicLink() && stats.uid !== 0 && stats.uid !== process.getuid?.())
-      throw new InstallError(`${directory} is a link that somebody else made: put a plain directory there`);
+      throw new InstallError(`${here} is a link that somebody else made: put a plain directory there`);
+    real = stats?.isSymbolicLink() ? await realpath(here) : join(real, name);
   }
+  return join(real, basename(path));
 }
 
-async function readText(path: string): Promise<string> {
+/** Opens what is there and no link; nor may a directory on the way have become one since it was looked at. */
+async function openPlain(path: string, way: string): Promise<FileHandle> {
   const handle = await open(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
+  // Only Linux tells.
+  const opened = await readlink(`/proc/self/fd/${handle.fd}`).catch(() => way);
+  if (opened === way) return handle;
+  await handle.close();
+  throw new Error(`it was ${opened} when it was opened`);
+}
+
+async function readText(path: string, way: string): Promise<string> {
   try {
-    return await handle.readFile('utf8');
+    const handle = await openPlain(path, way);
+    try {
+      if ((await handle.stat()).size > MAX_BYTES) throw new Error('it is larger than 16 MiB');
+      return await handle.readFile('utf8');
+    } finally {
+      await handle.close();
+    }
   } catch (error) {
     throw unable('read', path, error);
-  } finally {
-    await handle.close();
   }
 }
+
+/** No configuration, key, unit or list of host keys is so large; what is may be there to fill our memory. */
+const MAX_BYTES = 16 * 1024 * 1024;
 
 export interface Ownership {
   readonly mode: number;
@@ -85,9 +106,9 @@ export async function putFile(path: string, content: string, { mode, uid, gid }:
 
 /** Gives a file or a directory to somebody, not following a link. */
 export async function give(path: string, { mode, uid, gid }: Ownership): Promise<void> {
-  await checkWay(path);
+  const way = await wayTo(path);
   try {
-    const handle = await open(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
+    const handle = await openPlain(path, way);
     try {
       const stats = await handle.stat();
       // Another name for it may be where it matters who owns it.

@@ -37,11 +37,20 @@ export async function planRemoval(request: RemovalRequest, run: Runner): Promise
   }
   steps.push({ type: 'remove', path: ETC }, { type: 'remove', path: STATE });
   const account = await accountOf(run, SERVICE_USER);
-  if (account?.comment === MADE_BY_US)
+  if (account?.comment === MADE_BY_US) {
     steps.push({ type: 'command', argv: ['userdel', SERVICE_USER], why: 'tunneld install made the user' });
-  else if (account !== null)
+    // userdel leaves a group that others are in, who are in it for our sake alone.
+    if (await hasOtherMembers(run))
+      steps.push({ type: 'command', argv: ['groupdel', SERVICE_USER], why: 'and the group with it' });
+  } else if (account !== null)
     notes.push(`the user ${SERVICE_USER} is left, for tunneld install did not make it: sudo userdel ${SERVICE_USER}`);
   return { steps, notes };
+}
+
+async function hasOtherMembers(run: Runner): Promise<boolean> {
+  const { stdout } = await run(['getent', 'group', SERVICE_USER]);
+  const [, , , members = ''] = stdout.trimEnd().split(':');
+  return members !== '';
 }
 
 /** The same for the unit alone. */

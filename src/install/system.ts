@@ -9,6 +9,7 @@ import { type Account, accountOf, checkAccount, groupNumber } from './accounts.t
 import { checkFiles, ownershipSteps } from './config-files.ts';
 import { classifyUnit, type Existing } from './existing-unit.ts';
 import { look, unable } from './files.ts';
+import { handedOverProblems } from './handed-over.ts';
 import { InstallError } from './install-error.ts';
 import { systemdVersion, systemManager, type Manager, UNIT, unitState, type UnitState } from './manager.ts';
 import { CONFIG, ETC, SERVICE_USER, serviceEnvironment, STATE, UNIT_FILE } from './places.ts';
@@ -67,6 +68,8 @@ export async function planSystem({ copyFrom, program, here, run }: SystemRequest
     homeOf: (user) => users.get(user)?.home ?? null,
   });
   refuseUnit(existing, state);
+  const odd = await handedOverProblems(ETC);
+  if (odd.length > 0) throw new InstallError(odd.join('\n'), 78);
 
   const notes: string[] = [];
   const steps: Step[] = [

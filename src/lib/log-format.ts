@@ -7,7 +7,7 @@ export function formatLogLine(line: string, colour: boolean): string {
   const { level, time, tunnel, msg, ...rest } = record;
   const { name, code } = LEVELS.get(Number(level)) ?? { name: 'info', code: 32 };
   const paint = (text: string, ansi: number) => (colour ? `\u001b[${ansi}m${text}\u001b[39m` : text);
-  const details = Object.entries(rest).map(([key, value]) => `${key}=${show(value)}`);
+  const details = Object.entries(rest).map(([key, value]) => `${escapeControls(key)}=${show(value)}`);
   return [
     paint(clockTime(Number(time)), 90),
     paint(name.toUpperCase().padEnd(5), code),

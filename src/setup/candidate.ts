@@ -4,9 +4,11 @@ import { basename, dirname, join } from 'node:path';
 import { candidatePath } from '../config/paths.ts';
 import { readText } from '../lib/read-text.ts';
 import { replaceFile, writeAnew } from './replace-file.ts';
+import { SetupError } from './setup-error.ts';
 
 /** Lays a text beside a configuration file, for the daemon to try it out; answers its name. `inUse` is one that is on trial. */
 export async function layCandidate(file: string, text: string, inUse: string | null): Promise<string> {
+  await checkPlace(file);
   await removeForgotten(file, inUse);
   const name = `${randomBytes(8).toString('hex')}${digest(text)}`;
   const { uid, gid, mode } = await stat(file);
@@ -23,6 +25,8 @@ export interface InstalledCandidate {
  * there, for that nobody has tried out.
  */
 export async function installCandidate(file: string, name: string): Promise<InstalledCandidate> {
+  if (!/^[a-z0-9]{1,40}$/.test(name)) throw new SetupError(`${JSON.stringify(name)} is no name of a candidate`);
+  await checkPlace(file);
   const path = candidatePath(file, name);
   const text = await readText(path);
   if (!name.endsWith(digest(text))) throw new Error(`${path} was changed since it was applied: apply it again`);
@@ -30,6 +34,20 @@ export async function installCandidate(file: string, name: string): Promise<Inst
   await writeAnew(`${file}.previous`, before, await stat(file));
   await replaceFile(file, text, () => Promise.resolve());
   return { takeBack: () => replaceFile(file, before, () => Promise.resolve()) };
+}
+
+/**
+ * Where the file is, the daemon says, which may be another user's, or in somebody's hands: root writes only where nobody else could
+ * have put links, and over nothing but a configuration.
+ */
+async function checkPlace(file: string): Promise<void> {
+  if (process.getuid?.() !== 0) return;
+  const { uid, mode } = await stat(dirname(file));
+  if (uid !== 0 || (mode & 0o022) !== 0)
+    throw new SetupError(`${dirname(file)} is not root's alone: do this as the user whose daemon it is`);
+  const text = await readText(file);
+  if (text.trim() !== '' && !/^\s*["']?tunnels\b/m.test(text))
+    throw new SetupError(`${file}, on which the daemon says it runs, is no configuration of tunneld`);
 }
 
 export async function removeCandidate(file: string, name: string): Promise<void> {

@@ -26,6 +26,7 @@ export async function writeAnew(
       await handle.writeFile(text);
       await handle.chown(uid, gid);
       await handle.chmod(mode & 0o7777);
+      // Before the rename: after a loss of power there is the old text or the new one, and not an empty file.
       await handle.sync();
     } finally {
       await handle.close();

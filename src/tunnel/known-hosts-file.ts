@@ -1,5 +1,5 @@
 import { constants } from 'node:fs';
-import { mkdir, open, type FileHandle } from 'node:fs/promises';
+import { mkdir, open, stat, type FileHandle } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { errorCode, errorText, printable } from '../lib/text.ts';
 import { parseKnownHosts, type KnownHosts } from './known-hosts-parse.ts';
@@ -64,7 +64,12 @@ async function append(file: string, lines: readonly string[]): Promise<void> {
 }
 
 async function openForAppending(file: string): Promise<FileHandle> {
-  const flags = constants.O_RDWR | constants.O_APPEND | constants.O_CREAT | constants.O_NONBLOCK;
+  const flags =
+    constants.O_RDWR |
+    constants.O_APPEND |
+    constants.O_CREAT |
+    constants.O_NONBLOCK |
+    ((await isSomebodyElses(dirname(file))) ? constants.O_NOFOLLOW : 0);
   try {
     return await open(file, flags, 0o600);
   } catch (error) {
@@ -72,6 +77,15 @@ async function openForAppending(file: string): Promise<FileHandle> {
     await makeFolder(dirname(file));
     return open(file, flags, 0o600);
   }
+}
+
+/** Root must not be led by a link of a service's user to write into a file of the system's. */
+async function isSomebodyElses(folder: string): Promise<boolean> {
+  if (process.getuid?.() !== 0) return false;
+  return await stat(folder).then(
+    ({ uid }) => uid !== 0,
+    () => false,
+  );
 }
 
 /** Only the last folder (`~/.ssh`): without a home there is something wrong that must not be papered over. */

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { chmodSync, mkdirSync, statSync, writeFileSync } from 'node:fs';
+import { chmodSync, chownSync, linkSync, mkdirSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { test } from 'node:test';
@@ -43,6 +43,13 @@ for (const { name, unit, daemon, wall, expected, line = '2030-01-01T00:00:00+000
     wall: NOW,
     expected: ['ok', 'ok', 'warn', 'ok'],
   },
+  {
+    name: 'one that never ran',
+    unit: UNIT.replace('=active', '=inactive').replace('1min', 'infinity'),
+    daemon: null,
+    wall: NOW,
+    expected: ['ok', 'warn', 'skip', 'ok'],
+  },
   { name: 'no unit', unit: 'LoadState=not-found\n', daemon: null, wall: NOW, expected: ['ok', 'warn', 'skip', 'skip'] },
   { name: 'no systemd, but a daemon', unit: null, daemon: '1', wall: NOW, expected: ['ok', 'ok', 'skip', 'skip'] },
   {
@@ -69,6 +76,7 @@ for (const { name, unit, daemon, wall, expected, line = '2030-01-01T00:00:00+000
       stateDirectory: await tempDir(t),
       configFile: '/nowhere',
       fix: false,
+      installed: false,
       unit: () => Promise.resolve(unit),
       lastLine: () => Promise.resolve(line),
       daemon,
@@ -176,6 +184,7 @@ test('the folder of a state directory is made with --fix', async (t) => {
     stateDirectory: join(parent, 'a/b'),
     configFile: '/nowhere',
     fix: true,
+    installed: false,
     unit: () => Promise.resolve(null),
     lastLine: () => Promise.resolve(null),
     daemon: '1',
@@ -196,6 +205,7 @@ test('a state directory that is there but of no use is a warning, and --fix make
       fix: true,
       unit: () => Promise.resolve(null),
       lastLine: () => Promise.resolve(null),
+      installed: false,
       daemon: '1',
       onStep: (step) => steps.push(step),
     });
@@ -218,6 +228,7 @@ test('a configuration that others may write is a warning, and --fix mends it', a
       stateDirectory: dir,
       configFile,
       fix,
+      installed: false,
       unit: () => Promise.resolve(null),
       lastLine: () => Promise.resolve(null),
       daemon: '1',
@@ -229,4 +240,19 @@ test('a configuration that others may write is a warning, and --fix mends it', a
   assert.deepEqual([before?.result, before?.cure], ['warn', `chmod go-w ${configFile}   (or tunneld doctor --fix)`]);
   assert.equal((await examine(true))?.result, 'ok');
   assert.equal(statSync(configFile).mode & 0o777, 0o644);
+
+  await t.test('but not where somebody else has put a link for root', async (t) => {
+    if (process.getuid?.() !== 0) return t.skip('only root could be led astray');
+    const victim = join(await tempDir(t), 'victim');
+    writeFileSync(victim, '');
+    chmodSync(victim, 0o666);
+    chownSync(dir, 65_534, 65_534);
+    rmSync(configFile);
+    symlinkSync(victim, configFile);
+    assert.equal((await examine(true))?.result, 'warn');
+    rmSync(configFile);
+    linkSync(victim, configFile);
+    assert.equal((await examine(true))?.result, 'warn');
+    assert.equal(statSync(victim).mode & 0o777, 0o666);
+  });
 });

@@ -41,7 +41,7 @@ test('the Debian package, from its installation to its purge', async (t) => {
   const before = await whatIsInstalled(box);
 
   await t.test('the first installation makes everything ready, and says what is missing', async () => {
-    assert.match(await install(old), /^tunneld: .*sudo tunneld init /m);
+    assert.match(await install(old), /^tunneld: .*sudo tunneld init .*\n.*sudo tunneld install$/m);
     assert.deepEqual([await active(), await enabled()], ['inactive', 'enabled']);
     assert.equal(await box.must('stat', '-c', '%a %U:%G', '/etc/tunneld'), '750 root:tunneld\n');
     assert.equal(await box.must('stat', '-c', '%a %U:%G', '/var/lib/tunneld'), '700 tunneld:tunneld\n');
@@ -49,6 +49,21 @@ test('the Debian package, from its installation to its purge', async (t) => {
     assert.match(await box.must('tunneld', '--version'), new RegExp(`^tunneld ${OLD} `));
     assert.equal(await box.must('dpkg', '--verify', 'tunneld'), '');
     assert.equal(await box.must('systemd-analyze', 'verify', 'tunnel.service'), '');
+  });
+
+  await t.test('what init makes is for the service', async () => {
+    const scan = `ssh-keyscan -t ed25519 -p ${sshd.port} 127.0.0.1 2>/dev/null | ssh-keygen -lf -`;
+    const key = await box.must('sh', '-c', scan);
+    const server = ['init', `limited@127.0.0.1:${sshd.port}`, '-R', `${ports[0]}:localhost:22`];
+    await box.must('tunneld', ...server, '--no-wait', '--host-key-fingerprint', key.split(' ')[1]!);
+    assert.match(await box.must('runuser', '-u', 'tunneld', '--', 'tunneld', 'check'), /1 tunnel/);
+    const { stdout } = await box.run('tunneld', 'doctor');
+    assert.match(stdout, /tunnel\.service is inactive and enabled.*\n.*sudo tunneld install/);
+    // The key is root's, and systemd hands it over.
+    await box.must('systemctl', 'start', 'tunnel');
+    await service.untilTunnel('127-0-0-1', ({ failure }) => failure?.code === 'auth-rejected');
+    await box.must('systemctl', 'stop', 'tunnel');
+    await box.must('sh', '-c', 'rm -r /etc/tunneld/* /var/lib/tunneld/*');
   });
 
   await t.test('with a configuration it serves', async () => {

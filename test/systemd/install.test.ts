@@ -80,6 +80,22 @@ test('a service from nothing, and away again', async (t) => {
     assert.equal(await ls('/etc/tunneld/config.yaml'), 'root:root 600');
   });
 
+  await t.test('beside a daemon that somebody started otherwise nothing is done', async () => {
+    await box.must('systemd-run', '--unit=otherwise', 'tunneld', 'run');
+    await service.untilTunnel('backup', ({ phase }) => phase === 'up');
+    const { code, stderr } = await box.run('tunneld', 'install');
+    assert.equal(code, 1);
+    assert.match(
+      stderr,
+      /another tunneld runs here \(process \d+\).* answers at \/run\/tunneld\/control\.sock: end it/,
+    );
+    assert.notEqual((await box.run('id', 'tunneld')).code, 0);
+    await service.untilTunnel('backup', ({ phase }) => phase === 'up');
+    await box.must('systemctl', 'stop', 'otherwise');
+    // What it has learnt is root's, and is to be the service's.
+    assert.equal(await ls('/var/lib/tunneld/last-good.yaml'), 'root:root 600');
+  });
+
   await t.test("one command, and the tunnel is up with a key that is root's", async () => {
     const { code, stdout, stderr } = await box.run('tunneld', 'install');
     assert.equal(code, 0, stderr);
@@ -91,7 +107,9 @@ test('a service from nothing, and away again', async (t) => {
     assert.equal(await ls('/etc/tunneld/backup.key'), 'root:root 600');
     assert.equal(await ls('/var/lib/tunneld'), 'tunneld:tunneld 700');
     assert.equal(await ls('/var/lib/tunneld/known_hosts'), 'tunneld:tunneld 600');
+    assert.equal(await ls('/var/lib/tunneld/last-good.yaml'), 'tunneld:tunneld 600');
     assert.equal(await ls('/run/tunneld'), 'tunneld:tunneld 750');
+    assert.doesNotMatch((await service.journal()).map(({ message }) => message).join('\n'), /source ports/);
     assert.match(await box.must('getent', 'passwd', 'tunneld'), /:\/var\/lib\/tunneld:\/usr\/sbin\/nologin$/m);
   });
 
@@ -102,6 +120,9 @@ test('a service from nothing, and away again', async (t) => {
     const stranger = await box.run('runuser', '-u', 'stranger', '--', 'tunneld', 'status');
     assert.equal(stranger.code, 3);
     assert.match(stranger.stderr, /permission denied/);
+    // Nor does doctor take the member's own home for the service's.
+    const { stdout } = await box.run('runuser', '-u', 'member', '--', 'tunneld', 'doctor');
+    assert.match(stdout, /^skip state directory +\/var\/lib\/tunneld belongs to somebody else/m);
     const key = await box.run('runuser', '-u', 'member', '--', 'cat', '/etc/tunneld/backup.key');
     assert.match(key.stderr, /Permission denied/);
   });
@@ -121,9 +142,36 @@ test('a service from nothing, and away again', async (t) => {
     assert.deepEqual([after.mtimeMs, after.ino], [mtimeMs, ino]);
   });
 
+  await t.test('a file with which the service would not start again is told before that', async () => {
+    const file = '/etc/tunneld/config.yaml.12:30';
+    writeFileSync(box.path(file), 'tunnels: {}\n');
+    for (const [program, ...args] of [
+      ['tunneld', 'check'],
+      ['tunneld', 'doctor'],
+      ['tunneld', 'install'],
+      ['systemctl', 'reload', 'tunnel'],
+    ] as const) {
+      const { code, stdout, stderr } = await box.run(program, ...args);
+      assert.notEqual(code, 0, args[0]);
+      if (program === 'tunneld') assert.match(`${stdout}${stderr}`, /config\.yaml\.12:30" is not plain ASCII/);
+    }
+    // And it is true.
+    const { code } = await box.run('systemctl', 'restart', 'tunnel');
+    assert.notEqual(code, 0);
+    await box.must('rm', file);
+    await service.untilTunnel('backup', ({ phase }) => phase === 'up');
+  });
+
   await t.test('a key that came later is taken at the next start, and until then the tunnel says so', async () => {
     const yaml = readFileSync(box.path('/etc/tunneld/config.yaml'), 'utf8');
     await box.must('cp', '-p', '/etc/tunneld/backup.key', '/etc/tunneld/new.key');
+    await box.must('touch', '/etc/tunneld/new.key');
+    writeFileSync(
+      box.path('/etc/tunneld/config.yaml'),
+      yaml.replace('backup.key', 'new.key').replace('backup:', 'web:'),
+    );
+    const { stdout } = await box.run('tunneld', 'doctor');
+    assert.match(stdout, /the daemon does not have web yet\n.*sudo systemctl restart tunnel/);
     writeFileSync(box.path('/etc/tunneld/config.yaml'), yaml.replace('backup.key', 'new.key'));
     // Not `systemctl reload`, with which systemd 252 hands new keys over, and later ones do not.
     await box.must('tunneld', 'reload');
@@ -187,6 +235,7 @@ test('a service from nothing, and away again', async (t) => {
     const { code, stderr } = await box.run('tunneld', 'uninstall', '--purge');
     assert.equal(code, 0, stderr);
     assert.match(stderr, /remove \/etc\/tunneld\n.*remove \/var\/lib\/tunneld\n.*userdel tunneld/);
+    assert.notEqual((await box.run('getent', 'group', 'tunneld')).code, 0);
     assert.ok(!existsSync(box.path('/etc/tunneld')) && !existsSync(box.path('/var/lib/tunneld')));
     assert.notEqual((await box.run('id', 'tunneld')).code, 0);
     assert.match((await box.run('tunneld', 'uninstall', '--purge')).stderr, /nothing to do/);

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import {
   chmodSync,
+  chownSync,
   existsSync,
   lstatSync,
   mkdirSync,
@@ -113,6 +114,18 @@ async function loadAsNobody(): Promise<string> {
 }
 
 describe('appendKnownHosts', () => {
+  test('root follows no link in a directory of somebody else', async (t) => {
+    if (process.getuid?.() !== 0) return t.skip('only root could be led astray');
+    const victim = join(mkdtempSync(join(root, 'elsewhere-')), 'victim');
+    symlinkSync(victim, file);
+    chownSync(dir, 65_534, 65_534);
+    for (const text of [null, 'before\n']) {
+      if (text !== null) writeFileSync(victim, text);
+      await assert.rejects(appendKnownHosts(file, [`a ${K}`]), /cannot add a host key/);
+      assert.equal(existsSync(victim) ? readFileSync(victim, 'utf8') : null, text);
+    }
+  });
+
   test('creates the file and its folder for the user alone', async () => {
     dir = join(dir, '.ssh');
     file = join(dir, 'known_hosts');

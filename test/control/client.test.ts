@@ -1,0 +1,29 @@
+import assert from 'node:assert/strict';
+import { createServer, type Socket } from 'node:net';
+import { join } from 'node:path';
+import { test, type TestContext } from 'node:test';
+import { ask } from '../../src/control/client.ts';
+import { formatLogLine } from '../../src/lib/log-format.ts';
+import { tempDir } from '../support/until.ts';
+
+async function daemon(t: TestContext, serve: (socket: Socket) => void): Promise<string> {
+  const path = join(await tempDir(t), 'control.sock');
+  const server = createServer(serve).listen(path);
+  t.after(() => server.close());
+  await new Promise((resolve) => server.once('listening', resolve));
+  return path;
+}
+
+test('what a daemon says moves no cursor', async (t) => {
+  const path = await daemon(t, (socket) => {
+    socket.on('data', () => socket.end('{"ok":false,"code":"internal","message":"one\\n\\u001b]0;two\\u0007"}\n'));
+  });
+  const answer = await ask([path], { command: 'reload' });
+  assert.equal(answer.ok ? '' : answer.message, 'one\n\\x1b]0;two\\x07');
+  assert.equal(formatLogLine('{"level":30,"time":0,"msg":"m","\\u001b[2J":1}', false).includes('\u001b'), false);
+});
+
+test('a daemon with too many clients says nothing, and the client what that means', async (t) => {
+  const path = await daemon(t, (socket) => socket.destroy());
+  await assert.rejects(ask([path], { command: 'status' }), /closed the connection without an answer: too many/);
+});
