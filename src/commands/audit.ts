@@ -17,6 +17,8 @@ import { formatAudit } from './audit-text.ts';
 import { reportProblems } from './config-problems.ts';
 import { EXIT } from './exit.ts';
 import { findConfig } from './find-config.ts';
+import { noSuchTunnel } from './no-such-tunnel.ts';
+import { tell } from './tell.ts';
 import { wantsColour } from './terminal.ts';
 
 interface AuditOptions {
@@ -34,15 +36,11 @@ export async function audit(flag: string | null, name: string | null, options: A
     return reportProblems(error);
   }
   const chosen = config.tunnels.filter((tunnel) => name === null || tunnel.name === name);
-  if (chosen.length === 0) {
-    const names = config.tunnels.map((tunnel) => tunnel.name).join(', ');
-    process.stderr.write(`tunneld: there is no tunnel ${JSON.stringify(name)}; there are: ${names}\n`);
-    return EXIT.noSuchTunnel;
-  }
+  if (chosen.length === 0) return noSuchTunnel(name, config.tunnels);
   process.stderr.write(warning(chosen.map(formatServer)));
   if (!options.yes) {
     if (!process.stdin.isTTY || !process.stderr.isTTY) {
-      process.stderr.write('tunneld: there is no terminal to ask on: --yes says that this may be done\n');
+      tell('there is no terminal to ask on: --yes says that this may be done');
       return EXIT.usage;
     }
     if (!(await goOn())) return EXIT.failed;

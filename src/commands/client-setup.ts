@@ -1,9 +1,10 @@
 import { systemEnvironment } from '../config/environment.ts';
+import { readHostKeyLines } from '../host/host-keys.ts';
 import { clientText } from '../setup/client.ts';
-import { readHostKeys } from '../setup/host-keys.ts';
 import { SetupError } from '../setup/setup-error.ts';
 import { configuredTunnel } from './configured-tunnel.ts';
 import { EXIT } from './exit.ts';
+import { tell } from './tell.ts';
 
 interface ClientSetupOptions {
   readonly user: string | null;
@@ -26,13 +27,13 @@ export async function printClientSetup(
         // Behind sudo stands the person who logs in here.
         user: user ?? (env['SUDO_USER'] || userName),
         alias: alias ?? name,
-        hostKeys: await readHostKeys(hostKeys),
+        hostKeys: await readHostKeyLines(hostKeys),
       }),
     );
     return EXIT.ok;
   } catch (error) {
     if (!(error instanceof SetupError)) throw error;
-    process.stderr.write(`tunneld: ${error.message}\n`);
+    tell(error.message);
     return EXIT.failed;
   }
 }

@@ -3,8 +3,8 @@ import { loadConfig } from '../config/load.ts';
 import { ConfigError } from '../config/problem.ts';
 import type { TunnelSpec } from '../tunnel/spec.ts';
 import { reportProblems } from './config-problems.ts';
-import { EXIT } from './exit.ts';
 import { findConfig } from './find-config.ts';
+import { noSuchTunnel } from './no-such-tunnel.ts';
 
 /** One tunnel of the configuration and all of them, or the exit code of a command that has said why there is none. */
 export async function configuredTunnel(
@@ -15,9 +15,7 @@ export async function configuredTunnel(
     const { tunnels } = await loadConfig(await findConfig(flag), systemEnvironment());
     const tunnel = tunnels.find((one) => one.name === name);
     if (tunnel !== undefined) return { tunnel, all: tunnels };
-    const names = tunnels.map((one) => one.name).join(', ');
-    process.stderr.write(`tunneld: there is no tunnel ${JSON.stringify(name)}; there are: ${names}\n`);
-    return { exit: EXIT.noSuchTunnel };
+    return { exit: noSuchTunnel(name, tunnels) };
   } catch (error) {
     if (!(error instanceof ConfigError)) throw error;
     return { exit: reportProblems(error) };

@@ -3,6 +3,7 @@ import type { ErrorCode, Request, RequestOf, Results } from '../control/protocol
 import { errorText } from '../lib/text.ts';
 import { EXIT } from './exit.ts';
 import { controlSockets } from './sockets.ts';
+import { tell } from './tell.ts';
 
 /** The answer of the daemon that has this tunnel (null for any), or the exit code after the reason was written to stderr. */
 export async function request<C extends Request['command']>(
@@ -14,10 +15,10 @@ export async function request<C extends Request['command']>(
   try {
     const answer = await ask(await controlSockets(config, tunnel), message, onLine);
     if (answer.ok) return { result: answer.result };
-    process.stderr.write(`tunneld: ${answer.message}\n`);
+    tell(answer.message);
     return { exit: EXIT_OF[answer.code] };
   } catch (error) {
-    process.stderr.write(`tunneld: ${errorText(error)}\n`);
+    tell(errorText(error));
     return { exit: error instanceof DaemonNotRunningError ? EXIT.notRunning : EXIT.failed };
   }
 }

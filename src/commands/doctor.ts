@@ -4,7 +4,6 @@ import { systemEnvironment } from '../config/environment.ts';
 import { loadConfig } from '../config/load.ts';
 import { defaultStateDirectory } from '../config/paths.ts';
 import { ConfigError, formatProblem } from '../config/problem.ts';
-import { ask, DaemonNotRunningError } from '../control/client.ts';
 import { knownOf } from '../doctor/ask-daemon.ts';
 import { examineDevice } from '../doctor/examine-device.ts';
 import { examineTunnel } from '../doctor/examine-tunnel.ts';
@@ -23,9 +22,10 @@ import type { StatusDocument, TunnelStatus } from '../supervisor/status.ts';
 import type { TunnelSpec } from '../tunnel/spec.ts';
 import { createIdentityCache } from '../tunnel/ssh2/identities.ts';
 import { formatListen, formatServer, initialState } from '../tunnel/state.ts';
+import { daemonStatus } from './daemon-status.ts';
 import { EXIT } from './exit.ts';
 import { findConfig } from './find-config.ts';
-import { controlSockets } from './sockets.ts';
+import { noSuchTunnel } from './no-such-tunnel.ts';
 import { wantsColour } from './terminal.ts';
 
 interface DoctorOptions {
@@ -71,11 +71,7 @@ export async function doctor(
     return end();
   }
   const tunnels = config.tunnels.filter((tunnel) => name === null || tunnel.name === name);
-  if (tunnels.length === 0) {
-    const names = config.tunnels.map((tunnel) => tunnel.name).join(', ');
-    process.stderr.write(`tunneld: there is no tunnel ${JSON.stringify(name)}; there are: ${names}\n`);
-    return EXIT.noSuchTunnel;
-  }
+  if (tunnels.length === 0) return noSuchTunnel(name, config.tunnels);
   onStep({ tunnel: null, step: 'configuration', result: 'ok', seen: `${config.file} is valid`, ms: 0 });
   const installed = await isHandedOver(config.file);
   for (const seen of installed ? await handedOverProblems(dirname(config.file)) : [])
@@ -174,17 +170,6 @@ function isOlder({ server, forwards }: TunnelStatus, spec: TunnelSpec): boolean 
 const SURROUNDINGS_CURE =
   'Move it out of /etc/tunneld, which is for keys and configurations; the service runs on until then.';
 const CONFIG_CURE = 'Mend the line that is named; `tunneld check` reads it again.';
-
-/** What the daemon says, or null where none runs. */
-export async function daemonStatus(flag: string | null): Promise<StatusDocument | null> {
-  try {
-    const answer = await ask(await controlSockets(flag, null), { command: 'status' });
-    return answer.ok ? answer.result : null;
-  } catch (error) {
-    if (error instanceof DaemonNotRunningError) return null;
-    throw error;
-  }
-}
 
 function formatStep({ tunnel, step, result, seen, ms, cure }: Step, colour: boolean): string {
   const paint = (text: string) => (colour ? `\u001b[${COLOURS[result]}m${text}\u001b[39m` : text);

@@ -18,11 +18,13 @@ import { checkSetup } from '../setup/server.ts';
 import { SetupError } from '../setup/setup-error.ts';
 import { formatEndpoint, type TunnelSpec } from '../tunnel/spec.ts';
 import { reportProblems } from './config-problems.ts';
-import { daemonStatus, doctor, statusOf } from './doctor.ts';
+import { daemonStatus } from './daemon-status.ts';
+import { doctor, statusOf } from './doctor.ts';
 import { EXIT } from './exit.ts';
 import { findConfig } from './find-config.ts';
 import { createQuestions, NobodyThereError, type Questions } from './questions.ts';
 import { serverSetupText } from './server-setup.ts';
+import { tell } from './tell.ts';
 import { trustHostKey } from './trust-host-key.ts';
 import { untilServerIsReady } from './until-ready.ts';
 
@@ -85,10 +87,6 @@ async function work(file: string, configFlag: string, options: InitOptions, ques
   else await untilServerIsReady(spec, tell);
   // Not among the script's lines, which may be on their way into a file.
   return await doctor(configFlag, spec.name, { json: false, fix: false }, process.stderr);
-}
-
-function tell(text: string): void {
-  process.stderr.write(`tunneld: ${text}\n`);
 }
 
 function say(code: number, text: string): number {

@@ -4,7 +4,7 @@ import { defaultControlSocket } from '../config/paths.ts';
 import { answers } from '../control/client.ts';
 import { activationSteps } from '../install/activation.ts';
 import { apply } from '../install/apply.ts';
-import { type Change, changesOf, showChange } from '../install/carry-out.ts';
+import { type Change, changesOf } from '../install/carry-out.ts';
 import { InstallError } from '../install/install-error.ts';
 import { lock } from '../install/lock.ts';
 import { UNIT, unitState } from '../install/manager.ts';
@@ -14,13 +14,14 @@ import { type Plan, planSystem } from '../install/system.ts';
 import { NO_MANAGER, planUser } from '../install/user.ts';
 import { sleep, systemClock } from '../lib/clock.ts';
 import { VERSION } from '../lib/version.ts';
-import { daemonStatus } from './doctor.ts';
+import { daemonStatus } from './daemon-status.ts';
 import { EXIT } from './exit.ts';
 import { installLaunchd } from './install-launchd.ts';
-import { makeSo } from './make-so.ts';
+import { makeSo, printChanges, tellChange } from './make-so.ts';
 import { createQuestions, NobodyThereError } from './questions.ts';
-import { checkSystemd, sayWhyNot, tell } from './service-context.ts';
+import { checkSystemd, sayWhyNot } from './service-context.ts';
 import { status } from './status.ts';
+import { tell } from './tell.ts';
 
 export interface InstallOptions {
   /** For this user alone. */
@@ -75,15 +76,13 @@ async function work(flag: string | null, options: InstallOptions): Promise<numbe
     return EXIT.ok;
   }
   if (options.dryRun) {
-    process.stdout.write(all.map((change) => `${showChange(change)}\n`).join(''));
+    printChanges(all);
     tell('nothing was changed (--dry-run)');
     return EXIT.ok;
   }
   if (options.start) await refuseAnother(plan);
   if (!(await isWanted(plan, all, options))) return EXIT.failed;
-  await apply(changes, activation, plan.state, plan.manager, (change) => {
-    tell(showChange(change).split('\n', 1)[0]!);
-  });
+  await apply(changes, activation, plan.state, plan.manager, tellChange);
   const { active, status: text } = await unitState(plan.manager);
   tell(`${UNIT} is installed, enabled and ${active}${text === '' ? '' : `: ${text}`}`);
   if (options.start) await showStatus(plan.config);
@@ -115,7 +114,7 @@ async function isWanted(plan: Plan, all: readonly Change[], { yes }: InstallOpti
     return false;
   } catch (error) {
     if (!(error instanceof NobodyThereError)) throw error;
-    process.stdout.write(all.map((change) => `${showChange(change)}\n`).join(''));
+    printChanges(all);
     throw new InstallError(`${error.message}\nabove is what would be done; nothing was changed`, EXIT.usage);
   } finally {
     questions.close();

@@ -2,13 +2,11 @@ import { realpathSync } from 'node:fs';
 import { resolve } from 'node:path';
 import type { ConfigEnvironment } from '../config/environment.ts';
 import { chooseAccount, readAccount } from '../install/launchd/account.ts';
-import { LaunchdError } from '../install/launchd/error.ts';
 import { launchdService, type LaunchdService, serviceEnvironment } from '../install/launchd/service.ts';
 import { stablePath } from '../install/launchd/stable-path.ts';
-import { EXIT } from './exit.ts';
 import { findConfig } from './find-config.ts';
 
-/** The service that somebody who calls this means: a daemon by sudo, or with --user an agent. Rejects with a LaunchdError. */
+/** The service that somebody who calls this means: a daemon by sudo, or with --user an agent. Rejects with an InstallError. */
 export async function meantService(
   purpose: 'install' | 'uninstall',
   config: string | null,
@@ -26,13 +24,6 @@ export async function meantService(
 export function daemonEnvironment(service: LaunchdService, caller: ConfigEnvironment): ConfigEnvironment {
   const { home, name: userName, uid } = service.account;
   return { ...caller, home, userName, uid, env: serviceEnvironment(service), directory: '/' };
-}
-
-/** Says what stood in the way; only what is thrown for people is taken. */
-export function reportLaunchdError(error: unknown): number {
-  if (!(error instanceof LaunchdError)) throw error;
-  process.stderr.write(`tunneld: ${error.message}\n`);
-  return EXIT.failed;
 }
 
 function real(path: string): string | null {

@@ -1,13 +1,23 @@
-import { carryOut, changesOf, showChange } from '../install/carry-out.ts';
+import { type Change, carryOut, changesOf, showChange } from '../install/carry-out.ts';
 import type { Runner } from '../install/run-program.ts';
 import type { Step } from '../install/step.ts';
-import { tell } from './service-context.ts';
+import { tell } from './tell.ts';
 
 /** Makes steps so, and says what that changed; in a dry run it is only shown. */
 export function makeSo(dryRun: boolean, run: Runner): (steps: readonly Step[]) => Promise<void> {
   return async (steps) => {
     const changes = await changesOf(steps, run);
-    if (dryRun) process.stdout.write(changes.map((change) => `${showChange(change)}\n`).join(''));
-    else await carryOut(changes, run, (change) => tell(showChange(change).split('\n', 1)[0]!));
+    if (dryRun) printChanges(changes);
+    else await carryOut(changes, run, tellChange);
   };
+}
+
+/** All that would be done, on standard output, with how files differ. */
+export function printChanges(changes: readonly Change[]): void {
+  process.stdout.write(changes.map((change) => `${showChange(change)}\n`).join(''));
+}
+
+/** What was done, in a line. */
+export function tellChange(change: Change): void {
+  tell(showChange(change).split('\n', 1)[0]!);
 }

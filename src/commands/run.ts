@@ -19,6 +19,7 @@ import { errorText, printable } from '../lib/text.ts';
 import { EXIT } from './exit.ts';
 import { findConfig } from './find-config.ts';
 import { firstConfig } from './first-config.ts';
+import { tell } from './tell.ts';
 
 export interface RunOptions {
   readonly printOnly: boolean;
@@ -44,7 +45,7 @@ export async function run(
   if ('exit' in starting) return starting.exit;
   const { config } = starting;
   if (printOnly) {
-    for (const note of config.notes) process.stderr.write(`tunneld: ${printable(note)}\n`);
+    for (const note of config.notes) tell(printable(note));
     process.stdout.write(printConfig(config, environment));
     return EXIT.ok;
   }
@@ -107,7 +108,7 @@ export async function run(
 const FORCE_EXIT_MS = 1800;
 
 function wrongUsage(text: string): number {
-  process.stderr.write(`tunneld: ${text}\n(see tunneld run --help)\n`);
+  tell(`${text}\n(see tunneld run --help)`);
   return EXIT.usage;
 }
 
@@ -125,7 +126,7 @@ const MAX_SAME_NAME = 100;
 function chooseOutput(config: Config): { readonly output: LogOutput; readonly reopen: () => void } {
   const terminal = stderrOutput(process.stderr, process.env);
   if (config.log.file === null) return { output: terminal, reopen: () => {} };
-  const file = fileOutput(config.log.file, (message) => process.stderr.write(`tunneld: ${message}\n`));
+  const file = fileOutput(config.log.file, tell);
   const both: LogOutput = (line) => {
     file.write(line);
     terminal(line);

@@ -11,6 +11,7 @@ import { SetupError } from '../setup/setup-error.ts';
 import { formatEndpoint, type TunnelSpec } from '../tunnel/spec.ts';
 import { configuredTunnel } from './configured-tunnel.ts';
 import { EXIT } from './exit.ts';
+import { tell } from './tell.ts';
 
 interface ServerSetupOptions {
   readonly jump: boolean;
@@ -31,7 +32,7 @@ export async function printServerSetup(
     return EXIT.ok;
   } catch (error) {
     if (!(error instanceof SetupError)) throw error;
-    process.stderr.write(`tunneld: ${error.message}\n`);
+    tell(error.message);
     return EXIT.failed;
   }
 }

@@ -5,10 +5,7 @@ import { ConfigError } from '../config/problem.ts';
 import { reportProblems } from './config-problems.ts';
 import { EXIT } from './exit.ts';
 import { NobodyThereError } from './questions.ts';
-
-export function tell(text: string): void {
-  process.stderr.write(`tunneld: ${text}\n`);
-}
+import { tell } from './tell.ts';
 
 /** Refuses what neither install nor uninstall can do anything about. */
 export function checkSystemd(user: boolean): void {
@@ -36,7 +33,10 @@ function shellWord(word: string): string {
 
 /** Says why not, and answers the exit code. */
 export function sayWhyNot(error: unknown): number {
-  if (error instanceof ConfigError) return reportProblems(error) && EXIT.config;
+  if (error instanceof ConfigError) {
+    reportProblems(error);
+    return EXIT.config;
+  }
   if (error instanceof NobodyThereError) tell(error.message);
   else if (error instanceof InstallError) tell(error.message.replaceAll('\n', '\n  '));
   else throw error;

@@ -5,8 +5,10 @@ import type { StatusDocument } from '../supervisor/status.ts';
 import { formatLogLine } from '../lib/log-format.ts';
 import { request } from './daemon-request.ts';
 import { EXIT } from './exit.ts';
+import { noSuchTunnel } from './no-such-tunnel.ts';
 import { adHocSockets } from './sockets.ts';
 import { formatStatus } from './status-text.ts';
+import { tell } from './tell.ts';
 import { wantsColour } from './terminal.ts';
 
 interface StatusOptions {
@@ -20,11 +22,7 @@ export async function status(config: string | null, name: string | null, options
     const answer = await request(config, { command: 'status' }, name);
     if ('exit' in answer) return answer.exit;
     const document = choose(answer.result, name);
-    if (document.tunnels.length === 0) {
-      const names = answer.result.tunnels.map((tunnel) => tunnel.name).join(', ');
-      process.stderr.write(`tunneld: there is no tunnel ${JSON.stringify(name)}; there are: ${names}\n`);
-      return EXIT.noSuchTunnel;
-    }
+    if (document.tunnels.length === 0) return noSuchTunnel(name, answer.result.tunnels);
     const text = options.json
       ? `${JSON.stringify(document, null, options.watch ? 0 : 2)}\n`
       : formatStatus(document, Date.now(), wantsColour()) + (await recentLog(config, name));
@@ -41,7 +39,7 @@ async function mentionOthers(shown: StatusDocument): Promise<void> {
   for (const path of paths) {
     const name = nameOfSocket(path) ?? '';
     if (shown.tunnels.some((tunnel) => tunnel.name === name) || !(await answers(path))) continue;
-    process.stderr.write(`tunneld: another daemon runs here: tunneld status ${name}\n`);
+    tell(`another daemon runs here: tunneld status ${name}`);
   }
 }
 

@@ -8,7 +8,8 @@ import { disableService, unloadService } from '../install/launchd/unload.ts';
 import type { Step } from '../install/step.ts';
 import { systemClock } from '../lib/clock.ts';
 import { EXIT } from './exit.ts';
-import { daemonEnvironment, meantService, reportLaunchdError } from './launchd-service.ts';
+import { daemonEnvironment, meantService } from './launchd-service.ts';
+import { tell } from './tell.ts';
 
 interface UninstallOptions {
   readonly config: string | null;
@@ -18,30 +19,26 @@ interface UninstallOptions {
   readonly purge: boolean;
 }
 
-/** Ends the service of launchd and takes away what makes it one. */
+/** Ends the service of launchd and takes away what makes it one. Rejects with an InstallError. */
 export async function uninstallLaunchd(
   options: UninstallOptions,
   carryOut: (steps: readonly Step[]) => Promise<void>,
   caller: ConfigEnvironment = systemEnvironment(),
 ): Promise<number> {
-  try {
-    const service = await meantService('uninstall', options.config, options.user, caller);
-    const state = defaultStateDirectory(daemonEnvironment(service, caller));
-    const steps = launchdRemoval(service, options.purge ? [state, configurationOf(service.config)] : null);
-    if (options.dryRun) {
-      await carryOut([...unloadingSteps(service), ...steps]);
-      return EXIT.ok;
-    }
-    const launchctl = systemLaunchctl(process.env);
-    const installed = await exists(service.plist);
-    const loaded = await unloadService(service, { clock: systemClock, launchctl });
-    if (loaded || installed) await disableService(service, launchctl);
-    await carryOut(steps);
-    process.stderr.write(`tunneld: ${loaded || installed ? 'uninstalled' : 'there was no'} ${service.target}\n`);
+  const service = await meantService('uninstall', options.config, options.user, caller);
+  const state = defaultStateDirectory(daemonEnvironment(service, caller));
+  const steps = launchdRemoval(service, options.purge ? [state, configurationOf(service.config)] : null);
+  if (options.dryRun) {
+    await carryOut([...unloadingSteps(service), ...steps]);
     return EXIT.ok;
-  } catch (error) {
-    return reportLaunchdError(error);
   }
+  const launchctl = systemLaunchctl(process.env);
+  const installed = await exists(service.plist);
+  const loaded = await unloadService(service, { clock: systemClock, launchctl });
+  if (loaded || installed) await disableService(service, launchctl);
+  await carryOut(steps);
+  tell(`${loaded || installed ? 'uninstalled' : 'there was no'} ${service.target}`);
+  return EXIT.ok;
 }
 
 /** A directory of our name is ours with all that is in it; of another only the file is. */

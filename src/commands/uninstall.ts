@@ -1,6 +1,6 @@
 import { join } from 'node:path';
 import { homedir } from 'node:os';
-import { changesOf, carryOut, showChange } from '../install/carry-out.ts';
+import { changesOf, carryOut } from '../install/carry-out.ts';
 import { lock } from '../install/lock.ts';
 import { systemManager, userManager } from '../install/manager.ts';
 import { UNIT_FILE } from '../install/places.ts';
@@ -9,8 +9,9 @@ import { runProgram } from '../install/run-program.ts';
 import { checkManager, userUnitFile } from '../install/user.ts';
 import { EXIT } from './exit.ts';
 import { lockFile } from './install.ts';
-import { makeSo } from './make-so.ts';
-import { checkSystemd, sayWhyNot, tell } from './service-context.ts';
+import { makeSo, printChanges, tellChange } from './make-so.ts';
+import { checkSystemd, sayWhyNot } from './service-context.ts';
+import { tell } from './tell.ts';
 import { uninstallLaunchd } from './uninstall-launchd.ts';
 
 interface UninstallOptions {
@@ -41,11 +42,11 @@ async function work({ user, dryRun, purge }: UninstallOptions): Promise<number> 
   const changes = await changesOf(steps, runProgram);
   if (changes.length === 0) tell('nothing to do: tunneld is not installed as a service');
   else if (dryRun) {
-    process.stdout.write(changes.map((change) => `${showChange(change)}\n`).join(''));
+    printChanges(changes);
     tell('nothing was changed (--dry-run)');
   } else {
     // Not taken back where something fails: what is gone is what was to go.
-    for (const change of changes) await carryOut([change], runProgram, () => tell(showChange(change)));
+    for (const change of changes) await carryOut([change], runProgram, tellChange);
   }
   for (const note of notes) tell(note);
   return EXIT.ok;

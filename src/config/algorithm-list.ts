@@ -1,4 +1,5 @@
 import { ALGORITHMS, defaultAlgorithms, type AlgorithmKey } from './algorithms.ts';
+import { matchesPattern } from './ssh-config/pattern.ts';
 import { BadValue, isEmpty, readText, show } from './value.ts';
 
 /**
@@ -25,24 +26,9 @@ export function readAlgorithms(key: AlgorithmKey, aes: boolean): (raw: unknown) 
 function without(defaults: readonly string[], patterns: readonly string[]): string[] {
   const bad = patterns.find((pattern) => !/^[\w@.*?-]+$/.test(pattern));
   if (bad !== undefined) throw new BadValue(`has the pattern ${show(bad)}: only names with * and ? are patterns`);
-  const left = defaults.filter((name) => !patterns.some((pattern) => matches(name, pattern)));
+  const left = defaults.filter((name) => !patterns.some((pattern) => matchesPattern(name, pattern)));
   if (left.length === 0) throw new BadValue('removes every algorithm');
   return left;
-}
-
-/**
- * ssh_config(5), PATTERNS: `*` is any text, `?` one character. Keeps every place of the name that the pattern so far may
- * end at, so that no pattern takes long.
- */
-function matches(name: string, pattern: string): boolean {
-  let ends = [0];
-  for (const char of pattern) {
-    const [first] = ends;
-    if (first === undefined) return false;
-    if (char === '*') ends = Array.from({ length: name.length - first + 1 }, (_, more) => first + more);
-    else ends = ends.filter((end) => end < name.length && (char === '?' || char === name[end])).map((end) => end + 1);
-  }
-  return ends.includes(name.length);
 }
 
 function checkName(key: AlgorithmKey, name: string): void {

@@ -47,13 +47,11 @@ export function checkFiles(config: Config, exists: (path: string) => boolean): r
     .map((path) => `${path}, which ${config.file} names, does not exist: \`sudo tunneld doctor\` says what that means`);
 }
 
-interface Files {
+/** The files that a configuration names, each once; keys that ssh tries by itself are no part of it. */
+export function filesOf({ tunnels }: Pick<Config, 'tunnels'>): {
   readonly secrets: readonly string[];
   readonly knownHosts: readonly string[];
-}
-
-/** Each once; keys that ssh tries by itself are no part of a configuration. */
-export function filesOf({ tunnels }: Pick<Config, 'tunnels'>): Files {
+} {
   const servers: readonly ServerSpec[] = tunnels.flatMap((tunnel) => [tunnel, ...tunnel.jumps]);
   const proxies = tunnels.map(({ entry }) => ('passwordFile' in entry ? entry.passwordFile : null));
   const secrets = servers.flatMap((server) => [

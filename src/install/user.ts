@@ -11,7 +11,7 @@ import { mustRun, type Runner } from './run-program.ts';
 import { seal, sealOf } from './seal.ts';
 import type { Step } from './step.ts';
 import type { Plan } from './system.ts';
-import { execWords, OLDEST_SYSTEMD, userUnit } from './unit-file.ts';
+import { OLDEST_SYSTEMD, userUnit } from './unit-file.ts';
 
 export interface UserRequest {
   readonly copyFrom: string | null;
@@ -57,8 +57,10 @@ export async function planUser({ copyFrom, program, here, run }: UserRequest): P
     // One that is there has the rights that its owner gave it.
     .filter((path) => !existsSync(path))
     .map((path) => ({ type: 'directory', path, mode: 0o700, ...whose }));
-  const exec = program.words === null ? program.exec : execWords(program.words);
-  const unit = seal(userUnit({ program: exec }), `Changes belong into a drop-in: systemctl --user edit ${UNIT}`);
+  const unit = seal(
+    userUnit({ program: program.exec }),
+    `Changes belong into a drop-in: systemctl --user edit ${UNIT}`,
+  );
   return {
     steps: [
       ...folders,

@@ -1,5 +1,6 @@
 import { CommanderError } from 'commander';
 import { EXIT } from '../commands/exit.ts';
+import { tell } from '../commands/tell.ts';
 import { errorText } from '../lib/text.ts';
 import { createProgram } from './program.ts';
 
@@ -14,7 +15,7 @@ export async function main(argv: readonly string[]): Promise<number> {
     return code;
   } catch (error) {
     if (error instanceof CommanderError) return error.exitCode === 0 ? EXIT.ok : EXIT.usage;
-    process.stderr.write(`tunneld: ${errorText(error)}\n`);
+    tell(errorText(error));
     return EXIT.failed;
   }
 }

@@ -1,7 +1,7 @@
 import type { TestContext } from 'node:test';
 import { auditTunnel } from '../../src/audit/audit.ts';
 import { auditDocument, type FindingReport, type TunnelReport } from '../../src/audit/document.ts';
-import { systemClock } from '../../src/lib/clock.ts';
+import { type Clock, systemClock } from '../../src/lib/clock.ts';
 import { createLogger } from '../../src/lib/log.ts';
 import type { TunnelSpec } from '../../src/tunnel/spec.ts';
 import { createIdentityCache } from '../../src/tunnel/ssh2/identities.ts';
@@ -13,9 +13,13 @@ import { until } from '../support/until.ts';
 export const LISTEN = 8080;
 
 /** Audits one tunnel as the command does. */
-export async function auditOf(spec: TunnelSpec, knownSockets?: readonly string[]): Promise<TunnelReport> {
+export async function auditOf(
+  spec: TunnelSpec,
+  knownSockets?: readonly string[],
+  clock: Clock = systemClock,
+): Promise<TunnelReport> {
   const deps = {
-    clock: systemClock,
+    clock,
     log: createLogger('fatal', () => {}),
     identities: createIdentityCache(),
     ...(knownSockets === undefined ? {} : { knownSockets }),
@@ -30,6 +34,7 @@ export async function auditSshd(
   options: SshdOptions,
   changes: Partial<TunnelSpec> = {},
   knownSockets: readonly string[] = [],
+  clock: Clock = systemClock,
 ): Promise<{ readonly report: TunnelReport; readonly sshd: TestSshd }> {
   const sshd = await startSshd(options);
   t.after(() => sshd.stop());
@@ -37,6 +42,7 @@ export async function auditSshd(
   const report = await auditOf(
     specFor(sshd, [[LISTEN, 1]], { hostKeyAlias: '127.0.0.1', strictHostKeyChecking: 'no', ...changes }),
     knownSockets,
+    clock,
   );
   // A session that is killed would leave the socket of its agent in /tmp.
   await until(() => sshd.sessions().length === 0, { what: 'the end of the sessions' });

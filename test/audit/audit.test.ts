@@ -10,6 +10,7 @@ import type { ForwardSpec } from '../../src/tunnel/spec.ts';
 import { specFor, startTunnel } from '../support/tunnel.ts';
 import { startSshd } from '../support/sshd.ts';
 import { freePort, tempDir } from '../support/until.ts';
+import { scaledClock } from '../tunnel/scaled-clock.ts';
 import { auditOf, auditSshd, holesOf, LISTEN } from './audit-sshd.ts';
 
 const { username: user, uid } = userInfo();
@@ -28,7 +29,7 @@ const FORCED = BLOCK.at(-1)!;
 /** The block with other lines of its own in front, which win. */
 const blockWith = (...lines: readonly string[]) => [BLOCK[0]!, ...lines, ...BLOCK.slice(1)];
 
-describe('audit', { concurrency: 2 }, () => {
+describe('audit', { concurrency: 3 }, () => {
   test('a server where everything is open', async (t) => {
     const config = [
       'Subsystem sftp internal-sftp',
@@ -134,7 +135,7 @@ const OPENED: readonly {
   { holes: ['keyboard-interactive'], block: ['AuthenticationMethods any', 'KbdInteractiveAuthentication yes'] },
 ];
 
-describe('one hole, and its cure', { concurrency: 2 }, () => {
+describe('one hole, and its cure', { concurrency: 3 }, () => {
   for (const { holes, block, key = '', config = [], needsRoot } of OPENED) {
     test(
       `${holes.join(', ')}: ${block.join('; ')}${key}`,
@@ -190,9 +191,8 @@ describe('one hole, and its cure', { concurrency: 2 }, () => {
   });
 
   test('a forced command that does not end leaves it open what it is', async (t) => {
-    const { report } = await auditSshd(t, {
-      config: ['Subsystem sftp internal-sftp', ...blockWith('ForceCommand echo wait; sleep 60')],
-    });
+    const config = ['Subsystem sftp internal-sftp', ...blockWith('ForceCommand echo wait; sleep 60')];
+    const { report } = await auditSshd(t, { config }, {}, [], scaledClock(4));
     assert.deepEqual(holesOf(report, 'unknown'), ['command', 'shell', 'sftp']);
     assert.match(detailOf(report, 'shell'), /nothing came of it: wait/);
     assert.deepEqual(holesOf(report, 'open'), []);

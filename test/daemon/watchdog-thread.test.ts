@@ -2,9 +2,11 @@ import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { closeSync, existsSync, openSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { test, type TestContext } from 'node:test';
+import { describe, test, type TestContext } from 'node:test';
 import { setTimeout as wait } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
+import { createNotifier } from '../../src/host/sd-notify.ts';
+import { withWatchdogThread } from '../../src/host/watchdog-thread.ts';
 import { freePort, tempDir, until } from '../support/until.ts';
 
 const CLI = fileURLToPath(new URL('../../dist/cli.js', import.meta.url));
@@ -57,59 +59,69 @@ network: { ping: [] }\nlog: { file: ${dir}/log }\ncontrol: { socket: ${socket} }
   };
 }
 
-for (const stderrTo of ['file', 'pipe'] as const) {
-  test(`a main loop that hangs is ended and says so to a ${stderrTo}`, async (t) => {
-    const daemon = await start(t, { BLOCK_MS: '60000' }, stderrTo);
-    const asked = performance.now();
+describe('the watchdog of our own', { concurrency: true }, () => {
+  for (const stderrTo of ['file', 'pipe'] as const) {
+    test(`a main loop that hangs is ended and says so to a ${stderrTo}`, async (t) => {
+      const daemon = await start(t, { BLOCK_MS: '60000' }, stderrTo);
+      const asked = performance.now();
+      daemon.child.kill('SIGUSR2');
+      assert.equal(await daemon.ended, 'SIGABRT');
+      const seconds = (performance.now() - asked) / 1000;
+      assert.ok(seconds > SECONDS / 2 - 0.5 && seconds < SECONDS * 3, `after ${seconds} s`);
+      await until(() => daemon.stderr() !== '', { what: 'the last words' });
+      const [line = '', rest] = daemon.stderr().split('\n');
+      assert.deepEqual([(JSON.parse(line) as { level: number }).level, rest], [60, '']);
+      assert.match(line, /no sign of life for 2 seconds/);
+    });
+  }
+
+  test('a main loop in an endless calculation is ended too', async (t) => {
+    const daemon = await start(t, { BLOCK_MS: '60000', BLOCK_BUSY: '1' });
     daemon.child.kill('SIGUSR2');
     assert.equal(await daemon.ended, 'SIGABRT');
-    const seconds = (performance.now() - asked) / 1000;
-    assert.ok(seconds > SECONDS / 2 - 0.5 && seconds < SECONDS * 3, `after ${seconds} s`);
-    await until(() => daemon.stderr() !== '', { what: 'the last words' });
-    const [line = '', rest] = daemon.stderr().split('\n');
-    assert.deepEqual([(JSON.parse(line) as { level: number }).level, rest], [60, '']);
-    assert.match(line, /no sign of life for 2 seconds/);
   });
-}
 
-test('a main loop in an endless calculation is ended too', async (t) => {
-  const daemon = await start(t, { BLOCK_MS: '60000', BLOCK_BUSY: '1' });
-  daemon.child.kill('SIGUSR2');
-  assert.equal(await daemon.ended, 'SIGABRT');
-});
+  test('one that is busy for a while is not, nor one whose tunnel is down', async (t) => {
+    const daemon = await start(t, { BLOCK_MS: String(SECONDS * 400), BLOCK_BUSY: '1' });
+    for (let times = 1; times <= 4; times++) {
+      daemon.child.kill('SIGUSR2');
+      await until(() => daemon.stderr().split('unblocked').length > times, { what: 'the end of the calculation' });
+      await wait(100);
+    }
+    await wait(SECONDS * 1500);
+    assert.ok(daemon.lives());
+    daemon.child.kill('SIGTERM');
+    assert.equal(await daemon.ended, 0);
+  });
 
-test('one that is busy for a while is not, nor one whose tunnel is down', async (t) => {
-  const daemon = await start(t, { BLOCK_MS: String(SECONDS * 400), BLOCK_BUSY: '1' });
-  for (let times = 1; times <= 4; times++) {
-    daemon.child.kill('SIGUSR2');
-    await until(() => daemon.stderr().split('unblocked').length > times, { what: 'the end of the calculation' });
-    await wait(100);
-  }
-  await wait(SECONDS * 2000);
-  assert.ok(daemon.lives());
-  daemon.child.kill('SIGTERM');
-  assert.equal(await daemon.ended, 0);
-});
+  test('a process that slept is not ended when it wakes up, however long it was', async (t) => {
+    const daemon = await start(t, {});
+    daemon.child.kill('SIGSTOP');
+    await wait(SECONDS * 1500);
+    daemon.child.kill('SIGCONT');
+    await wait(SECONDS * 1500);
+    assert.ok(daemon.lives());
+    assert.equal(daemon.stderr(), '');
+  });
 
-test('a process that slept is not ended when it wakes up, however long it was', async (t) => {
-  const daemon = await start(t, {});
-  daemon.child.kill('SIGSTOP');
-  await wait(SECONDS * 3000);
-  daemon.child.kill('SIGCONT');
-  await wait(SECONDS * 2000);
-  assert.ok(daemon.lives());
-  assert.equal(daemon.stderr(), '');
-});
+  test('what tunneld starts is not watched', () => {
+    const env = { TUNNELD_WATCHDOG: '60', PATH: '/bin' };
+    withWatchdogThread(createNotifier({}, { pid: 1, onProblem: assert.fail }), env, { onProblem: assert.fail });
+    assert.deepEqual(env, { PATH: '/bin' });
+  });
 
-test('systemd is watchdog enough, and a time that is none is told', async (t) => {
-  const log = ({ child }: { child: { spawnargs: string[] } }) =>
-    readFileSync(join(child.spawnargs.at(-1)!, '..', 'log'), 'utf8');
-  const threads = ({ child }: { child: { pid?: number | undefined } }) =>
-    Number(/^Threads:\s*(\d+)/m.exec(readFileSync(`/proc/${child.pid}/status`, 'utf8'))?.[1]);
-  const watched = await start(t, {});
-  const bySystemd = await start(t, { WATCHDOG_USEC: '60000000' });
-  assert.equal(threads(watched) - threads(bySystemd), 1);
-  const wrong = await start(t, { TUNNELD_WATCHDOG: 'soon' });
-  assert.equal(threads(wrong), threads(bySystemd));
-  await until(() => log(wrong).includes('TUNNELD_WATCHDOG must be from 1 to 3600 seconds'), { what: 'the complaint' });
+  test('systemd is watchdog enough, and a time that is none is told', async (t) => {
+    const log = ({ child }: { child: { spawnargs: string[] } }) =>
+      readFileSync(join(child.spawnargs.at(-1)!, '..', 'log'), 'utf8');
+    const threads = ({ child }: { child: { pid?: number | undefined } }) =>
+      Number(/^Threads:\s*(\d+)/m.exec(readFileSync(`/proc/${child.pid}/status`, 'utf8'))?.[1]);
+    const watched = await start(t, {});
+    const bySystemd = await start(t, { WATCHDOG_USEC: '60000000' });
+    assert.equal(threads(watched) - threads(bySystemd), 1);
+    const wrong = await start(t, { TUNNELD_WATCHDOG: 'soon' });
+    assert.equal(threads(wrong), threads(bySystemd));
+    await until(() => log(wrong).includes('TUNNELD_WATCHDOG must be from 1 to 3600 seconds'), {
+      what: 'the complaint',
+    });
+  });
 });

@@ -2,12 +2,14 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { systemEnvironment } from '../../src/config/environment.ts';
 import { parseConfig } from '../../src/config/parse.ts';
-import { checkAccount } from '../../src/install/accounts.ts';
+import { checkAccount, MADE_BY_US } from '../../src/install/accounts.ts';
 import { activationSteps } from '../../src/install/activation.ts';
 import { checkFiles, ownershipSteps } from '../../src/install/config-files.ts';
 import { systemManager, systemdVersion, unitState } from '../../src/install/manager.ts';
 import { CONFIG, serviceEnvironment } from '../../src/install/places.ts';
 import { whyUnreachable } from '../../src/install/reachable.ts';
+import { planRemoval } from '../../src/install/removal.ts';
+import type { Runner } from '../../src/install/run-program.ts';
 
 const service = serviceEnvironment(systemEnvironment());
 
@@ -68,6 +70,11 @@ test('files of the configuration belong to whom they must, and homes are refused
     CONFIG,
     service,
   );
+  assert.deepEqual(
+    checkFiles(homes, () => false).map((note) => note.split(',')[0]),
+    ['/home/pi/.ssh/id'],
+    'what is not there hides from nobody',
+  );
   assert.throws(() => checkFiles(homes, exists), /sudo install -m 600 \/home\/pi\/\.ssh\/id \/etc\/tunneld\//);
 });
 
@@ -103,6 +110,11 @@ test('what is so costs no command', () => {
   ]);
   assert.deepEqual(commands({}, { active: 'activating' }), ['start tunnel.service']);
   assert.deepEqual(commands({ start: false }, { active: 'inactive' }), []);
+  assert.deepEqual(
+    commands({}, { enabled: 'enabled-runtime' }),
+    ['enable tunnel.service'],
+    'until the next boot alone',
+  );
 });
 
 test('the service manager is understood, and one that is too old is named with its number', async () => {
@@ -128,4 +140,35 @@ test('a user of our name that is not ours is refused with the cure', () => {
   checkAccount(account, 901, '/var/lib/tunneld');
   assert.throws(() => checkAccount(account, null, '/var/lib/tunneld'), /groupadd --force --system tunneld/);
   assert.throws(() => checkAccount({ ...account, home: '/x' }, 901, '/var/lib/tunneld'), /with the home \/x/);
+});
+
+test('a purge takes the user that install made, and leaves one that somebody else made', async () => {
+  const plan = (comment: string, members = '') => {
+    const run: Runner = ([program, database]) => {
+      const known = database === 'group' ? `900:${members}` : `900:900:${comment}:/var/lib/tunneld:/x`;
+      const stdout = program === 'getent' ? `tunneld:x:${known}\n` : 'LoadState=not-found\n';
+      return Promise.resolve({ code: 0, stdout, stderr: '' });
+    };
+    return planRemoval({ manager: systemManager(run), unitFile: '/nowhere/tunnel.service', purge: true }, run);
+  };
+  const ours = await plan(MADE_BY_US);
+  assert.deepEqual(ours.steps.at(-1), {
+    type: 'command',
+    argv: ['userdel', 'tunneld'],
+    why: 'tunneld install made the user',
+  });
+  const shared = await plan(MADE_BY_US, 'pi');
+  assert.deepEqual(
+    shared.steps.slice(-2).map((step) => step.type === 'command' && step.argv),
+    [
+      ['userdel', 'tunneld'],
+      ['groupdel', 'tunneld'],
+    ],
+  );
+  const another = await plan('SSH tunnels');
+  assert.deepEqual(
+    another.steps.map(({ type }) => type),
+    ['remove', 'remove'],
+  );
+  assert.match(another.notes.at(-1) ?? '', /the user tunneld is left/);
 });

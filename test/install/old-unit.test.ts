@@ -62,6 +62,11 @@ test('a variable that is a word of its own becomes several words', () => {
   assert.deepEqual(typeof found === 'string' ? found : found.args, ['-N', '-T', 'server']);
 });
 
+test('a command line without substitution is what it says', () => {
+  const found = command('Environment=PORT=8080', 'ExecStart=:/usr/bin/ssh -R ${PORT}:localhost:22 server');
+  assert.deepEqual(typeof found === 'string' ? found : found.args, ['-R', '${PORT}:localhost:22', 'server']);
+});
+
 test('what cannot be known without running it is left alone', () => {
   for (const line of [
     "ExecStart=/bin/sh -c 'while true; do ssh server; done'",

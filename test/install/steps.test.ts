@@ -70,6 +70,16 @@ test('what is done is so, and once it is so nothing is left to do', async (t) =>
   assert.deepEqual(snapshot(dir), ['gone 644 ', 'kept 644 kept', 'old 644 before']);
 });
 
+test('a file of another group is not so yet', async (t) => {
+  const { dir, file } = await someDirectory(t);
+  const step = file('mine', 'text', 0o600);
+  writeFileSync(join(dir, 'mine'), 'text', { mode: 0o600 });
+  const elsewhere: Runner = (argv) =>
+    argv[1] === 'group' ? Promise.resolve({ code: 0, stdout: `${argv[2]}:x:4242:\n`, stderr: '' }) : runProgram(argv);
+  assert.deepEqual(await changesOf([step], runProgram), []);
+  assert.equal((await changesOf([step], elsewhere)).length, 1);
+});
+
 test('where a step fails, those before it are taken back', async (t) => {
   const { dir, file, directory } = await someDirectory(t);
   writeFileSync(join(dir, 'old'), 'before', { mode: 0o644 });

@@ -9,23 +9,22 @@ import { tempDir } from '../support/until.ts';
 const script = fileURLToPath(new URL('../../packaging/deb.mjs', import.meta.url));
 
 test('the same sources make the same packages, and all processors get the same files', async (t) => {
-  const build = async (umask: string) => {
+  const build = async (umask: string, ...more: readonly string[]) => {
     const folder = await tempDir(t);
     const call = `umask ${umask} && exec "$0" "$@"`;
     const env = { ...process.env, SOURCE_DATE_EPOCH: '1800000000' };
-    execFileSync('sh', ['-c', call, process.execPath, script, '--outdir', folder], { env });
+    execFileSync('sh', ['-c', call, process.execPath, script, '--outdir', folder, ...more], { env });
     return readdirSync(folder)
       .toSorted()
       .map((name) => join(folder, name));
   };
   const packages = await build('022');
-  const again = await build('077');
+  const [again = ''] = await build('077', '--architecture', 'amd64');
   assert.deepEqual(
     packages.map((file) => /_([^_]+)\.deb$/.exec(file)?.[1]),
     ['amd64', 'arm64', 'armhf'],
   );
-  for (const [index, file] of packages.entries())
-    assert.ok(readFileSync(file).equals(readFileSync(again[index]!)), `${file} differs`);
+  assert.ok(readFileSync(packages[0]!).equals(readFileSync(again)), 'amd64 differs');
 
   const files = (file: string) => execFileSync('dpkg-deb', ['--fsys-tarfile', file], { maxBuffer: 64 * 1024 * 1024 });
   for (const file of packages) assert.ok(files(file).equals(files(packages[0]!)), `${file} has other files`);

@@ -41,7 +41,7 @@ test('the Debian package, from its installation to its purge', async (t) => {
   const before = await whatIsInstalled(box);
 
   await t.test('the first installation makes everything ready, and says what is missing', async () => {
-    assert.match(await install(old), /^tunneld: .*sudo tunneld init .*\n.*sudo tunneld install$/m);
+    assert.match(await install(old), /^tunneld: .*sudo tunneld init .*\ntunneld: .*sudo tunneld install$/m);
     assert.deepEqual([await active(), await enabled()], ['inactive', 'enabled']);
     assert.equal(await box.must('stat', '-c', '%a %U:%G', '/etc/tunneld'), '750 root:tunneld\n');
     assert.equal(await box.must('stat', '-c', '%a %U:%G', '/var/lib/tunneld'), '700 tunneld:tunneld\n');
@@ -147,6 +147,7 @@ test('the Debian package, from its installation to its purge', async (t) => {
     await box.must('id', 'tunneld');
     await install(newer);
     await service.untilTunnel('main', isUp);
+    await box.must('test', '!', '-e', '/var/lib/misc/tunneld.stopped');
   });
 
   await t.test('the scripts may run again', async () => {
@@ -154,6 +155,12 @@ test('the Debian package, from its installation to its purge', async (t) => {
     await box.must(script('postinst'), 'configure', NEW);
     await service.untilTunnel('main', isUp);
     await box.must(script('postinst'), 'abort-remove');
+    // What somebody stopped starts neither at an upgrade nor after a removal, though it is enabled.
+    await box.must('systemctl', 'stop', 'tunnel');
+    await box.must(script('postinst'), 'configure', NEW);
+    assert.deepEqual([await active(), await enabled()], ['inactive', 'enabled']);
+    await box.must(script('prerm'), 'remove');
+    await box.must('test', '!', '-e', '/var/lib/misc/tunneld.stopped');
   });
 
   await t.test('a purge leaves nothing', async () => {
@@ -163,7 +170,9 @@ test('the Debian package, from its installation to its purge', async (t) => {
 
   await t.test('a first installation beside a configuration starts at once, where it is accepted', async () => {
     await box.must('mkdir', '/etc/tunneld');
-    service.configure('nonsense: yes\n');
+    service.configure(good);
+    // It is the service's user who has to be able to read it.
+    await box.must('chmod', '600', '/etc/tunneld/config.yaml');
     assert.match(await install(newer), /does not accept the configuration, so the service was not started/);
     assert.equal(await active(), 'inactive');
     await box.must('dpkg', '--no-triggers', '--purge', 'tunneld');

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { accessOf } from '../../src/setup/access.ts';
 import { clientText } from '../../src/setup/client.ts';
-import { readHostKeys } from '../../src/setup/host-keys.ts';
+import { readHostKeyLines } from '../../src/host/host-keys.ts';
 import { nixosModule } from '../../src/setup/nixos.ts';
 import { readPublicKey } from '../../src/setup/public-key.ts';
 import { printer, quote } from '../../src/setup/script/quote.ts';
@@ -199,6 +199,6 @@ test('a host key that cannot be read hides no other', async (t) => {
   mkdirSync(join(dir, 'ssh_host_a_key.pub'));
   symlinkSync(join(dir, 'nothing'), join(dir, 'ssh_host_b_key.pub'));
   writeFileSync(join(dir, 'ssh_host_c_key.pub'), HOST_KEY);
-  assert.deepEqual(await readHostKeys(dir), [HOST_KEY]);
-  assert.deepEqual(await readHostKeys(join(dir, 'nothing')), []);
+  assert.deepEqual(await readHostKeyLines(dir), [HOST_KEY]);
+  assert.deepEqual(await readHostKeyLines(join(dir, 'nothing')), []);
 });

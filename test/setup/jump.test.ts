@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { clientText } from '../../src/setup/client.ts';
-import { readHostKeys } from '../../src/setup/host-keys.ts';
+import { readHostKeyLines } from '../../src/host/host-keys.ts';
 import type { TunnelSpec } from '../../src/tunnel/spec.ts';
 import { mayBuildNetworks } from '../lab/lab-test.ts';
 import { type ServerWorld, startServerWorld } from '../support/server-world.ts';
@@ -44,7 +44,7 @@ test("with what client-setup prints, ssh reaches the device's own sshd through t
     user: USER,
     forwards: [forwardTo(8080), forwardTo(8090)],
   };
-  const text = clientText(spec, { user: 'root', alias: 'pi', hostKeys: await readHostKeys(hostKeys) });
+  const text = clientText(spec, { user: 'root', alias: 'pi', hostKeys: await readHostKeyLines(hostKeys) });
   const [config = '', knownHosts = ''] = text.split(/^# 2\..*$/m);
   assert.match(knownHosts, /^pi ssh-ed25519 /m);
 

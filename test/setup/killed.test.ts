@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { mayBuildNetworks } from '../lab/lab-test.ts';
 import { startServerWorld, type ServerWorld } from '../support/server-world.ts';
-import { forwards, printed, untilListening } from './fixture.ts';
+import { forwards, printed, runScript, untilListening } from './fixture.ts';
 
 const LISTENER = '8080:localhost:2022';
 
@@ -12,18 +12,16 @@ const STEPS = ['useradd', 'userdel', 'mkdir', 'mv', 'rm', 'sshd'];
 for (const config of ['Include /etc/ssh/sshd_config.d/*\n', 'X11Forwarding yes']) {
   test(`killed at any step it is finished by the next run, or undone: ${JSON.stringify(config)}`, async (t) => {
     if (!mayBuildNetworks(t)) return;
-    const world = await startServerWorld(t, { config, prepare: 'mkdir -p /run/bin /run/fast' });
+    const world = await startServerWorld(t, { config, prepare: 'mkdir -p /run/bin' });
     await untilListening(world);
     for (const name of STEPS) installKiller(world, name);
-    // The script gives sshd a second to read its files anew; here that is waited for.
-    install(world, '/run/fast/sleep', '#!/bin/sh\n');
     const [script, undoing] = [
       await printed(world, ['server-setup']),
       await printed(world, ['server-setup', '--undo']),
     ];
     const before = world.snapshot();
     const works = async (text: string) => {
-      const { code, stdout, stderr } = world.run(['sh', '-c', 'PATH=/run/fast:$PATH exec sh'], text);
+      const { code, stdout, stderr } = runScript(world, text);
       assert.equal(code, 0, stderr + stdout);
       await untilListening(world);
     };
@@ -54,11 +52,7 @@ echo "$left" >/run/steps
 [ "$left" != 0 ] || kill -KILL "$(cat /run/script.pid)"
 exit "$code"
 `;
-  install(world, `/run/bin/${name}`, text);
-}
-
-function install(world: ServerWorld, path: string, text: string): void {
-  world.run(['sh', '-c', 'cat >"$0" && chmod +x "$0"', path], text);
+  world.run(['sh', '-c', 'cat >"$0" && chmod +x "$0"', `/run/bin/${name}`], text);
 }
 
 /** Whether the script was killed: false where it has fewer steps. */

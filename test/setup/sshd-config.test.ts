@@ -154,7 +154,7 @@ test('a sshd that does not reload puts everything back, and what cannot be put b
   await untilListening(world);
   const before = world.snapshot();
   const run = async (...options: string[]) =>
-    world.run(['sh', '-c', 'PATH=/run/bin:$PATH sh'], await printed(world, ['server-setup', ...options]));
+    world.run(['sh', '-c', 'PATH=/run/bin:/run/fast:$PATH sh'], await printed(world, ['server-setup', ...options]));
   const install = (name: string, text: string) =>
     world.run(['sh', '-c', 'cat >"$0" && chmod +x "$0"', `/run/bin/${name}`], `#!/bin/sh\n${text}\n`);
   // A system that manages sshd itself, and cannot reload it.

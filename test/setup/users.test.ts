@@ -113,7 +113,7 @@ esac
   install('pkill', '#!/bin/sh\n');
   const run = async (...options: string[]) => {
     const script = await printed(world, ['server-setup', '--for', 'macos', ...options]);
-    const ran = world.run(['sh', '-c', 'PATH=/run/bin:$PATH sh'], script);
+    const ran = world.run(['sh', '-c', 'PATH=/run/bin:/run/fast:$PATH sh'], script);
     assert.equal(ran.code, 0, ran.stderr);
     return ran.stdout;
   };

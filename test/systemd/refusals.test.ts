@@ -185,6 +185,10 @@ test('what cannot be is refused with its cure, and leaves everything as it was',
     const { stderr } = await refused(/systemctl start tunnel\.service` ended with 1/, 1);
     assert.match(stderr, /its last words:\n.*cannot start:.*\n/s);
     service.configure(yaml);
+    await service.dropIn('ExecStart=', "ExecStart=/bin/sh -c 'exit 78'");
+    await refused(/systemctl start tunnel\.service` ended with 1/, 78);
+    await box.must('rm', '-r', '/etc/systemd/system/tunnel.service.d');
+    await box.must('systemctl', 'daemon-reload');
   });
 
   await t.test('killed in the middle, the next one completes', async () => {

@@ -72,6 +72,14 @@ WantedBy=multi-user.target
     assert.equal(await visit(port, 'still'), 'still');
   });
 
+  await t.test('drop-ins for the command that runs now are in the way', async () => {
+    await service.dropIn('Nice=5');
+    const { code, stderr } = await box.run('tunneld', 'install', '--yes');
+    assert.deepEqual([code, stderr.includes('tunnel.service.d/test.conf. Move them away')], [1, true], stderr);
+    await box.must('rm', '-r', `${UNIT}.d`);
+    await box.must('systemctl', 'daemon-reload');
+  });
+
   await t.test('a daemon that does not get ready is replaced by what there was', async () => {
     await box.must('mkdir', '-p', '/etc/systemd/system/service.d');
     const drop = box.path('/etc/systemd/system/service.d/refuse.conf');
@@ -133,11 +141,24 @@ ExecStart=/bin/sh -c 'AUTOSSH_POLL=60 exec autossh -M 0 -NT -i $KEY -o UserKnown
 [Install]
 WantedBy=multi-user.target
 `);
+    // What is there of another's stays.
+    const other = `other.example ${sshd.hostKeys[0]!.publicKey}`;
+    await box.must('mkdir', '/etc/tunneld', '/var/lib/tunneld');
+    writeFileSync(box.path(`${UNIT}.before-tunneld`), 'older');
+    writeFileSync(box.path('/etc/tunneld/127-0-0-1.key'), 'of another', { mode: 0o600 });
+    writeFileSync(box.path('/var/lib/tunneld/known_hosts'), other, { mode: 0o600 });
     const { stdout, code } = await box.run('sh', '-c', "(sleep 1; echo y) | script -qec 'tunneld install' /dev/null");
     assert.equal(code, 0, stdout);
     assert.match(stdout, /runs `autossh -M 0 .*` as root\. Let tunneld do this instead\? \[y\/N\]/);
     assert.match(stdout, /AUTOSSH_GATETIME, AUTOSSH_POLL: without effect/);
     assert.equal(await visit(port, 'auto'), 'auto');
     assert.match(await box.must('tunneld', 'status'), /^127-0-0-1: up for /m);
+    assert.equal(readFileSync(box.path('/etc/tunneld/127-0-0-1.key'), 'utf8'), 'of another');
+    assert.equal(readFileSync(box.path(`${UNIT}.before-tunneld`), 'utf8'), 'older');
+    assert.match(readFileSync(box.path(`${UNIT}.before-tunneld-2`), 'utf8'), /autossh/);
+    assert.equal(
+      readFileSync(box.path('/var/lib/tunneld/known_hosts'), 'utf8').split('\n', 2).join('\n'),
+      `${other}\n${sshd.knownHostsLine().split('\n', 1)[0]}`,
+    );
   });
 });

@@ -88,6 +88,16 @@ tunnels:
     assert.match(stderr, /nothing to do/);
   });
 
+  await t.test('another configuration, or a unit that somebody wrote, stays as it is', async () => {
+    const other = await asAda('tunneld', '--config', '/etc/hostname', 'install', '--user');
+    assert.match(other.stderr, /config\.yaml exists and is not the same as \/etc\/hostname/);
+    const written = readFileSync(box.path(unit), 'utf8');
+    writeFileSync(box.path(unit), '[Service]\nExecStart=/bin/sleep 1\n');
+    assert.match((await asAda('tunneld', 'install', '--user')).stderr, /was written or edited by hand/);
+    assert.equal(readFileSync(box.path(unit), 'utf8'), '[Service]\nExecStart=/bin/sleep 1\n');
+    writeFileSync(box.path(unit), written);
+  });
+
   await t.test('uninstall takes the service, and --purge the rest', async () => {
     const { code, stderr } = await asAda('tunneld', 'uninstall', '--user');
     assert.equal(code, 0, stderr);

@@ -1,5 +1,5 @@
 import { execFile } from 'node:child_process';
-import { LaunchdError } from './error.ts';
+import { InstallError } from '../install-error.ts';
 
 /** What launchctl answered: 0, or one of the numbers that `launchctl error N` explains, with its words. */
 export interface LaunchctlAnswer {
@@ -44,7 +44,7 @@ export function systemLaunchctl(env: NodeJS.ProcessEnv): Launchctl {
       execFile('launchctl', args, { env, timeout: CALL_TIMEOUT_MS }, (error, stdout, stderr) => {
         if (error === null) resolve({ code: LAUNCHCTL.ok, text: stdout.trim() });
         else if (typeof error.code === 'number') resolve(failure(error.code, stderr || stdout));
-        else reject(new LaunchdError(`launchctl ${args.join(' ')}: ${error.killed ? 'no answer' : error.message}`));
+        else reject(new InstallError(`launchctl ${args.join(' ')}: ${error.killed ? 'no answer' : error.message}`));
       });
     });
 }

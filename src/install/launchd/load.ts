@@ -1,5 +1,5 @@
 import { type Clock, sleep } from '../../lib/clock.ts';
-import { LaunchdError } from './error.ts';
+import { InstallError } from '../install-error.ts';
 import { LAUNCHCTL, type Launchctl, type LaunchctlAnswer } from './launchctl.ts';
 import { startRescue } from './rescue.ts';
 import type { LaunchdService } from './service.ts';
@@ -75,14 +75,14 @@ async function must({ launchctl }: LoadDeps, command: string, target: string): P
   if (answer.code !== LAUNCHCTL.ok) throw failed(command, answer);
 }
 
-function failed(command: string, { code, text }: LaunchctlAnswer): LaunchdError {
-  return new LaunchdError(`launchctl ${command} failed with ${code}: ${text}`);
+function failed(command: string, { code, text }: LaunchctlAnswer): InstallError {
+  return new InstallError(`launchctl ${command} failed with ${code}: ${text}`);
 }
 
 /** Error 5 for so long is no older service that takes its time: it is the plist, or the system's own reasons. */
-function notLoaded({ plist, target, kind }: LaunchdService, { text }: LaunchctlAnswer): LaunchdError {
+function notLoaded({ plist, target, kind }: LaunchdService, { text }: LaunchctlAnswer): InstallError {
   const owner = kind === 'daemon' ? 'root:wheel' : 'you';
-  return new LaunchdError(
+  return new InstallError(
     `launchd does not load ${plist}: ${text}\n` +
       `look: plutil -lint ${JSON.stringify(plist)} (is it a property list?); ls -l (does it belong to ${owner}, with mode 644?); ` +
       `launchctl print-disabled ${target.slice(0, target.lastIndexOf('/'))}; System Settings, General, Login Items (is it allowed?)`,

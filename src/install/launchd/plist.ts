@@ -1,4 +1,4 @@
-import { LaunchdError } from './error.ts';
+import { InstallError } from '../install-error.ts';
 
 type PlistValue = string | number | boolean | readonly PlistValue[] | PlistDict;
 
@@ -46,7 +46,7 @@ function isList(value: readonly PlistValue[] | PlistDict): value is readonly Pli
 /** XML 1.0 has no way to write most control characters, UTF-8 none for half a pair of surrogates, and a parser makes a carriage return that is not escaped a newline. */
 function text(value: string): string {
   if (NOT_XML.test(value)) {
-    throw new LaunchdError(`a property list cannot hold the characters of ${JSON.stringify(value)}: rename it`);
+    throw new InstallError(`a property list cannot hold the characters of ${JSON.stringify(value)}: rename it`);
   }
   return value.replaceAll('&', '&amp;').replaceAll('<', '&lt;').replaceAll('>', '&gt;').replaceAll('\r', '&#13;');
 }

@@ -1,5 +1,5 @@
 import { type Clock, sleep } from '../../lib/clock.ts';
-import { LaunchdError } from './error.ts';
+import { InstallError } from '../install-error.ts';
 import { LAUNCHCTL, type Launchctl } from './launchctl.ts';
 import type { LaunchdService } from './service.ts';
 
@@ -12,12 +12,12 @@ interface UnloadDeps {
 export async function unloadService(service: LaunchdService, { clock, launchctl }: UnloadDeps): Promise<boolean> {
   const { code, text } = await launchctl('bootout', service.target);
   if (NOT_LOADED.includes(code)) return false;
-  if (!GOING.includes(code)) throw new LaunchdError(`launchctl bootout failed with ${code}: ${text}`);
+  if (!GOING.includes(code)) throw new InstallError(`launchctl bootout failed with ${code}: ${text}`);
   // It answers before the service has ended (https://github.com/Opendray/opendray/pull/211).
   const deadline = clock.now() + PATIENCE_MS;
   while (await isLoaded(service, launchctl)) {
     if (clock.now() >= deadline) {
-      throw new LaunchdError(
+      throw new InstallError(
         `launchd does not let go of ${service.target}: try again, or restart the Mac; ${text}`.trim(),
       );
     }
@@ -49,15 +49,15 @@ const GOING: readonly number[] = [
 export async function disableService({ target }: LaunchdService, launchctl: Launchctl): Promise<void> {
   const { code, text } = await launchctl('disable', target);
   if (code !== LAUNCHCTL.ok && !NOT_LOADED.includes(code))
-    throw new LaunchdError(`launchctl disable failed with ${code}: ${text}`);
+    throw new InstallError(`launchctl disable failed with ${code}: ${text}`);
 }
 
 export async function isLoaded(service: LaunchdService, launchctl: Launchctl): Promise<boolean> {
   return (await launchctl('print', service.target)).code === LAUNCHCTL.ok;
 }
 
-export function noDomain({ domain, account }: LaunchdService): LaunchdError {
-  return new LaunchdError(
+export function noDomain({ domain, account }: LaunchdService): InstallError {
+  return new InstallError(
     `launchd has no ${domain} now: agents need ${account.name} to be logged in at the screen of this Mac. ` +
       'Log in there and repeat this, or install a daemon: sudo tunneld install',
   );

@@ -14,6 +14,7 @@ const { register } = await import('tsx/esm/api');
 register();
 const { systemEnvironment } = await import('../../../src/config/environment.ts');
 const { installLaunchd } = await import('../../../src/commands/install-launchd.ts');
+const { sayWhyNot } = await import('../../../src/commands/service-context.ts');
 const { uninstallLaunchd } = await import('../../../src/commands/uninstall-launchd.ts');
 
 const caller = { ...systemEnvironment(), uid: 501, userName: 'me' };
@@ -25,7 +26,9 @@ const options = {
   start: true,
   purge: args.includes('--purge'),
 };
-process.exit(await (command === 'install' ? installLaunchd : uninstallLaunchd)(options, carryOut, caller));
+process.exit(
+  await (command === 'install' ? installLaunchd : uninstallLaunchd)(options, carryOut, caller).catch(sayWhyNot),
+);
 
 async function carryOut(steps) {
   for (const step of steps) {

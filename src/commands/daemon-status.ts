@@ -1,0 +1,19 @@
+import { ask, DaemonNotRunningError } from '../control/client.ts';
+import type { StatusDocument } from '../supervisor/status.ts';
+import { controlSockets } from './sockets.ts';
+
+/** What the daemon says of itself, or null where none runs. Rejects where one does not answer. */
+export async function daemonStatus(flag: string | null): Promise<StatusDocument | null> {
+  return statusAt(await controlSockets(flag, null));
+}
+
+/** The same of the daemon behind the first of these sockets that answers. */
+export async function statusAt(sockets: readonly string[]): Promise<StatusDocument | null> {
+  try {
+    const answer = await ask(sockets, { command: 'status' });
+    return answer.ok ? answer.result : null;
+  } catch (error) {
+    if (error instanceof DaemonNotRunningError) return null;
+    throw error;
+  }
+}
