@@ -15,6 +15,7 @@ import { confirm } from './confirm.ts';
 import { request } from './daemon-request.ts';
 import { EXIT } from './exit.ts';
 import { describeReload } from './reload.ts';
+import { fail } from './tell.ts';
 
 /**
  * Has the daemon run another configuration, which becomes the file when its tunnels are up and, with `confirmWithin`, when somebody
@@ -114,9 +115,4 @@ async function isSameFile(one: string, other: string): Promise<boolean> {
 function outliveTerminal(): void {
   process.on('SIGHUP', () => {});
   for (const stream of [process.stdout, process.stderr]) stream.removeAllListeners('error').on('error', () => {});
-}
-
-function fail(text: string, code: number = EXIT.failed): number {
-  process.stderr.write(`tunneld: ${text}\n`);
-  return code;
 }

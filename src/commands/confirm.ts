@@ -2,6 +2,7 @@ import { errorText } from '../lib/text.ts';
 import { installCandidate, removeCandidate, type InstalledCandidate } from '../setup/candidate.ts';
 import { request } from './daemon-request.ts';
 import { EXIT } from './exit.ts';
+import { fail } from './tell.ts';
 
 /** Keeps the configuration that is on trial: it becomes the file. */
 export async function confirm(flag: string | null): Promise<number> {
@@ -26,9 +27,4 @@ export async function confirm(flag: string | null): Promise<number> {
   await removeCandidate(config, trial.candidate);
   process.stdout.write(`confirmed: it is ${config} now; what that was before is ${config}.previous\n`);
   return EXIT.ok;
-}
-
-function fail(text: string): number {
-  process.stderr.write(`tunneld: ${text}\n`);
-  return EXIT.failed;
 }

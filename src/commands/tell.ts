@@ -1,4 +1,12 @@
+import { EXIT } from './exit.ts';
+
 /** Says something to whoever called the command, beside what it answers on standard output. */
 export function tell(text: string): void {
   process.stderr.write(`tunneld: ${text}\n`);
+}
+
+/** The same of what did not work; the answer is the exit code. */
+export function fail(text: string, code: number = EXIT.failed): number {
+  tell(text);
+  return code;
 }
