@@ -1,8 +1,9 @@
 import type { Clock } from '../lib/clock.ts';
 import type { Logger } from '../lib/log.ts';
+import { STILL_DEVICE } from '../tunnel/device.ts';
 import { dial } from '../tunnel/dial.ts';
 import { prepareLogin } from '../tunnel/login.ts';
-import { firstMachine, prepareRoute, type RouteDeps } from '../tunnel/route.ts';
+import { firstMachine, prepareRoute } from '../tunnel/route.ts';
 import type { Endpoint, TunnelSpec } from '../tunnel/spec.ts';
 import type { SshConnection } from '../tunnel/ssh.ts';
 import type { AuthReport } from '../tunnel/ssh2/auth-report.ts';
@@ -87,10 +88,3 @@ export async function visitServer(spec: TunnelSpec, deps: VisitDeps, signal: Abo
 
 /** As in the tunnel itself: a TCP connection won at the last moment is still worth a try. */
 const MIN_HANDSHAKE_MS = 1000;
-
-/** An audit is short: it does not look after the machine's network. */
-const STILL_DEVICE: RouteDeps['device'] = {
-  onChange: () => () => {},
-  lostAddress: () => Promise.resolve(false),
-  unacknowledged: () => null,
-};

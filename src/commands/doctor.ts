@@ -6,7 +6,6 @@ import { defaultStateDirectory } from '../config/paths.ts';
 import { ConfigError, formatProblem } from '../config/problem.ts';
 import { knownOf } from '../doctor/ask-daemon.ts';
 import { examineDevice } from '../doctor/examine-device.ts';
-import { examineTunnel } from '../doctor/examine-tunnel.ts';
 import type { Step } from '../doctor/step.ts';
 import { seePort } from '../doctor/source-port.ts';
 import { readHostKeys } from '../host/host-keys.ts';
@@ -14,15 +13,15 @@ import { createPinger } from '../host/network.ts';
 import { openPortFile } from '../host/port-file.ts';
 import { lastLineAt, showUnit } from '../host/tunnel-service.ts';
 import { systemClock } from '../lib/clock.ts';
-import { handedOverProblems, hasNewKey, isHandedOver } from '../install/handed-over.ts';
+import { handedOverProblems, isHandedOver } from '../install/handed-over.ts';
+import { hasNewKey } from '../install/new-key.ts';
 import { STATE } from '../install/places.ts';
-import { createLogger } from '../lib/log.ts';
 import { errorText, escapeUnsafeJson, printable } from '../lib/text.ts';
 import type { StatusDocument, TunnelStatus } from '../supervisor/status.ts';
 import type { TunnelSpec } from '../tunnel/spec.ts';
-import { createIdentityCache } from '../tunnel/ssh2/identities.ts';
 import { formatListen, formatServer, initialState } from '../tunnel/state.ts';
 import { daemonStatus } from './daemon-status.ts';
+import { examineOnce } from './examine-once.ts';
 import { EXIT } from './exit.ts';
 import { findConfig } from './find-config.ts';
 import { noSuchTunnel } from './no-such-tunnel.ts';
@@ -123,25 +122,13 @@ export async function doctor(
         : 'tunneld reload';
       onStep({ tunnel: null, step: 'configuration', result: 'warn', seen, ms: 0, cure });
     }
-    await examineTunnel(
-      spec,
-      {
-        clock: systemClock,
-        log: createLogger('fatal', () => {}),
-        identities: createIdentityCache(),
-        device: {
-          hostKeys: () => readHostKeys(),
-          onChange: () => () => {},
-          lostAddress: () => Promise.resolve(false),
-          unacknowledged: () => null,
-        },
-        ping: ping.length === 0 ? null : (signal) => pinger.anyAnswers(ping, signal),
-        known: status === undefined ? null : knownOf(status, spec, sight),
-        sight,
-        onStep,
-      },
-      new AbortController().signal,
-    );
+    await examineOnce(spec, {
+      hostKeys: () => readHostKeys(),
+      ping: ping.length === 0 ? null : (signal) => pinger.anyAnswers(ping, signal),
+      known: status === undefined ? null : knownOf(status, spec, sight),
+      sight,
+      onStep,
+    });
   }
   return end();
 }

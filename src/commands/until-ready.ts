@@ -1,10 +1,8 @@
-import { examineTunnel } from '../doctor/examine-tunnel.ts';
 import { NOTHING_SEEN } from '../doctor/source-port.ts';
 import type { Step } from '../doctor/step.ts';
 import { sleep, systemClock } from '../lib/clock.ts';
-import { createLogger } from '../lib/log.ts';
 import type { TunnelSpec } from '../tunnel/spec.ts';
-import { createIdentityCache } from '../tunnel/ssh2/identities.ts';
+import { examineOnce } from './examine-once.ts';
 
 /** Tries every few seconds whether the server lets the tunnel in, and says what still fails when that changes. */
 export async function untilServerIsReady(spec: TunnelSpec, tell: (text: string) => void): Promise<void> {
@@ -31,24 +29,12 @@ const PATIENT_AFTER_MS = 60_000;
 
 async function tryOnce(spec: TunnelSpec): Promise<readonly Step[]> {
   const steps: Step[] = [];
-  await examineTunnel(
-    spec,
-    {
-      clock: systemClock,
-      log: createLogger('fatal', () => {}),
-      identities: createIdentityCache(),
-      device: {
-        hostKeys: () => Promise.resolve([]),
-        onChange: () => () => {},
-        lostAddress: () => Promise.resolve(false),
-        unacknowledged: () => null,
-      },
-      ping: null,
-      known: null,
-      sight: NOTHING_SEEN,
-      onStep: (step) => steps.push(step),
-    },
-    new AbortController().signal,
-  );
+  await examineOnce(spec, {
+    hostKeys: () => Promise.resolve([]),
+    ping: null,
+    known: null,
+    sight: NOTHING_SEEN,
+    onStep: (step) => steps.push(step),
+  });
   return steps;
 }

@@ -1,8 +1,6 @@
 import type { Dirent } from 'node:fs';
-import { lstat, readdir, readFile, stat } from 'node:fs/promises';
+import { lstat, readdir, readFile } from 'node:fs/promises';
 import { dirname, join, relative, resolve } from 'node:path';
-import type { TunnelSpec } from '../tunnel/spec.ts';
-import { filesOf } from './config-files.ts';
 import { ETC, UNIT_FILE } from './places.ts';
 
 /**
@@ -76,18 +74,4 @@ async function sizeOf(path: string): Promise<number> {
 /** In quotes, with escapes: the name itself is what is wrong. */
 function printed(path: string): string {
   return JSON.stringify(path);
-}
-
-/** Whether the tunnel has a key or a secret that systemd did not have when it started the service. */
-export async function hasNewKey(tunnel: TunnelSpec, startedAt: number): Promise<boolean> {
-  for (const path of filesOf({ tunnels: [tunnel] }).secrets) {
-    const changed = path.startsWith(`${ETC}/`)
-      ? await stat(path).then(
-          ({ mtimeMs }) => mtimeMs,
-          () => 0,
-        )
-      : 0;
-    if (changed > startedAt) return true;
-  }
-  return false;
 }

@@ -14,6 +14,13 @@ export interface Device {
   sourcePorts(tunnel: string, server: string): SourcePorts;
 }
 
+/** For what is over before anything about the machine changes. */
+export const STILL_DEVICE: Pick<Device, 'onChange' | 'lostAddress' | 'unacknowledged'> = {
+  onChange: () => () => {},
+  lostAddress: () => Promise.resolve(false),
+  unacknowledged: () => null,
+};
+
 /** The two ends of a TCP connection. */
 export interface Ends {
   readonly localAddress: string;

@@ -15,8 +15,6 @@ const NEW = '90.1.0';
 test('the Debian package, from its installation to its purge', async (t) => {
   const box = await bootSystemd(t);
   if (box === null) return;
-  const tools = await box.run('sh', '-c', 'command -v dpkg-deb && command -v deb-systemd-helper');
-  if (tools.code !== 0) return t.skip('this is no Debian');
   const [old, newer] = await Promise.all([buildDeb(t, box, OLD), buildDeb(t, box, NEW), withoutTraces(box)]);
   await installNode(t, box);
   const sshd = await startSshd();

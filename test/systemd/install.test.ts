@@ -1,23 +1,13 @@
 import assert from 'node:assert/strict';
 import { appendFileSync, existsSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { test } from 'node:test';
-import { startEcho } from '../support/echo.ts';
-import { startSshd } from '../support/sshd.ts';
-import { bootSystemd } from '../support/systemd-box.ts';
-import { freePort } from '../support/until.ts';
 import { visit } from '../tunnel/visit.ts';
-import { putProgram, serviceIn } from './installed-service.ts';
+import { bootWithServer } from './installed-service.ts';
 
 test('a service from nothing, and away again', async (t) => {
-  const box = await bootSystemd(t);
-  if (box === null) return;
-  const sshd = await startSshd();
-  t.after(() => sshd.stop());
-  const echo = await startEcho();
-  t.after(() => echo.close());
-  await putProgram(box);
-  const service = serviceIn(box);
-  const port = await freePort();
+  const world = await bootWithServer(t);
+  if (world === null) return;
+  const { box, sshd, echo, service, port } = world;
   const ls = async (path: string) => (await box.must('stat', '-c', '%U:%G %a', path)).trim();
 
   await t.test('without a configuration it says what makes one, and changes nothing', async () => {

@@ -1,9 +1,12 @@
 import { cpSync, mkdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import type { TestContext } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { escapeControls } from '../../src/lib/text.ts';
 import type { StatusDocument, TunnelStatus } from '../../src/supervisor/status.ts';
-import type { SystemdBox } from '../support/systemd-box.ts';
-import { until } from '../support/until.ts';
+import { startEcho } from '../support/echo.ts';
+import { startSshd } from '../support/sshd.ts';
+import { bootSystemd, type SystemdBox } from '../support/systemd-box.ts';
+import { freePort, until } from '../support/until.ts';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
 const HOME = '/var/lib/tunneld';
@@ -24,6 +27,18 @@ export interface JournalEntry {
   readonly message: string;
   /** The syslog priority: 3 is an error, 6 is information. */
   readonly priority: number;
+}
+
+/** A box with nothing but the program, and a server with a target that tunnels may use; null where no box can be had. */
+export async function bootWithServer(t: TestContext) {
+  const box = await bootSystemd(t);
+  if (box === null) return null;
+  const sshd = await startSshd();
+  t.after(() => sshd.stop());
+  const echo = await startEcho();
+  t.after(() => echo.close());
+  await putProgram(box);
+  return { box, sshd, echo, service: serviceIn(box), port: await freePort() };
 }
 
 /** A machine with nothing of tunneld on it but the program, as npm installs it. */

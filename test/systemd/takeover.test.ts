@@ -1,25 +1,16 @@
 import assert from 'node:assert/strict';
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { test } from 'node:test';
-import { startEcho } from '../support/echo.ts';
-import { startSshd } from '../support/sshd.ts';
-import { bootSystemd } from '../support/systemd-box.ts';
-import { freePort, until } from '../support/until.ts';
+import { until } from '../support/until.ts';
 import { visit } from '../tunnel/visit.ts';
-import { putProgram, serviceIn } from './installed-service.ts';
+import { bootWithServer } from './installed-service.ts';
 
 const UNIT = '/etc/systemd/system/tunnel.service';
 
 test('a unit that runs ssh or autossh is taken over', async (t) => {
-  const box = await bootSystemd(t);
-  if (box === null) return;
-  const sshd = await startSshd();
-  t.after(() => sshd.stop());
-  const echo = await startEcho();
-  t.after(() => echo.close());
-  await putProgram(box);
-  const service = serviceIn(box);
-  const port = await freePort();
+  const world = await bootWithServer(t);
+  if (world === null) return;
+  const { box, sshd, echo, service, port } = world;
 
   const home = '/srv/pi';
   await box.must('useradd', '--uid', '4711', '--home-dir', home, '--create-home', 'pi');

@@ -1,25 +1,18 @@
 import assert from 'node:assert/strict';
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { test } from 'node:test';
-import { startEcho } from '../support/echo.ts';
-import { startSshd } from '../support/sshd.ts';
-import { bootSystemd } from '../support/systemd-box.ts';
 import { freePort } from '../support/until.ts';
 import { visit } from '../tunnel/visit.ts';
-import { putProgram } from './installed-service.ts';
+import { bootWithServer } from './installed-service.ts';
 
 const HOME = '/srv/ada';
 const RUN = '/run/user/4242';
 const UNITS = '/srv/user-units';
 
 test("a user's own service", async (t) => {
-  const box = await bootSystemd(t);
-  if (box === null) return;
-  const sshd = await startSshd();
-  t.after(() => sshd.stop());
-  const echo = await startEcho();
-  t.after(() => echo.close());
-  await putProgram(box);
+  const world = await bootWithServer(t);
+  if (world === null) return;
+  const { box, sshd, echo } = world;
   await box.must('useradd', '--uid', '4242', '--user-group', '--home-dir', HOME, '--create-home', 'ada');
   await box.must('install', '-d', '-m', '700', '-o', 'ada', '-g', 'ada', RUN);
   // A service manager as a login starts one, with nothing of this machine's in it.

@@ -1,0 +1,25 @@
+import { examineTunnel, type ExamineDeps } from '../doctor/examine-tunnel.ts';
+import { systemClock } from '../lib/clock.ts';
+import { createLogger } from '../lib/log.ts';
+import { STILL_DEVICE, type Device } from '../tunnel/device.ts';
+import type { TunnelSpec } from '../tunnel/spec.ts';
+import { createIdentityCache } from '../tunnel/ssh2/identities.ts';
+
+/** Examines a tunnel from a command, which logs nothing and is over before anything about this device changes. */
+export async function examineOnce(
+  spec: TunnelSpec,
+  what: Pick<Device, 'hostKeys'> & Pick<ExamineDeps, 'ping' | 'known' | 'sight' | 'onStep'>,
+): Promise<void> {
+  const { hostKeys, ...deps } = what;
+  await examineTunnel(
+    spec,
+    {
+      ...deps,
+      clock: systemClock,
+      log: createLogger('fatal', () => {}),
+      identities: createIdentityCache(),
+      device: { ...STILL_DEVICE, hostKeys },
+    },
+    new AbortController().signal,
+  );
+}
