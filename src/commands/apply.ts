@@ -36,7 +36,7 @@ export async function apply(flag: string | null, file: string, confirmWithin: st
   }
   if (await isSameFile(file, target)) {
     return fail(
-      `${file} is what the daemon starts with, and has been changed already: put back what it was, and apply a copy, so that there is something to go back to`,
+      `${file} is the file that the daemon starts with: apply a copy, so that there is something to go back to; if it was edited already, put back what it was first`,
     );
   }
   outliveTerminal();
