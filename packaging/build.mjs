@@ -5,6 +5,7 @@ import { chmodSync, existsSync, readdirSync, readFileSync, rmSync, writeFileSync
 import { basename, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
+import { REPLACED_FILES, replacedFile } from './ssh2-replacements.mjs';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 const manifest = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'));
@@ -38,7 +39,8 @@ const { metafile } = await build({
     ].join('\n'),
   },
   legalComments: 'external',
-  plugins: [nativePartsStayOutside(), unusedPartsStayOut()],
+  conditions: ['bundle'], // `#ssh2` is ssh2 itself
+  plugins: [nativePartsStayOutside(), unusedPartsStayOut(), ssh2IsMended()],
   absWorkingDir: root,
   metafile: true,
   logLevel: 'warning',
@@ -70,20 +72,32 @@ function nativePartsStayOutside() {
 
 /**
  * What ssh2 loads when it starts and tunneld never uses: SFTP, and agents for HTTP with https and tls (half a MiB of the daemon's
- * memory). And its WebAssembly is for ChaCha20 without the native module, but is compiled even beside it (1.5 MiB).
+ * memory).
  */
 function unusedPartsStayOut() {
   const unused = /ssh2\/lib\/(?:protocol\/SFTP|http-agents)\.js$/;
-  const compiles = { always: 'init: (() => {', whenNeeded: 'init: binding ? Promise.resolve() : (() => {' };
   return {
     name: 'unused-parts-stay-out',
     setup(plugin) {
       plugin.onLoad({ filter: unused }, () => ({ contents: 'module.exports = {};', loader: 'js' }));
-      plugin.onLoad({ filter: /ssh2\/lib\/protocol\/crypto\.js$/ }, ({ path }) => {
-        const code = readFileSync(path, 'utf8');
-        if (!code.includes(compiles.always))
-          throw new Error(`${path} starts its WebAssembly in another way than it did`);
-        return { contents: code.replace(compiles.always, compiles.whenNeeded), loader: 'js' };
+    },
+  };
+}
+
+/** No bundle with ssh2 in it is without the replacements. */
+function ssh2IsMended() {
+  const missing = new Set(REPLACED_FILES);
+  return {
+    name: 'ssh2-is-mended',
+    setup(plugin) {
+      plugin.onLoad({ filter: /\/node_modules\/ssh2\/lib\/.*\.js$/ }, ({ path }) => {
+        const folder = path.slice(0, path.lastIndexOf('/lib/protocol/') + 1 || path.lastIndexOf('/lib/') + 1);
+        missing.delete(path.slice(folder.length));
+        return { contents: replacedFile(folder, path), loader: 'js' };
+      });
+      plugin.onEnd(({ metafile }) => {
+        if (Object.keys(metafile.inputs).some((file) => file.includes('/ssh2/lib/')) && missing.size > 0)
+          throw new Error(`the bundle lacks what is to be replaced in ssh2: ${[...missing].join(', ')}`);
       });
     },
   };

@@ -64,12 +64,24 @@ test('imports point one way', () => {
 
 test("only the adapter and the demo's server know ssh2", () => {
   const wrong = files
-    .filter(({ text }) => importsOf(text).some((specifier) => /^ssh2(\/|$)/.test(specifier)))
+    .filter(({ text }) => importsOf(text).some((specifier) => /^#?ssh2(\/|$)/.test(specifier)))
     .filter(({ file }) => !SSH2_IMPORTERS.some((folder) => file.startsWith(folder)));
   assert.deepEqual(
     wrong.map(({ file }) => file),
     [],
   );
+});
+
+test('nobody takes ssh2 without its replacements: all that is no type comes by #ssh2', () => {
+  const root = join(src, '..');
+  const scripts = ['src', 'test', 'packaging'].flatMap((folder) =>
+    readdirSync(join(root, folder), { recursive: true, encoding: 'utf8' }).map((file) => join(folder, file)),
+  );
+  const wrong = scripts.filter(
+    (file) =>
+      /\.m?[jt]s$/.test(file) && /^import (?!type )[^;]*? from 'ssh2';/m.test(readFileSync(join(root, file), 'utf8')),
+  );
+  assert.deepEqual(wrong, []);
 });
 
 test('no default exports', () => {

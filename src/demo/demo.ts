@@ -5,7 +5,7 @@ import { createServer as createTcpServer, type Server } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
-import ssh2 from 'ssh2';
+import ssh2 from '#ssh2';
 import { formatLogLine } from '../lib/log-format.ts';
 import { startRelay, type Relay } from './relay.ts';
 

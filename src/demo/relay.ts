@@ -1,5 +1,5 @@
 import { createServer, type Server } from 'node:net';
-import ssh2, { type Connection } from 'ssh2';
+import ssh2, { type Connection } from '#ssh2';
 
 /** A small SSH server on loopback that does nothing but listen for its clients (`ssh -R`): the demo's stand-in for yours. */
 export interface Relay {

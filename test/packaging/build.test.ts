@@ -18,9 +18,11 @@ import { VERSION } from ${JSON.stringify(join(root, 'src/lib/version.ts'))};
 const { default: crypto } = await import('ssh2/lib/protocol/crypto.js');
 await crypto.init; // compiles the WebAssembly
 const { default: ssh2 } = await import('ssh2');
+const { default: kex } = await import('ssh2/lib/protocol/kex.js');
+const mended = String(kex.onKEXPayload).includes('this._kex.sessionID'); // of packaging/ssh2-replacements.mjs
 const { default: pino } = await import('pino');
 pino({ enabled: false }).info('quiet');
-console.log(JSON.stringify({ version: VERSION, binding: crypto.bindingAvailable, client: typeof ssh2.Client }));
+console.log(JSON.stringify({ version: VERSION, binding: crypto.bindingAvailable, client: typeof ssh2.Client, mended }));
 `;
 
 test('a bundle does what the sources do, with the native parts beside it and without', async (t) => {
@@ -31,7 +33,7 @@ test('a bundle does what the sources do, with the native parts beside it and wit
   });
   const unbundled = require('ssh2/lib/protocol/crypto.js').bindingAvailable;
   const version = require('../../package.json').version;
-  const expected = { version, binding: unbundled, client: 'function' };
+  const expected = { version, binding: unbundled, client: 'function', mended: true };
   assert.deepEqual(await answerOf(join(dist, 'probe.js')), expected);
   assert.deepEqual(await answerOf(join(alone, 'probe.js')), { ...expected, binding: false });
   assert.match(readFileSync(join(dist, 'THIRD-PARTY-LICENSES.txt'), 'utf8'), /^ssh2 .* \(MIT\)\n\nCopyright/m);

@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { createServer, type Socket } from 'node:net';
 import type { TestContext } from 'node:test';
-import ssh2, { type Connection } from 'ssh2';
+import ssh2, { type Connection } from '#ssh2';
 import { listen } from '../support/listen.ts';
 import type { TestSshd } from '../support/sshd.ts';
 

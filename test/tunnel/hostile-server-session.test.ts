@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs';
 import type { Socket } from 'node:net';
 import { after, before, describe, test, type TestContext } from 'node:test';
 import { setTimeout as wait } from 'node:timers/promises';
-import ssh2, { type Connection, type ServerChannel } from 'ssh2';
+import ssh2, { type Connection, type ServerChannel } from '#ssh2';
 import type { TunnelSpec } from '../../src/tunnel/spec.ts';
 import { startSshd, type TestSshd } from '../support/sshd.ts';
 import type { TestTunnel } from '../support/tunnel.ts';

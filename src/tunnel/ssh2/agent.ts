@@ -5,7 +5,7 @@ import ssh2, {
   type ParsedKey,
   type SignCallback,
   type SigningRequestOptions,
-} from 'ssh2';
+} from '#ssh2';
 import type { Clock } from '../../lib/clock.ts';
 
 /** Longest time that the agent gets for one question, a list or a signature. It may want to ask somebody, who is not there. */

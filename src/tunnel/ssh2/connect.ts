@@ -1,4 +1,4 @@
-import ssh2, { type AuthHandlerMiddleware, type ConnectConfig, type NegotiatedAlgorithms } from 'ssh2';
+import ssh2, { type AuthHandlerMiddleware, type ConnectConfig, type NegotiatedAlgorithms } from '#ssh2';
 import { deferred } from '../../lib/abort.ts';
 import type { Clock } from '../../lib/clock.ts';
 import { printable } from '../../lib/text.ts';

@@ -1,4 +1,4 @@
-import ssh2, { type ParsedKey } from 'ssh2';
+import ssh2, { type ParsedKey } from '#ssh2';
 import { readOpensshKeyHeader, type OpensshKeyHeader } from './openssh-key.ts';
 
 /** What a file is, as far as that shows without a passphrase. */

@@ -1,5 +1,5 @@
 import { createPrivateKey, type KeyObject } from 'node:crypto';
-import ssh2, { type ParsedKey } from 'ssh2';
+import ssh2, { type ParsedKey } from '#ssh2';
 import { errorCode, errorText, printable } from '../../lib/text.ts';
 import { TunnelFailure } from '../failure.ts';
 import { DSA, inspectKeyFile } from './key-file.ts';

@@ -1,4 +1,4 @@
-import ssh2 from 'ssh2';
+import ssh2 from '#ssh2';
 import type { Clock } from '../../lib/clock.ts';
 import { printable } from '../../lib/text.ts';
 import type { Wire } from '../wire.ts';

@@ -4,7 +4,7 @@ import { readFileSync } from 'node:fs';
 import { connect } from 'node:net';
 import { join } from 'node:path';
 import type { TestContext } from 'node:test';
-import ssh2, { type AuthContext, type CompressionAlgorithm } from 'ssh2';
+import ssh2, { type AuthContext, type CompressionAlgorithm } from '#ssh2';
 import { systemClock, type Clock } from '../../../src/lib/clock.ts';
 import type { TunnelSpec } from '../../../src/tunnel/spec.ts';
 import { createAuthenticator } from '../../../src/tunnel/ssh2/auth.ts';

@@ -1,0 +1,50 @@
+// What ssh2 does wrong, or lacks, and can be mended neither through what it exports nor on an instance: exact replacements of its
+// source text. Every bundle has them (packaging/build.mjs), and all that runs from the sources (packaging/ssh2.mjs, which
+// `import '#ssh2'` means there). A replacement only opens the door; the logic stands in src/tunnel/ssh2.
+import { readFileSync } from 'node:fs';
+import { join, relative, sep } from 'node:path';
+
+/** The one version whose text is known here. With another each replacement is to be looked at again. */
+const SSH2_VERSION = '1.17.0';
+
+/** `find` stands exactly once in `file`, of ssh2's folder. `for` is the fault or the standard it is for. */
+export const REPLACEMENTS = [
+  {
+    file: 'lib/protocol/crypto.js',
+    for: 'its WebAssembly is for ChaCha20 without the compiled part, but takes 1.5 MiB beside it as well',
+    find: 'init: (() => {',
+    put: 'init: binding ? Promise.resolve() : (() => {',
+  },
+  {
+    file: 'lib/protocol/kex.js',
+    for: 'strict key exchange forbids IGNORE, DEBUG and UNIMPLEMENTED in the first exchange only (OpenSSH, PROTOCOL section 1.9)',
+    find: '  if (!this._strictMode) {\n    switch (type) {\n      case MESSAGE.IGNORE:',
+    put: '  if (!this._strictMode || (this._kex && this._kex.sessionID)) {\n    switch (type) {\n      case MESSAGE.IGNORE:',
+  },
+];
+
+/** The files of ssh2 that are not as they were published, by their path in its folder. */
+export const REPLACED_FILES = [...new Set(REPLACEMENTS.map(({ file }) => file))];
+
+/** The text of a file of ssh2 (by its path in ssh2's folder) with its replacements, whether it had them or not. */
+export function replaced(file, text, replacements = REPLACEMENTS) {
+  return replacements
+    .filter((replacement) => replacement.file === file)
+    .reduce((result, { find, put }) => {
+      const [before, after, ...more] = result.split(put);
+      if (after !== undefined && more.length === 0 && !(before + after).includes(find)) return result;
+      if (result.split(find).length !== 2)
+        throw new Error(`ssh2's ${file} is not the text that packaging/ssh2-replacements.mjs is for: ${find}`);
+      return result.replace(find, () => put);
+    }, text);
+}
+
+/** The same by the file's path on this machine; of the published version alone. */
+export function replacedFile(folder, path, text = readFileSync(path, 'utf8')) {
+  const { version } = JSON.parse(readFileSync(join(folder, 'package.json'), 'utf8'));
+  if (version !== SSH2_VERSION)
+    throw new Error(
+      `ssh2 is ${version}: packaging/ssh2-replacements.mjs is for ${SSH2_VERSION} and is to be looked at`,
+    );
+  return replaced(relative(folder, path).replaceAll(sep, '/'), text);
+}
