@@ -57,6 +57,7 @@ function tunnelKeys(
   if (options.some(({ key, args }) => key === 'clearallforwardings' && args[0]?.toLowerCase() === 'yes')) {
     for (const key of ['remoteForward', 'localForward', 'dynamicForward']) delete raw[key];
   }
+  if (raw['updateHostKeys'] === undefined && !learnsHostKeys(options)) raw['updateHostKeys'] = 'no';
   // Among files `none` is nothing; alone it says that not even the usual ones are tried.
   const files = raw['identityFile'] as readonly string[] | undefined;
   const named = files?.filter((file) => file.toLowerCase() !== 'none') ?? [];
@@ -132,6 +133,14 @@ export const HONOURED: ReadonlySet<string> = new Set([...RULES.keys(), 'clearall
 /** In a file listener and target are two words; what is one word may have spaces within. */
 function forwardText({ args }: SshOption): string {
   return args.map((arg) => arg.trim().replaceAll(/\s/g, String.raw`\$&`)).join(' ');
+}
+
+/** Where nothing is said of UpdateHostKeys, ssh learns into the usual file alone, and not beside DNS (ssh_config(5)). */
+function learnsHostKeys(options: readonly SshOption[]): boolean {
+  const first = (key: string) => options.find((option) => option.key === key)?.args;
+  const files = first('userknownhostsfile') ?? ['~/.ssh/known_hosts'];
+  const dns = first('verifyhostkeydns')?.[0]?.toLowerCase() ?? 'no';
+  return files.length === 1 && files[0] === '~/.ssh/known_hosts' && (dns === 'no' || dns === 'false');
 }
 
 /** Nobody is there to be asked, so `ask`, the default of ssh, is `yes` here. */

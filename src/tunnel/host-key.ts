@@ -1,12 +1,13 @@
 import { errorText } from '../lib/text.ts';
 import type { Logger } from '../lib/log.ts';
 import { asFailure, TunnelFailure } from './failure.ts';
-import { appendKnownHosts, loadKnownHosts } from './known-hosts-file.ts';
+import { isAboutOnly } from './known-hosts-edit.ts';
+import { appendKnownHosts, loadKnownHosts, rewriteKnownHosts } from './known-hosts-file.ts';
 import { fingerprint, isCompleteKey, keyTypeOf } from './known-hosts-key.ts';
-
 import { parseKnownHosts, type KnownHostsEntry, type KnownHostsProblem } from './known-hosts-parse.ts';
 import { checkHostKey, hostQuery, knownHostsLine, knownKeyTypes, type HostQuery } from './known-hosts.ts';
 import type { ServerSpec } from './spec.ts';
+import { MAX_ANNOUNCED_KEYS } from './ssh2/announced-keys.ts';
 
 /** What one connection needs to judge its server's host key. Everything is in memory: the judgement must come at once. */
 export interface HostKeyJudge {
@@ -17,7 +18,10 @@ export interface HostKeyJudge {
   trusted(): boolean;
   /** The server has proven to own its key: writes one accepted as new, as ssh does. */
   proven(): Promise<void>;
-  /** Further keys that the server has proven to own: those not known yet are learnt, so that a rotation locks nobody out. */
+  /**
+   * All keys that the server has proven to own: those not known yet are learnt, so that a rotation locks nobody out, and those that
+   * it has no longer are forgotten, so that a stolen one is of no use (UpdateHostKeys in ssh_config(5)).
+   */
   learn(keys: readonly Buffer[]): Promise<void>;
 }
 
@@ -28,7 +32,8 @@ export async function createHostKeyJudge(spec: ServerSpec, log: Logger): Promise
   for (const { file, line, message } of loaded.problems) log.debug(`${file}:${line}: ${message}`);
   // Line 0 is a whole file: a host that seems new may stand in it.
   const unread = loaded.problems.filter((problem) => problem.line === 0);
-  const entries = [...loaded.entries];
+  let entries = [...loaded.entries];
+  let shown: Buffer | null = null;
   let accepted: { readonly key: Buffer; readonly line: string } | null = null;
   let trusted = false;
   let taught = false;
@@ -36,9 +41,11 @@ export async function createHostKeyJudge(spec: ServerSpec, log: Logger): Promise
   const verify = (key: Buffer): TunnelFailure | null => {
     const verdict = checkHostKey(entries, query, key);
     trusted = verdict.type === 'known';
+    shown = key;
     if (verdict.type === 'known') return null;
     const failure = explain(verdict, query, key, files, unread);
-    if (verdict.type === 'revoked') return failure;
+    // Whoever asks for no check wants to reach what is new to him, and not what takes the place of what he knows.
+    if (verdict.type === 'revoked' || verdict.type === 'changed') return failure;
     if (spec.strictHostKeyChecking === 'no') {
       log.warn(`connecting all the same (strictHostKeyChecking: no): ${failure.message}`);
       return null;
@@ -71,6 +78,23 @@ export async function createHostKeyJudge(spec: ServerSpec, log: Logger): Promise
     }
   };
 
+  const forget = async (current: readonly Buffer[]) => {
+    const isRetired = ({ marker, hosts, key, keyType }: KnownHostsEntry) =>
+      marker === 'none' && isAboutOnly(hosts, query.name) && LISTED_TYPES.test(keyType) && !includes(current, key);
+    const retired = entries.filter((entry) => isRetired(entry) && spec.userKnownHostsFiles.includes(entry.file));
+    for (const file of new Set(retired.map((entry) => entry.file))) {
+      const gone = retired.filter((entry) => entry.file === file);
+      const what = `${query.name} has retired ${gone.map(({ keyType, key }) => `${keyType} ${fingerprint(key)}`).join(', ')}`;
+      try {
+        await rewriteKnownHosts(file, { add: [], remove: isRetired });
+        entries = entries.filter((entry) => !gone.includes(entry));
+        log.info(`${what}; removed from ${file} (updateHostKeys)`);
+      } catch (error) {
+        log.warn(`${what}; still in ${file}: ${errorText(error)}`);
+      }
+    }
+  };
+
   return {
     knownKeyTypes: knownKeyTypes(entries, query),
     verify,
@@ -85,6 +109,9 @@ export async function createHostKeyJudge(spec: ServerSpec, log: Logger): Promise
       // Only a server that was recognised may teach, and only once (as with ssh); one let in by `no` proves nothing.
       if (!spec.updateHostKeys || !trusted || taught) return;
       taught = true;
+      // A server that does not name the key it has just shown is not heard: it would have us forget that one.
+      if (shown === null || keys.length > MAX_ANNOUNCED_KEYS || !includes(keys, shown)) return;
+      await forget(keys);
       // Known under the bare host name is not enough: once this port has one key of its own, that name counts no more.
       const exact = { ...query, withoutPort: null };
       const fresh = keys.filter((key) => {
@@ -97,6 +124,13 @@ export async function createHostKeyJudge(spec: ServerSpec, log: Logger): Promise
       if (lines !== null) await remember(fresh, lines, `${query.name} proved further host keys (updateHostKeys)`);
     },
   };
+}
+
+/** Kinds of keys that a server's list can be read of: a line with another kind may be of a key that it still has. */
+const LISTED_TYPES = /^(?:ssh-ed25519|ssh-rsa|ecdsa-sha2-nistp(?:256|384|521))$/;
+
+function includes(keys: readonly Buffer[], key: Buffer): boolean {
+  return keys.some((one) => one.equals(key));
 }
 
 /** Null for a name that cannot be written to known_hosts: then there is nothing to learn. */

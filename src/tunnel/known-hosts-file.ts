@@ -1,7 +1,10 @@
-import { constants } from 'node:fs';
-import { mkdir, open, stat, type FileHandle } from 'node:fs/promises';
+import { randomBytes } from 'node:crypto';
+import { constants, type Stats } from 'node:fs';
+import { mkdir, open, realpath, rename, stat, unlink, type FileHandle } from 'node:fs/promises';
 import { dirname } from 'node:path';
+import { readAtMost } from '../lib/read-at-most.ts';
 import { errorCode, errorText, printable } from '../lib/text.ts';
+import { editKnownHosts, type KnownHostsEdit } from './known-hosts-edit.ts';
 import { parseKnownHosts, type KnownHosts } from './known-hosts-parse.ts';
 
 /**
@@ -18,7 +21,10 @@ export async function loadKnownHosts(files: readonly string[]): Promise<KnownHos
 
 async function loadFile(file: string): Promise<KnownHosts> {
   try {
-    return parseKnownHosts(await readFile(file), file);
+    const { text, cut } = await readFile(file);
+    const { entries, problems } = parseKnownHosts(text, file);
+    // What stands before the bound still counts: a file that grew too large must not make every host unknown.
+    return cut ? { entries, problems: [...problems, { file, line: 0, message: TOO_LARGE }] } : { entries, problems };
   } catch (error) {
     if (errorCode(error) === 'ENOENT') return { entries: [], problems: [] };
     const message = `cannot be read: ${printable(errorText(error))}; check its permissions and userKnownHostsFile or globalKnownHostsFile`;
@@ -26,7 +32,7 @@ async function loadFile(file: string): Promise<KnownHosts> {
   }
 }
 
-async function readFile(file: string): Promise<string> {
+async function readFile(file: string): Promise<ReadText> {
   // A pipe without a writer would otherwise hold one of the few threads of Node for ever.
   const handle = await open(file, constants.O_RDONLY | constants.O_NONBLOCK);
   try {
@@ -36,18 +42,80 @@ async function readFile(file: string): Promise<string> {
   }
 }
 
+interface ReadText {
+  readonly text: string;
+  /** Whether the file goes on after this. */
+  readonly cut: boolean;
+}
+
 /**
  * Adds the lines that the file does not have yet. Creates it (mode 0600) and its folder (0700) where they are missing, and
  * follows symbolic links, as ssh does. The lines are on disk when the promise is fulfilled.
  */
 export async function appendKnownHosts(file: string, lines: readonly string[]): Promise<void> {
-  const turn = lastAppend.then(() => append(file, lines));
-  lastAppend = turn.catch(() => {});
+  await inTurn(() => append(file, lines));
+}
+
+/**
+ * Edits an existing file: it is replaced whole, with its owner and mode, so that a loss of power leaves the old text or the new
+ * one. False where the file does not exist or would not change.
+ */
+export async function rewriteKnownHosts(file: string, edit: KnownHostsEdit): Promise<boolean> {
+  return await inTurn(() => rewrite(file, edit));
+}
+
+/** Writes of this process follow one another: two tunnels to one new server would otherwise both add its key. */
+let lastWrite: Promise<unknown> = Promise.resolve();
+
+function inTurn<T>(write: () => Promise<T>): Promise<T> {
+  const turn = lastWrite.then(write);
+  lastWrite = turn.catch(() => {});
   return turn;
 }
 
-/** Appends of this process follow one another: two tunnels to one new server would otherwise both add its key. */
-let lastAppend: Promise<void> = Promise.resolve();
+async function rewrite(file: string, edit: KnownHostsEdit): Promise<boolean> {
+  try {
+    const path = (await isSomebodyElses(dirname(file))) ? file : await realpath(file);
+    const handle = await open(path, constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOFOLLOW);
+    let text: string;
+    let stats: Stats;
+    try {
+      stats = await handle.stat();
+      if (!stats.isFile()) return false;
+      text = whole(await readOpenFile(handle));
+    } finally {
+      await handle.close();
+    }
+    const edited = editKnownHosts(text, edit);
+    if (edited === text) return false;
+    await replace(path, edited, stats);
+    return true;
+  } catch (error) {
+    if (errorCode(error) === 'ENOENT') return false;
+    const message = `cannot change ${file}: ${errorText(error)}; check that the user of tunneld may write it and its folder`;
+    throw Object.assign(new Error(message, { cause: error }), { code: errorCode(error) });
+  }
+}
+
+/** The new file has a name that nobody can guess and is never opened through a link (O_EXCL). */
+async function replace(path: string, text: string, { uid, gid, mode }: Stats): Promise<void> {
+  const aside = `${path}.${randomBytes(6).toString('hex')}`;
+  try {
+    const handle = await open(aside, 'wx', 0o600);
+    try {
+      await handle.writeFile(text);
+      if (process.getuid?.() === 0) await handle.chown(uid, gid);
+      await handle.chmod(mode & 0o777);
+      await handle.sync();
+    } finally {
+      await handle.close();
+    }
+    await rename(aside, path);
+  } catch (error) {
+    await unlink(aside).catch(() => {});
+    throw error;
+  }
+}
 
 async function append(file: string, lines: readonly string[]): Promise<void> {
   try {
@@ -98,7 +166,7 @@ async function makeFolder(folder: string): Promise<void> {
 }
 
 async function appendTo(handle: FileHandle, lines: readonly string[]): Promise<void> {
-  const text = await readOpenFile(handle);
+  const text = whole(await readOpenFile(handle));
   const present = new Set(text.split('\n').map((line) => line.trim()));
   const missing = [...new Set(lines)].filter((line) => !present.has(line));
   if (missing.length === 0) return;
@@ -108,14 +176,23 @@ async function appendTo(handle: FileHandle, lines: readonly string[]): Promise<v
   if ((await handle.stat()).isFile()) await handle.sync();
 }
 
-async function readOpenFile(handle: FileHandle): Promise<string> {
+async function readOpenFile(handle: FileHandle): Promise<ReadText> {
   const stats = await handle.stat();
   // known_hosts as a link to /dev/null is the common way to have none.
-  if (stats.isCharacterDevice()) return '';
+  if (stats.isCharacterDevice()) return { text: '', cut: false };
   if (!stats.isFile()) throw new Error(stats.isDirectory() ? 'it is a directory' : 'it is not a file');
-  if (stats.size > MAX_BYTES) throw new Error(`it has ${stats.size} bytes, more than the limit of ${MAX_BYTES}`);
-  return handle.readFile('utf8');
+  const bytes = await readAtMost(handle, Math.min(stats.size, MAX_BYTES));
+  const cut = stats.size > MAX_BYTES;
+  // The last line may be a part of one.
+  return { text: (cut ? bytes.subarray(0, bytes.lastIndexOf('\n') + 1) : bytes).toString('utf8'), cut };
+}
+
+/** A file of which only a part was read is never written anew. */
+function whole({ text, cut }: ReadText): string {
+  if (cut) throw new Error(`it ${TOO_LARGE}`);
+  return text;
 }
 
 /** 4 MiB is tens of thousands of hosts; more is a mistake that would cost a small device its memory. */
 const MAX_BYTES = 4 * 1024 * 1024;
+const TOO_LARGE = 'is larger than 4 MiB: what is beyond is not read; remove lines that nobody needs';

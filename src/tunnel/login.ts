@@ -65,6 +65,7 @@ export async function prepareLogin(
         },
         onVisitor,
         onHostKeys: (keys) => void judge.learn(keys),
+        onTooManyHostKeys: (count) => log.warn(`${server.host} named ${count} host keys of its own; none was learnt`),
         onBanner: (text) => log.debug({ banner: text }, 'the server sent a banner'),
       },
       signal,

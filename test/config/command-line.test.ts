@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { spawnSync } from 'node:child_process';
+import { execFileSync, spawnSync } from 'node:child_process';
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -419,3 +419,21 @@ function there(text: string): string {
     .replace('[*]', '[]')
     .replace(/\[socks\]:0$/, 'socks');
 }
+
+test('UpdateHostKeys is off where ssh has it off: another known_hosts than the usual one, or DNS', async () => {
+  const cases: readonly (readonly [readonly string[], boolean])[] = [
+    [[], true],
+    [['UserKnownHostsFile=~/.ssh/known_hosts'], true],
+    [['UserKnownHostsFile=~/.ssh/other'], false],
+    [['UserKnownHostsFile=~/.ssh/known_hosts ~/.ssh/known_hosts2'], false],
+    [['UserKnownHostsFile=~/.ssh/other', 'UpdateHostKeys=yes'], true],
+    [['VerifyHostKeyDNS=yes'], false],
+  ];
+  for (const [options, wanted] of cases) {
+    const flags = options.flatMap((option) => ['-o', option]);
+    const [tunnel] = (await read(['-F', 'none', ...flags, '-R', '1:localhost:2', 'server'])).tunnels;
+    assert.equal(tunnel?.updateHostKeys, wanted, options.join(' '));
+    const ssh = execFileSync('ssh', ['-G', '-F', 'none', ...flags, 'server'], { encoding: 'utf8' });
+    assert.match(ssh, wanted ? /^updatehostkeys true$/m : /^updatehostkeys false$/m, options.join(' '));
+  }
+});

@@ -1,17 +1,18 @@
 import assert from 'node:assert/strict';
-import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { chmodSync, existsSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { connect } from 'node:net';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { buffer } from 'node:stream/consumers';
-import { describe, test } from 'node:test';
+import { describe, test, type TestContext } from 'node:test';
 import { createLogger } from '../../src/lib/log.ts';
 import { createHostKeyJudge } from '../../src/tunnel/host-key.ts';
 import { pattern, startSource } from '../support/echo.ts';
 import type { TestSshd } from '../support/sshd.ts';
 import { specFor, startTunnel } from '../support/tunnel.ts';
 import { freePort, until } from '../support/until.ts';
+import { sendPayload, startFakeSsh, uint32 } from './fake-server.ts';
 import { serverAndSpec } from './host-key-fixture.ts';
-import { keyText, testKey } from './known-hosts-keys.ts';
+import { keyText, sshStrings, testKey } from './known-hosts-keys.ts';
 
 describe('updateHostKeys', { concurrency: 4 }, () => {
   test('learns the further keys of the server, and still knows it when it has only one of those', async (t) => {
@@ -31,7 +32,10 @@ describe('updateHostKeys', { concurrency: 4 }, () => {
     await sshd.restart();
     await until(() => tunnel.state().phase !== 'up', { what: 'the end of the old session' });
     await tunnel.untilPhase('up');
-    assert.equal(readFileSync(files.user, 'utf8').trimEnd().split('\n').length, 3);
+    const rsa = sshd.hostKeys.find(({ type }) => type === 'rsa')?.publicKey;
+    await until(() => readFileSync(files.user, 'utf8') === `[127.0.0.1]:${sshd.port} ${rsa}\n`, {
+      what: () => `the end of the retired keys: ${readFileSync(files.user, 'utf8')}`,
+    });
   });
 
   test('a server known without its port is still the same server after it taught us', async (t) => {
@@ -66,19 +70,97 @@ describe('updateHostKeys', { concurrency: 4 }, () => {
   });
 
   test('a server teaches once a connection', async (t) => {
-    const { spec, files } = await serverAndSpec(t, null);
-    const known = testKey('ssh-ed25519', 'known');
-    writeFileSync(files.user, `[127.0.0.1]:${spec.port} ${keyText(known)}\n`);
-    const judge = await createHostKeyJudge(
-      spec,
-      createLogger('fatal', () => {}),
+    const { judge, file, known, name } = await judgeOf(t);
+    await judge.learn([known, testKey('ssh-ed25519', '2')]);
+    await judge.learn([known, testKey('ssh-ed25519', '3')]);
+    assert.equal(readFileSync(file, 'utf8'), linesOf(name, known, testKey('ssh-ed25519', '2')));
+  });
+
+  test('forgets only what the server has retired, and no line that is about others too', async (t) => {
+    const old = testKey('ssh-ed25519', 'old');
+    const others = [
+      '# a comment\n',
+      `other.example ${keyText(old)}\n`,
+      `NAME,other.example ${keyText(old)}\n`,
+      `[127.0.0.?]:PORT ${keyText(old)}\n`,
+      `@revoked NAME ${keyText(testKey('ssh-ed25519', 'stolen'))}\n`,
+      `NAME sk-ssh-ed25519@openssh.com ${sshStrings('sk-ssh-ed25519@openssh.com', 'key', 'ssh:').toString('base64')}\n`,
+      'no line of known_hosts at all\n',
+    ].join('');
+    const { judge, file, known, name, port } = await judgeOf(t, `${others}NAME ${keyText(old)}\n`);
+    const fresh = testKey('ssh-ed25519', 'fresh');
+    chmodSync(file, 0o640);
+    await judge.learn([known, fresh]);
+    const kept = others.replaceAll('NAME', name).replaceAll('PORT', String(port));
+    assert.equal(readFileSync(file, 'utf8'), linesOf(name, known) + kept + linesOf(name, fresh));
+    assert.equal(statSync(file).mode & 0o777, 0o640);
+    assert.deepEqual(
+      readdirSync(dirname(file)).filter((entry) => entry.startsWith('user_known_hosts')),
+      ['user_known_hosts'],
     );
-    assert.equal(judge.verify(known), null);
-    await judge.learn([testKey('ssh-ed25519', '2')]);
-    await judge.learn([testKey('ssh-ed25519', '3')]);
-    assert.equal(readFileSync(files.user, 'utf8').trimEnd().split('\n').length, 2);
+  });
+
+  test('a list without the key that was shown, or with more keys than a server has, changes nothing', async (t) => {
+    for (const keysFor of [
+      () => [testKey('ssh-ed25519', 'thief')],
+      (known: Buffer) => [known, ...Array.from({ length: 16 }, (_, i) => testKey('ssh-ed25519', `flood ${i}`))],
+    ]) {
+      const { judge, file, known } = await judgeOf(t);
+      const before = readFileSync(file, 'utf8');
+      await judge.learn(keysFor(known));
+      assert.equal(readFileSync(file, 'utf8'), before);
+    }
+  });
+
+  test('what an intruder taught is forgotten after the repair', async (t) => {
+    const { spec, judge, file, known, name } = await judgeOf(t);
+    const planted = Array.from({ length: 15 }, (_, i) => testKey('ssh-ed25519', `planted ${i}`));
+    await judge.learn([known, ...planted]);
+    assert.equal(readFileSync(file, 'utf8'), linesOf(name, known, ...planted));
+    const repaired = await createHostKeyJudge(spec, SILENT);
+    assert.equal(repaired.verify(known), null);
+    await repaired.learn([known]);
+    assert.equal(readFileSync(file, 'utf8'), linesOf(name, known));
+    assert.equal(repaired.verify(planted[0]!)?.code, 'host-key-changed');
+  });
+
+  test('thousands of keys that a server names are neither proven nor learnt', async (t) => {
+    const { sshd, spec, files } = await serverAndSpec(t, '');
+    const key = sshd.hostKeys[0]?.publicKey ?? '';
+    const server = await startFakeSsh(t, sshd, (connection) =>
+      connection
+        .on('authentication', (attempt) => attempt.accept())
+        .on('ready', () => {
+          const flood = Array.from({ length: 400 }, (_, i) => testKey('ssh-ed25519', `flood ${i}`).toString('latin1'));
+          const keys = flood.map((one) => Buffer.concat([uint32(one.length), Buffer.from(one, 'latin1')]));
+          sendPayload(connection, 80, 'hostkeys-00@openssh.com', 0, Buffer.concat(keys));
+        }),
+    );
+    const line = `[127.0.0.1]:${server.port} ${key}\n`;
+    writeFileSync(files.user, line);
+    const tunnel = startTunnel(t, { ...spec, port: server.port });
+    await until(() => /named 400 host keys/.test(JSON.stringify(tunnel.lines)), { what: 'the warning' });
+    assert.equal(readFileSync(files.user, 'utf8'), line);
   });
 });
+
+const SILENT = createLogger('fatal', () => {});
+
+/** A judge to whom the server has shown a key that it knows, and no server behind it. */
+async function judgeOf(t: TestContext, more = '') {
+  const { spec, files } = await serverAndSpec(t, null);
+  const known = testKey('ssh-ed25519', 'known');
+  const name = `[127.0.0.1]:${spec.port}`;
+  const text = more.replaceAll('NAME', name).replaceAll('PORT', String(spec.port));
+  writeFileSync(files.user, linesOf(name, known) + text);
+  const judge = await createHostKeyJudge(spec, SILENT);
+  assert.equal(judge.verify(known), null);
+  return { spec, judge, file: files.user, known, name, port: spec.port };
+}
+
+function linesOf(name: string, ...keys: readonly Buffer[]): string {
+  return keys.map((key) => `${name} ${keyText(key)}\n`).join('');
+}
 
 test('the server renews its keys in the middle of a transfer', async (t) => {
   const { sshd, spec } = await serverAndSpec(t, '[127.0.0.1]:PORT KEY\n', {

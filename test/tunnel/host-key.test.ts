@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { execFile, execFileSync } from 'node:child_process';
-import { chmodSync, existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { appendFileSync, chmodSync, existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
 import { promisify } from 'node:util';
@@ -179,6 +179,20 @@ test('strictHostKeyChecking no warns at every connection and keeps the password 
   await until(() => server.passwords().length > 0, { what: 'the password at the known server' });
   assert.deepEqual(server.passwords(), ['top-secret']);
   assert.ok(!JSON.stringify([careful.lines, careless.lines]).includes('top-secret'));
+});
+
+test('strictHostKeyChecking no refuses a changed key all the same', async (t) => {
+  const { sshd, spec } = await serverAndSpec(t, `[127.0.0.1]:PORT ${keyText(testKey('ssh-ed25519', 'other'))}\n`);
+  const tunnel = startTunnel(t, { ...spec, strictHostKeyChecking: 'no' });
+  await untilBlocked(tunnel, 'host-key-changed');
+  assertNoLogin(sshd, tunnel);
+});
+
+test('a known_hosts that grew beyond its bound keeps what stands within it', async (t) => {
+  const { spec, files } = await serverAndSpec(t, '[127.0.0.1]:PORT KEY\n');
+  appendFileSync(files.user, `flood.example ${keyText(testKey('ssh-ed25519', 'flood'))}\n`.repeat(50_000));
+  const tunnel = startTunnel(t, spec);
+  await tunnel.untilPhase('up');
 });
 
 function fingerprintOf(sshd: TestSshd, type: string): string {

@@ -10,6 +10,7 @@ import type { Channel, SshConnection, Visitor } from '../ssh.ts';
 import type { Transport } from '../transport.ts';
 import type { Wire } from '../wire.ts';
 import { algorithms } from './algorithms.ts';
+import { limitAnnouncedKeys } from './announced-keys.ts';
 import { guardCompression } from './compression.ts';
 import { translateError, type Stage } from './errors.ts';
 import { holdIdentification, type Identification } from './identification.ts';
@@ -35,6 +36,8 @@ export interface ConnectOptions {
   onVisitor(visitor: Visitor): void;
   /** Host keys that the server has proven to own (OpenSSH's hostkeys-00, PROTOCOL section 2.5), as key blobs. */
   onHostKeys(keys: readonly Buffer[]): void;
+  /** It named so many that none was looked at. */
+  onTooManyHostKeys(count: number): void;
   onBanner(text: string): void;
 }
 
@@ -164,6 +167,7 @@ export function connectSsh(options: ConnectOptions, signal: AbortSignal): Promis
         },
       } satisfies ConnectConfig);
       identification = holdIdentification(client);
+      limitAnnouncedKeys(client, options.onTooManyHostKeys);
       if (spec.compression) guardCompression(client);
     } catch (error) {
       fail(translateError(error as Error, stage, ''));
