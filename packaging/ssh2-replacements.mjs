@@ -21,6 +21,23 @@ export const REPLACEMENTS = [
     find: '  if (!this._strictMode) {\n    switch (type) {\n      case MESSAGE.IGNORE:',
     put: '  if (!this._strictMode || (this._kex && this._kex.sessionID)) {\n    switch (type) {\n      case MESSAGE.IGNORE:',
   },
+  {
+    file: 'lib/protocol/kex.js',
+    for: 'the prime of a group exchange is tested on the main thread, for seconds (see src/tunnel/ssh2/group-exchange.ts)',
+    find: 'this._dh = createDiffieHellman(this._prime, this._generator);',
+    put: `this._dh = this._protocol.openGroup
+          ? this._protocol.openGroup(this._prime, this._generator, this._minBits, this._maxBits)
+          : createDiffieHellman(this._prime, this._generator);`,
+  },
+  {
+    file: 'lib/protocol/kex.js',
+    for: 'the group must be as strong as the key of the MAC as well (RFC 4419 section 3, kex.c of OpenSSH: dh_need)',
+    find: '    scCipher.ivLen\n  ) * 8;',
+    put: `    scCipher.ivLen,
+    (csCipher.authLen ? 0 : MAC_INFO[neg.cs.mac].len),
+    (scCipher.authLen ? 0 : MAC_INFO[neg.sc.mac].len)
+  ) * 8;`,
+  },
 ];
 
 /** The files of ssh2 that are not as they were published, by their path in its folder. */

@@ -13,6 +13,7 @@ import { algorithms } from './algorithms.ts';
 import { limitAnnouncedKeys } from './announced-keys.ts';
 import { guardCompression } from './compression.ts';
 import { translateError, type Stage } from './errors.ts';
+import { boundGroupExchange } from './group-exchange.ts';
 import { holdIdentification, type Identification } from './identification.ts';
 import { createRequests } from './requests.ts';
 
@@ -168,6 +169,7 @@ export function connectSsh(options: ConnectOptions, signal: AbortSignal): Promis
       } satisfies ConnectConfig);
       identification = holdIdentification(client);
       limitAnnouncedKeys(client, options.onTooManyHostKeys);
+      boundGroupExchange(client);
       if (spec.compression) guardCompression(client);
     } catch (error) {
       fail(translateError(error as Error, stage, ''));

@@ -1,0 +1,67 @@
+import { createPrivateKey, createPublicKey } from 'node:crypto';
+
+/**
+ * `base` to the power of `exponent` modulo the odd `modulus`, all big-endian; the answer is as long as the modulus. Takes 7 ms for
+ * 8192 bits and an exponent of 512 on a PC.
+ *
+ * Node gives OpenSSL's exponentiation, which does not tell the exponent by its time, to keys alone. So this is a Diffie-Hellman key:
+ * whoever reads one that has only its private half (PKCS #8, RFC 5958) computes the public one, and asks nothing of the modulus but
+ * that it is odd and has 512 to 10,000 bits; throws where it has not.
+ */
+export function modularPower(base: Buffer, exponent: Buffer, modulus: Buffer): Buffer {
+  const parameters = sequence(integer(modulus), integer(base));
+  const key = sequence(VERSION, sequence(DIFFIE_HELLMAN, parameters), der(OCTET_STRING, integer(exponent)));
+  const privateKey = createPrivateKey({ key, format: 'der', type: 'pkcs8' });
+  return publicNumber(createPublicKey(privateKey).export({ format: 'der', type: 'spki' }), modulus.length);
+}
+
+/** Of a SubjectPublicKeyInfo (RFC 5280 section 4.1): an algorithm, then the key, which is an integer in a string of bits. */
+function publicNumber(spki: Buffer, length: number): Buffer {
+  const whole = elementAt(spki, 0).content;
+  const bits = elementAt(whole, elementAt(whole, 0).end).content;
+  const number = elementAt(bits, 1).content;
+  const digits = number.subarray(Math.max(0, number.length - length));
+  return Buffer.concat([Buffer.alloc(length - digits.length), digits]);
+}
+
+function elementAt(bytes: Buffer, at: number): { readonly content: Buffer; readonly end: number } {
+  const short = bytes.readUInt8(at + 1);
+  const extra = short < 0x80 ? 0 : short & 0x7f;
+  const start = at + 2 + extra;
+  const end = start + (extra === 0 ? short : bytes.readUIntBE(at + 2, extra));
+  return { content: bytes.subarray(start, end), end };
+}
+
+/** Identifiers of ASN.1 in DER (X.690 section 8.1.2). */
+const INTEGER = 0x02;
+const OCTET_STRING = 0x04;
+const SEQUENCE = 0x30;
+
+/** dhKeyAgreement, 1.2.840.113549.1.3.1 (PKCS #3). */
+const DIFFIE_HELLMAN = Buffer.from('06092a864886f70d010301', 'hex');
+
+const VERSION = Buffer.from([INTEGER, 1, 0]);
+
+function sequence(...parts: readonly Buffer[]): Buffer {
+  return der(SEQUENCE, ...parts);
+}
+
+/** The bytes of a positive number; its highest bit would be the sign. */
+function integer(value: Buffer): Buffer {
+  const first = value.findIndex((byte) => byte !== 0);
+  const digits = value.subarray(first < 0 ? value.length : first);
+  return der(INTEGER, ...(digits.length === 0 || digits[0]! >= 0x80 ? [Buffer.of(0)] : []), digits);
+}
+
+function der(type: number, ...parts: readonly Buffer[]): Buffer {
+  const content = Buffer.concat(parts);
+  const length = content.length < 0x80 ? Buffer.of(content.length) : longLength(content.length);
+  return Buffer.concat([Buffer.of(type), length, content]);
+}
+
+function longLength(length: number): Buffer {
+  const bytes = Buffer.alloc(4);
+  bytes.writeUInt32BE(length);
+  const used = bytes.subarray(bytes.findIndex((byte) => byte !== 0));
+  return Buffer.concat([Buffer.of(0x80 | used.length), used]);
+}
