@@ -13,9 +13,11 @@ import { createPinger } from '../host/network.ts';
 import { openPortFile } from '../host/port-file.ts';
 import { lastLineAt, showUnit } from '../host/tunnel-service.ts';
 import { systemClock } from '../lib/clock.ts';
+import { accountOf } from '../install/accounts.ts';
 import { handedOverProblems, isHandedOver } from '../install/handed-over.ts';
 import { hasNewKey } from '../install/new-key.ts';
-import { STATE } from '../install/places.ts';
+import { SERVICE_USER, STATE } from '../install/places.ts';
+import { runProgram } from '../install/run-program.ts';
 import { errorText, escapeUnsafeJson, printable } from '../lib/text.ts';
 import type { StatusDocument, TunnelStatus } from '../supervisor/status.ts';
 import type { TunnelSpec } from '../tunnel/spec.ts';
@@ -96,6 +98,7 @@ export async function doctor(
     unit: showUnit,
     lastLine: lastLineAt,
     installed,
+    account: installed ? await accountOf(runProgram, SERVICE_USER) : null,
     daemon: running?.version ?? (hangs ? 'but it does not answer' : null),
     onStep,
   });

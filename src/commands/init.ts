@@ -9,13 +9,17 @@ import { parseConfig } from '../config/parse.ts';
 import { ConfigError } from '../config/problem.ts';
 import { defaultStateDirectory } from '../config/paths.ts';
 import { BadValue } from '../config/value.ts';
+import { systemClock } from '../lib/clock.ts';
 import { errorCode, errorText } from '../lib/text.ts';
 import { newConfig, addToConfig, type NewTunnel } from '../setup/new-config.ts';
 import { createFile } from '../setup/new-file.ts';
 import { makeKey } from '../setup/new-key.ts';
+import { scanHostKeys } from '../setup/scan-host-keys.ts';
 import { replaceFile } from '../setup/replace-file.ts';
 import { checkSetup } from '../setup/server.ts';
 import { SetupError } from '../setup/setup-error.ts';
+import { dial } from '../tunnel/dial.ts';
+import { hostQuery } from '../tunnel/known-hosts.ts';
 import { formatEndpoint, type TunnelSpec } from '../tunnel/spec.ts';
 import { reportProblems } from './config-problems.ts';
 import { daemonStatus } from './daemon-status.ts';
@@ -25,7 +29,7 @@ import { findConfig } from './find-config.ts';
 import { createQuestions, NobodyThereError, type Questions } from './questions.ts';
 import { serverSetupText } from './server-setup.ts';
 import { tell } from './tell.ts';
-import { trustHostKey } from './trust-host-key.ts';
+import { type HostToTrust, trustHostKey } from './trust-host-key.ts';
 import { untilServerIsReady } from './until-ready.ts';
 
 export interface InitOptions {
@@ -65,8 +69,8 @@ async function work(file: string, configFlag: string, options: InitOptions, ques
     tell(made ? `made the key ${wanted.identityFile}` : `the key ${wanted.identityFile} exists and is used`);
   }
   const [userKnownHostsFile = wanted.userKnownHostsFile] = existing?.userKnownHostsFiles ?? [];
-  const trusted = await trustHostKey({ ...wanted, userKnownHostsFile }, options.fingerprint, questions, tell);
-  if (!trusted) return say(EXIT.failed, 'the host key was not confirmed; nothing more was done');
+  const trusted = await trustHostKey(hostToTrust(wanted, userKnownHostsFile), options.fingerprint, questions, tell);
+  if (trusted === 'refused') return say(EXIT.failed, 'the host key was not confirmed; nothing more was done');
 
   if (existing !== null) tell(`${file} has this tunnel already`);
   else if (!(await writeConfig(file, wanted, questions))) return say(EXIT.failed, `${file} was left as it is`);
@@ -88,6 +92,23 @@ async function work(file: string, configFlag: string, options: InitOptions, ques
   // Not among the script's lines, which may be on their way into a file.
   return await doctor(configFlag, spec.name, { json: false, fix: false }, process.stderr);
 }
+
+function hostToTrust({ host, port }: NewTunnel, userKnownHostsFile: string): HostToTrust {
+  const server = { host, port, addressFamily: 'any', bindAddress: null, tcpKeepAlive: true } as const;
+  const open = async () => ({
+    wire: await dial(server, SCAN_MS, systemClock, new AbortController().signal),
+    close: () => Promise.resolve(),
+  });
+  return {
+    query: hostQuery(host, port, null),
+    userKnownHostsFiles: [userKnownHostsFile],
+    globalKnownHostsFiles: [],
+    alone: true,
+    scan: () => scanHostKeys(host, open, SCAN_MS, systemClock),
+  };
+}
+
+const SCAN_MS = 10_000;
 
 function say(code: number, text: string): number {
   tell(text);

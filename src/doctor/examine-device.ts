@@ -3,6 +3,7 @@ import { access, mkdir, open, stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { errorCode, errorText } from '../lib/text.ts';
 import type { TunnelSpec } from '../tunnel/spec.ts';
+import { type Account, giveFile, knownHostsProblems } from './known-hosts-access.ts';
 import type { Step, StepName } from './step.ts';
 
 export interface DeviceDeps {
@@ -17,6 +18,8 @@ export interface DeviceDeps {
   readonly lastLine: () => Promise<string | null>;
   /** Whether the configuration is that of the service as it is installed. */
   readonly installed: boolean;
+  /** Whom the installed service runs as, or null where the caller is the one who runs it. */
+  readonly account: Account | null;
   /** The daemon's version, or null where none runs. */
   readonly daemon: string | null;
   onStep(step: Step): void;
@@ -34,7 +37,11 @@ export async function examineDevice(tunnels: readonly TunnelSpec[], deps: Device
 
 type Tell = (step: StepName, result: Step['result'], seen: string, cure?: string) => void;
 
-async function permissions(tunnels: readonly TunnelSpec[], { configFile, fix }: DeviceDeps, tell: Tell): Promise<void> {
+async function permissions(
+  tunnels: readonly TunnelSpec[],
+  { configFile, fix, account }: DeviceDeps,
+  tell: Tell,
+): Promise<void> {
   const servers = tunnels.flatMap((tunnel) => [tunnel, ...tunnel.jumps]);
   const secrets = servers.flatMap(({ identityFiles, passphraseFile, passwordFile }) => [
     ...identityFiles,
@@ -59,6 +66,14 @@ async function permissions(tunnels: readonly TunnelSpec[], { configFile, fix }: 
     if (fix && (await tryTo(() => setMode(configFile, (now) => now & ~0o022))))
       tell('permissions', 'ok', `${text}: no longer`);
     else tell('permissions', 'warn', text, `chmod go-w ${word(configFile)}   (or tunneld doctor --fix)`);
+  }
+  for (const { file, result, text, cure } of await knownHostsProblems(servers, account)) {
+    if (fix && account !== null && (await tryTo(() => giveFile(file, account))))
+      tell('permissions', 'ok', `${text}: it belongs to ${account.name} now`);
+    else {
+      bad += 1;
+      tell('permissions', result, text, account === null ? cure : `${cure}   (or sudo tunneld doctor --fix)`);
+    }
   }
   if (bad === 0) tell('permissions', 'ok', 'keys and secrets are for their owner alone');
 }

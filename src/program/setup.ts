@@ -41,6 +41,19 @@ export function addSetupCommands(program: Command, { run, config }: Shared): voi
       ),
     );
   program
+    .command('trust')
+    .description("compare the server's host key with the known one, and replace that where it has changed")
+    .argument('<name>', 'a tunnel')
+    .option(
+      '--fingerprint <fingerprint>',
+      'SHA256:... of the server, as it shows it itself, in the place of a question',
+    )
+    .action(
+      run(async (name: string, options: { fingerprint?: string }) =>
+        (await import('../commands/trust.ts')).trust(config(), name, options.fingerprint ?? null),
+      ),
+    );
+  program
     .command('server-setup')
     .description('print a script that sets the server up for a tunnel: its user, its key, and what they may do')
     .argument('<name>', 'a tunnel')

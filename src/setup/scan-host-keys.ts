@@ -1,8 +1,8 @@
 import type { Clock } from '../lib/clock.ts';
-import { dial, type DialSpec } from '../tunnel/dial.ts';
 import { TunnelFailure } from '../tunnel/failure.ts';
 import { fingerprint, keyTypeOf } from '../tunnel/known-hosts-key.ts';
 import { scanServer } from '../tunnel/ssh2/scan.ts';
+import type { Wire } from '../tunnel/wire.ts';
 
 /** A host key that a server shows to everybody. */
 export interface ShownKey {
@@ -12,18 +12,25 @@ export interface ShownKey {
   readonly fingerprint: string;
 }
 
-/** The host keys of a server, one of each type that it has. Rejects with a TunnelFailure where it shows none. */
+/** The open way to a server; `close` ends what lies below it. */
+export interface ScanWay {
+  readonly wire: Wire;
+  close(): Promise<void>;
+}
+
+/** The host keys of a server, one of each type that it has, over a new connection for each. Rejects with a TunnelFailure where it shows none. */
 export async function scanHostKeys(
-  server: DialSpec,
+  host: string,
+  open: () => Promise<ScanWay>,
   timeoutMs: number,
   clock: Clock,
-  signal: AbortSignal,
 ): Promise<readonly ShownKey[]> {
   const shown = new Map<string, ShownKey>();
   let error = '';
   for (const types of TYPES) {
-    const socket = await dial(server, timeoutMs, clock, signal);
-    const scan = await scanServer(socket, timeoutMs, clock, types);
+    const way = await open();
+    const scan = await scanServer(way.wire, timeoutMs, clock, types);
+    await way.close();
     if (scan.hostKey === null) {
       error ||= scan.error;
       continue;
@@ -31,7 +38,7 @@ export async function scanHostKeys(
     const key = { key: scan.hostKey, type: keyTypeOf(scan.hostKey), fingerprint: fingerprint(scan.hostKey) };
     shown.set(key.fingerprint, key);
   }
-  if (shown.size === 0) throw new TunnelFailure('handshake-failed', `${server.host} shows no host key: ${error}`);
+  if (shown.size === 0) throw new TunnelFailure('handshake-failed', `${host} shows no host key: ${error}`);
   return [...shown.values()];
 }
 

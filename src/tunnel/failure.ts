@@ -52,12 +52,12 @@ export const FAILURES = {
   'host-key-unknown': {
     kind: 'needs-human',
     title: "the server's host key is not known",
-    hint: 'Compare the fingerprint with the one shown on the server (`ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub`), then add the key to userKnownHostsFile.',
+    hint: 'Run `sudo tunneld trust NAME` with the name of the tunnel (without sudo where it is no service): it shows the key, to be compared with the server (`ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub` there), and adds it to userKnownHostsFile.',
   },
   'host-key-changed': {
     kind: 'needs-human',
     title: "the server's host key is not the known one",
-    hint: 'Somebody may be listening in, or the server was set up anew. If it was, compare the fingerprint on the server and replace the line named above.',
+    hint: 'Somebody may be listening in, or the server was set up anew. If it was, `sudo tunneld trust NAME` with the name of the tunnel (without sudo where it is no service) shows the new key, to be compared with the server, and replaces the old one.',
   },
   'host-key-revoked': {
     kind: 'needs-human',

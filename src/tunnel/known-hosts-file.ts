@@ -27,7 +27,11 @@ async function loadFile(file: string): Promise<KnownHosts> {
     return cut ? { entries, problems: [...problems, { file, line: 0, message: TOO_LARGE }] } : { entries, problems };
   } catch (error) {
     if (errorCode(error) === 'ENOENT') return { entries: [], problems: [] };
-    const message = `cannot be read: ${printable(errorText(error))}; check its permissions and userKnownHostsFile or globalKnownHostsFile`;
+    const cure =
+      errorCode(error) === 'EACCES'
+        ? '`sudo tunneld doctor --fix` gives it to the user of the service'
+        : 'check userKnownHostsFile and globalKnownHostsFile';
+    const message = `cannot be read: ${printable(errorText(error))}; ${cure}`;
     return { entries: [], problems: [{ file, line: 0, message }] };
   }
 }

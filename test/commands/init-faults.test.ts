@@ -122,7 +122,7 @@ describe('init, where something is in the way', { concurrency: 2 }, () => {
     assert.equal(line.code, 0, line.stderr);
     const other = await init('--host-key-fingerprint', `SHA256:${'A'.repeat(43)}`);
     assert.equal(other.code, 1);
-    assert.match(other.stderr, /known_hosts knows the host key of .*, and it is not "SHA256:A+" but SHA256:/);
+    assert.match(other.stderr, /the host key of .* is known and shown, and it is not "SHA256:A+" but SHA256:/);
     assert.equal(other.stdout, '');
   });
 

@@ -1,0 +1,102 @@
+import { ask, DaemonNotRunningError } from '../control/client.ts';
+import { systemClock } from '../lib/clock.ts';
+import { createLogger } from '../lib/log.ts';
+import { errorText } from '../lib/text.ts';
+import { scanHostKeys, type ScanWay } from '../setup/scan-host-keys.ts';
+import { SetupError } from '../setup/setup-error.ts';
+import { dial } from '../tunnel/dial.ts';
+import { STILL_DEVICE } from '../tunnel/device.ts';
+import { TunnelFailure } from '../tunnel/failure.ts';
+import { hostQuery } from '../tunnel/known-hosts.ts';
+import { firstMachine, prepareRoute } from '../tunnel/route.ts';
+import type { TunnelSpec } from '../tunnel/spec.ts';
+import { formatServer } from '../tunnel/state.ts';
+import { createIdentityCache } from '../tunnel/ssh2/identities.ts';
+import { configuredTunnel } from './configured-tunnel.ts';
+import { EXIT } from './exit.ts';
+import { createQuestions, NobodyThereError } from './questions.ts';
+import { controlSockets } from './sockets.ts';
+import { fail, tell } from './tell.ts';
+import { trustHostKey } from './trust-host-key.ts';
+
+/**
+ * Compares the host keys of a tunnel's servers, those on the way included, with the known ones, and replaces what a person confirms.
+ * The daemon then tries at once.
+ */
+export async function trust(config: string | null, name: string, given: string | null): Promise<number> {
+  const found = await configuredTunnel(config, name);
+  if ('exit' in found) return found.exit;
+  const questions = createQuestions(false);
+  try {
+    let changed = false;
+    const servers = serversOf(found.tunnel);
+    for (const server of servers) {
+      const outcome = await trustHostKey(
+        {
+          query: hostQuery(server.host, server.port, server.hostKeyAlias),
+          userKnownHostsFiles: server.userKnownHostsFiles,
+          globalKnownHostsFiles: server.globalKnownHostsFiles,
+          alone: servers.length === 1,
+          scan: () => scanHostKeys(server.host, () => wayTo(server), SCAN_MS, systemClock),
+        },
+        given,
+        questions,
+        tell,
+      );
+      if (outcome === 'refused') return fail(`the host key of ${formatServer(server)} was not confirmed`);
+      changed ||= outcome === 'trusted';
+    }
+    if (changed) await tryNow(config, name);
+    return EXIT.ok;
+  } catch (error) {
+    if (error instanceof NobodyThereError) return fail(error.message, EXIT.usage);
+    if (error instanceof TunnelFailure) return fail(`${error.message}. ${error.hint}`);
+    if (error instanceof SetupError) return fail(error.message);
+    throw error;
+  } finally {
+    questions.close();
+  }
+}
+
+const SCAN_MS = 10_000;
+
+/** Each machine on the way as the server of a tunnel of its own, the nearest first: its keys must be known to get to the next. */
+function serversOf(tunnel: TunnelSpec): readonly TunnelSpec[] {
+  const jumps = tunnel.jumps.map((jump, index) => ({ ...tunnel, ...jump, jumps: tunnel.jumps.slice(0, index) }));
+  return [...jumps, tunnel];
+}
+
+async function wayTo(server: TunnelSpec): Promise<ScanWay> {
+  const { signal } = new AbortController();
+  const first = firstMachine(server);
+  const travel = await prepareRoute(server, {
+    clock: systemClock,
+    log: createLogger('fatal', () => {}),
+    identities: createIdentityCache(),
+    device: STILL_DEVICE,
+    reach: async () => ({
+      socket: await dial(first, first.connectTimeoutMs, systemClock, signal),
+      leftMs: first.connectTimeoutMs,
+    }),
+    heartbeat: () => {},
+    onSourcePort: () => {},
+  });
+  const route = await travel(signal);
+  route.lost.catch(() => {});
+  return {
+    wire: route.wire,
+    close: async () => {
+      await route.close();
+      await route.destroy();
+    },
+  };
+}
+
+async function tryNow(config: string | null, name: string): Promise<void> {
+  try {
+    const answer = await ask(await controlSockets(config, name), { command: 'retry', name });
+    tell(answer.ok ? 'the daemon tries it now' : `the daemon was not told: ${answer.message}`);
+  } catch (error) {
+    if (!(error instanceof DaemonNotRunningError)) tell(`the daemon was not told: ${errorText(error)}`);
+  }
+}

@@ -1,0 +1,84 @@
+import { constants, type Stats } from 'node:fs';
+import { access, open, stat } from 'node:fs/promises';
+import { dirname } from 'node:path';
+import type { ServerSpec } from '../tunnel/spec.ts';
+
+/** The account that the daemon runs as, where that is not the caller's own. */
+export interface Account {
+  readonly name: string;
+  readonly uid: number;
+  readonly gid: number;
+}
+
+/** What is wrong with the known_hosts files for the account that has to use them. */
+export interface AccessProblem {
+  readonly file: string;
+  readonly result: 'fail' | 'warn';
+  readonly text: string;
+  readonly cure: string;
+}
+
+/**
+ * Finds known_hosts files that the daemon cannot read, so that every host seems unknown, or cannot write where it is to keep keys that
+ * it learns. `sudo ssh-keygen -R` leaves such a file: root's, with mode 0600. A missing file is none of these.
+ */
+export async function knownHostsProblems(
+  servers: readonly ServerSpec[],
+  account: Account | null,
+): Promise<readonly AccessProblem[]> {
+  const problems: AccessProblem[] = [];
+  const who = account === null ? 'this user' : `the service (user ${account.name})`;
+  const files = new Set(servers.flatMap(({ userKnownHostsFiles }) => userKnownHostsFiles));
+  for (const file of files) {
+    const stats = await stat(file).catch(() => null);
+    if (stats === null || !stats.isFile()) continue;
+    const cure = account === null ? `sudo chown "$(id -un)" ${file}` : `sudo chown ${account.name}: ${file}`;
+    const may = async (mode: number) => (account === null ? await mayI(file, mode) : mayAccount(stats, mode, account));
+    if (!(await may(constants.R_OK)))
+      problems.push({
+        file,
+        result: 'fail',
+        text: `${file} cannot be read by ${who}, to whom every host is unknown`,
+        cure,
+      });
+    else if (servers.some((server) => isWritten(server, file)) && !(await may(constants.W_OK)))
+      problems.push({
+        file,
+        result: 'warn',
+        text: `${file} cannot be written by ${who}, who cannot keep new host keys`,
+        cure,
+      });
+  }
+  return problems;
+}
+
+/** Gives the file to the account. Root follows no link that somebody else could have made, to a file of the system's. */
+export async function giveFile(file: string, { uid, gid }: Account): Promise<void> {
+  const folder = await stat(dirname(file));
+  const careful = folder.uid !== 0 ? constants.O_NOFOLLOW : 0;
+  const handle = await open(file, constants.O_RDONLY | constants.O_NONBLOCK | careful);
+  try {
+    const stats = await handle.stat();
+    if (!stats.isFile() || stats.nlink > 1) throw new Error('it has another name elsewhere, or is no file');
+    await handle.chown(uid, gid);
+  } finally {
+    await handle.close();
+  }
+}
+
+function isWritten({ userKnownHostsFiles: [first], updateHostKeys, strictHostKeyChecking }: ServerSpec, file: string) {
+  return first === file && (updateHostKeys || strictHostKeyChecking === 'accept-new');
+}
+
+async function mayI(file: string, mode: number): Promise<boolean> {
+  return await access(file, mode).then(
+    () => true,
+    () => false,
+  );
+}
+
+/** By the mode's bits (path_resolution(7)); `mode` is R_OK or W_OK, which are those of "others". */
+function mayAccount({ uid, gid, mode: bits }: Stats, mode: number, account: Account): boolean {
+  const shift = account.uid === uid ? 6 : account.gid === gid ? 3 : 0;
+  return ((bits >> shift) & mode) !== 0;
+}
