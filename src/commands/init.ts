@@ -1,6 +1,6 @@
 import { hostname } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
-import { access, mkdir, readFile, stat } from 'node:fs/promises';
+import { access, readFile, stat } from 'node:fs/promises';
 import { systemEnvironment } from '../config/environment.ts';
 import { readForward } from '../config/forward.ts';
 import { readJump } from '../config/jump.ts';
@@ -10,6 +10,7 @@ import { ConfigError } from '../config/problem.ts';
 import { defaultStateDirectory } from '../config/paths.ts';
 import { BadValue } from '../config/value.ts';
 import { systemClock } from '../lib/clock.ts';
+import { makeDirectory } from '../lib/make-directory.ts';
 import { errorCode, errorText } from '../lib/text.ts';
 import { newConfig, addToConfig, type NewTunnel } from '../setup/new-config.ts';
 import { createFile } from '../setup/new-file.ts';
@@ -188,7 +189,7 @@ async function writeConfig(file: string, wanted: NewTunnel, { confirm }: Questio
     throw error;
   });
   if (text === null) {
-    await mkdir(dirname(file), { recursive: true, mode: 0o700 });
+    makeDirectory(dirname(file));
     await createFile(file, newConfig(wanted), await modeIn(dirname(file)));
     tell(`wrote ${file}`);
     return true;

@@ -8,6 +8,7 @@ import { printConfig } from '../config/print.ts';
 import { answers } from '../control/client.ts';
 import { startDaemon, type Daemon } from '../daemon/daemon.ts';
 import { createLastGoodKeeper } from '../daemon/last-good.ts';
+import { createProblems, type Problems } from '../daemon/problems.ts';
 import { fileOutput } from '../host/log-file.ts';
 import { stderrOutput, type LogOutput } from '../host/log-output.ts';
 import { createNotifier } from '../host/sd-notify.ts';
@@ -51,11 +52,12 @@ export async function run(
   }
 
   const memory = createLogMemory();
-  const { output, reopen } = chooseOutput(config);
+  const { output, reopen } = chooseOutput(config, (message) => problems.report('the log file', message));
   const log = createLogger(config.log.level, (line) => {
     memory.add(line);
     output(line);
   });
+  const problems: Problems = createProblems(log);
   if (starting.problem !== null)
     log.error(`${starting.problem}\n${file} is not valid: the last configuration that worked runs instead`);
   const onProblem = (message: string) => log.warn(message);
@@ -82,8 +84,11 @@ export async function run(
         file: config.file,
       }),
       lastGood: starting.lastGood,
-      keeper: createLastGoodKeeper(environment, onProblem),
+      keeper: createLastGoodKeeper(environment, (message) =>
+        problems.report('the memory of the configuration that works', message),
+      ),
       problem: starting.problem,
+      problems,
     });
   } catch (error) {
     log.fatal(`cannot start: ${errorText(error)}`);
@@ -123,10 +128,16 @@ async function freeName(wanted: string, environment: ConfigEnvironment): Promise
 
 const MAX_SAME_NAME = 100;
 
-function chooseOutput(config: Config): { readonly output: LogOutput; readonly reopen: () => void } {
+function chooseOutput(
+  config: Config,
+  onTrouble: (message: string | null) => void,
+): { readonly output: LogOutput; readonly reopen: () => void } {
   const terminal = stderrOutput(process.stderr, process.env);
   if (config.log.file === null) return { output: terminal, reopen: () => {} };
-  const file = fileOutput(config.log.file, tell);
+  const file = fileOutput(config.log.file, (message) => {
+    if (message !== null) tell(message);
+    onTrouble(message);
+  });
   const both: LogOutput = (line) => {
     file.write(line);
     terminal(line);

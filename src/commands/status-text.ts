@@ -15,8 +15,11 @@ export function formatStatus(document: StatusDocument, now: number, colour: bool
   return `${[[head, ...standing].join('\n'), ...document.tunnels.map((tunnel) => formatTunnel(tunnel, now, paint))].join('\n\n')}\n`;
 }
 
-/** What is wrong with the configuration file, and what has to be confirmed. */
-function formatStanding({ config, configProblem, trial }: StatusDocument, now: number): readonly string[] {
+/** What is wrong with the configuration file, what has to be confirmed, and what the daemon does without. */
+function formatStanding(
+  { config, configProblem, trial, problems = [] }: StatusDocument,
+  now: number,
+): readonly string[] {
   return [
     ...(configProblem === undefined
       ? []
@@ -31,6 +34,7 @@ function formatStanding({ config, configProblem, trial }: StatusDocument, now: n
             trial.waitingFor.length === 0 ? 'tunneld confirm keeps it' : `not up yet: ${trial.waitingFor.join(', ')}`
           }`,
         ]),
+    ...problems,
   ];
 }
 

@@ -1,4 +1,5 @@
 import { homedir, userInfo } from 'node:os';
+import { isAbsolute } from 'node:path';
 import { hasAes } from '../lib/processor.ts';
 
 /** What the reading of a configuration depends on besides its text; a parameter, so that tests can be anybody on any system. */
@@ -18,14 +19,36 @@ export interface ConfigEnvironment {
 export function systemEnvironment(): ConfigEnvironment {
   const uid = process.getuid?.() ?? -1;
   return {
-    home: homedir(),
+    home: homeDirectory(),
     userName: currentUser(uid),
     uid,
     platform: process.platform,
     env: process.env,
     aes: hasAes(),
-    directory: process.cwd(),
+    directory: workingDirectory(),
   };
+}
+
+/** $HOME, or what the password database says; where neither does, the root, as for services without a user (systemd.exec(5)). */
+function homeDirectory(): string {
+  for (const ask of [homedir, () => userInfo().homedir]) {
+    try {
+      const home = ask();
+      if (isAbsolute(home)) return home;
+    } catch {
+      // there is no line for this user
+    }
+  }
+  return '/';
+}
+
+/** The root where the directory that this process was started in is gone. */
+function workingDirectory(): string {
+  try {
+    return process.cwd();
+  } catch {
+    return '/';
+  }
 }
 
 /** A user without a line in the password database (a container, DynamicUser) still has a number, and perhaps $USER. */

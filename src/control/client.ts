@@ -1,7 +1,8 @@
 import { connect } from 'node:net';
 import { createInterface } from 'node:readline';
-import { errorCode, escapeControls } from '../lib/text.ts';
-import type { Answer, Request, RequestOf, Results } from './protocol.ts';
+import { errorCode, escapeControls, printable } from '../lib/text.ts';
+import type { StatusDocument } from '../supervisor/status.ts';
+import { type Answer, ownerSocket, type Request, type RequestOf, type Results } from './protocol.ts';
 
 /** Nothing listens on the control socket. */
 export class DaemonNotRunningError extends Error {}
@@ -14,15 +15,27 @@ export async function ask<C extends Request['command']>(
 ): Promise<Answer<Results[C]>> {
   const tried: string[] = [];
   for (const path of sockets) {
-    try {
-      return await askAt<Results[C]>(path, request, onLine);
-    } catch (error) {
-      const code = errorCode(error) ?? '';
-      if (!UNREACHABLE.includes(code)) throw error;
-      tried.push(`${path}: ${code === 'EACCES' ? 'permission denied' : code}`);
+    for (const place of [ownerSocket(path), path]) {
+      try {
+        return await askAt<Results[C]>(place, request, onLine);
+      } catch (error) {
+        const code = errorCode(error) ?? '';
+        if (!UNREACHABLE.includes(code)) throw error;
+        if (place === path) tried.push(`${printable(path)}: ${code === 'EACCES' ? 'permission denied' : code}`);
+      }
     }
   }
   throw new DaemonNotRunningError(`the daemon is not running, or not for this user (${tried.join('; ')})`);
+}
+
+/** Who listens there: a daemon with its status, somebody who gives none within `patienceMs`, or nobody. */
+export async function whoAnswers(path: string, patienceMs = 2000): Promise<StatusDocument | 'somebody' | 'nobody'> {
+  try {
+    const answer = await askAt<StatusDocument | undefined>(path, { command: 'status' }, () => {}, patienceMs);
+    return (answer.ok ? answer.result : undefined) ?? 'somebody';
+  } catch (error) {
+    return ['ENOENT', 'ECONNREFUSED'].includes(errorCode(error) ?? '') ? 'nobody' : 'somebody';
+  }
 }
 
 /** Whether a daemon listens there. */
@@ -43,16 +56,22 @@ const UNREACHABLE: readonly string[] = ['ENOENT', 'ECONNREFUSED', 'EACCES', 'ENO
 /** What a daemon does with those who come when it has too many clients. */
 const CLOSED: readonly string[] = ['EPIPE', 'ECONNRESET'];
 
-function askAt<T>(path: string, request: Request, onLine: (line: string) => void): Promise<Answer<T>> {
+function askAt<T>(
+  path: string,
+  request: Request,
+  onLine: (line: string) => void,
+  patienceMs = request.command === 'reload' || request.command === 'apply' ? RELOAD_MS : ANSWER_MS,
+): Promise<Answer<T>> {
   return new Promise((resolve, reject) => {
     const socket = connect(path);
+    const shown = printable(path);
     let answer: Answer<T> | null = null;
-    const seconds = request.command === 'reload' || request.command === 'apply' ? RELOAD_S : ANSWER_S;
     const patience = setTimeout(() => {
-      socket.destroy(new Error(`the daemon at ${path} does not answer within ${seconds} s: it is stopped or hangs`));
-    }, seconds * 1000);
+      const seconds = patienceMs / 1000;
+      socket.destroy(new Error(`the daemon at ${shown} does not answer within ${seconds} s: it is stopped or hangs`));
+    }, patienceMs);
     const unanswered = new Error(
-      `the daemon at ${path} closed the connection without an answer: too many ask it at once`,
+      `the daemon at ${shown} closed the connection without an answer: too many ask it at once`,
     );
     socket.once('error', (error) => reject(CLOSED.includes(errorCode(error) ?? '') ? unanswered : error));
     socket.once('close', () => clearTimeout(patience));
@@ -65,7 +84,7 @@ function askAt<T>(path: string, request: Request, onLine: (line: string) => void
         clearTimeout(patience);
         if (answer !== null) onLine(line);
         else if ((answer = parse(line) as Answer<T> | null) === null)
-          socket.destroy(new Error(`what listens at ${path} is no daemon of tunneld`));
+          socket.destroy(new Error(`what listens at ${shown} is no daemon of tunneld`));
       });
       lines.on('close', () => {
         if (answer === null) reject(unanswered);
@@ -86,6 +105,6 @@ function parse(line: string): unknown {
   }
 }
 
-const ANSWER_S = 10;
+const ANSWER_MS = 10_000;
 /** A reload waits for tunnels to say goodbye. */
-const RELOAD_S = 60;
+const RELOAD_MS = 60_000;

@@ -1,3 +1,4 @@
+import { basename, dirname, join } from 'node:path';
 import * as z from 'zod/mini';
 import type { Plan } from '../supervisor/plan.ts';
 import type { StatusDocument } from '../supervisor/status.ts';
@@ -57,6 +58,11 @@ export interface ReloadResult {
 export interface TrialResult extends ReloadResult {
   /** When it ends, in milliseconds since 1970. */
   readonly until: number;
+}
+
+/** Beside a socket that a group may use, the one that only its owner and root may. */
+export function ownerSocket(path: string): string {
+  return join(dirname(path), `owner-${basename(path)}`);
 }
 
 /** The longest request that is read, in bytes. */

@@ -1,7 +1,6 @@
-import { chmod, lstat, mkdir, unlink } from 'node:fs/promises';
-import { createServer, connect, type Server, type Socket } from 'node:net';
-import { dirname, resolve } from 'node:path';
-import { errorCode, errorText, printable } from '../lib/text.ts';
+import type { Socket } from 'node:net';
+import { errorText, printable } from '../lib/text.ts';
+import type { Places } from './places.ts';
 import { MAX_REQUEST, parseRequest, type Answer, type ErrorCode, type Request, type RequestOf } from './protocol.ts';
 
 /** A request that cannot be carried out; the message is for the person who made it. */
@@ -21,87 +20,10 @@ export interface ControlHandlers {
   streamLogs(request: RequestOf<'logs'>, write: (line: string) => boolean): { stop(): void } | null;
 }
 
-export interface ControlServer {
-  close(): Promise<void>;
-}
-
-/** The path is taken by a daemon that lives, or by something that is no socket of ours. */
-class SocketInUseError extends Error {}
-
-/**
- * Listens on a Unix socket that only its owner may use (directory 0700 where it is made here, socket 0600), and its group where
- * the directory is the one that systemd made for the service: that group is the service's own. A socket left behind by a dead
- * daemon is replaced; one that answers is not.
- */
-export async function startControlServer(path: string, handlers: ControlHandlers): Promise<ControlServer> {
-  await mkdir(dirname(path), { recursive: true, mode: 0o700 });
-  const clients = new Set<Socket>();
-  const server = createServer((socket) => {
-    clients.add(socket);
-    socket.on('close', () => clients.delete(socket));
-    socket.on('error', () => socket.destroy());
-    if (clients.size > MAX_CLIENTS) socket.destroy();
-    else serve(socket, handlers);
-  });
-  await listenAlone(server, path);
-  await chmod(path, isOfService(path, process.env['RUNTIME_DIRECTORY']) ? 0o660 : 0o600);
-  return {
-    close: () =>
-      new Promise((resolve) => {
-        // Node removes the socket file itself.
-        server.close(() => resolve());
-        for (const client of clients) client.destroy();
-      }),
-  };
-}
-
-/** systemd separates the directories by colons (systemd.exec(5)). */
-function isOfService(path: string, runtimeDirectory: string | undefined): boolean {
-  const [directory = ''] = (runtimeDirectory ?? '').split(':');
-  return directory !== '' && dirname(resolve(path)) === resolve(directory);
-}
-
-const MAX_CLIENTS = 32;
-const REQUEST_TIMEOUT_MS = 10_000;
-
-async function listenAlone(server: Server, path: string): Promise<void> {
-  try {
-    await listen(server, path);
-  } catch (error) {
-    if (errorCode(error) !== 'EADDRINUSE') throw error;
-    if (!(await lstat(path)).isSocket()) throw new SocketInUseError(`${path} exists and is not a socket`);
-    if (await answers(path)) throw new SocketInUseError(`another tunneld is running: ${path} answers`);
-    await unlink(path);
-    await listen(server, path);
-  }
-}
-
-function listen(server: Server, path: string): Promise<void> {
-  return new Promise((resolve, reject) => {
-    // The socket must never exist with wider permissions, not even until chmod.
-    const before = process.umask(0o177);
-    server.once('error', reject);
-    server.listen(path, () => {
-      server.off('error', reject);
-      server.on('error', () => {});
-      resolve();
-    });
-    process.umask(before);
-  });
-}
-
-function answers(path: string): Promise<boolean> {
-  return new Promise((resolve) => {
-    const socket = connect(path);
-    socket.once('connect', () => {
-      socket.destroy();
-      resolve(true);
-    });
-    socket.once('error', (error) => resolve(errorCode(error) !== 'ECONNREFUSED' && errorCode(error) !== 'ENOENT'));
-  });
-}
-
-function serve(socket: Socket, handlers: ControlHandlers): void {
+/** Reads one request from a client, answers it, and lets it go, or puts it out where it keeps us waiting. */
+export function serve(socket: Socket, places: Places, handlers: ControlHandlers): void {
+  socket.on('error', () => socket.destroy());
+  places.admit(socket);
   let received = '';
   socket.setEncoding('utf8');
   socket.setTimeout(REQUEST_TIMEOUT_MS, () => socket.destroy());
@@ -111,20 +33,28 @@ function serve(socket: Socket, handlers: ControlHandlers): void {
     if (end === -1 && received.length <= MAX_REQUEST) return;
     socket.off('data', onData);
     socket.setTimeout(0);
-    void answer(socket, end === -1 ? '' : received.slice(0, end), handlers);
+    void answer(socket, end === -1 ? '' : received.slice(0, end), places, handlers);
   };
   socket.on('data', onData);
 }
 
-async function answer(socket: Socket, line: string, handlers: ControlHandlers): Promise<void> {
+const REQUEST_TIMEOUT_MS = 10_000;
+
+async function answer(socket: Socket, line: string, places: Places, handlers: ControlHandlers): Promise<void> {
   const request = parseRequest(line);
+  places.occupy(socket, 'answered');
   const reply = await outcome(request, handlers);
   socket.write(`${JSON.stringify(reply)}\n`);
   // What the client sends now means nothing, but its end must be seen.
   socket.resume();
   const stream = request?.command === 'logs' && reply.ok ? handlers.streamLogs(request, writer(socket)) : null;
-  if (stream === null) socket.end();
-  else socket.on('close', () => stream.stop());
+  places.occupy(socket, stream === null ? 'idle' : 'following');
+  if (stream !== null) {
+    socket.on('close', () => stream.stop());
+    return;
+  }
+  socket.end();
+  socket.setTimeout(REQUEST_TIMEOUT_MS);
 }
 
 async function outcome(request: Request | null, handlers: ControlHandlers): Promise<Answer<unknown>> {

@@ -2,8 +2,9 @@ import { hostname } from 'node:os';
 import { join } from 'node:path';
 import type { Config } from '../config/config.ts';
 import { createConfiguration, type ConfigurationDeps } from './configuration.ts';
-import { RequestError, startControlServer, type ControlHandlers } from '../control/server.ts';
 import type { ReloadResult, Request } from '../control/protocol.ts';
+import { RequestError, type ControlHandlers } from '../control/server.ts';
+import { openControlSocket } from '../control/socket.ts';
 import { readHostKeys } from '../host/host-keys.ts';
 import { createPinger } from '../host/network.ts';
 import { watchNetwork } from '../host/network-watch.ts';
@@ -20,6 +21,7 @@ import { statusDocument, summaryLine } from '../supervisor/status.ts';
 import { createSupervisor } from '../supervisor/supervisor.ts';
 import { sourcePorts } from '../tunnel/source-ports.ts';
 import { createIdentityCache } from '../tunnel/ssh2/identities.ts';
+import type { Problems } from './problems.ts';
 
 export interface DaemonDeps extends Omit<ConfigurationDeps, 'supervisor' | 'identities'> {
   readonly random: () => number;
@@ -28,6 +30,7 @@ export interface DaemonDeps extends Omit<ConfigurationDeps, 'supervisor' | 'iden
   readonly pid: number;
   /** Why `first` is not what the file says, or null. */
   readonly problem: string | null;
+  readonly problems: Problems;
 }
 
 export interface Daemon {
@@ -37,15 +40,20 @@ export interface Daemon {
   stop(): Promise<void>;
 }
 
-/** Starts the tunnels and the control socket. Rejects when the socket cannot be had; from then on only stop() ends it. */
+/**
+ * Starts the tunnels, with the control socket or without. Rejects where another daemon runs the same configuration
+ * (AlreadyRunningError); from then on only stop() ends it.
+ */
 export async function startDaemon(first: Config, deps: DaemonDeps): Promise<Daemon> {
-  const { clock, log, memory, notifier } = deps;
+  const { clock, log, memory, notifier, problems } = deps;
   const startedAt = clock.wall();
   const pinger = createPinger();
   const identities = createIdentityCache();
   const network = watchNetwork(clock);
   network.subscribe((what) => log.debug(what));
-  const portMemory = openPortFile(join(first.stateDirectory, 'source-ports.json'), (message) => log.warn(message));
+  const portMemory = openPortFile(join(first.stateDirectory, 'source-ports.json'), (message) =>
+    problems.report('the memory of source ports', message),
+  );
   const portOptions = { memory: portMemory, range: unassignedPorts(), device: hostname(), random: deps.random };
   const supervisor = createSupervisor({
     clock,
@@ -72,7 +80,8 @@ export async function startDaemon(first: Config, deps: DaemonDeps): Promise<Daem
     identities,
   });
 
-  const tellStatus = () => notifier.status(summaryLine(supervisor.tunnels(), configuration.standing()));
+  const tellStatus = () =>
+    notifier.status(summaryLine(supervisor.tunnels(), configuration.standing(), problems.list()));
 
   /** What does not change anything rejects with the reason. */
   const change = async <T>(work: () => Promise<T>): Promise<T> => {
@@ -99,6 +108,7 @@ export async function startDaemon(first: Config, deps: DaemonDeps): Promise<Daem
               pid: deps.pid,
               config: configuration.current().file,
               standing: configuration.standing(),
+              problems: problems.list(),
               startedAt,
             },
             supervisor.tunnels(),
@@ -140,8 +150,13 @@ export async function startDaemon(first: Config, deps: DaemonDeps): Promise<Daem
     );
   }
 
-  const control = await startControlServer(first.control.socket, handlers);
+  const control = await openControlSocket(first.control.socket, handlers, {
+    clock,
+    config: first.file,
+    onProblem: (message) => problems.report('the control socket', message),
+  });
   supervisor.subscribe(tellStatus);
+  problems.subscribe(tellStatus);
   log.info({ version: VERSION, pid: deps.pid, config: first.file }, 'tunneld started');
   await configuration.start();
   notifier.ready();
@@ -150,7 +165,11 @@ export async function startDaemon(first: Config, deps: DaemonDeps): Promise<Daem
   }
 
   return {
-    reload: () => change(configuration.reload),
+    reload: () => {
+      // Whoever has removed what kept the socket away says so by a reload.
+      void control.ensure();
+      return change(configuration.reload);
+    },
     stop: async () => {
       notifier.stopping();
       log.info('tunneld stops');

@@ -34,8 +34,11 @@ export interface LastGoodKeeper {
   keep(config: Config): boolean;
 }
 
-/** A disk that is full or gone costs the memory, never the daemon: `onTrouble` hears of it once. */
-export function createLastGoodKeeper(env: ConfigEnvironment, onTrouble: (message: string) => void): LastGoodKeeper {
+/** A disk that is full or gone costs the memory, never the daemon: `onTrouble` hears of it once, and null when it is over. */
+export function createLastGoodKeeper(
+  env: ConfigEnvironment,
+  onTrouble: (message: string | null) => void,
+): LastGoodKeeper {
   let troubled = false;
   return {
     keep: (config) => {
@@ -44,6 +47,7 @@ export function createLastGoodKeeper(env: ConfigEnvironment, onTrouble: (message
       if (read(path) === text) return true;
       try {
         writeDurably(path, text);
+        if (troubled) onTrouble(null);
         troubled = false;
         return true;
       } catch (error) {

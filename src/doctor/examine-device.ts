@@ -1,6 +1,7 @@
 import { constants } from 'node:fs';
-import { access, mkdir, open, stat } from 'node:fs/promises';
+import { access, open, stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
+import { makeDirectory } from '../lib/make-directory.ts';
 import { errorCode, errorText } from '../lib/text.ts';
 import type { TunnelSpec } from '../tunnel/spec.ts';
 import { type Account, giveFile, knownHostsProblems } from './known-hosts-access.ts';
@@ -107,7 +108,7 @@ async function stateDirectory({ stateDirectory: path, fix }: DeviceDeps, tell: T
     tell('state directory', 'ok', `${path} can be written`);
     return;
   }
-  if (fix && (await tryTo(() => mkdir(path, { recursive: true, mode: 0o700 }))) && (await tryTo(writable))) {
+  if (fix && (await tryTo(async () => makeDirectory(path))) && (await tryTo(writable))) {
     tell('state directory', 'ok', `${path} was made`);
     return;
   }

@@ -1,7 +1,10 @@
-import { closeSync, fstatSync, mkdirSync, openSync, renameSync, statSync, writeSync } from 'node:fs';
+import { closeSync, constants, fstatSync, openSync, renameSync, statSync, writeSync } from 'node:fs';
 import { dirname } from 'node:path';
+import { makeDirectory } from '../lib/make-directory.ts';
 import { errorText } from '../lib/text.ts';
 import type { LogOutput } from './log-output.ts';
+
+const { O_APPEND, O_CREAT, O_NOCTTY, O_NONBLOCK, O_WRONLY } = constants;
 
 export interface LogFile {
   readonly write: LogOutput;
@@ -11,17 +14,22 @@ export interface LogFile {
 
 /**
  * Appends log lines to a file of mode 0600. At `maxBytes` the file becomes FILE.1 and a new one is begun, so that the two never
- * take more than twice that. A disk that is full or gone costs lines, never the daemon: `onTrouble` hears of it once, until a
- * line can be written again.
+ * take more than twice that. A disk that is full or gone costs lines, never the daemon: `onTrouble` hears of it once, and null
+ * when a line could be written again.
  */
-export function fileOutput(path: string, onTrouble: (message: string) => void, maxBytes = 5 * 1024 * 1024): LogFile {
+export function fileOutput(
+  path: string,
+  onTrouble: (message: string | null) => void,
+  maxBytes = 5 * 1024 * 1024,
+): LogFile {
   let fd: number | null = null;
   let size = 0;
   let troubled = false;
 
   const open = () => {
-    mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
-    fd = openSync(path, 'a', 0o600);
+    makeDirectory(dirname(path));
+    // A pipe without a reader would hold the whole daemon; like this it is an error.
+    fd = openSync(path, O_WRONLY | O_APPEND | O_CREAT | O_NONBLOCK | O_NOCTTY, 0o600);
     size = fstatSync(fd).size;
   };
   const close = () => {
@@ -38,6 +46,7 @@ export function fileOutput(path: string, onTrouble: (message: string) => void, m
       if (fd === null) open();
       if (size >= maxBytes) rotate();
       size += writeSync(fd!, line);
+      if (troubled) onTrouble(null);
       troubled = false;
     } catch (error) {
       if (troubled) return;

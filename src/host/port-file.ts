@@ -19,19 +19,23 @@ interface Eviction {
 /**
  * Reads the file once and writes it anew, whole and flushed, after each change, so that a loss of power leaves the old one or
  * the new one. A file that is damaged or cannot be written costs the memory of the ports, never the start: `onTrouble` hears
- * of it, of failed writes once.
+ * of it once, and null when a write succeeded again.
  */
-export function openPortFile(path: string, onTrouble: (message: string) => void): PortFile {
-  const { ports: known, evictions } = read(path, onTrouble);
-  let troubled = false;
+export function openPortFile(path: string, onTrouble: (message: string | null) => void): PortFile {
+  let trouble: 'none' | 'damaged' | 'unwritable' = 'none';
+  const { ports: known, evictions } = read(path, (message) => {
+    trouble = 'damaged';
+    onTrouble(message);
+  });
   const keep = () => {
     const seen = evictions.size === 0 ? {} : { [EVICTIONS]: Object.fromEntries(evictions) };
     try {
       writeDurably(path, `${JSON.stringify({ ...Object.fromEntries(known), ...seen }, null, 2)}\n`);
-      troubled = false;
+      if (trouble !== 'none') onTrouble(null);
+      trouble = 'none';
     } catch (error) {
-      if (!troubled) onTrouble(`the source ports cannot be kept in ${path}: ${errorText(error)}`);
-      troubled = true;
+      if (trouble !== 'unwritable') onTrouble(`the source ports cannot be kept in ${path}: ${errorText(error)}`);
+      trouble = 'unwritable';
     }
   };
   return {

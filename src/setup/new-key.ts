@@ -1,7 +1,8 @@
 import { generateKeyPairSync } from 'node:crypto';
-import { access, lstat, mkdir } from 'node:fs/promises';
+import { access, lstat } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { encodeEd25519 } from '../tunnel/ssh2/openssh-key.ts';
+import { makeDirectory } from '../lib/make-directory.ts';
 import { createFile } from './new-file.ts';
 import { readPublicKey } from './public-key.ts';
 import { SetupError } from './setup-error.ts';
@@ -17,7 +18,7 @@ export async function makeKey(path: string, comment: string): Promise<boolean> {
     // It may be what is left of a key that an agent keeps.
     if (await there(lstat(`${path}.pub`)))
       throw new SetupError(`${path}.pub is there without its private key: put that back, or move this file away`);
-    await mkdir(dirname(path), { recursive: true, mode: 0o700 });
+    makeDirectory(dirname(path));
     await createFile(path, newKey(comment), 0o600);
   }
   const key = await readPublicKey({ identityFiles: [path], passphraseFile: null });

@@ -15,6 +15,8 @@ export interface StatusDocument {
   readonly configProblem?: { readonly message: string; readonly at: string };
   /** What runs ends at that time unless it is confirmed; these tunnels are not up yet. */
   readonly trial?: { readonly candidate: string; readonly until: string; readonly waitingFor: readonly string[] };
+  /** What the daemon does without though it should not have to, as sentences: what it has learnt, its log, its socket. */
+  readonly problems?: readonly string[];
   readonly tunnels: readonly TunnelStatus[];
 }
 
@@ -85,6 +87,7 @@ export interface DaemonFacts {
   readonly pid: number;
   readonly config: string;
   readonly standing: ConfigurationStanding;
+  readonly problems: readonly string[];
   /** Milliseconds since 1970. */
   readonly startedAt: number;
 }
@@ -99,20 +102,24 @@ export function statusDocument(facts: DaemonFacts, tunnels: readonly RunningTunn
     config: facts.config,
     ...(problem === null ? {} : { configProblem: { ...problem, at: iso(problem.at) } }),
     ...(trial === null ? {} : { trial: { ...trial, until: iso(trial.until) } }),
+    ...(facts.problems.length === 0 ? {} : { problems: facts.problems }),
     tunnels: tunnels.map((tunnel) => tunnelStatus(tunnel, wall)),
   };
 }
 
 /** One line for a service manager: `2 of 3 tunnels up; backup: connect-refused`. It stays the same from one attempt to the next. */
-export function summaryLine(tunnels: readonly RunningTunnel[], { problem, trial }: ConfigurationStanding): string {
+export function summaryLine(
+  tunnels: readonly RunningTunnel[],
+  { problem, trial }: ConfigurationStanding,
+  problems: readonly string[] = [],
+): string {
   const up = tunnels.filter(({ state }) => state.phase === 'up').length;
   const others = tunnels
     .filter(({ state }) => state.phase !== 'up')
     .map(({ spec, state }) => `${spec.name}: ${state.failure?.code ?? state.phase}`);
   const standing = problem !== null ? ['the configuration file is not valid'] : trial !== null ? ['on trial'] : [];
-  return [...standing, `${up} of ${tunnels.length} ${tunnels.length === 1 ? 'tunnel' : 'tunnels'} up`, ...others].join(
-    '; ',
-  );
+  const count = `${up} of ${tunnels.length} ${tunnels.length === 1 ? 'tunnel' : 'tunnels'} up`;
+  return [...standing, count, ...others, ...problems].join('; ');
 }
 
 function tunnelStatus(tunnel: RunningTunnel, wall: number): TunnelStatus {

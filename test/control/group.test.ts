@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict';
-import { mkdirSync, statSync } from 'node:fs';
-import { join } from 'node:path';
+import { mkdirSync, readdirSync, statSync } from 'node:fs';
+import { dirname, join } from 'node:path';
 import { test } from 'node:test';
-import { startControlServer } from '../../src/control/server.ts';
+import { openControlSocket } from '../../src/control/socket.ts';
+import { systemClock } from '../../src/lib/clock.ts';
 import { tempDir } from '../support/until.ts';
 
 test('the group may use the socket where systemd made its directory for the service, and nowhere else', async (t) => {
@@ -11,12 +12,15 @@ test('the group may use the socket where systemd made its directory for the serv
   const modeWith = async (runtimeDirectory: string | undefined, socket: string) => {
     if (runtimeDirectory === undefined) delete process.env['RUNTIME_DIRECTORY'];
     else process.env['RUNTIME_DIRECTORY'] = runtimeDirectory;
-    const server = await startControlServer(join(dir, socket), {
-      handle: () => Promise.resolve(null),
-      streamLogs: () => null,
-    });
+    const handlers = { handle: () => Promise.resolve(null), streamLogs: () => null };
+    const onProblem = (message: string | null) => assert.equal(message, null);
+    const control = await openControlSocket(join(dir, socket), handlers, { clock: systemClock, config: '', onProblem });
     const mode = statSync(join(dir, socket)).mode & 0o777;
-    await server.close();
+    await control.close();
+    assert.deepEqual(
+      readdirSync(dirname(join(dir, socket))).filter((name) => name.endsWith('a')),
+      [],
+    );
     return mode;
   };
   // A directory that its group may enter is not enough: it may be a home, whose group has many members.

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { existsSync, mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { existsSync, statSync } from 'node:fs';
 import { connect } from 'node:net';
 import { dirname } from 'node:path';
 import { test, type TestContext } from 'node:test';
@@ -39,18 +39,6 @@ test('a socket that a dead daemon left behind is replaced', async (t) => {
   const socket = first.socket;
   const second = await startDaemonProcess(t, `${await yaml()}\n`, { socket });
   await second.untilStatus(({ pid }) => pid === second.pid, 'the new daemon');
-});
-
-test('something else in its place is refused and kept', async (t) => {
-  const first = await startIdle(t);
-  first.signal('SIGTERM');
-  await first.exited;
-  mkdirSync(dirname(first.socket), { recursive: true });
-  writeFileSync(first.socket, 'precious');
-  const second = await startDaemonProcess(t, await yaml(), { socket: first.socket, mayFail: true });
-  assert.equal(await second.exited, 1);
-  assert.match(second.stderr(), /is not a socket/);
-  assert.equal(readFileSync(first.socket, 'utf8'), 'precious');
 });
 
 test('clients that misbehave do no harm', async (t) => {

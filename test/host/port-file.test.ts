@@ -6,7 +6,7 @@ import { test } from 'node:test';
 import { openPortFile } from '../../src/host/port-file.ts';
 import { tempDir } from '../support/until.ts';
 
-const noTrouble = (message: string) => assert.fail(message);
+const noTrouble = (message: string | null) => assert.fail(message ?? 'over');
 
 test('what is remembered is there after a restart, in a file that is ours alone', async (t) => {
   const dir = join(await tempDir(t), 'state');
@@ -35,7 +35,7 @@ test('a damaged file costs the ports in it, is said, and is replaced', async (t)
     '{"a": ["x"], "b": [70000], "c": {}, "d": 5}',
   ]) {
     writeFileSync(path, content);
-    const told: string[] = [];
+    const told: (string | null)[] = [];
     const file = openPortFile(path, (message) => told.push(message));
     for (const key of ['a', 'b', 'c', 'd', 'backup']) assert.deepEqual(file.recall(key), []);
     if (!content.startsWith('{"a"') && content !== '[]') assert.match(told[0] ?? '', /source-ports\.json are lost/);
@@ -47,7 +47,7 @@ test('a damaged file costs the ports in it, is said, and is replaced', async (t)
 test('what is no file at all is not waited for', async (t) => {
   const path = join(await tempDir(t), 'source-ports.json');
   execFileSync('mkfifo', [path]);
-  const told: string[] = [];
+  const told: (string | null)[] = [];
   openPortFile(path, (message) => told.push(message)).remember('backup', [61_001]);
   assert.match(told.join(), /no file of ours/);
   assert.deepEqual(openPortFile(path, noTrouble).recall('backup'), [61_001]);
@@ -67,7 +67,7 @@ test('a directory that cannot be written to is said once, and the ports are reme
   const dir = await tempDir(t);
   const blocked = join(dir, 'state');
   writeFileSync(blocked, '');
-  const told: string[] = [];
+  const told: (string | null)[] = [];
   const file = openPortFile(join(blocked, 'source-ports.json'), (message) => told.push(message));
   told.length = 0;
   file.remember('backup', [61_001]);

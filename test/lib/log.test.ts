@@ -64,7 +64,7 @@ test('the memory of lines is bounded in number and size', () => {
 
 test('a log file is private, and rotates before it grows', async (t) => {
   const path = join(await tempDir(t), 'deep', 'tunneld.log');
-  const troubles: string[] = [];
+  const troubles: (string | null)[] = [];
   const { write } = fileOutput(path, (message) => troubles.push(message), 100);
   for (let i = 0; i < 50; i++) write(`${String(i).padStart(9)}\n`);
   assert.equal(statSync(path).mode & 0o777, 0o600);
@@ -76,7 +76,7 @@ test('a log file is private, and rotates before it grows', async (t) => {
 
 test('a log file that somebody renamed is left to him at a reload, and without one nothing is lost either', async (t) => {
   const path = join(await tempDir(t), 'tunneld.log');
-  const { write, reopen } = fileOutput(path, assert.fail);
+  const { write, reopen } = fileOutput(path, (message) => assert.fail(message ?? 'over'));
   reopen();
   write('1\n');
   reopen();
@@ -94,7 +94,7 @@ test('a log file that somebody renamed is left to him at a reload, and without o
 });
 
 test('a full disk costs lines, is said once, and nothing else', () => {
-  const troubles: string[] = [];
+  const troubles: (string | null)[] = [];
   const { write } = fileOutput('/dev/full', (message) => troubles.push(message));
   write('a\n');
   write('b\n');

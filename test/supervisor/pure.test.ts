@@ -87,7 +87,7 @@ test('health has patience with a blip and none with what a person must cure', ()
 });
 
 test('the status document has the keys that scripts rely on', () => {
-  const facts = { version: '1.2.3', pid: 7, config: '/etc/c.yaml', startedAt: STARTED, standing: QUIET };
+  const facts = { version: '1.2.3', pid: 7, config: '/etc/c.yaml', startedAt: STARTED, standing: QUIET, problems: [] };
   const tunnel = running(state({ phase: 'waiting', retryAt: STARTED + 5000, attempts: 3, failure }), 'a', [
     running(state({ phase: 'up' }, { state: 'up', boundPort: 4000 }), 'old'),
   ]);
@@ -144,15 +144,17 @@ test('the summary names what is not up', () => {
   assert.equal(summaryLine([up], BROKEN), 'the configuration file is not valid; 1 of 1 tunnel up');
   const trial = { candidate: 'x', until: STARTED, waitingFor: [] };
   assert.equal(summaryLine([up], { problem: null, trial }), 'on trial; 1 of 1 tunnel up');
+  assert.equal(summaryLine([up], QUIET, ['no socket']), '1 of 1 tunnel up; no socket');
 });
 
 test('the status document tells how the configuration stands with its file', () => {
   const trial = { candidate: 'x', until: STARTED, waitingFor: ['a'] };
-  const facts = { version: '1', pid: 7, config: '/c', startedAt: STARTED, standing: { ...BROKEN, trial } };
-  const { configProblem, trial: shown, health } = statusDocument(facts, [], STARTED);
+  const standing = { ...BROKEN, trial };
+  const facts = { version: '1', pid: 7, config: '/c', startedAt: STARTED, standing, problems: ['no socket'] };
+  const { configProblem, trial: shown, health, problems } = statusDocument(facts, [], STARTED);
   const at = '2026-01-01T00:00:00.000Z';
   assert.deepEqual(
-    [configProblem, shown, health],
-    [{ message: 'm', at }, { candidate: 'x', until: at, waitingFor: ['a'] }, 'degraded'],
+    [configProblem, shown, health, problems],
+    [{ message: 'm', at }, { candidate: 'x', until: at, waitingFor: ['a'] }, 'degraded', ['no socket']],
   );
 });

@@ -1,0 +1,102 @@
+import { lstatSync } from 'node:fs';
+import { lstat, stat, unlink } from 'node:fs/promises';
+import { createServer, type Server, type Socket } from 'node:net';
+import { dirname } from 'node:path';
+import { makeDirectory } from '../lib/make-directory.ts';
+import { errorCode } from '../lib/text.ts';
+import { whoAnswers } from './client.ts';
+
+/** A Unix socket that listens. */
+export interface Listening {
+  /** Whether its path still leads to it: somebody may have emptied the directory. */
+  isThere(): boolean;
+  close(): Promise<void>;
+}
+
+/** A daemon that can be believed runs the same configuration: what we were to do is done. */
+export class AlreadyRunningError extends Error {}
+
+/** The path is taken by another program that lives, or by something that is no socket. */
+class SocketInUseError extends Error {}
+
+export interface ListenRequest {
+  readonly path: string;
+  /** Who may connect; it never exists with wider permissions. */
+  readonly mode: 0o600 | 0o660;
+  /** The configuration that runs here. */
+  readonly config: string;
+  readonly onConnection: (socket: Socket) => void;
+}
+
+/**
+ * Listens in a directory that is made, with mode 0700, where it is missing. A socket left behind by a dead daemon is replaced; one
+ * that answers is not. Rejects where the socket cannot be had, with an AlreadyRunningError where that is as it should be.
+ */
+export async function listenAt({ path, mode, config, onConnection }: ListenRequest): Promise<Listening> {
+  if (Buffer.byteLength(path) > MAX_PATH)
+    throw new Error(`its path is longer than ${MAX_PATH} bytes: name a shorter one with control.socket`);
+  makeDirectory(dirname(path));
+  const server = createServer(onConnection);
+  try {
+    await listen(server, path, mode);
+  } catch (error) {
+    if (errorCode(error) !== 'EADDRINUSE') throw error;
+    await makeWay(path, config);
+    await listen(server, path, mode);
+  }
+  const identity = identityOf(path);
+  const isThere = () => identity !== null && identityOf(path) === identity;
+  return {
+    isThere,
+    close: async () => {
+      // Node removes what lies at the path, and that may be another daemon's by now.
+      if (isThere() || identityOf(path) === null) await new Promise((resolve) => server.close(resolve));
+      else server.unref();
+    },
+  };
+}
+
+/** What fits into an address on Linux, with its end mark (unix(7)); Node would cut what is longer. */
+const MAX_PATH = 107;
+
+function listen(server: Server, path: string, mode: number): Promise<void> {
+  return new Promise((resolve, reject) => {
+    // Not chmod() afterwards, which somebody else whose directory this is could lead elsewhere.
+    const before = process.umask(0o777 & ~mode);
+    server.once('error', reject);
+    try {
+      server.listen(path, () => {
+        server.off('error', reject);
+        server.on('error', () => {});
+        resolve();
+      });
+    } finally {
+      process.umask(before);
+    }
+  });
+}
+
+/** Removes a socket of a dead daemon. */
+async function makeWay(path: string, config: string): Promise<void> {
+  const there = await lstat(path);
+  if (!there.isSocket()) throw new SocketInUseError('it exists and is not a socket');
+  const who = await whoAnswers(path);
+  if (who === 'nobody') return await unlink(path);
+  if (who !== 'somebody' && who.config === config && (await isBelieved(there.uid, path)))
+    throw new AlreadyRunningError(`another tunneld is running on ${config}: process ${who.pid} answers at ${path}`);
+  throw new SocketInUseError('another program answers there');
+}
+
+/** Not just anybody who can put a socket into /tmp keeps us from running: only root, ourselves, and whose directory it is. */
+async function isBelieved(uid: number, path: string): Promise<boolean> {
+  return [0, process.getuid?.(), (await stat(dirname(path))).uid].includes(uid);
+}
+
+function identityOf(path: string): string | null {
+  try {
+    const { dev, ino } = lstatSync(path, { bigint: true });
+    return `${dev}:${ino}`;
+  } catch {
+    return null;
+  }
+}

@@ -1,0 +1,99 @@
+import { dirname, resolve } from 'node:path';
+import type { Clock } from '../lib/clock.ts';
+import { errorText, printable } from '../lib/text.ts';
+import { AlreadyRunningError, listenAt, type Listening } from './listening.ts';
+import { createPlaces, type Places } from './places.ts';
+import { ownerSocket } from './protocol.ts';
+import { type ControlHandlers, serve } from './server.ts';
+
+/** The control socket of a daemon that runs with or without it. */
+export interface ControlSocket {
+  /** Makes it where it is missing. */
+  ensure(): Promise<void>;
+  close(): Promise<void>;
+}
+
+export interface ControlSocketDeps {
+  readonly clock: Clock;
+  /** The configuration that runs here. */
+  readonly config: string;
+  /** Hears why nobody can ask the daemon, and null once it listens (again). */
+  readonly onProblem: (message: string | null) => void;
+}
+
+/**
+ * Listens on a Unix socket that only its owner may use, and its group where the directory is the one that systemd made for the
+ * service: that group is the service's own. Then a second one beside it is for the owner and root alone, so that no member of the
+ * group can take all places. Where the socket cannot be had, it is tried again every minute. Rejects only where the same
+ * configuration runs already (AlreadyRunningError).
+ */
+export async function openControlSocket(
+  path: string,
+  handlers: ControlHandlers,
+  deps: ControlSocketDeps,
+): Promise<ControlSocket> {
+  const shared = isOfService(path, process.env['RUNTIME_DIRECTORY']);
+  const wanted = [
+    { path, mode: shared ? 0o660 : 0o600 } as const,
+    ...(shared ? [{ path: ownerSocket(path), mode: 0o600 } as const] : []),
+  ];
+  const open = new Map<string, { readonly listening: Listening; readonly places: Places }>();
+  let cancelRetry = () => {};
+  let closed = false;
+
+  const listenOn = async (place: (typeof wanted)[number]) => {
+    const before = open.get(place.path);
+    if (before?.listening.isThere() === true) return;
+    open.delete(place.path);
+    await before?.listening.close();
+    before?.places.closeAll();
+    const places = createPlaces(MAX_CLIENTS);
+    const onConnection = (socket: Parameters<typeof serve>[0]) => serve(socket, places, handlers);
+    open.set(place.path, { places, listening: await listenAt({ ...place, config: deps.config, onConnection }) });
+  };
+  /** The answer is what went wrong. */
+  const listenOnAll = async (): Promise<readonly unknown[]> => {
+    if (closed) return [];
+    cancelRetry();
+    const failures: unknown[] = [];
+    for (const place of wanted) await listenOn(place).catch((error: unknown) => failures.push(error));
+    if (failures.length > 0) cancelRetry = deps.clock.timer(RETRY_MS, () => void ensure());
+    deps.onProblem(failures.length === 0 ? null : explain(path, failures[0]));
+    return failures;
+  };
+  let last: Promise<unknown> = Promise.resolve();
+  const ensure = async () => void (await (last = last.then(listenOnAll)));
+
+  for (const error of await listenOnAll()) {
+    if (!(error instanceof AlreadyRunningError)) continue;
+    cancelRetry();
+    throw error;
+  }
+  return {
+    ensure,
+    close: async () => {
+      closed = true;
+      cancelRetry();
+      await last;
+      const all = [...open.values()];
+      const ended = all.map(({ listening }) => listening.close());
+      for (const { places } of all) places.closeAll();
+      await Promise.all(ended);
+    },
+  };
+}
+
+function explain(path: string, error: unknown): string {
+  return `no control socket at ${printable(path)}, so that no command reaches this daemon: ${printable(errorText(error))}`;
+}
+
+const MAX_CLIENTS = 32;
+
+/** What keeps the socket away (a full disk, a directory that is not mounted yet) is seldom over within seconds. */
+const RETRY_MS = 60_000;
+
+/** systemd separates the directories by colons (systemd.exec(5)). */
+function isOfService(path: string, runtimeDirectory: string | undefined): boolean {
+  const [directory = ''] = (runtimeDirectory ?? '').split(':');
+  return directory !== '' && dirname(resolve(path)) === resolve(directory);
+}

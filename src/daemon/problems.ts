@@ -1,0 +1,29 @@
+import type { Logger } from '../lib/log.ts';
+
+/** What the daemon has to do without: its socket, what it has learnt, its log. The tunnels run all the same. */
+export interface Problems {
+  /** `message` says what `about` suffers from, null that it is over. */
+  report(about: string, message: string | null): void;
+  list(): readonly string[];
+  /** Calls `listener` after each change. */
+  subscribe(listener: () => void): void;
+}
+
+/** Each is logged when it begins and when it is over, however often it is reported. */
+export function createProblems(log: Pick<Logger, 'warn' | 'info'>): Problems {
+  const known = new Map<string, string>();
+  const listeners = new Set<() => void>();
+  return {
+    report: (about, message) => {
+      const before = known.get(about);
+      if (message === (before ?? null)) return;
+      if (message === null) known.delete(about);
+      else known.set(about, message);
+      if (before === undefined) log.warn(message ?? '');
+      else if (message === null) log.info(`${about} works again`);
+      for (const listener of listeners) listener();
+    },
+    list: () => [...known.values()],
+    subscribe: (listener) => void listeners.add(listener),
+  };
+}

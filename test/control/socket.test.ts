@@ -1,0 +1,92 @@
+import assert from 'node:assert/strict';
+import { existsSync, mkdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { connect, type Socket } from 'node:net';
+import { join } from 'node:path';
+import { test, type TestContext } from 'node:test';
+import { ask } from '../../src/control/client.ts';
+import { indexToPutOut } from '../../src/control/places.ts';
+import type { ControlHandlers } from '../../src/control/server.ts';
+import { openControlSocket } from '../../src/control/socket.ts';
+import { fakeClock } from '../support/clock.ts';
+import { tempDir, until } from '../support/until.ts';
+
+const HANDLERS: ControlHandlers = {
+  handle: (request) => (request.command === 'reload' ? new Promise(() => {}) : Promise.resolve([])),
+  streamLogs: () => ({ stop: () => {} }),
+};
+
+/** As in a service, whose group may use the socket; `shared` false: as anywhere else. */
+async function open(t: TestContext, shared: boolean, prepare: (path: string) => void = () => {}) {
+  const dir = await tempDir(t);
+  const path = join(dir, 'control.sock');
+  const clock = fakeClock();
+  const problems: (string | null)[] = [];
+  prepare(path);
+  process.env['RUNTIME_DIRECTORY'] = shared ? dir : '';
+  t.after(() => delete process.env['RUNTIME_DIRECTORY']);
+  const control = await openControlSocket(path, HANDLERS, {
+    clock,
+    config: '/c',
+    onProblem: (text) => problems.push(text),
+  });
+  t.after(() => control.close());
+  return { path, clock, problems, control };
+}
+
+/** Comes `count` times and says `text`. */
+async function crowd(t: TestContext, path: string, count: number, text: string): Promise<readonly Socket[]> {
+  const sockets = Array.from({ length: count }, () => connect(path).on('error', () => {}));
+  t.after(() => sockets.forEach((socket) => socket.destroy()));
+  for (const socket of sockets) socket.on('connect', () => text !== '' && socket.write(text)).resume();
+  await until(() => sockets.every((socket) => !socket.connecting), { what: 'all connections' });
+  return sockets;
+}
+
+test('a crowd that asks nothing, or reads the log for ever, keeps nobody from an answer', async (t) => {
+  const { path } = await open(t, false);
+  for (const text of ['', '{"command":', '{"command":"logs","name":null,"lines":0,"follow":true}\n']) {
+    const sockets = await crowd(t, path, 100, text);
+    for (let asked = 0; asked < 5; asked++) assert.ok((await ask([path], { command: 'retry', name: null })).ok);
+    await until(() => sockets.filter((socket) => socket.closed).length >= 68, { what: 'the surplus put out' });
+    for (const socket of sockets) socket.destroy();
+  }
+});
+
+test('where a group may use the socket, root and the owner have places of their own', async (t) => {
+  const { path } = await open(t, true);
+  const own = path.replace('control.sock', 'owner-control.sock');
+  assert.deepEqual([statSync(path).mode & 0o777, statSync(own).mode & 0o777], [0o660, 0o600]);
+  // Requests that are never answered: the worst that a member can do.
+  await crowd(t, path, 40, '{"command":"reload"}\n');
+  assert.ok((await ask([path], { command: 'retry', name: null })).ok);
+});
+
+test('who is put out for a newcomer', () => {
+  assert.equal(indexToPutOut(['answered', 'idle', 'following', 'idle', 'idle']), 1);
+  assert.equal(indexToPutOut(['answered', 'following', 'answered', 'following', 'idle']), 1);
+  assert.equal(
+    indexToPutOut(['answered', 'answered', 'idle']),
+    2,
+    'the newcomer, because all others are being answered',
+  );
+});
+
+test('a socket that cannot be had is tried again every minute, said once, and left alone once it is there', async (t) => {
+  const { path, clock, problems, control } = await open(t, true, (there) => writeFileSync(there, ''));
+  assert.match(problems.join(), /^no control socket at .*control\.sock, .*: it exists and is not a socket$/);
+  await clock.advance(59_000);
+  rmSync(path);
+  assert.ok(!existsSync(path));
+  await clock.advance(1000);
+  await until(() => existsSync(path) && problems.at(-1) === null, { what: 'the socket' });
+  assert.equal(clock.pending(), 0);
+  await control.ensure();
+  assert.ok((await ask([path], { command: 'retry', name: null })).ok);
+  rmSync(path);
+  mkdirSync(path);
+  await control.ensure();
+  assert.match(problems.at(-1) ?? '', /not a socket/);
+  assert.equal(clock.pending(), 1);
+  await control.close();
+  assert.equal(clock.pending(), 0);
+});
