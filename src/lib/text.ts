@@ -1,10 +1,14 @@
+import { maskSecrets } from './secrets.ts';
+
 /**
  * Makes text that came from elsewhere (a server, a visitor, a file) safe for a terminal and for a log of one line a message:
- * control characters, C1 codes, line separators and bidirectional marks become visible escapes, and long text is cut.
+ * control characters, C1 codes, line separators and bidirectional marks become visible escapes, a secret of ours that is sent back
+ * is masked, and long text is cut.
  */
 export function printable(text: string, maxLength = 300): string {
-  const escaped = escapeControls(text.length > maxLength ? text.slice(0, maxLength) : text);
-  return text.length > maxLength ? `${escaped}…` : escaped;
+  const masked = maskSecrets(text);
+  const escaped = escapeControls(masked.length > maxLength ? masked.slice(0, maxLength) : masked);
+  return masked.length > maxLength ? `${escaped}…` : escaped;
 }
 
 /** Escapes what could move a cursor, end a line or reorder text; everything else stays as it is. */

@@ -1,6 +1,7 @@
 import type { Socket } from 'node:net';
 import { abortable } from '../lib/abort.ts';
 import type { Clock } from '../lib/clock.ts';
+import { keepSecret } from '../lib/secrets.ts';
 import { errorText, printable } from '../lib/text.ts';
 import { TunnelFailure } from './failure.ts';
 import { resetSocket } from './reset-socket.ts';
@@ -46,6 +47,7 @@ export async function passProxy(
   closed.catch(() => {});
   try {
     const password = proxy.passwordFile === null ? null : await readSecretFile(proxy.passwordFile, 'proxyPasswordFile');
+    if (password !== null) keepSecret(password, proxy.user ?? '');
     const negotiate = proxy.type === 'http' ? connectHttp : connectSocks;
     await abortable(Promise.race([closed, negotiate(socket, proxy, password, to, fail)]), signal);
   } catch (error) {

@@ -1,6 +1,7 @@
 import { constants, type Stats } from 'node:fs';
 import { open, type FileHandle } from 'node:fs/promises';
 import { resolve, sep } from 'node:path';
+import { keepSecret } from '../lib/secrets.ts';
 import { errorCode, errorText } from '../lib/text.ts';
 import { credentialOf } from './credential-path.ts';
 import { TunnelFailure } from './failure.ts';
@@ -14,6 +15,7 @@ export async function readSecretFile(path: string, what: SecretFileKind): Promis
   const [line = ''] = bytes.toString('utf8').split(/\r?\n/, 1);
   if (line === '')
     throw new TunnelFailure('key-unreadable', `${what} ${path}: its first line, where the secret belongs, is empty`);
+  keepSecret(line);
   return line;
 }
 

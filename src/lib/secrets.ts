@@ -1,0 +1,46 @@
+/**
+ * The secrets that this process has read from files. Whoever was given one may send it back, in an error, a banner or a prompt; so
+ * text from elsewhere is searched for them before it is shown. It is a net below the rule that no secret is printed in the first
+ * place, which is why it alone is shared by the whole process.
+ */
+const secrets: string[] = [];
+
+/** From now on this secret, and the forms in which it is sent (RFC 7617: `user:password` in base64), is masked. */
+export function keepSecret(secret: string, user: string | null = null): void {
+  for (const form of [secret, ...(user === null ? [] : [base64(`${user}:${secret}`)]), base64(secret)]) {
+    if (form.length < SHORTEST || secrets.includes(form)) continue;
+    secrets.push(form);
+    if (secrets.length > MOST) secrets.shift();
+  }
+}
+
+/** The text with every known secret in it replaced, also one of which the text holds only the beginning, at its end. */
+export function maskSecrets(text: string): string {
+  let masked = text;
+  for (const secret of secrets.toSorted((a, b) => b.length - a.length)) {
+    masked = masked.replaceAll(secret, MASK);
+    const cut = cutAtEnd(masked, secret);
+    if (cut > 0) masked = `${masked.slice(0, -cut)}${MASK}`;
+  }
+  return masked;
+}
+
+const MASK = '***';
+
+/** A shorter one is no secret, and would tear holes into every sentence. */
+const SHORTEST = 4;
+
+/** A secret that is replaced in its file counts on, but not for ever. */
+const MOST = 100;
+
+/** How many characters at the end of the text may be the beginning of the secret; 0 for too few to tell. */
+function cutAtEnd(text: string, secret: string): number {
+  for (let length = Math.min(secret.length - 1, text.length); length >= SHORTEST; length--) {
+    if (text.endsWith(secret.slice(0, length))) return length;
+  }
+  return 0;
+}
+
+function base64(text: string): string {
+  return Buffer.from(text).toString('base64');
+}

@@ -1,0 +1,31 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { keepSecret, maskSecrets } from '../../src/lib/secrets.ts';
+import { printable } from '../../src/lib/text.ts';
+
+test('a secret that is sent back is masked, in the forms in which it was sent', () => {
+  keepSecret('correct horse', 'me');
+  const basic = Buffer.from('me:correct horse').toString('base64');
+  const plain = Buffer.from('correct horse').toString('base64');
+  for (const [text, masked] of [
+    ['you said "correct horse", twice: correct horse', 'you said "***", twice: ***'],
+    [`Basic ${basic} is wrong`, 'Basic *** is wrong'],
+    [`${plain}?`, '***?'],
+    ['cut short: correct ho', 'cut short: ***'],
+    [`cut short: ${basic.slice(0, 9)}`, 'cut short: ***'],
+    ['correctly said', 'correctly said'],
+    ['cor', 'cor'],
+  ] as const) {
+    assert.equal(maskSecrets(text), masked);
+    assert.equal(printable(text), masked);
+  }
+  assert.equal(printable(`${'x'.repeat(295)}correct horse`), `${'x'.repeat(295)}***`);
+});
+
+test('what is too short to be a secret tears no holes, and only the newest hundred are kept', () => {
+  keepSecret('an');
+  assert.equal(maskSecrets('another man'), 'another man');
+  for (let i = 0; i < 200; i++) keepSecret(`secret number ${i} of many`);
+  assert.equal(maskSecrets('secret number 199 of many'), '***');
+  assert.match(maskSecrets('secret number 0 of many'), /number 0/);
+});
