@@ -3,9 +3,10 @@ import type { Clock } from '../lib/clock.ts';
 import { errorCode, errorText } from '../lib/text.ts';
 import { TunnelFailure } from './failure.ts';
 import { openSocket } from './open-socket.ts';
+import { shield } from './shield.ts';
 import { formatEndpoint, type Endpoint } from './spec.ts';
 
-/** A connection to the target of a forward, with allowHalfOpen. Rejects with target-unreachable or the signal's reason. */
+/** A connection to the target of a forward, with allowHalfOpen and shielded. Rejects with target-unreachable or the signal's reason. */
 export async function dialTarget(
   target: Endpoint,
   timeoutMs: number,
@@ -23,7 +24,7 @@ export async function dialTarget(
           autoSelectFamilyAttemptTimeout: 1000,
         };
   try {
-    return await openSocket({ ...address, allowHalfOpen: true }, timeoutMs, clock, signal);
+    return shield(await openSocket({ ...address, allowHalfOpen: true }, timeoutMs, clock, signal));
   } catch (error) {
     signal.throwIfAborted();
     const text = `${formatEndpoint(target)}: ${errorCode(error) ?? errorText(error)}`;

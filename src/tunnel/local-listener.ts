@@ -2,6 +2,7 @@ import { lstatSync, renameSync } from 'node:fs';
 import { chmod, lstat, unlink } from 'node:fs/promises';
 import { connect, createServer, type ListenOptions, type Server, type Socket } from 'node:net';
 import { errorCode } from '../lib/text.ts';
+import { shield } from './shield.ts';
 import type { Endpoint } from './spec.ts';
 
 /** A listener of this device. */
@@ -24,7 +25,7 @@ export async function listenLocally(
   try {
     for (const { options, optional } of places(endpoint)) {
       if (endpoint.type === 'unix' && replace) await removeDead(endpoint.path);
-      const server = createServer({ allowHalfOpen: true, noDelay: true }, onVisitor);
+      const server = createServer({ allowHalfOpen: true, noDelay: true }, (socket) => onVisitor(shield(socket)));
       try {
         await listen(server, options);
         servers.push(server);

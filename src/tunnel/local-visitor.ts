@@ -19,6 +19,7 @@ export async function serveLocalVisitor(
   signal: AbortSignal,
 ): Promise<void> {
   const { counters, forward, clock } = options;
+  options.onSocket(socket);
   const from = { address: socket.remoteAddress ?? '127.0.0.1', port: socket.remotePort ?? 0 };
   const originator =
     forward.listen.type === 'unix'

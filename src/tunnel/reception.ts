@@ -1,6 +1,7 @@
 import type { Socket } from 'node:net';
 import type { Clock } from '../lib/clock.ts';
 import type { Logger } from '../lib/log.ts';
+import type { Device } from './device.ts';
 import type { TunnelFailure } from './failure.ts';
 import { serveLocalVisitor } from './local-visitor.ts';
 import type { Inspector } from './inspector.ts';
@@ -15,6 +16,7 @@ import type { VisitOptions } from './visit.ts';
 export interface ReceptionDeps {
   readonly clock: Clock;
   readonly log: Logger;
+  readonly device: Pick<Device, 'unacknowledged'>;
   state(): TunnelState;
   reportForward(index: number, change: Partial<ForwardState>): void;
   onTargetFailed(): void;
@@ -28,8 +30,10 @@ export interface Reception {
   receiveLocal(index: number, socket: Socket): void;
   /** Takes down whether a target answered. */
   reportTarget(index: number, failure: TunnelFailure | null): void;
-  /** Resolves when the last one has gone. */
+  /** Resolves when the last one has gone. Never rejects. */
   ended(): Promise<void>;
+  /** Closes the sockets of those who are still there, waits for none, and says so. */
+  force(): void;
 }
 
 export function createReception(
@@ -40,37 +44,41 @@ export function createReception(
   signal: AbortSignal,
 ): Reception {
   const { clock, log } = deps;
-  const visitors = new Set<Promise<void>>();
+  const visits = new Set<Visit>();
   /** Of whom nobody knows yet whether they are visitors. */
   let examined = 0;
   const overflow = turnedAwayLog(log, clock, 1);
   const turnedAway = turnedAwayLog(log, clock, REFUSALS_A_MINUTE);
 
-  function optionsFor(index: number, forward: ForwardState): VisitOptions {
+  function optionsFor(index: number, forward: ForwardState, visit: Visit): VisitOptions {
     return {
       forward: forward.spec,
       counters: forward.counters,
       transport: connection.transport,
       clock,
       log,
+      unacknowledged: deps.device.unacknowledged,
       connectTimeoutMs: spec.connectTimeoutMs,
+      onSocket: (socket) => (visit.socket = socket),
       turnedAway,
       onTarget: (failure) => reportTarget(deps, index, failure),
     };
   }
 
-  function serve(work: Promise<void>, giveUp: () => void): void {
-    const served = work
+  function serve(work: (visit: Visit) => Promise<void>, giveUp: () => void): void {
+    const visit: Visit = { done: Promise.resolve(), socket: null };
+    visits.add(visit);
+    visit.done = work(visit)
       .catch((error: unknown) => {
         log.error({ code: 'internal', error }, 'a bug ended the connection of a visitor');
         giveUp();
       })
-      .finally(() => visitors.delete(served));
-    visitors.add(served);
+      .catch(() => {})
+      .finally(() => visits.delete(visit));
   }
 
   function hasRoom(): boolean {
-    return visitors.size + examined < MAX_VISITORS;
+    return visits.size + examined < MAX_VISITORS;
   }
 
   function receive(visitor: Visitor): void {
@@ -83,17 +91,22 @@ export function createReception(
       return;
     }
     examined += 1;
-    void examination.then((found) => {
-      examined -= 1;
-      if (found !== null) admit(found);
-    });
+    examination
+      .finally(() => (examined -= 1))
+      .then((found) => {
+        if (found !== null) admit(found);
+      })
+      .catch((error: unknown) => {
+        log.error({ code: 'internal', error }, 'a bug turned a visitor away');
+        visitor.reject();
+      });
   }
 
   function admit(visitor: Visitor, again = true): void {
     const index = findForward(deps.state().forwards, visitor.listen);
     const forward = deps.state().forwards[index];
     if (forward !== undefined && hasRoom()) {
-      serve(serveVisitor(visitor, optionsFor(index, forward), signal), visitor.reject);
+      serve((visit) => serveVisitor(visitor, optionsFor(index, forward, visit), signal), visitor.reject);
     } else if (again) {
       // The grant of a port that the server chose, and its first visitor, may come in one packet: the grant is known a turn later.
       setImmediate(() => admit(visitor, false));
@@ -110,7 +123,10 @@ export function createReception(
     receiveLocal: (index, socket) => {
       const forward = deps.state().forwards[index];
       if (forward !== undefined && hasRoom() && !signal.aborted) {
-        serve(serveLocalVisitor(socket, connection, optionsFor(index, forward), signal), () => resetSocket(socket));
+        serve(
+          (visit) => serveLocalVisitor(socket, connection, optionsFor(index, forward, visit), signal),
+          () => resetSocket(socket),
+        );
         return;
       }
       const { remoteAddress = '' } = socket;
@@ -125,9 +141,25 @@ export function createReception(
     },
     reportTarget: (index, failure) => reportTarget(deps, index, failure),
     ended: async () => {
-      await Promise.all(visitors);
+      await Promise.all([...visits].map(({ done }) => done));
+    },
+    force: () => {
+      if (visits.size === 0) return;
+      log.error(
+        { code: 'internal', connections: visits.size },
+        'a bug: connections did not end with their session and are closed by force',
+      );
+      for (const { socket } of visits) socket?.destroy();
+      visits.clear();
     },
   };
+}
+
+/** One who is being served. */
+interface Visit {
+  done: Promise<void>;
+  /** The end of it on this device, as soon as there is one. */
+  socket: Socket | null;
 }
 
 function count(counters: Counters | undefined): void {

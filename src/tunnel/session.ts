@@ -69,7 +69,15 @@ export async function runSession(spec: TunnelSpec, deps: SessionDeps, signal: Ab
     let receive = (visitor: Visitor): void => visitor.reject();
     const events = {
       onAuthenticating: () => deps.report({ phase: 'authenticating' }),
-      onVisitor: (visitor: Visitor) => receive(visitor),
+      onVisitor: (visitor: Visitor) => {
+        // It is called in the midst of ssh2's parser.
+        try {
+          receive(visitor);
+        } catch (error) {
+          deps.log.error({ code: 'internal', error }, 'a bug turned a visitor away');
+          visitor.reject();
+        }
+      },
     };
     const loggedIn = login(route, events, signal).catch((error: unknown) => {
       throw error instanceof TunnelFailure && spec.entry.type === 'command' && spec.jumps.length === 0
@@ -111,9 +119,13 @@ export async function runSession(spec: TunnelSpec, deps: SessionDeps, signal: Ab
     connection?.destroy();
     over.abort(new TunnelFailure('disconnected', 'the session is over'));
     over.dispose();
-    await Promise.all([reception?.ended(), route?.destroy()]);
+    await Promise.all([within(reception?.ended() ?? Promise.resolve(), VISITORS_END_MS, clock), route?.destroy()]);
+    reception?.force();
   }
 }
+
+/** All of them hear of the end at once; who is not gone by then has run into a bug. */
+const VISITORS_END_MS = 1000;
 
 const HEARTBEAT_SLACK_MS = 30_000;
 

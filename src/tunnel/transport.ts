@@ -7,6 +7,8 @@ import type { Wire } from './wire.ts';
 
 /** What is below an SSH connection, as far as those who share it need to know. */
 export interface Transport {
+  /** True as soon as it is gone, before anybody above is told. */
+  lost(): boolean;
   /** Gathers all that is written within this tick into one system call. */
   gather(): void;
   /** True while so much waits to be sent that senders should stop reading. */
@@ -36,6 +38,7 @@ export function createTransport(
     for (const resume of resumed) resume();
   });
   return {
+    lost: () => socket.destroyed,
     gather: gatherWrites(socket),
     congested: () => socket.writableLength > CONGESTED_BYTES || (below?.congested() ?? false),
     onceDrained: (resume) => {

@@ -1,6 +1,7 @@
 import type { Socket } from 'node:net';
 import type { Clock } from '../lib/clock.ts';
 import type { Logger } from '../lib/log.ts';
+import type { Device } from './device.ts';
 import type { TunnelFailure } from './failure.ts';
 import { splice } from './splice.ts';
 import type { ForwardSpec } from './spec.ts';
@@ -14,7 +15,10 @@ export interface VisitOptions {
   readonly transport: Transport;
   readonly clock: Clock;
   readonly log: Logger;
+  readonly unacknowledged: Device['unacknowledged'];
   readonly connectTimeoutMs: number;
+  /** Told of the visit's socket on this device, as soon as there is one. */
+  onSocket(socket: Socket): void;
   /** Logs, within bounds, that a visitor was not served. */
   turnedAway(details: Readonly<Record<string, string>>, message: string): void;
   /** Told after every try: null when the target accepted. */
@@ -33,7 +37,7 @@ export async function runVisit(
   socket: Socket,
   visitor: 'channel' | 'socket',
   names: Names,
-  { counters, transport, clock, log }: VisitOptions,
+  { counters, transport, clock, log, unacknowledged }: VisitOptions,
   signal: AbortSignal,
 ): Promise<void> {
   const started = clock.now();
@@ -46,6 +50,7 @@ export async function runVisit(
     visitor,
     transport,
     clock,
+    unacknowledged,
     count: (direction, bytes) => {
       if (direction === 'in') {
         bytesIn += bytes;
@@ -61,6 +66,7 @@ export async function runVisit(
   const ending = await joined.ended;
   signal.removeEventListener('abort', joined.abort);
   counters.connections -= 1;
+  if (ending === 'a bug') log.error({ ...names, code: 'internal', error: joined.bug() }, 'a bug ended a connection');
   const seconds = Math.round((clock.now() - started) / 100) / 10;
   log.info({ ...names, bytesIn, bytesOut, seconds }, `connection ended: ${ending}`);
 }

@@ -29,6 +29,7 @@ export async function serveVisitor(visitor: Visitor, options: VisitOptions, sign
     options.onTarget(asFailure(error));
     return;
   }
+  options.onSocket(socket);
   options.onTarget(null);
   if (visitor.gone?.() === true) {
     resetSocket(socket);
@@ -50,6 +51,7 @@ async function serveSocks(visitor: Visitor, options: VisitOptions, signal: Abort
   const names = { originator, target: formatEndpoint(target) };
   try {
     const socket = await dialTarget(target, options.connectTimeoutMs, options.clock, signal);
+    options.onSocket(socket);
     wanted.answer('granted');
     await runVisit(channel, socket, 'channel', names, options, signal);
   } catch (error) {

@@ -1,5 +1,4 @@
 import assert from 'node:assert/strict';
-import { spawn } from 'node:child_process';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { connect } from 'node:net';
 import { join } from 'node:path';
@@ -11,6 +10,7 @@ import { startSshd, type SshdOptions, type TestSshd } from '../support/sshd.ts';
 import { specFor, startTunnel, type TestTunnel } from '../support/tunnel.ts';
 import { freePort, tempDir, until } from '../support/until.ts';
 import { startBlackHole } from './black-hole.ts';
+import { startMicrosocks, startTinyproxy } from './proxies.ts';
 import { visit } from './visit.ts';
 
 describe('through other servers', { concurrency: 3 }, () => {
@@ -251,8 +251,7 @@ describe('through a proxy', { concurrency: 3 }, () => {
     const sshd = await server(t);
     const passwordFile = join(sshd.dir, 'password');
     writeFileSync(passwordFile, 'secret\n', { mode: 0o600 });
-    const proxy = await freePort();
-    await startProgram(t, 'microsocks', ['-i', '127.0.0.1', '-p', `${proxy}`, '-u', 'me', '-P', 'secret'], proxy);
+    const proxy = await startMicrosocks(t, ['-u', 'me', '-P', 'secret']);
     const entry: Entry = { type: 'socks5', host: '127.0.0.1', port: proxy, user: 'me', passwordFile };
     const { tunnel, port } = await start(t, sshd, { entry, host: 'localhost', hostKeyAlias: 'relay' });
     await tunnel.untilPhase('up');
@@ -297,8 +296,7 @@ describe('through a proxy', { concurrency: 3 }, () => {
 
   test('a proxy, and then a jump', async (t) => {
     const [gate, sshd] = await Promise.all([server(t), server(t)]);
-    const proxy = await freePort();
-    await startProgram(t, 'microsocks', ['-i', '127.0.0.1', '-p', `${proxy}`], proxy);
+    const proxy = await startMicrosocks(t);
     const entry: Entry = { type: 'socks5', host: '127.0.0.1', port: proxy, user: null, passwordFile: null };
     const { tunnel, port } = await start(t, sshd, { entry, jumps: [serverSpec(gate)] });
     await tunnel.untilPhase('up');
@@ -379,32 +377,6 @@ async function start(
     return { tunnel: startTunnel(t, { ...spec, userKnownHostsFiles: [file] }), port };
   }
   return { tunnel: startTunnel(t, spec), port };
-}
-
-/** An HTTP proxy that lets a user with a password through to one port. */
-async function startTinyproxy(t: TestContext, allowedPort: number): Promise<number> {
-  const port = await freePort();
-  const file = join(await tempDir(t), 'tinyproxy.conf');
-  const lines = [
-    `Port ${port}`,
-    'Listen 127.0.0.1',
-    'Timeout 600',
-    'BasicAuth me secret',
-    `ConnectPort ${allowedPort}`,
-  ];
-  writeFileSync(file, `${lines.join('\n')}\n`);
-  await startProgram(t, 'tinyproxy', ['-d', '-c', file], port);
-  return port;
-}
-
-async function startProgram(t: TestContext, program: string, args: readonly string[], port: number): Promise<void> {
-  const child = spawn(program, args, { stdio: ['ignore', 'pipe', 'pipe'] });
-  let said = '';
-  child.stdout.on('data', (text) => (said += String(text)));
-  child.stderr.on('data', (text) => (said += String(text)));
-  child.on('error', (error) => (said += error.message));
-  t.after(() => child.kill('SIGKILL'));
-  await until(() => visit(port, '').then(() => true), { what: () => `${program}: ${said}` });
 }
 
 function isRunning(pid: number): boolean {

@@ -1,14 +1,15 @@
 import { connect, type Socket } from 'node:net';
 import { once } from 'node:events';
 
-/** A SOCKS client as simple as can be, on bytes, so that it shares nothing with what it tests. */
+/** A SOCKS client as simple as can be, on bytes, so that it shares nothing with what it tests; to a port of loopback or a Unix socket. */
 export async function socks(
-  proxyPort: number,
+  proxy: number | string,
   version: 4 | 5,
   host: string,
   port: number,
 ): Promise<{ readonly code: number; readonly socket: Socket }> {
-  const socket = connect({ port: proxyPort, host: '127.0.0.1', allowHalfOpen: true });
+  const at = typeof proxy === 'string' ? { path: proxy } : { port: proxy, host: '127.0.0.1' };
+  const socket = connect({ ...at, allowHalfOpen: true });
   socket.on('error', () => {});
   await once(socket, 'connect');
   const number = Buffer.from([port >> 8, port & 0xff]);

@@ -12,6 +12,7 @@ function below() {
   const drained = createBell();
   const state = { congested: true, backlog: 1000 };
   const transport: Transport = {
+    lost: () => false,
     gather: () => {},
     congested: () => state.congested,
     onceDrained: (resume) => drained.listen(resume),

@@ -5,6 +5,7 @@ import { printable } from '../../lib/text.ts';
 import { VERSION } from '../../lib/version.ts';
 import { TunnelFailure } from '../failure.ts';
 import { resetSocket } from '../reset-socket.ts';
+import { shield } from '../shield.ts';
 import type { ServerSpec } from '../spec.ts';
 import type { Channel, SshConnection, Visitor } from '../ssh.ts';
 import type { Transport } from '../transport.ts';
@@ -190,7 +191,7 @@ function answerOnce(accept: () => Channel, reject: () => void): Pick<Visitor, 'a
   return {
     accept: () => {
       answered = true;
-      return accept();
+      return shield(accept());
     },
     reject: () => {
       if (!answered) reject();

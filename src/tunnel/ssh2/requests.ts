@@ -2,6 +2,7 @@ import type { Client } from 'ssh2';
 import { systemClock } from '../../lib/clock.ts';
 import { errorText, printable } from '../../lib/text.ts';
 import { TunnelFailure } from '../failure.ts';
+import { shield } from '../shield.ts';
 import { formatEndpoint, type Endpoint } from '../spec.ts';
 import type { Channel, Originator, SessionAnswer, SessionUse } from '../ssh.ts';
 import { attempt } from './attempt.ts';
@@ -45,7 +46,8 @@ export function createRequests(client: Client, clock = systemClock): Requests {
   return {
     listen: (endpoint) => ask<number>((done) => listen(client, endpoint, done)),
     unlisten: (endpoint) => ask<void>((done) => unlisten(client, endpoint, () => done(null, undefined))),
-    open: (endpoint, originator) => ask<Channel>((done) => open(client, endpoint, originator, done)),
+    open: async (endpoint, originator) =>
+      shield(await ask<Channel>((done) => open(client, endpoint, originator, done))),
     attempt: (use) => ask<SessionAnswer>((done) => attempt(client, use, clock, (answer) => done(null, answer))),
     probe: () => ask<void>((done) => ping(client, () => done(null, undefined))),
     fail: (failure) => {
