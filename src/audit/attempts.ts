@@ -1,4 +1,5 @@
 import type { Clock } from '../lib/clock.ts';
+import { allowsOpen, type Access } from '../server-rules/access.ts';
 import { formatEndpoint, type Endpoint, type TunnelSpec } from '../tunnel/spec.ts';
 import type { SessionUse } from '../tunnel/ssh.ts';
 import { connects } from './ask.ts';
@@ -15,10 +16,15 @@ export interface Attempt {
 }
 
 /** All that can be tried on a connection, in the order of the report. */
-export function attemptsFor(spec: TunnelSpec, clock: Clock, knownSockets: readonly string[]): readonly Attempt[] {
+export function attemptsFor(
+  spec: TunnelSpec,
+  access: Access,
+  clock: Clock,
+  knownSockets: readonly string[],
+): readonly Attempt[] {
   return [
     ...SESSIONS.map((use) => ({ hole: use, run: (visit: Visit) => useSession(visit, use) })),
-    { hole: 'connect-server', run: (visit) => connectToAny(visit, serversOwn(spec)) },
+    { hole: 'connect-server', run: (visit) => connectToAny(visit, serversOwn(spec, access)) },
     { hole: 'connect-elsewhere', run: (visit) => connectToAny(visit, [ELSEWHERE]) },
     { hole: 'connect-socket', run: (visit) => connectToSocket(visit.connection, knownSockets) },
     { hole: 'listen-port', run: (visit) => listenOnOtherPort(visit, spec, UNPRIVILEGED) },
@@ -52,20 +58,17 @@ async function useSession({ connection }: Visit, use: SessionUse): Promise<Seen>
 const ELSEWHERE: Endpoint = { type: 'tcp', host: '127.0.0.2', port: 1 };
 
 /** Ports of the server that surely are there; not those that the tunnel itself connects to. */
-function serversOwn({ host, port, jumps, forwards }: TunnelSpec): readonly Endpoint[] {
-  const own = forwards.flatMap(({ kind, target }) => (kind === 'local' && target.type === 'tcp' ? [target] : []));
+function serversOwn({ host, port, jumps }: TunnelSpec, { opens }: Access): readonly Endpoint[] {
   const candidates = [
     { host: '127.0.0.1', port: 22 },
     { host: '127.0.0.1', port },
     // Behind a jump the name may mean something else to the server itself.
     ...(jumps.length === 0 ? [{ host, port }] : []),
   ];
-  const isOwn = (at: { host: string; port: number }) =>
-    own.some((target) => target.port === at.port && (target.host === at.host || target.host === 'localhost'));
   const names = new Set<string>();
   return candidates
     .map((at) => ({ type: 'tcp', ...at }) as const)
-    .filter((at) => !isOwn(at) && !names.has(formatEndpoint(at)) && names.add(formatEndpoint(at)));
+    .filter((at) => !allowsOpen(opens, at) && !names.has(formatEndpoint(at)) && names.add(formatEndpoint(at)));
 }
 
 /** Open where one of them is; a server that tries in vain is one whose rules allow it. */

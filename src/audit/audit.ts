@@ -1,5 +1,8 @@
 import { childController } from '../lib/abort.ts';
 import { sleep } from '../lib/clock.ts';
+import { accessOf, combine } from '../server-rules/access.ts';
+import { hasPort } from '../server-rules/choose-port.ts';
+import { sharesKey } from '../server-rules/same-login.ts';
 import { asFailure, TunnelFailure } from '../tunnel/failure.ts';
 import type { TunnelSpec } from '../tunnel/spec.ts';
 import { formatServer } from '../tunnel/state.ts';
@@ -7,7 +10,6 @@ import { attemptsFor, type Attempt } from './attempts.ts';
 import type { Finding, Seen, TunnelAudit } from './finding.ts';
 import { neededBy } from './hole.ts';
 import { loginFacts, loginFindings } from './login-findings.ts';
-import { sharesKey } from './sharing.ts';
 import { KNOWN_SOCKETS } from './sockets.ts';
 import { visitServer, type Visit, type VisitDeps } from './visit.ts';
 
@@ -18,7 +20,8 @@ export interface AuditDeps extends VisitDeps {
 
 /**
  * Tries what the holder of this tunnel's key could do on its server. `tunnels` are all of the configuration: what those need that
- * share the key is needed, too. What goes wrong becomes part of the answer.
+ * share the key is needed, too. What goes wrong becomes part of the answer; rejects with a UserError where the server's rules for
+ * the tunnel cannot be written at all.
  */
 export async function auditTunnel(
   tunnel: TunnelSpec,
@@ -28,8 +31,9 @@ export async function auditTunnel(
 ): Promise<TunnelAudit> {
   const sameKey = [tunnel, ...tunnels.filter((other) => other.name !== tunnel.name && sharesKey(tunnel, other))];
   const spec = { ...tunnel, forwards: sameKey.flatMap(({ forwards }) => forwards) };
-  const needed = neededBy(spec);
-  const attempts = attemptsFor(spec, deps.clock, deps.knownSockets ?? KNOWN_SOCKETS).filter(
+  const access = combine(sameKey.map((one) => accessOf(one, hasPort(one))));
+  const needed = neededBy(access, spec);
+  const attempts = attemptsFor(spec, access, deps.clock, deps.knownSockets ?? KNOWN_SOCKETS).filter(
     ({ hole }) => !needed.has(hole),
   );
   const visits = createVisits(spec, deps, signal);

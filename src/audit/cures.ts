@@ -7,12 +7,11 @@ export function curesOf(
   block: readonly string[],
 ): { readonly authorizedKeys: readonly string[]; readonly sshdConfig: readonly string[] } {
   const [option, directives] = CURES[hole];
+  const lines = block.map((line) => line.trim()).filter((line) => !ALLOWING.test(line));
   const wanted = options.filter((text) => option !== null && text.startsWith(option));
   return {
     authorizedKeys: option === 'restrict' ? [...wanted, 'port-forwarding'] : wanted,
-    sshdConfig: block
-      .map((line) => line.trim())
-      .filter((line) => directives.some((directive) => line.startsWith(`${directive} `) && !ALLOWING.test(line))),
+    sshdConfig: lines.filter((line) => directives.some((directive) => line.startsWith(`${directive} `))).slice(0, 1),
   };
 }
 
@@ -30,7 +29,7 @@ const CURES: Readonly<Record<Hole, Cure>> = {
   x11: ['restrict', ['X11Forwarding']],
   'connect-server': ['permitopen=', ['PermitOpen']],
   'connect-elsewhere': ['permitopen=', ['PermitOpen']],
-  'connect-socket': ['permitopen=', ['AllowStreamLocalForwarding']],
+  'connect-socket': ['permitopen=', ['PermitOpen', 'AllowStreamLocalForwarding']],
   'listen-port': ['permitlisten=', ['PermitListen']],
   'listen-everywhere': ['permitlisten=', ['PermitListen']],
   'listen-privileged': ['permitlisten=', ['PermitListen']],
@@ -41,5 +40,5 @@ const CURES: Readonly<Record<Hole, Cure>> = {
   'no-credentials': [null, ['AuthenticationMethods']],
 };
 
-/** What the user's other tunnels need: such a line closes nothing. */
-const ALLOWING = / yes$/;
+/** What the user's tunnels need: such a line closes nothing. */
+const ALLOWING = / (?:yes|any)$/;

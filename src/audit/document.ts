@@ -1,11 +1,13 @@
 import { printable } from '../lib/text.ts';
+import { accessOf, combine } from '../server-rules/access.ts';
+import { hasPort } from '../server-rules/choose-port.ts';
+import { keyOptions, matchBlock, matchOptions } from '../server-rules/rules.ts';
+import { sharesKey, sharesUser } from '../server-rules/same-login.ts';
 import type { TunnelSpec } from '../tunnel/spec.ts';
 import { formatServer } from '../tunnel/state.ts';
 import { curesOf } from './cures.ts';
 import type { TunnelAudit } from './finding.ts';
 import { meaningOf, type Hole, type Verdict } from './hole.ts';
-import { keyOptions, matchBlock } from './lines.ts';
-import { sharesKey, sharesUser } from './sharing.ts';
 
 /** What `tunneld audit --json` prints; its keys stay what they are. */
 export interface AuditDocument {
@@ -56,12 +58,15 @@ function reportOf(
 ): TunnelReport {
   const sameUser = tunnels.filter((other) => sharesUser(spec, other));
   const sameKey = sameUser.filter((other) => sharesKey(spec, other));
-  const options = keyOptions(sameKey.flatMap(({ forwards }) => forwards));
+  const accessFor = (all: readonly TunnelSpec[]) => combine(all.map((one) => accessOf(one, hasPort(one))));
+  const options = keyOptions(accessFor(sameKey));
   const methods = sameUser.map((other) => methodsOf(other, audits));
   const block = matchBlock(
     spec.user,
-    sameUser.flatMap(({ forwards }) => forwards),
-    methods.includes(null) ? [] : [...new Set(methods.filter((method) => method !== null))],
+    matchOptions(
+      accessFor(sameUser),
+      methods.includes(null) ? [] : [...new Set(methods.filter((method) => method !== null))],
+    ),
   );
   const { login, serverVersion, failure } = audit;
   return {

@@ -1,3 +1,4 @@
+import { isPublic, type Access } from '../server-rules/access.ts';
 import type { TunnelSpec } from '../tunnel/spec.ts';
 
 /** What the holder of a tunnel's key may find open on the server. Documents and tests use these names. */
@@ -64,34 +65,27 @@ const WHAT: Readonly<Record<Hole, (user: string) => string>> = {
 };
 
 /** What the tunnel itself needs, with the reason: that is no finding, and not tried. */
-export function neededBy({
-  forwards,
-  passwordFile,
-}: Pick<TunnelSpec, 'forwards' | 'passwordFile'>): ReadonlyMap<Hole, string> {
+export function neededBy(
+  { opens, socketListener, socketTarget }: Access,
+  { forwards, passwordFile }: Pick<TunnelSpec, 'forwards' | 'passwordFile'>,
+): ReadonlyMap<Hole, string> {
   const needed = new Map<Hole, string>();
-  for (const { kind, listen, target } of forwards) {
-    if (kind === 'remote') {
-      if (listen.type === 'unix') needed.set('listen-socket', 'the tunnel listens on a Unix socket');
-      else if (listen.port === 0)
-        needed.set(
-          isLoopback(listen.host) ? 'listen-port' : 'listen-everywhere',
-          'the tunnel lets the server choose a port',
-        );
-      else if (listen.port < 1024) needed.set('listen-privileged', 'the tunnel listens on such a port');
-    } else if (target.type === 'socks') {
-      for (const hole of ['connect-server', 'connect-elsewhere'] as const)
-        needed.set(hole, 'the tunnel connects to whatever its visitors name');
-    } else if (target.type === 'unix') {
-      for (const hole of ['connect-server', 'connect-elsewhere', 'connect-socket'] as const)
-        needed.set(hole, 'the tunnel connects to a Unix socket, and OpenSSH cannot allow one socket alone');
-    }
+  const need = (holes: readonly Hole[], reason: string) => {
+    for (const hole of holes) if (!needed.has(hole)) needed.set(hole, reason);
+  };
+  if (socketListener)
+    need(['listen-socket'], 'the tunnel listens on a Unix socket, and OpenSSH cannot allow one alone');
+  for (const { kind, listen } of forwards) {
+    if (kind !== 'remote' || listen.type !== 'tcp' || listen.port !== 0) continue;
+    need([isPublic(listen) ? 'listen-everywhere' : 'listen-port'], 'the tunnel lets the server choose a port');
+    if (!isPublic(listen)) need(['listen-privileged'], 'the tunnel lets the server choose a port');
   }
-  if (passwordFile !== null)
-    for (const hole of ['password', 'keyboard-interactive'] as const) needed.set(hole, 'the tunnel has a password');
+  if (opens === 'any') {
+    need(['connect-server', 'connect-elsewhere'], 'the tunnel connects to whatever its visitors name');
+    if (socketTarget)
+      need(['connect-socket'], 'the tunnel connects to a Unix socket, and to whatever its visitors name');
+  } else if (opens.some((open) => /^(localhost|127\.0\.0\.1|\[::1\]):\*$/.test(open)))
+    need(['connect-server'], 'the tunnel lets the server choose a port, and looks where it leads');
+  if (passwordFile !== null) need(['password', 'keyboard-interactive'], 'the tunnel has a password');
   return needed;
-}
-
-/** Names under which a listener of localhost is asked for. */
-export function isLoopback(host: string): boolean {
-  return host === 'localhost' || host === '::1' || host.startsWith('127.');
 }

@@ -10,6 +10,7 @@ import { systemClock } from '../lib/clock.ts';
 import { formatLogLine } from '../lib/log-format.ts';
 import { createLogger } from '../lib/log.ts';
 import { escapeUnsafeJson } from '../lib/text.ts';
+import { UserError } from '../lib/user-error.ts';
 import { VERSION } from '../lib/version.ts';
 import { formatServer } from '../tunnel/state.ts';
 import { createIdentityCache } from '../tunnel/ssh2/identities.ts';
@@ -18,7 +19,7 @@ import { reportProblems } from './config-problems.ts';
 import { EXIT } from './exit.ts';
 import { findConfig } from './find-config.ts';
 import { noSuchTunnel } from './no-such-tunnel.ts';
-import { tell } from './tell.ts';
+import { fail, tell } from './tell.ts';
 import { wantsColour } from './terminal.ts';
 
 interface AuditOptions {
@@ -49,9 +50,14 @@ export async function audit(flag: string | null, name: string | null, options: A
   const log = createLogger('warn', (line) => process.stderr.write(`${formatLogLine(line, false)}\n`));
   const identities = createIdentityCache();
   const audits: TunnelAudit[] = [];
-  for (const tunnel of chosen) {
-    const deps = { clock: systemClock, log: log.child({ tunnel: tunnel.name }), identities };
-    audits.push(await auditTunnel(tunnel, config.tunnels, deps, new AbortController().signal));
+  try {
+    for (const tunnel of chosen) {
+      const deps = { clock: systemClock, log: log.child({ tunnel: tunnel.name }), identities };
+      audits.push(await auditTunnel(tunnel, config.tunnels, deps, new AbortController().signal));
+    }
+  } catch (error) {
+    if (error instanceof UserError) return fail(error.message);
+    throw error;
   }
   const document = auditDocument(VERSION, audits, config.tunnels);
   process.stdout.write(

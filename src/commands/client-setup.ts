@@ -1,7 +1,7 @@
 import { systemEnvironment } from '../config/environment.ts';
 import { readHostKeyLines } from '../host/host-keys.ts';
+import { UserError } from '../lib/user-error.ts';
 import { clientText } from '../setup/client.ts';
-import { SetupError } from '../setup/setup-error.ts';
 import { configuredTunnel } from './configured-tunnel.ts';
 import { EXIT } from './exit.ts';
 import { tell } from './tell.ts';
@@ -32,7 +32,7 @@ export async function printClientSetup(
     );
     return EXIT.ok;
   } catch (error) {
-    if (!(error instanceof SetupError)) throw error;
+    if (!(error instanceof UserError)) throw error;
     tell(error.message);
     return EXIT.failed;
   }

@@ -1,13 +1,14 @@
-import { choosePort } from '../setup/choose-port.ts';
+import { UserError } from '../lib/user-error.ts';
+import { hasPort } from '../server-rules/choose-port.ts';
+import { sharesUser } from '../server-rules/same-login.ts';
 import { nixosModule } from '../setup/nixos.ts';
-import { readPublicKey } from '../setup/public-key.ts';
+import { readPublicKeys } from '../setup/public-key.ts';
 import { comment } from '../setup/script/quote.ts';
 import { setUpScript } from '../setup/script/set-up.ts';
 import { LINUX, MACOS } from '../setup/script/system.ts';
 import { undoScript } from '../setup/script/undo.ts';
 import { checkUser } from '../setup/names.ts';
 import { type KeyedTunnel, serverSetup } from '../setup/server.ts';
-import { SetupError } from '../setup/setup-error.ts';
 import { formatEndpoint, type TunnelSpec } from '../tunnel/spec.ts';
 import { configuredTunnel } from './configured-tunnel.ts';
 import { EXIT } from './exit.ts';
@@ -31,27 +32,27 @@ export async function printServerSetup(
     process.stdout.write(await serverSetupText(found.tunnel, found.all, options));
     return EXIT.ok;
   } catch (error) {
-    if (!(error instanceof SetupError)) throw error;
+    if (!(error instanceof UserError)) throw error;
     tell(error.message);
     return EXIT.failed;
   }
 }
 
-/** The text for the server. Throws a SetupError where it cannot be set up for this tunnel. */
+/** The text for the server. Throws a UserError where it cannot be set up for this tunnel. */
 export async function serverSetupText(
   tunnel: TunnelSpec,
   all: readonly TunnelSpec[],
   { jump, undo, system }: ServerSetupOptions,
 ): Promise<string> {
   const server = formatEndpoint({ type: 'tcp', host: tunnel.host, port: tunnel.port });
-  const others = all.filter((one) => one !== tunnel && sameLogin(one, tunnel));
+  const others = all.filter((one) => one !== tunnel && sharesUser(one, tunnel));
   const names = [tunnel, ...others].map((one) => one.name);
   if (undo && system === 'nixos') return NIXOS_UNDO;
   if (undo) {
     return undoScript(checkUser(tunnel.user, 'the user'), names, system === 'macos' ? MACOS : LINUX, server);
   }
   // What one script does not allow to a user it takes away: another tunnel's way in through the server is to stay.
-  const rest = await Promise.all(others.map((one) => keyed(one, jump && canBeReached(one))));
+  const rest = await Promise.all(others.map((one) => keyed(one, jump && hasPort(one))));
   const setup = serverSetup([await keyed(tunnel, jump), ...rest]);
   return system === 'nixos'
     ? nixosModule(setup, server)
@@ -61,19 +62,5 @@ export async function serverSetupText(
 const NIXOS_UNDO = `${comment(['Take what `tunneld server-setup` printed out of the configuration of the server, and run nixos-rebuild switch.'])}\n`;
 
 async function keyed(spec: TunnelSpec, jump: boolean): Promise<KeyedTunnel> {
-  return { spec, key: await readPublicKey(spec), jump };
-}
-
-function canBeReached(tunnel: TunnelSpec): boolean {
-  try {
-    choosePort(tunnel);
-    return true;
-  } catch (error) {
-    if (error instanceof SetupError) return false;
-    throw error;
-  }
-}
-
-function sameLogin(a: TunnelSpec, b: TunnelSpec): boolean {
-  return a.host.toLowerCase() === b.host.toLowerCase() && a.port === b.port && a.user === b.user;
+  return { spec, ...(await readPublicKeys(spec)), jump };
 }

@@ -169,7 +169,7 @@ function roundTrip(name: string, answerer: Answerer): [Step['result'], string, s
       return [
         'warn',
         `${name}: ${answerer.why}`,
-        'To let tunneld see it: AllowTcpForwarding yes with PermitOpen for this port alone (`tunneld server-setup NAME --jump`).',
+        'To let tunneld see it: AllowTcpForwarding yes with PermitOpen for this port alone (`tunneld server-setup NAME`).',
       ];
   }
 }

@@ -10,7 +10,7 @@ export function addSetupCommands(program: Command, { run, config }: Shared): voi
     .option('-R <forward>', 'what leads where, such as 8080:localhost:22; may be repeated', collect, [])
     .option('--name <name>', 'what the tunnel is called (default: after the host)')
     .option('--host-key-fingerprint <fingerprint>', 'SHA256:... of the server, as it shows it itself')
-    .option('--jump', "let the tunnel's key reach the device's port through the server, too")
+    .option('--jump', "let the tunnel's key reach the device's port through the server, also with `verify: off`")
     .option('--no-wait', 'do not wait until the server is ready')
     .option('--yes', 'add to an existing configuration without asking')
     .action(
@@ -57,7 +57,7 @@ export function addSetupCommands(program: Command, { run, config }: Shared): voi
     .command('server-setup')
     .description('print a script that sets the server up for a tunnel: its user, its key, and what they may do')
     .argument('<name>', 'a tunnel')
-    .option('--jump', "let the tunnel's key reach the device's port through the server, too")
+    .option('--jump', "let the tunnel's key reach the device's port through the server, also with `verify: off`")
     .option('--undo', 'print the script that takes it all away again')
     .addOption(
       new Option('--for <system>', 'what the server runs').choices(['debian', 'nixos', 'macos']).default('debian'),

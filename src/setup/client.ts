@@ -1,7 +1,8 @@
+import { choosePort } from '../server-rules/choose-port.ts';
+import { permitHost } from '../server-rules/permit-host.ts';
 import { keyTypeOf } from '../tunnel/known-hosts-key.ts';
 import { formatEndpoint, type TunnelSpec } from '../tunnel/spec.ts';
-import { choosePort } from './choose-port.ts';
-import { checkAlias, checkUser, permitHost } from './names.ts';
+import { checkAlias, checkUser } from './names.ts';
 
 export interface ClientOptions {
   /** Who logs in on the device. */
@@ -26,7 +27,7 @@ export function clientText(
   return `# 1. Into ~/.ssh/config of whoever is to reach ${spec.name} with \`ssh ${alias}\`:
 
 # ProxyJump names a user of the server who may connect to ${listener} from there. ${jumpUser} is one if the server was set up with
-# \`tunneld server-setup --jump ${spec.name}\`, for those who hold the tunnel's key; write your own user of the server in its place
+# \`tunneld server-setup ${spec.name}\`, for those who hold the tunnel's key; write your own user of the server in its place
 # if you have one.
 Host ${alias}
   HostName ${host}

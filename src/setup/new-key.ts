@@ -4,7 +4,7 @@ import { dirname } from 'node:path';
 import { encodeEd25519 } from '../tunnel/ssh2/openssh-key.ts';
 import { makeDirectory } from '../lib/make-directory.ts';
 import { createFile } from './new-file.ts';
-import { readPublicKey } from './public-key.ts';
+import { readPublicKeys } from './public-key.ts';
 import { SetupError } from './setup-error.ts';
 
 /**
@@ -21,7 +21,8 @@ export async function makeKey(path: string, comment: string): Promise<boolean> {
     makeDirectory(dirname(path));
     await createFile(path, newKey(comment), 0o600);
   }
-  const key = await readPublicKey({ identityFiles: [path], passphraseFile: null });
+  const { keys } = await readPublicKeys({ identityFiles: [path], passphraseFile: null, identityFilesConfigured: true });
+  const [key] = keys;
   // Also for a key whose making was interrupted.
   if (!(await there(lstat(`${path}.pub`))))
     await createFile(`${path}.pub`, `${[key.type, key.base64, key.comment].join(' ').trimEnd()}\n`, 0o644);

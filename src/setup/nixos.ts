@@ -1,13 +1,14 @@
-import { matchBlock, type ServerSetup } from './server.ts';
+import { matchBlock } from '../server-rules/rules.ts';
 import { comment } from './script/quote.ts';
+import type { ServerSetup } from './server.ts';
 
 /**
  * The same for NixOS, as an attribute set of its configuration: there the files that the script writes are made from it. NixOS
  * keeps `openssh.authorizedKeys.keys` in the same folder of root, and `extraConfig` at the end of sshd_config.
  */
 export function nixosModule(setup: ServerSetup, server: string): string {
-  const { user, keyLines, notes } = setup;
-  const config = matchBlock(setup).split('\n');
+  const { user, keyLines, options, notes } = setup;
+  const config = matchBlock(user, options);
   return `${comment([
     `A module for configuration.nix of ${server}: add this file to its imports, then run nixos-rebuild switch. Undone by taking it out.`,
     'Afterwards `sshd -T -C user=' + user + ',host=localhost,addr=127.0.0.1` says what is in force.',

@@ -14,25 +14,36 @@ export interface PublicKey {
   readonly comment: string;
 }
 
+export interface PublicKeys {
+  /** Each key once, in the order in which they are offered; at least one. */
+  readonly keys: readonly [PublicKey, ...PublicKey[]];
+  /** What else the tunnel may log in with that could not be read, and why. */
+  readonly unread: readonly string[];
+}
+
 /**
- * The public half of the key that a tunnel logs in with: the first of its files that has one. It is taken from the private key
- * where that can be read, since that is the key which will be offered, and else from the `.pub` beside it.
+ * The public halves of the keys that a tunnel logs in with. Each is taken from the private key where that can be read, since that is
+ * the key which will be offered, and else from the `.pub` beside it. Throws a SetupError where there is none at all.
  */
-export async function readPublicKey(spec: Pick<ServerSpec, 'identityFiles' | 'passphraseFile'>): Promise<PublicKey> {
+export async function readPublicKeys(
+  spec: Pick<ServerSpec, 'identityFiles' | 'passphraseFile' | 'identityFilesConfigured'>,
+): Promise<PublicKeys> {
+  const found = new Map<string, PublicKey>();
   const failures: string[] = [];
   const passphrase = async () =>
     spec.passphraseFile === null ? null : readSecretFile(spec.passphraseFile, 'passphraseFile');
   for (const path of spec.identityFiles) {
     const file = await loadIdentityFile(path, spec.passphraseFile, passphrase, createIdentityCache());
     const key = file.key ?? file.publicKey;
-    if (key === null) {
-      if (file.key === null) failures.push(file.failure.message);
-      continue;
-    }
-    const base64 = key.getPublicSSH().toString('base64');
-    const comment = (await commentBeside(path, base64)) ?? key.comment;
-    return { type: key.type, base64, comment: escapeControls(comment.trim()) };
+    if (key !== null) {
+      const base64 = key.getPublicSSH().toString('base64');
+      const comment = (await commentBeside(path, base64)) ?? key.comment;
+      if (!found.has(base64)) found.set(base64, { type: key.type, base64, comment: escapeControls(comment.trim()) });
+    } else if (file.key === null) failures.push(escapeControls(file.failure.message));
   }
+  const [first, ...rest] = found.values();
+  // Of OpenSSH's own list most are not there.
+  if (first !== undefined) return { keys: [first, ...rest], unread: spec.identityFilesConfigured ? failures : [] };
   throw new SetupError(
     failures.length === 0
       ? "the tunnel has no identityFile: the server can be set up for a key only, made with `ssh-keygen -t ed25519 -N '' -f FILE`"

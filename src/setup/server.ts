@@ -1,5 +1,5 @@
-import type { TunnelSpec } from '../tunnel/spec.ts';
-import { type Access, accessOf, combine } from './access.ts';
+import { type Access, accessOf, type AccessSpec, combine } from '../server-rules/access.ts';
+import { type Directive, keyOptions, matchOptions } from '../server-rules/rules.ts';
 import { checkUser } from './names.ts';
 import type { PublicKey } from './public-key.ts';
 import { SetupError } from './setup-error.ts';
@@ -12,34 +12,48 @@ export interface ServerSetup {
   readonly keyLines: readonly string[];
   /** The same keys in base64 alone. */
   readonly keys: readonly string[];
+  /** Whether these are all: where one of the tunnels has a key that could not be read, lines of others stay on the server. */
+  readonly complete: boolean;
   /** Options of the user's Match block, in the order in which they are written. */
-  readonly options: readonly (readonly [name: string, value: string])[];
+  readonly options: readonly Directive[];
   readonly notes: readonly string[];
 }
 
 export interface KeyedTunnel {
-  readonly spec: Pick<TunnelSpec, 'name' | 'user' | 'forwards'>;
-  readonly key: PublicKey;
+  readonly spec: AccessSpec & { readonly user: string };
+  /** All that it may log in with, the first one first; at least one. */
+  readonly keys: readonly PublicKey[];
+  /** Why further ones could not be read. */
+  readonly unread?: readonly string[];
   readonly jump: boolean;
 }
 
 /** `tunnels` log in as the same user of the same server: sshd takes but one Match block for it, the first. */
 export function serverSetup(tunnels: readonly [KeyedTunnel, ...KeyedTunnel[]]): ServerSetup {
   const user = checkUser(tunnels[0].spec.user, 'the user');
-  const needs = tunnels.map(({ spec, key, jump }) => ({ key, access: accessOf(spec, jump) }));
+  const needs = tunnels.flatMap(({ spec, keys, jump }) => {
+    const access = accessOf(spec, jump);
+    return keys.map((key) => ({ key, access }));
+  });
   // Of two lines with one key sshd takes the first: tunnels that share a key share a line.
   const byKey = new Map<string, typeof needs>();
   for (const need of needs) byKey.set(need.key.base64, [...(byKey.get(need.key.base64) ?? []), need]);
   const lines = [...byKey.values()].map((same) => keyLine(same[0]!.key, combine(same.map(({ access }) => access))));
   const access = combine(needs.map((need) => need.access));
+  const unread = tunnels.flatMap((tunnel) => tunnel.unread ?? []);
   return {
     user,
     tunnels: tunnels.map(({ spec }) => spec.name),
     keyLines: lines,
     keys: [...byKey.keys()],
-    options: matchOptions(user, access),
-    notes: access.notes,
+    complete: unread.length === 0,
+    options: setupOptions(user, access),
+    notes: [...access.notes, ...[...new Set(unread)].map(noteOnUnread)],
   };
+}
+
+function noteOnUnread(reason: string): string {
+  return `There is no line for one of the keys, because ${reason}. What the server has for other keys stays as it is.`;
 }
 
 /** Throws a SetupError where no server can be set up for this tunnel, whatever its key. */
@@ -56,55 +70,20 @@ export function checkSetup(spec: KeyedTunnel['spec'], jump: boolean): void {
 export const KEYS_FOLDER = '/etc/ssh/authorized_keys.d';
 
 /** sshd(8), AUTHORIZED_KEYS FILE FORMAT. */
-function keyLine(key: PublicKey, { listens, opens }: Access): string {
-  const options = [
-    'restrict',
-    'port-forwarding',
-    ...listens.map((listen) => `permitlisten="${listen}"`),
-    ...(opens === 'any' ? [] : opens.map((open) => `permitopen="${open}"`)),
-  ];
-  return [options.join(','), key.type, key.base64, key.comment].join(' ').trimEnd();
+function keyLine(key: PublicKey, access: Access): string {
+  return [keyOptions(access).join(','), key.type, key.base64, key.comment].join(' ').trimEnd();
 }
 
-/**
- * sshd_config(5). What the line of the key says already is said again: the key's options hold for this key, these for whatever
- * way in there may be. And `restrict` takes away no command: only ForceCommand does.
- */
-function matchOptions(user: string, access: Access): (readonly [string, string])[] {
-  const { listens, opens, socketListener, socketTarget } = access;
-  const sockets = direction(socketListener, socketTarget);
+/** All of the user's block. Logins are let in whatever sshd_config says of others, and by these keys alone. */
+function setupOptions(user: string, access: Access): readonly Directive[] {
   return [
     ['AllowUsers', user],
-    ['AuthenticationMethods', 'publickey'],
     ['PubkeyAuthentication', 'yes'],
     ['AuthorizedKeysFile', `${KEYS_FOLDER}/${user}`],
-    ['DisableForwarding', 'no'],
-    ['AllowTcpForwarding', direction(listens.length > 0, opens === 'any' || opens.length > 0)],
-    ['PermitListen', listens.join(' ') || 'none'],
-    ['PermitOpen', opens === 'any' ? 'any' : opens.join(' ') || 'none'],
-    ['GatewayPorts', access.publicListener ? 'clientspecified' : 'no'],
-    ['AllowStreamLocalForwarding', sockets],
-    // Else a socket that a dead connection left there would be in the way of the next one.
-    ...(socketListener ? [['StreamLocalBindUnlink', 'yes'] as const] : []),
-    ['AllowAgentForwarding', 'no'],
-    ['X11Forwarding', 'no'],
-    ['PermitTunnel', 'no'],
-    ['PermitTTY', 'no'],
-    ['PermitUserRC', 'no'],
-    ['ForceCommand', 'false'],
+    ...matchOptions(access, ['publickey']),
     ['ClientAliveInterval', '15'],
     ['ClientAliveCountMax', '3'],
   ];
-}
-
-function direction(remote: boolean, local: boolean): string {
-  if (remote) return local ? 'yes' : 'remote';
-  return local ? 'local' : 'no';
-}
-
-/** The block as it stands in sshd_config. */
-export function matchBlock({ user, options }: ServerSetup): string {
-  return [`Match User ${user}`, ...options.map(([name, value]) => `  ${name} ${value}`)].join('\n');
 }
 
 /** The block's lines as `sshd -T` prints what is in force. */

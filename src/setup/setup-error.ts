@@ -1,2 +1,4 @@
-/** Why nothing can be generated for a tunnel; the message is for the person who asked, and says what to do. */
-export class SetupError extends Error {}
+import { UserError } from '../lib/user-error.ts';
+
+/** Why nothing can be generated for a tunnel. */
+export class SetupError extends UserError {}

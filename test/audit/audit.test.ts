@@ -4,8 +4,9 @@ import { createServer } from 'node:net';
 import { tmpdir, userInfo } from 'node:os';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
-import { keyOptions, matchBlock } from '../../src/audit/lines.ts';
 import { HOLES } from '../../src/audit/hole.ts';
+import { accessOf } from '../../src/server-rules/access.ts';
+import { keyOptions, matchBlock, matchOptions } from '../../src/server-rules/rules.ts';
 import type { ForwardSpec } from '../../src/tunnel/spec.ts';
 import { specFor, startTunnel } from '../support/tunnel.ts';
 import { startSshd } from '../support/sshd.ts';
@@ -20,8 +21,11 @@ const FORWARD: ForwardSpec = {
   listen: { type: 'tcp', host: 'localhost', port: LISTEN },
   target: { type: 'tcp', host: '127.0.0.1', port: 1 },
 };
-const OPTIONS = keyOptions([FORWARD]).join(',');
-const BLOCK = matchBlock(user, [FORWARD], ['publickey']);
+const accessFor = (forward: ForwardSpec) => accessOf({ name: 'test', forwards: [forward], verify: 'auto' }, true);
+const optionsFor = (forward: ForwardSpec) => keyOptions(accessFor(forward)).join(',');
+const blockFor = (forward: ForwardSpec) => matchBlock(user, matchOptions(accessFor(forward), ['publickey']));
+const OPTIONS = optionsFor(FORWARD);
+const BLOCK = blockFor(FORWARD);
 
 /** The line of it that a case with a command in the key's line does without. */
 const FORCED = BLOCK.at(-1)!;
@@ -61,8 +65,8 @@ describe('audit', { concurrency: 3 }, () => {
     const port = await freePort();
     const forward = { ...FORWARD, listen: { type: 'tcp', host: 'localhost', port } as const };
     const own = await startSshd({
-      keyOptions: keyOptions([forward]).join(','),
-      config: matchBlock(user, [forward], ['publickey']),
+      keyOptions: optionsFor(forward),
+      config: blockFor(forward),
     });
     t.after(() => own.stop());
     await startTunnel(t, specFor(own, [[port, 1]])).untilPhase('up');

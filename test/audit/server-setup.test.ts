@@ -27,6 +27,7 @@ const TRAPS: readonly {
     name: 'no forced command, and a user with a shell: restrict alone takes no command away',
     open: ['command', 'shell'],
     lines: { ForceCommand: '' },
+    key: 'restrict,port-forwarding,permitopen="none.invalid:1"',
     also: `usermod --shell /bin/sh ${USER}`,
   },
   { name: 'PermitTTY', open: ['terminal'], lines: { PermitTTY: 'PermitTTY yes' }, key: 'restrict,port-forwarding,pty' },
@@ -47,6 +48,7 @@ const TRAPS: readonly {
     name: 'PermitOpen, AllowTcpForwarding: a key without permitopen connects anywhere',
     open: ['connect-server', 'connect-elsewhere'],
     lines: { PermitOpen: 'PermitOpen any', AllowTcpForwarding: 'AllowTcpForwarding yes' },
+    key: 'restrict,port-forwarding,permitlisten="localhost:8080"',
   },
   {
     name: 'PermitListen, and a key without permitlisten',
@@ -117,6 +119,7 @@ test('what server-setup makes has no hole, and each of its lines that is opened 
       // The audit says that it does not try this.
       'PermitTunnel',
       'PermitUserRC',
+      'AcceptEnv',
       'ClientAliveInterval',
       'ClientAliveCountMax',
     ],

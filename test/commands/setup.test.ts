@@ -16,6 +16,7 @@ test('server-setup and client-setup print, or say why they cannot', async (t) =>
     `defaults: { host: relay.example.org, user: limited, identityFile: ${key}, sshConfig: none }
 tunnels:
   backup: { remoteForward: 8080:localhost:22 }
+  unseen: { remoteForward: 8084:localhost:22, user: unseen, verify: off }
   web: { localForward: 8081:localhost:80, user: other }
   odd: { remoteForward: 8082:localhost:22, user: "o'brien" }
   keyless: { remoteForward: 8083:localhost:22, user: another, identityFile: ${dir}/none }
@@ -36,10 +37,11 @@ tunnels:
 
   const script = await works('server-setup', 'backup');
   assert.match(script, /^#!\/bin\/sh\n/);
-  assert.doesNotMatch(script, /PRIVATE KEY|permitopen=/);
+  assert.doesNotMatch(script, /PRIVATE KEY/);
+  assert.doesNotMatch(await works('server-setup', 'unseen'), /permitopen="localhost/);
   assert.match(
-    await works('server-setup', 'backup', '--jump'),
-    /permitopen="localhost:8080",permitopen="127\.0\.0\.1:8080"/,
+    await works('server-setup', 'unseen', '--jump'),
+    /permitopen="localhost:8084",permitopen="127\.0\.0\.1:8084"/,
   );
   assert.match(await works('server-setup', 'keyless', '--undo'), /^#!\/bin\/sh\n# Undoes/);
   assert.match(await works('server-setup', 'backup', '--for', 'macos'), /dscl/);
@@ -49,7 +51,7 @@ tunnels:
   assert.match(client, /^Host attic\n[\s\S]*\n {2}User pi\n/m);
   assert.match(await works('client-setup', 'backup'), /^Host backup\n/m);
 
-  await fails(4, /there is no tunnel "none"; there are: backup, web, odd, keyless/, 'server-setup', 'none');
+  await fails(4, /there is no tunnel "none"; there are: backup, unseen, web, odd, keyless/, 'server-setup', 'none');
   await fails(4, /there is no tunnel "none"/, 'client-setup', 'none');
   await fails(1, /the tunnel web has no remoteForward/, 'client-setup', 'web');
   await fails(1, /the tunnel web has no remoteForward/, 'server-setup', 'web', '--jump');

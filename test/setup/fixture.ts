@@ -13,11 +13,12 @@ export async function printed(
   command: readonly [string, ...string[]],
   forwards = 'remoteForward: 8080:localhost:2022',
   user = USER,
+  identityFiles: readonly string[] = [world.key],
 ): Promise<string> {
   const file = join(world.dir, 'config.yaml');
   writeFileSync(
     file,
-    `tunnels: { backup: { host: server, user: ${user}, identityFile: ${world.key}, sshConfig: none, userKnownHostsFile: ${world.dir}/known_hosts, ${forwards} } }
+    `tunnels: { backup: { host: server, user: ${user}, identityFile: [${identityFiles.join(', ')}], sshConfig: none, userKnownHostsFile: ${world.dir}/known_hosts, ${forwards} } }
 network: { ping: [] }
 control: { socket: ${world.dir}/control.sock }
 stateDirectory: ${world.dir}

@@ -3,17 +3,17 @@ import { execFileSync } from 'node:child_process';
 import { mkdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { accessOf } from '../../src/setup/access.ts';
+import { accessOf } from '../../src/server-rules/access.ts';
 import { clientText } from '../../src/setup/client.ts';
 import { readHostKeyLines } from '../../src/host/host-keys.ts';
 import { nixosModule } from '../../src/setup/nixos.ts';
-import { readPublicKey } from '../../src/setup/public-key.ts';
+import { readPublicKeys } from '../../src/setup/public-key.ts';
 import { printer, quote } from '../../src/setup/script/quote.ts';
 import { setUpScript } from '../../src/setup/script/set-up.ts';
 import { LINUX, MACOS } from '../../src/setup/script/system.ts';
 import { undoScript } from '../../src/setup/script/undo.ts';
 import { type KeyedTunnel, serverSetup } from '../../src/setup/server.ts';
-import { SetupError } from '../../src/setup/setup-error.ts';
+import { UserError } from '../../src/lib/user-error.ts';
 import type { Endpoint, ForwardSpec } from '../../src/tunnel/spec.ts';
 import { tempDir } from '../support/until.ts';
 
@@ -35,19 +35,24 @@ function tunnel(
   user = 'limited',
   jump = false,
 ): KeyedTunnel {
-  return { spec: { name, user, forwards }, key: { type: 'ssh-ed25519', base64: key, comment: 'a comment' }, jump };
+  return {
+    spec: { name, user, forwards, verify: 'auto' },
+    keys: [{ type: 'ssh-ed25519', base64: key, comment: 'a comment' }],
+    jump,
+  };
 }
 
 test('what a tunnel needs is said in the words of sshd', () => {
-  const access = (forwards: readonly ForwardSpec[], jump = false) => accessOf({ name: 'a', forwards }, jump);
+  const access = (forwards: readonly ForwardSpec[], jump = false) =>
+    accessOf({ name: 'a', forwards, verify: 'off' }, jump);
   const listens = (listen: Endpoint) => access([remote(listen)]).listens;
   assert.deepEqual(listens(tcp('localhost', 8080)), ['localhost:8080']);
   assert.deepEqual(listens(tcp('', 8080)), ['*:8080']);
   assert.deepEqual(listens(tcp('::1', 8080)), ['[::1]:8080']);
   assert.deepEqual(listens(tcp('Relay.Example.ORG', 8080)), ['relay.example.org:8080']);
   assert.deepEqual(listens(tcp('localhost', 0)), ['localhost:*']);
-  assert.throws(() => listens(tcp('a*', 1)), SetupError);
-  assert.throws(() => listens(tcp('a"b', 1)), SetupError);
+  assert.throws(() => listens(tcp('a*', 1)), UserError);
+  assert.throws(() => listens(tcp('a"b', 1)), UserError);
 
   for (const host of ['localhost', '127.0.0.1', '::1'])
     assert.equal(access([remote(tcp(host, 1))]).publicListener, false);
@@ -70,9 +75,11 @@ test('what a tunnel needs is said in the words of sshd', () => {
 test('tunnels with one key share a line, of which sshd takes the first, and all share one Match block', () => {
   const of = (port: number) => [remote(tcp('localhost', port))];
   const setup = serverSetup([tunnel('a', of(1), 'AAAA'), tunnel('b', of(2), 'BBBB'), tunnel('c', of(3), 'AAAA')]);
+  const seen = (port: number) =>
+    ['localhost', '127.0.0.1', '[::1]'].map((host) => `permitopen="${host}:${port}"`).join();
   assert.deepEqual(setup.keyLines, [
-    'restrict,port-forwarding,permitlisten="localhost:1",permitlisten="localhost:3" ssh-ed25519 AAAA a comment',
-    'restrict,port-forwarding,permitlisten="localhost:2" ssh-ed25519 BBBB a comment',
+    `restrict,port-forwarding,permitlisten="localhost:1",permitlisten="localhost:3",${seen(1)},${seen(3)},command="false" ssh-ed25519 AAAA a comment`,
+    `restrict,port-forwarding,permitlisten="localhost:2",${seen(2)},command="false" ssh-ed25519 BBBB a comment`,
   ]);
   assert.equal(new Map(setup.options).get('PermitListen'), 'localhost:1 localhost:2 localhost:3');
   assert.match(
@@ -83,14 +90,14 @@ test('tunnels with one key share a line, of which sshd takes the first, and all 
 
 test('names that mean something to sh or sshd are refused', () => {
   for (const user of ["o'brien", 'a b', 'a\nb', '*', 'a,b', '!a', '-a', '$(id)', 'a"', '../a', '', 'a%u', 'ä'])
-    assert.throws(() => serverSetup([tunnel('a', [remote(tcp('localhost', 1))], 'A', user)]), SetupError, user);
+    assert.throws(() => serverSetup([tunnel('a', [remote(tcp('localhost', 1))], 'A', user)]), UserError, user);
   const spec = { name: 'a', host: 'relay', port: 22, user: 'limited', forwards: [remote(tcp('localhost', 8080))] };
   for (const wrong of ['a b', 'a\nProxyCommand id', '*', '!a', '"a"', ''])
     for (const options of [
       { user: wrong, alias: 'pi' },
       { user: 'pi', alias: wrong },
     ])
-      assert.throws(() => clientText(spec, { ...options, hostKeys: [] }), SetupError, wrong);
+      assert.throws(() => clientText(spec, { ...options, hostKeys: [] }), UserError, wrong);
 });
 
 test('whatever a comment of a key holds, sh prints it as it is', () => {
@@ -111,14 +118,9 @@ test('every script is one that sh can read', () => {
 
 test('for NixOS it is an attribute set, with what Nix would expand escaped', () => {
   const odd = tunnel('a', [remote(tcp('localhost', 8080))]);
-  const setup = serverSetup([{ ...odd, key: { ...odd.key, comment: 'a "b" ${c} \\' } }]);
+  const setup = serverSetup([{ ...odd, keys: [{ ...odd.keys[0]!, comment: 'a "b" ${c} \\' }] }]);
   const text = nixosModule(setup, 'relay');
-  assert.ok(
-    text.includes(
-      String.raw`"restrict,port-forwarding,permitlisten=\"localhost:8080\" ssh-ed25519 AAAA a \"b\" \$` + '{c} \\\\"',
-    ),
-    text,
-  );
+  assert.ok(text.includes(String.raw`command=\"false\" ssh-ed25519 AAAA a \"b\" \$` + '{c} \\\\"'), text);
   for (const line of ['users.users."limited" = {', '"Match User limited"', '"  ForceCommand false"', '"Match all"'])
     assert.ok(text.includes(line), line);
 });
@@ -130,7 +132,9 @@ test('the public key is that of the private one, with its comment', async (t) =>
     execFileSync('ssh-keygen', ['-q', '-t', 'ed25519', '-C', `the ${name}`, '-f', file, ...options]);
     return file;
   };
-  const read = (...identityFiles: string[]) => readPublicKey({ identityFiles, passphraseFile: null });
+  const readAll = (...identityFiles: string[]) =>
+    readPublicKeys({ identityFiles, passphraseFile: null, identityFilesConfigured: true });
+  const read = async (...identityFiles: string[]) => (await readAll(...identityFiles)).keys[0];
   const publicOf = (file: string) =>
     execFileSync('ssh-keygen', ['-y', '-P', 'secret', '-f', file], { encoding: 'utf8' });
 

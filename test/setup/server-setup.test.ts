@@ -25,7 +25,7 @@ test('the key may listen on the port of the tunnel, and nothing else', async (t)
     '/run/a.sock:localhost:2022',
   ])
     assert.equal(forwards(world, other), 'refused', other);
-  for (const to of ['localhost:22', '127.0.0.1:22', 'server:22', 'localhost:8080'])
+  for (const to of ['localhost:22', '127.0.0.1:22', 'server:22', 'localhost:8081'])
     assert.equal(connects(world, to), 'prohibited', to);
 
   assert.doesNotMatch(world.ssh(login, 'echo here').stdout, /here/);
@@ -56,7 +56,10 @@ test('run twice it changes nothing, and undone the server is as it was to the by
   assert.deepEqual(world.snapshot(), after);
 
   const [options] = world.read(`/etc/ssh/authorized_keys.d/${USER}`)!.split(' ', 1);
-  assert.equal(options, 'restrict,port-forwarding,permitlisten="localhost:8080"');
+  assert.equal(
+    options,
+    'restrict,port-forwarding,permitlisten="localhost:8080",permitopen="localhost:8080",permitopen="127.0.0.1:8080",permitopen="[::1]:8080",command="false"',
+  );
   assert.ok(world.read(`/etc/ssh/authorized_keys.d/${USER}`)!.endsWith(` it's a key\n`));
 
   // A tunnel that is up ends with its user.
@@ -147,6 +150,11 @@ test('port 0 and Unix sockets: sshd cannot be as exact there, and the script say
   world.run(['sh', '-c', 'kill -KILL $(pidof ssh)']);
   assert.equal(forwards(world, '/run/limited/a.sock:localhost:22'), 'granted');
   assert.equal(forwards(world, '*:9999:localhost:22'), 'refused');
+  // To verify a port that the server chooses.
+  assert.match(script, /^# Note: To see .* every port of the server's localhost: name a port, or write `verify: off`/m);
+  assert.equal(connects(world, 'localhost:22'), 'connected');
+  assert.equal(connects(world, 'server:22'), 'prohibited');
+  await setUp(world, [], `${forward}, verify: off`);
   assert.equal(connects(world, 'localhost:22'), 'prohibited');
 });
 
@@ -155,6 +163,7 @@ test('a listener on a Unix socket alone allows no TCP port', async (t) => {
   const world = await startServerWorld(t);
   await untilListening(world);
   await setUp(world, [], `remoteForward: { listen: /tmp/a.sock, target: 'localhost:22' }`);
+  assert.equal(forwards(world, '/tmp/a.sock:localhost:22'), 'granted');
   assert.equal(forwards(world, '8080:localhost:22'), 'refused');
   assert.equal(connects(world, 'localhost:22'), 'prohibited');
 });

@@ -43,7 +43,7 @@ test('a user that is somebody else, or that another device logs in as, is left a
   const other = await printed({ dir: world.dir, key: `${world.dir}/other` }, ['server-setup']);
   const { code, stderr } = runScript(world, other);
   assert.equal(code, 1);
-  assert.match(stderr, /set up for another key/);
+  assert.match(stderr, /set up for other keys/);
   assert.deepEqual(world.snapshot(), used);
   assert.equal(forwards(world, LISTENER), 'granted');
 });

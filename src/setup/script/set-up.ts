@@ -1,4 +1,5 @@
-import { effectiveLines, matchBlock, type ServerSetup } from '../server.ts';
+import { matchBlock } from '../../server-rules/rules.ts';
+import { effectiveLines, type ServerSetup } from '../server.ts';
 import { BASICS, FILES } from './files.ts';
 import { namesOf, PATHS, variables } from './head.ts';
 import { comment, printer } from './quote.ts';
@@ -6,14 +7,15 @@ import type { System } from './system.ts';
 
 /** The script that sets a server up; it may be run again, and is undone by undoScript(). */
 export function setUpScript(setup: ServerSetup, system: System, server: string): string {
-  const { user, tunnels, notes, keyLines, keys } = setup;
+  const { user, tunnels, notes, keyLines, keys, complete } = setup;
+  const way = keys.length === 1 ? 'one way in, the key below' : `${keys.length} ways in, the keys below`;
   return [
     '#!/bin/sh',
     comment([
       `Sets the server ${server} up for ${namesOf(tunnels)} of tunneld. Read it, then run it there as root.`,
       '',
-      `The user ${user} gets one way in, the key below, and may do nothing with it but what is listed. Whatever fails, everything is`,
-      'put back as it was. Run again it changes nothing.',
+      `The user ${user} gets ${way}, and may do nothing but what is listed. Whatever fails, everything is put back as it was.`,
+      'Run again it changes nothing. A key of the tunnel that is not below any more is taken out.',
       `\`tunneld server-setup ${tunnels[0]} --undo\` prints the script that undoes it.`,
       ...notes.flatMap((note) => ['', `Note: ${note}`]),
     ]),
@@ -27,8 +29,10 @@ export function setUpScript(setup: ServerSetup, system: System, server: string):
     printer('authorized_keys', keyLines.join('\n')),
     '',
     printer('key_texts', keys.join('\n')),
+    '# Whether these are all keys that there may be.',
+    `complete=${complete ? 'yes' : 'no'}`,
     '',
-    printer('match_block', matchBlock(setup)),
+    printer('match_block', matchBlock(user, setup.options).join('\n')),
     '',
     '# What `sshd -T` must say of a login of this user afterwards.',
     printer('wanted', effectiveLines(setup)),
@@ -142,8 +146,9 @@ if [ ! -e "$state" ]; then
   check_user
   [ ! -e "$keys" ] || die "$keys exists and was not made by this script: give the tunnel a user of its own"
 fi
-if [ -e "$keys" ] && grep -Fvq -f "$work/keys" "$keys"; then
-  die "$user is set up for another key, of another device or an older one: give this tunnel a user of its own, or undo that first"
+# A key that they have in common says that it is the same device, with a newer key.
+if [ -e "$keys" ] && grep -q . "$keys" && ! grep -Fq -f "$work/keys" "$keys"; then
+  die "$user is set up for other keys, of another device or older ones: give this tunnel a user of its own. If the key was changed, list both, the new one first (identityFile: [NEW, OLD]), and make this script again; when the tunnel logs in with the new one, take the old one out"
 fi
 
 if [ -e "$state" ]; then cp -pR "$state" "$work/state"; fi
@@ -159,6 +164,8 @@ if [ ! -d "$keys_folder" ]; then
   mkdir "$keys_folder"
 fi
 authorized_keys >"$work/new"
+if [ -e "$keys" ]; then grep -Fv -f "$work/keys" "$keys" >"$work/others" || :; else : >"$work/others"; fi
+if [ "$complete" = no ]; then cat "$work/others" >>"$work/new"; fi
 replace "$keys" "$work/new"
 
 before_block >"$work/without"
@@ -189,6 +196,11 @@ if [ "$changed" = yes ]; then
 fi
 rm -f "$state/unfinished"
 finished=yes
+if [ -s "$work/others" ]; then
+  words='taken out, because the tunnel does not have it any more; a connection that it made stays until it ends'
+  [ "$complete" = yes ] || words='kept, because not every key of the tunnel could be read where this script was made'
+  while IFS= read -r line; do say "$words: $(printf '%s\n' "$line" | ssh-keygen -lf - 2>/dev/null || printf '%s' "$line")"; done <"$work/others"
+fi
 say "$user is set up as asked; sshd -T says so:"
 sed 's/^/  /' "$work/wanted"
 if [ "$changed" = no ]; then say 'nothing had to be changed'; fi

@@ -1,5 +1,5 @@
+import { UserError } from '../lib/user-error.ts';
 import type { Endpoint, TunnelSpec } from '../tunnel/spec.ts';
-import { SetupError } from './setup-error.ts';
 
 /** The listener by which people reach the device, as seen on the server itself. */
 export interface ChosenPort {
@@ -12,19 +12,30 @@ export interface ChosenPort {
 export function choosePort({ name, forwards }: Pick<TunnelSpec, 'name' | 'forwards'>): ChosenPort {
   const remote = forwards.filter(({ kind }) => kind === 'remote');
   if (remote.length === 0) {
-    throw new SetupError(`the tunnel ${name} has no remoteForward: the server listens on no port for it`);
+    throw new UserError(`the tunnel ${name} has no remoteForward: the server listens on no port for it`);
   }
   const ports = remote.flatMap(({ listen, target }) =>
     listen.type === 'tcp' && listen.port !== 0 && target.type === 'tcp' ? [{ listen, target }] : [],
   );
   const chosen = ports.find(({ target }) => target.port === 22) ?? ports[0];
   if (chosen === undefined) {
-    throw new SetupError(
+    throw new UserError(
       `no remoteForward of the tunnel ${name} can be named to ssh: it needs a fixed port (not 0, no Unix socket) and a target with a port`,
     );
   }
   const { host, port } = chosen.listen;
   return { host: EVERYWHERE.has(host) ? 'localhost' : host, port, target: chosen.target };
+}
+
+/** Whether people can be told a port by which they reach the device. */
+export function hasPort(spec: Pick<TunnelSpec, 'name' | 'forwards'>): boolean {
+  try {
+    choosePort(spec);
+    return true;
+  } catch (error) {
+    if (error instanceof UserError) return false;
+    throw error;
+  }
 }
 
 /** Addresses that are no place to connect to. */
