@@ -16,6 +16,7 @@ import { guardCompression } from './compression.ts';
 import { translateError, type Stage } from './errors.ts';
 import { boundGroupExchange } from './group-exchange.ts';
 import { holdIdentification, type Identification } from './identification.ts';
+import { quietAfterClose } from './quiet-channels.ts';
 import { createRequests } from './requests.ts';
 
 export interface ConnectOptions {
@@ -169,6 +170,7 @@ export function connectSsh(options: ConnectOptions, signal: AbortSignal): Promis
         },
       } satisfies ConnectConfig);
       identification = holdIdentification(client);
+      quietAfterClose(client);
       limitAnnouncedKeys(client, options.onTooManyHostKeys);
       boundGroupExchange(client);
       if (spec.compression) guardCompression(client);
