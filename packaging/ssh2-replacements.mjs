@@ -16,6 +16,12 @@ export const REPLACEMENTS = [
     put: 'init: binding ? Promise.resolve() : (() => {',
   },
   {
+    file: 'lib/protocol/crypto.js',
+    for: 'packets above 35,000 bytes, such as a long banner: OpenSSH sends and takes 256 KiB (RFC 4253 section 6.1, packet.c)',
+    find: 'const MAX_PACKET_SIZE = 35000;',
+    put: 'const MAX_PACKET_SIZE = 256 * 1024;',
+  },
+  {
     file: 'lib/protocol/kex.js',
     for: 'strict key exchange forbids IGNORE, DEBUG and UNIMPLEMENTED in the first exchange only (OpenSSH, PROTOCOL section 1.9)',
     find: '  if (!this._strictMode) {\n    switch (type) {\n      case MESSAGE.IGNORE:',
@@ -37,6 +43,20 @@ export const REPLACEMENTS = [
     (csCipher.authLen ? 0 : MAC_INFO[neg.cs.mac].len),
     (scCipher.authLen ? 0 : MAC_INFO[neg.sc.mac].len)
   ) * 8;`,
+  },
+  {
+    file: 'lib/protocol/kex.js',
+    for: 'servers go on with what they were sending while keys are renewed (AsyncSSH 2.10), and ssh takes it (dispatch.c); never in the first exchange',
+    find: `      if (type < 20 || type > 49) {
+        return doFatalError(`,
+    put: `      if (type > 49 && this._kex && this._kex.sessionID) {
+        if (!MESSAGE_HANDLERS)
+          MESSAGE_HANDLERS = require('./handlers.js');
+        const handler = MESSAGE_HANDLERS[type];
+        return handler && handler(this, payload);
+      }
+      if (type < 20 || type > 49) {
+        return doFatalError(`,
   },
 ];
 

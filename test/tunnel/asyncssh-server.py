@@ -1,4 +1,4 @@
-"""An SSH server of AsyncSSH that listens for its clients and connects for them: PORT HOST_KEY AUTHORIZED_KEYS."""
+"""An SSH server of AsyncSSH that listens for its clients and connects for them: PORT HOST_KEY AUTHORIZED_KEYS [REKEY_BYTES]."""
 
 import asyncio
 import signal
@@ -25,7 +25,7 @@ class Server(asyncssh.SSHServer):
 
 
 async def main():
-    port, host_key, authorized_keys = sys.argv[1:]
+    port, host_key, authorized_keys, rekey_bytes = (sys.argv[1:] + [1 << 30])[:4]
     loop = asyncio.get_running_loop()
     loop.add_signal_handler(signal.SIGUSR1, lambda: [conn.abort() for conn in list(connections)])
     await asyncssh.listen(
@@ -34,6 +34,7 @@ async def main():
         server_factory=Server,
         server_host_keys=[host_key],
         authorized_client_keys=authorized_keys,
+        rekey_bytes=int(rekey_bytes),
     )
     await loop.create_future()
 

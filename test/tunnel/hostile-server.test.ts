@@ -35,7 +35,11 @@ describe('a peer that does not speak SSH', { concurrency: 8 }, () => {
     ['one that says nothing', (socket) => socket.resume(), /did not finish the SSH handshake within 1 s$/],
     ['one that introduces itself and stops', (socket) => socket.write('SSH-2.0-x\r\n'), /within 1 s$/],
     ['garbage', (socket) => socket.write(Buffer.alloc(100_000, 0x9b)), /no SSH identification in \d+ bytes/],
-    ['garbage after the introduction', (socket) => socket.write(`SSH-2.0-x\r\n${'\u009b'.repeat(5000)}`), /length/],
+    [
+      'garbage after the introduction',
+      (socket) => socket.write(`SSH-2.0-x\r\n${'\u009b'.repeat(5000)}`),
+      /impossible length/,
+    ],
     ['another version', (socket) => socket.write('SSH-1.5-x\r\n'), /identification/],
     ['control characters', (socket) => socket.end(NASTY), /says: a\\x1b\[31mb/],
   ];
@@ -178,7 +182,10 @@ describe('a path that spoils what it carries', { concurrency: 4 }, () => {
       armed = true;
       visit(listener(tunnel), 'x').catch(() => {});
       const { failure } = await tunnel.untilFailure('disconnected');
-      assert.match(failure?.message ?? '', /MAC|length|authenticate|decrypt/i);
+      assert.match(
+        failure?.message ?? '',
+        /^the connection was damaged on the way: a packet (has an impossible length|does not match its checksum)$/,
+      );
       await tunnel.untilPhase('up');
       assert.equal(relay.accepted(), 2);
       assert.ok(sent <= 16 << 20, `${sent} bytes`);

@@ -20,6 +20,19 @@ describe('other servers', { concurrency: 2 }, () => {
   });
 });
 
+test('AsyncSSH renews its keys in the middle of transfers in both directions', async (t) => {
+  const server = await startAsyncssh(t, 1 << 20);
+  const echo = await startEcho();
+  t.after(() => echo.close());
+  const remote = await freePort();
+  const tunnel = startTunnel(t, specFor(server, [[remote, echo.port]]));
+  await tunnel.untilPhase('up', 20_000);
+  const words = 'x'.repeat(5_000_000);
+  const answers = await Promise.all([visit(remote, words), visit(remote, words)]);
+  assert.ok(answers.every((answer) => answer === words));
+  assert.deepEqual(tunnel.phases.slice(tunnel.phases.indexOf('up')), ['up']);
+});
+
 async function useful(t: TestContext, server: OtherServer): Promise<void> {
   const echo = await startEcho();
   t.after(() => echo.close());

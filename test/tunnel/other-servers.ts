@@ -39,14 +39,20 @@ export async function startDropbear(t: TestContext): Promise<OtherServer> {
   return { dir, port, user: 'bear', clientKey, knownHostsLine: () => `[127.0.0.1]:${port} ${hostKey}\n`, ...server };
 }
 
-export async function startAsyncssh(t: TestContext): Promise<OtherServer> {
+export async function startAsyncssh(t: TestContext, rekeyBytes = 1 << 30): Promise<OtherServer> {
   const dir = await tempDir(t);
   const { clientKey } = makeKey(dir);
   const hostKeyFile = join(dir, 'host_key');
   execFileSync('ssh-keygen', ['-q', '-t', 'ed25519', '-N', '', '-C', '', '-f', hostKeyFile]);
   const port = await freePort();
   const program = fileURLToPath(new URL('asyncssh-server.py', import.meta.url));
-  const server = await startServer(t, port, '/usr/bin/python3', [program, `${port}`, hostKeyFile, `${clientKey}.pub`]);
+  const server = await startServer(t, port, '/usr/bin/python3', [
+    program,
+    `${port}`,
+    hostKeyFile,
+    `${clientKey}.pub`,
+    `${rekeyBytes}`,
+  ]);
   return {
     dir,
     port,

@@ -41,9 +41,21 @@ function numericCode(error: Error): number | undefined {
 
 function describe(error: Error, message: string): string {
   if (numericCode(error) !== undefined) return `the server says: ${message}`;
+  const damage = DAMAGE.find(({ pattern }) => pattern.test(message));
+  if (damage !== undefined) return `the connection was damaged on the way: ${damage.what}`;
   const code = errorCode(error);
   return code === undefined ? message : (SYSTEM_ERRORS[code] ?? `${message} (${code})`);
 }
+
+/** What ssh2, its compiled part and OpenSSL say of a packet that is not the one that was sent. */
+const DAMAGE: readonly { readonly pattern: RegExp; readonly what: string }[] = [
+  { pattern: /^Bad packet length/, what: 'a packet has an impossible length' },
+  {
+    // OpenSSL gives no reason where a tag of AES-GCM is wrong, and the compiled part then prints that.
+    pattern: /^Invalid MAC$|unable to authenticate data|lib\(0\)::reason\(0\)|Error generating authentication tag/,
+    what: 'a packet does not match its checksum',
+  },
+];
 
 const SYSTEM_ERRORS: Readonly<Record<string, string>> = {
   ECONNRESET: 'the connection was reset (ECONNRESET)',
