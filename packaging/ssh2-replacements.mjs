@@ -58,6 +58,27 @@ export const REPLACEMENTS = [
       if (type < 20 || type > 49) {
         return doFatalError(`,
   },
+  {
+    file: 'lib/client.js',
+    for: 'a signature with a large RSA key takes as long as the event loop must not stand still (see src/tunnel/ssh2/sign.ts)',
+    find: `(buf, cb) => {
+              const signature = curAuth.key.sign(buf, hashAlgo);
+              if (signature instanceof Error) {
+                signature.message =
+                  \`Error signing data`,
+    put: `(buf, cb) => {
+              if (curAuth.key.signLater) {
+                curAuth.key.signLater(buf, hashAlgo, cb, (err) => {
+                  err.level = 'client-authentication';
+                  this.emit('error', err);
+                });
+                return;
+              }
+              const signature = curAuth.key.sign(buf, hashAlgo);
+              if (signature instanceof Error) {
+                signature.message =
+                  \`Error signing data`,
+  },
 ];
 
 /** The files of ssh2 that are not as they were published, by their path in its folder. */

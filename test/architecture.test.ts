@@ -7,6 +7,7 @@ import { fileURLToPath } from 'node:url';
 /** What each part of src may import besides itself and lib. Everything points down. */
 const BELOW: Readonly<Record<string, readonly string[]>> = {
   'cli.ts': ['program', 'commands'],
+  'worker.ts': ['config', 'tunnel'],
   program: ['commands'],
   commands: [
     'daemon',

@@ -1,3 +1,4 @@
+import { inSlices } from '../lib/slices.ts';
 import { errorText } from '../lib/text.ts';
 import type { Logger } from '../lib/log.ts';
 import { asFailure, TunnelFailure } from './failure.ts';
@@ -5,7 +6,7 @@ import { isAboutOnly } from './known-hosts-edit.ts';
 import { appendKnownHosts, loadKnownHosts, rewriteKnownHosts } from './known-hosts-file.ts';
 import { fingerprint, isCompleteKey, keyTypeOf } from './known-hosts-key.ts';
 import { parseKnownHosts, type KnownHostsEntry, type KnownHostsProblem } from './known-hosts-parse.ts';
-import { checkHostKey, hostQuery, knownHostsLine, knownKeyTypes, type HostQuery } from './known-hosts.ts';
+import { checkHostKey, entriesAbout, hostQuery, knownHostsLine, knownKeyTypes, type HostQuery } from './known-hosts.ts';
 import type { ServerSpec } from './spec.ts';
 import { MAX_ANNOUNCED_KEYS } from './ssh2/announced-keys.ts';
 
@@ -32,7 +33,8 @@ export async function createHostKeyJudge(spec: ServerSpec, log: Logger): Promise
   for (const { file, line, message } of loaded.problems) log.debug(`${file}:${line}: ${message}`);
   // Line 0 is a whole file: a host that seems new may stand in it.
   const unread = loaded.problems.filter((problem) => problem.line === 0);
-  let entries = [...loaded.entries];
+  // The rest of the files is of no use to one connection: what is asked at once has few lines to look at.
+  let entries = await inSlices(entriesAbout(loaded.entries, query));
   let shown: Buffer | null = null;
   let accepted: { readonly key: Buffer; readonly line: string } | null = null;
   let trusted = false;
@@ -156,10 +158,7 @@ function explain(
     case 'revoked':
       return new TunnelFailure('host-key-revoked', `${shown}, which ${where(verdict.entry)} revokes`);
     case 'changed':
-      return new TunnelFailure(
-        'host-key-changed',
-        `${shown}, but known is ${verdict.entries.map((entry) => `${entry.keyType} ${fingerprint(entry.key)} (${where(entry)})`).join(', ')}`,
-      );
+      return new TunnelFailure('host-key-changed', `${shown}, but known is ${listed(verdict.entries)}`);
     case 'unknown': {
       const authority = verdict.certAuthority;
       const notes = [
@@ -176,6 +175,17 @@ function explain(
     }
   }
 }
+
+/** A file can have thousands of lines for one host. */
+function listed(entries: readonly KnownHostsEntry[]): string {
+  const first = entries
+    .slice(0, MAX_LISTED)
+    .map((entry) => `${entry.keyType} ${fingerprint(entry.key)} (${where(entry)})`);
+  const more = entries.length - first.length;
+  return `${first.join(', ')}${more === 0 ? '' : ` and ${more} more`}`;
+}
+
+const MAX_LISTED = 8;
 
 function where(entry: KnownHostsEntry): string {
   return `${entry.file}:${entry.line}`;

@@ -1,5 +1,5 @@
 import { type HostMatcher, matchesHost } from './known-hosts-match.ts';
-import { type KnownHostsEntry, parseKnownHosts } from './known-hosts-parse.ts';
+import { type KnownHostsEntry, linesOf, readKnownHosts } from './known-hosts-parse.ts';
 
 export interface KnownHostsEdit {
   /** Lines to add, without a line end; those that the text has already are not added again. */
@@ -8,20 +8,36 @@ export interface KnownHostsEdit {
   readonly remove: (entry: KnownHostsEntry) => boolean;
 }
 
-/** The text of a known_hosts file after the edit; every other line, comments and unreadable ones included, stays as it is. */
-export function editKnownHosts(text: string, { add, remove }: KnownHostsEdit): string {
-  const removed = new Set(
-    parseKnownHosts(text, '')
-      .entries.filter(remove)
-      .map(({ line }) => line),
-  );
-  const lines = text.split('\n').filter((_, index) => !removed.has(index + 1));
-  const present = new Set(lines.map((line) => line.trim()));
-  const missing = [...new Set(add)].filter((line) => !present.has(line));
-  const kept = lines.join('\n');
-  if (missing.length === 0) return kept;
-  const separator = kept === '' || kept.endsWith('\n') ? '' : '\n';
-  return `${kept}${separator}${missing.join('\n')}\n`;
+/**
+ * The text of a known_hosts file after the edit, in steps, for inSlices(); every other line, comments and unreadable ones included,
+ * stays as it is.
+ */
+export function* editKnownHosts(text: string, { add, remove }: KnownHostsEdit): Generator<undefined, string> {
+  const removed = new Set<number>();
+  for (const entry of (yield* readKnownHosts(text, '')).entries) {
+    yield;
+    if (remove(entry)) removed.add(entry.line);
+  }
+  const kept: string[] = [];
+  let number = 0;
+  for (const line of linesOf(text)) {
+    yield;
+    number += 1;
+    if (!removed.has(number)) kept.push(line);
+  }
+  return `${kept.join('\n')}${yield* missingLines(kept.join('\n'), add)}`;
+}
+
+/** In steps: what has to be added to a text so that all of these lines stand in it. */
+export function* missingLines(text: string, wanted: readonly string[]): Generator<undefined, string> {
+  const missing = new Set(wanted);
+  for (const line of linesOf(text)) {
+    yield;
+    missing.delete(line.trim());
+  }
+  if (missing.size === 0) return '';
+  const separator = text === '' || text.endsWith('\n') ? '' : '\n';
+  return `${separator}${[...missing].join('\n')}\n`;
 }
 
 /**

@@ -3,9 +3,10 @@ import { constants, type Stats } from 'node:fs';
 import { mkdir, open, realpath, rename, stat, unlink, type FileHandle } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { readAtMost } from '../lib/read-at-most.ts';
+import { inSlices } from '../lib/slices.ts';
 import { errorCode, errorText, printable } from '../lib/text.ts';
-import { editKnownHosts, type KnownHostsEdit } from './known-hosts-edit.ts';
-import { parseKnownHosts, type KnownHosts } from './known-hosts-parse.ts';
+import { editKnownHosts, missingLines, type KnownHostsEdit } from './known-hosts-edit.ts';
+import { readKnownHosts, type KnownHosts } from './known-hosts-parse.ts';
 
 /**
  * Reads several known_hosts files into one list, in their order. A missing file is an empty one; one that cannot be read is a
@@ -22,7 +23,7 @@ export async function loadKnownHosts(files: readonly string[]): Promise<KnownHos
 async function loadFile(file: string): Promise<KnownHosts> {
   try {
     const { text, cut } = await readFile(file);
-    const { entries, problems } = parseKnownHosts(text, file);
+    const { entries, problems } = await inSlices(readKnownHosts(text, file));
     // What stands before the bound still counts: a file that grew too large must not make every host unknown.
     return cut ? { entries, problems: [...problems, { file, line: 0, message: TOO_LARGE }] } : { entries, problems };
   } catch (error) {
@@ -90,7 +91,7 @@ async function rewrite(file: string, edit: KnownHostsEdit): Promise<boolean> {
     } finally {
       await handle.close();
     }
-    const edited = editKnownHosts(text, edit);
+    const edited = await inSlices(editKnownHosts(text, edit));
     if (edited === text) return false;
     await replace(path, edited, stats);
     return true;
@@ -171,11 +172,9 @@ async function makeFolder(folder: string): Promise<void> {
 
 async function appendTo(handle: FileHandle, lines: readonly string[]): Promise<void> {
   const text = whole(await readOpenFile(handle));
-  const present = new Set(text.split('\n').map((line) => line.trim()));
-  const missing = [...new Set(lines)].filter((line) => !present.has(line));
-  if (missing.length === 0) return;
-  const separator = text === '' || text.endsWith('\n') ? '' : '\n';
-  await handle.appendFile(`${separator}${missing.join('\n')}\n`);
+  const missing = await inSlices(missingLines(text, lines));
+  if (missing === '') return;
+  await handle.appendFile(missing);
   // A device such as /dev/null cannot be synchronised.
   if ((await handle.stat()).isFile()) await handle.sync();
 }

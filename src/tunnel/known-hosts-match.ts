@@ -49,6 +49,7 @@ function parseHashed(field: string): HostMatcher | string {
 const SHA1_BYTES = 20;
 
 function parsePatterns(field: string): HostMatcher | string {
+  if (field.length > MAX_FIELD_LENGTH) return `the list of hosts is longer than ${MAX_FIELD_LENGTH} characters`;
   const patterns = field.split(',').map((text) => {
     const negated = text.startsWith('!');
     return { negated, glob: lowerCase(negated ? text.slice(1) : text) };
@@ -56,6 +57,9 @@ function parsePatterns(field: string): HostMatcher | string {
   if (patterns.some((pattern) => pattern.glob.length > MAX_PATTERN_LENGTH)) return 'a host pattern is too long';
   return { type: 'patterns', patterns };
 }
+
+/** Room for a thousand names. Each is compared with the name that is looked for, and all of a line at once. */
+const MAX_FIELD_LENGTH = 64 * 1024;
 
 /** OpenSSH's limit; a line with a longer pattern matches nothing there (match.c). */
 const MAX_PATTERN_LENGTH = 1022;

@@ -29,6 +29,20 @@ function canonicalHost(host: string): string {
   return new SocketAddress({ address: host.slice(0, zoneAt), family: 'ipv6' }).address + host.slice(zoneAt);
 }
 
+/** In steps, for inSlices(): the lines that say something of the host, in their order. A hashed line takes 10 µs on a PC. */
+export function* entriesAbout(
+  entries: readonly KnownHostsEntry[],
+  { name, withoutPort }: HostQuery,
+): Generator<undefined, KnownHostsEntry[]> {
+  const about: KnownHostsEntry[] = [];
+  for (const entry of entries) {
+    yield;
+    if (matchesHost(entry.hosts, name) || (withoutPort !== null && matchesHost(entry.hosts, withoutPort)))
+      about.push(entry);
+  }
+  return about;
+}
+
 /** What known_hosts says of a server that shows a key. */
 export type HostKeyVerdict =
   | { readonly type: 'known'; readonly entry: KnownHostsEntry }

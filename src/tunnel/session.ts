@@ -58,7 +58,8 @@ export async function runSession(spec: TunnelSpec, deps: SessionDeps, signal: Ab
   let connection: SshConnection | null = null;
   let reception: Reception | null = null;
   try {
-    // What is wrong on this side is found before anybody is bothered.
+    // What is wrong on this side is found before anybody is bothered. To decrypt keys may take a minute each.
+    deps.heartbeat(PREPARATION_MS);
     const login = await prepareLogin(spec, { ...deps, name: spec.name });
     const travel = await prepareRoute(spec, {
       ...deps,
@@ -127,6 +128,7 @@ export async function runSession(spec: TunnelSpec, deps: SessionDeps, signal: Ab
 /** All of them hear of the end at once; who is not gone by then has run into a bug. */
 const VISITORS_END_MS = 1000;
 
+const PREPARATION_MS = 300_000;
 const HEARTBEAT_SLACK_MS = 30_000;
 
 /** Gives the listeners back and says goodbye to all servers on the way, as long as they answer quickly. */

@@ -1,12 +1,15 @@
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
+import { on } from 'node:events';
 import { cpSync, mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
+import { Worker } from 'node:worker_threads';
 import { tempDir } from '../support/until.ts';
+import { makeKey } from '../tunnel/ssh2/login.ts';
 
 const run = promisify(execFile);
 const root = fileURLToPath(new URL('../..', import.meta.url));
@@ -36,6 +39,14 @@ test('a bundle does what the sources do, with the native parts beside it and wit
   const expected = { version, binding: unbundled, client: 'function', mended: true };
   assert.deepEqual(await answerOf(join(dist, 'probe.js')), expected);
   assert.deepEqual(await answerOf(join(alone, 'probe.js')), { ...expected, binding: false });
+  const bytes = readFileSync(makeKey(dist, 'key', '-t', 'ed25519', '-N', 'a secret'));
+  const order = { name: 'decrypt-key', input: { bytes, passphrase: 'a secret', path: 'key' }, version };
+  const worker = new Worker(join(alone, 'chunks/worker.js'), { workerData: order });
+  const messages = on(worker, 'message', { close: ['exit'] });
+  const types = [];
+  for await (const [message] of messages)
+    types.push(message.type === 'done' ? Object.keys(message.result) : message.type);
+  assert.deepEqual(types, ['started', ['pem', 'comment']]);
   assert.match(readFileSync(join(dist, 'THIRD-PARTY-LICENSES.txt'), 'utf8'), /^ssh2 .* \(MIT\)\n\nCopyright/m);
 });
 

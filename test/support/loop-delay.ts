@@ -12,3 +12,16 @@ export function watchLoop(): () => number {
 }
 
 const RESOLUTION_MS = 5;
+
+/** Counts from now on how often the event loop goes round, which work that holds it keeps it from; the answer ends that. */
+export function countTurns(): () => number {
+  let turns = 0;
+  let next = setImmediate(function turn() {
+    turns += 1;
+    next = setImmediate(turn);
+  });
+  return () => {
+    clearImmediate(next);
+    return turns;
+  };
+}

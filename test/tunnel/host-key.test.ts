@@ -1,10 +1,14 @@
 import assert from 'node:assert/strict';
 import { execFile, execFileSync } from 'node:child_process';
+import { createHmac, randomBytes } from 'node:crypto';
 import { appendFileSync, chmodSync, existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
 import { promisify } from 'node:util';
+import { createLogger } from '../../src/lib/log.ts';
+import { createHostKeyJudge } from '../../src/tunnel/host-key.ts';
 import { fingerprint } from '../../src/tunnel/known-hosts-key.ts';
+import { countTurns } from '../support/loop-delay.ts';
 import type { TestSshd } from '../support/sshd.ts';
 import { startTunnel, type TestTunnel } from '../support/tunnel.ts';
 import { tempDir, until } from '../support/until.ts';
@@ -47,6 +51,28 @@ describe('host keys', { concurrency: 4 }, () => {
     writeFileSync(files.user, sshd.knownHostsLine());
     tunnel.retryNow();
     await tunnel.untilPhase('up');
+  });
+
+  test('25,000 hashed lines: found, and the loop goes on meanwhile', async (t) => {
+    const hashed = (name: string) => {
+      const salt = randomBytes(20);
+      return `|1|${salt.toString('base64')}|${createHmac('sha1', salt).update(name).digest('base64')}`;
+    };
+    const other = keyText(testKey('ssh-ed25519', 'other'));
+    const { spec, files, sshd } = await serverAndSpec(t, '');
+    const lines = Array.from({ length: 25_000 }, (_, index) => `${hashed(`host${index}`)} ${other}`);
+    const ours = `${hashed(`[127.0.0.1]:${sshd.port}`)} ${sshd.hostKeys[0]?.publicKey}`;
+    writeFileSync(files.user, [...lines, ours, ''].join('\n'));
+    const turns = countTurns();
+    const judge = await createHostKeyJudge(
+      spec,
+      createLogger('fatal', () => {}),
+    );
+    // A quarter of a second of work, in pieces of 5 ms.
+    assert.ok(turns() >= 20);
+    assert.deepEqual(judge.knownKeyTypes, ['ssh-ed25519']);
+    assert.equal(judge.verify(Buffer.from(sshd.hostKeys[0]?.publicKey.split(' ')[1] ?? '', 'base64')), null);
+    assert.equal(judge.verify(testKey('ssh-ed25519', 'other'))?.code, 'host-key-changed');
   });
 
   test('a revoked key is refused even by strictHostKeyChecking no', async (t) => {

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import type { ParsedKey } from 'ssh2';
 import type { TunnelSpec } from '../spec.ts';
-import { parsePrivateKey } from './keys.ts';
+import { openKey } from './open-key.ts';
 
 /**
  * What tunnels remember from one attempt to the next. Keys, because decrypting one at every attempt costs too much: an entry
@@ -9,8 +9,8 @@ import { parsePrivateKey } from './keys.ts';
  * included. And notes, because each is worth one warning and not one a minute.
  */
 export interface IdentityCache {
-  /** As parsePrivateKey. `passphraseFile` tells tunnels apart that open one file in different ways. */
-  parse(bytes: Buffer, passphrase: string | null, path: string, passphraseFile: string | null): ParsedKey;
+  /** As openKey(). `passphraseFile` tells tunnels apart that open one file in different ways. */
+  open(bytes: Buffer, passphrase: string | null, path: string, passphraseFile: string | null): Promise<ParsedKey>;
   /** Forgets the keys of a file that may no longer be used. */
   drop(path: string): void;
   /** Which of these notes were not there at the last attempt; `whose` is the tunnel's name, and more after a space. */
@@ -28,16 +28,15 @@ export function createIdentityCache(): IdentityCache {
   };
 
   return {
-    parse: (bytes, passphrase, path, passphraseFile) => {
+    open: (bytes, passphrase, path, passphraseFile) => {
       const digest = digestOf(bytes, passphrase);
       const id = `${path}\0${passphraseFile ?? ''}`;
       let entry = keys.get(id);
       if (entry?.digest !== digest) {
-        entry = { path, digest, result: attempt(() => parsePrivateKey(bytes, passphrase, path)) };
+        entry = { path, digest, key: openKey({ bytes, passphrase, path }) };
         keys.set(id, entry);
       }
-      if ('error' in entry.result) throw entry.result.error;
-      return entry.result.key;
+      return entry.key;
     },
     drop: (path) => keep((entry) => entry.path !== path),
     news: (whose, notes) => {
@@ -62,15 +61,8 @@ export function createIdentityCache(): IdentityCache {
 interface Entry {
   readonly path: string;
   readonly digest: string;
-  readonly result: { readonly key: ParsedKey } | { readonly error: unknown };
-}
-
-function attempt(parse: () => ParsedKey): Entry['result'] {
-  try {
-    return { key: parse() };
-  } catch (error) {
-    return { error };
-  }
+  /** Also of one that could not be opened: who comes next need not try. */
+  readonly key: Promise<ParsedKey>;
 }
 
 function digestOf(bytes: Buffer, passphrase: string | null): string {

@@ -19,7 +19,7 @@ export async function loadIdentityFile(
     exposed = exposure !== null && content.kind !== 'public';
     if (exposure !== null && exposed) throw exposure;
     const encrypted = 'encrypted' in content && content.encrypted;
-    return { key: cache.parse(bytes, encrypted ? await passphrase() : null, path, passphraseFile) };
+    return { key: await cache.open(bytes, encrypted ? await passphrase() : null, path, passphraseFile) };
   } catch (error) {
     if (content === null || exposed) cache.drop(path);
     const publicKey = (content && publicHalf(content)) ?? (await readPublicKey(`${path}.pub`));

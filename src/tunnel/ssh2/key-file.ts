@@ -21,8 +21,8 @@ export function inspectKeyFile(bytes: Buffer): KeyFile {
       return unsupported('is a certificate, which tunneld cannot use: name the private key itself');
     return { kind: 'public', key: parsePublicBlob(Buffer.from(line[2], 'base64')) };
   }
-  const block = PRIVATE_BLOCK.exec(text);
-  if (block?.[1] !== undefined) return inspectBlock(block[0], block[1]);
+  const block = privateBlock(text);
+  if (block !== null) return inspectBlock(block.text, block.label);
   if (/-----? ?BEGIN [A-Z0-9 ]*PUBLIC KEY/.test(text)) return { kind: 'public', key: null };
   if (text.includes('BEGIN CERTIFICATE')) return unsupported('is an X.509 certificate, not a private key');
   return unsupported('holds no private key in OpenSSH or PEM format: make one with `ssh-keygen -t ed25519`');
@@ -37,8 +37,26 @@ export function parsePublicBlob(blob: Buffer): ParsedKey | null {
 /** One line of a .pub file (sshd(8), AUTHORIZED_KEYS FILE FORMAT, without options). */
 const PUBLIC_LINE = /^((?:ssh|ecdsa|sk-ssh|sk-ecdsa)-[\w.@-]+) +(AAAA[\w+/=]+)/;
 
-/** What comes before (parameters of a curve, attributes of a PKCS#12 export) is not ours to read. */
-const PRIVATE_BLOCK = /-----BEGIN ([A-Z0-9]+ |)PRIVATE KEY-----[\s\S]+?-----END \1PRIVATE KEY-----/;
+/**
+ * The first private key of a PEM file (RFC 7468), null where there is none. What comes before (parameters of a curve, attributes of a
+ * PKCS#12 export) is not ours to read. Not by one expression: a file full of beginnings without an end would take it minutes.
+ */
+function privateBlock(text: string): { readonly label: string; readonly text: string } | null {
+  const tried = new Set<string>();
+  for (const begin of text.matchAll(/-----BEGIN ((?:[A-Z0-9]{1,16} )?)PRIVATE KEY-----/g)) {
+    const label = begin[1] ?? '';
+    // Where no end follows the first beginning, none follows the others.
+    if (tried.has(label)) continue;
+    if (tried.size === MAX_LABELS) return null;
+    tried.add(label);
+    const end = `-----END ${label}PRIVATE KEY-----`;
+    const at = text.indexOf(end, begin.index + begin[0].length + 1);
+    if (at >= 0) return { label, text: text.slice(begin.index, at + end.length) };
+  }
+  return null;
+}
+
+const MAX_LABELS = 8;
 
 function inspectBlock(text: string, label: string): KeyFile {
   switch (label.trimEnd()) {

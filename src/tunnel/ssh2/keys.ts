@@ -6,8 +6,8 @@ import { DSA, inspectKeyFile } from './key-file.ts';
 import { encodeEd25519 } from './openssh-key.ts';
 
 /**
- * The private key in a file's content; `path` is for messages. It blocks: the key derivation of an encrypted OpenSSH key
- * takes 300 to 400 ms on a PC, and longer on a Pi.
+ * The private key in a file's content; `path` is for messages. It blocks: the key derivation of an encrypted key takes 300 ms on a
+ * PC, or as long as the file says, which is what openKey() is for.
  */
 export function parsePrivateKey(bytes: Buffer, passphrase: string | null, path: string): ParsedKey {
   const file = inspectKeyFile(bytes);
@@ -23,10 +23,7 @@ export function parsePrivateKey(bytes: Buffer, passphrase: string | null, path: 
   }
   // An open key is not decrypted, whatever passphrase other keys have.
   const secret = file.encrypted ? passphrase : null;
-  return checked(
-    file.kind === 'openssh' ? parseOpenssh(file.text, secret, path) : parsePem(file.text, secret, path),
-    path,
-  );
+  return file.kind === 'openssh' ? parseOpenssh(file.text, secret, path) : parsePem(file.text, secret, path);
 }
 
 function parseOpenssh(text: string, passphrase: string | null, path: string): ParsedKey {
@@ -90,15 +87,7 @@ const MAKE_ONE = 'make one with `ssh-keygen -t ed25519`';
 /** OpenSSL's names of the curves in RFC 5656 section 10.1. */
 const SSH_CURVES: ReadonlySet<string> = new Set(['prime256v1', 'secp384r1', 'secp521r1']);
 
-/** A key that cannot sign would end the whole connection when its turn comes, instead of giving way to the next. */
-function checked(key: ParsedKey, path: string): ParsedKey {
-  // Not SHA-1, ssh2's default for RSA: some systems forbid it.
-  const signature: Buffer | Error = key.sign(Buffer.from('probe'), key.type === 'ssh-rsa' ? 'sha256' : undefined);
-  if (signature instanceof Error) throw unreadable(path, `cannot sign: ${printable(signature.message)}`, signature);
-  return key;
-}
-
-function unreadable(path: string, reason: string, cause?: unknown): TunnelFailure {
+export function unreadable(path: string, reason: string, cause?: unknown): TunnelFailure {
   return new TunnelFailure('key-unreadable', `identityFile ${path} ${reason}`, { cause });
 }
 

@@ -1,0 +1,49 @@
+/**
+ * Runs long work in pieces of a few milliseconds, between which the event loop goes on; `steps` yields wherever it may be
+ * interrupted. All that is done so at the same time shares these pieces, so that many at once hold the loop no longer than one.
+ */
+export function inSlices<T>(steps: Generator<undefined, T>): Promise<T> {
+  return new Promise((resolve, reject) => {
+    waiting.push(() => {
+      try {
+        const until = performance.now() + SLICE_MS;
+        for (;;) {
+          const step = steps.next();
+          if (step.done === true) {
+            resolve(step.value);
+            return true;
+          }
+          if (performance.now() >= until) return false;
+        }
+      } catch (error) {
+        reject(error);
+        return true;
+      }
+    });
+    if (waiting.length === 1) setImmediate(runSlice);
+  });
+}
+
+/** The same to its end at once, where nothing else is served. */
+export function atOnce<T>(steps: Generator<undefined, T>): T {
+  for (;;) {
+    const step = steps.next();
+    if (step.done === true) return step.value;
+  }
+}
+
+const SLICE_MS = 5;
+
+/** Does a piece of some work; true when that is done. */
+type Slice = () => boolean;
+
+const waiting: Slice[] = [];
+
+function runSlice(): void {
+  const [slice] = waiting;
+  const done = slice?.() ?? true;
+  // Only now: work that came meanwhile must not start a second round.
+  waiting.shift();
+  if (slice !== undefined && !done) waiting.push(slice);
+  if (waiting.length > 0) setImmediate(runSlice);
+}

@@ -1,0 +1,17 @@
+import { parentPort, workerData } from 'node:worker_threads';
+import type { JobMessage, JobName, JobOrder } from './lib/off-loop.ts';
+import { VERSION } from './lib/version.ts';
+
+/** What offLoop() does: each with the module that it needs, and no other, loaded before its time begins to count. */
+const JOBS: Readonly<Record<JobName, () => Promise<(input: never) => unknown>>> = {
+  'decrypt-key': async () => (await import('./tunnel/ssh2/open-key.ts')).decryptKey,
+};
+
+const { name, input, version } = workerData as JobOrder;
+const send = (message: JobMessage) => parentPort?.postMessage(message, []);
+
+if (version === VERSION && name in JOBS) {
+  const job = await JOBS[name]();
+  send({ type: 'started' });
+  send({ type: 'done', result: await job(input as never) });
+}
