@@ -5,11 +5,12 @@ import { sleep, type Clock } from '../lib/clock.ts';
 import { dial } from '../tunnel/dial.ts';
 import { dialTarget } from '../tunnel/dial-target.ts';
 import { asFailure, TunnelFailure } from '../tunnel/failure.ts';
-import { createInspector, type Answerer, type Inspector } from '../tunnel/inspector.ts';
+import { createInspector, type Inspector } from '../tunnel/inspector.ts';
 import { listenLocally } from '../tunnel/local-listener.ts';
 import { prepareLogin } from '../tunnel/login.ts';
-import { inUseReason, refusalReason } from '../tunnel/refusal.ts';
+import { refusalReason } from '../tunnel/refusal.ts';
 import { firstMachine, prepareRoute, type Route } from '../tunnel/route.ts';
+import { type Answerer, inUseReason } from '../tunnel/sights.ts';
 import { formatEndpoint, type Endpoint, type ForwardSpec, type TunnelSpec } from '../tunnel/spec.ts';
 import type { SshConnection, Visitor } from '../tunnel/ssh.ts';
 import { describeAccepted } from '../tunnel/ssh2/auth-report.ts';
@@ -126,7 +127,7 @@ async function examineForward(
   } catch (error) {
     const failure = asFailure(error);
     if (failure.code !== 'forward-refused') throw failure;
-    const { reason } = await refusalReason(listen, false, (at) => inspector.look(listen, at));
+    const { reason } = await refusalReason(listen, false, (at) => inspector.look(listen, at, true));
     tell('forward', 'fail', reason === '' ? failure.message : `${failure.message}: ${reason}`, cureOf(failure));
     tell('round trip', 'skip', `${name}: not tried: the forward comes first`);
     return;
@@ -163,8 +164,16 @@ function roundTrip(name: string, answerer: Answerer): [Step['result'], string, s
       return ['ok', `what the server sends to ${name} comes out here`];
     case 'other':
       return ['fail', `${name}: ${inUseReason(answerer.who)}`, 'Choose another port, or end what listens there.'];
+    case 'part':
+      return ['fail', `${name}: ${answerer.why}`, 'Choose another port, or end what listens there.'];
+    case 'misplaced':
+      return [
+        'warn',
+        `${name}: ${answerer.why}`,
+        'To be reached from outside: GatewayPorts clientspecified on the server (`tunneld server-setup` sets it).',
+      ];
     case 'nobody':
-      return ['fail', `${name}: nobody listens there, whatever the server says`, "Read the server's log."];
+      return ['warn', `${name}: the server says that it listens there, but nobody answers`, "Read the server's log."];
     case 'unknown':
       return [
         'warn',

@@ -1,3 +1,4 @@
+import type { ForwardState, TunnelState } from '../tunnel/state.ts';
 import type { ConfigurationStanding } from './status.ts';
 import type { RunningTunnel } from './supervisor.ts';
 
@@ -19,12 +20,24 @@ export function assessHealth(
 }
 
 /** The start counts as the last time up for a tunnel that never was. One that is not up, while what it replaces is, is degraded. */
-export function assessTunnel({ state, startedAt, previous }: RunningTunnel, wall: number): Health {
+export function assessTunnel({ spec, state, startedAt, previous }: RunningTunnel, wall: number): Health {
   if (state.phase !== 'up') {
     const patient = state.phase !== 'blocked' && wall - (state.lastUp ?? startedAt) <= PATIENCE_MS;
-    if (patient) return 'ok';
+    if (patient) return isSeenToFail(state) ? 'degraded' : 'ok';
     return previous.some((old) => old.state.phase === 'up') ? 'degraded' : 'failed';
   }
-  const troubled = state.forwards.some((forward) => forward.state !== 'up' || forward.targetFailure !== null);
+  const unproven = ({ spec: { kind }, verified }: ForwardState) => kind === 'remote' && verified !== 'yes';
+  const troubled = state.forwards.some(
+    (forward) =>
+      forward.state !== 'up' ||
+      forward.targetFailure !== null ||
+      forward.misplaced ||
+      (spec.verify === 'required' && unproven(forward)),
+  );
   return troubled ? 'degraded' : 'ok';
+}
+
+/** A refusal is no blip, and neither is a failure of what was never up. */
+function isSeenToFail({ lastUp, failure, forwards }: TunnelState): boolean {
+  return forwards.some(({ state }) => state === 'refused') || (lastUp === null && failure !== null);
 }

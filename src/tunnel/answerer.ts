@@ -1,7 +1,7 @@
 import { sleep, type Clock } from '../lib/clock.ts';
 import { printable } from '../lib/text.ts';
 import { peek } from './peek.ts';
-import { SILENT } from './refusal.ts';
+import { type Other, SILENT } from './sights.ts';
 import type { Channel } from './ssh.ts';
 import { scanServer } from './ssh2/scan.ts';
 import { wireOf } from './wire.ts';
@@ -18,20 +18,20 @@ export async function describeAnswerer(
   again: () => Promise<Channel>,
   { clock, hostKeys }: AnswererDeps,
   signal: AbortSignal,
-): Promise<string> {
+): Promise<Other> {
   const bytes = await within(
     peek(channel, 256, (seen) => seen.includes('\n'), signal),
     clock,
     signal,
   );
-  if (bytes === null || bytes.length === 0) return SILENT;
+  if (bytes === null || bytes.length === 0) return { type: 'other', who: SILENT, answered: false };
   const line = printable(bytes.toString('latin1').split(/[\r\n]/, 1)[0] ?? '', 60);
-  if (!line.startsWith('SSH-')) return `it says ${line}`;
+  if (!line.startsWith('SSH-')) return { type: 'other', who: `it says ${line}`, answered: true };
   const fresh = await again();
   const wire = wireOf({ readable: fresh, writable: fresh, close: () => fresh.close() });
   const { hostKey } = await scanServer(wire, SCAN_MS, clock);
   const own = hostKey !== null && (await hostKeys()).some((key) => key.equals(hostKey));
-  return own ? OURSELVES : `an SSH server, but not this device's (${line})`;
+  return { type: 'other', who: own ? OURSELVES : `an SSH server, but not this device's (${line})`, answered: true };
 }
 
 const OURSELVES =

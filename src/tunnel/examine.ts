@@ -1,6 +1,7 @@
 import { childController, type Deferred } from '../lib/abort.ts';
 import { sleep, type Clock } from '../lib/clock.ts';
 import { peek } from './peek.ts';
+import { comesFrom } from './places.ts';
 import type { Endpoint } from './spec.ts';
 import type { Channel, Visitor } from './ssh.ts';
 
@@ -8,10 +9,13 @@ import type { Channel, Visitor } from './ssh.ts';
 export interface Test {
   readonly listen: Endpoint;
   readonly port: number;
+  /** Where they were sent. */
+  readonly place: Endpoint;
   readonly words: string;
   /** They have left. */
   readonly sent: Deferred<void>;
-  readonly seen: Deferred<'ours'>;
+  /** `relayed` where they came from elsewhere than they were sent. */
+  readonly seen: Deferred<'ours' | 'relayed'>;
   readonly over: AbortController & { dispose(): void };
   /** They have come. */
   done: boolean;
@@ -51,7 +55,7 @@ export async function examine(
     const test = known.find(({ words }) => bytes.toString() === words);
     if (test === undefined) return false;
     test.done = true;
-    test.seen.resolve('ours');
+    test.seen.resolve(comesFrom(visitor.originator, test.place) ? 'ours' : 'relayed');
     return true;
   };
 

@@ -4,9 +4,11 @@ import { sleep, type Clock } from '../lib/clock.ts';
 import type { Logger } from '../lib/log.ts';
 import { askAgainAfter } from './ask-again.ts';
 import { asFailure, TunnelFailure } from './failure.ts';
-import type { Answerer, Inspector } from './inspector.ts';
+import type { Inspector } from './inspector.ts';
+import { isMiss, judge, lookAgainAfter, type Judgement, type Standing } from './judge.ts';
 import type { Lease } from './lease.ts';
-import { inUseReason, refusalReason, type Refusal } from './refusal.ts';
+import { refusalReason, type Refusal } from './refusal.ts';
+import type { Answerer } from './sights.ts';
 import { formatEndpoint, type Endpoint, type ForwardSpec, type TunnelSpec } from './spec.ts';
 import type { SshConnection } from './ssh.ts';
 
@@ -24,8 +26,11 @@ export interface ForwardsOptions {
   onRecheck(recheck: () => void): () => void;
   /** The server listens, but whether visitors come out here is still being looked at. */
   onGranted(index: number, port: number, rttMs: number): void;
-  /** It is up; `unverified` says why nobody knows whether it leads here, null when it does. */
-  onUp(index: number, unverified: string | null): void;
+  /**
+   * It is up; `unverified` says why nobody knows whether it leads here, null when it does; `misplaced` that it was seen not to be where
+   * it was asked for.
+   */
+  onUp(index: number, unverified: string | null, misplaced: boolean): void;
   /** `elsewhere` says that visitors were seen to come out somewhere else. */
   onRefused(index: number, refusal: Refusal, failure: TunnelFailure, elsewhere: boolean): void;
   /** It was given back, for another tunnel. */
@@ -61,9 +66,9 @@ async function keepForward(
   options: ForwardsOptions,
   signal: AbortSignal,
 ): Promise<never> {
-  const { clock, random, lease } = options;
+  const { clock, random, lease, verify } = options;
   const look = (port: number, quietly = false): Promise<Answerer> =>
-    options.verify === 'off'
+    verify === 'off'
       ? Promise.resolve({ type: 'unknown', why: 'verify: off' })
       : options.inspector.look(listen, port, quietly);
   const findReason = () => once(() => refusalReason(listen, options.wasUp, (port) => look(port, true)));
@@ -76,11 +81,11 @@ async function keepForward(
     let port: number | null;
     try {
       port = await ask(connection, listen, index, refusal, options, signal);
-      const verdict = port === null ? 'lost' : await judge(await lookTwice(port), port);
+      const standing = port === null ? null : await settle(judge(listen, await lookTwice(port), verify), port);
       answered();
-      if (port !== null && verdict !== 'lost') {
+      if (port !== null && standing !== null) {
         losses = 0;
-        await untilLost(port, verdict);
+        await untilLost(port, standing);
         since = clock.now();
         refusal = findReason();
       }
@@ -100,78 +105,70 @@ async function keepForward(
     return isMiss(answerer) ? await look(port) : answerer;
   }
 
-  /** Where it is not ours, it has been given back. */
-  async function judge(answerer: Answerer, port: number, before: Verdict = 'unproven'): Promise<Verdict | 'lost'> {
-    // Once proven, a moment in which nobody can tell takes nothing back.
-    const mayBeUp = options.verify !== 'required' || before !== 'unproven';
-    if (answerer.type === 'ours' || (answerer.type === 'unknown' && mayBeUp)) {
-      options.onUp(index, answerer.type === 'ours' ? null : answerer.why);
-      return answerer.type === 'unknown' && answerer.passing === true ? 'unseen' : 'held';
+  /** Carries a judgement out; null where the listener has been given back. */
+  async function settle(judgement: Judgement, port: number): Promise<Standing | null> {
+    if (judgement.type === 'up') {
+      options.onUp(index, judgement.unverified, judgement.misplaced);
+      return judgement.standing;
     }
-    if (answerer.type === 'unknown') {
-      options.onRefused(index, 'unknown', unverifiable(listen, answerer.why), false);
-      return 'unproven';
-    }
-    const lost = new TunnelFailure(
-      'forward-refused',
-      answerer.type === 'nobody'
-        ? `the server says that it listens on ${formatEndpoint(listen)}, but nobody does`
-        : `visitors of ${formatEndpoint(listen)} do not come out here: ${inUseReason(answerer.who)}`,
-    );
-    await giveBack(port);
-    options.onRefused(index, answerer.type === 'other' ? 'in-use' : 'unknown', lost, answerer.type === 'other');
-    return 'lost';
+    const { standing, refusal: why, failure, elsewhere } = judgement;
+    if (standing === null) await giveBack(port);
+    options.onRefused(index, why, failure, elsewhere);
+    return standing;
   }
 
   function giveBack(port: number): Promise<void> {
     return connection.unlisten(listen.type === 'tcp' ? { ...listen, port } : listen);
   }
 
-  /** While it is ours: looks again from time to time, and when somebody wants to know. */
-  async function untilLost(port: number, verdict: Verdict): Promise<void> {
-    let unseen = 0;
-    for (let last = verdict; ;) {
-      unseen = last === 'unseen' ? unseen + 1 : 0;
-      if (!lease.isLent(index)) await rest(clock, lookAgainAfter(last, unseen) * (1 + random() / 3), options, signal);
+  /** While the server listens for us: looks again from time to time, and when somebody wants to know. */
+  async function untilLost(port: number, standing: Standing): Promise<void> {
+    let repeated = 0;
+    for (let last = standing; ;) {
+      if (!lease.isLent(index)) await rest(clock, lookAgainAfter(last, repeated) * (1 + random() / 3), options, signal);
       if (lease.isLent(index)) {
         options.onLent(index);
         await giveBack(port);
         return;
       }
       let answerer = await look(port);
-      for (let misses = 1; misses < MISSES && isMiss(answerer); misses += 1) {
+      // What is ours in part is looked at often enough.
+      const looks = last === 'part' ? 1 : LOOKS;
+      for (let misses = 1; misses < looks && isMiss(answerer); misses += 1) {
         await sleep(clock, BETWEEN_MISSES_MS, signal);
         answerer = await look(port);
       }
-      const next = await judge(answerer, port, last);
-      if (next === 'lost') return;
+      // Who had the rest has left.
+      if (last === 'part' && answerer.type === 'ours' && !answerer.whole) {
+        if (!(await askAnew(port))) return;
+        answerer = await look(port);
+      }
+      const next = await settle(judge(listen, answerer, verify, last), port);
+      if (next === null) return;
+      repeated = next === last ? repeated + 1 : 0;
       last = next;
     }
   }
-}
 
-/** `unseen` is held, and could not be seen by an accident, such as a server that was slow. */
-type Verdict = 'held' | 'unproven' | 'unseen';
-
-function isMiss({ type }: Answerer): boolean {
-  return type === 'other' || type === 'nobody';
+  /** Asks for all of it; both requests leave together, so that nobody else gets it in between. False where somebody did. */
+  async function askAnew(port: number): Promise<boolean> {
+    const given = giveBack(port);
+    const granted = connection.listen(listen.type === 'tcp' ? { ...listen, port } : listen).then(
+      () => true,
+      (error: unknown) => {
+        if (asFailure(error).code === 'forward-refused') return false;
+        throw error;
+      },
+    );
+    const [answer] = await Promise.all([granted, given]);
+    return answer;
+  }
 }
 
 /** As many in a row take a listener back that worked. */
-const MISSES = 3;
+const LOOKS = 3;
 const BETWEEN_MISSES_MS = 5000;
 const LONGEST_PAUSE_MS = 300_000;
-
-/** Seldom: each look is a few packets and wakes a device that may be asleep on its battery. */
-const VERIFY_EVERY_MS = 15 * 60_000;
-
-/** A tunnel waits for it. */
-const UNPROVEN_MS = 60_000;
-
-function lookAgainAfter(last: Verdict, unseen: number): number {
-  if (last === 'unproven') return UNPROVEN_MS;
-  return last === 'held' ? VERIFY_EVERY_MS : Math.min(UNPROVEN_MS * 2 ** (unseen - 1), VERIFY_EVERY_MS);
-}
 
 /** Sleeps, until somebody wants to know at once, or wants it. */
 async function rest(
@@ -226,9 +223,4 @@ async function ask(
 function once<T>(find: () => Promise<T>): () => Promise<T> {
   let found: Promise<T> | null = null;
   return () => (found ??= find());
-}
-
-function unverifiable(listen: Endpoint, why: string): TunnelFailure {
-  const text = `the server listens on ${formatEndpoint(listen)}, but whether that leads here cannot be verified (verify: required): ${why}`;
-  return new TunnelFailure('forward-refused', text);
 }

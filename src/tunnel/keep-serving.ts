@@ -49,26 +49,26 @@ export async function keepServing(
     if (unanswered === 0) answered.resolve();
     settle();
   };
-  const onUp = (index: number, whose: string, unverified: string | null) => {
+  const onUp = (index: number, whose: string, unverified: string | null, misplaced = false) => {
     const before = deps.state().forwards[index];
     const verified = unverified === null ? 'yes' : 'unknown';
     if (before?.state === 'refused') log.info(`${whose} listens on ${formatEndpoint(before.spec.listen)} now`);
-    if (before?.state !== 'up' || before.verified !== verified || before.unverified !== unverified) {
-      deps.reportForward(index, { state: 'up', refusal: null, verified, unverified });
-    }
+    const change = { state: 'up', refusal: null, verified, unverified, misplaced } as const;
+    if (before?.state !== 'up' || before.verified !== verified || before.unverified !== unverified)
+      deps.reportForward(index, change);
     missing.delete(index);
     settle();
   };
   const onRefused = (index: number, refusal: ForwardState['refusal'], failure: TunnelFailure, elsewhere = false) => {
     const before = deps.state().forwards[index]?.verified;
     const verified = elsewhere || before === 'no' ? 'no' : 'unknown';
-    deps.reportForward(index, { state: 'refused', refusal, verified, unverified: null });
+    deps.reportForward(index, { state: 'refused', refusal, verified, unverified: null, misplaced: false });
     deps.reportFailure(failure);
     missing.add(index);
     settle();
   };
   const onLent = (index: number) => {
-    deps.reportForward(index, { state: 'pending', verified: 'unknown', unverified: null });
+    deps.reportForward(index, { state: 'pending', verified: 'unknown', unverified: null, misplaced: false });
     missing.add(index);
     settle();
   };
@@ -119,7 +119,7 @@ export async function keepServing(
         deps.report({ rttMs: Math.round(rttMs * 10) / 10 });
         if (chosen !== null) log.info(`the server chose port ${chosen} for ${formatEndpoint(listen)}`);
       },
-      onUp: (index, unverified) => onUp(index, 'the server', unverified),
+      onUp: (index, unverified, misplaced) => onUp(index, 'the server', unverified, misplaced),
       onRefused: (index, refusal, failure, elsewhere) => {
         onRefused(index, refusal, failure, elsewhere);
         evictions.refused(index, blamesUs(failure));

@@ -1,4 +1,4 @@
-import type { Answerer } from './inspector.ts';
+import { type Answerer, inUseReason, SILENT } from './sights.ts';
 import type { Endpoint } from './spec.ts';
 
 /** Why a listener was refused, as far as can be found out. */
@@ -16,27 +16,10 @@ export async function refusalReason(
   if (listen.type === 'unix') return { refusal: 'unknown', reason: LEFT_OVER };
   if (listen.port === 0) return { refusal: 'unknown', reason: '' };
   const answerer = await look(listen.port);
-  switch (answerer.type) {
-    case 'nobody':
-      return { refusal: 'forbidden', reason: FORBIDDEN };
-    case 'other':
-      return { refusal: 'in-use', reason: wasUp && answerer.who === SILENT ? OURS : inUseReason(answerer.who) };
-    case 'ours':
-      return { refusal: 'in-use', reason: 'this very connection listens there already' };
-    case 'unknown':
-      return { refusal: 'unknown', reason: '' };
-  }
+  if (answerer.type === 'nobody') return { refusal: 'forbidden', reason: FORBIDDEN };
+  if (answerer.type !== 'other') return { refusal: 'unknown', reason: '' };
+  return { refusal: 'in-use', reason: wasUp && answerer.who === SILENT ? OURS : inUseReason(answerer.who) };
 }
-
-/** Whose the listener is, in words. */
-export function inUseReason(who: string): string {
-  return who === SILENT
-    ? 'another program listens there, or a dead connection of this tunnel that the server still holds'
-    : `another program listens there: ${who}`;
-}
-
-/** Somebody took the connection and said nothing. */
-export const SILENT = 'it says nothing';
 
 const FORBIDDEN = 'nothing listens there, so its rules (AllowTcpForwarding, permitlisten, GatewayPorts) forbid it';
 

@@ -50,6 +50,8 @@ export interface ForwardState {
   readonly verified: 'yes' | 'no' | 'unknown';
   /** Why that is unknown, or null. */
   readonly unverified: string | null;
+  /** Whether it was seen not to be where it was asked for: what it is worth is less than what was wanted. */
+  readonly misplaced: boolean;
   /** Why the target was not reached when a visitor last came, or null when it was. */
   readonly targetFailure: FailureReport | null;
   readonly counters: Readonly<Counters>;
@@ -82,6 +84,7 @@ export function initialState(spec: TunnelSpec, wall: number): TunnelState {
       refusal: null,
       verified: 'unknown',
       unverified: null,
+      misplaced: false,
       targetFailure: null,
       counters: { connections: 0, totalConnections: 0, refusedConnections: 0, bytesIn: 0, bytesOut: 0 },
     })),

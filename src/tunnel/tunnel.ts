@@ -246,6 +246,7 @@ function createReporter(spec: TunnelSpec, { clock, log, state, setState }: Tunne
           refusal: null,
           verified: 'unknown',
           unverified: null,
+          misplaced: false,
         });
       report({ sourcePort: null, rttMs: null, silentSince: null });
     },

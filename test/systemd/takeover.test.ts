@@ -124,32 +124,37 @@ WantedBy=multi-user.target
     await box.must('systemctl', 'disable', '--now', 'tunnel');
   });
 
-  await t.test('autossh behind a shell, confirmed on a terminal', async () => {
-    await start(`[Service]
+  await t.test(
+    'autossh behind a shell, confirmed on a terminal; the server puts its listener on loopback',
+    async () => {
+      const elsewhere = forward.replace('-R ', '-R 127.0.0.2:');
+      await start(`[Service]
 Environment=AUTOSSH_GATETIME=0
 Environment="KEY=${home}/.ssh/id_ed25519"
-ExecStart=/bin/sh -c 'AUTOSSH_POLL=60 exec autossh -M 0 -NT -i $KEY -o UserKnownHostsFile=${home}/.ssh/known_hosts ${forward} -p ${sshd.port} ${sshd.user}@127.0.0.1'
+ExecStart=/bin/sh -c 'AUTOSSH_POLL=60 exec autossh -M 0 -NT -i $KEY -o UserKnownHostsFile=${home}/.ssh/known_hosts ${elsewhere} -p ${sshd.port} ${sshd.user}@127.0.0.1'
 [Install]
 WantedBy=multi-user.target
 `);
-    // What is there of another's stays.
-    const other = `other.example ${sshd.hostKeys[0]!.publicKey}`;
-    await box.must('mkdir', '/etc/tunneld', '/var/lib/tunneld');
-    writeFileSync(box.path(`${UNIT}.before-tunneld`), 'older');
-    writeFileSync(box.path('/etc/tunneld/127-0-0-1.key'), 'of another', { mode: 0o600 });
-    writeFileSync(box.path('/var/lib/tunneld/known_hosts'), other, { mode: 0o600 });
-    const { stdout, code } = await box.run('sh', '-c', "(sleep 1; echo y) | script -qec 'tunneld install' /dev/null");
-    assert.equal(code, 0, stdout);
-    assert.match(stdout, /runs `autossh -M 0 .*` as root\. Let tunneld do this instead\? \[y\/N\]/);
-    assert.match(stdout, /AUTOSSH_GATETIME, AUTOSSH_POLL: without effect/);
-    assert.equal(await visit(port, 'auto'), 'auto');
-    assert.match(await box.must('tunneld', 'status'), /^127-0-0-1: up for /m);
-    assert.equal(readFileSync(box.path('/etc/tunneld/127-0-0-1.key'), 'utf8'), 'of another');
-    assert.equal(readFileSync(box.path(`${UNIT}.before-tunneld`), 'utf8'), 'older');
-    assert.match(readFileSync(box.path(`${UNIT}.before-tunneld-2`), 'utf8'), /autossh/);
-    assert.equal(
-      readFileSync(box.path('/var/lib/tunneld/known_hosts'), 'utf8').split('\n', 2).join('\n'),
-      `${other}\n${sshd.knownHostsLine().split('\n', 1)[0]}`,
-    );
-  });
+      // What is there of another's stays.
+      const other = `other.example ${sshd.hostKeys[0]!.publicKey}`;
+      await box.must('mkdir', '/etc/tunneld', '/var/lib/tunneld');
+      writeFileSync(box.path(`${UNIT}.before-tunneld`), 'older');
+      writeFileSync(box.path('/etc/tunneld/127-0-0-1.key'), 'of another', { mode: 0o600 });
+      writeFileSync(box.path('/var/lib/tunneld/known_hosts'), other, { mode: 0o600 });
+      const { stdout, code } = await box.run('sh', '-c', "(sleep 1; echo y) | script -qec 'tunneld install' /dev/null");
+      assert.equal(code, 0, stdout);
+      assert.match(stdout, /runs `autossh -M 0 .*` as root\. Let tunneld do this instead\? \[y\/N\]/);
+      assert.match(stdout, /AUTOSSH_GATETIME, AUTOSSH_POLL: without effect/);
+      assert.equal(await visit(port, 'auto'), 'auto');
+      const status = await box.must('tunneld', 'status');
+      assert.match(status, /^127-0-0-1: up for .*\n.* up \(verified: unknown: the server listens on loopback only/m);
+      assert.equal(readFileSync(box.path('/etc/tunneld/127-0-0-1.key'), 'utf8'), 'of another');
+      assert.equal(readFileSync(box.path(`${UNIT}.before-tunneld`), 'utf8'), 'older');
+      assert.match(readFileSync(box.path(`${UNIT}.before-tunneld-2`), 'utf8'), /autossh/);
+      assert.equal(
+        readFileSync(box.path('/var/lib/tunneld/known_hosts'), 'utf8').split('\n', 2).join('\n'),
+        `${other}\n${sshd.knownHostsLine().split('\n', 1)[0]}`,
+      );
+    },
+  );
 });

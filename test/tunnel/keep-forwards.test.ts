@@ -6,15 +6,15 @@ import { systemClock, type Clock } from '../../src/lib/clock.ts';
 import { createLogger } from '../../src/lib/log.ts';
 import { TunnelFailure } from '../../src/tunnel/failure.ts';
 import { keepForwards } from '../../src/tunnel/forwards.ts';
-import type { Answerer } from '../../src/tunnel/inspector.ts';
+import type { Answerer } from '../../src/tunnel/sights.ts';
 import { createLending } from '../../src/tunnel/lease.ts';
 import type { ForwardSpec, TunnelSpec } from '../../src/tunnel/spec.ts';
 import type { SshConnection } from '../../src/tunnel/ssh.ts';
 import { fakeClock } from '../support/clock.ts';
 import { until } from '../support/until.ts';
 
-const OURS: Answerer = { type: 'ours' };
-const OTHER: Answerer = { type: 'other', who: 'it says hello' };
+const OURS: Answerer = { type: 'ours', whole: true };
+const OTHER: Answerer = { type: 'other', who: 'it says hello', answered: true, certain: true };
 const UNKNOWN: Answerer = { type: 'unknown', why: 'not now' };
 const BY_ACCIDENT: Answerer = { type: 'unknown', why: 'too slow', passing: true };
 

@@ -12,6 +12,7 @@ import { startSshd, type TestSshd } from '../support/sshd.ts';
 import { freePort, until } from '../support/until.ts';
 import { connectTo } from './connection.ts';
 
+const OURS = { type: 'ours', whole: true };
 const ROOM = { room: true, early: true } as const;
 const WAITING = { room: true, early: false } as const;
 
@@ -28,10 +29,10 @@ describe('a look', { concurrency: 4 }, () => {
     const taken = (changes: Partial<Visitor>) => inspector.claim({ ...visitor, ...changes }, WAITING) !== null;
     for (const originator of ['192.0.2.7:40000', '2001:db8::1:40000', '1127.0.0.1:40000', 'example:1'])
       assert.equal(taken({ originator }), false, originator);
-    for (const host of ['127.0.0.1', ''])
+    for (const host of ['localhost', ''])
       assert.equal(taken({ listen: { type: 'tcp', host, port: listener } }), false, host);
-    assert.equal(taken({ listen: { type: 'tcp', host: 'localhost', port: listener + 1 } }), false);
-    assert.equal(taken({ listen: { type: 'unix', path: 'localhost' } }), false);
+    assert.equal(taken({ listen: { type: 'tcp', host: '127.0.0.1', port: listener + 1 } }), false);
+    assert.equal(taken({ listen: { type: 'unix', path: '127.0.0.1' } }), false);
     for (const originator of ['127.0.0.1:40000', '127.1.2.3:40000', '::1:40000', '::ffff:127.0.0.1:40000'])
       assert.equal(taken({ originator }), true, originator);
   });
@@ -43,20 +44,21 @@ describe('a look', { concurrency: 4 }, () => {
     const greeter = createServer((socket) => void socket.on('error', () => {}).write('hello\n'));
     const greeting = await listen(greeter);
     t.after(() => greeter.close());
-    for (const [port, said] of [
+    for (const [port, who] of [
       [silent.port, 'it says nothing'],
       [greeting, 'it says hello'],
     ] as const) {
       for (const quietly of [true, false]) {
-        const answerer = await inspector.look({ type: 'tcp', host: 'localhost', port }, port, quietly);
-        assert.deepEqual(answerer, { type: 'other', who: said });
+        const answerer = await inspector.look({ type: 'tcp', host: '127.0.0.1', port }, port, quietly);
+        const answered = port === greeting;
+        assert.deepEqual(answerer, { type: 'other', who, answered, certain: answered });
       }
     }
     const ours = await freePort();
-    await connection.listen({ type: 'tcp', host: 'localhost', port: ours });
+    await connection.listen({ type: 'tcp', host: '127.0.0.1', port: ours });
     const looking = look(inspector, ours);
     assert.equal(await inspector.claim(await next(), ROOM), null);
-    assert.deepEqual(await looking, { type: 'ours' });
+    assert.deepEqual(await looking, OURS);
     await until(() => silent.open() === 0, { what: () => `the end of ${silent.open()} connections` });
     await until(() => channels.open() === 0, { what: () => `the end of ${channels.open()} channels` });
     assert.equal(channels.opened(), 5);
@@ -112,7 +114,7 @@ describe('a look', { concurrency: 4 }, () => {
     assert.equal(clock.now() < 2000, true, `${clock.now()} ms`);
     // The look still goes on, and finds what it looks for.
     assert.equal(await inspector.claim(test, ROOM), null);
-    assert.deepEqual(await looking, { type: 'ours' });
+    assert.deepEqual(await looking, OURS);
     found.reject();
   });
 
@@ -129,7 +131,7 @@ describe('a look', { concurrency: 4 }, () => {
     const served = found?.accept();
     assert.equal(served?.isTest?.(Buffer.from('GET / HTTP/1.1')), false);
     assert.equal(served?.isTest?.(words), true);
-    assert.deepEqual(await looking, { type: 'ours' });
+    assert.deepEqual(await looking, OURS);
     served?.close();
   });
 
@@ -164,7 +166,7 @@ describe('a look', { concurrency: 4 }, () => {
     await clock.advance(1500);
     assert.equal(let_go, false);
     assert.equal(await inspector.claim(test, WAITING), null);
-    assert.deepEqual(await looking, { type: 'ours' });
+    assert.deepEqual(await looking, OURS);
     (await examined)?.reject();
   });
 
@@ -221,7 +223,7 @@ describe('a look', { concurrency: 4 }, () => {
     clearInterval(pouring);
     relay.rate(null);
     assert.equal(await inspector.claim(await next(), ROOM), null);
-    assert.deepEqual(await looking, { type: 'ours' });
+    assert.deepEqual(await looking, OURS);
   });
 });
 
@@ -229,7 +231,7 @@ const BLOCK = Buffer.alloc(32 * 1024);
 const NOBODY = { address: '127.0.0.1', port: 0 } as const;
 
 function look(inspector: Inspector, port: number) {
-  const looking = inspector.look({ type: 'tcp', host: 'localhost', port }, port);
+  const looking = inspector.look({ type: 'tcp', host: '127.0.0.1', port }, port);
   // The end of the test may end it.
   looking.catch(() => {});
   return looking;
@@ -268,7 +270,7 @@ async function looker(t: TestContext, options: { clock?: Clock; over?: AbortCont
     over.signal,
   );
   const listener = await freePort();
-  await connection.listen({ type: 'tcp', host: 'localhost', port: listener });
+  await connection.listen({ type: 'tcp', host: '127.0.0.1', port: listener });
   const visitors: Socket[] = [];
   t.after(() => visitors.forEach((socket) => socket.destroy()));
   return {

@@ -66,7 +66,11 @@ describe('verification', { concurrency: 4 }, () => {
         client = connection;
         connection.on('authentication', (attempt) => attempt.accept());
         connection.on('request', (accept, reject, name) => (name.endsWith('tcpip-forward') ? accept?.() : reject?.()));
-        connection.on('tcpip', (accept) => {
+        connection.on('tcpip', (accept, reject, { destIP }) => {
+          if (destIP !== '127.0.0.1') {
+            reject();
+            return;
+          }
           accept()
             .on('error', () => {})
             .resume();
@@ -154,14 +158,14 @@ describe('verification', { concurrency: 4 }, () => {
       (connection) => {
         connection.on('authentication', (attempt) => attempt.accept());
         connection.on('request', (accept, reject, name) => (name.endsWith('tcpip-forward') ? accept?.() : reject?.()));
-        connection.on('tcpip', (accept) => {
+        connection.on('tcpip', (accept, _reject, { destIP }) => {
           const channel = accept().on('error', () => {});
           if (stolen) {
             channel.resume();
             channel.end('stolen\n');
             return;
           }
-          connection.forwardOut('localhost', port, '127.0.0.1', 4711, (error, back) => {
+          connection.forwardOut('localhost', port, destIP, 4711, (error, back) => {
             if (error) channel.close();
             else channel.pipe(back).pipe(channel);
           });

@@ -95,6 +95,11 @@ function translateRefusal(error: Error & { readonly reason?: unknown }, target: 
 /** SSH_OPEN_ADMINISTRATIVELY_PROHIBITED (RFC 4254 section 5.1). */
 const PROHIBITED = 1;
 
+/** Whether it is the server's rules that refused a connection, and so will again. */
+export function isProhibited({ cause }: TunnelFailure): boolean {
+  return cause instanceof Error && (cause as { readonly reason?: unknown }).reason === PROHIBITED;
+}
+
 /**
  * OpenSSH's own keepalive (`keepalive@openssh.com`, clientloop.c): a request that servers refuse who do not know it, and so answer
  * all the same (RFC 4254 section 4). ssh2 has it for its own keepalive only. Nothing public will do: to cancel a listener that does
