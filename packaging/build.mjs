@@ -51,7 +51,10 @@ const { metafile } = await build({
 });
 // V8's helper threads gain nothing where the garbage is network buffers: on two processors they take the time of sshd and of the
 // target (a third of the throughput in the benchmark). The flag cannot be set later: V8 aborts when it changes under way.
-writeFileSync(cli, `#!/usr/bin/env -S node --single-threaded-gc\n${readFileSync(cli, 'utf8').replace(/^#!.*\n/, '')}`);
+// And Node's debugger cannot open, on SIGUSR1 or by NODE_OPTIONS, before src/lib/debugger.ts runs: no machine has such an address
+// (RFC 1112 section 4). Node 20 has no --disable-sigusr1 yet.
+const flags = '--single-threaded-gc --inspect-port=240.0.0.1:9229';
+writeFileSync(cli, `#!/usr/bin/env -S node ${flags}\n${readFileSync(cli, 'utf8').replace(/^#!.*\n/, '')}`);
 chmodSync(cli, 0o755);
 writeFileSync(join(outdir, 'package.json'), '{"type":"module"}\n'); // dist/ is complete: it runs wherever it is copied to
 writeFileSync(join(outdir, 'THIRD-PARTY-LICENSES.txt'), thirdPartyLicences());
@@ -59,17 +62,31 @@ writeFileSync(join(outdir, 'THIRD-PARTY-LICENSES.txt'), thirdPartyLicences());
 /**
  * ssh2 tries two native modules and does without them if they are not there. They cannot be part of a bundle, and the path
  * that is relative in ssh2 would be wrong in ours, so they are looked up from dist/ when it runs: found beside an npm
- * installation, absent in a package that brings the bundle alone.
+ * installation, absent in a package that brings the bundle alone. Node's own search goes on in NODE_PATH and in the home directory,
+ * which may be those of another user than the one who runs this (su, sudo -E); ours does not.
  */
 function nativePartsStayOutside() {
   return {
     name: 'native-parts-stay-outside',
     setup(plugin) {
+      const namespace = 'native-parts';
       plugin.onResolve({ filter: /^\.\/crypto\/build\/Release\/sshcrypto\.node$/ }, () => ({
         path: 'ssh2/lib/protocol/crypto/build/Release/sshcrypto.node',
-        external: true,
+        namespace,
       }));
-      plugin.onResolve({ filter: /^cpu-features$/ }, () => ({ path: 'cpu-features', external: true }));
+      plugin.onResolve({ filter: /^cpu-features$/ }, () => ({ path: 'cpu-features', namespace }));
+      plugin.onLoad({ filter: /.*/, namespace }, ({ path }) => ({
+        contents: `
+          const { existsSync } = require('node:fs');
+          const { dirname, join } = require('node:path');
+          const folders = [__dirname];
+          while (dirname(folders.at(-1)) !== folders.at(-1)) folders.push(dirname(folders.at(-1)));
+          const found = folders.map((folder) => join(folder, 'node_modules', ${JSON.stringify(path)})).find(existsSync);
+          if (found === undefined) throw new Error('not installed');
+          module.exports = require(found);`,
+        loader: 'js',
+        resolveDir: root,
+      }));
     },
   };
 }

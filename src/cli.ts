@@ -1,6 +1,8 @@
 import { EXIT } from './commands/exit.ts';
+import { keepDebuggerClosed } from './lib/debugger.ts';
 import { tooOld } from './lib/node-version.ts';
 
+await keepDebuggerClosed();
 // A reader that goes away (`tunneld logs | head`) is no error of ours.
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {
   if (error.code === 'EPIPE') process.exit(EXIT.ok);

@@ -66,6 +66,9 @@ export async function run(
 
   // Handlers come before READY=1: a SIGHUP that nobody handles ends Node.
   const signals = collectSignals();
+  // A bug in one place must not take the other tunnels down; the watchdog judges whether the loops still run.
+  process.on('uncaughtException', (error) => log.error({ code: 'internal', error }, 'a bug: uncaught exception'));
+  process.on('unhandledRejection', (error) => log.error({ code: 'internal', error }, 'a bug: unhandled rejection'));
   let daemon: Daemon;
   try {
     daemon = await startDaemon(config, {
@@ -94,14 +97,13 @@ export async function run(
     log.fatal(`cannot start: ${errorText(error)}`);
     return EXIT.failed;
   }
-  // A bug in one place must not take the other tunnels down; the watchdog judges whether the loops still run.
-  process.on('uncaughtException', (error) => log.error({ code: 'internal', error }, 'a bug: uncaught exception'));
-  process.on('unhandledRejection', (error) => log.error({ code: 'internal', error }, 'a bug: unhandled rejection'));
 
   for await (const signal of signals) {
-    if (signal !== 'SIGHUP') break;
-    // Not waited for: a stop must not wait for it either. Reloads queue up by themselves.
-    void daemon.reload().catch(() => {});
+    // Not waited for: a stop must not wait for it either. They queue up by themselves.
+    if (signal === 'SIGHUP') void daemon.reload().catch(() => {});
+    // As autossh takes it.
+    else if (signal === 'SIGUSR1') void daemon.reconnect();
+    else break;
   }
   const cancelForce = systemClock.timer(FORCE_EXIT_MS, () => process.exit(EXIT.ok));
   await daemon.stop();
@@ -145,11 +147,11 @@ function chooseOutput(
   return { output: process.stderr.isTTY ? both : file.write, reopen: file.reopen };
 }
 
-/** SIGHUP, SIGTERM and SIGINT in the order they came, from this call on (a generator would listen only when it is first asked). */
+/** The signals in the order they came, from this call on (a generator would listen only when it is first asked). */
 function collectSignals(): AsyncIterable<NodeJS.Signals> {
   const queue: NodeJS.Signals[] = [];
   let wake = () => {};
-  for (const name of ['SIGHUP', 'SIGTERM', 'SIGINT'] as const) {
+  for (const name of ['SIGHUP', 'SIGUSR1', 'SIGTERM', 'SIGINT'] as const) {
     process.on(name, () => {
       queue.push(name);
       wake();

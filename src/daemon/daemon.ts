@@ -36,6 +36,8 @@ export interface DaemonDeps extends Omit<ConfigurationDeps, 'supervisor' | 'iden
 export interface Daemon {
   /** Applies the configuration file as it is now; one that is not valid changes nothing, is logged and rejects. */
   reload(): Promise<ReloadResult>;
+  /** A new connection for every tunnel, see Supervisor. */
+  reconnect(): Promise<void>;
   /** Ends everything politely, within two seconds. */
   stop(): Promise<void>;
 }
@@ -94,6 +96,9 @@ export async function startDaemon(first: Config, deps: DaemonDeps): Promise<Daem
     }
   };
 
+  /** Whoever asks for it may know that something is different now: nobody goes on waiting. */
+  const reload = () => change(configuration.reload).finally(() => supervisor.retry(null));
+
   const refuse = (error: unknown): never => {
     throw error instanceof RequestError ? error : new RequestError('config-invalid', errorText(error));
   };
@@ -121,7 +126,7 @@ export async function startDaemon(first: Config, deps: DaemonDeps): Promise<Daem
           requireTunnel(request.name);
           return supervisor.retry(request.name);
         case 'reload':
-          return await change(configuration.reload).catch(refuse);
+          return await reload().catch(refuse);
         case 'apply':
           return await change(() => configuration.tryOut(request.candidate, request.withinMs)).catch(refuse);
         case 'confirm':
@@ -168,7 +173,11 @@ export async function startDaemon(first: Config, deps: DaemonDeps): Promise<Daem
     reload: () => {
       // Whoever has removed what kept the socket away says so by a reload.
       void control.ensure();
-      return change(configuration.reload);
+      return reload();
+    },
+    reconnect: async () => {
+      log.info('every tunnel gets a new connection');
+      await supervisor.reconnect();
     },
     stop: async () => {
       notifier.stopping();

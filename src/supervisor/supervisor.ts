@@ -17,6 +17,11 @@ export interface Supervisor {
   tunnels(): readonly RunningTunnel[];
   /** Cuts short the wait of this tunnel, or of all for null; names those that waited. */
   retry(name: string | null): readonly string[];
+  /**
+   * A fresh connection for every tunnel: one that is up goes on until the new one is, one that is silent or lacks a listener ends
+   * first, one that waits does so no more. Calls are carried out one after the other, and among those of apply().
+   */
+  reconnect(): Promise<void>;
   /** Calls `listener` after every change of a tunnel's state. */
   subscribe(listener: () => void): void;
   /** Names of the tunnels whose loop has not shown itself in the time it promised. */
@@ -94,6 +99,22 @@ export function createSupervisor(deps: LoopDeps): Supervisor {
     return plan;
   }
 
+  async function reconnectNow(): Promise<void> {
+    const renewed = [...places].map(async ([name, place]) => {
+      const { loop, previous } = place;
+      const { phase, silentSince } = loop.state();
+      // One that is being connected is as fresh as can be.
+      if (loop.retryNow() || previous.length > 0 || (phase !== 'up' && phase !== 'forwarding')) return;
+      const goesOn = phase === 'up' && silentSince === null;
+      if (!goesOn) await end(loop);
+      const next = fill(loop.spec, null, goesOn ? [loop] : [], Promise.resolve());
+      // A reload waits its turn; only the tunnel itself may have ended.
+      places.set(name, next);
+    });
+    await Promise.all(renewed);
+    changed();
+  }
+
   /** To go back to one that still goes on is no new start, and what it has lent is its own again. */
   function fill(spec: TunnelSpec, same: Loop | null, previous: readonly Loop[], ready: Promise<unknown>): Place {
     if (same === null) return { loop: start(spec), previous, loan: null, asked: false, ready };
@@ -116,7 +137,16 @@ export function createSupervisor(deps: LoopDeps): Supervisor {
   function onChange(loop: Loop): void {
     const place = places.get(loop.spec.name);
     if (place?.loop === loop) handOver(place);
+    else if (place !== undefined) letGoOfSpent(place, loop);
     changed();
+  }
+
+  /** One that is only to be renewed is as well served by the new one as soon as its session has ended: two would knock for one. */
+  function letGoOfSpent(place: Place, old: Loop): void {
+    const isSpent = !['up', 'forwarding'].includes(old.state().phase);
+    if (!isSpent || !place.previous.includes(old) || !isDeepStrictEqual(old.spec, place.loop.spec)) return;
+    place.previous = place.previous.filter((one) => one !== old);
+    void end(old);
   }
 
   /** The old ones end when the new one has all that was theirs, and get back what they lent when it fails. */
@@ -165,6 +195,11 @@ export function createSupervisor(deps: LoopDeps): Supervisor {
     retry: (name) => {
       const chosen = [...alive].filter((loop) => name === null || loop.spec.name === name);
       return [...new Set(chosen.filter((loop) => loop.retryNow()).map((loop) => loop.spec.name))];
+    },
+    reconnect: () => {
+      const done = queue.then(reconnectNow);
+      queue = done.catch(() => {});
+      return done;
     },
     subscribe: (listener) => {
       listeners.add(listener);

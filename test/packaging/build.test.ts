@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
 import { on } from 'node:events';
-import { cpSync, mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
+import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
@@ -48,6 +48,26 @@ test('a bundle does what the sources do, with the native parts beside it and wit
     types.push(message.type === 'done' ? Object.keys(message.result) : message.type);
   assert.deepEqual(types, ['started', ['pem', 'comment']]);
   assert.match(readFileSync(join(dist, 'THIRD-PARTY-LICENSES.txt'), 'utf8'), /^ssh2 .* \(MIT\)\n\nCopyright/m);
+});
+
+test('no code is taken from NODE_PATH or the home directory, which may be those of another user', async (t) => {
+  const { alone } = await bundle(t, (folder) => {
+    writeFileSync(join(folder, 'probe.ts'), PROBE);
+    return join(folder, 'probe.ts');
+  });
+  const home = await tempDir(t);
+  const trap = join(home, 'trap');
+  for (const path of ['ssh2/lib/protocol/crypto/build/Release/sshcrypto.node', 'cpu-features']) {
+    const native = join(home, '.node_modules', path);
+    mkdirSync(native, { recursive: true });
+    writeFileSync(join(native, 'index.js'), `require('node:fs').writeFileSync(${JSON.stringify(trap)}, '')`);
+  }
+  const env = { ...process.env, HOME: home, NODE_PATH: join(home, '.node_modules') };
+  await run(join(alone, 'probe.js'), { env });
+  cpSync(join(root, 'dist'), join(home, 'dist'), { recursive: true });
+  const { stdout } = await run(join(home, 'dist/cli.js'), ['--version'], { env });
+  assert.match(stdout, /native crypto: no/);
+  assert.equal(existsSync(trap), false);
 });
 
 test('tunneld starts from its bundle, and loads neither ssh2 nor zod to say its version', async (t) => {

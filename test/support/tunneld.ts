@@ -6,7 +6,8 @@ import { fileURLToPath } from 'node:url';
 import type { StatusDocument } from '../../src/supervisor/status.ts';
 import { tempDir, until } from './until.ts';
 
-const CLI = fileURLToPath(new URL('../../dist/cli.js', import.meta.url));
+/** The built program. */
+export const CLI = fileURLToPath(new URL('../../dist/cli.js', import.meta.url));
 
 export interface CommandResult {
   readonly code: number | null;

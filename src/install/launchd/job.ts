@@ -25,7 +25,7 @@ function job(service: LaunchdService): PlistDict {
 }
 
 /** What the first line of the program says to Node when it is started by its name (packaging/build.mjs). */
-const NODE_OPTIONS = ['--single-threaded-gc'];
+const NODE_OPTIONS = ['--single-threaded-gc', '--inspect-port=240.0.0.1:9229'];
 
 // No comment may have two hyphens in a row: they end it.
 const HEADER = `
@@ -40,7 +40,7 @@ const HEADER = `
 
 const COMMENTS: Readonly<Record<string, string>> = {
   ProgramArguments:
-    'node by its path, since launchd has a PATH without it; the option is that of the first line of tunneld',
+    'node by its path, since launchd has a PATH without it; the options are those of the first line of tunneld',
   EnvironmentVariables:
     'the log belongs to tunneld, which rotates it; a thread ends a process that hangs, since launchd has no watchdog',
   KeepAlive: 'starts when this is loaded, at boot too, and again after any end',
