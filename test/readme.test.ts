@@ -5,6 +5,7 @@ import { parseConfig } from '../src/config/parse.ts';
 import { systemEnvironment } from '../src/config/environment.ts';
 import { KEYWORD_NAMES } from '../src/config/ssh-config/keywords.ts';
 import { SSH_FLAGS } from '../src/config/ssh-flags.ts';
+import { REFUSED } from '../src/config/refused-options.ts';
 import { HONOURED } from '../src/config/ssh-keys.ts';
 import { FAILURES } from '../src/tunnel/failure.ts';
 
@@ -40,13 +41,15 @@ test('the README says of every option of ssh what becomes of it', () => {
 });
 
 test('the README says of every option of ssh_config what becomes of it', () => {
-  const [, honoured = '', idle = ''] =
-    /^Honoured, (.*?)^Accepted without effect, (.*?)<\/details>/ms.exec(readme) ?? [];
+  const [, honoured = '', refused = '', idle = ''] =
+    /^Honoured, (.*?)^Refused (.*?)^Accepted without effect, (.*?)<\/details>/ms.exec(readme) ?? [];
   const blocks = ['host', 'match', 'include'];
   assert.ok(KEYWORD_NAMES.length > 90);
   for (const name of KEYWORD_NAMES) {
-    const served = HONOURED.has(name.toLowerCase()) || blocks.includes(name.toLowerCase());
-    assert.ok((served ? honoured : idle).includes(`\`${name}\``), name);
-    assert.ok(!(served ? idle : honoured).includes(`\`${name}\``), name);
+    const key = name.toLowerCase();
+    const served = (HONOURED.has(key) && key !== 'certificatefile') || blocks.includes(key);
+    const place = served ? honoured : REFUSED.has(key) || key === 'certificatefile' ? refused : idle;
+    for (const text of [honoured, refused, idle])
+      if (text === place || name !== 'Match') assert.equal(text.includes(`\`${name}\``), text === place, name);
   }
 });

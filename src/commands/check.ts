@@ -4,14 +4,17 @@ import { loadConfig } from '../config/load.ts';
 import { ConfigError } from '../config/problem.ts';
 import { handedOverProblems, isHandedOver } from '../install/handed-over.ts';
 import { reportProblems } from './config-problems.ts';
+import { printable } from '../lib/text.ts';
 import { EXIT } from './exit.ts';
 import { findConfig } from './find-config.ts';
+import { tell } from './tell.ts';
 
 export async function check(flag: string | null): Promise<number> {
   const file = await findConfig(flag);
   try {
     const config = await loadConfig(file, systemEnvironment());
     await checkSurroundings(config.file);
+    for (const warning of config.warnings) tell(printable(warning));
     const names = config.tunnels.map((tunnel) => tunnel.name);
     process.stdout.write(
       `${config.file}: ${names.length === 1 ? '1 tunnel' : `${names.length} tunnels`}: ${names.join(', ')}\n`,

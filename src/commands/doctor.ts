@@ -77,7 +77,7 @@ export async function doctor(
   const installed = await isHandedOver(config.file);
   for (const seen of installed ? await handedOverProblems(dirname(config.file)) : [])
     onStep({ tunnel: null, step: 'configuration', result: 'fail', seen, ms: 0, cure: SURROUNDINGS_CURE });
-  for (const note of config.notes)
+  for (const note of [...config.warnings, ...config.notes])
     onStep({ tunnel: null, step: 'configuration', result: 'warn', seen: printable(note), ms: 0 });
 
   let hangs = false;

@@ -2,7 +2,7 @@ import { hostname } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
 import { access, readFile, stat } from 'node:fs/promises';
 import { systemEnvironment } from '../config/environment.ts';
-import { readForward } from '../config/forward.ts';
+import { isBareListener, noTarget, readForward } from '../config/forward.ts';
 import { readJump } from '../config/jump.ts';
 import { loadConfig } from '../config/load.ts';
 import { parseConfig } from '../config/parse.ts';
@@ -12,7 +12,7 @@ import { BadValue } from '../config/value.ts';
 import { systemClock } from '../lib/clock.ts';
 import { makeDirectory } from '../lib/make-directory.ts';
 import { errorCode, errorText } from '../lib/text.ts';
-import { newConfig, addToConfig, type NewTunnel } from '../setup/new-config.ts';
+import { newConfig, addToConfig, type NewTunnel, SOCKS_FORWARD } from '../setup/new-config.ts';
 import { createFile } from '../setup/new-file.ts';
 import { makeKey } from '../setup/new-key.ts';
 import { scanHostKeys } from '../setup/scan-host-keys.ts';
@@ -95,7 +95,14 @@ async function work(file: string, configFlag: string, options: InitOptions, ques
 }
 
 function hostToTrust({ host, port }: NewTunnel, userKnownHostsFile: string): HostToTrust {
-  const server = { host, port, addressFamily: 'any', bindAddress: null, tcpKeepAlive: true } as const;
+  const server = {
+    host,
+    port,
+    addressFamily: 'any',
+    bindAddress: null,
+    bindInterface: null,
+    tcpKeepAlive: true,
+  } as const;
   const open = async () => ({
     wire: await dial(server, SCAN_MS, systemClock, new AbortController().signal),
     close: () => Promise.resolve(),
@@ -126,8 +133,11 @@ async function wantedTunnel(file: string, options: InitOptions, { ask }: Questio
       : [
           `${await ask('The port of the server that shall lead to this device', '8080')}:${await ask('To what here', 'localhost:22')}`,
         ];
-  for (const forward of forwards)
-    named(`-R ${JSON.stringify(forward)}`, () => readForward('remote', forward, (raw) => String(raw)));
+  for (const forward of forwards) {
+    if (isBareListener(forward))
+      throw new BadValue(`-R ${JSON.stringify(forward)} ${noTarget(forward, `${forward}:socks`)}`);
+    named(`-R ${JSON.stringify(forward)}`, () => readForward('remote', written(forward), (raw) => String(raw)));
+  }
   const name = options.name ?? nameOf(server.host);
   if (!/^[a-z0-9][a-z0-9_-]*$/.test(name)) {
     throw new BadValue(`${JSON.stringify(name)} is no name for a tunnel: use a-z, 0-9, - and _ (--name)`);
@@ -142,6 +152,11 @@ async function wantedTunnel(file: string, options: InitOptions, { ask }: Questio
     userKnownHostsFile: join(isSystems(directory) ? defaultStateDirectory(environment) : directory, 'known_hosts'),
     remoteForward: forwards,
   };
+}
+
+function written(forward: string): unknown {
+  const [, listen] = SOCKS_FORWARD.exec(forward) ?? [];
+  return listen === undefined ? forward : { listen, target: 'socks' };
 }
 
 /** A service may not write there, and further host keys of the server are to be learnt (updateHostKeys). */

@@ -46,7 +46,7 @@ export async function run(
   if ('exit' in starting) return starting.exit;
   const { config } = starting;
   if (printOnly) {
-    for (const note of config.notes) tell(printable(note));
+    for (const text of [...config.warnings, ...config.notes]) tell(printable(text));
     process.stdout.write(printConfig(config, environment));
     return EXIT.ok;
   }

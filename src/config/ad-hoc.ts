@@ -19,7 +19,12 @@ export async function adHocConfig(argv: readonly string[], name: string, env: Co
   const line = parseCommandLine(argv, OWN_KEYS);
   const problems: ConfigProblem[] = line.problems.map(({ argument, message }) => wrong(argument, message));
   const notes = new Set([...line.notes, ...autosshNotes(env.env)]);
-  const findings: Findings = { problem: (problem) => problems.push(problem), note: (note) => notes.add(note) };
+  const warnings = new Set<string>();
+  const findings: Findings = {
+    problem: (problem) => problems.push(problem),
+    note: (note) => notes.add(note),
+    warn: (warning) => warnings.add(warning),
+  };
   const about = (key: string) => `-o ${key}`;
   const raw = { ...line.own, ...(line.destination ? { host: line.destination } : {}) };
   const written = readMapping(tunnelSchema(env), raw, [], ([key, ...rest], message) => {
@@ -62,6 +67,7 @@ export async function adHocConfig(argv: readonly string[], name: string, env: Co
     control: { socket: adHocSocket(name, env) },
     stateDirectory: adHocState(name, env),
     notes: [`this tunnel is called ${name}: tunneld status ${name}`, ...notes],
+    warnings: [...warnings],
   };
 }
 

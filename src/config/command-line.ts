@@ -1,5 +1,6 @@
 import { parse } from 'yaml';
 import { readJump } from './jump.ts';
+import { REFUSED } from './refused-options.ts';
 import { parseOption, type SshOption } from './ssh-config/read.ts';
 import { HONOURED } from './ssh-keys.ts';
 import { SSH_FLAGS } from './ssh-flags.ts';
@@ -150,7 +151,8 @@ export function parseCommandLine(argv: readonly string[], ownKeys: readonly stri
       problems.push({ argument, message: parsed.problem });
       return;
     }
-    if (!HONOURED.has(parsed.option.key)) notes.push(`${argument} has no effect on a tunnel`);
+    if (!HONOURED.has(parsed.option.key) && !REFUSED.has(parsed.option.key))
+      notes.push(`${argument} has no effect on a tunnel`);
     options.push(parsed.option);
   }
 

@@ -4,6 +4,7 @@ import { defaultAlgorithms } from './algorithms.ts';
 import type { ConfigEnvironment } from './environment.ts';
 import type { WrittenForward } from './forward.ts';
 import type { JumpKeys } from './jump.ts';
+import { allowedMethods } from './restrictions.ts';
 import { DEFAULT_RECONNECT, type TunnelKeys } from './schema.ts';
 
 /** A tunnel with every default filled in. `host` is where its keys name none. */
@@ -25,6 +26,9 @@ export function completeTunnel(
     verify: keys.verify ?? 'auto',
     forwards: forwards.map((forward) => completeForward(forward, keys.gatewayPorts ?? false)),
     streamLocalBindUnlink: keys.streamLocalBindUnlink ?? false,
+    streamLocalBindMask: keys.streamLocalBindMask ?? 0o177,
+    permitRemoteOpen: keys.permitRemoteOpen ?? null,
+    channelTimeout: keys.channelTimeout ?? [],
     reconnect: keys.reconnect ?? DEFAULT_RECONNECT,
   };
 }
@@ -37,6 +41,7 @@ export function completeServer(host: string, keys: Partial<JumpKeys>, env: Confi
     user: keys.user ?? env.userName,
     addressFamily: keys.addressFamily ?? 'any',
     bindAddress: keys.bindAddress ?? null,
+    bindInterface: keys.bindInterface ?? null,
     connectTimeoutMs: keys.connectTimeout ?? 10_000,
     tcpKeepAlive: keys.tcpKeepAlive ?? true,
 
@@ -46,23 +51,32 @@ export function completeServer(host: string, keys: Partial<JumpKeys>, env: Confi
     identityAgent: keys.identityAgent === undefined ? env.env['SSH_AUTH_SOCK'] || null : keys.identityAgent,
     passphraseFile: keys.passphraseFile ?? null,
     passwordFile: keys.passwordFile ?? null,
+    authentications: allowedMethods(keys),
+    pubkeyAcceptedAlgorithms: keys.pubkeyAcceptedAlgorithms ?? null,
+    requiredRSASize: Math.max(keys.requiredRSASize ?? 0, SMALLEST_RSA),
 
     userKnownHostsFiles: keys.userKnownHostsFile ?? [join(env.home, '.ssh/known_hosts')],
     globalKnownHostsFiles: keys.globalKnownHostsFile ?? ['/etc/ssh/ssh_known_hosts'],
     strictHostKeyChecking: keys.strictHostKeyChecking ?? 'yes',
     hostKeyAlias: keys.hostKeyAlias ?? null,
     updateHostKeys: keys.updateHostKeys ?? true,
+    revokedHostKeys: keys.revokedHostKeys ?? [],
+    checkHostIP: keys.checkHostIP ?? false,
 
     serverAliveIntervalMs: keys.serverAliveInterval ?? 15_000,
     serverAliveCountMax: keys.serverAliveCountMax ?? 3,
 
     compression: keys.compression ?? false,
+    rekeyLimit: keys.rekeyLimit ?? null,
     ciphers: keys.ciphers ?? (env.aes ? null : defaultAlgorithms('ciphers', env.aes)),
     kexAlgorithms: keys.kexAlgorithms ?? null,
     macs: keys.macs ?? null,
     hostKeyAlgorithms: keys.hostKeyAlgorithms ?? null,
   };
 }
+
+/** SSH_RSA_MINIMUM_MODULUS_SIZE of OpenSSH's sshkey.h. */
+const SMALLEST_RSA = 1024;
 
 /** The keys that ssh tries by itself, in its order (ssh_config(5), IdentityFile). */
 const OPENSSH_IDENTITIES = ['id_rsa', 'id_ecdsa', 'id_ecdsa_sk', 'id_ed25519', 'id_ed25519_sk', 'id_dsa'];

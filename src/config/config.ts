@@ -13,6 +13,8 @@ export interface Config {
   readonly stateDirectory: string;
   /** What is worth saying although nothing is wrong, for the log. */
   readonly notes: readonly string[];
+  /** What is done as it is written, and was perhaps not meant so. */
+  readonly warnings: readonly string[];
 }
 
 export const LOG_LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'fatal'] as const;

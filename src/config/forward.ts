@@ -21,8 +21,8 @@ export interface WrittenForward extends ForwardSpec {
 
 /**
  * A forward as `ssh -R` and `ssh -L` take it, `[bind_address:]port:host:hostport` with a Unix socket on either side, as
- * ssh_config(5) does, with a space between listener and target, or as a mapping of `listen` and `target`. A remote one without
- * a target is a SOCKS proxy. `readPath` makes paths of this device absolute.
+ * ssh_config(5) does, with a space between listener and target, or as a mapping of `listen` and `target`. What ssh takes for a
+ * SOCKS proxy only because there is no target is refused: it opens this device's network. `readPath` makes paths of this device absolute.
  */
 export function readForward(kind: 'remote' | 'local', raw: unknown, readPath: ReadPath): WrittenForward {
   const device = deviceSide(readPath);
@@ -37,7 +37,47 @@ export function readForward(kind: 'remote' | 'local', raw: unknown, readPath: Re
   if (!isListener(fields)) throw notAForward(raw);
   if (kind === 'local')
     throw new BadValue(`names no target: write it like ${EXAMPLE}, or a SOCKS proxy as dynamicForward`);
-  return { kind, listen: listenEndpoint(fields, here)!, target: { type: 'socks' }, bound: fields.length > 1 };
+  // What is no listener either is told by its own message.
+  listenEndpoint(fields, here);
+  const text = String(raw);
+  throw new BadValue(noTarget(text, `{ listen: '${text}', target: socks }`));
+}
+
+/** Whether a text is a listener and nothing more, which ssh takes for a remote SOCKS proxy. */
+export function isBareListener(text: string): boolean {
+  try {
+    return isListener(fieldsOf(text));
+  } catch (error) {
+    if (error instanceof BadValue) return false;
+    throw error;
+  }
+}
+
+/** What is to be said of such a text where it is refused; `proxy` is how to write a SOCKS proxy there. */
+export function noTarget(text: string, proxy: string): string {
+  return `names no target: write ${likelyMeaning(fieldsOf(text))}, or ${proxy} for ${A_PROXY}`;
+}
+
+/** What is to be said where it is taken as ssh takes it. */
+export function openProxyWarning(text: string): string {
+  const fields = fieldsOf(text);
+  const address = fields.length > 1 ? `, and ${show(fields[0]!.text)} is the address to listen on` : '';
+  return `a forward without a target is ${A_PROXY}${address}; if that is not meant, write ${likelyMeaning(fields)}`;
+}
+
+const A_PROXY = 'a SOCKS proxy by which its users reach all that this device reaches';
+
+/** `80:8080` is docker's way to say that port 80 leads to port 8080. */
+function likelyMeaning(fields: readonly Field[]): string {
+  const [first, second] = fields;
+  if (second === undefined) return `${first?.text}:localhost:22`;
+  return isNumber(first!)
+    ? `${first!.text}:localhost:${second.text}`
+    : `${quotedHost(first!.text)}:${second.text}:localhost:22`;
+}
+
+function quotedHost(host: string): string {
+  return host.includes(':') ? `[${host}]` : host;
 }
 
 /** A SOCKS proxy on this device, `[bind_address:]port` (ssh(1), -D). */

@@ -24,10 +24,15 @@ export async function parseConfig(text: string, file: string, env: ConfigEnviron
     problems.push({ file, line, column, message: `${label} ${message}` });
   };
   const notes = new Set<string>();
-  const findings: Findings = { problem: (problem) => problems.push(problem), note: (note) => notes.add(note) };
+  const warnings = new Set<string>();
+  const findings: Findings = {
+    problem: (problem) => problems.push(problem),
+    note: (note) => notes.add(note),
+    warn: (warning) => warnings.add(warning),
+  };
   const config = await readConfig(document, file, env, findings, report);
   if (config === null || problems.length > 0) throw new ConfigError(sorted(problems, file));
-  return { ...config, notes: [...notes] };
+  return { ...config, notes: [...notes], warnings: [...warnings] };
 }
 
 /** Addresses that answer from nearly everywhere. */
@@ -40,7 +45,7 @@ async function readConfig(
   env: ConfigEnvironment,
   findings: Findings,
   report: Report,
-): Promise<Omit<Config, 'notes'> | null> {
+): Promise<Omit<Config, 'notes' | 'warnings'> | null> {
   if (!hasKeys(document, report)) return null;
   const place = { ...env, directory: dirname(file) };
   const schema = tunnelSchema(place);

@@ -10,6 +10,7 @@ import {
 import { completeServer, completeTunnel } from './complete.ts';
 import type { Config } from './config.ts';
 import type { ConfigEnvironment } from './environment.ts';
+import { printRekeyLimit } from './restrictions.ts';
 
 /** A configuration file that means the same as these tunnels, whatever ssh_config says: what differs from the defaults. */
 export function printConfig({ tunnels, log }: Config, env: ConfigEnvironment): string {
@@ -43,6 +44,9 @@ function tunnelKeys(spec: TunnelSpec, env: ConfigEnvironment): Record<string, un
       exitOnForwardFailure: spec.exitOnForwardFailure,
       verify: spec.verify,
       streamLocalBindUnlink: spec.streamLocalBindUnlink,
+      streamLocalBindMask: spec.streamLocalBindMask.toString(8).padStart(4, '0'),
+      channelTimeout: spec.channelTimeout.map(({ type, ms }) => `${type}=${ms / 1000}`),
+      permitRemoteOpen: spec.permitRemoteOpen?.length ? spec.permitRemoteOpen : 'none',
     }),
     ...(spec.jumps.length === 0 ? {} : { proxyJump: spec.jumps.map((jump) => serverKeys(jump, env)) }),
     ...entryKeys(spec.entry),
@@ -64,20 +68,26 @@ function serverKeys(spec: ServerSpec, env: ConfigEnvironment): Record<string, un
     user: spec.user,
     addressFamily: spec.addressFamily,
     bindAddress: spec.bindAddress,
+    bindInterface: spec.bindInterface,
     connectTimeoutMs: spec.connectTimeoutMs / 1000,
     tcpKeepAlive: spec.tcpKeepAlive,
     identitiesOnly: spec.identitiesOnly,
     identityAgent: spec.identityAgent ?? 'none',
     passphraseFile: spec.passphraseFile,
     passwordFile: spec.passwordFile,
+    pubkeyAcceptedAlgorithms: spec.pubkeyAcceptedAlgorithms?.join(',') || NOTHING_OF_OURS,
+    requiredRSASize: spec.requiredRSASize,
     userKnownHostsFiles: paths(spec.userKnownHostsFiles),
     globalKnownHostsFiles: paths(spec.globalKnownHostsFiles),
     strictHostKeyChecking: spec.strictHostKeyChecking,
     hostKeyAlias: spec.hostKeyAlias,
     updateHostKeys: spec.updateHostKeys,
+    revokedHostKeys: paths(spec.revokedHostKeys),
+    checkHostIP: spec.checkHostIP,
     serverAliveIntervalMs: spec.serverAliveIntervalMs / 1000,
     serverAliveCountMax: spec.serverAliveCountMax,
     compression: spec.compression,
+    rekeyLimit: printRekeyLimit(spec.rekeyLimit),
     ciphers: spec.ciphers?.join(','),
     kexAlgorithms: spec.kexAlgorithms?.join(','),
     macs: spec.macs?.join(','),
@@ -87,8 +97,14 @@ function serverKeys(spec: ServerSpec, env: ConfigEnvironment): Record<string, un
     host: spec.host,
     ...(spec.identityFilesConfigured ? { identityFile: paths(spec.identityFiles) } : {}),
     ...changed(spec, { ...defaults, user: '' }, written),
+    ...(spec.authentications.join() === defaults.authentications.join()
+      ? {}
+      : { preferredAuthentications: spec.authentications.join(',') || 'none' }),
   };
 }
+
+/** A list without anything that this program could use. */
+const NOTHING_OF_OURS = 'ssh-ed25519-cert-v01@openssh.com';
 
 /** Of the values, as a file writes them, those whose key differs between the two. */
 function changed<T extends object>(

@@ -7,6 +7,7 @@ import { jumps } from './jump.ts';
 import { keysOf, mapping } from './mapping.ts';
 import { type Place, readPath, readSocketPath } from './path-value.ts';
 import { readProxy } from './proxy.ts';
+import { readChannelTimeout, readMask, readPermitRemoteOpen } from './restrictions.ts';
 import { serverKeys } from './server-keys.ts';
 import { BadValue, oneOrMany, readOneOf, readText, readYesNo, transformed, value } from './value.ts';
 
@@ -45,6 +46,9 @@ export function servedKeys(place: Place) {
     dynamicForward: oneOrMany(value((raw) => readDynamicForward(raw, path))),
     gatewayPorts: value(readYesNo),
     streamLocalBindUnlink: value(readYesNo),
+    streamLocalBindMask: value(readMask),
+    permitRemoteOpen: value(readPermitRemoteOpen),
+    channelTimeout: value(readChannelTimeout),
     reconnect: reconnect(),
   };
 }

@@ -2,6 +2,7 @@ import { readAlgorithms } from './algorithm-list.ts';
 import { readDuration, readDurationFrom } from './duration.ts';
 import { readAddress, readHost } from './host.ts';
 import { paths, type Place, readAgent, readPath, spacedPaths } from './path-value.ts';
+import { readKeyAlgorithms, readMethods, readPubkeyAuthentication, readRekeyLimit } from './restrictions.ts';
 import { BadValue, readInteger, readOneOf, readWord, readYesNo, value } from './value.ts';
 
 /** The keys that say which server it is and how to log in to it, each with the function that understands its value. */
@@ -12,6 +13,7 @@ export function serverKeys(place: Place) {
     user: value(readWord),
     addressFamily: value(readOneOf(['any', 'inet', 'inet6'])),
     bindAddress: value(readAddress),
+    bindInterface: value(readWord),
     connectTimeout: value(readDurationFrom(1)),
     tcpKeepAlive: value(readYesNo),
     identityFile: paths(place),
@@ -20,14 +22,24 @@ export function serverKeys(place: Place) {
     certificateFile: value(readCertificates),
     passphraseFile: value(readPath(place)),
     passwordFile: value(readPath(place)),
+    preferredAuthentications: value(readMethods),
+    pubkeyAuthentication: value(readPubkeyAuthentication),
+    passwordAuthentication: value(readYesNo),
+    kbdInteractiveAuthentication: value(readYesNo),
+    numberOfPasswordPrompts: value(readInteger(0, 1_000_000)),
+    pubkeyAcceptedAlgorithms: value(readKeyAlgorithms),
+    requiredRSASize: value(readInteger(0, 1_000_000)),
     userKnownHostsFile: spacedPaths(place),
     globalKnownHostsFile: spacedPaths(place),
     strictHostKeyChecking: value(readStrictness),
     hostKeyAlias: value(readWord),
     updateHostKeys: value(readYesNo),
+    revokedHostKeys: spacedPaths(place),
+    checkHostIP: value(readYesNo),
     serverAliveInterval: value(readDuration),
     serverAliveCountMax: value(readInteger(0, 1_000_000)),
     compression: value(readYesNo),
+    rekeyLimit: value(readRekeyLimit),
     ciphers: value(readAlgorithms('ciphers', place.aes)),
     kexAlgorithms: value(readAlgorithms('kexAlgorithms', place.aes)),
     macs: value(readAlgorithms('macs', place.aes)),

@@ -1,9 +1,11 @@
 import { hostname } from 'node:os';
 import type { ConfigEnvironment } from './environment.ts';
 import { readMapping, type Path } from './mapping.ts';
+import { isBareListener, openProxyWarning } from './forward.ts';
 import type { Findings } from './notes.ts';
 import { servicePort } from '../lib/services.ts';
 import { openSshList } from './openssh-names.ts';
+import { reportRefused } from './refused-options.ts';
 import { type TunnelKeys, tunnelSchema } from './schema.ts';
 import { readSshConfig, type SshConfigRequest, type SshOption } from './ssh-config/read.ts';
 import { expandTokens, tokensOf, tokenValues } from './ssh-config/tokens.ts';
@@ -18,7 +20,7 @@ export async function lookUp(request: SshConfigRequest, findings: Findings): Pro
   // What is wrong with a HostName is seen twice.
   const told = new Set(problems.map(({ file, line, column }) => placeOf([file, line, column])));
   const others: Findings = {
-    note: findings.note,
+    ...findings,
     problem: (problem) => {
       if (!told.has(placeOf([problem.file, problem.line, problem.column]))) findings.problem(problem);
     },
@@ -33,6 +35,7 @@ function tunnelKeys(
   env: ConfigEnvironment,
   findings: Findings,
 ): TunnelKeys {
+  reportRefused(options, findings);
   const raw: Record<string, unknown> = {};
   const origins = new Map<string, SshOption>();
   const values = valuesOf(options, destination, env);
@@ -99,36 +102,55 @@ const RULES: ReadonlyMap<string, Rule> = new Map([
   ['user', one('user')],
   ['addressfamily', one('addressFamily', ({ args }) => args[0]?.toLowerCase())],
   ['bindaddress', one('bindAddress')],
+  ['bindinterface', one('bindInterface')],
   ['connecttimeout', one('connectTimeout', ({ args }) => (/^(?:none|0)$/i.test(args[0] ?? '') ? undefined : args[0]))],
   ['tcpkeepalive', yesNo('tcpKeepAlive')],
   ['identityfile', many('identityFile')],
   ['identitiesonly', yesNo('identitiesOnly')],
   ['identityagent', one('identityAgent')],
+  ['preferredauthentications', one('preferredAuthentications')],
+  ['pubkeyauthentication', yesNo('pubkeyAuthentication')],
+  ['passwordauthentication', yesNo('passwordAuthentication')],
+  ['kbdinteractiveauthentication', yesNo('kbdInteractiveAuthentication')],
+  ['numberofpasswordprompts', one('numberOfPasswordPrompts')],
+  ['pubkeyacceptedalgorithms', one('pubkeyAcceptedAlgorithms')],
+  ['requiredrsasize', one('requiredRSASize')],
   ['certificatefile', one('certificateFile', certificate)],
-  ['userknownhostsfile', one('userKnownHostsFile', ({ args }) => (args.length === 1 ? args[0] : args))],
-  ['globalknownhostsfile', one('globalKnownHostsFile', ({ args }) => (args.length === 1 ? args[0] : args))],
+  ['userknownhostsfile', one('userKnownHostsFile', files)],
+  ['globalknownhostsfile', one('globalKnownHostsFile', files)],
   ['stricthostkeychecking', one('strictHostKeyChecking', strictness)],
   ['hostkeyalias', one('hostKeyAlias')],
+  ['revokedhostkeys', one('revokedHostKeys', files)],
+  ['checkhostip', yesNo('checkHostIP')],
   ['updatehostkeys', one('updateHostKeys', ({ args }) => (args[0]?.toLowerCase() === 'ask' ? 'no' : args[0]))],
   ['serveraliveinterval', one('serverAliveInterval')],
   ['serveralivecountmax', one('serverAliveCountMax')],
   ['exitonforwardfailure', yesNo('exitOnForwardFailure')],
   ['compression', yesNo('compression')],
+  ['rekeylimit', one('rekeyLimit', ({ args }) => args)],
   ['ciphers', one('ciphers', openSshList)],
   ['kexalgorithms', one('kexAlgorithms', openSshList)],
   ['macs', one('macs', openSshList)],
   ['hostkeyalgorithms', one('hostKeyAlgorithms', openSshList)],
-  ['remoteforward', many('remoteForward', forwardText)],
+  ['remoteforward', many('remoteForward', remoteForward)],
   ['localforward', many('localForward', forwardText)],
   ['dynamicforward', many('dynamicForward', forwardText)],
   ['gatewayports', yesNo('gatewayPorts')],
   ['streamlocalbindunlink', yesNo('streamLocalBindUnlink')],
+  ['streamlocalbindmask', one('streamLocalBindMask')],
+  ['channeltimeout', one('channelTimeout', ({ args }) => args)],
+  ['permitremoteopen', one('permitRemoteOpen', ({ args }) => args)],
   ['proxyjump', one('proxyJump')],
   ['proxycommand', one('proxyCommand', ({ args }) => args.join(' '))],
 ]);
 
 /** The names, in lower case, of the options that have an effect here. */
-export const HONOURED: ReadonlySet<string> = new Set([...RULES.keys(), 'clearallforwardings', 'ignoreunknown']);
+export const HONOURED: ReadonlySet<string> = new Set([...RULES.keys(), 'clearallforwardings', 'ignoreunknown', 'tag']);
+
+/** Each argument is one path, spaces and all. */
+function files({ args }: SshOption): unknown {
+  return args.length === 1 && args[0]?.toLowerCase() === 'none' ? 'none' : args;
+}
 
 /** In a file listener and target are two words; what is one word may have spaces within. */
 function forwardText({ args }: SshOption): string {
@@ -141,6 +163,18 @@ function learnsHostKeys(options: readonly SshOption[]): boolean {
   const files = first('userknownhostsfile') ?? ['~/.ssh/known_hosts'];
   const dns = first('verifyhostkeydns')?.[0]?.toLowerCase() ?? 'no';
   return files.length === 1 && files[0] === '~/.ssh/known_hosts' && (dns === 'no' || dns === 'false');
+}
+
+/** Without a target it is a SOCKS proxy to ssh, which a file of ours has to say in so many words. */
+function remoteForward(option: SshOption, { warn }: Findings): unknown {
+  const text = forwardText(option);
+  if (!isBareListener(text)) return text;
+  warn(`${whereOf(option)}: ${openProxyWarning(text)}`);
+  return { listen: text, target: 'socks' };
+}
+
+function whereOf({ origin: { file, line } }: SshOption): string {
+  return line === 0 ? file : `${file}:${line}`;
 }
 
 /** Nobody is there to be asked, so `ask`, the default of ssh, is `yes` here. */

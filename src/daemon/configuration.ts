@@ -87,11 +87,16 @@ export function createConfiguration(first: Config, problem: string | null, deps:
   };
   supervisor.subscribe(keepIfGood);
 
+  const tellNotes = ({ notes, warnings }: Config) => {
+    for (const warning of warnings) log.warn(printable(warning));
+    for (const note of notes) log.info(printable(note));
+  };
+
   const switchTo = async (next: Config): Promise<ReloadResult> => {
     const notes = restartNotes(config, next);
     config = next;
     log.level = next.log.level;
-    for (const note of next.notes) log.info(printable(note));
+    tellNotes(next);
     const plan = await supervisor.apply(next.tunnels);
     deps.identities.retain(next.tunnels);
     return { plan, notes };
@@ -143,7 +148,7 @@ export function createConfiguration(first: Config, problem: string | null, deps:
       trial: trial && { candidate: trial.candidate, until: trial.until, waitingFor: notUp(trial) },
     }),
     start: async () => {
-      for (const note of config.notes) log.info(printable(note));
+      tellNotes(config);
       await supervisor.apply(config.tunnels);
     },
     // One that has not read the file yet does for all that ask meanwhile.

@@ -109,7 +109,7 @@ async function examineForward(
   const name = formatEndpoint(listen);
   if (kind !== 'remote') {
     try {
-      (await listenLocally(listen, false, (socket) => socket.destroy())).close();
+      (await listenLocally(listen, { replace: false, mask: 0o177 }, (socket) => socket.destroy())).close();
       tell('forward', 'ok', `this device can listen on ${name}`);
     } catch (error) {
       tell(

@@ -1,8 +1,10 @@
+import { isIPv6 } from 'node:net';
 import type { Clock } from '../lib/clock.ts';
 import { errorCode, errorText } from '../lib/text.ts';
 import type { Device } from '../tunnel/device.ts';
 import { asFailure, TunnelFailure } from '../tunnel/failure.ts';
 import { systemLookup } from '../tunnel/lookup.ts';
+import { localAddress } from '../tunnel/local-address.ts';
 import { openSocket } from '../tunnel/open-socket.ts';
 import { resetSocket } from '../tunnel/reset-socket.ts';
 import { firstMachine } from '../tunnel/route.ts';
@@ -89,17 +91,23 @@ export async function examineTunnel(spec: TunnelSpec, deps: ExamineDeps, signal:
       tell('TCP', 'ok', 'left to the proxyCommand');
       return;
     }
-    const { port, connectTimeoutMs, bindAddress } = firstMachine(spec);
+    const machine = firstMachine(spec);
+    const { port, connectTimeoutMs } = machine;
     const seen: string[] = [];
     const failures: TunnelFailure[] = [];
     for (const host of addresses) {
       const at = formatEndpoint({ type: 'tcp', host, port });
-      const from = bindAddress === null ? {} : { localAddress: bindAddress };
       try {
+        const own = localAddress(machine, isIPv6(host) ? 6 : 4);
+        const from = own === null ? {} : { localAddress: own };
         resetSocket(await openSocket({ host, port, ...from }, connectTimeoutMs, clock, signal));
         seen.push(`${at} answers`);
       } catch (error) {
         signal.throwIfAborted();
+        if (error instanceof TunnelFailure) {
+          failures.push(error);
+          continue;
+        }
         const code = errorCode(error);
         const kind =
           code === 'ECONNREFUSED' ? 'connect-refused' : code === undefined ? 'connect-timeout' : 'unreachable';

@@ -53,7 +53,7 @@ export async function planTakeover(
   return {
     yaml,
     files: await work.steps(),
-    notes: [...config.notes.filter((note) => !about.test(note)), ...work.notes],
+    notes: [...config.warnings, ...config.notes.filter((note) => !about.test(note)), ...work.notes],
   };
 }
 
@@ -91,6 +91,9 @@ class Copies {
         `there is no key for ${server.user}@${server.host} that the service can use` +
           `${this.notes.length === 0 ? '' : ` (${this.notes.join('; ')})`}: make one with \`sudo tunneld init\`, or take the passphrase off a copy of yours`,
       );
+    const hidden = server.revokedHostKeys.find((path) => /^\/(?:home|root|run\/user)\//.test(path));
+    if (hidden !== undefined)
+      throw new InstallError(`the service cannot read ${hidden} (RevokedHostKeys): move it to /etc/ssh first`);
     const { lines, known } = await linesAbout(server);
     for (const line of lines) this.#lines.add(line);
     if (!known && server.strictHostKeyChecking === 'yes')

@@ -49,10 +49,19 @@ function block(tunnel: NewTunnel, indent: string): string {
     `  userKnownHostsFile: [${quoted(tunnel.userKnownHostsFile)}]`,
     '  # What the server listens on, and where on this side that leads.',
     '  remoteForward:',
-    ...tunnel.remoteForward.map((forward) => `    - ${quoted(forward)}`),
+    ...tunnel.remoteForward.map((forward) => `    - ${forwardLine(forward)}`),
   ];
   return lines.map((line) => `${indent}${line}\n`).join('');
 }
+
+/** A SOCKS proxy is said in so many words. */
+function forwardLine(forward: string): string {
+  const [, listen] = SOCKS_FORWARD.exec(forward) ?? [];
+  return listen === undefined ? quoted(forward) : `{ listen: ${quoted(listen)}, target: socks }`;
+}
+
+/** How a command line says it: `1080:socks`. */
+export const SOCKS_FORWARD = /^(.+):socks$/;
 
 /** In YAML's single quotes nothing is special but themselves. */
 function quoted(text: string): string {

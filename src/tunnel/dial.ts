@@ -1,14 +1,18 @@
-import { isIP, type Socket } from 'node:net';
+import { isIP, isIPv6, type Socket } from 'node:net';
 import { abortable } from '../lib/abort.ts';
 import type { Clock } from '../lib/clock.ts';
 import { errorCode, errorText } from '../lib/text.ts';
 import { asFailure, TunnelFailure, type FailureCode } from './failure.ts';
+import { describeBinding, localAddress } from './local-address.ts';
 import { systemLookup, type Lookup } from './lookup.ts';
 import { openPersistently, type PortChoice } from './open-persistently.ts';
 import { TimeoutError } from './open-socket.ts';
 import { formatEndpoint, type TunnelSpec } from './spec.ts';
 
-export type DialSpec = Pick<TunnelSpec, 'host' | 'port' | 'addressFamily' | 'bindAddress' | 'tcpKeepAlive'>;
+export type DialSpec = Pick<
+  TunnelSpec,
+  'host' | 'port' | 'addressFamily' | 'bindAddress' | 'bindInterface' | 'tcpKeepAlive'
+>;
 
 /**
  * Opens a TCP connection to the server: looks its name up afresh and tries every address in turn, all within `timeoutMs`.
@@ -63,10 +67,6 @@ function wantedFamily({ addressFamily, bindAddress }: DialSpec): 0 | 4 | 6 {
   return addressFamily === 'inet' ? 4 : 6;
 }
 
-function describeBinding({ bindAddress }: DialSpec): string {
-  return bindAddress === null ? '' : ` (bindAddress: ${bindAddress})`;
-}
-
 /** A look-up that takes too long is left behind. */
 function within<T>(work: Promise<T>, ms: number, tooSlow: string, clock: Clock, signal: AbortSignal): Promise<T> {
   return new Promise<T>((resolve, reject) => {
@@ -83,12 +83,13 @@ async function dialAddress(
   clock: Clock,
   signal: AbortSignal,
 ): Promise<Socket> {
+  const from = localAddress(spec, isIPv6(address) ? 6 : 4);
   const options = {
     host: address,
     port: spec.port,
     noDelay: true,
     keepAlive: spec.tcpKeepAlive,
-    ...(spec.bindAddress === null ? {} : { localAddress: spec.bindAddress }),
+    ...(from === null ? {} : { localAddress: from }),
   };
   try {
     return await openPersistently(options, timeoutMs, ports, clock, signal);

@@ -4,15 +4,18 @@ import type { Logger } from '../lib/log.ts';
 import { asFailure, TunnelFailure } from './failure.ts';
 import { isAboutOnly } from './known-hosts-edit.ts';
 import { appendKnownHosts, loadKnownHosts, rewriteKnownHosts } from './known-hosts-file.ts';
-import { fingerprint, isCompleteKey, keyTypeOf } from './known-hosts-key.ts';
+import { fingerprint, isCompleteKey, keyTypeOf, rsaBits } from './known-hosts-key.ts';
 import { parseKnownHosts, type KnownHostsEntry, type KnownHostsProblem } from './known-hosts-parse.ts';
 import { checkHostKey, entriesAbout, hostQuery, knownHostsLine, knownKeyTypes, type HostQuery } from './known-hosts.ts';
+import { loadRevokedKeys } from './revoked-keys.ts';
 import type { ServerSpec } from './spec.ts';
 import { MAX_ANNOUNCED_KEYS } from './ssh2/announced-keys.ts';
 
 /** What one connection needs to judge its server's host key. Everything is in memory: the judgement must come at once. */
 export interface HostKeyJudge {
   readonly knownKeyTypes: readonly string[];
+  /** Takes down the server's own address before it shows its key; where something else lies between, there is none. */
+  meet(address: string): Promise<void>;
   /** Null is trust. Called on the first key exchange and on every later one. */
   verify(key: Buffer): TunnelFailure | null;
   /** True when the key was found in known_hosts or written there; a password is sent to no other server. */
@@ -30,6 +33,7 @@ export async function createHostKeyJudge(spec: ServerSpec, log: Logger): Promise
   const query = hostQuery(spec.host, spec.port, spec.hostKeyAlias);
   const files = [...spec.userKnownHostsFiles, ...spec.globalKnownHostsFiles];
   const loaded = await loadKnownHosts(files);
+  const revocation = await loadRevokedKeys(spec.revokedHostKeys);
   for (const { file, line, message } of loaded.problems) log.debug(`${file}:${line}: ${message}`);
   // Line 0 is a whole file: a host that seems new may stand in it.
   const unread = loaded.problems.filter((problem) => problem.line === 0);
@@ -40,7 +44,24 @@ export async function createHostKeyJudge(spec: ServerSpec, log: Logger): Promise
   let trusted = false;
   let taught = false;
 
+  let byAddress: { readonly query: HostQuery; readonly entries: readonly KnownHostsEntry[] } | null = null;
+
+  /** What nothing that is known of the name makes good. */
+  const refuse = (key: Buffer): TunnelFailure | null => {
+    const revoked = revocation(key);
+    if (revoked !== null) return new TunnelFailure('host-key-revoked', `${shownBy(query, key)}, ${revoked}`);
+    const short = tooShort(key, spec.requiredRSASize);
+    if (short !== null) return new TunnelFailure('no-common-algorithm', `${shownBy(query, key)}, ${short}`);
+    if (byAddress === null) return null;
+    const verdict = checkHostKey(byAddress.entries, byAddress.query, key);
+    if (verdict.type !== 'revoked' && verdict.type !== 'changed') return null;
+    return explain(verdict, byAddress.query, key, files, unread);
+  };
+
   const verify = (key: Buffer): TunnelFailure | null => {
+    trusted = false;
+    const refused = refuse(key);
+    if (refused !== null) return refused;
     const verdict = checkHostKey(entries, query, key);
     trusted = verdict.type === 'known';
     shown = key;
@@ -99,6 +120,11 @@ export async function createHostKeyJudge(spec: ServerSpec, log: Logger): Promise
 
   return {
     knownKeyTypes: knownKeyTypes(entries, query),
+    meet: async (address) => {
+      const about = hostQuery(address, spec.port, null);
+      if (!spec.checkHostIP || isLoopback(address) || about.name === query.name) return;
+      byAddress = { query: about, entries: await inSlices(entriesAbout(loaded.entries, about)) };
+    },
     verify,
     trusted: () => trusted,
     proven: async () => {
@@ -118,7 +144,8 @@ export async function createHostKeyJudge(spec: ServerSpec, log: Logger): Promise
       const exact = { ...query, withoutPort: null };
       const fresh = keys.filter((key) => {
         const verdict = checkHostKey(entries, exact, key);
-        return verdict.type !== 'known' && checkHostKey(entries, query, key).type !== 'revoked' && isCompleteKey(key);
+        const usable = isCompleteKey(key) && refuse(key) === null;
+        return verdict.type !== 'known' && checkHostKey(entries, query, key).type !== 'revoked' && usable;
       });
       // With nothing new to learn, the port needs no line of its own either.
       if (fresh.every((key) => checkHostKey(entries, query, key).type === 'known')) return;
@@ -153,7 +180,7 @@ function explain(
   files: readonly string[],
   unread: readonly KnownHostsProblem[],
 ): TunnelFailure {
-  const shown = `${query.name} shows ${keyTypeOf(key)} ${fingerprint(key)}`;
+  const shown = shownBy(query, key);
   switch (verdict.type) {
     case 'revoked':
       return new TunnelFailure('host-key-revoked', `${shown}, which ${where(verdict.entry)} revokes`);
@@ -186,6 +213,20 @@ function listed(entries: readonly KnownHostsEntry[]): string {
 }
 
 const MAX_LISTED = 8;
+
+function shownBy(query: HostQuery, key: Buffer): string {
+  return `${query.name} shows ${keyTypeOf(key)} ${fingerprint(key)}`;
+}
+
+function tooShort(key: Buffer, required: number): string | null {
+  const bits = rsaBits(key);
+  return bits === null || bits >= required ? null : `whose ${bits} bits are fewer than requiredRSASize ${required}`;
+}
+
+/** As ssh, which asks known_hosts for no address of this machine itself (sshconnect.c, sockaddr_is_local). */
+function isLoopback(address: string): boolean {
+  return address === '::1' || /^(?:::ffff:)?127\./i.test(address);
+}
 
 function where(entry: KnownHostsEntry): string {
   return `${entry.file}:${entry.line}`;

@@ -88,7 +88,7 @@ export async function keepServing(
     {
       clock,
       random,
-      replace: spec.streamLocalBindUnlink,
+      sockets: { replace: spec.streamLocalBindUnlink, mask: spec.streamLocalBindMask },
       lease: deps.lease,
       onVisitor: deps.reception.receiveLocal,
       // Who connects to a listener of this device's kernel comes here and nowhere else.

@@ -36,6 +36,17 @@ export function isCompleteKey(key: Buffer): boolean {
   return count >= 2;
 }
 
+/** The bits of an RSA key (RFC 4253 section 6.6: the type, the exponent, the modulus), or null for a key of another type. */
+export function rsaBits(key: Buffer): number | null {
+  if (keyTypeOf(key) !== 'ssh-rsa') return null;
+  const exponentAt = LENGTH_BYTES + 'ssh-rsa'.length;
+  const exponent = readString(key, exponentAt);
+  const modulus = exponent && readString(key, exponentAt + LENGTH_BYTES + exponent.length);
+  const first = modulus?.findIndex((byte) => byte !== 0) ?? -1;
+  if (!modulus || first < 0) return 0;
+  return (modulus.length - first) * 8 - Math.clz32(modulus[first]!) + 24;
+}
+
 /** An SSH string (RFC 4251 section 5): its length in four bytes, then its bytes. Null where the blob ends too early. */
 function readString(blob: Buffer, offset: number): Buffer | null {
   if (offset + LENGTH_BYTES > blob.length) return null;

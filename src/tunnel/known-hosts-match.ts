@@ -65,7 +65,7 @@ const MAX_FIELD_LENGTH = 64 * 1024;
 const MAX_PATTERN_LENGTH = 1022;
 
 /** `*` is any text, `?` one character. Remembers only the last `*`, so that no pattern can take exponential time. */
-function matchesGlob(glob: string, text: string): boolean {
+export function matchesGlob(glob: string, text: string): boolean {
   let g = 0;
   let t = 0;
   let star = -1;

@@ -6,15 +6,15 @@ import { errorCode, errorText } from '../lib/text.ts';
 import { TunnelFailure } from './failure.ts';
 import { askAgainAfter } from './ask-again.ts';
 import type { Lease } from './lease.ts';
-import { listenLocally, type LocalListener } from './local-listener.ts';
+import { listenLocally, type LocalListener, type SocketOptions } from './local-listener.ts';
 import type { Refusal } from './refusal.ts';
 import { formatEndpoint, type ForwardSpec } from './spec.ts';
 
 export interface LocalForwardsOptions {
   readonly clock: Clock;
   readonly random: () => number;
-  /** See StreamLocalBindUnlink. */
-  readonly replace: boolean;
+  /** How Unix sockets are made. */
+  readonly sockets: SocketOptions;
   /** What this tunnel lends is closed, and opened again when it is taken back. */
   readonly lease: Lease;
   onVisitor(index: number, socket: Socket): void;
@@ -70,12 +70,12 @@ async function keep(
 async function open(
   { listen }: ForwardSpec,
   index: number,
-  { replace, onVisitor, onUp, onRefused }: LocalForwardsOptions,
+  { sockets, onVisitor, onUp, onRefused }: LocalForwardsOptions,
   signal: AbortSignal,
 ): Promise<LocalListener | null> {
   let listener: LocalListener;
   try {
-    listener = await listenLocally(listen, replace, (socket) => onVisitor(index, socket));
+    listener = await listenLocally(listen, sockets, (socket) => onVisitor(index, socket));
   } catch (error) {
     signal.throwIfAborted();
     const code = errorCode(error) ?? '';

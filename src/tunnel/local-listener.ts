@@ -12,12 +12,12 @@ export interface LocalListener {
 
 /**
  * Listens on this device: for `localhost` on 127.0.0.1 and on ::1 where there is one, for `''` on all addresses. All of it or
- * nothing: half a listener sends visitors to somebody else. A Unix socket is for its owner alone, and replaces what a dead program
- * left there if `unlink` says so (ssh_config(5), StreamLocalBindUnlink). Rejects with the system's error.
+ * nothing: half a listener sends visitors to somebody else. A Unix socket has no bits of `mask` in its mode, and replaces what a dead
+ * program left there if `replace` says so (ssh_config(5), StreamLocalBindMask and StreamLocalBindUnlink). Rejects with the system's error.
  */
 export async function listenLocally(
   endpoint: Endpoint,
-  replace: boolean,
+  { replace, mask }: SocketOptions,
   onVisitor: (socket: Socket) => void,
 ): Promise<LocalListener> {
   const servers: Server[] = [];
@@ -34,7 +34,7 @@ export async function listenLocally(
       }
     }
     if (endpoint.type === 'unix') {
-      await chmod(endpoint.path, 0o600);
+      await chmod(endpoint.path, 0o777 & ~mask);
       own = identityOf(endpoint.path);
     }
   } catch (error) {
@@ -50,6 +50,11 @@ export async function listenLocally(
       else close();
     },
   };
+}
+
+export interface SocketOptions {
+  readonly replace: boolean;
+  readonly mask: number;
 }
 
 /** Which file stands at this path, or null. */

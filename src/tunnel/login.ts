@@ -47,6 +47,12 @@ export async function prepareLogin(
   const judge = await createHostKeyJudge(server, log);
   const authentication = await prepareAuthentication(server, name, identities, log, clock, asksFirst);
   return async ({ wire, transport, leftMs }, { onAuthenticating, onVisitor, onAuthenticated }, signal) => {
+    if (server.checkHostIP && transport.direct && transport.ends !== null) {
+      // What comes meanwhile is kept for the one who reads next.
+      wire.pause();
+      await judge.meet(transport.ends.remoteAddress);
+      wire.resume();
+    }
     const connection = await connectSsh(
       {
         spec: server,

@@ -1,9 +1,12 @@
+import { isIPv6 } from 'node:net';
 import { abortable } from '../lib/abort.ts';
 import { sleep, type Clock } from '../lib/clock.ts';
 import { errorCode } from '../lib/text.ts';
 import type { Ends } from './device.ts';
+import { localAddress } from './local-address.ts';
 import { openSocket } from './open-socket.ts';
 import { resetSocket } from './reset-socket.ts';
+import type { ServerSpec } from './spec.ts';
 
 /**
  * Resolves as soon as a new TCP connection to where this one leads is answered, if only by a refusal, and closes it. Tries
@@ -11,17 +14,14 @@ import { resetSocket } from './reset-socket.ts';
  */
 export async function pathAnswers(
   { remoteAddress, remotePort }: Ends,
-  bindAddress: string | null,
+  binding: Pick<ServerSpec, 'bindAddress' | 'bindInterface'>,
   clock: Clock,
   signal: AbortSignal,
 ): Promise<void> {
-  const options = {
-    host: remoteAddress,
-    port: remotePort,
-    ...(bindAddress === null ? {} : { localAddress: bindAddress }),
-  };
   await tryUntilAnswered(
     async (patience) => {
+      const from = localAddress(binding, isIPv6(remoteAddress) ? 6 : 4);
+      const options = { host: remoteAddress, port: remotePort, ...(from === null ? {} : { localAddress: from }) };
       try {
         resetSocket(await openSocket(options, patience, clock, signal));
       } catch (error) {

@@ -1,6 +1,7 @@
 import type { Socket } from 'node:net';
 import type { Clock } from '../lib/clock.ts';
 import type { Logger } from '../lib/log.ts';
+import { idleWatches } from './channel-timeout.ts';
 import type { Device } from './device.ts';
 import type { TunnelFailure } from './failure.ts';
 import { serveLocalVisitor } from './local-visitor.ts';
@@ -45,6 +46,7 @@ export function createReception(
 ): Reception {
   const { clock, log } = deps;
   const visits = new Set<Visit>();
+  const idleWatch = idleWatches(spec.channelTimeout, clock);
   /** Of whom nobody knows yet whether they are visitors. */
   let examined = 0;
   const overflow = turnedAwayLog(log, clock, 1);
@@ -60,6 +62,8 @@ export function createReception(
       unacknowledged: deps.device.unacknowledged,
       connectTimeoutMs: spec.connectTimeoutMs,
       onSocket: (socket) => (visit.socket = socket),
+      permitRemoteOpen: spec.permitRemoteOpen,
+      idle: idleWatch(forward.spec),
       turnedAway,
       onTarget: (failure) => reportTarget(deps, index, failure),
     };

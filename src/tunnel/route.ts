@@ -80,7 +80,15 @@ export function firstMachine({ jumps, entry, ...spec }: TunnelSpec): Pick<Server
   return entry.type === 'http' || entry.type === 'socks5' ? { ...first, host: entry.host, port: entry.port } : first;
 }
 
-const DIALLED = { host: 0, port: 0, addressFamily: 0, bindAddress: 0, tcpKeepAlive: 0, connectTimeoutMs: 0 };
+const DIALLED = {
+  host: 0,
+  port: 0,
+  addressFamily: 0,
+  bindAddress: 0,
+  bindInterface: 0,
+  tcpKeepAlive: 0,
+  connectTimeoutMs: 0,
+};
 
 async function enter(entry: Entry, first: ServerSpec, deps: RouteDeps, signal: AbortSignal): Promise<Route> {
   const { clock, log } = deps;
@@ -94,7 +102,7 @@ async function enter(entry: Entry, first: ServerSpec, deps: RouteDeps, signal: A
   });
   const ends = endsOf(socket);
   deps.onSourcePort(ends.localPort);
-  let answers = (within: AbortSignal) => pathAnswers(ends, first.bindAddress, clock, within);
+  let answers = (within: AbortSignal) => pathAnswers(ends, first, clock, within);
   if (entry.type !== 'direct') {
     const { host, port } = first;
     await passProxy(socket, entry, { host, port }, leftMs, clock, signal);

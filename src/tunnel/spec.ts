@@ -5,6 +5,8 @@ export interface ServerSpec {
   readonly user: string;
   readonly addressFamily: 'any' | 'inet' | 'inet6';
   readonly bindAddress: string | null;
+  /** The interface whose address connections come from, where `bindAddress` names none. */
+  readonly bindInterface: string | null;
   readonly connectTimeoutMs: number;
   readonly tcpKeepAlive: boolean;
 
@@ -17,11 +19,21 @@ export interface ServerSpec {
   readonly identityAgent: string | null;
   readonly passphraseFile: string | null;
   readonly passwordFile: string | null;
+  /** How to log in, in order of preference. */
+  readonly authentications: readonly AuthMethod[];
+  /** Signature algorithms that our keys may be used with, or null for all that there are. */
+  readonly pubkeyAcceptedAlgorithms: readonly string[] | null;
+  /** Bits of the smallest RSA key that is used or accepted, ours and the server's. */
+  readonly requiredRSASize: number;
 
   readonly userKnownHostsFiles: readonly string[];
   readonly globalKnownHostsFiles: readonly string[];
   readonly strictHostKeyChecking: 'yes' | 'accept-new' | 'no';
   readonly hostKeyAlias: string | null;
+  /** Lists of host keys that no server may show. */
+  readonly revokedHostKeys: readonly string[];
+  /** Whether the server's address is looked up in known_hosts too. */
+  readonly checkHostIP: boolean;
   readonly updateHostKeys: boolean;
 
   /** 0 means never. */
@@ -30,12 +42,29 @@ export interface ServerSpec {
 
   /** Whether to ask for zlib@openssh.com. */
   readonly compression: boolean;
+  /** When the keys of a connection are exchanged anew, where not the server alone decides that. */
+  readonly rekeyLimit: RekeyLimit | null;
   /** Names in order of preference, or null for the default. */
   readonly ciphers: readonly string[] | null;
   readonly kexAlgorithms: readonly string[] | null;
   readonly macs: readonly string[] | null;
   readonly hostKeyAlgorithms: readonly string[] | null;
 }
+
+/** Null is no limit. */
+export interface RekeyLimit {
+  readonly bytes: number | null;
+  readonly ms: number | null;
+}
+
+/** `type` is a pattern for OpenSSH's names of channels, or `global` for all together; 0 milliseconds are no limit. */
+export interface ChannelTimeout {
+  readonly type: string;
+  readonly ms: number;
+}
+
+/** The ways to log in that this program has, as RFC 4252 and RFC 4256 name them. */
+export type AuthMethod = 'publickey' | 'password' | 'keyboard-interactive';
 
 /** One tunnel as the rest of the program knows it. */
 export interface TunnelSpec extends ServerSpec {
@@ -52,6 +81,12 @@ export interface TunnelSpec extends ServerSpec {
   readonly forwards: readonly ForwardSpec[];
   /** Whether a local listener that is a Unix socket replaces what a dead program left there. */
   readonly streamLocalBindUnlink: boolean;
+  /** The mode bits that a local listener's Unix socket must not have. */
+  readonly streamLocalBindMask: number;
+  /** What visitors of a remote SOCKS proxy may reach: `host:port`, either of which may be `*`. Null is anything. */
+  readonly permitRemoteOpen: readonly string[] | null;
+  /** How long connections may be idle; of those that match one, the first counts. */
+  readonly channelTimeout: readonly ChannelTimeout[];
   readonly reconnect: { readonly minMs: number; readonly maxMs: number };
 }
 

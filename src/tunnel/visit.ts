@@ -1,6 +1,7 @@
 import type { Socket } from 'node:net';
 import type { Clock } from '../lib/clock.ts';
 import type { Logger } from '../lib/log.ts';
+import type { IdleWatch } from './channel-timeout.ts';
 import type { Device } from './device.ts';
 import type { TunnelFailure } from './failure.ts';
 import { splice } from './splice.ts';
@@ -19,6 +20,10 @@ export interface VisitOptions {
   readonly connectTimeoutMs: number;
   /** Told of the visit's socket on this device, as soon as there is one. */
   onSocket(socket: Socket): void;
+  /** Of a SOCKS proxy at a listener of the server; see TunnelSpec. */
+  readonly permitRemoteOpen: readonly string[] | null;
+  /** Ends the connection when it is idle too long, or null. */
+  readonly idle: IdleWatch | null;
   /** Logs, within bounds, that a visitor was not served. */
   turnedAway(details: Readonly<Record<string, string>>, message: string): void;
   /** Told after every try: null when the target accepted. */
@@ -37,7 +42,7 @@ export async function runVisit(
   socket: Socket,
   visitor: 'channel' | 'socket',
   names: Names,
-  { counters, transport, clock, log, unacknowledged }: VisitOptions,
+  { counters, transport, clock, log, idle, unacknowledged }: VisitOptions,
   signal: AbortSignal,
 ): Promise<void> {
   const started = clock.now();
@@ -46,12 +51,18 @@ export async function runVisit(
   log.info(names, 'connection opened');
   let bytesIn = 0;
   let bytesOut = 0;
+  let overdue = '';
+  const watched = idle?.watch((seconds) => {
+    overdue = `idle for ${seconds} s (channelTimeout)`;
+    joined.abort();
+  });
   const joined = splice(channel, socket, {
     visitor,
     transport,
     clock,
     unacknowledged,
     count: (direction, bytes) => {
+      watched?.active();
       if (direction === 'in') {
         bytesIn += bytes;
         counters.bytesIn += bytes;
@@ -63,7 +74,9 @@ export async function runVisit(
   });
   signal.addEventListener('abort', joined.abort, { once: true });
   if (signal.aborted) joined.abort();
-  const ending = await joined.ended;
+  const ended = await joined.ended;
+  watched?.stop();
+  const ending = overdue || ended;
   signal.removeEventListener('abort', joined.abort);
   counters.connections -= 1;
   if (ending === 'a bug') log.error({ ...names, code: 'internal', error: joined.bug() }, 'a bug ended a connection');

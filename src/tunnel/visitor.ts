@@ -1,7 +1,8 @@
 import type { Socket } from 'node:net';
 import { errorCode, errorText } from '../lib/text.ts';
 import { dialTarget } from './dial-target.ts';
-import { asFailure, type FailureCode } from './failure.ts';
+import { asFailure, type FailureCode, TunnelFailure } from './failure.ts';
+import { permitsOpen } from './permit-open.ts';
 import { resetSocket } from './reset-socket.ts';
 import { negotiate } from './socks/negotiate.ts';
 import { formatEndpoint } from './spec.ts';
@@ -49,6 +50,11 @@ async function serveSocks(visitor: Visitor, options: VisitOptions, signal: Abort
   if (wanted === null) return;
   const target = { type: 'tcp', host: wanted.host, port: wanted.port } as const;
   const names = { originator, target: formatEndpoint(target) };
+  if (!permitsOpen(options.permitRemoteOpen, target)) {
+    wanted.answer('forbidden');
+    turnedAway(new TunnelFailure('forward-refused', 'permitRemoteOpen does not allow it'), names, options);
+    return;
+  }
   try {
     const socket = await dialTarget(target, options.connectTimeoutMs, options.clock, signal);
     options.onSocket(socket);
@@ -68,6 +74,6 @@ function turnedAway(
   { counters, turnedAway: tell }: VisitOptions,
 ): void {
   counters.refusedConnections += 1;
-  const code: FailureCode = 'target-unreachable';
+  const code: FailureCode = error instanceof TunnelFailure ? error.code : 'target-unreachable';
   tell({ ...names, code }, `visitor turned away: ${errorText(error)}`);
 }

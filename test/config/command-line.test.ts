@@ -107,6 +107,8 @@ const LINES: readonly (readonly string[])[] = [
   words('-R *:8080:localhost:22 -R :8081:localhost:22 host'),
   words('-o ConnectTimeout=1m -o TCPKeepAlive=no -L 1:a:1 -- host'),
   words('-L 1:a:1 special@host'),
+  words('-B lo -L 1:a:1 host'),
+  words('-R 22:8080 -R *:8081 -R /run/proxy.sock host'),
   words('-l special -L 1:a:1 host'),
 ];
 
@@ -159,6 +161,16 @@ tunnels:
     sourcePort: any
     exitOnForwardFailure: no
     streamLocalBindUnlink: yes
+    streamLocalBindMask: '0007'
+    permitRemoteOpen: none
+    channelTimeout: [direct-*=1m, global=1h]
+    bindInterface: eth0
+    preferredAuthentications: none
+    pubkeyAcceptedAlgorithms: ssh-ed25519-cert-v01@openssh.com
+    requiredRSASize: 2048
+    revokedHostKeys: ['/a b']
+    checkHostIP: yes
+    rekeyLimit: default 1h
     proxy: socks5://m%40e@[::1]:99
     proxyPasswordFile: r
     proxyJump: [{ host: j, user: u, port: 3, identityFile: k }, l]
@@ -264,7 +276,89 @@ test('algorithms that only ssh knows are left out and named; a certificate in a 
   assert.match(notes.join('\n'), /config:\d+: CertificateFile is not supported/);
 });
 
+test('a forward without a target is a SOCKS proxy, as to ssh, and is warned of', async () => {
+  const { tunnels, warnings } = await read(words('-R 8080 -R 22:8081 -R 3:a:3 h'));
+  assert.deepEqual(
+    tunnels[0]?.forwards.map(({ listen, target }) => [address(listen), target.type]),
+    [
+      ['[localhost]:8080', 'socks'],
+      ['[22]:8081', 'socks'],
+      ['[localhost]:3', 'tcp'],
+    ],
+  );
+  const proxy = 'a SOCKS proxy by which its users reach all that this device reaches';
+  assert.deepEqual(warnings, [
+    `-R 8080: a forward without a target is ${proxy}; if that is not meant, write 8080:localhost:22`,
+    `-R 22:8081: a forward without a target is ${proxy}, and '22' is the address to listen on; if that is not meant, write 22:localhost:8081`,
+  ]);
+  writeFileSync(join(home, 'proxies'), 'Host h\n  RemoteForward 8080\n');
+  const file = await read(words(`-F ${join(home, 'proxies')} h`));
+  assert.match(file.warnings.join(), /proxies:2: a forward without a target is a SOCKS proxy/);
+});
+
+test('what restricts in ssh_config is honoured', async () => {
+  writeFileSync(
+    join(home, 'strict'),
+    `Host h
+  PermitRemoteOpen nas:443 [::1]:* *:ssh
+  RevokedHostKeys "/etc/a b" %d/revoked
+  PubkeyAuthentication no
+  PubkeyAcceptedKeyTypes ssh-ed25519-cert-v01@openssh.com,rsa-sha2-*
+  RSAMinSize 2048
+  BindInterface eth0
+  StreamLocalBindMask 0117
+  NumberOfPasswordPrompts 1
+  PreferredAuthentications gssapi-with-mic,keyboard-interactive,publickey,password
+  ChallengeResponseAuthentication yes
+  CheckHostIP yes
+  RekeyLimit 1G 1h
+  ChannelTimeout forwarded-tcpip=5m session=1s
+`,
+  );
+  const { tunnels, notes } = await read(words(`-F ${join(home, 'strict')} -R 1:a:1 -P x h`));
+  const [spec] = tunnels;
+  assert.deepEqual(spec?.permitRemoteOpen, ['nas:443', '[::1]:*', '*:22']);
+  assert.deepEqual(spec.revokedHostKeys, ['/etc/a b', join(home, 'revoked')]);
+  assert.deepEqual(spec.authentications, ['keyboard-interactive', 'password']);
+  assert.deepEqual(spec.pubkeyAcceptedAlgorithms, ['rsa-sha2-512', 'rsa-sha2-256']);
+  assert.deepEqual([spec.requiredRSASize, spec.bindInterface, spec.streamLocalBindMask], [2048, 'eth0', 0o117]);
+  assert.equal(spec.checkHostIP, true);
+  assert.deepEqual(spec.rekeyLimit, { bytes: 1024 ** 3, ms: 3_600_000 });
+  assert.deepEqual(spec.channelTimeout, [
+    { type: 'forwarded-tcpip', ms: 300_000 },
+    { type: 'session', ms: 1000 },
+  ]);
+  assert.deepEqual(notes, ['this tunnel is called h: tunneld status h']);
+  const silent = await read(words('-o NumberOfPasswordPrompts=0 -o PubkeyAuthentication=no -B eth1 -R 1:a:1 h'));
+  assert.deepEqual([silent.tunnels[0]?.authentications, silent.tunnels[0]?.bindInterface], [[], 'eth1']);
+});
+
+test('what cannot be honoured is refused with its line', async () => {
+  const lines = {
+    'RefuseConnection "use the other one"': /RefuseConnection: use the other one$/,
+    'KnownHostsCommand /bin/keys %H': /KnownHostsCommand is never run/,
+    'KbdInteractiveDevices pam': /KbdInteractiveDevices is not supported/,
+    'ProxyUseFdpass yes': /ProxyUseFdpass is not supported/,
+  };
+  for (const [line, expected] of Object.entries(lines)) {
+    writeFileSync(join(home, 'refused'), `Host h\n  ${line}\nHost other\n  ${line}\n`);
+    await assert.rejects(read(words(`-F ${join(home, 'refused')} -R 1:a:1 h`)), (error) => {
+      assert.ok(error instanceof ConfigError);
+      assert.equal(error.problems.length, 1);
+      assert.match(error.message, /refused:2:3: /);
+      assert.match(error.message, expected);
+      return true;
+    });
+  }
+  const { notes } = await read(words('-o KnownHostsCommand=none -o ProxyUseFdpass=no -R 1:a:1 h'));
+  assert.equal(notes.length, 1);
+});
+
 const WRONG: Readonly<Record<string, RegExp>> = {
+  '-o RefuseConnection=no -L 1:a:1 h': /^-o RefuseConnection=no: RefuseConnection: no$/,
+  '-o KnownHostsCommand=x -L 1:a:1 h': /^-o KnownHostsCommand=x: KnownHostsCommand is never run/,
+  '-o PermitRemoteOpen=a -L 1:a:1 h': /^-o PermitRemoteOpen=a: permitRemoteOpen must be destinations such as/,
+  '-o StreamLocalBindMask=888 -L 1:a:1 h': /^-o StreamLocalBindMask=888: streamLocalBindMask must be an octal mask/,
   '': /^tunneld run: names no server to connect to/,
   host: /^tunneld run: names no forward/,
   '-p 99999 -L 1:a:1 h': /^-p 99999: port must be a whole number/,
@@ -353,6 +447,7 @@ function spoken(spec: TunnelSpec): Record<string, unknown> {
     port: spec.port,
     addressfamily: spec.addressFamily,
     bindaddress: spec.bindAddress,
+    bindinterface: spec.bindInterface,
     compression: spec.compression,
     tcpkeepalive: spec.tcpKeepAlive,
     identitiesonly: spec.identitiesOnly,
@@ -387,6 +482,7 @@ function spokenBySsh(line: readonly string[]): Record<string, unknown> {
     port: Number(one('port')),
     addressfamily: one('addressfamily'),
     bindaddress: one('bindaddress'),
+    bindinterface: one('bindinterface'),
     compression: yes('compression'),
     tcpkeepalive: yes('tcpkeepalive'),
     identitiesonly: yes('identitiesonly'),

@@ -33,7 +33,7 @@ tunnels:
       - "*:81:[::1]:22"
       - { listen: "/run/a b.sock", target: "/run/c d.sock" }
       - { listen: '/run/a\:b', target: socks }
-      - 1080
+      - { listen: 1080, target: socks }
     localForward: ["[::1]:5:h:6", "/tmp/x.sock:/tmp/y.sock"]
     dynamicForward: [7, "127.0.0.1:8"]
     proxyCommand: "nc %% %h '100%%' #x"

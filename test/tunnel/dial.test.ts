@@ -12,7 +12,14 @@ import { freePort, until } from '../support/until.ts';
 import { startBlackHole } from './black-hole.ts';
 
 const patient = new AbortController().signal;
-const spec: DialSpec = { host: 'relay.example', port: 0, addressFamily: 'any', bindAddress: null, tcpKeepAlive: true };
+const spec: DialSpec = {
+  host: 'relay.example',
+  port: 0,
+  addressFamily: 'any',
+  bindAddress: null,
+  bindInterface: null,
+  tcpKeepAlive: true,
+};
 
 /** A name server that knows one name. */
 const answers =

@@ -210,7 +210,14 @@ async function openSocket(t: TestContext): Promise<Socket> {
   const server = createServer((socket) => socket.on('error', () => {}));
   const port = await listen(server);
   t.after(() => server.close());
-  const spec = { host: '127.0.0.1', port, addressFamily: 'any', bindAddress: null, tcpKeepAlive: false } as const;
+  const spec = {
+    host: '127.0.0.1',
+    port,
+    addressFamily: 'any',
+    bindAddress: null,
+    bindInterface: null,
+    tcpKeepAlive: false,
+  } as const;
   const socket = await dial(spec, 5000, systemClock, patient);
   t.after(() => socket.destroy());
   return socket;

@@ -42,7 +42,7 @@ const BY_SHAPE: Readonly<Record<Shape, string>> = {
     IdentityAgent IdentityFile IgnoreUnknown KbdInteractiveAuthentication KbdInteractiveDevices KexAlgorithms LogLevel
     MACs NoHostAuthenticationForLocalhost NumberOfPasswordPrompts ObscureKeystrokeTiming PasswordAuthentication
     PermitLocalCommand PKCS11Provider Port PreferredAuthentications ProxyUseFdpass PubkeyAcceptedAlgorithms
-    PubkeyAuthentication RefuseConnection RequestTTY RequiredRSASize RevokedHostKeys SecurityKeyProvider
+    PubkeyAuthentication RefuseConnection RequestTTY RequiredRSASize SecurityKeyProvider
     ServerAliveCountMax ServerAliveInterval SessionType StdinNull StreamLocalBindMask StreamLocalBindUnlink
     StrictHostKeyChecking SyslogFacility Tag TCPKeepAlive Tunnel TunnelDevice UpdateHostKeys User VerifyHostKeyDNS
     VisualHostKey WarnWeakCrypto XAuthLocation`,
@@ -50,7 +50,7 @@ const BY_SHAPE: Readonly<Record<Shape, string>> = {
   pair: 'LocalForward',
   list: `
     CanonicalDomains CanonicalizePermittedCNAMEs ChannelTimeout GlobalKnownHostsFile LogVerbose PermitRemoteOpen
-    UserKnownHostsFile`,
+    RevokedHostKeys UserKnownHostsFile`,
   names: 'Host Include',
   sent: 'SendEnv',
   set: 'SetEnv',
@@ -64,10 +64,10 @@ const BY_SHAPE: Readonly<Record<Shape, string>> = {
     UsePrivilegedPort AFSTokenPassing KerberosAuthentication KerberosTGTPassing RSAAuthentication
     RhostsRSAAuthentication CompressionLevel
     GSSAPIKeyExchange GSSAPIClientIdentity GSSAPIServerIdentity GSSAPIRenewalForcesRekey GSSAPITrustDNS
-    GSSAPIKexAlgorithms ProtocolKeepAlives SetupTimeOut RSAMinSize UseKeychain`,
+    GSSAPIKexAlgorithms ProtocolKeepAlives SetupTimeOut UseKeychain`,
 };
 
-/** Old names, and what they mean today. */
+/** Old names, and the one of Fedora, and what they mean today. */
 const ALIASES: ReadonlyMap<string, string> = new Map([
   ['challengeresponseauthentication', 'kbdinteractiveauthentication'],
   ['skeyauthentication', 'kbdinteractiveauthentication'],
@@ -78,6 +78,7 @@ const ALIASES: ReadonlyMap<string, string> = new Map([
   ['identityfile2', 'identityfile'],
   ['keepalive', 'tcpkeepalive'],
   ['smartcarddevice', 'pkcs11provider'],
+  ['rsaminsize', 'requiredrsasize'],
 ]);
 
 const ACCUMULATING = ['certificatefile', 'dynamicforward', 'identityfile', 'localforward', 'remoteforward', 'sendenv'];

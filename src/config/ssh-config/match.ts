@@ -12,6 +12,8 @@ export interface MatchSubject {
   /** The User found so far, or the local user. */
   readonly user: string;
   readonly localUser: string;
+  /** The Tag found so far, or empty. */
+  readonly tag: string;
   readonly final: boolean;
 }
 
@@ -52,8 +54,8 @@ export function matchCriteria(args: readonly string[], subject: MatchSubject): M
 }
 
 /** Criteria that are no different under a `!`: what they ask for is never found out here. */
-const UNEVALUATED = ['exec', 'localnetwork', 'tagged', 'command', 'version', 'sessiontype'];
-const WITH_VALUE = ['host', 'originalhost', 'user', 'localuser', ...UNEVALUATED];
+const UNEVALUATED = ['exec', 'localnetwork', 'version'];
+const WITH_VALUE = ['host', 'originalhost', 'user', 'localuser', 'tagged', 'command', 'sessiontype', ...UNEVALUATED];
 const KNOWN = ['all', 'canonical', 'final', ...WITH_VALUE];
 
 /** `!name=value` in its parts; what stands before an `=` must be a criterion for it to be one. */
@@ -78,6 +80,12 @@ function evaluate(name: string, value: string | null, words: string[], subject: 
       return matchesPatternList(subject.user, list);
     case 'localuser':
       return matchesPatternList(subject.localUser, list);
+    case 'tagged':
+      return subject.tag === '' ? list === '' : matchesPatternList(subject.tag, list);
+    case 'command':
+      return list === ''; // none is ever run
+    case 'sessiontype':
+      return matchesPatternList('none', list); // as with ssh -N
     default:
       return null;
   }

@@ -26,6 +26,7 @@ export function subjectOf(pass: Pass): MatchSubject {
     originalHost,
     user: effective.value('user') ?? env.userName,
     localUser: env.userName,
+    tag: effective.value('tag') ?? '',
     final: finalHost !== null,
   };
 }

@@ -7,6 +7,7 @@ import { type Line, parseLine } from './line.ts';
 import { matchCriteria, matchHost } from './match.ts';
 import type { Origin } from './option.ts';
 import { Stop } from './report.ts';
+import { restricts } from './restricting.ts';
 import { type Pass, subjectOf, tokensSoFar } from './subject.ts';
 
 /** A file to be read, and how. */
@@ -20,7 +21,7 @@ export interface Source {
 
 /** Reads a file and what it includes into the pass. Throws a BadFile if there is nothing to be read from `source` itself. */
 export async function walk(source: Source, pass: Pass): Promise<void> {
-  await new Walk(pass).file(source, { active: true, parseOnly: false, depth: 0 });
+  await new Walk(pass).file(source, { active: true, parseOnly: false, unknown: null, depth: 0 });
 }
 
 /** What an included file takes over from the place of its Include. */
@@ -28,6 +29,8 @@ interface Situation {
   readonly active: boolean;
   /** An Include where nothing applies: no Host and no Match in it may change that. */
   readonly parseOnly: boolean;
+  /** The criterion of Match that was not found out, though the place would be active if it held; or null. */
+  readonly unknown: string | null;
   readonly depth: number;
 }
 
@@ -49,7 +52,7 @@ class Walk {
     const { env, effective, report } = this.#pass;
     const file = escapeControls(source.path);
     this.#files += 1;
-    let { active } = situation;
+    let { active, unknown } = situation;
     for (const [index, text] of (await readLines(source.path, source.checkOwner ? env.uid : null)).entries()) {
       const line = parseLine(text, effective.value('ignoreunknown') ?? '');
       if (line === null) continue;
@@ -60,10 +63,14 @@ class Walk {
       }
       try {
         const { key } = line.keyword;
-        if (key === 'host') active = matchHost(line.args, subjectOf(this.#pass).name) && !situation.parseOnly;
-        else if (key === 'match') active = this.#match(line, origin, situation);
-        else if (key === 'include') await this.#include(line, origin, source, { ...situation, active });
+        if (key === 'host') {
+          const matches = matchHost(line.args, subjectOf(this.#pass).name);
+          active = matches && !situation.parseOnly;
+          unknown = matches ? situation.unknown : null;
+        } else if (key === 'match') ({ active, unknown } = this.#match(line, origin, situation));
+        else if (key === 'include') await this.#include(line, origin, source, { ...situation, active, unknown });
         else if (active) effective.add({ key, args: line.args, origin });
+        else if (unknown !== null) this.#checkSkipped(line, origin, unknown);
       } catch (error) {
         if (!(error instanceof BadValue)) throw error;
         report.problem(origin, `${line.keyword.name} ${error.message}`);
@@ -71,14 +78,25 @@ class Walk {
     }
   }
 
-  #match(line: Line, origin: Origin, { parseOnly }: Situation): boolean {
+  #match(line: Line, origin: Origin, { parseOnly, unknown }: Situation): Pick<Situation, 'active' | 'unknown'> {
     const { active, wantsFinal, unevaluated } = matchCriteria(line.args, subjectOf(this.#pass));
     if (wantsFinal) this.#pass.onFinal();
-    if (unevaluated !== null && !parseOnly) this.#pass.report.unevaluated(unevaluated, origin);
-    return active && !parseOnly;
+    if (parseOnly) return { active: false, unknown: active ? unknown : null };
+    if (unevaluated !== null) this.#pass.report.unevaluated(unevaluated, origin);
+    return { active, unknown: unevaluated };
   }
 
-  async #include(line: Line, origin: Origin, source: Source, { active, depth }: Situation): Promise<void> {
+  /** What restricts may not be lost only because nobody knows whether it applies. */
+  #checkSkipped({ keyword, args }: Line, origin: Origin, criterion: string): void {
+    if (!restricts(keyword.key, args) || this.#pass.effective.find(keyword.key) !== undefined) return;
+    const advice = 'write it where it always or never applies';
+    this.#pass.report.problem(
+      origin,
+      `${keyword.name} restricts, but Match ${criterion} is never found out: ${advice}`,
+    );
+  }
+
+  async #include(line: Line, origin: Origin, source: Source, { active, unknown, depth }: Situation): Promise<void> {
     const { env, report } = this.#pass;
     const home = source.ofUser ? env.home : null;
     for (const argument of line.args) {
@@ -88,7 +106,7 @@ class Walk {
           this.#checkLimits(origin, depth);
           await this.#included(
             { ...source, path, checkOwner: true },
-            { active, parseOnly: !active, depth: depth + 1 },
+            { active, parseOnly: !active, unknown, depth: depth + 1 },
             argument,
           );
         }

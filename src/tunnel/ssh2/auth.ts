@@ -98,7 +98,7 @@ export function createAuthenticator(
 
   /** What to send next; false where nothing is left that the server takes. */
   function next(advance: Advance): AnyAuthMethod | false {
-    queue ??= candidates(credentials, trusted(), withheld);
+    queue ??= candidates(spec, credentials, trusted(), withheld);
     const [first] = queue;
     if (mustAsk || (accepts === null && !asked && (asksFirst || first === undefined || isFromAgent(first)))) {
       mustAsk = false;
@@ -178,14 +178,18 @@ interface MutableOffer extends Offer {
   outcome: Outcome;
 }
 
-function candidates({ identities, password }: Credentials, trusted: boolean, withheld: string[]): Candidate[] {
-  const keys = identities.map((identity) => ({ method: 'publickey', identity }) as const);
-  if (password === null) return keys;
-  if (!trusted) {
+function candidates(
+  { authentications }: ServerSpec,
+  { identities, password }: Credentials,
+  trusted: boolean,
+  withheld: string[],
+): Candidate[] {
+  if (password !== null && !trusted)
     withheld.push("the password was kept back because the server's host key is not known");
-    return keys;
-  }
-  return [...keys, { method: 'password', password }, { method: 'keyboard-interactive', password }];
+  return authentications.flatMap((method): Candidate[] => {
+    if (method === 'publickey') return identities.map((identity) => ({ method, identity }));
+    return password === null || !trusted ? [] : [{ method, password }];
+  });
 }
 
 function isFromAgent(candidate: Candidate): boolean {

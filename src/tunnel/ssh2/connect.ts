@@ -17,7 +17,9 @@ import { translateError, type Stage } from './errors.ts';
 import { boundGroupExchange } from './group-exchange.ts';
 import { holdIdentification, type Identification } from './identification.ts';
 import { quietAfterClose } from './quiet-channels.ts';
+import { rekeyAfter } from './rekey.ts';
 import { createRequests } from './requests.ts';
+import { limitSignatures } from './signature-algorithms.ts';
 
 export interface ConnectOptions {
   readonly spec: ServerSpec;
@@ -174,6 +176,8 @@ export function connectSsh(options: ConnectOptions, signal: AbortSignal): Promis
       limitAnnouncedKeys(client, options.onTooManyHostKeys);
       boundGroupExchange(client);
       if (spec.compression) guardCompression(client);
+      if (spec.rekeyLimit !== null) rekeyAfter(client, socket, spec.rekeyLimit, clock);
+      if (spec.pubkeyAcceptedAlgorithms !== null) limitSignatures(client, spec.pubkeyAcceptedAlgorithms);
     } catch (error) {
       fail(translateError(error as Error, stage, ''));
     }

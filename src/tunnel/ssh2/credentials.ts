@@ -3,6 +3,7 @@ import type { ParsedKey } from 'ssh2';
 import type { Clock } from '../../lib/clock.ts';
 import { errorText, printable } from '../../lib/text.ts';
 import { asFailure, TunnelFailure } from '../failure.ts';
+import { rsaBits } from '../known-hosts-key.ts';
 import { isMissing, readSecretFile } from '../secret-file.ts';
 import type { ServerSpec } from '../spec.ts';
 import { BoundedAgent, listAgentKeys } from './agent.ts';
@@ -37,17 +38,23 @@ export async function loadCredentials(spec: ServerSpec, cache: IdentityCache, cl
   const failures: TunnelFailure[] = [];
   const identities = new Map<string, Identity>();
   const add = (identity: Identity) => {
-    if (!identities.has(identity.fingerprint)) identities.set(identity.fingerprint, identity);
+    if (identities.has(identity.fingerprint)) return;
+    const why = unfit(identity, spec);
+    if (why === null) identities.set(identity.fingerprint, identity);
+    else if (identity.path === null || !spec.identityFilesConfigured)
+      notes.push(`the key ${identity.path ?? `${identity.comment} of the agent`} is not offered: ${why}`);
+    else failures.push(new TunnelFailure('key-unreadable', `identityFile ${identity.path} is not offered: ${why}`));
   };
 
-  const agent = spec.identityAgent === null ? null : new BoundedAgent(spec.identityAgent, clock);
+  const usesKeys = spec.authentications.includes('publickey');
+  const agent = !usesKeys || spec.identityAgent === null ? null : new BoundedAgent(spec.identityAgent, clock);
   const held = await listHeld(agent, notes);
   const passphrase = lazily(async () =>
     spec.passphraseFile === null ? null : readSecretFile(spec.passphraseFile, 'passphraseFile'),
   );
 
   // Configured keys come before the agent's others: sshd hangs up after MaxAuthTries, 6 by default.
-  for (const path of spec.identityFiles) {
+  for (const path of usesKeys ? spec.identityFiles : []) {
     const file = await loadIdentityFile(path, spec.passphraseFile, passphrase, cache);
     if (file.key !== null) {
       add(describe('file', path, file.key));
@@ -64,12 +71,27 @@ export async function loadCredentials(spec: ServerSpec, cache: IdentityCache, cl
     }
   }
   if (!spec.identitiesOnly) for (const key of held) add(describe('agent', null, key));
-  const password = await loadPassword(spec.passwordFile, failures);
+  const usesPassword = spec.authentications.some((method) => method !== 'publickey');
+  const password = await loadPassword(usesPassword ? spec.passwordFile : null, failures);
 
   if (identities.size === 0 && password === null) throwFirst(failures, notes);
   notes.push(...failures.map((failure) => failure.message));
   return { identities: [...identities.values()], agent, password, notes };
 }
+
+/** Why a key may not be used, or null. */
+function unfit({ keyType, key }: Identity, spec: ServerSpec): string | null {
+  const bits = rsaBits(key.getPublicSSH());
+  if (bits !== null && bits < spec.requiredRSASize)
+    return `it is an RSA key of ${bits} bits, and requiredRSASize is ${spec.requiredRSASize}`;
+  const accepted = spec.pubkeyAcceptedAlgorithms;
+  const names = keyType === 'ssh-rsa' ? RSA_ALGORITHMS : [keyType];
+  if (accepted === null || names.some((name) => accepted.includes(name))) return null;
+  return `pubkeyAcceptedAlgorithms allows none of ${names.join(', ')}`;
+}
+
+/** The signatures of an RSA key (RFC 8332). */
+const RSA_ALGORITHMS = ['rsa-sha2-256', 'rsa-sha2-512', 'ssh-rsa'];
 
 async function listHeld(agent: BoundedAgent | null, notes: string[]): Promise<ParsedKey[]> {
   if (agent === null) return [];

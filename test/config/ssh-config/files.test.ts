@@ -178,15 +178,25 @@ test('Match exec is never run and never matches', async () => {
   assert.equal(existsSync(proof), false);
 });
 
-test('the criteria of later versions never match', async () => {
-  for (const criterion of [
-    'localnetwork 127.0.0.0/8',
-    'tagged x',
-    'tagged=""',
-    'command ""',
-    'version *',
-    'sessiontype *',
-  ]) {
+test('criteria of later versions that no file can answer', async () => {
+  const answered = {
+    'tagged x': false,
+    'tagged=""': true,
+    'command ""': true,
+    'command *': false,
+    'sessiontype none': true,
+    'sessiontype shell,exec': false,
+  };
+  for (const [criterion, holds] of Object.entries(answered)) {
+    write('home/.ssh/config', `Match ${criterion}\n  User one\nMatch !${criterion}\n  User two\n`);
+    assert.deepEqual(await options(), [holds ? 'user one' : 'user two'], criterion);
+  }
+  write('home/.ssh/config', 'Host web\n  Tag x\nMatch tagged a,x*\n  User one\n');
+  assert.deepEqual(await options(), ['tag x', 'user one']);
+});
+
+test('the criteria that are never found out never match', async () => {
+  for (const criterion of ['localnetwork 127.0.0.0/8', 'version *']) {
     for (const not of ['', '!']) {
       write('home/.ssh/config', `Match ${not}${criterion}\n  User one\n`);
       const { options, problems, notes } = await read();
@@ -194,6 +204,32 @@ test('the criteria of later versions never match', async () => {
       assert.match(notes[0] ?? '', /^Match \w+ is never evaluated: .*\/config:1 was taken as not matching$/);
     }
   }
+});
+
+test('what restricts is not lost because nobody knows whether it applies', async () => {
+  const lines = ['PubkeyAuthentication no', 'PermitRemoteOpen none', 'IdentitiesOnly yes', 'Ciphers aes128-ctr'];
+  for (const line of lines) {
+    const [keyword = ''] = line.split(' ');
+    const expected = `${keyword} restricts, but Match exec is never found out: write it where it always or never applies`;
+    write('home/.ssh/config', `Match exec x\n  User one\n  ${line}\n`);
+    assert.deepEqual(await problems(), [`home/.ssh/config:3:3: ${expected}`]);
+    write('home/.ssh/more', `Host other\n  ${line}\nHost web\n  ${line}\n`);
+    write('home/.ssh/config', 'Match exec x\n  Include more\n');
+    assert.deepEqual(await problems(), [`home/.ssh/more:4:3: ${expected}`]);
+  }
+  const harmless = [
+    'PubkeyAuthentication yes',
+    'PermitRemoteOpen any',
+    'IdentitiesOnly no',
+    'StrictHostKeyChecking no',
+  ];
+  write('home/.ssh/config', `Match exec x\n  ${harmless.join('\n  ')}\n  IdentityFile a\n`);
+  assert.deepEqual([await problems(), await options()], [[], []]);
+  write(
+    'home/.ssh/config',
+    'Ciphers aes256-ctr\nMatch host other exec x\n  MACs a\nMatch exec x\n  Ciphers aes128-ctr\n',
+  );
+  assert.deepEqual(await problems(), [], 'what another host, or an earlier line, leaves without effect is none');
 });
 
 test('a second pass has names in small letters, and addresses as they are', async () => {

@@ -42,7 +42,7 @@ const BAD: Readonly<Record<string, string>> = {
   'Match all host a': '1:1: Match has criteria besides all',
   'Match host a user b all': '1:1: Match has criteria besides all',
   'Match hots a':
-    '1:1: Match has the unknown criterion hots; known are all, canonical, final, host, originalhost, user, localuser, exec, localnetwork, tagged, command, version, sessiontype',
+    '1:1: Match has the unknown criterion hots; known are all, canonical, final, host, originalhost, user, localuser, tagged, command, sessiontype, exec, localnetwork, version',
   'HostName %h%n': '1:1: HostName names the token %n, which is not known here; known are %% %h',
   'HostName 5%': '1:1: HostName ends with a single %: write %% for a percent sign',
   'IgnoreUnknown Foo\nBar 1\nFoo 1': '2:1: Bar is not a known key',
