@@ -1,10 +1,11 @@
 import type { Clock } from '../lib/clock.ts';
 import type { Logger } from '../lib/log.ts';
+import { TunnelFailure } from './failure.ts';
 import { createHostKeyJudge } from './host-key.ts';
 import type { ServerSpec } from './spec.ts';
 import type { SshConnection, Visitor } from './ssh.ts';
 import { prepareAuthentication } from './ssh2/auth.ts';
-import type { AuthReport } from './ssh2/auth-report.ts';
+import { offeredNothing, type AuthReport } from './ssh2/auth-report.ts';
 import { connectSsh } from './ssh2/connect.ts';
 import type { IdentityCache } from './ssh2/identities.ts';
 import type { Transport } from './transport.ts';
@@ -75,7 +76,13 @@ export async function prepareLogin(
         onBanner: (text) => log.debug({ banner: text }, 'the server sent a banner'),
       },
       signal,
-    );
+    ).catch((error: unknown) => {
+      const offered = authentication.report();
+      if (!(error instanceof TunnelFailure) || error.code !== 'auth-rejected' || offered === null) throw error;
+      if (!offeredNothing(offered)) throw error;
+      const code = server.passwordFile !== null && !judge.trusted() ? 'host-key-unknown' : 'key-unreadable';
+      throw new TunnelFailure(code, error.message, { cause: error });
+    });
     log.debug({ server: connection.serverVersion }, 'authenticated');
     const report = authentication.report();
     if (report !== null) onAuthenticated?.(report);

@@ -4,6 +4,7 @@ import { sleep } from '../lib/clock.ts';
 import { blockedDelay, cheapDelay, loginBackoff, loginDelay, reconnectDelay } from './backoff.ts';
 import { createFailureLog } from './failure-log.ts';
 import { asFailure, type FailureCode, TunnelFailure } from './failure.ts';
+import { watchLocalNeeds } from './local-needs.ts';
 import { reachServer } from './reach.ts';
 import { firstMachine } from './route.ts';
 import { runSession, type SessionDeps } from './session.ts';
@@ -42,6 +43,7 @@ export async function runTunnel(spec: TunnelSpec, deps: TunnelDeps, signal: Abor
   let ownPace = false;
   let triedAt = clock.now();
   let tryNow = () => {};
+  const needs = watchLocalNeeds(spec, clock);
   const unsubscribe = device.onChange(() => {
     if (mayTryAgain()) tryNow();
   });
@@ -96,6 +98,7 @@ export async function runTunnel(spec: TunnelSpec, deps: TunnelDeps, signal: Abor
     }
   }
   unsubscribe();
+  needs.stop();
   reporter.report({ phase: 'stopped', retryAt: null, sourcePort: null });
 
   /** What was wrong may be different in another network. A link that comes and goes must not make us hammer the server. */
@@ -121,6 +124,7 @@ export async function runTunnel(spec: TunnelSpec, deps: TunnelDeps, signal: Abor
     heldForMs = null;
     let loggedInAt: number | null = null;
     try {
+      await needs.look();
       return await runSession(
         spec,
         {
@@ -170,6 +174,7 @@ export async function runTunnel(spec: TunnelSpec, deps: TunnelDeps, signal: Abor
 
   function scheduled(phase: 'waiting' | 'blocked', failure: TunnelFailure, delayMs: number): void {
     failures.log(failure, delayMs);
+    needs.whenChanged(failure.code, tryNow);
     deps.heartbeat(delayMs + 30_000);
     reporter.report({
       phase,

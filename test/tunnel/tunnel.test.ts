@@ -161,10 +161,10 @@ describe('the next attempt', { concurrency: 4 }, () => {
   test('a bug is `internal`, told with its stack, and tried again', async (t) => {
     const sshd = await server(t);
     let left = 3;
-    const spec = Object.defineProperty(specFor(sshd, [[await freePort(), 1]], FAST), 'identityFiles', {
+    const spec = Object.defineProperty(specFor(sshd, [[await freePort(), 1]], FAST), 'hostKeyAlias', {
       get: () => {
         if (left-- > 0) throw new TypeError('poisoned');
-        return [sshd.clientKey];
+        return null;
       },
     });
     const tunnel = startTunnel(t, spec);

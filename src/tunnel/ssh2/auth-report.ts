@@ -31,12 +31,18 @@ export type Outcome =
   /** Never sent, or never finished. */
   | { readonly type: 'unusable'; readonly reason: string };
 
+/** Whether the server had anything to reject: what was never sent is no reason for it to have us wait. */
+export function offeredNothing({ offers }: AuthReport): boolean {
+  return offers.every(({ outcome }) => outcome.type === 'unusable');
+}
+
 /** The message of auth-rejected: who refused whom, what was offered, and what the server would still take. */
 export function describeAuth(spec: ServerSpec, report: AuthReport): string {
   const server = formatEndpoint({ type: 'tcp', host: spec.host, port: spec.port });
   const offers = report.offers.map(describeOffer).join(', ');
+  const refused = `${server} refused user ${spec.user}: offered ${offers}`;
   const parts = [
-    `${server} refused user ${spec.user}: ${offers === '' ? 'there was nothing to offer' : `offered ${offers}`}`,
+    offers === '' ? `there was nothing to offer to ${server} for user ${spec.user}` : refused,
     ...(report.accepts === null ? [] : [`the server accepts ${printable(report.accepts.join(',')) || 'nothing'}`]),
     ...report.withheld,
     ...(wantsIdentitiesOnly(report)
