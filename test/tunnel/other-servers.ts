@@ -63,13 +63,13 @@ export async function startAsyncssh(t: TestContext, rekeyBytes = 1 << 30): Promi
   };
 }
 
-function makeKey(dir: string): { readonly clientKey: string; readonly publicKey: string } {
+export function makeKey(dir: string): { readonly clientKey: string; readonly publicKey: string } {
   const clientKey = join(dir, 'client_key');
   execFileSync('ssh-keygen', ['-q', '-t', 'ed25519', '-N', '', '-C', '', '-f', clientKey]);
   return { clientKey, publicKey: readFileSync(`${clientKey}.pub`, 'utf8').trim() };
 }
 
-async function startServer(
+export async function startServer(
   t: TestContext,
   port: number,
   program: string,
