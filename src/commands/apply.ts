@@ -7,7 +7,7 @@ import { ConfigError } from '../config/problem.ts';
 import { MAX_TRIAL_MS } from '../control/protocol.ts';
 import { sleep, systemClock } from '../lib/clock.ts';
 import { readText } from '../lib/read-text.ts';
-import { errorText } from '../lib/text.ts';
+import { errorText, formatDuration } from '../lib/text.ts';
 import { layCandidate, removeCandidate } from '../setup/candidate.ts';
 import type { StatusDocument } from '../supervisor/status.ts';
 import { reportProblems } from './config-problems.ts';
@@ -64,7 +64,9 @@ async function seeThrough(flag: string | null, target: string, name: string, byH
     if (trial?.candidate !== name) break;
     if (trial.waitingFor.length === 0) {
       if (!byHand) return await confirm(flag);
-      process.stdout.write(`all is up; \`tunneld confirm\` keeps it, otherwise it ends at ${trial.until}\n`);
+      process.stdout.write(
+        `all is up; \`tunneld confirm\` keeps it, otherwise it ends ${endsIn(trial.until, asked.result.now)}\n`,
+      );
       return EXIT.ok;
     }
     const waiting = describeWaiting(asked.result, trial.waitingFor);
@@ -74,6 +76,11 @@ async function seeThrough(flag: string | null, target: string, name: string, byH
   }
   await removeCandidate(target, name);
   return fail('the new configuration did not come up in time: what ran before runs again');
+}
+
+/** Not the time of day, which may be set before it comes. */
+function endsIn(until: string, now: string | undefined): string {
+  return now === undefined ? `at ${until}` : `in ${formatDuration(Date.parse(until) - Date.parse(now))}`;
 }
 
 const POLL_MS = 500;

@@ -5,10 +5,13 @@ import type {
   StatusDocument,
   TunnelStatus,
 } from '../supervisor/status.ts';
+import { formatDuration } from '../lib/text.ts';
 import type { Phase } from '../tunnel/state.ts';
 
-/** The status for a person. `now` is milliseconds since 1970. */
-export function formatStatus(document: StatusDocument, now: number, colour: boolean): string {
+/** The status for a person. */
+export function formatStatus(document: StatusDocument, colour: boolean): string {
+  // Not this process's clock, which may have been set since.
+  const now = document.now === undefined ? Date.now() : Date.parse(document.now);
   const paint = (text: string, ansi: number) => (colour ? `\u001b[${ansi}m${text}\u001b[39m` : text);
   const head = `tunneld ${document.version}, pid ${document.pid}, ${document.health}, started ${ago(document.startedAt, now)}`;
   const standing = formatStanding(document, now).map((text) => paint(text, 31));
@@ -104,33 +107,15 @@ function formatFailure(
 }
 
 function since(iso: string, now: number): string {
-  return `for ${duration(now - Date.parse(iso))}`;
+  return `for ${formatDuration(now - Date.parse(iso))}`;
 }
 
 function ago(iso: string, now: number): string {
-  return `${duration(now - Date.parse(iso))} ago`;
+  return `${formatDuration(now - Date.parse(iso))} ago`;
 }
 
 function ahead(iso: string, now: number): string {
-  return `in ${duration(Date.parse(iso) - now)}`;
-}
-
-/** The two largest units, as people say it: `3d 4h`, `2m 5s`, `0s`. */
-function duration(ms: number): string {
-  const seconds = Math.max(0, Math.round(ms / 1000));
-  const units = [
-    [Math.floor(seconds / 86_400), 'd'],
-    [Math.floor(seconds / 3600) % 24, 'h'],
-    [Math.floor(seconds / 60) % 60, 'm'],
-    [seconds % 60, 's'],
-  ] as const;
-  const first = units.findIndex(([amount]) => amount > 0);
-  if (first === -1) return '0s';
-  return units
-    .slice(first, first + 2)
-    .filter(([amount]) => amount > 0)
-    .map(([amount, unit]) => `${amount}${unit}`)
-    .join(' ');
+  return `in ${formatDuration(Date.parse(iso) - now)}`;
 }
 
 /** Bytes as people say it, in powers of 1024. */

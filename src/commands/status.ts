@@ -25,7 +25,7 @@ export async function status(config: string | null, name: string | null, options
     if (document.tunnels.length === 0) return noSuchTunnel(name, answer.result.tunnels);
     const text = options.json
       ? `${JSON.stringify(document, null, options.watch ? 0 : 2)}\n`
-      : formatStatus(document, Date.now(), wantsColour()) + (await recentLog(config, name));
+      : formatStatus(document, wantsColour()) + (await recentLog(config, name));
     if (!options.watch && name === null && config === null) await mentionOthers(document);
     process.stdout.write(options.watch && !options.json && process.stdout.isTTY ? `${CLEAR_SCREEN}${text}` : text);
     if (!options.watch) return document.tunnels.every((tunnel) => tunnel.phase === 'up') ? EXIT.ok : EXIT.failed;

@@ -44,7 +44,7 @@ interface Trial {
   readonly candidate: string;
   readonly next: Config;
   readonly base: Config;
-  /** Milliseconds since 1970. */
+  /** Of the monotonic clock, in milliseconds. */
   readonly until: number;
   /** Tunnels that have to be up; null until they have begun. */
   needed: readonly string[] | null;
@@ -56,7 +56,7 @@ export function createConfiguration(first: Config, problem: string | null, deps:
   const { clock, log, supervisor, keeper } = deps;
   const proof = createProof(deps.lastGood?.config.tunnels ?? []);
   let config = first;
-  let broken = problem === null ? null : { message: problem, at: clock.wall() };
+  let broken = problem === null ? null : { message: problem, at: clock.now() };
   let trial: Trial | null = null;
   let kept: Config | null = null;
   let last: Promise<unknown> = Promise.resolve();
@@ -135,7 +135,7 @@ export function createConfiguration(first: Config, problem: string | null, deps:
         return result;
       });
     } catch (error) {
-      broken = { message: errorText(error), at: clock.wall() };
+      broken = { message: errorText(error), at: clock.now() };
       log.error(`the configuration was not reloaded, everything stays as it was: ${errorText(error)}`);
       throw error;
     }
@@ -168,7 +168,7 @@ export function createConfiguration(first: Config, problem: string | null, deps:
             candidate,
             next,
             base: endTrial()?.base ?? config,
-            until: clock.wall() + withinMs,
+            until: clock.now() + withinMs,
             needed: null,
             cancel: clock.timer(withinMs, () => void goBack(begun)),
           };
@@ -177,7 +177,7 @@ export function createConfiguration(first: Config, problem: string | null, deps:
           const { added, changed, unchanged } = result.plan;
           begun.needed = [...added, ...changed, ...unchanged.filter((name) => up.includes(name))];
           log.info({ ...result.plan, seconds: withinMs / 1000 }, 'a configuration runs on trial');
-          return { ...result, until: begun.until };
+          return { ...result, until: clock.wall() + begun.until - clock.now() };
         });
       }),
     confirm: () =>

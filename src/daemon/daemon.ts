@@ -48,7 +48,7 @@ export interface Daemon {
  */
 export async function startDaemon(first: Config, deps: DaemonDeps): Promise<Daemon> {
   const { clock, log, memory, notifier, problems } = deps;
-  const startedAt = clock.wall();
+  const startedAt = clock.now();
   const pinger = createPinger();
   const identities = createIdentityCache();
   const network = watchNetwork(clock);
@@ -117,7 +117,7 @@ export async function startDaemon(first: Config, deps: DaemonDeps): Promise<Daem
               startedAt,
             },
             supervisor.tunnels(),
-            clock.wall(),
+            { now: clock.now(), wall: clock.wall() },
           );
         case 'logs':
           requireTunnel(request.name);

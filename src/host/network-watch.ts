@@ -1,7 +1,7 @@
 import { createSocket } from 'node:dgram';
 import { readFileSync } from 'node:fs';
 import { isIP } from 'node:net';
-import { networkInterfaces, type NetworkInterfaceInfo } from 'node:os';
+import { networkInterfaces, uptime, type NetworkInterfaceInfo } from 'node:os';
 import type { Clock } from '../lib/clock.ts';
 
 /** Tells of what may have cut connections without anybody saying so. */
@@ -22,17 +22,21 @@ export interface NetworkView {
 }
 
 /**
- * Looks once a second: a look costs a fraction of a millisecond, and Node has no means to be told. A wall clock that ran ahead of
- * the monotonic one, or a look that came late, is a machine that slept (or a clock that was set, for which a question too many
- * is asked).
+ * Looks once a second: a look costs a fraction of a millisecond, and Node has no means to be told. More time since the boot
+ * than on the monotonic clock, which stands still while the machine sleeps, or a look that came late, is a machine that slept. The
+ * clock on the wall would say the same of one whose clock was set.
  */
-export function watchNetwork(clock: Clock, look: () => NetworkView = lookAround): NetworkWatch {
+export function watchNetwork(
+  clock: Clock,
+  look: () => NetworkView = lookAround,
+  sinceBootMs: () => number = () => uptime() * 1000,
+): NetworkWatch {
   const listeners = new Set<(what: NetworkChange) => void>();
-  let last = { now: clock.now(), wall: clock.wall(), view: look() };
+  let last = { now: clock.now(), boot: sinceBootMs(), view: look() };
   let cancel = () => {};
   const tick = () => {
-    const next = { now: clock.now(), wall: clock.wall(), view: look() };
-    const slept = next.wall - last.wall - EVERY_MS > SLEPT_MS || next.now - last.now - EVERY_MS > SLEPT_MS;
+    const next = { now: clock.now(), boot: sinceBootMs(), view: look() };
+    const slept = next.boot - last.boot - EVERY_MS > SLEPT_MS || next.now - last.now - EVERY_MS > SLEPT_MS;
     const changed = slept ? 'woke up' : same(last.view, next.view) ? null : 'the network changed';
     last = next;
     cancel = clock.timer(EVERY_MS, tick);

@@ -12,17 +12,17 @@ const PATIENCE_MS = 60_000;
 export function assessHealth(
   tunnels: readonly RunningTunnel[],
   { problem }: ConfigurationStanding,
-  wall: number,
+  now: number,
 ): Health {
-  const healths = [...tunnels.map((tunnel) => assessTunnel(tunnel, wall)), problem === null ? 'ok' : 'degraded'];
+  const healths = [...tunnels.map((tunnel) => assessTunnel(tunnel, now)), problem === null ? 'ok' : 'degraded'];
   if (healths.includes('failed')) return 'failed';
   return healths.includes('degraded') ? 'degraded' : 'ok';
 }
 
 /** The start counts as the last time up for a tunnel that never was. One that is not up, while what it replaces is, is degraded. */
-export function assessTunnel({ spec, state, startedAt, previous }: RunningTunnel, wall: number): Health {
+export function assessTunnel({ spec, state, startedAt, previous }: RunningTunnel, now: number): Health {
   if (state.phase !== 'up') {
-    const patient = state.phase !== 'blocked' && wall - (state.lastUp ?? startedAt) <= PATIENCE_MS;
+    const patient = state.phase !== 'blocked' && now - (state.lastUp ?? startedAt) <= PATIENCE_MS;
     if (patient) return isSeenToFail(state) ? 'degraded' : 'ok';
     return previous.some((old) => old.state.phase === 'up') ? 'degraded' : 'failed';
   }

@@ -26,7 +26,7 @@ export interface LoopEvents {
 /** One tunnel that is kept up. */
 export interface Loop {
   readonly spec: TunnelSpec;
-  /** Milliseconds since 1970. */
+  /** Of the monotonic clock, in milliseconds. */
   readonly startedAt: number;
   readonly lending: Lending;
   state(): TunnelState;
@@ -45,7 +45,7 @@ export function startLoop(spec: TunnelSpec, deps: LoopDeps, events: LoopEvents):
   const { signal } = controller;
   const log = deps.log.child({ tunnel: spec.name });
   const lending = createLending(clock);
-  let state = initialState(spec, clock.wall());
+  let state = initialState(spec, clock.now());
   let dueBy = clock.now() + FIRST_SIGN_MS;
   let retryNow = () => false;
 

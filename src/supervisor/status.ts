@@ -4,8 +4,13 @@ import { formatListen, formatServer, type FailureReport, type Phase } from '../t
 import { assessHealth, assessTunnel, type Health } from './health.ts';
 import type { RunningTunnel } from './supervisor.ts';
 
-/** The document of `tunneld status --json`. Times are ISO 8601; keys are only ever added. */
+/**
+ * The document of `tunneld status --json`. Times are ISO 8601; keys are only ever added. All times are as far from `now` as they really are:
+ * when the machine's clock is set, they move with it.
+ */
 export interface StatusDocument {
+  /** Absent in the answer of a daemon from before an upgrade. */
+  readonly now?: string;
   readonly version: string;
   readonly pid: number;
   readonly startedAt: string;
@@ -20,7 +25,7 @@ export interface StatusDocument {
   readonly tunnels: readonly TunnelStatus[];
 }
 
-/** How the configuration that runs stands with its file. Times are milliseconds since 1970. */
+/** How the configuration that runs stands with its file. Times are those of the monotonic clock, in milliseconds. */
 export interface ConfigurationStanding {
   readonly problem: { readonly message: string; readonly at: number } | null;
   readonly trial: { readonly candidate: string; readonly until: number; readonly waitingFor: readonly string[] } | null;
@@ -88,22 +93,30 @@ export interface DaemonFacts {
   readonly config: string;
   readonly standing: ConfigurationStanding;
   readonly problems: readonly string[];
-  /** Milliseconds since 1970. */
+  /** Of the monotonic clock, in milliseconds. */
   readonly startedAt: number;
 }
 
-export function statusDocument(facts: DaemonFacts, tunnels: readonly RunningTunnel[], wall: number): StatusDocument {
+/** One moment on both clocks. */
+interface Moment {
+  readonly now: number;
+  readonly wall: number;
+}
+
+export function statusDocument(facts: DaemonFacts, tunnels: readonly RunningTunnel[], moment: Moment): StatusDocument {
   const { problem, trial } = facts.standing;
+  const iso: Iso = (time) => new Date(moment.wall + time - moment.now).toISOString();
   return {
+    now: iso(moment.now),
     version: facts.version,
     pid: facts.pid,
     startedAt: iso(facts.startedAt),
-    health: assessHealth(tunnels, facts.standing, wall),
+    health: assessHealth(tunnels, facts.standing, moment.now),
     config: facts.config,
     ...(problem === null ? {} : { configProblem: { ...problem, at: iso(problem.at) } }),
     ...(trial === null ? {} : { trial: { ...trial, until: iso(trial.until) } }),
     ...(facts.problems.length === 0 ? {} : { problems: facts.problems }),
-    tunnels: tunnels.map((tunnel) => tunnelStatus(tunnel, wall)),
+    tunnels: tunnels.map((tunnel) => tunnelStatus(tunnel, moment.now, iso)),
   };
 }
 
@@ -122,12 +135,15 @@ export function summaryLine(
   return [...standing, count, ...others, ...problems].join('; ');
 }
 
-function tunnelStatus(tunnel: RunningTunnel, wall: number): TunnelStatus {
+/** A time of the monotonic clock as one of the clock on the wall. */
+type Iso = (time: number) => string;
+
+function tunnelStatus(tunnel: RunningTunnel, now: number, iso: Iso): TunnelStatus {
   const { spec, state, previous } = tunnel;
   return {
     name: spec.name,
     phase: state.phase,
-    health: assessTunnel(tunnel, wall),
+    health: assessTunnel(tunnel, now),
     since: iso(state.since),
     server: formatServer(spec),
     ...(via(spec).length === 0 ? {} : { via: via(spec) }),
@@ -136,7 +152,7 @@ function tunnelStatus(tunnel: RunningTunnel, wall: number): TunnelStatus {
     ...(state.silentSince === null ? {} : { silentSince: iso(state.silentSince) }),
     ...(state.rttMs === null ? {} : { rttMs: state.rttMs }),
     ...(state.sourcePort === null ? {} : { sourcePort: state.sourcePort }),
-    ...(state.failure === null ? {} : { failure: failureStatus(state.failure) }),
+    ...(state.failure === null ? {} : { failure: failureStatus(state.failure, iso) }),
     forwards: state.forwards.map((forward) => ({
       kind: forward.spec.kind,
       listen: formatListen(forward),
@@ -146,13 +162,13 @@ function tunnelStatus(tunnel: RunningTunnel, wall: number): TunnelStatus {
       verified: forward.verified,
       ...(forward.unverified === null ? {} : { unverified: forward.unverified }),
       ...forward.counters,
-      ...(forward.targetFailure === null ? {} : { targetFailure: failureStatus(forward.targetFailure) }),
+      ...(forward.targetFailure === null ? {} : { targetFailure: failureStatus(forward.targetFailure, iso) }),
     })),
-    ...(previous.length === 0 ? {} : { previous: previous.map(previousTunnel) }),
+    ...(previous.length === 0 ? {} : { previous: previous.map((old) => previousTunnel(old, iso)) }),
   };
 }
 
-function previousTunnel({ spec, state }: RunningTunnel): PreviousTunnel {
+function previousTunnel({ spec, state }: RunningTunnel, iso: Iso): PreviousTunnel {
   return {
     name: spec.name,
     phase: state.phase,
@@ -170,10 +186,6 @@ function via({ entry, jumps }: TunnelSpec): readonly string[] {
   return [...first, ...jumps.map(formatServer)];
 }
 
-function failureStatus(failure: FailureReport): FailureStatus {
+function failureStatus(failure: FailureReport, iso: Iso): FailureStatus {
   return { ...failure, at: iso(failure.at) };
-}
-
-function iso(wall: number): string {
-  return new Date(wall).toISOString();
 }

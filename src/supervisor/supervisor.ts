@@ -33,7 +33,7 @@ export interface Supervisor {
 export interface RunningTunnel {
   readonly spec: TunnelSpec;
   readonly state: TunnelState;
-  /** Milliseconds since 1970. */
+  /** Of the monotonic clock, in milliseconds. */
   readonly startedAt: number;
   /** Those that go on until this one is up, because it replaces them. */
   readonly previous: readonly RunningTunnel[];

@@ -179,7 +179,7 @@ const REFUSALS_A_MINUTE = 20;
 function reportTarget(deps: ReceptionDeps, index: number, failure: TunnelFailure | null): void {
   const known = deps.state().forwards[index]?.targetFailure ?? null;
   if (failure === null && known === null) return;
-  const targetFailure = failure === null ? null : reportFailure(failure, deps.clock.wall());
+  const targetFailure = failure === null ? null : reportFailure(failure, deps.clock.now());
   deps.reportForward(index, { targetFailure });
   if (known === null) deps.onTargetFailed();
 }

@@ -13,7 +13,7 @@ import { FAILURES, type FailureCode, type TunnelFailure } from './failure.ts';
 export type Phase =
   'waiting-for-network' | 'connecting' | 'authenticating' | 'forwarding' | 'up' | 'waiting' | 'blocked' | 'stopped';
 
-/** What is known of a tunnel. Times are milliseconds since 1970. */
+/** What is known of a tunnel. Times are those of the monotonic clock (Clock.now), in milliseconds. */
 export interface TunnelState {
   readonly phase: Phase;
   readonly since: number;
@@ -66,10 +66,10 @@ export interface Counters {
   bytesOut: number;
 }
 
-export function initialState(spec: TunnelSpec, wall: number): TunnelState {
+export function initialState(spec: TunnelSpec, now: number): TunnelState {
   return {
     phase: 'connecting',
-    since: wall,
+    since: now,
     attempts: 0,
     retryAt: null,
     silentSince: null,
@@ -91,8 +91,8 @@ export function initialState(spec: TunnelSpec, wall: number): TunnelState {
   };
 }
 
-export function reportFailure(failure: TunnelFailure, wall: number): FailureReport {
-  return { code: failure.code, message: failure.message, hint: FAILURES[failure.code].hint, at: wall };
+export function reportFailure(failure: TunnelFailure, now: number): FailureReport {
+  return { code: failure.code, message: failure.message, hint: FAILURES[failure.code].hint, at: now };
 }
 
 /** `user@host:port` as people write it. */

@@ -146,7 +146,7 @@ export async function runTunnel(spec: TunnelSpec, deps: TunnelDeps, signal: Abor
           reportForward: reporter.reportForward,
           reportFailure: (failure) => {
             failures.log(failure);
-            reporter.report({ failure: reportFailure(failure, clock.wall()) });
+            reporter.report({ failure: reportFailure(failure, clock.now()) });
           },
         },
         signal,
@@ -167,7 +167,7 @@ export async function runTunnel(spec: TunnelSpec, deps: TunnelDeps, signal: Abor
     return {
       onNetworkDown: (failure: TunnelFailure) => {
         failures.log(failure);
-        reporter.report({ phase: 'waiting-for-network', failure: reportFailure(failure, clock.wall()) });
+        reporter.report({ phase: 'waiting-for-network', failure: reportFailure(failure, clock.now()) });
       },
     };
   }
@@ -178,8 +178,8 @@ export async function runTunnel(spec: TunnelSpec, deps: TunnelDeps, signal: Abor
     deps.heartbeat(delayMs + 30_000);
     reporter.report({
       phase,
-      retryAt: clock.wall() + delayMs,
-      failure: reportFailure(failure, clock.wall()),
+      retryAt: clock.now() + delayMs,
+      failure: reportFailure(failure, clock.now()),
     });
   }
 }
@@ -220,13 +220,13 @@ function createReporter(spec: TunnelSpec, { clock, log, state, setState }: Tunne
     const before = state();
     const phaseChanged = change.phase !== undefined && change.phase !== before.phase;
     const wasUp = before.phase === 'up';
-    const wall = clock.wall();
+    const now = clock.now();
     setState({
       ...before,
       ...change,
-      ...(phaseChanged ? { since: wall } : {}),
-      ...(change.phase === 'up' ? { attempts: 0, lastUp: wall, retryAt: null } : {}),
-      ...(phaseChanged && wasUp ? { lastUp: wall } : {}),
+      ...(phaseChanged ? { since: now } : {}),
+      ...(change.phase === 'up' ? { attempts: 0, lastUp: now, retryAt: null } : {}),
+      ...(phaseChanged && wasUp ? { lastUp: now } : {}),
     });
     if (phaseChanged && change.phase === 'up') {
       const listeners = state().forwards.filter((forward) => forward.state === 'up');

@@ -120,7 +120,7 @@ export async function watchConnection(
   }
 
   function showSilence(doubt: boolean): void {
-    const silentSince = doubt ? clock.wall() - (clock.now() - live.aliveAt) : null;
+    const silentSince = doubt ? live.aliveAt : null;
     if ((silentSince === null) !== (state().silentSince === null)) report({ silentSince });
   }
 }

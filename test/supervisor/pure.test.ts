@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { assessHealth } from '../../src/supervisor/health.ts';
 import { planChange } from '../../src/supervisor/plan.ts';
+import { formatStatus } from '../../src/commands/status-text.ts';
 import { statusDocument, summaryLine } from '../../src/supervisor/status.ts';
 import type { RunningTunnel } from '../../src/supervisor/supervisor.ts';
 import type { TunnelSpec } from '../../src/tunnel/spec.ts';
@@ -96,8 +97,9 @@ test('the status document has the keys that scripts rely on', () => {
   const tunnel = running(state({ phase: 'waiting', retryAt: STARTED + 5000, attempts: 3, failure }), 'a', [
     running(state({ phase: 'up' }, { state: 'up', boundPort: 4000 }), 'old'),
   ]);
-  const document = statusDocument(facts, [tunnel], STARTED);
+  const document = statusDocument(facts, [tunnel], { now: STARTED, wall: STARTED });
   assert.deepEqual(JSON.parse(JSON.stringify(document)), {
+    now: '2026-01-01T00:00:00.000Z',
     version: '1.2.3',
     pid: 7,
     startedAt: '2026-01-01T00:00:00.000Z',
@@ -156,10 +158,42 @@ test('the status document tells how the configuration stands with its file', () 
   const trial = { candidate: 'x', until: STARTED, waitingFor: ['a'] };
   const standing = { ...BROKEN, trial };
   const facts = { version: '1', pid: 7, config: '/c', startedAt: STARTED, standing, problems: ['no socket'] };
-  const { configProblem, trial: shown, health, problems } = statusDocument(facts, [], STARTED);
+  const { configProblem, trial: shown, health, problems } = statusDocument(facts, [], { now: STARTED, wall: STARTED });
   const at = '2026-01-01T00:00:00.000Z';
   assert.deepEqual(
     [configProblem, shown, health, problems],
     [{ message: 'm', at }, { candidate: 'x', until: at, waitingFor: ['a'] }, 'degraded', ['no socket']],
   );
+});
+
+test('a clock that is set changes no duration and no health', () => {
+  const years = 56 * 365 * 86_400_000;
+  const since = 100_000;
+  const now = since + 3_600_000;
+  const down = running({
+    ...state({ phase: 'waiting', since: now - 5000, lastUp: now - 5000, retryAt: now + 30_000 }),
+  });
+  const up = running({
+    ...state({ phase: 'up', since, silentSince: now - 20_000, failure: { ...failure, at: since - 60_000 } }),
+  });
+  const trial = { candidate: 'x', until: now + 240_000, waitingFor: [] };
+  const standing = { problem: { message: 'm', at: now - 120_000 }, trial };
+  const facts = { version: '1', pid: 7, config: '/c', startedAt: since - 90_000, standing, problems: [] };
+  const texts = [0, years].map((wall) => {
+    const document = statusDocument(facts, [up, down], { now, wall });
+    assert.deepEqual([document.health, document.tunnels[1]?.health], ['degraded', 'ok']);
+    return formatStatus(document, false);
+  });
+  assert.equal(texts[0], texts[1]);
+  for (const said of [
+    'started 1h 1m ago',
+    'up for 1h',
+    'no answer for 20s',
+    'waiting for 5s',
+    'in 30s',
+    'in 4m',
+    'seen 2m ago',
+    '(1h 1m ago)',
+  ])
+    assert.ok(texts[0]?.includes(said), `${said}: ${texts[0]}`);
 });

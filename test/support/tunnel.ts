@@ -52,7 +52,7 @@ export function startTunnel(t: TestContext, spec: TunnelSpec, options: TestTunne
   const controller = new AbortController();
   const lines: Record<string, unknown>[] = [];
   const phases: Phase[] = [];
-  let state = initialState(spec, clock.wall());
+  let state = initialState(spec, clock.now());
   let retryNow = () => {};
   let dueBy = 0;
   const done = runTunnel(
