@@ -2,6 +2,7 @@ import { hostname } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
 import { access, readFile, stat } from 'node:fs/promises';
 import { systemEnvironment } from '../config/environment.ts';
+import { canonicalAddress } from '../config/address.ts';
 import { isBareListener, noTarget, readForward } from '../config/forward.ts';
 import { readJump } from '../config/jump.ts';
 import { loadConfig } from '../config/load.ts';
@@ -145,7 +146,7 @@ async function wantedTunnel(file: string, options: InitOptions, { ask }: Questio
   const directory = dirname(file);
   return {
     name,
-    host: server.host,
+    host: canonicalAddress(server.host),
     port: server.port ?? 22,
     user: server.user ?? environment.userName,
     identityFile: join(directory, `${name}.key`),

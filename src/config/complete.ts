@@ -1,5 +1,6 @@
 import { join } from 'node:path';
 import type { Entry, ForwardSpec, ServerSpec, TunnelSpec } from '../tunnel/spec.ts';
+import { canonicalAddress } from './address.ts';
 import { defaultAlgorithms } from './algorithms.ts';
 import type { ConfigEnvironment } from './environment.ts';
 import type { WrittenForward } from './forward.ts';
@@ -36,7 +37,7 @@ export function completeTunnel(
 /** A server with every default filled in. */
 export function completeServer(host: string, keys: Partial<JumpKeys>, env: ConfigEnvironment): ServerSpec {
   return {
-    host: keys.host ?? host,
+    host: canonicalAddress(keys.host ?? host),
     port: keys.port ?? 22,
     user: keys.user ?? env.userName,
     addressFamily: keys.addressFamily ?? 'any',

@@ -1,4 +1,5 @@
 import { isIP, isIPv6 } from 'node:net';
+import { canonicalAddress } from './address.ts';
 import { BadValue, readText, show } from './value.ts';
 
 /** The name or address of another computer. Never repeats what looks like a user name, because a password may stand beside it. */
@@ -17,7 +18,7 @@ const HOST = /^[\p{L}\p{N}_][\p{L}\p{N}_.-]{0,252}$/u;
 
 /** One of the device's own addresses. */
 export function readAddress(raw: unknown): string {
-  const text = readText(raw);
+  const text = canonicalAddress(readText(raw));
   if (isIP(text) === 0) throw new BadValue(`must be an IP address of this device, not ${show(raw)}`);
   return text;
 }

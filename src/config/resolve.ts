@@ -25,13 +25,15 @@ export async function resolveTunnel(name: string, written: TunnelKeys, context: 
   const { env, findings, complain } = context;
   const destination = written.host ?? name;
   const file = written.sshConfig ?? null;
-  const lookupOf = (host: string, first: readonly SshOption[]) => lookUp({ host, file, first, env }, findings);
-  const found = await lookupOf(destination, [...context.first, ...identity(written)]);
+  const lookupOf = (host: string, first: readonly SshOption[], proxied: boolean) =>
+    lookUp({ host, file, first, env, proxied }, findings);
+  const proxied = Boolean(written.proxyJump?.length || written.proxyCommand || written.proxy);
+  const found = await lookupOf(destination, [...context.first, ...identity(written)], proxied);
   const keys = layer(written, found, destination);
   const way = await resolveWay(
     keys,
     { name: destination, server: completeServer(destination, keys, env) },
-    { env, shared: context.shared, lookup: (jump) => lookupOf(jump.host ?? '', identity(jump)) },
+    { env, shared: context.shared, lookup: (jump) => lookupOf(jump.host ?? '', identity(jump), false) },
   ).catch((error: unknown) => {
     if (!(error instanceof BadValue)) throw error;
     complain(keys.proxyJump?.length ? 'proxyJump' : 'proxyCommand', error.message);

@@ -1,4 +1,5 @@
 import { hostname } from 'node:os';
+import { canonicalAddress } from './address.ts';
 import type { ConfigEnvironment } from './environment.ts';
 import { readMapping, type Path } from './mapping.ts';
 import { isBareListener, openProxyWarning } from './forward.ts';
@@ -144,8 +145,23 @@ const RULES: ReadonlyMap<string, Rule> = new Map([
   ['proxycommand', one('proxyCommand', ({ args }) => args.join(' '))],
 ]);
 
+/** What these say is done while the files are read. */
+const CANONICAL = [
+  'canonicaldomains',
+  'canonicalizefallbacklocal',
+  'canonicalizehostname',
+  'canonicalizemaxdots',
+  'canonicalizepermittedcnames',
+];
+
 /** The names, in lower case, of the options that have an effect here. */
-export const HONOURED: ReadonlySet<string> = new Set([...RULES.keys(), 'clearallforwardings', 'ignoreunknown', 'tag']);
+export const HONOURED: ReadonlySet<string> = new Set([
+  ...RULES.keys(),
+  ...CANONICAL,
+  'clearallforwardings',
+  'ignoreunknown',
+  'tag',
+]);
 
 /** Each argument is one path, spaces and all. */
 function files({ args }: SshOption): unknown {
@@ -213,7 +229,7 @@ function valuesOf(options: readonly SshOption[], originalHost: string, env: Conf
   const first = (key: string) => options.find((option) => option.key === key)?.args[0];
   const port = Number(first('port') ?? 22);
   return tokenValues({
-    host: hostNameOf(first('hostname'), originalHost),
+    host: canonicalAddress(hostNameOf(first('hostname'), originalHost)),
     originalHost,
     port,
     user: first('user') ?? env.userName,

@@ -22,6 +22,13 @@ export class EffectiveOptions {
     this.#locked.add(key);
   }
 
+  /** The server is called so, whatever HostName made of it. */
+  rename(host: string): void {
+    const { origin } = this.find('hostname') ?? { origin: { file: '', line: 0, column: 0 } };
+    const others = this.#options.filter(({ key }) => key !== 'hostname');
+    this.#options = [...others, { key: 'hostname', args: [host.replaceAll('%', '%%')], origin }];
+  }
+
   list(): readonly SshOption[] {
     return this.#options;
   }

@@ -1,7 +1,7 @@
-import { isIP } from 'node:net';
 import { join, resolve } from 'node:path';
 import type { ConfigEnvironment } from '../environment.ts';
 import { BadValue } from '../value.ts';
+import { canonicalHost } from './canonical.ts';
 import { EffectiveOptions } from './effective.ts';
 import { BadFile } from './file.ts';
 import type { SshOption, SshProblem } from './option.ts';
@@ -22,6 +22,8 @@ export interface SshConfigRequest {
   /** Options of the command line, which come before any file; Match sees them. */
   readonly first: readonly SshOption[];
   readonly env: ConfigEnvironment;
+  /** Whether something else than these options already says that the way there leads through a proxy or another server. */
+  readonly proxied?: boolean;
   /** Instead of /etc/ssh/ssh_config. */
   readonly systemFile?: string;
 }
@@ -57,16 +59,20 @@ function addFirst(option: SshOption, effective: EffectiveOptions, report: Report
   }
 }
 
-/** A second time if a `Match final` asks for it: with the name that HostName made, which cannot change any more (ssh.c). */
+/** A second time if `Match final` or canonicalization asks for it: with the name that came of it, which cannot change any more (ssh.c). */
 async function readAll(request: SshConfigRequest, effective: EffectiveOptions, report: Report): Promise<void> {
   let wantsFinal = false;
   const onFinal = () => (wantsFinal = true);
   const pass: Pass = { originalHost: request.host, finalHost: null, env: request.env, effective, report, onFinal };
   await readOnce(request, pass);
-  const host = hostSoFar(pass);
-  if (!wantsFinal || report.problems().length > 0) return;
+  const name = hostSoFar(pass);
+  const { host, enabled, problem } = canonicalHost(name, effective, request.proxied ?? false);
+  if (problem !== null) report.problem(problem.option.origin, problem.message);
+  if (report.problems().length > 0) return;
+  if (host !== name && host !== lowerCase(name)) effective.rename(host);
+  if (!wantsFinal && !enabled) return;
   effective.lock('hostname');
-  await readOnce(request, { ...pass, finalHost: isIP(host) === 0 ? lowerCase(host) : host });
+  await readOnce(request, { ...pass, finalHost: host });
 }
 
 async function readOnce(request: SshConfigRequest, pass: Pass): Promise<void> {

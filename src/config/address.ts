@@ -1,0 +1,30 @@
+import { isIPv4, isIPv6, SocketAddress } from 'node:net';
+
+/**
+ * An address in its usual form, as ssh has it before it compares or writes it (ssh.c, resolve_addr); whatever is none stays as it is.
+ * IPv4 may be written as inet_aton(3) takes it: one to four parts, decimal, octal or hexadecimal, of which the last fills the rest.
+ */
+export function canonicalAddress(host: string): string {
+  if (isIPv6(host) && !host.includes('%')) {
+    const short = new SocketAddress({ address: host, family: 'ipv6' }).address;
+    return short === host.toLowerCase() ? host : short;
+  }
+  if (isIPv4(host) || !/^[\da-fx.]+$/i.test(host)) return host;
+  const parts = host.split('.').map(readPart);
+  const last = parts.pop() ?? -1;
+  const rest = 4 - parts.length;
+  if (rest < 1 || parts.some((part) => !(part >= 0 && part <= 255)) || !(last >= 0 && last < 256 ** rest)) return host;
+  const bytes = Array.from({ length: rest }, (_, index) => Math.floor(last / 256 ** (rest - 1 - index)) % 256);
+  return [...parts, ...bytes].join('.');
+}
+
+/** Whether ssh takes a name for an address, a wrong one perhaps, and never for a name (ssh.c, is_addr). */
+export function isAddress(host: string): boolean {
+  return /[%:]|^[\d.]+$/.test(host) || isIPv4(canonicalAddress(host));
+}
+
+function readPart(text: string): number {
+  if (/^0x[\da-f]+$/i.test(text)) return Number.parseInt(text.slice(2), 16);
+  if (/^0[0-7]*$/.test(text)) return Number.parseInt(text, 8);
+  return /^[1-9]\d*$/.test(text) ? Number(text) : Number.NaN;
+}
