@@ -48,7 +48,7 @@ ${tunnelYaml(sshd, 'keyless', `${await freePort()}:localhost:22`).replace(/ident
   );
   assert.match(table.stdout, /^stranger: blocked .*next try in /m);
   assert.match(table.stdout, /host-key-unknown .*SHA256:/);
-  assert.match(table.stdout, /Compare the fingerprint/);
+  assert.match(table.stdout, /tunneld trust/);
   assert.match(table.stdout, /INFO {2}\[good\] tunnel is up/);
   assert.ok(!table.stdout.includes('\u001b'), 'no colour without a terminal');
 

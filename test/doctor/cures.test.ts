@@ -22,7 +22,7 @@ const CURES: readonly {
     step: 'host key',
     result: 'fail',
     seen: /shows ssh-ed25519 SHA256:.*, but known is ssh-ed25519 SHA256:.*known_hosts:1\)/,
-    cure: /compare the fingerprint on the server and replace the line/,
+    cure: /tunneld trust/,
     spoil: async ({ sshd, yaml }) => {
       const file = join(sshd.dir, 'known_hosts');
       const right = readFileSync(file, 'utf8');

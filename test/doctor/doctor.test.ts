@@ -111,7 +111,7 @@ describe('doctor', { concurrency: 3 }, () => {
       name: 'host key',
       step: 'host key',
       seen: /which is not in/,
-      cure: /Compare the fingerprint/,
+      cure: /tunneld trust/,
       spoil: (yaml) => yaml.replace(/userKnownHostsFile: .*/, 'userKnownHostsFile: /dev/null'),
     },
     {
@@ -177,7 +177,7 @@ describe('doctor', { concurrency: 3 }, () => {
     const report = await doctor(t, yaml);
     assert.equal(report.code, 0);
     assert.equal(report.of('round trip')[0]?.result, 'warn');
-    assert.match(report.of('round trip')[0]?.cure ?? '', /--jump/);
+    assert.match(report.of('round trip')[0]?.cure ?? '', /server-setup NAME/);
   });
 
   test('permissions and the state directory are repaired with --fix, and only then', async (t) => {
