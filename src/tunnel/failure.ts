@@ -47,7 +47,7 @@ export const FAILURES = {
   'no-common-algorithm': {
     kind: 'needs-human',
     title: 'client and server have no algorithm in common',
-    hint: 'Remove or widen ciphers, kexAlgorithms, macs and hostKeyAlgorithms here or on the server.',
+    hint: 'Widen ciphers, kexAlgorithms, macs or hostKeyAlgorithms here (+NAME adds one) or on the server; a short RSA key needs a longer one there.',
   },
   'host-key-unknown': {
     kind: 'needs-human',

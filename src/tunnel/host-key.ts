@@ -16,6 +16,8 @@ export interface HostKeyJudge {
   readonly knownKeyTypes: readonly string[];
   /** Takes down the server's own address before it shows its key; where something else lies between, there is none. */
   meet(address: string): Promise<void>;
+  /** What of known_hosts could not be read, where the host was not found in the rest of it. */
+  unread(): readonly string[];
   /** Null is trust. Called on the first key exchange and on every later one. */
   verify(key: Buffer): TunnelFailure | null;
   /** True when the key was found in known_hosts or written there; a password is sent to no other server. */
@@ -37,6 +39,7 @@ export async function createHostKeyJudge(spec: ServerSpec, log: Logger): Promise
   for (const { file, line, message } of loaded.problems) log.debug(`${file}:${line}: ${message}`);
   // Line 0 is a whole file: a host that seems new may stand in it.
   const unread = loaded.problems.filter((problem) => problem.line === 0);
+  let isUnknown = false;
   // The rest of the files is of no use to one connection: what is asked at once has few lines to look at.
   let entries = await inSlices(entriesAbout(loaded.entries, query));
   let shown: Buffer | null = null;
@@ -55,7 +58,7 @@ export async function createHostKeyJudge(spec: ServerSpec, log: Logger): Promise
     if (byAddress === null) return null;
     const verdict = checkHostKey(byAddress.entries, byAddress.query, key);
     if (verdict.type !== 'revoked' && verdict.type !== 'changed') return null;
-    return explain(verdict, byAddress.query, key, files, unread);
+    return explain(verdict, byAddress.query, key, files, loaded.problems);
   };
 
   const verify = (key: Buffer): TunnelFailure | null => {
@@ -64,9 +67,10 @@ export async function createHostKeyJudge(spec: ServerSpec, log: Logger): Promise
     if (refused !== null) return refused;
     const verdict = checkHostKey(entries, query, key);
     trusted = verdict.type === 'known';
+    isUnknown = verdict.type === 'unknown';
     shown = key;
     if (verdict.type === 'known') return null;
-    const failure = explain(verdict, query, key, files, unread);
+    const failure = explain(verdict, query, key, files, loaded.problems);
     // Whoever asks for no check wants to reach what is new to him, and not what takes the place of what he knows.
     if (verdict.type === 'revoked' || verdict.type === 'changed') return failure;
     if (spec.strictHostKeyChecking === 'no') {
@@ -127,6 +131,7 @@ export async function createHostKeyJudge(spec: ServerSpec, log: Logger): Promise
     },
     verify,
     trusted: () => trusted,
+    unread: () => (isUnknown ? loaded.problems.map(describeProblem) : []),
     proven: async () => {
       if (accepted === null) return;
       const { key, line } = accepted;
@@ -178,7 +183,7 @@ function explain(
   query: HostQuery,
   key: Buffer,
   files: readonly string[],
-  unread: readonly KnownHostsProblem[],
+  problems: readonly KnownHostsProblem[],
 ): TunnelFailure {
   const shown = shownBy(query, key);
   switch (verdict.type) {
@@ -189,7 +194,7 @@ function explain(
     case 'unknown': {
       const authority = verdict.certAuthority;
       const notes = [
-        ...unread.map(({ file, message }) => `${file} ${message}`),
+        ...firstOf(problems),
         ...(authority === null
           ? []
           : [`the @cert-authority line ${where(authority)} is not used: host certificates are not supported`]),
@@ -201,6 +206,19 @@ function explain(
       );
     }
   }
+}
+
+/** The log has them all; whole files come first, for more can stand in them. */
+function firstOf(problems: readonly KnownHostsProblem[]): string[] {
+  const sorted = problems.toSorted((a, b) => Number(b.line === 0) - Number(a.line === 0));
+  const more = problems.length - MAX_NAMED;
+  return [...sorted.slice(0, MAX_NAMED).map(describeProblem), ...(more > 0 ? [`and ${more} more`] : [])];
+}
+
+const MAX_NAMED = 3;
+
+function describeProblem({ file, line, message }: KnownHostsProblem): string {
+  return line === 0 ? `${file} ${message}` : `${file}:${line}: ${message}`;
 }
 
 /** A file can have thousands of lines for one host. */

@@ -45,10 +45,14 @@ export function* readKnownHosts(text: string, file: string): Generator<undefined
     line += 1;
     yield;
     const content = significantText(raw);
-    if (content === '') continue;
+    if (content === '' && !hidesText(raw)) continue;
     const parsed = parseLine(content);
-    if (typeof parsed !== 'string') entries.push({ file, line, ...parsed });
-    else if (problems.length < MAX_PROBLEMS) problems.push({ file, line, message: `${parsed}; the line is ignored` });
+    if (typeof parsed !== 'string') {
+      entries.push({ file, line, ...parsed });
+      continue;
+    }
+    const what = raw.includes('\0') ? WIDE : parsed;
+    if (problems.length < MAX_PROBLEMS) problems.push({ file, line, message: `${what}; the line is ignored` });
     else unreported++;
   }
   const last = problems.at(-1);
@@ -77,6 +81,13 @@ function significantText(raw: string): string {
   const text = (nul < 0 ? raw : raw.slice(0, nul)).trim();
   return text.startsWith('#') ? '' : text;
 }
+
+/** Text of two bytes a character begins with a NUL after the end of a line, where other text would end. */
+function hidesText(raw: string): boolean {
+  return raw.startsWith('\0') && !/^[\0\s]*(?:#|$)/.test(raw);
+}
+
+const WIDE = 'the line is UTF-16 text, or no text at all: save the file as UTF-8';
 
 type ParsedLine = Omit<KnownHostsEntry, 'file' | 'line'>;
 

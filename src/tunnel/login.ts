@@ -60,7 +60,12 @@ export async function prepareLogin(
         wire,
         transport,
         knownKeyTypes: judge.knownKeyTypes,
-        verifyHostKey: judge.verify,
+        verifyHostKey: (key) => {
+          const failure = judge.verify(key);
+          const whose = `${name} known_hosts for ${server.host}:${server.port}`;
+          for (const note of identities.news(whose, judge.unread())) log.warn(`known_hosts: ${note}`);
+          return failure;
+        },
         authHandler: authentication.handler(judge.trusted),
         describeAuth: authentication.describe,
         handshakeTimeoutMs: leftMs,

@@ -18,6 +18,7 @@ import { boundGroupExchange } from './group-exchange.ts';
 import { holdIdentification, type Identification } from './identification.ts';
 import { quietAfterClose } from './quiet-channels.ts';
 import { rekeyAfter } from './rekey.ts';
+import { hearOffer } from './offer.ts';
 import { createRequests } from './requests.ts';
 import { limitSignatures } from './signature-algorithms.ts';
 
@@ -53,6 +54,7 @@ export function connectSsh(options: ConnectOptions, signal: AbortSignal): Promis
   const lost = deferred<never>();
   const closed = deferred<void>();
   const requests = createRequests(client, clock);
+  const offer = hearOffer();
   let identification: Identification | null = null;
   let closing = false;
   let stage: Stage = 'handshake';
@@ -72,7 +74,11 @@ export function connectSsh(options: ConnectOptions, signal: AbortSignal): Promis
   const onAbort = () => fail(new TunnelFailure('disconnected', 'closed by us'));
   const ended = (text: string) => fail(translateError(new Error(text), stage, ''));
 
-  client.on('error', (error: Error) => fail(translateError(error, stage, options.describeAuth())));
+  client.on('error', (error: Error) => {
+    const failure = translateError(error, stage, options.describeAuth());
+    const message = failure.code === 'no-common-algorithm' ? offer.explain(failure.message) : failure.message;
+    fail(new TunnelFailure(failure.code, message, { cause: failure.cause }));
+  });
   client.on('end', () => ended('the server closed the connection'));
   client.on('close', () => {
     ended('the connection was closed');
@@ -91,6 +97,7 @@ export function connectSsh(options: ConnectOptions, signal: AbortSignal): Promis
   client.on('handshake', (agreed) => {
     if (stage !== 'handshake') return;
     stage = 'authentication';
+    offer.stop(client);
     for (const cancel of cancelTimers.splice(0)) cancel();
     cancelTimers.push(clock.timer(options.authTimeoutMs, () => fail(timeout('authentication', options.authTimeoutMs))));
     options.onAuthenticating(describeAgreement(agreed));
@@ -165,6 +172,7 @@ export function connectSsh(options: ConnectOptions, signal: AbortSignal): Promis
         readyTimeout: 0,
         keepaliveInterval: 0,
         algorithms: algorithms(spec, options.knownKeyTypes),
+        debug: offer.debug,
         hostVerifier: (key: Buffer) => {
           // Anything but a literal boolean would be taken for trust.
           hostKeyFailure = options.verifyHostKey(key);

@@ -1,6 +1,7 @@
 import ssh2 from '#ssh2';
 import type { Clock } from '../../lib/clock.ts';
 import { printable } from '../../lib/text.ts';
+import { hearOffer } from './offer.ts';
 import type { Wire } from '../wire.ts';
 
 /** What a server shows to everybody. */
@@ -17,6 +18,7 @@ export interface Scan {
 export function scanServer(wire: Wire, timeoutMs: number, clock: Clock, types?: readonly string[]): Promise<Scan> {
   return new Promise((resolve) => {
     const client = new ssh2.Client();
+    const offer = hearOffer();
     let hostKey: Buffer | null = null;
     let error = '';
     const end = () => {
@@ -29,7 +31,7 @@ export function scanServer(wire: Wire, timeoutMs: number, clock: Clock, types?: 
       end();
     });
     client.on('error', (reason: Error) => {
-      error ||= printable(reason.message);
+      error ||= offer.explain(printable(reason.message));
       end();
     });
     client.on('close', () => {
@@ -41,6 +43,7 @@ export function scanServer(wire: Wire, timeoutMs: number, clock: Clock, types?: 
         sock: wire,
         username: 'nobody',
         readyTimeout: 0,
+        debug: offer.debug,
         ...(types === undefined ? {} : { algorithms: { serverHostKey: types as ssh2.ServerHostKeyAlgorithm[] } }),
         hostVerifier: (key: Buffer) => {
           hostKey = key;

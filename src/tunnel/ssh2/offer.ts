@@ -1,0 +1,57 @@
+import type { Client } from 'ssh2';
+import { printable } from '../../lib/text.ts';
+
+/** What both sides offer in the key exchange, which ssh2 tells nobody but its `debug`. */
+export interface Offer {
+  /** For ssh2's `connect`. */
+  debug(text: string): void;
+  /** The same message, and where it says that nothing fits, what the server offers and what is allowed here; safe to print. */
+  explain(message: string): string;
+  /** The keys are exchanged: nothing more is listened to, so that no text is made of every packet. */
+  stop(client: Client): void;
+}
+
+export function hearOffer(): Offer {
+  const lists = new Map<string, string>();
+  let stopped = false;
+  return {
+    debug: (text) => {
+      const [, whose, what, list] = (!stopped && LIST.exec(text)) || [];
+      if (whose !== undefined && what !== undefined) lists.set(`${whose} ${what}`, list ?? '');
+    },
+    explain: (message) => {
+      const [, unmatched = ''] = /no matching (.*)$/i.exec(message) ?? [];
+      const kind = KINDS.find(({ pattern }) => pattern.test(unmatched));
+      const direction = /[CS]->[CS] /.exec(unmatched)?.[0] ?? '';
+      const theirs = kind && lists.get(`remote ${direction}${kind.name}`);
+      if (kind === undefined || theirs === undefined) return message;
+      const ours = lists.get(`local ${direction}${kind.name}`) ?? '';
+      return `no ${kind.noun} in common: the server offers ${names(theirs)}; ${kind.key} here allows ${names(ours)}`;
+    },
+    stop: (client) => {
+      stopped = true;
+      lists.clear();
+      (client as unknown as { readonly _protocol: { _debug: unknown } })._protocol._debug = undefined;
+    },
+  };
+}
+
+/** handleKexInit in ssh2's kex.js. */
+const LIST = /^Handshake: \((local|remote)\) ([^:]+): (.*)$/s;
+
+const KINDS = [
+  { pattern: /^key exchange/, name: 'KEX method', noun: 'key exchange', key: 'kexAlgorithms' },
+  { pattern: /^host key/, name: 'Host key format', noun: 'host key algorithm', key: 'hostKeyAlgorithms' },
+  { pattern: /cipher$/, name: 'cipher', noun: 'cipher', key: 'ciphers' },
+  { pattern: /MAC$/, name: 'MAC', noun: 'MAC', key: 'macs' },
+  { pattern: /compression/, name: 'compression', noun: 'compression', key: 'compression' },
+] as const;
+
+/** Without what is no algorithm but a sign of something else (RFC 8308 section 2.1, strict key exchange of OpenSSH's PROTOCOL). */
+function names(list: string): string {
+  const real = list.split(',').filter((name) => !/^(?:ext-info-[cs]|kex-strict-[cs]-.*)$/.test(name) && name !== '');
+  return real.length === 0 ? 'none' : printable(real.join(', '), MAX_LIST);
+}
+
+/** More than any server has that is what it says. */
+const MAX_LIST = 700;
