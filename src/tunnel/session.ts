@@ -35,6 +35,8 @@ export interface SessionDeps {
   readonly lease: Lease;
   /** Resolves when other tunnels have let go of the listeners that this one needs. Called when all else is ready for them. */
   beforeListening(): Promise<void>;
+  /** What is to be said of the end of a session, which was without a channel for that long; null where it had one. */
+  explainEnd(failure: TunnelFailure, idleMs: number | null): TunnelFailure;
   /** A listener came free that a dead connection of ours most likely held, after so many seconds. */
   onEvicted(seconds: number): void;
   /** Says that this loop is alive and will say so again within the time. */
@@ -115,6 +117,9 @@ export async function runSession(spec: TunnelSpec, deps: SessionDeps, signal: Ab
       watchConnection(connection, spec, { ...deps, report, answers: route.answers }, over.signal),
       keepServing(connection, spec, { ...deps, inspector, reception, doubtOver, targetFailed }, over.signal),
     ]);
+  } catch (error) {
+    if (connection === null || !(error instanceof TunnelFailure)) throw error;
+    throw deps.explainEnd(error, connection.idleMs());
   } finally {
     if (connection !== null && signal.aborted) await sayGoodbye(connection, route, deps.state().forwards, clock);
     connection?.destroy();

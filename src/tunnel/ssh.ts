@@ -20,6 +20,8 @@ export interface SshConnection {
   open(endpoint: Endpoint, originator: Originator): Promise<Channel>;
   /** Asks for a session (RFC 4254 section 6), as harmlessly as can be, and closes it again. A tunnel never does that, an audit does. */
   attempt(use: SessionUse): Promise<SessionAnswer>;
+  /** For how many milliseconds there has been no channel; null while there is one. */
+  idleMs(): number | null;
   /** One round trip to the server and back. */
   probe(): Promise<void>;
   /** Says goodbye and closes; bounded in time, may be called often. */

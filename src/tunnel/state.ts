@@ -79,17 +79,22 @@ export function initialState(spec: TunnelSpec, now: number): TunnelState {
     lastUp: null,
     forwards: spec.forwards.map((forward) => ({
       spec: forward,
-      state: 'pending',
-      boundPort: null,
-      refusal: null,
-      verified: 'unknown',
-      unverified: null,
-      misplaced: false,
+      ...NOT_ASKED,
       targetFailure: null,
       counters: { connections: 0, totalConnections: 0, refusedConnections: 0, bytesIn: 0, bytesOut: 0 },
     })),
   };
 }
+
+/** A forward of which nothing is known in this session. */
+export const NOT_ASKED = {
+  state: 'pending',
+  boundPort: null,
+  refusal: null,
+  verified: 'unknown',
+  unverified: null,
+  misplaced: false,
+} as const satisfies Partial<ForwardState>;
 
 export function reportFailure(failure: TunnelFailure, now: number): FailureReport {
   return { code: failure.code, message: failure.message, hint: FAILURES[failure.code].hint, at: now };

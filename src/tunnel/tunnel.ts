@@ -5,11 +5,12 @@ import { blockedDelay, cheapDelay, loginBackoff, loginDelay, reconnectDelay } fr
 import { createFailureLog } from './failure-log.ts';
 import { asFailure, type FailureCode, TunnelFailure } from './failure.ts';
 import { watchLocalNeeds } from './local-needs.ts';
+import { createIdleEnds } from './idle-ends.ts';
 import { reachServer } from './reach.ts';
 import { firstMachine } from './route.ts';
 import { runSession, type SessionDeps } from './session.ts';
 import type { TunnelSpec } from './spec.ts';
-import { formatListen, formatServer, reportFailure, type ForwardState, type TunnelState } from './state.ts';
+import { formatListen, formatServer, NOT_ASKED, reportFailure, type ForwardState, type TunnelState } from './state.ts';
 
 export interface TunnelDeps extends Pick<
   SessionDeps,
@@ -36,6 +37,7 @@ export async function runTunnel(spec: TunnelSpec, deps: TunnelDeps, signal: Abor
   const knownBefore = ports !== null && ports.earlier(0).length > 0;
   const reporter = createReporter(spec, deps);
   const failures = createFailureLog(log, clock);
+  const idleEnds = createIdleEnds();
   let downSince = clock.now();
   /** How long the last session was logged in, or null when it never came that far. */
   let heldForMs: number | null = null;
@@ -136,6 +138,7 @@ export async function runTunnel(spec: TunnelSpec, deps: TunnelDeps, signal: Abor
             return reached;
           },
           wasUp: () => knownBefore || deps.state().lastUp !== null,
+          explainEnd: idleEnds.explain,
           earlierPorts: (current) => ports?.earlier(current) ?? [],
           onEvicted: (seconds) => ports?.evicted({ day: new Date(clock.wall()).toISOString().slice(0, 10), seconds }),
           report: (change) => {
@@ -244,15 +247,7 @@ function createReporter(spec: TunnelSpec, { clock, log, state, setState }: Tunne
     report,
     reportForward,
     sessionOver: () => {
-      for (const index of spec.forwards.keys())
-        reportForward(index, {
-          state: 'pending',
-          boundPort: null,
-          refusal: null,
-          verified: 'unknown',
-          unverified: null,
-          misplaced: false,
-        });
+      for (const index of spec.forwards.keys()) reportForward(index, NOT_ASKED);
       report({ sourcePort: null, rttMs: null, silentSince: null });
     },
   };

@@ -19,7 +19,7 @@ export interface OtherServer {
 }
 
 /** Logs in its own user, whose home it is told by a password database of its own. */
-export async function startDropbear(t: TestContext): Promise<OtherServer> {
+export async function startDropbear(t: TestContext, flags = ''): Promise<OtherServer> {
   const dir = await tempDir(t);
   chmodSync(dir, 0o755);
   const { clientKey, publicKey } = makeKey(dir);
@@ -34,7 +34,7 @@ export async function startDropbear(t: TestContext): Promise<OtherServer> {
   const shown = execFileSync('dropbearkey', ['-y', '-f', keyFile], { encoding: 'utf8' });
   const hostKey = /^ssh-ed25519 \S+/m.exec(shown)?.[0] ?? '';
   const port = await freePort();
-  const script = `mount --bind ${dir}/passwd /etc/passwd && exec dropbear -F -E -p 127.0.0.1:${port} -r ${keyFile}`;
+  const script = `mount --bind ${dir}/passwd /etc/passwd && exec dropbear -F -E -p 127.0.0.1:${port} -r ${keyFile} ${flags}`;
   const server = await startServer(t, port, 'unshare', ['--mount', '--propagation', 'private', 'sh', '-c', script]);
   return { dir, port, user: 'bear', clientKey, knownHostsLine: () => `[127.0.0.1]:${port} ${hostKey}\n`, ...server };
 }

@@ -4,6 +4,7 @@ import type { Clock } from '../../lib/clock.ts';
 import { printable } from '../../lib/text.ts';
 import { VERSION } from '../../lib/version.ts';
 import { TunnelFailure } from '../failure.ts';
+import { createUse } from '../idle-ends.ts';
 import { resetSocket } from '../reset-socket.ts';
 import { shield } from '../shield.ts';
 import type { ServerSpec } from '../spec.ts';
@@ -55,6 +56,7 @@ export function connectSsh(options: ConnectOptions, signal: AbortSignal): Promis
   const closed = deferred<void>();
   const requests = createRequests(client, clock);
   const offer = hearOffer();
+  const use = createUse(clock);
   let identification: Identification | null = null;
   let closing = false;
   let stage: Stage = 'handshake';
@@ -109,14 +111,14 @@ export function connectSsh(options: ConnectOptions, signal: AbortSignal): Promis
     options.onVisitor({
       listen: { type: 'tcp', host: info.destIP, port: info.destPort },
       originator: printable(`${info.srcIP}:${info.srcPort}`),
-      ...answerOnce(accept, reject),
+      ...answerOnce(() => use.add(accept()), reject),
     }),
   );
   client.on('unix connection', (info, accept, reject) =>
     options.onVisitor({
       listen: { type: 'unix', path: info.socketPath },
       originator: 'a local process of the server',
-      ...answerOnce(accept, reject),
+      ...answerOnce(() => use.add(accept()), reject),
     }),
   );
 
@@ -128,7 +130,8 @@ export function connectSsh(options: ConnectOptions, signal: AbortSignal): Promis
     transport,
     listen: requests.listen,
     unlisten: requests.unlisten,
-    open: requests.open,
+    open: async (endpoint, originator) => use.add(await requests.open(endpoint, originator)),
+    idleMs: use.idleMs,
     attempt: requests.attempt,
     probe: requests.probe,
     close: async () => {
