@@ -22,7 +22,8 @@ const requestSchema = z.discriminatedUnion('command', [
     follow: z.boolean(),
   }),
   z.strictObject({ command: z.literal('reload') }),
-  z.strictObject({ command: z.literal('retry'), name }),
+  // `take` is a person's word that the tunnel is to have its listeners, whoever had them before.
+  z.strictObject({ command: z.literal('retry'), name, take: z.optional(z.boolean()) }),
   // A name and not a path: only who may write beside the configuration can bring one in.
   z.strictObject({
     command: z.literal('apply'),

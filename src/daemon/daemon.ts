@@ -8,10 +8,13 @@ import { openControlSocket } from '../control/socket.ts';
 import { readHostKeys } from '../host/host-keys.ts';
 import { createPinger } from '../host/network.ts';
 import { watchNetwork } from '../host/network-watch.ts';
+import { openHoldingsFile } from '../host/holdings-file.ts';
+import { readMachine } from '../host/machine.ts';
 import { openPortFile } from '../host/port-file.ts';
 import { unassignedPorts } from '../host/port-range.ts';
 import type { Notifier } from '../host/sd-notify.ts';
 import { unacknowledged } from '../host/tcp-queue.ts';
+import { createBell } from '../lib/bell.ts';
 import { sleep } from '../lib/clock.ts';
 import { tunnelOfLine } from '../lib/log-format.ts';
 import type { LogMemory } from '../lib/log-memory.ts';
@@ -19,6 +22,7 @@ import { errorText } from '../lib/text.ts';
 import { VERSION } from '../lib/version.ts';
 import { statusDocument, summaryLine } from '../supervisor/status.ts';
 import { createSupervisor } from '../supervisor/supervisor.ts';
+import { holdingsOf, listenerKeys } from '../tunnel/holdings.ts';
 import { sourcePorts } from '../tunnel/source-ports.ts';
 import { createIdentityCache } from '../tunnel/ssh2/identities.ts';
 import type { Problems } from './problems.ts';
@@ -56,7 +60,15 @@ export async function startDaemon(first: Config, deps: DaemonDeps): Promise<Daem
   const portMemory = openPortFile(join(first.stateDirectory, 'source-ports.json'), (message) =>
     problems.report('the memory of source ports', message),
   );
-  const portOptions = { memory: portMemory, range: unassignedPorts(), device: hostname(), random: deps.random };
+  const machine = await readMachine();
+  const device = `${hostname()} ${JSON.stringify(machine)}`;
+  const portOptions = { memory: portMemory, range: unassignedPorts(), device, random: deps.random };
+  const taken = createBell();
+  const memoryOfListeners = openHoldingsFile(
+    join(first.stateDirectory, 'listeners.json'),
+    (deps.lastGood?.config.tunnels ?? []).flatMap(listenerKeys),
+    (message) => problems.report('the memory of listeners', message),
+  );
   const supervisor = createSupervisor({
     clock,
     random: deps.random,
@@ -67,6 +79,13 @@ export async function startDaemon(first: Config, deps: DaemonDeps): Promise<Daem
       lostAddress: network.lostAddress,
       unacknowledged,
       hostKeys: () => readHostKeys(),
+      holdings: (server) =>
+        holdingsOf(server, {
+          memory: memoryOfListeners,
+          machine,
+          day: () => new Date(clock.wall()).toISOString().slice(0, 10),
+        }),
+      onTaken: taken.listen,
       sourcePorts: (tunnel, server) => sourcePorts(`${tunnel} ${server}`, portOptions),
     },
     ping: () => {
@@ -124,6 +143,10 @@ export async function startDaemon(first: Config, deps: DaemonDeps): Promise<Daem
           return null;
         case 'retry':
           requireTunnel(request.name);
+          if (request.take === true && request.name !== null) {
+            supervisor.take(request.name);
+            taken.ring();
+          }
           return supervisor.retry(request.name);
         case 'reload':
           return await reload().catch(refuse);

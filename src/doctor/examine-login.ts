@@ -8,6 +8,7 @@ import { asFailure, TunnelFailure } from '../tunnel/failure.ts';
 import { createInspector, type Inspector } from '../tunnel/inspector.ts';
 import { listenLocally } from '../tunnel/local-listener.ts';
 import { prepareLogin } from '../tunnel/login.ts';
+import { ownKeys } from '../tunnel/own-keys.ts';
 import { refusalReason } from '../tunnel/refusal.ts';
 import { firstMachine, prepareRoute, type Route } from '../tunnel/route.ts';
 import { type Answerer, inUseReason } from '../tunnel/sights.ts';
@@ -65,7 +66,11 @@ export async function examineLogin(spec: TunnelSpec, deps: LoginDeps, signal: Ab
     tell('authentication', 'ok', how === '' ? 'the server wanted nothing' : how);
     const inspector = createInspector(
       connection,
-      { clock, nonce: () => randomBytes(16).toString('hex'), hostKeys: deps.device.hostKeys },
+      {
+        clock,
+        nonce: () => randomBytes(16).toString('hex'),
+        ownKeys: (listen, type) => ownKeys(spec, listen, type, { clock, hostKeys: deps.device.hostKeys }, over.signal),
+      },
       over.signal,
     );
     claim = (visitor) => {
@@ -127,7 +132,7 @@ async function examineForward(
   } catch (error) {
     const failure = asFailure(error);
     if (failure.code !== 'forward-refused') throw failure;
-    const { reason } = await refusalReason(listen, false, (at) => inspector.look(listen, at, true));
+    const { reason } = await refusalReason(listen, false, (at) => inspector.watch(listen, at));
     tell('forward', 'fail', reason === '' ? failure.message : `${failure.message}: ${reason}`, cureOf(failure));
     tell('round trip', 'skip', `${name}: not tried: the forward comes first`);
     return;

@@ -6,6 +6,7 @@ import { writeDurably } from './write-durably.ts';
 export interface PortFile {
   recall(key: string): readonly number[];
   remember(key: string, ports: readonly number[]): void;
+  forget(key: string): void;
   /** When a server last let go of one, and after how long; null where that was never seen. */
   eviction(key: string): Eviction | null;
   noteEviction(key: string, eviction: Eviction): void;
@@ -48,6 +49,11 @@ export function openPortFile(path: string, onTrouble: (message: string | null) =
         known.delete(oldest);
         evictions.delete(oldest);
       }
+      keep();
+    },
+    forget: (key) => {
+      if (!known.delete(key)) return;
+      evictions.delete(key);
       keep();
     },
     eviction: (key) => evictions.get(key) ?? null,

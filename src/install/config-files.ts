@@ -23,7 +23,7 @@ export function ownershipSteps(config: Config, exists: (path: string) => boolean
     else if (path.startsWith(`${ETC}/`)) add(path, 0o640, 'root', SERVICE_USER);
   }
   // They are root's where root has run the daemon by hand, and then the service could not read them.
-  for (const name of ['last-good.yaml', 'source-ports.json'])
+  for (const name of ['last-good.yaml', 'source-ports.json', 'listeners.json'])
     if (exists(`${STATE}/${name}`)) add(`${STATE}/${name}`, 0o600, SERVICE_USER, SERVICE_USER);
   return steps;
 }

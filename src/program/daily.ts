@@ -80,8 +80,11 @@ export function addDailyCommands(program: Command, { run, config, sshArguments }
     .command('retry')
     .description('try again now instead of waiting')
     .argument('[name]', 'a tunnel')
+    .option('--take', 'and take the listeners of this tunnel, also where they led to another device')
     .action(
-      run(async (name: string | undefined) => (await import('../commands/retry.ts')).retry(config(), name ?? null)),
+      run(async (name: string | undefined, { take }: { take?: boolean }) =>
+        (await import('../commands/retry.ts')).retry(config(), name ?? null, take === true),
+      ),
     );
 }
 

@@ -1,7 +1,8 @@
 import { isDeepStrictEqual } from 'node:util';
 import { deferred } from '../lib/abort.ts';
 import type { TunnelSpec } from '../tunnel/spec.ts';
-import type { TunnelState } from '../tunnel/state.ts';
+import { remoteListeners } from '../tunnel/holdings.ts';
+import { formatServer, type TunnelState } from '../tunnel/state.ts';
 import { borrow, type Loan } from './handover.ts';
 import { startLoop, type Loop, type LoopDeps } from './loop.ts';
 import { planChange, type Plan } from './plan.ts';
@@ -22,6 +23,8 @@ export interface Supervisor {
    * first, one that waits does so no more. Calls are carried out one after the other, and among those of apply().
    */
   reconnect(): Promise<void>;
+  /** A person says that this tunnel is to have its listeners, whoever had them before. */
+  take(name: string): void;
   /** Calls `listener` after every change of a tunnel's state. */
   subscribe(listener: () => void): void;
   /** Names of the tunnels whose loop has not shown itself in the time it promised. */
@@ -200,6 +203,13 @@ export function createSupervisor(deps: LoopDeps): Supervisor {
       const done = queue.then(reconnectNow);
       queue = done.catch(() => {});
       return done;
+    },
+    take: (name) => {
+      for (const { spec } of alive) {
+        if (spec.name !== name) continue;
+        const holdings = deps.device.holdings(formatServer(spec));
+        for (const listen of remoteListeners(spec)) holdings.hold(listen);
+      }
     },
     subscribe: (listener) => {
       listeners.add(listener);

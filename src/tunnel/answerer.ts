@@ -1,37 +1,58 @@
 import { sleep, type Clock } from '../lib/clock.ts';
 import { printable } from '../lib/text.ts';
+import { fingerprint, keyTypeOf } from './known-hosts-key.ts';
 import { peek } from './peek.ts';
-import { type Other, SILENT } from './sights.ts';
+import { CLOSES, type Other, SILENT } from './sights.ts';
+import type { Endpoint } from './spec.ts';
 import type { Channel } from './ssh.ts';
 import { scanServer } from './ssh2/scan.ts';
 import { wireOf } from './wire.ts';
 
 export interface AnswererDeps {
   readonly clock: Clock;
-  /** The device's own SSH host keys, as key blobs. */
-  readonly hostKeys: () => Promise<readonly Buffer[]>;
+  /** SSH host keys of this type, as key blobs, that show this device itself or the target of this listener. */
+  ownKeys(listen: Endpoint, type: string): Promise<readonly Buffer[]>;
+}
+
+export interface Meeting {
+  readonly listen: Endpoint;
+  /** The connection to whoever answers there, and another one. */
+  readonly channel: Channel;
+  readonly again: () => Promise<Channel>;
+  /** Whether our end of it is told, to see whether one who says nothing lives. */
+  readonly pulse: boolean;
 }
 
 /** What the one who answers says by itself; an SSH server also shows its host key to somebody who did not begin with a nonce. */
 export async function describeAnswerer(
-  channel: Channel,
-  again: () => Promise<Channel>,
-  { clock, hostKeys }: AnswererDeps,
+  { listen, channel, again, pulse }: Meeting,
+  { clock, ownKeys }: AnswererDeps,
   signal: AbortSignal,
 ): Promise<Other> {
-  const bytes = await within(
-    peek(channel, 256, (seen) => seen.includes('\n'), signal),
-    clock,
-    signal,
-  );
-  if (bytes === null || bytes.length === 0) return { type: 'other', who: SILENT, answered: false };
+  const hear = () =>
+    within(
+      peek(channel, 256, (seen) => seen.includes('\n'), signal),
+      clock,
+      signal,
+    );
+  let bytes = await hear();
+  if (bytes === null && pulse) {
+    channel.end();
+    bytes = await hear();
+  }
+  const other = { type: 'other', answered: true, alive: true, hostKey: null, own: false } as const;
+  // What ends lives; a server ends nothing for a dead client.
+  if (bytes === null || bytes.length === 0)
+    return { ...other, who: bytes === null ? SILENT : CLOSES, answered: false, alive: bytes !== null };
   const line = printable(bytes.toString('latin1').split(/[\r\n]/, 1)[0] ?? '', 60);
-  if (!line.startsWith('SSH-')) return { type: 'other', who: `it says ${line}`, answered: true };
+  if (!line.startsWith('SSH-')) return { ...other, who: `it says ${line}` };
   const fresh = await again();
   const wire = wireOf({ readable: fresh, writable: fresh, close: () => fresh.close() });
   const { hostKey } = await scanServer(wire, SCAN_MS, clock);
-  const own = hostKey !== null && (await hostKeys()).some((key) => key.equals(hostKey));
-  return { type: 'other', who: own ? OURSELVES : `an SSH server, but not this device's (${line})`, answered: true };
+  if (hostKey === null) return { ...other, who: `an SSH server (${line})` };
+  const own = (await ownKeys(listen, keyTypeOf(hostKey))).some((key) => key.equals(hostKey));
+  const who = own ? OURSELVES : `an SSH server, but not this device's (${line}, host key ${fingerprint(hostKey)})`;
+  return { ...other, who, hostKey: fingerprint(hostKey), own };
 }
 
 const OURSELVES =

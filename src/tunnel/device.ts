@@ -1,3 +1,4 @@
+import type { Holdings } from './holdings.ts';
 import type { SourcePorts } from './source-ports.ts';
 
 /** What a tunnel wants to know of the machine that it runs on. */
@@ -10,6 +11,10 @@ export interface Device {
   unacknowledged(ends: Ends): number | null;
   /** The public halves of its own SSH host keys, as key blobs. */
   hostKeys(): Promise<readonly Buffer[]>;
+  /** What is remembered of the listeners at this server (`user@host:port`). */
+  holdings(server: string): Holdings;
+  /** Calls `listener` when a person has said that listeners be taken; the answer ends that. */
+  onTaken(listener: () => void): () => void;
   /** The ports from which a tunnel dials a server. */
   sourcePorts(tunnel: string, server: string): SourcePorts;
 }

@@ -2,14 +2,17 @@ import { childController } from '../lib/abort.ts';
 import { allOnce } from '../lib/all-once.ts';
 import { sleep, type Clock } from '../lib/clock.ts';
 import type { Logger } from '../lib/log.ts';
+import { untilAdmitted } from './admission.ts';
 import { askAgainAfter } from './ask-again.ts';
+import { askForListener, seldom } from './ask-for-listener.ts';
 import { asFailure, TunnelFailure } from './failure.ts';
+import type { Holdings } from './holdings.ts';
 import type { Inspector } from './inspector.ts';
-import { isMiss, judge, lookAgainAfter, type Judgement, type Standing } from './judge.ts';
+import { isMiss, judge, lookAgainAfter, type Standing } from './judge.ts';
 import type { Lease } from './lease.ts';
 import { refusalReason, type Refusal } from './refusal.ts';
 import type { Answerer } from './sights.ts';
-import { formatEndpoint, type Endpoint, type ForwardSpec, type TunnelSpec } from './spec.ts';
+import { type Endpoint, type ForwardSpec, type TunnelSpec } from './spec.ts';
 import type { SshConnection } from './ssh.ts';
 
 export interface ForwardsOptions {
@@ -19,7 +22,13 @@ export interface ForwardsOptions {
   /** Whether this tunnel was up before, so that a dead connection of ours may be in the way. */
   readonly wasUp: boolean;
   readonly verify: TunnelSpec['verify'];
-  readonly inspector: Pick<Inspector, 'look'>;
+  readonly inspector: Pick<Inspector, 'look' | 'watch'>;
+  /** The tunnel's name. */
+  readonly tunnel: string;
+  /** What is remembered of these listeners. */
+  readonly holdings: Holdings;
+  /** Registers what follows when a person has said that listeners be taken; the answer forgets it. */
+  onTaken(listener: () => void): () => void;
   /** What this tunnel lends is given back to the server, and asked for again when it is taken back. */
   readonly lease: Lease;
   /** Registers what "verify now" means; the answer forgets it. */
@@ -66,22 +75,28 @@ async function keepForward(
   options: ForwardsOptions,
   signal: AbortSignal,
 ): Promise<never> {
-  const { clock, random, lease, verify } = options;
-  const look = (port: number, quietly = false): Promise<Answerer> =>
-    verify === 'off'
-      ? Promise.resolve({ type: 'unknown', why: 'verify: off' })
-      : options.inspector.look(listen, port, quietly);
-  const findReason = () => once(() => refusalReason(listen, options.wasUp, (port) => look(port, true)));
+  const { clock, random, lease, verify, holdings } = options;
+  const seeing = (see: () => Promise<Answerer>): Promise<Answerer> =>
+    verify === 'off' ? Promise.resolve({ type: 'unknown', why: 'verify: off' }) : see();
+  const look = (port: number) => seeing(() => options.inspector.look(listen, port));
+  const watch = (port: number, pulse = false) => seeing(() => options.inspector.watch(listen, port, pulse));
+  const findReason = () =>
+    seldom(
+      () => refusalReason(listen, options.wasUp, watch),
+      () => holdings.isNew(listen),
+      clock,
+    );
   let refusal = findReason();
   let losses = 0;
   for (let since = clock.now(); ;) {
     // Nobody waits for what was lent.
     if (lease.isLent(index)) answered();
+    await untilAdmitted(listen, { ...options, look: () => watch(portOf(listen), true), onWaiting }, signal);
     await lease.enter(index, signal);
     let port: number | null;
     try {
-      port = await ask(connection, listen, index, refusal, options, signal);
-      const standing = port === null ? null : await settle(judge(listen, await lookTwice(port), verify), port);
+      port = await askForListener(connection, listen, index, refusal, options, signal);
+      const standing = port === null ? null : await settle(await lookTwice(port), port);
       answered();
       if (port !== null && standing !== null) {
         losses = 0;
@@ -99,15 +114,30 @@ async function keepForward(
     await sleep(clock, Math.max(pause, askAgainAfter(clock.now() - since, random)), signal);
   }
 
+  function onWaiting(failure: TunnelFailure, elsewhere: boolean): void {
+    options.onRefused(index, elsewhere ? 'in-use' : 'unknown', failure, elsewhere);
+    answered();
+  }
+
   /** What came late once is no reason to give a listener back that works. */
   async function lookTwice(port: number): Promise<Answerer> {
     const answerer = await look(port);
     return isMiss(answerer) ? await look(port) : answerer;
   }
 
-  /** Carries a judgement out; null where the listener has been given back. */
-  async function settle(judgement: Judgement, port: number): Promise<Standing | null> {
+  /** Carries out what follows from who answers; null where the listener has been given back. */
+  async function settle(answerer: Answerer, port: number, before?: Standing): Promise<Standing | null> {
+    if (answerer.type === 'part' || answerer.type === 'other') {
+      holdings.sighted(listen, answerer.type === 'part' ? answerer.other : answerer);
+      // It is another device's: what leads here of it is not ours either.
+      if (holdings.claim(listen).type === 'barred') {
+        await giveBack(port);
+        return null;
+      }
+    }
+    const judgement = judge(listen, answerer, verify, before);
     if (judgement.type === 'up') {
+      holdings.hold(listen);
       options.onUp(index, judgement.unverified, judgement.misplaced);
       return judgement.standing;
     }
@@ -143,7 +173,7 @@ async function keepForward(
         if (!(await askAnew(port))) return;
         answerer = await look(port);
       }
-      const next = await settle(judge(listen, answerer, verify, last), port);
+      const next = await settle(answerer, port, last);
       if (next === null) return;
       repeated = next === last ? repeated + 1 : 0;
       last = next;
@@ -190,37 +220,6 @@ async function rest(
   }
 }
 
-/** The port it listens on, or null where the server refused; that is then reported. */
-async function ask(
-  connection: SshConnection,
-  listen: Endpoint,
-  index: number,
-  refusal: () => Promise<{ readonly refusal: Refusal; readonly reason: string }>,
-  { clock, log, onGranted, onRefused }: ForwardsOptions,
-  signal: AbortSignal,
-): Promise<number | null> {
-  const asked = clock.now();
-  try {
-    const port = await connection.listen(listen);
-    onGranted(index, port, clock.now() - asked);
-    return port;
-  } catch (error) {
-    signal.throwIfAborted();
-    const { code, message, cause } = asFailure(error);
-    if (code !== 'forward-refused') throw error;
-    log.debug(`${formatEndpoint(listen)} refused`);
-    const why = await refusal();
-    const text = why.reason === '' ? message : `${message}: ${why.reason}`;
-    onRefused(index, why.refusal, new TunnelFailure(code, text, { cause }), false);
-    return null;
-  }
-}
-
-/**
- * The reason is found out once: to look is to visit whoever listens there, and sshd (serverloop.c) takes traffic to a dead client
- * of ours for a reason to wait longer before it asks whether that is alive.
- */
-function once<T>(find: () => Promise<T>): () => Promise<T> {
-  let found: Promise<T> | null = null;
-  return () => (found ??= find());
+function portOf(listen: Endpoint): number {
+  return listen.type === 'tcp' ? listen.port : 0;
 }

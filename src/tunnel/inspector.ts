@@ -22,10 +22,15 @@ import {
  */
 export interface Inspector {
   /**
-   * Who answers at this listener; `port` is the one that the server chose where it did. `quietly` sends nothing there, for a
-   * listener that is known not to be ours. Rejects only with the connection or the signal.
+   * Who answers at a listener that the server has granted; `port` is the one that it chose where it did. Rejects only with the connection
+   * or the signal.
    */
-  look(listen: Endpoint, port: number, quietly?: boolean): Promise<Answerer>;
+  look(listen: Endpoint, port: number): Promise<Answerer>;
+  /**
+   * Who answers first at the places of a listener that is not ours, to whom nothing is sent; `pulse` has our end of the connection told, to
+   * which what lives answers. Rejects as look() does.
+   */
+  watch(listen: Endpoint, port: number, pulse?: boolean): Promise<Answerer>;
   /**
    * Takes the visitor that may be a test of ours, and resolves, soon, with the one who is to be served after all; with null where
    * nobody is. Null at once for one who is certainly no test, or whom there is no room for.
@@ -98,7 +103,7 @@ export function createInspector(connection: InspectedConnection, deps: Inspector
       if (!connection.serverVersion.startsWith('OpenSSH')) return { type: 'unknown', why: NOT_OPENSSH };
       if (answer === 'slow') return { type: 'unknown', why: TOO_SLOW, passing: true };
       if (answer === 'relayed') return RELAYED;
-      const late = await Promise.race([running.seen.promise, describe(channel, place)]);
+      const late = await Promise.race([running.seen.promise, describe(listen, channel, place)]);
       if (late === 'ours') return { type: 'ours' };
       if (late === 'relayed') return RELAYED;
       return running.crowded ? { type: 'unknown', why: TOO_MANY, passing: true } : late;
@@ -114,23 +119,29 @@ export function createInspector(connection: InspectedConnection, deps: Inspector
     }
   }
 
-  async function describe(channel: Channel, place: Endpoint): Promise<Sight> {
-    return await describeAnswerer(channel, () => visitPlace(connection, place, clock, signal), deps, signal);
+  function describe(listen: Endpoint, channel: Channel, place: Endpoint, pulse = false): Promise<Sight> {
+    const again = () => visitPlace(connection, place, clock, signal);
+    return describeAnswerer({ listen, channel, again, pulse }, deps, signal);
   }
 
-  /** Sends nothing there. */
-  async function watch(place: Endpoint): Promise<Sight> {
+  async function watch(listen: Endpoint, place: Endpoint, pulse: boolean): Promise<Sight> {
     let channel: Channel | null = null;
     try {
       channel = await visitPlace(connection, place, clock, signal);
       channel.on('error', () => {});
-      return await describe(channel, place);
+      return await describe(listen, channel, place, pulse);
     } catch (error) {
       signal.throwIfAborted();
       return withoutAnswer(asFailure(error), connection.serverVersion);
     } finally {
       if (channel !== null) discard(channel);
     }
+  }
+
+  /** Others may listen in ways that no connection of theirs leads to. */
+  function known(answerer: Answerer): Answerer {
+    if (answerer.type !== 'nobody' || connection.serverVersion.startsWith('OpenSSH')) return answerer;
+    return { type: 'unknown', why: NOT_OPENSSH };
   }
 
   async function testAll(listen: Endpoint, port: number, which: 'asked' | 'instead'): Promise<readonly SeenPlace[]> {
@@ -143,27 +154,24 @@ export function createInspector(connection: InspectedConnection, deps: Inspector
     return named.sight.type === 'unknown' ? seen : [...seen.filter((one) => !closed.includes(one)), named];
   }
 
-  /** The first place where somebody is. */
-  async function watchFirst(listen: Endpoint, port: number): Promise<Answerer> {
-    const { asked, instead, name } = placesOf(listen, port);
-    const [first, ...others] = asked;
-    const [main, more] = [name === null ? [first!] : [first!, name], [...others, ...instead]];
-    const failed: SeenPlace[] = [];
-    for (const place of [...main, ...more]) {
-      const seen = await remembering(place, () => watch(place));
-      if (seen.sight.type !== 'nobody' && !isForbidden(seen.sight)) return answererOf([seen], []);
-      failed.push(seen);
-    }
-    const nobody = failed.slice(0, main.length).find(({ sight }) => sight.type === 'nobody');
-    return answererOf([nobody ?? failed[0]!], []);
-  }
-
   return {
-    look: async (listen, port, quietly = false) => {
-      if (quietly) return await watchFirst(listen, port);
+    look: async (listen, port) => {
       const asked = await testAll(listen, port, 'asked');
       const found = asked.some(({ sight }) => sight.type === 'ours');
-      return answererOf(asked, found ? [] : await testAll(listen, port, 'instead'));
+      return known(answererOf(asked, found ? [] : await testAll(listen, port, 'instead')));
+    },
+    watch: async (listen, port, pulse = false) => {
+      const { asked, instead, name } = placesOf(listen, port);
+      const [first, ...others] = asked;
+      const [main, more] = [name === null ? [first!] : [first!, name], [...others, ...instead]];
+      const failed: SeenPlace[] = [];
+      for (const place of [...main, ...more]) {
+        const seen = await remembering(place, () => watch(listen, place, pulse));
+        if (seen.sight.type !== 'nobody' && !isForbidden(seen.sight)) return answererOf([seen], []);
+        failed.push(seen);
+      }
+      const nobody = failed.slice(0, main.length).find(({ sight }) => sight.type === 'nobody');
+      return known(answererOf([nobody ?? failed[0]!], []));
     },
     claim: (visitor, { room, early }) => {
       const possible = [...tests].filter((one) => mayBe(visitor, one));
@@ -195,6 +203,9 @@ const RELAYED: Sight = {
   type: 'other',
   who: 'it passes on to this tunnel what it gets, from another address than it was sent to',
   answered: true,
+  alive: true,
+  hostKey: null,
+  own: false,
 };
 
 function isForbidden(sight: Sight): boolean {

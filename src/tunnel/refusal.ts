@@ -1,8 +1,16 @@
-import { type Answerer, inUseReason, SILENT } from './sights.ts';
+import { type Answerer, inUseReason, type Other, SILENT } from './sights.ts';
 import type { Endpoint } from './spec.ts';
 
 /** Why a listener was refused, as far as can be found out. */
 export type Refusal = 'in-use' | 'forbidden' | 'unknown';
+
+export interface RefusalReason {
+  readonly refusal: Refusal;
+  /** Empty where it is not known. */
+  readonly reason: string;
+  /** Who has it, where somebody was seen. */
+  readonly other?: Other;
+}
 
 /**
  * Why a server refused this listener. It gives no reason, but who answers there tells: nobody, so the rules are in the way; or
@@ -11,14 +19,15 @@ export type Refusal = 'in-use' | 'forbidden' | 'unknown';
 export async function refusalReason(
   listen: Endpoint,
   wasUp: boolean,
-  look: (port: number) => Promise<Answerer>,
-): Promise<{ readonly refusal: Refusal; readonly reason: string }> {
+  watch: (port: number) => Promise<Answerer>,
+): Promise<RefusalReason> {
   if (listen.type === 'unix') return { refusal: 'unknown', reason: LEFT_OVER };
   if (listen.port === 0) return { refusal: 'unknown', reason: '' };
-  const answerer = await look(listen.port);
+  const answerer = await watch(listen.port);
   if (answerer.type === 'nobody') return { refusal: 'forbidden', reason: FORBIDDEN };
   if (answerer.type !== 'other') return { refusal: 'unknown', reason: '' };
-  return { refusal: 'in-use', reason: wasUp && answerer.who === SILENT ? OURS : inUseReason(answerer.who) };
+  const reason = wasUp && answerer.who === SILENT ? OURS : inUseReason(answerer.who);
+  return { refusal: 'in-use', reason, other: answerer };
 }
 
 const FORBIDDEN = 'nothing listens there, so its rules (AllowTcpForwarding, permitlisten, GatewayPorts) forbid it';

@@ -7,11 +7,13 @@ import type { Clock } from '../lib/clock.ts';
 import type { Logger } from '../lib/log.ts';
 import type { Device } from './device.ts';
 import { TunnelFailure } from './failure.ts';
+import type { Holdings } from './holdings.ts';
 import { createInspector } from './inspector.ts';
 import { keepServing } from './keep-serving.ts';
 import type { Lease } from './lease.ts';
 import { AUTH_TIMEOUT_MS, prepareLogin } from './login.ts';
 import { createReception, type Reception } from './reception.ts';
+import { ownKeys } from './own-keys.ts';
 import { prepareRoute, type Route } from './route.ts';
 import type { TunnelSpec } from './spec.ts';
 import type { SshConnection, Visitor } from './ssh.ts';
@@ -31,6 +33,8 @@ export interface SessionDeps {
   wasUp(): boolean;
   /** Local ports, other than this one, of connections that the server may still hold. */
   earlierPorts(current: number): readonly number[];
+  /** What is remembered of the listeners at this server. */
+  readonly holdings: Holdings;
   /** Which listeners this tunnel may hold. */
   readonly lease: Lease;
   /** Resolves when other tunnels have let go of the listeners that this one needs. Called when all else is ready for them. */
@@ -90,7 +94,11 @@ export async function runSession(spec: TunnelSpec, deps: SessionDeps, signal: Ab
     connection = await Promise.race([route.lost, loggedIn]);
     const inspector = createInspector(
       connection,
-      { clock, nonce: () => randomBytes(16).toString('hex'), hostKeys: deps.device.hostKeys },
+      {
+        clock,
+        nonce: () => randomBytes(16).toString('hex'),
+        ownKeys: (listen, type) => ownKeys(spec, listen, type, { clock, hostKeys: deps.device.hostKeys }, over.signal),
+      },
       over.signal,
     );
     const doubtOver = createBell();

@@ -17,6 +17,12 @@ export interface Other {
   readonly who: string;
   /** Whether it said anything: what takes a connection in silence may be the kernel's doing alone. */
   readonly answered: boolean;
+  /** Whether it said or ended anything, as no dead connection does. */
+  readonly alive: boolean;
+  /** The fingerprint of its host key; null where it is no SSH server, or showed none. */
+  readonly hostKey: string | null;
+  /** Whether that key is this device's, or that of the listener's target. */
+  readonly own: boolean;
 }
 
 interface Unseen {
@@ -39,7 +45,7 @@ export type Answerer =
   /** It leads here at another place than was asked for. */
   | { readonly type: 'misplaced'; readonly why: string }
   /** It leads here, and to somebody else at another of its places. */
-  | { readonly type: 'part'; readonly why: string }
+  | { readonly type: 'part'; readonly why: string; readonly other: Other }
   /** `certain` where every place was seen, and another program said something. */
   | (Other & { readonly certain: boolean })
   | { readonly type: 'nobody' }
@@ -58,7 +64,11 @@ export function answererOf(asked: readonly SeenPlace[], instead: readonly SeenPl
   }
   const leads = `${list(here)} ${here.length === 1 ? 'leads' : 'lead'} here`;
   if (stranger !== undefined)
-    return { type: 'part', why: `${leads}, but at ${list(elsewhere)} ${inUseReason(stranger.sight.who)}` };
+    return {
+      type: 'part',
+      why: `${leads}, but at ${list(elsewhere)} ${inUseReason(stranger.sight.who)}`,
+      other: stranger.sight,
+    };
   if (dark !== undefined) {
     const why = `${leads}, but what is at ${list(only('unknown', asked))} cannot be seen: ${dark.sight.why}`;
     return { ...dark.sight, why };
@@ -84,6 +94,9 @@ export function inUseReason(who: string): string {
     ? 'another program listens there, or a dead connection of this tunnel that the server still holds'
     : `another program listens there: ${who}`;
 }
+
+/** Somebody took the connection and ended it. */
+export const CLOSES = 'it closes the connection without a word';
 
 /** Somebody took the connection and said nothing. */
 export const SILENT = 'it says nothing';

@@ -14,6 +14,8 @@ export interface SourcePorts {
   used(port: number): void;
   /** Ports of earlier connections that the server may still hold. */
   earlier(current: number): readonly number[];
+  /** What is remembered is another machine's: to come from its ports would end its connections. */
+  forget(): void;
   /** The server let go of a listener that a dead connection of ours held. */
   evicted(eviction: Eviction): void;
 }
@@ -33,6 +35,7 @@ export const EVICTED_AT_ONCE_S = 5;
 interface PortMemory {
   recall(key: string): readonly number[];
   remember(key: string, ports: readonly number[]): void;
+  forget(key: string): void;
   noteEviction(key: string, eviction: Eviction): void;
 }
 
@@ -62,6 +65,7 @@ export function sourcePorts(key: string, { memory, range, device, random }: Sour
         memory.remember(key, [port, ...known.filter((other) => other !== port)].slice(0, MAX_KNOWN));
     },
     earlier: (current) => memory.recall(key).filter((port) => port !== current),
+    forget: () => memory.forget(key),
     evicted: (eviction) => memory.noteEviction(key, eviction),
   };
 }

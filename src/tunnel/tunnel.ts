@@ -7,6 +7,7 @@ import { asFailure, type FailureCode, TunnelFailure } from './failure.ts';
 import { watchLocalNeeds } from './local-needs.ts';
 import { createIdleEnds } from './idle-ends.ts';
 import { reachServer } from './reach.ts';
+import { remember } from './remembered.ts';
 import { firstMachine } from './route.ts';
 import { runSession, type SessionDeps } from './session.ts';
 import type { TunnelSpec } from './spec.ts';
@@ -33,8 +34,7 @@ export interface TunnelDeps extends Pick<
  */
 export async function runTunnel(spec: TunnelSpec, deps: TunnelDeps, signal: AbortSignal): Promise<void> {
   const { clock, random, log, device } = deps;
-  const ports = spec.sourcePort === 'sticky' ? device.sourcePorts(spec.name, formatServer(spec)) : null;
-  const knownBefore = ports !== null && ports.earlier(0).length > 0;
+  const { holdings, ports, connected } = remember(spec, device);
   const reporter = createReporter(spec, deps);
   const failures = createFailureLog(log, clock);
   const idleEnds = createIdleEnds();
@@ -137,7 +137,8 @@ export async function runTunnel(spec: TunnelSpec, deps: TunnelDeps, signal: Abor
             reporter.report({ phase: 'connecting', retryAt: null });
             return reached;
           },
-          wasUp: () => knownBefore || deps.state().lastUp !== null,
+          holdings,
+          wasUp: () => connected || deps.state().lastUp !== null,
           explainEnd: idleEnds.explain,
           earlierPorts: (current) => ports?.earlier(current) ?? [],
           onEvicted: (seconds) => ports?.evicted({ day: new Date(clock.wall()).toISOString().slice(0, 10), seconds }),

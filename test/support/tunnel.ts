@@ -5,6 +5,7 @@ import type { TestContext } from 'node:test';
 import { systemClock, type Clock } from '../../src/lib/clock.ts';
 import { unacknowledged } from '../../src/host/tcp-queue.ts';
 import type { Device } from '../../src/tunnel/device.ts';
+import { type Holding, type HoldingMemory, holdingsOf, type Machine } from '../../src/tunnel/holdings.ts';
 import { createLending } from '../../src/tunnel/lease.ts';
 import { createLogger } from '../../src/lib/log.ts';
 import type { TunnelSpec } from '../../src/tunnel/spec.ts';
@@ -43,8 +44,19 @@ export const quietDevice: Device = {
   lostAddress: () => Promise.resolve(false),
   unacknowledged,
   hostKeys: () => Promise.resolve([]),
+  holdings: (server) => holdingsOf(server, { memory: holdingMemory(), machine: NO_MACHINE, day: () => '2026-01-31' }),
+  onTaken: () => () => {},
   sourcePorts: () => assert.fail('the spec says sourcePort: any'),
 };
+
+/** A machine of which nothing is known. */
+export const NO_MACHINE: Machine = { id: null, hostKeys: [], hardware: [] };
+
+/** What is remembered of listeners for as long as the test runs. */
+export function holdingMemory(): HoldingMemory {
+  const known = new Map<string, Holding>();
+  return { recall: (key) => known.get(key) ?? null, remember: (key, holding) => void known.set(key, holding) };
+}
 
 /** Runs one tunnel until the test ends. */
 export function startTunnel(t: TestContext, spec: TunnelSpec, options: TestTunnelOptions = {}): TestTunnel {

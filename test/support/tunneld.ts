@@ -63,6 +63,8 @@ export interface TestDaemonOptions {
   readonly mayFail?: boolean;
   /** Where the control socket is to be instead of the daemon's own directory. */
   readonly socket?: string;
+  /** A command that runs its arguments, as `unshare` does, in the place where it puts itself. */
+  readonly wrapper?: readonly string[];
   /** One that has ended, whose directory and files this one takes over as they are. */
   readonly after?: TestDaemon;
 }
@@ -82,7 +84,9 @@ export async function startDaemonProcess(
       `${text}\n${/^network:/m.test(text) ? '' : 'network: { ping: [] }\n'}control: { socket: ${socket} }\nstateDirectory: ${dir}\n`,
     );
   if (options.after === undefined) writeConfig(yaml);
-  const child = spawn(process.execPath, [CLI, 'run', '--config', configFile], {
+  const [program = process.execPath, ...before] = options.wrapper ?? [];
+  const own = options.wrapper === undefined ? [] : [...before, process.execPath];
+  const child = spawn(program, [...own, CLI, 'run', '--config', configFile], {
     stdio: ['ignore', 'ignore', 'pipe'],
     env: { ...process.env, ...options.env },
   });

@@ -42,6 +42,7 @@ test('a tunnel remembers when the server let go of its dead connection, and afte
     fresh: () => 0,
     used: () => {},
     earlier: () => [],
+    forget: () => {},
     evicted: (eviction) => evictions.push(eviction),
   });
   const port = await freePort();

@@ -11,10 +11,19 @@ import { createLending } from '../../src/tunnel/lease.ts';
 import type { ForwardSpec, TunnelSpec } from '../../src/tunnel/spec.ts';
 import type { SshConnection } from '../../src/tunnel/ssh.ts';
 import { fakeClock } from '../support/clock.ts';
+import { quietDevice } from '../support/tunnel.ts';
 import { until } from '../support/until.ts';
 
 const OURS: Answerer = { type: 'ours', whole: true };
-const OTHER: Answerer = { type: 'other', who: 'it says hello', answered: true, certain: true };
+const OTHER: Answerer = {
+  type: 'other',
+  who: 'it says hello',
+  answered: true,
+  alive: true,
+  hostKey: null,
+  own: false,
+  certain: true,
+};
 const UNKNOWN: Answerer = { type: 'unknown', why: 'not now' };
 const BY_ACCIDENT: Answerer = { type: 'unknown', why: 'too slow', passing: true };
 
@@ -178,7 +187,11 @@ function keep(
           if (rest.length > 1) rest = rest.slice(1);
           return Promise.resolve(next);
         },
+        watch: () => Promise.resolve(OTHER),
       },
+      tunnel: 'test',
+      holdings: quietDevice.holdings('server'),
+      onTaken: () => () => {},
       lease: lending,
       onRecheck: doubtOver.listen,
       onGranted: () => {},

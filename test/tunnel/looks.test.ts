@@ -48,10 +48,11 @@ describe('a look', { concurrency: 4 }, () => {
       [silent.port, 'it says nothing'],
       [greeting, 'it says hello'],
     ] as const) {
-      for (const quietly of [true, false]) {
-        const answerer = await inspector.look({ type: 'tcp', host: '127.0.0.1', port }, port, quietly);
-        const answered = port === greeting;
-        assert.deepEqual(answerer, { type: 'other', who, answered, certain: answered });
+      for (const see of [inspector.watch, inspector.look]) {
+        const answerer = await see({ type: 'tcp', host: '127.0.0.1', port }, port);
+        const said = port === greeting;
+        const who_ = { who, answered: said, alive: said, certain: said, hostKey: null, own: false };
+        assert.deepEqual(answerer, { type: 'other', ...who_ });
       }
     }
     const ours = await freePort();
@@ -265,7 +266,7 @@ async function looker(t: TestContext, options: { clock?: Clock; over?: AbortCont
     {
       clock: options.clock ?? systemClock,
       nonce: () => `nonce-${(nonces += 1)}`,
-      hostKeys: () => Promise.resolve([]),
+      ownKeys: () => Promise.resolve([]),
     },
     over.signal,
   );

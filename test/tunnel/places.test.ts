@@ -44,8 +44,8 @@ test('a visitor comes from a place by its family, and to a loopback address from
 
 const SIGHTS: Readonly<Record<string, Sight>> = {
   ours: { type: 'ours' },
-  hello: { type: 'other', who: 'it says hello', answered: true },
-  silent: { type: 'other', who: SILENT, answered: false },
+  hello: { type: 'other', who: 'it says hello', answered: true, alive: true, hostKey: null, own: false },
+  silent: { type: 'other', who: SILENT, answered: false, alive: false, hostKey: null, own: false },
   nobody: { type: 'nobody' },
   slow: { type: 'unknown', why: 'slow', passing: true },
   forbidden: { type: 'unknown', why: 'forbidden', forbidden: true },

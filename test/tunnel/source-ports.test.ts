@@ -15,6 +15,7 @@ function options(changes: Partial<SourcePortOptions> = {}): SourcePortOptions & 
         all.writes += 1;
         memory.set(key, ports);
       },
+      forget: (key: string) => void memory.delete(key),
       noteEviction: (key: string, eviction: object) => void evictions.push({ key, ...eviction }),
     },
     range,

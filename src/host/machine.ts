@@ -1,0 +1,49 @@
+import { createHash } from 'node:crypto';
+import { access, readdir, readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { readHostKeys } from './host-keys.ts';
+
+/** Digests of what tells this machine from another one with a copy of its files. */
+export interface Machine {
+  /** Of machine-id(5), which says to keep it secret; null where there is none. */
+  readonly id: string | null;
+  /** Of the SSH host keys. */
+  readonly hostKeys: readonly string[];
+  /** Of the board's serial number (Raspberry Pi), and of the addresses that its network cards were made with. */
+  readonly hardware: readonly string[];
+}
+
+/** `root` is where its files are. */
+export async function readMachine(root = '/'): Promise<Machine> {
+  const text = async (...path: readonly string[]) =>
+    (await readFile(join(root, ...path), 'utf8').catch(() => '')).replaceAll('\0', '').trim();
+  const id = await text('etc/machine-id');
+  const serial = await text('sys/firmware/devicetree/base/serial-number');
+  const net = join(root, 'sys/class/net');
+  const cards = await readdir(net).catch(() => []);
+  const addresses = await Promise.all(
+    cards.map(async (card) => {
+      const exists = await access(join(net, card, 'device')).then(
+        () => true,
+        () => false,
+      );
+      // 0 is the address that the card was made with (linux/netdevice.h, NET_ADDR_PERM): others are made up, and change.
+      const made = exists && (await text('sys/class/net', card, 'addr_assign_type')) === '0';
+      return made ? await text('sys/class/net', card, 'address') : '';
+    }),
+  );
+  const keys = await readHostKeys(join(root, 'etc/ssh'));
+  return {
+    id: id === '' || id === 'uninitialized' ? null : digest(id),
+    hostKeys: keys.map((key) => digest(key.toString('base64'))),
+    hardware: [serial, ...addresses]
+      .filter((part) => part !== '')
+      .map(digest)
+      .toSorted(),
+  };
+}
+
+/** Long enough to differ, and nothing can be read from it. */
+function digest(text: string): string {
+  return createHash('sha256').update(`tunneld ${text}`).digest('hex').slice(0, 16);
+}

@@ -1,0 +1,60 @@
+import type { Clock } from '../lib/clock.ts';
+import type { Logger } from '../lib/log.ts';
+import { asFailure, TunnelFailure } from './failure.ts';
+import type { Holdings } from './holdings.ts';
+import type { Refusal, RefusalReason } from './refusal.ts';
+import { type Endpoint, formatEndpoint } from './spec.ts';
+import type { SshConnection } from './ssh.ts';
+
+interface AskDeps {
+  readonly clock: Clock;
+  readonly log: Logger;
+  readonly holdings: Holdings;
+  onGranted(index: number, port: number, rttMs: number): void;
+  onRefused(index: number, refusal: Refusal, failure: TunnelFailure, elsewhere: boolean): void;
+}
+
+/** The port it listens on, or null where the server refused; that is then reported. */
+export async function askForListener(
+  connection: SshConnection,
+  listen: Endpoint,
+  index: number,
+  refusal: () => Promise<RefusalReason>,
+  { clock, log, holdings, onGranted, onRefused }: AskDeps,
+  signal: AbortSignal,
+): Promise<number | null> {
+  const asked = clock.now();
+  try {
+    const port = await connection.listen(listen);
+    onGranted(index, port, clock.now() - asked);
+    return port;
+  } catch (error) {
+    signal.throwIfAborted();
+    const { code, message, cause } = asFailure(error);
+    if (code !== 'forward-refused') throw error;
+    log.debug(`${formatEndpoint(listen)} refused`);
+    const why = await refusal();
+    const text = why.reason === '' ? message : `${message}: ${why.reason}`;
+    if (why.other !== undefined) holdings.sighted(listen, why.other);
+    onRefused(index, why.refusal, new TunnelFailure(code, text, { cause }), false);
+    return null;
+  }
+}
+
+/**
+ * The reason is found out once: to look is to visit whoever listens there, and sshd (serverloop.c) takes traffic to a dead client
+ * of ours for a reason to wait longer before it asks whether that is alive. Where it matters who that is, it is looked again, ever more
+ * seldom.
+ */
+export function seldom<T>(find: () => Promise<T>, matters: () => boolean, clock: Clock): () => Promise<T> {
+  let found: Promise<T> | null = null;
+  let again = { at: 0, pauseMs: SELDOM_MS };
+  return () => {
+    if (found !== null && !(clock.now() >= again.at && matters())) return found;
+    again = { at: clock.now() + again.pauseMs, pauseMs: Math.min(again.pauseMs * 2, LONGEST_SELDOM_MS) };
+    return (found = find());
+  };
+}
+
+const SELDOM_MS = 60_000;
+const LONGEST_SELDOM_MS = 15 * 60_000;

@@ -1,0 +1,22 @@
+import type { Device } from './device.ts';
+import { type Holdings, isCopy, remoteListeners } from './holdings.ts';
+import type { SourcePorts } from './source-ports.ts';
+import type { TunnelSpec } from './spec.ts';
+import { formatServer } from './state.ts';
+
+/** What a tunnel remembers of its earlier lives. */
+interface Remembered {
+  readonly holdings: Holdings;
+  /** Null where any port will do. */
+  readonly ports: SourcePorts | null;
+  /** Whether it connected before, so that a dead connection of it may be in the way. */
+  readonly connected: boolean;
+}
+
+/** A machine that may be a copy forgets the ports of the one that it is a copy of: to come from them would end its connections. */
+export function remember(spec: TunnelSpec, device: Pick<Device, 'holdings' | 'sourcePorts'>): Remembered {
+  const holdings = device.holdings(formatServer(spec));
+  const ports = spec.sourcePort === 'sticky' ? device.sourcePorts(spec.name, formatServer(spec)) : null;
+  if (remoteListeners(spec).some((listen) => isCopy(holdings.claim(listen)))) ports?.forget();
+  return { holdings, ports, connected: ports !== null && ports.earlier(0).length > 0 };
+}
