@@ -13,6 +13,7 @@ export async function check(flag: string | null): Promise<number> {
   const file = await findConfig(flag);
   try {
     const config = await loadConfig(file, systemEnvironment());
+    if (config.conflicts.length > 0) throw new ConfigError(config.conflicts);
     await checkSurroundings(config.file);
     for (const warning of config.warnings) tell(printable(warning));
     const names = config.tunnels.map((tunnel) => tunnel.name);

@@ -51,6 +51,7 @@ export async function adHocConfig(argv: readonly string[], name: string, env: Co
   reportSharedListeners(
     [{ spec: tunnel, flawed: false }],
     (_, message) => problems.push(wrong('tunneld run', `a forward ${message}`)),
+    () => {},
     () => 'another forward',
   );
   if (tunnel.forwards.length === 0 && problems.length === 0) {
@@ -68,6 +69,7 @@ export async function adHocConfig(argv: readonly string[], name: string, env: Co
     stateDirectory: adHocState(name, env),
     notes: [`this tunnel is called ${name}: tunneld status ${name}`, ...notes],
     warnings: [...warnings],
+    conflicts: [],
   };
 }
 

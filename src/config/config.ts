@@ -1,4 +1,5 @@
 import type { TunnelSpec } from '../tunnel/spec.ts';
+import type { ConfigProblem } from './problem.ts';
 
 /** A configuration as the rest of the program knows it: complete, checked, nothing left to default. */
 export interface Config {
@@ -15,6 +16,8 @@ export interface Config {
   readonly notes: readonly string[];
   /** What is done as it is written, and was perhaps not meant so. */
   readonly warnings: readonly string[];
+  /** Tunnels of which not all can be up, also among the warnings: what runs goes on with them, and `check` refuses them. */
+  readonly conflicts: readonly ConfigProblem[];
 }
 
 export const LOG_LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'fatal'] as const;

@@ -1,4 +1,4 @@
-import { type Endpoint, formatEndpoint, type ForwardSpec, type TunnelSpec } from '../tunnel/spec.ts';
+import { type Endpoint, formatEndpoint, type TunnelSpec } from '../tunnel/spec.ts';
 import type { Path, Report } from './mapping.ts';
 
 /** A tunnel as it was read; where `flawed`, its server may not be known. */
@@ -7,38 +7,57 @@ interface Wanting {
   readonly flawed: boolean;
 }
 
-/** Reports every forward that wants a listener which another forward wants already: only one could get it. */
+/**
+ * Reports every forward that wants a listener which another forward wants already: only one could get it. Where they log in to a server as
+ * different users, or write its address differently, it is a conflict: one of them works, and is not to be lost for the other's sake.
+ */
 export function reportSharedListeners(
   tunnels: readonly Wanting[],
   report: Report,
+  conflict: Report,
   placeOf: (path: Path) => string,
 ): void {
-  const taken: { readonly tunnel: string; readonly where: string; readonly path: Path; readonly listen: Endpoint }[] =
-    [];
+  const taken: Taken[] = [];
   for (const { spec, flawed } of tunnels) {
     const seen = { remote: 0, local: 0, dynamic: 0 };
     for (const { kind, listen } of spec.forwards) {
       const path = ['tunnels', spec.name, `${kind}Forward`, seen[kind]++];
       // Of a tunnel with mistakes we may not know the server; it is still at odds with itself.
       const where = kind !== 'remote' ? 'this device' : flawed ? spec.name : serverOf(spec);
-      const first = taken.find((other) => other.where === where && clash(kind, other.listen, listen));
+      const first = taken.find((other) => other.where === where && clash(other.listen, listen));
       if (first === undefined) {
-        taken.push({ tunnel: spec.name, where, path, listen });
+        taken.push({ tunnel: spec.name, user: spec.user, where, path, listen });
         continue;
       }
-      const server = kind === 'remote' ? ', for the same user of the same server' : '';
+      const sameUser = first.user === spec.user;
+      const server =
+        kind !== 'remote' ? '' : sameUser ? ', for the same user of the same server' : ', at the same server';
       const whose = first.tunnel === spec.name ? '' : ` of tunnel ${first.tunnel}${server}`;
-      report(path, `listens on ${formatEndpoint(listen)}, and so does ${placeOf(first.path)}${whose}`);
+      const text = `listens on ${formatEndpoint(listen)}, and so does ${placeOf(first.path)}${whose}`;
+      if (kind !== 'remote' || (sameUser && sameText(first.listen, listen))) report(path, text);
+      else conflict(path, `${text}: only one of them can have it`);
     }
   }
 }
 
-/** Of port 0 the server makes a different one each time. What a server makes of addresses is its own affair; here `*` is all. */
-function clash(kind: ForwardSpec['kind'], a: Endpoint, b: Endpoint): boolean {
+interface Taken {
+  readonly tunnel: string;
+  readonly user: string;
+  readonly where: string;
+  readonly path: Path;
+  readonly listen: Endpoint;
+}
+
+/** Of port 0 the server makes a different one each time. */
+function clash(a: Endpoint, b: Endpoint): boolean {
+  if (sameText(a, b)) return true;
+  if (a.type === 'unix' || b.type === 'unix' || a.port !== b.port || a.port === 0) return false;
+  return addressesOf(a.host).some((address) => overlaps(address, addressesOf(b.host)));
+}
+
+function sameText(a: Endpoint, b: Endpoint): boolean {
   if (a.type === 'unix' || b.type === 'unix') return a.type === b.type && formatEndpoint(a) === formatEndpoint(b);
-  if (a.port !== b.port || a.port === 0) return false;
-  if (a.host.toLowerCase() === b.host.toLowerCase()) return true;
-  return kind !== 'remote' && addressesOf(a.host).some((address) => overlaps(address, addressesOf(b.host)));
+  return a.port !== 0 && a.port === b.port && a.host.toLowerCase() === b.host.toLowerCase();
 }
 
 function overlaps(address: string, others: readonly string[]): boolean {
@@ -54,5 +73,5 @@ function addressesOf(host: string): readonly string[] {
 }
 
 function serverOf(spec: Wanting['spec']): string {
-  return JSON.stringify([spec.host.toLowerCase(), spec.port, spec.user]);
+  return JSON.stringify([spec.host.toLowerCase(), spec.port]);
 }

@@ -19,10 +19,13 @@ import { isMapping } from './value.ts';
 export async function parseConfig(text: string, file: string, env: ConfigEnvironment): Promise<Config> {
   const document = readDocument(text);
   const problems: ConfigProblem[] = document.problems.map((problem) => ({ file, ...problem }));
-  const report: Report = (path, message, at = 'value') => {
-    const { line, column, label } = document.locate(path, at);
-    problems.push({ file, line, column, message: `${label} ${message}` });
-  };
+  const conflicts: ConfigProblem[] = [];
+  const into =
+    (list: ConfigProblem[]): Report =>
+    (path, message, at = 'value') => {
+      const { line, column, label } = document.locate(path, at);
+      list.push({ file, line, column, message: `${label} ${message}` });
+    };
   const notes = new Set<string>();
   const warnings = new Set<string>();
   const findings: Findings = {
@@ -30,9 +33,10 @@ export async function parseConfig(text: string, file: string, env: ConfigEnviron
     note: (note) => notes.add(note),
     warn: (warning) => warnings.add(warning),
   };
-  const config = await readConfig(document, file, env, findings, report);
+  const config = await readConfig(document, file, env, findings, into(problems), into(conflicts));
   if (config === null || problems.length > 0) throw new ConfigError(sorted(problems, file));
-  return { ...config, notes: [...notes], warnings: [...warnings] };
+  for (const conflict of conflicts) warnings.add(formatProblem(conflict));
+  return { ...config, notes: [...notes], warnings: [...warnings], conflicts };
 }
 
 /** Addresses that answer from nearly everywhere. */
@@ -45,14 +49,15 @@ async function readConfig(
   env: ConfigEnvironment,
   findings: Findings,
   report: Report,
-): Promise<Omit<Config, 'notes' | 'warnings'> | null> {
+  conflict: Report,
+): Promise<Omit<Config, 'notes' | 'warnings' | 'conflicts'> | null> {
   if (!hasKeys(document, report)) return null;
   const place = { ...env, directory: dirname(file) };
   const schema = tunnelSchema(place);
   const top = readMapping(fileSchema(place), document.value, [], report, explainFor(Object.keys(schema.shape)));
   const defaults = readDefaults(top.defaults, place, report);
   const tunnels = await readTunnels(top.tunnels, schema, defaults, env, findings, report);
-  reportSharedListeners(tunnels, report, (path) => `line ${document.locate(path, 'value').line}`);
+  reportSharedListeners(tunnels, report, conflict, (path) => `line ${document.locate(path, 'value').line}`);
   return {
     file,
     tunnels: tunnels.map(({ spec }) => spec),

@@ -33,6 +33,20 @@ for (const file of readdirSync(folder('valid')).filter((name) => name.endsWith('
   });
 }
 
+test('two users of one server who want one port are a conflict, with which what runs goes on', async () => {
+  const text = `tunnels:
+  a: { host: H, user: u, remoteForward: "8080:x:1" }
+  b: { host: h, user: v, remoteForward: ["8081:x:1", "8080:x:1"] }
+  c: { host: h, user: w, port: 2222, remoteForward: ["8080:x:1", "*:8080:x:1", "192.0.2.1:8081:x:1", "8081:x:1"] }
+`;
+  const { conflicts, warnings, tunnels } = await parseConfig(text, 'FILE', pi);
+  const wanted = [
+    'FILE:3:54: tunnels.b.remoteForward[1] listens on localhost:8080, and so does line 2 of tunnel a, at the same server: only one of them can have it',
+    'FILE:4:66: tunnels.c.remoteForward[1] listens on *:8080, and so does line 4: only one of them can have it',
+  ];
+  assert.deepEqual([conflicts.map(formatProblem), warnings, tunnels.length], [wanted, wanted, 3]);
+});
+
 test('a secret in the wrong place is not repeated', async () => {
   const [problem] = await problemsOf('tunnels:\n  a: { host: h, remoteForward: "1:a:2", passphrase: hunter2 }\n');
   assert.match(problem ?? '', /passphraseFile/);

@@ -89,20 +89,22 @@ test('two users have a block each in the main file, and one can go without the o
   const world = await startServerWorld(t, { config: 'X11Forwarding yes' });
   await untilListening(world);
   const before = world.snapshot();
-  const run = async (user: string, ...options: string[]) => {
-    const { code, stderr } = runScript(world, await printed(world, ['server-setup', ...options], undefined, user));
+  const listeners = { one: LISTENER, two: '8082:localhost:2022' };
+  const run = async (user: 'one' | 'two', ...options: string[]) => {
+    const forward = `remoteForward: ${listeners[user]}`;
+    const { code, stderr } = runScript(world, await printed(world, ['server-setup', ...options], forward, user));
     assert.equal(code, 0, stderr);
     await untilListening(world);
   };
   await run('one');
   const withOne = world.snapshot();
   await run('two');
-  for (const user of ['one', 'two']) assert.equal(forwards(world, LISTENER, user), 'granted');
+  for (const user of ['one', 'two'] as const) assert.equal(forwards(world, listeners[user], user), 'granted');
   await run('two', '--undo');
   assert.deepEqual(world.snapshot(), withOne);
   await run('two');
   await run('one', '--undo');
-  assert.equal(forwards(world, LISTENER, 'two'), 'granted');
+  assert.equal(forwards(world, listeners.two, 'two'), 'granted');
   assert.equal(forwards(world, '8081:localhost:22', 'two'), 'refused');
   await run('two', '--undo');
   assert.equal(world.read(MAIN)!.trimEnd(), 'X11Forwarding yes');

@@ -46,6 +46,22 @@ test('a user that is somebody else, or that another device logs in as, is left a
   assert.match(stderr, /set up for other keys/);
   assert.deepEqual(world.snapshot(), used);
   assert.equal(forwards(world, LISTENER), 'granted');
+
+  // What one was promised, another is not.
+  for (const listen of ['localhost:8080', '*:8080', '127.0.0.1:8080', '192.0.2.1:8080']) {
+    const script = await printed(world, ['server-setup'], `remoteForward: "${listen}:localhost:2022"`, 'second');
+    const refused = runScript(world, script);
+    assert.equal(refused.code, 1, listen);
+    assert.match(
+      refused.stderr,
+      new RegExp(
+        `port 8080 of this server is promised to the user ${USER} already \\(permitlisten in /etc/ssh/authorized_keys\\.d/${USER}\\)`,
+      ),
+    );
+    assert.deepEqual(world.snapshot(), used);
+  }
+  const free = await printed(world, ['server-setup'], 'remoteForward: 18080:localhost:2022', 'second');
+  assert.equal(runScript(world, free).code, 0);
 });
 
 test('a locked user without a shell gets in by key, and is locked again by undo', async (t) => {

@@ -2,6 +2,7 @@ import { matchBlock } from '../../server-rules/rules.ts';
 import { effectiveLines, type ServerSetup } from '../server.ts';
 import { BASICS, FILES } from './files.ts';
 import { namesOf, PATHS, variables } from './head.ts';
+import { PROMISES } from './promises.ts';
 import { comment, printer } from './quote.ts';
 import type { System } from './system.ts';
 
@@ -42,6 +43,8 @@ export function setUpScript(setup: ServerSetup, system: System, server: string):
     BASICS,
     '',
     FILES,
+    '',
+    PROMISES,
     '',
     system.user,
     '',
@@ -150,6 +153,7 @@ fi
 if [ -e "$keys" ] && grep -q . "$keys" && ! grep -Fq -f "$work/keys" "$keys"; then
   die "$user is set up for other keys, of another device or older ones: give this tunnel a user of its own. If the key was changed, list both, the new one first (identityFile: [NEW, OLD]), and make this script again; when the tunnel logs in with the new one, take the old one out"
 fi
+check_promises
 
 if [ -e "$state" ]; then cp -pR "$state" "$work/state"; fi
 started=yes
