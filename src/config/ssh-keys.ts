@@ -15,9 +15,10 @@ import { BadValue } from './value.ts';
 /** What ssh_config says of a host, as keys of a tunnel. Everything that is wrong with it is reported. */
 export async function lookUp(request: SshConfigRequest, findings: Findings): Promise<TunnelKeys> {
   if (request.file === 'none' && request.first.length === 0) return {};
-  const { options, problems, notes } = await readSshConfig(request);
+  const { options, problems, notes, warnings } = await readSshConfig(request);
   for (const problem of problems) findings.problem(problem);
   for (const note of notes) findings.note(note);
+  for (const warning of warnings) findings.warn(warning);
   // What is wrong with a HostName is seen twice.
   const told = new Set(problems.map(({ file, line, column }) => placeOf([file, line, column])));
   const others: Findings = {

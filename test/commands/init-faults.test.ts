@@ -44,6 +44,14 @@ describe('init, where something is in the way', { concurrency: 2 }, () => {
     assert.equal(readFileSync(join(dir, 'new.key.pub'), 'utf8'), key);
   });
 
+  test('a SOCKS proxy into the network of the device is said in so many words, there and in the file', async (t) => {
+    const { dir, init } = await device(t);
+    const { code, stdout, stderr } = await init('-R', 'localhost:1080:socks');
+    assert.equal(code, 0, stderr);
+    assert.match(readFileSync(join(dir, 'config.yaml'), 'utf8'), /- \{ listen: 'localhost:1080', target: socks \}\n/);
+    assert.match(stdout, /permitlisten="localhost:1080"/);
+  });
+
   test('a full disk leaves nothing half written', (t) => onFullDisks(t));
 
   test('keys that are none are told before anything is made, and nothing is overwritten', async (t) => {

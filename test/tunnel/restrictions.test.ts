@@ -204,6 +204,7 @@ test('PubkeyAuthentication no and PreferredAuthentications: what is not allowed 
     const tunnel = startTunnel(t, { ...spec, authentications });
     const { failure } = await tunnel.untilPhase('blocked');
     await tunnel.stop();
+    assert.match(failure?.message ?? '', /keys are not used \(pubkeyAuthentication, preferredAuthentications\)/);
     return /there was nothing to offer|offered ([\w, -]+)/.exec(failure?.message ?? '')?.[1];
   };
   assert.equal(await offered([]), undefined);

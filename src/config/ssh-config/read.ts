@@ -35,6 +35,8 @@ export interface SshConfigAnswer {
   readonly problems: readonly SshProblem[];
   /** What is worth knowing and no mistake. */
   readonly notes: readonly string[];
+  /** What was not read as ssh would have read it. */
+  readonly warnings: readonly string[];
 }
 
 /** Reads OpenSSH's client configuration for a host as ssh does (ssh_config(5)), without running anything or asking the DNS. */
@@ -47,7 +49,7 @@ export async function readSshConfig(request: SshConfigRequest): Promise<SshConfi
   } catch (error) {
     if (!(error instanceof Stop)) throw error;
   }
-  return { options: effective.list(), problems: report.problems(), notes: report.notes() };
+  return { options: effective.list(), problems: report.problems(), notes: report.notes(), warnings: report.warnings() };
 }
 
 function addFirst(option: SshOption, effective: EffectiveOptions, report: Report): void {

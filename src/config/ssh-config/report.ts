@@ -31,12 +31,17 @@ export class Report {
   }
 
   notes(): readonly string[] {
+    return [...this.#notes];
+  }
+
+  /** What was not read as ssh would have read it. */
+  warnings(): readonly string[] {
     const [first] = this.#unevaluated;
-    if (first === undefined) return [...this.#notes];
+    if (first === undefined) return [];
     const [place, criterion] = first;
     const more = this.#unevaluated.size === 1 ? '' : ` and ${this.#unevaluated.size - 1} more`;
     const done = criterion === 'exec' ? 'run' : 'evaluated';
-    return [`Match ${criterion} is never ${done}: ${place}${more} was taken as not matching`, ...this.#notes];
+    return [`Match ${criterion} is never ${done}: ${place}${more} was taken as not matching`];
   }
 }
 

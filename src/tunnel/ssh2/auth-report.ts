@@ -45,6 +45,9 @@ export function describeAuth(spec: ServerSpec, report: AuthReport): string {
     offers === '' ? `there was nothing to offer to ${server} for user ${spec.user}` : refused,
     ...(report.accepts === null ? [] : [`the server accepts ${printable(report.accepts.join(',')) || 'nothing'}`]),
     ...report.withheld,
+    ...(spec.authentications.includes('publickey')
+      ? []
+      : ['keys are not used (pubkeyAuthentication, preferredAuthentications)']),
     ...(wantsIdentitiesOnly(report)
       ? ['many servers hang up after 6 tries: `identitiesOnly: yes` offers only the configured keys']
       : []),
