@@ -40,7 +40,8 @@ export function deliverThenClose(socket: Socket, { clock, unacknowledged, onRese
     else if (left === null) cancel = clock.timer(BLIND_MS, () => socket.destroy());
     else cancel = clock.timer(again, () => check(Math.min(2 * again, SELDOM_MS)));
   };
-  const start = () => check(SOON_MS);
+  // Most peers end too as soon as they see the end: of those nothing need be known.
+  const start = () => (cancel = clock.timer(SOON_MS, () => check(SOON_MS)));
   socket.on('data', onData);
   socket.end();
   if (socket.writableFinished) start();
@@ -66,5 +67,5 @@ const MOMENT_MS = 2000;
 /** The same where nobody knows of the delivery: the time that web servers give (nginx: lingering_time). */
 const BLIND_MS = 30_000;
 
-const SOON_MS = 20;
+const SOON_MS = 100;
 const SELDOM_MS = 30_000;

@@ -79,6 +79,17 @@ describe('a server that closes the channel right behind the last byte', { concur
   });
 });
 
+test('what came whole is delivered also when the connection dies before it is read', async (t) => {
+  const size = 1_000_000;
+  const { server, open, send, tunnel } = await localForward(t, 'tcp', true);
+  send(size);
+  const visitors = Array.from({ length: 3 }, () => open().pause());
+  await until(() => server.closed() === 3, { what: 'the closes' });
+  server.hangUp();
+  await until(() => tunnel.state().phase !== 'up', { what: 'the loss' });
+  for (const visitor of visitors) assert.ok((await buffer(visitor)).equals(BYTES.subarray(0, size)));
+});
+
 test('an end that only the death of the connection made is none: the visitor is reset', async (t) => {
   const port = await freePort();
   const forward: ForwardSpec = { kind: 'local', listen: tcp(port), target: tcp(1) };

@@ -17,6 +17,8 @@ export interface ClosingServer extends FakeServer {
   closed(): number;
   /** A visitor comes to the listener that the client asked for. */
   visit(): void;
+  /** Resets the connection. */
+  hangUp(): void;
 }
 
 /**
@@ -30,6 +32,7 @@ export async function startClosingServer(
 ): Promise<ClosingServer> {
   let closed = 0;
   let visit = () => {};
+  let hangUp = () => {};
   const serve = (channel: ServerChannel) => {
     channel.on('error', () => {});
     channel.on('close', () => (closed += 1)).resume();
@@ -48,6 +51,7 @@ export async function startClosingServer(
       work();
       setImmediate(() => socket.uncork());
     };
+    hangUp = () => socket.resetAndDestroy();
     connection.on('authentication', (attempt) => attempt.accept());
     connection.on('ready', () => {
       connection.on('tcpip', (accept) => gathered(() => serve(accept())));
@@ -65,5 +69,5 @@ export async function startClosingServer(
       });
     });
   });
-  return { ...server, closed: () => closed, visit: () => visit() };
+  return { ...server, closed: () => closed, visit: () => visit(), hangUp: () => hangUp() };
 }

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
 import { readdirSync } from 'node:fs';
-import type { Socket } from 'node:net';
+import { connect, type Socket } from 'node:net';
 import { describe, test, type TestContext } from 'node:test';
 import type { TunnelSpec } from '../../src/tunnel/spec.ts';
 import { startSshd, type TestSshd } from '../support/sshd.ts';
@@ -30,6 +31,21 @@ describe('every pair of listener and target', () => {
       for (const visitor of visitors) reset(visitor);
     }
     await idle('resets of visitors');
+
+    // Before anybody has answered.
+    for (const { forward } of pairs) {
+      const { listen } = forward;
+      for (let visits = 0; visits < 10; visits += 1) {
+        const hasty = listen.type === 'tcp' ? connect(listen.port, listen.host) : connect(listen.path);
+        await once(
+          hasty.on('error', () => {}),
+          'connect',
+        );
+        hasty.write('x');
+        reset(hasty);
+      }
+    }
+    await idle('visitors in a hurry');
 
     targets.resets = true;
     for (const pair of pairs) {
