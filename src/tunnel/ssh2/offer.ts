@@ -26,7 +26,7 @@ export function hearOffer(): Offer {
       const theirs = kind && lists.get(`remote ${direction}${kind.name}`);
       if (kind === undefined || theirs === undefined) return message;
       const ours = lists.get(`local ${direction}${kind.name}`) ?? '';
-      return `no ${kind.noun} in common: the server offers ${names(theirs)}; ${kind.key} here allows ${names(ours)}`;
+      return `no ${kind.noun} in common: the server offers ${names(theirs, MAX_LIST)}; ${kind.key} here allows ${names(ours, 120)}`;
     },
     stop: (client) => {
       stopped = true;
@@ -48,9 +48,9 @@ const KINDS = [
 ] as const;
 
 /** Without what is no algorithm but a sign of something else (RFC 8308 section 2.1, strict key exchange of OpenSSH's PROTOCOL). */
-function names(list: string): string {
+function names(list: string, maxLength: number): string {
   const real = list.split(',').filter((name) => !/^(?:ext-info-[cs]|kex-strict-[cs]-.*)$/.test(name) && name !== '');
-  return real.length === 0 ? 'none' : printable(real.join(', '), MAX_LIST);
+  return real.length === 0 ? 'none' : printable(real.join(', '), maxLength);
 }
 
 /** More than any server has that is what it says. */
