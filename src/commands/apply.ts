@@ -14,7 +14,7 @@ import { reportProblems } from './config-problems.ts';
 import { confirm } from './confirm.ts';
 import { request } from './daemon-request.ts';
 import { EXIT } from './exit.ts';
-import { describeReload } from './reload.ts';
+import { describeReload, handOverKeys } from './reload.ts';
 import { fail } from './tell.ts';
 
 /**
@@ -42,6 +42,7 @@ export async function apply(flag: string | null, file: string, confirmWithin: st
   outliveTerminal();
   const name = await lay(target, file, asked.result.trial?.candidate ?? null);
   if (name === null) return EXIT.failed;
+  await handOverKeys();
   const answer = await request(flag, { command: 'apply', candidate: name, withinMs }, null);
   if ('exit' in answer) {
     await removeCandidate(target, name);

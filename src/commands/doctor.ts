@@ -121,7 +121,7 @@ export async function doctor(
         : `the daemon runs an older configuration of ${spec.name}`;
       const needs = installed && running !== null && (await hasNewKey(spec, Date.parse(running.startedAt)));
       const cure = needs
-        ? 'sudo systemctl restart tunnel   (it has a new key, which the service gets when it starts)'
+        ? 'sudo tunneld reload   (it has a new key, which root hands to the service)'
         : 'tunneld reload';
       onStep({ tunnel: null, step: 'configuration', result: 'warn', seen, ms: 0, cure });
     }

@@ -1,13 +1,32 @@
 import type { ReloadResult } from '../control/protocol.ts';
+import { handOverToService } from '../install/hand-over.ts';
+import { errorText } from '../lib/text.ts';
 import { request } from './daemon-request.ts';
 import { EXIT } from './exit.ts';
+import { tell } from './tell.ts';
 
-/** A daemon that runs on a command line is told from the others by the name of its tunnel. */
-export async function reload(config: string | null, name: string | null): Promise<number> {
+/**
+ * A daemon that runs on a command line is told from the others by the name of its tunnel. As root, the service gets new keys first;
+ * `keysOnly` does that alone, for a unit that reloads by a signal.
+ */
+export async function reload(config: string | null, name: string | null, keysOnly: boolean): Promise<number> {
+  const handedOver = await handOverKeys();
+  if (keysOnly) return handedOver ? EXIT.ok : EXIT.failed;
   const answer = await request(config, { command: 'reload' }, name);
   if ('exit' in answer) return answer.exit;
   process.stdout.write(describeReload('reloaded', answer.result));
   return EXIT.ok;
+}
+
+/** False where the service could not be given new keys; why was told. Everything else may go on. */
+export async function handOverKeys(): Promise<boolean> {
+  try {
+    await handOverToService();
+    return true;
+  } catch (error) {
+    tell(`new keys were not handed to the service: ${errorText(error)}`);
+    return false;
+  }
 }
 
 export function describeReload(what: string, { plan, notes }: ReloadResult): string {

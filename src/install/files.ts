@@ -82,7 +82,7 @@ export interface Ownership {
 }
 
 /** Writes a file whole or not at all: beside it, to the disk, and then into its place. */
-export async function putFile(path: string, content: string, { mode, uid, gid }: Ownership): Promise<void> {
+export async function putFile(path: string, content: string | Buffer, { mode, uid, gid }: Ownership): Promise<void> {
   // Hidden: systemd takes it neither for a unit nor for a credential, should we end here.
   const aside = join(dirname(path), `.${basename(path)}.tunneld-new`);
   try {

@@ -1,6 +1,7 @@
 import type { Dirent } from 'node:fs';
 import { lstat, readdir, readFile } from 'node:fs/promises';
-import { dirname, join, relative, resolve } from 'node:path';
+import { dirname, join, resolve } from 'node:path';
+import { copyName } from '../tunnel/credential-path.ts';
 import { ETC, UNIT_FILE } from './places.ts';
 
 /**
@@ -12,7 +13,7 @@ export async function handedOverProblems(directory: string): Promise<readonly st
   const problems: string[] = [];
   const sizes: { readonly path: string; readonly size: number }[] = [];
   for (const { path, entry } of await filesBelow(directory)) {
-    const name = `etc_${relative(directory, path).replaceAll('/', '_')}`;
+    const name = copyName(path, directory) ?? '';
     if (entry.isSocket()) problems.push(`${path} is a socket: ${CURE}`);
     else if (!NAMES.test(name))
       problems.push(`the name of ${printed(path)} is not plain ASCII without colons: ${CURE}`);
@@ -51,8 +52,8 @@ interface Below {
   readonly entry: Dirent;
 }
 
-/** What this user may not look into is left out: it is root who installs. */
-async function filesBelow(directory: string): Promise<readonly Below[]> {
+/** Files and sockets as systemd finds them. What this user may not look into is left out: it is root who installs. */
+export async function filesBelow(directory: string): Promise<readonly Below[]> {
   const entries = await readdir(directory, { withFileTypes: true }).catch(() => []);
   const found: Below[] = [];
   for (const entry of entries) {

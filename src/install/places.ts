@@ -4,6 +4,10 @@ import type { ConfigEnvironment } from '../config/environment.ts';
 export const SERVICE_USER = 'tunneld';
 export const ETC = '/etc/tunneld';
 export const STATE = '/var/lib/tunneld';
+/** Exists while the service runs. */
+export const RUNTIME = '/run/tunneld';
+/** Copies of keys that came after its start; the service looks beside RUNTIME for them. */
+export const KEYS = `${RUNTIME}-keys`;
 export const CONFIG = `${ETC}/config.yaml`;
 export const UNIT_FILE = '/etc/systemd/system/tunnel.service';
 
@@ -20,7 +24,7 @@ export function serviceEnvironment(here: ConfigEnvironment): ConfigEnvironment {
       LOGNAME: SERVICE_USER,
       CONFIGURATION_DIRECTORY: ETC,
       STATE_DIRECTORY: STATE,
-      RUNTIME_DIRECTORY: '/run/tunneld',
+      RUNTIME_DIRECTORY: RUNTIME,
       CREDENTIALS_DIRECTORY: '/run/credentials/tunnel.service',
     },
     aes: here.aes,

@@ -20,7 +20,10 @@ StartLimitIntervalSec=0
 ExecStart=${program} run
 # A file that is not valid is not applied, and systemctl reload says so.
 ExecReload=${program} check
+# New keys, as root: systemd itself hands them over at a start alone.
+ExecReload=-+${program} reload --keys-only
 ExecReload=/bin/kill -HUP $MAINPID
+ExecStopPost=-+/bin/rm -rf /run/tunneld-keys
 # Type=notify-reload exists from 253 on; 252 would silently take it for Type=simple.
 Type=notify
 ${notifyLines(systemd)}${SUPERVISION}# When memory runs out, others go first.
@@ -33,7 +36,7 @@ Environment=HOME=/var/lib/tunneld
 ConfigurationDirectory=tunneld
 ConfigurationDirectoryMode=0750
 # Keys belong to root alone: systemd reads them at every start and hands copies to the service. After a new key:
-# systemctl restart tunnel.
+# systemctl reload tunnel.
 LoadCredential=etc:/etc/tunneld
 StateDirectory=tunneld
 StateDirectoryMode=0700

@@ -57,8 +57,11 @@ export function addDailyCommands(program: Command, { run, config, sshArguments }
     .command('reload')
     .description('apply the configuration file; tunnels that did not change stay up')
     .argument('[name]', 'a tunnel that runs on a command line: what ssh_config says of it is read anew')
+    .option('--keys-only', 'as root, hand new keys to the service, and nothing else')
     .action(
-      run(async (name: string | undefined) => (await import('../commands/reload.ts')).reload(config(), name ?? null)),
+      run(async (name: string | undefined, options: { keysOnly?: boolean }) =>
+        (await import('../commands/reload.ts')).reload(config(), name ?? null, options.keysOnly === true),
+      ),
     );
   program
     .command('apply')

@@ -1,15 +1,26 @@
 import { join, relative, resolve } from 'node:path';
 
 /**
- * Where systemd put the copy of a file below the service's configuration directory, or null where it makes none. The unit's
- * `LoadCredential=etc:/etc/tunneld` names each file `etc_` and its path with `_` for `/`, and leaves hidden ones out.
+ * Where copies of a file below the service's configuration directory may be, the newest first; none for other files, and outside of
+ * the service. systemd makes one at each start: the unit's `LoadCredential=etc:/etc/tunneld` names each file `etc_` and its path with
+ * `_` for `/`, and leaves hidden ones out. Root makes one under the same name at each reload.
  */
-export function credentialOf(path: string, env: Readonly<Record<string, string | undefined>>): string | null {
-  const copies = env['CREDENTIALS_DIRECTORY'];
-  if (!copies) return null;
-  const directory = env['CONFIGURATION_DIRECTORY']?.split(':')[0] || '/etc/tunneld';
+export function copiesOf(path: string, env: Readonly<Record<string, string | undefined>>): readonly string[] {
+  const credentials = env['CREDENTIALS_DIRECTORY'];
+  if (!credentials) return [];
+  const name = copyName(path, firstOf(env['CONFIGURATION_DIRECTORY']) ?? '/etc/tunneld');
+  const handedOver = `${firstOf(env['RUNTIME_DIRECTORY']) ?? '/run/tunneld'}-keys`;
+  return name === null ? [] : [join(handedOver, name), join(credentials, name)];
+}
+
+/** What the copy of a file below that directory is called, or null where it has none. */
+export function copyName(path: string, directory: string): string | null {
   const below = relative(resolve(directory), resolve(path));
   const parts = below.split('/');
-  if (below === '' || parts.some((part) => part.startsWith('.'))) return null;
-  return join(copies, `etc_${parts.join('_')}`);
+  return below === '' || parts.some((part) => part.startsWith('.')) ? null : `etc_${parts.join('_')}`;
+}
+
+/** systemd.exec(5): several directories are separated by colons. */
+function firstOf(directories: string | undefined): string | null {
+  return directories?.split(':')[0] || null;
 }

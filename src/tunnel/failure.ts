@@ -67,7 +67,7 @@ export const FAILURES = {
   'key-unreadable': {
     kind: 'needs-human',
     title: 'there is no private key that can be used',
-    hint: 'Check that identityFile (or the passphraseFile or passwordFile named above) exists, has mode 0600 and belongs to the user that runs tunneld; in /etc/tunneld of an installed service to root, and `sudo systemctl restart tunnel` after a new one.',
+    hint: 'Check that identityFile (or the passphraseFile or passwordFile named above) exists, has mode 0600 and belongs to the user that runs tunneld; in /etc/tunneld of an installed service to root, and `sudo tunneld reload` after a new one.',
   },
   'key-passphrase': {
     kind: 'needs-human',

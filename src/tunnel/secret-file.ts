@@ -3,7 +3,7 @@ import { open, type FileHandle } from 'node:fs/promises';
 import { resolve, sep } from 'node:path';
 import { keepSecret } from '../lib/secrets.ts';
 import { errorCode, errorText } from '../lib/text.ts';
-import { credentialOf } from './credential-path.ts';
+import { copiesOf } from './credential-path.ts';
 import { TunnelFailure } from './failure.ts';
 
 export type SecretFileKind = 'passphraseFile' | 'passwordFile' | 'proxyPasswordFile';
@@ -27,24 +27,28 @@ export interface PrivateFile {
 
 /**
  * Reads a small regular file and judges who else may read it. `what` is the option that names the file, for messages. Where
- * the file is root's, and systemd handed the service a copy of it, the copy is read.
+ * the file is root's, and the service was handed a copy of it, the copy is read.
  */
 export async function readPrivateFile(path: string, what: SecretFileKind | 'identityFile'): Promise<PrivateFile> {
   const fail = (text: string, cause?: unknown) =>
     new TunnelFailure('key-unreadable', `${what} ${path} ${text}`, { cause });
-  const copy = credentialOf(path, process.env);
   try {
     return await readFile(path, path, fail);
   } catch (error) {
-    if (copy === null || !(error instanceof TunnelFailure) || errorCode(error.cause) !== 'EACCES') throw error;
-    return await readFile(copy, path, (text, cause) =>
-      cause !== undefined && errorCode(cause) === 'ENOENT' ? fail(NOT_HANDED_OVER, error.cause) : fail(text, cause),
-    );
+    const copies = copiesOf(path, process.env);
+    if (copies.length === 0 || !(error instanceof TunnelFailure) || errorCode(error.cause) !== 'EACCES') throw error;
+    for (const copy of copies) {
+      const found = await readFile(copy, path, fail).catch((reason: unknown) => {
+        if (reason instanceof TunnelFailure && isMissing(reason)) return null;
+        throw reason;
+      });
+      if (found !== null) return found;
+    }
+    throw fail(NOT_HANDED_OVER, error.cause);
   }
 }
 
-const NOT_HANDED_OVER =
-  "is root's, and the service has no copy of it: it takes keys when it starts: `systemctl restart tunnel`";
+const NOT_HANDED_OVER = "is root's, and the service has no copy of it yet: `sudo tunneld reload` hands it over";
 
 type Fail = (text: string, cause?: unknown) => TunnelFailure;
 

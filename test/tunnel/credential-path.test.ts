@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { credentialOf } from '../../src/tunnel/credential-path.ts';
+import { copiesOf } from '../../src/tunnel/credential-path.ts';
 
-test('a file below the configuration directory has a copy, under the name that systemd gives it', () => {
+test('a file below the configuration directory has copies, under the name that systemd gives them', () => {
   const env = { CREDENTIALS_DIRECTORY: '/run/credentials/tunnel.service', CONFIGURATION_DIRECTORY: '/etc/tunneld' };
   const table: readonly [string, string | null][] = [
     ['/etc/tunneld/backup.key', 'etc_backup.key'],
@@ -16,12 +16,18 @@ test('a file below the configuration directory has a copy, under the name that s
     ['/var/lib/tunneld/key', null],
   ];
   for (const [path, name] of table)
-    assert.equal(credentialOf(path, env), name === null ? null : `/run/credentials/tunnel.service/${name}`, path);
+    assert.deepEqual(
+      copiesOf(path, env),
+      name === null ? [] : [`/run/tunneld-keys/${name}`, `/run/credentials/tunnel.service/${name}`],
+      path,
+    );
 });
 
 test('outside of a service there are no copies, and without its variable the directory is the usual one', () => {
-  assert.equal(credentialOf('/etc/tunneld/key', {}), null);
-  assert.equal(credentialOf('/etc/tunneld/key', { CREDENTIALS_DIRECTORY: '' }), null);
-  assert.equal(credentialOf('/etc/tunneld/key', { CREDENTIALS_DIRECTORY: '/c' }), '/c/etc_key');
-  assert.equal(credentialOf('/x/key', { CREDENTIALS_DIRECTORY: '/c', CONFIGURATION_DIRECTORY: '/x:/y' }), '/c/etc_key');
+  const key = '/etc/tunneld/key';
+  assert.deepEqual(copiesOf(key, {}), []);
+  assert.deepEqual(copiesOf(key, { CREDENTIALS_DIRECTORY: '' }), []);
+  assert.deepEqual(copiesOf(key, { CREDENTIALS_DIRECTORY: '/c' }), ['/run/tunneld-keys/etc_key', '/c/etc_key']);
+  const env = { CREDENTIALS_DIRECTORY: '/c', CONFIGURATION_DIRECTORY: '/x:/y', RUNTIME_DIRECTORY: '/run/a:/run/b' };
+  assert.deepEqual(copiesOf('/x/key', env), ['/run/a-keys/etc_key', '/c/etc_key']);
 });

@@ -155,7 +155,8 @@ export function createAuthenticator(
       offers: offers.map((offer) => ({ ...offer })),
       accepts,
       acceptsAlone,
-      withheld: offers.length === 0 ? [...withheld, ...credentials.notes] : withheld,
+      // One of them may be the key that the server would take.
+      withheld: [...withheld, ...credentials.notes],
     }),
   };
 }
