@@ -159,8 +159,11 @@ test('a service from nothing, and away again', async (t) => {
       await box.must('cp', '-p', '/etc/tunneld/backup.key', `/etc/tunneld/${name}`);
       await box.must('touch', `/etc/tunneld/${name}`);
     };
-    const usesKey = (name: string) =>
-      service.untilTunnel('backup', ({ phase, failure }) => phase === 'up' && !failure?.message.includes(name));
+    let since = (await service.untilTunnel('backup', ({ phase }) => phase === 'up')).since;
+    const comesUpAnew = async () => {
+      const tunnel = await service.untilTunnel('backup', (one) => one.phase === 'up' && one.since !== since);
+      since = tunnel.since;
+    };
     await newKey('new.key');
     writeFileSync(
       box.path('/etc/tunneld/config.yaml'),
@@ -177,19 +180,19 @@ test('a service from nothing, and away again', async (t) => {
     assert.match(failure?.message ?? '', /identityFile \/etc\/tunneld\/new\.key is root's.*`sudo tunneld reload`/);
 
     await box.must('tunneld', 'reload');
-    await usesKey('new.key');
+    await comesUpAnew();
     assert.equal(await box.must('stat', '-c', '%U:%G %a', '/run/tunneld-keys'), 'root:tunneld 710\n');
     assert.equal(await box.must('stat', '-c', '%U %a', '/run/tunneld-keys/etc_new.key'), 'tunneld 400\n');
 
     await newKey('newer.key');
     writeFileSync(box.path('/etc/tunneld/config.yaml'), yaml.replace('backup.key', 'newer.key'));
     await box.must('systemctl', 'reload', 'tunnel');
-    await usesKey('newer.key');
+    await comesUpAnew();
 
     await newKey('newest.key');
     writeFileSync(box.path('/root/trial.yaml'), yaml.replace('backup.key', 'newest.key'));
     await box.must('tunneld', 'apply', '/root/trial.yaml');
-    await usesKey('newest.key');
+    await comesUpAnew();
     assert.equal(await service.property('MainPID'), pid);
 
     writeFileSync(box.path('/etc/tunneld/config.yaml'), yaml);
