@@ -99,9 +99,6 @@ export function createConfiguration(first: Config, problem: string | null, deps:
     tellNotes(next);
     const plan = await supervisor.apply(next.tunnels);
     deps.identities.retain(next.tunnels);
-    // Their keys may have come with it.
-    for (const { spec, state } of supervisor.tunnels())
-      if (KEY_FAILURES.includes(state.failure?.code ?? '') && state.phase !== 'up') supervisor.retry(spec.name);
     return { plan, notes };
   };
 
@@ -202,8 +199,6 @@ export function createConfiguration(first: Config, problem: string | null, deps:
     stop: () => void endTrial(),
   };
 }
-
-const KEY_FAILURES: readonly string[] = ['key-unreadable', 'key-passphrase'];
 
 function namesOfUp(supervisor: Supervisor): readonly string[] {
   return supervisor

@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { stat } from 'node:fs/promises';
 import type { Clock } from '../lib/clock.ts';
 import { errorCode, errorText } from '../lib/text.ts';
-import { credentialOf } from './credential-path.ts';
+import { copiesOf } from './credential-path.ts';
 import type { FailureCode } from './failure.ts';
 import type { ServerSpec, TunnelSpec } from './spec.ts';
 import { BoundedAgent, listAgentKeys } from './ssh2/agent.ts';
@@ -95,9 +95,9 @@ function serversOf(spec: TunnelSpec): readonly ServerSpec[] {
   return [spec, ...spec.jumps];
 }
 
-/** With the copies that a service manager made of them. */
+/** With the copies that the service was handed. */
 async function sightOfFiles(files: readonly string[]): Promise<string> {
-  const paths = files.flatMap((file) => [file, credentialOf(file, process.env) ?? []].flat());
+  const paths = files.flatMap((file) => [file, ...copiesOf(file, process.env)]);
   return (await Promise.all([...new Set(paths)].map(sightOfFile))).join('\n');
 }
 
