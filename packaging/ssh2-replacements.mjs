@@ -22,6 +22,30 @@ export const REPLACEMENTS = [
     put: 'const MAX_PACKET_SIZE = 256 * 1024;',
   },
   {
+    file: 'lib/protocol/crypto.js',
+    for: 'the compiled decipher is freed in the middle of its own loop where a host key is refused (SIGSEGV); the garbage collector frees it as well',
+    find: `    this._macPos = 0;
+  }
+  free() {
+    this._instance.free();
+  }`,
+    put: `    this._macPos = 0;
+  }
+  free() {} // left to the garbage collector`,
+  },
+  {
+    file: 'lib/protocol/crypto.js',
+    for: 'the same for the ciphers that have a MAC of their own',
+    find: `    this._macETM = dec.macInfo.isETM;
+  }
+  free() {
+    this._instance.free();
+  }`,
+    put: `    this._macETM = dec.macInfo.isETM;
+  }
+  free() {} // see above`,
+  },
+  {
     file: 'lib/protocol/kex.js',
     for: 'strict key exchange forbids IGNORE, DEBUG and UNIMPLEMENTED in the first exchange only (OpenSSH, PROTOCOL section 1.9)',
     find: '  if (!this._strictMode) {\n    switch (type) {\n      case MESSAGE.IGNORE:',
@@ -78,6 +102,38 @@ export const REPLACEMENTS = [
               if (signature instanceof Error) {
                 signature.message =
                   \`Error signing data`,
+  },
+  {
+    file: 'lib/protocol/handlers.misc.js',
+    for: 'a server that names 30 million prompts makes an array of 240 MB before the first is read',
+    find: 'prompts = new Array(numPrompts);',
+    put: 'prompts = [];',
+  },
+  {
+    file: 'lib/client.js',
+    for: 'data beyond the window is judged before (src/tunnel/ssh2/breach.ts); what is let pass must not be dropped without a word',
+    find: `          if (channel.incoming.window === 0)
+            return;
+
+          channel.incoming.window -= data.length;
+
+          if (channel.push(data) === false) {`,
+    put: `          channel.incoming.window -= data.length; // in any case
+
+          if (channel.push(data) === false) {`,
+  },
+  {
+    file: 'lib/client.js',
+    for: 'the same for the second stream of a program',
+    find: `          if (channel.incoming.window === 0)
+            return;
+
+          channel.incoming.window -= data.length;
+
+          if (!channel.stderr.push(data)) {`,
+    put: `          channel.incoming.window -= data.length; // in any case
+
+          if (!channel.stderr.push(data)) {`,
   },
 ];
 

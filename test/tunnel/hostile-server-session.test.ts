@@ -4,12 +4,12 @@ import type { Socket } from 'node:net';
 import { after, before, describe, test, type TestContext } from 'node:test';
 import { setTimeout as wait } from 'node:timers/promises';
 import ssh2, { type Connection, type ServerChannel } from '#ssh2';
-import type { TunnelSpec } from '../../src/tunnel/spec.ts';
 import { startSshd, type TestSshd } from '../support/sshd.ts';
 import type { TestTunnel } from '../support/tunnel.ts';
 import { until } from '../support/until.ts';
 import { startBlackHole } from './black-hole.ts';
 import { sendPayload, startFakeServer, startFakeSsh, uint32 } from './fake-server.ts';
+import { startGranting } from './granting-server.ts';
 import { assertHarmless, assertRetried, NASTY, startAt } from './hostile.ts';
 
 let sshd: TestSshd;
@@ -21,7 +21,7 @@ after(() => sshd.stop());
 describe('a server that breaks the rules', { concurrency: 6 }, () => {
   test('channels that nobody asked for are refused', async (t) => {
     const answers: string[] = [];
-    const { tunnel, connection } = await startGranting(t);
+    const { tunnel, connection } = await startGranting(t, sshd);
     const { port } = tunnel.spec.forwards[0]!.listen as { port: number };
     const open = (host: string, at: number) =>
       connection().forwardOut(host, at, '192.0.2.1', 1, (error) => answers.push(error ? 'refused' : 'opened'));
@@ -63,7 +63,7 @@ describe('a server that breaks the rules', { concurrency: 6 }, () => {
     ],
   ] as const) {
     test(`a server that ${what} has its tunnel, unverified`, async (t) => {
-      const { tunnel } = await startGranting(t, {}, null, ident, onTcpip);
+      const { tunnel } = await startGranting(t, sshd, {}, null, ident, onTcpip);
       const [forward] = tunnel.state().forwards;
       assert.deepEqual([forward?.state, forward?.verified], ['up', 'unknown']);
       assertHarmless(tunnel);
@@ -80,6 +80,7 @@ describe('a server that breaks the rules', { concurrency: 6 }, () => {
     const hole = await startBlackHole(t);
     const { tunnel, connection } = await startGranting(
       t,
+      sshd,
       { connectTimeoutMs: 60_000 },
       hole.port,
       'sshd_of_another_kind',
@@ -106,7 +107,7 @@ describe('a server that breaks the rules', { concurrency: 6 }, () => {
   }
 
   test('texts with control characters never come out raw', async (t) => {
-    const { tunnel, connection, server } = await startGranting(t, {}, null, 'x_\u001b[31m_\u0007');
+    const { tunnel, connection, server } = await startGranting(t, sshd, {}, null, 'x_\u001b[31m_\u0007');
     const { port } = tunnel.spec.forwards[0]!.listen as { port: number };
     // RFC 4252 section 5.4: SSH_MSG_USERAUTH_BANNER; RFC 4253 section 11: disconnect 1, debug 4.
     sendPayload(connection(), 53, NASTY, '');
@@ -160,7 +161,7 @@ describe('a server that breaks the rules', { concurrency: 6 }, () => {
     });
 
     test(`disconnects when it is up ${title}`, async (t) => {
-      const { tunnel, connection, server } = await startGranting(t, { serverAliveIntervalMs: 0 });
+      const { tunnel, connection, server } = await startGranting(t, sshd, { serverAliveIntervalMs: 0 });
       const session = connection();
       bye(session, server.sockets.at(-1)!);
       await until(() => server.accepted() === 2, { what: 'the next connection' });
@@ -182,7 +183,7 @@ describe('a server that lies about its host keys', { concurrency: 4 }, () => {
   const anotherKey = ssh2.utils.parseKey(ssh2.utils.generateKeyPairSync('ed25519').private);
 
   test('keys that are none', async (t) => {
-    const { tunnel, connection } = await startGranting(t, { verify: 'off' }, null, 'OpenSSH_9.9');
+    const { tunnel, connection } = await startGranting(t, sshd, { verify: 'off' }, null, 'OpenSSH_9.9');
     announce(connection(), 'junk', '', NASTY);
     announce(connection());
     await wait(200);
@@ -191,7 +192,7 @@ describe('a server that lies about its host keys', { concurrency: 4 }, () => {
   });
 
   test('a message that breaks off', async (t) => {
-    const { tunnel, connection, server } = await startGranting(t, { verify: 'off' }, null, 'OpenSSH_9.9');
+    const { tunnel, connection, server } = await startGranting(t, sshd, { verify: 'off' }, null, 'OpenSSH_9.9');
     sendPayload(connection(), 80, 'hostkeys-00@openssh.com', 0, uint32(0xffffffff), Buffer.from('x'));
     await tunnel.untilFailure('disconnected');
     await until(() => server.accepted() === 2, { what: 'the next attempt' });
@@ -205,7 +206,7 @@ describe('a server that lies about its host keys', { concurrency: 4 }, () => {
   ] as const) {
     test(`somebody else's key, ${title}`, async (t) => {
       if (anotherKey instanceof Error) throw anotherKey;
-      const { tunnel, connection } = await startGranting(t, { verify: 'off' }, null, 'OpenSSH_9.9');
+      const { tunnel, connection } = await startGranting(t, sshd, { verify: 'off' }, null, 'OpenSSH_9.9');
       connection().on('request', (_accept, _reject, name: string) => {
         // RFC 4254 section 4: SSH_MSG_REQUEST_SUCCESS.
         if (/hostkeys-prove/.test(name)) sendPayload(connection(), 81, ...proof);
@@ -216,33 +217,6 @@ describe('a server that lies about its host keys', { concurrency: 4 }, () => {
     });
   }
 });
-
-/** A tunnel that is up at a server in this process, which grants every listener. */
-async function startGranting(
-  t: TestContext,
-  changes: Partial<TunnelSpec> = {},
-  target: number | null = null,
-  ident?: string,
-  onTcpip: (accept: () => ServerChannel, reject: () => void) => void = (_accept, reject) => reject(),
-) {
-  const connections: Connection[] = [];
-  const sockets: Socket[] = [];
-  const server = await startFakeSsh(
-    t,
-    sshd,
-    (connection, socket) => {
-      connection.on('authentication', (attempt) => attempt.accept());
-      connection.on('request', (accept, _reject, name) => name === 'tcpip-forward' && accept?.());
-      connection.on('tcpip', onTcpip);
-      connections.push(connection);
-      sockets.push(socket);
-    },
-    ident,
-  );
-  const tunnel = await startAt(t, sshd, server.port, changes, {}, target);
-  await tunnel.untilPhase('up');
-  return { tunnel, connection: () => connections.at(-1)!, server: { ...server, sockets } };
-}
 
 async function assertNothingLearnt(tunnel: TestTunnel): Promise<void> {
   const file = tunnel.spec.userKnownHostsFiles[0] ?? '';

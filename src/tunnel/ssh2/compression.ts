@@ -7,11 +7,12 @@ import type { Client } from 'ssh2';
  */
 export function guardCompression(client: Client): void {
   const { _protocol: protocol } = client as unknown as { readonly _protocol: Protocol };
-  const { cleanup } = protocol;
+  const { _destruct: destruct } = protocol;
   let ended = false;
-  protocol.cleanup = () => {
+  // Called at the end of the connection and after a fatal error, and taken away by itself.
+  protocol._destruct = (reason) => {
     ended = true;
-    cleanup.call(protocol);
+    destruct.call(protocol, reason);
   };
   let reading = protocol._packetRW.read;
   let writing = protocol._packetRW.write;
@@ -38,7 +39,7 @@ const MAX_PACKET = 256 * 1024;
 /** Of ssh2's Protocol, where its compression is. */
 interface Protocol {
   readonly _packetRW: { read: Reader; write: Writer };
-  cleanup(): void;
+  _destruct(reason?: string): void;
 }
 
 interface Reader {

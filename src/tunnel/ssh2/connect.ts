@@ -17,11 +17,13 @@ import { guardCompression } from './compression.ts';
 import { translateError, type Stage } from './errors.ts';
 import { boundGroupExchange } from './group-exchange.ts';
 import { holdIdentification, type Identification } from './identification.ts';
+import { guardProtocol } from './protocol-guard.ts';
 import { quietAfterClose } from './quiet-channels.ts';
 import { rekeyAfter } from './rekey.ts';
 import { hearOffer } from './offer.ts';
 import { createRequests } from './requests.ts';
 import { limitSignatures } from './signature-algorithms.ts';
+import { waitForRekey } from './unfinished-rekey.ts';
 
 export interface ConnectOptions {
   readonly spec: ServerSpec;
@@ -50,7 +52,8 @@ export interface ConnectOptions {
 
 /** Runs the SSH handshake and the authentication over a socket. Rejects with the failure; the socket is then destroyed. */
 export function connectSsh(options: ConnectOptions, signal: AbortSignal): Promise<SshConnection> {
-  const { wire: socket, transport, clock, spec } = options;
+  const { wire: socket, clock, spec } = options;
+  let { transport } = options;
   const client = new ssh2.Client();
   const lost = deferred<never>();
   const closed = deferred<void>();
@@ -95,7 +98,11 @@ export function connectSsh(options: ConnectOptions, signal: AbortSignal): Promis
   client.on('change password', () =>
     fail(new TunnelFailure('auth-rejected', `the server wants user ${spec.user} to change the password first`)),
   );
-  client.on('banner', (text: string) => options.onBanner(printable(text.trim(), 1000)));
+  let banners = 0;
+  client.on('banner', (text: string) => {
+    banners++;
+    if (banners <= MAX_BANNERS_TOLD) options.onBanner(printable(text.trim(), 1000));
+  });
   client.on('handshake', (agreed) => {
     if (stage !== 'handshake') return;
     stage = 'authentication';
@@ -127,7 +134,9 @@ export function connectSsh(options: ConnectOptions, signal: AbortSignal): Promis
     get serverVersion() {
       return serverVersion;
     },
-    transport,
+    get transport() {
+      return transport;
+    },
     listen: requests.listen,
     unlisten: requests.unlisten,
     open: async (endpoint, originator) => use.add(await requests.open(endpoint, originator)),
@@ -177,13 +186,18 @@ export function connectSsh(options: ConnectOptions, signal: AbortSignal): Promis
         algorithms: algorithms(spec, options.knownKeyTypes),
         debug: offer.debug,
         hostVerifier: (key: Buffer) => {
-          // Anything but a literal boolean would be taken for trust.
           hostKeyFailure = options.verifyHostKey(key);
-          return hostKeyFailure === null;
+          // Not false: ssh2 would go on with the rest of what it has read.
+          if (hostKeyFailure !== null) throw hostKeyFailure;
+          return true;
         },
       } satisfies ConnectConfig);
       identification = holdIdentification(client);
+      guardProtocol(client, socket);
       quietAfterClose(client);
+      const rekey = waitForRekey(client, transport, clock, (breach) => fail(translateError(breach, stage, '')));
+      transport = rekey;
+      lost.promise.catch(() => rekey.forget());
       limitAnnouncedKeys(client, options.onTooManyHostKeys);
       boundGroupExchange(client);
       if (spec.compression) guardCompression(client);
@@ -216,6 +230,9 @@ function answerOnce(accept: () => Channel, reject: () => void): Pick<Visitor, 'a
     },
   };
 }
+
+/** A server may send any number of them. */
+const MAX_BANNERS_TOLD = 3;
 
 /** How long a polite close may take before the connection is reset. */
 const GOODBYE_MS = 500;

@@ -1,5 +1,6 @@
 import { errorCode, errorText, printable } from '../../lib/text.ts';
 import { TunnelFailure } from '../failure.ts';
+import { ProtocolBreach } from './breach.ts';
 
 /** How far a connection had come when it failed. */
 export type Stage = 'handshake' | 'authentication' | 'established';
@@ -43,6 +44,7 @@ function describe(error: Error, message: string): string {
   if (numericCode(error) !== undefined) return `the server says: ${message}`;
   const damage = DAMAGE.find(({ pattern }) => pattern.test(message));
   if (damage !== undefined) return `the connection was damaged on the way: ${damage.what}`;
+  if (error instanceof ProtocolBreach || isMalformed(error)) return `the server broke the SSH protocol: ${message}`;
   const code = errorCode(error);
   return code === undefined ? message : (SYSTEM_ERRORS[code] ?? `${message} (${code})`);
 }
@@ -56,6 +58,15 @@ const DAMAGE: readonly { readonly pattern: RegExp; readonly what: string }[] = [
     what: 'a packet does not match its checksum',
   },
 ];
+
+/** What ssh2 says, or what happens in it, when it reads a message that is none. */
+function isMalformed(error: Error): boolean {
+  return (
+    error instanceof TypeError ||
+    error instanceof RangeError ||
+    /^(Inbound: Malformed|Received (unexpected|malformed)) /.test(error.message)
+  );
+}
 
 const SYSTEM_ERRORS: Readonly<Record<string, string>> = {
   ECONNRESET: 'the connection was reset (ECONNRESET)',

@@ -1,4 +1,5 @@
 import type { Client } from 'ssh2';
+import { internalsOf } from './internals.ts';
 
 /**
  * Says nothing more of a channel after its close (RFC 4254 section 5.3). ssh2 goes on giving window for what still comes in, and
@@ -6,7 +7,7 @@ import type { Client } from 'ssh2';
  * right after client.connect().
  */
 export function quietAfterClose(client: Client): void {
-  const { _protocol: protocol, _chanMgr: channels } = client as unknown as Internals;
+  const { _protocol: protocol, _chanMgr: channels } = internalsOf(client);
   const { channelClose, channelWindowAdjust, channelFailure, _handlers: handlers } = protocol;
   // By the server's number for them: it may give that to another channel when it has closed this one as well.
   const closed = new Set<number>();
@@ -23,19 +24,8 @@ export function quietAfterClose(client: Client): void {
   };
   const onClose = handlers.CHANNEL_CLOSE;
   handlers.CHANNEL_CLOSE = (self, recipient) => {
-    const id = channels.get(recipient)?.outgoing?.id;
+    const channel = channels.get(recipient);
     onClose(self, recipient);
-    if (id !== undefined) closed.delete(id);
-  };
-}
-
-/** Of ssh2's Client and Protocol: what the first does with messages about channels, and what the second can say of them. */
-interface Internals {
-  readonly _chanMgr: { get(id: number): { readonly outgoing?: { readonly id: number } } | undefined };
-  readonly _protocol: {
-    channelClose(id: number): void;
-    channelWindowAdjust(id: number, bytes: number): void;
-    channelFailure(id: number): void;
-    readonly _handlers: { CHANNEL_CLOSE(self: unknown, recipient: number): void };
+    if (typeof channel === 'object') closed.delete(channel.outgoing.id);
   };
 }

@@ -6,6 +6,7 @@ import { shield } from '../shield.ts';
 import { formatEndpoint, type Endpoint } from '../spec.ts';
 import type { Channel, Originator, SessionAnswer, SessionUse } from '../ssh.ts';
 import { attempt } from './attempt.ts';
+import { ProtocolBreach } from './breach.ts';
 
 /** Questions to the server that wait for its answer: global requests (RFC 4254 section 4) and connections that it opens. */
 export interface Requests {
@@ -124,7 +125,11 @@ function listen(client: Client, endpoint: Endpoint, done: (error: TunnelFailure 
   if (endpoint.type === 'unix') {
     client.openssh_forwardInStreamLocal(endpoint.path, (error) => (error ? refused() : done(null, 0)));
   } else {
-    client.forwardIn(endpoint.host, endpoint.port, (error, port) => (error ? refused() : done(null, port)));
+    client.forwardIn(endpoint.host, endpoint.port, (error, port) => {
+      if (error) refused();
+      else if (port < 1 || port > 65_535) throw new ProtocolBreach(`it says that it listens on port ${port}`);
+      else done(null, port);
+    });
   }
 }
 

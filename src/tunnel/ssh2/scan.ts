@@ -3,6 +3,9 @@ import type { Clock } from '../../lib/clock.ts';
 import { printable } from '../../lib/text.ts';
 import { hearOffer } from './offer.ts';
 import type { Wire } from '../wire.ts';
+import { boundGroupExchange } from './group-exchange.ts';
+import { holdIdentification } from './identification.ts';
+import { guardProtocol } from './protocol-guard.ts';
 
 /** What a server shows to everybody. */
 export interface Scan {
@@ -47,9 +50,12 @@ export function scanServer(wire: Wire, timeoutMs: number, clock: Clock, types?: 
         ...(types === undefined ? {} : { algorithms: { serverHostKey: types as ssh2.ServerHostKeyAlgorithm[] } }),
         hostVerifier: (key: Buffer) => {
           hostKey = key;
-          return false;
+          throw new Error('that was all');
         },
       });
+      holdIdentification(client);
+      guardProtocol(client, wire);
+      boundGroupExchange(client);
     } catch (reason) {
       error = printable(String(reason));
       end();

@@ -1,0 +1,191 @@
+import type { Client } from 'ssh2';
+import { dataFault, openingFault, ProtocolBreach, windowFault } from './breach.ts';
+import { type Handlers, internalsOf, type Internals, type Messages, type OpenChannel } from './internals.ts';
+
+/**
+ * Judges what a server says before ssh2 acts on it: the numbers it names, the order of its messages, and how much it makes us keep
+ * for it. What breaks the protocol is thrown, so that ssh2 stops reading there and reports it as the error of the connection. To be
+ * called right after client.connect().
+ */
+export function guardProtocol(client: Client, wire: { readonly writableLength: number }): void {
+  const internals = internalsOf(client);
+  const login = guardLogin(internals);
+  const answers = guardAnswers(internals, wire);
+  guardRequests(internals, login, answers);
+  guardChannels(internals, login, answers);
+}
+
+interface Login {
+  /** Throws before there was one: until then a server has nothing to ask for. */
+  mustBeOver(): void;
+}
+
+function guardLogin({ _protocol: protocol }: Internals): Login {
+  const { _handlers: handlers } = protocol;
+  let accepted = false;
+  let banners = 0;
+  let over = false;
+  /** Attempts that the server has not answered yet. */
+  let attempts = 0;
+  for (const method of ['authNone', 'authPassword', 'authPK', 'authKeyboard'] as const) {
+    const send = protocol[method];
+    protocol[method] = (...args) => {
+      attempts++;
+      send.apply(protocol, args);
+    };
+  }
+  const isAsked = () => {
+    if (over || attempts === 0) throw new ProtocolBreach('it answers a login that nobody asked for');
+  };
+  const answered = () => {
+    isAsked();
+    attempts--;
+  };
+  before(handlers, 'SERVICE_ACCEPT', () => {
+    if (accepted) throw new ProtocolBreach('it starts the login a second time');
+    accepted = true;
+  });
+  before(handlers, 'USERAUTH_BANNER', () => {
+    banners++;
+    if (banners > MAX_BANNERS) throw new ProtocolBreach('it sends banners without end');
+  });
+  before(handlers, 'USERAUTH_FAILURE', (methods) => {
+    answered();
+    if (!Array.isArray(methods)) throw new ProtocolBreach('its list of authentication methods is none');
+  });
+  before(handlers, 'USERAUTH_SUCCESS', () => {
+    answered();
+    over = true;
+  });
+  before(handlers, 'USERAUTH_PK_OK', answered);
+  before(handlers, 'USERAUTH_INFO_REQUEST', isAsked);
+  before(handlers, 'USERAUTH_PASSWD_CHANGEREQ', isAsked);
+  return {
+    mustBeOver: () => {
+      if (!over) throw new ProtocolBreach('it asks for something before the login');
+    },
+  };
+}
+
+const MAX_BANNERS = 100;
+
+interface Answers {
+  /** Before each that the server demands. */
+  demanded(): void;
+}
+
+/** A server that asks and does not read our answers, or does not finish the exchange of keys that holds them back, would fill memory. */
+function guardAnswers({ _protocol: protocol }: Internals, wire: { readonly writableLength: number }): Answers {
+  let unread = 0;
+  return {
+    demanded: () => {
+      if (wire.writableLength <= BACKLOG && protocol._kexinit === undefined) unread = 0;
+      unread++;
+      if (unread > MAX_UNREAD) throw new ProtocolBreach('it asks and asks, and does not read our answers');
+    },
+  };
+}
+
+/** More than the data that waits on a connection that is merely slow (see transport.ts). */
+const BACKLOG = 1024 * 1024;
+
+const MAX_UNREAD = 4096;
+
+function guardRequests({ _protocol: { _handlers: handlers } }: Internals, login: Login, answers: Answers): void {
+  let announcements = 0;
+  before(handlers, 'GLOBAL_REQUEST', (name, wantReply) => {
+    login.mustBeOver();
+    if (wantReply) answers.demanded();
+    if (name !== 'hostkeys-00@openssh.com') return;
+    announcements++;
+    // Each is answered by a question that waits for the server: ssh hears one a connection (clientloop.c).
+    if (announcements > MAX_ANNOUNCEMENTS) throw new ProtocolBreach('it announces its host keys without end');
+  });
+}
+
+const MAX_ANNOUNCEMENTS = 100;
+
+function guardChannels({ _protocol: protocol, _chanMgr: table }: Internals, login: Login, answers: Answers): void {
+  const { _handlers: handlers } = protocol;
+  /** The server's numbers for its ends of those that are open, or may be when we have answered. */
+  const taken = new Set<number>();
+
+  const entryOf = (id: number) => {
+    if (id > table._cur) throw new ProtocolBreach(`it speaks of channel ${id}, which there never was`);
+    return table.get(id);
+  };
+  /** Null for one that is closed by now. */
+  const channelOf = (id: number): OpenChannel | null => {
+    const entry = entryOf(id);
+    if (entry === undefined) return null;
+    if (typeof entry !== 'object') throw new ProtocolBreach(`it speaks of channel ${id} before that is open`);
+    return entry;
+  };
+  const mustBeWaiting = (id: number) => {
+    if (typeof entryOf(id) !== 'function')
+      throw new ProtocolBreach(`it answers for channel ${id}, which waits for none`);
+  };
+  const mustBeSound = (fault: string | null) => {
+    if (fault !== null) throw new ProtocolBreach(fault);
+  };
+  const hasData = (id: number, data: Buffer, extended: boolean) => {
+    const channel = channelOf(id);
+    // As ssh: what comes behind the end is for nobody, and so is a second stream where no program runs.
+    if (channel?.incoming.state !== 'open' || (extended && channel.type !== 'session')) return DROP;
+    mustBeSound(dataFault(channel, data.length));
+    return undefined;
+  };
+
+  const refuse = protocol.channelOpenFail;
+  protocol.channelOpenFail = (id, reason, text) => {
+    taken.delete(id);
+    refuse.call(protocol, id, reason, text);
+  };
+  before(handlers, 'CHANNEL_OPEN', (opening) => {
+    login.mustBeOver();
+    answers.demanded();
+    mustBeSound(openingFault(opening, taken));
+    taken.add(opening.sender);
+    // Only told to people and targets; OpenSSH itself makes one up where there is none.
+    if ((opening.data.srcPort ?? 0) > 65_535) opening.data.srcPort = 0;
+  });
+  before(handlers, 'CHANNEL_OPEN_CONFIRMATION', (opening) => {
+    mustBeWaiting(opening.recipient);
+    mustBeSound(openingFault(opening, taken));
+    taken.add(opening.sender);
+  });
+  before(handlers, 'CHANNEL_OPEN_FAILURE', mustBeWaiting);
+  before(handlers, 'CHANNEL_DATA', (id, data) => hasData(id, data, false));
+  before(handlers, 'CHANNEL_EXTENDED_DATA', (id, data) => hasData(id, data, true));
+  before(handlers, 'CHANNEL_WINDOW_ADJUST', (id, bytes) => {
+    const channel = channelOf(id);
+    if (channel !== null) mustBeSound(windowFault(channel, bytes));
+  });
+  before(handlers, 'CHANNEL_REQUEST', (id, _type, wantReply) => {
+    if (channelOf(id) !== null && wantReply) answers.demanded();
+  });
+  before(handlers, 'CHANNEL_SUCCESS', (id) => void channelOf(id));
+  before(handlers, 'CHANNEL_FAILURE', (id) => void channelOf(id));
+  before(handlers, 'CHANNEL_EOF', (id) => void channelOf(id));
+  before(handlers, 'CHANNEL_CLOSE', (id) => {
+    // Some close a channel that they do not want to open.
+    if (typeof entryOf(id) === 'function') return;
+    const channel = channelOf(id);
+    if (channel !== null) taken.delete(channel.outgoing.id);
+  });
+}
+
+const DROP = 'drop';
+
+/** Has a message judged before the library handles it. */
+function before<Name extends keyof Messages>(
+  handlers: Handlers,
+  name: Name,
+  judge: (...message: Messages[Name]) => typeof DROP | void,
+): void {
+  const handle: (protocol: unknown, ...message: Messages[Name]) => void = handlers[name];
+  const judged: typeof handle = (protocol, ...message) => {
+    if (judge(...message) !== DROP) handle(protocol, ...message);
+  };
+  Object.assign(handlers, { [name]: judged });
+}
