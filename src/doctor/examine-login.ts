@@ -11,16 +11,16 @@ import { prepareLogin } from '../tunnel/login.ts';
 import { ownKeys } from '../tunnel/own-keys.ts';
 import { refusalReason } from '../tunnel/refusal.ts';
 import { firstMachine, prepareRoute, type Route } from '../tunnel/route.ts';
-import { type Answerer, inUseReason } from '../tunnel/sights.ts';
 import { formatEndpoint, type Endpoint, type ForwardSpec, type TunnelSpec } from '../tunnel/spec.ts';
 import type { SshConnection, Visitor } from '../tunnel/ssh.ts';
 import { describeAccepted } from '../tunnel/ssh2/auth-report.ts';
-import { cureOf, type Step, type StepName } from './step.ts';
-import type { ExamineDeps } from './examine-tunnel.ts';
+import { cureOf, type Step } from './step.ts';
+import type { ExamineDeps, Tell } from './examine-tunnel.ts';
+import { refused, roundTrip } from './listener-steps.ts';
 import { sourcePortStep } from './source-port.ts';
 
 interface LoginDeps extends ExamineDeps {
-  tell(step: StepName, result: Step['result'], seen: string, cure?: string): void;
+  readonly tell: Tell;
 }
 
 /** Logs in once, asks for each forward, sees whether it leads here, and gives it back. Rejects with the TunnelFailure that ended it. */
@@ -132,8 +132,7 @@ async function examineForward(
   } catch (error) {
     const failure = asFailure(error);
     if (failure.code !== 'forward-refused') throw failure;
-    const { reason } = await refusalReason(listen, false, (at) => inspector.watch(listen, at));
-    tell('forward', 'fail', reason === '' ? failure.message : `${failure.message}: ${reason}`, cureOf(failure));
+    tell('forward', ...refused(failure, await refusalReason(listen, false, (at) => inspector.watch(listen, at))));
     tell('round trip', 'skip', `${name}: not tried: the forward comes first`);
     return;
   }
@@ -161,31 +160,6 @@ function hostKey({ strictHostKeyChecking: strict }: TunnelSpec): [Step['result']
 
 function isChosen(listen: Endpoint): boolean {
   return listen.type === 'tcp' && listen.port === 0;
-}
-
-function roundTrip(name: string, answerer: Answerer): [Step['result'], string, string?] {
-  switch (answerer.type) {
-    case 'ours':
-      return ['ok', `what the server sends to ${name} comes out here`];
-    case 'other':
-      return ['fail', `${name}: ${inUseReason(answerer.who)}`, 'Choose another port, or end what listens there.'];
-    case 'part':
-      return ['fail', `${name}: ${answerer.why}`, 'Choose another port, or end what listens there.'];
-    case 'misplaced':
-      return [
-        'warn',
-        `${name}: ${answerer.why}`,
-        'To be reached from outside: GatewayPorts clientspecified on the server (`tunneld server-setup` sets it).',
-      ];
-    case 'nobody':
-      return ['warn', `${name}: the server says that it listens there, but nobody answers`, "Read the server's log."];
-    case 'unknown':
-      return [
-        'warn',
-        `${name}: ${answerer.why}`,
-        'To let tunneld see it: AllowTcpForwarding yes with PermitOpen for this port alone (`tunneld server-setup NAME`).',
-      ];
-  }
 }
 
 async function examineTarget(

@@ -30,6 +30,9 @@ export interface ExamineDeps {
   onStep(step: Step): void;
 }
 
+/** Tells of a step that is done. */
+export type Tell = (step: StepName, result: Step['result'], seen: string, cure?: string, lasting?: true) => void;
+
 /** A step that somebody else has done: its name, the result, what was seen, and the cure. */
 export type Known = readonly [StepName, Step['result'], string, string?];
 
@@ -41,9 +44,10 @@ export async function examineTunnel(spec: TunnelSpec, deps: ExamineDeps, signal:
   const { clock } = deps;
   let started = clock.now();
   let reached = STEPS.indexOf('name');
-  const tell = (step: StepName, result: Step['result'], seen: string, cure?: string) => {
+  const tell: Tell = (step, result, seen, cure, lasting) => {
     const ms = Math.round(clock.now() - started);
-    deps.onStep({ tunnel: spec.name, step, result, seen, ms, ...(cure === undefined ? {} : { cure }) });
+    const more = { ...(cure === undefined ? {} : { cure }), ...(lasting === true ? { lasting } : {}) };
+    deps.onStep({ tunnel: spec.name, step, result, seen, ms, ...more });
     started = clock.now();
     reached = Math.max(reached, STEPS.indexOf(step) + 1);
   };

@@ -35,6 +35,8 @@ export interface Step {
   readonly ms: number;
   /** What to do about it, where something is to be done. */
   readonly cure?: string;
+  /** No waiting cures it: only a person can. */
+  readonly lasting?: true;
 }
 
 /** Where in the order a failure belongs. */

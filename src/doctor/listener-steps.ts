@@ -1,0 +1,53 @@
+import type { TunnelFailure } from '../tunnel/failure.ts';
+import type { RefusalReason } from '../tunnel/refusal.ts';
+import { type Answerer, inUseReason, type Other } from '../tunnel/sights.ts';
+import { cureOf, type Step } from './step.ts';
+
+/** What is told of a step: its result, what was seen, the cure, and whether waiting does not help. */
+type Told = [result: Step['result'], seen: string, cure?: string, lasting?: true];
+
+/** Of a listener that the server did not grant. */
+export function refused(failure: TunnelFailure, { reason, other }: RefusalReason): Told {
+  const seen = reason === '' ? failure.message : `${failure.message}: ${reason}`;
+  // The server is ready: what is left to do is done on this device.
+  if (other?.own === true) return ['warn', seen, OWN_CURE];
+  return other === undefined ? ['fail', seen, cureOf(failure)] : inUse(seen, other, cureOf(failure));
+}
+
+/** Of a listener that it granted. */
+export function roundTrip(name: string, answerer: Answerer): Told {
+  switch (answerer.type) {
+    case 'ours':
+      return ['ok', `what the server sends to ${name} comes out here`];
+    case 'other':
+      return inUse(`${name}: ${inUseReason(answerer.who)}`, answerer, IN_USE_CURE);
+    case 'part':
+      return inUse(`${name}: ${answerer.why}`, answerer.other, IN_USE_CURE);
+    case 'misplaced':
+      return [
+        'warn',
+        `${name}: ${answerer.why}`,
+        'To be reached from outside: GatewayPorts clientspecified on the server (`tunneld server-setup` sets it).',
+      ];
+    case 'nobody':
+      return ['warn', `${name}: the server says that it listens there, but nobody answers`, "Read the server's log."];
+    case 'unknown':
+      return [
+        'warn',
+        `${name}: ${answerer.why}`,
+        'To let tunneld see it: AllowTcpForwarding yes with PermitOpen for this port alone (`tunneld server-setup NAME`).',
+      ];
+  }
+}
+
+function inUse(seen: string, { hostKey, own }: Other, cure: string): Told {
+  return hostKey === null || own ? ['fail', seen, cure] : ['fail', seen, ANOTHERS_CURE, true];
+}
+
+const IN_USE_CURE = 'Choose another port, or end what listens there.';
+
+const OWN_CURE =
+  'If that is ssh or autossh on this device, end it: `sudo tunneld install` takes over a unit tunnel.service that runs it.';
+
+const ANOTHERS_CURE =
+  "That port leads to another device, whose it stays: choose another one (remoteForward). If it is to be this device's, end the other's tunnel first.";
