@@ -55,6 +55,7 @@ async function useful(t: TestContext, server: OtherServer): Promise<void> {
     assert.equal(await visit(local, words), words);
   };
   await works('hello');
+  assert.equal(tunnel.state().forwards[0]?.verified, 'yes');
   await works('x'.repeat(5_000_000));
   const { code, socket } = await socks(dynamic, 5, 'localhost', echo.port);
   assert.equal(code, 0);
