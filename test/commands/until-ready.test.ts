@@ -12,13 +12,14 @@ test('a port that leads to this very device already, by ssh, is ready; one that 
   for (const sshd of [relay, device, another]) t.after(() => sshd.stop());
   const port = await freePort();
   const spec = specFor(relay, [[port, device.port]]);
+  const where = ['-i', relay.clientKey, '-p', `${relay.port}`, '-R', `${port}:127.0.0.1:${device.port}`];
+  const known = `UserKnownHostsFile=${spec.userKnownHostsFiles[0]}`;
   const old = spawn(
     'ssh',
-    [
-      ...['-N', '-F', 'none', '-i', relay.clientKey, '-p', `${relay.port}`, '-R', `${port}:127.0.0.1:${device.port}`],
-      ...['-o', 'BatchMode=yes', '-o', `UserKnownHostsFile=${spec.userKnownHostsFiles[0]}`, `${relay.user}@127.0.0.1`],
-    ],
-    { stdio: 'ignore' },
+    ['-N', '-F', 'none', '-o', 'BatchMode=yes', '-o', known, ...where, `${relay.user}@127.0.0.1`],
+    {
+      stdio: 'ignore',
+    },
   );
   t.after(() => old.kill('SIGKILL'));
   await until(async () => (await visit(port, 'x')).startsWith('SSH-'), { what: "ssh's listener" });
