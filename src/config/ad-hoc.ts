@@ -9,6 +9,7 @@ import { ConfigError, type ConfigProblem } from './problem.ts';
 import { DEFAULT_PING } from './parse.ts';
 import { defaultLogFile } from './paths.ts';
 import { resolveTunnel } from './resolve.ts';
+import { Reading } from './ssh-config/reading.ts';
 import { tunnelSchema, type TunnelKeys } from './schema.ts';
 
 /**
@@ -38,6 +39,7 @@ export async function adHocConfig(argv: readonly string[], name: string, env: Co
     {
       env,
       findings,
+      reading: new Reading(),
       first: line.options,
       shared: {},
       complain: (key, message) => problems.push(wrong(about(key), `${key} ${message}`)),

@@ -7,11 +7,14 @@ import {
   isSeq,
   LineCounter,
   type Node,
+  type Pair,
   parseDocument,
   visit,
+  type YAMLMap,
 } from 'yaml';
 import { printable } from '../lib/text.ts';
 import type { Path } from './mapping.ts';
+import { findExcess, MAX_ALIASES, TOO_MANY_ALIASES } from './excess.ts';
 import { type SyntaxProblem, syntaxProblem } from './syntax.ts';
 
 /** A YAML file as values, with the way back from a value to its place in the text. */
@@ -32,15 +35,23 @@ interface Located extends Position {
   readonly label: string;
 }
 
-/** Reads one YAML document. Aliases are followed, but not so often that a small file becomes a large one. */
+/**
+ * Reads one YAML document. Aliases are followed, but not so often that a small file becomes a large one, and what would take the
+ * parser long is not given to it.
+ */
 export function readDocument(text: string): SourceDocument {
+  const excess = findExcess(text);
+  if (excess !== null)
+    return { value: undefined, problems: [excess], locate: () => ({ ...excess, label: 'the file' }) };
   const lines = new LineCounter();
-  const document = parseDocument(text, { lineCounter: lines, prettyErrors: false, stringKeys: true, uniqueKeys: true });
-  const errors = [...document.errors, ...document.warnings];
-  const found = errors.length > 0 ? firstOfEachLine(errors.map(syntaxProblem), lines) : aliasProblems(document);
+  // Not with the parser's uniqueKeys, which compares every key with every other.
+  const options = { lineCounter: lines, prettyErrors: false, stringKeys: true, uniqueKeys: false };
+  const document = parseDocument(text, options);
+  const errors = [...document.errors, ...document.warnings].map(syntaxProblem);
+  const lost = errors.length > 0 ? errors : lostAliases(document);
+  const value = lost.length > 0 ? null : values(document);
   // A key that stands twice leaves the rest readable, so that all other problems can be reported with it.
-  const readable = errors.every((error) => error.code === 'DUPLICATE_KEY') && found.length === errors.length;
-  const value = readable ? values(document) : null;
+  const found = firstOfEachLine([...lost, ...duplicateKeys(document)], lines);
   if (value !== null && !value.ok) found.push({ offset: 0, message: TOO_MANY_ALIASES });
   return {
     value: value?.ok ? value.value : undefined,
@@ -48,9 +59,6 @@ export function readDocument(text: string): SourceDocument {
     locate: (path, at) => locate(document, lines, path, at),
   };
 }
-
-const MAX_ALIASES = 100;
-const TOO_MANY_ALIASES = `more than ${MAX_ALIASES} values come from aliases (*name): write them out`;
 
 function position(lines: LineCounter, offset: number): Position {
   const { line, col } = lines.linePos(offset);
@@ -60,25 +68,39 @@ function position(lines: LineCounter, offset: number): Position {
 /** One mistake often makes the parser complain several times about the same line; the first says it best. */
 function firstOfEachLine(problems: readonly SyntaxProblem[], lines: LineCounter): SyntaxProblem[] {
   const seen = new Set<number>();
-  return problems.filter(({ offset }) => {
-    const { line } = lines.linePos(offset);
-    return !seen.has(line) && seen.add(line);
-  });
+  return problems
+    .toSorted((a, b) => a.offset - b.offset)
+    .filter(({ offset }) => {
+      const { line } = lines.linePos(offset);
+      return !seen.has(line) && seen.add(line);
+    });
 }
 
-function aliasProblems(document: Document): SyntaxProblem[] {
-  const aliases: SyntaxProblem[] = [];
+function duplicateKeys(document: Document): SyntaxProblem[] {
+  const found: SyntaxProblem[] = [];
+  visit(document, {
+    Map(_, map) {
+      const seen = new Set<unknown>();
+      for (const { key } of map.items) {
+        if (!isScalar(key)) continue;
+        if (seen.has(key.value)) found.push({ offset: key.range?.[0] ?? 0, message: ADVICE_DUPLICATE });
+        seen.add(key.value);
+      }
+    },
+  });
+  return found;
+}
+
+const ADVICE_DUPLICATE = 'this key stands here for the second time';
+
+function lostAliases(document: Document): SyntaxProblem[] {
   const lost: SyntaxProblem[] = [];
   visit(document, {
     Alias(_, alias) {
-      const offset = alias.range?.[0] ?? 0;
-      aliases.push({ offset, message: TOO_MANY_ALIASES });
-      if (aliases.length > MAX_ALIASES) return visit.BREAK;
-      if (!alias.resolve(document)) lost.push({ offset, message: UNKNOWN_ALIAS });
-      return undefined;
+      if (!alias.resolve(document)) lost.push({ offset: alias.range?.[0] ?? 0, message: UNKNOWN_ALIAS });
     },
   });
-  return aliases.length > MAX_ALIASES ? aliases.slice(-1) : lost;
+  return lost;
 }
 
 const UNKNOWN_ALIAS =
@@ -103,7 +125,7 @@ function locate(document: Document, lines: LineCounter, path: Path, at: 'key' | 
   let label = '';
   for (const step of path) {
     if (isMap(node)) {
-      const pair = node.items.findLast((item) => isScalar(item.key) && item.key.value === step);
+      const pair = pairsOf(node).get(step);
       if (!pair) break;
       key = isNode(pair.key) ? pair.key : null;
       node = resolved(document, pair.value);
@@ -118,6 +140,18 @@ function locate(document: Document, lines: LineCounter, path: Path, at: 'key' | 
   const place = key && (at === 'key' || empty) ? key : node;
   return { ...position(lines, place?.range?.[0] ?? 0), label: label || 'the file' };
 }
+
+/** A file can have a problem with each of thousands of keys. */
+function pairsOf(map: YAMLMap): ReadonlyMap<unknown, Pair> {
+  let pairs = indexes.get(map);
+  if (pairs === undefined) {
+    pairs = new Map(map.items.flatMap((pair) => (isScalar(pair.key) ? [[pair.key.value, pair]] : [])));
+    indexes.set(map, pairs);
+  }
+  return pairs;
+}
+
+const indexes = new WeakMap<YAMLMap, ReadonlyMap<unknown, Pair>>();
 
 /** How much of a key that somebody pasted is repeated. */
 const MAX_LABEL = 60;

@@ -30,8 +30,16 @@ export function jumps(place: Place): z.ZodMiniType<JumpKeys[]> {
     context.issues.push(...issues);
     return z.NEVER;
   });
-  return preprocessed(listOf, z.array(hop));
+  const few = transformed(z.array(hop), (hops, context) => {
+    if (hops.length <= MAX_JUMPS) return hops;
+    context.issues.push({ code: 'custom', message: `names more than ${MAX_JUMPS} servers to go through`, input: hops });
+    return z.NEVER;
+  });
+  return preprocessed((raw) => listOf(raw).slice(0, MAX_JUMPS + 1), few);
 }
+
+/** More is a mistake, perhaps a circle. */
+export const MAX_JUMPS = 8;
 
 function jumpMapping(place: Place) {
   return transformed(mapping(serverKeys(place)), (keys, context) => {

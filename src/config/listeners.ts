@@ -17,16 +17,19 @@ export function reportSharedListeners(
   conflict: Report,
   placeOf: (path: Path) => string,
 ): void {
-  const taken: Taken[] = [];
+  // Only what has the same port, or is the same socket, can be at odds.
+  const taken = new Map<string, Taken[]>();
   for (const { spec, flawed } of tunnels) {
     const seen = { remote: 0, local: 0, dynamic: 0 };
     for (const { kind, listen } of spec.forwards) {
       const path = ['tunnels', spec.name, `${kind}Forward`, seen[kind]++];
       // Of a tunnel with mistakes we may not know the server; it is still at odds with itself.
       const where = kind !== 'remote' ? 'this device' : flawed ? spec.name : serverOf(spec);
-      const first = taken.find((other) => other.where === where && clash(other.listen, listen));
+      const place = `${where} ${listen.type === 'unix' ? listen.path : listen.port}`;
+      const others = taken.get(place) ?? [];
+      const first = others.find((other) => clash(other.listen, listen));
       if (first === undefined) {
-        taken.push({ tunnel: spec.name, user: spec.user, where, path, listen });
+        taken.set(place, [...others, { tunnel: spec.name, user: spec.user, path, listen }]);
         continue;
       }
       const sameUser = first.user === spec.user;
@@ -43,7 +46,6 @@ export function reportSharedListeners(
 interface Taken {
   readonly tunnel: string;
   readonly user: string;
-  readonly where: string;
   readonly path: Path;
   readonly listen: Endpoint;
 }

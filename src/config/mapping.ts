@@ -56,12 +56,18 @@ interface Finding {
   readonly at: 'key' | 'value';
 }
 
+/** To find the key that was meant takes a while, and nobody reads more. */
+const MAX_EXPLAINED = 100;
+
 /** zod's issues in our words. Those of single values already are: value() and mapping() wrote them. */
 function findings(error: z.core.$ZodError, raw: unknown, known: readonly string[], explain: Explain): Finding[] {
   return error.issues.flatMap((issue): Finding[] => {
     const path = issue.path.map((step) => (typeof step === 'number' ? step : String(step)));
     if (issue.code === 'unrecognized_keys') {
-      return issue.keys.map((key) => ({ path: [...path, key], message: explain(key, known), at: 'key' }));
+      return issue.keys.map((key, index) => {
+        const message = index < MAX_EXPLAINED ? explain(key, known) : 'is not a known key';
+        return { path: [...path, key], message, at: 'key' };
+      });
     }
     if (issue.code === 'custom') {
       return [{ path, message: issue.message, at: issue.params?.['at'] === 'key' ? 'key' : 'value' }];

@@ -87,10 +87,17 @@ function explainFor(tunnelKeys: readonly string[]) {
 /** In the order of the lines, this file's first; each once, since several tunnels may read the same file of ssh's. */
 function sorted(problems: readonly ConfigProblem[], file: string): ConfigProblem[] {
   const different = new Map(problems.map((problem) => [formatProblem(problem), problem]));
-  return [...different.values()].toSorted(
+  const inOrder = [...different.values()].toSorted(
     (a, b) => Number(b.file === file) - Number(a.file === file) || a.file.localeCompare(b.file) || byPosition(a, b),
   );
+  const first = inOrder.slice(0, MAX_PROBLEMS);
+  const next = inOrder[MAX_PROBLEMS];
+  if (next === undefined) return first;
+  return [...first, { ...next, message: `${inOrder.length - first.length} more problems begin here` }];
 }
+
+/** Nobody reads more at once, and a file of something else has thousands. */
+const MAX_PROBLEMS = 100;
 
 function byPosition(a: ConfigProblem, b: ConfigProblem): number {
   return a.line - b.line || a.column - b.column;

@@ -1,5 +1,6 @@
 import { dirname, resolve } from 'node:path';
 import { parse } from 'yaml';
+import { findExcess } from './excess.ts';
 
 /** Where a configuration that need not be valid puts its things, as absolute paths; null where it does not say. */
 export interface Peeked {
@@ -19,9 +20,9 @@ export function peek(text: string, file: string, home: string): Peeked {
 /** The lines of one key alone: a mistake elsewhere in the file does not matter. */
 function readKey(text: string, key: string): unknown {
   const [block] = new RegExp(`^${key}:.*(?:\\r?\\n(?:[ \\t#}].*)?)*`, 'm').exec(text) ?? [];
-  if (block === undefined) return undefined;
+  if (block === undefined || findExcess(block) !== null) return undefined;
   try {
-    return (parse(block, { logLevel: 'silent' }) as Record<string, unknown>)[key];
+    return (parse(block, { logLevel: 'silent', uniqueKeys: false }) as Record<string, unknown>)[key];
   } catch {
     return undefined;
   }

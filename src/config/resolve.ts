@@ -5,6 +5,7 @@ import type { JumpKeys } from './jump.ts';
 import type { Findings } from './notes.ts';
 import type { TunnelKeys } from './schema.ts';
 import type { SshOption } from './ssh-config/read.ts';
+import type { Reading } from './ssh-config/reading.ts';
 import { lookUp } from './ssh-keys.ts';
 import { BadValue } from './value.ts';
 import { resolveWay } from './way.ts';
@@ -14,6 +15,7 @@ export interface ResolveContext {
   readonly findings: Findings;
   /** Options of a command line, which come before the files of ssh_config and take part in what they match. */
   readonly first: readonly SshOption[];
+  readonly reading: Reading;
   /** What servers to go through share with the tunnel. */
   readonly shared: Partial<JumpKeys>;
   /** Says that the keys of this tunnel contradict each other. */
@@ -26,7 +28,7 @@ export async function resolveTunnel(name: string, written: TunnelKeys, context: 
   const destination = written.host ?? name;
   const file = written.sshConfig ?? null;
   const lookupOf = (host: string, first: readonly SshOption[], proxied: boolean) =>
-    lookUp({ host, file, first, env, proxied }, findings);
+    lookUp({ host, file, first, env, proxied, reading: context.reading }, findings);
   const proxied = Boolean(written.proxyJump?.length || written.proxyCommand || written.proxy);
   const found = await lookupOf(destination, [...context.first, ...identity(written)], proxied);
   const keys = layer(written, found, destination);

@@ -11,13 +11,23 @@ import { readChannelTimeout, readMask, readPermitRemoteOpen } from './restrictio
 import { serverKeys } from './server-keys.ts';
 import { BadValue, oneOrMany, readOneOf, readText, readYesNo, transformed, value } from './value.ts';
 
-/** What a tunnel may say. */
-export function tunnelSchema(place: Place) {
+/** What a tunnel may say. Made once for each place, since that takes longer than reading a tunnel with it. */
+export function tunnelSchema(place: Place): TunnelSchema {
+  const schema = schemas.get(place) ?? newTunnelSchema(place);
+  schemas.set(place, schema);
+  return schema;
+}
+
+type TunnelSchema = ReturnType<typeof newTunnelSchema>;
+
+const schemas = new WeakMap<Place, TunnelSchema>();
+
+function newTunnelSchema(place: Place) {
   return keysOf(servedKeys(place));
 }
 
 /** What a tunnel of a file says; what it leaves out is absent. */
-export type TunnelKeys = z.output<ReturnType<typeof tunnelSchema>>;
+export type TunnelKeys = z.output<TunnelSchema>;
 
 /** `defaults`: the same, without what two tunnels cannot share. */
 export function defaultsSchema(place: Place) {

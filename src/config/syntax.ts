@@ -24,7 +24,6 @@ const ADVICE: Readonly<Partial<Record<ErrorCode, string>>> = {
   BAD_DQ_ESCAPE: 'this is no escape of YAML: write the value in single quotes to keep its backslashes',
   BAD_SCALAR_START: `a value cannot begin with this character: ${QUOTE}`,
   BLOCK_AS_IMPLICIT_KEY: `a second "key: value" cannot follow on the same line: indent it on a line of its own, or ${QUOTE}`,
-  DUPLICATE_KEY: 'this key stands here for the second time',
   MISSING_CHAR: 'something is missing here: a colon after a key, or a closing quote or bracket',
   MULTILINE_IMPLICIT_KEY: INDENT,
   MULTIPLE_DOCS: 'a second document begins here (---): the file may have only one',

@@ -6,6 +6,7 @@ import type { Findings } from './notes.ts';
 import type { Place } from './path-value.ts';
 import { resolveTunnel } from './resolve.ts';
 import { defaultsSchema, type TunnelKeys, type tunnelSchema } from './schema.ts';
+import { Reading } from './ssh-config/reading.ts';
 import { isMapping, show } from './value.ts';
 
 /** A tunnel as it was read. Where something is wrong with it, defaults stand in and `flawed` is set. */
@@ -38,6 +39,7 @@ export async function readTunnels(
   report: Report,
 ): Promise<ReadTunnel[]> {
   const tunnels: ReadTunnel[] = [];
+  const reading = new Reading();
   // One after the other, so that what is wrong with a file of ssh's is told in a steady order.
   for (const [name, tunnel] of entries(raw, report)) {
     const { note, flawed } = noting(report);
@@ -48,6 +50,7 @@ export async function readTunnels(
       {
         env,
         findings,
+        reading,
         first: [],
         shared: sharedKeys(defaults.keys),
         complain: (key, message) => note(['tunnels', name, key], message),
@@ -92,11 +95,16 @@ function entries(tunnels: unknown, report: Report): [string, unknown][] {
   if (tunnels === null || isMapping(tunnels)) {
     const found = Object.entries(tunnels ?? {});
     if (found.length === 0) report(['tunnels'], 'is empty: it needs at least one tunnel');
-    return found;
+    if (found.length <= MAX_TUNNELS) return found;
+    report(['tunnels'], `has ${found.length} tunnels: at most ${MAX_TUNNELS} can be in one file`);
+    return [];
   }
   report(['tunnels'], `must be a mapping of names to tunnels, not ${show(tunnels)}`);
   return [];
 }
+
+/** Each is a connection of its own; it also takes about a millisecond to read. */
+const MAX_TUNNELS = 2000;
 
 function readTunnel(name: string, raw: unknown, schema: TunnelSchema, report: Report): TunnelKeys {
   const path = ['tunnels', name];

@@ -1,7 +1,7 @@
 import type { Entry, ServerSpec } from '../tunnel/spec.ts';
 import { completeServer } from './complete.ts';
 import type { ConfigEnvironment } from './environment.ts';
-import type { JumpKeys } from './jump.ts';
+import { MAX_JUMPS, type JumpKeys } from './jump.ts';
 import type { TunnelKeys } from './schema.ts';
 import { expandTokens } from './ssh-config/tokens.ts';
 import { BadValue } from './value.ts';
@@ -35,8 +35,6 @@ export async function resolveWay(
   // A proxy that stands beside the jumps is the way to the first of them.
   return { jumps, entry: entryOf(keys.proxy ? keys : nearest.keys, nearest) };
 }
-
-const MAX_JUMPS = 8;
 
 interface Hop {
   readonly name: string;

@@ -1,13 +1,13 @@
-import { lstat, readdir } from 'node:fs/promises';
+import { lstat, opendir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { matchesUnits, type Unit } from './pattern.ts';
 
 /**
  * What glob(3) finds for an absolute path with `*`, `?`, `[...]` and backslashes, in the order of the bytes of the paths (ssh
  * sets no other order of sorting). A name that begins with a dot needs a dot in the pattern. Nothing is found where nothing
- * can be listed.
+ * can be listed. `look` is called for each name that is looked at, and may throw.
  */
-export async function expandGlob(pattern: string): Promise<string[]> {
+export async function expandGlob(pattern: string, look: () => void): Promise<string[]> {
   let found = ['/'];
   let names = '';
   for (const segment of pattern.split('/').filter((part) => part !== '')) {
@@ -16,12 +16,17 @@ export async function expandGlob(pattern: string): Promise<string[]> {
       continue;
     }
     const folders = found.map((path) => join(path, names));
-    found = (await Promise.all(folders.map((folder) => namesIn(folder, segment)))).flat();
+    // One after the other: what is too much is seen before it has begun.
+    found = [];
+    for (const folder of folders) found.push(...(await namesIn(folder, segment, look)));
     names = '';
   }
-  const paths = found.map((path) => join(path, names));
-  const existing = await Promise.all(paths.map(async (path) => ((await exists(path)) ? [path] : [])));
-  return existing.flat().toSorted((a, b) => Buffer.compare(Buffer.from(a), Buffer.from(b)));
+  const existing: string[] = [];
+  for (const path of found.map((folder) => join(folder, names))) {
+    look();
+    if (await exists(path)) existing.push(path);
+  }
+  return existing.toSorted((a, b) => Buffer.compare(Buffer.from(a), Buffer.from(b)));
 }
 
 /** Whether a path has anything to expand: what a folder is called literally is not searched for. */
@@ -29,13 +34,16 @@ export function isWild(path: string): boolean {
   return /^(?:[^\\*?[]|\\.|\[(?!.*\]))*(?:[*?]|\[(?=.*\]))/s.test(path);
 }
 
-async function namesIn(folder: string, segment: string): Promise<string[]> {
+async function namesIn(folder: string, segment: string, look: () => void): Promise<string[]> {
   const units = unitsOf(segment);
-  const names = await readdir(folder).catch(() => []);
-  return names
-    .filter((name) => !name.startsWith('.') || /^\\?\./.test(segment))
-    .filter((name) => matchesUnits(name, units))
-    .map((name) => join(folder, name));
+  const found: string[] = [];
+  const directory = await opendir(folder).catch(() => []);
+  for await (const { name } of directory) {
+    look();
+    if (name.startsWith('.') && !/^\\?\./.test(segment)) continue;
+    if (matchesUnits(name, units)) found.push(join(folder, name));
+  }
+  return found;
 }
 
 function unitsOf(segment: string): Unit[] {

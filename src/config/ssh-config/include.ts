@@ -1,7 +1,7 @@
 import { dirname, isAbsolute, join } from 'node:path';
 import { printable } from '../../lib/text.ts';
 import { BadValue } from '../value.ts';
-import { expandGlob } from './glob.ts';
+import type { Reading } from './reading.ts';
 import { expandTokens, tokensOf } from './tokens.ts';
 
 /** Where an Include stands: that decides what its relative paths and its `~` mean. */
@@ -21,9 +21,13 @@ export class SkippedInclude extends Error {}
  * The files of one argument of Include (readconf.c, oInclude), none if none exist. Throws a SkippedInclude for a variable
  * or token that has no value and a BadValue for what ssh refuses.
  */
-export async function includedFiles(argument: string, place: IncludePlace): Promise<readonly string[]> {
+export async function includedFiles(
+  argument: string,
+  place: IncludePlace,
+  reading: Reading,
+): Promise<readonly string[]> {
   const path = absolute(withVariables(withTokens(argument, place), place.env), place);
-  return path.length > MAX_LENGTH ? [] : await expandGlob(path);
+  return path.length > MAX_LENGTH ? [] : await reading.paths(path);
 }
 
 /** No system has longer paths. */

@@ -6,6 +6,7 @@ import { EffectiveOptions } from './effective.ts';
 import { BadFile } from './file.ts';
 import type { SshOption, SshProblem } from './option.ts';
 import { lowerCase } from './pattern.ts';
+import { Reading } from './reading.ts';
 import { Report, Stop } from './report.ts';
 import { hostSoFar, type Pass } from './subject.ts';
 import { type Source, walk } from './walk.ts';
@@ -26,6 +27,8 @@ export interface SshConfigRequest {
   readonly proxied?: boolean;
   /** Instead of /etc/ssh/ssh_config. */
   readonly systemFile?: string;
+  /** Where the same files are read for several hosts. */
+  readonly reading?: Reading;
 }
 
 /** What the files say about a host. With problems, ssh would not connect. */
@@ -65,7 +68,8 @@ function addFirst(option: SshOption, effective: EffectiveOptions, report: Report
 async function readAll(request: SshConfigRequest, effective: EffectiveOptions, report: Report): Promise<void> {
   let wantsFinal = false;
   const onFinal = () => (wantsFinal = true);
-  const pass: Pass = { originalHost: request.host, finalHost: null, env: request.env, effective, report, onFinal };
+  const { host: originalHost, env, reading = new Reading() } = request;
+  const pass: Pass = { originalHost, finalHost: null, env, effective, report, reading, onFinal };
   await readOnce(request, pass);
   const name = hostSoFar(pass);
   const { host, enabled, problem } = canonicalHost(name, effective, request.proxied ?? false);

@@ -3,6 +3,7 @@ import type { ConfigEnvironment } from '../environment.ts';
 import { BadValue } from '../value.ts';
 import type { EffectiveOptions } from './effective.ts';
 import type { MatchSubject } from './match.ts';
+import type { Reading } from './reading.ts';
 import { type Report, Stop } from './report.ts';
 import { expandTokens, tokensOf, tokenValues } from './tokens.ts';
 
@@ -13,6 +14,7 @@ export interface Pass {
   readonly env: ConfigEnvironment;
   readonly effective: EffectiveOptions;
   readonly report: Report;
+  readonly reading: Reading;
   /** Called for a `Match final`: the files want to be read once more. */
   readonly onFinal: () => void;
 }

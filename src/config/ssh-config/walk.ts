@@ -1,6 +1,6 @@
 import { escapeControls } from '../../lib/text.ts';
 import { BadValue } from '../value.ts';
-import { BadFile, readLines } from './file.ts';
+import { BadFile } from './file.ts';
 import { isWild } from './glob.ts';
 import { includedFiles, SkippedInclude } from './include.ts';
 import { type Line, parseLine } from './line.ts';
@@ -40,6 +40,8 @@ const MAX_DEPTH = 16;
 /** Files that include each other widely, not deeply, would be read for ever. */
 const MAX_FILES = 4096;
 
+const TOO_MUCH = 'too many lines are read for too many hosts until here: shorten the files, or say `sshConfig: none`';
+
 class Walk {
   readonly #pass: Pass;
   #files = 0;
@@ -49,11 +51,13 @@ class Walk {
   }
 
   async file(source: Source, situation: Situation): Promise<void> {
-    const { env, effective, report } = this.#pass;
+    const { env, effective, report, reading } = this.#pass;
     const file = escapeControls(source.path);
     this.#files += 1;
     let { active, unknown } = situation;
-    for (const [index, text] of (await readLines(source.path, source.checkOwner ? env.uid : null)).entries()) {
+    const lines = await reading.lines(source.path, source.checkOwner ? env.uid : null);
+    for (const [index, text] of lines.entries()) {
+      if (!reading.mayGoOn(text)) this.#stop({ file, line: index + 1, column: 1 }, TOO_MUCH);
       const line = parseLine(text, effective.value('ignoreunknown') ?? '');
       if (line === null) continue;
       const origin = { file, line: index + 1, column: line.column };
@@ -97,12 +101,12 @@ class Walk {
   }
 
   async #include(line: Line, origin: Origin, source: Source, { active, unknown, depth }: Situation): Promise<void> {
-    const { env, report } = this.#pass;
+    const { env, report, reading } = this.#pass;
     const home = source.ofUser ? env.home : null;
     for (const argument of line.args) {
       const place = { home, systemFile: source.systemFile, env: env.env, tokens: tokensSoFar(this.#pass) };
       try {
-        for (const path of await includedFiles(argument, place)) {
+        for (const path of await includedFiles(argument, place, reading)) {
           this.#checkLimits(origin, depth);
           await this.#included(
             { ...source, path, checkOwner: true },
@@ -120,7 +124,11 @@ class Walk {
   #checkLimits(origin: Origin, depth: number): void {
     if (depth < MAX_DEPTH && this.#files < MAX_FILES) return;
     const what = depth < MAX_DEPTH ? `more than ${MAX_FILES} files` : `files more than ${MAX_DEPTH} deep`;
-    this.#pass.report.problem(origin, `Include leads to ${what}: a file may include itself`);
+    this.#stop(origin, `Include leads to ${what}: a file may include itself`);
+  }
+
+  #stop(origin: Origin, message: string): never {
+    this.#pass.report.problem(origin, message);
     throw new Stop();
   }
 
