@@ -62,7 +62,7 @@ export const FAILURES = {
   'host-key-revoked': {
     kind: 'needs-human',
     title: "the server's host key is revoked",
-    hint: 'The key is marked @revoked in known_hosts: give the server a new host key.',
+    hint: 'The key is marked @revoked in known_hosts, or on a list of revokedHostKeys: give the server a new host key. While such a list cannot be read, every key counts as revoked.',
   },
   'key-unreadable': {
     kind: 'needs-human',

@@ -102,8 +102,8 @@ describe('doctor', { concurrency: 3 }, () => {
     {
       name: 'algorithms',
       step: 'algorithms',
-      seen: /no matching/i,
-      cure: /Remove or widen/,
+      seen: /no cipher in common: the server offers aes256-ctr/,
+      cure: /Widen ciphers/,
       sshd: { config: ['Ciphers aes256-ctr'] },
       spoil: (yaml) => yaml.replace('port:', 'ciphers: aes128-ctr\n    port:'),
     },
