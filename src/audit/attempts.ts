@@ -28,7 +28,7 @@ export function attemptsFor(
     { hole: 'connect-elsewhere', run: (visit) => connectToAny(visit, [ELSEWHERE]) },
     { hole: 'connect-socket', run: (visit) => connectToSocket(visit.connection, knownSockets) },
     { hole: 'listen-port', run: (visit) => listenOnOtherPort(visit, spec, UNPRIVILEGED) },
-    { hole: 'listen-everywhere', run: (visit, signal) => listenEverywhere(visit, spec, clock, signal) },
+    { hole: 'listen-everywhere', run: (visit) => listenEverywhere(visit, spec, clock) },
     { hole: 'listen-privileged', run: (visit) => listenOnOtherPort(visit, spec, PRIVILEGED) },
     { hole: 'listen-socket', run: (visit) => listenOnSocket(visit.connection) },
   ];

@@ -1,8 +1,7 @@
 import { randomInt } from 'node:crypto';
 import type { Clock } from '../lib/clock.ts';
-import { dial } from '../tunnel/dial.ts';
+import { discard } from '../tunnel/dial.ts';
 import { asFailure } from '../tunnel/failure.ts';
-import { resetSocket } from '../tunnel/reset-socket.ts';
 import type { TunnelSpec } from '../tunnel/spec.ts';
 import { whileListening } from './ask.ts';
 import type { Seen } from './finding.ts';
@@ -37,28 +36,17 @@ export async function listenOnOtherPort({ connection }: Visit, spec: TunnelSpec,
  * Has the server listen on all its addresses. OpenSSH says yes to that and listens on localhost alone where GatewayPorts is `no`
  * (channel_fwd_bind_addr in channels.c), so that only a connection from here tells.
  */
-export async function listenEverywhere(
-  visit: Visit,
-  spec: TunnelSpec,
-  clock: Clock,
-  signal: AbortSignal,
-): Promise<Seen> {
+export async function listenEverywhere(visit: Visit, spec: TunnelSpec, clock: Clock): Promise<Seen> {
   for (let tries = 0; tries < TRIES; tries += 1) {
     const port = otherPort(spec, UNPRIVILEGED);
     const at = { type: 'tcp', host: '', port } as const;
-    const seen = await whileListening(visit.connection, at, () => comeBack(visit, spec, port, clock, signal));
+    const seen = await whileListening(visit.connection, at, () => comeBack(visit, spec, port, clock));
     if (seen !== null) return seen;
   }
   return { verdict: 'closed', detail: 'refused' };
 }
 
-async function comeBack(
-  visit: Visit,
-  spec: TunnelSpec,
-  port: number,
-  clock: Clock,
-  signal: AbortSignal,
-): Promise<Seen> {
+async function comeBack(visit: Visit, spec: TunnelSpec, port: number, clock: Clock): Promise<Seen> {
   const said = `the server says that it listens on port ${port} of all its addresses`;
   const blind = { verdict: 'unknown', detail: `${said}, and from here it cannot be seen whether it does` } as const;
   const address = visit.connection.transport.ends?.remoteAddress;
@@ -66,12 +54,12 @@ async function comeBack(
     return blind;
   const visited = visit.visitorAt(port);
   try {
-    const socket = await dial({ ...spec, port }, REACH_MS, clock, signal);
+    const dialled = await visit.dialPort(port, REACH_MS);
     let cancel = () => {};
     const late = new Promise<false>((resolve) => (cancel = clock.timer(REACH_MS, () => resolve(false))));
     const came = await Promise.race([visited.then(() => true), late]);
     cancel();
-    resetSocket(socket);
+    discard(dialled);
     return came ? { verdict: 'open', detail: `port ${port} of the server led here for a moment` } : blind;
   } catch (error) {
     const failure = asFailure(error);

@@ -1,16 +1,20 @@
 import type { Clock } from '../lib/clock.ts';
 import type { Logger } from '../lib/log.ts';
 import { STILL_DEVICE } from '../tunnel/device.ts';
-import { dial } from '../tunnel/dial.ts';
+import { dial, type Dialled } from '../tunnel/dial.ts';
+import { asFailure } from '../tunnel/failure.ts';
 import { prepareLogin } from '../tunnel/login.ts';
-import { firstMachine, prepareRoute } from '../tunnel/route.ts';
+import { beyondOf, firstMachine } from '../tunnel/first-machine.ts';
+import { prepareRoute } from '../tunnel/route.ts';
 import type { Endpoint, TunnelSpec } from '../tunnel/spec.ts';
 import type { SshConnection } from '../tunnel/ssh.ts';
 import type { AuthReport } from '../tunnel/ssh2/auth-report.ts';
 import type { IdentityCache } from '../tunnel/ssh2/identities.ts';
+import type { Turns } from '../tunnel/turns.ts';
 
 export interface VisitDeps {
   readonly clock: Clock;
+  readonly turns: Turns;
   readonly log: Logger;
   readonly identities: IdentityCache;
 }
@@ -23,15 +27,19 @@ export interface Visit {
   readonly lost: Promise<never>;
   /** Resolves when somebody comes to this port of the server; he is turned away. */
   visitorAt(port: number): Promise<void>;
+  /** Dials another port of the same machine. */
+  dialPort(port: number, timeoutMs: number): Promise<Dialled>;
   /** Ends it, politely where the server answers. */
   leave(): Promise<void>;
 }
 
 /** Logs in as the tunnel does, on the same way, but from any port and without learning host keys. Rejects with a TunnelFailure. */
 export async function visitServer(spec: TunnelSpec, deps: VisitDeps, signal: AbortSignal): Promise<Visit> {
-  const { clock } = deps;
+  const { clock, turns } = deps;
   const onVisitors = new Set<(listen: Endpoint) => void>();
   let report: AuthReport | null = null;
+  let dialled: Dialled | null = null;
+  const turn = () => dialled?.turn;
   const quiet = {
     ...spec,
     updateHostKeys: false,
@@ -40,12 +48,11 @@ export async function visitServer(spec: TunnelSpec, deps: VisitDeps, signal: Abo
   const login = await prepareLogin(quiet, { ...deps, name: spec.name, asksFirst: true });
   const travel = await prepareRoute(quiet, {
     ...deps,
-    device: STILL_DEVICE,
+    device: { ...STILL_DEVICE, turns },
     reach: async () => {
       const first = firstMachine(quiet);
-      const started = clock.now();
-      const socket = await dial(first, first.connectTimeoutMs, clock, signal);
-      return { socket, leftMs: Math.max(MIN_HANDSHAKE_MS, first.connectTimeoutMs - (clock.now() - started)) };
+      dialled = await dial(first, first.connectTimeoutMs, { clock, turns, beyond: beyondOf(quiet) }, signal);
+      return dialled;
     },
     heartbeat: () => {},
     onSourcePort: () => {},
@@ -61,6 +68,7 @@ export async function visitServer(spec: TunnelSpec, deps: VisitDeps, signal: Abo
       onAuthenticated: (said: AuthReport) => (report = said),
     };
     const connection = await Promise.race([route.lost, login(route, events, signal)]);
+    turn()?.accepted();
     const lost = Promise.race([connection.lost, route.lost]);
     lost.catch(() => {});
     return {
@@ -73,18 +81,19 @@ export async function visitServer(spec: TunnelSpec, deps: VisitDeps, signal: Abo
             if (at.type === 'tcp' && at.port === port) resolve();
           });
         }),
+      dialPort: (port, timeoutMs) => dial({ ...spec, port }, timeoutMs, { clock, turns }, signal),
       leave: async () => {
         await connection.close();
         await route.close();
         connection.destroy();
         await route.destroy();
+        turn()?.end();
       },
     };
   } catch (error) {
     await route.destroy();
+    turn()?.notAccepted(asFailure(error));
+    turn()?.end();
     throw error;
   }
 }
-
-/** As in the tunnel itself: a TCP connection won at the last moment is still worth a try. */
-const MIN_HANDSHAKE_MS = 1000;

@@ -19,6 +19,7 @@ import { reportProblems } from './config-problems.ts';
 import { EXIT } from './exit.ts';
 import { findConfig } from './find-config.ts';
 import { noSuchTunnel } from './no-such-tunnel.ts';
+import { processTurns } from './process-turns.ts';
 import { fail, tell } from './tell.ts';
 import { wantsColour } from './terminal.ts';
 
@@ -52,7 +53,7 @@ export async function audit(flag: string | null, name: string | null, options: A
   const audits: TunnelAudit[] = [];
   try {
     for (const tunnel of chosen) {
-      const deps = { clock: systemClock, log: log.child({ tunnel: tunnel.name }), identities };
+      const deps = { clock: systemClock, turns: processTurns, log: log.child({ tunnel: tunnel.name }), identities };
       audits.push(await auditTunnel(tunnel, config.tunnels, deps, new AbortController().signal));
     }
   } catch (error) {

@@ -4,6 +4,7 @@ import { createLogger } from '../lib/log.ts';
 import { STILL_DEVICE, type Device } from '../tunnel/device.ts';
 import type { TunnelSpec } from '../tunnel/spec.ts';
 import { createIdentityCache } from '../tunnel/ssh2/identities.ts';
+import { processTurns } from './process-turns.ts';
 
 /** Examines a tunnel from a command, which logs nothing and is over before anything about this device changes. */
 export async function examineOnce(
@@ -18,7 +19,7 @@ export async function examineOnce(
       clock: systemClock,
       log: createLogger('fatal', () => {}),
       identities: createIdentityCache(),
-      device: { ...STILL_DEVICE, hostKeys },
+      device: { ...STILL_DEVICE, hostKeys, turns: processTurns },
     },
     new AbortController().signal,
   );

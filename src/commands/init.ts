@@ -28,6 +28,7 @@ import { daemonStatus } from './daemon-status.ts';
 import { doctor, statusOf } from './doctor.ts';
 import { EXIT } from './exit.ts';
 import { findConfig } from './find-config.ts';
+import { processTurns } from './process-turns.ts';
 import { createQuestions, NobodyThereError, type Questions } from './questions.ts';
 import { serverSetupText } from './server-setup.ts';
 import { tell } from './tell.ts';
@@ -103,11 +104,13 @@ function hostToTrust({ host, port }: NewTunnel, userKnownHostsFile: string): Hos
     bindAddress: null,
     bindInterface: null,
     tcpKeepAlive: true,
+    connectLimit: null,
   } as const;
-  const open = async () => ({
-    wire: await dial(server, SCAN_MS, systemClock, new AbortController().signal),
-    close: () => Promise.resolve(),
-  });
+  const open = async () => {
+    const deps = { clock: systemClock, turns: processTurns };
+    const { socket, turn } = await dial(server, SCAN_MS, deps, new AbortController().signal);
+    return { wire: socket, close: async () => turn.end() };
+  };
   return {
     query: hostQuery(host, port, null),
     userKnownHostsFiles: [userKnownHostsFile],

@@ -4,11 +4,12 @@ import { createLogger } from '../lib/log.ts';
 import { errorText } from '../lib/text.ts';
 import { scanHostKeys, type ScanWay } from '../setup/scan-host-keys.ts';
 import { SetupError } from '../setup/setup-error.ts';
-import { dial } from '../tunnel/dial.ts';
+import { dial, type Dialled } from '../tunnel/dial.ts';
 import { STILL_DEVICE } from '../tunnel/device.ts';
 import { TunnelFailure } from '../tunnel/failure.ts';
 import { hostQuery } from '../tunnel/known-hosts.ts';
-import { firstMachine, prepareRoute } from '../tunnel/route.ts';
+import { beyondOf, firstMachine } from '../tunnel/first-machine.ts';
+import { prepareRoute } from '../tunnel/route.ts';
 import type { TunnelSpec } from '../tunnel/spec.ts';
 import { formatServer } from '../tunnel/state.ts';
 import { createIdentityCache } from '../tunnel/ssh2/identities.ts';
@@ -17,6 +18,7 @@ import { EXIT } from './exit.ts';
 import { createQuestions, NobodyThereError } from './questions.ts';
 import { controlSockets } from './sockets.ts';
 import { fail, tell } from './tell.ts';
+import { processTurns } from './process-turns.ts';
 import { trustHostKey } from './trust-host-key.ts';
 
 /**
@@ -69,15 +71,18 @@ function serversOf(tunnel: TunnelSpec): readonly TunnelSpec[] {
 async function wayTo(server: TunnelSpec): Promise<ScanWay> {
   const { signal } = new AbortController();
   const first = firstMachine(server);
+  let dialled: Dialled | null = null;
+  const turn = () => dialled?.turn;
   const travel = await prepareRoute(server, {
     clock: systemClock,
     log: createLogger('fatal', () => {}),
     identities: createIdentityCache(),
-    device: STILL_DEVICE,
-    reach: async () => ({
-      socket: await dial(first, first.connectTimeoutMs, systemClock, signal),
-      leftMs: first.connectTimeoutMs,
-    }),
+    device: { ...STILL_DEVICE, turns: processTurns },
+    reach: async () => {
+      const deps = { clock: systemClock, turns: processTurns, beyond: beyondOf(server) };
+      dialled = await dial(first, first.connectTimeoutMs, deps, signal);
+      return dialled;
+    },
     heartbeat: () => {},
     onSourcePort: () => {},
   });
@@ -88,6 +93,7 @@ async function wayTo(server: TunnelSpec): Promise<ScanWay> {
     close: async () => {
       await route.close();
       await route.destroy();
+      turn()?.end();
     },
   };
 }

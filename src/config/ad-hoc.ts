@@ -89,6 +89,7 @@ export function adHocName(argv: readonly string[]): string {
 
 /** Keys of a tunnel that ssh_config has not, and that one tunnel alone has. */
 const OWN_KEYS = [
+  'connectLimit',
   'passphraseFile',
   'passwordFile',
   'proxy',

@@ -44,6 +44,7 @@ export function completeServer(host: string, keys: Partial<JumpKeys>, env: Confi
     bindAddress: keys.bindAddress ?? null,
     bindInterface: keys.bindInterface ?? null,
     connectTimeoutMs: keys.connectTimeout ?? 10_000,
+    connectLimit: keys.connectLimit ?? null,
     tcpKeepAlive: keys.tcpKeepAlive ?? true,
 
     identityFiles: keys.identityFile ?? OPENSSH_IDENTITIES.map((file) => join(env.home, '.ssh', file)),

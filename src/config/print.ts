@@ -7,6 +7,7 @@ import {
   type ServerSpec,
   type TunnelSpec,
 } from '../tunnel/spec.ts';
+import { printConnectLimit } from './connect-limit.ts';
 import { completeServer, completeTunnel } from './complete.ts';
 import type { Config } from './config.ts';
 import type { ConfigEnvironment } from './environment.ts';
@@ -70,6 +71,7 @@ function serverKeys(spec: ServerSpec, env: ConfigEnvironment): Record<string, un
     bindAddress: spec.bindAddress,
     bindInterface: spec.bindInterface,
     connectTimeoutMs: spec.connectTimeoutMs / 1000,
+    connectLimit: printConnectLimit(spec.connectLimit),
     tcpKeepAlive: spec.tcpKeepAlive,
     identitiesOnly: spec.identitiesOnly,
     identityAgent: spec.identityAgent ?? 'none',

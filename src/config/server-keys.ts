@@ -1,4 +1,5 @@
 import { readAlgorithms } from './algorithm-list.ts';
+import { readConnectLimit } from './connect-limit.ts';
 import { readDuration, readDurationFrom } from './duration.ts';
 import { readAddress, readHost } from './host.ts';
 import { paths, type Place, readAgent, readPath, spacedPaths } from './path-value.ts';
@@ -15,6 +16,7 @@ export function serverKeys(place: Place) {
     bindAddress: value(readAddress),
     bindInterface: value(readWord),
     connectTimeout: value(readDurationFrom(1)),
+    connectLimit: value(readConnectLimit),
     tcpKeepAlive: value(readYesNo),
     identityFile: paths(place),
     identitiesOnly: value(readYesNo),

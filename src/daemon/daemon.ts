@@ -6,6 +6,7 @@ import type { ReloadResult, Request } from '../control/protocol.ts';
 import { RequestError, type ControlHandlers } from '../control/server.ts';
 import { openControlSocket } from '../control/socket.ts';
 import { readHostKeys } from '../host/host-keys.ts';
+import { icmpRefusals } from '../host/icmp-refusals.ts';
 import { createPinger } from '../host/network.ts';
 import { watchNetwork } from '../host/network-watch.ts';
 import { openHoldingsFile } from '../host/holdings-file.ts';
@@ -24,6 +25,7 @@ import { statusDocument, summaryLine } from '../supervisor/status.ts';
 import { createSupervisor } from '../supervisor/supervisor.ts';
 import { holdingsOf, listenerKeys } from '../tunnel/holdings.ts';
 import { sourcePorts } from '../tunnel/source-ports.ts';
+import { createTurns } from '../tunnel/turns.ts';
 import { createIdentityCache } from '../tunnel/ssh2/identities.ts';
 import type { Problems } from './problems.ts';
 
@@ -86,6 +88,7 @@ export async function startDaemon(first: Config, deps: DaemonDeps): Promise<Daem
           day: () => new Date(clock.wall()).toISOString().slice(0, 10),
         }),
       onTaken: taken.listen,
+      turns: createTurns({ clock, random: deps.random, icmpRefusals }),
       sourcePorts: (tunnel, server) => sourcePorts(`${tunnel} ${server}`, portOptions),
     },
     ping: () => {

@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { setMaxListeners } from 'node:events';
 import { childController } from '../lib/abort.ts';
 import { sleep, type Clock } from '../lib/clock.ts';
-import { dial } from '../tunnel/dial.ts';
+import { dial, type Dialled } from '../tunnel/dial.ts';
 import { dialTarget } from '../tunnel/dial-target.ts';
 import { asFailure, TunnelFailure } from '../tunnel/failure.ts';
 import { createInspector, type Inspector } from '../tunnel/inspector.ts';
@@ -10,7 +10,8 @@ import { listenLocally } from '../tunnel/local-listener.ts';
 import { prepareLogin } from '../tunnel/login.ts';
 import { ownKeys } from '../tunnel/own-keys.ts';
 import { refusalReason } from '../tunnel/refusal.ts';
-import { firstMachine, prepareRoute, type Route } from '../tunnel/route.ts';
+import { beyondOf, firstMachine } from '../tunnel/first-machine.ts';
+import { prepareRoute, type Route } from '../tunnel/route.ts';
 import { formatEndpoint, type Endpoint, type ForwardSpec, type TunnelSpec } from '../tunnel/spec.ts';
 import type { SshConnection, Visitor } from '../tunnel/ssh.ts';
 import { describeAccepted } from '../tunnel/ssh2/auth-report.ts';
@@ -31,6 +32,8 @@ export async function examineLogin(spec: TunnelSpec, deps: LoginDeps, signal: Ab
   let route: Route | null = null;
   let connection: SshConnection | null = null;
   let agreed = '';
+  let dialled: Dialled | null = null;
+  const turn = () => dialled?.turn;
   const greeted = (version: string) => {
     tell('banner', 'ok', version);
     tell('algorithms', 'ok', agreed);
@@ -42,7 +45,9 @@ export async function examineLogin(spec: TunnelSpec, deps: LoginDeps, signal: Ab
       ...deps,
       reach: async () => {
         const first = firstMachine(spec);
-        return { socket: await dial(first, first.connectTimeoutMs, clock, signal), leftMs: first.connectTimeoutMs };
+        const { turns } = deps.device;
+        dialled = await dial(first, first.connectTimeoutMs, { clock, turns, beyond: beyondOf(spec) }, signal);
+        return { ...dialled, leftMs: first.connectTimeoutMs };
       },
       heartbeat: () => {},
       onSourcePort: () => {},
@@ -62,6 +67,7 @@ export async function examineLogin(spec: TunnelSpec, deps: LoginDeps, signal: Ab
         signal,
       ),
     ]);
+    turn()?.accepted();
     greeted(connection.serverVersion);
     tell('authentication', 'ok', how === '' ? 'the server wanted nothing' : how);
     const inspector = createInspector(
@@ -87,6 +93,7 @@ export async function examineLogin(spec: TunnelSpec, deps: LoginDeps, signal: Ab
   } catch (error) {
     // The authentication had begun: what comes before it went well.
     if (connection === null && agreed !== '') greeted('it is an SSH server');
+    turn()?.notAccepted(asFailure(error));
     throw error;
   } finally {
     if (connection !== null) await connection.close();
@@ -94,6 +101,7 @@ export async function examineLogin(spec: TunnelSpec, deps: LoginDeps, signal: Ab
     over.abort(new TunnelFailure('disconnected', 'the examination is over'));
     over.dispose();
     await route?.destroy();
+    turn()?.end();
   }
 }
 

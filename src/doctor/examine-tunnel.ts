@@ -2,12 +2,14 @@ import { isIPv6 } from 'node:net';
 import type { Clock } from '../lib/clock.ts';
 import { errorCode, errorText } from '../lib/text.ts';
 import type { Device } from '../tunnel/device.ts';
+import { sourceOf, translate } from '../tunnel/dial.ts';
 import { asFailure, TunnelFailure } from '../tunnel/failure.ts';
 import { systemLookup } from '../tunnel/lookup.ts';
 import { localAddress } from '../tunnel/local-address.ts';
 import { openSocket } from '../tunnel/open-socket.ts';
+import { probeClaim } from '../tunnel/path.ts';
 import { resetSocket } from '../tunnel/reset-socket.ts';
-import { firstMachine } from '../tunnel/route.ts';
+import { beyondOf, firstMachine } from '../tunnel/first-machine.ts';
 import { formatEndpoint, type TunnelSpec } from '../tunnel/spec.ts';
 import type { Logger } from '../lib/log.ts';
 import type { IdentityCache } from '../tunnel/ssh2/identities.ts';
@@ -19,7 +21,7 @@ export interface ExamineDeps {
   readonly clock: Clock;
   readonly log: Logger;
   readonly identities: IdentityCache;
-  readonly device: Pick<Device, 'hostKeys' | 'onChange' | 'lostAddress' | 'unacknowledged'>;
+  readonly device: Pick<Device, 'hostKeys' | 'onChange' | 'lostAddress' | 'unacknowledged' | 'turns'>;
   /** Null where no addresses are configured. */
   readonly ping: ((signal: AbortSignal) => Promise<boolean>) | null;
   /** What can be known of the port that the tunnel dials from. */
@@ -96,26 +98,25 @@ export async function examineTunnel(spec: TunnelSpec, deps: ExamineDeps, signal:
       return;
     }
     const machine = firstMachine(spec);
-    const { port, connectTimeoutMs } = machine;
+    const { port, connectTimeoutMs, connectLimit } = machine;
     const seen: string[] = [];
     const failures: TunnelFailure[] = [];
     for (const host of addresses) {
       const at = formatEndpoint({ type: 'tcp', host, port });
+      const place = { address: host, port, source: sourceOf(machine), beyond: beyondOf(spec) };
+      const claim = { ...probeClaim(connectLimit, clock), urgent: true };
+      const turn = await deps.device.turns.take(place, claim, signal);
       try {
         const own = localAddress(machine, isIPv6(host) ? 6 : 4);
         const from = own === null ? {} : { localAddress: own };
         resetSocket(await openSocket({ host, port, ...from }, connectTimeoutMs, clock, signal));
+        turn.opened();
         seen.push(`${at} answers`);
       } catch (error) {
         signal.throwIfAborted();
-        if (error instanceof TunnelFailure) {
-          failures.push(error);
-          continue;
-        }
-        const code = errorCode(error);
-        const kind =
-          code === 'ECONNREFUSED' ? 'connect-refused' : code === undefined ? 'connect-timeout' : 'unreachable';
-        failures.push(new TunnelFailure(kind, `${at}: ${code ?? errorText(error)}`));
+        failures.push(turn.failed(error instanceof TunnelFailure ? error : translate(error, at)));
+      } finally {
+        turn.end();
       }
     }
     const [first] = failures;

@@ -1,7 +1,7 @@
 import { BlockList, isIPv6 } from 'node:net';
 import { networkInterfaces } from 'node:os';
 import { systemLookup } from '../tunnel/lookup.ts';
-import { firstMachine } from '../tunnel/route.ts';
+import { firstMachine } from '../tunnel/first-machine.ts';
 import { EVICTED_AT_ONCE_S, type Eviction } from '../tunnel/source-ports.ts';
 import type { TunnelSpec } from '../tunnel/spec.ts';
 import type { Known } from './examine-tunnel.ts';

@@ -1,4 +1,4 @@
-import { FAILURES, type FailureCode, type TunnelFailure } from '../tunnel/failure.ts';
+import type { FailureCode, TunnelFailure } from '../tunnel/failure.ts';
 
 /** What is looked at, in this order; each needs the ones before it. */
 export const STEPS = [
@@ -59,8 +59,8 @@ export function placeOf(failure: TunnelFailure, reached: number): readonly [step
 const AT_ANY_STEP: ReadonlySet<FailureCode> = new Set(['handshake-failed', 'disconnected', 'keepalive-lost']);
 
 /** The cure of a failure. */
-export function cureOf({ code }: Pick<TunnelFailure, 'code'>): string {
-  return FAILURES[code].hint;
+export function cureOf({ hint }: Pick<TunnelFailure, 'hint'>): string {
+  return hint;
 }
 
 const STEP_OF: Readonly<Record<FailureCode, StepName>> = {

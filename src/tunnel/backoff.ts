@@ -1,3 +1,6 @@
+import { type FailureCode, TunnelFailure } from './failure.ts';
+import type { Claim } from './pace.ts';
+
 /** How long to wait before the next attempt, in milliseconds. */
 export interface Backoff {
   readonly minMs: number;
@@ -26,13 +29,45 @@ export function loginDelay(options: { minTimeout: number; maxTimeout: number }, 
   return Math.min(Math.round(options.minTimeout * 2 ** retriesConsumed), options.maxTimeout);
 }
 
-/** While a person must act: slowly, because every rejected login counts with fail2ban and sshd's PerSourcePenalties. */
-export function blockedDelay(code: string, backoff: Backoff, random: () => number): number {
-  const base = code === 'auth-rejected' ? 300_000 : 60_000;
-  return Math.round(Math.max(base, backoff.maxMs) * (0.9 + 0.2 * random()));
+/**
+ * While a person must act: slowly, because every rejected login counts with fail2ban and sshd's PerSourcePenalties. What was up before
+ * is tried again soon at first, because a server that has just started may not have its users' homes yet; `rejections` counts
+ * those since then, and is 0 for a tunnel that never was up.
+ */
+export function blockedDelay(code: string, rejections: number, backoff: Backoff, random: () => number): number {
+  const soon = code === 'auth-rejected' ? SOON_MS[rejections - 1] : undefined;
+  const base = soon ?? Math.max(code === 'auth-rejected' ? 300_000 : 60_000, backoff.maxMs);
+  return Math.round(base * (0.9 + 0.2 * random()));
 }
+
+const SOON_MS: readonly number[] = [20_000, 60_000];
+
+/** So often what was up before is tried again soon. */
+const QUICK_REJECTIONS = SOON_MS.length;
 
 /** After a connection that had lasted: at once, but not all devices in the same instant. */
 export function reconnectDelay(random: () => number): number {
   return Math.round(30 + 100 * random());
+}
+
+/** What ends before a login costs the server anything. */
+const CHEAP: readonly FailureCode[] = [
+  'network-down',
+  'dns-failed',
+  'connect-refused',
+  'connect-timeout',
+  'unreachable',
+];
+
+/** Also where a proxy could not be reached. */
+export function isCheap({ code, cause }: TunnelFailure): boolean {
+  return (
+    CHEAP.includes(code) || (code === 'proxy-failed' && cause instanceof TunnelFailure && CHEAP.includes(cause.code))
+  );
+}
+
+/** See Claim. What was up before but is rejected again and again is no better than what never was. */
+export function standingOf(rejections: number, wasUp: boolean): Claim['standing'] {
+  if (rejections > (wasUp ? QUICK_REJECTIONS : 0)) return 'rejected';
+  return wasUp ? 'proven' : 'new';
 }

@@ -1,5 +1,6 @@
 import type { Holdings } from './holdings.ts';
 import type { SourcePorts } from './source-ports.ts';
+import type { Turns } from './turns.ts';
 
 /** What a tunnel wants to know of the machine that it runs on. */
 export interface Device {
@@ -17,6 +18,8 @@ export interface Device {
   onTaken(listener: () => void): () => void;
   /** The ports from which a tunnel dials a server. */
   sourcePorts(tunnel: string, server: string): SourcePorts;
+  /** When a connection to a server may begin, for the whole process. */
+  readonly turns: Turns;
 }
 
 /** For what is over before anything about the machine changes. */

@@ -1,6 +1,10 @@
 import type { Clock } from '../lib/clock.ts';
 import type { Ends } from './device.ts';
+import { translate } from './dial.ts';
+import { probeClaim } from './path.ts';
+import type { Turns } from './turns.ts';
 import { openSocket } from './open-socket.ts';
+import type { ConnectLimit } from './pace.ts';
 import { resetSocket } from './reset-socket.ts';
 
 /**
@@ -10,13 +14,29 @@ import { resetSocket } from './reset-socket.ts';
 export async function evict(
   { localAddress, localPort, remoteAddress, remotePort }: Ends,
   earlierPorts: (current: number) => readonly number[],
-  clock: Clock,
+  { clock, turns, limit }: EvictDeps,
   signal: AbortSignal,
 ): Promise<void> {
   for (const port of earlierPorts(localPort)) {
     const options = { host: remoteAddress, port: remotePort, localAddress, localPort: port };
-    await openSocket(options, PATIENCE_MS, clock, signal).then(resetSocket, () => {});
+    const place = { address: remoteAddress, port: remotePort, source: null };
+    const turn = await turns.take(place, probeClaim(limit, clock), signal).catch(() => null);
+    if (turn === null) return;
+    await openSocket(options, PATIENCE_MS, clock, signal).then(
+      (socket) => {
+        turn.opened();
+        resetSocket(socket);
+      },
+      (error: unknown) => turn.failed(translate(error, remoteAddress)),
+    );
+    turn.end();
   }
+}
+
+interface EvictDeps {
+  readonly clock: Clock;
+  readonly turns: Turns;
+  readonly limit: ConnectLimit | null;
 }
 
 const PATIENCE_MS = 3000;

@@ -111,19 +111,21 @@ export type FailureCode = keyof typeof FAILURES;
 /** Why an attempt or a connection ended. The message says what happened and where; it is safe to print. */
 export class TunnelFailure extends Error {
   readonly code: FailureCode;
+  /** What to do about it. */
+  readonly hint: string;
 
-  constructor(code: FailureCode, message: string, options?: ErrorOptions) {
+  /** `hint` is for a finding that the table's does not fit; a cause with the same code passes its own on. */
+  constructor(code: FailureCode, message: string, options?: ErrorOptions & { readonly hint?: string }) {
     super(message, options);
     this.name = 'TunnelFailure';
     this.code = code;
+    const cause = options?.cause;
+    const known = cause instanceof TunnelFailure && cause.code === code ? cause.hint : FAILURES[code].hint;
+    this.hint = options?.hint ?? known;
   }
 
   get kind(): FailureKind {
     return FAILURES[this.code].kind;
-  }
-
-  get hint(): string {
-    return FAILURES[this.code].hint;
   }
 }
 

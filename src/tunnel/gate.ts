@@ -1,9 +1,8 @@
-import type { Socket } from 'node:net';
 import { childController } from '../lib/abort.ts';
 import { sleep, type Clock } from '../lib/clock.ts';
 import { cheapDelay } from './backoff.ts';
+import { type Dialled, discard } from './dial.ts';
 import { TunnelFailure } from './failure.ts';
-import { resetSocket } from './reset-socket.ts';
 
 export interface GateDeps {
   readonly clock: Clock;
@@ -11,21 +10,21 @@ export interface GateDeps {
   /** True when one of the hint addresses answers a ping. */
   ping(signal: AbortSignal): Promise<boolean>;
   /** A TCP connection to the server itself, or a rejection. */
-  dial(timeoutMs: number, signal: AbortSignal): Promise<Socket>;
+  dial(timeoutMs: number, signal: AbortSignal): Promise<Dialled>;
   heartbeat(withinMs: number): void;
 }
 
 /**
- * Waits until the network is there: until a ping is answered or the server refuses us (null), or it takes a connection (that socket),
+ * Waits until the network is there: until a ping is answered or the server refuses us (null), or it takes a connection (that one),
  * because a network that filters ICMP must not keep the tunnel down. The server is asked all the time, others every few seconds.
  * `since` is when the outage began, monotonic.
  */
-export async function waitForNetwork(since: number, deps: GateDeps, signal: AbortSignal): Promise<Socket | null> {
+export async function waitForNetwork(since: number, deps: GateDeps, signal: AbortSignal): Promise<Dialled | null> {
   const { clock, random } = deps;
   const round = childController(signal);
   const down = () => clock.now() - since;
 
-  const knock = async (): Promise<Socket | null> => {
+  const knock = async (): Promise<Dialled | null> => {
     for (;;) {
       deps.heartbeat(KNOCK_MS + 60_000);
       try {
@@ -60,10 +59,10 @@ const KNOCK_MS = 10_000;
 const SHORT_MS = 600_000;
 
 /** A connection that opens in the same instant as the ping is answered has no owner. */
-function closeWhenLate(knocking: Promise<Socket | null>): void {
+function closeWhenLate(knocking: Promise<Dialled | null>): void {
   knocking.then(
-    (socket) => {
-      if (socket !== null) resetSocket(socket);
+    (late) => {
+      if (late !== null) discard(late);
     },
     () => {},
   );

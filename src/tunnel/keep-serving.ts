@@ -80,7 +80,7 @@ export async function keepServing(
     const { ends } = connection.transport;
     if (evicted || ends === null) return;
     evicted = true;
-    void evict(ends, deps.earlierPorts, clock, signal);
+    void evict(ends, deps.earlierPorts, { clock, turns: deps.device.turns, limit: spec.connectLimit }, signal);
   };
 
   const local = keepLocalForwards(

@@ -8,6 +8,14 @@ import { resetSocket } from './reset-socket.ts';
 /** Which ports to come from; null leaves it to the system. */
 export type PortChoice = { preferred(): number; fresh(): number } | null;
 
+export interface PersistentOptions {
+  readonly timeoutMs: number;
+  /** Asks once, for where a firewall may count every packet that it drops. */
+  readonly gentle?: boolean;
+  readonly ports: PortChoice;
+  readonly clock: Clock;
+}
+
 /**
  * A TCP connection to one address within `timeoutMs`, from the preferred port. It asks afresh every second and a half, because the
  * kernel repeats itself after 1, 3 and 7 seconds only and a path that comes back in between would go unnoticed. From then on a
@@ -17,12 +25,11 @@ export type PortChoice = { preferred(): number; fresh(): number } | null;
  */
 export async function openPersistently(
   options: TcpNetConnectOpts,
-  timeoutMs: number,
-  ports: PortChoice,
-  clock: Clock,
+  { timeoutMs, gentle = false, ports, clock }: PersistentOptions,
   signal: AbortSignal,
 ): Promise<Socket> {
-  const deadline = clock.now() + timeoutMs;
+  const again = gentle ? GENTLE_MS : AGAIN_MS;
+  const deadline = clock.now() + (gentle ? Math.min(timeoutMs, GENTLE_MS) : timeoutMs);
   const race = childController(signal);
   const notAtOnce = deferred<void>();
   const open = (localPort: number | undefined, ms: number) =>
@@ -32,16 +39,17 @@ export async function openPersistently(
     for (;;) {
       const left = deadline - clock.now();
       try {
-        return await open(ports?.preferred(), Math.min(AGAIN_MS, left));
+        return await open(ports?.preferred(), Math.min(again, left));
       } catch (error) {
         if (!isWorthASecond(error)) throw error;
         notAtOnce.resolve();
-        if (isPortTrouble(error) || left <= AGAIN_MS) throw error;
+        if (isPortTrouble(error) || left <= again) throw error;
       }
     }
   };
   const waitLonger = async () => {
     await notAtOnce.promise;
+    if (clock.now() >= deadline) throw new TimeoutError();
     try {
       return await open(ports?.fresh(), deadline - clock.now());
     } catch (error) {
@@ -66,6 +74,9 @@ export async function openPersistently(
 }
 
 const AGAIN_MS = 1500;
+
+/** The kernel repeats itself once within this time. */
+const GENTLE_MS = 2900;
 
 function isWorthASecond(error: unknown): boolean {
   return error instanceof TimeoutError || isPortTrouble(error);

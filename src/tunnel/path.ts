@@ -1,39 +1,60 @@
 import { isIPv6 } from 'node:net';
-import { abortable } from '../lib/abort.ts';
+import { abortable, childController } from '../lib/abort.ts';
 import { sleep, type Clock } from '../lib/clock.ts';
-import { errorCode } from '../lib/text.ts';
 import type { Ends } from './device.ts';
+import { sourceOf, translate, type DialSpec } from './dial.ts';
 import { localAddress } from './local-address.ts';
 import { openSocket } from './open-socket.ts';
+import type { ConnectLimit } from './pace.ts';
 import { resetSocket } from './reset-socket.ts';
-import type { ServerSpec } from './spec.ts';
+import type { TurnClaim, Turns } from './turns.ts';
 
 /**
- * Resolves as soon as a new TCP connection to where this one leads is answered, if only by a refusal, and closes it. Tries
- * until then; rejects only with the signal's reason.
+ * Resolves as soon as a new TCP connection to where this one leads is answered, if only by a refusal: one of ours, which is closed
+ * at once, or anybody's. Tries until then; rejects only with the signal's reason.
  */
 export async function pathAnswers(
   { remoteAddress, remotePort }: Ends,
-  binding: Pick<ServerSpec, 'bindAddress' | 'bindInterface'>,
-  clock: Clock,
+  spec: Pick<DialSpec, 'bindAddress' | 'bindInterface' | 'connectLimit'>,
+  { clock, turns }: PathDeps,
   signal: AbortSignal,
 ): Promise<void> {
-  await tryUntilAnswered(
-    async (patience) => {
-      const from = localAddress(binding, isIPv6(remoteAddress) ? 6 : 4);
+  const place = { address: remoteAddress, port: remotePort, source: sourceOf(spec) };
+  const claim = probeClaim(spec.connectLimit, clock);
+  const over = childController(signal);
+  const probe = async (patience: number) => {
+    const turn = await turns.take(place, claim, over.signal);
+    try {
+      const from = localAddress(spec, isIPv6(remoteAddress) ? 6 : 4);
       const options = { host: remoteAddress, port: remotePort, ...(from === null ? {} : { localAddress: from }) };
-      try {
-        resetSocket(await openSocket(options, patience, clock, signal));
-      } catch (error) {
-        if (!ANSWERS.includes(errorCode(error) ?? '')) throw error;
-      }
-    },
-    clock,
-    signal,
-  );
+      resetSocket(await openSocket(options, patience, clock, over.signal));
+      turn.opened();
+    } catch (error) {
+      // A refusal is told to all who wait for an answer, us among them.
+      throw over.signal.aborted ? error : turn.failed(translate(error, remoteAddress));
+    } finally {
+      turn.end();
+    }
+  };
+  try {
+    const probing = tryUntilAnswered(probe, clock, over.signal);
+    probing.catch(() => {});
+    await turns.answered(place, over.signal);
+  } finally {
+    over.abort(new Error('answered'));
+    over.dispose();
+  }
 }
 
-const ANSWERS = ['ECONNREFUSED', 'ECONNRESET'];
+interface PathDeps {
+  readonly clock: Clock;
+  readonly turns: Turns;
+}
+
+/** A connection that only sees whether it is answered. */
+export function probeClaim(limit: ConnectLimit | null, clock: Clock): TurnClaim {
+  return { purpose: 'probe', standing: 'proven', urgent: false, since: clock.now(), limit };
+}
 
 /** Tries, each time with more milliseconds of patience, until it succeeds; rejects only with the signal's reason. */
 export async function tryUntilAnswered<T>(

@@ -1,14 +1,10 @@
-import type { Socket } from 'node:net';
-import type { Clock } from '../lib/clock.ts';
-import { dial, type DialSpec } from './dial.ts';
+import { dial, type DialDeps, type Dialled, type DialSpec } from './dial.ts';
 import { asFailure, TunnelFailure, type FailureCode } from './failure.ts';
 import { waitForNetwork } from './gate.ts';
-import { systemLookup } from './lookup.ts';
 import type { SourcePorts } from './source-ports.ts';
 import type { ServerSpec } from './spec.ts';
 
-export interface ReachDeps {
-  readonly clock: Clock;
+export interface ReachDeps extends Pick<DialDeps, 'clock' | 'turns' | 'claim' | 'beyond' | 'onWait' | 'onTurn'> {
   readonly random: () => number;
   /** True when one of the hint addresses answers a ping; null when there are none to ask. */
   readonly ping: ((signal: AbortSignal) => Promise<boolean>) | null;
@@ -27,21 +23,24 @@ export async function reachServer(
   spec: DialSpec & Pick<ServerSpec, 'connectTimeoutMs'>,
   deps: ReachDeps,
   signal: AbortSignal,
-): Promise<{ readonly socket: Socket; readonly leftMs: number }> {
+): Promise<Dialled> {
   const { clock, ports } = deps;
   const started = clock.now();
   const budget = spec.connectTimeoutMs;
-  const dialFromOurPort = async (timeoutMs: number, within: AbortSignal) => {
-    const socket = await dial(spec, timeoutMs, clock, within, systemLookup, ports);
-    // Remembered before anything is said: from now on the server may hold it, whatever becomes of us.
-    if (ports !== null && socket.localPort !== undefined) ports.used(socket.localPort);
-    return socket;
-  };
-  const dialWithin = async () => {
-    const from = clock.now();
+  const waiting = (at: number) => {
     deps.heartbeat(budget + SLACK_MS);
-    const socket = await dialFromOurPort(budget, signal);
-    return { socket, leftMs: Math.max(MIN_HANDSHAKE_MS, budget - (clock.now() - from)) };
+    deps.onWait?.(at);
+  };
+  const dialFromOurPort = async (timeoutMs: number, within: AbortSignal) => {
+    const dialled = await dial(spec, timeoutMs, { ...deps, onWait: waiting }, within);
+    const { localPort } = dialled.socket;
+    // Remembered before anything is said: from now on the server may hold it, whatever becomes of us.
+    if (ports !== null && localPort !== undefined) ports.used(localPort);
+    return dialled;
+  };
+  const dialWithin = () => {
+    deps.heartbeat(budget + SLACK_MS);
+    return dialFromOurPort(budget, signal);
   };
   try {
     return await dialWithin();
@@ -52,14 +51,12 @@ export async function reachServer(
     if (ping === null || !PATH_FAILURES.includes(failure.code) || (await ping(signal))) throw failure;
     signal.throwIfAborted();
     deps.onNetworkDown(new TunnelFailure('network-down', `no ping is answered, and ${failure.message}`));
-    const socket = await waitForNetwork(started, { ...deps, ping, dial: dialFromOurPort }, signal);
-    return socket === null ? await dialWithin() : { socket, leftMs: budget };
+    const dialled = await waitForNetwork(started, { ...deps, ping, dial: dialFromOurPort }, signal);
+    return dialled === null ? await dialWithin() : { ...dialled, leftMs: budget };
   }
 }
 
 /** What a missing network looks like from here; a refusal comes from a server that was reached. */
 const PATH_FAILURES: readonly FailureCode[] = ['dns-failed', 'connect-timeout', 'unreachable'];
 
-/** A TCP connection won at the last moment is still worth a try. */
-const MIN_HANDSHAKE_MS = 1000;
 const SLACK_MS = 30_000;

@@ -11,6 +11,8 @@ interface Remembered {
   readonly ports: SourcePorts | null;
   /** Whether it connected before, so that a dead connection of it may be in the way. */
   readonly connected: boolean;
+  /** Whether it had one of its listeners before, so that its login is known to work. */
+  readonly worked: boolean;
 }
 
 /** A machine that may be a copy forgets the ports of the one that it is a copy of: to come from them would end its connections. */
@@ -18,5 +20,6 @@ export function remember(spec: TunnelSpec, device: Pick<Device, 'holdings' | 'so
   const holdings = device.holdings(formatServer(spec));
   const ports = spec.sourcePort === 'sticky' ? device.sourcePorts(spec.name, formatServer(spec)) : null;
   if (remoteListeners(spec).some((listen) => isCopy(holdings.claim(listen)))) ports?.forget();
-  return { holdings, ports, connected: ports !== null && ports.earlier(0).length > 0 };
+  const worked = remoteListeners(spec).some((listen) => !holdings.isNew(listen));
+  return { holdings, ports, connected: ports !== null && ports.earlier(0).length > 0, worked };
 }

@@ -1,11 +1,11 @@
-import type { Socket } from 'node:net';
 import { childController, deferred } from '../lib/abort.ts';
 import type { Clock } from '../lib/clock.ts';
 import type { Logger } from '../lib/log.ts';
-import { dial } from './dial.ts';
+import { dial, discard as leave, type Dialled } from './dial.ts';
+import type { Device } from './device.ts';
 import { asFailure, TunnelFailure } from './failure.ts';
 import { AUTH_TIMEOUT_MS, type LoginEvents, prepareLogin, type Way } from './login.ts';
-import { pathAnswers, tryUntilAnswered } from './path.ts';
+import { pathAnswers, probeClaim, tryUntilAnswered } from './path.ts';
 import { loadProxy, passProxy } from './proxy.ts';
 import { startProxyCommand } from './proxy-command.ts';
 import { resetSocket } from './reset-socket.ts';
@@ -21,9 +21,9 @@ export interface RouteDeps {
   readonly clock: Clock;
   readonly log: Logger;
   readonly identities: IdentityCache;
-  readonly device: WatchDeps['device'];
+  readonly device: WatchDeps['device'] & Pick<Device, 'turns'>;
   /** A TCP connection to the first machine on the way, and what is left of connectTimeout. */
-  reach(): Promise<{ readonly socket: Socket; readonly leftMs: number }>;
+  reach(): Promise<Dialled>;
   heartbeat(withinMs: number): void;
   /** The local port of the connection at the bottom. */
   onSourcePort(port: number): void;
@@ -74,45 +74,39 @@ const SLACK_MS = 30_000;
 
 type Login = Awaited<ReturnType<typeof prepareLogin>>;
 
-/** Whom to dial first. */
-export function firstMachine({ jumps, entry, ...spec }: TunnelSpec): Pick<ServerSpec, keyof typeof DIALLED> {
-  const first = jumps[0] ?? spec;
-  return entry.type === 'http' || entry.type === 'socks5' ? { ...first, host: entry.host, port: entry.port } : first;
-}
-
-const DIALLED = {
-  host: 0,
-  port: 0,
-  addressFamily: 0,
-  bindAddress: 0,
-  bindInterface: 0,
-  tcpKeepAlive: 0,
-  connectTimeoutMs: 0,
-};
-
 async function enter(entry: Entry, first: ServerSpec, deps: RouteDeps, signal: AbortSignal): Promise<Route> {
   const { clock, log } = deps;
+  const { turns } = deps.device;
   if (entry.type === 'command') {
     const command = startProxyCommand(entry.command, log, clock);
     const transport = createTransport(command.wire, { ends: null, direct: false }, clock);
     return { ...command, transport, leftMs: first.connectTimeoutMs, answers: null, close: () => Promise.resolve() };
   }
-  const { socket, leftMs } = await deps.reach().catch((error: unknown) => {
+  const { socket, leftMs, turn } = await deps.reach().catch((error: unknown) => {
     throw entry.type === 'direct' || !(error instanceof TunnelFailure) ? error : atProxy(error);
   });
   const ends = endsOf(socket);
   deps.onSourcePort(ends.localPort);
-  let answers = (within: AbortSignal) => pathAnswers(ends, first, clock, within);
+  let answers = (within: AbortSignal) => pathAnswers(ends, first, { clock, turns }, within);
   if (entry.type !== 'direct') {
     const { host, port } = first;
-    await passProxy(socket, entry, { host, port }, leftMs, clock, signal);
+    await passProxy(socket, entry, { host, port }, leftMs, clock, signal).catch((error: unknown) => {
+      throw turn.failed(asFailure(error));
+    });
+    turn.opened();
     // The proxy answers also when the server behind it cannot be reached.
     answers = (within) =>
       tryUntilAnswered(
         async (patience) => {
-          const again = await dial({ ...first, host: entry.host, port: entry.port }, patience, clock, within);
-          await passProxy(again, entry, { host, port }, patience, clock, within);
-          resetSocket(again);
+          const at = { ...first, host: entry.host, port: entry.port };
+          const claim = probeClaim(first.connectLimit, clock);
+          const again = await dial(
+            at,
+            patience,
+            { clock, turns, claim, beyond: formatEndpoint({ type: 'tcp', host, port }) },
+            within,
+          );
+          await passProxy(again.socket, entry, { host, port }, patience, clock, within).finally(() => leave(again));
         },
         clock,
         within,

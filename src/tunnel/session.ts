@@ -1,11 +1,11 @@
 import { randomBytes } from 'node:crypto';
 import { setMaxListeners } from 'node:events';
-import type { Socket } from 'node:net';
 import { abortable, childController } from '../lib/abort.ts';
 import { createBell } from '../lib/bell.ts';
 import type { Clock } from '../lib/clock.ts';
 import type { Logger } from '../lib/log.ts';
 import type { Device } from './device.ts';
+import type { Dialled } from './dial.ts';
 import { TunnelFailure } from './failure.ts';
 import type { Holdings } from './holdings.ts';
 import { createInspector } from './inspector.ts';
@@ -28,7 +28,7 @@ export interface SessionDeps {
   readonly identities: IdentityCache;
   readonly device: Device;
   /** A TCP connection to the first machine on the way, and what is left of connectTimeout for the handshake. */
-  reach(): Promise<{ readonly socket: Socket; readonly leftMs: number }>;
+  reach(): Promise<Dialled>;
   /** Whether this tunnel was up at some time before. */
   wasUp(): boolean;
   /** Local ports, other than this one, of connections that the server may still hold. */

@@ -1,3 +1,5 @@
+import type { ConnectLimit } from './pace.ts';
+
 /** One SSH server and how to log in to it: complete, checked, nothing left to default. Times are milliseconds. */
 export interface ServerSpec {
   readonly host: string;
@@ -8,6 +10,8 @@ export interface ServerSpec {
   /** The interface whose address connections come from, where `bindAddress` names none. */
   readonly bindInterface: string | null;
   readonly connectTimeoutMs: number;
+  /** The server's limit on new connections from one address, where it was said; else it is found out. */
+  readonly connectLimit: ConnectLimit | null;
   readonly tcpKeepAlive: boolean;
 
   /** Absolute paths, in the order in which they are tried. */

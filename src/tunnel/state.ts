@@ -1,6 +1,6 @@
 import { formatEndpoint, type ForwardSpec, type ServerSpec, type TunnelSpec } from './spec.ts';
 import type { Refusal } from './refusal.ts';
-import { FAILURES, type FailureCode, type TunnelFailure } from './failure.ts';
+import type { FailureCode, TunnelFailure } from './failure.ts';
 
 /**
  * Where a tunnel is in its life:
@@ -97,7 +97,7 @@ export const NOT_ASKED = {
 } as const satisfies Partial<ForwardState>;
 
 export function reportFailure(failure: TunnelFailure, now: number): FailureReport {
-  return { code: failure.code, message: failure.message, hint: FAILURES[failure.code].hint, at: now };
+  return { code: failure.code, message: failure.message, hint: failure.hint, at: now };
 }
 
 /** `user@host:port` as people write it. */

@@ -1,17 +1,20 @@
 import pRetry from 'p-retry';
 import { childController } from '../lib/abort.ts';
 import { sleep } from '../lib/clock.ts';
-import { blockedDelay, cheapDelay, loginBackoff, loginDelay, reconnectDelay } from './backoff.ts';
+import { blockedDelay, cheapDelay, isCheap, loginBackoff, loginDelay, reconnectDelay, standingOf } from './backoff.ts';
+import { nextDialAt } from './dial.ts';
 import { createFailureLog } from './failure-log.ts';
-import { asFailure, type FailureCode, TunnelFailure } from './failure.ts';
+import { asFailure, type TunnelFailure } from './failure.ts';
 import { watchLocalNeeds } from './local-needs.ts';
 import { createIdleEnds } from './idle-ends.ts';
 import { reachServer } from './reach.ts';
 import { remember } from './remembered.ts';
-import { firstMachine } from './route.ts';
+import { createReporter } from './reporter.ts';
+import { beyondOf, firstMachine } from './first-machine.ts';
 import { runSession, type SessionDeps } from './session.ts';
 import type { TunnelSpec } from './spec.ts';
-import { formatListen, formatServer, NOT_ASKED, reportFailure, type ForwardState, type TunnelState } from './state.ts';
+import { reportFailure, type TunnelState } from './state.ts';
+import type { Turn } from './turns.ts';
 
 export interface TunnelDeps extends Pick<
   SessionDeps,
@@ -34,7 +37,7 @@ export interface TunnelDeps extends Pick<
  */
 export async function runTunnel(spec: TunnelSpec, deps: TunnelDeps, signal: AbortSignal): Promise<void> {
   const { clock, random, log, device } = deps;
-  const { holdings, ports, connected } = remember(spec, device);
+  const { holdings, ports, connected, worked } = remember(spec, device);
   const reporter = createReporter(spec, deps);
   const failures = createFailureLog(log, clock);
   const idleEnds = createIdleEnds();
@@ -43,6 +46,19 @@ export async function runTunnel(spec: TunnelSpec, deps: TunnelDeps, signal: Abor
   let heldForMs: number | null = null;
   /** Whether the last failure is retried at a pace of its own, not at the growing one of logins. */
   let ownPace = false;
+  /** Whether the server dropped the last connection while it let in others of ours. */
+  let byChance = false;
+  /** Logins that were rejected since the last one that was not. */
+  let rejections = 0;
+  let lastTurnAt = clock.now();
+  let urgent = false;
+  const hasWorked = () => worked || deps.state().lastUp !== null;
+  const dialDeps = () => ({
+    clock,
+    turns: device.turns,
+    claim: { standing: standingOf(rejections, hasWorked()), urgent, since: lastTurnAt },
+    beyond: beyondOf(spec),
+  });
   let triedAt = clock.now();
   let tryNow = () => {};
   const needs = watchLocalNeeds(spec, clock);
@@ -73,13 +89,14 @@ export async function runTunnel(spec: TunnelSpec, deps: TunnelDeps, signal: Abor
           const failure = asFailure(error);
           const quick = mayBeQuick && heldForMs !== null;
           if (endsRound(failure)) return;
-          ownPace = quick || isCheap(failure);
+          ownPace = quick || byChance || isCheap(failure);
           if (quick) mayBeQuick = false;
-          const delay = quick
-            ? reconnectDelay(random)
-            : ownPace
-              ? cheapDelay(clock.now() - downSince, spec.reconnect.minMs, random)
-              : loginDelay(backoff, retriesConsumed);
+          const delay =
+            quick || byChance
+              ? reconnectDelay(random)
+              : ownPace
+                ? Math.max(cheapDelay(clock.now() - downSince, spec.reconnect.minMs, random), untilOurTurn())
+                : loginDelay(backoff, retriesConsumed);
           scheduled('waiting', failure, delay);
           if (ownPace) await sleep(clock, delay, round.signal);
         },
@@ -91,11 +108,14 @@ export async function runTunnel(spec: TunnelSpec, deps: TunnelDeps, signal: Abor
       if (!round.signal.aborted) {
         const failure = asFailure(error);
         const blocked = failure.kind === 'needs-human';
-        const delay = blocked ? blockedDelay(failure.code, spec.reconnect, random) : reconnectDelay(random);
+        const delay = blocked
+          ? blockedDelay(failure.code, hasWorked() ? rejections : 0, spec.reconnect, random)
+          : reconnectDelay(random);
         scheduled(blocked ? 'blocked' : 'waiting', failure, delay);
         await sleep(clock, delay, round.signal).catch(() => {});
       }
     } finally {
+      urgent = round.signal.aborted;
       round.dispose();
     }
   }
@@ -114,6 +134,12 @@ export async function runTunnel(spec: TunnelSpec, deps: TunnelDeps, signal: Abor
     return failure.kind === 'needs-human' || (heldForMs ?? 0) >= LASTED_MS;
   }
 
+  /** Milliseconds until the server may be dialled again; 0 where that depends on what others meet. */
+  function untilOurTurn(): number {
+    const at = nextDialAt(firstMachine(spec), dialDeps());
+    return Number.isFinite(at) ? Math.max(0, at - clock.now()) : 0;
+  }
+
   /** One attempt and, where it succeeds, the session it brought. p-retry takes a TypeError for fatal: all is made a TunnelFailure. */
   async function attempt(roundSignal: AbortSignal): Promise<never> {
     const knocking = ownPace && deps.state().phase === 'waiting';
@@ -124,6 +150,9 @@ export async function runTunnel(spec: TunnelSpec, deps: TunnelDeps, signal: Abor
     deps.heartbeat(60_000);
     triedAt = clock.now();
     heldForMs = null;
+    byChance = false;
+    let turn: Turn | null = null;
+    const taken = () => turn;
     let loggedInAt: number | null = null;
     try {
       await needs.look();
@@ -133,7 +162,9 @@ export async function runTunnel(spec: TunnelSpec, deps: TunnelDeps, signal: Abor
           ...deps,
           // The wait for the network ends with the round ("retry now"); a connection, once there, outlives it.
           reach: async () => {
-            const reached = await reachServer(firstMachine(spec), { ...deps, ports, ...networkReports() }, roundSignal);
+            const first = firstMachine(spec);
+            const reached = await reachServer(first, { ...deps, ...dialDeps(), ports, ...dialReports() }, roundSignal);
+            turn = reached.turn;
             reporter.report({ phase: 'connecting', retryAt: null });
             return reached;
           },
@@ -143,7 +174,11 @@ export async function runTunnel(spec: TunnelSpec, deps: TunnelDeps, signal: Abor
           earlierPorts: (current) => ports?.earlier(current) ?? [],
           onEvicted: (seconds) => ports?.evicted({ day: new Date(clock.wall()).toISOString().slice(0, 10), seconds }),
           report: (change) => {
-            if (change.phase === 'forwarding') loggedInAt = clock.now();
+            if (change.phase === 'forwarding' && loggedInAt === null) {
+              loggedInAt = clock.now();
+              rejections = 0;
+              turn?.accepted();
+            }
             if (change.phase === 'up') failures.recovered();
             reporter.report(change);
           },
@@ -161,14 +196,27 @@ export async function runTunnel(spec: TunnelSpec, deps: TunnelDeps, signal: Abor
         heldForMs = clock.now() - loggedInAt;
         downSince = clock.now();
       }
-      throw asFailure(error);
+      const failure = asFailure(error);
+      if (failure.code === 'auth-rejected') rejections += 1;
+      byChance = taken()?.notAccepted(failure) === true && failure.code === 'handshake-failed';
+      throw failure;
     } finally {
+      taken()?.end();
       reporter.sessionOver();
     }
   }
 
-  function networkReports() {
+  function dialReports() {
     return {
+      onTurn: () => {
+        lastTurnAt = clock.now();
+        urgent = false;
+      },
+      onWait: (at: number) => {
+        const { phase } = deps.state();
+        if (!Number.isFinite(at) || (phase !== 'connecting' && phase !== 'waiting')) return;
+        reporter.report({ phase: 'waiting', retryAt: at });
+      },
       onNetworkDown: (failure: TunnelFailure) => {
         failures.log(failure);
         reporter.report({ phase: 'waiting-for-network', failure: reportFailure(failure, clock.now()) });
@@ -195,61 +243,3 @@ const RETRY_NOW = new Error('retry now');
 
 /** After a failed login, and while a person must act, a new network is reason for an attempt only this often. */
 const SELDOM_MS = 10_000;
-
-/** What ends before a login costs the server anything. */
-const CHEAP: readonly FailureCode[] = [
-  'network-down',
-  'dns-failed',
-  'connect-refused',
-  'connect-timeout',
-  'unreachable',
-];
-
-/** Also where a proxy could not be reached. */
-function isCheap({ code, cause }: TunnelFailure): boolean {
-  return (
-    CHEAP.includes(code) || (code === 'proxy-failed' && cause instanceof TunnelFailure && CHEAP.includes(cause.code))
-  );
-}
-
-interface Reporter {
-  report(change: Partial<TunnelState>): void;
-  reportForward(index: number, change: Partial<ForwardState>): void;
-  sessionOver(): void;
-}
-
-/** The one place where a tunnel's state changes: keeps `since` and `lastUp` true and logs that a tunnel came up. */
-function createReporter(spec: TunnelSpec, { clock, log, state, setState }: TunnelDeps): Reporter {
-  const report = (change: Partial<TunnelState>) => {
-    const before = state();
-    const phaseChanged = change.phase !== undefined && change.phase !== before.phase;
-    const wasUp = before.phase === 'up';
-    const now = clock.now();
-    setState({
-      ...before,
-      ...change,
-      ...(phaseChanged ? { since: now } : {}),
-      ...(change.phase === 'up' ? { attempts: 0, lastUp: now, retryAt: null } : {}),
-      ...(phaseChanged && wasUp ? { lastUp: now } : {}),
-    });
-    if (phaseChanged && change.phase === 'up') {
-      const listeners = state().forwards.filter((forward) => forward.state === 'up');
-      log.info({ server: formatServer(spec), listening: listeners.map(formatListen).join(', ') }, 'tunnel is up');
-    }
-  };
-  const reportForward = (index: number, change: Partial<ForwardState>) => {
-    const { forwards } = state();
-    setState({
-      ...state(),
-      forwards: forwards.map((forward, i) => (i === index ? { ...forward, ...change } : forward)),
-    });
-  };
-  return {
-    report,
-    reportForward,
-    sessionOver: () => {
-      for (const index of spec.forwards.keys()) reportForward(index, NOT_ASKED);
-      report({ sourcePort: null, rttMs: null, silentSince: null });
-    },
-  };
-}

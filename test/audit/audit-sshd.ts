@@ -6,7 +6,7 @@ import { createLogger } from '../../src/lib/log.ts';
 import type { TunnelSpec } from '../../src/tunnel/spec.ts';
 import { createIdentityCache } from '../../src/tunnel/ssh2/identities.ts';
 import { startSshd, type SshdOptions, type TestSshd } from '../support/sshd.ts';
-import { specFor } from '../support/tunnel.ts';
+import { specFor, testTurns } from '../support/tunnel.ts';
 import { until } from '../support/until.ts';
 
 /** The port that the audited tunnels listen on; nothing really does. */
@@ -20,6 +20,7 @@ export async function auditOf(
 ): Promise<TunnelReport> {
   const deps = {
     clock,
+    turns: testTurns(clock),
     log: createLogger('fatal', () => {}),
     identities: createIdentityCache(),
     ...(knownSockets === undefined ? {} : { knownSockets }),

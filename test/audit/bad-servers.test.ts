@@ -8,7 +8,7 @@ import { createIdentityCache } from '../../src/tunnel/ssh2/identities.ts';
 import { startFakeSsh, type FakeServer } from '../tunnel/fake-server.ts';
 import { scaledClock } from '../tunnel/scaled-clock.ts';
 import { startSshd } from '../support/sshd.ts';
-import { specFor } from '../support/tunnel.ts';
+import { specFor, testTurns } from '../support/tunnel.ts';
 
 const clock = scaledClock(10);
 
@@ -82,7 +82,12 @@ async function auditFake(
   t.after(() => sshd.stop());
   const server = await startFakeSsh(t, sshd, serve);
   const spec = specFor(sshd, [[8080, 1]], { port: server.port });
-  const deps = { clock, log: createLogger('fatal', () => {}), identities: createIdentityCache() };
+  const deps = {
+    clock,
+    turns: testTurns(clock),
+    log: createLogger('fatal', () => {}),
+    identities: createIdentityCache(),
+  };
   return { audit: await auditTunnel(spec, [spec], deps, new AbortController().signal), server };
 }
 

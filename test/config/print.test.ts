@@ -28,6 +28,7 @@ tunnels:
     sshConfig: none
     serverAliveInterval: 0
     connectTimeout: 1m30s
+    connectLimit: 3/45s
     remoteForward:
       - 0:localhost:22
       - "*:81:[::1]:22"

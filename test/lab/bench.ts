@@ -42,9 +42,17 @@ export interface BenchOptions {
   readonly clients: readonly ClientName[];
   /** Further lines of tunneld's configuration of the tunnel. */
   readonly tunnel?: readonly string[];
+  /** How many tunnels tunneld has. */
+  readonly tunnels?: number;
 }
 
-export async function setUp({ nat = false, sshd = [], clients: names, tunnel = [] }: BenchOptions): Promise<Bench> {
+export async function setUp({
+  nat = false,
+  sshd = [],
+  clients: names,
+  tunnel = [],
+  tunnels = 1,
+}: BenchOptions): Promise<Bench> {
   const network = createNetwork({ nat });
   const programs = new Set<ChildProcess>();
   const run = (machine: 'device' | 'server', program: string, args: readonly (string | number)[] = []) => {
@@ -66,7 +74,7 @@ export async function setUp({ nat = false, sshd = [], clients: names, tunnel = [
     network.destroy();
     throw error;
   }
-  const clients = names.map((name) => createClient(name, network, server, tunnel));
+  const clients = names.map((name) => createClient(name, network, server, { tunnel, tunnels }));
   const ports = clients.map(({ port }) => port);
   let target = await startTarget();
 

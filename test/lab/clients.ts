@@ -27,12 +27,12 @@ export function createClient(
   name: ClientName,
   network: LabNetwork,
   server: LabServer,
-  tunnelOptions: readonly string[] = [],
+  { tunnel = [], tunnels = 1 }: { readonly tunnel?: readonly string[]; readonly tunnels?: number } = {},
 ): LabClient {
   const port = 8080 + CLIENT_NAMES.indexOf(name);
   const dir = mkdtempSync(join(server.dir, 'client-'));
   const stateDirectory = join(dir, 'state');
-  const command = COMMANDS[name](network, server, port, dir, stateDirectory, tunnelOptions);
+  const command = COMMANDS[name](network, server, port, dir, stateDirectory, tunnel, tunnels);
   let child: ChildProcess | null = null;
   let output = '';
   const pids = () => (child?.pid === undefined ? [] : [child.pid, ...descendantsOf(child.pid)]);
@@ -58,20 +58,23 @@ export function createClient(
 }
 
 const COMMANDS: Readonly<Record<ClientName, (...args: CommandArgs) => readonly string[]>> = {
-  tunneld: (network, server, port, dir, stateDirectory, tunnelOptions) => {
+  tunneld: (network, server, port, dir, stateDirectory, tunnelOptions, tunnels) => {
     const config = join(dir, 'config.yaml');
     mkdirSync(stateDirectory, { mode: 0o700 });
     // Everything that matters here is left to its default.
     writeFileSync(
       config,
-      `tunnels:
+      `defaults:
+  host: ${network.serverAddress}
+  user: ${server.user}
+  identityFile: ${server.clientKey}
+  userKnownHostsFile: ${server.knownHosts}
+tunnels:
   lab:
-    host: ${network.serverAddress}
-    user: ${server.user}
-    identityFile: ${server.clientKey}
-    userKnownHostsFile: ${server.knownHosts}
     remoteForward: ${port}:127.0.0.1:7000
-${tunnelOptions.map((line) => `    ${line}\n`).join('')}log: { level: debug }
+${tunnelOptions.map((line) => `    ${line}\n`).join('')}${furtherPorts(tunnels)
+        .map((further, index) => `  lab${index + 2}: { remoteForward: "${further}:127.0.0.1:7000" }\n`)
+        .join('')}log: { level: debug }
 control: { socket: ${join(dir, 'control.sock')} }
 stateDirectory: ${stateDirectory}
 `,
@@ -96,7 +99,13 @@ type CommandArgs = [
   dir: string,
   stateDirectory: string,
   tunnelOptions: readonly string[],
+  tunnels: number,
 ];
+
+/** Of the tunnels after the first. */
+export function furtherPorts(tunnels: number): readonly number[] {
+  return Array.from({ length: tunnels - 1 }, (_, index) => 9001 + index);
+}
 
 function sshArguments(network: LabNetwork, server: LabServer, port: number): string[] {
   const options = [

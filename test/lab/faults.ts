@@ -20,6 +20,10 @@ export interface Fault {
   readonly shy?: boolean;
   /** Visitors must be silent: sshd counts what they say for a sign that the client lives, and keeps the port. */
   readonly quiet?: boolean;
+  /** The server's firewall lets in so few that the clients must not share an address. */
+  readonly limit?: 'ufw' | 'hashlimit';
+  /** How many tunnels tunneld has; nobody else takes part. */
+  readonly tunnels?: number;
   /** Makes it happen; resolves with the moment (Date.now()) from which on the time counts, or with one for each client. */
   happen(bench: Bench, observation: () => Observation): Promise<number | ((client: LabClient) => number | null)>;
 }
@@ -56,6 +60,19 @@ export const FAULTS: readonly Fault[] = [
       return Date.now();
     },
   },
+  ...([1, 50] as const).map((tunnels) => ({
+    name: `sshd down 20 s, back, behind \`ufw limit\`${tunnels === 1 ? '' : `, ${tunnels} tunnels: the first`}`,
+    wanted: 35,
+    patience: 90,
+    limit: 'ufw' as const,
+    ...(tunnels === 1 ? {} : { tunnels }),
+    happen: async ({ server }: Bench) => {
+      await server.kill();
+      await wait(20 * second);
+      await server.start();
+      return Date.now();
+    },
+  })),
   {
     name: 'path lost 8 s',
     wanted: 6.5,
@@ -159,11 +176,23 @@ export const FAULTS: readonly Fault[] = [
 export async function runFault(
   fault: Fault,
   clients: readonly ClientName[],
+  chance: { readonly busy: boolean; readonly phase: number },
+): Promise<readonly Outcome[]> {
+  const groups = fault.limit === undefined ? [clients] : clients.map((client) => [client]);
+  return (await Promise.all(groups.map((group) => runTogether(fault, group, chance)))).flat();
+}
+
+async function runTogether(
+  fault: Fault,
+  clients: readonly ClientName[],
   { busy, phase }: { readonly busy: boolean; readonly phase: number },
 ): Promise<readonly Outcome[]> {
-  const options: BenchOptions = { clients, nat: fault.nat ?? false, sshd: fault.sshd ?? [] };
+  if (fault.tunnels !== undefined && !clients.includes('tunneld')) return [];
+  const { nat = false, sshd = [], tunnels = 1 } = fault;
+  const options: BenchOptions = { clients: tunnels > 1 ? ['tunneld'] : clients, nat, sshd, tunnels };
   const bench = await setUp(options);
   try {
+    if (fault.limit !== undefined) bench.network.limitConnections(fault.limit);
     let cutBy: () => readonly ClientName[] = () => [];
     if (fault.fromTheStart !== true) {
       bench.startClients();

@@ -21,6 +21,10 @@ export interface LabNetwork {
   /** The router drops what the device sends from this port, as strict middleboxes do; null for no port. */
   swallow(port: number | null): void;
   setLink(up: boolean): void;
+  /** The server's firewall limits new connections to sshd: as `ufw limit` does, or to four a minute, dropping the others. */
+  limitConnections(how: 'ufw' | 'hashlimit'): void;
+  /** How many packets that limit has turned away. */
+  turnedAway(): number;
   destroy(): void;
 }
 
@@ -119,6 +123,22 @@ export function createNetwork({ nat = false }: { readonly nat?: boolean } = {}):
       exec('device', 'ip', 'link', 'set', deviceInterface, up ? 'up' : 'down');
       if (up) defaultRoute();
     },
+    limitConnections: (how) => {
+      const fresh = ['-p', 'tcp', '--dport', '22', '-m', 'conntrack', '--ctstate', 'NEW'];
+      const input = (...rule: string[]) => exec('server', 'iptables', '-A', 'INPUT', ...fresh, ...rule);
+      exec('server', 'iptables', '-N', 'limit');
+      if (how === 'ufw') {
+        // As it stands in /etc/ufw/user.rules after `ufw limit ssh`.
+        input('-m', 'recent', '--set');
+        input('-m', 'recent', '--update', '--seconds', '30', '--hitcount', '6', '-j', 'limit');
+        exec('server', 'iptables', '-A', 'limit', '-j', 'REJECT');
+      } else {
+        const above = ['--hashlimit-name', 'ssh', '--hashlimit-mode', 'srcip', '--hashlimit-above', '4/minute'];
+        input('-m', 'hashlimit', ...above, '--hashlimit-burst', '4', '-j', 'limit');
+        exec('server', 'iptables', '-A', 'limit', '-j', 'DROP');
+      }
+    },
+    turnedAway: () => Number(/\[(\d+):\d+\] -A limit /.exec(exec('server', 'iptables-save', '-c'))?.[1] ?? 0),
     destroy: () => {
       for (const machine of MACHINES) ip('netns', 'delete', name(machine));
     },

@@ -100,6 +100,52 @@ describe('faults in a real network', { concurrency: 6 }, () => {
     assert.match(memory, /"evictions": \{\s*"lab root@10\.77\.2\.2:22": \{\s*"day": "20..-..-..",\s*"seconds": \d+/);
   });
 
+  test('behind `ufw limit` no knock is rejected while sshd is away, and the tunnel is back soon after it', async (t) => {
+    const bench = await built(t, { clients: ['tunneld'] });
+    if (bench === null) return;
+    bench.network.limitConnections('ufw');
+    bench.startClients();
+    await bench.untilUp();
+    await bench.server.kill();
+    await wait(6000);
+    await bench.server.start();
+    const observation = bench.observe();
+    await observation.done(35_000);
+    observation.stop();
+    assert.notEqual(observation.upAt(bench.clients[0]!), null, bench.clients[0]?.output());
+    assert.equal(bench.network.turnedAway(), 0);
+  });
+
+  test('many tunnels meet `ufw limit` once, say so, and shut nobody out', async (t) => {
+    const bench = await built(t, { clients: ['tunneld'], tunnels: 12 });
+    if (bench === null) return;
+    bench.network.limitConnections('ufw');
+    bench.startClients();
+    const output = () => bench.clients[0]?.output() ?? '';
+    await until(() => output().includes('A limit on new connections is suspected'), { what: output });
+    assert.doesNotMatch(output(), /Nothing listens on that port/);
+    assert.equal(bench.server.sessions().length, 5);
+    // Four more when the limit has forgotten them.
+    await until(() => bench.server.sessions().length > 5, { timeoutMs: 45_000, what: output });
+    assert.equal(bench.network.turnedAway(), 1);
+  });
+
+  test('connectLimit keeps below a limit that drops what is above', async (t) => {
+    const bench = await built(t, { clients: ['tunneld'], tunnel: ['connectLimit: 4/minute'] });
+    if (bench === null) return;
+    bench.network.limitConnections('hashlimit');
+    bench.startClients();
+    await bench.untilUp();
+    await bench.server.kill();
+    await wait(3000);
+    await bench.server.start();
+    const observation = bench.observe();
+    await observation.done(35_000);
+    observation.stop();
+    assert.notEqual(observation.upAt(bench.clients[0]!), null, bench.clients[0]?.output());
+    assert.equal(bench.network.turnedAway(), 0);
+  });
+
   test('an uplink so slow that answers wait behind megabytes costs no connection', async (t) => {
     const bench = await built(t, { clients: ['tunneld'], tunnel: ['serverAliveInterval: 2'] });
     if (bench === null) return;

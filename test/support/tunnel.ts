@@ -12,6 +12,7 @@ import type { TunnelSpec } from '../../src/tunnel/spec.ts';
 import { createIdentityCache } from '../../src/tunnel/ssh2/identities.ts';
 import { initialState, type Phase, type TunnelState } from '../../src/tunnel/state.ts';
 import { runTunnel } from '../../src/tunnel/tunnel.ts';
+import { createTurns, type Turns } from '../../src/tunnel/turns.ts';
 import type { TestSshd } from './sshd.ts';
 import { until } from './until.ts';
 
@@ -38,6 +39,8 @@ export interface TestTunnelOptions {
   readonly ping?: ((signal: AbortSignal) => Promise<boolean>) | null;
 }
 
+const TURNS = createTurns({ clock: systemClock, random: Math.random, icmpRefusals: () => null });
+
 /** A machine whose network never changes and which remembers no ports. */
 export const quietDevice: Device = {
   onChange: () => () => {},
@@ -47,6 +50,7 @@ export const quietDevice: Device = {
   holdings: (server) => holdingsOf(server, { memory: holdingMemory(), machine: NO_MACHINE, day: () => '2026-01-31' }),
   onTaken: () => () => {},
   sourcePorts: () => assert.fail('the spec says sourcePort: any'),
+  turns: TURNS,
 };
 
 /** A machine of which nothing is known. */
@@ -56,6 +60,11 @@ export const NO_MACHINE: Machine = { id: null, hostKeys: [], hardware: [] };
 export function holdingMemory(): HoldingMemory {
   const known = new Map<string, Holding>();
   return { recall: (key) => known.get(key) ?? null, remember: (key, holding) => void known.set(key, holding) };
+}
+
+/** The turns of this process; those of another clock are of their own. */
+export function testTurns(clock: Clock = systemClock): Turns {
+  return clock === systemClock ? TURNS : createTurns({ clock, random: Math.random, icmpRefusals: () => null });
 }
 
 /** Runs one tunnel until the test ends. */
@@ -74,7 +83,7 @@ export function startTunnel(t: TestContext, spec: TunnelSpec, options: TestTunne
       random: options.random ?? Math.random,
       log: createLogger('trace', (line) => lines.push(JSON.parse(line) as Record<string, unknown>)),
       identities: createIdentityCache(),
-      device: { ...quietDevice, ...options.device },
+      device: { ...quietDevice, turns: testTurns(clock), ...options.device },
       ping: options.ping ?? null,
       lease: createLending(clock),
       beforeListening: () => Promise.resolve(),
@@ -137,6 +146,7 @@ export function specFor(
     bindInterface: null,
     sourcePort: 'any',
     connectTimeoutMs: 10_000,
+    connectLimit: null,
     tcpKeepAlive: true,
     identityFiles: [sshd.clientKey],
     identityFilesConfigured: true,

@@ -59,14 +59,21 @@ test('the wait that is announced is the one that p-retry makes', async () => {
 
 test('while a person must act, a minute or more; a rejected login, five', () => {
   assert.deepEqual(
-    [blockedDelay('host-key-changed', limits, least), blockedDelay('host-key-changed', limits, most)],
+    [blockedDelay('host-key-changed', 0, limits, least), blockedDelay('host-key-changed', 1, limits, most)],
     [54_000, 66_000],
   );
   assert.deepEqual(
-    [blockedDelay('auth-rejected', limits, least), blockedDelay('auth-rejected', limits, most)],
+    [blockedDelay('auth-rejected', 0, limits, least), blockedDelay('auth-rejected', 3, limits, most)],
     [270_000, 330_000],
   );
-  assert.equal(blockedDelay('auth-rejected', { minMs: 1000, maxMs: 1_800_000 }, middle), 1_800_000);
+  assert.equal(blockedDelay('auth-rejected', 0, { minMs: 1000, maxMs: 1_800_000 }, middle), 1_800_000);
+});
+
+test('a rejected login of what was up before, soon at first', () => {
+  assert.deepEqual(
+    [1, 2, 3, 4].map((rejections) => blockedDelay('auth-rejected', rejections, limits, middle)),
+    [20_000, 60_000, 300_000, 300_000],
+  );
 });
 
 test('after a connection that had lasted, at once', () => {

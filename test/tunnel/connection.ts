@@ -7,7 +7,7 @@ import { prepareRoute } from '../../src/tunnel/route.ts';
 import type { SshConnection, Visitor } from '../../src/tunnel/ssh.ts';
 import { createIdentityCache } from '../../src/tunnel/ssh2/identities.ts';
 import type { TestSshd } from '../support/sshd.ts';
-import { quietDevice, specFor } from '../support/tunnel.ts';
+import { quietDevice, specFor, testTurns } from '../support/tunnel.ts';
 
 /** One real connection, without the loop around it: the test does with visitors what it likes. */
 export async function connectTo(
@@ -24,7 +24,7 @@ export async function connectTo(
     identities: createIdentityCache(),
     device: quietDevice,
     name: 'test',
-    reach: async () => ({ socket: await dial(spec, 10_000, systemClock, over.signal), leftMs: 10_000 }),
+    reach: () => dial(spec, 10_000, { clock: systemClock, turns: testTurns() }, over.signal),
     heartbeat: () => {},
     onSourcePort: () => {},
   };

@@ -1,14 +1,14 @@
 import assert from 'node:assert/strict';
-import { createServer, type Socket } from 'node:net';
+import { createServer } from 'node:net';
 import { describe, test, type TestContext } from 'node:test';
 import { systemClock } from '../../src/lib/clock.ts';
-import { dial } from '../../src/tunnel/dial.ts';
+import { dial, type Dialled } from '../../src/tunnel/dial.ts';
 import { TunnelFailure, type FailureCode } from '../../src/tunnel/failure.ts';
 import { waitForNetwork } from '../../src/tunnel/gate.ts';
 import { fakeClock } from '../support/clock.ts';
 import { listen } from '../support/listen.ts';
 import { startSshd } from '../support/sshd.ts';
-import { specFor, startTunnel } from '../support/tunnel.ts';
+import { specFor, startTunnel, testTurns } from '../support/tunnel.ts';
 import { freePort, until } from '../support/until.ts';
 import { startBlackHole } from './black-hole.ts';
 
@@ -33,7 +33,7 @@ describe('the gate', () => {
     network.server = await openSocket(t);
     await clock.advance(11_500);
     assert.equal(await opened, network.server);
-    assert.equal(network.server.destroyed, false);
+    assert.equal(network.server.socket.destroyed, false);
   });
 
   test('opens when the server refuses: its machine was reached', async () => {
@@ -47,8 +47,9 @@ describe('the gate', () => {
 
   test('closes a connection that opens when a ping has been answered already', async (t) => {
     const { clock, deps } = fakeNetwork();
-    const socket = await openSocket(t);
-    const dialTooLate = () => new Promise<Socket>((resolve) => clock.timer(5500, () => resolve(socket)));
+    const dialled = await openSocket(t);
+    const { socket } = dialled;
+    const dialTooLate = () => new Promise<Dialled>((resolve) => clock.timer(5500, () => resolve(dialled)));
     const opened = waitForNetwork(0, { ...deps, ping: () => Promise.resolve(true), dial: dialTooLate }, patient);
     await clock.advance(5000);
     assert.equal(await opened, null);
@@ -161,7 +162,7 @@ function fakeNetwork() {
   const clock = fakeClock();
   const network = {
     pings: false,
-    server: null as Socket | null,
+    server: null as Dialled | null,
     failure: 'connect-timeout' as FailureCode,
     rounds: 0,
     dialling: 0,
@@ -191,7 +192,7 @@ function fakeNetwork() {
     dial: (timeoutMs: number, signal: AbortSignal) => {
       network.dialling++;
       network.dials++;
-      return new Promise<Socket>((resolve, reject) => {
+      return new Promise<Dialled>((resolve, reject) => {
         const refuse = () => reject(new TunnelFailure(network.failure, 'not there'));
         const answer = () => (network.server === null ? refuse() : resolve(network.server));
         within(
@@ -206,7 +207,7 @@ function fakeNetwork() {
   return { clock, deps, network };
 }
 
-async function openSocket(t: TestContext): Promise<Socket> {
+async function openSocket(t: TestContext): Promise<Dialled> {
   const server = createServer((socket) => socket.on('error', () => {}));
   const port = await listen(server);
   t.after(() => server.close());
@@ -217,10 +218,11 @@ async function openSocket(t: TestContext): Promise<Socket> {
     bindAddress: null,
     bindInterface: null,
     tcpKeepAlive: false,
+    connectLimit: null,
   } as const;
-  const socket = await dial(spec, 5000, systemClock, patient);
-  t.after(() => socket.destroy());
-  return socket;
+  const dialled = await dial(spec, 5000, { clock: systemClock, turns: testTurns() }, patient);
+  t.after(() => dialled.socket.destroy());
+  return dialled;
 }
 
 /** A tunnel whose server swallows packets until heal(); no ping is answered until the test says so. */

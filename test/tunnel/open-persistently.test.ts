@@ -49,7 +49,11 @@ describe('a server that swallows packets', { concurrency: 4 }, () => {
   test('is asked again and again: it is reached soon after it comes back', async (t) => {
     const hole = await startBlackHole(t);
     const preferred = await freePort();
-    const opening = openPersistently(to(hole.port), 60_000, choice(preferred, await freePort()), systemClock, patient);
+    const opening = openPersistently(
+      to(hole.port),
+      { timeoutMs: 60_000, ports: choice(preferred, await freePort()), clock: systemClock },
+      patient,
+    );
     // The kernel alone would repeat itself after 1, 3, 7 and 15 seconds.
     await new Promise((resolve) => setTimeout(resolve, 3300));
     await hole.close();
@@ -69,9 +73,7 @@ describe('a server that swallows packets', { concurrency: 4 }, () => {
     const started = performance.now();
     const never = openPersistently(
       to(hole.port),
-      2000,
-      choice(await freePort(), await freePort()),
-      systemClock,
+      { timeoutMs: 2000, ports: choice(await freePort(), await freePort()), clock: systemClock },
       patient,
     );
     await assert.rejects(never, { message: 'did not answer within 2 s' });
@@ -82,7 +84,11 @@ describe('a server that swallows packets', { concurrency: 4 }, () => {
     const hole = await startBlackHole(t);
     const controller = new AbortController();
     const enough = new Error('enough');
-    const opening = openPersistently(to(hole.port), 60_000, null, systemClock, controller.signal);
+    const opening = openPersistently(
+      to(hole.port),
+      { timeoutMs: 60_000, ports: null, clock: systemClock },
+      controller.signal,
+    );
     setTimeout(() => controller.abort(enough), 1700);
     await assert.rejects(opening, enough);
   });
@@ -97,7 +103,7 @@ function to(port: number) {
 }
 
 async function opened(t: TestContext, port: number, ports: PortChoice): Promise<Socket> {
-  const socket = await openPersistently(to(port), 5000, ports, systemClock, patient);
+  const socket = await openPersistently(to(port), { timeoutMs: 5000, ports, clock: systemClock }, patient);
   t.after(() => socket.destroy());
   return socket;
 }

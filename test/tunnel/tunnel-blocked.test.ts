@@ -8,6 +8,7 @@ import { startSshd, type SshdOptions, type TestSshd } from '../support/sshd.ts';
 import { specFor, startTunnel, type TestTunnel } from '../support/tunnel.ts';
 import { freePort, until } from '../support/until.ts';
 import { startFakeSsh } from './fake-server.ts';
+import { scaledClock } from './scaled-clock.ts';
 
 const MINUTE = 60_000;
 
@@ -117,6 +118,30 @@ describe('what only a person can mend', { concurrency: 4 }, () => {
     writeFileSync(sshd.authorizedKeysFile, readFileSync(`${sshd.clientKey}.pub`));
     tunnel.retryNow();
     await tunnel.untilPhase('up');
+  });
+
+  test('what was up before is tried again soon, as when a home is mounted late, and then as seldom as the others', async (t) => {
+    const sshd = await server(t);
+    const keys = readFileSync(sshd.authorizedKeysFile);
+    const clock = scaledClock(60);
+    const tunnel = startTunnel(t, specFor(sshd, [[await freePort(), 1]]), { clock });
+    await tunnel.untilPhase('up');
+    writeFileSync(sshd.authorizedKeysFile, '');
+    sshd.killSessions();
+    for (const [attempts, least, most] of [
+      [1, 18_000, 22_000],
+      [2, 54_000, 66_000],
+      [3, 270_000, 330_000],
+    ] as const) {
+      await until(() => tunnel.state().phase === 'blocked' && tunnel.state().attempts === attempts, {
+        what: 'blocked',
+      });
+      // Announced a moment ago, which is sixty times as long here.
+      const left = (tunnel.state().retryAt ?? 0) - clock.now();
+      assert.ok(left > least / 2 && left <= most, `${left} ms`);
+    }
+    writeFileSync(sshd.authorizedKeysFile, keys);
+    await tunnel.untilPhase('up', 20_000);
   });
 
   test('the same trouble is told once, however often it is met', async (t) => {

@@ -25,6 +25,7 @@ export function specFor(changes: Partial<TunnelSpec>): TunnelSpec {
     bindInterface: null,
     sourcePort: 'any',
     connectTimeoutMs: 10_000,
+    connectLimit: null,
     tcpKeepAlive: true,
     identityFiles: [],
     identityFilesConfigured: true,

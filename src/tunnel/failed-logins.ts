@@ -1,0 +1,31 @@
+import type { Claim, Pace } from './pace.ts';
+import { within } from './within.ts';
+
+/**
+ * When a login may begin so that the failed ones of a process, over all its tunnels, stay below what fail2ban and sshd's penalties
+ * take. A tunnel whose login fails again and again has only its share, so that it does not shut out the others.
+ */
+export function loginAt(
+  pace: Pick<Pace, 'rejected' | 'lastRejected' | 'pending' | 'established'>,
+  { standing, urgent }: Pick<Claim, 'standing' | 'urgent'>,
+  now: number,
+): number {
+  const recent = within(pace.rejected, FAIL2BAN_MS, now);
+  const most = standing === 'rejected' && !urgent ? REPEATERS_SHARE : FAILED_LOGINS;
+  if (recent.length >= most) return recent[recent.length - most]! + FAIL2BAN_MS;
+  // Each of those under way may fail as well, as long as none has succeeded.
+  const doubtful = standing !== 'proven' || pace.lastRejected || pace.established === 0;
+  if (doubtful && recent.length + pace.pending >= FAILED_LOGINS) return Number.POSITIVE_INFINITY;
+  // Two in a row have more than one tunnel's own reason: the server itself may not be ready for anybody.
+  if (!pace.lastRejected || recent.length < 2 || urgent) return now;
+  return recent.at(-1)! + (recent.length === 2 ? PAUSE_MS : LONG_PAUSE_MS);
+}
+
+/** fail2ban's findtime of ten minutes; it bans at the fifth. */
+export const FAIL2BAN_MS = 601_000;
+const FAILED_LOGINS = 4;
+/** Of these, what is left to tunnels whose login failed and which were never up. */
+const REPEATERS_SHARE = 2;
+
+const PAUSE_MS = 20_000;
+const LONG_PAUSE_MS = 60_000;

@@ -1,0 +1,24 @@
+import { formatEndpoint, type ServerSpec, type TunnelSpec } from './spec.ts';
+
+/** Whom to dial first. */
+export function firstMachine({ jumps, entry, ...spec }: TunnelSpec): Pick<ServerSpec, keyof typeof DIALLED> {
+  const first = jumps[0] ?? spec;
+  return entry.type === 'http' || entry.type === 'socks5' ? { ...first, host: entry.host, port: entry.port } : first;
+}
+
+/** The server that counts a connection, where that is not the machine which is dialled. */
+export function beyondOf({ entry, jumps, ...spec }: TunnelSpec): string | undefined {
+  const { host, port } = jumps[0] ?? spec;
+  return entry.type === 'http' || entry.type === 'socks5' ? formatEndpoint({ type: 'tcp', host, port }) : undefined;
+}
+
+const DIALLED = {
+  host: 0,
+  port: 0,
+  addressFamily: 0,
+  bindAddress: 0,
+  bindInterface: 0,
+  tcpKeepAlive: 0,
+  connectTimeoutMs: 0,
+  connectLimit: 0,
+};

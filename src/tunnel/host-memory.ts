@@ -1,0 +1,56 @@
+/** What is remembered of the addresses of hosts, for as long as the process lives. */
+export interface HostMemory {
+  /** The addresses in the order in which they should be tried: the one that answered last first, then the families in turns. */
+  ordered(host: string, addresses: readonly string[]): readonly string[];
+  /** The addresses that the name had last. */
+  last(host: string): readonly string[];
+  /** This one answered after so many milliseconds. */
+  answered(host: string, address: string, ms: number): void;
+  /** How long to wait for one address before the next is tried beside it. */
+  patience(host: string): number;
+}
+
+export function createHostMemory(): HostMemory {
+  const hosts = new Map<string, Known>();
+  const known = (host: string): Known => hosts.get(host) ?? { addresses: [], winner: null, tookMs: 0 };
+  const remember = (host: string, change: Partial<Known>) => {
+    const next = { ...known(host), ...change };
+    hosts.delete(host);
+    hosts.set(host, next);
+    const [oldest] = hosts.keys();
+    if (hosts.size > MAX_HOSTS && oldest !== undefined) hosts.delete(oldest);
+  };
+  return {
+    ordered: (host, addresses) => {
+      remember(host, { addresses });
+      const { winner } = known(host);
+      const order = interleaved(addresses);
+      return winner !== null && order.includes(winner) ? [winner, ...order.filter((one) => one !== winner)] : order;
+    },
+    last: (host) => known(host).addresses,
+    answered: (host, address, ms) => remember(host, { winner: address, tookMs: ms }),
+    patience: (host) => Math.min(Math.max(STAGGER_MS, 2 * known(host).tookMs), LONGEST_STAGGER_MS),
+  };
+}
+
+interface Known {
+  readonly addresses: readonly string[];
+  readonly winner: string | null;
+  readonly tookMs: number;
+}
+
+/** RFC 8305 section 4: the family of the first, then the other, in turns. */
+export function interleaved(addresses: readonly string[]): readonly string[] {
+  const isSix = (address: string) => address.includes(':');
+  const [first] = addresses;
+  if (first === undefined) return [];
+  const same = addresses.filter((address) => isSix(address) === isSix(first));
+  const other = addresses.filter((address) => isSix(address) !== isSix(first));
+  return same.flatMap((address, index) => [address, ...other.slice(index, index + 1)]).concat(other.slice(same.length));
+}
+
+/** RFC 8305 sections 5 and 8: 250 ms, more where answers are known to take longer, two seconds at most. */
+const STAGGER_MS = 250;
+const LONGEST_STAGGER_MS = 2000;
+
+const MAX_HOSTS = 1000;

@@ -1,0 +1,254 @@
+import { FAIL2BAN_MS, loginAt } from './failed-logins.ts';
+import { within } from './within.ts';
+
+/**
+ * How fast one server may be dialled, as a pure machine: connections are what a firewall counts, logins are what sshd and fail2ban
+ * count. It knows of the server's limits only what its own connections tell.
+ *
+ *   unknown ── a sixth connection within half a minute is let in ──→ none
+ *      └────── refused, or unanswered, right after others were let in ──→ suspected ── once more, or it says so ──→ known
+ *
+ * - ufw's `limit` rejects a source with six new connections in 30 seconds, and counts a rejected one twice (iptables-extensions(8),
+ *   recent: `--set`, then `--update --seconds 30 --hitcount 6`). Two in 30 seconds get out of that again, four do not.
+ * - sshd drops connections at random from the tenth on that is not logged in (sshd_config(5), MaxStartups 10:30:100), and forks for
+ *   each. So few are under way at a time: one more for each login that succeeds, half as many after a drop.
+ * - fail2ban bans a source at the fifth failed login in ten minutes, sshd 9.8 one whose failures come quicker than one in 5 seconds
+ *   (sshd_config(5), PerSourcePenalties).
+ */
+export interface Pace {
+  /** When the connections began that a firewall may have counted, oldest first. */
+  readonly begun: readonly number[];
+  /** Connections under way that are not logged in. */
+  readonly pending: number;
+  /** Connections that are logged in. */
+  readonly established: number;
+  /** How many may be under way at a time. */
+  readonly width: number;
+  /** A probe is under way; it holds nobody up. */
+  readonly probing: boolean;
+  /** Failures in a row, without an answer from sshd in between; `since` is the first one. */
+  readonly refused: { readonly since: number; readonly count: number } | null;
+  readonly dropped: number;
+  /** Nothing goes before this. */
+  readonly quietUntil: number;
+  /** Nothing goes before this, unless somebody asks for it or the network has changed. */
+  readonly knockAt: number;
+  readonly limit: Limit;
+  /** Failed logins of the last ten minutes, oldest first. */
+  readonly rejected: readonly number[];
+  /** Whether the last login was rejected. */
+  readonly lastRejected: boolean;
+}
+
+/** What is believed of a limit on new connections; a known one is forgotten after a day. */
+type Limit = { readonly type: 'unknown' | 'none' | 'suspected' } | { readonly type: 'known'; readonly until: number };
+
+/** At most `count` connections begin within `windowMs`. */
+export interface ConnectLimit {
+  readonly count: number;
+  readonly windowMs: number;
+}
+
+/** Who asks, and for what. */
+export interface Claim {
+  /** `probe` sees whether the server answers, and leaves again. */
+  readonly purpose: 'login' | 'probe';
+  /** `proven` was up before, `rejected` never was and its last login failed. */
+  readonly standing: 'proven' | 'new' | 'rejected';
+  /** A person asks, or the network has changed. */
+  readonly urgent: boolean;
+  /** What the configuration says of the server's limit, or null. */
+  readonly limit: ConnectLimit | null;
+}
+
+export type Outcome =
+  /** It was let in; sshd has not spoken yet. */
+  | 'opened'
+  /** The machine answered that nobody listens. */
+  | 'refused'
+  /** A firewall answered in its place (ICMP instead of a reset). */
+  | 'barred'
+  | 'unanswered'
+  /** Nothing was sent, or there was no way. */
+  | 'unsent'
+  /** It was let in, and ended before the server said who it is. */
+  | 'dropped'
+  | 'accepted'
+  | 'rejected'
+  /** It ended in another way before a login. */
+  | 'left'
+  /** It was logged in and has ended. */
+  | 'ended';
+
+export const START: Pace = {
+  begun: [],
+  pending: 0,
+  established: 0,
+  width: 1,
+  probing: false,
+  refused: null,
+  dropped: 0,
+  quietUntil: 0,
+  knockAt: 0,
+  limit: { type: 'unknown' },
+  rejected: [],
+  lastRejected: false,
+};
+
+/** A connection that has begun. */
+export interface Begun extends Pick<Claim, 'purpose' | 'standing'> {
+  readonly at: number;
+}
+
+export function begin(pace: Pace, { at, purpose }: Begun): Pace {
+  const next = { ...pace, begun: [...pace.begun, at].slice(-MAX_BEGUN) };
+  return purpose === 'probe' ? { ...next, probing: true } : { ...next, pending: pace.pending + 1 };
+}
+
+/** The earliest time at which this one may begin, or infinity where only an event can tell. */
+export function nextAt(pace: Pace, { purpose, standing, urgent, limit }: Claim, now: number): number {
+  if (purpose === 'probe' ? pace.probing : pace.pending >= pace.width) return Number.POSITIVE_INFINITY;
+  return Math.max(
+    now,
+    pace.quietUntil,
+    urgent ? 0 : pace.knockAt,
+    limit === null ? roomAt(pace, now) : windowAt(pace.begun, limit.count, limit.windowMs + SLACK_MS, now),
+    purpose === 'probe' ? 0 : loginAt(pace, { standing, urgent }, now),
+  );
+}
+
+/** What became of a connection. `random` spreads those who share a server. */
+export function settle(last: Pace, outcome: Outcome, begun: Begun, now: number, random: () => number): Pace {
+  if (outcome === 'opened') {
+    // More than any usual limit lets in: there is none.
+    const unlimited = within(last.begun, WINDOW_MS, now).length > USUAL_LIMIT;
+    return { ...last, refused: null, knockAt: 0, limit: unlimited ? { type: 'none' } : last.limit };
+  }
+  if (outcome === 'ended') return { ...last, established: Math.max(0, last.established - 1) };
+  const pace = begun.purpose === 'probe' ? { ...last, probing: false } : { ...last, pending: last.pending - 1 };
+  switch (outcome) {
+    case 'refused':
+    case 'barred': {
+      const next = { ...pace, width: 1, refused: streak(pace, now) };
+      const burst = followsBurst(pace, begun.at, now);
+      if (outcome === 'barred' || (burst && pace.established > 0))
+        return limited(next, outcome === 'barred' && burst, now, random);
+      return { ...next, knockAt: now + knockDelay(next.refused.count, random) };
+    }
+    case 'unanswered': {
+      const next = { ...pace, width: 1, refused: null, knockAt: 0 };
+      if (followsBurst(pace, begun.at, now)) return limited(next, false, now, random);
+      // Where nothing answers, hardly anything has arrived.
+      return { ...next, begun: without(pace.begun, begun.at) };
+    }
+    case 'unsent':
+      return { ...pace, begun: without(pace.begun, begun.at) };
+    case 'dropped': {
+      const dropped = pace.dropped + 1;
+      const wait = Math.min(DROP_MS * 2 ** (dropped - 1), LONGEST_DROP_MS) * (0.5 + random());
+      return { ...pace, dropped, width: Math.max(1, Math.floor(pace.width / 2)), quietUntil: now + wait };
+    }
+    case 'accepted': {
+      const width = Math.min(pace.width + 1, MAX_WIDTH);
+      return { ...pace, width, established: pace.established + 1, dropped: 0, lastRejected: false };
+    }
+    case 'rejected': {
+      const rejected = [...within(pace.rejected, FAIL2BAN_MS, now), now];
+      return { ...pace, rejected, dropped: 0, lastRejected: pace.lastRejected || begun.standing !== 'rejected' };
+    }
+    case 'left':
+      return pace;
+  }
+}
+
+/** Whether a limit has just shown itself, or is known. */
+export function isLimited({ limit, quietUntil }: Pace, now: number): boolean {
+  return limit.type === 'known' ? limit.until > now : limit.type === 'suspected' && quietUntil > now;
+}
+
+/** Whether there is nothing to remember of it. */
+export function isForgettable(pace: Pace, now: number): boolean {
+  return (
+    pace.pending === 0 &&
+    !pace.probing &&
+    pace.established === 0 &&
+    within([...pace.begun, ...pace.rejected], FAIL2BAN_MS, now).length === 0 &&
+    (pace.limit.type !== 'known' || pace.limit.until < now)
+  );
+}
+
+/** When the next connection does not exceed what a server may allow, as far as that is known. */
+function roomAt(pace: Pace, now: number): number {
+  const { limit, begun, refused } = pace;
+  switch (limit.type) {
+    case 'known':
+      return windowAt(begun, limit.until > now ? RESPECTED : USUAL_LIMIT, WINDOW_MS, now);
+    case 'none':
+      // While it refuses, one may have come since.
+      return refused === null ? now : windowAt(since(begun, refused.since), USUAL_LIMIT, WINDOW_MS, now);
+    case 'unknown':
+    case 'suspected': {
+      const at = windowAt(begun, USUAL_LIMIT, WINDOW_MS, now);
+      if (at <= now || refused !== null) return at;
+      // The one that shows whether there is a limit goes alone.
+      return pace.pending === 0 ? now : Number.POSITIVE_INFINITY;
+    }
+  }
+}
+
+function windowAt(begun: readonly number[], most: number, windowMs: number, now: number): number {
+  const recent = within(begun, windowMs, now);
+  return recent.length < most ? now : recent[recent.length - most]! + windowMs;
+}
+
+/** Whether so many were let in just before this one that a limit is the likely reason. */
+function followsBurst(pace: Pace, begunAt: number, now: number): boolean {
+  return within(without(pace.begun, begunAt), WINDOW_MS, now).length >= BURST;
+}
+
+/** Until it has forgotten all of ours: rejected connections count as well. */
+function limited(pace: Pace, certain: boolean, now: number, random: () => number): Pace {
+  const again = certain || pace.limit.type === 'suspected' || pace.limit.type === 'known';
+  return {
+    ...pace,
+    limit: again ? { type: 'known', until: now + DAY_MS } : { type: 'suspected' },
+    quietUntil: now + WINDOW_MS + 3000 * random(),
+  };
+}
+
+function streak({ refused }: Pace, now: number): NonNullable<Pace['refused']> {
+  return { since: refused?.since ?? now, count: (refused?.count ?? 0) + 1 };
+}
+
+/** Quick where sshd is only restarted; then so that even two devices behind one address stay below a limit together. */
+function knockDelay(count: number, random: () => number): number {
+  return (KNOCKS_MS[count - 1] ?? STEADY_MS) * (1 + 0.05 * random());
+}
+
+function since(times: readonly number[], from: number): readonly number[] {
+  return times.filter((time) => time >= from);
+}
+
+function without(times: readonly number[], one: number): readonly number[] {
+  const index = times.indexOf(one);
+  return index < 0 ? times : times.toSpliced(index, 1);
+}
+
+/** For clocks that do not agree, and packets that are delayed. */
+const SLACK_MS = 1000;
+const WINDOW_MS = 30_000 + SLACK_MS;
+/** ufw lets five in and rejects the sixth. */
+const USUAL_LIMIT = 5;
+/** Where there is a limit, others share it with us. */
+const RESPECTED = 4;
+const BURST = 4;
+
+const KNOCKS_MS = [1000, 2500, 7500];
+const STEADY_MS = 15_500;
+
+const MAX_WIDTH = 8;
+const DROP_MS = 500;
+const LONGEST_DROP_MS = 60_000;
+
+const DAY_MS = 86_400_000;
+const MAX_BEGUN = 64;

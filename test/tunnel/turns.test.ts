@@ -1,0 +1,198 @@
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import { TunnelFailure } from '../../src/tunnel/failure.ts';
+import { createTurns, type Place, type Turn, type TurnClaim } from '../../src/tunnel/turns.ts';
+import { fakeClock, type FakeClock } from '../support/clock.ts';
+
+const PLACE: Place = { address: '192.0.2.1', port: 22, source: null };
+const refusal = new TunnelFailure('connect-refused', '192.0.2.1:22: ECONNREFUSED');
+
+describe('turns', () => {
+  test('one dials for all, and its failure is theirs; a probe keeps waiting for an answer', async () => {
+    const { clock, ask, turns } = setUp();
+    const [first, ...others] = [ask('a'), ask('b'), ask('c')];
+    const answered = turns.answered(PLACE, new AbortController().signal);
+    await clock.advance(0);
+    assert.deepEqual([first?.state, ...others.map(({ state }) => state)], ['granted', 'waits', 'waits']);
+    const told = first?.turn?.failed(refusal);
+    assert.equal(told?.hint, refusal.hint);
+    await answered;
+    assert.deepEqual(
+      others.map(({ failure }) => failure?.message),
+      [refusal.message, refusal.message],
+    );
+    const again = ask('b');
+    await clock.advance(900);
+    assert.equal(again.state, 'waits');
+    await clock.advance(200);
+    assert.equal(again.state, 'granted');
+  });
+
+  test('who was up before goes first, then who has waited longest, at last whose login was rejected', async () => {
+    const { clock, ask } = setUp();
+    const busy = ask('busy');
+    await clock.advance(0);
+    const asked = [
+      ask('rejected', { standing: 'rejected', since: 0 }),
+      ask('new', { standing: 'new', since: 1 }),
+      ask('up', { since: 5 }),
+      ask('up longer', { since: 3 }),
+    ];
+    const order: string[] = [];
+    busy.turn?.opened();
+    busy.turn?.end();
+    for (const _ of asked) {
+      await clock.advance(0);
+      const next = asked.find(({ name, state }) => state === 'granted' && !order.includes(name));
+      order.push(next?.name ?? '-');
+      next?.turn?.opened();
+      next?.turn?.end();
+    }
+    assert.deepEqual(order, ['up longer', 'up', 'new', 'rejected']);
+  });
+
+  test('more go at a time with each login that succeeds', async () => {
+    const { clock, ask } = setUp();
+    const asked = Array.from({ length: 40 }, (_, index) => ask(`t${index}`));
+    const widths: number[] = [];
+    for (let round = 0; round < 7; round += 1) {
+      await clock.advance(0);
+      const granted = asked.filter(({ state }) => state === 'granted');
+      widths.push(granted.length);
+      for (const one of granted) one.login();
+    }
+    // Up to five in half a minute nobody minds; the sixth goes alone, to see.
+    assert.deepEqual(widths, [1, 2, 2, 1, 7, 8, 8]);
+  });
+
+  test('a limit is told to all who wait, and what they can do', async () => {
+    const { clock, ask } = setUp();
+    const asked = Array.from({ length: 8 }, (_, index) => ask(`t${index}`));
+    for (let round = 0; round < 3; round += 1) {
+      await clock.advance(0);
+      for (const one of asked.filter(({ state }) => state === 'granted')) one.login();
+    }
+    await clock.advance(0);
+    const sixth = asked.filter(({ state }) => state === 'granted');
+    assert.equal(sixth.length, 1);
+    sixth[0]?.turn?.failed(refusal);
+    await clock.advance(0);
+    const told = asked.filter(({ state }) => state === 'refused').map(({ failure }) => failure);
+    assert.equal(told.length, 2);
+    assert.match(
+      told[0]?.message ?? '',
+      /ECONNREFUSED; others were let in just before, so this is most likely a limit/,
+    );
+    assert.match(told[0]?.hint ?? '', /limit on new connections is suspected.*connectLimit/);
+    const later = ask('later', { urgent: true });
+    await clock.advance(29_000);
+    assert.equal(later.state, 'waits');
+    await clock.advance(6000);
+    assert.equal(later.state, 'granted');
+    assert.equal(later.turn?.gentle, false, 'the quiet is over');
+  });
+
+  test('a firewall that refuses by ICMP is told from a port on which nobody listens', async () => {
+    const { clock, ask, icmp } = setUp();
+    const knock = ask('a');
+    await clock.advance(0);
+    icmp.refusals += 1;
+    assert.match(knock.turn?.failed(refusal).message ?? '', /a firewall refused it/);
+  });
+
+  test('what one tunnel meets on another port of the machine counts, but is not its failure', async () => {
+    const { clock, ask } = setUp();
+    const other: Place = { ...PLACE, port: 2222 };
+    const knocks = [0, 0, 0, 0, 0];
+    for (const _ of knocks) {
+      const one = ask('a', {}, other);
+      await clock.advance(0);
+      one.login();
+    }
+    const first = ask('b');
+    const second = ask('c');
+    await clock.advance(0);
+    assert.deepEqual([first.state, second.state], ['granted', 'waits']);
+    first.turn?.failed(new TunnelFailure('unreachable', 'no route'));
+    await clock.advance(0);
+    assert.equal(second.state, 'refused');
+    // On loopback each port may be another machine.
+    const near = ask('d', {}, { ...PLACE, address: '127.0.0.1' });
+    await clock.advance(0);
+    assert.equal(near.state, 'granted');
+  });
+
+  test('whoever gives up leaves the queue, and a turn that is not used is the next one’s', async () => {
+    const { clock, ask } = setUp();
+    const first = ask('a');
+    await clock.advance(0);
+    const [gone, next] = [ask('gone'), ask('next')];
+    gone.abort();
+    first.turn?.end();
+    await clock.advance(0);
+    assert.deepEqual([gone.state, next.state], ['aborted', 'granted']);
+    next.turn?.end();
+    assert.equal(clock.pending(), 0);
+  });
+
+  test('a drop is everybody’s while nobody gets in, and chance where others do', async () => {
+    const { clock, ask } = setUp();
+    const drop = new TunnelFailure('handshake-failed', 'the server closed the connection');
+    const [first, second] = [ask('a'), ask('b')];
+    await clock.advance(0);
+    first?.turn?.opened();
+    assert.equal(first?.turn?.notAccepted(drop), false);
+    await clock.advance(0);
+    assert.equal(second?.failure, drop);
+    const third = ask('c');
+    await clock.advance(2000);
+    third.login();
+    const [fourth, fifth] = [ask('d'), ask('e')];
+    await clock.advance(0);
+    fourth?.turn?.opened();
+    assert.equal(fourth?.turn?.notAccepted(drop), true);
+    await clock.advance(2000);
+    assert.equal(fifth?.state, 'granted');
+  });
+});
+
+interface Asked {
+  readonly name: string;
+  state: 'waits' | 'granted' | 'refused' | 'aborted' | 'in';
+  turn: Turn | null;
+  failure: TunnelFailure | null;
+  login(): void;
+  abort(): void;
+}
+
+function setUp() {
+  const clock: FakeClock = fakeClock();
+  const icmp = { refusals: 0 };
+  const turns = createTurns({ clock, random: () => 0.5, icmpRefusals: () => icmp.refusals });
+  const ask = (name: string, change: Partial<TurnClaim> = {}, place = PLACE): Asked => {
+    const controller = new AbortController();
+    const claim: TurnClaim = { purpose: 'login', standing: 'proven', urgent: false, limit: null, since: 0, ...change };
+    const asked: Asked = {
+      name,
+      state: 'waits',
+      turn: null,
+      failure: null,
+      login: () => {
+        asked.turn?.opened();
+        asked.turn?.accepted();
+        asked.state = 'in';
+      },
+      abort: () => controller.abort(new Error('enough')),
+    };
+    turns.take(place, claim, controller.signal).then(
+      (turn) => Object.assign(asked, { turn, state: 'granted' }),
+      (error: unknown) =>
+        Object.assign(
+          asked,
+          error instanceof TunnelFailure ? { state: 'refused', failure: error } : { state: 'aborted' },
+        ),
+    );
+    return asked;
+  };
+  return { clock, turns, ask, icmp };
+}
