@@ -4,9 +4,10 @@ import type { ConfigEnvironment } from '../config/environment.ts';
 import { defaultStateDirectory } from '../config/paths.ts';
 import { peek } from '../config/peek.ts';
 import { ConfigError } from '../config/problem.ts';
-import { type LastGood, readLastGood } from '../daemon/last-good.ts';
+import { isForeignLastGood, type LastGood, readLastGood } from '../daemon/last-good.ts';
 import { readText } from '../lib/read-text.ts';
 import { reportProblems } from './config-problems.ts';
+import { tell } from './tell.ts';
 
 export interface FirstConfig {
   readonly config: Config;
@@ -31,7 +32,11 @@ export async function firstConfig(
   } catch (error) {
     if (!(error instanceof ConfigError)) throw error;
     const exit = reportProblems(error);
-    const lastGood = file === null ? null : await readLastGood(await stateDirectoryOf(file, env), resolve(file), env);
+    if (file === null) return { exit };
+    const directory = await stateDirectoryOf(file, env);
+    const lastGood = await readLastGood(directory, resolve(file), env);
+    if (isForeignLastGood(directory))
+      tell(`what worked before, in ${directory}, belongs to another user, and root does not run it: start the service`);
     return lastGood === null ? { exit } : { config: lastGood.config, problem: error.message, lastGood };
   }
 }

@@ -1,6 +1,7 @@
 import { type Change, carryOut, changesOf, showChange } from '../install/carry-out.ts';
 import type { Runner } from '../install/run-program.ts';
 import type { Step } from '../install/step.ts';
+import { escapeLines } from '../lib/text.ts';
 import { tell } from './tell.ts';
 
 /** Makes steps so, and says what that changed; in a dry run it is only shown. */
@@ -14,7 +15,7 @@ export function makeSo(dryRun: boolean, run: Runner): (steps: readonly Step[]) =
 
 /** All that would be done, on standard output, with how files differ. */
 export function printChanges(changes: readonly Change[]): void {
-  process.stdout.write(changes.map((change) => `${showChange(change)}\n`).join(''));
+  process.stdout.write(changes.map((change) => `${escapeLines(showChange(change))}\n`).join(''));
 }
 
 /** What was done, in a line. */

@@ -1,8 +1,9 @@
+import { escapeLines } from '../lib/text.ts';
 import { EXIT } from './exit.ts';
 
-/** Says something to whoever called the command, beside what it answers on standard output. */
+/** Says something to whoever called the command, beside what it answers on standard output. Whatever is in it moves no cursor. */
 export function tell(text: string): void {
-  process.stderr.write(`tunneld: ${text}\n`);
+  process.stderr.write(`tunneld: ${escapeLines(text)}\n`);
 }
 
 /** The same of what did not work; the answer is the exit code. */

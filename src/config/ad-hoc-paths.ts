@@ -12,11 +12,12 @@ export function adHocState(name: string, env: ConfigEnvironment): string {
   return join(defaultStateDirectory(env), `${PREFIX}${name}`);
 }
 
-/** The name of the tunnel behind such a socket, or null for another file. */
+/** The name of the tunnel behind such a socket, or null for another file: whoever made it may have called it anything. */
 export function nameOfSocket(path: string): string | null {
   const file = basename(path);
   if (!file.startsWith(PREFIX) || !file.endsWith(SUFFIX)) return null;
-  return file.slice(PREFIX.length, -SUFFIX.length);
+  const name = file.slice(PREFIX.length, -SUFFIX.length);
+  return /^[a-z0-9][a-z0-9_-]*$/.test(name) ? name : null;
 }
 
 const PREFIX = 'run-';

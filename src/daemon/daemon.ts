@@ -13,7 +13,6 @@ import { openHoldingsFile } from '../host/holdings-file.ts';
 import { readMachine } from '../host/machine.ts';
 import { openPortFile } from '../host/port-file.ts';
 import { unassignedPorts } from '../host/port-range.ts';
-import { openSuspectsFile } from '../host/suspects-file.ts';
 import type { Notifier } from '../host/sd-notify.ts';
 import { unacknowledged } from '../host/tcp-queue.ts';
 import { createBell } from '../lib/bell.ts';
@@ -24,12 +23,12 @@ import { errorText } from '../lib/text.ts';
 import { VERSION } from '../lib/version.ts';
 import { statusDocument, summaryLine } from '../supervisor/status.ts';
 import { createSupervisor } from '../supervisor/supervisor.ts';
-import { createSuspects } from '../supervisor/suspects.ts';
 import { holdingsOf, listenerKeys } from '../tunnel/holdings.ts';
 import { sourcePorts } from '../tunnel/source-ports.ts';
 import { createTurns } from '../tunnel/turns.ts';
 import { createIdentityCache } from '../tunnel/ssh2/identities.ts';
 import type { Problems } from './problems.ts';
+import { createRetries } from './retries.ts';
 
 export interface DaemonDeps extends Omit<ConfigurationDeps, 'supervisor' | 'identities'> {
   readonly random: () => number;
@@ -73,12 +72,8 @@ export async function startDaemon(first: Config, deps: DaemonDeps): Promise<Daem
     (deps.lastGood?.config.tunnels ?? []).flatMap(listenerKeys),
     (message) => problems.report('the memory of listeners', message),
   );
-  const memoryOfSuspects = openSuspectsFile(join(first.stateDirectory, 'last-connected.json'), (message) =>
-    problems.report('the memory of who stopped the process', message),
-  );
   const supervisor = createSupervisor({
     clock,
-    suspects: createSuspects(memoryOfSuspects, clock),
     random: deps.random,
     log,
     identities,
@@ -125,7 +120,8 @@ export async function startDaemon(first: Config, deps: DaemonDeps): Promise<Daem
   };
 
   /** Whoever asks for it may know that something is different now: nobody goes on waiting. */
-  const reload = () => change(configuration.reload).finally(() => supervisor.retry(null));
+  const retries = createRetries(clock, supervisor);
+  const reload = () => change(configuration.reload).finally(() => retries.retry(null));
 
   const refuse = (error: unknown): never => {
     throw error instanceof RequestError ? error : new RequestError('config-invalid', errorText(error));
@@ -155,8 +151,9 @@ export async function startDaemon(first: Config, deps: DaemonDeps): Promise<Daem
           if (request.take === true && request.name !== null) {
             supervisor.take(request.name);
             taken.ring();
+            return retries.retry(request.name);
           }
-          return supervisor.retry(request.name);
+          return retries.retryAsked(request.name);
         case 'reload':
           return await reload().catch(refuse);
         case 'apply':

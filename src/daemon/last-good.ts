@@ -1,11 +1,13 @@
-import { readFileSync, statSync } from 'node:fs';
+import { existsSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Config } from '../config/config.ts';
 import type { ConfigEnvironment } from '../config/environment.ts';
 import { parseConfig } from '../config/parse.ts';
 import { printWhole } from '../config/print.ts';
 import { writeDurably } from '../host/write-durably.ts';
-import { errorCode, errorText } from '../lib/text.ts';
+import { ownerOfPlace } from '../lib/place-owner.ts';
+import { readRegularFile } from '../lib/read-regular-file.ts';
+import { errorText } from '../lib/text.ts';
 
 /** The last configuration that worked, as it lies in the state directory. */
 export interface LastGood {
@@ -21,12 +23,25 @@ export interface LastGood {
 export async function readLastGood(directory: string, file: string, env: ConfigEnvironment): Promise<LastGood | null> {
   const path = pathIn(directory);
   const text = read(path);
-  if (text === null || !text.startsWith(headOf(file))) return null;
+  if (text === null || !text.startsWith(headOf(file)) || isForeign(path)) return null;
   try {
     return { config: { ...(await parseConfig(text, path, env)), file }, savedAt: statSync(path).mtimeMs };
   } catch {
     return null;
   }
+}
+
+/** Whether what was kept in this directory is not for root to run. */
+export function isForeignLastGood(directory: string): boolean {
+  return existsSync(pathIn(directory)) && isForeign(pathIn(directory));
+}
+
+/**
+ * Root runs nothing (proxyCommand) that another user has written: in the place of a service's user it would be that user's way to
+ * become root.
+ */
+function isForeign(path: string): boolean {
+  return process.getuid?.() === 0 && ownerOfPlace(path).uid !== 0;
 }
 
 export interface LastGoodKeeper {
@@ -70,10 +85,8 @@ function headOf(file: string): string {
 
 function read(path: string): string | null {
   try {
-    const stats = statSync(path);
-    return stats.isFile() && stats.size <= MAX_BYTES ? readFileSync(path, 'utf8') : null;
-  } catch (error) {
-    if (errorCode(error) === undefined) throw error;
+    return readRegularFile(path, MAX_BYTES).toString('utf8');
+  } catch {
     return null;
   }
 }

@@ -1,6 +1,7 @@
 import { closeSync, constants, fstatSync, openSync, renameSync, statSync, writeSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { makeDirectory } from '../lib/make-directory.ts';
+import { checkRootsPlace } from '../lib/place-owner.ts';
 import { errorText } from '../lib/text.ts';
 import type { LogOutput } from './log-output.ts';
 
@@ -27,6 +28,7 @@ export function fileOutput(
   let troubled = false;
 
   const open = () => {
+    checkRootsPlace(path);
     makeDirectory(dirname(path));
     // A pipe without a reader would hold the whole daemon; like this it is an error.
     fd = openSync(path, O_WRONLY | O_APPEND | O_CREAT | O_NONBLOCK | O_NOCTTY, 0o600);

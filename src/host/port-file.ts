@@ -1,4 +1,4 @@
-import { readFileSync, statSync } from 'node:fs';
+import { readRegularFile } from '../lib/read-regular-file.ts';
 import { errorCode, errorText } from '../lib/text.ts';
 import { writeDurably } from './write-durably.ts';
 
@@ -83,10 +83,7 @@ function read(path: string, onTrouble: (message: string) => void): Content {
   const ports = new Map<string, readonly number[]>();
   const evictions = new Map<string, Eviction>();
   try {
-    // A pipe would hold us up for ever.
-    const stats = statSync(path);
-    if (!stats.isFile() || stats.size > MAX_BYTES) throw new Error('this is no file of ours');
-    const content: unknown = JSON.parse(readFileSync(path, 'utf8'));
+    const content: unknown = JSON.parse(readRegularFile(path, MAX_BYTES).toString('utf8'));
     if (typeof content !== 'object' || content === null) throw new Error('it holds no mapping');
     for (const [key, list] of Object.entries(content)) if (isPortList(list)) ports.set(key, list);
     const seen: unknown = (content as Readonly<Record<string, unknown>>)[EVICTIONS] ?? {};

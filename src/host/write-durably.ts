@@ -1,18 +1,11 @@
-import { closeSync, fsyncSync, openSync, renameSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { makeDirectory } from '../lib/make-directory.ts';
+import { checkRootsPlace } from '../lib/place-owner.ts';
+import { writeWholeSync } from '../lib/whole-file.ts';
 
-/** Writes a file of mode 0600 whole and flushed: after a loss of power it is the old one or the new one. */
+/** Writes a file of what the daemon has learnt, with mode 0600, into a directory that is made where it is missing. */
 export function writeDurably(path: string, text: string): void {
+  checkRootsPlace(path);
   makeDirectory(dirname(path));
-  const next = `${path}.new`;
-  const fd = openSync(next, 'w', 0o600);
-  try {
-    // Not writeSync(), which writes what still fits on a disk that is nearly full and is content.
-    writeFileSync(fd, text);
-    fsyncSync(fd);
-  } finally {
-    closeSync(fd);
-  }
-  renameSync(next, path);
+  writeWholeSync(path, text, 0o600);
 }

@@ -63,9 +63,12 @@ async function removeForgotten(file: string, inUse: string | null): Promise<void
   const start = `${basename(file)}.`;
   for (const entry of await readdir(dirname(file))) {
     const [, name] = (entry.startsWith(start) && CANDIDATE.exec(entry.slice(start.length))) || [];
-    if (name !== undefined && name !== inUse) await unlink(join(dirname(file), entry)).catch(() => {});
+    const leftOver = entry.startsWith(`.${start}`) && LEFT_OVER.test(entry.slice(start.length + 1));
+    if (leftOver || (name !== undefined && name !== inUse)) await unlink(join(dirname(file), entry)).catch(() => {});
   }
 }
 
-/** Also one that was being written. */
-const CANDIDATE = /^([0-9a-f]{40})\.candidate(?:\.new)?$/;
+const CANDIDATE = /^([0-9a-f]{40})\.candidate$/;
+
+/** One that was being written. */
+const LEFT_OVER = /^[0-9a-f]{40}\.candidate\.\d+\.[0-9a-f]{12}\.new$/;

@@ -1,10 +1,10 @@
-import { randomBytes } from 'node:crypto';
 import { constants, type Stats } from 'node:fs';
-import { mkdir, open, realpath, rename, stat, unlink, type FileHandle } from 'node:fs/promises';
+import { mkdir, open, realpath, stat, type FileHandle } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { readAtMost } from '../lib/read-at-most.ts';
 import { inSlices } from '../lib/slices.ts';
 import { errorCode, errorText, printable } from '../lib/text.ts';
+import { writeWhole } from '../lib/whole-file.ts';
 import { editKnownHosts, missingLines, type KnownHostsEdit } from './known-hosts-edit.ts';
 import { readKnownHosts, type KnownHosts } from './known-hosts-parse.ts';
 
@@ -93,32 +93,13 @@ async function rewrite(file: string, edit: KnownHostsEdit): Promise<boolean> {
     }
     const edited = await inSlices(editKnownHosts(text, edit));
     if (edited === text) return false;
-    await replace(path, edited, stats);
+    const { uid, gid, mode } = stats;
+    await writeWhole(path, edited, { mode: mode & 0o777, owner: process.getuid?.() === 0 ? { uid, gid } : null });
     return true;
   } catch (error) {
     if (errorCode(error) === 'ENOENT') return false;
     const message = `cannot change ${file}: ${errorText(error)}; check that the user of tunneld may write it and its folder`;
     throw Object.assign(new Error(message, { cause: error }), { code: errorCode(error) });
-  }
-}
-
-/** The new file has a name that nobody can guess and is never opened through a link (O_EXCL). */
-async function replace(path: string, text: string, { uid, gid, mode }: Stats): Promise<void> {
-  const aside = `${path}.${randomBytes(6).toString('hex')}`;
-  try {
-    const handle = await open(aside, 'wx', 0o600);
-    try {
-      await handle.writeFile(text);
-      if (process.getuid?.() === 0) await handle.chown(uid, gid);
-      await handle.chmod(mode & 0o777);
-      await handle.sync();
-    } finally {
-      await handle.close();
-    }
-    await rename(aside, path);
-  } catch (error) {
-    await unlink(aside).catch(() => {});
-    throw error;
   }
 }
 

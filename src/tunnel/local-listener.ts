@@ -1,5 +1,5 @@
 import { lstatSync, renameSync } from 'node:fs';
-import { chmod, lstat, unlink } from 'node:fs/promises';
+import { lstat, unlink } from 'node:fs/promises';
 import { connect, createServer, type ListenOptions, type Server, type Socket } from 'node:net';
 import { errorCode } from '../lib/text.ts';
 import { shield } from './shield.ts';
@@ -27,16 +27,13 @@ export async function listenLocally(
       if (endpoint.type === 'unix' && replace) await removeDead(endpoint.path);
       const server = createServer({ allowHalfOpen: true, noDelay: true }, (socket) => onVisitor(shield(socket)));
       try {
-        await listen(server, options);
+        await listen(server, options, mask);
         servers.push(server);
       } catch (error) {
         if (!optional || !NO_SUCH_ADDRESS.includes(errorCode(error) ?? '')) throw error;
       }
     }
-    if (endpoint.type === 'unix') {
-      await chmod(endpoint.path, 0o777 & ~mask);
-      own = identityOf(endpoint.path);
-    }
+    if (endpoint.type === 'unix') own = identityOf(endpoint.path);
   } catch (error) {
     for (const server of servers) server.close();
     throw error;
@@ -94,10 +91,10 @@ function places(endpoint: Endpoint): { readonly options: ListenOptions; readonly
   return host === '' ? [at('0.0.0.0', false), at('::', true)] : [at(host, false)];
 }
 
-function listen(server: Server, options: ListenOptions): Promise<void> {
+function listen(server: Server, options: ListenOptions, mask: number): Promise<void> {
   return new Promise((resolve, reject) => {
-    // A socket's file must never be open to others, not even until chmod.
-    const before = options.path === undefined ? null : process.umask(0o177);
+    // Not chmod() afterwards: until then it would be open, and it could be led elsewhere by a link.
+    const before = options.path === undefined ? null : process.umask(mask);
     server.once('error', reject);
     server.listen(options, () => {
       server.off('error', reject);

@@ -34,7 +34,7 @@ describe('init, where something is in the way', { concurrency: 2 }, () => {
       );
       for (const name of files.slice(done)) rmSync(join(dir, name));
       // It was being written.
-      writeFileSync(join(dir, `${files[done]}.new`), 'ha');
+      writeFileSync(join(dir, `.${files[done]}.99999999.0123456789ab.new`), 'ha');
       const { code, stderr } = await init();
       assert.equal(code, 0, stderr);
       assert.deepEqual(readdirSync(dir).toSorted(), files.toSorted());

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { test } from 'node:test';
 import { openPortFile } from '../../src/host/port-file.ts';
 import { tempDir } from '../support/until.ts';
@@ -49,18 +49,19 @@ test('what is no file at all is not waited for', async (t) => {
   execFileSync('mkfifo', [path]);
   const told: (string | null)[] = [];
   openPortFile(path, (message) => told.push(message)).remember('backup', [61_001]);
-  assert.match(told.join(), /no file of ours/);
+  assert.match(told.join(), /is no regular file/);
   assert.deepEqual(openPortFile(path, noTrouble).recall('backup'), [61_001]);
 });
 
 test('what a loss of power leaves of a write does no harm', async (t) => {
   const path = join(await tempDir(t), 'source-ports.json');
   openPortFile(path, noTrouble).remember('backup', [61_001]);
-  writeFileSync(`${path}.new`, '{"ba');
+  writeFileSync(join(dirname(path), '.source-ports.json.99999999.0123456789ab.new'), '{"ba');
   const file = openPortFile(path, noTrouble);
   assert.deepEqual(file.recall('backup'), [61_001]);
   file.remember('backup', [61_002]);
   assert.deepEqual(JSON.parse(readFileSync(path, 'utf8')), { backup: [61_002] });
+  assert.deepEqual(readdirSync(dirname(path)), ['source-ports.json']);
 });
 
 test('a directory that cannot be written to is said once, and the ports are remembered while we run', async (t) => {

@@ -65,6 +65,8 @@ export interface TestDaemonOptions {
   readonly socket?: string;
   /** A command that runs its arguments, as `unshare` does, in the place where it puts itself. */
   readonly wrapper?: readonly string[];
+  /** Where the state directory is instead. */
+  readonly state?: string;
   /** One that has ended, whose directory and files this one takes over as they are. */
   readonly after?: TestDaemon;
 }
@@ -81,7 +83,7 @@ export async function startDaemonProcess(
   const writeConfig = (text: string) =>
     writeFileSync(
       configFile,
-      `${text}\n${/^network:/m.test(text) ? '' : 'network: { ping: [] }\n'}control: { socket: ${socket} }\nstateDirectory: ${dir}\n`,
+      `${text}\n${/^network:/m.test(text) ? '' : 'network: { ping: [] }\n'}control: { socket: ${socket} }\nstateDirectory: ${options.state ?? dir}\n`,
     );
   if (options.after === undefined) writeConfig(yaml);
   const [program = process.execPath, ...before] = options.wrapper ?? [];

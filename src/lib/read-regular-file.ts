@@ -1,0 +1,18 @@
+import { closeSync, constants, fstatSync, openSync, readSync } from 'node:fs';
+
+/** The bytes of a regular file of at most `limit` bytes. Throws for anything else: pipes and devices would hold us up, or never end. */
+export function readRegularFile(path: string, limit = 1024 * 1024): Buffer {
+  const fd = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOCTTY);
+  try {
+    const stats = fstatSync(fd);
+    if (!stats.isFile()) throw new Error(`${path} is no regular file`);
+    if (stats.size > limit) throw new Error(`${path} is larger than ${limit} bytes`);
+    const buffer = Buffer.alloc(limit);
+    let length = 0;
+    for (let read = -1; read !== 0 && length < limit; length += read)
+      read = readSync(fd, buffer, length, limit - length, null);
+    return buffer.subarray(0, length);
+  } finally {
+    closeSync(fd);
+  }
+}

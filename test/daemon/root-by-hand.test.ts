@@ -1,0 +1,121 @@
+import assert from 'node:assert/strict';
+import {
+  chownSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
+import { dirname, join } from 'node:path';
+import { test, type TestContext } from 'node:test';
+import { fileOutput } from '../../src/host/log-file.ts';
+import { writeDurably } from '../../src/host/write-durably.ts';
+import { writeWhole, writeWholeSync } from '../../src/lib/whole-file.ts';
+import { tunnelYaml } from '../support/daemon-config.ts';
+import { startEcho } from '../support/echo.ts';
+import { startSshd } from '../support/sshd.ts';
+import { startDaemonProcess, tunneld } from '../support/tunneld.ts';
+import { freePort, tempDir, until } from '../support/until.ts';
+import { visit } from '../tunnel/visit.ts';
+
+/** What these tests are about only root could do: whoever else runs them is the other user. */
+const isRoot = process.getuid?.() === 0;
+const SERVICE = isRoot ? 54_321 : process.getuid!();
+
+test('root runs no configuration and no command that another user has kept', async (t) => {
+  const dir = await tempDir(t);
+  const [state, proof, file] = [join(dir, 'state'), join(dir, 'proof'), join(dir, 'config.yaml')];
+  mkdirSync(state);
+  writeFileSync(file, `tunnels: { broken\nstateDirectory: ${state}\n`);
+  const kept = join(state, 'last-good.yaml');
+  writeFileSync(
+    kept,
+    `# The last configuration that worked, written by tunneld, which runs it when its file is not valid.\n# file: ${JSON.stringify(file)}
+tunnels: { a: { host: h, remoteForward: "1:a:2", proxyCommand: "touch ${proof}" } }
+control: { socket: ${dir}/control.sock }
+`,
+  );
+  for (const path of [state, kept]) chownSync(path, SERVICE, SERVICE);
+  if (!isRoot) return;
+  const { code, stderr } = await tunneld(['run', '--config', file]);
+  assert.equal(code, 78);
+  assert.match(
+    stderr,
+    /what worked before, in .*state, belongs to another user, and root does not run it: start the service/,
+  );
+  assert.ok(!existsSync(proof));
+});
+
+test('root writes nothing into a directory of another user, and its tunnels run without', async (t) => {
+  const { state, port, start, precious } = await world(t);
+  for (const name of ['last-good.yaml.new', 'source-ports.json.new', 'last-good.yaml', 'source-ports.json'])
+    symlinkSync(precious, join(state, name));
+  const daemon = await start();
+  await until(async () => (await visit(port, 'hello')) === 'hello', { what: () => `the tunnel; ${daemon.stderr()}` });
+  if (isRoot) {
+    await until(
+      () => /the configuration that works cannot be kept .* root writes nothing there/.test(daemon.stderr()),
+      {
+        what: () => daemon.stderr(),
+      },
+    );
+    const { problems = [] } = await daemon.status();
+    assert.match(problems.join('\n'), /source ports cannot be kept .*root writes nothing there/);
+    assert.throws(() => writeDurably(join(state, 'x'), ''), /root writes nothing there/);
+  }
+  assert.equal(readFileSync(precious, 'utf8'), 'precious');
+});
+
+test('a log file of root is not led elsewhere', async (t) => {
+  const dir = await tempDir(t);
+  const precious = join(dir, 'precious');
+  writeFileSync(precious, 'precious');
+  mkdirSync(join(dir, 'logs'));
+  symlinkSync(precious, join(dir, 'logs', 'tunneld.log'));
+  chownSync(join(dir, 'logs'), SERVICE, SERVICE);
+  if (!isRoot) return;
+  const troubles: (string | null)[] = [];
+  fileOutput(join(dir, 'logs', 'tunneld.log'), (message) => troubles.push(message)).write('a line\n');
+  assert.match(troubles.join(), /belongs to the user 54321, and root writes nothing there/);
+  assert.equal(readFileSync(precious, 'utf8'), 'precious');
+});
+
+test('files are written whole, through no link, and leave nothing beside them', async (t) => {
+  const dir = await tempDir(t);
+  const [path, precious] = [join(dir, 'file'), join(dir, 'precious')];
+  writeFileSync(precious, 'precious');
+  const writers = [
+    async () => writeWholeSync(path, 'text', 0o600),
+    () => writeWhole(path, 'text', { mode: 0o600, owner: null }),
+  ];
+  for (const write of writers) {
+    symlinkSync(precious, path);
+    await write();
+    assert.equal(readFileSync(path, 'utf8'), 'text');
+    rmSync(path);
+  }
+  await writeWhole(path, 'first', { mode: 0o600, owner: null }, { over: false });
+  await assert.rejects(writeWhole(path, 'second', { mode: 0o600, owner: null }, { over: false }), /EEXIST/);
+  assert.equal(readFileSync(path, 'utf8'), 'first');
+  assert.equal(readFileSync(precious, 'utf8'), 'precious');
+  assert.deepEqual(readdirSync(dirname(path)).toSorted(), ['file', 'precious']);
+});
+
+/** A tunnel to a real server, whose state directory is another user's. */
+async function world(t: TestContext) {
+  const sshd = await startSshd();
+  t.after(() => sshd.stop());
+  const echo = await startEcho();
+  t.after(() => echo.close());
+  const dir = await tempDir(t);
+  const [state, precious] = [join(dir, 'state'), join(dir, 'precious')];
+  mkdirSync(state);
+  chownSync(state, SERVICE, SERVICE);
+  writeFileSync(precious, 'precious');
+  const port = await freePort();
+  const yaml = `tunnels:\n${tunnelYaml(sshd, 'a', `${port}:127.0.0.1:${echo.port}`)}`;
+  return { state, port, precious, start: () => startDaemonProcess(t, yaml, { state }) };
+}
