@@ -7,10 +7,11 @@ import { apply } from '../install/apply.ts';
 import { type Change, changesOf } from '../install/carry-out.ts';
 import { InstallError } from '../install/install-error.ts';
 import { lock } from '../install/lock.ts';
-import { UNIT, unitState } from '../install/manager.ts';
+import { systemManager, UNIT, unitState } from '../install/manager.ts';
 import { thisProgram } from '../install/program.ts';
 import { runProgram } from '../install/run-program.ts';
 import { type Plan, planSystem } from '../install/system.ts';
+import { goBackScript } from '../install/trial.ts';
 import { NO_MANAGER, planUser } from '../install/user.ts';
 import { sleep, systemClock } from '../lib/clock.ts';
 import { VERSION } from '../lib/version.ts';
@@ -18,9 +19,11 @@ import { daemonStatus } from './daemon-status.ts';
 import { EXIT } from './exit.ts';
 import { installLaunchd } from './install-launchd.ts';
 import { makeSo, printChanges, tellChange } from './make-so.ts';
+import { isInOwnUnit, runInOwnUnit } from './own-unit.ts';
 import { createQuestions, NobodyThereError } from './questions.ts';
 import { checkSystemd, sayWhyNot } from './service-context.ts';
 import { status } from './status.ts';
+import { takeOverNow } from './take-over.ts';
 import { tell } from './tell.ts';
 
 export interface InstallOptions {
@@ -37,12 +40,10 @@ export async function install(flag: string | null, options: InstallOptions): Pro
     if (process.platform === 'darwin')
       return await installLaunchd({ ...options, config: flag }, makeSo(options.dryRun, runProgram));
     checkSystemd(options.user);
-    const unlock = await lock(lockFile(options.user));
-    try {
-      return await work(flag, options);
-    } finally {
-      await unlock();
-    }
+    const done = await workAlone(flag, options);
+    if (done !== 'takeover') return done;
+    tell('whatever becomes of this connection, it goes on, and ends with the old unit or a new one that works:');
+    return await runInOwnUnit(goBackScript(await unitState(systemManager(runProgram))));
   } catch (error) {
     return sayWhyNot(error);
   }
@@ -55,7 +56,17 @@ export function lockFile(user: boolean): string {
   throw new InstallError(NO_MANAGER);
 }
 
-async function work(flag: string | null, options: InstallOptions): Promise<number> {
+async function workAlone(flag: string | null, options: InstallOptions): Promise<number | 'takeover'> {
+  const unlock = await lock(lockFile(options.user));
+  try {
+    return await work(flag, options);
+  } finally {
+    await unlock();
+  }
+}
+
+/** `takeover` is to be carried out in a unit of its own. */
+async function work(flag: string | null, options: InstallOptions): Promise<number | 'takeover'> {
   const program = await thisProgram(process.execPath, process.argv[1] ?? '');
   const request = { copyFrom: flag, program, here: systemEnvironment(), run: runProgram };
   const plan = options.user ? await planUser(request) : await planSystem(request);
@@ -68,7 +79,8 @@ async function work(flag: string | null, options: InstallOptions): Promise<numbe
     start: options.start,
   });
   const all: readonly Change[] = [...changes, ...activation.map((step) => ({ step, before: null }))];
-  for (const note of plan.notes) tell(note);
+  // In a unit of its own somebody has read them, and has said yes.
+  if (!isInOwnUnit()) for (const note of plan.notes) tell(note);
   if (all.length === 0) {
     tell(`nothing to do: ${UNIT} is installed, enabled and ${plan.state.active}`);
     const running = (await daemonStatus(plan.config))?.version ?? VERSION;
@@ -80,9 +92,16 @@ async function work(flag: string | null, options: InstallOptions): Promise<numbe
     tell('nothing was changed (--dry-run)');
     return EXIT.ok;
   }
+  if (plan.takeover !== null && !options.start)
+    throw new InstallError(
+      'whether the new service does what the old unit did is only seen when it runs: leave --no-start out, or move the old unit away',
+      EXIT.usage,
+    );
   if (options.start) await refuseAnother(plan);
   if (!(await isWanted(plan, all, options))) return EXIT.failed;
-  await apply(changes, activation, plan.state, plan.manager, tellChange);
+  if (plan.takeover === null) await apply(changes, activation, plan.state, plan.manager, tellChange);
+  else if (isInOwnUnit()) await takeOverNow(plan, plan.takeover, changes);
+  else return 'takeover';
   const { active, status: text } = await unitState(plan.manager);
   tell(`${UNIT} is installed, enabled and ${active}${text === '' ? '' : `: ${text}`}`);
   if (options.start) await showStatus(plan.config);

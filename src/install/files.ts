@@ -1,7 +1,8 @@
 import { constants, type Stats } from 'node:fs';
-import { type FileHandle, lstat, open, readlink, realpath, rename, unlink } from 'node:fs/promises';
+import { type FileHandle, lstat, open, readlink, realpath } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { errorCode, errorText } from '../lib/text.ts';
+import { writeWhole } from '../lib/whole-file.ts';
 import { InstallError } from './install-error.ts';
 
 /** What is at a path. */
@@ -81,25 +82,11 @@ export interface Ownership {
   readonly gid: number;
 }
 
-/** Writes a file whole or not at all: beside it, to the disk, and then into its place. */
+/** Writes a file whole or not at all. */
 export async function putFile(path: string, content: string | Buffer, { mode, uid, gid }: Ownership): Promise<void> {
-  // Hidden: systemd takes it neither for a unit nor for a credential, should we end here.
-  const aside = join(dirname(path), `.${basename(path)}.tunneld-new`);
   try {
-    await unlink(aside).catch(() => {});
-    const handle = await open(aside, 'wx', 0o600);
-    try {
-      await handle.writeFile(content);
-      await handle.chown(uid, gid);
-      await handle.chmod(mode);
-      await handle.sync();
-    } finally {
-      await handle.close();
-    }
-    await rename(aside, path);
-    await syncDirectory(dirname(path));
+    await writeWhole(path, content, { mode, owner: { uid, gid } });
   } catch (error) {
-    await unlink(aside).catch(() => {});
     throw unable('write', path, error);
   }
 }
@@ -135,14 +122,3 @@ const CURES: Readonly<Record<string, string>> = {
   EDQUOT: 'the quota is used up: free some space and run this again',
   EROFS: 'it is on a disk that is mounted read-only: `mount -o remount,rw` it, and run this again',
 };
-
-async function syncDirectory(path: string): Promise<void> {
-  const handle = await open(path, constants.O_RDONLY);
-  try {
-    await handle.sync();
-  } catch {
-    // Some file systems cannot; the rename is atomic all the same.
-  } finally {
-    await handle.close();
-  }
-}

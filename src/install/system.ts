@@ -1,23 +1,23 @@
-import { existsSync, readFileSync } from 'node:fs';
+import { isUtf8 } from 'node:buffer';
+import { existsSync } from 'node:fs';
 import { access, constants, readFile } from 'node:fs/promises';
 import { hostname } from 'node:os';
-import type { Config } from '../config/config.ts';
 import type { ConfigEnvironment } from '../config/environment.ts';
-import { parseConfig } from '../config/parse.ts';
-import { errorCode } from '../lib/text.ts';
+import { errorCode, escapeControls } from '../lib/text.ts';
 import { type Account, accountOf, checkAccount, groupNumber } from './accounts.ts';
-import { checkFiles, ownershipSteps } from './config-files.ts';
 import { classifyUnit, type Existing } from './existing-unit.ts';
 import { look, unable } from './files.ts';
 import { handedOverProblems } from './handed-over.ts';
 import { InstallError } from './install-error.ts';
 import { systemdVersion, systemManager, type Manager, UNIT, unitState, type UnitState } from './manager.ts';
-import { CONFIG, ETC, SERVICE_USER, serviceEnvironment, STATE, UNIT_FILE } from './places.ts';
+import type { UnitSurroundings } from './old-unit.ts';
+import { CONFIG, ETC, SERVICE_USER, STATE, UNIT_FILE } from './places.ts';
+import { readAsOwner } from './places-of-others.ts';
 import { checkProgram, type Program } from './program.ts';
 import type { Runner } from './run-program.ts';
 import { seal } from './seal.ts';
 import type { Step } from './step.ts';
-import { planTakeover } from './takeover.ts';
+import { planConfig } from './system-config.ts';
 import { OLDEST_SYSTEMD, systemUnit } from './unit-file.ts';
 
 /** What an installation will do, and what it depends on. */
@@ -31,9 +31,20 @@ export interface Plan {
   readonly words: readonly string[] | null;
   /** What is to be confirmed, or null. */
   readonly question: string | null;
+  /** Where the service takes the place of a unit that ran ssh; null otherwise. */
+  readonly takeover: PlannedTakeover | null;
   readonly notes: readonly string[];
   /** The configuration's file, for asking the daemon. */
   readonly config: string;
+}
+
+export interface PlannedTakeover {
+  /** The text of the new unit. */
+  readonly unit: string;
+  /** What the steps of the unit's own are. */
+  readonly unitSteps: readonly Step[];
+  /** Names of the tunnels that do what the old unit did. */
+  readonly tunnels: readonly string[];
 }
 
 export interface SystemRequest {
@@ -62,81 +73,48 @@ export async function planSystem({ copyFrom, program, here, run }: SystemRequest
   const own = existsSync(UNIT_FILE) ? ((await look(UNIT_FILE))?.content ?? null) : null;
   const text = state.fragment === '' ? '' : (await run(['systemctl', 'cat', '--no-pager', UNIT])).stdout;
   const users = await usersOf(text, run);
-  const existing = classifyUnit(own, text, state, program.packagedUnit, {
-    hostname: hostname(),
-    readText,
-    homeOf: (user) => users.get(user)?.home ?? null,
-  });
+  const around = await surroundings(users, run);
+  const existing = classifyUnit(own, text, state, program.packagedUnit, around);
   refuseUnit(existing, state);
   const odd = await handedOverProblems(ETC);
   if (odd.length > 0) throw new InstallError(odd.join('\n'), 78);
 
-  const notes: string[] = [];
-  const steps: Step[] = [
+  const old = existing.type === 'ssh' ? { ...existing, account: ownerOf(existing.command.user, users) } : null;
+  const wanted = await planConfig({ copyFrom, here, old });
+  const unit = program.packagedUnit === null ? ourUnit(program, systemd) : await readFile(program.packagedUnit, 'utf8');
+  const unitSteps = stepsOfUnit(program, unit, own);
+  const backup = old === null ? null : await backupOf(own, state);
+  const command = old === null ? '' : escapeControls([old.command.program, ...old.command.args].join(' '));
+  const before = [
     { type: 'user', name: SERVICE_USER, home: STATE },
     { type: 'directory', path: ETC, mode: 0o750, owner: 'root', group: SERVICE_USER },
     { type: 'directory', path: STATE, mode: 0o700, owner: SERVICE_USER, group: SERVICE_USER },
-  ];
-  const service = serviceEnvironment(here);
-  let config: Config;
-  let question: string | null = null;
-  const there = await existingText(CONFIG);
-  if (there === null && copyFrom === null && existing.type === 'ssh') {
-    const { command } = existing;
-    const takeover = await planTakeover(command, ownerOf(command.user, users), here);
-    config = await parseConfig(takeover.yaml, CONFIG, service);
-    steps.push(...takeover.files, configStep(takeover.yaml));
-    notes.push(...takeover.notes);
-  } else {
-    const copied = copyFrom === null ? null : await readFile(copyFrom, 'utf8').catch(unreadable(copyFrom));
-    if (there !== null && copied !== null && copied !== there)
-      throw new InstallError(
-        `${CONFIG} exists and is not the same as ${copyFrom}: leave --config out, or move one of them away`,
-      );
-    const content = there ?? copied;
-    if (content === null)
-      throw new InstallError(
-        `there is no configuration ${CONFIG} yet: \`sudo tunneld init [user@]host -R 8080:localhost:22\` makes one with a key, ` +
-          'or name one to copy with --config FILE',
-        78,
-      );
-    config = await parseConfig(content, CONFIG, service);
-    notes.push(...checkFiles(config, existsSync));
-    steps.push(configStep(there === null ? content : null), ...ownershipSteps(config, existsSync));
-  }
-  if (existing.type === 'ssh') {
-    const backup = await backupPath(text, own);
-    const { program: old, args, user } = existing.command;
-    question = `${state.fragment} runs \`${[old, ...args].join(' ')}\` as ${user}. Let tunneld do this instead?`;
-    if (own !== null)
-      steps.push({ type: 'file', path: backup, mode: 0o644, owner: 'root', group: 'root', content: own });
-    notes.push(`the old unit is kept as ${own === null ? state.fragment : backup}`);
-    if (there !== null) notes.push(`${CONFIG} is kept as it is: see to it that it has what the old unit did`);
-  }
-  steps.push(...unitSteps(program, systemd, own));
+    ...wanted.steps,
+  ] as const;
+  const ofUnit = [...(backup?.steps ?? []), ...unitSteps];
   return {
-    steps,
+    steps: [...before, ...ofUnit],
     unitFile: UNIT_FILE,
     manager,
     state,
     words: program.words === null ? null : [...program.words, 'run'],
-    question,
-    notes,
+    question:
+      old === null
+        ? null
+        : `${state.fragment} runs \`${command}\` as ${old.command.user}. Let tunneld do this instead?`,
+    takeover: old === null ? null : { unit, unitSteps: ofUnit, tunnels: wanted.tunnels },
+    notes: [...(old?.command.leftOut ?? []), ...wanted.notes, ...(backup?.notes ?? [])].map(escapeControls),
     config: CONFIG,
   };
 }
 
-function configStep(content: string | null): Step {
-  return { type: 'file', path: CONFIG, mode: 0o640, owner: 'root', group: SERVICE_USER, content };
+function ourUnit(program: Program, systemd: number): string {
+  return seal(systemUnit({ program: program.exec, systemd }), `Changes belong into a drop-in: systemctl edit ${UNIT}`);
 }
 
 /** Where a package brings the unit, ours would only stand before it. */
-function unitSteps(program: Program, systemd: number, own: string | null): readonly Step[] {
-  if (program.packagedUnit !== null) return own === null ? [] : [{ type: 'remove', path: UNIT_FILE }];
-  const content = seal(
-    systemUnit({ program: program.exec, systemd }),
-    `Changes belong into a drop-in: systemctl edit ${UNIT}`,
-  );
+function stepsOfUnit({ packagedUnit }: Program, content: string, own: string | null): readonly Step[] {
+  if (packagedUnit !== null) return own === null ? [] : [{ type: 'remove', path: UNIT_FILE }];
   return [{ type: 'file', path: UNIT_FILE, mode: 0o644, owner: 'root', group: 'root', content }];
 }
 
@@ -157,17 +135,20 @@ function refuseUnit(existing: Existing, { fragment, dropIns }: UnitState): void 
     );
 }
 
-/** Free, or with just this text in it from an installation that did not come to its end. */
-async function backupPath(text: string, own: string | null): Promise<string> {
+/** The old unit is kept, under a name that is free, or has just this text from an installation that did not come to its end. */
+async function backupOf(own: string | null, { fragment }: UnitState) {
+  if (own === null) return { steps: [], notes: [`the old unit is kept as ${fragment}`] };
   for (let number = 1; ; number += 1) {
     const path = `${UNIT_FILE}.before-tunneld${number === 1 ? '' : `-${number}`}`;
     const there = await look(path);
-    if (there === null || there.content === (own ?? text)) return path;
+    if (there !== null && there.content !== own) continue;
+    const step = { type: 'file', path, mode: 0o644, owner: 'root', group: 'root', content: own } as const;
+    return { steps: [step], notes: [`the old unit is kept as ${path}`] };
   }
 }
 
-function ownerOf(user: string, users: ReadonlyMap<string, Account>): Pick<Account, 'name' | 'home' | 'uid'> {
-  const account = users.get(user) ?? (user === 'root' ? { name: 'root', home: '/root', uid: 0 } : undefined);
+function ownerOf(user: string, users: ReadonlyMap<string, Account>): Account {
+  const account = users.get(user) ?? (user === 'root' ? ROOT : undefined);
   if (account !== undefined) return account;
   throw new InstallError(
     `tunnel.service runs as the user ${user}, who does not exist: mend or remove it, and run this again`,
@@ -183,22 +164,25 @@ async function usersOf(text: string, run: Runner): Promise<ReadonlyMap<string, A
   return users;
 }
 
-function readText(path: string): string | null {
-  try {
-    return readFileSync(path, 'utf8');
-  } catch {
-    return null;
-  }
-}
+const ROOT: Account = { name: 'root', uid: 0, gid: 0, comment: '', home: '/root' };
 
-/** The existing configuration, or null; one that is there and cannot be read is not none. */
-async function existingText(path: string): Promise<string | null> {
-  return (await look(path))?.content ?? null;
-}
-
-function unreadable(path: string) {
-  return (error: unknown): never => {
-    const why = errorCode(error) === 'ENOENT' ? 'there is no such file' : String(error);
-    throw new InstallError(`${path} cannot be copied: ${why}`, 78);
+async function surroundings(users: ReadonlyMap<string, Account>, run: Runner): Promise<UnitSurroundings> {
+  const environment = (await run(['systemctl', 'show-environment'])).stdout;
+  return {
+    hostname: hostname(),
+    readText: readEnvironment,
+    homeOf: (user) => users.get(user)?.home ?? null,
+    inherited: new Set([...environment.matchAll(/^(\w+)=/gm)].map(([, name = '']) => name)),
   };
+}
+
+function readEnvironment(path: string): string | null {
+  try {
+    const bytes = readAsOwner(path);
+    if (isUtf8(bytes)) return bytes.toString('utf8');
+  } catch (error) {
+    if (errorCode(error) === 'ENOENT') return null;
+    throw error;
+  }
+  throw new Error(`${path} is not UTF-8 text`);
 }

@@ -1,19 +1,19 @@
-import { readFile } from 'node:fs/promises';
-import { basename, join } from 'node:path';
+import { basename, join, resolve } from 'node:path';
 import { adHocConfig, adHocName } from '../config/ad-hoc.ts';
 import type { Config } from '../config/config.ts';
 import type { ConfigEnvironment } from '../config/environment.ts';
 import { parseConfig } from '../config/parse.ts';
 import { ConfigError, formatProblem } from '../config/problem.ts';
 import { printConfig } from '../config/print.ts';
+import { escapeControls } from '../lib/text.ts';
 import { formatEndpoint, type ServerSpec, type TunnelSpec } from '../tunnel/spec.ts';
-import { createIdentityCache } from '../tunnel/ssh2/identities.ts';
-import { loadIdentityFile } from '../tunnel/ssh2/identity-file.ts';
 import type { Account } from './accounts.ts';
 import { look } from './files.ts';
 import { InstallError } from './install-error.ts';
-import { linesAbout } from './known-lines.ts';
+import { type KnownHostsText, linesAbout } from './known-lines.ts';
+import { readKey, readKnownHosts } from './old-files.ts';
 import type { OldCommand } from './old-unit.ts';
+import { readerOf, withRightsOf } from './places-of-others.ts';
 import { CONFIG, ETC, SERVICE_USER, serviceEnvironment, STATE } from './places.ts';
 import type { Step } from './step.ts';
 
@@ -26,14 +26,10 @@ export interface Takeover {
   readonly notes: readonly string[];
 }
 
-/** Reads what the old command needs, as its user would have, and lays it out where the service may see it. */
-export async function planTakeover(
-  command: OldCommand,
-  account: Pick<Account, 'name' | 'home' | 'uid'>,
-  here: ConfigEnvironment,
-): Promise<Takeover> {
-  const config = await readCommand(command, account, here);
-  const work = new Copies();
+/** Reads what the old command needs, with its user's rights, and lays it out where the service may see it. */
+export async function planTakeover(command: OldCommand, account: Account, here: ConfigEnvironment): Promise<Takeover> {
+  const config = await oldConfig(command, account, here);
+  const work = new Copies(account);
   const tunnels: TunnelSpec[] = [];
   for (const tunnel of config.tunnels) {
     const jumps: ServerSpec[] = [];
@@ -46,7 +42,8 @@ export async function planTakeover(
         work.notes.push(`the service may not listen on ${formatEndpoint(listen)} of this device: ports from 1024 on`);
   }
   const service = serviceEnvironment(here);
-  const head = `# Taken over from tunnel.service, which ran as ${command.user}:\n#   ${[command.program, ...command.args].join(' ').replaceAll('\n', ' ')}\n`;
+  const line = escapeControls([command.program, ...command.args].join(' '));
+  const head = `# Taken over from tunnel.service, which ran as ${command.user}:\n#   ${line}\n`;
   const yaml = head + printConfig({ ...config, tunnels }, service);
   await parseConfig(yaml, CONFIG, service);
   const about = /^(?:this tunnel is called|-[fMNTn] )/;
@@ -57,15 +54,25 @@ export async function planTakeover(
   };
 }
 
-async function readCommand(
+/** What the old command does, as a configuration. A file that -F names is read with the rights of whose place it lies in. */
+export async function oldConfig(
   { program, args, environment, directory }: OldCommand,
-  { name, home, uid }: Pick<Account, 'name' | 'home' | 'uid'>,
+  account: Account,
   here: ConfigEnvironment,
 ): Promise<Config> {
   const { platform, aes } = here;
+  const { name, home, uid } = account;
   const env = { home, userName: name, uid, platform, env: { ...environment, HOME: home }, aes, directory };
+  const file = args.flatMap(
+    (word, index) =>
+      /^-F(.*)$/s
+        .exec(word)
+        ?.slice(1)
+        .map((rest) => rest || args[index + 1] || '') ?? [],
+  );
+  const reader = uid !== 0 ? account : readerOf(resolve(directory, file[0] ?? '/'));
   try {
-    return await adHocConfig(args, adHocName(args), env);
+    return await withRightsOf(reader, () => adHocConfig(args, adHocName(args), env));
   } catch (error) {
     if (!(error instanceof ConfigError)) throw error;
     const why = error.problems.map((problem) => formatProblem(problem)).join('\n');
@@ -74,9 +81,19 @@ async function readCommand(
 }
 
 class Copies {
+  readonly #account: Account;
   readonly notes: string[] = [];
   readonly #copies = new Map<string, Step>();
   readonly #lines = new Set<string>();
+
+  constructor(account: Account) {
+    this.#account = account;
+  }
+
+  /** Does something that reads a file with the rights that the old command had there. */
+  async #reading<T>(path: string, work: () => T | Promise<T>): Promise<T> {
+    return await withRightsOf(this.#account.uid === 0 ? readerOf(path) : this.#account, work);
+  }
 
   async ofServer<S extends ServerSpec>(server: S, name: string): Promise<S> {
     const keys: string[] = [];
@@ -94,7 +111,10 @@ class Copies {
     const hidden = server.revokedHostKeys.find((path) => /^\/(?:home|root|run\/user)\//.test(path));
     if (hidden !== undefined)
       throw new InstallError(`the service cannot read ${hidden} (RevokedHostKeys): move it to /etc/ssh first`);
-    const { lines, known } = await linesAbout(server);
+    const texts: KnownHostsText[] = [];
+    for (const file of server.userKnownHostsFiles)
+      texts.push({ file, text: await this.#reading(file, () => readKnownHosts(file)) });
+    const { lines, known } = linesAbout(server, texts);
     for (const line of lines) this.#lines.add(line);
     if (!known && server.strictHostKeyChecking === 'yes')
       this.notes.push(
@@ -115,15 +135,14 @@ class Copies {
     if (path.startsWith(`${ETC}/`)) return path;
     const known = this.#copies.get(path);
     if (known?.type === 'file') return known.path;
-    const loaded = await loadIdentityFile(path, null, () => Promise.resolve(null), createIdentityCache());
-    if (loaded.key === null) {
-      if (configured || loaded.failure.code === 'key-passphrase') this.notes.push(loaded.failure.message);
+    const found = await this.#reading(path, () => readKey(path));
+    if ('failure' in found) {
+      if (configured || found.failure.code === 'key-passphrase') this.notes.push(found.failure.message);
       return null;
     }
-    const content = await readFile(path, 'utf8');
+    const { content, publicHalf } = found;
     const target = await this.#freeName(name, content);
     this.#copies.set(path, secret(target, content));
-    const publicHalf = await readFile(`${path}.pub`, 'utf8').catch(() => null);
     if (publicHalf !== null) this.#copies.set(`${path}.pub`, { ...secret(`${target}.pub`, publicHalf), mode: 0o644 });
     this.notes.push(`the key ${path} is copied to ${target}; ${basename(path)} itself stays where it is`);
     return target;

@@ -2,20 +2,10 @@
 export function readUnit(text: string): ReadonlyMap<string, readonly string[]> {
   const settings = new Map<string, string[]>();
   let section = '';
-  let pending = '';
-  for (const raw of text.split('\n')) {
-    const line = raw.trim();
-    // A comment within a continued line is left out of it.
-    if (/^[#;]/.test(line)) continue;
-    if (line.endsWith('\\')) {
-      pending += `${line.slice(0, -1)} `;
-      continue;
-    }
-    const whole = pending + line;
-    pending = '';
-    const head = /^\[(.*)\]$/.exec(whole);
+  for (const line of logicalLines(text)) {
+    const head = /^\[(.*)\]$/.exec(line);
     if (head !== null) section = head[1]!;
-    const [, key, value = ''] = /^([^=\s]+)\s*=\s*(.*)$/.exec(whole) ?? [];
+    const [, key, value = ''] = /^([^=\s]+)\s*=\s*(.*)$/.exec(line) ?? [];
     if (head !== null || key === undefined) continue;
     const name = `${section}.${key}`;
     settings.set(name, value === '' ? [] : [...(settings.get(name) ?? []), value]);
@@ -23,7 +13,23 @@ export function readUnit(text: string): ReadonlyMap<string, readonly string[]> {
   return settings;
 }
 
-/** The words of a value, with their quotes taken off and C escapes resolved; null where a quote is not closed. */
+/** Lines with those that go on in the next one joined by a blank; a comment within one is left out of it. */
+function logicalLines(text: string): readonly string[] {
+  const lines: string[] = [];
+  let pending: string | null = null;
+  for (const raw of text.split('\n')) {
+    const line = raw.trimStart();
+    if (/^[#;]/.test(line)) continue;
+    const whole: string = (pending ?? '') + line;
+    // An escaped backslash ends its line, and so does one with blanks behind it.
+    const goesOn = (/\\*$/.exec(line)?.[0].length ?? 0) % 2 === 1;
+    pending = goesOn ? `${whole.slice(0, -1)} ` : null;
+    if (!goesOn) lines.push(whole.trimEnd());
+  }
+  return pending === null ? lines : [...lines, pending.trimEnd()];
+}
+
+/** The words of a value, with their quotes taken off and C escapes resolved; null where systemd would not take it. */
 export function splitWords(value: string): readonly string[] | null {
   const words: string[] = [];
   let word: string | null = null;
@@ -31,9 +37,10 @@ export function splitWords(value: string): readonly string[] | null {
   for (let at = 0; at < value.length; at += 1) {
     const char = value[at]!;
     if (char === '\\' && quote !== "'") {
-      const { text, length } = unescape(value.slice(at + 1));
-      word = (word ?? '') + text;
-      at += length;
+      const found = unescape(value.slice(at + 1));
+      if (found === null) return null;
+      word = (word ?? '') + found.text;
+      at += found.length;
     } else if (quote !== '') {
       if (char === quote) quote = '';
       else word += char;
@@ -49,14 +56,32 @@ export function splitWords(value: string): readonly string[] | null {
   return word === null ? words : [...words, word];
 }
 
-function unescape(rest: string): { readonly text: string; readonly length: number } {
-  const hex = /^x([0-9a-fA-F]{2})/.exec(rest);
-  if (hex !== null) return { text: String.fromCharCode(parseInt(hex[1]!, 16)), length: 3 };
-  const [char = ''] = rest;
-  return { text: ESCAPES[char] ?? char, length: char.length };
+/** Those of systemd.syntax(7). */
+function unescape(rest: string): { readonly text: string; readonly length: number } | null {
+  const [all, hex, octal, unicode, long] =
+    /^(?:x([0-9a-fA-F]{2})|([0-3][0-7]{2})|u([0-9a-fA-F]{4})|U([0-9a-fA-F]{8}))/.exec(rest) ?? [];
+  const digits = hex ?? unicode ?? long;
+  const code = digits === undefined ? parseInt(octal ?? '', 8) : parseInt(digits, 16);
+  // Bytes beyond ASCII may be parts of a character.
+  if (all !== undefined && code > 0 && code < (hex === undefined && octal === undefined ? 0x110000 : 0x80))
+    return { text: String.fromCodePoint(code), length: all.length };
+  const text = all === undefined ? ESCAPES[rest[0] ?? ''] : undefined;
+  return text === undefined ? null : { text, length: 1 };
 }
 
-const ESCAPES: Readonly<Record<string, string>> = { n: '\n', t: '\t', s: ' ' };
+const ESCAPES: Readonly<Record<string, string>> = {
+  a: '\u0007',
+  b: '\b',
+  f: '\f',
+  n: '\n',
+  r: '\r',
+  t: '\t',
+  v: '\v',
+  s: ' ',
+  '\\': '\\',
+  '"': '"',
+  "'": "'",
+};
 
 /** Environment= and the files of EnvironmentFile=: assignments, where the last counts. */
 export function assignments(words: readonly string[]): Record<string, string> {

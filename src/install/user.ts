@@ -72,6 +72,7 @@ export async function planUser({ copyFrom, program, here, run }: UserRequest): P
     state: await unitState(manager),
     words: program.words === null ? null : [...program.words, 'run', '--config', config],
     question: null,
+    takeover: null,
     notes: [await lingerNote(userName, run)],
     config,
   };

@@ -7,10 +7,20 @@ import { shellWords } from '../../src/install/shell-words.ts';
 import { systemUnit, USUAL_UNIT } from '../../src/install/unit-file.ts';
 import { readUnit, splitWords } from '../../src/install/unit-text.ts';
 
+const FILES: Readonly<Record<string, string>> = {
+  '/etc/default/tunnel': '# ports\nPORT=8080\nOPTS="-N -T"\n',
+  '/etc/default/odd': '# a comment \\\nOPTS=-N\n',
+  '/etc/default/long': 'OPTS=-N \\\n  -R 8080:localhost:22 \\\n  -R 8081:localhost:80\n',
+};
+
 const around: UnitSurroundings = {
   hostname: 'pi',
-  readText: (path) => (path === '/etc/default/tunnel' ? '# ports\nPORT=8080\nOPTS="-N -T"\n' : null),
+  readText: (path) => {
+    if (path === '/etc/default/closed') throw new Error('EACCES: permission denied');
+    return FILES[path] ?? null;
+  },
   homeOf: (user) => (user === 'pi' ? '/home/pi' : null),
+  inherited: new Set(['PATH']),
 };
 
 function command(...lines: readonly string[]) {
@@ -82,10 +92,66 @@ test('what cannot be known without running it is left alone', () => {
     const found = command(line);
     assert.match(typeof found === 'string' ? found : '', /not plainly ssh or autossh/, line);
   }
-  assert.match(whyNot('ExecStart=/usr/bin/ssh %i'), /has %i, which tunneld does not know/);
+  assert.match(whyNot('ExecStart=/usr/bin/ssh %i'), /has %i, which tunneld does not know: ExecStart=/);
   assert.match(whyNot('ExecStart=/usr/bin/ssh "server'), /a quote without an end/);
   assert.match(whyNot('Type=oneshot', 'ExecStart=/bin/a', 'ExecStart=/bin/b'), /several ExecStart/);
   assert.match(whyNot('Type=oneshot'), /no ExecStart/);
+});
+
+test('what the unit says and the service does not do is said, and nothing of what it does itself', () => {
+  const found = command(
+    'Type=simple',
+    'Restart=always',
+    'ProtectSystem=full',
+    'ExecStartPre=/bin/sleep 30',
+    'Group=tunnels',
+    'ExecStart=/usr/bin/ssh server',
+    '[Unit]',
+    'After=network-online.target',
+    'BindsTo=wg0.service',
+  );
+  assert.deepEqual(typeof found === 'string' ? found : found.leftOut, [
+    'not taken over from the old unit: ExecStartPre=/bin/sleep 30',
+    'not taken over from the old unit: Group=tunnels',
+    'not taken over from the old unit: BindsTo=wg0.service',
+  ]);
+});
+
+test('what cannot be read completely is not taken over', () => {
+  const ssh = 'ExecStart=/usr/bin/ssh ${OPTS} server';
+  for (const [line, why] of [
+    ['PrivateNetwork=yes', /its PrivateNetwork=yes changes what the command sees/],
+    ['NetworkNamespacePath=/run/netns/vpn', /NetworkNamespacePath/],
+    ['LoadCredential=key:/etc/key', /LoadCredential/],
+    ['RootDirectory=/srv/jail', /RootDirectory/],
+    ['DynamicUser=yes', /DynamicUser/],
+    ['PassEnvironment=OPTS', /PassEnvironment/],
+    ['Environment="OPTS=-N', /its Environment cannot be read/],
+    ['Environment=OPTS=%i', /has %i, which tunneld does not know: Environment=/],
+    ['User=%i', /has %i, which tunneld does not know: User=/],
+    ['EnvironmentFile=/etc/default/missing', /its EnvironmentFile \/etc\/default\/missing does not exist/],
+    ['EnvironmentFile=/etc/default/*', /names several files/],
+    ['EnvironmentFile=/etc/default/odd', /a comment ends with a backslash/],
+    ['EnvironmentFile=/etc/default/closed', /cannot be read: EACCES/],
+  ] as const)
+    assert.match(whyNot(line, ssh), why, line);
+  assert.match(
+    whyNot('ExecStart=/usr/bin/ssh -R ${PATH}:a:1 server'),
+    /the variable PATH, which the unit does not set/,
+  );
+  assert.match(whyNot('ExecStart=/bin/echo a ; /usr/bin/ssh server'), /several commands/);
+  assert.match(whyNot(String.raw`ExecStart=/usr/bin/ssh \q server`), /an unknown escape/);
+  assert.equal(typeof command('PrivateNetwork=no', 'EnvironmentFile=-/etc/default/missing', ssh), 'object');
+});
+
+test('a file of EnvironmentFile wins over Environment, and its lines may go on', () => {
+  const found = command(
+    'EnvironmentFile=/etc/default/long',
+    'Environment=OPTS=-N',
+    'ExecStart=/usr/bin/ssh $OPTS server',
+  );
+  const args = ['-N', '-R', '8080:localhost:22', '-R', '8081:localhost:80', 'server'];
+  assert.deepEqual(typeof found === 'string' ? found : found.args, args);
 });
 
 test('words are split as systemd and as sh split them', () => {

@@ -119,7 +119,7 @@ test('nothing is written through a link, and nothing is given away that has anot
 
 test('what a killed installation left beside a file is no obstacle, and is hidden', async (t) => {
   const { dir, file } = await someDirectory(t);
-  writeFileSync(join(dir, '.unit.tunneld-new'), 'half');
+  writeFileSync(join(dir, '.unit.99999999.0123456789ab.new'), 'half');
   await carryOut(await changesOf([file('unit', 'whole')], runProgram), runProgram, () => {});
   assert.deepEqual(readdirSync(dir), ['unit']);
 });

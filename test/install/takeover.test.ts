@@ -19,8 +19,9 @@ test('what restricts an old command restricts the service too, or it is not take
         user: here.userName,
         environment: {},
         directory: home,
+        leftOut: [],
       },
-      { name: here.userName, home, uid: here.uid },
+      { name: here.userName, home, uid: here.uid, gid: here.uid, comment: '' },
       here,
     );
   const { yaml, notes } = await plan(

@@ -86,7 +86,8 @@ boot() {
   cd /
   mount --make-rshared /
   echo "$number"
-  exec env -i PATH="$PATH" container=tunneld-test SYSTEMD_UNIT_PATH="/etc/systemd/system:${systemd%/systemd}/system" \
+  paths=/run/systemd/system.control:/etc/systemd/system:/run/systemd/system:${systemd%/systemd}/system
+  exec env -i PATH="$PATH" container=tunneld-test SYSTEMD_UNIT_PATH="$paths" \
     "$systemd" --system --unit=multi-user.target --log-target=journal --show-status=0 >/dev/null
 }
 

@@ -240,6 +240,10 @@ test('a service from nothing, and away again', async (t) => {
       /^run {4}systemctl disable --now tunnel\.service .*\nremove \/etc\/systemd\/system\/tunnel\.service$/m,
     );
     assert.equal(await service.property('ActiveState'), 'active');
+    const through = await box.run('env', 'SSH_CONNECTION=127.0.0.1 50000 127.0.0.1 22', 'tunneld', 'uninstall');
+    assert.equal(through.code, 2);
+    assert.match(through.stderr, /you came from 127\.0\.0\.1, which is this device: through one of its tunnels/);
+    assert.equal(await service.property('ActiveState'), 'active');
     const { code, stderr } = await box.run('tunneld', 'uninstall');
     assert.equal(code, 0, stderr);
     assert.match(stderr, /configuration, keys and state are left: \/etc\/tunneld, \/var\/lib\/tunneld/);
@@ -251,12 +255,19 @@ test('a service from nothing, and away again', async (t) => {
   });
 
   await t.test('uninstall --purge takes the rest, and once more there is nothing to do', async () => {
-    const { code, stderr } = await box.run('tunneld', 'uninstall', '--purge');
+    const asked = await box.run('tunneld', 'uninstall', '--purge');
+    assert.equal(asked.code, 2);
+    assert.ok(existsSync(box.path('/etc/tunneld/config.yaml')));
+    const { code, stderr } = await box.run('tunneld', 'uninstall', '--purge', '--yes');
     assert.equal(code, 0, stderr);
+    assert.match(
+      stderr,
+      /127\.0\.0\.1 still lets \S+ in with the key SHA256:\S+: take its line out of .*server-setup \S+ --undo/,
+    );
     assert.match(stderr, /remove \/etc\/tunneld\n.*remove \/var\/lib\/tunneld\n.*userdel tunneld/);
     assert.notEqual((await box.run('getent', 'group', 'tunneld')).code, 0);
     assert.ok(!existsSync(box.path('/etc/tunneld')) && !existsSync(box.path('/var/lib/tunneld')));
     assert.notEqual((await box.run('id', 'tunneld')).code, 0);
-    assert.match((await box.run('tunneld', 'uninstall', '--purge')).stderr, /nothing to do/);
+    assert.match((await box.run('tunneld', 'uninstall', '--purge', '--yes')).stderr, /nothing to do/);
   });
 });

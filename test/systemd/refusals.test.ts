@@ -223,7 +223,7 @@ test('what cannot be is refused with its cure, and leaves everything as it was',
   await t.test('a unit that was edited by hand', async () => {
     appendFileSync(box.path(UNIT), '\n# mine\n');
     await refused(/was edited by hand.*systemctl edit tunnel/, 1);
-    await refused(/is not as tunneld install wrote it/, 1, 'tunneld', 'uninstall', '--purge');
+    await refused(/is not as tunneld install wrote it/, 1, 'tunneld', 'uninstall', '--purge', '--yes');
     assert.match(readFileSync(box.path(UNIT), 'utf8'), /# mine/);
     assert.equal(await service.property('ActiveState'), 'active');
     assert.ok(existsSync(box.path('/etc/tunneld/config.yaml')));

@@ -1,11 +1,13 @@
 import assert from 'node:assert/strict';
-import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { until } from '../support/until.ts';
+import { ENVIRONMENT_FILES } from '../install/environment-files.ts';
 import { visit } from '../tunnel/visit.ts';
 import { bootWithServer } from './installed-service.ts';
 
 const UNIT = '/etc/systemd/system/tunnel.service';
+const TRIAL = '/run/systemd/system.control/tunnel.service';
 
 test('a unit that runs ssh or autossh is taken over', async (t) => {
   const world = await bootWithServer(t);
@@ -46,9 +48,23 @@ RestartSec=1
 WantedBy=multi-user.target
 `;
 
-  await t.test('without somebody to ask it only says what it would do', async () => {
+  await t.test('without somebody to ask it only says what it would do, and follows no link of a user', async () => {
     await start(ssh);
+    await box.must('ln', '-s', '/etc/shadow', `${home}/.ssh/id_ed25519.pub`);
     const { code, stdout, stderr } = await box.run('tunneld', 'install');
+    assert.doesNotMatch(stdout + stderr, /root:|id_ed25519\.pub|relay\.key\.pub/);
+    for (const [file, why] of [
+      ['known_hosts', /known_hosts is no regular file/],
+      ['config', /this is a pipe/],
+    ] as const) {
+      await box.must('mv', `${home}/.ssh/${file}`, `${home}/.ssh/${file}.old`);
+      await box.must('mkfifo', '-m', '644', `${home}/.ssh/${file}`);
+      await box.must('chown', 'pi', `${home}/.ssh/${file}`);
+      const held = await box.run('tunneld', 'install', '--dry-run');
+      assert.match(held.stderr, why);
+      assert.equal(held.code, 1);
+      await box.must('mv', `${home}/.ssh/${file}.old`, `${home}/.ssh/${file}`);
+    }
     assert.equal(code, 2);
     assert.match(
       stderr,
@@ -61,6 +77,29 @@ WantedBy=multi-user.target
     assert.doesNotMatch(stdout, /PRIVATE KEY/);
     assert.ok(!existsSync(box.path('/etc/tunneld')));
     assert.equal(await visit(port, 'still'), 'still');
+  });
+
+  await t.test('files of EnvironmentFile are read as this systemd reads them', async () => {
+    await box.must('mkdir', '/tmp/env');
+    writeFileSync(
+      box.path('/etc/systemd/system/env@.service'),
+      '[Service]\nType=oneshot\nEnvironmentFile=/tmp/env/%i\nExecStart=/bin/sh -c "env -0 >/tmp/env/%i.out"\n',
+    );
+    const names = ENVIRONMENT_FILES.map((_, index) => String(index));
+    for (const [index, [text]] of ENVIRONMENT_FILES.entries()) writeFileSync(box.path(`/tmp/env/${index}`), text);
+    await box.must('systemctl', 'daemon-reload');
+    await box.must('systemctl', 'start', ...names.map((name) => `env@${name}`));
+    for (const [index, [text, found]] of ENVIRONMENT_FILES.entries()) {
+      const all = readFileSync(box.path(`/tmp/env/${index}.out`), 'utf8').split('\0');
+      const own = all.filter((line) => /^(?:A2?|B|K)=/.test(line)).toSorted();
+      assert.deepEqual(
+        own,
+        Object.entries(found)
+          .map(([name, value]) => `${name}=${value}`)
+          .toSorted(),
+        text,
+      );
+    }
   });
 
   await t.test('drop-ins for the command that runs now are in the way', async () => {
@@ -90,9 +129,51 @@ WantedBy=multi-user.target
   });
 
   await t.test(
+    'a tunnel that is not as up as the old one was is replaced by that, and the journal says why',
+    async () => {
+      // What the service cannot see: the key of the server in a file that only its user may read.
+      const known = `${home}/.ssh/known_hosts`;
+      await start(ssh.replace('-N ', `-N -o UserKnownHostsFile=/dev/null -o GlobalKnownHostsFile=${known} `));
+      const { code, stderr } = await box.run('tunneld', 'install', '--yes');
+      assert.equal(code, 1);
+      assert.match(stderr, /the new service is not as up as the old one was: relay: blocked, host-key-unknown/);
+      assert.match(stderr, /everything is as it was, and what ran before runs again/);
+      await until(async () => (await visit(port, 'again')) === 'again', { what: 'the old tunnel' });
+      assert.match(readFileSync(box.path(UNIT), 'utf8'), /GlobalKnownHostsFile/);
+      assert.ok(!existsSync(box.path('/etc/tunneld')) && !existsSync(box.path(TRIAL)));
+      assert.match(
+        await box.must('journalctl', '--identifier=tunneld-takeover', '--output=cat'),
+        /not as up as the old one/,
+      );
+      await start(ssh);
+    },
+  );
+
+  await t.test('a takeover of which nobody is left in the middle is undone', async () => {
+    const pause = box.path('/etc/systemd/system/service.d/refuse.conf');
+    writeFileSync(pause, '[Service]\nExecStartPost=/bin/sh -c "while test -e /tmp/pause; do sleep 0.1; done"\n');
+    writeFileSync(box.path('/tmp/pause'), '');
+    const going = box.run('tunneld', 'install', '--yes');
+    await until(async () => (await box.run('tunneld', 'status')).code === 0, {
+      what: 'the new service',
+      timeoutMs: 20_000,
+    });
+    await box.must('systemctl', 'kill', '--kill-who=main', '--signal=KILL', 'tunneld-takeover');
+    writeFileSync(pause, '');
+    rmSync(box.path('/tmp/pause'));
+    await until(async () => (await visit(port, 'again')) === 'again', { what: 'the old tunnel' });
+    assert.notEqual((await going).code, 0);
+    assert.equal(readFileSync(box.path(UNIT), 'utf8'), ssh);
+    assert.equal(await service.property('FragmentPath'), UNIT);
+    assert.ok(!existsSync(box.path('/run/tunneld-takeover')) && !existsSync(box.path(TRIAL)));
+  });
+
+  await t.test(
     'ssh: the tunnel is the same, with copies of what its user had, even if the first try was killed',
     async () => {
-      const systemctl = 'case "$1" in restart) kill -KILL $PPID;; *) exec /usr/bin/systemctl "$@";; esac';
+      // Dies once, in the middle of it.
+      const systemctl =
+        'case "$1" in restart) test -e /tmp/died || { touch /tmp/died; kill -KILL $PPID; };; esac; exec /usr/bin/systemctl "$@"';
       await box.must('mkdir', '/tmp/fake');
       writeFileSync(box.path('/tmp/fake/systemctl'), `#!/bin/sh\n${systemctl}\n`, { mode: 0o755 });
       await box.run(
@@ -102,21 +183,31 @@ WantedBy=multi-user.target
         'install',
         '--yes',
       );
-      assert.equal(await visit(port, 'old'), 'old');
-      const { code, stdout, stderr } = await box.run('tunneld', 'install');
-      assert.equal(code, 0, stderr);
-      assert.match(stdout, /^relay: up for /m);
-      assert.equal(await visit(port, 'after'), 'after');
+      await until(async () => (await visit(port, 'old')) === 'old', { what: 'the old tunnel' });
+      assert.equal(readFileSync(box.path(UNIT), 'utf8'), ssh);
+      assert.ok(!existsSync(box.path('/run/tunneld-takeover')) && !existsSync(box.path(TRIAL)));
+      // Whoever came through the tunnel is gone when the old one ends, and the takeover goes on.
+      const going = box.run('sh', '-c', 'echo $$ >/tmp/caller; exec tunneld install --yes');
+      await until(() => existsSync(box.path(TRIAL)), { what: 'the trial' });
+      await box.must('sh', '-c', 'kill -KILL $(cat /tmp/caller)');
+      assert.notEqual((await going).code, 0);
+      await until(() => existsSync(box.path(`${UNIT}.before-tunneld`)), { what: 'the end of the trial' });
+      await until(async () => (await visit(port, 'after')) === 'after', { what: 'the new tunnel' });
+      await until(() => !existsSync(box.path('/run/tunneld-takeover')), { what: 'the end of the takeover' });
+      assert.match((await box.must('tunneld', 'status')).split('\n\n')[1] ?? '', /^relay: up for /);
       assert.equal(readFileSync(box.path('/etc/tunneld/relay.key'), 'utf8'), readFileSync(sshd.clientKey, 'utf8'));
       // Only what is about the server.
       assert.equal(readFileSync(box.path('/var/lib/tunneld/known_hosts'), 'utf8'), sshd.knownHostsLine());
       assert.equal(readFileSync(box.path(`${UNIT}.before-tunneld`), 'utf8'), ssh);
+      assert.equal(await service.property('FragmentPath'), UNIT);
+      assert.equal(await service.property('UnitFileState'), 'enabled');
+      assert.ok(!existsSync(box.path('/run/tunneld-takeover')) && !existsSync(box.path(TRIAL)));
       assert.match((await box.run('tunneld', 'install', '--yes')).stderr, /nothing to do/);
     },
   );
 
   await t.test('uninstall says where the old unit lies, and how it comes back', async () => {
-    const { code, stderr } = await box.run('tunneld', 'uninstall', '--purge');
+    const { code, stderr } = await box.run('tunneld', 'uninstall', '--purge', '--yes');
     assert.equal(code, 0, stderr);
     const command = /to have it back: (.*)$/m.exec(stderr)?.[1] ?? '';
     await box.must('sh', '-c', command.replaceAll('sudo ', ''));

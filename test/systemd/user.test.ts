@@ -97,7 +97,7 @@ tunnels:
     assert.ok(!existsSync(box.path(unit)));
     assert.ok(existsSync(box.path(config)));
     await assert.rejects(visit(port, 'anybody?'));
-    assert.equal((await asAda('tunneld', 'uninstall', '--user', '--purge')).code, 0);
+    assert.equal((await asAda('tunneld', 'uninstall', '--user', '--purge', '--yes')).code, 0);
     assert.ok(!existsSync(box.path(config)));
     assert.ok(existsSync(box.path(`${HOME}/key`)));
   });

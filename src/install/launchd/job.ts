@@ -43,7 +43,7 @@ const COMMENTS: Readonly<Record<string, string>> = {
     'node by its path, since launchd has a PATH without it; the options are those of the first line of tunneld',
   EnvironmentVariables:
     'the log belongs to tunneld, which rotates it; a thread ends a process that hangs, since launchd has no watchdog',
-  KeepAlive: 'starts when this is loaded, at boot too, and again after any end',
+  KeepAlive: 'starts when this is loaded, with the system too (once the disk is unlocked), and again after any end',
   ThrottleInterval:
     'seconds from one start to the next at least, which is what launchd does anyway; after a longer life the next comes at once',
   ExitTimeOut: 'seconds between SIGTERM and SIGKILL',

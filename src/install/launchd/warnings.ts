@@ -1,4 +1,5 @@
 import { posix } from 'node:path';
+import type { Runner } from '../run-program.ts';
 import type { LaunchdService } from './service.ts';
 
 /** What is worth saying about a service that is to be; `files` are what it will read besides its program. */
@@ -24,6 +25,16 @@ const AGENT_LIMITS = [
   'from macOS 15 on an agent is silently cut off from the local network ("No route to host"), so that it reaches servers on the ' +
     'internet and programs on this Mac alone; `sudo tunneld install` has neither limit',
 ];
+
+/** Whether the disk is locked after a restart, until somebody gives a password: nothing of it runs before (fdesetup(8)). */
+export async function hasFileVault(run: Runner): Promise<boolean> {
+  const { code, stdout } = await run(['fdesetup', 'status']);
+  return code === 0 && /FileVault is On/i.test(stdout);
+}
+
+export const FILE_VAULT =
+  'FileVault is on: after a restart of this Mac nothing runs, and no tunnel is there, until somebody has unlocked its disk; ' +
+  '`sudo fdesetup authrestart` restarts it once without that';
 
 /** Folders that macOS guards from programs that nobody started at the screen (System Settings, Privacy & Security). */
 function isGuarded(path: string, home: string): boolean {

@@ -48,6 +48,7 @@ describe('tunneld install on a Mac', { concurrency: 3 }, () => {
     const first = await run('install');
     assert.equal(first.code, 0, first.stderr);
     assert.match(first.stderr, /note: an agent runs only while you are logged in.*installed: gui\/501\/.* runs as me/s);
+    assert.match(first.stderr, /note: FileVault is on: .* until somebody has unlocked its disk/);
     assert.equal(statSync(plist).mode & 0o777, 0o644);
     const log = () => readFileSync(join(logs, 'tunneld.log'), 'utf8');
     assert.match(log(), /tunneld started/);
@@ -90,7 +91,14 @@ describe('tunneld install on a Mac', { concurrency: 3 }, () => {
     assert.equal(get('service'), null);
     assert.deepEqual([existsSync(plist), existsSync(config), existsSync(logs)], [false, true, true]);
     await until(() => !existsSync(socket), { what: 'the end of the daemon' });
-    const again = await run('uninstall', '--purge');
+    const asked = await run('uninstall', '--purge');
+    assert.equal(asked.code, 2);
+    assert.match(
+      asked.stderr,
+      /there is no terminal to ask: The configuration, keys and state of .* are deleted for good/,
+    );
+    assert.ok(existsSync(config));
+    const again = await run('uninstall', '--purge', '--yes');
     assert.match(again.stderr, /there was no gui\/501/);
     assert.deepEqual([existsSync(config), existsSync(logs)], [false, false]);
   });

@@ -4,7 +4,7 @@ import type { TestContext } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { tempDir, until } from '../../support/until.ts';
 
-/** What looks like a Mac to those who look through PATH: launchctl, and id with its option for passwords' lines. */
+/** What looks like a Mac to those who look through PATH: launchctl, id with its option for passwords' lines, and a locked disk. */
 export interface FakeMac {
   readonly home: string;
   readonly env: NodeJS.ProcessEnv;
@@ -27,6 +27,7 @@ export async function fakeMac(t: TestContext, homeName = 'me'): Promise<FakeMac>
   const id = `#!/bin/sh\n[ "$2" = me ] || { echo "id: $2: no such user" >&2; exit 1; }
 case $1 in -P) cat '${passwords}' ;; -gn) echo staff ;; *) exit 64 ;; esac\n`;
   writeFileSync(join(bin, 'id'), id, { mode: 0o755 });
+  writeFileSync(join(bin, 'fdesetup'), '#!/bin/sh\necho "FileVault is On."\n', { mode: 0o755 });
   const get = (name: string) => (existsSync(join(state, name)) ? readFileSync(join(state, name), 'utf8') : null);
   t.after(() => endAll(get));
   return {

@@ -25,6 +25,7 @@ const options = {
   dryRun,
   start: true,
   purge: args.includes('--purge'),
+  yes: args.includes('--yes'),
 };
 process.exit(
   await (command === 'install' ? installLaunchd : uninstallLaunchd)(options, carryOut, caller).catch(sayWhyNot),

@@ -1,0 +1,88 @@
+import { readFileSync, rmSync } from 'node:fs';
+import { putFile } from '../install/files.ts';
+import { InstallError } from '../install/install-error.ts';
+import { mustRun, runProgram } from '../install/run-program.ts';
+import { execWords } from '../install/unit-file.ts';
+import { systemClock, type Clock } from '../lib/clock.ts';
+
+/** Whether this process is the one that runInOwnUnit() has started. */
+export function isInOwnUnit(): boolean {
+  return process.env[MARK] !== undefined;
+}
+
+/** For whoever has lost the connection meanwhile. */
+export async function sayInJournal(text: string): Promise<void> {
+  await runProgram(['systemd-cat', `--identifier=${NAME}`, 'echo', text]);
+}
+
+/**
+ * Runs this very command, confirmed, in a unit of systemd of its own, and shows what it says: it goes on when the connection ends
+ * through which somebody came, with his shell and all that it runs. `atEnd` is a script for sh, without quotes, that is run when it has
+ * ended, however that was. The answer is its exit code.
+ */
+export async function runInOwnUnit(atEnd: string, clock: Clock = systemClock): Promise<number> {
+  const systemctl = (...args: readonly string[]) => runProgram(['systemctl', ...args]);
+  if ((await systemctl('is-active', UNIT)).stdout.trim() === 'activating')
+    throw new InstallError(`a takeover is going on: journalctl --identifier=${NAME} tells of it`);
+  for (const path of [OUTPUT, ERRORS]) await putFile(path, '', PRIVATE);
+  await putFile(`/run/systemd/system/${UNIT}`, unitText(atEnd), PRIVATE);
+  await mustRun(runProgram, ['systemctl', 'daemon-reload']);
+  const shown = [follow(OUTPUT, process.stdout, clock), follow(ERRORS, process.stderr, clock)];
+  const { code } = await systemctl('start', UNIT);
+  for (const stop of shown) stop();
+  const status = Number((await systemctl('show', UNIT, '--property=ExecMainStatus', '--value')).stdout);
+  for (const path of [`/run/systemd/system/${UNIT}`, OUTPUT, ERRORS]) rmSync(path, { force: true });
+  await systemctl('reset-failed', UNIT);
+  await systemctl('daemon-reload');
+  return code === 0 ? 0 : status || 1;
+}
+
+const NAME = 'tunneld-takeover';
+const UNIT = `${NAME}.service`;
+const OUTPUT = `/run/${NAME}.output`;
+const ERRORS = `/run/${NAME}.errors`;
+const MARK = 'TUNNELD_TAKEOVER';
+const PRIVATE = { mode: 0o600, uid: 0, gid: 0 };
+
+/** systemd-run does not do: what it needs to wait for a unit, D-Bus, is not on every system. */
+function unitText(atEnd: string): string {
+  const [script = '', ...args] = process.argv.slice(1);
+  const yes = args.includes('--yes') ? [] : ['--yes'];
+  const inherited = ['PATH', 'HOME', 'LANG', 'LC_ALL'].flatMap((name) => {
+    const value = process.env[name];
+    return value === undefined ? [] : [`${name}=${value}`];
+  });
+  return `[Service]
+Type=oneshot
+ExecStart=${execWords([process.execPath, ...process.execArgv, script, ...args, ...yes])}
+ExecStopPost=${execWords(['/bin/sh', '-c', atEnd])}
+Environment=${execWords([`${MARK}=1`, ...inherited]).replaceAll('$$', '$')}
+WorkingDirectory=${process.cwd().replaceAll('%', '%%')}
+StandardOutput=append:${OUTPUT}
+StandardError=append:${ERRORS}
+# Two minutes for the start of the service, one for its proof, and as much again for the way back.
+TimeoutStartSec=360
+`;
+}
+
+/** Copies what is appended to a file to a stream; the answer ends that, with all that is there by then. */
+function follow(path: string, stream: NodeJS.WritableStream, clock: Clock): () => void {
+  let shown = 0;
+  let cancel = () => {};
+  const show = () => {
+    const bytes = readFileSync(path);
+    if (bytes.length > shown) stream.write(bytes.subarray(shown));
+    shown = bytes.length;
+  };
+  const again = () => {
+    show();
+    cancel = clock.timer(LOOK_EVERY_MS, again);
+  };
+  again();
+  return () => {
+    cancel();
+    show();
+  };
+}
+
+const LOOK_EVERY_MS = 200;

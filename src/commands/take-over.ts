@@ -1,0 +1,34 @@
+import { systemEnvironment } from '../config/environment.ts';
+import { defaultControlSocket } from '../config/paths.ts';
+import type { Change } from '../install/carry-out.ts';
+import { lookAtOldService } from '../install/old-service.ts';
+import type { Plan, PlannedTakeover } from '../install/system.ts';
+import { takeOver } from '../install/trial.ts';
+import { systemClock } from '../lib/clock.ts';
+import { errorText } from '../lib/text.ts';
+import { statusAt } from './daemon-status.ts';
+import { tellChange } from './make-so.ts';
+import { sayInJournal } from './own-unit.ts';
+import { proveTakeover } from './prove-takeover.ts';
+
+/** Puts the service in the place of the unit that ran ssh, and waits until it is as up. The journal has how it went. */
+export async function takeOverNow(
+  { state, manager }: Plan,
+  { unit, unitSteps, tunnels }: PlannedTakeover,
+  changes: readonly Change[],
+): Promise<void> {
+  await sayInJournal('tunneld takes the place of the old tunnel.service, on trial');
+  const old = await lookAtOldService(manager);
+  const isOfUnit = ({ step }: Change) => unitSteps.includes(step);
+  const plan = { unit, files: changes.filter((change) => !isOfUnit(change)), unitFiles: changes.filter(isOfUnit) };
+  const socket = defaultControlSocket(systemEnvironment());
+  const status = () => statusAt([socket]).catch(() => null);
+  const prove = () => proveTakeover(old, { clock: systemClock, status, tunnels });
+  try {
+    await takeOver(plan, state, manager, prove, tellChange);
+    await sayInJournal('tunneld has taken over');
+  } catch (error) {
+    await sayInJournal(errorText(error));
+    throw error;
+  }
+}
