@@ -2,7 +2,7 @@ import { ask, DaemonNotRunningError } from '../control/client.ts';
 import type { StatusDocument } from '../supervisor/status.ts';
 import { controlSockets } from './sockets.ts';
 
-/** What the daemon says of itself, or null where none runs. Rejects where one does not answer. */
+/** What the daemon says of itself, or null where none runs. Rejects where one does not answer, or may not be asked. */
 export async function daemonStatus(flag: string | null): Promise<StatusDocument | null> {
   return statusAt(await controlSockets(flag, null));
 }
@@ -13,7 +13,7 @@ export async function statusAt(sockets: readonly string[]): Promise<StatusDocume
     const answer = await ask(sockets, { command: 'status' });
     return answer.ok ? answer.result : null;
   } catch (error) {
-    if (error instanceof DaemonNotRunningError) return null;
+    if (error instanceof DaemonNotRunningError && !error.denied) return null;
     throw error;
   }
 }

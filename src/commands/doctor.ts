@@ -4,6 +4,7 @@ import { systemEnvironment } from '../config/environment.ts';
 import { loadConfig } from '../config/load.ts';
 import { defaultStateDirectory } from '../config/paths.ts';
 import { ConfigError, formatProblem } from '../config/problem.ts';
+import { DaemonNotRunningError } from '../control/client.ts';
 import { knownOf } from '../doctor/ask-daemon.ts';
 import { examineDevice } from '../doctor/examine-device.ts';
 import type { Step } from '../doctor/step.ts';
@@ -80,11 +81,13 @@ export async function doctor(
   for (const note of [...config.warnings, ...config.notes])
     onStep({ tunnel: null, step: 'configuration', result: 'warn', seen: printable(note), ms: 0 });
 
-  let hangs = false;
+  let unheard: string | null = null;
   const running = await daemonStatus(flag).catch((error: unknown) => {
-    hangs = true;
-    const cure = 'Start it anew: systemctl restart tunnel';
-    onStep({ tunnel: null, step: 'service manager', result: 'fail', seen: printable(errorText(error)), ms: 0, cure });
+    const denied = error instanceof DaemonNotRunningError;
+    unheard = denied ? 'but this user may not ask it' : 'but it does not answer';
+    const step = { tunnel: null, step: 'service manager', seen: printable(errorText(error)), ms: 0 } as const;
+    if (denied) onStep({ ...step, result: 'warn', cure: 'sudo tunneld doctor' });
+    else onStep({ ...step, result: 'fail', cure: 'Start it anew: sudo systemctl restart tunnel' });
     return null;
   });
   // The service's, for whoever looks at it from another account.
@@ -99,7 +102,7 @@ export async function doctor(
     lastLine: lastLineAt,
     installed,
     account: installed ? await accountOf(runProgram, SERVICE_USER) : null,
-    daemon: running?.version ?? (hangs ? 'but it does not answer' : null),
+    daemon: running?.version ?? unheard,
     onStep,
   });
   const pinger = createPinger();

@@ -10,6 +10,7 @@ import { parseConfig } from '../config/parse.ts';
 import { ConfigError } from '../config/problem.ts';
 import { defaultStateDirectory } from '../config/paths.ts';
 import { BadValue } from '../config/value.ts';
+import { DaemonNotRunningError } from '../control/client.ts';
 import { systemClock } from '../lib/clock.ts';
 import { makeDirectory } from '../lib/make-directory.ts';
 import { errorCode, errorText } from '../lib/text.ts';
@@ -89,7 +90,10 @@ async function work(file: string, configFlag: string, options: InitOptions, ques
     tell('when that is done: tunneld doctor');
     return EXIT.ok;
   }
-  const running = await daemonStatus(configFlag);
+  const running = await daemonStatus(configFlag).catch((error: unknown) => {
+    if (error instanceof DaemonNotRunningError) return null; // another user's
+    throw error;
+  });
   if (statusOf(running, spec, file) !== undefined) tell('the daemon has this tunnel already');
   else await untilServerIsReady(spec, tell);
   // Not among the script's lines, which may be on their way into a file.

@@ -8,7 +8,8 @@ import { loadService } from '../install/launchd/load.ts';
 import { launchdPlan, loadingSteps } from '../install/launchd/plan.ts';
 import { crashLog, type LaunchdService, ownDirectories, serviceEnvironment } from '../install/launchd/service.ts';
 import { isLoaded } from '../install/launchd/unload.ts';
-import { launchdWarnings } from '../install/launchd/warnings.ts';
+import { FILE_VAULT, hasFileVault, launchdWarnings } from '../install/launchd/warnings.ts';
+import { runProgram } from '../install/run-program.ts';
 import type { Step } from '../install/step.ts';
 import { sleep, systemClock } from '../lib/clock.ts';
 import { escapeControls } from '../lib/text.ts';
@@ -43,6 +44,7 @@ export async function installLaunchd(
   const config = await loadConfig(service.config, daemonEnvironment(service, caller));
   const { secrets, knownHosts } = filesOf(config);
   for (const text of launchdWarnings(service, [...secrets, ...knownHosts])) tell(`note: ${text}`);
+  if (await hasFileVault(runProgram)) tell(`note: ${FILE_VAULT}`);
   const plan = launchdPlan(service, await ownFiles(service));
   if (options.dryRun) {
     await carryOut([...plan, ...loadingSteps(service)]);

@@ -1,6 +1,7 @@
 import { access } from 'node:fs/promises';
 import { basename, dirname } from 'node:path';
 import { type ConfigEnvironment, systemEnvironment } from '../config/environment.ts';
+import { loadConfig } from '../config/load.ts';
 import { defaultStateDirectory } from '../config/paths.ts';
 import { systemLaunchctl } from '../install/launchd/launchctl.ts';
 import { launchdRemoval, unloadingSteps } from '../install/launchd/plan.ts';
@@ -10,6 +11,7 @@ import { systemClock } from '../lib/clock.ts';
 import { EXIT } from './exit.ts';
 import { daemonEnvironment, meantService } from './launchd-service.ts';
 import { tell } from './tell.ts';
+import { clientOfLogin, mayUninstall } from './uninstall-question.ts';
 
 interface UninstallOptions {
   readonly config: string | null;
@@ -17,6 +19,7 @@ interface UninstallOptions {
   readonly dryRun: boolean;
   /** Configuration with the keys beside it, state and logs too; keys in ~/.ssh stay. */
   readonly purge: boolean;
+  readonly yes: boolean;
 }
 
 /** Ends the service of launchd and takes away what makes it one. Rejects with an InstallError. */
@@ -32,6 +35,9 @@ export async function uninstallLaunchd(
     await carryOut([...unloadingSteps(service), ...steps]);
     return EXIT.ok;
   }
+  const config = await loadConfig(service.config, daemonEnvironment(service, caller)).catch(() => null);
+  const { purge, yes } = options;
+  if (!(await mayUninstall({ purge, yes, config, client: clientOfLogin() }))) return EXIT.failed;
   const launchctl = systemLaunchctl(process.env);
   const installed = await exists(service.plist);
   const loaded = await unloadService(service, { clock: systemClock, launchctl });

@@ -1,9 +1,11 @@
 import { join } from 'node:path';
 import { homedir } from 'node:os';
+import { systemEnvironment } from '../config/environment.ts';
+import { loadConfig } from '../config/load.ts';
 import { changesOf, carryOut } from '../install/carry-out.ts';
 import { lock } from '../install/lock.ts';
 import { systemManager, userManager } from '../install/manager.ts';
-import { UNIT_FILE } from '../install/places.ts';
+import { CONFIG, serviceEnvironment, UNIT_FILE } from '../install/places.ts';
 import { planRemoval, planUnitRemoval } from '../install/removal.ts';
 import { runProgram } from '../install/run-program.ts';
 import { checkManager, userUnitFile } from '../install/user.ts';
@@ -13,11 +15,13 @@ import { makeSo, printChanges, tellChange } from './make-so.ts';
 import { checkSystemd, sayWhyNot } from './service-context.ts';
 import { tell } from './tell.ts';
 import { uninstallLaunchd } from './uninstall-launchd.ts';
+import { clientOfLogin, mayUninstall } from './uninstall-question.ts';
 
 interface UninstallOptions {
   readonly user: boolean;
   readonly dryRun: boolean;
   readonly purge: boolean;
+  readonly yes: boolean;
 }
 
 /** Takes the service away again; configuration, keys and state only when that is asked for. */
@@ -37,7 +41,7 @@ export async function uninstall(flag: string | null, options: UninstallOptions):
   }
 }
 
-async function work({ user, dryRun, purge }: UninstallOptions): Promise<number> {
+async function work({ user, dryRun, purge, yes }: UninstallOptions): Promise<number> {
   const { steps, notes } = user ? await planForUser(purge) : await planForSystem(purge);
   const changes = await changesOf(steps, runProgram);
   if (changes.length === 0) tell('nothing to do: tunneld is not installed as a service');
@@ -45,11 +49,21 @@ async function work({ user, dryRun, purge }: UninstallOptions): Promise<number> 
     printChanges(changes);
     tell('nothing was changed (--dry-run)');
   } else {
+    const config = await (user ? ownConfig() : systemConfig()).catch(() => null);
+    if (!(await mayUninstall({ purge, yes, config, client: clientOfLogin() }))) return EXIT.failed;
     // Not taken back where something fails: what is gone is what was to go.
     for (const change of changes) await carryOut([change], runProgram, tellChange);
   }
   for (const note of notes) tell(note);
   return EXIT.ok;
+}
+
+async function systemConfig() {
+  return await loadConfig(CONFIG, serviceEnvironment(systemEnvironment()));
+}
+
+async function ownConfig() {
+  return await loadConfig(join(homedir(), '.config/tunneld/config.yaml'), systemEnvironment());
 }
 
 async function planForSystem(purge: boolean) {

@@ -44,7 +44,8 @@ function explain(error: unknown): string {
 const REASONS: Readonly<Record<string, string>> = {
   ENOENT: 'there is no such file: config.example.yaml shows what to write into it',
   ENOTDIR: 'there is no such file: a part of its path is a file, not a directory',
-  EACCES: 'the file may not be read by this user: change its owner or its mode',
+  EACCES:
+    'this user may not read the file: run this with sudo (for the service, `sudo tunneld install` sees to its rights)',
   EISDIR: 'this is a directory: name the file in it',
 };
 

@@ -14,13 +14,23 @@ export function readPath(place: Place): (raw: unknown) => string {
   return (raw) => {
     const text = readText(raw).replaceAll(/\$\{([^}]*)\}/g, (_, name: string) => {
       const found = place.env[name];
-      if (found === undefined) throw new BadValue(`names the variable ${printable(name, 40)}, which is not set`);
+      if (found === undefined)
+        throw new BadValue(`names the variable ${printable(name, 40)}, which is not set${ofService(name)}`);
       return found;
     });
+    const bare = /(?:^|\/)\$(HOME|USER|LOGNAME|XDG_\w+|[A-Z]+_DIRECTORY)(?=\/|$)/.exec(text)?.[1];
+    if (bare !== undefined) throw new BadValue(`has the variable $${bare}: write \${${bare}}`);
     if (text === '~' || text.startsWith('~/')) return resolve(place.home, `.${text.slice(1)}`);
     if (text.startsWith('~')) throw new BadValue('must not begin with the home of another user: write the whole path');
     return resolve(place.directory, text);
   };
+}
+
+/** systemd sets it while the service runs, for copies that the service finds by itself. */
+function ofService(name: string): string {
+  return name === 'CREDENTIALS_DIRECTORY'
+    ? ' outside the service: name the file in /etc/tunneld, and the service reads its copy'
+    : '';
 }
 
 /** The path of a Unix socket of this device. */

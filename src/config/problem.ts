@@ -1,3 +1,5 @@
+import { escapeControls } from '../lib/text.ts';
+
 /**
  * One thing that is wrong in a configuration. Line and column count from 1; a problem with a file as a whole is at 1:1. Line 0 is
  * no file but an argument of the command line, which `file` then is.
@@ -11,8 +13,9 @@ export interface ConfigProblem {
 
 /** A problem as compilers write it, so that editors can jump there. */
 export function formatProblem(problem: ConfigProblem): string {
-  if (problem.line === 0) return `${problem.file}: ${problem.message}`;
-  return `${problem.file}:${problem.line}:${problem.column}: ${problem.message}`;
+  const [file, message] = [escapeControls(problem.file), escapeControls(problem.message)];
+  if (problem.line === 0) return `${file}: ${message}`;
+  return `${file}:${problem.line}:${problem.column}: ${message}`;
 }
 
 /** The configuration cannot be used. It names every problem that was found, in the order of the file. */

@@ -1,5 +1,5 @@
 import * as z from 'zod/mini';
-import { printable } from '../lib/text.ts';
+import { escapeControls, printable } from '../lib/text.ts';
 
 /** A value that cannot be used. The message is the end of a sentence that begins with the key: "must be yes or no". */
 export class BadValue extends Error {}
@@ -41,6 +41,9 @@ export function readText(raw: unknown): string {
   if (typeof raw === 'number' || typeof raw === 'boolean') throw new BadValue('must be text: put the value in quotes');
   if (typeof raw !== 'string') throw new BadValue(`must be one value, not ${show(raw)}`);
   if (CONTROL.test(raw)) throw new BadValue('must not contain line breaks or control characters');
+  // Pasted from a page or a chat, it looks right and is not.
+  if (escapeControls(raw) !== raw)
+    throw new BadValue(`has a character that cannot be seen: '${printable(raw, 80)}'; type it anew`);
   return raw;
 }
 

@@ -5,7 +5,31 @@ import type { StatusDocument } from '../supervisor/status.ts';
 import { type Answer, ownerSocket, type Request, type RequestOf, type Results } from './protocol.ts';
 
 /** Nothing listens on the control socket. */
-export class DaemonNotRunningError extends Error {}
+export class DaemonNotRunningError extends Error {
+  /** A daemon may well listen, and this user may not ask it. */
+  readonly denied: boolean;
+
+  constructor(tried: readonly { readonly path: string; readonly code: string }[]) {
+    const denied = tried.filter(({ code }) => code === 'EACCES');
+    const where = tried
+      .map(({ path, code }) => `${printable(path)}: ${code === 'EACCES' ? 'permission denied' : code}`)
+      .join('; ');
+    super(
+      denied.length > 0
+        ? `${mayNotAsk(denied.map(({ path }) => path))} (${where})`
+        : `the daemon is not running (${where}; its log says where it runs without a socket)`,
+    );
+    this.denied = denied.length > 0;
+  }
+}
+
+/** The group is that of the system's service. */
+function mayNotAsk(paths: readonly string[]): string {
+  const group = paths.some((path) => path.startsWith('/run/tunneld/'))
+    ? ', or be a member of the group tunneld (sudo usermod -aG tunneld NAME, and log in anew)'
+    : '';
+  return `this user may not ask the daemon: use sudo${group}`;
+}
 
 /** Asks the daemon behind the first of these sockets that answers. `onLine` gets every line after the answer. */
 export async function ask<C extends Request['command']>(
@@ -13,7 +37,7 @@ export async function ask<C extends Request['command']>(
   request: RequestOf<C>,
   onLine: (line: string) => void = () => {},
 ): Promise<Answer<Results[C]>> {
-  const tried: string[] = [];
+  const tried: { readonly path: string; readonly code: string }[] = [];
   for (const path of sockets) {
     for (const place of [ownerSocket(path), path]) {
       try {
@@ -21,11 +45,11 @@ export async function ask<C extends Request['command']>(
       } catch (error) {
         const code = errorCode(error) ?? '';
         if (!UNREACHABLE.includes(code)) throw error;
-        if (place === path) tried.push(`${printable(path)}: ${code === 'EACCES' ? 'permission denied' : code}`);
+        if (place === path) tried.push({ path, code });
       }
     }
   }
-  throw new DaemonNotRunningError(`the daemon is not running, or not for this user (${tried.join('; ')})`);
+  throw new DaemonNotRunningError(tried);
 }
 
 /** Who listens there: a daemon with its status, somebody who gives none within `patienceMs`, or nobody. */

@@ -57,7 +57,7 @@ async function permissions(
       tell('permissions', 'ok', `${text}: it has mode 0600 now`);
     else {
       bad += 1;
-      tell('permissions', 'fail', text, `chmod 600 ${word(path)}   (or tunneld doctor --fix)`);
+      tell('permissions', 'fail', text, `${sudo()}chmod 600 ${word(path)}   (or ${sudo()}tunneld doctor --fix)`);
     }
   }
   const mode = await modeOf(configFile);
@@ -66,7 +66,8 @@ async function permissions(
     const text = `${configFile} may be written by others, who could run commands with it (proxyCommand)`;
     if (fix && (await tryTo(() => setMode(configFile, (now) => now & ~0o022))))
       tell('permissions', 'ok', `${text}: no longer`);
-    else tell('permissions', 'warn', text, `chmod go-w ${word(configFile)}   (or tunneld doctor --fix)`);
+    else
+      tell('permissions', 'warn', text, `${sudo()}chmod go-w ${word(configFile)}   (or ${sudo()}tunneld doctor --fix)`);
   }
   for (const { file, result, text, cure } of await knownHostsProblems(servers, account)) {
     if (fix && account !== null && (await tryTo(() => giveFile(file, account))))
@@ -94,7 +95,7 @@ function clock({ wall }: DeviceDeps, tell: Tell): void {
 /** Before this program was written. */
 const BUILT_AFTER = Date.UTC(2026, 0, 1);
 
-async function stateDirectory({ stateDirectory: path, fix }: DeviceDeps, tell: Tell): Promise<void> {
+async function stateDirectory({ stateDirectory: path, fix, account }: DeviceDeps, tell: Tell): Promise<void> {
   const owner = await stat(path).then(
     ({ uid }) => uid,
     () => null,
@@ -116,10 +117,15 @@ async function stateDirectory({ stateDirectory: path, fix }: DeviceDeps, tell: T
     () => 'cannot be entered',
     (error: unknown) => errorCode(error) ?? errorText(error),
   );
+  const make = `${sudo()}mkdir -p -m 700 ${word(path)}   (or ${sudo()}tunneld doctor --fix; the daemon makes it too where it may)`;
+  const give = `Give it to the user that runs tunneld, or name another with stateDirectory.`;
+  // What root makes for the service must belong to it.
   const cure =
-    why === 'ENOENT'
-      ? `mkdir -p -m 700 ${word(path)}   (or tunneld doctor --fix; the daemon makes it too where it may)`
-      : `Give it to the user that runs tunneld, or name another with stateDirectory.`;
+    account === null
+      ? why === 'ENOENT'
+        ? make
+        : give
+      : "sudo tunneld install   (it sees to the service's directories)";
   tell('state directory', 'warn', `${path}: ${why}; ports are forgotten when the power goes`, cure);
 }
 
@@ -153,7 +159,7 @@ async function service({ daemon, unit, lastLine, installed }: DeviceDeps, tell: 
   // systemd 252 and later know it of a service that has run.
   if (interval === 'infinity' && !active) tell('watchdog', 'skip', 'the service does not run');
   else if (watched) tell('watchdog', 'ok', `every ${interval}`);
-  else tell('watchdog', 'warn', 'off', 'systemctl edit tunnel, and there WatchdogSec=60 below [Service]');
+  else tell('watchdog', 'warn', 'off', 'sudo systemctl edit tunnel, and there WatchdogSec=60 below [Service]');
   const line = await lastLine();
   if (line !== null) tell('journal', 'ok', `journalctl -u tunnel: the last line is of ${line}`);
   else {
@@ -166,6 +172,11 @@ async function service({ daemon, unit, lastLine, installed }: DeviceDeps, tell: 
 /** One word for a shell, as a cure is pasted into one. */
 function word(path: string): string {
   return /^[\w./-]+$/.test(path) ? path : `'${path.replaceAll("'", "'\\''")}'`;
+}
+
+/** Whoever pastes a cure that root was told by way of sudo is not root. */
+function sudo(): string {
+  return process.getuid?.() === 0 && process.env['SUDO_USER'] !== undefined ? 'sudo ' : '';
 }
 
 async function modeOf(path: string): Promise<number | null> {

@@ -11,7 +11,7 @@ export function printable(text: string, maxLength = 300): string {
   return masked.length > maxLength ? `${escaped}…` : escaped;
 }
 
-/** Escapes what could move a cursor, end a line or reorder text; everything else stays as it is. */
+/** Escapes what could move a cursor, end a line or reorder text, and what cannot be seen; everything else stays as it is. */
 export function escapeControls(text: string): string {
   return text.replace(UNSAFE, (char) => {
     const code = char.charCodeAt(0);
@@ -19,8 +19,14 @@ export function escapeControls(text: string): string {
   });
 }
 
-// C0, DEL and C1; line and paragraph separators; bidirectional embeddings, overrides, isolates and marks; the byte order mark.
-const UNSAFE = /[\u0000-\u001f\u007f-\u009f\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff]/g;
+/** The same for a text whose ends of lines and tabulators are meant. */
+export function escapeLines(text: string): string {
+  return text.replaceAll(/[^\n\t]+/g, escapeControls);
+}
+
+// C0, DEL and C1; blanks that are none, and what has no width: in a pasted word they are invisible mistakes; line and paragraph
+// separators; bidirectional embeddings, overrides, isolates and marks; the byte order mark.
+const UNSAFE = /[\u0000-\u001f\u007f-\u00a0\u00ad\u180e\u2000-\u200f\u2028-\u202f\u205f-\u206f\u3000\ufeff]/g;
 
 /** The same for a line of JSON, where JSON.stringify leaves all but C0 as it is: the line still parses to the same value. */
 export function escapeUnsafeJson(line: string): string {

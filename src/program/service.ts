@@ -26,12 +26,14 @@ export function addServiceCommands(program: Command, { run, config }: Shared): v
     .option('--user', 'the service of your own')
     .option('--purge', 'remove configuration, keys, state and user, too')
     .option('--dry-run', 'show what would be removed, and change nothing')
+    .option('--yes', 'remove it without asking')
     .action(
-      run(async (options: { user?: boolean; purge?: boolean; dryRun?: boolean }) =>
+      run(async (options: { user?: boolean; purge?: boolean; dryRun?: boolean; yes?: boolean }) =>
         (await import('../commands/uninstall.ts')).uninstall(config(), {
           user: options.user === true,
           purge: options.purge === true,
           dryRun: options.dryRun === true,
+          yes: options.yes === true,
         }),
       ),
     );

@@ -66,7 +66,9 @@ async function readFile(path: string, name: string, fail: Fail): Promise<Private
     return {
       bytes: await handle.readFile(),
       exposure: exposed
-        ? fail(`has mode ${mode}, so that others can use it, and is ignored: run \`chmod 600 ${name}\``)
+        ? fail(
+            `has mode ${mode}, so that others can use it, and is ignored: run \`chmod 600 ${name}\` as its owner, or with sudo`,
+          )
         : null,
     };
   } catch (error) {

@@ -188,7 +188,7 @@ describe('doctor', { concurrency: 3 }, () => {
     const before = await doctor(t, yaml, { state });
     assert.equal(before.code, 1);
     assert.equal(before.of('permissions')[0]?.result, 'fail');
-    assert.match(before.of('permissions')[0]?.cure ?? '', /^chmod 600 /);
+    assert.match(before.of('permissions')[0]?.cure ?? '', /^(?:sudo )?chmod 600 /);
     assert.equal(before.of('state directory')[0]?.result, 'warn');
     assert.equal(existsSync(state), false);
     const after = await doctor(t, yaml, { state, args: ['--fix'] });

@@ -31,6 +31,11 @@ test('whatever a message holds, it is one line of JSON with nothing in it that m
 test('text from elsewhere is made visible and cut', () => {
   assert.equal(escapeControls('plain ü 日本'), 'plain ü 日本');
   assert.equal(escapeControls(HOSTILE), 'a\\x1b[31m\\x0d\\x0ab\\x07\\x9b2J\\u202eevil\\u2028\\x00');
+  assert.equal(
+    escapeControls('a\u00a0b\u200bc\u2060\u00ad\u3000d\u202f'),
+    'a\\xa0b\\u200bc\\u2060\\xad\\u3000d\\u202f',
+    'what looks like a blank or like nothing',
+  );
   assert.equal(printable('x'.repeat(400)).length, 301);
 });
 

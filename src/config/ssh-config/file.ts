@@ -59,14 +59,17 @@ async function readBytes(path: string, owner: number | null): Promise<Buffer> {
 const REASONS: Readonly<Record<string, string>> = {
   ENOENT: 'there is no such file',
   ENOTDIR: 'there is no such file: a part of its path is a file, not a directory',
-  EACCES: 'the file may not be read by this user: change its owner or its mode',
+  EACCES: 'this user may not read the file',
   EISDIR: 'this is a directory: name the files in it',
   ELOOP: 'the file is a symbolic link to itself',
 };
 
 function checkOwner(path: string, { uid, mode }: Stats, owner: number): void {
   if (uid !== 0 && uid !== owner)
-    throw new BadFile(`Bad owner or permissions: another user owns the file; chown "$USER" ${nameOf(path)}`, 'OWNER');
+    throw new BadFile(
+      `Bad owner or permissions: another user owns the file; sudo chown ${path.startsWith('/etc/') ? 'root' : '"$USER"'} ${nameOf(path)}`,
+      'OWNER',
+    );
   if ((mode & 0o022) !== 0)
     throw new BadFile(`Bad owner or permissions: others may write to the file; chmod go-w ${nameOf(path)}`, 'MODE');
 }

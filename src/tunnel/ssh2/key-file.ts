@@ -15,6 +15,10 @@ export function inspectKeyFile(bytes: Buffer): KeyFile {
   if (text.startsWith('PuTTY-User-Key-File-')) {
     return unsupported('is a PuTTY key: convert it with `puttygen FILE -O private-openssh -o NEWFILE`');
   }
+  if (DROPBEAR.test(text))
+    return unsupported(
+      "is a key in Dropbear's format: convert it with `dropbearconvert dropbear openssh FILE NEWFILE`",
+    );
   const line = PUBLIC_LINE.exec(text);
   if (line?.[1] !== undefined && line[2] !== undefined) {
     if (line[1].includes('-cert-'))
@@ -87,6 +91,9 @@ function inspectOpenssh(text: string): KeyFile {
 }
 
 export const DSA = 'is a DSA key, which servers no longer accept: make one with `ssh-keygen -t ed25519`';
+
+/** The type as an SSH string, and then the numbers: signkey.c and dropbearkey(1) of Dropbear. */
+const DROPBEAR = /^\0\0\0[\x07\x0b\x13](?:ssh-(?:rsa|dss|ed25519)|ecdsa-sha2-)/;
 
 function unsupported(reason: string): KeyFile {
   return { kind: 'unsupported', reason };

@@ -109,8 +109,11 @@ test('a file that may not be read', async () => {
   write('home/.ssh/config', 'Port 1\n', 0o000);
   const { options, problems: found, notes } = await asNobody(() => read());
   assert.deepEqual([options, found], [[], []]);
-  assert.match(notes.join(), /may not be read by this user.*it was skipped/);
-  assert.match((await asNobody(() => problems({ file: join(folder, 'home/.ssh/config') }))).join(), /may not be read/);
+  assert.match(notes.join(), /this user may not read the file.*it was skipped/);
+  assert.match(
+    (await asNobody(() => problems({ file: join(folder, 'home/.ssh/config') }))).join(),
+    /may not read the file/,
+  );
 });
 
 /** Root may read everything. */

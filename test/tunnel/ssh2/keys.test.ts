@@ -1,9 +1,11 @@
 import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
 import { generateKeyPairSync, type KeyObject } from 'node:crypto';
 import { appendFileSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { TunnelFailure, type FailureCode } from '../../../src/tunnel/failure.ts';
+import { inspectKeyFile } from '../../../src/tunnel/ssh2/key-file.ts';
 import { parsePrivateKey } from '../../../src/tunnel/ssh2/keys.ts';
 import { startSshd } from '../../support/sshd.ts';
 import { tempDir } from '../../support/until.ts';
@@ -188,3 +190,16 @@ function armour(body: Buffer): Buffer {
     `-----BEGIN OPENSSH PRIVATE KEY-----\n${body.toString('base64')}\n-----END OPENSSH PRIVATE KEY-----\n`,
   );
 }
+
+test("keys in Dropbear's format are called by their name, with the program that converts them", async (t) => {
+  const dir = await tempDir(t);
+  for (const type of ['rsa', 'ecdsa', 'ed25519']) {
+    const path = join(dir, type);
+    execFileSync('dropbearkey', ['-t', type, '-f', path], { stdio: 'ignore' });
+    const found = inspectKeyFile(readFileSync(path));
+    assert.match(
+      found.kind === 'unsupported' ? found.reason : found.kind,
+      /in Dropbear's format: convert it with `dropbearconvert dropbear openssh /,
+    );
+  }
+});

@@ -1,0 +1,67 @@
+import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { chmodSync, mkdirSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:net';
+import { join } from 'node:path';
+import { test, type TestContext } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import { tempDir } from '../support/until.ts';
+
+const CLI = fileURLToPath(new URL('../../dist/cli.js', import.meta.url));
+const isRoot = process.getuid?.() === 0;
+
+/** Runs a command as somebody to whom nothing in a directory of mode 0700 of ours is open. */
+async function asStranger(dir: string, ...args: readonly string[]) {
+  if (!isRoot) chmodSync(dir, 0);
+  const child = spawn(process.execPath, [CLI, ...args], {
+    stdio: ['ignore', 'pipe', 'pipe'],
+    env: { PATH: process.env['PATH'], HOME: '/nonexistent' },
+    ...(isRoot ? { uid: 54_321, gid: 54_321 } : {}),
+  });
+  let text = '';
+  for (const stream of [child.stdout, child.stderr])
+    stream.setEncoding('utf8').on('data', (data: string) => (text += data));
+  const code = await new Promise<number | null>((resolve) => child.once('close', resolve));
+  chmodSync(dir, 0o700);
+  return { code, text };
+}
+
+/** A configuration that all may read, of a daemon that not all may ask. */
+async function closedDaemon(t: TestContext) {
+  const dir = await tempDir(t);
+  chmodSync(dir, 0o755);
+  const closed = join(dir, 'run');
+  mkdirSync(closed, { mode: 0o700 });
+  const server = createServer().listen(join(closed, 'control.sock'));
+  t.after(() => server.close());
+  const config = join(dir, 'config.yaml');
+  writeFileSync(
+    config,
+    `tunnels: { a: { host: 127.0.0.1, port: 9, remoteForward: "8080:localhost:22" } }
+network: { ping: [] }
+control: { socket: ${closed}/control.sock }
+`,
+  );
+  return { closed, config };
+}
+
+test('a daemon that this user may not ask is not said to be down, and the cure is sudo', async (t) => {
+  const { closed, config } = await closedDaemon(t);
+  const { code, text } = await asStranger(closed, 'status', '--config', config);
+  assert.equal(code, 3);
+  assert.match(text, /this user may not ask the daemon: use sudo .*control\.sock: permission denied/);
+  assert.doesNotMatch(text, /not running/);
+  const doctor = await asStranger(closed, 'doctor', '--config', config);
+  assert.match(doctor.text, /the daemon runs \(but this user may not ask it\)/);
+  assert.doesNotMatch(doctor.text, /no daemon runs|restart/);
+});
+
+test('a configuration that this user may not read is not to be given away', async (t) => {
+  const dir = await tempDir(t);
+  const file = join(dir, 'config.yaml');
+  writeFileSync(file, 'tunnels: {}\n');
+  const { code, text } = await asStranger(dir, 'check', '--config', file);
+  assert.equal(code, 78);
+  assert.match(text, /this user may not read the file: run this with sudo/);
+  assert.doesNotMatch(text, /owner|mode|chmod|chown/);
+});
