@@ -1,7 +1,9 @@
 import type { Clock } from '../lib/clock.ts';
 import type { Logger } from '../lib/log.ts';
 import { TunnelFailure } from './failure.ts';
+import type { Device } from './device.ts';
 import { createHostKeyJudge } from './host-key.ts';
+import { nameLostPackets } from './large-packets.ts';
 import type { ServerSpec } from './spec.ts';
 import type { SshConnection, Visitor } from './ssh.ts';
 import { prepareAuthentication } from './ssh2/auth.ts';
@@ -19,6 +21,7 @@ export interface LoginDeps {
   readonly identities: IdentityCache;
   /** Asks what the server takes before anything is offered, for those who want to know. */
   readonly asksFirst?: boolean;
+  readonly device?: Pick<Device, 'unacknowledged'>;
 }
 
 /** The open way to a server. */
@@ -43,7 +46,7 @@ export interface LoginEvents {
  */
 export async function prepareLogin(
   server: ServerSpec,
-  { name, clock, log, identities, asksFirst = false }: LoginDeps,
+  { name, clock, log, identities, asksFirst = false, device }: LoginDeps,
 ): Promise<(way: Way, events: LoginEvents, signal: AbortSignal) => Promise<SshConnection>> {
   const judge = await createHostKeyJudge(server, log);
   const authentication = await prepareAuthentication(server, name, identities, log, clock, asksFirst);
@@ -71,6 +74,15 @@ export async function prepareLogin(
         handshakeTimeoutMs: leftMs,
         authTimeoutMs: AUTH_TIMEOUT_MS,
         clock,
+        explainStall: (failure, identified) => {
+          const { ends, direct } = transport;
+          const unacknowledged = ends === null || !direct ? null : (device?.unacknowledged(ends) ?? null);
+          return nameLostPackets(failure, {
+            identified,
+            unacknowledged,
+            silentMs: clock.now() - transport.traffic().heardAt,
+          });
+        },
         onAuthenticating: (agreed) => {
           onAuthenticating(agreed);
           void judge.proven();

@@ -23,6 +23,8 @@ export interface LabNetwork {
   setLink(up: boolean): void;
   /** The server's firewall limits new connections to sshd: as `ufw limit` does, or to four a minute, dropping the others. */
   limitConnections(how: 'ufw' | 'hashlimit'): void;
+  /** The router loses packets larger than this from one of the machines, and says nothing: an MTU black hole. */
+  loseLarge(from: 'device' | 'server', bytes: number): void;
   /** How many packets that limit has turned away. */
   turnedAway(): number;
   destroy(): void;
@@ -137,6 +139,23 @@ export function createNetwork({ nat = false }: { readonly nat?: boolean } = {}):
         input('-m', 'hashlimit', ...above, '--hashlimit-burst', '4', '-j', 'limit');
         exec('server', 'iptables', '-A', 'limit', '-j', 'DROP');
       }
+    },
+    loseLarge: (from, bytes) => {
+      const inward = from === 'device' ? `${id}d1` : `${id}s1`;
+      exec(
+        'router',
+        'iptables',
+        '-I',
+        'FORWARD',
+        '-i',
+        inward,
+        '-m',
+        'length',
+        '--length',
+        `${bytes}:65535`,
+        '-j',
+        'DROP',
+      );
     },
     turnedAway: () => Number(/\[(\d+):\d+\] -A limit /.exec(exec('server', 'iptables-save', '-c'))?.[1] ?? 0),
     destroy: () => {

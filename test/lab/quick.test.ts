@@ -146,6 +146,21 @@ describe('faults in a real network', { concurrency: 6 }, () => {
     assert.equal(bench.network.turnedAway(), 0);
   });
 
+  for (const [from, named] of [
+    ['device', /bytes of ours are not acknowledged, after small packets were: the path most likely loses large ones/],
+    ['server', /it identified itself and fell silent: it hangs, or the path loses large packets/],
+  ] as const)
+    test(`a path that loses large packets of the ${from} is named as likely, with the cure`, async (t) => {
+      const bench = await built(t, { clients: ['tunneld'] });
+      if (bench === null) return;
+      bench.network.loseLarge(from, 600);
+      bench.startClients();
+      const output = () => bench.clients[0]?.output() ?? '';
+      await until(() => output().includes('handshake-failed'), { timeoutMs: 30_000, what: output });
+      assert.match(output(), named);
+      assert.match(output(), /tcp_mtu_probing=1/);
+    });
+
   test('an uplink so slow that answers wait behind megabytes costs no connection', async (t) => {
     const bench = await built(t, { clients: ['tunneld'], tunnel: ['serverAliveInterval: 2'] });
     if (bench === null) return;

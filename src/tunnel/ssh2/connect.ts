@@ -40,6 +40,8 @@ export interface ConnectOptions {
   readonly handshakeTimeoutMs: number;
   readonly authTimeoutMs: number;
   readonly clock: Clock;
+  /** Adds what the path most likely does to a handshake that has come to a stop. */
+  explainStall(failure: TunnelFailure, identified: boolean): TunnelFailure;
   /** The keys are exchanged; the algorithms are those agreed on. */
   onAuthenticating(agreed: string): void;
   onVisitor(visitor: Visitor): void;
@@ -157,7 +159,10 @@ export function connectSsh(options: ConnectOptions, signal: AbortSignal): Promis
   return new Promise<SshConnection>((resolve, reject) => {
     signal.addEventListener('abort', onAbort, { once: true });
     cancelTimers.push(
-      clock.timer(options.handshakeTimeoutMs, () => fail(timeout('the SSH handshake', options.handshakeTimeoutMs))),
+      clock.timer(options.handshakeTimeoutMs, () => {
+        const failure = timeout('the SSH handshake', options.handshakeTimeoutMs);
+        fail(options.explainStall(failure, identification?.seen() ?? false));
+      }),
     );
     client.once('ready', () => {
       stage = 'established';

@@ -5,6 +5,8 @@ import { printable } from '../../lib/text.ts';
 export interface Identification {
   /** The first line of a peer that has not identified itself, safe to print; empty where it said nothing, or did. */
   said(): string;
+  /** Whether the identification is complete. */
+  seen(): boolean;
 }
 
 /**
@@ -16,6 +18,7 @@ export function holdIdentification(client: Client): Identification {
   const { _protocol: protocol } = client as unknown as { readonly _protocol: Parser };
   const parse = protocol.parse;
   let held = Buffer.alloc(0);
+  let seen = false;
   protocol.parse = (chunk, from, to) => {
     held = Buffer.concat([held, chunk.subarray(from, to)]);
     if (!IDENTIFICATION.test(held.toString('latin1'))) {
@@ -23,11 +26,13 @@ export function holdIdentification(client: Client): Identification {
       return;
     }
     const whole = held;
+    seen = true;
     held = Buffer.alloc(0);
     protocol.parse = parse;
     protocol.parse(whole, 0, whole.length);
   };
   return {
+    seen: () => seen,
     said: () =>
       printable(
         held
