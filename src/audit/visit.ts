@@ -5,7 +5,7 @@ import { dial, type Dialled } from '../tunnel/dial.ts';
 import { asFailure } from '../tunnel/failure.ts';
 import { prepareLogin } from '../tunnel/login.ts';
 import { beyondOf, firstMachine } from '../tunnel/first-machine.ts';
-import { prepareRoute } from '../tunnel/route.ts';
+import { prepareRoute, type Route } from '../tunnel/route.ts';
 import type { Endpoint, TunnelSpec } from '../tunnel/spec.ts';
 import type { SshConnection } from '../tunnel/ssh.ts';
 import type { AuthReport } from '../tunnel/ssh2/auth-report.ts';
@@ -57,8 +57,10 @@ export async function visitServer(spec: TunnelSpec, deps: VisitDeps, signal: Abo
     heartbeat: () => {},
     onSourcePort: () => {},
   });
-  const route = await travel(signal);
+  let route: Route | null = null;
   try {
+    route = await travel(signal);
+    const way = route;
     const events = {
       onAuthenticating: () => {},
       onVisitor: ({ listen, reject }: { readonly listen: Endpoint; reject(): void }) => {
@@ -67,9 +69,9 @@ export async function visitServer(spec: TunnelSpec, deps: VisitDeps, signal: Abo
       },
       onAuthenticated: (said: AuthReport) => (report = said),
     };
-    const connection = await Promise.race([route.lost, login(route, events, signal)]);
+    const connection = await Promise.race([way.lost, login(way, events, signal)]);
     turn()?.accepted();
-    const lost = Promise.race([connection.lost, route.lost]);
+    const lost = Promise.race([connection.lost, way.lost]);
     lost.catch(() => {});
     return {
       connection,
@@ -84,14 +86,14 @@ export async function visitServer(spec: TunnelSpec, deps: VisitDeps, signal: Abo
       dialPort: (port, timeoutMs) => dial({ ...spec, port }, timeoutMs, { clock, turns }, signal),
       leave: async () => {
         await connection.close();
-        await route.close();
+        await way.close();
         connection.destroy();
-        await route.destroy();
+        await way.destroy();
         turn()?.end();
       },
     };
   } catch (error) {
-    await route.destroy();
+    await route?.destroy();
     turn()?.notAccepted(asFailure(error));
     turn()?.end();
     throw error;

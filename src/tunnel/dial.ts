@@ -69,7 +69,8 @@ export function nextDialAt(spec: DialSpec, deps: Pick<DialDeps, 'clock' | 'turns
   return Math.min(...addresses.map((address) => deps.turns.nextAt(placeOf(spec, address, deps), claim)));
 }
 
-function claimOf({ connectLimit }: DialSpec, { claim, clock }: Pick<DialDeps, 'claim' | 'clock'>): TurnClaim {
+/** Who dials, with what is not said of it: a command of a person. */
+export function claimOf({ connectLimit }: DialSpec, { claim, clock }: Pick<DialDeps, 'claim' | 'clock'>): TurnClaim {
   return { purpose: 'login', standing: 'new', urgent: true, since: clock.now(), ...claim, limit: connectLimit };
 }
 
@@ -111,7 +112,7 @@ async function dialOne(
     deps.onTurn?.();
     return await dialInTurn(spec, address, leftMs, turn, deps, race);
   });
-  const cancel = clock.timer(LOOK_UP_AGAIN_MS, () => {
+  const cancel = clock.timer(LOOK_AGAIN_MS, () => {
     if (!begun) round.abort(NO_TURN);
   });
   try {
@@ -126,8 +127,9 @@ async function dialOne(
 }
 
 const SOON_MS = 1000;
-const LOOK_UP_AGAIN_MS = 10_000;
-const NO_TURN = new Error('no turn yet');
+/** Who has no turn for so long looks the name up again, and says that it lives. */
+export const LOOK_AGAIN_MS = 10_000;
+export const NO_TURN = new Error('no turn yet');
 
 /** Closes a connection that nobody needs. */
 export function discard({ socket, turn }: Dialled): void {

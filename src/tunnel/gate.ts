@@ -45,11 +45,12 @@ export async function waitForNetwork(since: number, deps: GateDeps, signal: Abor
   };
 
   const knocking = knock();
+  let found: Dialled | null = null;
   try {
-    const found = await Promise.race([knocking, ping()]);
-    if (found === null) closeWhenLate(knocking);
+    found = await Promise.race([knocking, ping()]);
     return found;
   } finally {
+    if (found === null) closeWhenLate(knocking);
     round.abort(new Error('settled'));
     round.dispose();
   }
@@ -58,7 +59,7 @@ export async function waitForNetwork(since: number, deps: GateDeps, signal: Abor
 const KNOCK_MS = 10_000;
 const SHORT_MS = 600_000;
 
-/** A connection that opens in the same instant as the ping is answered has no owner. */
+/** A connection that opens in the same instant as the ping is answered, or the wait is given up, has no owner. */
 function closeWhenLate(knocking: Promise<Dialled | null>): void {
   knocking.then(
     (late) => {

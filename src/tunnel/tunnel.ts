@@ -2,6 +2,7 @@ import pRetry from 'p-retry';
 import { childController } from '../lib/abort.ts';
 import { sleep } from '../lib/clock.ts';
 import { blockedDelay, cheapDelay, isCheap, loginBackoff, loginDelay, reconnectDelay, standingOf } from './backoff.ts';
+import { takeCommandTurn } from './command-turn.ts';
 import { nextDialAt } from './dial.ts';
 import { createFailureLog } from './failure-log.ts';
 import { asFailure, type TunnelFailure } from './failure.ts';
@@ -167,6 +168,10 @@ export async function runTunnel(spec: TunnelSpec, deps: TunnelDeps, signal: Abor
             turn = reached.turn;
             reporter.report({ phase: 'connecting', retryAt: null });
             return reached;
+          },
+          beforeCommand: async () => {
+            turn = await takeCommandTurn(firstMachine(spec), { ...deps, ...dialDeps(), ...dialReports() }, roundSignal);
+            reporter.report({ phase: 'connecting', retryAt: null });
           },
           holdings,
           wasUp: () => connected || deps.state().lastUp !== null,

@@ -60,7 +60,14 @@ export function createTurns({ clock, random, icmpRefusals }: TurnsOptions): Turn
     if (known !== undefined) return known;
     for (const [other, server] of servers) if (isIdle(server, clock.now())) servers.delete(other);
     const machine = isLoopback(place.address) || place.beyond !== undefined ? key : `${place.address} ${place.source}`;
-    const server = { machine, pace: START, queue: [], listeners: new Set<() => void>(), cancel: () => {} };
+    const server = {
+      machine,
+      pace: START,
+      queue: [],
+      underWay: new Map<Turn, number>(),
+      listeners: new Set<() => void>(),
+      cancel: () => {},
+    };
     servers.set(key, server);
     return server;
   }
@@ -96,6 +103,11 @@ export function createTurns({ clock, random, icmpRefusals }: TurnsOptions): Turn
     for (const other of servers.values()) if (other.machine === server.machine) admit(other);
   }
 
+  /** One that is never told of again must not shut the others out for ever. */
+  function forgetLost(server: Server): void {
+    for (const [turn, since] of server.underWay) if (since < clock.now() - LOST_MS) turn.end();
+  }
+
   function start(server: Server, { purpose, standing }: Claim): Turn {
     const begun = { at: clock.now(), purpose, standing };
     const refusalsBefore = icmpRefusals();
@@ -105,6 +117,7 @@ export function createTurns({ clock, random, icmpRefusals }: TurnsOptions): Turn
 
     const settled = (outcome: Outcome, next: typeof stage, shared: TunnelFailure | null = null) => {
       stage = next;
+      if (next !== 'open') server.underWay.delete(turn);
       const pace = settle(server.pace, outcome, begun, clock.now(), random);
       if (outcome === 'opened' || outcome === 'refused' || outcome === 'barred')
         for (const listener of server.listeners) listener();
@@ -114,7 +127,7 @@ export function createTurns({ clock, random, icmpRefusals }: TurnsOptions): Turn
       change(server, pace);
       for (const { refuse } of waiting) refuse(shared!);
     };
-    return {
+    const turn: Turn = {
       gentle,
       opened: () => {
         if (stage === 'dialling') settled('opened', 'open');
@@ -146,11 +159,14 @@ export function createTurns({ clock, random, icmpRefusals }: TurnsOptions): Turn
         if (stage !== 'over') settled(stage === 'in' ? 'ended' : 'left', 'over');
       },
     };
+    server.underWay.set(turn, begun.at);
+    return turn;
   }
 
   return {
     take: (place, claim, signal) => {
       const server = serverAt(place);
+      forgetLost(server);
       return new Promise((resolve, reject) => {
         if (signal.aborted) {
           reject(signal.reason as Error);
@@ -197,11 +213,16 @@ export function createTurns({ clock, random, icmpRefusals }: TurnsOptions): Turn
   };
 }
 
+/** Longer than any attempt takes that is not broken; who waits asks every ten seconds. */
+const LOST_MS = 2 * 3_600_000;
+
 interface Server {
   /** What has one firewall. */
   readonly machine: string;
   pace: Pace;
   queue: Waiter[];
+  /** Turns that are not over and not logged in, with when they began. */
+  readonly underWay: Map<Turn, number>;
   readonly listeners: Set<() => void>;
   cancel(): void;
 }

@@ -79,9 +79,11 @@ export async function setUp({
   let target = await startTarget();
 
   const observe = (shy = false): Observation => {
-    const { child, lines } = run('server', PROBER, shy ? ['shy', ...ports] : ports);
-    const first = (what: string, { port }: LabClient) => {
-      const line = lines().find((text) => text.startsWith(`${what} ${port} `));
+    const all = clients.flatMap((client) => client.ports);
+    const { child, lines } = run('server', PROBER, shy ? ['shy', ...all] : all);
+    // Of several tunnels the first one counts.
+    const first = (what: string, client: LabClient) => {
+      const line = lines().find((text) => client.ports.some((port) => text.startsWith(`${what} ${port} `)));
       return line === undefined ? null : Number(line.split(' ')[2]);
     };
     return {

@@ -10,6 +10,8 @@ import type { LabNetwork } from './network.ts';
 export interface LabClient {
   readonly name: ClientName;
   readonly port: number;
+  /** With those of its further tunnels. */
+  readonly ports: readonly number[];
   /** Where it keeps what it must not forget. */
   readonly stateDirectory: string;
   start(): void;
@@ -39,6 +41,7 @@ export function createClient(
   return {
     name,
     port,
+    ports: [port, ...furtherPorts(tunnels)],
     stateDirectory,
     start: () => {
       child = network.spawn('device', command, { env: { ...process.env, HOME: dir, AUTOSSH_GATETIME: '0' } });
@@ -103,7 +106,7 @@ type CommandArgs = [
 ];
 
 /** Of the tunnels after the first. */
-export function furtherPorts(tunnels: number): readonly number[] {
+function furtherPorts(tunnels: number): readonly number[] {
   return Array.from({ length: tunnels - 1 }, (_, index) => 9001 + index);
 }
 

@@ -32,15 +32,16 @@ export const PROBER = `
   const old = new Map(ports.map((port) => [port, listener(listeners(), port)]));
   const say = (what, port) => process.stdout.write(what + ' ' + port + ' ' + Date.now() + '\\n');
   const free = new Set();
+  let lines = listeners();
   for (const port of ports) setInterval(() => {
-    if (shy && [null, old.get(port)].includes(listener(listeners(), port))) return;
+    if ([null, shy ? old.get(port) : null].includes(listener(lines, port))) return;
     const socket = connect(port, '127.0.0.1');
     socket.setTimeout(3000, () => socket.destroy());
     socket.on('error', () => {});
     socket.once('data', () => { say('up', port); socket.destroy(); });
   }, 50);
   setInterval(() => {
-    const lines = listeners();
+    lines = listeners();
     for (const port of ports) {
       if (listener(lines, port) !== null) free.delete(port);
       else if (!free.has(port)) { free.add(port); say('free', port); }

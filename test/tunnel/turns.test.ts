@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
+import { takeCommandTurn } from '../../src/tunnel/command-turn.ts';
 import { TunnelFailure } from '../../src/tunnel/failure.ts';
 import { createTurns, type Place, type Turn, type TurnClaim } from '../../src/tunnel/turns.ts';
 import { fakeClock, type FakeClock } from '../support/clock.ts';
@@ -132,6 +133,42 @@ describe('turns', () => {
     await clock.advance(0);
     assert.deepEqual([gone.state, next.state], ['aborted', 'granted']);
     next.turn?.end();
+    assert.equal(clock.pending(), 0);
+  });
+
+  test('a turn that is never told of again does not shut the others out for ever', async () => {
+    const { clock, ask } = setUp();
+    ask('lost');
+    await clock.advance(3 * 3_600_000);
+    const next = ask('next');
+    await clock.advance(0);
+    assert.equal(next.state, 'granted');
+  });
+
+  test('commands that connect by themselves take turns, and say that they live while they wait', async () => {
+    const { clock, turns } = setUp();
+    const said: number[] = [];
+    const take = () =>
+      takeCommandTurn(
+        {
+          ...PLACE,
+          host: 'h',
+          addressFamily: 'any',
+          bindAddress: null,
+          bindInterface: null,
+          tcpKeepAlive: true,
+          connectLimit: null,
+        },
+        { clock, turns, heartbeat: (withinMs) => said.push(withinMs) },
+        new AbortController().signal,
+      );
+    const first = await take();
+    const second = take();
+    await clock.advance(25_000);
+    assert.equal(said.length, 4);
+    first.accepted();
+    await clock.advance(0);
+    assert.equal((await second).gentle, false);
     assert.equal(clock.pending(), 0);
   });
 
