@@ -24,6 +24,7 @@ describe('a server that is away', () => {
   for (const [name, limit, firewall] of [
     ['without a limit', null, () => () => true],
     ['behind `ufw limit`', null, ufwLimit],
+    ['behind hashlimit with its usual burst', null, () => hashLimit(4, 5)],
     ['behind hashlimit, with its setting', { count: 4, windowMs: MINUTE }, () => hashLimit(4, 4)],
   ] as const) {
     test(`is reached within 35 s of its return ${name}, and no knock is rejected`, () => {
