@@ -10,45 +10,64 @@ import { BoundedAgent, listAgentKeys } from './ssh2/agent.ts';
 /** What a tunnel needs of this machine, and may come late or change: looked at while an attempt waits for it, and at no other time. */
 export interface LocalNeeds {
   /** An attempt begins: from here on a change is one that it may not have seen. Ends whenChanged(). */
-  look(): Promise<void>;
+  begin(): void;
   /** Calls `changed` once, within about a second, when something has changed that a failure like this may come from. */
   whenChanged(code: FailureCode, changed: () => void): void;
   stop(): void;
 }
 
 export function watchLocalNeeds(spec: TunnelSpec, clock: Clock): LocalNeeds {
-  // What goes wrong here goes wrong again in the attempt itself, which reports it.
-  const sightOf = (need: Need) => SIGHTS[need](spec, clock).catch(errorText);
-  let found: Readonly<Record<Need, Promise<string>>> | null = null;
+  let begun = clock.wall();
+  let held: Promise<string> | null = null;
+  let wanted: Need | undefined = 'keys';
   let stop = () => {};
+
+  /** Whether the attempt that has just failed came too early for what is there now. */
+  const cameMeanwhile = async ({ text, newest }: Sight): Promise<boolean> =>
+    // A time to come is of a clock that was set.
+    (newest >= begun - FILE_TIME_MS && newest <= clock.wall() + FILE_TIME_MS) ||
+    (held !== null && !text.endsWith(await held));
+
   return {
-    look: async () => {
+    begin: () => {
       stop();
-      found = { keys: sightOf('keys'), 'host keys': sightOf('host keys') };
-      await found['host keys'];
+      begun = clock.wall();
+      // Of files the times tell; an agent must be asked what it holds, which is done where that has mattered.
+      held = wanted === 'keys' ? sightOfAgents(spec, clock).catch(errorText) : null;
     },
     whenChanged: (code, changed) => {
       const need = NEEDS[code];
-      const before = need === undefined ? undefined : found?.[need];
-      if (need === undefined || before === undefined) return;
+      wanted = need;
+      if (need === undefined) return;
       let over = false;
       let cancel = () => {};
-      const lookAgain = async () => {
-        const same = (await before) === (await sightOf(need));
-        if (over) return;
-        if (same) cancel = clock.timer(EVERY_MS, () => void lookAgain());
-        else changed();
-      };
       stop = () => {
         over = true;
         cancel();
       };
-      void lookAgain();
+      const lookAgain = async (before: string | null) => {
+        const now = await sightOf(need, spec, clock);
+        const missed = before === null && (await cameMeanwhile(now));
+        if (over) return;
+        // Not at once: something may be about to be written.
+        if (missed) cancel = clock.timer(EVERY_MS, changed);
+        else if (before !== null && now.text !== before) changed();
+        else cancel = clock.timer(EVERY_MS, () => void lookAgain(now.text));
+      };
+      void lookAgain(null);
     },
     stop: () => stop(),
   };
 }
 
+/** What is there, as text to be compared, and when the newest of its files was changed (milliseconds since 1970). */
+interface Sight {
+  readonly text: string;
+  readonly newest: number;
+}
+
+/** Times of files are as coarse as the kernel's clock, which ticks a hundred times a second or more often. */
+const FILE_TIME_MS = 10;
 const EVERY_MS = 1000;
 
 type Need = 'keys' | 'host keys';
@@ -62,15 +81,15 @@ const NEEDS: Readonly<Partial<Record<FailureCode, Need>>> = {
   'host-key-revoked': 'host keys',
 };
 
-const SIGHTS: Readonly<Record<Need, (spec: TunnelSpec, clock: Clock) => Promise<string>>> = {
-  keys: sightOfKeys,
-  'host keys': async (spec) => await sightOfFiles(hostKeyFiles(spec)),
-};
-
-async function sightOfKeys(spec: TunnelSpec, clock: Clock): Promise<string> {
-  const agents = new Set(serversOf(spec).flatMap(({ identityAgent }) => identityAgent ?? []));
-  const sights = [...agents].map((path) => sightOfAgent(path, clock));
-  return (await Promise.all([...sights, sightOfFiles(keyFiles(spec))])).join('\n');
+async function sightOf(need: Need, spec: TunnelSpec, clock: Clock): Promise<Sight> {
+  try {
+    if (need === 'host keys') return await sightOfFiles(hostKeyFiles(spec));
+    const [files, agents] = await Promise.all([sightOfFiles(keyFiles(spec)), sightOfAgents(spec, clock)]);
+    return { text: `${files.text}\n${agents}`, newest: files.newest };
+  } catch (error) {
+    // What goes wrong here goes wrong again in the attempt itself, which reports it.
+    return { text: errorText(error), newest: 0 };
+  }
 }
 
 function keyFiles(spec: TunnelSpec): readonly string[] {
@@ -96,18 +115,27 @@ function serversOf(spec: TunnelSpec): readonly ServerSpec[] {
 }
 
 /** With the copies that the service was handed. */
-async function sightOfFiles(files: readonly string[]): Promise<string> {
-  const paths = files.flatMap((file) => [file, ...copiesOf(file, process.env)]);
-  return (await Promise.all([...new Set(paths)].map(sightOfFile))).join('\n');
+async function sightOfFiles(files: readonly string[]): Promise<Sight> {
+  const paths = new Set(files.flatMap((file) => [file, ...copiesOf(file, process.env)]));
+  const sights = await Promise.all([...paths].map(sightOfFile));
+  return {
+    text: sights.map(({ text }) => text).join('\n'),
+    newest: Math.max(0, ...sights.map(({ newest }) => newest)),
+  };
 }
 
-async function sightOfFile(path: string): Promise<string> {
+async function sightOfFile(path: string): Promise<Sight> {
   try {
     const { dev, ino, size, mtimeMs, ctimeMs, mode, uid } = await stat(path);
-    return [path, dev, ino, size, mtimeMs, ctimeMs, mode, uid].join(' ');
+    return { text: [path, dev, ino, size, mtimeMs, ctimeMs, mode, uid].join(' '), newest: ctimeMs };
   } catch (error) {
-    return `${path} ${errorCode(error)}`;
+    return { text: `${path} ${errorCode(error)}`, newest: 0 };
   }
+}
+
+async function sightOfAgents(spec: TunnelSpec, clock: Clock): Promise<string> {
+  const paths = new Set(serversOf(spec).flatMap(({ identityAgent }) => identityAgent ?? []));
+  return (await Promise.all([...paths].map((path) => sightOfAgent(path, clock)))).join('\n');
 }
 
 /** Which keys it holds, or why that is not to be known. It is asked as seldom as a file is looked at. */

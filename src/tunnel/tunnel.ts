@@ -156,7 +156,7 @@ export async function runTunnel(spec: TunnelSpec, deps: TunnelDeps, signal: Abor
     const taken = () => turn;
     let loggedInAt: number | null = null;
     try {
-      await needs.look();
+      needs.begin();
       return await runSession(
         spec,
         {
