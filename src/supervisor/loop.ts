@@ -1,5 +1,6 @@
 import { sleep, type Clock } from '../lib/clock.ts';
 import type { Logger } from '../lib/log.ts';
+import { ownTurn } from '../lib/slices.ts';
 import type { Device } from '../tunnel/device.ts';
 import { createLending, type Lending } from '../tunnel/lease.ts';
 import type { TunnelSpec } from '../tunnel/spec.ts';
@@ -50,6 +51,7 @@ export function startLoop(spec: TunnelSpec, deps: LoopDeps, events: LoopEvents):
   let retryNow = () => false;
 
   const keepRunning = async () => {
+    await ownTurn();
     while (!signal.aborted) {
       try {
         await runTunnel(spec, tunnelDeps, signal);

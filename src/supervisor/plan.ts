@@ -11,12 +11,13 @@ export interface Plan {
 
 export function planChange(running: readonly TunnelSpec[], wanted: readonly TunnelSpec[]): Plan {
   const now = new Map(running.map((spec) => [spec.name, spec]));
-  const same = (spec: TunnelSpec) => isDeepStrictEqual(now.get(spec.name), spec);
+  const wantedNames = new Set(wanted.map(({ name }) => name));
+  const same = new Set(wanted.filter((spec) => isDeepStrictEqual(now.get(spec.name), spec)));
   const names = (specs: readonly TunnelSpec[]) => specs.map((spec) => spec.name);
   return {
     added: names(wanted.filter((spec) => !now.has(spec.name))),
-    changed: names(wanted.filter((spec) => now.has(spec.name) && !same(spec))),
-    removed: names(running.filter((spec) => !wanted.some(({ name }) => name === spec.name))),
-    unchanged: names(wanted.filter(same)),
+    changed: names(wanted.filter((spec) => now.has(spec.name) && !same.has(spec))),
+    removed: names(running.filter((spec) => !wantedNames.has(spec.name))),
+    unchanged: names(wanted.filter((spec) => same.has(spec))),
   };
 }

@@ -1,12 +1,13 @@
 import { isDeepStrictEqual } from 'node:util';
 import { deferred } from '../lib/abort.ts';
+import { ownTurn } from '../lib/slices.ts';
 import type { TunnelSpec } from '../tunnel/spec.ts';
 import { remoteListeners } from '../tunnel/holdings.ts';
 import { formatServer, type TunnelState } from '../tunnel/state.ts';
 import { borrow, type Loan } from './handover.ts';
 import { startLoop, type Loop, type LoopDeps } from './loop.ts';
 import { planChange, type Plan } from './plan.ts';
-import { conflicting, predecessors } from './succession.ts';
+import { conflicting, keepers, successionOf } from './succession.ts';
 
 /** Owns the running tunnels. What happens in one of them never reaches another. */
 export interface Supervisor {
@@ -25,7 +26,7 @@ export interface Supervisor {
   reconnect(): Promise<void>;
   /** A person says that this tunnel is to have its listeners, whoever had them before. */
   take(name: string): void;
-  /** Calls `listener` after every change of a tunnel's state. */
+  /** Calls `listener` after changes of tunnels' states: once for all that come in one turn of the event loop. */
   subscribe(listener: () => void): void;
   /** Names of the tunnels whose loop has not shown itself in the time it promised. */
   stuck(): readonly string[];
@@ -60,6 +61,7 @@ export function createSupervisor(deps: LoopDeps): Supervisor {
   /** All that have not said goodbye. */
   const alive = new Set<Loop>();
   let stopped = false;
+  let telling: NodeJS.Immediate | null = null;
   let queue = Promise.resolve();
 
   /** Who runs is settled at once; the new ones log in while what ends says goodbye, and then listen. */
@@ -69,17 +71,16 @@ export function createSupervisor(deps: LoopDeps): Supervisor {
       before.map(({ loop }) => loop.spec),
       wanted,
     );
-    const stays = ({ loop }: Place) => plan.unchanged.includes(loop.spec.name);
+    const unchanged = new Set(plan.unchanged);
+    const stays = ({ loop }: Place) => unchanged.has(loop.spec.name);
     const goingOn = new Set(before.flatMap(loopsOf));
-    const kept = new Map<string, Loop>();
-    for (const spec of wanted) {
-      const same = [...goingOn].find((loop) => isDeepStrictEqual(loop.spec, spec));
-      if (same !== undefined) kept.set(spec.name, same);
-    }
-    const spare = (loops: readonly Loop[]) => loops.filter((loop) => ![...kept.values()].includes(loop));
-    const retiring = before.map((place) => (stays(place) ? { loop: null, previous: place.previous } : place));
-    const heritage = (spec: TunnelSpec) =>
-      kept.has(spec.name) ? [] : spare(predecessors(spec, retiring)).filter(hasWorked);
+    const kept = keepers(goingOn, wanted);
+    const keptLoops = new Set(kept.values());
+    const spare = (loops: readonly Loop[]) => loops.filter((loop) => !keptLoops.has(loop));
+    const predecessors = successionOf(
+      before.map((place) => (stays(place) ? { loop: null, previous: place.previous } : place)),
+    );
+    const heritage = (spec: TunnelSpec) => (kept.has(spec.name) ? [] : spare(predecessors(spec)).filter(hasWorked));
     const previous = new Map(wanted.map((spec) => [spec.name, heritage(spec)]));
 
     places.clear();
@@ -92,10 +93,13 @@ export function createSupervisor(deps: LoopDeps): Supervisor {
       ...before.filter(stays).flatMap(loopsOf),
       ...[...previous.values()].flat(),
     ]);
-    const ended = Promise.all([...goingOn].filter((loop) => !needed.has(loop)).map(end));
+    const ended = Promise.all([...goingOn].filter((loop) => !needed.has(loop)).map(endInTurn));
+    const staying = new Map(before.filter(stays).map((place) => [place.loop.spec.name, place]));
     for (const spec of wanted) {
-      const staying = before.find((place) => stays(place) && place.loop.spec.name === spec.name);
-      places.set(spec.name, staying ?? fill(spec, kept.get(spec.name) ?? null, previous.get(spec.name)!, ended));
+      places.set(
+        spec.name,
+        staying.get(spec.name) ?? fill(spec, kept.get(spec.name) ?? null, previous.get(spec.name)!, ended),
+      );
     }
     await ended;
     changed();
@@ -130,6 +134,11 @@ export function createSupervisor(deps: LoopDeps): Supervisor {
     alive.add(loop);
     if (stopped) void loop.end();
     return loop;
+  }
+
+  async function endInTurn(loop: Loop): Promise<void> {
+    await ownTurn();
+    await end(loop);
   }
 
   async function end(loop: Loop): Promise<void> {
@@ -184,8 +193,12 @@ export function createSupervisor(deps: LoopDeps): Supervisor {
 
   const lenders = () => [...places.values()].flatMap(({ previous }) => previous);
 
+  /** Once in a turn of the event loop: a thousand tunnels change together, and who is told looks at them all. */
   function changed(): void {
-    for (const listener of listeners) listener();
+    telling ??= setImmediate(() => {
+      telling = null;
+      for (const listener of listeners) listener();
+    });
   }
 
   return {
