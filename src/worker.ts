@@ -4,6 +4,7 @@ import { VERSION } from './lib/version.ts';
 
 /** What offLoop() does: each with the module that it needs, and no other, loaded before its time begins to count. */
 const JOBS: Readonly<Record<JobName, () => Promise<(input: never) => unknown>>> = {
+  'load-config': async () => (await import('./config/load-aside.ts')).loadForOthers,
   'decrypt-key': async () => (await import('./tunnel/ssh2/open-key.ts')).decryptKey,
 };
 

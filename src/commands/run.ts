@@ -1,8 +1,8 @@
-import { adHocConfig, adHocName } from '../config/ad-hoc.ts';
+import { adHocName } from '../config/ad-hoc.ts';
 import { adHocSocket } from '../config/ad-hoc-paths.ts';
 import { candidatePath } from '../config/paths.ts';
 import { type ConfigEnvironment, systemEnvironment } from '../config/environment.ts';
-import { loadConfig } from '../config/load.ts';
+import { loadAside, loadFrom, type ConfigSource } from '../config/load-aside.ts';
 import type { Config } from '../config/config.ts';
 import { printConfig } from '../config/print.ts';
 import { answers } from '../control/client.ts';
@@ -41,8 +41,8 @@ export async function run(
   if (printOnly && !adHoc) return wrongUsage('--print-config needs the options of ssh and a server');
   const name = adHoc && !printOnly ? await freeName(adHocName(sshArguments), environment) : adHocName(sshArguments);
   const file = adHoc ? '' : await findConfig(flag);
-  const load = () => (adHoc ? adHocConfig(sshArguments, name, environment) : loadConfig(file, environment));
-  const starting = await firstConfig(load, adHoc || strict ? null : file, environment);
+  const source: ConfigSource = adHoc ? { sshArguments, name } : { file };
+  const starting = await firstConfig(() => loadFrom(source, environment), adHoc || strict ? null : file, environment);
   if ('exit' in starting) return starting.exit;
   const { config } = starting;
   if (printOnly) {
@@ -80,10 +80,10 @@ export async function run(
       pid: process.pid,
       load: () => {
         reopen(); // whoever rotates the log's file says so by a reload
-        return load();
+        return loadAside(source, environment);
       },
       loadCandidate: async (name) => ({
-        ...(await loadConfig(candidatePath(config.file, name), environment)),
+        ...(await loadAside({ file: candidatePath(config.file, name) }, environment)),
         file: config.file,
       }),
       lastGood: starting.lastGood,

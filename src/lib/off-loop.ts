@@ -11,7 +11,7 @@ export interface JobLimits {
 }
 
 /** The jobs of src/worker.ts. */
-export type JobName = 'decrypt-key';
+export type JobName = 'decrypt-key' | 'load-config';
 
 /** A job took more than it may. */
 export class TookTooMuch extends Error {
@@ -103,7 +103,8 @@ async function work(name: JobName, input: unknown, { ms, mib }: JobLimits): Prom
 }
 
 /** In a bundle this is one of the chunks, and the worker's file lies beside it (packaging/build.mjs). */
-const WORKER_FILE = new URL(import.meta.url.endsWith('.ts') ? '../worker.ts' : './worker.js', import.meta.url);
+const FROM_SOURCES = import.meta.url.endsWith('.ts');
+const WORKER_FILE = new URL(FROM_SOURCES ? '../../packaging/worker.mjs' : './worker.js', import.meta.url);
 
 /** A small computer under load may need seconds for it. */
 const START_MS = 30_000;

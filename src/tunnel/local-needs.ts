@@ -17,21 +17,23 @@ export interface LocalNeeds {
 }
 
 export function watchLocalNeeds(spec: TunnelSpec, clock: Clock): LocalNeeds {
-  let begun = clock.wall();
+  let begun = clock.now();
   let held: Promise<string> | null = null;
   let wanted: Need | undefined = 'keys';
   let stop = () => {};
 
   /** Whether the attempt that has just failed came too early for what is there now. */
-  const cameMeanwhile = async ({ text, newest }: Sight): Promise<boolean> =>
-    // A time to come is of a clock that was set.
-    (newest >= begun - FILE_TIME_MS && newest <= clock.wall() + FILE_TIME_MS) ||
-    (held !== null && !text.endsWith(await held));
+  const cameMeanwhile = async ({ text, newest }: Sight): Promise<boolean> => {
+    const age = clock.wall() - newest;
+    // Of a time to come a clock is the reason that was set.
+    const changed = age >= -FILE_TIME_MS && age <= clock.now() - begun + FILE_TIME_MS;
+    return changed || (held !== null && !text.endsWith(await held));
+  };
 
   return {
     begin: () => {
       stop();
-      begun = clock.wall();
+      begun = clock.now();
       // Of files the times tell; an agent must be asked what it holds, which is done where that has mattered.
       held = wanted === 'keys' ? sightOfAgents(spec, clock).catch(errorText) : null;
     },

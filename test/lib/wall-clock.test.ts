@@ -12,6 +12,7 @@ const ALLOWED: Readonly<Record<string, string>> = {
   'status.ts': 'the document and its reader, of a daemon from before an upgrade',
   'status-text.ts': 'the same',
   'tunnel.ts': 'the day of an eviction',
+  'local-needs.ts': 'the age of files',
   'log-format.ts': 'the times of the log',
   'watchdog-thread.ts': 'a line of the log',
   'examine-device.ts': 'whether the clock is set',

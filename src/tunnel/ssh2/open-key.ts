@@ -2,6 +2,7 @@ import type { ParsedKey } from 'ssh2';
 import { NoThread, offLoop, TookTooMuch } from '../../lib/off-loop.ts';
 import { printable } from '../../lib/text.ts';
 import { TunnelFailure, type FailureCode } from '../failure.ts';
+import { inspectKeyFile } from './key-file.ts';
 import { parsePrivateKey, unreadable } from './keys.ts';
 import { signed, signingAside, type SigningKey } from './sign.ts';
 
@@ -18,12 +19,19 @@ interface ClosedKey {
  * (`ssh-keygen -a`), so that happens in a thread; where none is to be had, it does hold the loop.
  */
 export async function openKey(closed: ClosedKey): Promise<ParsedKey> {
-  const key = closed.passphrase === null ? parse(closed) : await decrypt(closed);
+  const key = closed.passphrase === null || isCheap(closed) ? parse(closed) : await decrypt(closed);
   return await checked(signingAside(key), closed.path);
 }
 
 function parse({ bytes, passphrase, path }: ClosedKey): ParsedKey {
   return parsePrivateKey(Buffer.from(bytes), passphrase, path);
+}
+
+/** Of OpenSSH's own format with one round, and of PEM as it was before PKCS #8, the derivation is next to nothing. */
+function isCheap({ bytes }: ClosedKey): boolean {
+  const file = inspectKeyFile(Buffer.from(bytes));
+  if (file.kind === 'openssh') return file.header.rounds <= 1;
+  return file.kind !== 'pem' || !file.text.includes('BEGIN ENCRYPTED');
 }
 
 async function decrypt(closed: ClosedKey): Promise<ParsedKey> {

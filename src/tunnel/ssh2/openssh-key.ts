@@ -5,6 +5,8 @@ export interface OpensshKeyHeader {
   readonly cipher: string;
   /** `none` where the key is not encrypted. */
   readonly kdf: string;
+  /** Of bcrypt: each takes 15 ms on a PC. 0 where the key is not encrypted. */
+  readonly rounds: number;
   readonly keyType: string;
   readonly publicBlob: Buffer;
 }
@@ -23,9 +25,16 @@ export function readOpensshKeyHeader(body: Buffer): OpensshKeyHeader | null {
   return {
     cipher: cipher.value.toString('latin1'),
     kdf: kdf.value.toString('latin1'),
+    rounds: roundsIn(kdfOptions.value),
     keyType: keyType.value.toString('latin1'),
     publicBlob: publicBlob.value,
   };
+}
+
+/** The options of bcrypt: a salt, and how many rounds. */
+function roundsIn(options: Buffer): number {
+  const salt = readString(options, 0);
+  return salt !== null && options.length >= salt.end + 4 ? options.readUInt32BE(salt.end) : 0;
 }
 
 /** An unencrypted OpenSSH private key file from the two halves of an Ed25519 key, 32 bytes each. */

@@ -1,0 +1,62 @@
+import { NoThread, offLoop, TookTooMuch } from '../lib/off-loop.ts';
+import { adHocConfig } from './ad-hoc.ts';
+import type { Config } from './config.ts';
+import type { ConfigEnvironment } from './environment.ts';
+import { loadConfig } from './load.ts';
+import { ConfigError, type ConfigProblem } from './problem.ts';
+
+/** What a configuration is read from: a file, or the arguments of ssh with a name for their tunnel. */
+export type ConfigSource =
+  { readonly file: string } | { readonly sshArguments: readonly string[]; readonly name: string };
+
+/** As loadFrom(), for a daemon that serves meanwhile: in a thread, or in this one where none is to be had. */
+export async function loadAside(source: ConfigSource, env: ConfigEnvironment): Promise<Config> {
+  try {
+    // What Node gives as the environment cannot be copied as it is.
+    const found = await offLoop<Loaded>('load-config', { source, env: { ...env, env: { ...env.env } } }, LIMITS);
+    if ('problems' in found) throw new ConfigError(found.problems);
+    return found.config;
+  } catch (error) {
+    if (error instanceof TookTooMuch) throw tooMuch(source, error);
+    if (!(error instanceof NoThread)) throw error;
+    return await loadFrom(source, env);
+  }
+}
+
+/** The configuration, complete and checked; rejects with a ConfigError of all its problems. */
+export async function loadFrom(source: ConfigSource, env: ConfigEnvironment): Promise<Config> {
+  return 'file' in source
+    ? await loadConfig(source.file, env)
+    : await adHocConfig(source.sshArguments, source.name, env);
+}
+
+/**
+ * What is not refused for its size takes a second at most on a PC (findExcess, Reading), and ten on the smallest of computers: a file
+ * system that hangs, and what was not thought of, come to an end here.
+ */
+const LIMITS = { ms: 10_000, mib: 200 };
+
+function tooMuch(source: ConfigSource, { what, message }: TookTooMuch): ConfigError {
+  const limit = what === 'time' ? `${LIMITS.ms / 1000} s` : `${LIMITS.mib} MiB`;
+  const file = 'file' in source ? source.file : 'tunneld run';
+  const text = `the configuration could not be read within ${limit} (${message}): look for what makes it so large, or for a file that hangs`;
+  return new ConfigError([{ file, line: 'file' in source ? 1 : 0, column: 1, message: text }]);
+}
+
+type Loaded = { readonly config: Config } | { readonly problems: readonly ConfigProblem[] };
+
+/** The job of src/worker.ts. */
+export async function loadForOthers({
+  source,
+  env,
+}: {
+  readonly source: ConfigSource;
+  readonly env: ConfigEnvironment;
+}): Promise<Loaded> {
+  try {
+    return { config: await loadFrom(source, env) };
+  } catch (error) {
+    if (!(error instanceof ConfigError)) throw error;
+    return { problems: error.problems };
+  }
+}
