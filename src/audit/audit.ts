@@ -1,5 +1,6 @@
 import { childController } from '../lib/abort.ts';
 import { sleep } from '../lib/clock.ts';
+import { printable } from '../lib/text.ts';
 import { accessOf, combine } from '../server-rules/access.ts';
 import { hasPort } from '../server-rules/choose-port.ts';
 import { sharesKey } from '../server-rules/same-login.ts';
@@ -7,15 +8,27 @@ import { asFailure, TunnelFailure } from '../tunnel/failure.ts';
 import type { TunnelSpec } from '../tunnel/spec.ts';
 import { formatServer } from '../tunnel/state.ts';
 import { attemptsFor, type Attempt } from './attempts.ts';
-import type { Finding, Seen, TunnelAudit } from './finding.ts';
+import type { ServerFacts } from './files/facts.ts';
+import { judgeFacts } from './files/judge.ts';
+import type { Finding, NotTried, Seen, TunnelAudit } from './finding.ts';
 import { neededBy } from './hole.ts';
 import { loginFacts, loginFindings } from './login-findings.ts';
 import { KNOWN_SOCKETS } from './sockets.ts';
+import { mergeFindings, untried } from './verdict.ts';
 import { visitServer, type Visit, type VisitDeps } from './visit.ts';
 
 export interface AuditDeps extends VisitDeps {
   /** Unix sockets of the server that may be there. */
   readonly knownSockets?: readonly string[];
+  /** What an administrator read there, or null. */
+  readonly files?: ServerFiles | null;
+}
+
+export interface ServerFiles {
+  readonly facts: ServerFacts;
+  /** In base64: the keys of the tunnel, and those of all tunnels that log in as this user. */
+  readonly keys: readonly string[];
+  readonly known: readonly string[];
 }
 
 /**
@@ -38,17 +51,23 @@ export async function auditTunnel(
   );
   const visits = createVisits(spec, deps, signal);
   const findings: Finding[] = [];
+  const unseen: NotTried[] = [];
+  const files = deps.files ?? null;
+  const judged = files && judgeFacts(files.facts, { ...files, access, forwards: spec.forwards });
+  const asked = { sure: judged?.problems.length === 0, readFiles: judged !== null };
   let inVain = 0;
   try {
     await visits.get();
     for (const attempt of attempts) {
-      const seen: Seen = inVain < MAX_IN_VAIN ? await tryOnce(attempt, visits, deps, signal) : GIVEN_UP;
-      inVain = seen.verdict === 'unknown' && visits.current() === null ? inVain + 1 : 0;
-      findings.push({ hole: attempt.hole, ...seen });
+      const seen: Seen | null = inVain < MAX_IN_VAIN ? await tryOnce(attempt, visits, deps, signal) : GIVEN_UP;
+      inVain = seen?.verdict === 'unknown' && visits.current() === null ? inVain + 1 : 0;
+      if (seen !== null) findings.push({ hole: attempt.hole, ...seen });
+      else if (!asked.sure) unseen.push(UNSEEN);
     }
   } catch (error) {
     signal.throwIfAborted();
-    return { name: spec.name, serverVersion: null, login: null, failure: asFailure(error), findings: [], notTried: [] };
+    const nothing = { serverVersion: null, login: null, findings: [], notTried: [] };
+    return { name: spec.name, failure: asFailure(error), ...nothing, ...asked };
   } finally {
     await visits.end();
   }
@@ -59,11 +78,17 @@ export async function auditTunnel(
     serverVersion: first?.connection.serverVersion ?? null,
     login: loginFacts(report),
     failure: null,
-    findings: [...findings, ...loginFindings(report).filter(({ hole }) => !needed.has(hole))],
+    findings: mergeFindings(
+      [...findings, ...loginFindings(report).filter(({ hole }) => !needed.has(hole))],
+      judged,
+      needed,
+    ),
+    ...asked,
     notTried: [
       ...[...needed].map(([what, reason]) => ({ what, reason })),
       ...tunnel.jumps.map((jump) => ({ what: formatServer(jump), reason: 'only the server at the end of the way is' })),
-      TUNNEL_DEVICES,
+      ...unseen,
+      ...untried(judged, printable(spec.user)),
     ],
   };
 }
@@ -73,13 +98,13 @@ const MAX_IN_VAIN = 3;
 
 const GIVEN_UP: Seen = { verdict: 'unknown', detail: 'not tried: the server did not answer before' };
 
-const TUNNEL_DEVICES = {
-  what: 'tunnel devices (PermitTunnel)',
-  reason: 'the SSH library cannot ask for them, and OpenSSH gives none unless it is told to',
+const UNSEEN: NotTried = {
+  what: 'whether others reach the listeners that are for the server itself (GatewayPorts yes)',
+  reason: 'that cannot be seen from here',
 };
 
 /** A connection that ends may have ended because of what was asked before: it is asked again on a new one, once. */
-async function tryOnce(attempt: Attempt, visits: Visits, deps: AuditDeps, signal: AbortSignal): Promise<Seen> {
+async function tryOnce(attempt: Attempt, visits: Visits, deps: AuditDeps, signal: AbortSignal): Promise<Seen | null> {
   for (let tries = 1; ; tries += 1) {
     let visit: Visit;
     try {

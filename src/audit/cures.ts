@@ -27,6 +27,14 @@ const CURES: Readonly<Record<Hole, Cure>> = {
   terminal: ['restrict', ['PermitTTY']],
   agent: ['restrict', ['AllowAgentForwarding']],
   x11: ['restrict', ['X11Forwarding']],
+  // No option of a key says anything of these three.
+  environment: [null, ['AcceptEnv']],
+  'tunnel-device': [null, ['PermitTunnel']],
+  'listen-public': [null, ['GatewayPorts']],
+  'user-rc': ['restrict', ['PermitUserRC']],
+  // There it is a line that has to go.
+  'other-keys': [null, []],
+  'other-accounts': [null, []],
   'connect-server': ['permitopen=', ['PermitOpen']],
   'connect-elsewhere': ['permitopen=', ['PermitOpen']],
   'connect-socket': ['permitopen=', ['PermitOpen', 'AllowStreamLocalForwarding']],

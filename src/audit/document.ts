@@ -8,6 +8,7 @@ import { formatServer } from '../tunnel/state.ts';
 import { curesOf } from './cures.ts';
 import type { TunnelAudit } from './finding.ts';
 import { meaningOf, type Hole, type Verdict } from './hole.ts';
+import { overallOf, type Overall } from './verdict.ts';
 
 /** What `tunneld audit --json` prints; its keys stay what they are. */
 export interface AuditDocument {
@@ -22,6 +23,8 @@ export interface TunnelReport {
   /** Why nothing could be tried. */
   readonly failure?: { readonly code: string; readonly message: string; readonly hint: string };
   readonly login?: { readonly methods: readonly string[]; readonly key?: string; readonly offered?: readonly string[] };
+  /** `closed-as-tried` is nothing open of what was tried, while something was not: see notTried. */
+  readonly verdict: Overall;
   readonly findings: readonly FindingReport[];
   readonly notTried: readonly { readonly what: string; readonly reason: string }[];
   /** All that is to be written on the server, for this key and for this user. */
@@ -83,10 +86,11 @@ function reportOf(
             ...(login.offered === null ? {} : { offered: login.offered }),
           },
         }),
+    verdict: overallOf(audit),
     findings: audit.findings.map(({ hole, verdict, detail }) => ({
       hole,
       verdict,
-      meaning: meaningOf(hole, verdict, printable(spec.user)),
+      meaning: meaningOf(hole, verdict, printable(spec.user), audit.sure),
       ...(detail === '' ? {} : { detail }),
       closedBy: curesOf(hole, options, block),
     })),

@@ -10,6 +10,11 @@ export interface Finding {
 
 export type Seen = Pick<Finding, 'verdict' | 'detail'>;
 
+export interface NotTried {
+  readonly what: string;
+  readonly reason: string;
+}
+
 /** What is known of one tunnel's key. */
 export interface TunnelAudit {
   readonly name: string;
@@ -20,7 +25,11 @@ export interface TunnelAudit {
   /** Why nothing could be tried, or null. */
   readonly failure: TunnelFailure | null;
   readonly findings: readonly Finding[];
-  readonly notTried: readonly { readonly what: string; readonly reason: string }[];
+  /** Whether the rules of the server were read, and all of them: then a closed finding is no matter of examples. */
+  readonly sure: boolean;
+  /** Whether they were to be read. */
+  readonly readFiles: boolean;
+  readonly notTried: readonly NotTried[];
 }
 
 export interface LoginFacts {

@@ -9,6 +9,8 @@ export const HOLES = [
   'terminal',
   'agent',
   'x11',
+  'environment',
+  'tunnel-device',
   'connect-server',
   'connect-elsewhere',
   'connect-socket',
@@ -16,24 +18,44 @@ export const HOLES = [
   'listen-everywhere',
   'listen-privileged',
   'listen-socket',
+  'listen-public',
   'password',
   'keyboard-interactive',
   'no-credentials',
 ] as const;
 
-export type Hole = (typeof HOLES)[number];
+/** What only the files of the server tell (`--via`). */
+export const HOLES_IN_FILES = ['user-rc', 'other-keys', 'other-accounts'] as const;
+
+export type Hole = (typeof HOLES)[number] | (typeof HOLES_IN_FILES)[number];
 
 export type Verdict = 'open' | 'closed' | 'unknown';
 
-/** In one sentence what it would mean: `whoever has this key can run any program as user limited`. */
-export function meaningOf(hole: Hole, verdict: Verdict, user: string): string {
+/** Of which only some examples can be tried; `--via` reads the rules for all. */
+const BY_EXAMPLES: ReadonlySet<Hole> = new Set([
+  'connect-server',
+  'connect-elsewhere',
+  'connect-socket',
+  'listen-port',
+  'listen-everywhere',
+  'listen-privileged',
+  'environment',
+]);
+
+/**
+ * In one sentence what it would mean: `whoever has this key can run any program as user limited`. `sure` says that the rules of the
+ * server were read.
+ */
+export function meaningOf(hole: Hole, verdict: Verdict, user: string, sure: boolean): string {
   const who = WHO[hole] ?? 'whoever has this key';
   const what = WHAT[hole](user);
   switch (verdict) {
     case 'open':
       return `${who} can ${what}`;
     case 'closed':
-      return `${who} cannot ${what}`;
+      return sure || !BY_EXAMPLES.has(hole)
+        ? `${who} cannot ${what}`
+        : `${who} could not ${what}, where that was tried`;
     case 'unknown':
       return `perhaps ${who} can ${what}`;
   }
@@ -43,6 +65,8 @@ const WHO: Readonly<Partial<Record<Hole, string>>> = {
   password: 'whoever guesses the password',
   'keyboard-interactive': 'whoever knows the answers',
   'no-credentials': 'somebody without any key',
+  'listen-public': 'whoever reaches the server',
+  'other-keys': 'somebody with another key',
 };
 
 const WHAT: Readonly<Record<Hole, (user: string) => string>> = {
@@ -52,6 +76,8 @@ const WHAT: Readonly<Record<Hole, (user: string) => string>> = {
   terminal: () => 'have a terminal for what runs there',
   agent: () => 'offer an SSH agent to the programs of the server',
   x11: () => 'offer a screen to the programs of the server (X11)',
+  environment: () => 'set variables for what runs there, also for a forced command',
+  'tunnel-device': () => 'make network devices on the server (PermitTunnel)',
   'connect-server': () => "connect to the server's own ports, past its firewall",
   'connect-elsewhere': () => 'connect to whatever the server reaches, in its name',
   'connect-socket': (user) => `connect to every Unix socket of the server that user ${user} may`,
@@ -59,6 +85,10 @@ const WHAT: Readonly<Record<Hole, (user: string) => string>> = {
   'listen-everywhere': () => 'open ports of the server to everybody who reaches it',
   'listen-privileged': () => "listen on ports below 1024 of the server's localhost",
   'listen-socket': (user) => `make Unix sockets on the server wherever user ${user} may`,
+  'listen-public': () => "connect to the tunnel's listeners, which are for the server itself",
+  'user-rc': (user) => `have what user ${user} wrote into ~/.ssh/rc run, in front of a forced command`,
+  'other-keys': (user) => `log in as user ${user} and listen in the place of the tunnel`,
+  'other-accounts': () => 'log in as another user of the server',
   password: (user) => `log in as user ${user} without the key`,
   'keyboard-interactive': (user) => `log in as user ${user} without the key, by answering questions`,
   'no-credentials': (user) => `log in as user ${user}`,

@@ -9,7 +9,7 @@ export function formatAudit({ tunnels }: AuditDocument, colour: boolean): string
 type Paint = (text: string, ansi: number) => string;
 
 function formatTunnel(tunnel: TunnelReport, paint: Paint): string {
-  const { name, server, serverVersion, failure, login, findings, notTried } = tunnel;
+  const { name, server, serverVersion, failure, login, verdict, findings, notTried } = tunnel;
   const facts = [
     server,
     ...(serverVersion === undefined ? [] : [serverVersion]),
@@ -21,8 +21,27 @@ function formatTunnel(tunnel: TunnelReport, paint: Paint): string {
       ? []
       : [`  ${paint('failure', 31)}: ${failure.code}: ${failure.message}`, `  ${failure.hint}`]),
     ...findings.map((finding) => formatFinding(finding, paint)),
-    ...notTried.map(({ what, reason }) => `  not tried: ${what}: ${reason}`),
+    ...notTriedLines(notTried),
+    `  ${CONCLUSIONS[verdict]}`,
   ].join('\n');
+}
+
+const CONCLUSIONS: Readonly<Record<TunnelReport['verdict'], string>> = {
+  open: 'conclusion: something is open',
+  unknown: 'conclusion: not everything is known',
+  'closed-as-tried': 'conclusion: nothing is open of what was tried; what was not tried may be',
+  closed: 'conclusion: closed, by what was tried and by the rules of the server',
+};
+
+/** Those with one reason together. */
+function notTriedLines(notTried: TunnelReport['notTried']): readonly string[] {
+  const reasons = [...new Set(notTried.map(({ reason }) => reason))];
+  return reasons.flatMap((reason) => {
+    const whats = notTried.filter((one) => one.reason === reason).map(({ what }) => what);
+    return whats.length === 1
+      ? [`  not tried: ${whats[0]}: ${reason}`]
+      : [`  not tried (${reason}):`, ...whats.map((what) => `    ${what}`)];
+  });
 }
 
 function formatFinding({ verdict, hole, meaning, detail }: FindingReport, paint: Paint): string {

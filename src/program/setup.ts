@@ -77,11 +77,16 @@ export function addSetupCommands(program: Command, { run, config }: Shared): voi
     .argument('[name]', 'a tunnel')
     .option('--json', 'one JSON document')
     .option('--yes', 'do not ask before')
+    .option(
+      '--via <server>',
+      '[me@]server: read the rules and the keys there, as an administrator who logs in as with ssh',
+    )
     .action(
-      run(async (name: string | undefined, options: { json?: boolean; yes?: boolean }) =>
+      run(async (name: string | undefined, options: { json?: boolean; yes?: boolean; via?: string }) =>
         (await import('../commands/audit.ts')).audit(config(), name ?? null, {
           json: options.json === true,
           yes: options.yes === true,
+          via: options.via ?? null,
         }),
       ),
     );

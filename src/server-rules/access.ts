@@ -11,7 +11,7 @@ export interface Access {
   readonly listens: readonly string[];
   /** Values of PermitOpen and permitopen; `any` where no list can name the targets. */
   readonly opens: readonly string[] | 'any';
-  /** What the line of the key opens besides: loopback, where sshd puts any listener while its GatewayPorts is `no`. */
+  /** What the line of the key opens besides: where sshd puts a listener when its GatewayPorts are not as a block would say. */
   readonly fallbackOpens: readonly string[];
   /** Whether a listener asks for another address than loopback. */
   readonly publicListener: boolean;
@@ -72,6 +72,12 @@ export function allowsOpen(opens: Access['opens'], to: TcpEndpoint): boolean {
   return opens === 'any' || opens.includes(permit(to, 'as-is')) || opens.includes(permit({ ...to, port: 0 }, 'as-is'));
 }
 
+/** Whether this list of listeners allows that one: the text of the address is matched with a pattern (remote_open_match in channels.c). */
+export function allowsListen(listens: Access['listens'], { host, port }: TcpEndpoint): boolean {
+  const hosts = host === '' ? ['*'] : ['*', permitHost(host, 'lower')];
+  return hosts.some((one) => listens.includes(`${one}:${port}`) || listens.includes(`${one}:*`));
+}
+
 export type TcpEndpoint = Extract<Endpoint, { type: 'tcp' }>;
 
 /** What sshd binds without GatewayPorts (channel_fwd_bind_addr in OpenSSH's channels.c). */
@@ -80,6 +86,11 @@ const LOOPBACK: ReadonlySet<string> = new Set(['localhost', '127.0.0.1', '::1'])
 /** Whether a listener is for others than the server itself. */
 export function isPublic({ host }: TcpEndpoint): boolean {
   return !LOOPBACK.has(host.toLowerCase());
+}
+
+/** Whether it makes a listener for the server itself alone. */
+export function isForServer({ kind, listen }: ForwardSpec): boolean {
+  return kind === 'remote' && listen.type === 'tcp' && !isPublic(listen);
 }
 
 /**
@@ -119,10 +130,18 @@ const PLACES: Readonly<Record<string, readonly string[]>> = {
   '::': ['localhost', '::1'],
 };
 
-/** As long as GatewayPorts is `no`, a listener of another address is one of loopback. */
+/**
+ * Without a block, GatewayPorts may be anything: with `no`, a listener of another address is one of loopback; with `yes`, one of
+ * loopback is one of all addresses, and this one tells it.
+ */
 function fallbackPlaces(listen: Endpoint): readonly TcpEndpoint[] {
-  return listen.type === 'tcp' && isPublic(listen) ? ['localhost', '127.0.0.1', '::1'].map(at(listen.port)) : [];
+  if (listen.type !== 'tcp') return [];
+  const places = isPublic(listen) ? ['localhost', '127.0.0.1', '::1'] : [TELLTALE];
+  return places.map(at(listen.port));
 }
+
+/** Of loopback, but none that sshd listens on for `localhost`: who answers there listens on all addresses (Linux). */
+export const TELLTALE = '127.0.0.2';
 
 function at(port: number): (host: string) => TcpEndpoint {
   return (host) => ({ type: 'tcp', host, port });

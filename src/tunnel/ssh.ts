@@ -22,6 +22,16 @@ export interface SshConnection {
   attempt(use: SessionUse): Promise<SessionAnswer>;
   /** For how many milliseconds there has been no channel; null while there is one. */
   idleMs(): number | null;
+  /**
+   * Asks for a network device between the machines (`tun@openssh.com` in OpenSSH's PROTOCOL), and closes it at once. `unable` is a
+   * server whose rules allow it, but who has no device to give.
+   */
+  openTun(): Promise<'granted' | 'refused' | 'unable'>;
+  /**
+   * Runs a command to its end, for an administrator; a tunnel never does that. Rejects with `internal` where its output is larger
+   * than `limit` bytes, and with forward-refused where it is not run.
+   */
+  run(command: string, input: string, limit: number): Promise<CommandOutput>;
   /** One round trip to the server and back. */
   probe(): Promise<void>;
   /** Says goodbye and closes; bounded in time, may be called often. */
@@ -31,7 +41,15 @@ export interface SshConnection {
 }
 
 /** What a session may be for: the first three are proven to do what they are asked, the others are only asked for. */
-export type SessionUse = 'command' | 'shell' | 'sftp' | 'terminal' | 'agent' | 'x11';
+export type SessionUse = 'command' | 'shell' | 'sftp' | 'terminal' | 'agent' | 'x11' | 'environment';
+
+export interface CommandOutput {
+  /** Null for one that a signal ended. */
+  readonly code: number | null;
+  readonly stdout: Buffer;
+  /** The end of it. */
+  readonly stderr: string;
+}
 
 /**
  * What became of it: `other` is a session in which the server does something of its own (a forced command, a shell that lets nobody

@@ -66,6 +66,8 @@ test('tunnels with the same user share a block, and those with the same key an a
     failure: null,
     findings: [{ hole: 'command', verdict: 'open', detail: '' }],
     notTried: [],
+    sure: false,
+    readFiles: false,
   };
   const { version, tunnels: reports } = auditDocument('1.2.3', [audit], tunnels);
   assert.equal(version, '1.2.3');

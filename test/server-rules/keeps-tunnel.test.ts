@@ -103,6 +103,8 @@ function auditRules(spec: TunnelSpec): SshdOptions {
     failure: null,
     findings: [],
     notTried: [],
+    sure: false,
+    readFiles: false,
   };
   const { lines } = auditDocument('1.2.3', [audit], [spec]).tunnels[0]!;
   return { keyOptions: lines.authorizedKeys, config: lines.sshdConfig };

@@ -1,5 +1,5 @@
+import { quote } from '../../lib/shell-quote.ts';
 import { KEYS_FOLDER } from '../server.ts';
-import { quote } from './quote.ts';
 import type { System } from './system.ts';
 
 /** As they are told to people. */

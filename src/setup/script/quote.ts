@@ -1,8 +1,3 @@
-/** One word for sh, whatever is in it (POSIX, Shell Command Language, 2.2.2). */
-export function quote(text: string): string {
-  return `'${text.replaceAll("'", `'\\''`)}'`;
-}
-
 /** A function of sh that prints these lines: in a quoted here-document nothing is special but its end. */
 export function printer(name: string, text: string): string {
   return `${name}() {\n  cat <<'END_OF_TEXT'\n${text}\nEND_OF_TEXT\n}`;

@@ -21,6 +21,10 @@ export function attempt(client: Client, use: SessionUse, clock: Clock, done: (an
       channel.close();
       done(answer);
     };
+    if (use === 'environment') {
+      setVariables(session, [...VARIABLES, `TUNNELD_AUDIT_${randomBytes(4).toString('hex')}`], [], finish);
+      return;
+    }
     const proof = PROOFS[use]?.() ?? null;
     ask(session, use, proof, (granted) => {
       if (!granted) finish({ outcome: 'refused', said: '' });
@@ -30,9 +34,38 @@ export function attempt(client: Client, use: SessionUse, clock: Clock, done: (an
   });
 }
 
+/** What makes a shell, an interpreter or the linker run something else than it was told to. */
+const VARIABLES = [
+  'LD_PRELOAD',
+  'LD_LIBRARY_PATH',
+  'BASH_ENV',
+  'ENV',
+  'PATH',
+  'PERL5OPT',
+  'PYTHONPATH',
+  'NODE_OPTIONS',
+  'SHELL',
+  'GIT_SSH_COMMAND',
+];
+
+/** RFC 4254 section 6.4. The values are empty, and nothing is run with them. */
+function setVariables(
+  session: SessionRequests,
+  [name, ...rest]: readonly string[],
+  taken: readonly string[],
+  finish: (answer: SessionAnswer) => void,
+): void {
+  if (name === undefined) finish({ outcome: taken.length > 0 ? 'granted' : 'refused', said: taken.join(', ') });
+  else
+    session.request(
+      (protocol, id) => protocol.env(id, name, '', true),
+      (granted) => setVariables(session, rest, granted ? [...taken, name] : taken, finish),
+    );
+}
+
 function ask(
   { request }: SessionRequests,
-  use: SessionUse,
+  use: Exclude<SessionUse, 'environment'>,
   proof: Proof | null,
   answer: (granted: boolean) => void,
 ): void {

@@ -144,6 +144,8 @@ export function connectSsh(options: ConnectOptions, signal: AbortSignal): Promis
     open: async (endpoint, originator) => use.add(await requests.open(endpoint, originator)),
     idleMs: use.idleMs,
     attempt: requests.attempt,
+    openTun: requests.openTun,
+    run: requests.run,
     probe: requests.probe,
     close: async () => {
       closing = true;

@@ -4,9 +4,11 @@ import { errorText, printable } from '../../lib/text.ts';
 import { TunnelFailure } from '../failure.ts';
 import { shield } from '../shield.ts';
 import { formatEndpoint, type Endpoint } from '../spec.ts';
-import type { Channel, Originator, SessionAnswer, SessionUse } from '../ssh.ts';
+import type { Channel, CommandOutput, Originator, SessionAnswer, SessionUse } from '../ssh.ts';
 import { attempt } from './attempt.ts';
 import { ProtocolBreach } from './breach.ts';
+import { openTun } from './open-tun.ts';
+import { runCommand } from './run-command.ts';
 
 /** Questions to the server that wait for its answer: global requests (RFC 4254 section 4) and connections that it opens. */
 export interface Requests {
@@ -14,6 +16,8 @@ export interface Requests {
   unlisten(endpoint: Endpoint): Promise<void>;
   open(endpoint: Endpoint, originator: Originator): Promise<Channel>;
   attempt(use: SessionUse): Promise<SessionAnswer>;
+  openTun(): Promise<'granted' | 'refused' | 'unable'>;
+  run(command: string, input: string, limit: number): Promise<CommandOutput>;
   probe(): Promise<void>;
   /** The connection is gone: whatever is asked, now or later, fails with this. */
   fail(failure: TunnelFailure): void;
@@ -50,6 +54,8 @@ export function createRequests(client: Client, clock = systemClock): Requests {
     open: async (endpoint, originator) =>
       shield(await ask<Channel>((done) => open(client, endpoint, originator, done))),
     attempt: (use) => ask<SessionAnswer>((done) => attempt(client, use, clock, (answer) => done(null, answer))),
+    openTun: () => ask<'granted' | 'refused' | 'unable'>((done) => openTun(client, (answer) => done(null, answer))),
+    run: (command, input, limit) => ask<CommandOutput>((done) => runCommand(client, command, input, limit, done)),
     probe: () => ask<void>((done) => ping(client, () => done(null, undefined))),
     fail: (failure) => {
       ended ??= failure;

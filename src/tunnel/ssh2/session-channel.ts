@@ -67,5 +67,6 @@ interface SessionProtocol {
     screen: { readonly single: boolean; readonly protocol: string; readonly cookie: string; readonly screen: number },
     wantReply: boolean,
   ): void;
+  env(id: number, name: string, value: string, wantReply: boolean): void;
   openssh_agentForward(id: number, wantReply: boolean): void;
 }

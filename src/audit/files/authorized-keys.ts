@@ -1,0 +1,86 @@
+import { createHash } from 'node:crypto';
+import { printable } from '../../lib/text.ts';
+
+/** One line of authorized_keys (sshd(8), AUTHORIZED_KEYS FILE FORMAT). */
+export interface KeyEntry {
+  readonly file: string;
+  readonly line: number;
+  readonly base64: string;
+  /** As `ssh-keygen -l` shows it. */
+  readonly fingerprint: string;
+  /** Safe to print. */
+  readonly comment: string;
+  readonly options: readonly KeyOption[];
+}
+
+export interface KeyOption {
+  /** In small letters. */
+  readonly name: string;
+  readonly value: string | null;
+}
+
+/** What sshd reads in a file; lines that are none are left out, as sshd does. */
+export function readAuthorizedKeys(file: string, lines: readonly string[]): readonly KeyEntry[] {
+  return lines.flatMap((text, index) => {
+    const entry = readLine(text.trim());
+    return entry === null ? [] : [{ file, line: index + 1, ...entry }];
+  });
+}
+
+/** Whether the options of a line, in their order, leave something allowed that `restrict` takes away. */
+export function allows(entry: KeyEntry, what: 'port-forwarding' | 'user-rc' | 'pty' | 'agent-forwarding'): boolean {
+  return entry.options.reduce((allowed, { name }) => {
+    if (name === 'restrict' || name === `no-${what}`) return false;
+    return name === what ? true : allowed;
+  }, true);
+}
+
+export function valuesOf(entry: KeyEntry, option: string): readonly string[] {
+  return entry.options.flatMap(({ name, value }) => (name === option && value !== null ? [value] : []));
+}
+
+function readLine(text: string): Omit<KeyEntry, 'file' | 'line'> | null {
+  if (text === '' || text.startsWith('#')) return null;
+  const bare = readKey(text);
+  if (bare !== null) return { ...bare, options: [] };
+  const { options, rest } = readOptions(text);
+  const key = readKey(rest);
+  return key === null ? null : { ...key, options };
+}
+
+function readKey(text: string): Pick<KeyEntry, 'base64' | 'fingerprint' | 'comment'> | null {
+  const [, base64, comment = ''] = KEY.exec(text) ?? [];
+  if (base64 === undefined) return null;
+  const digest = createHash('sha256').update(Buffer.from(base64, 'base64')).digest('base64').replace(/=+$/, '');
+  return { base64, fingerprint: `SHA256:${digest}`, comment: printable(comment.trim(), 60) };
+}
+
+const KEY = /^(?:ssh-|ecdsa-|sk-)[\w.@-]+[ \t]+([A-Za-z0-9+/]+=*)(?:[ \t]+(.*))?$/;
+
+/** Up to the first blank outside of quotes; in quotes, `\"` is a quote. */
+function readOptions(text: string): { readonly options: readonly KeyOption[]; readonly rest: string } {
+  const options: KeyOption[] = [];
+  let word = '';
+  let value: string | null = null;
+  let quoted = false;
+  const end = () => {
+    if (word !== '') options.push({ name: word.toLowerCase(), value });
+    word = '';
+    value = null;
+  };
+  for (let at = 0; at < text.length; at += 1) {
+    const char = text[at]!;
+    if (quoted && char === '\\' && text[at + 1] === '"') {
+      value = `${value ?? ''}"`;
+      at += 1;
+    } else if (char === '"') quoted = !quoted;
+    else if (!quoted && /[ \t]/.test(char)) {
+      end();
+      return { options, rest: text.slice(at).trim() };
+    } else if (!quoted && char === ',') end();
+    else if (!quoted && char === '=' && value === null) value = '';
+    else if (value === null) word += char;
+    else value += char;
+  }
+  return { options: [], rest: '' };
+}

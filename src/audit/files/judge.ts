@@ -1,0 +1,163 @@
+import { isForServer, type Access } from '../../server-rules/access.ts';
+import type { ForwardSpec } from '../../tunnel/spec.ts';
+import type { Finding } from '../finding.ts';
+import type { Hole } from '../hole.ts';
+import { allows, valuesOf, type KeyEntry } from './authorized-keys.ts';
+import { both, covers, printExtent, readExtent, type Extent } from './extent.ts';
+import type { ServerFacts } from './facts.ts';
+
+export interface Judged {
+  /** One for each hole that the rules tell of. */
+  readonly findings: readonly Finding[];
+  /** Why not everything is known; empty where it is. */
+  readonly problems: readonly string[];
+}
+
+export interface JudgeOptions {
+  readonly access: Access;
+  readonly forwards: readonly ForwardSpec[];
+  /** In base64: those of the tunnel, and of all tunnels that log in as this user. */
+  readonly keys: readonly string[];
+  readonly known: readonly string[];
+}
+
+/** Compares what the server allows the tunnel's keys with what the tunnel needs. */
+export function judgeFacts(facts: ServerFacts, options: JudgeOptions): Judged {
+  const { rules, keys } = facts;
+  const ours = keys.filter(({ base64 }) => options.keys.includes(base64));
+  const rule = (name: string) => rules.get(name)?.[0] ?? '';
+  const problems = [
+    ...facts.problems,
+    ...(ours.length === 0 ? ['no line of these files is for a key of the tunnel'] : []),
+    ...UNREAD.filter((name) => !['', 'none'].includes(rule(name))).map((name) => `keys come from ${name}, too`),
+  ];
+  const open = new Map<Hole, string[]>();
+  const note = (hole: Hole, detail: string) => open.set(hole, [...(open.get(hole) ?? []), detail]);
+
+  const gateway = rule('gatewayports');
+  const sockets = ['yes', 'all', 'local'].includes(rule('allowstreamlocalforwarding'));
+  for (const key of ours) {
+    for (const { extent, words } of extraOpens(facts, key, options))
+      for (const hole of holesOfTarget(extent, sockets)) note(hole, words);
+    for (const { extent, words } of extraListens(facts, key, options)) note(holeOfListener(extent, gateway), words);
+    if (rule('permituserrc') === 'yes' && facts.hasHome && allows(key, 'user-rc'))
+      note('user-rc', `PermitUserRC yes, and ${lineOf(key)} leaves it`);
+    if (rule('permituserenvironment') !== 'no' && rules.size > 0)
+      note(
+        'environment',
+        `PermitUserEnvironment ${rule('permituserenvironment')}: environment= and ~/.ssh/environment`,
+      );
+  }
+  if (gateway === 'yes' && options.forwards.some(isForServer))
+    note('listen-public', 'GatewayPorts yes: they listen on all addresses');
+  if (rule('permittunnel') !== 'no' && rules.size > 0) note('tunnel-device', `PermitTunnel ${rule('permittunnel')}`);
+  const variables = (rules.get('acceptenv') ?? []).filter(
+    (name) => !/^(?:LANG|LC_\*|LC_[A-Z]+|COLORTERM|NO_COLOR|NONE)$/.test(name),
+  );
+  if (variables.length > 0) note('environment', `AcceptEnv ${variables.slice(0, 10).join(' ')}`);
+  for (const key of keys) {
+    const why = options.known.includes(key.base64) ? null : whyOpen(key, rule('forcecommand'), options.access);
+    if (why !== null) note('other-keys', `${lineOf(key)}: ${key.fingerprint} ${key.comment}`.trim() + `: ${why}`);
+  }
+  for (const account of facts.otherAccounts) note('other-accounts', account);
+  return { findings: JUDGED.map((hole) => findingOf(hole, open.get(hole))), problems };
+}
+
+/** What these rules tell whole: all others have to be tried. */
+const JUDGED: readonly Hole[] = [
+  'environment',
+  'tunnel-device',
+  'connect-server',
+  'connect-elsewhere',
+  'connect-socket',
+  'listen-port',
+  'listen-everywhere',
+  'listen-privileged',
+  'listen-public',
+  'user-rc',
+  'other-keys',
+  'other-accounts',
+];
+
+const UNREAD = ['authorizedkeyscommand', 'trustedusercakeys'];
+const MAX_DETAILS = 5;
+
+function findingOf(hole: Hole, details: readonly string[] | undefined): Finding {
+  if (details === undefined) return { hole, verdict: 'closed', detail: '' };
+  const unique = [...new Set(details)];
+  const more = unique.length > MAX_DETAILS ? [`and ${unique.length - MAX_DETAILS} more`] : [];
+  return { hole, verdict: 'open', detail: [...unique.slice(0, MAX_DETAILS), ...more].join('; ') };
+}
+
+interface Extra {
+  readonly extent: Extent;
+  readonly words: string;
+}
+
+/** Targets that the rules allow and the tunnel does not need. */
+function extraOpens({ rules }: ServerFacts, key: KeyEntry, { access }: JudgeOptions): readonly Extra[] {
+  if (access.opens === 'any' || !forwards(rules, key, 'local')) return [];
+  const needed = [...access.opens, ...access.fallbackOpens].map(readExtent);
+  const allowed = both(listOf(valuesOf(key, 'permitopen'), 'any'), listOf(rules.get('permitopen') ?? [], 'none'));
+  return allowed
+    .filter((extent) => !needed.some((one) => covers(one, extent)))
+    .map((extent) => extraOf(extent, 'PermitOpen', key));
+}
+
+/** Where sshd ignores the address, listeners of one port are one. */
+function extraListens({ rules }: ServerFacts, key: KeyEntry, { access }: JudgeOptions): readonly Extra[] {
+  if (!forwards(rules, key, 'remote')) return [];
+  const blind = rules.get('gatewayports')?.[0] !== 'clientspecified';
+  const anywhere = (extent: Extent) => (blind ? { ...extent, host: '*' } : extent);
+  const needed = access.listens.map(readExtent).map(anywhere);
+  const allowed = both(listOf(valuesOf(key, 'permitlisten'), 'any'), listOf(rules.get('permitlisten') ?? [], 'none'));
+  return allowed
+    .filter((extent) => !needed.some((one) => covers(one, anywhere(extent))))
+    .map((extent) => extraOf(extent, 'PermitListen', key));
+}
+
+function extraOf(extent: Extent, option: string, key: KeyEntry): Extra {
+  return { extent, words: `${option} ${printExtent(extent)} (${lineOf(key)}, and sshd_config)` };
+}
+
+/** Null is everything. `none`, or a name that never exists, allows nothing. */
+function listOf(values: readonly string[], empty: 'any' | 'none'): readonly Extent[] | null {
+  if (values.includes('any') || (values.length === 0 && empty === 'any')) return null;
+  return values.filter((value) => value !== 'none' && !value.startsWith('none.invalid:')).map(readExtent);
+}
+
+function forwards(rules: ServerFacts['rules'], key: KeyEntry, side: 'local' | 'remote'): boolean {
+  const allowed = rules.get('allowtcpforwarding')?.[0] ?? 'yes';
+  const disabled = rules.get('disableforwarding')?.[0] === 'yes';
+  return !disabled && ['yes', 'all', side].includes(allowed) && allows(key, 'port-forwarding');
+}
+
+const LOOPBACK = /^(?:localhost|127\.[\d.]+|::1)$/i;
+
+function holesOfTarget({ host, port }: Extent, sockets: boolean): readonly Hole[] {
+  if (host.startsWith('/')) return sockets ? ['connect-socket'] : [];
+  if (host !== '*') return [LOOPBACK.test(host) ? 'connect-server' : 'connect-elsewhere'];
+  return ['connect-server', 'connect-elsewhere', ...(port === '*' && sockets ? (['connect-socket'] as const) : [])];
+}
+
+function holeOfListener({ host, port }: Extent, gateway: string): Hole {
+  if (gateway === 'yes' || (gateway === 'clientspecified' && !LOOPBACK.test(host))) return 'listen-everywhere';
+  return port !== '*' && Number(port) < 1024 ? 'listen-privileged' : 'listen-port';
+}
+
+/** Why somebody else's key is more than a key for listeners of its own; null where it is not. */
+function whyOpen(key: KeyEntry, forced: string, { listens }: Access): string | null {
+  const own = valuesOf(key, 'permitlisten').map(readExtent);
+  if (key.options.some(({ name }) => name === 'cert-authority')) return 'it lets in whomever it signs for';
+  if (!key.options.some(({ name }) => name === 'restrict')) return 'it is not restricted';
+  if (valuesOf(key, 'command').length === 0 && ['', 'none'].includes(forced)) return 'it runs commands';
+  if (!allows(key, 'port-forwarding')) return null;
+  if (own.length === 0) return 'it listens on every port';
+  return listens.map(readExtent).some((mine) => own.some((one) => covers(one, mine) || covers(mine, one)))
+    ? "it listens on the tunnel's port"
+    : null;
+}
+
+function lineOf({ file, line }: KeyEntry): string {
+  return `line ${line} of ${file}`;
+}

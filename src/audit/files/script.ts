@@ -1,0 +1,130 @@
+import { quote } from '../../lib/shell-quote.ts';
+
+/** What an administrator's shell is to read on the server; nothing is written. */
+export interface Question {
+  /** Whose rules. */
+  readonly user: string;
+  /** Public keys in base64 that are looked for at other accounts. */
+  readonly keys: readonly string[];
+}
+
+/** A command for any login shell: reads as root where that is to be had without a password. Its first argument is who we are to sshd. */
+export const READER = `sh -c 'c="$SSH_CONNECTION"; if [ "$(id -u)" = 0 ]; then exec sh -s -- "$c"; elif sudo -n true 2>/dev/null; then exec sudo -n sh -s -- "$c"; else exec sh -s -- "$c"; fi'`;
+
+/** For its standard input. Lines that begin with `@` are the script's own, those with `|` are what it found. */
+export function readerScript({ user, keys }: Question): string {
+  return [`user=${quote(user)}`, `blobs=${quote(keys.join('\n'))}`, SCRIPT, ''].join('\n');
+}
+
+/** Larger files are none that a person wrote. */
+export const MAX_FILE_BYTES = 262_144;
+/** More accounts are not looked through. */
+export const MAX_ACCOUNTS = 500;
+
+/** None of this has a brace behind a dollar, which these strings would take for theirs. */
+const SCRIPT = String.raw`
+PATH="$PATH:/usr/sbin:/sbin:/usr/local/sbin:/usr/lib/ssh"
+LC_ALL=C
+export PATH LC_ALL
+from=$(printf '%s\n' "$1" | cut -d ' ' -f 1)
+to=$(printf '%s\n' "$1" | cut -d ' ' -f 3)
+port=$(printf '%s\n' "$1" | cut -d ' ' -f 4)
+section() { printf '@%s\n' "$(printf '%s' "$*" | tr '\n' ' ')"; }
+data() { sed 's/^/|/'; }
+accounts() { getent passwd 2>/dev/null || cat /etc/passwd; }
+
+section uid "$(id -u)"
+sshd=$(command -v sshd) || sshd=
+
+# Which files the sshd reads that let us in: its options are in the name of the process that waits for connections.
+config=
+options=
+pid=$$
+while [ -n "$pid" ] && [ "$pid" -gt 1 ] 2>/dev/null; do
+  line=$(tr '\0' ' ' <"/proc/$pid/cmdline" 2>/dev/null) || break
+  case $line in
+    *sshd*'[listener]'*)
+      set -f
+      # shellcheck disable=SC2046
+      set -- $(printf '%s\n' "$line" | sed -n 's/^sshd: [^ ]*sshd\(.*\) \[listener\].*/\1/p')
+      while [ $# -gt 0 ]; do
+        case $1 in
+          -f) config=$2 && shift ;;
+          -o) options="$options -o $2" && shift ;;
+        esac
+        shift
+      done
+      set +f
+      break
+      ;;
+  esac
+  pid=$(awk '/^PPid:/ { print $2 }' "/proc/$pid/status" 2>/dev/null) || break
+done
+
+effective() {
+  set -- "user=$1,host=$from,addr=$from,laddr=$to,lport=$port"
+  if [ -n "$config" ]; then "$sshd" -f "$config" $options -T -C "$1"; else "$sshd" $options -T -C "$1"; fi
+}
+
+# files USER HOME UID RULES: where sshd looks for this user's keys.
+files() {
+  printf '%s\n' "$4" | sed -n 's/^authorizedkeysfile //p' | tr ' ' '\n' |
+    awk -v user="$1" -v home="$2" -v uid="$3" '
+      $0 == "none" || $0 == "" { next }
+      {
+        out = ""
+        for (i = 1; i <= length($0); i++) {
+          c = substr($0, i, 1)
+          if (c == "%") { i++; c = substr($0, i, 1); if (c == "h") c = home; else if (c == "u") c = user; else if (c == "U") c = uid }
+          out = out c
+        }
+        if (substr(out, 1, 1) != "/") out = home "/" out
+        print out
+      }'
+}
+
+rules=
+if [ -z "$sshd" ]; then
+  section problem 'there is no sshd that could be asked for its rules'
+elif rules=$(effective "$user" 2>&1); then
+  section rules
+  printf '%s\n' "$rules" | data
+else
+  section problem "sshd -T: $(printf '%s\n' "$rules" | tail -n 1)"
+  rules=
+fi
+
+entry=$(accounts | awk -F : -v user="$user" '$1 == user { print; exit }')
+home=$(printf '%s\n' "$entry" | cut -d : -f 6)
+uid=$(printf '%s\n' "$entry" | cut -d : -f 3)
+[ -n "$entry" ] || section problem "there is no user $user"
+if [ -d "$home" ]; then section home "$home"; fi
+if [ -e "$home/.ssh/rc" ]; then section rc "$home/.ssh/rc"; fi
+if [ -e /etc/ssh/sshrc ]; then section rc /etc/ssh/sshrc; fi
+
+files "$user" "$home" "$uid" "$rules" | while IFS= read -r path; do
+  if [ ! -e "$path" ]; then
+    section missing "$path"
+  elif [ -f "$path" ] && [ -r "$path" ]; then
+    section keys "$path"
+    head -c MAX_FILE "$path" | data
+  else
+    section unreadable "$path"
+  fi
+done
+
+if [ -n "$rules" ] && [ -n "$blobs" ]; then
+  accounts | head -n MAX_ACCOUNTS | while IFS=: read -r name _ number _ _ folder _; do
+    [ "$name" != "$user" ] || continue
+    own=$(effective "$name" 2>/dev/null) || continue
+    files "$name" "$folder" "$number" "$own" | while IFS= read -r path; do
+      if [ -f "$path" ] && printf '%s\n' "$blobs" | grep -Fq -f - "$path" 2>/dev/null; then section other "$name" "$path"; fi
+    done
+  done
+  section accounts "$(accounts | wc -l | tr -d ' ')"
+fi
+section end
+`
+  .trim()
+  .replace('MAX_FILE', String(MAX_FILE_BYTES))
+  .replace('MAX_ACCOUNTS', String(MAX_ACCOUNTS));

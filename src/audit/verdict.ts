@@ -1,0 +1,58 @@
+import type { Judged } from './files/judge.ts';
+import type { Finding, NotTried, TunnelAudit } from './finding.ts';
+import type { Hole } from './hole.ts';
+
+/** What was tried and what was read in the files, together; `needed` are no findings. */
+export function mergeFindings(
+  tried: readonly Finding[],
+  judged: Judged | null,
+  needed: ReadonlyMap<Hole, string>,
+): readonly Finding[] {
+  if (judged === null) return tried;
+  const sure = judged.problems.length === 0;
+  const read = new Map(
+    judged.findings.filter(({ hole }) => !needed.has(hole)).map((finding) => [finding.hole, finding]),
+  );
+  const merged = tried.map((finding) => mergeOne(finding, read.get(finding.hole), sure));
+  const seen = new Set(tried.map(({ hole }) => hole));
+  // Closed is what is not in the files only where all of them were read.
+  const more = [...read.values()].filter(({ hole, verdict }) => !seen.has(hole) && (sure || verdict === 'open'));
+  return [...merged, ...more];
+}
+
+function mergeOne(tried: Finding, read: Finding | undefined, sure: boolean): Finding {
+  if (read?.verdict === 'open') {
+    const details = [read.detail, ...(tried.verdict === 'open' ? [tried.detail] : [])].filter((text) => text !== '');
+    return { ...tried, verdict: 'open', detail: details.join('; ') };
+  }
+  return read !== undefined && sure && tried.verdict === 'unknown' ? { ...read, detail: 'by its rules' } : tried;
+}
+
+/** What only the files of the server tell; empty where they were read. */
+export function untried(judged: Judged | null, user: string): readonly NotTried[] {
+  if (judged?.problems.length === 0) return [];
+  const reason =
+    judged === null
+      ? 'only the files of the server tell: --via [me@]server reads them'
+      : `not everything could be read: ${judged.problems.join('; ')}`;
+  return [
+    'targets and ports besides the examples (permitopen, PermitOpen)',
+    'listeners besides the examples (permitlisten, PermitListen)',
+    'variables besides the examples (AcceptEnv, environment=, ~/.ssh/environment)',
+    '~/.ssh/rc (PermitUserRC)',
+    `other keys of user ${user}`,
+    'the same key at other accounts of the server',
+  ].map((what) => ({ what, reason }));
+}
+
+/** `closed-as-tried` is nothing open, while the rules of the server are not known. */
+export type Overall = 'open' | 'unknown' | 'closed-as-tried' | 'closed';
+
+/** What of one tunnel is the case altogether. */
+export function overallOf({ failure, findings, sure, readFiles }: TunnelAudit): Overall {
+  const verdicts = findings.map(({ verdict }) => verdict);
+  if (verdicts.includes('open')) return 'open';
+  // Who asked for the files asked for more than examples.
+  if (failure !== null || verdicts.includes('unknown') || (readFiles && !sure)) return 'unknown';
+  return sure ? 'closed' : 'closed-as-tried';
+}

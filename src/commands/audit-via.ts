@@ -1,0 +1,43 @@
+import type { ServerFiles } from '../audit/audit.ts';
+import { readServer } from '../audit/files/read.ts';
+import type { VisitDeps } from '../audit/visit.ts';
+import { adHocConfig } from '../config/ad-hoc.ts';
+import { systemEnvironment } from '../config/environment.ts';
+import { UserError } from '../lib/user-error.ts';
+import { sharesUser } from '../server-rules/same-login.ts';
+import { readPublicKeys } from '../setup/public-key.ts';
+import type { TunnelSpec } from '../tunnel/spec.ts';
+
+/**
+ * The way of an administrator to a server, as ssh goes it: ssh_config, agent, default keys and known_hosts of whoever calls this.
+ * Throws a ConfigError or a UserError where these words name none.
+ */
+export async function administrator(destination: string): Promise<TunnelSpec> {
+  if (/^-|\s/.test(destination)) throw new UserError(`--via ${JSON.stringify(destination)}: [me@]server is needed`);
+  // What this forward is for is never asked: nothing is forwarded.
+  const { tunnels } = await adHocConfig(['-R', '1:localhost:1', destination], 'via', systemEnvironment());
+  return { ...tunnels[0]!, forwards: [] };
+}
+
+/** What the files of the server say of a tunnel's keys. */
+export async function readFilesFor(
+  tunnel: TunnelSpec,
+  all: readonly TunnelSpec[],
+  admin: TunnelSpec,
+  deps: VisitDeps,
+): Promise<ServerFiles> {
+  const keys = await keysOf(tunnel);
+  const sharing = await Promise.all(all.filter((other) => sharesUser(tunnel, other)).map(keysOf));
+  const facts = await readServer(admin, { user: tunnel.user, keys }, deps, new AbortController().signal);
+  return { facts, keys, known: [...keys, ...sharing.flat()] };
+}
+
+/** In base64; none where they are known to an agent alone. */
+async function keysOf(tunnel: TunnelSpec): Promise<readonly string[]> {
+  try {
+    return (await readPublicKeys(tunnel)).keys.map(({ base64 }) => base64);
+  } catch (error) {
+    if (error instanceof UserError) return [];
+    throw error;
+  }
+}

@@ -1,0 +1,63 @@
+import type { Client, ClientChannel } from 'ssh2';
+
+/**
+ * Asks for a network device between the machines, of any number (section 2.3 of OpenSSH's PROTOCOL), and gives it back at once. A
+ * refusal by the rules and one for want of a device have the same code: a debugging message of sshd in front of it tells them apart
+ * (server_request_tun in its serverloop.c). ssh2 has no such channel, so that its opening is put together here.
+ */
+export function openTun(client: Client, done: (answer: 'granted' | 'refused' | 'unable') => void): void {
+  const { _chanMgr: channels, _protocol: protocol } = client as unknown as Internals;
+  let unable = false;
+  const before = protocol._handlers.DEBUG;
+  protocol._handlers.DEBUG = (_, __, message) => {
+    if (/failed to open the tunnel device/i.test(message)) unable = true;
+  };
+  const opened = (error: Error | undefined, channel: ClientChannel | undefined) => {
+    protocol._handlers.DEBUG = before;
+    channel?.on('error', () => {}).resume();
+    channel?.close();
+    if (error === undefined && channel !== undefined) done('granted');
+    else done(unable ? 'unable' : 'refused');
+  };
+  send(protocol, channels.add(Object.assign(opened, { type: 'tun' })));
+}
+
+const CHANNEL_OPEN = 90;
+const TYPE = Buffer.from('tun@openssh.com');
+/** As ssh2's own channels. */
+const WINDOW = 2 * 1024 * 1024;
+const PACKET = 32 * 1024;
+/** SSH_TUNMODE_POINTOPOINT, and SSH_TUNID_ANY, of OpenSSH's misc.h. */
+const [POINT_TO_POINT, ANY] = [1, 0x7fffffff];
+
+function send(protocol: Protocol, id: number): void {
+  const { write } = protocol._packetRW;
+  const packet = write.alloc(1 + 4 + TYPE.length + 5 * 4);
+  let at = packet.writeUInt8(CHANNEL_OPEN, write.allocStart);
+  at = packet.writeUInt32BE(TYPE.length, at);
+  packet.set(TYPE, at);
+  at += TYPE.length;
+  for (const number of [id, WINDOW, PACKET, POINT_TO_POINT, ANY]) at = packet.writeUInt32BE(number, at);
+  const ready = write.finalize(packet);
+  // As sendPacket() in ssh2's utils.js: in the middle of a key exchange it waits.
+  if (protocol._kexinit === undefined) protocol._cipher.encrypt(ready);
+  else (protocol._queue ??= []).push(ready);
+}
+
+/** The parts of ssh2 that its own opening of channels is made of. */
+interface Internals {
+  readonly _chanMgr: {
+    add(opened: (error: Error | undefined, channel: ClientChannel | undefined) => void): number;
+  };
+  readonly _protocol: Protocol;
+}
+
+interface Protocol {
+  readonly _packetRW: {
+    readonly write: { readonly allocStart: number; alloc(size: number): Buffer; finalize(packet: Buffer): Buffer };
+  };
+  readonly _cipher: { encrypt(packet: Buffer): void };
+  readonly _kexinit?: unknown;
+  _queue?: Buffer[];
+  readonly _handlers: { DEBUG?: ((protocol: unknown, display: boolean, message: string) => void) | undefined };
+}
