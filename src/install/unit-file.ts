@@ -22,7 +22,7 @@ ExecStart=${program} run
 ExecReload=${program} check
 # New keys, as root: systemd itself hands them over at a start alone.
 ExecReload=-+${program} reload --keys-only
-ExecReload=/bin/kill -HUP $MAINPID
+ExecReload=/bin/sh -c 'kill -HUP $MAINPID'
 ExecStopPost=-+/bin/rm -rf /run/tunneld-keys
 # Type=notify-reload exists from 253 on; 252 would silently take it for Type=simple.
 Type=notify
@@ -94,7 +94,7 @@ StartLimitIntervalSec=0
 ExecStart=${program} run --config ${file}
 # A file that is not valid is not applied, and systemctl --user reload says so.
 ExecReload=${program} check --config ${file}
-ExecReload=/bin/kill -HUP $MAINPID
+ExecReload=/bin/sh -c 'kill -HUP $MAINPID'
 Type=notify
 # Messages come from the program systemd-notify, a child.
 NotifyAccess=all

@@ -114,9 +114,8 @@ test('what server-setup makes has no hole, and each of its lines that is opened 
       'PubkeyAuthentication',
       'AuthorizedKeysFile',
       'DisableForwarding',
-      // Needs a listener on an address that others reach: audit.test.ts has one.
+      // via.test.ts opens these.
       'GatewayPorts',
-      // The audit says that it does not try this.
       'PermitTunnel',
       'PermitUserRC',
       'AcceptEnv',

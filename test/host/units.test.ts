@@ -53,7 +53,7 @@ test('the unit never gives up, but for a configuration that is invalid', () => {
     'RestartPreventExitStatus=78',
     'ExecReload=/usr/local/bin/tunneld check',
     'ExecReload=-+/usr/local/bin/tunneld reload --keys-only',
-    'ExecReload=/bin/kill -HUP $MAINPID',
+    "ExecReload=/bin/sh -c 'kill -HUP $MAINPID'",
   ]) {
     assert.ok(lines.includes(line), line);
   }

@@ -26,7 +26,7 @@ const TABLE: readonly (readonly [readonly ForwardSpec[], 'auto' | 'off', string,
   [
     [remote(tcp('localhost', 8080))],
     'auto',
-    'permitlisten="localhost:8080",permitopen="localhost:8080",permitopen="127.0.0.1:8080",permitopen="[::1]:8080"',
+    'permitlisten="localhost:8080",permitopen="localhost:8080",permitopen="127.0.0.1:8080",permitopen="[::1]:8080",permitopen="127.0.0.2:8080"',
     ['yes', 'localhost:8080', 'localhost:8080 127.0.0.1:8080 [::1]:8080', 'no', 'no'],
   ],
   [

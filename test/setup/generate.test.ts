@@ -78,9 +78,10 @@ test('tunnels with one key share a line, of which sshd takes the first, and all 
   const setup = serverSetup([tunnel('a', of(1), 'AAAA'), tunnel('b', of(2), 'BBBB'), tunnel('c', of(3), 'AAAA')]);
   const seen = (port: number) =>
     ['localhost', '127.0.0.1', '[::1]'].map((host) => `permitopen="${host}:${port}"`).join();
+  const telltale = (port: number) => `permitopen="127.0.0.2:${port}"`;
   assert.deepEqual(setup.keyLines, [
-    `restrict,port-forwarding,permitlisten="localhost:1",permitlisten="localhost:3",${seen(1)},${seen(3)},command="false" ssh-ed25519 AAAA a comment`,
-    `restrict,port-forwarding,permitlisten="localhost:2",${seen(2)},command="false" ssh-ed25519 BBBB a comment`,
+    `restrict,port-forwarding,permitlisten="localhost:1",permitlisten="localhost:3",${seen(1)},${seen(3)},${telltale(1)},${telltale(3)},command="false" ssh-ed25519 AAAA a comment`,
+    `restrict,port-forwarding,permitlisten="localhost:2",${seen(2)},${telltale(2)},command="false" ssh-ed25519 BBBB a comment`,
   ]);
   assert.equal(new Map(setup.options).get('PermitListen'), 'localhost:1 localhost:2 localhost:3');
   assert.match(

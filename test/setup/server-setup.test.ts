@@ -58,7 +58,7 @@ test('run twice it changes nothing, and undone the server is as it was to the by
   const [options] = world.read(`/etc/ssh/authorized_keys.d/${USER}`)!.split(' ', 1);
   assert.equal(
     options,
-    'restrict,port-forwarding,permitlisten="localhost:8080",permitopen="localhost:8080",permitopen="127.0.0.1:8080",permitopen="[::1]:8080",command="false"',
+    'restrict,port-forwarding,permitlisten="localhost:8080",permitopen="localhost:8080",permitopen="127.0.0.1:8080",permitopen="[::1]:8080",permitopen="127.0.0.2:8080",command="false"',
   );
   assert.ok(world.read(`/etc/ssh/authorized_keys.d/${USER}`)!.endsWith(` it's a key\n`));
 

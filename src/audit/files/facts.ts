@@ -25,9 +25,11 @@ export function readFacts(output: string): ServerFacts {
   let hasHome = false;
   let ended = false;
   let take: (line: string) => void = () => {};
-  let root = true;
   const sections: Readonly<Record<string, (rest: string) => void>> = {
-    uid: (rest) => (root = rest === '0'),
+    // Others do not see into the folders of a user, and sshd tells them nothing.
+    uid: (rest) => {
+      if (rest !== '0') problems.push('that login is not root, and `sudo -n` does not make it root without a password');
+    },
     rules: () => (take = (line) => addRule(rules, line)),
     problem: (rest) => problems.push(printable(rest, 200)),
     home: () => (hasHome = true),
@@ -35,10 +37,6 @@ export function readFacts(output: string): ServerFacts {
       const lines: string[] = [];
       files.set(printable(rest, 200), lines);
       take = (line) => lines.push(line);
-    },
-    missing: (rest) => {
-      // Others do not see into the folders of a user.
-      if (!root) problems.push(`${printable(rest, 200)} may not be read without root (sudo -n)`);
     },
     unreadable: (rest) => problems.push(`${printable(rest, 200)} could not be read`),
     other: (rest) => {
@@ -48,7 +46,6 @@ export function readFacts(output: string): ServerFacts {
     accounts: (rest) => {
       if (Number(rest) > MAX_ACCOUNTS)
         problems.push(`of ${printable(rest, 12)} accounts, ${MAX_ACCOUNTS} were looked at`);
-      if (!root) problems.push('files of other accounts may not be read without root (sudo -n)');
     },
     end: () => (ended = true),
   };

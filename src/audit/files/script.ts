@@ -90,7 +90,7 @@ elif rules=$(effective "$user" 2>&1); then
   section rules
   printf '%s\n' "$rules" | data
 else
-  section problem "sshd -T: $(printf '%s\n' "$rules" | tail -n 1)"
+  section problem "sshd -T: $(printf '%s\n' "$rules" | tail -n 1 | tr -d '\r')"
   rules=
 fi
 
@@ -103,12 +103,10 @@ if [ -e "$home/.ssh/rc" ]; then section rc "$home/.ssh/rc"; fi
 if [ -e /etc/ssh/sshrc ]; then section rc /etc/ssh/sshrc; fi
 
 files "$user" "$home" "$uid" "$rules" | while IFS= read -r path; do
-  if [ ! -e "$path" ]; then
-    section missing "$path"
-  elif [ -f "$path" ] && [ -r "$path" ]; then
+  if [ -f "$path" ] && [ -r "$path" ]; then
     section keys "$path"
     head -c MAX_FILE "$path" | data
-  else
+  elif [ -e "$path" ]; then
     section unreadable "$path"
   fi
 done
