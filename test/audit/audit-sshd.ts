@@ -5,8 +5,9 @@ import { type Clock, systemClock } from '../../src/lib/clock.ts';
 import { createLogger } from '../../src/lib/log.ts';
 import type { TunnelSpec } from '../../src/tunnel/spec.ts';
 import { createIdentityCache } from '../../src/tunnel/ssh2/identities.ts';
+import { createTurns } from '../../src/tunnel/turns.ts';
 import { startSshd, type SshdOptions, type TestSshd } from '../support/sshd.ts';
-import { specFor, testTurns } from '../support/tunnel.ts';
+import { specFor } from '../support/tunnel.ts';
 import { until } from '../support/until.ts';
 
 /** The port that the audited tunnels listen on; nothing really does. */
@@ -20,7 +21,8 @@ export async function auditOf(
 ): Promise<TunnelReport> {
   const deps = {
     clock,
-    turns: testTurns(clock),
+    // Of its own, as in a process of its own.
+    turns: createTurns({ clock, random: Math.random, icmpRefusals: () => null }),
     log: createLogger('fatal', () => {}),
     identities: createIdentityCache(),
     ...(knownSockets === undefined ? {} : { knownSockets }),
