@@ -25,7 +25,7 @@ export const HOLES = [
 ] as const;
 
 /** What only the files of the server tell (`--via`). */
-export const HOLES_IN_FILES = ['user-rc', 'other-keys', 'other-accounts'] as const;
+const HOLES_IN_FILES = ['user-rc', 'other-keys', 'other-accounts'] as const;
 
 export type Hole = (typeof HOLES)[number] | (typeof HOLES_IN_FILES)[number];
 

@@ -13,7 +13,7 @@ export interface KeyEntry {
   readonly options: readonly KeyOption[];
 }
 
-export interface KeyOption {
+interface KeyOption {
   /** In small letters. */
   readonly name: string;
   readonly value: string | null;

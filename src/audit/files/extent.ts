@@ -20,7 +20,7 @@ export function covers(wide: Extent, narrow: Extent): boolean {
 }
 
 /** What both cover, or null. */
-export function overlap(one: Extent, other: Extent): Extent | null {
+function overlap(one: Extent, other: Extent): Extent | null {
   const host = common(one.host, other.host);
   const port = common(one.port, other.port);
   return host === null || port === null ? null : { host, port };

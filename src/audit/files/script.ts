@@ -17,7 +17,7 @@ export function readerScript({ user, keys }: Question): string {
 }
 
 /** Larger files are none that a person wrote. */
-export const MAX_FILE_BYTES = 262_144;
+const MAX_FILE_BYTES = 262_144;
 /** More accounts are not looked through. */
 export const MAX_ACCOUNTS = 500;
 
