@@ -63,6 +63,7 @@ test('files of the configuration belong to whom they must, and homes are refused
     '/var/lib/tunneld/.ssh/known_hosts tunneld:tunneld 600',
     '/var/lib/tunneld/last-good.yaml tunneld:tunneld 600',
     '/var/lib/tunneld/source-ports.json tunneld:tunneld 600',
+    '/var/lib/tunneld/listeners.json tunneld:tunneld 600',
   ]);
   assert.match(checkFiles(config, exists).join('\n'), /^\/etc\/tunneld\/missing, which .* does not exist/);
   const homes = await parseConfig(

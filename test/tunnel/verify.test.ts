@@ -202,7 +202,8 @@ describe('verification', { concurrency: 4 }, () => {
       failure?.message ?? '',
       /device's own host key: another tunnel of it lives, or another device has the same keys \(a cloned card\?\)/,
     );
-    const stranger = startTunnel(t, { ...spec, name: 'stranger' }, { device: { hostKeys: () => Promise.resolve([]) } });
+    const elsewhere = { ...specFor(sshd, [[port, await freePort()]]), name: 'stranger' };
+    const stranger = startTunnel(t, elsewhere, { device: { hostKeys: () => Promise.resolve([]) } });
     assert.match(
       (await stranger.untilFailure('forward-refused')).failure?.message ?? '',
       /an SSH server, but not this device's \(SSH-2\.0-OpenSSH/,

@@ -10,6 +10,8 @@ export interface AuthReport {
   readonly accepts: readonly string[] | null;
   /** The same as it said at first: one of these alone may be enough. */
   readonly acceptsAlone: readonly string[] | null;
+  /** Methods for which there is something to offer, and of which the server takes none. */
+  readonly unwanted: readonly Method[];
   /** What was not offered, and why. */
   readonly withheld: readonly string[];
 }
@@ -31,18 +33,16 @@ export type Outcome =
   /** Never sent, or never finished. */
   | { readonly type: 'unusable'; readonly reason: string };
 
-/** Whether the server had anything to reject: what was never sent is no reason for it to have us wait. */
-export function offeredNothing({ offers }: AuthReport): boolean {
-  return offers.every(({ outcome }) => outcome.type === 'unusable');
+/** Whether the server had nothing to reject: what is missing here is no reason for it to have us wait. */
+export function offeredNothing({ offers, unwanted }: AuthReport): boolean {
+  return unwanted.length === 0 && offers.every(({ outcome }) => outcome.type === 'unusable');
 }
 
 /** The message of auth-rejected: who refused whom, what was offered, and what the server would still take. */
 export function describeAuth(spec: ServerSpec, report: AuthReport): string {
   const server = formatEndpoint({ type: 'tcp', host: spec.host, port: spec.port });
-  const offers = report.offers.map(describeOffer).join(', ');
-  const refused = `${server} refused user ${spec.user}: offered ${offers}`;
   const parts = [
-    offers === '' ? `there was nothing to offer to ${server} for user ${spec.user}` : refused,
+    describeOffers(report, server, spec.user),
     ...(report.accepts === null ? [] : [`the server accepts ${printable(report.accepts.join(',')) || 'nothing'}`]),
     ...report.withheld,
     ...(spec.authentications.includes('publickey')
@@ -53,6 +53,12 @@ export function describeAuth(spec: ServerSpec, report: AuthReport): string {
       : []),
   ];
   return parts.join('; ');
+}
+
+function describeOffers({ offers, unwanted }: AuthReport, server: string, user: string): string {
+  if (offers.length > 0) return `${server} refused user ${user}: offered ${offers.map(describeOffer).join(', ')}`;
+  if (unwanted.length > 0) return `${server} refused user ${user}: it does not take ${unwanted.join(' or ')}`;
+  return `there was nothing to offer to ${server} for user ${user}`;
 }
 
 /** What the server took, and what it refused before. */

@@ -155,6 +155,7 @@ export function createAuthenticator(
       offers: offers.map((offer) => ({ ...offer })),
       accepts,
       acceptsAlone,
+      unwanted: [...new Set((queue ?? []).map(({ method }) => method))],
       // One of them may be the key that the server would take.
       withheld: [...withheld, ...credentials.notes],
     }),

@@ -173,6 +173,7 @@ test('what the server names is made safe to print', () => {
     offers: [],
     accepts: ['\x1b[2J'],
     acceptsAlone: null,
+    unwanted: [],
     withheld: [],
   });
   assert.equal(message, 'there was nothing to offer to [2001:db8::1]:22 for user limited; the server accepts \\x1b[2J');
