@@ -9,10 +9,15 @@ export interface Plan {
   readonly unchanged: readonly string[];
 }
 
-export function planChange(running: readonly TunnelSpec[], wanted: readonly TunnelSpec[]): Plan {
+/** In steps, for inSlices(): to compare a thousand tunnels takes 20 ms on a PC. */
+export function* planChange(running: readonly TunnelSpec[], wanted: readonly TunnelSpec[]): Generator<undefined, Plan> {
   const now = new Map(running.map((spec) => [spec.name, spec]));
   const wantedNames = new Set(wanted.map(({ name }) => name));
-  const same = new Set(wanted.filter((spec) => isDeepStrictEqual(now.get(spec.name), spec)));
+  const same = new Set<TunnelSpec>();
+  for (const spec of wanted) {
+    yield;
+    if (isDeepStrictEqual(now.get(spec.name), spec)) same.add(spec);
+  }
   const names = (specs: readonly TunnelSpec[]) => specs.map((spec) => spec.name);
   return {
     added: names(wanted.filter((spec) => !now.has(spec.name))),

@@ -1,6 +1,6 @@
 import { isDeepStrictEqual } from 'node:util';
 import { deferred } from '../lib/abort.ts';
-import { ownTurn } from '../lib/slices.ts';
+import { inSlices, ownTurn } from '../lib/slices.ts';
 import type { TunnelSpec } from '../tunnel/spec.ts';
 import { remoteListeners } from '../tunnel/holdings.ts';
 import { formatServer, type TunnelState } from '../tunnel/state.ts';
@@ -67,14 +67,17 @@ export function createSupervisor(deps: LoopDeps): Supervisor {
   /** Who runs is settled at once; the new ones log in while what ends says goodbye, and then listen. */
   async function applyNow(wanted: readonly TunnelSpec[]): Promise<Plan> {
     const before = [...places.values()];
-    const plan = planChange(
-      before.map(({ loop }) => loop.spec),
-      wanted,
-    );
+    const running = before.map(({ loop }) => loop.spec);
+    const plan = await inSlices(planChange(running, wanted));
     const unchanged = new Set(plan.unchanged);
     const stays = ({ loop }: Place) => unchanged.has(loop.spec.name);
     const goingOn = new Set(before.flatMap(loopsOf));
-    const kept = keepers(goingOn, wanted);
+    const staying = new Map(before.filter(stays).map((place) => [place.loop.spec.name, place]));
+    const kept = keepers(
+      goingOn,
+      wanted.filter(({ name }) => !unchanged.has(name)),
+    );
+    for (const [name, { loop }] of staying) kept.set(name, loop);
     const keptLoops = new Set(kept.values());
     const spare = (loops: readonly Loop[]) => loops.filter((loop) => !keptLoops.has(loop));
     const predecessors = successionOf(
@@ -94,7 +97,6 @@ export function createSupervisor(deps: LoopDeps): Supervisor {
       ...[...previous.values()].flat(),
     ]);
     const ended = Promise.all([...goingOn].filter((loop) => !needed.has(loop)).map(endInTurn));
-    const staying = new Map(before.filter(stays).map((place) => [place.loop.spec.name, place]));
     for (const spec of wanted) {
       places.set(
         spec.name,

@@ -1,6 +1,7 @@
 import pRetry from 'p-retry';
 import { childController } from '../lib/abort.ts';
 import { sleep } from '../lib/clock.ts';
+import { ownTurn } from '../lib/slices.ts';
 import { blockedDelay, cheapDelay, isCheap, loginBackoff, loginDelay, reconnectDelay, standingOf } from './backoff.ts';
 import { takeCommandTurn } from './command-turn.ts';
 import { nextDialAt } from './dial.ts';
@@ -75,7 +76,8 @@ export async function runTunnel(spec: TunnelSpec, deps: TunnelDeps, signal: Abor
 
   while (!signal.aborted) {
     const round = childController(signal);
-    tryNow = () => round.abort(RETRY_NOW);
+    // A change of the network concerns a thousand tunnels at once.
+    tryNow = () => void ownTurn().then(() => round.abort(RETRY_NOW));
     ownPace = false;
     const backoff = loginBackoff(spec.reconnect, random);
     let mayBeQuick = true;

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { assessHealth } from '../../src/supervisor/health.ts';
+import { atOnce } from '../../src/lib/slices.ts';
 import { planChange } from '../../src/supervisor/plan.ts';
 import { formatStatus } from '../../src/commands/status-text.ts';
 import { statusDocument, summaryLine } from '../../src/supervisor/status.ts';
@@ -45,7 +46,7 @@ const BROKEN = { problem: { message: 'm', at: STARTED }, trial: null };
 const failure = { code: 'connect-refused', message: 'm', hint: 'h', at: STARTED } as const;
 
 test('a plan puts every name in one list', () => {
-  assert.deepEqual(planChange([spec('a'), spec('b'), spec('c')], [spec('d'), spec('b', 'other'), spec('a')]), {
+  assert.deepEqual(atOnce(planChange([spec('a'), spec('b'), spec('c')], [spec('d'), spec('b', 'other'), spec('a')])), {
     added: ['d'],
     changed: ['b'],
     removed: ['c'],
