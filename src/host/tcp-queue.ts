@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { isIPv6 } from 'node:net';
+import { systemClock } from '../lib/clock.ts';
 
 /** A TCP connection, by what tells it from the others in the kernel's table. */
 export interface Connection {
@@ -8,32 +9,54 @@ export interface Connection {
   readonly remotePort: number;
 }
 
-/** Bytes that the kernel holds for this connection until the other end acknowledges them; null where it does not tell. */
-export function unacknowledged(connection: Connection): number | null {
+/**
+ * Bytes that the kernel holds for this connection until the other end acknowledges them; null where it does not tell. What is told
+ * may be a tenth of a second old: many tunnels in doubt at once would each have the kernel write its whole table.
+ */
+export function unacknowledged({ localPort, remoteAddress, remotePort }: Connection): number | null {
+  const file = isIPv6(remoteAddress) ? '/proc/net/tcp6' : '/proc/net/tcp';
+  const ports = `${localPort} ${remotePort}`;
+  const now = systemClock.now();
+  const known = tables.get(file);
+  // A connection that is not in it may be younger.
+  if (known !== undefined && now - known.readAt < FRESH_MS && known.queues.has(ports))
+    return known.queues.get(ports) ?? null;
+  const queues = readQueues(file);
+  tables.set(file, { readAt: now, queues });
+  return queues.get(ports) ?? null;
+}
+
+const FRESH_MS = 100;
+
+/** By the pair of ports; null where several connections have it. */
+type Queues = ReadonlyMap<string, number | null>;
+
+const tables = new Map<string, { readonly readAt: number; readonly queues: Queues }>();
+
+function readQueues(file: string): Queues {
   try {
-    return sendQueue(
-      readFileSync(isIPv6(connection.remoteAddress) ? '/proc/net/tcp6' : '/proc/net/tcp', 'utf8'),
-      connection,
-    );
+    return sendQueues(readFileSync(file, 'utf8'));
   } catch {
-    return null;
+    return new Map();
   }
 }
 
 /**
- * Finds it in the text of /proc/net/tcp (proc_net_tcp.txt of the kernel's documentation: `sl local remote st tx:rx ...`, in
+ * Of the connections in the text of /proc/net/tcp (proc_net_tcp.txt of the kernel's documentation: `sl local remote st tx:rx ...`, in
  * hexadecimal). Addresses are not compared, two connections with the same pair of ports are told apart by neither.
  */
-export function sendQueue(table: string, { localPort, remotePort }: Connection): number | null {
-  const found = table
-    .split('\n')
-    .map((line) => ROW.exec(line))
-    .filter((row) => row !== null && hex(row[1]) === localPort && hex(row[2]) === remotePort);
-  return found.length === 1 ? hex(found[0]?.[3]) : null;
+export function sendQueues(table: string): Queues {
+  const queues = new Map<string, number | null>();
+  for (const line of table.split('\n')) {
+    const row = ROW.exec(line);
+    if (row === null) continue;
+    const ports = `${hex(row[1])} ${hex(row[2])}`;
+    queues.set(ports, queues.has(ports) ? null : hex(row[3]));
+  }
+  return queues;
 }
 
-/** With data on the way: ESTABLISHED, and of those that end all but TIME_WAIT (include/net/tcp_states.h). */
-const ROW = /^\s*\d+: [0-9A-F]+:([0-9A-F]{4}) [0-9A-F]+:([0-9A-F]{4}) (?:01|04|05|08|09|0B) ([0-9A-F]{8}):/;
+const ROW = /^\s*\d+: [0-9A-F]+:([0-9A-F]{4}) [0-9A-F]+:([0-9A-F]{4}) 01 ([0-9A-F]{8}):/;
 
 function hex(digits: string | undefined): number {
   return Number.parseInt(digits ?? '', 16);

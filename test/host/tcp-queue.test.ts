@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { connect, createServer, type Socket } from 'node:net';
 import { test } from 'node:test';
-import { sendQueue, unacknowledged } from '../../src/host/tcp-queue.ts';
+import { sendQueues, unacknowledged } from '../../src/host/tcp-queue.ts';
 import { listen } from '../support/listen.ts';
 import { until } from '../support/until.ts';
 
@@ -13,11 +13,11 @@ const TABLE = `  sl  local_address rem_address   st tx_queue rx_queue tr tm->whe
 `;
 
 test('the queue of a connection is found by its ports; one that cannot be told from another is not', () => {
-  const find = (localPort: number) => sendQueue(TABLE, { localPort, remotePort: 22, remoteAddress: '' });
+  const find = (localPort: number) => sendQueues(TABLE).get(`${localPort} 22`) ?? null;
   assert.equal(find(0xee49), 0x12345);
   assert.equal(find(0xee4a), null);
   assert.equal(find(1), null);
-  assert.equal(sendQueue('', { localPort: 1, remotePort: 2, remoteAddress: '' }), null);
+  assert.equal(sendQueues('').size, 0);
 });
 
 test('of a real connection: what its peer does not take is there, what it took is not', async (t) => {

@@ -49,6 +49,7 @@ function timesOf(outcomes: readonly Outcome[], name: ClientName): (number | null
 }
 
 function cell(times: readonly (number | null)[]): string {
+  if (times.length === 0) return '-';
   const worst = times.includes(null) ? null : Math.max(...times.map(Number));
   return `${show(median(times))} (${show(worst)})`;
 }
