@@ -17,25 +17,24 @@ async function main(): Promise<number> {
       processes: { type: 'string', default: '20' },
       tunnels: { type: 'string', default: '50' },
       away: { type: 'string', default: '10' },
+      patience: { type: 'string', default: '400' },
     },
   });
-  const [processes, tunnels, away] = [values.processes, values.tunnels, values.away].map(Number) as [
-    number,
-    number,
-    number,
-  ];
+  const [processes, tunnels, away, patience] = [values.processes, values.tunnels, values.away, values.patience].map(
+    Number,
+  ) as [number, number, number, number];
   const network = createNetwork();
   const server = await startServer(network);
   const daemons: ChildProcess[] = [];
   try {
     for (let index = 0; index < processes; index += 1) daemons.push(startDaemon(network, server, index, tunnels));
     const all = processes * tunnels;
-    report('from the start', await untilListening(network, all), server, 0);
+    report('from the start', await untilListening(network, all, patience), server, 0);
     const seen = server.log().length;
     await server.kill();
     await wait(away * 1000);
     await server.start();
-    const seconds = await untilListening(network, all);
+    const seconds = await untilListening(network, all, patience);
     report(`after ${away} s without sshd`, seconds, server, seen);
     return seconds <= WANTED ? 0 : 1;
   } finally {
@@ -46,7 +45,6 @@ async function main(): Promise<number> {
 }
 
 const WANTED = 60;
-const PATIENCE = 400;
 const FIRST_PORT = 10_000;
 
 function startDaemon(network: LabNetwork, server: LabServer, index: number, tunnels: number): ChildProcess {
@@ -77,7 +75,7 @@ stateDirectory: ${join(dir, 'state')}
 }
 
 /** How many seconds until so many of the fleet's listeners are there. */
-async function untilListening(network: LabNetwork, wanted: number): Promise<number> {
+async function untilListening(network: LabNetwork, wanted: number, patience: number): Promise<number> {
   const started = performance.now();
   for (;;) {
     const seconds = (performance.now() - started) / 1000;
@@ -86,7 +84,7 @@ async function untilListening(network: LabNetwork, wanted: number): Promise<numb
       .matchAll(/ [0-9A-F]{8}:([0-9A-F]{4}) 00000000:0000 0A /g);
     const count = [...ports].filter(([, port = '']) => Number.parseInt(port, 16) >= FIRST_PORT).length;
     if (count >= wanted) return seconds;
-    if (seconds > PATIENCE) {
+    if (seconds > patience) {
       process.stdout.write(`only ${count} of ${wanted} are up\n`);
       return Number.POSITIVE_INFINITY;
     }
