@@ -5,7 +5,7 @@ import { readHostKeys } from './host-keys.ts';
 
 /** Digests of what tells this machine from another one with a copy of its files. */
 export interface Machine {
-  /** Of machine-id(5), which says to keep it secret; null where there is none. */
+  /** Of machine-id(5), which says to keep it secret; null where there is none, and where it is made anew at each boot. */
   readonly id: string | null;
   /** Of the SSH host keys. */
   readonly hostKeys: readonly string[];
@@ -18,6 +18,8 @@ export async function readMachine(root = '/'): Promise<Machine> {
   const text = async (...path: readonly string[]) =>
     (await readFile(join(root, ...path), 'utf8').catch(() => '')).replaceAll('\0', '').trim();
   const id = await text('etc/machine-id');
+  // Where /etc cannot be written, systemd lays one over it that lasts until the next boot (machine-id(5), "Initialization").
+  const lasts = (await text('run/machine-id')) !== id;
   const serial = await text('sys/firmware/devicetree/base/serial-number');
   const net = join(root, 'sys/class/net');
   const cards = await readdir(net).catch(() => []);
@@ -34,7 +36,7 @@ export async function readMachine(root = '/'): Promise<Machine> {
   );
   const keys = await readHostKeys(join(root, 'etc/ssh'));
   return {
-    id: id === '' || id === 'uninitialized' ? null : digest(id),
+    id: id !== '' && id !== 'uninitialized' && lasts ? digest(id) : null,
     hostKeys: keys.map((key) => digest(key.toString('base64'))),
     hardware: [serial, ...addresses]
       .filter((part) => part !== '')

@@ -78,5 +78,7 @@ test('a machine is told by its id, its host keys and what its hardware was made 
   const machine = await readMachine(root);
   assert.deepEqual([machine.hostKeys.length, machine.hardware.length], [1, 2]);
   for (const mark of [machine.id, ...machine.hostKeys, ...machine.hardware]) assert.match(mark ?? '', /^[0-9a-f]{16}$/);
+  write('run/machine-id', '0123456789abcdef0123456789abcdef\n');
+  assert.equal((await readMachine(root)).id, null, 'one that is made anew at each boot');
   assert.ok(!JSON.stringify(machine).includes(readFileSync(join(root, 'etc/machine-id'), 'utf8').slice(0, 8)));
 });
