@@ -86,10 +86,10 @@ export function sendPayload(connection: Connection, ...parts: readonly (number |
   const { _protocol: protocol } = connection as unknown as { readonly _protocol: Protocol };
   const payload = Buffer.concat(parts.map(encode));
   const { write } = protocol._packetRW;
-  const at = write.allocStart;
-  const packet = write.alloc(payload.length);
-  payload.copy(packet, at);
-  protocol._cipher.encrypt(write.finalize(packet));
+  // Also in the middle of an exchange of keys, when what ssh2 itself sends is kept.
+  const packet = write.alloc(payload.length, true);
+  payload.copy(packet, write.allocStartKEX);
+  protocol._cipher.encrypt(write.finalize(packet, true));
 }
 
 /** A number is a byte, a string an SSH string; a buffer stands as it is. */
@@ -108,7 +108,11 @@ export function uint32(value: number): Buffer {
 /** The parts of ssh2's Protocol that make a packet. */
 interface Protocol {
   readonly _packetRW: {
-    readonly write: { readonly allocStart: number; alloc(length: number): Buffer; finalize(packet: Buffer): Buffer };
+    readonly write: {
+      readonly allocStartKEX: number;
+      alloc(length: number, now: true): Buffer;
+      finalize(packet: Buffer, now: true): Buffer;
+    };
   };
   readonly _cipher: { encrypt(packet: Buffer): void };
 }

@@ -1,0 +1,208 @@
+import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import type { Socket } from 'node:net';
+import { after, before, describe, test, type TestContext } from 'node:test';
+import { setImmediate as nextTurn, setTimeout as wait } from 'node:timers/promises';
+import type { Connection } from 'ssh2';
+import { tunnelYaml } from '../support/daemon-config.ts';
+import { startEcho, startNeverReads, startSource } from '../support/echo.ts';
+import { startSshd, type TestSshd } from '../support/sshd.ts';
+import { startDaemonProcess, type TestDaemon } from '../support/tunneld.ts';
+import { freePort, until } from '../support/until.ts';
+import { sendPayload, startFakeSsh, uint32 } from '../tunnel/fake-server.ts';
+import { visit } from '../tunnel/visit.ts';
+
+/** For how long each attack goes on; a minute shows what is slow (`TUNNELD_ATTACK_SECONDS=60`). */
+const SECONDS = Number(process.env['TUNNELD_ATTACK_SECONDS'] ?? 3);
+
+/** RSS with three tunnels, at its highest. */
+const MAX_MIB = 200;
+
+let sshd: TestSshd;
+before(async () => {
+  sshd = await startSshd();
+});
+after(() => sshd.stop());
+
+const GLOBAL_REQUEST = 80;
+const IGNORE = 2;
+const OPEN = 90;
+const DATA = 94;
+const EXTENDED_DATA = 95;
+const BANNER = 53;
+const BLOCK = 'x'.repeat(1 << 15);
+
+/** A server with one of our tunnels, and what it can do there. */
+interface Attacker {
+  readonly connection: Connection;
+  readonly socket: Socket;
+  send(...parts: readonly (number | string | Buffer)[]): void;
+  /** Does it again and again, as fast as it is taken, until the connection or the test is over. */
+  forever(act: () => void): void;
+  /** Our number for the channel of a new visitor. */
+  visitor(): Promise<number>;
+  /** A visitor who takes so much at once, and is not looked after. */
+  open(window: number): void;
+}
+
+describe('what a server can make us keep is bounded, and the other tunnels are served', () => {
+  const attacks: readonly [title: string, attack: (attacker: Attacker) => unknown][] = [
+    [
+      'data beyond the window',
+      async ({ visitor, forever, send }) => {
+        const id = await visitor();
+        forever(() => send(DATA, uint32(id), BLOCK));
+      },
+    ],
+    [
+      'a second stream that nobody reads',
+      async ({ visitor, forever, send }) => {
+        const id = await visitor();
+        forever(() => send(EXTENDED_DATA, uint32(id), uint32(1), BLOCK));
+      },
+    ],
+    [
+      'full windows of a thousand visitors',
+      async ({ visitor, send, forever }) => {
+        const ids: number[] = [];
+        for (let count = 0; count < 1000; count++) ids.push(await visitor());
+        let next = 0;
+        // A little less than the window of each.
+        forever(() => {
+          if (next < 50 * ids.length) send(DATA, uint32(ids[next % ids.length]!), BLOCK);
+          next++;
+        });
+      },
+    ],
+    [
+      'questions whose answers are not read',
+      ({ socket, forever, send }) => {
+        socket.pause();
+        forever(() => send(GLOBAL_REQUEST, 'who are you?', 1));
+      },
+    ],
+    [
+      'channels whose refusals are not read',
+      ({ socket, forever, send }) => {
+        socket.pause();
+        let id = 1000;
+        forever(() => send(OPEN, 'x11', uint32(id++), uint32(1), uint32(1 << 15), 'x', uint32(1)));
+      },
+    ],
+    [
+      'an exchange of keys that is not finished',
+      async ({ connection, socket, open, forever, send }) => {
+        for (let count = 0; count < 300; count++) open(0xffff_ffff);
+        await wait(500);
+        socket.removeAllListeners('data').resume();
+        (connection as unknown as ServerSide)._protocol.rekey();
+        forever(() => send(IGNORE, 'still here'));
+      },
+    ],
+    ['banners', ({ forever, send }) => forever(() => send(BANNER, BLOCK, ''))],
+  ];
+  for (const [title, attack] of attacks) {
+    test(title, async (t) => {
+      const { daemon, goods } = await startAttacked(t, attack, /exchange of keys/.test(title));
+      const end = performance.now() + SECONDS * 1000;
+      while (performance.now() < end) {
+        for (const port of goods) assert.equal(await visit(port, 'hello'), 'hello');
+        await wait(100);
+      }
+      const peak = peakMiB(daemon.pid);
+      t.diagnostic(`${title}: ${peak.toFixed(0)} MiB`);
+      assert.ok(peak <= MAX_MIB, `${peak} MiB`);
+      const lines = daemon.stderr().trimEnd().split('\n');
+      assert.deepEqual(
+        lines.filter((line) => !line.startsWith('{') || /"internal"/.test(line)),
+        [],
+      );
+      assert.ok(daemon.stderr().length < 1 << 20, `${daemon.stderr().length} bytes of log`);
+    });
+  }
+});
+
+function peakMiB(pid: number): number {
+  return Number(/VmHWM:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1]) / 1024;
+}
+
+async function startAttacked(
+  t: TestContext,
+  attack: (attacker: Attacker) => unknown,
+  uploads: boolean,
+): Promise<{ readonly daemon: TestDaemon; readonly goods: readonly number[] }> {
+  const echo = await startEcho();
+  const stalled = await startNeverReads();
+  const source = await startSource(2 ** 40);
+  t.after(() => Promise.all([echo.close(), stalled.close(), source.close()]));
+  const [bad, good, other] = [await freePort(), await freePort(), await freePort()];
+  let over = false;
+  t.after(() => (over = true));
+  const server = await startFakeSsh(t, sshd, (connection, socket) => {
+    connection.on('authentication', (attempt) => attempt.accept());
+    connection.on('request', (accept, _reject, name) => {
+      accept?.();
+      if (name !== 'tcpip-forward') return;
+      const attacker = attackerAt(connection, socket, bad, () => over);
+      void Promise.resolve(attack(attacker)).catch(() => {}); // the connection may end at any time
+    });
+  });
+  const yaml = (name: string, forward: string, port = sshd.port) =>
+    tunnelYaml(sshd, name, forward, '    verify: off\n').replace(`port: ${sshd.port}`, `port: ${port}`);
+  const daemon = await startDaemonProcess(
+    t,
+    `log: { level: debug }\ntunnels:\n${[
+      yaml('good', `${good}:127.0.0.1:${echo.port}`),
+      yaml('other', `${other}:127.0.0.1:${echo.port}`),
+      yaml('bad', `${bad}:127.0.0.1:${(uploads ? source : stalled).port}`, server.port).replace(
+        /userKnownHostsFile: .*/,
+        'strictHostKeyChecking: no',
+      ),
+    ].join('\n')}\n`,
+  );
+  for (const port of [good, other])
+    await until(async () => (await visit(port, 'x')) === 'x', { what: 'the other tunnels' });
+  await until(() => server.accepted() > 0, { what: 'the attacked tunnel' });
+  return { daemon, goods: [good, other] };
+}
+
+function attackerAt(connection: Connection, socket: Socket, port: number, over: () => boolean): Attacker {
+  let opened = 100_000;
+  const send: Attacker['send'] = (...parts) => sendPayload(connection, ...parts);
+  const forever = async (act: () => void) => {
+    while (!socket.destroyed && !over()) {
+      for (let count = 0; count < 16 && !socket.writableNeedDrain; count++) act();
+      await nextTurn();
+    }
+  };
+  return {
+    connection,
+    socket,
+    send,
+    forever: (act) => void forever(act).catch(() => {}),
+    open: (window) =>
+      send(
+        OPEN,
+        'forwarded-tcpip',
+        uint32(++opened),
+        uint32(window),
+        uint32(BLOCK.length),
+        'localhost',
+        uint32(port),
+        '192.0.2.1',
+        uint32(1),
+      ),
+    visitor: () =>
+      new Promise((resolve, reject) => {
+        connection.forwardOut('localhost', port, '192.0.2.1', 1, (error, channel) => {
+          if (error) reject(error);
+          else resolve((channel as unknown as { outgoing: { id: number } }).outgoing.id);
+        });
+      }),
+  };
+}
+
+/** Of ssh2's Connection. */
+interface ServerSide {
+  readonly _protocol: { rekey(): void };
+}
