@@ -1,0 +1,28 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { startSshd } from '../support/sshd.ts';
+import { createDice, nextMessage } from './messages.ts';
+import { fuzzSessions } from './sessions.ts';
+
+test('sessions with a server that sends anything end, and with nothing left over', async (t) => {
+  const sshd = await startSshd();
+  t.after(() => sshd.stop());
+  const report = await fuzzSessions(sshd, 3000, 1);
+  t.diagnostic(JSON.stringify(report));
+  assert.deepEqual(report.findings, []);
+  assert.ok(report.messages >= 3000 && report.sessions > 5);
+});
+
+test('the same seed makes the same messages, a packet size of 0 among them', () => {
+  const messages = (seed: number) => {
+    const dice = createDice(seed);
+    return Array.from({ length: 20_000 }, () => nextMessage(dice, 8080, [0, 1]).toString('latin1'));
+  };
+  const made = messages(7);
+  assert.deepEqual(messages(7).slice(0, 100), made.slice(0, 100));
+  const openings = made.filter((text) => text.startsWith('\u005a\0\0\0\u000fforwarded-tcpip'));
+  assert.ok(
+    openings.some((text) => text.slice(28, 32) === '\0\0\0\0'),
+    'none with a packet size of 0',
+  );
+});
