@@ -1,6 +1,7 @@
 import { sleep, type Clock } from '../lib/clock.ts';
 import { printable } from '../lib/text.ts';
 import { fingerprint, keyTypeOf } from './known-hosts-key.ts';
+import type { OwnKeys } from './own-keys.ts';
 import { peek } from './peek.ts';
 import { CLOSES, type Other, SILENT } from './sights.ts';
 import type { Endpoint } from './spec.ts';
@@ -11,7 +12,7 @@ import { wireOf } from './wire.ts';
 export interface AnswererDeps {
   readonly clock: Clock;
   /** SSH host keys of this type, as key blobs, that show this device itself or the target of this listener. */
-  ownKeys(listen: Endpoint, type: string): Promise<readonly Buffer[]>;
+  ownKeys(listen: Endpoint, type: string): Promise<OwnKeys>;
 }
 
 export interface Meeting {
@@ -50,7 +51,9 @@ export async function describeAnswerer(
   const wire = wireOf({ readable: fresh, writable: fresh, close: () => fresh.close() });
   const { hostKey } = await scanServer(wire, SCAN_MS, clock);
   if (hostKey === null) return { ...other, who: `an SSH server (${line})` };
-  const own = (await ownKeys(listen, keyTypeOf(hostKey))).some((key) => key.equals(hostKey));
+  const { keys, complete } = await ownKeys(listen, keyTypeOf(hostKey));
+  const own = keys.some((key) => key.equals(hostKey));
+  if (!own && !complete) return { ...other, who: `an SSH server (${line}, host key ${fingerprint(hostKey)})` };
   const who = own ? OURSELVES : `an SSH server, but not this device's (${line}, host key ${fingerprint(hostKey)})`;
   return { ...other, who, hostKey: fingerprint(hostKey), own };
 }

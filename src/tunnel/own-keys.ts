@@ -9,6 +9,12 @@ export interface OwnKeysDeps {
   readonly hostKeys: () => Promise<readonly Buffer[]>;
 }
 
+export interface OwnKeys {
+  readonly keys: readonly Buffer[];
+  /** False where the target did not show its key in time: then another key says nothing. */
+  readonly complete: boolean;
+}
+
 /**
  * The SSH host keys of this type by which somebody who answers at a listener is known to be this device, or the target that the listener
  * leads to: another tunnel, of an older program perhaps, that goes where this one would.
@@ -19,30 +25,36 @@ export async function ownKeys(
   type: string,
   { clock, hostKeys }: OwnKeysDeps,
   signal: AbortSignal,
-): Promise<readonly Buffer[]> {
-  const own = forwards.find((forward) => forward.kind === 'remote' && sameText(forward.listen, listen));
-  const [device, target] = await Promise.all([hostKeys(), keyOf(own?.target, type, clock, signal)]);
-  return target === null ? device : [...device, target];
+): Promise<OwnKeys> {
+  const text = formatEndpoint(listen);
+  const own = forwards.find((forward) => forward.kind === 'remote' && formatEndpoint(forward.listen) === text);
+  const [keys, target] = await Promise.all([hostKeys(), keyOf(own?.target, type, clock, signal)]);
+  return target instanceof Buffer ? { keys: [...keys, target], complete: true } : { keys, complete: target === 'none' };
 }
 
-function sameText(one: Endpoint, other: Endpoint): boolean {
-  return formatEndpoint(one) === formatEndpoint(other);
-}
-
+/** `none` where it is certainly no SSH server with a key of this type. */
 async function keyOf(
   target: TunnelSpec['forwards'][number]['target'] | undefined,
   type: string,
   clock: Clock,
   signal: AbortSignal,
-): Promise<Buffer | null> {
-  if (target === undefined || target.type === 'socks') return null;
+): Promise<Buffer | 'none' | 'unknown'> {
+  if (target === undefined || target.type === 'socks') return 'none';
+  const deadline = clock.now() + PATIENCE_MS;
   try {
     const socket = await dialTarget(target, PATIENCE_MS, clock, signal);
     const types = type === 'ssh-rsa' ? ['rsa-sha2-512', 'rsa-sha2-256', 'ssh-rsa'] : [type];
-    return (await scanServer(socket, PATIENCE_MS, clock, types)).hostKey;
+    const { hostKey, software } = await scanServer(socket, PATIENCE_MS, clock, types);
+    if (hostKey !== null) return hostKey;
+    // One that does not speak at once, or speaks otherwise, is none.
+    return software === '' ? 'none' : slow();
   } catch {
     signal.throwIfAborted();
-    return null;
+    return slow();
+  }
+
+  function slow(): 'none' | 'unknown' {
+    return clock.now() >= deadline ? 'unknown' : 'none';
   }
 }
 

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { createServer } from 'node:net';
 import { describe, test, type TestContext } from 'node:test';
 import { createBell } from '../../src/lib/bell.ts';
+import { systemClock } from '../../src/lib/clock.ts';
 import {
   claimOf,
   type Holding,
@@ -11,6 +12,7 @@ import {
   type Machine,
   withSight,
 } from '../../src/tunnel/holdings.ts';
+import { ownKeys } from '../../src/tunnel/own-keys.ts';
 import type { Endpoint } from '../../src/tunnel/spec.ts';
 import { startEcho } from '../support/echo.ts';
 import { listen } from '../support/listen.ts';
@@ -66,6 +68,33 @@ test('who was seen there bars the one that never had it, and a copy of the one t
       assert.equal(claimOf(barred, machine).type, 'barred');
       assert.equal(withSight(barred, machine, sight, 'tomorrow'), null);
     }
+  }
+});
+
+test('where the target did not show its key in time, nobody knows whether another key is its own', async (t) => {
+  const sshd = await startSshd();
+  t.after(() => sshd.stop());
+  const hangs = createServer((socket) => void socket.on('error', () => {}).write('SSH-2.0-OpenSSH_9.9\r\n'));
+  const target = await listen(hangs);
+  t.after(() => hangs.close());
+  const key = Buffer.from('key');
+  const deps = { clock: scaledClock(20), hostKeys: () => Promise.resolve([key]) };
+  const cases: readonly (readonly [number, number, boolean])[] = [
+    [target, 1, false],
+    [await freePort(), 1, true],
+    [sshd.port, 2, true],
+  ];
+  for (const [port, count, complete] of cases) {
+    const spec = specFor(sshd, [[1, port]]);
+    const { signal } = new AbortController();
+    const found = await ownKeys(
+      spec,
+      spec.forwards[0]!.listen,
+      'ssh-ed25519',
+      { ...deps, ...(complete ? { clock: systemClock } : {}) },
+      signal,
+    );
+    assert.deepEqual([found.keys.length, found.complete], [count, complete]);
   }
 });
 

@@ -142,7 +142,7 @@ describe('a look', { concurrency: 4 }, () => {
     const { inspector, listener, next } = await looker(t, { clock, over });
     const missed = look(inspector, listener);
     (await next()).reject();
-    assert.equal((await untilMoved(clock, 500, missed)).type, 'other');
+    assert.equal((await untilMoved(clock, 100, missed)).type, 'other');
     assert.ok(clock.pending() > 0, 'late words are waited for');
     const looking = look(inspector, listener);
     const channel = (await next()).accept();
@@ -186,7 +186,7 @@ describe('a look', { concurrency: 4 }, () => {
       [...Array.from({ length: 16 }, () => true), false],
     );
     test.reject();
-    const answerer = await untilMoved(clock, 500, looking);
+    const answerer = await untilMoved(clock, 100, looking);
     assert.equal(answerer.type, 'unknown');
     assert.deepEqual([answerer.passing, answerer.why], [true, 'too many visitors came at once to tell']);
     for (const one of crowd) (await one)?.reject();
@@ -266,7 +266,7 @@ async function looker(t: TestContext, options: { clock?: Clock; over?: AbortCont
     {
       clock: options.clock ?? systemClock,
       nonce: () => `nonce-${(nonces += 1)}`,
-      ownKeys: () => Promise.resolve([]),
+      ownKeys: () => Promise.resolve({ keys: [], complete: true }),
     },
     over.signal,
   );
