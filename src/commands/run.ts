@@ -15,7 +15,8 @@ import { createNotifier } from '../host/sd-notify.ts';
 import { withWatchdogThread } from '../host/watchdog-thread.ts';
 import { systemClock } from '../lib/clock.ts';
 import { createLogMemory } from '../lib/log-memory.ts';
-import { createLogger } from '../lib/log.ts';
+import { fewAMinute } from '../lib/few-a-minute.ts';
+import { createLogger, type Logger } from '../lib/log.ts';
 import { errorText, printable } from '../lib/text.ts';
 import { EXIT } from './exit.ts';
 import { findConfig } from './find-config.ts';
@@ -67,8 +68,7 @@ export async function run(
   // Handlers come before READY=1: a SIGHUP that nobody handles ends Node.
   const signals = collectSignals();
   // A bug in one place must not take the other tunnels down; the watchdog judges whether the loops still run.
-  process.on('uncaughtException', (error) => log.error({ code: 'internal', error }, 'a bug: uncaught exception'));
-  process.on('unhandledRejection', (error) => log.error({ code: 'internal', error }, 'a bug: unhandled rejection'));
+  logBugs(log);
   let daemon: Daemon;
   try {
     daemon = await startDaemon(config, {
@@ -113,6 +113,18 @@ export async function run(
 
 /** Nothing that hangs may keep a stop from ending. */
 const FORCE_EXIT_MS = 1800;
+
+/** Bugs, and what Node warns of, which it would print raw between our lines. Somebody far away may have found out how to repeat one. */
+function logBugs(log: Logger): void {
+  const few = fewAMinute(systemClock, BUGS_A_MINUTE);
+  const bug = (what: string) => (error: unknown) =>
+    few((untold) => log.error({ code: 'internal', error, ...(untold === 0 ? {} : { untold }) }, `a bug: ${what}`));
+  process.on('uncaughtException', bug('uncaught exception'));
+  process.on('unhandledRejection', bug('unhandled rejection'));
+  process.removeAllListeners('warning').on('warning', (error) => few(() => log.warn({ error }, 'Node warns')));
+}
+
+const BUGS_A_MINUTE = 10;
 
 function wrongUsage(text: string): number {
   tell(`${text}\n(see tunneld run --help)`);

@@ -13,6 +13,7 @@ import { openHoldingsFile } from '../host/holdings-file.ts';
 import { readMachine } from '../host/machine.ts';
 import { openPortFile } from '../host/port-file.ts';
 import { unassignedPorts } from '../host/port-range.ts';
+import { openSuspectsFile } from '../host/suspects-file.ts';
 import type { Notifier } from '../host/sd-notify.ts';
 import { unacknowledged } from '../host/tcp-queue.ts';
 import { createBell } from '../lib/bell.ts';
@@ -23,6 +24,7 @@ import { errorText } from '../lib/text.ts';
 import { VERSION } from '../lib/version.ts';
 import { statusDocument, summaryLine } from '../supervisor/status.ts';
 import { createSupervisor } from '../supervisor/supervisor.ts';
+import { createSuspects } from '../supervisor/suspects.ts';
 import { holdingsOf, listenerKeys } from '../tunnel/holdings.ts';
 import { sourcePorts } from '../tunnel/source-ports.ts';
 import { createTurns } from '../tunnel/turns.ts';
@@ -72,8 +74,12 @@ export async function startDaemon(first: Config, deps: DaemonDeps): Promise<Daem
     (deps.lastGood?.config.tunnels ?? []).flatMap(listenerKeys),
     (message) => problems.report('the memory of listeners', message),
   );
+  const memoryOfSuspects = openSuspectsFile(join(first.stateDirectory, 'last-connected.json'), (message) =>
+    problems.report('the memory of who stopped the process', message),
+  );
   const supervisor = createSupervisor({
     clock,
+    suspects: createSuspects(memoryOfSuspects, clock),
     random: deps.random,
     log,
     identities,

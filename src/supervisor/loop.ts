@@ -1,3 +1,4 @@
+import { childController } from '../lib/abort.ts';
 import { sleep, type Clock } from '../lib/clock.ts';
 import type { Logger } from '../lib/log.ts';
 import { ownTurn } from '../lib/slices.ts';
@@ -5,8 +6,10 @@ import type { Device } from '../tunnel/device.ts';
 import { createLending, type Lending } from '../tunnel/lease.ts';
 import type { TunnelSpec } from '../tunnel/spec.ts';
 import type { IdentityCache } from '../tunnel/ssh2/identities.ts';
-import { initialState, type TunnelState } from '../tunnel/state.ts';
+import { TunnelFailure } from '../tunnel/failure.ts';
+import { initialState, reportFailure, type TunnelState } from '../tunnel/state.ts';
 import { runTunnel } from '../tunnel/tunnel.ts';
+import type { HoldBack, Suspects } from './suspects.ts';
 
 export interface LoopDeps {
   readonly clock: Clock;
@@ -14,6 +17,7 @@ export interface LoopDeps {
   readonly log: Logger;
   readonly identities: IdentityCache;
   readonly device: Device;
+  readonly suspects: Suspects;
   /** True when one of the configured hint addresses answers; null when there are none. */
   readonly ping: () => ((signal: AbortSignal) => Promise<boolean>) | null;
 }
@@ -50,7 +54,29 @@ export function startLoop(spec: TunnelSpec, deps: LoopDeps, events: LoopEvents):
   let dueBy = clock.now() + FIRST_SIGN_MS;
   let retryNow = () => false;
 
+  /** Keeps what may stop the process from doing it again before the others had their turn. */
+  const waitInSuspicion = async ({ ms, why }: HoldBack) => {
+    const wait = childController(signal);
+    retryNow = () => {
+      wait.abort(new Error('retry now'));
+      return true;
+    };
+    dueBy = clock.now() + ms + FIRST_SIGN_MS;
+    const failure = why === null ? null : new TunnelFailure('internal', why);
+    if (failure !== null) log.error({ code: failure.code, retryInSeconds: ms / 1000 }, failure.message);
+    tunnelDeps.setState({
+      ...state,
+      phase: 'waiting',
+      retryAt: clock.now() + ms,
+      failure: failure === null ? null : reportFailure(failure, clock.now()),
+    });
+    await sleep(clock, ms, wait.signal).catch(() => {});
+    wait.dispose();
+  };
+
   const keepRunning = async () => {
+    const holdBack = deps.suspects.holdBack(spec.name);
+    if (holdBack.ms > 0) await waitInSuspicion(holdBack);
     await ownTurn();
     while (!signal.aborted) {
       try {
@@ -78,7 +104,10 @@ export function startLoop(spec: TunnelSpec, deps: LoopDeps, events: LoopEvents):
     },
     state: () => state,
     setState: (next: TunnelState) => {
+      const was = isConnected(state);
       state = next;
+      if (isConnected(next) && !was) deps.suspects.connected(spec.name);
+      if (!isConnected(next) && was) deps.suspects.over(spec.name);
       events.onChange(loop);
     },
     onRetryNow: (next: () => boolean) => {
@@ -100,6 +129,11 @@ export function startLoop(spec: TunnelSpec, deps: LoopDeps, events: LoopEvents):
   };
   done = keepRunning();
   return loop;
+}
+
+/** Whether a server has its say: from the TCP connection on, or from the login where another program made that. */
+function isConnected({ sourcePort, phase }: TunnelState): boolean {
+  return sourcePort !== null || phase === 'authenticating' || phase === 'forwarding' || phase === 'up';
 }
 
 const FIRST_SIGN_MS = 60_000;

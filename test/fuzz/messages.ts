@@ -71,7 +71,7 @@ const opening: Template = (dice, port) => [
   text(dice.pick(TYPES)),
   n(1000 + dice.roll(2 ** 20)),
   n(dice.pick([0, 1, 2 ** 21, 2 ** 32 - 1])),
-  n(dice.pick([256, 4096, 32_768, 2 ** 32 - 1])),
+  n(dice.chance(0.01) ? 0 : dice.pick([256, 4096, 32_768, 2 ** 32 - 1])),
   text('localhost'),
   n(port),
   text(dice.pick(['192.0.2.1', '127.0.0.1'])),

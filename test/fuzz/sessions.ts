@@ -1,3 +1,4 @@
+import { setMaxListeners } from 'node:events';
 import { monitorEventLoopDelay } from 'node:perf_hooks';
 import type { TestContext } from 'node:test';
 import { setImmediate as nextTurn } from 'node:timers/promises';
@@ -119,6 +120,7 @@ interface Result {
 async function runOne(world: World, dice: Dice, budget: number): Promise<Result> {
   const context = createContext();
   const over = new AbortController();
+  setMaxListeners(0, over.signal);
   const visits: Promise<void>[] = [];
   let ours: SshConnection | null = null;
   const receive = (visitor: Visitor) => {
@@ -128,11 +130,7 @@ async function runOne(world: World, dice: Dice, budget: number): Promise<Result>
   try {
     const connection = await connectTo(context.t, world.sshd, receive, world.port);
     ours = connection;
-    let lost: unknown = null;
-    connection.lost.catch((error: unknown) => {
-      lost = error;
-      over.abort(error);
-    });
+    connection.lost.catch((error: unknown) => over.abort(error));
     await connection.listen({ type: 'tcp', host: 'localhost', port: PORT });
     const channel = await connection.open({ type: 'tcp', host: 'x', port: 1 }, { address: '127.0.0.1', port: 1 });
     channel.on('error', () => {}).resume();
@@ -140,12 +138,12 @@ async function runOne(world: World, dice: Dice, budget: number): Promise<Result>
     const server = world.connection()!;
     await visitOnce(server);
     let sent = 0;
-    while (sent < budget && lost === null) {
+    while (sent < budget && !over.signal.aborted) {
       for (let count = 0; count < BURST && sent < budget; count++, sent++)
         sendPayload(server, nextMessage(dice, PORT, [0, 1, 1, 1, dice.roll(visits.length + 1)]));
       await nextTurn();
     }
-    if (lost === null) server.end();
+    if (!over.signal.aborted) server.end();
     const ended = await within(connection.lost.then(() => null, asFailure));
     await within(Promise.all(visits));
     if (ended === null) return { sent, ending: 'never', finding: 'the session did not end' };

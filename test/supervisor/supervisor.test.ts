@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { createLogger } from '../../src/lib/log.ts';
+import { NO_SUSPECTS } from '../support/suspects.ts';
 import { createSupervisor } from '../../src/supervisor/supervisor.ts';
 import type { TunnelSpec } from '../../src/tunnel/spec.ts';
 import { createIdentityCache } from '../../src/tunnel/ssh2/identities.ts';
@@ -13,6 +14,7 @@ import { systemClock, type Clock } from '../../src/lib/clock.ts';
 function supervise(clock: Clock) {
   const lines: Record<string, unknown>[] = [];
   const supervisor = createSupervisor({
+    suspects: NO_SUSPECTS,
     clock,
     random: () => 0.5,
     log: createLogger('debug', (line) => lines.push(JSON.parse(line) as Record<string, unknown>)),

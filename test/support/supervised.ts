@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import type { TestContext } from 'node:test';
 import { systemClock, type Clock } from '../../src/lib/clock.ts';
 import { createLogger } from '../../src/lib/log.ts';
+import { NO_SUSPECTS } from './suspects.ts';
 import { createSupervisor } from '../../src/supervisor/supervisor.ts';
 import type { TunnelSpec } from '../../src/tunnel/spec.ts';
 import { createIdentityCache } from '../../src/tunnel/ssh2/identities.ts';
@@ -17,6 +18,7 @@ export async function startSupervised(t: TestContext, options: SshdOptions = {},
   const echo = await startEcho();
   t.after(() => echo.close());
   const supervisor = createSupervisor({
+    suspects: NO_SUSPECTS,
     clock,
     random: Math.random,
     log: createLogger('fatal', () => {}),

@@ -1,0 +1,56 @@
+import { readFileSync, renameSync, writeFileSync } from 'node:fs';
+import * as z from 'zod/mini';
+import { errorCode, errorText } from '../lib/text.ts';
+
+const name = z.nullable(z.string().check(z.maxLength(200)));
+const schema = z.object({ boot: z.string(), last: name, suspect: name, times: z.int().check(z.minimum(0)) });
+
+type Content = Omit<z.infer<typeof schema>, 'boot'>;
+
+/**
+ * A small file of which tunnel connected last. It is written when a tunnel connects, and not flushed: it is to outlive the process, not
+ * the machine, whose loss of power says nothing of a tunnel (`boot` tells one start of the machine from another). A file that is damaged
+ * or cannot be written costs that memory, never the start: `onTrouble` hears of it, and null when a write succeeded again.
+ */
+export function openSuspectsFile(
+  path: string,
+  onTrouble: (message: string | null) => void,
+): { recall(): Content; keep(next: Content): void } {
+  const boot = bootId();
+  let troubled = false;
+  return {
+    recall: () => {
+      const { boot: thatBoot, ...content } = read(path);
+      return thatBoot === boot ? content : { ...content, last: null };
+    },
+    keep: (next) => {
+      try {
+        writeFileSync(`${path}.new`, `${JSON.stringify({ boot, ...next })}\n`, { mode: 0o600 });
+        renameSync(`${path}.new`, path);
+        if (troubled) onTrouble(null);
+        troubled = false;
+      } catch (error) {
+        if (!troubled) onTrouble(`which tunnel connected last cannot be kept in ${path}: ${errorText(error)}`);
+        troubled = true;
+      }
+    },
+  };
+}
+
+function read(path: string): z.infer<typeof schema> {
+  try {
+    return schema.parse(JSON.parse(readFileSync(path, 'utf8')));
+  } catch {
+    return { boot: '', last: null, suspect: null, times: 0 };
+  }
+}
+
+/** Of random(4); empty where the system has none, and then every end counts. */
+function bootId(): string {
+  try {
+    return readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim();
+  } catch (error) {
+    if (errorCode(error) === 'ENOENT') return '';
+    throw error;
+  }
+}

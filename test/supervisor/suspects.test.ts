@@ -1,0 +1,72 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { createSuspects, type Recollection } from '../../src/supervisor/suspects.ts';
+import { fakeClock } from '../support/clock.ts';
+
+const NAMES = ['a', 'poison', 'c'];
+
+/** What the file holds, over processes that come and go. */
+function createMemory() {
+  let kept: Recollection = { last: null, suspect: null, times: 0 };
+  let writes = 0;
+  return {
+    recall: () => kept,
+    keep: (next: Recollection) => {
+      kept = next;
+      writes++;
+    },
+    writes: () => writes,
+  };
+}
+
+/** One life of the process: each tunnel connects when it may, and `poison` kills so long after that. Returns when each connected. */
+async function live(
+  memory: ReturnType<typeof createMemory>,
+  killsAfterMs: number | null,
+): Promise<Record<string, number>> {
+  const clock = fakeClock();
+  const suspects = createSuspects(memory, clock);
+  const connected: Record<string, number> = {};
+  const process = { dead: false };
+  for (const name of NAMES) {
+    clock.timer(suspects.holdBack(name).ms, () => {
+      if (process.dead) return;
+      connected[name] = clock.now();
+      suspects.connected(name);
+      if (name === 'poison' && killsAfterMs !== null) clock.timer(killsAfterMs, () => (process.dead = true));
+    });
+  }
+  while (!process.dead && clock.now() < 7_200_000) await clock.advance(50);
+  return connected;
+}
+
+for (const killsAfterMs of [0, 500, 5000]) {
+  test(`a tunnel that kills ${killsAfterMs} ms after it has connected is found, and then comes last and ever more slowly`, async () => {
+    const memory = createMemory();
+    let alone = 0;
+    for (let life = 0; life < 8; life++) {
+      const connected = await live(memory, killsAfterMs);
+      alone = (connected['poison'] ?? 0) - Math.max(connected['a'] ?? Infinity, connected['c'] ?? Infinity);
+    }
+    assert.ok(alone > 240_000, `the others had ${alone} ms`);
+    // It is good again: nobody waits, in this life or the next.
+    await live(memory, null);
+    assert.deepEqual(memory.recall(), { last: null, suspect: null, times: 0 });
+    assert.deepEqual(await live(memory, null), { a: 0, poison: 0, c: 0 });
+  });
+}
+
+test('a process that ends by itself leaves nobody in suspicion, and one that is calm writes nothing', async () => {
+  const memory = createMemory();
+  const clock = fakeClock();
+  const suspects = createSuspects(memory, clock);
+  suspects.connected('a');
+  suspects.over('a');
+  assert.equal(memory.recall().last, null);
+  suspects.connected('a');
+  await clock.advance(60_000);
+  assert.deepEqual([memory.recall().last, memory.writes(), clock.pending()], [null, 4, 0]);
+  await clock.advance(600_000);
+  suspects.over('a');
+  assert.equal(memory.writes(), 4);
+});
