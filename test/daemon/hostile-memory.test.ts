@@ -1,14 +1,17 @@
 import assert from 'node:assert/strict';
-import { readFileSync } from 'node:fs';
+import { spawn } from 'node:child_process';
+import { readFileSync, writeFileSync } from 'node:fs';
 import type { Socket } from 'node:net';
+import { join } from 'node:path';
 import { after, before, describe, test, type TestContext } from 'node:test';
 import { setImmediate as nextTurn, setTimeout as wait } from 'node:timers/promises';
-import type { Connection } from 'ssh2';
+import { fileURLToPath } from 'node:url';
+import type { Connection, ServerChannel } from 'ssh2';
 import { tunnelYaml } from '../support/daemon-config.ts';
 import { startEcho, startNeverReads, startSource } from '../support/echo.ts';
 import { startSshd, type TestSshd } from '../support/sshd.ts';
 import { startDaemonProcess, type TestDaemon } from '../support/tunneld.ts';
-import { freePort, until } from '../support/until.ts';
+import { freePort, tempDir, until } from '../support/until.ts';
 import { sendPayload, startFakeSsh, uint32 } from '../tunnel/fake-server.ts';
 import { visit } from '../tunnel/visit.ts';
 
@@ -23,6 +26,8 @@ before(async () => {
   sshd = await startSshd();
 });
 after(() => sshd.stop());
+
+const CLI = fileURLToPath(new URL('../../dist/cli.js', import.meta.url));
 
 const GLOBAL_REQUEST = 80;
 const IGNORE = 2;
@@ -39,13 +44,15 @@ interface Attacker {
   send(...parts: readonly (number | string | Buffer)[]): void;
   /** Does it again and again, as fast as it is taken, until the connection or the test is over. */
   forever(act: () => void): void;
-  /** Our number for the channel of a new visitor. */
+  /** A new visitor. */
+  channel(): Promise<ServerEnd>;
+  /** Our number for one. */
   visitor(): Promise<number>;
   /** A visitor who takes so much at once, and is not looked after. */
   open(window: number): void;
 }
 
-describe('what a server can make us keep is bounded, and the other tunnels are served', () => {
+describe('what a server can make us keep is bounded, and the other tunnels are served', { concurrency: 3 }, () => {
   const attacks: readonly [title: string, attack: (attacker: Attacker) => unknown][] = [
     [
       'data beyond the window',
@@ -62,15 +69,16 @@ describe('what a server can make us keep is bounded, and the other tunnels are s
       },
     ],
     [
-      'full windows of a thousand visitors',
-      async ({ visitor, send, forever }) => {
-        const ids: number[] = [];
-        for (let count = 0; count < 1000; count++) ids.push(await visitor());
+      'full windows of 200 visitors whose target does not read',
+      async ({ channel, send, forever }) => {
+        const channels: ServerEnd[] = [];
+        for (let count = 0; count < 200; count++) channels.push(await channel());
         let next = 0;
-        // A little less than the window of each.
         forever(() => {
-          if (next < 50 * ids.length) send(DATA, uint32(ids[next % ids.length]!), BLOCK);
-          next++;
+          const { outgoing } = channels[next++ % channels.length]!;
+          if (outgoing.window < BLOCK.length) return;
+          outgoing.window -= BLOCK.length;
+          send(DATA, uint32(outgoing.id), BLOCK);
         });
       },
     ],
@@ -122,8 +130,48 @@ describe('what a server can make us keep is bounded, and the other tunnels are s
   }
 });
 
+test('an audit of a server that pours into each session is bounded as well', async (t) => {
+  const server = await startFakeSsh(t, sshd, (connection) => {
+    connection.on('authentication', (attempt) => attempt.accept());
+    connection.on('request', (accept) => accept?.());
+    connection.on('session', (accept) => {
+      const session = accept();
+      for (const event of ['exec', 'shell'] as const)
+        session.on(event as 'exec', (take) => {
+          const channel = take().on('error', () => {});
+          void pourBoth(channel);
+        });
+    });
+  });
+  const dir = await tempDir(t);
+  const configFile = join(dir, 'config.yaml');
+  const yaml = tunnelYaml(sshd, 'bad', '8080:localhost:22').replace(`port: ${sshd.port}`, `port: ${server.port}`);
+  writeFileSync(
+    configFile,
+    `tunnels:\n${yaml.replace(/userKnownHostsFile: .*/, 'strictHostKeyChecking: no')}stateDirectory: ${dir}\n`,
+  );
+  const audit = spawn(process.execPath, [CLI, 'audit', '--yes', '--config', configFile], { stdio: 'ignore' });
+  let peak = 0;
+  while (audit.exitCode === null && audit.signalCode === null) {
+    peak = Math.max(peak, peakMiB(audit.pid!));
+    await wait(50);
+  }
+  t.diagnostic(`audit: ${peak.toFixed(0)} MiB, exit ${audit.exitCode}`);
+  assert.ok(peak > 10 && peak <= MAX_MIB, `${peak} MiB`);
+  assert.equal(audit.exitCode, 1);
+});
+
+async function pourBoth(channel: ServerChannel): Promise<void> {
+  while (channel.writable) {
+    channel.write(BLOCK);
+    channel.stderr.write(BLOCK);
+    await wait(1);
+  }
+}
+
 function peakMiB(pid: number): number {
-  return Number(/VmHWM:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1]) / 1024;
+  // A process that has just ended has no memory.
+  return Number(/VmHWM:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1] ?? 0) / 1024;
 }
 
 async function startAttacked(
@@ -167,6 +215,13 @@ async function startAttacked(
 }
 
 function attackerAt(connection: Connection, socket: Socket, port: number, over: () => boolean): Attacker {
+  const channel = () =>
+    new Promise<ServerEnd>((resolve, reject) => {
+      connection.forwardOut('localhost', port, '192.0.2.1', 1, (error, opened) => {
+        if (error) reject(error);
+        else resolve(opened as unknown as ServerEnd);
+      });
+    });
   let opened = 100_000;
   const send: Attacker['send'] = (...parts) => sendPayload(connection, ...parts);
   const forever = async (act: () => void) => {
@@ -192,14 +247,14 @@ function attackerAt(connection: Connection, socket: Socket, port: number, over: 
         '192.0.2.1',
         uint32(1),
       ),
-    visitor: () =>
-      new Promise((resolve, reject) => {
-        connection.forwardOut('localhost', port, '192.0.2.1', 1, (error, channel) => {
-          if (error) reject(error);
-          else resolve((channel as unknown as { outgoing: { id: number } }).outgoing.id);
-        });
-      }),
+    channel,
+    visitor: async () => (await channel()).outgoing.id,
   };
+}
+
+/** Of ssh2's channel: our number for it, and what we take. */
+interface ServerEnd {
+  readonly outgoing: { readonly id: number; window: number };
 }
 
 /** Of ssh2's Connection. */

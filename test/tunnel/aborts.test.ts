@@ -42,7 +42,7 @@ describe('visitors and targets that abort in the middle of a transfer', { concur
 });
 
 /** The connection that all of them share is never lost. */
-async function abortAll(t: TestContext, server: Parameters<typeof specFor>[0]): Promise<void> {
+async function abortAll(t: TestContext, server: Parameters<typeof specFor>[0] & { log(): string }): Promise<void> {
   const echo = await startEcho();
   t.after(() => echo.close());
   const target = await startTarget(t);
@@ -73,7 +73,7 @@ async function abortAll(t: TestContext, server: Parameters<typeof specFor>[0]): 
       const visitor = await open(kind.forward);
       t.after(() => void visitor.destroy());
       await abort({ visitor, target: await arrival }, kind, count);
-      assertNeverLost(tunnel, `${JSON.stringify(kind)}, ${count + 1} times`);
+      assertNeverLost(tunnel, `${JSON.stringify(kind)}, ${count + 1} times; the server: ${server.log().slice(-2000)}`);
     }
   }
   assert.equal(await visit(ports.echo, 'still here'), 'still here');

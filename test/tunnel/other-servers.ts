@@ -14,6 +14,8 @@ export interface OtherServer {
   readonly user: string;
   readonly clientKey: string;
   knownHostsLine(host?: string, port?: number): string;
+  /** All that it said. */
+  log(): string;
   killSessions(): void;
   restart(): Promise<void>;
 }
@@ -74,7 +76,7 @@ export async function startServer(
   port: number,
   program: string,
   args: readonly string[],
-): Promise<Pick<OtherServer, 'killSessions' | 'restart'>> {
+): Promise<Pick<OtherServer, 'log' | 'killSessions' | 'restart'>> {
   let child: ChildProcess;
   let said = '';
   const start = async () => {
@@ -93,6 +95,7 @@ export async function startServer(
   t.after(end);
   await start();
   return {
+    log: () => said,
     killSessions: () => {
       const sessions = descendantsOf(child.pid!);
       // One that serves all in one process ends its connections when it is told to.

@@ -19,6 +19,7 @@ import { boundGroupExchange } from './group-exchange.ts';
 import { holdIdentification, type Identification } from './identification.ts';
 import { guardProtocol } from './protocol-guard.ts';
 import { quietAfterClose } from './quiet-channels.ts';
+import { shareWindows } from './receive-windows.ts';
 import { rekeyAfter } from './rekey.ts';
 import { hearOffer } from './offer.ts';
 import { createRequests } from './requests.ts';
@@ -200,6 +201,7 @@ export function connectSsh(options: ConnectOptions, signal: AbortSignal): Promis
         },
       } satisfies ConnectConfig);
       identification = holdIdentification(client);
+      shareWindows(client);
       guardProtocol(client, socket);
       quietAfterClose(client);
       const rekey = waitForRekey(client, transport, clock, (breach) => fail(translateError(breach, stage, '')));

@@ -16,7 +16,11 @@ interface ChannelTable {
 export interface OpenChannel {
   readonly type: string;
   /** What the server may still send. */
-  readonly incoming: { readonly window: number; readonly state: 'open' | 'eof' | 'closed' };
+  readonly incoming: { window: number; readonly state: 'open' | 'eof' | 'closed' };
+  /** Bytes that nobody has read. */
+  readonly readableLength: number;
+  /** Of Node's Readable: what may wait before ssh2 gives no more window. */
+  readonly _readableState: { highWaterMark: number };
   /** What we may still send; `id` is the server's number for it. */
   readonly outgoing: { readonly id: number; readonly window: number };
 }
@@ -27,6 +31,9 @@ interface Protocol {
   /** Set while keys are being exchanged. */
   _kexinit: Buffer | undefined;
   channelClose(id: number): void;
+  channelOpenConfirm(theirs: number, ours: number, window: number, packet: number): void;
+  directTcpip(ours: number, window: number, ...rest: never[]): void;
+  openssh_directStreamLocal(ours: number, window: number, ...rest: never[]): void;
   channelWindowAdjust(id: number, bytes: number): void;
   channelFailure(id: number): void;
   channelOpenFail(id: number, reason: number, text: string): void;
@@ -48,7 +55,7 @@ export interface Messages {
   GLOBAL_REQUEST: [name: string, wantReply: boolean, data: unknown];
   CHANNEL_OPEN: [opening: Opening & { readonly data: { srcPort?: number } }];
   CHANNEL_OPEN_CONFIRMATION: [opening: Opening & { readonly recipient: number }];
-  CHANNEL_OPEN_FAILURE: [recipient: number];
+  CHANNEL_OPEN_FAILURE: [recipient: number, ...reason: unknown[]];
   CHANNEL_DATA: [recipient: number, data: Buffer];
   CHANNEL_EXTENDED_DATA: [recipient: number, data: Buffer, type: number];
   CHANNEL_WINDOW_ADJUST: [recipient: number, bytes: number];
