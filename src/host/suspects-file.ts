@@ -1,5 +1,9 @@
-import { readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { dirname } from 'node:path';
 import * as z from 'zod/mini';
+import { makeDirectory } from '../lib/make-directory.ts';
+import { checkRootsPlace } from '../lib/place-owner.ts';
+import { readRegularFile } from '../lib/read-regular-file.ts';
 import { errorCode, errorText } from '../lib/text.ts';
 
 const name = z.nullable(z.string().check(z.maxLength(200)));
@@ -25,8 +29,13 @@ export function openSuspectsFile(
     },
     keep: (next) => {
       try {
-        writeFileSync(`${path}.new`, `${JSON.stringify({ boot, ...next })}\n`, { mode: 0o600 });
-        renameSync(`${path}.new`, path);
+        checkRootsPlace(path);
+        makeDirectory(dirname(path));
+        const aside = `${path}.new`;
+        rmSync(aside, { force: true });
+        // Through no link, and not flushed: see above.
+        writeFileSync(aside, `${JSON.stringify({ boot, ...next })}\n`, { mode: 0o600, flag: 'wx' });
+        renameSync(aside, path);
         if (troubled) onTrouble(null);
         troubled = false;
       } catch (error) {
@@ -39,11 +48,13 @@ export function openSuspectsFile(
 
 function read(path: string): z.infer<typeof schema> {
   try {
-    return schema.parse(JSON.parse(readFileSync(path, 'utf8')));
+    return schema.parse(JSON.parse(readRegularFile(path, MAX_BYTES).toString('utf8')));
   } catch {
     return { boot: '', last: null, suspect: null, times: 0 };
   }
 }
+
+const MAX_BYTES = 64 * 1024;
 
 /** Of random(4); empty where the system has none, and then every end counts. */
 function bootId(): string {

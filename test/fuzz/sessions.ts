@@ -7,6 +7,7 @@ import { systemClock } from '../../src/lib/clock.ts';
 import { createLogger } from '../../src/lib/log.ts';
 import { asFailure } from '../../src/tunnel/failure.ts';
 import type { SshConnection, Visitor } from '../../src/tunnel/ssh.ts';
+import { createTurns, type Turns } from '../../src/tunnel/turns.ts';
 import { serveVisitor } from '../../src/tunnel/visitor.ts';
 import { startEcho } from '../support/echo.ts';
 import type { TestSshd } from '../support/sshd.ts';
@@ -128,7 +129,7 @@ async function runOne(world: World, dice: Dice, budget: number): Promise<Result>
     else visits.push(serve(visitor, ours, world.echoPort, over.signal));
   };
   try {
-    const connection = await connectTo(context.t, world.sshd, receive, world.port);
+    const connection = await connectTo(context.t, world.sshd, receive, world.port, freshTurns());
     ours = connection;
     connection.lost.catch((error: unknown) => over.abort(error));
     await connection.listen({ type: 'tcp', host: 'localhost', port: PORT });
@@ -154,6 +155,11 @@ async function runOne(world: World, dice: Dice, budget: number): Promise<Result>
     over.abort(new Error('over'));
     await context.end();
   }
+}
+
+/** Thousands of connections a minute are what this is about: none knows of the others. */
+function freshTurns(): Turns {
+  return createTurns({ clock: systemClock, random: Math.random, icmpRefusals: () => null });
 }
 
 async function visitOnce(server: Connection): Promise<void> {

@@ -15,6 +15,7 @@ export async function connectTo(
   sshd: TestSshd,
   onVisitor: (visitor: Visitor) => void,
   port = sshd.port,
+  turns = testTurns(),
 ): Promise<SshConnection> {
   const spec = specFor(sshd, [[1, 1]], { port });
   const over = new AbortController();
@@ -24,7 +25,7 @@ export async function connectTo(
     identities: createIdentityCache(),
     device: quietDevice,
     name: 'test',
-    reach: () => dial(spec, 10_000, { clock: systemClock, turns: testTurns() }, over.signal),
+    reach: () => dial(spec, 10_000, { clock: systemClock, turns }, over.signal),
     heartbeat: () => {},
     onSourcePort: () => {},
   };

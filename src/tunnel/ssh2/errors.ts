@@ -64,7 +64,7 @@ function isMalformed(error: Error): boolean {
   return (
     error instanceof TypeError ||
     error instanceof RangeError ||
-    /^(Inbound: Malformed|Received (unexpected|malformed)) /.test(error.message)
+    /^(Inbound: Malformed|Received (unexpected|malformed)|Invalid channel id) ?/.test(error.message)
   );
 }
 

@@ -111,7 +111,8 @@ function guardChannels({ _protocol: protocol, _chanMgr: table }: Internals, logi
   const taken = new Set<number>();
 
   const entryOf = (id: number) => {
-    if (id > table._cur) throw new ProtocolBreach(`it speaks of channel ${id}, which there never was`);
+    // Also what was cut off, and is no number.
+    if (!(id <= table._cur)) throw new ProtocolBreach(`it speaks of channel ${id}, which there never was`);
     return table.get(id);
   };
   /** Null for one that is closed by now. */
