@@ -1,6 +1,6 @@
 import { hostname } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
-import { access, readFile, stat } from 'node:fs/promises';
+import { access, stat } from 'node:fs/promises';
 import { systemEnvironment } from '../config/environment.ts';
 import { canonicalAddress } from '../config/address.ts';
 import { isBareListener, noTarget, readForward } from '../config/forward.ts';
@@ -13,6 +13,7 @@ import { BadValue } from '../config/value.ts';
 import { DaemonNotRunningError } from '../control/client.ts';
 import { systemClock } from '../lib/clock.ts';
 import { makeDirectory } from '../lib/make-directory.ts';
+import { readText } from '../lib/read-text.ts';
 import { errorCode, errorText } from '../lib/text.ts';
 import { newConfig, addToConfig, type NewTunnel, SOCKS_FORWARD } from '../setup/new-config.ts';
 import { createFile } from '../setup/new-file.ts';
@@ -207,7 +208,7 @@ function what({ host, port, user, forwards }: TunnelSpec): string {
 
 /** False where nobody lets us add to the file. */
 async function writeConfig(file: string, wanted: NewTunnel, { confirm }: Questions): Promise<boolean> {
-  const text = await readFile(file, 'utf8').catch((error: unknown) => {
+  const text = await readText(file).catch((error: unknown) => {
     if (errorCode(error) === 'ENOENT') return null;
     throw error;
   });

@@ -1,4 +1,4 @@
-import { lstat, readdir, readFile, stat } from 'node:fs/promises';
+import { lstat, readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type ConfigEnvironment, systemEnvironment } from '../config/environment.ts';
 import { loadConfig } from '../config/load.ts';
@@ -9,6 +9,7 @@ import { launchdPlan, loadingSteps } from '../install/launchd/plan.ts';
 import { crashLog, type LaunchdService, ownDirectories, serviceEnvironment } from '../install/launchd/service.ts';
 import { isLoaded } from '../install/launchd/unload.ts';
 import { FILE_VAULT, hasFileVault, launchdWarnings } from '../install/launchd/warnings.ts';
+import { readAsOwner } from '../install/places-of-others.ts';
 import { runProgram } from '../install/run-program.ts';
 import type { Step } from '../install/step.ts';
 import { sleep, systemClock } from '../lib/clock.ts';
@@ -117,5 +118,13 @@ async function reportSilence(service: LaunchdService): Promise<number> {
 }
 
 async function textOf(path: string): Promise<string | null> {
-  return readFile(path, 'utf8').catch(() => null);
+  try {
+    // The log is in the hands of the account, which could have linked it to what only root may read.
+    return readAsOwner(path, MAX_LOG_BYTES).toString('utf8');
+  } catch {
+    return null;
+  }
 }
+
+/** Our own log ends at 5 MiB. */
+const MAX_LOG_BYTES = 8 * 1024 * 1024;

@@ -1,4 +1,4 @@
-import { connect } from 'node:net';
+import { connect, type Socket } from 'node:net';
 import { createInterface } from 'node:readline';
 import { errorCode, escapeControls, printable } from '../lib/text.ts';
 import type { StatusDocument } from '../supervisor/status.ts';
@@ -101,6 +101,7 @@ function askAt<T>(
     socket.once('close', () => clearTimeout(patience));
     socket.once('connect', () => {
       socket.write(`${JSON.stringify(request)}\n`);
+      boundLines(socket, new Error(`what listens at ${shown} sends a line without an end`));
       const lines = createInterface({ input: socket });
       // It tells the socket's own errors again, and throws where nobody listens.
       lines.on('error', reject);
@@ -117,6 +118,19 @@ function askAt<T>(
     });
   });
 }
+
+/** Ends a connection whose other end, in the hands of somebody else, would fill our memory. */
+function boundLines(socket: Socket, reason: Error): void {
+  let unfinished = 0;
+  socket.on('data', (chunk: Buffer) => {
+    const end = chunk.lastIndexOf(0x0a);
+    unfinished = end === -1 ? unfinished + chunk.length : chunk.length - end - 1;
+    if (unfinished > MAX_LINE) socket.destroy(reason);
+  });
+}
+
+/** In bytes; a status of a thousand tunnels has one of them. */
+const MAX_LINE = 16 * 1024 * 1024;
 
 /** What a daemon says may come from somebody who has taken it over, and goes to root's terminal. Only the ends of lines stay. */
 function parse(line: string): unknown {

@@ -1,6 +1,6 @@
-import { readFileSync, statSync } from 'node:fs';
 import { isDeepStrictEqual } from 'node:util';
 import * as z from 'zod/mini';
+import { readRegularFile } from '../lib/read-regular-file.ts';
 import { errorCode, errorText } from '../lib/text.ts';
 import { writeDurably } from './write-durably.ts';
 
@@ -61,10 +61,8 @@ const MAX_BYTES = 1024 * 1024;
 /** Null where there is nothing to read. */
 function read(path: string, onTrouble: (message: string) => void): Map<string, Holding> | null {
   try {
-    // A pipe would hold us up for ever.
-    const stats = statSync(path);
-    if (!stats.isFile() || stats.size > MAX_BYTES) throw new Error('this is no file of ours');
-    const content = z.record(z.string(), z.unknown()).parse(JSON.parse(readFileSync(path, 'utf8')));
+    const text = readRegularFile(path, MAX_BYTES).toString('utf8');
+    const content = z.record(z.string(), z.unknown()).parse(JSON.parse(text));
     return new Map(
       Object.entries(content).flatMap(([key, value]) => {
         const { data } = holdingSchema.safeParse(value);

@@ -28,10 +28,10 @@ export async function withRightsOf<T>(reader: Reader, work: () => T | Promise<T>
 }
 
 /** The bytes of a file, read with the rights of whose place it lies in. */
-export function readAsOwner(path: string): Buffer {
+export function readAsOwner(path: string, limit?: number): Buffer {
   const giveBack = takeRights(readerOf(path));
   try {
-    return readRegularFile(path);
+    return readRegularFile(path, limit);
   } finally {
     giveBack();
   }

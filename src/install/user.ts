@@ -1,8 +1,8 @@
 import { existsSync } from 'node:fs';
-import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { ConfigEnvironment } from '../config/environment.ts';
 import { parseConfig } from '../config/parse.ts';
+import { readText } from '../lib/read-text.ts';
 import { look } from './files.ts';
 import { InstallError } from './install-error.ts';
 import { type Manager, systemdVersion, UNIT, unitState, userManager } from './manager.ts';
@@ -37,7 +37,7 @@ export async function planUser({ copyFrom, program, here, run }: UserRequest): P
         `(\`systemctl --user edit tunnel\`), move the file away, and run this again`,
     );
   const there = (await look(config))?.content ?? null;
-  const copied = copyFrom === null ? null : await readFile(copyFrom, 'utf8');
+  const copied = copyFrom === null ? null : await readText(copyFrom);
   if (there !== null && copied !== null && copied !== there)
     throw new InstallError(
       `${config} exists and is not the same as ${copyFrom}: leave --config out, or move one of them away`,

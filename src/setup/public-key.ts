@@ -1,4 +1,4 @@
-import { readFile } from 'node:fs/promises';
+import { readText } from '../lib/read-text.ts';
 import { escapeControls } from '../lib/text.ts';
 import { readSecretFile } from '../tunnel/secret-file.ts';
 import type { ServerSpec } from '../tunnel/spec.ts';
@@ -54,7 +54,7 @@ export async function readPublicKeys(
 /** The comment in the `.pub` file, which a private key keeps to itself when it is encrypted; null where it is of another key. */
 async function commentBeside(path: string, base64: string): Promise<string | null> {
   try {
-    const [line = ''] = (await readFile(`${path}.pub`, 'utf8')).split('\n', 1);
+    const [line = ''] = (await readText(`${path}.pub`)).split('\n', 1);
     const [, blob, comment] = /^\S+\s+(\S+)\s*(.*)$/.exec(line) ?? [];
     return blob === base64 ? (comment ?? '') : null;
   } catch {

@@ -27,3 +27,15 @@ test('a daemon with too many clients says nothing, and the client what that mean
   const path = await daemon(t, (socket) => socket.destroy());
   await assert.rejects(ask([path], { command: 'status' }), /closed the connection without an answer: too many/);
 });
+
+test('a line without an end does not fill the memory of whoever asks', async (t) => {
+  const path = await daemon(t, (socket) => {
+    socket.on('error', () => {});
+    const more = () => {
+      while (!socket.destroyed && socket.write('x'.repeat(65_536)));
+      if (!socket.destroyed) socket.once('drain', more);
+    };
+    more();
+  });
+  await assert.rejects(ask([path], { command: 'status' }), /sends a line without an end/);
+});

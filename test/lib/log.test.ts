@@ -7,7 +7,9 @@ import { errorPrefix, stderrOutput } from '../../src/host/log-output.ts';
 import { formatLogLine, tunnelOfLine } from '../../src/lib/log-format.ts';
 import { createLogMemory } from '../../src/lib/log-memory.ts';
 import { createLogger } from '../../src/lib/log.ts';
-import { escapeControls, printable } from '../../src/lib/text.ts';
+import { nameOfSocket } from '../../src/config/ad-hoc-paths.ts';
+import { formatProblem } from '../../src/config/problem.ts';
+import { escapeControls, escapeLines, printable } from '../../src/lib/text.ts';
 import { tempDir } from '../support/until.ts';
 
 const HOSTILE = 'a\u001b[31m\r\nb\u0007\u009b2J\u202eevil\u2028\u0000';
@@ -37,6 +39,15 @@ test('text from elsewhere is made visible and cut', () => {
     'what looks like a blank or like nothing',
   );
   assert.equal(printable('x'.repeat(400)).length, 301);
+});
+
+test('whatever the name of a socket or a file holds, it moves no cursor', () => {
+  assert.equal(escapeLines('a\tb\n\u001b[2J'), 'a\tb\n\\x1b[2J');
+  assert.equal(nameOfSocket('/run/tunneld/run-a-1.sock'), 'a-1');
+  for (const name of ['\u001b]0;x\u0007', 'A', '-x', 'a b', '\u202e'])
+    assert.equal(nameOfSocket(`/run/tunneld/run-${name}.sock`), null);
+  const problem = { file: '/etc/\u001b[2J', line: 1, column: 1, message: '\u001b[31m' };
+  assert.equal(formatProblem(problem), '/etc/\\x1b[2J:1:1: \\x1b[31m');
 });
 
 test('the memory of lines is bounded in number and size', () => {

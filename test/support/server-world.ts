@@ -71,6 +71,9 @@ export async function startServerWorld(t: TestContext, options: ServerWorldOptio
   rmSync(join(etc, 'ssh'), { recursive: true, force: true });
   mkdirSync(join(etc, 'ssh', 'sshd_config.d'), { recursive: true });
   mkdirSync(join(dir, 'var', 'lib'), { recursive: true });
+  mkdirSync(join(dir, 'tmp'));
+  // What a script leaves that is killed goes with the rest.
+  const env = { ...process.env, TMPDIR: join(dir, 'tmp') };
   const key = join(dir, 'key');
   for (const file of [key, inside('/etc/ssh/ssh_host_ed25519_key')])
     execFileSync('ssh-keygen', ['-q', '-t', 'ed25519', '-N', '', '-C', "it's a key", '-f', file]);
@@ -116,13 +119,14 @@ while :; do sleep 0.1; done`;
     key,
     run: (command, input = '') => {
       const { status, stdout, stderr } = spawnSync('nsenter', enter(command), {
+        env,
         input,
         encoding: 'utf8',
         timeout: 30_000,
       });
       return { code: status, stdout, stderr };
     },
-    spawn: (command, spawnOptions = {}) => spawn('nsenter', enter(command), spawnOptions),
+    spawn: (command, spawnOptions = {}) => spawn('nsenter', enter(command), { env, ...spawnOptions }),
     ssh: (...args) => world.run(['ssh', '-F', join(dir, 'ssh_config'), ...args]),
     read: (path) => (existsSync(inside(path)) ? readFileSync(inside(path), 'utf8') : null),
     snapshot: () => snapshot(world),
