@@ -18,12 +18,17 @@ export function readPath(place: Place): (raw: unknown) => string {
         throw new BadValue(`names the variable ${printable(name, 40)}, which is not set${ofService(name)}`);
       return found;
     });
-    const bare = /(?:^|\/)\$(HOME|USER|LOGNAME|XDG_\w+|[A-Z]+_DIRECTORY)(?=\/|$)/.exec(text)?.[1];
-    if (bare !== undefined) throw new BadValue(`has the variable $${bare}: write \${${bare}}`);
+    const bare = bareVariable(text);
+    if (bare !== null) throw new BadValue(`has the variable $${bare}: write \${${bare}}`);
     if (text === '~' || text.startsWith('~/')) return resolve(place.home, `.${text.slice(1)}`);
     if (text.startsWith('~')) throw new BadValue('must not begin with the home of another user: write the whole path');
     return resolve(place.directory, text);
   };
+}
+
+/** The variable at the beginning of a path that is written as for a shell: nothing replaces it. */
+export function bareVariable(path: string): string | null {
+  return /^\$(HOME|USER|LOGNAME|XDG_\w+|[A-Z]+_DIRECTORY)(?:\/|$)/.exec(path)?.[1] ?? null;
 }
 
 /** systemd sets it while the service runs, for copies that the service finds by itself. */

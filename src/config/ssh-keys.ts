@@ -1,4 +1,5 @@
 import { hostname } from 'node:os';
+import { bareVariable } from './path-value.ts';
 import { canonicalAddress } from './address.ts';
 import type { ConfigEnvironment } from './environment.ts';
 import { readMapping, type Path } from './mapping.ts';
@@ -107,7 +108,7 @@ const RULES: ReadonlyMap<string, Rule> = new Map([
   ['bindinterface', one('bindInterface')],
   ['connecttimeout', one('connectTimeout', ({ args }) => (/^(?:none|0)$/i.test(args[0] ?? '') ? undefined : args[0]))],
   ['tcpkeepalive', yesNo('tcpKeepAlive')],
-  ['identityfile', many('identityFile')],
+  ['identityfile', many('identityFile', (option, findings) => asWritten(option.args.join(' '), option, findings))],
   ['identitiesonly', yesNo('identitiesOnly')],
   ['identityagent', one('identityAgent')],
   ['preferredauthentications', one('preferredAuthentications')],
@@ -165,8 +166,18 @@ export const HONOURED: ReadonlySet<string> = new Set([
 ]);
 
 /** Each argument is one path, spaces and all. */
-function files({ args }: SshOption): unknown {
-  return args.length === 1 && args[0]?.toLowerCase() === 'none' ? 'none' : args;
+function files(option: SshOption, findings: Findings): unknown {
+  const { args } = option;
+  if (args.length === 1 && args[0]?.toLowerCase() === 'none') return 'none';
+  return args.map((arg) => asWritten(arg, option, findings));
+}
+
+/** ssh replaces ${HOME}, and takes $HOME for the name of a directory. */
+function asWritten(path: string, option: SshOption, { warn }: Findings): string {
+  const variable = bareVariable(path);
+  if (variable === null) return path;
+  warn(`${whereOf(option)}: ssh does not replace $${variable} in a path: write \${${variable}}`);
+  return `./${path}`;
 }
 
 /** In a file listener and target are two words; what is one word may have spaces within. */

@@ -1,6 +1,9 @@
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { test } from 'node:test';
+import { adHocConfig } from '../../src/config/ad-hoc.ts';
 import { readAlgorithms } from '../../src/config/algorithm-list.ts';
 import { completeServer } from '../../src/config/complete.ts';
 import { readDuration } from '../../src/config/duration.ts';
@@ -13,6 +16,7 @@ import {
 } from '../../src/config/paths.ts';
 import { hasAes } from '../../src/lib/processor.ts';
 import { servicePort } from '../../src/lib/services.ts';
+import { tempDir } from '../support/until.ts';
 
 test('durations are those of OpenSSH', () => {
   for (const text of ['90', '1m30s', '2h', '1H', '1d', '1w2d3h4m5s']) {
@@ -81,4 +85,19 @@ test('services have the ports that services(5) lists', () => {
   assert.equal(servicePort('www', services), 80);
   assert.equal(servicePort('domain', services), null);
   assert.equal(servicePort('SSH', services), null);
+});
+
+test("$HOME in a path of ssh_config is a directory's name, as ssh has it, and said", async (t) => {
+  const file = join(await tempDir(t), 'config');
+  writeFileSync(file, 'Host h\n  IdentityFile $HOME/.ssh/id\n  UserKnownHostsFile ~/known $HOME/known\n', {
+    mode: 0o600,
+  });
+  const env = { ...systemEnvironment(), home: '/home/pi', directory: '/cwd' };
+  const { tunnels, warnings } = await adHocConfig(['-F', file, '-R', '1:a:2', 'h'], 'h', env);
+  assert.deepEqual(tunnels[0]?.identityFiles, ['/cwd/$HOME/.ssh/id']);
+  assert.deepEqual(tunnels[0]?.userKnownHostsFiles, ['/home/pi/known', '/cwd/$HOME/known']);
+  assert.deepEqual(
+    warnings,
+    [2, 3].map((line) => `${file}:${line}: ssh does not replace $HOME in a path: write \${HOME}`),
+  );
 });

@@ -262,7 +262,7 @@ test('a service from nothing, and away again', async (t) => {
     assert.equal(code, 0, stderr);
     assert.match(
       stderr,
-      /127\.0\.0\.1 still lets \S+ in with the key SHA256:\S+: take its line out of .*server-setup \S+ --undo/,
+      /10\.77\.0\.1 still lets \S+ in with the key SHA256:\S+: take its line out of .*server-setup \S+ --undo/,
     );
     assert.match(stderr, /remove \/etc\/tunneld\n.*remove \/var\/lib\/tunneld\n.*userdel tunneld/);
     assert.notEqual((await box.run('getent', 'group', 'tunneld')).code, 0);

@@ -181,14 +181,25 @@ test('what cannot be is refused with its cure, and leaves everything as it was',
     );
   });
   await t.test('a daemon that cannot start', async () => {
-    service.configure(`${yaml}control: { socket: /etc/no.sock }\n`);
-    const { stderr } = await refused(/systemctl start tunnel\.service` ended with 1/, 1);
-    assert.match(stderr, /its last words:\n.*cannot start:.*\n/s);
-    service.configure(yaml);
-    await service.dropIn('ExecStart=', "ExecStart=/bin/sh -c 'exit 78'");
-    await refused(/systemctl start tunnel\.service` ended with 1/, 78);
+    await service.dropIn('ExecStart=', "ExecStart=/bin/sh -c 'echo cannot start; exit 78'");
+    const { stderr } = await refused(/systemctl start tunnel\.service` ended with 1/, 78);
+    assert.match(stderr, /its last words:\n.*cannot start\n/s);
     await box.must('rm', '-r', '/etc/systemd/system/tunnel.service.d');
     await box.must('systemctl', 'daemon-reload');
+  });
+
+  await t.test('a daemon that cannot have its socket serves, and systemd says what is missing', async () => {
+    service.configure(`${yaml}control: { socket: /etc/no.sock }\n`);
+    const { code, stderr } = await box.run('tunneld', 'install');
+    assert.equal(code, 0, stderr);
+    assert.match(
+      stderr,
+      /active: .*no control socket at \/etc\/no\.sock, so that no command reaches this daemon: .*EROFS/,
+    );
+    assert.equal(await service.property('ActiveState'), 'active');
+    service.configure(yaml);
+    await box.must('tunneld', 'uninstall');
+    await box.must('userdel', 'tunneld');
   });
 
   await t.test('killed in the middle, the next one completes', async () => {

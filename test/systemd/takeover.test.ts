@@ -52,7 +52,7 @@ WantedBy=multi-user.target
     await start(ssh);
     await box.must('ln', '-s', '/etc/shadow', `${home}/.ssh/id_ed25519.pub`);
     const { code, stdout, stderr } = await box.run('tunneld', 'install');
-    assert.doesNotMatch(stdout + stderr, /root:|id_ed25519\.pub|relay\.key\.pub/);
+    assert.doesNotMatch(stdout + stderr, /root:[*!$:]|id_ed25519\.pub|relay\.key\.pub/);
     for (const [file, why] of [
       ['known_hosts', /known_hosts is no regular file/],
       ['config', /this is a pipe/],
@@ -151,16 +151,18 @@ WantedBy=multi-user.target
 
   await t.test('a takeover of which nobody is left in the middle is undone', async () => {
     const pause = box.path('/etc/systemd/system/service.d/refuse.conf');
-    writeFileSync(pause, '[Service]\nExecStartPost=/bin/sh -c "while test -e /tmp/pause; do sleep 0.1; done"\n');
-    writeFileSync(box.path('/tmp/pause'), '');
+    writeFileSync(pause, '[Service]\nExecStartPost=/bin/sh -c "while test -e /run/pause; do sleep 0.1; done"\n');
+    writeFileSync(box.path('/run/pause'), '');
     const going = box.run('tunneld', 'install', '--yes');
     await until(async () => (await box.run('tunneld', 'status')).code === 0, {
       what: 'the new service',
       timeoutMs: 20_000,
     });
+    assert.equal(readFileSync(box.path(UNIT), 'utf8'), ssh, 'what a loss of power would bring back');
+    assert.equal(await service.property('FragmentPath'), TRIAL);
     await box.must('systemctl', 'kill', '--kill-who=main', '--signal=KILL', 'tunneld-takeover');
     writeFileSync(pause, '');
-    rmSync(box.path('/tmp/pause'));
+    rmSync(box.path('/run/pause'));
     await until(async () => (await visit(port, 'again')) === 'again', { what: 'the old tunnel' });
     assert.notEqual((await going).code, 0);
     assert.equal(readFileSync(box.path(UNIT), 'utf8'), ssh);
