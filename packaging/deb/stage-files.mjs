@@ -41,7 +41,7 @@ const LINE = `${'-'.repeat(80)}\nThe program includes parts of these packages:`;
 
 /** Another node, in /usr/local, is not the one that this package depends on. */
 function withDebiansNode(program) {
-  const changed = program.replace(/^#!\/usr\/bin\/env -S node /, '#!/usr/bin/node ');
+  const changed = program.replace(/^#!\/usr\/bin\/env -S node /, '#!/usr/bin/env -S /usr/bin/node ');
   if (changed === program) throw new Error('cli.js does not begin as expected');
   return changed;
 }
