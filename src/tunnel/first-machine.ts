@@ -1,4 +1,4 @@
-import { formatEndpoint, type ServerSpec, type TunnelSpec } from './spec.ts';
+import { formatEndpoint, type ProxyEntry, type ServerSpec, type TunnelSpec } from './spec.ts';
 
 /** Whom to dial first. */
 export function firstMachine({ jumps, entry, ...spec }: TunnelSpec): Pick<ServerSpec, keyof typeof DIALLED> {
@@ -6,10 +6,17 @@ export function firstMachine({ jumps, entry, ...spec }: TunnelSpec): Pick<Server
   return entry.type === 'http' || entry.type === 'socks5' ? { ...first, host: entry.host, port: entry.port } : first;
 }
 
-/** The server that counts a connection, where that is not the machine which is dialled. */
+/** The server that counts a connection, where that is not the machine which is dialled, and as whom the proxy is asked for it. */
 export function beyondOf({ entry, jumps, ...spec }: TunnelSpec): string | undefined {
-  const { host, port } = jumps[0] ?? spec;
-  return entry.type === 'http' || entry.type === 'socks5' ? formatEndpoint({ type: 'tcp', host, port }) : undefined;
+  return entry.type === 'http' || entry.type === 'socks5' ? beyondProxy(entry, jumps[0] ?? spec) : undefined;
+}
+
+/** A proxy that refuses one user refuses no other. */
+export function beyondProxy(
+  { user, passwordFile }: ProxyEntry,
+  { host, port }: Pick<ServerSpec, 'host' | 'port'>,
+): string {
+  return [user ?? '', passwordFile ?? '', formatEndpoint({ type: 'tcp', host, port })].join(' ');
 }
 
 const DIALLED = {

@@ -7,6 +7,7 @@ import { asFailure, TunnelFailure } from './failure.ts';
 import { AUTH_TIMEOUT_MS, type LoginEvents, prepareLogin, type Way } from './login.ts';
 import { pathAnswers, probeClaim, tryUntilAnswered } from './path.ts';
 import { loadProxy, passProxy } from './proxy.ts';
+import { beyondProxy } from './first-machine.ts';
 import { startProxyCommand } from './proxy-command.ts';
 import { resetSocket } from './reset-socket.ts';
 import { type Entry, formatEndpoint, type ServerSpec, type TunnelSpec } from './spec.ts';
@@ -103,12 +104,7 @@ async function enter(entry: Entry, first: ServerSpec, deps: RouteDeps, signal: A
         async (patience) => {
           const at = { ...first, host: entry.host, port: entry.port };
           const claim = probeClaim(first.connectLimit, clock);
-          const again = await dial(
-            at,
-            patience,
-            { clock, turns, claim, beyond: formatEndpoint({ type: 'tcp', host, port }) },
-            within,
-          );
+          const again = await dial(at, patience, { clock, turns, claim, beyond: beyondProxy(entry, first) }, within);
           await passProxy(again.socket, entry, { host, port }, patience, clock, within).finally(() => leave(again));
         },
         clock,
