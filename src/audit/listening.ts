@@ -1,9 +1,9 @@
 import { randomInt } from 'node:crypto';
 import type { Clock } from '../lib/clock.ts';
-import { type Access, allowsListen, isPublic, TELLTALE, type TcpEndpoint } from '../server-rules/access.ts';
+import { type Access, allowsListen, isPublic, type TcpEndpoint } from '../server-rules/access.ts';
 import { discard } from '../tunnel/dial.ts';
 import { asFailure } from '../tunnel/failure.ts';
-import type { TunnelSpec } from '../tunnel/spec.ts';
+import { TELLTALE, type TunnelSpec } from '../tunnel/spec.ts';
 import { connects, whileListening } from './ask.ts';
 import type { Seen } from './finding.ts';
 import type { Visit } from './visit.ts';

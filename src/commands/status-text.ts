@@ -6,7 +6,7 @@ import type {
   TunnelStatus,
 } from '../supervisor/status.ts';
 import { formatDuration } from '../lib/text.ts';
-import type { Phase } from '../tunnel/state.ts';
+import { EXPOSED, type Phase } from '../tunnel/state.ts';
 
 /** The status for a person. */
 export function formatStatus(document: StatusDocument, colour: boolean): string {
@@ -89,6 +89,7 @@ function formatForward(forward: ForwardStatus, now: number, paint: Paint): reado
   const traffic = `${forward.connections} open, ${forward.totalConnections} in all, ${size(forward.bytesIn)} in, ${size(forward.bytesOut)} out`;
   return [
     `  ${WHERE[forward.kind]} ${forward.listen} → ${forward.target}  ${state}${verified}, ${traffic}`,
+    ...(forward.exposed === true ? [`    ${paint('open to others', 33)}: ${EXPOSED}`] : []),
     ...(forward.targetFailure === undefined ? [] : formatFailure(forward.targetFailure, 'target', now, '    ', true)),
   ];
 }

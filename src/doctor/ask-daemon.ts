@@ -1,6 +1,8 @@
 import type { ForwardStatus, TunnelStatus } from '../supervisor/status.ts';
 import type { TunnelSpec } from '../tunnel/spec.ts';
+import { EXPOSED } from '../tunnel/state.ts';
 import type { Known } from './examine-tunnel.ts';
+import { EXPOSED_CURE } from './listener-steps.ts';
 import { sourcePortStep, type PortSight } from './source-port.ts';
 import { stepOf } from './step.ts';
 
@@ -47,6 +49,8 @@ function forwardSteps(forward: ForwardStatus, { failure, silentSince }: TunnelSt
   }
   const seen: Known = ['forward', 'ok', `${forward.listen} listens`];
   if (forward.kind !== 'remote') return [seen];
+  if (forward.exposed === true)
+    return [seen, ['round trip', 'warn', `${forward.listen}: ${EXPOSED}`, EXPOSED_CURE], targetStep(forward)];
   const trip: Known =
     forward.verified === 'yes' && silentSince === undefined
       ? ['round trip', 'ok', `what is sent to ${forward.listen} comes out here`]

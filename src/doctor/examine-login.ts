@@ -146,7 +146,9 @@ async function examineForward(
   }
   try {
     tell('forward', 'ok', `the server listens on ${name}${port === 0 || !isChosen(listen) ? '' : ` (port ${port})`}`);
-    tell('round trip', ...roundTrip(name, await inspector.look(listen, port)));
+    const answerer = await inspector.look(listen, port);
+    const exposed = answerer.type === 'ours' && (await inspector.isExposed(listen, port));
+    tell('round trip', ...roundTrip(name, answerer, exposed));
   } finally {
     await connection.unlisten(listen.type === 'tcp' ? { ...listen, port } : listen);
   }

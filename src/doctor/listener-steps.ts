@@ -1,6 +1,7 @@
 import type { TunnelFailure } from '../tunnel/failure.ts';
 import type { RefusalReason } from '../tunnel/refusal.ts';
 import { type Answerer, inUseReason, type Other } from '../tunnel/sights.ts';
+import { EXPOSED } from '../tunnel/state.ts';
 import { cureOf, type Step } from './step.ts';
 
 /** What is told of a step: its result, what was seen, the cure, and whether waiting does not help. */
@@ -15,10 +16,12 @@ export function refused(failure: TunnelFailure, { reason, other }: RefusalReason
 }
 
 /** Of a listener that it granted. */
-export function roundTrip(name: string, answerer: Answerer): Told {
+export function roundTrip(name: string, answerer: Answerer, exposed: boolean): Told {
   switch (answerer.type) {
     case 'ours':
-      return ['ok', `what the server sends to ${name} comes out here`];
+      return exposed
+        ? ['warn', `${name}: ${EXPOSED}`, EXPOSED_CURE]
+        : ['ok', `what the server sends to ${name} comes out here`];
     case 'other':
       return inUse(`${name}: ${inUseReason(answerer.who)}`, answerer, IN_USE_CURE);
     case 'part':
@@ -43,6 +46,9 @@ export function roundTrip(name: string, answerer: Answerer): Told {
 function inUse(seen: string, { hostKey, own }: Other, cure: string): Told {
   return hostKey === null || own ? ['fail', seen, cure] : ['fail', seen, ANOTHERS_CURE, true];
 }
+
+export const EXPOSED_CURE =
+  'GatewayPorts no or clientspecified on the server keeps it in (`tunneld server-setup NAME` sets it for the user of the tunnel).';
 
 const IN_USE_CURE = 'Choose another port, or end what listens there.';
 

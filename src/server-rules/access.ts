@@ -1,4 +1,4 @@
-import type { Endpoint, ForwardSpec, TunnelSpec } from '../tunnel/spec.ts';
+import { TELLTALE, type Endpoint, type ForwardSpec, type TunnelSpec } from '../tunnel/spec.ts';
 import { choosePort } from './choose-port.ts';
 import { permitHost } from './permit-host.ts';
 
@@ -139,9 +139,6 @@ function fallbackPlaces(listen: Endpoint): readonly TcpEndpoint[] {
   const places = isPublic(listen) ? ['localhost', '127.0.0.1', '::1'] : [TELLTALE];
   return places.map(at(listen.port));
 }
-
-/** Of loopback, but none that sshd listens on for `localhost`: who answers there listens on all addresses (Linux). */
-export const TELLTALE = '127.0.0.2';
 
 function at(port: number): (host: string) => TcpEndpoint {
   return (host) => ({ type: 'tcp', host, port });

@@ -78,6 +78,8 @@ export interface ForwardStatus {
   readonly verified: 'yes' | 'no' | 'unknown';
   /** Why that is unknown. */
   readonly unverified?: string;
+  /** Others than the server reach this listener, though it was asked for loopback alone. */
+  readonly exposed?: true;
   readonly connections: number;
   readonly totalConnections: number;
   readonly refusedConnections: number;
@@ -161,6 +163,7 @@ function tunnelStatus(tunnel: RunningTunnel, now: number, iso: Iso): TunnelStatu
       ...(forward.refusal === null ? {} : { refusal: forward.refusal }),
       verified: forward.verified,
       ...(forward.unverified === null ? {} : { unverified: forward.unverified }),
+      ...(forward.exposed ? { exposed: true } : {}),
       ...forward.counters,
       ...(forward.targetFailure === null ? {} : { targetFailure: failureStatus(forward.targetFailure, iso) }),
     })),

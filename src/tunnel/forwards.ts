@@ -8,7 +8,7 @@ import { askForListener, seldom } from './ask-for-listener.ts';
 import { asFailure, TunnelFailure } from './failure.ts';
 import type { Holdings } from './holdings.ts';
 import type { Inspector } from './inspector.ts';
-import { isMiss, judge, lookAgainAfter, type Standing } from './judge.ts';
+import { isMiss, judge, lookAgainAfter, type Standing, type Up } from './judge.ts';
 import type { Lease } from './lease.ts';
 import { refusalReason, type Refusal } from './refusal.ts';
 import type { Answerer } from './sights.ts';
@@ -22,7 +22,7 @@ export interface ForwardsOptions {
   /** Whether this tunnel was up before, so that a dead connection of ours may be in the way. */
   readonly wasUp: boolean;
   readonly verify: TunnelSpec['verify'];
-  readonly inspector: Pick<Inspector, 'look' | 'watch'>;
+  readonly inspector: Pick<Inspector, 'look' | 'watch' | 'isExposed'>;
   /** The tunnel's name. */
   readonly tunnel: string;
   /** What is remembered of these listeners. */
@@ -39,7 +39,9 @@ export interface ForwardsOptions {
    * It is up; `unverified` says why nobody knows whether it leads here, null when it does; `misplaced` that it was seen not to be where
    * it was asked for.
    */
-  onUp(index: number, unverified: string | null, misplaced: boolean): void;
+  onUp(index: number, seen: Pick<Up, 'unverified' | 'misplaced'>): void;
+  /** A listener that is up is open to all, though it was asked for on loopback. */
+  onExposed(index: number): void;
   /** `elsewhere` says that visitors were seen to come out somewhere else. */
   onRefused(index: number, refusal: Refusal, failure: TunnelFailure, elsewhere: boolean): void;
   /** It was given back, for another tunnel. */
@@ -100,6 +102,8 @@ async function keepForward(
       answered();
       if (port !== null && standing !== null) {
         losses = 0;
+        if (standing === 'held' && verify !== 'off' && (await options.inspector.isExposed(listen, port)))
+          options.onExposed(index);
         await untilLost(port, standing);
         since = clock.now();
         refusal = findReason();
@@ -138,7 +142,7 @@ async function keepForward(
     const judgement = judge(listen, answerer, verify, before);
     if (judgement.type === 'up') {
       holdings.hold(listen);
-      options.onUp(index, judgement.unverified, judgement.misplaced);
+      options.onUp(index, judgement);
       return judgement.standing;
     }
     const { standing, refusal: why, failure, elsewhere } = judgement;

@@ -26,6 +26,8 @@ export interface Inspector {
    * or the signal.
    */
   look(listen: Endpoint, port: number): Promise<Answerer>;
+  /** Whether a listener that is ours, and was asked for on loopback, is open to all (GatewayPorts yes), as far as that can be seen. */
+  isExposed(listen: Endpoint, port: number): Promise<boolean>;
   /**
    * Who answers first at the places of a listener that is not ours, to whom nothing is sent; `pulse` has our end of the connection told, to
    * which what lives answers. Rejects as look() does.
@@ -159,6 +161,13 @@ export function createInspector(connection: InspectedConnection, deps: Inspector
       const asked = await testAll(listen, port, 'asked');
       const found = asked.some(({ sight }) => sight.type === 'ours');
       return known(answererOf(asked, found ? [] : await testAll(listen, port, 'instead')));
+    },
+    // Others than sshd give their listeners out in ways of their own.
+    isExposed: async (listen, port) => {
+      const { beyond } = placesOf(listen, port);
+      if (beyond === null || !connection.serverVersion.startsWith('OpenSSH')) return false;
+      const { sight } = await remembering(beyond, () => test(listen, port, beyond));
+      return sight.type === 'ours';
     },
     watch: async (listen, port, pulse = false) => {
       const { asked, instead, name } = placesOf(listen, port);

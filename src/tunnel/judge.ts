@@ -11,14 +11,7 @@ export type Standing = 'held' | 'unproven' | 'unseen' | 'part';
 
 /** What becomes of it: it is up, or not; where `standing` is null it is to be given back. */
 export type Judgement =
-  | {
-      readonly type: 'up';
-      readonly standing: Standing;
-      /** Why nobody knows whether it leads here; null when it does. */
-      readonly unverified: string | null;
-      /** It was seen not to be where it was asked for. */
-      readonly misplaced: boolean;
-    }
+  | Up
   | {
       readonly type: 'refused';
       readonly standing: Standing | null;
@@ -27,6 +20,15 @@ export type Judgement =
       /** Visitors were seen to come out somewhere else. */
       readonly elsewhere: boolean;
     };
+
+export interface Up {
+  readonly type: 'up';
+  readonly standing: Standing;
+  /** Why nobody knows whether it leads here; null when it does. */
+  readonly unverified: string | null;
+  /** It was seen not to be where it was asked for. */
+  readonly misplaced: boolean;
+}
 
 /**
  * What follows from who answers at a listener that the server has granted. It is given back only when at each of its places another program

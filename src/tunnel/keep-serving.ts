@@ -6,13 +6,14 @@ import { watchEvictions } from './eviction-watch.ts';
 import { TunnelFailure } from './failure.ts';
 import { keepForwards } from './forwards.ts';
 import type { Inspector } from './inspector.ts';
+import type { Up } from './judge.ts';
 import { keepLocalForwards } from './local-forwards.ts';
 import type { Reception } from './reception.ts';
 import { blamesUs } from './refusal.ts';
 import type { SessionDeps } from './session.ts';
 import { formatEndpoint, type TunnelSpec } from './spec.ts';
 import type { SshConnection } from './ssh.ts';
-import type { ForwardState } from './state.ts';
+import { EXPOSED, type ForwardState } from './state.ts';
 import { watchTargets } from './target-check.ts';
 
 export interface ServingDeps extends Omit<SessionDeps, 'reach'> {
@@ -49,7 +50,7 @@ export async function keepServing(
     if (unanswered === 0) answered.resolve();
     settle();
   };
-  const onUp = (index: number, whose: string, unverified: string | null, misplaced = false) => {
+  const onUp = (index: number, whose: string, { unverified, misplaced }: Pick<Up, 'unverified' | 'misplaced'>) => {
     const before = deps.state().forwards[index];
     const verified = unverified === null ? 'yes' : 'unknown';
     if (before?.state === 'refused') log.info(`${whose} listens on ${formatEndpoint(before.spec.listen)} now`);
@@ -62,13 +63,26 @@ export async function keepServing(
   const onRefused = (index: number, refusal: ForwardState['refusal'], failure: TunnelFailure, elsewhere = false) => {
     const before = deps.state().forwards[index]?.verified;
     const verified = elsewhere || before === 'no' ? 'no' : 'unknown';
-    deps.reportForward(index, { state: 'refused', refusal, verified, unverified: null, misplaced: false });
+    deps.reportForward(index, {
+      state: 'refused',
+      refusal,
+      verified,
+      unverified: null,
+      misplaced: false,
+      exposed: false,
+    });
     deps.reportFailure(failure);
     missing.add(index);
     settle();
   };
   const onLent = (index: number) => {
-    deps.reportForward(index, { state: 'pending', verified: 'unknown', unverified: null, misplaced: false });
+    deps.reportForward(index, {
+      state: 'pending',
+      verified: 'unknown',
+      unverified: null,
+      misplaced: false,
+      exposed: false,
+    });
     missing.add(index);
     settle();
   };
@@ -92,7 +106,7 @@ export async function keepServing(
       lease: deps.lease,
       onVisitor: deps.reception.receiveLocal,
       // Who connects to a listener of this device's kernel comes here and nowhere else.
-      onUp: (index) => onUp(index, 'this device', null),
+      onUp: (index) => onUp(index, 'this device', { unverified: null, misplaced: false }),
       onRefused,
       onLent,
       onAnswered,
@@ -122,7 +136,12 @@ export async function keepServing(
         deps.report({ rttMs: Math.round(rttMs * 10) / 10 });
         if (chosen !== null) log.info(`the server chose port ${chosen} for ${formatEndpoint(listen)}`);
       },
-      onUp: (index, unverified, misplaced) => onUp(index, 'the server', unverified, misplaced),
+      onUp: (index, seen) => onUp(index, 'the server', seen),
+      onExposed: (index) => {
+        const { spec: forward } = deps.state().forwards[index]!;
+        log.warn(`${formatEndpoint(forward.listen)}: ${EXPOSED}`);
+        deps.reportForward(index, { exposed: true });
+      },
       onRefused: (index, refusal, failure, elsewhere) => {
         onRefused(index, refusal, failure, elsewhere);
         evictions.refused(index, blamesUs(failure));

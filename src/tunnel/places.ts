@@ -1,5 +1,5 @@
 import { isIP, isIPv6 } from 'node:net';
-import type { Endpoint } from './spec.ts';
+import { TELLTALE, type Endpoint } from './spec.ts';
 
 /** Where the visitors of a listener arrive on the server, as it can be asked to connect there. */
 export interface Places {
@@ -9,27 +9,31 @@ export interface Places {
   readonly instead: readonly Endpoint[];
   /** The name of the loopback addresses, for rules of a server (permitopen) that allow the name and not the address. */
   readonly name: Endpoint | null;
+  /** What leads here from there is open to all, though it was asked for the server alone (GatewayPorts yes). */
+  readonly beyond: Endpoint | null;
 }
 
 /** `port` is the one that the server chose where it did. */
 export function placesOf(listen: Endpoint, port: number): Places {
-  if (listen.type === 'unix') return { asked: [listen], instead: [], name: null };
+  if (listen.type === 'unix') return { asked: [listen], instead: [], name: null, beyond: null };
   const at = (...hosts: readonly string[]) => hosts.map((host): Endpoint => ({ type: 'tcp', host, port }));
-  const [name = null] = at('localhost');
+  const [name = null, beyond = null] = at('localhost', TELLTALE);
   switch (listen.host.toLowerCase()) {
     case 'localhost':
+      return { asked: at('127.0.0.1', '::1'), instead: [], name, beyond };
     case '':
     case '*':
-      return { asked: at('127.0.0.1', '::1'), instead: [], name };
+      return { asked: at('127.0.0.1', '::1'), instead: [], name, beyond: null };
     case '127.0.0.1':
+      return { asked: at(listen.host), instead: [], name: null, beyond };
     case '::1':
-      return { asked: at(listen.host), instead: [], name: null };
+      return { asked: at(listen.host), instead: [], name: null, beyond: null };
     case '0.0.0.0':
-      return { asked: at('127.0.0.1'), instead: at('::1'), name };
+      return { asked: at('127.0.0.1'), instead: at('::1'), name, beyond: null };
     case '::':
-      return { asked: at('::1'), instead: at('127.0.0.1'), name };
+      return { asked: at('::1'), instead: at('127.0.0.1'), name, beyond: null };
     default:
-      return { asked: at(listen.host), instead: at('127.0.0.1', '::1'), name };
+      return { asked: at(listen.host), instead: at('127.0.0.1', '::1'), name, beyond: null };
   }
 }
 

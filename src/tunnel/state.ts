@@ -52,6 +52,8 @@ export interface ForwardState {
   readonly unverified: string | null;
   /** Whether it was seen not to be where it was asked for: what it is worth is less than what was wanted. */
   readonly misplaced: boolean;
+  /** Whether others than the server reach it, though it was asked for loopback (GatewayPorts yes). */
+  readonly exposed: boolean;
   /** Why the target was not reached when a visitor last came, or null when it was. */
   readonly targetFailure: FailureReport | null;
   readonly counters: Readonly<Counters>;
@@ -86,6 +88,10 @@ export function initialState(spec: TunnelSpec, now: number): TunnelState {
   };
 }
 
+/** What is to be said of a listener that is `exposed`. */
+export const EXPOSED =
+  'the server listens on all its addresses, though it was asked for loopback alone (GatewayPorts yes there)';
+
 /** A forward of which nothing is known in this session. */
 export const NOT_ASKED = {
   state: 'pending',
@@ -94,6 +100,7 @@ export const NOT_ASKED = {
   verified: 'unknown',
   unverified: null,
   misplaced: false,
+  exposed: false,
 } as const satisfies Partial<ForwardState>;
 
 export function reportFailure(failure: TunnelFailure, now: number): FailureReport {

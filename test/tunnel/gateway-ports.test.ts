@@ -8,7 +8,7 @@ import { startEcho } from '../support/echo.ts';
 import { listen } from '../support/listen.ts';
 import { startSshd, type SshdOptions, type TestSshd } from '../support/sshd.ts';
 import { specFor, startTunnel, type TestTunnel } from '../support/tunnel.ts';
-import { freePort } from '../support/until.ts';
+import { freePort, until } from '../support/until.ts';
 import { visit } from './visit.ts';
 
 /** No loopback address to sshd, which knows three texts for that, and still one of this machine alone. */
@@ -29,6 +29,23 @@ describe('a listener at an address', { concurrency: 4 }, () => {
     assert.deepEqual(tunnel.phases.slice(tunnel.phases.indexOf('up')), ['up']);
     assert.doesNotMatch(sshd.log(), /cancel-tcpip-forward/);
   });
+
+  for (const [config, host, exposed] of [
+    ['GatewayPorts yes', 'localhost', true],
+    ['GatewayPorts yes', '127.0.0.1', true],
+    ['GatewayPorts no', 'localhost', false],
+    ['GatewayPorts clientspecified', 'localhost', false],
+    ['GatewayPorts yes', '', false],
+  ] as const) {
+    test(`of loopback is ${exposed ? 'open to others' : 'no more than was asked for'}: ${host} under ${config}`, async (t) => {
+      const { tunnel } = await start(t, host, { config: [config] });
+      await tunnel.untilPhase('up');
+      assert.equal(standing(tunnel), YES);
+      const isOpen = () => tunnel.state().forwards[0]?.exposed === true;
+      if (exposed) await until(isOpen, { what: 'what is to be said of it' });
+      else assert.equal(isOpen(), false);
+    });
+  }
 
   for (const [config, host, wanted] of [
     ['GatewayPorts clientspecified', ADDRESS, YES],

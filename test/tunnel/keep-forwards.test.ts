@@ -188,6 +188,7 @@ function keep(
           return Promise.resolve(next);
         },
         watch: () => Promise.resolve(OTHER),
+        isExposed: () => Promise.resolve(false),
       },
       tunnel: 'test',
       holdings: quietDevice.holdings('server'),
@@ -195,7 +196,8 @@ function keep(
       lease: lending,
       onRecheck: doubtOver.listen,
       onGranted: () => {},
-      onUp: (_, unverified) => events.push(unverified === null ? 'up' : `up, ${unverified}`),
+      onUp: (_, { unverified }) => events.push(unverified === null ? 'up' : `up, ${unverified}`),
+      onExposed: () => {},
       onRefused: (_, refusal, _failure, elsewhere) =>
         events.push(`refused ${refusal}${elsewhere ? ', elsewhere' : ''}`),
       onLent: () => events.push('lent'),
