@@ -4,15 +4,16 @@ import type { Turn } from './turns.ts';
 
 /**
  * The turn of a proxyCommand, which connects by itself. To what it does so is not known, and whether, only by what comes of it: so the
- * turn is told as open. Rejects as Turns.take() does.
+ * turn is told as open. Those with the same command share what becomes of it. Rejects as Turns.take() does.
  */
 export async function takeCommandTurn(
+  command: string,
   spec: DialSpec,
   deps: Pick<DialDeps, 'clock' | 'turns' | 'claim' | 'onWait' | 'onTurn'> & { heartbeat(withinMs: number): void },
   signal: AbortSignal,
 ): Promise<Turn> {
   const { clock, turns } = deps;
-  const place = { address: spec.host, port: spec.port, source: null, beyond: 'proxyCommand' };
+  const place = { address: spec.host, port: spec.port, source: null, beyond: command };
   const claim = claimOf(spec, deps);
   for (;;) {
     const round = childController(signal);

@@ -26,7 +26,7 @@ export interface RouteDeps {
   /** A TCP connection to the first machine on the way, and what is left of connectTimeout. */
   reach(): Promise<Dialled>;
   /** Resolves when a proxyCommand may be started, which makes a connection of its own. */
-  beforeCommand?(): Promise<void>;
+  beforeCommand?(command: string): Promise<void>;
   heartbeat(withinMs: number): void;
   /** The local port of the connection at the bottom. */
   onSourcePort(port: number): void;
@@ -81,7 +81,7 @@ async function enter(entry: Entry, first: ServerSpec, deps: RouteDeps, signal: A
   const { clock, log } = deps;
   const { turns } = deps.device;
   if (entry.type === 'command') {
-    await deps.beforeCommand?.();
+    await deps.beforeCommand?.(entry.command);
     const command = startProxyCommand(entry.command, log, clock);
     const transport = createTransport(command.wire, { ends: null, direct: false }, clock);
     return { ...command, transport, leftMs: first.connectTimeoutMs, answers: null, close: () => Promise.resolve() };

@@ -30,7 +30,7 @@ export interface SessionDeps {
   /** A TCP connection to the first machine on the way, and what is left of connectTimeout for the handshake. */
   reach(): Promise<Dialled>;
   /** See RouteDeps. */
-  beforeCommand?(): Promise<void>;
+  beforeCommand?(command: string): Promise<void>;
   /** Whether this tunnel was up at some time before. */
   wasUp(): boolean;
   /** Local ports, other than this one, of connections that the server may still hold. */

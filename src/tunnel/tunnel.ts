@@ -171,8 +171,13 @@ export async function runTunnel(spec: TunnelSpec, deps: TunnelDeps, signal: Abor
             reporter.report({ phase: 'connecting', retryAt: null });
             return reached;
           },
-          beforeCommand: async () => {
-            turn = await takeCommandTurn(firstMachine(spec), { ...deps, ...dialDeps(), ...dialReports() }, roundSignal);
+          beforeCommand: async (command) => {
+            turn = await takeCommandTurn(
+              command,
+              firstMachine(spec),
+              { ...deps, ...dialDeps(), ...dialReports() },
+              roundSignal,
+            );
             reporter.report({ phase: 'connecting', retryAt: null });
           },
           holdings,

@@ -150,6 +150,7 @@ describe('turns', () => {
     const said: number[] = [];
     const take = () =>
       takeCommandTurn(
+        'nc h 22',
         {
           ...PLACE,
           host: 'h',
