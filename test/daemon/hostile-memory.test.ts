@@ -53,13 +53,14 @@ interface Attacker {
 }
 
 describe('what a server can make us keep is bounded, and the other tunnels are served', { concurrency: 3 }, () => {
-  const attacks: readonly [title: string, attack: (attacker: Attacker) => unknown][] = [
+  const attacks: readonly [title: string, attack: (attacker: Attacker) => unknown, left?: RegExp][] = [
     [
       'data beyond the window',
       async ({ visitor, forever, send }) => {
         const id = await visitor();
         forever(() => send(DATA, uint32(id), BLOCK));
       },
+      /bytes beyond the window of a channel/,
     ],
     [
       'a second stream that nobody reads',
@@ -83,21 +84,6 @@ describe('what a server can make us keep is bounded, and the other tunnels are s
       },
     ],
     [
-      'questions whose answers are not read',
-      ({ socket, forever, send }) => {
-        socket.pause();
-        forever(() => send(GLOBAL_REQUEST, 'who are you?', 1));
-      },
-    ],
-    [
-      'channels whose refusals are not read',
-      ({ socket, forever, send }) => {
-        socket.pause();
-        let id = 1000;
-        forever(() => send(OPEN, 'x11', uint32(id++), uint32(1), uint32(1 << 15), 'x', uint32(1)));
-      },
-    ],
-    [
       'an exchange of keys that is not finished',
       async ({ connection, socket, open, forever, send }) => {
         for (let count = 0; count < 300; count++) open(0xffff_ffff);
@@ -107,9 +93,29 @@ describe('what a server can make us keep is bounded, and the other tunnels are s
         forever(() => send(IGNORE, 'still here'));
       },
     ],
-    ['banners', ({ forever, send }) => forever(() => send(BANNER, BLOCK, ''))],
+    ['banners', ({ forever, send }) => forever(() => send(BANNER, BLOCK, '')), /sends banners without end/],
   ];
-  for (const [title, attack] of attacks) {
+  /** The kernel's buffers take megabytes of short answers first. */
+  const slowAttacks: typeof attacks = [
+    [
+      'questions whose answers are not read',
+      ({ socket, forever, send }) => {
+        socket.pause();
+        forever(() => send(GLOBAL_REQUEST, 'who are you?', 1));
+      },
+      /does not read our answers/,
+    ],
+    [
+      'channels whose refusals are not read',
+      ({ socket, forever, send }) => {
+        socket.pause();
+        let id = 1000;
+        forever(() => send(OPEN, 'x11', uint32(id++), uint32(1), uint32(1 << 15), 'x', uint32(1)));
+      },
+      /does not read our answers/,
+    ],
+  ];
+  for (const [title, attack, left] of [...attacks, ...(SECONDS >= 10 ? slowAttacks : [])]) {
     test(title, async (t) => {
       const { daemon, goods } = await startAttacked(t, attack, /exchange of keys/.test(title));
       const end = performance.now() + SECONDS * 1000;
@@ -117,6 +123,8 @@ describe('what a server can make us keep is bounded, and the other tunnels are s
         for (const port of goods) assert.equal(await visit(port, 'hello'), 'hello');
         await wait(100);
       }
+      if (left !== undefined)
+        await until(() => left.test(daemon.stderr()), { what: 'the end of the connection', timeoutMs: 60_000 });
       const peak = peakMiB(daemon.pid);
       t.diagnostic(`${title}: ${peak.toFixed(0)} MiB`);
       assert.ok(peak <= MAX_MIB, `${peak} MiB`);
@@ -226,7 +234,9 @@ function attackerAt(connection: Connection, socket: Socket, port: number, over: 
   const send: Attacker['send'] = (...parts) => sendPayload(connection, ...parts);
   const forever = async (act: () => void) => {
     while (!socket.destroyed && !over()) {
-      for (let count = 0; count < 16 && !socket.writableNeedDrain; count++) act();
+      socket.cork();
+      for (let count = 0; count < 256 && !socket.writableNeedDrain; count++) act();
+      socket.uncork();
       await nextTurn();
     }
   };

@@ -26,13 +26,7 @@ type Field =
 
 const EXTREMES = [0, 1, 2, 255, 256, 32_767, 32_768, 65_536, 2 ** 21, 2 ** 31 - 1, 2 ** 31, 2 ** 32 - 2, 2 ** 32 - 1];
 const TEXTS = ['', 'x', 'localhost', '127.0.0.1', 'a\u001b[31mb\r\n\u202e', 'y'.repeat(300), 'z'.repeat(40_000)];
-const GLOBAL = [
-  'keepalive@openssh.com',
-  'hostkeys-00@openssh.com',
-  'tcpip-forward',
-  'no-more-sessions@openssh.com',
-  '',
-];
+const GLOBAL = ['keepalive@openssh.com', 'hostkeys-00@openssh.com', 'no-more-sessions@openssh.com', ''];
 const REQUESTS = ['exit-status', 'keepalive@openssh.com', 'shell', 'eow@openssh.com'];
 const TYPES = [
   'forwarded-tcpip',

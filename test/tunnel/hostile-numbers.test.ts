@@ -74,6 +74,15 @@ describe('a server whose numbers cannot be is left at once, and why is said', { 
     ['another start of the login', ({ send }) => send(SERVICE_ACCEPT, 'ssh-userauth'), /login a second time/],
     ['half a message', ({ send }) => send(OPEN, 'forwarded-tcpip', uint32(1)), /Malformed CHANNEL_OPEN/],
     [
+      'questions in the middle of an exchange of keys that it does not finish',
+      ({ connection, server, send }) => {
+        server.sockets.at(-1)!.removeAllListeners('data').resume();
+        (connection() as unknown as ServerSide)._protocol.rekey();
+        flood(() => send(GLOBAL_REQUEST, 'who are you?', 1), 5000);
+      },
+      /asks and asks, and does not read our answers/,
+    ],
+    [
       'announcements of host keys',
       ({ send }) => {
         for (let sent = 0; sent <= 100; sent++) send(GLOBAL_REQUEST, 'hostkeys-00@openssh.com', 0);
@@ -230,5 +239,8 @@ async function startAttacked(
 
 /** Of ssh2's Connection: what it does with a channel that a client wants. */
 interface ServerSide {
-  readonly _protocol: { readonly _handlers: { CHANNEL_OPEN: (self: unknown, opening: { sender: number }) => void } };
+  readonly _protocol: {
+    readonly _handlers: { CHANNEL_OPEN: (self: unknown, opening: { sender: number }) => void };
+    rekey(): void;
+  };
 }
