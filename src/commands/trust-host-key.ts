@@ -48,7 +48,7 @@ export async function trustHostKey(
   const verdicts = shown.map(({ key }) => checkHostKey(entries, query, key));
   refuseRevoked(shown, verdicts, query);
   const known = verdicts.find((verdict) => verdict.type === 'known');
-  if (known !== undefined) {
+  if (known !== undefined && !shown.some((one) => isReplaced(one, before))) {
     if (host.alone) refuseOther(given, shown, before, query);
     print(`${where(known.entry)} knows the host key that ${query.name} shows`);
     return 'known';
@@ -76,6 +76,12 @@ export async function trustHostKey(
 /** Of this port: behind another one of the same name may be another machine. */
 function isKeyOf({ marker, hosts }: KnownHostsEntry, { name }: HostQuery): boolean {
   return marker === 'none' && matchesHost(hosts, name);
+}
+
+/** A key of this type is known, and the server has another one: a tunnel may ask for just this type. */
+function isReplaced({ type, key }: ShownKey, before: readonly KnownHostsEntry[]): boolean {
+  const ofType = before.filter(({ keyType }) => keyType === type);
+  return ofType.length > 0 && !ofType.some((entry) => entry.key.equals(key));
 }
 
 /** Null where it cannot be asked now, and something is known of it. */

@@ -6,7 +6,7 @@ import { scanHostKeys, type ScanWay } from '../setup/scan-host-keys.ts';
 import { SetupError } from '../setup/setup-error.ts';
 import { dial, type Dialled } from '../tunnel/dial.ts';
 import { STILL_DEVICE } from '../tunnel/device.ts';
-import { TunnelFailure } from '../tunnel/failure.ts';
+import { asFailure, TunnelFailure } from '../tunnel/failure.ts';
 import { hostQuery } from '../tunnel/known-hosts.ts';
 import { beyondOf, firstMachine } from '../tunnel/first-machine.ts';
 import { prepareRoute } from '../tunnel/route.ts';
@@ -86,7 +86,11 @@ async function wayTo(server: TunnelSpec): Promise<ScanWay> {
     heartbeat: () => {},
     onSourcePort: () => {},
   });
-  const route = await travel(signal);
+  const route = await travel(signal).catch((error: unknown) => {
+    turn()?.notAccepted(asFailure(error));
+    turn()?.end();
+    throw error;
+  });
   route.lost.catch(() => {});
   return {
     wire: route.wire,

@@ -100,21 +100,28 @@ async function dialOne(
   const times = addresses.map(nextAt);
   const now = clock.now();
   if (Math.min(...times) > now) deps.onWait?.(Math.min(...times));
-  // One whose turn comes later is not waited for where another has its turn now, or as soon as somebody else has had it.
-  const soon = addresses.filter(
-    (_, index) => times[index]! <= now + SOON_MS || times[index] === Number.POSITIVE_INFINITY,
-  );
+  // One whose turn comes now, or as soon as somebody else has had it, is not kept waiting by one whose turn comes later.
+  const isSoon = (_: string, index: number) =>
+    times[index]! <= now + SOON_MS || times[index] === Number.POSITIVE_INFINITY;
+  const inOrder = [...addresses.filter(isSoon), ...addresses.filter((one, index) => !isSoon(one, index))];
   const round = childController(signal);
-  let begun = false;
-  const tries = (soon.length === 0 ? addresses : soon).map((address) => async (race: AbortSignal) => {
+  let dialling = 0;
+  const tries = inOrder.map((address) => async (race: AbortSignal) => {
     const turn = await turns.take(placeOf(spec, address, deps), claim, race);
-    begun = true;
+    dialling += 1;
     deps.onTurn?.();
-    return await dialInTurn(spec, address, leftMs, turn, deps, race);
+    return await dialInTurn(spec, address, leftMs, turn, deps, race).finally(() => (dialling -= 1));
   });
-  const cancel = clock.timer(LOOK_AGAIN_MS, () => {
-    if (!begun) round.abort(NO_TURN);
-  });
+  let cancel = () => {};
+  const lookAgainLater = () => {
+    cancel = clock.timer(LOOK_AGAIN_MS, () => {
+      if (dialling > 0) return lookAgainLater();
+      // Those that were dialled have failed, and the others wait.
+      deps.onWait?.(Math.min(...addresses.map(nextAt).filter((at) => at > clock.now())));
+      round.abort(NO_TURN);
+    });
+  };
+  lookAgainLater();
   try {
     return await firstToSucceed(tries, { clock, delayMs: turns.hosts.patience(spec.host), discard }, round.signal);
   } catch (error) {

@@ -61,8 +61,13 @@ export function createInspector(connection: InspectedConnection, deps: Inspector
   const remember = (test: Test) => {
     if (signal.aborted) return;
     missed.add(test);
-    const cancel = clock.timer(LATE_MS, () => missed.delete(test));
-    signal.addEventListener('abort', cancel, { once: true });
+    const forget = () => {
+      cancel();
+      signal.removeEventListener('abort', forget);
+      missed.delete(test);
+    };
+    const cancel = clock.timer(LATE_MS, forget);
+    signal.addEventListener('abort', forget, { once: true });
   };
 
   /** What the rules of the server forbid stays so for this connection, and is not asked for again: each time is a line of its log. */

@@ -15,6 +15,7 @@ import type { Channel, SshConnection } from './ssh.ts';
 import type { IdentityCache } from './ssh2/identities.ts';
 import { formatServer } from './state.ts';
 import { createTransport, endsOf } from './transport.ts';
+import type { Turn } from './turns.ts';
 import { watchConnection, type WatchDeps } from './watch.ts';
 import { wireOf } from './wire.ts';
 
@@ -25,8 +26,8 @@ export interface RouteDeps {
   readonly device: WatchDeps['device'] & Pick<Device, 'turns'>;
   /** A TCP connection to the first machine on the way, and what is left of connectTimeout. */
   reach(): Promise<Dialled>;
-  /** Resolves when a proxyCommand may be started, which makes a connection of its own. */
-  beforeCommand?(command: string): Promise<void>;
+  /** Resolves with the turn of a proxyCommand when that may be started, which makes a connection of its own. */
+  beforeCommand?(command: string): Promise<Turn>;
   heartbeat(withinMs: number): void;
   /** The local port of the connection at the bottom. */
   onSourcePort(port: number): void;
@@ -55,7 +56,8 @@ export async function prepareRoute(
   if (spec.entry.type === 'http' || spec.entry.type === 'socks5') await loadProxy(spec.entry);
   return async (signal) => {
     const first = spec.jumps[0] ?? spec;
-    let route = await enter(spec.entry, first, deps, signal);
+    const entered = await enter(spec.entry, first, deps, signal);
+    let { route } = entered;
     for (const [index, login] of logins.entries()) {
       const jump = spec.jumps[index]!;
       const { host, port } = spec.jumps[index + 1] ?? spec;
@@ -63,6 +65,8 @@ export async function prepareRoute(
       const events: LoginEvents = { onAuthenticating: () => {}, onVisitor: ({ reject }) => reject() };
       try {
         const connection = await Promise.race([route.lost, naming(jump, () => login(route, events, signal))]);
+        // What the servers behind say is nothing that the first one counts.
+        entered.turn?.accepted();
         route = await jumpTo({ host, port }, connection, jump, route, deps, signal);
       } catch (error) {
         await route.destroy();
@@ -77,14 +81,21 @@ const SLACK_MS = 30_000;
 
 type Login = Awaited<ReturnType<typeof prepareLogin>>;
 
-async function enter(entry: Entry, first: ServerSpec, deps: RouteDeps, signal: AbortSignal): Promise<Route> {
+interface Entered {
+  readonly route: Route;
+  /** Of the connection to the first machine; null for a proxyCommand of a person, which takes none. */
+  readonly turn: Turn | null;
+}
+
+async function enter(entry: Entry, first: ServerSpec, deps: RouteDeps, signal: AbortSignal): Promise<Entered> {
   const { clock, log } = deps;
   const { turns } = deps.device;
   if (entry.type === 'command') {
-    await deps.beforeCommand?.(entry.command);
+    const turn = (await deps.beforeCommand?.(entry.command)) ?? null;
     const command = startProxyCommand(entry.command, log, clock);
     const transport = createTransport(command.wire, { ends: null, direct: false }, clock);
-    return { ...command, transport, leftMs: first.connectTimeoutMs, answers: null, close: () => Promise.resolve() };
+    const { connectTimeoutMs: leftMs } = first;
+    return { route: { ...command, transport, leftMs, answers: null, close: () => Promise.resolve() }, turn };
   }
   const { socket, leftMs, turn } = await deps.reach().catch((error: unknown) => {
     throw entry.type === 'direct' || !(error instanceof TunnelFailure) ? error : atProxy(error);
@@ -95,6 +106,8 @@ async function enter(entry: Entry, first: ServerSpec, deps: RouteDeps, signal: A
   if (entry.type !== 'direct') {
     const { host, port } = first;
     await passProxy(socket, entry, { host, port }, leftMs, clock, signal).catch((error: unknown) => {
+      // That this one is given up is no failure of those who wait.
+      signal.throwIfAborted();
       throw turn.failed(asFailure(error));
     });
     turn.opened();
@@ -111,7 +124,7 @@ async function enter(entry: Entry, first: ServerSpec, deps: RouteDeps, signal: A
         within,
       );
   }
-  return {
+  const route: Route = {
     wire: socket,
     transport: createTransport(socket, { ends, direct: entry.type === 'direct' }, clock),
     leftMs,
@@ -120,6 +133,7 @@ async function enter(entry: Entry, first: ServerSpec, deps: RouteDeps, signal: A
     close: () => Promise.resolve(),
     destroy: async () => resetSocket(socket),
   };
+  return { route, turn };
 }
 
 /** The cause tells how soon it is worth another try. */

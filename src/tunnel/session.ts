@@ -19,6 +19,7 @@ import type { TunnelSpec } from './spec.ts';
 import type { SshConnection, Visitor } from './ssh.ts';
 import type { IdentityCache } from './ssh2/identities.ts';
 import type { ForwardState, TunnelState } from './state.ts';
+import type { Turn } from './turns.ts';
 import { watchConnection } from './watch.ts';
 
 export interface SessionDeps {
@@ -30,7 +31,7 @@ export interface SessionDeps {
   /** A TCP connection to the first machine on the way, and what is left of connectTimeout for the handshake. */
   reach(): Promise<Dialled>;
   /** See RouteDeps. */
-  beforeCommand?(command: string): Promise<void>;
+  beforeCommand?(command: string): Promise<Turn>;
   /** Whether this tunnel was up at some time before. */
   wasUp(): boolean;
   /** Local ports, other than this one, of connections that the server may still hold. */

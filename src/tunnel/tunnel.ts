@@ -172,13 +172,15 @@ export async function runTunnel(spec: TunnelSpec, deps: TunnelDeps, signal: Abor
             return reached;
           },
           beforeCommand: async (command) => {
-            turn = await takeCommandTurn(
+            const begun = await takeCommandTurn(
               command,
               firstMachine(spec),
               { ...deps, ...dialDeps(), ...dialReports() },
               roundSignal,
             );
+            turn = begun;
             reporter.report({ phase: 'connecting', retryAt: null });
+            return begun;
           },
           holdings,
           wasUp: () => connected || deps.state().lastUp !== null,

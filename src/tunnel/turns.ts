@@ -177,8 +177,9 @@ export function createTurns({ clock, random, icmpRefusals }: TurnsOptions): Turn
           finish();
         };
         const onAbort = () => {
+          // Nobody's turn comes sooner for that.
           server.queue = server.queue.filter((other) => other !== waiter);
-          admit(server);
+          if (server.queue.length === 0) server.cancel();
           reject(signal.reason as Error);
         };
         const waiter: Waiter = {

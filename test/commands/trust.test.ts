@@ -81,6 +81,22 @@ describe('tunneld trust', { concurrency: 3 }, () => {
     assert.match(revoked.stderr, /known_hosts:1 revokes/);
   });
 
+  test('a key that was replaced is no known one, though the server still has another that is known', async (t) => {
+    const sshd = await startSshd({ hostKeyTypes: ['ed25519', 'rsa'] });
+    t.after(() => sshd.stop());
+    const stale = execFileSync('ssh-keygen', ['-y', '-f', sshd.clientKey], { encoding: 'utf8' }).trim();
+    const name = `[127.0.0.1]:${sshd.port}`;
+    const rsa = `${name} ${sshd.hostKeys[1]!.publicKey}`;
+    const { config, known } = await configured(t, sshd, `${name} ${stale.split(' ').slice(0, 2).join(' ')}\n${rsa}\n`);
+    const args = ['trust', 'backup', '--config', config, '--fingerprint', fingerprintOf(sshd)];
+    const { code, stderr } = await tunneld(args);
+    assert.equal(code, 0, stderr);
+    assert.deepEqual(readFileSync(known, 'utf8').split('\n').filter(Boolean), [
+      rsa,
+      `${name} ${sshd.hostKeys[0]!.publicKey}`,
+    ]);
+  });
+
   test('goes through a jump whose own key it asks for first', async (t) => {
     const [gate, sshd] = await Promise.all([server(t), server(t)]);
     const { config, known } = await configured(
@@ -96,6 +112,17 @@ describe('tunneld trust', { concurrency: 3 }, () => {
     const second = await run(fingerprintOf(sshd));
     assert.equal(second.code, 0, second.stderr);
     assert.match(readFileSync(known, 'utf8'), new RegExp(`\n\\[127.0.0.1\\]:${sshd.port} \\S+ \\S+\n$`));
+  });
+
+  test('a jump that lets nobody in does not keep the next question waiting for its turn', async (t) => {
+    const [gate, inner, sshd] = await Promise.all([server(t), server(t), server(t)]);
+    const jump = ({ port, clientKey }: TestSshd) =>
+      `{ host: 127.0.0.1, port: ${port}, user: nosuchuser, identityFile: ${clientKey} }`;
+    const lines = [gate, inner, sshd].map((one) => `${one.knownHostsLine('127.0.0.1')}\n`.replace('\n\n', '\n'));
+    const { config } = await configured(t, sshd, lines.join(''), `    proxyJump: [${jump(gate)}, ${jump(inner)}]\n`);
+    const { code, stderr } = await tunneld(['trust', 'backup', '--config', config]);
+    assert.equal(code, 0, stderr);
+    assert.equal(stderr.match(/could not be compared/g)?.length, 2, stderr);
   });
 
   test('exit codes: no such tunnel, nobody at the server', async (t) => {

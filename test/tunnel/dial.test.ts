@@ -74,6 +74,37 @@ describe('addresses', { concurrency: 4 }, () => {
     assert.match(failure.message, /\[::1\]:\d+: E/);
   });
 
+  test('one whose turn comes later is waited for where the others fail, and its answer counts', async () => {
+    const clock = fakeClock();
+    const turns = testTurns(clock);
+    const waits: number[] = [];
+    // TCP to the broadcast address is refused by the kernel; nothing is sent, so that its turn is always now.
+    const lookup = answers('255.255.255.255', '127.0.0.2');
+    const to = { ...spec, host: 'both.example', port: await freePort() };
+    const knock = () =>
+      dial(to, 10_000, { clock, turns, lookup, onWait: (at) => waits.push(at - clock.now()), claim }, patient);
+    const claim = { standing: 'proven', urgent: false, since: 0 } as const;
+    const codes: string[] = [];
+    for (let knocks = 0; knocks < 4; knocks += 1) {
+      let over = false;
+      const failed = knock().catch((error: unknown) => {
+        codes.push((error as TunnelFailure).code);
+        over = true;
+      });
+      await until(() => clock.advance(100).then(() => over), { what: 'a failure' });
+      await failed;
+    }
+    assert.deepEqual(codes, Array(4).fill('connect-refused'));
+    let answered = false;
+    const steady = assert.rejects(knock(), { code: 'connect-refused' }).finally(() => (answered = true));
+    waits.length = 0;
+    await until(() => clock.advance(100).then(() => waits.length > 0), { what: 'a word that it waits' });
+    assert.ok(waits[0]! > 0 && waits[0]! <= 16_300 - 10_000, `${waits[0]} ms`);
+    await until(() => clock.advance(100).then(() => answered), { what: 'an answer' });
+    await steady;
+    assert.equal(clock.pending(), 0);
+  });
+
   test('nobody answers in time', async (t) => {
     const hole = await startBlackHole(t);
     const started = performance.now();

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { getEventListeners } from 'node:events';
 import { connect, createServer, type Socket } from 'node:net';
 import { describe, test, type TestContext } from 'node:test';
 import { systemClock, type Clock } from '../../src/lib/clock.ts';
@@ -35,6 +36,25 @@ describe('a look', { concurrency: 4 }, () => {
     assert.equal(taken({ listen: { type: 'unix', path: '127.0.0.1' } }), false);
     for (const originator of ['127.0.0.1:40000', '127.1.2.3:40000', '::1:40000', '::ffff:127.0.0.1:40000'])
       assert.equal(taken({ originator }), true, originator);
+  });
+
+  test('leaves nothing behind in this process, however many there are', async (t) => {
+    const clock = fakeClock();
+    const over = new AbortController();
+    const { inspector } = await looker(t, { clock, over });
+    const greeter = createServer((socket) => void socket.on('error', () => {}).write('hello\n'));
+    const greeting = await listen(greeter);
+    t.after(() => greeter.close());
+    const before = getEventListeners(over.signal, 'abort').length;
+    const looks = [1, 2, 3].map(() => look(inspector, greeting));
+    let answered = false;
+    const all = Promise.all(looks).finally(() => (answered = true));
+    await until(() => clock.advance(50).then(() => answered), { what: 'answers' });
+    const others = (await all).filter((answerer) => (answerer as { type: string }).type === 'other');
+    assert.equal(others.length, looks.length);
+    await clock.advance(150_000);
+    assert.equal(getEventListeners(over.signal, 'abort').length, before);
+    assert.equal(clock.pending(), 0);
   });
 
   test('leaves no connection open at the server, whoever answers', async (t) => {

@@ -3,7 +3,9 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { connect } from 'node:net';
 import { join } from 'node:path';
 import { describe, test, type TestContext } from 'node:test';
+import { systemClock } from '../../src/lib/clock.ts';
 import type { Entry, ServerSpec, TunnelSpec } from '../../src/tunnel/spec.ts';
+import { createTurns } from '../../src/tunnel/turns.ts';
 import { startEcho, startSource } from '../support/echo.ts';
 import { startRelay } from '../support/relay.ts';
 import { startSshd, type SshdOptions, type TestSshd } from '../support/sshd.ts';
@@ -43,6 +45,23 @@ describe('through other servers', { concurrency: 3 }, () => {
     const { failure } = await tunnel.untilFailure('proxy-failed');
     assert.match(failure?.message ?? '', /administratively prohibited/);
     assert.match(failure?.message ?? '', new RegExp(`:${gate.port}`));
+  });
+
+  test('what the server behind a jump refuses does not count at the jump', async (t) => {
+    const [gate, sshd] = await Promise.all([server(t), server(t)]);
+    const turns = createTurns({ clock: systemClock, random: Math.random, icmpRefusals: () => null });
+    const spec = specFor(sshd, [[await freePort(), 1]], { jumps: [serverSpec(gate)], user: 'nosuchuser' });
+    const tunnel = startTunnel(t, spec, { device: { turns } });
+    for (let tries = 1; tries <= 2; tries += 1) {
+      await until(() => tunnel.lines.filter(({ code }) => code === 'auth-rejected').length === tries, {
+        what: () => `refusal ${tries}: ${JSON.stringify(tunnel.state().failure)}`,
+      });
+      await tunnel.untilPhase('blocked');
+      tunnel.retryNow();
+    }
+    const place = { address: '127.0.0.1', port: gate.port, source: null };
+    const claim = { purpose: 'login', standing: 'proven', urgent: false, limit: null } as const;
+    await until(() => turns.nextAt(place, claim) <= systemClock.now(), { what: 'room for others at the jump' });
   });
 
   test('a jump that cannot reach the next server is named, and both sessions end each time', async (t) => {
