@@ -106,6 +106,7 @@ files "$user" "$home" "$uid" "$rules" | while IFS= read -r path; do
   if [ -f "$path" ] && [ -r "$path" ]; then
     section keys "$path"
     head -c MAX_FILE "$path" | data
+    if [ "$(wc -c <"$path")" -gt MAX_FILE ]; then section problem "$path is larger than MAX_FILE bytes"; fi
   elif [ -e "$path" ]; then
     section unreadable "$path"
   fi
@@ -124,5 +125,6 @@ fi
 section end
 `
   .trim()
-  .replace('MAX_FILE', String(MAX_FILE_BYTES))
+
+  .replaceAll('MAX_FILE', String(MAX_FILE_BYTES))
   .replace('MAX_ACCOUNTS', String(MAX_ACCOUNTS));

@@ -1,0 +1,116 @@
+import assert from 'node:assert/strict';
+import { describe, test, type TestContext } from 'node:test';
+import type { Connection, ServerChannel } from 'ssh2';
+import { allows, readAuthorizedKeys, valuesOf } from '../../src/audit/files/authorized-keys.ts';
+import { both, covers, readExtent } from '../../src/audit/files/extent.ts';
+import { readFacts, type ServerFacts } from '../../src/audit/files/facts.ts';
+import { judgeFacts } from '../../src/audit/files/judge.ts';
+import { readServer } from '../../src/audit/files/read.ts';
+import { systemClock } from '../../src/lib/clock.ts';
+import { createLogger } from '../../src/lib/log.ts';
+import { accessOf } from '../../src/server-rules/access.ts';
+import { createIdentityCache } from '../../src/tunnel/ssh2/identities.ts';
+import { startSshd } from '../support/sshd.ts';
+import { specFor, testTurns } from '../support/tunnel.ts';
+import { startFakeSsh } from '../tunnel/fake-server.ts';
+
+const KEY = 'ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIIK/X7oTrGab1v2eGMiIi7Komz1hcckjDWErvXg264t5';
+
+test('lines of authorized_keys are read as sshd reads them', () => {
+  const [first, second, third, ...rest] = readAuthorizedKeys('/keys', [
+    '# a comment',
+    `restrict,permitopen="a:1",permitopen="[::1]:2",command="echo \\"a, b\\"" ${KEY} me \u001b[31m`,
+    `no-pty,Port-Forwarding ${KEY}`,
+    '',
+    KEY,
+    'no key at all',
+    `command="unclosed ${KEY}`,
+  ]);
+  assert.deepEqual([first?.line, second?.line, third?.line, rest.length], [2, 3, 5, 0]);
+  assert.equal(first?.comment, String.raw`me \x1b[31m`);
+  assert.deepEqual(valuesOf(first!, 'permitopen'), ['a:1', '[::1]:2']);
+  assert.deepEqual(valuesOf(first!, 'command'), ['echo "a, b"']);
+  assert.deepEqual([allows(first!, 'port-forwarding'), allows(second!, 'port-forwarding')], [false, true]);
+  assert.deepEqual([allows(second!, 'pty'), allows(third!, 'pty')], [false, true]);
+  assert.match(first!.fingerprint, /^SHA256:[\w+/]{43}$/);
+});
+
+test('lists of the key and of sshd_config allow together what both do', () => {
+  const list = (...texts: readonly string[]) => texts.map(readExtent);
+  const words = (one: readonly string[] | null, other: readonly string[] | null) =>
+    both(one && list(...one), other && list(...other)).map(({ host, port }) => `${host} ${port}`);
+  assert.deepEqual(words(null, null), ['* *']);
+  assert.deepEqual(words(null, ['a:1']), ['a 1']);
+  assert.deepEqual(words(['*:80', 'b:2'], ['a:*', 'b:2']), ['a 80', 'b 2']);
+  assert.deepEqual(words(['a:1'], ['b:1']), []);
+  assert.deepEqual(words(['8080'], null), ['* 8080']);
+  assert.deepEqual(words(['[/run/a.sock]:*'], null), ['/run/a.sock *']);
+  assert.equal(covers(readExtent('*:80'), readExtent('a:80')), true);
+  assert.equal(covers(readExtent('a:80'), readExtent('*:80')), false);
+});
+
+test('what a server writes is no more than it says: escaped, bounded, and incomplete without its end', () => {
+  const facts = readFacts(
+    '@uid 0\n@rules\n|permitopen none\n@keys /a\u001b]0;x\u0007\n|@end\n|@rules\n@constructor x\n@other root /x\u001b[2J\n',
+  );
+  assert.deepEqual(facts.problems, ['the answer of the server is not complete']);
+  assert.deepEqual(facts.otherAccounts, [String.raw`root (/x\x1b[2J)`]);
+  assert.deepEqual([...facts.rules], [['permitopen', ['none']]]);
+  const many = readFacts(`${'@problem x\n@other a b\n'.repeat(10_000)}@end\n`);
+  assert.ok(many.problems.length <= 20 && many.otherAccounts.length <= 20);
+  const { findings, problems } = judgeFacts(many, {
+    access: accessOf({ name: 'a', forwards: [], verify: 'auto' }, false),
+    forwards: [],
+    keys: [],
+    known: [],
+  });
+  assert.ok(problems.length > 0);
+  assert.ok(findings.every(({ detail }) => detail.length < 500));
+});
+
+describe('an administrator at a server that does not behave', () => {
+  const answers: Readonly<Record<string, readonly [(channel: ServerChannel) => void, RegExp]>> = {
+    'that says nothing of use': [(channel) => channel.end('Welcome!\n'), /not complete/],
+    'that writes without end': [(channel) => pour(channel), /wrote more than 2097152 bytes/],
+    'that hangs up': [(channel) => void channel.destroy(), /not complete|ended|closed/],
+  };
+  for (const [name, [answer, problem]] of Object.entries(answers))
+    test(name, async (t) => {
+      const facts = await readFrom(t, (connection) =>
+        connection.on('session', (accept) => accept().on('exec', (taken) => answer(taken()))),
+      );
+      assert.match(facts.problems.join('; '), problem);
+      assert.deepEqual([facts.rules.size, facts.keys.length], [0, 0]);
+    });
+
+  test('that runs nothing', async (t) => {
+    const facts = await readFrom(t, (connection) => connection.on('session', (_, reject) => reject()));
+    assert.match(facts.problems.join(), /the server runs no command/);
+  });
+});
+
+function pour(channel: ServerChannel): void {
+  channel.on('error', () => {});
+  const more = () => {
+    while (channel.writable && channel.write(`|${'x'.repeat(60_000)}\n`));
+    if (channel.writable) channel.once('drain', more);
+  };
+  more();
+}
+
+async function readFrom(t: TestContext, serve: (connection: Connection) => void): Promise<ServerFacts> {
+  const sshd = await startSshd();
+  t.after(() => sshd.stop());
+  const server = await startFakeSsh(t, sshd, (connection) => {
+    connection.on('authentication', (attempt) => attempt.accept());
+    serve(connection);
+  });
+  const deps = {
+    clock: systemClock,
+    turns: testTurns(),
+    log: createLogger('fatal', () => {}),
+    identities: createIdentityCache(),
+  };
+  const admin = specFor(sshd, [[1, 1]], { port: server.port });
+  return await readServer(admin, { user: 'limited', keys: [] }, deps, new AbortController().signal);
+}
