@@ -28,11 +28,11 @@ test('lines of authorized_keys are read as sshd reads them', () => {
   ]);
   assert.deepEqual([first?.line, second?.line, third?.line, rest.length], [2, 3, 5, 0]);
   assert.equal(first?.comment, String.raw`me \x1b[31m`);
-  assert.deepEqual(valuesOf(first!, 'permitopen'), ['a:1', '[::1]:2']);
-  assert.deepEqual(valuesOf(first!, 'command'), ['echo "a, b"']);
-  assert.deepEqual([allows(first!, 'port-forwarding'), allows(second!, 'port-forwarding')], [false, true]);
+  assert.deepEqual(valuesOf(first, 'permitopen'), ['a:1', '[::1]:2']);
+  assert.deepEqual(valuesOf(first, 'command'), ['echo "a, b"']);
+  assert.deepEqual([allows(first, 'port-forwarding'), allows(second!, 'port-forwarding')], [false, true]);
   assert.deepEqual([allows(second!, 'pty'), allows(third!, 'pty')], [false, true]);
-  assert.match(first!.fingerprint, /^SHA256:[\w+/]{43}$/);
+  assert.match(first.fingerprint, /^SHA256:[\w+/]{43}$/);
 });
 
 test('lists of the key and of sshd_config allow together what both do', () => {

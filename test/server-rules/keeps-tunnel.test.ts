@@ -53,7 +53,7 @@ describe('with the rules that are printed for it', { concurrency: 3 }, () => {
     test(`${name} stays up and verified, and the way in for people stays open`, async (t) => {
       const ground = await groundFor(t);
       const forward = forwardOn(ground);
-      await t.test('audit', (inner) => serves(inner, forward, 'required', auditRules, ground));
+      await t.test('audit', (inner) => serves(inner, forward, 'required', auditRules, ground, []));
       await t.test('server-setup', (inner) => serves(inner, forward, 'required', setupRules, ground));
       // Then it is the way in alone that needs them.
       if (forward.kind === 'remote')
@@ -78,7 +78,7 @@ async function serves(
   verify: TunnelSpec['verify'],
   rules: (spec: TunnelSpec) => SshdOptions,
   { echo }: Ground,
-  leaves: readonly string[] = [],
+  leaves: readonly string[] | null = null,
 ): Promise<void> {
   const sshd = await startSshd(rules(specOf({ user: userInfo().username, forwards: [forward], verify })));
   t.after(() => sshd.stop());
@@ -90,8 +90,11 @@ async function serves(
 
   if (forward.kind !== 'remote') assert.equal(await throughLocal(forward, echo), 'hello');
   else if (hasPort(spec)) assert.match(await jump(spec, choosePort(spec)), /hello|^$/);
-  const report = await auditOf(spec, []);
-  assert.deepEqual(holesOf(report, 'open'), leaves, JSON.stringify(report.findings, null, 1));
+  // The same rules were audited once.
+  if (leaves !== null) {
+    const report = await auditOf(spec, []);
+    assert.deepEqual(holesOf(report, 'open'), leaves, JSON.stringify(report.findings, null, 1));
+  }
   await tunnel.stop();
 }
 
