@@ -1,6 +1,7 @@
+import { existsSync } from 'node:fs';
 import { adHocName } from '../config/ad-hoc.ts';
 import { adHocSocket } from '../config/ad-hoc-paths.ts';
-import { candidatePath } from '../config/paths.ts';
+import { candidatePath, configCandidates } from '../config/paths.ts';
 import { type ConfigEnvironment, systemEnvironment } from '../config/environment.ts';
 import { loadAside, loadFrom, type ConfigSource } from '../config/load-aside.ts';
 import type { Config } from '../config/config.ts';
@@ -17,11 +18,12 @@ import { systemClock } from '../lib/clock.ts';
 import { createLogMemory } from '../lib/log-memory.ts';
 import { fewAMinute } from '../lib/few-a-minute.ts';
 import { createLogger, type Logger } from '../lib/log.ts';
+import { ownerOfPlace } from '../lib/place-owner.ts';
 import { errorText, printable } from '../lib/text.ts';
 import { EXIT } from './exit.ts';
 import { findConfig } from './find-config.ts';
 import { firstConfig } from './first-config.ts';
-import { tell } from './tell.ts';
+import { fail, tell } from './tell.ts';
 
 export interface RunOptions {
   readonly printOnly: boolean;
@@ -42,6 +44,10 @@ export async function run(
   if (printOnly && !adHoc) return wrongUsage('--print-config needs the options of ssh and a server');
   const name = adHoc && !printOnly ? await freeName(adHocName(sshArguments), environment) : adHocName(sshArguments);
   const file = adHoc ? '' : await findConfig(flag);
+  if (!adHoc && configCandidates(flag, environment).length > 1 && isOfAnother(file))
+    return fail(
+      `${file} is another user's, and its commands would run as root: name it with --config if that is meant`,
+    );
   const source: ConfigSource = adHoc ? { sshArguments, name } : { file };
   const starting = await firstConfig(() => loadFrom(source, environment), adHoc || strict ? null : file, environment);
   if ('exit' in starting) return starting.exit;
@@ -109,6 +115,11 @@ export async function run(
   await daemon.stop();
   cancelForce();
   return EXIT.ok;
+}
+
+/** sudo may leave $HOME as it was. */
+function isOfAnother(file: string): boolean {
+  return process.getuid?.() === 0 && existsSync(file) && ownerOfPlace(file).uid !== 0;
 }
 
 /** Nothing that hangs may keep a stop from ending. */

@@ -49,6 +49,20 @@ control: { socket: ${dir}/control.sock }
   assert.ok(!existsSync(proof));
 });
 
+test('root runs a configuration of another user only where it is named', async (t) => {
+  const home = await tempDir(t);
+  const file = join(home, '.config/tunneld/config.yaml');
+  mkdirSync(dirname(file), { recursive: true });
+  writeFileSync(file, 'tunnels: { a: { host: h, remoteForward: "1:a:2", proxyCommand: "true" } }\nnonsense: yes\n');
+  chownSync(home, SERVICE, SERVICE);
+  const env = { HOME: home, TUNNELD_CONFIG: '' };
+  if (!isRoot || existsSync('/etc/tunneld/config.yaml')) return;
+  const { code, stderr } = await tunneld(['run'], { env });
+  assert.equal(code, 1);
+  assert.match(stderr, /config\.yaml is another user's, and its commands would run as root: name it with --config/);
+  assert.match((await tunneld(['run', '--config', file], { env })).stderr, /nonsense/);
+});
+
 test('root writes nothing into a directory of another user, and its tunnels run without', async (t) => {
   const { state, port, start, precious } = await world(t);
   for (const name of ['last-good.yaml.new', 'source-ports.json.new', 'last-good.yaml', 'source-ports.json'])
