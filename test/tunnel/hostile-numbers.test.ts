@@ -6,6 +6,7 @@ import type { Connection, ServerChannel } from 'ssh2';
 import type { TunnelSpec } from '../../src/tunnel/spec.ts';
 import { startNeverReads } from '../support/echo.ts';
 import { startSshd, type TestSshd } from '../support/sshd.ts';
+import { specFor } from '../support/tunnel.ts';
 import { freePort, until } from '../support/until.ts';
 import { sendPayload, startFakeSsh, uint32 } from './fake-server.ts';
 import { startGranting, type Granting } from './granting-server.ts';
@@ -130,6 +131,18 @@ describe('a server whose numbers cannot be is left at once, and why is said', { 
     assert.match(failure?.message ?? '', /takes no packet above 0 bytes/);
     await until(() => visitor.closed, { what: 'the end of the visitor' });
   });
+});
+
+test('a jump whose channel has no room for a packet is left as well', async (t) => {
+  const gate = await startFakeSsh(t, sshd, (connection) => {
+    connection.on('authentication', (attempt) => attempt.accept());
+    const { _protocol: protocol } = connection as unknown as ServerSide;
+    protocol._handlers.CHANNEL_OPEN = (_self, { sender }) =>
+      sendPayload(connection, CONFIRMATION, uint32(sender), uint32(1), uint32(1 << 20), uint32(0));
+  });
+  const tunnel = await startAt(t, sshd, sshd.port, { jumps: [specFor(sshd, [[0, 1]], { port: gate.port })] });
+  await until(() => tunnel.state().failure !== null, { what: 'a failure' });
+  assert.match(tunnel.state().failure?.message ?? '', /takes no packet above 0 bytes/);
 });
 
 describe('what ssh lets pass is let pass', { concurrency: 4 }, () => {
