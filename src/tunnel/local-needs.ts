@@ -72,7 +72,7 @@ interface Sight {
 const FILE_TIME_MS = 10;
 const EVERY_MS = 1000;
 
-type Need = 'keys' | 'host keys';
+type Need = 'keys' | 'host keys' | 'names';
 
 const NEEDS: Readonly<Partial<Record<FailureCode, Need>>> = {
   'key-unreadable': 'keys',
@@ -81,10 +81,12 @@ const NEEDS: Readonly<Partial<Record<FailureCode, Need>>> = {
   'host-key-unknown': 'host keys',
   'host-key-changed': 'host keys',
   'host-key-revoked': 'host keys',
+  'dns-failed': 'names',
 };
 
 async function sightOf(need: Need, spec: TunnelSpec, clock: Clock): Promise<Sight> {
   try {
+    if (need === 'names') return await sightOfFiles(NAME_FILES);
     if (need === 'host keys') return await sightOfFiles(hostKeyFiles(spec));
     const [files, agents] = await Promise.all([sightOfFiles(keyFiles(spec)), sightOfAgents(spec, clock)]);
     return { text: `${files.text}\n${agents}`, newest: files.newest };
@@ -93,6 +95,9 @@ async function sightOf(need: Need, spec: TunnelSpec, clock: Clock): Promise<Sigh
     return { text: errorText(error), newest: 0 };
   }
 }
+
+/** What getaddrinfo(3) reads. */
+const NAME_FILES = ['/etc/resolv.conf', '/etc/hosts', '/etc/nsswitch.conf'];
 
 function keyFiles(spec: TunnelSpec): readonly string[] {
   const { entry } = spec;

@@ -25,25 +25,27 @@ export const systemLookup: Lookup = (host, family) => {
 
 const runningLookups = new Map<string, Promise<readonly LookupAddress[]>>();
 
-function lookUp(host: string, family: 0 | 4 | 6): Promise<readonly LookupAddress[]> {
-  const whole = lookup(host, { all: true, family, order: 'verbatim' });
-  if (isIP(host) !== 0) return whole;
-  return new Promise((resolve, reject) => {
-    const first = nameServers();
+async function lookUp(host: string, family: 0 | 4 | 6): Promise<readonly LookupAddress[]> {
+  const options = { all: true, family, order: 'verbatim' } as const;
+  if (isIP(host) !== 0) return await lookup(host, options);
+  const first = await nameServers();
+  return await new Promise((resolve, reject) => {
     let cancel = () => {};
     let over = false;
     const lookAgain = async () => {
-      if ((await nameServers()) !== (await first)) {
+      if ((await nameServers()) !== first) {
         const found = await askDirectly(host, family);
         if (found.length > 0) resolve(found);
       }
       if (!over) cancel = systemClock.timer(EVERY_MS, () => void lookAgain());
     };
     cancel = systemClock.timer(EVERY_MS, () => void lookAgain());
-    whole.then(resolve, reject).finally(() => {
-      over = true;
-      cancel();
-    });
+    lookup(host, options)
+      .then(resolve, reject)
+      .finally(() => {
+        over = true;
+        cancel();
+      });
   });
 }
 

@@ -7,11 +7,16 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { mayBuildNetworks } from '../lab/lab-test.ts';
+import { tunnelYaml } from '../support/daemon-config.ts';
 import { startDns } from '../support/dns.ts';
-import { tempDir, until } from '../support/until.ts';
+import { startSshd } from '../support/sshd.ts';
+import { tunneld } from '../support/tunneld.ts';
+import { freePort, tempDir, until } from '../support/until.ts';
 
 const SILENT = '127.0.53.1';
 const ANSWERS = '127.0.53.2';
+/** Where nothing listens. */
+const NOBODY = '127.0.53.3';
 const NAME = 'late.example.org';
 
 test('another name server is asked while the first is still waited for', async (t) => {
@@ -43,6 +48,43 @@ test('another name server is asked while the first is still waited for', async (
   await until(() => said !== '', { what: 'the answer' });
   assert.deepEqual(JSON.parse(said), [{ address: '127.0.0.1', family: 4 }]);
   assert.ok(asked.has(NAME));
+});
+
+test('a name that nobody knew is looked up again as soon as there is another name server', async (t) => {
+  if (!mayBuildNetworks(t)) return;
+  await startDns(t, ANSWERS);
+  const sshd = await startSshd();
+  t.after(() => sshd.stop());
+  const dir = await tempDir(t);
+  const resolvConf = join(dir, 'resolv.conf');
+  writeFileSync(resolvConf, `nameserver ${NOBODY}\n`);
+  const config = join(dir, 'config.yaml');
+  const tunnel = tunnelYaml(sshd, 'late', `${await freePort()}:localhost:9`).replace(
+    'host: 127.0.0.1',
+    `host: ${NAME}`,
+  );
+  writeFileSync(
+    config,
+    `tunnels:
+${tunnel}    hostKeyAlias: "[127.0.0.1]:${sshd.port}"
+    reconnect: { min: 300, max: 300 }
+network: { ping: [] }
+control: { socket: ${dir}/control.sock }
+stateDirectory: ${dir}
+`,
+  );
+  const cli = fileURLToPath(new URL('../../dist/cli.js', import.meta.url));
+  const run = `exec ${process.execPath} ${cli} run --config ${config}`;
+  const child = spawn('unshare', ['--mount', '--propagation', 'private', 'sh', '-c', `${MOUNT} && ${run}`], {
+    env: { ...process.env, RESOLV_CONF: resolvConf },
+    stdio: 'ignore',
+  });
+  t.after(() => child.kill('SIGKILL'));
+  const state = async () => (await tunneld(['status', '--json', '--config', config])).stdout;
+  await until(async () => /"code": ?"dns-failed"/.test(await state()), { what: 'the failure', timeoutMs: 20_000 });
+  writeFileSync(resolvConf, `nameserver ${ANSWERS}\n`);
+  // It alone would be tried again after five minutes.
+  await until(async () => /"phase": ?"up"/.test(await state()), { what: 'the tunnel', timeoutMs: 20_000 });
 });
 
 const MOUNT = 'mount --bind "$RESOLV_CONF" /etc/resolv.conf';
