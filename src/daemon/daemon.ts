@@ -79,7 +79,7 @@ export async function startDaemon(first: Config, deps: DaemonDeps): Promise<Daem
   );
   const supervisor = createSupervisor({
     clock,
-    suspects: createSuspects(memoryOfSuspects, clock),
+    suspects: createSuspects(memoryOfSuspects, first.tunnels.length - 1, clock),
     random: deps.random,
     log,
     identities,

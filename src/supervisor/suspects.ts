@@ -31,9 +31,10 @@ export interface Recollection {
 /**
  * Sets a tunnel apart that stops the process: by a server that makes it hang until the watchdog kills it, or that fills the memory. The
  * tunnel that connected last is kept in mind until it has been connected for a while. Where the process died before that, the tunnels
- * of the next one start one after the other, so that the right one is found; one that was it twice in a row starts last, and slowly.
+ * of the next one start one after the other, so that the right one is found; one that was it twice in a row starts last, and slowly. Where there are no `others` to be spared, nothing waits: it may
+ * be the only way in.
  */
-export function createSuspects(memory: SuspectMemory, clock: Clock): Suspects {
+export function createSuspects(memory: SuspectMemory, others: number, clock: Clock): Suspects {
   const before = memory.recall();
   const startedAt = clock.now();
   let now = judge(before);
@@ -53,7 +54,8 @@ export function createSuspects(memory: SuspectMemory, clock: Clock): Suspects {
   return {
     holdBack: (name) => {
       const careful = before.last !== null && clock.now() - startedAt < CAREFUL_MS;
-      if (name === now.suspect) return holdBackSuspect(now.times, careful);
+      if (others === 0) return { ms: 0, why: null };
+      if (name === now.suspect) return holdBackSuspect(now.times, careful, others);
       return { ms: careful ? Math.min(started++ * STEP_MS, CAREFUL_MS) : 0, why: null };
     },
     connected: (name) => {
@@ -78,8 +80,8 @@ function judge(before: Recollection): Recollection {
   return { last: null, suspect: before.last, times: again ? before.times + 1 : 1 };
 }
 
-function holdBackSuspect(times: number, careful: boolean): HoldBack {
-  if (times < 2) return { ms: careful ? CAREFUL_MS : 0, why: null };
+function holdBackSuspect(times: number, careful: boolean, others: number): HoldBack {
+  if (times < 2) return { ms: careful ? Math.min(others * STEP_MS, CAREFUL_MS) : 0, why: null };
   const ms = Math.min(SLOW_MS * 2 ** (times - 2), SLOWEST_MS);
   return {
     ms,

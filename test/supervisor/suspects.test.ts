@@ -25,7 +25,7 @@ async function live(
   killsAfterMs: number | null,
 ): Promise<Record<string, number>> {
   const clock = fakeClock();
-  const suspects = createSuspects(memory, clock);
+  const suspects = createSuspects(memory, NAMES.length - 1, clock);
   const connected: Record<string, number> = {};
   const process = { dead: false };
   for (const name of NAMES) {
@@ -59,7 +59,7 @@ for (const killsAfterMs of [0, 500, 5000]) {
 test('a process that ends by itself leaves nobody in suspicion, and one that is calm writes nothing', async () => {
   const memory = createMemory();
   const clock = fakeClock();
-  const suspects = createSuspects(memory, clock);
+  const suspects = createSuspects(memory, NAMES.length - 1, clock);
   suspects.connected('a');
   suspects.over('a');
   assert.equal(memory.recall().last, null);
@@ -69,4 +69,11 @@ test('a process that ends by itself leaves nobody in suspicion, and one that is 
   await clock.advance(600_000);
   suspects.over('a');
   assert.equal(memory.writes(), 4);
+});
+
+test('the only tunnel waits for nobody, however often the process was stopped', () => {
+  for (const times of [0, 1, 5]) {
+    const memory = { recall: () => ({ last: 'a', suspect: 'a', times }), keep: () => {} };
+    assert.deepEqual(createSuspects(memory, 0, fakeClock()).holdBack('a'), { ms: 0, why: null });
+  }
 });
