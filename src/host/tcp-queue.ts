@@ -56,7 +56,8 @@ export function sendQueues(table: string): Queues {
   return queues;
 }
 
-const ROW = /^\s*\d+: [0-9A-F]+:([0-9A-F]{4}) [0-9A-F]+:([0-9A-F]{4}) 01 ([0-9A-F]{8}):/;
+/** With data on the way: ESTABLISHED, and of those that end all but TIME_WAIT (include/net/tcp_states.h). */
+const ROW = /^\s*\d+: [0-9A-F]+:([0-9A-F]{4}) [0-9A-F]+:([0-9A-F]{4}) (?:01|04|05|08|09|0B) ([0-9A-F]{8}):/;
 
 function hex(digits: string | undefined): number {
   return Number.parseInt(digits ?? '', 16);

@@ -1,4 +1,5 @@
-import type { Clock } from '../lib/clock.ts';
+import { childController } from '../lib/abort.ts';
+import { sleep, type Clock } from '../lib/clock.ts';
 import type { Logger } from '../lib/log.ts';
 import { asFailure, TunnelFailure } from './failure.ts';
 import type { Holdings } from './holdings.ts';
@@ -10,6 +11,8 @@ interface AskDeps {
   readonly clock: Clock;
   readonly log: Logger;
   readonly holdings: Holdings;
+  /** Whether this connection has answered the question before: it is not doubted any more. */
+  readonly heard: boolean;
   onGranted(index: number, port: number, rttMs: number): void;
   onRefused(index: number, refusal: Refusal, failure: TunnelFailure, elsewhere: boolean): void;
 }
@@ -20,12 +23,13 @@ export async function askForListener(
   listen: Endpoint,
   index: number,
   refusal: () => Promise<RefusalReason>,
-  { clock, log, holdings, onGranted, onRefused }: AskDeps,
+  { clock, log, holdings, heard, onGranted, onRefused }: AskDeps,
   signal: AbortSignal,
 ): Promise<number | null> {
   const asked = clock.now();
   try {
-    const port = await connection.listen(listen);
+    const question = connection.listen(listen);
+    const port = await (heard ? question : inTime(question, clock, signal));
     onGranted(index, port, clock.now() - asked);
     return port;
   } catch (error) {
@@ -40,6 +44,23 @@ export async function askForListener(
     return null;
   }
 }
+
+/** A server that answers other things but not this one would leave us without a listener for ever. */
+async function inTime(question: Promise<number>, clock: Clock, signal: AbortSignal): Promise<number> {
+  const enough = childController(signal);
+  const late = sleep(clock, ANSWER_MS, enough.signal).then(() => {
+    const text = `the server did not say within ${ANSWER_MS / 1000} s whether it listens`;
+    throw new TunnelFailure('keepalive-lost', text);
+  });
+  try {
+    return await Promise.race([question, late]);
+  } finally {
+    enough.abort(new Error('it answered'));
+    enough.dispose();
+  }
+}
+
+const ANSWER_MS = 30_000;
 
 /**
  * The reason is found out once: to look is to visit whoever listens there, and sshd (serverloop.c) takes traffic to a dead client

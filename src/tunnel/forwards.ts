@@ -90,6 +90,7 @@ async function keepForward(
     );
   let refusal = findReason();
   let losses = 0;
+  let heard = false;
   for (let since = clock.now(); ;) {
     // Nobody waits for what was lent.
     if (lease.isLent(index)) answered();
@@ -97,7 +98,8 @@ async function keepForward(
     await lease.enter(index, signal);
     let port: number | null;
     try {
-      port = await askForListener(connection, listen, index, refusal, options, signal);
+      port = await askForListener(connection, listen, index, refusal, { ...options, heard }, signal);
+      heard = true;
       const standing = port === null ? null : await settle(await lookTwice(port), port);
       answered();
       if (port !== null && standing !== null) {

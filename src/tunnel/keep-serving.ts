@@ -1,9 +1,7 @@
-import { deferred } from '../lib/abort.ts';
 import type { Bell } from '../lib/bell.ts';
-import { sleep, type Clock } from '../lib/clock.ts';
 import { evict } from './evict.ts';
 import { watchEvictions } from './eviction-watch.ts';
-import { TunnelFailure } from './failure.ts';
+import type { TunnelFailure } from './failure.ts';
 import { keepForwards } from './forwards.ts';
 import type { Inspector } from './inspector.ts';
 import type { Up } from './judge.ts';
@@ -34,7 +32,6 @@ export async function keepServing(
 ): Promise<never> {
   const { clock, random, log } = deps;
   const missing = new Set(spec.forwards.keys());
-  const answered = deferred<void>();
   let unanswered = 2;
   let evicted = false;
 
@@ -47,7 +44,6 @@ export async function keepServing(
   };
   const onAnswered = () => {
     unanswered -= 1;
-    if (unanswered === 0) answered.resolve();
     settle();
   };
   const onUp = (index: number, whose: string, { unverified, misplaced }: Pick<Up, 'unverified' | 'misplaced'>) => {
@@ -163,14 +159,5 @@ export async function keepServing(
     },
     signal,
   );
-  const patience = Promise.race([answered.promise, giveUp(clock, signal)]).then(() => new Promise<never>(() => {}));
-  return await Promise.race([local, remote, targets, patience]);
+  return await Promise.race([local, remote, targets]);
 }
-
-/** A server that answers other things but not this one would leave us without a listener for ever. */
-async function giveUp(clock: Clock, signal: AbortSignal): Promise<never> {
-  await sleep(clock, ANSWER_MS, signal);
-  throw new TunnelFailure('keepalive-lost', `the server did not say within ${ANSWER_MS / 1000} s whether it listens`);
-}
-
-const ANSWER_MS = 30_000;

@@ -12,6 +12,9 @@ const TABLE = `  sl  local_address rem_address   st tx_queue rx_queue tr tm->whe
    3: 0201A8C0:EE4A 0A09A8C0:0016 01 00000008:00000000 01:00000014 00000000     0        0 4 2 0
 `;
 
+/** EE49 in the table. */
+const PORT = 61_001;
+
 test('the queue of a connection is found by its ports; one that cannot be told from another is not', () => {
   const find = (localPort: number) => sendQueues(TABLE).get(`${localPort} 22`) ?? null;
   assert.equal(find(0xee49), 0x12345);
@@ -41,4 +44,11 @@ test('of a real connection: what its peer does not take is there, what it took i
   await until(() => (unacknowledged(ends) ?? 0) > 100_000, { what: 'a queue' });
   peers[0]?.resume();
   await until(() => unacknowledged(ends) === 0, { what: 'an empty queue' });
+});
+
+test('what a connection still has to deliver is known when it has said its end', () => {
+  const inState = (state: string) => sendQueues(TABLE.replace(':0016 01 00012345', `:0016 ${state} 00012345`));
+  // FIN_WAIT1, FIN_WAIT2, CLOSE_WAIT, LAST_ACK, CLOSING; then TIME_WAIT, whose numbers mean nothing.
+  for (const state of ['04', '05', '08', '09', '0B']) assert.equal(inState(state).get(`${PORT} 22`), 0x12345, state);
+  assert.equal(inState('06').get(`${PORT} 22`), undefined);
 });

@@ -68,6 +68,19 @@ test('required: nothing is up before it was seen; a moment in which nobody can t
   assert.deepEqual([events.at(-1)?.startsWith('up'), unlistened()], [true, 0]);
 });
 
+test('a server that does not say whether it listens is given up; one at whose listener a look takes long is not', async (t) => {
+  const clock = fakeClock();
+  const mute = keep(t, 'auto', [OURS], { clock, silent: 'server' });
+  const slow = keep(t, 'auto', [OURS], { clock, silent: 'look' });
+  await clock.advance(29_000);
+  assert.equal(mute.end(), null);
+  await clock.advance(1000);
+  assert.match(String(mute.end()), /did not say within 30 s whether it listens/);
+  await clock.advance(QUARTER_MS);
+  assert.deepEqual([slow.end(), slow.looks()], [null, 1]);
+  assert.equal(clock.pending(), 0);
+});
+
 test('what is lent is given back to the server, and asked for again only when it is taken back', async (t) => {
   const { lending, events, unlistened, answered } = keep(t, 'auto', [OURS]);
   await until(() => events.length === 1, { what: 'the first answer' });
@@ -145,7 +158,7 @@ function keep(
   t: TestContext,
   verify: TunnelSpec['verify'],
   answers: Answerer[],
-  { clock = quick, lent = [] }: { clock?: Clock; lent?: readonly number[] } = {},
+  { clock = quick, lent = [], silent }: { clock?: Clock; lent?: readonly number[]; silent?: 'server' | 'look' } = {},
 ) {
   const over = new AbortController();
   t.after(() => over.abort(new Error('the test is over')));
@@ -156,6 +169,7 @@ function keep(
   let asked = 0;
   let grants = true;
   let unlistened = 0;
+  let end: unknown = null;
   let rest: Answerer[] = [...answers];
   const lending = createLending(systemClock);
   void lending.lend(lent);
@@ -167,6 +181,7 @@ function keep(
   const connection = {
     listen: () => {
       asked += 1;
+      if (silent === 'server') return new Promise<never>(() => {});
       return grants ? Promise.resolve(8080) : Promise.reject(new TunnelFailure('forward-refused', 'no'));
     },
     unlisten: () => Promise.resolve(void (unlistened += 1)),
@@ -183,6 +198,7 @@ function keep(
       inspector: {
         look: () => {
           looks += 1;
+          if (silent === 'look') return new Promise<never>(() => {});
           const [next = OURS] = rest;
           if (rest.length > 1) rest = rest.slice(1);
           return Promise.resolve(next);
@@ -204,8 +220,9 @@ function keep(
       onAnswered: () => (answered += 1),
     },
     over.signal,
-  ).catch(() => {});
+  ).catch((error: unknown) => (end = error));
   return {
+    end: () => end,
     lending,
     doubtOver,
     events,
