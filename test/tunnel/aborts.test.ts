@@ -14,7 +14,7 @@ import { socks } from './socks-client.ts';
 import { visit } from './visit.ts';
 
 /** Of each kind of abort at each server; what is rare shows among many (`TUNNELD_ABORTS=84` is a thousand in all). */
-const ABORTS = Number(process.env['TUNNELD_ABORTS'] ?? 6);
+const ABORTS = Number(process.env['TUNNELD_ABORTS'] ?? 4);
 
 const KINDS = (['local', 'dynamic', 'remote'] as const).flatMap((forward) =>
   (['visitor', 'target'] as const).flatMap((reader) =>
@@ -96,11 +96,13 @@ async function abort(
   const from = ends[reader === 'visitor' ? 'target' : 'visitor'];
   for (const end of [to, from]) end.on('error', () => {});
   pour(from, BLOCK);
+  to.resume();
+  // AsyncSSH 2.10 loses the connection itself where a channel is closed before it has seen that it is open.
+  await until(() => to.bytesRead > 0, { what: 'the first bytes' });
   if (count % 2 === 0) {
     to.pause();
     await standstill(from);
   } else {
-    to.resume();
     const most = (count * 777_777) % 4_000_000;
     await until(() => to.bytesRead > most, { what: `${most} bytes` });
   }
