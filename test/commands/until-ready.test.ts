@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { test } from 'node:test';
-import { untilServerIsReady } from '../../src/commands/until-ready.ts';
+import { pauseMs, untilServerIsReady } from '../../src/commands/until-ready.ts';
+import { FAIL2BAN_MS, loginAt } from '../../src/tunnel/failed-logins.ts';
 import { startSshd } from '../support/sshd.ts';
 import { specFor } from '../support/tunnel.ts';
 import { freePort, until } from '../support/until.ts';
@@ -32,4 +33,21 @@ test('a port that leads to this very device already, by ssh, is ready; one that 
     untilServerIsReady(others, (text) => told.push(text)),
     /^Error: (?:forward|round trip): .*another program listens there: an SSH server, but not this device's.*\n.*choose another one \(remoteForward\)/s,
   );
+});
+
+test('refused logins are as many as servers bear, and spread over the time in which a person does the part of the server', () => {
+  const times: number[] = [];
+  const waits: number[] = [];
+  const claim = { standing: 'new', urgent: true } as const;
+  for (let now = 0; now < 3_600_000;) {
+    times.push(now);
+    const pace = { rejected: times, lastRejected: true, pending: 0, established: 0 };
+    const planned = now + pauseMs(times.length, now);
+    now = Math.max(planned, loginAt(pace, claim, planned));
+    waits.push(now - (times.at(-1) ?? 0));
+    assert.ok(times.filter((at) => at > now - FAIL2BAN_MS).length < 5);
+  }
+  assert.ok(times.length > 14, `${times.length} in an hour`);
+  assert.ok(Math.max(...waits.slice(0, 3)) <= 180_000);
+  assert.ok(Math.max(...waits) <= 360_000, `${Math.max(...waits)} ms`);
 });
