@@ -29,7 +29,8 @@ export async function openPersistently(
   signal: AbortSignal,
 ): Promise<Socket> {
   const again = gentle ? GENTLE_MS : AGAIN_MS;
-  const deadline = clock.now() + (gentle ? Math.min(timeoutMs, GENTLE_MS) : timeoutMs);
+  const patienceMs = gentle ? Math.min(timeoutMs, GENTLE_MS) : timeoutMs;
+  const deadline = clock.now() + patienceMs;
   const race = childController(signal);
   const notAtOnce = deferred<void>();
   const open = (localPort: number | undefined, ms: number) =>
@@ -63,7 +64,7 @@ export async function openPersistently(
   } catch (error) {
     signal.throwIfAborted();
     throw error instanceof TimeoutError
-      ? new TimeoutError(`did not answer within ${Math.round(timeoutMs / 1000)} s`)
+      ? new TimeoutError(`did not answer within ${Math.round(patienceMs / 1000)} s`)
       : error;
   } finally {
     // Nothing waits for the second try when the first one decided.

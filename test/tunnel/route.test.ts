@@ -1,12 +1,13 @@
 import assert from 'node:assert/strict';
 import { readFileSync, writeFileSync } from 'node:fs';
-import { connect } from 'node:net';
+import { connect, createServer, type Socket } from 'node:net';
 import { join } from 'node:path';
 import { describe, test, type TestContext } from 'node:test';
 import { systemClock } from '../../src/lib/clock.ts';
 import type { Entry, ServerSpec, TunnelSpec } from '../../src/tunnel/spec.ts';
-import { createTurns } from '../../src/tunnel/turns.ts';
+import { createTurns, type Turns } from '../../src/tunnel/turns.ts';
 import { startEcho, startSource } from '../support/echo.ts';
+import { listen } from '../support/listen.ts';
 import { startRelay } from '../support/relay.ts';
 import { startSshd, type SshdOptions, type TestSshd } from '../support/sshd.ts';
 import { specFor, startTunnel, type TestTunnel } from '../support/tunnel.ts';
@@ -284,6 +285,34 @@ describe('through a proxy', { concurrency: 3 }, () => {
     const closed = await start(t, sshd, { entry, port: 1 });
     writeFileSync(passwordFile, 'secret\n');
     assert.match((await closed.tunnel.untilFailure('proxy-failed')).failure?.message ?? '', /does not lead us on: /);
+  });
+
+  test('a tunnel that is stopped before its proxy has answered is no failure of those who wait for their turn', async (t) => {
+    const sshd = await server(t);
+    const visitors: Socket[] = [];
+    const proxy = createServer((socket) => visitors.push(socket.on('error', () => {})));
+    const port = await listen(proxy);
+    t.after(() => proxy.close());
+    const entry: Entry = { type: 'http', host: '127.0.0.1', port, user: null, passwordFile: null };
+    const real = createTurns({ clock: systemClock, random: Math.random, icmpRefusals: () => null });
+    let asked = 0;
+    const turns: Turns = {
+      ...real,
+      take: (...claim) => {
+        asked += 1;
+        return real.take(...claim);
+      },
+    };
+    const [first, second] = await Promise.all(
+      [1, 2].map(async () => specFor(sshd, [[await freePort(), 1]], { entry, sourcePort: 'any' })),
+    );
+    const stopped = startTunnel(t, first!, { device: { turns } });
+    await until(() => visitors.length === 1, { what: 'the first at the proxy' });
+    const waiting = startTunnel(t, second!, { device: { turns } });
+    await until(() => asked === 2, { what: 'the second to wait' });
+    await stopped.stop();
+    await until(() => visitors.length === 2, { what: 'the second at the proxy' });
+    assert.equal(waiting.state().failure, null);
   });
 
   test('a proxy that is silent, or no proxy, or not there', async (t) => {
