@@ -1,6 +1,7 @@
 import { constants, type Stats } from 'node:fs';
 import { access, open, stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
+import { checkRootsWay } from '../lib/place-owner.ts';
 import type { ServerSpec } from '../tunnel/spec.ts';
 
 /** The account that the daemon runs as, where that is not the caller's own. */
@@ -54,6 +55,7 @@ export async function knownHostsProblems(
 
 /** Gives the file to the account. Root follows no link that somebody else could have made, to a file of the system's. */
 export async function giveFile(file: string, { uid, gid }: Account): Promise<void> {
+  checkRootsWay(file);
   const folder = await stat(dirname(file));
   const careful = folder.uid !== 0 ? constants.O_NOFOLLOW : 0;
   const handle = await open(file, constants.O_RDONLY | constants.O_NONBLOCK | careful);

@@ -36,3 +36,15 @@ export function checkRootsPlace(path: string): void {
       `${dirname(path)} belongs to the user ${uid}, and root writes nothing there: run this as that user`,
     );
 }
+
+/** Throws where a directory on the way is a link of another user, by which root would be led elsewhere. */
+export function checkRootsWay(path: string): void {
+  if (process.getuid?.() !== 0) return;
+  let here = '/';
+  for (const name of dirname(resolve(path)).split('/').filter(Boolean)) {
+    here = join(here, name);
+    const stats = lstatSync(here, { throwIfNoEntry: false });
+    if (stats?.isSymbolicLink() === true && stats.uid !== 0)
+      throw new Error(`${here} is a link of the user ${stats.uid}, which root does not follow: run this as that user`);
+  }
+}

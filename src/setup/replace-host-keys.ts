@@ -1,5 +1,6 @@
 import { chown, lstat, mkdir, stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
+import { checkRootsWay } from '../lib/place-owner.ts';
 import { isAboutOnly } from '../tunnel/known-hosts-edit.ts';
 import { appendKnownHosts, rewriteKnownHosts } from '../tunnel/known-hosts-file.ts';
 import { type HostQuery, knownHostsLine } from '../tunnel/known-hosts.ts';
@@ -17,6 +18,7 @@ export async function replaceHostKeys(
   shown: readonly Buffer[],
 ): Promise<void> {
   const lines = trusted.map((key) => knownHostsLine(query, key));
+  checkRootsWay(file);
   await mkdir(dirname(file), { recursive: true, mode: 0o700 });
   const exists = await stat(file).then(
     () => true,

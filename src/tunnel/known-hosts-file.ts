@@ -1,6 +1,7 @@
 import { constants, type Stats } from 'node:fs';
 import { mkdir, open, realpath, stat, type FileHandle } from 'node:fs/promises';
-import { dirname } from 'node:path';
+import { dirname, join } from 'node:path';
+import { checkRootsWay } from '../lib/place-owner.ts';
 import { readAtMost } from '../lib/read-at-most.ts';
 import { inSlices } from '../lib/slices.ts';
 import { errorCode, errorText, printable } from '../lib/text.ts';
@@ -136,6 +137,7 @@ async function openForAppending(file: string): Promise<FileHandle> {
 /** Root must not be led by a link of a service's user to write into a file of the system's. */
 async function isSomebodyElses(folder: string): Promise<boolean> {
   if (process.getuid?.() !== 0) return false;
+  checkRootsWay(join(folder, 'known_hosts'));
   return await stat(folder).then(
     ({ uid }) => uid !== 0,
     () => false,

@@ -1,8 +1,20 @@
 import assert from 'node:assert/strict';
-import { chmodSync, chownSync, statSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  chownSync,
+  lchownSync,
+  mkdirSync,
+  readFileSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { giveFile, knownHostsProblems } from '../../src/doctor/known-hosts-access.ts';
+import { replaceHostKeys } from '../../src/setup/replace-host-keys.ts';
+import { appendKnownHosts, rewriteKnownHosts } from '../../src/tunnel/known-hosts-file.ts';
+import { hostQuery } from '../../src/tunnel/known-hosts.ts';
 import { startSshd } from '../support/sshd.ts';
 import { specFor } from '../support/tunnel.ts';
 import { tempDir } from '../support/until.ts';
@@ -30,4 +42,28 @@ test('finds known_hosts files that the service cannot read or write, and gives t
   chownSync(file, 0, 0);
   await giveFile(file, SERVICE);
   assert.equal(statSync(file).uid, SERVICE.uid);
+});
+
+test('root is not led by a link that the service has put in the place of a folder', async (t) => {
+  if (process.getuid?.() !== 0) return t.skip('only root has files of others');
+  const dir = await tempDir(t);
+  const [roots, home] = [join(dir, 'roots'), join(dir, 'home')];
+  for (const folder of [roots, home]) mkdirSync(folder);
+  writeFileSync(join(roots, 'known_hosts'), 'of root\n', { mode: 0o600 });
+  symlinkSync(roots, join(home, '.ssh'));
+  lchownSync(join(home, '.ssh'), SERVICE.uid, SERVICE.gid);
+  const file = join(home, '.ssh', 'known_hosts');
+  const key = Buffer.concat([
+    Buffer.from([0, 0, 0, 11]),
+    Buffer.from('ssh-ed25519'),
+    Buffer.from([0, 0, 0, 32]),
+    Buffer.alloc(32),
+  ]);
+  const refused = /is a link of the user 65534, which root does not follow/;
+  await assert.rejects(giveFile(file, SERVICE), refused);
+  await assert.rejects(replaceHostKeys(file, hostQuery('server', 22, null), [key], [key]), refused);
+  await assert.rejects(appendKnownHosts(file, ['server ssh-ed25519 AAAA']), refused);
+  await assert.rejects(rewriteKnownHosts(file, { add: ['x'], remove: () => true }), refused);
+  assert.equal(statSync(join(roots, 'known_hosts')).uid, 0);
+  assert.equal(readFileSync(join(roots, 'known_hosts'), 'utf8'), 'of root\n');
 });
