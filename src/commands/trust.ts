@@ -2,8 +2,8 @@ import { ask, DaemonNotRunningError } from '../control/client.ts';
 import { systemClock } from '../lib/clock.ts';
 import { createLogger } from '../lib/log.ts';
 import { errorText } from '../lib/text.ts';
+import { UserError } from '../lib/user-error.ts';
 import { scanHostKeys, type ScanWay } from '../setup/scan-host-keys.ts';
-import { SetupError } from '../setup/setup-error.ts';
 import { dial, type Dialled } from '../tunnel/dial.ts';
 import { STILL_DEVICE } from '../tunnel/device.ts';
 import { asFailure, TunnelFailure } from '../tunnel/failure.ts';
@@ -53,7 +53,7 @@ export async function trust(config: string | null, name: string, given: string |
   } catch (error) {
     if (error instanceof NobodyThereError) return fail(error.message, EXIT.usage);
     if (error instanceof TunnelFailure) return fail(`${error.message}. ${error.hint}`);
-    if (error instanceof SetupError) return fail(error.message);
+    if (error instanceof UserError) return fail(error.message);
     throw error;
   } finally {
     questions.close();

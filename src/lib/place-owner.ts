@@ -1,5 +1,6 @@
 import { lstatSync, realpathSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
+import { UserError } from './user-error.ts';
 
 /** Who decides what lies at a path. */
 export interface PlaceOwner {
@@ -45,6 +46,8 @@ export function checkRootsWay(path: string): void {
     here = join(here, name);
     const stats = lstatSync(here, { throwIfNoEntry: false });
     if (stats?.isSymbolicLink() === true && stats.uid !== 0)
-      throw new Error(`${here} is a link of the user ${stats.uid}, which root does not follow: run this as that user`);
+      throw new UserError(
+        `${here} is a link of the user ${stats.uid}, which root does not follow: run this as that user`,
+      );
   }
 }
