@@ -59,6 +59,7 @@ function canListen(port: number, host: string): Promise<boolean> {
 /** A directory of its own for the test, removed after it. */
 export async function tempDir(t: TestContext): Promise<string> {
   const path = await mkdtemp(join(tmpdir(), 'tunneld-test-'));
-  t.after(() => rm(path, { recursive: true, force: true }));
+  // A program that the test has not ended yet may still write into it.
+  t.after(() => rm(path, { recursive: true, force: true, maxRetries: 5 }));
   return path;
 }
