@@ -23,6 +23,7 @@ import { replaceFile } from '../setup/replace-file.ts';
 import { checkSetup } from '../setup/server.ts';
 import { SetupError } from '../setup/setup-error.ts';
 import { dial } from '../tunnel/dial.ts';
+import { TunnelFailure } from '../tunnel/failure.ts';
 import { hostQuery } from '../tunnel/known-hosts.ts';
 import { formatEndpoint, type TunnelSpec } from '../tunnel/spec.ts';
 import { reportProblems } from './config-problems.ts';
@@ -57,11 +58,15 @@ export async function init(flag: string | null, options: InitOptions): Promise<n
   } catch (error) {
     if (error instanceof NobodyThereError || error instanceof BadValue) return say(EXIT.usage, error.message);
     if (error instanceof ConfigError) return reportProblems(error);
+    if (error instanceof TunnelFailure) return say(EXIT.failed, `${error.message}. ${error.hint}`);
+    if (errorCode(error) === 'EACCES') return say(EXIT.failed, `${errorText(error)}: ${MAY_NOT_WRITE}`);
     return say(EXIT.failed, errorText(error));
   } finally {
     questions.close();
   }
 }
+
+const MAY_NOT_WRITE = 'run this with sudo, or name a file of your own with --config FILE';
 
 async function work(file: string, configFlag: string, options: InitOptions, questions: Questions): Promise<number> {
   const wanted = await wantedTunnel(file, options, questions);

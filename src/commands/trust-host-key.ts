@@ -151,9 +151,14 @@ async function choose(
   ).trim();
   if (given === null && answer.toLowerCase() === 'yes') return shown;
   const same = shown.filter(({ fingerprint: text }) => text === fingerprintIn(answer));
-  if (same.length === 0)
-    print(`none of these keys has the fingerprint ${JSON.stringify(answer)}: this is not your server, or not its key`);
-  return same;
+  if (same.length > 0) return same;
+  const told = fingerprintIn(answer);
+  print(
+    told.startsWith('SHA256:')
+      ? `none of these keys has the fingerprint ${JSON.stringify(told)}: this is not your server, or not its key`
+      : `${JSON.stringify(answer)} is neither yes nor a fingerprint (SHA256:...)`,
+  );
+  return [];
 }
 
 /** `ssh-keygen -l` prints it with the length before it, and a comment and the type behind. */

@@ -17,7 +17,7 @@ export class DaemonNotRunningError extends Error {
     super(
       denied.length > 0
         ? `${mayNotAsk(denied.map(({ path }) => path))} (${where})`
-        : `the daemon is not running (${where}; its log says where it runs without a socket)`,
+        : `the daemon is not running (${where}): \`sudo tunneld install\` starts it as a service; one that runs without a socket says so in its log`,
     );
     this.denied = denied.length > 0;
   }

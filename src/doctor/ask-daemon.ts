@@ -1,7 +1,7 @@
 import type { ForwardStatus, TunnelStatus } from '../supervisor/status.ts';
 import type { TunnelSpec } from '../tunnel/spec.ts';
 import { EXPOSED } from '../tunnel/state.ts';
-import type { Known } from './examine-tunnel.ts';
+import type { FromDaemon, Known } from './examine-tunnel.ts';
 import { EXPOSED_CURE } from './listener-steps.ts';
 import { sourcePortStep, type PortSight } from './source-port.ts';
 import { stepOf } from './step.ts';
@@ -11,7 +11,7 @@ export function knownOf(
   tunnel: TunnelStatus,
   spec: Pick<TunnelSpec, 'sourcePort' | 'entry'>,
   sight: PortSight,
-): readonly Known[] {
+): readonly FromDaemon[] {
   const { phase, failure } = tunnel;
   if (phase !== 'up' && phase !== 'forwarding') {
     if (failure === undefined) return [['banner', 'skip', `the daemon is about to try (${phase})`]];
@@ -35,13 +35,17 @@ export function knownOf(
     ['algorithms', 'ok', 'agreed on'],
     ['host key', 'ok', 'the daemon has accepted it'],
     ['authentication', 'ok', 'the daemon is logged in'],
-    ...tunnel.forwards.flatMap((forward) => forwardSteps(forward, tunnel)),
+    ...tunnel.forwards.flatMap((forward, index) => forwardSteps(forward, index, tunnel)),
     ...silent,
     sourcePortStep(spec, { ...sight, port: tunnel.sourcePort ?? sight.port }, inUse),
   ];
 }
 
-function forwardSteps(forward: ForwardStatus, { failure, silentSince }: TunnelStatus): readonly Known[] {
+function forwardSteps(
+  forward: ForwardStatus,
+  index: number,
+  { failure, silentSince }: TunnelStatus,
+): readonly FromDaemon[] {
   if (forward.state === 'pending') return [['forward', 'skip', `${forward.listen}: the server has not answered yet`]];
   if (forward.state === 'refused') {
     const why = failure?.message ?? 'it is refused';
@@ -50,17 +54,17 @@ function forwardSteps(forward: ForwardStatus, { failure, silentSince }: TunnelSt
   const seen: Known = ['forward', 'ok', `${forward.listen} listens`];
   if (forward.kind !== 'remote') return [seen];
   if (forward.exposed === true)
-    return [seen, ['round trip', 'warn', `${forward.listen}: ${EXPOSED}`, EXPOSED_CURE], targetStep(forward)];
+    return [seen, ['round trip', 'warn', `${forward.listen}: ${EXPOSED}`, EXPOSED_CURE], targetStep(forward, index)];
   const trip: Known =
     forward.verified === 'yes' && silentSince === undefined
       ? ['round trip', 'ok', `what is sent to ${forward.listen} comes out here`]
       : ['round trip', 'warn', `${forward.listen}: ${forward.unverified ?? 'not verified now'}`];
-  return [seen, trip, targetStep(forward)];
+  return [seen, trip, targetStep(forward, index)];
 }
 
-function targetStep({ target, targetFailure, unverified }: ForwardStatus): Known {
+function targetStep({ target, targetFailure, unverified }: ForwardStatus, index: number): FromDaemon {
   if (targetFailure !== undefined) return ['target', 'fail', targetFailure.message, targetFailure.hint];
   if (target === 'socks') return ['target', 'skip', 'each visitor names his own'];
   if (unverified === 'verify: off') return ['target', 'skip', `${target}: not looked at (verify: off)`];
-  return ['target', 'ok', `${target} answers`];
+  return ['target', 'ok', `${target} answers`, undefined, index];
 }

@@ -161,7 +161,8 @@ async function service({ daemon, unit, lastLine, installed }: DeviceDeps, tell: 
   else if (watched) tell('watchdog', 'ok', `every ${interval}`);
   else tell('watchdog', 'warn', 'off', 'sudo systemctl edit tunnel, and there WatchdogSec=60 below [Service]');
   const line = await lastLine();
-  if (line !== null) tell('journal', 'ok', `journalctl -u tunnel: the last line is of ${line}`);
+  if (line === null && !active) tell('journal', 'skip', 'the service does not run');
+  else if (line !== null) tell('journal', 'ok', `journalctl -u tunnel: the last line is of ${line}`);
   else {
     const cure =
       'Look as root, or as a member of the group systemd-journal; log.file in the configuration has a file instead.';

@@ -172,7 +172,8 @@ function isChosen(listen: Endpoint): boolean {
   return listen.type === 'tcp' && listen.port === 0;
 }
 
-async function examineTarget(
+/** Visits the target of a forward from the server, from here. */
+export async function examineTarget(
   forward: ForwardSpec,
   spec: TunnelSpec,
   { clock, tell }: LoginDeps,

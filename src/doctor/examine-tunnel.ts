@@ -3,7 +3,7 @@ import type { Clock } from '../lib/clock.ts';
 import { errorCode, errorText } from '../lib/text.ts';
 import type { Device } from '../tunnel/device.ts';
 import { sourceOf, translate } from '../tunnel/dial.ts';
-import { asFailure, TunnelFailure } from '../tunnel/failure.ts';
+import { asFailure, hintFor, TunnelFailure } from '../tunnel/failure.ts';
 import { systemLookup } from '../tunnel/lookup.ts';
 import { localAddress } from '../tunnel/local-address.ts';
 import { openSocket } from '../tunnel/open-socket.ts';
@@ -13,7 +13,7 @@ import { beyondOf, firstMachine } from '../tunnel/first-machine.ts';
 import { formatEndpoint, type TunnelSpec } from '../tunnel/spec.ts';
 import type { Logger } from '../lib/log.ts';
 import type { IdentityCache } from '../tunnel/ssh2/identities.ts';
-import { examineLogin } from './examine-login.ts';
+import { examineLogin, examineTarget } from './examine-login.ts';
 import type { PortSight } from './source-port.ts';
 import { cureOf, placeOf, STEPS, type Step, type StepName } from './step.ts';
 
@@ -27,7 +27,7 @@ export interface ExamineDeps {
   /** What can be known of the port that the tunnel dials from. */
   readonly sight: PortSight;
   /** What a running daemon knows of the tunnel, instead of a login of ours; null where there is none. */
-  readonly known: readonly Known[] | null;
+  readonly known: readonly FromDaemon[] | null;
   /** Told of each step as soon as it is done. */
   onStep(step: Step): void;
 }
@@ -37,6 +37,9 @@ export type Tell = (step: StepName, result: Step['result'], seen: string, cure?:
 
 /** A step that somebody else has done: its name, the result, what was seen, and the cure. */
 export type Known = readonly [StepName, Step['result'], string, string?];
+
+/** The same from a daemon. With the number of a forward, what was seen of its target is old, and is looked at again. */
+export type FromDaemon = Known | readonly [StepName, Step['result'], string, undefined, number];
 
 /**
  * Goes the whole way to one tunnel's server, once: its name, the network, every address, the handshake, the login, each forward and
@@ -48,7 +51,10 @@ export async function examineTunnel(spec: TunnelSpec, deps: ExamineDeps, signal:
   let reached = STEPS.indexOf('name');
   const tell: Tell = (step, result, seen, cure, lasting) => {
     const ms = Math.round(clock.now() - started);
-    const more = { ...(cure === undefined ? {} : { cure }), ...(lasting === true ? { lasting } : {}) };
+    const more = {
+      ...(cure === undefined ? {} : { cure: hintFor(spec.name, cure) }),
+      ...(lasting === true ? { lasting } : {}),
+    };
     deps.onStep({ tunnel: spec.name, step, result, seen, ms, ...more });
     started = clock.now();
     reached = Math.max(reached, STEPS.indexOf(step) + 1);
@@ -58,7 +64,11 @@ export async function examineTunnel(spec: TunnelSpec, deps: ExamineDeps, signal:
     await pingHints();
     await knock(addresses);
     if (deps.known === null) await examineLogin(spec, { ...deps, tell }, signal);
-    else for (const [step, result, seen, cure] of deps.known) tell(step, result, seen, cure);
+    else
+      for (const [step, result, seen, cure, forward] of deps.known) {
+        if (forward === undefined) tell(step, result, seen, cure);
+        else await examineTarget(spec.forwards[forward]!, spec, { ...deps, tell }, signal);
+      }
   } catch (error) {
     signal.throwIfAborted();
     const failure = asFailure(error);

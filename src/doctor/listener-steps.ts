@@ -1,6 +1,6 @@
 import type { TunnelFailure } from '../tunnel/failure.ts';
 import type { RefusalReason } from '../tunnel/refusal.ts';
-import { type Answerer, inUseReason, type Other } from '../tunnel/sights.ts';
+import { type Answerer, inUseHint, inUseReason, type Other, OWN_HINT } from '../tunnel/sights.ts';
 import { EXPOSED } from '../tunnel/state.ts';
 import { cureOf, type Step } from './step.ts';
 
@@ -11,7 +11,7 @@ type Told = [result: Step['result'], seen: string, cure?: string, lasting?: true
 export function refused(failure: TunnelFailure, { reason, other }: RefusalReason): Told {
   const seen = reason === '' ? failure.message : `${failure.message}: ${reason}`;
   // The server is ready: what is left to do is done on this device.
-  if (other?.own === true) return ['warn', seen, OWN_CURE];
+  if (other?.own === true) return ['warn', seen, OWN_HINT];
   return other === undefined ? ['fail', seen, cureOf(failure)] : inUse(seen, other, cureOf(failure));
 }
 
@@ -43,17 +43,12 @@ export function roundTrip(name: string, answerer: Answerer, exposed: boolean): T
   }
 }
 
-function inUse(seen: string, { hostKey, own }: Other, cure: string): Told {
-  return hostKey === null || own ? ['fail', seen, cure] : ['fail', seen, ANOTHERS_CURE, true];
+function inUse(seen: string, other: Other, cure: string): Told {
+  const hint = inUseHint(other) ?? cure;
+  return other.hostKey === null || other.own ? ['fail', seen, hint] : ['fail', seen, hint, true];
 }
 
 export const EXPOSED_CURE =
   'GatewayPorts no or clientspecified on the server keeps it in (`tunneld server-setup NAME` sets it for the user of the tunnel).';
 
 const IN_USE_CURE = 'Choose another port, or end what listens there.';
-
-const OWN_CURE =
-  'If that is ssh or autossh on this device, end it: `sudo tunneld install` takes over a unit tunnel.service that runs it.';
-
-const ANOTHERS_CURE =
-  "That port leads to another device, whose it stays: choose another one (remoteForward). If it is to be this device's, end the other's tunnel first.";

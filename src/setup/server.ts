@@ -1,5 +1,6 @@
 import { type Access, accessOf, type AccessSpec, combine } from '../server-rules/access.ts';
 import { type Directive, keyOptions, matchOptions } from '../server-rules/rules.ts';
+import { formatEndpoint } from '../tunnel/spec.ts';
 import { checkUser } from './names.ts';
 import type { PublicKey } from './public-key.ts';
 import { SetupError } from './setup-error.ts';
@@ -32,6 +33,7 @@ export interface KeyedTunnel {
 export function serverSetup(tunnels: readonly [KeyedTunnel, ...KeyedTunnel[]]): ServerSetup {
   const user = checkUser(tunnels[0].spec.user, 'the user');
   const needs = tunnels.flatMap(({ spec, keys, jump }) => {
+    checkPorts(spec);
     const access = accessOf(spec, jump);
     return keys.map((key) => ({ key, access }));
   });
@@ -63,7 +65,18 @@ export function checkSetup(spec: KeyedTunnel['spec'], jump: boolean): void {
       'root of the server is no user for a tunnel: name another one, which need not exist yet (limited@host)',
     );
   checkUser(spec.user, 'the user');
+  checkPorts(spec);
   accessOf(spec, jump);
+}
+
+/** bind_permitted in OpenSSH's misc.c. */
+function checkPorts({ forwards }: AccessSpec): void {
+  for (const { kind, listen } of forwards) {
+    if (kind === 'remote' && listen.type === 'tcp' && listen.port > 0 && listen.port < 1024)
+      throw new SetupError(
+        `sshd lets nobody but root listen on a port below 1024: choose a larger one for ${formatEndpoint(listen)}`,
+      );
+  }
 }
 
 /** Root's, so that a program which runs as the user could not lift its own limits, and no home directory is needed. */

@@ -2,7 +2,7 @@ import { childController } from '../lib/abort.ts';
 import { sleep, type Clock } from '../lib/clock.ts';
 import { TunnelFailure } from './failure.ts';
 import type { Claim, Holdings } from './holdings.ts';
-import type { Answerer } from './sights.ts';
+import { ANOTHERS_HINT, type Answerer } from './sights.ts';
 import { type Endpoint, formatEndpoint } from './spec.ts';
 
 export interface AdmissionDeps {
@@ -54,6 +54,7 @@ function explain(listen: Endpoint, claim: Exclude<Claim, { type: 'free' }>, tunn
     return new TunnelFailure(
       'forward-refused',
       `this machine is not the one that had ${name} (${why}): it is taken when nobody else was seen there for ${SURE_MS / 1000} s, or at once with ${take}`,
+      { hint: 'Nothing is to be done where this machine takes the place of that one; else choose another port.' },
     );
   }
   const { who, day } = claim.other;
@@ -63,6 +64,7 @@ function explain(listen: Endpoint, claim: Exclude<Claim, { type: 'free' }>, tunn
   return new TunnelFailure(
     'forward-refused',
     `${whose}: it is not taken, even when it comes free. Choose another port, or take it with ${take}`,
+    { hint: ANOTHERS_HINT },
   );
 }
 

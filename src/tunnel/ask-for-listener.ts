@@ -4,6 +4,7 @@ import type { Logger } from '../lib/log.ts';
 import { asFailure, TunnelFailure } from './failure.ts';
 import type { Holdings } from './holdings.ts';
 import type { Refusal, RefusalReason } from './refusal.ts';
+import { inUseHint } from './sights.ts';
 import { type Endpoint, formatEndpoint } from './spec.ts';
 import type { SshConnection } from './ssh.ts';
 
@@ -39,8 +40,14 @@ export async function askForListener(
     log.debug(`${formatEndpoint(listen)} refused`);
     const why = await refusal();
     const text = why.reason === '' ? message : `${message}: ${why.reason}`;
+    const hint = why.other === undefined ? undefined : inUseHint(why.other);
     if (why.other !== undefined) holdings.sighted(listen, why.other);
-    onRefused(index, why.refusal, new TunnelFailure(code, text, { cause }), false);
+    onRefused(
+      index,
+      why.refusal,
+      new TunnelFailure(code, text, { cause, ...(hint === undefined ? {} : { hint }) }),
+      false,
+    );
     return null;
   }
 }

@@ -1,6 +1,6 @@
 import type { Clock } from '../lib/clock.ts';
 import type { Logger } from '../lib/log.ts';
-import type { TunnelFailure } from './failure.ts';
+import { hintFor, type TunnelFailure } from './failure.ts';
 
 /**
  * Logs failures so that an outage of a week is a handful of lines: each new one once, one that is already known once an hour,
@@ -12,7 +12,7 @@ export interface FailureLog {
   recovered(): void;
 }
 
-export function createFailureLog(log: Logger, clock: Clock): FailureLog {
+export function createFailureLog(log: Logger, clock: Clock, tunnel: string): FailureLog {
   const known = new Map<string, { readonly at: number; readonly repeated: number }>();
   return {
     log: (failure, retryInMs) => {
@@ -27,7 +27,7 @@ export function createFailureLog(log: Logger, clock: Clock): FailureLog {
       if (before === undefined) {
         known.set(key, { at: now, repeated: 0 });
         forgetOldest(known);
-        log.warn(details, `${failure.message}. ${failure.hint}`);
+        log.warn(details, `${failure.message}. ${hintFor(tunnel, failure.hint)}`);
         return;
       }
       const repeated = before.repeated + 1;

@@ -129,6 +129,11 @@ export class TunnelFailure extends Error {
   }
 }
 
+/** A hint, with the name of the tunnel that it is about in the commands to be pasted. */
+export function hintFor(tunnel: string, hint: string): string {
+  return hint.replace(/(`(?:sudo )?tunneld [a-z-]+ )NAME\b([^`]*`)(?: with the name of the tunnel)?/g, `$1${tunnel}$2`);
+}
+
 /** Anything that was thrown, as a failure: what no adapter translated is a bug of ours. */
 export function asFailure(error: unknown): TunnelFailure {
   if (error instanceof TunnelFailure) return error;

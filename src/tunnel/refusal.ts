@@ -24,13 +24,18 @@ export async function refusalReason(
   if (listen.type === 'unix') return { refusal: 'unknown', reason: LEFT_OVER };
   if (listen.port === 0) return { refusal: 'unknown', reason: '' };
   const answerer = await watch(listen.port);
-  if (answerer.type === 'nobody') return { refusal: 'forbidden', reason: FORBIDDEN };
+  if (answerer.type === 'nobody')
+    return { refusal: 'forbidden', reason: listen.port < 1024 ? FORBIDDEN_OR_ROOTS : FORBIDDEN };
   if (answerer.type !== 'other') return { refusal: 'unknown', reason: '' };
   const reason = wasUp && answerer.who === SILENT ? OURS : inUseReason(answerer.who);
   return { refusal: 'in-use', reason, other: answerer };
 }
 
 const FORBIDDEN = 'nothing listens there, so its rules (AllowTcpForwarding, permitlisten, GatewayPorts) forbid it';
+
+/** bind_permitted in OpenSSH's misc.c. */
+const FORBIDDEN_OR_ROOTS =
+  'nothing listens there, so its rules (AllowTcpForwarding, permitlisten, GatewayPorts) forbid it, or that sshd gives ports below 1024 to root alone: choose a larger one';
 
 const OURS =
   'something listens there, most likely a dead connection of ours; it goes when the server notices that (ClientAliveInterval)';

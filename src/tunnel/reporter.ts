@@ -1,5 +1,6 @@
 import type { Clock } from '../lib/clock.ts';
 import type { Logger } from '../lib/log.ts';
+import { hintFor } from './failure.ts';
 import type { TunnelSpec } from './spec.ts';
 import { formatListen, formatServer, NOT_ASKED, type ForwardState, type TunnelState } from './state.ts';
 
@@ -28,6 +29,9 @@ export function createReporter(spec: TunnelSpec, { clock, log, state, setState }
     setState({
       ...before,
       ...change,
+      ...(change.failure === undefined || change.failure === null
+        ? {}
+        : { failure: { ...change.failure, hint: hintFor(spec.name, change.failure.hint) } }),
       ...(phaseChanged ? { since: now } : {}),
       ...(change.phase === 'up' ? { attempts: 0, lastUp: now, retryAt: null } : {}),
       ...(phaseChanged && wasUp ? { lastUp: now } : {}),

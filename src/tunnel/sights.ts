@@ -95,6 +95,18 @@ export function inUseReason(who: string): string {
     : `another program listens there: ${who}`;
 }
 
+/** What to do about it, where it was seen who that is. */
+export function inUseHint({ hostKey, own }: Other): string | undefined {
+  if (own) return OWN_HINT;
+  return hostKey === null ? undefined : ANOTHERS_HINT;
+}
+
+export const OWN_HINT =
+  'If that is ssh or autossh on this device (`ps -C ssh,autossh -o pid,args`), end it: `systemctl status PID` names its unit, and `sudo systemctl disable --now UNIT` ends that; `sudo tunneld install` takes over one that is called tunnel.service.';
+
+export const ANOTHERS_HINT =
+  "That port leads to another device, whose it stays: choose another one (remoteForward). If it is to be this device's, end the other's tunnel, and say `tunneld retry NAME --take` here.";
+
 /** Somebody took the connection and ended it. */
 export const CLOSES = 'it closes the connection without a word';
 

@@ -41,7 +41,7 @@ export async function runTunnel(spec: TunnelSpec, deps: TunnelDeps, signal: Abor
   const { clock, random, log, device } = deps;
   const { holdings, ports, connected, worked } = remember(spec, device);
   const reporter = createReporter(spec, deps);
-  const failures = createFailureLog(log, clock);
+  const failures = createFailureLog(log, clock, spec.name);
   const idleEnds = createIdleEnds();
   let downSince = clock.now();
   /** How long the last session was logged in, or null when it never came that far. */

@@ -18,7 +18,7 @@ import { mayBuildNetworks } from '../lab/lab-test.ts';
 import { startSshd } from '../support/sshd.ts';
 import { startFakeServer } from '../tunnel/fake-server.ts';
 import { tunneld, type CommandResult } from '../support/tunneld.ts';
-import { tempDir, until } from '../support/until.ts';
+import { freePort, tempDir, until } from '../support/until.ts';
 
 const CLI = fileURLToPath(new URL('../../dist/cli.js', import.meta.url));
 
@@ -96,6 +96,7 @@ describe('init, where something is in the way', { concurrency: 2 }, () => {
       assert.match(stderr, message);
     }
     assert.match((await init('--jump', '-R', '0:localhost:22')).stderr, /it needs a fixed port/);
+    assert.match((await init('-R', '80:localhost:22')).stderr, /nobody but root .* a larger one for localhost:80$/m);
     for (const [args, message] of [
       [['h:0', '-R', '1:a:1'], /the server must be a whole number/],
       [['me@h', '-R', '65536:a:1'], /-R "65536:a:1" has '65536' where a port/],
@@ -176,6 +177,21 @@ describe('init, where something is in the way', { concurrency: 2 }, () => {
     assert.match(stderr, /shows no host key: \S/);
     assert.ok(!stderr.includes('\u001b'));
     assert.equal(existsSync(join(dir, 'known_hosts')), false);
+  });
+
+  test('a port on which nobody listens is told with what to look at', async (t) => {
+    const { dir } = await device(t);
+    const args = [
+      'init',
+      `me@127.0.0.1:${await freePort()}`,
+      '-R',
+      '8080:localhost:22',
+      '--config',
+      join(dir, 'config.yaml'),
+    ];
+    const { code, stderr } = await tunneld(args);
+    assert.equal(code, 1);
+    assert.match(stderr, /ECONNREFUSED\. Nothing listens on that port: check port/);
   });
 
   test('a configuration named by a relative path', async (t) => {

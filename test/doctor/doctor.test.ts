@@ -35,7 +35,7 @@ describe('doctor', { concurrency: 3 }, () => {
   });
 
   test('with the daemon running it asks it, and disturbs nothing', async (t) => {
-    const { yaml, sshd } = await world(t);
+    const { yaml, sshd, closeTarget } = await world(t);
     const daemon = await startDaemonProcess(t, yaml);
     await daemon.untilStatus(({ tunnels }) => tunnels[0]?.phase === 'up', 'up');
     const logins = () => sshd.log().match(/Accepted publickey/g)?.length;
@@ -52,6 +52,11 @@ describe('doctor', { concurrency: 3 }, () => {
     );
     assert.equal(logins(), 1);
     assert.match((await daemon.command('doctor')).stdout, /ok {3}a: round trip/);
+    // What the daemon saw of it may be a quarter of an hour old.
+    await closeTarget();
+    const later = await daemon.command('doctor');
+    assert.equal(later.code, 1);
+    assert.match(later.stdout, /fail a: target .*ECONNREFUSED/);
   });
 
   /** Each step failed on purpose: what is broken, where it is found, and the cure. */
@@ -177,7 +182,7 @@ describe('doctor', { concurrency: 3 }, () => {
     const report = await doctor(t, yaml);
     assert.equal(report.code, 0);
     assert.equal(report.of('round trip')[0]?.result, 'warn');
-    assert.match(report.of('round trip')[0]?.cure ?? '', /server-setup NAME/);
+    assert.match(report.of('round trip')[0]?.cure ?? '', /server-setup a/);
   });
 
   test('permissions and the state directory are repaired with --fix, and only then', async (t) => {

@@ -18,6 +18,7 @@ export interface World {
   readonly sshd: TestSshd;
   readonly port: number;
   readonly yaml: string;
+  closeTarget(): Promise<void>;
 }
 
 /** An sshd, and a tunnel called a that leads from it to an echo. */
@@ -27,7 +28,13 @@ export async function world(t: TestContext, options: SshdOptions = {}): Promise<
   const echo = await startEcho();
   t.after(() => echo.close());
   const port = await freePort();
-  return { t, sshd, port, yaml: `tunnels:\n${tunnelYaml(sshd, 'a', `${port}:127.0.0.1:${echo.port}`)}` };
+  return {
+    t,
+    sshd,
+    port,
+    closeTarget: () => echo.close(),
+    yaml: `tunnels:\n${tunnelYaml(sshd, 'a', `${port}:127.0.0.1:${echo.port}`)}`,
+  };
 }
 
 /** Runs the command on a configuration with these tunnels. */

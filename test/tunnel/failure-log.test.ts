@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { createLogger } from '../../src/lib/log.ts';
 import { createFailureLog } from '../../src/tunnel/failure-log.ts';
-import { asFailure, TunnelFailure } from '../../src/tunnel/failure.ts';
+import { asFailure, hintFor, TunnelFailure } from '../../src/tunnel/failure.ts';
 import { fakeClock } from '../support/clock.ts';
 
 const MINUTE = 60_000;
@@ -14,7 +14,7 @@ function setUp() {
   const log = createLogger('debug', (line) => lines.push(JSON.parse(line) as Record<string, unknown>));
   return {
     clock,
-    failures: createFailureLog(log, clock),
+    failures: createFailureLog(log, clock, 'backup'),
     warnings: () => lines.filter((line) => line['level'] === WARN),
     lines,
   };
@@ -69,4 +69,11 @@ test('a bug is logged with where it happened', () => {
   const { failures, lines } = setUp();
   failures.log(asFailure(new TypeError('x is not a function')));
   assert.match(JSON.stringify(lines[0]?.['error']), /failure-log\.test/);
+});
+
+test('commands to be pasted name the tunnel', () => {
+  const { failures, warnings } = setUp();
+  failures.log(new TunnelFailure('host-key-changed', 'another key'));
+  assert.match(String(warnings()[0]?.['msg']), /`sudo tunneld trust backup` \(without sudo/);
+  assert.equal(hintFor('a', 'say `tunneld retry NAME --take` here, NAME'), 'say `tunneld retry a --take` here, NAME');
 });
