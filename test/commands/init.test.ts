@@ -205,10 +205,10 @@ describe('init', { concurrency: 3 }, () => {
     const closed = await freePort();
     assert.match((await init(`me@127.0.0.1:${closed}`, '-R', '8080:localhost:22')).stderr, /ECONNREFUSED/);
     assert.equal((await init('me@h', '-R', '8080:localhost')).code, 2);
-    assert.equal((await init('me@h', '-R', '1:a:1', '--name', 'No Good')).code, 2);
-    assert.equal((await init('me@h h', '-R', '1:a:1')).code, 2);
+    assert.equal((await init('me@h', '-R', '8080:a:1', '--name', 'No Good')).code, 2);
+    assert.equal((await init('me@h h', '-R', '8080:a:1')).code, 2);
     writeFileSync(join(dir, 'file'), '');
-    const unwritable = await tunneld(['init', 'me@h', '-R', '1:a:1', '--config', join(dir, 'file/config.yaml')]);
+    const unwritable = await tunneld(['init', 'me@h', '-R', '8080:a:1', '--config', join(dir, 'file/config.yaml')]);
     assert.equal(unwritable.code, 78);
     assert.match(unwritable.stderr, /not a directory/);
   });

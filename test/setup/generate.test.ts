@@ -75,15 +75,19 @@ test('what a tunnel needs is said in the words of sshd', () => {
 
 test('tunnels with one key share a line, of which sshd takes the first, and all share one Match block', () => {
   const of = (port: number) => [remote(tcp('localhost', port))];
-  const setup = serverSetup([tunnel('a', of(1), 'AAAA'), tunnel('b', of(2), 'BBBB'), tunnel('c', of(3), 'AAAA')]);
+  const setup = serverSetup([
+    tunnel('a', of(8081), 'AAAA'),
+    tunnel('b', of(8082), 'BBBB'),
+    tunnel('c', of(8083), 'AAAA'),
+  ]);
   const seen = (port: number) =>
     ['localhost', '127.0.0.1', '[::1]'].map((host) => `permitopen="${host}:${port}"`).join();
   const telltale = (port: number) => `permitopen="127.0.0.2:${port}"`;
   assert.deepEqual(setup.keyLines, [
-    `restrict,port-forwarding,permitlisten="localhost:1",permitlisten="localhost:3",${seen(1)},${seen(3)},${telltale(1)},${telltale(3)},command="false" ssh-ed25519 AAAA a comment`,
-    `restrict,port-forwarding,permitlisten="localhost:2",${seen(2)},${telltale(2)},command="false" ssh-ed25519 BBBB a comment`,
+    `restrict,port-forwarding,permitlisten="localhost:8081",permitlisten="localhost:8083",${seen(8081)},${seen(8083)},${telltale(8081)},${telltale(8083)},command="false" ssh-ed25519 AAAA a comment`,
+    `restrict,port-forwarding,permitlisten="localhost:8082",${seen(8082)},${telltale(8082)},command="false" ssh-ed25519 BBBB a comment`,
   ]);
-  assert.equal(new Map(setup.options).get('PermitListen'), 'localhost:1 localhost:2 localhost:3');
+  assert.equal(new Map(setup.options).get('PermitListen'), 'localhost:8081 localhost:8082 localhost:8083');
   assert.match(
     setUpScript(setup, LINUX, 'relay:22'),
     /^# Sets the server relay:22 up for the tunnels a, b, c of tunneld/m,
@@ -92,7 +96,7 @@ test('tunnels with one key share a line, of which sshd takes the first, and all 
 
 test('names that mean something to sh or sshd are refused', () => {
   for (const user of ["o'brien", 'a b', 'a\nb', '*', 'a,b', '!a', '-a', '$(id)', 'a"', '../a', '', 'a%u', 'ä'])
-    assert.throws(() => serverSetup([tunnel('a', [remote(tcp('localhost', 1))], 'A', user)]), UserError, user);
+    assert.throws(() => serverSetup([tunnel('a', [remote(tcp('localhost', 8080))], 'A', user)]), UserError, user);
   const spec = { name: 'a', host: 'relay', port: 22, user: 'limited', forwards: [remote(tcp('localhost', 8080))] };
   for (const wrong of ['a b', 'a\nProxyCommand id', '*', '!a', '"a"', ''])
     for (const options of [
