@@ -199,6 +199,8 @@ export async function startDaemon(first: Config, deps: DaemonDeps): Promise<Daem
   problems.subscribe(tellStatus);
   log.info({ version: VERSION, pid: deps.pid, config: first.file }, 'tunneld started');
   await configuration.start();
+  // First, so that whoever waits for READY=1 finds the line.
+  tellStatus();
   notifier.ready();
   if (notifier.watchdogMs !== null) {
     void feedWatchdog(notifier, notifier.watchdogMs / 2, () => supervisor.stuck(), deps, ended.signal);
