@@ -1,6 +1,6 @@
 // What ssh2 does wrong, or lacks, and can be mended neither through what it exports nor on an instance: exact replacements of its
 // source text. Every bundle has them (packaging/build.mjs), and all that runs from the sources (packaging/ssh2.mjs, which
-// `import '#ssh2'` means there). A replacement only opens the door; the logic stands in src/tunnel/ssh2.
+// `import '#ssh2'` means there). A replacement only opens the door; the logic stands in src/connection/ssh2.
 import { readFileSync } from 'node:fs';
 import { join, relative, sep } from 'node:path';
 
@@ -53,7 +53,7 @@ export const REPLACEMENTS = [
   },
   {
     file: 'lib/protocol/kex.js',
-    for: 'the prime of a group exchange is tested on the main thread, for seconds (see src/tunnel/ssh2/group-exchange.ts)',
+    for: 'the prime of a group exchange is tested on the main thread, for seconds (see src/connection/ssh2/group-exchange.ts)',
     find: 'this._dh = createDiffieHellman(this._prime, this._generator);',
     put: `this._dh = this._protocol.openGroup
           ? this._protocol.openGroup(this._prime, this._generator, this._minBits, this._maxBits)
@@ -84,7 +84,7 @@ export const REPLACEMENTS = [
   },
   {
     file: 'lib/client.js',
-    for: 'a signature with a large RSA key takes as long as the event loop must not stand still (see src/tunnel/ssh2/sign.ts)',
+    for: 'a signature with a large RSA key takes as long as the event loop must not stand still (see src/connection/auth/sign.ts)',
     find: `(buf, cb) => {
               const signature = curAuth.key.sign(buf, hashAlgo);
               if (signature instanceof Error) {
@@ -111,7 +111,7 @@ export const REPLACEMENTS = [
   },
   {
     file: 'lib/client.js',
-    for: 'data beyond the window is judged before (src/tunnel/ssh2/breach.ts); what is let pass must not be dropped without a word',
+    for: 'data beyond the window is judged before (src/connection/ssh2/guard/breach.ts); what is let pass must not be dropped without a word',
     find: `          if (channel.incoming.window === 0)
             return;
 

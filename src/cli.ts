@@ -1,4 +1,4 @@
-import { EXIT } from './commands/exit.ts';
+import { EXIT } from './commands/text/exit-code.ts';
 import { keepDebuggerClosed } from './lib/debugger.ts';
 import { tooOld } from './lib/node-version.ts';
 

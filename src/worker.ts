@@ -1,11 +1,11 @@
 import { parentPort, workerData } from 'node:worker_threads';
-import type { JobMessage, JobName, JobOrder } from './lib/off-loop.ts';
+import type { JobMessage, JobName, JobOrder } from './lib/async/off-loop.ts';
 import { VERSION } from './lib/version.ts';
 
 /** What offLoop() does: each with the module that it needs, and no other, loaded before its time begins to count. */
 const JOBS: Readonly<Record<JobName, () => Promise<(input: never) => unknown>>> = {
   'load-config': async () => (await import('./config/load-aside.ts')).loadForOthers,
-  'decrypt-key': async () => (await import('./tunnel/ssh2/open-key.ts')).decryptKey,
+  'decrypt-key': async () => (await import('./connection/auth/open-key.ts')).decryptKey,
 };
 
 const { name, input, version } = workerData as JobOrder;

@@ -2,12 +2,12 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { parseConfig } from '../src/config/parse.ts';
-import { systemEnvironment } from '../src/config/environment.ts';
+import { systemEnvironment } from '../src/config/input/environment.ts';
 import { KEYWORD_NAMES } from '../src/config/ssh-config/keywords.ts';
-import { SSH_FLAGS } from '../src/config/ssh-flags.ts';
-import { REFUSED } from '../src/config/refused-options.ts';
-import { HONOURED } from '../src/config/ssh-keys.ts';
-import { FAILURES } from '../src/tunnel/failure.ts';
+import { SSH_FLAGS } from '../src/config/command-line/flags.ts';
+import { REFUSED } from '../src/config/ssh-config/refused-options.ts';
+import { HONOURED } from '../src/config/ssh-config/to-options.ts';
+import { FAILURES } from '../src/model/failure.ts';
 
 const readme = readFileSync(new URL('../README.md', import.meta.url), 'utf8');
 

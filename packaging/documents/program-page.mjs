@@ -4,8 +4,8 @@ import { bold, entry, fill, italic, prose, roff } from './roff.mjs';
 
 /** tunneld(1): what is written in tunneld.1.roff, with the commands, options and failures as the program has them. */
 export async function programPage(program, { version, date }) {
-  const { FAILURES } = await tsImport('../../src/tunnel/failure.ts', import.meta.url);
-  const { SSH_FLAGS } = await tsImport('../../src/config/ssh-flags.ts', import.meta.url);
+  const { FAILURES } = await tsImport('../../src/model/failure.ts', import.meta.url);
+  const { SSH_FLAGS } = await tsImport('../../src/config/command-line/flags.ts', import.meta.url);
   return fill(readFileSync(new URL('tunneld.1.roff', import.meta.url), 'utf8'), {
     DATE: date,
     VERSION: version,

@@ -1,21 +1,21 @@
-import { childController } from '../lib/abort.ts';
-import { sleep } from '../lib/clock.ts';
+import { childController } from '../lib/async/abort.ts';
+import { sleep } from '../lib/async/clock.ts';
 import { printable } from '../lib/text.ts';
 import { accessOf, combine } from '../server-rules/access.ts';
 import { hasPort } from '../server-rules/choose-port.ts';
 import { sharesKey } from '../server-rules/same-login.ts';
-import { asFailure, TunnelFailure } from '../tunnel/failure.ts';
-import type { TunnelSpec } from '../tunnel/spec.ts';
-import { formatServer } from '../tunnel/state.ts';
-import { attemptsFor, type Attempt } from './attempts.ts';
+import { asFailure, TunnelFailure } from '../model/failure.ts';
+import type { TunnelSpec } from '../model/spec.ts';
+import { formatServer } from '../model/state.ts';
+import { attemptsFor, type Attempt } from './attempts/attempts.ts';
 import type { ServerFacts } from './files/facts.ts';
 import { judgeFacts } from './files/judge.ts';
-import type { Finding, NotTried, Seen, TunnelAudit } from './finding.ts';
-import { neededBy } from './hole.ts';
-import { loginFacts, loginFindings } from './login-findings.ts';
-import { KNOWN_SOCKETS } from './sockets.ts';
+import type { Finding, NotTried, Seen, TunnelAudit } from './findings/finding.ts';
+import { neededBy } from './findings/hole.ts';
+import { loginFacts, loginFindings } from './findings/login-findings.ts';
+import { KNOWN_SOCKETS } from './attempts/sockets.ts';
 import { mergeFindings, untried } from './verdict.ts';
-import { visitServer, type Visit, type VisitDeps } from './visit.ts';
+import { visitServer, type Visit, type VisitDeps } from './attempts/connection.ts';
 
 export interface AuditDeps extends VisitDeps {
   /** Unix sockets of the server that may be there. */

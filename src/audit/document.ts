@@ -3,11 +3,11 @@ import { accessOf, combine } from '../server-rules/access.ts';
 import { hasPort } from '../server-rules/choose-port.ts';
 import { keyOptions, matchBlock, matchOptions } from '../server-rules/rules.ts';
 import { sharesKey, sharesUser } from '../server-rules/same-login.ts';
-import type { TunnelSpec } from '../tunnel/spec.ts';
-import { formatServer } from '../tunnel/state.ts';
-import { curesOf } from './cures.ts';
-import type { TunnelAudit } from './finding.ts';
-import { meaningOf, type Hole, type Verdict } from './hole.ts';
+import type { TunnelSpec } from '../model/spec.ts';
+import { formatServer } from '../model/state.ts';
+import { curesOf } from './findings/cures.ts';
+import type { TunnelAudit } from './findings/finding.ts';
+import { meaningOf, type Hole, type Verdict } from './findings/hole.ts';
 import { overallOf, type Overall } from './verdict.ts';
 
 /** What `tunneld audit --json` prints; its keys stay what they are. */

@@ -1,6 +1,6 @@
 import type { Judged } from './files/judge.ts';
-import type { Finding, NotTried, TunnelAudit } from './finding.ts';
-import type { Hole } from './hole.ts';
+import type { Finding, NotTried, TunnelAudit } from './findings/finding.ts';
+import type { Hole } from './findings/hole.ts';
 
 /** What was tried and what was read in the files, together; `needed` are no findings. */
 export function mergeFindings(

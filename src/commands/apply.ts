@@ -1,21 +1,21 @@
 import { stat } from 'node:fs/promises';
 import { isAbsolute } from 'node:path';
-import { readDurationFrom } from '../config/duration.ts';
-import { systemEnvironment } from '../config/environment.ts';
+import { readDurationFrom } from '../config/values/duration.ts';
+import { systemEnvironment } from '../config/input/environment.ts';
 import { loadConfig } from '../config/load.ts';
-import { ConfigError } from '../config/problem.ts';
+import { ConfigError } from '../config/input/problem.ts';
 import { MAX_TRIAL_MS } from '../control/protocol.ts';
-import { sleep, systemClock } from '../lib/clock.ts';
-import { readText } from '../lib/read-text.ts';
+import { sleep, systemClock } from '../lib/async/clock.ts';
+import { readText } from '../lib/files/read-small-file.ts';
 import { errorText, formatDuration } from '../lib/text.ts';
-import { layCandidate, removeCandidate } from '../setup/candidate.ts';
-import type { StatusDocument } from '../supervisor/status.ts';
-import { reportProblems } from './config-problems.ts';
+import { layCandidate, removeCandidate } from '../config/candidate.ts';
+import type { StatusDocument } from '../status/document.ts';
+import { reportProblems } from './text/config-problems.ts';
 import { confirm } from './confirm.ts';
-import { request } from './daemon-request.ts';
-import { EXIT } from './exit.ts';
+import { request } from './find/daemon-request.ts';
+import { EXIT } from './text/exit-code.ts';
 import { describeReload, handOverKeys } from './reload.ts';
-import { fail } from './tell.ts';
+import { fail } from './text/tell.ts';
 
 /**
  * Has the daemon run another configuration, which becomes the file when its tunnels are up and, with `confirmWithin`, when somebody

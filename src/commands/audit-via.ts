@@ -1,12 +1,12 @@
 import type { ServerFiles } from '../audit/audit.ts';
 import { readServer } from '../audit/files/read.ts';
-import type { VisitDeps } from '../audit/visit.ts';
-import { adHocConfig } from '../config/ad-hoc.ts';
-import { systemEnvironment } from '../config/environment.ts';
+import type { VisitDeps } from '../audit/attempts/connection.ts';
+import { adHocConfig } from '../config/command-line/ad-hoc.ts';
+import { systemEnvironment } from '../config/input/environment.ts';
 import { UserError } from '../lib/user-error.ts';
 import { sharesUser } from '../server-rules/same-login.ts';
 import { readPublicKeys } from '../setup/public-key.ts';
-import type { TunnelSpec } from '../tunnel/spec.ts';
+import type { TunnelSpec } from '../model/spec.ts';
 
 /**
  * The way of an administrator to a server, as ssh goes it: ssh_config, agent, default keys and known_hosts of whoever calls this.

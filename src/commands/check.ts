@@ -1,13 +1,13 @@
 import { dirname, resolve } from 'node:path';
-import { systemEnvironment } from '../config/environment.ts';
+import { systemEnvironment } from '../config/input/environment.ts';
 import { loadConfig } from '../config/load.ts';
-import { ConfigError } from '../config/problem.ts';
-import { handedOverProblems, isHandedOver } from '../install/handed-over.ts';
-import { reportProblems } from './config-problems.ts';
+import { ConfigError } from '../config/input/problem.ts';
+import { handedOverProblems, isHandedOver } from '../install/systemd/credential-directory.ts';
+import { reportProblems } from './text/config-problems.ts';
 import { printable } from '../lib/text.ts';
-import { EXIT } from './exit.ts';
-import { findConfig } from './find-config.ts';
-import { tell } from './tell.ts';
+import { EXIT } from './text/exit-code.ts';
+import { findConfig } from './find/config-file.ts';
+import { tell } from './text/tell.ts';
 
 export async function check(flag: string | null): Promise<number> {
   const file = await findConfig(flag);

@@ -1,10 +1,10 @@
-import { systemEnvironment } from '../config/environment.ts';
+import { systemEnvironment } from '../config/input/environment.ts';
 import { readHostKeyLines } from '../host/host-keys.ts';
 import { UserError } from '../lib/user-error.ts';
 import { clientText } from '../setup/client.ts';
-import { configuredTunnel } from './configured-tunnel.ts';
-import { EXIT } from './exit.ts';
-import { tell } from './tell.ts';
+import { configuredTunnel } from './find/configured-tunnel.ts';
+import { EXIT } from './text/exit-code.ts';
+import { tell } from './text/tell.ts';
 
 interface ClientSetupOptions {
   readonly user: string | null;

@@ -1,8 +1,8 @@
 import { errorText } from '../lib/text.ts';
-import { installCandidate, removeCandidate, type InstalledCandidate } from '../setup/candidate.ts';
-import { request } from './daemon-request.ts';
-import { EXIT } from './exit.ts';
-import { fail } from './tell.ts';
+import { installCandidate, removeCandidate, type InstalledCandidate } from '../config/candidate.ts';
+import { request } from './find/daemon-request.ts';
+import { EXIT } from './text/exit-code.ts';
+import { fail } from './text/tell.ts';
 
 /** Keeps the configuration that is on trial: it becomes the file. */
 export async function confirm(flag: string | null): Promise<number> {

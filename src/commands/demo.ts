@@ -1,6 +1,6 @@
 import { runDemo } from '../demo/demo.ts';
-import { EXIT } from './exit.ts';
-import { wantsColour } from './terminal.ts';
+import { EXIT } from './text/exit-code.ts';
+import { wantsColour } from './text/color.ts';
 
 /** Runs until Ctrl-C. */
 export async function demo(): Promise<number> {

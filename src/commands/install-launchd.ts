@@ -1,26 +1,26 @@
 import { lstat, readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import { type ConfigEnvironment, systemEnvironment } from '../config/environment.ts';
+import { type ConfigEnvironment, systemEnvironment } from '../config/input/environment.ts';
 import { loadConfig } from '../config/load.ts';
-import { filesOf } from '../install/config-files.ts';
+import { filesOf } from '../install/systemd/config-files.ts';
 import { systemLaunchctl } from '../install/launchd/launchctl.ts';
 import { loadService } from '../install/launchd/load.ts';
 import { launchdPlan, loadingSteps } from '../install/launchd/plan.ts';
 import { crashLog, type LaunchdService, ownDirectories, serviceEnvironment } from '../install/launchd/service.ts';
 import { isLoaded } from '../install/launchd/unload.ts';
 import { FILE_VAULT, hasFileVault, launchdWarnings } from '../install/launchd/warnings.ts';
-import { readAsOwner } from '../install/places-of-others.ts';
-import { runProgram } from '../install/run-program.ts';
-import type { Step } from '../install/step.ts';
-import { sleep, systemClock } from '../lib/clock.ts';
+import { readAsOwner } from '../install/steps/places-of-others.ts';
+import { runProgram } from '../install/steps/run-program.ts';
+import type { Step } from '../install/steps/step.ts';
+import { sleep, systemClock } from '../lib/async/clock.ts';
 import { escapeControls } from '../lib/text.ts';
 import { VERSION } from '../lib/version.ts';
-import type { StatusDocument } from '../supervisor/status.ts';
-import { statusAt } from './daemon-status.ts';
-import { EXIT } from './exit.ts';
-import { daemonEnvironment, meantService } from './launchd-service.ts';
+import type { StatusDocument } from '../status/document.ts';
+import { statusAt } from './find/daemon-status.ts';
+import { EXIT } from './text/exit-code.ts';
+import { daemonEnvironment, meantService } from './find/launchd-service.ts';
 import { status } from './status.ts';
-import { tell } from './tell.ts';
+import { tell } from './text/tell.ts';
 
 interface InstallOptions {
   /** What --config names. */

@@ -1,8 +1,8 @@
-import { formatLogLine } from '../lib/log-format.ts';
+import { formatLogLine } from '../lib/log/format.ts';
 import { escapeUnsafeJson } from '../lib/text.ts';
-import { request } from './daemon-request.ts';
-import { EXIT } from './exit.ts';
-import { wantsColour } from './terminal.ts';
+import { request } from './find/daemon-request.ts';
+import { EXIT } from './text/exit-code.ts';
+import { wantsColour } from './text/color.ts';
 
 export async function logs(
   config: string | null,

@@ -1,9 +1,9 @@
 import type { ReloadResult } from '../control/protocol.ts';
-import { handOverToService } from '../install/hand-over.ts';
+import { handOverToService } from '../install/systemd/hand-over.ts';
 import { errorText } from '../lib/text.ts';
-import { request } from './daemon-request.ts';
-import { EXIT } from './exit.ts';
-import { tell } from './tell.ts';
+import { request } from './find/daemon-request.ts';
+import { EXIT } from './text/exit-code.ts';
+import { tell } from './text/tell.ts';
 
 /**
  * A daemon that runs on a command line is told from the others by the name of its tunnel. As root, the service gets new keys first;

@@ -1,18 +1,18 @@
 import { UserError } from '../lib/user-error.ts';
 import { hasPort } from '../server-rules/choose-port.ts';
 import { sharesUser } from '../server-rules/same-login.ts';
-import { nixosModule } from '../setup/nixos.ts';
+import { nixosModule } from '../setup/script/nixos.ts';
 import { readPublicKeys } from '../setup/public-key.ts';
 import { comment } from '../setup/script/quote.ts';
 import { setUpScript } from '../setup/script/set-up.ts';
 import { LINUX, MACOS } from '../setup/script/system.ts';
 import { undoScript } from '../setup/script/undo.ts';
-import { checkUser } from '../setup/names.ts';
-import { type KeyedTunnel, serverSetup } from '../setup/server.ts';
-import { formatEndpoint, type TunnelSpec } from '../tunnel/spec.ts';
-import { configuredTunnel } from './configured-tunnel.ts';
-import { EXIT } from './exit.ts';
-import { tell } from './tell.ts';
+import { checkUser } from '../server-rules/names.ts';
+import { type KeyedTunnel, serverSetup } from '../server-rules/server-setup.ts';
+import { formatEndpoint, type TunnelSpec } from '../model/spec.ts';
+import { configuredTunnel } from './find/configured-tunnel.ts';
+import { EXIT } from './text/exit-code.ts';
+import { tell } from './text/tell.ts';
 
 interface ServerSetupOptions {
   readonly jump: boolean;

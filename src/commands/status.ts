@@ -1,15 +1,15 @@
-import { nameOfSocket } from '../config/ad-hoc-paths.ts';
-import { systemEnvironment } from '../config/environment.ts';
+import { nameOfSocket } from '../config/command-line/paths.ts';
+import { systemEnvironment } from '../config/input/environment.ts';
 import { answers } from '../control/client.ts';
-import type { StatusDocument } from '../supervisor/status.ts';
-import { formatLogLine } from '../lib/log-format.ts';
-import { request } from './daemon-request.ts';
-import { EXIT } from './exit.ts';
-import { noSuchTunnel } from './no-such-tunnel.ts';
-import { adHocSockets } from './sockets.ts';
-import { formatStatus } from './status-text.ts';
-import { tell } from './tell.ts';
-import { wantsColour } from './terminal.ts';
+import type { StatusDocument } from '../status/document.ts';
+import { formatLogLine } from '../lib/log/format.ts';
+import { request } from './find/daemon-request.ts';
+import { EXIT } from './text/exit-code.ts';
+import { noSuchTunnel } from './text/no-such-tunnel.ts';
+import { adHocSockets } from './find/control-sockets.ts';
+import { formatStatus } from './text/status-text.ts';
+import { tell } from './text/tell.ts';
+import { wantsColour } from './text/color.ts';
 
 interface StatusOptions {
   readonly json: boolean;

@@ -1,25 +1,25 @@
 import { ask, DaemonNotRunningError } from '../control/client.ts';
-import { systemClock } from '../lib/clock.ts';
-import { createLogger } from '../lib/log.ts';
+import { systemClock } from '../lib/async/clock.ts';
+import { createLogger } from '../lib/log/log.ts';
 import { errorText } from '../lib/text.ts';
 import { UserError } from '../lib/user-error.ts';
 import { scanHostKeys, type ScanWay } from '../setup/scan-host-keys.ts';
-import { dial, type Dialled } from '../tunnel/dial.ts';
-import { STILL_DEVICE } from '../tunnel/device.ts';
-import { asFailure, TunnelFailure } from '../tunnel/failure.ts';
-import { hostQuery } from '../tunnel/known-hosts.ts';
-import { beyondOf, firstMachine } from '../tunnel/first-machine.ts';
-import { prepareRoute } from '../tunnel/route.ts';
-import type { TunnelSpec } from '../tunnel/spec.ts';
-import { formatServer } from '../tunnel/state.ts';
-import { createIdentityCache } from '../tunnel/ssh2/identities.ts';
-import { configuredTunnel } from './configured-tunnel.ts';
-import { EXIT } from './exit.ts';
-import { createQuestions, NobodyThereError } from './questions.ts';
-import { controlSockets } from './sockets.ts';
-import { fail, tell } from './tell.ts';
-import { processTurns } from './process-turns.ts';
-import { trustHostKey } from './trust-host-key.ts';
+import { dial, type Dialled } from '../net/dial.ts';
+import { STILL_DEVICE } from '../net/device.ts';
+import { asFailure, TunnelFailure } from '../model/failure.ts';
+import { hostQuery } from '../connection/known-hosts/check.ts';
+import { beyondOf, firstMachine } from '../net/first-machine.ts';
+import { prepareRoute } from '../connection/route/route.ts';
+import type { TunnelSpec } from '../model/spec.ts';
+import { formatServer } from '../model/state.ts';
+import { createIdentityCache } from '../connection/auth/identity-cache.ts';
+import { configuredTunnel } from './find/configured-tunnel.ts';
+import { EXIT } from './text/exit-code.ts';
+import { createQuestions, NobodyThereError } from './text/prompt.ts';
+import { controlSockets } from './find/control-sockets.ts';
+import { fail, tell } from './text/tell.ts';
+import { processTurns } from './find/process-turns.ts';
+import { trustHostKey } from './init-host-key.ts';
 
 /**
  * Compares the host keys of a tunnel's servers, those on the way included, with the known ones, and replaces what a person confirms.

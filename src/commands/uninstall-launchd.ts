@@ -1,16 +1,16 @@
 import { access } from 'node:fs/promises';
 import { basename, dirname } from 'node:path';
-import { type ConfigEnvironment, systemEnvironment } from '../config/environment.ts';
+import { type ConfigEnvironment, systemEnvironment } from '../config/input/environment.ts';
 import { loadConfig } from '../config/load.ts';
-import { defaultStateDirectory } from '../config/paths.ts';
+import { defaultStateDirectory } from '../config/input/paths.ts';
 import { systemLaunchctl } from '../install/launchd/launchctl.ts';
 import { launchdRemoval, unloadingSteps } from '../install/launchd/plan.ts';
 import { disableService, unloadService } from '../install/launchd/unload.ts';
-import type { Step } from '../install/step.ts';
-import { systemClock } from '../lib/clock.ts';
-import { EXIT } from './exit.ts';
-import { daemonEnvironment, meantService } from './launchd-service.ts';
-import { tell } from './tell.ts';
+import type { Step } from '../install/steps/step.ts';
+import { systemClock } from '../lib/async/clock.ts';
+import { EXIT } from './text/exit-code.ts';
+import { daemonEnvironment, meantService } from './find/launchd-service.ts';
+import { tell } from './text/tell.ts';
 import { clientOfLogin, mayUninstall } from './uninstall-question.ts';
 
 interface UninstallOptions {

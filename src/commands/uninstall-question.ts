@@ -1,15 +1,15 @@
 import { readFileSync } from 'node:fs';
 import { networkInterfaces } from 'node:os';
-import type { Config } from '../config/config.ts';
-import { InstallError } from '../install/install-error.ts';
+import type { Config } from '../model/config.ts';
+import { InstallError } from '../install/steps/install-error.ts';
 import { escapeControls } from '../lib/text.ts';
-import { KEYS_FOLDER } from '../setup/server.ts';
+import { KEYS_FOLDER } from '../server-rules/server-setup.ts';
 import { readPublicKeys } from '../setup/public-key.ts';
-import { fingerprint } from '../tunnel/known-hosts-key.ts';
-import type { ServerSpec } from '../tunnel/spec.ts';
-import { EXIT } from './exit.ts';
-import { createQuestions, NobodyThereError } from './questions.ts';
-import { tell } from './tell.ts';
+import { fingerprint } from '../connection/known-hosts/key-blob.ts';
+import type { ServerSpec } from '../model/spec.ts';
+import { EXIT } from './text/exit-code.ts';
+import { createQuestions, NobodyThereError } from './text/prompt.ts';
+import { tell } from './text/tell.ts';
 
 export interface UninstallQuestion {
   readonly purge: boolean;

@@ -1,5 +1,5 @@
 import { VERSION } from '../lib/version.ts';
-import { hasNativeCrypto } from '../tunnel/ssh2/native-crypto.ts';
+import { hasNativeCrypto } from '../connection/ssh2/native-crypto.ts';
 
 /** One line for people and bug reports; its second word is the version, for scripts. */
 export function versionLine(): string {

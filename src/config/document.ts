@@ -13,7 +13,7 @@ import {
   type YAMLMap,
 } from 'yaml';
 import { printable } from '../lib/text.ts';
-import type { Path } from './mapping.ts';
+import type { Path } from './schema/mapping.ts';
 import { findExcess, MAX_ALIASES, TOO_MANY_ALIASES } from './excess.ts';
 import { type SyntaxProblem, syntaxProblem } from './syntax.ts';
 

@@ -1,9 +1,9 @@
-import { NoThread, offLoop, TookTooMuch } from '../lib/off-loop.ts';
-import { adHocConfig } from './ad-hoc.ts';
-import type { Config } from './config.ts';
-import type { ConfigEnvironment } from './environment.ts';
+import { NoThread, offLoop, TookTooMuch } from '../lib/async/off-loop.ts';
+import { adHocConfig } from './command-line/ad-hoc.ts';
+import type { Config } from '../model/config.ts';
+import type { ConfigEnvironment } from './input/environment.ts';
 import { loadConfig } from './load.ts';
-import { ConfigError, type ConfigProblem } from './problem.ts';
+import { ConfigError, type ConfigProblem } from './input/problem.ts';
 
 /** What a configuration is read from: a file, or the arguments of ssh with a name for their tunnel. */
 export type ConfigSource =

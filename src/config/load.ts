@@ -2,12 +2,12 @@ import { isUtf8 } from 'node:buffer';
 import { constants } from 'node:fs';
 import { type FileHandle, open } from 'node:fs/promises';
 import { resolve } from 'node:path';
-import { readAtMost } from '../lib/read-at-most.ts';
+import { readAtMost } from '../lib/files/read-at-most.ts';
 import { errorCode, errorText } from '../lib/text.ts';
-import type { Config } from './config.ts';
-import type { ConfigEnvironment } from './environment.ts';
+import type { Config } from '../model/config.ts';
+import type { ConfigEnvironment } from './input/environment.ts';
 import { parseConfig } from './parse.ts';
-import { ConfigError } from './problem.ts';
+import { ConfigError } from './input/problem.ts';
 
 /** Reads a configuration file. Throws a ConfigError with everything that is wrong with it, also where it cannot be read. */
 export async function loadConfig(file: string, env: ConfigEnvironment): Promise<Config> {

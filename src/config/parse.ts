@@ -1,16 +1,16 @@
 import { dirname } from 'node:path';
-import type { Config } from './config.ts';
+import type { Config } from '../model/config.ts';
 import { readDocument, type SourceDocument } from './document.ts';
-import type { ConfigEnvironment } from './environment.ts';
-import { reportSharedListeners } from './listeners.ts';
-import { readMapping, type Report } from './mapping.ts';
-import type { Findings } from './notes.ts';
-import { defaultControlSocket, defaultLogFile, defaultStateDirectory } from './paths.ts';
-import { ConfigError, type ConfigProblem, formatProblem } from './problem.ts';
-import { fileSchema, tunnelSchema } from './schema.ts';
-import { unknownKey } from './suggest.ts';
+import type { ConfigEnvironment } from './input/environment.ts';
+import { reportSharedListeners } from './resolve/shared-listeners.ts';
+import { readMapping, type Report } from './schema/mapping.ts';
+import type { Findings } from './input/findings.ts';
+import { defaultControlSocket, defaultLogFile, defaultStateDirectory } from './input/paths.ts';
+import { ConfigError, type ConfigProblem, formatProblem } from './input/problem.ts';
+import { fileSchema, tunnelSchema } from './schema/schema.ts';
+import { unknownKey } from './schema/suggest.ts';
 import { readDefaults, readTunnels } from './tunnels.ts';
-import { isMapping } from './value.ts';
+import { isMapping } from './values/value.ts';
 
 /**
  * The configuration that `text` says, with what ssh_config adds to it; `file` is the absolute path it came from. Rejects with a

@@ -6,12 +6,12 @@ import {
   type ForwardSpec,
   type ServerSpec,
   type TunnelSpec,
-} from '../tunnel/spec.ts';
-import { printConnectLimit } from './connect-limit.ts';
-import { completeServer, completeTunnel } from './complete.ts';
-import type { Config } from './config.ts';
-import type { ConfigEnvironment } from './environment.ts';
-import { printRekeyLimit } from './restrictions.ts';
+} from '../model/spec.ts';
+import { printConnectLimit } from './values/connect-limit.ts';
+import { completeServer, completeTunnel } from './resolve/defaults.ts';
+import type { Config } from '../model/config.ts';
+import type { ConfigEnvironment } from './input/environment.ts';
+import { printRekeyLimit } from './values/restrictions.ts';
 
 /** A configuration file that means the same as these tunnels, whatever ssh_config says: what differs from the defaults. */
 export function printConfig({ tunnels, log }: Config, env: ConfigEnvironment): string {

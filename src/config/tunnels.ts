@@ -1,13 +1,13 @@
-import type { TunnelSpec } from '../tunnel/spec.ts';
-import type { ConfigEnvironment } from './environment.ts';
-import type { JumpKeys } from './jump.ts';
-import { readMapping, type Report } from './mapping.ts';
-import type { Findings } from './notes.ts';
-import type { Place } from './path-value.ts';
-import { resolveTunnel } from './resolve.ts';
-import { defaultsSchema, type TunnelKeys, type tunnelSchema } from './schema.ts';
+import type { TunnelSpec } from '../model/spec.ts';
+import type { ConfigEnvironment } from './input/environment.ts';
+import type { JumpKeys } from './schema/jump.ts';
+import { readMapping, type Report } from './schema/mapping.ts';
+import type { Findings } from './input/findings.ts';
+import type { Place } from './values/path.ts';
+import { resolveTunnel } from './resolve/resolve.ts';
+import { defaultsSchema, type TunnelKeys, type tunnelSchema } from './schema/schema.ts';
 import { Reading } from './ssh-config/reading.ts';
-import { isMapping, show } from './value.ts';
+import { isMapping, show } from './values/value.ts';
 
 /** A tunnel as it was read. Where something is wrong with it, defaults stand in and `flawed` is set. */
 export interface ReadTunnel {

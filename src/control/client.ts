@@ -1,7 +1,7 @@
 import { connect, type Socket } from 'node:net';
 import { createInterface } from 'node:readline';
 import { errorCode, escapeControls, printable } from '../lib/text.ts';
-import type { StatusDocument } from '../supervisor/status.ts';
+import type { StatusDocument } from '../status/document.ts';
 import { type Answer, ownerSocket, type Request, type RequestOf, type Results } from './protocol.ts';
 
 /** Nothing listens on the control socket. */

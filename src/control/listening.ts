@@ -2,7 +2,7 @@ import { lstatSync } from 'node:fs';
 import { lstat, stat, unlink } from 'node:fs/promises';
 import { createServer, type Server, type Socket } from 'node:net';
 import { dirname } from 'node:path';
-import { makeDirectory } from '../lib/make-directory.ts';
+import { makeDirectory } from '../lib/files/make-directory.ts';
 import { errorCode } from '../lib/text.ts';
 import { whoAnswers } from './client.ts';
 

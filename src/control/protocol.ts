@@ -1,7 +1,7 @@
 import { basename, dirname, join } from 'node:path';
 import * as z from 'zod/mini';
 import type { Plan } from '../supervisor/plan.ts';
-import type { StatusDocument } from '../supervisor/status.ts';
+import type { StatusDocument } from '../status/document.ts';
 
 /** One request a connection, as a line of JSON; the answer is a line of JSON, after `logs` followed by the log lines themselves. */
 export type Request = z.infer<typeof requestSchema>;

@@ -1,5 +1,5 @@
 import { dirname, resolve } from 'node:path';
-import type { Clock } from '../lib/clock.ts';
+import type { Clock } from '../lib/async/clock.ts';
 import { errorText, printable } from '../lib/text.ts';
 import { AlreadyRunningError, listenAt, type Listening } from './listening.ts';
 import { createPlaces, type Places } from './places.ts';

@@ -1,12 +1,12 @@
 import { existsSync, statSync } from 'node:fs';
 import { join } from 'node:path';
-import type { Config } from '../config/config.ts';
-import type { ConfigEnvironment } from '../config/environment.ts';
+import type { Config } from '../model/config.ts';
+import type { ConfigEnvironment } from '../config/input/environment.ts';
 import { parseConfig } from '../config/parse.ts';
 import { printWhole } from '../config/print.ts';
-import { writeDurably } from '../host/write-durably.ts';
-import { ownerOfPlace } from '../lib/place-owner.ts';
-import { readRegularFile } from '../lib/read-regular-file.ts';
+import { writeDurably } from '../lib/files/write-durably.ts';
+import { ownerOfPlace } from '../lib/files/place-owner.ts';
+import { readRegularFile } from '../lib/files/read-regular-file.ts';
 import { errorText } from '../lib/text.ts';
 
 /** The last configuration that worked, as it lies in the state directory. */

@@ -1,4 +1,4 @@
-import type { Logger } from '../lib/log.ts';
+import type { Logger } from '../lib/log/log.ts';
 
 /** What the daemon has to do without: its socket, what it has learnt, its log. The tunnels run all the same. */
 export interface Problems {

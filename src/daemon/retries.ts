@@ -1,5 +1,5 @@
 import { RequestError } from '../control/server.ts';
-import type { Clock } from '../lib/clock.ts';
+import type { Clock } from '../lib/async/clock.ts';
 import type { Supervisor } from '../supervisor/supervisor.ts';
 
 /** Ends waits for people, and not oftener than servers bear: sshd and others shut out who fails to log in many times in a row. */

@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import ssh2 from '#ssh2';
-import { formatLogLine } from '../lib/log-format.ts';
+import { formatLogLine } from '../lib/log/format.ts';
 import { startRelay, type Relay } from './relay.ts';
 
 export interface DemoDeps {

@@ -1,8 +1,8 @@
 import { constants, type Stats } from 'node:fs';
 import { access, open, stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
-import { checkRootsWay } from '../lib/place-owner.ts';
-import type { ServerSpec } from '../tunnel/spec.ts';
+import { checkRootsWay } from '../lib/files/place-owner.ts';
+import type { ServerSpec } from '../model/spec.ts';
 
 /** The account that the daemon runs as, where that is not the caller's own. */
 export interface Account {

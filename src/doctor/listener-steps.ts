@@ -1,8 +1,8 @@
-import type { TunnelFailure } from '../tunnel/failure.ts';
-import type { RefusalReason } from '../tunnel/refusal.ts';
-import { type Answerer, inUseHint, inUseReason, type Other, OWN_HINT } from '../tunnel/sights.ts';
-import { EXPOSED } from '../tunnel/state.ts';
-import { cureOf, type Step } from './step.ts';
+import type { TunnelFailure } from '../model/failure.ts';
+import type { RefusalReason } from '../forwarding/listeners/refusal-reason.ts';
+import { type Answerer, inUseHint, inUseReason, type Other, OWN_HINT } from '../forwarding/verify/sights.ts';
+import { EXPOSED } from '../model/state.ts';
+import { cureOf, type Step } from './check.ts';
 
 /** What is told of a step: its result, what was seen, the cure, and whether waiting does not help. */
 type Told = [result: Step['result'], seen: string, cure?: string, lasting?: true];

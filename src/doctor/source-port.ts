@@ -1,10 +1,10 @@
 import { BlockList, isIPv6 } from 'node:net';
 import { networkInterfaces } from 'node:os';
-import { systemLookup } from '../tunnel/lookup.ts';
-import { firstMachine } from '../tunnel/first-machine.ts';
-import { EVICTED_AT_ONCE_S, type Eviction } from '../tunnel/source-ports.ts';
-import type { TunnelSpec } from '../tunnel/spec.ts';
-import type { Known } from './examine-tunnel.ts';
+import { systemLookup } from '../net/resolve-host.ts';
+import { firstMachine } from '../net/first-machine.ts';
+import { EVICTED_AT_ONCE_S, type Eviction } from '../net/source-ports.ts';
+import type { TunnelSpec } from '../model/spec.ts';
+import type { Known } from './check-tunnel.ts';
 
 /** What can be known from here of the port that a tunnel dials from. */
 export interface PortSight {

@@ -1,8 +1,8 @@
 import { isDeepStrictEqual } from 'node:util';
 import * as z from 'zod/mini';
-import { readRegularFile } from '../lib/read-regular-file.ts';
+import { readRegularFile } from '../lib/files/read-regular-file.ts';
 import { errorCode, errorText } from '../lib/text.ts';
-import { writeDurably } from './write-durably.ts';
+import { writeDurably } from '../lib/files/write-durably.ts';
 
 /** A small file of what is remembered of listeners, under names. */
 export interface HoldingsFile {

@@ -2,7 +2,7 @@ import { createSocket } from 'node:dgram';
 import { readFileSync } from 'node:fs';
 import { isIP } from 'node:net';
 import { networkInterfaces, uptime, type NetworkInterfaceInfo } from 'node:os';
-import type { Clock } from '../lib/clock.ts';
+import type { Clock } from '../lib/async/clock.ts';
 
 /** Tells of what may have cut connections without anybody saying so. */
 export interface NetworkWatch {

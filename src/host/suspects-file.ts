@@ -1,9 +1,9 @@
 import { readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 import * as z from 'zod/mini';
-import { makeDirectory } from '../lib/make-directory.ts';
-import { checkRootsPlace } from '../lib/place-owner.ts';
-import { readRegularFile } from '../lib/read-regular-file.ts';
+import { makeDirectory } from '../lib/files/make-directory.ts';
+import { checkRootsPlace } from '../lib/files/place-owner.ts';
+import { readRegularFile } from '../lib/files/read-regular-file.ts';
 import { errorCode, errorText } from '../lib/text.ts';
 
 const name = z.nullable(z.string().check(z.maxLength(200)));

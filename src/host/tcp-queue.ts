@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { isIPv6 } from 'node:net';
-import { systemClock } from '../lib/clock.ts';
+import { systemClock } from '../lib/async/clock.ts';
 
 /** A TCP connection, by what tells it from the others in the kernel's table. */
 export interface Connection {

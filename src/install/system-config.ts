@@ -1,18 +1,18 @@
 import { existsSync } from 'node:fs';
-import type { Config } from '../config/config.ts';
-import type { ConfigEnvironment } from '../config/environment.ts';
+import type { Config } from '../model/config.ts';
+import type { ConfigEnvironment } from '../config/input/environment.ts';
 import { parseConfig } from '../config/parse.ts';
 import { errorCode, errorText } from '../lib/text.ts';
-import { formatEndpoint, type ForwardSpec, type TunnelSpec } from '../tunnel/spec.ts';
-import type { Account } from './accounts.ts';
-import { checkFiles, ownershipSteps } from './config-files.ts';
-import { look } from './files.ts';
-import { InstallError } from './install-error.ts';
-import type { OldCommand } from './old-unit.ts';
-import { readAsOwner } from './places-of-others.ts';
-import { CONFIG, SERVICE_USER, serviceEnvironment } from './places.ts';
-import type { Step } from './step.ts';
-import { oldConfig, planTakeover } from './takeover.ts';
+import { formatEndpoint, type ForwardSpec, type TunnelSpec } from '../model/spec.ts';
+import type { Account } from './steps/accounts.ts';
+import { checkFiles, ownershipSteps } from './systemd/config-files.ts';
+import { look } from './steps/files.ts';
+import { InstallError } from './steps/install-error.ts';
+import type { OldCommand } from './takeover/old-unit.ts';
+import { readAsOwner } from './steps/places-of-others.ts';
+import { CONFIG, SERVICE_USER, serviceEnvironment } from './systemd/places.ts';
+import type { Step } from './steps/step.ts';
+import { oldConfig, planTakeover } from './takeover/takeover.ts';
 
 export interface ConfigRequest {
   /** A configuration to copy, where there is none yet. */

@@ -1,6 +1,6 @@
 import { CommanderError } from 'commander';
-import { EXIT } from '../commands/exit.ts';
-import { tell } from '../commands/tell.ts';
+import { EXIT } from '../commands/text/exit-code.ts';
+import { tell } from '../commands/text/tell.ts';
 import { errorText } from '../lib/text.ts';
 import { createProgram } from './program.ts';
 

@@ -1,8 +1,8 @@
 import { Command, CommanderError } from 'commander';
 import { versionLine } from '../commands/version.ts';
-import { addDailyCommands } from './daily.ts';
-import { addServiceCommands } from './service.ts';
-import { addSetupCommands } from './setup.ts';
+import { addDailyCommands } from './daemon-commands.ts';
+import { addServiceCommands } from './service-commands.ts';
+import { addSetupCommands } from './setup-commands.ts';
 
 /** What all commands need of the program. */
 export interface Shared {

@@ -1,4 +1,4 @@
-import { TELLTALE, type Endpoint, type ForwardSpec, type TunnelSpec } from '../tunnel/spec.ts';
+import { TELLTALE, type Endpoint, type ForwardSpec, type TunnelSpec } from '../model/spec.ts';
 import { choosePort } from './choose-port.ts';
 import { permitHost } from './permit-host.ts';
 

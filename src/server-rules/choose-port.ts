@@ -1,5 +1,5 @@
 import { UserError } from '../lib/user-error.ts';
-import type { Endpoint, TunnelSpec } from '../tunnel/spec.ts';
+import type { Endpoint, TunnelSpec } from '../model/spec.ts';
 
 /** The listener by which people reach the device, as seen on the server itself. */
 export interface ChosenPort {

@@ -1,4 +1,4 @@
-import type { TunnelSpec } from '../tunnel/spec.ts';
+import type { TunnelSpec } from '../model/spec.ts';
 
 /** Whether two tunnels log in as the same user of the same server: then one block of sshd_config is for both. */
 export function sharesUser(one: TunnelSpec, other: TunnelSpec): boolean {

@@ -1,8 +1,8 @@
 import { choosePort } from '../server-rules/choose-port.ts';
 import { permitHost } from '../server-rules/permit-host.ts';
-import { keyTypeOf } from '../tunnel/known-hosts-key.ts';
-import { formatEndpoint, type TunnelSpec } from '../tunnel/spec.ts';
-import { checkAlias, checkUser } from './names.ts';
+import { keyTypeOf } from '../connection/known-hosts/key-blob.ts';
+import { formatEndpoint, type TunnelSpec } from '../model/spec.ts';
+import { checkAlias, checkUser } from '../server-rules/names.ts';
 
 export interface ClientOptions {
   /** Who logs in on the device. */

@@ -1,9 +1,9 @@
 import { generateKeyPairSync } from 'node:crypto';
 import { access, lstat } from 'node:fs/promises';
 import { dirname } from 'node:path';
-import { encodeEd25519 } from '../tunnel/ssh2/openssh-key.ts';
-import { makeDirectory } from '../lib/make-directory.ts';
-import { createFile } from './new-file.ts';
+import { encodeEd25519 } from '../connection/auth/openssh-key.ts';
+import { makeDirectory } from '../lib/files/make-directory.ts';
+import { createFile } from '../lib/files/create-file.ts';
 import { readPublicKeys } from './public-key.ts';
 import { SetupError } from './setup-error.ts';
 

@@ -1,9 +1,9 @@
-import { readText } from '../lib/read-text.ts';
+import { readText } from '../lib/files/read-small-file.ts';
 import { escapeControls } from '../lib/text.ts';
-import { readSecretFile } from '../tunnel/secret-file.ts';
-import type { ServerSpec } from '../tunnel/spec.ts';
-import { createIdentityCache } from '../tunnel/ssh2/identities.ts';
-import { loadIdentityFile } from '../tunnel/ssh2/identity-file.ts';
+import { readSecretFile } from '../connection/auth/secret-file.ts';
+import type { ServerSpec } from '../model/spec.ts';
+import { createIdentityCache } from '../connection/auth/identity-cache.ts';
+import { loadIdentityFile } from '../connection/auth/identity-file.ts';
 import { SetupError } from './setup-error.ts';
 
 /** A public key as a line of authorized_keys has it. */

@@ -1,10 +1,10 @@
 import { chown, lstat, mkdir, stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
-import { checkRootsWay } from '../lib/place-owner.ts';
-import { isAboutOnly } from '../tunnel/known-hosts-edit.ts';
-import { appendKnownHosts, rewriteKnownHosts } from '../tunnel/known-hosts-file.ts';
-import { type HostQuery, knownHostsLine } from '../tunnel/known-hosts.ts';
-import { createFile } from './new-file.ts';
+import { checkRootsWay } from '../lib/files/place-owner.ts';
+import { isAboutOnly } from '../connection/known-hosts/edit.ts';
+import { appendKnownHosts, rewriteKnownHosts } from '../connection/known-hosts/file.ts';
+import { type HostQuery, knownHostsLine } from '../connection/known-hosts/check.ts';
+import { createFile } from '../lib/files/create-file.ts';
 
 /**
  * Makes these the known keys of a host in a known_hosts file: lines about this host alone with other keys go, unless the server

@@ -1,8 +1,8 @@
-import type { Clock } from '../lib/clock.ts';
-import { TunnelFailure } from '../tunnel/failure.ts';
-import { fingerprint, keyTypeOf } from '../tunnel/known-hosts-key.ts';
-import { scanServer } from '../tunnel/ssh2/scan.ts';
-import type { Wire } from '../tunnel/wire.ts';
+import type { Clock } from '../lib/async/clock.ts';
+import { TunnelFailure } from '../model/failure.ts';
+import { fingerprint, keyTypeOf } from '../connection/known-hosts/key-blob.ts';
+import { scanServer } from '../connection/ssh2/scan.ts';
+import type { Wire } from '../net/stream-wire.ts';
 
 /** A host key that a server shows to everybody. */
 export interface ShownKey {

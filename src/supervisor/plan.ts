@@ -1,5 +1,5 @@
 import { isDeepStrictEqual } from 'node:util';
-import type { TunnelSpec } from '../tunnel/spec.ts';
+import type { TunnelSpec } from '../model/spec.ts';
 
 /** What a new configuration means for the tunnels that run: names, each in exactly one list. */
 export interface Plan {

@@ -1,13 +1,13 @@
 import { isDeepStrictEqual } from 'node:util';
-import { deferred } from '../lib/abort.ts';
-import { inSlices, ownTurn } from '../lib/slices.ts';
-import type { TunnelSpec } from '../tunnel/spec.ts';
-import { remoteListeners } from '../tunnel/holdings.ts';
-import { formatServer, type TunnelState } from '../tunnel/state.ts';
-import { borrow, type Loan } from './handover.ts';
-import { startLoop, type Loop, type LoopDeps } from './loop.ts';
+import { deferred } from '../lib/async/abort.ts';
+import { inSlices, ownTurn } from '../lib/async/slices.ts';
+import type { TunnelSpec } from '../model/spec.ts';
+import { remoteListeners } from '../forwarding/listeners/holdings.ts';
+import { formatServer, type TunnelState } from '../model/state.ts';
+import { borrow, type Loan } from './loan.ts';
+import { startLoop, type Loop, type LoopDeps } from './tunnel-runner.ts';
 import { planChange, type Plan } from './plan.ts';
-import { conflicting, keepers, successionOf } from './succession.ts';
+import { conflicting, keepers, successionOf } from './predecessors.ts';
 
 /** Owns the running tunnels. What happens in one of them never reaches another. */
 export interface Supervisor {

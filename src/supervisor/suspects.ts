@@ -1,4 +1,4 @@
-import type { Clock } from '../lib/clock.ts';
+import type { Clock } from '../lib/async/clock.ts';
 
 /** Who may have stopped the process before: see createSuspects(). */
 export interface Suspects {

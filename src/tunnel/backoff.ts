@@ -1,5 +1,5 @@
-import { type FailureCode, TunnelFailure } from './failure.ts';
-import type { Claim } from './pace.ts';
+import { type FailureCode, TunnelFailure } from '../model/failure.ts';
+import type { Claim } from '../net/pacing/pace.ts';
 
 /** How long to wait before the next attempt, in milliseconds. */
 export interface Backoff {

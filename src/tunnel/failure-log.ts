@@ -1,6 +1,6 @@
-import type { Clock } from '../lib/clock.ts';
-import type { Logger } from '../lib/log.ts';
-import { hintFor, type TunnelFailure } from './failure.ts';
+import type { Clock } from '../lib/async/clock.ts';
+import type { Logger } from '../lib/log/log.ts';
+import { hintFor, type TunnelFailure } from '../model/failure.ts';
 
 /**
  * Logs failures so that an outage of a week is a handful of lines: each new one once, one that is already known once an hour,

@@ -1,11 +1,11 @@
 import { createHash } from 'node:crypto';
 import { stat } from 'node:fs/promises';
-import type { Clock } from '../lib/clock.ts';
+import type { Clock } from '../lib/async/clock.ts';
 import { errorCode, errorText } from '../lib/text.ts';
-import { copiesOf } from './credential-path.ts';
-import type { FailureCode } from './failure.ts';
-import type { ServerSpec, TunnelSpec } from './spec.ts';
-import { BoundedAgent, listAgentKeys } from './ssh2/agent.ts';
+import { copiesOf } from '../connection/auth/systemd-credential.ts';
+import type { FailureCode } from '../model/failure.ts';
+import type { ServerSpec, TunnelSpec } from '../model/spec.ts';
+import { BoundedAgent, listAgentKeys } from '../connection/auth/agent.ts';
 
 /** What a tunnel needs of this machine, and may come late or change: looked at while an attempt waits for it, and at no other time. */
 export interface LocalNeeds {

@@ -1,8 +1,8 @@
-import type { Device } from './device.ts';
-import { type Holdings, isCopy, remoteListeners } from './holdings.ts';
-import type { SourcePorts } from './source-ports.ts';
-import type { TunnelSpec } from './spec.ts';
-import { formatServer } from './state.ts';
+import type { Device } from '../net/device.ts';
+import { type Holdings, isCopy, remoteListeners } from '../forwarding/listeners/holdings.ts';
+import type { SourcePorts } from '../net/source-ports.ts';
+import type { TunnelSpec } from '../model/spec.ts';
+import { formatServer } from '../model/state.ts';
 
 /** What a tunnel remembers of its earlier lives. */
 interface Remembered {

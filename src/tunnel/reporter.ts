@@ -1,8 +1,8 @@
-import type { Clock } from '../lib/clock.ts';
-import type { Logger } from '../lib/log.ts';
-import { hintFor } from './failure.ts';
-import type { TunnelSpec } from './spec.ts';
-import { formatListen, formatServer, NOT_ASKED, type ForwardState, type TunnelState } from './state.ts';
+import type { Clock } from '../lib/async/clock.ts';
+import type { Logger } from '../lib/log/log.ts';
+import { hintFor } from '../model/failure.ts';
+import type { TunnelSpec } from '../model/spec.ts';
+import { formatListen, formatServer, NOT_ASKED, type ForwardState, type TunnelState } from '../model/state.ts';
 
 /** Changes a tunnel's state. */
 export interface Reporter {

@@ -1,22 +1,22 @@
 import pRetry from 'p-retry';
-import { childController } from '../lib/abort.ts';
-import { sleep } from '../lib/clock.ts';
-import { ownTurn } from '../lib/slices.ts';
+import { childController } from '../lib/async/abort.ts';
+import { sleep } from '../lib/async/clock.ts';
+import { ownTurn } from '../lib/async/slices.ts';
 import { blockedDelay, cheapDelay, isCheap, loginBackoff, loginDelay, reconnectDelay, standingOf } from './backoff.ts';
-import { takeCommandTurn } from './command-turn.ts';
-import { nextDialAt } from './dial.ts';
+import { takeCommandTurn } from '../net/command-turn.ts';
+import { nextDialAt } from '../net/dial.ts';
 import { createFailureLog } from './failure-log.ts';
-import { asFailure, type TunnelFailure } from './failure.ts';
+import { asFailure, type TunnelFailure } from '../model/failure.ts';
 import { watchLocalNeeds } from './local-needs.ts';
-import { createIdleEnds } from './idle-ends.ts';
-import { reachServer } from './reach.ts';
+import { createIdleEnds } from '../connection/ssh/idle-ends.ts';
+import { reachServer } from './reach-server.ts';
 import { remember } from './remembered.ts';
 import { createReporter } from './reporter.ts';
-import { beyondOf, firstMachine } from './first-machine.ts';
+import { beyondOf, firstMachine } from '../net/first-machine.ts';
 import { runSession, type SessionDeps } from './session.ts';
-import type { TunnelSpec } from './spec.ts';
-import { reportFailure, type TunnelState } from './state.ts';
-import type { Turn } from './turns.ts';
+import type { TunnelSpec } from '../model/spec.ts';
+import { reportFailure, type TunnelState } from '../model/state.ts';
+import type { Turn } from '../net/pacing/turns.ts';
 
 export interface TunnelDeps extends Pick<
   SessionDeps,

@@ -1,11 +1,11 @@
 import type { TestContext } from 'node:test';
 import { auditTunnel } from '../../src/audit/audit.ts';
 import { auditDocument, type FindingReport, type TunnelReport } from '../../src/audit/document.ts';
-import { type Clock, systemClock } from '../../src/lib/clock.ts';
-import { createLogger } from '../../src/lib/log.ts';
-import type { TunnelSpec } from '../../src/tunnel/spec.ts';
-import { createIdentityCache } from '../../src/tunnel/ssh2/identities.ts';
-import { createTurns } from '../../src/tunnel/turns.ts';
+import { type Clock, systemClock } from '../../src/lib/async/clock.ts';
+import { createLogger } from '../../src/lib/log/log.ts';
+import type { TunnelSpec } from '../../src/model/spec.ts';
+import { createIdentityCache } from '../../src/connection/auth/identity-cache.ts';
+import { createTurns } from '../../src/net/pacing/turns.ts';
 import { startSshd, type SshdOptions, type TestSshd } from '../support/sshd.ts';
 import { specFor } from '../support/tunnel.ts';
 import { until } from '../support/until.ts';

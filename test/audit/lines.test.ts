@@ -1,12 +1,12 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { curesOf } from '../../src/audit/cures.ts';
+import { curesOf } from '../../src/audit/findings/cures.ts';
 import { auditDocument } from '../../src/audit/document.ts';
-import type { TunnelAudit } from '../../src/audit/finding.ts';
-import { HOLES, neededBy } from '../../src/audit/hole.ts';
+import type { TunnelAudit } from '../../src/audit/findings/finding.ts';
+import { HOLES, neededBy } from '../../src/audit/findings/hole.ts';
 import { accessOf } from '../../src/server-rules/access.ts';
 import { keyOptions, matchBlock, matchOptions } from '../../src/server-rules/rules.ts';
-import type { ForwardSpec } from '../../src/tunnel/spec.ts';
+import type { ForwardSpec } from '../../src/model/spec.ts';
 import { specFor } from '../tunnel/ssh2/login.ts';
 
 const tcp = (host: string, port: number) => ({ type: 'tcp', host, port }) as const;

@@ -5,7 +5,7 @@ import { copyFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
 import { fileURLToPath } from 'node:url';
-import type { StatusDocument } from '../../src/supervisor/status.ts';
+import type { StatusDocument } from '../../src/status/document.ts';
 import { mayBuildNetworks } from '../lab/lab-test.ts';
 import { tunneld } from '../support/tunneld.ts';
 import { tempDir, until } from '../support/until.ts';

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { proveTakeover } from '../../src/commands/prove-takeover.ts';
-import type { StatusDocument } from '../../src/supervisor/status.ts';
+import type { StatusDocument } from '../../src/status/document.ts';
 import { fakeClock } from '../support/clock.ts';
 
 const CONNECTED = { connected: true, refused: [] };

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { test } from 'node:test';
-import { pauseMs, untilServerIsReady } from '../../src/commands/until-ready.ts';
-import { FAIL2BAN_MS, loginAt } from '../../src/tunnel/failed-logins.ts';
+import { pauseMs, untilServerIsReady } from '../../src/commands/init-wait.ts';
+import { FAIL2BAN_MS, loginAt } from '../../src/net/pacing/failed-logins.ts';
 import { startSshd } from '../support/sshd.ts';
 import { specFor } from '../support/tunnel.ts';
 import { freePort, until } from '../support/until.ts';

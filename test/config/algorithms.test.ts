@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { createRequire } from 'node:module';
 import { test } from 'node:test';
-import { readAlgorithms } from '../../src/config/algorithm-list.ts';
-import { ALGORITHMS, type AlgorithmKey } from '../../src/config/algorithms.ts';
+import { readAlgorithms } from '../../src/config/values/algorithm-list.ts';
+import { ALGORITHMS, type AlgorithmKey } from '../../src/config/values/algorithms.ts';
 
 const constants = createRequire(import.meta.url)('ssh2/lib/protocol/constants.js') as Record<string, readonly string[]>;
 

@@ -4,14 +4,14 @@ import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'nod
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
-import { adHocConfig, adHocName } from '../../src/config/ad-hoc.ts';
-import type { Config } from '../../src/config/config.ts';
-import { type ConfigEnvironment, systemEnvironment } from '../../src/config/environment.ts';
+import { adHocConfig, adHocName } from '../../src/config/command-line/ad-hoc.ts';
+import type { Config } from '../../src/model/config.ts';
+import { type ConfigEnvironment, systemEnvironment } from '../../src/config/input/environment.ts';
 import { parseConfig } from '../../src/config/parse.ts';
 import { printConfig } from '../../src/config/print.ts';
-import { ConfigError, formatProblem } from '../../src/config/problem.ts';
-import { SSH_FLAGS } from '../../src/config/ssh-flags.ts';
-import type { Endpoint, TunnelSpec } from '../../src/tunnel/spec.ts';
+import { ConfigError, formatProblem } from '../../src/config/input/problem.ts';
+import { SSH_FLAGS } from '../../src/config/command-line/flags.ts';
+import type { Endpoint, TunnelSpec } from '../../src/model/spec.ts';
 
 const home = mkdtempSync(join(tmpdir(), 'tunneld-home-'));
 after(() => rmSync(home, { recursive: true }));

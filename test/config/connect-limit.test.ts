@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { printConnectLimit, readConnectLimit } from '../../src/config/connect-limit.ts';
-import { BadValue } from '../../src/config/value.ts';
+import { printConnectLimit, readConnectLimit } from '../../src/config/values/connect-limit.ts';
+import { BadValue } from '../../src/config/values/value.ts';
 
 for (const [text, count, windowMs] of [
   ['4/minute', 4, 60_000],

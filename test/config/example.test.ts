@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
-import { systemEnvironment } from '../../src/config/environment.ts';
+import { systemEnvironment } from '../../src/config/input/environment.ts';
 import { parseConfig } from '../../src/config/parse.ts';
-import { servedKeys } from '../../src/config/schema.ts';
+import { servedKeys } from '../../src/config/schema/schema.ts';
 
 const example = readFileSync(new URL('../../config.example.yaml', import.meta.url), 'utf8');
 const environment = systemEnvironment();

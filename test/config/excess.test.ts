@@ -4,7 +4,7 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
-import { systemEnvironment } from '../../src/config/environment.ts';
+import { systemEnvironment } from '../../src/config/input/environment.ts';
 import { parseConfig } from '../../src/config/parse.ts';
 import { tempDir } from '../support/until.ts';
 

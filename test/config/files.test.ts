@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict';
 import { readdirSync, readFileSync } from 'node:fs';
 import { test } from 'node:test';
-import type { Config } from '../../src/config/config.ts';
-import type { ConfigEnvironment } from '../../src/config/environment.ts';
+import type { Config } from '../../src/model/config.ts';
+import type { ConfigEnvironment } from '../../src/config/input/environment.ts';
 import { parseConfig } from '../../src/config/parse.ts';
-import { ConfigError, formatProblem } from '../../src/config/problem.ts';
+import { ConfigError, formatProblem } from '../../src/config/input/problem.ts';
 
 const pi: ConfigEnvironment = {
   home: '/home/pi',

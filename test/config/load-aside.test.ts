@@ -3,9 +3,9 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
-import { systemEnvironment } from '../../src/config/environment.ts';
+import { systemEnvironment } from '../../src/config/input/environment.ts';
 import { loadAside, loadFrom } from '../../src/config/load-aside.ts';
-import { ConfigError } from '../../src/config/problem.ts';
+import { ConfigError } from '../../src/config/input/problem.ts';
 import { watchTurns } from '../support/loop-delay.ts';
 import { tempDir } from '../support/until.ts';
 

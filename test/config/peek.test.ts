@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { peek } from '../../src/config/peek.ts';
+import { peek } from '../../src/config/read-leniently.ts';
 
 test('paths are found in a file that is not valid', () => {
   const own = 'control: { socket: run/s }\nstateDirectory: ~/state\n';

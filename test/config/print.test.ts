@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { readdirSync, readFileSync } from 'node:fs';
 import { test } from 'node:test';
-import type { ConfigEnvironment } from '../../src/config/environment.ts';
+import type { ConfigEnvironment } from '../../src/config/input/environment.ts';
 import { parseConfig } from '../../src/config/parse.ts';
 import { printWhole } from '../../src/config/print.ts';
 

@@ -3,19 +3,19 @@ import { execFileSync } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { adHocConfig } from '../../src/config/ad-hoc.ts';
-import { readAlgorithms } from '../../src/config/algorithm-list.ts';
-import { completeServer } from '../../src/config/complete.ts';
-import { readDuration } from '../../src/config/duration.ts';
-import { type ConfigEnvironment, systemEnvironment } from '../../src/config/environment.ts';
+import { adHocConfig } from '../../src/config/command-line/ad-hoc.ts';
+import { readAlgorithms } from '../../src/config/values/algorithm-list.ts';
+import { completeServer } from '../../src/config/resolve/defaults.ts';
+import { readDuration } from '../../src/config/values/duration.ts';
+import { type ConfigEnvironment, systemEnvironment } from '../../src/config/input/environment.ts';
 import {
   configCandidates,
   defaultControlSocket,
   defaultLogFile,
   defaultStateDirectory,
-} from '../../src/config/paths.ts';
-import { hasAes } from '../../src/lib/processor.ts';
-import { servicePort } from '../../src/lib/services.ts';
+} from '../../src/config/input/paths.ts';
+import { hasAes } from '../../src/host/processor.ts';
+import { servicePort } from '../../src/host/services.ts';
 import { tempDir } from '../support/until.ts';
 
 test('durations are those of OpenSSH', () => {

@@ -3,7 +3,7 @@ import { createServer, type Socket } from 'node:net';
 import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
 import { ask } from '../../src/control/client.ts';
-import { formatLogLine } from '../../src/lib/log-format.ts';
+import { formatLogLine } from '../../src/lib/log/format.ts';
 import { tempDir } from '../support/until.ts';
 
 async function daemon(t: TestContext, serve: (socket: Socket) => void): Promise<string> {

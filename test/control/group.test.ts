@@ -3,7 +3,7 @@ import { mkdirSync, readdirSync, statSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { test } from 'node:test';
 import { openControlSocket } from '../../src/control/socket.ts';
-import { systemClock } from '../../src/lib/clock.ts';
+import { systemClock } from '../../src/lib/async/clock.ts';
 import { tempDir } from '../support/until.ts';
 
 test('the group may use the socket where systemd made its directory for the service, and nowhere else', async (t) => {

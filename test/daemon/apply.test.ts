@@ -4,7 +4,7 @@ import { readdirSync, readFileSync, statSync, symlinkSync, writeFileSync } from 
 import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
 import { fileURLToPath } from 'node:url';
-import type { StatusDocument } from '../../src/supervisor/status.ts';
+import type { StatusDocument } from '../../src/status/document.ts';
 import { tunnelYaml } from '../support/daemon-config.ts';
 import { startEcho } from '../support/echo.ts';
 import { startSshd } from '../support/sshd.ts';

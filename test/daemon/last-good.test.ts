@@ -3,7 +3,7 @@ import { execFileSync } from 'node:child_process';
 import { existsSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
-import type { StatusDocument } from '../../src/supervisor/status.ts';
+import type { StatusDocument } from '../../src/status/document.ts';
 import { tunnelYaml } from '../support/daemon-config.ts';
 import { startEcho } from '../support/echo.ts';
 import { startSshd } from '../support/sshd.ts';

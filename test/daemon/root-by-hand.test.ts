@@ -11,9 +11,9 @@ import {
 } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { test, type TestContext } from 'node:test';
-import { fileOutput } from '../../src/host/log-file.ts';
-import { writeDurably } from '../../src/host/write-durably.ts';
-import { writeWhole, writeWholeSync } from '../../src/lib/whole-file.ts';
+import { fileOutput } from '../../src/lib/log/file.ts';
+import { writeDurably } from '../../src/lib/files/write-durably.ts';
+import { writeWhole, writeWholeSync } from '../../src/lib/files/whole-file.ts';
 import { tunnelYaml } from '../support/daemon-config.ts';
 import { startEcho } from '../support/echo.ts';
 import { startSshd } from '../support/sshd.ts';

@@ -16,7 +16,7 @@ import { createServer, type Socket } from 'node:net';
 import { join } from 'node:path';
 import { after, before, describe, test, type TestContext } from 'node:test';
 import { fileURLToPath } from 'node:url';
-import type { StatusDocument } from '../../src/supervisor/status.ts';
+import type { StatusDocument } from '../../src/status/document.ts';
 import { startEcho } from '../support/echo.ts';
 import { startSshd, type TestSshd } from '../support/sshd.ts';
 import { tunneld } from '../support/tunneld.ts';

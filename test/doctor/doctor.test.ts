@@ -3,7 +3,7 @@ import { chmodSync, existsSync, statSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { describe, test, type TestContext } from 'node:test';
-import { STEPS, type Step } from '../../src/doctor/step.ts';
+import { STEPS, type Step } from '../../src/doctor/check.ts';
 import { listen } from '../support/listen.ts';
 import type { SshdOptions } from '../support/sshd.ts';
 import { startDaemonProcess } from '../support/tunneld.ts';

@@ -1,7 +1,7 @@
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { TestContext } from 'node:test';
-import type { Step } from '../../src/doctor/step.ts';
+import type { Step } from '../../src/doctor/check.ts';
 import { tunnelYaml } from '../support/daemon-config.ts';
 import { startEcho } from '../support/echo.ts';
 import { startSshd, type SshdOptions, type TestSshd } from '../support/sshd.ts';

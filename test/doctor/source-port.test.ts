@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { NOTHING_SEEN, seePort, sourcePortStep, type PortSight } from '../../src/doctor/source-port.ts';
-import type { TunnelSpec } from '../../src/tunnel/spec.ts';
+import type { TunnelSpec } from '../../src/model/spec.ts';
 
 const spec = { sourcePort: 'sticky', entry: { type: 'direct' } } as const;
 const eviction = (seconds: number) => ({ port: 61_000, eviction: { day: '2026-01-31', seconds } });

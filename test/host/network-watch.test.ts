@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { networkInterfaces } from 'node:os';
 import { test } from 'node:test';
 import { watchNetwork, type NetworkView } from '../../src/host/network-watch.ts';
-import { systemClock } from '../../src/lib/clock.ts';
+import { systemClock } from '../../src/lib/async/clock.ts';
 import { fakeClock } from '../support/clock.ts';
 
 function watched() {

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { chmodSync, existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
-import { createPinger, isPlausibleHost, type Probe } from '../../src/host/network.ts';
+import { createPinger, isPlausibleHost, type Probe } from '../../src/host/ping.ts';
 import { tempDir, until } from '../support/until.ts';
 
 const never = new AbortController().signal;

@@ -3,7 +3,7 @@ import { execFileSync } from 'node:child_process';
 import { readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { test } from 'node:test';
-import { openPortFile } from '../../src/host/port-file.ts';
+import { openPortFile } from '../../src/host/source-port-file.ts';
 import { tempDir } from '../support/until.ts';
 
 const noTrouble = (message: string | null) => assert.fail(message ?? 'over');

@@ -6,7 +6,7 @@ import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { tempDir } from '../support/until.ts';
 
-const MODULE = fileURLToPath(new URL('../../src/host/write-durably.ts', import.meta.url));
+const MODULE = fileURLToPath(new URL('../../src/lib/files/write-durably.ts', import.meta.url));
 
 test('what does not fit as a whole leaves the old file', async (t) => {
   const path = join(await tempDir(t), 'file');

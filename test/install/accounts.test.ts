@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { accountOf, groupNumber } from '../../src/install/accounts.ts';
-import type { Runner } from '../../src/install/run-program.ts';
+import { accountOf, groupNumber } from '../../src/install/steps/accounts.ts';
+import type { Runner } from '../../src/install/steps/run-program.ts';
 
 /** Programs of a Mac; what it has not is as the shell says it. */
 const mac: Runner = (argv) => {

@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { apply } from '../../src/install/apply.ts';
-import { InstallError } from '../../src/install/install-error.ts';
-import { systemManager, type UnitState } from '../../src/install/manager.ts';
-import type { Step } from '../../src/install/step.ts';
+import { apply } from '../../src/install/systemd/bring-up.ts';
+import { InstallError } from '../../src/install/steps/install-error.ts';
+import { systemManager, type UnitState } from '../../src/install/systemd/manager.ts';
+import type { Step } from '../../src/install/steps/step.ts';
 
 const BEFORE: UnitState = {
   load: 'loaded',

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { readEnvironmentFile } from '../../src/install/environment-file.ts';
+import { readEnvironmentFile } from '../../src/install/takeover/environment-file.ts';
 import { ENVIRONMENT_FILES } from './environment-files.ts';
 
 test('assignments are read as systemd reads them', () => {

@@ -1,15 +1,15 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { systemEnvironment } from '../../src/config/environment.ts';
+import { systemEnvironment } from '../../src/config/input/environment.ts';
 import { parseConfig } from '../../src/config/parse.ts';
-import { checkAccount, MADE_BY_US } from '../../src/install/accounts.ts';
-import { activationSteps } from '../../src/install/activation.ts';
-import { checkFiles, ownershipSteps } from '../../src/install/config-files.ts';
-import { systemManager, systemdVersion, unitState } from '../../src/install/manager.ts';
-import { CONFIG, serviceEnvironment } from '../../src/install/places.ts';
-import { whyUnreachable } from '../../src/install/reachable.ts';
-import { planRemoval } from '../../src/install/removal.ts';
-import type { Runner } from '../../src/install/run-program.ts';
+import { checkAccount, MADE_BY_US } from '../../src/install/steps/accounts.ts';
+import { activationSteps } from '../../src/install/systemd/activation.ts';
+import { checkFiles, ownershipSteps } from '../../src/install/systemd/config-files.ts';
+import { systemManager, systemdVersion, unitState } from '../../src/install/systemd/manager.ts';
+import { CONFIG, serviceEnvironment } from '../../src/install/systemd/places.ts';
+import { whyUnreachable } from '../../src/install/systemd/reachable.ts';
+import { planRemoval } from '../../src/install/plan-removal.ts';
+import type { Runner } from '../../src/install/steps/run-program.ts';
 
 const service = serviceEnvironment(systemEnvironment());
 

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { chownSync, lchownSync, mkdirSync, renameSync, symlinkSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { give, look } from '../../src/install/files.ts';
+import { give, look } from '../../src/install/steps/files.ts';
 import { tempDir } from '../support/until.ts';
 
 const MINE = { uid: process.getuid?.() ?? 0, gid: process.getgid?.() ?? 0, mode: 0o600 };

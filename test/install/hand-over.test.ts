@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { chmodSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { handOver } from '../../src/install/hand-over.ts';
+import { handOver } from '../../src/install/systemd/hand-over.ts';
 import { tempDir } from '../support/until.ts';
 
 test('the service gets copies of what it may not read, as it is now, and of nothing else', async (t) => {

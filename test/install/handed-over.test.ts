@@ -3,7 +3,7 @@ import { mkdirSync, symlinkSync, truncateSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { handedOverProblems } from '../../src/install/handed-over.ts';
+import { handedOverProblems } from '../../src/install/systemd/credential-directory.ts';
 import { tempDir } from '../support/until.ts';
 
 // What systemd 252 and 257 do with each of these was looked up by trying it.

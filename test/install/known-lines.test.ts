@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { linesAbout } from '../../src/install/known-lines.ts';
+import { linesAbout } from '../../src/install/takeover/known-lines.ts';
 
 const KEY = 'ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJiMZKI7xPRKW4jOZuHvBWhjHl2k6TMfwxdqKZg4gMPv';
 

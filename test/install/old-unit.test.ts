@@ -1,11 +1,11 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { classifyUnit } from '../../src/install/existing-unit.ts';
-import { oldCommand, type UnitSurroundings } from '../../src/install/old-unit.ts';
-import { seal } from '../../src/install/seal.ts';
-import { shellWords } from '../../src/install/shell-words.ts';
-import { systemUnit, USUAL_UNIT } from '../../src/install/unit-file.ts';
-import { readUnit, splitWords } from '../../src/install/unit-text.ts';
+import { classifyUnit } from '../../src/install/takeover/existing-unit.ts';
+import { oldCommand, type UnitSurroundings } from '../../src/install/takeover/old-unit.ts';
+import { seal } from '../../src/install/systemd/seal.ts';
+import { shellWords } from '../../src/install/takeover/shell-words.ts';
+import { systemUnit, USUAL_UNIT } from '../../src/install/systemd/unit-file.ts';
+import { readUnit, splitWords } from '../../src/install/takeover/unit-text.ts';
 
 const FILES: Readonly<Record<string, string>> = {
   '/etc/default/tunnel': '# ports\nPORT=8080\nOPTS="-N -T"\n',

@@ -3,8 +3,8 @@ import { execFileSync } from 'node:child_process';
 import { lchownSync, mkdirSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { readAsOwner, readerOf, withRightsOf } from '../../src/install/places-of-others.ts';
-import { ownerOfPlace } from '../../src/lib/place-owner.ts';
+import { readAsOwner, readerOf, withRightsOf } from '../../src/install/steps/places-of-others.ts';
+import { ownerOfPlace } from '../../src/lib/files/place-owner.ts';
 import { tempDir } from '../support/until.ts';
 
 const isRoot = process.getuid?.() === 0;

@@ -12,10 +12,10 @@ import {
 import { userInfo } from 'node:os';
 import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
-import { carryOut, changesOf, showChange } from '../../src/install/carry-out.ts';
-import { unifiedDiff } from '../../src/install/diff.ts';
-import { mustRun, runProgram, type Runner } from '../../src/install/run-program.ts';
-import type { Step } from '../../src/install/step.ts';
+import { carryOut, changesOf, showChange } from '../../src/install/steps/carry-out.ts';
+import { unifiedDiff } from '../../src/install/steps/diff.ts';
+import { mustRun, runProgram, type Runner } from '../../src/install/steps/run-program.ts';
+import type { Step } from '../../src/install/steps/step.ts';
 import { tempDir } from '../support/until.ts';
 
 const { username } = userInfo();

@@ -2,8 +2,8 @@ import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { systemEnvironment } from '../../src/config/environment.ts';
-import { planTakeover } from '../../src/install/takeover.ts';
+import { systemEnvironment } from '../../src/config/input/environment.ts';
+import { planTakeover } from '../../src/install/takeover/takeover.ts';
 import { tempDir } from '../support/until.ts';
 
 test('what restricts an old command restricts the service too, or it is not taken over', async (t) => {

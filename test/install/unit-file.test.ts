@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
-import { seal, sealOf } from '../../src/install/seal.ts';
-import { execWords, systemUnit, USUAL_UNIT, userUnit } from '../../src/install/unit-file.ts';
+import { seal, sealOf } from '../../src/install/systemd/seal.ts';
+import { execWords, systemUnit, USUAL_UNIT, userUnit } from '../../src/install/systemd/unit-file.ts';
 
 test('the unit in the sources is what is rendered for the usual machine', () => {
   const shipped = readFileSync(new URL('../../systemd/tunnel.service', import.meta.url), 'utf8');

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { allOnce } from '../../src/lib/all-once.ts';
+import { allOnce } from '../../src/lib/async/all-once.ts';
 
 test('done when each was called, however often one is', () => {
   let done = 0;

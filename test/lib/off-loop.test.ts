@@ -2,8 +2,8 @@ import assert from 'node:assert/strict';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { systemEnvironment } from '../../src/config/environment.ts';
-import { NoThread, offLoop, TookTooMuch, type JobName } from '../../src/lib/off-loop.ts';
+import { systemEnvironment } from '../../src/config/input/environment.ts';
+import { NoThread, offLoop, TookTooMuch, type JobName } from '../../src/lib/async/off-loop.ts';
 import { tempDir } from '../support/until.ts';
 
 test('a job that takes more than it may is ended, and those that wait for their turn get it', async (t) => {

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { atOnce, inSlices } from '../../src/lib/slices.ts';
+import { atOnce, inSlices } from '../../src/lib/async/slices.ts';
 import { countTurns } from '../support/loop-delay.ts';
 
 /** Takes so many milliseconds of the processor, in steps of one. */

@@ -8,14 +8,14 @@ import { fileURLToPath } from 'node:url';
 const ALLOWED: Readonly<Record<string, string>> = {
   'clock.ts': 'is the clock',
   'daemon.ts': 'shows monotonic times to people, at one moment',
-  'configuration.ts': 'the same, for the end of a trial',
-  'status.ts': 'the document and its reader, of a daemon from before an upgrade',
+  'active-config.ts': 'the same, for the end of a trial',
+  'document.ts': 'the document and its reader, of a daemon from before an upgrade',
   'status-text.ts': 'the same',
   'tunnel.ts': 'the day of an eviction',
   'local-needs.ts': 'the age of files',
-  'log-format.ts': 'the times of the log',
+  'format.ts': 'the times of the log',
   'watchdog-thread.ts': 'a line of the log',
-  'examine-device.ts': 'whether the clock is set',
+  'check-device.ts': 'whether the clock is set',
   'doctor.ts': 'the same',
 };
 

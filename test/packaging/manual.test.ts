@@ -4,11 +4,11 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
-import { EXIT } from '../../src/commands/exit.ts';
-import { fileSchema, servedKeys } from '../../src/config/schema.ts';
-import { SSH_FLAGS } from '../../src/config/ssh-flags.ts';
+import { EXIT } from '../../src/commands/text/exit-code.ts';
+import { fileSchema, servedKeys } from '../../src/config/schema/schema.ts';
+import { SSH_FLAGS } from '../../src/config/command-line/flags.ts';
 import { createProgram } from '../../src/program/program.ts';
-import { FAILURES } from '../../src/tunnel/failure.ts';
+import { FAILURES } from '../../src/model/failure.ts';
 import { makeDocuments } from './make-documents.ts';
 
 const src = fileURLToPath(new URL('../../src', import.meta.url));

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { accessOf, allowsOpen, combine } from '../../src/server-rules/access.ts';
 import { keyOptions, matchBlock, matchOptions } from '../../src/server-rules/rules.ts';
-import type { ForwardSpec } from '../../src/tunnel/spec.ts';
+import type { ForwardSpec } from '../../src/model/spec.ts';
 
 const tcp = (host: string, port: number) => ({ type: 'tcp', host, port }) as const;
 const unix = (path: string) => ({ type: 'unix', path }) as const;

@@ -5,7 +5,7 @@
 import assert from 'node:assert/strict';
 import { connect, createServer, type Socket } from 'node:net';
 import { describe, test, type TestContext } from 'node:test';
-import type { ForwardSpec } from '../../src/tunnel/spec.ts';
+import type { ForwardSpec } from '../../src/model/spec.ts';
 import { pattern } from '../support/echo.ts';
 import { listen } from '../support/listen.ts';
 import { startSshd } from '../support/sshd.ts';

@@ -2,8 +2,8 @@ import assert from 'node:assert/strict';
 import { chmodSync, chownSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
-import { candidatePath } from '../../src/config/paths.ts';
-import { installCandidate, layCandidate } from '../../src/setup/candidate.ts';
+import { candidatePath } from '../../src/config/input/paths.ts';
+import { installCandidate, layCandidate } from '../../src/config/candidate.ts';
 import { tempDir } from '../support/until.ts';
 
 async function place(t: TestContext) {

@@ -5,7 +5,7 @@ import { test, type TestContext } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { clientText } from '../../src/setup/client.ts';
 import { readHostKeyLines } from '../../src/host/host-keys.ts';
-import type { TunnelSpec } from '../../src/tunnel/spec.ts';
+import type { TunnelSpec } from '../../src/model/spec.ts';
 import { mayBuildNetworks } from '../lab/lab-test.ts';
 import { type ServerWorld, startServerWorld } from '../support/server-world.ts';
 import { sshdPath } from '../support/sshd-process.ts';

@@ -1,13 +1,13 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { assessHealth } from '../../src/supervisor/health.ts';
-import { atOnce } from '../../src/lib/slices.ts';
+import { assessHealth } from '../../src/status/health.ts';
+import { atOnce } from '../../src/lib/async/slices.ts';
 import { planChange } from '../../src/supervisor/plan.ts';
-import { formatStatus } from '../../src/commands/status-text.ts';
-import { statusDocument, summaryLine } from '../../src/supervisor/status.ts';
+import { formatStatus } from '../../src/commands/text/status-text.ts';
+import { statusDocument, summaryLine } from '../../src/status/document.ts';
 import type { RunningTunnel } from '../../src/supervisor/supervisor.ts';
-import type { TunnelSpec } from '../../src/tunnel/spec.ts';
-import { initialState, type ForwardState, type TunnelState } from '../../src/tunnel/state.ts';
+import type { TunnelSpec } from '../../src/model/spec.ts';
+import { initialState, type ForwardState, type TunnelState } from '../../src/model/state.ts';
 
 const STARTED = Date.UTC(2026, 0, 1);
 

@@ -1,15 +1,15 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { createLogger } from '../../src/lib/log.ts';
+import { createLogger } from '../../src/lib/log/log.ts';
 import { NO_SUSPECTS } from '../support/suspects.ts';
 import { createSupervisor } from '../../src/supervisor/supervisor.ts';
-import type { TunnelSpec } from '../../src/tunnel/spec.ts';
-import { createIdentityCache } from '../../src/tunnel/ssh2/identities.ts';
+import type { TunnelSpec } from '../../src/model/spec.ts';
+import { createIdentityCache } from '../../src/connection/auth/identity-cache.ts';
 import { fakeClock } from '../support/clock.ts';
 import { startSshd } from '../support/sshd.ts';
 import { quietDevice, specFor } from '../support/tunnel.ts';
 import { freePort, until } from '../support/until.ts';
-import { systemClock, type Clock } from '../../src/lib/clock.ts';
+import { systemClock, type Clock } from '../../src/lib/async/clock.ts';
 
 function supervise(clock: Clock) {
   const lines: Record<string, unknown>[] = [];

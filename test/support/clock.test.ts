@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { sleep } from '../../src/lib/clock.ts';
+import { sleep } from '../../src/lib/async/clock.ts';
 import { fakeClock } from './clock.ts';
 
 test('timers fire in order of time, those that timers start included, and promises settle between them', async () => {

@@ -1,6 +1,6 @@
 import { connect, createServer, type Server, type Socket } from 'node:net';
 import { setTimeout as wait } from 'node:timers/promises';
-import { deferred, type Deferred } from '../../src/lib/abort.ts';
+import { deferred, type Deferred } from '../../src/lib/async/abort.ts';
 import { listen } from './listen.ts';
 
 /** A TCP relay on loopback that can be made as bad as a real network. Every change concerns open and new connections alike. */

@@ -1,11 +1,11 @@
 import assert from 'node:assert/strict';
 import type { TestContext } from 'node:test';
-import { systemClock, type Clock } from '../../src/lib/clock.ts';
-import { createLogger } from '../../src/lib/log.ts';
+import { systemClock, type Clock } from '../../src/lib/async/clock.ts';
+import { createLogger } from '../../src/lib/log/log.ts';
 import { NO_SUSPECTS } from './suspects.ts';
 import { createSupervisor } from '../../src/supervisor/supervisor.ts';
-import type { TunnelSpec } from '../../src/tunnel/spec.ts';
-import { createIdentityCache } from '../../src/tunnel/ssh2/identities.ts';
+import type { TunnelSpec } from '../../src/model/spec.ts';
+import { createIdentityCache } from '../../src/connection/auth/identity-cache.ts';
 import { startEcho } from './echo.ts';
 import { startSshd, type SshdOptions } from './sshd.ts';
 import { quietDevice, specFor } from './tunnel.ts';

@@ -2,7 +2,7 @@ import { cpSync, mkdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } f
 import type { TestContext } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { escapeControls } from '../../src/lib/text.ts';
-import type { StatusDocument, TunnelStatus } from '../../src/supervisor/status.ts';
+import type { StatusDocument, TunnelStatus } from '../../src/status/document.ts';
 import { startEcho } from '../support/echo.ts';
 import { startSshd } from '../support/sshd.ts';
 import { bootSystemd, type SystemdBox } from '../support/systemd-box.ts';

@@ -3,7 +3,7 @@ import { writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { test } from 'node:test';
 import { setTimeout as wait } from 'node:timers/promises';
-import type { TunnelStatus } from '../../src/supervisor/status.ts';
+import type { TunnelStatus } from '../../src/status/document.ts';
 import { startDns } from '../support/dns.ts';
 import { startEcho } from '../support/echo.ts';
 import { listen } from '../support/listen.ts';

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { createServer } from 'node:net';
 import { describe, test, type TestContext } from 'node:test';
-import { createBell } from '../../src/lib/bell.ts';
-import { systemClock } from '../../src/lib/clock.ts';
+import { createBell } from '../../src/lib/async/listeners.ts';
+import { systemClock } from '../../src/lib/async/clock.ts';
 import {
   claimOf,
   type Holding,
@@ -11,9 +11,9 @@ import {
   isAnother,
   type Machine,
   withSight,
-} from '../../src/tunnel/holdings.ts';
-import { ownKeys } from '../../src/tunnel/own-keys.ts';
-import type { Endpoint } from '../../src/tunnel/spec.ts';
+} from '../../src/forwarding/listeners/holdings.ts';
+import { ownKeys } from '../../src/forwarding/verify/own-keys.ts';
+import type { Endpoint } from '../../src/model/spec.ts';
 import { startEcho } from '../support/echo.ts';
 import { listen } from '../support/listen.ts';
 import { startSshd, type TestSshd } from '../support/sshd.ts';

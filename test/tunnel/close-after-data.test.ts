@@ -4,7 +4,7 @@ import { connect, createServer, type Socket } from 'node:net';
 import { join } from 'node:path';
 import { buffer } from 'node:stream/consumers';
 import { before, after, describe, test, type TestContext } from 'node:test';
-import type { ForwardSpec } from '../../src/tunnel/spec.ts';
+import type { ForwardSpec } from '../../src/model/spec.ts';
 import { pattern } from '../support/echo.ts';
 import { listen } from '../support/listen.ts';
 import { startSshd, type TestSshd } from '../support/sshd.ts';

@@ -1,11 +1,11 @@
 import type { TestContext } from 'node:test';
-import { systemClock } from '../../src/lib/clock.ts';
-import { createLogger } from '../../src/lib/log.ts';
-import { dial } from '../../src/tunnel/dial.ts';
-import { prepareLogin } from '../../src/tunnel/login.ts';
-import { prepareRoute } from '../../src/tunnel/route.ts';
-import type { SshConnection, Visitor } from '../../src/tunnel/ssh.ts';
-import { createIdentityCache } from '../../src/tunnel/ssh2/identities.ts';
+import { systemClock } from '../../src/lib/async/clock.ts';
+import { createLogger } from '../../src/lib/log/log.ts';
+import { dial } from '../../src/net/dial.ts';
+import { prepareLogin } from '../../src/connection/route/login.ts';
+import { prepareRoute } from '../../src/connection/route/route.ts';
+import type { SshConnection, Visitor } from '../../src/connection/ssh/connection.ts';
+import { createIdentityCache } from '../../src/connection/auth/identity-cache.ts';
 import type { TestSshd } from '../support/sshd.ts';
 import { quietDevice, specFor, testTurns } from '../support/tunnel.ts';
 

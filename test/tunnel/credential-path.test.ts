@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { copiesOf } from '../../src/tunnel/credential-path.ts';
+import { copiesOf } from '../../src/connection/auth/systemd-credential.ts';
 
 test('a file below the configuration directory has copies, under the name that systemd gives them', () => {
   const env = { CREDENTIALS_DIRECTORY: '/run/credentials/tunnel.service', CONFIGURATION_DIRECTORY: '/etc/tunneld' };

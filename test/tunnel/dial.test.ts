@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict';
 import { createServer, type Socket } from 'node:net';
 import { describe, test, type TestContext } from 'node:test';
-import { systemClock } from '../../src/lib/clock.ts';
-import { dial, type DialSpec } from '../../src/tunnel/dial.ts';
-import { TunnelFailure, type FailureCode } from '../../src/tunnel/failure.ts';
-import { systemLookup, type Lookup } from '../../src/tunnel/lookup.ts';
+import { systemClock } from '../../src/lib/async/clock.ts';
+import { dial, type DialSpec } from '../../src/net/dial.ts';
+import { TunnelFailure, type FailureCode } from '../../src/model/failure.ts';
+import { systemLookup, type Lookup } from '../../src/net/resolve-host.ts';
 import { fakeClock } from '../support/clock.ts';
 import { startEcho } from '../support/echo.ts';
 import { listen } from '../support/listen.ts';

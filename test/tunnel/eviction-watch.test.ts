@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { createServer } from 'node:net';
 import { test } from 'node:test';
-import type { SourcePorts } from '../../src/tunnel/source-ports.ts';
-import { watchEvictions } from '../../src/tunnel/eviction-watch.ts';
+import type { SourcePorts } from '../../src/net/source-ports.ts';
+import { watchEvictions } from '../../src/forwarding/listeners/eviction-timer.ts';
 import { fakeClock } from '../support/clock.ts';
 import { startEcho } from '../support/echo.ts';
 import { listen } from '../support/listen.ts';

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { createLogger } from '../../src/lib/log.ts';
+import { createLogger } from '../../src/lib/log/log.ts';
 import { createFailureLog } from '../../src/tunnel/failure-log.ts';
-import { asFailure, hintFor, TunnelFailure } from '../../src/tunnel/failure.ts';
+import { asFailure, hintFor, TunnelFailure } from '../../src/model/failure.ts';
 import { fakeClock } from '../support/clock.ts';
 
 const MINUTE = 60_000;

@@ -4,7 +4,7 @@ import { connect, createServer, type Server } from 'node:net';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { describe, test, type TestContext } from 'node:test';
-import type { ForwardSpec, TunnelSpec } from '../../src/tunnel/spec.ts';
+import type { ForwardSpec, TunnelSpec } from '../../src/model/spec.ts';
 import { startEcho } from '../support/echo.ts';
 import { listen } from '../support/listen.ts';
 import { startSshd, type SshdOptions, type TestSshd } from '../support/sshd.ts';

@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict';
 import { createServer } from 'node:net';
 import { describe, test, type TestContext } from 'node:test';
-import { systemClock } from '../../src/lib/clock.ts';
-import { dial, type Dialled } from '../../src/tunnel/dial.ts';
-import { TunnelFailure, type FailureCode } from '../../src/tunnel/failure.ts';
-import { waitForNetwork } from '../../src/tunnel/gate.ts';
+import { systemClock } from '../../src/lib/async/clock.ts';
+import { dial, type Dialled } from '../../src/net/dial.ts';
+import { TunnelFailure, type FailureCode } from '../../src/model/failure.ts';
+import { waitForNetwork } from '../../src/tunnel/wait-for-network.ts';
 import { fakeClock } from '../support/clock.ts';
 import { listen } from '../support/listen.ts';
 import { startSshd } from '../support/sshd.ts';

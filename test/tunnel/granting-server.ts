@@ -1,7 +1,7 @@
 import type { Socket } from 'node:net';
 import type { TestContext } from 'node:test';
 import type { Connection, ServerChannel } from 'ssh2';
-import type { TunnelSpec } from '../../src/tunnel/spec.ts';
+import type { TunnelSpec } from '../../src/model/spec.ts';
 import type { TestSshd } from '../support/sshd.ts';
 import type { TestTunnel } from '../support/tunnel.ts';
 import { type FakeServer, startFakeSsh } from './fake-server.ts';

@@ -5,9 +5,9 @@ import { appendFileSync, chmodSync, existsSync, readFileSync, writeFileSync } fr
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
 import { promisify } from 'node:util';
-import { createLogger } from '../../src/lib/log.ts';
-import { createHostKeyJudge } from '../../src/tunnel/host-key.ts';
-import { fingerprint } from '../../src/tunnel/known-hosts-key.ts';
+import { createLogger } from '../../src/lib/log/log.ts';
+import { createHostKeyJudge } from '../../src/connection/known-hosts/host-key-verifier.ts';
+import { fingerprint } from '../../src/connection/known-hosts/key-blob.ts';
 import { countTurns } from '../support/loop-delay.ts';
 import type { TestSshd } from '../support/sshd.ts';
 import { startTunnel, type TestTunnel } from '../support/tunnel.ts';

@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { connect } from 'node:net';
 import { after, before, describe, test, type TestContext } from 'node:test';
 import type { Connection, ServerChannel } from 'ssh2';
-import type { TunnelSpec } from '../../src/tunnel/spec.ts';
+import type { TunnelSpec } from '../../src/model/spec.ts';
 import { startNeverReads } from '../support/echo.ts';
 import { startSshd, type TestSshd } from '../support/sshd.ts';
 import { specFor } from '../support/tunnel.ts';

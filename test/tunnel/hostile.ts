@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import type { TestContext } from 'node:test';
-import type { TunnelSpec } from '../../src/tunnel/spec.ts';
+import type { TunnelSpec } from '../../src/model/spec.ts';
 import { startEcho } from '../support/echo.ts';
 import type { TestSshd } from '../support/sshd.ts';
 import { specFor, startTunnel, type TestTunnel, type TestTunnelOptions } from '../support/tunnel.ts';

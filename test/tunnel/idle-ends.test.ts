@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, test, type TestContext } from 'node:test';
-import { TunnelFailure } from '../../src/tunnel/failure.ts';
-import { createIdleEnds, idleLimit } from '../../src/tunnel/idle-ends.ts';
+import { TunnelFailure } from '../../src/model/failure.ts';
+import { createIdleEnds, idleLimit } from '../../src/connection/ssh/idle-ends.ts';
 import { mayBuildNetworks } from '../lab/lab-test.ts';
 import { startEcho } from '../support/echo.ts';
 import { startSshd } from '../support/sshd.ts';

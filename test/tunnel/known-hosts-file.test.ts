@@ -17,8 +17,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, beforeEach, describe, test } from 'node:test';
 import { errorCode } from '../../src/lib/text.ts';
-import { appendKnownHosts, loadKnownHosts } from '../../src/tunnel/known-hosts-file.ts';
-import { checkHostKey, hostQuery, knownHostsLine } from '../../src/tunnel/known-hosts.ts';
+import { appendKnownHosts, loadKnownHosts } from '../../src/connection/known-hosts/file.ts';
+import { checkHostKey, hostQuery, knownHostsLine } from '../../src/connection/known-hosts/check.ts';
 import { keyText, testKey } from './known-hosts-keys.ts';
 
 const root = mkdtempSync(join(tmpdir(), 'tunneld-known-hosts-file-'));

@@ -4,10 +4,10 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
-import { fingerprint, keyTypeOf } from '../../src/tunnel/known-hosts-key.ts';
-import { matchesHost } from '../../src/tunnel/known-hosts-match.ts';
-import { parseKnownHosts } from '../../src/tunnel/known-hosts-parse.ts';
-import { checkHostKey, hostQuery } from '../../src/tunnel/known-hosts.ts';
+import { fingerprint, keyTypeOf } from '../../src/connection/known-hosts/key-blob.ts';
+import { matchesHost } from '../../src/connection/known-hosts/match.ts';
+import { parseKnownHosts } from '../../src/connection/known-hosts/parse.ts';
+import { checkHostKey, hostQuery } from '../../src/connection/known-hosts/check.ts';
 import { startSshd, type TestSshd } from '../support/sshd.ts';
 import { keyText, testKey } from './known-hosts-keys.ts';
 

@@ -2,8 +2,8 @@ import assert from 'node:assert/strict';
 import { createHmac } from 'node:crypto';
 import { describe, test } from 'node:test';
 import { escapeControls } from '../../src/lib/text.ts';
-import { matchesHost } from '../../src/tunnel/known-hosts-match.ts';
-import { parseKnownHosts } from '../../src/tunnel/known-hosts-parse.ts';
+import { matchesHost } from '../../src/connection/known-hosts/match.ts';
+import { parseKnownHosts } from '../../src/connection/known-hosts/parse.ts';
 import { keyText, sshStrings, testKey } from './known-hosts-keys.ts';
 
 const key = testKey('ssh-ed25519', 'server');

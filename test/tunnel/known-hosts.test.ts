@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { TunnelFailure } from '../../src/tunnel/failure.ts';
-import { fingerprint, keyTypeOf } from '../../src/tunnel/known-hosts-key.ts';
-import { parseKnownHosts } from '../../src/tunnel/known-hosts-parse.ts';
-import { checkHostKey, hostQuery, knownHostsLine, knownKeyTypes } from '../../src/tunnel/known-hosts.ts';
+import { TunnelFailure } from '../../src/model/failure.ts';
+import { fingerprint, keyTypeOf } from '../../src/connection/known-hosts/key-blob.ts';
+import { parseKnownHosts } from '../../src/connection/known-hosts/parse.ts';
+import { checkHostKey, hostQuery, knownHostsLine, knownKeyTypes } from '../../src/connection/known-hosts/check.ts';
 import { keyText, sshStrings, testKey } from './known-hosts-keys.ts';
 
 const key = testKey('ssh-ed25519', 'server');

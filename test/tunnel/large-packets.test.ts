@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { FAILURES, TunnelFailure } from '../../src/tunnel/failure.ts';
-import { nameLostPackets, type Stall } from '../../src/tunnel/large-packets.ts';
+import { FAILURES, TunnelFailure } from '../../src/model/failure.ts';
+import { nameLostPackets, type Stall } from '../../src/connection/route/large-packets.ts';
 
 const failure = new TunnelFailure('handshake-failed', 'too slow');
 const stall: Stall = { identified: true, unacknowledged: 1500, silentMs: 10_000 };

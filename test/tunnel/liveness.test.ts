@@ -7,7 +7,7 @@ import {
   startLiveness,
   type LivenessOptions,
   type Traffic,
-} from '../../src/tunnel/liveness.ts';
+} from '../../src/connection/ssh/liveness.ts';
 
 const options: LivenessOptions = { intervalMs: 15_000, countMax: 3, rttMs: 30 };
 const still: Traffic = { heardAt: 0, bytesSent: 10, backlog: 0, unacknowledged: 0 };

@@ -5,7 +5,7 @@ import { connect, createServer, type Server } from 'node:net';
 import { join } from 'node:path';
 import { buffer, text } from 'node:stream/consumers';
 import { describe, test, type TestContext } from 'node:test';
-import type { ForwardSpec, TunnelSpec } from '../../src/tunnel/spec.ts';
+import type { ForwardSpec, TunnelSpec } from '../../src/model/spec.ts';
 import {
   pattern,
   startAnswersAfterEnd,

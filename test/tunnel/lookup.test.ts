@@ -30,7 +30,7 @@ test('another name server is asked while the first is still waited for', async (
   const resolvConf = join(await tempDir(t), 'resolv.conf');
   // It alone would be waited for for two and a half minutes.
   writeFileSync(resolvConf, `nameserver ${SILENT}\noptions timeout:30 attempts:5\n`);
-  const module = fileURLToPath(new URL('../../src/tunnel/lookup.ts', import.meta.url));
+  const module = fileURLToPath(new URL('../../src/net/resolve-host.ts', import.meta.url));
   const program = `import(${JSON.stringify(module)}).then(async ({ systemLookup }) => {
     console.log(JSON.stringify(await systemLookup("${NAME}", 0)));
     process.exit();

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { createServer, type Socket } from 'node:net';
 import { describe, test, type TestContext } from 'node:test';
-import { systemClock } from '../../src/lib/clock.ts';
-import { openPersistently, type PortChoice } from '../../src/tunnel/open-persistently.ts';
+import { systemClock } from '../../src/lib/async/clock.ts';
+import { openPersistently, type PortChoice } from '../../src/net/open-racing.ts';
 import { listen } from '../support/listen.ts';
 import { freePort } from '../support/until.ts';
 import { startBlackHole } from './black-hole.ts';

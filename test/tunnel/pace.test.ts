@@ -11,7 +11,7 @@ import {
   type Pace,
   settle,
   START,
-} from '../../src/tunnel/pace.ts';
+} from '../../src/net/pacing/pace.ts';
 import { hashLimit, type LimitModel, ufwLimit } from './limit-models.ts';
 
 const CLAIM: Claim = { purpose: 'login', standing: 'proven', urgent: false, limit: null };

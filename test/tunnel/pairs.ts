@@ -1,7 +1,7 @@
 import { connect, createServer, type Socket } from 'node:net';
 import { join } from 'node:path';
 import type { TestContext } from 'node:test';
-import type { Endpoint, ForwardSpec } from '../../src/tunnel/spec.ts';
+import type { Endpoint, ForwardSpec } from '../../src/model/spec.ts';
 import { listen } from '../support/listen.ts';
 import { freePort, tempDir } from '../support/until.ts';
 import { socks } from './socks-client.ts';

@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { judge } from '../../src/tunnel/judge.ts';
-import { comesFrom, placesOf } from '../../src/tunnel/places.ts';
-import { answererOf, SILENT, type SeenPlace, type Sight } from '../../src/tunnel/sights.ts';
-import { type Endpoint, formatEndpoint } from '../../src/tunnel/spec.ts';
+import { judge } from '../../src/forwarding/verify/judge.ts';
+import { comesFrom, placesOf } from '../../src/forwarding/verify/places.ts';
+import { answererOf, SILENT, type SeenPlace, type Sight } from '../../src/forwarding/verify/sights.ts';
+import { type Endpoint, formatEndpoint } from '../../src/model/spec.ts';
 
 const at = (host: string): Endpoint => ({ type: 'tcp', host, port: 80 });
 

@@ -1,4 +1,4 @@
-import { systemClock, type Clock } from '../../src/lib/clock.ts';
+import { systemClock, type Clock } from '../../src/lib/async/clock.ts';
 
 /** The real clock, so many times faster: for waits of half a minute. (p-retry's own waits keep the real time.) */
 export function scaledClock(times: number): Clock {

@@ -3,8 +3,8 @@ import { execFileSync } from 'node:child_process';
 import { chmodSync, mkdirSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { TunnelFailure } from '../../src/tunnel/failure.ts';
-import { isExposed, isMissing, readPrivateFile, readSecretFile } from '../../src/tunnel/secret-file.ts';
+import { TunnelFailure } from '../../src/model/failure.ts';
+import { isExposed, isMissing, readPrivateFile, readSecretFile } from '../../src/connection/auth/secret-file.ts';
 import { tempDir } from '../support/until.ts';
 
 test('the secret is the first line, as it stands', async (t) => {

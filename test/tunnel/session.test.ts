@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { connect } from 'node:net';
 import { describe, test, type TestContext } from 'node:test';
 import { setTimeout as wait } from 'node:timers/promises';
-import type { TunnelSpec } from '../../src/tunnel/spec.ts';
+import type { TunnelSpec } from '../../src/model/spec.ts';
 import { startEcho, startSource } from '../support/echo.ts';
 import { startRelay, type Relay } from '../support/relay.ts';
 import { startSshd, type TestSshd } from '../support/sshd.ts';

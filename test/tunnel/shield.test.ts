@@ -1,12 +1,12 @@
 import assert from 'node:assert/strict';
 import { connect, createServer } from 'node:net';
 import { test } from 'node:test';
-import { systemClock } from '../../src/lib/clock.ts';
-import { createLogger } from '../../src/lib/log.ts';
-import { createReception } from '../../src/tunnel/reception.ts';
-import { shield } from '../../src/tunnel/shield.ts';
-import type { Channel, SshConnection, Visitor } from '../../src/tunnel/ssh.ts';
-import { initialState } from '../../src/tunnel/state.ts';
+import { systemClock } from '../../src/lib/async/clock.ts';
+import { createLogger } from '../../src/lib/log/log.ts';
+import { createReception } from '../../src/forwarding/visitors/visitors.ts';
+import { shield } from '../../src/net/shield.ts';
+import type { Channel, SshConnection, Visitor } from '../../src/connection/ssh/connection.ts';
+import { initialState } from '../../src/model/state.ts';
 import { listen } from '../support/listen.ts';
 import { startSshd } from '../support/sshd.ts';
 import { quietDevice, specFor } from '../support/tunnel.ts';

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { sourcePorts, type SourcePortOptions } from '../../src/tunnel/source-ports.ts';
+import { sourcePorts, type SourcePortOptions } from '../../src/net/source-ports.ts';
 
 const range = { low: 61_000, high: 65_535 };
 

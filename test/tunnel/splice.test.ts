@@ -3,12 +3,12 @@ import { once } from 'node:events';
 import { connect, createServer, type Socket } from 'node:net';
 import { text } from 'node:stream/consumers';
 import { test, type TestContext } from 'node:test';
-import { systemClock } from '../../src/lib/clock.ts';
+import { systemClock } from '../../src/lib/async/clock.ts';
 import { unacknowledged } from '../../src/host/tcp-queue.ts';
-import { peek } from '../../src/tunnel/peek.ts';
-import { splice } from '../../src/tunnel/splice.ts';
-import type { Channel } from '../../src/tunnel/ssh.ts';
-import { createTransport } from '../../src/tunnel/transport.ts';
+import { peek } from '../../src/net/peek-stream.ts';
+import { splice } from '../../src/forwarding/visitors/splice.ts';
+import type { Channel } from '../../src/connection/ssh/connection.ts';
+import { createTransport } from '../../src/net/transport.ts';
 import { listen } from '../support/listen.ts';
 
 for (const side of ['channel', 'socket'] as const) {

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { firstToSucceed } from '../../src/tunnel/stagger.ts';
+import { firstToSucceed } from '../../src/net/stagger.ts';
 import { fakeClock } from '../support/clock.ts';
 
 describe('one after the other, each beside the last', () => {

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { createBell } from '../../src/lib/bell.ts';
-import type { ForwardSpec } from '../../src/tunnel/spec.ts';
-import { watchTargets } from '../../src/tunnel/target-check.ts';
+import { createBell } from '../../src/lib/async/listeners.ts';
+import type { ForwardSpec } from '../../src/model/spec.ts';
+import { watchTargets } from '../../src/forwarding/listeners/target-monitor.ts';
 import { fakeClock } from '../support/clock.ts';
 import { startSink } from '../support/echo.ts';
 import { until } from '../support/until.ts';

@@ -2,10 +2,10 @@ import assert from 'node:assert/strict';
 import { Readable, Writable } from 'node:stream';
 import { test } from 'node:test';
 import { setTimeout as wait } from 'node:timers/promises';
-import { createBell } from '../../src/lib/bell.ts';
-import { systemClock } from '../../src/lib/clock.ts';
-import { createTransport, type Transport } from '../../src/tunnel/transport.ts';
-import { wireOf } from '../../src/tunnel/wire.ts';
+import { createBell } from '../../src/lib/async/listeners.ts';
+import { systemClock } from '../../src/lib/async/clock.ts';
+import { createTransport, type Transport } from '../../src/net/transport.ts';
+import { wireOf } from '../../src/net/stream-wire.ts';
 
 /** A connection below that is congested until the test says otherwise. */
 function below() {

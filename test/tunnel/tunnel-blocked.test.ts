@@ -3,7 +3,7 @@ import { execFileSync } from 'node:child_process';
 import { appendFileSync, chmodSync, copyFileSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, test, type TestContext } from 'node:test';
-import type { TunnelSpec } from '../../src/tunnel/spec.ts';
+import type { TunnelSpec } from '../../src/model/spec.ts';
 import { startSshd, type SshdOptions, type TestSshd } from '../support/sshd.ts';
 import { specFor, startTunnel, type TestTunnel } from '../support/tunnel.ts';
 import { freePort, until } from '../support/until.ts';

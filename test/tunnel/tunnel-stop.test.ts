@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { connect, createServer } from 'node:net';
 import { after, before, describe, test, type TestContext } from 'node:test';
-import type { TunnelSpec } from '../../src/tunnel/spec.ts';
+import type { TunnelSpec } from '../../src/model/spec.ts';
 import { listen } from '../support/listen.ts';
 import { startRelay } from '../support/relay.ts';
 import { startSshd, type TestSshd } from '../support/sshd.ts';

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { connect } from 'node:net';
 import { describe, test, type TestContext } from 'node:test';
-import type { ForwardSpec, TunnelSpec } from '../../src/tunnel/spec.ts';
+import type { ForwardSpec, TunnelSpec } from '../../src/model/spec.ts';
 import { startEcho } from '../support/echo.ts';
 import { startRelay } from '../support/relay.ts';
 import { startSshd, type SshdOptions, type TestSshd } from '../support/sshd.ts';

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { takeCommandTurn } from '../../src/tunnel/command-turn.ts';
-import { TunnelFailure } from '../../src/tunnel/failure.ts';
-import { createTurns, type Place, type Turn, type TurnClaim } from '../../src/tunnel/turns.ts';
+import { takeCommandTurn } from '../../src/net/command-turn.ts';
+import { TunnelFailure } from '../../src/model/failure.ts';
+import { createTurns, type Place, type Turn, type TurnClaim } from '../../src/net/pacing/turns.ts';
 import { fakeClock, type FakeClock } from '../support/clock.ts';
 
 const PLACE: Place = { address: '192.0.2.1', port: 22, source: null };

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { test } from 'node:test';
-import { parseKnownHosts } from '../../src/tunnel/known-hosts-parse.ts';
+import { parseKnownHosts } from '../../src/connection/known-hosts/parse.ts';
 import { startTunnel } from '../support/tunnel.ts';
 import { until } from '../support/until.ts';
 import { serverAndSpec } from './host-key-fixture.ts';

@@ -1,7 +1,7 @@
 import { isForServer, type Access } from '../../server-rules/access.ts';
-import type { ForwardSpec } from '../../tunnel/spec.ts';
-import type { Finding } from '../finding.ts';
-import type { Hole } from '../hole.ts';
+import type { ForwardSpec } from '../../model/spec.ts';
+import type { Finding } from '../findings/finding.ts';
+import type { Hole } from '../findings/hole.ts';
 import { allows, valuesOf, type KeyEntry } from './authorized-keys.ts';
 import { both, covers, printExtent, readExtent, type Extent } from './extent.ts';
 import type { ServerFacts } from './facts.ts';

@@ -1,6 +1,6 @@
-import { asFailure } from '../../tunnel/failure.ts';
-import type { TunnelSpec } from '../../tunnel/spec.ts';
-import { visitServer, type VisitDeps } from '../visit.ts';
+import { asFailure } from '../../model/failure.ts';
+import type { TunnelSpec } from '../../model/spec.ts';
+import { visitServer, type VisitDeps } from '../attempts/connection.ts';
 import { readFacts, type ServerFacts } from './facts.ts';
 import { READER, readerScript, type Question } from './script.ts';
 

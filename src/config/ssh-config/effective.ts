@@ -1,7 +1,7 @@
-import { BadValue } from '../value.ts';
+import { BadValue } from '../values/value.ts';
 import { findKeyword } from './keywords.ts';
 import type { SshOption } from './option.ts';
-import { matchesPattern } from './pattern.ts';
+import { matchesPattern } from '../values/pattern.ts';
 
 /** The options that take effect, while they are collected in the order in which ssh reads them. */
 export class EffectiveOptions {

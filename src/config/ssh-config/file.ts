@@ -1,7 +1,7 @@
 import { isUtf8 } from 'node:buffer';
 import { constants, type Stats } from 'node:fs';
 import { type FileHandle, open } from 'node:fs/promises';
-import { readAtMost } from '../../lib/read-at-most.ts';
+import { readAtMost } from '../../lib/files/read-at-most.ts';
 import { errorCode, printable } from '../../lib/text.ts';
 
 /** A file that cannot be used. The message is a whole sentence. */

@@ -1,6 +1,6 @@
 import { lstat, opendir } from 'node:fs/promises';
 import { join } from 'node:path';
-import { matchesUnits, type Unit } from './pattern.ts';
+import { matchesUnits, type Unit } from '../values/pattern.ts';
 
 /**
  * What glob(3) finds for an absolute path with `*`, `?`, `[...]` and backslashes, in the order of the bytes of the paths (ssh

@@ -1,6 +1,6 @@
 import { dirname, isAbsolute, join } from 'node:path';
 import { printable } from '../../lib/text.ts';
-import { BadValue } from '../value.ts';
+import { BadValue } from '../values/value.ts';
 import type { Reading } from './reading.ts';
 import { expandTokens, tokensOf } from './tokens.ts';
 

@@ -1,5 +1,5 @@
 import { printable } from '../../lib/text.ts';
-import { unknownKey } from '../suggest.ts';
+import { unknownKey } from '../schema/suggest.ts';
 
 /** A keyword of ssh_config(5). */
 export interface Keyword {

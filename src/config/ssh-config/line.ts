@@ -1,7 +1,7 @@
-import { BadValue } from '../value.ts';
+import { BadValue } from '../values/value.ts';
 import { findKeyword, type Keyword, unknownKeyword } from './keywords.ts';
 import type { Origin, SshOption } from './option.ts';
-import { matchesPatternList } from './pattern.ts';
+import { matchesPatternList } from '../values/pattern.ts';
 import { type SplitLine, splitArguments, splitLine } from './words.ts';
 
 /** A line that was understood. */

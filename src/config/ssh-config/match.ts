@@ -1,6 +1,6 @@
 import { printable } from '../../lib/text.ts';
-import { BadValue } from '../value.ts';
-import { matchesHostList, matchesPattern, matchesPatternList } from './pattern.ts';
+import { BadValue } from '../values/value.ts';
+import { matchesHostList, matchesPattern, matchesPatternList } from '../values/pattern.ts';
 
 /** What the blocks of a file are matched with. */
 export interface MatchSubject {

@@ -1,11 +1,11 @@
 import { join, resolve } from 'node:path';
-import type { ConfigEnvironment } from '../environment.ts';
-import { BadValue } from '../value.ts';
+import type { ConfigEnvironment } from '../input/environment.ts';
+import { BadValue } from '../values/value.ts';
 import { canonicalHost } from './canonical.ts';
 import { EffectiveOptions } from './effective.ts';
 import { BadFile } from './file.ts';
 import type { SshOption, SshProblem } from './option.ts';
-import { lowerCase } from './pattern.ts';
+import { lowerCase } from '../values/pattern.ts';
 import { Reading } from './reading.ts';
 import { Report, Stop } from './report.ts';
 import { hostSoFar, type Pass } from './subject.ts';

@@ -1,4 +1,4 @@
-import { BadValue } from '../value.ts';
+import { BadValue } from '../values/value.ts';
 import { BadFile, readLines } from './file.ts';
 import { expandGlob } from './glob.ts';
 

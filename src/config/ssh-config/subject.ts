@@ -1,6 +1,6 @@
 import { hostname } from 'node:os';
-import type { ConfigEnvironment } from '../environment.ts';
-import { BadValue } from '../value.ts';
+import type { ConfigEnvironment } from '../input/environment.ts';
+import { BadValue } from '../values/value.ts';
 import type { EffectiveOptions } from './effective.ts';
 import type { MatchSubject } from './match.ts';
 import type { Reading } from './reading.ts';

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { printable } from '../../lib/text.ts';
-import type { ConfigEnvironment } from '../environment.ts';
-import { BadValue } from '../value.ts';
+import type { ConfigEnvironment } from '../input/environment.ts';
+import { BadValue } from '../values/value.ts';
 
 /**
  * Replaces the %-tokens of a value (ssh_config(5), TOKENS). `allowed` are the letters of the tokens that the keyword accepts;

@@ -1,5 +1,5 @@
 import { escapeControls } from '../../lib/text.ts';
-import { BadValue } from '../value.ts';
+import { BadValue } from '../values/value.ts';
 import { BadFile } from './file.ts';
 import { isWild } from './glob.ts';
 import { includedFiles, SkippedInclude } from './include.ts';

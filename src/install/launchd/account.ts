@@ -1,7 +1,7 @@
 import { execFile } from 'node:child_process';
 import { promisify } from 'node:util';
 import { errorText } from '../../lib/text.ts';
-import { InstallError } from '../install-error.ts';
+import { InstallError } from '../steps/install-error.ts';
 
 /** Who the daemon is to run as. */
 export interface Account {

@@ -1,5 +1,5 @@
 import { execFile } from 'node:child_process';
-import { InstallError } from '../install-error.ts';
+import { InstallError } from '../steps/install-error.ts';
 
 /** What launchctl answered: 0, or one of the numbers that `launchctl error N` explains, with its words. */
 export interface LaunchctlAnswer {

@@ -1,5 +1,5 @@
-import { type Clock, sleep } from '../../lib/clock.ts';
-import { InstallError } from '../install-error.ts';
+import { type Clock, sleep } from '../../lib/async/clock.ts';
+import { InstallError } from '../steps/install-error.ts';
 import { LAUNCHCTL, type Launchctl, type LaunchctlAnswer } from './launchctl.ts';
 import { startRescue } from './rescue.ts';
 import type { LaunchdService } from './service.ts';

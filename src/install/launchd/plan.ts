@@ -1,5 +1,5 @@
 import { dirname } from 'node:path';
-import type { Step } from '../step.ts';
+import type { Step } from '../steps/step.ts';
 import { renderJob } from './job.ts';
 import { ownDirectories, type LaunchdService } from './service.ts';
 

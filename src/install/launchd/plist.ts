@@ -1,4 +1,4 @@
-import { InstallError } from '../install-error.ts';
+import { InstallError } from '../steps/install-error.ts';
 
 type PlistValue = string | number | boolean | readonly PlistValue[] | PlistDict;
 

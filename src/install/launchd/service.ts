@@ -78,7 +78,7 @@ export function serviceEnvironment(service: LaunchdService): Readonly<Record<str
     PATH: '/usr/local/bin:/opt/homebrew/bin:/usr/bin:/bin:/usr/sbin:/sbin',
     // launchd promises it to agents alone; commands that we start (proxyCommand) look for it.
     HOME: account.home,
-    // Named as systemd does it, so that both kinds of service have their defaults in one place (src/config/paths.ts).
+    // Named as systemd does it, so that both kinds of service have their defaults in one place (src/config/input/paths.ts).
     ...(stateDirectory === null ? {} : { STATE_DIRECTORY: stateDirectory, RUNTIME_DIRECTORY: stateDirectory }),
     TUNNELD_LOG_FILE: join(logDirectory, 'tunneld.log'),
     TUNNELD_WATCHDOG: '60',

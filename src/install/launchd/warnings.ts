@@ -1,5 +1,5 @@
 import { posix } from 'node:path';
-import type { Runner } from '../run-program.ts';
+import type { Runner } from '../steps/run-program.ts';
 import type { LaunchdService } from './service.ts';
 
 /** What is worth saying about a service that is to be; `files` are what it will read besides its program. */

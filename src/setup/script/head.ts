@@ -1,5 +1,5 @@
 import { quote } from '../../lib/shell-quote.ts';
-import { KEYS_FOLDER } from '../server.ts';
+import { KEYS_FOLDER } from '../../server-rules/server-setup.ts';
 import type { System } from './system.ts';
 
 /** As they are told to people. */

@@ -1,5 +1,5 @@
 import { matchBlock } from '../../server-rules/rules.ts';
-import { effectiveLines, type ServerSetup } from '../server.ts';
+import { effectiveLines, type ServerSetup } from '../../server-rules/server-setup.ts';
 import { BASICS, FILES } from './files.ts';
 import { namesOf, PATHS, variables } from './head.ts';
 import { PROMISES } from './promises.ts';

@@ -1,6 +1,6 @@
 import { hostname, userInfo } from 'node:os';
-import { readDuration } from '../../../src/config/duration.ts';
-import type { ConfigEnvironment } from '../../../src/config/environment.ts';
+import { readDuration } from '../../../src/config/values/duration.ts';
+import type { ConfigEnvironment } from '../../../src/config/input/environment.ts';
 import type { SshOption } from '../../../src/config/ssh-config/read.ts';
 import { expandTokens, tokensOf, tokenValues } from '../../../src/config/ssh-config/tokens.ts';
 

@@ -4,10 +4,10 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
-import { canonicalAddress } from '../../../src/config/address.ts';
-import { adHocConfig } from '../../../src/config/ad-hoc.ts';
-import { type ConfigEnvironment, systemEnvironment } from '../../../src/config/environment.ts';
-import { ConfigError } from '../../../src/config/problem.ts';
+import { canonicalAddress } from '../../../src/config/values/address.ts';
+import { adHocConfig } from '../../../src/config/command-line/ad-hoc.ts';
+import { type ConfigEnvironment, systemEnvironment } from '../../../src/config/input/environment.ts';
+import { ConfigError } from '../../../src/config/input/problem.ts';
 import { mayBuildNetworks } from '../../lab/lab-test.ts';
 
 const home = mkdtempSync(join(tmpdir(), 'ssh-canonical-'));

@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
-import { type ConfigEnvironment, systemEnvironment } from '../../../src/config/environment.ts';
+import { type ConfigEnvironment, systemEnvironment } from '../../../src/config/input/environment.ts';
 import { parseOption, readSshConfig, type SshOption } from '../../../src/config/ssh-config/read.ts';
 import { asPrintedBySsh, sameWords } from './as-printed.ts';
 

@@ -3,7 +3,7 @@ import { chmodSync, chownSync, existsSync, mkdirSync, mkdtempSync, rmSync, symli
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { afterEach, beforeEach, test } from 'node:test';
-import { type ConfigEnvironment, systemEnvironment } from '../../../src/config/environment.ts';
+import { type ConfigEnvironment, systemEnvironment } from '../../../src/config/input/environment.ts';
 import { parseOption, readSshConfig, type SshConfigRequest } from '../../../src/config/ssh-config/read.ts';
 
 let folder = '';

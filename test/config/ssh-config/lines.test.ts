@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
-import { systemEnvironment } from '../../../src/config/environment.ts';
+import { systemEnvironment } from '../../../src/config/input/environment.ts';
 import { parseOption, readSshConfig } from '../../../src/config/ssh-config/read.ts';
 
 const origin = { file: 'command line', line: 1, column: 1 };

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { expandTokens, tokensOf, tokenValues } from '../../../src/config/ssh-config/tokens.ts';
-import { BadValue } from '../../../src/config/value.ts';
+import { BadValue } from '../../../src/config/values/value.ts';
 
 const values = tokenValues({
   host: 'real.example.org',

@@ -4,7 +4,7 @@ import { existsSync, mkdirSync, readFileSync, statSync, utimesSync, writeFileSyn
 import { join } from 'node:path';
 import { describe, test, type TestContext } from 'node:test';
 import { fileURLToPath } from 'node:url';
-import type { Step } from '../../../src/install/step.ts';
+import type { Step } from '../../../src/install/steps/step.ts';
 import { freePort, until } from '../../support/until.ts';
 import { fakeMac } from './mac.ts';
 

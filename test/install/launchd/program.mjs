@@ -12,9 +12,9 @@ globalThis.TUNNELD_VERSION = JSON.parse(
 ).version;
 const { register } = await import('tsx/esm/api');
 register();
-const { systemEnvironment } = await import('../../../src/config/environment.ts');
+const { systemEnvironment } = await import('../../../src/config/input/environment.ts');
 const { installLaunchd } = await import('../../../src/commands/install-launchd.ts');
-const { sayWhyNot } = await import('../../../src/commands/service-context.ts');
+const { sayWhyNot } = await import('../../../src/commands/find/service-context.ts');
 const { uninstallLaunchd } = await import('../../../src/commands/uninstall-launchd.ts');
 
 const caller = { ...systemEnvironment(), uid: 501, userName: 'me' };

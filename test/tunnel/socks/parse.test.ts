@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { escapeControls } from '../../../src/lib/text.ts';
-import { feed, reply, startSocks, type Outcome, type Step } from '../../../src/tunnel/socks/parse.ts';
+import { feed, reply, startSocks, type Outcome, type Step } from '../../../src/forwarding/visitors/socks-parser.ts';
 
 const GREETING = [5, 1, 0];
 const CHOSEN = Buffer.of(5, 0);

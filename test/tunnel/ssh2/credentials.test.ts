@@ -4,11 +4,11 @@ import { chmodSync, copyFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer, type Socket } from 'node:net';
 import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
-import { systemClock } from '../../../src/lib/clock.ts';
-import { TunnelFailure } from '../../../src/tunnel/failure.ts';
-import type { TunnelSpec } from '../../../src/tunnel/spec.ts';
-import { loadCredentials, type Credentials } from '../../../src/tunnel/ssh2/credentials.ts';
-import { createIdentityCache } from '../../../src/tunnel/ssh2/identities.ts';
+import { systemClock } from '../../../src/lib/async/clock.ts';
+import { TunnelFailure } from '../../../src/model/failure.ts';
+import type { TunnelSpec } from '../../../src/model/spec.ts';
+import { loadCredentials, type Credentials } from '../../../src/connection/auth/credentials.ts';
+import { createIdentityCache } from '../../../src/connection/auth/identity-cache.ts';
 import { tempDir } from '../../support/until.ts';
 import { fingerprintOf, hastyClock, makeKey, specFor, startAgent } from './login.ts';
 

@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import type { TestContext } from 'node:test';
 import ssh2, { type AgentInboundRequest, type AgentProtocol } from '#ssh2';
-import { deferred } from '../../../src/lib/abort.ts';
+import { deferred } from '../../../src/lib/async/abort.ts';
 
 export interface FakeAgent {
   readonly socket: string;

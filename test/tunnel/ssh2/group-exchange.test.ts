@@ -3,7 +3,7 @@ import { createDiffieHellmanGroup } from 'node:crypto';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { openGroup } from '../../../src/tunnel/ssh2/group-exchange.ts';
+import { openGroup } from '../../../src/connection/ssh2/group-exchange.ts';
 import { startEcho } from '../../support/echo.ts';
 import { watchLoop } from '../../support/loop-delay.ts';
 import { startSshd } from '../../support/sshd.ts';

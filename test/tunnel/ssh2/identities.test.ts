@@ -3,11 +3,11 @@ import { chmodSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import type { ParsedKey } from 'ssh2';
-import { systemClock } from '../../../src/lib/clock.ts';
-import { TunnelFailure } from '../../../src/tunnel/failure.ts';
-import type { TunnelSpec } from '../../../src/tunnel/spec.ts';
-import { loadCredentials } from '../../../src/tunnel/ssh2/credentials.ts';
-import { createIdentityCache, type IdentityCache } from '../../../src/tunnel/ssh2/identities.ts';
+import { systemClock } from '../../../src/lib/async/clock.ts';
+import { TunnelFailure } from '../../../src/model/failure.ts';
+import type { TunnelSpec } from '../../../src/model/spec.ts';
+import { loadCredentials } from '../../../src/connection/auth/credentials.ts';
+import { createIdentityCache, type IdentityCache } from '../../../src/connection/auth/identity-cache.ts';
 import { tempDir } from '../../support/until.ts';
 import { makeKey, specFor } from './login.ts';
 

@@ -5,12 +5,12 @@ import { connect } from 'node:net';
 import { join } from 'node:path';
 import type { TestContext } from 'node:test';
 import ssh2, { type AuthContext, type CompressionAlgorithm } from '#ssh2';
-import { systemClock, type Clock } from '../../../src/lib/clock.ts';
-import type { TunnelSpec } from '../../../src/tunnel/spec.ts';
-import { createAuthenticator } from '../../../src/tunnel/ssh2/auth.ts';
-import { describeAuth, type AuthReport } from '../../../src/tunnel/ssh2/auth-report.ts';
-import { loadCredentials } from '../../../src/tunnel/ssh2/credentials.ts';
-import { createIdentityCache } from '../../../src/tunnel/ssh2/identities.ts';
+import { systemClock, type Clock } from '../../../src/lib/async/clock.ts';
+import type { TunnelSpec } from '../../../src/model/spec.ts';
+import { createAuthenticator } from '../../../src/connection/auth/auth.ts';
+import { describeAuth, type AuthReport } from '../../../src/connection/auth/auth-report.ts';
+import { loadCredentials } from '../../../src/connection/auth/credentials.ts';
+import { createIdentityCache } from '../../../src/connection/auth/identity-cache.ts';
 import { until } from '../../support/until.ts';
 
 /** A spec that offers nothing, for one server on loopback. */

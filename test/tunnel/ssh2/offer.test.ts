@@ -2,10 +2,10 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { connect } from 'node:net';
 import { test, type TestContext } from 'node:test';
-import { systemClock } from '../../../src/lib/clock.ts';
-import type { TunnelSpec } from '../../../src/tunnel/spec.ts';
-import { hearOffer } from '../../../src/tunnel/ssh2/offer.ts';
-import { scanServer } from '../../../src/tunnel/ssh2/scan.ts';
+import { systemClock } from '../../../src/lib/async/clock.ts';
+import type { TunnelSpec } from '../../../src/model/spec.ts';
+import { hearOffer } from '../../../src/connection/ssh2/offer.ts';
+import { scanServer } from '../../../src/connection/ssh2/scan.ts';
 import { startSshd, type TestSshd } from '../../support/sshd.ts';
 import { specFor, startTunnel } from '../../support/tunnel.ts';
 

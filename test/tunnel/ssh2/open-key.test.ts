@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { test } from 'node:test';
 import ssh2 from '#ssh2';
-import { openKey } from '../../../src/tunnel/ssh2/open-key.ts';
+import { openKey } from '../../../src/connection/auth/open-key.ts';
 import { watchTurns } from '../../support/loop-delay.ts';
 import { startSshd } from '../../support/sshd.ts';
 import { tempDir } from '../../support/until.ts';

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { Client } from 'ssh2';
-import { TunnelFailure } from '../../../src/tunnel/failure.ts';
-import { createRequests } from '../../../src/tunnel/ssh2/requests.ts';
+import { TunnelFailure } from '../../../src/model/failure.ts';
+import { createRequests } from '../../../src/connection/ssh2/requests.ts';
 
 type Answer = (error?: Error, port?: number) => void;
 

@@ -1,0 +1,38 @@
+import { asFailure } from '../../model/failure.ts';
+import type { Endpoint } from '../../model/spec.ts';
+import type { SshConnection } from '../../connection/ssh/connection.ts';
+
+/** Has the server connect, and hangs up at once: `no` is a server that tried and could not. */
+export async function connects(connection: SshConnection, to: Endpoint): Promise<'yes' | 'no' | 'forbidden'> {
+  try {
+    const channel = await connection.open(to, { address: '127.0.0.1', port: 0 });
+    channel.on('error', () => {}).resume();
+    channel.close();
+    return 'yes';
+  } catch (error) {
+    const failure = asFailure(error);
+    if (failure.code === 'target-unreachable') return 'no';
+    if (failure.code === 'forward-refused') return 'forbidden';
+    throw failure;
+  }
+}
+
+/** Has the server listen, does something with that, and gives the listener back; null where it does not listen. */
+export async function whileListening<T>(
+  connection: SshConnection,
+  at: Endpoint,
+  work: () => Promise<T>,
+): Promise<T | null> {
+  try {
+    await connection.listen(at);
+  } catch (error) {
+    const failure = asFailure(error);
+    if (failure.code !== 'forward-refused') throw failure;
+    return null;
+  }
+  try {
+    return await work();
+  } finally {
+    await connection.unlisten(at);
+  }
+}

@@ -1,0 +1,137 @@
+import type { Clock } from '../../lib/async/clock.ts';
+import { allowsOpen, isForServer, type Access, type TcpEndpoint } from '../../server-rules/access.ts';
+import { formatEndpoint, type TunnelSpec } from '../../model/spec.ts';
+import type { SessionUse } from '../../connection/ssh/connection.ts';
+import { connects } from './ask.ts';
+import type { Seen } from '../findings/finding.ts';
+import type { Hole } from '../findings/hole.ts';
+import { listenEverywhere, listenOnOtherPort, PRIVILEGED, reachListeners, UNPRIVILEGED } from './listening.ts';
+import { connectToSocket, listenOnSocket } from './sockets.ts';
+import type { Visit } from './connection.ts';
+
+export interface Attempt {
+  readonly hole: Hole;
+  /** Null where nothing could be seen. Rejects with a TunnelFailure where the connection ends meanwhile. */
+  run(visit: Visit, signal: AbortSignal): Promise<Seen | null>;
+}
+
+/** All that can be tried on a connection, in the order of the report. */
+export function attemptsFor(
+  spec: TunnelSpec,
+  access: Access,
+  clock: Clock,
+  knownSockets: readonly string[],
+): readonly Attempt[] {
+  return [
+    ...SESSIONS.map((use) => ({ hole: use, run: (visit: Visit) => useSession(visit, use) })),
+    { hole: 'tunnel-device', run: openTun },
+    { hole: 'connect-server', run: (visit) => connectToAny(visit, serversOwn(spec, access)) },
+    { hole: 'connect-elsewhere', run: (visit) => connectToAny(visit, elsewhere(spec, access)) },
+    { hole: 'connect-socket', run: (visit) => connectToSocket(visit.connection, knownSockets) },
+    { hole: 'listen-port', run: (visit) => listenOnOtherPort(visit, access, UNPRIVILEGED) },
+    { hole: 'listen-everywhere', run: (visit) => listenEverywhere(visit, spec, access, clock) },
+    { hole: 'listen-privileged', run: (visit) => listenOnOtherPort(visit, access, PRIVILEGED) },
+    { hole: 'listen-socket', run: (visit) => listenOnSocket(visit.connection) },
+    ...(spec.forwards.some(isForServer)
+      ? [
+          {
+            hole: 'listen-public' as const,
+            run: (visit: Visit, signal: AbortSignal) => reachListeners(visit, spec, signal),
+          },
+        ]
+      : []),
+  ];
+}
+
+const SESSIONS: readonly SessionUse[] = ['command', 'shell', 'sftp', 'terminal', 'agent', 'x11', 'environment'];
+
+async function useSession({ connection }: Visit, use: SessionUse): Promise<Seen> {
+  const { outcome, said } = await connection.attempt(use);
+  const words = said === '' ? '' : `: ${said}`;
+  switch (outcome) {
+    case 'granted':
+      return { verdict: 'open', detail: said };
+    case 'refused':
+      return { verdict: 'closed', detail: 'refused' };
+    case 'other':
+      return { verdict: 'closed', detail: `the server does something of its own instead${words}` };
+    case 'silent':
+      return { verdict: 'unknown', detail: `the server said yes, but nothing came of it${words}` };
+  }
+}
+
+async function openTun({ connection }: Visit): Promise<Seen> {
+  switch (await connection.openTun()) {
+    case 'granted':
+      return { verdict: 'open', detail: 'the server made one for a moment' };
+    case 'unable':
+      return { verdict: 'open', detail: 'the server tried to make one' };
+    case 'refused':
+      return { verdict: 'closed', detail: 'refused' };
+  }
+}
+
+/**
+ * Ports behind which much is to be had, and one that nothing has: sshd, mail, the web, files, directories, databases, queues,
+ * containers, desktops, administration.
+ */
+const PORTS = [
+  1, 21, 22, 23, 25, 53, 80, 110, 111, 139, 143, 389, 443, 445, 587, 631, 873, 1433, 1521, 1883, 2049, 2375, 2379, 3000,
+  3128, 3306, 3389, 5000, 5432, 5672, 5900, 5984, 6379, 8000, 8080, 8443, 8500, 8888, 9000, 9090, 9200, 10000, 11211,
+  27017,
+];
+
+/**
+ * Another loopback address, where nobody but a service for all addresses listens: the answer of the system below the server
+ * ("refused") tells that its rules allow the connection, and no third party hears of it.
+ */
+function elsewhere(spec: TunnelSpec, { opens }: Access): readonly TcpEndpoint[] {
+  return portsFor(spec)
+    .map((port) => ({ type: 'tcp', host: '127.0.0.2', port }) as const)
+    .filter((at) => !allowsOpen(opens, at));
+}
+
+/** Not those of the tunnel's listeners, which lead here. */
+function portsFor({ forwards }: TunnelSpec): readonly number[] {
+  const own = forwards.flatMap(({ listen }) => (listen.type === 'tcp' ? [listen.port] : []));
+  return PORTS.filter((port) => !own.includes(port));
+}
+
+/** Ports of the server; not those that the tunnel itself connects to. */
+function serversOwn(spec: TunnelSpec, { opens }: Access): readonly TcpEndpoint[] {
+  const { host, port, jumps } = spec;
+  const ports = [...new Set([22, port, ...portsFor(spec)])];
+  const candidates = [
+    ...['127.0.0.1', 'localhost', '::1'].flatMap((loopback) => ports.map((one) => ({ host: loopback, port: one }))),
+    // Behind a jump the name may mean something else to the server itself.
+    ...(jumps.length === 0 ? [{ host, port }] : []),
+  ];
+  const names = new Set<string>();
+  return candidates
+    .map((at) => ({ type: 'tcp', ...at }) as const)
+    .filter((at) => !allowsOpen(opens, at) && !names.has(formatEndpoint(at)) && names.add(formatEndpoint(at)));
+}
+
+/** Open where one of them is; a server that tries in vain is one whose rules allow it. */
+async function connectToAny({ connection }: Visit, targets: readonly TcpEndpoint[]): Promise<Seen> {
+  let willing: Seen | null = null;
+  for (let at = 0; at < targets.length; at += AT_ONCE) {
+    const some = targets.slice(at, at + AT_ONCE);
+    const answers = await Promise.all(some.map((target) => connects(connection, target)));
+    const where = (answer: string) => formatEndpoint(some[answers.indexOf(answer as 'yes')]!);
+    if (answers.includes('yes')) return { verdict: 'open', detail: `the server connected to ${where('yes')}` };
+    if (answers.includes('no'))
+      willing ??= { verdict: 'open', detail: `the server tried to connect to ${where('no')}` };
+  }
+  return willing ?? { verdict: 'closed', detail: `${targets.length} were refused, such as ${examples(targets)}` };
+}
+
+/** Few enough for any server, enough not to wait for each answer. */
+const AT_ONCE = 16;
+
+function examples(targets: readonly TcpEndpoint[]): string {
+  return targets
+    .slice(0, 3)
+    .map((target) => formatEndpoint(target))
+    .join(', ');
+}

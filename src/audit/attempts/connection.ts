@@ -1,0 +1,101 @@
+import type { Clock } from '../../lib/async/clock.ts';
+import type { Logger } from '../../lib/log/log.ts';
+import { STILL_DEVICE } from '../../net/device.ts';
+import { dial, type Dialled } from '../../net/dial.ts';
+import { asFailure } from '../../model/failure.ts';
+import { prepareLogin } from '../../connection/route/login.ts';
+import { beyondOf, firstMachine } from '../../net/first-machine.ts';
+import { prepareRoute, type Route } from '../../connection/route/route.ts';
+import type { Endpoint, TunnelSpec } from '../../model/spec.ts';
+import type { SshConnection } from '../../connection/ssh/connection.ts';
+import type { AuthReport } from '../../connection/auth/auth-report.ts';
+import type { IdentityCache } from '../../connection/auth/identity-cache.ts';
+import type { Turns } from '../../net/pacing/turns.ts';
+
+export interface VisitDeps {
+  readonly clock: Clock;
+  readonly turns: Turns;
+  readonly log: Logger;
+  readonly identities: IdentityCache;
+}
+
+/** A connection to the tunnel's server that is the audit's own. */
+export interface Visit {
+  readonly connection: SshConnection;
+  readonly report: AuthReport | null;
+  /** Rejects when the connection, or something below it, has ended. */
+  readonly lost: Promise<never>;
+  /** Resolves when somebody comes to this port of the server; he is turned away. */
+  visitorAt(port: number): Promise<void>;
+  /** Dials another port of the same machine. */
+  dialPort(port: number, timeoutMs: number): Promise<Dialled>;
+  /** Ends it, politely where the server answers. */
+  leave(): Promise<void>;
+}
+
+/** Logs in as the tunnel does, on the same way, but from any port and without learning host keys. Rejects with a TunnelFailure. */
+export async function visitServer(spec: TunnelSpec, deps: VisitDeps, signal: AbortSignal): Promise<Visit> {
+  const { clock, turns } = deps;
+  const onVisitors = new Set<(listen: Endpoint) => void>();
+  let report: AuthReport | null = null;
+  let dialled: Dialled | null = null;
+  const turn = () => dialled?.turn;
+  const quiet = {
+    ...spec,
+    updateHostKeys: false,
+    jumps: spec.jumps.map((jump) => ({ ...jump, updateHostKeys: false })),
+  };
+  const login = await prepareLogin(quiet, { ...deps, name: spec.name, asksFirst: true });
+  const travel = await prepareRoute(quiet, {
+    ...deps,
+    device: { ...STILL_DEVICE, turns },
+    reach: async () => {
+      const first = firstMachine(quiet);
+      dialled = await dial(first, first.connectTimeoutMs, { clock, turns, beyond: beyondOf(quiet) }, signal);
+      return dialled;
+    },
+    heartbeat: () => {},
+    onSourcePort: () => {},
+  });
+  let route: Route | null = null;
+  try {
+    route = await travel(signal);
+    const way = route;
+    const events = {
+      onAuthenticating: () => {},
+      onVisitor: ({ listen, reject }: { readonly listen: Endpoint; reject(): void }) => {
+        reject();
+        for (const tell of onVisitors) tell(listen);
+      },
+      onAuthenticated: (said: AuthReport) => (report = said),
+    };
+    const connection = await Promise.race([way.lost, login(way, events, signal)]);
+    turn()?.accepted();
+    const lost = Promise.race([connection.lost, way.lost]);
+    lost.catch(() => {});
+    return {
+      connection,
+      report,
+      lost,
+      visitorAt: (port) =>
+        new Promise((resolve) => {
+          onVisitors.add((at) => {
+            if (at.type === 'tcp' && at.port === port) resolve();
+          });
+        }),
+      dialPort: (port, timeoutMs) => dial({ ...spec, port }, timeoutMs, { clock, turns }, signal),
+      leave: async () => {
+        await connection.close();
+        await way.close();
+        connection.destroy();
+        await way.destroy();
+        turn()?.end();
+      },
+    };
+  } catch (error) {
+    await route?.destroy();
+    turn()?.notAccepted(asFailure(error));
+    turn()?.end();
+    throw error;
+  }
+}

@@ -1,0 +1,157 @@
+import { randomInt } from 'node:crypto';
+import type { Clock } from '../../lib/async/clock.ts';
+import { type Access, allowsListen, isPublic, type TcpEndpoint } from '../../server-rules/access.ts';
+import { discard } from '../../net/dial.ts';
+import { asFailure } from '../../model/failure.ts';
+import { TELLTALE, type TunnelSpec } from '../../model/spec.ts';
+import { connects, whileListening } from './ask.ts';
+import type { Seen } from '../findings/finding.ts';
+import type { Visit } from './connection.ts';
+
+/** Both ends included; below the ports that connections are made from (32768 on Linux). */
+export const UNPRIVILEGED: PortRange = { low: 20_000, high: 32_000 };
+
+/** Unassigned, as far as IANA's list goes. */
+export const PRIVILEGED: PortRange = { low: 703, high: 708 };
+
+/** The first port may be in use. */
+const TRIES = 2;
+
+interface PortRange {
+  readonly low: number;
+  readonly high: number;
+}
+
+/** Has the server listen on ports of its localhost that the tunnel has not: those that are asked for most, and one that nobody is. */
+export async function listenOnOtherPort({ connection }: Visit, access: Access, range: PortRange): Promise<Seen> {
+  const examples = range === PRIVILEGED ? [25, 80, 443] : neighbours(access);
+  const ports = [...new Set([...examples, randomInt(range.low, range.high + 1), randomInt(range.low, range.high + 1)])]
+    .map(localPort)
+    .filter((at) => !allowsListen(access.listens, at));
+  const granted = await Promise.all(ports.map((at) => whileListening(connection, at, async () => at.port)));
+  const port = granted.find((one) => one !== null);
+  return port === undefined
+    ? { verdict: 'closed', detail: `${ports.length} were refused, such as ${ports[0]?.port}` }
+    : { verdict: 'open', detail: `the server listened on port ${port} for a moment` };
+}
+
+/** What somebody may have allowed besides: the next ones, and those that are usual for such a thing. */
+function neighbours({ listens }: Access): readonly number[] {
+  const own = listens.map((text) => Number(text.slice(text.lastIndexOf(':') + 1))).filter((port) => port >= 1024);
+  const near = own.flatMap((port) => [port - 1, port + 1, port + 2, port + 10, port + 100]);
+  return [...near.slice(0, MAX_NEAR), 2200, 2222, 3000, 5000, 8000, 8080, 8081, 8443, 8888, 9000].filter(
+    (port) => port >= 1024 && port < 65_536,
+  );
+}
+
+const MAX_NEAR = 20;
+
+function localPort(port: number): TcpEndpoint {
+  return { type: 'tcp', host: 'localhost', port };
+}
+
+/**
+ * Has the server listen on all its addresses. OpenSSH says yes to that and listens on localhost alone where GatewayPorts is `no`
+ * (channel_fwd_bind_addr in channels.c), so that only a connection from here tells.
+ */
+export async function listenEverywhere(visit: Visit, spec: TunnelSpec, access: Access, clock: Clock): Promise<Seen> {
+  const own = await listenBesides(visit, spec, access);
+  if (own !== null) return own;
+  for (let tries = 0; tries < TRIES; tries += 1) {
+    const port = randomInt(UNPRIVILEGED.low, UNPRIVILEGED.high + 1);
+    const at = { type: 'tcp', host: '', port } as const;
+    if (allowsListen(access.listens, at)) continue;
+    const seen = await whileListening(visit.connection, at, () => comeBack(visit, spec, port, clock));
+    if (seen !== null) return seen;
+  }
+  return { verdict: 'closed', detail: 'refused' };
+}
+
+/**
+ * The tunnel's own port at other addresses (`permitlisten="8080"`). Two of loopback at once, for a server that ignores the address
+ * (GatewayPorts no) has but one listener for both.
+ */
+async function listenBesides({ connection }: Visit, spec: TunnelSpec, access: Access): Promise<Seen | null> {
+  for (const { port } of ownListeners(spec)) {
+    const [one, other] = ['127.0.0.2', '127.0.0.3'].map((host) => ({ type: 'tcp', host, port }) as const);
+    if (allowsListen(access.listens, one!) || allowsListen(access.listens, other!)) continue;
+    const both = await whileListening(connection, one!, () => whileListening(connection, other!, async () => true));
+    if (both === true)
+      return { verdict: 'open', detail: `the server listened on port ${port} of other addresses for a moment` };
+  }
+  return null;
+}
+
+function ownListeners({ forwards }: TunnelSpec): readonly TcpEndpoint[] {
+  return forwards
+    .flatMap(({ kind, listen }) => (kind === 'remote' && listen.type === 'tcp' && listen.port !== 0 ? [listen] : []))
+    .slice(0, MAX_OWN);
+}
+
+/** There may be thousands, and one tells of all. */
+const MAX_OWN = 8;
+
+/**
+ * Whether others than the server reach the tunnel's listeners of loopback: with GatewayPorts yes, sshd makes them listen on all
+ * addresses. Null where that cannot be seen.
+ */
+export async function reachListeners(
+  { connection, dialPort }: Visit,
+  spec: TunnelSpec,
+  signal: AbortSignal,
+): Promise<Seen | null> {
+  let seen: Seen | null = null;
+  for (const { port } of ownListeners(spec).filter((one) => !isPublic(one))) {
+    const inside = await connects(connection, { type: 'tcp', host: TELLTALE, port });
+    if (inside === 'yes')
+      return { verdict: 'open', detail: `port ${port} listens on all addresses of the server (GatewayPorts yes)` };
+    if (inside === 'no') seen ??= { verdict: 'closed', detail: `nobody listens at ${TELLTALE}:${port} of the server` };
+    // Each new connection to the server counts there: one port tells of all.
+    else if (seen === null && seesServer(spec, connection)) {
+      const answers = await dialPort(port, REACH_MS).then(
+        (dialled) => {
+          discard(dialled);
+          return true;
+        },
+        () => false,
+      );
+      signal.throwIfAborted();
+      const words = `port ${port} of the server ${answers ? 'answers' : 'does not answer'} from here`;
+      if (answers) return { verdict: 'unknown', detail: `${words}: GatewayPorts yes, or another program` };
+      seen = { verdict: 'closed', detail: words };
+    }
+  }
+  return seen;
+}
+
+/** Whether what this device dials is the server itself, and not its loopback, where everything listens. */
+function seesServer(spec: TunnelSpec, { transport }: Visit['connection']): boolean {
+  const address = transport.ends?.remoteAddress;
+  return spec.jumps.length === 0 && spec.entry.type === 'direct' && address !== undefined && !LOOPBACK.test(address);
+}
+
+async function comeBack(visit: Visit, spec: TunnelSpec, port: number, clock: Clock): Promise<Seen> {
+  const said = `the server says that it listens on port ${port} of all its addresses`;
+  const blind = { verdict: 'unknown', detail: `${said}, and from here it cannot be seen whether it does` } as const;
+  if (!seesServer(spec, visit.connection)) return blind;
+  const visited = visit.visitorAt(port);
+  try {
+    const dialled = await visit.dialPort(port, REACH_MS);
+    let cancel = () => {};
+    const late = new Promise<false>((resolve) => (cancel = clock.timer(REACH_MS, () => resolve(false))));
+    const came = await Promise.race([visited.then(() => true), late]);
+    cancel();
+    discard(dialled);
+    return came ? { verdict: 'open', detail: `port ${port} of the server led here for a moment` } : blind;
+  } catch (error) {
+    const failure = asFailure(error);
+    if (failure.code === 'connect-refused')
+      return { verdict: 'closed', detail: `${said}, but there it is not to be reached (GatewayPorts no)` };
+    return { verdict: 'unknown', detail: `${said}, but it does not answer (a firewall, perhaps): ${failure.message}` };
+  }
+}
+
+/** Where a server that is reached over its loopback listens in any case. */
+const LOOPBACK = /^(127\.0\.0\.1|::1|::ffff:127\.0\.0\.1)$/;
+
+const REACH_MS = 3000;

@@ -1,0 +1,26 @@
+import { examineTunnel, type ExamineDeps } from '../../doctor/check-tunnel.ts';
+import { systemClock } from '../../lib/async/clock.ts';
+import { createLogger } from '../../lib/log/log.ts';
+import { STILL_DEVICE, type Device } from '../../net/device.ts';
+import type { TunnelSpec } from '../../model/spec.ts';
+import { createIdentityCache } from '../../connection/auth/identity-cache.ts';
+import { processTurns } from './process-turns.ts';
+
+/** Examines a tunnel from a command, which logs nothing and is over before anything about this device changes. */
+export async function examineOnce(
+  spec: TunnelSpec,
+  what: Pick<Device, 'hostKeys'> & Pick<ExamineDeps, 'ping' | 'known' | 'sight' | 'onStep'>,
+): Promise<void> {
+  const { hostKeys, ...deps } = what;
+  await examineTunnel(
+    spec,
+    {
+      ...deps,
+      clock: systemClock,
+      log: createLogger('fatal', () => {}),
+      identities: createIdentityCache(),
+      device: { ...STILL_DEVICE, hostKeys, turns: processTurns },
+    },
+    new AbortController().signal,
+  );
+}

@@ -1,0 +1,22 @@
+import { access } from 'node:fs/promises';
+import { configCandidates } from '../../config/input/paths.ts';
+import { type ConfigEnvironment, systemEnvironment } from '../../config/input/environment.ts';
+
+/** The configuration file to use: the one that was named, or the first usual one that exists, or the first usual one. */
+export async function findConfig(
+  flag: string | null,
+  environment: ConfigEnvironment = systemEnvironment(),
+): Promise<string> {
+  const candidates = configCandidates(flag, environment);
+  for (const candidate of candidates) {
+    if (await exists(candidate)) return candidate;
+  }
+  return candidates[0]!;
+}
+
+async function exists(path: string): Promise<boolean> {
+  return access(path).then(
+    () => true,
+    () => false,
+  );
+}

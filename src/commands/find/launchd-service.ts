@@ -1,0 +1,35 @@
+import { realpathSync } from 'node:fs';
+import { resolve } from 'node:path';
+import type { ConfigEnvironment } from '../../config/input/environment.ts';
+import { chooseAccount, readAccount } from '../../install/launchd/account.ts';
+import { launchdService, type LaunchdService, serviceEnvironment } from '../../install/launchd/service.ts';
+import { stablePath } from '../../install/launchd/stable-path.ts';
+import { findConfig } from './config-file.ts';
+
+/** The service that somebody who calls this means: a daemon by sudo, or with --user an agent. Rejects with an InstallError. */
+export async function meantService(
+  purpose: 'install' | 'uninstall',
+  config: string | null,
+  user: boolean,
+  caller: ConfigEnvironment,
+): Promise<LaunchdService> {
+  const kind = user ? 'agent' : 'daemon';
+  const account = await readAccount(chooseAccount(purpose, kind, caller), process.env);
+  const wish = { kind, account, node: stablePath(process.execPath, real), program: resolve(process.argv[1]!) } as const;
+  const unnamed = launchdService({ ...wish, config: '' });
+  return { ...unnamed, config: resolve(await findConfig(config, daemonEnvironment(unnamed, caller))) };
+}
+
+/** The environment that the daemon will read its configuration in. */
+export function daemonEnvironment(service: LaunchdService, caller: ConfigEnvironment): ConfigEnvironment {
+  const { home, name: userName, uid } = service.account;
+  return { ...caller, home, userName, uid, env: serviceEnvironment(service), directory: '/' };
+}
+
+function real(path: string): string | null {
+  try {
+    return realpathSync(path);
+  } catch {
+    return null;
+  }
+}

@@ -1,0 +1,73 @@
+import { NOTHING_SEEN } from '../doctor/source-port.ts';
+import type { Step } from '../doctor/check.ts';
+import { readHostKeys } from '../host/host-keys.ts';
+import { sleep, systemClock } from '../lib/async/clock.ts';
+import { SetupError } from '../setup/setup-error.ts';
+import { nextDialAt } from '../net/dial.ts';
+import { beyondOf, firstMachine } from '../net/first-machine.ts';
+import type { TunnelSpec } from '../model/spec.ts';
+import { examineOnce } from './find/check-once.ts';
+import { processTurns } from './find/process-turns.ts';
+
+/**
+ * Tries every few seconds whether the server lets the tunnel in, and says what still fails when that changes; where it refuses the login,
+ * as seldom as servers bear. Rejects with a SetupError where waiting does not help.
+ */
+export async function untilServerIsReady(spec: TunnelSpec, tell: (text: string) => void): Promise<void> {
+  let last = '';
+  let rejections = 0;
+  const started = systemClock.now();
+  tell('waiting for the server to be ready (Ctrl-C ends this; the same command goes on from here)');
+  for (;;) {
+    const steps = await tryOnce(spec);
+    const failed = steps.find(({ step, result }) => result === 'fail' && step !== 'target');
+    if (failed === undefined) return;
+    if (failed.lasting === true) throw new SetupError(`${failed.step}: ${failed.seen}\n         ${failed.cure ?? ''}`);
+    const text = `not yet: ${failed.step}: ${failed.seen}`;
+    if (text !== last) tell(failed.cure === undefined ? text : `${text}\n         ${failed.cure}`);
+    last = text;
+    if (failed.step === 'authentication') rejections += 1;
+    const planned = pauseMs(failed.step === 'authentication' ? rejections : 0, systemClock.now() - started);
+    const wait = Math.max(planned, untilTurnMs(spec));
+    if (wait > TOLD_MS)
+      tell(
+        `trying again in ${Math.ceil(wait / 1000)} s, because servers shut out whoever is refused often; to try at once, end this and give the same command again`,
+      );
+    await sleep(systemClock, wait, new AbortController().signal);
+  }
+}
+
+/**
+ * Pure: how long to wait after a try. After refused logins, of which `rejections` is the number so far: so that those of ten minutes are no
+ * more than the turns of a process let through, and the time in which a person does the server's part is not one long wait.
+ */
+export function pauseMs(rejections: number, sinceMs: number): number {
+  if (rejections === 0) return sinceMs < PATIENT_AFTER_MS ? 4000 : 15_000;
+  return REFUSED_MS[rejections - 1] ?? REFUSED_LATER_MS;
+}
+
+const PATIENT_AFTER_MS = 60_000;
+const REFUSED_MS: readonly number[] = [4000, 60_000, 180_000];
+const REFUSED_LATER_MS = 200_000;
+
+/** Shorter waits need no word. */
+const TOLD_MS = 30_000;
+
+/** How long it takes until this process may dial the server again; 0 where that is not known. */
+function untilTurnMs(spec: TunnelSpec): number {
+  const deps = { clock: systemClock, turns: processTurns, beyond: beyondOf(spec) };
+  const at = nextDialAt(firstMachine(spec), deps);
+  return Number.isFinite(at) ? at - systemClock.now() : 0;
+}
+
+async function tryOnce(spec: TunnelSpec): Promise<readonly Step[]> {
+  const steps: Step[] = [];
+  await examineOnce(spec, {
+    hostKeys: () => readHostKeys(),
+    ping: null,
+    known: null,
+    sight: NOTHING_SEEN,
+    onStep: (step) => steps.push(step),
+  });
+  return steps;
+}

@@ -1,0 +1,73 @@
+import type { AuditDocument, FindingReport, TunnelReport } from '../../audit/document.ts';
+
+/** The audit for a person: what was found of each tunnel, then the lines that close what is open. */
+export function formatAudit({ tunnels }: AuditDocument, colour: boolean): string {
+  const paint: Paint = (text, ansi) => (colour ? `\u001b[${ansi}m${text}\u001b[39m` : text);
+  return `${[...tunnels.map((tunnel) => formatTunnel(tunnel, paint)), ...formatCures(tunnels)].join('\n\n')}\n`;
+}
+
+type Paint = (text: string, ansi: number) => string;
+
+function formatTunnel(tunnel: TunnelReport, paint: Paint): string {
+  const { name, server, serverVersion, failure, login, verdict, findings, notTried } = tunnel;
+  const facts = [
+    server,
+    ...(serverVersion === undefined ? [] : [serverVersion]),
+    ...(login === undefined || login.methods.length === 0 ? [] : [`logged in by ${login.methods.join(' and ')}`]),
+  ];
+  return [
+    `${name}: ${facts.join(', ')}`,
+    ...(failure === undefined
+      ? []
+      : [`  ${paint('failure', 31)}: ${failure.code}: ${failure.message}`, `  ${failure.hint}`]),
+    ...findings.map((finding) => formatFinding(finding, paint)),
+    ...notTriedLines(notTried),
+    `  ${CONCLUSIONS[verdict]}`,
+  ].join('\n');
+}
+
+const CONCLUSIONS: Readonly<Record<TunnelReport['verdict'], string>> = {
+  open: 'conclusion: something is open',
+  unknown: 'conclusion: not everything is known',
+  'closed-as-tried': 'conclusion: nothing is open of what was tried; what was not tried may be',
+  closed: 'conclusion: closed, by what was tried and by the rules of the server',
+};
+
+/** Those with one reason together. */
+function notTriedLines(notTried: TunnelReport['notTried']): readonly string[] {
+  const reasons = [...new Set(notTried.map(({ reason }) => reason))];
+  return reasons.flatMap((reason) => {
+    const whats = notTried.filter((one) => one.reason === reason).map(({ what }) => what);
+    return whats.length === 1
+      ? [`  not tried: ${whats[0]}: ${reason}`]
+      : [`  not tried (${reason}):`, ...whats.map((what) => `    ${what}`)];
+  });
+}
+
+function formatFinding({ verdict, hole, meaning, detail }: FindingReport, paint: Paint): string {
+  const columns = `${paint(verdict.padEnd(8), COLOURS[verdict])}${hole.padEnd(21)}${meaning}`;
+  return `  ${columns}${detail === undefined || detail === 'refused' ? '' : ` (${detail})`}`;
+}
+
+const COLOURS: Readonly<Record<FindingReport['verdict'], number>> = { open: 31, closed: 32, unknown: 33 };
+
+/** Each line once, whatever tunnels share it. */
+function formatCures(tunnels: readonly TunnelReport[]): readonly string[] {
+  const leaky = tunnels.filter(({ findings }) => findings.some(({ verdict }) => verdict === 'open'));
+  const blocks = leaky.flatMap(({ server, serverVersion = '', login, lines }) => [
+    ...(serverVersion.startsWith('OpenSSH')
+      ? []
+      : [`${server} is not OpenSSH: what follows has to be put in its own words.`]),
+    [
+      `On ${server}, to close this, in front of the key${login?.key === undefined ? '' : ` ${login.key}`} in authorized_keys:`,
+      '',
+      lines.authorizedKeys,
+    ].join('\n'),
+    [
+      `On ${server}, at the end of sshd_config (then \`sshd -t\`, and reload sshd), if nobody else works there as this user:`,
+      '',
+      ...lines.sshdConfig,
+    ].join('\n'),
+  ]);
+  return [...new Set(blocks)];
+}

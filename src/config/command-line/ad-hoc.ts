@@ -1,0 +1,115 @@
+import { adHocSocket, adHocState } from './paths.ts';
+import { parseCommandLine } from './parse.ts';
+import type { Config } from '../../model/config.ts';
+import type { ConfigEnvironment } from '../input/environment.ts';
+import { reportSharedListeners } from '../resolve/shared-listeners.ts';
+import { readMapping } from '../schema/mapping.ts';
+import type { Findings } from '../input/findings.ts';
+import { ConfigError, type ConfigProblem } from '../input/problem.ts';
+import { DEFAULT_PING } from '../parse.ts';
+import { defaultLogFile } from '../input/paths.ts';
+import { resolveTunnel } from '../resolve/resolve.ts';
+import { Reading } from '../ssh-config/reading.ts';
+import { tunnelSchema, type TunnelKeys } from '../schema/schema.ts';
+
+/**
+ * The configuration that a command line of ssh or autossh means, with what ssh_config adds to it. Rejects with a ConfigError;
+ * problems at line 0 are about arguments.
+ */
+export async function adHocConfig(argv: readonly string[], name: string, env: ConfigEnvironment): Promise<Config> {
+  const line = parseCommandLine(argv, OWN_KEYS);
+  const problems: ConfigProblem[] = line.problems.map(({ argument, message }) => wrong(argument, message));
+  const notes = new Set([...line.notes, ...autosshNotes(env.env)]);
+  const warnings = new Set<string>();
+  const findings: Findings = {
+    problem: (problem) => problems.push(problem),
+    note: (note) => notes.add(note),
+    warn: (warning) => warnings.add(warning),
+  };
+  const about = (key: string) => `-o ${key}`;
+  const raw = { ...line.own, ...(line.destination ? { host: line.destination } : {}) };
+  const written = readMapping(tunnelSchema(env), raw, [], ([key, ...rest], message) => {
+    const argument = key === 'host' ? (line.destination ?? '') : about(String(key));
+    problems.push(wrong(argument, [key === 'host' ? '' : String(key), ...rest.map(String), message].join(' ').trim()));
+  });
+  if (line.destination === null) problems.push(wrong('tunneld run', 'names no server to connect to: add [user@]host'));
+  const tunnel = await resolveTunnel(
+    name,
+    line.configFile === null ? written : { ...written, sshConfig: line.configFile },
+    {
+      env,
+      findings,
+      reading: new Reading(),
+      first: line.options,
+      shared: {},
+      complain: (key, message) => problems.push(wrong(about(key), `${key} ${message}`)),
+    },
+  );
+  if (written.proxy && line.options.some(({ key }) => key === 'proxycommand')) {
+    problems.push(
+      wrong(about('ProxyCommand'), 'cannot stand beside proxy: the command is the whole way to the server'),
+    );
+  }
+  reportSharedListeners(
+    [{ spec: tunnel, flawed: false }],
+    (_, message) => problems.push(wrong('tunneld run', `a forward ${message}`)),
+    () => {},
+    () => 'another forward',
+  );
+  if (tunnel.forwards.length === 0 && problems.length === 0) {
+    problems.push(
+      wrong('tunneld run', `names no forward, and neither does ssh_config for this host: add -R, -L or -D`),
+    );
+  }
+  if (problems.length > 0) throw new ConfigError(unique(problems));
+  return {
+    file: COMMAND_LINE,
+    tunnels: [tunnel],
+    network: { ping: DEFAULT_PING },
+    log: { level: LEVELS[Math.min(line.verbosity, 2)] ?? 'info', file: defaultLogFile(env) },
+    control: { socket: adHocSocket(name, env) },
+    stateDirectory: adHocState(name, env),
+    notes: [`this tunnel is called ${name}: tunneld status ${name}`, ...notes],
+    warnings: [...warnings],
+    conflicts: [],
+  };
+}
+
+/** What stands in the place of a configuration file's path. */
+const COMMAND_LINE = 'command line';
+
+const LEVELS: Readonly<Record<number, Config['log']['level']>> = { [-1]: 'error', 0: 'info', 1: 'debug', 2: 'trace' };
+
+/** A name for the tunnel that a command line means: its destination, as far as names of tunnels allow. */
+export function adHocName(argv: readonly string[]): string {
+  const { destination } = parseCommandLine(argv, OWN_KEYS);
+  const name = (destination ?? '').toLowerCase().replaceAll(/[^a-z0-9_-]+/g, '-');
+  return name.replaceAll(/^[-_]+|-+$/g, '').slice(0, 60) || 'tunnel';
+}
+
+/** Keys of a tunnel that ssh_config has not, and that one tunnel alone has. */
+const OWN_KEYS = [
+  'connectLimit',
+  'passphraseFile',
+  'passwordFile',
+  'proxy',
+  'proxyPasswordFile',
+  'reconnect',
+  'sourcePort',
+  'verify',
+] as const satisfies readonly (keyof TunnelKeys)[];
+
+/** autossh(1), ENVIRONMENT. */
+function autosshNotes(env: ConfigEnvironment['env']): string[] {
+  const names = Object.keys(env).filter((key) => key.startsWith('AUTOSSH_') && env[key] !== undefined);
+  if (names.length === 0) return [];
+  return [`${names.toSorted().join(', ')}: without effect, for tunneld watches the connection and retries by itself`];
+}
+
+function wrong(argument: string, message: string): ConfigProblem {
+  return { file: argument, line: 0, column: 0, message };
+}
+
+function unique(problems: readonly ConfigProblem[]): ConfigProblem[] {
+  return [...new Map(problems.map((problem) => [JSON.stringify(problem), problem])).values()];
+}

@@ -1,0 +1,31 @@
+import { escapeControls } from '../../lib/text.ts';
+
+/**
+ * One thing that is wrong in a configuration. Line and column count from 1; a problem with a file as a whole is at 1:1. Line 0 is
+ * no file but an argument of the command line, which `file` then is.
+ */
+export interface ConfigProblem {
+  readonly file: string;
+  readonly line: number;
+  readonly column: number;
+  readonly message: string;
+}
+
+/** A problem as compilers write it, so that editors can jump there. */
+export function formatProblem(problem: ConfigProblem): string {
+  const [file, message] = [escapeControls(problem.file), escapeControls(problem.message)];
+  if (problem.line === 0) return `${file}: ${message}`;
+  return `${file}:${problem.line}:${problem.column}: ${message}`;
+}
+
+/** The configuration cannot be used. It names every problem that was found, in the order of the file. */
+export class ConfigError extends Error {
+  readonly code = 'CONFIG_INVALID';
+  readonly problems: readonly ConfigProblem[];
+
+  constructor(problems: readonly ConfigProblem[], options?: ErrorOptions) {
+    super(problems.map(formatProblem).join('\n'), options);
+    this.name = 'ConfigError';
+    this.problems = problems;
+  }
+}

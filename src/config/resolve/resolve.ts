@@ -1,0 +1,74 @@
+import type { TunnelSpec } from '../../model/spec.ts';
+import { completeServer, completeTunnel } from './defaults.ts';
+import type { ConfigEnvironment } from '../input/environment.ts';
+import type { JumpKeys } from '../schema/jump.ts';
+import type { Findings } from '../input/findings.ts';
+import type { TunnelKeys } from '../schema/schema.ts';
+import type { SshOption } from '../ssh-config/read.ts';
+import type { Reading } from '../ssh-config/reading.ts';
+import { lookUp } from '../ssh-config/to-options.ts';
+import { BadValue } from '../values/value.ts';
+import { resolveWay } from './route.ts';
+
+export interface ResolveContext {
+  readonly env: ConfigEnvironment;
+  readonly findings: Findings;
+  /** Options of a command line, which come before the files of ssh_config and take part in what they match. */
+  readonly first: readonly SshOption[];
+  readonly reading: Reading;
+  /** What servers to go through share with the tunnel. */
+  readonly shared: Partial<JumpKeys>;
+  /** Says that the keys of this tunnel contradict each other. */
+  complain(key: 'proxyJump' | 'proxyCommand', message: string): void;
+}
+
+/** A tunnel from what was written of it, what ssh_config says of its host, and the defaults, in this order of precedence. */
+export async function resolveTunnel(name: string, written: TunnelKeys, context: ResolveContext): Promise<TunnelSpec> {
+  const { env, findings, complain } = context;
+  const destination = written.host ?? name;
+  const file = written.sshConfig ?? null;
+  const lookupOf = (host: string, first: readonly SshOption[], proxied: boolean) =>
+    lookUp({ host, file, first, env, proxied, reading: context.reading }, findings);
+  const proxied = Boolean(written.proxyJump?.length || written.proxyCommand || written.proxy);
+  const found = await lookupOf(destination, [...context.first, ...identity(written)], proxied);
+  const keys = layer(written, found, destination);
+  const way = await resolveWay(
+    keys,
+    { name: destination, server: completeServer(destination, keys, env) },
+    { env, shared: context.shared, lookup: (jump) => lookupOf(jump.host ?? '', identity(jump), false) },
+  ).catch((error: unknown) => {
+    if (!(error instanceof BadValue)) throw error;
+    complain(keys.proxyJump?.length ? 'proxyJump' : 'proxyCommand', error.message);
+    return { jumps: [], entry: { type: 'direct' as const } };
+  });
+  if (keys.proxyCommand && (keys.proxyJump?.length || keys.proxy)) {
+    complain('proxyCommand', 'cannot stand beside proxyJump or proxy: the command is the whole way to the server');
+  }
+  return completeTunnel(name, destination, keys, way, env);
+}
+
+/** Forwards, and the way to the server, are taken as a whole from where they are written first. */
+function layer(written: TunnelKeys, found: TunnelKeys, destination: string): TunnelKeys {
+  const names = (keys: readonly (keyof TunnelKeys)[]) => keys.some((key) => written[key] !== undefined);
+  const dropped = [...(names(FORWARDS) ? FORWARDS : []), ...(names(WAY) ? WAY : [])];
+  const rest = Object.fromEntries(Object.entries(found).filter(([key]) => !dropped.includes(key as keyof TunnelKeys)));
+  return { ...rest, ...written, host: found.host ?? destination };
+}
+
+const FORWARDS: readonly (keyof TunnelKeys)[] = ['remoteForward', 'localForward', 'dynamicForward'];
+const WAY: readonly (keyof TunnelKeys)[] = ['proxyJump', 'proxyCommand', 'proxy'];
+
+/** What of a server's keys matters to ssh_config: `Match user`, and the tokens for user and port. */
+function identity({
+  user,
+  port,
+}: {
+  readonly user?: string | undefined;
+  readonly port?: number | undefined;
+}): SshOption[] {
+  const origin = { file: '', line: 0, column: 0 };
+  return [
+    ...(user === undefined ? [] : [{ key: 'user', args: [user], origin }]),
+    ...(port === undefined ? [] : [{ key: 'port', args: [String(port)], origin }]),
+  ];
+}

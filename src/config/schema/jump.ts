@@ -1,0 +1,71 @@
+import * as z from 'zod/mini';
+import { readHost } from '../values/host.ts';
+import { mapping } from './mapping.ts';
+import type { Place } from '../values/path.ts';
+import { serverKeys } from './server-options.ts';
+import {
+  BadValue,
+  isMapping,
+  preprocessed,
+  readInteger,
+  readText,
+  readWord,
+  show,
+  transformed,
+  value,
+} from '../values/value.ts';
+
+/** A server to go through, as it was written: what it leaves out comes from elsewhere. */
+export type JumpKeys = z.output<ReturnType<typeof jumpMapping>>;
+
+/**
+ * The servers to go through, the nearest first: `[user@]host[:port]` or `ssh://[user@]host[:port]`, several with commas or as a list
+ * (ssh_config(5), ProxyJump); in a list also mappings of a server's keys. `none` is an empty list.
+ */
+export function jumps(place: Place): z.ZodMiniType<JumpKeys[]> {
+  const hop = transformed(z.unknown(), (raw, context): JumpKeys => {
+    const result = (isMapping(raw) ? jumpMapping(place) : value(readJump)).safeParse(raw);
+    if (result.success) return result.data;
+    const issues = result.error.issues.map((issue) => ({ ...issue, input: raw }) as z.core.$ZodRawIssue);
+    context.issues.push(...issues);
+    return z.NEVER;
+  });
+  const few = transformed(z.array(hop), (hops, context) => {
+    if (hops.length <= MAX_JUMPS) return hops;
+    context.issues.push({ code: 'custom', message: `names more than ${MAX_JUMPS} servers to go through`, input: hops });
+    return z.NEVER;
+  });
+  return preprocessed((raw) => listOf(raw).slice(0, MAX_JUMPS + 1), few);
+}
+
+/** More is a mistake, perhaps a circle. */
+export const MAX_JUMPS = 8;
+
+function jumpMapping(place: Place) {
+  return transformed(mapping(serverKeys(place)), (keys, context) => {
+    if (keys.host !== undefined) return keys;
+    context.issues.push({ code: 'custom', message: 'needs a host', input: keys });
+    return z.NEVER;
+  });
+}
+
+function listOf(raw: unknown): unknown[] {
+  if (typeof raw === 'string' && raw.toLowerCase() === 'none') return [];
+  if (typeof raw === 'string') return raw.split(',').map((hop) => hop.trim());
+  return Array.isArray(raw) ? raw : [raw];
+}
+
+/** `[user@]host[:port]`, or the same as a URI of the scheme ssh; what is not named is absent. */
+export function readJump(raw: unknown): { host: string; user?: string; port?: number } {
+  const text = readText(raw);
+  const match = DESTINATION.exec(text);
+  if (match === null) throw new BadValue(`must be a server such as user@host:22, not ${show(raw)}`);
+  const [, uriUser, user = uriUser, bracketed, host = bracketed, port] = match;
+  return {
+    host: readHost(host),
+    ...(user === undefined ? {} : { user: readWord(user) }),
+    ...(port === undefined ? {} : { port: readInteger(1, 65_535)(port) }),
+  };
+}
+
+const DESTINATION = /^(?:ssh:\/\/(?:([^@/]+)@)?|(?:(.+)@)?)(?:\[([^\]]+)\]|([^@:[\]/]+))(?::(\d+))?\/?$/;

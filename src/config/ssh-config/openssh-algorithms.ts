@@ -1,0 +1,39 @@
+import { ALGORITHMS, type AlgorithmKey } from '../values/algorithms.ts';
+import type { Findings } from '../input/findings.ts';
+import type { SshOption } from './read.ts';
+
+/**
+ * A list of algorithms that was written for ssh, without the names that only ssh knows: they cost what is on the list beside them
+ * nothing. Where they are all, the list stays as it is, to be refused. Undefined where nothing is left to change.
+ */
+export function openSshList({ key, args, origin }: SshOption, { note }: Findings): string | undefined {
+  const text = args[0] ?? '';
+  const [, modifier = '', rest = ''] = /^([+^-]?)(.*)$/.exec(text.trim()) ?? [];
+  if (modifier === '-') return text;
+  const names = rest.split(',').map((name) => name.trim());
+  const left = names.filter((name) => !isOnlyOpenSsh(name));
+  if (left.length === names.length) return text;
+  if (left.length === 0 && modifier === '') return text;
+  const dropped = names.filter((name) => !left.includes(name)).join(', ');
+  const where = origin.line === 0 ? origin.file : `${origin.file}:${origin.line}`;
+  note(`${where}: ${dropped}: known to ssh but not to tunneld, and left out (${key})`);
+  return left.length === 0 ? undefined : `${modifier}${left.join(',')}`;
+}
+
+function isOnlyOpenSsh(name: string): boolean {
+  const ours = (Object.keys(ALGORITHMS) as AlgorithmKey[]).some((key) => {
+    const { defaults, others } = ALGORITHMS[key];
+    return defaults.includes(name) || others.includes(name);
+  });
+  return !ours && ONLY_OPENSSH.some((pattern) => pattern.test(name));
+}
+
+/** What `ssh -Q kex`, `mac`, `cipher` and `HostKeyAlgorithms` list besides ours, from OpenSSH 6.6 to 10. */
+const ONLY_OPENSSH: readonly RegExp[] = [
+  /^sntrup\d+x25519-sha512(?:@openssh\.com)?$/,
+  /^mlkem\d+x25519-sha256$/,
+  /^umac-(?:64|128)(?:-etm)?@openssh\.com$/,
+  /^hmac-(?:md5|sha1|md5-96|sha1-96|ripemd160)(?:-etm)?@openssh\.com$/,
+  /^(?:blowfish-cbc|cast128-cbc|arcfour|arcfour128|arcfour256|rijndael-cbc@lysator\.liu\.se)$/,
+  /^(?:webauthn-)?(?:sk-)?(?:ssh|ecdsa|rsa)-[\w-]+(?:-cert-v01)?@openssh\.com$/,
+];

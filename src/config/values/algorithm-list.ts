@@ -1,0 +1,42 @@
+import { ALGORITHMS, defaultAlgorithms, type AlgorithmKey } from './algorithms.ts';
+import { matchesPattern } from './pattern.ts';
+import { BadValue, isEmpty, readText, show } from './value.ts';
+
+/**
+ * The algorithms that a list names, in order of preference (ssh_config(5), Ciphers): the list itself, or with a leading
+ * `+` the defaults and then the list, with `-` the defaults without what the list's patterns match, with `^` the list
+ * and then the other defaults. A list of YAML is the same as one text with commas. `aes` tells of the processor.
+ */
+export function readAlgorithms(key: AlgorithmKey, aes: boolean): (raw: unknown) => string[] {
+  return (raw) => {
+    const text = readText(Array.isArray(raw) ? raw.map(readText).join(',') : raw);
+    const [, modifier = '', rest = ''] = /^([+^-]?)(.*)$/.exec(text.trim()) ?? [];
+    const names = rest.split(',').map((name) => name.trim());
+    if (names.some(isEmpty)) throw new BadValue('is a list with a gap: it needs a name between two commas');
+    const defaults = defaultAlgorithms(key, aes);
+    if (modifier === '-') return without(defaults, names);
+    for (const name of names) checkName(key, name);
+    if (modifier === '+') return unique([...defaults, ...names]);
+    if (modifier === '^') return unique([...names, ...defaults]);
+    return unique(names);
+  };
+}
+
+/** A pattern that matches nothing is no mistake, as in ssh: it removes what another version may have. */
+function without(defaults: readonly string[], patterns: readonly string[]): string[] {
+  const bad = patterns.find((pattern) => !/^[\w@.*?-]+$/.test(pattern));
+  if (bad !== undefined) throw new BadValue(`has the pattern ${show(bad)}: only names with * and ? are patterns`);
+  const left = defaults.filter((name) => !patterns.some((pattern) => matchesPattern(name, pattern)));
+  if (left.length === 0) throw new BadValue('removes every algorithm');
+  return left;
+}
+
+function checkName(key: AlgorithmKey, name: string): void {
+  const { noun, defaults, others } = ALGORITHMS[key];
+  if (defaults.includes(name) || others.includes(name)) return;
+  throw new BadValue(`names the unknown ${noun} ${show(name)}; known are ${[...defaults, ...others].join(', ')}`);
+}
+
+function unique(names: readonly string[]): string[] {
+  return [...new Set(names)];
+}

@@ -1,0 +1,136 @@
+import type { ForwardSpec } from '../../model/spec.ts';
+import {
+  deviceSide,
+  type Field,
+  listenEndpoint,
+  readListen,
+  type ReadPath,
+  readTarget,
+  SERVER,
+  type Side,
+  splitFields,
+  targetEndpoint,
+} from './endpoint.ts';
+import { BadValue, isEmpty, isMapping, readText, show } from './value.ts';
+
+/** A forward as it was written. */
+export interface WrittenForward extends ForwardSpec {
+  /** Whether the address to listen on was written too; where not, gatewayPorts chooses it. */
+  readonly bound: boolean;
+}
+
+/**
+ * A forward as `ssh -R` and `ssh -L` take it, `[bind_address:]port:host:hostport` with a Unix socket on either side, as
+ * ssh_config(5) does, with a space between listener and target, or as a mapping of `listen` and `target`. What ssh takes for a
+ * SOCKS proxy only because there is no target is refused: it opens this device's network. `readPath` makes paths of this device absolute.
+ */
+export function readForward(kind: 'remote' | 'local', raw: unknown, readPath: ReadPath): WrittenForward {
+  const device = deviceSide(readPath);
+  const [here, there] = kind === 'remote' ? [SERVER, device] : [device, SERVER];
+  if (isMapping(raw)) return readHalves(kind, raw, here, there);
+  const fields = fieldsOf(raw);
+  const targetLength = fields.at(-1)?.isPath ? 1 : 2;
+  const listenFields = fields.slice(0, -targetLength);
+  const listen = listenEndpoint(listenFields, here);
+  const target = listen && targetEndpoint(fields.slice(-targetLength), there);
+  if (target) return { kind, listen, target, bound: listenFields.length > 1 };
+  if (!isListener(fields)) throw notAForward(raw);
+  if (kind === 'local')
+    throw new BadValue(`names no target: write it like ${EXAMPLE}, or a SOCKS proxy as dynamicForward`);
+  // What is no listener either is told by its own message.
+  listenEndpoint(fields, here);
+  const text = String(raw);
+  throw new BadValue(noTarget(text, `{ listen: '${text}', target: socks }`));
+}
+
+/** Whether a text is a listener and nothing more, which ssh takes for a remote SOCKS proxy. */
+export function isBareListener(text: string): boolean {
+  try {
+    return isListener(fieldsOf(text));
+  } catch (error) {
+    if (error instanceof BadValue) return false;
+    throw error;
+  }
+}
+
+/** What is to be said of such a text where it is refused; `proxy` is how to write a SOCKS proxy there. */
+export function noTarget(text: string, proxy: string): string {
+  return `names no target: write ${likelyMeaning(fieldsOf(text))}, or ${proxy} for ${A_PROXY}`;
+}
+
+/** What is to be said where it is taken as ssh takes it. */
+export function openProxyWarning(text: string): string {
+  const fields = fieldsOf(text);
+  const address = fields.length > 1 ? `, and ${show(fields[0]!.text)} is the address to listen on` : '';
+  return `a forward without a target is ${A_PROXY}${address}; if that is not meant, write ${likelyMeaning(fields)}`;
+}
+
+const A_PROXY = 'a SOCKS proxy by which its users reach all that this device reaches';
+
+/** `80:8080` is docker's way to say that port 80 leads to port 8080. */
+function likelyMeaning(fields: readonly Field[]): string {
+  const [first, second] = fields;
+  if (second === undefined) return `${first?.text}:localhost:22`;
+  return isNumber(first!)
+    ? `${first!.text}:localhost:${second.text}`
+    : `${quotedHost(first!.text)}:${second.text}:localhost:22`;
+}
+
+function quotedHost(host: string): string {
+  return host.includes(':') ? `[${host}]` : host;
+}
+
+/** A SOCKS proxy on this device, `[bind_address:]port` (ssh(1), -D). */
+export function readDynamicForward(raw: unknown, readPath: ReadPath): WrittenForward {
+  const fields = isMapping(raw) ? [] : fieldsOf(raw);
+  if (!isListener(fields) || fields.some(({ isPath }) => isPath)) {
+    throw new BadValue(`must be the port of a SOCKS proxy such as 1080 or *:1080, not ${show(raw)}`);
+  }
+  const listen = listenEndpoint(fields, deviceSide(readPath))!;
+  return { kind: 'dynamic', listen, target: { type: 'socks' }, bound: fields.length > 1 };
+}
+
+const EXAMPLE = '8080:localhost:22';
+
+function readHalves(kind: 'remote' | 'local', raw: Record<string, unknown>, here: Side, there: Side): WrittenForward {
+  const { listen, target, ...others } = raw;
+  if (isEmpty(listen) || isEmpty(target) || Object.keys(others).length > 0) {
+    throw new BadValue("needs listen and target and nothing else, such as { listen: '8080', target: 'localhost:22' }");
+  }
+  if (kind === 'local' && target === 'socks') throw new BadValue('is a SOCKS proxy: write it as dynamicForward');
+  return {
+    kind,
+    listen: readListen(listen, here),
+    target: readTarget(target, there),
+    bound: String(listen).includes(':'),
+  };
+}
+
+function fieldsOf(raw: unknown): Field[] {
+  if (isEmpty(raw)) throw new BadValue('is empty');
+  if (typeof raw !== 'string' && typeof raw !== 'number') {
+    throw new BadValue(`must be a forward such as ${EXAMPLE}, not ${show(raw)}`);
+  }
+  // A backslash keeps a space within a path.
+  const halves = readText(String(raw))
+    .trim()
+    .split(/(?<!\\)\s+/);
+  const fields = halves.length > 2 ? null : splitFields(halves.join(':'));
+  if (fields === null) throw notAForward(raw);
+  return fields;
+}
+
+/** `port`, `bind:port` or `/socket` alone, of which ssh makes a SOCKS proxy. */
+function isListener([first, second, ...more]: readonly Field[]): boolean {
+  if (!first || more.length > 0) return false;
+  return second ? !first.isPath && isNumber(second) : first.isPath || isNumber(first);
+}
+
+function isNumber({ text }: Field): boolean {
+  return /^\d+$/.test(text);
+}
+
+function notAForward(raw: unknown): BadValue {
+  const advice = /:.*:.*:.*:/.test(String(raw)) ? ' (IPv6 addresses need brackets: [::1])' : '';
+  return new BadValue(`must be a forward such as ${EXAMPLE}, not ${show(raw)}${advice}`);
+}

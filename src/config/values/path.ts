@@ -1,0 +1,92 @@
+import { resolve } from 'node:path';
+import type * as z from 'zod/mini';
+import { printable } from '../../lib/text.ts';
+import type { ConfigEnvironment } from '../input/environment.ts';
+import { BadValue, oneOrMany, preprocessed, readText, value } from './value.ts';
+
+/** Where a configuration file stands: what its relative paths, `~` and variables mean. */
+export interface Place extends Pick<ConfigEnvironment, 'home' | 'env' | 'aes'> {
+  readonly directory: string;
+}
+
+/** A path of this device, made absolute: `~` is the home directory, `${NAME}` a variable, and the rest is relative to the file. */
+export function readPath(place: Place): (raw: unknown) => string {
+  return (raw) => {
+    const text = readText(raw).replaceAll(/\$\{([^}]*)\}/g, (_, name: string) => {
+      const found = place.env[name];
+      if (found === undefined)
+        throw new BadValue(`names the variable ${printable(name, 40)}, which is not set${ofService(name)}`);
+      return found;
+    });
+    const bare = bareVariable(text);
+    if (bare !== null) throw new BadValue(`has the variable $${bare}: write \${${bare}}`);
+    if (text === '~' || text.startsWith('~/')) return resolve(place.home, `.${text.slice(1)}`);
+    if (text.startsWith('~')) throw new BadValue('must not begin with the home of another user: write the whole path');
+    return resolve(place.directory, text);
+  };
+}
+
+/** The variable at the beginning of a path that is written as for a shell: nothing replaces it. */
+export function bareVariable(path: string): string | null {
+  return /^\$(HOME|USER|LOGNAME|XDG_\w+|[A-Z]+_DIRECTORY)(?:\/|$)/.exec(path)?.[1] ?? null;
+}
+
+/** systemd sets it while the service runs, for copies that the service finds by itself. */
+function ofService(name: string): string {
+  return name === 'CREDENTIALS_DIRECTORY'
+    ? ' outside the service: name the file in /etc/tunneld, and the service reads its copy'
+    : '';
+}
+
+/** The path of a Unix socket of this device. */
+export function readSocketPath(place: Place): (raw: unknown) => string {
+  return (raw) => checkSocketPath(readPath(place)(raw));
+}
+
+/** Refuses what no system can bind: the address holds 108 bytes on Linux (unix(7)), 104 on macOS, one of them the end mark. */
+export function checkSocketPath(path: string): string {
+  if (Buffer.byteLength(path) > MAX_SOCKET_PATH)
+    throw new BadValue(`is longer than the ${MAX_SOCKET_PATH} bytes of a socket's path`);
+  return path;
+}
+
+const MAX_SOCKET_PATH = 107;
+
+/** The schema of one path or a list of them; `none` alone is an empty list. */
+export function paths(place: Place): z.ZodMiniType<string[]> {
+  return preprocessed((raw) => (isNone(raw) ? [] : raw), oneOrMany(value(readListedPath(place))));
+}
+
+/** Like `paths`, where one text may name several paths with spaces between them, as in ssh_config; quotes keep a space. */
+export function spacedPaths(place: Place): z.ZodMiniType<string[]> {
+  return preprocessed((raw) => (typeof raw === 'string' && raw.trim() !== '' ? splitWords(raw) : raw), paths(place));
+}
+
+function splitWords(text: string): string | (string | undefined)[] | undefined {
+  const words = [...text.matchAll(/"([^"]+)"|(\S+)/g)].map(([, quoted, plain]) => quoted ?? plain);
+  return words.length === 1 ? words[0] : words;
+}
+
+function readListedPath(place: Place): (raw: unknown) => string {
+  return (raw) => {
+    if (isNone(raw)) throw new BadValue('must stand alone: there are either paths or none');
+    return readPath(place)(raw);
+  };
+}
+
+function isNone(raw: unknown): boolean {
+  return typeof raw === 'string' && raw.toLowerCase() === 'none';
+}
+
+/** The agent's socket (ssh_config(5), IdentityAgent): `none`, a path, or the name of the variable that holds the path. */
+export function readAgent(place: Place): (raw: unknown) => string | null {
+  return (raw) => {
+    const text = readText(raw);
+    if (isNone(text)) return null;
+    const variable = text === 'SSH_AUTH_SOCK' ? text : /^\$(?!\{)(.*)$/.exec(text)?.[1];
+    if (variable === undefined) return readPath(place)(text);
+    if (!/^\w+$/.test(variable))
+      throw new BadValue('must name a variable alone after the $; within a path write ${NAME}');
+    return place.env[variable] || null;
+  };
+}

@@ -1,0 +1,144 @@
+import { isIPv6 } from 'node:net';
+import { servicePort } from '../../host/services.ts';
+import type { AuthMethod, ChannelTimeout, RekeyLimit } from '../../model/spec.ts';
+import { readDuration } from './duration.ts';
+import { matchesPattern } from './pattern.ts';
+import { BadValue, isEmpty, readText, show } from './value.ts';
+
+/** Keys of a server that only take away, as ssh_config(5) describes the options of their names. */
+
+/** Every way to log in, in the order in which they are tried (ssh_config(5), PreferredAuthentications). */
+const AUTH_METHODS: readonly AuthMethod[] = ['publickey', 'password', 'keyboard-interactive'];
+
+/** A list of methods; those that this program does not have are never tried, so that their names are no mistake. */
+export function readMethods(raw: unknown): AuthMethod[] {
+  const names = readNames(raw);
+  const bad = names.find((name) => !/^[\w@.-]+$/.test(name));
+  if (bad !== undefined) throw new BadValue(`names ${show(bad)}, which is no authentication method`);
+  return [...new Set(names)].filter((name): name is AuthMethod => (AUTH_METHODS as readonly string[]).includes(name));
+}
+
+/** What the keys leave of the ways to log in. */
+export function allowedMethods(keys: {
+  readonly preferredAuthentications?: readonly AuthMethod[] | undefined;
+  readonly pubkeyAuthentication?: boolean | undefined;
+  readonly passwordAuthentication?: boolean | undefined;
+  readonly kbdInteractiveAuthentication?: boolean | undefined;
+  readonly numberOfPasswordPrompts?: number | undefined;
+}): AuthMethod[] {
+  const asks = keys.numberOfPasswordPrompts !== 0;
+  const allowed: Readonly<Record<AuthMethod, boolean>> = {
+    publickey: keys.pubkeyAuthentication ?? true,
+    password: asks && (keys.passwordAuthentication ?? true),
+    'keyboard-interactive': asks && (keys.kbdInteractiveAuthentication ?? true),
+  };
+  return (keys.preferredAuthentications ?? AUTH_METHODS).filter((method) => allowed[method]);
+}
+
+/** PubkeyAuthentication is more than a switch: `unbound` and `host-bound` are about a forwarded agent, which there is none of. */
+export function readPubkeyAuthentication(raw: unknown): boolean {
+  if (isEmpty(raw)) throw new BadValue('is empty');
+  const word = String(raw).toLowerCase();
+  if (['yes', 'true', 'unbound', 'host-bound'].includes(word)) return true;
+  if (word === 'no' || word === 'false') return false;
+  throw new BadValue(`must be yes or no, not ${show(raw)}`);
+}
+
+/** The signature algorithms of keys that the library can use (RFC 8332, RFC 5656, RFC 8709), the defaults of ssh first. */
+const KEY_ALGORITHMS = [
+  'ssh-ed25519',
+  'ecdsa-sha2-nistp256',
+  'ecdsa-sha2-nistp384',
+  'ecdsa-sha2-nistp521',
+  'rsa-sha2-512',
+  'rsa-sha2-256',
+];
+const OLD_KEY_ALGORITHMS = ['ssh-rsa'];
+
+/**
+ * A list of names and patterns, or with `+`, `-` or `^` in front what is added to, taken from or put before the default. What only
+ * ssh knows (certificates, security keys) is no mistake: this program never offers it.
+ */
+export function readKeyAlgorithms(raw: unknown): string[] {
+  const text = (Array.isArray(raw) ? raw.map(readText).join(',') : readText(raw)).trim();
+  const [, modifier = '', rest = ''] = /^([+^-]?)(.*)$/.exec(text) ?? [];
+  const patterns = rest.split(',').map((name) => name.trim());
+  const bad = patterns.find((pattern) => !/^[\w@.*?!-]+$/.test(pattern));
+  if (bad !== undefined)
+    throw new BadValue(bad === '' ? 'is a list with a gap' : `names ${show(bad)}, which is no algorithm`);
+  const known = [...KEY_ALGORITHMS, ...OLD_KEY_ALGORITHMS];
+  const unknown = patterns.find(
+    (pattern) => !/[*?]/.test(pattern) && !known.includes(pattern) && !pattern.includes('@'),
+  );
+  if (unknown !== undefined && modifier !== '-' && !ABSENT.test(unknown))
+    throw new BadValue(`names the unknown algorithm ${show(unknown)}; known are ${known.join(', ')}`);
+  const named = known.filter((name) => patterns.some((pattern) => matchesPattern(name, pattern)));
+  const others = KEY_ALGORITHMS.filter((name) => !named.includes(name));
+  if (modifier === '-') return others;
+  return modifier === '' ? named : [...named, ...others];
+}
+
+/** What servers and keys had before. */
+const ABSENT = /^ssh-dss$/;
+
+function readNames(raw: unknown): string[] {
+  const text = (Array.isArray(raw) ? raw.map(readText).join(',') : readText(raw)).trim();
+  return text.split(',').map((name) => name.trim());
+}
+
+/** What visitors of a remote SOCKS proxy may reach: `host:port`, each of which may be `*`. Null is anything, empty is nothing. */
+export function readPermitRemoteOpen(raw: unknown): string[] | null {
+  const words = Array.isArray(raw) ? raw.map(readText) : readText(raw).trim().split(/\s+/);
+  const alone = words.map((word) => word.toLowerCase()).find((word) => word === 'any' || word === 'none');
+  if (alone !== undefined && words.length > 1)
+    throw new BadValue(`has ${alone} besides other values: it must stand alone`);
+  if (alone !== undefined) return alone === 'any' ? null : [];
+  return words.map(readDestination);
+}
+
+function readDestination(text: string): string {
+  const [, bracketed, host = bracketed ?? '', word = ''] = /^(?:\[([^\]]*)\]|([^:[\]/]*))[:/](.+)$/.exec(text) ?? [];
+  const port = /^\d{1,5}$/.test(word) ? Number(word) : (servicePort(word) ?? 0);
+  if (host === '' || (word !== '*' && (port < 1 || port > 65_535)))
+    throw new BadValue(`must be destinations such as host:80, [::1]:80 or *:443, not ${show(text)}`);
+  return `${isIPv6(host) ? `[${host}]` : host}:${word === '*' ? word : port}`;
+}
+
+/** Bits of a mode that are taken away, in octal. */
+export function readMask(raw: unknown): number {
+  if (isEmpty(raw)) throw new BadValue('is empty');
+  // YAML reads 0177 as 177 and 0o177 as 127: which it was, nobody can tell any more.
+  if (typeof raw !== 'string' || !/^0*[0-7]{1,3}$/.test(raw))
+    throw new BadValue(`must be an octal mask in quotes, such as '0177', not ${show(raw)}`);
+  return Number.parseInt(raw, 8);
+}
+
+/** Bytes with K, M or G behind them or `default`, and a duration or `none` (ssh_config(5), RekeyLimit). */
+export function readRekeyLimit(raw: unknown): RekeyLimit | null {
+  const text = Array.isArray(raw) ? raw.map(readText).join(' ') : typeof raw === 'number' ? String(raw) : readText(raw);
+  const [amount = '', time = 'none', ...more] = text.trim().split(/\s+/);
+  const [, digits, unit = ''] = /^(\d{1,12})([kmg]?)$/i.exec(amount) ?? [];
+  if (more.length > 0 || (digits === undefined && !['default', 'none'].includes(amount.toLowerCase())))
+    throw new BadValue(`must be an amount and perhaps a time, such as 1G 1h, not ${show(text)}`);
+  const number = digits === undefined ? 0 : Number(digits) * 1024 ** ' kmg'.indexOf(unit.toLowerCase() || ' ');
+  if (number > 0 && number < 16) throw new BadValue('must be 16 bytes at least');
+  const ms = time.toLowerCase() === 'none' ? 0 : readDuration(time);
+  return number === 0 && ms === 0 ? null : { bytes: number || null, ms: ms || null };
+}
+
+/** As a file writes it. */
+export function printRekeyLimit(limit: RekeyLimit | null): string {
+  if (limit === null) return 'default';
+  return `${limit.bytes ?? 'default'} ${limit.ms === null ? 'none' : limit.ms / 1000}`;
+}
+
+/** `type=duration` each, or `none` (ssh_config(5), ChannelTimeout). */
+export function readChannelTimeout(raw: unknown): ChannelTimeout[] {
+  const words = Array.isArray(raw) ? raw.map(readText) : readText(raw).trim().split(/\s+/);
+  if (words.length === 1 && words[0]?.toLowerCase() === 'none') return [];
+  return words.map((word) => {
+    const [, type = '', time = ''] = /^([\w@.*?-]+)=(.+)$/.exec(word) ?? [];
+    if (type === '') throw new BadValue(`must be limits such as forwarded-tcpip=1h, not ${show(word)}`);
+    return { type, ms: readDuration(time) };
+  });
+}

@@ -1,0 +1,102 @@
+import * as z from 'zod/mini';
+import { escapeControls, printable } from '../../lib/text.ts';
+
+/** A value that cannot be used. The message is the end of a sentence that begins with the key: "must be yes or no". */
+export class BadValue extends Error {}
+
+/** The schema of a value that `read` understands; what `read` throws as a BadValue becomes a problem at that value. */
+export function value<T>(read: (raw: unknown) => T): z.ZodMiniType<T> {
+  return transformed(z.unknown(), (raw, context) => {
+    try {
+      return read(raw);
+    } catch (error) {
+      if (!(error instanceof BadValue)) throw error;
+      context.issues.push({ code: 'custom', message: error.message, input: raw });
+      return z.NEVER;
+    }
+  });
+}
+
+/** The schema of one value or a list of them. */
+export function oneOrMany<T>(item: z.ZodMiniType<T>): z.ZodMiniType<T[]> {
+  return preprocessed((raw) => (Array.isArray(raw) ? raw : [raw]), z.array(item));
+}
+
+/** The schema of what `change` makes of a value that `schema` accepts; it may add to the issues. */
+export function transformed<T, U>(
+  schema: z.ZodMiniType<T>,
+  change: (value: T, context: z.core.ParsePayload) => U,
+): z.ZodMiniType<U> {
+  return z.pipe(schema, z.transform(change)) as z.ZodMiniType<U>;
+}
+
+/** The schema of a value that `schema` accepts once `change` was done to it. */
+export function preprocessed<T>(change: (raw: unknown) => unknown, schema: z.ZodMiniType<T>): z.ZodMiniType<T> {
+  return z.pipe(z.transform(change), schema);
+}
+
+/** Any text on one line. */
+export function readText(raw: unknown): string {
+  if (isEmpty(raw)) throw new BadValue('is empty');
+  if (typeof raw === 'number' || typeof raw === 'boolean') throw new BadValue('must be text: put the value in quotes');
+  if (typeof raw !== 'string') throw new BadValue(`must be one value, not ${show(raw)}`);
+  if (CONTROL.test(raw)) throw new BadValue('must not contain line breaks or control characters');
+  // Pasted from a page or a chat, it looks right and is not.
+  if (escapeControls(raw) !== raw)
+    throw new BadValue(`has a character that cannot be seen: '${printable(raw, 80)}'; type it anew`);
+  return raw;
+}
+
+// oxlint-disable-next-line no-control-regex -- finding control characters is the purpose
+const CONTROL = /[\u0000-\u001f\u007f]/;
+
+/** A name without spaces (a user, an alias) that nobody can mistake for an option. */
+export function readWord(raw: unknown): string {
+  const text = readText(raw);
+  if (/\s/.test(text) || text.startsWith('-')) throw new BadValue('must be one word that does not start with -');
+  return text;
+}
+
+/** A boolean: YAML's own, or the yes and no of ssh_config. */
+export function readYesNo(raw: unknown): boolean {
+  if (isEmpty(raw)) throw new BadValue('is empty');
+  const word = String(raw).toLowerCase();
+  if (word === 'yes' || word === 'true') return true;
+  if (word === 'no' || word === 'false') return false;
+  throw new BadValue(`must be yes or no, not ${show(raw)}`);
+}
+
+/** A whole number, also in quotes. */
+export function readInteger(min: number, max: number): (raw: unknown) => number {
+  return (raw) => {
+    if (isEmpty(raw)) throw new BadValue('is empty');
+    const number = typeof raw === 'string' && /^\d+$/.test(raw) ? Number(raw) : raw;
+    if (typeof number === 'number' && Number.isInteger(number) && number >= min && number <= max) return number;
+    throw new BadValue(`must be a whole number from ${min} to ${max}, not ${show(raw)}`);
+  };
+}
+
+/** One of a few words. */
+export function readOneOf<const T extends string>(words: readonly T[]): (raw: unknown) => T {
+  return (raw) => {
+    if (isEmpty(raw)) throw new BadValue('is empty');
+    const found = words.find((word) => word === raw);
+    if (found === undefined) throw new BadValue(`must be one of ${words.join(', ')}, not ${show(raw)}`);
+    return found;
+  };
+}
+
+export function isEmpty(raw: unknown): boolean {
+  return raw === null || raw === undefined || raw === '';
+}
+
+export function isMapping(raw: unknown): raw is Record<string, unknown> {
+  return typeof raw === 'object' && raw !== null && !Array.isArray(raw);
+}
+
+/** A value as a message may repeat it: short, harmless to a terminal, and never the inside of a list or a mapping. */
+export function show(raw: unknown): string {
+  if (typeof raw === 'string') return `'${printable(raw, 40)}'`;
+  if (typeof raw === 'number' || typeof raw === 'boolean') return String(raw);
+  return Array.isArray(raw) ? 'a list' : 'a mapping';
+}

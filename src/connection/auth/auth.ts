@@ -1,0 +1,206 @@
+import type { AnyAuthMethod, AuthHandlerMiddleware } from 'ssh2';
+import { systemClock } from '../../lib/async/clock.ts';
+import type { Logger } from '../../lib/log/log.ts';
+import { errorText, printable } from '../../lib/text.ts';
+import type { ServerSpec } from '../../model/spec.ts';
+import { AgentKey, type SigningEvents } from './agent.ts';
+import { describeAuth, type AuthReport, type Method, type Offer, type Outcome } from './auth-report.ts';
+import { loadCredentials, type Credentials, type Identity } from './credentials.ts';
+import type { IdentityCache } from './identity-cache.ts';
+import { answerPrompts } from './keyboard-interactive.ts';
+
+/** Logs in to one server once. */
+export interface Authenticator {
+  /** For ssh2's `connect`. */
+  readonly handler: AuthHandlerMiddleware;
+  /** How it went so far. */
+  report(): AuthReport;
+}
+
+/**
+ * Reads keys and passwords for one attempt; says once what of them cannot be used although something else can. With `asksFirst` the
+ * server is asked what it takes before anything is offered, also where that is not needed.
+ */
+export async function prepareAuthentication(
+  spec: ServerSpec,
+  tunnel: string,
+  cache: IdentityCache,
+  log: Logger,
+  clock = systemClock,
+  asksFirst = false,
+): Promise<PreparedAuthentication> {
+  const credentials = await loadCredentials(spec, cache, clock);
+  for (const note of cache.news(`${tunnel} ${spec.user}@${spec.host}:${spec.port}`, credentials.notes)) log.warn(note);
+  let authenticator: Authenticator | null = null;
+  return {
+    handler: (trusted) => (authenticator = createAuthenticator(spec, credentials, trusted, asksFirst)).handler,
+    describe: () => (authenticator === null ? '' : describeAuth(spec, authenticator.report())),
+    report: () => authenticator?.report() ?? null,
+  };
+}
+
+interface PreparedAuthentication {
+  readonly handler: (trusted: () => boolean) => AuthHandlerMiddleware;
+  readonly describe: () => string;
+  /** Null until it has begun. */
+  readonly report: () => AuthReport | null;
+}
+
+/**
+ * Offers keys, then the password, each once, always what the server still takes. `trusted` says whether the server's host key
+ * is known: a password goes to no other server, as with ssh.
+ */
+export function createAuthenticator(
+  spec: ServerSpec,
+  credentials: Credentials,
+  trusted: () => boolean,
+  asksFirst = false,
+): Authenticator {
+  const username = spec.user;
+  const ask: AnyAuthMethod = { type: 'none', username };
+  const offers: MutableOffer[] = [];
+  const withheld: string[] = [];
+  let queue: Candidate[] | null = null;
+  let current: Attempt | null = null;
+  let accepts: readonly string[] | null = null;
+  let acceptsAlone: readonly string[] | null = null;
+  let heard: readonly string[] | null = null;
+  // ssh2 does not pass on what a server says to an agent's key, so `none` has to ask: before the first such key, as ssh does
+  // (which costs no try), and after a signature that was taken but was not enough.
+  let mustAsk = false;
+  let asked = false;
+
+  /** Takes note of what came of the last offer. ssh2 calls with the same list again where it had no answer. */
+  function settle(methodsLeft: readonly string[] | null, partial: boolean): void {
+    const fresh = methodsLeft !== heard;
+    heard = methodsLeft;
+    if (fresh) accepts = methodsLeft;
+    acceptsAlone ??= methodsLeft;
+    if (current === null) return;
+    const { candidate, offer, signed } = current;
+    current = null;
+    if (isFromAgent(candidate)) {
+      if (offer.outcome.type === 'pending') offer.outcome = { type: signed ? 'partial' : 'refused' };
+      mustAsk = signed;
+    } else if (!fresh) {
+      // The only reason that is left with a key that has signed before (getKeyAlgos in ssh2's client.js).
+      offer.outcome = {
+        type: 'unusable',
+        reason: 'not sent: the server takes none of the signature algorithms of this key',
+      };
+    } else {
+      offer.outcome = { type: partial ? 'partial' : 'refused' };
+      // Sent before the server had said what it takes; its turn may come after another method.
+      const tooEarly = !partial && accepts?.includes(candidate.method) === false;
+      if (tooEarly && !candidate.again) queue?.unshift({ ...candidate, again: true });
+    }
+  }
+
+  /** What to send next; false where nothing is left that the server takes. */
+  function next(advance: Advance): AnyAuthMethod | false {
+    queue ??= candidates(spec, credentials, trusted(), withheld);
+    const [first] = queue;
+    if (mustAsk || (accepts === null && !asked && (asksFirst || first === undefined || isFromAgent(first)))) {
+      mustAsk = false;
+      asked = true;
+      return ask;
+    }
+    const index = queue.findIndex(({ method }) => accepts === null || accepts.includes(method));
+    const [candidate] = index < 0 ? [] : queue.splice(index, 1);
+    if (candidate === undefined) return false;
+    const offer: MutableOffer = { method: candidate.method, key: publicPart(candidate), outcome: { type: 'pending' } };
+    offers.push(offer);
+    current = { candidate, offer, signed: false };
+    if (candidate.method === 'publickey') return offerKey(candidate.identity, current, advance);
+    const { method, password } = candidate;
+    if (method === 'password') return { type: method, username, password };
+    const giveUp = () => {
+      queue = [];
+      advance(ask);
+    };
+    return { type: method, username, prompt: answerPrompts(password, giveUp) };
+  }
+
+  function offerKey({ source, key }: Identity, mine: Attempt, advance: Advance): AnyAuthMethod {
+    if (source === 'file' || credentials.agent === null) return { type: 'publickey', username, key };
+    return { type: 'agent', username, agent: new AgentKey(credentials.agent, key, signingEvents(mine, advance)) };
+  }
+
+  function signingEvents(mine: Attempt, advance: Advance): SigningEvents {
+    return {
+      signed: () => {
+        mine.signed = true;
+      },
+      failed: (error) => {
+        if (mine !== current) return;
+        mine.offer.outcome = { type: 'unusable', reason: `the agent did not sign: ${printable(errorText(error))}` };
+        current = null;
+        try {
+          // Handed back to ssh2, the error would come out as one of the connection. Where nothing is left to offer, the
+          // answer to `none` lets ssh2 ask us, and so end, in its usual way.
+          advance(next(advance) || ask);
+        } catch {
+          // The connection ended while the agent was silent, and ssh2's zlib throws at whoever still writes; others know why.
+        }
+      },
+    };
+  }
+
+  return {
+    handler: (methodsLeft: readonly string[] | null, partial, advance) => {
+      settle(methodsLeft, partial);
+      return next(advance);
+    },
+    report: () => ({
+      offers: offers.map((offer) => ({ ...offer })),
+      accepts,
+      acceptsAlone,
+      unwanted: [...new Set((queue ?? []).map(({ method }) => method))],
+      // One of them may be the key that the server would take.
+      withheld: [...withheld, ...credentials.notes],
+    }),
+  };
+}
+
+/** ssh2's way to be told later what to send. */
+type Advance = (auth: AnyAuthMethod) => void;
+
+interface Attempt {
+  readonly candidate: Candidate;
+  readonly offer: MutableOffer;
+  signed: boolean;
+}
+
+type Candidate = { readonly again?: true } & (
+  | { readonly method: 'publickey'; readonly identity: Identity }
+  | { readonly method: Exclude<Method, 'publickey'>; readonly password: string }
+);
+
+interface MutableOffer extends Offer {
+  outcome: Outcome;
+}
+
+function candidates(
+  { authentications }: ServerSpec,
+  { identities, password }: Credentials,
+  trusted: boolean,
+  withheld: string[],
+): Candidate[] {
+  if (password !== null && !trusted)
+    withheld.push("the password was kept back because the server's host key is not known");
+  return authentications.flatMap((method): Candidate[] => {
+    if (method === 'publickey') return identities.map((identity) => ({ method, identity }));
+    return password === null || !trusted ? [] : [{ method, password }];
+  });
+}
+
+function isFromAgent(candidate: Candidate): boolean {
+  return candidate.method === 'publickey' && candidate.identity.source === 'agent';
+}
+
+/** The offer as it may be shown: without the key itself. */
+function publicPart(candidate: Candidate): Offer['key'] {
+  if (candidate.method !== 'publickey') return null;
+  const { source, path, comment, keyType, fingerprint } = candidate.identity;
+  return { source, path, comment, keyType, fingerprint };
+}

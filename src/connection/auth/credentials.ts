@@ -1,0 +1,144 @@
+import { createHash } from 'node:crypto';
+import type { ParsedKey } from 'ssh2';
+import type { Clock } from '../../lib/async/clock.ts';
+import { errorText, printable } from '../../lib/text.ts';
+import { asFailure, TunnelFailure } from '../../model/failure.ts';
+import { rsaBits } from '../known-hosts/key-blob.ts';
+import { isMissing, readSecretFile } from './secret-file.ts';
+import type { ServerSpec } from '../../model/spec.ts';
+import { BoundedAgent, listAgentKeys } from './agent.ts';
+import type { IdentityCache } from './identity-cache.ts';
+import { loadIdentityFile } from './identity-file.ts';
+
+/** One key to log in with. */
+export interface Identity {
+  /** Who signs. With `agent`, `key` is only the public half. */
+  readonly source: 'file' | 'agent';
+  /** The configured file, or null for a key that only the agent knows. */
+  readonly path: string | null;
+  readonly comment: string;
+  readonly keyType: string;
+  /** As `ssh-keygen -l` shows it. */
+  readonly fingerprint: string;
+  readonly key: ParsedKey;
+}
+
+export interface Credentials {
+  /** In the order in which they are offered, each key once. */
+  readonly identities: readonly Identity[];
+  readonly agent: BoundedAgent | null;
+  readonly password: string | null;
+  /** What could not be used although something else can, for a warning. */
+  readonly notes: readonly string[];
+}
+
+/** Everything there is to log in with. Throws where something was configured and none of it can be used. */
+export async function loadCredentials(spec: ServerSpec, cache: IdentityCache, clock: Clock): Promise<Credentials> {
+  const notes: string[] = [];
+  const failures: TunnelFailure[] = [];
+  const identities = new Map<string, Identity>();
+  const add = (identity: Identity) => {
+    if (identities.has(identity.fingerprint)) return;
+    const why = unfit(identity, spec);
+    if (why === null) identities.set(identity.fingerprint, identity);
+    else if (identity.path === null || !spec.identityFilesConfigured)
+      notes.push(`the key ${identity.path ?? `${identity.comment} of the agent`} is not offered: ${why}`);
+    else failures.push(new TunnelFailure('key-unreadable', `identityFile ${identity.path} is not offered: ${why}`));
+  };
+
+  const usesKeys = spec.authentications.includes('publickey');
+  const agent = !usesKeys || spec.identityAgent === null ? null : new BoundedAgent(spec.identityAgent, clock);
+  const held = await listHeld(agent, notes);
+  const passphrase = lazily(async () =>
+    spec.passphraseFile === null ? null : readSecretFile(spec.passphraseFile, 'passphraseFile'),
+  );
+
+  // Configured keys come before the agent's others: sshd hangs up after MaxAuthTries, 6 by default.
+  for (const path of usesKeys ? spec.identityFiles : []) {
+    const file = await loadIdentityFile(path, spec.passphraseFile, passphrase, cache);
+    if (file.key !== null) {
+      add(describe('file', path, file.key));
+      continue;
+    }
+    const inAgent = file.publicKey && held.find((key) => sameKey(key, file.publicKey));
+    if (inAgent) {
+      add(describe('agent', path, inAgent));
+      if (file.exposed) notes.push(file.failure.message);
+    } else if (spec.identityFilesConfigured) {
+      failures.push(file.failure);
+    } else if (!isMissing(file.failure)) {
+      notes.push(file.failure.message);
+    }
+  }
+  if (!spec.identitiesOnly) for (const key of held) add(describe('agent', null, key));
+  const usesPassword = spec.authentications.some((method) => method !== 'publickey');
+  const password = await loadPassword(usesPassword ? spec.passwordFile : null, failures);
+
+  if (identities.size === 0 && password === null) throwFirst(failures, notes);
+  notes.push(...failures.map((failure) => failure.message));
+  return { identities: [...identities.values()], agent, password, notes };
+}
+
+/** Why a key may not be used, or null. */
+function unfit({ keyType, key }: Identity, spec: ServerSpec): string | null {
+  const bits = rsaBits(key.getPublicSSH());
+  if (bits !== null && bits < spec.requiredRSASize)
+    return `it is an RSA key of ${bits} bits, and requiredRSASize is ${spec.requiredRSASize}`;
+  const accepted = spec.pubkeyAcceptedAlgorithms;
+  const names = keyType === 'ssh-rsa' ? RSA_ALGORITHMS : [keyType];
+  if (accepted === null || names.some((name) => accepted.includes(name))) return null;
+  return `pubkeyAcceptedAlgorithms allows none of ${names.join(', ')}`;
+}
+
+/** The signatures of an RSA key (RFC 8332). */
+const RSA_ALGORITHMS = ['rsa-sha2-256', 'rsa-sha2-512', 'ssh-rsa'];
+
+async function listHeld(agent: BoundedAgent | null, notes: string[]): Promise<ParsedKey[]> {
+  if (agent === null) return [];
+  try {
+    return await listAgentKeys(agent);
+  } catch (error) {
+    notes.push(`identityAgent ${agent.path}: ${printable(errorText(error))}`);
+    return [];
+  }
+}
+
+async function loadPassword(path: string | null, failures: TunnelFailure[]): Promise<string | null> {
+  if (path === null) return null;
+  try {
+    return await readSecretFile(path, 'passwordFile');
+  } catch (error) {
+    failures.push(asFailure(error));
+    return null;
+  }
+}
+
+/** The first failure gives the code, and so the advice; nothing of the rest is kept back. */
+function throwFirst(failures: readonly TunnelFailure[], notes: readonly string[]): void {
+  const [first] = failures;
+  if (first === undefined) return;
+  const messages = [...failures.map((failure) => failure.message), ...notes];
+  throw new TunnelFailure(first.code, messages.join('; '), { cause: first });
+}
+
+function describe(source: Identity['source'], path: string | null, key: ParsedKey): Identity {
+  const fingerprint = createHash('sha256').update(key.getPublicSSH()).digest('base64').replace(/=+$/, '');
+  return {
+    source,
+    path,
+    comment: printable(key.comment),
+    keyType: key.type,
+    fingerprint: `SHA256:${fingerprint}`,
+    key,
+  };
+}
+
+function sameKey(a: ParsedKey, b: ParsedKey | null): boolean {
+  return b !== null && a.getPublicSSH().equals(b.getPublicSSH());
+}
+
+/** Asks once, and only when the answer is needed. */
+function lazily<T>(ask: () => Promise<T>): () => Promise<T> {
+  let answer: Promise<T> | null = null;
+  return () => (answer ??= ask());
+}

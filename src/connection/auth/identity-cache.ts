@@ -1,0 +1,71 @@
+import { createHash } from 'node:crypto';
+import type { ParsedKey } from 'ssh2';
+import type { TunnelSpec } from '../../model/spec.ts';
+import { openKey } from './open-key.ts';
+
+/**
+ * What tunnels remember from one attempt to the next. Keys, because decrypting one at every attempt costs too much: an entry
+ * stands for exactly these bytes and this passphrase, so a file that was mended or replaced is seen at once, failures
+ * included. And notes, because each is worth one warning and not one a minute.
+ */
+export interface IdentityCache {
+  /** As openKey(). `passphraseFile` tells tunnels apart that open one file in different ways. */
+  open(bytes: Buffer, passphrase: string | null, path: string, passphraseFile: string | null): Promise<ParsedKey>;
+  /** Forgets the keys of a file that may no longer be used. */
+  drop(path: string): void;
+  /** Which of these notes were not there at the last attempt; `whose` is the tunnel's name, and more after a space. */
+  news(whose: string, notes: readonly string[]): readonly string[];
+  /** Forgets everything but what these tunnels need: no secret stays in memory for nothing. */
+  retain(tunnels: readonly Pick<TunnelSpec, 'name' | 'identityFiles' | 'jumps'>[]): void;
+}
+
+export function createIdentityCache(): IdentityCache {
+  const keys = new Map<string, Entry>();
+  const notesOf = new Map<string, readonly string[]>();
+
+  const keep = (wanted: (entry: Entry) => boolean) => {
+    for (const [id, entry] of keys) if (!wanted(entry)) keys.delete(id);
+  };
+
+  return {
+    open: (bytes, passphrase, path, passphraseFile) => {
+      const digest = digestOf(bytes, passphrase);
+      const id = `${path}\0${passphraseFile ?? ''}`;
+      let entry = keys.get(id);
+      if (entry?.digest !== digest) {
+        entry = { path, digest, key: openKey({ bytes, passphrase, path }) };
+        keys.set(id, entry);
+      }
+      return entry.key;
+    },
+    drop: (path) => keep((entry) => entry.path !== path),
+    news: (whose, notes) => {
+      const known = notesOf.get(whose) ?? [];
+      notesOf.set(whose, notes);
+      return notes.filter((note) => !known.includes(note));
+    },
+    retain: (tunnels) => {
+      const paths = new Set(
+        tunnels.flatMap(({ identityFiles, jumps }) => [
+          ...identityFiles,
+          ...jumps.flatMap((jump) => jump.identityFiles),
+        ]),
+      );
+      keep((entry) => paths.has(entry.path));
+      const names = new Set(tunnels.map((tunnel) => tunnel.name));
+      for (const whose of notesOf.keys()) if (!names.has(whose.split(' ', 1)[0] ?? '')) notesOf.delete(whose);
+    },
+  };
+}
+
+interface Entry {
+  readonly path: string;
+  readonly digest: string;
+  /** Also of one that could not be opened: who comes next need not try. */
+  readonly key: Promise<ParsedKey>;
+}
+
+function digestOf(bytes: Buffer, passphrase: string | null): string {
+  const hash = createHash('sha256').update(`${bytes.length}\0`).update(bytes);
+  return (passphrase === null ? hash : hash.update(`\0${passphrase}`)).digest('base64');
+}

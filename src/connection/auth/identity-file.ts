@@ -1,0 +1,50 @@
+import type { ParsedKey } from 'ssh2';
+import { asFailure, type TunnelFailure } from '../../model/failure.ts';
+import { readPrivateFile } from './secret-file.ts';
+import type { IdentityCache } from './identity-cache.ts';
+import { inspectKeyFile, parsePublicBlob, type KeyFile } from './key-file.ts';
+
+/** A file's private key, or why not, with its public half if that can be found: the agent may hold the key. */
+export async function loadIdentityFile(
+  path: string,
+  passphraseFile: string | null,
+  passphrase: () => Promise<string | null>,
+  cache: IdentityCache,
+): Promise<LoadedFile> {
+  let content: KeyFile | null = null;
+  let exposed = false;
+  try {
+    const { bytes, exposure } = await readPrivateFile(path, 'identityFile');
+    content = inspectKeyFile(bytes);
+    exposed = exposure !== null && content.kind !== 'public';
+    if (exposure !== null && exposed) throw exposure;
+    const encrypted = 'encrypted' in content && content.encrypted;
+    return { key: await cache.open(bytes, encrypted ? await passphrase() : null, path, passphraseFile) };
+  } catch (error) {
+    if (content === null || exposed) cache.drop(path);
+    const publicKey = (content && publicHalf(content)) ?? (await readPublicKey(`${path}.pub`));
+    return { key: null, failure: asFailure(error), publicKey, exposed };
+  }
+}
+
+export type LoadedFile =
+  | { readonly key: ParsedKey }
+  | {
+      readonly key: null;
+      readonly failure: TunnelFailure;
+      readonly publicKey: ParsedKey | null;
+      readonly exposed: boolean;
+    };
+
+async function readPublicKey(path: string): Promise<ParsedKey | null> {
+  try {
+    return publicHalf(inspectKeyFile((await readPrivateFile(path, 'identityFile')).bytes));
+  } catch {
+    return null; // it is a courtesy of ssh-keygen, not needed
+  }
+}
+
+function publicHalf(file: KeyFile): ParsedKey | null {
+  if (file.kind === 'public') return file.key;
+  return file.kind === 'openssh' ? parsePublicBlob(file.header.publicBlob) : null;
+}

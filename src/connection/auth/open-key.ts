@@ -1,0 +1,84 @@
+import type { ParsedKey } from 'ssh2';
+import { NoThread, offLoop, TookTooMuch } from '../../lib/async/off-loop.ts';
+import { printable } from '../../lib/text.ts';
+import { TunnelFailure, type FailureCode } from '../../model/failure.ts';
+import { inspectKeyFile } from './key-file.ts';
+import { parsePrivateKey, unreadable } from './private-key.ts';
+import { signed, signingAside, type SigningKey } from './sign.ts';
+
+/** A key file, and what opens it. */
+interface ClosedKey {
+  readonly bytes: Uint8Array;
+  /** For an encrypted one. */
+  readonly passphrase: string | null;
+  readonly path: string;
+}
+
+/**
+ * As parsePrivateKey(), for the daemon: nothing in a key holds its event loop. How much work it is to decrypt one its file says
+ * (`ssh-keygen -a`), so that happens in a thread; where none is to be had, it does hold the loop.
+ */
+export async function openKey(closed: ClosedKey): Promise<ParsedKey> {
+  const key = closed.passphrase === null || isCheap(closed) ? parse(closed) : await decrypt(closed);
+  return await checked(signingAside(key), closed.path);
+}
+
+function parse({ bytes, passphrase, path }: ClosedKey): ParsedKey {
+  return parsePrivateKey(Buffer.from(bytes), passphrase, path);
+}
+
+/** Of OpenSSH's own format with one round, and of PEM as it was before PKCS #8, the derivation is next to nothing. */
+function isCheap({ bytes }: ClosedKey): boolean {
+  const file = inspectKeyFile(Buffer.from(bytes));
+  if (file.kind === 'openssh') return file.header.rounds <= 1;
+  return file.kind !== 'pem' || !file.text.includes('BEGIN ENCRYPTED');
+}
+
+async function decrypt(closed: ClosedKey): Promise<ParsedKey> {
+  try {
+    const opened = await offLoop<Decrypted>('decrypt-key', closed, LIMITS);
+    if ('code' in opened) throw new TunnelFailure(opened.code, opened.message);
+    const key = parsePrivateKey(Buffer.from(opened.pem), null, closed.path);
+    key.comment = opened.comment;
+    return key;
+  } catch (error) {
+    if (error instanceof TookTooMuch) throw tooMuchWork(closed.path, error);
+    if (!(error instanceof NoThread)) throw error;
+    return parse(closed);
+  }
+}
+
+/** `-a 100` takes 1.5 s on a PC and fifteen on a small computer. */
+const LIMITS = { ms: 60_000, mib: 128 };
+
+function tooMuchWork(path: string, cause: Error): TunnelFailure {
+  return new TunnelFailure(
+    'key-passphrase',
+    `identityFile ${path} was not decrypted within ${LIMITS.ms / 1000} s: the derivation of its key has too many rounds; run \`ssh-keygen -p -a 16 -f ${path}\``,
+    { cause },
+  );
+}
+
+/** A key as it can be handed from one thread to another, or why there is none. */
+type Decrypted =
+  { readonly pem: string; readonly comment: string } | { readonly code: FailureCode; readonly message: string };
+
+/** The job of src/worker.ts. */
+export function decryptKey(closed: ClosedKey): Decrypted {
+  try {
+    const key = parse(closed);
+    return { pem: key.getPrivatePEM(), comment: key.comment };
+  } catch (error) {
+    if (!(error instanceof TunnelFailure)) throw error;
+    return { code: error.code, message: error.message };
+  }
+}
+
+/** A key that cannot sign would end the whole connection when its turn comes, instead of giving way to the next. */
+async function checked(key: SigningKey, path: string): Promise<ParsedKey> {
+  const probe = Buffer.from('probe');
+  // Not SHA-1, ssh2's default for RSA: some systems forbid it.
+  const signature = key.signLater === undefined ? key.sign(probe) : await signed(key.signLater, probe, 'sha256');
+  if (signature instanceof Error) throw unreadable(path, `cannot sign: ${printable(signature.message)}`, signature);
+  return key;
+}

@@ -1,0 +1,109 @@
+import { constants, type Stats } from 'node:fs';
+import { open, type FileHandle } from 'node:fs/promises';
+import { resolve, sep } from 'node:path';
+import { keepSecret } from '../../lib/secrets.ts';
+import { errorCode, errorText } from '../../lib/text.ts';
+import { copiesOf } from './systemd-credential.ts';
+import { TunnelFailure } from '../../model/failure.ts';
+
+export type SecretFileKind = 'passphraseFile' | 'passwordFile' | 'proxyPasswordFile';
+
+/** First line of a file that only its owner may read. */
+export async function readSecretFile(path: string, what: SecretFileKind): Promise<string> {
+  const { bytes, exposure } = await readPrivateFile(path, what);
+  if (exposure !== null) throw exposure;
+  const [line = ''] = bytes.toString('utf8').split(/\r?\n/, 1);
+  if (line === '')
+    throw new TunnelFailure('key-unreadable', `${what} ${path}: its first line, where the secret belongs, is empty`);
+  keepSecret(line);
+  return line;
+}
+
+export interface PrivateFile {
+  readonly bytes: Buffer;
+  /** Why the content must not be used as a secret: others can read it. Null where they cannot. */
+  readonly exposure: TunnelFailure | null;
+}
+
+/**
+ * Reads a small regular file and judges who else may read it. `what` is the option that names the file, for messages. Where
+ * the file is root's, and the service was handed a copy of it, the copy is read.
+ */
+export async function readPrivateFile(path: string, what: SecretFileKind | 'identityFile'): Promise<PrivateFile> {
+  const fail = (text: string, cause?: unknown) =>
+    new TunnelFailure('key-unreadable', `${what} ${path} ${text}`, { cause });
+  try {
+    return await readFile(path, path, fail);
+  } catch (error) {
+    const copies = copiesOf(path, process.env);
+    if (copies.length === 0 || !(error instanceof TunnelFailure) || errorCode(error.cause) !== 'EACCES') throw error;
+    for (const copy of copies) {
+      const found = await readFile(copy, path, fail).catch((reason: unknown) => {
+        if (reason instanceof TunnelFailure && isMissing(reason)) return null;
+        throw reason;
+      });
+      if (found !== null) return found;
+    }
+    throw fail(NOT_HANDED_OVER, error.cause);
+  }
+}
+
+const NOT_HANDED_OVER = "is root's, and the service has no copy of it yet: `sudo tunneld reload` hands it over";
+
+type Fail = (text: string, cause?: unknown) => TunnelFailure;
+
+/** `path` is what is read, `name` the path that people know it by. */
+async function readFile(path: string, name: string, fail: Fail): Promise<PrivateFile> {
+  let handle: FileHandle | undefined;
+  try {
+    // The descriptor is judged, not the path, so nothing can be swapped in between. A FIFO without a writer opens at once.
+    handle = await open(path, constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOCTTY);
+    const stats = await handle.stat();
+    if (!stats.isFile()) throw fail('is not a regular file');
+    if (stats.size > MAX_BYTES) throw fail('is larger than 1 MiB: that is no key and no password');
+    const mode = (stats.mode & 0o777).toString(8).padStart(4, '0');
+    const exposed = isExposed(stats, process.getuid?.(), isCredential(path, process.env['CREDENTIALS_DIRECTORY']));
+    return {
+      bytes: await handle.readFile(),
+      exposure: exposed
+        ? fail(
+            `has mode ${mode}, so that others can use it, and is ignored: run \`chmod 600 ${name}\` as its owner, or with sudo`,
+          )
+        : null,
+    };
+  } catch (error) {
+    if (error instanceof TunnelFailure) throw error;
+    throw fail(REASONS[errorCode(error) ?? ''] ?? `cannot be read: ${errorText(error)}`, error);
+  } finally {
+    await handle?.close();
+  }
+}
+
+const MAX_BYTES = 1024 * 1024;
+
+const REASONS: Readonly<Record<string, string>> = {
+  ENOENT: 'does not exist',
+  ENOTDIR: 'does not exist',
+  EACCES: 'may not be read by the user that runs tunneld',
+  ENXIO: 'is not a regular file',
+};
+
+/** True where a file that could not be read is simply not there. */
+export function isMissing(failure: TunnelFailure): boolean {
+  const code = errorCode(failure.cause);
+  return code === 'ENOENT' || code === 'ENOTDIR';
+}
+
+/**
+ * As ssh judges it (sshkey_perm_ok in OpenSSH's authfile.c): our own file must be closed to group and others. A file of
+ * somebody else that we can read is theirs to protect. systemd hands credentials over as 0400 or, since version 253, as 0440.
+ */
+export function isExposed(stats: Pick<Stats, 'uid' | 'mode'>, uid: number | undefined, credential: boolean): boolean {
+  if (stats.uid !== uid) return false;
+  return (stats.mode & (credential ? 0o037 : 0o077)) !== 0;
+}
+
+/** Whether systemd put the file there for this service (LoadCredential= in systemd.exec(5)). */
+function isCredential(path: string, directory: string | undefined): boolean {
+  return directory !== undefined && directory !== '' && resolve(path).startsWith(resolve(directory) + sep);
+}

@@ -1,0 +1,123 @@
+import { isIPv6, SocketAddress } from 'node:net';
+import { escapeControls, printable } from '../../lib/text.ts';
+import { TunnelFailure } from '../../model/failure.ts';
+import { fingerprint, keyTypeOf, UNKNOWN_KEY_TYPE } from './key-blob.ts';
+import { lowerCase, matchesHost } from './match.ts';
+import type { KnownHostsEntry } from './parse.ts';
+
+/** A host as it is looked up in known_hosts. */
+export interface HostQuery {
+  /** The name that is looked up and written: the alias, `host`, or `[host]:port` for a port other than 22. */
+  readonly name: string;
+  /** For `[host]:port`, the bare host, whose key is accepted too where nothing is known of that port; otherwise null. */
+  readonly withoutPort: string | null;
+}
+
+/** The query for a server. With an alias (HostKeyAlias) host and port do not matter, as in ssh. */
+export function hostQuery(host: string, port: number, alias: string | null): HostQuery {
+  if (alias !== null) return { name: lowerCase(alias), withoutPort: null };
+  const name = canonicalHost(host);
+  return port === SSH_PORT ? { name, withoutPort: null } : { name: `[${name}]:${port}`, withoutPort: name };
+}
+
+const SSH_PORT = 22;
+
+/** Lower case; IPv6 addresses in their shortest form, as ssh writes and looks them up. A zone (`%eth0`) stays as it is. */
+function canonicalHost(host: string): string {
+  if (!isIPv6(host)) return lowerCase(host);
+  const zoneAt = host.includes('%') ? host.indexOf('%') : host.length;
+  return new SocketAddress({ address: host.slice(0, zoneAt), family: 'ipv6' }).address + host.slice(zoneAt);
+}
+
+/** In steps, for inSlices(): the lines that say something of the host, in their order. A hashed line takes 10 µs on a PC. */
+export function* entriesAbout(
+  entries: readonly KnownHostsEntry[],
+  { name, withoutPort }: HostQuery,
+): Generator<undefined, KnownHostsEntry[]> {
+  const about: KnownHostsEntry[] = [];
+  for (const entry of entries) {
+    yield;
+    if (matchesHost(entry.hosts, name) || (withoutPort !== null && matchesHost(entry.hosts, withoutPort)))
+      about.push(entry);
+  }
+  return about;
+}
+
+/** What known_hosts says of a server that shows a key. */
+export type HostKeyVerdict =
+  | { readonly type: 'known'; readonly entry: KnownHostsEntry }
+  /** Nothing is known of this host. A @cert-authority line that would apply is named, as certificates are not supported. */
+  | { readonly type: 'unknown'; readonly certAuthority: KnownHostsEntry | null }
+  /** The host is known, by other keys only. */
+  | { readonly type: 'changed'; readonly entries: readonly KnownHostsEntry[] }
+  | { readonly type: 'revoked'; readonly entry: KnownHostsEntry };
+
+/**
+ * Judges a key as OpenSSH's check_host_key does. `changed` includes the case that only keys of other types are known, so that
+ * nobody can pass for a new host by showing another type. For `[host]:port` of which no key is known, the same key under the
+ * bare host name is enough, while another key there means nothing: behind another port may be another machine.
+ *
+ * Stricter than OpenSSH in one point: a key revoked for the bare host name is revoked on all its ports.
+ */
+export function checkHostKey(entries: readonly KnownHostsEntry[], query: HostQuery, key: Buffer): HostKeyVerdict {
+  const named = entriesFor(entries, query.name);
+  const portless = query.withoutPort === null ? [] : entriesFor(entries, query.withoutPort);
+  const hasKey = (entry: KnownHostsEntry) => entry.key.equals(key);
+
+  const revoked = [...named, ...portless].find((entry) => entry.marker === 'revoked' && hasKey(entry));
+  if (revoked) return { type: 'revoked', entry: revoked };
+
+  const hostKeys = named.filter((entry) => entry.marker === 'none');
+  const candidates = hostKeys.length > 0 ? hostKeys : portless.filter((entry) => entry.marker === 'none');
+  const known = candidates.find(hasKey);
+  if (known) return { type: 'known', entry: known };
+  if (hostKeys.length > 0) return { type: 'changed', entries: hostKeys };
+
+  const certAuthority = [...named, ...portless].find((entry) => entry.marker === 'cert-authority');
+  return { type: 'unknown', certAuthority: certAuthority ?? null };
+}
+
+/**
+ * The types of the keys that the host may show, in the order of the files and without duplicates. Asking for these first, as
+ * OpenSSH does, keeps a server with several keys from showing one that is not known. Here too the bare host name stands in
+ * for a port of which nothing is known.
+ */
+export function knownKeyTypes(entries: readonly KnownHostsEntry[], query: HostQuery): readonly string[] {
+  const named = acceptedTypes(entriesFor(entries, query.name));
+  if (named.length > 0 || query.withoutPort === null) return named;
+  return acceptedTypes(entriesFor(entries, query.withoutPort));
+}
+
+function acceptedTypes(entries: readonly KnownHostsEntry[]): readonly string[] {
+  const revoked = entries.filter((entry) => entry.marker === 'revoked');
+  const accepted = entries.filter(
+    (entry) => entry.marker === 'none' && !revoked.some((other) => other.key.equals(entry.key)),
+  );
+  return [...new Set(accepted.map((entry) => entry.keyType))];
+}
+
+function entriesFor(entries: readonly KnownHostsEntry[], name: string): readonly KnownHostsEntry[] {
+  return entries.filter((entry) => matchesHost(entry.hosts, name));
+}
+
+/**
+ * The line that makes the key known, as ssh writes it: plain, unhashed, without a comment or a line end. Throws for a name that
+ * would mean something else in the file, and for a malformed key; like ssh, nobody may then accept the key for the first time.
+ */
+export function knownHostsLine(query: HostQuery, key: Buffer): string {
+  const bare = query.withoutPort ?? query.name;
+  if (bare === '' || SPECIAL.test(bare) || escapeControls(bare) !== bare) {
+    throw new TunnelFailure(
+      'host-key-unknown',
+      `the name "${printable(query.name)}" cannot be written to a known_hosts file; set hostKeyAlias to a plain one`,
+    );
+  }
+  const keyType = keyTypeOf(key);
+  if (keyType === UNKNOWN_KEY_TYPE) {
+    throw new TunnelFailure('host-key-unknown', `the host key ${fingerprint(key)} of ${query.name} is malformed`);
+  }
+  return `${query.name} ${keyType} ${key.toString('base64')}`;
+}
+
+/** What is not plain text in the host field: OpenSSH's list, and the characters that end or join patterns. */
+const SPECIAL = /[@?*#[\]|'"\\!,\s]/;

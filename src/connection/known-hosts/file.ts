@@ -1,0 +1,184 @@
+import { constants, type Stats } from 'node:fs';
+import { mkdir, open, realpath, stat, type FileHandle } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { checkRootsWay } from '../../lib/files/place-owner.ts';
+import { readAtMost } from '../../lib/files/read-at-most.ts';
+import { inSlices } from '../../lib/async/slices.ts';
+import { errorCode, errorText, printable } from '../../lib/text.ts';
+import { writeWhole } from '../../lib/files/whole-file.ts';
+import { editKnownHosts, missingLines, type KnownHostsEdit } from './edit.ts';
+import { readKnownHosts, type KnownHosts } from './parse.ts';
+
+/**
+ * Reads several known_hosts files into one list, in their order. A missing file is an empty one; one that cannot be read is a
+ * problem of line 0, after which a host that seems unknown may be known all the same.
+ */
+export async function loadKnownHosts(files: readonly string[]): Promise<KnownHosts> {
+  const loaded = await Promise.all(files.map(loadFile));
+  return {
+    entries: loaded.flatMap((one) => one.entries),
+    problems: loaded.flatMap((one) => one.problems),
+  };
+}
+
+async function loadFile(file: string): Promise<KnownHosts> {
+  try {
+    const { text, cut } = await readFile(file);
+    const { entries, problems } = await inSlices(readKnownHosts(text, file));
+    // What stands before the bound still counts: a file that grew too large must not make every host unknown.
+    return cut ? { entries, problems: [...problems, { file, line: 0, message: TOO_LARGE }] } : { entries, problems };
+  } catch (error) {
+    if (errorCode(error) === 'ENOENT') return { entries: [], problems: [] };
+    const cure =
+      errorCode(error) === 'EACCES'
+        ? '`sudo tunneld doctor --fix` gives it to the user of the service'
+        : 'check userKnownHostsFile and globalKnownHostsFile';
+    const message = `cannot be read: ${printable(errorText(error))}; ${cure}`;
+    return { entries: [], problems: [{ file, line: 0, message }] };
+  }
+}
+
+async function readFile(file: string): Promise<ReadText> {
+  // A pipe without a writer would otherwise hold one of the few threads of Node for ever.
+  const handle = await open(file, constants.O_RDONLY | constants.O_NONBLOCK);
+  try {
+    return await readOpenFile(handle);
+  } finally {
+    await handle.close();
+  }
+}
+
+interface ReadText {
+  readonly text: string;
+  /** Whether the file goes on after this. */
+  readonly cut: boolean;
+}
+
+/**
+ * Adds the lines that the file does not have yet. Creates it (mode 0600) and its folder (0700) where they are missing, and
+ * follows symbolic links, as ssh does. The lines are on disk when the promise is fulfilled.
+ */
+export async function appendKnownHosts(file: string, lines: readonly string[]): Promise<void> {
+  await inTurn(() => append(file, lines));
+}
+
+/**
+ * Edits an existing file: it is replaced whole, with its owner and mode, so that a loss of power leaves the old text or the new
+ * one. False where the file does not exist or would not change.
+ */
+export async function rewriteKnownHosts(file: string, edit: KnownHostsEdit): Promise<boolean> {
+  return await inTurn(() => rewrite(file, edit));
+}
+
+/** Writes of this process follow one another: two tunnels to one new server would otherwise both add its key. */
+let lastWrite: Promise<unknown> = Promise.resolve();
+
+function inTurn<T>(write: () => Promise<T>): Promise<T> {
+  const turn = lastWrite.then(write);
+  lastWrite = turn.catch(() => {});
+  return turn;
+}
+
+async function rewrite(file: string, edit: KnownHostsEdit): Promise<boolean> {
+  try {
+    const path = (await isSomebodyElses(dirname(file))) ? file : await realpath(file);
+    const handle = await open(path, constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOFOLLOW);
+    let text: string;
+    let stats: Stats;
+    try {
+      stats = await handle.stat();
+      if (!stats.isFile()) return false;
+      text = whole(await readOpenFile(handle));
+    } finally {
+      await handle.close();
+    }
+    const edited = await inSlices(editKnownHosts(text, edit));
+    if (edited === text) return false;
+    const { uid, gid, mode } = stats;
+    await writeWhole(path, edited, { mode: mode & 0o777, owner: process.getuid?.() === 0 ? { uid, gid } : null });
+    return true;
+  } catch (error) {
+    if (errorCode(error) === 'ENOENT') return false;
+    const message = `cannot change ${file}: ${errorText(error)}; check that the user of tunneld may write it and its folder`;
+    throw Object.assign(new Error(message, { cause: error }), { code: errorCode(error) });
+  }
+}
+
+async function append(file: string, lines: readonly string[]): Promise<void> {
+  try {
+    const handle = await openForAppending(file);
+    try {
+      await appendTo(handle, lines);
+    } finally {
+      await handle.close();
+    }
+  } catch (error) {
+    const message = `cannot add a host key to ${file}: ${errorText(error)}; check that its folder exists and that the user of tunneld may write it`;
+    throw Object.assign(new Error(message, { cause: error }), { code: errorCode(error) });
+  }
+}
+
+async function openForAppending(file: string): Promise<FileHandle> {
+  const flags =
+    constants.O_RDWR |
+    constants.O_APPEND |
+    constants.O_CREAT |
+    constants.O_NONBLOCK |
+    ((await isSomebodyElses(dirname(file))) ? constants.O_NOFOLLOW : 0);
+  try {
+    return await open(file, flags, 0o600);
+  } catch (error) {
+    if (errorCode(error) !== 'ENOENT') throw error;
+    await makeFolder(dirname(file));
+    return open(file, flags, 0o600);
+  }
+}
+
+/** Root must not be led by a link of a service's user to write into a file of the system's. */
+async function isSomebodyElses(folder: string): Promise<boolean> {
+  if (process.getuid?.() !== 0) return false;
+  checkRootsWay(join(folder, 'known_hosts'));
+  return await stat(folder).then(
+    ({ uid }) => uid !== 0,
+    () => false,
+  );
+}
+
+/** Only the last folder (`~/.ssh`): without a home there is something wrong that must not be papered over. */
+async function makeFolder(folder: string): Promise<void> {
+  try {
+    await mkdir(folder, 0o700);
+  } catch (error) {
+    if (errorCode(error) !== 'EEXIST') throw error;
+  }
+}
+
+async function appendTo(handle: FileHandle, lines: readonly string[]): Promise<void> {
+  const text = whole(await readOpenFile(handle));
+  const missing = await inSlices(missingLines(text, lines));
+  if (missing === '') return;
+  await handle.appendFile(missing);
+  // A device such as /dev/null cannot be synchronised.
+  if ((await handle.stat()).isFile()) await handle.sync();
+}
+
+async function readOpenFile(handle: FileHandle): Promise<ReadText> {
+  const stats = await handle.stat();
+  // known_hosts as a link to /dev/null is the common way to have none.
+  if (stats.isCharacterDevice()) return { text: '', cut: false };
+  if (!stats.isFile()) throw new Error(stats.isDirectory() ? 'it is a directory' : 'it is not a file');
+  const bytes = await readAtMost(handle, Math.min(stats.size, MAX_BYTES));
+  const cut = stats.size > MAX_BYTES;
+  // The last line may be a part of one.
+  return { text: (cut ? bytes.subarray(0, bytes.lastIndexOf('\n') + 1) : bytes).toString('utf8'), cut };
+}
+
+/** A file of which only a part was read is never written anew. */
+function whole({ text, cut }: ReadText): string {
+  if (cut) throw new Error(`it ${TOO_LARGE}`);
+  return text;
+}
+
+/** 4 MiB is tens of thousands of hosts; more is a mistake that would cost a small device its memory. */
+const MAX_BYTES = 4 * 1024 * 1024;
+const TOO_LARGE = 'is larger than 4 MiB: what is beyond is not read; remove lines that nobody needs';

@@ -1,0 +1,251 @@
+import { inSlices } from '../../lib/async/slices.ts';
+import { errorText } from '../../lib/text.ts';
+import type { Logger } from '../../lib/log/log.ts';
+import { asFailure, TunnelFailure } from '../../model/failure.ts';
+import { isAboutOnly } from './edit.ts';
+import { appendKnownHosts, loadKnownHosts, rewriteKnownHosts } from './file.ts';
+import { fingerprint, isCompleteKey, keyTypeOf, rsaBits } from './key-blob.ts';
+import { parseKnownHosts, type KnownHostsEntry, type KnownHostsProblem } from './parse.ts';
+import { checkHostKey, entriesAbout, hostQuery, knownHostsLine, knownKeyTypes, type HostQuery } from './check.ts';
+import { loadRevokedKeys } from './revoked-keys.ts';
+import type { ServerSpec } from '../../model/spec.ts';
+import { MAX_ANNOUNCED_KEYS } from '../ssh2/announced-keys.ts';
+
+/** What one connection needs to judge its server's host key. Everything is in memory: the judgement must come at once. */
+export interface HostKeyJudge {
+  readonly knownKeyTypes: readonly string[];
+  /** Takes down the server's own address before it shows its key; where something else lies between, there is none. */
+  meet(address: string): Promise<void>;
+  /** What of known_hosts could not be read, where the host was not found in the rest of it. */
+  unread(): readonly string[];
+  /** Null is trust. Called on the first key exchange and on every later one. */
+  verify(key: Buffer): TunnelFailure | null;
+  /** True when the key was found in known_hosts or written there; a password is sent to no other server. */
+  trusted(): boolean;
+  /** The server has proven to own its key: writes one accepted as new, as ssh does. */
+  proven(): Promise<void>;
+  /**
+   * All keys that the server has proven to own: those not known yet are learnt, so that a rotation locks nobody out, and those that
+   * it has no longer are forgotten, so that a stolen one is of no use (UpdateHostKeys in ssh_config(5)).
+   */
+  learn(keys: readonly Buffer[]): Promise<void>;
+}
+
+export async function createHostKeyJudge(spec: ServerSpec, log: Logger): Promise<HostKeyJudge> {
+  const query = hostQuery(spec.host, spec.port, spec.hostKeyAlias);
+  const files = [...spec.userKnownHostsFiles, ...spec.globalKnownHostsFiles];
+  const loaded = await loadKnownHosts(files);
+  const revocation = await loadRevokedKeys(spec.revokedHostKeys);
+  for (const { file, line, message } of loaded.problems) log.debug(`${file}:${line}: ${message}`);
+  // Line 0 is a whole file: a host that seems new may stand in it.
+  const unread = loaded.problems.filter((problem) => problem.line === 0);
+  let isUnknown = false;
+  // The rest of the files is of no use to one connection: what is asked at once has few lines to look at.
+  let entries = await inSlices(entriesAbout(loaded.entries, query));
+  let shown: Buffer | null = null;
+  let accepted: { readonly key: Buffer; readonly line: string } | null = null;
+  let trusted = false;
+  let taught = false;
+
+  let byAddress: { readonly query: HostQuery; readonly entries: readonly KnownHostsEntry[] } | null = null;
+
+  /** What nothing that is known of the name makes good. */
+  const refuse = (key: Buffer): TunnelFailure | null => {
+    const revoked = revocation(key);
+    if (revoked !== null) return new TunnelFailure('host-key-revoked', `${shownBy(query, key)}, ${revoked}`);
+    const short = tooShort(key, spec.requiredRSASize);
+    if (short !== null) return new TunnelFailure('no-common-algorithm', `${shownBy(query, key)}, ${short}`);
+    if (byAddress === null) return null;
+    const verdict = checkHostKey(byAddress.entries, byAddress.query, key);
+    if (verdict.type !== 'revoked' && verdict.type !== 'changed') return null;
+    return explain(verdict, byAddress.query, key, files, loaded.problems);
+  };
+
+  const verify = (key: Buffer): TunnelFailure | null => {
+    trusted = false;
+    const refused = refuse(key);
+    if (refused !== null) return refused;
+    const verdict = checkHostKey(entries, query, key);
+    trusted = verdict.type === 'known';
+    isUnknown = verdict.type === 'unknown';
+    shown = key;
+    if (verdict.type === 'known') return null;
+    const failure = explain(verdict, query, key, files, loaded.problems);
+    // Whoever asks for no check wants to reach what is new to him, and not what takes the place of what he knows.
+    if (verdict.type === 'revoked' || verdict.type === 'changed') return failure;
+    if (spec.strictHostKeyChecking === 'no') {
+      log.warn(`connecting all the same (strictHostKeyChecking: no): ${failure.message}`);
+      return null;
+    }
+    if (spec.strictHostKeyChecking === 'accept-new' && verdict.type === 'unknown' && unread.length === 0) {
+      try {
+        accepted = { key, line: knownHostsLine(query, key) };
+      } catch (error) {
+        return asFailure(error);
+      }
+      trusted = true;
+      return null;
+    }
+    return failure;
+  };
+
+  const remember = async (keys: readonly Buffer[], lines: readonly string[], why: string) => {
+    const file = spec.userKnownHostsFiles[0];
+    entries.push(...parseKnownHosts(`${lines.join('\n')}\n`, file ?? 'memory').entries);
+    const what = `${why}: ${keys.map((key) => `${keyTypeOf(key)} ${fingerprint(key)}`).join(', ')}`;
+    if (file === undefined) {
+      log.warn(`${what}; not kept, because userKnownHostsFile names no file`);
+      return;
+    }
+    try {
+      await appendKnownHosts(file, lines);
+      log.info(`${what}; written to ${file}`);
+    } catch (error) {
+      log.warn(`${what}; not kept: ${errorText(error)}`);
+    }
+  };
+
+  const forget = async (current: readonly Buffer[]) => {
+    const isRetired = ({ marker, hosts, key, keyType }: KnownHostsEntry) =>
+      marker === 'none' && isAboutOnly(hosts, query.name) && LISTED_TYPES.test(keyType) && !includes(current, key);
+    const retired = entries.filter((entry) => isRetired(entry) && spec.userKnownHostsFiles.includes(entry.file));
+    for (const file of new Set(retired.map((entry) => entry.file))) {
+      const gone = retired.filter((entry) => entry.file === file);
+      const what = `${query.name} has retired ${gone.map(({ keyType, key }) => `${keyType} ${fingerprint(key)}`).join(', ')}`;
+      try {
+        await rewriteKnownHosts(file, { add: [], remove: isRetired });
+        entries = entries.filter((entry) => !gone.includes(entry));
+        log.info(`${what}; removed from ${file} (updateHostKeys)`);
+      } catch (error) {
+        log.warn(`${what}; still in ${file}: ${errorText(error)}`);
+      }
+    }
+  };
+
+  return {
+    knownKeyTypes: knownKeyTypes(entries, query),
+    meet: async (address) => {
+      const about = hostQuery(address, spec.port, null);
+      if (!spec.checkHostIP || isLoopback(address) || about.name === query.name) return;
+      byAddress = { query: about, entries: await inSlices(entriesAbout(loaded.entries, about)) };
+    },
+    verify,
+    trusted: () => trusted,
+    unread: () => (isUnknown ? loaded.problems.map(describeProblem) : []),
+    proven: async () => {
+      if (accepted === null) return;
+      const { key, line } = accepted;
+      accepted = null;
+      await remember([key], [line], `host key of ${query.name} accepted as new (strictHostKeyChecking: accept-new)`);
+    },
+    learn: async (keys) => {
+      // Only a server that was recognised may teach, and only once (as with ssh); one let in by `no` proves nothing.
+      if (!spec.updateHostKeys || !trusted || taught) return;
+      taught = true;
+      // A server that does not name the key it has just shown is not heard: it would have us forget that one.
+      if (shown === null || keys.length > MAX_ANNOUNCED_KEYS || !includes(keys, shown)) return;
+      await forget(keys);
+      // Known under the bare host name is not enough: once this port has one key of its own, that name counts no more.
+      const exact = { ...query, withoutPort: null };
+      const fresh = keys.filter((key) => {
+        const verdict = checkHostKey(entries, exact, key);
+        const usable = isCompleteKey(key) && refuse(key) === null;
+        return verdict.type !== 'known' && checkHostKey(entries, query, key).type !== 'revoked' && usable;
+      });
+      // With nothing new to learn, the port needs no line of its own either.
+      if (fresh.every((key) => checkHostKey(entries, query, key).type === 'known')) return;
+      const lines = linesFor(fresh, query);
+      if (lines !== null) await remember(fresh, lines, `${query.name} proved further host keys (updateHostKeys)`);
+    },
+  };
+}
+
+/** Kinds of keys that a server's list can be read of: a line with another kind may be of a key that it still has. */
+const LISTED_TYPES = /^(?:ssh-ed25519|ssh-rsa|ecdsa-sha2-nistp(?:256|384|521))$/;
+
+function includes(keys: readonly Buffer[], key: Buffer): boolean {
+  return keys.some((one) => one.equals(key));
+}
+
+/** Null for a name that cannot be written to known_hosts: then there is nothing to learn. */
+function linesFor(keys: readonly Buffer[], query: HostQuery): readonly string[] | null {
+  try {
+    return keys.map((key) => knownHostsLine(query, key));
+  } catch {
+    return null;
+  }
+}
+
+type Refusal = Exclude<ReturnType<typeof checkHostKey>, { type: 'known' }>;
+
+function explain(
+  verdict: Refusal,
+  query: HostQuery,
+  key: Buffer,
+  files: readonly string[],
+  problems: readonly KnownHostsProblem[],
+): TunnelFailure {
+  const shown = shownBy(query, key);
+  switch (verdict.type) {
+    case 'revoked':
+      return new TunnelFailure('host-key-revoked', `${shown}, which ${where(verdict.entry)} revokes`);
+    case 'changed':
+      return new TunnelFailure('host-key-changed', `${shown}, but known is ${listed(verdict.entries)}`);
+    case 'unknown': {
+      const authority = verdict.certAuthority;
+      const notes = [
+        ...firstOf(problems),
+        ...(authority === null
+          ? []
+          : [`the @cert-authority line ${where(authority)} is not used: host certificates are not supported`]),
+      ];
+      const looked = files.length === 0 ? 'any file' : files.join(', ');
+      return new TunnelFailure(
+        'host-key-unknown',
+        `${shown}, which is not in ${looked}${notes.length === 0 ? '' : ` (${notes.join('; ')})`}`,
+      );
+    }
+  }
+}
+
+/** The log has them all; whole files come first, for more can stand in them. */
+function firstOf(problems: readonly KnownHostsProblem[]): string[] {
+  const sorted = problems.toSorted((a, b) => Number(b.line === 0) - Number(a.line === 0));
+  const more = problems.length - MAX_NAMED;
+  return [...sorted.slice(0, MAX_NAMED).map(describeProblem), ...(more > 0 ? [`and ${more} more`] : [])];
+}
+
+const MAX_NAMED = 3;
+
+function describeProblem({ file, line, message }: KnownHostsProblem): string {
+  return line === 0 ? `${file} ${message}` : `${file}:${line}: ${message}`;
+}
+
+/** A file can have thousands of lines for one host. */
+function listed(entries: readonly KnownHostsEntry[]): string {
+  const first = entries
+    .slice(0, MAX_LISTED)
+    .map((entry) => `${entry.keyType} ${fingerprint(entry.key)} (${where(entry)})`);
+  const more = entries.length - first.length;
+  return `${first.join(', ')}${more === 0 ? '' : ` and ${more} more`}`;
+}
+
+const MAX_LISTED = 8;
+
+function shownBy(query: HostQuery, key: Buffer): string {
+  return `${query.name} shows ${keyTypeOf(key)} ${fingerprint(key)}`;
+}
+
+function tooShort(key: Buffer, required: number): string | null {
+  const bits = rsaBits(key);
+  return bits === null || bits >= required ? null : `whose ${bits} bits are fewer than requiredRSASize ${required}`;
+}
+
+/** As ssh, which asks known_hosts for no address of this machine itself (sshconnect.c, sockaddr_is_local). */
+function isLoopback(address: string): boolean {
+  return address === '::1' || /^(?:::ffff:)?127\./i.test(address);
+}
+
+function where(entry: KnownHostsEntry): string {
+  return `${entry.file}:${entry.line}`;
+}

@@ -1,0 +1,78 @@
+import { createHash } from 'node:crypto';
+import { constants } from 'node:fs';
+import { open } from 'node:fs/promises';
+import { inSlices } from '../../lib/async/slices.ts';
+import { errorText, printable } from '../../lib/text.ts';
+import { isCompleteKey, keyTypeOf } from './key-blob.ts';
+import { decodeBase64 } from './match.ts';
+import { isKrl, parseKrl, type RevokedSet } from './krl.ts';
+
+/** Says why a host key is revoked, the end of a sentence about it; null where it is not. */
+export type RevocationCheck = (key: Buffer) => string | null;
+
+/**
+ * Reads the lists of revoked host keys (ssh_config(5), RevokedHostKeys): each a key revocation list, or text with one public key a line.
+ * As with ssh, every key counts as revoked while one of them cannot be read.
+ */
+export async function loadRevokedKeys(files: readonly string[]): Promise<RevocationCheck> {
+  const lists = await Promise.all(files.map(loadList));
+  return (key) => {
+    for (const list of lists) {
+      if ('problem' in list)
+        return `which counts as revoked, as all do, while revokedHostKeys ${list.file} ${list.problem}`;
+      if (includes(list.set, key)) return `which revokedHostKeys ${list.file} revokes`;
+    }
+    return null;
+  };
+}
+
+type List = { readonly file: string } & ({ readonly set: RevokedSet } | { readonly problem: string });
+
+async function loadList(file: string): Promise<List> {
+  try {
+    const bytes = await readBytes(file);
+    return { file, set: await inSlices(isKrl(bytes) ? parseKrl(bytes) : parseKeyList(bytes.toString('latin1'))) };
+  } catch (error) {
+    return { file, problem: printable(errorText(error)) };
+  }
+}
+
+async function readBytes(file: string): Promise<Buffer> {
+  // A pipe without a writer would otherwise hold one of the few threads of Node for ever.
+  const handle = await open(file, constants.O_RDONLY | constants.O_NONBLOCK).catch((error: unknown) => {
+    throw new Error(`cannot be read: ${errorText(error)}`, { cause: error });
+  });
+  try {
+    const stats = await handle.stat();
+    if (stats.isCharacterDevice()) return Buffer.alloc(0);
+    if (!stats.isFile()) throw new Error('is not a file');
+    if (stats.size > MAX_BYTES) throw new Error(`has ${stats.size} bytes, more than the limit of ${MAX_BYTES}`);
+    return await handle.readFile();
+  } finally {
+    await handle.close();
+  }
+}
+
+/** Tens of thousands of keys. */
+const MAX_BYTES = 4 * 1024 * 1024;
+
+/** Text with one public key a line, as in a .pub file. Throws an Error that names the first line that is none. */
+function* parseKeyList(text: string): Generator<undefined, RevokedSet> {
+  const blobs = new Set<string>();
+  for (const [index, raw] of text.split('\n').entries()) {
+    yield;
+    const line = raw.trim();
+    if (line === '' || line.startsWith('#')) continue;
+    const [type = '', base64 = ''] = line.split(/[ \t]+/, 2);
+    const key = decodeBase64(base64);
+    if (key === null || !isCompleteKey(key) || keyTypeOf(key) !== type || /-cert-v\d\d@/.test(type))
+      throw new Error(`has a line ${index + 1} that is no plain public key (type and base64)`);
+    blobs.add(base64);
+  }
+  return { blobs, sha1: new Set(), sha256: new Set() };
+}
+
+function includes({ blobs, sha1, sha256 }: RevokedSet, key: Buffer): boolean {
+  const digest = (algorithm: string) => createHash(algorithm).update(key).digest('base64');
+  return blobs.has(key.toString('base64')) || sha1.has(digest('sha1')) || sha256.has(digest('sha256'));
+}

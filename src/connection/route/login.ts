@@ -1,0 +1,111 @@
+import type { Clock } from '../../lib/async/clock.ts';
+import type { Logger } from '../../lib/log/log.ts';
+import { TunnelFailure } from '../../model/failure.ts';
+import type { Device } from '../../net/device.ts';
+import { createHostKeyJudge } from '../known-hosts/host-key-verifier.ts';
+import { nameLostPackets } from './large-packets.ts';
+import type { ServerSpec } from '../../model/spec.ts';
+import type { SshConnection, Visitor } from '../ssh/connection.ts';
+import { prepareAuthentication } from '../auth/auth.ts';
+import { offeredNothing, type AuthReport } from '../auth/auth-report.ts';
+import { connectSsh } from '../ssh2/connect.ts';
+import type { IdentityCache } from '../auth/identity-cache.ts';
+import type { Transport } from '../../net/transport.ts';
+import type { Wire } from '../../net/stream-wire.ts';
+
+export interface LoginDeps {
+  /** The tunnel's, for what is said once of its keys. */
+  readonly name: string;
+  readonly clock: Clock;
+  readonly log: Logger;
+  readonly identities: IdentityCache;
+  /** Asks what the server takes before anything is offered, for those who want to know. */
+  readonly asksFirst?: boolean;
+  readonly device?: Pick<Device, 'unacknowledged'>;
+}
+
+/** The open way to a server. */
+export interface Way {
+  readonly wire: Wire;
+  readonly transport: Transport;
+  /** Milliseconds that are left of connectTimeout for the handshake. */
+  readonly leftMs: number;
+}
+
+export interface LoginEvents {
+  /** The host key is trusted and the algorithms are these; now it is about who we are. */
+  onAuthenticating(agreed: string): void;
+  onVisitor(visitor: Visitor): void;
+  /** How the login went. */
+  onAuthenticated?(report: AuthReport): void;
+}
+
+/**
+ * Gets everything ready to log in to a server, known hosts and keys, so that what is wrong on this side is found before anybody is
+ * bothered; what it returns logs in, once.
+ */
+export async function prepareLogin(
+  server: ServerSpec,
+  { name, clock, log, identities, asksFirst = false, device }: LoginDeps,
+): Promise<(way: Way, events: LoginEvents, signal: AbortSignal) => Promise<SshConnection>> {
+  const judge = await createHostKeyJudge(server, log);
+  const authentication = await prepareAuthentication(server, name, identities, log, clock, asksFirst);
+  return async ({ wire, transport, leftMs }, { onAuthenticating, onVisitor, onAuthenticated }, signal) => {
+    if (server.checkHostIP && transport.direct && transport.ends !== null) {
+      // What comes meanwhile is kept for the one who reads next.
+      wire.pause();
+      await judge.meet(transport.ends.remoteAddress);
+      wire.resume();
+    }
+    const connection = await connectSsh(
+      {
+        spec: server,
+        wire,
+        transport,
+        knownKeyTypes: judge.knownKeyTypes,
+        verifyHostKey: (key) => {
+          const failure = judge.verify(key);
+          const whose = `${name} known_hosts for ${server.host}:${server.port}`;
+          for (const note of identities.news(whose, judge.unread())) log.warn(`known_hosts: ${note}`);
+          return failure;
+        },
+        authHandler: authentication.handler(judge.trusted),
+        describeAuth: authentication.describe,
+        handshakeTimeoutMs: leftMs,
+        authTimeoutMs: AUTH_TIMEOUT_MS,
+        clock,
+        explainStall: (failure, identified) => {
+          const { ends, direct } = transport;
+          const unacknowledged = ends === null || !direct ? null : (device?.unacknowledged(ends) ?? null);
+          return nameLostPackets(failure, {
+            identified,
+            unacknowledged,
+            silentMs: clock.now() - transport.traffic().heardAt,
+          });
+        },
+        onAuthenticating: (agreed) => {
+          onAuthenticating(agreed);
+          void judge.proven();
+        },
+        onVisitor,
+        onHostKeys: (keys) => void judge.learn(keys),
+        onTooManyHostKeys: (count) => log.warn(`${server.host} named ${count} host keys of its own; none was learnt`),
+        onBanner: (text) => log.debug({ banner: text }, 'the server sent a banner'),
+      },
+      signal,
+    ).catch((error: unknown) => {
+      const offered = authentication.report();
+      if (!(error instanceof TunnelFailure) || error.code !== 'auth-rejected' || offered === null) throw error;
+      if (!offeredNothing(offered)) throw error;
+      const code = server.passwordFile !== null && !judge.trusted() ? 'host-key-unknown' : 'key-unreadable';
+      throw new TunnelFailure(code, error.message, { cause: error });
+    });
+    log.debug({ server: connection.serverVersion }, 'authenticated');
+    const report = authentication.report();
+    if (report !== null) onAuthenticated?.(report);
+    return connection;
+  };
+}
+
+/** Authentication has its own time: a server that looks names up backwards, or delays failures, is slow but not dead. */
+export const AUTH_TIMEOUT_MS = 30_000;

@@ -1,0 +1,101 @@
+import { spawn } from 'node:child_process';
+import { deferred } from '../../lib/async/abort.ts';
+import type { Clock } from '../../lib/async/clock.ts';
+import type { Logger } from '../../lib/log/log.ts';
+import { printable } from '../../lib/text.ts';
+import { TunnelFailure } from '../../model/failure.ts';
+import { type Wire, wireOf } from '../../net/stream-wire.ts';
+
+export interface ProxyCommand {
+  readonly wire: Wire;
+  /** Rejects with proxy-failed when the command has ended. */
+  readonly lost: Promise<never>;
+  /** Ends the command and all that it started; resolves when it is gone. */
+  destroy(): Promise<void>;
+}
+
+/**
+ * Runs a command whose standard input and output lead to the server (ssh_config(5), ProxyCommand). Always with sh: a service's
+ * user may have a shell that lets nobody in. What it says on standard error is logged, with a bound.
+ */
+export function startProxyCommand(command: string, log: Logger, clock: Clock): ProxyCommand {
+  // In a process group of its own, so that what the shell starts ends with it.
+  const child = spawn('/bin/sh', ['-c', `exec ${command}`], { stdio: ['pipe', 'pipe', 'pipe'], detached: true });
+  const lost = deferred<never>();
+  const gone = deferred<void>();
+  let isGone = false;
+  let lastWords = '';
+  let lines = 0;
+  let outputClosed = false;
+
+  child.stderr.on('data', (chunk: Buffer) => {
+    // A line without end is not waited for.
+    for (const line of chunk.toString('utf8', 0, MAX_SAID).split('\n')) if (line.trim() !== '') onLine(line.trim());
+  });
+  const onLine = (line: string) => {
+    lastWords = printable(line, 200);
+    lines += 1;
+    if (lines <= MAX_LINES) log.warn(`proxyCommand says: ${lastWords}`);
+    if (lines === MAX_LINES) log.warn('proxyCommand says more, which is not logged');
+  };
+  const wire = wireOf({
+    readable: child.stdout,
+    writable: child.stdin,
+    close: () => child.stdin.destroy(),
+    held: true,
+  });
+  const end = (text: string) => {
+    if (isGone) return;
+    const words = lastWords === '' ? '' : `: ${lastWords}`;
+    lost.reject(new TunnelFailure('proxy-failed', `proxyCommand ${text}${words}`));
+    isGone = true;
+    // What it left behind may hold its output for ever.
+    for (const stream of [child.stdin, child.stdout, child.stderr]) stream.destroy();
+    wire.destroy();
+    gone.resolve();
+  };
+  child.once('error', (error) => end(`could not be started: ${error.message}`));
+  // Mostly its last words are there when it ends; if somebody else holds its output, they are not waited for long.
+  const howItEnded = (code: number | null, signal: NodeJS.Signals | null) =>
+    outputClosed ? 'closed its output' : signal === null ? `ended with exit code ${code}` : `was ended by ${signal}`;
+  child.once('close', (code, signal) => end(howItEnded(code, signal)));
+  child.once('exit', (code, signal) => clock.timer(PATIENCE_MS, () => end(howItEnded(code, signal))));
+  // One may stay although nothing comes from it any more.
+  child.stdout.once('end', () => {
+    clock.timer(PATIENCE_MS, () => {
+      outputClosed = child.exitCode === null && child.signalCode === null;
+      kill('SIGTERM');
+    });
+  });
+
+  return {
+    wire,
+    lost: lost.promise,
+    destroy: async () => {
+      kill('SIGTERM');
+      const cancels = [
+        clock.timer(PATIENCE_MS, () => kill('SIGKILL')),
+        clock.timer(2 * PATIENCE_MS, () => end('was left behind')),
+      ];
+      child.stdout.resume();
+      await gone.promise;
+      for (const cancel of cancels) cancel();
+      kill('SIGKILL');
+    },
+  };
+
+  function kill(name: NodeJS.Signals): void {
+    const { pid } = child;
+    // Also after the command itself has ended: what it started may be there still.
+    if (pid === undefined) return;
+    try {
+      process.kill(-pid, name);
+    } catch {
+      // All of it has just ended.
+    }
+  }
+}
+
+const MAX_LINES = 20;
+const MAX_SAID = 4096;
+const PATIENCE_MS = 300;

@@ -1,0 +1,128 @@
+import type { Socket } from 'node:net';
+import { abortable } from '../../lib/async/abort.ts';
+import type { Clock } from '../../lib/async/clock.ts';
+import { keepSecret } from '../../lib/secrets.ts';
+import { errorText, printable } from '../../lib/text.ts';
+import { TunnelFailure } from '../../model/failure.ts';
+import { resetSocket } from '../../net/reset-socket.ts';
+import { readSecretFile } from '../auth/secret-file.ts';
+import { formatEndpoint, type ProxyEntry } from '../../model/spec.ts';
+
+/**
+ * Loads what a proxy needs, for a tunnel that has one: 1.5 MiB that the others do not pay. To be called before it is dialled: an
+ * upgrade may replace our files while a tunnel waits for its network.
+ */
+export async function loadProxy({ type }: ProxyEntry): Promise<void> {
+  await (type === 'http' ? import('node:http') : import('socks'));
+}
+
+interface Destination {
+  readonly host: string;
+  readonly port: number;
+}
+
+/**
+ * Has a proxy lead a fresh connection to it on to the server, which it looks up itself: HTTP CONNECT with Basic authentication
+ * (RFC 9110 section 9.3.6, RFC 7617) or SOCKS 5 with a user name and password (RFC 1928, RFC 1929). Rejects with proxy-failed, or
+ * key-unreadable for the password; the connection is then closed.
+ */
+export async function passProxy(
+  socket: Socket,
+  proxy: ProxyEntry,
+  to: Destination,
+  timeoutMs: number,
+  clock: Clock,
+  signal: AbortSignal,
+): Promise<void> {
+  const where = `proxy ${formatEndpoint({ type: 'tcp', host: proxy.host, port: proxy.port })}`;
+  const fail = (text: string, cause?: unknown) =>
+    new TunnelFailure('proxy-failed', `${where} ${text}`, cause === undefined ? {} : { cause });
+  const cancel = clock.timer(timeoutMs, () =>
+    socket.destroy(fail(`did not answer within ${Math.round(timeoutMs / 1000)} s`)),
+  );
+  const closed = new Promise<never>((_, reject) => {
+    socket.once('error', (error) => reject(error instanceof TunnelFailure ? error : fail(errorText(error), error)));
+    socket.once('close', () => reject(fail('closed the connection')));
+  });
+  closed.catch(() => {});
+  try {
+    const password = proxy.passwordFile === null ? null : await readSecretFile(proxy.passwordFile, 'proxyPasswordFile');
+    if (password !== null) keepSecret(password, proxy.user ?? '');
+    const negotiate = proxy.type === 'http' ? connectHttp : connectSocks;
+    await abortable(Promise.race([closed, negotiate(socket, proxy, password, to, fail)]), signal);
+  } catch (error) {
+    resetSocket(socket);
+    throw error;
+  } finally {
+    cancel();
+  }
+}
+
+type Fail = (text: string, cause?: unknown) => TunnelFailure;
+
+async function connectHttp(
+  socket: Socket,
+  { user }: ProxyEntry,
+  password: string | null,
+  to: Destination,
+  fail: Fail,
+): Promise<void> {
+  const { request } = await import('node:http');
+  const authority = formatEndpoint({ type: 'tcp', ...to });
+  const credentials = Buffer.from(`${user ?? ''}:${password ?? ''}`).toString('base64');
+  await new Promise<void>((resolve, reject) => {
+    const connect = request({
+      method: 'CONNECT',
+      path: authority,
+      createConnection: () => socket,
+      headers: {
+        host: authority,
+        ...(user === null && password === null ? {} : { 'proxy-authorization': `Basic ${credentials}` }),
+      },
+    });
+    connect.once('error', (error) =>
+      reject(fail(`gave no answer of HTTP: ${printable(errorText(error), 100)}`, error)),
+    );
+    connect.once('connect', (answer, _, head) => {
+      const { statusCode = 0, statusMessage = '' } = answer;
+      if (statusCode >= 200 && statusCode < 300) {
+        if (head.length > 0) socket.unshift(head);
+        resolve();
+        return;
+      }
+      reject(fail(`answers ${statusCode} ${printable(statusMessage, 100)}${HTTP_ADVICE[statusCode] ?? ''}`));
+    });
+    connect.end();
+  });
+}
+
+const HTTP_ADVICE: Readonly<Record<number, string>> = {
+  403: ': it does not let us through to this host and port',
+  407: ': it wants a user (proxy: http://USER@...) and a password (proxyPasswordFile)',
+};
+
+async function connectSocks(
+  socket: Socket,
+  { host, port, user }: ProxyEntry,
+  password: string | null,
+  destination: Destination,
+  fail: Fail,
+): Promise<void> {
+  try {
+    const { SocksClient } = await import('socks');
+    await SocksClient.createConnection({
+      proxy: {
+        host,
+        port,
+        type: 5,
+        ...(user === null ? {} : { userId: user }),
+        ...(password === null ? {} : { password }),
+      },
+      command: 'connect',
+      destination,
+      existing_socket: socket,
+    });
+  } catch (error) {
+    throw fail(`does not lead us on: ${printable(errorText(error), 100)}`, error);
+  }
+}

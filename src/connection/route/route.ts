@@ -1,0 +1,253 @@
+import { childController, deferred } from '../../lib/async/abort.ts';
+import type { Clock } from '../../lib/async/clock.ts';
+import type { Logger } from '../../lib/log/log.ts';
+import { dial, discard as leave, type Dialled } from '../../net/dial.ts';
+import type { Device } from '../../net/device.ts';
+import { asFailure, TunnelFailure } from '../../model/failure.ts';
+import { AUTH_TIMEOUT_MS, type LoginEvents, prepareLogin, type Way } from './login.ts';
+import { pathAnswers, probeClaim, tryUntilAnswered } from '../../net/probe-path.ts';
+import { loadProxy, passProxy } from './proxy.ts';
+import { beyondProxy } from '../../net/first-machine.ts';
+import { startProxyCommand } from './proxy-command.ts';
+import { resetSocket } from '../../net/reset-socket.ts';
+import { type Entry, formatEndpoint, type ServerSpec, type TunnelSpec } from '../../model/spec.ts';
+import type { Channel, SshConnection } from '../ssh/connection.ts';
+import type { IdentityCache } from '../auth/identity-cache.ts';
+import { formatServer } from '../../model/state.ts';
+import { createTransport, endsOf } from '../../net/transport.ts';
+import type { Turn } from '../../net/pacing/turns.ts';
+import { watchConnection, type WatchDeps } from '../ssh/keepalive.ts';
+import { wireOf } from '../../net/stream-wire.ts';
+
+export interface RouteDeps {
+  readonly clock: Clock;
+  readonly log: Logger;
+  readonly identities: IdentityCache;
+  readonly device: WatchDeps['device'] & Pick<Device, 'turns'>;
+  /** A TCP connection to the first machine on the way, and what is left of connectTimeout. */
+  reach(): Promise<Dialled>;
+  /** Resolves with the turn of a proxyCommand when that may be started, which makes a connection of its own. */
+  beforeCommand?(command: string): Promise<Turn>;
+  heartbeat(withinMs: number): void;
+  /** The local port of the connection at the bottom. */
+  onSourcePort(port: number): void;
+}
+
+/** The open way to a tunnel's server, through whatever lies between. */
+export interface Route extends Way {
+  /** Rejects when something on the way has ended, with what it was. */
+  readonly lost: Promise<never>;
+  /** Resolves when a new connection along the same way is answered; null where only a new start could tell. */
+  readonly answers: ((signal: AbortSignal) => Promise<void>) | null;
+  /** Says goodbye to the servers on the way. */
+  close(): Promise<void>;
+  /** Ends all that is left of it at once; what it owns has ended when it resolves. */
+  destroy(): Promise<void>;
+}
+
+/** Gets everything ready for the way to the tunnel's server; what it returns goes it, once. Rejects with a TunnelFailure. */
+export async function prepareRoute(
+  spec: TunnelSpec,
+  deps: RouteDeps,
+): Promise<(signal: AbortSignal) => Promise<Route>> {
+  const logins: Login[] = [];
+  for (const jump of spec.jumps)
+    logins.push(await naming(jump, () => prepareLogin(jump, { ...deps, name: spec.name })));
+  if (spec.entry.type === 'http' || spec.entry.type === 'socks5') await loadProxy(spec.entry);
+  return async (signal) => {
+    const first = spec.jumps[0] ?? spec;
+    const entered = await enter(spec.entry, first, deps, signal);
+    let { route } = entered;
+    for (const [index, login] of logins.entries()) {
+      const jump = spec.jumps[index]!;
+      const { host, port } = spec.jumps[index + 1] ?? spec;
+      deps.heartbeat(jump.connectTimeoutMs + AUTH_TIMEOUT_MS + SLACK_MS);
+      const events: LoginEvents = { onAuthenticating: () => {}, onVisitor: ({ reject }) => reject() };
+      try {
+        const connection = await Promise.race([route.lost, naming(jump, () => login(route, events, signal))]);
+        // What the servers behind say is nothing that the first one counts.
+        entered.turn?.accepted();
+        route = await jumpTo({ host, port }, connection, jump, route, deps, signal);
+      } catch (error) {
+        await route.destroy();
+        throw error;
+      }
+    }
+    return route;
+  };
+}
+
+const SLACK_MS = 30_000;
+
+type Login = Awaited<ReturnType<typeof prepareLogin>>;
+
+interface Entered {
+  readonly route: Route;
+  /** Of the connection to the first machine; null for a proxyCommand of a person, which takes none. */
+  readonly turn: Turn | null;
+}
+
+async function enter(entry: Entry, first: ServerSpec, deps: RouteDeps, signal: AbortSignal): Promise<Entered> {
+  const { clock, log } = deps;
+  const { turns } = deps.device;
+  if (entry.type === 'command') {
+    const turn = (await deps.beforeCommand?.(entry.command)) ?? null;
+    const command = startProxyCommand(entry.command, log, clock);
+    const transport = createTransport(command.wire, { ends: null, direct: false }, clock);
+    const { connectTimeoutMs: leftMs } = first;
+    return { route: { ...command, transport, leftMs, answers: null, close: () => Promise.resolve() }, turn };
+  }
+  const { socket, leftMs, turn } = await deps.reach().catch((error: unknown) => {
+    throw entry.type === 'direct' || !(error instanceof TunnelFailure) ? error : atProxy(error);
+  });
+  const ends = endsOf(socket);
+  deps.onSourcePort(ends.localPort);
+  let answers = (within: AbortSignal) => pathAnswers(ends, first, { clock, turns }, within);
+  if (entry.type !== 'direct') {
+    const { host, port } = first;
+    await passProxy(socket, entry, { host, port }, leftMs, clock, signal).catch((error: unknown) => {
+      // That this one is given up is no failure of those who wait.
+      signal.throwIfAborted();
+      throw turn.failed(asFailure(error));
+    });
+    turn.opened();
+    // The proxy answers also when the server behind it cannot be reached.
+    answers = (within) =>
+      tryUntilAnswered(
+        async (patience) => {
+          const at = { ...first, host: entry.host, port: entry.port };
+          const claim = probeClaim(first.connectLimit, clock);
+          const again = await dial(at, patience, { clock, turns, claim, beyond: beyondProxy(entry, first) }, within);
+          await passProxy(again.socket, entry, { host, port }, patience, clock, within).finally(() => leave(again));
+        },
+        clock,
+        within,
+      );
+  }
+  const route: Route = {
+    wire: socket,
+    transport: createTransport(socket, { ends, direct: entry.type === 'direct' }, clock),
+    leftMs,
+    answers,
+    lost: deferred<never>().promise,
+    close: () => Promise.resolve(),
+    destroy: async () => resetSocket(socket),
+  };
+  return { route, turn };
+}
+
+/** The cause tells how soon it is worth another try. */
+function atProxy(failure: TunnelFailure): TunnelFailure {
+  return new TunnelFailure('proxy-failed', `the proxy cannot be reached: ${failure.message}`, { cause: failure });
+}
+
+/** Goes on from one server to the next, and looks after the connection to the first. */
+async function jumpTo(
+  next: { readonly host: string; readonly port: number },
+  connection: SshConnection,
+  jump: ServerSpec,
+  below: Route,
+  deps: RouteDeps,
+  signal: AbortSignal,
+): Promise<Route> {
+  const { clock } = deps;
+  const over = childController(signal);
+  const open = async () =>
+    await connection.open({ type: 'tcp', ...next }, { address: '127.0.0.1', port: 0 }).catch((error: unknown) => {
+      const { message } = asFailure(error);
+      throw new TunnelFailure('proxy-failed', `${formatServer(jump)}: ${message}`, { cause: error });
+    });
+  const destroy = async () => {
+    over.abort(new TunnelFailure('disconnected', 'the session is over'));
+    over.dispose();
+    connection.destroy();
+    await below.destroy();
+  };
+  const watched = naming(jump, () => watchJump(connection, jump, below, deps, over.signal));
+  const lost = Promise.race([naming(jump, () => connection.lost), below.lost, watched]);
+  lost.catch(() => {});
+  try {
+    const opening = open();
+    opening.catch(() => {});
+    const channel = await Promise.race([lost, withinTime(opening, jump, next, clock)]);
+    const wire = wireOf({ readable: channel, writable: channel, close: () => channel.close() });
+    return {
+      wire,
+      transport: createTransport(wire, { ends: below.transport.ends, direct: false }, clock, connection.transport),
+      leftMs: jump.connectTimeoutMs,
+      lost,
+      answers: async (within) => {
+        await tryUntilAnswered(() => discard(open()), clock, within);
+      },
+      close: async () => {
+        await connection.close();
+        await below.close();
+      },
+      destroy,
+    };
+  } catch (error) {
+    await destroy();
+    throw error;
+  }
+}
+
+/** Closes a channel as soon as it is there, however late that is. */
+async function discard(opening: Promise<Channel>): Promise<void> {
+  const channel = await opening;
+  channel.on('error', () => {});
+  channel.resume();
+  channel.close();
+}
+
+/** As the tunnel's own connection is watched; what is measured interests nobody. */
+async function watchJump(
+  connection: SshConnection,
+  jump: ServerSpec,
+  below: Route,
+  { clock, device }: RouteDeps,
+  signal: AbortSignal,
+): Promise<never> {
+  let known: { rttMs: number | null; silentSince: number | null } = { rttMs: null, silentSince: null };
+  return await watchConnection(
+    connection,
+    jump,
+    {
+      clock,
+      device,
+      answers: below.answers,
+      heartbeat: () => {},
+      state: () => known,
+      report: (change) => (known = { ...known, ...change }),
+    },
+    signal,
+  );
+}
+
+/** A server that cannot reach the next one may say so only after minutes. */
+async function withinTime<T>(
+  work: Promise<T>,
+  jump: ServerSpec,
+  next: { readonly host: string; readonly port: number },
+  clock: Clock,
+): Promise<T> {
+  const late = deferred<never>();
+  const cancel = clock.timer(jump.connectTimeoutMs, () =>
+    late.reject(
+      new TunnelFailure(
+        'proxy-failed',
+        `${formatServer(jump)} did not reach ${formatEndpoint({ type: 'tcp', ...next })} within ${Math.round(jump.connectTimeoutMs / 1000)} s`,
+      ),
+    ),
+  );
+  return await Promise.race([work, late.promise]).finally(cancel);
+}
+
+/** Says which server on the way a failure is about. */
+async function naming<T>(jump: ServerSpec, work: () => Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (error) {
+    if (!(error instanceof TunnelFailure)) throw error;
+    throw new TunnelFailure(error.code, `on the way, at ${formatServer(jump)}: ${error.message}`, { cause: error });
+  }
+}

@@ -1,0 +1,73 @@
+import type { Clock } from '../../lib/async/clock.ts';
+import { formatDuration } from '../../lib/text.ts';
+import { TunnelFailure } from '../../model/failure.ts';
+import type { Channel } from './connection.ts';
+
+/**
+ * After how many milliseconds without a channel the server ends its connections, as far as its last ones tell; null where they do
+ * not. `idles` is how long each of them had been without one, the latest last. sshd counts whole seconds.
+ */
+export function idleLimit(idles: readonly number[]): number | null {
+  const last = idles.slice(-ENDS);
+  const [shortest, longest] = [Math.min(...last), Math.max(...last)];
+  if (last.length < ENDS || shortest < SHORTEST_MS || longest > LONGEST_MS) return null;
+  return longest - shortest <= Math.max(2000, longest / 30) ? shortest : null;
+}
+
+/** Two may be chance. */
+const ENDS = 3;
+
+/** What ends sooner was hardly there. */
+const SHORTEST_MS = 2000;
+
+/** What ends later is a machine that is restarted every day, or a provider that cuts its lines. */
+const LONGEST_MS = 3 * 3_600_000;
+
+/** Names a server that ends connections because nobody uses them: to it a tunnel is such a one, whatever keepalives it sends. */
+export interface IdleEnds {
+  /** What is to be said of the end of a session that was without a channel for that long; null where it had one. */
+  explain(failure: TunnelFailure, idleMs: number | null): TunnelFailure;
+}
+
+export function createIdleEnds(): IdleEnds {
+  let idles: readonly number[] = [];
+  return {
+    explain: (failure, idleMs) => {
+      idles = failure.code === 'disconnected' && idleMs !== null ? [...idles, idleMs].slice(-ENDS) : [];
+      const limit = idleLimit(idles);
+      if (limit === null) return failure;
+      const after = formatDuration(limit);
+      const text = `${failure.message}, as each time when nobody has used it for about ${after}: ${ADVICE}`;
+      return new TunnelFailure('disconnected', text, { cause: failure });
+    },
+  };
+}
+
+/** sshd_config(5), dropbear(8); neither takes a listener or a keepalive for use. */
+const ADVICE =
+  "it seems to end idle connections, for which keepalives do not count (UnusedConnectionTimeout in sshd_config, Dropbear's option -I). " +
+  'The tunnel comes back each time; to keep it, have the server exempt this user (`Match User …`, `UnusedConnectionTimeout none`) or leave -I away';
+
+/** Knows for how long a connection has been without a channel. */
+export interface Use {
+  /** To be called with each channel as soon as it is there. */
+  add<T extends Channel>(channel: T): T;
+  /** Null while there is one. */
+  idleMs(): number | null;
+}
+
+export function createUse(clock: Clock): Use {
+  let open = 0;
+  let since = clock.now();
+  return {
+    add: (channel) => {
+      open += 1;
+      channel.once('close', () => {
+        open -= 1;
+        since = clock.now();
+      });
+      return channel;
+    },
+    idleMs: () => (open > 0 ? null : clock.now() - since),
+  };
+}

@@ -1,0 +1,26 @@
+import type { Algorithms } from 'ssh2';
+import { DEFAULT_HOST_KEY_ALGORITHMS } from '../../model/host-key-algorithms.ts';
+import type { ServerSpec } from '../../model/spec.ts';
+
+/** What to offer the server: the user's lists where given, and host key algorithms in the order of what is known of the host. */
+export function algorithms(spec: ServerSpec, knownKeyTypes: readonly string[]): Algorithms {
+  return {
+    serverHostKey: knownFirst(spec.hostKeyAlgorithms ?? DEFAULT_HOST_KEY_ALGORITHMS, knownKeyTypes),
+    // In the order of ssh (readconf.c): compression that starts after the login comes first.
+    compress: spec.compression ? ['zlib@openssh.com', 'zlib', 'none'] : ['none'],
+    ...(spec.ciphers === null ? {} : { cipher: spec.ciphers }),
+    ...(spec.kexAlgorithms === null ? {} : { kex: spec.kexAlgorithms }),
+    ...(spec.macs === null ? {} : { hmac: spec.macs }),
+  } as Algorithms;
+}
+
+/** As OpenSSH does (order_hostkeyalgs in sshconnect2.c), or a host known by its ed25519 key may show its RSA key. */
+function knownFirst(wanted: readonly string[], knownKeyTypes: readonly string[]): string[] {
+  const known = (algorithm: string) => knownKeyTypes.includes(keyTypeOf(algorithm));
+  return [...wanted.filter(known), ...wanted.filter((algorithm) => !known(algorithm))];
+}
+
+/** rsa-sha2-256 and rsa-sha2-512 are signatures by a key of type ssh-rsa (RFC 8332). */
+function keyTypeOf(algorithm: string): string {
+  return algorithm.startsWith('rsa-sha2-') ? 'ssh-rsa' : algorithm;
+}

@@ -1,0 +1,51 @@
+import type { Client } from 'ssh2';
+import type { Clock } from '../../../lib/async/clock.ts';
+import type { Transport } from '../../../net/transport.ts';
+import { ProtocolBreach } from './breach.ts';
+import { internalsOf } from './internals.ts';
+
+/**
+ * The transport below a connection, for which an exchange of new keys counts as congestion: until the server has finished it, ssh2
+ * keeps all that is written. One that is not finished in time is told to `onBreach`. To be called right after client.connect().
+ */
+export function waitForRekey(
+  client: Client,
+  transport: Transport,
+  clock: Clock,
+  onBreach: (breach: ProtocolBreach) => void,
+): Transport & { forget(): void } {
+  const { _protocol: protocol } = internalsOf(client);
+  const waiting = new Set<() => void>();
+  let current = protocol._kexinit;
+  let cancel = () => {};
+  Object.defineProperty(protocol, '_kexinit', {
+    get: () => current,
+    set: (next: Buffer | undefined) => {
+      if (next !== undefined && current === undefined)
+        cancel = clock.timer(REKEY_MS, () =>
+          onBreach(new ProtocolBreach('it does not finish the exchange of new keys')),
+        );
+      current = next;
+      if (next === undefined) cancel();
+    },
+  });
+  // What was kept has been written by then.
+  client.on('handshake', () => {
+    const resumed = [...waiting];
+    waiting.clear();
+    for (const resume of resumed) resume();
+  });
+  return {
+    ...transport,
+    congested: () => current !== undefined || transport.congested(),
+    onceDrained: (resume) => {
+      if (current === undefined) return transport.onceDrained(resume);
+      waiting.add(resume);
+      return () => waiting.delete(resume);
+    },
+    forget: () => cancel(),
+  };
+}
+
+/** Enough for two round trips and two signatures on the slowest machine and path. */
+const REKEY_MS = 60_000;

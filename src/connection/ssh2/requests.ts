@@ -1,0 +1,145 @@
+import type { Client } from 'ssh2';
+import { systemClock } from '../../lib/async/clock.ts';
+import { errorText, printable } from '../../lib/text.ts';
+import { TunnelFailure } from '../../model/failure.ts';
+import { shield } from '../../net/shield.ts';
+import { formatEndpoint, type Endpoint } from '../../model/spec.ts';
+import type { Channel, CommandOutput, Originator, SessionAnswer, SessionUse } from '../ssh/connection.ts';
+import { attempt } from './try-session.ts';
+import { ProtocolBreach } from './protocol/breach.ts';
+import { openTun } from './open-tun.ts';
+import { runCommand } from './run-command.ts';
+
+/** Questions to the server that wait for its answer: global requests (RFC 4254 section 4) and connections that it opens. */
+export interface Requests {
+  listen(endpoint: Endpoint): Promise<number>;
+  unlisten(endpoint: Endpoint): Promise<void>;
+  open(endpoint: Endpoint, originator: Originator): Promise<Channel>;
+  attempt(use: SessionUse): Promise<SessionAnswer>;
+  openTun(): Promise<'granted' | 'refused' | 'unable'>;
+  run(command: string, input: string, limit: number): Promise<CommandOutput>;
+  probe(): Promise<void>;
+  /** The connection is gone: whatever is asked, now or later, fails with this. */
+  fail(failure: TunnelFailure): void;
+}
+
+export function createRequests(client: Client, clock = systemClock): Requests {
+  // Not a race with one promise that tells of the end: each race would stay in that promise's memory until then.
+  const waiting = new Set<(failure: TunnelFailure) => void>();
+  let ended: TunnelFailure | null = null;
+
+  const ask = <T>(send: (done: (error: TunnelFailure | null, value: T) => void) => void): Promise<T> =>
+    new Promise<T>((resolve, reject) => {
+      if (ended !== null) {
+        reject(ended);
+        return;
+      }
+      waiting.add(reject);
+      try {
+        send((error, value) => {
+          waiting.delete(reject);
+          if (error === null) resolve(value);
+          else reject(error);
+        });
+      } catch (error) {
+        // ssh2 throws where it is not connected.
+        waiting.delete(reject);
+        reject(new TunnelFailure('disconnected', errorText(error), { cause: error }));
+      }
+    });
+
+  return {
+    listen: (endpoint) => ask<number>((done) => listen(client, endpoint, done)),
+    unlisten: (endpoint) => ask<void>((done) => unlisten(client, endpoint, () => done(null, undefined))),
+    open: async (endpoint, originator) =>
+      shield(await ask<Channel>((done) => open(client, endpoint, originator, done))),
+    attempt: (use) => ask<SessionAnswer>((done) => attempt(client, use, clock, (answer) => done(null, answer))),
+    openTun: () => ask<'granted' | 'refused' | 'unable'>((done) => openTun(client, (answer) => done(null, answer))),
+    run: (command, input, limit) => ask<CommandOutput>((done) => runCommand(client, command, input, limit, done)),
+    probe: () => ask<void>((done) => ping(client, () => done(null, undefined))),
+    fail: (failure) => {
+      ended ??= failure;
+      for (const reject of waiting) reject(failure);
+      waiting.clear();
+    },
+  };
+}
+
+/** SSH_OPEN_CONNECT_FAILED (RFC 4254 section 5.1). */
+const CONNECT_FAILED = 2;
+
+function open(
+  client: Client,
+  endpoint: Endpoint,
+  from: Originator,
+  done: (error: TunnelFailure | null, channel: Channel) => void,
+): void {
+  const answer = (error: Error | undefined, channel: Channel) => {
+    done(error === undefined ? null : translateRefusal(error, formatEndpoint(endpoint)), channel);
+  };
+  if (endpoint.type === 'unix') client.openssh_forwardOutStreamLocal(endpoint.path, answer);
+  else client.forwardOut(from.address, from.port, endpoint.host, endpoint.port, answer);
+}
+
+/** Without a reason it is the end of the connection, or a server that has not the extension. */
+function translateRefusal(error: Error & { readonly reason?: unknown }, target: string): TunnelFailure {
+  const said = printable(error.message.replace(/^\(SSH\) Channel open failure: /, ''));
+  const cause = { cause: error };
+  switch (error.reason) {
+    case CONNECT_FAILED:
+      return new TunnelFailure('target-unreachable', `the server cannot connect to ${target}: ${said}`, cause);
+    case PROHIBITED:
+      return new TunnelFailure(
+        'forward-refused',
+        `the server forbids connections to ${target} (administratively prohibited: AllowTcpForwarding, AllowStreamLocalForwarding or permitopen): ${said}`,
+        cause,
+      );
+    default:
+      return new TunnelFailure('forward-refused', `the server does not connect to ${target}: ${said}`, cause);
+  }
+}
+
+/** SSH_OPEN_ADMINISTRATIVELY_PROHIBITED (RFC 4254 section 5.1). */
+const PROHIBITED = 1;
+
+/** Whether it is the server's rules that refused a connection, and so will again. */
+export function isProhibited({ cause }: TunnelFailure): boolean {
+  return cause instanceof Error && (cause as { readonly reason?: unknown }).reason === PROHIBITED;
+}
+
+/**
+ * OpenSSH's own keepalive (`keepalive@openssh.com`, clientloop.c): a request that servers refuse who do not know it, and so answer
+ * all the same (RFC 4254 section 4). ssh2 has it for its own keepalive only. Nothing public will do: to cancel a listener that does
+ * not exist ends the connection with AsyncSSH.
+ */
+function ping(client: Client, done: () => void): void {
+  const { _callbacks: callbacks, _protocol: protocol } = client as unknown as Pinging;
+  if (protocol === undefined) throw new Error('Not connected');
+  callbacks.push(done);
+  protocol.ping();
+}
+
+/** Of ssh2's Client: who waits for the answers to global requests, in their order. */
+interface Pinging {
+  readonly _callbacks: (() => void)[];
+  readonly _protocol?: { ping(): void };
+}
+
+function listen(client: Client, endpoint: Endpoint, done: (error: TunnelFailure | null, port: number) => void): void {
+  const refused = () =>
+    done(new TunnelFailure('forward-refused', `the server refused to listen on ${formatEndpoint(endpoint)}`), 0);
+  if (endpoint.type === 'unix') {
+    client.openssh_forwardInStreamLocal(endpoint.path, (error) => (error ? refused() : done(null, 0)));
+  } else {
+    client.forwardIn(endpoint.host, endpoint.port, (error, port) => {
+      if (error) refused();
+      else if (port < 1 || port > 65_535) throw new ProtocolBreach(`it says that it listens on port ${port}`);
+      else done(null, port);
+    });
+  }
+}
+
+function unlisten(client: Client, endpoint: Endpoint, done: () => void): void {
+  if (endpoint.type === 'unix') client.openssh_unforwardInStreamLocal(endpoint.path, done);
+  else client.unforwardIn(endpoint.host, endpoint.port, done);
+}

@@ -1,0 +1,54 @@
+import type { Client, ClientChannel } from 'ssh2';
+import { printable } from '../../lib/text.ts';
+import { TunnelFailure } from '../../model/failure.ts';
+import type { CommandOutput } from '../ssh/connection.ts';
+
+/** Runs a command in a session (RFC 4254 section 6.5) to its end; at most `limit` bytes of output are kept, and no more are waited for. */
+export function runCommand(
+  client: Client,
+  command: string,
+  input: string,
+  limit: number,
+  done: (failure: TunnelFailure | null, output: CommandOutput) => void,
+): void {
+  client.exec(command, (error, channel) => {
+    if (error !== undefined) {
+      const words = `the server runs no command: ${printable(error.message)}`;
+      done(new TunnelFailure('forward-refused', words, { cause: error }), NOTHING);
+    } else collect(channel, input, limit, done);
+  });
+}
+
+const NOTHING: CommandOutput = { code: null, stdout: Buffer.alloc(0), stderr: '' };
+
+const MAX_STDERR = 2000;
+
+function collect(
+  channel: ClientChannel,
+  input: string,
+  limit: number,
+  done: (failure: TunnelFailure | null, output: CommandOutput) => void,
+): void {
+  const chunks: Buffer[] = [];
+  let size = 0;
+  let stderr = '';
+  let code: number | null = null;
+  const over = (failure: TunnelFailure | null) => {
+    channel.removeAllListeners('data').removeAllListeners('close').resume();
+    done(failure, { code, stdout: Buffer.concat(chunks), stderr });
+  };
+  channel.on('error', () => {});
+  channel.on('data', (chunk: Buffer) => {
+    size += chunk.length;
+    chunks.push(chunk);
+    if (size <= limit) return;
+    channel.close();
+    over(new TunnelFailure('internal', `the command on the server wrote more than ${limit} bytes`));
+  });
+  channel.stderr.on('data', (chunk: Buffer) => {
+    stderr = (stderr + chunk.toString('utf8')).slice(-MAX_STDERR);
+  });
+  channel.on('exit', (exit: number | null) => (code = exit));
+  channel.on('close', () => over(null));
+  channel.end(input);
+}

@@ -1,0 +1,64 @@
+import ssh2 from '#ssh2';
+import type { Clock } from '../../lib/async/clock.ts';
+import { printable } from '../../lib/text.ts';
+import { hearOffer } from './offer.ts';
+import type { Wire } from '../../net/stream-wire.ts';
+import { boundGroupExchange } from './group-exchange.ts';
+import { holdIdentification } from './identification.ts';
+import { guardProtocol } from './protocol/protocol-guard.ts';
+
+/** What a server shows to everybody. */
+export interface Scan {
+  /** Its host key as a blob, or null where it showed none. */
+  readonly hostKey: Buffer | null;
+  /** Its software, safe to print; empty where it did not say. */
+  readonly software: string;
+  /** Why there is no key. */
+  readonly error: string;
+}
+
+/** Begins a handshake only to see the host key, and ends it there. `types` are the host key algorithms to ask for. Never rejects. */
+export function scanServer(wire: Wire, timeoutMs: number, clock: Clock, types?: readonly string[]): Promise<Scan> {
+  return new Promise((resolve) => {
+    const client = new ssh2.Client();
+    const offer = hearOffer();
+    let hostKey: Buffer | null = null;
+    let error = '';
+    const end = () => {
+      cancel();
+      wire.destroy();
+      resolve({ hostKey, error, software: printable((client as { _remoteVer?: string })._remoteVer ?? '') });
+    };
+    const cancel = clock.timer(timeoutMs, () => {
+      error ||= `no host key within ${Math.round(timeoutMs / 1000)} s`;
+      end();
+    });
+    client.on('error', (reason: Error) => {
+      error ||= offer.explain(printable(reason.message));
+      end();
+    });
+    client.on('close', () => {
+      error ||= 'the connection ended before';
+      end();
+    });
+    try {
+      client.connect({
+        sock: wire,
+        username: 'nobody',
+        readyTimeout: 0,
+        debug: offer.debug,
+        ...(types === undefined ? {} : { algorithms: { serverHostKey: types as ssh2.ServerHostKeyAlgorithm[] } }),
+        hostVerifier: (key: Buffer) => {
+          hostKey = key;
+          throw new Error('that was all');
+        },
+      });
+      holdIdentification(client);
+      guardProtocol(client, wire);
+      boundGroupExchange(client);
+    } catch (reason) {
+      error = printable(String(reason));
+      end();
+    }
+  });
+}

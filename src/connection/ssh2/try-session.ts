@@ -1,0 +1,164 @@
+import { randomBytes } from 'node:crypto';
+import type { Client, ClientChannel } from 'ssh2';
+import type { Clock } from '../../lib/async/clock.ts';
+import { printable } from '../../lib/text.ts';
+import type { SessionAnswer, SessionUse } from '../ssh/connection.ts';
+import { openSession, type SessionRequests } from './session-channel.ts';
+
+/**
+ * Asks for one thing in a session of its own. That the server says yes proves nothing where a forced command takes the place of
+ * whatever is asked: a command, a shell and sftp have to show that it is they who answer. The rest is asked for without running
+ * anything, so that a forced command runs no more often than needed.
+ */
+export function attempt(client: Client, use: SessionUse, clock: Clock, done: (answer: SessionAnswer) => void): void {
+  openSession(client, (session) => {
+    if (session === null) {
+      done({ outcome: 'refused', said: '' });
+      return;
+    }
+    const { channel } = session;
+    const finish = (answer: SessionAnswer) => {
+      channel.close();
+      done(answer);
+    };
+    if (use === 'environment') {
+      setVariables(session, [...VARIABLES, `TUNNELD_AUDIT_${randomBytes(4).toString('hex')}`], [], finish);
+      return;
+    }
+    const proof = PROOFS[use]?.() ?? null;
+    ask(session, use, proof, (granted) => {
+      if (!granted) finish({ outcome: 'refused', said: '' });
+      else if (proof === null) finish({ outcome: 'granted', said: '' });
+      else watch(channel, proof, clock, finish);
+    });
+  });
+}
+
+/** What makes a shell, an interpreter or the linker run something else than it was told to. */
+const VARIABLES = [
+  'LD_PRELOAD',
+  'LD_LIBRARY_PATH',
+  'BASH_ENV',
+  'ENV',
+  'PATH',
+  'PERL5OPT',
+  'PYTHONPATH',
+  'NODE_OPTIONS',
+  'SHELL',
+  'GIT_SSH_COMMAND',
+];
+
+/** RFC 4254 section 6.4. The values are empty, and nothing is run with them. */
+function setVariables(
+  session: SessionRequests,
+  [name, ...rest]: readonly string[],
+  taken: readonly string[],
+  finish: (answer: SessionAnswer) => void,
+): void {
+  if (name === undefined) finish({ outcome: taken.length > 0 ? 'granted' : 'refused', said: taken.join(', ') });
+  else
+    session.request(
+      (protocol, id) => protocol.env(id, name, '', true),
+      (granted) => setVariables(session, rest, granted ? [...taken, name] : taken, finish),
+    );
+}
+
+function ask(
+  { request }: SessionRequests,
+  use: Exclude<SessionUse, 'environment'>,
+  proof: Proof | null,
+  answer: (granted: boolean) => void,
+): void {
+  switch (use) {
+    case 'command':
+      request((protocol, id) => protocol.exec(id, proof?.command ?? '', true), answer);
+      break;
+    case 'shell':
+      request((protocol, id) => protocol.shell(id, true), answer);
+      break;
+    case 'sftp':
+      request((protocol, id) => protocol.subsystem(id, 'sftp', true), answer);
+      break;
+    case 'terminal':
+      request((protocol, id) => protocol.pty(id, 24, 80, 480, 640, 'vt100', null, true), answer);
+      break;
+    case 'agent':
+      request((protocol, id) => protocol.openssh_agentForward(id, true), answer);
+      break;
+    case 'x11':
+      request((protocol, id) => protocol.x11Forward(id, x11Screen(), true), answer);
+      break;
+  }
+}
+
+/** RFC 4254 section 6.3.1; no program of the server is ever given this cookie. */
+function x11Screen() {
+  return { single: false, protocol: 'MIT-MAGIC-COOKIE-1', cookie: randomBytes(16).toString('hex'), screen: 0 };
+}
+
+/** How something shows that it is what was asked for. */
+interface Proof {
+  /** For a command: what is to be run. */
+  readonly command: string;
+  readonly input: string | Buffer;
+  /** Whether the end of the input may follow at once: OpenSSH's sftp server would leave without an answer. */
+  readonly ends: boolean;
+  readonly pattern: RegExp;
+}
+
+const PROOFS: Readonly<Partial<Record<SessionUse, () => Proof>>> = {
+  command: () => ({ ...echo(), input: '' }),
+  shell: echo,
+  // SSH_FXP_INIT of version 3 is answered by SSH_FXP_VERSION (draft-ietf-secsh-filexfer-02 section 4).
+  sftp: () => ({
+    command: '',
+    input: Buffer.from([0, 0, 0, 5, 1, 0, 0, 0, 3]),
+    ends: false,
+    pattern: /\0\0[^]{2}\x02\0{3}[\x03-\x06]/,
+  }),
+};
+
+/**
+ * A shell takes the quotes away, so its answer is told from something that sends our words back. The Windows shell leaves them, and
+ * is told by the word that it takes away.
+ */
+function echo(): Proof {
+  const [left, right] = [randomBytes(6).toString('hex'), randomBytes(6).toString('hex')];
+  const command = `echo ${left}""${right}`;
+  const pattern = new RegExp(`${left}${right}|(?<!echo )${left}""${right}`);
+  return { command, input: `${command}\nexit\n`, ends: true, pattern };
+}
+
+function watch(channel: ClientChannel, proof: Proof, clock: Clock, finish: (answer: SessionAnswer) => void): void {
+  let output = '';
+  let words = '';
+  const over = (outcome: SessionAnswer['outcome']) => {
+    cancel();
+    channel.removeAllListeners('data').removeAllListeners('end').resume();
+    finish({ outcome, said: outcome === 'granted' ? '' : firstLine(words) });
+  };
+  const cancel = clock.timer(PROOF_MS, () => over('silent'));
+  channel.on('data', (chunk: Buffer) => {
+    // The end is kept: a greeting may come first.
+    output = (output + chunk.toString('latin1')).slice(-MAX_OUTPUT);
+    if (words.length < MAX_WORDS) words += chunk.toString('utf8');
+    if (proof.pattern.test(output)) over('granted');
+  });
+  channel.stderr.on('data', (chunk: Buffer) => {
+    if (words.length < MAX_WORDS) words += chunk.toString('utf8');
+  });
+  channel.on('end', () => over('other'));
+  channel.on('error', () => {});
+  channel.write(proof.input);
+  if (proof.ends) channel.end();
+}
+
+/** A small computer under load may need seconds to start a shell. */
+const PROOF_MS = 5000;
+
+const MAX_OUTPUT = 64 * 1024;
+const MAX_WORDS = 300;
+
+function firstLine(text: string): string {
+  return printable(text.trim().split(/[\r\n]/, 1)[0] ?? '', 120);
+}

@@ -1,0 +1,23 @@
+import { isDeepStrictEqual } from 'node:util';
+import type { TunnelSpec } from '../model/spec.ts';
+
+/** Remembers with which specifications tunnels have been up. */
+export interface Proof {
+  wasUp(spec: TunnelSpec): void;
+  /** Whether every one of these has been up, at whatever time. */
+  covers(specs: readonly TunnelSpec[]): boolean;
+}
+
+/** `known` is from earlier lives. */
+export function createProof(known: readonly TunnelSpec[]): Proof {
+  const proven = new Map(known.map((spec) => [spec.name, spec]));
+  return {
+    wasUp: (spec) => proven.set(spec.name, spec),
+    covers: (specs) => specs.every((spec) => isSame(proven.get(spec.name), spec)),
+  };
+}
+
+/** Usually it is the very same object. */
+function isSame(one: TunnelSpec | undefined, other: TunnelSpec): boolean {
+  return one === other || isDeepStrictEqual(one, other);
+}

@@ -1,0 +1,209 @@
+import { constants } from 'node:fs';
+import { access, open, stat } from 'node:fs/promises';
+import { dirname } from 'node:path';
+import { makeDirectory } from '../lib/files/make-directory.ts';
+import { errorCode, errorText } from '../lib/text.ts';
+import type { TunnelSpec } from '../model/spec.ts';
+import { type Account, giveFile, knownHostsProblems } from './known-hosts-access.ts';
+import type { Step, StepName } from './check.ts';
+
+export interface DeviceDeps {
+  readonly wall: () => number;
+  readonly stateDirectory: string;
+  readonly configFile: string;
+  /** Whether what can be repaired is repaired. */
+  readonly fix: boolean;
+  /** `systemctl show` of the unit as text, or null where there is no systemd. */
+  readonly unit: () => Promise<string | null>;
+  /** When the service last wrote a line that this user may read in the journal; null where there is none. */
+  readonly lastLine: () => Promise<string | null>;
+  /** Whether the configuration is that of the service as it is installed. */
+  readonly installed: boolean;
+  /** Whom the installed service runs as, or null where the caller is the one who runs it. */
+  readonly account: Account | null;
+  /** The daemon's version, or null where none runs. */
+  readonly daemon: string | null;
+  onStep(step: Step): void;
+}
+
+/** What concerns this device alone: the permissions of the files, the clock, the state directory, and the service. */
+export async function examineDevice(tunnels: readonly TunnelSpec[], deps: DeviceDeps): Promise<void> {
+  const tell = (step: StepName, result: Step['result'], seen: string, cure?: string) =>
+    deps.onStep({ tunnel: null, step, result, seen, ms: 0, ...(cure === undefined ? {} : { cure }) });
+  await permissions(tunnels, deps, tell);
+  clock(deps, tell);
+  await stateDirectory(deps, tell);
+  await service(deps, tell);
+}
+
+type Tell = (step: StepName, result: Step['result'], seen: string, cure?: string) => void;
+
+async function permissions(
+  tunnels: readonly TunnelSpec[],
+  { configFile, fix, account }: DeviceDeps,
+  tell: Tell,
+): Promise<void> {
+  const servers = tunnels.flatMap((tunnel) => [tunnel, ...tunnel.jumps]);
+  const secrets = servers.flatMap(({ identityFiles, passphraseFile, passwordFile }) => [
+    ...identityFiles,
+    ...[passphraseFile, passwordFile].filter((path) => path !== null),
+  ]);
+  let bad = 0;
+  for (const path of new Set(secrets)) {
+    const mode = await modeOf(path);
+    if (mode === null || (mode & 0o077) === 0) continue;
+    const text = `${path} has mode ${mode.toString(8).padStart(4, '0')}, so that others can use it`;
+    if (fix && (await tryTo(() => setMode(path, () => 0o600))))
+      tell('permissions', 'ok', `${text}: it has mode 0600 now`);
+    else {
+      bad += 1;
+      tell('permissions', 'fail', text, `${sudo()}chmod 600 ${word(path)}   (or ${sudo()}tunneld doctor --fix)`);
+    }
+  }
+  const mode = await modeOf(configFile);
+  if (mode !== null && (mode & 0o022) !== 0) {
+    bad += 1;
+    const text = `${configFile} may be written by others, who could run commands with it (proxyCommand)`;
+    if (fix && (await tryTo(() => setMode(configFile, (now) => now & ~0o022))))
+      tell('permissions', 'ok', `${text}: no longer`);
+    else
+      tell('permissions', 'warn', text, `${sudo()}chmod go-w ${word(configFile)}   (or ${sudo()}tunneld doctor --fix)`);
+  }
+  for (const { file, result, text, cure } of await knownHostsProblems(servers, account)) {
+    if (fix && account !== null && (await tryTo(() => giveFile(file, account))))
+      tell('permissions', 'ok', `${text}: it belongs to ${account.name} now`);
+    else {
+      bad += 1;
+      tell('permissions', result, text, account === null ? cure : `${cure}   (or sudo tunneld doctor --fix)`);
+    }
+  }
+  if (bad === 0) tell('permissions', 'ok', 'keys and secrets are for their owner alone');
+}
+
+/** A certificate of nobody's is checked, but logs and waits go by the clock; a Pi without a battery starts in the past. */
+function clock({ wall }: DeviceDeps, tell: Tell): void {
+  const now = new Date(wall());
+  const ok = now.getTime() > BUILT_AFTER;
+  tell(
+    'clock',
+    ok ? 'ok' : 'warn',
+    now.toISOString(),
+    ok ? undefined : 'Set the clock, or wait for NTP (`timedatectl`).',
+  );
+}
+
+/** Before this program was written. */
+const BUILT_AFTER = Date.UTC(2026, 0, 1);
+
+async function stateDirectory({ stateDirectory: path, fix, account }: DeviceDeps, tell: Tell): Promise<void> {
+  const owner = await stat(path).then(
+    ({ uid }) => uid,
+    () => null,
+  );
+  if (owner !== null && owner !== process.getuid?.() && process.getuid?.() !== 0) {
+    tell('state directory', 'skip', `${path} belongs to somebody else, who alone sees into it (try sudo)`);
+    return;
+  }
+  const writable = () => access(path, constants.W_OK | constants.X_OK);
+  if (await tryTo(writable)) {
+    tell('state directory', 'ok', `${path} can be written`);
+    return;
+  }
+  if (fix && (await tryTo(async () => makeDirectory(path))) && (await tryTo(writable))) {
+    tell('state directory', 'ok', `${path} was made`);
+    return;
+  }
+  const why = await access(path, constants.W_OK).then(
+    () => 'cannot be entered',
+    (error: unknown) => errorCode(error) ?? errorText(error),
+  );
+  const make = `${sudo()}mkdir -p -m 700 ${word(path)}   (or ${sudo()}tunneld doctor --fix; the daemon makes it too where it may)`;
+  const give = `Give it to the user that runs tunneld, or name another with stateDirectory.`;
+  // What root makes for the service must belong to it.
+  const cure =
+    account === null
+      ? why === 'ENOENT'
+        ? make
+        : give
+      : "sudo tunneld install   (it sees to the service's directories)";
+  tell('state directory', 'warn', `${path}: ${why}; ports are forgotten when the power goes`, cure);
+}
+
+async function service({ daemon, unit, lastLine, installed }: DeviceDeps, tell: Tell): Promise<void> {
+  const shown = await unit();
+  const value = (key: string) => new RegExp(`^${key}=(.*)$`, 'm').exec(shown ?? '')?.[1] ?? '';
+  const running = daemon === null ? 'no daemon runs' : `the daemon runs (${daemon})`;
+  if (shown === null || value('LoadState') !== 'loaded') {
+    const what = shown === null ? 'there is no systemd here' : 'there is no tunnel.service';
+    tell(
+      'service manager',
+      daemon === null ? 'warn' : 'ok',
+      `${what}; ${running}`,
+      daemon === null ? 'sudo tunneld install' : undefined,
+    );
+    tell('watchdog', 'skip', 'there is no service');
+    tell('journal', 'skip', 'there is no service');
+    return;
+  }
+  const active = value('ActiveState') === 'active';
+  const enabled = value('UnitFileState') === 'enabled';
+  tell(
+    'service manager',
+    active && enabled ? 'ok' : 'warn',
+    `tunnel.service is ${value('ActiveState')} and ${value('UnitFileState')}; ${running}`,
+    // That gives the service its files, too.
+    active && enabled ? undefined : installed ? 'sudo tunneld install' : 'sudo systemctl enable --now tunnel',
+  );
+  const interval = value('WatchdogUSec');
+  const watched = !['', '0', 'infinity'].includes(interval);
+  // systemd 252 and later know it of a service that has run.
+  if (interval === 'infinity' && !active) tell('watchdog', 'skip', 'the service does not run');
+  else if (watched) tell('watchdog', 'ok', `every ${interval}`);
+  else tell('watchdog', 'warn', 'off', 'sudo systemctl edit tunnel, and there WatchdogSec=60 below [Service]');
+  const line = await lastLine();
+  if (line === null && !active) tell('journal', 'skip', 'the service does not run');
+  else if (line !== null) tell('journal', 'ok', `journalctl -u tunnel: the last line is of ${line}`);
+  else {
+    const cure =
+      'Look as root, or as a member of the group systemd-journal; log.file in the configuration has a file instead.';
+    tell('journal', 'warn', 'journalctl -u tunnel shows no line of tunneld', cure);
+  }
+}
+
+/** One word for a shell, as a cure is pasted into one. */
+function word(path: string): string {
+  return /^[\w./-]+$/.test(path) ? path : `'${path.replaceAll("'", "'\\''")}'`;
+}
+
+/** Whoever pastes a cure that root was told by way of sudo is not root. */
+function sudo(): string {
+  return process.getuid?.() === 0 && process.env['SUDO_USER'] !== undefined ? 'sudo ' : '';
+}
+
+async function modeOf(path: string): Promise<number | null> {
+  return await stat(path).then(
+    ({ mode, uid }) => (uid === process.getuid?.() || process.getuid?.() === 0 ? mode & 0o777 : null),
+    () => null,
+  );
+}
+
+/** Root follows no link that somebody else could have made, to a file of the system's. */
+async function setMode(path: string, modeOf: (now: number) => number): Promise<void> {
+  const { uid } = await stat(dirname(path));
+  const careful = process.getuid?.() === 0 && uid !== 0;
+  const handle = await open(path, constants.O_RDONLY | constants.O_NONBLOCK | (careful ? constants.O_NOFOLLOW : 0));
+  try {
+    const stats = await handle.stat();
+    if (careful && stats.nlink > 1) throw new Error('it has another name elsewhere');
+    await handle.chmod(modeOf(stats.mode & 0o777));
+  } finally {
+    await handle.close();
+  }
+}
+
+async function tryTo(work: () => Promise<unknown>): Promise<boolean> {
+  return await work().then(
+    () => true,
+    () => false,
+  );
+}

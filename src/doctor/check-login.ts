@@ -1,0 +1,191 @@
+import { randomBytes } from 'node:crypto';
+import { setMaxListeners } from 'node:events';
+import { childController } from '../lib/async/abort.ts';
+import { sleep, type Clock } from '../lib/async/clock.ts';
+import { dial, type Dialled } from '../net/dial.ts';
+import { dialTarget } from '../net/dial-target.ts';
+import { asFailure, TunnelFailure } from '../model/failure.ts';
+import { createInspector, type Inspector } from '../forwarding/verify/listener-verifier.ts';
+import { listenLocally } from '../forwarding/listeners/listen-locally.ts';
+import { prepareLogin } from '../connection/route/login.ts';
+import { ownKeys } from '../forwarding/verify/own-keys.ts';
+import { refusalReason } from '../forwarding/listeners/refusal-reason.ts';
+import { beyondOf, firstMachine } from '../net/first-machine.ts';
+import { prepareRoute, type Route } from '../connection/route/route.ts';
+import { formatEndpoint, type Endpoint, type ForwardSpec, type TunnelSpec } from '../model/spec.ts';
+import type { SshConnection, Visitor } from '../connection/ssh/connection.ts';
+import { describeAccepted } from '../connection/auth/auth-report.ts';
+import { cureOf, type Step } from './check.ts';
+import type { ExamineDeps, Tell } from './check-tunnel.ts';
+import { refused, roundTrip } from './listener-steps.ts';
+import { sourcePortStep } from './source-port.ts';
+
+interface LoginDeps extends ExamineDeps {
+  readonly tell: Tell;
+}
+
+/** Logs in once, asks for each forward, sees whether it leads here, and gives it back. Rejects with the TunnelFailure that ended it. */
+export async function examineLogin(spec: TunnelSpec, deps: LoginDeps, signal: AbortSignal): Promise<void> {
+  const { clock, tell } = deps;
+  const over = childController(signal);
+  setMaxListeners(0, over.signal);
+  let route: Route | null = null;
+  let connection: SshConnection | null = null;
+  let agreed = '';
+  let dialled: Dialled | null = null;
+  const turn = () => dialled?.turn;
+  const greeted = (version: string) => {
+    tell('banner', 'ok', version);
+    tell('algorithms', 'ok', agreed);
+    tell('host key', ...hostKey(spec));
+  };
+  try {
+    const login = await prepareLogin(spec, { ...deps, name: spec.name });
+    const travel = await prepareRoute(spec, {
+      ...deps,
+      reach: async () => {
+        const first = firstMachine(spec);
+        const { turns } = deps.device;
+        dialled = await dial(first, first.connectTimeoutMs, { clock, turns, beyond: beyondOf(spec) }, signal);
+        return { ...dialled, leftMs: first.connectTimeoutMs };
+      },
+      heartbeat: () => {},
+      onSourcePort: () => {},
+    });
+    route = await travel(signal);
+    let how = '';
+    let claim = (visitor: Visitor): void => visitor.reject();
+    connection = await Promise.race([
+      route.lost,
+      login(
+        route,
+        {
+          onAuthenticating: (algorithms) => (agreed = algorithms),
+          onAuthenticated: (report) => (how = describeAccepted(report)),
+          onVisitor: (visitor) => claim(visitor),
+        },
+        signal,
+      ),
+    ]);
+    turn()?.accepted();
+    greeted(connection.serverVersion);
+    tell('authentication', 'ok', how === '' ? 'the server wanted nothing' : how);
+    const inspector = createInspector(
+      connection,
+      {
+        clock,
+        nonce: () => randomBytes(16).toString('hex'),
+        ownKeys: (listen, type) => ownKeys(spec, listen, type, { clock, hostKeys: deps.device.hostKeys }, over.signal),
+      },
+      over.signal,
+    );
+    claim = (visitor) => {
+      const examination = inspector.claim(visitor, { room: true, early: false }) ?? Promise.resolve(visitor);
+      void examination.then((found) => found?.reject());
+    };
+    for (const forward of spec.forwards) {
+      const examined = examineForward(forward, connection, inspector, deps);
+      examined.catch(() => {});
+      await Promise.race([connection.lost, route.lost, noAnswer(clock, over.signal), examined]);
+    }
+    for (const forward of spec.forwards) await examineTarget(forward, spec, deps, signal);
+    tell(...sourcePortStep(spec, deps.sight));
+  } catch (error) {
+    // The authentication had begun: what comes before it went well.
+    if (connection === null && agreed !== '') greeted('it is an SSH server');
+    turn()?.notAccepted(asFailure(error));
+    throw error;
+  } finally {
+    if (connection !== null) await connection.close();
+    connection?.destroy();
+    over.abort(new TunnelFailure('disconnected', 'the examination is over'));
+    over.dispose();
+    await route?.destroy();
+    turn()?.end();
+  }
+}
+
+/** Nobody else watches that the server answers. */
+async function noAnswer(clock: Clock, signal: AbortSignal): Promise<never> {
+  await sleep(clock, ANSWER_MS, signal);
+  throw new TunnelFailure('keepalive-lost', `the server did not answer within ${ANSWER_MS / 1000} s`);
+}
+
+const ANSWER_MS = 30_000;
+
+async function examineForward(
+  { kind, listen }: ForwardSpec,
+  connection: SshConnection,
+  inspector: Inspector,
+  { tell }: LoginDeps,
+): Promise<void> {
+  const name = formatEndpoint(listen);
+  if (kind !== 'remote') {
+    try {
+      (await listenLocally(listen, { replace: false, mask: 0o177 }, (socket) => socket.destroy())).close();
+      tell('forward', 'ok', `this device can listen on ${name}`);
+    } catch (error) {
+      tell(
+        'forward',
+        'fail',
+        `this device cannot listen on ${name}: ${asFailure(error).message}`,
+        'Find the program that listens there (`ss -ltnp`), or choose another port.',
+      );
+    }
+    return;
+  }
+  let port: number;
+  try {
+    port = await connection.listen(listen);
+  } catch (error) {
+    const failure = asFailure(error);
+    if (failure.code !== 'forward-refused') throw failure;
+    tell('forward', ...refused(failure, await refusalReason(listen, false, (at) => inspector.watch(listen, at))));
+    tell('round trip', 'skip', `${name}: not tried: the forward comes first`);
+    return;
+  }
+  try {
+    tell('forward', 'ok', `the server listens on ${name}${port === 0 || !isChosen(listen) ? '' : ` (port ${port})`}`);
+    const answerer = await inspector.look(listen, port);
+    const exposed = answerer.type === 'ours' && (await inspector.isExposed(listen, port));
+    tell('round trip', ...roundTrip(name, answerer, exposed));
+  } finally {
+    await connection.unlisten(listen.type === 'tcp' ? { ...listen, port } : listen);
+  }
+}
+
+function hostKey({ strictHostKeyChecking: strict }: TunnelSpec): [Step['result'], string, string?] {
+  if (strict === 'no') {
+    return [
+      'warn',
+      'whatever it is (strictHostKeyChecking: no)',
+      'Write strictHostKeyChecking: yes, and the key to userKnownHostsFile.',
+    ];
+  }
+  return [
+    'ok',
+    strict === 'yes' ? 'the server shows a key that known_hosts has' : 'known_hosts has it, or has it now (accept-new)',
+  ];
+}
+
+function isChosen(listen: Endpoint): boolean {
+  return listen.type === 'tcp' && listen.port === 0;
+}
+
+/** Visits the target of a forward from the server, from here. */
+export async function examineTarget(
+  forward: ForwardSpec,
+  spec: TunnelSpec,
+  { clock, tell }: LoginDeps,
+  signal: AbortSignal,
+): Promise<void> {
+  const { kind, target } = forward;
+  if (kind !== 'remote' || target.type === 'socks') return;
+  try {
+    (await dialTarget(target, spec.connectTimeoutMs, clock, signal)).resume().end();
+    tell('target', 'ok', `${formatEndpoint(target)} answers`);
+  } catch (error) {
+    const failure = asFailure(error);
+    tell('target', 'fail', failure.message, cureOf(failure));
+  }
+}

@@ -1,0 +1,42 @@
+import type { Clock } from '../../lib/async/clock.ts';
+import type { Ends } from '../../net/device.ts';
+import { translate } from '../../net/dial.ts';
+import { probeClaim } from '../../net/probe-path.ts';
+import type { Turns } from '../../net/pacing/turns.ts';
+import { openSocket } from '../../net/open-socket.ts';
+import type { ConnectLimit } from '../../net/pacing/pace.ts';
+import { resetSocket } from '../../net/reset-socket.ts';
+
+/**
+ * Makes the server's kernel let go of dead connections of ours: opens one from each of their ports, which ends the dead one
+ * (see SourcePorts), and closes it. For when this connection had to come from another port than the one that died. Never rejects.
+ */
+export async function evict(
+  { localAddress, localPort, remoteAddress, remotePort }: Ends,
+  earlierPorts: (current: number) => readonly number[],
+  { clock, turns, limit }: EvictDeps,
+  signal: AbortSignal,
+): Promise<void> {
+  for (const port of earlierPorts(localPort)) {
+    const options = { host: remoteAddress, port: remotePort, localAddress, localPort: port };
+    const place = { address: remoteAddress, port: remotePort, source: null };
+    const turn = await turns.take(place, probeClaim(limit, clock), signal).catch(() => null);
+    if (turn === null) return;
+    await openSocket(options, PATIENCE_MS, clock, signal).then(
+      (socket) => {
+        turn.opened();
+        resetSocket(socket);
+      },
+      (error: unknown) => turn.failed(translate(error, remoteAddress)),
+    );
+    turn.end();
+  }
+}
+
+interface EvictDeps {
+  readonly clock: Clock;
+  readonly turns: Turns;
+  readonly limit: ConnectLimit | null;
+}
+
+const PATIENCE_MS = 3000;

@@ -1,0 +1,142 @@
+import type { Other } from '../verify/sights.ts';
+import { type Endpoint, formatEndpoint, type TunnelSpec } from '../../model/spec.ts';
+import { formatServer } from '../../model/state.ts';
+
+/** What tells this machine from another one that has a copy of its files: digests only, and empty where nothing is known. */
+export interface Machine {
+  readonly id: string | null;
+  readonly hostKeys: readonly string[];
+  readonly hardware: readonly string[];
+}
+
+/** What is remembered of a listener, over restarts. */
+export interface Holding {
+  /** Whether this tunnel had it. */
+  readonly held: boolean;
+  /** The machine that had it then; null where that is not known. */
+  readonly machine: Machine | null;
+  /** The device that was seen there while this machine had never had it. */
+  readonly other: OtherDevice | null;
+}
+
+interface OtherDevice {
+  /** What it says, and its host key where it is an SSH server. */
+  readonly who: string;
+  /** As in 2026-01-31. */
+  readonly day: string;
+}
+
+/** Whether a listener may be asked for. */
+export type Claim =
+  | { readonly type: 'free' }
+  /** It leads to another device, and is not taken from it without a person's word. */
+  | { readonly type: 'barred'; readonly other: OtherDevice; readonly copied: boolean }
+  /** Another machine had it: this one has a copy of its files, or took its place. */
+  | { readonly type: 'copied' };
+
+export function claimOf(holding: Holding | null, machine: Machine): Claim {
+  if (holding === null) return { type: 'free' };
+  const { held, machine: before, other } = holding;
+  const copied = held && before !== null && isAnother(before, machine);
+  if (other !== null) return { type: 'barred', other, copied };
+  return copied ? { type: 'copied' } : { type: 'free' };
+}
+
+/** Whether the machine that had it may still be there, and be harmed. */
+export function isCopy(claim: Claim): boolean {
+  return claim.type === 'copied' || (claim.type === 'barred' && claim.copied);
+}
+
+/** A part that is not known on both sides tells nothing; of several keys or network cards one in common is enough. */
+export function isAnother(before: Machine, now: Machine): boolean {
+  const disjoint = (one: readonly string[], other: readonly string[]) =>
+    one.length > 0 && other.length > 0 && !one.some((mark) => other.includes(mark));
+  return (
+    (before.id !== null && now.id !== null && before.id !== now.id) ||
+    disjoint(before.hostKeys, now.hostKeys) ||
+    disjoint(before.hardware, now.hardware)
+  );
+}
+
+/**
+ * What the sight of somebody else at a listener adds to what is remembered; null where it adds nothing. A tunnel that had it may have been
+ * robbed, and asks for it again and again. One that never had it stays away from another device's; and a copied machine from whatever lives
+ * there.
+ */
+export function withSight(holding: Holding | null, machine: Machine, other: Other, day: string): Holding | null {
+  const claim = claimOf(holding, machine);
+  const isDevice = other.hostKey !== null && !other.own;
+  const bars = claim.type === 'copied' ? isDevice || other.own || other.alive : isDevice && holding?.held !== true;
+  if (claim.type === 'barred' || !bars) return null;
+  const who = other.hostKey === null ? other.who : `SSH host key ${other.hostKey}`;
+  return { held: false, machine: null, ...holding, other: { who, day } };
+}
+
+/** Where it is kept. Must survive a loss of power. */
+export interface HoldingMemory {
+  recall(key: string): Holding | null;
+  remember(key: string, holding: Holding): void;
+}
+
+/** The listeners of one server, as this machine remembers them. */
+export interface Holdings {
+  claim(listen: Endpoint): Claim;
+  /** Whether it never had this one, so that it matters who else has it. */
+  isNew(listen: Endpoint): boolean;
+  /** It has this one now. */
+  hold(listen: Endpoint): void;
+  /** Somebody else was seen there. */
+  sighted(listen: Endpoint, other: Other): void;
+  /** Since when, as a monotonic time, this one is watched for the machine that had it: the first call says when it begins. */
+  watchedSince(listen: Endpoint, now: number): number;
+}
+
+export interface HoldingsDeps {
+  readonly memory: HoldingMemory;
+  readonly machine: Machine;
+  /** Today, as in 2026-01-31. */
+  readonly day: () => string;
+}
+
+export function holdingsOf(server: string, { memory, machine, day }: HoldingsDeps): Holdings {
+  const keyOf = (listen: Endpoint) => listenerKey(server, listen);
+  const watched = new Map<string, number>();
+  const recall = (listen: Endpoint) => (canBeHeld(listen) ? memory.recall(keyOf(listen)) : null);
+  return {
+    claim: (listen) => claimOf(recall(listen), machine),
+    isNew: (listen) => canBeHeld(listen) && recall(listen)?.held !== true,
+    hold: (listen) => {
+      if (canBeHeld(listen)) memory.remember(keyOf(listen), { held: true, machine, other: null });
+    },
+    sighted: (listen, other) => {
+      if (!canBeHeld(listen)) return;
+      const next = withSight(recall(listen), machine, other, day());
+      if (next !== null) memory.remember(keyOf(listen), next);
+    },
+    watchedSince: (listen, now) => {
+      const since = watched.get(keyOf(listen)) ?? now;
+      watched.set(keyOf(listen), since);
+      return since;
+    },
+  };
+}
+
+/** The names of a tunnel's listeners in a memory. */
+export function listenerKeys(spec: Pick<TunnelSpec, 'user' | 'host' | 'port' | 'forwards'>): readonly string[] {
+  return remoteListeners(spec).map((listen) => listenerKey(formatServer(spec), listen));
+}
+
+/** Those of which something can be remembered. */
+export function remoteListeners({ forwards }: Pick<TunnelSpec, 'forwards'>): readonly Endpoint[] {
+  return forwards.flatMap(({ kind, listen }) => (kind === 'remote' && canBeHeld(listen) ? [listen] : []));
+}
+
+/** The tunnel's name is no part of it: it may be given another one. */
+function listenerKey(server: string, listen: Endpoint): string {
+  return `${server} ${formatEndpoint(listen)}`;
+}
+
+/** A port that the server chooses is another one each time, and a Unix socket's file says nothing of who made it. */
+function canBeHeld(listen: Endpoint): boolean {
+  return listen.type === 'tcp' && listen.port !== 0;
+}

@@ -1,0 +1,126 @@
+import { lstatSync, renameSync } from 'node:fs';
+import { lstat, unlink } from 'node:fs/promises';
+import { connect, createServer, type ListenOptions, type Server, type Socket } from 'node:net';
+import { errorCode } from '../../lib/text.ts';
+import { shield } from '../../net/shield.ts';
+import type { Endpoint } from '../../model/spec.ts';
+
+/** A listener of this device. */
+export interface LocalListener {
+  close(): void;
+}
+
+/**
+ * Listens on this device: for `localhost` on 127.0.0.1 and on ::1 where there is one, for `''` on all addresses. All of it or
+ * nothing: half a listener sends visitors to somebody else. A Unix socket has no bits of `mask` in its mode, and replaces what a dead
+ * program left there if `replace` says so (ssh_config(5), StreamLocalBindMask and StreamLocalBindUnlink). Rejects with the system's error.
+ */
+export async function listenLocally(
+  endpoint: Endpoint,
+  { replace, mask }: SocketOptions,
+  onVisitor: (socket: Socket) => void,
+): Promise<LocalListener> {
+  const servers: Server[] = [];
+  let own: string | null = null;
+  try {
+    for (const { options, optional } of places(endpoint)) {
+      if (endpoint.type === 'unix' && replace) await removeDead(endpoint.path);
+      const server = createServer({ allowHalfOpen: true, noDelay: true }, (socket) => onVisitor(shield(socket)));
+      try {
+        await listen(server, options, mask);
+        servers.push(server);
+      } catch (error) {
+        if (!optional || !NO_SUCH_ADDRESS.includes(errorCode(error) ?? '')) throw error;
+      }
+    }
+    if (endpoint.type === 'unix') own = identityOf(endpoint.path);
+  } catch (error) {
+    for (const server of servers) server.close();
+    throw error;
+  }
+  return {
+    close: () => {
+      const close = () => {
+        for (const server of servers) server.close();
+      };
+      if (endpoint.type === 'unix' && identityOf(endpoint.path) !== own) keeping(endpoint.path, close);
+      else close();
+    },
+  };
+}
+
+export interface SocketOptions {
+  readonly replace: boolean;
+  readonly mask: number;
+}
+
+/** Which file stands at this path, or null. */
+function identityOf(path: string): string | null {
+  try {
+    const { dev, ino } = lstatSync(path);
+    return `${dev}:${ino}`;
+  } catch {
+    return null;
+  }
+}
+
+/** To close a listener removes whatever has its path now: what is somebody else's is put aside meanwhile. */
+function keeping(path: string, close: () => void): void {
+  const aside = `${path}.${process.pid}`;
+  try {
+    renameSync(path, aside);
+  } catch {
+    close();
+    return;
+  }
+  close();
+  renameSync(aside, path);
+}
+
+/** A system without IPv6. */
+const NO_SUCH_ADDRESS = ['EADDRNOTAVAIL', 'EAFNOSUPPORT'];
+
+function places(endpoint: Endpoint): { readonly options: ListenOptions; readonly optional: boolean }[] {
+  if (endpoint.type === 'unix') return [{ options: { path: endpoint.path }, optional: false }];
+  const { host, port } = endpoint;
+  const at = (address: string, optional: boolean) => ({
+    options: { host: address, port, ipv6Only: address.includes(':'), exclusive: true },
+    optional,
+  });
+  if (host === 'localhost') return [at('127.0.0.1', false), at('::1', true)];
+  return host === '' ? [at('0.0.0.0', false), at('::', true)] : [at(host, false)];
+}
+
+function listen(server: Server, options: ListenOptions, mask: number): Promise<void> {
+  return new Promise((resolve, reject) => {
+    // Not chmod() afterwards: until then it would be open, and it could be led elsewhere by a link.
+    const before = options.path === undefined ? null : process.umask(mask);
+    server.once('error', reject);
+    server.listen(options, () => {
+      server.off('error', reject);
+      server.on('error', () => {});
+      resolve();
+    });
+    if (before !== null) process.umask(before);
+  });
+}
+
+/** A socket that somebody answers at is in use. */
+async function removeDead(path: string): Promise<void> {
+  const isSocket = await lstat(path).then(
+    (stats) => stats.isSocket(),
+    () => false,
+  );
+  if (isSocket && !(await answers(path))) await unlink(path);
+}
+
+function answers(path: string): Promise<boolean> {
+  return new Promise((resolve) => {
+    const socket = connect(path);
+    socket.once('connect', () => {
+      socket.destroy();
+      resolve(true);
+    });
+    socket.once('error', (error) => resolve(errorCode(error) !== 'ECONNREFUSED'));
+  });
+}

@@ -1,0 +1,122 @@
+import type { Socket } from 'node:net';
+import { abortable, deferred } from '../../lib/async/abort.ts';
+import { allOnce } from '../../lib/async/all-once.ts';
+import { sleep, type Clock } from '../../lib/async/clock.ts';
+import { errorCode, errorText } from '../../lib/text.ts';
+import { TunnelFailure } from '../../model/failure.ts';
+import { askAgainAfter } from './retry-delay.ts';
+import type { Lease } from './listener-lease.ts';
+import { listenLocally, type LocalListener, type SocketOptions } from './listen-locally.ts';
+import type { Refusal } from './refusal-reason.ts';
+import { formatEndpoint, type ForwardSpec } from '../../model/spec.ts';
+
+export interface LocalForwardsOptions {
+  readonly clock: Clock;
+  readonly random: () => number;
+  /** How Unix sockets are made. */
+  readonly sockets: SocketOptions;
+  /** What this tunnel lends is closed, and opened again when it is taken back. */
+  readonly lease: Lease;
+  onVisitor(index: number, socket: Socket): void;
+  onUp(index: number): void;
+  onRefused(index: number, refusal: Refusal, failure: TunnelFailure): void;
+  /** It was closed, for another tunnel. */
+  onLent(index: number): void;
+  /** Every one was tried once. */
+  onAnswered(): void;
+}
+
+/**
+ * Opens this device's listeners among the forwards for as long as the signal lets them, and goes on trying for those that the
+ * system refuses. Never rejects but with the signal.
+ */
+export async function keepLocalForwards(
+  forwards: readonly ForwardSpec[],
+  options: LocalForwardsOptions,
+  signal: AbortSignal,
+): Promise<never> {
+  const local = [...forwards.entries()].filter(([, { kind }]) => kind !== 'remote');
+  const answered = allOnce(local.length, options.onAnswered);
+  const kept = local.map(([index, forward], at) => keep(forward, index, answered[at]!, options, signal));
+  return await Promise.race([...kept, new Promise<never>(() => {})]);
+}
+
+async function keep(
+  forward: ForwardSpec,
+  index: number,
+  answered: () => void,
+  options: LocalForwardsOptions,
+  signal: AbortSignal,
+): Promise<never> {
+  const { clock, random, lease } = options;
+  for (let since = clock.now(); ;) {
+    // Nobody waits for what was lent.
+    if (lease.isLent(index)) answered();
+    await lease.enter(index, signal);
+    try {
+      const listener = await open(forward, index, options, signal);
+      answered();
+      if (listener !== null) {
+        await untilLent(listener, index, options, signal);
+        since = clock.now();
+      }
+    } finally {
+      lease.leave(index);
+    }
+    if (!lease.isLent(index)) await sleep(clock, askAgainAfter(clock.now() - since, random), signal);
+  }
+}
+
+async function open(
+  { listen }: ForwardSpec,
+  index: number,
+  { sockets, onVisitor, onUp, onRefused }: LocalForwardsOptions,
+  signal: AbortSignal,
+): Promise<LocalListener | null> {
+  let listener: LocalListener;
+  try {
+    listener = await listenLocally(listen, sockets, (socket) => onVisitor(index, socket));
+  } catch (error) {
+    signal.throwIfAborted();
+    const code = errorCode(error) ?? '';
+    const text = `this device cannot listen on ${formatEndpoint(listen)}: ${REASONS[code] ?? errorText(error)}`;
+    onRefused(index, REFUSALS[code] ?? 'unknown', new TunnelFailure('forward-refused', text, { cause: error }));
+    return null;
+  }
+  if (signal.aborted) {
+    listener.close();
+    throw signal.reason as Error;
+  }
+  onUp(index);
+  return listener;
+}
+
+/** Keeps it open until it is lent. */
+async function untilLent(
+  listener: LocalListener,
+  index: number,
+  { lease, onLent }: LocalForwardsOptions,
+  signal: AbortSignal,
+): Promise<void> {
+  const lent = deferred<void>();
+  const check = () => {
+    if (lease.isLent(index)) lent.resolve();
+  };
+  const forget = lease.onChange(check);
+  check();
+  try {
+    await abortable(lent.promise, signal);
+    onLent(index);
+  } finally {
+    forget();
+    listener.close();
+  }
+}
+
+const REASONS: Readonly<Record<string, string>> = {
+  EADDRINUSE: 'it is in use by another program',
+  EACCES: 'the user that runs tunneld may not (ports below 1024 are for root)',
+  EADDRNOTAVAIL: 'that is no address of this device',
+};
+
+const REFUSALS: Readonly<Record<string, Refusal>> = { EADDRINUSE: 'in-use', EACCES: 'forbidden' };

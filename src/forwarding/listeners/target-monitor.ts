@@ -1,0 +1,76 @@
+import { childController } from '../../lib/async/abort.ts';
+import { sleep, type Clock } from '../../lib/async/clock.ts';
+import { dialTarget } from '../../net/dial-target.ts';
+import { asFailure, type TunnelFailure } from '../../model/failure.ts';
+import type { Endpoint, TunnelSpec } from '../../model/spec.ts';
+
+export interface TargetCheckDeps {
+  readonly clock: Clock;
+  readonly random: () => number;
+  /** Whether this forward's target refused whoever came last. */
+  isFailing(index: number): boolean;
+  /** Registers what to do when a target has refused somebody; the answer forgets it. */
+  onFailing(wake: () => void): () => void;
+  /** Null when it answers. */
+  onTarget(index: number, failure: TunnelFailure | null): void;
+}
+
+/**
+ * Connects to the target of each remote forward, and closes at once: now, then seldom while it answers, because it may log every
+ * visit, and every minute while it does not. Rejects only with the signal's reason.
+ */
+export async function watchTargets(
+  { forwards, connectTimeoutMs }: Pick<TunnelSpec, 'forwards' | 'connectTimeoutMs'>,
+  deps: TargetCheckDeps,
+  signal: AbortSignal,
+): Promise<never> {
+  const { clock } = deps;
+  const watch = async (index: number, target: Endpoint): Promise<never> => {
+    for (;;) {
+      const visit = dialTarget(target, connectTimeoutMs, clock, signal).then((socket) => {
+        socket.resume().end();
+        const cancel = clock.timer(GOODBYE_MS, () => socket.destroy());
+        socket.once('close', cancel);
+      });
+      deps.onTarget(
+        index,
+        await visit.then(
+          () => null,
+          (error: unknown) => {
+            signal.throwIfAborted();
+            return asFailure(error);
+          },
+        ),
+      );
+      await rest(index, deps, signal);
+    }
+  };
+  const watched = [...forwards.entries()].flatMap(([index, { kind, target }]) =>
+    kind === 'remote' && target.type !== 'socks' ? [watch(index, target)] : [],
+  );
+  return await Promise.race([...watched, new Promise<never>(() => {})]);
+}
+
+const GOODBYE_MS = 1000;
+const SELDOM_MS = 15 * 60_000;
+const FAILING_MS = 60_000;
+
+async function rest(index: number, deps: TargetCheckDeps, signal: AbortSignal): Promise<void> {
+  const { clock, random } = deps;
+  if (!deps.isFailing(index)) {
+    const nap = childController(signal);
+    const forget = deps.onFailing(() => {
+      if (deps.isFailing(index)) nap.abort(new Error('it refused somebody'));
+    });
+    try {
+      await sleep(clock, SELDOM_MS * (1 + random() / 3), nap.signal);
+      return;
+    } catch (error) {
+      if (signal.aborted) throw error;
+    } finally {
+      forget();
+      nap.dispose();
+    }
+  }
+  await sleep(clock, FAILING_MS, signal);
+}

@@ -1,0 +1,72 @@
+import { sleep, type Clock } from '../../lib/async/clock.ts';
+import { printable } from '../../lib/text.ts';
+import { fingerprint, keyTypeOf } from '../../connection/known-hosts/key-blob.ts';
+import type { OwnKeys } from './own-keys.ts';
+import { peek } from '../../net/peek-stream.ts';
+import { CLOSES, type Other, SILENT } from './sights.ts';
+import type { Endpoint } from '../../model/spec.ts';
+import type { Channel } from '../../connection/ssh/connection.ts';
+import { scanServer } from '../../connection/ssh2/scan.ts';
+import { wireOf } from '../../net/stream-wire.ts';
+
+export interface AnswererDeps {
+  readonly clock: Clock;
+  /** SSH host keys of this type, as key blobs, that show this device itself or the target of this listener. */
+  ownKeys(listen: Endpoint, type: string): Promise<OwnKeys>;
+}
+
+export interface Meeting {
+  readonly listen: Endpoint;
+  /** The connection to whoever answers there, and another one. */
+  readonly channel: Channel;
+  readonly again: () => Promise<Channel>;
+  /** Whether our end of it is told, to see whether one who says nothing lives. */
+  readonly pulse: boolean;
+}
+
+/** What the one who answers says by itself; an SSH server also shows its host key to somebody who did not begin with a nonce. */
+export async function describeAnswerer(
+  { listen, channel, again, pulse }: Meeting,
+  { clock, ownKeys }: AnswererDeps,
+  signal: AbortSignal,
+): Promise<Other> {
+  const hear = () =>
+    within(
+      peek(channel, 256, (seen) => seen.includes('\n'), signal),
+      clock,
+      signal,
+    );
+  let bytes = await hear();
+  if (bytes === null && pulse) {
+    channel.end();
+    bytes = await hear();
+  }
+  const other = { type: 'other', answered: true, alive: true, hostKey: null, own: false } as const;
+  // What ends lives; a server ends nothing for a dead client.
+  if (bytes === null || bytes.length === 0)
+    return { ...other, who: bytes === null ? SILENT : CLOSES, answered: false, alive: bytes !== null };
+  const line = printable(bytes.toString('latin1').split(/[\r\n]/, 1)[0] ?? '', 60);
+  if (!line.startsWith('SSH-')) return { ...other, who: `it says ${line}` };
+  const fresh = await again();
+  const wire = wireOf({ readable: fresh, writable: fresh, close: () => fresh.close() });
+  const { hostKey } = await scanServer(wire, SCAN_MS, clock);
+  if (hostKey === null) return { ...other, who: `an SSH server (${line})` };
+  const { keys, complete } = await ownKeys(listen, keyTypeOf(hostKey));
+  const own = keys.some((key) => key.equals(hostKey));
+  if (!own && !complete) return { ...other, who: `an SSH server (${line}, host key ${fingerprint(hostKey)})` };
+  const who = own ? OURSELVES : `an SSH server, but not this device's (${line}, host key ${fingerprint(hostKey)})`;
+  return { ...other, who, hostKey: fingerprint(hostKey), own };
+}
+
+const OURSELVES =
+  "an SSH server with this device's own host key: another tunnel of it lives, or another device has the same keys (a cloned card?)";
+
+async function within<T>(work: Promise<T>, clock: Clock, signal: AbortSignal): Promise<T | null> {
+  work.catch(() => {});
+  const enough = sleep(clock, SILENT_MS, signal).then(() => null);
+  enough.catch(() => {});
+  return await Promise.race([work, enough]);
+}
+
+const SILENT_MS = 1500;
+const SCAN_MS = 5000;

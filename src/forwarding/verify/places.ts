@@ -1,0 +1,58 @@
+import { isIP, isIPv6 } from 'node:net';
+import { TELLTALE, type Endpoint } from '../../model/spec.ts';
+
+/** Where the visitors of a listener arrive on the server, as it can be asked to connect there. */
+export interface Places {
+  /** Every one of these that listens is to lead here. */
+  readonly asked: readonly Endpoint[];
+  /** Where sshd listens instead, without a word, when its GatewayPorts is `no` (channel_fwd_bind_addr in OpenSSH's channels.c). */
+  readonly instead: readonly Endpoint[];
+  /** The name of the loopback addresses, for rules of a server (permitopen) that allow the name and not the address. */
+  readonly name: Endpoint | null;
+  /** What leads here from there is open to all, though it was asked for the server alone (GatewayPorts yes). */
+  readonly beyond: Endpoint | null;
+}
+
+/** `port` is the one that the server chose where it did. */
+export function placesOf(listen: Endpoint, port: number): Places {
+  if (listen.type === 'unix') return { asked: [listen], instead: [], name: null, beyond: null };
+  const at = (...hosts: readonly string[]) => hosts.map((host): Endpoint => ({ type: 'tcp', host, port }));
+  const [name = null, beyond = null] = at('localhost', TELLTALE);
+  switch (listen.host.toLowerCase()) {
+    case 'localhost':
+      return { asked: at('127.0.0.1', '::1'), instead: [], name, beyond };
+    case '':
+    case '*':
+      return { asked: at('127.0.0.1', '::1'), instead: [], name, beyond: null };
+    case '127.0.0.1':
+      return { asked: at(listen.host), instead: [], name: null, beyond };
+    case '::1':
+      return { asked: at(listen.host), instead: [], name: null, beyond: null };
+    case '0.0.0.0':
+      return { asked: at('127.0.0.1'), instead: at('::1'), name, beyond: null };
+    case '::':
+      return { asked: at('::1'), instead: at('127.0.0.1'), name, beyond: null };
+    default:
+      return { asked: at(listen.host), instead: at('127.0.0.1', '::1'), name, beyond: null };
+  }
+}
+
+/**
+ * Whether a visitor with this originator (`ADDRESS:PORT`) can be a connection that the server opened to the place: it comes by the same
+ * family, and to a loopback address from one. A program that passes on what it gets at the other address does not.
+ */
+export function comesFrom(originator: string, place: Endpoint): boolean {
+  if (place.type === 'unix') return true;
+  const address = originator.replace(/:\d*$/, '').replace(/^::ffff:(?=\d+\.)/i, '');
+  const fourth = isIP(address) === 4;
+  if (isLoopback(place)) {
+    const loopback = fourth ? address.startsWith('127.') : address === '::1';
+    return loopback && (place.host === 'localhost' || isIPv6(place.host) !== fourth);
+  }
+  return isIP(place.host) === 0 || isIPv6(place.host) !== fourth;
+}
+
+/** Whether it is one of the texts that sshd takes for loopback. */
+export function isLoopback(place: Endpoint): boolean {
+  return place.type === 'tcp' && ['localhost', '127.0.0.1', '::1'].includes(place.host);
+}

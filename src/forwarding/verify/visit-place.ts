@@ -1,0 +1,107 @@
+import { abortable, childController } from '../../lib/async/abort.ts';
+import { sleep, type Clock } from '../../lib/async/clock.ts';
+import type { TunnelFailure } from '../../model/failure.ts';
+import type { Sight } from './sights.ts';
+import type { Endpoint } from '../../model/spec.ts';
+import type { Channel, SshConnection } from '../../connection/ssh/connection.ts';
+import { isProhibited } from '../../connection/ssh2/requests.ts';
+
+/** What a look needs of the connection. */
+export type InspectedConnection = Pick<SshConnection, 'open' | 'probe' | 'serverVersion' | 'transport'>;
+
+/** Has the server connect us to this place. Rejects also where it does not say in time whether it does. */
+export async function visitPlace(
+  connection: InspectedConnection,
+  place: Endpoint,
+  clock: Clock,
+  signal: AbortSignal,
+): Promise<Channel> {
+  const opening = connection.open(place, { address: '127.0.0.1', port: 0 });
+  const enough = childController(signal);
+  try {
+    return await abortable(Promise.race([opening, tooLate(connection, clock, enough.signal)]), signal);
+  } catch (error) {
+    opening.then(discard, () => {});
+    throw error;
+  } finally {
+    enough.abort(new Error('it answered'));
+    enough.dispose();
+  }
+}
+
+async function tooLate(connection: InspectedConnection, clock: Clock, signal: AbortSignal): Promise<never> {
+  await patience(connection, PATIENCE_MS, clock, signal);
+  throw new Error('the server did not say in time whether it connects us to its listener');
+}
+
+/** While much leaves, what was asked may still wait behind it, here or in the kernel, and the server is not late with its answer. */
+async function patience(
+  { transport }: InspectedConnection,
+  ms: number,
+  clock: Clock,
+  signal: AbortSignal,
+): Promise<void> {
+  const started = clock.now();
+  for (let before = transport.traffic(); ;) {
+    await sleep(clock, ms, signal);
+    const now = transport.traffic();
+    const moves = now.bytesSent - before.bytesSent > MUCH_BYTES;
+    if (!moves || clock.now() - started > LONGEST_PATIENCE_MS) return;
+    before = now;
+  }
+}
+
+/** Closed, whatever comes of it; one that nobody reads would never be. */
+export function discard(channel: Channel): void {
+  channel.on('error', () => {});
+  channel.resume();
+  channel.close();
+}
+
+/**
+ * The visitor and the answer to a question come on one connection: what has not come a round trip and a while later never will. The
+ * second question leaves after our word that we take the visitor, for which the server waits before it passes anything on.
+ */
+export async function nobodyCame(
+  connection: InspectedConnection,
+  clock: Clock,
+  signal: AbortSignal,
+): Promise<'nobody' | 'slow'> {
+  const asked = clock.now();
+  const over = childController(signal);
+  const answered = async () => {
+    await connection.probe();
+    await connection.probe();
+    await sleep(clock, Math.max(LATER_MS, 4 * (clock.now() - asked)), over.signal);
+    return 'nobody' as const;
+  };
+  const slow = () => patience(connection, PATIENCE_MS + LATER_MS, clock, over.signal).then(() => 'slow' as const);
+  try {
+    return await Promise.race([answered(), slow()]);
+  } finally {
+    over.abort(new Error('decided'));
+    over.dispose();
+  }
+}
+
+/** For the server to open the connection, and for an answer; it may be far away or busy. */
+const PATIENCE_MS = 5000;
+/** What the words may take longer than an answer to a question, at least: a lost packet is repeated by then. */
+const LATER_MS = 2000;
+const LONGEST_PATIENCE_MS = 60_000;
+/** More than questions and answers, less than the slowest link carries in that time when it is full. */
+const MUCH_BYTES = 4096;
+
+/** What it means that a place was not reached. */
+export function withoutAnswer(failure: TunnelFailure, serverVersion: string): Sight {
+  const { code, message } = failure;
+  if (code === 'forward-refused') return { type: 'unknown', why: message, forbidden: isProhibited(failure) };
+  if (code !== 'target-unreachable') return { type: 'unknown', why: message, passing: true };
+  if (!serverVersion.startsWith('OpenSSH')) return { type: 'nobody' };
+  return NOBODY.test(message) ? { type: 'nobody' } : { type: 'unknown', why: message };
+}
+
+export const NOT_OPENSSH = 'the server is not OpenSSH, and what it says of its own ports is not to be relied on';
+
+/** What sshd says where nothing can listen or nothing does; it also says when it could not find out, as with AddressFamily inet. */
+const NOBODY = /refused|no such file|assign requested address|unreachable|no route|not supported by protocol/i;

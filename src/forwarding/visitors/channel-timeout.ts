@@ -1,0 +1,56 @@
+import type { Clock } from '../../lib/async/clock.ts';
+import { matchesGlob } from '../../connection/known-hosts/match.ts';
+import type { ChannelTimeout, ForwardSpec } from '../../model/spec.ts';
+
+/** Watches that connections do not stay idle for longer than they may (ssh_config(5), ChannelTimeout). */
+export interface IdleWatch {
+  /** Calls `onIdle` once when a connection was idle too long. */
+  watch(onIdle: (seconds: number) => void): { active(): void; stop(): void };
+}
+
+/** The watches of one SSH connection, by forward; null where nothing limits. What is `global` counts all of its connections together. */
+export function idleWatches(
+  limits: readonly ChannelTimeout[],
+  clock: Clock,
+): (forward: ForwardSpec) => IdleWatch | null {
+  const global = limits.find(({ type }) => type === GLOBAL)?.ms ?? 0;
+  let lastOfAll = clock.now();
+  return (forward) => {
+    const own = limits.find(({ type }) => type !== GLOBAL && matchesGlob(type, channelType(forward)))?.ms ?? 0;
+    if (own === 0 && global === 0) return null;
+    return {
+      watch: (onIdle) => {
+        let last = clock.now();
+        let cancel = () => {};
+        const leftMs = () =>
+          Math.min(
+            own === 0 ? Number.POSITIVE_INFINITY : last + own - clock.now(),
+            global === 0 ? Number.POSITIVE_INFINITY : lastOfAll + global - clock.now(),
+          );
+        const check = () => {
+          const left = leftMs();
+          if (left > 0) cancel = clock.timer(Math.min(left, LONGEST_TIMER_MS), check);
+          else onIdle(Math.round((clock.now() - last) / 1000));
+        };
+        const active = () => {
+          last = clock.now();
+          lastOfAll = last;
+        };
+        active();
+        check();
+        return { active, stop: () => cancel() };
+      },
+    };
+  };
+}
+
+const GLOBAL = 'global';
+
+/** Of setTimeout. */
+const LONGEST_TIMER_MS = 2 ** 31 - 1;
+
+/** As OpenSSH names what carries the connections of a forward. */
+function channelType({ kind, listen, target }: ForwardSpec): string {
+  if (kind === 'remote') return listen.type === 'unix' ? 'forwarded-streamlocal@openssh.com' : 'forwarded-tcpip';
+  return target.type === 'unix' ? 'direct-streamlocal@openssh.com' : 'direct-tcpip';
+}

@@ -1,0 +1,85 @@
+import type { Socket } from 'node:net';
+import type { Clock } from '../../lib/async/clock.ts';
+import type { Logger } from '../../lib/log/log.ts';
+import type { IdleWatch } from './channel-timeout.ts';
+import type { Device } from '../../net/device.ts';
+import type { TunnelFailure } from '../../model/failure.ts';
+import { splice } from './splice.ts';
+import type { ForwardSpec } from '../../model/spec.ts';
+import type { Channel } from '../../connection/ssh/connection.ts';
+import type { Counters } from '../../model/state.ts';
+import type { Transport } from '../../net/transport.ts';
+
+export interface VisitOptions {
+  readonly forward: ForwardSpec;
+  readonly counters: Counters;
+  readonly transport: Transport;
+  readonly clock: Clock;
+  readonly log: Logger;
+  readonly unacknowledged: Device['unacknowledged'];
+  readonly connectTimeoutMs: number;
+  /** Told of the visit's socket on this device, as soon as there is one. */
+  onSocket(socket: Socket): void;
+  /** Of a SOCKS proxy at a listener of the server; see TunnelSpec. */
+  readonly permitRemoteOpen: readonly string[] | null;
+  /** Ends the connection when it is idle too long, or null. */
+  readonly idle: IdleWatch | null;
+  /** Logs, within bounds, that a visitor was not served. */
+  turnedAway(details: Readonly<Record<string, string>>, message: string): void;
+  /** Told after every try: null when the target accepted. */
+  onTarget(failure: TunnelFailure | null): void;
+}
+
+/** Who visits whom, safe to print. */
+export interface Names {
+  readonly originator: string;
+  readonly target: string;
+}
+
+/** Joins a visitor and its target until both are gone; counts and logs it. `signal` means that the SSH connection is gone. */
+export async function runVisit(
+  channel: Channel,
+  socket: Socket,
+  visitor: 'channel' | 'socket',
+  names: Names,
+  { counters, transport, clock, log, idle, unacknowledged }: VisitOptions,
+  signal: AbortSignal,
+): Promise<void> {
+  const started = clock.now();
+  counters.connections += 1;
+  counters.totalConnections += 1;
+  log.info(names, 'connection opened');
+  let bytesIn = 0;
+  let bytesOut = 0;
+  let overdue = '';
+  const watched = idle?.watch((seconds) => {
+    overdue = `idle for ${seconds} s (channelTimeout)`;
+    joined.abort();
+  });
+  const joined = splice(channel, socket, {
+    visitor,
+    transport,
+    clock,
+    unacknowledged,
+    count: (direction, bytes) => {
+      watched?.active();
+      if (direction === 'in') {
+        bytesIn += bytes;
+        counters.bytesIn += bytes;
+      } else {
+        bytesOut += bytes;
+        counters.bytesOut += bytes;
+      }
+    },
+  });
+  signal.addEventListener('abort', joined.abort, { once: true });
+  if (signal.aborted) joined.abort();
+  const ended = await joined.ended;
+  watched?.stop();
+  const ending = overdue || ended;
+  signal.removeEventListener('abort', joined.abort);
+  counters.connections -= 1;
+  if (ending === 'a bug') log.error({ ...names, code: 'internal', error: joined.bug() }, 'a bug ended a connection');
+  const seconds = Math.round((clock.now() - started) / 100) / 10;
+  log.info({ ...names, bytesIn, bytesOut, seconds }, `connection ended: ${ending}`);
+}

@@ -1,0 +1,79 @@
+import type { Socket } from 'node:net';
+import { errorCode, errorText } from '../../lib/text.ts';
+import { dialTarget } from '../../net/dial-target.ts';
+import { asFailure, type FailureCode, TunnelFailure } from '../../model/failure.ts';
+import { permitsOpen } from './permit-open.ts';
+import { resetSocket } from '../../net/reset-socket.ts';
+import { negotiate } from './socks-handshake.ts';
+import { formatEndpoint } from '../../model/spec.ts';
+import type { Visitor } from '../../connection/ssh/connection.ts';
+import { runVisit, type VisitOptions } from './proxied-connection.ts';
+
+/**
+ * Serves one visitor of the server from the first packet to the last: dials the target, and only when that answers accepts the
+ * channel and joins the two. Never rejects. `signal` means that the SSH connection is gone.
+ */
+export async function serveVisitor(visitor: Visitor, options: VisitOptions, signal: AbortSignal): Promise<void> {
+  const { target } = options.forward;
+  if (target.type === 'socks') {
+    await serveSocks(visitor, options, signal);
+    return;
+  }
+  const names = { originator: visitor.originator, target: formatEndpoint(target) };
+  let socket: Socket;
+  try {
+    socket = await dialTarget(target, options.connectTimeoutMs, options.clock, signal);
+  } catch (error) {
+    if (signal.aborted) return;
+    visitor.reject();
+    turnedAway(error, names, options);
+    options.onTarget(asFailure(error));
+    return;
+  }
+  options.onSocket(socket);
+  options.onTarget(null);
+  if (visitor.gone?.() === true) {
+    resetSocket(socket);
+    return;
+  }
+  await runVisit(visitor.accept(), socket, 'channel', names, options, signal);
+}
+
+/** The visitor says where to; that one of those places does not answer tells nothing of the forward. */
+async function serveSocks(visitor: Visitor, options: VisitOptions, signal: AbortSignal): Promise<void> {
+  const channel = visitor.accept();
+  const { originator } = visitor;
+  const wanted = await negotiate(channel, options.clock, signal).catch((error: unknown) => {
+    if (!signal.aborted) turnedAway(error, { originator, target: 'socks' }, options);
+    return null;
+  });
+  if (wanted === null) return;
+  const target = { type: 'tcp', host: wanted.host, port: wanted.port } as const;
+  const names = { originator, target: formatEndpoint(target) };
+  if (!permitsOpen(options.permitRemoteOpen, target)) {
+    wanted.answer('forbidden');
+    turnedAway(new TunnelFailure('forward-refused', 'permitRemoteOpen does not allow it'), names, options);
+    return;
+  }
+  try {
+    const socket = await dialTarget(target, options.connectTimeoutMs, options.clock, signal);
+    options.onSocket(socket);
+    wanted.answer('granted');
+    await runVisit(channel, socket, 'channel', names, options, signal);
+  } catch (error) {
+    if (signal.aborted) return;
+    const refused = errorCode((error as Error).cause) === 'ECONNREFUSED';
+    wanted.answer(refused ? 'refused' : 'unreachable');
+    turnedAway(error, names, options);
+  }
+}
+
+function turnedAway(
+  error: unknown,
+  names: { readonly originator: string; readonly target: string },
+  { counters, turnedAway: tell }: VisitOptions,
+): void {
+  counters.refusedConnections += 1;
+  const code: FailureCode = error instanceof TunnelFailure ? error.code : 'target-unreachable';
+  tell({ ...names, code }, `visitor turned away: ${errorText(error)}`);
+}

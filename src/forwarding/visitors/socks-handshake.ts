@@ -1,0 +1,145 @@
+import type { Duplex } from 'node:stream';
+import type { Clock } from '../../lib/async/clock.ts';
+import { errorCode, errorText, printable } from '../../lib/text.ts';
+import { feed, reply, startSocks, type Outcome, type Step } from './socks-parser.ts';
+
+/** Where a client wants to go. */
+export interface SocksRequest {
+  readonly host: string;
+  readonly port: number;
+  /**
+   * Tells the client, once. With `granted` the stream is the caller's, who must not have listened for its data before and reads
+   * all that came after the request, and its end. Everything else ends it, and destroys it when the client stays.
+   */
+  answer(outcome: Outcome): void;
+}
+
+/** Why a handshake came to nothing; the message is safe to print. */
+export class SocksError extends Error {}
+
+/**
+ * Reads a SOCKS handshake (see parse.ts) from a fresh stream, which must have allowHalfOpen. Rejects with a SocksError, or the
+ * signal's reason; the stream is then told why, and closed soon whatever the client does. It keeps one listener that ignores
+ * errors: between two owners, a reset must not become an uncaught exception.
+ */
+export function negotiate(stream: Duplex, clock: Clock, signal: AbortSignal): Promise<SocksRequest> {
+  return new Promise((resolve, reject) => {
+    let state = startSocks();
+    const onReadable = () => {
+      for (let piece = take(stream); piece !== null; piece = take(stream)) {
+        let step: Step = feed(state, piece);
+        if (step.type === 'send') {
+          stream.write(step.bytes);
+          step = feed(step.state, NOTHING);
+        }
+        if (step.type === 'request') {
+          settle();
+          stream.unshift(Buffer.concat([HELD, step.rest]));
+          const { version, host, port } = step;
+          resolve({ host, port, answer: answerOnce(stream, version, clock, signal) });
+          return;
+        }
+        if (step.type === 'error') {
+          refuse(step.message, step.reply);
+          return;
+        }
+        state = step.state;
+      }
+    };
+    const onEnd = () => refuse('the SOCKS client left before its request was complete');
+    const onTimeout = () => refuse(`the SOCKS client sent no complete request within ${HANDSHAKE_MS / 1000} s`);
+    const onError = (error: Error) => lose(new SocksError(`the SOCKS client is gone: ${reason(error)}`));
+    const onClose = () => lose(new SocksError('the SOCKS client is gone'));
+    const onAbort = () => lose(signal.reason as Error);
+
+    function refuse(message: string, bytes: Buffer = NOTHING): void {
+      settle();
+      sayGoodbye(stream, bytes, clock, signal);
+      reject(new SocksError(message));
+    }
+    function lose(error: Error): void {
+      settle();
+      // A channel of SSH that nobody reads never closes.
+      stream.resume().destroy();
+      reject(error);
+    }
+    function settle(): void {
+      cancel();
+      signal.removeEventListener('abort', onAbort);
+      stream.off('readable', onReadable).off('end', onEnd).off('error', onError).off('close', onClose);
+    }
+
+    const cancel = clock.timer(HANDSHAKE_MS, onTimeout);
+    stream.on('error', () => {});
+    if (signal.aborted) return onAbort();
+    // Of what has happened already, no event tells.
+    if (stream.destroyed) return onClose();
+    if (stream.readableEnded) return onEnd();
+    signal.addEventListener('abort', onAbort, { once: true });
+    stream.on('readable', onReadable).on('end', onEnd).on('error', onError).on('close', onClose);
+  });
+}
+
+/** From the first byte to the last of the request; a person does not type it. */
+export const HANDSHAKE_MS = 10_000;
+
+const NOTHING = Buffer.alloc(0);
+
+/**
+ * Stays in the stream's buffer until the answer: a socket whose buffer is empty emits the end of a client that leaves meanwhile,
+ * paused or not, and whoever reads next would wait for it in vain.
+ */
+const HELD = Buffer.of(0);
+
+/** A little of what is there, because the rest of it is put back. Where nothing is, read(0) asks for more or emits the end. */
+function take(stream: Duplex): Buffer | null {
+  return stream.read(Math.min(stream.readableLength, PIECE_BYTES)) as Buffer | null;
+}
+
+const PIECE_BYTES = 1024;
+
+/** Whatever else is said would land in the middle of the stream. */
+function answerOnce(stream: Duplex, version: 4 | 5, clock: Clock, signal: AbortSignal): SocksRequest['answer'] {
+  let answered = false;
+  return (outcome) => {
+    if (answered) return;
+    answered = true;
+    const bytes = reply(version, outcome);
+    if (outcome !== 'granted') {
+      sayGoodbye(stream, bytes, clock, signal);
+      return;
+    }
+    stream.read(HELD.length);
+    if (stream.writable) stream.write(bytes);
+  };
+}
+
+/**
+ * The last word to a client. What it still sends is read and forgotten, because a close with unread bytes is a reset, and that
+ * would overtake the word.
+ */
+function sayGoodbye(stream: Duplex, bytes: Buffer, clock: Clock, signal: AbortSignal): void {
+  const release = () => {
+    cancel();
+    signal.removeEventListener('abort', destroy);
+    stream.off('close', release);
+  };
+  const destroy = () => {
+    release();
+    stream.destroy();
+  };
+  const cancel = clock.timer(LINGER_MS, destroy);
+  stream.once('close', release);
+  stream.resume();
+  if (stream.writable) stream.end(bytes);
+  if (stream.destroyed) release();
+  else if (signal.aborted) destroy();
+  else signal.addEventListener('abort', destroy, { once: true });
+}
+
+/** Time for the reply to arrive and for the client's end to come back. */
+const LINGER_MS = 5000;
+
+function reason(error: Error): string {
+  return printable(errorCode(error) ?? errorText(error));
+}

@@ -1,0 +1,214 @@
+import type { Socket } from 'node:net';
+import type { Clock } from '../../lib/async/clock.ts';
+import { deferred } from '../../lib/async/abort.ts';
+import { deliverThenClose } from '../../net/deliver.ts';
+import type { Device } from '../../net/device.ts';
+import { gatherWrites } from '../../net/cork-writes.ts';
+import { resetSocket } from '../../net/reset-socket.ts';
+import { ListenerError } from '../../net/shield.ts';
+import type { Channel } from '../../connection/ssh/connection.ts';
+import type { Transport } from '../../net/transport.ts';
+
+/** How a visit ended. */
+type Ending = 'closed' | 'reset by the visitor' | 'reset by the target' | 'connection lost' | 'a bug';
+
+/** Two streams made one. `ended` says how it ended; it always settles once `abort` was called. */
+export interface Splice {
+  readonly ended: Promise<Ending>;
+  /** What one of the listeners threw, or null. */
+  bug(): unknown;
+  /**
+   * The SSH connection is gone: resets the socket, because what it was sent may be incomplete. One that was sent everything, its end
+   * too, keeps that, and a while to read it.
+   */
+  abort(): void;
+}
+
+interface SpliceOptions {
+  /** Which of the two is the visitor's; the other is the target's. */
+  readonly visitor: 'channel' | 'socket';
+  readonly transport: Transport;
+  readonly clock: Clock;
+  readonly unacknowledged: Device['unacknowledged'];
+  /** Called with the bytes of every chunk: `in` is from the visitor to the target. */
+  count(direction: 'in' | 'out', bytes: number): void;
+}
+
+/**
+ * Joins a channel and a socket of this device (which must have allowHalfOpen), one a visitor's and the other its target's: end of stream is passed on in each
+ * direction by itself, and a side that stops reading stops the other side's reading, never more. A reset of the socket closes the channel; a channel that
+ * closes, with an end of stream or without, ends the socket after all that came before has been delivered. Both must be shielded (see shield.ts).
+ * Nothing is left behind when both are closed: a channel that nobody reads never closes, so it is emptied at the end.
+ */
+export function splice(channel: Channel, socket: Socket, options: SpliceOptions): Splice {
+  const { clock, transport, unacknowledged } = options;
+  const ended = deferred<Ending>();
+  let how: Ending = 'closed';
+  let bug: unknown = null;
+  /** All that the other side will ever send has been written to the socket, and its end. */
+  let complete = false;
+  let channelClosed = false;
+  let socketClosed = false;
+  let stopDelivery = () => {};
+  const fromChannel = options.visitor === 'channel' ? 'in' : 'out';
+  const [byChannel, bySocket] = resets(options.visitor);
+  const uplink = startUplink(channel, socket, options);
+  const gather = gatherWrites(socket);
+
+  let { isTest } = channel;
+  channel.on('data', (chunk: Buffer) => {
+    if (isTest?.(chunk) === true) {
+      channel.close();
+      return;
+    }
+    isTest = undefined;
+    options.count(fromChannel, chunk.length);
+    if (!socket.writable) return;
+    // Not by write()'s answer, which is false for every packet larger than Node's small buffer even when the kernel took it.
+    gather();
+    socket.write(chunk);
+    if (socket.writableLength > UNSENT_BYTES) channel.pause();
+  });
+  socket.on('drain', () => channel.resume());
+  const onChannelEnd = () => {
+    // ssh2 ends its channels also when the connection dies: what came until then is no whole.
+    if (transport.lost()) {
+      how = 'connection lost';
+      resetSocket(socket);
+      return;
+    }
+    complete = true;
+    socket.end();
+  };
+  const onSocketEnd = () => channel.end();
+  channel.on('end', onChannelEnd);
+  socket.on('end', onSocketEnd);
+  // Of an end that came while somebody looked at the first bytes no event tells any more.
+  if (channel.readableEnded) onChannelEnd();
+  if (socket.readableEnded) onSocketEnd();
+  // A reset of the socket comes as an error before its close; a channel's other errors are writes after its end.
+  socket.on('error', (error) => onError(error, bySocket));
+  channel.on('error', (error) => onError(error, how));
+
+  channel.on('close', () => {
+    channelClosed = true;
+    uplink.stop();
+    if (!socketClosed) deliver();
+    settle();
+  });
+  const onSocketClose = () => {
+    socketClosed = true;
+    stopDelivery();
+    uplink.stop();
+    channel.resume();
+    closeChannelAfterItsEnd();
+    settle();
+  };
+  socket.on('close', onSocketClose);
+  // A visitor may have left between the last question and here.
+  if (socket.closed) onSocketClose();
+
+  function onError(error: Error, ending: Ending): void {
+    if (bug !== null) return;
+    if (!(error instanceof ListenerError)) {
+      how = ending;
+      return;
+    }
+    how = 'a bug';
+    bug = error.cause ?? error;
+    channel.removeAllListeners('data').resume().close();
+    resetSocket(socket);
+  }
+
+  function deliver(): void {
+    stopDelivery();
+    const onReset = () => (how = byChannel);
+    stopDelivery = deliverThenClose(socket, { clock, unacknowledged, onReset });
+  }
+
+  function closeChannelAfterItsEnd(): void {
+    if (channelClosed) return;
+    if (channel.writableFinished) channel.close();
+    else {
+      channel.once('finish', () => channel.close());
+      channel.end();
+    }
+  }
+
+  function settle(): void {
+    if (channelClosed && socketClosed) ended.resolve(how);
+  }
+
+  return {
+    ended: ended.promise,
+    bug: () => bug,
+    abort: () => {
+      if (!channelClosed) how = 'connection lost';
+      ended.resolve(how);
+      if (socketClosed) return;
+      uplink.stop();
+      channel.removeAllListeners('data');
+      if (!complete) {
+        stopDelivery();
+        resetSocket(socket);
+        return;
+      }
+      deliver();
+      const cancel = clock.timer(LINGER_MS, () => {
+        stopDelivery();
+        resetSocket(socket);
+      });
+      socket.once('close', cancel);
+    },
+  };
+}
+
+function resets(visitor: SpliceOptions['visitor']): readonly [Ending, Ending] {
+  const endings = ['reset by the visitor', 'reset by the target'] as const;
+  return visitor === 'channel' ? endings : [endings[1], endings[0]];
+}
+
+/** What may wait for a socket that is slower than its channel, besides the channel's own window. */
+const UNSENT_BYTES = 256 * 1024;
+
+/** How long a visit may go on to read what it was sent when the connection that brought it is gone. */
+const LINGER_MS = 30_000;
+
+/** Socket to channel: reads the socket only while the channel's window and the connection below have room. */
+function startUplink(channel: Channel, socket: Socket, { transport, count, visitor }: SpliceOptions): { stop(): void } {
+  let paused = false;
+  let forget = () => {};
+
+  const onData = (chunk: Buffer) => {
+    if (!channel.writable) return;
+    count(visitor === 'channel' ? 'out' : 'in', chunk.length);
+    transport.gather();
+    channel.write(chunk, resumeWhenFree);
+    if (!paused && mustWait()) {
+      paused = true;
+      socket.pause();
+      forget = transport.onceDrained(resumeWhenFree);
+    }
+  };
+  const mustWait = () => channel.writableLength > 0 || transport.congested();
+  function resumeWhenFree(): void {
+    if (!paused) return;
+    if (mustWait()) {
+      if (transport.congested()) forget = transport.onceDrained(resumeWhenFree);
+      return;
+    }
+    paused = false;
+    forget();
+    socket.resume();
+  }
+
+  socket.on('data', onData);
+  return {
+    stop: () => {
+      forget();
+      paused = false;
+      socket.off('data', onData);
+      socket.resume();
+    },
+  };
+}

@@ -1,0 +1,77 @@
+import { execFile } from 'node:child_process';
+import { lookup } from 'node:dns/promises';
+import { isIP, isIPv6 } from 'node:net';
+import builders from 'ping/lib/builder/factory.js';
+import { abortable, childController } from '../lib/async/abort.ts';
+
+/** Hints from ICMP that the network is there. A yes is certain; a no may also mean that somebody drops pings. */
+export interface Pinger {
+  /**
+   * Sends one echo request to every host at once. True as soon as one of them answers, false when none did within
+   * 2 seconds or none could be asked. No ping outlives the call. Rejects only with the reason of `signal`.
+   */
+  anyAnswers(hosts: readonly string[], signal: AbortSignal): Promise<boolean>;
+}
+
+/** Sends one echo request to an IP address: true if it was answered. May fail in any way; ends with the signal. */
+export type Probe = (address: string, signal: AbortSignal) => Promise<boolean>;
+
+export function createPinger(probe: Probe = pingOnce): Pinger {
+  return {
+    anyAnswers: async (hosts, signal) => {
+      const round = childController(signal);
+      const timer = setTimeout(() => round.abort(), ANSWER_WITHIN_S * 1000);
+      const ask = async (host: string) => {
+        const address = await addressOf(host);
+        round.signal.throwIfAborted();
+        return probe(address, round.signal);
+      };
+      try {
+        return await abortable(anyTrue(hosts.filter(isPlausibleHost).map(ask)), round.signal);
+      } catch {
+        signal.throwIfAborted();
+        return false;
+      } finally {
+        clearTimeout(timer);
+        round.abort();
+        round.dispose();
+      }
+    },
+  };
+}
+
+const ANSWER_WITHIN_S = 2;
+
+/** Nothing that a program could take for an option or a pattern. */
+export function isPlausibleHost(host: string): boolean {
+  return isIP(host) !== 0 || (host.length <= 253 && /^[a-z0-9]([a-z0-9.-]*[a-z0-9])?\.?$/i.test(host));
+}
+
+/** Names are resolved here, because ping's own look-up is not bounded by its time-out. */
+async function addressOf(host: string): Promise<string> {
+  return isIP(host) === 0 ? (await lookup(host)).address : host;
+}
+
+async function anyTrue(answers: Promise<boolean>[]): Promise<boolean> {
+  return Promise.any(answers.map(trueOrFail)).catch(() => false);
+}
+
+async function trueOrFail(answer: Promise<boolean>): Promise<true> {
+  if (!(await answer)) throw new Error('no answer');
+  return true;
+}
+
+/**
+ * Of the package we take what differs between platforms, and run the program ourselves: its `probe` can neither be stopped
+ * nor survive unexpected output (it parses it, in English, where nobody can catch the error). The exit code tells as much.
+ * The program is missing, or may not open a socket: that is no answer.
+ */
+function pingOnce(address: string, signal: AbortSignal): Promise<boolean> {
+  const v6 = isIPv6(address);
+  const options = { timeout: ANSWER_WITHIN_S, min_reply: 1, v6 };
+  const args = builders.createBuilder(process.platform).getCommandArguments(address, options);
+  const program = builders.getExecutablePath(process.platform, v6);
+  return new Promise((resolve) => {
+    execFile(program, args, { signal, killSignal: 'SIGKILL' }, (error) => resolve(error === null));
+  });
+}

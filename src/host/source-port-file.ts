@@ -1,0 +1,105 @@
+import { readRegularFile } from '../lib/files/read-regular-file.ts';
+import { errorCode, errorText } from '../lib/text.ts';
+import { writeDurably } from '../lib/files/write-durably.ts';
+
+/** A small file of port numbers under names, newest first, and of what was seen last of dead connections that came from them. */
+export interface PortFile {
+  recall(key: string): readonly number[];
+  remember(key: string, ports: readonly number[]): void;
+  forget(key: string): void;
+  /** When a server last let go of one, and after how long; null where that was never seen. */
+  eviction(key: string): Eviction | null;
+  noteEviction(key: string, eviction: Eviction): void;
+}
+
+interface Eviction {
+  readonly day: string;
+  readonly seconds: number;
+}
+
+/**
+ * Reads the file once and writes it anew, whole and flushed, after each change, so that a loss of power leaves the old one or
+ * the new one. A file that is damaged or cannot be written costs the memory of the ports, never the start: `onTrouble` hears
+ * of it once, and null when a write succeeded again.
+ */
+export function openPortFile(path: string, onTrouble: (message: string | null) => void): PortFile {
+  let trouble: 'none' | 'damaged' | 'unwritable' = 'none';
+  const { ports: known, evictions } = read(path, (message) => {
+    trouble = 'damaged';
+    onTrouble(message);
+  });
+  const keep = () => {
+    const seen = evictions.size === 0 ? {} : { [EVICTIONS]: Object.fromEntries(evictions) };
+    try {
+      writeDurably(path, `${JSON.stringify({ ...Object.fromEntries(known), ...seen }, null, 2)}\n`);
+      if (trouble !== 'none') onTrouble(null);
+      trouble = 'none';
+    } catch (error) {
+      if (trouble !== 'unwritable') onTrouble(`the source ports cannot be kept in ${path}: ${errorText(error)}`);
+      trouble = 'unwritable';
+    }
+  };
+  return {
+    recall: (key) => known.get(key) ?? [],
+    remember: (key, ports) => {
+      known.delete(key);
+      known.set(key, ports);
+      const [oldest] = known.keys();
+      if (known.size > MAX_KEYS && oldest !== undefined) {
+        known.delete(oldest);
+        evictions.delete(oldest);
+      }
+      keep();
+    },
+    forget: (key) => {
+      if (!known.delete(key)) return;
+      evictions.delete(key);
+      keep();
+    },
+    eviction: (key) => evictions.get(key) ?? null,
+    noteEviction: (key, { day, seconds }) => {
+      const before = evictions.get(key);
+      if (before?.day === day && before.seconds === seconds) return;
+      evictions.set(key, { day, seconds });
+      // Of those whose ports are forgotten nobody asks.
+      for (const other of evictions.keys()) if (!known.has(other)) evictions.delete(other);
+      keep();
+    },
+  };
+}
+
+/** Beside the names of tunnels and servers, which have a blank between them. */
+const EVICTIONS = 'evictions';
+
+const MAX_KEYS = 500;
+const MAX_BYTES = 1024 * 1024;
+
+interface Content {
+  readonly ports: Map<string, readonly number[]>;
+  readonly evictions: Map<string, Eviction>;
+}
+
+function read(path: string, onTrouble: (message: string) => void): Content {
+  const ports = new Map<string, readonly number[]>();
+  const evictions = new Map<string, Eviction>();
+  try {
+    const content: unknown = JSON.parse(readRegularFile(path, MAX_BYTES).toString('utf8'));
+    if (typeof content !== 'object' || content === null) throw new Error('it holds no mapping');
+    for (const [key, list] of Object.entries(content)) if (isPortList(list)) ports.set(key, list);
+    const seen: unknown = (content as Readonly<Record<string, unknown>>)[EVICTIONS] ?? {};
+    for (const [key, value] of Object.entries(seen as object))
+      if (ports.has(key) && isEviction(value)) evictions.set(key, value);
+  } catch (error) {
+    if (errorCode(error) !== 'ENOENT') onTrouble(`the source ports in ${path} are lost: ${errorText(error)}`);
+  }
+  return { ports, evictions };
+}
+
+function isPortList(value: unknown): value is readonly number[] {
+  return Array.isArray(value) && value.every((port) => Number.isInteger(port) && port > 0 && port < 65_536);
+}
+
+function isEviction(value: unknown): value is Eviction {
+  const { day, seconds } = (value ?? {}) as Partial<Eviction>;
+  return typeof day === 'string' && /^\d{4}-\d\d-\d\d$/.test(day) && Number.isSafeInteger(seconds);
+}

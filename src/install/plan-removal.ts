@@ -1,0 +1,89 @@
+import { existsSync } from 'node:fs';
+import { accountOf, MADE_BY_US } from './steps/accounts.ts';
+import { look } from './steps/files.ts';
+import { InstallError } from './steps/install-error.ts';
+import { type Manager, UNIT, unitState } from './systemd/manager.ts';
+import { ETC, SERVICE_USER, STATE, UNIT_FILE } from './systemd/places.ts';
+import type { Runner } from './steps/run-program.ts';
+import { sealOf } from './systemd/seal.ts';
+import type { Step } from './steps/step.ts';
+
+export interface Removal {
+  readonly steps: readonly Step[];
+  readonly notes: readonly string[];
+}
+
+export interface RemovalRequest {
+  readonly manager: Manager;
+  readonly unitFile: string;
+  /** Configuration, keys and state, too. */
+  readonly purge: boolean;
+}
+
+/** What takes the system's service away; what the installation did not make stays. */
+export async function planRemoval(request: RemovalRequest, run: Runner): Promise<Removal> {
+  const { steps, notes } = await planUnitRemoval(request);
+  const backup = `${UNIT_FILE}.before-tunneld`;
+  if (existsSync(backup))
+    notes.push(
+      `the unit that tunneld took over from is kept as ${backup}; to have it back: ` +
+        `sudo mv ${backup} ${UNIT_FILE} && sudo systemctl daemon-reload && sudo systemctl enable --now tunnel`,
+    );
+  if (!request.purge) {
+    const left = [ETC, STATE].filter((path) => existsSync(path));
+    if (left.length > 0)
+      notes.push(`configuration, keys and state are left: ${left.join(', ')} (--purge removes them)`);
+    return { steps, notes };
+  }
+  steps.push({ type: 'remove', path: ETC }, { type: 'remove', path: STATE });
+  const account = await accountOf(run, SERVICE_USER);
+  if (account?.comment === MADE_BY_US) {
+    steps.push({ type: 'command', argv: ['userdel', SERVICE_USER], why: 'tunneld install made the user' });
+    // userdel leaves a group that others are in, who are in it for our sake alone.
+    if (await hasOtherMembers(run))
+      steps.push({ type: 'command', argv: ['groupdel', SERVICE_USER], why: 'and the group with it' });
+  } else if (account !== null)
+    notes.push(`the user ${SERVICE_USER} is left, for tunneld install did not make it: sudo userdel ${SERVICE_USER}`);
+  return { steps, notes };
+}
+
+async function hasOtherMembers(run: Runner): Promise<boolean> {
+  const { stdout } = await run(['getent', 'group', SERVICE_USER]);
+  const [, , , members = ''] = stdout.trimEnd().split(':');
+  return members !== '';
+}
+
+/** The same for the unit alone. */
+export async function planUnitRemoval({
+  manager,
+  unitFile,
+}: RemovalRequest): Promise<{ readonly steps: Step[]; readonly notes: string[] }> {
+  const state = await unitState(manager);
+  const own = (await look(unitFile))?.content ?? null;
+  const packaged = own === null && state.load === 'loaded' && /^\/(?:usr\/)?lib\//.test(state.fragment);
+  if (own !== null && sealOf(own) !== 'intact')
+    throw new InstallError(
+      `${unitFile} is not as tunneld install wrote it, and is left alone: if it is to go, stop it and remove it yourself ` +
+        `(\`${manager.systemctl.join(' ')} disable --now tunnel\`, \`rm ${unitFile}\`), and run this again`,
+    );
+  const steps: Step[] = [];
+  const notes: string[] = [];
+  const command = (why: string, ...argv: readonly string[]) =>
+    steps.push({ type: 'command', argv: [...manager.systemctl, ...argv], why });
+  if (own === null && state.fragment === unitFile) {
+    command('its unit was removed by hand', 'stop', UNIT);
+    command('the unit is gone', 'daemon-reload');
+  }
+  if (own !== null || packaged) {
+    if (state.active !== 'inactive' || state.enabled === 'enabled')
+      command('it stops, and no longer starts by itself', 'disable', '--now', UNIT);
+    if (packaged) notes.push(`${state.fragment} is of a package, and goes with it: sudo apt remove tunneld`);
+  }
+  if (own !== null) {
+    steps.push({ type: 'remove', path: unitFile });
+    command('the unit is gone', 'daemon-reload');
+    if (state.active === 'failed') command('its failure is of no interest any more', 'reset-failed', UNIT);
+    if (state.dropIns.length > 0) notes.push(`your drop-ins are left: ${state.dropIns.join(', ')}`);
+  }
+  return { steps, notes };
+}

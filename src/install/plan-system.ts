@@ -1,0 +1,188 @@
+import { isUtf8 } from 'node:buffer';
+import { existsSync } from 'node:fs';
+import { access, constants, readFile } from 'node:fs/promises';
+import { hostname } from 'node:os';
+import type { ConfigEnvironment } from '../config/input/environment.ts';
+import { errorCode, escapeControls } from '../lib/text.ts';
+import { type Account, accountOf, checkAccount, groupNumber } from './steps/accounts.ts';
+import { classifyUnit, type Existing } from './takeover/existing-unit.ts';
+import { look, unable } from './steps/files.ts';
+import { handedOverProblems } from './systemd/credential-directory.ts';
+import { InstallError } from './steps/install-error.ts';
+import { systemdVersion, systemManager, type Manager, UNIT, unitState, type UnitState } from './systemd/manager.ts';
+import type { UnitSurroundings } from './takeover/old-unit.ts';
+import { CONFIG, ETC, SERVICE_USER, STATE, UNIT_FILE } from './systemd/places.ts';
+import { readAsOwner } from './steps/places-of-others.ts';
+import { checkProgram, type Program } from './systemd/program.ts';
+import type { Runner } from './steps/run-program.ts';
+import { seal } from './systemd/seal.ts';
+import type { Step } from './steps/step.ts';
+import { planConfig } from './system-config.ts';
+import { OLDEST_SYSTEMD, systemUnit } from './systemd/unit-file.ts';
+
+/** What an installation will do, and what it depends on. */
+export interface Plan {
+  /** All but the service manager's part. */
+  readonly steps: readonly Step[];
+  readonly unitFile: string;
+  readonly manager: Manager;
+  readonly state: UnitState;
+  /** The command line of the daemon, where the unit fixes it. */
+  readonly words: readonly string[] | null;
+  /** What is to be confirmed, or null. */
+  readonly question: string | null;
+  /** Where the service takes the place of a unit that ran ssh; null otherwise. */
+  readonly takeover: PlannedTakeover | null;
+  readonly notes: readonly string[];
+  /** The configuration's file, for asking the daemon. */
+  readonly config: string;
+}
+
+export interface PlannedTakeover {
+  /** The text of the new unit. */
+  readonly unit: string;
+  /** What the steps of the unit's own are. */
+  readonly unitSteps: readonly Step[];
+  /** Names of the tunnels that do what the old unit did. */
+  readonly tunnels: readonly string[];
+}
+
+export interface SystemRequest {
+  /** A configuration to copy, where there is none yet. */
+  readonly copyFrom: string | null;
+  readonly program: Program;
+  readonly here: ConfigEnvironment;
+  readonly run: Runner;
+}
+
+/** Looks at everything, refuses what cannot be, and lays out the rest; it changes nothing. */
+export async function planSystem({ copyFrom, program, here, run }: SystemRequest): Promise<Plan> {
+  const manager = systemManager(run);
+  const systemd = await systemdVersion(manager, OLDEST_SYSTEMD);
+  await checkProgram(program);
+  for (const directory of ['/etc', '/etc/systemd/system', '/var/lib'])
+    await access(directory, constants.W_OK).catch((error: unknown) => {
+      throw unable('write to', directory, error);
+    });
+  const account = await accountOf(run, SERVICE_USER);
+  checkAccount(account, await groupNumber(run, SERVICE_USER), STATE);
+
+  const state = await unitState(manager);
+  if (state.load === 'masked')
+    throw new InstallError('tunnel.service is masked: `sudo systemctl unmask tunnel`, and run this again');
+  const own = existsSync(UNIT_FILE) ? ((await look(UNIT_FILE))?.content ?? null) : null;
+  const text = state.fragment === '' ? '' : (await run(['systemctl', 'cat', '--no-pager', UNIT])).stdout;
+  const users = await usersOf(text, run);
+  const around = await surroundings(users, run);
+  const existing = classifyUnit(own, text, state, program.packagedUnit, around);
+  refuseUnit(existing, state);
+  const odd = await handedOverProblems(ETC);
+  if (odd.length > 0) throw new InstallError(odd.join('\n'), 78);
+
+  const old = existing.type === 'ssh' ? { ...existing, account: ownerOf(existing.command.user, users) } : null;
+  const wanted = await planConfig({ copyFrom, here, old });
+  const unit = program.packagedUnit === null ? ourUnit(program, systemd) : await readFile(program.packagedUnit, 'utf8');
+  const unitSteps = stepsOfUnit(program, unit, own);
+  const backup = old === null ? null : await backupOf(own, state);
+  const command = old === null ? '' : escapeControls([old.command.program, ...old.command.args].join(' '));
+  const before = [
+    { type: 'user', name: SERVICE_USER, home: STATE },
+    { type: 'directory', path: ETC, mode: 0o750, owner: 'root', group: SERVICE_USER },
+    { type: 'directory', path: STATE, mode: 0o700, owner: SERVICE_USER, group: SERVICE_USER },
+    ...wanted.steps,
+  ] as const;
+  const ofUnit = [...(backup?.steps ?? []), ...unitSteps];
+  return {
+    steps: [...before, ...ofUnit],
+    unitFile: UNIT_FILE,
+    manager,
+    state,
+    words: program.words === null ? null : [...program.words, 'run'],
+    question:
+      old === null
+        ? null
+        : `${state.fragment} runs \`${command}\` as ${old.command.user}. Let tunneld do this instead?`,
+    takeover: old === null ? null : { unit, unitSteps: ofUnit, tunnels: wanted.tunnels },
+    notes: [...(old?.command.leftOut ?? []), ...wanted.notes, ...(backup?.notes ?? [])].map(escapeControls),
+    config: CONFIG,
+  };
+}
+
+function ourUnit(program: Program, systemd: number): string {
+  return seal(systemUnit({ program: program.exec, systemd }), `Changes belong into a drop-in: systemctl edit ${UNIT}`);
+}
+
+/** Where a package brings the unit, ours would only stand before it. */
+function stepsOfUnit({ packagedUnit }: Program, content: string, own: string | null): readonly Step[] {
+  if (packagedUnit !== null) return own === null ? [] : [{ type: 'remove', path: UNIT_FILE }];
+  return [{ type: 'file', path: UNIT_FILE, mode: 0o644, owner: 'root', group: 'root', content }];
+}
+
+function refuseUnit(existing: Existing, { fragment, dropIns }: UnitState): void {
+  if (existing.type === 'edited')
+    throw new InstallError(
+      `${UNIT_FILE} was edited by hand, and would be overwritten: put your changes into a drop-in (\`sudo systemctl edit tunnel\`), ` +
+        `move the file away (\`sudo mv ${UNIT_FILE} ${UNIT_FILE}.old\`), and run this again`,
+    );
+  if (existing.type === 'foreign')
+    throw new InstallError(
+      `there is another tunnel.service, ${fragment || UNIT_FILE}, and it is not taken over: ${existing.why}. ` +
+        'Rename it, or write what it does into a configuration yourself, and run this again',
+    );
+  if (existing.type === 'ssh' && dropIns.length > 0)
+    throw new InstallError(
+      `tunnel.service has drop-ins that were meant for the command it runs now: ${dropIns.join(', ')}. Move them away, and run this again`,
+    );
+}
+
+/** The old unit is kept, under a name that is free, or has just this text from an installation that did not come to its end. */
+async function backupOf(own: string | null, { fragment }: UnitState) {
+  if (own === null) return { steps: [], notes: [`the old unit is kept as ${fragment}`] };
+  for (let number = 1; ; number += 1) {
+    const path = `${UNIT_FILE}.before-tunneld${number === 1 ? '' : `-${number}`}`;
+    const there = await look(path);
+    if (there !== null && there.content !== own) continue;
+    const step = { type: 'file', path, mode: 0o644, owner: 'root', group: 'root', content: own } as const;
+    return { steps: [step], notes: [`the old unit is kept as ${path}`] };
+  }
+}
+
+function ownerOf(user: string, users: ReadonlyMap<string, Account>): Account {
+  const account = users.get(user) ?? (user === 'root' ? ROOT : undefined);
+  if (account !== undefined) return account;
+  throw new InstallError(
+    `tunnel.service runs as the user ${user}, who does not exist: mend or remove it, and run this again`,
+  );
+}
+
+async function usersOf(text: string, run: Runner): Promise<ReadonlyMap<string, Account>> {
+  const users = new Map<string, Account>();
+  for (const [, user = ''] of text.matchAll(/^\s*User\s*=\s*(\S+)\s*$/gm)) {
+    const account = await accountOf(run, user);
+    if (account !== null) users.set(user, account);
+  }
+  return users;
+}
+
+const ROOT: Account = { name: 'root', uid: 0, gid: 0, comment: '', home: '/root' };
+
+async function surroundings(users: ReadonlyMap<string, Account>, run: Runner): Promise<UnitSurroundings> {
+  const environment = (await run(['systemctl', 'show-environment'])).stdout;
+  return {
+    hostname: hostname(),
+    readText: readEnvironment,
+    homeOf: (user) => users.get(user)?.home ?? null,
+    inherited: new Set([...environment.matchAll(/^(\w+)=/gm)].map(([, name = '']) => name)),
+  };
+}
+
+function readEnvironment(path: string): string | null {
+  try {
+    const bytes = readAsOwner(path);
+    if (isUtf8(bytes)) return bytes.toString('utf8');
+  } catch (error) {
+    if (errorCode(error) === 'ENOENT') return null;
+    throw error;
+  }
+  throw new Error(`${path} is not UTF-8 text`);
+}

@@ -1,0 +1,101 @@
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+import type { ConfigEnvironment } from '../config/input/environment.ts';
+import { parseConfig } from '../config/parse.ts';
+import { readText } from '../lib/files/read-small-file.ts';
+import { look } from './steps/files.ts';
+import { InstallError } from './steps/install-error.ts';
+import { type Manager, systemdVersion, UNIT, unitState, userManager } from './systemd/manager.ts';
+import type { Program } from './systemd/program.ts';
+import { mustRun, type Runner } from './steps/run-program.ts';
+import { seal, sealOf } from './systemd/seal.ts';
+import type { Step } from './steps/step.ts';
+import type { Plan } from './plan-system.ts';
+import { OLDEST_SYSTEMD, userUnit } from './systemd/unit-file.ts';
+
+export interface UserRequest {
+  readonly copyFrom: string | null;
+  readonly program: Program;
+  readonly here: ConfigEnvironment;
+  readonly run: Runner;
+}
+
+/** The same for a service of one user, in the user's home. */
+export async function planUser({ copyFrom, program, here, run }: UserRequest): Promise<Plan> {
+  const manager = userManager(run);
+  await systemdVersion(manager, OLDEST_SYSTEMD);
+  await checkManager(manager);
+  const { home, userName } = here;
+  const group = (await mustRun(run, ['id', '-gn'])).trim();
+  const unitFile = userUnitFile(home);
+  const config = join(home, '.config/tunneld/config.yaml');
+
+  const own = (await look(unitFile))?.content ?? null;
+  if (own !== null && sealOf(own) !== 'intact')
+    throw new InstallError(
+      `${unitFile} was written or edited by hand, and would be overwritten: put your changes into a drop-in ` +
+        `(\`systemctl --user edit tunnel\`), move the file away, and run this again`,
+    );
+  const there = (await look(config))?.content ?? null;
+  const copied = copyFrom === null ? null : await readText(copyFrom);
+  if (there !== null && copied !== null && copied !== there)
+    throw new InstallError(
+      `${config} exists and is not the same as ${copyFrom}: leave --config out, or move one of them away`,
+    );
+  const content = there ?? copied;
+  if (content === null)
+    throw new InstallError(
+      `there is no configuration ${config} yet: \`tunneld --config ${config} init [user@]host -R 8080:localhost:22\` makes one ` +
+        'with a key, or name one to copy with --config FILE',
+      78,
+    );
+  await parseConfig(content, config, { ...here, env: { HOME: home, XDG_RUNTIME_DIR: here.env['XDG_RUNTIME_DIR'] } });
+
+  const whose = { owner: userName, group };
+  const folders: Step[] = ['.config', '.config/tunneld', '.config/systemd', '.config/systemd/user']
+    .map((name) => join(home, name))
+    // One that is there has the rights that its owner gave it.
+    .filter((path) => !existsSync(path))
+    .map((path) => ({ type: 'directory', path, mode: 0o700, ...whose }));
+  const unit = seal(
+    userUnit({ program: program.exec }),
+    `Changes belong into a drop-in: systemctl --user edit ${UNIT}`,
+  );
+  return {
+    steps: [
+      ...folders,
+      ...(there === null ? [{ type: 'file', path: config, mode: 0o600, ...whose, content } as const] : []),
+      { type: 'file', path: unitFile, mode: 0o644, ...whose, content: unit },
+    ],
+    unitFile,
+    manager,
+    state: await unitState(manager),
+    words: program.words === null ? null : [...program.words, 'run', '--config', config],
+    question: null,
+    takeover: null,
+    notes: [await lingerNote(userName, run)],
+    config,
+  };
+}
+
+export function userUnitFile(home: string): string {
+  return join(home, '.config/systemd/user', UNIT);
+}
+
+/** Refuses where no service manager of this user answers. */
+export async function checkManager({ systemctl, run }: Manager): Promise<void> {
+  const { code, stderr } = await run([...systemctl, 'show', '--property=Version']);
+  if (code !== 0) throw new InstallError(`${NO_MANAGER} (${stderr.trim()})`);
+}
+
+export const NO_MANAGER =
+  'your service manager does not answer: log in as yourself, by ssh or at the console, not with su or sudo';
+
+/** Without lingering, the service manager of a user lives as long as somebody is logged in. */
+async function lingerNote(userName: string, run: Runner): Promise<string> {
+  const { code, stdout } = await run(['loginctl', 'show-user', userName, '--property=Linger']);
+  const on = code === 0 ? stdout.trim() === 'Linger=yes' : existsSync(`/var/lib/systemd/linger/${userName}`);
+  return on
+    ? 'lingering is on: the service starts with the system and outlives your logins'
+    : `lingering is off: the service runs only while you are logged in. To have it from the start of the system on: sudo loginctl enable-linger ${userName}`;
+}

@@ -1,0 +1,63 @@
+import { ownerOfPlace } from '../../lib/files/place-owner.ts';
+import { readRegularFile } from '../../lib/files/read-regular-file.ts';
+import type { Account } from './accounts.ts';
+
+/** As whom a file is read. */
+export type Reader = Pick<Account, 'uid' | 'gid'> & {
+  /** Whose groups count; null for a user without a line in the password database. */
+  readonly name: string | null;
+};
+
+/** With whose rights a file is read for a service of the system: what lies in the place of a user could lead anywhere. */
+export function readerOf(path: string): Reader {
+  const { uid, gid } = ownerOfPlace(path);
+  return { uid, gid, name: uid === 0 ? 'root' : null };
+}
+
+/**
+ * Does something with the rights of another user, for whom the kernel then decides what may be read. The rights are those of the
+ * whole process: nothing else may go on meanwhile. Somebody who is not root has only the own ones.
+ */
+export async function withRightsOf<T>(reader: Reader, work: () => T | Promise<T>): Promise<T> {
+  const giveBack = takeRights(reader);
+  try {
+    return await work();
+  } finally {
+    giveBack();
+  }
+}
+
+/** The bytes of a file, read with the rights of whose place it lies in. */
+export function readAsOwner(path: string, limit?: number): Buffer {
+  const giveBack = takeRights(readerOf(path));
+  try {
+    return readRegularFile(path, limit);
+  } finally {
+    giveBack();
+  }
+}
+
+/** The answer gives them back. */
+function takeRights({ uid, gid, name }: Reader): () => void {
+  if (process.getuid?.() !== 0 || uid === 0) return () => {};
+  if (process.geteuid?.() !== 0) throw new Error('the rights of two users at once');
+  const groups = process.getgroups?.() ?? [];
+  const giveBack = () => {
+    process.seteuid?.(0);
+    process.setegid?.(process.getgid?.() ?? 0);
+    process.setgroups?.(groups);
+  };
+  try {
+    if (name === null) process.setgroups?.([gid]);
+    else (process as WithInitgroups).initgroups?.(name, gid);
+    process.setegid?.(gid);
+    process.seteuid?.(uid);
+    return giveBack;
+  } catch (error) {
+    giveBack();
+    throw error;
+  }
+}
+
+/** @types/node does not know it. */
+type WithInitgroups = { readonly initgroups?: (user: string, extraGroup: number) => void };

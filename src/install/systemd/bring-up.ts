@@ -1,0 +1,56 @@
+import { errorText } from '../../lib/text.ts';
+import { carryOut, type Change, type Undo } from '../steps/carry-out.ts';
+import { InstallError } from '../steps/install-error.ts';
+import { lastWords, type Manager, UNIT, unitState, type UnitState } from './manager.ts';
+import { mustRun } from '../steps/run-program.ts';
+import type { Step } from '../steps/step.ts';
+
+/** Files first, then the service manager. Where the service does not come up, all is put back, and what ran runs again. */
+export async function apply(
+  changes: readonly Change[],
+  activation: readonly Step[],
+  before: UnitState,
+  manager: Manager,
+  onDone: (change: Change) => void,
+): Promise<void> {
+  const undo = await carryOut(changes, manager.run, onDone);
+  try {
+    for (const step of activation) {
+      if (step.type !== 'command') continue;
+      await mustRun(manager.run, step.argv);
+      onDone({ step, before: null });
+    }
+  } catch (error) {
+    const words = await lastWords(manager);
+    const { exitStatus } = await unitState(manager);
+    const left = await putBack(undo, before, manager);
+    const state =
+      left.length > 0
+        ? `not all could be put back: ${left.join('; ')}`
+        : before.active === 'active'
+          ? 'everything is as it was, and what ran before runs again'
+          : 'everything is as it was';
+    throw new InstallError(
+      [errorText(error), ...(words === '' ? [] : ['its last words:', words]), state].join('\n'),
+      exitStatus === EX_CONFIG ? EX_CONFIG : 1,
+    );
+  }
+}
+
+const EX_CONFIG = 78;
+
+/** The answer is what did not work. */
+async function putBack(undo: Undo, before: UnitState, { systemctl, run }: Manager): Promise<readonly string[]> {
+  const failed: string[] = [];
+  const attempt = async (...argv: readonly string[]) => {
+    await mustRun(run, [...systemctl, ...argv]).catch((error: unknown) => failed.push(errorText(error)));
+  };
+  await attempt('stop', UNIT);
+  if (before.enabled !== 'enabled') await attempt('disable', UNIT);
+  failed.push(...(await undo()));
+  await attempt('daemon-reload');
+  await run([...systemctl, 'reset-failed', UNIT]); // which fails where nothing of it is left
+  if (before.active === 'active') await attempt('start', UNIT);
+  else if (before.active === 'activating') await attempt('start', '--no-block', UNIT);
+  return failed;
+}

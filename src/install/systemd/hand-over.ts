@@ -1,0 +1,86 @@
+import { constants } from 'node:fs';
+import { chmod, chown, lstat, mkdir, open, readdir, readFile, unlink } from 'node:fs/promises';
+import { join } from 'node:path';
+import { errorCode } from '../../lib/text.ts';
+import { copyName } from '../../connection/auth/systemd-credential.ts';
+import { accountOf } from '../steps/accounts.ts';
+import { putFile } from '../steps/files.ts';
+import { filesBelow, handedOverProblems, isHandedOver } from './credential-directory.ts';
+import { InstallError } from '../steps/install-error.ts';
+import { CONFIG, ETC, KEYS, RUNTIME, SERVICE_USER } from './places.ts';
+import { runProgram } from '../steps/run-program.ts';
+
+/**
+ * Hands the service, where it runs, the keys that it may not read itself, as they are now: systemd has copied them when it started it
+ * (LoadCredential=), and copies them anew only from version 260 on (RefreshOnReload=). Nobody but root can, so that there is nothing
+ * to do for others. Rejects with an InstallError.
+ */
+export async function handOverToService(): Promise<void> {
+  if (process.getuid?.() !== 0 || !(await isHandedOver(CONFIG)) || !(await isThere(RUNTIME))) return;
+  const account = await accountOf(runProgram, SERVICE_USER);
+  if (account !== null) await handOver({ from: ETC, to: KEYS, uid: account.uid, gid: account.gid });
+}
+
+export interface HandOver {
+  readonly from: string;
+  /** A directory of root's, which comes and goes with the keys in it, in memory: only root could put a link there. */
+  readonly to: string;
+  /** Whose the copies will be. */
+  readonly uid: number;
+  readonly gid: number;
+}
+
+/** Makes the copies be what the files are; those of files that are gone go. */
+export async function handOver({ from, to, uid, gid }: HandOver): Promise<void> {
+  const [problem] = await handedOverProblems(from);
+  if (problem !== undefined) throw new InstallError(problem);
+  const copies = new Map<string, Buffer>();
+  for (const { path, entry } of await filesBelow(from)) {
+    const name = copyName(path, from);
+    const content = entry.isFile() && name !== null ? await readHidden(path, gid) : null;
+    if (name !== null && content !== null) copies.set(name, content);
+  }
+  await makeDirectory(to, gid);
+  for (const name of await readdir(to)) if (!copies.has(name)) await unlink(join(to, name));
+  for (const [name, content] of copies) {
+    const path = join(to, name);
+    const before = await readFile(path).catch(() => null);
+    if (before?.equals(content) !== true) await putFile(path, content, { mode: 0o400, uid, gid });
+  }
+}
+
+/** Its content where the group may not read it; null where it may, and needs no copy. */
+async function readHidden(path: string, group: number): Promise<Buffer | null> {
+  const handle = await open(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
+  try {
+    const { mode, gid, size } = await handle.stat();
+    if ((mode & 0o004) !== 0 || (gid === group && (mode & 0o040) !== 0)) return null;
+    if (size > MAX_BYTES) throw new InstallError(`${path} is larger than 1 MiB: that is no key`);
+    return await handle.readFile();
+  } finally {
+    await handle.close();
+  }
+}
+
+const MAX_BYTES = 1024 * 1024;
+
+/** The group may go through, and nobody else. */
+async function makeDirectory(path: string, gid: number): Promise<void> {
+  try {
+    await mkdir(path, { mode: 0o700 });
+  } catch (error) {
+    if (errorCode(error) !== 'EEXIST') throw error;
+  }
+  const stats = await lstat(path);
+  if (!stats.isDirectory() || stats.uid !== process.getuid?.())
+    throw new InstallError(`${path} is not root's directory: remove it, and run this again`);
+  await chown(path, stats.uid, gid);
+  await chmod(path, 0o710);
+}
+
+async function isThere(path: string): Promise<boolean> {
+  return await lstat(path).then(
+    () => true,
+    () => false,
+  );
+}

@@ -1,0 +1,18 @@
+import { stat } from 'node:fs/promises';
+import type { TunnelSpec } from '../../model/spec.ts';
+import { filesOf } from './config-files.ts';
+import { ETC } from './places.ts';
+
+/** Whether the tunnel has a key or a secret that systemd did not have when it started the service, in milliseconds since 1970. */
+export async function hasNewKey(tunnel: TunnelSpec, startedAt: number): Promise<boolean> {
+  const handedOver = filesOf({ tunnels: [tunnel] }).secrets.filter((path) => path.startsWith(`${ETC}/`));
+  const times = await Promise.all(handedOver.map(changedAt));
+  return times.some((time) => time > startedAt);
+}
+
+async function changedAt(path: string): Promise<number> {
+  return await stat(path).then(
+    ({ mtimeMs }) => mtimeMs,
+    () => 0,
+  );
+}

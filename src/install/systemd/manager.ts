@@ -1,0 +1,87 @@
+import { InstallError } from '../steps/install-error.ts';
+import { mustRun, type Runner } from '../steps/run-program.ts';
+
+/** What the service manager knows of tunnel.service. */
+export interface UnitState {
+  readonly load: string;
+  /** The file it was read from, or empty. */
+  readonly fragment: string;
+  /** Those for this unit, not those for all. */
+  readonly dropIns: readonly string[];
+  readonly active: string;
+  readonly enabled: string;
+  readonly needsReload: boolean;
+  readonly pid: number;
+  readonly exitStatus: number;
+  readonly status: string;
+}
+
+/** systemd's own, or that of a user. */
+export interface Manager {
+  readonly systemctl: readonly string[];
+  readonly journal: readonly string[];
+  readonly run: Runner;
+}
+
+export const UNIT = 'tunnel.service';
+
+export function systemManager(run: Runner): Manager {
+  return { systemctl: ['systemctl'], journal: ['journalctl', `--unit=${UNIT}`], run };
+}
+
+export function userManager(run: Runner): Manager {
+  return { systemctl: ['systemctl', '--user'], journal: ['journalctl', `--user-unit=${UNIT}`], run };
+}
+
+export async function unitState({ systemctl, run }: Manager): Promise<UnitState> {
+  return parseUnitState(
+    await mustRun(run, [...systemctl, 'show', UNIT, ...PROPERTIES.map((name) => `--property=${name}`)]),
+  );
+}
+
+const PROPERTIES = [
+  'LoadState',
+  'FragmentPath',
+  'DropInPaths',
+  'ActiveState',
+  'UnitFileState',
+  'NeedDaemonReload',
+  'MainPID',
+  'ExecMainStatus',
+  'StatusText',
+];
+
+function parseUnitState(text: string): UnitState {
+  const value = (name: string) => new RegExp(`^${name}=(.*)$`, 'm').exec(text)?.[1] ?? '';
+  return {
+    load: value('LoadState'),
+    fragment: value('FragmentPath'),
+    dropIns: value('DropInPaths')
+      .split(' ')
+      .filter((path) => path.includes(`/${UNIT}.d/`)),
+    active: value('ActiveState'),
+    enabled: value('UnitFileState'),
+    needsReload: value('NeedDaemonReload') === 'yes',
+    pid: Number(value('MainPID')),
+    exitStatus: Number(value('ExecMainStatus')),
+    status: value('StatusText'),
+  };
+}
+
+/** systemd's version number, which is never the text `systemd 252 (252.38-1~deb12u1)` alone. */
+export async function systemdVersion({ systemctl, run }: Manager, oldest: number): Promise<number> {
+  const text = await mustRun(run, [systemctl[0]!, '--version']);
+  const version = Number(/^systemd (\d+)/.exec(text)?.[1]);
+  if (version >= oldest) return version;
+  throw new InstallError(
+    `this systemd is ${Number.isNaN(version) ? 'of an unknown version' : version}, and the service needs ${oldest} or later ` +
+      '(LoadCredential= of a directory, which keeps the keys for root): Debian 12, Ubuntu 24.04 and Fedora 37 have it. ' +
+      '`tunneld run` works without',
+  );
+}
+
+/** The last words of the service, for an error. */
+export async function lastWords({ journal, run }: Manager): Promise<string> {
+  const { stdout } = await run([...journal, '--lines=8', '--output=cat', '--no-pager', '--quiet']);
+  return stdout.trimEnd().replaceAll(/^/gm, '    ');
+}

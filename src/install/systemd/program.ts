@@ -1,0 +1,71 @@
+import { open, readFile, realpath } from 'node:fs/promises';
+import { InstallError } from '../steps/install-error.ts';
+import { filesOfProgram, whyUnreachable } from './reachable.ts';
+import { execWords } from './unit-file.ts';
+
+/** How the service starts tunneld. */
+export interface Program {
+  /** What comes before `run` in ExecStart. */
+  readonly exec: string;
+  /** The words of it, as the process will have them; null where a package's own start decides. */
+  readonly words: readonly string[] | null;
+  /** The packaged unit that is used as it is, or null where we write one. */
+  readonly packagedUnit: string | null;
+}
+
+/** The program that runs now: Node is pinned, since a service's PATH is another one than a person's. */
+export async function thisProgram(node: string, argv1: string): Promise<Program> {
+  const script = await realpath(argv1);
+  const words = [node, ...(await nodeFlags(script)), script];
+  const packagedUnit = await unitOfPackage(script);
+  if (packagedUnit !== null) return { exec: '/usr/bin/tunneld', words: null, packagedUnit };
+  return { exec: execWords(words), words, packagedUnit };
+}
+
+/** Refuses a program that the service's user could not read in its sandbox. */
+export async function checkProgram({ words }: Program): Promise<void> {
+  if (words === null) return;
+  const [node = ''] = words;
+  const nodeProblem = await whyUnreachable(node);
+  if (nodeProblem !== null)
+    throw new InstallError(
+      `the service cannot use this Node.js: ${nodeProblem}\n` +
+        'install one for the whole system (Debian: `sudo apt install nodejs`, or a package of nodejs.org), and tunneld with it',
+    );
+  for (const file of await filesOfProgram(words.at(-1)!)) {
+    const problem = await whyUnreachable(file);
+    if (problem !== null)
+      throw new InstallError(
+        `the service cannot use this tunneld: ${problem}\n` +
+          'install it for the whole system: `umask 022; sudo npm install -g ...`, and run `sudo tunneld install` again',
+      );
+  }
+}
+
+/** The flags in the first line of the bundle, where they are written once and for all. */
+async function nodeFlags(script: string): Promise<readonly string[]> {
+  const handle = await open(script);
+  try {
+    const { buffer, bytesRead } = await handle.read(Buffer.alloc(256), 0, 256, 0);
+    return flagsOfFirstLine(buffer.toString('utf8', 0, bytesRead));
+  } finally {
+    await handle.close();
+  }
+}
+
+function flagsOfFirstLine(text: string): readonly string[] {
+  const words = /^#!([^\n]*)\n/.exec(text)?.[1]?.split(/\s+/) ?? [];
+  return words.filter((word) => word.startsWith('--'));
+}
+
+/** A package brings its own unit for /usr/bin/tunneld; it is used where this program is the packaged one. */
+async function unitOfPackage(script: string): Promise<string | null> {
+  const started = await realpath('/usr/bin/tunneld').catch(() => null);
+  if (started === null) return null;
+  if (started !== script && !/^\/usr\/(?:lib|share)\/tunneld\//.test(script)) return null;
+  for (const path of ['/usr/lib/systemd/system/tunnel.service', '/lib/systemd/system/tunnel.service']) {
+    const text = await readFile(path, 'utf8').catch(() => '');
+    if (/^ExecStart=\/usr\/bin\/tunneld run$/m.test(text)) return path;
+  }
+  return null;
+}

@@ -1,0 +1,49 @@
+import { constants } from 'node:fs';
+import { readdir, stat } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { errorCode } from '../../lib/text.ts';
+
+/** What of a path matters here. */
+export type ModeOf = (path: string) => Promise<number | null>;
+
+/**
+ * Why the service could not use this file of ours, or null where it can: its sandbox has no homes and a /tmp of its own, and it
+ * runs as a user who belongs to nobody.
+ */
+export async function whyUnreachable(file: string, modeOf: ModeOf = modeOnDisk): Promise<string | null> {
+  const hidden = HIDDEN.find((directory) => file.startsWith(`${directory}/`));
+  if (hidden !== undefined) return `${file} lies in ${hidden}, which the service does not see`;
+  for (let directory = dirname(file); ; directory = dirname(directory)) {
+    const mode = await modeOf(directory);
+    if (mode === null) return `${directory} does not exist`;
+    if ((mode & constants.S_IXOTH) === 0) return `${directory} may not be entered by other users (mode ${octal(mode)})`;
+    if (directory === '/') break;
+  }
+  const mode = await modeOf(file);
+  if (mode === null) return `${file} does not exist`;
+  return (mode & constants.S_IROTH) === 0 ? `${file} may not be read by other users (mode ${octal(mode)})` : null;
+}
+
+/** ProtectHome=yes and PrivateTmp=yes of the unit. */
+const HIDDEN = ['/home', '/root', '/run/user', '/tmp', '/var/tmp'];
+
+/** Everything that our program is made of: the bundle and its chunks, which are a handful of files. */
+export async function filesOfProgram(script: string): Promise<readonly string[]> {
+  const chunks = join(dirname(script), 'chunks');
+  const names = await readdir(chunks).catch((error: unknown) => {
+    if (errorCode(error) === 'ENOENT') return [];
+    throw error;
+  });
+  return [script, ...names.map((name) => join(chunks, name))];
+}
+
+async function modeOnDisk(path: string): Promise<number | null> {
+  return await stat(path).then(
+    ({ mode }) => mode & 0o7777,
+    () => null,
+  );
+}
+
+function octal(mode: number): string {
+  return (mode & 0o7777).toString(8).padStart(4, '0');
+}

@@ -1,0 +1,29 @@
+import { hostQuery, knownKeyTypes } from '../../connection/known-hosts/check.ts';
+import { matchesHost } from '../../connection/known-hosts/match.ts';
+import { parseKnownHosts } from '../../connection/known-hosts/parse.ts';
+import type { ServerSpec } from '../../model/spec.ts';
+
+/** What a known_hosts file says. */
+export interface KnownHostsText {
+  readonly file: string;
+  readonly text: string;
+}
+
+/** The lines that say something about a server, as they stand there; `known` is whether it can be told by them. */
+export function linesAbout(
+  server: Pick<ServerSpec, 'host' | 'port' | 'hostKeyAlias'>,
+  texts: readonly KnownHostsText[],
+): { readonly lines: readonly string[]; readonly known: boolean } {
+  const query = hostQuery(server.host, server.port, server.hostKeyAlias);
+  const names = [query.name, ...(query.withoutPort === null ? [] : [query.withoutPort])];
+  const lines: string[] = [];
+  let known = false;
+  for (const { file, text } of texts) {
+    const { entries } = parseKnownHosts(text, file);
+    const raw = text.split('\n');
+    for (const entry of entries)
+      if (names.some((name) => matchesHost(entry.hosts, name))) lines.push(raw[entry.line - 1]!.trim());
+    known ||= knownKeyTypes(entries, query).length > 0;
+  }
+  return { lines: [...new Set(lines)], known };
+}

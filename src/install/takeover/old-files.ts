@@ -1,0 +1,45 @@
+import { statSync } from 'node:fs';
+import { readRegularFile } from '../../lib/files/read-regular-file.ts';
+import { errorCode, errorText } from '../../lib/text.ts';
+import type { TunnelFailure } from '../../model/failure.ts';
+import { createIdentityCache } from '../../connection/auth/identity-cache.ts';
+import { loadIdentityFile } from '../../connection/auth/identity-file.ts';
+import { inspectKeyFile } from '../../connection/auth/key-file.ts';
+import { InstallError } from '../steps/install-error.ts';
+
+interface FoundKey {
+  readonly content: string;
+  /** What stands beside it, if that is a public key. */
+  readonly publicHalf: string | null;
+}
+
+/** A private key that needs no passphrase, with its public half. */
+export async function readKey(path: string): Promise<FoundKey | { readonly failure: TunnelFailure }> {
+  const loaded = await loadIdentityFile(path, null, () => Promise.resolve(null), createIdentityCache());
+  if (loaded.key === null) return { failure: loaded.failure };
+  return { content: readRegularFile(path).toString('utf8'), publicHalf: readPublicHalf(`${path}.pub`) };
+}
+
+function readPublicHalf(path: string): string | null {
+  try {
+    const bytes = readRegularFile(path, 16 * 1024);
+    return inspectKeyFile(bytes).kind === 'public' ? bytes.toString('utf8') : null;
+  } catch {
+    return null; // ssh does without
+  }
+}
+
+/** The text of a known_hosts file; a missing one is empty. */
+export function readKnownHosts(file: string): string {
+  try {
+    return readRegularFile(file, 4 * 1024 * 1024).toString('utf8');
+  } catch (error) {
+    if (errorCode(error) === 'ENOENT' || isDevNull(file)) return '';
+    throw new InstallError(`the known_hosts file of the old command cannot be read: ${errorText(error)}`);
+  }
+}
+
+/** The common way to have none. */
+function isDevNull(file: string): boolean {
+  return statSync(file, { throwIfNoEntry: false })?.isCharacterDevice() === true;
+}

@@ -1,0 +1,173 @@
+import { basename } from 'node:path';
+import { errorText, escapeControls } from '../../lib/text.ts';
+import { readEnvironmentFile } from './environment-file.ts';
+import { shellWords } from './shell-words.ts';
+import { hindrance, leftOut } from './unit-settings.ts';
+import { assignments, readUnit, splitWords } from './unit-text.ts';
+
+/** The ssh or autossh that a unit runs. */
+export interface OldCommand {
+  readonly program: 'ssh' | 'autossh';
+  readonly args: readonly string[];
+  /** Whose home, keys and ssh_config it uses. */
+  readonly user: string;
+  readonly environment: Readonly<Record<string, string>>;
+  readonly directory: string;
+  /** What else the unit says, and the service does not do, as sentences. */
+  readonly leftOut: readonly string[];
+}
+
+/** What is needed to understand a unit besides its text. */
+export interface UnitSurroundings {
+  readonly hostname: string;
+  /** The text of a file of EnvironmentFile=; null where there is none. Throws where it cannot be read. */
+  readonly readText: (path: string) => string | null;
+  readonly homeOf: (user: string) => string | null;
+  /** Names of the variables that the service manager gives to all units. */
+  readonly inherited: ReadonlySet<string>;
+}
+
+/** It cannot be known what the unit does: then it is not taken over. */
+class NotUnderstood extends Error {}
+
+/** Recognises a unit that runs ssh or autossh; the text is why it is none. `text` is what `systemctl cat` prints. */
+export function oldCommand(text: string, around: UnitSurroundings): OldCommand | string {
+  try {
+    return readCommand(readUnit(text), around);
+  } catch (error) {
+    if (error instanceof NotUnderstood) return escapeControls(error.message);
+    throw error;
+  }
+}
+
+function readCommand(unit: ReadonlyMap<string, readonly string[]>, around: UnitSurroundings): OldCommand {
+  const all = (key: string) => unit.get(`Service.${key}`) ?? [];
+  const last = (key: string) => {
+    const value = all(key).at(-1);
+    return value === undefined ? null : expandSpecifiers(value, `${key}=${value}`, around);
+  };
+  const [line, ...more] = all('ExecStart');
+  if (line === undefined) throw new NotUnderstood('it has no ExecStart');
+  if (more.length > 0) throw new NotUnderstood('it has several ExecStart lines');
+  const user = last('User') ?? 'root';
+  const home = around.homeOf(user) ?? '/root';
+  const environment = { HOME: home, USER: user, LOGNAME: user, ...environmentOf(all, around) };
+  const command = unwrap(execStartWords(line, environment, around), environment);
+  if (command === null) throw new NotUnderstood(`its command is not plainly ssh or autossh: ${line}`);
+  const inTheWay = hindrance(unit);
+  if (inTheWay !== null) throw new NotUnderstood(inTheWay);
+  const directory = (last('WorkingDirectory') ?? '/').replace(/^-/, '').replace(/^~$/, home);
+  return { ...command, user, directory, leftOut: leftOut(unit) };
+}
+
+/** Environment=, and then the files of EnvironmentFile=, which win (systemd.exec(5)). */
+function environmentOf(all: (key: string) => readonly string[], around: UnitSurroundings): Record<string, string> {
+  const own = all('Environment').flatMap((line) => {
+    const words = splitWords(line);
+    if (words === null) throw new NotUnderstood(`its Environment cannot be read: ${line}`);
+    return words.map((word) => expandSpecifiers(word, `Environment=${line}`, around));
+  });
+  const fromFiles = all('EnvironmentFile').map((value) => fileEnvironment(value, around));
+  return Object.assign(assignments(own), ...fromFiles) as Record<string, string>;
+}
+
+function fileEnvironment(value: string, around: UnitSurroundings): Readonly<Record<string, string>> {
+  const optional = value.startsWith('-');
+  const path = expandSpecifiers(value.replace(/^-/, ''), `EnvironmentFile=${value}`, around);
+  if (/[*?[]/.test(path)) throw new NotUnderstood(`its EnvironmentFile names several files: ${value}`);
+  let text: string | null;
+  try {
+    text = around.readText(path);
+  } catch (error) {
+    throw new NotUnderstood(`its EnvironmentFile ${path} cannot be read: ${errorText(error)}`);
+  }
+  if (text === null && optional) return {};
+  if (text === null) throw new NotUnderstood(`its EnvironmentFile ${path} does not exist`);
+  const found = readEnvironmentFile(text);
+  if (typeof found === 'string') throw new NotUnderstood(`its EnvironmentFile ${path} cannot be read: ${found}`);
+  return found;
+}
+
+/** systemd.service(5), COMMAND LINES: prefixes, words, specifiers, variables. */
+function execStartWords(
+  line: string,
+  environment: Readonly<Record<string, string>>,
+  around: UnitSurroundings,
+): readonly string[] {
+  const [, prefixes = '', rest = ''] = /^([-@:+!|]*)\s*(.*)$/s.exec(line) ?? [];
+  const words = splitWords(rest);
+  if (words === null)
+    throw new NotUnderstood(`its ExecStart has a quote without an end, or an unknown escape: ${line}`);
+  if (words.includes(';')) throw new NotUnderstood(`its ExecStart has several commands: ${line}`);
+  const expanded = words.flatMap((word) => {
+    const text = expandSpecifiers(word, `ExecStart=${line}`, around);
+    return prefixes.includes(':') ? [text] : expandVariables(text, environment, around);
+  });
+  return prefixes.includes('@') ? [expanded[0] ?? '', ...expanded.slice(2)] : expanded;
+}
+
+/** A word that is a variable becomes the words of its value; within a word only the form with braces counts. */
+function expandVariables(
+  word: string,
+  environment: Readonly<Record<string, string>>,
+  { inherited }: UnitSurroundings,
+): readonly string[] {
+  const valueOf = (name: string) => {
+    const value = environment[name];
+    if (value === undefined && inherited.has(name))
+      throw new NotUnderstood(`its ExecStart has the variable ${name}, which the unit does not set`);
+    return value ?? '';
+  };
+  const name = /^\$([A-Za-z_]\w*)$/.exec(word)?.[1];
+  if (name === undefined)
+    return [
+      word.replaceAll(/\$\$|\$\{(\w+)\}/g, (_, inner: string | undefined) =>
+        inner === undefined ? '$' : valueOf(inner),
+      ),
+    ];
+  const words = valueOf(name).includes('\\') ? null : splitWords(valueOf(name));
+  if (words === null) throw new NotUnderstood(`the value of ${name} cannot be split into words: ${valueOf(name)}`);
+  return words;
+}
+
+/** systemd.unit(5), SPECIFIERS, as they are in a service of the system. */
+function expandSpecifiers(text: string, where: string, { hostname }: UnitSurroundings): string {
+  const specifiers: Readonly<Record<string, string>> = {
+    '%': '%',
+    h: '/root',
+    u: 'root',
+    U: '0',
+    H: hostname,
+    n: 'tunnel.service',
+    N: 'tunnel',
+    p: 'tunnel',
+    t: '/run',
+    S: '/var/lib',
+    C: '/var/cache',
+    L: '/var/log',
+    E: '/etc',
+  };
+  return text.replaceAll(/%(.?)/gs, (all, letter: string) => {
+    const value = specifiers[letter];
+    if (value === undefined) throw new NotUnderstood(`it has ${all}, which tunneld does not know: ${where}`);
+    return value;
+  });
+}
+
+/** Through shells, `env` and `exec` to the program itself. */
+function unwrap(
+  words: readonly string[],
+  environment: Readonly<Record<string, string>>,
+): Pick<OldCommand, 'program' | 'args' | 'environment'> | null {
+  const [first = '', ...rest] = words;
+  const name = basename(first);
+  if (/^(?:ba|da|a)?sh$/.test(name)) {
+    const script = /^-[a-z]*c$/.test(rest[0] ?? '') ? rest[1] : undefined;
+    const inner = script === undefined ? null : shellWords(script, environment);
+    return inner === null ? null : unwrap(inner, environment);
+  }
+  if (name === 'env' || name === 'exec') return unwrap(rest, environment);
+  const given = assignments([first]);
+  if (Object.keys(given).length > 0) return unwrap(rest, { ...environment, ...given });
+  return name === 'ssh' || name === 'autossh' ? { program: name, args: rest, environment } : null;
+}

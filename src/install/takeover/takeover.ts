@@ -1,0 +1,173 @@
+import { basename, join, resolve } from 'node:path';
+import { adHocConfig, adHocName } from '../../config/command-line/ad-hoc.ts';
+import type { Config } from '../../model/config.ts';
+import type { ConfigEnvironment } from '../../config/input/environment.ts';
+import { parseConfig } from '../../config/parse.ts';
+import { ConfigError, formatProblem } from '../../config/input/problem.ts';
+import { printConfig } from '../../config/print.ts';
+import { escapeControls } from '../../lib/text.ts';
+import { formatEndpoint, type ServerSpec, type TunnelSpec } from '../../model/spec.ts';
+import type { Account } from '../steps/accounts.ts';
+import { look } from '../steps/files.ts';
+import { InstallError } from '../steps/install-error.ts';
+import { type KnownHostsText, linesAbout } from './known-lines.ts';
+import { readKey, readKnownHosts } from './old-files.ts';
+import type { OldCommand } from './old-unit.ts';
+import { readerOf, withRightsOf } from '../steps/places-of-others.ts';
+import { CONFIG, ETC, SERVICE_USER, serviceEnvironment, STATE } from '../systemd/places.ts';
+import type { Step } from '../steps/step.ts';
+
+/** What makes the service do what a unit with ssh did. */
+export interface Takeover {
+  readonly yaml: string;
+  /** The copies of keys, and what is known of the servers. */
+  readonly files: readonly Step[];
+  /** What will be different, and what was left out. */
+  readonly notes: readonly string[];
+}
+
+/** Reads what the old command needs, with its user's rights, and lays it out where the service may see it. */
+export async function planTakeover(command: OldCommand, account: Account, here: ConfigEnvironment): Promise<Takeover> {
+  const config = await oldConfig(command, account, here);
+  const work = new Copies(account);
+  const tunnels: TunnelSpec[] = [];
+  for (const tunnel of config.tunnels) {
+    const jumps: ServerSpec[] = [];
+    for (const jump of tunnel.jumps) jumps.push(await work.ofServer(jump, tunnel.name));
+    tunnels.push({ ...tunnel, ...(await work.ofServer(tunnel, tunnel.name)), jumps });
+    if (tunnel.entry.type === 'command')
+      work.notes.push(`the ProxyCommand runs as the user ${SERVICE_USER}, who sees no homes: ${tunnel.entry.command}`);
+    for (const { kind, listen } of tunnel.forwards)
+      if (kind !== 'remote' && listen.type === 'tcp' && listen.port < 1024)
+        work.notes.push(`the service may not listen on ${formatEndpoint(listen)} of this device: ports from 1024 on`);
+  }
+  const service = serviceEnvironment(here);
+  const line = escapeControls([command.program, ...command.args].join(' '));
+  const head = `# Taken over from tunnel.service, which ran as ${command.user}:\n#   ${line}\n`;
+  const yaml = head + printConfig({ ...config, tunnels }, service);
+  await parseConfig(yaml, CONFIG, service);
+  const about = /^(?:this tunnel is called|-[fMNTn] )/;
+  return {
+    yaml,
+    files: await work.steps(),
+    notes: [...config.warnings, ...config.notes.filter((note) => !about.test(note)), ...work.notes],
+  };
+}
+
+/** What the old command does, as a configuration. A file that -F names is read with the rights of whose place it lies in. */
+export async function oldConfig(
+  { program, args, environment, directory }: OldCommand,
+  account: Account,
+  here: ConfigEnvironment,
+): Promise<Config> {
+  const { platform, aes } = here;
+  const { name, home, uid } = account;
+  const env = { home, userName: name, uid, platform, env: { ...environment, HOME: home }, aes, directory };
+  const file = args.flatMap(
+    (word, index) =>
+      /^-F(.*)$/s
+        .exec(word)
+        ?.slice(1)
+        .map((rest) => rest || args[index + 1] || '') ?? [],
+  );
+  const reader = uid !== 0 ? account : readerOf(resolve(directory, file[0] ?? '/'));
+  try {
+    return await withRightsOf(reader, () => adHocConfig(args, adHocName(args), env));
+  } catch (error) {
+    if (!(error instanceof ConfigError)) throw error;
+    const why = error.problems.map((problem) => formatProblem(problem)).join('\n');
+    throw new InstallError(`the ${program} of the old unit cannot be taken over:\n${why}`);
+  }
+}
+
+class Copies {
+  readonly #account: Account;
+  readonly notes: string[] = [];
+  readonly #copies = new Map<string, Step>();
+  readonly #lines = new Set<string>();
+
+  constructor(account: Account) {
+    this.#account = account;
+  }
+
+  /** Does something that reads a file with the rights that the old command had there. */
+  async #reading<T>(path: string, work: () => T | Promise<T>): Promise<T> {
+    return await withRightsOf(this.#account.uid === 0 ? readerOf(path) : this.#account, work);
+  }
+
+  async ofServer<S extends ServerSpec>(server: S, name: string): Promise<S> {
+    const keys: string[] = [];
+    for (const path of server.identityFiles) {
+      const copy = await this.#key(path, name, server.identityFilesConfigured);
+      if (copy !== null) keys.push(copy);
+    }
+    if (server.identityAgent !== null)
+      this.notes.push(`the agent ${server.identityAgent} is not used: the service cannot see it`);
+    if (keys.length === 0)
+      throw new InstallError(
+        `there is no key for ${server.user}@${server.host} that the service can use` +
+          `${this.notes.length === 0 ? '' : ` (${this.notes.join('; ')})`}: make one with \`sudo tunneld init\`, or take the passphrase off a copy of yours`,
+      );
+    const hidden = server.revokedHostKeys.find((path) => /^\/(?:home|root|run\/user)\//.test(path));
+    if (hidden !== undefined)
+      throw new InstallError(`the service cannot read ${hidden} (RevokedHostKeys): move it to /etc/ssh first`);
+    const texts: KnownHostsText[] = [];
+    for (const file of server.userKnownHostsFiles)
+      texts.push({ file, text: await this.#reading(file, () => readKnownHosts(file)) });
+    const { lines, known } = linesAbout(server, texts);
+    for (const line of lines) this.#lines.add(line);
+    if (!known && server.strictHostKeyChecking === 'yes')
+      this.notes.push(
+        `no known_hosts file of the old command has a key of ${server.host}: unless the system's has, the tunnel will say host-key-unknown`,
+      );
+    const files = [join(STATE, 'known_hosts')];
+    return {
+      ...server,
+      identityFiles: keys,
+      identityFilesConfigured: true,
+      identityAgent: null,
+      userKnownHostsFiles: files,
+    };
+  }
+
+  /** Where the copy of a key will be; null for one that is not there or of no use. */
+  async #key(path: string, name: string, configured: boolean): Promise<string | null> {
+    if (path.startsWith(`${ETC}/`)) return path;
+    const known = this.#copies.get(path);
+    if (known?.type === 'file') return known.path;
+    const found = await this.#reading(path, () => readKey(path));
+    if ('failure' in found) {
+      if (configured || found.failure.code === 'key-passphrase') this.notes.push(found.failure.message);
+      return null;
+    }
+    const { content, publicHalf } = found;
+    const target = await this.#freeName(name, content);
+    this.#copies.set(path, secret(target, content));
+    if (publicHalf !== null) this.#copies.set(`${path}.pub`, { ...secret(`${target}.pub`, publicHalf), mode: 0o644 });
+    this.notes.push(`the key ${path} is copied to ${target}; ${basename(path)} itself stays where it is`);
+    return target;
+  }
+
+  /** A name that no other key has. */
+  async #freeName(name: string, content: string): Promise<string> {
+    for (let number = 1; ; number += 1) {
+      const path = `${ETC}/${name}${number === 1 ? '' : `-${number}`}.key`;
+      const taken = [...this.#copies.values()].some((step) => 'path' in step && step.path === path);
+      const there = taken ? null : await look(path);
+      if (!taken && (there === null || there.content === content)) return path;
+    }
+  }
+
+  async steps(): Promise<readonly Step[]> {
+    const path = join(STATE, 'known_hosts');
+    const there = (await look(path))?.content ?? '';
+    const missing = [...this.#lines].filter((line) => !there.split('\n').includes(line));
+    const content = `${there === '' || there.endsWith('\n') ? there : `${there}\n`}${missing.map((line) => `${line}\n`).join('')}`;
+    const knownHosts: Step = { type: 'file', path, mode: 0o600, owner: SERVICE_USER, group: SERVICE_USER, content };
+    return [...this.#copies.values(), ...(content === '' ? [] : [knownHosts])];
+  }
+}
+
+function secret(path: string, content: string): Extract<Step, { type: 'file' }> {
+  return { type: 'file', path, mode: 0o600, owner: 'root', group: 'root', content };
+}

@@ -1,0 +1,96 @@
+import { rm } from 'node:fs/promises';
+import { dirname } from 'node:path';
+import { makeDirectory } from '../../lib/files/make-directory.ts';
+import { errorText } from '../../lib/text.ts';
+import { carryOut, type Change } from '../steps/carry-out.ts';
+import { putFile } from '../steps/files.ts';
+import { InstallError } from '../steps/install-error.ts';
+import { lastWords, type Manager, UNIT, type UnitState } from '../systemd/manager.ts';
+import { mustRun } from '../steps/run-program.ts';
+
+/**
+ * Where a unit comes before that of /etc, until it is removed or the machine starts again (systemd.unit(5), UNIT FILE LOAD PATH): what
+ * is on trial. A loss of power brings the old unit back by itself.
+ */
+const TRIAL_UNIT = `/run/systemd/system.control/${UNIT}`;
+
+/** Is there while it is not decided whether the trial becomes the service. */
+const UNDECIDED = '/run/tunneld-takeover';
+
+/** What has to be done, in its order, for a takeover that can be undone at any moment. */
+export interface TakeoverPlan {
+  /** What the new service needs; nothing of it touches the old one. */
+  readonly files: readonly Change[];
+  /** The text of the new unit. */
+  readonly unit: string;
+  /** What makes it the unit for good. */
+  readonly unitFiles: readonly Change[];
+}
+
+/**
+ * Puts the new service in the place of the old one, first on trial; for good once `prove` is content. Where that rejects, or anything
+ * fails, everything is as it was, and what ran before runs again.
+ */
+export async function takeOver(
+  plan: TakeoverPlan,
+  before: UnitState,
+  manager: Manager,
+  prove: () => Promise<void>,
+  onDone: (change: Change) => void,
+): Promise<void> {
+  const { systemctl, run } = manager;
+  const call = (...argv: readonly string[]) => mustRun(run, [...systemctl, ...argv]);
+  const tell = (why: string, ...argv: readonly string[]) =>
+    onDone({ step: { type: 'command', argv: [...systemctl, ...argv], why }, before: null });
+  const undo = await carryOut(plan.files, run, onDone);
+  let undoUnit: () => Promise<readonly string[]> = () => Promise.resolve([]);
+  try {
+    await putFile(UNDECIDED, '', { mode: 0o600, uid: 0, gid: 0 });
+    makeDirectory(dirname(TRIAL_UNIT));
+    await putFile(TRIAL_UNIT, plan.unit, { mode: 0o644, uid: 0, gid: 0 });
+    await call('daemon-reload');
+    tell('the old unit ends, and the new one runs on trial', 'restart', UNIT);
+    await call('restart', UNIT);
+    await prove();
+    undoUnit = await carryOut(plan.unitFiles, run, onDone);
+    await rm(TRIAL_UNIT);
+    await call('daemon-reload');
+    if (before.enabled !== 'enabled') {
+      await call('enable', UNIT);
+      tell('it starts with the system', 'enable', UNIT);
+    }
+    await rm(UNDECIDED);
+  } catch (error) {
+    const words = await lastWords(manager);
+    const failed = [...(await undoUnit()), ...(await goBack(before, manager)), ...(await undo())];
+    const state =
+      failed.length > 0
+        ? `not all could be put back: ${failed.join('; ')}`
+        : `everything is as it was${wasUp(before) ? ', and what ran before runs again' : ''}`;
+    const because = words === '' ? [] : ['its last words:', words];
+    throw new InstallError(
+      [errorText(error), ...because, state].join('\n'),
+      error instanceof InstallError ? error.exit : 1,
+    );
+  }
+}
+
+/** The answer is what did not work. */
+async function goBack(before: UnitState, { run }: Manager): Promise<readonly string[]> {
+  const { code, stdout, stderr } = await run(['/bin/sh', '-c', goBackScript(before)]);
+  return code === 0 ? [] : [`${stderr}${stdout}`.trim()];
+}
+
+/**
+ * For whoever finds the trial undecided, with nothing of us left: the old unit, running as it did before. It works as often as it is
+ * called.
+ */
+export function goBackScript({ active }: Pick<UnitState, 'active'>): string {
+  const verb =
+    active === 'activating' ? 'restart --no-block' : active === 'inactive' || active === 'failed' ? 'stop' : 'restart';
+  return `test -e ${UNDECIDED} || exit 0; rm -f ${TRIAL_UNIT}; systemctl daemon-reload && systemctl ${verb} ${UNIT} && rm -f ${UNDECIDED}`;
+}
+
+function wasUp({ active }: UnitState): boolean {
+  return active !== 'inactive' && active !== 'failed';
+}

@@ -1,0 +1,110 @@
+import { Worker } from 'node:worker_threads';
+import { errorCode } from '../text.ts';
+import { VERSION } from '../version.ts';
+
+/** What a job may take; it is ended when it takes more. */
+export interface JobLimits {
+  /** Milliseconds, from when its thread has started. */
+  readonly ms: number;
+  /** MiB of JavaScript's memory. */
+  readonly mib: number;
+}
+
+/** The jobs of src/worker.ts. */
+export type JobName = 'decrypt-key' | 'load-config';
+
+/** A job took more than it may. */
+export class TookTooMuch extends Error {
+  readonly what: 'time' | 'memory';
+
+  constructor(what: 'time' | 'memory') {
+    super(what === 'time' ? 'it took too long' : 'it took too much memory');
+    this.what = what;
+  }
+}
+
+/** There was no thread to be had, or it ended in a way that says nothing of the job. */
+export class NoThread extends Error {}
+
+/**
+ * Does a job in a thread of its own, which ends with it: what takes longer than an event loop may stand still. Input and result are
+ * copied. Two jobs at a time; others wait. Rejects with a TookTooMuch or a NoThread; what a job itself has to say is in its result.
+ */
+export async function offLoop<Result>(name: JobName, input: unknown, limits: JobLimits): Promise<Result> {
+  await turn();
+  try {
+    return (await work(name, input, limits)) as Result;
+  } finally {
+    const next = waiting.shift();
+    if (next === undefined) running -= 1;
+    else next();
+  }
+}
+
+async function turn(): Promise<void> {
+  if (running === MAX_RUNNING) return await new Promise((resolve) => waiting.push(resolve));
+  running += 1;
+}
+
+const MAX_RUNNING = 2;
+let running = 0;
+const waiting: (() => void)[] = [];
+
+/** What the thread is started with. */
+export interface JobOrder {
+  readonly name: JobName;
+  readonly input: unknown;
+  /** An upgrade may have replaced the thread's file under a daemon that runs: then it declines. */
+  readonly version: string;
+}
+
+export type JobMessage = { readonly type: 'started' } | { readonly type: 'done'; readonly result: unknown };
+
+async function work(name: JobName, input: unknown, { ms, mib }: JobLimits): Promise<unknown> {
+  let cancel = () => {};
+  let worker: Worker | null = null;
+  try {
+    return await new Promise((resolve, reject) => {
+      const limit = (milliseconds: number, error: Error) => {
+        cancel();
+        const timer = setTimeout(() => reject(error), milliseconds);
+        cancel = () => clearTimeout(timer);
+      };
+      worker = new Worker(WORKER_FILE, {
+        workerData: { name, input, version: VERSION } satisfies JobOrder,
+        // Of the environment only what the job is told.
+        env: {},
+        resourceLimits: { maxOldGenerationSizeMb: mib },
+        stdout: true,
+        stderr: true,
+      });
+      limit(START_MS, new NoThread('the thread did not start'));
+      worker.on('message', (message: JobMessage) => {
+        if (message.type === 'started') limit(ms, new TookTooMuch('time'));
+        else resolve(message.result);
+      });
+      worker.on('error', (error) =>
+        reject(
+          errorCode(error) === 'ERR_WORKER_OUT_OF_MEMORY'
+            ? new TookTooMuch('memory')
+            : new NoThread(error.message, { cause: error }),
+        ),
+      );
+      worker.on('exit', () => reject(new NoThread('the thread ended without an answer')));
+    });
+  } catch (error) {
+    throw error instanceof TookTooMuch || error instanceof NoThread
+      ? error
+      : new NoThread(String(error), { cause: error });
+  } finally {
+    cancel();
+    await (worker as Worker | null)?.terminate();
+  }
+}
+
+/** In a bundle this is one of the chunks, and the worker's file lies beside it (packaging/build.mjs). */
+const FROM_SOURCES = import.meta.url.endsWith('.ts');
+const WORKER_FILE = new URL(FROM_SOURCES ? '../../../packaging/worker.mjs' : './worker.js', import.meta.url);
+
+/** A small computer under load may need seconds for it. */
+const START_MS = 30_000;

@@ -1,0 +1,118 @@
+import { randomBytes } from 'node:crypto';
+import { closeSync, fsyncSync, openSync, readdirSync, renameSync, unlinkSync, writeFileSync } from 'node:fs';
+import { link, open, rename, unlink, type FileHandle } from 'node:fs/promises';
+import { basename, dirname, join } from 'node:path';
+import { errorCode } from '../text.ts';
+
+/** Whose a file is. Null: of whoever writes it. */
+export interface FileRights {
+  readonly mode: number;
+  readonly owner: { readonly uid: number; readonly gid: number } | null;
+}
+
+/**
+ * Writes a file whole and flushed: after a loss of power it is the old one or the new one. It is written beside its place, under a name
+ * that nobody can guess and through no link (O_EXCL), and then renamed; with `over` false it never takes the place of another
+ * (EEXIST).
+ */
+export async function writeWhole(
+  path: string,
+  content: string | Buffer,
+  rights: FileRights,
+  { over = true }: { readonly over?: boolean } = {},
+): Promise<void> {
+  const aside = asideOf(path);
+  try {
+    const handle = await open(aside, 'wx', 0o600);
+    try {
+      // Not write(), which writes what still fits on a disk that is nearly full and is content.
+      await handle.writeFile(content);
+      await giveOpen(handle, rights);
+      await handle.sync();
+    } finally {
+      await handle.close();
+    }
+    await (over ? rename(aside, path) : link(aside, path));
+    if (!over) await unlink(aside);
+    await syncDirectory(dirname(path));
+  } catch (error) {
+    await unlink(aside).catch(() => {});
+    throw error;
+  }
+}
+
+/** The same at once, for what cannot wait. */
+export function writeWholeSync(path: string, content: string, mode: number): void {
+  const aside = asideOf(path);
+  try {
+    const fd = openSync(aside, 'wx', mode);
+    try {
+      writeFileSync(fd, content);
+      fsyncSync(fd);
+    } finally {
+      closeSync(fd);
+    }
+    renameSync(aside, path);
+  } catch (error) {
+    remove(aside);
+    throw error;
+  }
+}
+
+/**
+ * Hidden: systemd takes it neither for a unit nor for a credential. What a process has left there that was ended in the middle is
+ * removed.
+ */
+function asideOf(path: string): string {
+  const [directory, name] = [dirname(path), basename(path)];
+  for (const entry of entriesOf(directory)) {
+    const pid = entry.startsWith(`.${name}.`) ? LEFT_OVER.exec(entry.slice(name.length + 2))?.[1] : undefined;
+    if (pid !== undefined && !isAlive(Number(pid))) remove(join(directory, entry));
+  }
+  return join(directory, `.${name}.${process.pid}.${randomBytes(6).toString('hex')}.new`);
+}
+
+const LEFT_OVER = /^(\d+)\.[0-9a-f]{12}\.new$/;
+
+function entriesOf(directory: string): readonly string[] {
+  try {
+    return readdirSync(directory);
+  } catch {
+    return [];
+  }
+}
+
+function isAlive(pid: number): boolean {
+  try {
+    return process.kill(pid, 0);
+  } catch (error) {
+    return errorCode(error) !== 'ESRCH';
+  }
+}
+
+async function giveOpen(handle: FileHandle, { mode, owner }: FileRights): Promise<void> {
+  if (owner !== null) {
+    const { uid, gid } = await handle.stat();
+    if (uid !== owner.uid || gid !== owner.gid) await handle.chown(owner.uid, owner.gid);
+  }
+  await handle.chmod(mode & 0o7777);
+}
+
+async function syncDirectory(path: string): Promise<void> {
+  const handle = await open(path, 'r');
+  try {
+    await handle.sync();
+  } catch {
+    // Some file systems cannot; the rename is atomic all the same.
+  } finally {
+    await handle.close();
+  }
+}
+
+function remove(path: string): void {
+  try {
+    unlinkSync(path);
+  } catch {
+    // it was not made
+  }
+}

@@ -1,0 +1,38 @@
+import { childController } from '../lib/async/abort.ts';
+import { claimOf, type DialDeps, type DialSpec, LOOK_AGAIN_MS, NO_TURN } from './dial.ts';
+import type { Turn } from './pacing/turns.ts';
+
+/**
+ * The turn of a proxyCommand, which connects by itself. To what it does so is not known, and whether, only by what comes of it: so the
+ * turn is told as open. Those with the same command share what becomes of it. Rejects as Turns.take() does.
+ */
+export async function takeCommandTurn(
+  command: string,
+  spec: DialSpec,
+  deps: Pick<DialDeps, 'clock' | 'turns' | 'claim' | 'onWait' | 'onTurn'> & { heartbeat(withinMs: number): void },
+  signal: AbortSignal,
+): Promise<Turn> {
+  const { clock, turns } = deps;
+  const place = { address: spec.host, port: spec.port, source: null, beyond: command };
+  const claim = claimOf(spec, deps);
+  for (;;) {
+    const round = childController(signal);
+    const cancel = clock.timer(LOOK_AGAIN_MS, () => round.abort(NO_TURN));
+    deps.heartbeat(LOOK_AGAIN_MS + SLACK_MS);
+    const at = turns.nextAt(place, claim);
+    if (at > clock.now()) deps.onWait?.(at);
+    try {
+      const turn = await turns.take(place, claim, round.signal);
+      deps.onTurn?.();
+      turn.opened();
+      return turn;
+    } catch (error) {
+      if (error !== NO_TURN) throw error;
+    } finally {
+      cancel();
+      round.dispose();
+    }
+  }
+}
+
+const SLACK_MS = 30_000;

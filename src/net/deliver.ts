@@ -1,0 +1,71 @@
+import type { Socket } from 'node:net';
+import type { Clock } from '../lib/async/clock.ts';
+import type { Device } from './device.ts';
+import { resetSocket } from './reset-socket.ts';
+import { endsOf } from './transport.ts';
+
+export interface DeliverOptions {
+  readonly clock: Clock;
+  readonly unacknowledged: Device['unacknowledged'];
+  /** It still sent when all had been delivered, and is reset for that. */
+  onReset(): void;
+}
+
+/**
+ * Ends a socket whose other side has closed. First all that was written to it is delivered, however slowly its peer reads: "it is
+ * RECOMMENDED that all data sent before this message be delivered to the actual destination" (RFC 4254 section 5.3). A reset or a
+ * close(2) before that would take it out of the kernel's hands. What the peer still sends goes nowhere: a little is read, so that its
+ * end is seen behind it; a peer that sends is reset, but not before it had everything and a moment to read it. One that
+ * ends too is closed at once by Node. The answer stops the waiting.
+ */
+export function deliverThenClose(socket: Socket, { clock, unacknowledged, onReset }: DeliverOptions): () => void {
+  let sent = 0;
+  let cancel = () => {};
+  const onData = (chunk: Buffer) => {
+    sent += chunk.length;
+    if (sent > LAST_WORDS_BYTES) socket.pause();
+  };
+  const close = () => {
+    if (socket.destroyed) return;
+    if (sent === 0) socket.destroy();
+    else {
+      onReset();
+      resetSocket(socket);
+    }
+  };
+  const check = (again: number) => {
+    if (socket.destroyed) return;
+    const left = undelivered(socket, unacknowledged);
+    if (left === 0) cancel = clock.timer(MOMENT_MS, close);
+    else if (left === null) cancel = clock.timer(BLIND_MS, () => socket.destroy());
+    else cancel = clock.timer(again, () => check(Math.min(2 * again, SELDOM_MS)));
+  };
+  // Most peers end too as soon as they see the end: of those nothing need be known.
+  const start = () => (cancel = clock.timer(SOON_MS, () => check(SOON_MS)));
+  socket.on('data', onData);
+  socket.end();
+  if (socket.writableFinished) start();
+  else socket.once('finish', start);
+  return () => {
+    cancel();
+    socket.off('data', onData).off('finish', start);
+  };
+}
+
+/** What of it the peer's kernel has not got; null where the system does not tell. A Unix socket has no way on which it could be. */
+function undelivered(socket: Socket, unacknowledged: Device['unacknowledged']): number | null {
+  const ends = endsOf(socket);
+  return ends.remotePort === 0 ? 0 : unacknowledged(ends);
+}
+
+/** More than the last words of a conversation, less than what an upload should cost that nobody takes. */
+const LAST_WORDS_BYTES = 64 * 1024;
+
+/** From the last byte's delivery to the close: time for the peer to read it, which on some systems a reset takes away unread. */
+const MOMENT_MS = 2000;
+
+/** The same where nobody knows of the delivery: the time that web servers give (nginx: lingering_time). */
+const BLIND_MS = 30_000;
+
+const SOON_MS = 100;
+const SELDOM_MS = 30_000;

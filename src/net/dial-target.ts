@@ -1,0 +1,33 @@
+import type { Socket } from 'node:net';
+import type { Clock } from '../lib/async/clock.ts';
+import { errorCode, errorText } from '../lib/text.ts';
+import { TunnelFailure } from '../model/failure.ts';
+import { openSocket } from './open-socket.ts';
+import { shield } from './shield.ts';
+import { formatEndpoint, type Endpoint } from '../model/spec.ts';
+
+/** A connection to the target of a forward, with allowHalfOpen and shielded. Rejects with target-unreachable or the signal's reason. */
+export async function dialTarget(
+  target: Endpoint,
+  timeoutMs: number,
+  clock: Clock,
+  signal: AbortSignal,
+): Promise<Socket> {
+  const address =
+    target.type === 'unix'
+      ? { path: target.path }
+      : {
+          host: target.host,
+          port: target.port,
+          noDelay: true,
+          // Node's default of 250 ms for each address but the last is too short for a target on a slow Wi-Fi.
+          autoSelectFamilyAttemptTimeout: 1000,
+        };
+  try {
+    return shield(await openSocket({ ...address, allowHalfOpen: true }, timeoutMs, clock, signal));
+  } catch (error) {
+    signal.throwIfAborted();
+    const text = `${formatEndpoint(target)}: ${errorCode(error) ?? errorText(error)}`;
+    throw new TunnelFailure('target-unreachable', text, { cause: error });
+  }
+}

@@ -1,0 +1,255 @@
+import { isIP, isIPv6, type Socket } from 'node:net';
+import { abortable, childController } from '../lib/async/abort.ts';
+import type { Clock } from '../lib/async/clock.ts';
+import { errorCode, errorText } from '../lib/text.ts';
+import { asFailure, TunnelFailure, type FailureCode } from '../model/failure.ts';
+import { describeBinding, localAddress } from './local-address.ts';
+import { systemLookup, type Lookup } from './resolve-host.ts';
+import { openPersistently, type PortChoice } from './open-racing.ts';
+import { TimeoutError } from './open-socket.ts';
+import { resetSocket } from './reset-socket.ts';
+import { formatEndpoint, type TunnelSpec } from '../model/spec.ts';
+import { firstToSucceed } from './stagger.ts';
+import type { Place, Turn, TurnClaim, Turns } from './pacing/turns.ts';
+
+export type DialSpec = Pick<
+  TunnelSpec,
+  'host' | 'port' | 'addressFamily' | 'bindAddress' | 'bindInterface' | 'tcpKeepAlive' | 'connectLimit'
+>;
+
+export interface DialDeps {
+  readonly clock: Clock;
+  readonly turns: Turns;
+  readonly lookup?: Lookup;
+  /** Where to dial from; any port where it is absent or null. */
+  readonly ports?: PortChoice;
+  /** Who dials; absent for a command of a person. */
+  readonly claim?: Pick<TurnClaim, 'standing' | 'urgent' | 'since'>;
+  /** The server behind, where the host is a proxy. */
+  readonly beyond?: string | undefined;
+  /** The turn comes at that time (infinity: when others have had theirs). Said again at least every ten seconds. */
+  onWait?(at: number): void;
+  /** It is our turn. */
+  onTurn?(): void;
+}
+
+/** A connection, with the turn that it took and what is left of the time. */
+export interface Dialled {
+  readonly socket: Socket;
+  readonly turn: Turn;
+  readonly leftMs: number;
+}
+
+/**
+ * Opens a TCP connection to the server: looks its name up afresh, waits for its turn (see Turns) and tries the addresses one after
+ * the other, the next beside the last where that does not answer at once (RFC 8305), the one that answered last time first. The
+ * look-up and the connection take `timeoutMs` at most; the wait for a turn does not count. Rejects with dns-failed,
+ * connect-refused, connect-timeout or unreachable, naming every address that was tried.
+ */
+export async function dial(spec: DialSpec, timeoutMs: number, deps: DialDeps, signal: AbortSignal): Promise<Dialled> {
+  const { clock, turns, lookup = systemLookup } = deps;
+  const tooSlow = `looking up ${spec.host} took longer than ${Math.round(timeoutMs / 1000)} s`;
+  const claim = claimOf(spec, deps);
+  for (;;) {
+    const started = clock.now();
+    const found = await within(resolve(spec, lookup, signal), timeoutMs, tooSlow, clock, signal);
+    const leftMs = timeoutMs - (clock.now() - started);
+    const addresses = turns.hosts.ordered(spec.host, found);
+    const dialled = await dialOne(spec, addresses, leftMs, claim, deps, signal);
+    // The name may lead elsewhere by now.
+    if (dialled !== null) return dialled;
+  }
+}
+
+/** When dial() may dial at the earliest, as far as is known without looking the name up. */
+export function nextDialAt(spec: DialSpec, deps: Pick<DialDeps, 'clock' | 'turns' | 'claim' | 'beyond'>): number {
+  const addresses = deps.turns.hosts.last(spec.host);
+  if (addresses.length === 0) return deps.clock.now();
+  const claim = claimOf(spec, deps);
+  return Math.min(...addresses.map((address) => deps.turns.nextAt(placeOf(spec, address, deps), claim)));
+}
+
+/** Who dials, with what is not said of it: a command of a person. */
+export function claimOf({ connectLimit }: DialSpec, { claim, clock }: Pick<DialDeps, 'claim' | 'clock'>): TurnClaim {
+  return { purpose: 'login', standing: 'new', urgent: true, since: clock.now(), ...claim, limit: connectLimit };
+}
+
+function placeOf(spec: DialSpec, address: string, { beyond }: Pick<DialDeps, 'beyond'>): Place {
+  return { address, port: spec.port, source: sourceOf(spec), beyond };
+}
+
+/** Where connections come from, as far as that was chosen; a server counts each of our addresses by itself. */
+export function sourceOf({
+  bindAddress,
+  bindInterface,
+}: Pick<DialSpec, 'bindAddress' | 'bindInterface'>): string | null {
+  return bindAddress ?? bindInterface;
+}
+
+/** Null where no address had its turn for so long that the name should be looked up again. */
+async function dialOne(
+  spec: DialSpec,
+  addresses: readonly string[],
+  leftMs: number,
+  claim: TurnClaim,
+  deps: DialDeps,
+  signal: AbortSignal,
+): Promise<Dialled | null> {
+  const { clock, turns } = deps;
+  const nextAt = (address: string) => turns.nextAt(placeOf(spec, address, deps), claim);
+  const times = addresses.map(nextAt);
+  const now = clock.now();
+  if (Math.min(...times) > now) deps.onWait?.(Math.min(...times));
+  // One whose turn comes now, or as soon as somebody else has had it, is not kept waiting by one whose turn comes later.
+  const isSoon = (_: string, index: number) =>
+    times[index]! <= now + SOON_MS || times[index] === Number.POSITIVE_INFINITY;
+  const inOrder = [...addresses.filter(isSoon), ...addresses.filter((one, index) => !isSoon(one, index))];
+  const round = childController(signal);
+  let dialling = 0;
+  const tries = inOrder.map((address) => async (race: AbortSignal) => {
+    const turn = await turns.take(placeOf(spec, address, deps), claim, race);
+    dialling += 1;
+    deps.onTurn?.();
+    return await dialInTurn(spec, address, leftMs, turn, deps, race).finally(() => (dialling -= 1));
+  });
+  let cancel = () => {};
+  const lookAgainLater = () => {
+    cancel = clock.timer(LOOK_AGAIN_MS, () => {
+      if (dialling > 0) return lookAgainLater();
+      // Those that were dialled have failed, and the others wait.
+      deps.onWait?.(Math.min(...addresses.map(nextAt).filter((at) => at > clock.now())));
+      round.abort(NO_TURN);
+    });
+  };
+  lookAgainLater();
+  try {
+    return await firstToSucceed(tries, { clock, delayMs: turns.hosts.patience(spec.host), discard }, round.signal);
+  } catch (error) {
+    if (error === NO_TURN) return null;
+    throw error instanceof AggregateError ? mostTelling(error.errors.map(asFailure)) : error;
+  } finally {
+    cancel();
+    round.dispose();
+  }
+}
+
+const SOON_MS = 1000;
+/** Who has no turn for so long looks the name up again, and says that it lives. */
+export const LOOK_AGAIN_MS = 10_000;
+export const NO_TURN = new Error('no turn yet');
+
+/** Closes a connection that nobody needs. */
+export function discard({ socket, turn }: Dialled): void {
+  resetSocket(socket);
+  turn.end();
+}
+
+async function dialInTurn(
+  spec: DialSpec,
+  address: string,
+  timeoutMs: number,
+  turn: Turn,
+  deps: DialDeps,
+  signal: AbortSignal,
+): Promise<Dialled> {
+  const { clock, turns } = deps;
+  const started = clock.now();
+  try {
+    const socket = await dialAddress(spec, address, timeoutMs, turn, deps, signal);
+    const tookMs = clock.now() - started;
+    // What a proxy lets in, the server behind it may still refuse.
+    if (deps.beyond === undefined) turn.opened();
+    turns.hosts.answered(spec.host, address, tookMs);
+    return { socket, turn, leftMs: Math.max(MIN_HANDSHAKE_MS, timeoutMs - tookMs) };
+  } catch (error) {
+    if (!signal.aborted) throw turn.failed(asFailure(error));
+    turn.end();
+    throw error;
+  }
+}
+
+/** A TCP connection won at the last moment is still worth a try. */
+const MIN_HANDSHAKE_MS = 1000;
+
+async function resolve(spec: DialSpec, lookup: Lookup, signal: AbortSignal): Promise<readonly string[]> {
+  const family = wantedFamily(spec);
+  const found = await abortable(lookup(spec.host, family), signal).catch((error: unknown) => {
+    signal.throwIfAborted();
+    throw new TunnelFailure('dns-failed', `cannot resolve ${spec.host}: ${errorCode(error) ?? errorText(error)}`, {
+      cause: error,
+    });
+  });
+  // An address that stands in the place of a name comes back whatever its family.
+  const fitting = found.filter((entry) => family === 0 || entry.family === family);
+  if (fitting.length === 0) {
+    const what = family === 0 ? 'address' : `IPv${family} address`;
+    const why = `${describeBinding(spec)}${spec.addressFamily === 'any' ? '' : ` (addressFamily: ${spec.addressFamily})`}`;
+    throw new TunnelFailure('dns-failed', `${spec.host} has no ${what}${why}`);
+  }
+  return [...new Set(fitting.map((entry) => entry.address))];
+}
+
+/** From an address of one family only addresses of the same can be reached. */
+function wantedFamily({ addressFamily, bindAddress }: DialSpec): 0 | 4 | 6 {
+  if (addressFamily === 'any') return isIP(bindAddress ?? '') as 0 | 4 | 6;
+  return addressFamily === 'inet' ? 4 : 6;
+}
+
+/** A look-up that takes too long is left behind. */
+function within<T>(work: Promise<T>, ms: number, tooSlow: string, clock: Clock, signal: AbortSignal): Promise<T> {
+  return new Promise<T>((resolve, reject) => {
+    const cancel = clock.timer(ms, () => reject(new TunnelFailure('dns-failed', tooSlow)));
+    abortable(work, signal).then(resolve, reject).finally(cancel);
+  });
+}
+
+async function dialAddress(
+  spec: DialSpec,
+  address: string,
+  timeoutMs: number,
+  { gentle }: Turn,
+  { clock, ports = null }: DialDeps,
+  signal: AbortSignal,
+): Promise<Socket> {
+  const from = localAddress(spec, isIPv6(address) ? 6 : 4);
+  const options = {
+    host: address,
+    port: spec.port,
+    noDelay: true,
+    keepAlive: spec.tcpKeepAlive,
+    ...(from === null ? {} : { localAddress: from }),
+  };
+  try {
+    return await openPersistently(options, { timeoutMs, gentle, ports, clock }, signal);
+  } catch (error) {
+    const server = formatEndpoint({ type: 'tcp', host: address, port: spec.port });
+    throw translate(error, `${server}${describeBinding(spec)}`);
+  }
+}
+
+/** What an error of a connection that did not open means. */
+export function translate(error: unknown, where: string): TunnelFailure {
+  const code = errorCode(error);
+  const failure = error instanceof TimeoutError ? 'connect-timeout' : (SYSTEM_ERRORS[code ?? ''] ?? 'unreachable');
+  return new TunnelFailure(failure, `${where}: ${code ?? errorText(error)}`, { cause: error });
+}
+
+const SYSTEM_ERRORS: Readonly<Record<string, FailureCode>> = {
+  ECONNREFUSED: 'connect-refused',
+  ECONNRESET: 'connect-refused',
+  ETIMEDOUT: 'connect-timeout',
+  ENETUNREACH: 'unreachable',
+  EHOSTUNREACH: 'unreachable',
+  ENETDOWN: 'unreachable',
+  EADDRNOTAVAIL: 'unreachable',
+};
+
+/** A refusal says that the server is there, a time-out that a route is; the message keeps what every address answered. */
+function mostTelling(failures: readonly TunnelFailure[]): TunnelFailure {
+  const codes = failures.map((failure) => failure.code);
+  const code = TELLING.find((candidate) => codes.includes(candidate)) ?? 'unreachable';
+  const cause = failures.find((failure) => failure.code === code);
+  return new TunnelFailure(code, failures.map((failure) => failure.message).join('; '), { cause });
+}
+
+const TELLING: readonly FailureCode[] = ['internal', 'connect-refused', 'connect-timeout', 'unreachable'];

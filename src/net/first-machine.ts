@@ -1,0 +1,31 @@
+import { formatEndpoint, type ProxyEntry, type ServerSpec, type TunnelSpec } from '../model/spec.ts';
+
+/** Whom to dial first. */
+export function firstMachine({ jumps, entry, ...spec }: TunnelSpec): Pick<ServerSpec, keyof typeof DIALLED> {
+  const first = jumps[0] ?? spec;
+  return entry.type === 'http' || entry.type === 'socks5' ? { ...first, host: entry.host, port: entry.port } : first;
+}
+
+/** The server that counts a connection, where that is not the machine which is dialled, and as whom the proxy is asked for it. */
+export function beyondOf({ entry, jumps, ...spec }: TunnelSpec): string | undefined {
+  return entry.type === 'http' || entry.type === 'socks5' ? beyondProxy(entry, jumps[0] ?? spec) : undefined;
+}
+
+/** A proxy that refuses one user refuses no other. */
+export function beyondProxy(
+  { user, passwordFile }: ProxyEntry,
+  { host, port }: Pick<ServerSpec, 'host' | 'port'>,
+): string {
+  return [user ?? '', passwordFile ?? '', formatEndpoint({ type: 'tcp', host, port })].join(' ');
+}
+
+const DIALLED = {
+  host: 0,
+  port: 0,
+  addressFamily: 0,
+  bindAddress: 0,
+  bindInterface: 0,
+  tcpKeepAlive: 0,
+  connectTimeoutMs: 0,
+  connectLimit: 0,
+};

@@ -1,0 +1,32 @@
+import { networkInterfaces } from 'node:os';
+import { TunnelFailure } from '../model/failure.ts';
+import type { ServerSpec } from '../model/spec.ts';
+
+type Binding = Pick<ServerSpec, 'bindAddress' | 'bindInterface'>;
+
+/**
+ * The address of this device that a connection to an address of this family comes from, or null for any: `bindAddress`, else one of
+ * `bindInterface` (ssh_config(5)), as it is at this moment. Throws `unreachable` where the interface has none.
+ */
+export function localAddress(
+  { bindAddress, bindInterface }: Binding,
+  family: 4 | 6,
+  interfaces: ReturnType<typeof networkInterfaces> = networkInterfaces(),
+): string | null {
+  if (bindAddress !== null || bindInterface === null) return bindAddress;
+  const fitting = (interfaces[bindInterface] ?? []).filter((each) => each.family === `IPv${family}`);
+  // As ssh (sshconnect.c, check_ifaddrs): what leads farther comes first.
+  const far = fitting.find(
+    ({ address }) => address !== '127.0.0.1' && address !== '::1' && !/^fe[89ab]/i.test(address),
+  );
+  const found = far ?? fitting[0];
+  if (found !== undefined) return found.scopeid ? `${found.address}%${bindInterface}` : found.address;
+  const what = bindInterface in interfaces ? `has no IPv${family} address` : 'is not there';
+  throw new TunnelFailure('unreachable', `the interface ${bindInterface} (bindInterface) ${what}`);
+}
+
+/** For a message: where connections come from, if that was chosen. */
+export function describeBinding({ bindAddress, bindInterface }: Binding): string {
+  if (bindAddress !== null) return ` (bindAddress: ${bindAddress})`;
+  return bindInterface === null ? '' : ` (bindInterface: ${bindInterface})`;
+}

@@ -1,0 +1,114 @@
+import type { Socket, TcpNetConnectOpts } from 'node:net';
+import { childController, deferred } from '../lib/async/abort.ts';
+import type { Clock } from '../lib/async/clock.ts';
+import { errorCode } from '../lib/text.ts';
+import { openSocket, TimeoutError } from './open-socket.ts';
+import { resetSocket } from './reset-socket.ts';
+
+/** Which ports to come from; null leaves it to the system. */
+export type PortChoice = { preferred(): number; fresh(): number } | null;
+
+export interface PersistentOptions {
+  readonly timeoutMs: number;
+  /** Asks once, for where a firewall may count every packet that it drops. */
+  readonly gentle?: boolean;
+  readonly ports: PortChoice;
+  readonly clock: Clock;
+}
+
+/**
+ * A TCP connection to one address within `timeoutMs`, from the preferred port. It asks afresh every second and a half, because the
+ * kernel repeats itself after 1, 3 and 7 seconds only and a path that comes back in between would go unnoticed. From then on a
+ * second connection is tried beside it, from another port and with all the time there is: for links so slow that an answer takes
+ * longer, for a port that something on the way or on this machine does not let through. The first that opens is taken. An answer
+ * that says no, or that there is no way there, ends both.
+ */
+export async function openPersistently(
+  options: TcpNetConnectOpts,
+  { timeoutMs, gentle = false, ports, clock }: PersistentOptions,
+  signal: AbortSignal,
+): Promise<Socket> {
+  const again = gentle ? GENTLE_MS : AGAIN_MS;
+  const patienceMs = gentle ? Math.min(timeoutMs, GENTLE_MS) : timeoutMs;
+  const deadline = clock.now() + patienceMs;
+  const race = childController(signal);
+  const notAtOnce = deferred<void>();
+  const open = (localPort: number | undefined, ms: number) =>
+    openSocket(localPort === undefined ? options : { ...options, localPort }, ms, clock, race.signal);
+
+  const insist = async () => {
+    for (;;) {
+      const left = deadline - clock.now();
+      try {
+        return await open(ports?.preferred(), Math.min(again, left));
+      } catch (error) {
+        if (!isWorthASecond(error)) throw error;
+        notAtOnce.resolve();
+        if (isPortTrouble(error) || left <= again) throw error;
+      }
+    }
+  };
+  const waitLonger = async () => {
+    await notAtOnce.promise;
+    if (clock.now() >= deadline) throw new TimeoutError();
+    try {
+      return await open(ports?.fresh(), deadline - clock.now());
+    } catch (error) {
+      if (!isPortTrouble(error)) throw error;
+      return await open(undefined, deadline - clock.now());
+    }
+  };
+
+  try {
+    return await firstOf([insist(), waitLonger()]);
+  } catch (error) {
+    signal.throwIfAborted();
+    throw error instanceof TimeoutError
+      ? new TimeoutError(`did not answer within ${Math.round(patienceMs / 1000)} s`)
+      : error;
+  } finally {
+    // Nothing waits for the second try when the first one decided.
+    race.abort(new Error('settled'));
+    notAtOnce.resolve();
+    race.dispose();
+  }
+}
+
+const AGAIN_MS = 1500;
+
+/** The kernel repeats itself once within this time. */
+const GENTLE_MS = 2900;
+
+function isWorthASecond(error: unknown): boolean {
+  return error instanceof TimeoutError || isPortTrouble(error);
+}
+
+/** The port is taken, or still belongs to a connection between the same two ends; the server had no say in it. */
+function isPortTrouble(error: unknown): boolean {
+  return PORT_TROUBLE.includes(errorCode(error) ?? '');
+}
+
+const PORT_TROUBLE = ['EADDRINUSE', 'EADDRNOTAVAIL', 'EACCES'];
+
+/** The first that opens; a later one is closed. The first refusal ends it, a mere time-out only when it was the last. */
+function firstOf(tries: readonly Promise<Socket>[]): Promise<Socket> {
+  return new Promise((resolve, reject) => {
+    let settled = false;
+    let running = tries.length;
+    for (const attempt of tries) {
+      attempt.then(
+        (socket) => {
+          if (settled) resetSocket(socket);
+          settled = true;
+          resolve(socket);
+        },
+        (error: unknown) => {
+          running -= 1;
+          if (running > 0 && isWorthASecond(error)) return;
+          settled = true;
+          reject(error);
+        },
+      );
+    }
+  });
+}

@@ -1,0 +1,22 @@
+import { type FailureCode, TunnelFailure } from '../../model/failure.ts';
+import type { Outcome } from './pace.ts';
+
+/** What a connection that did not open met. `refusals` are numbers of ICMP messages before and after, or null. */
+export function outcomeOf(code: FailureCode, refusalsBefore: number | null, refusals: number | null): Outcome {
+  // A machine on whose port nobody listens answers with a reset, a firewall usually with ICMP (iptables-extensions(8), REJECT).
+  if (code === 'connect-refused')
+    return refusals !== null && refusalsBefore !== null && refusals > refusalsBefore ? 'barred' : 'refused';
+  if (code === 'connect-timeout') return 'unanswered';
+  // A proxy speaks for the server behind it.
+  return code === 'proxy-failed' ? 'refused' : 'unsent';
+}
+
+/** The same failure with the limit that most likely is the reason for it. */
+export function suspecting(failure: TunnelFailure, outcome: Outcome): TunnelFailure {
+  const seen =
+    outcome === 'barred' ? 'a firewall refused it' : 'others were let in just before, so this is most likely a limit';
+  return new TunnelFailure(failure.code, `${failure.message}; ${seen}`, { cause: failure, hint: HINT });
+}
+
+const HINT =
+  'A limit on new connections is suspected (`ufw limit`, iptables recent or hashlimit, a ban by fail2ban). The tunnel comes in when it lets it; connectLimit keeps below one that you know, and on the server the rule can spare this device.';

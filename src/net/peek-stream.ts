@@ -1,0 +1,39 @@
+import type { Readable } from 'node:stream';
+import { abortable, deferred } from '../lib/async/abort.ts';
+
+/**
+ * The first bytes of a stream that nobody has read yet, `wanted` of them or fewer: as soon as that many are there, as `enough` of what
+ * is there says so, or at its end. They are put back, and the stream is left for its next owner as it was. Rejects with the signal's
+ * reason, and then puts back what was there too.
+ */
+export async function peek(
+  stream: Readable,
+  wanted: number,
+  enough: (bytes: Buffer) => boolean,
+  signal: AbortSignal,
+): Promise<Buffer> {
+  let seen: Buffer = Buffer.alloc(0);
+  const done = deferred<void>();
+  const onReadable = () => {
+    // Never with a plain read(): with the last bytes it would take the end of the stream from its next owner.
+    while (seen.length < wanted && stream.readableLength > 0) {
+      const piece = stream.read(Math.min(stream.readableLength, wanted - seen.length)) as Buffer | null;
+      if (piece === null) break;
+      seen = Buffer.concat([seen, piece]);
+    }
+    if (seen.length >= wanted || enough(seen)) done.resolve();
+    // Asks for more.
+    else stream.read(0);
+  };
+  const onEnd = () => done.resolve();
+  stream.on('readable', onReadable).once('end', onEnd).once('close', onEnd).once('error', onEnd);
+  try {
+    if (stream.readableEnded || stream.destroyed) return seen;
+    onReadable();
+    await abortable(done.promise, signal);
+    return seen;
+  } finally {
+    stream.off('readable', onReadable).off('end', onEnd).off('close', onEnd).off('error', onEnd);
+    if (seen.length > 0 && !stream.readableEnded && !stream.destroyed) stream.unshift(seen);
+  }
+}

@@ -1,0 +1,74 @@
+import { isIPv6 } from 'node:net';
+import { abortable, childController } from '../lib/async/abort.ts';
+import { sleep, type Clock } from '../lib/async/clock.ts';
+import type { Ends } from './device.ts';
+import { sourceOf, translate, type DialSpec } from './dial.ts';
+import { localAddress } from './local-address.ts';
+import { openSocket } from './open-socket.ts';
+import type { ConnectLimit } from './pacing/pace.ts';
+import { resetSocket } from './reset-socket.ts';
+import type { TurnClaim, Turns } from './pacing/turns.ts';
+
+/**
+ * Resolves as soon as a new TCP connection to where this one leads is answered, if only by a refusal: one of ours, which is closed
+ * at once, or anybody's. Tries until then; rejects only with the signal's reason.
+ */
+export async function pathAnswers(
+  { remoteAddress, remotePort }: Ends,
+  spec: Pick<DialSpec, 'bindAddress' | 'bindInterface' | 'connectLimit'>,
+  { clock, turns }: PathDeps,
+  signal: AbortSignal,
+): Promise<void> {
+  const place = { address: remoteAddress, port: remotePort, source: sourceOf(spec) };
+  const claim = probeClaim(spec.connectLimit, clock);
+  const over = childController(signal);
+  const probe = async (patience: number) => {
+    const turn = await turns.take(place, claim, over.signal);
+    try {
+      const from = localAddress(spec, isIPv6(remoteAddress) ? 6 : 4);
+      const options = { host: remoteAddress, port: remotePort, ...(from === null ? {} : { localAddress: from }) };
+      resetSocket(await openSocket(options, patience, clock, over.signal));
+      turn.opened();
+    } catch (error) {
+      // A refusal is told to all who wait for an answer, us among them.
+      throw over.signal.aborted ? error : turn.failed(translate(error, remoteAddress));
+    } finally {
+      turn.end();
+    }
+  };
+  try {
+    const probing = tryUntilAnswered(probe, clock, over.signal);
+    probing.catch(() => {});
+    await turns.answered(place, over.signal);
+  } finally {
+    over.abort(new Error('answered'));
+    over.dispose();
+  }
+}
+
+interface PathDeps {
+  readonly clock: Clock;
+  readonly turns: Turns;
+}
+
+/** A connection that only sees whether it is answered. */
+export function probeClaim(limit: ConnectLimit | null, clock: Clock): TurnClaim {
+  return { purpose: 'probe', standing: 'proven', urgent: false, since: clock.now(), limit };
+}
+
+/** Tries, each time with more milliseconds of patience, until it succeeds; rejects only with the signal's reason. */
+export async function tryUntilAnswered<T>(
+  attempt: (patienceMs: number) => Promise<T>,
+  clock: Clock,
+  signal: AbortSignal,
+): Promise<T> {
+  for (let patience = 1500; ; patience = Math.min(patience * 1.5, 10_000)) {
+    const started = clock.now();
+    try {
+      return await abortable(attempt(patience), signal);
+    } catch {
+      signal.throwIfAborted();
+      if (clock.now() - started < 1000) await sleep(clock, 1000, signal);
+    }
+  }
+}

@@ -1,0 +1,61 @@
+import { childController } from '../lib/async/abort.ts';
+import type { Clock } from '../lib/async/clock.ts';
+
+export interface StaggerOptions<T> {
+  readonly clock: Clock;
+  /** How long one is waited for before the next begins beside it. */
+  readonly delayMs: number;
+  /** Undoes a success that came too late. */
+  discard(late: T): void;
+}
+
+/**
+ * Begins these in order, the next one as soon as one fails or the delay is over, and resolves with the first that succeeds; the
+ * others are aborted. Rejects with all reasons, in order (AggregateError), or with the signal's reason.
+ */
+export function firstToSucceed<T>(
+  tries: readonly ((signal: AbortSignal) => Promise<T>)[],
+  { clock, delayMs, discard }: StaggerOptions<T>,
+  signal: AbortSignal,
+): Promise<T> {
+  return new Promise((resolve, reject) => {
+    const race = childController(signal);
+    const reasons: unknown[] = [];
+    let begun = 0;
+    let running = 0;
+    let settled = false;
+    let cancel = () => {};
+
+    const settle = (finish: () => void) => {
+      settled = true;
+      cancel();
+      race.abort(new Error('settled'));
+      race.dispose();
+      finish();
+    };
+    const beginNext = () => {
+      cancel();
+      const index = begun;
+      const next = tries[index];
+      if (next === undefined) return;
+      begun += 1;
+      running += 1;
+      cancel = begun === tries.length ? () => {} : clock.timer(delayMs, beginNext);
+      next(race.signal).then(
+        (value) => {
+          if (settled) discard(value);
+          else settle(() => resolve(value));
+        },
+        (reason: unknown) => {
+          running -= 1;
+          reasons[index] = reason;
+          if (settled) return;
+          if (signal.aborted) settle(() => reject(signal.reason as Error));
+          else if (begun < tries.length) beginNext();
+          else if (running === 0) settle(() => reject(new AggregateError(reasons)));
+        },
+      );
+    };
+    beginNext();
+  });
+}

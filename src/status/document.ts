@@ -1,0 +1,194 @@
+import { formatEndpoint, type TunnelSpec } from '../model/spec.ts';
+import type { FailureCode } from '../model/failure.ts';
+import { formatListen, formatServer, type FailureReport, type Phase } from '../model/state.ts';
+import { assessHealth, assessTunnel, type Health } from './health.ts';
+import type { RunningTunnel } from '../supervisor/supervisor.ts';
+
+/**
+ * The document of `tunneld status --json`. Times are ISO 8601; keys are only ever added. All times are as far from `now` as they really are:
+ * when the machine's clock is set, they move with it.
+ */
+export interface StatusDocument {
+  /** Absent in the answer of a daemon from before an upgrade. */
+  readonly now?: string;
+  readonly version: string;
+  readonly pid: number;
+  readonly startedAt: string;
+  readonly health: Health;
+  readonly config: string;
+  /** The file is not valid as it is: what runs is older. */
+  readonly configProblem?: { readonly message: string; readonly at: string };
+  /** What runs ends at that time unless it is confirmed; these tunnels are not up yet. */
+  readonly trial?: { readonly candidate: string; readonly until: string; readonly waitingFor: readonly string[] };
+  /** What the daemon does without though it should not have to, as sentences: what it has learnt, its log, its socket. */
+  readonly problems?: readonly string[];
+  readonly tunnels: readonly TunnelStatus[];
+}
+
+/** How the configuration that runs stands with its file. Times are those of the monotonic clock, in milliseconds. */
+export interface ConfigurationStanding {
+  readonly problem: { readonly message: string; readonly at: number } | null;
+  readonly trial: { readonly candidate: string; readonly until: number; readonly waitingFor: readonly string[] } | null;
+}
+
+export interface TunnelStatus {
+  readonly name: string;
+  readonly phase: Phase;
+  readonly health: Health;
+  readonly since: string;
+  readonly server: string;
+  /** What lies between, the nearest first: a proxy or a proxyCommand, and servers. */
+  readonly via?: readonly string[];
+  readonly attempts: number;
+  readonly retryAt?: string;
+  /** The connection is up but has been silent since then and does not answer. */
+  readonly silentSince?: string;
+  readonly rttMs?: number;
+  readonly sourcePort?: number;
+  /** The last thing that went wrong, also when it has been overcome since. */
+  readonly failure?: FailureStatus;
+  readonly forwards: readonly ForwardStatus[];
+  /** The tunnels that this one replaces, which go on until it is up. */
+  readonly previous?: readonly PreviousTunnel[];
+}
+
+export interface PreviousTunnel {
+  readonly name: string;
+  readonly phase: Phase;
+  readonly since: string;
+  readonly server: string;
+  readonly listen: readonly string[];
+}
+
+export interface FailureStatus {
+  readonly code: FailureCode;
+  readonly message: string;
+  readonly hint: string;
+  readonly at: string;
+}
+
+export interface ForwardStatus {
+  readonly kind: 'remote' | 'local' | 'dynamic';
+  readonly listen: string;
+  readonly target: string;
+  readonly state: 'pending' | 'up' | 'refused';
+  /** Why the server refused, as far as was found out. */
+  readonly refusal?: 'in-use' | 'forbidden' | 'unknown';
+  /** Whether a round trip through the listener was seen; until that is checked it is unknown, never yes. */
+  readonly verified: 'yes' | 'no' | 'unknown';
+  /** Why that is unknown. */
+  readonly unverified?: string;
+  /** Others than the server reach this listener, though it was asked for loopback alone. */
+  readonly exposed?: true;
+  readonly connections: number;
+  readonly totalConnections: number;
+  readonly refusedConnections: number;
+  /** Bytes that visitors sent. */
+  readonly bytesIn: number;
+  readonly bytesOut: number;
+  readonly targetFailure?: FailureStatus;
+}
+
+export interface DaemonFacts {
+  readonly version: string;
+  readonly pid: number;
+  readonly config: string;
+  readonly standing: ConfigurationStanding;
+  readonly problems: readonly string[];
+  /** Of the monotonic clock, in milliseconds. */
+  readonly startedAt: number;
+}
+
+/** One moment on both clocks. */
+interface Moment {
+  readonly now: number;
+  readonly wall: number;
+}
+
+export function statusDocument(facts: DaemonFacts, tunnels: readonly RunningTunnel[], moment: Moment): StatusDocument {
+  const { problem, trial } = facts.standing;
+  const iso: Iso = (time) => new Date(moment.wall + time - moment.now).toISOString();
+  return {
+    now: iso(moment.now),
+    version: facts.version,
+    pid: facts.pid,
+    startedAt: iso(facts.startedAt),
+    health: assessHealth(tunnels, facts.standing, moment.now),
+    config: facts.config,
+    ...(problem === null ? {} : { configProblem: { ...problem, at: iso(problem.at) } }),
+    ...(trial === null ? {} : { trial: { ...trial, until: iso(trial.until) } }),
+    ...(facts.problems.length === 0 ? {} : { problems: facts.problems }),
+    tunnels: tunnels.map((tunnel) => tunnelStatus(tunnel, moment.now, iso)),
+  };
+}
+
+/** One line for a service manager: `2 of 3 tunnels up; backup: connect-refused`. It stays the same from one attempt to the next. */
+export function summaryLine(
+  tunnels: readonly RunningTunnel[],
+  { problem, trial }: ConfigurationStanding,
+  problems: readonly string[] = [],
+): string {
+  const up = tunnels.filter(({ state }) => state.phase === 'up').length;
+  const others = tunnels
+    .filter(({ state }) => state.phase !== 'up')
+    .map(({ spec, state }) => `${spec.name}: ${state.failure?.code ?? state.phase}`);
+  const standing = problem !== null ? ['the configuration file is not valid'] : trial !== null ? ['on trial'] : [];
+  const count = `${up} of ${tunnels.length} ${tunnels.length === 1 ? 'tunnel' : 'tunnels'} up`;
+  return [...standing, count, ...others, ...problems].join('; ');
+}
+
+/** A time of the monotonic clock as one of the clock on the wall. */
+type Iso = (time: number) => string;
+
+function tunnelStatus(tunnel: RunningTunnel, now: number, iso: Iso): TunnelStatus {
+  const { spec, state, previous } = tunnel;
+  return {
+    name: spec.name,
+    phase: state.phase,
+    health: assessTunnel(tunnel, now),
+    since: iso(state.since),
+    server: formatServer(spec),
+    ...(via(spec).length === 0 ? {} : { via: via(spec) }),
+    attempts: state.attempts,
+    ...(state.retryAt === null ? {} : { retryAt: iso(state.retryAt) }),
+    ...(state.silentSince === null ? {} : { silentSince: iso(state.silentSince) }),
+    ...(state.rttMs === null ? {} : { rttMs: state.rttMs }),
+    ...(state.sourcePort === null ? {} : { sourcePort: state.sourcePort }),
+    ...(state.failure === null ? {} : { failure: failureStatus(state.failure, iso) }),
+    forwards: state.forwards.map((forward) => ({
+      kind: forward.spec.kind,
+      listen: formatListen(forward),
+      target: formatEndpoint(forward.spec.target),
+      state: forward.state,
+      ...(forward.refusal === null ? {} : { refusal: forward.refusal }),
+      verified: forward.verified,
+      ...(forward.unverified === null ? {} : { unverified: forward.unverified }),
+      ...(forward.exposed ? { exposed: true } : {}),
+      ...forward.counters,
+      ...(forward.targetFailure === null ? {} : { targetFailure: failureStatus(forward.targetFailure, iso) }),
+    })),
+    ...(previous.length === 0 ? {} : { previous: previous.map((old) => previousTunnel(old, iso)) }),
+  };
+}
+
+function previousTunnel({ spec, state }: RunningTunnel, iso: Iso): PreviousTunnel {
+  return {
+    name: spec.name,
+    phase: state.phase,
+    since: iso(state.since),
+    server: formatServer(spec),
+    listen: state.forwards.filter((forward) => forward.state === 'up').map(formatListen),
+  };
+}
+
+function via({ entry, jumps }: TunnelSpec): readonly string[] {
+  const first =
+    entry.type === 'direct'
+      ? []
+      : [entry.type === 'command' ? 'proxyCommand' : `${entry.type}://${formatEndpoint({ ...entry, type: 'tcp' })}`];
+  return [...first, ...jumps.map(formatServer)];
+}
+
+function failureStatus(failure: FailureReport, iso: Iso): FailureStatus {
+  return { ...failure, at: iso(failure.at) };
+}

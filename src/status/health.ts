@@ -1,0 +1,43 @@
+import type { ForwardState, TunnelState } from '../model/state.ts';
+import type { ConfigurationStanding } from './document.ts';
+import type { RunningTunnel } from '../supervisor/supervisor.ts';
+
+/** The daemon in one word: see the contract of `tunneld status`. */
+export type Health = 'ok' | 'degraded' | 'failed';
+
+/** Down for no longer than this is a blip that nobody need be told of, in milliseconds. */
+const PATIENCE_MS = 60_000;
+
+/** A configuration file that is not valid is a trouble that waits for the next start. */
+export function assessHealth(
+  tunnels: readonly RunningTunnel[],
+  { problem }: ConfigurationStanding,
+  now: number,
+): Health {
+  const healths = [...tunnels.map((tunnel) => assessTunnel(tunnel, now)), problem === null ? 'ok' : 'degraded'];
+  if (healths.includes('failed')) return 'failed';
+  return healths.includes('degraded') ? 'degraded' : 'ok';
+}
+
+/** The start counts as the last time up for a tunnel that never was. One that is not up, while what it replaces is, is degraded. */
+export function assessTunnel({ spec, state, startedAt, previous }: RunningTunnel, now: number): Health {
+  if (state.phase !== 'up') {
+    const patient = state.phase !== 'blocked' && now - (state.lastUp ?? startedAt) <= PATIENCE_MS;
+    if (patient) return isSeenToFail(state) ? 'degraded' : 'ok';
+    return previous.some((old) => old.state.phase === 'up') ? 'degraded' : 'failed';
+  }
+  const unproven = ({ spec: { kind }, verified }: ForwardState) => kind === 'remote' && verified !== 'yes';
+  const troubled = state.forwards.some(
+    (forward) =>
+      forward.state !== 'up' ||
+      forward.targetFailure !== null ||
+      forward.misplaced ||
+      (spec.verify === 'required' && unproven(forward)),
+  );
+  return troubled ? 'degraded' : 'ok';
+}
+
+/** A refusal is no blip, and neither is a failure of what was never up. */
+function isSeenToFail({ lastUp, failure, forwards }: TunnelState): boolean {
+  return forwards.some(({ state }) => state === 'refused') || (lastUp === null && failure !== null);
+}
