@@ -53,11 +53,55 @@ export const REPLACEMENTS = [
   },
   {
     file: 'lib/protocol/kex.js',
-    for: 'the prime of a group exchange is tested on the main thread, for seconds (see src/connection/ssh2/group-exchange.ts)',
-    find: 'this._dh = createDiffieHellman(this._prime, this._generator);',
-    put: `this._dh = this._protocol.openGroup
-          ? this._protocol.openGroup(this._prime, this._generator, this._minBits, this._maxBits)
-          : createDiffieHellman(this._prime, this._generator);`,
+    for: 'the prime of a group exchange is tested, and its numbers are computed, on the main thread (see src/connection/ssh2/group-exchange.ts)',
+    find: `          // TODO: validate prime
+          this.setDHParams(prime, gen);`,
+    put: `          if (this._protocol.openGroup && !this._dh) {
+            const again = Buffer.from(payload);
+            return this._protocol.openGroup(this, prime, gen, [this._minBits, this._maxBits], () => this.parse(again));
+          }
+          this.setDHParams(prime, gen);`,
+  },
+  {
+    file: 'lib/protocol/kex.js',
+    for: 'the same of the groups that have a name: they are opened when the exchange begins',
+    find: `    start() {
+      if (!this._protocol._server) {
+        this._protocol._debug && this._protocol._debug(
+          'Outbound: Sending KEXDH_INIT'`,
+    put: `    start() {
+      if (this._protocol.openGroup && !this._dh) {
+        const dh = createDiffieHellmanGroup(this.groupName);
+        const [prime, generator] = [dh.getPrime(), dh.getGenerator()].map(convertToMpint);
+        return this._protocol.openGroup(this, prime, generator, [0, 8192], () => this.start());
+      }
+      if (!this._protocol._server) {
+        this._protocol._debug && this._protocol._debug(
+          'Outbound: Sending KEXDH_INIT'`,
+  },
+  {
+    file: 'lib/protocol/kex.js',
+    for: 'the same: what an exchange that begins says, its caller must hear',
+    find: '  self._kex.start();',
+    put: '  return self._kex.start();',
+  },
+  {
+    file: 'lib/protocol/kex.js',
+    for: 'the same: the secret is computed before the message is read that needs it',
+    find: `              // Async host verification
+              ++this._step;
+              return;`,
+    put: `              // Async host verification
+              ++this._step;
+              return this._dh && this._dh.prepareSecret ? this._protocol.prepareSecret(this._dh, this._dhData) : undefined;`,
+  },
+  {
+    file: 'lib/protocol/kex.js',
+    for: 'the same: what the reply says is what the reply of a group exchange says',
+    find: `          this.parse = KeyExchange.prototype.parse;
+          this.parse(payload);`,
+    put: `          this.parse = KeyExchange.prototype.parse;
+          return this.parse(payload);`,
   },
   {
     file: 'lib/protocol/kex.js',

@@ -15,7 +15,7 @@ import { algorithms } from './algorithms.ts';
 import { limitAnnouncedKeys } from './announced-keys.ts';
 import { guardCompression } from './compression.ts';
 import { translateError, type Stage } from './errors.ts';
-import { boundGroupExchange } from './group-exchange.ts';
+import { exchangeAside } from './group-exchange.ts';
 import { holdIdentification, type Identification } from './identification.ts';
 import { guardProtocol } from './protocol/protocol-guard.ts';
 import { quietAfterClose } from './protocol/quiet-channels.ts';
@@ -208,7 +208,7 @@ export function connectSsh(options: ConnectOptions, signal: AbortSignal): Promis
       transport = rekey;
       lost.promise.catch(() => rekey.forget());
       limitAnnouncedKeys(client, options.onTooManyHostKeys);
-      boundGroupExchange(client);
+      exchangeAside(client, socket, clock, (error) => fail(translateError(error, stage, '')));
       if (spec.compression) guardCompression(client);
       if (spec.rekeyLimit !== null) rekeyAfter(client, socket, spec.rekeyLimit, clock);
       if (spec.pubkeyAcceptedAlgorithms !== null) limitSignatures(client, spec.pubkeyAcceptedAlgorithms);

@@ -1,37 +1,67 @@
 import { randomBytes } from 'node:crypto';
 import type { Client } from 'ssh2';
-import { modularPower } from './modular-power.ts';
+import type { Clock } from '../../lib/async/clock.ts';
+import type { Wire } from '../../net/stream-wire.ts';
+import { powerAside, type Power } from './modular-power.ts';
+import { holdMessages } from './protocol/held-messages.ts';
 
 /**
- * Makes ssh2's group exchange (RFC 4419) bearable: it has OpenSSL test whether the server's number is prime, on the main thread, which
- * takes from 0.2 s for 2048 bits to half a minute for 8192, before the host key is judged. OpenSSH does not test it either: a bad
- * group harms nobody but the server that chose it and signs it. To be called right after client.connect().
+ * Has Diffie-Hellman in groups of numbers (RFC 4253 section 8, RFC 4419) computed beside the event loop, and by OpenSSH's rules: ssh2
+ * does it on the main thread, which takes a small computer up to a third of a second for 8192 bits; and of a group that the server
+ * chose it has OpenSSL test whether the number is prime, from 0.2 s for 2048 bits to half a minute for 8192, before the host key is
+ * judged. OpenSSH does not test it either: a bad group harms nobody but the server that chose it and signs it. What comes from the
+ * server meanwhile waits. `onError` learns what is wrong with a group, or with what waited. To be called right after client.connect().
  */
-export function boundGroupExchange(client: Client): void {
+export function exchangeAside(client: Client, wire: Wire, clock: Clock, onError: (error: Error) => void): void {
   const { _protocol: protocol } = client as unknown as { readonly _protocol: Protocol };
-  protocol.openGroup = openGroup;
+  const hold = holdMessages(client, wire, onError);
+  const power: Power = (...numbers) => powerAside(clock, ...numbers);
+  protocol.openGroup = (exchange, prime, generator, [minBits, maxBits], proceed) =>
+    hold(openGroup(prime, generator, minBits, maxBits, power), (group) => {
+      exchange._dh = group;
+      exchange._public = group.generateKeys();
+      proceed();
+    });
+  protocol.prepareSecret = (group, theirs) => hold(group.prepareSecret(theirs), () => {});
 }
 
-/** Of ssh2's Protocol, what its key exchange asks for the place of crypto.createDiffieHellman. */
+/** Of ssh2's Protocol, what its key exchange asks for (packaging/ssh2-replacements.mjs). The answer ends its work on what it has read. */
 interface Protocol {
-  openGroup: typeof openGroup;
+  /** In the place of crypto's DiffieHellman: calls `proceed` when `exchange` has a group and our number. */
+  openGroup(
+    exchange: { _dh: Group; _public: Buffer },
+    prime: Buffer,
+    generator: Buffer,
+    bits: readonly [min: number, max: number],
+    proceed: () => void,
+  ): false;
+  /** Before computeSecret() is called with the same number. */
+  prepareSecret(group: Group, theirs: Buffer): false;
 }
 
-/** What ssh2 uses of Node's DiffieHellman. All numbers are big-endian. */
+/** What ssh2 uses of Node's DiffieHellman, and prepareSecret(). All numbers are big-endian. */
 export interface Group {
   getPrime(): Buffer;
   getGenerator(): Buffer;
   /** Our public number, e. */
   generateKeys(): Buffer;
-  /** The shared secret, from the server's public number, f. Throws where f or the secret gives the secret away. */
-  computeSecret(theirs: Buffer): Buffer;
+  /** Computes the shared secret, from the server's public number, f. What is wrong with that is thrown by computeSecret(). */
+  prepareSecret(theirs: Buffer): Promise<void>;
+  /** The shared secret. Throws where f or the secret gives the secret away. */
+  computeSecret(): Buffer;
 }
 
 /**
- * A group as the server sent it (two mpints of RFC 4251 section 5). Throws where its size is none that was asked for, or where its
+ * A group as the server sent it (two mpints of RFC 4251 section 5). Rejects where its size is none that was asked for, or where its
  * numbers cannot be those of a group.
  */
-export function openGroup(sentPrime: Buffer, sentGenerator: Buffer, minBits: number, maxBits: number): Group {
+export async function openGroup(
+  sentPrime: Buffer,
+  sentGenerator: Buffer,
+  minBits: number,
+  maxBits: number,
+  power: Power,
+): Promise<Group> {
   const [prime, generator] = [Buffer.from(sentPrime), Buffer.from(sentGenerator)]; // what came is part of a larger buffer
   const modulus = positive(prime, 'prime', maxBits);
   const size = modulus.toString(2).length;
@@ -40,19 +70,27 @@ export function openGroup(sentPrime: Buffer, sentGenerator: Buffer, minBits: num
   if (modulus % 2n === 0n) throw new Error("the server's Diffie-Hellman group is none: its prime is even");
   check(positive(generator, 'generator', maxBits), modulus, 'generator');
   const exponent = randomBytes(EXPONENT_BYTES);
-  const ours = modularPower(generator, exponent, prime);
+  const ours = await power(generator, exponent, prime);
   check(numberOf(ours), modulus, 'generator');
+  const secretWith = async (theirs: Buffer): Promise<Buffer> => {
+    const value = positive(theirs, 'public number', maxBits);
+    check(value, modulus, 'public number');
+    if (value.toString(2).replaceAll('0', '').length < MIN_BITS_SET)
+      throw new Error("the server's public number is too easy to guess");
+    const found = await power(theirs, exponent, prime);
+    check(numberOf(found), modulus, 'public number');
+    return found;
+  };
+  let secret: Buffer | Error = new Error('the secret was not computed');
   return {
     getPrime: () => prime,
     getGenerator: () => generator,
     generateKeys: () => ours,
-    computeSecret: (theirs) => {
-      const value = positive(theirs, 'public number', maxBits);
-      check(value, modulus, 'public number');
-      if (value.toString(2).replaceAll('0', '').length < MIN_BITS_SET)
-        throw new Error("the server's public number is too easy to guess");
-      const secret = modularPower(theirs, exponent, prime);
-      check(numberOf(secret), modulus, 'public number');
+    prepareSecret: async (theirs) => {
+      secret = await secretWith(Buffer.from(theirs)).catch((error: unknown) => error as Error);
+    },
+    computeSecret: () => {
+      if (secret instanceof Error) throw secret;
       return secret;
     },
   };

@@ -3,7 +3,7 @@ import type { Clock } from '../../lib/async/clock.ts';
 import { printable } from '../../lib/text.ts';
 import { hearOffer } from './offer.ts';
 import type { Wire } from '../../net/stream-wire.ts';
-import { boundGroupExchange } from './group-exchange.ts';
+import { exchangeAside } from './group-exchange.ts';
 import { holdIdentification } from './identification.ts';
 import { guardProtocol } from './protocol/protocol-guard.ts';
 
@@ -33,10 +33,11 @@ export function scanServer(wire: Wire, timeoutMs: number, clock: Clock, types?: 
       error ||= `no host key within ${Math.round(timeoutMs / 1000)} s`;
       end();
     });
-    client.on('error', (reason: Error) => {
+    const failed = (reason: Error) => {
       error ||= offer.explain(printable(reason.message));
       end();
-    });
+    };
+    client.on('error', failed);
     client.on('close', () => {
       error ||= 'the connection ended before';
       end();
@@ -55,7 +56,7 @@ export function scanServer(wire: Wire, timeoutMs: number, clock: Clock, types?: 
       });
       holdIdentification(client);
       guardProtocol(client, wire);
-      boundGroupExchange(client);
+      exchangeAside(client, wire, clock, failed);
     } catch (reason) {
       error = printable(String(reason));
       end();

@@ -11,7 +11,7 @@ export interface JobLimits {
 }
 
 /** The jobs of src/worker.ts. */
-export type JobName = 'decrypt-key' | 'load-config';
+export type JobName = 'decrypt-key' | 'load-config' | 'modular-power';
 
 /** A job took more than it may. */
 export class TookTooMuch extends Error {
