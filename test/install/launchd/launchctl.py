@@ -45,11 +45,25 @@ def fail(verb, code):
 
 
 def loaded():
+    """As launchd does, this forgets a service that goes only when its program has ended."""
     service = json.loads(read("service", "null"))
-    if service and service.get("until", time.time() + 1) < time.time():
+    if service and service.get("until", time.time() + 1) < time.time() and not lives(service["keeper"]):
         remove("service")
         return None
     return service
+
+
+def goes():
+    return "until" in (loaded() or {"until": 0})
+
+
+def lives(pid):
+    """One that has ended lives no more, though nobody has asked for its exit code yet."""
+    try:
+        with open(f"/proc/{pid}/stat") as file:
+            return file.read().rpartition(")")[2].split()[0] != "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
 
 
 def no_such_service(target):
@@ -57,22 +71,32 @@ def no_such_service(target):
     say(f'Could not find service "{label}" in domain for {target[: -len(label) - 1]}', 113)
 
 
-def keep(plist):
+def keep(target, plist):
     """What launchd itself does: runs the program, again after any end, until the service is booted out."""
+    # Told to end before it can, it does so as soon as it can.
+    signal.signal(signal.SIGTERM, lambda *_: None)
+    write("service", json.dumps({"target": target, "plist": plist, "keeper": os.getpid()}))
     with open(plist, "rb") as file:
         job = plistlib.load(file)
     os.umask(job.get("Umask", 0o022))
     error = job.get("StandardErrorPath", "/dev/null")
-    while True:
+    child = None
+
+    def end(*_):
+        if child:
+            child.terminate()
+
+    signal.signal(signal.SIGTERM, end)
+    while not goes():
         started = time.time()
         with open(error, "ab") as stderr:
             child = subprocess.Popen(job["ProgramArguments"], env=job.get("EnvironmentVariables", {}), cwd="/",
                                      stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=stderr)
         write("pid", str(child.pid))
+        if goes():
+            child.terminate()
         child.wait()
         remove("pid")
-        if not loaded() or "until" in loaded():
-            return
         # ThrottleInterval, for tests that do not wait so long
         time.sleep(max(0, 0.5 - (time.time() - started)))
 
@@ -104,8 +128,8 @@ def main(command, *args):
         if "until" in service:
             fail(verb, 36)
         write("service", json.dumps({**service, "until": time.time() + float(read("going", "0"))}))
-        if read("pid"):
-            os.kill(int(read("pid")), signal.SIGTERM)
+        if lives(service["keeper"]):
+            os.kill(service["keeper"], signal.SIGTERM)
     elif command == "bootstrap":
         if service:
             fail(verb, 37 if "until" in service and read("says-37") else 5)
@@ -117,9 +141,10 @@ def main(command, *args):
         if read(f"disabled-{label}") is not None:
             print(f"{args[1]}: Service is disabled", file=sys.stderr)
             fail(verb, 119)
-        write("service", json.dumps({"target": f"{target}/{label}", "plist": args[1]}))
-        keeper = subprocess.Popen([sys.executable, __file__, "keep", args[1]], start_new_session=True,
+        keeper = subprocess.Popen([sys.executable, __file__, "keep", f"{target}/{label}", args[1]], start_new_session=True,
                                   stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        while not loaded() and keeper.poll() is None:
+            time.sleep(0.01)
         with open(path("keepers"), "a") as file:
             file.write(f"{keeper.pid}\n")
     elif command == "enable":
