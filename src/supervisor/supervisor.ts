@@ -172,7 +172,7 @@ export function createSupervisor(deps: LoopDeps): Supervisor {
       Object.assign(place, { previous: [], loan: null });
       for (const old of previous.filter((one) => !lenders().includes(one))) {
         deps.log.info({ tunnel: old.spec.name }, 'the tunnel as it was before ends: the new one is up');
-        void end(old);
+        void old.retire().then(() => alive.delete(old));
       }
     } else if (phase !== 'forwarding' && phase !== 'up') {
       place.loan?.giveBack();

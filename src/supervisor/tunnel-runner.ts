@@ -39,6 +39,8 @@ export interface Loop {
   retryNow(): boolean;
   /** Whether it has not shown itself in the time it promised. */
   isStuck(): boolean;
+  /** Gives its listeners back at once, and ends when those who are being served have gone, or after half a minute. */
+  retire(): Promise<void>;
   /** Resolves when it has said goodbye. */
   end(): Promise<void>;
 }
@@ -48,6 +50,7 @@ export function startLoop(spec: TunnelSpec, deps: LoopDeps, events: LoopEvents):
   const { clock } = deps;
   const controller = new AbortController();
   const { signal } = controller;
+  const visitors = new AbortController();
   const log = deps.log.child({ tunnel: spec.name });
   const lending = createLending(clock);
   let state = initialState(spec, clock.now());
@@ -99,6 +102,7 @@ export function startLoop(spec: TunnelSpec, deps: LoopDeps, events: LoopEvents):
       return deps.ping();
     },
     beforeListening: () => events.beforeListening(loop),
+    visitorsEnd: visitors.signal,
     heartbeat: (withinMs: number) => {
       dueBy = clock.now() + withinMs;
     },
@@ -122,8 +126,16 @@ export function startLoop(spec: TunnelSpec, deps: LoopDeps, events: LoopEvents):
     state: () => state,
     retryNow: () => retryNow(),
     isStuck: () => dueBy < clock.now(),
+    retire: async () => {
+      dueBy = clock.now() + VISITORS_STAY_MS + FIRST_SIGN_MS;
+      const cancel = clock.timer(VISITORS_STAY_MS, () => visitors.abort(STOPPED));
+      controller.abort(STOPPED);
+      await done;
+      cancel();
+    },
     end: () => {
-      controller.abort(new Error('stopped'));
+      visitors.abort(STOPPED);
+      controller.abort(STOPPED);
       return done;
     },
   };
@@ -135,6 +147,11 @@ export function startLoop(spec: TunnelSpec, deps: LoopDeps, events: LoopEvents):
 function isConnected({ sourcePort, phase }: TunnelState): boolean {
   return sourcePort !== null || phase === 'authenticating' || phase === 'forwarding' || phase === 'up';
 }
+
+const STOPPED = new Error('stopped');
+
+/** Enough for a request and its answer. */
+const VISITORS_STAY_MS = 30_000;
 
 const FIRST_SIGN_MS = 60_000;
 const RESTART_MS = 5000;

@@ -42,6 +42,8 @@ export interface SessionDeps {
   readonly lease: Lease;
   /** Resolves when other tunnels have let go of the listeners that this one needs. Called when all else is ready for them. */
   beforeListening(): Promise<void>;
+  /** Aborted when those who are being served are not waited for any more: a session that is ended goes on for them until then. */
+  readonly visitorsEnd: AbortSignal;
   /** What is to be said of the end of a session, which was without a channel for that long; null where it had one. */
   explainEnd(failure: TunnelFailure, idleMs: number | null): TunnelFailure;
   /** A listener came free that a dead connection of ours most likely held, after so many seconds. */
@@ -61,8 +63,9 @@ export interface SessionDeps {
 export async function runSession(spec: TunnelSpec, deps: SessionDeps, signal: AbortSignal): Promise<never> {
   const { clock } = deps;
   const over = childController(signal);
+  const visitorsOver = childController(deps.visitorsEnd);
   // Each visitor listens to it; Node warns of more than ten.
-  setMaxListeners(0, over.signal);
+  setMaxListeners(0, over.signal, visitorsOver.signal);
   let route: Route | null = null;
   let connection: SshConnection | null = null;
   let reception: Reception | null = null;
@@ -116,7 +119,7 @@ export async function runSession(spec: TunnelSpec, deps: SessionDeps, signal: Ab
       connection,
       inspector,
       { ...deps, onTargetFailed: targetFailed.ring },
-      over.signal,
+      visitorsOver.signal,
     );
     receive = reception.receive;
     deps.report({ phase: 'forwarding' });
@@ -132,10 +135,15 @@ export async function runSession(spec: TunnelSpec, deps: SessionDeps, signal: Ab
     if (connection === null || !(error instanceof TunnelFailure)) throw error;
     throw deps.explainEnd(error, connection.idleMs());
   } finally {
-    if (connection !== null && signal.aborted) await sayGoodbye(connection, route, deps.state().forwards, clock);
+    if (connection !== null && signal.aborted) {
+      const served = reception?.ended ?? (() => Promise.resolve());
+      await sayGoodbye(connection, route, { forwards: deps.state().forwards, served }, clock, deps.visitorsEnd);
+    }
     connection?.destroy();
-    over.abort(new TunnelFailure('disconnected', 'the session is over'));
-    over.dispose();
+    for (const controller of [over, visitorsOver]) {
+      controller.abort(new TunnelFailure('disconnected', 'the session is over'));
+      controller.dispose();
+    }
     await Promise.all([within(reception?.ended() ?? Promise.resolve(), VISITORS_END_MS, clock), route?.destroy()]);
     reception?.force();
   }
@@ -147,12 +155,16 @@ const VISITORS_END_MS = 1000;
 const PREPARATION_MS = 300_000;
 const HEARTBEAT_SLACK_MS = 30_000;
 
-/** Gives the listeners back and says goodbye to all servers on the way, as long as they answer quickly. */
+/**
+ * Gives the listeners back, lets those who are being served come to their end, and says goodbye to all servers on the way, as long as
+ * they answer quickly.
+ */
 async function sayGoodbye(
   connection: SshConnection,
   route: Route | null,
-  forwards: readonly ForwardState[],
+  { forwards, served }: { readonly forwards: readonly ForwardState[]; served(): Promise<void> },
   clock: Clock,
+  visitorsEnd: AbortSignal,
 ): Promise<void> {
   const given = forwards
     .filter((forward) => forward.state === 'up' && forward.spec.kind === 'remote')
@@ -160,6 +172,8 @@ async function sayGoodbye(
       connection.unlisten(listen.type === 'tcp' ? { ...listen, port: boundPort ?? listen.port } : listen),
     );
   await within(Promise.all(given), UNLISTEN_MS, clock);
+  const lost = [connection.lost, ...(route === null ? [] : [route.lost])];
+  await abortable(Promise.race([served(), ...lost]), visitorsEnd).catch(() => {});
   const goodbye = async () => {
     await connection.close();
     await route?.close();

@@ -20,7 +20,7 @@ import type { Turn } from '../net/pacing/turns.ts';
 
 export interface TunnelDeps extends Pick<
   SessionDeps,
-  'clock' | 'random' | 'log' | 'identities' | 'device' | 'lease' | 'beforeListening' | 'heartbeat'
+  'clock' | 'random' | 'log' | 'identities' | 'device' | 'lease' | 'beforeListening' | 'visitorsEnd' | 'heartbeat'
 > {
   readonly ping: ((signal: AbortSignal) => Promise<boolean>) | null;
   /** Where the loop keeps what is known of it. */

@@ -1,9 +1,12 @@
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { readFileSync, writeFileSync } from 'node:fs';
+import { connect } from 'node:net';
 import { join } from 'node:path';
+import { text } from 'node:stream/consumers';
 import { test } from 'node:test';
-import { startEcho } from '../support/echo.ts';
+import type { TunnelSpec } from '../../src/model/spec.ts';
+import { startAnswersAfterEnd, startEcho } from '../support/echo.ts';
 import { hurried, startSupervised as start } from '../support/supervised.ts';
 import { freePort, until } from '../support/until.ts';
 import { visit } from '../tunnel/visit.ts';
@@ -23,6 +26,48 @@ test('a changed tunnel ends when its successor is up, and visitors hardly notice
   const logins = [...log.matchAll(/Accepted publickey/g)].map(({ index }) => index);
   assert.equal(logins.length, 2);
   assert.ok(log.search(/Received disconnect|Connection closed by user|disconnected by user/) > logins[1]!);
+});
+
+test('whoever is being served by the old one is served to the end, and is cut by a stop alone or when it takes long', async (t) => {
+  const { sshd, apply, up, spec, ports, supervisor } = await start(t, {}, hurried);
+  const answer = await startAnswersAfterEnd();
+  t.after(() => answer.close());
+  const leadingTo = (changes: Partial<TunnelSpec>) => {
+    const made = spec('a', [ports[0]], changes);
+    return { ...made, forwards: made.forwards.map((one) => ({ ...one, target: { ...TARGET, port: answer.port } })) };
+  };
+  const begin = async () => {
+    const socket = connect({ port: ports[0], host: '127.0.0.1', allowHalfOpen: true });
+    const words = text(socket);
+    words.catch(() => {});
+    const before = answer.received();
+    socket.write('a long ');
+    await until(() => answer.received() > before, { what: 'the visit' });
+    return { socket, words };
+  };
+  await apply(leadingTo({}));
+  await up('a');
+  const served = await begin();
+  const [first] = sshd.sessions();
+  await apply(leadingTo({ serverAliveIntervalMs: 20_000 }));
+  await up('a');
+  served.socket.end('story');
+  assert.equal(await served.words, 'a long story');
+  await until(() => !sshd.sessions().includes(first!), { what: 'the end of the old session' });
+
+  const stays = await begin();
+  await apply(leadingTo({ serverAliveIntervalMs: 30_000 }));
+  await up('a');
+  assert.equal(sshd.sessions().length, 2, 'one for the visitor who stays');
+  await until(() => sshd.sessions().length === 1, { what: 'an end of the patience' });
+  await stays.words.catch(() => {});
+
+  const last = await begin();
+  await apply(leadingTo({ serverAliveIntervalMs: 40_000 }));
+  await up('a');
+  await supervisor.stop();
+  await last.words.catch(() => {});
+  await until(() => sshd.sessions().length === 0, { what: 'the end of all sessions' });
 });
 
 test('a change that cannot work leaves the old tunnel in its place, and is told', async (t) => {
@@ -144,3 +189,5 @@ test('everything ends with the supervisor, also in the middle of a change', asyn
   await supervisor.stop();
   await until(() => sshd.sessions().length === 0, { what: 'the end of all sessions' });
 });
+
+const TARGET = { type: 'tcp', host: '127.0.0.1' } as const;

@@ -87,6 +87,7 @@ export function startTunnel(t: TestContext, spec: TunnelSpec, options: TestTunne
       ping: options.ping ?? null,
       lease: createLending(clock),
       beforeListening: () => Promise.resolve(),
+      visitorsEnd: controller.signal,
       heartbeat: (withinMs) => (dueBy = clock.now() + withinMs),
       state: () => state,
       setState: (next) => {
