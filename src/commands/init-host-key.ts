@@ -1,7 +1,7 @@
 import { errorText } from '../lib/text.ts';
 import { replaceHostKeys } from '../setup/replace-host-keys.ts';
 import type { ShownKey } from '../setup/scan-host-keys.ts';
-import { SetupError } from '../setup/setup-error.ts';
+import { UserError } from '../lib/user-error.ts';
 import { TunnelFailure } from '../model/failure.ts';
 import { loadKnownHosts } from '../connection/known-hosts/file.ts';
 import { fingerprint } from '../connection/known-hosts/key-blob.ts';
@@ -26,7 +26,7 @@ export type TrustOutcome = 'known' | 'trusted' | 'refused';
 
 /**
  * Sees to it that the server's host key is known, never silently: somebody compares the fingerprint, or has done so before and gives
- * it. A key that has changed is replaced only so. Throws a SetupError where that cannot be.
+ * it. A key that has changed is replaced only so. Throws a UserError where that cannot be.
  */
 export async function trustHostKey(
   host: HostToTrust,
@@ -37,10 +37,10 @@ export async function trustHostKey(
   const { query } = host;
   const [file] = host.userKnownHostsFiles;
   if (file === undefined)
-    throw new SetupError(`${query.name}: userKnownHostsFile names no file to which the key could be written`);
+    throw new UserError(`${query.name}: userKnownHostsFile names no file to which the key could be written`);
   const { entries, problems } = await loadKnownHosts([...host.userKnownHostsFiles, ...host.globalKnownHostsFiles]);
   const unreadable = problems.find(({ line }) => line === 0);
-  if (unreadable !== undefined) throw new SetupError(`${unreadable.file} ${unreadable.message}`);
+  if (unreadable !== undefined) throw new UserError(`${unreadable.file} ${unreadable.message}`);
   const before = entries.filter((entry) => isKeyOf(entry, query));
   const shown = await scanOr(host, before, print);
   if (shown === null) return 'known';
@@ -103,7 +103,7 @@ async function scanOr(
 function refuseRevoked(shown: readonly ShownKey[], verdicts: readonly HostKeyVerdict[], { name }: HostQuery): void {
   for (const [index, verdict] of verdicts.entries()) {
     if (verdict.type === 'revoked')
-      throw new SetupError(
+      throw new UserError(
         `${name} shows ${shown[index]!.type} ${shown[index]!.fingerprint}, which ${where(verdict.entry)} revokes: give the server a new host key, or remove that line`,
       );
   }
@@ -119,7 +119,7 @@ function refuseOther(
   if (given === null) return;
   const all = [...shown.map((one) => one.fingerprint), ...before.map(({ key }) => fingerprint(key))];
   if (!all.includes(fingerprintIn(given)))
-    throw new SetupError(
+    throw new UserError(
       `the host key of ${name} is known and shown, and it is not ${JSON.stringify(given)} but ${[...new Set(all)].join(', ')}`,
     );
 }

@@ -2,7 +2,7 @@ import { NOTHING_SEEN } from '../doctor/source-port.ts';
 import type { Step } from '../doctor/check.ts';
 import { readHostKeys } from '../host/host-keys.ts';
 import { sleep, systemClock } from '../lib/async/clock.ts';
-import { SetupError } from '../setup/setup-error.ts';
+import { UserError } from '../lib/user-error.ts';
 import { nextDialAt } from '../net/dial.ts';
 import { beyondOf, firstMachine } from '../net/first-machine.ts';
 import type { TunnelSpec } from '../model/spec.ts';
@@ -11,7 +11,7 @@ import { processTurns } from './find/process-turns.ts';
 
 /**
  * Tries every few seconds whether the server lets the tunnel in, and says what still fails when that changes; where it refuses the login,
- * as seldom as servers bear. Rejects with a SetupError where waiting does not help.
+ * as seldom as servers bear. Rejects with a UserError where waiting does not help.
  */
 export async function untilServerIsReady(spec: TunnelSpec, tell: (text: string) => void): Promise<void> {
   let last = '';
@@ -22,7 +22,7 @@ export async function untilServerIsReady(spec: TunnelSpec, tell: (text: string) 
     const steps = await tryOnce(spec);
     const failed = steps.find(({ step, result }) => result === 'fail' && step !== 'target');
     if (failed === undefined) return;
-    if (failed.lasting === true) throw new SetupError(`${failed.step}: ${failed.seen}\n         ${failed.cure ?? ''}`);
+    if (failed.lasting === true) throw new UserError(`${failed.step}: ${failed.seen}\n         ${failed.cure ?? ''}`);
     const text = `not yet: ${failed.step}: ${failed.seen}`;
     if (text !== last) tell(failed.cure === undefined ? text : `${text}\n         ${failed.cure}`);
     last = text;

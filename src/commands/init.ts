@@ -21,7 +21,7 @@ import { makeKey } from '../setup/new-key.ts';
 import { scanHostKeys } from '../setup/scan-host-keys.ts';
 import { replaceFile } from '../lib/files/replace-file.ts';
 import { checkSetup } from '../server-rules/server-setup.ts';
-import { SetupError } from '../setup/setup-error.ts';
+import { UserError } from '../lib/user-error.ts';
 import { dial } from '../net/dial.ts';
 import { TunnelFailure } from '../model/failure.ts';
 import { hostQuery } from '../connection/known-hosts/check.ts';
@@ -198,7 +198,7 @@ async function existingTunnel(file: string, wanted: NewTunnel, jump: boolean): P
   const tunnels = isThere ? (await loadConfig(file, environment)).tunnels : [];
   const existing = tunnels.find(({ name }) => name === wanted.name) ?? null;
   if (existing !== null && what(existing) !== what(fresh!))
-    throw new SetupError(`${file} has another tunnel ${wanted.name}: edit it there, or choose a name with --name`);
+    throw new UserError(`${file} has another tunnel ${wanted.name}: edit it there, or choose a name with --name`);
   return existing;
 }
 

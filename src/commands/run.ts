@@ -23,6 +23,7 @@ import { errorText, printable } from '../lib/text.ts';
 import { EXIT } from './text/exit-code.ts';
 import { findConfig } from './find/config-file.ts';
 import { firstConfig } from '../daemon/starting-config.ts';
+import { reportProblems } from './text/config-problems.ts';
 import { fail, tell } from './text/tell.ts';
 
 export interface RunOptions {
@@ -49,8 +50,16 @@ export async function run(
       `${file} is another user's, and its commands would run as root: name it with --config if that is meant`,
     );
   const source: ConfigSource = adHoc ? { sshArguments, name } : { file };
-  const starting = await firstConfig(() => loadFrom(source, environment), adHoc || strict ? null : file, environment);
-  if ('exit' in starting) return starting.exit;
+  let invalid: number = EXIT.config;
+  const starting = await firstConfig({
+    load: () => loadFrom(source, environment),
+    file: adHoc || strict ? null : file,
+    env: environment,
+    onInvalid: (error) => (invalid = reportProblems(error)),
+    onForeignLastGood: (directory) =>
+      tell(`what worked before, in ${directory}, belongs to another user, and root does not run it: start the service`),
+  });
+  if (starting === null) return invalid;
   const { config } = starting;
   if (printOnly) {
     for (const text of [...config.warnings, ...config.notes]) tell(printable(text));

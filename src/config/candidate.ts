@@ -4,7 +4,7 @@ import { basename, dirname, join } from 'node:path';
 import { candidatePath } from './input/paths.ts';
 import { readText } from '../lib/files/read-small-file.ts';
 import { replaceFile, writeAnew } from '../lib/files/replace-file.ts';
-import { SetupError } from '../setup/setup-error.ts';
+import { UserError } from '../lib/user-error.ts';
 
 /** Lays a text beside a configuration file, for the daemon to try it out; answers its name. `inUse` is one that is on trial. */
 export async function layCandidate(file: string, text: string, inUse: string | null): Promise<string> {
@@ -25,7 +25,7 @@ export interface InstalledCandidate {
  * there, for that nobody has tried out.
  */
 export async function installCandidate(file: string, name: string): Promise<InstalledCandidate> {
-  if (!/^[a-z0-9]{1,40}$/.test(name)) throw new SetupError(`${JSON.stringify(name)} is no name of a candidate`);
+  if (!/^[a-z0-9]{1,40}$/.test(name)) throw new UserError(`${JSON.stringify(name)} is no name of a candidate`);
   await checkPlace(file);
   const path = candidatePath(file, name);
   const text = await readText(path);
@@ -44,10 +44,10 @@ async function checkPlace(file: string): Promise<void> {
   if (process.getuid?.() !== 0) return;
   const { uid, mode } = await stat(dirname(file));
   if (uid !== 0 || (mode & 0o022) !== 0)
-    throw new SetupError(`${dirname(file)} is not root's alone: do this as the user whose daemon it is`);
+    throw new UserError(`${dirname(file)} is not root's alone: do this as the user whose daemon it is`);
   const text = await readText(file);
   if (text.trim() !== '' && !/^\s*["']?tunnels\b/m.test(text))
-    throw new SetupError(`${file}, on which the daemon says it runs, is no configuration of tunneld`);
+    throw new UserError(`${file}, on which the daemon says it runs, is no configuration of tunneld`);
 }
 
 export async function removeCandidate(file: string, name: string): Promise<void> {

@@ -1,3 +1,4 @@
+import { DEFAULT_PING } from '../model/config.ts';
 import { dirname } from 'node:path';
 import type { Config } from '../model/config.ts';
 import { readDocument, type SourceDocument } from './document.ts';
@@ -6,7 +7,8 @@ import { reportSharedListeners } from './resolve/shared-listeners.ts';
 import { readMapping, type Report } from './schema/mapping.ts';
 import type { Findings } from './input/findings.ts';
 import { defaultControlSocket, defaultLogFile, defaultStateDirectory } from './input/paths.ts';
-import { ConfigError, type ConfigProblem, formatProblem } from './input/problem.ts';
+import { ConfigError, formatProblem } from './input/problem.ts';
+import { type ConfigProblem } from '../model/config.ts';
 import { fileSchema, tunnelSchema } from './schema/schema.ts';
 import { unknownKey } from './schema/suggest.ts';
 import { readDefaults, readTunnels } from './tunnels.ts';
@@ -38,9 +40,6 @@ export async function parseConfig(text: string, file: string, env: ConfigEnviron
   for (const conflict of conflicts) warnings.add(formatProblem(conflict));
   return { ...config, notes: [...notes], warnings: [...warnings], conflicts };
 }
-
-/** Addresses that answer from nearly everywhere. */
-export const DEFAULT_PING: readonly string[] = ['8.8.8.8', '1.1.1.1'];
 
 /** Null where nothing of the file could be read; that is then reported. */
 async function readConfig(

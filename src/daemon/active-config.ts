@@ -6,7 +6,7 @@ import { RequestError } from '../control/server.ts';
 import type { Clock } from '../lib/async/clock.ts';
 import type { RootLogger } from '../lib/log/log.ts';
 import { errorText, printable } from '../lib/text.ts';
-import type { ConfigurationStanding } from '../status/document.ts';
+import type { ConfigurationStanding } from '../status/health.ts';
 import type { Supervisor } from '../supervisor/supervisor.ts';
 import type { IdentityCache } from '../connection/auth/identity-cache.ts';
 import type { LastGood, LastGoodKeeper } from './last-good.ts';

@@ -6,8 +6,6 @@ import { peek } from '../config/read-leniently.ts';
 import { ConfigError } from '../config/input/problem.ts';
 import { isForeignLastGood, type LastGood, readLastGood } from './last-good.ts';
 import { readText } from '../lib/files/read-small-file.ts';
-import { reportProblems } from '../commands/text/config-problems.ts';
-import { tell } from '../commands/text/tell.ts';
 
 export interface FirstConfig {
   readonly config: Config;
@@ -16,28 +14,39 @@ export interface FirstConfig {
   readonly lastGood: LastGood | null;
 }
 
+/** Where the configuration is read, and who hears what is wrong with it. */
+export interface StartingConfigDeps {
+  readonly load: () => Promise<Config>;
+  /** Null where no earlier configuration may replace it. */
+  readonly file: string | null;
+  readonly env: ConfigEnvironment;
+  onInvalid(error: ConfigError): void;
+  onForeignLastGood(directory: string): void;
+}
+
 /**
- * What the daemon is to start with: what `load` answers or, where that is not valid, the last configuration of `file` that worked.
- * `file` is null where nothing may replace it. The problems are told on standard error in any case.
+ * What the daemon is to start with: what `load` answers or, where that is not valid, the last configuration of `file` that worked; null where
+ * there is none.
  */
-export async function firstConfig(
-  load: () => Promise<Config>,
-  file: string | null,
-  env: ConfigEnvironment,
-): Promise<FirstConfig | { readonly exit: number }> {
+export async function firstConfig({
+  load,
+  file,
+  env,
+  onInvalid,
+  onForeignLastGood,
+}: StartingConfigDeps): Promise<FirstConfig | null> {
   try {
     const config = await load();
     const lastGood = file === null ? null : await readLastGood(config.stateDirectory, config.file, env);
     return { config, problem: null, lastGood };
   } catch (error) {
     if (!(error instanceof ConfigError)) throw error;
-    const exit = reportProblems(error);
-    if (file === null) return { exit };
+    onInvalid(error);
+    if (file === null) return null;
     const directory = await stateDirectoryOf(file, env);
     const lastGood = await readLastGood(directory, resolve(file), env);
-    if (isForeignLastGood(directory))
-      tell(`what worked before, in ${directory}, belongs to another user, and root does not run it: start the service`);
-    return lastGood === null ? { exit } : { config: lastGood.config, problem: error.message, lastGood };
+    if (isForeignLastGood(directory)) onForeignLastGood(directory);
+    return lastGood === null ? null : { config: lastGood.config, problem: error.message, lastGood };
   }
 }
 

@@ -16,7 +16,7 @@ import { formatEndpoint, type Endpoint, type ForwardSpec, type TunnelSpec } from
 import type { SshConnection, Visitor } from '../connection/ssh/connection.ts';
 import { describeAccepted } from '../connection/auth/auth-report.ts';
 import { cureOf, type Step } from './check.ts';
-import type { ExamineDeps, Tell } from './check-tunnel.ts';
+import type { ExamineDeps, Tell } from './types.ts';
 import { refused, roundTrip } from './listener-steps.ts';
 import { sourcePortStep } from './source-port.ts';
 

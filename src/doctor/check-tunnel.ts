@@ -1,7 +1,6 @@
+import type { ExamineDeps, Tell } from './types.ts';
 import { isIPv6 } from 'node:net';
-import type { Clock } from '../lib/async/clock.ts';
 import { errorCode, errorText } from '../lib/text.ts';
-import type { Device } from '../net/device.ts';
 import { sourceOf, translate } from '../net/dial.ts';
 import { asFailure, hintFor, TunnelFailure } from '../model/failure.ts';
 import { systemLookup } from '../net/resolve-host.ts';
@@ -11,35 +10,8 @@ import { probeClaim } from '../net/probe-path.ts';
 import { resetSocket } from '../net/reset-socket.ts';
 import { beyondOf, firstMachine } from '../net/first-machine.ts';
 import { formatEndpoint, type TunnelSpec } from '../model/spec.ts';
-import type { Logger } from '../lib/log/log.ts';
-import type { IdentityCache } from '../connection/auth/identity-cache.ts';
 import { examineLogin, examineTarget } from './check-login.ts';
-import type { PortSight } from './source-port.ts';
-import { cureOf, placeOf, STEPS, type Step, type StepName } from './check.ts';
-
-export interface ExamineDeps {
-  readonly clock: Clock;
-  readonly log: Logger;
-  readonly identities: IdentityCache;
-  readonly device: Pick<Device, 'hostKeys' | 'onChange' | 'lostAddress' | 'unacknowledged' | 'turns'>;
-  /** Null where no addresses are configured. */
-  readonly ping: ((signal: AbortSignal) => Promise<boolean>) | null;
-  /** What can be known of the port that the tunnel dials from. */
-  readonly sight: PortSight;
-  /** What a running daemon knows of the tunnel, instead of a login of ours; null where there is none. */
-  readonly known: readonly FromDaemon[] | null;
-  /** Told of each step as soon as it is done. */
-  onStep(step: Step): void;
-}
-
-/** Tells of a step that is done. */
-export type Tell = (step: StepName, result: Step['result'], seen: string, cure?: string, lasting?: true) => void;
-
-/** A step that somebody else has done: its name, the result, what was seen, and the cure. */
-export type Known = readonly [StepName, Step['result'], string, string?];
-
-/** The same from a daemon. With the number of a forward, what was seen of its target is old, and is looked at again. */
-export type FromDaemon = Known | readonly [StepName, Step['result'], string, undefined, number];
+import { cureOf, placeOf, STEPS } from './check.ts';
 
 /**
  * Goes the whole way to one tunnel's server, once: its name, the network, every address, the handshake, the login, each forward and

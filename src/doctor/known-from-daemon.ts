@@ -1,9 +1,10 @@
 import type { ForwardStatus, TunnelStatus } from '../status/document.ts';
 import type { TunnelSpec } from '../model/spec.ts';
 import { EXPOSED } from '../model/state.ts';
-import type { FromDaemon, Known } from './check-tunnel.ts';
+import type { FromDaemon, Known } from './types.ts';
 import { EXPOSED_CURE } from './listener-steps.ts';
-import { sourcePortStep, type PortSight } from './source-port.ts';
+import { sourcePortStep } from './source-port.ts';
+import { type PortSight } from './types.ts';
 import { stepOf } from './check.ts';
 
 /** What the daemon's status of a tunnel says about the steps that a login would show. */

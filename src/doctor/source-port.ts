@@ -1,21 +1,10 @@
+import type { Known, PortSight } from './types.ts';
 import { BlockList, isIPv6 } from 'node:net';
 import { networkInterfaces } from 'node:os';
 import { systemLookup } from '../net/resolve-host.ts';
 import { firstMachine } from '../net/first-machine.ts';
-import { EVICTED_AT_ONCE_S, type Eviction } from '../net/source-ports.ts';
+import { EVICTED_AT_ONCE_S } from '../net/source-ports.ts';
 import type { TunnelSpec } from '../model/spec.ts';
-import type { Known } from './check-tunnel.ts';
-
-/** What can be known from here of the port that a tunnel dials from. */
-export interface PortSight {
-  /** The last one, or null where none is remembered. */
-  readonly port: number | null;
-  readonly eviction: Eviction | null;
-  /** Whether what is remembered could be read. */
-  readonly readable: boolean;
-  /** Whether the first machine on the way is in a network of this device, so that no router lies between. */
-  readonly nextDoor: boolean;
-}
 
 /** What the memory of the ports says, and where the first machine is. */
 export async function seePort(

@@ -1,5 +1,4 @@
 import type { TunnelSpec } from './spec.ts';
-import type { ConfigProblem } from '../config/input/problem.ts';
 
 /** A configuration as the rest of the program knows it: complete, checked, nothing left to default. */
 export interface Config {
@@ -23,3 +22,17 @@ export interface Config {
 export const LOG_LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'fatal'] as const;
 
 type LogLevel = (typeof LOG_LEVELS)[number];
+
+/**
+ * One thing that is wrong in a configuration. Line and column count from 1; a problem with a file as a whole is at 1:1. Line 0 is
+ * no file but an argument of the command line, which `file` then is.
+ */
+export interface ConfigProblem {
+  readonly file: string;
+  readonly line: number;
+  readonly column: number;
+  readonly message: string;
+}
+
+/** Addresses that answer from nearly everywhere. */
+export const DEFAULT_PING: readonly string[] = ['8.8.8.8', '1.1.1.1'];

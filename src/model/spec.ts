@@ -1,5 +1,3 @@
-import type { ConnectLimit } from '../net/pacing/pace.ts';
-
 /** One SSH server and how to log in to it: complete, checked, nothing left to default. Times are milliseconds. */
 export interface ServerSpec {
   readonly host: string;
@@ -147,4 +145,10 @@ export function formatEndpoint(endpoint: Endpoint | SocksTarget): string {
 function formatHost(host: string): string {
   if (host === '') return '*';
   return host.includes(':') ? `[${host}]` : host;
+}
+
+/** At most `count` connections begin within `windowMs`. */
+export interface ConnectLimit {
+  readonly count: number;
+  readonly windowMs: number;
 }

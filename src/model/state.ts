@@ -1,5 +1,4 @@
 import { formatEndpoint, type ForwardSpec, type ServerSpec, type TunnelSpec } from './spec.ts';
-import type { Refusal } from '../forwarding/listeners/refusal-reason.ts';
 import type { FailureCode, TunnelFailure } from './failure.ts';
 
 /**
@@ -118,3 +117,6 @@ export function formatListen(forward: ForwardState): string {
   if (listen.type === 'unix' || forward.boundPort === null) return formatEndpoint(listen);
   return formatEndpoint({ ...listen, port: forward.boundPort });
 }
+
+/** Why a listener was refused, as far as can be found out. */
+export type Refusal = 'in-use' | 'forbidden' | 'unknown';

@@ -1,4 +1,3 @@
-import type { Holdings } from '../forwarding/listeners/holdings.ts';
 import type { SourcePorts } from './source-ports.ts';
 import type { Turns } from './pacing/turns.ts';
 
@@ -12,8 +11,6 @@ export interface Device {
   unacknowledged(ends: Ends): number | null;
   /** The public halves of its own SSH host keys, as key blobs. */
   hostKeys(): Promise<readonly Buffer[]>;
-  /** What is remembered of the listeners at this server (`user@host:port`). */
-  holdings(server: string): Holdings;
   /** Calls `listener` when a person has said that listeners be taken; the answer ends that. */
   onTaken(listener: () => void): () => void;
   /** The ports from which a tunnel dials a server. */

@@ -5,7 +5,7 @@ import type { Ends } from './device.ts';
 import { sourceOf, translate, type DialSpec } from './dial.ts';
 import { localAddress } from './local-address.ts';
 import { openSocket } from './open-socket.ts';
-import type { ConnectLimit } from './pacing/pace.ts';
+import type { ConnectLimit } from '../model/spec.ts';
 import { resetSocket } from './reset-socket.ts';
 import type { TurnClaim, Turns } from './pacing/turns.ts';
 

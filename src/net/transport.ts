@@ -2,7 +2,6 @@ import type { Socket } from 'node:net';
 import type { Clock } from '../lib/async/clock.ts';
 import type { Ends } from './device.ts';
 import { gatherWrites } from './cork-writes.ts';
-import type { Traffic } from '../connection/ssh/liveness.ts';
 import type { Wire } from './stream-wire.ts';
 
 /** What is below an SSH connection, as far as those who share it need to know. */
@@ -64,3 +63,15 @@ export function endsOf({ localAddress = '', localPort = 0, remoteAddress = '', r
 
 /** Enough to keep a fast link busy, little enough that a keystroke does not wait behind it for long on a slow one. */
 const CONGESTED_BYTES = 512 * 1024;
+
+/** Counters of the socket at one moment. */
+export interface Traffic {
+  /** When the last byte came, in the caller's monotonic milliseconds. */
+  readonly heardAt: number;
+  /** Bytes of ours that the operating system has taken. */
+  readonly bytesSent: number;
+  /** Bytes of ours that it has not taken yet, because its own buffer is full. */
+  readonly backlog: number;
+  /** Bytes that it has taken and the peer has not acknowledged, or null where the system does not tell. */
+  readonly unacknowledged: number | null;
+}

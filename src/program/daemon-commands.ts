@@ -1,6 +1,6 @@
 import type { Command } from 'commander';
 import { InvalidArgumentError } from 'commander';
-import type { Shared } from './program.ts';
+import type { Shared } from './shared.ts';
 
 /** The daemon itself, and the commands that people give while it runs. */
 export function addDailyCommands(program: Command, { run, config, sshArguments }: Shared): void {

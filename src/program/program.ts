@@ -1,18 +1,9 @@
+import type { Shared } from './shared.ts';
 import { Command, CommanderError } from 'commander';
 import { versionLine } from '../commands/version.ts';
 import { addDailyCommands } from './daemon-commands.ts';
 import { addServiceCommands } from './service-commands.ts';
 import { addSetupCommands } from './setup-commands.ts';
-
-/** What all commands need of the program. */
-export interface Shared {
-  /** Makes commander's action of a command: its answer becomes the exit code. */
-  run<A extends unknown[]>(action: (...args: A) => Promise<number>): (...args: A) => Promise<void>;
-  /** What --config names, else null. */
-  config(): string | null;
-  /** The arguments of `tunneld run` that are not tunneld's own but those of ssh. */
-  readonly sshArguments: readonly string[];
-}
 
 /**
  * All commands with their options and descriptions; what they do is loaded when they are called, so that a quick one starts quickly.

@@ -1,5 +1,5 @@
 import type { Command } from 'commander';
-import type { Shared } from './program.ts';
+import type { Shared } from './shared.ts';
 
 /** What makes tunneld a service of the system, and what takes it away again. */
 export function addServiceCommands(program: Command, { run, config }: Shared): void {

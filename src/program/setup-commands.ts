@@ -1,5 +1,5 @@
 import { Option, type Command } from 'commander';
-import type { Shared } from './program.ts';
+import type { Shared } from './shared.ts';
 
 /** What makes a tunnel, and what looks whether it is as it should be. */
 export function addSetupCommands(program: Command, { run, config }: Shared): void {

@@ -1,4 +1,4 @@
-import { SetupError } from '../setup/setup-error.ts';
+import { UserError } from '../lib/user-error.ts';
 import { printable } from '../lib/text.ts';
 
 /**
@@ -7,7 +7,7 @@ import { printable } from '../lib/text.ts';
  */
 export function checkUser(name: string, whose: string): string {
   if (USER.test(name)) return name;
-  throw new SetupError(
+  throw new UserError(
     `${whose} '${printable(name, 40)}' cannot be written into these files: use letters, digits, '.', '_' and '-' only, at most 32, and begin with a letter or '_'`,
   );
 }
@@ -17,7 +17,7 @@ const USER = /^[A-Za-z_][A-Za-z0-9_.-]{0,31}$/;
 /** A name for a `Host` block and for known_hosts, where patterns, lists and options have a meaning of their own. */
 export function checkAlias(name: string): string {
   if (/^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$/.test(name)) return name;
-  throw new SetupError(
+  throw new UserError(
     `the alias '${printable(name, 40)}' cannot be written into these files: use letters, digits, '.', '_' and '-' only`,
   );
 }

@@ -2,8 +2,7 @@ import { type Access, accessOf, type AccessSpec, combine } from './access.ts';
 import { type Directive, keyOptions, matchOptions } from './rules.ts';
 import { formatEndpoint } from '../model/spec.ts';
 import { checkUser } from './names.ts';
-import type { PublicKey } from '../setup/public-key.ts';
-import { SetupError } from '../setup/setup-error.ts';
+import { UserError } from '../lib/user-error.ts';
 
 /** Everything that is to be made on a server for one user, in no system's form yet. */
 export interface ServerSetup {
@@ -58,10 +57,10 @@ function noteOnUnread(reason: string): string {
   return `There is no line for one of the keys, because ${reason}. What the server has for other keys stays as it is.`;
 }
 
-/** Throws a SetupError where no server can be set up for this tunnel, whatever its key. */
+/** Throws a UserError where no server can be set up for this tunnel, whatever its key. */
 export function checkSetup(spec: KeyedTunnel['spec'], jump: boolean): void {
   if (spec.user === 'root')
-    throw new SetupError(
+    throw new UserError(
       'root of the server is no user for a tunnel: name another one, which need not exist yet (limited@host)',
     );
   checkUser(spec.user, 'the user');
@@ -73,7 +72,7 @@ export function checkSetup(spec: KeyedTunnel['spec'], jump: boolean): void {
 function checkPorts({ forwards }: AccessSpec): void {
   for (const { kind, listen } of forwards) {
     if (kind === 'remote' && listen.type === 'tcp' && listen.port > 0 && listen.port < 1024)
-      throw new SetupError(
+      throw new UserError(
         `sshd lets nobody but root listen on a port below 1024: choose a larger one for ${formatEndpoint(listen)}`,
       );
   }
@@ -102,4 +101,12 @@ function setupOptions(user: string, access: Access): readonly Directive[] {
 /** The block's lines as `sshd -T` prints what is in force. */
 export function effectiveLines({ options }: ServerSetup): string {
   return options.map(([name, value]) => `${name.toLowerCase()} ${value}`).join('\n');
+}
+
+/** A public key as a line of authorized_keys has it. */
+export interface PublicKey {
+  readonly type: string;
+  readonly base64: string;
+  /** Empty for none; never with a line break or a control character. */
+  readonly comment: string;
 }

@@ -5,19 +5,19 @@ import { encodeEd25519 } from '../connection/auth/openssh-key.ts';
 import { makeDirectory } from '../lib/files/make-directory.ts';
 import { createFile } from '../lib/files/create-file.ts';
 import { readPublicKeys } from './public-key.ts';
-import { SetupError } from './setup-error.ts';
+import { UserError } from '../lib/user-error.ts';
 
 /**
  * Makes an Ed25519 key without a passphrase at this path, with its public half beside it; false where there is a key already. Throws
- * a SetupError where something else is in the way.
+ * a UserError where something else is in the way.
  */
 export async function makeKey(path: string, comment: string): Promise<boolean> {
   const made = !(await there(access(path)));
   if (made) {
-    if (await there(lstat(path))) throw new SetupError(`${path} is a link that leads nowhere: remove it`);
+    if (await there(lstat(path))) throw new UserError(`${path} is a link that leads nowhere: remove it`);
     // It may be what is left of a key that an agent keeps.
     if (await there(lstat(`${path}.pub`)))
-      throw new SetupError(`${path}.pub is there without its private key: put that back, or move this file away`);
+      throw new UserError(`${path}.pub is there without its private key: put that back, or move this file away`);
     makeDirectory(dirname(path));
     await createFile(path, newKey(comment), 0o600);
   }

@@ -1,18 +1,11 @@
+import type { PublicKey } from '../server-rules/server-setup.ts';
 import { readText } from '../lib/files/read-small-file.ts';
 import { escapeControls } from '../lib/text.ts';
 import { readSecretFile } from '../connection/auth/secret-file.ts';
 import type { ServerSpec } from '../model/spec.ts';
 import { createIdentityCache } from '../connection/auth/identity-cache.ts';
 import { loadIdentityFile } from '../connection/auth/identity-file.ts';
-import { SetupError } from './setup-error.ts';
-
-/** A public key as a line of authorized_keys has it. */
-export interface PublicKey {
-  readonly type: string;
-  readonly base64: string;
-  /** Empty for none; never with a line break or a control character. */
-  readonly comment: string;
-}
+import { UserError } from '../lib/user-error.ts';
 
 export interface PublicKeys {
   /** Each key once, in the order in which they are offered; at least one. */
@@ -23,7 +16,7 @@ export interface PublicKeys {
 
 /**
  * The public halves of the keys that a tunnel logs in with. Each is taken from the private key where that can be read, since that is
- * the key which will be offered, and else from the `.pub` beside it. Throws a SetupError where there is none at all.
+ * the key which will be offered, and else from the `.pub` beside it. Throws a UserError where there is none at all.
  */
 export async function readPublicKeys(
   spec: Pick<ServerSpec, 'identityFiles' | 'passphraseFile' | 'identityFilesConfigured'>,
@@ -44,7 +37,7 @@ export async function readPublicKeys(
   const [first, ...rest] = found.values();
   // Of OpenSSH's own list most are not there.
   if (first !== undefined) return { keys: [first, ...rest], unread: spec.identityFilesConfigured ? failures : [] };
-  throw new SetupError(
+  throw new UserError(
     failures.length === 0
       ? "the tunnel has no identityFile: the server can be set up for a key only, made with `ssh-keygen -t ed25519 -N '' -f FILE`"
       : `no key of the tunnel can be read: ${failures.join('; ')}`,

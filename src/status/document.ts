@@ -1,3 +1,4 @@
+import type { ConfigurationStanding } from './health.ts';
 import { formatEndpoint, type TunnelSpec } from '../model/spec.ts';
 import type { FailureCode } from '../model/failure.ts';
 import { formatListen, formatServer, type FailureReport, type Phase } from '../model/state.ts';
@@ -23,12 +24,6 @@ export interface StatusDocument {
   /** What the daemon does without though it should not have to, as sentences: what it has learnt, its log, its socket. */
   readonly problems?: readonly string[];
   readonly tunnels: readonly TunnelStatus[];
-}
-
-/** How the configuration that runs stands with its file. Times are those of the monotonic clock, in milliseconds. */
-export interface ConfigurationStanding {
-  readonly problem: { readonly message: string; readonly at: number } | null;
-  readonly trial: { readonly candidate: string; readonly until: number; readonly waitingFor: readonly string[] } | null;
 }
 
 export interface TunnelStatus {

@@ -1,5 +1,4 @@
 import type { ForwardState, TunnelState } from '../model/state.ts';
-import type { ConfigurationStanding } from './document.ts';
 import type { RunningTunnel } from '../supervisor/supervisor.ts';
 
 /** The daemon in one word: see the contract of `tunneld status`. */
@@ -40,4 +39,10 @@ export function assessTunnel({ spec, state, startedAt, previous }: RunningTunnel
 /** A refusal is no blip, and neither is a failure of what was never up. */
 function isSeenToFail({ lastUp, failure, forwards }: TunnelState): boolean {
   return forwards.some(({ state }) => state === 'refused') || (lastUp === null && failure !== null);
+}
+
+/** How the configuration that runs stands with its file. Times are those of the monotonic clock, in milliseconds. */
+export interface ConfigurationStanding {
+  readonly problem: { readonly message: string; readonly at: number } | null;
+  readonly trial: { readonly candidate: string; readonly until: number; readonly waitingFor: readonly string[] } | null;
 }

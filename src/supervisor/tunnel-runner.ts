@@ -2,7 +2,7 @@ import { childController } from '../lib/async/abort.ts';
 import { sleep, type Clock } from '../lib/async/clock.ts';
 import type { Logger } from '../lib/log/log.ts';
 import { ownTurn } from '../lib/async/slices.ts';
-import type { Device } from '../net/device.ts';
+import type { TunnelDevice } from '../tunnel/remembered.ts';
 import { createLending, type Lending } from '../forwarding/listeners/listener-lease.ts';
 import type { TunnelSpec } from '../model/spec.ts';
 import type { IdentityCache } from '../connection/auth/identity-cache.ts';
@@ -16,7 +16,7 @@ export interface LoopDeps {
   readonly random: () => number;
   readonly log: Logger;
   readonly identities: IdentityCache;
-  readonly device: Device;
+  readonly device: TunnelDevice;
   readonly suspects: Suspects;
   /** True when one of the configured hint addresses answers; null when there are none. */
   readonly ping: () => ((signal: AbortSignal) => Promise<boolean>) | null;

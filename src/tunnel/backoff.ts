@@ -1,5 +1,5 @@
 import { type FailureCode, TunnelFailure } from '../model/failure.ts';
-import type { Claim } from '../net/pacing/pace.ts';
+import type { Claim } from '../net/pacing/types.ts';
 
 /** How long to wait before the next attempt, in milliseconds. */
 export interface Backoff {

@@ -1,8 +1,11 @@
 import type { Device } from '../net/device.ts';
-import { type Holdings, isCopy, remoteListeners } from '../forwarding/listeners/holdings.ts';
+import { type Holdings, type HoldingsByServer, isCopy, remoteListeners } from '../forwarding/listeners/holdings.ts';
 import type { SourcePorts } from '../net/source-ports.ts';
 import type { TunnelSpec } from '../model/spec.ts';
 import { formatServer } from '../model/state.ts';
+
+/** The machine, and what is remembered of the listeners that it had. */
+export interface TunnelDevice extends Device, HoldingsByServer {}
 
 /** What a tunnel remembers of its earlier lives. */
 interface Remembered {
@@ -16,7 +19,7 @@ interface Remembered {
 }
 
 /** A machine that may be a copy forgets the ports of the one that it is a copy of: to come from them would end its connections. */
-export function remember(spec: TunnelSpec, device: Pick<Device, 'holdings' | 'sourcePorts'>): Remembered {
+export function remember(spec: TunnelSpec, device: Pick<TunnelDevice, 'holdings' | 'sourcePorts'>): Remembered {
   const holdings = device.holdings(formatServer(spec));
   const ports = spec.sourcePort === 'sticky' ? device.sourcePorts(spec.name, formatServer(spec)) : null;
   if (remoteListeners(spec).some((listen) => isCopy(holdings.claim(listen)))) ports?.forget();

@@ -8,7 +8,7 @@ import type { Up } from '../forwarding/verify/judge.ts';
 import { keepLocalForwards } from '../forwarding/listeners/local-listeners.ts';
 import type { Reception } from '../forwarding/visitors/visitors.ts';
 import { blamesUs } from '../forwarding/listeners/refusal-reason.ts';
-import type { SessionDeps } from './session.ts';
+import type { SessionDeps } from './session-deps.ts';
 import { formatEndpoint, type TunnelSpec } from '../model/spec.ts';
 import type { SshConnection } from '../connection/ssh/connection.ts';
 import { EXPOSED, type ForwardState } from '../model/state.ts';

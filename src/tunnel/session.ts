@@ -1,60 +1,20 @@
+import type { SessionDeps } from './session-deps.ts';
 import { randomBytes } from 'node:crypto';
 import { setMaxListeners } from 'node:events';
 import { abortable, childController } from '../lib/async/abort.ts';
 import { createBell } from '../lib/async/listeners.ts';
 import type { Clock } from '../lib/async/clock.ts';
-import type { Logger } from '../lib/log/log.ts';
-import type { Device } from '../net/device.ts';
-import type { Dialled } from '../net/dial.ts';
 import { TunnelFailure } from '../model/failure.ts';
-import type { Holdings } from '../forwarding/listeners/holdings.ts';
 import { createInspector } from '../forwarding/verify/listener-verifier.ts';
 import { keepServing } from './serve.ts';
-import type { Lease } from '../forwarding/listeners/listener-lease.ts';
 import { AUTH_TIMEOUT_MS, prepareLogin } from '../connection/route/login.ts';
 import { createReception, type Reception } from '../forwarding/visitors/visitors.ts';
 import { ownKeys } from '../forwarding/verify/own-keys.ts';
 import { prepareRoute, type Route } from '../connection/route/route.ts';
 import type { TunnelSpec } from '../model/spec.ts';
 import type { SshConnection, Visitor } from '../connection/ssh/connection.ts';
-import type { IdentityCache } from '../connection/auth/identity-cache.ts';
 import type { ForwardState, TunnelState } from '../model/state.ts';
-import type { Turn } from '../net/pacing/turns.ts';
 import { watchConnection } from '../connection/ssh/keepalive.ts';
-
-export interface SessionDeps {
-  readonly clock: Clock;
-  readonly random: () => number;
-  readonly log: Logger;
-  readonly identities: IdentityCache;
-  readonly device: Device;
-  /** A TCP connection to the first machine on the way, and what is left of connectTimeout for the handshake. */
-  reach(): Promise<Dialled>;
-  /** See RouteDeps. */
-  beforeCommand?(command: string): Promise<Turn>;
-  /** Whether this tunnel was up at some time before. */
-  wasUp(): boolean;
-  /** Local ports, other than this one, of connections that the server may still hold. */
-  earlierPorts(current: number): readonly number[];
-  /** What is remembered of the listeners at this server. */
-  readonly holdings: Holdings;
-  /** Which listeners this tunnel may hold. */
-  readonly lease: Lease;
-  /** Resolves when other tunnels have let go of the listeners that this one needs. Called when all else is ready for them. */
-  beforeListening(): Promise<void>;
-  /** Aborted when those who are being served are not waited for any more: a session that is ended goes on for them until then. */
-  readonly visitorsEnd: AbortSignal;
-  /** What is to be said of the end of a session, which was without a channel for that long; null where it had one. */
-  explainEnd(failure: TunnelFailure, idleMs: number | null): TunnelFailure;
-  /** A listener came free that a dead connection of ours most likely held, after so many seconds. */
-  onEvicted(seconds: number): void;
-  /** Says that this loop is alive and will say so again within the time. */
-  heartbeat(withinMs: number): void;
-  state(): TunnelState;
-  report(change: Partial<TunnelState>): void;
-  reportForward(index: number, change: Partial<ForwardState>): void;
-  reportFailure(failure: TunnelFailure): void;
-}
 
 /**
  * One connection from the first packet to its death: connects, authenticates, asks for the forwards, serves visitors and watches

@@ -10,18 +10,20 @@ import { asFailure, type TunnelFailure } from '../model/failure.ts';
 import { watchLocalNeeds } from './local-needs.ts';
 import { createIdleEnds } from '../connection/ssh/idle-ends.ts';
 import { reachServer } from './reach-server.ts';
-import { remember } from './remembered.ts';
+import { remember, type TunnelDevice } from './remembered.ts';
 import { createReporter } from './reporter.ts';
 import { beyondOf, firstMachine } from '../net/first-machine.ts';
-import { runSession, type SessionDeps } from './session.ts';
+import { runSession } from './session.ts';
+import { type SessionDeps } from './session-deps.ts';
 import type { TunnelSpec } from '../model/spec.ts';
 import { reportFailure, type TunnelState } from '../model/state.ts';
 import type { Turn } from '../net/pacing/turns.ts';
 
 export interface TunnelDeps extends Pick<
   SessionDeps,
-  'clock' | 'random' | 'log' | 'identities' | 'device' | 'lease' | 'beforeListening' | 'visitorsEnd' | 'heartbeat'
+  'clock' | 'random' | 'log' | 'identities' | 'lease' | 'beforeListening' | 'visitorsEnd' | 'heartbeat'
 > {
+  readonly device: TunnelDevice;
   readonly ping: ((signal: AbortSignal) => Promise<boolean>) | null;
   /** Where the loop keeps what is known of it. */
   state(): TunnelState;

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { NOTHING_SEEN, seePort, sourcePortStep, type PortSight } from '../../src/doctor/source-port.ts';
+import { NOTHING_SEEN, seePort, sourcePortStep } from '../../src/doctor/source-port.ts';
+import { type PortSight } from '../../src/doctor/types.ts';
 import type { TunnelSpec } from '../../src/model/spec.ts';
 
 const spec = { sourcePort: 'sticky', entry: { type: 'direct' } } as const;

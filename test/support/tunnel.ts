@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import type { TestContext } from 'node:test';
 import { systemClock, type Clock } from '../../src/lib/async/clock.ts';
 import { unacknowledged } from '../../src/host/tcp-queue.ts';
-import type { Device } from '../../src/net/device.ts';
+import type { TunnelDevice } from '../../src/tunnel/remembered.ts';
 import { type Holding, type HoldingMemory, holdingsOf, type Machine } from '../../src/forwarding/listeners/holdings.ts';
 import { createLending } from '../../src/forwarding/listeners/listener-lease.ts';
 import { createLogger } from '../../src/lib/log/log.ts';
@@ -35,14 +35,14 @@ export interface TestTunnel {
 export interface TestTunnelOptions {
   readonly clock?: Clock;
   readonly random?: () => number;
-  readonly device?: Partial<Device>;
+  readonly device?: Partial<TunnelDevice>;
   readonly ping?: ((signal: AbortSignal) => Promise<boolean>) | null;
 }
 
 const TURNS = createTurns({ clock: systemClock, random: Math.random, icmpRefusals: () => null });
 
 /** A machine whose network never changes and which remembers no ports. */
-export const quietDevice: Device = {
+export const quietDevice: TunnelDevice = {
   onChange: () => () => {},
   lostAddress: () => Promise.resolve(false),
   unacknowledged,

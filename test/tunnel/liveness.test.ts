@@ -1,13 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import {
-  askNow,
-  assess,
-  pathSeen,
-  startLiveness,
-  type LivenessOptions,
-  type Traffic,
-} from '../../src/connection/ssh/liveness.ts';
+import { askNow, assess, pathSeen, startLiveness, type LivenessOptions } from '../../src/connection/ssh/liveness.ts';
+import { type Traffic } from '../../src/net/transport.ts';
 
 const options: LivenessOptions = { intervalMs: 15_000, countMax: 3, rttMs: 30 };
 const still: Traffic = { heardAt: 0, bytesSent: 10, backlog: 0, unacknowledged: 0 };

@@ -1,17 +1,8 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import {
-  begin,
-  type Claim,
-  type ConnectLimit,
-  isForgettable,
-  isLimited,
-  nextAt,
-  type Outcome,
-  type Pace,
-  settle,
-  START,
-} from '../../src/net/pacing/pace.ts';
+import { begin, isForgettable, isLimited, nextAt, type Outcome, settle, START } from '../../src/net/pacing/pace.ts';
+import { type Claim, type Pace } from '../../src/net/pacing/types.ts';
+import { type ConnectLimit } from '../../src/model/spec.ts';
 import { hashLimit, type LimitModel, ufwLimit } from './limit-models.ts';
 
 const CLAIM: Claim = { purpose: 'login', standing: 'proven', urgent: false, limit: null };

@@ -1,4 +1,5 @@
-import { examineTunnel, type ExamineDeps } from '../../doctor/check-tunnel.ts';
+import { examineTunnel } from '../../doctor/check-tunnel.ts';
+import { type ExamineDeps } from '../../doctor/types.ts';
 import { systemClock } from '../../lib/async/clock.ts';
 import { createLogger } from '../../lib/log/log.ts';
 import { STILL_DEVICE, type Device } from '../../net/device.ts';

@@ -1,4 +1,4 @@
-import type { ConfigProblem } from './problem.ts';
+import type { ConfigProblem } from '../../model/config.ts';
 
 /** Takes down what is wrong, and what is worth saying although it is not. */
 export interface Findings {

@@ -1,15 +1,5 @@
+import type { ConfigProblem } from '../../model/config.ts';
 import { escapeControls } from '../../lib/text.ts';
-
-/**
- * One thing that is wrong in a configuration. Line and column count from 1; a problem with a file as a whole is at 1:1. Line 0 is
- * no file but an argument of the command line, which `file` then is.
- */
-export interface ConfigProblem {
-  readonly file: string;
-  readonly line: number;
-  readonly column: number;
-  readonly message: string;
-}
 
 /** A problem as compilers write it, so that editors can jump there. */
 export function formatProblem(problem: ConfigProblem): string {

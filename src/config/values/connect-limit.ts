@@ -1,4 +1,4 @@
-import type { ConnectLimit } from '../../net/pacing/pace.ts';
+import type { ConnectLimit } from '../../model/spec.ts';
 import { readDuration } from './duration.ts';
 import { BadValue, isEmpty, readInteger, show } from './value.ts';
 

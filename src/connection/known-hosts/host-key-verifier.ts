@@ -9,7 +9,6 @@ import { parseKnownHosts, type KnownHostsEntry, type KnownHostsProblem } from '.
 import { checkHostKey, entriesAbout, hostQuery, knownHostsLine, knownKeyTypes, type HostQuery } from './check.ts';
 import { loadRevokedKeys } from './revoked-keys.ts';
 import type { ServerSpec } from '../../model/spec.ts';
-import { MAX_ANNOUNCED_KEYS } from '../ssh2/announced-keys.ts';
 
 /** What one connection needs to judge its server's host key. Everything is in memory: the judgement must come at once. */
 export interface HostKeyJudge {
@@ -249,3 +248,6 @@ function isLoopback(address: string): boolean {
 function where(entry: KnownHostsEntry): string {
   return `${entry.file}:${entry.line}`;
 }
+
+/** More than any server has, twice over for a rotation of all its keys. */
+export const MAX_ANNOUNCED_KEYS = 16;

@@ -1,3 +1,4 @@
+import type { Traffic } from '../../net/transport.ts';
 /** How long a connection may be silent. */
 export interface LivenessOptions {
   /** Silence after which the peer is asked, in milliseconds; 0 for never. */
@@ -6,18 +7,6 @@ export interface LivenessOptions {
   readonly countMax: number;
   /** A round trip as last measured, or null. */
   readonly rttMs: number | null;
-}
-
-/** Counters of the socket at one moment. */
-export interface Traffic {
-  /** When the last byte came, in the caller's monotonic milliseconds. */
-  readonly heardAt: number;
-  /** Bytes of ours that the operating system has taken. */
-  readonly bytesSent: number;
-  /** Bytes of ours that it has not taken yet, because its own buffer is full. */
-  readonly backlog: number;
-  /** Bytes that it has taken and the peer has not acknowledged, or null where the system does not tell. */
-  readonly unacknowledged: number | null;
 }
 
 export interface Liveness {

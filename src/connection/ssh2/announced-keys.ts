@@ -1,3 +1,4 @@
+import { MAX_ANNOUNCED_KEYS } from '../known-hosts/host-key-verifier.ts';
 import type { Client } from 'ssh2';
 
 /**
@@ -18,9 +19,6 @@ export function limitAnnouncedKeys(client: Client, onTooMany: (count: number) =>
     if (wantReply) protocol.requestFailure();
   };
 }
-
-/** More than any server has, twice over for a rotation of all its keys. */
-export const MAX_ANNOUNCED_KEYS = 16;
 
 /** The table by which ssh2's Protocol tells its client what came. */
 interface Handlers {

@@ -4,7 +4,7 @@ import { translate } from '../../net/dial.ts';
 import { probeClaim } from '../../net/probe-path.ts';
 import type { Turns } from '../../net/pacing/turns.ts';
 import { openSocket } from '../../net/open-socket.ts';
-import type { ConnectLimit } from '../../net/pacing/pace.ts';
+import type { ConnectLimit } from '../../model/spec.ts';
 import { resetSocket } from '../../net/reset-socket.ts';
 
 /**

@@ -91,6 +91,12 @@ export interface Holdings {
   watchedSince(listen: Endpoint, now: number): number;
 }
 
+/** Who remembers them for all servers. */
+export interface HoldingsByServer {
+  /** What is remembered of the listeners at this server (`user@host:port`). */
+  holdings(server: string): Holdings;
+}
+
 export interface HoldingsDeps {
   readonly memory: HoldingMemory;
   readonly machine: Machine;

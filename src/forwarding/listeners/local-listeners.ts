@@ -7,7 +7,7 @@ import { TunnelFailure } from '../../model/failure.ts';
 import { askAgainAfter } from './retry-delay.ts';
 import type { Lease } from './listener-lease.ts';
 import { listenLocally, type LocalListener, type SocketOptions } from './listen-locally.ts';
-import type { Refusal } from './refusal-reason.ts';
+import type { Refusal } from '../../model/state.ts';
 import { formatEndpoint, type ForwardSpec } from '../../model/spec.ts';
 
 export interface LocalForwardsOptions {

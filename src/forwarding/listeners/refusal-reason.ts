@@ -1,8 +1,6 @@
+import type { Refusal } from '../../model/state.ts';
 import { type Answerer, inUseReason, type Other, SILENT } from '../verify/sights.ts';
 import type { Endpoint } from '../../model/spec.ts';
-
-/** Why a listener was refused, as far as can be found out. */
-export type Refusal = 'in-use' | 'forbidden' | 'unknown';
 
 export interface RefusalReason {
   readonly refusal: Refusal;

@@ -1,5 +1,5 @@
 import { TunnelFailure } from '../../model/failure.ts';
-import type { Refusal } from '../listeners/refusal-reason.ts';
+import type { Refusal } from '../../model/state.ts';
 import { type Answerer, inUseReason } from './sights.ts';
 import { type Endpoint, formatEndpoint, type TunnelSpec } from '../../model/spec.ts';
 

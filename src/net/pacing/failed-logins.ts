@@ -1,4 +1,4 @@
-import type { Claim, Pace } from './pace.ts';
+import type { Claim, Pace } from './types.ts';
 import { within } from './within.ts';
 
 /**

@@ -1,7 +1,8 @@
 import type { Clock } from '../../lib/async/clock.ts';
 import { TunnelFailure } from '../../model/failure.ts';
 import { createHostMemory, type HostMemory } from './host-memory.ts';
-import { begin, type Claim, isForgettable, isLimited, nextAt, type Outcome, type Pace, settle, START } from './pace.ts';
+import { begin, isForgettable, isLimited, nextAt, type Outcome, settle, START } from './pace.ts';
+import { type Claim, type Pace } from './types.ts';
 import { outcomeOf, suspecting } from './suspicion.ts';
 
 /** Where a connection leads, and from which of our addresses or interfaces where that was chosen. `beyond` is a server behind a proxy. */

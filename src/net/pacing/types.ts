@@ -1,0 +1,54 @@
+import type { ConnectLimit } from '../../model/spec.ts';
+/**
+ * How fast one server may be dialled, as a pure machine: connections are what a firewall counts, logins are what sshd and fail2ban
+ * count. It knows of the server's limits only what its own connections tell.
+ *
+ *   unknown ── a sixth connection within half a minute is let in ──→ none
+ *      └────── refused, or unanswered, right after others were let in ──→ suspected ── once more, or it says so ──→ known
+ *
+ * - ufw's `limit` rejects a source with six new connections in 30 seconds, and counts a rejected one twice (iptables-extensions(8),
+ *   recent: `--set`, then `--update --seconds 30 --hitcount 6`). Two in 30 seconds get out of that again, four do not.
+ * - sshd drops connections at random from the tenth on that is not logged in (sshd_config(5), MaxStartups 10:30:100), and forks for
+ *   each. So few are under way at a time: one more for each login that succeeds, half as many after a drop.
+ * - fail2ban bans a source at the fifth failed login in ten minutes, sshd 9.8 one whose failures come quicker than one in 5 seconds
+ *   (sshd_config(5), PerSourcePenalties).
+ */
+export interface Pace {
+  /** When the connections began that a firewall may have counted, oldest first. */
+  readonly begun: readonly number[];
+  /** Connections under way that are not logged in. */
+  readonly pending: number;
+  /** Connections that are logged in. */
+  readonly established: number;
+  /** How many may be under way at a time. */
+  readonly width: number;
+  /** A probe is under way; it holds nobody up. */
+  readonly probing: boolean;
+  /** Failures in a row, without an answer from sshd in between; `since` is the first one. */
+  readonly refused: { readonly since: number; readonly count: number } | null;
+  readonly dropped: number;
+  /** Nothing goes before this. */
+  readonly quietUntil: number;
+  /** Nothing goes before this, unless somebody asks for it or the network has changed. */
+  readonly knockAt: number;
+  readonly limit: Limit;
+  /** Failed logins of the last ten minutes, oldest first. */
+  readonly rejected: readonly number[];
+  /** Whether the last login was rejected. */
+  readonly lastRejected: boolean;
+}
+
+/** What is believed of a limit on new connections; a known one is forgotten after a day. */
+type Limit = { readonly type: 'unknown' | 'none' | 'suspected' } | { readonly type: 'known'; readonly until: number };
+
+/** Who asks, and for what. */
+export interface Claim {
+  /** `probe` sees whether the server answers, and leaves again. */
+  readonly purpose: 'login' | 'probe';
+  /** `proven` was up before, `rejected` never was and its last login failed. */
+  readonly standing: 'proven' | 'new' | 'rejected';
+  /** A person asks, or the network has changed. */
+  readonly urgent: boolean;
+  /** What the configuration says of the server's limit, or null. */
+  readonly limit: ConnectLimit | null;
+}
