@@ -99,7 +99,7 @@ async function onTerminal(
   const child = spawn('script', ['-qec', command, '/dev/null'], {
     stdio: ['pipe', 'pipe', 'inherit'],
     env,
-    timeout: 20_000,
+    timeout: 120_000,
   });
   let text = '';
   child.stdout.setEncoding('utf8').on('data', (chunk: string) => (text += chunk));

@@ -250,7 +250,7 @@ function run(t: TestContext, world: World, args: readonly string[]) {
           last = JSON.parse(answer.toString()) as StatusDocument;
           return last.tunnels[0]?.phase === 'up';
         },
-        { what: () => `${name} to be up; ${JSON.stringify(last?.tunnels)}; it says: ${stderr}`, timeoutMs: 15_000 },
+        { what: () => `${name} to be up; ${JSON.stringify(last?.tunnels)}; it says: ${stderr}` },
       );
       return last!;
     },

@@ -123,8 +123,7 @@ describe('what a server can make us keep is bounded, and the other tunnels are s
         for (const port of goods) assert.equal(await visit(port, 'hello'), 'hello');
         await wait(100);
       }
-      if (left !== undefined)
-        await until(() => left.test(daemon.stderr()), { what: 'the end of the connection', timeoutMs: 60_000 });
+      if (left !== undefined) await until(() => left.test(daemon.stderr()), { what: 'the end of the connection' });
       const peak = peakMiB(daemon.pid);
       t.diagnostic(`${title}: ${peak.toFixed(0)} MiB`);
       assert.ok(peak <= MAX_MIB, `${peak} MiB`);

@@ -1,6 +1,6 @@
 import type { ChildProcess } from 'node:child_process';
 import { setTimeout as wait } from 'node:timers/promises';
-import { until } from '../support/until.ts';
+import { PATIENCE_MS, until } from '../support/until.ts';
 import { createClient, type ClientName, type LabClient } from './clients.ts';
 import { startServer, type LabServer } from './machines.ts';
 import { createNetwork, type LabNetwork } from './network.ts';
@@ -105,7 +105,7 @@ export async function setUp({
       for (const client of clients) client.start();
     },
     observe,
-    untilUp: async (timeoutMs = 30_000) => {
+    untilUp: async (timeoutMs = PATIENCE_MS) => {
       const seen = observe();
       await seen.done(timeoutMs);
       seen.stop();

@@ -110,7 +110,6 @@ test('the Debian package, from its installation to its purge', async (t) => {
       for (const port of ports)
         await until(async () => (await visit(port, 'healed')) === 'healed', {
           what: `port ${port}`,
-          timeoutMs: 15_000,
         });
       await box.must('mv', '/usr/lib/elsewhere', '/usr/lib/tunneld');
     });

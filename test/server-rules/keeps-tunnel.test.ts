@@ -138,7 +138,7 @@ async function jump(spec: TunnelSpec, { host, port }: { readonly host: string; r
     const child = execFile(
       'ssh',
       [...args, '-o', `UserKnownHostsFile=${spec.userKnownHostsFiles[0]}`, '-W', target, `${spec.user}@127.0.0.1`],
-      { timeout: 10_000 },
+      { timeout: 60_000 },
       (_error, stdout, stderr) => (/prohibited|refused/.test(stderr) ? reject(new Error(stderr)) : resolve(stdout)),
     );
     child.stdin?.end('hello');

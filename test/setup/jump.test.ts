@@ -131,7 +131,7 @@ async function startDevice(t: TestContext): Promise<Device> {
             String(forwards.map((one) => one.verified)) === String(wanted)
           );
         },
-        { timeoutMs: 20_000, what: () => `verified ${String(wanted)}; status: ${said}` },
+        { what: () => `verified ${String(wanted)}; status: ${said}` },
       );
     },
   };

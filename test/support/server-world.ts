@@ -15,7 +15,7 @@ import { dirname, join } from 'node:path';
 import type { TestContext } from 'node:test';
 import { childrenOf } from './processes.ts';
 import { sshdPath } from './sshd-process.ts';
-import { until } from './until.ts';
+import { removeAtExit, until } from './until.ts';
 
 /** A server that a script may set up as root: an /etc and an empty /var of its own, only loopback, its own processes, and an sshd. */
 export interface ServerWorld {
@@ -60,6 +60,7 @@ Subsystem sftp internal-sftp
 /** Needs root, and what mayBuildNetworks() checks. */
 export async function startServerWorld(t: TestContext, options: ServerWorldOptions = {}): Promise<ServerWorld> {
   const dir = mkdtempSync(join(tmpdir(), 'tunneld-server-'));
+  removeAtExit(dir);
   chmodSync(dir, 0o755);
   const etc = join(dir, 'etc');
   const inside = (path: string) => join(dir, path);
@@ -108,7 +109,6 @@ while :; do sleep 0.1; done`;
     const gone = new Promise((resolve) => keeper.once('close', resolve));
     keeper.kill('SIGKILL');
     await gone;
-    rmSync(dir, { recursive: true, force: true });
   });
   await until(() => said.includes('ready'), { what: 'the server' });
   const [init] = childrenOf(keeper.pid!);
@@ -122,7 +122,7 @@ while :; do sleep 0.1; done`;
         env,
         input,
         encoding: 'utf8',
-        timeout: 30_000,
+        timeout: 120_000,
       });
       return { code: status, stdout, stderr };
     },

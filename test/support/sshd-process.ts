@@ -2,7 +2,7 @@ import { spawn, spawnSync, type ChildProcess } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { descendantsOf, signalAll } from './processes.ts';
-import { until } from './until.ts';
+import { PATIENCE_MS, until } from './until.ts';
 
 /** A listening sshd in the foreground. */
 export interface SshdProcess {
@@ -29,7 +29,7 @@ export async function spawnSshd(configFile: string, onLog: (text: string) => voi
 
   const sshd: SshdProcess = {
     pid: child.pid ?? -1,
-    waitForLog: async (find, what, timeoutMs = 10_000) => {
+    waitForLog: async (find, what, timeoutMs = PATIENCE_MS) => {
       const over = () => failed !== null || hasExited(child);
       const found = await until(() => (over() ? { value: find() } : wrap(find())), { what, timeoutMs }).catch(
         (error: unknown) => {

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, statSync, writeFileSync } from 'node:fs';
+import { statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
 import { promisify } from 'node:util';
@@ -93,5 +93,6 @@ test('stop leaves nothing behind', async () => {
   const sshd = await startSshd();
   await sshd.stop();
   await sshd.stop();
-  assert.equal(existsSync(sshd.dir), false);
+  assert.deepEqual(sshd.sessions(), []);
+  await assert.rejects(run('ssh', [...sshArguments(sshd), 'true']), /Connection refused/);
 });

@@ -1,10 +1,10 @@
 import { execFileSync } from 'node:child_process';
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
 import { tmpdir, userInfo } from 'node:os';
 import { join } from 'node:path';
 import { descendantsOf, childrenOf, signalAll } from './processes.ts';
 import { spawnSshd, sshdVersion, type SshdProcess } from './sshd-process.ts';
-import { freePort } from './until.ts';
+import { freePort, removeAtExit } from './until.ts';
 
 export type HostKeyType = 'ed25519' | 'ecdsa' | 'rsa';
 
@@ -54,12 +54,13 @@ export interface TestSshd {
   kill(): Promise<void>;
   /** Starts it again on the same port, with the same keys; what still runs is ended first. */
   restart(): Promise<void>;
-  /** Ends everything and removes the directory. */
+  /** Ends everything. The directory goes with the tests of this file: tunnels that end after it may write into it. */
   stop(): Promise<void>;
 }
 
 export async function startSshd(options: SshdOptions = {}): Promise<TestSshd> {
   const dir = mkdtempSync(join(tmpdir(), 'tunneld-sshd-'));
+  removeAtExit(dir);
   const hostKeys = (options.hostKeyTypes ?? ['ed25519']).map((type) => makeHostKey(dir, type));
   const clientKey = join(dir, 'client_key');
   makeKey(clientKey, 'ed25519');
@@ -73,10 +74,7 @@ export async function startSshd(options: SshdOptions = {}): Promise<TestSshd> {
     writeFileSync(configFile, sshdConfig({ port, options, hostKeys, authorizedKeysFile }));
   let log = '';
   const start = () => spawnSshd(configFile, (text) => (log += text));
-  let { sshd, port } = await startOnFreePort(listenOn, start).catch((error: unknown) => {
-    rmSync(dir, { recursive: true, force: true });
-    throw error;
-  });
+  let { sshd, port } = await startOnFreePort(listenOn, start);
 
   return {
     port,
@@ -98,10 +96,7 @@ export async function startSshd(options: SshdOptions = {}): Promise<TestSshd> {
       await sshd.end();
       sshd = await start();
     },
-    stop: async () => {
-      await sshd.end();
-      rmSync(dir, { recursive: true, force: true });
-    },
+    stop: () => sshd.end(),
   };
 }
 

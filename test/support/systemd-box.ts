@@ -70,7 +70,7 @@ export async function bootSystemd(t: TestContext): Promise<SystemdBox | null> {
 }
 
 const NOT_PERMITTED = 77;
-const COMMAND_TIMEOUT_MS = 20_000;
+const COMMAND_TIMEOUT_MS = 120_000;
 
 /** What a login shell of root would have, and nothing of ours. */
 const ENVIRONMENT = {

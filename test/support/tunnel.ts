@@ -14,7 +14,7 @@ import { initialState, type Phase, type TunnelState } from '../../src/model/stat
 import { runTunnel } from '../../src/tunnel/tunnel.ts';
 import { createTurns, type Turns } from '../../src/net/pacing/turns.ts';
 import type { TestSshd } from './sshd.ts';
-import { until } from './until.ts';
+import { PATIENCE_MS, until } from './until.ts';
 
 /** A tunnel's loop in this process. */
 export interface TestTunnel {
@@ -112,11 +112,11 @@ export function startTunnel(t: TestContext, spec: TunnelSpec, options: TestTunne
     lines,
     dueBy: () => dueBy,
     retryNow: () => retryNow(),
-    untilPhase: async (phase, timeoutMs = 10_000) => {
+    untilPhase: async (phase, timeoutMs = PATIENCE_MS) => {
       await until(() => state.phase === phase, { timeoutMs, what: () => `phase ${phase}, but it is ${describe()}` });
       return state;
     },
-    untilFailure: async (code, timeoutMs = 10_000) => {
+    untilFailure: async (code, timeoutMs = PATIENCE_MS) => {
       await until(() => state.failure?.code === code, {
         timeoutMs,
         what: () => `failure ${code}, but it is ${describe()}`,

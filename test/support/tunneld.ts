@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import type { TestContext } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import type { StatusDocument } from '../../src/status/document.ts';
-import { tempDir, until } from './until.ts';
+import { PATIENCE_MS, tempDir, until } from './until.ts';
 
 /** The built program. */
 export const CLI = fileURLToPath(new URL('../../dist/cli.js', import.meta.url));
@@ -25,7 +25,7 @@ export function tunneld(
       stdio: ['ignore', 'pipe', 'pipe'],
       env: { ...process.env, ...options.env },
       ...(options.cwd === undefined ? {} : { cwd: options.cwd }),
-      timeout: options.timeoutMs ?? 20_000,
+      timeout: options.timeoutMs ?? PATIENCE_MS,
     });
     let stdout = '';
     let stderr = '';
@@ -103,7 +103,6 @@ export async function startDaemonProcess(
   const status = async () => JSON.parse((await command('status', '--json')).stdout) as StatusDocument;
   if (options.mayFail !== true) {
     await until(() => existsSync(socket) || child.exitCode !== null, {
-      timeoutMs: 10_000,
       what: () => `the control socket; stderr: ${stderr}`,
     });
   }
@@ -115,7 +114,7 @@ export async function startDaemonProcess(
     stderr: () => stderr,
     writeConfig,
     status,
-    untilStatus: async (condition, what, timeoutMs = 15_000) => {
+    untilStatus: async (condition, what, timeoutMs = PATIENCE_MS) => {
       let last: StatusDocument | null = null;
       await until(
         async () => {

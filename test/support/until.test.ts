@@ -1,9 +1,10 @@
 import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { test } from 'node:test';
 import { listen } from './listen.ts';
-import { freePort, tempDir, until } from './until.ts';
+import { freePort, until } from './until.ts';
 
 test('until returns the first truthy answer', async () => {
   let asked = 0;
@@ -28,11 +29,19 @@ test('a free port can be listened on', async () => {
   await new Promise((resolve) => server.close(resolve));
 });
 
-test('a temporary directory goes with its test', async (t) => {
-  let path = '';
-  await t.test('inner', async (inner) => {
-    path = await tempDir(inner);
-    assert.ok(existsSync(path));
+test('a temporary directory outlives what a test does in the end, and goes with the process', () => {
+  const program = `import { existsSync, writeFileSync } from 'node:fs';
+    import { test } from 'node:test';
+    import { tempDir } from ${JSON.stringify(new URL('until.ts', import.meta.url).href)};
+    test('writes late', async (t) => {
+      const path = await tempDir(t);
+      t.after(() => writeFileSync(path + '/late', path));
+      t.after(() => process.stderr.write(existsSync(path + '/late') ? path : 'gone'));
+    });`;
+  const { status, stderr } = spawnSync(process.execPath, ['--import', 'tsx', '--input-type=module', '-e', program], {
+    encoding: 'utf8',
   });
-  assert.equal(existsSync(path), false);
+  assert.equal(status, 0, stderr);
+  assert.match(stderr, /tunneld-test-/);
+  assert.equal(existsSync(stderr), false);
 });

@@ -1,4 +1,5 @@
-import { mkdtemp, rm } from 'node:fs/promises';
+import { rmSync } from 'node:fs';
+import { mkdtemp } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -6,45 +7,88 @@ import type { TestContext } from 'node:test';
 
 type Truthy<T> = Exclude<T, false | 0 | '' | null | undefined>;
 
-/** Asks `probe` again and again until its answer is truthy, and returns that answer. A probe that throws has not answered yet. */
+/**
+ * How long is waited for what is to come in the end, in milliseconds: enough for a machine that is slow or has much else to do, and less than
+ * the minute after which a tunnel would do by itself what most tests want to see done sooner.
+ */
+export const PATIENCE_MS = 45_000;
+
+/**
+ * Asks `probe` again and again until its answer is truthy, and returns that answer. A probe that throws has not answered yet, and one that
+ * hangs is not waited for longer than the others.
+ */
 export async function until<T>(
   probe: () => T | Promise<T>,
-  { what, timeoutMs = 10_000 }: { what: string | (() => string); timeoutMs?: number },
+  { what, timeoutMs = PATIENCE_MS }: { what: string | (() => string); timeoutMs?: number },
 ): Promise<Truthy<T>> {
   const deadline = performance.now() + timeoutMs;
-  for (;;) {
-    let seen: unknown;
-    try {
-      const answer = await probe();
-      if (isTruthy(answer)) return answer;
-      seen = answer;
-    } catch (error) {
-      seen = error;
+  let cancel = () => {};
+  const late = new Promise<Error>((resolve) => {
+    const timer = setTimeout(() => resolve(new Error('the question was still open')), timeoutMs + HANGS_MS);
+    cancel = () => clearTimeout(timer);
+  });
+  try {
+    for (;;) {
+      const seen = await Promise.race([ask(probe), late]);
+      if (!(seen instanceof Error) && isTruthy(seen.answer)) return seen.answer;
+      if (performance.now() >= deadline) {
+        const wanted = typeof what === 'string' ? what : what();
+        const last = seen instanceof Error ? seen : seen.answer;
+        throw new Error(`waited ${timeoutMs} ms in vain for ${wanted}; last seen: ${String(last)}`, { cause: last });
+      }
+      await new Promise((resolve) => setTimeout(resolve, POLL_MS));
     }
-    if (performance.now() >= deadline) {
-      const wanted = typeof what === 'string' ? what : what();
-      throw new Error(`waited ${timeoutMs} ms in vain for ${wanted}; last seen: ${String(seen)}`, { cause: seen });
-    }
-    await new Promise((resolve) => setTimeout(resolve, POLL_MS));
+  } finally {
+    cancel();
+  }
+}
+
+async function ask<T>(probe: () => T | Promise<T>): Promise<{ readonly answer: T } | Error> {
+  try {
+    return { answer: await probe() };
+  } catch (error) {
+    return error instanceof Error ? error : new Error(String(error));
   }
 }
 
 const POLL_MS = 10;
+
+/** From the end of the patience on, for a probe that was asked just before it. */
+const HANGS_MS = 5000;
 
 function isTruthy<T>(value: T): value is Truthy<T> {
   return Boolean(value);
 }
 
 /**
- * A TCP port that is free on both loopback addresses. It lies below the ephemeral range (32768 on Linux, 49152 on macOS),
- * so that no outgoing connection takes it before the caller listens, nor while a server is being restarted.
+ * A TCP port that is free on both loopback addresses, and that no other test gets. It lies below the ephemeral range (32768 on Linux, 49152 on
+ * macOS), so that no outgoing connection takes it before the caller listens, nor while a server is being restarted.
  */
 export async function freePort(): Promise<number> {
-  for (let tries = 0; tries < 100; tries++) {
-    const port = 12_000 + Math.floor(Math.random() * 20_000);
+  for (let tries = 0; tries < 10 * BLOCK; tries++) {
+    if (next % BLOCK === 0) next = await takeBlock();
+    const port = next++;
     if ((await canListen(port, '127.0.0.1')) && (await canListen(port, '::1'))) return port;
   }
   throw new Error('no free port between 12000 and 32000');
+}
+
+const [FIRST, BLOCK, BLOCKS] = [12_000, 100, 200];
+let next = 0;
+
+/** Its first port, kept as long as this process lives, says to other test files that the others are taken. */
+async function takeBlock(): Promise<number> {
+  const start = Math.floor(Math.random() * BLOCKS);
+  for (let tries = 0; tries < BLOCKS; tries++) {
+    const port = FIRST + ((start + tries) % BLOCKS) * BLOCK;
+    const server = createServer().unref();
+    const taken = new Promise<boolean>((resolve) => {
+      server.once('error', () => resolve(true));
+      server.listen({ port, host: '127.0.0.1', exclusive: true }, () => resolve(false));
+    });
+    if (!(await taken)) return port + 1;
+  }
+  throw new Error('all ports between 12000 and 32000 belong to other test files');
 }
 
 /** True also where the address itself does not exist (a container without IPv6). */
@@ -56,10 +100,22 @@ function canListen(port: number, host: string): Promise<boolean> {
   });
 }
 
-/** A directory of its own for the test, removed after it. */
+/** A directory of its own for the test, which goes with the tests of this file. */
 export async function tempDir(t: TestContext): Promise<string> {
   const path = await mkdtemp(join(tmpdir(), 'tunneld-test-'));
-  // A program that the test has not ended yet may still write into it.
-  t.after(() => rm(path, { recursive: true, force: true, maxRetries: 5 }));
+  t.after(() => removeAtExit(path));
   return path;
 }
+
+/**
+ * Removes it when the tests of this file are over. Those of one test are no good time: what it has said to do afterwards is done in the order
+ * in which it said so, and a directory is there before the programs that write into it, which then are still to be ended.
+ */
+export function removeAtExit(path: string): void {
+  if (doomed.push(path) > 1) return;
+  process.once('exit', () => {
+    for (const one of doomed) rmSync(one, { recursive: true, force: true, maxRetries: 10 });
+  });
+}
+
+const doomed: string[] = [];

@@ -1,11 +1,11 @@
 import { execFileSync, spawn, type ChildProcess, type SpawnOptions } from 'node:child_process';
-import { chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, mkdirSync, mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { TestContext } from 'node:test';
 import { descendantsOf, signalAll } from './processes.ts';
 import { sshdPath } from './sshd-process.ts';
-import { until } from './until.ts';
+import { removeAtExit, until } from './until.ts';
 
 /** A small machine of its own: a network that is only loopback, with names, users and well-known ports as the test likes them. */
 export interface World {
@@ -37,6 +37,7 @@ export interface WorldOptions {
 /** Needs root, and what mayBuildNetworks() checks. */
 export async function startWorld(t: TestContext, options: WorldOptions): Promise<World> {
   const dir = mkdtempSync(join(tmpdir(), 'tunneld-world-'));
+  removeAtExit(dir);
   chmodSync(dir, 0o755);
   const makeKey = (name: string) => {
     const file = join(dir, name);
@@ -90,7 +91,6 @@ export async function startWorld(t: TestContext, options: WorldOptions): Promise
     for (const child of children)
       if (child.pid !== undefined) signalAll([...descendantsOf(child.pid), child.pid], 'SIGKILL');
     keeper.kill('SIGKILL');
-    rmSync(dir, { recursive: true, force: true });
   });
   await until(() => said.includes('ready'), { what: 'the world' });
   const inside = (command: readonly string[]) => ['--mount', '--net', '--target', String(keeper.pid), '--', ...command];
@@ -107,7 +107,7 @@ export async function startWorld(t: TestContext, options: WorldOptions): Promise
     run: (command, input = '') =>
       execFileSync('nsenter', inside(command), {
         input,
-        timeout: 30_000,
+        timeout: 120_000,
         maxBuffer: 2 ** 26,
         stdio: ['pipe', 'pipe', 'pipe'],
       }),

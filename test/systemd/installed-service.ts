@@ -6,7 +6,7 @@ import type { StatusDocument, TunnelStatus } from '../../src/status/document.ts'
 import { startEcho } from '../support/echo.ts';
 import { startSshd } from '../support/sshd.ts';
 import { bootSystemd, type SystemdBox } from '../support/systemd-box.ts';
-import { freePort, until } from '../support/until.ts';
+import { freePort, PATIENCE_MS, until } from '../support/until.ts';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
 const HOME = '/var/lib/tunneld';
@@ -88,7 +88,7 @@ export function serviceIn(box: SystemdBox): InstalledService {
     },
     property: async (name) => (await box.must('systemctl', 'show', '--value', '-p', name, 'tunnel')).trim(),
     status,
-    untilTunnel: async (name, condition, timeoutMs = 15_000) => {
+    untilTunnel: async (name, condition, timeoutMs = PATIENCE_MS) => {
       let last: TunnelStatus | undefined;
       const isSo = async () => {
         last = (await status()).tunnels.find((tunnel) => tunnel.name === name);

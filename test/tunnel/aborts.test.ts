@@ -62,7 +62,7 @@ async function abortAll(t: TestContext, server: Parameters<typeof specFor>[0] & 
       { kind: 'dynamic', listen: at(ports.dynamic), target: { type: 'socks' } },
     ],
   });
-  await tunnel.untilPhase('up', 20_000);
+  await tunnel.untilPhase('up');
   const open = async (forward: keyof typeof ports): Promise<Socket> =>
     forward === 'dynamic'
       ? (await socks(ports.dynamic, 5, '127.0.0.1', target.port)).socket

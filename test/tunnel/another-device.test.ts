@@ -203,7 +203,7 @@ describe('a machine with a copy of the state', { concurrency: 4 }, () => {
       },
     );
     dead.close();
-    await tunnel.untilPhase('up', 15_000);
+    await tunnel.untilPhase('up');
     await tunnel.stop();
 
     const other = await world.device('board', { like: old, machine: TWO });

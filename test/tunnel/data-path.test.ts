@@ -177,7 +177,7 @@ suite('back-pressure', () => {
     assert.equal(await visit(second, 'still here'), 'still here');
     visitors[0]?.resume();
     const before = source.sent();
-    await until(() => source.sent() > before + 3 * ON_THE_WAY, { what: 'the flow to go on', timeoutMs: 20_000 });
+    await until(() => source.sent() > before + 3 * ON_THE_WAY, { what: 'the flow to go on' });
   });
 
   test('a target that stops reading holds up its own visitor alone', async (t) => {
@@ -249,7 +249,7 @@ test('a thousand connections, however they end, leave nothing behind', async (t)
   for (let round = 0; round < 19; round++) {
     await Promise.all(Array.from({ length: 50 }, (_, index) => endings[index % endings.length]!(index)));
   }
-  await until(idle, { what: 'all to end', timeoutMs: 20_000 });
+  await until(idle, { what: 'all to end' });
   await until(() => descriptors() <= atRest + 2, {
     what: () => `${descriptors()} descriptors to go back to ${atRest}`,
   });
@@ -329,7 +329,7 @@ async function untilStill(read: () => number): Promise<void> {
       last = now;
       return now > 0 && performance.now() - since > 500;
     },
-    { what: () => `a standstill, at ${last}`, timeoutMs: 20_000 },
+    { what: () => `a standstill, at ${last}` },
   );
 }
 

@@ -156,14 +156,14 @@ describe('a listener that is refused', { concurrency: 4 }, () => {
     await listen(occupant, '127.0.0.1', taken);
     t.after(() => occupant.close());
     const { tunnel } = await start(t, [taken]);
-    const { forwards, failure } = await tunnel.untilFailure('forward-refused', 15_000);
+    const { forwards, failure } = await tunnel.untilFailure('forward-refused');
     assert.deepEqual([forwards[0]?.state, forwards[0]?.refusal], ['refused', 'in-use']);
     // Without ::1 the server refuses by itself.
     assert.match(failure?.message ?? '', /127\.0\.0\.1 belongs to another program|another program listens there/);
     await until(() => tunnel.state().forwards[0]?.state === 'refused', { what: 'the refusal' });
     assert.ok(!tunnel.phases.includes('up'));
     occupant.close();
-    await tunnel.untilPhase('up', 15_000);
+    await tunnel.untilPhase('up');
     assert.equal(tunnel.state().forwards[0]?.verified, 'yes');
     assert.equal(await visit(taken, 'mine'), 'mine');
   });
@@ -196,7 +196,7 @@ describe('a listener that is refused', { concurrency: 4 }, () => {
     await sshd.kill();
     const occupant = await occupy(t, port);
     await sshd.restart();
-    const { failure } = await tunnel.untilFailure('forward-refused', 20_000);
+    const { failure } = await tunnel.untilFailure('forward-refused');
     assert.match(failure?.message ?? '', /most likely a dead connection of ours/);
     occupant.close();
     await tunnel.untilPhase('up');

@@ -214,7 +214,7 @@ function verdictOfSsh(sshd: TestSshd, alias: string | null): Promise<string> {
     'exit 0',
   ];
   return new Promise((resolve) => {
-    execFile('ssh', args, { timeout: 30_000 }, (error, _stdout, stderr) => {
+    execFile('ssh', args, { timeout: 120_000 }, (error, _stdout, stderr) => {
       if (error === null) resolve('known');
       else if (/was revoked and you have requested strict/.test(stderr)) resolve('revoked');
       else if (/has changed and you have requested strict/.test(stderr)) resolve('changed');

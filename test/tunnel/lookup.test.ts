@@ -43,7 +43,7 @@ test('another name server is asked while the first is still waited for', async (
   t.after(() => child.kill('SIGKILL'));
   let said = '';
   child.stdout.setEncoding('utf8').on('data', (text: string) => (said += text));
-  await until(() => waiting > 0, { what: 'a question to the silent one', timeoutMs: 20_000 });
+  await until(() => waiting > 0, { what: 'a question to the silent one' });
   writeFileSync(resolvConf, `nameserver ${ANSWERS}\n`);
   await until(() => said !== '', { what: 'the answer' });
   assert.deepEqual(JSON.parse(said), [{ address: '127.0.0.1', family: 4 }]);
@@ -81,10 +81,10 @@ stateDirectory: ${dir}
   });
   t.after(() => child.kill('SIGKILL'));
   const state = async () => (await tunneld(['status', '--json', '--config', config])).stdout;
-  await until(async () => /"code": ?"dns-failed"/.test(await state()), { what: 'the failure', timeoutMs: 20_000 });
+  await until(async () => /"code": ?"dns-failed"/.test(await state()), { what: 'the failure' });
   writeFileSync(resolvConf, `nameserver ${ANSWERS}\n`);
   // It alone would be tried again after five minutes.
-  await until(async () => /"phase": ?"up"/.test(await state()), { what: 'the tunnel', timeoutMs: 20_000 });
+  await until(async () => /"phase": ?"up"/.test(await state()), { what: 'the tunnel' });
 });
 
 const MOUNT = 'mount --bind "$RESOLV_CONF" /etc/resolv.conf';

@@ -26,7 +26,7 @@ test('AsyncSSH renews its keys in the middle of transfers in both directions', a
   t.after(() => echo.close());
   const remote = await freePort();
   const tunnel = startTunnel(t, specFor(server, [[remote, echo.port]]));
-  await tunnel.untilPhase('up', 20_000);
+  await tunnel.untilPhase('up');
   const words = 'x'.repeat(5_000_000);
   const answers = await Promise.all([visit(remote, words), visit(remote, words)]);
   assert.ok(answers.every((answer) => answer === words));
@@ -50,7 +50,7 @@ async function useful(t: TestContext, server: OtherServer): Promise<void> {
     serverAliveCountMax: 2,
   });
   const works = async (words: string) => {
-    await tunnel.untilPhase('up', 20_000);
+    await tunnel.untilPhase('up');
     assert.equal(await visit(remote, words), words);
     assert.equal(await visit(local, words), words);
   };
@@ -68,7 +68,7 @@ async function useful(t: TestContext, server: OtherServer): Promise<void> {
   const lose = async (loss: () => unknown) => {
     const before = ups();
     await loss();
-    await until(() => ups() > before, { what: 'the tunnel again', timeoutMs: 20_000 });
+    await until(() => ups() > before, { what: 'the tunnel again' });
     await works('again');
   };
   await lose(server.killSessions);

@@ -84,7 +84,6 @@ export async function startServer(
     for (const stream of [child.stdout, child.stderr]) stream?.on('data', (text) => (said += String(text)));
     await until(async () => (await visit(port, '')).startsWith('SSH-2.0-'), {
       what: () => `${program}: ${said}`,
-      timeoutMs: 20_000,
     });
   };
   const end = async () => {

@@ -92,14 +92,13 @@ describe('through other servers', { concurrency: 3 }, () => {
     const quick = { serverAliveIntervalMs: 2000, serverAliveCountMax: 1 };
     const { tunnel, port } = await start(t, sshd, { ...quick, jumps: [{ ...serverSpec(gate), ...quick }] });
     for (const victim of [gate, sshd]) {
-      await tunnel.untilPhase('up', 20_000);
+      await tunnel.untilPhase('up');
       victim.freeze();
       await until(() => tunnel.state().failure?.code === 'keepalive-lost' && tunnel.state().phase !== 'up', {
         what: () => `the loss: ${JSON.stringify(tunnel.state().failure)} ${tunnel.state().phase}`,
-        timeoutMs: 15_000,
       });
       victim.thaw();
-      await tunnel.untilPhase('up', 20_000);
+      await tunnel.untilPhase('up');
       assert.equal(await visit(port, 'again'), 'again');
     }
   });
@@ -172,7 +171,7 @@ describe('through a proxy command', { concurrency: 3 }, () => {
     const pid = Number(readFileSync(pidFile, 'utf8'));
     assert.ok(isRunning(pid));
     await tunnel.stop();
-    await until(() => !isRunning(pid), { what: 'its end', timeoutMs: 2000 });
+    await until(() => !isRunning(pid), { what: 'its end' });
   });
 
   test('its exit code and its last words are told, its escapes are not', async (t) => {

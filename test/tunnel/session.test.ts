@@ -24,7 +24,7 @@ describe('a connection that is silently gone', { concurrency: 6 }, () => {
     assert.match(failure?.message ?? '', /^nothing heard from the server for \d+ s$/);
     assert.ok(tunnel.phases.includes('waiting'));
     sshd.thaw();
-    await tunnel.untilPhase('up', 20_000);
+    await tunnel.untilPhase('up');
     assert.equal(await visit(port, 'again'), 'again');
   });
 
@@ -40,7 +40,7 @@ describe('a connection that is silently gone', { concurrency: 6 }, () => {
     assert.equal(tunnel.state().forwards[0]?.counters.connections, 0);
     await tunnel.untilFailure('handshake-failed');
     relay.heal();
-    await tunnel.untilPhase('up', 20_000);
+    await tunnel.untilPhase('up');
     assert.equal(await visit(port, 'again'), 'again');
   });
 

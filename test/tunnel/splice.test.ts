@@ -14,7 +14,7 @@ import { listen } from '../support/listen.ts';
 for (const side of ['channel', 'socket'] as const) {
   test(
     `an end of the ${side} that came while its first bytes were looked at is passed on`,
-    { timeout: 10_000 },
+    { timeout: 60_000 },
     async (t) => {
       const { channel, visitor, socket, target } = await joinable(t);
       const [speaker, looked, hearer] =
@@ -35,7 +35,7 @@ for (const side of ['channel', 'socket'] as const) {
 
 test(
   'words of a test that come late end the visit, and do not reach the target; what others say first does',
-  { timeout: 10_000 },
+  { timeout: 60_000 },
   async (t) => {
     for (const first of ['our words', 'GET /']) {
       const { channel, visitor, socket, target } = await joinable(t);

@@ -141,7 +141,7 @@ describe('what only a person can mend', { concurrency: 4 }, () => {
       assert.ok(left > least / 2 && left <= most, `${left} ms`);
     }
     writeFileSync(sshd.authorizedKeysFile, keys);
-    await tunnel.untilPhase('up', 20_000);
+    await tunnel.untilPhase('up');
   });
 
   test('the same trouble is told once, however often it is met', async (t) => {

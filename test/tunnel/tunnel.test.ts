@@ -109,7 +109,7 @@ describe('the next attempt', { concurrency: 4 }, () => {
           if (tunnel.state().attempts === attempt) at = announced() || at;
           return tunnel.state().attempts > attempt;
         };
-        await until(attempted, { what: `attempt ${attempt + 1}`, timeoutMs: 20_000 });
+        await until(attempted, { what: `attempt ${attempt + 1}` });
         // Timers may be early by their rounding; how late depends on the machine.
         assert.ok(
           performance.now() - at > -20 && performance.now() - at < 5000,

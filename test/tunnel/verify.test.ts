@@ -177,14 +177,14 @@ describe('verification', { concurrency: 4 }, () => {
     const { forwards } = await tunnel.untilPhase('up');
     assert.equal(forwards[0]?.verified, 'yes');
     stolen = true;
-    await until(() => tunnel.state().forwards[0]?.verified === 'no', { what: 'the finding', timeoutMs: 20_000 });
+    await until(() => tunnel.state().forwards[0]?.verified === 'no', { what: 'the finding' });
     assert.equal(tunnel.state().phase, 'forwarding');
     assert.match(
       tunnel.state().failure?.message ?? '',
       /^visitors of localhost:\d+ do not come out here: another program listens there: it says stolen$/,
     );
     stolen = false;
-    await tunnel.untilPhase('up', 20_000);
+    await tunnel.untilPhase('up');
     assert.equal(tunnel.state().forwards[0]?.verified, 'yes');
   });
 

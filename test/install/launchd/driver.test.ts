@@ -19,7 +19,7 @@ import { fakeMac, type FakeMac } from './mac.ts';
 const TARGET = `gui/501/${LABEL}`;
 
 /** A service that sleeps. */
-async function start(t: TestContext, clock: Clock = systemClock) {
+async function start(t: TestContext, clock: Clock = patient) {
   const mac = await fakeMac(t);
   const account = { name: 'me', uid: 501, group: 'staff', home: mac.home };
   const wish = { kind: 'agent', account, node: '/n', program: '/p', config: '/c' } as const;
@@ -39,9 +39,13 @@ async function start(t: TestContext, clock: Clock = systemClock) {
   };
 }
 
-/** For what is given up, and for what is not. */
+/** For what is given up, and for what is not, however slow the machine is. */
 const hasty = scaledClock(20);
-const brisk = scaledClock(2);
+const patient: Clock = {
+  ...systemClock,
+  now: () => systemClock.now() / 20,
+  timer: (ms, fn) => systemClock.timer(ms / 2, fn),
+};
 
 const LOADING = ['bootout', 'enable', 'bootstrap', 'kickstart'];
 const verbs = (mac: FakeMac) => mac.calls().map((call) => call.split(' ')[0]);
@@ -86,7 +90,7 @@ describe('loading and unloading with launchctl', { concurrency: 4 }, () => {
   });
 
   test('failures that pass are outlasted', async (t) => {
-    const { mac, load, running } = await start(t, brisk);
+    const { mac, load, running } = await start(t);
     mac.set('fail-bootstrap', '5 37 36');
     await load();
     assert.equal(verbs(mac).filter((verb) => verb === 'bootstrap').length, 4);
@@ -94,7 +98,7 @@ describe('loading and unloading with launchctl', { concurrency: 4 }, () => {
   });
 
   test('what was disabled is enabled, also if that comes up late', async (t) => {
-    const { mac, service, deps, load, running } = await start(t, brisk);
+    const { mac, service, deps, load, running } = await start(t);
     await disableService(service, deps.launchctl);
     await load();
     await running();
@@ -132,7 +136,8 @@ describe('loading and unloading with launchctl', { concurrency: 4 }, () => {
   }
 
   test('taking away: what is loaded, what is not, what says that it goes, and what says 5', async (t) => {
-    const { mac, load, unload } = await start(t, hasty);
+    const { mac, service, deps, load, unload } = await start(t);
+    const giveUp = () => unloadService(service, { ...deps, clock: hasty });
     assert.equal(await unload(), false);
     await load();
     mac.set('going', '0.5');
@@ -140,9 +145,9 @@ describe('loading and unloading with launchctl', { concurrency: 4 }, () => {
     assert.equal(mac.get('service'), null);
     await load();
     mac.set('fail-bootout', '36');
-    await assert.rejects(unload(), /does not let go/);
+    await assert.rejects(giveUp(), /does not let go/);
     mac.set('fail-bootout', '5');
-    await assert.rejects(unload(), /does not let go/);
+    await assert.rejects(giveUp(), /does not let go/);
     assert.equal(await unload(), true);
     mac.set('fail-bootout', '5');
     assert.equal(await unload(), false);

@@ -148,6 +148,6 @@ describe('tunneld install on a Mac', { concurrency: 3 }, () => {
     const child = spawn(process.execPath, [PROGRAM, 'install'], { env: { ...env, HOME: home }, stdio: 'ignore' });
     await until(() => get('service')?.includes('until'), { what: 'the end of the old one' });
     child.kill('SIGKILL');
-    await until(() => get('pid') !== null && get('pid') !== old, { what: 'the new one', timeoutMs: 20_000 });
+    await until(() => get('pid') !== null && get('pid') !== old, { what: 'the new one' });
   });
 });

@@ -73,7 +73,7 @@ test('keyboard-interactive: what is shown, what comes later and long forms get e
   assert.deepEqual(await conversation(t, [[shown('Really? ')]]), [['']]);
 });
 
-test('keyboard-interactive: a server that never stops asking is left', { timeout: 10_000 }, async (t) => {
+test('keyboard-interactive: a server that never stops asking is left', { timeout: 60_000 }, async (t) => {
   const answers: string[][] = [];
   const { spec } = await setUp(t, (context) => {
     if (context.method !== 'keyboard-interactive') return context.reject(['keyboard-interactive']);
@@ -135,7 +135,7 @@ test('a key that was offered before its turn is offered again when the server as
   assert.ok(result.ok, result.message);
 });
 
-test('a server that always wants something else cannot keep us busy', { timeout: 10_000 }, async (t) => {
+test('a server that always wants something else cannot keep us busy', { timeout: 60_000 }, async (t) => {
   const { spec, dir, seen } = await setUp(t, (context) =>
     context.reject([context.method === 'publickey' ? 'password' : 'publickey'] satisfies AuthenticationType[]),
   );
