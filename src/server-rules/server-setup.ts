@@ -73,7 +73,7 @@ function checkPorts({ forwards }: AccessSpec): void {
   for (const { kind, listen } of forwards) {
     if (kind === 'remote' && listen.type === 'tcp' && listen.port > 0 && listen.port < 1024)
       throw new UserError(
-        `sshd lets nobody but root listen on a port below 1024: choose a larger one for ${formatEndpoint(listen)}`,
+        `sshd lets nobody but root listen on a port below 1024 (where the server's net.ipv4.ip_unprivileged_port_start is lower, its part is yours to write): choose a larger one for ${formatEndpoint(listen)}`,
       );
   }
 }

@@ -289,7 +289,7 @@ test('a forward without a target is a SOCKS proxy, as to ssh, and is warned of',
   const proxy = 'a SOCKS proxy by which its users reach all that this device reaches';
   assert.deepEqual(warnings, [
     `-R 8080: a forward without a target is ${proxy}; if that is not meant, write 8080:localhost:22`,
-    `-R 22:8081: a forward without a target is ${proxy}, and '22' is the address to listen on; if that is not meant, write 22:localhost:8081`,
+    `-R 22:8081: a forward without a target is ${proxy}, and '22' is the address to listen on; if that is not meant, write 8022:localhost:8081 (sshd opens ports below 1024 for root alone)`,
   ]);
   writeFileSync(join(home, 'proxies'), 'Host h\n  RemoteForward 8080\n');
   const file = await read(words(`-F ${join(home, 'proxies')} h`));

@@ -67,13 +67,19 @@ export function openProxyWarning(text: string): string {
 
 const A_PROXY = 'a SOCKS proxy by which its users reach all that this device reaches';
 
-/** `80:8080` is docker's way to say that port 80 leads to port 8080. */
+/**
+ * `80:8080` is docker's way to say that port 80 leads to port 8080. In the place of a port below 1024, which sshd opens for root
+ * alone, a larger one with the same end.
+ */
 function likelyMeaning(fields: readonly Field[]): string {
   const [first, second] = fields;
-  if (second === undefined) return `${first?.text}:localhost:22`;
-  return isNumber(first!)
-    ? `${first!.text}:localhost:${second.text}`
-    : `${quotedHost(first!.text)}:${second.text}:localhost:22`;
+  const host = second !== undefined && !isNumber(first!) ? `${quotedHost(first!.text)}:` : '';
+  const wanted = (host === '' ? first : second)!;
+  const port = isNumber(wanted) ? Number(wanted.text) : 0;
+  const isRoots = port > 0 && port < 1024;
+  const listen = isRoots ? String(port + 8000) : wanted.text;
+  const written = `${host}${listen}:localhost:${host === '' && second !== undefined ? second.text : 22}`;
+  return isRoots ? `${written} (sshd opens ports below 1024 for root alone)` : written;
 }
 
 function quotedHost(host: string): string {
