@@ -73,13 +73,24 @@ ${tunnel('main', sshd.port, `remoteForward: ${port}:127.0.0.1:${echo.port}`)}`;
     assert.equal(await box.must('stat', '-c', '%U %a', file), 'tunneld 600\n');
   });
 
-  await t.test('names are looked up', async (t) => {
+  await t.test('names are looked up; the name server, known_hosts and the key may come later', async (t) => {
     const dns = await startDns(t, NAME_SERVER);
-    writeFileSync(box.path('/etc/resolv.conf'), `nameserver ${NAME_SERVER}\n`);
+    writeFileSync(box.path('/etc/resolv.conf'), 'nameserver 127.77.53.2\noptions timeout:1 attempts:1\n');
     const named = await freePort();
-    const byName = tunnel('named', sshd.port, `remoteForward: ${named}:127.0.0.1:${echo.port}`);
-    service.configure(`${main}${byName.replace('host: 127.0.0.1', 'host: relay.example')}`);
+    const byName = tunnel('named', sshd.port, `remoteForward: ${named}:127.0.0.1:${echo.port}`)
+      .replace('host: 127.0.0.1', 'host: relay.example')
+      .replace(KEY, '/var/lib/tunneld/late.key')
+      .replace('accept-new', 'yes\n    userKnownHostsFile: /var/lib/tunneld/late');
+    service.configure(`${main}${byName}`);
     await box.must('systemctl', 'reload', 'tunnel');
+    // The key and known_hosts would otherwise be asked for again after 54 seconds or more.
+    await service.untilTunnel('named', ({ failure }) => failure?.code === 'key-unreadable');
+    const lateKey = ['-o', 'tunneld', '-m', '600', KEY, '/var/lib/tunneld/late.key'];
+    await box.must('install', ...lateKey);
+    await service.untilTunnel('named', ({ failure }) => failure?.code === 'dns-failed');
+    writeFileSync(box.path('/etc/resolv.conf'), `nameserver ${NAME_SERVER}\n`);
+    await service.untilTunnel('named', ({ failure }) => failure?.code === 'host-key-unknown');
+    writeFileSync(box.path('/var/lib/tunneld/late'), sshd.knownHostsLine('relay.example'), { mode: 0o644 });
     await service.untilTunnel('named', isUp);
     assert.ok(dns.asked.has('relay.example'));
     assert.equal(await visit(named, 'by name'), 'by name');

@@ -1,10 +1,13 @@
 import assert from 'node:assert/strict';
 import { execFileSync, spawn } from 'node:child_process';
-import { copyFileSync, existsSync, renameSync, writeFileSync } from 'node:fs';
+import { copyFileSync, existsSync, renameSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, test, type TestContext } from 'node:test';
 import { systemClock, type Clock } from '../../src/lib/async/clock.ts';
+import type { FailureCode } from '../../src/model/failure.ts';
 import type { TunnelSpec } from '../../src/model/spec.ts';
+import { watchLocalNeeds } from '../../src/tunnel/local-needs.ts';
+import { fakeClock } from '../support/clock.ts';
 import { startSshd } from '../support/sshd.ts';
 import { specFor, startTunnel, type TestTunnel } from '../support/tunnel.ts';
 import { freePort, tempDir, until } from '../support/until.ts';
@@ -56,9 +59,7 @@ describe('what comes late on this side is noticed', { concurrency: 4 }, () => {
     const own = { identityFiles: [join(dir, 'none')], identityFilesConfigured: false, identitiesOnly: false };
     const tunnel = start({ ...own, identityAgent: socket });
     await blocked(tunnel, 'key-unreadable', /nothing to offer .*ENOENT/);
-    const agent = spawn('ssh-agent', ['-D', '-a', socket], { stdio: 'ignore' });
-    t.after(() => agent.kill());
-    await until(() => existsSync(socket), { what: "the agent's socket" });
+    await startAgent(t, socket);
     await until(() => !/ENOENT/.test(tunnel.state().failure?.message ?? ''), { what: 'an attempt with the agent' });
     await blocked(tunnel, 'key-unreadable', /nothing to offer .*the server accepts publickey$/);
     execFileSync('ssh-add', ['-q', sshd.clientKey], {
@@ -88,6 +89,112 @@ describe('what comes late on this side is noticed', { concurrency: 4 }, () => {
     assert.equal(looks.count, 0);
   });
 });
+
+describe('the next attempt begins within two seconds of their coming', () => {
+  const kinds: Readonly<Record<string, Kind>> = {
+    'a key file': {
+      code: 'key-unreadable',
+      spec: (dir) => ({ identityFiles: [join(dir, 'thing')] }),
+    },
+    'the file with a passphrase': {
+      code: 'key-passphrase',
+      spec: (dir) => ({ passphraseFile: join(dir, 'thing') }),
+    },
+    'another key where the server refused one': {
+      code: 'auth-rejected',
+      spec: (dir) => ({ identityFiles: [join(dir, 'thing')] }),
+    },
+    known_hosts: {
+      code: 'host-key-unknown',
+      spec: (dir) => ({ userKnownHostsFiles: [join(dir, 'thing')] }),
+    },
+    'a corrected known_hosts': {
+      code: 'host-key-changed',
+      spec: (dir) => ({ globalKnownHostsFiles: [join(dir, 'thing')] }),
+    },
+    'an agent': {
+      code: 'key-unreadable',
+      spec: (dir) => ({ identityAgent: join(dir, 'thing') }),
+      come: startAgent,
+    },
+  };
+  for (const [what, { code, spec, come = writeSomething }] of Object.entries(kinds)) {
+    test(what, async (t) => {
+      const dir = await tempDir(t);
+      const { clock, fail, looked, noticed } = watchNeeds(t, dir, code, spec(dir));
+      fail();
+      // A minute of nothing, and it comes between two looks.
+      for (let second = 0; second < 60; second++) {
+        await looked();
+        await clock.advance(1000);
+      }
+      await looked();
+      await clock.advance(1);
+      assert.equal(noticed(), false);
+      await come(t, join(dir, 'thing'));
+      for (const came = clock.now(); !noticed(); await looked()) {
+        assert.ok(clock.now() - came < 2000, 'not noticed');
+        await clock.advance(100);
+      }
+    });
+  }
+
+  test('what came during the attempt that failed without it', async (t) => {
+    const dir = await tempDir(t);
+    const file = join(dir, 'key');
+    const { clock, fail, looked, noticed } = watchNeeds(t, dir, 'key-unreadable', { identityFiles: [file] });
+    writeFileSync(file, 'something');
+    clock.stepWall(statSync(file).ctimeMs - clock.wall());
+    fail();
+    await looked();
+    await clock.advance(2000);
+    assert.equal(noticed(), true);
+  });
+});
+
+interface Kind {
+  readonly code: FailureCode;
+  spec(dir: string): Partial<TunnelSpec>;
+  /** What comes, where it is no file that is written. */
+  come?(t: TestContext, path: string): Promise<void>;
+}
+
+async function writeSomething(_t: TestContext, path: string): Promise<void> {
+  writeFileSync(path, 'something');
+}
+
+/** Of a tunnel that has nothing but these; `looked` waits until a look is over and the next is due. */
+function watchNeeds(t: TestContext, dir: string, code: FailureCode, changes: Partial<TunnelSpec>) {
+  const clock = fakeClock();
+  const state = { due: 0, noticed: false };
+  const timer: Clock['timer'] = (ms, fire) => {
+    // An agent's answer is waited for by a timer too.
+    if (ms !== LOOK_MS) return clock.timer(ms, fire);
+    state.due += 1;
+    return clock.timer(ms, () => {
+      state.due -= 1;
+      fire();
+    });
+  };
+  const nobody = { dir, port: 9, user: 'nobody', clientKey: join(dir, 'none'), knownHostsLine: () => '' };
+  const needs = watchLocalNeeds(specFor(nobody, [[1, 9]], { identityFiles: [], ...changes }), { ...clock, timer });
+  t.after(() => needs.stop());
+  needs.begin();
+  return {
+    clock,
+    noticed: () => state.noticed,
+    fail: () => needs.whenChanged(code, () => (state.noticed = true)),
+    looked: () => until(() => state.noticed || state.due === 1, { what: 'a look' }),
+  };
+}
+
+const LOOK_MS = 1000;
+
+async function startAgent(t: TestContext, socket: string): Promise<void> {
+  const agent = spawn('ssh-agent', ['-D', '-a', socket], { stdio: 'ignore' });
+  t.after(() => agent.kill());
+  await until(() => existsSync(socket), { what: "the agent's socket" });
+}
 
 async function world(t: TestContext) {
   const sshd = await startSshd();
