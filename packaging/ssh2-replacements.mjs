@@ -154,6 +154,12 @@ export const REPLACEMENTS = [
     put: 'prompts = [];',
   },
   {
+    file: 'lib/protocol/handlers.misc.js',
+    for: 'a list of thousands of host keys is read before anybody may say that it is too long (see src/connection/ssh2/announced-keys.ts)',
+    find: 'const key = parseKey(keyRaw);',
+    put: 'const key = (self.readHostKey || parseKey)(keyRaw);',
+  },
+  {
     file: 'lib/client.js',
     for: 'data beyond the window is judged before (src/connection/ssh2/guard/breach.ts); what is let pass must not be dropped without a word',
     find: `          if (channel.incoming.window === 0)

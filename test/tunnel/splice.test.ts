@@ -10,6 +10,7 @@ import { splice } from '../../src/forwarding/visitors/splice.ts';
 import type { Channel } from '../../src/connection/ssh/connection.ts';
 import { createTransport } from '../../src/net/transport.ts';
 import { listen } from '../support/listen.ts';
+import { until } from '../support/until.ts';
 
 for (const side of ['channel', 'socket'] as const) {
   test(
@@ -61,6 +62,20 @@ test(
     }
   },
 );
+
+test('many small pieces make the sender wait as large ones do', { timeout: 30_000 }, async (t) => {
+  const { channel, socket, target } = await joinable(t);
+  await join(t, channel, socket);
+  let heard = 0;
+  target.on('data', (chunk: Buffer) => (heard += chunk.length));
+  let pieces = 0;
+  while (!channel.isPaused() && pieces < 10_000) {
+    channel.emit('data', Buffer.from('x'));
+    pieces += 1;
+  }
+  assert.ok(pieces < 1000, `${pieces} pieces wait`);
+  await until(() => heard === pieces && !channel.isPaused(), { what: 'all of them, and more' });
+});
 
 async function join(t: TestContext, channel: Channel, socket: Socket) {
   const [below] = await pair(t);

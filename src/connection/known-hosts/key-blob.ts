@@ -39,12 +39,16 @@ export function isCompleteKey(key: Buffer): boolean {
 /** The bits of an RSA key (RFC 4253 section 6.6: the type, the exponent, the modulus), or null for a key of another type. */
 export function rsaBits(key: Buffer): number | null {
   if (keyTypeOf(key) !== 'ssh-rsa') return null;
-  const exponentAt = LENGTH_BYTES + 'ssh-rsa'.length;
-  const exponent = readString(key, exponentAt);
-  const modulus = exponent && readString(key, exponentAt + LENGTH_BYTES + exponent.length);
+  const exponent = rsaExponent(key);
+  const modulus = exponent && readString(key, EXPONENT_AT + LENGTH_BYTES + exponent.length);
   const first = modulus?.findIndex((byte) => byte !== 0) ?? -1;
   if (!modulus || first < 0) return 0;
   return (modulus.length - first) * 8 - Math.clz32(modulus[first]!) + 24;
+}
+
+/** The exponent of an RSA key, as an mpint (RFC 4251 section 5); null for a key of another type, and where there is none. */
+export function rsaExponent(key: Buffer): Buffer | null {
+  return keyTypeOf(key) === 'ssh-rsa' ? readString(key, EXPONENT_AT) : null;
 }
 
 /** An SSH string (RFC 4251 section 5): its length in four bytes, then its bytes. Null where the blob ends too early. */
@@ -56,3 +60,4 @@ function readString(blob: Buffer, offset: number): Buffer | null {
 }
 
 const LENGTH_BYTES = 4;
+const EXPONENT_AT = LENGTH_BYTES + 'ssh-rsa'.length;

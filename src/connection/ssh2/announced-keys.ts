@@ -1,26 +1,52 @@
-import { MAX_ANNOUNCED_KEYS } from '../known-hosts/host-key-verifier.ts';
+import ssh2, { type ParsedKey } from '#ssh2';
 import type { Client } from 'ssh2';
+import { MAX_ANNOUNCED_KEYS } from '../known-hosts/host-key-verifier.ts';
+import { keyTypeOf, rsaExponent } from '../known-hosts/key-blob.ts';
 
 /**
- * Drops a list of host keys (OpenSSH's hostkeys-00, PROTOCOL section 2.5) that no honest server sends: ssh2 would ask the server to
- * prove every one and verify all the signatures at once. To be called right after client.connect(). `onTooMany` is told how many.
+ * Drops a list of host keys (OpenSSH's hostkeys-00, PROTOCOL section 2.5) that no honest server sends: ssh2 would read all of them,
+ * ask the server to prove every one and verify all the signatures at once. Also leaves out keys that nobody has and that take long to
+ * verify. To be called right after client.connect(). `onTooMany` is told how many.
  */
 export function limitAnnouncedKeys(client: Client, onTooMany: (count: number) => void): void {
-  const { _handlers: handlers } = (client as unknown as { readonly _protocol: { readonly _handlers: Handlers } })
-    ._protocol;
+  const { _protocol: protocol } = client as unknown as { readonly _protocol: Protocol };
+  const { _handlers: handlers } = protocol;
   const handle = handlers.GLOBAL_REQUEST;
-  handlers.GLOBAL_REQUEST = (protocol, name, wantReply, data) => {
-    if (name !== 'hostkeys-00@openssh.com' || !Array.isArray(data) || data.length <= MAX_ANNOUNCED_KEYS) {
-      handle(protocol, name, wantReply, data);
+  let named = 0;
+  protocol.readHostKey = (blob) => {
+    named += 1;
+    if (named > MAX_ANNOUNCED_KEYS) return LEFT_OUT;
+    return isQuicklyVerified(blob) ? ssh2.utils.parseKey(blob) : LEFT_OUT;
+  };
+  handlers.GLOBAL_REQUEST = (self, name, wantReply, data) => {
+    const count = named;
+    named = 0;
+    if (count <= MAX_ANNOUNCED_KEYS) {
+      handle(self, name, wantReply, data);
       return;
     }
-    onTooMany(data.length);
+    onTooMany(count);
     // Refused as any request that is not known (RFC 4254 section 4).
-    if (wantReply) protocol.requestFailure();
+    if (wantReply) self.requestFailure();
   };
 }
 
-/** The table by which ssh2's Protocol tells its client what came. */
-interface Handlers {
-  GLOBAL_REQUEST: (protocol: { requestFailure(): void }, name: string, wantReply: boolean, data: unknown) => void;
+const LEFT_OUT = new Error('not read');
+
+/** DSA with large numbers takes 30 ms for each signature, and RSA grows with its exponent, which is 65537 with everybody. */
+function isQuicklyVerified(blob: Buffer): boolean {
+  if (keyTypeOf(blob) === 'ssh-dss') return false;
+  const exponent = rsaExponent(blob);
+  return exponent === null || exponent.length <= MAX_EXPONENT_BYTES;
+}
+
+/** With the byte for the sign. */
+const MAX_EXPONENT_BYTES = 4;
+
+/** Of ssh2's Protocol: how a key in a list is read, and the table by which it tells its client what came. */
+interface Protocol {
+  readHostKey: (blob: Buffer) => ParsedKey | Error;
+  readonly _handlers: {
+    GLOBAL_REQUEST: (self: { requestFailure(): void }, name: string, wantReply: boolean, data: unknown) => void;
+  };
 }

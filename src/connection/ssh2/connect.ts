@@ -18,6 +18,7 @@ import { translateError, type Stage } from './errors.ts';
 import { exchangeAside } from './group-exchange.ts';
 import { holdIdentification, type Identification } from './identification.ts';
 import { guardProtocol } from './protocol/protocol-guard.ts';
+import { parseInTurns } from './protocol/parse-in-turns.ts';
 import { quietAfterClose } from './protocol/quiet-channels.ts';
 import { shareWindows } from './protocol/receive-windows.ts';
 import { rekeyAfter } from './rekey.ts';
@@ -200,6 +201,7 @@ export function connectSsh(options: ConnectOptions, signal: AbortSignal): Promis
           return true;
         },
       } satisfies ConnectConfig);
+      parseInTurns(client, socket);
       identification = holdIdentification(client);
       shareWindows(client);
       guardProtocol(client, socket);

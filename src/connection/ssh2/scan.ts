@@ -5,6 +5,7 @@ import { hearOffer } from './offer.ts';
 import type { Wire } from '../../net/stream-wire.ts';
 import { exchangeAside } from './group-exchange.ts';
 import { holdIdentification } from './identification.ts';
+import { parseInTurns } from './protocol/parse-in-turns.ts';
 import { guardProtocol } from './protocol/protocol-guard.ts';
 
 /** What a server shows to everybody. */
@@ -54,6 +55,7 @@ export function scanServer(wire: Wire, timeoutMs: number, clock: Clock, types?: 
           throw new Error('that was all');
         },
       });
+      parseInTurns(client, wire);
       holdIdentification(client);
       guardProtocol(client, wire);
       exchangeAside(client, wire, clock, failed);

@@ -56,6 +56,7 @@ export function splice(channel: Channel, socket: Socket, options: SpliceOptions)
   const gather = gatherWrites(socket);
 
   let { isTest } = channel;
+  let unsent = 0;
   channel.on('data', (chunk: Buffer) => {
     if (isTest?.(chunk) === true) {
       channel.close();
@@ -66,10 +67,15 @@ export function splice(channel: Channel, socket: Socket, options: SpliceOptions)
     if (!socket.writable) return;
     // Not by write()'s answer, which is false for every packet larger than Node's small buffer even when the kernel took it.
     gather();
-    socket.write(chunk);
-    if (socket.writableLength > UNSENT_BYTES) channel.pause();
+    unsent += 1;
+    socket.write(chunk, onSent);
+    if (mustWait()) channel.pause();
   });
-  socket.on('drain', () => channel.resume());
+  const mustWait = () => socket.writableLength > UNSENT_BYTES || unsent > UNSENT_CHUNKS;
+  function onSent(): void {
+    unsent -= 1;
+    if (channel.isPaused() && !mustWait()) channel.resume();
+  }
   const onChannelEnd = () => {
     // ssh2 ends its channels also when the connection dies: what came until then is no whole.
     if (transport.lost()) {
@@ -170,6 +176,9 @@ function resets(visitor: SpliceOptions['visitor']): readonly [Ending, Ending] {
 
 /** What may wait for a socket that is slower than its channel, besides the channel's own window. */
 const UNSENT_BYTES = 256 * 1024;
+
+/** Each of them is an object, however small. */
+const UNSENT_CHUNKS = 256;
 
 /** How long a visit may go on to read what it was sent when the connection that brought it is gone. */
 const LINGER_MS = 30_000;

@@ -41,6 +41,22 @@ function* nothing(): Generator<undefined, void> {}
 
 const SLICE_MS = 5;
 
+/**
+ * Whether the time is over that this turn of the event loop has for what comes from servers: all of them share it. Counted from the
+ * first time that somebody asks.
+ */
+export function turnIsSpent(): boolean {
+  const now = performance.now();
+  if (turnEndsAt === null) {
+    turnEndsAt = now + TURN_MS;
+    setImmediate(() => (turnEndsAt = null));
+  }
+  return now >= turnEndsAt;
+}
+
+const TURN_MS = 8;
+let turnEndsAt: number | null = null;
+
 /** Does a piece of some work; true when that is done. */
 type Slice = () => boolean;
 

@@ -17,6 +17,7 @@ export interface OpenChannel {
   readonly type: string;
   /** What the server may still send. */
   readonly incoming: { window: number; readonly state: 'open' | 'eof' | 'closed' };
+  read(size?: number): unknown;
   /** Bytes that nobody has read. */
   readonly readableLength: number;
   /** Of Node's Readable: what may wait before ssh2 gives no more window. */
@@ -26,6 +27,11 @@ export interface OpenChannel {
 }
 
 interface Protocol {
+  /** Given every chunk that is read. */
+  parse(chunk: Buffer, from: number, to: number): void;
+  /** Its loop over the packets of a chunk: where it stopped, undefined or beyond the end where it did not. */
+  _parse(chunk: Buffer, from: number, to: number): number | undefined;
+  readonly _decipher: undefined | { _onPayload: (payload: Buffer) => unknown };
   /** What its client does with each message. */
   readonly _handlers: Handlers;
   /** Set while keys are being exchanged. */

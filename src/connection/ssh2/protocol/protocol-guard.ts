@@ -146,6 +146,7 @@ function guardChannels({ _protocol: protocol, _chanMgr: table }: Internals, logi
     login.mustBeOver();
     answers.demanded();
     mustBeSound(openingFault(opening, taken));
+    if (taken.size >= MAX_CHANNELS) throw new ProtocolBreach(`it leaves more than ${MAX_CHANNELS} channels open`);
     taken.add(opening.sender);
     // Only told to people and targets; OpenSSH itself makes one up where there is none.
     if ((opening.data.srcPort ?? 0) > 65_535) opening.data.srcPort = 0;
@@ -175,6 +176,9 @@ function guardChannels({ _protocol: protocol, _chanMgr: table }: Internals, logi
     if (channel !== null) taken.delete(channel.outgoing.id);
   });
 }
+
+/** Far more than are ever served at once: what is beyond was closed here, and the server never closed its end of it. */
+const MAX_CHANNELS = 4096;
 
 const DROP = 'drop';
 

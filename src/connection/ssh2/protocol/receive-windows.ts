@@ -34,22 +34,88 @@ export function shareWindows(client: Client): void {
     limit(channel, share, worthwhile ? left + grant : left);
     if (worthwhile) channelWindowAdjust.call(protocol, theirs, grant);
   };
+  const small = gatherSmall(internals);
   const onData = handlers.CHANNEL_DATA;
   handlers.CHANNEL_DATA = (self, ours, data) => {
     const channel = table.get(ours);
+    if (typeof channel === 'object' && small.take(ours, channel, data)) return;
     const waits = typeof channel === 'object' && channel.readableLength > 0;
     // A view keeps all of the 64 KiB that were read with it.
     onData(self, ours, waits || data.length < SMALL ? Buffer.from(data) : data);
   };
-  const onClose = handlers.CHANNEL_CLOSE;
+  const { CHANNEL_EOF: onEnd, CHANNEL_CLOSE: onClose } = handlers;
+  handlers.CHANNEL_EOF = (self, ours) => {
+    small.pass(ours);
+    onEnd(self, ours);
+  };
   handlers.CHANNEL_CLOSE = (self, ours) => {
+    small.pass(ours);
     onClose(self, ours);
+    small.forget(ours);
     shares.close(ours);
   };
 }
 
 /** What is copied in no time. */
 const SMALL = 8 * 1024;
+
+/** What came in small messages for somebody who does not read. */
+interface SmallMessages {
+  /** Keeps this one with those before it, as one; false where it is to be passed on as it is. */
+  take(ours: number, channel: OpenChannel, data: Buffer): boolean;
+  /** Passes on what is kept. */
+  pass(ours: number): void;
+  forget(ours: number): void;
+}
+
+/**
+ * Each message that waits in a stream is an object of 150 bytes, so that a window of single bytes would be 300 MiB: behind what waits
+ * already, small ones are put together, and the stream gets them with the next read.
+ */
+function gatherSmall({ _protocol: protocol }: Internals): SmallMessages {
+  const kept = new Map<number, { readonly channel: OpenChannel; bytes: Buffer; length: number }>();
+  const onData = protocol._handlers.CHANNEL_DATA;
+  const pass = (ours: number) => {
+    const one = kept.get(ours);
+    if (one === undefined || one.length === 0) return;
+    const bytes = one.bytes.subarray(0, one.length);
+    [one.bytes, one.length] = [EMPTY, 0];
+    one.channel.incoming.window += bytes.length; // ssh2 takes it away
+    onData(protocol, ours, bytes);
+  };
+  const keepFor = (ours: number, channel: OpenChannel) => {
+    const one = { channel, bytes: EMPTY, length: 0 };
+    kept.set(ours, one);
+    const read = channel.read;
+    channel.read = (size) => {
+      // read(0) is Node's own and takes nothing.
+      if (size !== 0) pass(ours);
+      return read.call(channel, size);
+    };
+    return one;
+  };
+  return {
+    take: (ours, channel, data) => {
+      if (channel.readableLength === 0 || data.length >= SMALL) {
+        pass(ours);
+        return false;
+      }
+      const one = kept.get(ours) ?? keepFor(ours, channel);
+      if (one.length + data.length > 2 * SMALL) pass(ours);
+      const length = one.length + data.length;
+      if (length > one.bytes.length)
+        one.bytes = Buffer.concat([one.bytes.subarray(0, one.length)], Math.min(2 * SMALL, Math.max(256, 2 * length)));
+      one.bytes.set(data, one.length);
+      one.length = length;
+      channel.incoming.window -= data.length;
+      return true;
+    },
+    pass,
+    forget: (ours) => kept.delete(ours),
+  };
+}
+
+const EMPTY = Buffer.alloc(0);
 
 /** The channels that we open. */
 function shareOpened({ _protocol: protocol, _chanMgr: table }: Internals, shares: Shares): void {
