@@ -11,6 +11,7 @@ import type { ServerSpec } from '../../model/spec.ts';
 import type { Channel, SshConnection, Visitor } from '../ssh/connection.ts';
 import type { Transport } from '../../net/transport.ts';
 import type { Wire } from '../../net/stream-wire.ts';
+import { valveOf } from '../../net/valve.ts';
 import { algorithms } from './algorithms.ts';
 import { limitAnnouncedKeys } from './announced-keys.ts';
 import { guardCompression } from './compression.ts';
@@ -201,7 +202,8 @@ export function connectSsh(options: ConnectOptions, signal: AbortSignal): Promis
           return true;
         },
       } satisfies ConnectConfig);
-      parseInTurns(client, socket);
+      const valve = valveOf(socket);
+      parseInTurns(client, valve);
       identification = holdIdentification(client);
       shareWindows(client);
       guardProtocol(client, socket);
@@ -210,7 +212,7 @@ export function connectSsh(options: ConnectOptions, signal: AbortSignal): Promis
       transport = rekey;
       lost.promise.catch(() => rekey.forget());
       limitAnnouncedKeys(client, options.onTooManyHostKeys);
-      exchangeAside(client, socket, clock, (error) => fail(translateError(error, stage, '')));
+      exchangeAside(client, valve, clock, (error) => fail(translateError(error, stage, '')));
       if (spec.compression) guardCompression(client);
       if (spec.rekeyLimit !== null) rekeyAfter(client, socket, spec.rekeyLimit, clock);
       if (spec.pubkeyAcceptedAlgorithms !== null) limitSignatures(client, spec.pubkeyAcceptedAlgorithms);

@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import type { Client } from 'ssh2';
 import type { Clock } from '../../lib/async/clock.ts';
-import type { Wire } from '../../net/stream-wire.ts';
+import type { Valve } from '../../net/valve.ts';
 import { powerAside, type Power } from './modular-power.ts';
 import { holdMessages } from './protocol/held-messages.ts';
 
@@ -12,9 +12,9 @@ import { holdMessages } from './protocol/held-messages.ts';
  * judged. OpenSSH does not test it either: a bad group harms nobody but the server that chose it and signs it. What comes from the
  * server meanwhile waits. `onError` learns what is wrong with a group, or with what waited. To be called right after client.connect().
  */
-export function exchangeAside(client: Client, wire: Wire, clock: Clock, onError: (error: Error) => void): void {
+export function exchangeAside(client: Client, valve: Valve, clock: Clock, onError: (error: Error) => void): void {
   const { _protocol: protocol } = client as unknown as { readonly _protocol: Protocol };
-  const hold = holdMessages(client, wire, onError);
+  const hold = holdMessages(client, valve, onError);
   const power: Power = (...numbers) => powerAside(clock, ...numbers);
   protocol.openGroup = (exchange, prime, generator, [minBits, maxBits], proceed) =>
     hold(openGroup(prime, generator, minBits, maxBits, power), (group) => {

@@ -3,6 +3,7 @@ import type { Clock } from '../../lib/async/clock.ts';
 import { printable } from '../../lib/text.ts';
 import { hearOffer } from './offer.ts';
 import type { Wire } from '../../net/stream-wire.ts';
+import { valveOf } from '../../net/valve.ts';
 import { exchangeAside } from './group-exchange.ts';
 import { holdIdentification } from './identification.ts';
 import { parseInTurns } from './protocol/parse-in-turns.ts';
@@ -55,10 +56,11 @@ export function scanServer(wire: Wire, timeoutMs: number, clock: Clock, types?: 
           throw new Error('that was all');
         },
       });
-      parseInTurns(client, wire);
+      const valve = valveOf(wire);
+      parseInTurns(client, valve);
       holdIdentification(client);
       guardProtocol(client, wire);
-      exchangeAside(client, wire, clock, failed);
+      exchangeAside(client, valve, clock, failed);
     } catch (reason) {
       error = printable(String(reason));
       end();

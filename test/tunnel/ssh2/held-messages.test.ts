@@ -5,7 +5,7 @@ import { setImmediate as turn } from 'node:timers/promises';
 import type { Client } from 'ssh2';
 import { deferred } from '../../../src/lib/async/abort.ts';
 import { holdMessages } from '../../../src/connection/ssh2/protocol/held-messages.ts';
-import type { Wire } from '../../../src/net/stream-wire.ts';
+import { valveOf } from '../../../src/net/valve.ts';
 import { until } from '../../support/until.ts';
 
 // A parser that reads letters as ssh2 reads packets: what `on` answers with false ends its work on what it has read.
@@ -28,7 +28,7 @@ function startParser(t: TestContext, on: (letter: string) => unknown) {
     },
   };
   wire.on('data', (chunk: Buffer) => protocol.parse(chunk, 0, chunk.length));
-  const hold = holdMessages({ _protocol: protocol } as unknown as Client, wire as unknown as Wire, (error) =>
+  const hold = holdMessages({ _protocol: protocol } as unknown as Client, valveOf(wire), (error) =>
     errors.push(error.message),
   );
   return { wire, read, errors, hold, text: () => read.join('') };

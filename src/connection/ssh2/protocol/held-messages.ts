@@ -1,5 +1,5 @@
 import type { Client } from 'ssh2';
-import type { Wire } from '../../../net/stream-wire.ts';
+import type { Valve } from '../../../net/valve.ts';
 
 /**
  * A function that keeps from ssh2 what comes from the server until `work` is done, and then calls `proceed` and hands it over: as if
@@ -7,15 +7,14 @@ import type { Wire } from '../../../net/stream-wire.ts';
  * which then stops behind that message. Nothing is called any more where the connection has ended meanwhile; `onError` learns what
  * the work rejects with, or ssh2 throws.
  */
-export function holdMessages(client: Client, wire: Wire, onError: (error: Error) => void): Hold {
+export function holdMessages(client: Client, valve: Valve, onError: (error: Error) => void): Hold {
   const { _protocol: protocol } = client as unknown as { readonly _protocol: Parser };
   const release = (parse: Parser['_parse'], held: readonly Buffer[], proceed: () => void) => {
-    if (wire.destroyed) return;
+    if (valve.destroyed) return;
     protocol._parse = parse;
     proceed();
     for (const chunk of held) protocol.parse(chunk, 0, chunk.length);
-    // What was held may have begun the next.
-    if (protocol._parse === parse) wire.resume();
+    valve.resume();
   };
   return (work, proceed) => {
     const { _parse: parse } = protocol;
@@ -25,7 +24,7 @@ export function holdMessages(client: Client, wire: Wire, onError: (error: Error)
       held.push(chunk.subarray(from, to));
       return to;
     };
-    wire.pause();
+    valve.pause();
     work.then((result) => release(parse, held, () => proceed(result))).catch(onError);
     return false;
   };

@@ -1,21 +1,15 @@
 import type { Client } from 'ssh2';
 import { inSlices, turnIsSpent } from '../../../lib/async/slices.ts';
+import type { Valve } from '../../../net/valve.ts';
 import { internalsOf } from './internals.ts';
-
-/** What the messages come from. */
-interface Source {
-  readonly destroyed: boolean;
-  pause(): unknown;
-  resume(): unknown;
-}
 
 /**
  * Has the messages of a server take no more of a turn of the event loop than there is for all servers together: one read brings a
- * thousand small ones, each of which may open a connection or have us write a packet. What is left waits for the next turns, and the
- * source with it. ssh2 leaves its loop over packets where a handler answers `false`, which it has for a change of keys. To be called
+ * thousand small ones, each of which may open a connection or have us write a packet. What is left waits for the next turns, and no
+ * more is read. ssh2 leaves its loop over packets where a handler answers `false`, which it has for a change of keys. To be called
  * right after client.connect(), before the first byte is read.
  */
-export function parseInTurns(client: Client, source: Source): void {
+export function parseInTurns(client: Client, valve: Valve): void {
   const { _protocol: protocol } = internalsOf(client);
   const waiting: Buffer[] = [];
   let postponed = false;
@@ -42,12 +36,12 @@ export function parseInTurns(client: Client, source: Source): void {
   };
   function* parseWaiting(): Generator<undefined, void> {
     for (let chunk = waiting.shift(); chunk !== undefined; chunk = waiting.shift()) {
-      for (let at = 0; at < chunk.length && !source.destroyed; yield) at = parseSome(chunk, at, chunk.length);
+      for (let at = 0; at < chunk.length && !valve.destroyed; yield) at = parseSome(chunk, at, chunk.length);
     }
   }
   const postpone = () => {
     postponed = true;
-    source.pause();
+    valve.pause();
     inSlices(parseWaiting())
       .catch((error: unknown) => {
         waiting.length = 0;
@@ -55,7 +49,7 @@ export function parseInTurns(client: Client, source: Source): void {
       })
       .finally(() => {
         postponed = false;
-        if (!source.destroyed) source.resume();
+        valve.resume();
       });
   };
 
