@@ -61,29 +61,19 @@ export function createClient(
 }
 
 const COMMANDS: Readonly<Record<ClientName, (...args: CommandArgs) => readonly string[]>> = {
-  tunneld: (network, server, port, dir, stateDirectory, tunnelOptions, tunnels) => {
-    const config = join(dir, 'config.yaml');
-    mkdirSync(stateDirectory, { mode: 0o700 });
+  tunneld: (network, server, port, dir, stateDirectory, tunnelOptions, tunnels) =>
     // Everything that matters here is left to its default.
-    writeFileSync(
-      config,
-      `defaults:
-  host: ${network.serverAddress}
-  user: ${server.user}
-  identityFile: ${server.clientKey}
-  userKnownHostsFile: ${server.knownHosts}
-tunnels:
-  lab:
-    remoteForward: ${port}:127.0.0.1:7000
-${tunnelOptions.map((line) => `    ${line}\n`).join('')}${furtherPorts(tunnels)
-        .map((further, index) => `  lab${index + 2}: { remoteForward: "${further}:127.0.0.1:7000" }\n`)
-        .join('')}log: { level: debug }
-control: { socket: ${join(dir, 'control.sock')} }
-stateDirectory: ${stateDirectory}
-`,
-    );
-    return [fileURLToPath(new URL('../../dist/cli.js', import.meta.url)), 'run', '--config', config];
-  },
+    tunneldCommand(
+      network,
+      server,
+      dir,
+      stateDirectory,
+      {
+        lab: { port, options: tunnelOptions },
+        ...Object.fromEntries(furtherPorts(tunnels).map((further, index) => [`lab${index + 2}`, { port: further }])),
+      },
+      'debug',
+    ),
   autossh: (network, server, port) => ['autossh', '-M', '0', ...sshArguments(network, server, port)],
   'ssh loop': (network, server, port) => [
     'sh',
@@ -94,6 +84,36 @@ stateDirectory: ${stateDirectory}
     ...sshArguments(network, server, port),
   ],
 };
+
+/** What starts a daemon on the lab's device with these tunnels, by name; its configuration is written into `dir`. */
+export function tunneldCommand(
+  network: LabNetwork,
+  server: LabServer,
+  dir: string,
+  stateDirectory: string,
+  tunnels: Readonly<Record<string, { readonly port: number; readonly options?: readonly string[] }>>,
+  level: 'debug' | 'info' = 'info',
+): readonly string[] {
+  const config = join(dir, 'config.yaml');
+  mkdirSync(stateDirectory, { mode: 0o700 });
+  const tunnel = ([name, { port, options = [] }]: [string, (typeof tunnels)[string]]) =>
+    [`  ${name}:`, `remoteForward: ${port}:127.0.0.1:7000`, ...options].join('\n    ');
+  writeFileSync(
+    config,
+    `defaults:
+  host: ${network.serverAddress}
+  user: ${server.user}
+  identityFile: ${server.clientKey}
+  userKnownHostsFile: ${server.knownHosts}
+tunnels:
+${Object.entries(tunnels).map(tunnel).join('\n')}
+log: { level: ${level} }
+control: { socket: ${join(dir, 'control.sock')} }
+stateDirectory: ${stateDirectory}
+`,
+  );
+  return [fileURLToPath(new URL('../../dist/cli.js', import.meta.url)), 'run', '--config', config];
+}
 
 type CommandArgs = [
   network: LabNetwork,

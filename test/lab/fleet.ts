@@ -1,9 +1,9 @@
 import type { ChildProcess } from 'node:child_process';
-import { mkdirSync, mkdtempSync, writeFileSync } from 'node:fs';
+import { mkdtempSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as wait } from 'node:timers/promises';
-import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
+import { tunneldCommand } from './clients.ts';
 import { startServer, type LabServer } from './machines.ts';
 import { createNetwork, type LabNetwork } from './network.ts';
 
@@ -49,23 +49,9 @@ const FIRST_PORT = 10_000;
 
 function startDaemon(network: LabNetwork, server: LabServer, index: number, tunnels: number): ChildProcess {
   const dir = mkdtempSync(join(server.dir, 'daemon-'));
-  const config = join(dir, 'config.yaml');
-  const listeners = Array.from({ length: tunnels }, (_, tunnel) => FIRST_PORT + index * tunnels + tunnel);
-  mkdirSync(join(dir, 'state'), { mode: 0o700 });
-  writeFileSync(
-    config,
-    `defaults:
-  host: ${network.serverAddress}
-  user: ${server.user}
-  identityFile: ${server.clientKey}
-  userKnownHostsFile: ${server.knownHosts}
-tunnels:
-${listeners.map((port) => `  t${port}: { remoteForward: "${port}:127.0.0.1:7000" }\n`).join('')}control: { socket: ${join(dir, 'control.sock')} }
-stateDirectory: ${join(dir, 'state')}
-`,
-  );
-  const program = fileURLToPath(new URL('../../dist/cli.js', import.meta.url));
-  const daemon = network.spawn('device', [process.execPath, program, 'run', '--config', config], {
+  const ports = Array.from({ length: tunnels }, (_, tunnel) => FIRST_PORT + index * tunnels + tunnel);
+  const own = Object.fromEntries(ports.map((port) => [`t${port}`, { port }]));
+  const daemon = network.spawn('device', tunneldCommand(network, server, dir, join(dir, 'state'), own), {
     env: { ...process.env, HOME: dir },
   });
   // What nobody reads would hold it up.

@@ -59,10 +59,7 @@ describe('faults in a real network', { concurrency: 6 }, () => {
       spoil(stateFile);
       assert.deepEqual(bench.server.sessions(), before, 'the server knows nothing of it');
       bench.startClients();
-      const observation = bench.observe(true);
-      await observation.done(PATIENCE_MS);
-      observation.stop();
-      assert.notEqual(observation.upAt(client), null, client.output());
+      await untilServedAgain(bench, true);
       // What was lost was only the memory, which follows from the names again.
       assert.deepEqual(portsOf(client), remembered);
       assert.equal(bench.server.sessions().length, before.length);
@@ -97,10 +94,7 @@ describe('faults in a real network', { concurrency: 6 }, () => {
     bench.startClients();
     await until(() => client.output().includes('forward-refused'), { what: () => `a refusal: ${client.output()}` });
     bench.network.swallow(null);
-    const observation = bench.observe(true);
-    await observation.done(PATIENCE_MS);
-    observation.stop();
-    assert.notEqual(observation.upAt(client), null, client.output());
+    await untilServedAgain(bench, true);
     const memory = readFileSync(join(client.stateDirectory, 'source-ports.json'), 'utf8');
     assert.match(memory, /"evictions": \{\s*"lab root@10\.77\.2\.2:22": \{\s*"day": "20..-..-..",\s*"seconds": \d+/);
   });
@@ -111,14 +105,7 @@ describe('faults in a real network', { concurrency: 6 }, () => {
     bench.network.limitConnections('ufw');
     bench.startClients();
     await bench.untilUp();
-    await bench.server.kill();
-    await wait(6000);
-    await bench.server.start();
-    const observation = bench.observe();
-    await observation.done(PATIENCE_MS);
-    observation.stop();
-    assert.notEqual(observation.upAt(bench.clients[0]!), null, bench.clients[0]?.output());
-    assert.equal(bench.network.turnedAway(), 0);
+    await backUnrejected(bench, 6000);
   });
 
   test('many tunnels meet `ufw limit` once, say so, and shut nobody out', async (t) => {
@@ -141,14 +128,7 @@ describe('faults in a real network', { concurrency: 6 }, () => {
     bench.network.limitConnections('hashlimit');
     bench.startClients();
     await bench.untilUp();
-    await bench.server.kill();
-    await wait(3000);
-    await bench.server.start();
-    const observation = bench.observe();
-    await observation.done(PATIENCE_MS);
-    observation.stop();
-    assert.notEqual(observation.upAt(bench.clients[0]!), null, bench.clients[0]?.output());
-    assert.equal(bench.network.turnedAway(), 0);
+    await backUnrejected(bench, 3000);
   });
 
   for (const [from, named] of [
@@ -182,6 +162,22 @@ describe('faults in a real network', { concurrency: 6 }, () => {
     assert.doesNotMatch(bench.clients[0]?.output() ?? '', /keepalive-lost/);
   });
 });
+
+/** sshd goes for so long and comes back, and so does the tunnel; the limit rejected no connection. */
+async function backUnrejected(bench: Bench, awayMs: number): Promise<void> {
+  await bench.server.kill();
+  await wait(awayMs);
+  await bench.server.start();
+  await untilServedAgain(bench, false);
+  assert.equal(bench.network.turnedAway(), 0);
+}
+
+async function untilServedAgain(bench: Bench, shy: boolean): Promise<void> {
+  const observation = bench.observe(shy);
+  await observation.done(PATIENCE_MS);
+  observation.stop();
+  for (const client of bench.clients) assert.notEqual(observation.upAt(client), null, client.output());
+}
 
 function portsOf(client: LabClient): readonly number[] {
   const file = JSON.parse(readFileSync(join(client.stateDirectory, 'source-ports.json'), 'utf8')) as object;
