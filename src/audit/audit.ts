@@ -1,4 +1,5 @@
-import { childController } from '../lib/async/abort.ts';
+import { abortable } from '../lib/async/abort.ts';
+import { firstToEnd, waitFor } from '../lib/async/scope.ts';
 import { sleep } from '../lib/async/clock.ts';
 import { printable } from '../lib/text.ts';
 import { accessOf, combine } from '../server-rules/access.ts';
@@ -114,17 +115,18 @@ async function tryOnce(attempt: Attempt, visits: Visits, deps: AuditDeps, signal
       const { code, message } = asFailure(error);
       return { verdict: 'unknown', detail: `no connection: ${code}: ${message}` };
     }
-    const patience = childController(signal);
+    const { lost } = visit;
     try {
-      return await Promise.race([visit.lost, attempt.run(visit, patience.signal), late(deps, patience.signal)]);
+      return await firstToEnd<Seen | null>(signal, [
+        waitFor(lost),
+        (over) => abortable(attempt.run(visit, over), over),
+        (over) => late(deps, over),
+      ]);
     } catch (error) {
       signal.throwIfAborted();
       await visits.drop();
       const failure = asFailure(error);
       if (failure === TOO_LATE || tries === 2) return { verdict: 'unknown', detail: failure.message };
-    } finally {
-      patience.abort(new Error('the attempt is over'));
-      patience.dispose();
     }
   }
 }

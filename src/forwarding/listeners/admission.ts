@@ -1,5 +1,5 @@
-import { childController } from '../../lib/async/abort.ts';
-import { sleep, type Clock } from '../../lib/async/clock.ts';
+import { sleepUntil } from '../../lib/async/deadline.ts';
+import type { Clock } from '../../lib/async/clock.ts';
 import { TunnelFailure } from '../../model/failure.ts';
 import type { Claim, Holdings } from './holdings.ts';
 import { ANOTHERS_HINT, type Answerer } from '../verify/sights.ts';
@@ -29,14 +29,14 @@ export async function untilAdmitted(listen: Endpoint, deps: AdmissionDeps, signa
     if (claim.type !== told) onWaiting(explain(listen, claim, deps.tunnel), claim.type === 'barred');
     told = claim.type;
     if (claim.type === 'barred') {
-      await pause(A_DAY_MS, deps, signal);
+      await sleepUntil(deps.clock, A_DAY_MS, [deps.onTaken], signal);
       continue;
     }
     const answerer = await deps.look();
     if (answerer.type === 'other') holdings.sighted(listen, answerer);
     if (holdings.claim(listen).type !== 'copied') continue;
     if (clock.now() - holdings.watchedSince(listen, clock.now()) >= SURE_MS) holdings.hold(listen);
-    else await pause(LOOK_EVERY_MS, deps, signal);
+    else await sleepUntil(deps.clock, LOOK_EVERY_MS, [deps.onTaken], signal);
   }
 }
 
@@ -66,18 +66,4 @@ function explain(listen: Endpoint, claim: Exclude<Claim, { type: 'free' }>, tunn
     `${whose}: it is not taken, even when it comes free. Choose another port, or take it with ${take}`,
     { hint: ANOTHERS_HINT },
   );
-}
-
-/** Sleeps, or until a person has spoken. */
-async function pause(ms: number, { clock, onTaken }: AdmissionDeps, signal: AbortSignal): Promise<void> {
-  const nap = childController(signal);
-  const forget = onTaken(() => nap.abort(new Error('taken')));
-  try {
-    await sleep(clock, ms, nap.signal);
-  } catch (error) {
-    if (signal.aborted) throw error;
-  } finally {
-    forget();
-    nap.dispose();
-  }
 }

@@ -1,4 +1,4 @@
-import { childController } from '../../lib/async/abort.ts';
+import { sleepUntil } from '../../lib/async/deadline.ts';
 import { allOnce } from '../../lib/async/all-once.ts';
 import { sleep, type Clock } from '../../lib/async/clock.ts';
 import type { Logger } from '../../lib/log/log.ts';
@@ -162,7 +162,13 @@ async function keepForward(
   async function untilLost(port: number, standing: Standing): Promise<void> {
     let repeated = 0;
     for (let last = standing; ;) {
-      if (!lease.isLent(index)) await rest(clock, lookAgainAfter(last, repeated) * (1 + random() / 3), options, signal);
+      if (!lease.isLent(index))
+        await sleepUntil(
+          clock,
+          lookAgainAfter(last, repeated) * (1 + random() / 3),
+          [options.onRecheck, lease.onChange],
+          signal,
+        );
       if (lease.isLent(index)) {
         options.onLent(index);
         await giveBack(port);
@@ -206,26 +212,6 @@ async function keepForward(
 const LOOKS = 3;
 const BETWEEN_MISSES_MS = 5000;
 const LONGEST_PAUSE_MS = 300_000;
-
-/** Sleeps, until somebody wants to know at once, or wants it. */
-async function rest(
-  clock: Clock,
-  ms: number,
-  { onRecheck, lease }: ForwardsOptions,
-  signal: AbortSignal,
-): Promise<void> {
-  const nap = childController(signal);
-  const wake = () => nap.abort(new Error('awake'));
-  const forget = [onRecheck(wake), lease.onChange(wake)];
-  try {
-    await sleep(clock, ms, nap.signal);
-  } catch (error) {
-    if (signal.aborted) throw error;
-  } finally {
-    for (const end of forget) end();
-    nap.dispose();
-  }
-}
 
 function portOf(listen: Endpoint): number {
   return listen.type === 'tcp' ? listen.port : 0;

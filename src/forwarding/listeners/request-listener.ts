@@ -1,5 +1,6 @@
-import { childController } from '../../lib/async/abort.ts';
-import { sleep, type Clock } from '../../lib/async/clock.ts';
+import { waitFor } from '../../lib/async/scope.ts';
+import { deadline } from '../../lib/async/deadline.ts';
+import type { Clock } from '../../lib/async/clock.ts';
 import type { Logger } from '../../lib/log/log.ts';
 import { asFailure, TunnelFailure } from '../../model/failure.ts';
 import type { Holdings } from './holdings.ts';
@@ -54,18 +55,12 @@ export async function askForListener(
 }
 
 /** A server that answers other things but not this one would leave us without a listener for ever. */
-async function inTime(question: Promise<number>, clock: Clock, signal: AbortSignal): Promise<number> {
-  const enough = childController(signal);
-  const late = sleep(clock, ANSWER_MS, enough.signal).then(() => {
+function inTime(question: Promise<number>, clock: Clock, signal: AbortSignal): Promise<number> {
+  const late = () => {
     const text = `the server did not say within ${ANSWER_MS / 1000} s whether it listens`;
-    throw new TunnelFailure('keepalive-lost', text);
-  });
-  try {
-    return await Promise.race([question, late]);
-  } finally {
-    enough.abort(new Error('it answered'));
-    enough.dispose();
-  }
+    return new TunnelFailure('keepalive-lost', text);
+  };
+  return deadline(clock, ANSWER_MS, late, waitFor(question), signal);
 }
 
 const ANSWER_MS = 30_000;

@@ -1,4 +1,4 @@
-import { childController } from '../../lib/async/abort.ts';
+import { sleepUntil } from '../../lib/async/deadline.ts';
 import { sleep, type Clock } from '../../lib/async/clock.ts';
 import { dialTarget } from '../../net/dial-target.ts';
 import { asFailure, type TunnelFailure } from '../../model/failure.ts';
@@ -58,19 +58,12 @@ const FAILING_MS = 60_000;
 async function rest(index: number, deps: TargetCheckDeps, signal: AbortSignal): Promise<void> {
   const { clock, random } = deps;
   if (!deps.isFailing(index)) {
-    const nap = childController(signal);
-    const forget = deps.onFailing(() => {
-      if (deps.isFailing(index)) nap.abort(new Error('it refused somebody'));
-    });
-    try {
-      await sleep(clock, SELDOM_MS * (1 + random() / 3), nap.signal);
-      return;
-    } catch (error) {
-      if (signal.aborted) throw error;
-    } finally {
-      forget();
-      nap.dispose();
-    }
+    const refused = (wake: () => void) =>
+      deps.onFailing(() => {
+        if (deps.isFailing(index)) wake();
+      });
+    await sleepUntil(clock, SELDOM_MS * (1 + random() / 3), [refused], signal);
+    if (!deps.isFailing(index)) return;
   }
   await sleep(clock, FAILING_MS, signal);
 }

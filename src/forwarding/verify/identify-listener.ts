@@ -1,3 +1,4 @@
+import { firstToEnd, waitFor } from '../../lib/async/scope.ts';
 import { sleep, type Clock } from '../../lib/async/clock.ts';
 import { printable } from '../../lib/text.ts';
 import { fingerprint, keyTypeOf } from '../../connection/known-hosts/key-blob.ts';
@@ -61,11 +62,9 @@ export async function describeAnswerer(
 const OURSELVES =
   "an SSH server with this device's own host key: another tunnel of it lives, or another device has the same keys (a cloned card?)";
 
-async function within<T>(work: Promise<T>, clock: Clock, signal: AbortSignal): Promise<T | null> {
-  work.catch(() => {});
-  const enough = sleep(clock, SILENT_MS, signal).then(() => null);
-  enough.catch(() => {});
-  return await Promise.race([work, enough]);
+function within<T>(work: Promise<T>, clock: Clock, signal: AbortSignal): Promise<T | null> {
+  const enough = (over: AbortSignal) => sleep(clock, SILENT_MS, over).then(() => null);
+  return firstToEnd<T | null>(signal, [waitFor(work), enough]);
 }
 
 const SILENT_MS = 1500;

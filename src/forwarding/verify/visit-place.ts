@@ -1,4 +1,5 @@
-import { abortable, childController } from '../../lib/async/abort.ts';
+import { firstToEnd, waitFor } from '../../lib/async/scope.ts';
+import { abortable } from '../../lib/async/abort.ts';
 import { sleep, type Clock } from '../../lib/async/clock.ts';
 import type { TunnelFailure } from '../../model/failure.ts';
 import type { Sight } from './sights.ts';
@@ -17,15 +18,11 @@ export async function visitPlace(
   signal: AbortSignal,
 ): Promise<Channel> {
   const opening = connection.open(place, { address: '127.0.0.1', port: 0 });
-  const enough = childController(signal);
   try {
-    return await abortable(Promise.race([opening, tooLate(connection, clock, enough.signal)]), signal);
+    return await firstToEnd<Channel>(signal, [waitFor(opening), (over) => tooLate(connection, clock, over)]);
   } catch (error) {
     opening.then(discard, () => {});
     throw error;
-  } finally {
-    enough.abort(new Error('it answered'));
-    enough.dispose();
   }
 }
 
@@ -62,26 +59,21 @@ export function discard(channel: Channel): void {
  * The visitor and the answer to a question come on one connection: what has not come a round trip and a while later never will. The
  * second question leaves after our word that we take the visitor, for which the server waits before it passes anything on.
  */
-export async function nobodyCame(
+export function nobodyCame(
   connection: InspectedConnection,
   clock: Clock,
   signal: AbortSignal,
 ): Promise<'nobody' | 'slow'> {
   const asked = clock.now();
-  const over = childController(signal);
-  const answered = async () => {
-    await connection.probe();
-    await connection.probe();
-    await sleep(clock, Math.max(LATER_MS, 4 * (clock.now() - asked)), over.signal);
+  const answered = async (over: AbortSignal) => {
+    await abortable(connection.probe(), over);
+    await abortable(connection.probe(), over);
+    await sleep(clock, Math.max(LATER_MS, 4 * (clock.now() - asked)), over);
     return 'nobody' as const;
   };
-  const slow = () => patience(connection, PATIENCE_MS + LATER_MS, clock, over.signal).then(() => 'slow' as const);
-  try {
-    return await Promise.race([answered(), slow()]);
-  } finally {
-    over.abort(new Error('decided'));
-    over.dispose();
-  }
+  const slow = (over: AbortSignal) =>
+    patience(connection, PATIENCE_MS + LATER_MS, clock, over).then(() => 'slow' as const);
+  return firstToEnd<'nobody' | 'slow'>(signal, [answered, slow]);
 }
 
 /** For the server to open the connection, and for an answer; it may be far away or busy. */

@@ -1,0 +1,51 @@
+import { sleep, type Clock } from './clock.ts';
+import { firstToEnd } from './scope.ts';
+
+/**
+ * What `work` answers within `ms` milliseconds. Later than that its signal is aborted, and this rejects with what `late` makes: an
+ * error that says what was waited for.
+ */
+export function deadline<T>(
+  clock: Clock,
+  ms: number,
+  late: () => Error,
+  work: (signal: AbortSignal) => Promise<T>,
+  signal: AbortSignal,
+): Promise<T> {
+  const tooLate = async (over: AbortSignal): Promise<never> => {
+    await sleep(clock, ms, over);
+    throw late();
+  };
+  return firstToEnd<T>(signal, [work, tooLate]);
+}
+
+/** Calls back on something; the answer ends that. */
+export type Subscribe = (listener: () => void) => () => void;
+
+/** Waits `ms` milliseconds, or until one of these calls back. Rejects only with the signal's reason. */
+export function sleepUntil(clock: Clock, ms: number, wakers: readonly Subscribe[], signal: AbortSignal): Promise<void> {
+  return new Promise((resolve, reject) => {
+    if (signal.aborted) {
+      reject(signal.reason as Error);
+      return;
+    }
+    let over = false;
+    const ends: (() => void)[] = [];
+    const end = (settle: () => void) => {
+      over = true;
+      signal.removeEventListener('abort', onAbort);
+      for (const forget of ends.splice(0)) forget();
+      settle();
+    };
+    const onAbort = () => end(() => reject(signal.reason as Error));
+    const wake = () => end(resolve);
+    signal.addEventListener('abort', onAbort, { once: true });
+    for (const subscribe of [(listener: () => void) => clock.timer(ms, listener), ...wakers]) {
+      const forget = subscribe(wake);
+      // It may have called back at once.
+      if (over) forget();
+      else ends.push(forget);
+      if (over) return;
+    }
+  });
+}

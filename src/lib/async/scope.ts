@@ -1,0 +1,73 @@
+import { abortable } from './abort.ts';
+
+/** Tasks that live no longer than the block that started them. */
+export interface Scope {
+  /** Aborted as soon as the first of them fails or the block ends. */
+  readonly signal: AbortSignal;
+  /** Starts a task beside the others; its failure ends all of them. It must end soon after its signal was aborted. */
+  start(task: (signal: AbortSignal) => Promise<unknown>): void;
+}
+
+/**
+ * Runs `body` and the tasks that it starts. Whichever fails first aborts the others, and so does the end of `body`. Settles only when
+ * all have ended: resolves with what `body` answers, or rejects with the first failure or the parent's reason. Nothing stays behind.
+ */
+export async function withScope<T>(parent: AbortSignal, body: (scope: Scope) => Promise<T>): Promise<T> {
+  parent.throwIfAborted();
+  const controller = new AbortController();
+  const { signal } = controller;
+  const follow = () => controller.abort(parent.reason);
+  parent.addEventListener('abort', follow, { once: true });
+  const tasks: Promise<unknown>[] = [];
+  const answers: T[] = [];
+  const start = (task: (signal: AbortSignal) => Promise<unknown>) => {
+    tasks.push(task(signal).catch((error: unknown) => controller.abort(error)));
+  };
+  start(async () => {
+    answers.push(await body({ signal, start }));
+    controller.abort(OVER);
+  });
+  // A task may start others until the last one has ended.
+  for (let ended = 0; ended < tasks.length; ended += 1) await tasks[ended];
+  parent.removeEventListener('abort', follow);
+  if (signal.reason !== OVER) throw signal.reason as Error;
+  return answers[0] as T;
+}
+
+const OVER = new Error('the scope is over');
+
+/** The first of these tasks to end decides, with its answer or its failure; the others are aborted and waited for. */
+export async function firstToEnd<T>(
+  signal: AbortSignal,
+  tasks: readonly ((signal: AbortSignal) => Promise<T>)[],
+): Promise<T> {
+  const decided = new Error('another one was first');
+  const answers: T[] = [];
+  try {
+    return await withScope(signal, async (scope) => {
+      for (const task of tasks) {
+        scope.start(async (own) => {
+          answers.push(await task(own));
+          throw decided;
+        });
+      }
+      return await aborted(scope.signal);
+    });
+  } catch (error) {
+    if (error !== decided) throw error;
+    return answers[0] as T;
+  }
+}
+
+/** Rejects with the signal's reason, once it is aborted. */
+export function aborted(signal: AbortSignal): Promise<never> {
+  return new Promise((_, reject) => {
+    if (signal.aborted) reject(signal.reason as Error);
+    else signal.addEventListener('abort', () => reject(signal.reason as Error), { once: true });
+  });
+}
+
+/** A task that waits for what cannot be cancelled: the task ends with its signal, the promise goes on. */
+export function waitFor<T>(promise: Promise<T>): (signal: AbortSignal) => Promise<T> {
+  return (signal) => abortable(promise, signal);
+}
