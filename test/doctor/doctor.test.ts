@@ -202,6 +202,25 @@ describe('doctor', { concurrency: 3 }, () => {
     assert.equal(statSync(state).mode & 0o777, 0o700);
   });
 
+  test('what is named in the place of a key, and is none, is left as it is', async (t) => {
+    const { yaml, sshd } = await world(t);
+    const folder = await tempDir(t);
+    const publicKey = `${sshd.clientKey}.pub`;
+    chmodSync(folder, 0o755);
+    chmodSync(publicKey, 0o644);
+    for (const [path, message] of [
+      [folder, /is not a regular file/],
+      ['/dev/null', /is not a regular file/],
+      [publicKey, /is a public key: name the private one/],
+    ] as const) {
+      const { mode } = statSync(path);
+      const report = await doctor(t, yaml.replace(sshd.clientKey, path), { args: ['--fix'] });
+      assert.equal(report.of('permissions')[0]?.result, 'ok', path);
+      assert.match(report.of('authentication')[0]?.seen ?? '', message);
+      assert.equal(statSync(path).mode, mode, path);
+    }
+  });
+
   test('what the daemon remembers of dead connections is told, also when it does not run', async (t) => {
     const { yaml, sshd } = await world(t);
     const state = await tempDir(t);
