@@ -1,16 +1,20 @@
 import assert from 'node:assert/strict';
+import { execFileSync, spawnSync } from 'node:child_process';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { describe, test, type TestContext } from 'node:test';
 import type { Connection, ServerChannel } from 'ssh2';
-import { allows, readAuthorizedKeys, valuesOf } from '../../src/audit/files/authorized-keys.ts';
+import { allows, readAuthorizedKeys, unreadLines, valuesOf } from '../../src/audit/files/authorized-keys.ts';
 import { both, covers, readExtent } from '../../src/audit/files/extent.ts';
 import { readFacts, type ServerFacts } from '../../src/audit/files/facts.ts';
+import { judgeForcedCommand } from '../../src/audit/files/forced-command.ts';
 import { judgeFacts } from '../../src/audit/files/judge.ts';
+import { dependsOnOrigin } from '../../src/audit/files/match-criteria.ts';
 import { readServer } from '../../src/audit/files/read.ts';
 import { systemClock } from '../../src/lib/async/clock.ts';
 import { createLogger } from '../../src/lib/log/log.ts';
 import { accessOf } from '../../src/server-rules/access.ts';
 import { createIdentityCache } from '../../src/connection/auth/identity-cache.ts';
-import { startSshd } from '../support/sshd.ts';
+import { startSshd, type TestSshd } from '../support/sshd.ts';
 import { specFor, testTurns } from '../support/tunnel.ts';
 import { startFakeSsh } from '../tunnel/fake-server.ts';
 
@@ -35,6 +39,78 @@ test('lines of authorized_keys are read as sshd reads them', () => {
   assert.match(first.fingerprint, /^SHA256:[\w+/]{43}$/);
 });
 
+test('whatever sshd takes for a key is found, or said not to be understood', async (t) => {
+  const sshd = await startSshd();
+  t.after(() => sshd.stop());
+  const rsa = `${sshd.clientKey}_rsa`;
+  execFileSync('ssh-keygen', ['-q', '-t', 'rsa', '-b', '2048', '-N', '', '-f', rsa]);
+  const blobOf = (file: string) => readFileSync(`${file}.pub`, 'utf8').split(' ')[1]!;
+  const [ours, long] = [blobOf(sshd.clientKey), blobOf(rsa)];
+  const [head, tail] = [ours.slice(0, 10), ours.slice(10)];
+  const lines: readonly [line: string, letsIn: boolean][] = [
+    [`ssh-ed25519\t${ours}`, true],
+    [`rsa-sha2-512 ${long}`, true],
+    [`no-pty rsa-sha2-256 ${long}`, true],
+    [`ssh-ed25519 ${head}\f${tail}`, true],
+    [`ssh-ed25519 ${head}\v${tail} x`, true],
+    [`ssh-ed25519 ${head}\r${tail}\r`, true],
+    [`ssh-ed25519 ${ours}\0 x`, true],
+    [`, ssh-ed25519 ${ours}`, true],
+    [`no-pty, ssh-ed25519 ${ours} \0 x`, true],
+    [`\fssh-ed25519 ${ours}`, false],
+    [`\0ssh-ed25519 ${ours}`, false],
+  ];
+  for (const [line, letsIn] of lines) {
+    writeFileSync(sshd.authorizedKeysFile, `${line}\n`);
+    const isIn = [sshd.clientKey, rsa].some((key) => logsIn(sshd, key));
+    assert.equal(isIn, letsIn, JSON.stringify(line));
+    const found = readAuthorizedKeys('/keys', [line]).map(({ base64 }) => base64);
+    if (isIn) assert.ok(found.includes(ours) || found.includes(long), JSON.stringify(line));
+  }
+  assert.deepEqual(unreadLines(['', `# ${KEY}`, KEY, 'no key at all', `command="x ${KEY}`, `\f${KEY}`]), [5, 6]);
+});
+
+function logsIn({ port, user }: TestSshd, key: string): boolean {
+  const options = ['StrictHostKeyChecking=no', 'UserKnownHostsFile=/dev/null', 'IdentitiesOnly=yes', 'BatchMode=yes'];
+  const args = ['-F', 'none', '-i', key, '-p', String(port), ...options.flatMap((one) => ['-o', one])];
+  return spawnSync('ssh', [...args, `${user}@127.0.0.1`, 'true'], { stdio: 'ignore' }).status === 0;
+}
+
+test('a forced command is judged by what it runs', () => {
+  const of = (...commands: readonly string[]) => commands.map(judgeForcedCommand);
+  assert.deepEqual(of('false', '/bin/false', 'exit 1', '/usr/sbin/nologin'), Array(4).fill('nothing'));
+  const shells = [
+    '/bin/bash',
+    'exec sh',
+    'env FOO=1 zsh -l',
+    '/usr/bin/python3.11 -i',
+    'nice -n 5 /bin/dash',
+    'internal-sftp',
+  ];
+  const others = [
+    'eval "$SSH_ORIGINAL_COMMAND"',
+    'false; sh',
+    'true || bash',
+    'sudo -s',
+    'echo $(sh)',
+    'rsync --server . /',
+  ];
+  assert.deepEqual(of(...shells, ...others), Array(12).fill('anything'));
+  assert.deepEqual(of('/opt/backup', 'exit now', '', 'borg serve'), Array(4).fill('unknown'));
+});
+
+test('a block for some addresses counts where it may be about the user', () => {
+  const of = (...criteria: readonly string[]) => criteria.map((one) => dependsOnOrigin(one, 'limited'));
+  assert.deepEqual(
+    of('Address 10.0.0.0/8', 'user=limited LocalPort=22', 'User lim* host "a b"', 'address x User "!x,*"'),
+    Array(4).fill(true),
+  );
+  assert.deepEqual(
+    of('all', 'User limited', 'Group x User y', 'User boss,clerk Address 10.0.0.0/8'),
+    Array(4).fill(false),
+  );
+});
+
 test('lists of the key and of sshd_config allow together what both do', () => {
   const list = (...texts: readonly string[]) => texts.map(readExtent);
   const words = (one: readonly string[] | null, other: readonly string[] | null) =>
@@ -43,6 +119,7 @@ test('lists of the key and of sshd_config allow together what both do', () => {
   assert.deepEqual(words(null, ['a:1']), ['a 1']);
   assert.deepEqual(words(['*:80', 'b:2'], ['a:*', 'b:2']), ['a 80', 'b 2']);
   assert.deepEqual(words(['a:1'], ['b:1']), []);
+  assert.deepEqual(words(['localhos?:1', '*x:2'], ['localhost:1', 'y*:2']), ['localhost 1', '*x 2']);
   assert.deepEqual(words(['8080'], null), ['* 8080']);
   assert.deepEqual(words(['[/run/a.sock]:*'], null), ['/run/a.sock *']);
   assert.equal(covers(readExtent('*:80'), readExtent('a:80')), true);

@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto';
+import { fingerprint, keyTypeOf } from '../../connection/known-hosts/key-blob.ts';
 import { printable } from '../../lib/text.ts';
 
 /** One line of authorized_keys (sshd(8), AUTHORIZED_KEYS FILE FORMAT). */
@@ -22,9 +22,27 @@ interface KeyOption {
 /** What sshd reads in a file; lines that are none are left out, as sshd does. */
 export function readAuthorizedKeys(file: string, lines: readonly string[]): readonly KeyEntry[] {
   return lines.flatMap((text, index) => {
-    const entry = readLine(text.trim());
+    const entry = readLine(significant(text));
     return entry === null ? [] : [{ file, line: index + 1, ...entry }];
   });
+}
+
+/** The numbers of lines that seem to hold a key all the same: what sshd makes of them is not known here. */
+export function unreadLines(lines: readonly string[]): readonly number[] {
+  return lines.flatMap((text, index) => {
+    const line = significant(text);
+    const isKey = line !== '' && !line.startsWith('#') && BLOB.test(line.replace(/\s/g, ''));
+    return isKey && readLine(line) === null ? [index + 1] : [];
+  });
+}
+
+/** How the length of a type begins in base64. */
+const BLOB = /AAAA[A-Za-z0-9+/]{20}/;
+
+/** To sshd a line ends at a NUL, and begins behind blanks and tabulators alone (auth2-pubkeyfile.c). */
+function significant(text: string): string {
+  const nul = text.indexOf('\0');
+  return (nul === -1 ? text : text.slice(0, nul)).replace(/^[ \t]+/, '');
 }
 
 /** Whether the options of a line, in their order, leave something allowed that `restrict` takes away. */
@@ -49,13 +67,14 @@ function readLine(text: string): Omit<KeyEntry, 'file' | 'line'> | null {
 }
 
 function readKey(text: string): Pick<KeyEntry, 'base64' | 'fingerprint' | 'comment'> | null {
-  const [, base64, comment = ''] = KEY.exec(text) ?? [];
-  if (base64 === undefined) return null;
-  const digest = createHash('sha256').update(Buffer.from(base64, 'base64')).digest('base64').replace(/=+$/, '');
-  return { base64, fingerprint: `SHA256:${digest}`, comment: printable(comment.trim(), 60) };
+  const [, type = '', base64 = '', comment = ''] = KEY.exec(text) ?? [];
+  // sshd overlooks what is white in base64 (b64_pton), and takes names of RSA signatures for the key's.
+  const key = Buffer.from(base64.replace(/\s/g, ''), 'base64');
+  if (keyTypeOf(key) !== (type.startsWith('rsa-sha2-') ? 'ssh-rsa' : type)) return null;
+  return { base64: key.toString('base64'), fingerprint: fingerprint(key), comment: printable(comment.trim(), 60) };
 }
 
-const KEY = /^(?:ssh-|ecdsa-|sk-)[\w.@-]+[ \t]+([A-Za-z0-9+/]+=*)(?:[ \t]+(.*))?$/;
+const KEY = /^([^ \t]+)[ \t]+([^ \t]+)(?:[ \t]+([^]*))?$/;
 
 /** Up to the first blank outside of quotes; in quotes, `\"` is a quote. */
 function readOptions(text: string): { readonly options: readonly KeyOption[]; readonly rest: string } {

@@ -1,3 +1,5 @@
+import { matchesGlob } from '../../connection/known-hosts/match.ts';
+
 /** What an entry of permitopen, permitlisten and their twins in sshd_config covers: a host and a port, either of them `*` for any. */
 export interface Extent {
   readonly host: string;
@@ -33,7 +35,9 @@ export function both(one: readonly Extent[] | null, other: readonly Extent[] | n
   return one.flatMap((a) => other.map((b) => overlap(a, b)).filter((extent) => extent !== null));
 }
 
+/** A host may be a pattern (remote_open_match in OpenSSH's channels.c). What two patterns have in common counts as the first. */
 function common(one: string, other: string): string | null {
-  if (one === '*') return other;
-  return other === '*' || one === other ? one : null;
+  if (matchesGlob(one, other)) return other;
+  if (matchesGlob(other, one)) return one;
+  return [one, other].every((text) => /[*?]/.test(text)) ? one : null;
 }

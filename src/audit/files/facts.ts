@@ -1,5 +1,6 @@
 import { printable } from '../../lib/text.ts';
-import { readAuthorizedKeys, type KeyEntry } from './authorized-keys.ts';
+import { readAuthorizedKeys, unreadLines, type KeyEntry } from './authorized-keys.ts';
+import { dependsOnOrigin } from './match-criteria.ts';
 import { MAX_ACCOUNTS } from './script.ts';
 
 /** What an administrator could read on the server. Text is safe to print; keys and rules are as they are there. */
@@ -31,6 +32,13 @@ export function readFacts(output: string): ServerFacts {
       if (rest !== '0') problems.push('that login is not root, and `sudo -n` does not make it root without a password');
     },
     rules: () => (take = (line) => addRule(rules, line)),
+    match: (rest) => {
+      const [user = '', ...criteria] = rest.split(' ');
+      if (dependsOnOrigin(criteria.join(' '), user))
+        problems.push(
+          `sshd has other rules for logins from elsewhere, and only those from here were read (Match ${printable(criteria.join(' '), 100)})`,
+        );
+    },
     problem: (rest) => problems.push(printable(rest, 200)),
     home: () => (hasHome = true),
     keys: (rest) => {
@@ -59,6 +67,8 @@ export function readFacts(output: string): ServerFacts {
   }
   if (!ended) problems.push('the answer of the server is not complete');
   if (rules.size === 0) problems.push('sshd did not tell its rules');
+  for (const [path, lines] of files)
+    for (const line of unreadLines(lines)) problems.push(`line ${line} of ${path} is none that is understood here`);
   const keys = [...files].flatMap(([path, lines]) => readAuthorizedKeys(path, lines));
   return { rules, keys, otherAccounts, hasHome, problems: problems.slice(0, MAX_SHOWN) };
 }

@@ -1,10 +1,12 @@
 import { isForServer, type Access } from '../../server-rules/access.ts';
+import { printable } from '../../lib/text.ts';
 import type { ForwardSpec } from '../../model/spec.ts';
 import type { Finding } from '../findings/finding.ts';
 import type { Hole } from '../findings/hole.ts';
 import { allows, valuesOf, type KeyEntry } from './authorized-keys.ts';
 import { both, covers, printExtent, readExtent, type Extent } from './extent.ts';
 import type { ServerFacts } from './facts.ts';
+import { judgeForcedCommand, type Forced } from './forced-command.ts';
 
 export interface Judged {
   /** One for each hole that the rules tell of. */
@@ -56,11 +58,22 @@ export function judgeFacts(facts: ServerFacts, options: JudgeOptions): Judged {
   );
   if (variables.length > 0) note('environment', `AcceptEnv ${variables.slice(0, 10).join(' ')}`);
   for (const key of keys) {
-    const why = options.known.includes(key.base64) ? null : whyOpen(key, rule('forcecommand'), options.access);
+    const isKnown = options.known.includes(key.base64);
+    const command = forcedCommand(key, rules.get('forcecommand') ?? []);
+    const forced = command === null ? null : judgeForcedCommand(command);
+    if (forced === 'unknown')
+      problems.push(
+        `what the forced command ${printable(command ?? '', 80)} of ${lineOf(key)} can be made to do is not known here`,
+      );
+    if (forced === 'anything' && ours.includes(key))
+      note('command', `${lineOf(key)} has the forced command ${printable(command ?? '', 80)}`);
+    const why = isKnown ? null : whyOpen(key, forced, options.access);
     if (why !== null) note('other-keys', `${lineOf(key)}: ${key.fingerprint} ${key.comment}`.trim() + `: ${why}`);
   }
   for (const account of facts.otherAccounts) note('other-accounts', account);
-  return { findings: JUDGED.map((hole) => findingOf(hole, open.get(hole))), problems };
+  // Whether commands run at all has been tried.
+  const judged = open.has('command') ? ['command' as const, ...JUDGED] : JUDGED;
+  return { findings: judged.map((hole) => findingOf(hole, open.get(hole))), problems };
 }
 
 /** What these rules tell whole: all others have to be tried. */
@@ -146,16 +159,22 @@ function holeOfListener({ host, port }: Extent, gateway: string): Hole {
 }
 
 /** Why somebody else's key is more than a key for listeners of its own; null where it is not. */
-function whyOpen(key: KeyEntry, forced: string, { listens }: Access): string | null {
+function whyOpen(key: KeyEntry, forced: Forced | null, { listens }: Access): string | null {
   const own = valuesOf(key, 'permitlisten').map(readExtent);
   if (key.options.some(({ name }) => name === 'cert-authority')) return 'it lets in whomever it signs for';
   if (!key.options.some(({ name }) => name === 'restrict')) return 'it is not restricted';
-  if (valuesOf(key, 'command').length === 0 && ['', 'none'].includes(forced)) return 'it runs commands';
+  if (forced === null || forced === 'anything') return 'it runs commands';
   if (!allows(key, 'port-forwarding')) return null;
   if (own.length === 0) return 'it listens on every port';
   return listens.map(readExtent).some((mine) => own.some((one) => covers(one, mine) || covers(mine, one)))
     ? "it listens on the tunnel's port"
     : null;
+}
+
+/** That of sshd_config takes the place of the key's own. */
+function forcedCommand(key: KeyEntry, forced: readonly string[]): string | null {
+  const text = forced.join(' ');
+  return ['', 'none'].includes(text) ? (valuesOf(key, 'command')[0] ?? null) : text;
 }
 
 function lineOf({ file, line }: KeyEntry): string {

@@ -47,12 +47,13 @@ while [ -n "$pid" ] && [ "$pid" -gt 1 ] 2>/dev/null; do
       set -f
       # shellcheck disable=SC2046
       set -- $(printf '%s\n' "$line" | sed -n 's/^sshd: [^ ]*sshd\(.*\) \[listener\].*/\1/p')
-      while [ $# -gt 0 ]; do
-        case $1 in
-          -f) config=$2 && shift ;;
-          -o) options="$options -o $2" && shift ;;
+      OPTIND=1
+      # As sshd itself: sshd(8).
+      while getopts :46C:DE:GQR:TV:b:c:def:g:h:ik:o:p:qrtu: option; do
+        case $option in
+          f) config=$OPTARG ;;
+          o) options="$options -o $OPTARG" ;;
         esac
-        shift
       done
       set +f
       break
@@ -61,9 +62,12 @@ while [ -n "$pid" ] && [ "$pid" -gt 1 ] 2>/dev/null; do
   pid=$(awk '/^PPid:/ { print $2 }' "/proc/$pid/status" 2>/dev/null) || break
 done
 
+# effective USER [traced]: what sshd says; traced, with what it asks of its Match blocks.
 effective() {
+  more=
+  if [ "$2" = traced ]; then more=-ddd; fi
   set -- "user=$1,host=$from,addr=$from,laddr=$to,lport=$port"
-  if [ -n "$config" ]; then "$sshd" -f "$config" $options -T -C "$1"; else "$sshd" $options -T -C "$1"; fi
+  if [ -n "$config" ]; then "$sshd" -f "$config" $options $more -T -C "$1"; else "$sshd" $options $more -T -C "$1"; fi
 }
 
 # files USER HOME UID RULES: where sshd looks for this user's keys.
@@ -89,6 +93,8 @@ if [ -z "$sshd" ]; then
 elif rules=$(effective "$user" 2>&1); then
   section rules
   printf '%s\n' "$rules" | data
+  effective "$user" traced 2>&1 >/dev/null | tr -d '\r' | sed -n "s/.*checking match for '\(.*\)' user .*/\1/p" | sort -u | head -n 50 |
+    while IFS= read -r criteria; do section match "$user $criteria"; done
 else
   section problem "sshd -T: $(printf '%s\n' "$rules" | tail -n 1 | tr -d '\r')"
   rules=
@@ -105,7 +111,8 @@ if [ -e /etc/ssh/sshrc ]; then section rc /etc/ssh/sshrc; fi
 files "$user" "$home" "$uid" "$rules" | while IFS= read -r path; do
   if [ -f "$path" ] && [ -r "$path" ]; then
     section keys "$path"
-    head -c MAX_FILE "$path" | data
+    # The last line may have no end.
+    { head -c MAX_FILE "$path" && echo; } | data
     if [ "$(wc -c <"$path")" -gt MAX_FILE ]; then section problem "$path is larger than MAX_FILE bytes"; fi
   elif [ -e "$path" ]; then
     section unreadable "$path"
@@ -117,7 +124,7 @@ if [ -n "$rules" ] && [ -n "$blobs" ]; then
     [ "$name" != "$user" ] || continue
     own=$(effective "$name" 2>/dev/null) || continue
     files "$name" "$folder" "$number" "$own" | while IFS= read -r path; do
-      if [ -f "$path" ] && printf '%s\n' "$blobs" | grep -Fq -f - "$path" 2>/dev/null; then section other "$name" "$path"; fi
+      if [ -f "$path" ] && tr -d '\r\f\v' <"$path" 2>/dev/null | grep -Fq -e "$blobs"; then section other "$name" "$path"; fi
     done
   done
   section accounts "$(accounts | wc -l | tr -d ' ')"
