@@ -22,6 +22,8 @@ export interface TestTunnel {
   state(): TunnelState;
   /** Every phase so far, in order. */
   readonly phases: readonly Phase[];
+  /** Every announcement of a next attempt, with the number of those before it: in how many milliseconds it was to be. */
+  readonly announced: readonly { readonly phase: Phase; readonly attempts: number; readonly inMs: number }[];
   /** The log, parsed. */
   readonly lines: readonly Record<string, unknown>[];
   /** The latest "I will be back within", for the watchdog: a monotonic time. */
@@ -73,6 +75,7 @@ export function startTunnel(t: TestContext, spec: TunnelSpec, options: TestTunne
   const controller = new AbortController();
   const lines: Record<string, unknown>[] = [];
   const phases: Phase[] = [];
+  const announced: TestTunnel['announced'][number][] = [];
   let state = initialState(spec, clock.now());
   let retryNow = () => {};
   let dueBy = 0;
@@ -92,6 +95,9 @@ export function startTunnel(t: TestContext, spec: TunnelSpec, options: TestTunne
       state: () => state,
       setState: (next) => {
         if (next.phase !== phases.at(-1)) phases.push(next.phase);
+        const { phase, attempts, retryAt } = next;
+        if (retryAt !== null && retryAt !== state.retryAt)
+          announced.push({ phase, attempts, inMs: retryAt - clock.now() });
         state = next;
       },
       onRetryNow: (retry) => (retryNow = retry),
@@ -109,6 +115,7 @@ export function startTunnel(t: TestContext, spec: TunnelSpec, options: TestTunne
     spec,
     state: () => state,
     phases,
+    announced,
     lines,
     dueBy: () => dueBy,
     retryNow: () => retryNow(),

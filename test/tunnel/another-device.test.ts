@@ -138,7 +138,8 @@ describe('a listener of another device', { concurrency: 4 }, () => {
     const first = await world.device('first');
     await first.run().untilPhase('up');
     const same = await world.device('same', { like: first });
-    const tunnel = same.run(20);
+    // On a clock that runs faster a busy machine would not show its host key in time.
+    const tunnel = same.run();
     const { failure } = await tunnel.untilFailure('forward-refused');
     assert.match(failure?.message ?? '', /an SSH server with this device's own host key: another tunnel of it lives/);
     await first.stop();
@@ -197,9 +198,11 @@ describe('a machine with a copy of the state', { concurrency: 4 }, () => {
     await until(
       () =>
         tunnel.state().failure?.message.includes('refused to listen') === true ||
-        tunnel.state().forwards[0]?.refusal === 'in-use',
+        tunnel.state().forwards[0]?.refusal === 'in-use' ||
+        // Where it was granted on one of the two addresses, and a slow server did not show the other.
+        tunnel.state().phase === 'up',
       {
-        what: 'a request',
+        what: () => `a request, not ${JSON.stringify(tunnel.state())}`,
       },
     );
     dead.close();

@@ -135,11 +135,16 @@ suite('one connection', () => {
     const tunnel = startTunnel(t, specFor(sshd, [[port, target]]));
     await tunnel.untilPhase('up');
     const visitor = connect({ port, host: '127.0.0.1', noDelay: true });
-    const started = performance.now();
-    for (let round = 0; round < 100; round++) await question(visitor);
+    const rounds: number[] = [];
+    for (let round = 0; round < 100; round++) {
+      const started = performance.now();
+      await question(visitor);
+      rounds.push(performance.now() - started);
+    }
     visitor.destroy();
-    // Without TCP_NODELAY each round costs 40 ms and more.
-    assert.ok(performance.now() - started < 2500);
+    // Without TCP_NODELAY each but the first ones costs 40 ms and more; on a busy machine not all are quick.
+    const quick = rounds.slice(50).filter((ms) => ms < 35);
+    assert.ok(quick.length > 10, rounds.join(' '));
   });
 
   test('Unix sockets on either side', async (t) => {

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { createServer, type Socket } from 'node:net';
 import { describe, test, type TestContext } from 'node:test';
-import { systemClock } from '../../src/lib/async/clock.ts';
+import { sleep, systemClock } from '../../src/lib/async/clock.ts';
 import { dial, type DialSpec } from '../../src/net/dial.ts';
 import { TunnelFailure, type FailureCode } from '../../src/model/failure.ts';
 import { systemLookup, type Lookup } from '../../src/net/resolve-host.ts';
@@ -52,7 +52,7 @@ describe('addresses', { concurrency: 4 }, () => {
     const socket = await dialled(t, to, 60_000, lookup);
     assert.equal(socket.remoteAddress, '127.0.0.1');
     assert.ok(performance.now() - started >= 245, 'the first had its chance');
-    assert.ok(performance.now() - started < 5000, 'not the first one’s share of the time');
+    assert.ok(performance.now() - started < 20_000, 'not the first one’s share of the time');
     assert.deepEqual(deps.turns.hosts.ordered(to.host, ['127.0.0.2', '127.0.0.1']), ['127.0.0.1', '127.0.0.2']);
   });
 
@@ -139,14 +139,24 @@ describe('names', { concurrency: 4 }, () => {
 
   test('what the look-up took is no longer there for the connection', async (t) => {
     const hole = await startBlackHole(t);
+    const clock = fakeClock();
     const slow: Lookup = async (...query) => {
-      await new Promise((resolve) => setTimeout(resolve, 700));
+      await sleep(clock, 7000, patient);
       return answers('127.0.0.1')(...query);
     };
-    const started = performance.now();
-    const failure = await failureOf({ ...spec, port: hole.port }, 1000, slow);
-    assert.equal(failure.code, 'connect-timeout');
-    assert.ok(performance.now() - started < 1650, 'not the whole second again');
+    const dialling = dial(
+      { ...spec, port: hole.port },
+      10_000,
+      { clock, turns: testTurns(clock), lookup: slow },
+      patient,
+    );
+    const failed = assert.rejects(dialling, { code: 'connect-timeout' });
+    await clock.advance(7000);
+    await until(() => clock.pending() > 0, { what: 'the connection' });
+    // Not the whole ten seconds again.
+    await clock.advance(3000);
+    await failed;
+    assert.equal(clock.pending(), 0);
   });
 
   test('a second question about a name that is being looked up waits for the first answer', async () => {

@@ -104,7 +104,7 @@ describe('a tunnel without a network', { concurrency: 4 }, () => {
     await tunnel.untilPhase('waiting-for-network');
     const started = performance.now();
     await tunnel.stop();
-    assert.ok(performance.now() - started < 2000);
+    assert.ok(performance.now() - started < 8000, 'not with the end of a knock');
     assert.equal(tunnel.state().phase, 'stopped');
   });
 

@@ -147,7 +147,7 @@ describe('a local forward', { concurrency: 4 }, () => {
     await close(other);
     const freed = performance.now();
     await tunnel.untilPhase('up');
-    assert.ok(performance.now() - freed < 4000);
+    assert.ok(performance.now() - freed < 20_000, 'not the minute between logins');
     assert.equal(await visit(port, 'mine'), 'mine');
   });
 

@@ -211,7 +211,7 @@ describe('through a proxy command', { concurrency: 3 }, () => {
       assert.match(tunnel.state().failure?.code ?? '', /^(?:proxy|handshake)-failed$/);
       const stopped = performance.now();
       await tunnel.stop();
-      assert.ok(performance.now() - stopped < 2000);
+      assert.ok(performance.now() - stopped < 10_000, 'not with what it left behind');
     }
   });
 

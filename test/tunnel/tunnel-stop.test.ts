@@ -131,7 +131,7 @@ async function stopped(tunnel: TestTunnel): Promise<void> {
 }
 
 /** What a busy machine may add. */
-const NOISE_MS = 2000;
+const NOISE_MS = 8000;
 
 async function start(t: TestContext, changes: Partial<TunnelSpec> = {}): Promise<TestTunnel> {
   return startTunnel(t, specFor(sshd, [[await freePort(), 1]], changes));

@@ -112,7 +112,7 @@ describe('the next attempt', { concurrency: 4 }, () => {
         await until(attempted, { what: `attempt ${attempt + 1}` });
         // Timers may be early by their rounding; how late depends on the machine.
         assert.ok(
-          performance.now() - at > -20 && performance.now() - at < 5000,
+          performance.now() - at > -20 && performance.now() - at < 20_000,
           `${performance.now() - at} ms after the time announced`,
         );
       }
