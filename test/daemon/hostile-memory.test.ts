@@ -1,22 +1,25 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { readFileSync, writeFileSync } from 'node:fs';
-import type { Socket } from 'node:net';
+import { createServer, type Socket } from 'node:net';
 import { join } from 'node:path';
 import { after, before, describe, test, type TestContext } from 'node:test';
 import { setImmediate as nextTurn, setTimeout as wait } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import type { Connection, ServerChannel } from 'ssh2';
 import { tunnelYaml } from '../support/daemon-config.ts';
-import { startEcho, startNeverReads, startSource } from '../support/echo.ts';
+import { startEcho, startSource } from '../support/echo.ts';
 import { startSshd, type TestSshd } from '../support/sshd.ts';
 import { startDaemonProcess, type TestDaemon } from '../support/tunneld.ts';
 import { freePort, tempDir, until } from '../support/until.ts';
-import { sendPayload, startFakeSsh, uint32 } from '../tunnel/fake-server.ts';
+import { type FakeServer, sendPayload, startFakeSsh, uint32 } from '../tunnel/fake-server.ts';
 import { visit } from '../tunnel/visit.ts';
 
 /** For how long each attack goes on; a minute shows what is slow (`TUNNELD_ATTACK_SECONDS=60`). */
 const SECONDS = Number(process.env['TUNNELD_ATTACK_SECONDS'] ?? 3);
+
+/** How many of the three tunnels are attacked at a time. */
+const ATTACKED = (process.env['TUNNELD_ATTACKED'] ?? '1,2').split(',').map(Number);
 
 /** RSS with three tunnels, at its highest. */
 const MAX_MIB = 200;
@@ -34,6 +37,7 @@ const IGNORE = 2;
 const OPEN = 90;
 const DATA = 94;
 const EXTENDED_DATA = 95;
+const CLOSE = 97;
 const BANNER = 53;
 const BLOCK = 'x'.repeat(1 << 15);
 
@@ -44,8 +48,10 @@ interface Attacker {
   send(...parts: readonly (number | string | Buffer)[]): void;
   /** Does it again and again, as fast as it is taken, until the connection or the test is over. */
   forever(act: () => void): void;
-  /** A new visitor. */
-  channel(): Promise<ServerEnd>;
+  /** New visitors. */
+  channels(count: number): Promise<ServerEnd[]>;
+  /** Sends one of them as much as its window takes, up to a packet. */
+  fill(visitor: ServerEnd): void;
   /** Our number for one. */
   visitor(): Promise<number>;
   /** A visitor who takes so much at once, and is not looked after. */
@@ -70,16 +76,50 @@ describe('what a server can make us keep is bounded, and the other tunnels are s
       },
     ],
     [
-      'full windows of 200 visitors whose target does not read',
-      async ({ channel, send, forever }) => {
-        const channels: ServerEnd[] = [];
-        for (let count = 0; count < 200; count++) channels.push(await channel());
+      'full windows of a thousand visitors whose target does not read',
+      async ({ channels, fill, forever }) => {
+        const visitors = await channels(1000);
+        let next = 0;
+        forever(() => fill(visitors[next++ % visitors.length]!));
+      },
+    ],
+    [
+      'more than their windows by a little of a thousand visitors',
+      async ({ channels, send, forever }) => {
+        const visitors = await channels(1000);
         let next = 0;
         forever(() => {
-          const { outgoing } = channels[next++ % channels.length]!;
-          if (outgoing.window < BLOCK.length) return;
+          const { outgoing } = visitors[next++ % visitors.length]!;
+          if (outgoing.window < -5 * BLOCK.length) return;
           outgoing.window -= BLOCK.length;
           send(DATA, uint32(outgoing.id), BLOCK);
+        });
+      },
+    ],
+    [
+      'single bytes',
+      async ({ channels, send, forever }) => {
+        const visitors = await channels(4);
+        let next = 0;
+        forever(() => {
+          const { outgoing } = visitors[next++ % visitors.length]!;
+          if (outgoing.window-- > 0) send(DATA, uint32(outgoing.id), 'x');
+        });
+      },
+    ],
+    [
+      'visitors who fill their windows and are gone',
+      async ({ channels, fill, send, forever }) => {
+        const visitors = await channels(500);
+        let count = 500;
+        forever(() => {
+          const [visitor] = visitors;
+          if (visitor === undefined) return;
+          fill(visitor);
+          if (visitor.outgoing.window > 0) return;
+          visitors.shift();
+          send(CLOSE, uint32(visitor.outgoing.id));
+          if (count++ < 10_000) void channels(1).then(([next]) => visitors.push(next!), () => {});
         });
       },
     ],
@@ -115,9 +155,13 @@ describe('what a server can make us keep is bounded, and the other tunnels are s
       /does not read our answers/,
     ],
   ];
-  for (const [title, attack, left] of [...attacks, ...(SECONDS >= 10 ? slowAttacks : [])]) {
+  const cases = [...attacks, ...(SECONDS >= 10 ? slowAttacks : [])].flatMap((one) =>
+    ATTACKED.map((tunnels) => [tunnels, ...one] as const),
+  );
+  for (const [attacked, what, attack, left] of cases) {
+    const title = `${what} (${attacked} of 3 tunnels)`;
     test(title, async (t) => {
-      const { daemon, goods } = await startAttacked(t, attack, /exchange of keys/.test(title));
+      const { daemon, goods } = await startAttacked(t, attack, attacked, /exchange of keys/.test(what));
       const end = performance.now() + SECONDS * 1000;
       while (performance.now() < end) {
         for (const port of goods) assert.equal(await visit(port, 'hello'), 'hello');
@@ -184,41 +228,49 @@ function peakMiB(pid: number): number {
 async function startAttacked(
   t: TestContext,
   attack: (attacker: Attacker) => unknown,
+  attacked: number,
   uploads: boolean,
 ): Promise<{ readonly daemon: TestDaemon; readonly goods: readonly number[] }> {
   const echo = await startEcho();
-  const stalled = await startNeverReads();
+  // The kernel keeps megabytes for each that does not read over TCP, and little over a Unix socket.
+  const stalled = join(await tempDir(t), 'stalled');
+  const neverReads = createServer({ pauseOnConnect: true, allowHalfOpen: true }).listen(stalled);
   const source = await startSource(2 ** 40);
-  t.after(() => Promise.all([echo.close(), stalled.close(), source.close()]));
-  const [bad, good, other] = [await freePort(), await freePort(), await freePort()];
+  t.after(() => Promise.all([echo.close(), neverReads.close(), source.close()]));
   let over = false;
   t.after(() => (over = true));
-  const server = await startFakeSsh(t, sshd, (connection, socket) => {
-    connection.on('authentication', (attempt) => attempt.accept());
-    connection.on('request', (accept, _reject, name) => {
-      accept?.();
-      if (name !== 'tcpip-forward') return;
-      const attacker = attackerAt(connection, socket, bad, () => over);
-      void Promise.resolve(attack(attacker)).catch(() => {}); // the connection may end at any time
+  const tunnels: string[] = [];
+  const goods: number[] = [];
+  const servers: FakeServer[] = [];
+  for (const name of ['one', 'two', 'three']) {
+    const port = await freePort();
+    if (servers.length === attacked) {
+      goods.push(port);
+      tunnels.push(tunnelYaml(sshd, name, `${port}:127.0.0.1:${echo.port}`, '    verify: off\n'));
+      continue;
+    }
+    const server = await startFakeSsh(t, sshd, (connection, socket) => {
+      connection.on('authentication', (attempt) => attempt.accept());
+      connection.on('request', (accept, _reject, request) => {
+        accept?.();
+        if (request !== 'tcpip-forward') return;
+        const attacker = attackerAt(connection, socket, port, () => over);
+        void Promise.resolve(attack(attacker)).catch(() => {}); // the connection may end at any time
+      });
     });
-  });
-  const yaml = (name: string, forward: string, port = sshd.port) =>
-    tunnelYaml(sshd, name, forward, '    verify: off\n').replace(`port: ${sshd.port}`, `port: ${port}`);
-  const daemon = await startDaemonProcess(
-    t,
-    `log: { level: debug }\ntunnels:\n${[
-      yaml('good', `${good}:127.0.0.1:${echo.port}`),
-      yaml('other', `${other}:127.0.0.1:${echo.port}`),
-      yaml('bad', `${bad}:127.0.0.1:${(uploads ? source : stalled).port}`, server.port).replace(
-        /userKnownHostsFile: .*/,
-        'strictHostKeyChecking: no',
-      ),
-    ].join('\n')}\n`,
-  );
-  for (const port of [good, other])
-    await until(async () => (await visit(port, 'x')) === 'x', { what: 'the other tunnels' });
-  await until(() => server.accepted() > 0, { what: 'the attacked tunnel' });
-  return { daemon, goods: [good, other] };
+    servers.push(server);
+    const target = uploads ? `127.0.0.1:${source.port}` : stalled;
+    tunnels.push(
+      tunnelYaml(sshd, name, `${port}:${target}`, '    verify: off\n')
+        .replace(`port: ${sshd.port}`, `port: ${server.port}`)
+        .replace(/userKnownHostsFile: .*/, 'strictHostKeyChecking: no'),
+    );
+  }
+  const daemon = await startDaemonProcess(t, `log: { level: debug }\ntunnels:\n${tunnels.join('\n')}\n`);
+  for (const port of goods)
+    await until(async () => (await visit(port, 'x')) === 'x', { what: 'the other tunnels', timeoutMs: 60_000 });
+  await until(() => servers.every((server) => server.accepted() > 0), { what: 'the attacked tunnels' });
+  return { daemon, goods };
 }
 
 function attackerAt(connection: Connection, socket: Socket, port: number, over: () => boolean): Attacker {
@@ -256,7 +308,13 @@ function attackerAt(connection: Connection, socket: Socket, port: number, over: 
         '192.0.2.1',
         uint32(1),
       ),
-    channel,
+    channels: (count) => Promise.all(Array.from({ length: count }, channel)),
+    fill: ({ outgoing }) => {
+      const length = Math.min(outgoing.window, BLOCK.length);
+      if (length <= 0) return;
+      outgoing.window -= length;
+      send(DATA, uint32(outgoing.id), BLOCK.slice(0, length));
+    },
     visitor: async () => (await channel()).outgoing.id,
   };
 }

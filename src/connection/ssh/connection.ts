@@ -83,4 +83,6 @@ export interface Channel extends Duplex {
   close(): void;
   /** Whether the first bytes that come are no visitor's but a test of ours (see examine.ts), where they may be. */
   isTest?(first: Buffer): boolean;
+  /** Bytes that whoever reads it has taken and could not pass on: they count as unread. */
+  unsent?(): number;
 }

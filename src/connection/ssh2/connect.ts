@@ -205,7 +205,7 @@ export function connectSsh(options: ConnectOptions, signal: AbortSignal): Promis
       const valve = valveOf(socket);
       parseInTurns(client, valve);
       identification = holdIdentification(client);
-      shareWindows(client);
+      shareWindows(client, (overload) => fail(translateError(overload, stage, '')));
       guardProtocol(client, socket);
       quietAfterClose(client);
       const rekey = waitForRekey(client, transport, clock, (breach) => fail(translateError(breach, stage, '')));

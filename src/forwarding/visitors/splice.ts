@@ -54,6 +54,7 @@ export function splice(channel: Channel, socket: Socket, options: SpliceOptions)
   const [byChannel, bySocket] = resets(options.visitor);
   const uplink = startUplink(channel, socket, options);
   const gather = gatherWrites(socket);
+  channel.unsent = () => socket.writableLength;
 
   let { isTest } = channel;
   let unsent = 0;
@@ -71,7 +72,10 @@ export function splice(channel: Channel, socket: Socket, options: SpliceOptions)
     socket.write(chunk, onSent);
     if (mustWait()) channel.pause();
   });
-  const mustWait = () => socket.writableLength > UNSENT_BYTES || unsent > UNSENT_CHUNKS;
+  const mustWait = () => {
+    const room = Math.min(UNSENT_BYTES, channel.readableHighWaterMark);
+    return socket.writableLength > room || unsent > room / CHUNK_BYTES;
+  };
   function onSent(): void {
     unsent -= 1;
     if (channel.isPaused() && !mustWait()) channel.resume();
@@ -174,11 +178,11 @@ function resets(visitor: SpliceOptions['visitor']): readonly [Ending, Ending] {
   return visitor === 'channel' ? endings : [endings[1], endings[0]];
 }
 
-/** What may wait for a socket that is slower than its channel, besides the channel's own window. */
+/** What may wait for a socket that is slower than its channel, besides the channel's own window; less where that is small. */
 const UNSENT_BYTES = 256 * 1024;
 
-/** Each of them is an object, however small. */
-const UNSENT_CHUNKS = 256;
+/** Each of them is an object, however small: so much of the room is for one at least. */
+const CHUNK_BYTES = 1024;
 
 /** How long a visit may go on to read what it was sent when the connection that brought it is gone. */
 const LINGER_MS = 30_000;

@@ -16,17 +16,23 @@ export function openingFault({ sender, packetSize }: Opening, taken: ReadonlySet
 const MIN_PACKET = 256;
 
 /** What is wrong with data that came in; null where it may be taken. */
-export function dataFault({ incoming }: Pick<OpenChannel, 'incoming'>, bytes: number): string | null {
+export function dataFault(
+  { incoming, readableHighWaterMark }: Pick<OpenChannel, 'incoming' | 'readableHighWaterMark'>,
+  bytes: number,
+): string | null {
   if (bytes > MAX_DATA) return `it sends ${bytes} bytes in one packet, above the ${MAX_DATA} it was told`;
   const beyond = bytes - incoming.window;
-  return beyond > GRACE ? `it sends ${beyond} bytes beyond the window of a channel` : null;
+  return beyond > Math.max(MAX_DATA, readableHighWaterMark * GRACE) ? `it sends ${beyond} bytes beyond the window of a channel` : null;
 }
 
 /** As all channels of ssh2 are opened (PACKET_SIZE in its Channel.js). */
 const MAX_DATA = 32 * 1024;
 
-/** As much of a full window, a tenth, as OpenSSH lets pass before it hangs up (channel_input_data in channels.c). */
-const GRACE = (2 * 1024 * 1024) / 10;
+/**
+ * OpenSSH lets a tenth of a window pass before it hangs up (channel_input_data in channels.c): here a fifth of what may wait, which is
+ * half of the window, or a packet.
+ */
+const GRACE = 0.2;
 
 /** What is wrong with more window (RFC 4254 section 5.2); null where it may be added. */
 export function windowFault({ outgoing }: Pick<OpenChannel, 'outgoing'>, bytes: number): string | null {

@@ -20,10 +20,14 @@ export interface OpenChannel {
   read(size?: number): unknown;
   /** Bytes that nobody has read. */
   readonly readableLength: number;
+  readonly readableHighWaterMark: number;
+  /** See Channel in ssh.ts. */
+  unsent?(): number;
   /** Of Node's Readable: what may wait before ssh2 gives no more window. */
   readonly _readableState: { highWaterMark: number };
   /** What we may still send; `id` is the server's number for it. */
   readonly outgoing: { readonly id: number; readonly window: number };
+  once(event: 'close', listener: () => void): unknown;
 }
 
 interface Protocol {

@@ -1,16 +1,32 @@
 import type { Client } from 'ssh2';
+import { createReceiveAccount, type ReceiveAccount } from '../../connection/ssh2/guard/receive-account.ts';
 import { internalsOf, type Internals, type OpenChannel } from './internals.ts';
 
 /**
- * Bounds what a server can make us keep for visitors and targets that do not read, over all channels of a connection: ssh2 lets each
- * have 2 MiB and as much again on the way, so that a thousand of them would be gigabytes. Few channels have all of that, many have less,
- * and one that moves gets more. To be called right after client.connect().
+ * Bounds what a server can make us keep for visitors and targets that do not read, over all channels of a connection and, by
+ * `account`, over all connections: ssh2 lets each channel have 2 MiB and as much again on the way, so that a thousand of them would be
+ * gigabytes. Few channels have all of that, many have less, and one that moves gets more. `onOverload` hears that this connection keeps
+ * more than any other where there is no room for all. To be called right after client.connect().
  */
-export function shareWindows(client: Client): void {
+export function shareWindows(
+  client: Client,
+  onOverload: (overload: Error) => void,
+  account: ReceiveAccount = ofThisProcess,
+): void {
   const internals = internalsOf(client);
   const { _protocol: protocol, _chanMgr: table } = internals;
   const { _handlers: handlers, channelOpenConfirm, channelWindowAdjust } = protocol;
-  const shares = createShares();
+  let overload: Error | null = null;
+  const member = account.join({
+    unread: () => shares.unread(),
+    leave: (bytes) => {
+      const size = `${Math.round(bytes / MIB)} MiB`;
+      overload = new Error(`${size} of what the server sent wait to be read, and there is no room for so much`);
+      onOverload(overload);
+    },
+  });
+  const shares = createShares(member);
+  client.once('close', () => member.end());
 
   protocol.channelOpenConfirm = (theirs, ours, _window, packet) => {
     const channel = table.get(ours);
@@ -38,10 +54,13 @@ export function shareWindows(client: Client): void {
   const onData = handlers.CHANNEL_DATA;
   handlers.CHANNEL_DATA = (self, ours, data) => {
     const channel = table.get(ours);
-    if (typeof channel === 'object' && small.take(ours, channel, data)) return;
-    const waits = typeof channel === 'object' && channel.readableLength > 0;
+    if (typeof channel !== 'object') return;
+    const kept = small.take(ours, channel, data);
     // A view keeps all of the 64 KiB that were read with it.
-    onData(self, ours, waits || data.length < SMALL ? Buffer.from(data) : data);
+    const copies = channel.readableLength > 0 || data.length < SMALL || channel.readableHighWaterMark < FULL / 2;
+    if (!kept) onData(self, ours, copies ? copyOf(data) : data);
+    shares.waits(ours, () => unreadOf(channel) + small.keptOf(ours));
+    if (overload !== null) throw overload;
   };
   const { CHANNEL_EOF: onEnd, CHANNEL_CLOSE: onClose } = handlers;
   handlers.CHANNEL_EOF = (self, ours) => {
@@ -49,12 +68,31 @@ export function shareWindows(client: Client): void {
     onEnd(self, ours);
   };
   handlers.CHANNEL_CLOSE = (self, ours) => {
+    const channel = table.get(ours);
     small.pass(ours);
     onClose(self, ours);
     small.forget(ours);
-    shares.close(ours);
+    const over = shares.close(ours);
+    // What came before it may wait for a reader still.
+    if (typeof channel === 'object' && channel.readableLength > 0) channel.once('close', over);
+    else over();
   };
 }
+
+/** With memory of its own: what Node lends of a common piece keeps all of that. */
+function copyOf(data: Buffer): Buffer {
+  const copy = Buffer.allocUnsafeSlow(data.length);
+  data.copy(copy);
+  return copy;
+}
+
+const MIB = 1024 * 1024;
+
+/**
+ * Half of the windows are for a single connection, and as much again as its window, by half, may wait for each channel. A server that
+ * keeps to its windows comes to the bound of what is unread only with the least windows of thousands of channels.
+ */
+const ofThisProcess = createReceiveAccount({ windows: 32 * MIB, unread: 44 * MIB });
 
 /** What is copied in no time. */
 const SMALL = 8 * 1024;
@@ -65,6 +103,8 @@ interface SmallMessages {
   take(ours: number, channel: OpenChannel, data: Buffer): boolean;
   /** Passes on what is kept. */
   pass(ours: number): void;
+  /** How many bytes are kept. */
+  keptOf(ours: number): number;
   forget(ours: number): void;
 }
 
@@ -111,6 +151,7 @@ function gatherSmall({ _protocol: protocol }: Internals): SmallMessages {
       return true;
     },
     pass,
+    keptOf: (ours) => kept.get(ours)?.length ?? 0,
     forget: (ours) => kept.delete(ours),
   };
 }
@@ -138,10 +179,10 @@ function shareOpened({ _protocol: protocol, _chanMgr: table }: Internals, shares
   };
 }
 
-/** `share` is what may wait unread before no more window is given, `window` what the server may send. */
+/** A window that is half used up is filled again as long as half as much waits at most. */
 function limit(channel: OpenChannel, share: number, window: number): void {
   channel.incoming.window = window;
-  channel._readableState.highWaterMark = share;
+  channel._readableState.highWaterMark = share / 2;
 }
 
 /** How much each channel may have on its way; by our numbers for them. */
@@ -151,22 +192,48 @@ interface Shares {
   confirm(ours: number, theirs: number): number | null;
   /** Its share from now on: what was sent on it is being read. */
   moves(ours: number): number;
+  /** Something came in on it. */
+  waits(ours: number, unread: () => number): void;
+  /** What waits on all of them. */
+  unread(): number;
   numberOf(theirs: number): number | null;
-  close(ours: number): void;
+  /** Its number is free from now on; what it has still when the answer is called. */
+  close(ours: number): () => void;
 }
 
-function createShares(): Shares {
-  const shares = new Map<number, { bytes: number; theirs: number | null }>();
+interface Share {
+  bytes: number;
+  theirs: number | null;
+  /** What waits on it at this moment, and what was last known of that. */
+  now: () => number;
+  unread: number;
+}
+
+function createShares(member: ReturnType<ReceiveAccount['join']>): Shares {
+  const shares = new Map<number, Share>();
   const numbers = new Map<number, number>();
+  /** With those that are closed and not read to the end. */
+  const kept = new Set<Share>();
   /** Above the least that each has. */
   let total = 0;
+  let unread = 0;
+  const change = (share: Share, bytes: number) => {
+    total += bytes - share.bytes;
+    share.bytes = bytes;
+    member.hold(total);
+  };
+  const count = (share: Share, bytes: number) => {
+    unread += bytes - share.unread;
+    share.unread = bytes;
+  };
   return {
     open: (ours, theirs) => {
-      const bytes = firstShare(BUDGET - total);
-      total += bytes - LEAST;
-      shares.set(ours, { bytes, theirs });
+      const share: Share = { bytes: LEAST, theirs, now: () => 0, unread: 0 };
+      change(share, firstShare(roomOf(member) - total));
+      shares.set(ours, share);
+      kept.add(share);
       if (theirs !== null) numbers.set(theirs, ours);
-      return bytes;
+      return share.bytes;
     },
     confirm: (ours, theirs) => {
       const share = shares.get(ours);
@@ -178,24 +245,46 @@ function createShares(): Shares {
     moves: (ours) => {
       const share = shares.get(ours);
       if (share === undefined) return FULL;
-      const others = total - (share.bytes - LEAST);
-      share.bytes = nextShare(BUDGET - others);
-      total = others + share.bytes - LEAST;
+      change(share, nextShare(roomOf(member) - (total - (share.bytes - LEAST))));
       return share.bytes;
+    },
+    waits: (ours, now) => {
+      const share = shares.get(ours);
+      if (share === undefined) return;
+      share.now = now;
+      count(share, now());
+      member.wait(unread);
+    },
+    unread: () => {
+      for (const share of kept) count(share, share.now());
+      return unread;
     },
     numberOf: (theirs) => numbers.get(theirs) ?? null,
     close: (ours) => {
       const share = shares.get(ours);
-      if (share === undefined) return;
-      total -= share.bytes - LEAST;
+      if (share === undefined) return () => {};
       shares.delete(ours);
       if (share.theirs !== null) numbers.delete(share.theirs);
+      return () => {
+        if (!kept.delete(share)) return;
+        change(share, LEAST);
+        count(share, 0);
+        member.wait(unread);
+      };
     },
   };
 }
 
-/** Of a connection, besides the least that each has; as much again may be unread. */
-const BUDGET = 32 * 1024 * 1024;
+function unreadOf(channel: OpenChannel): number {
+  return channel.readableLength + (channel.unsent?.() ?? 0);
+}
+
+/** Of a connection, besides the least that each channel has. */
+const BUDGET = 16 * 1024 * 1024;
+
+function roomOf(member: { room(): number }): number {
+  return Math.min(BUDGET, member.room());
+}
 
 /** ssh2's own window, as OpenSSH's. */
 const FULL = 2 * 1024 * 1024;
@@ -204,8 +293,8 @@ const LEAST = 16 * 1024;
 
 /** What is free at last is for those that move. */
 function firstShare(free: number): number {
-  if (free > BUDGET * 0.75) return FULL;
-  return free > BUDGET * 0.25 ? SOME : LEAST;
+  if (free > BUDGET / 2) return FULL;
+  return free > BUDGET / 4 ? SOME : LEAST;
 }
 
 function nextShare(free: number): number {
