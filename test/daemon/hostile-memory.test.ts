@@ -18,8 +18,8 @@ import { visit } from '../tunnel/visit.ts';
 /** For how long each attack goes on; a minute shows what is slow (`TUNNELD_ATTACK_SECONDS=60`). */
 const SECONDS = Number(process.env['TUNNELD_ATTACK_SECONDS'] ?? 3);
 
-/** How many of the three tunnels are attacked at a time. */
-const ATTACKED = (process.env['TUNNELD_ATTACKED'] ?? '1,2').split(',').map(Number);
+/** How many of the three tunnels are attacked at a time; `TUNNELD_ATTACKED=1,2` tries both. */
+const ATTACKED = (process.env['TUNNELD_ATTACKED'] ?? '2').split(',').map(Number);
 
 /** RSS with three tunnels, at its highest. */
 const MAX_MIB = 200;

@@ -22,7 +22,9 @@ export function dataFault(
 ): string | null {
   if (bytes > MAX_DATA) return `it sends ${bytes} bytes in one packet, above the ${MAX_DATA} it was told`;
   const beyond = bytes - incoming.window;
-  return beyond > Math.max(MAX_DATA, readableHighWaterMark * GRACE) ? `it sends ${beyond} bytes beyond the window of a channel` : null;
+  return beyond > Math.max(MAX_DATA, readableHighWaterMark * GRACE)
+    ? `it sends ${beyond} bytes beyond the window of a channel`
+    : null;
 }
 
 /** As all channels of ssh2 are opened (PACKET_SIZE in its Channel.js). */

@@ -1,5 +1,5 @@
 import type { Client } from 'ssh2';
-import { createReceiveAccount, type ReceiveAccount } from '../../connection/ssh2/guard/receive-account.ts';
+import { createReceiveAccount, type ReceiveAccount } from './receive-account.ts';
 import { internalsOf, type Internals, type OpenChannel } from './internals.ts';
 
 /**
@@ -182,7 +182,7 @@ function shareOpened({ _protocol: protocol, _chanMgr: table }: Internals, shares
 /** A window that is half used up is filled again as long as half as much waits at most. */
 function limit(channel: OpenChannel, share: number, window: number): void {
   channel.incoming.window = window;
-  channel._readableState.highWaterMark = share / 2;
+  channel._readableState.highWaterMark = Math.floor(share / 2);
 }
 
 /** How much each channel may have on its way; by our numbers for them. */

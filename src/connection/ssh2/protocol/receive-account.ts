@@ -33,23 +33,28 @@ export interface AccountLimits {
 export function createReceiveAccount(limits: AccountLimits): ReceiveAccount {
   const members = new Map<Connection, Drawn>();
   const total: Drawn = { held: 0, waiting: 0 };
-  const leave = (connection: Connection) => {
-    const drawn = members.get(connection);
-    if (drawn === undefined) return;
-    members.delete(connection);
-    total.held -= drawn.held;
-    total.waiting -= drawn.waiting;
+  const hold = (drawn: Drawn, bytes: number) => {
+    total.held += bytes - drawn.held;
+    drawn.held = bytes;
   };
-  const count = (drawn: Drawn, bytes: number) => {
+  const wait = (drawn: Drawn, bytes: number) => {
     total.waiting += bytes - drawn.waiting;
     drawn.waiting = bytes;
   };
+  const end = (connection: Connection) => {
+    const drawn = members.get(connection);
+    if (drawn === undefined) return;
+    members.delete(connection);
+    hold(drawn, 0);
+    wait(drawn, 0);
+  };
   const makeRoom = () => {
-    for (const [connection, drawn] of members) count(drawn, connection.unread());
+    for (const [connection, drawn] of members) wait(drawn, connection.unread());
     while (total.waiting > limits.unread) {
       const [worst, drawn] = [...members].reduce((one, other) => (other[1].waiting > one[1].waiting ? other : one));
-      leave(worst);
-      worst.leave(drawn.waiting);
+      const bytes = drawn.waiting;
+      end(worst);
+      worst.leave(bytes);
     }
   };
   return {
@@ -59,16 +64,14 @@ export function createReceiveAccount(limits: AccountLimits): ReceiveAccount {
       return {
         room: () => Math.max(0, limits.windows - (total.held - drawn.held)) / 2,
         hold: (bytes) => {
-          if (!members.has(connection)) return;
-          total.held += bytes - drawn.held;
-          drawn.held = bytes;
+          if (members.has(connection)) hold(drawn, bytes);
         },
         wait: (bytes) => {
           if (!members.has(connection)) return;
-          count(drawn, bytes);
+          wait(drawn, bytes);
           if (total.waiting > limits.unread) makeRoom();
         },
-        end: () => leave(connection),
+        end: () => end(connection),
       };
     },
   };
