@@ -119,7 +119,11 @@ describe('what a server can make us keep is bounded, and the other tunnels are s
           if (visitor.outgoing.window > 0) return;
           visitors.shift();
           send(CLOSE, uint32(visitor.outgoing.id));
-          if (count++ < 10_000) void channels(1).then(([next]) => visitors.push(next!), () => {});
+          if (count++ < 10_000)
+            void channels(1).then(
+              ([next]) => visitors.push(next!),
+              () => {},
+            );
         });
       },
     ],
