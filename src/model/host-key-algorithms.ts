@@ -1,5 +1,5 @@
-/** Signatures of host keys that are offered where the user names none, in order of preference. */
-export const DEFAULT_HOST_KEY_ALGORITHMS: readonly string[] = [
+/** The algorithms of signatures that the library knows, in order of preference; all are offered for host keys where the user names none. */
+export const SIGNATURE_ALGORITHMS: readonly string[] = [
   'ssh-ed25519',
   'ecdsa-sha2-nistp256',
   'ecdsa-sha2-nistp384',

@@ -11,7 +11,7 @@ import { BoundedAgent, listAgentKeys } from '../connection/auth/agent.ts';
 export interface LocalNeeds {
   /** An attempt begins: from here on a change is one that it may not have seen. Ends whenChanged(). */
   begin(): void;
-  /** Calls `changed` once, within about a second, when something has changed that a failure like this may come from. */
+  /** Calls `changed` once, within two seconds (ten after an hour in vain), when something has changed that a failure like this may come from. */
   whenChanged(code: FailureCode, changed: () => void): void;
   stop(): void;
 }
@@ -20,6 +20,8 @@ export function watchLocalNeeds(spec: TunnelSpec, clock: Clock): LocalNeeds {
   let begun = clock.now();
   let held: Promise<string> | null = null;
   let wanted: Need | undefined = 'keys';
+  /** Since when the same has been wanted in vain. */
+  let since = clock.now();
   let stop = () => {};
 
   /** Whether the attempt that has just failed came too early for what is there now. */
@@ -39,6 +41,8 @@ export function watchLocalNeeds(spec: TunnelSpec, clock: Clock): LocalNeeds {
     },
     whenChanged: (code, changed) => {
       const need = NEEDS[code];
+      // An attempt that took so long was up.
+      if (need !== wanted || clock.now() - begun > LIVED_MS) since = clock.now();
       wanted = need;
       if (need === undefined) return;
       let over = false;
@@ -52,9 +56,11 @@ export function watchLocalNeeds(spec: TunnelSpec, clock: Clock): LocalNeeds {
         const missed = before === null && (await cameMeanwhile(now));
         if (over) return;
         // Not at once: something may be about to be written.
-        if (missed) cancel = clock.timer(EVERY_MS, changed);
-        else if (before !== null && now.text !== before) changed();
-        else cancel = clock.timer(EVERY_MS, () => void lookAgain(now.text));
+        if (missed) cancel = clock.timer(FIRST_MS, changed);
+        else if (before !== null && now.text !== before) {
+          since = clock.now();
+          changed();
+        } else cancel = clock.timer(lookEveryMs(clock.now() - since), () => void lookAgain(now.text));
       };
       void lookAgain(null);
     },
@@ -70,7 +76,15 @@ interface Sight {
 
 /** Times of files are as coarse as the kernel's clock, which ticks a hundred times a second or more often. */
 const FILE_TIME_MS = 10;
-const EVERY_MS = 1000;
+
+/** How long until the next look, where something has been wanted for so long: somebody who is mending it sees it at once. */
+export function lookEveryMs(wantedForMs: number): number {
+  if (wantedForMs < 60_000) return FIRST_MS;
+  return wantedForMs < 3_600_000 ? 2000 : 10_000;
+}
+
+const FIRST_MS = 1000;
+const LIVED_MS = 300_000;
 
 type Need = 'keys' | 'host keys' | 'names';
 

@@ -6,7 +6,7 @@ import { describe, test, type TestContext } from 'node:test';
 import { systemClock, type Clock } from '../../src/lib/async/clock.ts';
 import type { FailureCode } from '../../src/model/failure.ts';
 import type { TunnelSpec } from '../../src/model/spec.ts';
-import { watchLocalNeeds } from '../../src/tunnel/local-needs.ts';
+import { lookEveryMs, watchLocalNeeds } from '../../src/tunnel/local-needs.ts';
 import { fakeClock } from '../support/clock.ts';
 import { startSshd } from '../support/sshd.ts';
 import { specFor, startTunnel, type TestTunnel } from '../support/tunnel.ts';
@@ -169,7 +169,7 @@ function watchNeeds(t: TestContext, dir: string, code: FailureCode, changes: Par
   const state = { due: 0, noticed: false };
   const timer: Clock['timer'] = (ms, fire) => {
     // An agent's answer is waited for by a timer too.
-    if (ms !== LOOK_MS) return clock.timer(ms, fire);
+    if (!LOOKS_MS.includes(ms)) return clock.timer(ms, fire);
     state.due += 1;
     return clock.timer(ms, () => {
       state.due -= 1;
@@ -188,7 +188,7 @@ function watchNeeds(t: TestContext, dir: string, code: FailureCode, changes: Par
   };
 }
 
-const LOOK_MS = 1000;
+const LOOKS_MS = [1000, 2000, 10_000];
 
 async function startAgent(t: TestContext, socket: string): Promise<void> {
   const agent = spawn('ssh-agent', ['-D', '-a', socket], { stdio: 'ignore' });
@@ -212,3 +212,16 @@ async function blocked(tunnel: TestTunnel, code: string, message: RegExp): Promi
   });
   assert.equal(tunnel.state().failure?.code, code);
 }
+
+test('who mends it within the hour is seen within two seconds, and later it is looked at seldom', () => {
+  const second = 1000;
+  for (const [wantedFor, every] of [
+    [0, second],
+    [59 * second, second],
+    [60 * second, 2 * second],
+    [3599 * second, 2 * second],
+    [3600 * second, 10 * second],
+    [86_400 * second, 10 * second],
+  ] as const)
+    assert.equal(lookEveryMs(wantedFor), every);
+});

@@ -2,7 +2,7 @@ import { isForServer, type Access } from '../../server-rules/access.ts';
 import { printable } from '../../lib/text.ts';
 import type { ForwardSpec } from '../../model/spec.ts';
 import type { Finding } from '../findings/finding.ts';
-import type { Hole } from '../findings/hole.ts';
+import { type Hole, IN_RULES } from '../findings/hole.ts';
 import { allows, valuesOf, type KeyEntry } from './authorized-keys.ts';
 import { both, covers, printExtent, readExtent, type Extent } from './extent.ts';
 import type { ServerFacts } from './facts.ts';
@@ -72,25 +72,9 @@ export function judgeFacts(facts: ServerFacts, options: JudgeOptions): Judged {
   }
   for (const account of facts.otherAccounts) note('other-accounts', account);
   // Whether commands run at all has been tried.
-  const judged = open.has('command') ? ['command' as const, ...JUDGED] : JUDGED;
+  const judged = open.has('command') ? ['command' as const, ...IN_RULES] : IN_RULES;
   return { findings: judged.map((hole) => findingOf(hole, open.get(hole))), problems };
 }
-
-/** What these rules tell whole: all others have to be tried. */
-const JUDGED: readonly Hole[] = [
-  'environment',
-  'tunnel-device',
-  'connect-server',
-  'connect-elsewhere',
-  'connect-socket',
-  'listen-port',
-  'listen-everywhere',
-  'listen-privileged',
-  'listen-public',
-  'user-rc',
-  'other-keys',
-  'other-accounts',
-];
 
 const UNREAD = ['authorizedkeyscommand', 'trustedusercakeys'];
 const MAX_DETAILS = 5;

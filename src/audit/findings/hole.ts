@@ -42,6 +42,12 @@ const BY_EXAMPLES: ReadonlySet<Hole> = new Set([
   'environment',
 ]);
 
+/** What the rules of the server tell whole: all others have to be tried. */
+export const IN_RULES: readonly Hole[] = [
+  ...HOLES.filter((hole) => BY_EXAMPLES.has(hole) || hole === 'tunnel-device' || hole === 'listen-public'),
+  ...HOLES_IN_FILES,
+];
+
 /**
  * In one sentence what it would mean: `whoever has this key can run any program as user limited`. `sure` says that the rules of the
  * server were read.

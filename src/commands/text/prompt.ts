@@ -21,18 +21,21 @@ export function createQuestions(yes: boolean): Questions {
     terminal.close();
     process.kill(process.pid, 'SIGINT');
   });
-  const ask: Questions['ask'] = async (question, usual, instead = 'say it in the arguments (see --help)') => {
+  /** `shown` is how the question stands on the terminal. */
+  const put = async (question: string, usual: string | null, instead: string, shown: string) => {
     if (terminal === null) throw new NobodyThereError(`there is no terminal to ask: ${question}\n${instead}`);
     for (;;) {
-      const answer = (await terminal.question(`${question}${usual === null ? '' : ` [${usual}]`}: `)).trim();
+      const answer = (await terminal.question(shown)).trim();
       if (answer !== '') return answer;
       if (usual !== null) return usual;
     }
   };
+  const ask: Questions['ask'] = (question, usual, instead = 'say it in the arguments (see --help)') =>
+    put(question, usual, instead, `${question}${usual === null ? '' : ` [${usual}]`}: `);
   return {
     ask,
     confirm: async (question) =>
-      yes || /^y(?:es)?$/i.test(await ask(`${question} [y/N]`, 'n', 'or confirm it with --yes')),
+      yes || /^y(?:es)?$/i.test(await put(question, 'n', 'or confirm it with --yes', `${question} [y/N]: `)),
     close: () => terminal?.close(),
   };
 }

@@ -1,4 +1,4 @@
-import { DEFAULT_HOST_KEY_ALGORITHMS } from '../../model/host-key-algorithms.ts';
+import { SIGNATURE_ALGORITHMS } from '../../model/host-key-algorithms.ts';
 
 /** The keys that choose algorithms, named as in ssh_config(5). */
 export type AlgorithmKey = 'ciphers' | 'kexAlgorithms' | 'macs' | 'hostKeyAlgorithms';
@@ -59,7 +59,7 @@ export const ALGORITHMS: Readonly<Record<AlgorithmKey, Algorithms>> = {
   },
   hostKeyAlgorithms: {
     noun: 'host key algorithm',
-    defaults: DEFAULT_HOST_KEY_ALGORITHMS,
+    defaults: SIGNATURE_ALGORITHMS,
     others: ['ssh-dss'],
   },
 };

@@ -1,6 +1,7 @@
 import { isIPv6 } from 'node:net';
 import { servicePort } from '../../host/services.ts';
 import type { AuthMethod, ChannelTimeout, RekeyLimit } from '../../model/spec.ts';
+import { SIGNATURE_ALGORITHMS } from '../../model/host-key-algorithms.ts';
 import { readDuration } from './duration.ts';
 import { matchesPattern } from './pattern.ts';
 import { BadValue, isEmpty, readText, show } from './value.ts';
@@ -44,16 +45,8 @@ export function readPubkeyAuthentication(raw: unknown): boolean {
   throw new BadValue(`must be yes or no, not ${show(raw)}`);
 }
 
-/** The signature algorithms of keys that the library can use (RFC 8332, RFC 5656, RFC 8709), the defaults of ssh first. */
-const KEY_ALGORITHMS = [
-  'ssh-ed25519',
-  'ecdsa-sha2-nistp256',
-  'ecdsa-sha2-nistp384',
-  'ecdsa-sha2-nistp521',
-  'rsa-sha2-512',
-  'rsa-sha2-256',
-];
-const OLD_KEY_ALGORITHMS = ['ssh-rsa'];
+/** The signatures that the library can make (RFC 8332, RFC 5656, RFC 8709), of which SHA-1 is only for whoever names it. */
+const KEY_ALGORITHMS = SIGNATURE_ALGORITHMS.filter((name) => name !== 'ssh-rsa');
 
 /**
  * A list of names and patterns, or with `+`, `-` or `^` in front what is added to, taken from or put before the default. What only
@@ -66,7 +59,7 @@ export function readKeyAlgorithms(raw: unknown): string[] {
   const bad = patterns.find((pattern) => !/^[\w@.*?!-]+$/.test(pattern));
   if (bad !== undefined)
     throw new BadValue(bad === '' ? 'is a list with a gap' : `names ${show(bad)}, which is no algorithm`);
-  const known = [...KEY_ALGORITHMS, ...OLD_KEY_ALGORITHMS];
+  const known = SIGNATURE_ALGORITHMS;
   const unknown = patterns.find(
     (pattern) => !/[*?]/.test(pattern) && !known.includes(pattern) && !pattern.includes('@'),
   );

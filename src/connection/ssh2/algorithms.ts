@@ -1,11 +1,11 @@
 import type { Algorithms } from 'ssh2';
-import { DEFAULT_HOST_KEY_ALGORITHMS } from '../../model/host-key-algorithms.ts';
+import { SIGNATURE_ALGORITHMS } from '../../model/host-key-algorithms.ts';
 import type { ServerSpec } from '../../model/spec.ts';
 
 /** What to offer the server: the user's lists where given, and host key algorithms in the order of what is known of the host. */
 export function algorithms(spec: ServerSpec, knownKeyTypes: readonly string[]): Algorithms {
   return {
-    serverHostKey: knownFirst(spec.hostKeyAlgorithms ?? DEFAULT_HOST_KEY_ALGORITHMS, knownKeyTypes),
+    serverHostKey: knownFirst(spec.hostKeyAlgorithms ?? SIGNATURE_ALGORITHMS, knownKeyTypes),
     // In the order of ssh (readconf.c): compression that starts after the login comes first.
     compress: spec.compression ? ['zlib@openssh.com', 'zlib', 'none'] : ['none'],
     ...(spec.ciphers === null ? {} : { cipher: spec.ciphers }),
