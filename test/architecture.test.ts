@@ -74,6 +74,15 @@ test('imports point one way', () => {
   assert.deepEqual(wrong, []);
 });
 
+test('ARCHITECTURE.md shows the same table', () => {
+  const text = readFileSync(join(src, '../ARCHITECTURE.md'), 'utf8');
+  const rows = [...text.matchAll(/^\| `([\w.-]+)` \| .*? \|([^|]*)\|$/gm)].map(
+    ([, room = '', cell = '']) => [room, cell.split(',').map((name) => name.trim())] as const,
+  );
+  const shown = rows.map(([room, names]) => [room, names.filter((name) => name !== '')]);
+  assert.deepEqual(Object.fromEntries(shown), BELOW);
+});
+
 test('rooms inside of rooms have no circle either', () => {
   const edges = files.flatMap(({ file, text }) =>
     importsOf(text)

@@ -29,7 +29,8 @@ export function stageFiles(tree, { root, dist, version, date }) {
   put('usr/share/fish/vendor_completions.d/tunneld.fish', built('completions/tunneld.fish'));
 
   put('usr/share/doc/tunneld/config.example.yaml', source('config.example.yaml'));
-  put('usr/share/doc/tunneld/README.md.gz', compressed(source('README.md')));
+  for (const name of ['README.md', 'SECURITY.md', ...readdirSync(join(root, 'docs')).map((page) => `docs/${page}`)])
+    put(`usr/share/doc/tunneld/${name}.gz`, compressed(source(name)));
   put('usr/share/doc/tunneld/copyright', `${source('LICENSE')}\n${LINE}\n\n${built('THIRD-PARTY-LICENSES.txt')}`);
   put('usr/share/doc/tunneld/changelog.gz', compressed(debianChangelog(source('CHANGELOG.md'), { version, date })));
 

@@ -14,10 +14,14 @@ test('npm packs what is needed to run, and installs it without a registry and wi
   const folder = await builtCopy(t);
   const packed = await run('npm', ['pack', '--ignore-scripts', '--json'], { cwd: folder });
   const [tarball] = JSON.parse(packed.stdout) as [{ filename: string; files: { path: string }[]; size: number }];
-  const files = tarball.files.map(({ path }) => path.replace(/^dist\/chunks\/.*\.js$/, 'dist/chunks/*.js'));
+  const files = tarball.files.map(({ path }) =>
+    path.replace(/^dist\/chunks\/.*\.js$/, 'dist/chunks/*.js').replace(/^docs\/.*\.md$/, 'docs/*.md'),
+  );
   assert.deepEqual([...new Set(files)].toSorted(), [
+    'CHANGELOG.md',
     'LICENSE',
     'README.md',
+    'SECURITY.md',
     'config.example.yaml',
     'dist/THIRD-PARTY-LICENSES.txt',
     'dist/chunks/*.js',
@@ -28,6 +32,7 @@ test('npm packs what is needed to run, and installs it without a registry and wi
     'dist/man/tunneld.1',
     'dist/man/tunneld.yaml.5',
     'dist/package.json',
+    'docs/*.md',
     'launchd/dev.tunneld.tunneld.plist',
     'package.json',
     'systemd/tunnel.service',
