@@ -1,6 +1,6 @@
 import { isDeepStrictEqual } from 'node:util';
 import * as z from 'zod/mini';
-import { readRegularFile } from '../lib/files/read-regular-file.ts';
+import { readJsonFile } from '../lib/files/read-json-file.ts';
 import { errorCode, errorText } from '../lib/text.ts';
 import { writeDurably } from '../lib/files/write-durably.ts';
 
@@ -61,13 +61,15 @@ const MAX_BYTES = 1024 * 1024;
 /** Null where there is nothing to read. */
 function read(path: string, onTrouble: (message: string) => void): Map<string, Holding> | null {
   try {
-    const text = readRegularFile(path, MAX_BYTES).toString('utf8');
-    const content = z.record(z.string(), z.unknown()).parse(JSON.parse(text));
+    const content = z.safeParse(z.record(z.string(), z.unknown()), readJsonFile(path, MAX_BYTES)).data;
+    if (content === undefined) throw new Error('it holds no mapping');
     return new Map(
-      Object.entries(content).flatMap(([key, value]) => {
-        const { data } = holdingSchema.safeParse(value);
-        return data === undefined ? [] : [[key, data] as const];
-      }),
+      Object.entries(content)
+        .slice(-MAX_KEYS)
+        .flatMap(([key, value]) => {
+          const { data } = holdingSchema.safeParse(value);
+          return data === undefined ? [] : [[key, data] as const];
+        }),
     );
   } catch (error) {
     if (errorCode(error) !== 'ENOENT') onTrouble(`what was known of listeners in ${path} is lost: ${errorText(error)}`);

@@ -1,4 +1,4 @@
-import { readRegularFile } from '../lib/files/read-regular-file.ts';
+import { readJsonFile } from '../lib/files/read-json-file.ts';
 import { errorCode, errorText } from '../lib/text.ts';
 import { writeDurably } from '../lib/files/write-durably.ts';
 
@@ -72,6 +72,8 @@ export function openPortFile(path: string, onTrouble: (message: string | null) =
 const EVICTIONS = 'evictions';
 
 const MAX_KEYS = 500;
+/** Of a key: more than are ever remembered. */
+const MAX_PORTS = 64;
 const MAX_BYTES = 1024 * 1024;
 
 interface Content {
@@ -83,9 +85,10 @@ function read(path: string, onTrouble: (message: string) => void): Content {
   const ports = new Map<string, readonly number[]>();
   const evictions = new Map<string, Eviction>();
   try {
-    const content: unknown = JSON.parse(readRegularFile(path, MAX_BYTES).toString('utf8'));
+    const content: unknown = readJsonFile(path, MAX_BYTES);
     if (typeof content !== 'object' || content === null) throw new Error('it holds no mapping');
-    for (const [key, list] of Object.entries(content)) if (isPortList(list)) ports.set(key, list);
+    const lists = Object.entries(content).filter(([key]) => key !== EVICTIONS);
+    for (const [key, list] of lists.slice(-MAX_KEYS)) if (isPortList(list)) ports.set(key, list);
     const seen: unknown = (content as Readonly<Record<string, unknown>>)[EVICTIONS] ?? {};
     for (const [key, value] of Object.entries(seen as object))
       if (ports.has(key) && isEviction(value)) evictions.set(key, value);
@@ -96,7 +99,11 @@ function read(path: string, onTrouble: (message: string) => void): Content {
 }
 
 function isPortList(value: unknown): value is readonly number[] {
-  return Array.isArray(value) && value.every((port) => Number.isInteger(port) && port > 0 && port < 65_536);
+  return (
+    Array.isArray(value) &&
+    value.length <= MAX_PORTS &&
+    value.every((port) => Number.isInteger(port) && port > 0 && port < 65_536)
+  );
 }
 
 function isEviction(value: unknown): value is Eviction {

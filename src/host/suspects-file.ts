@@ -3,7 +3,7 @@ import { dirname } from 'node:path';
 import * as z from 'zod/mini';
 import { makeDirectory } from '../lib/files/make-directory.ts';
 import { checkRootsPlace } from '../lib/files/place-owner.ts';
-import { readRegularFile } from '../lib/files/read-regular-file.ts';
+import { readJsonFile } from '../lib/files/read-json-file.ts';
 import { errorCode, errorText } from '../lib/text.ts';
 
 const name = z.nullable(z.string().check(z.maxLength(200)));
@@ -48,7 +48,7 @@ export function openSuspectsFile(
 
 function read(path: string): z.infer<typeof schema> {
   try {
-    return schema.parse(JSON.parse(readRegularFile(path, MAX_BYTES).toString('utf8')));
+    return schema.parse(readJsonFile(path, MAX_BYTES));
   } catch {
     return { boot: '', last: null, suspect: null, times: 0 };
   }

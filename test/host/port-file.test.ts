@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
-import { readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { readdirSync, readFileSync, statSync, writeFileSync, symlinkSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { test } from 'node:test';
+import { openHoldingsFile } from '../../src/host/holdings-file.ts';
 import { openPortFile } from '../../src/host/source-port-file.ts';
 import { tempDir } from '../support/until.ts';
 
@@ -53,6 +54,17 @@ test('what is no file at all is not waited for', async (t) => {
   assert.deepEqual(openPortFile(path, noTrouble).recall('backup'), [61_001]);
 });
 
+test('a link to what nobody is to see has nothing of it told', async (t) => {
+  const dir = await tempDir(t);
+  writeFileSync(join(dir, 'secret'), 'root:$y$j9T$secret');
+  symlinkSync(join(dir, 'secret'), join(dir, 'state.json'));
+  const told: (string | null)[] = [];
+  openPortFile(join(dir, 'state.json'), (message) => told.push(message));
+  openHoldingsFile(join(dir, 'state.json'), [], (message) => told.push(message));
+  assert.equal(told.length, 2);
+  for (const message of told) assert.match(message ?? '', /lost: it is not JSON$/);
+});
+
 test('what a loss of power leaves of a write does no harm', async (t) => {
   const path = join(await tempDir(t), 'source-ports.json');
   openPortFile(path, noTrouble).remember('backup', [61_001]);
@@ -79,12 +91,15 @@ test('a directory that cannot be written to is said once, and the ports are reme
 
 test('the file does not grow without end', async (t) => {
   const path = join(await tempDir(t), 'source-ports.json');
-  writeFileSync(path, JSON.stringify(Object.fromEntries(Array.from({ length: 500 }, (_, i) => [`t${i}`, [61_001]]))));
+  writeFileSync(
+    path,
+    JSON.stringify(Object.fromEntries(Array.from({ length: 20_000 }, (_, i) => [`t${i}`, [61_001]]))),
+  );
   const file = openPortFile(path, noTrouble);
   file.remember('new', [61_002]);
   assert.equal(Object.keys(JSON.parse(readFileSync(path, 'utf8')) as object).length, 500);
   assert.deepEqual(file.recall('new'), [61_002]);
-  assert.deepEqual(file.recall('t0'), []);
+  assert.deepEqual([file.recall('t0'), file.recall('t19999')], [[], [61_001]]);
 });
 
 test('when a dead connection went is kept too, written when it is news, and forgotten with its ports', async (t) => {
