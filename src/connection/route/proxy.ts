@@ -109,7 +109,8 @@ async function connectSocks(
   fail: Fail,
 ): Promise<void> {
   try {
-    const { SocksClient } = await import('socks');
+    // It is CommonJS, which in the bundle is nothing but a default.
+    const { SocksClient } = (await import('socks')).default;
     await SocksClient.createConnection({
       proxy: {
         host,
