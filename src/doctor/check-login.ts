@@ -5,7 +5,7 @@ import { sleep, type Clock } from '../lib/async/clock.ts';
 import { dial, type Dialled } from '../net/dial.ts';
 import { dialTarget } from '../net/dial-target.ts';
 import { asFailure, TunnelFailure } from '../model/failure.ts';
-import { createInspector, type Inspector } from '../forwarding/verify/listener-verifier.ts';
+import { createVerifier, type Verifier } from '../forwarding/verify/listener-verifier.ts';
 import { listenLocally } from '../forwarding/listeners/listen-locally.ts';
 import { prepareLogin } from '../connection/route/login.ts';
 import { ownKeys } from '../forwarding/verify/own-keys.ts';
@@ -70,7 +70,7 @@ export async function examineLogin(spec: TunnelSpec, deps: LoginDeps, signal: Ab
     turn()?.accepted();
     greeted(connection.serverVersion);
     tell('authentication', 'ok', how === '' ? 'the server wanted nothing' : how);
-    const inspector = createInspector(
+    const verifier = createVerifier(
       connection,
       {
         clock,
@@ -80,11 +80,11 @@ export async function examineLogin(spec: TunnelSpec, deps: LoginDeps, signal: Ab
       over.signal,
     );
     claim = (visitor) => {
-      const examination = inspector.claim(visitor, { room: true, early: false }) ?? Promise.resolve(visitor);
+      const examination = verifier.claim(visitor, { room: true, early: false }) ?? Promise.resolve(visitor);
       void examination.then((found) => found?.reject());
     };
     for (const forward of spec.forwards) {
-      const examined = examineForward(forward, connection, inspector, deps);
+      const examined = examineForward(forward, connection, verifier, deps);
       examined.catch(() => {});
       await Promise.race([connection.lost, route.lost, noAnswer(clock, over.signal), examined]);
     }
@@ -116,7 +116,7 @@ const ANSWER_MS = 30_000;
 async function examineForward(
   { kind, listen }: ForwardSpec,
   connection: SshConnection,
-  inspector: Inspector,
+  verifier: Verifier,
   { tell }: LoginDeps,
 ): Promise<void> {
   const name = formatEndpoint(listen);
@@ -140,14 +140,14 @@ async function examineForward(
   } catch (error) {
     const failure = asFailure(error);
     if (failure.code !== 'forward-refused') throw failure;
-    tell('forward', ...refused(failure, await refusalReason(listen, false, (at) => inspector.watch(listen, at))));
+    tell('forward', ...refused(failure, await refusalReason(listen, false, (at) => verifier.identify(listen, at))));
     tell('round trip', 'skip', `${name}: not tried: the forward comes first`);
     return;
   }
   try {
     tell('forward', 'ok', `the server listens on ${name}${port === 0 || !isChosen(listen) ? '' : ` (port ${port})`}`);
-    const answerer = await inspector.look(listen, port);
-    const exposed = answerer.type === 'ours' && (await inspector.isExposed(listen, port));
+    const answerer = await verifier.verify(listen, port);
+    const exposed = answerer.type === 'ours' && (await verifier.isExposed(listen, port));
     tell('round trip', ...roundTrip(name, answerer, exposed));
   } finally {
     await connection.unlisten(listen.type === 'tcp' ? { ...listen, port } : listen);

@@ -1,6 +1,6 @@
 import type { TunnelFailure } from '../model/failure.ts';
 import type { RefusalReason } from '../forwarding/listeners/refusal-reason.ts';
-import { type Answerer, inUseHint, inUseReason, type Other, OWN_HINT } from '../forwarding/verify/sights.ts';
+import { type VerifyResult, inUseHint, inUseReason, type Other, OWN_HINT } from '../forwarding/verify/sights.ts';
 import { EXPOSED } from '../model/state.ts';
 import { cureOf, type Step } from './check.ts';
 
@@ -16,7 +16,7 @@ export function refused(failure: TunnelFailure, { reason, other }: RefusalReason
 }
 
 /** Of a listener that it granted. */
-export function roundTrip(name: string, answerer: Answerer, exposed: boolean): Told {
+export function roundTrip(name: string, answerer: VerifyResult, exposed: boolean): Told {
   switch (answerer.type) {
     case 'ours':
       return exposed

@@ -1,13 +1,11 @@
 import type { Bell } from '../lib/async/listeners.ts';
 import { evict } from '../forwarding/listeners/evict-stale.ts';
-import { watchEvictions } from '../forwarding/listeners/eviction-timer.ts';
 import type { TunnelFailure } from '../model/failure.ts';
 import { keepForwards } from '../forwarding/listeners/remote-listeners.ts';
-import type { Inspector } from '../forwarding/verify/listener-verifier.ts';
+import type { Verifier } from '../forwarding/verify/listener-verifier.ts';
 import type { Up } from '../forwarding/verify/judge.ts';
 import { keepLocalForwards } from '../forwarding/listeners/local-listeners.ts';
 import type { Reception } from '../forwarding/visitors/visitors.ts';
-import { blamesUs } from '../forwarding/listeners/refusal-reason.ts';
 import type { SessionDeps } from './session-deps.ts';
 import { formatEndpoint, type TunnelSpec } from '../model/spec.ts';
 import type { SshConnection } from '../connection/ssh/connection.ts';
@@ -15,7 +13,7 @@ import { EXPOSED, type ForwardState } from '../model/state.ts';
 import { watchTargets } from '../forwarding/listeners/target-monitor.ts';
 
 export interface ServingDeps extends Omit<SessionDeps, 'reach'> {
-  readonly inspector: Inspector;
+  readonly verifier: Verifier;
   readonly reception: Reception;
   /** Rings when a connection that was silent has shown life. */
   readonly doubtOver: Bell;
@@ -82,10 +80,6 @@ export async function keepServing(
     missing.add(index);
     settle();
   };
-  const evictions = watchEvictions(clock, (seconds) => {
-    // A proxyCommand's connections come from ports that we do not know.
-    if (connection.transport.ends !== null) deps.onEvicted(seconds);
-  });
   const evictOnce = () => {
     const { ends } = connection.transport;
     if (evicted || ends === null) return;
@@ -121,11 +115,10 @@ export async function keepServing(
       tunnel: spec.name,
       holdings: deps.holdings,
       onTaken: deps.device.onTaken,
-      inspector: deps.inspector,
+      verifier: deps.verifier,
       lease: deps.lease,
       onRecheck: deps.doubtOver.listen,
       onGranted: (index, port, rttMs) => {
-        evictions.granted(index);
         const { listen } = spec.forwards[index]!;
         const chosen = listen.type === 'tcp' && listen.port === 0 ? port : null;
         deps.reportForward(index, { boundPort: chosen });
@@ -138,9 +131,12 @@ export async function keepServing(
         log.warn(`${formatEndpoint(forward.listen)}: ${EXPOSED}`);
         deps.reportForward(index, { exposed: true });
       },
-      onRefused: (index, refusal, failure, elsewhere) => {
+      onEvicted: (seconds) => {
+        // A proxyCommand's connections come from ports that we do not know.
+        if (connection.transport.ends !== null) deps.onEvicted(seconds);
+      },
+      onRefused: (index, { refusal, failure, elsewhere }) => {
         onRefused(index, refusal, failure, elsewhere);
-        evictions.refused(index, blamesUs(failure));
         evictOnce();
       },
       onLent,

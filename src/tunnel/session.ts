@@ -5,7 +5,7 @@ import { abortable, childController } from '../lib/async/abort.ts';
 import { createBell } from '../lib/async/listeners.ts';
 import type { Clock } from '../lib/async/clock.ts';
 import { TunnelFailure } from '../model/failure.ts';
-import { createInspector } from '../forwarding/verify/listener-verifier.ts';
+import { createVerifier } from '../forwarding/verify/listener-verifier.ts';
 import { keepServing } from './serve.ts';
 import { AUTH_TIMEOUT_MS, prepareLogin } from '../connection/route/login.ts';
 import { createReception, type Reception } from '../forwarding/visitors/visitors.ts';
@@ -58,7 +58,7 @@ export async function runSession(spec: TunnelSpec, deps: SessionDeps, signal: Ab
         : error;
     });
     connection = await Promise.race([route.lost, loggedIn]);
-    const inspector = createInspector(
+    const verifier = createVerifier(
       connection,
       {
         clock,
@@ -77,7 +77,7 @@ export async function runSession(spec: TunnelSpec, deps: SessionDeps, signal: Ab
     reception = createReception(
       spec,
       connection,
-      inspector,
+      verifier,
       { ...deps, onTargetFailed: targetFailed.ring },
       visitorsOver.signal,
     );
@@ -89,7 +89,7 @@ export async function runSession(spec: TunnelSpec, deps: SessionDeps, signal: Ab
       connection.lost,
       route.lost,
       watchConnection(connection, spec, { ...deps, report, answers: route.answers }, over.signal),
-      keepServing(connection, spec, { ...deps, inspector, reception, doubtOver, targetFailed }, over.signal),
+      keepServing(connection, spec, { ...deps, verifier, reception, doubtOver, targetFailed }, over.signal),
     ]);
   } catch (error) {
     if (connection === null || !(error instanceof TunnelFailure)) throw error;

@@ -2,34 +2,11 @@ import assert from 'node:assert/strict';
 import { createServer } from 'node:net';
 import { test } from 'node:test';
 import type { SourcePorts } from '../../src/net/source-ports.ts';
-import { watchEvictions } from '../../src/forwarding/listeners/eviction-timer.ts';
-import { fakeClock } from '../support/clock.ts';
 import { startEcho } from '../support/echo.ts';
 import { listen } from '../support/listen.ts';
 import { startSshd } from '../support/sshd.ts';
 import { specFor, startTunnel } from '../support/tunnel.ts';
 import { freePort, until } from '../support/until.ts';
-
-test('a listener that a dead connection of ours held is measured from its first refusal, any other is not', async () => {
-  const clock = fakeClock();
-  const told: number[] = [];
-  const watch = watchEvictions(clock, (seconds) => told.push(seconds));
-  watch.granted(0);
-  watch.refused(0, true);
-  watch.refused(1, false);
-  await clock.advance(1500);
-  watch.refused(0, true);
-  await clock.advance(1500);
-  watch.granted(0);
-  watch.granted(1);
-  watch.granted(0);
-  assert.deepEqual(told, [3]);
-  // Somebody else took it meanwhile.
-  watch.refused(0, true);
-  watch.refused(0, false);
-  watch.granted(0);
-  assert.deepEqual(told, [3]);
-});
 
 test('a tunnel remembers when the server let go of its dead connection, and after how long', async (t) => {
   const sshd = await startSshd();

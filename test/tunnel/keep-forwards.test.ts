@@ -6,7 +6,7 @@ import { systemClock, type Clock } from '../../src/lib/async/clock.ts';
 import { createLogger } from '../../src/lib/log/log.ts';
 import { TunnelFailure } from '../../src/model/failure.ts';
 import { keepForwards } from '../../src/forwarding/listeners/remote-listeners.ts';
-import type { Answerer } from '../../src/forwarding/verify/sights.ts';
+import type { VerifyResult } from '../../src/forwarding/verify/sights.ts';
 import { createLending } from '../../src/forwarding/listeners/listener-lease.ts';
 import type { ForwardSpec, TunnelSpec } from '../../src/model/spec.ts';
 import type { SshConnection } from '../../src/connection/ssh/connection.ts';
@@ -14,8 +14,8 @@ import { fakeClock } from '../support/clock.ts';
 import { quietDevice } from '../support/tunnel.ts';
 import { until } from '../support/until.ts';
 
-const OURS: Answerer = { type: 'ours', whole: true };
-const OTHER: Answerer = {
+const OURS: VerifyResult = { type: 'ours', whole: true };
+const OTHER: VerifyResult = {
   type: 'other',
   who: 'it says hello',
   answered: true,
@@ -24,8 +24,8 @@ const OTHER: Answerer = {
   own: false,
   certain: true,
 };
-const UNKNOWN: Answerer = { type: 'unknown', why: 'not now' };
-const BY_ACCIDENT: Answerer = { type: 'unknown', why: 'too slow', passing: true };
+const UNKNOWN: VerifyResult = { type: 'unknown', why: 'not now' };
+const BY_ACCIDENT: VerifyResult = { type: 'unknown', why: 'too slow', passing: true };
 
 const QUARTER_MS = 15 * 60_000;
 const quick: Clock = { ...systemClock, timer: (ms, fn) => systemClock.timer(ms > 60_000 ? ms : ms / 100, fn) };
@@ -94,6 +94,21 @@ test('what is lent is given back to the server, and asked for again only when it
   assert.deepEqual([events, unlistened(), answered()], [['up', 'lent', 'up'], 1, 1]);
 });
 
+test('what becomes of another listener is no reason to verify one again', async (t) => {
+  const clock = fakeClock();
+  const { lending, looks } = keep(t, 'auto', [OURS], { clock });
+  await clock.advance(0);
+  assert.equal(looks(), 1);
+  for (let count = 0; count < 3; count += 1) {
+    await lending.enter(1, new AbortController().signal);
+    lending.leave(1);
+    void lending.lend([1]);
+    lending.takeBack([1]);
+    await clock.advance(1000);
+  }
+  assert.equal(looks(), 1);
+});
+
 test('nobody waits for an answer about what is lent already', async (t) => {
   const { lending, events, answered } = keep(t, 'auto', [OURS], { lent: [0] });
   await until(() => answered() === 1, { what: 'the answer' });
@@ -157,7 +172,7 @@ test('required: an accident takes nothing back either, and is no proof', async (
 function keep(
   t: TestContext,
   verify: TunnelSpec['verify'],
-  answers: Answerer[],
+  answers: VerifyResult[],
   { clock = quick, lent = [], silent }: { clock?: Clock; lent?: readonly number[]; silent?: 'server' | 'look' } = {},
 ) {
   const over = new AbortController();
@@ -170,7 +185,7 @@ function keep(
   let grants = true;
   let unlistened = 0;
   let end: unknown = null;
-  let rest: Answerer[] = [...answers];
+  let rest: VerifyResult[] = [...answers];
   const lending = createLending(systemClock);
   void lending.lend(lent);
   const forward: ForwardSpec = {
@@ -195,15 +210,15 @@ function keep(
       log: createLogger('fatal', () => {}),
       wasUp: false,
       verify,
-      inspector: {
-        look: () => {
+      verifier: {
+        verify: () => {
           looks += 1;
           if (silent === 'look') return new Promise<never>(() => {});
           const [next = OURS] = rest;
           if (rest.length > 1) rest = rest.slice(1);
           return Promise.resolve(next);
         },
-        watch: () => Promise.resolve(OTHER),
+        identify: () => Promise.resolve(OTHER),
         isExposed: () => Promise.resolve(false),
       },
       tunnel: 'test',
@@ -212,10 +227,10 @@ function keep(
       lease: lending,
       onRecheck: doubtOver.listen,
       onGranted: () => {},
+      onEvicted: () => {},
       onUp: (_, { unverified }) => events.push(unverified === null ? 'up' : `up, ${unverified}`),
       onExposed: () => {},
-      onRefused: (_, refusal, _failure, elsewhere) =>
-        events.push(`refused ${refusal}${elsewhere ? ', elsewhere' : ''}`),
+      onRefused: (_, { refusal, elsewhere }) => events.push(`refused ${refusal}${elsewhere ? ', elsewhere' : ''}`),
       onLent: () => events.push('lent'),
       onAnswered: () => (answered += 1),
     },
@@ -231,6 +246,6 @@ function keep(
     asked: () => asked,
     refuse: () => void (grants = false),
     unlistened: () => unlistened,
-    answer: (next: Answerer) => (rest = [next]),
+    answer: (next: VerifyResult) => (rest = [next]),
   };
 }

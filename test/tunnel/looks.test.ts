@@ -3,7 +3,7 @@ import { getEventListeners } from 'node:events';
 import { connect, createServer, type Socket } from 'node:net';
 import { describe, test, type TestContext } from 'node:test';
 import { systemClock, type Clock } from '../../src/lib/async/clock.ts';
-import { createInspector, type Inspector } from '../../src/forwarding/verify/listener-verifier.ts';
+import { createVerifier, type Verifier } from '../../src/forwarding/verify/listener-verifier.ts';
 import type { Channel, SshConnection, Visitor } from '../../src/connection/ssh/connection.ts';
 import { fakeClock } from '../support/clock.ts';
 import { startSink } from '../support/echo.ts';
@@ -20,14 +20,14 @@ const WAITING = { room: true, early: false } as const;
 describe('a look', { concurrency: 4 }, () => {
   test('examines those who may come from the server itself, at this listener, and nobody else', async (t) => {
     const clock = fakeClock();
-    const { inspector, listener, next, visit } = await looker(t, { clock });
-    void look(inspector, listener);
+    const { verifier, listener, next, visit } = await looker(t, { clock });
+    void look(verifier, listener);
     // The test's own visitor, whom nobody examines: so the look goes on.
     const test = await next();
     t.after(() => test.reject());
     visit();
     const visitor = await next();
-    const taken = (changes: Partial<Visitor>) => inspector.claim({ ...visitor, ...changes }, WAITING) !== null;
+    const taken = (changes: Partial<Visitor>) => verifier.claim({ ...visitor, ...changes }, WAITING) !== null;
     for (const originator of ['192.0.2.7:40000', '2001:db8::1:40000', '1127.0.0.1:40000', 'example:1'])
       assert.equal(taken({ originator }), false, originator);
     for (const host of ['localhost', ''])
@@ -41,12 +41,12 @@ describe('a look', { concurrency: 4 }, () => {
   test('leaves nothing behind in this process, however many there are', async (t) => {
     const clock = fakeClock();
     const over = new AbortController();
-    const { inspector } = await looker(t, { clock, over });
+    const { verifier } = await looker(t, { clock, over });
     const greeter = createServer((socket) => void socket.on('error', () => {}).write('hello\n'));
     const greeting = await listen(greeter);
     t.after(() => greeter.close());
     const before = getEventListeners(over.signal, 'abort').length;
-    const looks = [1, 2, 3].map(() => look(inspector, greeting));
+    const looks = [1, 2, 3].map(() => look(verifier, greeting));
     let answered = false;
     const all = Promise.all(looks).finally(() => (answered = true));
     await until(() => clock.advance(50).then(() => answered), { what: 'answers' });
@@ -58,7 +58,7 @@ describe('a look', { concurrency: 4 }, () => {
   });
 
   test('leaves no connection open at the server, whoever answers', async (t) => {
-    const { inspector, connection, channels, next } = await looker(t);
+    const { verifier, connection, channels, next } = await looker(t);
     const silent = await startSink();
     t.after(() => silent.close());
     const greeter = createServer((socket) => void socket.on('error', () => {}).write('hello\n'));
@@ -68,7 +68,7 @@ describe('a look', { concurrency: 4 }, () => {
       [silent.port, 'it says nothing'],
       [greeting, 'it says hello'],
     ] as const) {
-      for (const see of [inspector.watch, inspector.look]) {
+      for (const see of [verifier.identify, verifier.verify]) {
         const answerer = await see({ type: 'tcp', host: '127.0.0.1', port }, port);
         const said = port === greeting;
         const who_ = { who, answered: said, alive: said, certain: said, hostKey: null, own: false };
@@ -77,8 +77,8 @@ describe('a look', { concurrency: 4 }, () => {
     }
     const ours = await freePort();
     await connection.listen({ type: 'tcp', host: '127.0.0.1', port: ours });
-    const looking = look(inspector, ours);
-    assert.equal(await inspector.claim(await next(), ROOM), null);
+    const looking = look(verifier, ours);
+    assert.equal(await verifier.claim(await next(), ROOM), null);
     assert.deepEqual(await looking, OURS);
     await until(() => silent.open() === 0, { what: () => `the end of ${silent.open()} connections` });
     await until(() => channels.open() === 0, { what: () => `the end of ${channels.open()} channels` });
@@ -92,7 +92,7 @@ describe('a look', { concurrency: 4 }, () => {
     test(`a connection that the server opens ${what} is closed`, async (t) => {
       const clock = fakeClock();
       const over = new AbortController();
-      const { inspector, relay, channels } = await looker(t, { clock, over });
+      const { verifier, relay, channels } = await looker(t, { clock, over });
       let open = 0;
       // It speaks first: a channel that is not read never closes.
       const greeter = createServer((socket) => {
@@ -104,7 +104,7 @@ describe('a look', { concurrency: 4 }, () => {
       const port = await listen(greeter);
       t.after(() => greeter.close());
       relay.drop();
-      const looking = look(inspector, port);
+      const looking = look(verifier, port);
       if (late) {
         over.abort(new Error('the session is over'));
         await assert.rejects(looking, /the session is over/);
@@ -123,32 +123,32 @@ describe('a look', { concurrency: 4 }, () => {
 
   test('one who waits for the first word is served before it is over, once words would have come', async (t) => {
     const clock = fakeClock();
-    const { inspector, listener, next, visit } = await looker(t, { clock });
-    const looking = look(inspector, listener);
+    const { verifier, listener, next, visit } = await looker(t, { clock });
+    const looking = look(verifier, listener);
     // As on a slow path: it is examined in the end.
     const test = await next();
     visit();
-    const examined = inspector.claim(await next(), ROOM);
+    const examined = verifier.claim(await next(), ROOM);
     assert.ok(examined !== null);
     const found = await untilMoved(clock, 100, examined);
     assert.ok(found !== null);
     assert.equal(clock.now() < 2000, true, `${clock.now()} ms`);
     // The look still goes on, and finds what it looks for.
-    assert.equal(await inspector.claim(test, ROOM), null);
+    assert.equal(await verifier.claim(test, ROOM), null);
     assert.deepEqual(await looking, OURS);
     found.reject();
   });
 
   test('words that come after their bearer was let go are known by his first bytes', async (t) => {
     const clock = fakeClock();
-    const { inspector, listener, next } = await looker(t, { clock });
-    const looking = look(inspector, listener);
+    const { verifier, listener, next } = await looker(t, { clock });
+    const looking = look(verifier, listener);
     const test = await next();
     const channel = test.accept();
     const words = await new Promise<Buffer>((resolve) => channel.once('data', resolve));
     channel.pause();
     // What has been read is put back later: until then he says nothing.
-    const found = await untilMoved(clock, 100, inspector.claim({ ...test, accept: () => channel }, ROOM)!);
+    const found = await untilMoved(clock, 100, verifier.claim({ ...test, accept: () => channel }, ROOM)!);
     const served = found?.accept();
     assert.equal(served?.isTest?.(Buffer.from('GET / HTTP/1.1')), false);
     assert.equal(served?.isTest?.(words), true);
@@ -159,12 +159,12 @@ describe('a look', { concurrency: 4 }, () => {
   test('that the session ends leaves no timer behind, whenever that is', async (t) => {
     const clock = fakeClock();
     const over = new AbortController();
-    const { inspector, listener, next } = await looker(t, { clock, over });
-    const missed = look(inspector, listener);
+    const { verifier, listener, next } = await looker(t, { clock, over });
+    const missed = look(verifier, listener);
     (await next()).reject();
     assert.equal((await untilMoved(clock, 100, missed)).type, 'other');
     assert.ok(clock.pending() > 0, 'late words are waited for');
-    const looking = look(inspector, listener);
+    const looking = look(verifier, listener);
     const channel = (await next()).accept();
     await new Promise((resolve) => channel.once('data', resolve));
     channel.close();
@@ -175,31 +175,31 @@ describe('a look', { concurrency: 4 }, () => {
 
   test('where everybody has to wait, all are let go when it is over', async (t) => {
     const clock = fakeClock();
-    const { inspector, listener, next, visit } = await looker(t, { clock });
-    const looking = look(inspector, listener);
+    const { verifier, listener, next, visit } = await looker(t, { clock });
+    const looking = look(verifier, listener);
     const test = await next();
     visit();
     let let_go = false;
-    const examined = inspector.claim(await next(), WAITING)!.then((found) => {
+    const examined = verifier.claim(await next(), WAITING)!.then((found) => {
       let_go = true;
       return found;
     });
     await clock.advance(1500);
     assert.equal(let_go, false);
-    assert.equal(await inspector.claim(test, WAITING), null);
+    assert.equal(await verifier.claim(test, WAITING), null);
     assert.deepEqual(await looking, OURS);
     (await examined)?.reject();
   });
 
   test('when there is no room a few are examined all the same, and a look that may have missed its own knows nothing', async (t) => {
     const clock = fakeClock();
-    const { inspector, listener, next, visit } = await looker(t, { clock });
-    const looking = look(inspector, listener);
+    const { verifier, listener, next, visit } = await looker(t, { clock });
+    const looking = look(verifier, listener);
     const test = await next();
     const crowd: (Promise<Visitor | null> | null)[] = [];
     for (let count = 0; count < 17; count += 1) {
       visit();
-      crowd.push(inspector.claim(await next(), { room: false, early: false }));
+      crowd.push(verifier.claim(await next(), { room: false, early: false }));
     }
     assert.deepEqual(
       crowd.map((one) => one !== null),
@@ -214,7 +214,7 @@ describe('a look', { concurrency: 4 }, () => {
 
   test('is patient while much still leaves', async (t) => {
     const clock = fakeClock();
-    const { inspector, connection, listener, next, relay } = await looker(t, { clock });
+    const { verifier, connection, listener, next, relay } = await looker(t, { clock });
     const sink = await startSink();
     t.after(() => sink.close());
     const pipes = await Promise.all(
@@ -232,7 +232,7 @@ describe('a look', { concurrency: 4 }, () => {
     });
     for (const pipe of pipes) pipe.on('error', () => {}).resume();
     await until(() => transport.congested(), { what: 'a full queue' });
-    const looking = look(inspector, listener);
+    const looking = look(verifier, listener);
     let answered = false;
     void looking.then(() => (answered = true));
     for (let spent = 0; spent < 20_000; spent += 5000) {
@@ -243,7 +243,7 @@ describe('a look', { concurrency: 4 }, () => {
     assert.equal(answered, false);
     clearInterval(pouring);
     relay.rate(null);
-    assert.equal(await inspector.claim(await next(), ROOM), null);
+    assert.equal(await verifier.claim(await next(), ROOM), null);
     assert.deepEqual(await looking, OURS);
   });
 });
@@ -251,14 +251,14 @@ describe('a look', { concurrency: 4 }, () => {
 const BLOCK = Buffer.alloc(32 * 1024);
 const NOBODY = { address: '127.0.0.1', port: 0 } as const;
 
-function look(inspector: Inspector, port: number) {
-  const looking = inspector.look({ type: 'tcp', host: '127.0.0.1', port }, port);
+function look(verifier: Verifier, port: number) {
+  const looking = verifier.verify({ type: 'tcp', host: '127.0.0.1', port }, port);
   // The end of the test may end it.
   looking.catch(() => {});
   return looking;
 }
 
-/** An inspector of a real connection with one listener; visitors wait for the test to take them, in their order. */
+/** An verifier of a real connection with one listener; visitors wait for the test to take them, in their order. */
 async function looker(t: TestContext, options: { clock?: Clock; over?: AbortController } = {}) {
   const sshd: TestSshd = await startSshd();
   t.after(() => sshd.stop());
@@ -281,7 +281,7 @@ async function looker(t: TestContext, options: { clock?: Clock; over?: AbortCont
   const over = options.over ?? new AbortController();
   t.after(() => over.abort(new Error('the test is over')));
   let nonces = 0;
-  const inspector = createInspector(
+  const verifier = createVerifier(
     counting,
     {
       clock: options.clock ?? systemClock,
@@ -295,7 +295,7 @@ async function looker(t: TestContext, options: { clock?: Clock; over?: AbortCont
   const visitors: Socket[] = [];
   t.after(() => visitors.forEach((socket) => socket.destroy()));
   return {
-    inspector,
+    verifier,
     connection: counting,
     listener,
     relay,

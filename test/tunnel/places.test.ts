@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { judge } from '../../src/forwarding/verify/judge.ts';
 import { comesFrom, placesOf } from '../../src/forwarding/verify/places.ts';
-import { answererOf, SILENT, type SeenPlace, type Sight } from '../../src/forwarding/verify/sights.ts';
+import { resultOf, SILENT, type SeenPlace, type Sight } from '../../src/forwarding/verify/sights.ts';
 import { type Endpoint, formatEndpoint } from '../../src/model/spec.ts';
 
 const at = (host: string): Endpoint => ({ type: 'tcp', host, port: 80 });
@@ -82,7 +82,7 @@ test('a listener is given back only when another program was seen to answer at e
   ];
   for (const [asked, instead, auto, required] of cases) {
     const hosts = instead === '' ? ['127.0.0.1', '::1'] : ['192.0.2.1'];
-    const answerer = answererOf(seen(hosts, asked), seen(['127.0.0.1', '::1'], instead));
+    const answerer = resultOf(seen(hosts, asked), seen(['127.0.0.1', '::1'], instead));
     for (const [verify, wanted] of [
       ['auto', auto],
       ['required', required],

@@ -1,5 +1,6 @@
+import { TunnelFailure } from '../../model/failure.ts';
 import type { Refusal } from '../../model/state.ts';
-import { type Answerer, inUseReason, type Other, SILENT } from '../verify/sights.ts';
+import { inUseHint, inUseReason, type Other, SILENT, type VerifyResult } from '../verify/sights.ts';
 import type { Endpoint } from '../../model/spec.ts';
 
 export interface RefusalReason {
@@ -8,6 +9,8 @@ export interface RefusalReason {
   readonly reason: string;
   /** Who has it, where somebody was seen. */
   readonly other?: Other;
+  /** Whether that is most likely a dead connection of ours. */
+  readonly ours?: boolean;
 }
 
 /**
@@ -17,16 +20,26 @@ export interface RefusalReason {
 export async function refusalReason(
   listen: Endpoint,
   wasUp: boolean,
-  watch: (port: number) => Promise<Answerer>,
+  identify: (port: number) => Promise<VerifyResult>,
 ): Promise<RefusalReason> {
   if (listen.type === 'unix') return { refusal: 'unknown', reason: LEFT_OVER };
   if (listen.port === 0) return { refusal: 'unknown', reason: '' };
-  const answerer = await watch(listen.port);
-  if (answerer.type === 'nobody')
+  const result = await identify(listen.port);
+  if (result.type === 'nobody')
     return { refusal: 'forbidden', reason: listen.port < 1024 ? FORBIDDEN_OR_ROOTS : FORBIDDEN };
-  if (answerer.type !== 'other') return { refusal: 'unknown', reason: '' };
-  const reason = wasUp && answerer.who === SILENT ? OURS : inUseReason(answerer.who);
-  return { refusal: 'in-use', reason, other: answerer };
+  if (result.type !== 'other') return { refusal: 'unknown', reason: '' };
+  const ours = wasUp && result.who === SILENT;
+  return { refusal: 'in-use', reason: ours ? OURS : inUseReason(result.who), other: result, ours };
+}
+
+/** What is reported of a refusal with this reason. */
+export function refusalFailure(
+  { code, message, cause }: TunnelFailure,
+  { reason, other }: RefusalReason,
+): TunnelFailure {
+  const hint = other === undefined ? undefined : inUseHint(other);
+  const text = reason === '' ? message : `${message}: ${reason}`;
+  return new TunnelFailure(code, text, { cause, ...(hint === undefined ? {} : { hint }) });
 }
 
 const FORBIDDEN = 'nothing listens there, so its rules (AllowTcpForwarding, permitlisten, GatewayPorts) forbid it';
@@ -37,11 +50,6 @@ const FORBIDDEN_OR_ROOTS =
 
 const OURS =
   'something listens there, most likely a dead connection of ours; it goes when the server notices that (ClientAliveInterval)';
-
-/** Whether this is what is said where a dead connection of ours is most likely in the way. */
-export function blamesUs({ message }: { readonly message: string }): boolean {
-  return message.endsWith(OURS);
-}
 
 const LEFT_OVER =
   'the file may be left over from a dead connection, which StreamLocalBindUnlink yes on the server would replace';

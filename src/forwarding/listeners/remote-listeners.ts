@@ -1,20 +1,19 @@
-import { sleepUntil } from '../../lib/async/deadline.ts';
+import { abortable } from '../../lib/async/abort.ts';
 import { allOnce } from '../../lib/async/all-once.ts';
-import { sleep, type Clock } from '../../lib/async/clock.ts';
+import type { Clock } from '../../lib/async/clock.ts';
+import { deadline, sleepUntil, type Subscribe } from '../../lib/async/deadline.ts';
+import { aborted, waitFor, withScope } from '../../lib/async/scope.ts';
 import type { Logger } from '../../lib/log/log.ts';
-import { untilAdmitted } from './admission.ts';
-import { askAgainAfter } from './retry-delay.ts';
-import { askForListener, seldom } from './request-listener.ts';
+import type { SshConnection } from '../../connection/ssh/connection.ts';
 import { asFailure, TunnelFailure } from '../../model/failure.ts';
+import { type Endpoint, formatEndpoint, type ForwardSpec, type TunnelSpec } from '../../model/spec.ts';
+import type { Up } from '../verify/judge.ts';
+import type { Verifier } from '../verify/listener-verifier.ts';
+import type { VerifyResult } from '../verify/sights.ts';
 import type { Holdings } from './holdings.ts';
-import type { Inspector } from '../verify/listener-verifier.ts';
-import { isMiss, judge, lookAgainAfter, type Standing, type Up } from '../verify/judge.ts';
+import { type Command, type ListenerEvent, type Refused, type Report, startLife, step } from './listener-life.ts';
 import type { Lease } from './listener-lease.ts';
 import { refusalReason } from './refusal-reason.ts';
-import { type Refusal } from '../../model/state.ts';
-import type { Answerer } from '../verify/sights.ts';
-import { type Endpoint, type ForwardSpec, type TunnelSpec } from '../../model/spec.ts';
-import type { SshConnection } from '../../connection/ssh/connection.ts';
 
 export interface ForwardsOptions {
   readonly clock: Clock;
@@ -23,19 +22,21 @@ export interface ForwardsOptions {
   /** Whether this tunnel was up before, so that a dead connection of ours may be in the way. */
   readonly wasUp: boolean;
   readonly verify: TunnelSpec['verify'];
-  readonly inspector: Pick<Inspector, 'look' | 'watch' | 'isExposed'>;
+  readonly verifier: Pick<Verifier, 'verify' | 'identify' | 'isExposed'>;
   /** The tunnel's name. */
   readonly tunnel: string;
   /** What is remembered of these listeners. */
   readonly holdings: Holdings;
-  /** Registers what follows when a person has said that listeners be taken; the answer forgets it. */
-  onTaken(listener: () => void): () => void;
+  /** Calls back when a person has said that listeners be taken. */
+  readonly onTaken: Subscribe;
   /** What this tunnel lends is given back to the server, and asked for again when it is taken back. */
   readonly lease: Lease;
-  /** Registers what "verify now" means; the answer forgets it. */
-  onRecheck(recheck: () => void): () => void;
-  /** The server listens, but whether visitors come out here is still being looked at. */
+  /** Calls back when all is to be verified now. */
+  readonly onRecheck: Subscribe;
+  /** The server listens, but whether visitors come out here is still being verified. */
   onGranted(index: number, port: number, rttMs: number): void;
+  /** It came free after so many seconds, in which a dead connection of ours most likely had it. */
+  onEvicted(seconds: number): void;
   /**
    * It is up; `unverified` says why nobody knows whether it leads here, null when it does; `misplaced` that it was seen not to be where
    * it was asked for.
@@ -43,8 +44,7 @@ export interface ForwardsOptions {
   onUp(index: number, seen: Pick<Up, 'unverified' | 'misplaced'>): void;
   /** A listener that is up is open to all, though it was asked for on loopback. */
   onExposed(index: number): void;
-  /** `elsewhere` says that visitors were seen to come out somewhere else. */
-  onRefused(index: number, refusal: Refusal, failure: TunnelFailure, elsewhere: boolean): void;
+  onRefused(index: number, refused: Refused): void;
   /** It was given back, for another tunnel. */
   onLent(index: number): void;
   /** Every one was answered once. */
@@ -54,9 +54,9 @@ export interface ForwardsOptions {
 /**
  * Asks the server for every listener of its own, all at once, and goes on asking on the same connection for those it refuses: a
  * port held by somebody else is no reason for a new login, and it is ours as soon as the server frees it. From time to time each
- * is looked at again. Never resolves; rejects only with the connection or the signal.
+ * is verified again. Never resolves; rejects only with the connection or the signal.
  */
-export async function keepForwards(
+export function keepForwards(
   connection: SshConnection,
   forwards: readonly ForwardSpec[],
   options: ForwardsOptions,
@@ -64,154 +64,167 @@ export async function keepForwards(
 ): Promise<never> {
   const remote = [...forwards.entries()].filter(([, { kind }]) => kind === 'remote');
   const answered = allOnce(remote.length, options.onAnswered);
-  const kept = remote.map(([index, { listen }], at) =>
-    keepForward(connection, listen, index, answered[at]!, options, signal),
-  );
-  return await Promise.race([...kept, new Promise<never>(() => {})]);
+  return withScope(signal, (scope) => {
+    for (const [at, [index, { listen }]] of remote.entries())
+      scope.start((own) => keepForward({ connection, listen, index, answered: answered[at]! }, options, own));
+    return aborted(scope.signal);
+  });
 }
 
-async function keepForward(
+interface Kept {
+  readonly connection: SshConnection;
+  readonly listen: Endpoint;
+  readonly index: number;
+  answered(): void;
+}
+
+/** The shell around the life of a listener: does what each step says, and tells the next one what came of it. */
+async function keepForward(kept: Kept, options: ForwardsOptions, signal: AbortSignal): Promise<never> {
+  const { listen, index } = kept;
+  const { clock, random, lease, verify, tunnel } = options;
+  const moment = () => ({ now: clock.now(), random, suspended: lease.isLent(index) });
+  let hasTurn = false;
+  try {
+    for (let [life, reports, command] = startLife(moment()); ;) {
+      for (const one of reports) {
+        report(one, kept, options);
+        if (one.type === 'leave') hasTurn = false;
+      }
+      const event = await carryOut(command, kept, options, signal);
+      if (event.type === 'entered') hasTurn = true;
+      [life, reports, command] = step(life, event, { listen, verify, tunnel }, moment());
+    }
+  } finally {
+    if (hasTurn) lease.leave(index);
+  }
+}
+
+function report(one: Report, { listen, index, answered }: Kept, options: ForwardsOptions): void {
+  switch (one.type) {
+    case 'leave':
+      return options.lease.leave(index);
+    case 'sighted':
+      return options.holdings.sighted(listen, one.other);
+    case 'hold':
+      return options.holdings.hold(listen);
+    case 'answered':
+      return answered();
+    case 'up':
+      return options.onUp(index, one);
+    case 'exposed':
+      return options.onExposed(index);
+    case 'suspended':
+      return options.onLent(index);
+    case 'refused':
+      return options.onRefused(index, one);
+    case 'evicted':
+      return options.onEvicted(one.seconds);
+  }
+}
+
+async function carryOut(
+  command: Command,
+  { connection, listen, index }: Kept,
+  options: ForwardsOptions,
+  signal: AbortSignal,
+): Promise<ListenerEvent> {
+  const { clock, holdings, lease, verifier } = options;
+  const see = (result: () => Promise<VerifyResult>): Promise<VerifyResult> =>
+    options.verify === 'off' ? Promise.resolve({ type: 'unknown', why: 'verify: off' }) : abortable(result(), signal);
+  switch (command.type) {
+    case 'recall': {
+      const claim = holdings.claim(listen);
+      const isWatched = command.watched && claim.type === 'copied';
+      const watchedMs = isWatched ? clock.now() - holdings.watchedSince(listen, clock.now()) : 0;
+      return { type: 'recalled', claim, watchedMs };
+    }
+    case 'sleep':
+      await sleepUntil(clock, command.ms, wakers(command.wakes, index, options), signal);
+      return { type: 'slept' };
+    case 'enter':
+      await lease.enter(index, signal);
+      return { type: 'entered' };
+    case 'ask':
+      return await ask(connection, listen, index, command.bounded, options, signal);
+    case 'explain': {
+      const identify = (port: number) => see(() => verifier.identify(listen, port));
+      return { type: 'explained', reason: await refusalReason(listen, options.wasUp, identify) };
+    }
+    case 'identify':
+      return { type: 'verified', result: await see(() => verifier.identify(listen, portOf(listen), true)) };
+    case 'verify':
+      return { type: 'verified', result: await see(() => verifier.verify(listen, command.port)) };
+    case 'expose':
+      return { type: 'exposure', exposed: await abortable(verifier.isExposed(listen, command.port), signal) };
+    case 'renew':
+      return { type: 'renewed', granted: await abortable(askAnew(connection, at(listen, command.port)), signal) };
+    case 'return':
+      await abortable(connection.unlisten(at(listen, command.port)), signal);
+      return { type: 'returned' };
+  }
+}
+
+/** What is told of another forward is no reason to wake. */
+function wakers(
+  wakes: Extract<Command, { type: 'sleep' }>['wakes'],
+  index: number,
+  { onTaken, onRecheck, lease }: ForwardsOptions,
+): readonly Subscribe[] {
+  if (wakes === 'nothing') return [];
+  if (wakes === 'taken') return [onTaken];
+  const suspended: Subscribe = (wake) =>
+    lease.onChange(() => {
+      if (lease.isLent(index)) wake();
+    });
+  return [onRecheck, suspended];
+}
+
+/** Only the first answer of a connection has to come in time: a server that answers all but this would leave us without a listener. */
+async function ask(
   connection: SshConnection,
   listen: Endpoint,
   index: number,
-  answered: () => void,
-  options: ForwardsOptions,
+  bounded: boolean,
+  { clock, log, holdings, onGranted }: ForwardsOptions,
   signal: AbortSignal,
-): Promise<never> {
-  const { clock, random, lease, verify, holdings } = options;
-  const seeing = (see: () => Promise<Answerer>): Promise<Answerer> =>
-    verify === 'off' ? Promise.resolve({ type: 'unknown', why: 'verify: off' }) : see();
-  const look = (port: number) => seeing(() => options.inspector.look(listen, port));
-  const watch = (port: number, pulse = false) => seeing(() => options.inspector.watch(listen, port, pulse));
-  const findReason = () =>
-    seldom(
-      () => refusalReason(listen, options.wasUp, watch),
-      () => holdings.isNew(listen),
-      clock,
-    );
-  let refusal = findReason();
-  let losses = 0;
-  let heard = false;
-  for (let since = clock.now(); ;) {
-    // Nobody waits for what was lent.
-    if (lease.isLent(index)) answered();
-    await untilAdmitted(listen, { ...options, look: () => watch(portOf(listen), true), onWaiting }, signal);
-    await lease.enter(index, signal);
-    let port: number | null;
-    try {
-      port = await askForListener(connection, listen, index, refusal, { ...options, heard }, signal);
-      heard = true;
-      const standing = port === null ? null : await settle(await lookTwice(port), port);
-      answered();
-      if (port !== null && standing !== null) {
-        losses = 0;
-        if (standing === 'held' && verify !== 'off' && (await options.inspector.isExposed(listen, port)))
-          options.onExposed(index);
-        await untilLost(port, standing);
-        since = clock.now();
-        refusal = findReason();
-      }
-    } finally {
-      lease.leave(index);
-    }
-    if (lease.isLent(index)) continue;
-    // A stranger is not visited every second.
-    if (port !== null) losses += 1;
-    const pause = port === null ? 0 : Math.min(1000 * 2 ** losses, LONGEST_PAUSE_MS);
-    await sleep(clock, Math.max(pause, askAgainAfter(clock.now() - since, random)), signal);
-  }
-
-  function onWaiting(failure: TunnelFailure, elsewhere: boolean): void {
-    options.onRefused(index, elsewhere ? 'in-use' : 'unknown', failure, elsewhere);
-    answered();
-  }
-
-  /** What came late once is no reason to give a listener back that works. */
-  async function lookTwice(port: number): Promise<Answerer> {
-    const answerer = await look(port);
-    return isMiss(answerer) ? await look(port) : answerer;
-  }
-
-  /** Carries out what follows from who answers; null where the listener has been given back. */
-  async function settle(answerer: Answerer, port: number, before?: Standing): Promise<Standing | null> {
-    if (answerer.type === 'part' || answerer.type === 'other') {
-      holdings.sighted(listen, answerer.type === 'part' ? answerer.other : answerer);
-      // It is another device's: what leads here of it is not ours either.
-      if (holdings.claim(listen).type === 'barred') {
-        await giveBack(port);
-        return null;
-      }
-    }
-    const judgement = judge(listen, answerer, verify, before);
-    if (judgement.type === 'up') {
-      holdings.hold(listen);
-      options.onUp(index, judgement);
-      return judgement.standing;
-    }
-    const { standing, refusal: why, failure, elsewhere } = judgement;
-    if (standing === null) await giveBack(port);
-    options.onRefused(index, why, failure, elsewhere);
-    return standing;
-  }
-
-  function giveBack(port: number): Promise<void> {
-    return connection.unlisten(listen.type === 'tcp' ? { ...listen, port } : listen);
-  }
-
-  /** While the server listens for us: looks again from time to time, and when somebody wants to know. */
-  async function untilLost(port: number, standing: Standing): Promise<void> {
-    let repeated = 0;
-    for (let last = standing; ;) {
-      if (!lease.isLent(index))
-        await sleepUntil(
-          clock,
-          lookAgainAfter(last, repeated) * (1 + random() / 3),
-          [options.onRecheck, lease.onChange],
-          signal,
-        );
-      if (lease.isLent(index)) {
-        options.onLent(index);
-        await giveBack(port);
-        return;
-      }
-      let answerer = await look(port);
-      // What is ours in part is looked at often enough.
-      const looks = last === 'part' ? 1 : LOOKS;
-      for (let misses = 1; misses < looks && isMiss(answerer); misses += 1) {
-        await sleep(clock, BETWEEN_MISSES_MS, signal);
-        answerer = await look(port);
-      }
-      // Who had the rest has left.
-      if (last === 'part' && answerer.type === 'ours' && !answerer.whole) {
-        if (!(await askAnew(port))) return;
-        answerer = await look(port);
-      }
-      const next = await settle(answerer, port, last);
-      if (next === null) return;
-      repeated = next === last ? repeated + 1 : 0;
-      last = next;
-    }
-  }
-
-  /** Asks for all of it; both requests leave together, so that nobody else gets it in between. False where somebody did. */
-  async function askAnew(port: number): Promise<boolean> {
-    const given = giveBack(port);
-    const granted = connection.listen(listen.type === 'tcp' ? { ...listen, port } : listen).then(
-      () => true,
-      (error: unknown) => {
-        if (asFailure(error).code === 'forward-refused') return false;
-        throw error;
-      },
-    );
-    const [answer] = await Promise.all([granted, given]);
-    return answer;
+): Promise<ListenerEvent> {
+  const asked = clock.now();
+  const late = () =>
+    new TunnelFailure('keepalive-lost', `the server did not say within ${ANSWER_MS / 1000} s whether it listens`);
+  const answer = waitFor(connection.listen(listen));
+  try {
+    const port = await (bounded ? deadline(clock, ANSWER_MS, late, answer, signal) : answer(signal));
+    onGranted(index, port, clock.now() - asked);
+    return { type: 'granted', port };
+  } catch (error) {
+    signal.throwIfAborted();
+    const failure = asFailure(error);
+    if (failure.code !== 'forward-refused') throw error;
+    log.debug(`${formatEndpoint(listen)} refused`);
+    return { type: 'refused', failure, isNew: holdings.isNew(listen) };
   }
 }
 
-/** As many in a row take a listener back that worked. */
-const LOOKS = 3;
-const BETWEEN_MISSES_MS = 5000;
-const LONGEST_PAUSE_MS = 300_000;
+const ANSWER_MS = 30_000;
+
+/** Asks for all of it; both requests leave together, so that nobody else gets it in between. False where somebody did. */
+async function askAnew(connection: SshConnection, endpoint: Endpoint): Promise<boolean> {
+  const given = connection.unlisten(endpoint);
+  const granted = connection.listen(endpoint).then(
+    () => true,
+    (error: unknown) => {
+      if (asFailure(error).code === 'forward-refused') return false;
+      throw error;
+    },
+  );
+  const [answer] = await Promise.all([granted, given]);
+  return answer;
+}
+
+/** The listener as the server has it: at the port that it chose where it did. */
+function at(listen: Endpoint, port: number): Endpoint {
+  return listen.type === 'tcp' ? { ...listen, port } : listen;
+}
 
 function portOf(listen: Endpoint): number {
   return listen.type === 'tcp' ? listen.port : 0;

@@ -10,7 +10,7 @@ import type { Channel } from '../../connection/ssh/connection.ts';
 import { scanServer } from '../../connection/ssh2/scan.ts';
 import { wireOf } from '../../net/stream-wire.ts';
 
-export interface AnswererDeps {
+export interface IdentifyDeps {
   readonly clock: Clock;
   /** SSH host keys of this type, as key blobs, that show this device itself or the target of this listener. */
   ownKeys(listen: Endpoint, type: string): Promise<OwnKeys>;
@@ -26,9 +26,9 @@ export interface Meeting {
 }
 
 /** What the one who answers says by itself; an SSH server also shows its host key to somebody who did not begin with a nonce. */
-export async function describeAnswerer(
+export async function identifyListener(
   { listen, channel, again, pulse }: Meeting,
-  { clock, ownKeys }: AnswererDeps,
+  { clock, ownKeys }: IdentifyDeps,
   signal: AbortSignal,
 ): Promise<Other> {
   const hear = () =>

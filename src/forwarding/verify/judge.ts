@@ -1,6 +1,6 @@
 import { TunnelFailure } from '../../model/failure.ts';
 import type { Refusal } from '../../model/state.ts';
-import { type Answerer, inUseReason } from './sights.ts';
+import { type VerifyResult, inUseReason } from './sights.ts';
 import { type Endpoint, formatEndpoint, type TunnelSpec } from '../../model/spec.ts';
 
 /**
@@ -36,7 +36,7 @@ export interface Up {
  */
 export function judge(
   listen: Endpoint,
-  answerer: Answerer,
+  answerer: VerifyResult,
   verify: TunnelSpec['verify'],
   before: Standing = 'unproven',
 ): Judgement {
@@ -65,7 +65,7 @@ function refused(standing: 'part' | null, text: string): Judgement {
 }
 
 /** Whether this may be an accident, where it worked before. */
-export function isMiss({ type }: Answerer): boolean {
+export function isMiss({ type }: VerifyResult): boolean {
   return type === 'other' || type === 'nobody' || type === 'part' || type === 'misplaced';
 }
 

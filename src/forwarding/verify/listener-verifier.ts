@@ -1,38 +1,31 @@
 import { abortable, childController, deferred } from '../../lib/async/abort.ts';
-import { type AnswererDeps, describeAnswerer } from './identify-listener.ts';
+import { type IdentifyDeps, identifyListener } from './identify-listener.ts';
 import { examine, type Test } from './claim-probe.ts';
 import { asFailure } from '../../model/failure.ts';
 import { comesFrom, isLoopback, placesOf } from './places.ts';
-import { type Answerer, answererOf, type SeenPlace, type Sight } from './sights.ts';
+import { type VerifyResult, resultOf, type SeenPlace, type Sight } from './sights.ts';
 import { type Endpoint, formatEndpoint } from '../../model/spec.ts';
 import type { Channel, Visitor } from '../../connection/ssh/connection.ts';
-import {
-  discard,
-  type InspectedConnection,
-  nobodyCame,
-  NOT_OPENSSH,
-  visitPlace,
-  withoutAnswer,
-} from './visit-place.ts';
+import { discard, type VerifiedConnection, nobodyCame, NOT_OPENSSH, visitPlace, withoutAnswer } from './visit-place.ts';
 
 /**
  * Looks at listeners from the server's side, by connections that the server opens to them for us. sshd says that it listens on
  * `localhost` when it could bind one of 127.0.0.1 and ::1, and on any address when it listens on loopback (GatewayPorts no); it gives
  * no reason when it refuses.
  */
-export interface Inspector {
+export interface Verifier {
   /**
    * Who answers at a listener that the server has granted; `port` is the one that it chose where it did. Rejects only with the connection
    * or the signal.
    */
-  look(listen: Endpoint, port: number): Promise<Answerer>;
+  verify(listen: Endpoint, port: number): Promise<VerifyResult>;
   /** Whether a listener that is ours, and was asked for on loopback, is open to all (GatewayPorts yes), as far as that can be seen. */
   isExposed(listen: Endpoint, port: number): Promise<boolean>;
   /**
    * Who answers first at the places of a listener that is not ours, to whom nothing is sent; `pulse` has our end of the connection told, to
-   * which what lives answers. Rejects as look() does.
+   * which what lives answers. Rejects as verify() does.
    */
-  watch(listen: Endpoint, port: number, pulse?: boolean): Promise<Answerer>;
+  identify(listen: Endpoint, port: number, pulse?: boolean): Promise<VerifyResult>;
   /**
    * Takes the visitor that may be a test of ours, and resolves, soon, with the one who is to be served after all; with null where
    * nobody is. Null at once for one who is certainly no test, or whom there is no room for.
@@ -47,12 +40,12 @@ interface ClaimOptions {
   readonly early: boolean;
 }
 
-export interface InspectorDeps extends AnswererDeps {
+export interface VerifierDeps extends IdentifyDeps {
   /** Bytes that nobody can guess, as text. */
   readonly nonce: () => string;
 }
 
-export function createInspector(connection: InspectedConnection, deps: InspectorDeps, signal: AbortSignal): Inspector {
+export function createVerifier(connection: VerifiedConnection, deps: VerifierDeps, signal: AbortSignal): Verifier {
   const { clock } = deps;
   const tests = new Set<Test>();
   /** Those whose words may still come, late. */
@@ -128,7 +121,7 @@ export function createInspector(connection: InspectedConnection, deps: Inspector
 
   function describe(listen: Endpoint, channel: Channel, place: Endpoint, pulse = false): Promise<Sight> {
     const again = () => visitPlace(connection, place, clock, signal);
-    return describeAnswerer({ listen, channel, again, pulse }, deps, signal);
+    return identifyListener({ listen, channel, again, pulse }, deps, signal);
   }
 
   async function watch(listen: Endpoint, place: Endpoint, pulse: boolean): Promise<Sight> {
@@ -146,7 +139,7 @@ export function createInspector(connection: InspectedConnection, deps: Inspector
   }
 
   /** Others may listen in ways that no connection of theirs leads to. */
-  function known(answerer: Answerer): Answerer {
+  function known(answerer: VerifyResult): VerifyResult {
     if (answerer.type !== 'nobody' || connection.serverVersion.startsWith('OpenSSH')) return answerer;
     return { type: 'unknown', why: NOT_OPENSSH };
   }
@@ -162,10 +155,10 @@ export function createInspector(connection: InspectedConnection, deps: Inspector
   }
 
   return {
-    look: async (listen, port) => {
+    verify: async (listen, port) => {
       const asked = await testAll(listen, port, 'asked');
       const found = asked.some(({ sight }) => sight.type === 'ours');
-      return known(answererOf(asked, found ? [] : await testAll(listen, port, 'instead')));
+      return known(resultOf(asked, found ? [] : await testAll(listen, port, 'instead')));
     },
     // Others than sshd give their listeners out in ways of their own.
     isExposed: async (listen, port) => {
@@ -174,18 +167,18 @@ export function createInspector(connection: InspectedConnection, deps: Inspector
       const { sight } = await remembering(beyond, () => test(listen, port, beyond));
       return sight.type === 'ours';
     },
-    watch: async (listen, port, pulse = false) => {
+    identify: async (listen, port, pulse = false) => {
       const { asked, instead, name } = placesOf(listen, port);
       const [first, ...others] = asked;
       const [main, more] = [name === null ? [first!] : [first!, name], [...others, ...instead]];
       const failed: SeenPlace[] = [];
       for (const place of [...main, ...more]) {
         const seen = await remembering(place, () => watch(listen, place, pulse));
-        if (seen.sight.type !== 'nobody' && !isForbidden(seen.sight)) return answererOf([seen], []);
+        if (seen.sight.type !== 'nobody' && !isForbidden(seen.sight)) return resultOf([seen], []);
         failed.push(seen);
       }
       const nobody = failed.slice(0, main.length).find(({ sight }) => sight.type === 'nobody');
-      return known(answererOf([nobody ?? failed[0]!], []));
+      return known(resultOf([nobody ?? failed[0]!], []));
     },
     claim: (visitor, { room, early }) => {
       const possible = [...tests].filter((one) => mayBe(visitor, one));

@@ -39,7 +39,7 @@ export interface SeenPlace {
 }
 
 /** Who answers at a listener, of which a server may have more than one place, or another than was asked for. */
-export type Answerer =
+export type VerifyResult =
   /** It leads here; `whole` where each of its places does. */
   | { readonly type: 'ours'; readonly whole: boolean }
   /** It leads here at another place than was asked for. */
@@ -52,7 +52,7 @@ export type Answerer =
   | Unseen;
 
 /** What was seen at all places together. `instead` is empty unless nothing of `asked` leads here. */
-export function answererOf(asked: readonly SeenPlace[], instead: readonly SeenPlace[]): Answerer {
+export function resultOf(asked: readonly SeenPlace[], instead: readonly SeenPlace[]): VerifyResult {
   const here = only('ours', [...asked, ...instead]);
   const elsewhere = only('other', [...asked, ...instead]);
   const [stranger] = elsewhere;

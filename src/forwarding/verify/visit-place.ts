@@ -8,11 +8,11 @@ import type { Channel, SshConnection } from '../../connection/ssh/connection.ts'
 import { isProhibited } from '../../connection/ssh2/requests.ts';
 
 /** What a look needs of the connection. */
-export type InspectedConnection = Pick<SshConnection, 'open' | 'probe' | 'serverVersion' | 'transport'>;
+export type VerifiedConnection = Pick<SshConnection, 'open' | 'probe' | 'serverVersion' | 'transport'>;
 
 /** Has the server connect us to this place. Rejects also where it does not say in time whether it does. */
 export async function visitPlace(
-  connection: InspectedConnection,
+  connection: VerifiedConnection,
   place: Endpoint,
   clock: Clock,
   signal: AbortSignal,
@@ -26,14 +26,14 @@ export async function visitPlace(
   }
 }
 
-async function tooLate(connection: InspectedConnection, clock: Clock, signal: AbortSignal): Promise<never> {
+async function tooLate(connection: VerifiedConnection, clock: Clock, signal: AbortSignal): Promise<never> {
   await patience(connection, PATIENCE_MS, clock, signal);
   throw new Error('the server did not say in time whether it connects us to its listener');
 }
 
 /** While much leaves, what was asked may still wait behind it, here or in the kernel, and the server is not late with its answer. */
 async function patience(
-  { transport }: InspectedConnection,
+  { transport }: VerifiedConnection,
   ms: number,
   clock: Clock,
   signal: AbortSignal,
@@ -60,7 +60,7 @@ export function discard(channel: Channel): void {
  * second question leaves after our word that we take the visitor, for which the server waits before it passes anything on.
  */
 export function nobodyCame(
-  connection: InspectedConnection,
+  connection: VerifiedConnection,
   clock: Clock,
   signal: AbortSignal,
 ): Promise<'nobody' | 'slow'> {

@@ -5,7 +5,7 @@ import { idleWatches } from './channel-timeout.ts';
 import type { Device } from '../../net/device.ts';
 import type { TunnelFailure } from '../../model/failure.ts';
 import { serveLocalVisitor } from './local-visitor.ts';
-import type { Inspector } from '../verify/listener-verifier.ts';
+import type { Verifier } from '../verify/listener-verifier.ts';
 import { resetSocket } from '../../net/reset-socket.ts';
 import { type Endpoint, formatEndpoint, type TunnelSpec } from '../../model/spec.ts';
 import type { SshConnection, Visitor } from '../../connection/ssh/connection.ts';
@@ -40,7 +40,7 @@ export interface Reception {
 export function createReception(
   spec: TunnelSpec,
   connection: SshConnection,
-  inspector: Pick<Inspector, 'claim'>,
+  verifier: Pick<Verifier, 'claim'>,
   deps: ReceptionDeps,
   signal: AbortSignal,
 ): Reception {
@@ -89,7 +89,7 @@ export function createReception(
     const { forwards } = deps.state();
     // Who wants a proxy speaks first.
     const early = forwards[findForward(forwards, visitor.listen)]?.spec.target.type !== 'socks';
-    const examination = inspector.claim(visitor, { room: hasRoom(), early });
+    const examination = verifier.claim(visitor, { room: hasRoom(), early });
     if (examination === null) {
       admit(visitor);
       return;

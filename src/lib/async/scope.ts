@@ -60,7 +60,7 @@ export async function firstToEnd<T>(
 }
 
 /** Rejects with the signal's reason, once it is aborted. */
-function aborted(signal: AbortSignal): Promise<never> {
+export function aborted(signal: AbortSignal): Promise<never> {
   return new Promise((_, reject) => {
     if (signal.aborted) reject(signal.reason as Error);
     else signal.addEventListener('abort', () => reject(signal.reason as Error), { once: true });

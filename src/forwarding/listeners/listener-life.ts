@@ -1,0 +1,391 @@
+import type { TunnelFailure } from '../../model/failure.ts';
+import type { Endpoint, TunnelSpec } from '../../model/spec.ts';
+import type { Refusal } from '../../model/state.ts';
+import { isMiss, judge, lookAgainAfter, type Standing, type Up } from '../verify/judge.ts';
+import type { Other, VerifyResult } from '../verify/sights.ts';
+import { notAdmitted } from './admission.ts';
+import type { Claim } from './holdings.ts';
+import { refusalFailure, type RefusalReason } from './refusal-reason.ts';
+import { askAgainAfter } from './retry-delay.ts';
+
+/**
+ * The life of one listener of the server during one connection:
+ * ```
+ *            free                  entered            granted
+ * recalling ──────▶ suspended ──────────────▶ asking ────────▶ verifying ⇄ doubting (misses, where it worked)
+ *   │    ▲    (another tunnel may have it)      │                │    ▲ ▲
+ *   ▼    │                                      │ refused        ▼    │ └── renewing (the rest came free)
+ * waiting, identifying                          ▼              judging ─▶ exposing
+ * (it is another's, or was)                 explaining           │    │       │
+ *                                               │                │    └─▶ held ┘   (verified from time to time)
+ * recalling ◀── pausing ◀───────────────────────┴── returning ◀──┴──────────┘      (elsewhere, or suspended)
+ * ```
+ * Each state waits for one event, which the command of the step into it brings about.
+ */
+type State =
+  /** Whose it is, is looked up in what is remembered; `told` is what was reported of it, `identified` that it was looked who answers. */
+  | { readonly type: 'recalling'; readonly told: Claim['type']; readonly identified: boolean }
+  /** Of a machine that may live: it is looked who answers there. */
+  | { readonly type: 'identifying'; readonly told: Claim['type'] }
+  /** It may not be asked for now. */
+  | { readonly type: 'waiting'; readonly told: Claim['type'] }
+  /** Until another tunnel has handed it over. */
+  | { readonly type: 'suspended' }
+  | { readonly type: 'asking' }
+  | { readonly type: 'explaining'; readonly failure: TunnelFailure; readonly memo: Omit<Memo, 'reason'> }
+  | { readonly type: 'pausing' }
+  | ({ readonly type: 'verifying' | 'doubting' } & Verifying)
+  | { readonly type: 'judging'; readonly grant: Grant; readonly result: VerifyResult }
+  | { readonly type: 'exposing' | 'held' | 'renewing'; readonly grant: Judged }
+  /** It is given back to the server; `after` is reported then. */
+  | { readonly type: 'returning'; readonly grant: Grant; readonly after: readonly Report[] };
+
+interface Grant {
+  /** The one that the server chose where it did. */
+  readonly port: number;
+  /** How it stood when it was judged last; null before the first time. */
+  readonly last: Standing | null;
+  /** How often it stood like this before. */
+  readonly repeated: number;
+}
+
+type Judged = Grant & { readonly last: Standing };
+
+interface Verifying {
+  readonly grant: Grant;
+  /** Which time in a row this is. */
+  readonly times: number;
+  /** All of it was just asked for anew. */
+  readonly renewed: boolean;
+}
+
+/** Why the server refuses, as it was found out last. */
+interface Memo {
+  readonly reason: RefusalReason;
+  /** When it may be found out again. */
+  readonly againAt: number;
+  /** After how long the time after that. */
+  readonly pauseMs: number;
+}
+
+export interface Life {
+  readonly state: State;
+  /** Since when it is asked for without being had. */
+  readonly since: number;
+  /** How often in a row it was granted and led elsewhere. */
+  readonly losses: number;
+  /** Whether the server has answered a request for it: this connection is not doubted any more. */
+  readonly heard: boolean;
+  readonly memo: Memo | null;
+  /** Since when a dead connection of ours most likely has it, or null. */
+  readonly blamedAt: number | null;
+}
+
+export type ListenerEvent =
+  /** `watchedMs`: for how long it has been watched, where that was asked. */
+  | { readonly type: 'recalled'; readonly claim: Claim; readonly watchedMs: number }
+  | { readonly type: 'slept' }
+  | { readonly type: 'entered' }
+  | { readonly type: 'granted'; readonly port: number }
+  /** `isNew`: this machine never had it, so that it matters who has. */
+  | { readonly type: 'refused'; readonly failure: TunnelFailure; readonly isNew: boolean }
+  | { readonly type: 'explained'; readonly reason: RefusalReason }
+  | { readonly type: 'verified'; readonly result: VerifyResult }
+  | { readonly type: 'exposure'; readonly exposed: boolean }
+  | { readonly type: 'renewed'; readonly granted: boolean }
+  | { readonly type: 'returned' };
+
+/** What is to be done, whereof an event comes. */
+export type Command =
+  | { readonly type: 'recall'; readonly watched: boolean }
+  | { readonly type: 'sleep'; readonly ms: number; readonly wakes: 'taken' | 'recheck' | 'nothing' }
+  | { readonly type: 'enter' }
+  | { readonly type: 'ask'; readonly bounded: boolean }
+  | { readonly type: 'explain' }
+  | { readonly type: 'identify' }
+  | { readonly type: 'verify' | 'expose' | 'renew' | 'return'; readonly port: number };
+
+/** What is to be told at once, before that. */
+export type Report =
+  /** Of another tunnel's turn. */
+  | { readonly type: 'leave' }
+  /** To be remembered: somebody else was seen there, or this machine has it. */
+  | { readonly type: 'sighted'; readonly other: Other }
+  | { readonly type: 'hold' }
+  /** There is a first answer of whatever kind. */
+  | { readonly type: 'answered' }
+  | ({ readonly type: 'up' } & Pick<Up, 'unverified' | 'misplaced'>)
+  | { readonly type: 'exposed' }
+  | { readonly type: 'suspended' }
+  | ({ readonly type: 'refused' } & Refused)
+  /** It came free after so many seconds in which a dead connection of ours most likely had it. */
+  | { readonly type: 'evicted'; readonly seconds: number };
+
+export interface Refused {
+  readonly refusal: Refusal;
+  readonly failure: TunnelFailure;
+  /** Visitors come out somewhere else. */
+  readonly elsewhere: boolean;
+}
+
+export interface ListenerRules {
+  readonly listen: Endpoint;
+  readonly verify: TunnelSpec['verify'];
+  /** The tunnel's name. */
+  readonly tunnel: string;
+}
+
+/** What is known beside the event when it happens. */
+export interface Moment {
+  readonly now: number;
+  readonly random: () => number;
+  /** Whether another tunnel is to have it now. */
+  readonly suspended: boolean;
+}
+
+/** The reports are made in this order, then the command is carried out. */
+export type Step = readonly [Life, readonly Report[], Command];
+
+export function startLife(moment: Moment): Step {
+  const life = { since: moment.now, losses: 0, heard: false, memo: null, blamedAt: null };
+  return begin({ ...life, state: { type: 'pausing' } }, [], moment);
+}
+
+export function step(life: Life, event: ListenerEvent, rules: ListenerRules, moment: Moment): Step {
+  const { state } = life;
+  if ('grant' in state) return stepGranted(life, state, event, rules, moment);
+  switch (state.type) {
+    case 'recalling':
+      return admit(life, state, expect(event, 'recalled'), rules);
+    case 'identifying': {
+      const { result } = expect(event, 'verified');
+      const seen: readonly Report[] = result.type === 'other' ? [{ type: 'sighted', other: result }] : [];
+      const next: State = { type: 'recalling', told: state.told, identified: true };
+      return [{ ...life, state: next }, seen, { type: 'recall', watched: true }];
+    }
+    case 'waiting':
+      return recall(life, state.told);
+    case 'suspended':
+      return [{ ...life, state: { type: 'asking' } }, [], { type: 'ask', bounded: !life.heard }];
+    case 'asking':
+      return event.type === 'granted' ? granted(life, event, moment) : refused(life, expect(event, 'refused'), moment);
+    case 'explaining':
+      return explained(life, state.failure, { ...state.memo, ...expect(event, 'explained') }, moment);
+    case 'pausing':
+      return begin(life, [], moment);
+  }
+}
+
+/** While the server has it for us. */
+function stepGranted(
+  life: Life,
+  state: Extract<State, { grant: unknown }>,
+  event: ListenerEvent,
+  rules: ListenerRules,
+  moment: Moment,
+): Step {
+  switch (state.type) {
+    case 'verifying':
+      return verified(life, state, expect(event, 'verified').result, rules, moment);
+    case 'doubting':
+      return verify(life, state);
+    case 'judging':
+      // It is another device's: what leads here of it is not ours either.
+      return expect(event, 'recalled').claim.type === 'barred'
+        ? giveBack(life, state.grant, [])
+        : settle(life, state.grant, state.result, rules, moment);
+    case 'exposing':
+      return rest(life, state.grant, expect(event, 'exposure').exposed ? [{ type: 'exposed' }] : [], moment);
+    case 'held':
+      return moment.suspended ? suspend(life, state.grant, []) : verify(life, { grant: state.grant, times: 1 });
+    case 'renewing':
+      return expect(event, 'renewed').granted
+        ? verify(life, { grant: state.grant, times: 1, renewed: true })
+        : lost(life, state.grant, [], moment);
+    case 'returning':
+      return lost(life, state.grant, state.after, moment);
+  }
+}
+
+function expect<T extends ListenerEvent['type']>(event: ListenerEvent, type: T): Extract<ListenerEvent, { type: T }> {
+  if (event.type !== type) throw new Error(`a listener that waits for ${type} was told ${event.type}`);
+  return event as Extract<ListenerEvent, { type: T }>;
+}
+
+/** From the beginning; a suspended listener counts as answered. */
+function begin(life: Life, reports: readonly Report[], { suspended }: Moment): Step {
+  return recall(life, 'free', suspended ? [...reports, { type: 'answered' }] : reports);
+}
+
+function recall(life: Life, told: Claim['type'], reports: readonly Report[] = []): Step {
+  const state: State = { type: 'recalling', told, identified: false };
+  return [{ ...life, state }, reports, { type: 'recall', watched: false }];
+}
+
+/**
+ * Asks for it at once, but where it leads to another device, which has it until a person says otherwise; and where another machine had it,
+ * of which this one may be a copy, only when nobody was seen there for a while.
+ */
+function admit(
+  life: Life,
+  { told, identified }: Extract<State, { type: 'recalling' }>,
+  { claim, watchedMs }: Extract<ListenerEvent, { type: 'recalled' }>,
+  { listen, tunnel }: ListenerRules,
+): Step {
+  if (claim.type === 'free') return [{ ...life, state: { type: 'suspended' } }, [], { type: 'enter' }];
+  const waiting: State = { type: 'waiting', told: claim.type };
+  if (claim.type === 'copied' && identified) {
+    if (watchedMs >= SURE_MS) return recall(life, told, [{ type: 'hold' }]);
+    return [{ ...life, state: waiting }, [], { type: 'sleep', ms: LOOK_EVERY_MS, wakes: 'taken' }];
+  }
+  const barred = claim.type === 'barred';
+  const failure = notAdmitted(listen, claim, tunnel, SURE_MS);
+  const report: Report = { type: 'refused', refusal: barred ? 'in-use' : 'unknown', failure, elsewhere: barred };
+  const reports: readonly Report[] = claim.type === told ? [] : [report, { type: 'answered' }];
+  const next = { ...life, blamedAt: reports.length === 0 ? life.blamedAt : null };
+  return barred
+    ? [{ ...next, state: waiting }, reports, { type: 'sleep', ms: A_DAY_MS, wakes: 'taken' }]
+    : [{ ...next, state: { type: 'identifying', told: claim.type } }, reports, { type: 'identify' }];
+}
+
+function granted(life: Life, { port }: Extract<ListenerEvent, { type: 'granted' }>, { now }: Moment): Step {
+  const { blamedAt } = life;
+  const freed: readonly Report[] =
+    blamedAt === null ? [] : [{ type: 'evicted', seconds: Math.round((now - blamedAt) / 1000) }];
+  const grant: Grant = { port, last: null, repeated: 0 };
+  return verify({ ...life, heard: true, blamedAt: null }, { grant, times: 1 }, freed);
+}
+
+/**
+ * The reason is found out once: to look is to visit whoever listens there, and sshd (serverloop.c) takes traffic to a dead client
+ * of ours for a reason to wait longer before it asks whether that is alive. Where it matters who that is, it is looked again, ever more
+ * seldom.
+ */
+function refused(life: Life, { failure, isNew }: Extract<ListenerEvent, { type: 'refused' }>, moment: Moment): Step {
+  const { memo } = life;
+  if (memo !== null && !(isNew && moment.now >= memo.againAt)) return explained(life, failure, memo, moment);
+  const pauseMs = memo?.pauseMs ?? SELDOM_MS;
+  const next = { againAt: moment.now + pauseMs, pauseMs: Math.min(pauseMs * 2, LONGEST_SELDOM_MS) };
+  return [{ ...life, heard: true, state: { type: 'explaining', failure, memo: next } }, [], { type: 'explain' }];
+}
+
+function explained(life: Life, failure: TunnelFailure, memo: Memo, moment: Moment): Step {
+  const { reason } = memo;
+  const { other, refusal, ours } = reason;
+  const reports: readonly Report[] = [
+    ...(other === undefined ? [] : [{ type: 'sighted', other } as const]),
+    { type: 'refused', refusal, failure: refusalFailure(failure, reason), elsewhere: false },
+    { type: 'answered' },
+    { type: 'leave' },
+  ];
+  const blamedAt = ours === true ? (life.blamedAt ?? moment.now) : null;
+  const next = { ...life, heard: true, memo, blamedAt };
+  return moment.suspended ? begin(next, reports, moment) : pause(next, 0, reports, moment);
+}
+
+/** A stranger is not visited every second. */
+function pause(life: Life, atLeastMs: number, reports: readonly Report[], { now, random }: Moment): Step {
+  const ms = Math.max(atLeastMs, askAgainAfter(now - life.since, random));
+  return [{ ...life, state: { type: 'pausing' } }, reports, { type: 'sleep', ms, wakes: 'nothing' }];
+}
+
+function verify(
+  life: Life,
+  { grant, times, renewed = false }: Pick<Verifying, 'grant' | 'times'> & Partial<Verifying>,
+  reports: readonly Report[] = [],
+): Step {
+  return [
+    { ...life, state: { type: 'verifying', grant, times, renewed } },
+    reports,
+    { type: 'verify', port: grant.port },
+  ];
+}
+
+/** What came late once is no reason to give a listener back that works. */
+function verified(
+  life: Life,
+  { grant, times, renewed }: Verifying,
+  result: VerifyResult,
+  rules: ListenerRules,
+  moment: Moment,
+): Step {
+  if (isMiss(result) && times < mostTimes(grant.last)) {
+    const again = { grant, times: times + 1, renewed };
+    if (grant.last === null) return verify(life, again);
+    return [
+      { ...life, state: { type: 'doubting', ...again } },
+      [],
+      { type: 'sleep', ms: BETWEEN_MISSES_MS, wakes: 'nothing' },
+    ];
+  }
+  // The one who had the rest has left.
+  if (grant.last === 'part' && !renewed && result.type === 'ours' && !result.whole)
+    return [
+      { ...life, state: { type: 'renewing', grant: { ...grant, last: 'part' } } },
+      [],
+      { type: 'renew', port: grant.port },
+    ];
+  if (result.type !== 'part' && result.type !== 'other') return settle(life, grant, result, rules, moment);
+  const other = result.type === 'part' ? result.other : result;
+  const state: State = { type: 'judging', grant, result };
+  return [{ ...life, state }, [{ type: 'sighted', other }], { type: 'recall', watched: false }];
+}
+
+/** As many in a row take it back; what is ours in part is verified often enough. */
+function mostTimes(last: Standing | null): number {
+  if (last === null) return 2;
+  return last === 'part' ? 1 : 3;
+}
+
+/** What follows from who answers. */
+function settle(life: Life, grant: Grant, result: VerifyResult, rules: ListenerRules, moment: Moment): Step {
+  const { last, port } = grant;
+  const judgement = judge(rules.listen, result, rules.verify, last ?? undefined);
+  const { standing } = judgement;
+  const found: readonly Report[] = judgement.type === 'up' ? [{ type: 'hold' }, judgement] : [judgement];
+  if (standing === null) return giveBack(life, grant, found);
+  if (last !== null) {
+    const repeated = standing === last ? grant.repeated + 1 : 0;
+    return rest(life, { port, last: standing, repeated }, found, moment);
+  }
+  const first = { ...life, losses: 0 };
+  const next: Judged = { port, last: standing, repeated: 0 };
+  const reports: readonly Report[] = [...found, { type: 'answered' }];
+  if (standing !== 'held' || rules.verify === 'off') return rest(first, next, reports, moment);
+  return [{ ...first, state: { type: 'exposing', grant: next } }, reports, { type: 'expose', port }];
+}
+
+function rest(life: Life, grant: Judged, reports: readonly Report[], { suspended, random }: Moment): Step {
+  if (suspended) return suspend(life, grant, reports);
+  const ms = lookAgainAfter(grant.last, grant.repeated) * (1 + random() / 3);
+  return [{ ...life, state: { type: 'held', grant } }, reports, { type: 'sleep', ms, wakes: 'recheck' }];
+}
+
+function suspend(life: Life, grant: Grant, reports: readonly Report[]): Step {
+  return giveBack(life, grant, [], [...reports, { type: 'suspended' }]);
+}
+
+function giveBack(life: Life, grant: Grant, after: readonly Report[], before: readonly Report[] = []): Step {
+  return [{ ...life, state: { type: 'returning', grant, after } }, before, { type: 'return', port: grant.port }];
+}
+
+function lost(last: Life, grant: Grant, after: readonly Report[], moment: Moment): Step {
+  const had = grant.last !== null;
+  const life = had ? { ...last, since: moment.now, memo: null } : last;
+  const reports: readonly Report[] = [...after, ...(had ? [] : [{ type: 'answered' } as const]), { type: 'leave' }];
+  if (moment.suspended) return begin(life, reports, moment);
+  const losses = life.losses + 1;
+  return pause({ ...life, losses }, Math.min(1000 * 2 ** losses, LONGEST_PAUSE_MS), reports, moment);
+}
+
+/** Longer than most outages of the machine that may have it, and short for the one that took its place. */
+const SURE_MS = 120_000;
+/** Each time may keep a server from noticing that a connection is dead. */
+const LOOK_EVERY_MS = 30_000;
+const A_DAY_MS = 86_400_000;
+
+const SELDOM_MS = 60_000;
+const LONGEST_SELDOM_MS = 15 * 60_000;
+
+const BETWEEN_MISSES_MS = 5000;
+const LONGEST_PAUSE_MS = 300_000;
