@@ -75,13 +75,16 @@ test('one whose tunnel does not come up never takes the old one away', async (t)
   const { daemon, ports, other, lay, leftOver } = await start(t);
   const before = readFileSync(daemon.configFile, 'utf8');
   const dead = lay(other(ports[1]).replace(/ {4}port: \d+/, `    port: ${await freePort()}`));
-  const applied = daemon.command('apply', '--confirm', '4s', dead);
+  const long = daemon.command('apply', '--confirm', '1h', dead);
   await daemon.untilStatus(({ trial }) => trial !== undefined, 'the trial');
   assert.equal(await visit(ports[0], 'still'), 'still');
   const early = await daemon.command('confirm');
   assert.equal(early.code, 1);
   assert.match(early.stderr, /not every tunnel is up: a/);
-  const { code, stdout, stderr } = await applied;
+  assert.equal((await daemon.command('reload')).code, 0);
+  await long;
+
+  const { code, stdout, stderr } = await daemon.command('apply', '--confirm', '4s', dead);
   assert.equal(code, 1);
   assert.match(stdout, /waiting for a: \S+: connect-refused/);
   assert.match(stderr, /what ran before runs again/);
