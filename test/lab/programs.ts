@@ -15,7 +15,7 @@ export const TARGET = `
   process.stdout.write('listening\\n');`;
 
 /**
- * Visits ports of the server all the time: prints \`up PORT MS\` when a visit succeeds, \`free PORT MS\` when nobody listens. With
+ * Visits ports of the server all the time: prints \`up PORT MS\` when a visit succeeds, which then is the last, \`free PORT MS\` when nobody listens. With
  * \`shy\` it visits only listeners that were not there when it began: a visit to that of a dead session makes the server send
  * something, which a device that has forgotten the session answers with a reset, and helps clients that could not help themselves.
  */
@@ -33,13 +33,13 @@ export const PROBER = `
   const say = (what, port) => process.stdout.write(what + ' ' + port + ' ' + Date.now() + '\\n');
   const free = new Set();
   let lines = listeners();
-  for (const port of ports) setInterval(() => {
+  for (const port of ports) { const visits = setInterval(() => {
     if ([null, shy ? old.get(port) : null].includes(listener(lines, port))) return;
     const socket = connect(port, '127.0.0.1');
     socket.setTimeout(3000, () => socket.destroy());
     socket.on('error', () => {});
-    socket.once('data', () => { say('up', port); socket.destroy(); });
-  }, 50);
+    socket.once('data', () => { clearInterval(visits); say('up', port); socket.destroy(); });
+  }, 50); }
   setInterval(() => {
     lines = listeners();
     for (const port of ports) {

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Ran, ServerWorld } from '../support/server-world.ts';
 import { tunneld } from '../support/tunneld.ts';
@@ -24,10 +24,18 @@ control: { socket: ${world.dir}/control.sock }
 stateDirectory: ${world.dir}
 `,
   );
+  const keys = identityFiles.map((path) => (existsSync(`${path}.pub`) ? readFileSync(`${path}.pub`, 'utf8') : ''));
+  const asked = [readFileSync(file, 'utf8'), ...command, ...keys].join('\n');
+  const before = known.get(asked);
+  if (before !== undefined) return before;
   const { code, stdout, stderr } = await tunneld([command[0], 'backup', ...command.slice(1), '--config', file]);
   if (code !== 0) throw new Error(`${command.join(' ')}: exit ${code}: ${stderr}`);
+  known.set(asked, stdout);
   return stdout;
 }
+
+/** What was printed for the same files before. */
+const known = new Map<string, string>();
 
 /** Runs a script as the README says, but for the second that it gives sshd to read its files anew: untilListening() waits for that. */
 export function runScript(world: ServerWorld, script: string): Ran {

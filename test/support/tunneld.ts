@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import type { TestContext } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import type { StatusDocument } from '../../src/status/document.ts';
+import { ask } from '../../src/control/client.ts';
 import { PATIENCE_MS, tempDir, until } from './until.ts';
 
 /** The built program. */
@@ -118,8 +119,10 @@ export async function startDaemonProcess(
       let last: StatusDocument | null = null;
       await until(
         async () => {
-          last = await status();
-          return condition(last);
+          // A command takes a quarter of a second of the processor: it is run for what is there, not to look whether it is.
+          const answer = await ask([socket], { command: 'status' });
+          if (!answer.ok || !condition((last = answer.result))) return false;
+          return condition((last = await status()));
         },
         { timeoutMs, what: () => `${what}; status: ${JSON.stringify(last)}; stderr: ${stderr}` },
       );

@@ -44,7 +44,6 @@ const hasty = scaledClock(20);
 const patient: Clock = {
   ...systemClock,
   now: () => systemClock.now() / 20,
-  timer: (ms, fn) => systemClock.timer(ms / 2, fn),
 };
 
 const LOADING = ['bootout', 'enable', 'bootstrap', 'kickstart'];

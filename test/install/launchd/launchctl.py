@@ -1,9 +1,9 @@
-#!/usr/bin/env python3
+#!/usr/bin/env -S python3 -S -E
 """A stand-in for launchctl and launchd: keeps its state in $LAUNCHD_STATE, and answers as the real one is known to (see
 src/install/launchd/launchctl.ts). Files in there steer it: `fail-COMMAND` has numbers to fail with, one for each call;
 `no-domain` is the number that says that the domain is not there; `going` is for how many seconds an older service is still known
 after bootout. `calls` has what was asked for."""
-import json, os, plistlib, signal, subprocess, sys, time
+import json, os, signal, sys, time
 
 STATE = os.environ["LAUNCHD_STATE"]
 WORDS = {3: "No such process", 5: "Input/output error", 36: "Operation now in progress", 37: "Operation already in progress",
@@ -73,6 +73,7 @@ def no_such_service(target):
 
 def keep(target, plist):
     """What launchd itself does: runs the program, again after any end, until the service is booted out."""
+    import plistlib, subprocess
     # Told to end before it can, it does so as soon as it can.
     signal.signal(signal.SIGTERM, lambda *_: None)
     write("service", json.dumps({"target": target, "plist": plist, "keeper": os.getpid()}))
@@ -133,6 +134,7 @@ def main(command, *args):
     elif command == "bootstrap":
         if service:
             fail(verb, 37 if "until" in service and read("says-37") else 5)
+        import plistlib, subprocess
         try:
             with open(args[1], "rb") as file:
                 label = plistlib.load(file)["Label"]
