@@ -35,7 +35,7 @@ export function knownOf(
     ['banner', 'ok', `the daemon is connected to ${tunnel.server}${rtt}`],
     ['algorithms', 'ok', 'agreed on'],
     ['host key', 'ok', 'the daemon has accepted it'],
-    ['authentication', 'ok', 'the daemon is logged in'],
+    ['authentication', 'ok', `the daemon is logged in${tunnel.login === undefined ? '' : `: ${tunnel.login}`}`],
     ...tunnel.forwards.flatMap((forward, index) => forwardSteps(forward, index, tunnel)),
     ...silent,
     sourcePortStep(spec, { ...sight, port: tunnel.sourcePort ?? sight.port }, inUse),

@@ -24,6 +24,8 @@ export interface TunnelState {
   readonly rttMs: number | null;
   /** The local port of the live connection. */
   readonly sourcePort: number | null;
+  /** The method and the key by which the live connection is logged in, and what was refused before; nothing in it is secret. */
+  readonly login: string | null;
   /** The last thing that went wrong, also when it has been overcome since. */
   readonly failure: FailureReport | null;
   /** When it was last up, or null: health has patience with a short outage. */
@@ -76,6 +78,7 @@ export function initialState(spec: TunnelSpec, now: number): TunnelState {
     silentSince: null,
     rttMs: null,
     sourcePort: null,
+    login: null,
     failure: null,
     lastUp: null,
     forwards: spec.forwards.map((forward) => ({

@@ -40,6 +40,8 @@ export interface TunnelStatus {
   readonly silentSince?: string;
   readonly rttMs?: number;
   readonly sourcePort?: number;
+  /** How the live connection is logged in: the method, or the key by its fingerprint and file; and what was refused before. */
+  readonly login?: string;
   /** The last thing that went wrong, also when it has been overcome since. */
   readonly failure?: FailureStatus;
   readonly forwards: readonly ForwardStatus[];
@@ -149,6 +151,7 @@ function tunnelStatus(tunnel: RunningTunnel, now: number, iso: Iso): TunnelStatu
     ...(state.silentSince === null ? {} : { silentSince: iso(state.silentSince) }),
     ...(state.rttMs === null ? {} : { rttMs: state.rttMs }),
     ...(state.sourcePort === null ? {} : { sourcePort: state.sourcePort }),
+    ...(state.login === null ? {} : { login: state.login }),
     ...(state.failure === null ? {} : { failure: failureStatus(state.failure, iso) }),
     forwards: state.forwards.map((forward) => ({
       kind: forward.spec.kind,

@@ -7,6 +7,7 @@ import type { Clock } from '../lib/async/clock.ts';
 import { TunnelFailure } from '../model/failure.ts';
 import { createVerifier } from '../forwarding/verify/listener-verifier.ts';
 import { keepServing } from './serve.ts';
+import { describeAccepted, type AuthReport } from '../connection/auth/auth-report.ts';
 import { AUTH_TIMEOUT_MS, prepareLogin } from '../connection/route/login.ts';
 import { createReception, type Reception } from '../forwarding/visitors/visitors.ts';
 import { ownKeys } from '../forwarding/verify/own-keys.ts';
@@ -42,6 +43,7 @@ export async function runSession(spec: TunnelSpec, deps: SessionDeps, signal: Ab
     let receive = (visitor: Visitor): void => visitor.reject();
     const events = {
       onAuthenticating: () => deps.report({ phase: 'authenticating' }),
+      onAuthenticated: (report: AuthReport) => deps.report({ login: describeAccepted(report) || null }),
       onVisitor: (visitor: Visitor) => {
         // It is called in the midst of ssh2's parser.
         try {

@@ -44,7 +44,12 @@ describe('doctor', { concurrency: 3 }, () => {
     assert.equal(code, 0, stdout);
     const { ok, steps } = JSON.parse(stdout) as { ok: boolean; steps: readonly Step[] };
     assert.equal(ok, true);
-    assert.ok(steps.some(({ step, seen }) => step === 'authentication' && /the daemon is logged in/.test(seen)));
+    assert.ok(
+      steps.some(
+        ({ step, seen }) =>
+          step === 'authentication' && /the daemon is logged in: ed25519 SHA256:\S+ \(\S+\)$/.test(seen),
+      ),
+    );
     assert.ok(steps.some(({ step, result }) => step === 'round trip' && result === 'ok'));
     assert.match(
       steps.find(({ step }) => step === 'source port')?.seen ?? '',
