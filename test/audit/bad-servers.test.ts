@@ -81,7 +81,7 @@ async function auditFake(
   const sshd = await startSshd();
   t.after(() => sshd.stop());
   const server = await startFakeSsh(t, sshd, serve);
-  const spec = specFor(sshd, [[8080, 1]], { port: server.port });
+  const spec = specFor(sshd, [[8080, 1]], { port: server.port, connectTimeoutMs: 100_000 });
   const deps = {
     clock,
     turns: testTurns(clock),

@@ -13,7 +13,7 @@ import { formatEndpoint, type ProxyEntry } from '../../model/spec.ts';
  * upgrade may replace our files while a tunnel waits for its network.
  */
 export async function loadProxy({ type }: ProxyEntry): Promise<void> {
-  await (type === 'http' ? import('node:http') : import('socks'));
+  await (type === 'http' ? import('node:http') : import('./socks-client.ts'));
 }
 
 interface Destination {
@@ -109,8 +109,7 @@ async function connectSocks(
   fail: Fail,
 ): Promise<void> {
   try {
-    // It is CommonJS, which in the bundle is nothing but a default.
-    const { SocksClient } = (await import('socks')).default;
+    const { SocksClient } = await import('./socks-client.ts');
     await SocksClient.createConnection({
       proxy: {
         host,
