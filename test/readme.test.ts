@@ -13,6 +13,7 @@ import { KEYWORD_NAMES } from '../src/config/ssh-config/keywords.ts';
 import { SSH_FLAGS } from '../src/config/command-line/flags.ts';
 import { REFUSED } from '../src/config/ssh-config/refused-options.ts';
 import { HONOURED } from '../src/config/ssh-config/to-options.ts';
+import { STEPS } from '../src/doctor/check.ts';
 import { FAILURES } from '../src/model/failure.ts';
 import { createProgram } from '../src/program/program.ts';
 
@@ -96,6 +97,18 @@ test('docs/commands.md has every command with every option, and every exit code'
   );
 });
 
+test('docs/commands.md explains every key of status --json', () => {
+  const interfaces = [
+    ...read('src/status/document.ts').matchAll(/^export interface \w+(?:Document|Status|Tunnel) \{\n(.*?)^\}/gms),
+  ];
+  const keys = interfaces.flatMap(([, body = '']) =>
+    [...body.matchAll(/^ {2}readonly (\w+)\??:/gm)].map(([, key]) => key!),
+  );
+  assert.ok(keys.length > 40);
+  const explained = section(read('docs/commands.md'), '`status --json`');
+  for (const key of keys) assert.ok(explained.includes(`\`${key}\``), key);
+});
+
 test("the README's status is what tunneld prints", () => {
   const now = Date.UTC(2030, 0, 1);
   const ago = (seconds: number) => new Date(now - seconds * 1000).toISOString();
@@ -165,9 +178,12 @@ test('docs/configuration.md lists every key and no other', () => {
   assert.deepEqual([...top].toSorted(), Object.keys(fileSchema(place).shape).toSorted());
 });
 
-test('every failure code is explained, and no other', () => {
-  const explained = [...read('docs/troubleshooting.md').matchAll(/^\| `([a-z-]+)` \|/gm)].map(([, code]) => code);
-  assert.deepEqual(explained, Object.keys(FAILURES));
+test('every failure code and every step of doctor is explained, and no other', () => {
+  const page = read('docs/troubleshooting.md');
+  const explained = (heading: string) =>
+    [...section(page, heading).matchAll(/^\| `([\w -]+)` \|/gm)].map(([, name]) => name);
+  assert.deepEqual(explained('The codes'), Object.keys(FAILURES));
+  assert.deepEqual(explained('The steps of doctor'), [...STEPS]);
 });
 
 test('docs/command-line.md says of every option of ssh what becomes of it', () => {
