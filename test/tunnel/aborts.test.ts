@@ -13,7 +13,7 @@ import { pour } from './pour.ts';
 import { socks } from './socks-client.ts';
 import { visit } from './visit.ts';
 
-/** Of each kind of abort at each server; what is rare shows among many (`TUNNELD_ABORTS=84` is a thousand in all). */
+/** Of each kind of abort at each server; what is rare shows among many (`npm run test:aborts`: a thousand a direction and forward). */
 const ABORTS = Number(process.env['TUNNELD_ABORTS'] ?? 4);
 
 const KINDS = (['local', 'dynamic', 'remote'] as const).flatMap((forward) =>
