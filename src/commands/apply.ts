@@ -73,10 +73,29 @@ async function seeThrough(flag: string | null, target: string, name: string, byH
     const waiting = describeWaiting(asked.result, trial.waitingFor);
     if (waiting !== told) process.stdout.write(waiting);
     told = waiting;
+    const blocked = asked.result.tunnels.filter(
+      (one) => one.phase === 'blocked' && trial.waitingFor.includes(one.name),
+    );
+    if (blocked.length > 0)
+      return await giveUp(
+        flag,
+        target,
+        name,
+        blocked.map((one) => one.name),
+      );
     await sleep(systemClock, POLL_MS, new AbortController().signal);
   }
   await removeCandidate(target, name);
   return fail('the new configuration did not come up in time: what ran before runs again');
+}
+
+/** What is blocked needs a person, and time does not help: a reload ends the trial. */
+async function giveUp(flag: string | null, target: string, name: string, blocked: readonly string[]): Promise<number> {
+  const ended = await request(flag, { command: 'reload' }, null);
+  if ('exit' in ended) return ended.exit;
+  await removeCandidate(target, name);
+  const are = blocked.length === 1 ? 'is blocked' : 'are blocked';
+  return fail(`${blocked.join(', ')} ${are} until somebody mends what is said above: what ran before runs again`);
 }
 
 /** Not the time of day, which may be set before it comes. */

@@ -3,6 +3,8 @@ import { systemEnvironment } from '../config/input/environment.ts';
 import { loadConfig } from '../config/load.ts';
 import { ConfigError } from '../config/input/problem.ts';
 import { handedOverProblems, isHandedOver } from '../install/systemd/credential-directory.ts';
+import { exposedSecrets } from '../connection/auth/exposed-secrets.ts';
+import { quote } from '../lib/shell-quote.ts';
 import { reportProblems } from './text/config-problems.ts';
 import { printable } from '../lib/text.ts';
 import { EXIT } from './text/exit-code.ts';
@@ -16,6 +18,8 @@ export async function check(flag: string | null): Promise<number> {
     if (config.conflicts.length > 0) throw new ConfigError(config.conflicts);
     await checkSurroundings(config.file);
     for (const warning of config.warnings) tell(printable(warning));
+    for (const { path, text } of await exposedSecrets(config.tunnels))
+      tell(printable(`${text}: chmod 600 ${quote(path)}`));
     const names = config.tunnels.map((tunnel) => tunnel.name);
     process.stdout.write(
       `${config.file}: ${names.length === 1 ? '1 tunnel' : `${names.length} tunnels`}: ${names.join(', ')}\n`,

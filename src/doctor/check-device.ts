@@ -1,9 +1,8 @@
 import { constants } from 'node:fs';
 import { access, open, stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
-import { inspectKeyFile } from '../connection/auth/key-file.ts';
+import { exposedSecrets, modeOf } from '../connection/auth/exposed-secrets.ts';
 import { makeDirectory } from '../lib/files/make-directory.ts';
-import { readAtMost } from '../lib/files/read-at-most.ts';
 import { errorCode, errorText } from '../lib/text.ts';
 import type { TunnelSpec } from '../model/spec.ts';
 import { type Account, giveFile, knownHostsProblems } from './known-hosts-access.ts';
@@ -46,15 +45,8 @@ async function permissions(
   tell: Tell,
 ): Promise<void> {
   const servers = tunnels.flatMap((tunnel) => [tunnel, ...tunnel.jumps]);
-  const secrets = servers.flatMap(({ identityFiles, passphraseFile, passwordFile }) => [
-    ...identityFiles,
-    ...[passphraseFile, passwordFile].filter((path) => path !== null),
-  ]);
   let bad = 0;
-  for (const path of new Set(secrets)) {
-    const mode = await modeOf(path);
-    if (mode === null || (mode & 0o077) === 0 || (await isPublicKey(path))) continue;
-    const text = `${path} has mode ${mode.toString(8).padStart(4, '0')}, so that others can use it`;
+  for (const { path, text } of await exposedSecrets(tunnels)) {
     if (fix && (await tryTo(() => setMode(path, () => 0o600))))
       tell('permissions', 'ok', `${text}: it has mode 0600 now`);
     else {
@@ -181,27 +173,6 @@ function word(path: string): string {
 function sudo(): string {
   return process.getuid?.() === 0 && process.env['SUDO_USER'] !== undefined ? 'sudo ' : '';
 }
-
-/** Null also for what is no file: somebody's ~/.ssh or /dev/null, named in the place of a key, would be of no use with mode 0600. */
-async function modeOf(path: string): Promise<number | null> {
-  return await stat(path).then(
-    (stats) =>
-      stats.isFile() && (stats.uid === process.getuid?.() || process.getuid?.() === 0) ? stats.mode & 0o777 : null,
-    () => null,
-  );
-}
-
-/** One that is named by mistake is no secret, and the login says so. */
-async function isPublicKey(path: string): Promise<boolean> {
-  const handle = await open(path, constants.O_RDONLY | constants.O_NONBLOCK).catch(() => null);
-  try {
-    return handle !== null && inspectKeyFile(await readAtMost(handle, MAX_PUBLIC_KEY_BYTES)).kind === 'public';
-  } finally {
-    await handle?.close();
-  }
-}
-
-const MAX_PUBLIC_KEY_BYTES = 16 * 1024;
 
 /** Root follows no link that somebody else could have made, to a file of the system's. */
 async function setMode(path: string, modeOf: (now: number) => number): Promise<void> {

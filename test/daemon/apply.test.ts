@@ -71,6 +71,21 @@ test('unconfirmed, it goes back; so it does when the caller is gone, and by a re
   await until(() => visit(ports[0], 'back again').catch(() => ''), { what: 'the old listener' });
 });
 
+test('one whose tunnel is blocked goes back at once, and says why', async (t) => {
+  const { daemon, ports, other, lay, leftOver } = await start(t);
+  const before = readFileSync(daemon.configFile, 'utf8');
+  const next = lay(other(ports[1]).replace(/identityFile: .*/, `identityFile: ${join(daemon.dir, 'nosuch.key')}`));
+  // The whole time of the trial is longer than the command may take here.
+  const { code, stdout, stderr } = await daemon.command('apply', '--confirm', '1h', next);
+  assert.equal(code, 1, stderr);
+  assert.match(stdout, /waiting for a: blocked: key-unreadable: .*nosuch\.key does not exist/);
+  assert.match(stderr, /a is blocked until somebody mends what is said above: what ran before runs again/);
+  await daemon.untilStatus(({ trial, tunnels }) => trial === undefined && tunnels[0]?.phase === 'up', 'the old tunnel');
+  assert.equal(await visit(ports[0], 'as before'), 'as before');
+  assert.equal(readFileSync(daemon.configFile, 'utf8'), before);
+  assert.deepEqual(leftOver(), []);
+});
+
 test('one whose tunnel does not come up never takes the old one away', async (t) => {
   const { daemon, ports, other, lay, leftOver } = await start(t);
   const before = readFileSync(daemon.configFile, 'utf8');
