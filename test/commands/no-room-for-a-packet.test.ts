@@ -33,8 +33,15 @@ const WAYS: readonly [title: string, attack: (connection: Connection) => void][]
         accept?.();
         sendPayload(
           connection,
-          ...[OPEN, 'forwarded-tcpip', uint32(900), uint32(1 << 20), uint32(0)],
-          ...['localhost', uint32(8080), '127.0.0.1', uint32(1)],
+          OPEN,
+          'forwarded-tcpip',
+          uint32(900),
+          uint32(1 << 20),
+          uint32(0),
+          'localhost',
+          uint32(8080),
+          '127.0.0.1',
+          uint32(1),
         );
       });
     },
@@ -81,8 +88,17 @@ describe('a channel without room for a packet ends the commands, and they say wh
       const init = spawn(
         process.execPath,
         [
-          ...[CLI, 'init', `me@127.0.0.1:${port}`, '--name', 'new', '--config', config],
-          ...['-R', '8080:localhost:22', '--host-key-fingerprint', fingerprint],
+          CLI,
+          'init',
+          `me@127.0.0.1:${port}`,
+          '--name',
+          'new',
+          '--config',
+          config,
+          '-R',
+          '8080:localhost:22',
+          '--host-key-fingerprint',
+          fingerprint,
         ],
         { stdio: ['ignore', 'ignore', 'pipe'] },
       );
