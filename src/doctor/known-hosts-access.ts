@@ -1,7 +1,7 @@
 import { constants, type Stats } from 'node:fs';
 import { access, open, stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
-import { checkRootsWay } from '../lib/files/place-owner.ts';
+import { checkRootsOpened, checkRootsWay } from '../lib/files/place-owner.ts';
 import type { ServerSpec } from '../model/spec.ts';
 
 /** The account that the daemon runs as, where that is not the caller's own. */
@@ -62,6 +62,7 @@ export async function giveFile(file: string, { uid, gid }: Account): Promise<voi
   try {
     const stats = await handle.stat();
     if (!stats.isFile() || stats.nlink > 1) throw new Error('it has another name elsewhere, or is no file');
+    checkRootsOpened(file, handle.fd, stats);
     await handle.chown(uid, gid);
   } finally {
     await handle.close();

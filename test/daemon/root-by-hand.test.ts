@@ -1,10 +1,15 @@
 import assert from 'node:assert/strict';
 import {
   chownSync,
+  closeSync,
   existsSync,
+  fstatSync,
+  lchownSync,
+  linkSync,
   mkdirSync,
-  readdirSync,
+  openSync,
   readFileSync,
+  readdirSync,
   rmSync,
   symlinkSync,
   writeFileSync,
@@ -12,6 +17,8 @@ import {
 import { dirname, join } from 'node:path';
 import { test, type TestContext } from 'node:test';
 import { fileOutput } from '../../src/lib/log/file.ts';
+import { readSecretFile } from '../../src/connection/auth/secret-file.ts';
+import { checkRootsOpened } from '../../src/lib/files/place-owner.ts';
 import { writeDurably } from '../../src/lib/files/write-durably.ts';
 import { writeWhole, writeWholeSync } from '../../src/lib/files/whole-file.ts';
 import { tunnelYaml } from '../support/daemon-config.ts';
@@ -133,3 +140,45 @@ async function world(t: TestContext) {
   const yaml = `tunnels:\n${tunnelYaml(sshd, 'a', `${port}:127.0.0.1:${echo.port}`)}`;
   return { state, port, precious, start: () => startDaemonProcess(t, yaml, { state }) };
 }
+
+test("root reads no key or password that a link of another user leads to, unless it is that user's own", async (t) => {
+  if (!isRoot) return;
+  const dir = await tempDir(t);
+  const place = join(dir, 'place');
+  mkdirSync(place);
+  const [shadow, own, misplaced] = [join(dir, 'shadow'), join(place, 'own'), join(place, 'misplaced')];
+  for (const path of [shadow, own, misplaced]) writeFileSync(path, 'root:secret\n', { mode: 0o600 });
+  for (const path of [place, own]) chownSync(path, SERVICE, SERVICE);
+  const links = { stolen: shadow, mine: own, folder: dir };
+  for (const [name, target] of Object.entries(links)) {
+    symlinkSync(target, join(place, name));
+    lchownSync(join(place, name), SERVICE, SERVICE);
+  }
+  // Root's own link is followed.
+  symlinkSync(own, join(dir, 'roots'));
+  const read = (path: string) => readSecretFile(path, 'passwordFile');
+  for (const path of [join(place, 'stolen'), join(place, 'folder', 'shadow')])
+    await assert.rejects(read(path), /by a link that root does not follow in a place of the user 54321: run this as/);
+  for (const path of [own, misplaced, join(place, 'mine'), join(dir, 'roots'), shadow])
+    assert.equal(await read(path), 'root:secret');
+  // A second name of root's file, as old systems let users make.
+  linkSync(shadow, join(place, 'hard'));
+  await assert.rejects(read(join(place, 'hard')), /root does not follow/);
+});
+
+test('what root has opened is judged, not the path: a directory that is exchanged meanwhile is no way around', async (t) => {
+  if (!isRoot) return;
+  const dir = await tempDir(t);
+  const [place, precious] = [join(dir, 'place'), join(dir, 'known_hosts')];
+  mkdirSync(place);
+  writeFileSync(precious, 'precious');
+  const fd = openSync(precious, 'r');
+  t.after(() => closeSync(fd));
+  // By now the path is innocent again.
+  writeFileSync(join(place, 'known_hosts'), '');
+  for (const path of [place, join(place, 'known_hosts')]) chownSync(path, SERVICE, SERVICE);
+  const check = (path: string) => checkRootsOpened(path, fd, fstatSync(fd));
+  assert.throws(() => check(join(place, 'known_hosts')), /root does not follow/);
+  assert.throws(() => check(join(dir, 'gone')), /ENOENT/);
+  check(precious);
+});

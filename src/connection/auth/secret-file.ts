@@ -1,6 +1,7 @@
 import { constants, type Stats } from 'node:fs';
 import { open, type FileHandle } from 'node:fs/promises';
 import { resolve, sep } from 'node:path';
+import { checkRootsOpened } from '../../lib/files/place-owner.ts';
 import { keepSecret } from '../../lib/secrets.ts';
 import { errorCode, errorText } from '../../lib/text.ts';
 import { copiesOf } from './systemd-credential.ts';
@@ -60,6 +61,7 @@ async function readFile(path: string, name: string, fail: Fail): Promise<Private
     handle = await open(path, constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOCTTY);
     const stats = await handle.stat();
     if (!stats.isFile()) throw fail('is not a regular file');
+    checkRootsOpened(path, handle.fd, stats);
     if (stats.size > MAX_BYTES) throw fail('is larger than 1 MiB: that is no key and no password');
     const mode = (stats.mode & 0o777).toString(8).padStart(4, '0');
     const exposed = isExposed(stats, process.getuid?.(), isCredential(path, process.env['CREDENTIALS_DIRECTORY']));

@@ -1,7 +1,7 @@
 import { constants, type Stats } from 'node:fs';
 import { mkdir, open, realpath, stat, type FileHandle } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { checkRootsWay } from '../../lib/files/place-owner.ts';
+import { checkRootsOpened, checkRootsWay } from '../../lib/files/place-owner.ts';
 import { readAtMost } from '../../lib/files/read-at-most.ts';
 import { inSlices } from '../../lib/async/slices.ts';
 import { errorCode, errorText, printable } from '../../lib/text.ts';
@@ -88,6 +88,7 @@ async function rewrite(file: string, edit: KnownHostsEdit): Promise<boolean> {
     try {
       stats = await handle.stat();
       if (!stats.isFile()) return false;
+      checkRootsOpened(file, handle.fd, stats);
       text = whole(await readOpenFile(handle));
     } finally {
       await handle.close();
@@ -108,6 +109,8 @@ async function append(file: string, lines: readonly string[]): Promise<void> {
   try {
     const handle = await openForAppending(file);
     try {
+      const stats = await handle.stat();
+      if (stats.isFile()) checkRootsOpened(file, handle.fd, stats);
       await appendTo(handle, lines);
     } finally {
       await handle.close();

@@ -1,4 +1,4 @@
-import { lstatSync, realpathSync } from 'node:fs';
+import { lstatSync, readlinkSync, realpathSync, type Stats } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import { UserError } from '../user-error.ts';
 
@@ -49,5 +49,50 @@ export function checkRootsWay(path: string): void {
       throw new UserError(
         `${here} is a link of the user ${stats.uid}, which root does not follow: run this as that user`,
       );
+  }
+}
+
+/**
+ * Throws where root has opened, in a place of another user, what is not that user's and does not lie there itself: a link led to it, or
+ * a directory was exchanged between a look and the opening. The open file is judged, not the path, so that nothing can be put there in
+ * between. `stats` are those of the descriptor.
+ */
+export function checkRootsOpened(path: string, fd: number, { uid, nlink }: Pick<Stats, 'uid' | 'nlink'>): void {
+  if (process.getuid?.() !== 0) return;
+  const { owner, way } = placeOf(resolve(path), 0);
+  if (uid === owner) return;
+  const opened = openedAs(fd) ?? realpathSync(path);
+  // A second name may be a link as well.
+  if (opened === way && (owner === 0 || nlink === 1)) return;
+  throw new UserError(
+    `${path} leads to a file of the user ${uid} by a link that root does not follow in a place of the user ${owner}: run this as that user, or name the file itself`,
+  );
+}
+
+/** Whose place it is, and where it leads by the links that are root's. Throws where a part of it is gone by now. */
+function placeOf(path: string, links: number): { readonly owner: number; readonly way: string } {
+  let here = '/';
+  let owner = 0;
+  const names = path.split('/').filter(Boolean);
+  for (const [index, name] of names.entries()) {
+    here = join(here, name);
+    const stats = lstatSync(here);
+    if (owner === 0) owner = stats.uid;
+    if (!stats.isSymbolicLink() || owner !== 0) continue;
+    if (links === MAX_LINKS) throw new UserError(`${path}: too many links`);
+    return placeOf(join(resolve(dirname(here), readlinkSync(here)), ...names.slice(index + 1)), links + 1);
+  }
+  return { owner, way: here };
+}
+
+/** As the kernel allows (path_resolution(7)). */
+const MAX_LINKS = 40;
+
+/** Null where the system does not tell: only Linux does. */
+function openedAs(fd: number): string | null {
+  try {
+    return readlinkSync(`/proc/self/fd/${fd}`);
+  } catch {
+    return null;
   }
 }
