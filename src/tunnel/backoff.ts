@@ -66,8 +66,8 @@ export function isCheap({ code, cause }: TunnelFailure): boolean {
   );
 }
 
-/** See Claim. What was up before but is rejected again and again is no better than what never was. */
+/** See Claim. What was up before but is rejected is no better than what is new, and again and again no better than what never was. */
 export function standingOf(rejections: number, wasUp: boolean): Claim['standing'] {
   if (rejections > (wasUp ? QUICK_REJECTIONS : 0)) return 'rejected';
-  return wasUp ? 'proven' : 'new';
+  return wasUp && rejections === 0 ? 'proven' : 'new';
 }

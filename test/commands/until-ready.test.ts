@@ -41,7 +41,7 @@ test('refused logins are as many as servers bear, and spread over the time in wh
   const claim = { standing: 'new', urgent: true } as const;
   for (let now = 0; now < 3_600_000;) {
     times.push(now);
-    const pace = { rejected: times, lastRejected: true, pending: 0, established: 0 };
+    const pace = { rejected: times, lastRejected: 'new' as const, pending: 0, established: 0 };
     const planned = now + pauseMs(times.length, now);
     now = Math.max(planned, loginAt(pace, claim, planned));
     waits.push(now - (times.at(-1) ?? 0));

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Installs Debian 13 (systemd 257, and the Node of its packages) into a folder, once, and prints the folder: as root, on a
+# Installs Debian 13 (systemd 257, and the Node and the sshd of its packages) into a folder, once, and prints the folder: as root, on a
 # Debian-like system with network. It is what $TUNNELD_BOX_ROOT of systemd-box.sh may be.
 set -eu
 folder=${XDG_CACHE_HOME:-$HOME/.cache}/tunneld-tests/trixie
@@ -9,5 +9,10 @@ if [ ! -e "$folder/complete" ]; then
   mkdir -p "$folder"
   debootstrap --variant=minbase --include=systemd,systemd-sysv,dbus,nodejs,iputils-ping,iproute2,passwd,openssh-client,autossh trixie "$folder" >&2
   : >"$folder/complete"
+fi
+if [ ! -e "$folder/usr/sbin/sshd" ]; then
+  # A box starts no sshd of its own.
+  chroot "$folder" systemctl mask ssh.service ssh.socket >&2
+  DEBIAN_FRONTEND=noninteractive chroot "$folder" apt-get install -qq -y --no-install-recommends openssh-server >&2
 fi
 echo "$folder"

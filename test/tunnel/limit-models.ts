@@ -28,3 +28,13 @@ export function hashLimit(perMinute: number, burst: number): LimitModel {
     return true;
   };
 }
+
+/** sshd 9.8's PerSourcePenalties with its defaults (srclimit.c): whether what failed now leaves the source as welcome as before. */
+export function penalties(): (what: 'rejected' | 'left' | 'dropped', now: number) => boolean {
+  const cost = { rejected: 5000, left: 1000, dropped: 10_000 };
+  let until = 0;
+  return (what, now) => {
+    until = Math.max(until, now) + cost[what];
+    return until - now < 15_000;
+  };
+}

@@ -3,7 +3,7 @@ import { describe, test } from 'node:test';
 import { begin, isForgettable, isLimited, nextAt, type Outcome, settle, START } from '../../src/net/pacing/pace.ts';
 import { type Claim, type Pace } from '../../src/net/pacing/types.ts';
 import { type ConnectLimit } from '../../src/model/spec.ts';
-import { hashLimit, type LimitModel, ufwLimit } from './limit-models.ts';
+import { hashLimit, type LimitModel, penalties, ufwLimit } from './limit-models.ts';
 
 const CLAIM: Claim = { purpose: 'login', standing: 'proven', urgent: false, limit: null };
 const MINUTE = 60_000;
@@ -29,11 +29,35 @@ describe('a server that is away', () => {
     });
   }
 
-  test('and only restarts is reached within two seconds and a bit', () => {
-    for (const seconds of [0.5, 1, 3, 10]) {
-      const { inAfterMs } = absence(seconds * 1000, ufwLimit(), null, middle);
-      assert.ok(inAfterMs <= 2500, `${seconds} s: ${inAfterMs} ms`);
-    }
+  // Five knocks in half a minute, 2 s apart, would reach 8 s: what is quicker at first is slower later.
+  for (const [upToMs, wantedMs] of [
+    [1500, 1800],
+    [4000, 2900],
+    [11_000, 3700],
+  ] as const)
+    test(`of which no limit is known, and which restarts within ${upToMs / 1000} s, is reached at worst ${wantedMs / 1000} s later`, () => {
+      for (const firewall of [ufwLimit, () => hashLimit(4, 5)])
+        for (const chance of [0, 0.5, 0.999])
+          for (let awayMs = 50; awayMs <= upToMs; awayMs += 50) {
+            const { inAfterMs, turnedAway } = absence(awayMs, firewall(), null, () => chance);
+            assert.ok(inAfterMs <= wantedMs && turnedAway === 0, `${awayMs} ms away: in after ${inAfterMs} ms`);
+          }
+    });
+
+  test('that is known to have no limit is reached within two seconds in the first minute', () => {
+    for (const chance of [0, 0.5, 0.999])
+      for (let awayMs = 50; awayMs <= MINUTE; awayMs += 500) {
+        const { inAfterMs } = absence(
+          awayMs,
+          () => true,
+          null,
+          () => chance,
+          { type: 'none' },
+        );
+        assert.ok(inAfterMs <= 1850, `${awayMs} ms away: in after ${inAfterMs} ms`);
+      }
+    const { knocks } = absence(30 * MINUTE, () => true, null, middle, { type: 'none' });
+    assert.ok(knocks.filter((at) => at > 2 * MINUTE && at <= 3 * MINUTE).length <= 4);
   });
 
   test('is dialled no more than five times in any half minute, and after the first one twice', () => {
@@ -128,7 +152,7 @@ describe('a limit', () => {
     assert.equal(nextAt(pace, CLAIM, 6000), 6000);
     // Its restart is no limit either.
     const away = play({ ...pace, established: 0 }, [[6500, 'refused']]);
-    assert.deepEqual([away.limit.type, nextAt(away, CLAIM, 7600)], ['none', 7600]);
+    assert.deepEqual([away.limit.type, nextAt(away, CLAIM, 8300)], ['none', 8300]);
   });
 
   test('that is known from the configuration is kept to from the beginning', () => {
@@ -200,6 +224,22 @@ describe('failed logins', () => {
     assert.equal(nextAt(pace, CLAIM, now), now);
   });
 
+  test('of others, as many as they may have, leave one attempt to a tunnel that worked, and none beyond a ban', () => {
+    const fresh: Claim = { ...CLAIM, standing: 'new' };
+    let pace = START;
+    const failed: number[] = [];
+    for (let now = 0; now < 9 * MINUTE; now += 1000) {
+      if (nextAt(pace, fresh, now) > now) continue;
+      failed.push(now);
+      pace = play(pace, [[now, 'rejected']], 'new');
+    }
+    assert.equal(failed.length, 3);
+    const now = 9 * MINUTE;
+    assert.ok(nextAt(pace, fresh, now) > now + MINUTE);
+    assert.equal(nextAt(pace, CLAIM, now), now);
+    assert.ok(nextAt(play(pace, [[now, 'rejected']]), CLAIM, now) > now + MINUTE, 'the fifth would be a ban');
+  });
+
   test('two in a row make the others wait: the server may not be ready for anybody', () => {
     const pace = play(START, [
       [0, 'rejected'],
@@ -208,6 +248,46 @@ describe('failed logins', () => {
     assert.equal(nextAt(pace, CLAIM, 1000), 21_000);
     assert.equal(nextAt(play(pace, [[21_000, 'rejected']]), CLAIM, 21_000), 81_000);
     assert.equal(nextAt(play(pace, [[21_000, 'accepted']]), CLAIM, 21_000), 21_000);
+  });
+});
+
+describe('an sshd that holds failures against their source', () => {
+  const KINDS = {
+    'failed logins of new tunnels': ['rejected', 'new', 0],
+    'failed logins of tunnels that worked': ['rejected', 'proven', 0],
+    'connections that end before a login': ['left', 'new', 0],
+    'logins that come to LoginGraceTime': ['dropped', 'new', 20_000],
+  } as const;
+
+  for (const [what, [outcome, standing, tookMs]] of Object.entries(KINDS))
+    test(`never holds enough against us for ${what}, one after the other as soon as may be`, () => {
+      const sshd = penalties();
+      let pace = START;
+      let count = 0;
+      for (let now = 0; now < 20 * MINUTE; now += 100) {
+        if (nextAt(pace, { ...CLAIM, standing }, now) > now) continue;
+        const begun = { at: now, purpose: 'login', standing } as const;
+        now += tookMs;
+        pace = settle(settle(begin(pace, begun), 'opened', begun, now, middle), outcome, begun, now, middle);
+        count += 1;
+        assert.ok(sshd(outcome, now), `shut out at ${now} ms by the ${count}th`);
+      }
+      assert.ok(count > 3);
+    });
+
+  test('and keeps a tunnel that worked waiting for a few seconds only', () => {
+    let pace = play(
+      START,
+      [
+        [0, 'rejected'],
+        [0, 'rejected'],
+        [0, 'rejected'],
+      ],
+      'new',
+    );
+    assert.ok(nextAt(pace, CLAIM, 0) <= 6000);
+    pace = play(pace, [[6000, 'accepted']]);
+    assert.equal(nextAt(pace, CLAIM, 6000), 6000);
   });
 });
 
@@ -227,11 +307,23 @@ function play(from: Pace, steps: readonly Step[], standing: Claim['standing'] = 
 }
 
 /** A tunnel that was up, whose sshd is away for this time. Times are told from the loss on. */
-function absence(awayMs: number, firewall: LimitModel, limit: ConnectLimit | null, random: () => number) {
+function absence(
+  awayMs: number,
+  firewall: LimitModel,
+  limit: ConnectLimit | null,
+  random: () => number,
+  known: Pace['limit'] = START.limit,
+) {
   const claim = { ...CLAIM, limit };
   const start = 1000;
   firewall(start);
-  let pace = settle(play(START, [[start, 'accepted']]), 'ended', { ...claim, at: start }, 5 * MINUTE, random);
+  let pace = settle(
+    play({ ...START, limit: known }, [[start, 'accepted']]),
+    'ended',
+    { ...claim, at: start },
+    5 * MINUTE,
+    random,
+  );
   const lost = 5 * MINUTE;
   let turnedAway = 0;
   const knocks: number[] = [];

@@ -23,7 +23,7 @@ describe('turns', () => {
       [refusal.message, refusal.message],
     );
     const again = ask('b');
-    await clock.advance(900);
+    await clock.advance(1600);
     assert.equal(again.state, 'waits');
     await clock.advance(200);
     assert.equal(again.state, 'granted');

@@ -11,21 +11,22 @@ export function loginAt(
   now: number,
 ): number {
   const recent = within(pace.rejected, FAIL2BAN_MS, now);
-  const most = standing === 'rejected' && !urgent ? REPEATERS_SHARE : FAILED_LOGINS;
+  const most = standing === 'rejected' && urgent ? SHARES.new : SHARES[standing];
   if (recent.length >= most) return recent[recent.length - most]! + FAIL2BAN_MS;
   // Each of those under way may fail as well, as long as none has succeeded.
-  const doubtful = standing !== 'proven' || pace.lastRejected || pace.established === 0;
-  if (doubtful && recent.length + pace.pending >= FAILED_LOGINS) return Number.POSITIVE_INFINITY;
+  const doubtful = standing !== 'proven' || pace.lastRejected !== null || pace.established === 0;
+  if (doubtful && recent.length + pace.pending >= most) return Number.POSITIVE_INFINITY;
   // Two in a row have more than one tunnel's own reason: the server itself may not be ready for anybody.
-  if (!pace.lastRejected || recent.length < 2 || urgent) return now;
+  // What worked does not wait for the reasons of those that never did.
+  const concerns = standing === 'proven' ? pace.lastRejected === 'proven' : pace.lastRejected !== null;
+  if (!concerns || recent.length < 2 || urgent) return now;
   return recent.at(-1)! + (recent.length === 2 ? PAUSE_MS : LONG_PAUSE_MS);
 }
 
 /** fail2ban's findtime of ten minutes; it bans at the fifth. */
 export const FAIL2BAN_MS = 601_000;
-const FAILED_LOGINS = 4;
-/** Of these, what is left to tunnels whose login failed and which were never up. */
-const REPEATERS_SHARE = 2;
+/** How many may have failed before one of this standing is tried: the last that is left below a ban is for a tunnel that worked. */
+const SHARES = { proven: 4, new: 3, rejected: 2 };
 
 const PAUSE_MS = 20_000;
 const LONG_PAUSE_MS = 60_000;

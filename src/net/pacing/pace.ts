@@ -27,13 +27,14 @@ export const START: Pace = {
   established: 0,
   width: 1,
   probing: false,
-  refused: null,
+  refused: 0,
   dropped: 0,
   quietUntil: 0,
   knockAt: 0,
   limit: { type: 'unknown' },
   rejected: [],
-  lastRejected: false,
+  lastRejected: null,
+  penaltyUntil: 0,
 };
 
 /** A connection that has begun. */
@@ -55,6 +56,7 @@ export function nextAt(pace: Pace, { purpose, standing, urgent, limit }: Claim, 
     urgent ? 0 : pace.knockAt,
     limit === null ? roomAt(pace, now) : windowAt(pace.begun, limit.count, limit.windowMs + SLACK_MS, now),
     purpose === 'probe' ? 0 : loginAt(pace, { standing, urgent }, now),
+    penaltyBorneAt(pace, pace.dropped > 0 && standing !== 'proven' ? GRACE_EXCEEDED_MS : AUTH_FAILED_MS, now),
   );
 }
 
@@ -63,21 +65,21 @@ export function settle(last: Pace, outcome: Outcome, begun: Begun, now: number, 
   if (outcome === 'opened') {
     // More than any usual limit lets in: there is none.
     const unlimited = within(last.begun, WINDOW_MS, now).length > USUAL_LIMIT;
-    return { ...last, refused: null, knockAt: 0, limit: unlimited ? { type: 'none' } : last.limit };
+    return { ...last, refused: 0, knockAt: 0, limit: unlimited ? { type: 'none' } : last.limit };
   }
   if (outcome === 'ended') return { ...last, established: Math.max(0, last.established - 1) };
   const pace = begun.purpose === 'probe' ? { ...last, probing: false } : { ...last, pending: last.pending - 1 };
   switch (outcome) {
     case 'refused':
     case 'barred': {
-      const next = { ...pace, width: 1, refused: streak(pace, now) };
+      const next = { ...pace, width: 1, refused: pace.refused + 1 };
       const burst = followsBurst(pace, begun.at, now);
       if (outcome === 'barred' || (burst && pace.established > 0))
         return limited(next, outcome === 'barred' && burst, now, random);
-      return { ...next, knockAt: now + knockDelay(next.refused.count, random) };
+      return { ...next, knockAt: now + knockDelay(next, random) };
     }
     case 'unanswered': {
-      const next = { ...pace, width: 1, refused: null, knockAt: 0 };
+      const next = { ...pace, width: 1, refused: 0, knockAt: 0 };
       if (followsBurst(pace, begun.at, now)) return limited(next, false, now, random);
       // Where nothing answers, hardly anything has arrived.
       return { ...next, begun: without(pace.begun, begun.at) };
@@ -87,18 +89,22 @@ export function settle(last: Pace, outcome: Outcome, begun: Begun, now: number, 
     case 'dropped': {
       const dropped = pace.dropped + 1;
       const wait = Math.min(DROP_MS * 2 ** (dropped - 1), LONGEST_DROP_MS) * (0.5 + random());
-      return { ...pace, dropped, width: Math.max(1, Math.floor(pace.width / 2)), quietUntil: now + wait };
+      // What is dropped late has come to LoginGraceTime, what is dropped early to MaxStartups.
+      const charged = now - begun.at > LATE_DROP_MS ? charge(pace, GRACE_EXCEEDED_MS, now) : pace;
+      return { ...charged, dropped, width: Math.max(1, Math.floor(pace.width / 2)), quietUntil: now + wait };
     }
     case 'accepted': {
       const width = Math.min(pace.width + 1, MAX_WIDTH);
-      return { ...pace, width, established: pace.established + 1, dropped: 0, lastRejected: false };
+      return { ...pace, width, established: pace.established + 1, dropped: 0, lastRejected: null };
     }
     case 'rejected': {
       const rejected = [...within(pace.rejected, FAIL2BAN_MS, now), now];
-      return { ...pace, rejected, dropped: 0, lastRejected: pace.lastRejected || begun.standing !== 'rejected' };
+      const { standing } = begun;
+      const lastRejected = pace.lastRejected === 'proven' || standing === 'rejected' ? pace.lastRejected : standing;
+      return { ...charge(pace, AUTH_FAILED_MS, now), rejected, dropped: 0, lastRejected };
     }
     case 'left':
-      return pace;
+      return charge(pace, NO_LOGIN_MS, now);
   }
 }
 
@@ -118,6 +124,15 @@ export function isForgettable(pace: Pace, now: number): boolean {
   );
 }
 
+/** When so little is held against us that one more failure does not shut us out, whatever becomes of those under way. */
+function penaltyBorneAt({ penaltyUntil, pending }: Pace, nextMs: number, now: number): number {
+  return penaltyUntil <= now ? now : penaltyUntil + pending * AUTH_FAILED_MS + nextMs - SHUT_OUT_MS;
+}
+
+function charge(pace: Pace, ms: number, now: number): Pace {
+  return { ...pace, penaltyUntil: Math.max(pace.penaltyUntil, now) + ms };
+}
+
 /** When the next connection does not exceed what a server may allow, as far as that is known. */
 function roomAt(pace: Pace, now: number): number {
   const { limit, begun, refused } = pace;
@@ -125,12 +140,11 @@ function roomAt(pace: Pace, now: number): number {
     case 'known':
       return windowAt(begun, limit.until > now ? RESPECTED : USUAL_LIMIT, WINDOW_MS, now);
     case 'none':
-      // While it refuses, one may have come since.
-      return refused === null ? now : windowAt(since(begun, refused.since), USUAL_LIMIT, WINDOW_MS, now);
+      return now;
     case 'unknown':
     case 'suspected': {
       const at = windowAt(begun, USUAL_LIMIT, WINDOW_MS, now);
-      if (at <= now || refused !== null) return at;
+      if (at <= now || refused > 0) return at;
       // The one that shows whether there is a limit goes alone.
       return pace.pending === 0 ? now : Number.POSITIVE_INFINITY;
     }
@@ -157,17 +171,11 @@ function limited(pace: Pace, certain: boolean, now: number, random: () => number
   };
 }
 
-function streak({ refused }: Pace, now: number): NonNullable<Pace['refused']> {
-  return { since: refused?.since ?? now, count: (refused?.count ?? 0) + 1 };
-}
-
 /** Quick where sshd is only restarted; then so that even two devices behind one address stay below a limit together. */
-function knockDelay(count: number, random: () => number): number {
-  return (KNOCKS_MS[count - 1] ?? STEADY_MS) * (1 + 0.05 * random());
-}
-
-function since(times: readonly number[], from: number): readonly number[] {
-  return times.filter((time) => time >= from);
+function knockDelay({ limit, refused }: Pick<Pace, 'limit' | 'refused'>, random: () => number): number {
+  const isQuick = limit.type === 'none' && refused <= UNLIMITED_KNOCKS;
+  const ms = isQuick ? UNLIMITED_KNOCK_MS : (KNOCKS_MS[refused - 1] ?? STEADY_MS);
+  return ms * (1 + 0.05 * random());
 }
 
 function without(times: readonly number[], one: number): readonly number[] {
@@ -184,8 +192,22 @@ const USUAL_LIMIT = 5;
 const RESPECTED = 4;
 const BURST = 4;
 
-const KNOCKS_MS = [1000, 2500, 7500];
+/**
+ * With the one that follows the loss of a connection at once these are the five that a usual limit lets in within half a minute. Every
+ * two seconds they would reach 8 s only, and the sixth would come at 31 s.
+ */
+const KNOCKS_MS = [1700, 2700, 3200, 3400];
 const STEADY_MS = 15_500;
+/** Where more than that were let in before: for the first minute. */
+const UNLIMITED_KNOCK_MS = 1700;
+const UNLIMITED_KNOCKS = 35;
+
+/** sshd's defaults. */
+const AUTH_FAILED_MS = 5000;
+const NO_LOGIN_MS = 1000;
+const GRACE_EXCEEDED_MS = 10_000;
+const LATE_DROP_MS = 10_000;
+const SHUT_OUT_MS = 15_000 - SLACK_MS;
 
 const MAX_WIDTH = 8;
 const DROP_MS = 500;

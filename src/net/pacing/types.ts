@@ -10,8 +10,9 @@ import type { ConnectLimit } from '../../model/spec.ts';
  *   recent: `--set`, then `--update --seconds 30 --hitcount 6`). Two in 30 seconds get out of that again, four do not.
  * - sshd drops connections at random from the tenth on that is not logged in (sshd_config(5), MaxStartups 10:30:100), and forks for
  *   each. So few are under way at a time: one more for each login that succeeds, half as many after a drop.
- * - fail2ban bans a source at the fifth failed login in ten minutes, sshd 9.8 one whose failures come quicker than one in 5 seconds
- *   (sshd_config(5), PerSourcePenalties).
+ * - fail2ban bans a source at the fifth failed login in ten minutes.
+ * - sshd 9.8 shuts a source out as soon as it holds 15 seconds against it: 5 for a failed login, 1 for a connection without one, 10 for
+ *   one that came to LoginGraceTime (sshd_config(5), PerSourcePenalties).
  */
 export interface Pace {
   /** When the connections began that a firewall may have counted, oldest first. */
@@ -24,8 +25,8 @@ export interface Pace {
   readonly width: number;
   /** A probe is under way; it holds nobody up. */
   readonly probing: boolean;
-  /** Failures in a row, without an answer from sshd in between; `since` is the first one. */
-  readonly refused: { readonly since: number; readonly count: number } | null;
+  /** Failures in a row, without an answer from sshd in between. */
+  readonly refused: number;
   readonly dropped: number;
   /** Nothing goes before this. */
   readonly quietUntil: number;
@@ -34,8 +35,10 @@ export interface Pace {
   readonly limit: Limit;
   /** Failed logins of the last ten minutes, oldest first. */
   readonly rejected: readonly number[];
-  /** Whether the last login was rejected. */
-  readonly lastRejected: boolean;
+  /** Whose logins were rejected since the last one that was not, where one was `proven`, that; null for nobody's. */
+  readonly lastRejected: 'proven' | 'new' | null;
+  /** Until when sshd holds against this address what has failed. */
+  readonly penaltyUntil: number;
 }
 
 /** What is believed of a limit on new connections; a known one is forgotten after a day. */
