@@ -26,6 +26,8 @@ export interface TunnelState {
   readonly sourcePort: number | null;
   /** The method and the key by which the live connection is logged in, and what was refused before; nothing in it is secret. */
   readonly login: string | null;
+  /** The tunnel that opened the connection, where it was another one: this one shares it. */
+  readonly carrier: string | null;
   /** The last thing that went wrong, also when it has been overcome since. */
   readonly failure: FailureReport | null;
   /** When it was last up, or null: health has patience with a short outage. */
@@ -79,6 +81,7 @@ export function initialState(spec: TunnelSpec, now: number): TunnelState {
     rttMs: null,
     sourcePort: null,
     login: null,
+    carrier: null,
     failure: null,
     lastUp: null,
     forwards: spec.forwards.map((forward) => ({

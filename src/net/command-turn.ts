@@ -22,7 +22,7 @@ export async function takeCommandTurn(
     const at = turns.nextAt(place, claim);
     if (at > clock.now()) deps.onWait?.(at);
     try {
-      const turn = await turns.take(place, claim, round.signal);
+      const turn = await turns.take(place, claim, round.signal, deps.onWait);
       deps.onTurn?.();
       turn.opened();
       return turn;

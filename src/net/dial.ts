@@ -27,7 +27,7 @@ export interface DialDeps {
   readonly claim?: Pick<TurnClaim, 'standing' | 'urgent' | 'since'>;
   /** The server behind, where the host is a proxy. */
   readonly beyond?: string | undefined;
-  /** The turn comes at that time (infinity: when others have had theirs). Said again at least every ten seconds. */
+  /** The turn comes at that time (infinity: when others have had theirs). Said again at least every ten seconds, and when that changes. */
   onWait?(at: number): void;
   /** It is our turn. */
   onTurn?(): void;
@@ -106,8 +106,14 @@ async function dialOne(
   const inOrder = [...addresses.filter(isSoon), ...addresses.filter((one, index) => !isSoon(one, index))];
   const round = childController(signal);
   let dialling = 0;
+  const waits = new Map<string, number>();
   const tries = inOrder.map((address) => async (race: AbortSignal) => {
-    const turn = await turns.take(placeOf(spec, address, deps), claim, race);
+    const turn = await turns
+      .take(placeOf(spec, address, deps), claim, race, (at) => {
+        waits.set(address, at);
+        if (dialling === 0) deps.onWait?.(Math.min(...waits.values()));
+      })
+      .finally(() => waits.delete(address));
     dialling += 1;
     deps.onTurn?.();
     return await dialInTurn(spec, address, leftMs, turn, deps, race).finally(() => (dialling -= 1));

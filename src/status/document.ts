@@ -42,6 +42,8 @@ export interface TunnelStatus {
   readonly sourcePort?: number;
   /** How the live connection is logged in: the method, or the key by its fingerprint and file; and what was refused before. */
   readonly login?: string;
+  /** The tunnel whose connection carries this one as well, because a connection of its own would have had to wait for its turn. */
+  readonly carrier?: string;
   /** The last thing that went wrong, also when it has been overcome since. */
   readonly failure?: FailureStatus;
   readonly forwards: readonly ForwardStatus[];
@@ -152,6 +154,7 @@ function tunnelStatus(tunnel: RunningTunnel, now: number, iso: Iso): TunnelStatu
     ...(state.rttMs === null ? {} : { rttMs: state.rttMs }),
     ...(state.sourcePort === null ? {} : { sourcePort: state.sourcePort }),
     ...(state.login === null ? {} : { login: state.login }),
+    ...(state.carrier === null ? {} : { carrier: state.carrier }),
     ...(state.failure === null ? {} : { failure: failureStatus(state.failure, iso) }),
     forwards: state.forwards.map((forward) => ({
       kind: forward.spec.kind,

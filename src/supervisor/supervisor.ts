@@ -1,6 +1,7 @@
 import { isDeepStrictEqual } from 'node:util';
 import { deferred } from '../lib/async/abort.ts';
 import { inSlices, ownTurn } from '../lib/async/slices.ts';
+import { createConnectionPool } from '../connection/shared/connection-pool.ts';
 import type { TunnelSpec } from '../model/spec.ts';
 import { remoteListeners } from '../forwarding/listeners/holdings.ts';
 import { formatServer, type TunnelState } from '../model/state.ts';
@@ -54,8 +55,9 @@ interface Place {
   readonly ready: Promise<unknown>;
 }
 
-export function createSupervisor(deps: LoopDeps): Supervisor {
+export function createSupervisor(deps: Omit<LoopDeps, 'connections'>): Supervisor {
   const { clock } = deps;
+  const connections = createConnectionPool();
   const places = new Map<string, Place>();
   const listeners = new Set<() => void>();
   /** All that have not said goodbye. */
@@ -109,6 +111,7 @@ export function createSupervisor(deps: LoopDeps): Supervisor {
   }
 
   async function reconnectNow(): Promise<void> {
+    connections.retire();
     const renewed = [...places].map(async ([name, place]) => {
       const { loop, previous } = place;
       const { phase, silentSince } = loop.state();
@@ -132,7 +135,7 @@ export function createSupervisor(deps: LoopDeps): Supervisor {
   }
 
   function start(spec: TunnelSpec): Loop {
-    const loop = startLoop(spec, deps, { onChange, beforeListening });
+    const loop = startLoop(spec, { ...deps, connections }, { onChange, beforeListening });
     alive.add(loop);
     if (stopped) void loop.end();
     return loop;

@@ -5,6 +5,7 @@ import { ownTurn } from '../lib/async/slices.ts';
 import type { TunnelDevice } from '../tunnel/remembered.ts';
 import { createLending, type Lending } from '../forwarding/listeners/listener-lease.ts';
 import type { TunnelSpec } from '../model/spec.ts';
+import type { ConnectionPool } from '../connection/shared/connection-pool.ts';
 import type { IdentityCache } from '../connection/auth/identity-cache.ts';
 import { TunnelFailure } from '../model/failure.ts';
 import { initialState, reportFailure, type TunnelState } from '../model/state.ts';
@@ -18,6 +19,8 @@ export interface LoopDeps {
   readonly identities: IdentityCache;
   readonly device: TunnelDevice;
   readonly suspects: Suspects;
+  /** Those that tunnels with the same login may share. */
+  readonly connections: ConnectionPool;
   /** True when one of the configured hint addresses answers; null when there are none. */
   readonly ping: () => ((signal: AbortSignal) => Promise<boolean>) | null;
 }
@@ -56,6 +59,7 @@ export function startLoop(spec: TunnelSpec, deps: LoopDeps, events: LoopEvents):
   let state = initialState(spec, clock.now());
   let dueBy = clock.now() + FIRST_SIGN_MS;
   let retryNow = () => false;
+  let isSuspect = false;
 
   /** Keeps what may stop the process from doing it again before the others had their turn. */
   const waitInSuspicion = async ({ ms, why }: HoldBack) => {
@@ -79,6 +83,7 @@ export function startLoop(spec: TunnelSpec, deps: LoopDeps, events: LoopEvents):
 
   const keepRunning = async () => {
     const holdBack = deps.suspects.holdBack(spec.name);
+    isSuspect = holdBack.why !== null;
     if (holdBack.ms > 0) await waitInSuspicion(holdBack);
     await ownTurn();
     while (!signal.aborted) {
@@ -98,6 +103,10 @@ export function startLoop(spec: TunnelSpec, deps: LoopDeps, events: LoopEvents):
     identities: deps.identities,
     device: deps.device,
     lease: lending,
+    // What stopped the process takes no others along.
+    get connections() {
+      return isSuspect ? null : deps.connections;
+    },
     get ping() {
       return deps.ping();
     },

@@ -53,7 +53,7 @@ export function createReporter(spec: TunnelSpec, { clock, log, state, setState }
     reportForward,
     sessionOver: () => {
       for (const index of spec.forwards.keys()) reportForward(index, NOT_ASKED);
-      report({ sourcePort: null, login: null, rttMs: null, silentSince: null });
+      report({ sourcePort: null, login: null, carrier: null, rttMs: null, silentSince: null });
     },
   };
 }

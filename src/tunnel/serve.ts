@@ -8,7 +8,7 @@ import { keepLocalForwards } from '../forwarding/listeners/local-listeners.ts';
 import type { Reception } from '../forwarding/visitors/visitors.ts';
 import type { SessionDeps } from './session-deps.ts';
 import { formatEndpoint, type TunnelSpec } from '../model/spec.ts';
-import type { SshConnection } from '../connection/ssh/connection.ts';
+import type { Share } from '../connection/shared/shared-connection.ts';
 import { EXPOSED, type ForwardState } from '../model/state.ts';
 import { watchTargets } from '../forwarding/listeners/target-monitor.ts';
 
@@ -23,12 +23,13 @@ export interface ServingDeps extends Omit<SessionDeps, 'reach'> {
 
 /** Keeps the listeners on both sides open and says when the tunnel is up, and when it is not any more. Never resolves. */
 export async function keepServing(
-  connection: SshConnection,
+  share: Pick<Share, 'connection' | 'notYetEvicted'>,
   spec: TunnelSpec,
   deps: ServingDeps,
   signal: AbortSignal,
 ): Promise<never> {
   const { clock, random, log } = deps;
+  const { connection } = share;
   const missing = new Set(spec.forwards.keys());
   let unanswered = 2;
   let evicted = false;
@@ -84,7 +85,9 @@ export async function keepServing(
     const { ends } = connection.transport;
     if (evicted || ends === null) return;
     evicted = true;
-    void evict(ends, deps.earlierPorts, { clock, turns: deps.device.turns, limit: spec.connectLimit }, signal);
+    // Those of the tunnels that it carries may be the same.
+    const earlierPorts = (current: number) => share.notYetEvicted(deps.earlierPorts(current));
+    void evict(ends, earlierPorts, { clock, turns: deps.device.turns, limit: spec.connectLimit }, signal);
   };
 
   const local = keepLocalForwards(

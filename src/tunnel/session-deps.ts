@@ -7,7 +7,10 @@ import type { Dialled } from '../net/dial.ts';
 import type { Device } from '../net/device.ts';
 import type { IdentityCache } from '../connection/auth/identity-cache.ts';
 import type { Logger } from '../lib/log/log.ts';
+import type { ConnectionPool } from '../connection/shared/connection-pool.ts';
+import type { Member, Share } from '../connection/shared/shared-connection.ts';
 import type { Clock } from '../lib/async/clock.ts';
+
 export interface SessionDeps {
   readonly clock: Clock;
   readonly random: () => number;
@@ -18,6 +21,12 @@ export interface SessionDeps {
   reach(): Promise<Dialled>;
   /** See RouteDeps. */
   beforeCommand?(command: string): Promise<Turn>;
+  /** Resolves with a share of another tunnel's connection where the tunnel's own turn comes late; else never. */
+  join(member: Member): Promise<Share>;
+  /** Where its own connection is offered to others; null where it keeps to itself. */
+  readonly connections: ConnectionPool | null;
+  /** The connection that this session opened is over, which may be long after the session. */
+  onOver(): void;
   /** Whether this tunnel was up at some time before. */
   wasUp(): boolean;
   /** Local ports, other than this one, of connections that the server may still hold. */

@@ -6,22 +6,24 @@ import { blockedDelay, cheapDelay, isCheap, loginBackoff, loginDelay, reconnectD
 import { takeCommandTurn } from '../net/command-turn.ts';
 import { nextDialAt } from '../net/dial.ts';
 import { createFailureLog } from './failure-log.ts';
-import { asFailure, type TunnelFailure } from '../model/failure.ts';
+import { asFailure, type FailureCode, type TunnelFailure } from '../model/failure.ts';
 import { watchLocalNeeds } from './local-needs.ts';
 import { createIdleEnds } from '../connection/ssh/idle-ends.ts';
 import { reachServer } from './reach-server.ts';
 import { remember, type TunnelDevice } from './remembered.ts';
 import { createReporter } from './reporter.ts';
+import { countShortShares, isLate, keepsToItself, seekShare, type ShareSeeker } from './seek-share.ts';
 import { beyondOf, firstMachine } from '../net/first-machine.ts';
 import { runSession } from './session.ts';
 import { type SessionDeps } from './session-deps.ts';
 import type { TunnelSpec } from '../model/spec.ts';
 import { reportFailure, type TunnelState } from '../model/state.ts';
+import { loginOf } from '../connection/shared/same-login.ts';
 import type { Turn } from '../net/pacing/turns.ts';
 
 export interface TunnelDeps extends Pick<
   SessionDeps,
-  'clock' | 'random' | 'log' | 'identities' | 'lease' | 'beforeListening' | 'visitorsEnd' | 'heartbeat'
+  'clock' | 'random' | 'log' | 'identities' | 'lease' | 'beforeListening' | 'visitorsEnd' | 'heartbeat' | 'connections'
 > {
   readonly device: TunnelDevice;
   readonly ping: ((signal: AbortSignal) => Promise<boolean>) | null;
@@ -54,6 +56,10 @@ export async function runTunnel(spec: TunnelSpec, deps: TunnelDeps, signal: Abor
   let byChance = false;
   /** Logins that were rejected since the last one that was not. */
   let rejections = 0;
+  const login = deps.connections === null ? '' : loginOf(spec);
+  /** Where the attempt that is under way finds a connection to share. */
+  let seeker: ShareSeeker | null = null;
+  let shortShares = 0;
   let lastTurnAt = clock.now();
   let urgent = false;
   const hasWorked = () => worked || deps.state().lastUp !== null;
@@ -64,10 +70,13 @@ export async function runTunnel(spec: TunnelSpec, deps: TunnelDeps, signal: Abor
     beyond: beyondOf(spec),
   });
   let triedAt = clock.now();
-  let tryNow = () => {};
+  let tryNow: (reason?: Error) => void = () => {};
   const needs = watchLocalNeeds(spec, clock);
   const unsubscribe = device.onChange(() => {
     if (mayTryAgain()) tryNow();
+  });
+  const forgetOffers = deps.connections?.onOffer(login, () => {
+    if (seeker === null && mayTryAgain()) tryNow(ANOTHER_IS_IN);
   });
   deps.onRetryNow(() => {
     const { phase } = deps.state();
@@ -79,7 +88,7 @@ export async function runTunnel(spec: TunnelSpec, deps: TunnelDeps, signal: Abor
   while (!signal.aborted) {
     const round = childController(signal);
     // A change of the network concerns a thousand tunnels at once.
-    tryNow = () => void ownTurn().then(() => round.abort(RETRY_NOW));
+    tryNow = (reason = RETRY_NOW) => void ownTurn().then(() => round.abort(reason));
     ownPace = false;
     const backoff = loginBackoff(spec.reconnect, random);
     let mayBeQuick = true;
@@ -97,7 +106,7 @@ export async function runTunnel(spec: TunnelSpec, deps: TunnelDeps, signal: Abor
           ownPace = quick || byChance || isCheap(failure);
           if (quick) mayBeQuick = false;
           const delay =
-            quick || byChance
+            quick || byChance || canShareAfter(failure)
               ? reconnectDelay(random)
               : ownPace
                 ? Math.max(cheapDelay(clock.now() - downSince, spec.reconnect.minMs, random), untilOurTurn())
@@ -120,11 +129,12 @@ export async function runTunnel(spec: TunnelSpec, deps: TunnelDeps, signal: Abor
         await sleep(clock, delay, round.signal).catch(() => {});
       }
     } finally {
-      urgent = round.signal.aborted;
+      urgent = round.signal.aborted && round.signal.reason !== ANOTHER_IS_IN;
       round.dispose();
     }
   }
   unsubscribe();
+  forgetOffers?.();
   needs.stop();
   reporter.report({ phase: 'stopped', retryAt: null, sourcePort: null });
 
@@ -137,6 +147,12 @@ export async function runTunnel(spec: TunnelSpec, deps: TunnelDeps, signal: Abor
 
   function endsRound(failure: TunnelFailure): boolean {
     return failure.kind === 'needs-human' || (heldForMs ?? 0) >= LASTED_MS;
+  }
+
+  /** Whether another connection carries this tunnel at once, where the server, or its firewall, makes it wait for a turn of its own. */
+  function canShareAfter({ code }: TunnelFailure): boolean {
+    if (!MET_BY_DIALLING.includes(code) || keepsToItself(shortShares)) return false;
+    return isLate(clock.now() + untilOurTurn(), clock.now()) && deps.connections?.has(login) === true;
   }
 
   /** Milliseconds until the server may be dialled again; 0 where that depends on what others meet. */
@@ -159,12 +175,29 @@ export async function runTunnel(spec: TunnelSpec, deps: TunnelDeps, signal: Abor
     let turn: Turn | null = null;
     const taken = () => turn;
     let loggedInAt: number | null = null;
+    let shared = false;
+    const connections = keepsToItself(shortShares) ? null : deps.connections;
+    const seeking = (seeker = seekShare(login, connections, clock));
     try {
       needs.begin();
       return await runSession(
         spec,
         {
           ...deps,
+          connections,
+          join: async (member) => {
+            const share = await seeking.join(member);
+            const { ends } = share.connection.transport;
+            shared = true;
+            log.info(`the connection of ${share.openedBy} carries this tunnel too: its own turn would come late`);
+            // The next connection comes from there, so that the server lets go of this one's listeners if it is dead by then.
+            if (ends !== null) {
+              ports?.used(ends.localPort);
+              reporter.report({ sourcePort: ends.localPort });
+            }
+            return share;
+          },
+          onOver: () => taken()?.end(),
           // The wait for the network ends with the round ("retry now"); a connection, once there, outlives it.
           reach: async () => {
             const first = firstMachine(spec);
@@ -211,13 +244,17 @@ export async function runTunnel(spec: TunnelSpec, deps: TunnelDeps, signal: Abor
       if (loggedInAt !== null) {
         heldForMs = clock.now() - loggedInAt;
         downSince = clock.now();
+        shortShares = countShortShares(shortShares, shared, heldForMs);
       }
       const failure = asFailure(error);
       if (failure.code === 'auth-rejected') rejections += 1;
       byChance = taken()?.notAccepted(failure) === true && failure.code === 'handshake-failed';
       throw failure;
     } finally {
-      taken()?.end();
+      seeking.end();
+      seeker = null;
+      // From the login on it is over with the connection, which others may share.
+      if (loggedInAt === null) taken()?.end();
       reporter.sessionOver();
     }
   }
@@ -225,10 +262,12 @@ export async function runTunnel(spec: TunnelSpec, deps: TunnelDeps, signal: Abor
   function dialReports() {
     return {
       onTurn: () => {
+        seeker?.turnAt(null);
         lastTurnAt = clock.now();
         urgent = false;
       },
       onWait: (at: number) => {
+        seeker?.turnAt(at);
         const { phase } = deps.state();
         if (!Number.isFinite(at) || (phase !== 'connecting' && phase !== 'waiting')) return;
         reporter.report({ phase: 'waiting', retryAt: at });
@@ -255,7 +294,11 @@ export async function runTunnel(spec: TunnelSpec, deps: TunnelDeps, signal: Abor
 /** A session that was logged in this long was a success: what ends it starts a new count. */
 const LASTED_MS = 10_000;
 
+/** Failures that end with a turn; what fails before one would fail again at once. */
+const MET_BY_DIALLING: readonly FailureCode[] = ['connect-refused', 'connect-timeout', 'unreachable'];
+
 const RETRY_NOW = new Error('retry now');
+const ANOTHER_IS_IN = new Error('another tunnel with this login is in');
 
 /** After a failed login, and while a person must act, a new network is reason for an attempt only this often. */
 const SELDOM_MS = 10_000;

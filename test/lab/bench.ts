@@ -30,6 +30,7 @@ export interface Bench {
 export interface Observation {
   /** Waits until all are up again or the time is over. */
   readonly done: (withinMs: number) => Promise<void>;
+  /** When the last of its tunnels served a visitor. */
   upAt(client: LabClient): number | null;
   /** When its port was first seen without a listener. */
   freeAt(client: LabClient): number | null;
@@ -81,18 +82,22 @@ export async function setUp({
   const observe = (shy = false): Observation => {
     const all = clients.flatMap((client) => client.ports);
     const { child, lines } = run('server', PROBER, shy ? ['shy', ...all] : all);
-    // Of several tunnels the first one counts.
-    const first = (what: string, client: LabClient) => {
-      const line = lines().find((text) => client.ports.some((port) => text.startsWith(`${what} ${port} `)));
+    const first = (what: string, port: number) => {
+      const line = lines().find((text) => text.startsWith(`${what} ${port} `));
       return line === undefined ? null : Number(line.split(' ')[2]);
+    };
+    // Of several tunnels the last one counts.
+    const upAt = (client: LabClient) => {
+      const times = client.ports.map((port) => first('up', port));
+      return times.includes(null) ? null : Math.max(...times.map(Number));
     };
     return {
       done: async (withinMs) => {
         const end = performance.now() + withinMs;
-        while (performance.now() < end && clients.some((client) => first('up', client) === null)) await wait(10);
+        while (performance.now() < end && clients.some((client) => upAt(client) === null)) await wait(10);
       },
-      upAt: (client) => first('up', client),
-      freeAt: (client) => first('free', client),
+      upAt,
+      freeAt: ({ port }) => first('free', port),
       stop: () => void child.kill('SIGKILL'),
     };
   };

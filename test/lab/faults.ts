@@ -61,7 +61,7 @@ export const FAULTS: readonly Fault[] = [
     },
   },
   ...([1, 50] as const).map((tunnels) => ({
-    name: `sshd down 20 s, back, behind \`ufw limit\`${tunnels === 1 ? '' : `, ${tunnels} tunnels: the first`}`,
+    name: `sshd down 20 s, back, behind \`ufw limit\`${tunnels === 1 ? '' : `, ${tunnels} tunnels: the last`}`,
     wanted: 35,
     patience: 90,
     limit: 'ufw' as const,

@@ -4,6 +4,7 @@ import { systemClock, type Clock } from '../../src/lib/async/clock.ts';
 import { createLogger } from '../../src/lib/log/log.ts';
 import { NO_SUSPECTS } from './suspects.ts';
 import { createSupervisor } from '../../src/supervisor/supervisor.ts';
+import type { Suspects } from '../../src/supervisor/suspects.ts';
 import type { TunnelSpec } from '../../src/model/spec.ts';
 import { createIdentityCache } from '../../src/connection/auth/identity-cache.ts';
 import { startEcho } from './echo.ts';
@@ -12,13 +13,18 @@ import { quietDevice, specFor } from './tunnel.ts';
 import { freePort, until } from './until.ts';
 
 /** A supervisor of tunnels to a server of its own. */
-export async function startSupervised(t: TestContext, options: SshdOptions = {}, clock: Clock = systemClock) {
+export async function startSupervised(
+  t: TestContext,
+  options: SshdOptions = {},
+  clock: Clock = systemClock,
+  suspects: Suspects = NO_SUSPECTS,
+) {
   const sshd = await startSshd(options);
   t.after(() => sshd.stop());
   const echo = await startEcho();
   t.after(() => echo.close());
   const supervisor = createSupervisor({
-    suspects: NO_SUSPECTS,
+    suspects,
     clock,
     random: Math.random,
     log: createLogger('fatal', () => {}),

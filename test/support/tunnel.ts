@@ -13,6 +13,7 @@ import { createIdentityCache } from '../../src/connection/auth/identity-cache.ts
 import { initialState, type Phase, type TunnelState } from '../../src/model/state.ts';
 import { runTunnel } from '../../src/tunnel/tunnel.ts';
 import { createTurns, type Turns } from '../../src/net/pacing/turns.ts';
+import type { ConnectionPool } from '../../src/connection/shared/connection-pool.ts';
 import type { TestSshd } from './sshd.ts';
 import { PATIENCE_MS, until } from './until.ts';
 
@@ -38,6 +39,7 @@ export interface TestTunnelOptions {
   readonly clock?: Clock;
   readonly random?: () => number;
   readonly device?: Partial<TunnelDevice>;
+  readonly connections?: ConnectionPool | null;
   readonly ping?: ((signal: AbortSignal) => Promise<boolean>) | null;
 }
 
@@ -88,6 +90,7 @@ export function startTunnel(t: TestContext, spec: TunnelSpec, options: TestTunne
       identities: createIdentityCache(),
       device: { ...quietDevice, turns: testTurns(clock), ...options.device },
       ping: options.ping ?? null,
+      connections: options.connections ?? null,
       lease: createLending(clock),
       beforeListening: () => Promise.resolve(),
       visitorsEnd: controller.signal,

@@ -48,6 +48,7 @@ function formatTunnel(tunnel: TunnelStatus, now: number, paint: Paint): string {
   const facts = [
     `${paint(tunnel.phase, PHASE_COLOURS[tunnel.phase])} ${since(tunnel.since, now)}`,
     [tunnel.server, ...(tunnel.via === undefined ? [] : [`via ${tunnel.via.join(', ')}`])].join(' '),
+    ...(tunnel.carrier === undefined ? [] : [`over the connection of ${tunnel.carrier}`]),
     ...(tunnel.silentSince === undefined ? [] : [`no answer ${since(tunnel.silentSince, now)}`]),
     ...(tunnel.rttMs === undefined ? [] : [`${tunnel.rttMs} ms`]),
     ...(tunnel.attempts > 1 ? [`attempt ${tunnel.attempts}`] : []),

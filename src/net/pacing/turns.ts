@@ -18,8 +18,11 @@ export interface Place {
  * before go first, then those that have waited longest. While a server is away one of them dials for all, and its failure is theirs.
  */
 export interface Turns {
-  /** Resolves when the connection may begin. Rejects with the failure that another one met meanwhile, or with the signal's reason. */
-  take(place: Place, claim: TurnClaim, signal: AbortSignal): Promise<Turn>;
+  /**
+   * Resolves when the connection may begin. Rejects with the failure that another one met meanwhile, or with the signal's reason.
+   * `onWait` is told when the turn comes at the earliest, as soon as that is known and each time it changes.
+   */
+  take(place: Place, claim: TurnClaim, signal: AbortSignal, onWait?: (at: number) => void): Promise<Turn>;
   /** When it may begin at the earliest, in the clock's milliseconds; infinity where that depends on others. */
   nextAt(place: Place, claim: Claim): number;
   /** Resolves when a new connection is answered there, if only by a refusal; rejects with the signal's reason. */
@@ -75,15 +78,16 @@ export function createTurns({ clock, random, icmpRefusals }: TurnsOptions): Turn
 
   /** A firewall, and fail2ban, count what goes to one machine, whatever the port. */
   function nextFor(server: Server, claim: Claim): number {
+    return nextAt(jointPace(server), claim, clock.now());
+  }
+
+  function jointPace(server: Server): Pace {
     const neighbours = [...servers.values()].filter(({ machine }) => machine === server.machine);
     const merged = (pick: (pace: Pace) => readonly number[]) =>
       neighbours.flatMap(({ pace }) => pick(pace)).toSorted((a, b) => a - b);
     const { pace } = server;
-    const joint =
-      neighbours.length === 1
-        ? pace
-        : { ...pace, begun: merged(({ begun }) => begun), rejected: merged(({ rejected }) => rejected) };
-    return nextAt(joint, claim, clock.now());
+    if (neighbours.length === 1) return pace;
+    return { ...pace, begun: merged(({ begun }) => begun), rejected: merged(({ rejected }) => rejected) };
   }
 
   /** Lets begin what may, and looks again when more may. */
@@ -95,7 +99,15 @@ export function createTurns({ clock, random, icmpRefusals }: TurnsOptions): Turn
       if (next < 0) break;
       for (const { grant } of server.queue.splice(next, 1)) grant();
     }
-    const earliest = Math.min(...server.queue.map(({ claim }) => nextFor(server, claim)));
+    let earliest = Number.POSITIVE_INFINITY;
+    let pace = jointPace(server);
+    for (const [index, waiter] of server.queue.entries()) {
+      const at = nextAt(pace, waiter.claim, clock.now());
+      earliest = Math.min(earliest, at);
+      waiter.waitsUntil(at);
+      // Those behind come after it; whoever is far behind, not before these.
+      if (index < FORESEEN && Number.isFinite(at)) pace = { ...pace, begun: [...pace.begun, at] };
+    }
     if (Number.isFinite(earliest)) server.cancel = clock.timer(earliest - clock.now(), () => admit(server));
   }
 
@@ -165,7 +177,7 @@ export function createTurns({ clock, random, icmpRefusals }: TurnsOptions): Turn
   }
 
   return {
-    take: (place, claim, signal) => {
+    take: (place, claim, signal, onWait = () => {}) => {
       const server = serverAt(place);
       forgetLost(server);
       return new Promise((resolve, reject) => {
@@ -183,8 +195,14 @@ export function createTurns({ clock, random, icmpRefusals }: TurnsOptions): Turn
           if (server.queue.length === 0) server.cancel();
           reject(signal.reason as Error);
         };
+        let told = Number.POSITIVE_INFINITY;
         const waiter: Waiter = {
           claim,
+          waitsUntil: (at) => {
+            if (!Number.isFinite(at) || Math.abs(at - told) < NEWS_MS) return;
+            told = at;
+            onWait(at);
+          },
           grant: leave(() => resolve(start(server, claim))),
           refuse: (failure) => leave(() => reject(failure))(),
         };
@@ -215,6 +233,12 @@ export function createTurns({ clock, random, icmpRefusals }: TurnsOptions): Turn
   };
 }
 
+/** Turns of the queue that are foreseen one by one: more than any usual limit lets in at a time. */
+const FORESEEN = 8;
+
+/** What comes no more than this sooner or later is no news. */
+const NEWS_MS = 500;
+
 /** Longer than any attempt takes that is not broken; who waits asks every ten seconds. */
 const LOST_MS = 2 * 3_600_000;
 
@@ -231,6 +255,7 @@ interface Server {
 
 interface Waiter {
   readonly claim: TurnClaim;
+  waitsUntil(at: number): void;
   grant(): void;
   refuse(failure: TunnelFailure): void;
 }

@@ -1,0 +1,83 @@
+import { childController } from '../../lib/async/abort.ts';
+import { TunnelFailure } from '../../model/failure.ts';
+import type { TunnelSpec } from '../../model/spec.ts';
+import { type AuthReport, describeAccepted } from '../auth/auth-report.ts';
+import { AUTH_TIMEOUT_MS, type LoginDeps, prepareLogin } from '../route/login.ts';
+import { prepareRoute, type Route, type RouteDeps } from '../route/route.ts';
+import type { Visitor } from '../ssh/connection.ts';
+import type { ConnectionPool } from './connection-pool.ts';
+import { loginOf } from './same-login.ts';
+import { type Member, type Share, shareConnection, type SharedConnection } from './shared-connection.ts';
+
+export interface OpenDeps extends RouteDeps, Omit<LoginDeps, 'name' | 'device' | 'asksFirst'> {
+  readonly device: RouteDeps['device'] & NonNullable<LoginDeps['device']>;
+  /** Where the connection is offered to others with the same login, or null. */
+  readonly connections: ConnectionPool | null;
+  onAuthenticating(): void;
+  /** The connection is over, some time after the login, with all that it carried. */
+  onOver(): void;
+}
+
+/**
+ * Gets everything ready for a connection to the tunnel's server, so that what is wrong on this side is found before anybody is bothered;
+ * what it returns connects and logs in, once. The signal counts until that is done. Rejects with a TunnelFailure.
+ */
+export async function prepareConnection(
+  spec: TunnelSpec,
+  deps: OpenDeps,
+): Promise<(member: Member, signal: AbortSignal) => Promise<Share>> {
+  const login = await prepareLogin(spec, { ...deps, name: spec.name });
+  const travel = await prepareRoute(spec, deps);
+  return async (member, signal) => {
+    // From the login on it may outlive the tunnel that opened it.
+    const over = childController(signal);
+    let route: Route | null = null;
+    let shared: SharedConnection | null = null;
+    let loginText = '';
+    const events = {
+      onAuthenticated: (report: AuthReport) => {
+        loginText = describeAccepted(report);
+      },
+      onAuthenticating: deps.onAuthenticating,
+      onVisitor: (visitor: Visitor) => (shared === null ? visitor.reject() : shared.receive(visitor)),
+    };
+    try {
+      route = await travel(over.signal);
+      deps.heartbeat(spec.connectTimeoutMs + AUTH_TIMEOUT_MS + HEARTBEAT_SLACK_MS);
+      const loggedIn = login(route, events, over.signal).catch((error: unknown) => {
+        throw isBehindCommand(spec) ? throughCommand(error) : error;
+      });
+      const connection = await Promise.race([route.lost, loggedIn]);
+      over.dispose();
+      let takeBack = () => {};
+      const onOver = () => {
+        takeBack();
+        over.abort(new TunnelFailure('disconnected', 'the session is over'));
+        deps.onOver();
+      };
+      shared = shareConnection(
+        { connection, route, spec, openedBy: spec.name, login: loginText || null },
+        { ...deps, onOver },
+      );
+      const share = shared.join(member);
+      takeBack = deps.connections?.offer(loginOf(spec), shared) ?? takeBack;
+      return share;
+    } catch (error) {
+      over.abort(new TunnelFailure('disconnected', 'the session is over'));
+      over.dispose();
+      await route?.destroy();
+      throw error;
+    }
+  };
+}
+
+const HEARTBEAT_SLACK_MS = 30_000;
+
+function isBehindCommand({ entry, jumps }: TunnelSpec): boolean {
+  return entry.type === 'command' && jumps.length === 0;
+}
+
+function throughCommand(error: unknown): unknown {
+  if (!(error instanceof TunnelFailure)) return error;
+  return new TunnelFailure(error.code, `through the proxyCommand: ${error.message}`, { cause: error });
+}

@@ -1,0 +1,263 @@
+import { deferred } from '../../lib/async/abort.ts';
+import { waitAtMost } from '../../lib/async/wait-at-most.ts';
+import { TunnelFailure } from '../../model/failure.ts';
+import { type Endpoint, formatEndpoint, type ServerSpec } from '../../model/spec.ts';
+import type { Route } from '../route/route.ts';
+import type { Channel, SshConnection, Visitor } from '../ssh/connection.ts';
+import { watchConnection, type WatchDeps } from '../ssh/keepalive.ts';
+
+/**
+ * One logged-in connection and the tunnels that it carries: one, as long as nothing keeps the others from connections of their own. It
+ * ends for all of them when it is lost, and with the last one that leaves. One that leaves gives its own listeners back and closes its
+ * own channels.
+ */
+export interface SharedConnection {
+  /** How many tunnels it carries. */
+  size(): number;
+  /** Whether it takes one more: not in doubt about its life, after its end, or when it carries many. */
+  takesIn(): boolean;
+  join(member: Member): Share;
+  /** A visitor of any of its listeners. */
+  receive(visitor: Visitor): void;
+}
+
+/** A tunnel as its connection knows it. */
+export interface Member extends Pick<WatchDeps, 'heartbeat' | 'state' | 'report'> {
+  readonly name: string;
+  /** One that came to a listener of this tunnel. */
+  receive(visitor: Visitor): void;
+}
+
+/** What one tunnel has of a connection. */
+export interface Share {
+  /** The whole of it, but that listeners and channels are this tunnel's, and that closing it is to leave. */
+  readonly connection: SshConnection;
+  /** The tunnel that opened it. */
+  readonly openedBy: string;
+  /** See TunnelState. */
+  readonly login: string | null;
+  /** Those of these local ports from which no tunnel of this connection has dialled yet to end dead connections. */
+  notYetEvicted(ports: readonly number[]): readonly number[];
+  /** What this tunnel met shows that the connection is of no use: ends it for all. */
+  fail(failure: TunnelFailure): void;
+  /** Gives this tunnel's listeners back; resolves when the server has heard it, or did not answer soon. */
+  giveBack(): Promise<void>;
+  /** Leaves; the last one says goodbye, in bounded time, where `politely`. May be called often. */
+  leave(politely: boolean): Promise<void>;
+  /** Resolves when nothing is left of a connection that is over; at once where it goes on. */
+  gone(): Promise<void>;
+}
+
+interface Opened {
+  readonly connection: SshConnection;
+  readonly route: Pick<Route, 'lost' | 'answers' | 'close' | 'destroy'>;
+  readonly spec: Pick<ServerSpec, 'serverAliveIntervalMs' | 'serverAliveCountMax'>;
+  /** The tunnel's name. */
+  readonly openedBy: string;
+  readonly login: string | null;
+}
+
+interface SharedDeps extends Pick<WatchDeps, 'clock' | 'device'> {
+  /** It is over; called once, at once. */
+  onOver(): void;
+}
+
+/** Takes over a connection and the way below it. It ends only with what is lost, or with the last member. */
+export function shareConnection(
+  { connection, route, spec, openedBy, login }: Opened,
+  deps: SharedDeps,
+): SharedConnection {
+  const { clock, device, onOver } = deps;
+  const seats = new Set<Seat>();
+  const listeners = new Map<string, { readonly seat: Seat; readonly listen: Endpoint }>();
+  const evicted = new Set<number>();
+  const lost = deferred<never>();
+  const watch = new AbortController();
+  let inDoubt = false;
+  let ending: Promise<void> | null = null;
+  let gone = Promise.resolve();
+
+  const watching = watchConnection(
+    connection,
+    spec,
+    {
+      clock,
+      device,
+      answers: route.answers,
+      heartbeat: (withinMs) => seats.forEach(({ member }) => member.heartbeat(withinMs)),
+      // What one knows of it all know.
+      state: () => firstOf(seats)?.member.state() ?? { rttMs: null, silentSince: null },
+      report: (change) => {
+        if (change.silentSince !== undefined) inDoubt = change.silentSince !== null;
+        for (const { member } of seats) member.report(change);
+      },
+    },
+    watch.signal,
+  );
+  const fail = (reason: unknown) => {
+    lost.reject(reason);
+    void end(false);
+  };
+  Promise.race([connection.lost, route.lost, watching]).catch(fail);
+
+  function end(politely: boolean): Promise<void> {
+    ending ??= endNow(politely);
+    return ending;
+  }
+
+  async function endNow(politely: boolean): Promise<void> {
+    onOver();
+    watch.abort(new TunnelFailure('disconnected', 'the session is over'));
+    const goodbye = async () => {
+      await connection.close();
+      await route.close();
+    };
+    if (politely) await waitAtMost(goodbye(), GOODBYE_MS, clock);
+    connection.destroy();
+    gone = route.destroy();
+  }
+
+  /** The server's only way to say whose visitor it is, is the listener. */
+  function seatOf({ listen }: Visitor): Seat | undefined {
+    return listeners.get(formatEndpoint(listen))?.seat ?? (seats.size === 1 ? firstOf(seats) : undefined);
+  }
+
+  async function leave(seat: Seat, politely: boolean): Promise<void> {
+    if (seat.left) return;
+    seat.left = true;
+    seats.delete(seat);
+    if (ending !== null) return ending;
+    if (seats.size === 0) return end(politely);
+    for (const { listen } of listenersOf(seat)) {
+      listeners.delete(formatEndpoint(listen));
+      connection.unlisten(listen).catch(() => {});
+    }
+    release(seat);
+  }
+
+  function listenersOf(seat: Seat) {
+    return [...listeners.values()].filter((listener) => listener.seat === seat);
+  }
+
+  function sitDown(member: Member): Share {
+    const seat: Seat = { member, left: false, channels: new Set(), waiting: new Set() };
+    seats.add(seat);
+    const listen = async (endpoint: Endpoint) => {
+      const port = await connection.listen(endpoint);
+      const granted = endpoint.type === 'tcp' ? { ...endpoint, port } : endpoint;
+      if (seat.left) {
+        connection.unlisten(granted).catch(() => {});
+        throw new TunnelFailure('disconnected', 'the session is over');
+      }
+      listeners.set(formatEndpoint(granted), { seat, listen: granted });
+      return port;
+    };
+    const unlisten = async (endpoint: Endpoint) => {
+      await connection.unlisten(endpoint);
+      const key = formatEndpoint(endpoint);
+      if (listeners.get(key)?.seat === seat) listeners.delete(key);
+    };
+    const { transport } = connection;
+    return {
+      openedBy,
+      login,
+      connection: {
+        ...connection,
+        lost: lost.promise,
+        // To a visitor of one that has left it is as if the connection were gone.
+        transport: { ...transport, lost: () => seat.left || transport.lost() },
+        listen,
+        unlisten,
+        open: async (endpoint, originator) => keep(seat, await connection.open(endpoint, originator)),
+        close: () => leave(seat, true),
+        destroy: () => void leave(seat, false),
+      },
+      notYetEvicted: (ports) => {
+        const fresh = ports.filter((port) => !evicted.has(port));
+        for (const port of fresh) evicted.add(port);
+        return fresh;
+      },
+      fail: (failure) => {
+        if (!seat.left) fail(failure);
+      },
+      giveBack: () => waitAtMost(Promise.all(listenersOf(seat).map((one) => unlisten(one.listen))), UNLISTEN_MS, clock),
+      leave: (politely) => leave(seat, politely),
+      gone: () => gone,
+    };
+  }
+
+  return {
+    size: () => seats.size,
+    takesIn: () => ending === null && !inDoubt && seats.size < MAX_MEMBERS && !connection.transport.lost(),
+    join: sitDown,
+    receive: (visitor) => {
+      const seat = seatOf(visitor);
+      if (seat !== undefined) return hand(visitor, seat);
+      // The grant of a port that the server chose, and its first visitor, may come in one packet: the grant is known a turn later.
+      setImmediate(() => {
+        const late = seatOf(visitor) ?? firstOf(seats);
+        if (late === undefined) visitor.reject();
+        else hand(visitor, late);
+      });
+    },
+  };
+}
+
+/** A failure of one connection is one of all that it carries. */
+const MAX_MEMBERS = 100;
+
+const UNLISTEN_MS = 500;
+const GOODBYE_MS = 700;
+
+interface Seat {
+  readonly member: Member;
+  left: boolean;
+  readonly channels: Set<Channel>;
+  /** Visitors who are not answered yet. */
+  readonly waiting: Set<Visitor>;
+}
+
+/** Closes what a tunnel has of a connection that goes on without it. */
+function release({ channels, waiting }: Seat): void {
+  for (const visitor of waiting) visitor.reject();
+  for (const channel of channels) close(channel);
+}
+
+function hand(visitor: Visitor, seat: Seat): void {
+  seat.waiting.add(visitor);
+  seat.member.receive({
+    ...visitor,
+    accept: () => {
+      seat.waiting.delete(visitor);
+      if (seat.left) throw new TunnelFailure('disconnected', 'the session is over');
+      return keep(seat, visitor.accept());
+    },
+    reject: () => {
+      seat.waiting.delete(visitor);
+      if (!seat.left) visitor.reject();
+    },
+    gone: () => seat.left || visitor.gone?.() === true,
+  });
+}
+
+function keep(seat: Seat, channel: Channel): Channel {
+  if (seat.left) {
+    close(channel);
+    throw new TunnelFailure('disconnected', 'the session is over');
+  }
+  seat.channels.add(channel);
+  channel.once('close', () => seat.channels.delete(channel));
+  return channel;
+}
+
+/** One that nobody reads would never be closed. */
+function close(channel: Channel): void {
+  channel.on('error', () => {});
+  channel.resume();
+  channel.close();
+}
+
+function firstOf<T>(set: ReadonlySet<T>): T | undefined {
+  const [first] = set;
+  return first;
+}

@@ -1,0 +1,14 @@
+import type { Clock } from './clock.ts';
+
+/** Waits for the work, but no longer than this, whatever comes of it. Never rejects. */
+export function waitAtMost(work: Promise<unknown>, ms: number, clock: Clock): Promise<void> {
+  return new Promise((resolve) => {
+    const cancel = clock.timer(ms, resolve);
+    void work
+      .catch(() => {})
+      .finally(() => {
+        cancel();
+        resolve();
+      });
+  });
+}
