@@ -243,7 +243,9 @@ function commandsOf(text: string): string[] {
 
 /** Code within sentences. */
 function codesOf(text: string): string[] {
-  return [...text.replace(/^```.*?^```/gms, '').matchAll(/`([^`\n]+)`/g)].map(([, code = '']) => code);
+  return [...text.replace(/^```.*?^```/gms, '').matchAll(/`([^`]+)`/g)].map(([, code = '']) =>
+    code.replaceAll('\n', ' '),
+  );
 }
 
 function yamlOf(text: string): string[] {
