@@ -36,7 +36,7 @@ const SMALL_BYTES = 2048 / 8 + 1;
 const LIMITS = { ms: 10_000, mib: 64 };
 
 /** The server waits for it, and so does connectTimeout; there are two in a login. */
-const PATIENCE_MS = 2000;
+export const PATIENCE_MS = 2000;
 
 /**
  * A Power, at once. Takes 8 ms for 8192 bits and an exponent of 512 on a PC, and a third of a second on the slowest Raspberry Pi.
