@@ -1,4 +1,5 @@
 import { stringify } from 'yaml';
+import { fieldOf, type Option, SERVER_OPTIONS, TUNNEL_OPTIONS } from '../model/options.ts';
 import {
   type Endpoint,
   type Entry,
@@ -7,11 +8,11 @@ import {
   type ServerSpec,
   type TunnelSpec,
 } from '../model/spec.ts';
-import { printConnectLimit } from './values/connect-limit.ts';
 import { completeServer, completeTunnel } from './resolve/defaults.ts';
 import type { Config } from '../model/config.ts';
 import type { ConfigEnvironment } from './input/environment.ts';
-import { printRekeyLimit } from './values/restrictions.ts';
+import type { TunnelKeys } from './schema/keys.ts';
+import { printValue } from './schema/print-value.ts';
 
 /** A configuration file that means the same as these tunnels, whatever ssh_config says: what differs from the defaults. */
 export function printConfig({ tunnels, log }: Config, env: ConfigEnvironment): string {
@@ -37,98 +38,52 @@ export function printWhole(config: Config, env: ConfigEnvironment): string {
 
 function tunnelKeys(spec: TunnelSpec, env: ConfigEnvironment): Record<string, unknown> {
   const defaults = completeTunnel(spec.name, spec.host, {}, { jumps: [], entry: { type: 'direct' } }, env);
-  const of = (kind: ForwardSpec['kind']) => spec.forwards.filter((forward) => forward.kind === kind).map(forward);
+  return { ...serverKeys(spec, env), ...changed(TUNNEL_OPTIONS, spec, defaults, partsOf(spec, env)) };
+}
+
+function serverKeys(spec: ServerSpec, env: ConfigEnvironment): Record<string, unknown> {
+  const defaults = {
+    ...completeServer(spec.host, {}, env),
+    host: null,
+    // The user of a service may be another one than today's.
+    user: null,
+    identityFiles: spec.identityFilesConfigured ? null : spec.identityFiles,
+  };
+  return changed(SERVER_OPTIONS, spec, defaults, {});
+}
+
+/** Of these options, as a file writes them, those whose field differs between the two. `parts` are those that have none. */
+function changed(
+  rows: Readonly<Record<string, Option>>,
+  spec: object,
+  defaults: object,
+  parts: Readonly<Record<string, unknown>>,
+): Record<string, unknown> {
+  const written = Object.entries(rows).map(([name, option]) => {
+    const field = fieldOf(name, option);
+    if (field === null) return [name, parts[name]];
+    const [value, usual] = [spec, defaults].map((fields) => (fields as Readonly<Record<string, unknown>>)[field]);
+    return [name, JSON.stringify(value) === JSON.stringify(usual) ? undefined : printValue(option.kind, value)];
+  });
+  return Object.fromEntries(written.filter(([, value]) => value !== undefined));
+}
+
+/** What a tunnel says of the options that became a part of something else. */
+function partsOf(spec: TunnelSpec, env: ConfigEnvironment): Partial<Record<keyof TunnelKeys, unknown>> {
+  const forwards = (kind: ForwardSpec['kind']) =>
+    oneOrMany(spec.forwards.filter((forward) => forward.kind === kind).map(forward));
   return {
-    ...serverKeys(spec, env),
-    ...changed(spec, defaults, {
-      sourcePort: spec.sourcePort,
-      exitOnForwardFailure: spec.exitOnForwardFailure,
-      verify: spec.verify,
-      streamLocalBindUnlink: spec.streamLocalBindUnlink,
-      streamLocalBindMask: spec.streamLocalBindMask.toString(8).padStart(4, '0'),
-      channelTimeout: spec.channelTimeout.map(({ type, ms }) => `${type}=${ms / 1000}`),
-      permitRemoteOpen: spec.permitRemoteOpen?.length ? spec.permitRemoteOpen : 'none',
-    }),
     ...(spec.jumps.length === 0 ? {} : { proxyJump: spec.jumps.map((jump) => serverKeys(jump, env)) }),
     ...entryKeys(spec.entry),
-    ...someOf('remoteForward', of('remote')),
-    ...someOf('localForward', of('local')),
-    ...someOf('dynamicForward', of('dynamic')),
-    ...(spec.reconnect.minMs === defaults.reconnect.minMs && spec.reconnect.maxMs === defaults.reconnect.maxMs
-      ? {}
-      : { reconnect: { min: spec.reconnect.minMs / 1000, max: spec.reconnect.maxMs / 1000 } }),
+    remoteForward: forwards('remote'),
+    localForward: forwards('local'),
+    dynamicForward: forwards('dynamic'),
     sshConfig: 'none',
   };
 }
 
-function serverKeys(spec: ServerSpec, env: ConfigEnvironment): Record<string, unknown> {
-  const defaults = completeServer(spec.host, {}, env);
-  const written = {
-    port: spec.port,
-    // The user of a service may be another one than today's.
-    user: spec.user,
-    addressFamily: spec.addressFamily,
-    bindAddress: spec.bindAddress,
-    bindInterface: spec.bindInterface,
-    connectTimeoutMs: spec.connectTimeoutMs / 1000,
-    connectLimit: printConnectLimit(spec.connectLimit),
-    tcpKeepAlive: spec.tcpKeepAlive,
-    identitiesOnly: spec.identitiesOnly,
-    identityAgent: spec.identityAgent ?? 'none',
-    passphraseFile: spec.passphraseFile,
-    passwordFile: spec.passwordFile,
-    pubkeyAcceptedAlgorithms: spec.pubkeyAcceptedAlgorithms?.join(',') || NOTHING_OF_OURS,
-    requiredRSASize: spec.requiredRSASize,
-    userKnownHostsFiles: paths(spec.userKnownHostsFiles),
-    globalKnownHostsFiles: paths(spec.globalKnownHostsFiles),
-    strictHostKeyChecking: spec.strictHostKeyChecking,
-    hostKeyAlias: spec.hostKeyAlias,
-    updateHostKeys: spec.updateHostKeys,
-    revokedHostKeys: paths(spec.revokedHostKeys),
-    checkHostIP: spec.checkHostIP,
-    serverAliveIntervalMs: spec.serverAliveIntervalMs / 1000,
-    serverAliveCountMax: spec.serverAliveCountMax,
-    compression: spec.compression,
-    rekeyLimit: printRekeyLimit(spec.rekeyLimit),
-    ciphers: spec.ciphers?.join(','),
-    kexAlgorithms: spec.kexAlgorithms?.join(','),
-    macs: spec.macs?.join(','),
-    hostKeyAlgorithms: spec.hostKeyAlgorithms?.join(','),
-  };
-  return {
-    host: spec.host,
-    ...(spec.identityFilesConfigured ? { identityFile: paths(spec.identityFiles) } : {}),
-    ...changed(spec, { ...defaults, user: '' }, written),
-    ...(spec.authentications.join() === defaults.authentications.join()
-      ? {}
-      : { preferredAuthentications: spec.authentications.join(',') || 'none' }),
-  };
-}
-
-/** A list without anything that this program could use. */
-const NOTHING_OF_OURS = 'ssh-ed25519-cert-v01@openssh.com';
-
-/** Of the values, as a file writes them, those whose key differs between the two. */
-function changed<T extends object>(
-  spec: T,
-  defaults: T,
-  values: Partial<Record<keyof T, unknown>>,
-): Record<string, unknown> {
-  return Object.fromEntries(
-    (Object.keys(values) as (keyof T & string)[])
-      .filter((key) => JSON.stringify(spec[key]) !== JSON.stringify(defaults[key]))
-      .map((key) => [key.replace(/Ms$/, '').replace(/Files$/, 'File'), values[key]]),
-  );
-}
-
-function paths(list: readonly string[]): string | readonly string[] {
-  if (list.length === 0) return 'none';
-  return list.length === 1 && !/\s/.test(list[0]!) ? list[0]! : list;
-}
-
-function someOf(key: string, values: readonly unknown[]): Record<string, unknown> {
-  if (values.length === 0) return {};
-  return { [key]: values.length === 1 ? values[0] : values };
+function oneOrMany(values: readonly unknown[]): unknown {
+  return values.length > 1 ? values : values[0];
 }
 
 function entryKeys(entry: Entry): Record<string, unknown> {

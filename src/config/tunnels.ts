@@ -1,11 +1,11 @@
 import type { TunnelSpec } from '../model/spec.ts';
 import type { ConfigEnvironment } from './input/environment.ts';
-import type { JumpKeys } from './schema/jump.ts';
+import { FORWARD_KEYS, type JumpKeys, type TunnelKeys } from './schema/keys.ts';
 import { readMapping, type Report } from './schema/mapping.ts';
 import type { Findings } from './input/findings.ts';
 import type { Place } from './values/path.ts';
 import { resolveTunnel } from './resolve/resolve.ts';
-import { defaultsSchema, type TunnelKeys, type tunnelSchema } from './schema/schema.ts';
+import { defaultsSchema, type tunnelSchema } from './schema/schema.ts';
 import { Reading } from './ssh-config/reading.ts';
 import { isMapping, show } from './values/value.ts';
 
@@ -65,15 +65,13 @@ export async function readTunnels(
 }
 
 /** A password is for one server. */
-function sharedKeys({ host: _host, port: _port, passwordFile: _password, ...keys }: TunnelKeys): Partial<JumpKeys> {
+function sharedKeys({ host: _host, port: _port, passwordFile: _password, ...keys }: TunnelKeys): JumpKeys {
   return keys;
 }
 
 function namesForwards(raw: unknown): boolean {
   return isMapping(raw) && FORWARD_KEYS.some((key) => Object.hasOwn(raw, key));
 }
-
-const FORWARD_KEYS = ['remoteForward', 'localForward', 'dynamicForward'] as const;
 
 type TunnelSchema = ReturnType<typeof tunnelSchema>;
 

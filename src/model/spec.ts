@@ -1,95 +1,21 @@
-/** One SSH server and how to log in to it: complete, checked, nothing left to default. Times are milliseconds. */
-export interface ServerSpec {
-  readonly host: string;
-  readonly port: number;
-  readonly user: string;
-  readonly addressFamily: 'any' | 'inet' | 'inet6';
-  readonly bindAddress: string | null;
-  /** The interface whose address connections come from, where `bindAddress` names none. */
-  readonly bindInterface: string | null;
-  readonly connectTimeoutMs: number;
-  /** The server's limit on new connections from one address, where it was said; else it is found out. */
-  readonly connectLimit: ConnectLimit | null;
-  readonly tcpKeepAlive: boolean;
+import type { FieldsOf, SERVER_OPTIONS, TUNNEL_OPTIONS } from './options.ts';
 
-  /** Absolute paths, in the order in which they are tried. */
-  readonly identityFiles: readonly string[];
+export type { AuthMethod, ChannelTimeout, ConnectLimit, RekeyLimit } from './options.ts';
+
+/** One SSH server and how to log in to it: complete, checked, nothing left to default. Times are milliseconds, paths are absolute. */
+export interface ServerSpec extends FieldsOf<typeof SERVER_OPTIONS> {
   /** False where `identityFiles` is OpenSSH's own list, of which most do not exist. */
   readonly identityFilesConfigured: boolean;
-  readonly identitiesOnly: boolean;
-  /** The agent's socket, or null for none. */
-  readonly identityAgent: string | null;
-  readonly passphraseFile: string | null;
-  readonly passwordFile: string | null;
-  /** How to log in, in order of preference. */
-  readonly authentications: readonly AuthMethod[];
-  /** Signature algorithms that our keys may be used with, or null for all that there are. */
-  readonly pubkeyAcceptedAlgorithms: readonly string[] | null;
-  /** Bits of the smallest RSA key that is used or accepted, ours and the server's. */
-  readonly requiredRSASize: number;
-
-  readonly userKnownHostsFiles: readonly string[];
-  readonly globalKnownHostsFiles: readonly string[];
-  readonly strictHostKeyChecking: 'yes' | 'accept-new' | 'no';
-  readonly hostKeyAlias: string | null;
-  /** Lists of host keys that no server may show. */
-  readonly revokedHostKeys: readonly string[];
-  /** Whether the server's address is looked up in known_hosts too. */
-  readonly checkHostIP: boolean;
-  readonly updateHostKeys: boolean;
-
-  /** 0 means never. */
-  readonly serverAliveIntervalMs: number;
-  readonly serverAliveCountMax: number;
-
-  /** Whether to ask for zlib@openssh.com. */
-  readonly compression: boolean;
-  /** When the keys of a connection are exchanged anew, where not the server alone decides that. */
-  readonly rekeyLimit: RekeyLimit | null;
-  /** Names in order of preference, or null for the default. */
-  readonly ciphers: readonly string[] | null;
-  readonly kexAlgorithms: readonly string[] | null;
-  readonly macs: readonly string[] | null;
-  readonly hostKeyAlgorithms: readonly string[] | null;
 }
-
-/** Null is no limit. */
-export interface RekeyLimit {
-  readonly bytes: number | null;
-  readonly ms: number | null;
-}
-
-/** `type` is a pattern for OpenSSH's names of channels, or `global` for all together; 0 milliseconds are no limit. */
-export interface ChannelTimeout {
-  readonly type: string;
-  readonly ms: number;
-}
-
-/** The ways to log in that this program has, as RFC 4252 and RFC 4256 name them. */
-export type AuthMethod = 'publickey' | 'password' | 'keyboard-interactive';
 
 /** One tunnel as the rest of the program knows it. */
-export interface TunnelSpec extends ServerSpec {
+export interface TunnelSpec extends ServerSpec, FieldsOf<typeof TUNNEL_OPTIONS> {
   readonly name: string;
-  /** Whether the same local port is used again and again, so that a server's kernel lets go of a dead connection of ours. */
-  readonly sourcePort: 'sticky' | 'any';
   /** Servers to go through, the nearest first. */
   readonly jumps: readonly ServerSpec[];
   /** How the first of these servers is reached. */
   readonly entry: Entry;
-  readonly exitOnForwardFailure: boolean;
-  /** Whether listeners are seen to lead here, and targets to answer: never, where that can be seen, or else the tunnel is not up. */
-  readonly verify: 'auto' | 'required' | 'off';
   readonly forwards: readonly ForwardSpec[];
-  /** Whether a local listener that is a Unix socket replaces what a dead program left there. */
-  readonly streamLocalBindUnlink: boolean;
-  /** The mode bits that a local listener's Unix socket must not have. */
-  readonly streamLocalBindMask: number;
-  /** What visitors of a remote SOCKS proxy may reach: `host:port`, either of which may be `*`. Null is anything. */
-  readonly permitRemoteOpen: readonly string[] | null;
-  /** How long connections may be idle; of those that match one, the first counts. */
-  readonly channelTimeout: readonly ChannelTimeout[];
-  readonly reconnect: { readonly minMs: number; readonly maxMs: number };
 }
 
 /** The first step on the way to a server: TCP, a proxy, or a program that speaks for it. */
@@ -145,10 +71,4 @@ export function formatEndpoint(endpoint: Endpoint | SocksTarget): string {
 function formatHost(host: string): string {
   if (host === '') return '*';
   return host.includes(':') ? `[${host}]` : host;
-}
-
-/** At most `count` connections begin within `windowMs`. */
-export interface ConnectLimit {
-  readonly count: number;
-  readonly windowMs: number;
 }

@@ -11,7 +11,8 @@ import { DEFAULT_PING } from '../../model/config.ts';
 import { defaultLogFile } from '../input/paths.ts';
 import { resolveTunnel } from '../resolve/resolve.ts';
 import { Reading } from '../ssh-config/reading.ts';
-import { tunnelSchema, type TunnelKeys } from '../schema/schema.ts';
+import { ROWS } from '../schema/keys.ts';
+import { tunnelSchema } from '../schema/schema.ts';
 
 /**
  * The configuration that a command line of ssh or autossh means, with what ssh_config adds to it. Rejects with a ConfigError;
@@ -88,17 +89,8 @@ export function adHocName(argv: readonly string[]): string {
   return name.replaceAll(/^[-_]+|-+$/g, '').slice(0, 60) || 'tunnel';
 }
 
-/** Keys of a tunnel that ssh_config has not, and that one tunnel alone has. */
-const OWN_KEYS = [
-  'connectLimit',
-  'passphraseFile',
-  'passwordFile',
-  'proxy',
-  'proxyPasswordFile',
-  'reconnect',
-  'sourcePort',
-  'verify',
-] as const satisfies readonly (keyof TunnelKeys)[];
+/** Keys of a tunnel that ssh_config has not. For sshConfig there is -F. */
+const OWN_KEYS = ROWS.filter(([name, { ssh }]) => ssh === undefined && name !== 'sshConfig').map(([name]) => name);
 
 /** autossh(1), ENVIRONMENT. */
 function autosshNotes(env: ConfigEnvironment['env']): string[] {

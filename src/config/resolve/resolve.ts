@@ -1,9 +1,8 @@
 import type { TunnelSpec } from '../../model/spec.ts';
 import { completeServer, completeTunnel } from './defaults.ts';
 import type { ConfigEnvironment } from '../input/environment.ts';
-import type { JumpKeys } from '../schema/jump.ts';
+import { FORWARD_KEYS, type JumpKeys, type TunnelKeys } from '../schema/keys.ts';
 import type { Findings } from '../input/findings.ts';
-import type { TunnelKeys } from '../schema/schema.ts';
 import type { SshOption } from '../ssh-config/read.ts';
 import type { Reading } from '../ssh-config/reading.ts';
 import { lookUp } from '../ssh-config/to-options.ts';
@@ -17,7 +16,7 @@ export interface ResolveContext {
   readonly first: readonly SshOption[];
   readonly reading: Reading;
   /** What servers to go through share with the tunnel. */
-  readonly shared: Partial<JumpKeys>;
+  readonly shared: JumpKeys;
   /** Says that the keys of this tunnel contradict each other. */
   complain(key: 'proxyJump' | 'proxyCommand', message: string): void;
 }
@@ -50,12 +49,11 @@ export async function resolveTunnel(name: string, written: TunnelKeys, context: 
 /** Forwards, and the way to the server, are taken as a whole from where they are written first. */
 function layer(written: TunnelKeys, found: TunnelKeys, destination: string): TunnelKeys {
   const names = (keys: readonly (keyof TunnelKeys)[]) => keys.some((key) => written[key] !== undefined);
-  const dropped = [...(names(FORWARDS) ? FORWARDS : []), ...(names(WAY) ? WAY : [])];
+  const dropped = [...(names(FORWARD_KEYS) ? FORWARD_KEYS : []), ...(names(WAY) ? WAY : [])];
   const rest = Object.fromEntries(Object.entries(found).filter(([key]) => !dropped.includes(key as keyof TunnelKeys)));
   return { ...rest, ...written, host: found.host ?? destination };
 }
 
-const FORWARDS: readonly (keyof TunnelKeys)[] = ['remoteForward', 'localForward', 'dynamicForward'];
 const WAY: readonly (keyof TunnelKeys)[] = ['proxyJump', 'proxyCommand', 'proxy'];
 
 /** What of a server's keys matters to ssh_config: `Match user`, and the tokens for user and port. */

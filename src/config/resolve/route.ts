@@ -1,8 +1,8 @@
 import type { Entry, ServerSpec } from '../../model/spec.ts';
 import { completeServer } from './defaults.ts';
 import type { ConfigEnvironment } from '../input/environment.ts';
-import { MAX_JUMPS, type JumpKeys } from '../schema/jump.ts';
-import type { TunnelKeys } from '../schema/schema.ts';
+import { MAX_JUMPS } from '../schema/jump.ts';
+import type { JumpKeys, TunnelKeys } from '../schema/keys.ts';
 import { expandTokens } from '../ssh-config/tokens.ts';
 import { BadValue } from '../values/value.ts';
 
@@ -11,7 +11,7 @@ export interface WayContext {
   /** What ssh_config says of a server to go through. */
   lookup(jump: JumpKeys): Promise<TunnelKeys>;
   /** What all servers of the file have in common. */
-  readonly shared: Partial<JumpKeys>;
+  readonly shared: JumpKeys;
 }
 
 /**

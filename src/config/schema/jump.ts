@@ -1,8 +1,7 @@
 import * as z from 'zod/mini';
 import { readHost } from '../values/host.ts';
+import type { JumpKeys } from './keys.ts';
 import { mapping } from './mapping.ts';
-import type { Place } from '../values/path.ts';
-import { serverKeys } from './server-options.ts';
 import {
   BadValue,
   isMapping,
@@ -15,16 +14,13 @@ import {
   value,
 } from '../values/value.ts';
 
-/** A server to go through, as it was written: what it leaves out comes from elsewhere. */
-export type JumpKeys = z.output<ReturnType<typeof jumpMapping>>;
-
 /**
  * The servers to go through, the nearest first: `[user@]host[:port]` or `ssh://[user@]host[:port]`, several with commas or as a list
- * (ssh_config(5), ProxyJump); in a list also mappings of a server's keys. `none` is an empty list.
+ * (ssh_config(5), ProxyJump); in a list also mappings of a server's keys, of which `shape` has the schemas. `none` is an empty list.
  */
-export function jumps(place: Place): z.ZodMiniType<JumpKeys[]> {
+export function jumps(shape: Readonly<Record<string, z.ZodMiniType>>): z.ZodMiniType<JumpKeys[]> {
   const hop = transformed(z.unknown(), (raw, context): JumpKeys => {
-    const result = (isMapping(raw) ? jumpMapping(place) : value(readJump)).safeParse(raw);
+    const result = (isMapping(raw) ? jumpMapping(shape) : value(readJump)).safeParse(raw);
     if (result.success) return result.data;
     const issues = result.error.issues.map((issue) => ({ ...issue, input: raw }) as z.core.$ZodRawIssue);
     context.issues.push(...issues);
@@ -41,8 +37,8 @@ export function jumps(place: Place): z.ZodMiniType<JumpKeys[]> {
 /** More is a mistake, perhaps a circle. */
 export const MAX_JUMPS = 8;
 
-function jumpMapping(place: Place) {
-  return transformed(mapping(serverKeys(place)), (keys, context) => {
+function jumpMapping(shape: Readonly<Record<string, z.ZodMiniType>>) {
+  return transformed(mapping(shape), (keys: JumpKeys, context) => {
     if (keys.host !== undefined) return keys;
     context.issues.push({ code: 'custom', message: 'needs a host', input: keys });
     return z.NEVER;

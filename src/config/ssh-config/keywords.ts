@@ -1,4 +1,5 @@
 import { printable } from '../../lib/text.ts';
+import { SSH_OPTIONS } from '../schema/keys.ts';
 import { unknownKey } from '../schema/suggest.ts';
 
 /** A keyword of ssh_config(5). */
@@ -31,31 +32,25 @@ export function unknownKeyword(word: string): string {
   return `${printable(word, 40)} ${unknownKey(word, KEYWORD_NAMES)}`;
 }
 
+/** The keywords that are no option of a tunnel; those that are stand in the table of options. */
 const BY_SHAPE: Readonly<Record<Shape, string>> = {
   one: `
-    AddressFamily BatchMode BindAddress BindInterface CanonicalizeFallbackLocal CanonicalizeHostname CanonicalizeMaxDots
-    CASignatureAlgorithms CertificateFile CheckHostIP Ciphers ClearAllForwardings Compression ConnectionAttempts
-    ConnectTimeout ControlMaster ControlPath ControlPersist DynamicForward EnableEscapeCommandline EnableSSHKeysign
-    EscapeChar ExitOnForwardFailure FingerprintHash ForkAfterAuthentication ForwardAgent ForwardX11 ForwardX11Timeout
-    ForwardX11Trusted GatewayPorts GSSAPIAuthentication GSSAPIDelegateCredentials HashKnownHosts
-    HostbasedAcceptedAlgorithms HostbasedAuthentication HostKeyAlgorithms HostKeyAlias HostName IdentitiesOnly
-    IdentityAgent IdentityFile IgnoreUnknown KbdInteractiveAuthentication KbdInteractiveDevices KexAlgorithms LogLevel
-    MACs NoHostAuthenticationForLocalhost NumberOfPasswordPrompts ObscureKeystrokeTiming PasswordAuthentication
-    PermitLocalCommand PKCS11Provider Port PreferredAuthentications ProxyUseFdpass PubkeyAcceptedAlgorithms
-    PubkeyAuthentication RefuseConnection RequestTTY RequiredRSASize SecurityKeyProvider
-    ServerAliveCountMax ServerAliveInterval SessionType StdinNull StreamLocalBindMask StreamLocalBindUnlink
-    StrictHostKeyChecking SyslogFacility Tag TCPKeepAlive Tunnel TunnelDevice UpdateHostKeys User VerifyHostKeyDNS
-    VisualHostKey WarnWeakCrypto XAuthLocation`,
-  two: 'AddKeysToAgent IPQoS RekeyLimit RemoteForward',
-  pair: 'LocalForward',
-  list: `
-    CanonicalDomains CanonicalizePermittedCNAMEs ChannelTimeout GlobalKnownHostsFile LogVerbose PermitRemoteOpen
-    RevokedHostKeys UserKnownHostsFile`,
+    BatchMode CanonicalizeFallbackLocal CanonicalizeHostname CanonicalizeMaxDots CASignatureAlgorithms
+    ClearAllForwardings ConnectionAttempts ControlMaster ControlPath ControlPersist EnableEscapeCommandline
+    EnableSSHKeysign EscapeChar FingerprintHash ForkAfterAuthentication ForwardAgent ForwardX11 ForwardX11Timeout
+    ForwardX11Trusted GSSAPIAuthentication GSSAPIDelegateCredentials HashKnownHosts HostbasedAcceptedAlgorithms
+    HostbasedAuthentication IgnoreUnknown KbdInteractiveDevices LogLevel NoHostAuthenticationForLocalhost
+    ObscureKeystrokeTiming PermitLocalCommand PKCS11Provider ProxyUseFdpass RefuseConnection RequestTTY
+    SecurityKeyProvider SessionType StdinNull SyslogFacility Tag Tunnel TunnelDevice VerifyHostKeyDNS VisualHostKey
+    WarnWeakCrypto XAuthLocation`,
+  two: 'AddKeysToAgent IPQoS',
+  pair: '',
+  list: 'CanonicalDomains CanonicalizePermittedCNAMEs LogVerbose',
   names: 'Host Include',
   sent: 'SendEnv',
   set: 'SetEnv',
-  command: 'KnownHostsCommand LocalCommand ProxyCommand RemoteCommand',
-  text: 'ProxyJump VersionAddendum',
+  command: 'KnownHostsCommand LocalCommand RemoteCommand',
+  text: 'VersionAddendum',
   criteria: 'Match',
   // What OpenSSH calls deprecated or unsupported, and then the keywords of Debian, Fedora and macOS: their own ssh accepts
   // them, so that a file with them is no broken file.
@@ -81,22 +76,21 @@ const ALIASES: ReadonlyMap<string, string> = new Map([
   ['rsaminsize', 'requiredrsasize'],
 ]);
 
-const ACCUMULATING = ['certificatefile', 'dynamicforward', 'identityfile', 'localforward', 'remoteforward', 'sendenv'];
+const SHAPES = Object.keys(BY_SHAPE) as Shape[];
 
 const KEYWORDS: ReadonlyMap<string, Keyword> = new Map(
-  Object.entries(BY_SHAPE)
-    .flatMap(([shape, names]) =>
-      names
-        .trim()
-        .split(/\s+/)
-        .map((name) => keyword(name, shape as Shape)),
-    )
+  [
+    ...SHAPES.flatMap((shape) =>
+      (BY_SHAPE[shape].match(/\S+/g) ?? []).map((name) => keyword(name, shape, name === 'SendEnv')),
+    ),
+    ...SSH_OPTIONS.map(({ ssh: { name, takes = 'one', repeats = false } }) => keyword(name, takes, repeats)),
+  ]
+    .toSorted((a, b) => SHAPES.indexOf(a.shape) - SHAPES.indexOf(b.shape) || (a.key < b.key ? -1 : 1))
     .map((entry) => [entry.key, entry]),
 );
 
-function keyword(name: string, shape: Shape): Keyword {
-  const key = name.toLowerCase();
-  return { key, name, shape, accumulates: ACCUMULATING.includes(key) };
+function keyword(name: string, shape: Shape, accumulates: boolean): Keyword {
+  return { key: name.toLowerCase(), name, shape, accumulates };
 }
 
 /** What an unknown keyword may be a slip of, as the manual writes it: nobody is advised to write what is ignored. */

@@ -1,43 +1,21 @@
+import type { SshKeyword } from '../../model/options.ts';
+import { SSH_OPTIONS } from '../schema/keys.ts';
+
 /** Whether an option takes something away: what is connected to, accepted, offered or let through (ssh_config(5)). */
 export function restricts(key: string, args: readonly string[]): boolean {
+  const rule = RESTRICTING.get(key);
+  if (rule === undefined) return false;
   const word = args[0]?.toLowerCase() ?? '';
-  if (WITH_NO.includes(key)) return word === 'no' || word === 'false';
-  if (WITH_YES.includes(key)) return ['yes', 'true', 'ask'].includes(word);
-  return WITH_ANY_VALUE.includes(key) && !(NEUTRAL.get(key) ?? ['none']).includes(word);
+  if (rule.neutral !== undefined) return !rule.neutral.includes(word);
+  return rule.restricts === 'no' ? NO.includes(word) : rule.restricts === 'yes' && YES.includes(word);
 }
 
-const WITH_NO = [
-  'gatewayports',
-  'kbdinteractiveauthentication',
-  'passwordauthentication',
-  'pubkeyauthentication',
-  'updatehostkeys',
-];
-const WITH_YES = ['checkhostip', 'clearallforwardings', 'identitiesonly', 'stricthostkeychecking'];
-const WITH_ANY_VALUE = [
-  'addressfamily',
-  'bindaddress',
-  'bindinterface',
-  'channeltimeout',
-  'ciphers',
-  'hostkeyalgorithms',
-  'kexalgorithms',
-  'knownhostscommand',
-  'macs',
-  'numberofpasswordprompts',
-  'permitremoteopen',
-  'preferredauthentications',
-  'pubkeyacceptedalgorithms',
-  'refuseconnection',
-  'rekeylimit',
-  'requiredrsasize',
-  'revokedhostkeys',
-  'streamlocalbindmask',
-];
+const NO = ['no', 'false'];
+const YES = ['yes', 'true', 'ask'];
 
-/** The values of these that restrict nothing. */
-const NEUTRAL: ReadonlyMap<string, readonly string[]> = new Map([
-  ['addressfamily', ['any']],
-  ['permitremoteopen', ['any']],
-  ['rekeylimit', ['none', 'default']],
+const RESTRICTING: ReadonlyMap<string, Pick<SshKeyword, 'restricts' | 'neutral'>> = new Map([
+  ...SSH_OPTIONS.map(({ ssh }): [string, SshKeyword] => [ssh.name.toLowerCase(), ssh]),
+  ['clearallforwardings', { name: 'ClearAllForwardings', restricts: 'yes' }],
+  ['knownhostscommand', { name: 'KnownHostsCommand', neutral: ['none'] }],
+  ['refuseconnection', { name: 'RefuseConnection', neutral: ['none'] }],
 ]);

@@ -1,4 +1,5 @@
 import { hostname } from 'node:os';
+import type { Kind, SshKeyword } from '../../model/options.ts';
 import { bareVariable } from '../values/path.ts';
 import { canonicalAddress } from '../values/address.ts';
 import type { ConfigEnvironment } from '../input/environment.ts';
@@ -8,7 +9,8 @@ import type { Findings } from '../input/findings.ts';
 import { servicePort } from '../../host/services.ts';
 import { openSshList } from './openssh-algorithms.ts';
 import { reportRefused } from './refused-options.ts';
-import { type TunnelKeys, tunnelSchema } from '../schema/schema.ts';
+import { FORWARD_KEYS, SSH_OPTIONS, type TunnelKeys } from '../schema/keys.ts';
+import { tunnelSchema } from '../schema/schema.ts';
 import { readSshConfig, type SshConfigRequest, type SshOption } from './read.ts';
 import { expandTokens, tokensOf, tokenValues } from './tokens.ts';
 import { BadValue } from '../values/value.ts';
@@ -39,35 +41,12 @@ function tunnelKeys(
   findings: Findings,
 ): TunnelKeys {
   reportRefused(options, findings);
-  const raw: Record<string, unknown> = {};
-  const origins = new Map<string, SshOption>();
-  const values = valuesOf(options, destination, env);
-  for (const option of options) {
-    const rule = RULES.get(option.key);
-    if (rule === undefined) continue;
-    try {
-      const text = rule.read(
-        { ...option, args: option.args.map((arg) => expanded(option.key, arg, values)) },
-        findings,
-      );
-      if (text === undefined) continue;
-      const list = rule.many ? ((raw[rule.name] ??= []) as unknown[]) : null;
-      origins.set(placeOf(list === null ? [rule.name] : [rule.name, list.length]), option);
-      if (list === null) raw[rule.name] = text;
-      else list.push(text);
-    } catch (error) {
-      if (!(error instanceof BadValue)) throw error;
-      findings.problem({ ...option.origin, message: `${rule.name} ${error.message}` });
-    }
-  }
+  const { raw, origins } = written(options, valuesOf(options, destination, env), findings);
   if (options.some(({ key, args }) => key === 'clearallforwardings' && args[0]?.toLowerCase() === 'yes')) {
-    for (const key of ['remoteForward', 'localForward', 'dynamicForward']) delete raw[key];
+    for (const key of FORWARD_KEYS) delete raw[key];
   }
-  if (raw['updateHostKeys'] === undefined && !learnsHostKeys(options)) raw['updateHostKeys'] = 'no';
-  // Among files `none` is nothing; alone it says that not even the usual ones are tried.
-  const files = raw['identityFile'] as readonly string[] | undefined;
-  const named = files?.filter((file) => file.toLowerCase() !== 'none') ?? [];
-  if (files !== undefined) raw['identityFile'] = named.length === 0 ? 'none' : named;
+  if (raw.updateHostKeys === undefined && !learnsHostKeys(options)) raw.updateHostKeys = 'no';
+  if (raw.identityFile !== undefined) raw.identityFile = withoutNone(raw.identityFile as readonly string[]);
   const originOf = (path: Path) =>
     origins.get(placeOf(path.slice(0, 2))) ??
     origins.get(placeOf(path.slice(0, 1))) ??
@@ -78,74 +57,86 @@ function tunnelKeys(
   });
 }
 
+type Raw = { -readonly [Name in keyof TunnelKeys]: unknown };
+
+/** What the options say as a file of ours would, and where each stands. */
+function written(
+  options: readonly SshOption[],
+  values: Readonly<Record<string, string>>,
+  findings: Findings,
+): { readonly raw: Raw; readonly origins: ReadonlyMap<string, SshOption> } {
+  const raw: Raw = {};
+  const origins = new Map<string, SshOption>();
+  for (const option of options) {
+    const rule = RULES.get(option.key);
+    if (rule === undefined) continue;
+    const { name, kind, ssh } = rule;
+    try {
+      const args = option.args.map((arg) => expanded(option.key, arg, values));
+      const text = (READ[kind.type] ?? firstArgument)({ ...option, args }, findings, kind, ssh);
+      if (text === undefined) continue;
+      const list = LISTS.includes(kind.type) ? ((raw[name] ??= []) as unknown[]) : null;
+      origins.set(placeOf(list === null ? [name] : [name, list.length]), option);
+      if (list === null) raw[name] = text;
+      else list.push(text);
+    } catch (error) {
+      if (!(error instanceof BadValue)) throw error;
+      findings.problem({ ...option.origin, message: `${name} ${error.message}` });
+    }
+  }
+  return { raw, origins };
+}
+
 function placeOf(path: readonly unknown[]): string {
   return JSON.stringify(path);
 }
 
-interface Rule {
-  /** The key of a tunnel. */
-  readonly name: keyof TunnelKeys;
-  /** Whether several options make a list. */
-  readonly many: boolean;
-  read(option: SshOption, findings: Findings): unknown;
+/** Among files `none` is nothing; alone it says that not even the usual ones are tried. */
+function withoutNone(files: readonly string[]): 'none' | readonly string[] {
+  const named = files.filter((file) => file.toLowerCase() !== 'none');
+  return named.length === 0 ? 'none' : named;
 }
 
-const one = (name: keyof TunnelKeys, read: Rule['read'] = ({ args }) => args[0]): Rule => ({ name, many: false, read });
-const many = (name: keyof TunnelKeys, read: Rule['read'] = ({ args }) => args.join(' ')): Rule => ({
-  name,
-  many: true,
-  read,
-});
-const yesNo = (name: keyof TunnelKeys): Rule => one(name, ({ args }) => args[0]?.toLowerCase());
-
 /** The options of ssh_config(5) that have a meaning here, by their name in lower case. */
-const RULES: ReadonlyMap<string, Rule> = new Map([
-  ['hostname', one('host')],
-  ['port', one('port', ({ args: [port = ''] }) => (/^\d+$/.test(port) ? port : (servicePort(port) ?? port)))],
-  ['user', one('user')],
-  ['addressfamily', one('addressFamily', ({ args }) => args[0]?.toLowerCase())],
-  ['bindaddress', one('bindAddress')],
-  ['bindinterface', one('bindInterface')],
-  ['connecttimeout', one('connectTimeout', ({ args }) => (/^(?:none|0)$/i.test(args[0] ?? '') ? undefined : args[0]))],
-  ['tcpkeepalive', yesNo('tcpKeepAlive')],
-  ['identityfile', many('identityFile', (option, findings) => asWritten(option.args.join(' '), option, findings))],
-  ['identitiesonly', yesNo('identitiesOnly')],
-  ['identityagent', one('identityAgent')],
-  ['preferredauthentications', one('preferredAuthentications')],
-  ['pubkeyauthentication', yesNo('pubkeyAuthentication')],
-  ['passwordauthentication', yesNo('passwordAuthentication')],
-  ['kbdinteractiveauthentication', yesNo('kbdInteractiveAuthentication')],
-  ['numberofpasswordprompts', one('numberOfPasswordPrompts')],
-  ['pubkeyacceptedalgorithms', one('pubkeyAcceptedAlgorithms')],
-  ['requiredrsasize', one('requiredRSASize')],
-  ['certificatefile', one('certificateFile', certificate)],
-  ['userknownhostsfile', one('userKnownHostsFile', files)],
-  ['globalknownhostsfile', one('globalKnownHostsFile', files)],
-  ['stricthostkeychecking', one('strictHostKeyChecking', strictness)],
-  ['hostkeyalias', one('hostKeyAlias')],
-  ['revokedhostkeys', one('revokedHostKeys', files)],
-  ['checkhostip', yesNo('checkHostIP')],
-  ['updatehostkeys', one('updateHostKeys', ({ args }) => (args[0]?.toLowerCase() === 'ask' ? 'no' : args[0]))],
-  ['serveraliveinterval', one('serverAliveInterval')],
-  ['serveralivecountmax', one('serverAliveCountMax')],
-  ['exitonforwardfailure', yesNo('exitOnForwardFailure')],
-  ['compression', yesNo('compression')],
-  ['rekeylimit', one('rekeyLimit', ({ args }) => args)],
-  ['ciphers', one('ciphers', openSshList)],
-  ['kexalgorithms', one('kexAlgorithms', openSshList)],
-  ['macs', one('macs', openSshList)],
-  ['hostkeyalgorithms', one('hostKeyAlgorithms', openSshList)],
-  ['remoteforward', many('remoteForward', remoteForward)],
-  ['localforward', many('localForward', forwardText)],
-  ['dynamicforward', many('dynamicForward', forwardText)],
-  ['gatewayports', yesNo('gatewayPorts')],
-  ['streamlocalbindunlink', yesNo('streamLocalBindUnlink')],
-  ['streamlocalbindmask', one('streamLocalBindMask')],
-  ['channeltimeout', one('channelTimeout', ({ args }) => args)],
-  ['permitremoteopen', one('permitRemoteOpen', ({ args }) => args)],
-  ['proxyjump', one('proxyJump')],
-  ['proxycommand', one('proxyCommand', ({ args }) => args.join(' '))],
-]);
+const RULES = new Map(SSH_OPTIONS.map((option) => [option.ssh.name.toLowerCase(), option]));
+
+/** Kinds of which several options make a list. */
+const LISTS: readonly Kind['type'][] = ['forwards', 'paths'];
+
+type Read = (option: SshOption, findings: Findings, kind: Kind, ssh: SshKeyword) => unknown;
+
+const firstArgument: Read = ({ args }) => args[0];
+
+/** How values of a kind are said to ssh where it is not by one argument that is the same for both. */
+const READ: Readonly<Partial<Record<Kind['type'], Read>>> = {
+  algorithms: openSshList,
+  certificates: certificate,
+  'channel-timeouts': ({ args }) => args,
+  command: ({ args }) => args.join(' '),
+  destinations: ({ args }) => args,
+  // To ssh, both are no timeout of its own.
+  duration: ({ args }, _, kind) => (mustLast(kind) && /^(?:none|0)$/i.test(args[0] ?? '') ? undefined : args[0]),
+  forwards: (option, findings, kind) =>
+    'of' in kind && kind.of === 'remote' ? remoteForward(option, findings) : forwardText(option),
+  paths: (option, findings) => asWritten(option.args.join(' '), option, findings),
+  port: ({ args: [port = ''] }) => (/^\d+$/.test(port) ? port : (servicePort(port) ?? port)),
+  'pubkey-authentication': word,
+  'rekey-limit': ({ args }) => args,
+  'spaced-paths': files,
+  strictness: word,
+  words: word,
+  'yes-no': word,
+};
+
+function mustLast(kind: Kind): boolean {
+  return kind.type === 'duration' && kind.min > 0;
+}
+
+/** Capitals are no difference to ssh. */
+function word({ args: [text = ''] }: SshOption, _: Findings, __: Kind, { words = {} }: SshKeyword): string {
+  const lower = text.toLowerCase();
+  return Object.hasOwn(words, lower) ? words[lower]! : lower;
+}
 
 /** What these say is done while the files are read. */
 const CANONICAL = [
@@ -203,13 +194,6 @@ function remoteForward(option: SshOption, { warn }: Findings): unknown {
 
 function whereOf({ origin: { file, line } }: SshOption): string {
   return line === 0 ? file : `${file}:${line}`;
-}
-
-/** Nobody is there to be asked, so `ask`, the default of ssh, is `yes` here. */
-function strictness({ args }: SshOption): unknown {
-  const word = args[0]?.toLowerCase();
-  if (word === 'ask' || word === 'true') return 'yes';
-  return word === 'off' || word === 'false' ? 'no' : word;
 }
 
 /** In a file for ssh it is no reason to stay down, since the server may take the key without it. */

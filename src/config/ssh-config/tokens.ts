@@ -1,6 +1,8 @@
 import { createHash } from 'node:crypto';
 import { printable } from '../../lib/text.ts';
+import { CONNECTION } from '../../model/options.ts';
 import type { ConfigEnvironment } from '../input/environment.ts';
+import { SSH_OPTIONS } from '../schema/keys.ts';
 import { BadValue } from '../values/value.ts';
 
 /**
@@ -25,21 +27,12 @@ export function tokensOf(key: string): string {
   return TOKENS.get(key) ?? '';
 }
 
-const COMMON = 'CdhijkLlnpru';
-
 const TOKENS: ReadonlyMap<string, string> = new Map([
-  ...['certificatefile', 'controlpath', 'identityagent', 'identityfile', 'include', 'localforward'].map(common),
-  ...['remotecommand', 'remoteforward', 'revokedhostkeys', 'userknownhostsfile', 'versionaddendum'].map(common),
-  ['knownhostscommand', `${COMMON}fHIKt`],
-  ['localcommand', `${COMMON}fHIKtT`],
-  ['hostname', 'h'],
-  ['proxycommand', 'hnpr'],
-  ['proxyjump', 'hnpr'],
+  ...SSH_OPTIONS.map(({ ssh: { name, tokens = '' } }): [string, string] => [name.toLowerCase(), tokens]),
+  ...['controlpath', 'include', 'remotecommand', 'versionaddendum'].map((key): [string, string] => [key, CONNECTION]),
+  ['knownhostscommand', `${CONNECTION}fHIKt`],
+  ['localcommand', `${CONNECTION}fHIKtT`],
 ]);
-
-function common(key: string): [string, string] {
-  return [key, COMMON];
-}
 
 /** What the tokens of a connection stand for. */
 export interface TokenSource {

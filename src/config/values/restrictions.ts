@@ -1,7 +1,7 @@
 import { isIPv6 } from 'node:net';
 import { servicePort } from '../../host/services.ts';
-import type { AuthMethod, ChannelTimeout, RekeyLimit } from '../../model/spec.ts';
 import { SIGNATURE_ALGORITHMS } from '../../model/host-key-algorithms.ts';
+import { type AuthMethod, type ChannelTimeout, OPTIONS, type RekeyLimit } from '../../model/options.ts';
 import { readDuration } from './duration.ts';
 import { matchesPattern } from './pattern.ts';
 import { BadValue, isEmpty, readText, show } from './value.ts';
@@ -9,7 +9,7 @@ import { BadValue, isEmpty, readText, show } from './value.ts';
 /** Keys of a server that only take away, as ssh_config(5) describes the options of their names. */
 
 /** Every way to log in, in the order in which they are tried (ssh_config(5), PreferredAuthentications). */
-const AUTH_METHODS: readonly AuthMethod[] = ['publickey', 'password', 'keyboard-interactive'];
+const AUTH_METHODS: readonly AuthMethod[] = OPTIONS.preferredAuthentications.default;
 
 /** A list of methods; those that this program does not have are never tried, so that their names are no mistake. */
 export function readMethods(raw: unknown): AuthMethod[] {

@@ -1,0 +1,36 @@
+import type { FieldValues, Kind } from '../../model/options.ts';
+import { printConnectLimit } from '../values/connect-limit.ts';
+import { printRekeyLimit } from '../values/restrictions.ts';
+
+/** A value that was read, as a file writes it. */
+export function printValue({ type }: Kind, value: unknown): unknown {
+  const print = (PRINTERS as Readonly<Record<string, (value: never) => unknown>>)[type];
+  return print === undefined ? value : print(value as never);
+}
+
+type Printers = { readonly [Type in keyof FieldValues]?: (value: FieldValues[Type]) => unknown };
+
+/** Of the kinds that are not written as they are. */
+const PRINTERS: Printers = {
+  agent: (socket) => socket ?? 'none',
+  algorithms: (names) => names.join(','),
+  'channel-timeouts': (limits) => limits.map(({ type, ms }) => `${type}=${ms / 1000}`),
+  'connect-limit': printConnectLimit,
+  destinations: (destinations) => (destinations?.length ? destinations : 'none'),
+  duration: (ms) => ms / 1000,
+  'key-algorithms': (names) => names.join(',') || NOTHING_OF_OURS,
+  mask: (bits) => bits.toString(8).padStart(4, '0'),
+  methods: (names) => names.join(',') || 'none',
+  paths,
+  reconnect: ({ minMs, maxMs }) => ({ min: minMs / 1000, max: maxMs / 1000 }),
+  'rekey-limit': printRekeyLimit,
+  'spaced-paths': paths,
+};
+
+/** A list without anything that this program could use. */
+const NOTHING_OF_OURS = 'ssh-ed25519-cert-v01@openssh.com';
+
+function paths(list: readonly string[]): string | readonly string[] {
+  if (list.length === 0) return 'none';
+  return list.length === 1 && !/\s/.test(list[0]!) ? list[0]! : list;
+}

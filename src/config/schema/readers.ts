@@ -1,0 +1,140 @@
+import * as z from 'zod/mini';
+import { type Kind, type Option, OPTIONS, SERVER_OPTIONS, type ValueOf } from '../../model/options.ts';
+import { readAlgorithms } from '../values/algorithm-list.ts';
+import type { AlgorithmKey } from '../values/algorithms.ts';
+import { readConnectLimit } from '../values/connect-limit.ts';
+import { readDurationFrom } from '../values/duration.ts';
+import { readDynamicForward, readForward } from '../values/forward.ts';
+import { readAddress, readHost } from '../values/host.ts';
+import { paths, type Place, readAgent, readPath, readSocketPath, spacedPaths } from '../values/path.ts';
+import { readProxy } from '../values/proxy.ts';
+import {
+  readChannelTimeout,
+  readKeyAlgorithms,
+  readMask,
+  readMethods,
+  readPermitRemoteOpen,
+  readPubkeyAuthentication,
+  readRekeyLimit,
+} from '../values/restrictions.ts';
+import {
+  BadValue,
+  oneOrMany,
+  readInteger,
+  readOneOf,
+  readText,
+  readWord,
+  readYesNo,
+  transformed,
+  value,
+} from '../values/value.ts';
+import { jumps } from './jump.ts';
+import type { KeyValues } from './keys.ts';
+import { mapping } from './mapping.ts';
+
+/** The schema of each of these options. */
+export function shapeOf<Rows extends Readonly<Record<string, Option>>>(rows: Rows, place: Place) {
+  const schemas = Object.entries(rows).map(([name, { kind }]) => [name, schemaOf(kind, place, name)]);
+  return Object.fromEntries(schemas) as {
+    [Name in keyof Rows]: z.ZodMiniType<ValueOf<Rows[Name]['kind'], Values>>;
+  };
+}
+
+function schemaOf(kind: Kind, place: Place, name: string): z.ZodMiniType {
+  const read = SCHEMAS[kind.type] as (place: Place, kind: Kind, name: string) => z.ZodMiniType;
+  return read(place, kind, name);
+}
+
+interface Values extends KeyValues {
+  readonly hosts: readonly string[];
+  readonly socket: string;
+  readonly words: string;
+  readonly strictness: string;
+  readonly verify: string;
+}
+
+type Schemas = {
+  readonly [Type in Kind['type']]: (
+    place: Place,
+    kind: Extract<Kind, { readonly type: Type }>,
+    name: string,
+  ) => z.ZodMiniType<Values[Type]>;
+};
+
+/** How the values of each kind are read. */
+const SCHEMAS: Schemas = {
+  address: () => value(readAddress),
+  agent: (place) => value(readAgent(place)),
+  algorithms: (place, _, name) => value(readAlgorithms(name as AlgorithmKey, place.aes)),
+  certificates: () => value(readCertificates),
+  'channel-timeouts': () => value(readChannelTimeout),
+  command: () => value(readCommand),
+  'connect-limit': () => value(readConnectLimit),
+  destinations: () => value(readPermitRemoteOpen),
+  duration: (_, { min }) => value(readDurationFrom(min)),
+  forwards: (place, { of }) => {
+    const path = readPath(place);
+    return oneOrMany(value((raw) => (of === 'dynamic' ? readDynamicForward(raw, path) : readForward(of, raw, path))));
+  },
+  host: () => value(readHost),
+  hosts: () => oneOrMany(value(readHost)),
+  integer: (_, { min, max }) => value(readInteger(min, max)),
+  jumps: (place) => jumps(shapeOf(SERVER_OPTIONS, place)),
+  'key-algorithms': () => value(readKeyAlgorithms),
+  mask: () => value(readMask),
+  methods: () => value(readMethods),
+  path: (place) => value(readPath(place)),
+  'path-or-none': (place) => value((raw) => (raw === 'none' ? 'none' : readPath(place)(raw))),
+  paths,
+  port: () => value(readInteger(1, 65_535)),
+  proxy: () => value(readProxy),
+  'pubkey-authentication': () => value(readPubkeyAuthentication),
+  reconnect,
+  'rekey-limit': () => value(readRekeyLimit),
+  socket: (place) => value(readSocketPath(place)),
+  'spaced-paths': spacedPaths,
+  strictness: (_, { words }) => value((raw) => readStrictness(raw, words)),
+  // YAML reads a bare `off` as text, as it is meant; `no` is what people write who think of ssh_config.
+  verify: (_, { words }) => value((raw) => readOneOf(words)(raw === false || raw === 'no' ? 'off' : raw)),
+  word: () => value(readWord),
+  words: (_, { words }) => value(readOneOf(words)),
+  'yes-no': () => value(readYesNo),
+};
+
+/** Null for `none`. */
+function readCommand(raw: unknown): string | null {
+  const text = readText(raw);
+  return text.toLowerCase() === 'none' ? null : text;
+}
+
+function readStrictness(raw: unknown, words: readonly string[]): string {
+  if (raw === true) return 'yes';
+  if (raw === false) return 'no';
+  if (raw === 'ask')
+    throw new BadValue(
+      'cannot be ask: nobody is there to answer; write yes, or accept-new to trust the first key seen',
+    );
+  if (raw === 'off') throw new BadValue('must be written no, which says the same as off');
+  return readOneOf(words)(raw);
+}
+
+/** The SSH library signs under the name of the certificate where servers want that of the key, so none is ever accepted. */
+function readCertificates(raw: unknown): undefined {
+  if (raw === 'none') return undefined;
+  throw new BadValue(
+    'is not supported: tunneld cannot log in with a certificate; add the public key to authorized_keys on the server',
+  );
+}
+
+/** Seconds between attempts: the shortest and the longest wait. */
+function reconnect() {
+  const limits = mapping({ min: value(readDurationFrom(1)), max: value(readDurationFrom(1)) });
+  return transformed(limits, ({ min, max }, context) => {
+    const { minMs: usualMin, maxMs: usualMax } = OPTIONS.reconnect.default;
+    const { minMs, maxMs } = { minMs: min ?? usualMin, maxMs: max ?? usualMax };
+    if (minMs <= maxMs) return { minMs, maxMs };
+    const message = `has a min of ${minMs / 1000} seconds above its max of ${maxMs / 1000}`;
+    context.issues.push({ code: 'custom', message, input: { min, max } });
+    return z.NEVER;
+  });
+}

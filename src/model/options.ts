@@ -1,0 +1,532 @@
+import { posix } from 'node:path';
+
+/** The letters of the tokens of ssh_config(5) that stand for something of a connection. */
+export const CONNECTION = 'CdhijkLlnpru';
+
+/** The keys that ssh tries by itself, in its order (ssh_config(5), IdentityFile). */
+const SSH_IDENTITIES = ['id_rsa', 'id_ecdsa', 'id_ecdsa_sk', 'id_ed25519', 'id_ed25519_sk', 'id_dsa'];
+
+/**
+ * Every option of a tunnel, a row each: first those that say which server it is and how to log in to it, which servers to go through have
+ * too. From here come the types of what is read and of a complete tunnel, the defaults, what is printed (in this order), the options of
+ * ssh_config(5), the lists in the manual and the documents, and the JSON Schema for editors. Meanings are those of ssh_config(5).
+ */
+export const SERVER_OPTIONS = {
+  host: {
+    kind: { type: 'host' },
+    default: { of: ({ destination }: Here) => destination, text: "the tunnel's name" },
+    ssh: { name: 'HostName', tokens: 'h' },
+    text: 'name or address of the server, looked up in ssh_config as ssh does',
+  },
+  identityFile: {
+    kind: { type: 'paths' },
+    field: 'identityFiles',
+    default: {
+      of: ({ home }: Here) => SSH_IDENTITIES.map((file) => posix.join(home, '.ssh', file)),
+      text: 'those of ssh',
+    },
+    ssh: { name: 'IdentityFile', repeats: true, tokens: CONNECTION },
+    text: 'private keys to log in with, or none',
+  },
+  port: {
+    kind: { type: 'port' },
+    default: 22,
+    ssh: { name: 'Port' },
+    text: 'port of the SSH server',
+  },
+  user: {
+    kind: { type: 'word' },
+    default: { of: ({ userName }: Here) => userName, text: 'the account that runs tunneld' },
+    ssh: { name: 'User' },
+    text: 'account to log in to',
+  },
+  addressFamily: {
+    kind: { type: 'words', words: ['any', 'inet', 'inet6'] },
+    default: 'any',
+    ssh: { name: 'AddressFamily', neutral: ['any'] },
+    text: 'addresses of the server to use: any, inet (IPv4 alone) or inet6 (IPv6 alone)',
+  },
+  bindAddress: {
+    kind: { type: 'address' },
+    default: null,
+    unset: 'any',
+    ssh: { name: 'BindAddress', neutral: ['none'] },
+    text: 'address of this device to connect from',
+  },
+  bindInterface: {
+    kind: { type: 'word' },
+    default: null,
+    unset: 'any',
+    ssh: { name: 'BindInterface', neutral: ['none'] },
+    text: 'interface whose address to connect from, where bindAddress names none',
+  },
+  connectTimeout: {
+    kind: { type: 'duration', min: 1 },
+    field: 'connectTimeoutMs',
+    default: 10_000,
+    ssh: { name: 'ConnectTimeout' },
+    text: 'how long to wait for the server to answer',
+  },
+  connectLimit: {
+    kind: { type: 'connect-limit' },
+    default: null,
+    unset: 'auto',
+    text: 'new connections that the server takes from one address, such as 4/minute; auto finds it out',
+  },
+  tcpKeepAlive: {
+    kind: { type: 'yes-no' },
+    default: true,
+    ssh: { name: 'TCPKeepAlive' },
+    text: 'whether the operating system probes idle connections too',
+  },
+  identitiesOnly: {
+    kind: { type: 'yes-no' },
+    default: false,
+    ssh: { name: 'IdentitiesOnly', restricts: 'yes' },
+    text: 'whether to offer only the keys of identityFile, and not all that an agent holds',
+  },
+  identityAgent: {
+    kind: { type: 'agent' },
+    default: { of: ({ env }: Here) => env['SSH_AUTH_SOCK'] || null, text: 'SSH_AUTH_SOCK' },
+    ssh: { name: 'IdentityAgent', tokens: CONNECTION },
+    text: "the agent's socket: a path, SSH_AUTH_SOCK, $NAME for a variable with the path, or none",
+  },
+  passphraseFile: {
+    kind: { type: 'path' },
+    default: null,
+    text: 'file with the passphrase of an encrypted key, readable by its owner alone',
+  },
+  passwordFile: {
+    kind: { type: 'path' },
+    default: null,
+    text: 'file with the password for a server that takes no keys, readable by its owner alone',
+  },
+  pubkeyAcceptedAlgorithms: {
+    kind: { type: 'key-algorithms' },
+    default: null,
+    unset: 'all',
+    ssh: { name: 'PubkeyAcceptedAlgorithms', neutral: ['none'] },
+    text: 'signature algorithms that keys may be used with',
+  },
+  requiredRSASize: {
+    kind: { type: 'integer', min: 0, max: 1_000_000 },
+    // A smaller number changes nothing: SSH_RSA_MINIMUM_MODULUS_SIZE of OpenSSH's sshkey.h.
+    default: 1024,
+    ssh: { name: 'RequiredRSASize', neutral: ['none'] },
+    text: "bits of the smallest RSA key that is used or accepted, the device's and the server's",
+  },
+  userKnownHostsFile: {
+    kind: { type: 'spaced-paths' },
+    field: 'userKnownHostsFiles',
+    default: { of: ({ home }: Here) => [posix.join(home, '.ssh/known_hosts')], text: '~/.ssh/known_hosts' },
+    ssh: { name: 'UserKnownHostsFile', takes: 'list', tokens: CONNECTION },
+    text: 'files that list the host keys of servers, or none',
+  },
+  globalKnownHostsFile: {
+    kind: { type: 'spaced-paths' },
+    field: 'globalKnownHostsFiles',
+    default: ['/etc/ssh/ssh_known_hosts'],
+    ssh: { name: 'GlobalKnownHostsFile', takes: 'list' },
+    text: 'further such files, which are never changed, or none',
+  },
+  strictHostKeyChecking: {
+    kind: { type: 'strictness', words: ['yes', 'accept-new', 'no'] },
+    default: 'yes',
+    ssh: {
+      name: 'StrictHostKeyChecking',
+      restricts: 'yes',
+      // `ask` is the default of ssh, and nobody is there to be asked.
+      words: { ask: 'yes', true: 'yes', off: 'no', false: 'no' },
+    },
+    text: 'yes connects only to a server whose key is listed, accept-new lists the first key of a new server, no takes any key of a new server',
+  },
+  hostKeyAlias: {
+    kind: { type: 'word' },
+    default: null,
+    unset: 'host',
+    ssh: { name: 'HostKeyAlias' },
+    text: 'name to look for in these files instead of host',
+  },
+  updateHostKeys: {
+    kind: { type: 'yes-no' },
+    default: true,
+    ssh: { name: 'UpdateHostKeys', restricts: 'no', words: { ask: 'no' } },
+    text: 'whether to list further keys that a trusted server says it has, and to remove those that it has no longer',
+  },
+  revokedHostKeys: {
+    kind: { type: 'spaced-paths' },
+    default: [],
+    ssh: { name: 'RevokedHostKeys', takes: 'list', tokens: CONNECTION, neutral: ['none'] },
+    text: 'files with host keys that no server may show',
+  },
+  checkHostIP: {
+    kind: { type: 'yes-no' },
+    default: false,
+    ssh: { name: 'CheckHostIP', restricts: 'yes' },
+    text: "whether known_hosts must not know the server's address by another key",
+  },
+  serverAliveInterval: {
+    kind: { type: 'duration', min: 0 },
+    field: 'serverAliveIntervalMs',
+    default: 15_000,
+    ssh: { name: 'ServerAliveInterval' },
+    text: 'how long the server may be silent before it is asked for a sign of life; 0 is never',
+  },
+  serverAliveCountMax: {
+    kind: { type: 'integer', min: 0, max: 1_000_000 },
+    default: 3,
+    ssh: { name: 'ServerAliveCountMax' },
+    text: 'how many signs of life may be missed',
+  },
+  compression: {
+    kind: { type: 'yes-no' },
+    default: false,
+    ssh: { name: 'Compression' },
+    text: 'whether to compress, which only helps on a slow link',
+  },
+  rekeyLimit: {
+    kind: { type: 'rekey-limit' },
+    default: null,
+    unset: 'the server decides',
+    ssh: { name: 'RekeyLimit', takes: 'two', neutral: ['none', 'default'] },
+    text: 'bytes, and perhaps a time, after which the keys of the connection are exchanged anew, such as 1G 1h',
+  },
+  ciphers: {
+    kind: { type: 'algorithms' },
+    default: null,
+    unset: 'all that are good today',
+    ssh: { name: 'Ciphers', neutral: ['none'] },
+    text: 'ciphers in order of preference; + adds to the default, - takes from it, ^ prefers some of it',
+  },
+  kexAlgorithms: {
+    kind: { type: 'algorithms' },
+    default: null,
+    unset: 'all that are good today',
+    ssh: { name: 'KexAlgorithms', neutral: ['none'] },
+    text: 'key exchanges, written like ciphers',
+  },
+  macs: {
+    kind: { type: 'algorithms' },
+    default: null,
+    unset: 'all that are good today',
+    ssh: { name: 'MACs', neutral: ['none'] },
+    text: 'message authentication codes, written like ciphers',
+  },
+  hostKeyAlgorithms: {
+    kind: { type: 'algorithms' },
+    default: null,
+    unset: 'all that are good today',
+    ssh: { name: 'HostKeyAlgorithms', neutral: ['none'] },
+    text: 'host key algorithms, written like ciphers',
+  },
+  preferredAuthentications: {
+    kind: { type: 'methods' },
+    field: 'authentications',
+    default: ['publickey', 'password', 'keyboard-interactive'],
+    ssh: { name: 'PreferredAuthentications', neutral: ['none'] },
+    text: 'ways to log in, in order of preference',
+  },
+  pubkeyAuthentication: {
+    kind: { type: 'pubkey-authentication' },
+    field: null,
+    default: true,
+    ssh: { name: 'PubkeyAuthentication', restricts: 'no' },
+    text: 'whether to log in with keys',
+  },
+  passwordAuthentication: {
+    kind: { type: 'yes-no' },
+    field: null,
+    default: true,
+    ssh: { name: 'PasswordAuthentication', restricts: 'no' },
+    text: 'whether to log in with the password of passwordFile',
+  },
+  kbdInteractiveAuthentication: {
+    kind: { type: 'yes-no' },
+    field: null,
+    default: true,
+    ssh: { name: 'KbdInteractiveAuthentication', restricts: 'no' },
+    text: 'whether to answer a question of the server with that password',
+  },
+  numberOfPasswordPrompts: {
+    kind: { type: 'integer', min: 0, max: 1_000_000 },
+    field: null,
+    default: 3,
+    ssh: { name: 'NumberOfPasswordPrompts', neutral: ['none'] },
+    text: '0 turns both of these off; other numbers change nothing',
+  },
+  certificateFile: {
+    kind: { type: 'certificates' },
+    field: null,
+    default: null,
+    ssh: { name: 'CertificateFile', repeats: true, tokens: CONNECTION },
+    text: 'none: certificates are not supported',
+  },
+} as const satisfies Readonly<Record<string, Option>>;
+
+/** What the others have not. */
+export const TUNNEL_OPTIONS = {
+  sourcePort: {
+    kind: { type: 'words', words: ['sticky', 'any'] },
+    default: 'sticky',
+    text: 'sticky connects from the same port of this device each time, so that the server lets go of a dead connection at once',
+  },
+  exitOnForwardFailure: {
+    kind: { type: 'yes-no' },
+    default: true,
+    ssh: { name: 'ExitOnForwardFailure' },
+    text: 'whether the tunnel counts as down while the server refuses one of its forwards',
+  },
+  verify: {
+    kind: { type: 'verify', words: ['auto', 'required', 'off'] },
+    default: 'auto',
+    text: 'whether to test that listeners lead here and targets answer: auto where the server allows it, required calls the tunnel up only then, off never',
+  },
+  streamLocalBindUnlink: {
+    kind: { type: 'yes-no' },
+    default: false,
+    ssh: { name: 'StreamLocalBindUnlink' },
+    text: 'whether a local listener that is a Unix socket replaces a dead one',
+  },
+  streamLocalBindMask: {
+    kind: { type: 'mask' },
+    default: 0o177,
+    ssh: { name: 'StreamLocalBindMask', neutral: ['none'] },
+    text: 'mode bits that such a socket must not have, in octal and in quotes',
+  },
+  channelTimeout: {
+    kind: { type: 'channel-timeouts' },
+    default: [],
+    ssh: { name: 'ChannelTimeout', takes: 'list', neutral: ['none'] },
+    text: "how long connections may be idle, by OpenSSH's names of channels, such as forwarded-tcpip=12h",
+  },
+  permitRemoteOpen: {
+    kind: { type: 'destinations' },
+    default: null,
+    unset: 'any',
+    ssh: { name: 'PermitRemoteOpen', takes: 'list', neutral: ['any'] },
+    text: 'where a remote SOCKS proxy leads: host:port, with * for any, or none',
+  },
+  proxyJump: {
+    kind: { type: 'jumps' },
+    field: null,
+    default: [],
+    ssh: { name: 'ProxyJump', takes: 'text', tokens: 'hnpr' },
+    text: 'servers to log in to and go through, each [user@]host[:port] or a mapping of the keys of a server',
+  },
+  proxyCommand: {
+    kind: { type: 'command' },
+    field: null,
+    default: null,
+    ssh: { name: 'ProxyCommand', takes: 'command', tokens: 'hnpr' },
+    text: 'command whose input and output lead to the server',
+  },
+  proxy: {
+    kind: { type: 'proxy' },
+    field: null,
+    default: null,
+    text: 'proxy to go through, http://[user@]host[:port] or socks5://[user@]host[:port]',
+  },
+  proxyPasswordFile: {
+    kind: { type: 'path' },
+    field: null,
+    default: null,
+    text: 'file with the password for the proxy, readable by its owner alone',
+  },
+  gatewayPorts: {
+    kind: { type: 'yes-no' },
+    field: null,
+    default: false,
+    ssh: { name: 'GatewayPorts', restricts: 'no' },
+    text: 'whether local and dynamic forwards that name no address listen for everybody',
+  },
+  remoteForward: {
+    kind: { type: 'forwards', of: 'remote' },
+    field: null,
+    default: [],
+    ssh: { name: 'RemoteForward', takes: 'two', repeats: true, tokens: CONNECTION },
+    text: 'the server listens, and this device connects: 8080:localhost:22, or a mapping of listen and target',
+  },
+  localForward: {
+    kind: { type: 'forwards', of: 'local' },
+    field: null,
+    default: [],
+    ssh: { name: 'LocalForward', takes: 'pair', repeats: true, tokens: CONNECTION },
+    text: 'this device listens, and the server connects: 9999:mailserver:110',
+  },
+  dynamicForward: {
+    kind: { type: 'forwards', of: 'dynamic' },
+    field: null,
+    default: [],
+    ssh: { name: 'DynamicForward', repeats: true },
+    text: 'this device is a SOCKS proxy, and the server connects: 1080',
+  },
+  reconnect: {
+    kind: { type: 'reconnect' },
+    default: { minMs: 1000, maxMs: 60_000 },
+    text: 'the shortest and the longest wait before another login',
+  },
+  sshConfig: {
+    kind: { type: 'path-or-none' },
+    field: null,
+    default: null,
+    unset: "ssh's own",
+    text: "file to read instead of ssh's own configuration, or none",
+  },
+} as const satisfies Readonly<Record<string, Option>>;
+
+/** Every option of a tunnel. */
+export const OPTIONS = { ...SERVER_OPTIONS, ...TUNNEL_OPTIONS };
+
+/** One row. */
+export interface Option {
+  readonly kind: Kind;
+  /** What counts where nothing is written, as it is when it has been read; or how it is found, with words for people. */
+  readonly default: unknown;
+  /** What to tell people of a default that is null. */
+  readonly unset?: string;
+  /** The field of a complete tunnel, where it is not called like the option; null where the option becomes a part of others. */
+  readonly field?: string | null;
+  /** The option of ssh_config(5) that says the same; absent where there is none. */
+  readonly ssh?: SshKeyword;
+  /** What it is, without a full stop. */
+  readonly text: string;
+}
+
+/** A default that depends on where the configuration is read. */
+interface Found<T = unknown> {
+  readonly of: (here: Here) => T;
+  readonly text: string;
+}
+
+/** Where a configuration is read. */
+export interface Here {
+  /** The server as it was named. */
+  readonly destination: string;
+  readonly home: string;
+  readonly userName: string;
+  readonly env: Readonly<Record<string, string | undefined>>;
+}
+
+/** An option of ssh_config(5), for which the words of a file or of -o are taken. */
+export interface SshKeyword {
+  /** As the manual writes it. */
+  readonly name: string;
+  /** What stands behind it; one argument where nothing is said. `pair` are exactly two, `command` and `text` the rest of the line. */
+  readonly takes?: 'one' | 'two' | 'pair' | 'list' | 'command' | 'text';
+  /** Whether every line counts, not only the first (readconf.c). */
+  readonly repeats?: true;
+  /** The letters of the %-tokens that are replaced. */
+  readonly tokens?: string;
+  /** The word with which it takes away what would be connected to, accepted, offered or let through. */
+  readonly restricts?: 'yes' | 'no';
+  /** Where every value does so: the words with which it does not. */
+  readonly neutral?: readonly string[];
+  /** Words that a file of ours does not know, and what they mean there. */
+  readonly words?: Readonly<Record<string, string>>;
+}
+
+/** How a value is written. What reads, prints and describes the values of a kind is found by its name. */
+export type Kind =
+  | Each<PlainKind, object>
+  | { readonly type: 'integer'; readonly min: number; readonly max: number }
+  /** Milliseconds, written as seconds; `min` is in seconds. */
+  | { readonly type: 'duration'; readonly min: number }
+  | Each<'words' | 'strictness' | 'verify', { readonly words: readonly string[] }>
+  | { readonly type: 'forwards'; readonly of: 'remote' | 'local' | 'dynamic' };
+
+type Each<Type, More> = Type extends unknown ? { readonly type: Type } & More : never;
+
+type PlainKind =
+  | Exclude<keyof FieldValues, 'integer' | 'duration'>
+  | 'certificates'
+  | 'command'
+  | 'hosts'
+  | 'jumps'
+  | 'path-or-none'
+  | 'proxy'
+  | 'pubkey-authentication'
+  | 'socket';
+
+/** What the values of a kind are once they have been read. */
+export interface FieldValues {
+  readonly address: string;
+  readonly agent: string | null;
+  readonly algorithms: readonly string[];
+  readonly 'channel-timeouts': readonly ChannelTimeout[];
+  readonly 'connect-limit': ConnectLimit | null;
+  readonly destinations: readonly string[] | null;
+  readonly duration: number;
+  readonly host: string;
+  readonly integer: number;
+  readonly 'key-algorithms': readonly string[];
+  readonly mask: number;
+  readonly methods: readonly AuthMethod[];
+  readonly path: string;
+  readonly paths: readonly string[];
+  readonly port: number;
+  readonly reconnect: { readonly minMs: number; readonly maxMs: number };
+  readonly 'rekey-limit': RekeyLimit | null;
+  readonly 'spaced-paths': readonly string[];
+  readonly word: string;
+  readonly 'yes-no': boolean;
+}
+
+/** What a value of this kind is, given what the values of each kind are. */
+export type ValueOf<K extends Kind, Values = FieldValues> = K extends { readonly words: readonly (infer W)[] }
+  ? W
+  : K['type'] extends keyof Values
+    ? Values[K['type']]
+    : never;
+
+/** The fields of a complete tunnel that these options make. */
+export type FieldsOf<Rows extends Readonly<Record<string, Option>>> = {
+  readonly [Name in keyof Rows & string as FieldOf<Rows[Name], Name>]:
+    ValueOf<Rows[Name]['kind']> | (Rows[Name]['default'] extends null ? null : never);
+};
+
+type FieldOf<Row extends Option, Name extends string> = Row extends { readonly field: infer F extends string | null }
+  ? F extends string
+    ? F
+    : never
+  : Name;
+
+/** Null is no limit. */
+export interface RekeyLimit {
+  readonly bytes: number | null;
+  readonly ms: number | null;
+}
+
+/** `type` is a pattern for OpenSSH's names of channels, or `global` for all together; 0 milliseconds are no limit. */
+export interface ChannelTimeout {
+  readonly type: string;
+  readonly ms: number;
+}
+
+/** The ways to log in that this program has, as RFC 4252 and RFC 4256 name them. */
+export type AuthMethod = 'publickey' | 'password' | 'keyboard-interactive';
+
+/** At most `count` connections begin within `windowMs`. */
+export interface ConnectLimit {
+  readonly count: number;
+  readonly windowMs: number;
+}
+
+/** The field that an option makes, null where it becomes a part of others. */
+export function fieldOf(name: string, { field }: Option): string | null {
+  return field === undefined ? name : field;
+}
+
+/** What counts where the option is not written. */
+export function defaultOf(option: Option, here: Here): unknown {
+  return isFound(option.default) ? option.default.of(here) : option.default;
+}
+
+/** The same for people, where it is no value that a file could have. */
+export function defaultText(option: Option): string | null {
+  if (isFound(option.default)) return option.default.text;
+  return option.default === null ? (option.unset ?? 'none') : null;
+}
+
+function isFound(value: unknown): value is Found {
+  return typeof value === 'object' && value !== null && 'of' in value;
+}
