@@ -59,13 +59,16 @@ function changed(
   defaults: object,
   parts: Readonly<Record<string, unknown>>,
 ): Record<string, unknown> {
-  const written = Object.entries(rows).map(([name, option]) => {
+  const [values, usual] = [spec, defaults] as Readonly<Record<string, unknown>>[];
+  const written: Record<string, unknown> = {};
+  for (const [name, option] of Object.entries(rows)) {
     const field = fieldOf(name, option);
-    if (field === null) return [name, parts[name]];
-    const [value, usual] = [spec, defaults].map((fields) => (fields as Readonly<Record<string, unknown>>)[field]);
-    return [name, JSON.stringify(value) === JSON.stringify(usual) ? undefined : printValue(option.kind, value)];
-  });
-  return Object.fromEntries(written.filter(([, value]) => value !== undefined));
+    if (field === null) {
+      if (parts[name] !== undefined) written[name] = parts[name];
+    } else if (JSON.stringify(values![field]) !== JSON.stringify(usual![field]))
+      written[name] = printValue(option.kind, values![field]);
+  }
+  return written;
 }
 
 /** What a tunnel says of the options that became a part of something else. */

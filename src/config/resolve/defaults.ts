@@ -1,5 +1,13 @@
 import type { Entry, ForwardSpec, ServerSpec, TunnelSpec } from '../../model/spec.ts';
-import { defaultOf, fieldOf, type FieldsOf, type Option, SERVER_OPTIONS, TUNNEL_OPTIONS } from '../../model/options.ts';
+import {
+  defaultOf,
+  fieldOf,
+  type FieldsOf,
+  type Here,
+  type Option,
+  SERVER_OPTIONS,
+  TUNNEL_OPTIONS,
+} from '../../model/options.ts';
 import { canonicalAddress } from '../values/address.ts';
 import { defaultAlgorithms } from '../values/algorithms.ts';
 import type { ConfigEnvironment } from '../input/environment.ts';
@@ -19,7 +27,7 @@ export function completeTunnel(
   return {
     name,
     ...completeServer(host, keys, env),
-    ...fieldsOf(TUNNEL_OPTIONS, keys, host, env),
+    ...fieldsOf(TUNNEL_OPTIONS, keys, hereOf(host, env)),
     jumps: way.jumps,
     entry: way.entry,
     forwards: forwards.map((forward) => completeForward(forward, keys.gatewayPorts ?? false)),
@@ -28,7 +36,7 @@ export function completeTunnel(
 
 /** A server with every default filled in. */
 export function completeServer(host: string, keys: JumpKeys, env: ConfigEnvironment): ServerSpec {
-  const fields = fieldsOf(SERVER_OPTIONS, keys, host, env);
+  const fields = fieldsOf(SERVER_OPTIONS, keys, hereOf(host, env));
   return {
     ...fields,
     host: canonicalAddress(fields.host),
@@ -39,19 +47,22 @@ export function completeServer(host: string, keys: JumpKeys, env: ConfigEnvironm
   };
 }
 
+function hereOf(destination: string, { home, userName, env }: ConfigEnvironment): Here {
+  return { destination, home, userName, env };
+}
+
 /** What the options make of these keys by themselves. */
 function fieldsOf<Rows extends Readonly<Record<string, Option>>>(
   rows: Rows,
   keys: Readonly<Record<string, unknown>>,
-  destination: string,
-  env: ConfigEnvironment,
+  here: Here,
 ): FieldsOf<Rows> {
-  const here = { ...env, destination };
-  const fields = Object.entries(rows).flatMap(([name, option]) => {
-    const field = fieldOf(name, option);
-    return field === null ? [] : [[field, keys[name] === undefined ? defaultOf(option, here) : keys[name]]];
-  });
-  return Object.fromEntries(fields) as FieldsOf<Rows>;
+  const fields: Record<string, unknown> = {};
+  for (const name in rows) {
+    const field = fieldOf(name, rows[name]!);
+    if (field !== null) fields[field] = keys[name] === undefined ? defaultOf(rows[name]!, here) : keys[name];
+  }
+  return fields as FieldsOf<Rows>;
 }
 
 /** GatewayPorts opens to the world what names no address to listen on (ssh_config(5)); the server has its own for its side. */
