@@ -15,7 +15,7 @@ export function stageFiles(tree, { root, dist, version, date }) {
   const compressed = (text) => gzipSync(text, { level: 9 });
 
   // The name without a version: a running daemon has all of itself in memory, and needs nothing of the files it was started from.
-  for (const name of ['chunks', 'package.json'])
+  for (const name of ['chunks', 'package.json', 'tunneld.schema.json'])
     cpSync(join(dist, name), join(tree, 'usr/lib/tunneld', name), { recursive: true });
   put('usr/lib/tunneld/cli.js', withDebiansNode(built('cli.js')));
   mkdirSync(join(tree, 'usr/bin'));

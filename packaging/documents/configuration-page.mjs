@@ -1,8 +1,11 @@
 import { readFileSync } from 'node:fs';
 import { bold, entry, fill, italic, prose, verbatim } from './roff.mjs';
 
-/** tunneld.yaml(5), out of config.example.yaml: its comments are the text, and its lines of keys in comments what they explain. */
-export function configurationPage(example, { version, date }) {
+/**
+ * tunneld.yaml(5), out of config.example.yaml: its comments are the text, and its lines of keys in comments what they explain; and out of
+ * the table of options, for a list of them all.
+ */
+export function configurationPage(example, options, { version, date }) {
   const lines = example.split('\n');
   const start = lines.indexOf('tunnels:');
   const sections = lines.findIndex((line) => SECTION.test(line));
@@ -19,7 +22,13 @@ export function configurationPage(example, { version, date }) {
     MINIMUM: verbatim(lines.slice(start, sections).filter(isKey)).join('\n'),
     TUNNEL: blocks(lines.slice(sections, file)).join('\n'),
     FILE: blocks(lines.slice(file)).join('\n'),
+    OPTIONS: options.flatMap(summary).join('\n'),
   });
+}
+
+function summary({ name, text, default: usual, ssh }) {
+  const origin = ssh === null ? '' : ` ${ssh} of ssh_config(5).`;
+  return entry([bold(name)], prose(`${text[0].toUpperCase()}${text.slice(1)}. Default: ${usual}.${origin}`));
 }
 
 const SECTION = /^ *# -{4} (.*) -{4}$/;

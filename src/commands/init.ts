@@ -32,6 +32,7 @@ import { doctor, statusOf } from './doctor.ts';
 import { EXIT } from './text/exit-code.ts';
 import { findConfig } from './find/config-file.ts';
 import { processTurns } from './find/process-turns.ts';
+import { schemaUrl } from './find/schema-url.ts';
 import { createQuestions, NobodyThereError, type Questions } from './text/prompt.ts';
 import { serverSetupText } from './server-setup.ts';
 import { tell } from './text/tell.ts';
@@ -189,7 +190,7 @@ function nameOf(host: string): string {
  */
 async function existingTunnel(file: string, wanted: NewTunnel, jump: boolean): Promise<TunnelSpec | null> {
   const environment = systemEnvironment();
-  const [fresh] = (await parseConfig(newConfig(wanted), file, environment)).tunnels;
+  const [fresh] = (await parseConfig(newConfig(wanted, null), file, environment)).tunnels;
   checkSetup(fresh!, jump);
   const isThere = await access(file).then(
     () => true,
@@ -219,7 +220,7 @@ async function writeConfig(file: string, wanted: NewTunnel, { confirm }: Questio
   });
   if (text === null) {
     makeDirectory(dirname(file));
-    await createFile(file, newConfig(wanted), await modeIn(dirname(file)));
+    await createFile(file, newConfig(wanted, schemaUrl(process.argv[1] ?? '')), await modeIn(dirname(file)));
     tell(`wrote ${file}`);
     return true;
   }

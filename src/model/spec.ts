@@ -1,6 +1,6 @@
 import type { FieldsOf, SERVER_OPTIONS, TUNNEL_OPTIONS } from './options.ts';
 
-export type { AuthMethod, ChannelTimeout, ConnectLimit, RekeyLimit } from './options.ts';
+export type { ChannelTimeout, ConnectLimit, RekeyLimit } from './options.ts';
 
 /** One SSH server and how to log in to it: complete, checked, nothing left to default. Times are milliseconds, paths are absolute. */
 export interface ServerSpec extends FieldsOf<typeof SERVER_OPTIONS> {

@@ -11,9 +11,9 @@ export interface NewTunnel {
   readonly remoteForward: readonly string[];
 }
 
-/** A configuration with this tunnel alone, with a comment on what else there is. */
-export function newConfig(tunnel: NewTunnel): string {
-  return `# Written by tunneld init. \`tunneld check\` reads it, \`tunneld doctor\` tries it, \`tunneld reload\` applies it.
+/** A configuration with this tunnel alone, with comments on what else there is: `schema` is the URL of the JSON Schema, for editors. */
+export function newConfig(tunnel: NewTunnel, schema: string | null): string {
+  return `${schema === null ? '' : `# yaml-language-server: $schema=${schema}\n`}# Written by tunneld init. \`tunneld check\` reads it, \`tunneld doctor\` tries it, \`tunneld reload\` applies it.
 # Every key is explained in config.example.yaml; keys are the options of ssh_config(5) with a small first letter.
 tunnels:
 ${block(tunnel, '  ')}`;

@@ -4,6 +4,8 @@ import { existsSync, mkdirSync, readFileSync, statSync, writeFileSync } from 'no
 import { join } from 'node:path';
 import { describe, test, type TestContext } from 'node:test';
 import { fileURLToPath } from 'node:url';
+import { Ajv } from 'ajv';
+import { parse } from 'yaml';
 import { mayBuildNetworks } from '../lab/lab-test.ts';
 import { untilListening } from '../setup/fixture.ts';
 import { startServerWorld, type ServerWorld } from '../support/server-world.ts';
@@ -146,6 +148,18 @@ describe('init', { concurrency: 3 }, () => {
     assert.match(right.stderr, /\.key exists and is used/);
     assert.match(right.stdout, /permitlisten="localhost:8080"/);
     assert.equal((await tunneld(['check', '--config', join(dir, 'config.yaml')])).code, 0);
+  });
+
+  test('the configuration names the schema by which editors check it, and fits it', async (t) => {
+    const { sshd, dir, init } = await device(t);
+    const known = ['--no-wait', '--host-key-fingerprint', fingerprintOfSshd(sshd)];
+    const { code, stderr } = await init(`me@127.0.0.1:${sshd.port}`, '-R', '8080:localhost:22', ...known);
+    assert.equal(code, 0, stderr);
+    const text = readFileSync(join(dir, 'config.yaml'), 'utf8');
+    const [, url = ''] = /^# yaml-language-server: \$schema=(file:\/\/\/\S+)\n/.exec(text) ?? [];
+    const validate = new Ajv().compile(JSON.parse(readFileSync(new URL(url), 'utf8')) as object);
+    assert.ok(validate(parse(text)), JSON.stringify(validate.errors));
+    assert.equal(validate(parse(text.replace('remoteForward', 'remoteForwards'))), false);
   });
 
   test('an existing configuration is added to only with a yes, and keeps its comments', async (t) => {

@@ -38,7 +38,12 @@ test('the same sources make the same packages, and all processors get the same f
     new Set(modes.filter((mode) => !/^(?:drwxr-xr-x|-rw-r--r--|lrwxrwxrwx) root\/root$/.test(mode))),
     new Set(['-rwxr-xr-x root/root']),
   );
-  for (const path of ['bin/tunneld', 'share/man/man1/tunneld.1.gz', 'share/bash-completion/completions/tunneld'])
+  for (const path of [
+    'bin/tunneld',
+    'share/man/man1/tunneld.1.gz',
+    'share/bash-completion/completions/tunneld',
+    'lib/tunneld/tunneld.schema.json',
+  ])
     assert.ok(
       list.some((line) => line.includes(` ./usr/${path}`)),
       path,

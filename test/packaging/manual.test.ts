@@ -9,6 +9,7 @@ import { fileSchema, servedKeys } from '../../src/config/schema/schema.ts';
 import { SSH_FLAGS } from '../../src/config/command-line/flags.ts';
 import { createProgram } from '../../src/program/program.ts';
 import { FAILURES } from '../../src/model/failure.ts';
+import { OPTIONS } from '../../src/model/options.ts';
 import { makeDocuments } from './make-documents.ts';
 
 const src = fileURLToPath(new URL('../../src', import.meta.url));
@@ -49,6 +50,11 @@ test('tunneld.yaml(5) has every key', async (t) => {
   const keys = [...Object.keys(servedKeys(place)), ...Object.keys(fileSchema(place).shape)];
   assert.ok(keys.length > 35);
   for (const key of keys) assert.match(page, new RegExp(`(?:^\\.BI? |<)${key}:`, 'm'));
+  const [, list = ''] = /^\.SH ALL KEYS OF A TUNNEL\n(.*?)^\.SH/ms.exec(page) ?? [];
+  assert.deepEqual(
+    [...list.matchAll(/^\.TP\n<(\w+)>$/gm)].map(([, key]) => key),
+    Object.keys(OPTIONS),
+  );
 });
 
 test('the pages are sound', async (t) => {

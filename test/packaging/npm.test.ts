@@ -32,6 +32,7 @@ test('npm packs what is needed to run, and installs it without a registry and wi
     'dist/man/tunneld.1',
     'dist/man/tunneld.yaml.5',
     'dist/package.json',
+    'dist/tunneld.schema.json',
     'docs/*.md',
     'launchd/dev.tunneld.tunneld.plist',
     'package.json',
