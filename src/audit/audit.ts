@@ -50,21 +50,14 @@ export async function auditTunnel(
   const attempts = attemptsFor(spec, access, deps.clock, deps.knownSockets ?? KNOWN_SOCKETS).filter(
     ({ hole }) => !needed.has(hole),
   );
-  const visits = createVisits(spec, deps, signal);
-  const findings: Finding[] = [];
-  const unseen: NotTried[] = [];
   const files = deps.files ?? null;
   const judged = files && judgeFacts(files.facts, { ...files, access, forwards: spec.forwards });
   const asked = { sure: judged?.problems.length === 0, readFiles: judged !== null };
-  let inVain = 0;
+  const visits = createVisits(spec, deps, signal);
+  let tried: Tried;
   try {
     await visits.get();
-    for (const attempt of attempts) {
-      const seen: Seen | null = inVain < MAX_IN_VAIN ? await tryOnce(attempt, visits, deps, signal) : GIVEN_UP;
-      inVain = seen?.verdict === 'unknown' && visits.current() === null ? inVain + 1 : 0;
-      if (seen !== null) findings.push({ hole: attempt.hole, ...seen });
-      else if (!asked.sure) unseen.push(UNSEEN);
-    }
+    tried = await tryAll(attempts, visits, deps, signal);
   } catch (error) {
     signal.throwIfAborted();
     const nothing = { serverVersion: null, login: null, findings: [], notTried: [] };
@@ -74,24 +67,45 @@ export async function auditTunnel(
   }
   const first = visits.first();
   const report = first?.report ?? null;
+  const ofLogin = loginFindings(report).filter(({ hole }) => !needed.has(hole));
   return {
     name: spec.name,
     serverVersion: first?.connection.serverVersion ?? null,
     login: loginFacts(report),
     failure: null,
-    findings: mergeFindings(
-      [...findings, ...loginFindings(report).filter(({ hole }) => !needed.has(hole))],
-      judged,
-      needed,
-    ),
+    findings: mergeFindings([...tried.findings, ...ofLogin], judged, needed),
     ...asked,
     notTried: [
       ...[...needed].map(([what, reason]) => ({ what, reason })),
       ...tunnel.jumps.map((jump) => ({ what: formatServer(jump), reason: 'only the server at the end of the way is' })),
-      ...unseen,
+      ...(asked.sure ? [] : Array.from({ length: tried.unseen }, () => UNSEEN)),
       ...untried(judged, printable(spec.user)),
     ],
   };
+}
+
+interface Tried {
+  readonly findings: readonly Finding[];
+  /** How many could not see anything. */
+  readonly unseen: number;
+}
+
+async function tryAll(
+  attempts: readonly Attempt[],
+  visits: Visits,
+  deps: AuditDeps,
+  signal: AbortSignal,
+): Promise<Tried> {
+  const findings: Finding[] = [];
+  let unseen = 0;
+  let inVain = 0;
+  for (const attempt of attempts) {
+    const seen: Seen | null = inVain < MAX_IN_VAIN ? await tryOnce(attempt, visits, deps, signal) : GIVEN_UP;
+    inVain = seen?.verdict === 'unknown' && visits.current() === null ? inVain + 1 : 0;
+    if (seen !== null) findings.push({ hole: attempt.hole, ...seen });
+    else unseen += 1;
+  }
+  return { findings, unseen };
 }
 
 /** After so many connections that failed one after the other the server is left alone. */

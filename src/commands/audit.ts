@@ -1,3 +1,4 @@
+import type { TunnelSpec } from '../model/spec.ts';
 import { createInterface } from 'node:readline/promises';
 import { auditTunnel } from '../audit/audit.ts';
 import { auditDocument } from '../audit/document.ts';
@@ -21,7 +22,7 @@ import { EXIT } from './text/exit-code.ts';
 import { findConfig } from './find/config-file.ts';
 import { noSuchTunnel } from './text/no-such-tunnel.ts';
 import { processTurns } from './find/process-turns.ts';
-import { fail, tell } from './text/tell.ts';
+import { fail } from './text/tell.ts';
 import { wantsColour } from './text/color.ts';
 
 interface AuditOptions {
@@ -48,24 +49,12 @@ export async function audit(flag: string | null, name: string | null, options: A
   if (options.via !== null && new Set(chosen.map(({ host, port }) => `${host}:${port}`)).size > 1)
     return fail('--via is one server, and the tunnels have several: name a tunnel', EXIT.usage);
   process.stderr.write(warning(chosen.map(formatServer)));
-  if (!options.yes) {
-    if (!process.stdin.isTTY || !process.stderr.isTTY) {
-      tell('there is no terminal to ask on: --yes says that this may be done');
-      return EXIT.usage;
-    }
-    if (!(await goOn())) return EXIT.failed;
-  }
+  const refused = options.yes ? null : await askWhether();
+  if (refused !== null) return refused;
 
-  const log = createLogger('warn', (line) => process.stderr.write(`${formatLogLine(line, false)}\n`));
-  const identities = createIdentityCache();
-  const audits: TunnelAudit[] = [];
+  let audits: readonly TunnelAudit[];
   try {
-    const admin = options.via === null ? null : await administrator(options.via);
-    for (const tunnel of chosen) {
-      const deps = { clock: systemClock, turns: processTurns, log: log.child({ tunnel: tunnel.name }), identities };
-      const files = admin && (await readFilesFor(tunnel, config.tunnels, admin, deps));
-      audits.push(await auditTunnel(tunnel, config.tunnels, { ...deps, files }, new AbortController().signal));
-    }
+    audits = await auditAll(chosen, config.tunnels, options.via);
   } catch (error) {
     if (error instanceof UserError) return fail(error.message);
     if (error instanceof ConfigError) return reportProblems(error);
@@ -79,11 +68,35 @@ export async function audit(flag: string | null, name: string | null, options: A
   return closed ? EXIT.ok : EXIT.failed;
 }
 
+async function auditAll(
+  chosen: readonly TunnelSpec[],
+  tunnels: readonly TunnelSpec[],
+  via: string | null,
+): Promise<readonly TunnelAudit[]> {
+  const log = createLogger('warn', (line) => process.stderr.write(`${formatLogLine(line, false)}\n`));
+  const identities = createIdentityCache();
+  const admin = via === null ? null : await administrator(via);
+  const audits: TunnelAudit[] = [];
+  for (const tunnel of chosen) {
+    const deps = { clock: systemClock, turns: processTurns, log: log.child({ tunnel: tunnel.name }), identities };
+    const files = admin && (await readFilesFor(tunnel, tunnels, admin, deps));
+    audits.push(await auditTunnel(tunnel, tunnels, { ...deps, files }, new AbortController().signal));
+  }
+  return audits;
+}
+
 function warning(servers: readonly string[]): string {
   return (
     `tunneld: this logs in to ${[...new Set(servers)].join(', ')} and tries what a thief of the key would try: commands, files, ports.\n` +
     'It harms nothing, but it leaves traces in the log of the server and may look like an attack to those who watch it.\n'
   );
+}
+
+/** Null where it may be done. */
+async function askWhether(): Promise<number | null> {
+  if (!process.stdin.isTTY || !process.stderr.isTTY)
+    return fail('there is no terminal to ask on: --yes says that this may be done', EXIT.usage);
+  return (await goOn()) ? null : EXIT.failed;
 }
 
 async function goOn(): Promise<boolean> {

@@ -54,42 +54,13 @@ export async function doctor(
     return ok ? EXIT.ok : EXIT.failed;
   };
 
-  const file = await findConfig(flag);
-  let config: Config;
-  try {
-    config = await loadConfig(file, systemEnvironment());
-  } catch (error) {
-    if (!(error instanceof ConfigError)) throw error;
-    for (const problem of error.problems) {
-      onStep({
-        tunnel: null,
-        step: 'configuration',
-        result: 'fail',
-        seen: formatProblem(problem),
-        ms: 0,
-        cure: CONFIG_CURE,
-      });
-    }
-    return end();
-  }
+  const config = await configuration(await findConfig(flag), onStep);
+  if (config === null) return end();
   const tunnels = config.tunnels.filter((tunnel) => name === null || tunnel.name === name);
   if (tunnels.length === 0) return noSuchTunnel(name, config.tunnels);
-  onStep({ tunnel: null, step: 'configuration', result: 'ok', seen: `${config.file} is valid`, ms: 0 });
   const installed = await isHandedOver(config.file);
-  for (const seen of installed ? await handedOverProblems(dirname(config.file)) : [])
-    onStep({ tunnel: null, step: 'configuration', result: 'fail', seen, ms: 0, cure: SURROUNDINGS_CURE });
-  for (const note of [...config.warnings, ...config.notes])
-    onStep({ tunnel: null, step: 'configuration', result: 'warn', seen: printable(note), ms: 0 });
-
-  let unheard: string | null = null;
-  const running = await daemonStatus(flag).catch((error: unknown) => {
-    const denied = error instanceof DaemonNotRunningError;
-    unheard = denied ? 'but this user may not ask it' : 'but it does not answer';
-    const step = { tunnel: null, step: 'service manager', seen: printable(errorText(error)), ms: 0 } as const;
-    if (denied) onStep({ ...step, result: 'warn', cure: 'sudo tunneld doctor' });
-    else onStep({ ...step, result: 'fail', cure: 'Start it anew: sudo systemctl restart tunnel' });
-    return null;
-  });
+  await surroundings(config, installed, onStep);
+  const { running, heard } = await askDaemon(flag, onStep);
   // The service's, for whoever looks at it from another account.
   const isDefault = config.stateDirectory === defaultStateDirectory(systemEnvironment());
   const stateDirectory = installed && isDefault ? STATE : config.stateDirectory;
@@ -102,9 +73,63 @@ export async function doctor(
     lastLine: lastLineAt,
     installed,
     account: installed ? await accountOf(runProgram, SERVICE_USER) : null,
-    daemon: running?.version ?? unheard,
+    daemon: heard,
     onStep,
   });
+  await examineTunnels(tunnels, { config, installed, stateDirectory, running, onStep });
+  return end();
+}
+
+type OnStep = (step: Step) => void;
+
+/** Null where it is not valid. */
+async function configuration(file: string, onStep: OnStep): Promise<Config | null> {
+  const about = { tunnel: null, step: 'configuration', ms: 0 } as const;
+  try {
+    return await loadConfig(file, systemEnvironment());
+  } catch (error) {
+    if (!(error instanceof ConfigError)) throw error;
+    for (const problem of error.problems)
+      onStep({ ...about, result: 'fail', seen: formatProblem(problem), cure: CONFIG_CURE });
+    return null;
+  }
+}
+
+async function surroundings(config: Config, installed: boolean, onStep: OnStep): Promise<void> {
+  const about = { tunnel: null, step: 'configuration', ms: 0 } as const;
+  onStep({ ...about, result: 'ok', seen: `${config.file} is valid` });
+  for (const seen of installed ? await handedOverProblems(dirname(config.file)) : [])
+    onStep({ ...about, result: 'fail', seen, cure: SURROUNDINGS_CURE });
+  for (const note of [...config.warnings, ...config.notes]) onStep({ ...about, result: 'warn', seen: printable(note) });
+}
+
+/** What the daemon says, and in a word how it was heard: its version, or why it was not; null where none runs. */
+async function askDaemon(
+  flag: string | null,
+  onStep: OnStep,
+): Promise<{ readonly running: StatusDocument | null; readonly heard: string | null }> {
+  try {
+    const running = await daemonStatus(flag);
+    return { running, heard: running?.version ?? null };
+  } catch (error) {
+    const denied = error instanceof DaemonNotRunningError;
+    const step = { tunnel: null, step: 'service manager', seen: printable(errorText(error)), ms: 0 } as const;
+    if (denied) onStep({ ...step, result: 'warn', cure: 'sudo tunneld doctor' });
+    else onStep({ ...step, result: 'fail', cure: 'Start it anew: sudo systemctl restart tunnel' });
+    return { running: null, heard: denied ? 'but this user may not ask it' : 'but it does not answer' };
+  }
+}
+
+interface Surroundings {
+  readonly config: Config;
+  readonly installed: boolean;
+  readonly stateDirectory: string;
+  readonly running: StatusDocument | null;
+  readonly onStep: OnStep;
+}
+
+async function examineTunnels(tunnels: readonly TunnelSpec[], around: Surroundings): Promise<void> {
+  const { config, stateDirectory, running, onStep } = around;
   const pinger = createPinger();
   const { ping } = config.network;
   let readable = true;
@@ -117,17 +142,7 @@ export async function doctor(
       readable,
     });
     const status = statusOf(running, spec, config.file);
-    const lacks = status === undefined && running?.config === config.file;
-    if (lacks || (status !== undefined && isOlder(status, spec))) {
-      const seen = lacks
-        ? `the daemon does not have ${spec.name} yet`
-        : `the daemon runs an older configuration of ${spec.name}`;
-      const needs = installed && running !== null && (await hasNewKey(spec, Date.parse(running.startedAt)));
-      const cure = needs
-        ? 'sudo tunneld reload   (it has a new key, which root hands to the service)'
-        : 'tunneld reload';
-      onStep({ tunnel: null, step: 'configuration', result: 'warn', seen, ms: 0, cure });
-    }
+    await tellOlder(spec, status, around);
     await examineOnce(spec, {
       hostKeys: () => readHostKeys(),
       ping: ping.length === 0 ? null : (signal) => pinger.anyAnswers(ping, signal),
@@ -136,7 +151,22 @@ export async function doctor(
       onStep,
     });
   }
-  return end();
+}
+
+/** Whether the daemon runs something else of this tunnel than the file says, and how that is changed. */
+async function tellOlder(
+  spec: TunnelSpec,
+  status: TunnelStatus | undefined,
+  { config, installed, running, onStep }: Surroundings,
+): Promise<void> {
+  const lacks = status === undefined && running?.config === config.file;
+  if (!lacks && (status === undefined || !isOlder(status, spec))) return;
+  const seen = lacks
+    ? `the daemon does not have ${spec.name} yet`
+    : `the daemon runs an older configuration of ${spec.name}`;
+  const needs = installed && running !== null && (await hasNewKey(spec, Date.parse(running.startedAt)));
+  const cure = needs ? 'sudo tunneld reload   (it has a new key, which root hands to the service)' : 'tunneld reload';
+  onStep({ tunnel: null, step: 'configuration', result: 'warn', seen, ms: 0, cure });
 }
 
 /** What a daemon says of this tunnel; one of another configuration may have another tunnel of the same name. */

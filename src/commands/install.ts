@@ -81,12 +81,7 @@ async function work(flag: string | null, options: InstallOptions): Promise<numbe
   const all: readonly Change[] = [...changes, ...activation.map((step) => ({ step, before: null }))];
   // In a unit of its own somebody has read them, and has said yes.
   if (!isInOwnUnit()) for (const note of plan.notes) tell(note);
-  if (all.length === 0) {
-    tell(`nothing to do: ${UNIT} is installed, enabled and ${plan.state.active}`);
-    const running = (await daemonStatus(plan.config))?.version ?? VERSION;
-    if (running !== VERSION) tell(`${running} runs, and this is ${VERSION}: ${restartCommand(plan)}`);
-    return EXIT.ok;
-  }
+  if (all.length === 0) return await tellNothingToDo(plan);
   if (options.dryRun) {
     printChanges(all);
     tell('nothing was changed (--dry-run)');
@@ -102,9 +97,20 @@ async function work(flag: string | null, options: InstallOptions): Promise<numbe
   if (plan.takeover === null) await apply(changes, activation, plan.state, plan.manager, tellChange);
   else if (isInOwnUnit()) await takeOverNow(plan, plan.takeover, changes);
   else return 'takeover';
-  const { active, status: text } = await unitState(plan.manager);
-  tell(`${UNIT} is installed, enabled and ${active}${text === '' ? '' : `: ${text}`}`);
+  await tellInstalled(plan);
   if (options.start) await showStatus(plan.config);
+  return EXIT.ok;
+}
+
+async function tellInstalled({ manager }: Plan): Promise<void> {
+  const { active, status: text } = await unitState(manager);
+  tell(`${UNIT} is installed, enabled and ${active}${text === '' ? '' : `: ${text}`}`);
+}
+
+async function tellNothingToDo(plan: Plan): Promise<number> {
+  tell(`nothing to do: ${UNIT} is installed, enabled and ${plan.state.active}`);
+  const running = (await daemonStatus(plan.config))?.version ?? VERSION;
+  if (running !== VERSION) tell(`${running} runs, and this is ${VERSION}: ${restartCommand(plan)}`);
   return EXIT.ok;
 }
 

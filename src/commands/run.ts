@@ -22,7 +22,7 @@ import { ownerOfPlace } from '../lib/files/place-owner.ts';
 import { errorText, printable } from '../lib/text.ts';
 import { EXIT } from './text/exit-code.ts';
 import { findConfig } from './find/config-file.ts';
-import { firstConfig } from '../daemon/starting-config.ts';
+import { firstConfig, type FirstConfig } from '../daemon/starting-config.ts';
 import { reportProblems } from './text/config-problems.ts';
 import { fail, tell } from './text/tell.ts';
 
@@ -40,9 +40,8 @@ export async function run(
 ): Promise<number> {
   const environment = systemEnvironment();
   const adHoc = sshArguments.length > 0;
-  if (adHoc && flag !== null)
-    return wrongUsage('either --config or the options of ssh: one daemon runs on one of them');
-  if (printOnly && !adHoc) return wrongUsage('--print-config needs the options of ssh and a server');
+  const wrong = usageProblem(flag, adHoc, printOnly);
+  if (wrong !== null) return wrongUsage(wrong);
   const name = adHoc && !printOnly ? await freeName(adHocName(sshArguments), environment) : adHocName(sshArguments);
   const file = adHoc ? '' : await findConfig(flag);
   if (!adHoc && configCandidates(flag, environment).length > 1 && isOfAnother(file))
@@ -60,13 +59,26 @@ export async function run(
       tell(`what worked before, in ${directory}, belongs to another user, and root does not run it: start the service`),
   });
   if (starting === null) return invalid;
-  const { config } = starting;
-  if (printOnly) {
-    for (const text of [...config.warnings, ...config.notes]) tell(printable(text));
-    process.stdout.write(printConfig(config, environment));
-    return EXIT.ok;
-  }
+  if (printOnly) return print(starting.config, environment);
+  return await runDaemon(starting, source, environment);
+}
 
+function usageProblem(flag: string | null, adHoc: boolean, printOnly: boolean): string | null {
+  if (adHoc && flag !== null) return 'either --config or the options of ssh: one daemon runs on one of them';
+  return printOnly && !adHoc ? '--print-config needs the options of ssh and a server' : null;
+}
+
+function print(config: Config, environment: ConfigEnvironment): number {
+  for (const text of [...config.warnings, ...config.notes]) tell(printable(text));
+  process.stdout.write(printConfig(config, environment));
+  return EXIT.ok;
+}
+
+async function runDaemon(
+  { config, problem, lastGood }: FirstConfig,
+  source: ConfigSource,
+  environment: ConfigEnvironment,
+): Promise<number> {
   const memory = createLogMemory();
   const { output, reopen } = chooseOutput(config, (message) => problems.report('the log file', message));
   const log = createLogger(config.log.level, (line) => {
@@ -74,8 +86,8 @@ export async function run(
     output(line);
   });
   const problems: Problems = createProblems(log);
-  if (starting.problem !== null)
-    log.error(`${starting.problem}\n${file} is not valid: the last configuration that worked runs instead`);
+  if (problem !== null)
+    log.error(`${problem}\n${config.file} is not valid: the last configuration that worked runs instead`);
   const onProblem = (message: string) => log.warn(message);
   const systemd = createNotifier(process.env, { pid: process.pid, onProblem });
   const notifier = withWatchdogThread(systemd, process.env, { onProblem });
@@ -101,29 +113,32 @@ export async function run(
         ...(await loadAside({ file: candidatePath(config.file, name) }, environment)),
         file: config.file,
       }),
-      lastGood: starting.lastGood,
+      lastGood,
       keeper: createLastGoodKeeper(environment, (message) =>
         problems.report('the memory of the configuration that works', message),
       ),
-      problem: starting.problem,
+      problem,
       problems,
     });
   } catch (error) {
     log.fatal(`cannot start: ${errorText(error)}`);
     return EXIT.failed;
   }
+  await untilStopped(daemon, signals);
+  const cancelForce = systemClock.timer(FORCE_EXIT_MS, () => process.exit(EXIT.ok));
+  await daemon.stop();
+  cancelForce();
+  return EXIT.ok;
+}
 
+async function untilStopped(daemon: Daemon, signals: AsyncIterable<NodeJS.Signals>): Promise<void> {
   for await (const signal of signals) {
     // Not waited for: a stop must not wait for it either. They queue up by themselves.
     if (signal === 'SIGHUP') void daemon.reload().catch(() => {});
     // As autossh takes it.
     else if (signal === 'SIGUSR1') void daemon.reconnect();
-    else break;
+    else return;
   }
-  const cancelForce = systemClock.timer(FORCE_EXIT_MS, () => process.exit(EXIT.ok));
-  await daemon.stop();
-  cancelForce();
-  return EXIT.ok;
 }
 
 /** sudo may leave $HOME as it was. */

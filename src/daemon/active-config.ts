@@ -1,3 +1,5 @@
+import type { Proof } from './proven-tunnels.ts';
+import { createQueue } from '../lib/async/queue.ts';
 import { isAbsolute } from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
 import type { Config } from '../model/config.ts';
@@ -53,151 +55,169 @@ interface Trial {
 
 /** `problem` says why `first` is not what the file says. */
 export function createConfiguration(first: Config, problem: string | null, deps: ConfigurationDeps): Configuration {
-  const { clock, log, supervisor, keeper } = deps;
-  const proof = createProof(deps.lastGood?.config.tunnels ?? []);
-  let config = first;
-  let broken = problem === null ? null : { message: problem, at: clock.now() };
-  let trial: Trial | null = null;
-  let kept: Config | null = null;
-  let last: Promise<unknown> = Promise.resolve();
-  let lastRead: Promise<unknown> = Promise.resolve();
-  let nextReload: Promise<ReloadResult> | null = null;
+  return new ActiveConfiguration(first, problem, deps);
+}
 
+class ActiveConfiguration implements Configuration {
+  readonly #deps: ConfigurationDeps;
+  readonly #proof: Proof;
+  #config: Config;
+  #broken: ConfigurationStanding['problem'];
+  #trial: Trial | null = null;
+  #kept: Config | null = null;
+  #nextReload: Promise<ReloadResult> | null = null;
   /** One change after the other: whose turn it is finds everything as the one before left it. */
-  const inTurn = <T>(work: () => T | Promise<T>): Promise<T> => {
-    const done = last.then(work);
-    last = done.catch(() => {});
-    return done;
-  };
-
+  readonly #inTurn = createQueue();
   /** The same for what has to read a file first; a file that hangs holds up no end of a trial. */
-  const afterReading = <T>(work: () => Promise<T>): Promise<T> => {
-    const done = lastRead.then(work);
-    lastRead = done.catch(() => {});
-    return done;
-  };
+  readonly #afterReading = createQueue();
 
-  /** What is on trial, or older than its file, is no news. A command line has no file to lose. */
-  const keepIfGood = () => {
-    for (const { spec, state } of supervisor.tunnels()) if (state.phase === 'up') proof.wasUp(spec);
-    if (kept === config || trial !== null || broken !== null || !isAbsolute(config.file)) return;
-    if (!proof.covers(config.tunnels)) return;
-    // What could not be written is written at another change of a tunnel.
-    if (keeper.keep(config)) kept = config;
-  };
-  supervisor.subscribe(keepIfGood);
+  constructor(first: Config, problem: string | null, deps: ConfigurationDeps) {
+    this.#deps = deps;
+    this.#config = first;
+    this.#broken = problem === null ? null : { message: problem, at: deps.clock.now() };
+    this.#proof = createProof(deps.lastGood?.config.tunnels ?? []);
+    deps.supervisor.subscribe(() => this.#keepIfGood());
+  }
 
-  const tellNotes = ({ notes, warnings }: Config) => {
-    for (const warning of warnings) log.warn(printable(warning));
-    for (const note of notes) log.info(printable(note));
-  };
+  current(): Config {
+    return this.#config;
+  }
 
-  const switchTo = async (next: Config): Promise<ReloadResult> => {
-    const notes = restartNotes(config, next);
-    config = next;
-    log.level = next.log.level;
-    tellNotes(next);
-    const plan = await supervisor.apply(next.tunnels);
-    deps.identities.retain(next.tunnels);
-    return { plan, notes };
-  };
+  standing(): ConfigurationStanding {
+    const trial = this.#trial;
+    return {
+      problem: this.#broken,
+      trial: trial && { candidate: trial.candidate, until: trial.until, waitingFor: this.#notUp(trial) },
+    };
+  }
 
-  const endTrial = (): Trial | null => {
-    const ended = trial;
-    ended?.cancel();
-    trial = null;
-    return ended;
-  };
+  async start(): Promise<void> {
+    this.#tellNotes(this.#config);
+    await this.#deps.supervisor.apply(this.#config.tunnels);
+  }
 
-  const goBack = (unconfirmed: Trial) =>
-    inTurn(async () => {
-      if (trial !== unconfirmed) return;
-      endTrial();
-      log.error('the configuration on trial was not confirmed in time: what ran before runs again');
-      await switchTo(unconfirmed.base);
+  /** One that has not read the file yet does for all that ask meanwhile. */
+  reload(): Promise<ReloadResult> {
+    this.#nextReload ??= this.#afterReading(() => {
+      this.#nextReload = null;
+      return this.#reloadNow();
     });
+    return this.#nextReload;
+  }
 
-  const notUp = ({ needed, next }: Trial) => {
-    if (needed === null) return next.tunnels.map(({ name }) => name);
-    const up = namesOfUp(supervisor);
-    return needed.filter((name) => !up.includes(name));
-  };
-
-  const reloadNow = async (): Promise<ReloadResult> => {
+  async #reloadNow(): Promise<ReloadResult> {
+    const { clock, log } = this.#deps;
     try {
-      const next = await deps.load();
-      return await inTurn(async () => {
-        if (endTrial() !== null) log.warn('the configuration on trial ends with a reload of the file');
-        broken = null;
-        const result = await switchTo(next);
-        keepIfGood();
+      const next = await this.#deps.load();
+      return await this.#inTurn(async () => {
+        if (this.#endTrial() !== null) log.warn('the configuration on trial ends with a reload of the file');
+        this.#broken = null;
+        const result = await this.#switchTo(next);
+        this.#keepIfGood();
         log.info({ ...result.plan, notes: result.notes }, 'configuration reloaded');
         return result;
       });
     } catch (error) {
-      broken = { message: errorText(error), at: clock.now() };
+      this.#broken = { message: errorText(error), at: clock.now() };
       log.error(`the configuration was not reloaded, everything stays as it was: ${errorText(error)}`);
       throw error;
     }
-  };
+  }
 
-  return {
-    current: () => config,
-    standing: () => ({
-      problem: broken,
-      trial: trial && { candidate: trial.candidate, until: trial.until, waitingFor: notUp(trial) },
-    }),
-    start: async () => {
-      tellNotes(config);
-      await supervisor.apply(config.tunnels);
-    },
-    // One that has not read the file yet does for all that ask meanwhile.
-    reload: () => {
-      nextReload ??= afterReading(() => {
-        nextReload = null;
-        return reloadNow();
+  tryOut(candidate: string, withinMs: number): Promise<TrialResult> {
+    const { clock, log, supervisor } = this.#deps;
+    return this.#afterReading(async () => {
+      const next = await this.#deps.loadCandidate(candidate);
+      return await this.#inTurn(async () => {
+        const up = namesOfUp(supervisor);
+        const begun: Trial = {
+          candidate,
+          next,
+          base: this.#endTrial()?.base ?? this.#config,
+          until: clock.now() + withinMs,
+          needed: null,
+          cancel: clock.timer(withinMs, () => void this.#goBack(begun)),
+        };
+        this.#trial = begun;
+        const result = await this.#switchTo(next);
+        const { added, changed, unchanged } = result.plan;
+        begun.needed = [...added, ...changed, ...unchanged.filter((name) => up.includes(name))];
+        log.info({ ...result.plan, seconds: withinMs / 1000 }, 'a configuration runs on trial');
+        return { ...result, until: clock.wall() + begun.until - clock.now() };
       });
-      return nextReload;
-    },
-    tryOut: (candidate, withinMs) =>
-      afterReading(async () => {
-        const next = await deps.loadCandidate(candidate);
-        return await inTurn(async () => {
-          const up = namesOfUp(supervisor);
-          const begun: Trial = {
-            candidate,
-            next,
-            base: endTrial()?.base ?? config,
-            until: clock.now() + withinMs,
-            needed: null,
-            cancel: clock.timer(withinMs, () => void goBack(begun)),
-          };
-          trial = begun;
-          const result = await switchTo(next);
-          const { added, changed, unchanged } = result.plan;
-          begun.needed = [...added, ...changed, ...unchanged.filter((name) => up.includes(name))];
-          log.info({ ...result.plan, seconds: withinMs / 1000 }, 'a configuration runs on trial');
-          return { ...result, until: clock.wall() + begun.until - clock.now() };
-        });
-      }),
-    confirm: () =>
-      afterReading(async () => {
-        const filed = await deps.load();
-        await inTurn(() => {
-          if (trial === null) throw new RequestError('not-now', 'no configuration is on trial');
-          const missing = notUp(trial);
-          if (missing.length > 0)
-            throw new RequestError('not-now', `not confirmed, because not every tunnel is up: ${missing.join(', ')}`);
-          if (!isDeepStrictEqual(filed, trial.next))
-            throw new RequestError('not-now', `not confirmed, because ${filed.file} does not say what is on trial`);
-          endTrial();
-          broken = null;
-          log.info('the configuration on trial was confirmed');
-          keepIfGood();
-        });
-      }),
-    stop: () => void endTrial(),
-  };
+    });
+  }
+
+  #goBack(unconfirmed: Trial): Promise<void> {
+    return this.#inTurn(async () => {
+      if (this.#trial !== unconfirmed) return;
+      this.#endTrial();
+      this.#deps.log.error('the configuration on trial was not confirmed in time: what ran before runs again');
+      await this.#switchTo(unconfirmed.base);
+    });
+  }
+
+  confirm(): Promise<void> {
+    return this.#afterReading(async () => {
+      const filed = await this.#deps.load();
+      await this.#inTurn(() => {
+        if (this.#trial === null) throw new RequestError('not-now', 'no configuration is on trial');
+        const missing = this.#notUp(this.#trial);
+        if (missing.length > 0)
+          throw new RequestError('not-now', `not confirmed, because not every tunnel is up: ${missing.join(', ')}`);
+        if (!isDeepStrictEqual(filed, this.#trial.next))
+          throw new RequestError('not-now', `not confirmed, because ${filed.file} does not say what is on trial`);
+        this.#endTrial();
+        this.#broken = null;
+        this.#deps.log.info('the configuration on trial was confirmed');
+        this.#keepIfGood();
+      });
+    });
+  }
+
+  stop(): void {
+    this.#endTrial();
+  }
+
+  #endTrial(): Trial | null {
+    const ended = this.#trial;
+    ended?.cancel();
+    this.#trial = null;
+    return ended;
+  }
+
+  #notUp({ needed, next }: Trial): readonly string[] {
+    if (needed === null) return next.tunnels.map(({ name }) => name);
+    const up = namesOfUp(this.#deps.supervisor);
+    return needed.filter((name) => !up.includes(name));
+  }
+
+  async #switchTo(next: Config): Promise<ReloadResult> {
+    const { log, supervisor, identities } = this.#deps;
+    const notes = restartNotes(this.#config, next);
+    this.#config = next;
+    log.level = next.log.level;
+    this.#tellNotes(next);
+    const plan = await supervisor.apply(next.tunnels);
+    identities.retain(next.tunnels);
+    return { plan, notes };
+  }
+
+  /** What is on trial, or older than its file, is no news. A command line has no file to lose. */
+  #keepIfGood(): void {
+    const { supervisor, keeper } = this.#deps;
+    for (const { spec, state } of supervisor.tunnels()) if (state.phase === 'up') this.#proof.wasUp(spec);
+    const config = this.#config;
+    if (this.#kept === config || this.#trial !== null || this.#broken !== null || !isAbsolute(config.file)) return;
+    if (!this.#proof.covers(config.tunnels)) return;
+    // What could not be written is written at another change of a tunnel.
+    if (keeper.keep(config)) this.#kept = config;
+  }
+
+  #tellNotes({ notes, warnings }: Config): void {
+    for (const warning of warnings) this.#deps.log.warn(printable(warning));
+    for (const note of notes) this.#deps.log.info(printable(note));
+  }
 }
 
 function namesOfUp(supervisor: Supervisor): readonly string[] {

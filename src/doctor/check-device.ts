@@ -1,3 +1,4 @@
+import type { ServerSpec, TunnelSpec } from '../model/spec.ts';
 import { constants } from 'node:fs';
 import { access, open, stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
@@ -5,7 +6,6 @@ import { exposedSecrets, modeOf } from '../connection/auth/exposed-secrets.ts';
 import { makeDirectory } from '../lib/files/make-directory.ts';
 import { checkRootsOpened } from '../lib/files/place-owner.ts';
 import { errorCode, errorText } from '../lib/text.ts';
-import type { TunnelSpec } from '../model/spec.ts';
 import { type Account, giveFile, knownHostsProblems } from './known-hosts-access.ts';
 import type { Step, StepName } from './check.ts';
 
@@ -40,39 +40,56 @@ export async function examineDevice(tunnels: readonly TunnelSpec[], deps: Device
 
 type Tell = (step: StepName, result: Step['result'], seen: string, cure?: string) => void;
 
-async function permissions(
-  tunnels: readonly TunnelSpec[],
-  { configFile, fix, account }: DeviceDeps,
-  tell: Tell,
-): Promise<void> {
+async function permissions(tunnels: readonly TunnelSpec[], deps: DeviceDeps, tell: Tell): Promise<void> {
   const servers = tunnels.flatMap((tunnel) => [tunnel, ...tunnel.jumps]);
-  let bad = 0;
+  const bad = [
+    ...(await secretPermissions(tunnels, deps, tell)),
+    ...(await configPermissions(deps, tell)),
+    ...(await knownHostsPermissions(servers, deps, tell)),
+  ];
+  if (!bad.includes(true)) tell('permissions', 'ok', 'keys and secrets are for their owner alone');
+}
+
+/** Of each file that is not as it should be: whether it still is. */
+async function secretPermissions(
+  tunnels: readonly TunnelSpec[],
+  { fix }: DeviceDeps,
+  tell: Tell,
+): Promise<readonly boolean[]> {
+  const bad: boolean[] = [];
   for (const { path, text } of await exposedSecrets(tunnels)) {
-    if (fix && (await tryTo(() => setMode(path, () => 0o600))))
-      tell('permissions', 'ok', `${text}: it has mode 0600 now`);
-    else {
-      bad += 1;
-      tell('permissions', 'fail', text, `${sudo()}chmod 600 ${word(path)}   (or ${sudo()}tunneld doctor --fix)`);
-    }
+    const fixed = fix && (await tryTo(() => setMode(path, () => 0o600)));
+    bad.push(!fixed);
+    if (fixed) tell('permissions', 'ok', `${text}: it has mode 0600 now`);
+    else tell('permissions', 'fail', text, `${sudo()}chmod 600 ${word(path)}   (or ${sudo()}tunneld doctor --fix)`);
   }
+  return bad;
+}
+
+async function configPermissions({ configFile, fix }: DeviceDeps, tell: Tell): Promise<readonly boolean[]> {
   const mode = await modeOf(configFile);
-  if (mode !== null && (mode & 0o022) !== 0) {
-    bad += 1;
-    const text = `${configFile} may be written by others, who could run commands with it (proxyCommand)`;
-    if (fix && (await tryTo(() => setMode(configFile, (now) => now & ~0o022))))
-      tell('permissions', 'ok', `${text}: no longer`);
-    else
-      tell('permissions', 'warn', text, `${sudo()}chmod go-w ${word(configFile)}   (or ${sudo()}tunneld doctor --fix)`);
-  }
+  if (mode === null || (mode & 0o022) === 0) return [];
+  const text = `${configFile} may be written by others, who could run commands with it (proxyCommand)`;
+  if (fix && (await tryTo(() => setMode(configFile, (now) => now & ~0o022))))
+    tell('permissions', 'ok', `${text}: no longer`);
+  else
+    tell('permissions', 'warn', text, `${sudo()}chmod go-w ${word(configFile)}   (or ${sudo()}tunneld doctor --fix)`);
+  return [true];
+}
+
+async function knownHostsPermissions(
+  servers: readonly ServerSpec[],
+  { fix, account }: DeviceDeps,
+  tell: Tell,
+): Promise<readonly boolean[]> {
+  const bad: boolean[] = [];
   for (const { file, result, text, cure } of await knownHostsProblems(servers, account)) {
-    if (fix && account !== null && (await tryTo(() => giveFile(file, account))))
-      tell('permissions', 'ok', `${text}: it belongs to ${account.name} now`);
-    else {
-      bad += 1;
-      tell('permissions', result, text, account === null ? cure : `${cure}   (or sudo tunneld doctor --fix)`);
-    }
+    const fixed = fix && account !== null && (await tryTo(() => giveFile(file, account)));
+    bad.push(!fixed);
+    if (fixed) tell('permissions', 'ok', `${text}: it belongs to ${account.name} now`);
+    else tell('permissions', result, text, account === null ? cure : `${cure}   (or sudo tunneld doctor --fix)`);
   }
-  if (bad === 0) tell('permissions', 'ok', 'keys and secrets are for their owner alone');
+  return bad;
 }
 
 /** A certificate of nobody's is checked, but logs and waits go by the clock; a Pi without a battery starts in the past. */
@@ -149,13 +166,19 @@ async function service({ daemon, unit, lastLine, installed }: DeviceDeps, tell: 
     // That gives the service its files, too.
     active && enabled ? undefined : installed ? 'sudo tunneld install' : 'sudo systemctl enable --now tunnel',
   );
-  const interval = value('WatchdogUSec');
+  watchdog(value('WatchdogUSec'), active, tell);
+  journal(await lastLine(), active, tell);
+}
+
+function watchdog(interval: string, active: boolean, tell: Tell): void {
   const watched = !['', '0', 'infinity'].includes(interval);
   // systemd 252 and later know it of a service that has run.
   if (interval === 'infinity' && !active) tell('watchdog', 'skip', 'the service does not run');
   else if (watched) tell('watchdog', 'ok', `every ${interval}`);
   else tell('watchdog', 'warn', 'off', 'sudo systemctl edit tunnel, and there WatchdogSec=60 below [Service]');
-  const line = await lastLine();
+}
+
+function journal(line: string | null, active: boolean, tell: Tell): void {
   if (line === null && !active) tell('journal', 'skip', 'the service does not run');
   else if (line !== null) tell('journal', 'ok', `journalctl -u tunnel: the last line is of ${line}`);
   else {

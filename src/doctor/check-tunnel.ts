@@ -34,7 +34,7 @@ export async function examineTunnel(spec: TunnelSpec, deps: ExamineDeps, signal:
   try {
     const addresses = await lookUp();
     await pingHints();
-    await knock(addresses);
+    await knock(addresses, spec, { ...deps, tell }, signal);
     if (deps.known === null) await examineLogin(spec, { ...deps, tell }, signal);
     else
       for (const [step, result, seen, cure, forward] of deps.known) {
@@ -73,37 +73,47 @@ export async function examineTunnel(spec: TunnelSpec, deps: ExamineDeps, signal:
     else
       tell('ICMP', 'warn', 'no ping is answered', 'A network may filter ICMP; if TCP fails too, there is no network.');
   }
+}
 
-  async function knock(addresses: readonly string[]): Promise<void> {
-    if (spec.entry.type === 'command') {
-      tell('TCP', 'ok', 'left to the proxyCommand');
-      return;
-    }
-    const machine = firstMachine(spec);
-    const { port, connectTimeoutMs, connectLimit } = machine;
-    const seen: string[] = [];
-    const failures: TunnelFailure[] = [];
-    for (const host of addresses) {
-      const at = formatEndpoint({ type: 'tcp', host, port });
-      const place = { address: host, port, source: sourceOf(machine), beyond: beyondOf(spec) };
-      const claim = { ...probeClaim(connectLimit, clock), urgent: true };
-      const turn = await deps.device.turns.take(place, claim, signal);
-      try {
-        const own = localAddress(machine, isIPv6(host) ? 6 : 4);
-        const from = own === null ? {} : { localAddress: own };
-        resetSocket(await openSocket({ host, port, ...from }, connectTimeoutMs, clock, signal));
-        turn.opened();
-        seen.push(`${at} answers`);
-      } catch (error) {
-        signal.throwIfAborted();
-        failures.push(turn.failed(error instanceof TunnelFailure ? error : translate(error, at)));
-      } finally {
-        turn.end();
-      }
-    }
-    const [first] = failures;
-    const text = [...seen, ...failures.map(({ message }) => message)].join('; ');
-    if (seen.length === 0 && first !== undefined) throw new TunnelFailure(first.code, text);
-    tell('TCP', failures.length === 0 ? 'ok' : 'warn', text, first === undefined ? undefined : cureOf(first));
+interface KnockDeps extends Pick<ExamineDeps, 'clock' | 'device'> {
+  readonly tell: Tell;
+}
+
+/** Every address, since a way that is broken for one family is a slow start each time. */
+async function knock(
+  addresses: readonly string[],
+  spec: TunnelSpec,
+  { clock, device, tell }: KnockDeps,
+  signal: AbortSignal,
+): Promise<void> {
+  if (spec.entry.type === 'command') {
+    tell('TCP', 'ok', 'left to the proxyCommand');
+    return;
   }
+  const machine = firstMachine(spec);
+  const { port, connectTimeoutMs, connectLimit } = machine;
+  const seen: string[] = [];
+  const failures: TunnelFailure[] = [];
+  for (const host of addresses) {
+    const at = formatEndpoint({ type: 'tcp', host, port });
+    const place = { address: host, port, source: sourceOf(machine), beyond: beyondOf(spec) };
+    const claim = { ...probeClaim(connectLimit, clock), urgent: true };
+    const turn = await device.turns.take(place, claim, signal);
+    try {
+      const own = localAddress(machine, isIPv6(host) ? 6 : 4);
+      const from = own === null ? {} : { localAddress: own };
+      resetSocket(await openSocket({ host, port, ...from }, connectTimeoutMs, clock, signal));
+      turn.opened();
+      seen.push(`${at} answers`);
+    } catch (error) {
+      signal.throwIfAborted();
+      failures.push(turn.failed(error instanceof TunnelFailure ? error : translate(error, at)));
+    } finally {
+      turn.end();
+    }
+  }
+  const [first] = failures;
+  const text = [...seen, ...failures.map(({ message }) => message)].join('; ');
+  if (seen.length === 0 && first !== undefined) throw new TunnelFailure(first.code, text);
+  tell('TCP', failures.length === 0 ? 'ok' : 'warn', text, first === undefined ? undefined : cureOf(first));
 }

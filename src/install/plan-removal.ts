@@ -61,11 +61,7 @@ export async function planUnitRemoval({
   const state = await unitState(manager);
   const own = (await look(unitFile))?.content ?? null;
   const packaged = own === null && state.load === 'loaded' && /^\/(?:usr\/)?lib\//.test(state.fragment);
-  if (own !== null && sealOf(own) !== 'intact')
-    throw new InstallError(
-      `${unitFile} is not as tunneld install wrote it, and is left alone: if it is to go, stop it and remove it yourself ` +
-        `(\`${manager.systemctl.join(' ')} disable --now tunnel\`, \`rm ${unitFile}\`), and run this again`,
-    );
+  refuseEdited(own, unitFile, manager);
   const steps: Step[] = [];
   const notes: string[] = [];
   const command = (why: string, ...argv: readonly string[]) =>
@@ -86,4 +82,12 @@ export async function planUnitRemoval({
     if (state.dropIns.length > 0) notes.push(`your drop-ins are left: ${state.dropIns.join(', ')}`);
   }
   return { steps, notes };
+}
+
+function refuseEdited(own: string | null, unitFile: string, { systemctl }: RemovalRequest['manager']): void {
+  if (own === null || sealOf(own) === 'intact') return;
+  throw new InstallError(
+    `${unitFile} is not as tunneld install wrote it, and is left alone: if it is to go, stop it and remove it yourself ` +
+      `(\`${systemctl.join(' ')} disable --now tunnel\`, \`rm ${unitFile}\`), and run this again`,
+  );
 }

@@ -60,26 +60,9 @@ export async function planSystem({ copyFrom, program, here, run }: SystemRequest
   const manager = systemManager(run);
   const systemd = await systemdVersion(manager, OLDEST_SYSTEMD);
   await checkProgram(program);
-  for (const directory of ['/etc', '/etc/systemd/system', '/var/lib'])
-    await access(directory, constants.W_OK).catch((error: unknown) => {
-      throw unable('write to', directory, error);
-    });
-  const account = await accountOf(run, SERVICE_USER);
-  checkAccount(account, await groupNumber(run, SERVICE_USER), STATE);
-
+  await checkSystem(run);
   const state = await unitState(manager);
-  if (state.load === 'masked')
-    throw new InstallError('tunnel.service is masked: `sudo systemctl unmask tunnel`, and run this again');
-  const own = existsSync(UNIT_FILE) ? ((await look(UNIT_FILE))?.content ?? null) : null;
-  const text = state.fragment === '' ? '' : (await run(['systemctl', 'cat', '--no-pager', UNIT])).stdout;
-  const users = await usersOf(text, run);
-  const around = await surroundings(users, run);
-  const existing = classifyUnit(own, text, state, program.packagedUnit, around);
-  refuseUnit(existing, state);
-  const odd = await handedOverProblems(ETC);
-  if (odd.length > 0) throw new InstallError(odd.join('\n'), 78);
-
-  const old = existing.type === 'ssh' ? { ...existing, account: ownerOf(existing.command.user, users) } : null;
+  const { own, old } = await existingUnit(state, program, run);
   const wanted = await planConfig({ copyFrom, here, old });
   const unit = program.packagedUnit === null ? ourUnit(program, systemd) : await readFile(program.packagedUnit, 'utf8');
   const unitSteps = stepsOfUnit(program, unit, own);
@@ -106,6 +89,31 @@ export async function planSystem({ copyFrom, program, here, run }: SystemRequest
     notes: [...(old?.command.leftOut ?? []), ...wanted.notes, ...(backup?.notes ?? [])].map(escapeControls),
     config: CONFIG,
   };
+}
+
+/** Where it is to go can be written to, and what the service needs of accounts and files is not in the way. */
+async function checkSystem(run: Runner): Promise<void> {
+  for (const directory of ['/etc', '/etc/systemd/system', '/var/lib'])
+    await access(directory, constants.W_OK).catch((error: unknown) => {
+      throw unable('write to', directory, error);
+    });
+  const account = await accountOf(run, SERVICE_USER);
+  checkAccount(account, await groupNumber(run, SERVICE_USER), STATE);
+  const odd = await handedOverProblems(ETC);
+  if (odd.length > 0) throw new InstallError(odd.join('\n'), 78);
+}
+
+/** The text of a unit file of ours or in our place, and what runs there now where that is ssh; refuses any other. */
+async function existingUnit(state: UnitState, program: Program, run: Runner) {
+  if (state.load === 'masked')
+    throw new InstallError('tunnel.service is masked: `sudo systemctl unmask tunnel`, and run this again');
+  const own = existsSync(UNIT_FILE) ? ((await look(UNIT_FILE))?.content ?? null) : null;
+  const text = state.fragment === '' ? '' : (await run(['systemctl', 'cat', '--no-pager', UNIT])).stdout;
+  const users = await usersOf(text, run);
+  const existing = classifyUnit(own, text, state, program.packagedUnit, await surroundings(users, run));
+  refuseUnit(existing, state);
+  const old = existing.type === 'ssh' ? { ...existing, account: ownerOf(existing.command.user, users) } : null;
+  return { own, old };
 }
 
 function ourUnit(program: Program, systemd: number): string {

@@ -39,17 +39,9 @@ export async function planConfig({ copyFrom, here, old }: ConfigRequest): Promis
     return { steps: [...files, configStep(yaml)], notes, tunnels: tunnels.map(({ name }) => name) };
   }
   const copied = copyFrom === null ? null : readCopied(copyFrom);
-  if (there !== null && copied !== null && copied !== there)
-    throw new InstallError(
-      `${CONFIG} exists and is not the same as ${copyFrom}: leave --config out, or move one of them away`,
-    );
+  refuseAnother(there, copied, copyFrom);
   const content = there ?? copied;
-  if (content === null)
-    throw new InstallError(
-      `there is no configuration ${CONFIG} yet: \`sudo tunneld init [user@]host -R 8080:localhost:22\` makes one with a key, ` +
-        'or name one to copy with --config FILE',
-      78,
-    );
+  if (content === null) throw new InstallError(NO_CONFIG, 78);
   const config = await parseConfig(content, CONFIG, service);
   const tunnels = old === null ? [] : namesOfSame(config, await oldConfig(old.command, old.account, here));
   return {
@@ -61,6 +53,17 @@ export async function planConfig({ copyFrom, here, old }: ConfigRequest): Promis
     tunnels,
   };
 }
+
+function refuseAnother(there: string | null, copied: string | null, copyFrom: string | null): void {
+  if (there === null || copied === null || copied === there) return;
+  throw new InstallError(
+    `${CONFIG} exists and is not the same as ${copyFrom}: leave --config out, or move one of them away`,
+  );
+}
+
+const NO_CONFIG =
+  `there is no configuration ${CONFIG} yet: \`sudo tunneld init [user@]host -R 8080:localhost:22\` makes one with a key, ` +
+  'or name one to copy with --config FILE';
 
 function configStep(content: string | null): Step {
   return { type: 'file', path: CONFIG, mode: 0o640, owner: 'root', group: SERVICE_USER, content };

@@ -3,7 +3,12 @@ import { InvalidArgumentError } from 'commander';
 import type { Shared } from './shared.ts';
 
 /** The daemon itself, and the commands that people give while it runs. */
-export function addDailyCommands(program: Command, { run, config, sshArguments }: Shared): void {
+export function addDailyCommands(program: Command, shared: Shared): void {
+  for (const add of [addRun, addCheck, addStatus, addLogs, addReload, addApply, addConfirm, addRetry])
+    add(program, shared);
+}
+
+function addRun(program: Command, { run, config, sshArguments }: Shared): void {
   program
     .command('run')
     .description('run the daemon in the foreground: on a configuration, or on what ssh or autossh was given')
@@ -19,10 +24,16 @@ export function addDailyCommands(program: Command, { run, config, sshArguments }
         }),
       ),
     );
+}
+
+function addCheck(program: Command, { run, config }: Shared): void {
   program
     .command('check')
     .description('read the configuration and list everything that is wrong with it')
     .action(run(async () => (await import('../commands/check.ts')).check(config())));
+}
+
+function addStatus(program: Command, { run, config }: Shared): void {
   program
     .command('status')
     .description('show what every tunnel does, or one')
@@ -37,6 +48,9 @@ export function addDailyCommands(program: Command, { run, config, sshArguments }
         }),
       ),
     );
+}
+
+function addLogs(program: Command, { run, config }: Shared): void {
   program
     .command('logs')
     .description('show the last lines of the log')
@@ -53,6 +67,9 @@ export function addDailyCommands(program: Command, { run, config, sshArguments }
         }),
       ),
     );
+}
+
+function addReload(program: Command, { run, config }: Shared): void {
   program
     .command('reload')
     .description('apply the configuration file; tunnels that did not change stay up')
@@ -63,6 +80,9 @@ export function addDailyCommands(program: Command, { run, config, sshArguments }
         (await import('../commands/reload.ts')).reload(config(), name ?? null, options.keysOnly === true),
       ),
     );
+}
+
+function addApply(program: Command, { run, config }: Shared): void {
   program
     .command('apply')
     .description(
@@ -75,10 +95,16 @@ export function addDailyCommands(program: Command, { run, config, sshArguments }
         (await import('../commands/apply.ts')).apply(config(), file, options.confirm ?? null),
       ),
     );
+}
+
+function addConfirm(program: Command, { run, config }: Shared): void {
   program
     .command('confirm')
     .description('keep the configuration that "tunneld apply --confirm" tries out')
     .action(run(async () => (await import('../commands/confirm.ts')).confirm(config())));
+}
+
+function addRetry(program: Command, { run, config }: Shared): void {
   program
     .command('retry')
     .description('try again now instead of waiting')

@@ -2,7 +2,12 @@ import { Option, type Command } from 'commander';
 import type { Shared } from './shared.ts';
 
 /** What makes a tunnel, and what looks whether it is as it should be. */
-export function addSetupCommands(program: Command, { run, config }: Shared): void {
+export function addSetupCommands(program: Command, shared: Shared): void {
+  for (const add of [addInit, addDoctor, addTrust, addServerSetup, addAudit, addClientSetup, addDemo])
+    add(program, shared);
+}
+
+function addInit(program: Command, { run, config }: Shared): void {
   program
     .command('init')
     .description('make a tunnel from nothing: key, host key, configuration, and what the server needs')
@@ -26,6 +31,9 @@ export function addSetupCommands(program: Command, { run, config }: Shared): voi
         }),
       ),
     );
+}
+
+function addDoctor(program: Command, { run, config }: Shared): void {
   program
     .command('doctor')
     .description('look at everything that a tunnel needs, and say what to do about what is wrong')
@@ -40,6 +48,9 @@ export function addSetupCommands(program: Command, { run, config }: Shared): voi
         }),
       ),
     );
+}
+
+function addTrust(program: Command, { run, config }: Shared): void {
   program
     .command('trust')
     .description("compare the server's host key with the known one, and replace that where it has changed")
@@ -53,6 +64,9 @@ export function addSetupCommands(program: Command, { run, config }: Shared): voi
         (await import('../commands/trust.ts')).trust(config(), name, options.fingerprint ?? null),
       ),
     );
+}
+
+function addServerSetup(program: Command, { run, config }: Shared): void {
   program
     .command('server-setup')
     .description('print a script that sets the server up for a tunnel: its user, its key, and what they may do')
@@ -71,6 +85,9 @@ export function addSetupCommands(program: Command, { run, config }: Shared): voi
         }),
       ),
     );
+}
+
+function addAudit(program: Command, { run, config }: Shared): void {
   program
     .command('audit')
     .description('log in and try what a thief of the key could do on the server, after a question')
@@ -90,6 +107,9 @@ export function addSetupCommands(program: Command, { run, config }: Shared): voi
         }),
       ),
     );
+}
+
+function addClientSetup(program: Command, { run, config }: Shared): void {
   program
     .command('client-setup')
     .description('print what people put into their ~/.ssh to reach this device through a tunnel')
@@ -104,6 +124,9 @@ export function addSetupCommands(program: Command, { run, config }: Shared): voi
         }),
       ),
     );
+}
+
+function addDemo(program: Command, { run }: Shared): void {
   program
     .command('demo')
     .description('see a tunnel heal, on this machine alone')

@@ -34,46 +34,62 @@ export function judgeFacts(facts: ServerFacts, options: JudgeOptions): Judged {
     ...UNREAD.filter((name) => !['', 'none'].includes(rule(name))).map((name) => `keys come from ${name}, too`),
   ];
   const open = new Map<Hole, string[]>();
-  const note = (hole: Hole, detail: string) => open.set(hole, [...(open.get(hole) ?? []), detail]);
+  const note: Note = (hole, detail) => open.set(hole, [...(open.get(hole) ?? []), detail]);
+  for (const key of ours) judgeKey(key, facts, options, note);
+  judgeRules(facts, options, note);
+  for (const key of keys) problems.push(...judgeCommand(key, facts, options, ours.includes(key), note));
+  for (const account of facts.otherAccounts) note('other-accounts', account);
+  // Whether commands run at all has been tried.
+  const judged = open.has('command') ? ['command' as const, ...IN_RULES] : IN_RULES;
+  return { findings: judged.map((hole) => findingOf(hole, open.get(hole))), problems };
+}
 
-  const gateway = rule('gatewayports');
+type Note = (hole: Hole, detail: string) => void;
+
+function judgeKey(key: KeyEntry, facts: ServerFacts, options: JudgeOptions, note: Note): void {
+  const { rules } = facts;
+  const rule = (name: string) => rules.get(name)?.[0] ?? '';
   const sockets = ['yes', 'all', 'local'].includes(rule('allowstreamlocalforwarding'));
-  for (const key of ours) {
-    for (const { extent, words } of extraOpens(facts, key, options))
-      for (const hole of holesOfTarget(extent, sockets)) note(hole, words);
-    for (const { extent, words } of extraListens(facts, key, options)) note(holeOfListener(extent, gateway), words);
-    if (rule('permituserrc') === 'yes' && facts.hasHome && allows(key, 'user-rc'))
-      note('user-rc', `PermitUserRC yes, and ${lineOf(key)} leaves it`);
-    if (rule('permituserenvironment') !== 'no' && rules.size > 0)
-      note(
-        'environment',
-        `PermitUserEnvironment ${rule('permituserenvironment')}: environment= and ~/.ssh/environment`,
-      );
-  }
-  if (gateway === 'yes' && options.forwards.some(isForServer))
+  for (const { extent, words } of extraOpens(facts, key, options))
+    for (const hole of holesOfTarget(extent, sockets)) note(hole, words);
+  for (const { extent, words } of extraListens(facts, key, options))
+    note(holeOfListener(extent, rule('gatewayports')), words);
+  if (rule('permituserrc') === 'yes' && facts.hasHome && allows(key, 'user-rc'))
+    note('user-rc', `PermitUserRC yes, and ${lineOf(key)} leaves it`);
+}
+
+/** What the key runs, and whether it is more than a key of somebody else's for listeners of its own; the answer is what is not known. */
+function judgeCommand(
+  key: KeyEntry,
+  { rules }: ServerFacts,
+  { known, access }: JudgeOptions,
+  isOurs: boolean,
+  note: Note,
+): readonly string[] {
+  const command = forcedCommand(key, rules.get('forcecommand') ?? []);
+  const forced = command === null ? null : judgeForcedCommand(command);
+  const shown = printable(command ?? '', 80);
+  if (forced === 'anything' && isOurs) note('command', `${lineOf(key)} has the forced command ${shown}`);
+  const why = known.includes(key.base64) ? null : whyOpen(key, forced, access);
+  if (why !== null) note('other-keys', `${lineOf(key)}: ${key.fingerprint} ${key.comment}`.trim() + `: ${why}`);
+  return forced === 'unknown'
+    ? [`what the forced command ${shown} of ${lineOf(key)} can be made to do is not known here`]
+    : [];
+}
+
+/** What the rules allow whatever key it is. */
+function judgeRules({ rules, keys }: ServerFacts, options: JudgeOptions, note: Note): void {
+  const rule = (name: string) => rules.get(name)?.[0] ?? '';
+  const ours = keys.some(({ base64 }) => options.keys.includes(base64));
+  if (ours && rule('permituserenvironment') !== 'no' && rules.size > 0)
+    note('environment', `PermitUserEnvironment ${rule('permituserenvironment')}: environment= and ~/.ssh/environment`);
+  if (rule('gatewayports') === 'yes' && options.forwards.some(isForServer))
     note('listen-public', 'GatewayPorts yes: they listen on all addresses');
   if (rule('permittunnel') !== 'no' && rules.size > 0) note('tunnel-device', `PermitTunnel ${rule('permittunnel')}`);
   const variables = (rules.get('acceptenv') ?? []).filter(
     (name) => !/^(?:LANG|LC_\*|LC_[A-Z]+|COLORTERM|NO_COLOR|NONE)$/.test(name),
   );
   if (variables.length > 0) note('environment', `AcceptEnv ${variables.slice(0, 10).join(' ')}`);
-  for (const key of keys) {
-    const isKnown = options.known.includes(key.base64);
-    const command = forcedCommand(key, rules.get('forcecommand') ?? []);
-    const forced = command === null ? null : judgeForcedCommand(command);
-    if (forced === 'unknown')
-      problems.push(
-        `what the forced command ${printable(command ?? '', 80)} of ${lineOf(key)} can be made to do is not known here`,
-      );
-    if (forced === 'anything' && ours.includes(key))
-      note('command', `${lineOf(key)} has the forced command ${printable(command ?? '', 80)}`);
-    const why = isKnown ? null : whyOpen(key, forced, options.access);
-    if (why !== null) note('other-keys', `${lineOf(key)}: ${key.fingerprint} ${key.comment}`.trim() + `: ${why}`);
-  }
-  for (const account of facts.otherAccounts) note('other-accounts', account);
-  // Whether commands run at all has been tried.
-  const judged = open.has('command') ? ['command' as const, ...IN_RULES] : IN_RULES;
-  return { findings: judged.map((hole) => findingOf(hole, open.get(hole))), problems };
 }
 
 const UNREAD = ['authorizedkeyscommand', 'trustedusercakeys'];

@@ -1,3 +1,4 @@
+import { createQueue } from '../../lib/async/queue.ts';
 import { constants, type Stats } from 'node:fs';
 import { mkdir, open, realpath, stat, type FileHandle } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
@@ -71,13 +72,7 @@ export async function rewriteKnownHosts(file: string, edit: KnownHostsEdit): Pro
 }
 
 /** Writes of this process follow one another: two tunnels to one new server would otherwise both add its key. */
-let lastWrite: Promise<unknown> = Promise.resolve();
-
-function inTurn<T>(write: () => Promise<T>): Promise<T> {
-  const turn = lastWrite.then(write);
-  lastWrite = turn.catch(() => {});
-  return turn;
-}
+const inTurn = createQueue();
 
 async function rewrite(file: string, edit: KnownHostsEdit): Promise<boolean> {
   try {

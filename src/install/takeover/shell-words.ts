@@ -2,6 +2,7 @@
  * The words of a command for sh, or null where it is more than one plain command: what it would do can then not be known
  * without running it. Variables are replaced by what `env` says; one that it does not know is more than plain, too.
  */
+// oxlint-disable-next-line complexity -- a scanner: one branch for each kind of character, in the order in which sh looks at them
 export function shellWords(text: string, env: Readonly<Record<string, string>>): readonly string[] | null {
   const words: string[] = [];
   let word: string | null = null;

@@ -30,6 +30,7 @@ function logicalLines(text: string): readonly string[] {
 }
 
 /** The words of a value, with their quotes taken off and C escapes resolved; null where systemd would not take it. */
+// oxlint-disable-next-line complexity -- a scanner: one branch for each kind of character, in the order in which systemd looks at them
 export function splitWords(value: string): readonly string[] | null {
   const words: string[] = [];
   let word: string | null = null;

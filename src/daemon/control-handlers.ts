@@ -1,0 +1,106 @@
+import type { Request } from '../control/protocol.ts';
+import { errorText } from '../lib/text.ts';
+import { RequestError } from '../control/server.ts';
+import { VERSION } from '../lib/version.ts';
+import { statusDocument } from '../status/document.ts';
+import type { StatusDocument } from '../status/document.ts';
+import type { ReloadResult } from '../control/protocol.ts';
+import type { Retries } from './retries.ts';
+import type { Configuration } from './active-config.ts';
+import type { Supervisor } from '../supervisor/supervisor.ts';
+import type { Problems } from './problems.ts';
+import type { LogMemory } from '../lib/log/memory.ts';
+import type { Clock } from '../lib/async/clock.ts';
+import { tunnelOfLine } from '../lib/log/format.ts';
+import type { ControlHandlers } from '../control/server.ts';
+
+/** What the daemon answers on its control socket. */
+export function createHandlers(deps: HandlersDeps): ControlHandlers {
+  const { memory } = deps;
+  return {
+    handle: (request) => handle(request, deps),
+    streamLogs: ({ name, lines, follow }, write) => {
+      const concerns = (line: string) => name === null || tunnelOfLine(line) === name;
+      for (const line of memory.recent(lines, concerns)) write(line);
+      if (!follow) return null;
+      const stop = memory.follow((line) => {
+        if (concerns(line)) write(line);
+      });
+      return { stop };
+    },
+  };
+}
+
+export interface HandlersDeps {
+  readonly clock: Clock;
+  readonly pid: number;
+  /** Of the monotonic clock, in milliseconds. */
+  readonly startedAt: number;
+  readonly memory: LogMemory;
+  readonly problems: Problems;
+  readonly supervisor: Supervisor;
+  readonly configuration: Configuration;
+  readonly retries: Retries;
+  /** Does what changes the configuration that runs, and says meanwhile that it is reloaded. */
+  change<T>(work: () => Promise<T>): Promise<T>;
+  reload(): Promise<ReloadResult>;
+  /** For the service manager. */
+  tellStatus(): void;
+  /** A person has said that listeners be taken. */
+  taken(): void;
+}
+
+async function handle(request: Request, deps: HandlersDeps): Promise<unknown> {
+  const { supervisor, configuration, retries } = deps;
+  switch (request.command) {
+    case 'status':
+      return status(deps);
+    case 'logs':
+      requireTunnel(request.name, supervisor);
+      return null;
+    case 'retry':
+      requireTunnel(request.name, supervisor);
+      if (request.take === true && request.name !== null) {
+        supervisor.take(request.name);
+        deps.taken();
+        return retries.retry(request.name);
+      }
+      return retries.retryAsked(request.name);
+    case 'reload':
+      return await deps.reload().catch(refuse);
+    case 'apply':
+      return await deps.change(() => configuration.tryOut(request.candidate, request.withinMs)).catch(refuse);
+    case 'confirm':
+      await configuration.confirm().catch(refuse);
+      deps.tellStatus();
+      return null;
+  }
+}
+
+function status({ clock, pid, startedAt, problems, supervisor, configuration }: HandlersDeps): StatusDocument {
+  return statusDocument(
+    {
+      version: VERSION,
+      pid,
+      config: configuration.current().file,
+      standing: configuration.standing(),
+      problems: problems.list(),
+      startedAt,
+    },
+    supervisor.tunnels(),
+    { now: clock.now(), wall: clock.wall() },
+  );
+}
+
+function requireTunnel(name: string | null, supervisor: Supervisor): void {
+  const names = supervisor.tunnels().map(({ spec }) => spec.name);
+  if (name === null || names.includes(name)) return;
+  throw new RequestError(
+    'no-such-tunnel',
+    `there is no tunnel ${JSON.stringify(name)}; there are: ${names.join(', ')}`,
+  );
+}
+
+function refuse(error: unknown): never {
+  throw error instanceof RequestError ? error : new RequestError('config-invalid', errorText(error));
+}

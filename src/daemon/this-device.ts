@@ -1,0 +1,69 @@
+import { hostname } from 'node:os';
+import { join } from 'node:path';
+import { unacknowledged } from '../host/tcp-queue.ts';
+import { icmpRefusals } from '../host/icmp-refusals.ts';
+import type { HoldingsByServer } from '../forwarding/listeners/holdings.ts';
+import type { Device } from '../net/device.ts';
+import type { Problems } from './problems.ts';
+import type { LastGood } from './last-good.ts';
+import type { Logger } from '../lib/log/log.ts';
+import type { Clock } from '../lib/async/clock.ts';
+import { sourcePorts } from '../net/source-ports.ts';
+import { createTurns } from '../net/pacing/turns.ts';
+import { holdingsOf, listenerKeys } from '../forwarding/listeners/holdings.ts';
+import { readHostKeys } from '../host/host-keys.ts';
+import { createBell } from '../lib/async/listeners.ts';
+import { openHoldingsFile } from '../host/holdings-file.ts';
+import { unassignedPorts } from '../host/port-range.ts';
+import { readMachine } from '../host/machine.ts';
+import { openPortFile } from '../host/source-port-file.ts';
+import { watchNetwork } from '../host/network-watch.ts';
+import type { Config } from '../model/config.ts';
+
+/** What the tunnels may know of this machine, and what is remembered of their listeners and ports in the state directory. */
+export async function openDevice(
+  { stateDirectory }: Pick<Config, 'stateDirectory'>,
+  { clock, random, log, lastGood, problems }: DeviceDeps,
+): Promise<ThisDevice> {
+  const network = watchNetwork(clock);
+  network.subscribe((what) => log.debug(what));
+  const portMemory = openPortFile(join(stateDirectory, 'source-ports.json'), (message) =>
+    problems.report('the memory of source ports', message),
+  );
+  const machine = await readMachine();
+  const device = `${hostname()} ${JSON.stringify(machine)}`;
+  const portOptions = { memory: portMemory, range: unassignedPorts(), device, random };
+  const memory = openHoldingsFile(
+    join(stateDirectory, 'listeners.json'),
+    (lastGood?.config.tunnels ?? []).flatMap(listenerKeys),
+    (message) => problems.report('the memory of listeners', message),
+  );
+  const taken = createBell();
+  const day = () => new Date(clock.wall()).toISOString().slice(0, 10);
+  return {
+    onChange: (listener) => network.subscribe(listener),
+    lostAddress: network.lostAddress,
+    unacknowledged,
+    hostKeys: () => readHostKeys(),
+    holdings: (server) => holdingsOf(server, { memory, machine, day }),
+    onTaken: taken.listen,
+    turns: createTurns({ clock, random, icmpRefusals }),
+    sourcePorts: (tunnel, server) => sourcePorts(`${tunnel} ${server}`, portOptions),
+    taken: taken.ring,
+    stop: network.stop,
+  };
+}
+
+export interface DeviceDeps {
+  readonly clock: Clock;
+  readonly random: () => number;
+  readonly log: Pick<Logger, 'debug'>;
+  readonly lastGood: LastGood | null;
+  readonly problems: Problems;
+}
+
+export interface ThisDevice extends Device, HoldingsByServer {
+  /** A person has said that listeners be taken. */
+  taken(): void;
+  stop(): void;
+}

@@ -1,0 +1,11 @@
+/** Runs one piece of work after the other, in the order they came; each finds everything as the one before left it, however that ended. */
+export type Queue = <T>(work: () => T | Promise<T>) => Promise<T>;
+
+export function createQueue(): Queue {
+  let last: Promise<unknown> = Promise.resolve();
+  return (work) => {
+    const done = last.then(work);
+    last = done.catch(() => {});
+    return done;
+  };
+}

@@ -1,0 +1,22 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { createQueue } from '../../../src/lib/async/queue.ts';
+
+test('begins a piece of work when the one before has ended, also by a failure', async () => {
+  const inTurn = createQueue();
+  const events: string[] = [];
+  let release!: () => void;
+  const first = inTurn(async () => {
+    events.push('first');
+    await new Promise<void>((resolve) => (release = resolve));
+    throw new Error('it failed');
+  });
+  const second = inTurn(() => events.push('second'));
+  const third = inTurn(async () => 'answer');
+  await new Promise(setImmediate);
+  assert.deepEqual(events, ['first']);
+  release();
+  await assert.rejects(first, { message: 'it failed' });
+  assert.equal(await second, 2);
+  assert.equal(await third, 'answer');
+});
