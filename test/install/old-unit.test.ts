@@ -167,6 +167,8 @@ test('words are split as systemd and as sh split them', () => {
   ]);
   assert.equal(shellWords('a $X', { X: '1 2' }), null);
   assert.deepEqual(readUnit('[A]\nk = 1\nk=2\n[B]\nk=\n;k=3\n').get('A.k'), ['1', '2']);
+  // In a time that grows with the file, and not with its square.
+  assert.equal(readUnit(`[A]\n${'k=1\n'.repeat(300_000)}`).get('A.k')?.length, 300_000);
 });
 
 test('a unit is ours, edited, of a package, somebody else’s, or not there', () => {

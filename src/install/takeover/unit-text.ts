@@ -8,7 +8,9 @@ export function readUnit(text: string): ReadonlyMap<string, readonly string[]> {
     const [, key, value = ''] = /^([^=\s]+)\s*=\s*(.*)$/.exec(line) ?? [];
     if (head !== null || key === undefined) continue;
     const name = `${section}.${key}`;
-    settings.set(name, value === '' ? [] : [...(settings.get(name) ?? []), value]);
+    const before = settings.get(name);
+    if (value === '' || before === undefined) settings.set(name, value === '' ? [] : [value]);
+    else before.push(value);
   }
   return settings;
 }
