@@ -5,7 +5,7 @@ import { sleep, type Clock } from '../lib/async/clock.ts';
 import { dial, type Dialled } from '../net/dial.ts';
 import { dialTarget } from '../net/dial-target.ts';
 import { asFailure, TunnelFailure } from '../model/failure.ts';
-import { createVerifier, type Verifier } from '../forwarding/verify/listener-verifier.ts';
+import { createVerifier, type Next, type Verifier } from '../forwarding/verify/listener-verifier.ts';
 import { listenLocally } from '../forwarding/listeners/listen-locally.ts';
 import { prepareLogin } from '../connection/route/login.ts';
 import { ownKeys } from '../forwarding/verify/own-keys.ts';
@@ -54,7 +54,7 @@ export async function examineLogin(spec: TunnelSpec, deps: LoginDeps, signal: Ab
     });
     route = await travel(signal);
     let how = '';
-    let claim = (visitor: Visitor): void => visitor.reject();
+    let intercept = (visitor: Visitor): void => visitor.reject();
     connection = await Promise.race([
       route.lost,
       login(
@@ -62,7 +62,7 @@ export async function examineLogin(spec: TunnelSpec, deps: LoginDeps, signal: Ab
         {
           onAuthenticating: (algorithms) => (agreed = algorithms),
           onAuthenticated: (report) => (how = describeAccepted(report)),
-          onVisitor: (visitor) => claim(visitor),
+          onVisitor: (visitor) => intercept(visitor),
         },
         signal,
       ),
@@ -79,10 +79,7 @@ export async function examineLogin(spec: TunnelSpec, deps: LoginDeps, signal: Ab
       },
       over.signal,
     );
-    claim = (visitor) => {
-      const examination = verifier.claim(visitor, { room: true, early: false }) ?? Promise.resolve(visitor);
-      void examination.then((found) => found?.reject());
-    };
+    intercept = (visitor) => verifier.intercept(visitor, NOBODY_SERVES);
     for (const forward of spec.forwards) {
       const examined = examineForward(forward, connection, verifier, deps);
       examined.catch(() => {});
@@ -104,6 +101,13 @@ export async function examineLogin(spec: TunnelSpec, deps: LoginDeps, signal: Ab
     turn()?.end();
   }
 }
+
+const NOBODY_SERVES: Next = {
+  hasRoom: () => true,
+  speaksLast: () => false,
+  accept: (visitor) => visitor.reject(),
+  acceptLater: (_, later) => void later.then((found) => found?.reject()),
+};
 
 /** Nobody else watches that the server answers. */
 async function noAnswer(clock: Clock, signal: AbortSignal): Promise<never> {

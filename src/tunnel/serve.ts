@@ -5,7 +5,7 @@ import { keepForwards } from '../forwarding/listeners/remote-listeners.ts';
 import type { Verifier } from '../forwarding/verify/listener-verifier.ts';
 import type { Up } from '../forwarding/verify/judge.ts';
 import { keepLocalForwards } from '../forwarding/listeners/local-listeners.ts';
-import type { Reception } from '../forwarding/visitors/visitors.ts';
+import type { Visitors } from '../forwarding/visitors/visitors.ts';
 import type { SessionDeps } from './session-deps.ts';
 import { formatEndpoint, type TunnelSpec } from '../model/spec.ts';
 import type { Share } from '../connection/shared/shared-connection.ts';
@@ -14,7 +14,7 @@ import { watchTargets } from '../forwarding/listeners/target-monitor.ts';
 
 export interface ServingDeps extends Omit<SessionDeps, 'reach'> {
   readonly verifier: Verifier;
-  readonly reception: Reception;
+  readonly visitors: Visitors;
   /** Rings when a connection that was silent has shown life. */
   readonly doubtOver: Bell;
   /** Rings when a target has refused a visitor. */
@@ -97,7 +97,7 @@ export async function keepServing(
       random,
       sockets: { replace: spec.streamLocalBindUnlink, mask: spec.streamLocalBindMask },
       lease: deps.lease,
-      onVisitor: deps.reception.receiveLocal,
+      onVisitor: deps.visitors.acceptLocal,
       // Who connects to a listener of this device's kernel comes here and nowhere else.
       onUp: (index) => onUp(index, 'this device', { unverified: null, misplaced: false }),
       onRefused,
@@ -154,7 +154,7 @@ export async function keepServing(
       random,
       isFailing: (index) => deps.state().forwards[index]?.targetFailure != null,
       onFailing: deps.targetFailed.listen,
-      onTarget: deps.reception.reportTarget,
+      onTarget: deps.visitors.reportTarget,
     },
     signal,
   );

@@ -6,7 +6,7 @@ import { waitAtMost } from '../lib/async/wait-at-most.ts';
 import { TunnelFailure } from '../model/failure.ts';
 import { createVerifier } from '../forwarding/verify/listener-verifier.ts';
 import { keepServing } from './serve.ts';
-import { createReception, type Reception } from '../forwarding/visitors/visitors.ts';
+import { createVisitors, type Visitors } from '../forwarding/visitors/visitors.ts';
 import { ownKeys } from '../forwarding/verify/own-keys.ts';
 import { prepareConnection } from '../connection/shared/open-connection.ts';
 import type { Member, Share } from '../connection/shared/shared-connection.ts';
@@ -28,7 +28,7 @@ export async function runSession(spec: TunnelSpec, deps: SessionDeps, signal: Ab
   const targetFailed = createBell();
   let receive = (visitor: Visitor): void => visitor.reject();
   let share: Share | null = null;
-  let reception: Reception | null = null;
+  let visitors: Visitors | null = null;
   try {
     // To decrypt keys may take a minute each.
     deps.heartbeat(PREPARATION_MS);
@@ -71,20 +71,15 @@ export async function runSession(spec: TunnelSpec, deps: SessionDeps, signal: Ab
       },
       over.signal,
     );
-    reception = createReception(
-      spec,
-      connection,
-      verifier,
-      { ...deps, onTargetFailed: targetFailed.ring },
-      visitorsOver.signal,
-    );
-    receive = reception.receive;
+    const next = createVisitors(spec, connection, { ...deps, onTargetFailed: targetFailed.ring }, visitorsOver.signal);
+    visitors = next;
+    receive = (visitor) => verifier.intercept(visitor, next);
     deps.report({ phase: 'forwarding', login, carrier: openedBy === spec.name ? null : openedBy });
     await Promise.race([connection.lost, abortable(deps.beforeListening(), signal)]);
     signal.throwIfAborted();
     return await Promise.race([
       connection.lost,
-      keepServing(share, spec, { ...deps, verifier, reception, doubtOver, targetFailed }, over.signal),
+      keepServing(share, spec, { ...deps, verifier, visitors, doubtOver, targetFailed }, over.signal),
     ]);
   } catch (error) {
     if (share === null || !(error instanceof TunnelFailure)) throw error;
@@ -94,7 +89,7 @@ export async function runSession(spec: TunnelSpec, deps: SessionDeps, signal: Ab
   } finally {
     if (share !== null && signal.aborted) {
       await share.giveBack();
-      const served = reception?.ended() ?? Promise.resolve();
+      const served = visitors?.ended() ?? Promise.resolve();
       await abortable(Promise.race([served, share.connection.lost]), deps.visitorsEnd).catch(() => {});
     }
     await share?.leave(signal.aborted);
@@ -103,10 +98,10 @@ export async function runSession(spec: TunnelSpec, deps: SessionDeps, signal: Ab
       controller.dispose();
     }
     await Promise.all([
-      waitAtMost(reception?.ended() ?? Promise.resolve(), VISITORS_END_MS, clock),
+      waitAtMost(visitors?.ended() ?? Promise.resolve(), VISITORS_END_MS, clock),
       share?.gone() ?? Promise.resolve(),
     ]);
-    reception?.force();
+    visitors?.force();
   }
 }
 

@@ -190,7 +190,7 @@ function serve(visitor: Visitor, connection: SshConnection, echoPort: number, si
       onSocket: () => {},
       permitRemoteOpen: null,
       idle: null,
-      turnedAway: () => {},
+      rejected: () => {},
       onTarget: () => {},
     },
     signal,

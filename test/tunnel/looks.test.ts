@@ -27,7 +27,7 @@ describe('a look', { concurrency: 4 }, () => {
     t.after(() => test.reject());
     visit();
     const visitor = await next();
-    const taken = (changes: Partial<Visitor>) => verifier.claim({ ...visitor, ...changes }, WAITING) !== null;
+    const taken = (changes: Partial<Visitor>) => intercept(verifier, { ...visitor, ...changes }, WAITING) !== null;
     for (const originator of ['192.0.2.7:40000', '2001:db8::1:40000', '1127.0.0.1:40000', 'example:1'])
       assert.equal(taken({ originator }), false, originator);
     for (const host of ['localhost', ''])
@@ -78,7 +78,7 @@ describe('a look', { concurrency: 4 }, () => {
     const ours = await freePort();
     await connection.listen({ type: 'tcp', host: '127.0.0.1', port: ours });
     const looking = look(verifier, ours);
-    assert.equal(await verifier.claim(await next(), ROOM), null);
+    assert.equal(await intercept(verifier, await next(), ROOM), null);
     assert.deepEqual(await looking, OURS);
     await until(() => silent.open() === 0, { what: () => `the end of ${silent.open()} connections` });
     await until(() => channels.open() === 0, { what: () => `the end of ${channels.open()} channels` });
@@ -128,33 +128,49 @@ describe('a look', { concurrency: 4 }, () => {
     // As on a slow path: it is examined in the end.
     const test = await next();
     visit();
-    const examined = verifier.claim(await next(), ROOM);
+    const examined = intercept(verifier, await next(), ROOM);
     assert.ok(examined !== null);
     const found = await untilMoved(clock, 100, examined);
     assert.ok(found !== null);
     assert.equal(clock.now() < 2000, true, `${clock.now()} ms`);
     // The look still goes on, and finds what it looks for.
-    assert.equal(await verifier.claim(test, ROOM), null);
+    assert.equal(await intercept(verifier, test, ROOM), null);
     assert.deepEqual(await looking, OURS);
     found.reject();
   });
 
-  test('words that come after their bearer was let go are known by his first bytes', async (t) => {
-    const clock = fakeClock();
-    const { verifier, listener, next } = await looker(t, { clock });
-    const looking = look(verifier, listener);
-    const test = await next();
-    const channel = test.accept();
-    const words = await new Promise<Buffer>((resolve) => channel.once('data', resolve));
-    channel.pause();
-    // What has been read is put back later: until then he says nothing.
-    const found = await untilMoved(clock, 100, verifier.claim({ ...test, accept: () => channel }, ROOM)!);
-    const served = found?.accept();
-    assert.equal(served?.isTest?.(Buffer.from('GET / HTTP/1.1')), false);
-    assert.equal(served?.isTest?.(words), true);
-    assert.deepEqual(await looking, OURS);
-    served?.close();
-  });
+  for (const [said, isProbe] of [
+    ['its words', true],
+    ['GET /', false],
+  ] as const)
+    test(`of one who was let go the first bytes are looked at before his target gets them: ${said}`, async (t) => {
+      const clock = fakeClock();
+      const { verifier, listener, next } = await looker(t, { clock });
+      const looking = look(verifier, listener);
+      const test = await next();
+      const channel = test.accept();
+      const words = await new Promise<Buffer>((resolve) => channel.once('data', resolve));
+      channel.pause();
+      // What has been read comes later: until then he says nothing.
+      const found = await untilMoved(clock, 100, intercept(verifier, { ...test, accept: () => channel }, ROOM)!);
+      const served = found!.accept();
+      const heard: string[] = [];
+      served.on('data', (chunk: Buffer) => heard.push(chunk.toString()));
+      const closed = new Promise((resolve) => served.once('close', resolve));
+      served.push(isProbe ? words : Buffer.from(said));
+      if (isProbe) {
+        assert.deepEqual(await looking, OURS);
+        await closed;
+        assert.deepEqual(heard, []);
+        return;
+      }
+      await until(() => heard.length > 0, { what: 'what he said' });
+      // Only the first bytes can be a nonce.
+      served.push(words);
+      await until(() => heard.length > 1, { what: 'the rest' });
+      assert.equal(heard.join(''), `GET /${words.toString()}`);
+      served.close();
+    });
 
   test('that the session ends leaves no timer behind, whenever that is', async (t) => {
     const clock = fakeClock();
@@ -180,13 +196,13 @@ describe('a look', { concurrency: 4 }, () => {
     const test = await next();
     visit();
     let let_go = false;
-    const examined = verifier.claim(await next(), WAITING)!.then((found) => {
+    const examined = intercept(verifier, await next(), WAITING)!.then((found) => {
       let_go = true;
       return found;
     });
     await clock.advance(1500);
     assert.equal(let_go, false);
-    assert.equal(await verifier.claim(test, WAITING), null);
+    assert.equal(await intercept(verifier, test, WAITING), null);
     assert.deepEqual(await looking, OURS);
     (await examined)?.reject();
   });
@@ -199,7 +215,7 @@ describe('a look', { concurrency: 4 }, () => {
     const crowd: (Promise<Visitor | null> | null)[] = [];
     for (let count = 0; count < 17; count += 1) {
       visit();
-      crowd.push(verifier.claim(await next(), { room: false, early: false }));
+      crowd.push(intercept(verifier, await next(), { room: false, early: false }));
     }
     assert.deepEqual(
       crowd.map((one) => one !== null),
@@ -243,13 +259,29 @@ describe('a look', { concurrency: 4 }, () => {
     assert.equal(answered, false);
     clearInterval(pouring);
     relay.rate(null);
-    assert.equal(await verifier.claim(await next(), ROOM), null);
+    assert.equal(await intercept(verifier, await next(), ROOM), null);
     assert.deepEqual(await looking, OURS);
   });
 });
 
 const BLOCK = Buffer.alloc(32 * 1024);
 const NOBODY = { address: '127.0.0.1', port: 0 } as const;
+
+/** What the verifier lets through, at once where that is null; soon else, where a place is kept meanwhile. */
+function intercept(
+  verifier: Verifier,
+  visitor: Visitor,
+  { room, early }: { readonly room: boolean; readonly early: boolean },
+): Promise<Visitor | null> | null {
+  let found: Promise<Visitor | null> | null = null;
+  verifier.intercept(visitor, {
+    hasRoom: () => room,
+    speaksLast: () => early,
+    accept: () => {},
+    acceptLater: (_, later) => void (found = later),
+  });
+  return found;
+}
 
 function look(verifier: Verifier, port: number) {
   const looking = verifier.verify({ type: 'tcp', host: '127.0.0.1', port }, port);

@@ -3,7 +3,7 @@ import { connect, createServer } from 'node:net';
 import { test } from 'node:test';
 import { systemClock } from '../../src/lib/async/clock.ts';
 import { createLogger } from '../../src/lib/log/log.ts';
-import { createReception } from '../../src/forwarding/visitors/visitors.ts';
+import { createVisitors } from '../../src/forwarding/visitors/visitors.ts';
 import { shield } from '../../src/net/shield.ts';
 import type { Channel, SshConnection, Visitor } from '../../src/connection/ssh/connection.ts';
 import { initialState } from '../../src/model/state.ts';
@@ -68,10 +68,9 @@ test('a visit that does not end with its session is closed by force, and that is
   const spec = specFor(sshd, [[0, 1]], { forwards: [{ kind: 'local', listen: listenOn, target: listenOn }] });
   const state = initialState(spec, 0);
   const stuck: Pick<SshConnection, 'open'> = { open: () => new Promise(() => {}) };
-  const reception = createReception(
+  const visitors = createVisitors(
     spec,
     stuck as SshConnection,
-    { claim: () => null },
     {
       clock: systemClock,
       log: createLogger('error', (line) => lines.push(JSON.parse(line) as Record<string, unknown>)),
@@ -82,17 +81,17 @@ test('a visit that does not end with its session is closed by force, and that is
     },
     new AbortController().signal,
   );
-  const server = createServer((socket) => reception.receiveLocal(0, socket));
+  const server = createServer((socket) => visitors.acceptLocal(0, socket));
   await listen(server, '127.0.0.1', port);
   t.after(() => server.close());
   const visitor = connect(port, '127.0.0.1').resume();
   await new Promise((resolve) => visitor.once('connect', resolve));
-  await until(async () => await Promise.race([reception.ended().then(() => false), Promise.resolve(true)]), {
+  await until(async () => await Promise.race([visitors.ended().then(() => false), Promise.resolve(true)]), {
     what: 'the visit',
   });
-  reception.force();
+  visitors.force();
   await until(() => visitor.closed, { what: 'its end' });
-  await reception.ended();
+  await visitors.ended();
   assert.match(String(lines[0]?.['msg']), /^a bug: connections did not end with their session/);
   assert.equal(lines[0]?.['connections'], 1);
 });

@@ -34,35 +34,6 @@ for (const side of ['channel', 'socket'] as const) {
   );
 }
 
-test(
-  'words of a test that come late end the visit, and do not reach the target; what others say first does',
-  { timeout: 60_000 },
-  async (t) => {
-    for (const first of ['our words', 'GET /']) {
-      const { channel, visitor, socket, target } = await joinable(t);
-      channel.isTest = (bytes) => bytes.toString() === 'our words';
-      target.on('error', () => {});
-      visitor.on('error', () => {});
-      const heard: Buffer[] = [];
-      target.on('data', (chunk: Buffer) => heard.push(chunk));
-      const spliced = await join(t, channel, socket);
-      visitor.write(first);
-      if (first === 'our words') {
-        target.once('end', () => target.end());
-        assert.equal(await spliced.ended, 'closed');
-        assert.equal(Buffer.concat(heard).toString(), '');
-        continue;
-      }
-      await new Promise((resolve) => target.once('data', resolve));
-      // Only the first bytes can be such words.
-      visitor.end('our words');
-      target.once('end', () => target.end());
-      assert.equal(await spliced.ended, 'closed');
-      assert.equal(Buffer.concat(heard).toString(), 'GET /our words');
-    }
-  },
-);
-
 test('many small pieces make the sender wait as large ones do', { timeout: 30_000 }, async (t) => {
   const { channel, socket, target } = await joinable(t);
   await join(t, channel, socket);

@@ -81,8 +81,6 @@ export interface Visitor {
 /** A stream through the connection. `close` ends both directions at once; `end` only ours. */
 export interface Channel extends Duplex {
   close(): void;
-  /** Whether the first bytes that come are no visitor's but a test of ours (see examine.ts), where they may be. */
-  isTest?(first: Buffer): boolean;
   /** Bytes that whoever reads it has taken and could not pass on: they count as unread. */
   unsent?(): number;
 }

@@ -1,4 +1,4 @@
-import { firstToEnd, waitFor } from '../../lib/async/scope.ts';
+import { firstToEnd } from '../../lib/async/scope.ts';
 import { sleep, type Clock } from '../../lib/async/clock.ts';
 import { printable } from '../../lib/text.ts';
 import { fingerprint, keyTypeOf } from '../../connection/known-hosts/key-blob.ts';
@@ -31,12 +31,11 @@ export async function identifyListener(
   { clock, ownKeys }: IdentifyDeps,
   signal: AbortSignal,
 ): Promise<Other> {
-  const hear = () =>
-    within(
-      peek(channel, 256, (seen) => seen.includes('\n'), signal),
-      clock,
-      signal,
-    );
+  const hear = () => {
+    const firstLine = (over: AbortSignal) => peek(channel, 256, (seen) => seen.includes('\n'), over);
+    const enough = (over: AbortSignal) => sleep(clock, SILENT_MS, over).then(() => null);
+    return firstToEnd<Buffer | null>(signal, [firstLine, enough]);
+  };
   let bytes = await hear();
   if (bytes === null && pulse) {
     channel.end();
@@ -61,11 +60,6 @@ export async function identifyListener(
 
 const OURSELVES =
   "an SSH server with this device's own host key: another tunnel of it lives, or another device has the same keys (a cloned card?)";
-
-function within<T>(work: Promise<T>, clock: Clock, signal: AbortSignal): Promise<T | null> {
-  const enough = (over: AbortSignal) => sleep(clock, SILENT_MS, over).then(() => null);
-  return firstToEnd<T | null>(signal, [waitFor(work), enough]);
-}
 
 const SILENT_MS = 1500;
 const SCAN_MS = 5000;

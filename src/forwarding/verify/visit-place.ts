@@ -5,9 +5,10 @@ import type { TunnelFailure } from '../../model/failure.ts';
 import type { Sight } from './sights.ts';
 import type { Endpoint } from '../../model/spec.ts';
 import type { Channel, SshConnection } from '../../connection/ssh/connection.ts';
+import { discardLate } from '../../connection/ssh/discard.ts';
 import { isProhibited } from '../../connection/ssh2/requests.ts';
 
-/** What a look needs of the connection. */
+/** What verification needs of the connection. */
 export type VerifiedConnection = Pick<SshConnection, 'open' | 'probe' | 'serverVersion' | 'transport'>;
 
 /** Has the server connect us to this place. Rejects also where it does not say in time whether it does. */
@@ -21,7 +22,7 @@ export async function visitPlace(
   try {
     return await firstToEnd<Channel>(signal, [waitFor(opening), (over) => tooLate(connection, clock, over)]);
   } catch (error) {
-    opening.then(discard, () => {});
+    discardLate(opening);
     throw error;
   }
 }
@@ -46,13 +47,6 @@ async function patience(
     if (!moves || clock.now() - started > LONGEST_PATIENCE_MS) return;
     before = now;
   }
-}
-
-/** Closed, whatever comes of it; one that nobody reads would never be. */
-export function discard(channel: Channel): void {
-  channel.on('error', () => {});
-  channel.resume();
-  channel.close();
 }
 
 /**

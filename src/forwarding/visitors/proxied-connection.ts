@@ -25,7 +25,7 @@ export interface VisitOptions {
   /** Ends the connection when it is idle too long, or null. */
   readonly idle: IdleWatch | null;
   /** Logs, within bounds, that a visitor was not served. */
-  turnedAway(details: Readonly<Record<string, string>>, message: string): void;
+  rejected(details: Readonly<Record<string, string>>, message: string): void;
   /** Told after every try: null when the target accepted. */
   onTarget(failure: TunnelFailure | null): void;
 }

@@ -3,7 +3,7 @@ import { fewAMinute } from '../../lib/log/few-a-minute.ts';
 import type { Logger } from '../../lib/log/log.ts';
 
 /** Logs visitors that nobody serves: the first `burst` of a minute at once, and with the next line how many were not told. */
-export function turnedAwayLog(
+export function rejectionLog(
   log: Logger,
   clock: Clock,
   burst: number,

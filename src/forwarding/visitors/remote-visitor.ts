@@ -26,7 +26,7 @@ export async function serveVisitor(visitor: Visitor, options: VisitOptions, sign
   } catch (error) {
     if (signal.aborted) return;
     visitor.reject();
-    turnedAway(error, names, options);
+    reject(error, names, options);
     options.onTarget(asFailure(error));
     return;
   }
@@ -44,7 +44,7 @@ async function serveSocks(visitor: Visitor, options: VisitOptions, signal: Abort
   const channel = visitor.accept();
   const { originator } = visitor;
   const wanted = await negotiate(channel, options.clock, signal).catch((error: unknown) => {
-    if (!signal.aborted) turnedAway(error, { originator, target: 'socks' }, options);
+    if (!signal.aborted) reject(error, { originator, target: 'socks' }, options);
     return null;
   });
   if (wanted === null) return;
@@ -52,7 +52,7 @@ async function serveSocks(visitor: Visitor, options: VisitOptions, signal: Abort
   const names = { originator, target: formatEndpoint(target) };
   if (!permitsOpen(options.permitRemoteOpen, target)) {
     wanted.answer('forbidden');
-    turnedAway(new TunnelFailure('forward-refused', 'permitRemoteOpen does not allow it'), names, options);
+    reject(new TunnelFailure('forward-refused', 'permitRemoteOpen does not allow it'), names, options);
     return;
   }
   try {
@@ -64,16 +64,16 @@ async function serveSocks(visitor: Visitor, options: VisitOptions, signal: Abort
     if (signal.aborted) return;
     const refused = errorCode((error as Error).cause) === 'ECONNREFUSED';
     wanted.answer(refused ? 'refused' : 'unreachable');
-    turnedAway(error, names, options);
+    reject(error, names, options);
   }
 }
 
-function turnedAway(
+function reject(
   error: unknown,
   names: { readonly originator: string; readonly target: string },
-  { counters, turnedAway: tell }: VisitOptions,
+  { counters, rejected }: VisitOptions,
 ): void {
   counters.refusedConnections += 1;
   const code: FailureCode = error instanceof TunnelFailure ? error.code : 'target-unreachable';
-  tell({ ...names, code }, `visitor turned away: ${errorText(error)}`);
+  rejected({ ...names, code }, `visitor turned away: ${errorText(error)}`);
 }

@@ -1,4 +1,5 @@
 import type { Socket } from 'node:net';
+import type { Duplex } from 'node:stream';
 import type { Clock } from '../../lib/async/clock.ts';
 import { deferred } from '../../lib/async/abort.ts';
 import { deliverThenClose } from '../../net/deliver.ts';
@@ -41,7 +42,7 @@ interface SpliceOptions {
  * Nothing is left behind when both are closed: a channel that nobody reads never closes, so it is emptied at the end.
  */
 export function splice(channel: Channel, socket: Socket, options: SpliceOptions): Splice {
-  const { clock, transport, unacknowledged } = options;
+  const [byChannel, bySocket] = resets(options.visitor);
   const ended = deferred<Ending>();
   let how: Ending = 'closed';
   let bug: unknown = null;
@@ -49,53 +50,21 @@ export function splice(channel: Channel, socket: Socket, options: SpliceOptions)
   let complete = false;
   let channelClosed = false;
   let socketClosed = false;
-  let stopDelivery = () => {};
-  const fromChannel = options.visitor === 'channel' ? 'in' : 'out';
-  const [byChannel, bySocket] = resets(options.visitor);
+  startDownlink(channel, socket, options);
   const uplink = startUplink(channel, socket, options);
-  const gather = gatherWrites(socket);
-  channel.unsent = () => socket.writableLength;
+  const delivery = createDelivery(socket, options, () => (how = byChannel));
 
-  let { isTest } = channel;
-  let unsent = 0;
-  channel.on('data', (chunk: Buffer) => {
-    if (isTest?.(chunk) === true) {
-      channel.close();
-      return;
-    }
-    isTest = undefined;
-    options.count(fromChannel, chunk.length);
-    if (!socket.writable) return;
-    // Not by write()'s answer, which is false for every packet larger than Node's small buffer even when the kernel took it.
-    gather();
-    unsent += 1;
-    socket.write(chunk, onSent);
-    if (mustWait()) channel.pause();
-  });
-  const mustWait = () => {
-    const room = Math.min(UNSENT_BYTES, channel.readableHighWaterMark);
-    return socket.writableLength > room || unsent > room / CHUNK_BYTES;
-  };
-  function onSent(): void {
-    unsent -= 1;
-    if (channel.isPaused() && !mustWait()) channel.resume();
-  }
-  const onChannelEnd = () => {
+  onceEnded(channel, () => {
     // ssh2 ends its channels also when the connection dies: what came until then is no whole.
-    if (transport.lost()) {
+    if (options.transport.lost()) {
       how = 'connection lost';
       resetSocket(socket);
       return;
     }
     complete = true;
     socket.end();
-  };
-  const onSocketEnd = () => channel.end();
-  channel.on('end', onChannelEnd);
-  socket.on('end', onSocketEnd);
-  // Of an end that came while somebody looked at the first bytes no event tells any more.
-  if (channel.readableEnded) onChannelEnd();
-  if (socket.readableEnded) onSocketEnd();
+  });
+  onceEnded(socket, () => channel.end());
   // A reset of the socket comes as an error before its close; a channel's other errors are writes after its end.
   socket.on('error', (error) => onError(error, bySocket));
   channel.on('error', (error) => onError(error, how));
@@ -103,15 +72,15 @@ export function splice(channel: Channel, socket: Socket, options: SpliceOptions)
   channel.on('close', () => {
     channelClosed = true;
     uplink.stop();
-    if (!socketClosed) deliver();
+    if (!socketClosed) delivery.start();
     settle();
   });
   const onSocketClose = () => {
     socketClosed = true;
-    stopDelivery();
+    delivery.stop();
     uplink.stop();
     channel.resume();
-    closeChannelAfterItsEnd();
+    if (!channelClosed) closeAfterItsEnd(channel);
     settle();
   };
   socket.on('close', onSocketClose);
@@ -130,21 +99,6 @@ export function splice(channel: Channel, socket: Socket, options: SpliceOptions)
     resetSocket(socket);
   }
 
-  function deliver(): void {
-    stopDelivery();
-    const onReset = () => (how = byChannel);
-    stopDelivery = deliverThenClose(socket, { clock, unacknowledged, onReset });
-  }
-
-  function closeChannelAfterItsEnd(): void {
-    if (channelClosed) return;
-    if (channel.writableFinished) channel.close();
-    else {
-      channel.once('finish', () => channel.close());
-      channel.end();
-    }
-  }
-
   function settle(): void {
     if (channelClosed && socketClosed) ended.resolve(how);
   }
@@ -158,19 +112,24 @@ export function splice(channel: Channel, socket: Socket, options: SpliceOptions)
       if (socketClosed) return;
       uplink.stop();
       channel.removeAllListeners('data');
-      if (!complete) {
-        stopDelivery();
-        resetSocket(socket);
-        return;
-      }
-      deliver();
-      const cancel = clock.timer(LINGER_MS, () => {
-        stopDelivery();
-        resetSocket(socket);
-      });
-      socket.once('close', cancel);
+      if (complete) delivery.startWithin(LINGER_MS);
+      else delivery.reset();
     },
   };
+}
+
+/** 'end' may already have fired while the first bytes were peeked at. */
+function onceEnded(stream: Duplex, onEnd: () => void): void {
+  stream.on('end', onEnd);
+  if (stream.readableEnded) onEnd();
+}
+
+function closeAfterItsEnd(channel: Channel): void {
+  if (channel.writableFinished) channel.close();
+  else {
+    channel.once('finish', () => channel.close());
+    channel.end();
+  }
 }
 
 function resets(visitor: SpliceOptions['visitor']): readonly [Ending, Ending] {
@@ -186,6 +145,54 @@ const CHUNK_BYTES = 1024;
 
 /** How long a visit may go on to read what it was sent when the connection that brought it is gone. */
 const LINGER_MS = 30_000;
+
+/** The end of a socket whose channel is gone: all that was written to it is delivered first. */
+function createDelivery(socket: Socket, { clock, unacknowledged }: SpliceOptions, onReset: () => void) {
+  let stop = () => {};
+  const start = () => {
+    stop();
+    stop = deliverThenClose(socket, { clock, unacknowledged, onReset });
+  };
+  const reset = () => {
+    stop();
+    resetSocket(socket);
+  };
+  return {
+    start,
+    stop: () => stop(),
+    reset,
+    startWithin: (ms: number) => {
+      start();
+      socket.once('close', clock.timer(ms, reset));
+    },
+  };
+}
+
+/** Channel to socket: reads the channel only while little waits for the socket. */
+function startDownlink(channel: Channel, socket: Socket, { count, visitor }: SpliceOptions): void {
+  const direction = visitor === 'channel' ? 'in' : 'out';
+  const gather = gatherWrites(socket);
+  let unsent = 0;
+  channel.unsent = () => socket.writableLength;
+
+  channel.on('data', (chunk: Buffer) => {
+    count(direction, chunk.length);
+    if (!socket.writable) return;
+    // Not by write()'s answer, which is false for every packet larger than Node's small buffer even when the kernel took it.
+    gather();
+    unsent += 1;
+    socket.write(chunk, onSent);
+    if (mustWait()) channel.pause();
+  });
+  const mustWait = () => {
+    const room = Math.min(UNSENT_BYTES, channel.readableHighWaterMark);
+    return socket.writableLength > room || unsent > room / CHUNK_BYTES;
+  };
+  function onSent(): void {
+    unsent -= 1;
+    if (channel.isPaused() && !mustWait()) channel.resume();
+  }
+}
 
 /** Socket to channel: reads the socket only while the channel's window and the connection below have room. */
 function startUplink(channel: Channel, socket: Socket, { transport, count, visitor }: SpliceOptions): { stop(): void } {

@@ -1,0 +1,13 @@
+import type { Channel } from './connection.ts';
+
+/** Closes a channel, whatever comes of it; one that nobody reads would never be. */
+export function discard(channel: Channel): void {
+  channel.on('error', () => {});
+  channel.resume();
+  channel.close();
+}
+
+/** The same for one that nobody waits for any more, as soon as it is there. */
+export function discardLate(opening: Promise<Channel>): void {
+  opening.then(discard, () => {});
+}
