@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { buffer } from 'node:stream/consumers';
 import { test, type TestContext } from 'node:test';
 import { openGroup as openGroupWith } from '../../../src/connection/ssh2/group-exchange.ts';
-import { modularPower, powerAside } from '../../../src/connection/ssh2/modular-power.ts';
+import { modularPower, PATIENCE_MS, powerAside } from '../../../src/connection/ssh2/modular-power.ts';
 import { systemClock, type Clock } from '../../../src/lib/async/clock.ts';
 import { pattern, startEcho, startSource } from '../../support/echo.ts';
 import { startSshd } from '../../support/sshd.ts';
@@ -30,14 +30,15 @@ test('a server that exchanges groups only is reached, up to 8192 bits; large num
   t.after(() => echo.close());
   for (const [bits, minus] of PRIMES) {
     offer(bits, minus);
-    const tunnel = startTunnel(t, specFor(sshd, [[await freePort(), echo.port]]));
+    const tunnel = startTunnel(t, specFor(sshd, [[await freePort(), echo.port]], PATIENT), { clock: patient });
     await tunnel.untilPhase('up');
     await tunnel.stop();
   }
   // The groups that have a name are as large.
   const named = await startSshd({ config: ['KexAlgorithms diffie-hellman-group18-sha512'] });
   t.after(() => named.stop());
-  await startTunnel(t, specFor(named, [[await freePort(), echo.port]])).untilPhase('up');
+  const byName = startTunnel(t, specFor(named, [[await freePort(), echo.port]], PATIENT), { clock: patient });
+  await byName.untilPhase('up');
   assert.deepEqual(large(), []);
   // Whoever sits in between can send any group, before a host key is judged.
   offer(...PRIMES[0]);
@@ -58,7 +59,7 @@ test('nothing is lost or out of order where keys are exchanged so in the middle 
   const [source, echo] = [await startSource(bytes), await startEcho()];
   t.after(() => Promise.all([source.close(), echo.close()]));
   const [down, both] = [await freePort(), await freePort()];
-  const tunnel = startTunnel(t, specFor(sshd, [[down, source.port], [both, echo.port]])); // prettier-ignore
+  const tunnel = startTunnel(t, specFor(sshd, [[down, source.port], [both, echo.port]], PATIENT)); // prettier-ignore
   await tunnel.untilPhase('up');
   const [received, echoed] = await Promise.all([
     buffer(connect(down, '127.0.0.1').end()),
@@ -70,6 +71,13 @@ test('nothing is lost or out of order where keys are exchanged so in the middle 
   assert.ok(rekeys >= 2, `${rekeys} rekeys`);
   assert.deepEqual([tunnel.state().failure, sshd.log().match(/Accepted publickey/g)?.length], [null, 1]);
 });
+
+/** A machine that is busy with other tests may need seconds for a thread. */
+const PATIENT = { connectTimeoutMs: 60_000 };
+const patient: Clock = {
+  ...systemClock,
+  timer: (ms, fire) => systemClock.timer(ms === PATIENCE_MS ? 60_000 : ms, fire),
+};
 
 /** Exchanges groups only, and has one. */
 async function startGroupServer(t: TestContext, config: readonly string[] = []) {
