@@ -14,8 +14,8 @@ export interface Bench {
   startClients(): void;
   /** Waits until a visitor of every client's listener is served. */
   untilUp(timeoutMs?: number): Promise<void>;
-  /** Begins to look; where `shy`, without a visit to listeners that are there already. */
-  observe(shy?: boolean): Observation;
+  /** Resolves when it looks; where `shy`, without a visit to listeners that are there already by then. */
+  observe(shy?: boolean): Promise<Observation>;
   /** Visitors that stay and talk, or only stay; the answer tells whose was cut so far. */
   holdConnections(quiet: boolean): Promise<() => readonly ClientName[]>;
   /** Another program takes the listeners' ports on the server; the answer ends it. */
@@ -79,9 +79,10 @@ export async function setUp({
   const ports = clients.map(({ port }) => port);
   let target = await startTarget();
 
-  const observe = (shy = false): Observation => {
+  const observe = async (shy = false): Promise<Observation> => {
     const all = clients.flatMap((client) => client.ports);
     const { child, lines } = run('server', PROBER, shy ? ['shy', ...all] : all);
+    await until(() => lines().includes('watching'), { what: 'somebody who looks' });
     const first = (what: string, port: number) => {
       const line = lines().find((text) => text.startsWith(`${what} ${port} `));
       return line === undefined ? null : Number(line.split(' ')[2]);
@@ -111,7 +112,7 @@ export async function setUp({
     },
     observe,
     untilUp: async (timeoutMs = PATIENCE_MS) => {
-      const seen = observe();
+      const seen = await observe();
       await seen.done(timeoutMs);
       seen.stop();
       const missing = clients.find((client) => seen.upAt(client) === null);

@@ -25,7 +25,10 @@ export interface Fault {
   /** How many tunnels tunneld has; nobody else takes part. */
   readonly tunnels?: number;
   /** Makes it happen; resolves with the moment (Date.now()) from which on the time counts, or with one for each client. */
-  happen(bench: Bench, observation: () => Observation): Promise<number | ((client: LabClient) => number | null)>;
+  happen(
+    bench: Bench,
+    observation: () => Promise<Observation>,
+  ): Promise<number | ((client: LabClient) => number | null)>;
 }
 
 export interface Outcome {
@@ -110,7 +113,7 @@ export const FAULTS: readonly Fault[] = [
     quiet: true,
     happen: async ({ network }, observation) => {
       network.changeAddress();
-      const observed = observation();
+      const observed = await observation();
       return (client) => observed.freeAt(client);
     },
   },
@@ -201,10 +204,10 @@ async function runTogether(
       // Whatever was under way to the device has arrived by then.
       await wait(1500 + phase * 15 * second);
     }
-    let observation: Observation | null = null;
+    let observation: Promise<Observation> | null = null;
     const observe = () => (observation ??= bench.observe(fault.shy));
     const from = await fault.happen(bench, observe);
-    const observed = observe();
+    const observed = await observe();
     await observed.done(fault.patience * second);
     // Connections that were cut are seen to be, also where the tunnel itself was quick.
     if (fault.cutsNobody === true) await wait(15 * second);
@@ -229,8 +232,10 @@ async function losePath({ network }: Bench, seconds: number): Promise<number> {
   return Date.now();
 }
 
-async function powerCut(bench: Bench): Promise<number> {
+async function powerCut(bench: Bench, observation: () => Promise<Observation>): Promise<number> {
   await bench.powerCut();
+  // What is seen from now on is the listener of the dead session; one that took its place meanwhile would be mistaken for it.
+  await observation();
   const back = Date.now();
   bench.startClients();
   return back;

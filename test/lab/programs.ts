@@ -33,6 +33,7 @@ export const PROBER = `
   const say = (what, port) => process.stdout.write(what + ' ' + port + ' ' + Date.now() + '\\n');
   const free = new Set();
   let lines = listeners();
+  process.stdout.write('watching\\n');
   for (const port of ports) { const visits = setInterval(() => {
     if ([null, shy ? old.get(port) : null].includes(listener(lines, port))) return;
     const socket = connect(port, '127.0.0.1');

@@ -58,8 +58,7 @@ describe('faults in a real network', { concurrency: 6 }, () => {
       await bench.powerCut();
       spoil(stateFile);
       assert.deepEqual(bench.server.sessions(), before, 'the server knows nothing of it');
-      bench.startClients();
-      await untilServedAgain(bench, true);
+      await untilServedAgain(bench, true, bench.startClients);
       // What was lost was only the memory, which follows from the names again.
       assert.deepEqual(portsOf(client), remembered);
       assert.equal(bench.server.sessions().length, before.length);
@@ -91,10 +90,11 @@ describe('faults in a real network', { concurrency: 6 }, () => {
     const port = onlyPort(client);
     await bench.powerCut();
     bench.network.swallow(port);
-    bench.startClients();
-    await until(() => client.output().includes('forward-refused'), { what: () => `a refusal: ${client.output()}` });
-    bench.network.swallow(null);
-    await untilServedAgain(bench, true);
+    await untilServedAgain(bench, true, async () => {
+      bench.startClients();
+      await until(() => client.output().includes('forward-refused'), { what: () => `a refusal: ${client.output()}` });
+      bench.network.swallow(null);
+    });
     const memory = readFileSync(join(client.stateDirectory, 'source-ports.json'), 'utf8');
     assert.match(memory, /"evictions": \{\s*"lab root@10\.77\.2\.2:22": \{\s*"day": "20..-..-..",\s*"seconds": \d+/);
   });
@@ -171,13 +171,14 @@ describe('faults in a real network', { concurrency: 6 }, () => {
 async function backUnrejected(bench: Bench, awayMs: number): Promise<void> {
   await bench.server.kill();
   await wait(awayMs);
-  await bench.server.start();
-  await untilServedAgain(bench, false);
+  await untilServedAgain(bench, false, () => bench.server.start());
   assert.equal(bench.network.turnedAway(), 0);
 }
 
-async function untilServedAgain(bench: Bench, shy: boolean): Promise<void> {
-  const observation = bench.observe(shy);
+/** Looks before it begins: a listener that changes hands at once would be taken for the one that was there before. */
+async function untilServedAgain(bench: Bench, shy: boolean, begin: () => void | Promise<void>): Promise<void> {
+  const observation = await bench.observe(shy);
+  await begin();
   await observation.done(PATIENCE_MS);
   observation.stop();
   for (const client of bench.clients) assert.notEqual(observation.upAt(client), null, client.output());
