@@ -99,7 +99,7 @@ test('one whose tunnel does not come up never takes the old one away', async (t)
   assert.equal((await daemon.command('reload')).code, 0);
   await long;
 
-  const { code, stdout, stderr } = await daemon.command('apply', '--confirm', '4s', dead);
+  const { code, stdout, stderr } = await daemon.command('apply', '--confirm', '12s', dead);
   assert.equal(code, 1);
   assert.match(stdout, /waiting for a: \S+: connect-refused/);
   assert.match(stderr, /what ran before runs again/);
