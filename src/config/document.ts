@@ -120,25 +120,35 @@ function values(document: Document): { ok: true; value: unknown } | { ok: false 
  * What is empty or missing is found at its key, since it has no place of its own.
  */
 function locate(document: Document, lines: LineCounter, path: Path, at: 'key' | 'value'): Located {
-  let node = resolved(document, document.contents);
-  let key: Node | null = null;
-  let label = '';
+  let found: Step = { key: null, node: resolved(document, document.contents), label: '' };
   for (const step of path) {
-    if (isMap(node)) {
-      const pair = pairsOf(node).get(step);
-      if (!pair) break;
-      key = isNode(pair.key) ? pair.key : null;
-      node = resolved(document, pair.value);
-      label += `${label === '' ? '' : '.'}${printable(String(step), MAX_LABEL)}`;
-    } else if (isSeq(node) && typeof step === 'number' && step < node.items.length) {
-      key = null;
-      node = resolved(document, node.items[step]);
-      label += `[${step}]`;
-    } else break;
+    const next = stepInto(document, found, step);
+    if (next === null) break;
+    found = next;
   }
+  const { key, node, label } = found;
   const empty = !node || (isScalar(node) && node.value === null);
   const place = key && (at === 'key' || empty) ? key : node;
   return { ...position(lines, place?.range?.[0] ?? 0), label: label || 'the file' };
+}
+
+/** How far a path was followed: the node there, and the key that it has in a mapping. */
+interface Step {
+  readonly key: Node | null;
+  readonly node: Node | null;
+  readonly label: string;
+}
+
+function stepInto(document: Document, { node, label }: Step, step: string | number): Step | null {
+  if (isMap(node)) {
+    const pair = pairsOf(node).get(step);
+    if (!pair) return null;
+    const key = isNode(pair.key) ? pair.key : null;
+    const name = printable(String(step), MAX_LABEL);
+    return { key, node: resolved(document, pair.value), label: label === '' ? name : `${label}.${name}` };
+  }
+  if (!isSeq(node) || typeof step !== 'number' || step >= node.items.length) return null;
+  return { key: null, node: resolved(document, node.items[step]), label: `${label}[${step}]` };
 }
 
 /** A file can have a problem with each of thousands of keys. */

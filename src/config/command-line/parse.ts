@@ -3,7 +3,8 @@ import { readJump } from '../schema/jump.ts';
 import { REFUSED } from '../ssh-config/refused-options.ts';
 import { parseOption, type SshOption } from '../ssh-config/read.ts';
 import { HONOURED } from '../ssh-config/to-options.ts';
-import { SSH_FLAGS } from './flags.ts';
+import type { Origin } from '../ssh-config/option.ts';
+import { SSH_FLAGS, type SshFlag } from './flags.ts';
 import { BadValue } from '../values/value.ts';
 
 /** A command line of ssh or autossh, taken apart. */
@@ -34,146 +35,169 @@ interface ArgumentProblem {
  * destination. `ownKeys` are the keys that -o takes besides those of ssh_config(5).
  */
 export function parseCommandLine(argv: readonly string[], ownKeys: readonly string[]): CommandLine {
-  const overrides: SshOption[] = [];
-  const options: SshOption[] = [];
-  const own: Record<string, unknown> = {};
-  const notes: string[] = [];
-  const problems: ArgumentProblem[] = [];
-  let destination: string | null = null;
-  let configFile: string | null = null;
-  let verbosity = 0;
-  const rest = [...argv];
+  return new Arguments(argv, ownKeys).read();
+}
 
-  while (rest.length > 0) {
-    const argument = rest.shift()!;
-    if (argument === '--') {
-      if (destination === null) takeDestination(rest.shift() ?? '');
-      if (rest.length > 0) takeCommand(rest);
-      break;
-    }
-    if (argument.startsWith('-') && argument.length > 1) takeCluster(argument);
-    else if (destination === null) takeDestination(argument);
-    else {
-      takeCommand([argument, ...rest]);
-      break;
-    }
-  }
-  return { destination, options: [...overrides, ...options], own, configFile, verbosity, notes, problems };
+/** The arguments that are left, and what the others said. */
+class Arguments {
+  readonly #rest: string[];
+  readonly #ownKeys: readonly string[];
+  readonly #overrides: SshOption[] = [];
+  readonly #options: SshOption[] = [];
+  readonly #own: Record<string, unknown> = {};
+  readonly #notes: string[] = [];
+  readonly #problems: ArgumentProblem[] = [];
+  #destination: string | null = null;
+  #configFile: string | null = null;
+  #verbosity = 0;
 
-  function takeCommand(words: readonly string[]): void {
-    notes.push(`the command "${words.join(' ')}" is not run: tunneld keeps the tunnel up by itself`);
+  constructor(argv: readonly string[], ownKeys: readonly string[]) {
+    this.#rest = [...argv];
+    this.#ownKeys = ownKeys;
   }
 
-  function takeCluster(argument: string): void {
+  read(): CommandLine {
+    for (let argument = this.#rest.shift(); argument !== undefined; argument = this.#rest.shift()) {
+      if (argument === '--') {
+        if (this.#destination === null) this.#takeDestination(this.#rest.shift() ?? '');
+        if (this.#rest.length > 0) this.#takeCommand(this.#rest);
+        break;
+      }
+      if (argument.startsWith('-') && argument.length > 1) this.#takeCluster(argument);
+      else if (this.#destination === null) this.#takeDestination(argument);
+      else {
+        this.#takeCommand([argument, ...this.#rest]);
+        break;
+      }
+    }
+    return {
+      destination: this.#destination,
+      options: [...this.#overrides, ...this.#options],
+      own: this.#own,
+      configFile: this.#configFile,
+      verbosity: this.#verbosity,
+      notes: this.#notes,
+      problems: this.#problems,
+    };
+  }
+
+  #takeCommand(words: readonly string[]): void {
+    this.#notes.push(`the command "${words.join(' ')}" is not run: tunneld keeps the tunnel up by itself`);
+  }
+
+  #takeCluster(argument: string): void {
     if (argument.startsWith('--')) {
-      problems.push({ argument, message: 'is not an option of tunneld run' });
+      this.#problems.push({ argument, message: 'is not an option of tunneld run' });
       return;
     }
     for (let index = 1; index < argument.length; index += 1) {
       const letter = argument[index]!;
       const flag = SSH_FLAGS[letter];
       if (flag === undefined) {
-        problems.push({ argument: `-${letter}`, message: 'is not an option of ssh' });
+        this.#problems.push({ argument: `-${letter}`, message: 'is not an option of ssh' });
         return;
       }
       const attached = argument.slice(index + 1);
-      if (letter === 'M' && takeMonitor(attached)) return;
+      if (letter === 'M' && this.#takeMonitor(attached)) return;
       if (!flag.takesArgument) {
-        take(letter, null);
+        this.#take(letter, flag, null);
         continue;
       }
-      const value = attached === '' ? rest.shift() : attached;
-      if (value === undefined) problems.push({ argument: `-${letter}`, message: 'needs an argument' });
-      else take(letter, value);
+      const value = attached === '' ? this.#rest.shift() : attached;
+      if (value === undefined) this.#problems.push({ argument: `-${letter}`, message: 'needs an argument' });
+      else this.#take(letter, flag, value);
       return;
     }
   }
 
   /** autossh's -M takes a port, or a port and another for an echo service; ssh's takes nothing. */
-  function takeMonitor(attached: string): boolean {
+  #takeMonitor(attached: string): boolean {
     const isPort = (text: string | undefined) => text !== undefined && /^\d+(?::\d+)?$/.test(text);
     if (attached !== '' && !isPort(attached)) return false;
-    if (attached === '' && !isPort(rest[0])) return false;
-    if (attached === '') rest.shift();
-    notes.push('-M of autossh has no effect: tunneld watches the connection itself and needs no ports for it');
+    if (attached === '' && !isPort(this.#rest[0])) return false;
+    if (attached === '') this.#rest.shift();
+    this.#notes.push('-M of autossh has no effect: tunneld watches the connection itself and needs no ports for it');
     return true;
   }
 
-  function take(letter: string, value: string | null): void {
-    const { use } = SSH_FLAGS[letter]!;
+  #take(letter: string, { use }: SshFlag, value: string | null): void {
     const argument = value === null ? `-${letter}` : `-${letter} ${value.trim()}`;
-    const origin = { file: argument, line: 0, column: 0 };
     switch (use.type) {
       case 'option': {
-        const option = {
-          key: use.key,
-          args: [use.value ?? (use.key === 'identityfile' ? value! : value!.trim())],
-          origin,
-        };
-        if (letter === 'J' && options.some(({ key }) => key === 'proxyjump')) {
-          problems.push({ argument, message: 'only one -J is possible: write several servers with commas' });
+        if (letter === 'J' && this.#options.some(({ key }) => key === 'proxyjump')) {
+          const message = 'only one -J is possible: write several servers with commas';
+          this.#problems.push({ argument, message });
         }
-        if (use.first) overrides.unshift(option);
-        else options.push(option);
+        const text = use.value ?? (use.key === 'identityfile' ? value! : value!.trim());
+        const option = { key: use.key, args: [text], origin: originOf(argument) };
+        if (use.first) this.#overrides.unshift(option);
+        else this.#options.push(option);
         return;
       }
       case 'own':
-        takeOwn(use.what, value ?? '', argument);
+        this.#takeOwn(use.what, value ?? '', argument);
         return;
       case 'idle':
-        notes.push(`-${letter} has no effect: ${use.why}`);
+        this.#notes.push(`-${letter} has no effect: ${use.why}`);
         return;
       case 'refused':
-        problems.push({ argument: `-${letter}`, message: `cannot be used: ${use.why}` });
+        this.#problems.push({ argument: `-${letter}`, message: `cannot be used: ${use.why}` });
         return;
       case 'implied':
         return;
     }
   }
 
-  function takeOwn(what: 'config' | 'option' | 'verbose' | 'quiet' | 'monitor', value: string, argument: string): void {
-    if (what === 'config') configFile = value;
-    else if (what === 'quiet') verbosity = -1;
-    else if (what === 'verbose') verbosity = Math.max(0, verbosity) + 1;
-    else if (what === 'monitor') notes.push('-M has no effect: tunneld has a connection of its own and shares none');
-    else takeOption(value.trim(), argument);
+  #takeOwn(what: 'config' | 'option' | 'verbose' | 'quiet' | 'monitor', value: string, argument: string): void {
+    if (what === 'config') this.#configFile = value;
+    else if (what === 'quiet') this.#verbosity = -1;
+    else if (what === 'verbose') this.#verbosity = Math.max(0, this.#verbosity) + 1;
+    else if (what === 'monitor')
+      this.#notes.push('-M has no effect: tunneld has a connection of its own and shares none');
+    else this.#takeOption(value.trim(), argument);
   }
 
-  function takeOption(text: string, argument: string): void {
+  #takeOption(text: string, argument: string): void {
     const [, word = '', value = ''] = /^([A-Za-z]+)(?:\s*=\s*|\s+)(.*)$/s.exec(text) ?? [];
-    const ownKey = ownKeys.find((key) => key.toLowerCase() === word.toLowerCase());
+    const ownKey = this.#ownKeys.find((key) => key.toLowerCase() === word.toLowerCase());
     if (ownKey !== undefined) {
-      own[ownKey] ??= ownKey === 'reconnect' ? parseFlow(value) : value;
+      this.#own[ownKey] ??= ownKey === 'reconnect' ? parseFlow(value) : value;
       return;
     }
-    const parsed = parseOption(text, { file: argument, line: 0, column: 0 });
+    const parsed = parseOption(text, originOf(argument));
     if ('problem' in parsed) {
-      problems.push({ argument, message: parsed.problem });
+      this.#problems.push({ argument, message: parsed.problem });
       return;
     }
     if (!HONOURED.has(parsed.option.key) && !REFUSED.has(parsed.option.key))
-      notes.push(`${argument} has no effect on a tunnel`);
-    options.push(parsed.option);
+      this.#notes.push(`${argument} has no effect on a tunnel`);
+    this.#options.push(parsed.option);
   }
 
-  function takeDestination(text: string): void {
-    if (text === '') problems.push({ argument: "''", message: 'names no server: the argument is empty' });
-    const isUri = text.startsWith('ssh://');
+  #takeDestination(text: string): void {
+    if (text === '') this.#problems.push({ argument: "''", message: 'names no server: the argument is empty' });
     try {
-      const at = text.lastIndexOf('@');
-      const { host, user, port } = isUri
-        ? readJump(text)
-        : { host: text.slice(at + 1), user: at < 0 ? undefined : text.slice(0, at), port: undefined };
-      destination = host;
-      const origin = { file: text, line: 0, column: 0 };
-      if (user !== undefined) options.push({ key: 'user', args: [user], origin });
-      if (port !== undefined) options.push({ key: 'port', args: [String(port)], origin });
+      const { host, user, port } = readDestination(text);
+      this.#destination = host;
+      if (user !== undefined) this.#options.push({ key: 'user', args: [user], origin: originOf(text) });
+      if (port !== undefined) this.#options.push({ key: 'port', args: [String(port)], origin: originOf(text) });
     } catch (error) {
       if (!(error instanceof BadValue)) throw error;
-      destination = '';
-      problems.push({ argument: text, message: error.message });
+      this.#destination = '';
+      this.#problems.push({ argument: text, message: error.message });
     }
   }
+}
+
+function originOf(argument: string): Origin {
+  return { file: argument, line: 0, column: 0 };
+}
+
+/** `[user@]host`, of which anything may be the host, or a URI of ssh. */
+function readDestination(text: string): { host: string; user?: string | undefined; port?: number | undefined } {
+  if (text.startsWith('ssh://')) return readJump(text);
+  const at = text.lastIndexOf('@');
+  return { host: text.slice(at + 1), user: at < 0 ? undefined : text.slice(0, at) };
 }
 
 /** `{ min: 1, max: 30 }` as in a configuration. */

@@ -9,7 +9,12 @@ export interface CanonicalHost {
   /** Whether canonicalization is on, which asks for the second reading. */
   readonly enabled: boolean;
   /** Why it cannot be found out here, and the option that this is about; or null. */
-  readonly problem: { readonly option: SshOption; readonly message: string } | null;
+  readonly problem: Problem | null;
+}
+
+interface Problem {
+  readonly option: SshOption;
+  readonly message: string;
 }
 
 /**
@@ -19,37 +24,52 @@ export interface CanonicalHost {
  */
 export function canonicalHost(name: string, effective: EffectiveOptions, proxied: boolean): CanonicalHost {
   const mode = effective.find('canonicalizehostname');
-  const word = mode?.args[0]?.toLowerCase() ?? 'no';
-  const enabled = mode !== undefined && word !== 'no' && word !== 'false';
-  const done = (host: string): CanonicalHost => ({ host, enabled, problem: null });
-  if (isAddress(name)) return done(canonicalAddress(name));
+  const word = wordOf(mode) ?? 'no';
+  const enabled = !NO.includes(word);
+  if (isAddress(name)) return { host: canonicalAddress(name), enabled, problem: null };
   const host = lowerCase(name);
-  if (!enabled) return done(host);
-  const fail = (option: SshOption, message: string): CanonicalHost => ({ host, enabled, problem: { option, message } });
-  if (!KNOWN.includes(word)) return fail(mode, `CanonicalizeHostname must be yes, no or always`);
-  if (isProxied(effective, proxied) && word !== 'always') return done(host);
-  const aliases = effective.find('canonicalizepermittedcnames');
-  if (aliases !== undefined && aliases.args[0]?.toLowerCase() !== 'none')
-    return fail(aliases, `CanonicalizePermittedCNAMEs lets the DNS choose the name of ${host}; ${CURE}`);
-  if (host.endsWith('.')) return done(host.slice(0, -1));
-  const dots = host.split('.').length - 1;
-  if (dots > Number(effective.value('canonicalizemaxdots') ?? 1)) return done(host);
-  const domains = (effective.find('canonicaldomains')?.args ?? []).filter((domain) => domain.toLowerCase() !== 'none');
-  const fallback = effective.find('canonicalizefallbacklocal');
-  const mayFall = !['no', 'false'].includes(fallback?.args[0]?.toLowerCase() ?? 'yes');
-  const [only, ...others] = domains;
-  if (only === undefined)
-    return mayFall
-      ? done(host)
-      : fail(
-          fallback ?? mode,
-          `CanonicalizeFallbackLocal no leaves no name for ${host}: there are no CanonicalDomains`,
-        );
-  if (others.length === 0 && !mayFall) return done(`${host}.${lowerCase(only)}`);
-  const names = [...domains.map((domain) => `${host}.${domain}`), ...(mayFall ? [host] : [])].join(' or ');
-  return fail(mode, `CanonicalizeHostname lets the DNS choose whether the server is ${names}; ${CURE}`);
+  if (mode === undefined || !enabled) return { host, enabled, problem: null };
+  if (!KNOWN.includes(word)) {
+    return { host, enabled, problem: { option: mode, message: 'CanonicalizeHostname must be yes, no or always' } };
+  }
+  const skipped = word !== 'always' && isProxied(effective, proxied);
+  const found = skipped ? host : canonicalName(host, mode, effective);
+  return typeof found === 'string' ? { host: found, enabled, problem: null } : { host, enabled, problem: found };
 }
 
+/** The whole name of a host, or why only the DNS could tell it. */
+function canonicalName(host: string, mode: SshOption, effective: EffectiveOptions): string | Problem {
+  const aliases = effective.find('canonicalizepermittedcnames');
+  if (aliases !== undefined && wordOf(aliases) !== 'none') {
+    const message = `CanonicalizePermittedCNAMEs lets the DNS choose the name of ${host}; ${CURE}`;
+    return { option: aliases, message };
+  }
+  if (host.endsWith('.')) return host.slice(0, -1);
+  const dots = host.split('.').length - 1;
+  if (dots > Number(effective.value('canonicalizemaxdots') ?? 1)) return host;
+  return nameInDomain(host, mode, effective);
+}
+
+function nameInDomain(host: string, mode: SshOption, effective: EffectiveOptions): string | Problem {
+  const domains = (effective.find('canonicaldomains')?.args ?? []).filter((domain) => domain.toLowerCase() !== 'none');
+  const fallback = effective.find('canonicalizefallbacklocal');
+  const mayFall = !NO.includes(wordOf(fallback) ?? 'yes');
+  const [only, ...others] = domains;
+  if (only === undefined && mayFall) return host;
+  if (only === undefined) {
+    const message = `CanonicalizeFallbackLocal no leaves no name for ${host}: there are no CanonicalDomains`;
+    return { option: fallback ?? mode, message };
+  }
+  if (others.length === 0 && !mayFall) return `${host}.${lowerCase(only)}`;
+  const names = [...domains.map((domain) => `${host}.${domain}`), ...(mayFall ? [host] : [])].join(' or ');
+  return { option: mode, message: `CanonicalizeHostname lets the DNS choose whether the server is ${names}; ${CURE}` };
+}
+
+function wordOf(option: SshOption | undefined): string | undefined {
+  return option?.args[0]?.toLowerCase();
+}
+
+const NO = ['no', 'false'];
 const KNOWN = ['yes', 'true', 'always'];
 
 const CURE =

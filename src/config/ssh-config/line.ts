@@ -63,35 +63,34 @@ function readArguments(keyword: Keyword | undefined, { rest }: SplitLine): reado
   if (rest === '') throw new BadValue('needs a value');
   const args = splitArguments(rest);
   if (args === null) throw new BadValue('has a quote that is not closed on its line');
-  switch (keyword?.shape) {
-    case undefined:
-    case 'ignored':
-      return [];
-    case 'command':
-      return [rest.replace(/^[ \t\r\n=]+/, '')];
-    case 'text':
-      return [restUntilComment(rest)];
-    case 'criteria':
-      return args;
-    case 'one':
-      return counted(args, 1, 1);
-    case 'two':
-      return counted(args, 1, 2);
-    case 'pair':
-      return counted(args, 2, 2);
-    case 'list':
-      checkAlone(args, keyword.key === 'permitremoteopen' ? ['none', 'any'] : ['none']);
-      return withoutEmpty(args);
-    case 'names':
-      return withoutEmpty(args);
-    case 'sent':
-      if (args.some((name) => name === '' || name.includes('='))) throw new BadValue('takes names of variables only');
-      return args;
-    case 'set':
-      if (args.some((setting) => !setting.includes('='))) throw new BadValue('takes settings such as NAME=value');
-      return args;
-  }
+  return keyword === undefined ? [] : ARGUMENTS[keyword.shape](args, rest, keyword.key);
 }
+
+type ReadArguments = (args: readonly string[], rest: string, key: string) => readonly string[];
+
+/** By what stands behind a keyword: its arguments, from the words of the line or the rest of it. */
+const ARGUMENTS: Readonly<Record<Keyword['shape'], ReadArguments>> = {
+  one: (args) => counted(args, 1, 1),
+  two: (args) => counted(args, 1, 2),
+  pair: (args) => counted(args, 2, 2),
+  list: (args, _, key) => {
+    checkAlone(args, key === 'permitremoteopen' ? ['none', 'any'] : ['none']);
+    return withoutEmpty(args);
+  },
+  names: withoutEmpty,
+  sent: (args) => {
+    if (args.some((name) => name === '' || name.includes('='))) throw new BadValue('takes names of variables only');
+    return args;
+  },
+  set: (args) => {
+    if (args.some((setting) => !setting.includes('='))) throw new BadValue('takes settings such as NAME=value');
+    return args;
+  },
+  command: (_, rest) => [rest.replace(/^[ \t\r\n=]+/, '')],
+  text: (_, rest) => [restUntilComment(rest)],
+  criteria: (args) => args,
+  ignored: () => [],
+};
 
 function counted(args: readonly string[], min: number, max: number): readonly string[] {
   if (args.slice(0, min).includes('') || args.length === 0) throw new BadValue('needs a value');

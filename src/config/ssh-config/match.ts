@@ -53,10 +53,20 @@ export function matchCriteria(args: readonly string[], subject: MatchSubject): M
   return result;
 }
 
-/** Criteria that are no different under a `!`: what they ask for is never found out here. */
-const UNEVALUATED = ['exec', 'localnetwork', 'version'];
-const WITH_VALUE = ['host', 'originalhost', 'user', 'localuser', 'tagged', 'command', 'sessiontype', ...UNEVALUATED];
-const KNOWN = ['all', 'canonical', 'final', ...WITH_VALUE];
+/** What a criterion asks of the subject. Those that are never found out here say null, and are no different under a `!`. */
+const CRITERIA: Readonly<Record<string, (subject: MatchSubject, list: string) => boolean | null>> = {
+  host: ({ host }, list) => matchesHostList(host, list),
+  originalhost: ({ originalHost }, list) => matchesHostList(originalHost, list),
+  user: ({ user }, list) => matchesPatternList(user, list),
+  localuser: ({ localUser }, list) => matchesPatternList(localUser, list),
+  tagged: ({ tag }, list) => (tag === '' ? list === '' : matchesPatternList(tag, list)),
+  command: (_, list) => list === '', // none is ever run
+  sessiontype: (_, list) => matchesPatternList('none', list), // as with ssh -N
+  exec: () => null,
+  localnetwork: () => null,
+  version: () => null,
+};
+const KNOWN = ['all', 'canonical', 'final', ...Object.keys(CRITERIA)];
 
 /** `!name=value` in its parts; what stands before an `=` must be a criterion for it to be one. */
 function splitCriterion(word: string): { name: string; negated: boolean; value: string | null } {
@@ -67,28 +77,12 @@ function splitCriterion(word: string): { name: string; negated: boolean; value: 
 /** Whether one criterion holds; null if that is not found out. Takes the value from `words` where it is not at hand. */
 function evaluate(name: string, value: string | null, words: string[], subject: MatchSubject): boolean | null {
   if ((name === 'canonical' || name === 'final') && value === null) return subject.final;
-  if (!WITH_VALUE.includes(name)) throw new BadValue(unknownCriterion(name));
+  const criterion = Object.hasOwn(CRITERIA, name) ? CRITERIA[name] : undefined;
+  if (criterion === undefined) throw new BadValue(unknownCriterion(name));
   const mayBeEmpty = name === 'tagged' || name === 'command';
   const list = value === null || (value === '' && !mayBeEmpty) ? nextValue(words) : value;
   if (list.startsWith('#') || (list === '' && !mayBeEmpty)) throw new BadValue(`needs a value for ${name}`);
-  switch (name) {
-    case 'host':
-      return matchesHostList(subject.host, list);
-    case 'originalhost':
-      return matchesHostList(subject.originalHost, list);
-    case 'user':
-      return matchesPatternList(subject.user, list);
-    case 'localuser':
-      return matchesPatternList(subject.localUser, list);
-    case 'tagged':
-      return subject.tag === '' ? list === '' : matchesPatternList(subject.tag, list);
-    case 'command':
-      return list === ''; // none is ever run
-    case 'sessiontype':
-      return matchesPatternList('none', list); // as with ssh -N
-    default:
-      return null;
-  }
+  return criterion(subject, list);
 }
 
 /** Up to OpenSSH 9.9 an `=` may stand alone or before the value. */

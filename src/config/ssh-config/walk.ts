@@ -34,6 +34,9 @@ interface Situation {
   readonly depth: number;
 }
 
+/** What the last Host or Match of a file decided. */
+type Block = Pick<Situation, 'active' | 'unknown'>;
+
 /** READCONF_MAX_DEPTH of readconf.c. */
 const MAX_DEPTH = 16;
 
@@ -54,7 +57,7 @@ class Walk {
     const { env, effective, report, reading } = this.#pass;
     const file = escapeControls(source.path);
     this.#files += 1;
-    let { active, unknown } = situation;
+    let block: Block = situation;
     const lines = await reading.lines(source.path, source.checkOwner ? env.uid : null);
     for (const [index, text] of lines.entries()) {
       if (!reading.mayGoOn(text)) this.#stop({ file, line: index + 1, column: 1 }, TOO_MUCH);
@@ -67,14 +70,11 @@ class Walk {
       }
       try {
         const { key } = line.keyword;
-        if (key === 'host') {
-          const matches = matchHost(line.args, subjectOf(this.#pass).name);
-          active = matches && !situation.parseOnly;
-          unknown = matches ? situation.unknown : null;
-        } else if (key === 'match') ({ active, unknown } = this.#match(line, origin, situation));
-        else if (key === 'include') await this.#include(line, origin, source, { ...situation, active, unknown });
-        else if (active) effective.add({ key, args: line.args, origin });
-        else if (unknown !== null) this.#checkSkipped(line, origin, unknown);
+        if (key === 'host') block = this.#host(line, situation);
+        else if (key === 'match') block = this.#match(line, origin, situation);
+        else if (key === 'include') await this.#include(line, origin, source, { ...situation, ...block });
+        else if (block.active) effective.add({ key, args: line.args, origin });
+        else if (block.unknown !== null) this.#checkSkipped(line, origin, block.unknown);
       } catch (error) {
         if (!(error instanceof BadValue)) throw error;
         report.problem(origin, `${line.keyword.name} ${error.message}`);
@@ -82,7 +82,12 @@ class Walk {
     }
   }
 
-  #match(line: Line, origin: Origin, { parseOnly, unknown }: Situation): Pick<Situation, 'active' | 'unknown'> {
+  #host({ args }: Line, { parseOnly, unknown }: Situation): Block {
+    const matches = matchHost(args, subjectOf(this.#pass).name);
+    return { active: matches && !parseOnly, unknown: matches ? unknown : null };
+  }
+
+  #match(line: Line, origin: Origin, { parseOnly, unknown }: Situation): Block {
     const { active, wantsFinal, unevaluated } = matchCriteria(line.args, subjectOf(this.#pass));
     if (wantsFinal) this.#pass.onFinal();
     if (parseOnly) return { active: false, unknown: active ? unknown : null };

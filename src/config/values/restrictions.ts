@@ -110,13 +110,18 @@ export function readMask(raw: unknown): number {
 export function readRekeyLimit(raw: unknown): RekeyLimit | null {
   const text = Array.isArray(raw) ? raw.map(readText).join(' ') : typeof raw === 'number' ? String(raw) : readText(raw);
   const [amount = '', time = 'none', ...more] = text.trim().split(/\s+/);
-  const [, digits, unit = ''] = /^(\d{1,12})([kmg]?)$/i.exec(amount) ?? [];
-  if (more.length > 0 || (digits === undefined && !['default', 'none'].includes(amount.toLowerCase())))
-    throw new BadValue(`must be an amount and perhaps a time, such as 1G 1h, not ${show(text)}`);
-  const number = digits === undefined ? 0 : Number(digits) * 1024 ** ' kmg'.indexOf(unit.toLowerCase() || ' ');
-  if (number > 0 && number < 16) throw new BadValue('must be 16 bytes at least');
+  const bytes = more.length > 0 ? null : readAmount(amount);
+  if (bytes === null) throw new BadValue(`must be an amount and perhaps a time, such as 1G 1h, not ${show(text)}`);
+  if (bytes > 0 && bytes < 16) throw new BadValue('must be 16 bytes at least');
   const ms = time.toLowerCase() === 'none' ? 0 : readDuration(time);
-  return number === 0 && ms === 0 ? null : { bytes: number || null, ms: ms || null };
+  return bytes === 0 && ms === 0 ? null : { bytes: bytes || null, ms: ms || null };
+}
+
+/** In bytes, 0 for `default` and `none`; null where it is no amount. */
+function readAmount(text: string): number | null {
+  if (['default', 'none'].includes(text.toLowerCase())) return 0;
+  const [, digits, unit = ''] = /^(\d{1,12})([kmg]?)$/i.exec(text) ?? [];
+  return digits === undefined ? null : Number(digits) * 1024 ** ' kmg'.indexOf(unit.toLowerCase() || ' ');
 }
 
 /** As a file writes it. */
