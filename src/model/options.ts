@@ -268,6 +268,7 @@ export const TUNNEL_OPTIONS = {
   sourcePort: {
     kind: { type: 'words', words: ['sticky', 'any'] },
     default: 'sticky',
+    ofConnection: true,
     text: 'sticky connects from the same port of this device each time, so that the server lets go of a dead connection at once',
   },
   exitOnForwardFailure: {
@@ -386,6 +387,8 @@ export interface Option {
   readonly unset?: string;
   /** The field of a complete tunnel, where it is not called like the option; null where the option becomes a part of others. */
   readonly field?: string | null;
+  /** Whether the connection depends on it, as it does on every option of a server. */
+  readonly ofConnection?: true;
   /** The option of ssh_config(5) that says the same; absent where there is none. */
   readonly ssh?: SshKeyword;
   /** What it is, without a full stop. */

@@ -2,6 +2,8 @@ import assert from 'node:assert/strict';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { TestContext } from 'node:test';
+import { systemEnvironment } from '../../src/config/input/environment.ts';
+import { completeTunnel } from '../../src/config/resolve/defaults.ts';
 import { systemClock, type Clock } from '../../src/lib/async/clock.ts';
 import { unacknowledged } from '../../src/host/tcp-queue.ts';
 import type { TunnelDevice } from '../../src/tunnel/remembered.ts';
@@ -148,55 +150,26 @@ export function specFor(
   writeFileSync(knownHosts, sshd.knownHostsLine('127.0.0.1', port));
   assert.ok(forwards.length > 0);
   return {
-    name: 'test',
-    host: '127.0.0.1',
+    ...plainSpec(),
     port,
     user: sshd.user,
-    addressFamily: 'any',
-    bindAddress: null,
-    bindInterface: null,
     sourcePort: 'any',
-    connectTimeoutMs: 10_000,
-    connectLimit: null,
-    tcpKeepAlive: true,
     identityFiles: [sshd.clientKey],
     identityFilesConfigured: true,
     identitiesOnly: true,
-    identityAgent: null,
-    passphraseFile: null,
-    passwordFile: null,
-    authentications: ['publickey', 'password', 'keyboard-interactive'],
-    pubkeyAcceptedAlgorithms: null,
-    requiredRSASize: 1024,
     userKnownHostsFiles: [knownHosts],
     globalKnownHostsFiles: [],
-    strictHostKeyChecking: 'yes',
-    hostKeyAlias: null,
-    revokedHostKeys: [],
-    checkHostIP: false,
-    updateHostKeys: true,
-    serverAliveIntervalMs: 15_000,
-    serverAliveCountMax: 3,
-    compression: false,
-    rekeyLimit: null,
-    jumps: [],
-    entry: { type: 'direct' },
-    streamLocalBindUnlink: false,
-    streamLocalBindMask: 0o177,
-    permitRemoteOpen: null,
-    channelTimeout: [],
-    ciphers: null,
-    kexAlgorithms: null,
-    macs: null,
-    hostKeyAlgorithms: null,
-    exitOnForwardFailure: true,
-    verify: 'auto',
     forwards: forwards.map(([listen, target]) => ({
       kind: 'remote',
       listen: { type: 'tcp', host: 'localhost', port: listen },
       target: { type: 'tcp', host: '127.0.0.1', port: target },
     })),
-    reconnect: { minMs: 1000, maxMs: 60_000 },
     ...changes,
   };
+}
+
+/** A tunnel to this machine that says nothing: every option is what it is by itself. */
+export function plainSpec(): TunnelSpec {
+  const env = { ...systemEnvironment(), env: {}, aes: true };
+  return completeTunnel('test', '127.0.0.1', {}, { jumps: [], entry: { type: 'direct' } }, env);
 }

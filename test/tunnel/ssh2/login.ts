@@ -11,56 +11,22 @@ import { createAuthenticator } from '../../../src/connection/auth/auth.ts';
 import { describeAuth, type AuthReport } from '../../../src/connection/auth/auth-report.ts';
 import { loadCredentials } from '../../../src/connection/auth/credentials.ts';
 import { createIdentityCache } from '../../../src/connection/auth/identity-cache.ts';
+import { plainSpec } from '../../support/tunnel.ts';
 import { until } from '../../support/until.ts';
 
 /** A spec that offers nothing, for one server on loopback. */
 export function specFor(changes: Partial<TunnelSpec>): TunnelSpec {
   return {
-    name: 'test',
-    host: '127.0.0.1',
-    port: 22,
+    ...plainSpec(),
     user: 'limited',
-    addressFamily: 'any',
-    bindAddress: null,
-    bindInterface: null,
     sourcePort: 'any',
-    connectTimeoutMs: 10_000,
-    connectLimit: null,
-    tcpKeepAlive: true,
     identityFiles: [],
     identityFilesConfigured: true,
-    identitiesOnly: false,
-    identityAgent: null,
-    passphraseFile: null,
-    passwordFile: null,
-    authentications: ['publickey', 'password', 'keyboard-interactive'],
-    pubkeyAcceptedAlgorithms: null,
-    requiredRSASize: 1024,
     userKnownHostsFiles: [],
     globalKnownHostsFiles: [],
-    strictHostKeyChecking: 'yes',
-    hostKeyAlias: null,
-    revokedHostKeys: [],
-    checkHostIP: false,
     updateHostKeys: false,
     serverAliveIntervalMs: 0,
-    serverAliveCountMax: 3,
-    compression: false,
-    rekeyLimit: null,
-    jumps: [],
-    entry: { type: 'direct' },
-    streamLocalBindUnlink: false,
-    streamLocalBindMask: 0o177,
-    permitRemoteOpen: null,
-    channelTimeout: [],
-    ciphers: null,
-    kexAlgorithms: null,
-    macs: null,
-    hostKeyAlgorithms: null,
-    exitOnForwardFailure: true,
     verify: 'off',
-    forwards: [],
-    reconnect: { minMs: 1000, maxMs: 60_000 },
     ...changes,
   };
 }
