@@ -87,7 +87,7 @@ export async function keepServing(
     evicted = true;
     // Those of the tunnels that it carries may be the same.
     const earlierPorts = (current: number) => share.notYetEvicted(deps.earlierPorts(current));
-    void evict(ends, earlierPorts, { clock, turns: deps.device.turns, limit: spec.connectLimit }, signal);
+    void evict(ends, earlierPorts, { clock, turns: deps.device.turns, spec }, signal);
   };
 
   const local = keepLocalForwards(

@@ -69,7 +69,7 @@ export function shareConnection(
 ): SharedConnection {
   const { clock, device, onOver } = deps;
   const seats = new Set<Seat>();
-  const listeners = new Map<string, { readonly seat: Seat; readonly listen: Endpoint }>();
+  const listeners = new Map<string, Granted>();
   const evicted = new Set<number>();
   const lost = deferred<never>();
   const watch = new AbortController();
@@ -128,15 +128,21 @@ export function shareConnection(
     seats.delete(seat);
     if (ending !== null) return ending;
     if (seats.size === 0) return end(politely);
-    for (const { listen } of listenersOf(seat)) {
-      listeners.delete(formatEndpoint(listen));
-      connection.unlisten(listen).catch(() => {});
-    }
+    cancelAll(seat).catch(() => {});
     release(seat);
   }
 
-  function listenersOf(seat: Seat) {
-    return [...listeners.values()].filter((listener) => listener.seat === seat);
+  /** Once for each: some servers end the connection of who cancels what is not there. */
+  async function cancel(granted: Granted): Promise<void> {
+    if (granted.cancelled) return;
+    granted.cancelled = true;
+    await connection.unlisten(granted.listen);
+    const key = formatEndpoint(granted.listen);
+    if (listeners.get(key) === granted) listeners.delete(key);
+  }
+
+  async function cancelAll(seat: Seat): Promise<void> {
+    await Promise.all([...listeners.values()].filter((granted) => granted.seat === seat).map(cancel));
   }
 
   function sitDown(member: Member): Share {
@@ -149,13 +155,13 @@ export function shareConnection(
         connection.unlisten(granted).catch(() => {});
         throw new TunnelFailure('disconnected', 'the session is over');
       }
-      listeners.set(formatEndpoint(granted), { seat, listen: granted });
+      listeners.set(formatEndpoint(granted), { seat, listen: granted, cancelled: false });
       return port;
     };
     const unlisten = async (endpoint: Endpoint) => {
-      await connection.unlisten(endpoint);
-      const key = formatEndpoint(endpoint);
-      if (listeners.get(key)?.seat === seat) listeners.delete(key);
+      const granted = listeners.get(formatEndpoint(endpoint));
+      // Another tunnel of this connection may have it by now.
+      if (granted?.seat === seat) await cancel(granted);
     };
     const { transport } = connection;
     return {
@@ -180,7 +186,7 @@ export function shareConnection(
       fail: (failure) => {
         if (!seat.left) fail(failure);
       },
-      giveBack: () => waitAtMost(Promise.all(listenersOf(seat).map((one) => unlisten(one.listen))), UNLISTEN_MS, clock),
+      giveBack: () => waitAtMost(cancelAll(seat), UNLISTEN_MS, clock),
       leave: (politely) => leave(seat, politely),
       gone: () => gone,
     };
@@ -217,6 +223,13 @@ interface Seat {
   readonly waiting: Set<Visitor>;
 }
 
+/** A listener that the server has granted to one of the tunnels. */
+interface Granted {
+  readonly seat: Seat;
+  readonly listen: Endpoint;
+  cancelled: boolean;
+}
+
 /** Closes what a tunnel has of a connection that goes on without it. */
 function release({ channels, waiting }: Seat): void {
   for (const visitor of waiting) visitor.reject();
@@ -224,6 +237,8 @@ function release({ channels, waiting }: Seat): void {
 }
 
 function hand(visitor: Visitor, seat: Seat): void {
+  // The server has not heard yet that its listener was given back.
+  if (seat.left) return visitor.reject();
   seat.waiting.add(visitor);
   seat.member.receive({
     ...visitor,

@@ -1,10 +1,9 @@
 import type { Clock } from '../../lib/async/clock.ts';
 import type { Ends } from '../../net/device.ts';
-import { translate } from '../../net/dial.ts';
+import { type DialSpec, sourceOf, translate } from '../../net/dial.ts';
 import { probeClaim } from '../../net/probe-path.ts';
 import type { Turns } from '../../net/pacing/turns.ts';
 import { openSocket } from '../../net/open-socket.ts';
-import type { ConnectLimit } from '../../model/spec.ts';
 import { resetSocket } from '../../net/reset-socket.ts';
 
 /**
@@ -14,13 +13,13 @@ import { resetSocket } from '../../net/reset-socket.ts';
 export async function evict(
   { localAddress, localPort, remoteAddress, remotePort }: Ends,
   earlierPorts: (current: number) => readonly number[],
-  { clock, turns, limit }: EvictDeps,
+  { clock, turns, spec }: EvictDeps,
   signal: AbortSignal,
 ): Promise<void> {
   for (const port of earlierPorts(localPort)) {
     const options = { host: remoteAddress, port: remotePort, localAddress, localPort: port };
-    const place = { address: remoteAddress, port: remotePort, source: null };
-    const turn = await turns.take(place, probeClaim(limit, clock), signal).catch(() => null);
+    const place = { address: remoteAddress, port: remotePort, source: sourceOf(spec) };
+    const turn = await turns.take(place, probeClaim(spec.connectLimit, clock), signal).catch(() => null);
     if (turn === null) return;
     await openSocket(options, PATIENCE_MS, clock, signal).then(
       (socket) => {
@@ -36,7 +35,7 @@ export async function evict(
 interface EvictDeps {
   readonly clock: Clock;
   readonly turns: Turns;
-  readonly limit: ConnectLimit | null;
+  readonly spec: Pick<DialSpec, 'bindAddress' | 'bindInterface' | 'connectLimit'>;
 }
 
 const PATIENCE_MS = 3000;
