@@ -5,10 +5,12 @@ import { join } from 'node:path';
 import { describe, test, type TestContext } from 'node:test';
 import { createConnectionPool } from '../../src/connection/shared/connection-pool.ts';
 import type { TunnelSpec } from '../../src/model/spec.ts';
+import { mayBuildNetworks } from '../lab/lab-test.ts';
 import { listen } from '../support/listen.ts';
-import { startSshd } from '../support/sshd.ts';
+import { startSshd, type TestSshd } from '../support/sshd.ts';
 import { specFor, startTunnel } from '../support/tunnel.ts';
 import { freePort, tempDir, until } from '../support/until.ts';
+import { type OtherServer, startAsyncssh, startDropbear } from './other-servers.ts';
 import { socks } from './socks-client.ts';
 
 /** Only the first connection has its turn in good time. */
@@ -30,21 +32,25 @@ describe('tunnels with the same login whose own turn comes late', () => {
     }
   });
 
-  test('and end one by one: what is the others’ goes on, what is theirs is given back', async (t) => {
-    const { sshd, startThree } = await setUp(t);
-    const [a, b, c] = await startThree();
-    const guests = await Promise.all([a, b, c].map(({ port }) => stay(port)));
-    for (const [index, gone] of [a, b].entries()) {
-      await gone.tunnel.stop();
-      await until(() => guests[index]?.cut(), { what: `the visitor of ${gone.name} to be cut` });
-      await until(() => isRefused(gone.port), { what: `the listener of ${gone.name} to be given back` });
-      for (const guest of guests.slice(index + 1)) assert.equal(await guest.say('still there'), 'still there');
-      assert.equal(sshd.sessions().length, 1);
-    }
-    assert.equal(c.tunnel.state().phase, 'up');
-    await c.tunnel.stop();
-    await until(() => sshd.sessions().length === 0, { what: 'the end of the connection' });
-  });
+  for (const [name, startServer] of [
+    ['OpenSSH', startOpenssh],
+    ['AsyncSSH', startAsyncssh],
+  ] as const)
+    test(`and end one by one at ${name}: what is the others’ goes on, what is theirs is given back`, async (t) => {
+      const { startThree } = await setUp(t, startServer);
+      const all = await startThree();
+      const guests = await Promise.all(all.map(({ port }) => stay(port)));
+      for (const [index, gone] of all.entries()) {
+        await gone.tunnel.stop();
+        await until(() => guests[index]?.cut(), { what: `the visitor of ${gone.name} to be cut` });
+        await until(() => isRefused(gone.port), { what: `the listener of ${gone.name} to be given back` });
+        for (const guest of guests.slice(index + 1)) assert.equal(await guest.say('still there'), 'still there');
+        for (const { name: own, port, tunnel } of all.slice(index + 1)) {
+          assert.equal(await greeting(port), own);
+          assert.equal(tunnel.state().failure, null);
+        }
+      }
+    });
 
   test('carry every kind of forward', async (t) => {
     const { dir, start, startTarget } = await setUp(t);
@@ -106,7 +112,17 @@ describe('tunnels with the same login whose own turn comes late', () => {
     for (const { name, port } of all) assert.equal(await greeting(port), name);
   });
 
-  test('but not with a tunnel that logs in otherwise', async (t) => {
+  test('but not at Dropbear, which never gives a listener back', async (t) => {
+    if (!mayBuildNetworks(t)) return;
+    const { start } = await setUp(t, startDropbear);
+    const a = await start('a');
+    await a.tunnel.untilPhase('up');
+    const b = await start('b');
+    await until(() => b.tunnel.state().retryAt !== null, { what: 'the wait for its turn' });
+    assert.deepEqual([b.tunnel.state().phase, b.tunnel.state().carrier], ['waiting', null]);
+  });
+
+  test('nor with a tunnel that logs in otherwise', async (t) => {
     const { start } = await setUp(t);
     const a = await start('a');
     await a.tunnel.untilPhase('up');
@@ -128,9 +144,11 @@ test('where nothing keeps them from it, tunnels with the same login have connect
   );
 });
 
-async function setUp(t: TestContext) {
-  const sshd = await startSshd();
-  t.after(() => sshd.stop());
+async function setUp<Server extends OtherServer = TestSshd>(
+  t: TestContext,
+  startServer: (t: TestContext) => Promise<Server> = startOpenssh as never,
+) {
+  const sshd = await startServer(t);
   const connections = createConnectionPool();
   /** It says its name, and then repeats what it hears. */
   const startTarget = async (name: string) => {
@@ -157,6 +175,12 @@ async function setUp(t: TestContext) {
     return [first, ...others] as const;
   };
   return { sshd, start, startThree, startTarget, dir: await tempDir(t) };
+}
+
+async function startOpenssh(t: TestContext): Promise<TestSshd> {
+  const sshd = await startSshd();
+  t.after(() => sshd.stop());
+  return sshd;
 }
 
 function to(place: number | string): Socket {

@@ -14,7 +14,7 @@ import { watchConnection, type WatchDeps } from '../ssh/keepalive.ts';
 export interface SharedConnection {
   /** How many tunnels it carries. */
   size(): number;
-  /** Whether it takes one more: not in doubt about its life, after its end, or when it carries many. */
+  /** Whether it takes one more: not at a server that keeps listeners, in doubt about its life, after its end, or when it carries many. */
   takesIn(): boolean;
   join(member: Member): Share;
   /** A visitor of any of its listeners. */
@@ -194,7 +194,12 @@ export function shareConnection(
 
   return {
     size: () => seats.size,
-    takesIn: () => ending === null && !inDoubt && seats.size < MAX_MEMBERS && !connection.transport.lost(),
+    takesIn: () =>
+      GIVES_LISTENERS_BACK.test(connection.serverVersion) &&
+      ending === null &&
+      !inDoubt &&
+      seats.size < MAX_MEMBERS &&
+      !connection.transport.lost(),
     join: sitDown,
     receive: (visitor) => {
       const seat = seatOf(visitor);
@@ -208,6 +213,9 @@ export function shareConnection(
     },
   };
 }
+
+/** Dropbear finds no listener that it is to cancel (matchtcp in svr-tcpfwd.c), and of others it is not known. */
+const GIVES_LISTENERS_BACK = /^(?:OpenSSH|AsyncSSH)/;
 
 /** A failure of one connection is one of all that it carries. */
 const MAX_MEMBERS = 100;
