@@ -56,32 +56,54 @@ export function createAuthenticator(
   trusted: () => boolean,
   asksFirst = false,
 ): Authenticator {
-  const username = spec.user;
-  const ask: AnyAuthMethod = { type: 'none', username };
-  const offers: MutableOffer[] = [];
-  const withheld: string[] = [];
-  let queue: Candidate[] | null = null;
-  let current: Attempt | null = null;
-  let accepts: readonly string[] | null = null;
-  let acceptsAlone: readonly string[] | null = null;
-  let heard: readonly string[] | null = null;
+  const login = new Login(spec, credentials, trusted, asksFirst);
+  return {
+    handler: (methodsLeft: readonly string[] | null, partial, advance) => {
+      login.settle(methodsLeft, partial);
+      return login.next(advance);
+    },
+    report: () => login.report(),
+  };
+}
+
+class Login {
+  readonly #credentials: Credentials;
+  readonly #username: string;
+  readonly #ask: AnyAuthMethod;
+  readonly #asksFirst: boolean;
+  readonly #candidates: () => Candidate[];
+  readonly #offers: MutableOffer[] = [];
+  readonly #withheld: string[] = [];
+  #queue: Candidate[] | null = null;
+  #current: Attempt | null = null;
+  #accepts: readonly string[] | null = null;
+  #acceptsAlone: readonly string[] | null = null;
+  #heard: readonly string[] | null = null;
   // ssh2 does not pass on what a server says to an agent's key, so `none` has to ask: before the first such key, as ssh does
   // (which costs no try), and after a signature that was taken but was not enough.
-  let mustAsk = false;
-  let asked = false;
+  #mustAsk = false;
+  #asked = false;
+
+  constructor(spec: ServerSpec, credentials: Credentials, trusted: () => boolean, asksFirst: boolean) {
+    this.#credentials = credentials;
+    this.#username = spec.user;
+    this.#ask = { type: 'none', username: spec.user };
+    this.#asksFirst = asksFirst;
+    this.#candidates = () => candidates(spec, credentials, trusted(), this.#withheld);
+  }
 
   /** Takes note of what came of the last offer. ssh2 calls with the same list again where it had no answer. */
-  function settle(methodsLeft: readonly string[] | null, partial: boolean): void {
-    const fresh = methodsLeft !== heard;
-    heard = methodsLeft;
-    if (fresh) accepts = methodsLeft;
-    acceptsAlone ??= methodsLeft;
-    if (current === null) return;
-    const { candidate, offer, signed } = current;
-    current = null;
+  settle(methodsLeft: readonly string[] | null, partial: boolean): void {
+    const fresh = methodsLeft !== this.#heard;
+    this.#heard = methodsLeft;
+    if (fresh) this.#accepts = methodsLeft;
+    this.#acceptsAlone ??= methodsLeft;
+    if (this.#current === null) return;
+    const { candidate, offer, signed } = this.#current;
+    this.#current = null;
     if (isFromAgent(candidate)) {
       if (offer.outcome.type === 'pending') offer.outcome = { type: signed ? 'partial' : 'refused' };
-      mustAsk = signed;
+      this.#mustAsk = signed;
     } else if (!fresh) {
       // The only reason that is left with a key that has signed before (getKeyAlgos in ssh2's client.js).
       offer.outcome = {
@@ -91,54 +113,63 @@ export function createAuthenticator(
     } else {
       offer.outcome = { type: partial ? 'partial' : 'refused' };
       // Sent before the server had said what it takes; its turn may come after another method.
-      const tooEarly = !partial && accepts?.includes(candidate.method) === false;
-      if (tooEarly && !candidate.again) queue?.unshift({ ...candidate, again: true });
+      const tooEarly = !partial && this.#accepts?.includes(candidate.method) === false;
+      if (tooEarly && !candidate.again) this.#queue?.unshift({ ...candidate, again: true });
     }
   }
 
   /** What to send next; false where nothing is left that the server takes. */
-  function next(advance: Advance): AnyAuthMethod | false {
-    queue ??= candidates(spec, credentials, trusted(), withheld);
-    const [first] = queue;
-    if (mustAsk || (accepts === null && !asked && (asksFirst || first === undefined || isFromAgent(first)))) {
-      mustAsk = false;
-      asked = true;
-      return ask;
+  next(advance: Advance): AnyAuthMethod | false {
+    this.#queue ??= this.#candidates();
+    const queue = this.#queue;
+    const accepts = this.#accepts;
+    if (this.#isToAsk(queue[0])) {
+      this.#mustAsk = false;
+      this.#asked = true;
+      return this.#ask;
     }
     const index = queue.findIndex(({ method }) => accepts === null || accepts.includes(method));
     const [candidate] = index < 0 ? [] : queue.splice(index, 1);
     if (candidate === undefined) return false;
     const offer: MutableOffer = { method: candidate.method, key: publicPart(candidate), outcome: { type: 'pending' } };
-    offers.push(offer);
-    current = { candidate, offer, signed: false };
-    if (candidate.method === 'publickey') return offerKey(candidate.identity, current, advance);
+    this.#offers.push(offer);
+    this.#current = { candidate, offer, signed: false };
+    if (candidate.method === 'publickey') return this.#offerKey(candidate.identity, this.#current, advance);
     const { method, password } = candidate;
-    if (method === 'password') return { type: method, username, password };
+    if (method === 'password') return { type: method, username: this.#username, password };
     const giveUp = () => {
-      queue = [];
-      advance(ask);
+      this.#queue = [];
+      advance(this.#ask);
     };
-    return { type: method, username, prompt: answerPrompts(password, giveUp) };
+    return { type: method, username: this.#username, prompt: answerPrompts(password, giveUp) };
   }
 
-  function offerKey({ source, key }: Identity, mine: Attempt, advance: Advance): AnyAuthMethod {
-    if (source === 'file' || credentials.agent === null) return { type: 'publickey', username, key };
-    return { type: 'agent', username, agent: new AgentKey(credentials.agent, key, signingEvents(mine, advance)) };
+  #isToAsk(first: Candidate | undefined): boolean {
+    if (this.#mustAsk) return true;
+    if (this.#accepts !== null || this.#asked) return false;
+    return this.#asksFirst || first === undefined || isFromAgent(first);
   }
 
-  function signingEvents(mine: Attempt, advance: Advance): SigningEvents {
+  #offerKey({ source, key }: Identity, mine: Attempt, advance: Advance): AnyAuthMethod {
+    const username = this.#username;
+    const { agent } = this.#credentials;
+    if (source === 'file' || agent === null) return { type: 'publickey', username, key };
+    return { type: 'agent', username, agent: new AgentKey(agent, key, this.#signingEvents(mine, advance)) };
+  }
+
+  #signingEvents(mine: Attempt, advance: Advance): SigningEvents {
     return {
       signed: () => {
         mine.signed = true;
       },
       failed: (error) => {
-        if (mine !== current) return;
+        if (mine !== this.#current) return;
         mine.offer.outcome = { type: 'unusable', reason: `the agent did not sign: ${printable(errorText(error))}` };
-        current = null;
+        this.#current = null;
         try {
           // Handed back to ssh2, the error would come out as one of the connection. Where nothing is left to offer, the
           // answer to `none` lets ssh2 ask us, and so end, in its usual way.
-          advance(next(advance) || ask);
+          advance(this.next(advance) || this.#ask);
         } catch {
           // The connection ended while the agent was silent, and ssh2's zlib throws at whoever still writes; others know why.
         }
@@ -146,20 +177,16 @@ export function createAuthenticator(
     };
   }
 
-  return {
-    handler: (methodsLeft: readonly string[] | null, partial, advance) => {
-      settle(methodsLeft, partial);
-      return next(advance);
-    },
-    report: () => ({
-      offers: offers.map((offer) => ({ ...offer })),
-      accepts,
-      acceptsAlone,
-      unwanted: [...new Set((queue ?? []).map(({ method }) => method))],
+  report(): AuthReport {
+    return {
+      offers: this.#offers.map((offer) => ({ ...offer })),
+      accepts: this.#accepts,
+      acceptsAlone: this.#acceptsAlone,
+      unwanted: [...new Set((this.#queue ?? []).map(({ method }) => method))],
       // One of them may be the key that the server would take.
-      withheld: [...withheld, ...credentials.notes],
-    }),
-  };
+      withheld: [...this.#withheld, ...this.#credentials.notes],
+    };
+  }
 }
 
 /** ssh2's way to be told later what to send. */

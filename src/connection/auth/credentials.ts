@@ -56,19 +56,10 @@ export async function loadCredentials(spec: ServerSpec, cache: IdentityCache, cl
   // Configured keys come before the agent's others: sshd hangs up after MaxAuthTries, 6 by default.
   for (const path of usesKeys ? spec.identityFiles : []) {
     const file = await loadIdentityFile(path, spec.passphraseFile, passphrase, cache);
-    if (file.key !== null) {
-      add(describe('file', path, file.key));
-      continue;
-    }
-    const inAgent = file.publicKey && held.find((key) => sameKey(key, file.publicKey));
-    if (inAgent) {
-      add(describe('agent', path, inAgent));
-      if (file.exposed) notes.push(file.failure.message);
-    } else if (spec.identityFilesConfigured) {
-      failures.push(file.failure);
-    } else if (!isMissing(file.failure)) {
-      notes.push(file.failure.message);
-    }
+    const found = usableKey(file, path, held, spec.identityFilesConfigured);
+    if (found.identity !== null) add(found.identity);
+    if (found.failure !== null) failures.push(found.failure);
+    notes.push(...found.notes);
   }
   if (!spec.identitiesOnly) for (const key of held) add(describe('agent', null, key));
   const usesPassword = spec.authentications.some((method) => method !== 'publickey');
@@ -77,6 +68,26 @@ export async function loadCredentials(spec: ServerSpec, cache: IdentityCache, cl
   if (identities.size === 0 && password === null) throwFirst(failures, notes);
   notes.push(...failures.map((failure) => failure.message));
   return { identities: [...identities.values()], agent, password, notes };
+}
+
+/** What an identity file gives: its own key, or the agent's where that holds it; else what is wrong with it. */
+function usableKey(
+  file: Awaited<ReturnType<typeof loadIdentityFile>>,
+  path: string,
+  held: readonly ParsedKey[],
+  isConfigured: boolean,
+): { readonly identity: Identity | null; readonly failure: TunnelFailure | null; readonly notes: readonly string[] } {
+  const nothing = { identity: null, failure: null, notes: [] };
+  if (file.key !== null) return { ...nothing, identity: describe('file', path, file.key) };
+  const inAgent = file.publicKey && held.find((key) => sameKey(key, file.publicKey));
+  if (inAgent)
+    return {
+      ...nothing,
+      identity: describe('agent', path, inAgent),
+      notes: file.exposed ? [file.failure.message] : [],
+    };
+  if (isConfigured) return { ...nothing, failure: file.failure };
+  return isMissing(file.failure) ? nothing : { ...nothing, notes: [file.failure.message] };
 }
 
 /** Why a key may not be used, or null. */

@@ -32,65 +32,153 @@ export interface HostKeyJudge {
 
 export async function createHostKeyJudge(spec: ServerSpec, log: Logger): Promise<HostKeyJudge> {
   const query = hostQuery(spec.host, spec.port, spec.hostKeyAlias);
-  const files = [...spec.userKnownHostsFiles, ...spec.globalKnownHostsFiles];
-  const loaded = await loadKnownHosts(files);
-  const revocation = await loadRevokedKeys(spec.revokedHostKeys);
+  const loaded = await loadKnownHosts([...spec.userKnownHostsFiles, ...spec.globalKnownHostsFiles]);
   for (const { file, line, message } of loaded.problems) log.debug(`${file}:${line}: ${message}`);
-  // Line 0 is a whole file: a host that seems new may stand in it.
-  const unread = loaded.problems.filter((problem) => problem.line === 0);
-  let isUnknown = false;
-  // The rest of the files is of no use to one connection: what is asked at once has few lines to look at.
-  let entries = await inSlices(entriesAbout(loaded.entries, query));
-  let shown: Buffer | null = null;
-  let accepted: { readonly key: Buffer; readonly line: string } | null = null;
-  let trusted = false;
-  let taught = false;
+  return new HostKeyVerifier({
+    spec,
+    log,
+    query,
+    loaded,
+    revocation: await loadRevokedKeys(spec.revokedHostKeys),
+    // The rest of the files is of no use to one connection: what is asked at once has few lines to look at.
+    entries: await inSlices(entriesAbout(loaded.entries, query)),
+  });
+}
 
-  let byAddress: { readonly query: HostQuery; readonly entries: readonly KnownHostsEntry[] } | null = null;
+interface KnownHost {
+  readonly spec: ServerSpec;
+  readonly log: Logger;
+  readonly query: HostQuery;
+  readonly loaded: Awaited<ReturnType<typeof loadKnownHosts>>;
+  readonly revocation: Awaited<ReturnType<typeof loadRevokedKeys>>;
+  readonly entries: readonly KnownHostsEntry[];
+}
 
-  /** What nothing that is known of the name makes good. */
-  const refuse = (key: Buffer): TunnelFailure | null => {
-    const revoked = revocation(key);
-    if (revoked !== null) return new TunnelFailure('host-key-revoked', `${shownBy(query, key)}, ${revoked}`);
-    const short = tooShort(key, spec.requiredRSASize);
-    if (short !== null) return new TunnelFailure('no-common-algorithm', `${shownBy(query, key)}, ${short}`);
-    if (byAddress === null) return null;
-    const verdict = checkHostKey(byAddress.entries, byAddress.query, key);
-    if (verdict.type !== 'revoked' && verdict.type !== 'changed') return null;
-    return explain(verdict, byAddress.query, key, files, loaded.problems);
-  };
+class HostKeyVerifier implements HostKeyJudge {
+  readonly knownKeyTypes: readonly string[];
+  readonly #known: KnownHost;
+  #entries: readonly KnownHostsEntry[];
+  #isUnknown = false;
+  #shown: Buffer | null = null;
+  #accepted: { readonly key: Buffer; readonly line: string } | null = null;
+  #trusted = false;
+  #taught = false;
+  #byAddress: { readonly query: HostQuery; readonly entries: readonly KnownHostsEntry[] } | null = null;
 
-  const verify = (key: Buffer): TunnelFailure | null => {
-    trusted = false;
-    const refused = refuse(key);
+  constructor(known: KnownHost) {
+    this.#known = known;
+    this.#entries = known.entries;
+    this.knownKeyTypes = knownKeyTypes(known.entries, known.query);
+  }
+
+  async meet(address: string): Promise<void> {
+    const { spec, query, loaded } = this.#known;
+    const about = hostQuery(address, spec.port, null);
+    if (!spec.checkHostIP || isLoopback(address) || about.name === query.name) return;
+    this.#byAddress = { query: about, entries: await inSlices(entriesAbout(loaded.entries, about)) };
+  }
+
+  verify(key: Buffer): TunnelFailure | null {
+    const { spec, log, query } = this.#known;
+    this.#trusted = false;
+    const refused = this.#refuse(key);
     if (refused !== null) return refused;
-    const verdict = checkHostKey(entries, query, key);
-    trusted = verdict.type === 'known';
-    isUnknown = verdict.type === 'unknown';
-    shown = key;
+    const verdict = checkHostKey(this.#entries, query, key);
+    this.#trusted = verdict.type === 'known';
+    this.#isUnknown = verdict.type === 'unknown';
+    this.#shown = key;
     if (verdict.type === 'known') return null;
-    const failure = explain(verdict, query, key, files, loaded.problems);
+    const failure = this.#explain(verdict, query, key);
     // Whoever asks for no check wants to reach what is new to him, and not what takes the place of what he knows.
     if (verdict.type === 'revoked' || verdict.type === 'changed') return failure;
     if (spec.strictHostKeyChecking === 'no') {
       log.warn(`connecting all the same (strictHostKeyChecking: no): ${failure.message}`);
       return null;
     }
-    if (spec.strictHostKeyChecking === 'accept-new' && verdict.type === 'unknown' && unread.length === 0) {
-      try {
-        accepted = { key, line: knownHostsLine(query, key) };
-      } catch (error) {
-        return asFailure(error);
-      }
-      trusted = true;
-      return null;
-    }
-    return failure;
-  };
+    return spec.strictHostKeyChecking === 'accept-new' && this.#wholeFilesUnread().length === 0
+      ? this.#accept(key)
+      : failure;
+  }
 
-  const remember = async (keys: readonly Buffer[], lines: readonly string[], why: string) => {
+  /** What nothing that is known of the name makes good. */
+  #refuse(key: Buffer): TunnelFailure | null {
+    const { spec, query, revocation } = this.#known;
+    const revoked = revocation(key);
+    if (revoked !== null) return new TunnelFailure('host-key-revoked', `${shownBy(query, key)}, ${revoked}`);
+    const short = tooShort(key, spec.requiredRSASize);
+    if (short !== null) return new TunnelFailure('no-common-algorithm', `${shownBy(query, key)}, ${short}`);
+    if (this.#byAddress === null) return null;
+    const verdict = checkHostKey(this.#byAddress.entries, this.#byAddress.query, key);
+    if (verdict.type !== 'revoked' && verdict.type !== 'changed') return null;
+    return this.#explain(verdict, this.#byAddress.query, key);
+  }
+
+  /** Line 0 is a whole file: a host that seems new may stand in it. */
+  #wholeFilesUnread(): readonly KnownHostsProblem[] {
+    return this.#known.loaded.problems.filter((problem) => problem.line === 0);
+  }
+
+  #accept(key: Buffer): TunnelFailure | null {
+    try {
+      this.#accepted = { key, line: knownHostsLine(this.#known.query, key) };
+    } catch (error) {
+      return asFailure(error);
+    }
+    this.#trusted = true;
+    return null;
+  }
+
+  #explain(verdict: Refusal, query: HostQuery, key: Buffer): TunnelFailure {
+    const { spec, loaded } = this.#known;
+    return explain(verdict, query, key, [...spec.userKnownHostsFiles, ...spec.globalKnownHostsFiles], loaded.problems);
+  }
+
+  trusted(): boolean {
+    return this.#trusted;
+  }
+
+  unread(): readonly string[] {
+    return this.#isUnknown ? this.#known.loaded.problems.map(describeProblem) : [];
+  }
+
+  async proven(): Promise<void> {
+    if (this.#accepted === null) return;
+    const { key, line } = this.#accepted;
+    this.#accepted = null;
+    const { name } = this.#known.query;
+    await this.#remember([key], [line], `host key of ${name} accepted as new (strictHostKeyChecking: accept-new)`);
+  }
+
+  async learn(keys: readonly Buffer[]): Promise<void> {
+    const { spec, query } = this.#known;
+    // Only a server that was recognised may teach, and only once (as with ssh); one let in by `no` proves nothing.
+    if (!spec.updateHostKeys || !this.#trusted || this.#taught) return;
+    this.#taught = true;
+    // A server that does not name the key it has just shown is not heard: it would have us forget that one.
+    if (this.#shown === null || keys.length > MAX_ANNOUNCED_KEYS || !includes(keys, this.#shown)) return;
+    await this.#forget(keys);
+    const fresh = this.#freshOf(keys);
+    // With nothing new to learn, the port needs no line of its own either.
+    if (fresh.every((key) => checkHostKey(this.#entries, query, key).type === 'known')) return;
+    const lines = linesFor(fresh, query);
+    if (lines !== null) await this.#remember(fresh, lines, `${query.name} proved further host keys (updateHostKeys)`);
+  }
+
+  /** Known under the bare host name is not enough: once this port has one key of its own, that name counts no more. */
+  #freshOf(keys: readonly Buffer[]): readonly Buffer[] {
+    const { query } = this.#known;
+    const exact = { ...query, withoutPort: null };
+    return keys.filter((key) => {
+      const verdict = checkHostKey(this.#entries, exact, key);
+      const usable = isCompleteKey(key) && this.#refuse(key) === null;
+      return verdict.type !== 'known' && checkHostKey(this.#entries, query, key).type !== 'revoked' && usable;
+    });
+  }
+
+  async #remember(keys: readonly Buffer[], lines: readonly string[], why: string): Promise<void> {
+    const { spec, log } = this.#known;
     const file = spec.userKnownHostsFiles[0];
-    entries.push(...parseKnownHosts(`${lines.join('\n')}\n`, file ?? 'memory').entries);
+    this.#entries = [...this.#entries, ...parseKnownHosts(`${lines.join('\n')}\n`, file ?? 'memory').entries];
     const what = `${why}: ${keys.map((key) => `${keyTypeOf(key)} ${fingerprint(key)}`).join(', ')}`;
     if (file === undefined) {
       log.warn(`${what}; not kept, because userKnownHostsFile names no file`);
@@ -102,61 +190,25 @@ export async function createHostKeyJudge(spec: ServerSpec, log: Logger): Promise
     } catch (error) {
       log.warn(`${what}; not kept: ${errorText(error)}`);
     }
-  };
+  }
 
-  const forget = async (current: readonly Buffer[]) => {
+  async #forget(current: readonly Buffer[]): Promise<void> {
+    const { spec, log, query } = this.#known;
     const isRetired = ({ marker, hosts, key, keyType }: KnownHostsEntry) =>
       marker === 'none' && isAboutOnly(hosts, query.name) && LISTED_TYPES.test(keyType) && !includes(current, key);
-    const retired = entries.filter((entry) => isRetired(entry) && spec.userKnownHostsFiles.includes(entry.file));
+    const retired = this.#entries.filter((entry) => isRetired(entry) && spec.userKnownHostsFiles.includes(entry.file));
     for (const file of new Set(retired.map((entry) => entry.file))) {
       const gone = retired.filter((entry) => entry.file === file);
       const what = `${query.name} has retired ${gone.map(({ keyType, key }) => `${keyType} ${fingerprint(key)}`).join(', ')}`;
       try {
         await rewriteKnownHosts(file, { add: [], remove: isRetired });
-        entries = entries.filter((entry) => !gone.includes(entry));
+        this.#entries = this.#entries.filter((entry) => !gone.includes(entry));
         log.info(`${what}; removed from ${file} (updateHostKeys)`);
       } catch (error) {
         log.warn(`${what}; still in ${file}: ${errorText(error)}`);
       }
     }
-  };
-
-  return {
-    knownKeyTypes: knownKeyTypes(entries, query),
-    meet: async (address) => {
-      const about = hostQuery(address, spec.port, null);
-      if (!spec.checkHostIP || isLoopback(address) || about.name === query.name) return;
-      byAddress = { query: about, entries: await inSlices(entriesAbout(loaded.entries, about)) };
-    },
-    verify,
-    trusted: () => trusted,
-    unread: () => (isUnknown ? loaded.problems.map(describeProblem) : []),
-    proven: async () => {
-      if (accepted === null) return;
-      const { key, line } = accepted;
-      accepted = null;
-      await remember([key], [line], `host key of ${query.name} accepted as new (strictHostKeyChecking: accept-new)`);
-    },
-    learn: async (keys) => {
-      // Only a server that was recognised may teach, and only once (as with ssh); one let in by `no` proves nothing.
-      if (!spec.updateHostKeys || !trusted || taught) return;
-      taught = true;
-      // A server that does not name the key it has just shown is not heard: it would have us forget that one.
-      if (shown === null || keys.length > MAX_ANNOUNCED_KEYS || !includes(keys, shown)) return;
-      await forget(keys);
-      // Known under the bare host name is not enough: once this port has one key of its own, that name counts no more.
-      const exact = { ...query, withoutPort: null };
-      const fresh = keys.filter((key) => {
-        const verdict = checkHostKey(entries, exact, key);
-        const usable = isCompleteKey(key) && refuse(key) === null;
-        return verdict.type !== 'known' && checkHostKey(entries, query, key).type !== 'revoked' && usable;
-      });
-      // With nothing new to learn, the port needs no line of its own either.
-      if (fresh.every((key) => checkHostKey(entries, query, key).type === 'known')) return;
-      const lines = linesFor(fresh, query);
-      if (lines !== null) await remember(fresh, lines, `${query.name} proved further host keys (updateHostKeys)`);
-    },
-  };
+  }
 }
 
 /** Kinds of keys that a server's list can be read of: a line with another kind may be of a key that it still has. */

@@ -69,7 +69,7 @@ export async function prepareLogin(
           for (const note of identities.news(whose, judge.unread())) log.warn(`known_hosts: ${note}`);
           return failure;
         },
-        authHandler: authentication.handler(judge.trusted),
+        authHandler: authentication.handler(() => judge.trusted()),
         describeAuth: authentication.describe,
         handshakeTimeoutMs: leftMs,
         authTimeoutMs: AUTH_TIMEOUT_MS,

@@ -1,5 +1,10 @@
+import type { Traffic } from '../../net/transport.ts';
+import { sleepUntil } from '../../lib/async/deadline.ts';
+import type { Liveness } from './liveness.ts';
+import { createBell } from '../../lib/async/listeners.ts';
+import { withScope } from '../../lib/async/scope.ts';
 import { childController } from '../../lib/async/abort.ts';
-import { sleep, type Clock } from '../../lib/async/clock.ts';
+import type { Clock } from '../../lib/async/clock.ts';
 import type { Device } from '../../net/device.ts';
 import { TunnelFailure } from '../../model/failure.ts';
 import { askNow, assess, pathSeen, startLiveness, type Verdict } from './liveness.ts';
@@ -29,72 +34,89 @@ type WatchedSpec = Pick<ServerSpec, 'serverAliveIntervalMs' | 'serverAliveCountM
 export async function watchConnection(
   connection: SshConnection,
   spec: WatchedSpec,
-  { clock, device, answers, heartbeat, state, report }: WatchDeps,
+  deps: WatchDeps,
   signal: AbortSignal,
 ): Promise<never> {
-  const { transport } = connection;
-  const { ends, direct } = transport;
-  const traffic = () => ({
-    ...transport.traffic(),
-    // What a proxy or another server acknowledges is not there yet.
-    unacknowledged: ends === null || !direct ? null : device.unacknowledged(ends),
-  });
-  let moved: TunnelFailure | null = null;
-  const ended = childController(signal);
-  let live = startLiveness(clock.now(), traffic());
-  let lookout: ReturnType<typeof childController> | null = null;
-  let wake = () => {};
+  return await withScope(signal, (scope) => new Keepalive(connection, spec, deps, scope.signal).run());
+}
 
-  const unsubscribe = device.onChange(() => {
-    live = askNow(live);
-    wake();
+class Keepalive {
+  readonly #connection: SshConnection;
+  readonly #spec: WatchedSpec;
+  readonly #deps: WatchDeps;
+  readonly #signal: AbortSignal;
+  readonly #woken = createBell();
+  #live: Liveness;
+  #moved: TunnelFailure | null = null;
+  #lookout: ReturnType<typeof childController> | null = null;
+
+  constructor(connection: SshConnection, spec: WatchedSpec, deps: WatchDeps, signal: AbortSignal) {
+    this.#connection = connection;
+    this.#spec = spec;
+    this.#deps = deps;
+    this.#signal = signal;
+    this.#live = startLiveness(deps.clock.now(), this.#traffic());
+  }
+
+  async run(): Promise<never> {
+    const { clock, device, heartbeat } = this.#deps;
+    const unsubscribe = device.onChange(() => this.#onChange());
+    try {
+      for (;;) {
+        if (this.#moved !== null) throw this.#moved as TunnelFailure;
+        const { verdict } = this.#assess();
+        if (verdict.type === 'dead') throw new TunnelFailure('keepalive-lost', describe(verdict));
+        if (verdict.type === 'ask') void this.#measure();
+        this.#lookForThePath(verdict.type === 'doubt');
+        this.#showSilence(verdict.type === 'doubt');
+        const ms = Math.min(verdict.ms, LONGEST_WAIT_MS);
+        heartbeat(ms + HEARTBEAT_SLACK_MS);
+        await sleepUntil(clock, ms, [this.#woken.listen], this.#signal);
+      }
+    } finally {
+      unsubscribe();
+    }
+  }
+
+  #assess(): ReturnType<typeof assess> {
+    const step = assess(this.#live, this.#deps.clock.now(), this.#traffic(), {
+      intervalMs: this.#spec.serverAliveIntervalMs,
+      countMax: this.#spec.serverAliveCountMax,
+      rttMs: this.#deps.state().rttMs,
+    });
+    this.#live = step.next;
+    return step;
+  }
+
+  #traffic(): Traffic {
+    const { transport } = this.#connection;
+    const { ends, direct } = transport;
+    return {
+      ...transport.traffic(),
+      // What a proxy or another server acknowledges is not there yet.
+      unacknowledged: ends === null || !direct ? null : this.#deps.device.unacknowledged(ends),
+    };
+  }
+
+  /** The machine woke up, or its addresses or routes have changed. */
+  #onChange(): void {
+    const { ends } = this.#connection.transport;
+    this.#live = askNow(this.#live);
+    this.#woken.ring();
     if (ends === null) return;
     const { localAddress } = ends;
-    void device.lostAddress(localAddress).then((lost) => {
-      if (lost) moved = new TunnelFailure('keepalive-lost', `${localAddress} is no longer an address of this device`);
-      wake();
+    void this.#deps.device.lostAddress(localAddress).then((lost) => {
+      if (lost)
+        this.#moved = new TunnelFailure('keepalive-lost', `${localAddress} is no longer an address of this device`);
+      this.#woken.ring();
     });
-  });
-  try {
-    for (;;) {
-      if (moved !== null) throw moved as TunnelFailure;
-      const step = assess(live, clock.now(), traffic(), {
-        intervalMs: spec.serverAliveIntervalMs,
-        countMax: spec.serverAliveCountMax,
-        rttMs: state().rttMs,
-      });
-      live = step.next;
-      const { verdict } = step;
-      if (verdict.type === 'dead') throw new TunnelFailure('keepalive-lost', describe(verdict));
-      if (verdict.type === 'ask') void measure();
-      lookForThePath(verdict.type === 'doubt');
-      showSilence(verdict.type === 'doubt');
-      const ms = Math.min(verdict.ms, LONGEST_WAIT_MS);
-      heartbeat(ms + HEARTBEAT_SLACK_MS);
-      await sleepUntilWoken(ms);
-    }
-  } finally {
-    unsubscribe();
-    ended.abort(new Error('the watch is over'));
-    ended.dispose();
   }
 
-  async function sleepUntilWoken(ms: number): Promise<void> {
-    const nap = childController(ended.signal);
-    wake = () => nap.abort(WOKEN);
-    try {
-      await sleep(clock, ms, nap.signal);
-    } catch (error) {
-      if (error !== WOKEN) throw error;
-    } finally {
-      nap.dispose();
-    }
-  }
-
-  async function measure(): Promise<void> {
+  async #measure(): Promise<void> {
+    const { clock, report } = this.#deps;
     const asked = clock.now();
     try {
-      await connection.probe();
+      await this.#connection.probe();
       report({ rttMs: Math.round((clock.now() - asked) * 10) / 10 });
     } catch {
       // The connection ended while we waited; `lost` says why.
@@ -102,30 +124,30 @@ export async function watchConnection(
   }
 
   /** Once for each doubt, until somebody answers or the doubt is over. */
-  function lookForThePath(wanted: boolean): void {
+  #lookForThePath(wanted: boolean): void {
+    const { clock, answers } = this.#deps;
     if (!wanted) {
-      lookout?.abort(new Error('no doubt any more'));
-      lookout?.dispose();
-      lookout = null;
-    } else if (lookout === null && answers !== null) {
-      lookout = childController(ended.signal);
-      answers(lookout.signal).then(
+      this.#lookout?.abort(new Error('no doubt any more'));
+      this.#lookout?.dispose();
+      this.#lookout = null;
+    } else if (this.#lookout === null && answers !== null) {
+      this.#lookout = childController(this.#signal);
+      answers(this.#lookout.signal).then(
         () => {
-          live = pathSeen(live, clock.now());
-          wake();
+          this.#live = pathSeen(this.#live, clock.now());
+          this.#woken.ring();
         },
         () => {},
       );
     }
   }
 
-  function showSilence(doubt: boolean): void {
-    const silentSince = doubt ? live.aliveAt : null;
-    if ((silentSince === null) !== (state().silentSince === null)) report({ silentSince });
+  #showSilence(doubt: boolean): void {
+    const silentSince = doubt ? this.#live.aliveAt : null;
+    if ((silentSince === null) !== (this.#deps.state().silentSince === null)) this.#deps.report({ silentSince });
   }
 }
 
-const WOKEN = new Error('woken');
 const LONGEST_WAIT_MS = 60_000;
 const HEARTBEAT_SLACK_MS = 30_000;
 
