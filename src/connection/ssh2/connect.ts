@@ -57,169 +57,217 @@ export interface ConnectOptions {
 
 /** Runs the SSH handshake and the authentication over a socket. Rejects with the failure; the socket is then destroyed. */
 export function connectSsh(options: ConnectOptions, signal: AbortSignal): Promise<SshConnection> {
-  const { wire: socket, clock, spec } = options;
-  let { transport } = options;
-  const client = new ssh2.Client();
-  const lost = deferred<never>();
-  const closed = deferred<void>();
-  const requests = createRequests(client, clock);
-  const offer = hearOffer();
-  const use = createUse(clock);
-  let identification: Identification | null = null;
-  let closing = false;
-  let stage: Stage = 'handshake';
-  let hostKeyFailure: TunnelFailure | null = null;
-  let serverVersion = '';
-  const cancelTimers: (() => void)[] = [];
+  return new Connecting(options).start(signal);
+}
 
-  // The first reason is the reason. The socket goes at once: ssh2 would go on reading after a fatal error, and a
-  // peer that never closes would hold us. A reset instead of a close, or the 4-tuple stays in FIN-WAIT.
-  const fail = (failure: TunnelFailure) => {
-    for (const cancel of cancelTimers) cancel();
-    const reason = hostKeyFailure ?? withWords(failure, identification?.said() ?? '');
-    lost.reject(reason);
-    requests.fail(reason);
-    resetSocket(socket);
-  };
-  const onAbort = () => fail(new TunnelFailure('disconnected', 'closed by us'));
-  const ended = (text: string) => fail(translateError(new Error(text), stage, ''));
+class Connecting {
+  readonly #options: ConnectOptions;
+  readonly #client = new ssh2.Client();
+  readonly #lost = deferred<never>();
+  readonly #closed = deferred<void>();
+  readonly #requests: ReturnType<typeof createRequests>;
+  readonly #offer = hearOffer();
+  readonly #use: ReturnType<typeof createUse>;
+  readonly #cancelTimers: (() => void)[] = [];
+  #transport: Transport;
+  #identification: Identification | null = null;
+  #closing = false;
+  #stage: Stage = 'handshake';
+  #hostKeyFailure: TunnelFailure | null = null;
+  #serverVersion = '';
 
-  client.on('error', (error: Error) => {
-    const failure = translateError(error, stage, options.describeAuth());
-    const message = failure.code === 'no-common-algorithm' ? offer.explain(failure.message) : failure.message;
-    fail(new TunnelFailure(failure.code, message, { cause: failure.cause }));
-  });
-  client.on('end', () => ended('the server closed the connection'));
-  client.on('close', () => {
-    ended('the connection was closed');
-    closed.resolve();
-  });
-  // ssh2 closes our half, and says nothing, when the server disconnects without a complaint (reason 11). The server may never
-  // close the other half.
-  socket.once('finish', () => {
-    if (!closing) ended('the server ended the connection');
-  });
-  // An expired password: only a person can choose the next one, and without a listener the login would hang.
-  client.on('change password', () =>
-    fail(new TunnelFailure('auth-rejected', `the server wants user ${spec.user} to change the password first`)),
-  );
-  let banners = 0;
-  client.on('banner', (text: string) => {
-    banners++;
-    if (banners <= MAX_BANNERS_TOLD) options.onBanner(printable(text.trim(), 1000));
-  });
-  client.on('handshake', (agreed) => {
-    if (stage !== 'handshake') return;
-    stage = 'authentication';
-    offer.stop(client);
-    for (const cancel of cancelTimers.splice(0)) cancel();
-    cancelTimers.push(clock.timer(options.authTimeoutMs, () => fail(timeout('authentication', options.authTimeoutMs))));
-    options.onAuthenticating(describeAgreement(agreed));
-  });
-  client.on('hostkeys', (keys: { getPublicSSH(): Buffer }[]) =>
-    options.onHostKeys(keys.map((key) => key.getPublicSSH())),
-  );
-  client.on('tcp connection', (info, accept, reject) =>
-    options.onVisitor({
-      listen: { type: 'tcp', host: info.destIP, port: info.destPort },
-      originator: printable(`${info.srcIP}:${info.srcPort}`),
-      ...answerOnce(() => use.add(accept()), reject),
-    }),
-  );
-  client.on('unix connection', (info, accept, reject) =>
-    options.onVisitor({
-      listen: { type: 'unix', path: info.socketPath },
-      originator: 'a local process of the server',
-      ...answerOnce(() => use.add(accept()), reject),
-    }),
-  );
+  constructor(options: ConnectOptions) {
+    this.#options = options;
+    this.#transport = options.transport;
+    this.#requests = createRequests(this.#client, options.clock);
+    this.#use = createUse(options.clock);
+  }
 
-  const connection: SshConnection = {
-    lost: lost.promise,
-    get serverVersion() {
-      return serverVersion;
-    },
-    get transport() {
-      return transport;
-    },
-    listen: requests.listen,
-    unlisten: requests.unlisten,
-    open: async (endpoint, originator) => use.add(await requests.open(endpoint, originator)),
-    idleMs: use.idleMs,
-    attempt: requests.attempt,
-    openTun: requests.openTun,
-    run: requests.run,
-    probe: requests.probe,
-    close: async () => {
-      closing = true;
-      // On a dead path the goodbye never leaves, so the close is not waited for long.
-      client.end();
-      const cancel = clock.timer(GOODBYE_MS, () => resetSocket(socket));
-      await closed.promise;
-      cancel();
-    },
-    destroy: () => fail(new TunnelFailure('disconnected', 'closed by us')),
-  };
+  start(signal: AbortSignal): Promise<SshConnection> {
+    const { clock, handshakeTimeoutMs, explainStall } = this.#options;
+    const onAbort = () => this.#fail(new TunnelFailure('disconnected', 'closed by us'));
+    this.#hearEnds();
+    this.#hearLogin();
+    this.#hearVisitors();
+    return new Promise<SshConnection>((resolve, reject) => {
+      signal.addEventListener('abort', onAbort, { once: true });
+      this.#cancelTimers.push(
+        clock.timer(handshakeTimeoutMs, () => {
+          const failure = timeout('the SSH handshake', handshakeTimeoutMs);
+          this.#fail(explainStall(failure, this.#identification?.seen() ?? false));
+        }),
+      );
+      this.#client.once('ready', () => {
+        this.#stage = 'established';
+        this.#cancelAll();
+        signal.removeEventListener('abort', onAbort);
+        this.#serverVersion = printable((this.#client as { _remoteVer?: string })._remoteVer ?? '');
+        resolve(this.#connection());
+      });
+      this.#lost.promise.catch((error: unknown) => {
+        signal.removeEventListener('abort', onAbort);
+        reject(error);
+      });
+      if (signal.aborted) {
+        onAbort();
+        return;
+      }
+      try {
+        this.#connect();
+        this.#guard();
+      } catch (error) {
+        this.#failAs(error as Error);
+      }
+    });
+  }
 
-  return new Promise<SshConnection>((resolve, reject) => {
-    signal.addEventListener('abort', onAbort, { once: true });
-    cancelTimers.push(
-      clock.timer(options.handshakeTimeoutMs, () => {
-        const failure = timeout('the SSH handshake', options.handshakeTimeoutMs);
-        fail(options.explainStall(failure, identification?.seen() ?? false));
+  /**
+   * The first reason is the reason. The socket goes at once: ssh2 would go on reading after a fatal error, and a peer that never closes
+   * would hold us. A reset instead of a close, or the 4-tuple stays in FIN-WAIT.
+   */
+  #fail(failure: TunnelFailure): void {
+    for (const cancel of this.#cancelTimers) cancel();
+    const reason = this.#hostKeyFailure ?? withWords(failure, this.#identification?.said() ?? '');
+    this.#lost.reject(reason);
+    this.#requests.fail(reason);
+    resetSocket(this.#options.wire);
+  }
+
+  #failAs(error: Error): void {
+    this.#fail(translateError(error, this.#stage, ''));
+  }
+
+  #cancelAll(): void {
+    for (const cancel of this.#cancelTimers.splice(0)) cancel();
+  }
+
+  #hearEnds(): void {
+    this.#client.on('error', (error: Error) => {
+      const failure = translateError(error, this.#stage, this.#options.describeAuth());
+      const message = failure.code === 'no-common-algorithm' ? this.#offer.explain(failure.message) : failure.message;
+      this.#fail(new TunnelFailure(failure.code, message, { cause: failure.cause }));
+    });
+    this.#client.on('end', () => this.#failAs(new Error('the server closed the connection')));
+    this.#client.on('close', () => {
+      this.#failAs(new Error('the connection was closed'));
+      this.#closed.resolve();
+    });
+    // ssh2 closes our half, and says nothing, when the server disconnects without a complaint (reason 11). The server may never
+    // close the other half.
+    this.#options.wire.once('finish', () => {
+      if (!this.#closing) this.#failAs(new Error('the server ended the connection'));
+    });
+  }
+
+  #hearLogin(): void {
+    const { clock, spec, authTimeoutMs, onAuthenticating, onBanner, onHostKeys } = this.#options;
+    // An expired password: only a person can choose the next one, and without a listener the login would hang.
+    this.#client.on('change password', () =>
+      this.#fail(new TunnelFailure('auth-rejected', `the server wants user ${spec.user} to change the password first`)),
+    );
+    let banners = 0;
+    this.#client.on('banner', (text: string) => {
+      banners++;
+      if (banners <= MAX_BANNERS_TOLD) onBanner(printable(text.trim(), 1000));
+    });
+    this.#client.on('handshake', (agreed) => {
+      if (this.#stage !== 'handshake') return;
+      this.#stage = 'authentication';
+      this.#offer.stop(this.#client);
+      this.#cancelAll();
+      this.#cancelTimers.push(clock.timer(authTimeoutMs, () => this.#fail(timeout('authentication', authTimeoutMs))));
+      onAuthenticating(describeAgreement(agreed));
+    });
+    this.#client.on('hostkeys', (keys: { getPublicSSH(): Buffer }[]) =>
+      onHostKeys(keys.map((key) => key.getPublicSSH())),
+    );
+  }
+
+  #hearVisitors(): void {
+    const { onVisitor } = this.#options;
+    this.#client.on('tcp connection', (info, accept, reject) =>
+      onVisitor({
+        listen: { type: 'tcp', host: info.destIP, port: info.destPort },
+        originator: printable(`${info.srcIP}:${info.srcPort}`),
+        ...answerOnce(() => this.#use.add(accept()), reject),
       }),
     );
-    client.once('ready', () => {
-      stage = 'established';
-      for (const cancel of cancelTimers.splice(0)) cancel();
-      signal.removeEventListener('abort', onAbort);
-      serverVersion = printable((client as { _remoteVer?: string })._remoteVer ?? '');
-      resolve(connection);
-    });
-    lost.promise.catch((error: unknown) => {
-      signal.removeEventListener('abort', onAbort);
-      reject(error);
-    });
-    if (signal.aborted) {
-      onAbort();
-      return;
-    }
-    try {
-      client.connect({
-        sock: socket,
-        ident: `tunneld_${VERSION.replaceAll('-', '_')}`,
-        username: spec.user,
-        authHandler: options.authHandler,
-        // ssh2's own timers stop too early and kill busy links: ours above and the liveness check replace them.
-        readyTimeout: 0,
-        keepaliveInterval: 0,
-        algorithms: algorithms(spec, options.knownKeyTypes),
-        debug: offer.debug,
-        hostVerifier: (key: Buffer) => {
-          hostKeyFailure = options.verifyHostKey(key);
-          // Not false: ssh2 would go on with the rest of what it has read.
-          if (hostKeyFailure !== null) throw hostKeyFailure;
-          return true;
-        },
-      } satisfies ConnectConfig);
-      const valve = valveOf(socket);
-      parseInTurns(client, valve);
-      identification = holdIdentification(client);
-      shareWindows(client, (overload) => fail(translateError(overload, stage, '')));
-      guardProtocol(client, socket);
-      quietAfterClose(client);
-      const rekey = waitForRekey(client, transport, clock, (breach) => fail(translateError(breach, stage, '')));
-      transport = rekey;
-      lost.promise.catch(() => rekey.forget());
-      limitAnnouncedKeys(client, options.onTooManyHostKeys);
-      exchangeAside(client, valve, clock, (error) => fail(translateError(error, stage, '')));
-      if (spec.compression) guardCompression(client);
-      if (spec.rekeyLimit !== null) rekeyAfter(client, socket, spec.rekeyLimit, clock);
-      if (spec.pubkeyAcceptedAlgorithms !== null) limitSignatures(client, spec.pubkeyAcceptedAlgorithms);
-    } catch (error) {
-      fail(translateError(error as Error, stage, ''));
-    }
-  });
+    this.#client.on('unix connection', (info, accept, reject) =>
+      onVisitor({
+        listen: { type: 'unix', path: info.socketPath },
+        originator: 'a local process of the server',
+        ...answerOnce(() => this.#use.add(accept()), reject),
+      }),
+    );
+  }
+
+  #connect(): void {
+    const { spec, wire, authHandler, knownKeyTypes, verifyHostKey } = this.#options;
+    this.#client.connect({
+      sock: wire,
+      ident: `tunneld_${VERSION.replaceAll('-', '_')}`,
+      username: spec.user,
+      authHandler,
+      // ssh2's own timers stop too early and kill busy links: ours above and the liveness check replace them.
+      readyTimeout: 0,
+      keepaliveInterval: 0,
+      algorithms: algorithms(spec, knownKeyTypes),
+      debug: this.#offer.debug,
+      hostVerifier: (key: Buffer) => {
+        this.#hostKeyFailure = verifyHostKey(key);
+        // Not false: ssh2 would go on with the rest of what it has read.
+        if (this.#hostKeyFailure !== null) throw this.#hostKeyFailure;
+        return true;
+      },
+    } satisfies ConnectConfig);
+  }
+
+  /** What ssh2 leaves open to a server that means harm, or does otherwise than OpenSSH. */
+  #guard(): void {
+    const { spec, wire: socket, clock } = this.#options;
+    const valve = valveOf(socket);
+    parseInTurns(this.#client, valve);
+    this.#identification = holdIdentification(this.#client);
+    shareWindows(this.#client, (overload) => this.#failAs(overload));
+    guardProtocol(this.#client, socket);
+    quietAfterClose(this.#client);
+    const rekey = waitForRekey(this.#client, this.#transport, clock, (breach) => this.#failAs(breach));
+    this.#transport = rekey;
+    this.#lost.promise.catch(() => rekey.forget());
+    limitAnnouncedKeys(this.#client, this.#options.onTooManyHostKeys);
+    exchangeAside(this.#client, valve, clock, (error) => this.#failAs(error));
+    if (spec.compression) guardCompression(this.#client);
+    if (spec.rekeyLimit !== null) rekeyAfter(this.#client, socket, spec.rekeyLimit, clock);
+    if (spec.pubkeyAcceptedAlgorithms !== null) limitSignatures(this.#client, spec.pubkeyAcceptedAlgorithms);
+  }
+
+  #connection(): SshConnection {
+    const [serverVersion, transport, requests, use] = [this.#serverVersion, this.#transport, this.#requests, this.#use];
+    return {
+      lost: this.#lost.promise,
+      serverVersion,
+      transport,
+      listen: requests.listen,
+      unlisten: requests.unlisten,
+      open: async (endpoint, originator) => use.add(await requests.open(endpoint, originator)),
+      idleMs: use.idleMs,
+      attempt: requests.attempt,
+      openTun: requests.openTun,
+      run: requests.run,
+      probe: requests.probe,
+      close: () => this.#close(),
+      destroy: () => this.#fail(new TunnelFailure('disconnected', 'closed by us')),
+    };
+  }
+
+  async #close(): Promise<void> {
+    this.#closing = true;
+    // On a dead path the goodbye never leaves, so the close is not waited for long.
+    this.#client.end();
+    const cancel = this.#options.clock.timer(GOODBYE_MS, () => resetSocket(this.#options.wire));
+    await this.#closed.promise;
+    cancel();
+  }
 }
 
 /** What both sides agreed on, safe to print. */
