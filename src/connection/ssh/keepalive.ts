@@ -63,7 +63,7 @@ class Keepalive {
     const unsubscribe = device.onChange(() => this.#onChange());
     try {
       for (;;) {
-        if (this.#moved !== null) throw this.#moved as TunnelFailure;
+        if (this.#moved !== null) throw this.#moved;
         const { verdict } = this.#assess();
         if (verdict.type === 'dead') throw new TunnelFailure('keepalive-lost', describe(verdict));
         if (verdict.type === 'ask') void this.#measure();
