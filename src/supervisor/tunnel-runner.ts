@@ -1,3 +1,4 @@
+import pRetry from 'p-retry';
 import { childController } from '../lib/async/abort.ts';
 import { sleep, type Clock } from '../lib/async/clock.ts';
 import type { Logger } from '../lib/log/log.ts';
@@ -9,6 +10,7 @@ import type { ConnectionPool } from '../connection/shared/connection-pool.ts';
 import type { IdentityCache } from '../connection/auth/identity-cache.ts';
 import { TunnelFailure } from '../model/failure.ts';
 import { initialState, reportFailure, type TunnelState } from '../model/state.ts';
+import type { TunnelDeps } from '../tunnel/session-deps.ts';
 import { runTunnel } from '../tunnel/tunnel.ts';
 import type { HoldBack, Suspects } from './suspects.ts';
 
@@ -52,91 +54,24 @@ export interface Loop {
 export function startLoop(spec: TunnelSpec, deps: LoopDeps, events: LoopEvents): Loop {
   const { clock } = deps;
   const controller = new AbortController();
-  const { signal } = controller;
   const visitors = new AbortController();
-  const log = deps.log.child({ tunnel: spec.name });
   const lending = createLending(clock);
-  let state = initialState(spec, clock.now());
-  let dueBy = clock.now() + FIRST_SIGN_MS;
-  let retryNow = () => false;
-  let isSuspect = false;
-
-  /** Keeps what may stop the process from doing it again before the others had their turn. */
-  const waitInSuspicion = async ({ ms, why }: HoldBack) => {
-    const wait = childController(signal);
-    retryNow = () => {
-      wait.abort(new Error('retry now'));
-      return true;
-    };
-    dueBy = clock.now() + ms + FIRST_SIGN_MS;
-    const failure = why === null ? null : new TunnelFailure('internal', why);
-    if (failure !== null) log.error({ code: failure.code, retryInSeconds: ms / 1000 }, failure.message);
-    tunnelDeps.setState({
-      ...state,
-      phase: 'waiting',
-      retryAt: clock.now() + ms,
-      failure: failure === null ? null : reportFailure(failure, clock.now()),
-    });
-    await sleep(clock, ms, wait.signal).catch(() => {});
-    wait.dispose();
+  const now = clock.now();
+  const life: Life = {
+    state: initialState(spec, now),
+    dueBy: now + FIRST_SIGN_MS,
+    retryNow: () => false,
+    isSuspect: false,
   };
-
-  const keepRunning = async () => {
-    const holdBack = deps.suspects.holdBack(spec.name);
-    isSuspect = holdBack.why !== null;
-    if (holdBack.ms > 0) await waitInSuspicion(holdBack);
-    await ownTurn();
-    while (!signal.aborted) {
-      try {
-        await runTunnel(spec, tunnelDeps, signal);
-      } catch (error) {
-        log.error({ code: 'internal', error }, 'a bug ended the tunnel; it is started again');
-        dueBy = clock.now() + FIRST_SIGN_MS;
-        await sleep(clock, RESTART_MS, signal).catch(() => {});
-      }
-    }
-  };
-  const tunnelDeps = {
-    clock,
-    random: deps.random,
-    log,
-    identities: deps.identities,
-    device: deps.device,
-    lease: lending,
-    // What stopped the process takes no others along.
-    get connections() {
-      return isSuspect ? null : deps.connections;
-    },
-    get ping() {
-      return deps.ping();
-    },
-    beforeListening: () => events.beforeListening(loop),
-    visitorsEnd: visitors.signal,
-    heartbeat: (withinMs: number) => {
-      dueBy = clock.now() + withinMs;
-    },
-    state: () => state,
-    setState: (next: TunnelState) => {
-      const was = isConnected(state);
-      state = next;
-      if (isConnected(next) && !was) deps.suspects.connected(spec.name);
-      if (!isConnected(next) && was) deps.suspects.over(spec.name);
-      events.onChange(loop);
-    },
-    onRetryNow: (next: () => boolean) => {
-      retryNow = next;
-    },
-  };
-  let done = Promise.resolve();
   const loop: Loop = {
     spec,
-    startedAt: state.since,
+    startedAt: now,
     lending,
-    state: () => state,
-    retryNow: () => retryNow(),
-    isStuck: () => dueBy < clock.now(),
+    state: () => life.state,
+    retryNow: () => life.retryNow(),
+    isStuck: () => life.dueBy < clock.now(),
     retire: async () => {
-      dueBy = clock.now() + VISITORS_STAY_MS + FIRST_SIGN_MS;
+      life.dueBy = clock.now() + VISITORS_STAY_MS + FIRST_SIGN_MS;
       const cancel = clock.timer(VISITORS_STAY_MS, () => visitors.abort(STOPPED));
       controller.abort(STOPPED);
       await done;
@@ -148,8 +83,109 @@ export function startLoop(spec: TunnelSpec, deps: LoopDeps, events: LoopEvents):
       return done;
     },
   };
-  done = keepRunning();
+  const tunnelDeps: TunnelDeps = {
+    ...tunnelDepsOf(spec, life, deps, () => events.onChange(loop)),
+    // What stopped the process takes no others along.
+    get connections() {
+      return life.isSuspect ? null : deps.connections;
+    },
+    get ping() {
+      return deps.ping();
+    },
+    lease: lending,
+    beforeListening: () => events.beforeListening(loop),
+    visitorsEnd: visitors.signal,
+  };
+  const done = keepRunning(spec, life, tunnelDeps, deps.suspects, controller.signal);
   return loop;
+}
+
+/** How a loop stands. */
+interface Life {
+  state: TunnelState;
+  /** When it is to have shown itself again. */
+  dueBy: number;
+  retryNow(): boolean;
+  /** Whether it is thought to have stopped the process before. */
+  isSuspect: boolean;
+}
+
+function tunnelDepsOf(spec: TunnelSpec, life: Life, deps: LoopDeps, changed: () => void) {
+  const { clock, random, identities, device, suspects } = deps;
+  return {
+    clock,
+    random,
+    log: deps.log.child({ tunnel: spec.name }),
+    identities,
+    device,
+    heartbeat: (withinMs: number) => {
+      life.dueBy = clock.now() + withinMs;
+    },
+    state: () => life.state,
+    setState: (next: TunnelState) => {
+      const was = isConnected(life.state);
+      life.state = next;
+      if (isConnected(next) && !was) suspects.connected(spec.name);
+      if (!isConnected(next) && was) suspects.over(spec.name);
+      changed();
+    },
+    onRetryNow: (next: () => boolean) => {
+      life.retryNow = next;
+    },
+  };
+}
+
+async function keepRunning(
+  spec: TunnelSpec,
+  life: Life,
+  deps: TunnelDeps,
+  suspects: Suspects,
+  signal: AbortSignal,
+): Promise<void> {
+  const holdBack = suspects.holdBack(spec.name);
+  life.isSuspect = holdBack.why !== null;
+  if (holdBack.ms > 0) await waitInSuspicion(holdBack, deps, signal);
+  await ownTurn();
+  // p-retry takes a TypeError for one that comes again each time.
+  const run = () =>
+    runTunnel(spec, deps, signal).catch((cause: unknown) => Promise.reject(new Error('a bug', { cause })));
+  try {
+    await pRetry(run, {
+      retries: Number.POSITIVE_INFINITY,
+      minTimeout: RESTART_MS,
+      factor: 1,
+      signal,
+      onFailedAttempt: ({ error }) => {
+        if (signal.aborted) return;
+        deps.log.error({ code: 'internal', error: error.cause }, 'a bug ended the tunnel; it is started again');
+        deps.heartbeat(FIRST_SIGN_MS);
+      },
+    });
+  } catch (error) {
+    if (!signal.aborted) throw error;
+  }
+}
+
+/** Keeps what may stop the process from doing it again before the others had their turn. */
+async function waitInSuspicion({ ms, why }: HoldBack, deps: TunnelDeps, signal: AbortSignal): Promise<void> {
+  const { clock, log } = deps;
+  const wait = childController(signal);
+  deps.onRetryNow(() => {
+    wait.abort(new Error('retry now'));
+    return true;
+  });
+  deps.heartbeat(ms + FIRST_SIGN_MS);
+  const failure = why === null ? null : new TunnelFailure('internal', why);
+  if (failure !== null) log.error({ code: failure.code, retryInSeconds: ms / 1000 }, failure.message);
+  const now = clock.now();
+  deps.setState({
+    ...deps.state(),
+    phase: 'waiting',
+    retryAt: now + ms,
+    failure: failure === null ? null : reportFailure(failure, now),
+  });
+  await sleep(clock, ms, wait.signal).catch(() => {});
+  wait.dispose();
 }
 
 /** Whether a server has its say: from the TCP connection on, or from the login where another program made that. */

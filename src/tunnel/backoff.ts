@@ -16,17 +16,17 @@ export function cheapDelay(downMs: number, minMs: number, random: () => number):
   return Math.round(delay * (0.75 + 0.5 * random()));
 }
 
-/** p-retry's options for attempts that got as far as a login: doubling, drawn once for each round so that many devices spread out. */
-export function loginBackoff(backoff: Backoff, random: () => number): { minTimeout: number; maxTimeout: number } {
+/** The limits of the waits after attempts that got as far as a login, drawn once for each series so that many devices spread out. */
+export function loginBackoff(backoff: Backoff, random: () => number): Backoff {
   return {
-    minTimeout: Math.round(backoff.minMs * (1 + random())),
-    maxTimeout: Math.round(backoff.maxMs * (0.8 + 0.2 * random())),
+    minMs: Math.round(backoff.minMs * (1 + random())),
+    maxMs: Math.round(backoff.maxMs * (0.8 + 0.2 * random())),
   };
 }
 
-/** The wait that p-retry will make of these options, which it does not tell. */
-export function loginDelay(options: { minTimeout: number; maxTimeout: number }, retriesConsumed: number): number {
-  return Math.min(Math.round(options.minTimeout * 2 ** retriesConsumed), options.maxTimeout);
+/** Twice as long each time; `grown` is how many there were before in this series. */
+export function loginDelay({ minMs, maxMs }: Backoff, grown: number): number {
+  return Math.min(minMs * 2 ** grown, maxMs);
 }
 
 /**

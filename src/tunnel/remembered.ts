@@ -8,7 +8,7 @@ import { formatServer } from '../model/state.ts';
 export interface TunnelDevice extends Device, HoldingsByServer {}
 
 /** What a tunnel remembers of its earlier lives. */
-interface Remembered {
+export interface Remembered {
   readonly holdings: Holdings;
   /** Null where any port will do. */
   readonly ports: SourcePorts | null;

@@ -10,6 +10,7 @@ import type { Logger } from '../lib/log/log.ts';
 import type { ConnectionPool } from '../connection/shared/connection-pool.ts';
 import type { Member, Share } from '../connection/shared/shared-connection.ts';
 import type { Clock } from '../lib/async/clock.ts';
+import type { TunnelDevice } from './remembered.ts';
 
 export interface SessionDeps {
   readonly clock: Clock;
@@ -49,4 +50,19 @@ export interface SessionDeps {
   report(change: Partial<TunnelState>): void;
   reportForward(index: number, change: Partial<ForwardState>): void;
   reportFailure(failure: TunnelFailure): void;
+}
+
+/** What a tunnel's loop needs. */
+export interface TunnelDeps extends Pick<
+  SessionDeps,
+  'clock' | 'random' | 'log' | 'identities' | 'lease' | 'beforeListening' | 'visitorsEnd' | 'heartbeat' | 'connections'
+> {
+  readonly device: TunnelDevice;
+  /** True when one of the hint addresses answers a ping; null when there are none to ask. */
+  readonly ping: ((signal: AbortSignal) => Promise<boolean>) | null;
+  /** Where the loop keeps what is known of it. */
+  state(): TunnelState;
+  setState(next: TunnelState): void;
+  /** Registers what "try now" means at this moment: it ends the current wait, and says whether there was one. */
+  onRetryNow(retryNow: () => boolean): void;
 }

@@ -25,15 +25,15 @@ function supervise(clock: Clock) {
   return { supervisor, lines };
 }
 
-/** A bug: whatever asks for this list of forwards throws. */
-function poisoned(spec: TunnelSpec): TunnelSpec {
-  return {
-    ...spec,
-    name: 'poisoned',
-    get reconnect(): never {
-      throw new TypeError('a bug');
+/** A bug: whoever asks for its `reconnect` is thrown at, so many times. */
+function poisoned(spec: TunnelSpec, times = Number.POSITIVE_INFINITY): TunnelSpec {
+  let left = times;
+  return Object.defineProperty({ ...spec, name: 'poisoned' }, 'reconnect', {
+    get: () => {
+      if (left-- > 0) throw new TypeError('a bug');
+      return spec.reconnect;
     },
-  };
+  });
 }
 
 test('a bug in one tunnel is logged, the tunnel is started again, and the others stay up', async (t) => {
@@ -49,6 +49,20 @@ test('a bug in one tunnel is logged, the tunnel is started again, and the others
   });
   assert.deepEqual(supervisor.stuck(), []);
   assert.deepEqual(supervisor.retry('nosuch'), []);
+  const bugs = () => lines.filter((line) => line['code'] === 'internal').length;
+  const before = bugs();
+  await supervisor.stop();
+  assert.equal(bugs(), before, 'a stop is no bug');
+});
+
+test('a tunnel that a bug has ended comes up when it is started again', async (t) => {
+  const sshd = await startSshd();
+  t.after(() => sshd.stop());
+  const { supervisor, lines } = supervise(systemClock);
+  t.after(() => supervisor.stop());
+  await supervisor.apply([poisoned(specFor(sshd, [[await freePort(), 22]]), 1)]);
+  await until(() => supervisor.tunnels()[0]?.state.phase === 'up', { what: 'the tunnel' });
+  assert.match(JSON.stringify(lines.find((line) => line['code'] === 'internal')?.['error']), /TypeError.*a bug/);
 });
 
 test('a loop that does not show itself in the time it promised is stuck', async (t) => {

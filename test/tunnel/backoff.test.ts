@@ -1,6 +1,5 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import pRetry from 'p-retry';
 import { blockedDelay, cheapDelay, loginBackoff, loginDelay, reconnectDelay } from '../../src/tunnel/backoff.ts';
 
 const SECOND = 1000;
@@ -22,39 +21,11 @@ test('after a login the waits double, from one to two minima, and end near the m
     [least, 1000, 48_000],
     [most, 2000, 60_000],
   ] as const) {
-    const options = loginBackoff(limits, random);
-    const delays = Array.from({ length: 2000 }, (_, consumed) => loginDelay(options, consumed));
+    const drawn = loginBackoff(limits, random);
+    const delays = Array.from({ length: 2000 }, (_, grown) => loginDelay(drawn, grown));
     assert.deepEqual(delays.slice(0, 4), [first, first * 2, first * 4, first * 8]);
     assert.ok(delays.slice(7).every((delay) => delay === last));
   }
-});
-
-test('the wait that is announced is the one that p-retry makes', async () => {
-  const options = loginBackoff({ minMs: 20, maxMs: 90 }, middle);
-  const promised: number[] = [];
-  const made: number[] = [];
-  let failedAt: number | null = null;
-  await assert.rejects(
-    pRetry(
-      () => {
-        if (failedAt !== null) made.push(performance.now() - failedAt);
-        throw new Error('no');
-      },
-      {
-        ...options,
-        factor: 2,
-        retries: 4,
-        onFailedAttempt: ({ retriesConsumed }) => {
-          promised.push(loginDelay(options, retriesConsumed));
-          failedAt = performance.now();
-        },
-      },
-    ),
-  );
-  assert.deepEqual(promised.slice(0, 4), [30, 60, 81, 81]);
-  // A timer may be late, never early by more than its rounding.
-  for (const [index, ms] of made.entries())
-    assert.ok(ms >= (promised[index] ?? 0) - 2, `${ms} after ${promised[index]}`);
 });
 
 test('while a person must act, a minute or more; a rejected login, five', () => {

@@ -1,6 +1,6 @@
 import { systemClock, type Clock } from '../../src/lib/async/clock.ts';
 
-/** The real clock, so many times faster: for waits of half a minute. (p-retry's own waits keep the real time.) */
+/** The real clock, so many times faster: for waits of half a minute. */
 export function scaledClock(times: number): Clock {
   return {
     now: () => systemClock.now() * times,

@@ -18,7 +18,7 @@ before(async () => {
 after(() => sshd.stop());
 
 describe('stop ends within two seconds', () => {
-  test('while it waits for the next attempt, after a refusal or in p-retry', async (t) => {
+  test('while it waits for the next attempt, after a refusal or a broken handshake', async (t) => {
     const closing = await startFakeServer(t, (socket) => socket.end());
     for (const port of [await freePort(), closing.port]) {
       const tunnel = await start(t, { port, reconnect: { minMs: 60_000, maxMs: 60_000 } });

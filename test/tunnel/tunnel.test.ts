@@ -89,7 +89,7 @@ describe('the life of a tunnel', { concurrency: 3 }, () => {
 describe('the next attempt', { concurrency: 4 }, () => {
   for (const [what, slow] of [
     ['after a refusal', false],
-    ['after a broken handshake, where p-retry waits', true],
+    ['after a broken handshake, where the waits grow', true],
   ] as const) {
     test(`comes when it was announced: ${what}`, async (t) => {
       const sshd = await server(t);

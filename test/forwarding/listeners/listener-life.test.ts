@@ -11,6 +11,7 @@ import {
 } from '../../../src/forwarding/listeners/listener-life.ts';
 import type { Other, VerifyResult } from '../../../src/forwarding/verify/sights.ts';
 import { TunnelFailure } from '../../../src/model/failure.ts';
+import { seeded } from '../../support/seeded.ts';
 
 const FREE: Claim = { type: 'free' };
 const COPIED: Claim = { type: 'copied' };
@@ -271,14 +272,3 @@ test('whatever happens, a listener is asked for again and again, its turn ends o
     assert.ok(asked > 5, `asked ${asked} times`);
   }
 });
-
-/** Mulberry32: the same numbers each time. */
-function seeded(seed: number): () => number {
-  let state = seed;
-  return () => {
-    state = (state + 0x6d2b79f5) | 0;
-    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
-    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
-  };
-}

@@ -1,0 +1,199 @@
+import { takeCommandTurn } from '../net/command-turn.ts';
+import type { DialDeps } from '../net/dial.ts';
+import { createFailureLog, type FailureLog } from './failure-log.ts';
+import { asFailure, type TunnelFailure } from '../model/failure.ts';
+import { watchLocalNeeds, type LocalNeeds } from './local-needs.ts';
+import { createIdleEnds, type IdleEnds } from '../connection/ssh/idle-ends.ts';
+import { reachServer, type ReachDeps } from './reach-server.ts';
+import { remember, type Remembered } from './remembered.ts';
+import { createReporter, type Reporter } from './reporter.ts';
+import { keepsToItself, seekShare, type ShareSeeker } from './seek-share.ts';
+import { beyondOf, firstMachine } from '../net/first-machine.ts';
+import { beginAttempt, claimTurn, logIn, startHistory, takeTurn, type History, type Outcome } from './next-attempt.ts';
+import { runSession } from './session.ts';
+import type { SessionDeps, TunnelDeps } from './session-deps.ts';
+import type { TunnelSpec } from '../model/spec.ts';
+import { reportFailure } from '../model/state.ts';
+import { loginOf } from '../connection/shared/same-login.ts';
+import type { Member, Share } from '../connection/shared/shared-connection.ts';
+import type { Turn } from '../net/pacing/turns.ts';
+
+/** What a tunnel keeps from one attempt to the next. */
+export interface Tunnel {
+  readonly spec: TunnelSpec;
+  readonly deps: TunnelDeps;
+  readonly memory: Remembered;
+  readonly reporter: Reporter;
+  readonly failures: FailureLog;
+  readonly needs: LocalNeeds;
+  readonly idleEnds: IdleEnds;
+  /** With whom it may share a connection. */
+  readonly login: string;
+  history: History;
+  /** Where the attempt that is under way finds a connection to share. */
+  seeker: ShareSeeker | null;
+}
+
+export function createTunnel(spec: TunnelSpec, deps: TunnelDeps): Tunnel {
+  const { clock, random, log, device } = deps;
+  return {
+    spec,
+    deps,
+    memory: remember(spec, device),
+    reporter: createReporter(spec, deps),
+    failures: createFailureLog(log, clock, spec.name),
+    needs: watchLocalNeeds(spec, clock),
+    idleEnds: createIdleEnds(),
+    login: deps.connections === null ? '' : loginOf(spec),
+    history: startHistory(spec.reconnect, clock.now(), random),
+    seeker: null,
+  };
+}
+
+/** Whether this tunnel was up at some time before. */
+export function hasWorked({ memory, deps }: Tunnel): boolean {
+  return memory.worked || deps.state().lastUp !== null;
+}
+
+/** With which right and from where the server is dialled. */
+export function dialDeps(tunnel: Tunnel): Pick<DialDeps, 'clock' | 'turns' | 'beyond'> & Pick<ReachDeps, 'claim'> {
+  const { spec, deps, history } = tunnel;
+  const claim = claimTurn(history, hasWorked(tunnel));
+  return { clock: deps.clock, turns: deps.device.turns, claim, beyond: beyondOf(spec) };
+}
+
+/** What is known of the attempt that is under way. */
+interface Progress {
+  turn: Turn | null;
+  loggedInAt: number | null;
+  /** Whether another tunnel's connection carries it. */
+  shared: boolean;
+}
+
+/**
+ * One attempt and, where it succeeds, the session it brought; resolves with how that ended. The wait for the server ends with the
+ * round ("retry now"); a connection, once there, outlives it. Rejects with the reason where the round or the tunnel ended.
+ */
+export async function makeAttempt(
+  tunnel: Tunnel,
+  round: AbortSignal,
+  signal: AbortSignal,
+): Promise<Pick<Outcome, 'failure' | 'heldForMs' | 'shared' | 'byChance'>> {
+  const { spec, deps, reporter, history, login } = tunnel;
+  const { clock } = deps;
+  // What is retried at a pace of its own stays `waiting` until the server answers.
+  const waits = history.ownPace && deps.state().phase === 'waiting';
+  reporter.report({
+    attempts: deps.state().attempts + 1,
+    ...(waits ? {} : { phase: 'connecting', retryAt: null }),
+  });
+  deps.heartbeat(60_000);
+  tunnel.history = beginAttempt(history, clock.now());
+  const connections = keepsToItself(history.shortShares) ? null : deps.connections;
+  const seeker = (tunnel.seeker = seekShare(login, connections, clock));
+  const progress: Progress = { turn: null, loggedInAt: null, shared: false };
+  try {
+    tunnel.needs.begin();
+    const join = (member: Member) => joinAnother(tunnel, seeker, progress, member);
+    return await runSession(spec, { ...sessionDeps(tunnel, progress, round), connections, join }, signal);
+  } catch (error) {
+    round.throwIfAborted();
+    const failure = asFailure(error);
+    const { turn, loggedInAt, shared } = progress;
+    const byChance = turn?.notAccepted(failure) === true && failure.code === 'handshake-failed';
+    return { failure, heldForMs: loggedInAt === null ? null : clock.now() - loggedInAt, shared, byChance };
+  } finally {
+    seeker.end();
+    tunnel.seeker = null;
+    // From the login on it is over with the connection, which others may share.
+    if (progress.loggedInAt === null) progress.turn?.end();
+    reporter.sessionOver();
+  }
+}
+
+async function joinAnother(
+  { deps, memory, reporter }: Tunnel,
+  seeker: ShareSeeker,
+  progress: Progress,
+  member: Member,
+): Promise<Share> {
+  const share = await seeker.join(member);
+  const { ends } = share.connection.transport;
+  progress.shared = true;
+  deps.log.info(`the connection of ${share.openedBy} carries this tunnel too: its own turn would come late`);
+  // The next connection comes from there, so that the server lets go of this one's listeners if it is dead by then.
+  if (ends !== null) {
+    memory.ports?.used(ends.localPort);
+    reporter.report({ sourcePort: ends.localPort });
+  }
+  return share;
+}
+
+function sessionDeps(
+  tunnel: Tunnel,
+  progress: Progress,
+  round: AbortSignal,
+): Omit<SessionDeps, 'connections' | 'join'> {
+  const { spec, deps, memory, reporter, failures } = tunnel;
+  const { clock } = deps;
+  const { holdings, ports, connected } = memory;
+  const begin = (turn: Turn) => {
+    progress.turn = turn;
+    reporter.report({ phase: 'connecting', retryAt: null });
+  };
+  const wayDeps = () => ({ ...deps, ...dialDeps(tunnel), ...dialReports(tunnel) });
+  return {
+    ...deps,
+    onOver: () => progress.turn?.end(),
+    reach: async () => {
+      const reached = await reachServer(firstMachine(spec), { ...wayDeps(), ports }, round);
+      begin(reached.turn);
+      return reached;
+    },
+    beforeCommand: async (command) => {
+      const turn = await takeCommandTurn(command, firstMachine(spec), wayDeps(), round);
+      begin(turn);
+      return turn;
+    },
+    holdings,
+    wasUp: () => connected || deps.state().lastUp !== null,
+    explainEnd: tunnel.idleEnds.explain,
+    earlierPorts: (current) => ports?.earlier(current) ?? [],
+    onEvicted: (seconds) => ports?.evicted({ day: new Date(clock.wall()).toISOString().slice(0, 10), seconds }),
+    report: (change) => {
+      if (change.phase === 'forwarding' && progress.loggedInAt === null) {
+        progress.loggedInAt = clock.now();
+        tunnel.history = logIn(tunnel.history);
+        progress.turn?.accepted();
+      }
+      if (change.phase === 'up') failures.recovered();
+      reporter.report(change);
+    },
+    reportForward: reporter.reportForward,
+    reportFailure: (failure) => {
+      failures.log(failure);
+      reporter.report({ failure: reportFailure(failure, clock.now()) });
+    },
+  };
+}
+
+function dialReports(tunnel: Tunnel) {
+  const { deps, reporter, failures } = tunnel;
+  const { clock } = deps;
+  return {
+    onTurn: () => {
+      tunnel.seeker?.turnAt(null);
+      tunnel.history = takeTurn(tunnel.history, clock.now());
+    },
+    onWait: (at: number) => {
+      tunnel.seeker?.turnAt(at);
+      const { phase } = deps.state();
+      if (!Number.isFinite(at) || (phase !== 'connecting' && phase !== 'waiting')) return;
+      reporter.report({ phase: 'waiting', retryAt: at });
+    },
+    onNetworkDown: (failure: TunnelFailure) => {
+      failures.log(failure);
+      reporter.report({ phase: 'waiting-for-network', failure: reportFailure(failure, clock.now()) });
+    },
+  };
+}

@@ -1,0 +1,183 @@
+import type { FailureCode, TunnelFailure } from '../model/failure.ts';
+import type { Phase } from '../model/state.ts';
+import type { Claim } from '../net/pacing/types.ts';
+import {
+  blockedDelay,
+  cheapDelay,
+  isCheap,
+  loginBackoff,
+  loginDelay,
+  reconnectDelay,
+  standingOf,
+  type Backoff,
+} from './backoff.ts';
+import { countShortShares, isLate, keepsToItself } from './seek-share.ts';
+
+/**
+ * What the attempts of a tunnel so far say about the next one. They come in series:
+ * ```
+ *   start ──▶ attempt ──▶ it failed, and there is
+ *               ▲  ▲        ├─ a person to act, or a session behind it that had lasted ──▶ wait ──▶ start
+ *               │  │        ├─ in this series no lost session before this one ───────────▶ at once ──┐
+ *               │  │        ├─ a drop by chance, or another's connection to share ───────▶ at once ──┤
+ *               │  └────────┼─ nothing that it cost the server ──────────────▶ every second or two ──┤
+ *               └───────────┴─ a login that it cost ──▶ ever longer                                  │
+ *               ▲                                                                                    │
+ *               └──────────── the phase stays `waiting` until the server answers ────────────────────┘
+ * ```
+ * An interruption ends a series from anywhere: the next one starts at once.
+ */
+export interface History {
+  /** The limits of the growing waits, drawn once for each series. */
+  readonly limits: Backoff;
+  /** How many of them this series has had. */
+  readonly grown: number;
+  /** Whether a session was lost in this series. */
+  readonly lossSeen: boolean;
+  /** Whether the last failure is retried at a pace of its own, not at the growing one of logins. */
+  readonly ownPace: boolean;
+  /** When the last attempt began. */
+  readonly triedAt: number;
+  /** Since when it is not logged in. */
+  readonly downSince: number;
+  /** Logins that were rejected since the last one that was not. */
+  readonly rejections: number;
+  /** See countShortShares(). */
+  readonly shortShares: number;
+  /** A person asked, or something has changed, since the last turn at the server. */
+  readonly urgent: boolean;
+  /** When it last had a turn at the server. */
+  readonly turnAt: number;
+}
+
+export function startHistory(policy: Backoff, now: number, random: () => number): History {
+  return {
+    ...startSeries(policy, random),
+    triedAt: now,
+    downSince: now,
+    rejections: 0,
+    shortShares: 0,
+    urgent: false,
+    turnAt: now,
+  };
+}
+
+function startSeries(policy: Backoff, random: () => number) {
+  return { limits: loginBackoff(policy, random), grown: 0, lossSeen: false, ownPace: false };
+}
+
+/** How an attempt ended: each ends, sooner or later. */
+export interface Outcome {
+  readonly failure: TunnelFailure;
+  /** For how long it was logged in; null where it never came that far. */
+  readonly heldForMs: number | null;
+  /** Whether it was that on another tunnel's connection. */
+  readonly shared: boolean;
+  /** Whether the server dropped it while it let in others of ours. */
+  readonly byChance: boolean;
+  /** Whether this tunnel was up at some time before. */
+  readonly worked: boolean;
+  /** Milliseconds until the server may be dialled again; 0 where that depends on what others meet. Asked only where it matters. */
+  turnInMs(): number;
+  /** Whether another connection with the same login takes in one more tunnel. */
+  readonly canJoin: boolean;
+}
+
+export interface Next {
+  readonly phase: 'waiting' | 'blocked';
+  readonly delayMs: number;
+  readonly history: History;
+}
+
+/** The one place where it is decided when to try again. */
+export function nextAttempt(
+  policy: Backoff,
+  before: History,
+  outcome: Outcome,
+  now: number,
+  random: () => number,
+): Next {
+  const { failure, heldForMs, byChance, worked } = outcome;
+  const known = learn(before, outcome, now);
+  if (failure.kind === 'needs-human') {
+    const delayMs = blockedDelay(failure.code, worked ? known.rejections : 0, policy, random);
+    return { phase: 'blocked', delayMs, history: { ...known, ...startSeries(policy, random), urgent: false } };
+  }
+  const phase = 'waiting';
+  if (heldForMs !== null && heldForMs >= LASTED_MS) {
+    const delayMs = reconnectDelay(random);
+    return { phase, delayMs, history: { ...known, ...startSeries(policy, random), urgent: false } };
+  }
+  const lossSeen = known.lossSeen || heldForMs !== null;
+  if (lossSeen !== known.lossSeen || byChance || shouldJoin(known, outcome))
+    return { phase, delayMs: reconnectDelay(random), history: { ...known, lossSeen, ownPace: true } };
+  if (isCheap(failure)) {
+    const delayMs = Math.max(cheapDelay(now - known.downSince, policy.minMs, random), outcome.turnInMs());
+    return { phase, delayMs, history: { ...known, ownPace: true } };
+  }
+  const delayMs = loginDelay(known.limits, known.grown);
+  return { phase, delayMs, history: { ...known, grown: known.grown + 1, ownPace: false } };
+}
+
+function learn(before: History, { failure, heldForMs, shared }: Outcome, now: number): History {
+  return {
+    ...before,
+    downSince: heldForMs === null ? before.downSince : now,
+    shortShares: heldForMs === null ? before.shortShares : countShortShares(before.shortShares, shared, heldForMs),
+    rejections: before.rejections + (failure.code === 'auth-rejected' ? 1 : 0),
+  };
+}
+
+/** Another connection carries this tunnel at once, where the server, or its firewall, makes it wait for a turn of its own. */
+function shouldJoin({ shortShares }: History, outcome: Outcome): boolean {
+  if (!MET_BY_DIALLING.includes(outcome.failure.code) || !outcome.canJoin || keepsToItself(shortShares)) return false;
+  return isLate(outcome.turnInMs(), 0);
+}
+
+/** What is under way is given up for an attempt at once. `urgent` is whether a person or something that has changed is the reason. */
+export function interrupt(history: History, policy: Backoff, urgent: boolean, random: () => number): History {
+  return { ...history, ...startSeries(policy, random), urgent };
+}
+
+export function beginAttempt(history: History, now: number): History {
+  return { ...history, triedAt: now };
+}
+
+export function takeTurn(history: History, now: number): History {
+  return { ...history, turnAt: now, urgent: false };
+}
+
+export function logIn(history: History): History {
+  return { ...history, rejections: 0 };
+}
+
+/** With what right it asks for a turn at the server. */
+export function claimTurn({ rejections, urgent, turnAt }: History, worked: boolean): TurnRequest {
+  return { standing: standingOf(rejections, worked), urgent, since: turnAt };
+}
+
+interface TurnRequest extends Pick<Claim, 'standing' | 'urgent'> {
+  readonly since: number;
+}
+
+/**
+ * Whether a change of the network ends what is under way: what was wrong may be different in another one, but a link that comes and
+ * goes must not make us hammer the server.
+ */
+export function mayTryAgain(
+  { ownPace, triedAt }: History,
+  { phase, failure }: { readonly phase: Phase; readonly failure: { readonly code: FailureCode } | null },
+  now: number,
+): boolean {
+  if (phase !== 'waiting' && phase !== 'blocked') return phase === 'waiting-for-network';
+  return ownPace || (failure?.code !== 'auth-rejected' && now - triedAt > SELDOM_MS);
+}
+
+/** A session that was logged in this long was a success: what ends it starts a new count. */
+const LASTED_MS = 10_000;
+
+/** Failures that end with a turn; what fails before one would fail again at once. */
+const MET_BY_DIALLING: readonly FailureCode[] = ['connect-refused', 'connect-timeout', 'unreachable'];
+
+/** After a failed login, and while a person must act, a new network is reason for an attempt only this often. */
+const SELDOM_MS = 10_000;
