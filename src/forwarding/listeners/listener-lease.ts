@@ -1,6 +1,7 @@
-import { deferred } from '../../lib/async/abort.ts';
+import { abortable, deferred } from '../../lib/async/abort.ts';
 import { createBell } from '../../lib/async/listeners.ts';
 import type { Clock } from '../../lib/async/clock.ts';
+import { sleepUntil, type Subscribe } from '../../lib/async/deadline.ts';
 
 /** What a tunnel's sessions ask before they hold a listener. */
 export interface Lease {
@@ -8,8 +9,8 @@ export interface Lease {
   /** Waits until this tunnel may have the forward's listener; to be ended by leave() when it has it no more. */
   enter(index: number, signal: AbortSignal): Promise<void>;
   leave(index: number): void;
-  /** Calls `listener` when something was lent or taken back; the answer ends that. */
-  readonly onChange: (listener: () => void) => () => void;
+  /** Calls back when this one is lent; at once where it is. */
+  onLent(index: number): Subscribe;
 }
 
 /**
@@ -27,49 +28,51 @@ export function createLending(clock: Clock): Lending {
   const held = new Set<number>();
   const bell = createBell();
 
-  /** Resolves when it is so, or after `ms`; rejects with the signal. */
-  const until = async (isSo: () => boolean, { ms, signal }: { ms?: number; signal?: AbortSignal }): Promise<void> => {
-    if (isSo()) return;
-    const over = deferred<void>();
-    const forget = bell.listen(() => {
-      if (isSo()) over.resolve();
-    });
-    const onAbort = () => over.reject(signal?.reason);
-    signal?.addEventListener('abort', onAbort, { once: true });
-    const cancel = ms === undefined ? () => {} : clock.timer(ms, () => over.resolve());
-    try {
-      await over.promise;
-    } finally {
-      forget();
-      cancel();
-      signal?.removeEventListener('abort', onAbort);
-    }
-  };
+  /** Calls back whenever something changes and it is so; at once where it is. */
+  const when =
+    (isSo: () => boolean): Subscribe =>
+    (listener) => {
+      if (isSo()) listener();
+      return bell.listen(() => {
+        if (isSo()) listener();
+      });
+    };
 
   return {
     isLent: (index) => lent.has(index),
     enter: async (index, signal) => {
       signal.throwIfAborted();
-      while (lent.has(index)) await until(() => !lent.has(index), { signal });
+      while (lent.has(index))
+        await until(
+          when(() => !lent.has(index)),
+          signal,
+        );
       held.add(index);
     },
+    onLent: (index) => when(() => lent.has(index)),
     leave: (index) => {
       held.delete(index);
       bell.ring();
     },
-    onChange: bell.listen,
     lend: async (indices) => {
       for (const index of indices) lent.add(index);
       bell.ring();
-      await until(() => !indices.some((index) => held.has(index)), { ms: LEND_MS });
+      const free = when(() => !indices.some((index) => held.has(index)));
+      await sleepUntil(clock, LEND_MS, [free], new AbortController().signal);
     },
     takeBack: (indices) => {
-      // A bell for nothing would have every listener looked at.
-      const own = indices.filter((index) => lent.delete(index));
-      if (own.length > 0) bell.ring();
+      for (const index of indices) lent.delete(index);
+      bell.ring();
     },
   };
 }
 
 /** A look at a listener takes seconds, and is not cut short. */
 const LEND_MS = 10_000;
+
+/** Resolves when it calls back. */
+export async function until(subscribe: Subscribe, signal: AbortSignal): Promise<void> {
+  const over = deferred<void>();
+  const forget = subscribe(over.resolve);
+  await abortable(over.promise, signal).finally(forget);
+}

@@ -1,11 +1,11 @@
 import type { Socket } from 'node:net';
-import { abortable, deferred } from '../../lib/async/abort.ts';
 import { allOnce } from '../../lib/async/all-once.ts';
 import { sleep, type Clock } from '../../lib/async/clock.ts';
+import { untilOneFails } from '../../lib/async/scope.ts';
 import { errorCode, errorText } from '../../lib/text.ts';
 import { TunnelFailure } from '../../model/failure.ts';
 import { askAgainAfter } from './retry-delay.ts';
-import type { Lease } from './listener-lease.ts';
+import { type Lease, until } from './listener-lease.ts';
 import { listenLocally, type LocalListener, type SocketOptions } from './listen-locally.ts';
 import type { Refusal } from '../../model/state.ts';
 import { formatEndpoint, type ForwardSpec } from '../../model/spec.ts';
@@ -30,15 +30,19 @@ export interface LocalForwardsOptions {
  * Opens this device's listeners among the forwards for as long as the signal lets them, and goes on trying for those that the
  * system refuses. Never rejects but with the signal.
  */
-export async function keepLocalForwards(
+export function keepLocalForwards(
   forwards: readonly ForwardSpec[],
   options: LocalForwardsOptions,
   signal: AbortSignal,
 ): Promise<never> {
   const local = [...forwards.entries()].filter(([, { kind }]) => kind !== 'remote');
   const answered = allOnce(local.length, options.onAnswered);
-  const kept = local.map(([index, forward], at) => keep(forward, index, answered[at]!, options, signal));
-  return await Promise.race([...kept, new Promise<never>(() => {})]);
+  const kept = local.map(
+    ([index, forward], at) =>
+      (own: AbortSignal) =>
+        keep(forward, index, answered[at]!, options, own),
+  );
+  return untilOneFails(signal, kept);
 }
 
 async function keep(
@@ -48,7 +52,7 @@ async function keep(
   options: LocalForwardsOptions,
   signal: AbortSignal,
 ): Promise<never> {
-  const { clock, random, lease } = options;
+  const { clock, random, lease, onLent } = options;
   for (let since = clock.now(); ;) {
     // Nobody waits for what was lent.
     if (lease.isLent(index)) answered();
@@ -57,7 +61,8 @@ async function keep(
       const listener = await open(forward, index, options, signal);
       answered();
       if (listener !== null) {
-        await untilLent(listener, index, options, signal);
+        await until(lease.onLent(index), signal).finally(() => listener.close());
+        onLent(index);
         since = clock.now();
       }
     } finally {
@@ -89,28 +94,6 @@ async function open(
   }
   onUp(index);
   return listener;
-}
-
-/** Keeps it open until it is lent. */
-async function untilLent(
-  listener: LocalListener,
-  index: number,
-  { lease, onLent }: LocalForwardsOptions,
-  signal: AbortSignal,
-): Promise<void> {
-  const lent = deferred<void>();
-  const check = () => {
-    if (lease.isLent(index)) lent.resolve();
-  };
-  const forget = lease.onChange(check);
-  check();
-  try {
-    await abortable(lent.promise, signal);
-    onLent(index);
-  } finally {
-    forget();
-    listener.close();
-  }
 }
 
 const REASONS: Readonly<Record<string, string>> = {

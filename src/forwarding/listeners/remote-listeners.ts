@@ -2,7 +2,7 @@ import { abortable } from '../../lib/async/abort.ts';
 import { allOnce } from '../../lib/async/all-once.ts';
 import type { Clock } from '../../lib/async/clock.ts';
 import { deadline, sleepUntil, type Subscribe } from '../../lib/async/deadline.ts';
-import { aborted, waitFor, withScope } from '../../lib/async/scope.ts';
+import { untilOneFails, waitFor } from '../../lib/async/scope.ts';
 import type { Logger } from '../../lib/log/log.ts';
 import type { SshConnection } from '../../connection/ssh/connection.ts';
 import { asFailure, TunnelFailure } from '../../model/failure.ts';
@@ -64,11 +64,12 @@ export function keepForwards(
 ): Promise<never> {
   const remote = [...forwards.entries()].filter(([, { kind }]) => kind === 'remote');
   const answered = allOnce(remote.length, options.onAnswered);
-  return withScope(signal, (scope) => {
-    for (const [at, [index, { listen }]] of remote.entries())
-      scope.start((own) => keepForward({ connection, listen, index, answered: answered[at]! }, options, own));
-    return aborted(scope.signal);
-  });
+  const kept = remote.map(
+    ([index, { listen }], at) =>
+      (own: AbortSignal) =>
+        keepForward({ connection, listen, index, answered: answered[at]! }, options, own),
+  );
+  return untilOneFails(signal, kept);
 }
 
 interface Kept {
@@ -128,7 +129,7 @@ async function carryOut(
   options: ForwardsOptions,
   signal: AbortSignal,
 ): Promise<ListenerEvent> {
-  const { clock, holdings, lease, verifier } = options;
+  const { clock, holdings, lease, verifier, onTaken, onRecheck } = options;
   const see = (result: () => Promise<VerifyResult>): Promise<VerifyResult> =>
     options.verify === 'off' ? Promise.resolve({ type: 'unknown', why: 'verify: off' }) : abortable(result(), signal);
   switch (command.type) {
@@ -138,9 +139,11 @@ async function carryOut(
       const watchedMs = isWatched ? clock.now() - holdings.watchedSince(listen, clock.now()) : 0;
       return { type: 'recalled', claim, watchedMs };
     }
-    case 'sleep':
-      await sleepUntil(clock, command.ms, wakers(command.wakes, index, options), signal);
+    case 'sleep': {
+      const wakers = { nothing: [], taken: [onTaken], recheck: [onRecheck, lease.onLent(index)] };
+      await sleepUntil(clock, command.ms, wakers[command.wakes], signal);
       return { type: 'slept' };
+    }
     case 'enter':
       await lease.enter(index, signal);
       return { type: 'entered' };
@@ -162,21 +165,6 @@ async function carryOut(
       await abortable(connection.unlisten(at(listen, command.port)), signal);
       return { type: 'returned' };
   }
-}
-
-/** What is told of another forward is no reason to wake. */
-function wakers(
-  wakes: Extract<Command, { type: 'sleep' }>['wakes'],
-  index: number,
-  { onTaken, onRecheck, lease }: ForwardsOptions,
-): readonly Subscribe[] {
-  if (wakes === 'nothing') return [];
-  if (wakes === 'taken') return [onTaken];
-  const suspended: Subscribe = (wake) =>
-    lease.onChange(() => {
-      if (lease.isLent(index)) wake();
-    });
-  return [onRecheck, suspended];
 }
 
 /** Only the first answer of a connection has to come in time: a server that answers all but this would leave us without a listener. */

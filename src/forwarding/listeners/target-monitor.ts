@@ -1,5 +1,6 @@
 import { sleepUntil } from '../../lib/async/deadline.ts';
 import { sleep, type Clock } from '../../lib/async/clock.ts';
+import { untilOneFails } from '../../lib/async/scope.ts';
 import { dialTarget } from '../../net/dial-target.ts';
 import { asFailure, type TunnelFailure } from '../../model/failure.ts';
 import type { Endpoint, TunnelSpec } from '../../model/spec.ts';
@@ -19,36 +20,36 @@ export interface TargetCheckDeps {
  * Connects to the target of each remote forward, and closes at once: now, then seldom while it answers, because it may log every
  * visit, and every minute while it does not. Rejects only with the signal's reason.
  */
-export async function watchTargets(
+export function watchTargets(
   { forwards, connectTimeoutMs }: Pick<TunnelSpec, 'forwards' | 'connectTimeoutMs'>,
   deps: TargetCheckDeps,
   signal: AbortSignal,
 ): Promise<never> {
   const { clock } = deps;
-  const watch = async (index: number, target: Endpoint): Promise<never> => {
-    for (;;) {
-      const visit = dialTarget(target, connectTimeoutMs, clock, signal).then((socket) => {
-        socket.resume().end();
-        const cancel = clock.timer(GOODBYE_MS, () => socket.destroy());
-        socket.once('close', cancel);
-      });
-      deps.onTarget(
-        index,
-        await visit.then(
-          () => null,
-          (error: unknown) => {
-            signal.throwIfAborted();
-            return asFailure(error);
-          },
-        ),
+  const visit = async (target: Endpoint, own: AbortSignal): Promise<TunnelFailure | null> => {
+    try {
+      const socket = await dialTarget(target, connectTimeoutMs, clock, own);
+      socket.resume().end();
+      socket.once(
+        'close',
+        clock.timer(GOODBYE_MS, () => socket.destroy()),
       );
-      await rest(index, deps, signal);
+      return null;
+    } catch (error) {
+      own.throwIfAborted();
+      return asFailure(error);
+    }
+  };
+  const watch = async (index: number, target: Endpoint, own: AbortSignal): Promise<never> => {
+    for (;;) {
+      deps.onTarget(index, await visit(target, own));
+      await rest(index, deps, own);
     }
   };
   const watched = [...forwards.entries()].flatMap(([index, { kind, target }]) =>
-    kind === 'remote' && target.type !== 'socks' ? [watch(index, target)] : [],
+    kind === 'remote' && target.type !== 'socks' ? [(own: AbortSignal) => watch(index, target, own)] : [],
   );
-  return await Promise.race([...watched, new Promise<never>(() => {})]);
+  return untilOneFails(signal, watched);
 }
 
 const GOODBYE_MS = 1000;

@@ -59,6 +59,17 @@ export async function firstToEnd<T>(
   }
 }
 
+/** Runs tasks that do not end by themselves, until one of them fails. Where there are none, it waits for the signal. */
+export function untilOneFails(
+  signal: AbortSignal,
+  tasks: readonly ((signal: AbortSignal) => Promise<never>)[],
+): Promise<never> {
+  return withScope(signal, (scope) => {
+    for (const task of tasks) scope.start(task);
+    return aborted(scope.signal);
+  });
+}
+
 /** Rejects with the signal's reason, once it is aborted. */
 export function aborted(signal: AbortSignal): Promise<never> {
   return new Promise((_, reject) => {
