@@ -16,11 +16,13 @@ import {
 
 /**
  * The servers to go through, the nearest first: `[user@]host[:port]` or `ssh://[user@]host[:port]`, several with commas or as a list
- * (ssh_config(5), ProxyJump); in a list also mappings of a server's keys, of which `shape` has the schemas. `none` is an empty list.
+ * (ssh_config(5), ProxyJump); in a list also mappings of a server's keys, of which `serverShape` makes the schemas, which takes memory that
+ * few need. `none` is an empty list.
  */
-export function jumps(shape: Readonly<Record<string, z.ZodMiniType>>): z.ZodMiniType<JumpKeys[]> {
+export function jumps(serverShape: () => Shape): z.ZodMiniType<JumpKeys[]> {
+  let shape: Shape | null = null;
   const hop = transformed(z.unknown(), (raw, context): JumpKeys => {
-    const result = (isMapping(raw) ? jumpMapping(shape) : value(readJump)).safeParse(raw);
+    const result = (isMapping(raw) ? jumpMapping((shape ??= serverShape())) : value(readJump)).safeParse(raw);
     if (result.success) return result.data;
     const issues = result.error.issues.map((issue) => ({ ...issue, input: raw }) as z.core.$ZodRawIssue);
     context.issues.push(...issues);
@@ -37,7 +39,9 @@ export function jumps(shape: Readonly<Record<string, z.ZodMiniType>>): z.ZodMini
 /** More is a mistake, perhaps a circle. */
 export const MAX_JUMPS = 8;
 
-function jumpMapping(shape: Readonly<Record<string, z.ZodMiniType>>) {
+type Shape = Readonly<Record<string, z.ZodMiniType>>;
+
+function jumpMapping(shape: Shape) {
   return transformed(mapping(shape), (keys: JumpKeys, context) => {
     if (keys.host !== undefined) return keys;
     context.issues.push({ code: 'custom', message: 'needs a host', input: keys });

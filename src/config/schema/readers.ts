@@ -79,7 +79,7 @@ const SCHEMAS: Schemas = {
   host: () => value(readHost),
   hosts: () => oneOrMany(value(readHost)),
   integer: (_, { min, max }) => value(readInteger(min, max)),
-  jumps: (place) => jumps(shapeOf(SERVER_OPTIONS, place)),
+  jumps: (place) => jumps(() => shapeOf(SERVER_OPTIONS, place)),
   'key-algorithms': () => value(readKeyAlgorithms),
   mask: () => value(readMask),
   methods: () => value(readMethods),
