@@ -23,7 +23,7 @@ export const SERVER_OPTIONS = {
     field: 'identityFiles',
     default: {
       of: ({ home }: Here) => SSH_IDENTITIES.map((file) => posix.join(home, '.ssh', file)),
-      text: 'those of ssh',
+      text: "OpenSSH's own list",
     },
     ssh: { name: 'IdentityFile', repeats: true, tokens: CONNECTION },
     text: 'private keys to log in with, or none',
@@ -36,7 +36,7 @@ export const SERVER_OPTIONS = {
   },
   user: {
     kind: { type: 'word' },
-    default: { of: ({ userName }: Here) => userName, text: 'the account that runs tunneld' },
+    default: { of: ({ userName }: Here) => userName, text: 'the user that runs tunneld' },
     ssh: { name: 'User' },
     text: 'account to log in to',
   },
@@ -143,7 +143,7 @@ export const SERVER_OPTIONS = {
   hostKeyAlias: {
     kind: { type: 'word' },
     default: null,
-    unset: 'host',
+    unset: "the server's name",
     ssh: { name: 'HostKeyAlias' },
     text: 'name to look for in these files instead of host',
   },
@@ -303,7 +303,7 @@ export const TUNNEL_OPTIONS = {
   permitRemoteOpen: {
     kind: { type: 'destinations' },
     default: null,
-    unset: 'any',
+    unset: 'anywhere',
     ssh: { name: 'PermitRemoteOpen', takes: 'list', neutral: ['any'] },
     text: 'where a remote SOCKS proxy leads: host:port, with * for any, or none',
   },
@@ -370,7 +370,7 @@ export const TUNNEL_OPTIONS = {
     kind: { type: 'path-or-none' },
     field: null,
     default: null,
-    unset: "ssh's own",
+    unset: "ssh's two files",
     text: "file to read instead of ssh's own configuration, or none",
   },
 } as const satisfies Readonly<Record<string, Option>>;

@@ -3,6 +3,7 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { Ajv } from 'ajv';
 import { parse } from 'yaml';
+import { defaultInWords } from '../../src/config/schema/describe.ts';
 import { configSchema } from '../../src/config/schema/json-schema.ts';
 import { fileSchema, servedKeys } from '../../src/config/schema/schema.ts';
 import { findKeyword } from '../../src/config/ssh-config/keywords.ts';
@@ -25,6 +26,22 @@ test('every option is in the documents, and served', () => {
     assert.equal(findKeyword(ssh.name)?.name, ssh.name);
     assert.ok(HONOURED.has(ssh.name.toLowerCase()), name);
   }
+});
+
+test('docs/configuration.md says what counts without an option', () => {
+  const page = read('docs/configuration.md');
+  let seen = 0;
+  for (const [, cell = '', usual = ''] of page.matchAll(/^\| (`[^|]*) \| ([^|]*) \|/gm)) {
+    const names = [...cell.matchAll(/`(\w+)`/g)].map(([, name]) => name!);
+    for (const [name, option] of rows.filter(([row]) => names.includes(row))) {
+      // Of lists, and of the switches of one thing, there are better words.
+      if (Array.isArray(option.default) || names.length > 4 || option.kind.type === 'algorithms') continue;
+      seen += 1;
+      const words = defaultInWords(option);
+      assert.ok(usual.includes(words) || (words === 'none' && usual === 'straight'), `${name}: ${words}, ${usual}`);
+    }
+  }
+  assert.ok(seen > 30, String(seen));
 });
 
 test('every text of an option can end in a full stop, and no two say the same', () => {
