@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { mayBuildNetworks } from '../lab/lab-test.ts';
 import { startServerWorld } from '../support/server-world.ts';
+import { until } from '../support/until.ts';
 import { forwards, printed, runScript, setUp, undo, untilListening, USER } from './fixture.ts';
 
 const LISTENER = '8080:localhost:2022';
@@ -62,6 +63,25 @@ test('a user that is somebody else, or that another device logs in as, is left a
   }
   const free = await printed(world, ['server-setup'], 'remoteForward: 18080:localhost:2022', 'second');
   assert.equal(runScript(world, free).code, 0);
+});
+
+test('undo ends the manager that systemd runs for the user while a connection is open', async (t) => {
+  if (!mayBuildNetworks(t)) return;
+  const world = await startServerWorld(t);
+  await untilListening(world);
+  await setUp(world);
+  // What is no sshd of the user's, and ends when logind is asked.
+  const logind = `#!/bin/sh\n[ "$*" = "terminate-user ${USER}" ] && exec pkill -U ${USER} -x sleep\n`;
+  assert.equal(world.run(['sh', '-c', 'cat >/run/fast/loginctl && chmod +x /run/fast/loginctl'], logind).code, 0);
+  const manager = world.spawn(['setpriv', '--reuid', USER, '--clear-groups', '/usr/bin/sleep', '600'], {
+    stdio: 'ignore',
+  });
+  t.after(() => manager.kill());
+  const runs = () => world.run(['pgrep', '-U', USER, '-x', 'sleep']).code === 0;
+  await until(runs, { what: 'the process of the user' });
+  const { stdout } = await undo(world);
+  assert.match(stdout, /undone/);
+  assert.equal(world.run(['id', USER]).code, 1);
 });
 
 test('a locked user without a shell gets in by key, and is locked again by undo', async (t) => {

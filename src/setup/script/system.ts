@@ -76,11 +76,13 @@ end_connections() {
   done
 }
 
-# userdel refuses while a connection is open, and a connection should not outlive its user.
+# userdel refuses while a connection is open, and a connection should not outlive its user. Where logins are sessions of systemd, the
+# user's manager would outlive it for some seconds (UserStopDelaySec, logind.conf(5)).
 unmake_user() {
   if [ ! -e "$state/user-made" ] || ! exists; then return 0; fi
   tries=0
   until end_connections && userdel "$user" 2>"$work/userdel"; do
+    loginctl terminate-user "$user" >/dev/null 2>&1 || :
     tries=$((tries + 1))
     if [ "$tries" = 50 ]; then
       cat "$work/userdel" >&2

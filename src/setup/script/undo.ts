@@ -69,7 +69,7 @@ reload_sshd || die 'sshd could not be reloaded'
 # From here on nothing is put back: nobody can log in as this user any more.
 finished=yes
 restore_password
-unmake_user || die "the user $user could not be removed: run this again"
+unmake_user || die "the user $user could not be removed: end what runs as this user (above), and run this again"
 rm -rf "$state"
 remove_folders
 say "undone: this server knows nothing of the tunnel of $user any more"
