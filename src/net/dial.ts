@@ -71,7 +71,7 @@ export function nextDialAt(spec: DialSpec, deps: Pick<DialDeps, 'clock' | 'turns
 
 /** Who dials, with what is not said of it: a command of a person. */
 export function claimOf({ connectLimit }: DialSpec, { claim, clock }: Pick<DialDeps, 'claim' | 'clock'>): TurnClaim {
-  return { purpose: 'login', standing: 'new', urgent: true, since: clock.now(), ...claim, limit: connectLimit };
+  return { purpose: 'login', standing: 'proven', urgent: true, since: clock.now(), ...claim, limit: connectLimit };
 }
 
 function placeOf(spec: DialSpec, address: string, { beyond }: Pick<DialDeps, 'beyond'>): Place {

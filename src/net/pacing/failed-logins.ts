@@ -11,7 +11,7 @@ export function loginAt(
   now: number,
 ): number {
   const recent = within(pace.rejected, FAIL2BAN_MS, now);
-  const most = urgent ? FAILED_LOGINS : SHARES[standing];
+  const most = urgent && standing === 'rejected' ? SHARES.new : SHARES[standing];
   if (recent.length >= most) return recent[recent.length - most]! + FAIL2BAN_MS;
   // Each of those under way may fail as well, as long as none has succeeded.
   const doubtful = standing !== 'proven' || pace.lastRejected !== null || pace.established === 0;
@@ -25,9 +25,8 @@ export function loginAt(
 
 /** fail2ban's findtime of ten minutes; it bans at the fifth. */
 export const FAIL2BAN_MS = 601_000;
-const FAILED_LOGINS = 4;
-/** How many may have failed before one of this standing is tried without being asked: the last below a ban is for a tunnel that worked. */
-const SHARES = { proven: FAILED_LOGINS, new: 3, rejected: 2 };
+/** How many may have failed before one of this standing is tried: the last below a ban is for a tunnel that worked. */
+const SHARES = { proven: 4, new: 3, rejected: 2 };
 
 const PAUSE_MS = 20_000;
 const LONG_PAUSE_MS = 60_000;
