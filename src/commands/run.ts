@@ -18,6 +18,7 @@ import { systemClock } from '../lib/async/clock.ts';
 import { createLogMemory } from '../lib/log/memory.ts';
 import { fewAMinute } from '../lib/log/few-a-minute.ts';
 import { createLogger, type Logger } from '../lib/log/log.ts';
+import { STRAY_SIGNALS } from '../lib/stray-signals.ts';
 import { ownerOfPlace } from '../lib/files/place-owner.ts';
 import { errorText, printable } from '../lib/text.ts';
 import { EXIT } from './text/exit-code.ts';
@@ -38,6 +39,9 @@ export async function run(
   sshArguments: readonly string[],
   { printOnly, strict }: RunOptions,
 ): Promise<number> {
+  // Before the files are read, so that a reload which is asked for meanwhile is done afterwards.
+  const signals = collectSignals();
+  signals.collect('SIGHUP', 'SIGUSR1');
   const environment = systemEnvironment();
   const adHoc = sshArguments.length > 0;
   const wrong = usageProblem(flag, adHoc, printOnly);
@@ -60,7 +64,7 @@ export async function run(
   });
   if (starting === null) return invalid;
   if (printOnly) return print(starting.config, environment);
-  return await runDaemon(starting, source, environment);
+  return await runDaemon(starting, source, environment, signals);
 }
 
 function usageProblem(flag: string | null, adHoc: boolean, printOnly: boolean): string | null {
@@ -78,6 +82,7 @@ async function runDaemon(
   { config, problem, lastGood }: FirstConfig,
   source: ConfigSource,
   environment: ConfigEnvironment,
+  signals: Signals,
 ): Promise<number> {
   const memory = createLogMemory();
   const { output, reopen } = chooseOutput(config, (message) => problems.report('the log file', message));
@@ -92,8 +97,9 @@ async function runDaemon(
   const systemd = createNotifier(process.env, { pid: process.pid, onProblem });
   const notifier = withWatchdogThread(systemd, process.env, { onProblem });
 
-  // Handlers come before READY=1: a SIGHUP that nobody handles ends Node.
-  const signals = collectSignals();
+  // Until here they end the process at once.
+  signals.collect('SIGTERM', 'SIGINT', 'SIGQUIT');
+  logStraySignals(log);
   // A bug in one place must not take the other tunnels down; the watchdog judges whether the loops still run.
   logBugs(log);
   let daemon: Daemon;
@@ -124,7 +130,7 @@ async function runDaemon(
     log.fatal(`cannot start: ${errorText(error)}`);
     return EXIT.failed;
   }
-  await untilStopped(daemon, signals);
+  await untilStopped(daemon, signals.inOrder);
   const cancelForce = systemClock.timer(FORCE_EXIT_MS, () => process.exit(EXIT.ok));
   await daemon.stop();
   cancelForce();
@@ -161,6 +167,18 @@ function logBugs(log: Logger): void {
 
 const BUGS_A_MINUTE = 10;
 
+function logStraySignals(log: Logger): void {
+  const few = fewAMinute(systemClock, STRAY_SIGNALS_A_MINUTE);
+  for (const name of STRAY_SIGNALS)
+    process.on(name, () => {
+      few((untold) =>
+        log.warn(untold === 0 ? {} : { untold }, `${name}: ignored; SIGTERM ends tunneld, SIGHUP has it read its file`),
+      );
+    });
+}
+
+const STRAY_SIGNALS_A_MINUTE = 10;
+
 function wrongUsage(text: string): number {
   tell(`${text}\n(see tunneld run --help)`);
   return EXIT.usage;
@@ -194,23 +212,33 @@ function chooseOutput(
   return { output: process.stderr.isTTY ? both : file.write, reopen: file.reopen };
 }
 
-/** The signals in the order they came, from this call on (a generator would listen only when it is first asked). */
-function collectSignals(): AsyncIterable<NodeJS.Signals> {
+interface Signals {
+  /** From this call on (a generator would listen only when it is first asked). */
+  collect(...names: readonly NodeJS.Signals[]): void;
+  readonly inOrder: AsyncIterable<NodeJS.Signals>;
+}
+
+/** The signals in the order they came. */
+function collectSignals(): Signals {
   const queue: NodeJS.Signals[] = [];
   let wake = () => {};
-  for (const name of ['SIGHUP', 'SIGUSR1', 'SIGTERM', 'SIGINT'] as const) {
-    process.on(name, () => {
-      queue.push(name);
-      wake();
-    });
-  }
+  const take = (name: NodeJS.Signals) => {
+    // Two reloads that nobody has begun are one.
+    if (queue.at(-1) !== name) queue.push(name);
+    wake();
+  };
   return {
-    async *[Symbol.asyncIterator]() {
-      for (;;) {
-        const next = queue.shift();
-        if (next === undefined) await new Promise<void>((resolve) => (wake = resolve));
-        else yield next;
-      }
+    collect: (...names) => {
+      for (const name of names) process.on(name, take);
+    },
+    inOrder: {
+      async *[Symbol.asyncIterator]() {
+        for (;;) {
+          const next = queue.shift();
+          if (next === undefined) await new Promise<void>((resolve) => (wake = resolve));
+          else yield next;
+        }
+      },
     },
   };
 }

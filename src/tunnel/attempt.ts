@@ -1,5 +1,6 @@
 import { takeCommandTurn } from '../net/command-turn.ts';
 import type { DialDeps } from '../net/dial.ts';
+import { createVisitLog, type VisitLog } from '../forwarding/visitors/visit-log.ts';
 import { createFailureLog, type FailureLog } from './failure-log.ts';
 import { asFailure, type TunnelFailure } from '../model/failure.ts';
 import { watchLocalNeeds, type LocalNeeds } from './local-needs.ts';
@@ -25,6 +26,7 @@ export interface Tunnel {
   readonly memory: Remembered;
   readonly reporter: Reporter;
   readonly failures: FailureLog;
+  readonly visitLog: VisitLog;
   readonly needs: LocalNeeds;
   readonly idleEnds: IdleEnds;
   /** With whom it may share a connection. */
@@ -42,6 +44,7 @@ export function createTunnel(spec: TunnelSpec, deps: TunnelDeps): Tunnel {
     memory: remember(spec, device),
     reporter: createReporter(spec, deps),
     failures: createFailureLog(log, clock, spec.name),
+    visitLog: createVisitLog(log, clock),
     needs: watchLocalNeeds(spec, clock),
     idleEnds: createIdleEnds(),
     login: deps.connections === null ? '' : loginOf(spec),
@@ -155,6 +158,7 @@ function sessionDeps(
       begin(turn);
       return turn;
     },
+    visitLog: tunnel.visitLog,
     holdings,
     wasUp: () => connected || deps.state().lastUp !== null,
     explainEnd: tunnel.idleEnds.explain,

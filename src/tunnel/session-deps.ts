@@ -1,5 +1,6 @@
 import type { ForwardState, TunnelState } from '../model/state.ts';
 import { TunnelFailure } from '../model/failure.ts';
+import type { VisitLog } from '../forwarding/visitors/visit-log.ts';
 import type { Lease } from '../forwarding/listeners/listener-lease.ts';
 import type { Holdings } from '../forwarding/listeners/holdings.ts';
 import type { Turn } from '../net/pacing/turns.ts';
@@ -16,6 +17,7 @@ export interface SessionDeps {
   readonly clock: Clock;
   readonly random: () => number;
   readonly log: Logger;
+  readonly visitLog: VisitLog;
   readonly identities: IdentityCache;
   readonly device: Device;
   /** A TCP connection to the first machine on the way, and what is left of connectTimeout for the handshake. */

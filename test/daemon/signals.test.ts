@@ -1,13 +1,14 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
-import { writeFileSync } from 'node:fs';
-import { dirname } from 'node:path';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
 import { describe, test, type TestContext } from 'node:test';
+import { STRAY_SIGNALS } from '../../src/lib/stray-signals.ts';
 import { tunnelYaml } from '../support/daemon-config.ts';
 import { startEcho } from '../support/echo.ts';
 import { startSshd } from '../support/sshd.ts';
 import { CLI, startDaemonProcess } from '../support/tunneld.ts';
-import { freePort, until } from '../support/until.ts';
+import { freePort, tempDir, until } from '../support/until.ts';
 import { visit } from '../tunnel/visit.ts';
 
 describe("Node's debugger", { concurrency: 2 }, () => {
@@ -79,6 +80,59 @@ test('SIGHUP ends a wait', async (t) => {
   const { attempts } = (await daemon.status()).tunnels[0]!;
   daemon.signal('SIGHUP');
   await daemon.untilStatus(({ tunnels }) => tunnels[0]!.attempts > attempts, 'another attempt');
+});
+
+test('no signal that wants no end ends the daemon, and SIGQUIT ends it politely', async (t) => {
+  const sshd = await server(t);
+  const daemon = await startDaemonProcess(t, `tunnels:\n${tunnelYaml(sshd, 'a', `${await freePort()}:127.0.0.1:1`)}`);
+  const [before] = (await daemon.untilStatus(({ tunnels }) => tunnels[0]?.phase === 'up', 'up')).tunnels;
+  for (const name of [...STRAY_SIGNALS, 'SIGPIPE', 'SIGXFSZ'] as const) {
+    daemon.signal(name);
+    // These Node.js ignores without a word.
+    if (name === 'SIGPIPE' || name === 'SIGXFSZ') continue;
+    await until(() => daemon.stderr().includes(`${name}: ignored`), { what: name });
+  }
+  const [after] = (await daemon.status()).tunnels;
+  assert.deepEqual([after?.phase, after?.sourcePort], ['up', before?.sourcePort]);
+  for (let time = 0; time < 300; time++) {
+    daemon.signal('SIGUSR2');
+    await new Promise((resolve) => setImmediate(resolve));
+  }
+  daemon.signal('SIGQUIT');
+  assert.equal(await daemon.exited, 0);
+  assert.match(daemon.stderr(), /tunneld stops/);
+  assert.ok(daemon.stderr().split(': ignored').length < 40, 'a flood of them is a few lines');
+});
+
+test('a SIGHUP, SIGUSR1 or SIGUSR2 while the daemon starts does not end it, and it is ready all the same', async (t) => {
+  const dir = await tempDir(t);
+  const port = await freePort();
+  const file = join(dir, 'config.yaml');
+  writeFileSync(
+    file,
+    `tunnels: { a: { host: 127.0.0.1, port: ${port}, user: x, remoteForward: '1:127.0.0.1:1' } }\nnetwork: { ping: [] }\ncontrol: { socket: ${dir}/s }\nstateDirectory: ${dir}\n`,
+  );
+  const { child, ended } = command(t, ['run', '--config', file]);
+  // Before it runs the program, Node.js is ended by them.
+  const handled = () => {
+    const status = readFileSync(`/proc/${child.pid}/status`, 'utf8');
+    const mask = BigInt(`0x${/^SigCgt:\s*(\w+)$/m.exec(status)?.[1] ?? '0'}`);
+    // SIGHUP and SIGUSR2 are 1 and 12.
+    return (mask & 1n) !== 0n && (mask & (1n << 11n)) !== 0n;
+  };
+  await until(handled, { what: 'the handlers of the program' });
+  const isReady = () => existsSync(join(dir, 's'));
+  assert.equal(isReady(), false, 'it is too late to try it');
+  await until(
+    () => {
+      for (const name of ['SIGHUP', 'SIGUSR1', 'SIGUSR2'] as const) child.kill(name);
+      return isReady() || child.signalCode !== null;
+    },
+    { what: 'the daemon to be ready' },
+  );
+  child.kill('SIGTERM');
+  const { code, said } = await ended;
+  assert.equal(code, 0, said);
 });
 
 async function server(t: TestContext) {

@@ -8,6 +8,7 @@ import { createLogger } from '../../src/lib/log/log.ts';
 import { asFailure } from '../../src/model/failure.ts';
 import type { SshConnection, Visitor } from '../../src/connection/ssh/connection.ts';
 import { createTurns, type Turns } from '../../src/net/pacing/turns.ts';
+import { createVisitLog } from '../../src/forwarding/visitors/visit-log.ts';
 import { serveVisitor } from '../../src/forwarding/visitors/remote-visitor.ts';
 import { startEcho } from '../support/echo.ts';
 import type { TestSshd } from '../support/sshd.ts';
@@ -177,6 +178,7 @@ async function visitOnce(server: Connection): Promise<void> {
 
 function serve(visitor: Visitor, connection: SshConnection, echoPort: number, signal: AbortSignal): Promise<void> {
   const endpoint = { type: 'tcp', host: 'localhost', port: PORT } as const;
+  const silent = createLogger('fatal', () => {});
   return serveVisitor(
     visitor,
     {
@@ -184,13 +186,13 @@ function serve(visitor: Visitor, connection: SshConnection, echoPort: number, si
       counters: { connections: 0, totalConnections: 0, refusedConnections: 0, bytesIn: 0, bytesOut: 0 },
       transport: connection.transport,
       clock: systemClock,
-      log: createLogger('fatal', () => {}),
+      log: silent,
+      visitLog: createVisitLog(silent, systemClock),
       connectTimeoutMs: 5000,
       unacknowledged: quietDevice.unacknowledged,
       onSocket: () => {},
       permitRemoteOpen: null,
       idle: null,
-      rejected: () => {},
       onTarget: () => {},
     },
     signal,

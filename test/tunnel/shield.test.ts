@@ -3,6 +3,7 @@ import { connect, createServer } from 'node:net';
 import { test } from 'node:test';
 import { systemClock } from '../../src/lib/async/clock.ts';
 import { createLogger } from '../../src/lib/log/log.ts';
+import { createVisitLog } from '../../src/forwarding/visitors/visit-log.ts';
 import { createVisitors } from '../../src/forwarding/visitors/visitors.ts';
 import { shield } from '../../src/net/shield.ts';
 import type { Channel, SshConnection, Visitor } from '../../src/connection/ssh/connection.ts';
@@ -68,12 +69,14 @@ test('a visit that does not end with its session is closed by force, and that is
   const spec = specFor(sshd, [[0, 1]], { forwards: [{ kind: 'local', listen: listenOn, target: listenOn }] });
   const state = initialState(spec, 0);
   const stuck: Pick<SshConnection, 'open'> = { open: () => new Promise(() => {}) };
+  const log = createLogger('error', (line) => lines.push(JSON.parse(line) as Record<string, unknown>));
   const visitors = createVisitors(
     spec,
     stuck as SshConnection,
     {
       clock: systemClock,
-      log: createLogger('error', (line) => lines.push(JSON.parse(line) as Record<string, unknown>)),
+      log,
+      visitLog: createVisitLog(log, systemClock),
       device: quietDevice,
       state: () => state,
       reportForward: () => {},

@@ -55,11 +55,11 @@ function reject(
   socket: Socket,
   failure: TunnelFailure,
   { originator, target, wanted }: Wish,
-  { counters, forward, rejected, onTarget }: VisitOptions,
+  { counters, forward, visitLog, onTarget }: VisitOptions,
 ): void {
   counters.refusedConnections += 1;
   const about = target.type === 'socks' ? {} : { target: formatEndpoint(target), code: failure.code };
-  rejected({ originator, ...about }, `visitor turned away: ${failure.message}`);
+  visitLog.rejected({ originator, ...about }, `visitor turned away: ${failure.message}`);
   // What somebody asked of a proxy says nothing of the forward, except that the server allows none of it.
   if (target.type !== 'socks' && (wanted === null || failure.code === 'forward-refused')) onTarget(failure);
   if (wanted !== null) wanted.answer(failure.code === 'forward-refused' ? 'forbidden' : 'unreachable');

@@ -2,6 +2,7 @@ import type { Socket } from 'node:net';
 import type { Clock } from '../../lib/async/clock.ts';
 import type { Logger } from '../../lib/log/log.ts';
 import type { IdleWatch } from './channel-timeout.ts';
+import type { VisitLog } from './visit-log.ts';
 import type { Device } from '../../net/device.ts';
 import type { TunnelFailure } from '../../model/failure.ts';
 import { splice } from './splice.ts';
@@ -16,6 +17,7 @@ export interface VisitOptions {
   readonly transport: Transport;
   readonly clock: Clock;
   readonly log: Logger;
+  readonly visitLog: VisitLog;
   readonly unacknowledged: Device['unacknowledged'];
   readonly connectTimeoutMs: number;
   /** Told of the visit's socket on this device, as soon as there is one. */
@@ -24,8 +26,6 @@ export interface VisitOptions {
   readonly permitRemoteOpen: readonly string[] | null;
   /** Ends the connection when it is idle too long, or null. */
   readonly idle: IdleWatch | null;
-  /** Logs, within bounds, that a visitor was not served. */
-  rejected(details: Readonly<Record<string, string>>, message: string): void;
   /** Told after every try: null when the target accepted. */
   onTarget(failure: TunnelFailure | null): void;
 }
@@ -42,13 +42,13 @@ export async function runVisit(
   socket: Socket,
   visitor: 'channel' | 'socket',
   names: Names,
-  { counters, transport, clock, log, idle, unacknowledged }: VisitOptions,
+  { counters, transport, clock, log, visitLog, idle, unacknowledged }: VisitOptions,
   signal: AbortSignal,
 ): Promise<void> {
   const started = clock.now();
   counters.connections += 1;
   counters.totalConnections += 1;
-  log.info(names, 'connection opened');
+  const logEnd = visitLog.opened({ ...names });
   let bytesIn = 0;
   let bytesOut = 0;
   let overdue = '';
@@ -81,5 +81,5 @@ export async function runVisit(
   counters.connections -= 1;
   if (ending === 'a bug') log.error({ ...names, code: 'internal', error: joined.bug() }, 'a bug ended a connection');
   const seconds = Math.round((clock.now() - started) / 100) / 10;
-  log.info({ ...names, bytesIn, bytesOut, seconds }, `connection ended: ${ending}`);
+  logEnd({ bytesIn, bytesOut, seconds }, ending);
 }

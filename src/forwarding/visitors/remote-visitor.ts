@@ -71,9 +71,9 @@ async function serveSocks(visitor: Visitor, options: VisitOptions, signal: Abort
 function reject(
   error: unknown,
   names: { readonly originator: string; readonly target: string },
-  { counters, rejected }: VisitOptions,
+  { counters, visitLog }: VisitOptions,
 ): void {
   counters.refusedConnections += 1;
   const code: FailureCode = error instanceof TunnelFailure ? error.code : 'target-unreachable';
-  rejected({ ...names, code }, `visitor turned away: ${errorText(error)}`);
+  visitLog.rejected({ ...names, code }, `visitor turned away: ${errorText(error)}`);
 }

@@ -10,14 +10,15 @@ import { resetSocket } from '../../net/reset-socket.ts';
 import { type Endpoint, formatEndpoint, type TunnelSpec } from '../../model/spec.ts';
 import type { SshConnection, Visitor } from '../../connection/ssh/connection.ts';
 import { type Counters, type ForwardState, reportFailure, type TunnelState } from '../../model/state.ts';
-import { rejectionLog } from './rejection-log.ts';
 import { serveVisitor } from './remote-visitor.ts';
 import type { VisitOptions } from './proxied-connection.ts';
+import type { VisitLog } from './visit-log.ts';
 import { createVisits, type Visit, type Visits } from './visits.ts';
 
 export interface VisitorsDeps {
   readonly clock: Clock;
   readonly log: Logger;
+  readonly visitLog: VisitLog;
   readonly device: Pick<Device, 'unacknowledged'>;
   state(): TunnelState;
   reportForward(index: number, change: Partial<ForwardState>): void;
@@ -40,11 +41,10 @@ export function createVisitors(
   deps: VisitorsDeps,
   signal: AbortSignal,
 ): Visitors {
-  const { clock, log } = deps;
+  const { log, visitLog } = deps;
   const visits = createVisits(log);
   /** For whom a place is kept. */
   let expected = 0;
-  const overflow = rejectionLog(log, clock, 1);
   const optionsOf = visitOptions(spec, connection, deps);
   const hasRoom = () => visits.count() + expected < MAX_VISITORS;
 
@@ -65,7 +65,7 @@ export function createVisitors(
 
   function reject(originator: string, listen: Endpoint, counters: Counters | undefined, why: string): void {
     if (counters !== undefined) counters.refusedConnections += 1;
-    overflow({ originator }, `visitor turned away at ${formatEndpoint(listen)}: ${why}`);
+    visitLog.overflow({ originator }, `visitor turned away at ${formatEndpoint(listen)}: ${why}`);
   }
 
   return {
@@ -113,9 +113,8 @@ function visitOptions(
   { transport }: SshConnection,
   deps: VisitorsDeps,
 ): (index: number, forward: ForwardState, visit: Visit) => VisitOptions {
-  const { clock, log } = deps;
+  const { clock, log, visitLog } = deps;
   const idleWatch = idleWatches(channelTimeout, clock);
-  const rejected = rejectionLog(log, clock, REFUSALS_A_MINUTE);
   return (index, { spec, counters }, visit) => ({
     forward: spec,
     counters,
@@ -127,16 +126,13 @@ function visitOptions(
     onSocket: (socket) => (visit.socket = socket),
     permitRemoteOpen,
     idle: idleWatch(spec),
-    rejected,
+    visitLog,
     onTarget: (failure) => reportTarget(deps, index, failure),
   });
 }
 
 /** A server that opens connections without end must not use up our descriptors and memory. */
 const MAX_VISITORS = 1024;
-
-/** More than a person reads, less than fills a disk. */
-const REFUSALS_A_MINUTE = 20;
 
 function reportTarget(deps: VisitorsDeps, index: number, failure: TunnelFailure | null): void {
   const known = deps.state().forwards[index]?.targetFailure ?? null;
