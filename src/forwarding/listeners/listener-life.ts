@@ -11,16 +11,18 @@ import { askAgainAfter } from './retry-delay.ts';
 /**
  * The life of one listener of the server during one connection:
  * ```
- *            free                  entered            granted
- * recalling ──────▶ suspended ──────────────▶ asking ────────▶ verifying ⇄ doubting (misses, where it worked)
- *   │    ▲    (another tunnel may have it)      │                │    ▲ ▲
- *   ▼    │                                      │ refused        ▼    │ └── renewing (the rest came free)
- * waiting, identifying                          ▼              judging ─▶ exposing
- * (it is another's, or was)                 explaining           │    │       │
- *                                               │                │    └─▶ held ┘   (verified from time to time)
- * recalling ◀── pausing ◀───────────────────────┴── returning ◀──┴──────────┘      (elsewhere, or suspended)
+ *              free            entered           granted
+ *  recalling ────────▶ entering ────────▶ asking ────────▶ verifying ⇄ doubting (misses of one that worked)
+ *    │   ▲                                  │                 │   ▲
+ *    ▼   │                          refused │            seen │   │ again, from time to time
+ *  waiting, identifying                     ▼                 ▼   │
+ *  (another device's, or                explaining      judging, exposing, held, renewing
+ *   of a copied machine)                    │                 │
+ *                                           │                 │ leads elsewhere, or is suspended
+ *  recalling ◀──────── pausing ◀────────────┴── returning ◀───┘
  * ```
- * Each state waits for one event, which the command of the step into it brings about.
+ * Each state waits for one event, which the command of the step into it brings about. The only ways to give a granted listener back:
+ * another program was seen at each of its places, it is another device's, or it is suspended for a tunnel that is to replace this one.
  */
 type State =
   /** Whose it is, is looked up in what is remembered; `told` is what was reported of it, `identified` that it was looked who answers. */
@@ -30,7 +32,7 @@ type State =
   /** It may not be asked for now. */
   | { readonly type: 'waiting'; readonly told: Claim['type'] }
   /** Until another tunnel has handed it over. */
-  | { readonly type: 'suspended' }
+  | { readonly type: 'entering' }
   | { readonly type: 'asking' }
   | { readonly type: 'explaining'; readonly failure: TunnelFailure; readonly memo: Omit<Memo, 'reason'> }
   | { readonly type: 'pausing' }
@@ -165,7 +167,7 @@ export function step(life: Life, event: ListenerEvent, rules: ListenerRules, mom
     }
     case 'waiting':
       return recall(life, state.told);
-    case 'suspended':
+    case 'entering':
       return [{ ...life, state: { type: 'asking' } }, [], { type: 'ask', bounded: !life.heard }];
     case 'asking':
       return event.type === 'granted' ? granted(life, event, moment) : refused(life, expect(event, 'refused'), moment);
@@ -232,7 +234,7 @@ function admit(
   { claim, watchedMs }: Extract<ListenerEvent, { type: 'recalled' }>,
   { listen, tunnel }: ListenerRules,
 ): Step {
-  if (claim.type === 'free') return [{ ...life, state: { type: 'suspended' } }, [], { type: 'enter' }];
+  if (claim.type === 'free') return [{ ...life, state: { type: 'entering' } }, [], { type: 'enter' }];
   const waiting: State = { type: 'waiting', told: claim.type };
   if (claim.type === 'copied' && identified) {
     if (watchedMs >= SURE_MS) return recall(life, told, [{ type: 'hold' }]);
