@@ -7,11 +7,12 @@ import { fileURLToPath } from 'node:url';
 /** Who may ask for the time of day, and what for. Elapsed time is measured by nobody with it: on a Pi it is set after the boot. */
 const ALLOWED: Readonly<Record<string, string>> = {
   'clock.ts': 'is the clock',
-  'daemon.ts': 'shows monotonic times to people, at one moment',
+  'control-handlers.ts': 'shows monotonic times to people, at one moment',
+  'this-device.ts': 'the day on which a listener was had',
   'active-config.ts': 'the same, for the end of a trial',
   'document.ts': 'the document and its reader, of a daemon from before an upgrade',
   'status-text.ts': 'the same',
-  'tunnel.ts': 'the day of an eviction',
+  'attempt.ts': 'the day of an eviction',
   'local-needs.ts': 'the age of files',
   'format.ts': 'the times of the log',
   'watchdog-thread.ts': 'a line of the log',
