@@ -63,155 +63,182 @@ interface SharedDeps extends Pick<WatchDeps, 'clock' | 'device'> {
 }
 
 /** Takes over a connection and the way below it. It ends only with what is lost, or with the last member. */
-export function shareConnection(
-  { connection, route, spec, openedBy, login }: Opened,
-  deps: SharedDeps,
-): SharedConnection {
-  const { clock, device, onOver } = deps;
-  const seats = new Set<Seat>();
-  const listeners = new Map<string, Granted>();
-  const evicted = new Set<number>();
-  const lost = deferred<never>();
-  const watch = new AbortController();
-  let inDoubt = false;
-  let ending: Promise<void> | null = null;
-  let gone = Promise.resolve();
+export function shareConnection(opened: Opened, deps: SharedDeps): SharedConnection {
+  return new Carrier(opened, deps);
+}
 
-  const watching = watchConnection(
-    connection,
-    spec,
-    {
-      clock,
-      device,
-      answers: route.answers,
-      heartbeat: (withinMs) => seats.forEach(({ member }) => member.heartbeat(withinMs)),
-      // What one knows of it all know.
-      state: () => firstOf(seats)?.member.state() ?? { rttMs: null, silentSince: null },
-      report: (change) => {
-        if (change.silentSince !== undefined) inDoubt = change.silentSince !== null;
-        for (const { member } of seats) member.report(change);
-      },
-    },
-    watch.signal,
-  );
-  const fail = (reason: unknown) => {
-    lost.reject(reason);
-    void end(false);
-  };
-  Promise.race([connection.lost, route.lost, watching]).catch(fail);
+class Carrier implements SharedConnection {
+  readonly #opened: Opened;
+  readonly #deps: SharedDeps;
+  readonly #seats = new Set<Seat>();
+  readonly #listeners = new Map<string, Granted>();
+  readonly #evicted = new Set<number>();
+  readonly #lost = deferred<never>();
+  readonly #watch = new AbortController();
+  #inDoubt = false;
+  #ending: Promise<void> | null = null;
+  #gone: Promise<void> = Promise.resolve();
 
-  function end(politely: boolean): Promise<void> {
-    ending ??= endNow(politely);
-    return ending;
+  constructor(opened: Opened, deps: SharedDeps) {
+    this.#opened = opened;
+    this.#deps = deps;
+    const { connection, route } = opened;
+    Promise.race([connection.lost, route.lost, this.#watching()]).catch((reason: unknown) => this.#fail(reason));
   }
 
-  async function endNow(politely: boolean): Promise<void> {
-    onOver();
-    watch.abort(new TunnelFailure('disconnected', 'the session is over'));
+  size(): number {
+    return this.#seats.size;
+  }
+
+  takesIn(): boolean {
+    const { serverVersion, transport } = this.#opened.connection;
+    return (
+      GIVES_LISTENERS_BACK.test(serverVersion) &&
+      this.#ending === null &&
+      !this.#inDoubt &&
+      this.#seats.size < MAX_MEMBERS &&
+      !transport.lost()
+    );
+  }
+
+  join(member: Member): Share {
+    const seat: Seat = { member, left: false, channels: new Set(), waiting: new Set() };
+    this.#seats.add(seat);
+    const { openedBy, login } = this.#opened;
+    return {
+      openedBy,
+      login,
+      connection: this.#connectionOf(seat),
+      notYetEvicted: (ports) => {
+        const fresh = ports.filter((port) => !this.#evicted.has(port));
+        for (const port of fresh) this.#evicted.add(port);
+        return fresh;
+      },
+      fail: (failure) => {
+        if (!seat.left) this.#fail(failure);
+      },
+      giveBack: () => waitAtMost(this.#cancelAll(seat), UNLISTEN_MS, this.#deps.clock),
+      leave: (politely) => this.#leave(seat, politely),
+      gone: () => this.#gone,
+    };
+  }
+
+  receive(visitor: Visitor): void {
+    const seat = this.#seatOf(visitor);
+    if (seat !== undefined) return hand(visitor, seat);
+    // The grant of a port that the server chose, and its first visitor, may come in one packet: the grant is known a turn later.
+    setImmediate(() => {
+      const late = this.#seatOf(visitor) ?? firstOf(this.#seats);
+      if (late === undefined) visitor.reject();
+      else hand(visitor, late);
+    });
+  }
+
+  #watching(): Promise<never> {
+    const { connection, spec, route } = this.#opened;
+    return watchConnection(
+      connection,
+      spec,
+      {
+        ...this.#deps,
+        answers: route.answers,
+        heartbeat: (withinMs) => this.#seats.forEach(({ member }) => member.heartbeat(withinMs)),
+        // What one knows of it all know.
+        state: () => firstOf(this.#seats)?.member.state() ?? { rttMs: null, silentSince: null },
+        report: (change) => {
+          if (change.silentSince !== undefined) this.#inDoubt = change.silentSince !== null;
+          for (const { member } of this.#seats) member.report(change);
+        },
+      },
+      this.#watch.signal,
+    );
+  }
+
+  #fail(reason: unknown): void {
+    this.#lost.reject(reason);
+    void this.#end(false);
+  }
+
+  #end(politely: boolean): Promise<void> {
+    this.#ending ??= this.#endNow(politely);
+    return this.#ending;
+  }
+
+  async #endNow(politely: boolean): Promise<void> {
+    const { connection, route } = this.#opened;
+    this.#deps.onOver();
+    this.#watch.abort(new TunnelFailure('disconnected', 'the session is over'));
     const goodbye = async () => {
       await connection.close();
       await route.close();
     };
-    if (politely) await waitAtMost(goodbye(), GOODBYE_MS, clock);
+    if (politely) await waitAtMost(goodbye(), GOODBYE_MS, this.#deps.clock);
     connection.destroy();
-    gone = route.destroy();
+    this.#gone = route.destroy();
   }
 
   /** The server's only way to say whose visitor it is, is the listener. */
-  function seatOf({ listen }: Visitor): Seat | undefined {
-    return listeners.get(formatEndpoint(listen))?.seat ?? (seats.size === 1 ? firstOf(seats) : undefined);
+  #seatOf({ listen }: Visitor): Seat | undefined {
+    const alone = this.#seats.size === 1 ? firstOf(this.#seats) : undefined;
+    return this.#listeners.get(formatEndpoint(listen))?.seat ?? alone;
   }
 
-  async function leave(seat: Seat, politely: boolean): Promise<void> {
+  async #leave(seat: Seat, politely: boolean): Promise<void> {
     if (seat.left) return;
     seat.left = true;
-    seats.delete(seat);
-    if (ending !== null) return ending;
-    if (seats.size === 0) return end(politely);
-    cancelAll(seat).catch(() => {});
+    this.#seats.delete(seat);
+    if (this.#ending !== null) return this.#ending;
+    if (this.#seats.size === 0) return this.#end(politely);
+    this.#cancelAll(seat).catch(() => {});
     release(seat);
   }
 
   /** Once for each: some servers end the connection of who cancels what is not there. */
-  async function cancel(granted: Granted): Promise<void> {
+  async #cancel(granted: Granted): Promise<void> {
     if (granted.cancelled) return;
     granted.cancelled = true;
-    await connection.unlisten(granted.listen);
+    await this.#opened.connection.unlisten(granted.listen);
     const key = formatEndpoint(granted.listen);
-    if (listeners.get(key) === granted) listeners.delete(key);
+    if (this.#listeners.get(key) === granted) this.#listeners.delete(key);
   }
 
-  async function cancelAll(seat: Seat): Promise<void> {
-    await Promise.all([...listeners.values()].filter((granted) => granted.seat === seat).map(cancel));
+  async #cancelAll(seat: Seat): Promise<void> {
+    const own = [...this.#listeners.values()].filter((granted) => granted.seat === seat);
+    await Promise.all(own.map((granted) => this.#cancel(granted)));
   }
 
-  function sitDown(member: Member): Share {
-    const seat: Seat = { member, left: false, channels: new Set(), waiting: new Set() };
-    seats.add(seat);
-    const listen = async (endpoint: Endpoint) => {
-      const port = await connection.listen(endpoint);
-      const granted = endpoint.type === 'tcp' ? { ...endpoint, port } : endpoint;
-      if (seat.left) {
-        connection.unlisten(granted).catch(() => {});
-        throw new TunnelFailure('disconnected', 'the session is over');
-      }
-      listeners.set(formatEndpoint(granted), { seat, listen: granted, cancelled: false });
-      return port;
-    };
-    const unlisten = async (endpoint: Endpoint) => {
-      const granted = listeners.get(formatEndpoint(endpoint));
-      // Another tunnel of this connection may have it by now.
-      if (granted?.seat === seat) await cancel(granted);
-    };
+  /** The connection as this tunnel may use it. */
+  #connectionOf(seat: Seat): SshConnection {
+    const { connection } = this.#opened;
     const { transport } = connection;
     return {
-      openedBy,
-      login,
-      connection: {
-        ...connection,
-        lost: lost.promise,
-        // To a visitor of one that has left it is as if the connection were gone.
-        transport: { ...transport, lost: () => seat.left || transport.lost() },
-        listen,
-        unlisten,
-        open: async (endpoint, originator) => keep(seat, await connection.open(endpoint, originator)),
-        close: () => leave(seat, true),
-        destroy: () => void leave(seat, false),
+      ...connection,
+      lost: this.#lost.promise,
+      // To a visitor of one that has left it is as if the connection were gone.
+      transport: { ...transport, lost: () => seat.left || transport.lost() },
+      listen: (endpoint) => this.#listen(endpoint, seat),
+      unlisten: async (endpoint) => {
+        const granted = this.#listeners.get(formatEndpoint(endpoint));
+        // Another tunnel of this connection may have it by now.
+        if (granted?.seat === seat) await this.#cancel(granted);
       },
-      notYetEvicted: (ports) => {
-        const fresh = ports.filter((port) => !evicted.has(port));
-        for (const port of fresh) evicted.add(port);
-        return fresh;
-      },
-      fail: (failure) => {
-        if (!seat.left) fail(failure);
-      },
-      giveBack: () => waitAtMost(cancelAll(seat), UNLISTEN_MS, clock),
-      leave: (politely) => leave(seat, politely),
-      gone: () => gone,
+      open: async (endpoint, originator) => keep(seat, await connection.open(endpoint, originator)),
+      close: () => this.#leave(seat, true),
+      destroy: () => void this.#leave(seat, false),
     };
   }
 
-  return {
-    size: () => seats.size,
-    takesIn: () =>
-      GIVES_LISTENERS_BACK.test(connection.serverVersion) &&
-      ending === null &&
-      !inDoubt &&
-      seats.size < MAX_MEMBERS &&
-      !connection.transport.lost(),
-    join: sitDown,
-    receive: (visitor) => {
-      const seat = seatOf(visitor);
-      if (seat !== undefined) return hand(visitor, seat);
-      // The grant of a port that the server chose, and its first visitor, may come in one packet: the grant is known a turn later.
-      setImmediate(() => {
-        const late = seatOf(visitor) ?? firstOf(seats);
-        if (late === undefined) visitor.reject();
-        else hand(visitor, late);
-      });
-    },
-  };
+  async #listen(endpoint: Endpoint, seat: Seat): Promise<number> {
+    const { connection } = this.#opened;
+    const port = await connection.listen(endpoint);
+    const granted = endpoint.type === 'tcp' ? { ...endpoint, port } : endpoint;
+    if (seat.left) {
+      connection.unlisten(granted).catch(() => {});
+      throw new TunnelFailure('disconnected', 'the session is over');
+    }
+    this.#listeners.set(formatEndpoint(granted), { seat, listen: granted, cancelled: false });
+    return port;
+  }
 }
 
 /** Dropbear finds no listener that it is to cancel (matchtcp in svr-tcpfwd.c), and of others it is not known. */

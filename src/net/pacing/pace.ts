@@ -62,30 +62,15 @@ export function nextAt(pace: Pace, { purpose, standing, urgent, limit }: Claim, 
 
 /** What became of a connection. `random` spreads those who share a server. */
 export function settle(last: Pace, outcome: Outcome, begun: Begun, now: number, random: () => number): Pace {
-  if (outcome === 'opened') {
-    // More than any usual limit lets in: there is none.
-    const unlimited = within(last.begun, WINDOW_MS, now).length > USUAL_LIMIT;
-    return { ...last, refused: 0, knockAt: 0, limit: unlimited ? { type: 'none' } : last.limit };
-  }
+  if (outcome === 'opened') return settleOpened(last, now);
   if (outcome === 'ended') return { ...last, established: Math.max(0, last.established - 1) };
   const pace = begun.purpose === 'probe' ? { ...last, probing: false } : { ...last, pending: last.pending - 1 };
   switch (outcome) {
     case 'refused':
-    case 'barred': {
-      const next = { ...pace, width: 1, refused: pace.refused + 1 };
-      const burst = followsBurst(pace, begun.at, now);
-      if (outcome === 'barred' || (burst && pace.established > 0))
-        return limited(next, outcome === 'barred' && burst, now, random);
-      return { ...next, knockAt: now + knockDelay(next, random) };
-    }
-    case 'unanswered': {
-      const next = { ...pace, width: 1, refused: 0, knockAt: 0 };
-      if (followsBurst(pace, begun.at, now)) return limited(next, false, now, random);
-      // Where nothing answers, hardly anything has arrived.
-      return { ...next, begun: without(pace.begun, begun.at) };
-    }
+    case 'barred':
+    case 'unanswered':
     case 'unsent':
-      return { ...pace, begun: without(pace.begun, begun.at) };
+      return settleUnopened(pace, outcome, begun, now, random);
     case 'dropped': {
       const dropped = pace.dropped + 1;
       const wait = Math.min(DROP_MS * 2 ** (dropped - 1), LONGEST_DROP_MS) * (0.5 + random());
@@ -106,6 +91,34 @@ export function settle(last: Pace, outcome: Outcome, begun: Begun, now: number, 
     case 'left':
       return charge(pace, NO_LOGIN_MS, now);
   }
+}
+
+function settleOpened(pace: Pace, now: number): Pace {
+  // More than any usual limit lets in: there is none.
+  const unlimited = within(pace.begun, WINDOW_MS, now).length > USUAL_LIMIT;
+  return { ...pace, refused: 0, knockAt: 0, limit: unlimited ? { type: 'none' } : pace.limit };
+}
+
+/** The same for one that did not open. */
+function settleUnopened(
+  pace: Pace,
+  outcome: 'refused' | 'barred' | 'unanswered' | 'unsent',
+  begun: Begun,
+  now: number,
+  random: () => number,
+): Pace {
+  if (outcome === 'unsent') return { ...pace, begun: without(pace.begun, begun.at) };
+  const burst = followsBurst(pace, begun.at, now);
+  if (outcome === 'unanswered') {
+    const next = { ...pace, width: 1, refused: 0, knockAt: 0 };
+    if (burst) return limited(next, false, now, random);
+    // Where nothing answers, hardly anything has arrived.
+    return { ...next, begun: without(pace.begun, begun.at) };
+  }
+  const next = { ...pace, width: 1, refused: pace.refused + 1 };
+  if (outcome === 'barred' || (burst && pace.established > 0))
+    return limited(next, outcome === 'barred' && burst, now, random);
+  return { ...next, knockAt: now + knockDelay(next, random) };
 }
 
 /** Whether a limit has just shown itself, or is known. */

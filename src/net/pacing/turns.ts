@@ -1,3 +1,4 @@
+import type { Begun } from './pace.ts';
 import type { Clock } from '../../lib/async/clock.ts';
 import { TunnelFailure } from '../../model/failure.ts';
 import { createHostMemory, type HostMemory } from './host-memory.ts';
@@ -55,14 +56,82 @@ export interface TurnsOptions {
   icmpRefusals(): number | null;
 }
 
-export function createTurns({ clock, random, icmpRefusals }: TurnsOptions): Turns {
-  const servers = new Map<string, Server>();
+export function createTurns(options: TurnsOptions): Turns {
+  return new ProcessTurns(options);
+}
 
-  function serverAt(place: Place): Server {
+class ProcessTurns implements Turns {
+  readonly hosts = createHostMemory();
+  readonly #options: TurnsOptions;
+  readonly #servers = new Map<string, Server>();
+
+  constructor(options: TurnsOptions) {
+    this.#options = options;
+  }
+
+  take(place: Place, claim: TurnClaim, signal: AbortSignal, onWait: (at: number) => void = () => {}): Promise<Turn> {
+    const server = this.#serverAt(place);
+    this.#forgetLost(server);
+    return new Promise((resolve, reject) => {
+      if (signal.aborted) {
+        reject(signal.reason as Error);
+        return;
+      }
+      const leave = (finish: () => void) => () => {
+        signal.removeEventListener('abort', onAbort);
+        finish();
+      };
+      const onAbort = () => {
+        // Nobody's turn comes sooner for that.
+        server.queue = server.queue.filter((other) => other !== waiter);
+        if (server.queue.length === 0) server.cancel();
+        reject(signal.reason as Error);
+      };
+      let told = Number.POSITIVE_INFINITY;
+      const waiter: Waiter = {
+        claim,
+        waitsUntil: (at) => {
+          if (!Number.isFinite(at) || Math.abs(at - told) < NEWS_MS) return;
+          told = at;
+          onWait(at);
+        },
+        grant: leave(() => resolve(this.#start(server, claim))),
+        refuse: (failure) => leave(() => reject(failure))(),
+      };
+      signal.addEventListener('abort', onAbort, { once: true });
+      server.queue.push(waiter);
+      this.#admit(server);
+    });
+  }
+
+  nextAt(place: Place, claim: Claim): number {
+    return nextAt(this.#jointPace(this.#serverAt(place)), claim, this.#options.clock.now());
+  }
+
+  answered(place: Place, signal: AbortSignal): Promise<void> {
+    const { listeners } = this.#serverAt(place);
+    return new Promise((resolve, reject) => {
+      const listener = () => {
+        listeners.delete(listener);
+        signal.removeEventListener('abort', onAbort);
+        resolve();
+      };
+      const onAbort = () => {
+        listeners.delete(listener);
+        reject(signal.reason as Error);
+      };
+      if (signal.aborted) return onAbort();
+      signal.addEventListener('abort', onAbort, { once: true });
+      listeners.add(listener);
+    });
+  }
+
+  #serverAt(place: Place): Server {
     const key = [place.address, place.port, place.source, place.beyond].join(' ');
-    const known = servers.get(key);
+    const known = this.#servers.get(key);
     if (known !== undefined) return known;
-    for (const [other, server] of servers) if (isIdle(server, clock.now())) servers.delete(other);
+    const now = this.#options.clock.now();
+    for (const [other, server] of this.#servers) if (isIdle(server, now)) this.#servers.delete(other);
     const machine = isLoopback(place.address) || place.beyond !== undefined ? key : `${place.address} ${place.source}`;
     const server = {
       machine,
@@ -72,35 +141,33 @@ export function createTurns({ clock, random, icmpRefusals }: TurnsOptions): Turn
       listeners: new Set<() => void>(),
       cancel: () => {},
     };
-    servers.set(key, server);
+    this.#servers.set(key, server);
     return server;
   }
 
   /** A firewall, and fail2ban, count what goes to one machine, whatever the port. */
-  function nextFor(server: Server, claim: Claim): number {
-    return nextAt(jointPace(server), claim, clock.now());
-  }
-
-  function jointPace(server: Server): Pace {
-    const neighbours = [...servers.values()].filter(({ machine }) => machine === server.machine);
-    const merged = (pick: (pace: Pace) => readonly number[]) =>
-      neighbours.flatMap(({ pace }) => pick(pace)).toSorted((a, b) => a - b);
-    const { pace } = server;
+  #jointPace({ pace, machine }: Server): Pace {
+    const neighbours = [...this.#servers.values()].filter((server) => server.machine === machine);
+    const merged = (pick: (one: Pace) => readonly number[]) =>
+      neighbours.flatMap((server) => pick(server.pace)).toSorted((a, b) => a - b);
     if (neighbours.length === 1) return pace;
     return { ...pace, begun: merged(({ begun }) => begun), rejected: merged(({ rejected }) => rejected) };
   }
 
   /** Lets begin what may, and looks again when more may. */
-  function admit(server: Server): void {
+  #admit(server: Server): void {
+    const { clock } = this.#options;
     server.cancel();
     server.queue.sort((a, b) => rank(a.claim) - rank(b.claim) || a.claim.since - b.claim.since);
     for (;;) {
-      const next = server.queue.findIndex(({ claim }) => nextFor(server, claim) <= clock.now());
+      const next = server.queue.findIndex(
+        ({ claim }) => nextAt(this.#jointPace(server), claim, clock.now()) <= clock.now(),
+      );
       if (next < 0) break;
       for (const { grant } of server.queue.splice(next, 1)) grant();
     }
     let earliest = Number.POSITIVE_INFINITY;
-    let pace = jointPace(server);
+    let pace = this.#jointPace(server);
     for (const [index, waiter] of server.queue.entries()) {
       const at = nextAt(pace, waiter.claim, clock.now());
       earliest = Math.min(earliest, at);
@@ -108,129 +175,97 @@ export function createTurns({ clock, random, icmpRefusals }: TurnsOptions): Turn
       // Those behind come after it; whoever is far behind, not before these.
       if (index < FORESEEN && Number.isFinite(at)) pace = { ...pace, begun: [...pace.begun, at] };
     }
-    if (Number.isFinite(earliest)) server.cancel = clock.timer(earliest - clock.now(), () => admit(server));
+    if (Number.isFinite(earliest)) server.cancel = clock.timer(earliest - clock.now(), () => this.#admit(server));
   }
 
-  function change(server: Server, pace: Pace): void {
+  #change(server: Server, pace: Pace): void {
     server.pace = pace;
-    for (const other of servers.values()) if (other.machine === server.machine) admit(other);
+    for (const other of this.#servers.values()) if (other.machine === server.machine) this.#admit(other);
   }
 
   /** One that is never told of again must not shut the others out for ever. */
-  function forgetLost(server: Server): void {
-    for (const [turn, since] of server.underWay) if (since < clock.now() - LOST_MS) turn.end();
+  #forgetLost({ underWay }: Server): void {
+    for (const [turn, since] of underWay) if (since < this.#options.clock.now() - LOST_MS) turn.end();
   }
 
-  function start(server: Server, { purpose, standing }: Claim): Turn {
+  #start(server: Server, { purpose, standing }: Claim): Turn {
+    const { clock } = this.#options;
     const begun = { at: clock.now(), purpose, standing };
-    const refusalsBefore = icmpRefusals();
     const gentle = isLimited(server.pace, clock.now());
-    let stage: 'dialling' | 'open' | 'in' | 'over' = 'dialling';
     server.pace = begin(server.pace, begun);
-
-    const settled = (outcome: Outcome, next: typeof stage, shared: TunnelFailure | null = null) => {
-      stage = next;
-      if (next !== 'open') server.underWay.delete(turn);
-      const pace = settle(server.pace, outcome, begun, clock.now(), random);
-      if (outcome === 'opened' || outcome === 'refused' || outcome === 'barred')
-        for (const listener of server.listeners) listener();
-      const waiting =
-        shared === null || purpose === 'probe' ? [] : server.queue.filter(({ claim }) => claim.purpose === 'login');
-      server.queue = server.queue.filter((waiter) => !waiting.includes(waiter));
-      change(server, pace);
-      for (const { refuse } of waiting) refuse(shared!);
-    };
-    const turn: Turn = {
-      gentle,
-      opened: () => {
-        if (stage === 'dialling') settled('opened', 'open');
-      },
-      failed: (failure) => {
-        if (stage !== 'dialling') return failure;
-        const outcome = outcomeOf(failure.code, refusalsBefore, icmpRefusals());
-        const limited = isLimited(
-          settle(server.pace, outcome, begun, clock.now(), () => 0),
-          clock.now(),
-        );
-        const told = limited && outcome !== 'unsent' ? suspecting(failure, outcome) : failure;
-        settled(outcome, 'over', told);
-        return told;
-      },
-      accepted: () => {
-        if (stage === 'open') settled('accepted', 'in');
-      },
-      notAccepted: (failure) => {
-        if (stage !== 'open') return false;
-        const others = server.pace.established > 0;
-        const outcome =
-          failure.code === 'auth-rejected' ? 'rejected' : failure.code === 'handshake-failed' ? 'dropped' : 'left';
-        // Where others get in, it was chance.
-        settled(outcome, 'over', outcome === 'dropped' && !others ? failure : null);
-        return others;
-      },
-      end: () => {
-        if (stage !== 'over') settled(stage === 'in' ? 'ended' : 'left', 'over');
-      },
-    };
+    const turn = new ServerTurn(server, begun, gentle, this.#options, (pace) => this.#change(server, pace));
     server.underWay.set(turn, begun.at);
     return turn;
   }
+}
 
-  return {
-    take: (place, claim, signal, onWait = () => {}) => {
-      const server = serverAt(place);
-      forgetLost(server);
-      return new Promise((resolve, reject) => {
-        if (signal.aborted) {
-          reject(signal.reason as Error);
-          return;
-        }
-        const leave = (finish: () => void) => () => {
-          signal.removeEventListener('abort', onAbort);
-          finish();
-        };
-        const onAbort = () => {
-          // Nobody's turn comes sooner for that.
-          server.queue = server.queue.filter((other) => other !== waiter);
-          if (server.queue.length === 0) server.cancel();
-          reject(signal.reason as Error);
-        };
-        let told = Number.POSITIVE_INFINITY;
-        const waiter: Waiter = {
-          claim,
-          waitsUntil: (at) => {
-            if (!Number.isFinite(at) || Math.abs(at - told) < NEWS_MS) return;
-            told = at;
-            onWait(at);
-          },
-          grant: leave(() => resolve(start(server, claim))),
-          refuse: (failure) => leave(() => reject(failure))(),
-        };
-        signal.addEventListener('abort', onAbort, { once: true });
-        server.queue.push(waiter);
-        admit(server);
-      });
-    },
-    nextAt: (place, claim) => nextFor(serverAt(place), claim),
-    answered: (place, signal) => {
-      const { listeners } = serverAt(place);
-      return new Promise((resolve, reject) => {
-        const listener = () => {
-          listeners.delete(listener);
-          signal.removeEventListener('abort', onAbort);
-          resolve();
-        };
-        const onAbort = () => {
-          listeners.delete(listener);
-          reject(signal.reason as Error);
-        };
-        if (signal.aborted) return onAbort();
-        signal.addEventListener('abort', onAbort, { once: true });
-        listeners.add(listener);
-      });
-    },
-    hosts: createHostMemory(),
-  };
+class ServerTurn implements Turn {
+  readonly gentle: boolean;
+  readonly #server: Server;
+  readonly #begun: Begun;
+  readonly #options: TurnsOptions;
+  readonly #change: (pace: Pace) => void;
+  readonly #refusalsBefore: number | null;
+  #stage: 'dialling' | 'open' | 'in' | 'over' = 'dialling';
+
+  constructor(server: Server, begun: Begun, gentle: boolean, options: TurnsOptions, change: (pace: Pace) => void) {
+    this.gentle = gentle;
+    this.#server = server;
+    this.#begun = begun;
+    this.#options = options;
+    this.#change = change;
+    this.#refusalsBefore = options.icmpRefusals();
+  }
+
+  opened(): void {
+    if (this.#stage === 'dialling') this.#settle('opened', 'open');
+  }
+
+  failed(failure: TunnelFailure): TunnelFailure {
+    if (this.#stage !== 'dialling') return failure;
+    const now = this.#options.clock.now();
+    const outcome = outcomeOf(failure.code, this.#refusalsBefore, this.#options.icmpRefusals());
+    const limited = isLimited(
+      settle(this.#server.pace, outcome, this.#begun, now, () => 0),
+      now,
+    );
+    const told = limited && outcome !== 'unsent' ? suspecting(failure, outcome) : failure;
+    this.#settle(outcome, 'over', told);
+    return told;
+  }
+
+  accepted(): void {
+    if (this.#stage === 'open') this.#settle('accepted', 'in');
+  }
+
+  notAccepted(failure: TunnelFailure): boolean {
+    if (this.#stage !== 'open') return false;
+    const others = this.#server.pace.established > 0;
+    const outcome =
+      failure.code === 'auth-rejected' ? 'rejected' : failure.code === 'handshake-failed' ? 'dropped' : 'left';
+    // Where others get in, it was chance.
+    this.#settle(outcome, 'over', outcome === 'dropped' && !others ? failure : null);
+    return others;
+  }
+
+  end(): void {
+    if (this.#stage !== 'over') this.#settle(this.#stage === 'in' ? 'ended' : 'left', 'over');
+  }
+
+  /** `shared` is the failure of all that wait for a login there. */
+  #settle(outcome: Outcome, next: 'open' | 'in' | 'over', shared: TunnelFailure | null = null): void {
+    const server = this.#server;
+    this.#stage = next;
+    if (next !== 'open') server.underWay.delete(this);
+    const pace = settle(server.pace, outcome, this.#begun, this.#options.clock.now(), this.#options.random);
+    if (outcome === 'opened' || outcome === 'refused' || outcome === 'barred')
+      for (const listener of server.listeners) listener();
+    const isProbe = this.#begun.purpose === 'probe';
+    const waiting = shared === null || isProbe ? [] : server.queue.filter(({ claim }) => claim.purpose === 'login');
+    server.queue = server.queue.filter((waiter) => !waiting.includes(waiter));
+    this.#change(pace);
+    for (const { refuse } of waiting) refuse(shared!);
+  }
 }
 
 /** Turns of the queue that are foreseen one by one: more than any usual limit lets in at a time. */
