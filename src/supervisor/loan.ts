@@ -1,7 +1,7 @@
 import type { Clock } from '../lib/async/clock.ts';
 import type { ForwardSpec } from '../model/spec.ts';
 import type { Loop } from './tunnel-runner.ts';
-import { conflicting } from './predecessors.ts';
+import { conflicting } from './replacement.ts';
 
 /** Listeners that go from tunnels that are replaced to the one that replaces them. */
 export interface Loan {

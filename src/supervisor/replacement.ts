@@ -1,0 +1,124 @@
+import { isDeepStrictEqual } from 'node:util';
+import type { Endpoint, ForwardSpec, TunnelSpec } from '../model/spec.ts';
+import type { TunnelState } from '../model/state.ts';
+
+/** A tunnel that runs. */
+interface Running {
+  readonly spec: TunnelSpec;
+  state(): Pick<TunnelState, 'lastUp'>;
+}
+
+/** A tunnel of the configuration, and those that go on until it is up, because it replaces them. */
+interface Position<T> {
+  readonly loop: T;
+  readonly previous: readonly T[];
+}
+
+/** What becomes of the tunnels that run, and what is new; tunnels of the configuration by their names. */
+export interface Replacement<T> {
+  /** These do not change: what each goes on replacing. */
+  readonly keep: ReadonlyMap<string, readonly T[]>;
+  /** These are wanted again just as they were, and still run: to go back to one is no new start. */
+  readonly resume: ReadonlyMap<string, T>;
+  /** These are new: what each replaces goes on until it is up. What never was up is not kept beside its replacement. */
+  readonly start: ReadonlyMap<string, readonly T[]>;
+  readonly end: readonly T[];
+}
+
+/** `unchanged` are the names of those that run just as they are wanted. */
+export function planReplacement<T extends Running>(
+  running: readonly Position<T>[],
+  wanted: readonly TunnelSpec[],
+  unchanged: ReadonlySet<string>,
+): Replacement<T> {
+  const all = new Set(running.flatMap(loopsOf));
+  const changes = wanted.filter(({ name }) => !unchanged.has(name));
+  const stays = ({ loop }: Position<T>) => unchanged.has(loop.spec.name);
+  const staying = running.filter(stays);
+  const resume = stillRunning(all, changes);
+  const taken = new Set([...staying.map(({ loop }) => loop), ...resume.values()]);
+  const spare = (loops: readonly T[]) => loops.filter((loop) => !taken.has(loop));
+  const keep = new Map(staying.map(({ loop, previous }) => [loop.spec.name, spare(previous)]));
+  const predecessors = predecessorsIn(
+    running.map((position) => (stays(position) ? { loop: null, previous: position.previous } : position)),
+  );
+  const replaced = (spec: TunnelSpec) => spare(predecessors(spec)).filter((loop) => loop.state().lastUp !== null);
+  const fresh = changes.filter(({ name }) => !resume.has(name));
+  const start = new Map(fresh.map((spec) => [spec.name, replaced(spec)]));
+  const needed = new Set([...taken, ...[...keep.values(), ...start.values()].flat()]);
+  return { keep, resume, start, end: [...all].filter((loop) => !needed.has(loop)) };
+}
+
+function loopsOf<T>({ loop, previous }: Position<T>): readonly T[] {
+  return [loop, ...previous];
+}
+
+/** Which tunnels that run are just as they are wanted, by name. */
+function stillRunning<T extends Running>(running: Iterable<T>, wanted: readonly TunnelSpec[]): Map<string, T> {
+  const named = new Map<string, T[]>();
+  for (const loop of running) named.set(loop.spec.name, [...(named.get(loop.spec.name) ?? []), loop]);
+  const found = new Map<string, T>();
+  for (const spec of wanted) {
+    const same = named.get(spec.name)?.find((loop) => isDeepStrictEqual(loop.spec, spec));
+    if (same !== undefined) found.set(spec.name, same);
+  }
+  return found;
+}
+
+/**
+ * What a new tunnel replaces: the one of its name, and those that had one of its listeners (a tunnel with a new name, two that
+ * became one, two that changed places), each with what it replaces itself. `loop` is null where it stays as it is.
+ */
+function predecessorsIn<T extends Running>(
+  positions: readonly { readonly loop: T | null; readonly previous: readonly T[] }[],
+): (next: TunnelSpec) => readonly T[] {
+  // A reload of a thousand tunnels does not compare each with each.
+  const named = new Map<string, number>();
+  const heldBy = new Map<string, number[]>();
+  for (const [index, { loop, previous }] of positions.entries()) {
+    if (loop !== null) named.set(loop.spec.name, index);
+    for (const { spec } of loop === null ? previous : [loop, ...previous])
+      for (const place of spec.forwards.map(placeOf)) heldBy.set(place, [...(heldBy.get(place) ?? []), index]);
+  }
+  return (next) => {
+    const conflicts = ({ spec }: T) => conflicting(spec, next, 'any').length > 0;
+    const holders = next.forwards.flatMap((forward) => heldBy.get(placeOf(forward)) ?? []);
+    const found = new Set([named.get(next.name) ?? [], holders].flat());
+    const predecessors = [...found]
+      .toSorted((a, b) => a - b)
+      .flatMap((index) => {
+        const { loop, previous } = positions[index]!;
+        const whole = loop !== null && (loop.spec.name === next.name || conflicts(loop));
+        return whole ? [loop, ...previous] : previous.filter(conflicts);
+      });
+    return [...new Set(predecessors)];
+  };
+}
+
+/** Forwards that collide have the same. */
+function placeOf({ kind, listen }: ForwardSpec): string {
+  return `${kind === 'remote'} ${listen.type === 'unix' ? listen.path : listen.port}`;
+}
+
+/**
+ * Indices of the forwards of `old` whose listeners `next` wants as well. One port is taken for one listener whatever the address: what
+ * overlaps is the server's secret. `any` does not look at the server's name either, because one server may have two.
+ */
+export function conflicting(old: TunnelSpec, next: TunnelSpec, server: 'same' | 'any'): readonly number[] {
+  const sameServer = server === 'any' || (old.host === next.host && old.port === next.port);
+  return [...old.forwards.entries()]
+    .filter(([, mine]) => next.forwards.some((theirs) => collide(mine, theirs, sameServer)))
+    .map(([index]) => index);
+}
+
+function collide(mine: ForwardSpec, theirs: ForwardSpec, sameServer: boolean): boolean {
+  const remote = mine.kind === 'remote';
+  if (remote !== (theirs.kind === 'remote') || (remote && !sameServer)) return false;
+  return samePlace(mine.listen, theirs.listen);
+}
+
+function samePlace(one: Endpoint, other: Endpoint): boolean {
+  if (one.type === 'unix' || other.type === 'unix')
+    return one.type === 'unix' && other.type === 'unix' && one.path === other.path;
+  return one.port === other.port && one.port !== 0;
+}
