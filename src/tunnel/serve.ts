@@ -28,12 +28,35 @@ export async function keepServing(
   deps: ServingDeps,
   signal: AbortSignal,
 ): Promise<never> {
-  const { clock, random, log } = deps;
-  const { connection } = share;
+  const standing = trackForwards(spec, deps);
+  const local = keepLocally(spec, standing, deps, signal);
+  const remote = keepRemotely(share, spec, standing, deps, signal);
+  const targets = watchTargets(
+    { ...spec, forwards: spec.verify === 'off' ? [] : spec.forwards },
+    {
+      clock: deps.clock,
+      random: deps.random,
+      isFailing: (index) => deps.state().forwards[index]?.targetFailure != null,
+      onFailing: deps.targetFailed.listen,
+      onTarget: deps.visitors.reportTarget,
+    },
+    signal,
+  );
+  return await Promise.race([local, remote, targets]);
+}
+
+/** Reports how each forward stands, and from that whether the tunnel is up. */
+interface Standing {
+  onUp(index: number, whose: string, seen: Pick<Up, 'unverified' | 'misplaced'>): void;
+  onRefused(index: number, refusal: ForwardState['refusal'], failure: TunnelFailure, elsewhere?: boolean): void;
+  onLent(index: number): void;
+  /** All listeners of the server, or of this device, have had a first answer. */
+  onAnswered(): void;
+}
+
+function trackForwards(spec: TunnelSpec, deps: ServingDeps): Standing {
   const missing = new Set(spec.forwards.keys());
   let unanswered = 2;
-  let evicted = false;
-
   const settle = () => {
     const some = missing.size < spec.forwards.length && !spec.exitOnForwardFailure;
     const isUp = unanswered === 0 && (missing.size === 0 || some);
@@ -41,85 +64,82 @@ export async function keepServing(
     if (isUp && phase !== 'up') deps.report({ phase: 'up' });
     if (!isUp && phase === 'up') deps.report({ phase: 'forwarding' });
   };
-  const onAnswered = () => {
-    unanswered -= 1;
-    settle();
-  };
-  const onUp = (index: number, whose: string, { unverified, misplaced }: Pick<Up, 'unverified' | 'misplaced'>) => {
-    const before = deps.state().forwards[index];
-    const verified = unverified === null ? 'yes' : 'unknown';
-    if (before?.state === 'refused') log.info(`${whose} listens on ${formatEndpoint(before.spec.listen)} now`);
-    const change = { state: 'up', refusal: null, verified, unverified, misplaced } as const;
-    if (before?.state !== 'up' || before.verified !== verified || before.unverified !== unverified)
-      deps.reportForward(index, change);
-    missing.delete(index);
-    settle();
-  };
-  const onRefused = (index: number, refusal: ForwardState['refusal'], failure: TunnelFailure, elsewhere = false) => {
-    const before = deps.state().forwards[index]?.verified;
-    const verified = elsewhere || before === 'no' ? 'no' : 'unknown';
-    deps.reportForward(index, {
-      state: 'refused',
-      refusal,
-      verified,
-      unverified: null,
-      misplaced: false,
-      exposed: false,
-    });
-    deps.reportFailure(failure);
+  const onMissing = (index: number, change: Partial<ForwardState>) => {
+    deps.reportForward(index, { ...change, unverified: null, misplaced: false, exposed: false });
     missing.add(index);
-    settle();
   };
-  const onLent = (index: number) => {
-    deps.reportForward(index, {
-      state: 'pending',
-      verified: 'unknown',
-      unverified: null,
-      misplaced: false,
-      exposed: false,
-    });
-    missing.add(index);
-    settle();
+  return {
+    onUp: (index, whose, { unverified, misplaced }) => {
+      const before = deps.state().forwards[index];
+      const verified = unverified === null ? 'yes' : 'unknown';
+      if (before?.state === 'refused') deps.log.info(`${whose} listens on ${formatEndpoint(before.spec.listen)} now`);
+      const change = { state: 'up', refusal: null, verified, unverified, misplaced } as const;
+      if (before?.state !== 'up' || before.verified !== verified || before.unverified !== unverified)
+        deps.reportForward(index, change);
+      missing.delete(index);
+      settle();
+    },
+    onRefused: (index, refusal, failure, elsewhere = false) => {
+      const before = deps.state().forwards[index]?.verified;
+      const verified = elsewhere || before === 'no' ? 'no' : 'unknown';
+      onMissing(index, { state: 'refused', refusal, verified });
+      deps.reportFailure(failure);
+      settle();
+    },
+    onLent: (index) => {
+      onMissing(index, { state: 'pending', verified: 'unknown' });
+      settle();
+    },
+    onAnswered: () => {
+      unanswered -= 1;
+      settle();
+    },
   };
-  const evictOnce = () => {
-    const { ends } = connection.transport;
-    if (evicted || ends === null) return;
-    evicted = true;
-    // Those of the tunnels that it carries may be the same.
-    const earlierPorts = (current: number) => share.notYetEvicted(deps.earlierPorts(current));
-    void evict(ends, earlierPorts, { clock, turns: deps.device.turns, spec }, signal);
-  };
+}
 
-  const local = keepLocalForwards(
+function keepLocally(spec: TunnelSpec, standing: Standing, deps: ServingDeps, signal: AbortSignal): Promise<never> {
+  const { clock, random, lease, visitors } = deps;
+  return keepLocalForwards(
     spec.forwards,
     {
+      ...standing,
       clock,
       random,
       sockets: { replace: spec.streamLocalBindUnlink, mask: spec.streamLocalBindMask },
-      lease: deps.lease,
-      onVisitor: deps.visitors.acceptLocal,
+      lease,
+      onVisitor: visitors.acceptLocal,
       // Who connects to a listener of this device's kernel comes here and nowhere else.
-      onUp: (index) => onUp(index, 'this device', { unverified: null, misplaced: false }),
-      onRefused,
-      onLent,
-      onAnswered,
+      onUp: (index) => standing.onUp(index, 'this device', { unverified: null, misplaced: false }),
     },
     signal,
   );
-  const remote = keepForwards(
+}
+
+function keepRemotely(
+  share: Pick<Share, 'connection' | 'notYetEvicted'>,
+  spec: TunnelSpec,
+  standing: Standing,
+  deps: ServingDeps,
+  signal: AbortSignal,
+): Promise<never> {
+  const { clock, random, log, holdings, verifier, lease } = deps;
+  const { connection } = share;
+  const evictOnce = once(() => startEviction(share, spec, deps, signal));
+  return keepForwards(
     connection,
     spec.forwards,
     {
+      ...standing,
       clock,
       random,
       log,
       wasUp: deps.wasUp(),
       verify: spec.verify,
       tunnel: spec.name,
-      holdings: deps.holdings,
+      holdings,
       onTaken: deps.device.onTaken,
-      verifier: deps.verifier,
-      lease: deps.lease,
+      verifier,
+      lease,
       onRecheck: deps.doubtOver.listen,
       onGranted: (index, port, rttMs) => {
         const { listen } = spec.forwards[index]!;
@@ -128,7 +148,7 @@ export async function keepServing(
         deps.report({ rttMs: Math.round(rttMs * 10) / 10 });
         if (chosen !== null) log.info(`the server chose port ${chosen} for ${formatEndpoint(listen)}`);
       },
-      onUp: (index, seen) => onUp(index, 'the server', seen),
+      onUp: (index, seen) => standing.onUp(index, 'the server', seen),
       onExposed: (index) => {
         const { spec: forward } = deps.state().forwards[index]!;
         log.warn(`${formatEndpoint(forward.listen)}: ${EXPOSED}`);
@@ -139,24 +159,33 @@ export async function keepServing(
         if (connection.transport.ends !== null) deps.onEvicted(seconds);
       },
       onRefused: (index, { refusal, failure, elsewhere }) => {
-        onRefused(index, refusal, failure, elsewhere);
+        standing.onRefused(index, refusal, failure, elsewhere);
         evictOnce();
       },
-      onLent,
-      onAnswered,
     },
     signal,
   );
-  const targets = watchTargets(
-    { ...spec, forwards: spec.verify === 'off' ? [] : spec.forwards },
-    {
-      clock,
-      random,
-      isFailing: (index) => deps.state().forwards[index]?.targetFailure != null,
-      onFailing: deps.targetFailed.listen,
-      onTarget: deps.visitors.reportTarget,
-    },
-    signal,
-  );
-  return await Promise.race([local, remote, targets]);
+}
+
+/** Ends dead connections of ours, which may hold a listener that was refused. */
+function startEviction(
+  share: Pick<Share, 'connection' | 'notYetEvicted'>,
+  spec: TunnelSpec,
+  deps: ServingDeps,
+  signal: AbortSignal,
+): void {
+  const { ends } = share.connection.transport;
+  if (ends === null) return;
+  // Those of the tunnels that it carries may be the same.
+  const earlierPorts = (current: number) => share.notYetEvicted(deps.earlierPorts(current));
+  void evict(ends, earlierPorts, { clock: deps.clock, turns: deps.device.turns, spec }, signal);
+}
+
+function once(work: () => void): () => void {
+  let done = false;
+  return () => {
+    if (done) return;
+    done = true;
+    work();
+  };
 }

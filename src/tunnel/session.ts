@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { setMaxListeners } from 'node:events';
 import { abortable, childController } from '../lib/async/abort.ts';
-import { createBell } from '../lib/async/listeners.ts';
+import { createBell, type Bell } from '../lib/async/listeners.ts';
 import { waitAtMost } from '../lib/async/wait-at-most.ts';
 import { TunnelFailure } from '../model/failure.ts';
 import { createVerifier } from '../forwarding/verify/listener-verifier.ts';
@@ -19,16 +19,16 @@ import type { SessionDeps } from './session-deps.ts';
  * and watches that the server lives. Never resolves: it rejects with the TunnelFailure that ended it, or with the signal's reason.
  */
 export async function runSession(spec: TunnelSpec, deps: SessionDeps, signal: AbortSignal): Promise<never> {
-  const { clock } = deps;
-  const over = childController(signal);
-  const visitorsOver = childController(deps.visitorsEnd);
+  const session: Session = {
+    over: childController(signal),
+    visitorsOver: childController(deps.visitorsEnd),
+    doubtOver: createBell(),
+    receive: (visitor) => visitor.reject(),
+    share: null,
+    visitors: null,
+  };
   // Each visitor listens to it; Node warns of more than ten.
-  setMaxListeners(0, over.signal, visitorsOver.signal);
-  const doubtOver = createBell();
-  const targetFailed = createBell();
-  let receive = (visitor: Visitor): void => visitor.reject();
-  let share: Share | null = null;
-  let visitors: Visitors | null = null;
+  setMaxListeners(0, session.over.signal, session.visitorsOver.signal);
   try {
     // To decrypt keys may take a minute each.
     deps.heartbeat(PREPARATION_MS);
@@ -37,72 +37,116 @@ export async function runSession(spec: TunnelSpec, deps: SessionDeps, signal: Ab
       onSourcePort: (port) => deps.report({ sourcePort: port }),
       onAuthenticating: () => deps.report({ phase: 'authenticating' }),
     });
-    const member: Member = {
-      name: spec.name,
-      heartbeat: deps.heartbeat,
-      state: deps.state,
-      report: (change) => {
-        const inDoubt = deps.state().silentSince !== null;
-        deps.report(change);
-        if (inDoubt && change.silentSince === null) doubtOver.ring();
-      },
-      receive: (visitor) => {
-        // It is called in the midst of ssh2's parser.
-        try {
-          receive(visitor);
-        } catch (error) {
-          deps.log.error({ code: 'internal', error }, 'a bug turned a visitor away');
-          visitor.reject();
-        }
-      },
-    };
-    share = await connectOrJoin(
+    const member = memberOf(spec, session, deps);
+    const share = await connectOrJoin(
       (within) => connect(member, within),
       () => deps.join(member),
       signal,
     );
-    const { connection, openedBy, login } = share;
-    const verifier = createVerifier(
-      connection,
-      {
-        clock,
-        nonce: () => randomBytes(16).toString('hex'),
-        ownKeys: (listen, type) => ownKeys(spec, listen, type, { clock, hostKeys: deps.device.hostKeys }, over.signal),
-      },
-      over.signal,
-    );
-    const next = createVisitors(spec, connection, { ...deps, onTargetFailed: targetFailed.ring }, visitorsOver.signal);
-    visitors = next;
-    receive = (visitor) => verifier.intercept(visitor, next);
-    deps.report({ phase: 'forwarding', login, carrier: openedBy === spec.name ? null : openedBy });
-    await Promise.race([connection.lost, abortable(deps.beforeListening(), signal)]);
-    signal.throwIfAborted();
-    return await Promise.race([
-      connection.lost,
-      keepServing(share, spec, { ...deps, verifier, visitors, doubtOver, targetFailed }, over.signal),
-    ]);
+    session.share = share;
+    return await serve(share, spec, session, deps, signal);
   } catch (error) {
+    const { share } = session;
     if (share === null || !(error instanceof TunnelFailure)) throw error;
     // A server that does not answer one tunnel answers none: its answers come in the order of the questions.
     if (error.code === 'keepalive-lost') share.fail(error);
     throw deps.explainEnd(error, share.connection.idleMs());
   } finally {
-    if (share !== null && signal.aborted) {
-      await share.giveBack();
-      const served = visitors?.ended() ?? Promise.resolve();
-      await abortable(Promise.race([served, share.connection.lost]), deps.visitorsEnd).catch(() => {});
-    }
-    await share?.leave(signal.aborted);
-    for (const controller of [over, visitorsOver]) {
-      controller.abort(new TunnelFailure('disconnected', 'the session is over'));
-      controller.dispose();
-    }
-    await Promise.all([
-      waitAtMost(visitors?.ended() ?? Promise.resolve(), VISITORS_END_MS, clock),
-      share?.gone() ?? Promise.resolve(),
-    ]);
-    visitors?.force();
+    await end(session, deps, signal);
   }
+}
+
+interface Session {
+  /** Ends what the session does. */
+  readonly over: ReturnType<typeof childController>;
+  /** Ends those who are being served. */
+  readonly visitorsOver: ReturnType<typeof childController>;
+  /** Rings when a connection that was silent has shown life. */
+  readonly doubtOver: Bell;
+  receive(visitor: Visitor): void;
+  share: Share | null;
+  visitors: Visitors | null;
+}
+
+/** The tunnel, as its connection knows it. */
+function memberOf({ name }: TunnelSpec, session: Session, deps: SessionDeps): Member {
+  return {
+    name,
+    heartbeat: deps.heartbeat,
+    state: deps.state,
+    report: (change) => {
+      const inDoubt = deps.state().silentSince !== null;
+      deps.report(change);
+      if (inDoubt && change.silentSince === null) session.doubtOver.ring();
+    },
+    receive: (visitor) => {
+      // It is called in the midst of ssh2's parser.
+      try {
+        session.receive(visitor);
+      } catch (error) {
+        deps.log.error({ code: 'internal', error }, 'a bug turned a visitor away');
+        visitor.reject();
+      }
+    },
+  };
+}
+
+/** From the login on. */
+async function serve(
+  share: Share,
+  spec: TunnelSpec,
+  session: Session,
+  deps: SessionDeps,
+  signal: AbortSignal,
+): Promise<never> {
+  const { clock } = deps;
+  const { connection, openedBy, login } = share;
+  const { over, visitorsOver, doubtOver } = session;
+  const targetFailed = createBell();
+  const verifier = createVerifier(
+    connection,
+    {
+      clock,
+      nonce: () => randomBytes(16).toString('hex'),
+      ownKeys: (listen, type) => ownKeys(spec, listen, type, { clock, hostKeys: deps.device.hostKeys }, over.signal),
+    },
+    over.signal,
+  );
+  const visitors = createVisitors(
+    spec,
+    connection,
+    { ...deps, onTargetFailed: targetFailed.ring },
+    visitorsOver.signal,
+  );
+  session.visitors = visitors;
+  session.receive = (visitor) => verifier.intercept(visitor, visitors);
+  deps.report({ phase: 'forwarding', login, carrier: openedBy === spec.name ? null : openedBy });
+  await Promise.race([connection.lost, abortable(deps.beforeListening(), signal)]);
+  signal.throwIfAborted();
+  return await Promise.race([
+    connection.lost,
+    keepServing(share, spec, { ...deps, verifier, visitors, doubtOver, targetFailed }, over.signal),
+  ]);
+}
+
+/** A session that is ended from outside serves to the end those who are there. */
+async function end(
+  { over, visitorsOver, share, visitors }: Session,
+  { clock, visitorsEnd }: SessionDeps,
+  signal: AbortSignal,
+): Promise<void> {
+  const served = () => visitors?.ended() ?? Promise.resolve();
+  if (share !== null && signal.aborted) {
+    await share.giveBack();
+    await abortable(Promise.race([served(), share.connection.lost]), visitorsEnd).catch(() => {});
+  }
+  await share?.leave(signal.aborted);
+  for (const controller of [over, visitorsOver]) {
+    controller.abort(new TunnelFailure('disconnected', 'the session is over'));
+    controller.dispose();
+  }
+  await Promise.all([waitAtMost(served(), VISITORS_END_MS, clock), share?.gone() ?? Promise.resolve()]);
+  visitors?.force();
 }
 
 /** A connection of the tunnel's own, or a share of another's, whichever comes first; the wait for the other one ends. */
