@@ -1,17 +1,18 @@
 import assert from 'node:assert/strict';
-import { readFileSync, readdirSync } from 'node:fs';
+import { readFileSync, readdirSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { tmpdir, userInfo } from 'node:os';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
+import { setTimeout as wait } from 'node:timers/promises';
 import { HOLES } from '../../src/audit/findings/hole.ts';
 import { accessOf } from '../../src/server-rules/access.ts';
 import { keyOptions, matchBlock, matchOptions } from '../../src/server-rules/rules.ts';
 import type { ForwardSpec } from '../../src/model/spec.ts';
 import { specFor, startTunnel } from '../support/tunnel.ts';
+import { skippingClock } from '../support/skipping-clock.ts';
 import { startSshd } from '../support/sshd.ts';
-import { freePort, tempDir } from '../support/until.ts';
-import { scaledClock } from '../tunnel/scaled-clock.ts';
+import { freePort, tempDir, until } from '../support/until.ts';
 import { auditOf, auditSshd, holesOf, LISTEN } from './audit-sshd.ts';
 
 const { username: user, uid } = userInfo();
@@ -202,8 +203,18 @@ describe('one hole, and its cure', { concurrency: 3 }, () => {
   });
 
   test('a forced command that does not end leaves it open what it is', async (t) => {
-    const config = ['Subsystem sftp internal-sftp', ...blockWith('ForceCommand echo wait; sleep 60')];
-    const { report } = await auditSshd(t, { config }, {}, [], scaledClock(4));
+    const note = join(await tempDir(t), 'note');
+    writeFileSync(note, '');
+    const command = `ForceCommand echo wait; echo said >>${note}; sleep 60`;
+    const config = ['Subsystem sftp internal-sftp', ...blockWith(command)];
+    const clock = skippingClock();
+    const audited = auditSshd(t, { config }, {}, [], clock);
+    for (const told of ['said\n', 'said\nsaid\n', 'said\nsaid\nsaid\n']) {
+      await until(() => readFileSync(note, 'utf8') === told, { what: 'the words of the command' });
+      await wait(1000); // for their way through the server
+      assert.equal(clock.skip(5000), 1);
+    }
+    const { report } = await audited;
     assert.deepEqual(holesOf(report, 'unknown'), ['command', 'shell', 'sftp']);
     assert.match(detailOf(report, 'shell'), /nothing came of it: wait/);
     assert.deepEqual(holesOf(report, 'open'), []);

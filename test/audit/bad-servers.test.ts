@@ -6,11 +6,9 @@ import type { TunnelAudit } from '../../src/audit/findings/finding.ts';
 import { createLogger } from '../../src/lib/log/log.ts';
 import { createIdentityCache } from '../../src/connection/auth/identity-cache.ts';
 import { startFakeSsh, type FakeServer } from '../tunnel/fake-server.ts';
-import { scaledClock } from '../tunnel/scaled-clock.ts';
+import { skippingClock } from '../support/skipping-clock.ts';
 import { startSshd } from '../support/sshd.ts';
 import { specFor, testTurns } from '../support/tunnel.ts';
-
-const clock = scaledClock(10);
 
 describe('audit of servers that do not behave', { concurrency: 2 }, () => {
   test('one that refuses the login is asked once', async (t) => {
@@ -34,12 +32,12 @@ describe('audit of servers that do not behave', { concurrency: 2 }, () => {
   });
 
   test('one that says yes to a session and then nothing', async (t) => {
-    const { audit, server } = await auditFake(t, (connection) => {
+    const { audit, server } = await auditFake(t, (connection, stuck) => {
       letIn(connection);
       connection.on('session', (accept) => {
         const session = accept();
         for (const event of ['exec', 'shell', 'sftp', 'pty', 'auth-agent', 'x11'] as const)
-          session.on(event as 'exec', () => {});
+          session.on(event as 'exec', stuck);
       });
     });
     assert.deepEqual(verdicts(audit, 'command'), ['unknown']);
@@ -76,12 +74,14 @@ describe('audit of servers that do not behave', { concurrency: 2 }, () => {
 
 async function auditFake(
   t: TestContext,
-  serve: (connection: Connection) => void,
+  serve: (connection: Connection, stuck: () => void) => void,
 ): Promise<{ readonly audit: TunnelAudit; readonly server: FakeServer }> {
   const sshd = await startSshd();
   t.after(() => sshd.stop());
-  const server = await startFakeSsh(t, sshd, serve);
-  const spec = specFor(sshd, [[8080, 1]], { port: server.port, connectTimeoutMs: 100_000 });
+  const clock = skippingClock();
+  const stuck = () => setImmediate(() => clock.skip(ATTEMPT_MS));
+  const server = await startFakeSsh(t, sshd, (connection) => serve(connection, stuck));
+  const spec = specFor(sshd, [[8080, 1]], { port: server.port });
   const deps = {
     clock,
     turns: testTurns(clock),
@@ -98,3 +98,6 @@ function letIn(connection: Connection): void {
 function verdicts({ findings }: TunnelAudit, hole: string): readonly string[] {
   return findings.filter((finding) => finding.hole === hole).map(({ verdict }) => verdict);
 }
+
+/** How long a server is given for each attempt. */
+const ATTEMPT_MS = 12_000;

@@ -6,26 +6,24 @@ import { examineTunnel } from '../../src/doctor/check-tunnel.ts';
 import { STEPS, type Step } from '../../src/doctor/check.ts';
 import { createLogger } from '../../src/lib/log/log.ts';
 import { createIdentityCache } from '../../src/connection/auth/identity-cache.ts';
+import { skippingClock } from '../support/skipping-clock.ts';
 import { startSshd } from '../support/sshd.ts';
 import { quietDevice, specFor } from '../support/tunnel.ts';
 import { startFakeServer, startFakeSsh } from '../tunnel/fake-server.ts';
-import { scaledClock } from '../tunnel/scaled-clock.ts';
 
-const clock = scaledClock(10);
-
-/** Servers that neither agree nor refuse, each at another step. */
+/** Servers that neither agree nor refuse, each at another step; they call `stuck` where they leave a question open. */
 const SERVERS: readonly {
   readonly name: string;
   readonly step: string;
   readonly cure: RegExp;
-  readonly serve: ((connection: Connection) => void) | null;
+  readonly serve: ((connection: Connection, stuck: () => void) => void) | null;
 }[] = [
   { name: 'says nothing', step: 'banner', cure: /lead to an SSH server/, serve: null },
   {
     name: 'does not answer the login',
     step: 'authentication',
     cure: /server's log/,
-    serve: (connection) => connection.on('authentication', () => {}),
+    serve: (connection, stuck) => connection.on('authentication', stuck),
   },
   {
     name: 'ends the connection instead of an answer to the login',
@@ -44,18 +42,19 @@ const SERVERS: readonly {
     name: 'does not answer when it is asked to listen',
     step: 'forward',
     cure: /server's log/,
-    serve: (connection) => connection.on('authentication', (attempt) => attempt.accept()).on('request', () => {}),
+    serve: (connection, stuck) => connection.on('authentication', (attempt) => attempt.accept()).on('request', stuck),
   },
   {
     name: 'does not answer for the second listener',
     step: 'forward',
     cure: /server's log/,
-    serve: (connection) => {
+    serve: (connection, stuck) => {
       let asked = 0;
       connection.on('authentication', (attempt) => attempt.accept());
       connection.on('request', (_accept, reject) => {
         asked += 1;
         if (asked === 1) reject?.();
+        else stuck();
       });
     },
   },
@@ -88,10 +87,15 @@ describe('doctor says where it stopped', { concurrency: 3 }, () => {
   }
 });
 
-async function examine(t: TestContext, serve: ((connection: Connection) => void) | null): Promise<readonly Step[]> {
+async function examine(t: TestContext, serve: (typeof SERVERS)[number]['serve']): Promise<readonly Step[]> {
   const sshd = await startSshd();
   t.after(() => sshd.stop());
-  const { port } = serve === null ? await startFakeServer(t, () => {}) : await startFakeSsh(t, sshd, serve);
+  const clock = skippingClock();
+  const stuck = () => setImmediate(() => clock.skip(TIMEOUT_MS));
+  const { port } =
+    serve === null
+      ? await startFakeServer(t, (socket) => socket.once('data', stuck))
+      : await startFakeSsh(t, sshd, (connection) => serve(connection, stuck));
   const steps: Step[] = [];
   await examineTunnel(
     specFor(
@@ -100,7 +104,7 @@ async function examine(t: TestContext, serve: ((connection: Connection) => void)
         [8080, 1],
         [8081, 1],
       ],
-      { port, strictHostKeyChecking: 'no' },
+      { port, strictHostKeyChecking: 'no', connectTimeoutMs: TIMEOUT_MS },
     ),
     {
       clock,
@@ -116,3 +120,6 @@ async function examine(t: TestContext, serve: ((connection: Connection) => void)
   );
   return steps;
 }
+
+/** What the login, and the answer of a server that took it, may take as well. */
+const TIMEOUT_MS = 30_000;

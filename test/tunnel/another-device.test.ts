@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict';
 import { createServer } from 'node:net';
 import { describe, test, type TestContext } from 'node:test';
+import { setTimeout as wait } from 'node:timers/promises';
 import { createBell } from '../../src/lib/async/listeners.ts';
-import { systemClock } from '../../src/lib/async/clock.ts';
+import { type Clock, systemClock } from '../../src/lib/async/clock.ts';
 import {
   claimOf,
   type Holding,
@@ -16,6 +17,7 @@ import { ownKeys } from '../../src/forwarding/verify/own-keys.ts';
 import type { Endpoint } from '../../src/model/spec.ts';
 import { startEcho } from '../support/echo.ts';
 import { listen } from '../support/listen.ts';
+import { type SkippingClock, skippingClock } from '../support/skipping-clock.ts';
 import { startSshd, type TestSshd } from '../support/sshd.ts';
 import { holdingMemory, specFor, startTunnel, type TestTunnel } from '../support/tunnel.ts';
 import { freePort, until } from '../support/until.ts';
@@ -104,7 +106,6 @@ describe('a listener of another device', { concurrency: 4 }, () => {
     const first = await world.device('first');
     await first.run().untilPhase('up');
     const second = await world.device('second');
-    // On a clock that runs faster a busy machine would not show its host key in time.
     let tunnel = second.run();
     const refused = async () => {
       const barred =
@@ -117,9 +118,9 @@ describe('a listener of another device', { concurrency: 4 }, () => {
     };
     await refused();
     await first.stop();
-    await world.outage(REAL_MS);
+    await world.outage();
     await tunnel.stop();
-    tunnel = second.run(20);
+    tunnel = second.run();
     await refused();
     await world.outage();
 
@@ -128,7 +129,7 @@ describe('a listener of another device', { concurrency: 4 }, () => {
     second.take();
     await tunnel.untilPhase('up');
     // Robbed, but it had it before.
-    const back = first.run(20);
+    const back = first.run();
     await back.untilFailure('forward-refused');
     await tunnel.stop();
     await back.untilPhase('up');
@@ -159,7 +160,7 @@ describe('a machine with a copy of the state', { concurrency: 4 }, () => {
       await until(() => barred.test(tunnel.state().failure?.message ?? ''), { what: 'the finding' });
       assert.ok(copy.forgotten() > 0, 'its source port is the same');
       await card.stop();
-      await world.outage(REAL_MS);
+      await world.outage();
       assert.ok(!tunnel.phases.includes('up'));
       await card.run().untilPhase('up');
     });
@@ -171,11 +172,13 @@ describe('a machine with a copy of the state', { concurrency: 4 }, () => {
     await old.run().untilPhase('up');
     await old.stop();
     const board = await world.device('board', { like: old, machine: TWO });
-    const tunnel = board.run(60);
+    const clock = skippingClock();
+    const tunnel = board.run(clock);
     assert.match(
       (await tunnel.untilFailure('forward-refused')).failure?.message ?? '',
       /^this machine is not the one that had localhost:\d+ .* at once with tunneld retry board --take$/,
     );
+    await untilSure(clock, tunnel);
     await tunnel.untilPhase('up');
     await tunnel.stop();
     // Now it is the one.
@@ -194,7 +197,10 @@ describe('a machine with a copy of the state', { concurrency: 4 }, () => {
     await listen(dead, '127.0.0.1', world.port);
     t.after(() => dead.close());
     const board = await world.device('board', { like: old, machine: TWO });
-    const tunnel = board.run(60);
+    const clock = skippingClock();
+    const tunnel = board.run(clock);
+    // At one that says nothing each look takes its time.
+    await untilSure(clock, tunnel, 3);
     await until(
       () =>
         tunnel.state().failure?.message.includes('refused to listen') === true ||
@@ -227,8 +233,8 @@ async function start(t: TestContext) {
   return {
     port,
     /** Long enough for all who ask to get it; nobody has it in the end. */
-    outage: async (ms = 300) => {
-      await new Promise((resolve) => setTimeout(resolve, ms));
+    outage: async () => {
+      await wait(3000);
       await assert.rejects(visit(port, 'anybody?'), { code: 'ECONNREFUSED' });
     },
     device: async (name: string, options: DeviceOptions = {}): Promise<Device> => {
@@ -246,7 +252,7 @@ async function start(t: TestContext) {
         target,
         memory,
         forgotten: () => forgotten,
-        run: (speed = 1) =>
+        run: (clock = systemClock) =>
           (running = startTunnel(
             t,
             {
@@ -258,7 +264,7 @@ async function start(t: TestContext) {
               ],
             },
             {
-              ...(speed === 1 ? {} : { clock: scaledClock(speed) }),
+              clock,
               device: {
                 holdings: () => holdings,
                 onTaken: taken.listen,
@@ -296,8 +302,8 @@ interface Device {
   readonly memory: HoldingMemory;
   /** How often it forgot its source ports. */
   forgotten(): number;
-  /** Starts its tunnel; its clock runs faster by `speed`. */
-  run(speed?: number): TestTunnel;
+  /** Starts its tunnel. */
+  run(clock?: Clock): TestTunnel;
   stop(): Promise<void>;
   take(): void;
 }
@@ -326,5 +332,11 @@ function copyOf(
   return copy;
 }
 
-/** For an outage where clocks are as fast as they are. */
-const REAL_MS = 3000;
+/** The tunnel looks every half minute, and after two minutes without a sign of life it is sure; the time of some looks may just pass. */
+async function untilSure(clock: SkippingClock, tunnel: TestTunnel, notLooked = 0): Promise<void> {
+  await tunnel.untilFailure('forward-refused');
+  for (let looks = 1; looks <= 4 - notLooked; looks += 1) {
+    await until(() => clock.skip(30_000) > 0, { what: () => `look ${looks}, but it is ${tunnel.state().phase}` });
+    if (looks === 1) clock.pass(notLooked * 30_000);
+  }
+}

@@ -7,11 +7,11 @@ import { describe, test, type TestContext } from 'node:test';
 import type { ForwardSpec, TunnelSpec } from '../../src/model/spec.ts';
 import { startEcho } from '../support/echo.ts';
 import { listen } from '../support/listen.ts';
+import { skippingClock } from '../support/skipping-clock.ts';
 import { startSshd, type SshdOptions, type TestSshd } from '../support/sshd.ts';
 import { specFor, startTunnel, type TestTunnel } from '../support/tunnel.ts';
 import { freePort, until } from '../support/until.ts';
 import { sendPayload, startFakeSsh } from './fake-server.ts';
-import { scaledClock } from './scaled-clock.ts';
 import { visit } from './visit.ts';
 
 describe('listeners', { concurrency: 4 }, () => {
@@ -217,15 +217,27 @@ describe('a listener that is refused', { concurrency: 4 }, () => {
 describe('a server that leaves the question open', { concurrency: 4 }, () => {
   test('is given up after half a minute, though it is alive', async (t) => {
     const sshd = await server(t);
+    let asked = false;
+    let signs = 0;
     const fake = await startFakeSsh(t, sshd, (connection) => {
       connection.on('authentication', (attempt) => attempt.accept());
-      connection.on('request', () => {});
-      // RFC 4253 section 11.2: SSH_MSG_IGNORE.
-      const alive = setInterval(() => sendPayload(connection, 2, ''), 20);
+      connection.on('request', () => void (asked = true));
+      const alive = setInterval(() => {
+        // RFC 4253 section 11.2: SSH_MSG_IGNORE.
+        sendPayload(connection, 2, '');
+        signs += 1;
+      }, 20);
       connection.on('close', () => clearInterval(alive));
     });
     const spec = specFor(sshd, [[await freePort(), 1]], { port: fake.port, serverAliveIntervalMs: 5000 });
-    const tunnel = startTunnel(t, spec, { clock: scaledClock(20) });
+    const clock = skippingClock();
+    const tunnel = startTunnel(t, spec, { clock });
+    await until(() => asked, { what: 'the question' });
+    const [before, heard] = [clock.begun(30_000), signs];
+    await until(() => signs > heard + 25, { what: 'signs of life' });
+    assert.equal(clock.begun(30_000), before, 'they do not prolong the wait');
+    assert.equal(tunnel.state().failure, null);
+    assert.equal(clock.skip(30_000), 1);
     const { failure } = await tunnel.untilFailure('keepalive-lost');
     assert.equal(failure?.message, 'the server did not say within 30 s whether it listens');
     await until(() => fake.accepted() === 2, { what: 'the next attempt' });

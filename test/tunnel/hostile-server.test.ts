@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { connect, type Socket } from 'node:net';
 import { after, before, describe, test } from 'node:test';
 import { setTimeout as wait } from 'node:timers/promises';
+import { skippingClock } from '../support/skipping-clock.ts';
 import { startSshd, type TestSshd } from '../support/sshd.ts';
 import type { TestTunnel } from '../support/tunnel.ts';
 import { until } from '../support/until.ts';
@@ -9,7 +10,6 @@ import { startFakeServer, startFakeSsh } from './fake-server.ts';
 import { startFaultyRelay, type Damage } from './faulty-relay.ts';
 import { assertHarmless, assertRetried, NASTY, startAt } from './hostile.ts';
 import { pour } from './pour.ts';
-import { scaledClock } from './scaled-clock.ts';
 import { visit } from './visit.ts';
 
 let sshd: TestSshd;
@@ -94,8 +94,14 @@ describe('a server that stops in the middle', { concurrency: 8 }, () => {
   }
 
   test('in the authentication', async (t) => {
-    const server = await startFakeSsh(t, sshd, (connection) => connection.on('authentication', () => {}));
-    const tunnel = await startAt(t, sshd, server.port, { connectTimeoutMs: 10_000 }, { clock: scaledClock(30) });
+    let asked = false;
+    const server = await startFakeSsh(t, sshd, (connection) =>
+      connection.on('authentication', () => void (asked = true)),
+    );
+    const clock = skippingClock();
+    const tunnel = await startAt(t, sshd, server.port, { connectTimeoutMs: 10_000 }, { clock });
+    await until(() => asked, { what: 'the login' });
+    clock.skip(30_000);
     await assertRetried(tunnel, server, 'handshake-failed', /did not finish authentication within 30 s/);
     assert.ok(tunnel.phases.includes('authenticating'));
   });

@@ -9,11 +9,11 @@ import type { ForwardSpec, TunnelSpec } from '../../src/model/spec.ts';
 import { startEcho } from '../support/echo.ts';
 import { listen } from '../support/listen.ts';
 import { startRelay } from '../support/relay.ts';
+import { skippingClock } from '../support/skipping-clock.ts';
 import { startSshd, type SshdOptions, type TestSshd } from '../support/sshd.ts';
 import { specFor, startTunnel, type TestTunnel } from '../support/tunnel.ts';
 import { freePort, until } from '../support/until.ts';
 import { startFakeSsh } from './fake-server.ts';
-import { scaledClock } from './scaled-clock.ts';
 import { visit } from './visit.ts';
 
 describe('verification', { concurrency: 4 }, () => {
@@ -214,7 +214,8 @@ describe('verification', { concurrency: 4 }, () => {
   test('a target that refuses makes it degraded, and it is asked again', async (t) => {
     const closed = await freePort();
     const port = await freePort();
-    const tunnel = startTunnel(t, specFor(await server(t), [[port, closed]]), { clock: scaledClock(60) });
+    const clock = skippingClock();
+    const tunnel = startTunnel(t, specFor(await server(t), [[port, closed]]), { clock });
     await tunnel.untilPhase('up');
     await until(() => tunnel.state().forwards[0]?.targetFailure?.code === 'target-unreachable', {
       what: 'the finding',
@@ -223,6 +224,7 @@ describe('verification', { concurrency: 4 }, () => {
     const late = createServer((socket) => socket.end());
     await listen(late, '127.0.0.1', closed);
     t.after(() => late.close());
+    await until(() => clock.skip(60_000) > 0, { what: 'the wait for the next look' });
     await until(() => tunnel.state().forwards[0]?.targetFailure === null, { what: 'the recovery' });
   });
 });
