@@ -1,4 +1,5 @@
 import type { Client } from 'ssh2';
+import { internalsOf } from '../ssh2/protocol/internals.ts';
 
 /**
  * Has RSA keys sign with these algorithms alone (ssh_config(5), PubkeyAcceptedAlgorithms). ssh2 chooses among what the server says
@@ -6,7 +7,7 @@ import type { Client } from 'ssh2';
  * called right after client.connect().
  */
 export function limitSignatures(client: Client, allowed: readonly string[]): void {
-  const { _protocol: protocol } = client as unknown as { readonly _protocol: Inside };
+  const { _protocol: protocol } = internalsOf(client);
   const handlers = protocol._handlers;
   const { EXT_INFO: hear, SERVICE_ACCEPT: begin } = handlers;
   let heard = false;
@@ -31,15 +32,3 @@ const SIGNATURES = 'server-sig-algs';
 
 /** COMPAT.IMPLY_RSA_SHA2_SIGALGS of ssh2's constants. */
 const IMPLY_RSA_SHA2 = 1 << 4;
-
-/** Of ssh2's Protocol: what its client does with messages of the server. */
-interface Inside {
-  _compatFlags: number;
-  readonly _handlers: {
-    EXT_INFO(
-      protocol: Inside,
-      extensions: readonly { readonly name: string; readonly algs: readonly string[] }[],
-    ): void;
-    SERVICE_ACCEPT(protocol: Inside, name: string): void;
-  };
-}

@@ -1,5 +1,6 @@
-import ssh2, { type ParsedKey } from '#ssh2';
+import ssh2 from '#ssh2';
 import type { Client } from 'ssh2';
+import { internalsOf } from './protocol/internals.ts';
 import { MAX_ANNOUNCED_KEYS } from '../known-hosts/host-key-verifier.ts';
 import { keyTypeOf, rsaExponent } from '../known-hosts/key-blob.ts';
 
@@ -9,7 +10,7 @@ import { keyTypeOf, rsaExponent } from '../known-hosts/key-blob.ts';
  * verify. To be called right after client.connect(). `onTooMany` is told how many.
  */
 export function limitAnnouncedKeys(client: Client, onTooMany: (count: number) => void): void {
-  const { _protocol: protocol } = client as unknown as { readonly _protocol: Protocol };
+  const { _protocol: protocol } = internalsOf(client);
   const { _handlers: handlers } = protocol;
   const handle = handlers.GLOBAL_REQUEST;
   let named = 0;
@@ -27,7 +28,7 @@ export function limitAnnouncedKeys(client: Client, onTooMany: (count: number) =>
     }
     onTooMany(count);
     // Refused as any request that is not known (RFC 4254 section 4).
-    if (wantReply) self.requestFailure();
+    if (wantReply) protocol.requestFailure();
   };
 }
 
@@ -42,11 +43,3 @@ function isQuicklyVerified(blob: Buffer): boolean {
 
 /** With the byte for the sign. */
 const MAX_EXPONENT_BYTES = 4;
-
-/** Of ssh2's Protocol: how a key in a list is read, and the table by which it tells its client what came. */
-interface Protocol {
-  readHostKey: (blob: Buffer) => ParsedKey | Error;
-  readonly _handlers: {
-    GLOBAL_REQUEST: (self: { requestFailure(): void }, name: string, wantReply: boolean, data: unknown) => void;
-  };
-}

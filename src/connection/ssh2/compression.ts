@@ -1,4 +1,5 @@
 import type { Client } from 'ssh2';
+import { internalsOf, type PacketReader, type PacketWriter } from './protocol/internals.ts';
 
 /**
  * Makes ssh2's compression bearable: after the connection is lost its writer throws at whoever still writes, instead of dropping
@@ -6,26 +7,25 @@ import type { Client } from 'ssh2';
  * after client.connect(), before compression starts.
  */
 export function guardCompression(client: Client): void {
-  const { _protocol: protocol } = client as unknown as { readonly _protocol: Protocol };
+  const { _protocol: protocol } = internalsOf(client);
   const { _destruct: destruct } = protocol;
   let ended = false;
-  // Called at the end of the connection and after a fatal error, and taken away by itself.
   protocol._destruct = (reason) => {
     ended = true;
-    destruct.call(protocol, reason);
+    destruct?.call(protocol, reason);
   };
   let reading = protocol._packetRW.read;
   let writing = protocol._packetRW.write;
   Object.defineProperty(protocol._packetRW, 'read', {
     get: () => reading,
-    set: (next: Reader) => {
+    set: (next: PacketReader) => {
       if (next._zlib !== undefined) next._zlib._maxOutputLength = MAX_PACKET;
       reading = next;
     },
   });
   Object.defineProperty(protocol._packetRW, 'write', {
     get: () => writing,
-    set: (next: Writer) => {
+    set: (next: PacketWriter) => {
       const { finalize } = next;
       next.finalize = (packet, force) => (ended ? packet : finalize.call(next, packet, force));
       writing = next;
@@ -35,17 +35,3 @@ export function guardCompression(client: Client): void {
 
 /** Far above the 32 KiB that ssh2 lets a server send in one packet (RFC 4253 section 6.1). */
 const MAX_PACKET = 256 * 1024;
-
-/** Of ssh2's Protocol, where its compression is. */
-interface Protocol {
-  readonly _packetRW: { read: Reader; write: Writer };
-  _destruct(reason?: string): void;
-}
-
-interface Reader {
-  readonly _zlib?: { _maxOutputLength: number };
-}
-
-interface Writer {
-  finalize(packet: Buffer, force?: boolean): Buffer;
-}

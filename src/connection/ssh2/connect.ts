@@ -1,3 +1,4 @@
+import { internalsOf } from './protocol/internals.ts';
 import ssh2, { type AuthHandlerMiddleware, type ConnectConfig, type NegotiatedAlgorithms } from '#ssh2';
 import { deferred } from '../../lib/async/abort.ts';
 import type { Clock } from '../../lib/async/clock.ts';
@@ -101,7 +102,7 @@ class Connecting {
         this.#stage = 'established';
         this.#cancelAll();
         signal.removeEventListener('abort', onAbort);
-        this.#serverVersion = printable((this.#client as { _remoteVer?: string })._remoteVer ?? '');
+        this.#serverVersion = printable(internalsOf(this.#client)._remoteVer ?? '');
         resolve(this.#connection());
       });
       this.#lost.promise.catch((error: unknown) => {

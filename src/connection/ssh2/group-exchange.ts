@@ -3,6 +3,7 @@ import type { Client } from 'ssh2';
 import type { Clock } from '../../lib/async/clock.ts';
 import type { Valve } from '../../net/valve.ts';
 import { powerAside, type Power } from './modular-power.ts';
+import { type Group, internalsOf } from './protocol/internals.ts';
 import { holdMessages } from './protocol/held-messages.ts';
 
 /**
@@ -13,7 +14,7 @@ import { holdMessages } from './protocol/held-messages.ts';
  * server meanwhile waits. `onError` learns what is wrong with a group, or with what waited. To be called right after client.connect().
  */
 export function exchangeAside(client: Client, valve: Valve, clock: Clock, onError: (error: Error) => void): void {
-  const { _protocol: protocol } = client as unknown as { readonly _protocol: Protocol };
+  const { _protocol: protocol } = internalsOf(client);
   const hold = holdMessages(client, valve, onError);
   const power: Power = (...numbers) => powerAside(clock, ...numbers);
   protocol.openGroup = (exchange, prime, generator, [minBits, maxBits], proceed) =>
@@ -23,32 +24,6 @@ export function exchangeAside(client: Client, valve: Valve, clock: Clock, onErro
       proceed();
     });
   protocol.prepareSecret = (group, theirs) => hold(group.prepareSecret(theirs), () => {});
-}
-
-/** Of ssh2's Protocol, what its key exchange asks for (packaging/ssh2-replacements.mjs). The answer ends its work on what it has read. */
-interface Protocol {
-  /** In the place of crypto's DiffieHellman: calls `proceed` when `exchange` has a group and our number. */
-  openGroup(
-    exchange: { _dh: Group; _public: Buffer },
-    prime: Buffer,
-    generator: Buffer,
-    bits: readonly [min: number, max: number],
-    proceed: () => void,
-  ): false;
-  /** Before computeSecret() is called with the same number. */
-  prepareSecret(group: Group, theirs: Buffer): false;
-}
-
-/** What ssh2 uses of Node's DiffieHellman, and prepareSecret(). All numbers are big-endian. */
-export interface Group {
-  getPrime(): Buffer;
-  getGenerator(): Buffer;
-  /** Our public number, e. */
-  generateKeys(): Buffer;
-  /** Computes the shared secret, from the server's public number, f. What is wrong with that is thrown by computeSecret(). */
-  prepareSecret(theirs: Buffer): Promise<void>;
-  /** The shared secret. Throws where f or the secret gives the secret away. */
-  computeSecret(): Buffer;
 }
 
 /**

@@ -1,4 +1,5 @@
 import type { Client } from 'ssh2';
+import { internalsOf } from './protocol/internals.ts';
 import { printable } from '../../lib/text.ts';
 
 /** What came from the server before it said that it speaks SSH. */
@@ -15,7 +16,7 @@ export interface Identification {
  * (`Exceeded MaxStartups`). To be called right after client.connect(), before the first byte is read.
  */
 export function holdIdentification(client: Client): Identification {
-  const { _protocol: protocol } = client as unknown as { readonly _protocol: Parser };
+  const { _protocol: protocol } = internalsOf(client);
   const parse = protocol.parse;
   let held = Buffer.alloc(0);
   let seen = false;
@@ -42,11 +43,6 @@ export function holdIdentification(client: Client): Identification {
         120,
       ),
   };
-}
-
-/** Of ssh2's Protocol, the method to which its client gives every chunk it reads. */
-interface Parser {
-  parse(chunk: Buffer, from: number, to: number): void;
 }
 
 const IDENTIFICATION = /^SSH-[^\n]*\n/m;

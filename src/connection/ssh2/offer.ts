@@ -1,3 +1,4 @@
+import { internalsOf } from './protocol/internals.ts';
 import type { Client } from 'ssh2';
 import { printable } from '../../lib/text.ts';
 
@@ -31,7 +32,7 @@ export function hearOffer(): Offer {
     stop: (client) => {
       stopped = true;
       lists.clear();
-      (client as unknown as { readonly _protocol: { _debug: unknown } })._protocol._debug = undefined;
+      internalsOf(client)._protocol._debug = undefined;
     },
   };
 }

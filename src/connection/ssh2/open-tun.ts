@@ -1,4 +1,5 @@
-import type { Client, ClientChannel } from 'ssh2';
+import type { Client } from 'ssh2';
+import { type Answered, internalsOf, type Protocol } from './protocol/internals.ts';
 
 /**
  * Asks for a network device between the machines, of any number (section 2.3 of OpenSSH's PROTOCOL), and gives it back at once. A
@@ -6,13 +7,13 @@ import type { Client, ClientChannel } from 'ssh2';
  * (server_request_tun in its serverloop.c). ssh2 has no such channel, so that its opening is put together here.
  */
 export function openTun(client: Client, done: (answer: 'granted' | 'refused' | 'unable') => void): void {
-  const { _chanMgr: channels, _protocol: protocol } = client as unknown as Internals;
+  const { _chanMgr: channels, _protocol: protocol } = internalsOf(client);
   let unable = false;
   const before = protocol._handlers.DEBUG;
   protocol._handlers.DEBUG = (_, __, message) => {
     if (/failed to open the tunnel device/i.test(message)) unable = true;
   };
-  const opened = (error: Error | undefined, channel: ClientChannel | undefined) => {
+  const opened: Answered = (error, channel) => {
     protocol._handlers.DEBUG = before;
     channel?.on('error', () => {}).resume();
     channel?.close();
@@ -42,22 +43,4 @@ function send(protocol: Protocol, id: number): void {
   // As sendPacket() in ssh2's utils.js: in the middle of a key exchange it waits.
   if (protocol._kexinit === undefined) protocol._cipher.encrypt(ready);
   else (protocol._queue ??= []).push(ready);
-}
-
-/** The parts of ssh2 that its own opening of channels is made of. */
-interface Internals {
-  readonly _chanMgr: {
-    add(opened: (error: Error | undefined, channel: ClientChannel | undefined) => void): number;
-  };
-  readonly _protocol: Protocol;
-}
-
-interface Protocol {
-  readonly _packetRW: {
-    readonly write: { readonly allocStart: number; alloc(size: number): Buffer; finalize(packet: Buffer): Buffer };
-  };
-  readonly _cipher: { encrypt(packet: Buffer): void };
-  readonly _kexinit?: unknown;
-  _queue?: Buffer[];
-  readonly _handlers: { DEBUG?: ((protocol: unknown, display: boolean, message: string) => void) | undefined };
 }

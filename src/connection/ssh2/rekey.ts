@@ -1,6 +1,7 @@
 import type { Client } from 'ssh2';
 import type { Clock } from '../../lib/async/clock.ts';
 import type { RekeyLimit } from '../../model/spec.ts';
+import { internalsOf } from './protocol/internals.ts';
 import type { Wire } from '../../net/stream-wire.ts';
 
 /**
@@ -8,7 +9,7 @@ import type { Wire } from '../../net/stream-wire.ts';
  * comes from the server, which an idle connection's keepalive sees to: no timer of its own. ssh2 itself never begins an exchange.
  */
 export function rekeyAfter(client: Client, wire: Wire, { bytes, ms }: RekeyLimit, clock: Clock): void {
-  const { _protocol: protocol } = client as unknown as { readonly _protocol: { rekey(): void } };
+  const { _protocol: protocol } = internalsOf(client);
   let read = 0;
   let since = { bytes: 0, at: clock.now() };
   let asked = false;

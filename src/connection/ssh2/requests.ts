@@ -1,3 +1,4 @@
+import { internalsOf } from './protocol/internals.ts';
 import type { Client } from 'ssh2';
 import { systemClock } from '../../lib/async/clock.ts';
 import { errorText, printable } from '../../lib/text.ts';
@@ -113,16 +114,10 @@ export function isProhibited({ cause }: TunnelFailure): boolean {
  * not exist ends the connection with AsyncSSH.
  */
 function ping(client: Client, done: () => void): void {
-  const { _callbacks: callbacks, _protocol: protocol } = client as unknown as Pinging;
+  const { _callbacks: callbacks, _protocol: protocol } = internalsOf(client);
   if (protocol === undefined) throw new Error('Not connected');
   callbacks.push(done);
   protocol.ping();
-}
-
-/** Of ssh2's Client: who waits for the answers to global requests, in their order. */
-interface Pinging {
-  readonly _callbacks: (() => void)[];
-  readonly _protocol?: { ping(): void };
 }
 
 function listen(client: Client, endpoint: Endpoint, done: (error: TunnelFailure | null, port: number) => void): void {

@@ -1,3 +1,4 @@
+import { internalsOf } from './protocol/internals.ts';
 import ssh2 from '#ssh2';
 import type { Clock } from '../../lib/async/clock.ts';
 import { printable } from '../../lib/text.ts';
@@ -29,7 +30,7 @@ export function scanServer(wire: Wire, timeoutMs: number, clock: Clock, types?: 
     const end = () => {
       cancel();
       wire.destroy();
-      resolve({ hostKey, error, software: printable((client as { _remoteVer?: string })._remoteVer ?? '') });
+      resolve({ hostKey, error, software: printable(internalsOf(client)._remoteVer ?? '') });
     };
     const cancel = clock.timer(timeoutMs, () => {
       error ||= `no host key within ${Math.round(timeoutMs / 1000)} s`;

@@ -1,4 +1,5 @@
 import type { Client } from 'ssh2';
+import { internalsOf, type Protocol } from './internals.ts';
 import type { Valve } from '../../../net/valve.ts';
 
 /**
@@ -8,8 +9,8 @@ import type { Valve } from '../../../net/valve.ts';
  * the work rejects with, or ssh2 throws.
  */
 export function holdMessages(client: Client, valve: Valve, onError: (error: Error) => void): Hold {
-  const { _protocol: protocol } = client as unknown as { readonly _protocol: Parser };
-  const release = (parse: Parser['_parse'], held: readonly Buffer[], proceed: () => void) => {
+  const { _protocol: protocol } = internalsOf(client);
+  const release = (parse: Protocol['_parse'], held: readonly Buffer[], proceed: () => void) => {
     if (valve.destroyed) return;
     protocol._parse = parse;
     proceed();
@@ -31,11 +32,3 @@ export function holdMessages(client: Client, valve: Valve, onError: (error: Erro
 }
 
 type Hold = <Result>(work: Promise<Result>, proceed: (result: Result) => void) => false;
-
-/** Of ssh2's Protocol. */
-interface Parser {
-  /** What its client gives every chunk to that it reads. */
-  parse(chunk: Buffer, from: number, to: number): void;
-  /** Reads packets from there on, and says how far it came. */
-  _parse(this: Parser, chunk: Buffer, from: number, to: number): number | undefined;
-}

@@ -1,16 +1,32 @@
-import type { Client } from 'ssh2';
+import type { Client, ClientChannel, ParsedKey } from 'ssh2';
 
 /** What ssh2 has no public way to, of the version that packaging/ssh2-replacements.mjs names. There after client.connect(). */
 export interface Internals {
   readonly _chanMgr: ChannelTable;
   readonly _protocol: Protocol;
+  /** Who waits for the answers to global requests, in their order. */
+  readonly _callbacks: (() => void)[];
+  /** What the server calls itself. */
+  readonly _remoteVer?: string;
 }
 
 /** Its channels by our number for them: an object, a function that waits for the server's answer, or true for one we have not answered. */
 interface ChannelTable {
+  /** A number for a channel that is to be opened; the function waits for the server's answer. */
+  add(opened: Opened): number;
   /** The highest number that was ever given. */
   readonly _cur: number;
   get(id: number): OpenChannel | ((...answer: never[]) => void) | true | undefined;
+}
+
+export type Answered = (error: Error | undefined, channel: (ClientChannel & SentTo) | undefined) => void;
+
+type Opened = Answered & { readonly type: string };
+
+/** A channel whose requests wait for their answers, in their order. */
+interface SentTo {
+  readonly _callbacks: ((failed: boolean | Error) => void)[];
+  readonly outgoing: { readonly id: number };
 }
 
 export interface OpenChannel {
@@ -30,7 +46,7 @@ export interface OpenChannel {
   once(event: 'close', listener: () => void): unknown;
 }
 
-interface Protocol {
+export interface Protocol extends Doors {
   /** Given every chunk that is read. */
   parse(chunk: Buffer, from: number, to: number): void;
   /** Its loop over the packets of a chunk: where it stopped, undefined or beyond the end where it did not. */
@@ -40,6 +56,41 @@ interface Protocol {
   readonly _handlers: Handlers;
   /** Set while keys are being exchanged. */
   _kexinit: Buffer | undefined;
+  /** What waits for the end of that exchange. */
+  _queue?: Buffer[] | undefined;
+  readonly _cipher: { encrypt(packet: Buffer): void };
+  /** Packs packets and unpacks them, with compression or without. */
+  readonly _packetRW: { read: PacketReader; write: PacketWriter };
+  /** Called at the end of the connection and after a fatal error, and taken away by itself. */
+  _destruct?: ((reason?: string) => void) | undefined;
+  _debug?: unknown;
+  /** Bits of ssh2's constants (COMPAT). */
+  _compatFlags: number;
+  /** Begins an exchange of new keys. */
+  rekey(): void;
+  /** A global request that every server answers. */
+  ping(): void;
+  session(id: number, window: number, packet: number): void;
+  exec(id: number, command: string, wantReply: boolean): void;
+  shell(id: number, wantReply: boolean): void;
+  subsystem(id: number, name: string, wantReply: boolean): void;
+  pty(
+    id: number,
+    rows: number,
+    columns: number,
+    height: number,
+    width: number,
+    terminal: string,
+    modes: null,
+    wantReply: boolean,
+  ): void;
+  x11Forward(
+    id: number,
+    screen: { readonly single: boolean; readonly protocol: string; readonly cookie: string; readonly screen: number },
+    wantReply: boolean,
+  ): void;
+  env(id: number, name: string, value: string, wantReply: boolean): void;
+  openssh_agentForward(id: number, wantReply: boolean): void;
   channelClose(id: number): void;
   channelOpenConfirm(theirs: number, ours: number, window: number, packet: number): void;
   directTcpip(ours: number, window: number, ...rest: never[]): void;
@@ -47,14 +98,55 @@ interface Protocol {
   channelWindowAdjust(id: number, bytes: number): void;
   channelFailure(id: number): void;
   channelOpenFail(id: number, reason: number, text: string): void;
+  requestFailure(): void;
   authNone(...args: never[]): void;
   authPassword(...args: never[]): void;
   authPK(...args: never[]): void;
   authKeyboard(...args: never[]): void;
 }
 
+/** What packaging/ssh2-replacements.mjs has its key exchange and its lists of keys ask for. The answers end its work on what it has read. */
+interface Doors {
+  /** In the place of crypto's DiffieHellman: calls `proceed` when `exchange` has a group and our number. */
+  openGroup(
+    exchange: { _dh: Group; _public: Buffer },
+    prime: Buffer,
+    generator: Buffer,
+    bits: readonly [min: number, max: number],
+    proceed: () => void,
+  ): false;
+  /** Before computeSecret() is called with the same number. */
+  prepareSecret(group: Group, theirs: Buffer): false;
+  /** How a key in a list of host keys is read. */
+  readHostKey: (blob: Buffer) => ParsedKey | Error;
+}
+
+/** What ssh2 uses of Node's DiffieHellman, and prepareSecret(). All numbers are big-endian. */
+export interface Group {
+  getPrime(): Buffer;
+  getGenerator(): Buffer;
+  /** Our public number, e. */
+  generateKeys(): Buffer;
+  /** Computes the shared secret, from the server's public number, f. What is wrong with that is thrown by computeSecret(). */
+  prepareSecret(theirs: Buffer): Promise<void>;
+  /** The shared secret. Throws where f or the secret gives the secret away. */
+  computeSecret(): Buffer;
+}
+
+export interface PacketReader {
+  readonly _zlib?: { _maxOutputLength: number };
+}
+
+export interface PacketWriter {
+  readonly allocStart: number;
+  alloc(size: number): Buffer;
+  finalize(packet: Buffer, force?: boolean): Buffer;
+}
+
 /** The messages of the server, with what ssh2 has read of them. */
 export interface Messages {
+  DEBUG: [display: boolean, message: string];
+  EXT_INFO: [extensions: readonly { readonly name: string; readonly algs: readonly string[] }[]];
   SERVICE_ACCEPT: [name: string];
   USERAUTH_BANNER: [text: string];
   USERAUTH_FAILURE: [methods: string[] | undefined, partial: boolean];

@@ -1,0 +1,137 @@
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { readFileSync } from 'node:fs';
+import { test } from 'node:test';
+import ssh2 from '#ssh2';
+import {
+  type Handlers,
+  type Internals,
+  internalsOf,
+  type OpenChannel,
+  type Protocol,
+} from '../../../../src/connection/ssh2/protocol/internals.ts';
+import { startSshd } from '../../../support/sshd.ts';
+
+type Kinds<Part> = Readonly<Record<keyof Part, string>>;
+
+/** What each part is on a connection that is logged in, with a channel. An update of ssh2 that changes one breaks what relies on it. */
+const CLIENT = {
+  _chanMgr: 'object',
+  _protocol: 'object',
+  _callbacks: 'array',
+  _remoteVer: 'string',
+} satisfies Kinds<Internals>;
+
+const PROTOCOL = {
+  parse: 'function',
+  _parse: 'function',
+  _decipher: 'object',
+  _handlers: 'object',
+  _kexinit: 'undefined',
+  _queue: 'undefined',
+  _cipher: 'object',
+  _packetRW: 'object',
+  _destruct: 'function',
+  _debug: 'function',
+  _compatFlags: 'number',
+  rekey: 'function',
+  ping: 'function',
+  session: 'function',
+  exec: 'function',
+  shell: 'function',
+  subsystem: 'function',
+  pty: 'function',
+  x11Forward: 'function',
+  env: 'function',
+  openssh_agentForward: 'function',
+  channelClose: 'function',
+  channelOpenConfirm: 'function',
+  directTcpip: 'function',
+  openssh_directStreamLocal: 'function',
+  channelWindowAdjust: 'function',
+  channelFailure: 'function',
+  channelOpenFail: 'function',
+  requestFailure: 'function',
+  authNone: 'function',
+  authPassword: 'function',
+  authPK: 'function',
+  authKeyboard: 'function',
+  // Doors of our own, closed until somebody opens them (packaging/ssh2-replacements.mjs).
+  openGroup: 'undefined',
+  prepareSecret: 'undefined',
+  readHostKey: 'undefined',
+} satisfies Kinds<Protocol>;
+
+const HANDLERS = {
+  DEBUG: 'function',
+  EXT_INFO: 'function',
+  SERVICE_ACCEPT: 'function',
+  USERAUTH_BANNER: 'function',
+  USERAUTH_FAILURE: 'function',
+  USERAUTH_SUCCESS: 'function',
+  USERAUTH_PK_OK: 'function',
+  USERAUTH_INFO_REQUEST: 'function',
+  USERAUTH_PASSWD_CHANGEREQ: 'function',
+  GLOBAL_REQUEST: 'function',
+  CHANNEL_OPEN: 'function',
+  CHANNEL_OPEN_CONFIRMATION: 'function',
+  CHANNEL_OPEN_FAILURE: 'function',
+  CHANNEL_DATA: 'function',
+  CHANNEL_EXTENDED_DATA: 'function',
+  CHANNEL_WINDOW_ADJUST: 'function',
+  CHANNEL_REQUEST: 'function',
+  CHANNEL_SUCCESS: 'function',
+  CHANNEL_FAILURE: 'function',
+  CHANNEL_EOF: 'function',
+  CHANNEL_CLOSE: 'function',
+} satisfies Kinds<Handlers>;
+
+const CHANNEL = {
+  type: 'string',
+  incoming: 'object',
+  outgoing: 'object',
+  read: 'function',
+  readableLength: 'number',
+  readableHighWaterMark: 'number',
+  // Ours, where somebody counts what is not sent yet.
+  unsent: 'undefined',
+  _readableState: 'object',
+  once: 'function',
+} satisfies Kinds<OpenChannel>;
+
+test('has the parts of ssh2 that are relied upon, as they are known', async (t) => {
+  const sshd = await startSshd();
+  t.after(() => sshd.stop());
+  const client = new ssh2.Client();
+  t.after(() => client.destroy());
+  client.connect({
+    host: '127.0.0.1',
+    port: sshd.port,
+    username: sshd.user,
+    privateKey: readFileSync(sshd.clientKey),
+    debug: () => {},
+    hostVerifier: () => true,
+  });
+  await once(client, 'ready');
+  const channel = await new Promise<unknown>((resolve, reject) =>
+    client.exec('sleep 60', (error, opened) => (error ? reject(error) : resolve(opened))),
+  );
+  const inside = internalsOf(client);
+  assert.deepEqual(kindsOf(inside, CLIENT), CLIENT);
+  assert.deepEqual(kindsOf(inside._protocol, PROTOCOL), PROTOCOL);
+  assert.deepEqual(kindsOf(inside._protocol._handlers, HANDLERS), HANDLERS);
+  assert.deepEqual(kindsOf(channel as OpenChannel, CHANNEL), CHANNEL);
+  assert.equal(inside._chanMgr.get((channel as { incoming: { id: number } }).incoming.id), channel);
+  assert.ok(inside._chanMgr._cur >= 0);
+  assert.equal(typeof inside._chanMgr.add, 'function');
+  const { read, write } = inside._protocol._packetRW;
+  assert.deepEqual(
+    [typeof read, typeof write.alloc, typeof write.finalize, typeof write.allocStart],
+    ['object', 'function', 'function', 'number'],
+  );
+});
+
+function kindsOf<Part extends object>(part: Part, known: Kinds<Part>): Record<string, string> {
+  const kindOf = (value: unknown) => (Array.isArray(value) ? 'array' : typeof value);
+  return Object.fromEntries(Object.keys(known).map((name) => [name, kindOf((part as Record<string, unknown>)[name])]));
+}
