@@ -210,8 +210,11 @@ class ActiveConfiguration implements Configuration {
     const config = this.#config;
     if (this.#kept === config || this.#trial !== null || this.#broken !== null || !isAbsolute(config.file)) return;
     if (!this.#proof.covers(config.tunnels)) return;
-    // What could not be written is written at another change of a tunnel.
-    if (keeper.keep(config)) this.#kept = config;
+    this.#kept = config;
+    keeper.keep(config, () => {
+      // It is written at another change of a tunnel.
+      if (this.#kept === config) this.#kept = null;
+    });
   }
 
   #tellNotes({ notes, warnings }: Config): void {

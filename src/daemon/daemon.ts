@@ -116,6 +116,7 @@ export async function startDaemon(first: Config, deps: DaemonDeps): Promise<Daem
       device.stop();
       configuration.stop();
       await Promise.all([supervisor.stop(), control.close()]);
+      await Promise.all([device.written(), deps.keeper.written()]);
     },
   };
 }

@@ -4,6 +4,7 @@ import type { Config } from '../model/config.ts';
 import type { ConfigEnvironment } from '../config/input/environment.ts';
 import { parseConfig } from '../config/parse.ts';
 import { printWhole } from '../config/print.ts';
+import { newest } from '../lib/async/newest.ts';
 import { writeDurably } from '../lib/files/write-durably.ts';
 import { ownerOfPlace } from '../lib/files/place-owner.ts';
 import { readRegularFile } from '../lib/files/read-regular-file.ts';
@@ -45,8 +46,10 @@ function isForeign(path: string): boolean {
 }
 
 export interface LastGoodKeeper {
-  /** Writes it where it differs from what lies there; false where it could not be written. */
-  keep(config: Config): boolean;
+  /** Writes it where it differs from what lies there; `onFailed` is called where it could not be written. */
+  keep(config: Config, onFailed: () => void): void;
+  /** Resolves when what was to be kept is on disk, or could not be written. Never rejects. */
+  written(): Promise<void>;
 }
 
 /** A disk that is full or gone costs the memory, never the daemon: `onTrouble` hears of it once, and null when it is over. */
@@ -55,23 +58,21 @@ export function createLastGoodKeeper(
   onTrouble: (message: string | null) => void,
 ): LastGoodKeeper {
   let troubled = false;
-  return {
-    keep: (config) => {
-      const path = pathIn(config.stateDirectory);
-      const text = `${headOf(config.file)}${printWhole(config, env)}`;
-      if (read(path) === text) return true;
-      try {
-        writeDurably(path, text);
-        if (troubled) onTrouble(null);
-        troubled = false;
-        return true;
-      } catch (error) {
-        if (!troubled) onTrouble(`the configuration that works cannot be kept in ${path}: ${errorText(error)}`);
-        troubled = true;
-        return false;
-      }
-    },
-  };
+  const writes = newest<{ readonly config: Config; readonly onFailed: () => void }>(async ({ config, onFailed }) => {
+    const path = pathIn(config.stateDirectory);
+    const text = `${headOf(config.file)}${printWhole(config, env)}`;
+    if (read(path) === text) return;
+    try {
+      await writeDurably(path, text);
+      if (troubled) onTrouble(null);
+      troubled = false;
+    } catch (error) {
+      if (!troubled) onTrouble(`the configuration that works cannot be kept in ${path}: ${errorText(error)}`);
+      troubled = true;
+      onFailed();
+    }
+  });
+  return { keep: (config, onFailed) => writes.put({ config, onFailed }), written: writes.idle };
 }
 
 function pathIn(directory: string): string {

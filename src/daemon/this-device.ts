@@ -51,6 +51,9 @@ export async function openDevice(
     sourcePorts: (tunnel, server) => sourcePorts(`${tunnel} ${server}`, portOptions),
     taken: taken.ring,
     stop: network.stop,
+    written: async () => {
+      await Promise.all([portMemory.written(), memory.written()]);
+    },
   };
 }
 
@@ -66,4 +69,6 @@ export interface ThisDevice extends Device, HoldingsByServer {
   /** A person has said that listeners be taken. */
   taken(): void;
   stop(): void;
+  /** Resolves when what was learnt is on disk, or could not be written. Never rejects. */
+  written(): Promise<void>;
 }

@@ -2,12 +2,14 @@ import { isDeepStrictEqual } from 'node:util';
 import * as z from 'zod/mini';
 import { readJsonFile } from '../lib/files/read-json-file.ts';
 import { errorCode, errorText } from '../lib/text.ts';
-import { writeDurably } from '../lib/files/write-durably.ts';
+import { durableFile } from '../lib/files/write-durably.ts';
 
 /** A small file of what is remembered of listeners, under names. */
 export interface HoldingsFile {
   recall(key: string): Holding | null;
   remember(key: string, holding: Holding): void;
+  /** See DurableFile. */
+  written(): Promise<void>;
 }
 
 const marks = z.array(z.string()).check(z.maxLength(64));
@@ -35,6 +37,10 @@ export function openHoldingsFile(
     troubled = message !== null;
   };
   const known = read(path, tell) ?? new Map<string, Holding>(held.map((key) => [key, HELD]));
+  const text = () => `${JSON.stringify(Object.fromEntries(known), null, 2)}\n`;
+  const { changed, written } = durableFile(path, text, (error) =>
+    tell(error === null ? null : `what is known of listeners cannot be kept in ${path}: ${errorText(error)}`),
+  );
   return {
     recall: (key) => known.get(key) ?? null,
     remember: (key, holding) => {
@@ -43,13 +49,9 @@ export function openHoldingsFile(
       known.set(key, holding);
       const [oldest] = known.keys();
       if (known.size > MAX_KEYS && oldest !== undefined) known.delete(oldest);
-      try {
-        writeDurably(path, `${JSON.stringify(Object.fromEntries(known), null, 2)}\n`);
-        tell(null);
-      } catch (error) {
-        tell(`what is known of listeners cannot be kept in ${path}: ${errorText(error)}`);
-      }
+      changed();
     },
+    written,
   };
 }
 

@@ -1,6 +1,6 @@
 import { readJsonFile } from '../lib/files/read-json-file.ts';
 import { errorCode, errorText } from '../lib/text.ts';
-import { writeDurably } from '../lib/files/write-durably.ts';
+import { durableFile } from '../lib/files/write-durably.ts';
 
 /** A small file of port numbers under names, newest first, and of what was seen last of dead connections that came from them. */
 export interface PortFile {
@@ -10,6 +10,8 @@ export interface PortFile {
   /** When a server last let go of one, and after how long; null where that was never seen. */
   eviction(key: string): Eviction | null;
   noteEviction(key: string, eviction: Eviction): void;
+  /** See DurableFile. */
+  written(): Promise<void>;
 }
 
 interface Eviction {
@@ -19,7 +21,7 @@ interface Eviction {
 
 /**
  * Reads the file once and writes it anew, whole and flushed, after each change, so that a loss of power leaves the old one or
- * the new one. A file that is damaged or cannot be written costs the memory of the ports, never the start: `onTrouble` hears
+ * the new one; nothing waits for that. A file that is damaged or cannot be written costs the memory of the ports, never the start: `onTrouble` hears
  * of it once, and null when a write succeeded again.
  */
 export function openPortFile(path: string, onTrouble: (message: string | null) => void): PortFile {
@@ -28,17 +30,19 @@ export function openPortFile(path: string, onTrouble: (message: string | null) =
     trouble = 'damaged';
     onTrouble(message);
   });
-  const keep = () => {
+  const text = () => {
     const seen = evictions.size === 0 ? {} : { [EVICTIONS]: Object.fromEntries(evictions) };
-    try {
-      writeDurably(path, `${JSON.stringify({ ...Object.fromEntries(known), ...seen }, null, 2)}\n`);
+    return `${JSON.stringify({ ...Object.fromEntries(known), ...seen }, null, 2)}\n`;
+  };
+  const { changed: keep, written } = durableFile(path, text, (error) => {
+    if (error === null) {
       if (trouble !== 'none') onTrouble(null);
       trouble = 'none';
-    } catch (error) {
-      if (trouble !== 'unwritable') onTrouble(`the source ports cannot be kept in ${path}: ${errorText(error)}`);
-      trouble = 'unwritable';
+      return;
     }
-  };
+    if (trouble !== 'unwritable') onTrouble(`the source ports cannot be kept in ${path}: ${errorText(error)}`);
+    trouble = 'unwritable';
+  });
   return {
     recall: (key) => known.get(key) ?? [],
     remember: (key, ports) => {
@@ -65,6 +69,7 @@ export function openPortFile(path: string, onTrouble: (message: string | null) =
       for (const other of evictions.keys()) if (!known.has(other)) evictions.delete(other);
       keep();
     },
+    written,
   };
 }
 

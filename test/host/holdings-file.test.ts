@@ -16,9 +16,11 @@ test('what is remembered is there after a restart, and is written only where it 
   assert.equal(file.recall('a@b:22 localhost:1'), null);
   file.remember('a@b:22 localhost:1', HELD);
   file.remember('a@b:22 localhost:2', BARRED);
+  await file.written();
   const { ino, mode } = statSync(path);
   assert.equal(mode & 0o777, 0o600);
   file.remember('a@b:22 localhost:1', { ...HELD });
+  await file.written();
   assert.equal(statSync(path).ino, ino);
   const again = openHoldingsFile(path, ['a@b:22 localhost:3'], noTrouble);
   assert.deepEqual(again.recall('a@b:22 localhost:1'), HELD);
@@ -39,6 +41,7 @@ test('a damaged file costs what is in it, is said, and is replaced', async (t) =
     const file = openHoldingsFile(path, [], (message) => told.push(message));
     for (const key of ['a', 'b']) assert.equal(file.recall(key), null);
     file.remember('c', HELD);
+    await file.written();
     assert.deepEqual(openHoldingsFile(path, [], noTrouble).recall('c'), HELD);
     if (told.length > 0) assert.deepEqual([/is lost/.test(told[0] ?? ''), told.slice(1)], [true, [null]]);
   }
@@ -50,6 +53,7 @@ test('one that cannot be written is said, and what is remembered lasts until the
   const told: (string | null)[] = [];
   const file = openHoldingsFile(join(dir, 'file', 'listeners.json'), [], (message) => told.push(message));
   file.remember('a', HELD);
+  await file.written();
   assert.deepEqual(file.recall('a'), HELD);
   assert.match(told.at(-1) ?? '', /^what is known of listeners cannot be kept in /);
 });

@@ -16,6 +16,7 @@ test('what is remembered is there after a restart, in a file that is ours alone'
   assert.deepEqual(file.recall('backup relay:22'), []);
   file.remember('backup relay:22', [61_001, 61_002]);
   file.remember('other relay:22', [61_003]);
+  await file.written();
   const again = openPortFile(path, noTrouble);
   assert.deepEqual(again.recall('backup relay:22'), [61_001, 61_002]);
   assert.deepEqual(again.recall('other relay:22'), [61_003]);
@@ -41,6 +42,7 @@ test('a damaged file costs the ports in it, is said, and is replaced', async (t)
     for (const key of ['a', 'b', 'c', 'd', 'backup']) assert.deepEqual(file.recall(key), []);
     if (!content.startsWith('{"a"') && content !== '[]') assert.match(told[0] ?? '', /source-ports\.json are lost/);
     file.remember('backup', [61_001]);
+    await file.written();
     assert.deepEqual(openPortFile(path, noTrouble).recall('backup'), [61_001]);
   }
 });
@@ -49,7 +51,9 @@ test('what is no file at all is not waited for', async (t) => {
   const path = join(await tempDir(t), 'source-ports.json');
   execFileSync('mkfifo', [path]);
   const told: (string | null)[] = [];
-  openPortFile(path, (message) => told.push(message)).remember('backup', [61_001]);
+  const file = openPortFile(path, (message) => told.push(message));
+  file.remember('backup', [61_001]);
+  await file.written();
   assert.match(told.join(), /is no regular file/);
   assert.deepEqual(openPortFile(path, noTrouble).recall('backup'), [61_001]);
 });
@@ -67,11 +71,14 @@ test('a link to what nobody is to see has nothing of it told', async (t) => {
 
 test('what a loss of power leaves of a write does no harm', async (t) => {
   const path = join(await tempDir(t), 'source-ports.json');
-  openPortFile(path, noTrouble).remember('backup', [61_001]);
+  const before = openPortFile(path, noTrouble);
+  before.remember('backup', [61_001]);
+  await before.written();
   writeFileSync(join(dirname(path), '.source-ports.json.99999999.0123456789ab.new'), '{"ba');
   const file = openPortFile(path, noTrouble);
   assert.deepEqual(file.recall('backup'), [61_001]);
   file.remember('backup', [61_002]);
+  await file.written();
   assert.deepEqual(JSON.parse(readFileSync(path, 'utf8')), { backup: [61_002] });
   assert.deepEqual(readdirSync(dirname(path)), ['source-ports.json']);
 });
@@ -84,7 +91,9 @@ test('a directory that cannot be written to is said once, and the ports are reme
   const file = openPortFile(join(blocked, 'source-ports.json'), (message) => told.push(message));
   told.length = 0;
   file.remember('backup', [61_001]);
+  await file.written();
   file.remember('backup', [61_002]);
+  await file.written();
   assert.deepEqual(file.recall('backup'), [61_002]);
   assert.equal(told.length, 1);
 });
@@ -97,6 +106,7 @@ test('the file does not grow without end', async (t) => {
   );
   const file = openPortFile(path, noTrouble);
   file.remember('new', [61_002]);
+  await file.written();
   assert.equal(Object.keys(JSON.parse(readFileSync(path, 'utf8')) as object).length, 500);
   assert.deepEqual(file.recall('new'), [61_002]);
   assert.deepEqual([file.recall('t0'), file.recall('t19999')], [[], [61_001]]);
@@ -107,18 +117,23 @@ test('when a dead connection went is kept too, written when it is news, and forg
   const file = openPortFile(path, noTrouble);
   assert.equal(file.eviction('backup relay:22'), null);
   file.remember('backup relay:22', [61_001]);
+  await file.written();
   assert.equal(readFileSync(path, 'utf8'), '{\n  "backup relay:22": [\n    61001\n  ]\n}\n');
   const seen = { day: '2026-01-31', seconds: 2 };
   file.noteEviction('backup relay:22', seen);
+  await file.written();
   assert.deepEqual(openPortFile(path, noTrouble).eviction('backup relay:22'), seen);
   const { ino } = statSync(path);
   file.noteEviction('backup relay:22', seen);
+  await file.written();
   assert.equal(statSync(path).ino, ino);
   file.remember('backup relay:22', [61_002, 61_001]);
+  await file.written();
   const again = openPortFile(path, noTrouble);
   assert.deepEqual([again.recall('backup relay:22'), again.eviction('backup relay:22')], [[61_002, 61_001], seen]);
   // Of one whose ports nobody knows nothing is said.
   again.noteEviction('gone relay:22', seen);
+  await again.written();
   assert.equal(openPortFile(path, noTrouble).eviction('gone relay:22'), null);
 });
 

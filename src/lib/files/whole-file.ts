@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { closeSync, fsyncSync, openSync, readdirSync, renameSync, unlinkSync, writeFileSync } from 'node:fs';
+import { readdirSync, unlinkSync } from 'node:fs';
 import { link, open, rename, unlink, type FileHandle } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { errorCode } from '../text.ts';
@@ -37,24 +37,6 @@ export async function writeWhole(
     await syncDirectory(dirname(path));
   } catch (error) {
     await unlink(aside).catch(() => {});
-    throw error;
-  }
-}
-
-/** The same at once, for what cannot wait. */
-export function writeWholeSync(path: string, content: string, mode: number): void {
-  const aside = asideOf(path);
-  try {
-    const fd = openSync(aside, 'wx', mode);
-    try {
-      writeFileSync(fd, content);
-      fsyncSync(fd);
-    } finally {
-      closeSync(fd);
-    }
-    renameSync(aside, path);
-  } catch (error) {
-    remove(aside);
     throw error;
   }
 }

@@ -1,11 +1,26 @@
 import { dirname } from 'node:path';
+import { newest } from '../async/newest.ts';
 import { makeDirectory } from './make-directory.ts';
 import { checkRootsPlace } from './place-owner.ts';
-import { writeWholeSync } from './whole-file.ts';
+import { writeWhole } from './whole-file.ts';
 
-/** Writes a file of what the daemon has learnt, with mode 0600, into a directory that is made where it is missing. */
-export function writeDurably(path: string, text: string): void {
+/** Writes a file of what the daemon has learnt, flushed, with mode 0600, into a directory that is made where it is missing. */
+export async function writeDurably(path: string, text: string): Promise<void> {
   checkRootsPlace(path);
   makeDirectory(dirname(path));
-  writeWholeSync(path, text, 0o600);
+  await writeWhole(path, text, { mode: 0o600, owner: null });
+}
+
+/** A file that is written anew at each change, beside the event loop: to flush it may take an SD card seconds. */
+export interface DurableFile {
+  /** Has what `text` answers then written; of several changes during one write only the last is. */
+  changed(): void;
+  /** Resolves when all changes are on disk, or could not be written. Never rejects. */
+  written(): Promise<void>;
+}
+
+/** `onEnd` is told how each write ended: null, or what went wrong. */
+export function durableFile(path: string, text: () => string, onEnd: (error: unknown) => void): DurableFile {
+  const writes = newest<null>(() => writeDurably(path, text()).then(() => onEnd(null), onEnd));
+  return { changed: () => writes.put(null), written: writes.idle };
 }
