@@ -1,3 +1,4 @@
+import { isLoopbackAddress } from '../lib/loopback.ts';
 import { readFileSync } from 'node:fs';
 import { networkInterfaces } from 'node:os';
 import type { Config } from '../model/config.ts';
@@ -54,7 +55,7 @@ export async function mayUninstall({ purge, yes, config, client }: UninstallQues
 
 /** A tunnel brings its visitors to sshd from the device itself. */
 function isOfThisDevice(address: string): boolean {
-  if (/^(?:127\.|::1$|::ffff:127\.)/.test(address)) return true;
+  if (isLoopbackAddress(address)) return true;
   try {
     return Object.values(networkInterfaces()).some((list) => list?.some((entry) => entry.address === address));
   } catch {

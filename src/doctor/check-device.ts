@@ -1,3 +1,4 @@
+import { shellWord } from '../lib/shell-quote.ts';
 import type { ServerSpec, TunnelSpec } from '../model/spec.ts';
 import { constants } from 'node:fs';
 import { access, open, stat } from 'node:fs/promises';
@@ -61,7 +62,8 @@ async function secretPermissions(
     const fixed = fix && (await tryTo(() => setMode(path, () => 0o600)));
     bad.push(!fixed);
     if (fixed) tell('permissions', 'ok', `${text}: it has mode 0600 now`);
-    else tell('permissions', 'fail', text, `${sudo()}chmod 600 ${word(path)}   (or ${sudo()}tunneld doctor --fix)`);
+    else
+      tell('permissions', 'fail', text, `${sudo()}chmod 600 ${shellWord(path)}   (or ${sudo()}tunneld doctor --fix)`);
   }
   return bad;
 }
@@ -73,7 +75,12 @@ async function configPermissions({ configFile, fix }: DeviceDeps, tell: Tell): P
   if (fix && (await tryTo(() => setMode(configFile, (now) => now & ~0o022))))
     tell('permissions', 'ok', `${text}: no longer`);
   else
-    tell('permissions', 'warn', text, `${sudo()}chmod go-w ${word(configFile)}   (or ${sudo()}tunneld doctor --fix)`);
+    tell(
+      'permissions',
+      'warn',
+      text,
+      `${sudo()}chmod go-w ${shellWord(configFile)}   (or ${sudo()}tunneld doctor --fix)`,
+    );
   return [true];
 }
 
@@ -129,7 +136,7 @@ async function stateDirectory({ stateDirectory: path, fix, account }: DeviceDeps
     () => 'cannot be entered',
     (error: unknown) => errorCode(error) ?? errorText(error),
   );
-  const make = `${sudo()}mkdir -p -m 700 ${word(path)}   (or ${sudo()}tunneld doctor --fix; the daemon makes it too where it may)`;
+  const make = `${sudo()}mkdir -p -m 700 ${shellWord(path)}   (or ${sudo()}tunneld doctor --fix; the daemon makes it too where it may)`;
   const give = `Give it to the user that runs tunneld, or name another with stateDirectory.`;
   // What root makes for the service must belong to it.
   const cure =
@@ -186,11 +193,6 @@ function journal(line: string | null, active: boolean, tell: Tell): void {
       'Look as root, or as a member of the group systemd-journal; log.file in the configuration has a file instead.';
     tell('journal', 'warn', 'journalctl -u tunnel shows no line of tunneld', cure);
   }
-}
-
-/** One word for a shell, as a cure is pasted into one. */
-function word(path: string): string {
-  return /^[\w./-]+$/.test(path) ? path : `'${path.replaceAll("'", "'\\''")}'`;
 }
 
 /** Whoever pastes a cure that root was told by way of sudo is not root. */

@@ -1,3 +1,4 @@
+import { isLoopbackAddress } from '../../lib/loopback.ts';
 import { randomInt } from 'node:crypto';
 import type { Clock } from '../../lib/async/clock.ts';
 import { type Access, allowsListen, isPublic, type TcpEndpoint } from '../../server-rules/access.ts';
@@ -127,7 +128,9 @@ export async function reachListeners(
 /** Whether what this device dials is the server itself, and not its loopback, where everything listens. */
 function seesServer(spec: TunnelSpec, { transport }: Visit['connection']): boolean {
   const address = transport.ends?.remoteAddress;
-  return spec.jumps.length === 0 && spec.entry.type === 'direct' && address !== undefined && !LOOPBACK.test(address);
+  return (
+    spec.jumps.length === 0 && spec.entry.type === 'direct' && address !== undefined && !isLoopbackAddress(address)
+  );
 }
 
 async function comeBack(visit: Visit, spec: TunnelSpec, port: number, clock: Clock): Promise<Seen> {
@@ -150,8 +153,5 @@ async function comeBack(visit: Visit, spec: TunnelSpec, port: number, clock: Clo
     return { verdict: 'unknown', detail: `${said}, but it does not answer (a firewall, perhaps): ${failure.message}` };
   }
 }
-
-/** Where a server that is reached over its loopback listens in any case. */
-const LOOPBACK = /^(127\.0\.0\.1|::1|::ffff:127\.0\.0\.1)$/;
 
 const REACH_MS = 3000;

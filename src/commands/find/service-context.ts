@@ -1,3 +1,4 @@
+import { shellWord } from '../../lib/shell-quote.ts';
 import { existsSync } from 'node:fs';
 import { basename } from 'node:path';
 import { InstallError } from '../../install/steps/install-error.ts';
@@ -25,10 +26,6 @@ function sudoLine(): string {
   const [node = '', script = '', ...args] = process.argv;
   const program = basename(script) === 'tunneld' ? [script] : [node, script];
   return ['sudo', ...program, ...args].map(shellWord).join(' ');
-}
-
-function shellWord(word: string): string {
-  return /^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", `'\\''`)}'`;
 }
 
 /** Says why not, and answers the exit code. */

@@ -1,3 +1,4 @@
+import { shellWord } from '../../lib/shell-quote.ts';
 import { isUtf8 } from 'node:buffer';
 import { constants, type Stats } from 'node:fs';
 import { type FileHandle, open } from 'node:fs/promises';
@@ -74,9 +75,9 @@ function checkOwner(path: string, { uid, mode }: Stats, owner: number): void {
     throw new BadFile(`Bad owner or permissions: others may write to the file; chmod go-w ${nameOf(path)}`, 'MODE');
 }
 
-/** As a shell takes it, where nothing in it is special. */
+/** As a shell takes it. */
 function nameOf(path: string): string {
-  return /^[\w@%+=:,./-]+$/.test(path) ? path : `'${printable(path).replaceAll("'", String.raw`'\''`)}'`;
+  return shellWord(printable(path));
 }
 
 function lineOf(bytes: Buffer, byte: number): number {

@@ -1,3 +1,4 @@
+import { isLoopbackAddress } from '../../lib/loopback.ts';
 import { inSlices } from '../../lib/async/slices.ts';
 import { errorText } from '../../lib/text.ts';
 import type { Logger } from '../../lib/log/log.ts';
@@ -74,7 +75,8 @@ class HostKeyVerifier implements HostKeyJudge {
   async meet(address: string): Promise<void> {
     const { spec, query, loaded } = this.#known;
     const about = hostQuery(address, spec.port, null);
-    if (!spec.checkHostIP || isLoopback(address) || about.name === query.name) return;
+    // As ssh, which asks known_hosts for no address of this machine itself (sshconnect.c, sockaddr_is_local).
+    if (!spec.checkHostIP || isLoopbackAddress(address) || about.name === query.name) return;
     this.#byAddress = { query: about, entries: await inSlices(entriesAbout(loaded.entries, about)) };
   }
 
@@ -290,11 +292,6 @@ function shownBy(query: HostQuery, key: Buffer): string {
 function tooShort(key: Buffer, required: number): string | null {
   const bits = rsaBits(key);
   return bits === null || bits >= required ? null : `whose ${bits} bits are fewer than requiredRSASize ${required}`;
-}
-
-/** As ssh, which asks known_hosts for no address of this machine itself (sshconnect.c, sockaddr_is_local). */
-function isLoopback(address: string): boolean {
-  return address === '::1' || /^(?:::ffff:)?127\./i.test(address);
 }
 
 function where(entry: KnownHostsEntry): string {

@@ -1,3 +1,4 @@
+import { isLoopbackAddress } from '../../lib/loopback.ts';
 import type { Begun } from './pace.ts';
 import type { Clock } from '../../lib/async/clock.ts';
 import { TunnelFailure } from '../../model/failure.ts';
@@ -132,7 +133,9 @@ class ProcessTurns implements Turns {
     if (known !== undefined) return known;
     const now = this.#options.clock.now();
     for (const [other, server] of this.#servers) if (isIdle(server, now)) this.#servers.delete(other);
-    const machine = isLoopback(place.address) || place.beyond !== undefined ? key : `${place.address} ${place.source}`;
+    // On loopback each port may be a way to another machine; and no usual limit is for the machine's own connections.
+    const machine =
+      isLoopbackAddress(place.address) || place.beyond !== undefined ? key : `${place.address} ${place.source}`;
     const server = {
       machine,
       pace: START,
@@ -297,11 +300,6 @@ interface Waiter {
 
 function isIdle({ pace, queue, listeners }: Server, now: number): boolean {
   return queue.length + listeners.size === 0 && isForgettable(pace, now);
-}
-
-/** There each port may be a way to another machine; and no usual limit is for the machine's own connections. */
-function isLoopback(address: string): boolean {
-  return address === '::1' || /^(::ffff:)?127\./.test(address);
 }
 
 function rank({ purpose, standing }: Claim): number {
