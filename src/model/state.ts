@@ -3,22 +3,37 @@ import type { FailureCode, TunnelFailure } from './failure.ts';
 
 /**
  * Where a tunnel is in its life:
- *
- *   waiting-for-network → connecting → authenticating → forwarding → up
- *
- * and from anywhere to `waiting` (a retry is scheduled), `blocked` (a person must act; still retried, slowly)
- * and `stopped`. Only the tunnel's own loop changes it.
+ * ```
+ *               no-network                            another's connection
+ *   ┌─────────────────────▶ waiting-for-network   ┌──────────────────────────┐      incomplete
+ *   │                               │ reached     │                          ▼    ◀───────────
+ *   │  attempt              reached ▼             │ authenticating      logged-in               up
+ * waiting ─────────────────▶ connecting ──────────┴▶ authenticating ────▶ forwarding ──────────▶ up
+ *   ▲  ▲          queued        │                        │                    │                 │
+ *   │  └────────────────────────┤ scheduled              │                    │                 │
+ *   ├───────────────────────────┴────────────────────────┴────────────────────┴─────────────────┘
+ * blocked                       (a retry at `retryAt`; `blocked` where a person must act: slowly)
+ * ```
+ * and from anywhere to `stopped`. The events and what follows from them are in the tunnel's store.
  */
-export type Phase =
-  'waiting-for-network' | 'connecting' | 'authenticating' | 'forwarding' | 'up' | 'waiting' | 'blocked' | 'stopped';
+export type Phase = Standing['phase'];
+
+/** Only what waits has a time of its next attempt. */
+type Standing =
+  | { readonly phase: 'waiting' | 'blocked'; readonly retryAt: number }
+  | {
+      readonly phase: 'waiting-for-network' | 'connecting' | 'authenticating' | 'forwarding' | 'up' | 'stopped';
+      readonly retryAt: null;
+    };
 
 /** What is known of a tunnel. Times are those of the monotonic clock (Clock.now), in milliseconds. */
-export interface TunnelState {
-  readonly phase: Phase;
+export type TunnelState = Standing & Known;
+
+interface Known {
+  /** When this phase began. */
   readonly since: number;
   /** Attempts to connect since it was last up, the present one included. */
   readonly attempts: number;
-  readonly retryAt: number | null;
   /** Since when the connection that is up has been silent and does not answer, or null when all is well. */
   readonly silentSince: number | null;
   readonly rttMs: number | null;

@@ -9,7 +9,8 @@ import type { TunnelSpec } from '../model/spec.ts';
 import type { ConnectionPool } from '../connection/shared/connection-pool.ts';
 import type { IdentityCache } from '../connection/auth/identity-cache.ts';
 import { TunnelFailure } from '../model/failure.ts';
-import { initialState, reportFailure, type TunnelState } from '../model/state.ts';
+import type { TunnelState } from '../model/state.ts';
+import { createStore } from '../tunnel/store.ts';
 import type { TunnelDeps } from '../tunnel/session-deps.ts';
 import { runTunnel } from '../tunnel/tunnel.ts';
 import type { HoldBack, Suspects } from './suspects.ts';
@@ -57,8 +58,8 @@ export function startLoop(spec: TunnelSpec, deps: LoopDeps, events: LoopEvents):
   const visitors = new AbortController();
   const lending = createLending(clock);
   const now = clock.now();
+  const store = createStore(spec, clock);
   const life: Life = {
-    state: initialState(spec, now),
     dueBy: now + FIRST_SIGN_MS,
     retryNow: () => false,
     isSuspect: false,
@@ -67,7 +68,7 @@ export function startLoop(spec: TunnelSpec, deps: LoopDeps, events: LoopEvents):
     spec,
     startedAt: now,
     lending,
-    state: () => life.state,
+    state: store.state,
     retryNow: () => life.retryNow(),
     isStuck: () => life.dueBy < clock.now(),
     retire: async () => {
@@ -84,7 +85,12 @@ export function startLoop(spec: TunnelSpec, deps: LoopDeps, events: LoopEvents):
     },
   };
   const tunnelDeps: TunnelDeps = {
-    ...tunnelDepsOf(spec, life, deps, () => events.onChange(loop)),
+    clock,
+    random: deps.random,
+    log: deps.log.child({ tunnel: spec.name }),
+    identities: deps.identities,
+    device: deps.device,
+    store,
     // What stopped the process takes no others along.
     get connections() {
       return life.isSuspect ? null : deps.connections;
@@ -95,44 +101,29 @@ export function startLoop(spec: TunnelSpec, deps: LoopDeps, events: LoopEvents):
     lease: lending,
     beforeListening: () => events.beforeListening(loop),
     visitorsEnd: visitors.signal,
+    heartbeat: (withinMs) => {
+      life.dueBy = clock.now() + withinMs;
+    },
+    onRetryNow: (next) => {
+      life.retryNow = next;
+    },
   };
+  store.subscribe((next, before) => {
+    if (isConnected(next) && !isConnected(before)) deps.suspects.connected(spec.name);
+    if (!isConnected(next) && isConnected(before)) deps.suspects.over(spec.name);
+    events.onChange(loop);
+  });
   const done = keepRunning(spec, life, tunnelDeps, deps.suspects, controller.signal);
   return loop;
 }
 
 /** How a loop stands. */
 interface Life {
-  state: TunnelState;
   /** When it is to have shown itself again. */
   dueBy: number;
   retryNow(): boolean;
   /** Whether it is thought to have stopped the process before. */
   isSuspect: boolean;
-}
-
-function tunnelDepsOf(spec: TunnelSpec, life: Life, deps: LoopDeps, changed: () => void) {
-  const { clock, random, identities, device, suspects } = deps;
-  return {
-    clock,
-    random,
-    log: deps.log.child({ tunnel: spec.name }),
-    identities,
-    device,
-    heartbeat: (withinMs: number) => {
-      life.dueBy = clock.now() + withinMs;
-    },
-    state: () => life.state,
-    setState: (next: TunnelState) => {
-      const was = isConnected(life.state);
-      life.state = next;
-      if (isConnected(next) && !was) suspects.connected(spec.name);
-      if (!isConnected(next) && was) suspects.over(spec.name);
-      changed();
-    },
-    onRetryNow: (next: () => boolean) => {
-      life.retryNow = next;
-    },
-  };
 }
 
 async function keepRunning(
@@ -168,7 +159,7 @@ async function keepRunning(
 
 /** Keeps what may stop the process from doing it again before the others had their turn. */
 async function waitInSuspicion({ ms, why }: HoldBack, deps: TunnelDeps, signal: AbortSignal): Promise<void> {
-  const { clock, log } = deps;
+  const { clock, log, store } = deps;
   const wait = childController(signal);
   deps.onRetryNow(() => {
     wait.abort(new Error('retry now'));
@@ -177,13 +168,7 @@ async function waitInSuspicion({ ms, why }: HoldBack, deps: TunnelDeps, signal: 
   deps.heartbeat(ms + FIRST_SIGN_MS);
   const failure = why === null ? null : new TunnelFailure('internal', why);
   if (failure !== null) log.error({ code: failure.code, retryInSeconds: ms / 1000 }, failure.message);
-  const now = clock.now();
-  deps.setState({
-    ...deps.state(),
-    phase: 'waiting',
-    retryAt: now + ms,
-    failure: failure === null ? null : reportFailure(failure, now),
-  });
+  store.dispatch({ type: 'scheduled', phase: 'waiting', retryAt: clock.now() + ms, failure });
   await sleep(clock, ms, wait.signal).catch(() => {});
   wait.dispose();
 }

@@ -7,14 +7,14 @@ import { watchLocalNeeds, type LocalNeeds } from './local-needs.ts';
 import { createIdleEnds, type IdleEnds } from '../connection/ssh/idle-ends.ts';
 import { reachServer, type ReachDeps } from './reach-server.ts';
 import { remember, type Remembered } from './remembered.ts';
-import { createReporter, type Reporter } from './reporter.ts';
 import { keepsToItself, seekShare, type ShareSeeker } from './seek-share.ts';
 import { beyondOf, firstMachine } from '../net/first-machine.ts';
 import { beginAttempt, claimTurn, logIn, startHistory, takeTurn, type History, type Outcome } from './next-attempt.ts';
 import { runSession } from './session.ts';
 import type { SessionDeps, TunnelDeps } from './session-deps.ts';
 import type { TunnelSpec } from '../model/spec.ts';
-import { reportFailure } from '../model/state.ts';
+import { formatListen, formatServer } from '../model/state.ts';
+import type { TunnelEvent } from './store.ts';
 import { loginOf } from '../connection/shared/same-login.ts';
 import type { Member, Share } from '../connection/shared/shared-connection.ts';
 import type { Turn } from '../net/pacing/turns.ts';
@@ -24,7 +24,6 @@ export interface Tunnel {
   readonly spec: TunnelSpec;
   readonly deps: TunnelDeps;
   readonly memory: Remembered;
-  readonly reporter: Reporter;
   readonly failures: FailureLog;
   readonly visitLog: VisitLog;
   readonly needs: LocalNeeds;
@@ -42,7 +41,6 @@ export function createTunnel(spec: TunnelSpec, deps: TunnelDeps): Tunnel {
     spec,
     deps,
     memory: remember(spec, device),
-    reporter: createReporter(spec, deps),
     failures: createFailureLog(log, clock, spec.name),
     visitLog: createVisitLog(log, clock),
     needs: watchLocalNeeds(spec, clock),
@@ -55,7 +53,7 @@ export function createTunnel(spec: TunnelSpec, deps: TunnelDeps): Tunnel {
 
 /** Whether this tunnel was up at some time before. */
 export function hasWorked({ memory, deps }: Tunnel): boolean {
-  return memory.worked || deps.state().lastUp !== null;
+  return memory.worked || deps.store.state().lastUp !== null;
 }
 
 /** With which right and from where the server is dialled. */
@@ -82,14 +80,10 @@ export async function makeAttempt(
   round: AbortSignal,
   signal: AbortSignal,
 ): Promise<Pick<Outcome, 'failure' | 'heldForMs' | 'shared' | 'byChance'>> {
-  const { spec, deps, reporter, history, login } = tunnel;
-  const { clock } = deps;
+  const { spec, deps, history, login } = tunnel;
+  const { clock, store } = deps;
   // What is retried at a pace of its own stays `waiting` until the server answers.
-  const waits = history.ownPace && deps.state().phase === 'waiting';
-  reporter.report({
-    attempts: deps.state().attempts + 1,
-    ...(waits ? {} : { phase: 'connecting', retryAt: null }),
-  });
+  store.dispatch({ type: 'attempt', waits: history.ownPace && store.state().phase === 'waiting' });
   deps.heartbeat(60_000);
   tunnel.history = beginAttempt(history, clock.now());
   const connections = keepsToItself(history.shortShares) ? null : deps.connections;
@@ -110,12 +104,12 @@ export async function makeAttempt(
     tunnel.seeker = null;
     // From the login on it is over with the connection, which others may share.
     if (progress.loggedInAt === null) progress.turn?.end();
-    reporter.sessionOver();
+    store.dispatch({ type: 'session-over' });
   }
 }
 
 async function joinAnother(
-  { deps, memory, reporter }: Tunnel,
+  { deps, memory }: Tunnel,
   seeker: ShareSeeker,
   progress: Progress,
   member: Member,
@@ -127,7 +121,7 @@ async function joinAnother(
   // The next connection comes from there, so that the server lets go of this one's listeners if it is dead by then.
   if (ends !== null) {
     memory.ports?.used(ends.localPort);
-    reporter.report({ sourcePort: ends.localPort });
+    deps.store.dispatch({ type: 'source-port', port: ends.localPort });
   }
   return share;
 }
@@ -137,12 +131,12 @@ function sessionDeps(
   progress: Progress,
   round: AbortSignal,
 ): Omit<SessionDeps, 'connections' | 'join'> {
-  const { spec, deps, memory, reporter, failures } = tunnel;
-  const { clock } = deps;
+  const { spec, deps, memory } = tunnel;
+  const { clock, store } = deps;
   const { holdings, ports, connected } = memory;
   const begin = (turn: Turn) => {
     progress.turn = turn;
-    reporter.report({ phase: 'connecting', retryAt: null });
+    store.dispatch({ type: 'reached' });
   };
   const wayDeps = () => ({ ...deps, ...dialDeps(tunnel), ...dialReports(tunnel) });
   return {
@@ -160,30 +154,34 @@ function sessionDeps(
     },
     visitLog: tunnel.visitLog,
     holdings,
-    wasUp: () => connected || deps.state().lastUp !== null,
+    wasUp: () => connected || deps.store.state().lastUp !== null,
     explainEnd: tunnel.idleEnds.explain,
     earlierPorts: (current) => ports?.earlier(current) ?? [],
     onEvicted: (seconds) => ports?.evicted({ day: new Date(clock.wall()).toISOString().slice(0, 10), seconds }),
-    report: (change) => {
-      if (change.phase === 'forwarding' && progress.loggedInAt === null) {
-        progress.loggedInAt = clock.now();
-        tunnel.history = logIn(tunnel.history);
-        progress.turn?.accepted();
-      }
-      if (change.phase === 'up') failures.recovered();
-      reporter.report(change);
-    },
-    reportForward: reporter.reportForward,
-    reportFailure: (failure) => {
-      failures.log(failure);
-      reporter.report({ failure: reportFailure(failure, clock.now()) });
-    },
+    store: { ...store, dispatch: (event) => follow(tunnel, progress, event) },
   };
 }
 
+/** What else follows from what happens to a session. */
+function follow(tunnel: Tunnel, progress: Progress, event: TunnelEvent): void {
+  const { spec, failures } = tunnel;
+  const { clock, log, store } = tunnel.deps;
+  if (event.type === 'logged-in') {
+    progress.loggedInAt = clock.now();
+    tunnel.history = logIn(tunnel.history);
+    progress.turn?.accepted();
+  }
+  if (event.type === 'failed') failures.log(event.failure);
+  if (event.type === 'up') failures.recovered();
+  store.dispatch(event);
+  if (event.type !== 'up') return;
+  const listeners = store.state().forwards.filter(({ state }) => state === 'up');
+  log.info({ server: formatServer(spec), listening: listeners.map(formatListen).join(', ') }, 'tunnel is up');
+}
+
 function dialReports(tunnel: Tunnel) {
-  const { deps, reporter, failures } = tunnel;
-  const { clock } = deps;
+  const { failures } = tunnel;
+  const { clock, store } = tunnel.deps;
   return {
     onTurn: () => {
       tunnel.seeker?.turnAt(null);
@@ -191,13 +189,11 @@ function dialReports(tunnel: Tunnel) {
     },
     onWait: (at: number) => {
       tunnel.seeker?.turnAt(at);
-      const { phase } = deps.state();
-      if (!Number.isFinite(at) || (phase !== 'connecting' && phase !== 'waiting')) return;
-      reporter.report({ phase: 'waiting', retryAt: at });
+      if (Number.isFinite(at)) store.dispatch({ type: 'queued', until: at });
     },
     onNetworkDown: (failure: TunnelFailure) => {
       failures.log(failure);
-      reporter.report({ phase: 'waiting-for-network', failure: reportFailure(failure, clock.now()) });
+      store.dispatch({ type: 'no-network', failure });
     },
   };
 }

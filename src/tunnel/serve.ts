@@ -15,8 +15,6 @@ import { watchTargets } from '../forwarding/listeners/target-monitor.ts';
 export interface ServingDeps extends Omit<SessionDeps, 'reach'> {
   readonly verifier: Verifier;
   readonly visitors: Visitors;
-  /** Rings when a connection that was silent has shown life. */
-  readonly doubtOver: Bell;
   /** Rings when a target has refused a visitor. */
   readonly targetFailed: Bell;
 }
@@ -36,7 +34,7 @@ export async function keepServing(
     {
       clock: deps.clock,
       random: deps.random,
-      isFailing: (index) => deps.state().forwards[index]?.targetFailure != null,
+      isFailing: (index) => deps.store.state().forwards[index]?.targetFailure != null,
       onFailing: deps.targetFailed.listen,
       onTarget: deps.visitors.reportTarget,
     },
@@ -57,33 +55,35 @@ interface Standing {
 function trackForwards(spec: TunnelSpec, deps: ServingDeps): Standing {
   const missing = new Set(spec.forwards.keys());
   let unanswered = 2;
+  const report = (index: number, change: Partial<ForwardState>) =>
+    deps.store.dispatch({ type: 'forward', index, change });
   const settle = () => {
     const some = missing.size < spec.forwards.length && !spec.exitOnForwardFailure;
     const isUp = unanswered === 0 && (missing.size === 0 || some);
-    const { phase } = deps.state();
-    if (isUp && phase !== 'up') deps.report({ phase: 'up' });
-    if (!isUp && phase === 'up') deps.report({ phase: 'forwarding' });
+    const { phase } = deps.store.state();
+    if (isUp && phase !== 'up') deps.store.dispatch({ type: 'up' });
+    if (!isUp && phase === 'up') deps.store.dispatch({ type: 'incomplete' });
   };
   const onMissing = (index: number, change: Partial<ForwardState>) => {
-    deps.reportForward(index, { ...change, unverified: null, misplaced: false, exposed: false });
+    report(index, { ...change, unverified: null, misplaced: false, exposed: false });
     missing.add(index);
   };
   return {
     onUp: (index, whose, { unverified, misplaced }) => {
-      const before = deps.state().forwards[index];
+      const before = deps.store.state().forwards[index];
       const verified = unverified === null ? 'yes' : 'unknown';
       if (before?.state === 'refused') deps.log.info(`${whose} listens on ${formatEndpoint(before.spec.listen)} now`);
       const change = { state: 'up', refusal: null, verified, unverified, misplaced } as const;
       if (before?.state !== 'up' || before.verified !== verified || before.unverified !== unverified)
-        deps.reportForward(index, change);
+        report(index, change);
       missing.delete(index);
       settle();
     },
     onRefused: (index, refusal, failure, elsewhere = false) => {
-      const before = deps.state().forwards[index]?.verified;
+      const before = deps.store.state().forwards[index]?.verified;
       const verified = elsewhere || before === 'no' ? 'no' : 'unknown';
       onMissing(index, { state: 'refused', refusal, verified });
-      deps.reportFailure(failure);
+      deps.store.dispatch({ type: 'failed', failure });
       settle();
     },
     onLent: (index) => {
@@ -122,7 +122,7 @@ function keepRemotely(
   deps: ServingDeps,
   signal: AbortSignal,
 ): Promise<never> {
-  const { clock, random, log, holdings, verifier, lease } = deps;
+  const { clock, random, log, holdings, verifier, lease, store } = deps;
   const { connection } = share;
   const evictOnce = once(() => startEviction(share, spec, deps, signal));
   return keepForwards(
@@ -140,19 +140,23 @@ function keepRemotely(
       onTaken: deps.device.onTaken,
       verifier,
       lease,
-      onRecheck: deps.doubtOver.listen,
+      // When a connection that was silent has shown life.
+      onRecheck: (listener) =>
+        store.subscribe((now, before) => {
+          if (before.silentSince !== null && now.silentSince === null) listener();
+        }),
       onGranted: (index, port, rttMs) => {
         const { listen } = spec.forwards[index]!;
         const chosen = listen.type === 'tcp' && listen.port === 0 ? port : null;
-        deps.reportForward(index, { boundPort: chosen });
-        deps.report({ rttMs: Math.round(rttMs * 10) / 10 });
+        store.dispatch({ type: 'forward', index, change: { boundPort: chosen } });
+        store.dispatch({ type: 'watched', change: { rttMs: Math.round(rttMs * 10) / 10 } });
         if (chosen !== null) log.info(`the server chose port ${chosen} for ${formatEndpoint(listen)}`);
       },
       onUp: (index, seen) => standing.onUp(index, 'the server', seen),
       onExposed: (index) => {
-        const { spec: forward } = deps.state().forwards[index]!;
+        const { spec: forward } = deps.store.state().forwards[index]!;
         log.warn(`${formatEndpoint(forward.listen)}: ${EXPOSED}`);
-        deps.reportForward(index, { exposed: true });
+        store.dispatch({ type: 'forward', index, change: { exposed: true } });
       },
       onEvicted: (seconds) => {
         // A proxyCommand's connections come from ports that we do not know.

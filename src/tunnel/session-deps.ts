@@ -1,5 +1,4 @@
-import type { ForwardState, TunnelState } from '../model/state.ts';
-import { TunnelFailure } from '../model/failure.ts';
+import type { TunnelFailure } from '../model/failure.ts';
 import type { VisitLog } from '../forwarding/visitors/visit-log.ts';
 import type { Lease } from '../forwarding/listeners/listener-lease.ts';
 import type { Holdings } from '../forwarding/listeners/holdings.ts';
@@ -12,6 +11,7 @@ import type { ConnectionPool } from '../connection/shared/connection-pool.ts';
 import type { Member, Share } from '../connection/shared/shared-connection.ts';
 import type { Clock } from '../lib/async/clock.ts';
 import type { TunnelDevice } from './remembered.ts';
+import type { Store } from './store.ts';
 
 export interface SessionDeps {
   readonly clock: Clock;
@@ -48,23 +48,26 @@ export interface SessionDeps {
   onEvicted(seconds: number): void;
   /** Says that this loop is alive and will say so again within the time. */
   heartbeat(withinMs: number): void;
-  state(): TunnelState;
-  report(change: Partial<TunnelState>): void;
-  reportForward(index: number, change: Partial<ForwardState>): void;
-  reportFailure(failure: TunnelFailure): void;
+  readonly store: Store;
 }
 
 /** What a tunnel's loop needs. */
 export interface TunnelDeps extends Pick<
   SessionDeps,
-  'clock' | 'random' | 'log' | 'identities' | 'lease' | 'beforeListening' | 'visitorsEnd' | 'heartbeat' | 'connections'
+  | 'clock'
+  | 'random'
+  | 'log'
+  | 'identities'
+  | 'lease'
+  | 'beforeListening'
+  | 'visitorsEnd'
+  | 'heartbeat'
+  | 'connections'
+  | 'store'
 > {
   readonly device: TunnelDevice;
   /** True when one of the hint addresses answers a ping; null when there are none to ask. */
   readonly ping: ((signal: AbortSignal) => Promise<boolean>) | null;
-  /** Where the loop keeps what is known of it. */
-  state(): TunnelState;
-  setState(next: TunnelState): void;
   /** Registers what "try now" means at this moment: it ends the current wait, and says whether there was one. */
   onRetryNow(retryNow: () => boolean): void;
 }

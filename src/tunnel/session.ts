@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { setMaxListeners } from 'node:events';
 import { abortable, childController } from '../lib/async/abort.ts';
-import { createBell, type Bell } from '../lib/async/listeners.ts';
+import { createBell } from '../lib/async/listeners.ts';
 import { waitAtMost } from '../lib/async/wait-at-most.ts';
 import { TunnelFailure } from '../model/failure.ts';
 import { createVerifier } from '../forwarding/verify/listener-verifier.ts';
@@ -12,6 +12,7 @@ import { prepareConnection } from '../connection/shared/open-connection.ts';
 import type { Member, Share } from '../connection/shared/shared-connection.ts';
 import type { TunnelSpec } from '../model/spec.ts';
 import type { Visitor } from '../connection/ssh/connection.ts';
+import type { ForwardState } from '../model/state.ts';
 import type { SessionDeps } from './session-deps.ts';
 
 /**
@@ -19,10 +20,10 @@ import type { SessionDeps } from './session-deps.ts';
  * and watches that the server lives. Never resolves: it rejects with the TunnelFailure that ended it, or with the signal's reason.
  */
 export async function runSession(spec: TunnelSpec, deps: SessionDeps, signal: AbortSignal): Promise<never> {
+  const { store } = deps;
   const session: Session = {
     over: childController(signal),
     visitorsOver: childController(deps.visitorsEnd),
-    doubtOver: createBell(),
     receive: (visitor) => visitor.reject(),
     share: null,
     visitors: null,
@@ -34,8 +35,8 @@ export async function runSession(spec: TunnelSpec, deps: SessionDeps, signal: Ab
     deps.heartbeat(PREPARATION_MS);
     const connect = await prepareConnection(spec, {
       ...deps,
-      onSourcePort: (port) => deps.report({ sourcePort: port }),
-      onAuthenticating: () => deps.report({ phase: 'authenticating' }),
+      onSourcePort: (port) => store.dispatch({ type: 'source-port', port }),
+      onAuthenticating: () => store.dispatch({ type: 'authenticating' }),
     });
     const member = memberOf(spec, session, deps);
     const share = await connectOrJoin(
@@ -61,8 +62,6 @@ interface Session {
   readonly over: ReturnType<typeof childController>;
   /** Ends those who are being served. */
   readonly visitorsOver: ReturnType<typeof childController>;
-  /** Rings when a connection that was silent has shown life. */
-  readonly doubtOver: Bell;
   receive(visitor: Visitor): void;
   share: Share | null;
   visitors: Visitors | null;
@@ -70,15 +69,12 @@ interface Session {
 
 /** The tunnel, as its connection knows it. */
 function memberOf({ name }: TunnelSpec, session: Session, deps: SessionDeps): Member {
+  const { store } = deps;
   return {
     name,
     heartbeat: deps.heartbeat,
-    state: deps.state,
-    report: (change) => {
-      const inDoubt = deps.state().silentSince !== null;
-      deps.report(change);
-      if (inDoubt && change.silentSince === null) session.doubtOver.ring();
-    },
+    state: store.state,
+    report: (change) => store.dispatch({ type: 'watched', change }),
     receive: (visitor) => {
       // It is called in the midst of ssh2's parser.
       try {
@@ -99,9 +95,9 @@ async function serve(
   deps: SessionDeps,
   signal: AbortSignal,
 ): Promise<never> {
-  const { clock } = deps;
+  const { clock, store } = deps;
   const { connection, openedBy, login } = share;
-  const { over, visitorsOver, doubtOver } = session;
+  const { over, visitorsOver } = session;
   const targetFailed = createBell();
   const verifier = createVerifier(
     connection,
@@ -112,20 +108,22 @@ async function serve(
     },
     over.signal,
   );
+  const reportForward = (index: number, change: Partial<ForwardState>) =>
+    store.dispatch({ type: 'forward', index, change });
   const visitors = createVisitors(
     spec,
     connection,
-    { ...deps, onTargetFailed: targetFailed.ring },
+    { ...deps, state: store.state, reportForward, onTargetFailed: targetFailed.ring },
     visitorsOver.signal,
   );
   session.visitors = visitors;
   session.receive = (visitor) => verifier.intercept(visitor, visitors);
-  deps.report({ phase: 'forwarding', login, carrier: openedBy === spec.name ? null : openedBy });
+  store.dispatch({ type: 'logged-in', login, carrier: openedBy === spec.name ? null : openedBy });
   await Promise.race([connection.lost, abortable(deps.beforeListening(), signal)]);
   signal.throwIfAborted();
   return await Promise.race([
     connection.lost,
-    keepServing(share, spec, { ...deps, verifier, visitors, doubtOver, targetFailed }, over.signal),
+    keepServing(share, spec, { ...deps, verifier, visitors, targetFailed }, over.signal),
   ]);
 }
 

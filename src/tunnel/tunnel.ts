@@ -7,7 +7,6 @@ import { nextDialAt } from '../net/dial.ts';
 import { firstMachine } from '../net/first-machine.ts';
 import type { TunnelDeps } from './session-deps.ts';
 import type { TunnelSpec } from '../model/spec.ts';
-import { reportFailure } from '../model/state.ts';
 
 /**
  * Keeps one tunnel up until the signal: one session after the other, for ever. nextAttempt() decides *when* to try, makeAttempt() is
@@ -36,7 +35,7 @@ export async function runTunnel(spec: TunnelSpec, deps: TunnelDeps, signal: Abor
     forget();
     tunnel.needs.stop();
   }
-  tunnel.reporter.report({ phase: 'stopped', retryAt: null, sourcePort: null });
+  deps.store.dispatch({ type: 'stopped' });
 }
 
 /** Gives up what is under way and tries at once; for another reason than "retry now" that is named. */
@@ -45,7 +44,7 @@ type TryNow = (reason?: Error) => void;
 /** One attempt after the other, with the waits between them. Rejects with the round's reason when that is over. */
 async function keepTrying(tunnel: Tunnel, tryNow: TryNow, round: AbortSignal, signal: AbortSignal): Promise<never> {
   const { spec, deps, login } = tunnel;
-  const { clock, random } = deps;
+  const { clock, random, store } = deps;
   for (;;) {
     const ended = await makeAttempt(tunnel, round, signal);
     round.throwIfAborted();
@@ -61,8 +60,7 @@ async function keepTrying(tunnel: Tunnel, tryNow: TryNow, round: AbortSignal, si
     tunnel.failures.log(failure, delayMs);
     tunnel.needs.whenChanged(failure.code, tryNow);
     deps.heartbeat(delayMs + 30_000);
-    const now = clock.now();
-    tunnel.reporter.report({ phase, retryAt: now + delayMs, failure: reportFailure(failure, now) });
+    store.dispatch({ type: 'scheduled', phase, retryAt: clock.now() + delayMs, failure });
     await sleep(clock, delayMs, round);
   }
 }
@@ -76,7 +74,7 @@ function untilOurTurn(tunnel: Tunnel): number {
 /** What may end a wait; the answer ends that. */
 function listenForChanges(tunnel: Tunnel, tryNow: TryNow): () => void {
   const { deps, login } = tunnel;
-  const mayTry = () => mayTryAgain(tunnel.history, deps.state(), deps.clock.now());
+  const mayTry = () => mayTryAgain(tunnel.history, deps.store.state(), deps.clock.now());
   const forgetNetwork = deps.device.onChange(() => {
     if (mayTry()) tryNow();
   });
@@ -84,7 +82,7 @@ function listenForChanges(tunnel: Tunnel, tryNow: TryNow): () => void {
     if (tunnel.seeker === null && mayTry()) tryNow(ANOTHER_IS_IN);
   });
   deps.onRetryNow(() => {
-    const { phase } = deps.state();
+    const { phase } = deps.store.state();
     const waits = phase === 'waiting' || phase === 'blocked' || phase === 'waiting-for-network';
     if (waits) tryNow();
     return waits;

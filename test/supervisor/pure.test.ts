@@ -30,7 +30,7 @@ const spec = (name: string, host = 'server') =>
 
 const state = (change: Partial<TunnelState>, forward: Partial<ForwardState> = {}): TunnelState => {
   const initial = initialState(spec('a'), STARTED);
-  return { ...initial, ...change, forwards: initial.forwards.map((one) => ({ ...one, ...forward })) };
+  return { ...initial, ...change, forwards: initial.forwards.map((one) => ({ ...one, ...forward })) } as TunnelState;
 };
 
 const running = (of: TunnelState, name = 'a', previous: readonly RunningTunnel[] = []): RunningTunnel => ({

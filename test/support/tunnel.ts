@@ -12,7 +12,8 @@ import { createLending } from '../../src/forwarding/listeners/listener-lease.ts'
 import { createLogger } from '../../src/lib/log/log.ts';
 import type { TunnelSpec } from '../../src/model/spec.ts';
 import { createIdentityCache } from '../../src/connection/auth/identity-cache.ts';
-import { initialState, type Phase, type TunnelState } from '../../src/model/state.ts';
+import type { Phase, TunnelState } from '../../src/model/state.ts';
+import { createStore } from '../../src/tunnel/store.ts';
 import { runTunnel } from '../../src/tunnel/tunnel.ts';
 import { createTurns, type Turns } from '../../src/net/pacing/turns.ts';
 import type { ConnectionPool } from '../../src/connection/shared/connection-pool.ts';
@@ -80,7 +81,13 @@ export function startTunnel(t: TestContext, spec: TunnelSpec, options: TestTunne
   const lines: Record<string, unknown>[] = [];
   const phases: Phase[] = [];
   const announced: TestTunnel['announced'][number][] = [];
-  let state = initialState(spec, clock.now());
+  const store = createStore(spec, clock);
+  store.subscribe((next, before) => {
+    if (next.phase !== phases.at(-1)) phases.push(next.phase);
+    const { phase, attempts, retryAt } = next;
+    if (retryAt !== null && retryAt !== before.retryAt)
+      announced.push({ phase, attempts, inMs: retryAt - clock.now() });
+  });
   let retryNow = () => {};
   let dueBy = 0;
   const done = runTunnel(
@@ -97,14 +104,7 @@ export function startTunnel(t: TestContext, spec: TunnelSpec, options: TestTunne
       beforeListening: () => Promise.resolve(),
       visitorsEnd: controller.signal,
       heartbeat: (withinMs) => (dueBy = clock.now() + withinMs),
-      state: () => state,
-      setState: (next) => {
-        if (next.phase !== phases.at(-1)) phases.push(next.phase);
-        const { phase, attempts, retryAt } = next;
-        if (retryAt !== null && retryAt !== state.retryAt)
-          announced.push({ phase, attempts, inMs: retryAt - clock.now() });
-        state = next;
-      },
+      store,
       onRetryNow: (retry) => (retryNow = retry),
     },
     controller.signal,
@@ -114,26 +114,31 @@ export function startTunnel(t: TestContext, spec: TunnelSpec, options: TestTunne
     await done;
   };
   t.after(stop);
-  const describe = () =>
-    `${state.phase} after ${phases.join(' → ')}; ${state.failure?.code}: ${state.failure?.message}`;
+  const describe = () => {
+    const { phase, failure } = store.state();
+    return `${phase} after ${phases.join(' → ')}; ${failure?.code}: ${failure?.message}`;
+  };
   return {
     spec,
-    state: () => state,
+    state: store.state,
     phases,
     announced,
     lines,
     dueBy: () => dueBy,
     retryNow: () => retryNow(),
     untilPhase: async (phase, timeoutMs = PATIENCE_MS) => {
-      await until(() => state.phase === phase, { timeoutMs, what: () => `phase ${phase}, but it is ${describe()}` });
-      return state;
+      await until(() => store.state().phase === phase, {
+        timeoutMs,
+        what: () => `phase ${phase}, but it is ${describe()}`,
+      });
+      return store.state();
     },
     untilFailure: async (code, timeoutMs = PATIENCE_MS) => {
-      await until(() => state.failure?.code === code, {
+      await until(() => store.state().failure?.code === code, {
         timeoutMs,
         what: () => `failure ${code}, but it is ${describe()}`,
       });
-      return state;
+      return store.state();
     },
     stop,
   };

@@ -1,0 +1,139 @@
+import type { Clock } from '../lib/async/clock.ts';
+import { hintFor, type TunnelFailure } from '../model/failure.ts';
+import type { TunnelSpec } from '../model/spec.ts';
+import {
+  initialState,
+  NOT_ASKED,
+  reportFailure,
+  type FailureReport,
+  type ForwardState,
+  type Phase,
+  type TunnelState,
+} from '../model/state.ts';
+
+/** What happens to a tunnel, as far as its state tells. */
+export type TunnelEvent =
+  /** An attempt begins; `waits` where the phase stays `waiting` until the server answers. */
+  | { readonly type: 'attempt'; readonly waits: boolean }
+  /** The server, or the program that connects to it, has its turn and answers. */
+  | { readonly type: 'reached' }
+  /** The attempt goes on when its turn at the server comes. */
+  | { readonly type: 'queued'; readonly until: number }
+  | { readonly type: 'no-network'; readonly failure: TunnelFailure }
+  /** There will be another attempt; without a failure where the first one is held back. */
+  | {
+      readonly type: 'scheduled';
+      readonly phase: 'waiting' | 'blocked';
+      readonly retryAt: number;
+      readonly failure: TunnelFailure | null;
+    }
+  /** Something went wrong that did not end the session. */
+  | { readonly type: 'failed'; readonly failure: TunnelFailure }
+  | { readonly type: 'stopped' }
+  | SessionEvent;
+
+type SessionEvent =
+  | { readonly type: 'source-port'; readonly port: number }
+  | { readonly type: 'authenticating' }
+  | ({ readonly type: 'logged-in' } & Pick<TunnelState, 'login' | 'carrier'>)
+  /** It has all its listeners; or not any more. */
+  | { readonly type: 'up' | 'incomplete' }
+  | { readonly type: 'watched'; readonly change: Partial<Pick<TunnelState, 'rttMs' | 'silentSince'>> }
+  | { readonly type: 'forward'; readonly index: number; readonly change: Partial<ForwardState> }
+  /** Nothing of the session is there any more. */
+  | { readonly type: 'session-over' };
+
+/** Pure: the state after an event. `tunnel` is the name for the hints. */
+export function reduce(
+  state: TunnelState,
+  event: TunnelEvent,
+  { now, tunnel }: { readonly now: number; readonly tunnel: string },
+): TunnelState {
+  const report = (failure: TunnelFailure): FailureReport => ({
+    ...reportFailure(failure, now),
+    hint: hintFor(tunnel, failure.hint),
+  });
+  // The compiler sees that what is left is of the session.
+  // oxlint-disable-next-line typescript/switch-exhaustiveness-check
+  switch (event.type) {
+    case 'attempt':
+      return { ...(event.waits ? state : enter(state, 'connecting', now)), attempts: state.attempts + 1 };
+    case 'reached':
+      return enter(state, 'connecting', now);
+    case 'queued':
+      // Another tunnel's connection may carry it meanwhile.
+      if (state.phase !== 'connecting' && state.phase !== 'waiting') return state;
+      return { ...leave(state, 'waiting', now), phase: 'waiting', retryAt: event.until };
+    case 'no-network':
+      return { ...enter(state, 'waiting-for-network', now), failure: report(event.failure) };
+    case 'scheduled': {
+      const { phase, retryAt, failure } = event;
+      return { ...leave(state, phase, now), phase, retryAt, failure: failure === null ? null : report(failure) };
+    }
+    case 'failed':
+      return { ...state, failure: report(event.failure) };
+    case 'stopped':
+      return { ...enter(state, 'stopped', now), sourcePort: null };
+    default:
+      return reduceSession(state, event, now);
+  }
+}
+
+function reduceSession(state: TunnelState, event: SessionEvent, now: number): TunnelState {
+  const { forwards } = state;
+  switch (event.type) {
+    case 'source-port':
+      return { ...state, sourcePort: event.port };
+    case 'authenticating':
+      return enter(state, 'authenticating', now);
+    case 'logged-in':
+      return { ...enter(state, 'forwarding', now), login: event.login, carrier: event.carrier };
+    case 'up':
+      return { ...enter(state, 'up', now), attempts: 0, lastUp: now };
+    case 'incomplete':
+      return enter(state, 'forwarding', now);
+    case 'watched':
+      return { ...state, ...event.change };
+    case 'forward':
+      return { ...state, forwards: forwards.with(event.index, { ...forwards[event.index]!, ...event.change }) };
+    case 'session-over':
+      return { ...state, ...NO_SESSION, forwards: forwards.map((forward) => ({ ...forward, ...NOT_ASKED })) };
+  }
+}
+
+function enter(state: TunnelState, phase: Exclude<Phase, 'waiting' | 'blocked'>, now: number): TunnelState {
+  return { ...leave(state, phase, now), phase, retryAt: null };
+}
+
+/** With true times for the phase that follows. */
+function leave(state: TunnelState, next: Phase, now: number): TunnelState {
+  if (next === state.phase) return state;
+  return { ...state, since: now, lastUp: state.phase === 'up' ? now : state.lastUp };
+}
+
+const NO_SESSION = { sourcePort: null, login: null, carrier: null, rttMs: null, silentSince: null } as const;
+
+/** The state of one tunnel; nothing else changes it. */
+export interface Store {
+  state(): TunnelState;
+  dispatch(event: TunnelEvent): void;
+  /** Calls `listener` after each event; the answer ends that. */
+  readonly subscribe: (listener: (now: TunnelState, before: TunnelState) => void) => () => void;
+}
+
+export function createStore(spec: TunnelSpec, clock: Clock): Store {
+  const listeners = new Set<Parameters<Store['subscribe']>[0]>();
+  let state = initialState(spec, clock.now());
+  return {
+    state: () => state,
+    dispatch: (event) => {
+      const before = state;
+      state = reduce(state, event, { now: clock.now(), tunnel: spec.name });
+      for (const listener of listeners) listener(state, before);
+    },
+    subscribe: (listener) => {
+      listeners.add(listener);
+      return () => listeners.delete(listener);
+    },
+  };
+}
