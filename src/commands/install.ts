@@ -19,11 +19,11 @@ import { daemonStatus } from './find/daemon-status.ts';
 import { EXIT } from './text/exit-code.ts';
 import { installLaunchd } from './install-launchd.ts';
 import { makeSo, printChanges, tellChange } from './text/changes-text.ts';
-import { isInOwnUnit, runInOwnUnit } from './own-unit.ts';
+import { isInOwnUnit, runInOwnUnit } from './takeover/own-unit.ts';
 import { createQuestions, NobodyThereError } from './text/prompt.ts';
 import { checkSystemd, sayWhyNot } from './find/service-context.ts';
 import { status } from './status.ts';
-import { takeOverNow } from './take-over.ts';
+import { takeOverNow } from './takeover/take-over.ts';
 import { tell } from './text/tell.ts';
 
 export interface InstallOptions {

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { proveTakeover } from '../../src/commands/prove-takeover.ts';
+import { proveTakeover } from '../../src/commands/takeover/prove-takeover.ts';
 import type { StatusDocument } from '../../src/status/document.ts';
 import { fakeClock } from '../support/clock.ts';
 

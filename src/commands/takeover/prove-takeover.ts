@@ -1,7 +1,7 @@
-import { InstallError } from '../install/steps/install-error.ts';
-import type { OldService } from '../install/takeover/old-service.ts';
-import { type Clock, sleep } from '../lib/async/clock.ts';
-import type { ForwardStatus, StatusDocument, TunnelStatus } from '../status/document.ts';
+import { InstallError } from '../../install/steps/install-error.ts';
+import type { OldService } from '../../install/takeover/old-service.ts';
+import { type Clock, sleep } from '../../lib/async/clock.ts';
+import type { ForwardStatus, StatusDocument, TunnelStatus } from '../../status/document.ts';
 
 export interface ProofDeps {
   readonly clock: Clock;

@@ -1,9 +1,9 @@
 import { readFileSync, rmSync } from 'node:fs';
-import { putFile } from '../install/steps/files.ts';
-import { InstallError } from '../install/steps/install-error.ts';
-import { mustRun, runProgram } from '../install/steps/run-program.ts';
-import { execWords } from '../install/systemd/unit-file.ts';
-import { systemClock, type Clock } from '../lib/async/clock.ts';
+import { putFile } from '../../install/steps/files.ts';
+import { InstallError } from '../../install/steps/install-error.ts';
+import { mustRun, runProgram } from '../../install/steps/run-program.ts';
+import { execWords } from '../../install/systemd/unit-file.ts';
+import { systemClock, type Clock } from '../../lib/async/clock.ts';
 
 /** Whether this process is the one that runInOwnUnit() has started. */
 export function isInOwnUnit(): boolean {

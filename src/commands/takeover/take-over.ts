@@ -1,13 +1,13 @@
-import { systemEnvironment } from '../config/input/environment.ts';
-import { defaultControlSocket } from '../config/input/paths.ts';
-import type { Change } from '../install/steps/carry-out.ts';
-import { lookAtOldService } from '../install/takeover/old-service.ts';
-import type { Plan, PlannedTakeover } from '../install/plan-system.ts';
-import { takeOver } from '../install/takeover/trial.ts';
-import { systemClock } from '../lib/async/clock.ts';
-import { errorText } from '../lib/text.ts';
-import { statusAt } from './find/daemon-status.ts';
-import { tellChange } from './text/changes-text.ts';
+import { systemEnvironment } from '../../config/input/environment.ts';
+import { defaultControlSocket } from '../../config/input/paths.ts';
+import type { Change } from '../../install/steps/carry-out.ts';
+import { lookAtOldService } from '../../install/takeover/old-service.ts';
+import type { Plan, PlannedTakeover } from '../../install/plan-system.ts';
+import { takeOver } from '../../install/takeover/trial.ts';
+import { systemClock } from '../../lib/async/clock.ts';
+import { errorText } from '../../lib/text.ts';
+import { statusAt } from '../find/daemon-status.ts';
+import { tellChange } from '../text/changes-text.ts';
 import { sayInJournal } from './own-unit.ts';
 import { proveTakeover } from './prove-takeover.ts';
 
