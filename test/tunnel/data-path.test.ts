@@ -136,15 +136,15 @@ suite('one connection', () => {
     await tunnel.untilPhase('up');
     const visitor = connect({ port, host: '127.0.0.1', noDelay: true });
     const rounds: number[] = [];
-    for (let round = 0; round < 100; round++) {
+    // Without TCP_NODELAY each but the first ones costs 40 ms and more; on a busy machine not all are quick.
+    const quick = () => rounds.slice(50).filter((ms) => ms < 35).length;
+    while (quick() <= 10 && rounds.length < 1000) {
       const started = performance.now();
       await question(visitor);
       rounds.push(performance.now() - started);
     }
     visitor.destroy();
-    // Without TCP_NODELAY each but the first ones costs 40 ms and more; on a busy machine not all are quick.
-    const quick = rounds.slice(50).filter((ms) => ms < 35);
-    assert.ok(quick.length > 10, rounds.join(' '));
+    assert.ok(quick() > 10, rounds.join(' '));
   });
 
   test('Unix sockets on either side', async (t) => {

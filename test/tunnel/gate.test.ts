@@ -86,7 +86,7 @@ describe('a tunnel without a network', { concurrency: 4 }, () => {
     assert.match(tunnel.state().failure?.message ?? '', /no ping is answered, and 127\.0\.0\.1:\d+: did not answer/);
     await heal();
     network.pings = true;
-    await tunnel.untilPhase('up', 15_000);
+    await tunnel.untilPhase('up');
     const told = tunnel.lines.filter((line) => line['level'] === 40 && line['code'] === 'network-down');
     assert.equal(told.length, 1);
     assert.deepEqual(tunnel.phases.slice(0, 3), ['connecting', 'waiting-for-network', 'connecting']);
@@ -96,7 +96,7 @@ describe('a tunnel without a network', { concurrency: 4 }, () => {
     const { tunnel, heal } = await cutOff(t);
     await tunnel.untilPhase('waiting-for-network');
     await heal();
-    await tunnel.untilPhase('up', 15_000);
+    await tunnel.untilPhase('up');
   });
 
   test('stops at once', async (t) => {
@@ -144,7 +144,7 @@ describe('a hint, and no more', { concurrency: 4 }, () => {
   test('a refusal asks for no ping', async (t) => {
     const { tunnel, network, hole } = await cutOff(t);
     await hole.close();
-    const { failure } = await tunnel.untilFailure('connect-refused', 15_000);
+    const { failure } = await tunnel.untilFailure('connect-refused');
     assert.match(failure?.message ?? '', /ECONNREFUSED/);
     await tunnel.untilPhase('waiting');
     const { asked } = network;
@@ -236,7 +236,7 @@ async function cutOff(t: TestContext, hints = true) {
     network.asked++;
     return Promise.resolve(network.pings);
   };
-  const spec = specFor(sshd, [[await freePort(), 1]], { connectTimeoutMs: 700 });
+  const spec = specFor(sshd, [[await freePort(), 1]], { connectTimeoutMs: 2500 });
   const tunnel = startTunnel(t, spec, { ping: hints ? ping : null });
   const heal = async () => {
     await hole.close();

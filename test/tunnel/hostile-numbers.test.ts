@@ -193,7 +193,7 @@ describe('a server that goes wrong in the login', { concurrency: 4 }, () => {
       const server = await startFakeSsh(t, sshd, (connection) =>
         connection.on('authentication', () => attack((...parts) => sendPayload(connection, ...parts))),
       );
-      const tunnel = await startAt(t, sshd, server.port, { connectTimeoutMs: 10_000 });
+      const tunnel = await startAt(t, sshd, server.port);
       await assertRetried(tunnel, server, 'handshake-failed', message);
       const told = tunnel.lines.filter((line) => 'banner' in line);
       assert.ok(told.length <= 3 * server.accepted(), `${told.length} banners in the log`);

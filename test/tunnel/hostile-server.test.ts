@@ -12,6 +12,9 @@ import { assertHarmless, assertRetried, NASTY, startAt } from './hostile.ts';
 import { pour } from './pour.ts';
 import { visit } from './visit.ts';
 
+/** For who would have to be waited for: still long enough to hear on a busy machine what he says before. */
+const QUICK = { connectTimeoutMs: 3000 };
+
 let sshd: TestSshd;
 before(async () => {
   sshd = await startSshd();
@@ -28,12 +31,12 @@ describe('a peer that does not speak SSH', { concurrency: 8 }, () => {
     [
       'a web server that keeps the connection',
       (socket) => socket.write('HTTP/1.1 400 Bad Request\r\n'),
-      /did not finish the SSH handshake within 1 s; instead of SSH it says: HTTP\/1\.1 400/,
+      /did not finish the SSH handshake within 3 s; instead of SSH it says: HTTP\/1\.1 400/,
     ],
     ['an sshd with too many logins', (socket) => socket.end('Exceeded MaxStartups\r\n'), /Exceeded MaxStartups/],
     ['one that closes at once', (socket) => socket.end(), /lost before handshake|closed/],
-    ['one that says nothing', (socket) => socket.resume(), /did not finish the SSH handshake within 1 s$/],
-    ['one that introduces itself and stops', (socket) => socket.write('SSH-2.0-x\r\n'), /within 1 s$/],
+    ['one that says nothing', (socket) => socket.resume(), /did not finish the SSH handshake within 3 s$/],
+    ['one that introduces itself and stops', (socket) => socket.write('SSH-2.0-x\r\n'), /within 3 s$/],
     ['garbage', (socket) => socket.write(Buffer.alloc(100_000, 0x9b)), /no SSH identification in \d+ bytes/],
     [
       'garbage after the introduction',
@@ -46,7 +49,7 @@ describe('a peer that does not speak SSH', { concurrency: 8 }, () => {
   for (const [title, serve, message] of cases) {
     test(title, async (t) => {
       const server = await startFakeServer(t, serve);
-      const tunnel = await startAt(t, sshd, server.port);
+      const tunnel = await startAt(t, sshd, server.port, QUICK);
       await assertRetried(tunnel, server, 'handshake-failed', message);
       assertHarmless(tunnel);
     });
@@ -88,8 +91,8 @@ describe('a server that stops in the middle', { concurrency: 8 }, () => {
       const relay = await startFaultyRelay(t, sshd.port, (piece, offset) =>
         offset >= bytes ? null : piece.subarray(0, bytes - offset),
       );
-      const tunnel = await startAt(t, sshd, relay.port);
-      await assertRetried(tunnel, relay, 'handshake-failed', /did not finish the SSH handshake within 1 s/);
+      const tunnel = await startAt(t, sshd, relay.port, QUICK);
+      await assertRetried(tunnel, relay, 'handshake-failed', /did not finish the SSH handshake within 3 s/);
     });
   }
 
@@ -99,7 +102,7 @@ describe('a server that stops in the middle', { concurrency: 8 }, () => {
       connection.on('authentication', () => void (asked = true)),
     );
     const clock = skippingClock();
-    const tunnel = await startAt(t, sshd, server.port, { connectTimeoutMs: 10_000 }, { clock });
+    const tunnel = await startAt(t, sshd, server.port, {}, { clock });
     await until(() => asked, { what: 'the login' });
     clock.skip(30_000);
     await assertRetried(tunnel, server, 'handshake-failed', /did not finish authentication within 30 s/);
@@ -125,7 +128,7 @@ test('an introduction that comes in single bytes is understood', async (t) => {
     socket.on('data', (piece: Buffer) => upstream.write(piece));
     dribble(upstream, socket).catch(() => {}); // the end of the test cuts it off
   });
-  const tunnel = await startAt(t, sshd, server.port, { connectTimeoutMs: 10_000 });
+  const tunnel = await startAt(t, sshd, server.port);
   await tunnel.untilPhase('up');
 });
 

@@ -25,7 +25,6 @@ export async function startAt(
   const spec = specFor(sshd, [[await freePort(), target ?? echo.port]], {
     port,
     reconnect,
-    connectTimeoutMs: 1000,
     ...changes,
   });
   return startTunnel(t, spec, options);
@@ -38,7 +37,7 @@ export async function assertRetried(
   code: string,
   message: RegExp,
 ): Promise<void> {
-  const { failure } = await tunnel.untilFailure(code, 20_000);
+  const { failure } = await tunnel.untilFailure(code);
   assert.match(failure?.message ?? '', message);
   await until(() => server.accepted() >= 2, { what: 'the next attempt' });
   await until(() => server.open() <= 1, { what: 'the end of the first connection' });

@@ -140,8 +140,7 @@ test('a server that never closes its ends of channels is left', async (t) => {
   for (const message of ['CHANNEL_CLOSE', 'CHANNEL_EOF']) handlers[message] = () => {};
   for (let round = 1; round <= 5; round++) {
     flooded.burst(1000);
-    if (round <= 4)
-      await until(() => open === round * 1000, { what: () => `${round * 1000}, not ${open}`, timeoutMs: 30_000 });
+    if (round <= 4) await until(() => open === round * 1000, { what: () => `${round * 1000}, not ${open}` });
   }
   const { code, message } = await flooded.lost();
   assert.equal(code, 'disconnected');

@@ -107,7 +107,7 @@ describe('tunnels with the same login whose own turn comes late', () => {
     const all = await startThree({ connectLimit: { count: 1, windowMs: 3000 } });
     sshd.killSessions();
     for (const { tunnel } of all) await until(() => tunnel.state().phase !== 'up', { what: 'the loss' });
-    for (const { tunnel } of all) await tunnel.untilPhase('up', 30_000);
+    for (const { tunnel } of all) await tunnel.untilPhase('up');
     assert.equal(sshd.sessions().length, 1);
     for (const { name, port } of all) assert.equal(await greeting(port), name);
   });
