@@ -132,8 +132,7 @@ function sessionDeps(
   round: AbortSignal,
 ): Omit<SessionDeps, 'connections' | 'join'> {
   const { spec, deps, memory } = tunnel;
-  const { clock, store } = deps;
-  const { holdings, ports, connected } = memory;
+  const { store } = deps;
   const begin = (turn: Turn) => {
     progress.turn = turn;
     store.dispatch({ type: 'reached' });
@@ -143,7 +142,7 @@ function sessionDeps(
     ...deps,
     onOver: () => progress.turn?.end(),
     reach: async () => {
-      const reached = await reachServer(firstMachine(spec), { ...wayDeps(), ports }, round);
+      const reached = await reachServer(firstMachine(spec), { ...wayDeps(), ports: memory.ports }, round);
       begin(reached.turn);
       return reached;
     },
@@ -153,11 +152,8 @@ function sessionDeps(
       return turn;
     },
     visitLog: tunnel.visitLog,
-    holdings,
-    wasUp: () => connected || deps.store.state().lastUp !== null,
+    memory,
     explainEnd: tunnel.idleEnds.explain,
-    earlierPorts: (current) => ports?.earlier(current) ?? [],
-    onEvicted: (seconds) => ports?.evicted({ day: new Date(clock.wall()).toISOString().slice(0, 10), seconds }),
     store: { ...store, dispatch: (event) => follow(tunnel, progress, event) },
   };
 }

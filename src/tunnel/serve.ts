@@ -122,7 +122,7 @@ function keepRemotely(
   deps: ServingDeps,
   signal: AbortSignal,
 ): Promise<never> {
-  const { clock, random, log, holdings, verifier, lease, store } = deps;
+  const { clock, random, log, memory, verifier, lease, store } = deps;
   const { connection } = share;
   const evictOnce = once(() => startEviction(share, spec, deps, signal));
   return keepForwards(
@@ -133,10 +133,10 @@ function keepRemotely(
       clock,
       random,
       log,
-      wasUp: deps.wasUp(),
+      wasUp: memory.connected || store.state().lastUp !== null,
       verify: spec.verify,
       tunnel: spec.name,
-      holdings,
+      holdings: memory.holdings,
       onTaken: deps.device.onTaken,
       verifier,
       lease,
@@ -160,7 +160,8 @@ function keepRemotely(
       },
       onEvicted: (seconds) => {
         // A proxyCommand's connections come from ports that we do not know.
-        if (connection.transport.ends !== null) deps.onEvicted(seconds);
+        if (connection.transport.ends === null) return;
+        memory.ports?.evicted({ day: new Date(clock.wall()).toISOString().slice(0, 10), seconds });
       },
       onRefused: (index, { refusal, failure, elsewhere }) => {
         standing.onRefused(index, refusal, failure, elsewhere);
@@ -181,7 +182,7 @@ function startEviction(
   const { ends } = share.connection.transport;
   if (ends === null) return;
   // Those of the tunnels that it carries may be the same.
-  const earlierPorts = (current: number) => share.notYetEvicted(deps.earlierPorts(current));
+  const earlierPorts = (current: number) => share.notYetEvicted(deps.memory.ports?.earlier(current) ?? []);
   void evict(ends, earlierPorts, { clock: deps.clock, turns: deps.device.turns, spec }, signal);
 }
 

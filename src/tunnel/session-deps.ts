@@ -1,7 +1,6 @@
 import type { TunnelFailure } from '../model/failure.ts';
 import type { VisitLog } from '../forwarding/visitors/visit-log.ts';
 import type { Lease } from '../forwarding/listeners/listener-lease.ts';
-import type { Holdings } from '../forwarding/listeners/holdings.ts';
 import type { Turn } from '../net/pacing/turns.ts';
 import type { Dialled } from '../net/dial.ts';
 import type { Device } from '../net/device.ts';
@@ -10,7 +9,7 @@ import type { Logger } from '../lib/log/log.ts';
 import type { ConnectionPool } from '../connection/shared/connection-pool.ts';
 import type { Member, Share } from '../connection/shared/shared-connection.ts';
 import type { Clock } from '../lib/async/clock.ts';
-import type { TunnelDevice } from './remembered.ts';
+import type { Remembered, TunnelDevice } from './remembered.ts';
 import type { Store } from './store.ts';
 
 export interface SessionDeps {
@@ -30,12 +29,7 @@ export interface SessionDeps {
   readonly connections: ConnectionPool | null;
   /** The connection that this session opened is over, which may be long after the session. */
   onOver(): void;
-  /** Whether this tunnel was up at some time before. */
-  wasUp(): boolean;
-  /** Local ports, other than this one, of connections that the server may still hold. */
-  earlierPorts(current: number): readonly number[];
-  /** What is remembered of the listeners at this server. */
-  readonly holdings: Holdings;
+  readonly memory: Remembered;
   /** Which listeners this tunnel may hold. */
   readonly lease: Lease;
   /** Resolves when other tunnels have let go of the listeners that this one needs. Called when all else is ready for them. */
@@ -44,8 +38,6 @@ export interface SessionDeps {
   readonly visitorsEnd: AbortSignal;
   /** What is to be said of the end of a session, which was without a channel for that long; null where it had one. */
   explainEnd(failure: TunnelFailure, idleMs: number | null): TunnelFailure;
-  /** A listener came free that a dead connection of ours most likely held, after so many seconds. */
-  onEvicted(seconds: number): void;
   /** Says that this loop is alive and will say so again within the time. */
   heartbeat(withinMs: number): void;
   readonly store: Store;

@@ -53,8 +53,7 @@ export function reduce(
     ...reportFailure(failure, now),
     hint: hintFor(tunnel, failure.hint),
   });
-  // The compiler sees that what is left is of the session.
-  // oxlint-disable-next-line typescript/switch-exhaustiveness-check
+  // oxlint-disable-next-line typescript/switch-exhaustiveness-check -- the compiler sees that what is left is of the session
   switch (event.type) {
     case 'attempt':
       return { ...(event.waits ? state : enter(state, 'connecting', now)), attempts: state.attempts + 1 };
