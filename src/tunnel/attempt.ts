@@ -1,3 +1,4 @@
+import { childController } from '../lib/async/abort.ts';
 import { takeCommandTurn } from '../net/command-turn.ts';
 import type { DialDeps } from '../net/dial.ts';
 import { createVisitLog, type VisitLog } from '../forwarding/visitors/visit-log.ts';
@@ -137,17 +138,23 @@ function sessionDeps(
     progress.turn = turn;
     store.dispatch({ type: 'reached' });
   };
+  // It ends with the round, and where another connection carries the tunnel.
+  const inRound = async <T>(way: AbortSignal, work: (signal: AbortSignal) => Promise<T>): Promise<T> => {
+    const both = childController(round, way);
+    return await work(both.signal).finally(both.dispose);
+  };
   const wayDeps = () => ({ ...deps, ...dialDeps(tunnel), ...dialReports(tunnel) });
   return {
     ...deps,
     onOver: () => progress.turn?.end(),
-    reach: async () => {
-      const reached = await reachServer(firstMachine(spec), { ...wayDeps(), ports: memory.ports }, round);
+    reach: async (way) => {
+      const reachDeps = { ...wayDeps(), ports: memory.ports };
+      const reached = await inRound(way, (signal) => reachServer(firstMachine(spec), reachDeps, signal));
       begin(reached.turn);
       return reached;
     },
-    beforeCommand: async (command) => {
-      const turn = await takeCommandTurn(command, firstMachine(spec), wayDeps(), round);
+    beforeCommand: async (command, way) => {
+      const turn = await inRound(way, (signal) => takeCommandTurn(command, firstMachine(spec), wayDeps(), signal));
       begin(turn);
       return turn;
     },

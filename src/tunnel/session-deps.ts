@@ -20,9 +20,9 @@ export interface SessionDeps {
   readonly identities: IdentityCache;
   readonly device: Device;
   /** A TCP connection to the first machine on the way, and what is left of connectTimeout for the handshake. */
-  reach(): Promise<Dialled>;
+  reach(signal: AbortSignal): Promise<Dialled>;
   /** See RouteDeps. */
-  beforeCommand?(command: string): Promise<Turn>;
+  beforeCommand?(command: string, signal: AbortSignal): Promise<Turn>;
   /** Resolves with a share of another tunnel's connection where the tunnel's own turn comes late; else never. */
   join(member: Member): Promise<Share>;
   /** Where its own connection is offered to others; null where it keeps to itself. */

@@ -102,6 +102,20 @@ describe('tunnels with the same login whose own turn comes late', () => {
     assert.equal(sshd.sessions().length, 1);
   });
 
+  test('want no turn of their own any more', async (t) => {
+    const { sshd, start, startThree } = await setUp(t);
+    const soon = { connectLimit: { count: 1, windowMs: 3000 } };
+    const all = await startThree(soon);
+    // One that has to dial has its turn after those that have asked before.
+    const last = await start('last', { ...soon, compression: true });
+    await last.tunnel.untilPhase('up');
+    assert.equal(sshd.log().match(/Connection from/g)?.length, 2);
+    for (const { tunnel } of all) {
+      const { phase, sourcePort } = tunnel.state();
+      assert.deepEqual([phase, sourcePort], ['up', all[0].tunnel.state().sourcePort]);
+    }
+  });
+
   test('come back together when it is lost', async (t) => {
     const { sshd, startThree } = await setUp(t);
     const all = await startThree({ connectLimit: { count: 1, windowMs: 3000 } });

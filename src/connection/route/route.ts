@@ -25,9 +25,9 @@ export interface RouteDeps {
   readonly identities: IdentityCache;
   readonly device: WatchDeps['device'] & Pick<Device, 'turns'>;
   /** A TCP connection to the first machine on the way, and what is left of connectTimeout. */
-  reach(): Promise<Dialled>;
+  reach(signal: AbortSignal): Promise<Dialled>;
   /** Resolves with the turn of a proxyCommand when that may be started, which makes a connection of its own. */
-  beforeCommand?(command: string): Promise<Turn>;
+  beforeCommand?(command: string, signal: AbortSignal): Promise<Turn>;
   heartbeat(withinMs: number): void;
   /** The local port of the connection at the bottom. */
   onSourcePort(port: number): void;
@@ -91,13 +91,13 @@ async function enter(entry: Entry, first: ServerSpec, deps: RouteDeps, signal: A
   const { clock, log } = deps;
   const { turns } = deps.device;
   if (entry.type === 'command') {
-    const turn = (await deps.beforeCommand?.(entry.command)) ?? null;
+    const turn = (await deps.beforeCommand?.(entry.command, signal)) ?? null;
     const command = startProxyCommand(entry.command, log, clock);
     const transport = createTransport(command.wire, { ends: null, direct: false }, clock);
     const { connectTimeoutMs: leftMs } = first;
     return { route: { ...command, transport, leftMs, answers: null, close: () => Promise.resolve() }, turn };
   }
-  const { socket, leftMs, turn } = await deps.reach().catch((error: unknown) => {
+  const { socket, leftMs, turn } = await deps.reach(signal).catch((error: unknown) => {
     throw entry.type === 'direct' || !(error instanceof TunnelFailure) ? error : atProxy(error);
   });
   const ends = endsOf(socket);

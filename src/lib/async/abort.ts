@@ -33,11 +33,17 @@ export function deferred<T>(): Deferred<T> {
   return { promise, resolve, reject };
 }
 
-/** A controller that follows `parent`, and can be aborted by itself; `dispose` lets the parent forget it. */
-export function childController(parent: AbortSignal): AbortController & { dispose(): void } {
+/** A controller that follows each of `parents`, and can be aborted by itself; `dispose` lets the parents forget it. */
+export function childController(...parents: readonly AbortSignal[]): AbortController & { dispose(): void } {
   const controller = new AbortController();
-  const follow = () => controller.abort(parent.reason);
-  if (parent.aborted) follow();
-  else parent.addEventListener('abort', follow, { once: true });
-  return Object.assign(controller, { dispose: () => parent.removeEventListener('abort', follow) });
+  const forgets = parents.map((parent) => {
+    const follow = () => controller.abort(parent.reason);
+    if (parent.aborted) follow();
+    else parent.addEventListener('abort', follow, { once: true });
+    return () => parent.removeEventListener('abort', follow);
+  });
+  const dispose = () => {
+    for (const forget of forgets) forget();
+  };
+  return Object.assign(controller, { dispose });
 }
