@@ -3,6 +3,7 @@ import { lstat, stat, unlink } from 'node:fs/promises';
 import { createServer, type Server, type Socket } from 'node:net';
 import { dirname } from 'node:path';
 import { makeDirectory } from '../lib/files/make-directory.ts';
+import { ownerOfPlace } from '../lib/files/place-owner.ts';
 import { errorCode } from '../lib/text.ts';
 import { whoAnswers } from './client.ts';
 
@@ -35,6 +36,7 @@ export interface ListenRequest {
 export async function listenAt({ path, mode, config, onConnection }: ListenRequest): Promise<Listening> {
   if (Buffer.byteLength(path) > MAX_PATH)
     throw new Error(`its path is longer than ${MAX_PATH} bytes: name a shorter one with control.socket`);
+  await refuseForeignPlace(path, config);
   makeDirectory(dirname(path));
   const server = createServer(onConnection);
   try {
@@ -76,14 +78,29 @@ function listen(server: Server, path: string, mode: number): Promise<void> {
   });
 }
 
+/** Root makes and removes nothing where another user could lead it elsewhere; that the service runs there is told all the same. */
+async function refuseForeignPlace(path: string, config: string): Promise<void> {
+  const { uid } = ownerOfPlace(dirname(path));
+  if (process.getuid?.() !== 0 || uid === 0) return;
+  const there = await lstat(path).catch(() => null);
+  if (there?.isSocket() === true) await judgeOccupant(path, config, there.uid);
+  throw new Error(`${dirname(path)} belongs to the user ${uid}, and root makes no socket there: run this as that user`);
+}
+
+/** Rejects where a daemon that can be believed runs the same configuration; answers who is there. */
+async function judgeOccupant(path: string, config: string, uid: number): Promise<'nobody' | 'another'> {
+  const who = await whoAnswers(path);
+  if (who === 'nobody') return 'nobody';
+  if (who !== 'somebody' && who.config === config && (await isBelieved(uid, path)))
+    throw new AlreadyRunningError(`another tunneld is running on ${config}: process ${who.pid} answers at ${path}`);
+  return 'another';
+}
+
 /** Removes a socket of a dead daemon. */
 async function makeWay(path: string, config: string): Promise<void> {
   const there = await lstat(path);
   if (!there.isSocket()) throw new SocketInUseError('it exists and is not a socket');
-  const who = await whoAnswers(path);
-  if (who === 'nobody') return await unlink(path);
-  if (who !== 'somebody' && who.config === config && (await isBelieved(there.uid, path)))
-    throw new AlreadyRunningError(`another tunneld is running on ${config}: process ${who.pid} answers at ${path}`);
+  if ((await judgeOccupant(path, config, there.uid)) === 'nobody') return await unlink(path);
   throw new SocketInUseError('another program answers there');
 }
 

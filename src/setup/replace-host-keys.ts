@@ -1,9 +1,12 @@
-import { chown, lstat, mkdir, stat } from 'node:fs/promises';
-import { dirname } from 'node:path';
+import { constants } from 'node:fs';
+import { open, stat } from 'node:fs/promises';
+import { basename, dirname } from 'node:path';
 import { checkRootsWay } from '../lib/files/place-owner.ts';
 import { isAboutOnly } from '../connection/known-hosts/edit.ts';
 import { appendKnownHosts, rewriteKnownHosts } from '../connection/known-hosts/file.ts';
 import { type HostQuery, knownHostsLine } from '../connection/known-hosts/check.ts';
+import { makeDirectory } from '../lib/files/make-directory.ts';
+import { inDirectory } from '../lib/files/open-directory.ts';
 import { createFile } from '../lib/files/create-file.ts';
 
 /**
@@ -19,7 +22,7 @@ export async function replaceHostKeys(
 ): Promise<void> {
   const lines = trusted.map((key) => knownHostsLine(query, key));
   checkRootsWay(file);
-  await mkdir(dirname(file), { recursive: true, mode: 0o700 });
+  makeDirectory(dirname(file));
   const exists = await stat(file).then(
     () => true,
     () => false,
@@ -38,7 +41,17 @@ export async function replaceHostKeys(
 /** `sudo ssh-keygen -R` leaves a file of root's that the service can no longer read. */
 async function giveToFolder(file: string): Promise<void> {
   if (process.getuid?.() !== 0) return;
-  const { uid, gid } = await stat(dirname(file));
-  const own = await lstat(file);
-  if (uid !== 0 && own.uid === 0 && own.isFile() && own.nlink === 1) await chown(file, uid, gid);
+  await inDirectory(dirname(file), async (folder) => {
+    const { uid, gid } = folder.owner();
+    if (uid === 0) return;
+    const handle = await open(folder.at(basename(file)), FLAGS);
+    try {
+      const own = await handle.stat();
+      if (own.uid === 0 && own.isFile() && own.nlink === 1) await handle.chown(uid, gid);
+    } finally {
+      await handle.close();
+    }
+  });
 }
+
+const FLAGS = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK;

@@ -1,12 +1,13 @@
 import { createQueue } from '../../lib/async/queue.ts';
 import { constants, type Stats } from 'node:fs';
 import { mkdir, open, realpath, stat, type FileHandle } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
+import { inDirectory, type OpenDirectory } from '../../lib/files/open-directory.ts';
 import { checkRootsOpened, checkRootsWay } from '../../lib/files/place-owner.ts';
 import { readAtMost } from '../../lib/files/read-at-most.ts';
 import { inSlices } from '../../lib/async/slices.ts';
 import { errorCode, errorText, printable } from '../../lib/text.ts';
-import { writeWhole } from '../../lib/files/whole-file.ts';
+import { writeWholeIn } from '../../lib/files/whole-file.ts';
 import { editKnownHosts, missingLines, type KnownHostsEdit } from './edit.ts';
 import { readKnownHosts, type KnownHosts } from './parse.ts';
 
@@ -43,10 +44,17 @@ async function readFile(file: string): Promise<ReadText> {
   // A pipe without a writer would otherwise hold one of the few threads of Node for ever.
   const handle = await open(file, constants.O_RDONLY | constants.O_NONBLOCK);
   try {
+    await judge(file, handle);
     return await readOpenFile(handle);
   } finally {
     await handle.close();
   }
+}
+
+/** /dev/null, to which people's links lead, is nobody's secret. */
+async function judge(file: string, handle: FileHandle): Promise<void> {
+  const stats = await handle.stat();
+  if (stats.isFile()) checkRootsOpened(file, handle.fd, stats);
 }
 
 interface ReadText {
@@ -77,22 +85,7 @@ const inTurn = createQueue();
 async function rewrite(file: string, edit: KnownHostsEdit): Promise<boolean> {
   try {
     const path = (await isSomebodyElses(dirname(file))) ? file : await realpath(file);
-    const handle = await open(path, constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOFOLLOW);
-    let text: string;
-    let stats: Stats;
-    try {
-      stats = await handle.stat();
-      if (!stats.isFile()) return false;
-      checkRootsOpened(file, handle.fd, stats);
-      text = whole(await readOpenFile(handle));
-    } finally {
-      await handle.close();
-    }
-    const edited = await inSlices(editKnownHosts(text, edit));
-    if (edited === text) return false;
-    const { uid, gid, mode } = stats;
-    await writeWhole(path, edited, { mode: mode & 0o777, owner: process.getuid?.() === 0 ? { uid, gid } : null });
-    return true;
+    return await inDirectory(dirname(path), (directory) => rewriteIn(directory, path, edit));
   } catch (error) {
     if (errorCode(error) === 'ENOENT') return false;
     const message = `cannot change ${file}: ${errorText(error)}; check that the user of tunneld may write it and its folder`;
@@ -100,12 +93,32 @@ async function rewrite(file: string, edit: KnownHostsEdit): Promise<boolean> {
   }
 }
 
+async function rewriteIn(directory: OpenDirectory, path: string, edit: KnownHostsEdit): Promise<boolean> {
+  const name = basename(path);
+  const handle = await open(directory.at(name), constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOFOLLOW);
+  let text: string;
+  let stats: Stats;
+  try {
+    stats = await handle.stat();
+    if (!stats.isFile()) return false;
+    checkRootsOpened(path, handle.fd, stats);
+    text = whole(await readOpenFile(handle));
+  } finally {
+    await handle.close();
+  }
+  const edited = await inSlices(editKnownHosts(text, edit));
+  if (edited === text) return false;
+  const { uid, gid, mode } = stats;
+  const owner = process.getuid?.() === 0 ? { uid, gid } : null;
+  await writeWholeIn(directory, name, edited, { mode: mode & 0o777, owner });
+  return true;
+}
+
 async function append(file: string, lines: readonly string[]): Promise<void> {
   try {
     const handle = await openForAppending(file);
     try {
-      const stats = await handle.stat();
-      if (stats.isFile()) checkRootsOpened(file, handle.fd, stats);
+      await judge(file, handle);
       await appendTo(handle, lines);
     } finally {
       await handle.close();
@@ -123,12 +136,14 @@ async function openForAppending(file: string): Promise<FileHandle> {
     constants.O_CREAT |
     constants.O_NONBLOCK |
     ((await isSomebodyElses(dirname(file))) ? constants.O_NOFOLLOW : 0);
+  // In the folder that was judged: else a link that is put there meanwhile would have root make a file elsewhere.
+  const openIt = () => inDirectory(dirname(file), (folder) => open(folder.at(basename(file)), flags, 0o600));
   try {
-    return await open(file, flags, 0o600);
+    return await openIt();
   } catch (error) {
     if (errorCode(error) !== 'ENOENT') throw error;
     await makeFolder(dirname(file));
-    return open(file, flags, 0o600);
+    return await openIt();
   }
 }
 
@@ -145,7 +160,7 @@ async function isSomebodyElses(folder: string): Promise<boolean> {
 /** Only the last folder (`~/.ssh`): without a home there is something wrong that must not be papered over. */
 async function makeFolder(folder: string): Promise<void> {
   try {
-    await mkdir(folder, 0o700);
+    await inDirectory(dirname(folder), (home) => mkdir(home.at(basename(folder)), 0o700));
   } catch (error) {
     if (errorCode(error) !== 'EEXIST') throw error;
   }

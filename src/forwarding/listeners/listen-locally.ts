@@ -1,6 +1,8 @@
 import { lstatSync, renameSync } from 'node:fs';
 import { lstat, unlink } from 'node:fs/promises';
 import { connect, createServer, type ListenOptions, type Server, type Socket } from 'node:net';
+import { basename, dirname } from 'node:path';
+import { inDirectory, inDirectorySync } from '../../lib/files/open-directory.ts';
 import { errorCode } from '../../lib/text.ts';
 import { shield } from '../../net/shield.ts';
 import type { Endpoint } from '../../model/spec.ts';
@@ -66,15 +68,17 @@ function identityOf(path: string): string | null {
 
 /** To close a listener removes whatever has its path now: what is somebody else's is put aside meanwhile. */
 function keeping(path: string, close: () => void): void {
-  const aside = `${path}.${process.pid}`;
   try {
-    renameSync(path, aside);
+    inDirectorySync(dirname(path), (directory) => {
+      const [there, aside] = [directory.at(basename(path)), directory.at(`${basename(path)}.${process.pid}`)];
+      renameSync(there, aside);
+      close();
+      renameSync(aside, there);
+    });
   } catch {
+    // Nothing is there any more, or it is not ours to move.
     close();
-    return;
   }
-  close();
-  renameSync(aside, path);
 }
 
 /** A system without IPv6. */
@@ -107,11 +111,14 @@ function listen(server: Server, options: ListenOptions, mask: number): Promise<v
 
 /** A socket that somebody answers at is in use. */
 async function removeDead(path: string): Promise<void> {
-  const isSocket = await lstat(path).then(
-    (stats) => stats.isSocket(),
-    () => false,
-  );
-  if (isSocket && !(await answers(path))) await unlink(path);
+  await inDirectory(dirname(path), async (directory) => {
+    const there = directory.at(basename(path));
+    const isSocket = await lstat(there).then(
+      (stats) => stats.isSocket(),
+      () => false,
+    );
+    if (isSocket && !(await answers(there))) await unlink(there);
+  });
 }
 
 function answers(path: string): Promise<boolean> {

@@ -1,4 +1,5 @@
-import { lchown, mkdir, rm, unlink, chmod } from 'node:fs/promises';
+import { unlink } from 'node:fs/promises';
+import { makeDirectory } from '../../lib/files/make-directory.ts';
 import { errorText } from '../../lib/text.ts';
 import { accountOf, groupNumber, MADE_BY_US } from './accounts.ts';
 import { unifiedDiff } from './diff.ts';
@@ -129,13 +130,14 @@ async function carryOutOne({ step, before }: Change, run: Runner): Promise<() =>
     case 'directory': {
       const wanted = await needOwnership(step, run);
       if (before === null) {
-        await mkdir(step.path, { recursive: true, mode: 0o700 }).catch((error: unknown) => {
+        try {
+          makeDirectory(step.path);
+        } catch (error) {
           throw unable('make', step.path, error);
-        });
-        await lchown(step.path, wanted.uid, wanted.gid);
-        await chmod(step.path, wanted.mode);
+        }
+        await give(step.path, wanted);
         // With what a service that failed left in it.
-        return () => rm(step.path, { recursive: true });
+        return () => mustRun(run, ['rm', '-rf', '--', step.path]);
       }
       await give(step.path, wanted);
       return () => give(step.path, before);

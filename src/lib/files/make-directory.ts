@@ -1,5 +1,6 @@
 import { mkdirSync, statSync } from 'node:fs';
-import { dirname } from 'node:path';
+import { basename, dirname } from 'node:path';
+import { inDirectorySync } from './open-directory.ts';
 
 /**
  * Makes a directory with all above it that are missing, of mode 0700. Node's own recursive mkdir never ends where the system says
@@ -9,7 +10,7 @@ export function makeDirectory(path: string): void {
   if (isDirectory(path)) return;
   if (dirname(path) !== path) makeDirectory(dirname(path));
   try {
-    mkdirSync(path, 0o700);
+    inDirectorySync(dirname(path), (parent) => mkdirSync(parent.at(basename(path)), 0o700));
   } catch (error) {
     // Somebody else may have been quicker.
     if (!isDirectory(path)) throw error;

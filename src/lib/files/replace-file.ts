@@ -1,6 +1,9 @@
-import type { Stats } from 'node:fs';
-import { realpath, stat } from 'node:fs/promises';
-import { writeWhole } from './whole-file.ts';
+import { constants, type Stats } from 'node:fs';
+import { open, realpath } from 'node:fs/promises';
+import { basename, dirname } from 'node:path';
+import { inDirectory } from './open-directory.ts';
+import { checkRootsOpened } from './place-owner.ts';
+import { writeWhole, writeWholeIn } from './whole-file.ts';
 
 /** Puts another text into an existing file at once, keeping its owner, its mode and a link to it; `check` may refuse by rejecting. */
 export async function replaceFile(
@@ -10,8 +13,21 @@ export async function replaceFile(
 ): Promise<void> {
   await check(text);
   const file = await realpath(path);
-  await writeAnew(file, text, await stat(file));
+  await inDirectory(dirname(file), async (directory) => {
+    const handle = await open(directory.at(basename(file)), FLAGS);
+    let stats: Stats;
+    try {
+      stats = await handle.stat();
+      checkRootsOpened(path, handle.fd, stats);
+    } finally {
+      await handle.close();
+    }
+    const { uid, gid, mode } = stats;
+    await writeWholeIn(directory, basename(file), text, { mode: mode & 0o7777, owner: { uid, gid } });
+  });
 }
+
+const FLAGS = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK;
 
 /** Writes a file whole and flushed, with this owner and mode. A link that lies there is replaced, not followed. */
 export async function writeAnew(

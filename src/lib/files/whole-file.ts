@@ -1,8 +1,9 @@
 import { randomBytes } from 'node:crypto';
 import { readdirSync, unlinkSync } from 'node:fs';
 import { link, open, rename, unlink, type FileHandle } from 'node:fs/promises';
-import { basename, dirname, join } from 'node:path';
+import { basename, dirname } from 'node:path';
 import { errorCode } from '../text.ts';
+import { inDirectory, type OpenDirectory } from './open-directory.ts';
 
 /** Whose a file is. Null: of whoever writes it. */
 export interface FileRights {
@@ -13,15 +14,28 @@ export interface FileRights {
 /**
  * Writes a file whole and flushed: after a loss of power it is the old one or the new one. It is written beside its place, under a name
  * that nobody can guess and through no link (O_EXCL), and then renamed; with `over` false it never takes the place of another
- * (EEXIST).
+ * (EEXIST). Both happen in one and the same directory, see inDirectory().
  */
 export async function writeWhole(
   path: string,
   content: string | Buffer,
   rights: FileRights,
+  options: { readonly over?: boolean } = {},
+): Promise<void> {
+  await inDirectory(dirname(path), (directory) => writeWholeIn(directory, basename(path), content, rights, options));
+}
+
+/** The same in a directory that is open. */
+export async function writeWholeIn(
+  directory: OpenDirectory,
+  name: string,
+  content: string | Buffer,
+  rights: FileRights,
   { over = true }: { readonly over?: boolean } = {},
 ): Promise<void> {
-  const aside = asideOf(path);
+  removeLeftOvers(directory, name);
+  const aside = directory.at(`.${name}.${process.pid}.${randomBytes(6).toString('hex')}.new`);
+  const path = directory.at(name);
   try {
     const handle = await open(aside, 'wx', 0o600);
     try {
@@ -34,24 +48,19 @@ export async function writeWhole(
     }
     await (over ? rename(aside, path) : link(aside, path));
     if (!over) await unlink(aside);
-    await syncDirectory(dirname(path));
+    await syncDirectory(directory.at('.'));
   } catch (error) {
     await unlink(aside).catch(() => {});
     throw error;
   }
 }
 
-/**
- * Hidden: systemd takes it neither for a unit nor for a credential. What a process has left there that was ended in the middle is
- * removed.
- */
-function asideOf(path: string): string {
-  const [directory, name] = [dirname(path), basename(path)];
-  for (const entry of entriesOf(directory)) {
+/** What a process has left there that was ended in the middle. Such names are hidden: systemd takes them neither for units nor for credentials. */
+function removeLeftOvers(directory: OpenDirectory, name: string): void {
+  for (const entry of entriesOf(directory.at('.'))) {
     const pid = entry.startsWith(`.${name}.`) ? LEFT_OVER.exec(entry.slice(name.length + 2))?.[1] : undefined;
-    if (pid !== undefined && !isAlive(Number(pid))) remove(join(directory, entry));
+    if (pid !== undefined && !isAlive(Number(pid))) remove(directory.at(entry));
   }
-  return join(directory, `.${name}.${process.pid}.${randomBytes(6).toString('hex')}.new`);
 }
 
 const LEFT_OVER = /^(\d+)\.[0-9a-f]{12}\.new$/;
