@@ -5,6 +5,7 @@ import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import type { AuditDocument } from '../../src/audit/document.ts';
 import { mayBuildNetworks } from '../lab/lab-test.ts';
+import { until } from '../support/until.ts';
 import { setUp, untilListening, USER } from '../setup/fixture.ts';
 import { startServerWorld, type ServerWorld } from '../support/server-world.ts';
 
@@ -149,6 +150,6 @@ async function reload(world: ServerWorld, also: string): Promise<void> {
   const started = () => readFileSync(join(world.dir, 'sshd.log'), 'utf8').match(/Server listening/g)?.length ?? 0;
   const before = started();
   world.run(['sh', '-c', `${also}; kill -HUP "$(cat /run/sshd.pid)"`]);
-  for (const end = Date.now() + 10_000; started() === before && Date.now() < end;) await untilListening(world);
+  await until(() => started() > before, { what: 'sshd with the new rules' });
   await untilListening(world);
 }

@@ -11,6 +11,7 @@ import type { Finding } from '../../src/audit/findings/finding.ts';
 import { accessOf } from '../../src/server-rules/access.ts';
 import type { ForwardSpec } from '../../src/model/spec.ts';
 import { mayBuildNetworks } from '../lab/lab-test.ts';
+import { until } from '../support/until.ts';
 import { setUp, untilListening, USER } from '../setup/fixture.ts';
 import { startServerWorld, type ServerWorld } from '../support/server-world.ts';
 
@@ -342,6 +343,6 @@ async function reload(world: ServerWorld): Promise<void> {
   const started = () => readFileSync(join(world.dir, 'sshd.log'), 'utf8').match(/Server listening/g)?.length ?? 0;
   const before = started();
   world.run(['sh', '-c', 'kill -HUP "$(cat /run/sshd.pid)"']);
-  for (const end = Date.now() + 10_000; started() === before && Date.now() < end;) await untilListening(world);
+  await until(() => started() > before, { what: 'sshd with the new rules' });
   await untilListening(world);
 }

@@ -34,7 +34,7 @@ for (const side of ['channel', 'socket'] as const) {
   );
 }
 
-test('many small pieces make the sender wait as large ones do', { timeout: 30_000 }, async (t) => {
+test('many small pieces make the sender wait as large ones do', { timeout: 60_000 }, async (t) => {
   const { channel, socket, target } = await joinable(t);
   await join(t, channel, socket);
   let heard = 0;
