@@ -222,12 +222,15 @@ describe('a server that leaves the question open', { concurrency: 4 }, () => {
     const fake = await startFakeSsh(t, sshd, (connection) => {
       connection.on('authentication', (attempt) => attempt.accept());
       connection.on('request', () => void (asked = true));
-      const alive = setInterval(() => {
-        // RFC 4253 section 11.2: SSH_MSG_IGNORE.
-        sendPayload(connection, 2, '');
-        signs += 1;
-      }, 20);
-      connection.on('close', () => clearInterval(alive));
+      // Not before: between its NEWKEYS and ours, what is sent so would leave without encryption.
+      connection.on('ready', () => {
+        const alive = setInterval(() => {
+          // RFC 4253 section 11.2: SSH_MSG_IGNORE.
+          sendPayload(connection, 2, '');
+          signs += 1;
+        }, 20);
+        connection.on('close', () => clearInterval(alive));
+      });
     });
     const spec = specFor(sshd, [[await freePort(), 1]], { port: fake.port, serverAliveIntervalMs: 5000 });
     const clock = skippingClock();

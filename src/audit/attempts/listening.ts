@@ -1,4 +1,3 @@
-import { isLoopbackAddress } from '../../lib/loopback.ts';
 import { randomInt } from 'node:crypto';
 import type { Clock } from '../../lib/async/clock.ts';
 import { type Access, allowsListen, isPublic, type TcpEndpoint } from '../../server-rules/access.ts';
@@ -129,7 +128,10 @@ export async function reachListeners(
 function seesServer(spec: TunnelSpec, { transport }: Visit['connection']): boolean {
   const address = transport.ends?.remoteAddress;
   return (
-    spec.jumps.length === 0 && spec.entry.type === 'direct' && address !== undefined && !isLoopbackAddress(address)
+    spec.jumps.length === 0 &&
+    spec.entry.type === 'direct' &&
+    address !== undefined &&
+    !WHERE_ALL_LISTEN.includes(address)
   );
 }
 
@@ -153,5 +155,8 @@ async function comeBack(visit: Visit, spec: TunnelSpec, port: number, clock: Clo
     return { verdict: 'unknown', detail: `${said}, but it does not answer (a firewall, perhaps): ${failure.message}` };
   }
 }
+
+/** Where a server that is reached over its loopback listens in any case. */
+const WHERE_ALL_LISTEN: readonly string[] = ['127.0.0.1', '::1', '::ffff:127.0.0.1'];
 
 const REACH_MS = 3000;
