@@ -32,6 +32,7 @@ export const PROBER = `
   const old = new Map(ports.map((port) => [port, listener(listeners(), port)]));
   const say = (what, port) => process.stdout.write(what + ' ' + port + ' ' + Date.now() + '\\n');
   const free = new Set();
+  const held = new Map(old);
   let lines = listeners();
   process.stdout.write('watching\\n');
   for (const port of ports) { const visits = setInterval(() => {
@@ -44,7 +45,11 @@ export const PROBER = `
   setInterval(() => {
     lines = listeners();
     for (const port of ports) {
-      if (listener(lines, port) !== null) free.delete(port);
+      const now = listener(lines, port);
+      // Another one is there, so that it was free in between, too short a time to be seen.
+      if (now !== null && ![null, now].includes(held.get(port)) && !free.has(port)) say('free', port);
+      held.set(port, now ?? held.get(port));
+      if (now !== null) free.delete(port);
       else if (!free.has(port)) { free.add(port); say('free', port); }
     }
   }, 10);`;

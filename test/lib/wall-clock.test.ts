@@ -12,7 +12,7 @@ const ALLOWED: Readonly<Record<string, string>> = {
   'active-config.ts': 'the same, for the end of a trial',
   'document.ts': 'the document and its reader, of a daemon from before an upgrade',
   'status-text.ts': 'the same',
-  'attempt.ts': 'the day of an eviction',
+  'serve.ts': 'the day of an eviction',
   'local-needs.ts': 'the age of files',
   'format.ts': 'the times of the log',
   'watchdog-thread.ts': 'a line of the log',
