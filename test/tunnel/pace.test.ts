@@ -44,6 +44,20 @@ describe('a server that is away', () => {
           }
     });
 
+  test('whose connection was new is reached as soon, with one knock less', () => {
+    for (const newForMs of [3000, 6000, 20_000])
+      for (const chance of [0, 0.5, 0.999])
+        for (const [awayMs, wantedMs] of [
+          [1000, 1800],
+          [3000, 2900],
+          [10_000, 2000],
+        ] as const) {
+          const away = absence(awayMs, ufwLimit(), null, () => chance, START.limit, newForMs);
+          const what = `new for ${newForMs} ms, away for ${awayMs} ms: in after ${away.inAfterMs} ms`;
+          assert.ok(away.inAfterMs <= wantedMs && away.turnedAway === 0, what);
+        }
+  });
+
   test('that is known to have no limit is reached within two seconds in the first minute', () => {
     for (const chance of [0, 0.5, 0.999])
       for (let awayMs = 50; awayMs <= MINUTE; awayMs += 500) {
@@ -313,9 +327,10 @@ function absence(
   limit: ConnectLimit | null,
   random: () => number,
   known: Pace['limit'] = START.limit,
+  upForMs = 5 * MINUTE - 1000,
 ) {
   const claim = { ...CLAIM, limit };
-  const start = 1000;
+  const start = 5 * MINUTE - upForMs;
   firewall(start);
   let pace = settle(
     play({ ...START, limit: known }, [[start, 'accepted']]),

@@ -118,7 +118,7 @@ function settleUnopened(
   const next = { ...pace, width: 1, refused: pace.refused + 1 };
   if (outcome === 'barred' || (burst && pace.established > 0))
     return limited(next, outcome === 'barred' && burst, now, random);
-  return { ...next, knockAt: now + knockDelay(next, random) };
+  return { ...next, knockAt: now + knockDelay(next, now, random) };
 }
 
 /** Whether a limit has just shown itself, or is known. */
@@ -185,10 +185,18 @@ function limited(pace: Pace, certain: boolean, now: number, random: () => number
 }
 
 /** Quick where sshd is only restarted; then so that even two devices behind one address stay below a limit together. */
-function knockDelay({ limit, refused }: Pick<Pace, 'limit' | 'refused'>, random: () => number): number {
-  const isQuick = limit.type === 'none' && refused <= UNLIMITED_KNOCKS;
-  const ms = isQuick ? UNLIMITED_KNOCK_MS : (KNOCKS_MS[refused - 1] ?? STEADY_MS);
-  return ms * (1 + 0.05 * random());
+function knockDelay(pace: Pick<Pace, 'limit' | 'refused' | 'begun'>, now: number, random: () => number): number {
+  const isQuick = pace.limit.type === 'none' && pace.refused <= UNLIMITED_KNOCKS;
+  return (isQuick ? UNLIMITED_KNOCK_MS : scheduledDelay(pace, now)) * (1 + 0.05 * random());
+}
+
+/** Where what began before the absence leaves room for one knock less, the last but one is left out: the last reaches further. */
+function scheduledDelay({ refused, begun }: Pick<Pace, 'refused' | 'begun'>, now: number): number {
+  const [first = STEADY_MS, second] = KNOCKS_MS.slice(refused - 1);
+  if (second === undefined) return first;
+  const both = now + first + second;
+  const bothFit = windowAt([...begun, now + first], USUAL_LIMIT, WINDOW_MS, both) <= both;
+  return bothFit ? first : KNOCKS_MS.slice(refused - 1).reduce((sum, ms) => sum + ms, 0);
 }
 
 function without(times: readonly number[], one: number): readonly number[] {
