@@ -1,5 +1,6 @@
 import type { Socket } from 'node:net';
 import type { Clock } from '../lib/async/clock.ts';
+import { fewATurn } from '../lib/async/slices.ts';
 import { errorCode, errorText } from '../lib/text.ts';
 import { TunnelFailure } from '../model/failure.ts';
 import { openSocket } from './open-socket.ts';
@@ -24,6 +25,8 @@ export async function dialTarget(
           autoSelectFamilyAttemptTimeout: 1000,
         };
   try {
+    // A server may send a thousand visitors at once.
+    await fewATurn();
     return shield(await openSocket({ ...address, allowHalfOpen: true }, timeoutMs, clock, signal));
   } catch (error) {
     signal.throwIfAborted();

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { atOnce, inSlices } from '../../src/lib/async/slices.ts';
+import { atOnce, inSlices, fewATurn } from '../../src/lib/async/slices.ts';
 import { countTurns } from '../support/loop-delay.ts';
 
 /** Takes so many milliseconds of the processor, in steps of one. */
@@ -32,4 +32,17 @@ test('short work, work that fails, and work that begins while other work ends', 
   assert.deepEqual(both, [2, 3]);
   assert.equal(atOnce(busy(2, 'done')), 'done');
   assert.throws(() => atOnce(failing()), /failed/);
+});
+
+test('lets the first few of a turn begin at once, and the others one after the other', async () => {
+  let turns = 0;
+  let next = setImmediate(function turn() {
+    turns += 1;
+    next = setImmediate(turn);
+  });
+  const at = await Promise.all(Array.from({ length: 100 }, () => fewATurn().then(() => turns)));
+  clearImmediate(next);
+  const inTurn = (turn: number) => at.filter((one) => one === turn).length;
+  assert.equal(inTurn(0), 16);
+  for (let turn = 1; turn <= turns; turn += 1) assert.ok(inTurn(turn) <= 2, `${inTurn(turn)} in turn ${turn}`);
 });
