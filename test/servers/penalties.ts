@@ -47,7 +47,8 @@ for (const [what, changes] of [
       for (const index of many(bad.length / 4)) bad[(round + 4 * index) % bad.length]?.retryNow();
       sshd.killSessions();
       await until(() => good.state().phase !== 'up', { what: 'the loss of the good one' });
-      await good.untilPhase('up', 20_000);
+      // Its turn may have to wait for what the others have begun, half a minute at most.
+      await good.untilPhase('up', 40_000);
       assert.doesNotMatch(sshd.log(), SHUT_OUT);
     }
     assert.ok(bad.every(({ state }) => state().lastUp === null));
