@@ -1,5 +1,6 @@
 import { ownerOfPlace } from '../../lib/files/place-owner.ts';
 import { readRegularFile } from '../../lib/files/read-regular-file.ts';
+import { errorCode } from '../../lib/text.ts';
 import type { Account } from './accounts.ts';
 
 /** As whom a file is read. */
@@ -68,8 +69,9 @@ function mayChangeRights(): boolean {
   try {
     process.seteuid?.(0);
     return true;
-  } catch {
-    return false;
+  } catch (error) {
+    if (errorCode(error) === 'ERR_INVALID_STATE') return false;
+    throw error;
   }
 }
 
