@@ -25,7 +25,7 @@ export const SERVER_OPTIONS = {
       of: ({ home }: Here) => SSH_IDENTITIES.map((file) => posix.join(home, '.ssh', file)),
       text: "OpenSSH's own list",
     },
-    ssh: { name: 'IdentityFile', repeats: true, tokens: CONNECTION },
+    ssh: { name: 'IdentityFile', repeats: true, tokens: CONNECTION, restricts: 'none' },
     text: 'private keys to log in with, or none',
   },
   port: {
@@ -88,7 +88,7 @@ export const SERVER_OPTIONS = {
   identityAgent: {
     kind: { type: 'agent' },
     default: { of: ({ env }: Here) => env['SSH_AUTH_SOCK'] || null, text: 'SSH_AUTH_SOCK' },
-    ssh: { name: 'IdentityAgent', tokens: CONNECTION },
+    ssh: { name: 'IdentityAgent', tokens: CONNECTION, restricts: 'none' },
     text: "the agent's socket: a path, SSH_AUTH_SOCK, $NAME for a variable with the path, or none",
   },
   passphraseFile: {
@@ -119,14 +119,14 @@ export const SERVER_OPTIONS = {
     kind: { type: 'spaced-paths' },
     field: 'userKnownHostsFiles',
     default: { of: ({ home }: Here) => [posix.join(home, '.ssh/known_hosts')], text: '~/.ssh/known_hosts' },
-    ssh: { name: 'UserKnownHostsFile', takes: 'list', tokens: CONNECTION },
+    ssh: { name: 'UserKnownHostsFile', takes: 'list', tokens: CONNECTION, restricts: 'none' },
     text: 'files that list the host keys of servers, or none',
   },
   globalKnownHostsFile: {
     kind: { type: 'spaced-paths' },
     field: 'globalKnownHostsFiles',
     default: ['/etc/ssh/ssh_known_hosts'],
-    ssh: { name: 'GlobalKnownHostsFile', takes: 'list' },
+    ssh: { name: 'GlobalKnownHostsFile', takes: 'list', restricts: 'none' },
     text: 'further such files, which are never changed, or none',
   },
   strictHostKeyChecking: {
@@ -421,7 +421,7 @@ export interface SshKeyword {
   /** The letters of the %-tokens that are replaced. */
   readonly tokens?: string;
   /** The word with which it takes away what would be connected to, accepted, offered or let through. */
-  readonly restricts?: 'yes' | 'no';
+  readonly restricts?: 'yes' | 'no' | 'none';
   /** Where every value does so: the words with which it does not. */
   readonly neutral?: readonly string[];
   /** Words that a file of ours does not know, and what they mean there. */

@@ -26,15 +26,15 @@ export async function resolveTunnel(name: string, written: TunnelKeys, context: 
   const { env, findings, complain } = context;
   const destination = written.host ?? name;
   const file = written.sshConfig ?? null;
-  const lookupOf = (host: string, first: readonly SshOption[], proxied: boolean) =>
-    lookUp({ host, file, first, env, proxied, reading: context.reading }, findings);
+  const lookupOf = (host: string, first: readonly SshOption[], proxied: boolean, isJump = false) =>
+    lookUp({ host, file, first, env, proxied, isJump, reading: context.reading }, findings);
   const proxied = Boolean(written.proxyJump?.length || written.proxyCommand || written.proxy);
   const found = await lookupOf(destination, [...context.first, ...identity(written)], proxied);
   const keys = layer(written, found, destination);
   const way = await resolveWay(
     keys,
     { name: destination, server: completeServer(destination, keys, env) },
-    { env, shared: context.shared, lookup: (jump) => lookupOf(jump.host ?? '', identity(jump), false) },
+    { env, shared: context.shared, lookup: (jump) => lookupOf(jump.host ?? '', identity(jump), false, true) },
   ).catch((error: unknown) => {
     if (!(error instanceof BadValue)) throw error;
     complain(keys.proxyJump?.length ? 'proxyJump' : 'proxyCommand', error.message);

@@ -25,7 +25,7 @@ export const REFUSED: ReadonlyMap<string, (args: readonly string[]) => string | 
   [
     'proxyusefdpass',
     (args) =>
-      args[0]?.toLowerCase() === 'yes'
+      ['yes', 'true'].includes(args[0]?.toLowerCase() ?? '')
         ? 'ProxyUseFdpass is not supported: the command has to pass the data itself'
         : null,
   ],

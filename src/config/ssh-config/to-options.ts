@@ -9,14 +9,19 @@ import type { Findings } from '../input/findings.ts';
 import { servicePort } from '../../host/services.ts';
 import { openSshList } from './openssh-algorithms.ts';
 import { reportRefused } from './refused-options.ts';
-import { FORWARD_KEYS, SSH_OPTIONS, type TunnelKeys } from '../schema/keys.ts';
+import { SSH_OPTIONS, type TunnelKeys } from '../schema/keys.ts';
 import { tunnelSchema } from '../schema/schema.ts';
 import { readSshConfig, type SshConfigRequest, type SshOption } from './read.ts';
 import { expandTokens, tokensOf, tokenValues } from './tokens.ts';
 import { BadValue } from '../values/value.ts';
 
+interface LookupRequest extends SshConfigRequest {
+  /** It is only gone through, and carries no forwards. */
+  readonly isJump: boolean;
+}
+
 /** What ssh_config says of a host, as keys of a tunnel. Everything that is wrong with it is reported. */
-export async function lookUp(request: SshConfigRequest, findings: Findings): Promise<TunnelKeys> {
+export async function lookUp(request: LookupRequest, findings: Findings): Promise<TunnelKeys> {
   if (request.file === 'none' && request.first.length === 0) return {};
   const { options, problems, notes, warnings } = await readSshConfig(request);
   for (const problem of problems) findings.problem(problem);
@@ -30,7 +35,20 @@ export async function lookUp(request: SshConfigRequest, findings: Findings): Pro
       if (!told.has(placeOf([problem.file, problem.line, problem.column]))) findings.problem(problem);
     },
   };
+  if (!request.isJump) reportCleared(options, others);
   return tunnelKeys(options, request.host, request.env, others);
+}
+
+/** ssh clears the forwards of its command line, too, so that it would clear those of our file; and without any there is no tunnel. */
+function reportCleared(options: readonly SshOption[], { problem }: Findings): void {
+  const option = options.find(({ key }) => key === 'clearallforwardings');
+  const word = option?.args[0]?.toLowerCase() ?? 'no';
+  if (option === undefined || word === 'no' || word === 'false') return;
+  const message =
+    word === 'yes' || word === 'true'
+      ? 'ClearAllForwardings takes away all forwards, and a tunnel is nothing without: say no for this host'
+      : 'ClearAllForwardings must be yes or no';
+  problem({ ...option.origin, message });
 }
 
 /** Options of ssh as keys of a tunnel; `destination` is the host as it was named. */
@@ -42,9 +60,6 @@ function tunnelKeys(
 ): TunnelKeys {
   reportRefused(options, findings);
   const { raw, origins } = written(options, valuesOf(options, destination, env), findings);
-  if (options.some(({ key, args }) => key === 'clearallforwardings' && args[0]?.toLowerCase() === 'yes')) {
-    for (const key of FORWARD_KEYS) delete raw[key];
-  }
   if (raw.updateHostKeys === undefined && !learnsHostKeys(options)) raw.updateHostKeys = 'no';
   if (raw.identityFile !== undefined) raw.identityFile = withoutNone(raw.identityFile as readonly string[]);
   const originOf = (path: Path) =>
