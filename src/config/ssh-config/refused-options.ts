@@ -1,5 +1,5 @@
 import type { Findings } from '../input/findings.ts';
-import type { SshOption } from './read.ts';
+import type { SshOption } from './option.ts';
 
 /** Reports the options that restrict in a way that this program does not have: to leave them out would open what they close. */
 export function reportRefused(options: readonly SshOption[], { problem }: Findings): void {
