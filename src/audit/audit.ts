@@ -11,14 +11,14 @@ import { formatServer } from '../model/state.ts';
 import { attemptsFor, type Attempt } from './attempts/attempts.ts';
 import type { ServerFacts } from './files/facts.ts';
 import { judgeFacts } from './files/judge.ts';
-import type { Finding, NotTried, Seen, TunnelAudit } from './findings/finding.ts';
+import type { Finding, NotTried, Observation, TunnelAudit } from './findings/finding.ts';
 import { neededBy } from './findings/hole.ts';
 import { loginFacts, loginFindings } from './findings/login-findings.ts';
 import { KNOWN_SOCKETS } from './attempts/sockets.ts';
 import { mergeFindings, untried } from './verdict.ts';
-import { visitServer, type Visit, type VisitDeps } from './attempts/connection.ts';
+import { openLogin, type AuditLogin, type AuditLoginDeps } from './attempts/login.ts';
 
-export interface AuditDeps extends VisitDeps {
+export interface AuditDeps extends AuditLoginDeps {
   /** Unix sockets of the server that may be there. */
   readonly knownSockets?: readonly string[];
   /** What an administrator read there, or null. */
@@ -52,20 +52,20 @@ export async function auditTunnel(
   );
   const files = deps.files ?? null;
   const judged = files && judgeFacts(files.facts, { ...files, access, forwards: spec.forwards });
-  const asked = { sure: judged?.problems.length === 0, readFiles: judged !== null };
-  const visits = createVisits(spec, deps, signal);
+  const reading = { sure: judged?.problems.length === 0, readFiles: judged !== null };
+  const logins = createLogins(spec, deps, signal);
   let tried: Tried;
   try {
-    await visits.get();
-    tried = await tryAll(attempts, visits, deps, signal);
+    await logins.get();
+    tried = await tryAll(attempts, logins, deps, signal);
   } catch (error) {
     signal.throwIfAborted();
     const nothing = { serverVersion: null, login: null, findings: [], notTried: [] };
-    return { name: spec.name, failure: asFailure(error), ...nothing, ...asked };
+    return { name: spec.name, failure: asFailure(error), ...nothing, ...reading };
   } finally {
-    await visits.end();
+    await logins.end();
   }
-  const first = visits.first();
+  const first = logins.first();
   const report = first?.report ?? null;
   const ofLogin = loginFindings(report).filter(({ hole }) => !needed.has(hole));
   return {
@@ -74,11 +74,11 @@ export async function auditTunnel(
     login: loginFacts(report),
     failure: null,
     findings: mergeFindings([...tried.findings, ...ofLogin], judged, needed),
-    ...asked,
+    ...reading,
     notTried: [
       ...[...needed].map(([what, reason]) => ({ what, reason })),
       ...tunnel.jumps.map((jump) => ({ what: formatServer(jump), reason: 'only the server at the end of the way is' })),
-      ...(asked.sure ? [] : Array.from({ length: tried.unseen }, () => UNSEEN)),
+      ...(reading.sure ? [] : Array.from({ length: tried.unseen }, () => UNSEEN)),
       ...untried(judged, printable(spec.user)),
     ],
   };
@@ -92,16 +92,17 @@ interface Tried {
 
 async function tryAll(
   attempts: readonly Attempt[],
-  visits: Visits,
+  logins: Logins,
   deps: AuditDeps,
   signal: AbortSignal,
 ): Promise<Tried> {
   const findings: Finding[] = [];
   let unseen = 0;
-  let inVain = 0;
+  let failedInARow = 0;
   for (const attempt of attempts) {
-    const seen: Seen | null = inVain < MAX_IN_VAIN ? await tryOnce(attempt, visits, deps, signal) : GIVEN_UP;
-    inVain = seen?.verdict === 'unknown' && visits.current() === null ? inVain + 1 : 0;
+    const seen: Observation | null =
+      failedInARow < MAX_IN_VAIN ? await tryOnce(attempt, logins, deps, signal) : GIVEN_UP;
+    failedInARow = seen?.verdict === 'unknown' && logins.current() === null ? failedInARow + 1 : 0;
     if (seen !== null) findings.push({ hole: attempt.hole, ...seen });
     else unseen += 1;
   }
@@ -111,7 +112,7 @@ async function tryAll(
 /** After so many connections that failed one after the other the server is left alone. */
 const MAX_IN_VAIN = 3;
 
-const GIVEN_UP: Seen = { verdict: 'unknown', detail: 'not tried: the server did not answer before' };
+const GIVEN_UP: Observation = { verdict: 'unknown', detail: 'not tried: the server did not answer before' };
 
 const UNSEEN: NotTried = {
   what: 'whether others reach the listeners that are for the server itself (GatewayPorts yes)',
@@ -119,26 +120,31 @@ const UNSEEN: NotTried = {
 };
 
 /** A connection that ends may have ended because of what was asked before: it is asked again on a new one, once. */
-async function tryOnce(attempt: Attempt, visits: Visits, deps: AuditDeps, signal: AbortSignal): Promise<Seen | null> {
+async function tryOnce(
+  attempt: Attempt,
+  logins: Logins,
+  deps: AuditDeps,
+  signal: AbortSignal,
+): Promise<Observation | null> {
   for (let tries = 1; ; tries += 1) {
-    let visit: Visit;
+    let login: AuditLogin;
     try {
-      visit = await visits.get();
+      login = await logins.get();
     } catch (error) {
       signal.throwIfAborted();
       const { code, message } = asFailure(error);
       return { verdict: 'unknown', detail: `no connection: ${code}: ${message}` };
     }
-    const { lost } = visit;
+    const { lost } = login;
     try {
-      return await firstToEnd<Seen | null>(signal, [
+      return await firstToEnd<Observation | null>(signal, [
         waitFor(lost),
-        (over) => abortable(attempt.run(visit, over), over),
+        (over) => abortable(attempt.run(login, over), over),
         (over) => late(deps, over),
       ]);
     } catch (error) {
       signal.throwIfAborted();
-      await visits.drop();
+      await logins.drop();
       const failure = asFailure(error);
       if (failure === TOO_LATE || tries === 2) return { verdict: 'unknown', detail: failure.message };
     }
@@ -155,30 +161,30 @@ const ATTEMPT_MS = 12_000;
 const TOO_LATE = new TunnelFailure('keepalive-lost', `the server did not answer within ${ATTEMPT_MS / 1000} s`);
 
 /** One connection at a time, and a new one where the last has ended. */
-interface Visits {
-  get(): Promise<Visit>;
-  current(): Visit | null;
+interface Logins {
+  get(): Promise<AuditLogin>;
+  current(): AuditLogin | null;
   /** The first that came about, or null. */
-  first(): Visit | null;
+  first(): AuditLogin | null;
   drop(): Promise<void>;
   end(): Promise<void>;
 }
 
-function createVisits(spec: TunnelSpec, deps: VisitDeps, signal: AbortSignal): Visits {
-  let current: Visit | null = null;
+function createLogins(spec: TunnelSpec, deps: AuditLoginDeps, signal: AbortSignal): Logins {
+  let current: AuditLogin | null = null;
   let failure: unknown = null;
-  let first: Visit | null = null;
+  let first: AuditLogin | null = null;
   const end = async () => {
-    const visit = current;
+    const login = current;
     current = null;
-    await visit?.leave();
+    await login?.close();
   };
   return {
     get: async () => {
       // A server that let us in no more is not asked again and again.
       if (failure !== null) throw failure;
       try {
-        current ??= await visitServer(spec, deps, signal);
+        current ??= await openLogin(spec, deps, signal);
       } catch (error) {
         failure = error;
         throw error;

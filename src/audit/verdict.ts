@@ -1,17 +1,17 @@
-import type { Judged } from './files/judge.ts';
+import type { Judgement } from './files/judge.ts';
 import type { Finding, NotTried, TunnelAudit } from './findings/finding.ts';
 import type { Hole } from './findings/hole.ts';
 
 /** What was tried and what was read in the files, together; `needed` are no findings. */
 export function mergeFindings(
   tried: readonly Finding[],
-  judged: Judged | null,
+  judgement: Judgement | null,
   needed: ReadonlyMap<Hole, string>,
 ): readonly Finding[] {
-  if (judged === null) return tried;
-  const sure = judged.problems.length === 0;
+  if (judgement === null) return tried;
+  const sure = judgement.problems.length === 0;
   const read = new Map(
-    judged.findings.filter(({ hole }) => !needed.has(hole)).map((finding) => [finding.hole, finding]),
+    judgement.findings.filter(({ hole }) => !needed.has(hole)).map((finding) => [finding.hole, finding]),
   );
   const merged = tried.map((finding) => mergeOne(finding, read.get(finding.hole), sure));
   const seen = new Set(tried.map(({ hole }) => hole));
@@ -29,12 +29,12 @@ function mergeOne(tried: Finding, read: Finding | undefined, sure: boolean): Fin
 }
 
 /** What only the files of the server tell; empty where they were read. */
-export function untried(judged: Judged | null, user: string): readonly NotTried[] {
-  if (judged?.problems.length === 0) return [];
+export function untried(judgement: Judgement | null, user: string): readonly NotTried[] {
+  if (judgement?.problems.length === 0) return [];
   const reason =
-    judged === null
+    judgement === null
       ? 'only the files of the server tell: --via [me@]server reads them'
-      : `not everything could be read: ${judged.problems.join('; ')}`;
+      : `not everything could be read: ${judgement.problems.join('; ')}`;
   return [
     'targets and ports besides the examples (permitopen, PermitOpen)',
     'listeners besides the examples (permitlisten, PermitListen)',

@@ -15,7 +15,7 @@ import { confirm } from './confirm.ts';
 import { request } from './find/daemon-request.ts';
 import { EXIT } from './text/exit-code.ts';
 import { describeReload, handOverKeys } from './reload.ts';
-import { fail } from './text/tell.ts';
+import { fail } from './text/report.ts';
 
 /**
  * Has the daemon run another configuration, which becomes the file when its tunnels are up and, with `confirmWithin`, when somebody
@@ -40,7 +40,7 @@ export async function apply(flag: string | null, file: string, confirmWithin: st
     );
   }
   outliveTerminal();
-  const name = await lay(target, file, asked.result.trial?.candidate ?? null);
+  const name = await writeCandidate(target, file, asked.result.trial?.candidate ?? null);
   if (name === null) return EXIT.failed;
   await handOverKeys();
   const answer = await request(flag, { command: 'apply', candidate: name, withinMs }, null);
@@ -56,23 +56,23 @@ export async function apply(flag: string | null, file: string, confirmWithin: st
 const PATIENCE_MS = 120_000;
 
 /** Waits for the tunnels, and keeps the configuration if nobody else is to say so. */
-async function seeThrough(flag: string | null, target: string, name: string, byHand: boolean): Promise<number> {
-  let told = '';
+async function seeThrough(flag: string | null, target: string, name: string, asksConfirm: boolean): Promise<number> {
+  let printed = '';
   for (;;) {
     const asked = await request(flag, { command: 'status' }, null);
     if ('exit' in asked) return asked.exit;
     const { trial } = asked.result;
     if (trial?.candidate !== name) break;
     if (trial.waitingFor.length === 0) {
-      if (!byHand) return await confirm(flag);
+      if (!asksConfirm) return await confirm(flag);
       process.stdout.write(
         `all is up; \`tunneld confirm\` keeps it, otherwise it ends ${endsIn(trial.until, asked.result.now)}\n`,
       );
       return EXIT.ok;
     }
     const waiting = describeWaiting(asked.result, trial.waitingFor);
-    if (waiting !== told) process.stdout.write(waiting);
-    told = waiting;
+    if (waiting !== printed) process.stdout.write(waiting);
+    printed = waiting;
     const blocked = asked.result.tunnels.filter(
       (one) => one.phase === 'blocked' && trial.waitingFor.includes(one.name),
     );
@@ -115,7 +115,7 @@ function describeWaiting({ tunnels }: StatusDocument, names: readonly string[]):
     .join('');
 }
 
-async function lay(target: string, file: string, inUse: string | null): Promise<string | null> {
+async function writeCandidate(target: string, file: string, inUse: string | null): Promise<string | null> {
   try {
     return await layCandidate(target, await readText(file), inUse);
   } catch (error) {

@@ -1,6 +1,6 @@
 import type { ServerFiles } from '../audit/audit.ts';
 import { readServer } from '../audit/files/read.ts';
-import type { VisitDeps } from '../audit/attempts/connection.ts';
+import type { AuditLoginDeps } from '../audit/attempts/login.ts';
 import { adHocConfig } from '../config/command-line/ad-hoc.ts';
 import { systemEnvironment } from '../config/input/environment.ts';
 import { UserError } from '../lib/user-error.ts';
@@ -24,7 +24,7 @@ export async function readFilesFor(
   tunnel: TunnelSpec,
   all: readonly TunnelSpec[],
   admin: TunnelSpec,
-  deps: VisitDeps,
+  deps: AuditLoginDeps,
 ): Promise<ServerFiles> {
   const keys = await keysOf(tunnel);
   const sharing = await Promise.all(all.filter((other) => sharesUser(tunnel, other)).map(keysOf));

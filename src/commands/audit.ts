@@ -22,7 +22,7 @@ import { EXIT } from './text/exit-code.ts';
 import { findConfig } from './find/config-file.ts';
 import { noSuchTunnel } from './text/no-such-tunnel.ts';
 import { processTurns } from './find/process-turns.ts';
-import { fail } from './text/tell.ts';
+import { fail } from './text/report.ts';
 import { wantsColour } from './text/color.ts';
 
 interface AuditOptions {

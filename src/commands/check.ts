@@ -9,7 +9,7 @@ import { reportProblems } from './text/config-problems.ts';
 import { printable } from '../lib/text.ts';
 import { EXIT } from './text/exit-code.ts';
 import { findConfig } from './find/config-file.ts';
-import { tell } from './text/tell.ts';
+import { report } from './text/report.ts';
 
 export async function check(flag: string | null): Promise<number> {
   const file = await findConfig(flag);
@@ -17,9 +17,9 @@ export async function check(flag: string | null): Promise<number> {
     const config = await loadConfig(file, systemEnvironment());
     if (config.conflicts.length > 0) throw new ConfigError(config.conflicts);
     await checkSurroundings(config.file);
-    for (const warning of config.warnings) tell(printable(warning));
+    for (const warning of config.warnings) report(printable(warning));
     for (const { path, text } of await exposedSecrets(config.tunnels))
-      tell(printable(`${text}: chmod 600 ${quote(path)}`));
+      report(printable(`${text}: chmod 600 ${quote(path)}`));
     const names = config.tunnels.map((tunnel) => tunnel.name);
     process.stdout.write(
       `${config.file}: ${names.length === 1 ? '1 tunnel' : `${names.length} tunnels`}: ${names.join(', ')}\n`,

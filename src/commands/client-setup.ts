@@ -4,7 +4,7 @@ import { UserError } from '../lib/user-error.ts';
 import { clientText } from '../setup/client.ts';
 import { configuredTunnel } from './find/configured-tunnel.ts';
 import { EXIT } from './text/exit-code.ts';
-import { tell } from './text/tell.ts';
+import { report } from './text/report.ts';
 
 interface ClientSetupOptions {
   readonly user: string | null;
@@ -33,7 +33,7 @@ export async function printClientSetup(
     return EXIT.ok;
   } catch (error) {
     if (!(error instanceof UserError)) throw error;
-    tell(error.message);
+    report(error.message);
     return EXIT.failed;
   }
 }

@@ -2,7 +2,7 @@ import { errorText } from '../lib/text.ts';
 import { installCandidate, removeCandidate, type InstalledCandidate } from '../config/candidate.ts';
 import { request } from './find/daemon-request.ts';
 import { EXIT } from './text/exit-code.ts';
-import { fail } from './text/tell.ts';
+import { fail } from './text/report.ts';
 
 /** Keeps the configuration that is on trial: it becomes the file. */
 export async function confirm(flag: string | null): Promise<number> {

@@ -5,10 +5,10 @@ import { loadConfig } from '../config/load.ts';
 import { defaultStateDirectory } from '../config/input/paths.ts';
 import { ConfigError, formatProblem } from '../config/input/problem.ts';
 import { DaemonNotRunningError } from '../control/client.ts';
-import { knownOf } from '../doctor/known-from-daemon.ts';
-import { examineDevice } from '../doctor/check-device.ts';
+import { stepsFromStatus } from '../doctor/steps-from-status.ts';
+import { checkDevice } from '../doctor/check-device.ts';
 import type { Step } from '../doctor/check.ts';
-import { seePort } from '../doctor/source-port.ts';
+import { readSourcePortFacts } from '../doctor/source-port.ts';
 import { readHostKeys } from '../host/host-keys.ts';
 import { createPinger } from '../host/ping.ts';
 import { openPortFile } from '../host/source-port-file.ts';
@@ -24,7 +24,7 @@ import type { StatusDocument, TunnelStatus } from '../status/document.ts';
 import type { TunnelSpec } from '../model/spec.ts';
 import { formatListen, formatServer, initialState } from '../model/state.ts';
 import { daemonStatus } from './find/daemon-status.ts';
-import { examineOnce } from './find/check-once.ts';
+import { checkOnce } from './find/check-once.ts';
 import { EXIT } from './text/exit-code.ts';
 import { findConfig } from './find/config-file.ts';
 import { noSuchTunnel } from './text/no-such-tunnel.ts';
@@ -60,11 +60,11 @@ export async function doctor(
   if (tunnels.length === 0) return noSuchTunnel(name, config.tunnels);
   const installed = await isHandedOver(config.file);
   await surroundings(config, installed, onStep);
-  const { running, heard } = await askDaemon(flag, onStep);
+  const { running, daemon } = await queryDaemon(flag, onStep);
   // The service's, for whoever looks at it from another account.
   const isDefault = config.stateDirectory === defaultStateDirectory(systemEnvironment());
   const stateDirectory = installed && isDefault ? STATE : config.stateDirectory;
-  await examineDevice(tunnels, {
+  await checkDevice(tunnels, {
     wall: systemClock.wall,
     stateDirectory,
     configFile: config.file,
@@ -73,10 +73,10 @@ export async function doctor(
     lastLine: lastLineAt,
     installed,
     account: installed ? await accountOf(runProgram, SERVICE_USER) : null,
-    daemon: heard,
+    daemon,
     onStep,
   });
-  await examineTunnels(tunnels, { config, installed, stateDirectory, running, onStep });
+  await checkTunnels(tunnels, { config, installed, stateDirectory, running, onStep });
   return end();
 }
 
@@ -104,19 +104,19 @@ async function surroundings(config: Config, installed: boolean, onStep: OnStep):
 }
 
 /** What the daemon says, and in a word how it was heard: its version, or why it was not; null where none runs. */
-async function askDaemon(
+async function queryDaemon(
   flag: string | null,
   onStep: OnStep,
-): Promise<{ readonly running: StatusDocument | null; readonly heard: string | null }> {
+): Promise<{ readonly running: StatusDocument | null; readonly daemon: string | null }> {
   try {
     const running = await daemonStatus(flag);
-    return { running, heard: running?.version ?? null };
+    return { running, daemon: running?.version ?? null };
   } catch (error) {
     const denied = error instanceof DaemonNotRunningError;
     const step = { tunnel: null, step: 'service manager', seen: printable(errorText(error)), ms: 0 } as const;
     if (denied) onStep({ ...step, result: 'warn', cure: 'sudo tunneld doctor' });
     else onStep({ ...step, result: 'fail', cure: 'Start it anew: sudo systemctl restart tunnel' });
-    return { running: null, heard: denied ? 'but this user may not ask it' : 'but it does not answer' };
+    return { running: null, daemon: denied ? 'but this user may not ask it' : 'but it does not answer' };
   }
 }
 
@@ -128,7 +128,7 @@ interface Surroundings {
   readonly onStep: OnStep;
 }
 
-async function examineTunnels(tunnels: readonly TunnelSpec[], around: Surroundings): Promise<void> {
+async function checkTunnels(tunnels: readonly TunnelSpec[], around: Surroundings): Promise<void> {
   const { config, stateDirectory, running, onStep } = around;
   const pinger = createPinger();
   const { ping } = config.network;
@@ -136,31 +136,31 @@ async function examineTunnels(tunnels: readonly TunnelSpec[], around: Surroundin
   const ports = openPortFile(join(stateDirectory, 'source-ports.json'), () => (readable = false));
   for (const spec of tunnels) {
     const key = `${spec.name} ${formatServer(spec)}`;
-    const sight = await seePort(spec, {
+    const sourcePort = await readSourcePortFacts(spec, {
       port: ports.recall(key)[0] ?? null,
       eviction: ports.eviction(key),
       readable,
     });
     const status = statusOf(running, spec, config.file);
-    await tellOlder(spec, status, around);
-    await examineOnce(spec, {
+    await reportOutdated(spec, status, around);
+    await checkOnce(spec, {
       hostKeys: () => readHostKeys(),
       ping: ping.length === 0 ? null : (signal) => pinger.anyAnswers(ping, signal),
-      known: status === undefined ? null : knownOf(status, spec, sight),
-      sight,
+      fromDaemon: status === undefined ? null : stepsFromStatus(status, spec, sourcePort),
+      sourcePort,
       onStep,
     });
   }
 }
 
 /** Whether the daemon runs something else of this tunnel than the file says, and how that is changed. */
-async function tellOlder(
+async function reportOutdated(
   spec: TunnelSpec,
   status: TunnelStatus | undefined,
   { config, installed, running, onStep }: Surroundings,
 ): Promise<void> {
   const lacks = status === undefined && running?.config === config.file;
-  if (!lacks && (status === undefined || !isOlder(status, spec))) return;
+  if (!lacks && (status === undefined || !isOutdated(status, spec))) return;
   const seen = lacks
     ? `the daemon does not have ${spec.name} yet`
     : `the daemon runs an older configuration of ${spec.name}`;
@@ -176,11 +176,11 @@ export function statusOf(
   configFile: string,
 ): TunnelStatus | undefined {
   const status = running?.tunnels.find((tunnel) => tunnel.name === spec.name);
-  return status !== undefined && running?.config !== configFile && isOlder(status, spec) ? undefined : status;
+  return status !== undefined && running?.config !== configFile && isOutdated(status, spec) ? undefined : status;
 }
 
 /** Whether the daemon was started with, or reloaded, something else than the file says now. */
-function isOlder({ server, forwards }: TunnelStatus, spec: TunnelSpec): boolean {
+function isOutdated({ server, forwards }: TunnelStatus, spec: TunnelSpec): boolean {
   const now = initialState(spec, 0).forwards.map((forward) => formatListen(forward));
   const fixed = (listen: string, index: number) => {
     const one = spec.forwards[index]?.listen;

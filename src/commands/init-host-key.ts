@@ -22,7 +22,7 @@ export interface HostToTrust {
 }
 
 /** `known` where nothing had to be done, `trusted` where the keys were written, `refused` where nobody confirmed them. */
-export type TrustOutcome = 'known' | 'trusted' | 'refused';
+export type TrustResult = 'known' | 'trusted' | 'refused';
 
 /**
  * Sees to it that the server's host key is known, never silently: somebody compares the fingerprint, or has done so before and gives
@@ -33,7 +33,7 @@ export async function trustHostKey(
   given: string | null,
   questions: Questions,
   print: (text: string) => void,
-): Promise<TrustOutcome> {
+): Promise<TrustResult> {
   const { query } = host;
   const [file] = host.userKnownHostsFiles;
   if (file === undefined)
@@ -152,10 +152,10 @@ async function choose(
   if (given === null && answer.toLowerCase() === 'yes') return shown;
   const same = shown.filter(({ fingerprint: text }) => text === fingerprintIn(answer));
   if (same.length > 0) return same;
-  const told = fingerprintIn(answer);
+  const fingerprintGiven = fingerprintIn(answer);
   print(
-    told.startsWith('SHA256:')
-      ? `none of these keys has the fingerprint ${JSON.stringify(told)}: this is not your server, or not its key`
+    fingerprintGiven.startsWith('SHA256:')
+      ? `none of these keys has the fingerprint ${JSON.stringify(fingerprintGiven)}: this is not your server, or not its key`
       : `${JSON.stringify(answer)} is neither yes nor a fingerprint (SHA256:...)`,
   );
   return [];

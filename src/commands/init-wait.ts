@@ -1,4 +1,4 @@
-import { NOTHING_SEEN } from '../doctor/source-port.ts';
+import { NO_FACTS } from '../doctor/source-port.ts';
 import type { Step } from '../doctor/check.ts';
 import { readHostKeys } from '../host/host-keys.ts';
 import { sleep, systemClock } from '../lib/async/clock.ts';
@@ -6,31 +6,31 @@ import { UserError } from '../lib/user-error.ts';
 import { nextDialAt } from '../net/dial.ts';
 import { beyondOf, firstMachine } from '../net/first-machine.ts';
 import type { TunnelSpec } from '../model/spec.ts';
-import { examineOnce } from './find/check-once.ts';
+import { checkOnce } from './find/check-once.ts';
 import { processTurns } from './find/process-turns.ts';
 
 /**
  * Tries every few seconds whether the server lets the tunnel in, and says what still fails when that changes; where it refuses the login,
  * as seldom as servers bear. Rejects with a UserError where waiting does not help.
  */
-export async function untilServerIsReady(spec: TunnelSpec, tell: (text: string) => void): Promise<void> {
+export async function untilServerIsReady(spec: TunnelSpec, print: (text: string) => void): Promise<void> {
   let last = '';
   let rejections = 0;
   const started = systemClock.now();
-  tell('waiting for the server to be ready (Ctrl-C ends this; the same command goes on from here)');
+  print('waiting for the server to be ready (Ctrl-C ends this; the same command goes on from here)');
   for (;;) {
     const steps = await tryOnce(spec);
     const failed = steps.find(({ step, result }) => result === 'fail' && step !== 'target');
     if (failed === undefined) return;
     if (failed.lasting === true) throw new UserError(`${failed.step}: ${failed.seen}\n         ${failed.cure ?? ''}`);
     const text = `not yet: ${failed.step}: ${failed.seen}`;
-    if (text !== last) tell(failed.cure === undefined ? text : `${text}\n         ${failed.cure}`);
+    if (text !== last) print(failed.cure === undefined ? text : `${text}\n         ${failed.cure}`);
     last = text;
     if (failed.step === 'authentication') rejections += 1;
     const planned = pauseMs(failed.step === 'authentication' ? rejections : 0, systemClock.now() - started);
     const wait = Math.max(planned, untilTurnMs(spec));
-    if (wait > TOLD_MS)
-      tell(
+    if (wait > ANNOUNCED_MS)
+      print(
         `trying again in ${Math.ceil(wait / 1000)} s, because servers shut out whoever is refused often; to try at once, end this and give the same command again`,
       );
     await sleep(systemClock, wait, new AbortController().signal);
@@ -51,7 +51,7 @@ const REFUSED_MS: readonly number[] = [4000, 60_000, 180_000];
 const REFUSED_LATER_MS = 200_000;
 
 /** Shorter waits need no word. */
-const TOLD_MS = 30_000;
+const ANNOUNCED_MS = 30_000;
 
 /** How long it takes until this process may dial the server again; 0 where that is not known. */
 function untilTurnMs(spec: TunnelSpec): number {
@@ -62,11 +62,11 @@ function untilTurnMs(spec: TunnelSpec): number {
 
 async function tryOnce(spec: TunnelSpec): Promise<readonly Step[]> {
   const steps: Step[] = [];
-  await examineOnce(spec, {
+  await checkOnce(spec, {
     hostKeys: () => readHostKeys(),
     ping: null,
-    known: null,
-    sight: NOTHING_SEEN,
+    fromDaemon: null,
+    sourcePort: NO_FACTS,
     onStep: (step) => steps.push(step),
   });
   return steps;

@@ -33,9 +33,9 @@ import { EXIT } from './text/exit-code.ts';
 import { findConfig } from './find/config-file.ts';
 import { processTurns } from './find/process-turns.ts';
 import { schemaUrl } from './find/schema-url.ts';
-import { createQuestions, NobodyThereError, type Questions } from './text/prompt.ts';
+import { createQuestions, NoTerminalError, type Questions } from './text/prompt.ts';
 import { serverSetupText } from './server-setup.ts';
-import { tell } from './text/tell.ts';
+import { report } from './text/report.ts';
 import { type HostToTrust, trustHostKey } from './init-host-key.ts';
 import { untilServerIsReady } from './init-wait.ts';
 
@@ -57,7 +57,7 @@ export async function init(flag: string | null, options: InitOptions): Promise<n
     const file = resolve(await findConfig(flag));
     return await work(file, flag ?? file, options, questions);
   } catch (error) {
-    if (error instanceof NobodyThereError || error instanceof BadValue) return say(EXIT.usage, error.message);
+    if (error instanceof NoTerminalError || error instanceof BadValue) return say(EXIT.usage, error.message);
     if (error instanceof ConfigError) return reportProblems(error);
     if (error instanceof TunnelFailure) return say(EXIT.failed, `${error.message}. ${error.hint}`);
     if (errorCode(error) === 'EACCES') return say(EXIT.failed, `${errorText(error)}: ${MAY_NOT_WRITE}`);
@@ -71,38 +71,38 @@ const MAY_NOT_WRITE = 'run this with sudo, or name a file of your own with --con
 
 async function work(file: string, configFlag: string, options: InitOptions, questions: Questions): Promise<number> {
   const wanted = await wantedTunnel(file, options, questions);
-  tell(`configuration ${file}, tunnel ${wanted.name}: ${wanted.user}@${formatEndpoint({ type: 'tcp', ...wanted })}`);
+  report(`configuration ${file}, tunnel ${wanted.name}: ${wanted.user}@${formatEndpoint({ type: 'tcp', ...wanted })}`);
   // All that can be wrong with it is told before anything is made.
   const existing = await existingTunnel(file, wanted, options.jump);
 
   if (existing === null || existing.identityFiles.includes(wanted.identityFile)) {
     const made = await makeKey(wanted.identityFile, `tunneld ${wanted.name} of ${hostname()}`);
-    tell(made ? `made the key ${wanted.identityFile}` : `the key ${wanted.identityFile} exists and is used`);
+    report(made ? `made the key ${wanted.identityFile}` : `the key ${wanted.identityFile} exists and is used`);
   }
   const [userKnownHostsFile = wanted.userKnownHostsFile] = existing?.userKnownHostsFiles ?? [];
-  const trusted = await trustHostKey(hostToTrust(wanted, userKnownHostsFile), options.fingerprint, questions, tell);
+  const trusted = await trustHostKey(hostToTrust(wanted, userKnownHostsFile), options.fingerprint, questions, report);
   if (trusted === 'refused') return say(EXIT.failed, 'the host key was not confirmed; nothing more was done');
 
-  if (existing !== null) tell(`${file} has this tunnel already`);
+  if (existing !== null) report(`${file} has this tunnel already`);
   else if (!(await writeConfig(file, wanted, questions))) return say(EXIT.failed, `${file} was left as it is`);
 
   const { tunnels } = await loadConfig(file, systemEnvironment());
   const spec = tunnels.find(({ name }) => name === wanted.name)!;
   const script = await serverSetupText(spec, tunnels, { jump: options.jump, undo: false, system: 'debian' });
-  tell(
+  report(
     'the server needs this script, to be read and run as root there (for other systems: tunneld server-setup --help):\n',
   );
   process.stdout.write(script);
   if (!options.wait) {
-    tell('when that is done: tunneld doctor');
+    report('when that is done: tunneld doctor');
     return EXIT.ok;
   }
   const running = await daemonStatus(configFlag).catch((error: unknown) => {
     if (error instanceof DaemonNotRunningError) return null; // another user's
     throw error;
   });
-  if (statusOf(running, spec, file) !== undefined) tell('the daemon has this tunnel already');
-  else await untilServerIsReady(spec, tell);
+  if (statusOf(running, spec, file) !== undefined) report('the daemon has this tunnel already');
+  else await untilServerIsReady(spec, report);
   // Not among the script's lines, which may be on their way into a file.
   return await doctor(configFlag, spec.name, { json: false, fix: false }, process.stderr);
 }
@@ -134,7 +134,7 @@ function hostToTrust({ host, port }: NewTunnel, userKnownHostsFile: string): Hos
 const SCAN_MS = 10_000;
 
 function say(code: number, text: string): number {
-  tell(text);
+  report(text);
   return code;
 }
 
@@ -221,12 +221,12 @@ async function writeConfig(file: string, wanted: NewTunnel, { confirm }: Questio
   if (text === null) {
     makeDirectory(dirname(file));
     await createFile(file, newConfig(wanted, schemaUrl(process.argv[1] ?? '')), await modeIn(dirname(file)));
-    tell(`wrote ${file}`);
+    report(`wrote ${file}`);
     return true;
   }
   if (!(await confirm(`Add the tunnel ${wanted.name} to ${file}?`))) return false;
   await replaceFile(file, addToConfig(text, wanted), (added) => parseConfig(added, file, systemEnvironment()));
-  tell(`added to ${file}`);
+  report(`added to ${file}`);
   return true;
 }
 

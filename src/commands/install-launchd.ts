@@ -18,9 +18,9 @@ import { VERSION } from '../lib/version.ts';
 import type { StatusDocument } from '../status/document.ts';
 import { statusAt } from './find/daemon-status.ts';
 import { EXIT } from './text/exit-code.ts';
-import { daemonEnvironment, meantService } from './find/launchd-service.ts';
+import { daemonEnvironment, requestedService } from './find/launchd-service.ts';
 import { status } from './status.ts';
-import { tell } from './text/tell.ts';
+import { report } from './text/report.ts';
 
 interface InstallOptions {
   /** What --config names. */
@@ -41,11 +41,11 @@ export async function installLaunchd(
   carryOut: (steps: readonly Step[]) => Promise<void>,
   caller: ConfigEnvironment = systemEnvironment(),
 ): Promise<number> {
-  const service = await meantService('install', options.config, options.user, caller);
+  const service = await requestedService('install', options.config, options.user, caller);
   const config = await loadConfig(service.config, daemonEnvironment(service, caller));
   const { secrets, knownHosts } = filesOf(config);
-  for (const text of launchdWarnings(service, [...secrets, ...knownHosts])) tell(`note: ${text}`);
-  if (await hasFileVault(runProgram)) tell(`note: ${FILE_VAULT}`);
+  for (const text of launchdWarnings(service, [...secrets, ...knownHosts])) report(`note: ${text}`);
+  if (await hasFileVault(runProgram)) report(`note: ${FILE_VAULT}`);
   const plan = launchdPlan(service, await ownFiles(service));
   if (options.dryRun) {
     await carryOut([...plan, ...loadingSteps(service)]);
@@ -54,19 +54,19 @@ export async function installLaunchd(
   const before = { plist: await textOf(service.plist), daemon: await daemonAt(config.control.socket) };
   await carryOut(plan);
   if (!options.start) {
-    tell(`${service.plist} is there; it starts when this system does`);
+    report(`${service.plist} is there; it starts when this system does`);
     return EXIT.ok;
   }
   const unchanged =
     before.plist !== null && before.plist === (await textOf(service.plist)) && !(await isNews(service, before.daemon));
   const launchctl = systemLaunchctl(process.env);
   if (unchanged && before.daemon?.version === VERSION && (await isLoaded(service, launchctl))) {
-    tell(`nothing to do: ${service.target} is installed and runs`);
+    report(`nothing to do: ${service.target} is installed and runs`);
     return EXIT.ok;
   }
   await loadService(service, unchanged, { clock: systemClock, launchctl, env: process.env });
   if (!(await startsAnew(config.control.socket, before.daemon?.pid ?? null))) return await reportSilence(service);
-  tell(`installed: ${service.target} runs as ${service.account.name}`);
+  report(`installed: ${service.target} runs as ${service.account.name}`);
   // A tunnel that is not up yet is no failure of an installation.
   await status(service.config, null, { json: false, watch: false });
   return EXIT.ok;
@@ -109,7 +109,7 @@ async function daemonAt(socket: string): Promise<StatusDocument | null> {
 }
 
 async function reportSilence(service: LaunchdService): Promise<number> {
-  tell(`launchd has loaded ${service.target}, but no daemon answers; launchd goes on starting it. Its last words:`);
+  report(`launchd has loaded ${service.target}, but no daemon answers; launchd goes on starting it. Its last words:`);
   for (const file of [crashLog(service), serviceEnvironment(service)['TUNNELD_LOG_FILE'] ?? '']) {
     const lines = ((await textOf(file)) ?? '').trimEnd().split('\n').slice(-5);
     for (const line of lines) if (line !== '') process.stderr.write(`${file}: ${escapeControls(line)}\n`);

@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { systemEnvironment } from '../config/input/environment.ts';
 import { defaultControlSocket } from '../config/input/paths.ts';
-import { answers } from '../control/client.ts';
+import { acceptsConnections } from '../control/client.ts';
 import { activationSteps } from '../install/systemd/activation.ts';
 import { apply } from '../install/systemd/bring-up.ts';
 import { type Change, changesOf } from '../install/steps/carry-out.ts';
@@ -18,13 +18,13 @@ import { VERSION } from '../lib/version.ts';
 import { daemonStatus } from './find/daemon-status.ts';
 import { EXIT } from './text/exit-code.ts';
 import { installLaunchd } from './install-launchd.ts';
-import { makeSo, printChanges, tellChange } from './text/changes-text.ts';
+import { applySteps, printChanges, reportChange } from './text/changes-text.ts';
 import { isInOwnUnit, runInOwnUnit } from './takeover/own-unit.ts';
-import { createQuestions, NobodyThereError } from './text/prompt.ts';
+import { createQuestions, NoTerminalError } from './text/prompt.ts';
 import { checkSystemd, sayWhyNot } from './find/service-context.ts';
 import { status } from './status.ts';
 import { takeOverNow } from './takeover/take-over.ts';
-import { tell } from './text/tell.ts';
+import { report } from './text/report.ts';
 
 export interface InstallOptions {
   /** For this user alone. */
@@ -38,11 +38,11 @@ export interface InstallOptions {
 export async function install(flag: string | null, options: InstallOptions): Promise<number> {
   try {
     if (process.platform === 'darwin')
-      return await installLaunchd({ ...options, config: flag }, makeSo(options.dryRun, runProgram));
+      return await installLaunchd({ ...options, config: flag }, applySteps(options.dryRun, runProgram));
     checkSystemd(options.user);
     const done = await workAlone(flag, options);
     if (done !== 'takeover') return done;
-    tell('whatever becomes of this connection, it goes on, and ends with the old unit or a new one that works:');
+    report('whatever becomes of this connection, it goes on, and ends with the old unit or a new one that works:');
     return await runInOwnUnit(goBackScript(await unitState(systemManager(runProgram))));
   } catch (error) {
     return sayWhyNot(error);
@@ -80,11 +80,11 @@ async function work(flag: string | null, options: InstallOptions): Promise<numbe
   });
   const all: readonly Change[] = [...changes, ...activation.map((step) => ({ step, before: null }))];
   // In a unit of its own somebody has read them, and has said yes.
-  if (!isInOwnUnit()) for (const note of plan.notes) tell(note);
-  if (all.length === 0) return await tellNothingToDo(plan);
+  if (!isInOwnUnit()) for (const note of plan.notes) report(note);
+  if (all.length === 0) return await reportNothingToDo(plan);
   if (options.dryRun) {
     printChanges(all);
-    tell('nothing was changed (--dry-run)');
+    report('nothing was changed (--dry-run)');
     return EXIT.ok;
   }
   if (plan.takeover !== null && !options.start)
@@ -94,23 +94,23 @@ async function work(flag: string | null, options: InstallOptions): Promise<numbe
     );
   if (options.start) await refuseAnother(plan);
   if (!(await isWanted(plan, all, options))) return EXIT.failed;
-  if (plan.takeover === null) await apply(changes, activation, plan.state, plan.manager, tellChange);
+  if (plan.takeover === null) await apply(changes, activation, plan.state, plan.manager, reportChange);
   else if (isInOwnUnit()) await takeOverNow(plan, plan.takeover, changes);
   else return 'takeover';
-  await tellInstalled(plan);
+  await reportInstalled(plan);
   if (options.start) await showStatus(plan.config);
   return EXIT.ok;
 }
 
-async function tellInstalled({ manager }: Plan): Promise<void> {
+async function reportInstalled({ manager }: Plan): Promise<void> {
   const { active, status: text } = await unitState(manager);
-  tell(`${UNIT} is installed, enabled and ${active}${text === '' ? '' : `: ${text}`}`);
+  report(`${UNIT} is installed, enabled and ${active}${text === '' ? '' : `: ${text}`}`);
 }
 
-async function tellNothingToDo(plan: Plan): Promise<number> {
-  tell(`nothing to do: ${UNIT} is installed, enabled and ${plan.state.active}`);
+async function reportNothingToDo(plan: Plan): Promise<number> {
+  report(`nothing to do: ${UNIT} is installed, enabled and ${plan.state.active}`);
   const running = (await daemonStatus(plan.config))?.version ?? VERSION;
-  if (running !== VERSION) tell(`${running} runs, and this is ${VERSION}: ${restartCommand(plan)}`);
+  if (running !== VERSION) report(`${running} runs, and this is ${VERSION}: ${restartCommand(plan)}`);
   return EXIT.ok;
 }
 
@@ -118,7 +118,7 @@ async function tellNothingToDo(plan: Plan): Promise<number> {
 async function refuseAnother({ state, config, question }: Plan): Promise<void> {
   if (question === null && state.active !== 'inactive' && state.active !== 'failed') return;
   const socket = defaultControlSocket(systemEnvironment());
-  if (!(await answers(socket))) return;
+  if (!(await acceptsConnections(socket))) return;
   const pid = (await daemonStatus(config))?.pid;
   throw new InstallError(
     `another tunneld runs here${pid === undefined ? '' : ` (process ${pid})`}, which was started otherwise, and answers at ${socket}: ` +
@@ -135,10 +135,10 @@ async function isWanted(plan: Plan, all: readonly Change[], { yes }: InstallOpti
   const questions = createQuestions(yes);
   try {
     if (await questions.confirm(plan.question)) return true;
-    tell('everything was left as it is');
+    report('everything was left as it is');
     return false;
   } catch (error) {
-    if (!(error instanceof NobodyThereError)) throw error;
+    if (!(error instanceof NoTerminalError)) throw error;
     printChanges(all);
     throw new InstallError(`${error.message}\nabove is what would be done; nothing was changed`, EXIT.usage);
   } finally {

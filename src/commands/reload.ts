@@ -3,7 +3,7 @@ import { handOverToService } from '../install/systemd/hand-over.ts';
 import { errorText } from '../lib/text.ts';
 import { request } from './find/daemon-request.ts';
 import { EXIT } from './text/exit-code.ts';
-import { tell } from './text/tell.ts';
+import { report } from './text/report.ts';
 
 /**
  * A daemon that runs on a command line is told from the others by the name of its tunnel. As root, the service gets new keys first;
@@ -24,7 +24,7 @@ export async function handOverKeys(): Promise<boolean> {
     await handOverToService();
     return true;
   } catch (error) {
-    tell(`new keys were not handed to the service: ${errorText(error)}`);
+    report(`new keys were not handed to the service: ${errorText(error)}`);
     return false;
   }
 }

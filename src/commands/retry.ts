@@ -1,6 +1,6 @@
 import { request } from './find/daemon-request.ts';
 import { EXIT } from './text/exit-code.ts';
-import { fail } from './text/tell.ts';
+import { fail } from './text/report.ts';
 
 /** With `take` the tunnel asks for its listeners even where another device had them; that is said of one tunnel. */
 export async function retry(config: string | null, name: string | null, take: boolean): Promise<number> {

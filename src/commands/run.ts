@@ -6,7 +6,7 @@ import { type ConfigEnvironment, systemEnvironment } from '../config/input/envir
 import { loadAside, loadFrom, type ConfigSource } from '../config/load-aside.ts';
 import type { Config } from '../model/config.ts';
 import { printConfig } from '../config/print.ts';
-import { answers } from '../control/client.ts';
+import { acceptsConnections } from '../control/client.ts';
 import { startDaemon, type Daemon } from '../daemon/daemon.ts';
 import { createLastGoodKeeper } from '../daemon/last-good.ts';
 import { createProblems, type Problems } from '../daemon/problems.ts';
@@ -25,7 +25,7 @@ import { EXIT } from './text/exit-code.ts';
 import { findConfig } from './find/config-file.ts';
 import { firstConfig, type FirstConfig } from '../daemon/starting-config.ts';
 import { reportProblems } from './text/config-problems.ts';
-import { fail, tell } from './text/tell.ts';
+import { fail, report } from './text/report.ts';
 
 export interface RunOptions {
   readonly printOnly: boolean;
@@ -60,7 +60,9 @@ export async function run(
     env: environment,
     onInvalid: (error) => (invalid = reportProblems(error)),
     onForeignLastGood: (directory) =>
-      tell(`what worked before, in ${directory}, belongs to another user, and root does not run it: start the service`),
+      report(
+        `what worked before, in ${directory}, belongs to another user, and root does not run it: start the service`,
+      ),
   });
   if (starting === null) return invalid;
   if (printOnly) return print(starting.config, environment);
@@ -73,7 +75,7 @@ function usageProblem(flag: string | null, adHoc: boolean, printOnly: boolean): 
 }
 
 function print(config: Config, environment: ConfigEnvironment): number {
-  for (const text of [...config.warnings, ...config.notes]) tell(printable(text));
+  for (const text of [...config.warnings, ...config.notes]) report(printable(text));
   process.stdout.write(printConfig(config, environment));
   return EXIT.ok;
 }
@@ -180,7 +182,7 @@ function logStraySignals(log: Logger): void {
 const STRAY_SIGNALS_A_MINUTE = 10;
 
 function wrongUsage(text: string): number {
-  tell(`${text}\n(see tunneld run --help)`);
+  report(`${text}\n(see tunneld run --help)`);
   return EXIT.usage;
 }
 
@@ -188,7 +190,7 @@ function wrongUsage(text: string): number {
 async function freeName(wanted: string, environment: ConfigEnvironment): Promise<string> {
   for (let number = 1; number < MAX_SAME_NAME; number += 1) {
     const name = number === 1 ? wanted : `${wanted}-${number}`;
-    if (!(await answers(adHocSocket(name, environment)))) return name;
+    if (!(await acceptsConnections(adHocSocket(name, environment)))) return name;
   }
   return wanted;
 }
@@ -202,7 +204,7 @@ function chooseOutput(
   const terminal = stderrOutput(process.stderr, process.env);
   if (config.log.file === null) return { output: terminal, reopen: () => {} };
   const file = fileOutput(config.log.file, (message) => {
-    if (message !== null) tell(message);
+    if (message !== null) report(message);
     onTrouble(message);
   });
   const both: LogOutput = (line) => {

@@ -12,7 +12,7 @@ import { type KeyedTunnel, serverSetup } from '../server-rules/server-setup.ts';
 import { formatEndpoint, type TunnelSpec } from '../model/spec.ts';
 import { configuredTunnel } from './find/configured-tunnel.ts';
 import { EXIT } from './text/exit-code.ts';
-import { tell } from './text/tell.ts';
+import { report } from './text/report.ts';
 
 interface ServerSetupOptions {
   readonly jump: boolean;
@@ -33,7 +33,7 @@ export async function printServerSetup(
     return EXIT.ok;
   } catch (error) {
     if (!(error instanceof UserError)) throw error;
-    tell(error.message);
+    report(error.message);
     return EXIT.failed;
   }
 }

@@ -1,6 +1,6 @@
 import { nameOfSocket } from '../config/command-line/paths.ts';
 import { systemEnvironment } from '../config/input/environment.ts';
-import { answers } from '../control/client.ts';
+import { acceptsConnections } from '../control/client.ts';
 import type { StatusDocument } from '../status/document.ts';
 import { formatLogLine } from '../lib/log/format.ts';
 import { request } from './find/daemon-request.ts';
@@ -8,7 +8,7 @@ import { EXIT } from './text/exit-code.ts';
 import { noSuchTunnel } from './text/no-such-tunnel.ts';
 import { adHocSockets } from './find/control-sockets.ts';
 import { formatStatus } from './text/status-text.ts';
-import { tell } from './text/tell.ts';
+import { report } from './text/report.ts';
 import { wantsColour } from './text/color.ts';
 
 interface StatusOptions {
@@ -38,8 +38,8 @@ async function mentionOthers(shown: StatusDocument): Promise<void> {
   const paths = await adHocSockets(systemEnvironment());
   for (const path of paths) {
     const name = nameOfSocket(path) ?? '';
-    if (shown.tunnels.some((tunnel) => tunnel.name === name) || !(await answers(path))) continue;
-    tell(`another daemon runs here: tunneld status ${name}`);
+    if (shown.tunnels.some((tunnel) => tunnel.name === name) || !(await acceptsConnections(path))) continue;
+    report(`another daemon runs here: tunneld status ${name}`);
   }
 }
 

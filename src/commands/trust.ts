@@ -15,9 +15,9 @@ import { formatServer } from '../model/state.ts';
 import { createIdentityCache } from '../connection/auth/identity-cache.ts';
 import { configuredTunnel } from './find/configured-tunnel.ts';
 import { EXIT } from './text/exit-code.ts';
-import { createQuestions, NobodyThereError } from './text/prompt.ts';
+import { createQuestions, NoTerminalError } from './text/prompt.ts';
 import { controlSockets } from './find/control-sockets.ts';
-import { fail, tell } from './text/tell.ts';
+import { fail, report } from './text/report.ts';
 import { processTurns } from './find/process-turns.ts';
 import { trustHostKey } from './init-host-key.ts';
 
@@ -33,7 +33,7 @@ export async function trust(config: string | null, name: string, given: string |
     let changed = false;
     const servers = serversOf(found.tunnel);
     for (const server of servers) {
-      const outcome = await trustHostKey(
+      const result = await trustHostKey(
         {
           query: hostQuery(server.host, server.port, server.hostKeyAlias),
           userKnownHostsFiles: server.userKnownHostsFiles,
@@ -43,15 +43,15 @@ export async function trust(config: string | null, name: string, given: string |
         },
         given,
         questions,
-        tell,
+        report,
       );
-      if (outcome === 'refused') return fail(`the host key of ${formatServer(server)} was not confirmed`);
-      changed ||= outcome === 'trusted';
+      if (result === 'refused') return fail(`the host key of ${formatServer(server)} was not confirmed`);
+      changed ||= result === 'trusted';
     }
     if (changed) await tryNow(config, name);
     return EXIT.ok;
   } catch (error) {
-    if (error instanceof NobodyThereError) return fail(error.message, EXIT.usage);
+    if (error instanceof NoTerminalError) return fail(error.message, EXIT.usage);
     if (error instanceof TunnelFailure) return fail(`${error.message}. ${error.hint}`);
     if (error instanceof UserError) return fail(error.message);
     throw error;
@@ -105,8 +105,8 @@ async function wayTo(server: TunnelSpec): Promise<ScanWay> {
 async function tryNow(config: string | null, name: string): Promise<void> {
   try {
     const answer = await ask(await controlSockets(config, name), { command: 'retry', name });
-    tell(answer.ok ? 'the daemon tries it now' : `the daemon was not told: ${answer.message}`);
+    report(answer.ok ? 'the daemon tries it now' : `the daemon was not told: ${answer.message}`);
   } catch (error) {
-    if (!(error instanceof DaemonNotRunningError)) tell(`the daemon was not told: ${errorText(error)}`);
+    if (!(error instanceof DaemonNotRunningError)) report(`the daemon was not told: ${errorText(error)}`);
   }
 }

@@ -9,8 +9,8 @@ import { disableService, unloadService } from '../install/launchd/unload.ts';
 import type { Step } from '../install/steps/step.ts';
 import { systemClock } from '../lib/async/clock.ts';
 import { EXIT } from './text/exit-code.ts';
-import { daemonEnvironment, meantService } from './find/launchd-service.ts';
-import { tell } from './text/tell.ts';
+import { daemonEnvironment, requestedService } from './find/launchd-service.ts';
+import { report } from './text/report.ts';
 import { clientOfLogin, mayUninstall } from './uninstall-question.ts';
 
 interface UninstallOptions {
@@ -28,7 +28,7 @@ export async function uninstallLaunchd(
   carryOut: (steps: readonly Step[]) => Promise<void>,
   caller: ConfigEnvironment = systemEnvironment(),
 ): Promise<number> {
-  const service = await meantService('uninstall', options.config, options.user, caller);
+  const service = await requestedService('uninstall', options.config, options.user, caller);
   const state = defaultStateDirectory(daemonEnvironment(service, caller));
   const steps = launchdRemoval(service, options.purge ? [state, configurationOf(service.config)] : null);
   if (options.dryRun) {
@@ -43,7 +43,7 @@ export async function uninstallLaunchd(
   const loaded = await unloadService(service, { clock: systemClock, launchctl });
   if (loaded || installed) await disableService(service, launchctl);
   await carryOut(steps);
-  tell(`${loaded || installed ? 'uninstalled' : 'there was no'} ${service.target}`);
+  report(`${loaded || installed ? 'uninstalled' : 'there was no'} ${service.target}`);
   return EXIT.ok;
 }
 

@@ -9,8 +9,8 @@ import { readPublicKeys } from '../setup/public-key.ts';
 import { fingerprint } from '../connection/known-hosts/key-blob.ts';
 import type { ServerSpec } from '../model/spec.ts';
 import { EXIT } from './text/exit-code.ts';
-import { createQuestions, NobodyThereError } from './text/prompt.ts';
-import { tell } from './text/tell.ts';
+import { createQuestions, NoTerminalError } from './text/prompt.ts';
+import { report } from './text/report.ts';
 
 export interface UninstallQuestion {
   readonly purge: boolean;
@@ -27,7 +27,7 @@ export interface UninstallQuestion {
  */
 export async function mayUninstall({ purge, yes, config, client }: UninstallQuestion): Promise<boolean> {
   const throughTunnel = client !== null && isOfThisDevice(client);
-  if (purge) for (const text of await whatRemains(config)) tell(text);
+  if (purge) for (const text of await whatRemains(config)) report(text);
   if (!purge && !throughTunnel) return true;
   const names = config?.tunnels.map(({ name }) => name).join(', ') ?? 'all tunnels';
   const question = [
@@ -43,10 +43,10 @@ export async function mayUninstall({ purge, yes, config, client }: UninstallQues
   const questions = createQuestions(yes);
   try {
     if (await questions.confirm(question)) return true;
-    tell('everything was left as it is');
+    report('everything was left as it is');
     return false;
   } catch (error) {
-    if (error instanceof NobodyThereError) throw new InstallError(`${error.message}\nnothing was changed`, EXIT.usage);
+    if (error instanceof NoTerminalError) throw new InstallError(`${error.message}\nnothing was changed`, EXIT.usage);
     throw error;
   } finally {
     questions.close();

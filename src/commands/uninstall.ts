@@ -11,9 +11,9 @@ import { runProgram } from '../install/steps/run-program.ts';
 import { checkManager, userUnitFile } from '../install/plan-user.ts';
 import { EXIT } from './text/exit-code.ts';
 import { lockFile } from './install.ts';
-import { makeSo, printChanges, tellChange } from './text/changes-text.ts';
+import { applySteps, printChanges, reportChange } from './text/changes-text.ts';
 import { checkSystemd, sayWhyNot } from './find/service-context.ts';
-import { tell } from './text/tell.ts';
+import { report } from './text/report.ts';
 import { uninstallLaunchd } from './uninstall-launchd.ts';
 import { clientOfLogin, mayUninstall } from './uninstall-question.ts';
 
@@ -28,7 +28,7 @@ interface UninstallOptions {
 export async function uninstall(flag: string | null, options: UninstallOptions): Promise<number> {
   try {
     if (process.platform === 'darwin')
-      return await uninstallLaunchd({ ...options, config: flag }, makeSo(options.dryRun, runProgram));
+      return await uninstallLaunchd({ ...options, config: flag }, applySteps(options.dryRun, runProgram));
     checkSystemd(options.user);
     const unlock = await lock(lockFile(options.user));
     try {
@@ -44,17 +44,17 @@ export async function uninstall(flag: string | null, options: UninstallOptions):
 async function work({ user, dryRun, purge, yes }: UninstallOptions): Promise<number> {
   const { steps, notes } = user ? await planForUser(purge) : await planForSystem(purge);
   const changes = await changesOf(steps, runProgram);
-  if (changes.length === 0) tell('nothing to do: tunneld is not installed as a service');
+  if (changes.length === 0) report('nothing to do: tunneld is not installed as a service');
   else if (dryRun) {
     printChanges(changes);
-    tell('nothing was changed (--dry-run)');
+    report('nothing was changed (--dry-run)');
   } else {
     const config = await (user ? ownConfig() : systemConfig()).catch(() => null);
     if (!(await mayUninstall({ purge, yes, config, client: clientOfLogin() }))) return EXIT.failed;
     // Not taken back where something fails: what is gone is what was to go.
-    for (const change of changes) await carryOut([change], runProgram, tellChange);
+    for (const change of changes) await carryOut([change], runProgram, reportChange);
   }
-  for (const note of notes) tell(note);
+  for (const note of notes) report(note);
   return EXIT.ok;
 }
 

@@ -39,39 +39,39 @@ export async function ask<C extends Request['command']>(
 ): Promise<Answer<Results[C]>> {
   const tried: { readonly path: string; readonly code: string }[] = [];
   for (const path of sockets) {
-    for (const place of [ownerSocket(path), path]) {
+    for (const candidate of [ownerSocket(path), path]) {
       try {
-        return await askAt<Results[C]>(place, request, onLine);
+        return await askAt<Results[C]>(candidate, request, onLine);
       } catch (error) {
         const code = errorCode(error) ?? '';
         if (!UNREACHABLE.includes(code)) throw error;
-        if (place === path) tried.push({ path, code });
+        if (candidate === path) tried.push({ path, code });
       }
     }
   }
   throw new DaemonNotRunningError(tried);
 }
 
-/** Who listens there: a daemon with its status, somebody who gives none within `patienceMs`, or nobody. */
-export async function whoAnswers(path: string, patienceMs = 2000): Promise<StatusDocument | 'somebody' | 'nobody'> {
+/** What listens there: a daemon with its status, `other` for what gives none within `patienceMs`, or `none`. */
+export async function probeSocket(path: string, patienceMs = 2000): Promise<StatusDocument | 'other' | 'none'> {
   try {
     const answer = await askAt<StatusDocument | undefined>(path, { command: 'status' }, () => {}, patienceMs);
-    return (answer.ok ? answer.result : undefined) ?? 'somebody';
+    return (answer.ok ? answer.result : undefined) ?? 'other';
   } catch (error) {
-    return ['ENOENT', 'ECONNREFUSED'].includes(errorCode(error) ?? '') ? 'nobody' : 'somebody';
+    return ['ENOENT', 'ECONNREFUSED'].includes(errorCode(error) ?? '') ? 'none' : 'other';
   }
 }
 
 /** Whether a daemon listens there. */
-export function answers(path: string): Promise<boolean> {
+export function acceptsConnections(path: string): Promise<boolean> {
   return new Promise((resolve) => {
     const socket = connect(path);
-    const tell = (answer: boolean) => {
+    const end = (answer: boolean) => {
       socket.destroy();
       resolve(answer);
     };
-    socket.once('connect', () => tell(true));
-    socket.once('error', () => tell(false));
+    socket.once('connect', () => end(true));
+    socket.once('error', () => end(false));
   });
 }
 

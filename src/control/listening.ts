@@ -5,7 +5,7 @@ import { dirname } from 'node:path';
 import { makeDirectory } from '../lib/files/make-directory.ts';
 import { ownerOfPlace } from '../lib/files/place-owner.ts';
 import { errorCode } from '../lib/text.ts';
-import { whoAnswers } from './client.ts';
+import { probeSocket } from './client.ts';
 
 /** A Unix socket that listens. */
 export interface Listening {
@@ -36,14 +36,14 @@ export interface ListenRequest {
 export async function listenAt({ path, mode, config, onConnection }: ListenRequest): Promise<Listening> {
   if (Buffer.byteLength(path) > MAX_PATH)
     throw new Error(`its path is longer than ${MAX_PATH} bytes: name a shorter one with control.socket`);
-  await refuseForeignPlace(path, config);
+  await refuseForeignDirectory(path, config);
   makeDirectory(dirname(path));
   const server = createServer(onConnection);
   try {
     await listen(server, path, mode);
   } catch (error) {
     if (errorCode(error) !== 'EADDRINUSE') throw error;
-    await makeWay(path, config);
+    await removeStale(path, config);
     await listen(server, path, mode);
   }
   const identity = identityOf(path);
@@ -79,28 +79,30 @@ function listen(server: Server, path: string, mode: number): Promise<void> {
 }
 
 /** Root makes and removes nothing where another user could lead it elsewhere; that the service runs there is told all the same. */
-async function refuseForeignPlace(path: string, config: string): Promise<void> {
+async function refuseForeignDirectory(path: string, config: string): Promise<void> {
   const { uid } = ownerOfPlace(dirname(path));
   if (process.getuid?.() !== 0 || uid === 0) return;
-  const there = await lstat(path).catch(() => null);
-  if (there?.isSocket() === true) await judgeOccupant(path, config, there.uid);
+  const stats = await lstat(path).catch(() => null);
+  if (stats?.isSocket() === true) await probeOccupant(path, config, stats.uid);
   throw new Error(`${dirname(path)} belongs to the user ${uid}, and root makes no socket there: run this as that user`);
 }
 
-/** Rejects where a daemon that can be believed runs the same configuration; answers who is there. */
-async function judgeOccupant(path: string, config: string, uid: number): Promise<'nobody' | 'another'> {
-  const who = await whoAnswers(path);
-  if (who === 'nobody') return 'nobody';
-  if (who !== 'somebody' && who.config === config && (await isBelieved(uid, path)))
-    throw new AlreadyRunningError(`another tunneld is running on ${config}: process ${who.pid} answers at ${path}`);
-  return 'another';
+/** Rejects where a daemon that can be believed runs the same configuration; answers what listens there. */
+async function probeOccupant(path: string, config: string, uid: number): Promise<'none' | 'other'> {
+  const occupant = await probeSocket(path);
+  if (occupant === 'none') return 'none';
+  if (occupant !== 'other' && occupant.config === config && (await isBelieved(uid, path)))
+    throw new AlreadyRunningError(
+      `another tunneld is running on ${config}: process ${occupant.pid} answers at ${path}`,
+    );
+  return 'other';
 }
 
 /** Removes a socket of a dead daemon. */
-async function makeWay(path: string, config: string): Promise<void> {
-  const there = await lstat(path);
-  if (!there.isSocket()) throw new SocketInUseError('it exists and is not a socket');
-  if ((await judgeOccupant(path, config, there.uid)) === 'nobody') return await unlink(path);
+async function removeStale(path: string, config: string): Promise<void> {
+  const stats = await lstat(path);
+  if (!stats.isSocket()) throw new SocketInUseError('it exists and is not a socket');
+  if ((await probeOccupant(path, config, stats.uid)) === 'none') return await unlink(path);
   throw new SocketInUseError('another program answers there');
 }
 

@@ -1,6 +1,6 @@
 import type { Socket } from 'node:net';
 import { errorText, printable } from '../lib/text.ts';
-import type { Places } from './places.ts';
+import type { Clients } from './clients.ts';
 import { MAX_REQUEST, parseRequest, type Answer, type ErrorCode, type Request, type RequestOf } from './protocol.ts';
 
 /** A request that cannot be carried out; the message is for the person who made it. */
@@ -21,9 +21,9 @@ export interface ControlHandlers {
 }
 
 /** Reads one request from a client, answers it, and lets it go, or puts it out where it keeps us waiting. */
-export function serve(socket: Socket, places: Places, handlers: ControlHandlers): void {
+export function serve(socket: Socket, clients: Clients, handlers: ControlHandlers): void {
   socket.on('error', () => socket.destroy());
-  places.admit(socket);
+  clients.add(socket);
   let received = '';
   socket.setEncoding('utf8');
   socket.setTimeout(REQUEST_TIMEOUT_MS, () => socket.destroy());
@@ -33,22 +33,22 @@ export function serve(socket: Socket, places: Places, handlers: ControlHandlers)
     if (end === -1 && received.length <= MAX_REQUEST) return;
     socket.off('data', onData);
     socket.setTimeout(0);
-    void answer(socket, end === -1 ? '' : received.slice(0, end), places, handlers);
+    void answer(socket, end === -1 ? '' : received.slice(0, end), clients, handlers);
   };
   socket.on('data', onData);
 }
 
 const REQUEST_TIMEOUT_MS = 10_000;
 
-async function answer(socket: Socket, line: string, places: Places, handlers: ControlHandlers): Promise<void> {
+async function answer(socket: Socket, line: string, clients: Clients, handlers: ControlHandlers): Promise<void> {
   const request = parseRequest(line);
-  places.occupy(socket, 'answered');
-  const reply = await outcome(request, handlers);
+  clients.setState(socket, 'answered');
+  const reply = await replyTo(request, handlers);
   socket.write(`${JSON.stringify(reply)}\n`);
   // What the client sends now means nothing, but its end must be seen.
   socket.resume();
   const stream = request?.command === 'logs' && reply.ok ? handlers.streamLogs(request, writer(socket)) : null;
-  places.occupy(socket, stream === null ? 'idle' : 'following');
+  clients.setState(socket, stream === null ? 'idle' : 'following');
   if (stream !== null) {
     socket.on('close', () => stream.stop());
     return;
@@ -57,7 +57,7 @@ async function answer(socket: Socket, line: string, places: Places, handlers: Co
   socket.setTimeout(REQUEST_TIMEOUT_MS);
 }
 
-async function outcome(request: Request | null, handlers: ControlHandlers): Promise<Answer<unknown>> {
+async function replyTo(request: Request | null, handlers: ControlHandlers): Promise<Answer<unknown>> {
   if (request === null) return { ok: false, code: 'bad-request', message: 'this is no request that tunneld knows' };
   try {
     return { ok: true, result: await handlers.handle(request) };

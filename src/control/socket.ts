@@ -2,7 +2,7 @@ import { dirname, resolve } from 'node:path';
 import type { Clock } from '../lib/async/clock.ts';
 import { errorText, printable } from '../lib/text.ts';
 import { AlreadyRunningError, listenAt, type Listening } from './listening.ts';
-import { createPlaces, type Places } from './places.ts';
+import { createClients, type Clients } from './clients.ts';
 import { ownerSocket } from './protocol.ts';
 import { type ControlHandlers, serve } from './server.ts';
 
@@ -37,26 +37,29 @@ export async function openControlSocket(
     { path, mode: shared ? 0o660 : 0o600 } as const,
     ...(shared ? [{ path: ownerSocket(path), mode: 0o600 } as const] : []),
   ];
-  const open = new Map<string, { readonly listening: Listening; readonly places: Places }>();
+  const open = new Map<string, { readonly listening: Listening; readonly clients: Clients }>();
   let cancelRetry = () => {};
   let closed = false;
 
-  const listenOn = async (place: (typeof wanted)[number]) => {
-    const before = open.get(place.path);
+  const listenOn = async (wantedSocket: (typeof wanted)[number]) => {
+    const before = open.get(wantedSocket.path);
     if (before?.listening.isThere() === true) return;
-    open.delete(place.path);
+    open.delete(wantedSocket.path);
     await before?.listening.close();
-    before?.places.closeAll();
-    const places = createPlaces(MAX_CLIENTS);
-    const onConnection = (socket: Parameters<typeof serve>[0]) => serve(socket, places, handlers);
-    open.set(place.path, { places, listening: await listenAt({ ...place, config: deps.config, onConnection }) });
+    before?.clients.closeAll();
+    const clients = createClients(MAX_CLIENTS);
+    const onConnection = (socket: Parameters<typeof serve>[0]) => serve(socket, clients, handlers);
+    open.set(wantedSocket.path, {
+      clients,
+      listening: await listenAt({ ...wantedSocket, config: deps.config, onConnection }),
+    });
   };
   /** The answer is what went wrong. */
   const listenOnAll = async (): Promise<readonly unknown[]> => {
     if (closed) return [];
     cancelRetry();
     const failures: unknown[] = [];
-    for (const place of wanted) await listenOn(place).catch((error: unknown) => failures.push(error));
+    for (const wantedSocket of wanted) await listenOn(wantedSocket).catch((error: unknown) => failures.push(error));
     if (failures.length > 0) cancelRetry = deps.clock.timer(RETRY_MS, () => void ensure());
     deps.onProblem(failures.length === 0 ? null : explain(path, failures[0]));
     return failures;
@@ -77,7 +80,7 @@ export async function openControlSocket(
       await last;
       const all = [...open.values()];
       const ended = all.map(({ listening }) => listening.close());
-      for (const { places } of all) places.closeAll();
+      for (const { clients } of all) clients.closeAll();
       await Promise.all(ended);
     },
   };

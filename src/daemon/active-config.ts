@@ -8,7 +8,7 @@ import { RequestError } from '../control/server.ts';
 import type { Clock } from '../lib/async/clock.ts';
 import type { RootLogger } from '../lib/log/log.ts';
 import { errorText, printable } from '../lib/text.ts';
-import type { ConfigurationStanding } from '../status/health.ts';
+import type { ConfigurationState } from '../status/health.ts';
 import type { Supervisor } from '../supervisor/supervisor.ts';
 import type { IdentityCache } from '../connection/auth/identity-cache.ts';
 import type { LastGood, LastGoodKeeper } from './last-good.ts';
@@ -30,7 +30,7 @@ export interface ConfigurationDeps {
 /** Which configuration runs, and how it stands with its file. */
 export interface Configuration {
   current(): Config;
-  standing(): ConfigurationStanding;
+  state(): ConfigurationState;
   /** Starts the tunnels. */
   start(): Promise<void>;
   /** Applies the file as it is now; one that is not valid changes nothing, is logged and rejects. A trial ends with it. */
@@ -62,7 +62,7 @@ class ActiveConfiguration implements Configuration {
   readonly #deps: ConfigurationDeps;
   readonly #proof: Proof;
   #config: Config;
-  #broken: ConfigurationStanding['problem'];
+  #broken: ConfigurationState['problem'];
   #trial: Trial | null = null;
   #kept: Config | null = null;
   #nextReload: Promise<ReloadResult> | null = null;
@@ -83,7 +83,7 @@ class ActiveConfiguration implements Configuration {
     return this.#config;
   }
 
-  standing(): ConfigurationStanding {
+  state(): ConfigurationState {
     const trial = this.#trial;
     return {
       problem: this.#broken,
@@ -92,7 +92,7 @@ class ActiveConfiguration implements Configuration {
   }
 
   async start(): Promise<void> {
-    this.#tellNotes(this.#config);
+    this.#logNotes(this.#config);
     await this.#deps.supervisor.apply(this.#config.tunnels);
   }
 
@@ -197,7 +197,7 @@ class ActiveConfiguration implements Configuration {
     const notes = restartNotes(this.#config, next);
     this.#config = next;
     log.level = next.log.level;
-    this.#tellNotes(next);
+    this.#logNotes(next);
     const plan = await supervisor.apply(next.tunnels);
     identities.retain(next.tunnels);
     return { plan, notes };
@@ -217,7 +217,7 @@ class ActiveConfiguration implements Configuration {
     });
   }
 
-  #tellNotes({ notes, warnings }: Config): void {
+  #logNotes({ notes, warnings }: Config): void {
     for (const warning of warnings) this.#deps.log.warn(printable(warning));
     for (const note of notes) this.#deps.log.info(printable(note));
   }

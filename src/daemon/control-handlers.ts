@@ -45,7 +45,7 @@ export interface HandlersDeps {
   change<T>(work: () => Promise<T>): Promise<T>;
   reload(): Promise<ReloadResult>;
   /** For the service manager. */
-  tellStatus(): void;
+  publishStatus(): void;
   /** A person has said that listeners be taken. */
   taken(): void;
 }
@@ -72,7 +72,7 @@ async function handle(request: Request, deps: HandlersDeps): Promise<unknown> {
       return await deps.change(() => configuration.tryOut(request.candidate, request.withinMs)).catch(refuse);
     case 'confirm':
       await configuration.confirm().catch(refuse);
-      deps.tellStatus();
+      deps.publishStatus();
       return null;
   }
 }
@@ -83,7 +83,7 @@ function status({ clock, pid, startedAt, problems, supervisor, configuration }: 
       version: VERSION,
       pid,
       config: configuration.current().file,
-      standing: configuration.standing(),
+      configuration: configuration.state(),
       problems: problems.list(),
       startedAt,
     },

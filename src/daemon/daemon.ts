@@ -64,9 +64,9 @@ export async function startDaemon(first: Config, deps: DaemonDeps): Promise<Daem
   });
   const configuration = createConfiguration(first, deps.problem, { ...deps, supervisor, identities });
 
-  const tellStatus = () =>
-    notifier.status(summaryLine(supervisor.tunnels(), configuration.standing(), problems.list()));
-  const change = announced(notifier, tellStatus);
+  const publishStatus = () =>
+    notifier.status(summaryLine(supervisor.tunnels(), configuration.state(), problems.list()));
+  const change = announced(notifier, publishStatus);
   /** Whoever asks for it may know that something is different now: nobody goes on waiting. */
   const retries = createRetries(clock, supervisor);
   const reload = () => change(() => configuration.reload()).finally(() => retries.retry(null));
@@ -79,7 +79,7 @@ export async function startDaemon(first: Config, deps: DaemonDeps): Promise<Daem
     retries,
     change,
     reload,
-    tellStatus,
+    publishStatus,
     taken: device.taken,
   };
   const control = await openControlSocket(first.control.socket, createHandlers(parts), {
@@ -87,12 +87,12 @@ export async function startDaemon(first: Config, deps: DaemonDeps): Promise<Daem
     config: first.file,
     onProblem: (message) => problems.report('the control socket', message),
   });
-  supervisor.subscribe(tellStatus);
-  problems.subscribe(tellStatus);
+  supervisor.subscribe(publishStatus);
+  problems.subscribe(publishStatus);
   log.info({ version: VERSION, pid: deps.pid, config: first.file }, 'tunneld started');
   await configuration.start();
   // First, so that whoever waits for READY=1 finds the line.
-  tellStatus();
+  publishStatus();
   notifier.ready();
   const ended = new AbortController();
   if (notifier.watchdogMs !== null) {
@@ -122,13 +122,13 @@ export async function startDaemon(first: Config, deps: DaemonDeps): Promise<Daem
 }
 
 /** The service manager hears that the configuration changes, and that it has; what does not change anything rejects with the reason. */
-function announced(notifier: Notifier, tellStatus: () => void): <T>(work: () => Promise<T>) => Promise<T> {
+function announced(notifier: Notifier, publishStatus: () => void): <T>(work: () => Promise<T>) => Promise<T> {
   return async (work) => {
     notifier.reloading();
     try {
       return await work();
     } finally {
-      tellStatus();
+      publishStatus();
       notifier.ready();
     }
   };

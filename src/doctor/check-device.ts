@@ -30,52 +30,52 @@ export interface DeviceDeps {
 }
 
 /** What concerns this device alone: the permissions of the files, the clock, the state directory, and the service. */
-export async function examineDevice(tunnels: readonly TunnelSpec[], deps: DeviceDeps): Promise<void> {
-  const tell = (step: StepName, result: Step['result'], seen: string, cure?: string) =>
+export async function checkDevice(tunnels: readonly TunnelSpec[], deps: DeviceDeps): Promise<void> {
+  const report = (step: StepName, result: Step['result'], seen: string, cure?: string) =>
     deps.onStep({ tunnel: null, step, result, seen, ms: 0, ...(cure === undefined ? {} : { cure }) });
-  await permissions(tunnels, deps, tell);
-  clock(deps, tell);
-  await stateDirectory(deps, tell);
-  await service(deps, tell);
+  await permissions(tunnels, deps, report);
+  clock(deps, report);
+  await stateDirectory(deps, report);
+  await service(deps, report);
 }
 
-type Tell = (step: StepName, result: Step['result'], seen: string, cure?: string) => void;
+type ReportStep = (step: StepName, result: Step['result'], seen: string, cure?: string) => void;
 
-async function permissions(tunnels: readonly TunnelSpec[], deps: DeviceDeps, tell: Tell): Promise<void> {
+async function permissions(tunnels: readonly TunnelSpec[], deps: DeviceDeps, report: ReportStep): Promise<void> {
   const servers = tunnels.flatMap((tunnel) => [tunnel, ...tunnel.jumps]);
   const bad = [
-    ...(await secretPermissions(tunnels, deps, tell)),
-    ...(await configPermissions(deps, tell)),
-    ...(await knownHostsPermissions(servers, deps, tell)),
+    ...(await secretPermissions(tunnels, deps, report)),
+    ...(await configPermissions(deps, report)),
+    ...(await knownHostsPermissions(servers, deps, report)),
   ];
-  if (!bad.includes(true)) tell('permissions', 'ok', 'keys and secrets are for their owner alone');
+  if (!bad.includes(true)) report('permissions', 'ok', 'keys and secrets are for their owner alone');
 }
 
 /** Of each file that is not as it should be: whether it still is. */
 async function secretPermissions(
   tunnels: readonly TunnelSpec[],
   { fix }: DeviceDeps,
-  tell: Tell,
+  report: ReportStep,
 ): Promise<readonly boolean[]> {
   const bad: boolean[] = [];
   for (const { path, text } of await exposedSecrets(tunnels)) {
     const fixed = fix && (await tryTo(() => setMode(path, () => 0o600)));
     bad.push(!fixed);
-    if (fixed) tell('permissions', 'ok', `${text}: it has mode 0600 now`);
+    if (fixed) report('permissions', 'ok', `${text}: it has mode 0600 now`);
     else
-      tell('permissions', 'fail', text, `${sudo()}chmod 600 ${shellWord(path)}   (or ${sudo()}tunneld doctor --fix)`);
+      report('permissions', 'fail', text, `${sudo()}chmod 600 ${shellWord(path)}   (or ${sudo()}tunneld doctor --fix)`);
   }
   return bad;
 }
 
-async function configPermissions({ configFile, fix }: DeviceDeps, tell: Tell): Promise<readonly boolean[]> {
+async function configPermissions({ configFile, fix }: DeviceDeps, report: ReportStep): Promise<readonly boolean[]> {
   const mode = await modeOf(configFile);
   if (mode === null || (mode & 0o022) === 0) return [];
   const text = `${configFile} may be written by others, who could run commands with it (proxyCommand)`;
   if (fix && (await tryTo(() => setMode(configFile, (now) => now & ~0o022))))
-    tell('permissions', 'ok', `${text}: no longer`);
+    report('permissions', 'ok', `${text}: no longer`);
   else
-    tell(
+    report(
       'permissions',
       'warn',
       text,
@@ -87,23 +87,23 @@ async function configPermissions({ configFile, fix }: DeviceDeps, tell: Tell): P
 async function knownHostsPermissions(
   servers: readonly ServerSpec[],
   { fix, account }: DeviceDeps,
-  tell: Tell,
+  report: ReportStep,
 ): Promise<readonly boolean[]> {
   const bad: boolean[] = [];
   for (const { file, result, text, cure } of await knownHostsProblems(servers, account)) {
     const fixed = fix && account !== null && (await tryTo(() => giveFile(file, account)));
     bad.push(!fixed);
-    if (fixed) tell('permissions', 'ok', `${text}: it belongs to ${account.name} now`);
-    else tell('permissions', result, text, account === null ? cure : `${cure}   (or sudo tunneld doctor --fix)`);
+    if (fixed) report('permissions', 'ok', `${text}: it belongs to ${account.name} now`);
+    else report('permissions', result, text, account === null ? cure : `${cure}   (or sudo tunneld doctor --fix)`);
   }
   return bad;
 }
 
 /** A certificate of nobody's is checked, but logs and waits go by the clock; a Pi without a battery starts in the past. */
-function clock({ wall }: DeviceDeps, tell: Tell): void {
+function clock({ wall }: DeviceDeps, report: ReportStep): void {
   const now = new Date(wall());
   const ok = now.getTime() > BUILT_AFTER;
-  tell(
+  report(
     'clock',
     ok ? 'ok' : 'warn',
     now.toISOString(),
@@ -114,22 +114,22 @@ function clock({ wall }: DeviceDeps, tell: Tell): void {
 /** Before this program was written. */
 const BUILT_AFTER = Date.UTC(2026, 0, 1);
 
-async function stateDirectory({ stateDirectory: path, fix, account }: DeviceDeps, tell: Tell): Promise<void> {
+async function stateDirectory({ stateDirectory: path, fix, account }: DeviceDeps, report: ReportStep): Promise<void> {
   const owner = await stat(path).then(
     ({ uid }) => uid,
     () => null,
   );
   if (owner !== null && owner !== process.getuid?.() && process.getuid?.() !== 0) {
-    tell('state directory', 'skip', `${path} belongs to somebody else, who alone sees into it (try sudo)`);
+    report('state directory', 'skip', `${path} belongs to somebody else, who alone sees into it (try sudo)`);
     return;
   }
   const writable = () => access(path, constants.W_OK | constants.X_OK);
   if (await tryTo(writable)) {
-    tell('state directory', 'ok', `${path} can be written`);
+    report('state directory', 'ok', `${path} can be written`);
     return;
   }
   if (fix && (await tryTo(async () => makeDirectory(path))) && (await tryTo(writable))) {
-    tell('state directory', 'ok', `${path} was made`);
+    report('state directory', 'ok', `${path} was made`);
     return;
   }
   const why = await access(path, constants.W_OK).then(
@@ -145,53 +145,53 @@ async function stateDirectory({ stateDirectory: path, fix, account }: DeviceDeps
         ? make
         : give
       : "sudo tunneld install   (it sees to the service's directories)";
-  tell('state directory', 'warn', `${path}: ${why}; ports are forgotten when the power goes`, cure);
+  report('state directory', 'warn', `${path}: ${why}; ports are forgotten when the power goes`, cure);
 }
 
-async function service({ daemon, unit, lastLine, installed }: DeviceDeps, tell: Tell): Promise<void> {
+async function service({ daemon, unit, lastLine, installed }: DeviceDeps, report: ReportStep): Promise<void> {
   const shown = await unit();
   const value = (key: string) => new RegExp(`^${key}=(.*)$`, 'm').exec(shown ?? '')?.[1] ?? '';
   const running = daemon === null ? 'no daemon runs' : `the daemon runs (${daemon})`;
   if (shown === null || value('LoadState') !== 'loaded') {
     const what = shown === null ? 'there is no systemd here' : 'there is no tunnel.service';
-    tell(
+    report(
       'service manager',
       daemon === null ? 'warn' : 'ok',
       `${what}; ${running}`,
       daemon === null ? 'sudo tunneld install' : undefined,
     );
-    tell('watchdog', 'skip', 'there is no service');
-    tell('journal', 'skip', 'there is no service');
+    report('watchdog', 'skip', 'there is no service');
+    report('journal', 'skip', 'there is no service');
     return;
   }
   const active = value('ActiveState') === 'active';
   const enabled = value('UnitFileState') === 'enabled';
-  tell(
+  report(
     'service manager',
     active && enabled ? 'ok' : 'warn',
     `tunnel.service is ${value('ActiveState')} and ${value('UnitFileState')}; ${running}`,
     // That gives the service its files, too.
     active && enabled ? undefined : installed ? 'sudo tunneld install' : 'sudo systemctl enable --now tunnel',
   );
-  watchdog(value('WatchdogUSec'), active, tell);
-  journal(await lastLine(), active, tell);
+  watchdog(value('WatchdogUSec'), active, report);
+  journal(await lastLine(), active, report);
 }
 
-function watchdog(interval: string, active: boolean, tell: Tell): void {
+function watchdog(interval: string, active: boolean, report: ReportStep): void {
   const watched = !['', '0', 'infinity'].includes(interval);
   // systemd 252 and later know it of a service that has run.
-  if (interval === 'infinity' && !active) tell('watchdog', 'skip', 'the service does not run');
-  else if (watched) tell('watchdog', 'ok', `every ${interval}`);
-  else tell('watchdog', 'warn', 'off', 'sudo systemctl edit tunnel, and there WatchdogSec=60 below [Service]');
+  if (interval === 'infinity' && !active) report('watchdog', 'skip', 'the service does not run');
+  else if (watched) report('watchdog', 'ok', `every ${interval}`);
+  else report('watchdog', 'warn', 'off', 'sudo systemctl edit tunnel, and there WatchdogSec=60 below [Service]');
 }
 
-function journal(line: string | null, active: boolean, tell: Tell): void {
-  if (line === null && !active) tell('journal', 'skip', 'the service does not run');
-  else if (line !== null) tell('journal', 'ok', `journalctl -u tunnel: the last line is of ${line}`);
+function journal(line: string | null, active: boolean, report: ReportStep): void {
+  if (line === null && !active) report('journal', 'skip', 'the service does not run');
+  else if (line !== null) report('journal', 'ok', `journalctl -u tunnel: the last line is of ${line}`);
   else {
     const cure =
       'Look as root, or as a member of the group systemd-journal; log.file in the configuration has a file instead.';
-    tell('journal', 'warn', 'journalctl -u tunnel shows no line of tunneld', cure);
+    report('journal', 'warn', 'journalctl -u tunnel shows no line of tunneld', cure);
   }
 }
 

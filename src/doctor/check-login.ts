@@ -16,17 +16,17 @@ import { formatEndpoint, type Endpoint, type ForwardSpec, type TunnelSpec } from
 import type { SshConnection, Visitor } from '../connection/ssh/connection.ts';
 import { describeAccepted } from '../connection/auth/auth-report.ts';
 import { cureOf, type Step } from './check.ts';
-import type { ExamineDeps, Tell } from './types.ts';
+import type { CheckDeps, ReportStep } from './types.ts';
 import { refused, roundTrip } from './listener-steps.ts';
 import { sourcePortStep } from './source-port.ts';
 
-interface LoginDeps extends ExamineDeps {
-  readonly tell: Tell;
+interface LoginDeps extends CheckDeps {
+  readonly report: ReportStep;
 }
 
 /** Logs in once, asks for each forward, sees whether it leads here, and gives it back. Rejects with the TunnelFailure that ended it. */
-export async function examineLogin(spec: TunnelSpec, deps: LoginDeps, signal: AbortSignal): Promise<void> {
-  const { clock, tell } = deps;
+export async function checkLogin(spec: TunnelSpec, deps: LoginDeps, signal: AbortSignal): Promise<void> {
+  const { clock, report } = deps;
   const over = childController(signal);
   setMaxListeners(0, over.signal);
   let route: Route | null = null;
@@ -35,9 +35,9 @@ export async function examineLogin(spec: TunnelSpec, deps: LoginDeps, signal: Ab
   let dialled: Dialled | null = null;
   const turn = () => dialled?.turn;
   const greeted = (version: string) => {
-    tell('banner', 'ok', version);
-    tell('algorithms', 'ok', agreed);
-    tell('host key', ...hostKey(spec));
+    report('banner', 'ok', version);
+    report('algorithms', 'ok', agreed);
+    report('host key', ...hostKey(spec));
   };
   try {
     const login = await prepareLogin(spec, { ...deps, name: spec.name });
@@ -69,7 +69,7 @@ export async function examineLogin(spec: TunnelSpec, deps: LoginDeps, signal: Ab
     ]);
     turn()?.accepted();
     greeted(connection.serverVersion);
-    tell('authentication', 'ok', how === '' ? 'the server wanted nothing' : how);
+    report('authentication', 'ok', how === '' ? 'the server wanted nothing' : how);
     const verifier = createVerifier(
       connection,
       {
@@ -79,14 +79,14 @@ export async function examineLogin(spec: TunnelSpec, deps: LoginDeps, signal: Ab
       },
       over.signal,
     );
-    intercept = (visitor) => verifier.intercept(visitor, NOBODY_SERVES);
+    intercept = (visitor) => verifier.intercept(visitor, REJECT_VISITORS);
     for (const forward of spec.forwards) {
-      const examined = examineForward(forward, connection, verifier, deps);
-      examined.catch(() => {});
-      await Promise.race([connection.lost, route.lost, noAnswer(clock, over.signal), examined]);
+      const checked = checkForward(forward, connection, verifier, deps);
+      checked.catch(() => {});
+      await Promise.race([connection.lost, route.lost, noAnswer(clock, over.signal), checked]);
     }
-    for (const forward of spec.forwards) await examineTarget(forward, spec, deps, signal);
-    tell(...sourcePortStep(spec, deps.sight));
+    for (const forward of spec.forwards) await checkTarget(forward, spec, deps, signal);
+    report(...sourcePortStep(spec, deps.sourcePort));
   } catch (error) {
     // The authentication had begun: what comes before it went well.
     if (connection === null && agreed !== '') greeted('it is an SSH server');
@@ -102,7 +102,7 @@ export async function examineLogin(spec: TunnelSpec, deps: LoginDeps, signal: Ab
   }
 }
 
-const NOBODY_SERVES: Next = {
+const REJECT_VISITORS: Next = {
   hasRoom: () => true,
   speaksLast: () => false,
   accept: (visitor) => visitor.reject(),
@@ -117,19 +117,19 @@ async function noAnswer(clock: Clock, signal: AbortSignal): Promise<never> {
 
 const ANSWER_MS = 30_000;
 
-async function examineForward(
+async function checkForward(
   { kind, listen }: ForwardSpec,
   connection: SshConnection,
   verifier: Verifier,
-  { tell }: LoginDeps,
+  { report }: LoginDeps,
 ): Promise<void> {
   const name = formatEndpoint(listen);
   if (kind !== 'remote') {
     try {
       (await listenLocally(listen, { replace: false, mask: 0o177 }, (socket) => socket.destroy())).close();
-      tell('forward', 'ok', `this device can listen on ${name}`);
+      report('forward', 'ok', `this device can listen on ${name}`);
     } catch (error) {
-      tell(
+      report(
         'forward',
         'fail',
         `this device cannot listen on ${name}: ${asFailure(error).message}`,
@@ -144,15 +144,15 @@ async function examineForward(
   } catch (error) {
     const failure = asFailure(error);
     if (failure.code !== 'forward-refused') throw failure;
-    tell('forward', ...refused(failure, await refusalReason(listen, false, (at) => verifier.identify(listen, at))));
-    tell('round trip', 'skip', `${name}: not tried: the forward comes first`);
+    report('forward', ...refused(failure, await refusalReason(listen, false, (at) => verifier.identify(listen, at))));
+    report('round trip', 'skip', `${name}: not tried: the forward comes first`);
     return;
   }
   try {
-    tell('forward', 'ok', `the server listens on ${name}${port === 0 || !isChosen(listen) ? '' : ` (port ${port})`}`);
-    const answerer = await verifier.verify(listen, port);
-    const exposed = answerer.type === 'ours' && (await verifier.isExposed(listen, port));
-    tell('round trip', ...roundTrip(name, answerer, exposed));
+    report('forward', 'ok', `the server listens on ${name}${port === 0 || !isChosen(listen) ? '' : ` (port ${port})`}`);
+    const found = await verifier.verify(listen, port);
+    const exposed = found.type === 'ours' && (await verifier.isExposed(listen, port));
+    report('round trip', ...roundTrip(name, found, exposed));
   } finally {
     await connection.unlisten(listen.type === 'tcp' ? { ...listen, port } : listen);
   }
@@ -177,19 +177,19 @@ function isChosen(listen: Endpoint): boolean {
 }
 
 /** Visits the target of a forward from the server, from here. */
-export async function examineTarget(
+export async function checkTarget(
   forward: ForwardSpec,
   spec: TunnelSpec,
-  { clock, tell }: LoginDeps,
+  { clock, report }: LoginDeps,
   signal: AbortSignal,
 ): Promise<void> {
   const { kind, target } = forward;
   if (kind !== 'remote' || target.type === 'socks') return;
   try {
     (await dialTarget(target, spec.connectTimeoutMs, clock, signal)).resume().end();
-    tell('target', 'ok', `${formatEndpoint(target)} answers`);
+    report('target', 'ok', `${formatEndpoint(target)} answers`);
   } catch (error) {
     const failure = asFailure(error);
-    tell('target', 'fail', failure.message, cureOf(failure));
+    report('target', 'fail', failure.message, cureOf(failure));
   }
 }

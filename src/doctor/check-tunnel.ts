@@ -1,4 +1,4 @@
-import type { ExamineDeps, Tell } from './types.ts';
+import type { CheckDeps, ReportStep } from './types.ts';
 import { isIPv6 } from 'node:net';
 import { errorCode, errorText } from '../lib/text.ts';
 import { sourceOf, translate } from '../net/dial.ts';
@@ -10,18 +10,18 @@ import { probeClaim } from '../net/probe-path.ts';
 import { resetSocket } from '../net/reset-socket.ts';
 import { beyondOf, firstMachine } from '../net/first-machine.ts';
 import { formatEndpoint, type TunnelSpec } from '../model/spec.ts';
-import { examineLogin, examineTarget } from './check-login.ts';
-import { cureOf, placeOf, STEPS } from './check.ts';
+import { checkLogin, checkTarget } from './check-login.ts';
+import { cureOf, stepAndCureOf, STEPS } from './check.ts';
 
 /**
  * Goes the whole way to one tunnel's server, once: its name, the network, every address, the handshake, the login, each forward and
  * its target. What comes after a step that failed is skipped. Nothing is left behind on the server.
  */
-export async function examineTunnel(spec: TunnelSpec, deps: ExamineDeps, signal: AbortSignal): Promise<void> {
+export async function checkTunnel(spec: TunnelSpec, deps: CheckDeps, signal: AbortSignal): Promise<void> {
   const { clock } = deps;
   let started = clock.now();
   let reached = STEPS.indexOf('name');
-  const tell: Tell = (step, result, seen, cure, lasting) => {
+  const report: ReportStep = (step, result, seen, cure, lasting) => {
     const ms = Math.round(clock.now() - started);
     const more = {
       ...(cure === undefined ? {} : { cure: hintFor(spec.name, cure) }),
@@ -34,18 +34,18 @@ export async function examineTunnel(spec: TunnelSpec, deps: ExamineDeps, signal:
   try {
     const addresses = await lookUp();
     await pingHints();
-    await knock(addresses, spec, { ...deps, tell }, signal);
-    if (deps.known === null) await examineLogin(spec, { ...deps, tell }, signal);
+    await probeAddresses(addresses, spec, { ...deps, report }, signal);
+    if (deps.fromDaemon === null) await checkLogin(spec, { ...deps, report }, signal);
     else
-      for (const [step, result, seen, cure, forward] of deps.known) {
-        if (forward === undefined) tell(step, result, seen, cure);
-        else await examineTarget(spec.forwards[forward]!, spec, { ...deps, tell }, signal);
+      for (const [step, result, seen, cure, forward] of deps.fromDaemon) {
+        if (forward === undefined) report(step, result, seen, cure);
+        else await checkTarget(spec.forwards[forward]!, spec, { ...deps, report }, signal);
       }
   } catch (error) {
     signal.throwIfAborted();
     const failure = asFailure(error);
-    const [step, cure] = placeOf(failure, reached);
-    tell(step, 'fail', failure.message, cure);
+    const [step, cure] = stepAndCureOf(failure, reached);
+    report(step, 'fail', failure.message, cure);
     for (const name of STEPS.slice(reached)) {
       deps.onStep({ tunnel: spec.name, step: name, result: 'skip', seen: `not tried: ${step} comes first`, ms: 0 });
     }
@@ -53,7 +53,7 @@ export async function examineTunnel(spec: TunnelSpec, deps: ExamineDeps, signal:
 
   async function lookUp(): Promise<readonly string[]> {
     if (spec.entry.type === 'command') {
-      tell('name', 'ok', 'left to the proxyCommand');
+      report('name', 'ok', 'left to the proxyCommand');
       return [];
     }
     const { host, addressFamily } = firstMachine(spec);
@@ -62,32 +62,37 @@ export async function examineTunnel(spec: TunnelSpec, deps: ExamineDeps, signal:
       throw new TunnelFailure('dns-failed', `cannot resolve ${host}: ${errorCode(error) ?? errorText(error)}`);
     });
     const addresses = [...new Set(found.map(({ address }) => address))];
-    tell('name', 'ok', addresses.join() === host ? `${host} is an address` : `${host} is ${addresses.join(', ')}`);
+    report('name', 'ok', addresses.join() === host ? `${host} is an address` : `${host} is ${addresses.join(', ')}`);
     return addresses;
   }
 
   async function pingHints(): Promise<void> {
     const { ping } = deps;
-    if (ping === null) tell('ICMP', 'ok', 'no hints are configured (network.ping)');
-    else if (await ping(signal)) tell('ICMP', 'ok', 'a ping is answered');
+    if (ping === null) report('ICMP', 'ok', 'no hints are configured (network.ping)');
+    else if (await ping(signal)) report('ICMP', 'ok', 'a ping is answered');
     else
-      tell('ICMP', 'warn', 'no ping is answered', 'A network may filter ICMP; if TCP fails too, there is no network.');
+      report(
+        'ICMP',
+        'warn',
+        'no ping is answered',
+        'A network may filter ICMP; if TCP fails too, there is no network.',
+      );
   }
 }
 
-interface KnockDeps extends Pick<ExamineDeps, 'clock' | 'device'> {
-  readonly tell: Tell;
+interface ProbeDeps extends Pick<CheckDeps, 'clock' | 'device'> {
+  readonly report: ReportStep;
 }
 
 /** Every address, since a way that is broken for one family is a slow start each time. */
-async function knock(
+async function probeAddresses(
   addresses: readonly string[],
   spec: TunnelSpec,
-  { clock, device, tell }: KnockDeps,
+  { clock, device, report }: ProbeDeps,
   signal: AbortSignal,
 ): Promise<void> {
   if (spec.entry.type === 'command') {
-    tell('TCP', 'ok', 'left to the proxyCommand');
+    report('TCP', 'ok', 'left to the proxyCommand');
     return;
   }
   const machine = firstMachine(spec);
@@ -96,9 +101,9 @@ async function knock(
   const failures: TunnelFailure[] = [];
   for (const host of addresses) {
     const at = formatEndpoint({ type: 'tcp', host, port });
-    const place = { address: host, port, source: sourceOf(machine), beyond: beyondOf(spec) };
+    const endpoint = { address: host, port, source: sourceOf(machine), beyond: beyondOf(spec) };
     const claim = { ...probeClaim(connectLimit, clock), urgent: true };
-    const turn = await device.turns.take(place, claim, signal);
+    const turn = await device.turns.take(endpoint, claim, signal);
     try {
       const own = localAddress(machine, isIPv6(host) ? 6 : 4);
       const from = own === null ? {} : { localAddress: own };
@@ -115,5 +120,5 @@ async function knock(
   const [first] = failures;
   const text = [...seen, ...failures.map(({ message }) => message)].join('; ');
   if (seen.length === 0 && first !== undefined) throw new TunnelFailure(first.code, text);
-  tell('TCP', failures.length === 0 ? 'ok' : 'warn', text, first === undefined ? undefined : cureOf(first));
+  report('TCP', failures.length === 0 ? 'ok' : 'warn', text, first === undefined ? undefined : cureOf(first));
 }

@@ -45,7 +45,7 @@ export function stepOf(code: FailureCode): StepName {
 }
 
 /** The same with its cure, where all steps up to `reached` were done: a connection may end, or fall silent, at any of them. */
-export function placeOf(failure: TunnelFailure, reached: number): readonly [step: StepName, cure: string] {
+export function stepAndCureOf(failure: TunnelFailure, reached: number): readonly [step: StepName, cure: string] {
   // Of several forwards a later one may be where it stopped.
   const next = STEPS[Math.min(reached, STEPS.indexOf('forward'))]!;
   if (!AT_ANY_STEP.has(failure.code) || reached <= STEPS.indexOf('banner'))

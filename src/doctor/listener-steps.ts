@@ -5,10 +5,10 @@ import { EXPOSED } from '../model/state.ts';
 import { cureOf, type Step } from './check.ts';
 
 /** What is told of a step: its result, what was seen, the cure, and whether waiting does not help. */
-type Told = [result: Step['result'], seen: string, cure?: string, lasting?: true];
+type StepReport = [result: Step['result'], seen: string, cure?: string, lasting?: true];
 
 /** Of a listener that the server did not grant. */
-export function refused(failure: TunnelFailure, { reason, other }: RefusalReason): Told {
+export function refused(failure: TunnelFailure, { reason, other }: RefusalReason): StepReport {
   const seen = reason === '' ? failure.message : `${failure.message}: ${reason}`;
   // The server is ready: what is left to do is done on this device.
   if (other?.own === true) return ['warn', seen, OWN_HINT];
@@ -16,20 +16,20 @@ export function refused(failure: TunnelFailure, { reason, other }: RefusalReason
 }
 
 /** Of a listener that it granted. */
-export function roundTrip(name: string, answerer: VerifyResult, exposed: boolean): Told {
-  switch (answerer.type) {
+export function roundTrip(name: string, result: VerifyResult, exposed: boolean): StepReport {
+  switch (result.type) {
     case 'ours':
       return exposed
         ? ['warn', `${name}: ${EXPOSED}`, EXPOSED_CURE]
         : ['ok', `what the server sends to ${name} comes out here`];
     case 'other':
-      return inUse(`${name}: ${inUseReason(answerer.who)}`, answerer, IN_USE_CURE);
+      return inUse(`${name}: ${inUseReason(result.who)}`, result, IN_USE_CURE);
     case 'part':
-      return inUse(`${name}: ${answerer.why}`, answerer.other, IN_USE_CURE);
+      return inUse(`${name}: ${result.why}`, result.other, IN_USE_CURE);
     case 'misplaced':
       return [
         'warn',
-        `${name}: ${answerer.why}`,
+        `${name}: ${result.why}`,
         'To be reached from outside: GatewayPorts clientspecified on the server (`tunneld server-setup` sets it).',
       ];
     case 'nobody':
@@ -37,13 +37,13 @@ export function roundTrip(name: string, answerer: VerifyResult, exposed: boolean
     case 'unknown':
       return [
         'warn',
-        `${name}: ${answerer.why}`,
+        `${name}: ${result.why}`,
         'To let tunneld see it: AllowTcpForwarding yes with PermitOpen for this port alone (`tunneld server-setup NAME`).',
       ];
   }
 }
 
-function inUse(seen: string, other: Other, cure: string): Told {
+function inUse(seen: string, other: Other, cure: string): StepReport {
   const hint = inUseHint(other) ?? cure;
   return other.hostKey === null || other.own ? ['fail', seen, hint] : ['fail', seen, hint, true];
 }

@@ -1,4 +1,4 @@
-import type { Known, PortSight } from './types.ts';
+import type { StepResult, SourcePortFacts } from './types.ts';
 import { BlockList, isIPv6 } from 'node:net';
 import { networkInterfaces } from 'node:os';
 import { systemLookup } from '../net/resolve-host.ts';
@@ -7,14 +7,14 @@ import { EVICTED_AT_ONCE_S } from '../net/source-ports.ts';
 import type { TunnelSpec } from '../model/spec.ts';
 
 /** What the memory of the ports says, and where the first machine is. */
-export async function seePort(
+export async function readSourcePortFacts(
   spec: TunnelSpec,
-  remembered: Omit<PortSight, 'nextDoor'>,
+  remembered: Omit<SourcePortFacts, 'sameNetwork'>,
   networks: readonly string[] = ownNetworks(),
-): Promise<PortSight> {
+): Promise<SourcePortFacts> {
   const { host } = firstMachine(spec);
   const found = spec.entry.type === 'command' ? [] : await systemLookup(host, 0).catch(() => []);
-  return { ...remembered, nextDoor: found.length > 0 && found.every(({ address }) => isIn(address, networks)) };
+  return { ...remembered, sameNetwork: found.length > 0 && found.every(({ address }) => isIn(address, networks)) };
 }
 
 /**
@@ -23,9 +23,9 @@ export async function seePort(
  */
 export function sourcePortStep(
   { sourcePort, entry }: Pick<TunnelSpec, 'sourcePort' | 'entry'>,
-  { port, eviction, nextDoor, readable }: PortSight,
+  { port, eviction, sameNetwork, readable }: SourcePortFacts,
   inUse = false,
-): Known {
+): StepResult {
   if (entry.type === 'command') return ['source port', 'ok', 'the proxyCommand has a connection of its own'];
   if (sourcePort === 'any') {
     return [
@@ -46,7 +46,7 @@ export function sourcePortStep(
     if (seconds <= EVICTED_AT_ONCE_S) return ['source port', 'ok', seen];
     return ['source port', 'warn', `${seen}: a router on the way may change source ports`, ALIVE_CURE];
   }
-  if (nextDoor) return ['source port', 'ok', `${same}; no router is on the way that could change it`];
+  if (sameNetwork) return ['source port', 'ok', `${same}; no router is on the way that could change it`];
   const why = readable ? 'no dead connection was in the way yet' : 'what the daemon has seen cannot be read';
   return [
     'source port',
@@ -56,7 +56,7 @@ export function sourcePortStep(
 }
 
 /** For who cannot know. */
-export const NOTHING_SEEN: PortSight = { port: null, eviction: null, readable: true, nextDoor: false };
+export const NO_FACTS: SourcePortFacts = { port: null, eviction: null, readable: true, sameNetwork: false };
 
 const ALIVE_CURE =
   'On the server: ClientAliveInterval 15 and ClientAliveCountMax 3 (`tunneld server-setup` sets them).';

@@ -1,6 +1,6 @@
 import { CommanderError } from 'commander';
 import { EXIT } from '../commands/text/exit-code.ts';
-import { tell } from '../commands/text/tell.ts';
+import { report } from '../commands/text/report.ts';
 import { errorText } from '../lib/text.ts';
 import { createProgram } from './program.ts';
 
@@ -15,7 +15,7 @@ export async function main(argv: readonly string[]): Promise<number> {
     return code;
   } catch (error) {
     if (error instanceof CommanderError) return error.exitCode === 0 ? EXIT.ok : EXIT.usage;
-    tell(errorText(error));
+    report(errorText(error));
     return EXIT.failed;
   }
 }

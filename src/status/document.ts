@@ -1,4 +1,4 @@
-import type { ConfigurationStanding } from './health.ts';
+import type { ConfigurationState } from './health.ts';
 import { formatEndpoint, type TunnelSpec } from '../model/spec.ts';
 import type { FailureCode } from '../model/failure.ts';
 import { formatListen, formatServer, type FailureReport, type Phase } from '../model/state.ts';
@@ -92,7 +92,7 @@ export interface DaemonFacts {
   readonly version: string;
   readonly pid: number;
   readonly config: string;
-  readonly standing: ConfigurationStanding;
+  readonly configuration: ConfigurationState;
   readonly problems: readonly string[];
   /** Of the monotonic clock, in milliseconds. */
   readonly startedAt: number;
@@ -105,14 +105,14 @@ interface Moment {
 }
 
 export function statusDocument(facts: DaemonFacts, tunnels: readonly RunningTunnel[], moment: Moment): StatusDocument {
-  const { problem, trial } = facts.standing;
+  const { problem, trial } = facts.configuration;
   const iso: Iso = (time) => new Date(moment.wall + time - moment.now).toISOString();
   return {
     now: iso(moment.now),
     version: facts.version,
     pid: facts.pid,
     startedAt: iso(facts.startedAt),
-    health: assessHealth(tunnels, facts.standing, moment.now),
+    health: assessHealth(tunnels, facts.configuration, moment.now),
     config: facts.config,
     ...(problem === null ? {} : { configProblem: { ...problem, at: iso(problem.at) } }),
     ...(trial === null ? {} : { trial: { ...trial, until: iso(trial.until) } }),
@@ -124,16 +124,16 @@ export function statusDocument(facts: DaemonFacts, tunnels: readonly RunningTunn
 /** One line for a service manager: `2 of 3 tunnels up; backup: connect-refused`. It stays the same from one attempt to the next. */
 export function summaryLine(
   tunnels: readonly RunningTunnel[],
-  { problem, trial }: ConfigurationStanding,
+  { problem, trial }: ConfigurationState,
   problems: readonly string[] = [],
 ): string {
   const up = tunnels.filter(({ state }) => state.phase === 'up').length;
   const others = tunnels
     .filter(({ state }) => state.phase !== 'up')
     .map(({ spec, state }) => `${spec.name}: ${state.failure?.code ?? state.phase}`);
-  const standing = problem !== null ? ['the configuration file is not valid'] : trial !== null ? ['on trial'] : [];
+  const configuration = problem !== null ? ['the configuration file is not valid'] : trial !== null ? ['on trial'] : [];
   const count = `${up} of ${tunnels.length} ${tunnels.length === 1 ? 'tunnel' : 'tunnels'} up`;
-  return [...standing, count, ...others, ...problems].join('; ');
+  return [...configuration, count, ...others, ...problems].join('; ');
 }
 
 /** A time of the monotonic clock as one of the clock on the wall. */

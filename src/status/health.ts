@@ -8,11 +8,7 @@ export type Health = 'ok' | 'degraded' | 'failed';
 const PATIENCE_MS = 60_000;
 
 /** A configuration file that is not valid is a trouble that waits for the next start. */
-export function assessHealth(
-  tunnels: readonly RunningTunnel[],
-  { problem }: ConfigurationStanding,
-  now: number,
-): Health {
+export function assessHealth(tunnels: readonly RunningTunnel[], { problem }: ConfigurationState, now: number): Health {
   const healths = [...tunnels.map((tunnel) => assessTunnel(tunnel, now)), problem === null ? 'ok' : 'degraded'];
   if (healths.includes('failed')) return 'failed';
   return healths.includes('degraded') ? 'degraded' : 'ok';
@@ -42,7 +38,7 @@ function isSeenToFail({ lastUp, failure, forwards }: TunnelState): boolean {
 }
 
 /** How the configuration that runs stands with its file. Times are those of the monotonic clock, in milliseconds. */
-export interface ConfigurationStanding {
+export interface ConfigurationState {
   readonly problem: { readonly message: string; readonly at: number } | null;
   readonly trial: { readonly candidate: string; readonly until: number; readonly waitingFor: readonly string[] } | null;
 }

@@ -4,7 +4,7 @@ import { connect, type Socket } from 'node:net';
 import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
 import { ask } from '../../src/control/client.ts';
-import { indexToPutOut } from '../../src/control/places.ts';
+import { indexToDrop } from '../../src/control/clients.ts';
 import type { ControlHandlers } from '../../src/control/server.ts';
 import { openControlSocket } from '../../src/control/socket.ts';
 import { fakeClock } from '../support/clock.ts';
@@ -62,13 +62,9 @@ test('where a group may use the socket, root and the owner have places of their 
 });
 
 test('who is put out for a newcomer', () => {
-  assert.equal(indexToPutOut(['answered', 'idle', 'following', 'idle', 'idle']), 1);
-  assert.equal(indexToPutOut(['answered', 'following', 'answered', 'following', 'idle']), 1);
-  assert.equal(
-    indexToPutOut(['answered', 'answered', 'idle']),
-    2,
-    'the newcomer, because all others are being answered',
-  );
+  assert.equal(indexToDrop(['answered', 'idle', 'following', 'idle', 'idle']), 1);
+  assert.equal(indexToDrop(['answered', 'following', 'answered', 'following', 'idle']), 1);
+  assert.equal(indexToDrop(['answered', 'answered', 'idle']), 2, 'the newcomer, because all others are being answered');
 });
 
 test('a socket that cannot be had is tried again every minute, said once, and left alone once it is there', async (t) => {

@@ -3,10 +3,10 @@ import { chmodSync, chownSync, linkSync, mkdirSync, rmSync, statSync, symlinkSyn
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { knownOf } from '../../src/doctor/known-from-daemon.ts';
-import { examineDevice } from '../../src/doctor/check-device.ts';
-import { examineTunnel } from '../../src/doctor/check-tunnel.ts';
-import { NOTHING_SEEN } from '../../src/doctor/source-port.ts';
+import { stepsFromStatus } from '../../src/doctor/steps-from-status.ts';
+import { checkDevice } from '../../src/doctor/check-device.ts';
+import { checkTunnel } from '../../src/doctor/check-tunnel.ts';
+import { NO_FACTS } from '../../src/doctor/source-port.ts';
 import type { Step } from '../../src/doctor/check.ts';
 import { systemClock } from '../../src/lib/async/clock.ts';
 import { createLogger } from '../../src/lib/log/log.ts';
@@ -79,7 +79,7 @@ for (const { name, unit, daemon, wall, expected, line = '2030-01-01T00:00:00+000
 }[]) {
   test(`the device: ${name}`, async (t) => {
     const steps: Step[] = [];
-    await examineDevice([], {
+    await checkDevice([], {
       wall: () => wall,
       stateDirectory: await tempDir(t),
       configFile: '/nowhere',
@@ -112,7 +112,7 @@ test('no ping, and a listener of which the server has only a part', async (t) =>
   await new Promise<void>((resolve) => occupant.listen(port, '127.0.0.1', resolve));
   t.after(() => occupant.close());
   const steps: Step[] = [];
-  await examineTunnel(
+  await checkTunnel(
     specFor(sshd, [[port, echo.port]]),
     {
       clock: systemClock,
@@ -120,8 +120,8 @@ test('no ping, and a listener of which the server has only a part', async (t) =>
       identities: createIdentityCache(),
       device: quietDevice,
       ping: () => Promise.resolve(false),
-      known: null,
-      sight: NOTHING_SEEN,
+      fromDaemon: null,
+      sourcePort: NO_FACTS,
       onStep: (step) => steps.push(step),
     },
     new AbortController().signal,
@@ -164,7 +164,7 @@ test('what a daemon knows: refused listeners, targets, and a dead connection tha
     ],
   } as unknown as TunnelStatus;
   const spec = { sourcePort: 'sticky', entry: { type: 'direct' } } as const;
-  const known = knownOf(status, spec, NOTHING_SEEN);
+  const known = stepsFromStatus(status, spec, NO_FACTS);
   const results = known.map(([step, result]) => `${step}: ${result}`);
   assert.deepEqual(results.slice(4), [
     'forward: fail',
@@ -175,10 +175,10 @@ test('what a daemon knows: refused listeners, targets, and a dead connection tha
     'source port: warn',
   ]);
   assert.match(known.at(-1)?.[3] ?? '', /ClientAliveInterval/);
-  assert.deepEqual(knownOf({ ...status, phase: 'waiting' }, spec, NOTHING_SEEN), [
+  assert.deepEqual(stepsFromStatus({ ...status, phase: 'waiting' }, spec, NO_FACTS), [
     ['forward', 'fail', 'the daemon says: m', 'h'],
   ]);
-  const silent = knownOf({ ...status, silentSince: 'then' }, spec, NOTHING_SEEN);
+  const silent = stepsFromStatus({ ...status, silentSince: 'then' }, spec, NO_FACTS);
   assert.ok(
     silent.some(([step, result, seen]) => step === 'round trip' && result === 'warn' && /since then/.test(seen)),
   );
@@ -188,7 +188,7 @@ test('the folder of a state directory is made with --fix', async (t) => {
   const parent = join(await tempDir(t), 'p');
   mkdirSync(parent);
   const steps: Step[] = [];
-  await examineDevice([], {
+  await checkDevice([], {
     wall: () => NOW,
     stateDirectory: join(parent, 'a/b'),
     configFile: '/nowhere',
@@ -208,7 +208,7 @@ test('a state directory that is there but of no use is a warning, and --fix make
   writeFileSync(file, '');
   for (const stateDirectory of [join(file, 'below'), file]) {
     const steps: Step[] = [];
-    await examineDevice([], {
+    await checkDevice([], {
       wall: () => NOW,
       stateDirectory,
       configFile: '/nowhere',
@@ -234,7 +234,7 @@ test('a configuration that others may write is a warning, and --fix mends it', a
   chmodSync(configFile, 0o666);
   const examine = async (fix: boolean) => {
     const steps: Step[] = [];
-    await examineDevice([], {
+    await checkDevice([], {
       wall: () => NOW,
       stateDirectory: dir,
       configFile,

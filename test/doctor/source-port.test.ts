@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { NOTHING_SEEN, seePort, sourcePortStep } from '../../src/doctor/source-port.ts';
-import { type PortSight } from '../../src/doctor/types.ts';
+import { NO_FACTS, readSourcePortFacts, sourcePortStep } from '../../src/doctor/source-port.ts';
+import { type SourcePortFacts } from '../../src/doctor/types.ts';
 import type { TunnelSpec } from '../../src/model/spec.ts';
 
 const spec = { sourcePort: 'sticky', entry: { type: 'direct' } } as const;
@@ -18,7 +18,7 @@ for (const [what, sight, inUse, result, seen] of [
   ['a listener in use', { ...eviction(2), nextDoor: true }, true, 'warn', /a listener is in use/],
 ] as const) {
   test(`the source port: ${what}`, () => {
-    const [step, found, text, cure] = sourcePortStep(spec, { ...NOTHING_SEEN, ...sight } satisfies PortSight, inUse);
+    const [step, found, text, cure] = sourcePortStep(spec, { ...NO_FACTS, ...sight } satisfies SourcePortFacts, inUse);
     assert.deepEqual([step, found], ['source port', result]);
     assert.match(text, seen);
     assert.equal(cure !== undefined, result === 'warn');
@@ -26,19 +26,19 @@ for (const [what, sight, inUse, result, seen] of [
 }
 
 test('the source port: any, and a proxyCommand', () => {
-  assert.equal(sourcePortStep({ ...spec, sourcePort: 'any' }, NOTHING_SEEN)[1], 'warn');
+  assert.equal(sourcePortStep({ ...spec, sourcePort: 'any' }, NO_FACTS)[1], 'warn');
   const command = { type: 'command', command: 'true' } as unknown as TunnelSpec['entry'];
-  assert.match(sourcePortStep({ ...spec, entry: command }, NOTHING_SEEN)[2], /a connection of its own/);
+  assert.match(sourcePortStep({ ...spec, entry: command }, NO_FACTS)[2], /a connection of its own/);
 });
 
 test('the first machine on the way is next door where one of our networks has all its addresses', async () => {
-  const { port, ...remembered } = { ...NOTHING_SEEN, port: 61_000 };
+  const { port, ...remembered } = { ...NO_FACTS, port: 61_000 };
   const nextDoor = async (host: string, networks?: readonly string[], jump?: string) => {
     const jumps = jump === undefined ? [] : [{ host: jump }];
     const at = { host, jumps, entry: { type: 'direct' } } as unknown as TunnelSpec;
-    const sight = await seePort(at, { port, ...remembered }, networks);
+    const sight = await readSourcePortFacts(at, { port, ...remembered }, networks);
     assert.equal(sight.port, 61_000);
-    return sight.nextDoor;
+    return sight.sameNetwork;
   };
   const networks = ['192.0.2.5/24', '2001:db8::5/64'];
   assert.equal(await nextDoor('192.0.2.77', networks), true);

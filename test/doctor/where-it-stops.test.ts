@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { describe, test, type TestContext } from 'node:test';
 import type { Connection } from 'ssh2';
-import { NOTHING_SEEN } from '../../src/doctor/source-port.ts';
-import { examineTunnel } from '../../src/doctor/check-tunnel.ts';
+import { NO_FACTS } from '../../src/doctor/source-port.ts';
+import { checkTunnel } from '../../src/doctor/check-tunnel.ts';
 import { STEPS, type Step } from '../../src/doctor/check.ts';
 import { createLogger } from '../../src/lib/log/log.ts';
 import { createIdentityCache } from '../../src/connection/auth/identity-cache.ts';
@@ -97,7 +97,7 @@ async function examine(t: TestContext, serve: (typeof SERVERS)[number]['serve'])
       ? await startFakeServer(t, (socket) => socket.once('data', stuck))
       : await startFakeSsh(t, sshd, (connection) => serve(connection, stuck));
   const steps: Step[] = [];
-  await examineTunnel(
+  await checkTunnel(
     specFor(
       sshd,
       [
@@ -112,8 +112,8 @@ async function examine(t: TestContext, serve: (typeof SERVERS)[number]['serve'])
       identities: createIdentityCache(),
       device: quietDevice,
       ping: null,
-      known: null,
-      sight: NOTHING_SEEN,
+      fromDaemon: null,
+      sourcePort: NO_FACTS,
       onStep: (step) => steps.push(step),
     },
     new AbortController().signal,

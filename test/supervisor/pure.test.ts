@@ -94,7 +94,14 @@ test('health has patience with a blip and none with what a person must cure', ()
 });
 
 test('the status document has the keys that scripts rely on', () => {
-  const facts = { version: '1.2.3', pid: 7, config: '/etc/c.yaml', startedAt: STARTED, standing: QUIET, problems: [] };
+  const facts = {
+    version: '1.2.3',
+    pid: 7,
+    config: '/etc/c.yaml',
+    startedAt: STARTED,
+    configuration: QUIET,
+    problems: [],
+  };
   const tunnel = running(state({ phase: 'waiting', retryAt: STARTED + 5000, attempts: 3, failure }), 'a', [
     running(state({ phase: 'up' }, { state: 'up', boundPort: 4000 }), 'old'),
   ]);
@@ -157,8 +164,8 @@ test('the summary names what is not up', () => {
 
 test('the status document tells how the configuration stands with its file', () => {
   const trial = { candidate: 'x', until: STARTED, waitingFor: ['a'] };
-  const standing = { ...BROKEN, trial };
-  const facts = { version: '1', pid: 7, config: '/c', startedAt: STARTED, standing, problems: ['no socket'] };
+  const configuration = { ...BROKEN, trial };
+  const facts = { version: '1', pid: 7, config: '/c', startedAt: STARTED, configuration, problems: ['no socket'] };
   const { configProblem, trial: shown, health, problems } = statusDocument(facts, [], { now: STARTED, wall: STARTED });
   const at = '2026-01-01T00:00:00.000Z';
   assert.deepEqual(
@@ -178,8 +185,8 @@ test('a clock that is set changes no duration and no health', () => {
     ...state({ phase: 'up', since, silentSince: now - 20_000, failure: { ...failure, at: since - 60_000 } }),
   });
   const trial = { candidate: 'x', until: now + 240_000, waitingFor: [] };
-  const standing = { problem: { message: 'm', at: now - 120_000 }, trial };
-  const facts = { version: '1', pid: 7, config: '/c', startedAt: since - 90_000, standing, problems: [] };
+  const configuration = { problem: { message: 'm', at: now - 120_000 }, trial };
+  const facts = { version: '1', pid: 7, config: '/c', startedAt: since - 90_000, configuration, problems: [] };
   const texts = [0, years].map((wall) => {
     const document = statusDocument(facts, [up, down], { now, wall });
     assert.deepEqual([document.health, document.tunnels[1]?.health], ['degraded', 'ok']);

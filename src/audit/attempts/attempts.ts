@@ -3,16 +3,16 @@ import { allowsOpen, isForServer, type Access, type TcpEndpoint } from '../../se
 import { formatEndpoint, type TunnelSpec } from '../../model/spec.ts';
 import type { SessionUse } from '../../connection/ssh/connection.ts';
 import { connects } from './ask.ts';
-import type { Seen } from '../findings/finding.ts';
+import type { Observation } from '../findings/finding.ts';
 import type { Hole } from '../findings/hole.ts';
 import { listenEverywhere, listenOnOtherPort, PRIVILEGED, reachListeners, UNPRIVILEGED } from './listening.ts';
 import { connectToSocket, listenOnSocket } from './sockets.ts';
-import type { Visit } from './connection.ts';
+import type { AuditLogin } from './login.ts';
 
 export interface Attempt {
   readonly hole: Hole;
   /** Null where nothing could be seen. Rejects with a TunnelFailure where the connection ends meanwhile. */
-  run(visit: Visit, signal: AbortSignal): Promise<Seen | null>;
+  run(login: AuditLogin, signal: AbortSignal): Promise<Observation | null>;
 }
 
 /** All that can be tried on a connection, in the order of the report. */
@@ -23,20 +23,20 @@ export function attemptsFor(
   knownSockets: readonly string[],
 ): readonly Attempt[] {
   return [
-    ...SESSIONS.map((use) => ({ hole: use, run: (visit: Visit) => useSession(visit, use) })),
+    ...SESSIONS.map((use) => ({ hole: use, run: (login: AuditLogin) => useSession(login, use) })),
     { hole: 'tunnel-device', run: openTun },
-    { hole: 'connect-server', run: (visit) => connectToAny(visit, serversOwn(spec, access)) },
-    { hole: 'connect-elsewhere', run: (visit) => connectToAny(visit, elsewhere(spec, access)) },
-    { hole: 'connect-socket', run: (visit) => connectToSocket(visit.connection, knownSockets) },
-    { hole: 'listen-port', run: (visit) => listenOnOtherPort(visit, access, UNPRIVILEGED) },
-    { hole: 'listen-everywhere', run: (visit) => listenEverywhere(visit, spec, access, clock) },
-    { hole: 'listen-privileged', run: (visit) => listenOnOtherPort(visit, access, PRIVILEGED) },
-    { hole: 'listen-socket', run: (visit) => listenOnSocket(visit.connection) },
+    { hole: 'connect-server', run: (login) => connectToAny(login, serversOwn(spec, access)) },
+    { hole: 'connect-elsewhere', run: (login) => connectToAny(login, elsewhere(spec, access)) },
+    { hole: 'connect-socket', run: (login) => connectToSocket(login.connection, knownSockets) },
+    { hole: 'listen-port', run: (login) => listenOnOtherPort(login, access, UNPRIVILEGED) },
+    { hole: 'listen-everywhere', run: (login) => listenEverywhere(login, spec, access, clock) },
+    { hole: 'listen-privileged', run: (login) => listenOnOtherPort(login, access, PRIVILEGED) },
+    { hole: 'listen-socket', run: (login) => listenOnSocket(login.connection) },
     ...(spec.forwards.some(isForServer)
       ? [
           {
             hole: 'listen-public' as const,
-            run: (visit: Visit, signal: AbortSignal) => reachListeners(visit, spec, signal),
+            run: (login: AuditLogin, signal: AbortSignal) => reachListeners(login, spec, signal),
           },
         ]
       : []),
@@ -45,7 +45,7 @@ export function attemptsFor(
 
 const SESSIONS: readonly SessionUse[] = ['command', 'shell', 'sftp', 'terminal', 'agent', 'x11', 'environment'];
 
-async function useSession({ connection }: Visit, use: SessionUse): Promise<Seen> {
+async function useSession({ connection }: AuditLogin, use: SessionUse): Promise<Observation> {
   const { outcome, said } = await connection.attempt(use);
   const words = said === '' ? '' : `: ${said}`;
   switch (outcome) {
@@ -60,7 +60,7 @@ async function useSession({ connection }: Visit, use: SessionUse): Promise<Seen>
   }
 }
 
-async function openTun({ connection }: Visit): Promise<Seen> {
+async function openTun({ connection }: AuditLogin): Promise<Observation> {
   switch (await connection.openTun()) {
     case 'granted':
       return { verdict: 'open', detail: 'the server made one for a moment' };
@@ -113,8 +113,8 @@ function serversOwn(spec: TunnelSpec, { opens }: Access): readonly TcpEndpoint[]
 }
 
 /** Open where one of them is; a server that tries in vain is one whose rules allow it. */
-async function connectToAny({ connection }: Visit, targets: readonly TcpEndpoint[]): Promise<Seen> {
-  let willing: Seen | null = null;
+async function connectToAny({ connection }: AuditLogin, targets: readonly TcpEndpoint[]): Promise<Observation> {
+  let willing: Observation | null = null;
   for (let at = 0; at < targets.length; at += AT_ONCE) {
     const some = targets.slice(at, at + AT_ONCE);
     const answers = await Promise.all(some.map((target) => connects(connection, target)));

@@ -5,8 +5,8 @@ import { discard } from '../../net/dial.ts';
 import { asFailure } from '../../model/failure.ts';
 import { TELLTALE, type TunnelSpec } from '../../model/spec.ts';
 import { connects, whileListening } from './ask.ts';
-import type { Seen } from '../findings/finding.ts';
-import type { Visit } from './connection.ts';
+import type { Observation } from '../findings/finding.ts';
+import type { AuditLogin } from './login.ts';
 
 /** Both ends included; below the ports that connections are made from (32768 on Linux). */
 export const UNPRIVILEGED: PortRange = { low: 20_000, high: 32_000 };
@@ -23,7 +23,11 @@ interface PortRange {
 }
 
 /** Has the server listen on ports of its localhost that the tunnel has not: those that are asked for most, and one that nobody is. */
-export async function listenOnOtherPort({ connection }: Visit, access: Access, range: PortRange): Promise<Seen> {
+export async function listenOnOtherPort(
+  { connection }: AuditLogin,
+  access: Access,
+  range: PortRange,
+): Promise<Observation> {
   const examples = range === PRIVILEGED ? [25, 80, 443] : neighbours(access);
   const ports = [...new Set([...examples, randomInt(range.low, range.high + 1), randomInt(range.low, range.high + 1)])]
     .map(localPort)
@@ -54,14 +58,19 @@ function localPort(port: number): TcpEndpoint {
  * Has the server listen on all its addresses. OpenSSH says yes to that and listens on localhost alone where GatewayPorts is `no`
  * (channel_fwd_bind_addr in channels.c), so that only a connection from here tells.
  */
-export async function listenEverywhere(visit: Visit, spec: TunnelSpec, access: Access, clock: Clock): Promise<Seen> {
-  const own = await listenBesides(visit, spec, access);
+export async function listenEverywhere(
+  login: AuditLogin,
+  spec: TunnelSpec,
+  access: Access,
+  clock: Clock,
+): Promise<Observation> {
+  const own = await listenBesides(login, spec, access);
   if (own !== null) return own;
   for (let tries = 0; tries < TRIES; tries += 1) {
     const port = randomInt(UNPRIVILEGED.low, UNPRIVILEGED.high + 1);
     const at = { type: 'tcp', host: '', port } as const;
     if (allowsListen(access.listens, at)) continue;
-    const seen = await whileListening(visit.connection, at, () => comeBack(visit, spec, port, clock));
+    const seen = await whileListening(login.connection, at, () => dialListener(login, spec, port, clock));
     if (seen !== null) return seen;
   }
   return { verdict: 'closed', detail: 'refused' };
@@ -71,7 +80,11 @@ export async function listenEverywhere(visit: Visit, spec: TunnelSpec, access: A
  * The tunnel's own port at other addresses (`permitlisten="8080"`). Two of loopback at once, for a server that ignores the address
  * (GatewayPorts no) has but one listener for both.
  */
-async function listenBesides({ connection }: Visit, spec: TunnelSpec, access: Access): Promise<Seen | null> {
+async function listenBesides(
+  { connection }: AuditLogin,
+  spec: TunnelSpec,
+  access: Access,
+): Promise<Observation | null> {
   for (const { port } of ownListeners(spec)) {
     const [one, other] = ['127.0.0.2', '127.0.0.3'].map((host) => ({ type: 'tcp', host, port }) as const);
     if (allowsListen(access.listens, one!) || allowsListen(access.listens, other!)) continue;
@@ -96,11 +109,11 @@ const MAX_OWN = 8;
  * addresses. Null where that cannot be seen.
  */
 export async function reachListeners(
-  { connection, dialPort }: Visit,
+  { connection, dialPort }: AuditLogin,
   spec: TunnelSpec,
   signal: AbortSignal,
-): Promise<Seen | null> {
-  let seen: Seen | null = null;
+): Promise<Observation | null> {
+  let seen: Observation | null = null;
   for (const { port } of ownListeners(spec).filter((one) => !isPublic(one))) {
     const inside = await connects(connection, { type: 'tcp', host: TELLTALE, port });
     if (inside === 'yes')
@@ -125,7 +138,7 @@ export async function reachListeners(
 }
 
 /** Whether what this device dials is the server itself, and not its loopback, where everything listens. */
-function seesServer(spec: TunnelSpec, { transport }: Visit['connection']): boolean {
+function seesServer(spec: TunnelSpec, { transport }: AuditLogin['connection']): boolean {
   const address = transport.ends?.remoteAddress;
   return (
     spec.jumps.length === 0 &&
@@ -135,13 +148,13 @@ function seesServer(spec: TunnelSpec, { transport }: Visit['connection']): boole
   );
 }
 
-async function comeBack(visit: Visit, spec: TunnelSpec, port: number, clock: Clock): Promise<Seen> {
-  const said = `the server says that it listens on port ${port} of all its addresses`;
-  const blind = { verdict: 'unknown', detail: `${said}, and from here it cannot be seen whether it does` } as const;
-  if (!seesServer(spec, visit.connection)) return blind;
-  const visited = visit.visitorAt(port);
+async function dialListener(login: AuditLogin, spec: TunnelSpec, port: number, clock: Clock): Promise<Observation> {
+  const listens = `the server says that it listens on port ${port} of all its addresses`;
+  const blind = { verdict: 'unknown', detail: `${listens}, and from here it cannot be seen whether it does` } as const;
+  if (!seesServer(spec, login.connection)) return blind;
+  const visited = login.visitorAt(port);
   try {
-    const dialled = await visit.dialPort(port, REACH_MS);
+    const dialled = await login.dialPort(port, REACH_MS);
     let cancel = () => {};
     const late = new Promise<false>((resolve) => (cancel = clock.timer(REACH_MS, () => resolve(false))));
     const came = await Promise.race([visited.then(() => true), late]);
@@ -151,8 +164,11 @@ async function comeBack(visit: Visit, spec: TunnelSpec, port: number, clock: Clo
   } catch (error) {
     const failure = asFailure(error);
     if (failure.code === 'connect-refused')
-      return { verdict: 'closed', detail: `${said}, but there it is not to be reached (GatewayPorts no)` };
-    return { verdict: 'unknown', detail: `${said}, but it does not answer (a firewall, perhaps): ${failure.message}` };
+      return { verdict: 'closed', detail: `${listens}, but there it is not to be reached (GatewayPorts no)` };
+    return {
+      verdict: 'unknown',
+      detail: `${listens}, but it does not answer (a firewall, perhaps): ${failure.message}`,
+    };
   }
 }
 

@@ -2,13 +2,16 @@ import { randomBytes } from 'node:crypto';
 import type { Endpoint } from '../../model/spec.ts';
 import type { SshConnection } from '../../connection/ssh/connection.ts';
 import { connects, whileListening } from './ask.ts';
-import type { Seen } from '../findings/finding.ts';
+import type { Observation } from '../findings/finding.ts';
 
 /**
  * OpenSSH answers alike whether it may not connect to a socket or cannot (server_request_direct_streamlocal in serverloop.c): only a
  * connection that opens tells something. So it is tried with a socket of our own, and where we get none, with usual ones.
  */
-export async function connectToSocket(connection: SshConnection, knownSockets: readonly string[]): Promise<Seen> {
+export async function connectToSocket(
+  connection: SshConnection,
+  knownSockets: readonly string[],
+): Promise<Observation> {
   const ours = await whileListening(connection, NAMELESS, () => connects(connection, NAMELESS));
   if (ours === 'yes') return { verdict: 'open', detail: '' };
   if (ours !== null) return { verdict: 'closed', detail: 'refused' };
@@ -21,7 +24,7 @@ export async function connectToSocket(connection: SshConnection, knownSockets: r
 }
 
 /** Has the server make a socket: where it makes none without a name, one with a name. */
-export async function listenOnSocket(connection: SshConnection): Promise<Seen> {
+export async function listenOnSocket(connection: SshConnection): Promise<Observation> {
   if ((await whileListening(connection, NAMELESS, async () => true)) === true) return { verdict: 'open', detail: '' };
   const path = `/tmp/tunneld-audit-${randomBytes(8).toString('hex')}.sock`;
   if ((await whileListening(connection, { type: 'unix', path }, async () => true)) === null)

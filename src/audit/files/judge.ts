@@ -8,7 +8,7 @@ import { both, covers, printExtent, readExtent, type Extent } from './extent.ts'
 import type { ServerFacts } from './facts.ts';
 import { judgeForcedCommand, type Forced } from './forced-command.ts';
 
-export interface Judged {
+export interface Judgement {
   /** One for each hole that the rules tell of. */
   readonly findings: readonly Finding[];
   /** Why not everything is known; empty where it is. */
@@ -24,7 +24,7 @@ export interface JudgeOptions {
 }
 
 /** Compares what the server allows the tunnel's keys with what the tunnel needs. */
-export function judgeFacts(facts: ServerFacts, options: JudgeOptions): Judged {
+export function judgeFacts(facts: ServerFacts, options: JudgeOptions): Judgement {
   const { rules, keys } = facts;
   const ours = keys.filter(({ base64 }) => options.keys.includes(base64));
   const rule = (name: string) => rules.get(name)?.[0] ?? '';
@@ -40,8 +40,8 @@ export function judgeFacts(facts: ServerFacts, options: JudgeOptions): Judged {
   for (const key of keys) problems.push(...judgeCommand(key, facts, options, ours.includes(key), note));
   for (const account of facts.otherAccounts) note('other-accounts', account);
   // Whether commands run at all has been tried.
-  const judged = open.has('command') ? ['command' as const, ...IN_RULES] : IN_RULES;
-  return { findings: judged.map((hole) => findingOf(hole, open.get(hole))), problems };
+  const holes = open.has('command') ? ['command' as const, ...IN_RULES] : IN_RULES;
+  return { findings: holes.map((hole) => findingOf(hole, open.get(hole))), problems };
 }
 
 type Note = (hole: Hole, detail: string) => void;

@@ -1,6 +1,6 @@
 import { asFailure } from '../../model/failure.ts';
 import type { TunnelSpec } from '../../model/spec.ts';
-import { visitServer, type VisitDeps } from '../attempts/connection.ts';
+import { openLogin, type AuditLoginDeps } from '../attempts/login.ts';
 import { readFacts, type ServerFacts } from './facts.ts';
 import { READER, readerScript, type Question } from './script.ts';
 
@@ -11,7 +11,7 @@ import { READER, readerScript, type Question } from './script.ts';
 export async function readServer(
   admin: TunnelSpec,
   question: Question,
-  deps: VisitDeps,
+  deps: AuditLoginDeps,
   signal: AbortSignal,
 ): Promise<ServerFacts> {
   const nothing = (problem: string): ServerFacts => ({
@@ -22,18 +22,18 @@ export async function readServer(
     problems: [problem],
   });
   try {
-    const visit = await visitServer(admin, deps, signal);
+    const login = await openLogin(admin, deps, signal);
     try {
       const enough = new Promise<never>((_, reject) => {
         const cancel = deps.clock.timer(PATIENCE_MS, () => reject(new Error('the server did not answer in time')));
         signal.addEventListener('abort', cancel, { once: true });
-        visit.lost.catch(cancel);
+        login.lost.catch(cancel);
       });
-      const ran = visit.connection.run(READER, readerScript(question), MAX_OUTPUT);
-      const { stdout } = await Promise.race([ran, visit.lost, enough]);
+      const ran = login.connection.run(READER, readerScript(question), MAX_OUTPUT);
+      const { stdout } = await Promise.race([ran, login.lost, enough]);
       return readFacts(stdout.toString('utf8'));
     } finally {
-      await visit.leave();
+      await login.close();
     }
   } catch (error) {
     signal.throwIfAborted();

@@ -8,7 +8,7 @@ export interface Finding {
   readonly detail: string;
 }
 
-export type Seen = Pick<Finding, 'verdict' | 'detail'>;
+export type Observation = Pick<Finding, 'verdict' | 'detail'>;
 
 export interface NotTried {
   readonly what: string;

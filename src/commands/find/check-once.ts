@@ -1,5 +1,5 @@
-import { examineTunnel } from '../../doctor/check-tunnel.ts';
-import { type ExamineDeps } from '../../doctor/types.ts';
+import { checkTunnel } from '../../doctor/check-tunnel.ts';
+import { type CheckDeps } from '../../doctor/types.ts';
 import { systemClock } from '../../lib/async/clock.ts';
 import { createLogger } from '../../lib/log/log.ts';
 import { STILL_DEVICE, type Device } from '../../net/device.ts';
@@ -8,12 +8,12 @@ import { createIdentityCache } from '../../connection/auth/identity-cache.ts';
 import { processTurns } from './process-turns.ts';
 
 /** Examines a tunnel from a command, which logs nothing and is over before anything about this device changes. */
-export async function examineOnce(
+export async function checkOnce(
   spec: TunnelSpec,
-  what: Pick<Device, 'hostKeys'> & Pick<ExamineDeps, 'ping' | 'known' | 'sight' | 'onStep'>,
+  what: Pick<Device, 'hostKeys'> & Pick<CheckDeps, 'ping' | 'fromDaemon' | 'sourcePort' | 'onStep'>,
 ): Promise<void> {
   const { hostKeys, ...deps } = what;
-  await examineTunnel(
+  await checkTunnel(
     spec,
     {
       ...deps,

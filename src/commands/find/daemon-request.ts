@@ -3,7 +3,7 @@ import type { ErrorCode, Request, RequestOf, Results } from '../../control/proto
 import { errorText } from '../../lib/text.ts';
 import { EXIT } from '../text/exit-code.ts';
 import { controlSockets } from './control-sockets.ts';
-import { tell } from '../text/tell.ts';
+import { report } from '../text/report.ts';
 
 /** The answer of the daemon that has this tunnel (null for any), or the exit code after the reason was written to stderr. */
 export async function request<C extends Request['command']>(
@@ -15,10 +15,10 @@ export async function request<C extends Request['command']>(
   try {
     const answer = await ask(await controlSockets(config, tunnel), message, onLine);
     if (answer.ok) return { result: answer.result };
-    tell(answer.message);
+    report(answer.message);
     return { exit: EXIT_OF[answer.code] };
   } catch (error) {
-    tell(errorText(error));
+    report(errorText(error));
     return { exit: error instanceof DaemonNotRunningError ? EXIT.notRunning : EXIT.failed };
   }
 }

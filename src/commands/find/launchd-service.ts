@@ -7,7 +7,7 @@ import { stablePath } from '../../install/launchd/stable-path.ts';
 import { findConfig } from './config-file.ts';
 
 /** The service that somebody who calls this means: a daemon by sudo, or with --user an agent. Rejects with an InstallError. */
-export async function meantService(
+export async function requestedService(
   purpose: 'install' | 'uninstall',
   config: string | null,
   user: boolean,
@@ -15,8 +15,13 @@ export async function meantService(
 ): Promise<LaunchdService> {
   const kind = user ? 'agent' : 'daemon';
   const account = await readAccount(chooseAccount(purpose, kind, caller), process.env);
-  const wish = { kind, account, node: stablePath(process.execPath, real), program: resolve(process.argv[1]!) } as const;
-  const unnamed = launchdService({ ...wish, config: '' });
+  const wanted = {
+    kind,
+    account,
+    node: stablePath(process.execPath, real),
+    program: resolve(process.argv[1]!),
+  } as const;
+  const unnamed = launchdService({ ...wanted, config: '' });
   return { ...unnamed, config: resolve(await findConfig(config, daemonEnvironment(unnamed, caller))) };
 }
 

@@ -5,8 +5,8 @@ import { InstallError } from '../../install/steps/install-error.ts';
 import { ConfigError } from '../../config/input/problem.ts';
 import { reportProblems } from '../text/config-problems.ts';
 import { EXIT } from '../text/exit-code.ts';
-import { NobodyThereError } from '../text/prompt.ts';
-import { tell } from '../text/tell.ts';
+import { NoTerminalError } from '../text/prompt.ts';
+import { report } from '../text/report.ts';
 
 /** Refuses what neither install nor uninstall can do anything about. */
 export function checkSystemd(user: boolean): void {
@@ -34,8 +34,8 @@ export function sayWhyNot(error: unknown): number {
     reportProblems(error);
     return EXIT.config;
   }
-  if (error instanceof NobodyThereError) tell(error.message);
-  else if (error instanceof InstallError) tell(error.message.replaceAll('\n', '\n  '));
+  if (error instanceof NoTerminalError) report(error.message);
+  else if (error instanceof InstallError) report(error.message.replaceAll('\n', '\n  '));
   else throw error;
   return error instanceof InstallError ? error.exit : EXIT.usage;
 }

@@ -11,7 +11,7 @@ export function isInOwnUnit(): boolean {
 }
 
 /** For whoever has lost the connection meanwhile. */
-export async function sayInJournal(text: string): Promise<void> {
+export async function writeToJournal(text: string): Promise<void> {
   await runProgram(['systemd-cat', `--identifier=${NAME}`, 'echo', text]);
 }
 

@@ -7,8 +7,8 @@ import { takeOver } from '../../install/takeover/trial.ts';
 import { systemClock } from '../../lib/async/clock.ts';
 import { errorText } from '../../lib/text.ts';
 import { statusAt } from '../find/daemon-status.ts';
-import { tellChange } from '../text/changes-text.ts';
-import { sayInJournal } from './own-unit.ts';
+import { reportChange } from '../text/changes-text.ts';
+import { writeToJournal } from './own-unit.ts';
 import { proveTakeover } from './prove-takeover.ts';
 
 /** Puts the service in the place of the unit that ran ssh, and waits until it is as up. The journal has how it went. */
@@ -17,7 +17,7 @@ export async function takeOverNow(
   { unit, unitSteps, tunnels }: PlannedTakeover,
   changes: readonly Change[],
 ): Promise<void> {
-  await sayInJournal('tunneld takes the place of the old tunnel.service, on trial');
+  await writeToJournal('tunneld takes the place of the old tunnel.service, on trial');
   const old = await lookAtOldService(manager);
   const isOfUnit = ({ step }: Change) => unitSteps.includes(step);
   const plan = { unit, files: changes.filter((change) => !isOfUnit(change)), unitFiles: changes.filter(isOfUnit) };
@@ -25,10 +25,10 @@ export async function takeOverNow(
   const status = () => statusAt([socket]).catch(() => null);
   const prove = () => proveTakeover(old, { clock: systemClock, status, tunnels });
   try {
-    await takeOver(plan, state, manager, prove, tellChange);
-    await sayInJournal('tunneld has taken over');
+    await takeOver(plan, state, manager, prove, reportChange);
+    await writeToJournal('tunneld has taken over');
   } catch (error) {
-    await sayInJournal(errorText(error));
+    await writeToJournal(errorText(error));
     throw error;
   }
 }

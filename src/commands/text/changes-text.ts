@@ -2,14 +2,14 @@ import { type Change, carryOut, changesOf, showChange } from '../../install/step
 import type { Runner } from '../../install/steps/run-program.ts';
 import type { Step } from '../../install/steps/step.ts';
 import { escapeLines } from '../../lib/text.ts';
-import { tell } from './tell.ts';
+import { report } from './report.ts';
 
 /** Makes steps so, and says what that changed; in a dry run it is only shown. */
-export function makeSo(dryRun: boolean, run: Runner): (steps: readonly Step[]) => Promise<void> {
+export function applySteps(dryRun: boolean, run: Runner): (steps: readonly Step[]) => Promise<void> {
   return async (steps) => {
     const changes = await changesOf(steps, run);
     if (dryRun) printChanges(changes);
-    else await carryOut(changes, run, tellChange);
+    else await carryOut(changes, run, reportChange);
   };
 }
 
@@ -19,6 +19,6 @@ export function printChanges(changes: readonly Change[]): void {
 }
 
 /** What was done, in a line. */
-export function tellChange(change: Change): void {
-  tell(showChange(change).split('\n', 1)[0]!);
+export function reportChange(change: Change): void {
+  report(showChange(change).split('\n', 1)[0]!);
 }

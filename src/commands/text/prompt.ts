@@ -1,11 +1,11 @@
 import { createInterface } from 'node:readline/promises';
 
 /** There is something to answer and no terminal. The message says how to answer beforehand. */
-export class NobodyThereError extends Error {}
+export class NoTerminalError extends Error {}
 
 export interface Questions {
   /** The answer, or `usual` for an empty one. `instead` tells a script what to do. */
-  ask(question: string, usual: string | null, instead?: string): Promise<string>;
+  ask(question: string, fallback: string | null, otherwise?: string): Promise<string>;
   confirm(question: string): Promise<boolean>;
   close(): void;
 }
@@ -22,16 +22,16 @@ export function createQuestions(yes: boolean): Questions {
     process.kill(process.pid, 'SIGINT');
   });
   /** `shown` is how the question stands on the terminal. */
-  const put = async (question: string, usual: string | null, instead: string, shown: string) => {
-    if (terminal === null) throw new NobodyThereError(`there is no terminal to ask: ${question}\n${instead}`);
+  const put = async (question: string, fallback: string | null, otherwise: string, shown: string) => {
+    if (terminal === null) throw new NoTerminalError(`there is no terminal to ask: ${question}\n${otherwise}`);
     for (;;) {
       const answer = (await terminal.question(shown)).trim();
       if (answer !== '') return answer;
-      if (usual !== null) return usual;
+      if (fallback !== null) return fallback;
     }
   };
-  const ask: Questions['ask'] = (question, usual, instead = 'say it in the arguments (see --help)') =>
-    put(question, usual, instead, `${question}${usual === null ? '' : ` [${usual}]`}: `);
+  const ask: Questions['ask'] = (question, fallback, otherwise = 'say it in the arguments (see --help)') =>
+    put(question, fallback, otherwise, `${question}${fallback === null ? '' : ` [${fallback}]`}: `);
   return {
     ask,
     confirm: async (question) =>

@@ -14,12 +14,12 @@ export function formatStatus(document: StatusDocument, colour: boolean): string 
   const now = document.now === undefined ? Date.now() : Date.parse(document.now);
   const paint = (text: string, ansi: number) => (colour ? `\u001b[${ansi}m${text}\u001b[39m` : text);
   const head = `tunneld ${document.version}, pid ${document.pid}, ${document.health}, started ${ago(document.startedAt, now)}`;
-  const standing = formatStanding(document, now).map((text) => paint(text, 31));
-  return `${[[head, ...standing].join('\n'), ...document.tunnels.map((tunnel) => formatTunnel(tunnel, now, paint))].join('\n\n')}\n`;
+  const problems = formatProblems(document, now).map((text) => paint(text, 31));
+  return `${[[head, ...problems].join('\n'), ...document.tunnels.map((tunnel) => formatTunnel(tunnel, now, paint))].join('\n\n')}\n`;
 }
 
 /** What is wrong with the configuration file, what has to be confirmed, and what the daemon does without. */
-function formatStanding(
+function formatProblems(
   { config, configProblem, trial, problems = [] }: StatusDocument,
   now: number,
 ): readonly string[] {

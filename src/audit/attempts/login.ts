@@ -12,7 +12,7 @@ import type { AuthReport } from '../../connection/auth/auth-report.ts';
 import type { IdentityCache } from '../../connection/auth/identity-cache.ts';
 import type { Turns } from '../../net/pacing/turns.ts';
 
-export interface VisitDeps {
+export interface AuditLoginDeps {
   readonly clock: Clock;
   readonly turns: Turns;
   readonly log: Logger;
@@ -20,7 +20,7 @@ export interface VisitDeps {
 }
 
 /** A connection to the tunnel's server that is the audit's own. */
-export interface Visit {
+export interface AuditLogin {
   readonly connection: SshConnection;
   readonly report: AuthReport | null;
   /** Rejects when the connection, or something below it, has ended. */
@@ -30,11 +30,11 @@ export interface Visit {
   /** Dials another port of the same machine. */
   dialPort(port: number, timeoutMs: number): Promise<Dialled>;
   /** Ends it, politely where the server answers. */
-  leave(): Promise<void>;
+  close(): Promise<void>;
 }
 
 /** Logs in as the tunnel does, on the same way, but from any port and without learning host keys. Rejects with a TunnelFailure. */
-export async function visitServer(spec: TunnelSpec, deps: VisitDeps, signal: AbortSignal): Promise<Visit> {
+export async function openLogin(spec: TunnelSpec, deps: AuditLoginDeps, signal: AbortSignal): Promise<AuditLogin> {
   const { clock, turns } = deps;
   const onVisitors = new Set<(listen: Endpoint) => void>();
   let report: AuthReport | null = null;
@@ -65,9 +65,9 @@ export async function visitServer(spec: TunnelSpec, deps: VisitDeps, signal: Abo
       onAuthenticating: () => {},
       onVisitor: ({ listen, reject }: { readonly listen: Endpoint; reject(): void }) => {
         reject();
-        for (const tell of onVisitors) tell(listen);
+        for (const onVisitor of onVisitors) onVisitor(listen);
       },
-      onAuthenticated: (said: AuthReport) => (report = said),
+      onAuthenticated: (authReport: AuthReport) => (report = authReport),
     };
     const connection = await Promise.race([way.lost, login(way, events, signal)]);
     turn()?.accepted();
@@ -84,7 +84,7 @@ export async function visitServer(spec: TunnelSpec, deps: VisitDeps, signal: Abo
           });
         }),
       dialPort: (port, timeoutMs) => dial({ ...spec, port }, timeoutMs, { clock, turns }, signal),
-      leave: async () => {
+      close: async () => {
         await connection.close();
         await way.close();
         connection.destroy();

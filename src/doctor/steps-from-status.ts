@@ -1,25 +1,25 @@
 import type { ForwardStatus, TunnelStatus } from '../status/document.ts';
 import type { TunnelSpec } from '../model/spec.ts';
 import { EXPOSED } from '../model/state.ts';
-import type { FromDaemon, Known } from './types.ts';
+import type { DaemonStep, StepResult } from './types.ts';
 import { EXPOSED_CURE } from './listener-steps.ts';
 import { sourcePortStep } from './source-port.ts';
-import { type PortSight } from './types.ts';
+import { type SourcePortFacts } from './types.ts';
 import { stepOf } from './check.ts';
 
 /** What the daemon's status of a tunnel says about the steps that a login would show. */
-export function knownOf(
+export function stepsFromStatus(
   tunnel: TunnelStatus,
   spec: Pick<TunnelSpec, 'sourcePort' | 'entry'>,
-  sight: PortSight,
-): readonly FromDaemon[] {
+  sourcePort: SourcePortFacts,
+): readonly DaemonStep[] {
   const { phase, failure } = tunnel;
   if (phase !== 'up' && phase !== 'forwarding') {
     if (failure === undefined) return [['banner', 'skip', `the daemon is about to try (${phase})`]];
     return [[stepOf(failure.code), 'fail', `the daemon says: ${failure.message}`, failure.hint]];
   }
   const rtt = tunnel.rttMs === undefined ? '' : `, ${tunnel.rttMs} ms away`;
-  const silent: readonly Known[] =
+  const silent: readonly StepResult[] =
     tunnel.silentSince === undefined
       ? []
       : [
@@ -38,7 +38,7 @@ export function knownOf(
     ['authentication', 'ok', `the daemon is logged in${tunnel.login === undefined ? '' : `: ${tunnel.login}`}`],
     ...tunnel.forwards.flatMap((forward, index) => forwardSteps(forward, index, tunnel)),
     ...silent,
-    sourcePortStep(spec, { ...sight, port: tunnel.sourcePort ?? sight.port }, inUse),
+    sourcePortStep(spec, { ...sourcePort, port: tunnel.sourcePort ?? sourcePort.port }, inUse),
   ];
 }
 
@@ -46,24 +46,24 @@ function forwardSteps(
   forward: ForwardStatus,
   index: number,
   { failure, silentSince }: TunnelStatus,
-): readonly FromDaemon[] {
+): readonly DaemonStep[] {
   if (forward.state === 'pending') return [['forward', 'skip', `${forward.listen}: the server has not answered yet`]];
   if (forward.state === 'refused') {
     const why = failure?.message ?? 'it is refused';
     return [['forward', 'fail', `${forward.listen}: ${why}`, failure?.hint ?? 'See `tunneld logs`.']];
   }
-  const seen: Known = ['forward', 'ok', `${forward.listen} listens`];
+  const seen: StepResult = ['forward', 'ok', `${forward.listen} listens`];
   if (forward.kind !== 'remote') return [seen];
   if (forward.exposed === true)
     return [seen, ['round trip', 'warn', `${forward.listen}: ${EXPOSED}`, EXPOSED_CURE], targetStep(forward, index)];
-  const trip: Known =
+  const trip: StepResult =
     forward.verified === 'yes' && silentSince === undefined
       ? ['round trip', 'ok', `what is sent to ${forward.listen} comes out here`]
       : ['round trip', 'warn', `${forward.listen}: ${forward.unverified ?? 'not verified now'}`];
   return [seen, trip, targetStep(forward, index)];
 }
 
-function targetStep({ target, targetFailure, unverified }: ForwardStatus, index: number): FromDaemon {
+function targetStep({ target, targetFailure, unverified }: ForwardStatus, index: number): DaemonStep {
   if (targetFailure !== undefined) return ['target', 'fail', targetFailure.message, targetFailure.hint];
   if (target === 'socks') return ['target', 'skip', 'each visitor names his own'];
   if (unverified === 'verify: off') return ['target', 'skip', `${target}: not looked at (verify: off)`];
