@@ -12,7 +12,7 @@ import { sourcePorts } from '../net/source-ports.ts';
 import { createTurns } from '../net/pacing/turns.ts';
 import { holdingsOf, listenerKeys } from '../forwarding/listeners/holdings.ts';
 import { readHostKeys } from '../host/host-keys.ts';
-import { createBell } from '../lib/async/listeners.ts';
+import { createEmitter } from '../lib/async/emitter.ts';
 import { openHoldingsFile } from '../host/holdings-file.ts';
 import { unassignedPorts } from '../host/port-range.ts';
 import { readMachine } from '../host/machine.ts';
@@ -38,7 +38,7 @@ export async function openDevice(
     (lastGood?.config.tunnels ?? []).flatMap(listenerKeys),
     (message) => problems.report('the memory of listeners', message),
   );
-  const taken = createBell();
+  const taken = createEmitter();
   const day = () => new Date(clock.wall()).toISOString().slice(0, 10);
   return {
     onChange: (listener) => network.subscribe(listener),
@@ -46,10 +46,10 @@ export async function openDevice(
     unacknowledged,
     hostKeys: () => readHostKeys(),
     holdings: (server) => holdingsOf(server, { memory, machine, day }),
-    onTaken: taken.listen,
+    onTaken: taken.subscribe,
     turns: createTurns({ clock, random, icmpRefusals }),
     sourcePorts: (tunnel, server) => sourcePorts(`${tunnel} ${server}`, portOptions),
-    taken: taken.ring,
+    taken: taken.emit,
     stop: network.stop,
     written: async () => {
       await Promise.all([portMemory.written(), memory.written()]);

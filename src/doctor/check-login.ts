@@ -5,7 +5,7 @@ import { sleep, type Clock } from '../lib/async/clock.ts';
 import { dial, type Dialled } from '../net/dial.ts';
 import { dialTarget } from '../net/dial-target.ts';
 import { asFailure, TunnelFailure } from '../model/failure.ts';
-import { createVerifier, type Next, type Verifier } from '../forwarding/verify/listener-verifier.ts';
+import { createVerifier, type VisitorHandler, type Verifier } from '../forwarding/verify/listener-verifier.ts';
 import { listenLocally } from '../forwarding/listeners/listen-locally.ts';
 import { prepareLogin } from '../connection/route/login.ts';
 import { ownKeys } from '../forwarding/verify/own-keys.ts';
@@ -102,7 +102,7 @@ export async function checkLogin(spec: TunnelSpec, deps: LoginDeps, signal: Abor
   }
 }
 
-const REJECT_VISITORS: Next = {
+const REJECT_VISITORS: VisitorHandler = {
   hasRoom: () => true,
   speaksLast: () => false,
   accept: (visitor) => visitor.reject(),

@@ -1,6 +1,12 @@
 import type { TunnelFailure } from '../model/failure.ts';
 import type { RefusalReason } from '../forwarding/listeners/refusal-reason.ts';
-import { type VerifyResult, inUseHint, inUseReason, type Other, OWN_HINT } from '../forwarding/verify/sights.ts';
+import {
+  type VerifyResult,
+  inUseHint,
+  inUseReason,
+  type OtherProgram,
+  OWN_HINT,
+} from '../forwarding/verify/results.ts';
 import { EXPOSED } from '../model/state.ts';
 import { cureOf, type Step } from './check.ts';
 
@@ -32,7 +38,7 @@ export function roundTrip(name: string, result: VerifyResult, exposed: boolean):
         `${name}: ${result.why}`,
         'To be reached from outside: GatewayPorts clientspecified on the server (`tunneld server-setup` sets it).',
       ];
-    case 'nobody':
+    case 'none':
       return ['warn', `${name}: the server says that it listens there, but nobody answers`, "Read the server's log."];
     case 'unknown':
       return [
@@ -43,7 +49,7 @@ export function roundTrip(name: string, result: VerifyResult, exposed: boolean):
   }
 }
 
-function inUse(seen: string, other: Other, cure: string): StepReport {
+function inUse(seen: string, other: OtherProgram, cure: string): StepReport {
   const hint = inUseHint(other) ?? cure;
   return other.hostKey === null || other.own ? ['fail', seen, hint] : ['fail', seen, hint, true];
 }

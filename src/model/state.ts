@@ -16,10 +16,10 @@ import type { FailureCode, TunnelFailure } from './failure.ts';
  * ```
  * and from anywhere to `stopped`. The events and what follows from them are in the tunnel's store.
  */
-export type Phase = Standing['phase'];
+export type Phase = PhaseAndRetry['phase'];
 
 /** Only what waits has a time of its next attempt. */
-type Standing =
+type PhaseAndRetry =
   | { readonly phase: 'waiting' | 'blocked'; readonly retryAt: number }
   | {
       readonly phase: 'waiting-for-network' | 'connecting' | 'authenticating' | 'forwarding' | 'up' | 'stopped';
@@ -27,7 +27,7 @@ type Standing =
     };
 
 /** What is known of a tunnel. Times are those of the monotonic clock (Clock.now), in milliseconds. */
-export type TunnelState = Standing & Known;
+export type TunnelState = PhaseAndRetry & Known;
 
 interface Known {
   /** When this phase began. */

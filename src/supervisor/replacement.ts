@@ -78,11 +78,11 @@ function predecessorsIn<T extends Running>(
   for (const [index, { loop, previous }] of positions.entries()) {
     if (loop !== null) named.set(loop.spec.name, index);
     for (const { spec } of loop === null ? previous : [loop, ...previous])
-      for (const place of spec.forwards.map(placeOf)) heldBy.set(place, [...(heldBy.get(place) ?? []), index]);
+      for (const place of spec.forwards.map(listenerKey)) heldBy.set(place, [...(heldBy.get(place) ?? []), index]);
   }
   return (next) => {
     const conflicts = ({ spec }: T) => conflicting(spec, next, 'any').length > 0;
-    const holders = next.forwards.flatMap((forward) => heldBy.get(placeOf(forward)) ?? []);
+    const holders = next.forwards.flatMap((forward) => heldBy.get(listenerKey(forward)) ?? []);
     const found = new Set([named.get(next.name) ?? [], holders].flat());
     const predecessors = [...found]
       .toSorted((a, b) => a - b)
@@ -96,7 +96,7 @@ function predecessorsIn<T extends Running>(
 }
 
 /** Forwards that collide have the same. */
-function placeOf({ kind, listen }: ForwardSpec): string {
+function listenerKey({ kind, listen }: ForwardSpec): string {
   return `${kind === 'remote'} ${listen.type === 'unix' ? listen.path : listen.port}`;
 }
 
@@ -114,10 +114,10 @@ export function conflicting(old: TunnelSpec, next: TunnelSpec, server: 'same' | 
 function collide(mine: ForwardSpec, theirs: ForwardSpec, sameServer: boolean): boolean {
   const remote = mine.kind === 'remote';
   if (remote !== (theirs.kind === 'remote') || (remote && !sameServer)) return false;
-  return samePlace(mine.listen, theirs.listen);
+  return sameListener(mine.listen, theirs.listen);
 }
 
-function samePlace(one: Endpoint, other: Endpoint): boolean {
+function sameListener(one: Endpoint, other: Endpoint): boolean {
   if (one.type === 'unix' || other.type === 'unix')
     return one.type === 'unix' && other.type === 'unix' && one.path === other.path;
   return one.port === other.port && one.port !== 0;

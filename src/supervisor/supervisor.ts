@@ -4,33 +4,33 @@ import { createConnectionPool } from '../connection/shared/connection-pool.ts';
 import type { TunnelSpec } from '../model/spec.ts';
 import { remoteListeners } from '../forwarding/listeners/holdings.ts';
 import { formatServer, type TunnelState } from '../model/state.ts';
-import { endLoop, startPlace, type Fleet, type Place } from './fleet.ts';
+import { endLoop, startSlot, type Slots, type Slot } from './slots.ts';
 import { planChange, type Plan } from './plan.ts';
 import { planReplacement } from './replacement.ts';
 import type { Loop, LoopDeps } from './tunnel-runner.ts';
 
-/** Owns the running tunnels. What happens in one of them never reaches another. */
+/** Owns the running tunnels. A failure of one never reaches another. */
 export interface Supervisor {
   /**
-   * Makes the running tunnels those of the list; what did not change is not touched, and what changed goes on as it was until it is
-   * up as it is to be. Calls are carried out one after the other.
+   * Makes the running tunnels those of the list. An unchanged tunnel is not touched; a changed one keeps running until its replacement
+   * is up. Calls run one after the other.
    */
   apply(wanted: readonly TunnelSpec[]): Promise<Plan>;
   tunnels(): readonly RunningTunnel[];
-  /** Cuts short the wait of this tunnel, or of all for null; names those that waited. */
+  /** Ends the wait of this tunnel, or of all for null; the answer names those that waited. */
   retry(name: string | null): readonly string[];
   /**
-   * A fresh connection for every tunnel: one that is up goes on until the new one is, one that is silent or lacks a listener ends
-   * first, one that waits does so no more. Calls are carried out one after the other, and among those of apply().
+   * A new connection for every tunnel: one that is up runs until its replacement is up, one that is silent or lacks a listener ends
+   * first, one that waits tries at once. Calls run one after the other, in one queue with those of apply().
    */
   reconnect(): Promise<void>;
-  /** A person says that this tunnel is to have its listeners, whoever had them before. */
+  /** Lets this tunnel take its listeners, though they led to another device: a person's decision. */
   take(name: string): void;
-  /** Calls `listener` after changes of tunnels' states: once for all that come in one turn of the event loop. */
+  /** Calls `listener` after changes of tunnels' states: once for all changes of one turn of the event loop. */
   subscribe(listener: () => void): void;
-  /** Names of the tunnels whose loop has not shown itself in the time it promised. */
+  /** Names of the tunnels whose loop has missed its heartbeat. */
   stuck(): readonly string[];
-  /** Ends all tunnels; resolves when the last one has said goodbye. */
+  /** Ends all tunnels; resolves when the last one is disconnected. */
   stop(): Promise<void>;
 }
 
@@ -39,7 +39,7 @@ export interface RunningTunnel {
   readonly state: TunnelState;
   /** Of the monotonic clock, in milliseconds. */
   readonly startedAt: number;
-  /** Those that go on until this one is up, because it replaces them. */
+  /** The predecessors, which run until this one is up. */
   readonly previous: readonly RunningTunnel[];
 }
 
@@ -47,30 +47,30 @@ export function createSupervisor(deps: Omit<LoopDeps, 'connections'>): Superviso
   const connections = createConnectionPool();
   const listeners = new Set<() => void>();
   const inTurn = createQueue();
-  let telling: NodeJS.Immediate | null = null;
-  const fleet: Fleet = {
+  let notifying: NodeJS.Immediate | null = null;
+  const slots: Slots = {
     deps: { ...deps, connections },
-    places: new Map(),
+    byName: new Map(),
     alive: new Set(),
     stopped: false,
-    // Once in a turn of the event loop: a thousand tunnels change together, and who is told looks at them all.
+    // Once in a turn of the event loop: a thousand tunnels change together, and each subscriber reads them all.
     changed: () => {
-      telling ??= setImmediate(() => {
-        telling = null;
+      notifying ??= setImmediate(() => {
+        notifying = null;
         for (const listener of listeners) listener();
       });
     },
   };
-  const { places, alive } = fleet;
+  const { byName, alive } = slots;
 
   return {
-    apply: (wanted) => inTurn(() => applyNow(fleet, wanted)),
-    tunnels: () => [...places.values()].map(({ loop, previous }) => ({ ...view(loop), previous: previous.map(view) })),
+    apply: (wanted) => inTurn(() => applyNow(slots, wanted)),
+    tunnels: () => [...byName.values()].map(({ loop, previous }) => ({ ...view(loop), previous: previous.map(view) })),
     retry: (name) => {
       const chosen = [...alive].filter((loop) => name === null || loop.spec.name === name);
       return [...new Set(chosen.filter((loop) => loop.retryNow()).map((loop) => loop.spec.name))];
     },
-    reconnect: () => inTurn(() => reconnectNow(fleet)),
+    reconnect: () => inTurn(() => reconnectNow(slots)),
     take: (name) => {
       for (const { spec } of alive) {
         if (spec.name !== name) continue;
@@ -83,61 +83,60 @@ export function createSupervisor(deps: Omit<LoopDeps, 'connections'>): Superviso
     },
     stuck: () => [...alive].filter((loop) => loop.isStuck()).map((loop) => loop.spec.name),
     stop: async () => {
-      fleet.stopped = true;
-      for (const { loan } of places.values()) loan?.giveBack();
+      slots.stopped = true;
+      for (const { handover } of byName.values()) handover?.cancel();
       await Promise.all([...alive].map((loop) => loop.end()));
     },
   };
 }
 
-/** Who runs is settled at once; the new ones log in while what ends says goodbye, and then listen. */
-async function applyNow(fleet: Fleet, wanted: readonly TunnelSpec[]): Promise<Plan> {
-  const { places } = fleet;
-  const before = [...places.values()];
+/** The new tunnels log in while those that end disconnect, and then listen. */
+async function applyNow(slots: Slots, wanted: readonly TunnelSpec[]): Promise<Plan> {
+  const { byName } = slots;
+  const before = [...byName.values()];
   const running = before.map(({ loop }) => loop.spec);
   const plan = await inSlices(planChange(running, wanted));
   const { keep, resume, start, end } = planReplacement(before, wanted, new Set(plan.unchanged));
-  const kept = new Map<string, Place>();
-  for (const place of before) {
-    const { name } = place.loop.spec;
+  const kept = new Map<string, Slot>();
+  for (const slot of before) {
+    const { name } = slot.loop.spec;
     const previous = keep.get(name);
-    if (previous === undefined) place.loan?.giveBack();
-    else kept.set(name, Object.assign(place, { previous }));
+    if (previous === undefined) slot.handover?.cancel();
+    else kept.set(name, Object.assign(slot, { previous }));
   }
-  places.clear();
-  const ended = Promise.all(end.map((loop) => endInTurn(fleet, loop)));
+  byName.clear();
+  const ended = Promise.all(end.map((loop) => endInTurn(slots, loop)));
   for (const spec of wanted) {
     const { name } = spec;
     const same = resume.get(name);
-    // What it has lent is its own again.
-    same?.lending.takeBack([...spec.forwards.keys()]);
-    const resumed = same && { loop: same, previous: [], loan: null, asked: false, ready: ended };
-    places.set(name, kept.get(name) ?? resumed ?? startPlace(fleet, spec, start.get(name) ?? [], ended));
+    same?.listeners.resume([...spec.forwards.keys()]);
+    const resumed = same && { loop: same, previous: [], handover: null, handoverTried: false, ready: ended };
+    byName.set(name, kept.get(name) ?? resumed ?? startSlot(slots, spec, start.get(name) ?? [], ended));
   }
   await ended;
-  fleet.changed();
+  slots.changed();
   return plan;
 }
 
-async function endInTurn(fleet: Fleet, loop: Loop): Promise<void> {
+async function endInTurn(slots: Slots, loop: Loop): Promise<void> {
   await ownTurn();
-  await endLoop(fleet, loop);
+  await endLoop(slots, loop);
 }
 
-async function reconnectNow(fleet: Fleet): Promise<void> {
-  const { places, deps } = fleet;
+async function reconnectNow(slots: Slots): Promise<void> {
+  const { byName, deps } = slots;
   deps.connections.retire();
-  const renewed = [...places].map(async ([name, { loop, previous }]) => {
+  const renewed = [...byName].map(async ([name, { loop, previous }]) => {
     const { phase, silentSince } = loop.state();
-    // One that is being connected is as fresh as can be.
+    // A tunnel that is connecting has a new connection already.
     if (loop.retryNow() || previous.length > 0 || (phase !== 'up' && phase !== 'forwarding')) return;
     const goesOn = phase === 'up' && silentSince === null;
-    if (!goesOn) await endLoop(fleet, loop);
-    // A reload waits its turn; only the tunnel itself may have ended.
-    places.set(name, startPlace(fleet, loop.spec, goesOn ? [loop] : [], Promise.resolve()));
+    if (!goesOn) await endLoop(slots, loop);
+    // Reloads wait in the queue: the slot is still this one.
+    byName.set(name, startSlot(slots, loop.spec, goesOn ? [loop] : [], Promise.resolve()));
   });
   await Promise.all(renewed);
-  fleet.changed();
+  slots.changed();
 }
 
 function view(loop: Loop): RunningTunnel {

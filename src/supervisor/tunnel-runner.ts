@@ -4,7 +4,10 @@ import { sleep, type Clock } from '../lib/async/clock.ts';
 import type { Logger } from '../lib/log/log.ts';
 import { ownTurn } from '../lib/async/slices.ts';
 import type { TunnelDevice } from '../tunnel/remembered.ts';
-import { createLending, type Lending } from '../forwarding/listeners/listener-lease.ts';
+import {
+  createSuspendableListeners,
+  type SuspendableListeners,
+} from '../forwarding/listeners/suspendable-listeners.ts';
 import type { TunnelSpec } from '../model/spec.ts';
 import type { ConnectionPool } from '../connection/shared/connection-pool.ts';
 import type { IdentityCache } from '../connection/auth/identity-cache.ts';
@@ -39,7 +42,7 @@ export interface Loop {
   readonly spec: TunnelSpec;
   /** Of the monotonic clock, in milliseconds. */
   readonly startedAt: number;
-  readonly lending: Lending;
+  readonly listeners: SuspendableListeners;
   state(): TunnelState;
   /** Cuts a wait short; false where there was none. */
   retryNow(): boolean;
@@ -56,7 +59,7 @@ export function startLoop(spec: TunnelSpec, deps: LoopDeps, events: LoopEvents):
   const { clock } = deps;
   const controller = new AbortController();
   const visitors = new AbortController();
-  const lending = createLending(clock);
+  const listeners = createSuspendableListeners(clock);
   const now = clock.now();
   const store = createStore(spec, clock);
   const life: Life = {
@@ -67,7 +70,7 @@ export function startLoop(spec: TunnelSpec, deps: LoopDeps, events: LoopEvents):
   const loop: Loop = {
     spec,
     startedAt: now,
-    lending,
+    listeners: listeners,
     state: store.state,
     retryNow: () => life.retryNow(),
     isStuck: () => life.dueBy < clock.now(),
@@ -98,7 +101,7 @@ export function startLoop(spec: TunnelSpec, deps: LoopDeps, events: LoopEvents):
     get ping() {
       return deps.ping();
     },
-    lease: lending,
+    access: listeners,
     beforeListening: () => events.beforeListening(loop),
     visitorsEnd: visitors.signal,
     heartbeat: (withinMs) => {

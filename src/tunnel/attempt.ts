@@ -8,9 +8,17 @@ import { watchLocalNeeds, type LocalNeeds } from './local-needs.ts';
 import { createIdleEnds, type IdleEnds } from '../connection/ssh/idle-ends.ts';
 import { reachServer, type ReachDeps } from './reach-server.ts';
 import { remember, type Remembered } from './remembered.ts';
-import { keepsToItself, seekShare, type ShareSeeker } from './seek-share.ts';
+import { mustNotShare, seekShare, type ShareSeeker } from './seek-share.ts';
 import { beyondOf, firstMachine } from '../net/first-machine.ts';
-import { beginAttempt, claimTurn, logIn, startHistory, takeTurn, type History, type Outcome } from './next-attempt.ts';
+import {
+  beginAttempt,
+  turnRequest,
+  logIn,
+  startHistory,
+  takeTurn,
+  type History,
+  type AttemptOutcome,
+} from './next-attempt.ts';
 import { runSession } from './session.ts';
 import type { SessionDeps, TunnelDeps } from './session-deps.ts';
 import type { TunnelSpec } from '../model/spec.ts';
@@ -60,7 +68,7 @@ export function hasWorked({ memory, deps }: Tunnel): boolean {
 /** With which right and from where the server is dialled. */
 export function dialDeps(tunnel: Tunnel): Pick<DialDeps, 'clock' | 'turns' | 'beyond'> & Pick<ReachDeps, 'claim'> {
   const { spec, deps, history } = tunnel;
-  const claim = claimTurn(history, hasWorked(tunnel));
+  const claim = turnRequest(history, hasWorked(tunnel));
   return { clock: deps.clock, turns: deps.device.turns, claim, beyond: beyondOf(spec) };
 }
 
@@ -80,14 +88,14 @@ export async function makeAttempt(
   tunnel: Tunnel,
   round: AbortSignal,
   signal: AbortSignal,
-): Promise<Pick<Outcome, 'failure' | 'heldForMs' | 'shared' | 'byChance'>> {
+): Promise<Pick<AttemptOutcome, 'failure' | 'heldForMs' | 'shared' | 'byChance'>> {
   const { spec, deps, history, login } = tunnel;
   const { clock, store } = deps;
   // What is retried at a pace of its own stays `waiting` until the server answers.
   store.dispatch({ type: 'attempt', waits: history.ownPace && store.state().phase === 'waiting' });
   deps.heartbeat(60_000);
   tunnel.history = beginAttempt(history, clock.now());
-  const connections = keepsToItself(history.shortShares) ? null : deps.connections;
+  const connections = mustNotShare(history.shortShares) ? null : deps.connections;
   const seeker = (tunnel.seeker = seekShare(login, connections, clock));
   const progress: Progress = { turn: null, loggedInAt: null, shared: false };
   try {

@@ -17,32 +17,32 @@ export interface LocalNeeds {
 }
 
 export function watchLocalNeeds(spec: TunnelSpec, clock: Clock): LocalNeeds {
-  let begun = clock.now();
-  let held: Promise<string> | null = null;
+  let attemptBegan = clock.now();
+  let agentKeys: Promise<string> | null = null;
   let wanted: Need | undefined = 'keys';
   /** Since when the same has been wanted in vain. */
   let since = clock.now();
   let stop = () => {};
 
   /** Whether the attempt that has just failed came too early for what is there now. */
-  const cameMeanwhile = async ({ text, newest }: Sight): Promise<boolean> => {
+  const changedDuringAttempt = async ({ text, newest }: Snapshot): Promise<boolean> => {
     const age = clock.wall() - newest;
     // Of a time to come a clock is the reason that was set.
-    const changed = age >= -FILE_TIME_MS && age <= clock.now() - begun + FILE_TIME_MS;
-    return changed || (held !== null && !text.endsWith(await held));
+    const changed = age >= -FILE_TIME_MS && age <= clock.now() - attemptBegan + FILE_TIME_MS;
+    return changed || (agentKeys !== null && !text.endsWith(await agentKeys));
   };
 
   return {
     begin: () => {
       stop();
-      begun = clock.now();
+      attemptBegan = clock.now();
       // Of files the times tell; an agent must be asked what it holds, which is done where that has mattered.
-      held = wanted === 'keys' ? sightOfAgents(spec, clock).catch(errorText) : null;
+      agentKeys = wanted === 'keys' ? agentsText(spec, clock).catch(errorText) : null;
     },
     whenChanged: (code, changed) => {
       const need = NEEDS[code];
       // An attempt that took so long was up.
-      if (need !== wanted || clock.now() - begun > LIVED_MS) since = clock.now();
+      if (need !== wanted || clock.now() - attemptBegan > LIVED_MS) since = clock.now();
       wanted = need;
       if (need === undefined) return;
       let over = false;
@@ -51,25 +51,25 @@ export function watchLocalNeeds(spec: TunnelSpec, clock: Clock): LocalNeeds {
         over = true;
         cancel();
       };
-      const lookAgain = async (before: string | null) => {
-        const now = await sightOf(need, spec, clock);
-        const missed = before === null && (await cameMeanwhile(now));
+      const poll = async (before: string | null) => {
+        const now = await snapshotOf(need, spec, clock);
+        const missed = before === null && (await changedDuringAttempt(now));
         if (over) return;
         // Not at once: something may be about to be written.
         if (missed) cancel = clock.timer(FIRST_MS, changed);
         else if (before !== null && now.text !== before) {
           since = clock.now();
           changed();
-        } else cancel = clock.timer(lookEveryMs(clock.now() - since), () => void lookAgain(now.text));
+        } else cancel = clock.timer(pollEveryMs(clock.now() - since), () => void poll(now.text));
       };
-      void lookAgain(null);
+      void poll(null);
     },
     stop: () => stop(),
   };
 }
 
 /** What is there, as text to be compared, and when the newest of its files was changed (milliseconds since 1970). */
-interface Sight {
+interface Snapshot {
   readonly text: string;
   readonly newest: number;
 }
@@ -78,7 +78,7 @@ interface Sight {
 const FILE_TIME_MS = 10;
 
 /** How long until the next look, where something has been wanted for so long: somebody who is mending it sees it at once. */
-export function lookEveryMs(wantedForMs: number): number {
+export function pollEveryMs(wantedForMs: number): number {
   if (wantedForMs < 60_000) return FIRST_MS;
   return wantedForMs < 3_600_000 ? 2000 : 10_000;
 }
@@ -98,11 +98,11 @@ const NEEDS: Readonly<Partial<Record<FailureCode, Need>>> = {
   'dns-failed': 'names',
 };
 
-async function sightOf(need: Need, spec: TunnelSpec, clock: Clock): Promise<Sight> {
+async function snapshotOf(need: Need, spec: TunnelSpec, clock: Clock): Promise<Snapshot> {
   try {
-    if (need === 'names') return await sightOfFiles(NAME_FILES);
-    if (need === 'host keys') return await sightOfFiles(hostKeyFiles(spec));
-    const [files, agents] = await Promise.all([sightOfFiles(keyFiles(spec)), sightOfAgents(spec, clock)]);
+    if (need === 'names') return await snapshotOfFiles(NAME_FILES);
+    if (need === 'host keys') return await snapshotOfFiles(hostKeyFiles(spec));
+    const [files, agents] = await Promise.all([snapshotOfFiles(keyFiles(spec)), agentsText(spec, clock)]);
     return { text: `${files.text}\n${agents}`, newest: files.newest };
   } catch (error) {
     // What goes wrong here goes wrong again in the attempt itself, which reports it.
@@ -136,16 +136,16 @@ function serversOf(spec: TunnelSpec): readonly ServerSpec[] {
 }
 
 /** With the copies that the service was handed. */
-async function sightOfFiles(files: readonly string[]): Promise<Sight> {
+async function snapshotOfFiles(files: readonly string[]): Promise<Snapshot> {
   const paths = new Set(files.flatMap((file) => [file, ...copiesOf(file, process.env)]));
-  const sights = await Promise.all([...paths].map(sightOfFile));
+  const snapshots = await Promise.all([...paths].map(snapshotOfFile));
   return {
-    text: sights.map(({ text }) => text).join('\n'),
-    newest: Math.max(0, ...sights.map(({ newest }) => newest)),
+    text: snapshots.map(({ text }) => text).join('\n'),
+    newest: Math.max(0, ...snapshots.map(({ newest }) => newest)),
   };
 }
 
-async function sightOfFile(path: string): Promise<Sight> {
+async function snapshotOfFile(path: string): Promise<Snapshot> {
   try {
     const { dev, ino, size, mtimeMs, ctimeMs, mode, uid } = await stat(path);
     return { text: [path, dev, ino, size, mtimeMs, ctimeMs, mode, uid].join(' '), newest: ctimeMs };
@@ -154,13 +154,13 @@ async function sightOfFile(path: string): Promise<Sight> {
   }
 }
 
-async function sightOfAgents(spec: TunnelSpec, clock: Clock): Promise<string> {
+async function agentsText(spec: TunnelSpec, clock: Clock): Promise<string> {
   const paths = new Set(serversOf(spec).flatMap(({ identityAgent }) => identityAgent ?? []));
-  return (await Promise.all([...paths].map((path) => sightOfAgent(path, clock)))).join('\n');
+  return (await Promise.all([...paths].map((path) => agentText(path, clock)))).join('\n');
 }
 
 /** Which keys it holds, or why that is not to be known. It is asked as seldom as a file is looked at. */
-async function sightOfAgent(path: string, clock: Clock): Promise<string> {
+async function agentText(path: string, clock: Clock): Promise<string> {
   try {
     const hash = createHash('sha256');
     for (const key of await listAgentKeys(new BoundedAgent(path, clock))) hash.update(key.getPublicSSH());

@@ -11,7 +11,7 @@ import {
   standingOf,
   type Backoff,
 } from './backoff.ts';
-import { countShortShares, isLate, keepsToItself } from './seek-share.ts';
+import { countShortShares, isLate, mustNotShare } from './seek-share.ts';
 
 /**
  * What the attempts of a tunnel so far say about the next one. They come in series:
@@ -67,7 +67,7 @@ function startSeries(policy: Backoff, random: () => number) {
 }
 
 /** How an attempt ended: each ends, sooner or later. */
-export interface Outcome {
+export interface AttemptOutcome {
   readonly failure: TunnelFailure;
   /** For how long it was logged in; null where it never came that far. */
   readonly heldForMs: number | null;
@@ -93,7 +93,7 @@ export interface Next {
 export function nextAttempt(
   policy: Backoff,
   before: History,
-  outcome: Outcome,
+  outcome: AttemptOutcome,
   now: number,
   random: () => number,
 ): Next {
@@ -119,7 +119,7 @@ export function nextAttempt(
   return { phase, delayMs, history: { ...known, grown: known.grown + 1, ownPace: false } };
 }
 
-function learn(before: History, { failure, heldForMs, shared }: Outcome, now: number): History {
+function learn(before: History, { failure, heldForMs, shared }: AttemptOutcome, now: number): History {
   return {
     ...before,
     downSince: heldForMs === null ? before.downSince : now,
@@ -129,8 +129,8 @@ function learn(before: History, { failure, heldForMs, shared }: Outcome, now: nu
 }
 
 /** Another connection carries this tunnel at once, where the server, or its firewall, makes it wait for a turn of its own. */
-function shouldJoin({ shortShares }: History, outcome: Outcome): boolean {
-  if (!MET_BY_DIALLING.includes(outcome.failure.code) || !outcome.canJoin || keepsToItself(shortShares)) return false;
+function shouldJoin({ shortShares }: History, outcome: AttemptOutcome): boolean {
+  if (!MET_BY_DIALLING.includes(outcome.failure.code) || !outcome.canJoin || mustNotShare(shortShares)) return false;
   return isLate(outcome.turnInMs(), 0);
 }
 
@@ -152,7 +152,7 @@ export function logIn(history: History): History {
 }
 
 /** With what right it asks for a turn at the server. */
-export function claimTurn({ rejections, urgent, turnAt }: History, worked: boolean): TurnRequest {
+export function turnRequest({ rejections, urgent, turnAt }: History, worked: boolean): TurnRequest {
   return { standing: standingOf(rejections, worked), urgent, since: turnAt };
 }
 

@@ -22,7 +22,7 @@ export interface Remembered {
 export function remember(spec: TunnelSpec, device: Pick<TunnelDevice, 'holdings' | 'sourcePorts'>): Remembered {
   const holdings = device.holdings(formatServer(spec));
   const ports = spec.sourcePort === 'sticky' ? device.sourcePorts(spec.name, formatServer(spec)) : null;
-  if (remoteListeners(spec).some((listen) => isCopy(holdings.claim(listen)))) ports?.forget();
+  if (remoteListeners(spec).some((listen) => isCopy(holdings.admission(listen)))) ports?.forget();
   const worked = remoteListeners(spec).some((listen) => !holdings.isNew(listen));
   return { holdings, ports, connected: ports !== null && ports.earlier(0).length > 0, worked };
 }

@@ -57,7 +57,7 @@ const LATE_MS = 2000;
  * After so many shared connections in a row that ended soon after this tunnel had come aboard, it may be the reason for that: it takes
  * no others along any more until a connection of its own has lasted.
  */
-export function keepsToItself(shortShares: number): boolean {
+export function mustNotShare(shortShares: number): boolean {
   return shortShares >= 2;
 }
 

@@ -1,4 +1,4 @@
-import type { Bell } from '../lib/async/listeners.ts';
+import type { Emitter } from '../lib/async/emitter.ts';
 import { evict } from '../forwarding/listeners/evict-stale.ts';
 import type { TunnelFailure } from '../model/failure.ts';
 import { keepForwards } from '../forwarding/listeners/remote-listeners.ts';
@@ -16,7 +16,7 @@ export interface ServingDeps extends Omit<SessionDeps, 'reach'> {
   readonly verifier: Verifier;
   readonly visitors: Visitors;
   /** Rings when a target has refused a visitor. */
-  readonly targetFailed: Bell;
+  readonly targetFailed: Emitter;
 }
 
 /** Keeps the listeners on both sides open and says when the tunnel is up, and when it is not any more. Never resolves. */
@@ -26,16 +26,16 @@ export async function keepServing(
   deps: ServingDeps,
   signal: AbortSignal,
 ): Promise<never> {
-  const standing = trackForwards(spec, deps);
-  const local = keepLocally(spec, standing, deps, signal);
-  const remote = keepRemotely(share, spec, standing, deps, signal);
+  const tracker = trackForwards(spec, deps);
+  const local = keepLocally(spec, tracker, deps, signal);
+  const remote = keepRemotely(share, spec, tracker, deps, signal);
   const targets = watchTargets(
     { ...spec, forwards: spec.verify === 'off' ? [] : spec.forwards },
     {
       clock: deps.clock,
       random: deps.random,
       isFailing: (index) => deps.store.state().forwards[index]?.targetFailure != null,
-      onFailing: deps.targetFailed.listen,
+      onFailing: deps.targetFailed.subscribe,
       onTarget: deps.visitors.reportTarget,
     },
     signal,
@@ -44,20 +44,20 @@ export async function keepServing(
 }
 
 /** Reports how each forward stands, and from that whether the tunnel is up. */
-interface Standing {
+interface ForwardTracker {
   onUp(index: number, whose: string, seen: Pick<Up, 'unverified' | 'misplaced'>): void;
   onRefused(index: number, refusal: ForwardState['refusal'], failure: TunnelFailure, elsewhere?: boolean): void;
-  onLent(index: number): void;
+  onSuspended(index: number): void;
   /** All listeners of the server, or of this device, have had a first answer. */
   onAnswered(): void;
 }
 
-function trackForwards(spec: TunnelSpec, deps: ServingDeps): Standing {
+function trackForwards(spec: TunnelSpec, deps: ServingDeps): ForwardTracker {
   const missing = new Set(spec.forwards.keys());
   let unanswered = 2;
   const report = (index: number, change: Partial<ForwardState>) =>
     deps.store.dispatch({ type: 'forward', index, change });
-  const settle = () => {
+  const updatePhase = () => {
     const some = missing.size < spec.forwards.length && !spec.exitOnForwardFailure;
     const isUp = unanswered === 0 && (missing.size === 0 || some);
     const { phase } = deps.store.state();
@@ -77,39 +77,44 @@ function trackForwards(spec: TunnelSpec, deps: ServingDeps): Standing {
       if (before?.state !== 'up' || before.verified !== verified || before.unverified !== unverified)
         report(index, change);
       missing.delete(index);
-      settle();
+      updatePhase();
     },
     onRefused: (index, refusal, failure, elsewhere = false) => {
       const before = deps.store.state().forwards[index]?.verified;
       const verified = elsewhere || before === 'no' ? 'no' : 'unknown';
       onMissing(index, { state: 'refused', refusal, verified });
       deps.store.dispatch({ type: 'failed', failure });
-      settle();
+      updatePhase();
     },
-    onLent: (index) => {
+    onSuspended: (index) => {
       onMissing(index, { state: 'pending', verified: 'unknown' });
-      settle();
+      updatePhase();
     },
     onAnswered: () => {
       unanswered -= 1;
-      settle();
+      updatePhase();
     },
   };
 }
 
-function keepLocally(spec: TunnelSpec, standing: Standing, deps: ServingDeps, signal: AbortSignal): Promise<never> {
-  const { clock, random, lease, visitors } = deps;
+function keepLocally(
+  spec: TunnelSpec,
+  tracker: ForwardTracker,
+  deps: ServingDeps,
+  signal: AbortSignal,
+): Promise<never> {
+  const { clock, random, access: lease, visitors } = deps;
   return keepLocalForwards(
     spec.forwards,
     {
-      ...standing,
+      ...tracker,
       clock,
       random,
       sockets: { replace: spec.streamLocalBindUnlink, mask: spec.streamLocalBindMask },
-      lease,
+      access: lease,
       onVisitor: visitors.acceptLocal,
       // Who connects to a listener of this device's kernel comes here and nowhere else.
-      onUp: (index) => standing.onUp(index, 'this device', { unverified: null, misplaced: false }),
+      onUp: (index) => tracker.onUp(index, 'this device', { unverified: null, misplaced: false }),
     },
     signal,
   );
@@ -118,18 +123,18 @@ function keepLocally(spec: TunnelSpec, standing: Standing, deps: ServingDeps, si
 function keepRemotely(
   share: Pick<Share, 'connection' | 'notYetEvicted'>,
   spec: TunnelSpec,
-  standing: Standing,
+  tracker: ForwardTracker,
   deps: ServingDeps,
   signal: AbortSignal,
 ): Promise<never> {
-  const { clock, random, log, memory, verifier, lease, store } = deps;
+  const { clock, random, log, memory, verifier, access: lease, store } = deps;
   const { connection } = share;
   const evictOnce = once(() => startEviction(share, spec, deps, signal));
   return keepForwards(
     connection,
     spec.forwards,
     {
-      ...standing,
+      ...tracker,
       clock,
       random,
       log,
@@ -139,7 +144,7 @@ function keepRemotely(
       holdings: memory.holdings,
       onTaken: deps.device.onTaken,
       verifier,
-      lease,
+      access: lease,
       // When a connection that was silent has shown life.
       onRecheck: (listener) =>
         store.subscribe((now, before) => {
@@ -152,7 +157,7 @@ function keepRemotely(
         store.dispatch({ type: 'watched', change: { rttMs: Math.round(rttMs * 10) / 10 } });
         if (chosen !== null) log.info(`the server chose port ${chosen} for ${formatEndpoint(listen)}`);
       },
-      onUp: (index, seen) => standing.onUp(index, 'the server', seen),
+      onUp: (index, seen) => tracker.onUp(index, 'the server', seen),
       onExposed: (index) => {
         const { spec: forward } = deps.store.state().forwards[index]!;
         log.warn(`${formatEndpoint(forward.listen)}: ${EXPOSED}`);
@@ -164,7 +169,7 @@ function keepRemotely(
         memory.ports?.evicted({ day: new Date(clock.wall()).toISOString().slice(0, 10), seconds });
       },
       onRefused: (index, { refusal, failure, elsewhere }) => {
-        standing.onRefused(index, refusal, failure, elsewhere);
+        tracker.onRefused(index, refusal, failure, elsewhere);
         evictOnce();
       },
     },

@@ -1,6 +1,6 @@
 import type { TunnelFailure } from '../model/failure.ts';
 import type { VisitLog } from '../forwarding/visitors/visit-log.ts';
-import type { Lease } from '../forwarding/listeners/listener-lease.ts';
+import type { ListenerAccess } from '../forwarding/listeners/suspendable-listeners.ts';
 import type { Turn } from '../net/pacing/turns.ts';
 import type { Dialled } from '../net/dial.ts';
 import type { Device } from '../net/device.ts';
@@ -31,7 +31,7 @@ export interface SessionDeps {
   onOver(): void;
   readonly memory: Remembered;
   /** Which listeners this tunnel may hold. */
-  readonly lease: Lease;
+  readonly access: ListenerAccess;
   /** Resolves when other tunnels have let go of the listeners that this one needs. Called when all else is ready for them. */
   beforeListening(): Promise<void>;
   /** Aborted when those who are being served are not waited for any more: a session that is ended goes on for them until then. */
@@ -50,7 +50,7 @@ export interface TunnelDeps extends Pick<
   | 'random'
   | 'log'
   | 'identities'
-  | 'lease'
+  | 'access'
   | 'beforeListening'
   | 'visitorsEnd'
   | 'heartbeat'

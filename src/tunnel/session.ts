@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { setMaxListeners } from 'node:events';
 import { abortable, childController } from '../lib/async/abort.ts';
-import { createBell } from '../lib/async/listeners.ts';
+import { createEmitter } from '../lib/async/emitter.ts';
 import { waitAtMost } from '../lib/async/wait-at-most.ts';
 import { TunnelFailure } from '../model/failure.ts';
 import { createVerifier } from '../forwarding/verify/listener-verifier.ts';
@@ -98,7 +98,7 @@ async function serve(
   const { clock, store } = deps;
   const { connection, openedBy, login } = share;
   const { over, visitorsOver } = session;
-  const targetFailed = createBell();
+  const targetFailed = createEmitter();
   const verifier = createVerifier(
     connection,
     {
@@ -113,7 +113,7 @@ async function serve(
   const visitors = createVisitors(
     spec,
     connection,
-    { ...deps, state: store.state, reportForward, onTargetFailed: targetFailed.ring },
+    { ...deps, state: store.state, reportForward, onTargetFailed: targetFailed.emit },
     visitorsOver.signal,
   );
   session.visitors = visitors;

@@ -4,7 +4,7 @@ import { cheapDelay } from './backoff.ts';
 import { type Dialled, discard } from '../net/dial.ts';
 import { TunnelFailure } from '../model/failure.ts';
 
-export interface GateDeps {
+export interface NetworkWaitDeps {
   readonly clock: Clock;
   readonly random: () => number;
   /** True when one of the hint addresses answers a ping. */
@@ -19,16 +19,20 @@ export interface GateDeps {
  * because a network that filters ICMP must not keep the tunnel down. The server is asked all the time, others every few seconds.
  * `since` is when the outage began, monotonic.
  */
-export async function waitForNetwork(since: number, deps: GateDeps, signal: AbortSignal): Promise<Dialled | null> {
+export async function waitForNetwork(
+  since: number,
+  deps: NetworkWaitDeps,
+  signal: AbortSignal,
+): Promise<Dialled | null> {
   const { clock, random } = deps;
   const round = childController(signal);
   const down = () => clock.now() - since;
 
-  const knock = async (): Promise<Dialled | null> => {
+  const probe = async (): Promise<Dialled | null> => {
     for (;;) {
-      deps.heartbeat(KNOCK_MS + 60_000);
+      deps.heartbeat(PROBE_MS + 60_000);
       try {
-        return await deps.dial(KNOCK_MS, round.signal);
+        return await deps.dial(PROBE_MS, round.signal);
       } catch (error) {
         round.signal.throwIfAborted();
         // A refusal came from the server's machine: the network is there.
@@ -44,19 +48,19 @@ export async function waitForNetwork(since: number, deps: GateDeps, signal: Abor
     }
   };
 
-  const knocking = knock();
+  const probing = probe();
   let found: Dialled | null = null;
   try {
-    found = await Promise.race([knocking, ping()]);
+    found = await Promise.race([probing, ping()]);
     return found;
   } finally {
-    if (found === null) closeWhenLate(knocking);
+    if (found === null) closeWhenLate(probing);
     round.abort(new Error('settled'));
     round.dispose();
   }
 }
 
-const KNOCK_MS = 10_000;
+const PROBE_MS = 10_000;
 const SHORT_MS = 600_000;
 
 /** A connection that opens in the same instant as the ping is answered, or the wait is given up, has no owner. */

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { ForwardSpec, TunnelSpec } from '../../src/model/spec.ts';
 import type { Phase } from '../../src/model/state.ts';
-import { judgeHandover } from '../../src/supervisor/fleet.ts';
+import { judgeHandover } from '../../src/supervisor/slots.ts';
 import { planReplacement } from '../../src/supervisor/replacement.ts';
 import { seeded } from '../support/seeded.ts';
 
@@ -144,20 +144,20 @@ test('whatever is wanted: nothing that was up is lost to a name or a listener th
 
 test('a handover: when it is complete, when listeners are borrowed and given back', () => {
   const old = [{ spec: spec('a', [1, 2]) }];
-  const judge = (phase: Phase, states: readonly ('up' | 'refused' | 'pending')[], asked = false) =>
-    judgeHandover(spec('a', [1, 3]), { phase, forwards: states.map((state) => ({ state })) as never }, old, asked);
+  const judge = (phase: Phase, states: readonly ('up' | 'refused' | 'pending')[], tried = false) =>
+    judgeHandover(spec('a', [1, 3]), { phase, forwards: states.map((state) => ({ state })) as never }, old, tried);
   const cases: readonly [Phase, readonly ('up' | 'refused' | 'pending')[], boolean, string][] = [
-    ['connecting', ['pending', 'pending'], false, 'give-back'],
-    ['waiting', ['refused', 'refused'], true, 'give-back'],
+    ['connecting', ['pending', 'pending'], false, 'cancel'],
+    ['waiting', ['refused', 'refused'], true, 'cancel'],
     ['forwarding', ['pending', 'pending'], false, 'wait'],
-    ['forwarding', ['refused', 'pending'], false, 'borrow'],
+    ['forwarding', ['refused', 'pending'], false, 'start'],
     ['forwarding', ['refused', 'pending'], true, 'wait'],
     ['forwarding', ['up', 'up'], false, 'wait'],
     ['up', ['up', 'up'], false, 'complete'],
     ['up', ['up', 'refused'], false, 'complete'],
-    ['up', ['refused', 'up'], false, 'borrow'],
+    ['up', ['refused', 'up'], false, 'start'],
     ['up', ['refused', 'up'], true, 'wait'],
   ];
-  for (const [phase, states, asked, expected] of cases)
-    assert.equal(judge(phase, states, asked), expected, `${phase} ${states.join()} ${asked}`);
+  for (const [phase, states, tried, expected] of cases)
+    assert.equal(judge(phase, states, tried), expected, `${phase} ${states.join()} ${tried}`);
 });

@@ -8,7 +8,7 @@ import { systemClock, type Clock } from '../../src/lib/async/clock.ts';
 import { unacknowledged } from '../../src/host/tcp-queue.ts';
 import type { TunnelDevice } from '../../src/tunnel/remembered.ts';
 import { type Holding, type HoldingMemory, holdingsOf, type Machine } from '../../src/forwarding/listeners/holdings.ts';
-import { createLending } from '../../src/forwarding/listeners/listener-lease.ts';
+import { createSuspendableListeners } from '../../src/forwarding/listeners/suspendable-listeners.ts';
 import { createLogger } from '../../src/lib/log/log.ts';
 import type { TunnelSpec } from '../../src/model/spec.ts';
 import { createIdentityCache } from '../../src/connection/auth/identity-cache.ts';
@@ -100,7 +100,7 @@ export function startTunnel(t: TestContext, spec: TunnelSpec, options: TestTunne
       device: { ...quietDevice, turns: testTurns(clock), ...options.device },
       ping: options.ping ?? null,
       connections: options.connections ?? null,
-      lease: createLending(clock),
+      access: createSuspendableListeners(clock),
       beforeListening: () => Promise.resolve(),
       visitorsEnd: controller.signal,
       heartbeat: (withinMs) => (dueBy = clock.now() + withinMs),

@@ -2,16 +2,16 @@ import assert from 'node:assert/strict';
 import { createServer } from 'node:net';
 import { describe, test, type TestContext } from 'node:test';
 import { setTimeout as wait } from 'node:timers/promises';
-import { createBell } from '../../src/lib/async/listeners.ts';
+import { createEmitter } from '../../src/lib/async/emitter.ts';
 import { type Clock, systemClock } from '../../src/lib/async/clock.ts';
 import {
-  claimOf,
+  admissionOf,
   type Holding,
   type HoldingMemory,
   holdingsOf,
   isAnother,
   type Machine,
-  withSight,
+  withSighting,
 } from '../../src/forwarding/listeners/holdings.ts';
 import { ownKeys } from '../../src/forwarding/verify/own-keys.ts';
 import type { Endpoint } from '../../src/model/spec.ts';
@@ -62,13 +62,13 @@ test('who was seen there bars the one that never had it, and a copy of the one t
     ['copied', mine, TWO, 'device self program'],
   ];
   for (const [what, holding, machine, bars] of cases) {
-    const found = Object.entries(seen).filter(([, sight]) => withSight(holding, machine, sight, 'today') !== null);
+    const found = Object.entries(seen).filter(([, sight]) => withSighting(holding, machine, sight, 'today') !== null);
     assert.equal(found.map(([name]) => name).join(' '), bars, what);
-    assert.equal(claimOf(holding, machine).type, what === 'copied' ? 'copied' : 'free', what);
+    assert.equal(admissionOf(holding, machine).type, what === 'copied' ? 'copied' : 'free', what);
     for (const [, sight] of found) {
-      const barred = withSight(holding, machine, sight, 'today');
-      assert.equal(claimOf(barred, machine).type, 'barred');
-      assert.equal(withSight(barred, machine, sight, 'tomorrow'), null);
+      const barred = withSighting(holding, machine, sight, 'today');
+      assert.equal(admissionOf(barred, machine).type, 'barred');
+      assert.equal(withSighting(barred, machine, sight, 'tomorrow'), null);
     }
   }
 });
@@ -240,7 +240,7 @@ async function start(t: TestContext) {
     device: async (name: string, options: DeviceOptions = {}): Promise<Device> => {
       const target = options.like?.target ?? (await startTarget(t, options.target ?? 'ssh'));
       const memory = copyOf(options.like?.memory, endpoint, spec.user, relay);
-      const taken = createBell();
+      const taken = createEmitter();
       const holdings = holdingsOf(`${spec.user}@${spec.host}:${spec.port}`, {
         memory,
         machine: options.machine ?? ONE,
@@ -267,7 +267,7 @@ async function start(t: TestContext) {
               clock,
               device: {
                 holdings: () => holdings,
-                onTaken: taken.listen,
+                onTaken: taken.subscribe,
                 sourcePorts: () => ({
                   preferred: () => 0,
                   fresh: () => 0,
@@ -282,7 +282,7 @@ async function start(t: TestContext) {
         stop: async () => await running?.stop(),
         take: () => {
           holdings.hold(endpoint);
-          taken.ring();
+          taken.emit();
         },
       };
     },

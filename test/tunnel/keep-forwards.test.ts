@@ -1,13 +1,13 @@
 import assert from 'node:assert/strict';
 import { test, type TestContext } from 'node:test';
 import { setTimeout as wait } from 'node:timers/promises';
-import { createBell } from '../../src/lib/async/listeners.ts';
+import { createEmitter } from '../../src/lib/async/emitter.ts';
 import { systemClock, type Clock } from '../../src/lib/async/clock.ts';
 import { createLogger } from '../../src/lib/log/log.ts';
 import { TunnelFailure } from '../../src/model/failure.ts';
 import { keepForwards } from '../../src/forwarding/listeners/remote-listeners.ts';
-import type { VerifyResult } from '../../src/forwarding/verify/sights.ts';
-import { createLending } from '../../src/forwarding/listeners/listener-lease.ts';
+import type { VerifyResult } from '../../src/forwarding/verify/results.ts';
+import { createSuspendableListeners } from '../../src/forwarding/listeners/suspendable-listeners.ts';
 import type { ForwardSpec, TunnelSpec } from '../../src/model/spec.ts';
 import type { SshConnection } from '../../src/connection/ssh/connection.ts';
 import { fakeClock } from '../support/clock.ts';
@@ -34,7 +34,7 @@ test('after every doubt it is looked again', async (t) => {
   const { looks, doubtOver, events } = keep(t, 'auto', [OURS]);
   await until(() => events.length === 1, { what: 'the first answer' });
   assert.equal(looks(), 1);
-  doubtOver.ring();
+  doubtOver.emit();
   await until(() => events.length === 2, { what: 'the second answer' });
   assert.deepEqual([looks(), events], [2, ['up', 'up']]);
 });
@@ -42,12 +42,12 @@ test('after every doubt it is looked again', async (t) => {
 test('one miss, or two, take no listener back that works; three do, and then it is asked for again', async (t) => {
   const { looks, doubtOver, events, unlistened, answer } = keep(t, 'auto', [OURS, OTHER, OTHER, OURS]);
   await until(() => looks() === 1, { what: 'the first look' });
-  doubtOver.ring();
+  doubtOver.emit();
   await until(() => events.length === 2, { what: 'two misses and a hit' });
   assert.equal(looks(), 4);
   assert.deepEqual([events, unlistened()], [['up', 'up'], 0]);
   answer(OTHER);
-  doubtOver.ring();
+  doubtOver.emit();
   await until(() => unlistened() === 1, { what: 'the listener to be given back' });
   assert.deepEqual(events.slice(2, 3), ['refused in-use, elsewhere']);
   answer(OURS);
@@ -59,11 +59,11 @@ test('required: nothing is up before it was seen; a moment in which nobody can t
   await until(() => events.length === 1, { what: 'the first answer' });
   assert.deepEqual(events, ['refused unknown']);
   answer(OURS);
-  doubtOver.ring();
+  doubtOver.emit();
   await until(() => events.at(-1) === 'up', { what: 'the proof' });
   answer(UNKNOWN);
   const before = looks();
-  doubtOver.ring();
+  doubtOver.emit();
   await until(() => looks() > before, { what: 'another look' });
   assert.deepEqual([events.at(-1)?.startsWith('up'), unlistened()], [true, 0]);
 });
@@ -81,39 +81,39 @@ test('a server that does not say whether it listens is given up; one at whose li
   assert.equal(clock.pending(), 0);
 });
 
-test('what is lent is given back to the server, and asked for again only when it is taken back', async (t) => {
-  const { lending, events, unlistened, answered } = keep(t, 'auto', [OURS]);
+test('what is suspended is given back to the server, and asked for again only when it is taken back', async (t) => {
+  const { listeners, events, unlistened, answered } = keep(t, 'auto', [OURS]);
   await until(() => events.length === 1, { what: 'the first answer' });
-  await lending.lend([0]);
-  assert.deepEqual([events, unlistened(), answered()], [['up', 'lent'], 1, 1]);
-  lending.takeBack([1]);
+  await listeners.suspend([0]);
+  assert.deepEqual([events, unlistened(), answered()], [['up', 'suspended'], 1, 1]);
+  listeners.resume([1]);
   await wait(50); // a hundred times as long as it would sleep
-  assert.deepEqual(events, ['up', 'lent'], 'another one was taken back');
-  lending.takeBack([0]);
+  assert.deepEqual(events, ['up', 'suspended'], 'another one was taken back');
+  listeners.resume([0]);
   await until(() => events.length === 3, { what: 'the listener again' });
-  assert.deepEqual([events, unlistened(), answered()], [['up', 'lent', 'up'], 1, 1]);
+  assert.deepEqual([events, unlistened(), answered()], [['up', 'suspended', 'up'], 1, 1]);
 });
 
 test('what becomes of another listener is no reason to verify one again', async (t) => {
   const clock = fakeClock();
-  const { lending, looks } = keep(t, 'auto', [OURS], { clock });
+  const { listeners, looks } = keep(t, 'auto', [OURS], { clock });
   await clock.advance(0);
   assert.equal(looks(), 1);
   for (let count = 0; count < 3; count += 1) {
-    await lending.enter(1, new AbortController().signal);
-    lending.leave(1);
-    void lending.lend([1]);
-    lending.takeBack([1]);
+    await listeners.acquire(1, new AbortController().signal);
+    listeners.release(1);
+    void listeners.suspend([1]);
+    listeners.resume([1]);
     await clock.advance(1000);
   }
   assert.equal(looks(), 1);
 });
 
-test('nobody waits for an answer about what is lent already', async (t) => {
-  const { lending, events, answered } = keep(t, 'auto', [OURS], { lent: [0] });
+test('nobody waits for an answer about what is suspended already', async (t) => {
+  const { listeners, events, answered } = keep(t, 'auto', [OURS], { suspended: [0] });
   await until(() => answered() === 1, { what: 'the answer' });
   assert.deepEqual(events, []);
-  lending.takeBack([0]);
+  listeners.resume([0]);
   await until(() => events.at(-1) === 'up', { what: 'the listener' });
   assert.equal(answered(), 1);
 });
@@ -173,11 +173,15 @@ function keep(
   t: TestContext,
   verify: TunnelSpec['verify'],
   answers: VerifyResult[],
-  { clock = quick, lent = [], silent }: { clock?: Clock; lent?: readonly number[]; silent?: 'server' | 'look' } = {},
+  {
+    clock = quick,
+    suspended = [],
+    silent,
+  }: { clock?: Clock; suspended?: readonly number[]; silent?: 'server' | 'look' } = {},
 ) {
   const over = new AbortController();
   t.after(() => over.abort(new Error('the test is over')));
-  const doubtOver = createBell();
+  const doubtOver = createEmitter();
   const events: string[] = [];
   let looks = 0;
   let answered = 0;
@@ -186,8 +190,8 @@ function keep(
   let unlistened = 0;
   let end: unknown = null;
   let rest: VerifyResult[] = [...answers];
-  const lending = createLending(systemClock);
-  void lending.lend(lent);
+  const listeners = createSuspendableListeners(systemClock);
+  void listeners.suspend(suspended);
   const forward: ForwardSpec = {
     kind: 'remote',
     listen: { type: 'tcp', host: 'localhost', port: 8080 },
@@ -224,21 +228,21 @@ function keep(
       tunnel: 'test',
       holdings: quietDevice.holdings('server'),
       onTaken: () => () => {},
-      lease: lending,
-      onRecheck: doubtOver.listen,
+      access: listeners,
+      onRecheck: doubtOver.subscribe,
       onGranted: () => {},
       onEvicted: () => {},
       onUp: (_, { unverified }) => events.push(unverified === null ? 'up' : `up, ${unverified}`),
       onExposed: () => {},
       onRefused: (_, { refusal, elsewhere }) => events.push(`refused ${refusal}${elsewhere ? ', elsewhere' : ''}`),
-      onLent: () => events.push('lent'),
+      onSuspended: () => events.push('suspended'),
       onAnswered: () => (answered += 1),
     },
     over.signal,
   ).catch((error: unknown) => (end = error));
   return {
     end: () => end,
-    lending,
+    listeners,
     doubtOver,
     events,
     looks: () => looks,

@@ -6,7 +6,7 @@ import { describe, test, type TestContext } from 'node:test';
 import { systemClock, type Clock } from '../../src/lib/async/clock.ts';
 import type { FailureCode } from '../../src/model/failure.ts';
 import type { TunnelSpec } from '../../src/model/spec.ts';
-import { lookEveryMs, watchLocalNeeds } from '../../src/tunnel/local-needs.ts';
+import { pollEveryMs, watchLocalNeeds } from '../../src/tunnel/local-needs.ts';
 import { fakeClock } from '../support/clock.ts';
 import { startSshd } from '../support/sshd.ts';
 import { specFor, startTunnel, type TestTunnel } from '../support/tunnel.ts';
@@ -223,5 +223,5 @@ test('who mends it within the hour is seen within two seconds, and later it is l
     [3600 * second, 10 * second],
     [86_400 * second, 10 * second],
   ] as const)
-    assert.equal(lookEveryMs(wantedFor), every);
+    assert.equal(pollEveryMs(wantedFor), every);
 });

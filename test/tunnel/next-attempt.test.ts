@@ -5,7 +5,7 @@ import { seeded } from '../support/seeded.ts';
 import type { Phase } from '../../src/model/state.ts';
 import {
   beginAttempt,
-  claimTurn,
+  turnRequest,
   interrupt,
   logIn,
   mayTryAgain,
@@ -14,7 +14,7 @@ import {
   takeTurn,
   type History,
   type Next,
-  type Outcome,
+  type AttemptOutcome,
 } from '../../src/tunnel/next-attempt.ts';
 
 const SECOND = 1000;
@@ -22,7 +22,7 @@ const MINUTE = 60 * SECOND;
 const POLICY = { minMs: 1000, maxMs: 60_000 };
 const middle = () => 0.5;
 
-const ended = (code: FailureCode, change: Partial<Outcome> = {}): Outcome => ({
+const ended = (code: FailureCode, change: Partial<AttemptOutcome> = {}): AttemptOutcome => ({
   failure: new TunnelFailure(code, 'm'),
   heldForMs: null,
   shared: false,
@@ -34,7 +34,7 @@ const ended = (code: FailureCode, change: Partial<Outcome> = {}): Outcome => ({
 });
 
 /** As a history goes on after each of these outcomes, a minute one after the other. */
-function follow(outcomes: readonly (Outcome | 'interrupted')[]): readonly string[] {
+function follow(outcomes: readonly (AttemptOutcome | 'interrupted')[]): readonly string[] {
   let history = startHistory(POLICY, 0, middle);
   return outcomes.map((outcome, index) => {
     if (outcome === 'interrupted') {
@@ -55,7 +55,7 @@ const rejected = ended('auth-rejected', { worked: true });
 const dropped = ended('handshake-failed', { byChance: true });
 const late = { canJoin: true, turnInMs: () => 2001 };
 
-const CASES: readonly [string, readonly (Outcome | 'interrupted')[], readonly string[]][] = [
+const CASES: readonly [string, readonly (AttemptOutcome | 'interrupted')[], readonly string[]][] = [
   ['logins that fail wait ever longer', [broken, broken, broken], ['waiting 1500', 'waiting 3000', 'waiting 6000']],
   [
     'what costs the server nothing keeps its pace, and does not make the others wait longer',
@@ -150,27 +150,27 @@ test('in an outage of more than ten minutes a server that refuses is asked every
 
 test('a login proves the tunnel, a rejected one takes that back, an interruption is urgent until the next turn', () => {
   const start = startHistory(POLICY, 0, middle);
-  assert.deepEqual(claimTurn(start, false), { standing: 'new', urgent: false, since: 0 });
+  assert.deepEqual(turnRequest(start, false), { standing: 'new', urgent: false, since: 0 });
   const once = nextAttempt(POLICY, start, rejected, 5, middle).history;
   const thrice = [0, 0].reduce((history) => nextAttempt(POLICY, history, rejected, 5, middle).history, once);
-  const standings = [start, once, thrice, logIn(thrice)].map((history) => claimTurn(history, true).standing);
+  const standings = [start, once, thrice, logIn(thrice)].map((history) => turnRequest(history, true).standing);
   assert.deepEqual(standings, ['proven', 'new', 'rejected', 'proven']);
   const asked = interrupt(start, POLICY, true, middle);
-  assert.equal(claimTurn(asked, true).urgent, true);
-  assert.deepEqual(claimTurn(takeTurn(asked, 7), true), { standing: 'proven', urgent: false, since: 7 });
-  assert.equal(claimTurn(interrupt(asked, POLICY, false, middle), true).urgent, false);
+  assert.equal(turnRequest(asked, true).urgent, true);
+  assert.deepEqual(turnRequest(takeTurn(asked, 7), true), { standing: 'proven', urgent: false, since: 7 });
+  assert.equal(turnRequest(interrupt(asked, POLICY, false, middle), true).urgent, false);
   assert.equal(nextAttempt(POLICY, asked, rejected, 5, middle).history.urgent, false);
 });
 
 test('a change of the network ends a wait for the server at once, one for a person or after a login seldom', () => {
   const begun = beginAttempt(startHistory(POLICY, 0, middle), 1000);
-  const after = (outcome: Outcome): [History, Next['phase']] => {
+  const after = (outcome: AttemptOutcome): [History, Next['phase']] => {
     const { history, phase } = nextAttempt(POLICY, begun, outcome, 1000, middle);
     return [history, phase];
   };
   const may = ([history, phase]: [History, Phase], code: FailureCode, now: number) =>
     mayTryAgain(history, { phase, failure: { code } }, now);
-  const cases: readonly [Outcome, boolean, boolean][] = [
+  const cases: readonly [AttemptOutcome, boolean, boolean][] = [
     [refused, true, true],
     [short, true, true],
     [broken, false, true],

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { judge } from '../../src/forwarding/verify/judge.ts';
-import { comesFrom, placesOf } from '../../src/forwarding/verify/places.ts';
-import { resultOf, SILENT, type SeenPlace, type Sight } from '../../src/forwarding/verify/sights.ts';
+import { comesFrom, addressesOf } from '../../src/forwarding/verify/addresses.ts';
+import { resultOf, SILENT, type ProbedAddress, type ProbeResult } from '../../src/forwarding/verify/results.ts';
 import { type Endpoint, formatEndpoint } from '../../src/model/spec.ts';
 
 const at = (host: string): Endpoint => ({ type: 'tcp', host, port: 80 });
@@ -22,13 +22,13 @@ test('where the visitors of a listener arrive, and where they do when GatewayPor
   ];
   const text = (places: readonly Endpoint[]) => places.map(formatEndpoint).join(' ');
   for (const [host, asked, instead, name] of cases) {
-    const places = placesOf({ ...at(host), port: 0 } as Endpoint, 80);
+    const places = addressesOf({ ...at(host), port: 0 } as Endpoint, 80);
     assert.deepEqual([text(places.asked), text(places.instead), places.name !== null], [asked, instead, name], host);
   }
 });
 
 test('a visitor comes from a place by its family, and to a loopback address from one', () => {
-  const cases: readonly (readonly [place: string, fits: readonly string[], not: readonly string[]])[] = [
+  const cases: readonly (readonly [address: string, fits: readonly string[], not: readonly string[]])[] = [
     ['127.0.0.1', ['127.0.0.1:1', '127.9.9.9:1', '::ffff:127.0.0.1:1'], ['::1:1', '192.0.2.1:1', 'localhost:1']],
     ['::1', ['::1:1'], ['127.0.0.1:1', '2001:db8::1:1', '::ffff:127.0.0.1:1']],
     ['localhost', ['127.0.0.1:1', '::1:1'], ['192.0.2.1:1']],
@@ -42,20 +42,20 @@ test('a visitor comes from a place by its family, and to a loopback address from
   }
 });
 
-const SIGHTS: Readonly<Record<string, Sight>> = {
+const RESULTS: Readonly<Record<string, ProbeResult>> = {
   ours: { type: 'ours' },
   hello: { type: 'other', who: 'it says hello', answered: true, alive: true, hostKey: null, own: false },
   silent: { type: 'other', who: SILENT, answered: false, alive: false, hostKey: null, own: false },
-  nobody: { type: 'nobody' },
+  nobody: { type: 'none' },
   slow: { type: 'unknown', why: 'slow', passing: true },
   forbidden: { type: 'unknown', why: 'forbidden', forbidden: true },
 };
 
 test('a listener is given back only when another program was seen to answer at each of its places', () => {
-  const seen = (hosts: readonly string[], sights: string): readonly SeenPlace[] =>
-    sights
+  const seen = (hosts: readonly string[], names: string): readonly ProbedAddress[] =>
+    names
       .split(' ')
-      .flatMap((name, index) => (name === '' ? [] : [{ place: at(hosts[index]!), sight: SIGHTS[name]! }]));
+      .flatMap((name, index) => (name === '' ? [] : [{ address: at(hosts[index]!), result: RESULTS[name]! }]));
   const cases: readonly (readonly [asked: string, instead: string, auto: string, required: string])[] = [
     ['ours ours', '', 'up held', 'up held'],
     ['ours nobody', '', 'up held', 'up held'],
@@ -82,18 +82,17 @@ test('a listener is given back only when another program was seen to answer at e
   ];
   for (const [asked, instead, auto, required] of cases) {
     const hosts = instead === '' ? ['127.0.0.1', '::1'] : ['192.0.2.1'];
-    const answerer = resultOf(seen(hosts, asked), seen(['127.0.0.1', '::1'], instead));
+    const result = resultOf(seen(hosts, asked), seen(['127.0.0.1', '::1'], instead));
     for (const [verify, wanted] of [
       ['auto', auto],
       ['required', required],
     ] as const) {
-      const judgement = judge(at('localhost'), answerer, verify);
+      const judgement = judge(at('localhost'), result, verify);
       const marks =
         judgement.type === 'refused'
           ? []
           : [...(judgement.unverified === null ? [] : ['unverified']), ...(judgement.misplaced ? ['misplaced'] : [])];
-      const found =
-        judgement.standing === null ? 'give back' : [judgement.type, judgement.standing, ...marks].join(' ');
+      const found = judgement.status === null ? 'give back' : [judgement.type, judgement.status, ...marks].join(' ');
       assert.equal(found, wanted, `${asked} | ${instead} (${verify})`);
     }
   }

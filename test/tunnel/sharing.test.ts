@@ -9,7 +9,7 @@ import { TunnelFailure } from '../../src/model/failure.ts';
 import type { Endpoint } from '../../src/model/spec.ts';
 import { STILL_DEVICE } from '../../src/net/device.ts';
 import type { Transport } from '../../src/net/transport.ts';
-import { countShortShares, isLate, keepsToItself, seekShare } from '../../src/tunnel/seek-share.ts';
+import { countShortShares, isLate, mustNotShare, seekShare } from '../../src/tunnel/seek-share.ts';
 import { fakeClock } from '../support/clock.ts';
 
 describe('who shares, and when', () => {
@@ -65,7 +65,7 @@ describe('who shares, and when', () => {
         false,
       ],
     ] as const)
-      assert.equal(keepsToItself(counts(...ends)), alone, JSON.stringify(ends));
+      assert.equal(mustNotShare(counts(...ends)), alone, JSON.stringify(ends));
   });
 
   test('it is looked for when the turn is late, when a connection is offered, and no more once the turn has come', async () => {

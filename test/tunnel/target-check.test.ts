@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { createBell } from '../../src/lib/async/listeners.ts';
+import { createEmitter } from '../../src/lib/async/emitter.ts';
 import type { ForwardSpec } from '../../src/model/spec.ts';
 import { watchTargets } from '../../src/forwarding/listeners/target-monitor.ts';
 import { fakeClock } from '../support/clock.ts';
@@ -20,21 +20,21 @@ test('a target that refused somebody is asked again soon, and no other target fo
   }));
   const told = [0, 0];
   let failing = false;
-  const refused = createBell();
+  const refused = createEmitter();
   watchTargets(
     { forwards, connectTimeoutMs: 10_000 },
     {
       clock,
       random: () => 0,
       isFailing: (index) => index === 0 && failing,
-      onFailing: refused.listen,
+      onFailing: refused.subscribe,
       onTarget: (index) => (told[index]! += 1),
     },
     over.signal,
   ).catch(() => {});
   await until(() => told.join() === '1,1', { what: 'the first visits' });
   failing = true;
-  refused.ring();
+  refused.emit();
   for (const visits of [2, 3]) {
     await clock.advance(60_000);
     await until(() => told[0] === visits, { what: `visit ${visits}` });

@@ -2,20 +2,20 @@ import assert from 'node:assert/strict';
 import { Readable, Writable } from 'node:stream';
 import { test } from 'node:test';
 import { setTimeout as wait } from 'node:timers/promises';
-import { createBell } from '../../src/lib/async/listeners.ts';
+import { createEmitter } from '../../src/lib/async/emitter.ts';
 import { systemClock } from '../../src/lib/async/clock.ts';
 import { createTransport, type Transport } from '../../src/net/transport.ts';
 import { wireOf } from '../../src/net/stream-wire.ts';
 
 /** A connection below that is congested until the test says otherwise. */
 function below() {
-  const drained = createBell();
+  const drained = createEmitter();
   const state = { congested: true, backlog: 1000 };
   const transport: Transport = {
     lost: () => false,
     gather: () => {},
     congested: () => state.congested,
-    onceDrained: (resume) => drained.listen(resume),
+    onceDrained: (resume) => drained.subscribe(resume),
     traffic: () => ({ heardAt: 0, bytesSent: 0, backlog: state.backlog }),
     ends: null,
     direct: false,
@@ -36,7 +36,7 @@ test('what waits because of the connection below goes on when that is free, howe
   finish();
   await wait(10);
   state.congested = false;
-  drained.ring();
+  drained.emit();
   assert.equal(resumed, true);
   assert.equal(transport.congested(), false);
 });

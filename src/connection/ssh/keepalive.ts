@@ -1,7 +1,7 @@
 import type { Traffic } from '../../net/transport.ts';
 import { sleepUntil } from '../../lib/async/deadline.ts';
 import type { Liveness } from './liveness.ts';
-import { createBell } from '../../lib/async/listeners.ts';
+import { createEmitter } from '../../lib/async/emitter.ts';
 import { withScope } from '../../lib/async/scope.ts';
 import { childController } from '../../lib/async/abort.ts';
 import type { Clock } from '../../lib/async/clock.ts';
@@ -45,7 +45,7 @@ class Keepalive {
   readonly #spec: WatchedSpec;
   readonly #deps: WatchDeps;
   readonly #signal: AbortSignal;
-  readonly #woken = createBell();
+  readonly #woken = createEmitter();
   #live: Liveness;
   #moved: TunnelFailure | null = null;
   #lookout: ReturnType<typeof childController> | null = null;
@@ -71,7 +71,7 @@ class Keepalive {
         this.#showSilence(verdict.type === 'doubt');
         const ms = Math.min(verdict.ms, LONGEST_WAIT_MS);
         heartbeat(ms + HEARTBEAT_SLACK_MS);
-        await sleepUntil(clock, ms, [this.#woken.listen], this.#signal);
+        await sleepUntil(clock, ms, [this.#woken.subscribe], this.#signal);
       }
     } finally {
       unsubscribe();
@@ -102,13 +102,13 @@ class Keepalive {
   #onChange(): void {
     const { ends } = this.#connection.transport;
     this.#live = askNow(this.#live);
-    this.#woken.ring();
+    this.#woken.emit();
     if (ends === null) return;
     const { localAddress } = ends;
     void this.#deps.device.lostAddress(localAddress).then((lost) => {
       if (lost)
         this.#moved = new TunnelFailure('keepalive-lost', `${localAddress} is no longer an address of this device`);
-      this.#woken.ring();
+      this.#woken.emit();
     });
   }
 
@@ -135,7 +135,7 @@ class Keepalive {
       answers(this.#lookout.signal).then(
         () => {
           this.#live = pathSeen(this.#live, clock.now());
-          this.#woken.ring();
+          this.#woken.emit();
         },
         () => {},
       );

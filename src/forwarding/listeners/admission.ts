@@ -1,18 +1,18 @@
 import { TunnelFailure } from '../../model/failure.ts';
 import { type Endpoint, formatEndpoint } from '../../model/spec.ts';
-import { ANOTHERS_HINT } from '../verify/sights.ts';
-import type { Claim } from './holdings.ts';
+import { ANOTHERS_HINT } from '../verify/results.ts';
+import type { Admission } from './holdings.ts';
 
 /** Why a listener is not asked for; `sureMs` is for how long nobody may be seen at one that a machine had, of which this may be a copy. */
 export function notAdmitted(
   listen: Endpoint,
-  claim: Exclude<Claim, { type: 'free' }>,
+  admission: Exclude<Admission, { type: 'free' }>,
   tunnel: string,
   sureMs: number,
 ): TunnelFailure {
   const name = formatEndpoint(listen);
   const take = `tunneld retry ${tunnel} --take`;
-  if (claim.type === 'copied') {
+  if (admission.type === 'copied') {
     const why = 'a copied card, a restored backup, or a new board or system?';
     return new TunnelFailure(
       'forward-refused',
@@ -20,8 +20,8 @@ export function notAdmitted(
       { hint: 'Nothing is to be done where this machine takes the place of that one; else choose another port.' },
     );
   }
-  const { who, day } = claim.other;
-  const whose = claim.copied
+  const { who, day } = admission.other;
+  const whose = admission.copied
     ? `${name} leads to the machine that had it before (${who}, seen on ${day}), of which this one has a copy`
     : `${name} leads to another device (${who}, seen on ${day}), and this tunnel never had it`;
   return new TunnelFailure(

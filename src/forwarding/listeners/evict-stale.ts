@@ -18,8 +18,8 @@ export async function evict(
 ): Promise<void> {
   for (const port of earlierPorts(localPort)) {
     const options = { host: remoteAddress, port: remotePort, localAddress, localPort: port };
-    const place = { address: remoteAddress, port: remotePort, source: sourceOf(spec) };
-    const turn = await turns.take(place, probeClaim(spec.connectLimit, clock), signal).catch(() => null);
+    const address = { address: remoteAddress, port: remotePort, source: sourceOf(spec) };
+    const turn = await turns.take(address, probeClaim(spec.connectLimit, clock), signal).catch(() => null);
     if (turn === null) return;
     await openSocket(options, PATIENCE_MS, clock, signal).then(
       (socket) => {

@@ -1,4 +1,4 @@
-import type { Other } from '../verify/sights.ts';
+import type { OtherProgram } from '../verify/results.ts';
 import { type Endpoint, formatEndpoint, type TunnelSpec } from '../../model/spec.ts';
 import { formatServer } from '../../model/state.ts';
 
@@ -27,14 +27,14 @@ interface OtherDevice {
 }
 
 /** Whether a listener may be asked for. */
-export type Claim =
+export type Admission =
   | { readonly type: 'free' }
   /** It leads to another device, and is not taken from it without a person's word. */
   | { readonly type: 'barred'; readonly other: OtherDevice; readonly copied: boolean }
   /** Another machine had it: this one has a copy of its files, or took its place. */
   | { readonly type: 'copied' };
 
-export function claimOf(holding: Holding | null, machine: Machine): Claim {
+export function admissionOf(holding: Holding | null, machine: Machine): Admission {
   if (holding === null) return { type: 'free' };
   const { held, machine: before, other } = holding;
   const copied = held && before !== null && isAnother(before, machine);
@@ -43,8 +43,8 @@ export function claimOf(holding: Holding | null, machine: Machine): Claim {
 }
 
 /** Whether the machine that had it may still be there, and be harmed. */
-export function isCopy(claim: Claim): boolean {
-  return claim.type === 'copied' || (claim.type === 'barred' && claim.copied);
+export function isCopy(admission: Admission): boolean {
+  return admission.type === 'copied' || (admission.type === 'barred' && admission.copied);
 }
 
 /** A part that is not known on both sides tells nothing; of several keys or network cards one in common is enough. */
@@ -63,11 +63,16 @@ export function isAnother(before: Machine, now: Machine): boolean {
  * robbed, and asks for it again and again. One that never had it stays away from another device's; and a copied machine from whatever lives
  * there.
  */
-export function withSight(holding: Holding | null, machine: Machine, other: Other, day: string): Holding | null {
-  const claim = claimOf(holding, machine);
+export function withSighting(
+  holding: Holding | null,
+  machine: Machine,
+  other: OtherProgram,
+  day: string,
+): Holding | null {
+  const admission = admissionOf(holding, machine);
   const isDevice = other.hostKey !== null && !other.own;
-  const bars = claim.type === 'copied' ? isDevice || other.own || other.alive : isDevice && holding?.held !== true;
-  if (claim.type === 'barred' || !bars) return null;
+  const bars = admission.type === 'copied' ? isDevice || other.own || other.alive : isDevice && holding?.held !== true;
+  if (admission.type === 'barred' || !bars) return null;
   const who = other.hostKey === null ? other.who : `SSH host key ${other.hostKey}`;
   return { held: false, machine: null, ...holding, other: { who, day } };
 }
@@ -80,13 +85,13 @@ export interface HoldingMemory {
 
 /** The listeners of one server, as this machine remembers them. */
 export interface Holdings {
-  claim(listen: Endpoint): Claim;
+  admission(listen: Endpoint): Admission;
   /** Whether it never had this one, so that it matters who else has it. */
   isNew(listen: Endpoint): boolean;
   /** It has this one now. */
   hold(listen: Endpoint): void;
   /** Somebody else was seen there. */
-  sighted(listen: Endpoint, other: Other): void;
+  addSighting(listen: Endpoint, other: OtherProgram): void;
   /** Since when, as a monotonic time, this one is watched for the machine that had it: the first call says when it begins. */
   watchedSince(listen: Endpoint, now: number): number;
 }
@@ -106,22 +111,22 @@ export interface HoldingsDeps {
 
 export function holdingsOf(server: string, { memory, machine, day }: HoldingsDeps): Holdings {
   const keyOf = (listen: Endpoint) => listenerKey(server, listen);
-  const watched = new Map<string, number>();
+  const watchedSince = new Map<string, number>();
   const recall = (listen: Endpoint) => (canBeHeld(listen) ? memory.recall(keyOf(listen)) : null);
   return {
-    claim: (listen) => claimOf(recall(listen), machine),
+    admission: (listen) => admissionOf(recall(listen), machine),
     isNew: (listen) => canBeHeld(listen) && recall(listen)?.held !== true,
     hold: (listen) => {
       if (canBeHeld(listen)) memory.remember(keyOf(listen), { held: true, machine, other: null });
     },
-    sighted: (listen, other) => {
+    addSighting: (listen, other) => {
       if (!canBeHeld(listen)) return;
-      const next = withSight(recall(listen), machine, other, day());
+      const next = withSighting(recall(listen), machine, other, day());
       if (next !== null) memory.remember(keyOf(listen), next);
     },
     watchedSince: (listen, now) => {
-      const since = watched.get(keyOf(listen)) ?? now;
-      watched.set(keyOf(listen), since);
+      const since = watchedSince.get(keyOf(listen)) ?? now;
+      watchedSince.set(keyOf(listen), since);
       return since;
     },
   };

@@ -1,12 +1,12 @@
 import type { TunnelFailure } from '../../model/failure.ts';
 import type { Endpoint, TunnelSpec } from '../../model/spec.ts';
 import type { Refusal } from '../../model/state.ts';
-import { isMiss, judge, lookAgainAfter, type Standing, type Up } from '../verify/judge.ts';
-import type { Other, VerifyResult } from '../verify/sights.ts';
+import { isMiss, judge, verifyAgainAfter, type ListenerStatus, type Up } from '../verify/judge.ts';
+import type { OtherProgram, VerifyResult } from '../verify/results.ts';
 import { notAdmitted } from './admission.ts';
-import type { Claim } from './holdings.ts';
+import type { Admission } from './holdings.ts';
 import { refusalFailure, type RefusalReason } from './refusal-reason.ts';
-import { askAgainAfter } from './retry-delay.ts';
+import { listenRetryDelay } from './retry-delay.ts';
 
 /**
  * The life of one listener of the server during one connection:
@@ -25,12 +25,12 @@ import { askAgainAfter } from './retry-delay.ts';
  * another program was seen at each of its places, it is another device's, or it is suspended for a tunnel that is to replace this one.
  */
 type State =
-  /** Whose it is, is looked up in what is remembered; `told` is what was reported of it, `identified` that it was looked who answers. */
-  | { readonly type: 'recalling'; readonly told: Claim['type']; readonly identified: boolean }
+  /** Whose it is, is looked up in what is remembered; `reported` is what was reported of it, `identified` that it was looked who answers. */
+  | { readonly type: 'recalling'; readonly reported: Admission['type']; readonly identified: boolean }
   /** Of a machine that may live: it is looked who answers there. */
-  | { readonly type: 'identifying'; readonly told: Claim['type'] }
+  | { readonly type: 'identifying'; readonly reported: Admission['type'] }
   /** It may not be asked for now. */
-  | { readonly type: 'waiting'; readonly told: Claim['type'] }
+  | { readonly type: 'waiting'; readonly reported: Admission['type'] }
   /** Until another tunnel has handed it over. */
   | { readonly type: 'entering' }
   | { readonly type: 'asking' }
@@ -46,12 +46,12 @@ interface Grant {
   /** The one that the server chose where it did. */
   readonly port: number;
   /** How it stood when it was judged last; null before the first time. */
-  readonly last: Standing | null;
+  readonly last: ListenerStatus | null;
   /** How often it stood like this before. */
   readonly repeated: number;
 }
 
-type Judged = Grant & { readonly last: Standing };
+type Judged = Grant & { readonly last: ListenerStatus };
 
 interface Verifying {
   readonly grant: Grant;
@@ -85,7 +85,7 @@ export interface Life {
 
 export type ListenerEvent =
   /** `watchedMs`: for how long it has been watched, where that was asked. */
-  | { readonly type: 'recalled'; readonly claim: Claim; readonly watchedMs: number }
+  | { readonly type: 'recalled'; readonly admission: Admission; readonly watchedMs: number }
   | { readonly type: 'slept' }
   | { readonly type: 'entered' }
   | { readonly type: 'granted'; readonly port: number }
@@ -112,7 +112,7 @@ export type Report =
   /** Of another tunnel's turn. */
   | { readonly type: 'leave' }
   /** To be remembered: somebody else was seen there, or this machine has it. */
-  | { readonly type: 'sighted'; readonly other: Other }
+  | { readonly type: 'sighted'; readonly other: OtherProgram }
   | { readonly type: 'hold' }
   /** There is a first answer of whatever kind. */
   | { readonly type: 'answered' }
@@ -162,11 +162,11 @@ export function step(life: Life, event: ListenerEvent, rules: ListenerRules, mom
     case 'identifying': {
       const { result } = expect(event, 'verified');
       const seen: readonly Report[] = result.type === 'other' ? [{ type: 'sighted', other: result }] : [];
-      const next: State = { type: 'recalling', told: state.told, identified: true };
+      const next: State = { type: 'recalling', reported: state.reported, identified: true };
       return [{ ...life, state: next }, seen, { type: 'recall', watched: true }];
     }
     case 'waiting':
-      return recall(life, state.told);
+      return recall(life, state.reported);
     case 'entering':
       return [{ ...life, state: { type: 'asking' } }, [], { type: 'ask', bounded: !life.heard }];
     case 'asking':
@@ -193,9 +193,9 @@ function stepGranted(
       return verify(life, state);
     case 'judging':
       // It is another device's: what leads here of it is not ours either.
-      return expect(event, 'recalled').claim.type === 'barred'
-        ? giveBack(life, state.grant, [])
-        : settle(life, state.grant, state.result, rules, moment);
+      return expect(event, 'recalled').admission.type === 'barred'
+        ? returnListener(life, state.grant, [])
+        : applyResult(life, state.grant, state.result, rules, moment);
     case 'exposing':
       return rest(life, state.grant, expect(event, 'exposure').exposed ? [{ type: 'exposed' }] : [], moment);
     case 'held':
@@ -203,14 +203,14 @@ function stepGranted(
     case 'renewing':
       return expect(event, 'renewed').granted
         ? verify(life, { grant: state.grant, times: 1, renewed: true })
-        : lost(life, state.grant, [], moment);
+        : afterReturn(life, state.grant, [], moment);
     case 'returning':
-      return lost(life, state.grant, state.after, moment);
+      return afterReturn(life, state.grant, state.after, moment);
   }
 }
 
 function expect<T extends ListenerEvent['type']>(event: ListenerEvent, type: T): Extract<ListenerEvent, { type: T }> {
-  if (event.type !== type) throw new Error(`a listener that waits for ${type} was told ${event.type}`);
+  if (event.type !== type) throw new Error(`a listener that waits for ${type} got ${event.type}`);
   return event as Extract<ListenerEvent, { type: T }>;
 }
 
@@ -219,8 +219,8 @@ function begin(life: Life, reports: readonly Report[], { suspended }: Moment): S
   return recall(life, 'free', suspended ? [...reports, { type: 'answered' }] : reports);
 }
 
-function recall(life: Life, told: Claim['type'], reports: readonly Report[] = []): Step {
-  const state: State = { type: 'recalling', told, identified: false };
+function recall(life: Life, reported: Admission['type'], reports: readonly Report[] = []): Step {
+  const state: State = { type: 'recalling', reported, identified: false };
   return [{ ...life, state }, reports, { type: 'recall', watched: false }];
 }
 
@@ -230,24 +230,24 @@ function recall(life: Life, told: Claim['type'], reports: readonly Report[] = []
  */
 function admit(
   life: Life,
-  { told, identified }: Extract<State, { type: 'recalling' }>,
-  { claim, watchedMs }: Extract<ListenerEvent, { type: 'recalled' }>,
+  { reported, identified }: Extract<State, { type: 'recalling' }>,
+  { admission, watchedMs }: Extract<ListenerEvent, { type: 'recalled' }>,
   { listen, tunnel }: ListenerRules,
 ): Step {
-  if (claim.type === 'free') return [{ ...life, state: { type: 'entering' } }, [], { type: 'enter' }];
-  const waiting: State = { type: 'waiting', told: claim.type };
-  if (claim.type === 'copied' && identified) {
-    if (watchedMs >= SURE_MS) return recall(life, told, [{ type: 'hold' }]);
-    return [{ ...life, state: waiting }, [], { type: 'sleep', ms: LOOK_EVERY_MS, wakes: 'taken' }];
+  if (admission.type === 'free') return [{ ...life, state: { type: 'entering' } }, [], { type: 'enter' }];
+  const waiting: State = { type: 'waiting', reported: admission.type };
+  if (admission.type === 'copied' && identified) {
+    if (watchedMs >= UNSEEN_FOR_MS) return recall(life, reported, [{ type: 'hold' }]);
+    return [{ ...life, state: waiting }, [], { type: 'sleep', ms: IDENTIFY_EVERY_MS, wakes: 'taken' }];
   }
-  const barred = claim.type === 'barred';
-  const failure = notAdmitted(listen, claim, tunnel, SURE_MS);
+  const barred = admission.type === 'barred';
+  const failure = notAdmitted(listen, admission, tunnel, UNSEEN_FOR_MS);
   const report: Report = { type: 'refused', refusal: barred ? 'in-use' : 'unknown', failure, elsewhere: barred };
-  const reports: readonly Report[] = claim.type === told ? [] : [report, { type: 'answered' }];
+  const reports: readonly Report[] = admission.type === reported ? [] : [report, { type: 'answered' }];
   const next = { ...life, blamedAt: reports.length === 0 ? life.blamedAt : null };
   return barred
     ? [{ ...next, state: waiting }, reports, { type: 'sleep', ms: A_DAY_MS, wakes: 'taken' }]
-    : [{ ...next, state: { type: 'identifying', told: claim.type } }, reports, { type: 'identify' }];
+    : [{ ...next, state: { type: 'identifying', reported: admission.type } }, reports, { type: 'identify' }];
 }
 
 function granted(life: Life, { port }: Extract<ListenerEvent, { type: 'granted' }>, { now }: Moment): Step {
@@ -287,7 +287,7 @@ function explained(life: Life, failure: TunnelFailure, memo: Memo, moment: Momen
 
 /** A stranger is not visited every second. */
 function pause(life: Life, atLeastMs: number, reports: readonly Report[], { now, random }: Moment): Step {
-  const ms = Math.max(atLeastMs, askAgainAfter(now - life.since, random));
+  const ms = Math.max(atLeastMs, listenRetryDelay(now - life.since, random));
   return [{ ...life, state: { type: 'pausing' } }, reports, { type: 'sleep', ms, wakes: 'nothing' }];
 }
 
@@ -327,51 +327,51 @@ function verified(
       [],
       { type: 'renew', port: grant.port },
     ];
-  if (result.type !== 'part' && result.type !== 'other') return settle(life, grant, result, rules, moment);
+  if (result.type !== 'part' && result.type !== 'other') return applyResult(life, grant, result, rules, moment);
   const other = result.type === 'part' ? result.other : result;
   const state: State = { type: 'judging', grant, result };
   return [{ ...life, state }, [{ type: 'sighted', other }], { type: 'recall', watched: false }];
 }
 
 /** As many in a row take it back; what is ours in part is verified often enough. */
-function mostTimes(last: Standing | null): number {
+function mostTimes(last: ListenerStatus | null): number {
   if (last === null) return 2;
   return last === 'part' ? 1 : 3;
 }
 
 /** What follows from who answers. */
-function settle(life: Life, grant: Grant, result: VerifyResult, rules: ListenerRules, moment: Moment): Step {
+function applyResult(life: Life, grant: Grant, result: VerifyResult, rules: ListenerRules, moment: Moment): Step {
   const { last, port } = grant;
   const judgement = judge(rules.listen, result, rules.verify, last ?? undefined);
-  const { standing } = judgement;
+  const { status } = judgement;
   const found: readonly Report[] = judgement.type === 'up' ? [{ type: 'hold' }, judgement] : [judgement];
-  if (standing === null) return giveBack(life, grant, found);
+  if (status === null) return returnListener(life, grant, found);
   if (last !== null) {
-    const repeated = standing === last ? grant.repeated + 1 : 0;
-    return rest(life, { port, last: standing, repeated }, found, moment);
+    const repeated = status === last ? grant.repeated + 1 : 0;
+    return rest(life, { port, last: status, repeated }, found, moment);
   }
   const first = { ...life, losses: 0 };
-  const next: Judged = { port, last: standing, repeated: 0 };
+  const next: Judged = { port, last: status, repeated: 0 };
   const reports: readonly Report[] = [...found, { type: 'answered' }];
-  if (standing !== 'held' || rules.verify === 'off') return rest(first, next, reports, moment);
+  if (status !== 'held' || rules.verify === 'off') return rest(first, next, reports, moment);
   return [{ ...first, state: { type: 'exposing', grant: next } }, reports, { type: 'expose', port }];
 }
 
 function rest(life: Life, grant: Judged, reports: readonly Report[], { suspended, random }: Moment): Step {
   if (suspended) return suspend(life, grant, reports);
-  const ms = lookAgainAfter(grant.last, grant.repeated) * (1 + random() / 3);
+  const ms = verifyAgainAfter(grant.last, grant.repeated) * (1 + random() / 3);
   return [{ ...life, state: { type: 'held', grant } }, reports, { type: 'sleep', ms, wakes: 'recheck' }];
 }
 
 function suspend(life: Life, grant: Grant, reports: readonly Report[]): Step {
-  return giveBack(life, grant, [], [...reports, { type: 'suspended' }]);
+  return returnListener(life, grant, [], [...reports, { type: 'suspended' }]);
 }
 
-function giveBack(life: Life, grant: Grant, after: readonly Report[], before: readonly Report[] = []): Step {
+function returnListener(life: Life, grant: Grant, after: readonly Report[], before: readonly Report[] = []): Step {
   return [{ ...life, state: { type: 'returning', grant, after } }, before, { type: 'return', port: grant.port }];
 }
 
-function lost(last: Life, grant: Grant, after: readonly Report[], moment: Moment): Step {
+function afterReturn(last: Life, grant: Grant, after: readonly Report[], moment: Moment): Step {
   const had = grant.last !== null;
   const life = had ? { ...last, since: moment.now, memo: null } : last;
   const reports: readonly Report[] = [...after, ...(had ? [] : [{ type: 'answered' } as const]), { type: 'leave' }];
@@ -381,9 +381,9 @@ function lost(last: Life, grant: Grant, after: readonly Report[], moment: Moment
 }
 
 /** Longer than most outages of the machine that may have it, and short for the one that took its place. */
-const SURE_MS = 120_000;
+const UNSEEN_FOR_MS = 120_000;
 /** Each time may keep a server from noticing that a connection is dead. */
-const LOOK_EVERY_MS = 30_000;
+const IDENTIFY_EVERY_MS = 30_000;
 const A_DAY_MS = 86_400_000;
 
 const SELDOM_MS = 60_000;

@@ -4,8 +4,8 @@ import { sleep, type Clock } from '../../lib/async/clock.ts';
 import { untilOneFails } from '../../lib/async/scope.ts';
 import { errorCode, errorText } from '../../lib/text.ts';
 import { TunnelFailure } from '../../model/failure.ts';
-import { askAgainAfter } from './retry-delay.ts';
-import { type Lease, until } from './listener-lease.ts';
+import { listenRetryDelay } from './retry-delay.ts';
+import { type ListenerAccess, until } from './suspendable-listeners.ts';
 import { listenLocally, type LocalListener, type SocketOptions } from './listen-locally.ts';
 import type { Refusal } from '../../model/state.ts';
 import { formatEndpoint, type ForwardSpec } from '../../model/spec.ts';
@@ -16,12 +16,12 @@ export interface LocalForwardsOptions {
   /** How Unix sockets are made. */
   readonly sockets: SocketOptions;
   /** What this tunnel lends is closed, and opened again when it is taken back. */
-  readonly lease: Lease;
+  readonly access: ListenerAccess;
   onVisitor(index: number, socket: Socket): void;
   onUp(index: number): void;
   onRefused(index: number, refusal: Refusal, failure: TunnelFailure): void;
   /** It was closed, for another tunnel. */
-  onLent(index: number): void;
+  onSuspended(index: number): void;
   /** Every one was tried once. */
   onAnswered(): void;
 }
@@ -52,23 +52,23 @@ async function keep(
   options: LocalForwardsOptions,
   signal: AbortSignal,
 ): Promise<never> {
-  const { clock, random, lease, onLent } = options;
+  const { clock, random, access: lease, onSuspended: onLent } = options;
   for (let since = clock.now(); ;) {
     // Nobody waits for what was lent.
-    if (lease.isLent(index)) answered();
-    await lease.enter(index, signal);
+    if (lease.isSuspended(index)) answered();
+    await lease.acquire(index, signal);
     try {
       const listener = await open(forward, index, options, signal);
       answered();
       if (listener !== null) {
-        await until(lease.onLent(index), signal).finally(() => listener.close());
+        await until(lease.onSuspended(index), signal).finally(() => listener.close());
         onLent(index);
         since = clock.now();
       }
     } finally {
-      lease.leave(index);
+      lease.release(index);
     }
-    if (!lease.isLent(index)) await sleep(clock, askAgainAfter(clock.now() - since, random), signal);
+    if (!lease.isSuspended(index)) await sleep(clock, listenRetryDelay(clock.now() - since, random), signal);
   }
 }
 

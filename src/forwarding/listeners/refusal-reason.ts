@@ -1,6 +1,6 @@
 import { TunnelFailure } from '../../model/failure.ts';
 import type { Refusal } from '../../model/state.ts';
-import { inUseHint, inUseReason, type Other, SILENT, type VerifyResult } from '../verify/sights.ts';
+import { inUseHint, inUseReason, type OtherProgram, SILENT, type VerifyResult } from '../verify/results.ts';
 import type { Endpoint } from '../../model/spec.ts';
 
 export interface RefusalReason {
@@ -8,7 +8,7 @@ export interface RefusalReason {
   /** Empty where it is not known. */
   readonly reason: string;
   /** Who has it, where somebody was seen. */
-  readonly other?: Other;
+  readonly other?: OtherProgram;
   /** Whether that is most likely a dead connection of ours. */
   readonly ours?: boolean;
 }
@@ -25,7 +25,7 @@ export async function refusalReason(
   if (listen.type === 'unix') return { refusal: 'unknown', reason: LEFT_OVER };
   if (listen.port === 0) return { refusal: 'unknown', reason: '' };
   const result = await identify(listen.port);
-  if (result.type === 'nobody')
+  if (result.type === 'none')
     return { refusal: 'forbidden', reason: listen.port < 1024 ? FORBIDDEN_OR_ROOTS : FORBIDDEN };
   if (result.type !== 'other') return { refusal: 'unknown', reason: '' };
   const ours = wasUp && result.who === SILENT;

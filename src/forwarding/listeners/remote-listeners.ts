@@ -9,10 +9,10 @@ import { asFailure, TunnelFailure } from '../../model/failure.ts';
 import { type Endpoint, formatEndpoint, type ForwardSpec, type TunnelSpec } from '../../model/spec.ts';
 import type { Up } from '../verify/judge.ts';
 import type { Verifier } from '../verify/listener-verifier.ts';
-import type { VerifyResult } from '../verify/sights.ts';
+import type { VerifyResult } from '../verify/results.ts';
 import type { Holdings } from './holdings.ts';
 import { type Command, type ListenerEvent, type Refused, type Report, startLife, step } from './listener-life.ts';
-import type { Lease } from './listener-lease.ts';
+import type { ListenerAccess } from './suspendable-listeners.ts';
 import { refusalReason } from './refusal-reason.ts';
 
 export interface ForwardsOptions {
@@ -30,7 +30,7 @@ export interface ForwardsOptions {
   /** Calls back when a person has said that listeners be taken. */
   readonly onTaken: Subscribe;
   /** What this tunnel lends is given back to the server, and asked for again when it is taken back. */
-  readonly lease: Lease;
+  readonly access: ListenerAccess;
   /** Calls back when all is to be verified now. */
   readonly onRecheck: Subscribe;
   /** The server listens, but whether visitors come out here is still being verified. */
@@ -46,7 +46,7 @@ export interface ForwardsOptions {
   onExposed(index: number): void;
   onRefused(index: number, refused: Refused): void;
   /** It was given back, for another tunnel. */
-  onLent(index: number): void;
+  onSuspended(index: number): void;
   /** Every one was answered once. */
   onAnswered(): void;
 }
@@ -82,30 +82,30 @@ interface Kept {
 /** The shell around the life of a listener: does what each step says, and tells the next one what came of it. */
 async function keepForward(kept: Kept, options: ForwardsOptions, signal: AbortSignal): Promise<never> {
   const { listen, index } = kept;
-  const { clock, random, lease, verify, tunnel } = options;
-  const moment = () => ({ now: clock.now(), random, suspended: lease.isLent(index) });
-  let hasTurn = false;
+  const { clock, random, access: lease, verify, tunnel } = options;
+  const moment = () => ({ now: clock.now(), random, suspended: lease.isSuspended(index) });
+  let acquired = false;
   try {
     for (let [life, reports, command] = startLife(moment()); ;) {
       for (const one of reports) {
         report(one, kept, options);
-        if (one.type === 'leave') hasTurn = false;
+        if (one.type === 'leave') acquired = false;
       }
-      const event = await carryOut(command, kept, options, signal);
-      if (event.type === 'entered') hasTurn = true;
+      const event = await execute(command, kept, options, signal);
+      if (event.type === 'entered') acquired = true;
       [life, reports, command] = step(life, event, { listen, verify, tunnel }, moment());
     }
   } finally {
-    if (hasTurn) lease.leave(index);
+    if (acquired) lease.release(index);
   }
 }
 
 function report(one: Report, { listen, index, answered }: Kept, options: ForwardsOptions): void {
   switch (one.type) {
     case 'leave':
-      return options.lease.leave(index);
+      return options.access.release(index);
     case 'sighted':
-      return options.holdings.sighted(listen, one.other);
+      return options.holdings.addSighting(listen, one.other);
     case 'hold':
       return options.holdings.hold(listen);
     case 'answered':
@@ -115,7 +115,7 @@ function report(one: Report, { listen, index, answered }: Kept, options: Forward
     case 'exposed':
       return options.onExposed(index);
     case 'suspended':
-      return options.onLent(index);
+      return options.onSuspended(index);
     case 'refused':
       return options.onRefused(index, one);
     case 'evicted':
@@ -123,29 +123,29 @@ function report(one: Report, { listen, index, answered }: Kept, options: Forward
   }
 }
 
-async function carryOut(
+async function execute(
   command: Command,
   { connection, listen, index }: Kept,
   options: ForwardsOptions,
   signal: AbortSignal,
 ): Promise<ListenerEvent> {
-  const { clock, holdings, lease, verifier, onTaken, onRecheck } = options;
+  const { clock, holdings, access: lease, verifier, onTaken, onRecheck } = options;
   const see = (result: () => Promise<VerifyResult>): Promise<VerifyResult> =>
     options.verify === 'off' ? Promise.resolve({ type: 'unknown', why: 'verify: off' }) : abortable(result(), signal);
   switch (command.type) {
     case 'recall': {
-      const claim = holdings.claim(listen);
-      const isWatched = command.watched && claim.type === 'copied';
+      const admission = holdings.admission(listen);
+      const isWatched = command.watched && admission.type === 'copied';
       const watchedMs = isWatched ? clock.now() - holdings.watchedSince(listen, clock.now()) : 0;
-      return { type: 'recalled', claim, watchedMs };
+      return { type: 'recalled', admission, watchedMs };
     }
     case 'sleep': {
-      const wakers = { nothing: [], taken: [onTaken], recheck: [onRecheck, lease.onLent(index)] };
+      const wakers = { nothing: [], taken: [onTaken], recheck: [onRecheck, lease.onSuspended(index)] };
       await sleepUntil(clock, command.ms, wakers[command.wakes], signal);
       return { type: 'slept' };
     }
     case 'enter':
-      await lease.enter(index, signal);
+      await lease.acquire(index, signal);
       return { type: 'entered' };
     case 'ask':
       return await ask(connection, listen, index, command.bounded, options, signal);
@@ -160,7 +160,7 @@ async function carryOut(
     case 'expose':
       return { type: 'exposure', exposed: await abortable(verifier.isExposed(listen, command.port), signal) };
     case 'renew':
-      return { type: 'renewed', granted: await abortable(askAnew(connection, at(listen, command.port)), signal) };
+      return { type: 'renewed', granted: await abortable(renew(connection, at(listen, command.port)), signal) };
     case 'return':
       await abortable(connection.unlisten(at(listen, command.port)), signal);
       return { type: 'returned' };
@@ -196,7 +196,7 @@ async function ask(
 const ANSWER_MS = 30_000;
 
 /** Asks for all of it; both requests leave together, so that nobody else gets it in between. False where somebody did. */
-async function askAnew(connection: SshConnection, endpoint: Endpoint): Promise<boolean> {
+async function renew(connection: SshConnection, endpoint: Endpoint): Promise<boolean> {
   const given = connection.unlisten(endpoint);
   const granted = connection.listen(endpoint).then(
     () => true,

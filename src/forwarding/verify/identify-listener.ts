@@ -4,7 +4,7 @@ import { printable } from '../../lib/text.ts';
 import { fingerprint, keyTypeOf } from '../../connection/known-hosts/key-blob.ts';
 import type { OwnKeys } from './own-keys.ts';
 import { peek } from '../../net/peek-stream.ts';
-import { CLOSES, type Other, SILENT } from './sights.ts';
+import { CLOSES, type OtherProgram, SILENT } from './results.ts';
 import type { Endpoint } from '../../model/spec.ts';
 import type { Channel } from '../../connection/ssh/connection.ts';
 import { scanServer } from '../../connection/ssh2/scan.ts';
@@ -16,30 +16,30 @@ export interface IdentifyDeps {
   ownKeys(listen: Endpoint, type: string): Promise<OwnKeys>;
 }
 
-export interface Meeting {
+export interface ListenerToIdentify {
   readonly listen: Endpoint;
   /** The connection to whoever answers there, and another one. */
   readonly channel: Channel;
   readonly again: () => Promise<Channel>;
   /** Whether our end of it is told, to see whether one who says nothing lives. */
-  readonly pulse: boolean;
+  readonly sendEnd: boolean;
 }
 
 /** What the one who answers says by itself; an SSH server also shows its host key to somebody who did not begin with a nonce. */
 export async function identifyListener(
-  { listen, channel, again, pulse }: Meeting,
+  { listen, channel, again, sendEnd: pulse }: ListenerToIdentify,
   { clock, ownKeys }: IdentifyDeps,
   signal: AbortSignal,
-): Promise<Other> {
-  const hear = () => {
+): Promise<OtherProgram> {
+  const firstBytes = () => {
     const firstLine = (over: AbortSignal) => peek(channel, 256, (seen) => seen.includes('\n'), over);
     const enough = (over: AbortSignal) => sleep(clock, SILENT_MS, over).then(() => null);
     return firstToEnd<Buffer | null>(signal, [firstLine, enough]);
   };
-  let bytes = await hear();
+  let bytes = await firstBytes();
   if (bytes === null && pulse) {
     channel.end();
-    bytes = await hear();
+    bytes = await firstBytes();
   }
   const other = { type: 'other', answered: true, alive: true, hostKey: null, own: false } as const;
   // What ends lives; a server ends nothing for a dead client.

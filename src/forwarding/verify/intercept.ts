@@ -3,7 +3,7 @@ import { sleep, type Clock } from '../../lib/async/clock.ts';
 import { aborted, firstToEnd, waitFor } from '../../lib/async/scope.ts';
 import type { Channel, Visitor } from '../../connection/ssh/connection.ts';
 import { discard } from '../../connection/ssh/discard.ts';
-import { comesFrom } from './places.ts';
+import { comesFrom } from './addresses.ts';
 import type { Probe } from './probes.ts';
 
 interface InterceptDeps {
@@ -67,7 +67,7 @@ function filterNonce(channel: Channel, probes: readonly Probe[], originator: str
     const probe = probes.find(({ nonce }) => nonce.equals(bytes));
     if (probe === undefined) return false;
     probe.state = 'arrived';
-    probe.result.resolve(comesFrom(originator, probe.place) ? 'ours' : 'relayed');
+    probe.result.resolve(comesFrom(originator, probe.address) ? 'ours' : 'relayed');
     return true;
   };
   const read = () => {

@@ -1,20 +1,20 @@
 import { TunnelFailure } from '../../model/failure.ts';
 import type { Refusal } from '../../model/state.ts';
-import { type VerifyResult, inUseReason } from './sights.ts';
+import { type VerifyResult, inUseReason } from './results.ts';
 import { type Endpoint, formatEndpoint, type TunnelSpec } from '../../model/spec.ts';
 
 /**
  * How a listener stands that the server has for us: `held` leads here as far as can be seen; `unproven` may not be called up before it was
  * seen; `unseen` is held, and could not be seen by an accident, such as a server that was slow; `part` is not ours alone.
  */
-export type Standing = 'held' | 'unproven' | 'unseen' | 'part';
+export type ListenerStatus = 'held' | 'unproven' | 'unseen' | 'part';
 
 /** What becomes of it: it is up, or not; where `standing` is null it is to be given back. */
 export type Judgement =
   | Up
   | {
       readonly type: 'refused';
-      readonly standing: Standing | null;
+      readonly status: ListenerStatus | null;
       readonly refusal: Refusal;
       readonly failure: TunnelFailure;
       /** Visitors were seen to come out somewhere else. */
@@ -23,7 +23,7 @@ export type Judgement =
 
 export interface Up {
   readonly type: 'up';
-  readonly standing: Standing;
+  readonly status: ListenerStatus;
   /** Why nobody knows whether it leads here; null when it does. */
   readonly unverified: string | null;
   /** It was seen not to be where it was asked for. */
@@ -36,41 +36,41 @@ export interface Up {
  */
 export function judge(
   listen: Endpoint,
-  answerer: VerifyResult,
+  result: VerifyResult,
   verify: TunnelSpec['verify'],
-  before: Standing = 'unproven',
+  before: ListenerStatus = 'unproven',
 ): Judgement {
   const name = formatEndpoint(listen);
-  if (answerer.type === 'ours') return { type: 'up', standing: 'held', unverified: null, misplaced: false };
-  if (answerer.type === 'part') return refused('part', `not all visitors of ${name} come out here: ${answerer.why}`);
-  if (answerer.type === 'other') {
-    const text = `visitors of ${name} do not come out here: ${inUseReason(answerer.who)}`;
-    return refused(answerer.certain ? null : 'part', text);
+  if (result.type === 'ours') return { type: 'up', status: 'held', unverified: null, misplaced: false };
+  if (result.type === 'part') return refused('part', `not all visitors of ${name} come out here: ${result.why}`);
+  if (result.type === 'other') {
+    const text = `visitors of ${name} do not come out here: ${inUseReason(result.who)}`;
+    return refused(result.certain ? null : 'part', text);
   }
-  const misplaced = answerer.type !== 'unknown';
-  const why = answerer.type === 'nobody' ? 'the server says that it listens there, but nobody answers' : answerer.why;
+  const misplaced = result.type !== 'unknown';
+  const why = result.type === 'none' ? 'the server says that it listens there, but nobody answers' : result.why;
   // Once proven, a moment in which nobody can tell takes nothing back.
   if (verify !== 'required' || before === 'held' || before === 'unseen') {
-    const passing = answerer.type === 'unknown' && answerer.passing === true;
-    return { type: 'up', standing: passing ? 'unseen' : 'held', unverified: why, misplaced };
+    const passing = result.type === 'unknown' && result.passing === true;
+    return { type: 'up', status: passing ? 'unseen' : 'held', unverified: why, misplaced };
   }
   const text = `the server listens on ${name}, but whether that leads here cannot be verified (verify: required): ${why}`;
   const failure = new TunnelFailure('forward-refused', text);
-  return { type: 'refused', standing: 'unproven', refusal: 'unknown', failure, elsewhere: false };
+  return { type: 'refused', status: 'unproven', refusal: 'unknown', failure, elsewhere: false };
 }
 
-function refused(standing: 'part' | null, text: string): Judgement {
+function refused(status: 'part' | null, text: string): Judgement {
   const failure = new TunnelFailure('forward-refused', text);
-  return { type: 'refused', standing, refusal: 'in-use', failure, elsewhere: true };
+  return { type: 'refused', status, refusal: 'in-use', failure, elsewhere: true };
 }
 
 /** Whether this may be an accident, where it worked before. */
 export function isMiss({ type }: VerifyResult): boolean {
-  return type === 'other' || type === 'nobody' || type === 'part' || type === 'misplaced';
+  return type === 'other' || type === 'none' || type === 'part' || type === 'misplaced';
 }
 
 /** After how many milliseconds it is looked again; `repeated` says how often it stood like this before. */
-export function lookAgainAfter(last: Standing, repeated: number): number {
+export function verifyAgainAfter(last: ListenerStatus, repeated: number): number {
   switch (last) {
     case 'held':
       return VERIFY_EVERY_MS;

@@ -1,11 +1,11 @@
 import type { Visitor } from '../../connection/ssh/connection.ts';
 import { type Endpoint, formatEndpoint } from '../../model/spec.ts';
 import { intercept } from './intercept.ts';
-import { isLoopback, placesOf } from './places.ts';
+import { isLoopback, addressesOf } from './addresses.ts';
 import { createProbes, type ProbesDeps } from './probes.ts';
-import { identifyAt, sendProbe, type VisitDeps } from './send-probe.ts';
-import { resultOf, type SeenPlace, type Sight, type VerifyResult } from './sights.ts';
-import { NOT_OPENSSH, type VerifiedConnection } from './visit-place.ts';
+import { identifyAt, sendProbe, type ProbeDeps } from './send-probe.ts';
+import { resultOf, type ProbedAddress, type ProbeResult, type VerifyResult } from './results.ts';
+import { NOT_OPENSSH, type VerifiedConnection } from './connect-to-listener.ts';
 
 /**
  * Verifies listeners from the server's side, by connections that the server opens to them for us. sshd says that it listens on
@@ -26,11 +26,11 @@ export interface Verifier {
    */
   identify(listen: Endpoint, port: number, pulse?: boolean): Promise<VerifyResult>;
   /** Every visitor of the connection comes through here: what a probe of ours brings goes no further, all others soon do. */
-  intercept(visitor: Visitor, next: Next): void;
+  intercept(visitor: Visitor, next: VisitorHandler): void;
 }
 
 /** Those who serve the visitors that are none of our probes. */
-export interface Next {
+export interface VisitorHandler {
   /** Whether there is room for one more; for a few probes there always is. */
   hasRoom(): boolean;
   /** Whether one of this listener who waits for the first word from the other side may be served before the probes are over. */
@@ -40,63 +40,67 @@ export interface Next {
   acceptLater(visitor: Visitor, later: Promise<Visitor | null>): void;
 }
 
-export interface VerifierDeps extends ProbesDeps, Omit<VisitDeps, 'connection'> {}
+export interface VerifierDeps extends ProbesDeps, Omit<ProbeDeps, 'connection'> {}
 
 export function createVerifier(connection: VerifiedConnection, deps: VerifierDeps, signal: AbortSignal): Verifier {
   const { clock } = deps;
   const probes = createProbes(deps, signal);
-  const visit = { ...deps, connection };
+  const probeDeps = { ...deps, connection };
   const isOpenSsh = () => connection.serverVersion.startsWith('OpenSSH');
-  const once = forbiddenOnce();
+  const cacheForbidden = forbiddenCache();
   let intercepted = 0;
 
-  const probe = (listen: Endpoint, port: number, place: Endpoint): Promise<SeenPlace> =>
-    once(place, () => {
-      const started = probes.start(listen, port, place);
-      return sendProbe(started, visit, signal).finally(() => probes.end(started));
+  const probe = (listen: Endpoint, port: number, address: Endpoint): Promise<ProbedAddress> =>
+    cacheForbidden(address, () => {
+      const started = probes.start(listen, port, address);
+      return sendProbe(started, probeDeps, signal).finally(() => probes.end(started));
     });
 
   /** Others may listen in ways that no connection of theirs leads to. */
   const trusted = (result: VerifyResult): VerifyResult =>
-    result.type !== 'nobody' || isOpenSsh() ? result : { type: 'unknown', why: NOT_OPENSSH };
+    result.type !== 'none' || isOpenSsh() ? result : { type: 'unknown', why: NOT_OPENSSH };
 
-  async function probeAll(listen: Endpoint, port: number, which: 'asked' | 'instead'): Promise<readonly SeenPlace[]> {
-    const { [which]: places, name } = placesOf(listen, port);
-    const seen = await Promise.all(places.map((place) => probe(listen, port, place)));
-    const closed = seen.filter(({ place, sight }) => isForbidden(sight) && isLoopback(place));
+  async function probeAll(
+    listen: Endpoint,
+    port: number,
+    which: 'asked' | 'instead',
+  ): Promise<readonly ProbedAddress[]> {
+    const { [which]: places, name } = addressesOf(listen, port);
+    const seen = await Promise.all(places.map((address) => probe(listen, port, address)));
+    const closed = seen.filter(({ address, result }) => isForbidden(result) && isLoopback(address));
     if (name === null || closed.length === 0) return seen;
     const named = await probe(listen, port, name);
-    return named.sight.type === 'unknown' ? seen : [...seen.filter((one) => !closed.includes(one)), named];
+    return named.result.type === 'unknown' ? seen : [...seen.filter((one) => !closed.includes(one)), named];
   }
 
   return {
     verify: async (listen, port) => {
       const asked = await probeAll(listen, port, 'asked');
-      const found = asked.some(({ sight }) => sight.type === 'ours');
+      const found = asked.some(({ result }) => result.type === 'ours');
       return trusted(resultOf(asked, found ? [] : await probeAll(listen, port, 'instead')));
     },
     // Others than sshd give their listeners out in ways of their own.
     isExposed: async (listen, port) => {
-      const { beyond } = placesOf(listen, port);
+      const { beyond } = addressesOf(listen, port);
       if (beyond === null || !isOpenSsh()) return false;
-      return (await probe(listen, port, beyond)).sight.type === 'ours';
+      return (await probe(listen, port, beyond)).result.type === 'ours';
     },
     identify: async (listen, port, pulse = false) => {
-      const { asked, instead, name } = placesOf(listen, port);
+      const { asked, instead, name } = addressesOf(listen, port);
       const [first, ...others] = asked;
       const [main, more] = [name === null ? [first!] : [first!, name], [...others, ...instead]];
-      const failed: SeenPlace[] = [];
-      for (const place of [...main, ...more]) {
-        const seen = await once(place, () => identifyAt(listen, place, pulse, visit, signal));
-        if (seen.sight.type !== 'nobody' && !isForbidden(seen.sight)) return resultOf([seen], []);
+      const failed: ProbedAddress[] = [];
+      for (const address of [...main, ...more]) {
+        const seen = await cacheForbidden(address, () => identifyAt(listen, address, pulse, probeDeps, signal));
+        if (seen.result.type !== 'none' && !isForbidden(seen.result)) return resultOf([seen], []);
         failed.push(seen);
       }
-      const nobody = failed.slice(0, main.length).find(({ sight }) => sight.type === 'nobody');
-      return trusted(resultOf([nobody ?? failed[0]!], []));
+      const none = failed.slice(0, main.length).find(({ result }) => result.type === 'none');
+      return trusted(resultOf([none ?? failed[0]!], []));
     },
     intercept: (visitor, next) => {
       const possible = probes.of(visitor);
-      const isFull = !next.hasRoom() && intercepted >= SPARE;
+      const isFull = !next.hasRoom() && intercepted >= EXTRA_INTERCEPTS;
       if (isFull) for (const one of possible.running) one.crowded = true;
       if (isFull || possible.running.length + possible.late.length === 0) {
         next.accept(visitor);
@@ -114,20 +118,20 @@ export function createVerifier(connection: VerifiedConnection, deps: VerifierDep
 }
 
 /** Those whose place is for probes when all others are taken. */
-const SPARE = 16;
+const EXTRA_INTERCEPTS = 16;
 
 /** What the rules of the server forbid stays so for this connection, and is not asked for again: each time is a line of its log. */
-function forbiddenOnce(): (place: Endpoint, see: () => Promise<Sight>) => Promise<SeenPlace> {
-  const forbidden = new Map<string, Sight>();
-  return async (place, see) => {
-    const known = forbidden.get(formatEndpoint(place));
-    if (known !== undefined) return { place, sight: known };
-    const sight = await see();
-    if (isForbidden(sight)) forbidden.set(formatEndpoint(place), sight);
-    return { place, sight };
+function forbiddenCache(): (address: Endpoint, see: () => Promise<ProbeResult>) => Promise<ProbedAddress> {
+  const forbidden = new Map<string, ProbeResult>();
+  return async (address, see) => {
+    const known = forbidden.get(formatEndpoint(address));
+    if (known !== undefined) return { address, result: known };
+    const result = await see();
+    if (isForbidden(result)) forbidden.set(formatEndpoint(address), result);
+    return { address, result };
   };
 }
 
-function isForbidden(sight: Sight): boolean {
-  return sight.type === 'unknown' && sight.forbidden === true;
+function isForbidden(result: ProbeResult): boolean {
+  return result.type === 'unknown' && result.forbidden === true;
 }

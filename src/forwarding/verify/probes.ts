@@ -2,14 +2,14 @@ import { type Deferred, deferred } from '../../lib/async/abort.ts';
 import type { Clock } from '../../lib/async/clock.ts';
 import type { Visitor } from '../../connection/ssh/connection.ts';
 import type { Endpoint } from '../../model/spec.ts';
-import { comesFrom } from './places.ts';
+import { comesFrom } from './addresses.ts';
 
 /** A nonce that is sent through a listener, to come out here. */
 export interface Probe {
   readonly listen: Endpoint;
   readonly port: number;
   /** Where it is sent. */
-  readonly place: Endpoint;
+  readonly address: Endpoint;
   readonly nonce: Buffer;
   /** It has left. */
   readonly sent: Deferred<void>;
@@ -30,7 +30,7 @@ export interface ProbesDeps {
 
 /** The probes of one connection. */
 export interface Probes {
-  start(listen: Endpoint, port: number, place: Endpoint): Probe;
+  start(listen: Endpoint, port: number, address: Endpoint): Probe;
   /** Nobody waits for it any more; for a while it may still come. */
   end(probe: Probe): void;
   /** Those that this visitor may bring; `late` are those for which nobody is kept waiting. */
@@ -51,10 +51,20 @@ export function createProbes({ clock, nonce }: ProbesDeps, signal: AbortSignal):
     signal.addEventListener('abort', forget, { once: true });
   };
   return {
-    start: (listen, port, place) => {
+    start: (listen, port, address) => {
       const [sent, result, over] = [deferred<void>(), deferred<'ours' | 'relayed'>(), deferred<void>()];
       const bytes = Buffer.from(`tunneld-verify ${nonce()}\n`);
-      const probe: Probe = { listen, port, place, nonce: bytes, sent, result, over, state: 'unsent', crowded: false };
+      const probe: Probe = {
+        listen,
+        port,
+        address,
+        nonce: bytes,
+        sent,
+        result,
+        over,
+        state: 'unsent',
+        crowded: false,
+      };
       running.add(probe);
       return probe;
     },
@@ -64,18 +74,18 @@ export function createProbes({ clock, nonce }: ProbesDeps, signal: AbortSignal):
       if (probe.state === 'sent' && !signal.aborted) awaitLate(probe);
     },
     of: (visitor) => {
-      const possible = [...running].filter((one) => mayBring(visitor, one));
-      const direct = possible.filter(({ place }) => comesFrom(visitor.originator, place));
+      const possible = [...running].filter((one) => mayCarry(visitor, one));
+      const direct = possible.filter(({ address }) => comesFrom(visitor.originator, address));
       // The nonce of another place comes only from a program that passes it on: nobody is kept waiting for that.
       const relayed = possible.filter((one) => !direct.includes(one));
-      return { running: direct, late: [...[...missing].filter((one) => mayBring(visitor, one)), ...relayed] };
+      return { running: direct, late: [...[...missing].filter((one) => mayCarry(visitor, one)), ...relayed] };
     },
   };
 }
 
 const LATE_MS = 120_000;
 
-function mayBring({ listen, originator }: Visitor, probe: Probe): boolean {
+function mayCarry({ listen, originator }: Visitor, probe: Probe): boolean {
   if (probe.listen.type === 'unix') return listen.type === 'unix' && listen.path === probe.listen.path;
   if (listen.type !== 'tcp' || listen.host !== probe.listen.host || listen.port !== probe.port) return false;
   const local = ['localhost', '', '*', '0.0.0.0', '127.0.0.1', '::', '::1'].includes(probe.listen.host);

@@ -6,33 +6,39 @@ import { asFailure } from '../../model/failure.ts';
 import type { Endpoint } from '../../model/spec.ts';
 import { type IdentifyDeps, identifyListener } from './identify-listener.ts';
 import type { Probe } from './probes.ts';
-import type { Sight } from './sights.ts';
-import { nobodyCame, NOT_OPENSSH, type VerifiedConnection, visitPlace, withoutAnswer } from './visit-place.ts';
+import type { ProbeResult } from './results.ts';
+import {
+  untilMissing,
+  NOT_OPENSSH,
+  type VerifiedConnection,
+  connectToListener,
+  resultOfFailure,
+} from './connect-to-listener.ts';
 
-export interface VisitDeps extends IdentifyDeps {
+export interface ProbeDeps extends IdentifyDeps {
   readonly connection: VerifiedConnection;
 }
 
 /** Sends the nonce of this probe to its place, and says what came of it. */
-export function sendProbe(probe: Probe, deps: VisitDeps, signal: AbortSignal): Promise<Sight> {
+export function sendProbe(probe: Probe, deps: ProbeDeps, signal: AbortSignal): Promise<ProbeResult> {
   const { connection, clock } = deps;
-  return visiting(probe.place, deps, signal, async (channel) => {
+  return withConnection(probe.address, deps, signal, async (channel) => {
     probe.state = 'sent';
     channel.write(probe.nonce);
     probe.sent.resolve();
     const came = waitFor(probe.result.promise);
-    const answer = await firstToEnd<'ours' | 'relayed' | 'nobody' | 'slow'>(signal, [
+    const answer = await firstToEnd<'ours' | 'relayed' | 'missing' | 'slow'>(signal, [
       came,
-      (over) => nobodyCame(connection, clock, over),
+      (over) => untilMissing(connection, clock, over),
     ]);
     if (answer === 'ours') return { type: 'ours' };
     // Others give their listeners out in ways of their own, and may have something else on that port of their machine.
     if (!connection.serverVersion.startsWith('OpenSSH')) return { type: 'unknown', why: NOT_OPENSSH };
     if (answer === 'slow') return { type: 'unknown', why: TOO_SLOW, passing: true };
     if (answer === 'relayed') return RELAYED;
-    const late = await firstToEnd<'ours' | 'relayed' | Sight>(signal, [
+    const late = await firstToEnd<'ours' | 'relayed' | ProbeResult>(signal, [
       came,
-      (over) => abortable(identify(probe.listen, probe.place, channel, false, deps, over), over),
+      (over) => abortable(identify(probe.listen, probe.address, channel, false, deps, over), over),
     ]);
     if (late === 'ours') return { type: 'ours' };
     if (late === 'relayed') return RELAYED;
@@ -43,29 +49,29 @@ export function sendProbe(probe: Probe, deps: VisitDeps, signal: AbortSignal): P
 /** Who answers first at this place, to whom nothing is sent; `pulse` has our end of the connection told. */
 export function identifyAt(
   listen: Endpoint,
-  place: Endpoint,
+  address: Endpoint,
   pulse: boolean,
-  deps: VisitDeps,
+  deps: ProbeDeps,
   signal: AbortSignal,
-): Promise<Sight> {
-  return visiting(place, deps, signal, (channel) => identify(listen, place, channel, pulse, deps, signal));
+): Promise<ProbeResult> {
+  return withConnection(address, deps, signal, (channel) => identify(listen, address, channel, pulse, deps, signal));
 }
 
 /** What is seen at a place during a visit; leaves no connection behind. */
-async function visiting(
-  place: Endpoint,
-  { connection, clock }: VisitDeps,
+async function withConnection(
+  address: Endpoint,
+  { connection, clock }: ProbeDeps,
   signal: AbortSignal,
-  see: (channel: Channel) => Promise<Sight>,
-): Promise<Sight> {
+  see: (channel: Channel) => Promise<ProbeResult>,
+): Promise<ProbeResult> {
   let channel: Channel | null = null;
   try {
-    channel = await visitPlace(connection, place, clock, signal);
+    channel = await connectToListener(connection, address, clock, signal);
     channel.on('error', () => {});
     return await see(channel);
   } catch (error) {
     signal.throwIfAborted();
-    return withoutAnswer(asFailure(error), connection.serverVersion);
+    return resultOfFailure(asFailure(error), connection.serverVersion);
   } finally {
     if (channel !== null) discard(channel);
   }
@@ -73,20 +79,20 @@ async function visiting(
 
 function identify(
   listen: Endpoint,
-  place: Endpoint,
+  address: Endpoint,
   channel: Channel,
   pulse: boolean,
-  deps: VisitDeps,
+  deps: ProbeDeps,
   signal: AbortSignal,
-): Promise<Sight> {
-  const again = () => visitPlace(deps.connection, place, deps.clock, signal);
-  return identifyListener({ listen, channel, again, pulse }, deps, signal);
+): Promise<ProbeResult> {
+  const again = () => connectToListener(deps.connection, address, deps.clock, signal);
+  return identifyListener({ listen, channel, again, sendEnd: pulse }, deps, signal);
 }
 
 const TOO_SLOW = 'the server did not answer in time';
 const TOO_MANY = 'too many visitors came at once to tell';
 
-const RELAYED: Sight = {
+const RELAYED: ProbeResult = {
   type: 'other',
   who: 'it passes on to this tunnel what it gets, from another address than it was sent to',
   answered: true,

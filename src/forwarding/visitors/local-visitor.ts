@@ -45,7 +45,7 @@ export async function serveLocalVisitor(
   }
 }
 
-interface Wish {
+interface Request {
   readonly originator: string;
   readonly target: ForwardSpec['target'];
   readonly wanted: SocksRequest | null;
@@ -54,7 +54,7 @@ interface Wish {
 function reject(
   socket: Socket,
   failure: TunnelFailure,
-  { originator, target, wanted }: Wish,
+  { originator, target, wanted }: Request,
   { counters, forward, visitLog, onTarget }: VisitOptions,
 ): void {
   counters.refusedConnections += 1;

@@ -1,7 +1,7 @@
 import type { Duplex } from 'node:stream';
 import type { Clock } from '../../lib/async/clock.ts';
 import { errorCode, errorText, printable } from '../../lib/text.ts';
-import { feed, reply, startSocks, type Outcome, type Step } from './socks-parser.ts';
+import { feed, reply, startSocks, type ReplyCode, type Step } from './socks-parser.ts';
 
 /** Where a client wants to go. */
 export interface SocksRequest {
@@ -11,7 +11,7 @@ export interface SocksRequest {
    * Tells the client, once. With `granted` the stream is the caller's, who must not have listened for its data before and reads
    * all that came after the request, and its end. Everything else ends it, and destroys it when the client stays.
    */
-  answer(outcome: Outcome): void;
+  answer(outcome: ReplyCode): void;
 }
 
 /** Why a handshake came to nothing; the message is safe to print. */
@@ -33,7 +33,7 @@ export function negotiate(stream: Duplex, clock: Clock, signal: AbortSignal): Pr
           step = feed(step.state, NOTHING);
         }
         if (step.type === 'request') {
-          settle();
+          detach();
           stream.unshift(Buffer.concat([HELD, step.rest]));
           const { version, host, port } = step;
           resolve({ host, port, answer: answerOnce(stream, version, clock, signal) });
@@ -48,22 +48,22 @@ export function negotiate(stream: Duplex, clock: Clock, signal: AbortSignal): Pr
     };
     const onEnd = () => refuse('the SOCKS client left before its request was complete');
     const onTimeout = () => refuse(`the SOCKS client sent no complete request within ${HANDSHAKE_MS / 1000} s`);
-    const onError = (error: Error) => lose(new SocksError(`the SOCKS client is gone: ${reason(error)}`));
-    const onClose = () => lose(new SocksError('the SOCKS client is gone'));
-    const onAbort = () => lose(signal.reason as Error);
+    const onError = (error: Error) => fail(new SocksError(`the SOCKS client is gone: ${reason(error)}`));
+    const onClose = () => fail(new SocksError('the SOCKS client is gone'));
+    const onAbort = () => fail(signal.reason as Error);
 
     function refuse(message: string, bytes: Buffer = NOTHING): void {
-      settle();
-      sayGoodbye(stream, bytes, clock, signal);
+      detach();
+      endWith(stream, bytes, clock, signal);
       reject(new SocksError(message));
     }
-    function lose(error: Error): void {
-      settle();
+    function fail(error: Error): void {
+      detach();
       // A channel of SSH that nobody reads never closes.
       stream.resume().destroy();
       reject(error);
     }
-    function settle(): void {
+    function detach(): void {
       cancel();
       signal.removeEventListener('abort', onAbort);
       stream.off('readable', onReadable).off('end', onEnd).off('error', onError).off('close', onClose);
@@ -106,7 +106,7 @@ function answerOnce(stream: Duplex, version: 4 | 5, clock: Clock, signal: AbortS
     answered = true;
     const bytes = reply(version, outcome);
     if (outcome !== 'granted') {
-      sayGoodbye(stream, bytes, clock, signal);
+      endWith(stream, bytes, clock, signal);
       return;
     }
     stream.read(HELD.length);
@@ -118,7 +118,7 @@ function answerOnce(stream: Duplex, version: 4 | 5, clock: Clock, signal: AbortS
  * The last word to a client. What it still sends is read and forgotten, because a close with unread bytes is a reset, and that
  * would overtake the word.
  */
-function sayGoodbye(stream: Duplex, bytes: Buffer, clock: Clock, signal: AbortSignal): void {
+function endWith(stream: Duplex, bytes: Buffer, clock: Clock, signal: AbortSignal): void {
   const release = () => {
     cancel();
     signal.removeEventListener('abort', destroy);

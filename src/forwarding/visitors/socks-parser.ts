@@ -12,7 +12,7 @@ export function feed({ stage, pending }: SocksState, bytes: Buffer): Step {
   const [version] = all;
   if (version === undefined) return more('first', all);
   if (version === 5) return greeting5(all);
-  return version === 4 ? request4(all) : stranger(all);
+  return version === 4 ? request4(all) : otherProtocol(all);
 }
 
 export function startSocks(): SocksState {
@@ -45,10 +45,10 @@ interface Request {
 type Version = 4 | 5;
 
 /** What became of a request. */
-export type Outcome = 'granted' | 'forbidden' | 'refused' | 'unreachable' | 'failed';
+export type ReplyCode = 'granted' | 'forbidden' | 'refused' | 'unreachable' | 'failed';
 
 /** The answer to a request. It names 0.0.0.0:0 as our end of the connection: which it is concerns no client of CONNECT. */
-export function reply(version: Version, outcome: Outcome): Buffer {
+export function reply(version: Version, outcome: ReplyCode): Buffer {
   return version === 5 ? reply5(REPLIES5[outcome]) : reply4(outcome === 'granted' ? 90 : 91);
 }
 
@@ -97,7 +97,7 @@ function request5(bytes: Buffer): Step {
   if (bytes.length < end) return more('request', bytes);
   const address = bytes.subarray(4, end - 2);
   const host = type === NAME ? name(address.subarray(1)) : type === IPV4 ? ipv4(address) : ipv6(address);
-  return judge(5, command, host, bytes.readUInt16BE(end - 2), bytes.subarray(end));
+  return checkRequest(5, command, host, bytes.readUInt16BE(end - 2), bytes.subarray(end));
 }
 
 const IPV4 = 1;
@@ -114,11 +114,11 @@ function request4(bytes: Buffer): Step {
   const address = bytes.subarray(4, 8);
   const port = bytes.readUInt16BE(2);
   const number = address.readUInt32BE();
-  if (number === 0 || number > 0xff) return judge(4, command, ipv4(address), port, bytes.subarray(userEnd + 1));
+  if (number === 0 || number > 0xff) return checkRequest(4, command, ipv4(address), port, bytes.subarray(userEnd + 1));
   const nameEnd = endOfText(bytes, userEnd + 1);
   if (nameEnd === 'missing') return more('first', bytes);
   if (nameEnd === 'too far') return error(reply(4, 'failed'), `the name in the SOCKS 4a client's request is too long`);
-  return judge(4, command, name(bytes.subarray(userEnd + 1, nameEnd)), port, bytes.subarray(nameEnd + 1));
+  return checkRequest(4, command, name(bytes.subarray(userEnd + 1, nameEnd)), port, bytes.subarray(nameEnd + 1));
 }
 
 /** Where the NUL is that ends the text at `from`. */
@@ -132,7 +132,13 @@ function endOfText(bytes: Buffer, from: number): number | 'missing' | 'too far' 
 const MAX_TEXT = 255;
 
 /** A request that is there as a whole, so that no unread bytes of it turn the close after a refusal into a reset. */
-function judge(version: Version, command: number | undefined, host: string | null, port: number, rest: Buffer): Step {
+function checkRequest(
+  version: Version,
+  command: number | undefined,
+  host: string | null,
+  port: number,
+  rest: Buffer,
+): Step {
   if (command !== CONNECT) {
     const bytes = version === 5 ? reply5(COMMAND_NOT_SUPPORTED) : reply(4, 'failed');
     const what = COMMANDS[command ?? 0] ?? `the unknown command ${command}`;
@@ -163,7 +169,7 @@ function name(bytes: Buffer): string | null {
 }
 
 /** Something else than SOCKS, most likely a browser or a curl to which this was given as an HTTP proxy. */
-function stranger(bytes: Buffer): Step {
+function otherProtocol(bytes: Buffer): Step {
   const text = bytes.toString('latin1', 0, 40);
   if (HTTP_METHODS.some((method) => text.startsWith(method))) {
     return error(HTTP_REPLY, 'the client speaks HTTP, but this is a SOCKS proxy');

@@ -73,7 +73,7 @@ export function splice(channel: Channel, socket: Socket, options: SpliceOptions)
     channelClosed = true;
     uplink.stop();
     if (!socketClosed) delivery.start();
-    settle();
+    finishIfClosed();
   });
   const onSocketClose = () => {
     socketClosed = true;
@@ -81,7 +81,7 @@ export function splice(channel: Channel, socket: Socket, options: SpliceOptions)
     uplink.stop();
     channel.resume();
     if (!channelClosed) closeAfterItsEnd(channel);
-    settle();
+    finishIfClosed();
   };
   socket.on('close', onSocketClose);
   // A visitor may have left between the last question and here.
@@ -99,7 +99,7 @@ export function splice(channel: Channel, socket: Socket, options: SpliceOptions)
     resetSocket(socket);
   }
 
-  function settle(): void {
+  function finishIfClosed(): void {
     if (channelClosed && socketClosed) ended.resolve(how);
   }
 

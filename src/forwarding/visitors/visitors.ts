@@ -5,7 +5,7 @@ import { idleWatches } from './channel-timeout.ts';
 import type { Device } from '../../net/device.ts';
 import type { TunnelFailure } from '../../model/failure.ts';
 import { serveLocalVisitor } from './local-visitor.ts';
-import type { Next } from '../verify/listener-verifier.ts';
+import type { VisitorHandler } from '../verify/listener-verifier.ts';
 import { resetSocket } from '../../net/reset-socket.ts';
 import { type Endpoint, formatEndpoint, type TunnelSpec } from '../../model/spec.ts';
 import type { SshConnection, Visitor } from '../../connection/ssh/connection.ts';
@@ -26,7 +26,7 @@ export interface VisitorsDeps {
 }
 
 /** Serves the visitors of one session. */
-export interface Visitors extends Next {
+export interface Visitors extends VisitorHandler {
   /** One that came to the listener of this forward on this device. */
   acceptLocal(index: number, socket: Socket): void;
   /** Takes down whether a target answered. */

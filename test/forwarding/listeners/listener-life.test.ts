@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { Claim } from '../../../src/forwarding/listeners/holdings.ts';
+import type { Admission } from '../../../src/forwarding/listeners/holdings.ts';
 import {
   type Command,
   type ListenerEvent,
@@ -9,31 +9,38 @@ import {
   startLife,
   step,
 } from '../../../src/forwarding/listeners/listener-life.ts';
-import type { Other, VerifyResult } from '../../../src/forwarding/verify/sights.ts';
+import type { OtherProgram, VerifyResult } from '../../../src/forwarding/verify/results.ts';
 import { TunnelFailure } from '../../../src/model/failure.ts';
 import { seeded } from '../../support/seeded.ts';
 
-const FREE: Claim = { type: 'free' };
-const COPIED: Claim = { type: 'copied' };
-const BARRED: Claim = { type: 'barred', other: { who: 'it', day: '2026-01-31' }, copied: false };
+const FREE: Admission = { type: 'free' };
+const COPIED: Admission = { type: 'copied' };
+const BARRED: Admission = { type: 'barred', other: { who: 'it', day: '2026-01-31' }, copied: false };
 
-const SEEN: Other = { type: 'other', who: 'it says hello', answered: true, alive: true, hostKey: null, own: false };
+const SEEN: OtherProgram = {
+  type: 'other',
+  who: 'it says hello',
+  answered: true,
+  alive: true,
+  hostKey: null,
+  own: false,
+};
 const RESULTS = {
   ours: { type: 'ours', whole: true },
   half: { type: 'ours', whole: false },
   part: { type: 'part', why: 'another one has the rest', other: SEEN },
   other: { ...SEEN, certain: true },
   dim: { ...SEEN, certain: false },
-  nobody: { type: 'nobody' },
+  nobody: { type: 'none' },
   dark: { type: 'unknown', why: 'forbidden' },
   slow: { type: 'unknown', why: 'too slow', passing: true },
 } as const satisfies Record<string, VerifyResult>;
 
 const EVENTS = {
-  free: { type: 'recalled', claim: FREE, watchedMs: 0 },
-  copied: { type: 'recalled', claim: COPIED, watchedMs: 0 },
-  watched: { type: 'recalled', claim: COPIED, watchedMs: 120_000 },
-  barred: { type: 'recalled', claim: BARRED, watchedMs: 0 },
+  free: { type: 'recalled', admission: FREE, watchedMs: 0 },
+  copied: { type: 'recalled', admission: COPIED, watchedMs: 0 },
+  watched: { type: 'recalled', admission: COPIED, watchedMs: 120_000 },
+  barred: { type: 'recalled', admission: BARRED, watchedMs: 0 },
   slept: { type: 'slept' },
   entered: { type: 'entered' },
   granted: { type: 'granted', port: 8080 },
@@ -225,7 +232,7 @@ test('whatever happens, a listener is asked for again and again, its turn ends o
   const happens = (command: Command): ListenerEvent => {
     switch (command.type) {
       case 'recall':
-        return { type: 'recalled', claim: pick([FREE, FREE, FREE, COPIED, BARRED]), watchedMs: pick([0, 120_000]) };
+        return { type: 'recalled', admission: pick([FREE, FREE, FREE, COPIED, BARRED]), watchedMs: pick([0, 120_000]) };
       case 'sleep':
         return EVENTS.slept;
       case 'enter':
@@ -265,7 +272,7 @@ test('whatever happens, a listener is asked for again and again, its turn ends o
         assert.ok(seen.type === 'other' ? seen.certain || barred : seen.type === 'part' && barred, seen.type);
       const event = happens(command);
       if (event.type === 'verified') seen = event.result;
-      if (event.type === 'recalled') barred = event.claim.type === 'barred';
+      if (event.type === 'recalled') barred = event.admission.type === 'barred';
       moment.suspended = random() < 0.1;
       [state, reports, command] = step(state, event, rules, moment);
     }

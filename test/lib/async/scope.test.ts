@@ -3,7 +3,7 @@ import { getEventListeners } from 'node:events';
 import { suite, test } from 'node:test';
 import { sleep } from '../../../src/lib/async/clock.ts';
 import { deadline, sleepUntil } from '../../../src/lib/async/deadline.ts';
-import { createBell } from '../../../src/lib/async/listeners.ts';
+import { createEmitter } from '../../../src/lib/async/emitter.ts';
 import { firstToEnd, type Scope, waitFor, withScope } from '../../../src/lib/async/scope.ts';
 import { fakeClock, type FakeClock } from '../../support/clock.ts';
 
@@ -170,9 +170,9 @@ suite('deadline', () => {
 suite('sleepUntil', () => {
   test('ends with the time, with any of its wakers, or with the signal', async () => {
     const { clock, parent, nothingLeft } = world();
-    const [one, other] = [createBell(), createBell()];
+    const [one, other] = [createEmitter(), createEmitter()];
     const listening = { count: 0 };
-    const counted = (listen: typeof one.listen) => (listener: () => void) => {
+    const counted = (listen: typeof one.subscribe) => (listener: () => void) => {
       listening.count += 1;
       const end = listen(listener);
       return () => {
@@ -180,12 +180,12 @@ suite('sleepUntil', () => {
         end();
       };
     };
-    const wakers = [counted(one.listen), counted(other.listen)];
+    const wakers = [counted(one.subscribe), counted(other.subscribe)];
     const stop = new Error('stop');
     const table: readonly [string, () => void | Promise<void>, string][] = [
       ['time', () => clock.advance(1000), 'awake'],
-      ['one', one.ring, 'awake'],
-      ['other', other.ring, 'awake'],
+      ['one', one.emit, 'awake'],
+      ['other', other.emit, 'awake'],
       ['signal', () => parent.abort(stop), 'stop'],
     ];
     for (const [what, happen, wanted] of table) {

@@ -6,7 +6,7 @@ import { buffer, text } from 'node:stream/consumers';
 import { describe, test, type TestContext } from 'node:test';
 import { systemClock } from '../../../src/lib/async/clock.ts';
 import { HANDSHAKE_MS, negotiate, SocksError } from '../../../src/forwarding/visitors/socks-handshake.ts';
-import { reply, type Outcome } from '../../../src/forwarding/visitors/socks-parser.ts';
+import { reply, type ReplyCode } from '../../../src/forwarding/visitors/socks-parser.ts';
 import { fakeClock } from '../../support/clock.ts';
 import { listen } from '../../support/listen.ts';
 import { until } from '../../support/until.ts';
@@ -312,7 +312,7 @@ describe('a stream in an unusual state', () => {
   });
 });
 
-for (const outcome of ['granted', 'failed'] satisfies Outcome[]) {
+for (const outcome of ['granted', 'failed'] satisfies ReplyCode[]) {
   test(`a client that resets before it is told: ${outcome}`, async (t) => {
     const { client, served, asked, left } = await negotiation(t);
     client.write(SOCKS5);

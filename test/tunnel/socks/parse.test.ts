@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { escapeControls } from '../../../src/lib/text.ts';
-import { feed, reply, startSocks, type Outcome, type Step } from '../../../src/forwarding/visitors/socks-parser.ts';
+import { feed, reply, startSocks, type ReplyCode, type Step } from '../../../src/forwarding/visitors/socks-parser.ts';
 
 const GREETING = [5, 1, 0];
 const CHOSEN = Buffer.of(5, 0);
@@ -143,7 +143,7 @@ test('a state may be fed twice: it is not changed', () => {
 });
 
 test('answers', () => {
-  const outcomes: readonly [Outcome, number, number][] = [
+  const outcomes: readonly [ReplyCode, number, number][] = [
     ['granted', 0, 90],
     ['failed', 1, 91],
     ['forbidden', 2, 91],

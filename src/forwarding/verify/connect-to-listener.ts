@@ -2,7 +2,7 @@ import { firstToEnd, waitFor } from '../../lib/async/scope.ts';
 import { abortable } from '../../lib/async/abort.ts';
 import { sleep, type Clock } from '../../lib/async/clock.ts';
 import type { TunnelFailure } from '../../model/failure.ts';
-import type { Sight } from './sights.ts';
+import type { ProbeResult } from './results.ts';
 import type { Endpoint } from '../../model/spec.ts';
 import type { Channel, SshConnection } from '../../connection/ssh/connection.ts';
 import { discardLate } from '../../connection/ssh/discard.ts';
@@ -12,13 +12,13 @@ import { isProhibited } from '../../connection/ssh2/requests.ts';
 export type VerifiedConnection = Pick<SshConnection, 'open' | 'probe' | 'serverVersion' | 'transport'>;
 
 /** Has the server connect us to this place. Rejects also where it does not say in time whether it does. */
-export async function visitPlace(
+export async function connectToListener(
   connection: VerifiedConnection,
-  place: Endpoint,
+  address: Endpoint,
   clock: Clock,
   signal: AbortSignal,
 ): Promise<Channel> {
-  const opening = connection.open(place, { address: '127.0.0.1', port: 0 });
+  const opening = connection.open(address, { address: '127.0.0.1', port: 0 });
   try {
     return await firstToEnd<Channel>(signal, [waitFor(opening), (over) => tooLate(connection, clock, over)]);
   } catch (error) {
@@ -53,21 +53,21 @@ async function patience(
  * The visitor and the answer to a question come on one connection: what has not come a round trip and a while later never will. The
  * second question leaves after our word that we take the visitor, for which the server waits before it passes anything on.
  */
-export function nobodyCame(
+export function untilMissing(
   connection: VerifiedConnection,
   clock: Clock,
   signal: AbortSignal,
-): Promise<'nobody' | 'slow'> {
+): Promise<'missing' | 'slow'> {
   const asked = clock.now();
   const answered = async (over: AbortSignal) => {
     await abortable(connection.probe(), over);
     await abortable(connection.probe(), over);
     await sleep(clock, Math.max(LATER_MS, 4 * (clock.now() - asked)), over);
-    return 'nobody' as const;
+    return 'missing' as const;
   };
   const slow = (over: AbortSignal) =>
     patience(connection, PATIENCE_MS + LATER_MS, clock, over).then(() => 'slow' as const);
-  return firstToEnd<'nobody' | 'slow'>(signal, [answered, slow]);
+  return firstToEnd<'missing' | 'slow'>(signal, [answered, slow]);
 }
 
 /** For the server to open the connection, and for an answer; it may be far away or busy. */
@@ -79,15 +79,15 @@ const LONGEST_PATIENCE_MS = 60_000;
 const MUCH_BYTES = 4096;
 
 /** What it means that a place was not reached. */
-export function withoutAnswer(failure: TunnelFailure, serverVersion: string): Sight {
+export function resultOfFailure(failure: TunnelFailure, serverVersion: string): ProbeResult {
   const { code, message } = failure;
   if (code === 'forward-refused') return { type: 'unknown', why: message, forbidden: isProhibited(failure) };
   if (code !== 'target-unreachable') return { type: 'unknown', why: message, passing: true };
-  if (!serverVersion.startsWith('OpenSSH')) return { type: 'nobody' };
-  return NOBODY.test(message) ? { type: 'nobody' } : { type: 'unknown', why: message };
+  if (!serverVersion.startsWith('OpenSSH')) return { type: 'none' };
+  return NOT_LISTENING.test(message) ? { type: 'none' } : { type: 'unknown', why: message };
 }
 
 export const NOT_OPENSSH = 'the server is not OpenSSH, and what it says of its own ports is not to be relied on';
 
 /** What sshd says where nothing can listen or nothing does; it also says when it could not find out, as with AddressFamily inet. */
-const NOBODY = /refused|no such file|assign requested address|unreachable|no route|not supported by protocol/i;
+const NOT_LISTENING = /refused|no such file|assign requested address|unreachable|no route|not supported by protocol/i;

@@ -2,7 +2,7 @@ import { isIP, isIPv6 } from 'node:net';
 import { TELLTALE, type Endpoint } from '../../model/spec.ts';
 
 /** Where the visitors of a listener arrive on the server, as it can be asked to connect there. */
-export interface Places {
+export interface ListenerAddresses {
   /** Every one of these that listens is to lead here. */
   readonly asked: readonly Endpoint[];
   /** Where sshd listens instead, without a word, when its GatewayPorts is `no` (channel_fwd_bind_addr in OpenSSH's channels.c). */
@@ -14,7 +14,7 @@ export interface Places {
 }
 
 /** `port` is the one that the server chose where it did. */
-export function placesOf(listen: Endpoint, port: number): Places {
+export function addressesOf(listen: Endpoint, port: number): ListenerAddresses {
   if (listen.type === 'unix') return { asked: [listen], instead: [], name: null, beyond: null };
   const at = (...hosts: readonly string[]) => hosts.map((host): Endpoint => ({ type: 'tcp', host, port }));
   const [name = null, beyond = null] = at('localhost', TELLTALE);
@@ -41,18 +41,18 @@ export function placesOf(listen: Endpoint, port: number): Places {
  * Whether a visitor with this originator (`ADDRESS:PORT`) can be a connection that the server opened to the place: it comes by the same
  * family, and to a loopback address from one. A program that passes on what it gets at the other address does not.
  */
-export function comesFrom(originator: string, place: Endpoint): boolean {
-  if (place.type === 'unix') return true;
-  const address = originator.replace(/:\d*$/, '').replace(/^::ffff:(?=\d+\.)/i, '');
-  const fourth = isIP(address) === 4;
-  if (isLoopback(place)) {
-    const loopback = fourth ? address.startsWith('127.') : address === '::1';
-    return loopback && (place.host === 'localhost' || isIPv6(place.host) !== fourth);
+export function comesFrom(originator: string, address: Endpoint): boolean {
+  if (address.type === 'unix') return true;
+  const source = originator.replace(/:\d*$/, '').replace(/^::ffff:(?=\d+\.)/i, '');
+  const fourth = isIP(source) === 4;
+  if (isLoopback(address)) {
+    const loopback = fourth ? source.startsWith('127.') : source === '::1';
+    return loopback && (address.host === 'localhost' || isIPv6(address.host) !== fourth);
   }
-  return isIP(place.host) === 0 || isIPv6(place.host) !== fourth;
+  return isIP(address.host) === 0 || isIPv6(address.host) !== fourth;
 }
 
 /** Whether it is one of the texts that sshd takes for loopback. */
-export function isLoopback(place: Endpoint): boolean {
-  return place.type === 'tcp' && ['localhost', '127.0.0.1', '::1'].includes(place.host);
+export function isLoopback(address: Endpoint): boolean {
+  return address.type === 'tcp' && ['localhost', '127.0.0.1', '::1'].includes(address.host);
 }

@@ -1,17 +1,17 @@
 import { type Endpoint, formatEndpoint } from '../../model/spec.ts';
 
 /** Who answers at one place of the server, as seen by a connection that the server opened to it for us. */
-export type Sight =
+export type ProbeResult =
   /** What we sent there came out here. */
   | { readonly type: 'ours' }
   /** A connection is taken there, and what we sent did not come out here. */
-  | Other
+  | OtherProgram
   /** Nobody listens there. */
-  | { readonly type: 'nobody' }
+  | { readonly type: 'none' }
   /** The server opens no such connection for us, or does not tell; `passing` where that may be different in a minute. */
-  | Unseen;
+  | UnknownResult;
 
-export interface Other {
+export interface OtherProgram {
   readonly type: 'other';
   /** What it says, for people. */
   readonly who: string;
@@ -25,7 +25,7 @@ export interface Other {
   readonly own: boolean;
 }
 
-interface Unseen {
+interface UnknownResult {
   readonly type: 'unknown';
   readonly why: string;
   readonly passing?: boolean;
@@ -33,9 +33,9 @@ interface Unseen {
   readonly forbidden?: boolean;
 }
 
-export interface SeenPlace {
-  readonly place: Endpoint;
-  readonly sight: Sight;
+export interface ProbedAddress {
+  readonly address: Endpoint;
+  readonly result: ProbeResult;
 }
 
 /** Who answers at a listener, of which a server may have more than one place, or another than was asked for. */
@@ -45,47 +45,50 @@ export type VerifyResult =
   /** It leads here at another place than was asked for. */
   | { readonly type: 'misplaced'; readonly why: string }
   /** It leads here, and to somebody else at another of its places. */
-  | { readonly type: 'part'; readonly why: string; readonly other: Other }
+  | { readonly type: 'part'; readonly why: string; readonly other: OtherProgram }
   /** `certain` where every place was seen, and another program said something. */
-  | (Other & { readonly certain: boolean })
-  | { readonly type: 'nobody' }
-  | Unseen;
+  | (OtherProgram & { readonly certain: boolean })
+  | { readonly type: 'none' }
+  | UnknownResult;
 
 /** What was seen at all places together. `instead` is empty unless nothing of `asked` leads here. */
-export function resultOf(asked: readonly SeenPlace[], instead: readonly SeenPlace[]): VerifyResult {
+export function resultOf(asked: readonly ProbedAddress[], instead: readonly ProbedAddress[]): VerifyResult {
   const here = only('ours', [...asked, ...instead]);
   const elsewhere = only('other', [...asked, ...instead]);
   const [stranger] = elsewhere;
   const [dark] = only('unknown', asked);
   if (here.length === 0) {
     const unseen = dark ?? only('unknown', instead)[0];
-    if (stranger === undefined) return unseen?.sight ?? { type: 'nobody' };
-    return { ...stranger.sight, certain: unseen === undefined && elsewhere.every(({ sight }) => sight.answered) };
+    if (stranger === undefined) return unseen?.result ?? { type: 'none' };
+    return {
+      ...stranger.result,
+      certain: unseen === undefined && elsewhere.every(({ result }) => result.answered),
+    };
   }
   const leads = `${list(here)} ${here.length === 1 ? 'leads' : 'lead'} here`;
   if (stranger !== undefined)
     return {
       type: 'part',
-      why: `${leads}, but at ${list(elsewhere)} ${inUseReason(stranger.sight.who)}`,
-      other: stranger.sight,
+      why: `${leads}, but at ${list(elsewhere)} ${inUseReason(stranger.result.who)}`,
+      other: stranger.result,
     };
   if (dark !== undefined) {
-    const why = `${leads}, but what is at ${list(only('unknown', asked))} cannot be seen: ${dark.sight.why}`;
-    return { ...dark.sight, why };
+    const why = `${leads}, but what is at ${list(only('unknown', asked))} cannot be seen: ${dark.result.why}`;
+    return { ...dark.result, why };
   }
-  if (only('ours', asked).length > 0) return { type: 'ours', whole: only('nobody', asked).length === 0 };
+  if (only('ours', asked).length > 0) return { type: 'ours', whole: only('none', asked).length === 0 };
   const why = `the server listens on loopback only (GatewayPorts no): ${leads}, and nobody listens on ${list(asked)}`;
   return { type: 'misplaced', why };
 }
 
-type Seen<T extends Sight['type']> = SeenPlace & { readonly sight: Extract<Sight, { type: T }> };
+type Seen<T extends ProbeResult['type']> = ProbedAddress & { readonly result: Extract<ProbeResult, { type: T }> };
 
-function only<T extends Sight['type']>(type: T, places: readonly SeenPlace[]): readonly Seen<T>[] {
-  return places.filter((seen): seen is Seen<T> => seen.sight.type === type);
+function only<T extends ProbeResult['type']>(type: T, places: readonly ProbedAddress[]): readonly Seen<T>[] {
+  return places.filter((seen): seen is Seen<T> => seen.result.type === type);
 }
 
-function list(places: readonly SeenPlace[]): string {
-  return places.map(({ place }) => formatEndpoint(place)).join(' and ');
+function list(places: readonly ProbedAddress[]): string {
+  return places.map(({ address }) => formatEndpoint(address)).join(' and ');
 }
 
 /** Whose the listener is, in words. */
@@ -96,7 +99,7 @@ export function inUseReason(who: string): string {
 }
 
 /** What to do about it, where it was seen who that is. */
-export function inUseHint({ hostKey, own }: Other): string | undefined {
+export function inUseHint({ hostKey, own }: OtherProgram): string | undefined {
   if (own) return OWN_HINT;
   return hostKey === null ? undefined : ANOTHERS_HINT;
 }

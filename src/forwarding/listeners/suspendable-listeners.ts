@@ -1,0 +1,78 @@
+import { abortable, deferred } from '../../lib/async/abort.ts';
+import { createEmitter } from '../../lib/async/emitter.ts';
+import type { Clock } from '../../lib/async/clock.ts';
+import { sleepUntil, type Subscribe } from '../../lib/async/deadline.ts';
+
+/** Which listeners a tunnel's session may hold. */
+export interface ListenerAccess {
+  isSuspended(index: number): boolean;
+  /** Resolves when the forward's listener is not suspended; it is held until release(). */
+  acquire(index: number, signal: AbortSignal): Promise<void>;
+  release(index: number): void;
+  /** Calls back when this listener is suspended; at once where it is. */
+  onSuspended(index: number): Subscribe;
+}
+
+/**
+ * Listeners that a tunnel closes for its replacement, because two connections cannot have the same one. The tunnel serves all others
+ * meanwhile, and opens the suspended ones again where the replacement fails.
+ */
+export interface SuspendableListeners extends ListenerAccess {
+  /** Resolves when none of these listeners is held any more, or after SUSPEND_MS. */
+  suspend(indices: readonly number[]): Promise<void>;
+  resume(indices: readonly number[]): void;
+}
+
+export function createSuspendableListeners(clock: Clock): SuspendableListeners {
+  const suspended = new Set<number>();
+  const held = new Set<number>();
+  const changed = createEmitter();
+
+  /** Calls back at each change after which the condition holds; at once where it holds. */
+  const when =
+    (holds: () => boolean): Subscribe =>
+    (listener) => {
+      if (holds()) listener();
+      return changed.subscribe(() => {
+        if (holds()) listener();
+      });
+    };
+
+  return {
+    isSuspended: (index) => suspended.has(index),
+    acquire: async (index, signal) => {
+      signal.throwIfAborted();
+      while (suspended.has(index))
+        await until(
+          when(() => !suspended.has(index)),
+          signal,
+        );
+      held.add(index);
+    },
+    onSuspended: (index) => when(() => suspended.has(index)),
+    release: (index) => {
+      held.delete(index);
+      changed.emit();
+    },
+    suspend: async (indices) => {
+      for (const index of indices) suspended.add(index);
+      changed.emit();
+      const free = when(() => !indices.some((index) => held.has(index)));
+      await sleepUntil(clock, SUSPEND_MS, [free], new AbortController().signal);
+    },
+    resume: (indices) => {
+      for (const index of indices) suspended.delete(index);
+      changed.emit();
+    },
+  };
+}
+
+/** The verification of a listener takes seconds, and is not interrupted. */
+const SUSPEND_MS = 10_000;
+
+/** Resolves when it calls back. */
+export async function until(subscribe: Subscribe, signal: AbortSignal): Promise<void> {
+  const over = deferred<void>();
+  const forget = subscribe(over.resolve);
+  await abortable(over.promise, signal).finally(forget);
+}
