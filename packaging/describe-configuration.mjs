@@ -3,12 +3,12 @@ import { tsImport } from 'tsx/esm/api';
 /** What a configuration may say, as plain data, out of the table that the program reads with: its documents cannot go stale. */
 export async function describeConfiguration() {
   const { OPTIONS } = await tsImport('../src/model/options.ts', import.meta.url);
-  const { defaultInWords } = await tsImport('../src/config/schema/describe.ts', import.meta.url);
+  const { describeDefault } = await tsImport('../src/config/schema/describe.ts', import.meta.url);
   const { configSchema } = await tsImport('../src/config/schema/json-schema.ts', import.meta.url);
   const options = Object.entries(OPTIONS).map(([name, option]) => ({
     name,
     text: option.text,
-    default: defaultInWords(option),
+    default: describeDefault(option),
     ssh: option.ssh?.name ?? null,
   }));
   return { options, schema: configSchema() };

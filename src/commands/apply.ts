@@ -8,7 +8,7 @@ import { MAX_TRIAL_MS } from '../control/protocol.ts';
 import { sleep, systemClock } from '../lib/async/clock.ts';
 import { readText } from '../lib/files/read-small-file.ts';
 import { errorText, formatDuration } from '../lib/text.ts';
-import { layCandidate, removeCandidate } from '../config/candidate.ts';
+import { createCandidate, removeCandidate } from '../config/candidate.ts';
 import type { StatusDocument } from '../status/document.ts';
 import { reportProblems } from './text/config-problems.ts';
 import { confirm } from './confirm.ts';
@@ -117,7 +117,7 @@ function describeWaiting({ tunnels }: StatusDocument, names: readonly string[]):
 
 async function writeCandidate(target: string, file: string, inUse: string | null): Promise<string | null> {
   try {
-    return await layCandidate(target, await readText(file), inUse);
+    return await createCandidate(target, await readText(file), inUse);
   } catch (error) {
     fail(`cannot write beside ${target}: ${errorText(error)}${process.getuid?.() === 0 ? '' : ' (try sudo)'}`);
     return null;

@@ -2,7 +2,7 @@ import { dirname, resolve } from 'node:path';
 import { systemEnvironment } from '../config/input/environment.ts';
 import { loadConfig } from '../config/load.ts';
 import { ConfigError } from '../config/input/problem.ts';
-import { handedOverProblems, isHandedOver } from '../install/systemd/credential-directory.ts';
+import { credentialProblems, loadsCredentials } from '../install/systemd/credentials.ts';
 import { exposedSecrets } from '../connection/auth/exposed-secrets.ts';
 import { quote } from '../lib/shell-quote.ts';
 import { reportProblems } from './text/config-problems.ts';
@@ -33,7 +33,7 @@ export async function check(flag: string | null): Promise<number> {
 
 /** The service would not start again: that is no less a problem than what the file itself says. */
 async function checkSurroundings(file: string): Promise<void> {
-  if (!(await isHandedOver(file))) return;
-  const problems = await handedOverProblems(dirname(resolve(file)));
+  if (!(await loadsCredentials(file))) return;
+  const problems = await credentialProblems(dirname(resolve(file)));
   if (problems.length > 0) throw new ConfigError(problems.map((message) => ({ file, line: 1, column: 1, message })));
 }

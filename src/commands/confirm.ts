@@ -21,7 +21,7 @@ export async function confirm(flag: string | null): Promise<number> {
   // The file comes first: the daemon keeps only what its file says, so that nobody keeps it who may not write the file.
   const answer = await request(flag, { command: 'confirm' }, null);
   if ('exit' in answer) {
-    await installed.takeBack();
+    await installed.revert();
     return answer.exit;
   }
   await removeCandidate(config, trial.candidate);

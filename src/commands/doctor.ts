@@ -15,9 +15,9 @@ import { openPortFile } from '../host/source-port-file.ts';
 import { lastLineAt, showUnit } from '../host/systemd-unit.ts';
 import { systemClock } from '../lib/async/clock.ts';
 import { accountOf } from '../install/steps/accounts.ts';
-import { handedOverProblems, isHandedOver } from '../install/systemd/credential-directory.ts';
+import { credentialProblems, loadsCredentials } from '../install/systemd/credentials.ts';
 import { hasNewKey } from '../install/systemd/key-newer-than.ts';
-import { SERVICE_USER, STATE } from '../install/systemd/places.ts';
+import { SERVICE_USER, STATE } from '../install/systemd/service-paths.ts';
 import { runProgram } from '../install/steps/run-program.ts';
 import { errorText, escapeUnsafeJson, printable } from '../lib/text.ts';
 import type { StatusDocument, TunnelStatus } from '../status/document.ts';
@@ -58,7 +58,7 @@ export async function doctor(
   if (config === null) return end();
   const tunnels = config.tunnels.filter((tunnel) => name === null || tunnel.name === name);
   if (tunnels.length === 0) return noSuchTunnel(name, config.tunnels);
-  const installed = await isHandedOver(config.file);
+  const installed = await loadsCredentials(config.file);
   await surroundings(config, installed, onStep);
   const { running, daemon } = await queryDaemon(flag, onStep);
   // The service's, for whoever looks at it from another account.
@@ -98,7 +98,7 @@ async function configuration(file: string, onStep: OnStep): Promise<Config | nul
 async function surroundings(config: Config, installed: boolean, onStep: OnStep): Promise<void> {
   const about = { tunnel: null, step: 'configuration', ms: 0 } as const;
   onStep({ ...about, result: 'ok', seen: `${config.file} is valid` });
-  for (const seen of installed ? await handedOverProblems(dirname(config.file)) : [])
+  for (const seen of installed ? await credentialProblems(dirname(config.file)) : [])
     onStep({ ...about, result: 'fail', seen, cure: SURROUNDINGS_CURE });
   for (const note of [...config.warnings, ...config.notes]) onStep({ ...about, result: 'warn', seen: printable(note) });
 }

@@ -9,7 +9,7 @@ import { launchdPlan, loadingSteps } from '../install/launchd/plan.ts';
 import { crashLog, type LaunchdService, ownDirectories, serviceEnvironment } from '../install/launchd/service.ts';
 import { isLoaded } from '../install/launchd/unload.ts';
 import { FILE_VAULT, hasFileVault, launchdWarnings } from '../install/launchd/warnings.ts';
-import { readAsOwner } from '../install/steps/places-of-others.ts';
+import { readAsOwner } from '../install/steps/effective-user.ts';
 import { runProgram } from '../install/steps/run-program.ts';
 import type { Step } from '../install/steps/step.ts';
 import { sleep, systemClock } from '../lib/async/clock.ts';

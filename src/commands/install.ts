@@ -3,15 +3,15 @@ import { systemEnvironment } from '../config/input/environment.ts';
 import { defaultControlSocket } from '../config/input/paths.ts';
 import { acceptsConnections } from '../control/client.ts';
 import { activationSteps } from '../install/systemd/activation.ts';
-import { apply } from '../install/systemd/bring-up.ts';
-import { type Change, changesOf } from '../install/steps/carry-out.ts';
+import { bringUp } from '../install/systemd/bring-up.ts';
+import { type Change, changesOf } from '../install/steps/apply-changes.ts';
 import { InstallError } from '../install/steps/install-error.ts';
 import { lock } from '../install/steps/lock.ts';
 import { systemManager, UNIT, unitState } from '../install/systemd/manager.ts';
 import { thisProgram } from '../install/systemd/program.ts';
 import { runProgram } from '../install/steps/run-program.ts';
 import { type Plan, planSystem } from '../install/plan-system.ts';
-import { goBackScript } from '../install/takeover/trial.ts';
+import { rollbackScript } from '../install/takeover/trial.ts';
 import { NO_MANAGER, planUser } from '../install/plan-user.ts';
 import { sleep, systemClock } from '../lib/async/clock.ts';
 import { VERSION } from '../lib/version.ts';
@@ -43,7 +43,7 @@ export async function install(flag: string | null, options: InstallOptions): Pro
     const done = await workAlone(flag, options);
     if (done !== 'takeover') return done;
     report('whatever becomes of this connection, it goes on, and ends with the old unit or a new one that works:');
-    return await runInOwnUnit(goBackScript(await unitState(systemManager(runProgram))));
+    return await runInOwnUnit(rollbackScript(await unitState(systemManager(runProgram))));
   } catch (error) {
     return sayWhyNot(error);
   }
@@ -94,7 +94,7 @@ async function work(flag: string | null, options: InstallOptions): Promise<numbe
     );
   if (options.start) await refuseAnother(plan);
   if (!(await isWanted(plan, all, options))) return EXIT.failed;
-  if (plan.takeover === null) await apply(changes, activation, plan.state, plan.manager, reportChange);
+  if (plan.takeover === null) await bringUp(changes, activation, plan.state, plan.manager, reportChange);
   else if (isInOwnUnit()) await takeOverNow(plan, plan.takeover, changes);
   else return 'takeover';
   await reportInstalled(plan);
@@ -147,10 +147,10 @@ async function isWanted(plan: Plan, all: readonly Change[], { yes }: InstallOpti
 }
 
 /** Whether the process of the service is another than the unit means, as after an installation that was killed half-way. */
-function runsOther({ state, words }: Plan): boolean {
-  if (state.active !== 'active' || words === null) return false;
+function runsOther({ state, argv }: Plan): boolean {
+  if (state.active !== 'active' || argv === null) return false;
   try {
-    return readFileSync(`/proc/${state.pid}/cmdline`, 'utf8').replace(/\0$/, '') !== words.join('\0');
+    return readFileSync(`/proc/${state.pid}/cmdline`, 'utf8').replace(/\0$/, '') !== argv.join('\0');
   } catch {
     return false; // it has just ended, and its unit starts it again
   }

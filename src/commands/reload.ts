@@ -1,5 +1,5 @@
 import type { ReloadResult } from '../control/protocol.ts';
-import { handOverToService } from '../install/systemd/hand-over.ts';
+import { refreshServiceCredentials } from '../install/systemd/refresh-credentials.ts';
 import { errorText } from '../lib/text.ts';
 import { request } from './find/daemon-request.ts';
 import { EXIT } from './text/exit-code.ts';
@@ -21,7 +21,7 @@ export async function reload(config: string | null, name: string | null, keysOnl
 /** False where the service could not be given new keys; why was told. Everything else may go on. */
 export async function handOverKeys(): Promise<boolean> {
   try {
-    await handOverToService();
+    await refreshServiceCredentials();
     return true;
   } catch (error) {
     report(`new keys were not handed to the service: ${errorText(error)}`);

@@ -3,7 +3,7 @@ import { adHocName } from '../config/command-line/ad-hoc.ts';
 import { adHocSocket } from '../config/command-line/paths.ts';
 import { candidatePath, configCandidates } from '../config/input/paths.ts';
 import { type ConfigEnvironment, systemEnvironment } from '../config/input/environment.ts';
-import { loadAside, loadFrom, type ConfigSource } from '../config/load-aside.ts';
+import { loadInThread, loadFrom, type ConfigSource } from '../config/load-in-thread.ts';
 import type { Config } from '../model/config.ts';
 import { printConfig } from '../config/print.ts';
 import { acceptsConnections } from '../control/client.ts';
@@ -115,10 +115,10 @@ async function runDaemon(
       pid: process.pid,
       load: () => {
         reopen(); // whoever rotates the log's file says so by a reload
-        return loadAside(source, environment);
+        return loadInThread(source, environment);
       },
       loadCandidate: async (name) => ({
-        ...(await loadAside({ file: candidatePath(config.file, name) }, environment)),
+        ...(await loadInThread({ file: candidatePath(config.file, name) }, environment)),
         file: config.file,
       }),
       lastGood,

@@ -1,4 +1,4 @@
-import { nameOfSocket } from '../config/command-line/paths.ts';
+import { tunnelOfSocket } from '../config/command-line/paths.ts';
 import { systemEnvironment } from '../config/input/environment.ts';
 import { acceptsConnections } from '../control/client.ts';
 import type { StatusDocument } from '../status/document.ts';
@@ -37,7 +37,7 @@ export async function status(config: string | null, name: string | null, options
 async function mentionOthers(shown: StatusDocument): Promise<void> {
   const paths = await adHocSockets(systemEnvironment());
   for (const path of paths) {
-    const name = nameOfSocket(path) ?? '';
+    const name = tunnelOfSocket(path) ?? '';
     if (shown.tunnels.some((tunnel) => tunnel.name === name) || !(await acceptsConnections(path))) continue;
     report(`another daemon runs here: tunneld status ${name}`);
   }

@@ -3,7 +3,7 @@ import { systemClock } from '../lib/async/clock.ts';
 import { createLogger } from '../lib/log/log.ts';
 import { errorText } from '../lib/text.ts';
 import { UserError } from '../lib/user-error.ts';
-import { scanHostKeys, type ScanWay } from '../setup/scan-host-keys.ts';
+import { scanHostKeys, type ScanConnection } from '../setup/scan-host-keys.ts';
 import { dial, type Dialled } from '../net/dial.ts';
 import { STILL_DEVICE } from '../net/device.ts';
 import { asFailure, TunnelFailure } from '../model/failure.ts';
@@ -68,7 +68,7 @@ function serversOf(tunnel: TunnelSpec): readonly TunnelSpec[] {
   return [...jumps, tunnel];
 }
 
-async function wayTo(server: TunnelSpec): Promise<ScanWay> {
+async function wayTo(server: TunnelSpec): Promise<ScanConnection> {
   const { signal } = new AbortController();
   const first = firstMachine(server);
   let dialled: Dialled | null = null;

@@ -2,10 +2,10 @@ import { join } from 'node:path';
 import { homedir } from 'node:os';
 import { systemEnvironment } from '../config/input/environment.ts';
 import { loadConfig } from '../config/load.ts';
-import { changesOf, carryOut } from '../install/steps/carry-out.ts';
+import { applyChanges, changesOf } from '../install/steps/apply-changes.ts';
 import { lock } from '../install/steps/lock.ts';
 import { systemManager, userManager } from '../install/systemd/manager.ts';
-import { CONFIG, serviceEnvironment, UNIT_FILE } from '../install/systemd/places.ts';
+import { CONFIG, serviceEnvironment, UNIT_FILE } from '../install/systemd/service-paths.ts';
 import { planRemoval, planUnitRemoval } from '../install/plan-removal.ts';
 import { runProgram } from '../install/steps/run-program.ts';
 import { checkManager, userUnitFile } from '../install/plan-user.ts';
@@ -52,7 +52,7 @@ async function work({ user, dryRun, purge, yes }: UninstallOptions): Promise<num
     const config = await (user ? ownConfig() : systemConfig()).catch(() => null);
     if (!(await mayUninstall({ purge, yes, config, client: clientOfLogin() }))) return EXIT.failed;
     // Not taken back where something fails: what is gone is what was to go.
-    for (const change of changes) await carryOut([change], runProgram, reportChange);
+    for (const change of changes) await applyChanges([change], runProgram, reportChange);
   }
   for (const note of notes) report(note);
   return EXIT.ok;

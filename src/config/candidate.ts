@@ -8,9 +8,9 @@ import { replaceFile, writeAnew } from '../lib/files/replace-file.ts';
 import { UserError } from '../lib/user-error.ts';
 
 /** Lays a text beside a configuration file, for the daemon to try it out; answers its name. `inUse` is one that is on trial. */
-export async function layCandidate(file: string, text: string, inUse: string | null): Promise<string> {
-  await checkPlace(file);
-  await removeForgotten(file, inUse);
+export async function createCandidate(file: string, text: string, inUse: string | null): Promise<string> {
+  await checkDirectory(file);
+  await removeStale(file, inUse);
   const name = `${randomBytes(8).toString('hex')}${digest(text)}`;
   const { uid, gid, mode } = await stat(file);
   await writeAnew(candidatePath(file, name), text, { uid, gid, mode: mode & 0o777 });
@@ -18,7 +18,7 @@ export async function layCandidate(file: string, text: string, inUse: string | n
 }
 
 export interface InstalledCandidate {
-  takeBack(): Promise<void>;
+  revert(): Promise<void>;
 }
 
 /**
@@ -27,21 +27,21 @@ export interface InstalledCandidate {
  */
 export async function installCandidate(file: string, name: string): Promise<InstalledCandidate> {
   if (!/^[a-z0-9]{1,40}$/.test(name)) throw new UserError(`${JSON.stringify(name)} is no name of a candidate`);
-  await checkPlace(file);
+  await checkDirectory(file);
   const path = candidatePath(file, name);
   const text = await readText(path);
   if (!name.endsWith(digest(text))) throw new Error(`${path} was changed since it was applied: apply it again`);
   const before = await readText(file);
   await writeAnew(`${file}.previous`, before, await stat(file));
   await replaceFile(file, text, () => Promise.resolve());
-  return { takeBack: () => replaceFile(file, before, () => Promise.resolve()) };
+  return { revert: () => replaceFile(file, before, () => Promise.resolve()) };
 }
 
 /**
  * Where the file is, the daemon says, which may be another user's, or in somebody's hands: root writes only where nobody else could
  * have put links, and over nothing but a configuration.
  */
-async function checkPlace(file: string): Promise<void> {
+async function checkDirectory(file: string): Promise<void> {
   if (process.getuid?.() !== 0) return;
   const { uid, mode } = await stat(dirname(file));
   if (uid !== 0 || (mode & 0o022) !== 0)
@@ -61,7 +61,7 @@ function digest(text: string): string {
 }
 
 /** Those that earlier calls left behind because they were killed, or that went back. */
-async function removeForgotten(file: string, inUse: string | null): Promise<void> {
+async function removeStale(file: string, inUse: string | null): Promise<void> {
   const start = `${basename(file)}.`;
   for (const entry of await readdir(dirname(file))) {
     const [, name] = (entry.startsWith(start) && CANDIDATE.exec(entry.slice(start.length))) || [];

@@ -128,8 +128,8 @@ function locate(document: Document, lines: LineCounter, path: Path, at: 'key' | 
   }
   const { key, node, label } = found;
   const empty = !node || (isScalar(node) && node.value === null);
-  const place = key && (at === 'key' || empty) ? key : node;
-  return { ...position(lines, place?.range?.[0] ?? 0), label: label || 'the file' };
+  const target = key && (at === 'key' || empty) ? key : node;
+  return { ...position(lines, target?.range?.[0] ?? 0), label: label || 'the file' };
 }
 
 /** How far a path was followed: the node there, and the key that it has in a mapping. */

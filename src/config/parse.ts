@@ -51,10 +51,10 @@ async function readConfig(
   conflict: Report,
 ): Promise<Omit<Config, 'notes' | 'warnings' | 'conflicts'> | null> {
   if (!hasKeys(document, report)) return null;
-  const place = { ...env, directory: dirname(file) };
-  const schema = tunnelSchema(place);
-  const top = readMapping(fileSchema(place), document.value, [], report, explainFor(Object.keys(schema.shape)));
-  const defaults = readDefaults(top.defaults, place, report);
+  const context = { ...env, directory: dirname(file) };
+  const schema = tunnelSchema(context);
+  const top = readMapping(fileSchema(context), document.value, [], report, explainFor(Object.keys(schema.shape)));
+  const defaults = readDefaults(top.defaults, context, report);
   const tunnels = await readTunnels(top.tunnels, schema, defaults, env, findings, report);
   reportSharedListeners(tunnels, report, conflict, (path) => `line ${document.locate(path, 'value').line}`);
   return {

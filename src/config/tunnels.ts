@@ -3,7 +3,7 @@ import type { ConfigEnvironment } from './input/environment.ts';
 import { FORWARD_KEYS, type JumpKeys, type TunnelKeys } from './schema/keys.ts';
 import { readMapping, type Report } from './schema/mapping.ts';
 import type { Findings } from './input/findings.ts';
-import type { Place } from './values/path.ts';
+import type { ValueContext } from './values/path.ts';
 import { resolveTunnel } from './resolve/resolve.ts';
 import { defaultsSchema, type tunnelSchema } from './schema/schema.ts';
 import { Reading } from './ssh-config/reading.ts';
@@ -22,10 +22,10 @@ export interface ReadDefaults {
 }
 
 /** The file's `defaults`, where it has any; what is wrong is reported. */
-export function readDefaults(raw: unknown, place: Place, report: Report): ReadDefaults {
+export function readDefaults(raw: unknown, context: ValueContext, report: Report): ReadDefaults {
   if (raw === undefined) return { keys: {}, flawed: false };
   const { note, flawed } = noting(report);
-  const keys = readMapping(defaultsSchema(place), raw, ['defaults'], note);
+  const keys = readMapping(defaultsSchema(context), raw, ['defaults'], note);
   return { keys, flawed: flawed() };
 }
 
@@ -53,7 +53,7 @@ export async function readTunnels(
         reading,
         first: [],
         shared: sharedKeys(defaults.keys),
-        complain: (key, message) => note(['tunnels', name, key], message),
+        reportKey: (key, message) => note(['tunnels', name, key], message),
       },
     );
     if (spec.forwards.length === 0 && !namesForwards(tunnel)) {

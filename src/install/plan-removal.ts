@@ -1,11 +1,11 @@
 import { existsSync } from 'node:fs';
 import { accountOf, MADE_BY_US } from './steps/accounts.ts';
-import { look } from './steps/files.ts';
+import { readFileState } from './steps/files.ts';
 import { InstallError } from './steps/install-error.ts';
 import { type Manager, UNIT, unitState } from './systemd/manager.ts';
-import { ETC, SERVICE_USER, STATE, UNIT_FILE } from './systemd/places.ts';
+import { ETC, SERVICE_USER, STATE, UNIT_FILE } from './systemd/service-paths.ts';
 import type { Runner } from './steps/run-program.ts';
-import { sealOf } from './systemd/seal.ts';
+import { checksumState } from './systemd/checksum.ts';
 import type { Step } from './steps/step.ts';
 
 export interface Removal {
@@ -59,7 +59,7 @@ export async function planUnitRemoval({
   unitFile,
 }: RemovalRequest): Promise<{ readonly steps: Step[]; readonly notes: string[] }> {
   const state = await unitState(manager);
-  const own = (await look(unitFile))?.content ?? null;
+  const own = (await readFileState(unitFile))?.content ?? null;
   const packaged = own === null && state.load === 'loaded' && /^\/(?:usr\/)?lib\//.test(state.fragment);
   refuseEdited(own, unitFile, manager);
   const steps: Step[] = [];
@@ -85,7 +85,7 @@ export async function planUnitRemoval({
 }
 
 function refuseEdited(own: string | null, unitFile: string, { systemctl }: RemovalRequest['manager']): void {
-  if (own === null || sealOf(own) === 'intact') return;
+  if (own === null || checksumState(own) === 'intact') return;
   throw new InstallError(
     `${unitFile} is not as tunneld install wrote it, and is left alone: if it is to go, stop it and remove it yourself ` +
       `(\`${systemctl.join(' ')} disable --now tunnel\`, \`rm ${unitFile}\`), and run this again`,

@@ -6,16 +6,16 @@ import type { ConfigEnvironment } from '../config/input/environment.ts';
 import { errorCode, escapeControls } from '../lib/text.ts';
 import { type Account, accountOf, checkAccount, groupNumber } from './steps/accounts.ts';
 import { classifyUnit, type Existing } from './takeover/existing-unit.ts';
-import { look, unable } from './steps/files.ts';
-import { handedOverProblems } from './systemd/credential-directory.ts';
+import { readFileState, fileError } from './steps/files.ts';
+import { credentialProblems } from './systemd/credentials.ts';
 import { InstallError } from './steps/install-error.ts';
 import { systemdVersion, systemManager, type Manager, UNIT, unitState, type UnitState } from './systemd/manager.ts';
-import type { UnitSurroundings } from './takeover/old-unit.ts';
-import { CONFIG, ETC, SERVICE_USER, STATE, UNIT_FILE } from './systemd/places.ts';
-import { readAsOwner } from './steps/places-of-others.ts';
+import type { UnitContext } from './takeover/old-unit.ts';
+import { CONFIG, ETC, SERVICE_USER, STATE, UNIT_FILE } from './systemd/service-paths.ts';
+import { readAsOwner } from './steps/effective-user.ts';
 import { checkProgram, type Program } from './systemd/program.ts';
 import type { Runner } from './steps/run-program.ts';
-import { seal } from './systemd/seal.ts';
+import { withChecksum } from './systemd/checksum.ts';
 import type { Step } from './steps/step.ts';
 import { planConfig } from './system-config.ts';
 import { OLDEST_SYSTEMD, systemUnit } from './systemd/unit-file.ts';
@@ -28,7 +28,7 @@ export interface Plan {
   readonly manager: Manager;
   readonly state: UnitState;
   /** The command line of the daemon, where the unit fixes it. */
-  readonly words: readonly string[] | null;
+  readonly argv: readonly string[] | null;
   /** What is to be confirmed, or null. */
   readonly question: string | null;
   /** Where the service takes the place of a unit that ran ssh; null otherwise. */
@@ -80,13 +80,13 @@ export async function planSystem({ copyFrom, program, here, run }: SystemRequest
     unitFile: UNIT_FILE,
     manager,
     state,
-    words: program.words === null ? null : [...program.words, 'run'],
+    argv: program.argv === null ? null : [...program.argv, 'run'],
     question:
       old === null
         ? null
         : `${state.fragment} runs \`${command}\` as ${old.command.user}. Let tunneld do this instead?`,
     takeover: old === null ? null : { unit, unitSteps: ofUnit, tunnels: wanted.tunnels },
-    notes: [...(old?.command.leftOut ?? []), ...wanted.notes, ...(backup?.notes ?? [])].map(escapeControls),
+    notes: [...(old?.command.droppedSettings ?? []), ...wanted.notes, ...(backup?.notes ?? [])].map(escapeControls),
     config: CONFIG,
   };
 }
@@ -95,11 +95,11 @@ export async function planSystem({ copyFrom, program, here, run }: SystemRequest
 async function checkSystem(run: Runner): Promise<void> {
   for (const directory of ['/etc', '/etc/systemd/system', '/var/lib'])
     await access(directory, constants.W_OK).catch((error: unknown) => {
-      throw unable('write to', directory, error);
+      throw fileError('write to', directory, error);
     });
   const account = await accountOf(run, SERVICE_USER);
   checkAccount(account, await groupNumber(run, SERVICE_USER), STATE);
-  const odd = await handedOverProblems(ETC);
+  const odd = await credentialProblems(ETC);
   if (odd.length > 0) throw new InstallError(odd.join('\n'), 78);
 }
 
@@ -107,17 +107,20 @@ async function checkSystem(run: Runner): Promise<void> {
 async function existingUnit(state: UnitState, program: Program, run: Runner) {
   if (state.load === 'masked')
     throw new InstallError('tunnel.service is masked: `sudo systemctl unmask tunnel`, and run this again');
-  const own = existsSync(UNIT_FILE) ? ((await look(UNIT_FILE))?.content ?? null) : null;
+  const own = existsSync(UNIT_FILE) ? ((await readFileState(UNIT_FILE))?.content ?? null) : null;
   const text = state.fragment === '' ? '' : (await run(['systemctl', 'cat', '--no-pager', UNIT])).stdout;
   const users = await usersOf(text, run);
-  const existing = classifyUnit(own, text, state, program.packagedUnit, await surroundings(users, run));
+  const existing = classifyUnit(own, text, state, program.packagedUnit, await unitContext(users, run));
   refuseUnit(existing, state);
   const old = existing.type === 'ssh' ? { ...existing, account: ownerOf(existing.command.user, users) } : null;
   return { own, old };
 }
 
 function ourUnit(program: Program, systemd: number): string {
-  return seal(systemUnit({ program: program.exec, systemd }), `Changes belong into a drop-in: systemctl edit ${UNIT}`);
+  return withChecksum(
+    systemUnit({ program: program.exec, systemd }),
+    `Changes belong into a drop-in: systemctl edit ${UNIT}`,
+  );
 }
 
 /** Where a package brings the unit, ours would only stand before it. */
@@ -148,8 +151,8 @@ async function backupOf(own: string | null, { fragment }: UnitState) {
   if (own === null) return { steps: [], notes: [`the old unit is kept as ${fragment}`] };
   for (let number = 1; ; number += 1) {
     const path = `${UNIT_FILE}.before-tunneld${number === 1 ? '' : `-${number}`}`;
-    const there = await look(path);
-    if (there !== null && there.content !== own) continue;
+    const existing = await readFileState(path);
+    if (existing !== null && existing.content !== own) continue;
     const step = { type: 'file', path, mode: 0o644, owner: 'root', group: 'root', content: own } as const;
     return { steps: [step], notes: [`the old unit is kept as ${path}`] };
   }
@@ -174,7 +177,7 @@ async function usersOf(text: string, run: Runner): Promise<ReadonlyMap<string, A
 
 const ROOT: Account = { name: 'root', uid: 0, gid: 0, comment: '', home: '/root' };
 
-async function surroundings(users: ReadonlyMap<string, Account>, run: Runner): Promise<UnitSurroundings> {
+async function unitContext(users: ReadonlyMap<string, Account>, run: Runner): Promise<UnitContext> {
   const environment = (await run(['systemctl', 'show-environment'])).stdout;
   return {
     hostname: hostname(),

@@ -3,12 +3,12 @@ import { join } from 'node:path';
 import type { ConfigEnvironment } from '../config/input/environment.ts';
 import { parseConfig } from '../config/parse.ts';
 import { readText } from '../lib/files/read-small-file.ts';
-import { look } from './steps/files.ts';
+import { readFileState } from './steps/files.ts';
 import { InstallError } from './steps/install-error.ts';
 import { type Manager, systemdVersion, UNIT, unitState, userManager } from './systemd/manager.ts';
 import type { Program } from './systemd/program.ts';
 import { mustRun, type Runner } from './steps/run-program.ts';
-import { seal, sealOf } from './systemd/seal.ts';
+import { withChecksum, checksumState } from './systemd/checksum.ts';
 import type { Step } from './steps/step.ts';
 import type { Plan } from './plan-system.ts';
 import { OLDEST_SYSTEMD, userUnit } from './systemd/unit-file.ts';
@@ -30,19 +30,19 @@ export async function planUser({ copyFrom, program, here, run }: UserRequest): P
   const unitFile = userUnitFile(home);
   const config = join(home, '.config/tunneld/config.yaml');
 
-  const own = (await look(unitFile))?.content ?? null;
-  if (own !== null && sealOf(own) !== 'intact')
+  const own = (await readFileState(unitFile))?.content ?? null;
+  if (own !== null && checksumState(own) !== 'intact')
     throw new InstallError(
       `${unitFile} was written or edited by hand, and would be overwritten: put your changes into a drop-in ` +
         `(\`systemctl --user edit tunnel\`), move the file away, and run this again`,
     );
-  const there = (await look(config))?.content ?? null;
+  const existing = (await readFileState(config))?.content ?? null;
   const copied = copyFrom === null ? null : await readText(copyFrom);
-  if (there !== null && copied !== null && copied !== there)
+  if (existing !== null && copied !== null && copied !== existing)
     throw new InstallError(
       `${config} exists and is not the same as ${copyFrom}: leave --config out, or move one of them away`,
     );
-  const content = there ?? copied;
+  const content = existing ?? copied;
   if (content === null)
     throw new InstallError(
       `there is no configuration ${config} yet: \`tunneld --config ${config} init [user@]host -R 8080:localhost:22\` makes one ` +
@@ -57,20 +57,20 @@ export async function planUser({ copyFrom, program, here, run }: UserRequest): P
     // One that is there has the rights that its owner gave it.
     .filter((path) => !existsSync(path))
     .map((path) => ({ type: 'directory', path, mode: 0o700, ...whose }));
-  const unit = seal(
+  const unit = withChecksum(
     userUnit({ program: program.exec }),
     `Changes belong into a drop-in: systemctl --user edit ${UNIT}`,
   );
   return {
     steps: [
       ...folders,
-      ...(there === null ? [{ type: 'file', path: config, mode: 0o600, ...whose, content } as const] : []),
+      ...(existing === null ? [{ type: 'file', path: config, mode: 0o600, ...whose, content } as const] : []),
       { type: 'file', path: unitFile, mode: 0o644, ...whose, content: unit },
     ],
     unitFile,
     manager,
     state: await unitState(manager),
-    words: program.words === null ? null : [...program.words, 'run', '--config', config],
+    argv: program.argv === null ? null : [...program.argv, 'run', '--config', config],
     question: null,
     takeover: null,
     notes: [await lingerNote(userName, run)],

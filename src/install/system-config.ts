@@ -6,11 +6,11 @@ import { errorCode, errorText } from '../lib/text.ts';
 import { formatEndpoint, type ForwardSpec, type TunnelSpec } from '../model/spec.ts';
 import type { Account } from './steps/accounts.ts';
 import { checkFiles, ownershipSteps } from './systemd/config-files.ts';
-import { look } from './steps/files.ts';
+import { readFileState } from './steps/files.ts';
 import { InstallError } from './steps/install-error.ts';
 import type { OldCommand } from './takeover/old-unit.ts';
-import { readAsOwner } from './steps/places-of-others.ts';
-import { CONFIG, SERVICE_USER, serviceEnvironment } from './systemd/places.ts';
+import { readAsOwner } from './steps/effective-user.ts';
+import { CONFIG, SERVICE_USER, serviceEnvironment } from './systemd/service-paths.ts';
 import type { Step } from './steps/step.ts';
 import { oldConfig, planTakeover } from './takeover/takeover.ts';
 
@@ -32,30 +32,30 @@ export interface PlannedConfig {
 /** The configuration that is there, or is copied, or else is what the old unit did. */
 export async function planConfig({ copyFrom, here, old }: ConfigRequest): Promise<PlannedConfig> {
   const service = serviceEnvironment(here);
-  const there = (await look(CONFIG))?.content ?? null;
-  if (there === null && copyFrom === null && old !== null) {
+  const existing = (await readFileState(CONFIG))?.content ?? null;
+  if (existing === null && copyFrom === null && old !== null) {
     const { yaml, files, notes } = await planTakeover(old.command, old.account, here);
     const { tunnels } = await parseConfig(yaml, CONFIG, service);
     return { steps: [...files, configStep(yaml)], notes, tunnels: tunnels.map(({ name }) => name) };
   }
   const copied = copyFrom === null ? null : readCopied(copyFrom);
-  refuseAnother(there, copied, copyFrom);
-  const content = there ?? copied;
+  refuseDifferent(existing, copied, copyFrom);
+  const content = existing ?? copied;
   if (content === null) throw new InstallError(NO_CONFIG, 78);
   const config = await parseConfig(content, CONFIG, service);
-  const tunnels = old === null ? [] : namesOfSame(config, await oldConfig(old.command, old.account, here));
+  const tunnels = old === null ? [] : tunnelsOfOldUnit(config, await oldConfig(old.command, old.account, here));
   return {
-    steps: [configStep(there === null ? content : null), ...ownershipSteps(config, existsSync)],
+    steps: [configStep(existing === null ? content : null), ...ownershipSteps(config, existsSync)],
     notes: [
       ...checkFiles(config, existsSync),
-      ...(old === null || there === null ? [] : [`${CONFIG} is kept as it is, and has what the old unit did`]),
+      ...(old === null || existing === null ? [] : [`${CONFIG} is kept as it is, and has what the old unit did`]),
     ],
     tunnels,
   };
 }
 
-function refuseAnother(there: string | null, copied: string | null, copyFrom: string | null): void {
-  if (there === null || copied === null || copied === there) return;
+function refuseDifferent(existing: string | null, copied: string | null, copyFrom: string | null): void {
+  if (existing === null || copied === null || copied === existing) return;
   throw new InstallError(
     `${CONFIG} exists and is not the same as ${copyFrom}: leave --config out, or move one of them away`,
   );
@@ -79,7 +79,7 @@ function readCopied(path: string): string {
 }
 
 /** The tunnels that have the forwards of the old unit. Refuses a configuration without one of them: it would be a way in less. */
-function namesOfSame(config: Config, before: Config): readonly string[] {
+function tunnelsOfOldUnit(config: Config, before: Config): readonly string[] {
   const names = before.tunnels.flatMap((old) =>
     old.forwards.map((forward) => {
       const found = config.tunnels.find((tunnel) => isSameServer(tunnel, old) && hasForward(tunnel, forward));

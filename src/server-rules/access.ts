@@ -33,18 +33,18 @@ export function accessOf(spec: AccessSpec, jump: boolean): Access {
   const { forwards, verify } = spec;
   const remote = forwards.filter(({ kind }) => kind === 'remote').map(({ listen }) => listen);
   const listeners = remote.filter((listen) => listen.type === 'tcp');
-  const visited = verify === 'off' ? [] : remote;
+  const verified = verify === 'off' ? [] : remote;
   const targets = [
     ...forwards.filter(({ kind }) => kind === 'local').map(({ target }) => target),
     ...(jump ? jumpTargets(spec) : []),
-    ...visited.flatMap(placesOf),
+    ...verified.flatMap(addressesOf),
   ];
   const dynamic = forwards.some(({ kind }) => kind === 'dynamic');
   const named = targets.map((target) => (target.type === 'socks' ? null : permitTarget(target)));
   return {
     listens: unique(listeners.map((listen) => permit(listen, 'lower'))),
     opens: dynamic || named.includes(null) ? 'any' : unique(named.filter((text) => text !== null)),
-    fallbackOpens: unique(visited.flatMap(fallbackPlaces).map((at) => permit(at, 'as-is'))),
+    fallbackOpens: unique(verified.flatMap(fallbackAddresses).map((at) => permit(at, 'as-is'))),
     publicListener: listeners.some(isPublic),
     socketListener: remote.some(({ type }) => type === 'unix'),
     socketTarget: targets.some(({ type }) => type === 'unix'),
@@ -117,13 +117,13 @@ function jumpTargets(spec: AccessSpec): readonly TcpEndpoint[] {
 }
 
 /** Where the server itself reaches a listener, in all the words that a visit may use. */
-function placesOf(listen: Endpoint): readonly Endpoint[] {
+function addressesOf(listen: Endpoint): readonly Endpoint[] {
   if (listen.type === 'unix') return [listen];
   const host = listen.host.toLowerCase();
-  return (PLACES[host === '' ? '*' : host] ?? [listen.host]).map(at(listen.port));
+  return (ADDRESSES[host === '' ? '*' : host] ?? [listen.host]).map(at(listen.port));
 }
 
-const PLACES: Readonly<Record<string, readonly string[]>> = {
+const ADDRESSES: Readonly<Record<string, readonly string[]>> = {
   localhost: ['localhost', '127.0.0.1', '::1'],
   '*': ['localhost', '127.0.0.1', '::1'],
   '0.0.0.0': ['localhost', '127.0.0.1'],
@@ -134,10 +134,10 @@ const PLACES: Readonly<Record<string, readonly string[]>> = {
  * Without a block, GatewayPorts may be anything: with `no`, a listener of another address is one of loopback; with `yes`, one of
  * loopback is one of all addresses, and this one tells it.
  */
-function fallbackPlaces(listen: Endpoint): readonly TcpEndpoint[] {
+function fallbackAddresses(listen: Endpoint): readonly TcpEndpoint[] {
   if (listen.type !== 'tcp') return [];
-  const places = isPublic(listen) ? ['localhost', '127.0.0.1', '::1'] : [TELLTALE];
-  return places.map(at(listen.port));
+  const hosts = isPublic(listen) ? ['localhost', '127.0.0.1', '::1'] : [TELLTALE];
+  return hosts.map(at(listen.port));
 }
 
 function at(port: number): (host: string) => TcpEndpoint {

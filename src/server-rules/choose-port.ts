@@ -24,7 +24,7 @@ export function choosePort({ name, forwards }: Pick<TunnelSpec, 'name' | 'forwar
     );
   }
   const { host, port } = chosen.listen;
-  return { host: EVERYWHERE.has(host) ? 'localhost' : host, port, target: chosen.target };
+  return { host: WILDCARDS.has(host) ? 'localhost' : host, port, target: chosen.target };
 }
 
 /** Whether people can be told a port by which they reach the device. */
@@ -39,4 +39,4 @@ export function hasPort(spec: Pick<TunnelSpec, 'name' | 'forwards'>): boolean {
 }
 
 /** Addresses that are no place to connect to. */
-const EVERYWHERE: ReadonlySet<string> = new Set(['', '*', '0.0.0.0', '::']);
+const WILDCARDS: ReadonlySet<string> = new Set(['', '*', '0.0.0.0', '::']);

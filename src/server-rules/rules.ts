@@ -8,8 +8,8 @@ export function keyOptions({ listens, opens, fallbackOpens }: Access): readonly 
   return [
     'restrict',
     'port-forwarding',
-    ...or(listens, [NOWHERE]).map((listen) => `permitlisten="${listen}"`),
-    ...(opens === 'any' ? [] : or([...new Set([...opens, ...fallbackOpens])], [NOWHERE])).map(
+    ...orElse(listens, [NO_LISTENER]).map((listen) => `permitlisten="${listen}"`),
+    ...(opens === 'any' ? [] : orElse([...new Set([...opens, ...fallbackOpens])], [NO_LISTENER])).map(
       (open) => `permitopen="${open}"`,
     ),
     `command="${NO_PROGRAM}"`,
@@ -31,8 +31,8 @@ export function matchOptions(access: Access, methods: readonly string[]): readon
     ['DisableForwarding', 'no'],
     // Where it forbids a side, it forbids Unix sockets on that side, too (channel_disable_admin in OpenSSH's channels.c).
     ['AllowTcpForwarding', sides(listens.length > 0 || socketListener, opens === 'any' || opens.length > 0)],
-    ['PermitListen', or(listens, ['none']).join(' ')],
-    ['PermitOpen', opens === 'any' ? 'any' : or(opens, ['none']).join(' ')],
+    ['PermitListen', orElse(listens, ['none']).join(' ')],
+    ['PermitOpen', opens === 'any' ? 'any' : orElse(opens, ['none']).join(' ')],
     ['GatewayPorts', access.publicListener ? 'clientspecified' : 'no'],
     ['AllowStreamLocalForwarding', sides(socketListener, socketTarget)],
     // Else a socket that a dead connection left there would be in the way of the next one.
@@ -63,7 +63,7 @@ const NO_PROGRAM = 'false';
 const NO_VARIABLE = 'NONE';
 
 /** authorized_keys has no word for "none": a name that never exists (RFC 6761 section 6.4) allows nothing, and so forbids the rest. */
-const NOWHERE = 'none.invalid:1';
+const NO_LISTENER = 'none.invalid:1';
 
 /** In the words of AllowTcpForwarding and AllowStreamLocalForwarding. */
 function sides(remote: boolean, local: boolean): string {
@@ -71,6 +71,6 @@ function sides(remote: boolean, local: boolean): string {
   return local ? 'local' : 'no';
 }
 
-function or(list: readonly string[], instead: readonly string[]): readonly string[] {
+function orElse(list: readonly string[], instead: readonly string[]): readonly string[] {
   return list.length === 0 ? instead : list;
 }

@@ -12,11 +12,11 @@ import { UserError } from '../lib/user-error.ts';
  * a UserError where something else is in the way.
  */
 export async function makeKey(path: string, comment: string): Promise<boolean> {
-  const made = !(await there(access(path)));
+  const made = !(await exists(access(path)));
   if (made) {
-    if (await there(lstat(path))) throw new UserError(`${path} is a link that leads nowhere: remove it`);
+    if (await exists(lstat(path))) throw new UserError(`${path} is a link that leads nowhere: remove it`);
     // It may be what is left of a key that an agent keeps.
-    if (await there(lstat(`${path}.pub`)))
+    if (await exists(lstat(`${path}.pub`)))
       throw new UserError(`${path}.pub is there without its private key: put that back, or move this file away`);
     makeDirectory(dirname(path));
     await createFile(path, newKey(comment), 0o600);
@@ -24,7 +24,7 @@ export async function makeKey(path: string, comment: string): Promise<boolean> {
   const { keys } = await readPublicKeys({ identityFiles: [path], passphraseFile: null, identityFilesConfigured: true });
   const [key] = keys;
   // Also for a key whose making was interrupted.
-  if (!(await there(lstat(`${path}.pub`))))
+  if (!(await exists(lstat(`${path}.pub`))))
     await createFile(`${path}.pub`, `${[key.type, key.base64, key.comment].join(' ').trimEnd()}\n`, 0o644);
   return made;
 }
@@ -34,8 +34,8 @@ function newKey(comment: string): string {
   return encodeEd25519(Buffer.from(d, 'base64url'), Buffer.from(x, 'base64url'), comment);
 }
 
-async function there(look: Promise<unknown>): Promise<boolean> {
-  return await look.then(
+async function exists(work: Promise<unknown>): Promise<boolean> {
+  return await work.then(
     () => true,
     () => false,
   );

@@ -13,7 +13,7 @@ export interface ShownKey {
 }
 
 /** The open way to a server; `close` ends what lies below it. */
-export interface ScanWay {
+export interface ScanConnection {
   readonly wire: Wire;
   close(): Promise<void>;
 }
@@ -21,16 +21,16 @@ export interface ScanWay {
 /** The host keys of a server, one of each type that it has, over a new connection for each. Rejects with a TunnelFailure where it shows none. */
 export async function scanHostKeys(
   host: string,
-  open: () => Promise<ScanWay>,
+  open: () => Promise<ScanConnection>,
   timeoutMs: number,
   clock: Clock,
 ): Promise<readonly ShownKey[]> {
   const shown = new Map<string, ShownKey>();
   let error = '';
   for (const types of TYPES) {
-    const way = await open();
-    const scan = await scanServer(way.wire, timeoutMs, clock, types);
-    await way.close();
+    const connection = await open();
+    const scan = await scanServer(connection.wire, timeoutMs, clock, types);
+    await connection.close();
     if (scan.hostKey === null) {
       error ||= scan.error;
       continue;

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { systemEnvironment } from '../../src/config/input/environment.ts';
-import { loadAside, loadFrom } from '../../src/config/load-aside.ts';
+import { loadInThread, loadFrom } from '../../src/config/load-in-thread.ts';
 import { ConfigError } from '../../src/config/input/problem.ts';
 import { watchTurns } from '../support/loop-delay.ts';
 import { tempDir } from '../support/until.ts';
@@ -19,14 +19,14 @@ const problemsOf = async (work: Promise<unknown>) =>
 test('a configuration comes out of the thread as it would without one', async (t) => {
   const file = fileURLToPath(new URL('../../config.example.yaml', import.meta.url));
   for (const source of [{ file }, { sshArguments: ['-NR', '8080:localhost:80', 'host'], name: 'host' }])
-    assert.deepStrictEqual(await loadAside(source, env), await loadFrom(source, env));
+    assert.deepStrictEqual(await loadInThread(source, env), await loadFrom(source, env));
 
   const broken = join(await tempDir(t), 'config.yaml');
   writeFileSync(broken, 'tunnels:\n  a: { prot: 1 }\n  b: { remoteForward: x }\n');
   const source = { file: broken };
-  assert.deepEqual(await problemsOf(loadAside(source, env)), await problemsOf(loadFrom(source, env)));
+  assert.deepEqual(await problemsOf(loadInThread(source, env)), await problemsOf(loadFrom(source, env)));
   const missing = { file: `${broken}.none` };
-  assert.deepEqual(await problemsOf(loadAside(missing, env)), await problemsOf(loadFrom(missing, env)));
+  assert.deepEqual(await problemsOf(loadInThread(missing, env)), await problemsOf(loadFrom(missing, env)));
 });
 
 test('the loop goes on while a large one is read', async (t) => {
@@ -34,7 +34,7 @@ test('the loop goes on while a large one is read', async (t) => {
   const tunnel = (index: number) => `  t${index}: { host: h, remoteForward: "${index + 1}:localhost:80" }\n`;
   writeFileSync(file, `tunnels:\n${Array.from({ length: 1000 }, (_, index) => tunnel(index)).join('')}`);
   const turns = watchTurns();
-  const { tunnels } = await loadAside({ file }, env);
+  const { tunnels } = await loadInThread({ file }, env);
   assert.equal(tunnels.length, 1000);
   const { total, longest } = turns();
   assert.ok(longest < total / 3, `${longest} of ${total} ms`);

@@ -3,7 +3,7 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { Ajv } from 'ajv';
 import { parse } from 'yaml';
-import { defaultInWords } from '../../src/config/schema/describe.ts';
+import { describeDefault } from '../../src/config/schema/describe.ts';
 import { configSchema } from '../../src/config/schema/json-schema.ts';
 import { fileSchema, servedKeys } from '../../src/config/schema/schema.ts';
 import { findKeyword } from '../../src/config/ssh-config/keywords.ts';
@@ -37,7 +37,7 @@ test('docs/configuration.md says what counts without an option', () => {
       // Of lists, and of the switches of one thing, there are better words.
       if (Array.isArray(option.default) || names.length > 4 || option.kind.type === 'algorithms') continue;
       seen += 1;
-      const words = defaultInWords(option);
+      const words = describeDefault(option);
       assert.ok(usual.includes(words) || (words === 'none' && usual === 'straight'), `${name}: ${words}, ${usual}`);
     }
   }

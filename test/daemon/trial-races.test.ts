@@ -3,7 +3,7 @@ import { readFileSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
 import { ask } from '../../src/control/client.ts';
-import { layCandidate } from '../../src/config/candidate.ts';
+import { createCandidate } from '../../src/config/candidate.ts';
 import type { StatusDocument } from '../../src/status/document.ts';
 import { tunnelYaml } from '../support/daemon-config.ts';
 import { startEcho } from '../support/echo.ts';
@@ -13,7 +13,7 @@ import { freePort } from '../support/until.ts';
 
 test('two trials at once: the last one runs, and its end brings back what ran before both', async (t) => {
   const { daemon, ports, yaml, rest, isUp } = await start(t);
-  const names = [await layCandidate(daemon.configFile, `${yaml('one', ports[1])}${rest}`, null), 'two'] as const;
+  const names = [await createCandidate(daemon.configFile, `${yaml('one', ports[1])}${rest}`, null), 'two'] as const;
   writeFileSync(`${daemon.configFile}.two.candidate`, `${yaml('two', ports[1])}${rest}`);
   const answers = await Promise.all([
     ask([daemon.socket], { command: 'apply', candidate: names[0], withinMs: 60_000 }),
@@ -35,7 +35,7 @@ test('two trials at once: the last one runs, and its end brings back what ran be
 
 test('a reload in the middle of an apply ends the trial, however they meet', async (t) => {
   const { daemon, ports, yaml, rest } = await start(t);
-  const name = await layCandidate(daemon.configFile, `${yaml('one', ports[1])}${rest}`, null);
+  const name = await createCandidate(daemon.configFile, `${yaml('one', ports[1])}${rest}`, null);
   await Promise.all([
     ask([daemon.socket], { command: 'apply', candidate: name, withinMs: 60_000 }),
     ask([daemon.socket], { command: 'reload' }),
@@ -53,7 +53,7 @@ test('what is on trial is not kept, also where all of it has worked before', asy
   const kept = join(daemon.dir, 'last-good.yaml');
   const before = readFileSync(kept, 'utf8');
   assert.match(before, /^ {2}b:$/m);
-  const name = await layCandidate(daemon.configFile, `${yaml('a', ports[0])}${rest}`, null);
+  const name = await createCandidate(daemon.configFile, `${yaml('a', ports[0])}${rest}`, null);
   await ask([daemon.socket], { command: 'apply', candidate: name, withinMs: 60_000 });
   assert.equal(readFileSync(kept, 'utf8'), before);
   assert.deepEqual((await daemon.status()).trial?.waitingFor, []);

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { apply } from '../../src/install/systemd/bring-up.ts';
+import { bringUp } from '../../src/install/systemd/bring-up.ts';
 import { InstallError } from '../../src/install/steps/install-error.ts';
 import { systemManager, type UnitState } from '../../src/install/systemd/manager.ts';
 import type { Step } from '../../src/install/steps/step.ts';
@@ -27,7 +27,7 @@ async function afterFailure(before: UnitState, broken = 'start --now-or-never') 
     return Promise.resolve({ code: ok ? 0 : 1, stdout: args[0] === 'show' ? 'ExecMainStatus=1\n' : '', stderr: '' });
   });
   const start: Step = { type: 'command', argv: ['systemctl', 'start', 'new'], why: '' };
-  const error = await apply([], [start], before, manager, () => {}).then(
+  const error = await bringUp([], [start], before, manager, () => {}).then(
     () => null,
     (reason: unknown) => reason,
   );

@@ -6,7 +6,7 @@ import { checkAccount, MADE_BY_US } from '../../src/install/steps/accounts.ts';
 import { activationSteps } from '../../src/install/systemd/activation.ts';
 import { checkFiles, ownershipSteps } from '../../src/install/systemd/config-files.ts';
 import { systemManager, systemdVersion, unitState } from '../../src/install/systemd/manager.ts';
-import { CONFIG, serviceEnvironment } from '../../src/install/systemd/places.ts';
+import { CONFIG, serviceEnvironment } from '../../src/install/systemd/service-paths.ts';
 import { whyUnreachable } from '../../src/install/systemd/reachable.ts';
 import { planRemoval } from '../../src/install/plan-removal.ts';
 import type { Runner } from '../../src/install/steps/run-program.ts';

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { chownSync, lchownSync, mkdirSync, renameSync, symlinkSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { give, look } from '../../src/install/steps/files.ts';
+import { setOwnership, readFileState } from '../../src/install/steps/files.ts';
 import { tempDir } from '../support/until.ts';
 
 const MINE = { uid: process.getuid?.() ?? 0, gid: process.getgid?.() ?? 0, mode: 0o600 };
@@ -12,8 +12,8 @@ test('a link of our own may lie on the way', async (t) => {
   mkdirSync(join(dir, 'real/below'), { recursive: true });
   writeFileSync(join(dir, 'real/below/file'), 'text');
   symlinkSync('real', join(dir, 'link'));
-  assert.equal((await look(join(dir, 'link/below/file')))?.content, 'text');
-  await give(join(dir, 'link/below/file'), MINE);
+  assert.equal((await readFileState(join(dir, 'link/below/file')))?.content, 'text');
+  await setOwnership(join(dir, 'link/below/file'), MINE);
 });
 
 test('one of somebody else may not, also where it was a directory a moment ago', async (t) => {
@@ -39,7 +39,7 @@ test('one of somebody else may not, also where it was a directory a moment ago',
     }
   })();
   const seen = new Set<unknown>();
-  for (let round = 0; round < 1000; round += 1) seen.add((await look(path).catch(() => null))?.content);
+  for (let round = 0; round < 1000; round += 1) seen.add((await readFileState(path).catch(() => null))?.content);
   stop.abort();
   await swapped;
   assert.ok(!seen.has(elsewhere));
@@ -49,5 +49,5 @@ test('a file without an end is not read', async (t) => {
   const path = join(await tempDir(t), 'known_hosts');
   writeFileSync(path, '');
   truncateSync(path, 2 ** 40);
-  await assert.rejects(look(path), /cannot read \S+: it is larger than 16 MiB/);
+  await assert.rejects(readFileState(path), /cannot read \S+: it is larger than 16 MiB/);
 });

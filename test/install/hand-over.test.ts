@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { chmodSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { handOver } from '../../src/install/systemd/hand-over.ts';
+import { refreshCredentials } from '../../src/install/systemd/refresh-credentials.ts';
 import { tempDir } from '../support/until.ts';
 
 test('the service gets copies of what it may not read, as it is now, and of nothing else', async (t) => {
@@ -13,7 +13,7 @@ test('the service gets copies of what it may not read, as it is now, and of noth
     writeFileSync(join(from, name), text);
     chmodSync(join(from, name), mode);
   };
-  const run = () => handOver({ from, to, uid: 1234, gid: 1235 });
+  const run = () => refreshCredentials({ from, to, uid: 1234, gid: 1235 });
   mkdirSync(join(from, 'keys'), { recursive: true });
   write('a.key', 'one');
   write('keys/b.key', 'two');

@@ -3,7 +3,7 @@ import { mkdirSync, symlinkSync, truncateSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { handedOverProblems } from '../../src/install/systemd/credential-directory.ts';
+import { credentialProblems } from '../../src/install/systemd/credentials.ts';
 import { tempDir } from '../support/until.ts';
 
 // What systemd 252 and 257 do with each of these was looked up by trying it.
@@ -47,7 +47,7 @@ for (const { name, path, size = 5, problem } of CASES) {
       writeFileSync(join(dir, path), '');
       truncateSync(join(dir, path), size);
     }
-    const problems = await handedOverProblems(dir);
+    const problems = await credentialProblems(dir);
     assert.equal(problems.length, problem === undefined ? 0 : 1, problems.join());
     if (problem !== undefined) assert.match(problems[0]!, problem);
   });
@@ -61,11 +61,11 @@ test('what systemd is to hand to the service: links, a socket, many small files'
     ['up', '..'],
   ] as const)
     symlinkSync(to, join(dir, name));
-  assert.deepEqual(await handedOverProblems(dir), []);
+  assert.deepEqual(await credentialProblems(dir), []);
   const server = createServer().listen(join(dir, 's'));
   t.after(() => server.close());
   await new Promise((resolve) => server.once('listening', resolve));
-  assert.match((await handedOverProblems(dir)).join(), /s is a socket: .*move it away/);
+  assert.match((await credentialProblems(dir)).join(), /s is a socket: .*move it away/);
   for (let number = 0; number < 256; number += 1) writeFileSync(join(dir, `f${number}`), 'x');
-  assert.match((await handedOverProblems(dir)).join(), /more than 1 MiB/);
+  assert.match((await credentialProblems(dir)).join(), /more than 1 MiB/);
 });

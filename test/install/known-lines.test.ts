@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { linesAbout } from '../../src/install/takeover/known-lines.ts';
+import { linesOfServer } from '../../src/install/takeover/known-hosts-lines.ts';
 
 const KEY = 'ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJiMZKI7xPRKW4jOZuHvBWhjHl2k6TMfwxdqKZg4gMPv';
 
@@ -9,7 +9,7 @@ test('lines about a server are found in all its files, each once, and one file i
   const first = `other ${KEY}\n  ${line}\n`;
   const second = `# nothing\n@revoked server ${KEY}\n`;
   const about = (...texts: readonly string[]) =>
-    linesAbout(
+    linesOfServer(
       { host: 'server', port: 2222, hostKeyAlias: null },
       texts.map((text) => ({ file: 'known_hosts', text })),
     );

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { classifyUnit } from '../../src/install/takeover/existing-unit.ts';
-import { oldCommand, type UnitSurroundings } from '../../src/install/takeover/old-unit.ts';
-import { seal } from '../../src/install/systemd/seal.ts';
+import { oldCommand, type UnitContext } from '../../src/install/takeover/old-unit.ts';
+import { withChecksum } from '../../src/install/systemd/checksum.ts';
 import { shellWords } from '../../src/install/takeover/shell-words.ts';
 import { systemUnit, USUAL_UNIT } from '../../src/install/systemd/unit-file.ts';
 import { readUnit, splitWords } from '../../src/install/takeover/unit-text.ts';
@@ -13,7 +13,7 @@ const FILES: Readonly<Record<string, string>> = {
   '/etc/default/long': 'OPTS=-N \\\n  -R 8080:localhost:22 \\\n  -R 8081:localhost:80\n',
 };
 
-const around: UnitSurroundings = {
+const around: UnitContext = {
   hostname: 'pi',
   readText: (path) => {
     if (path === '/etc/default/closed') throw new Error('EACCES: permission denied');
@@ -110,7 +110,7 @@ test('what the unit says and the service does not do is said, and nothing of wha
     'After=network-online.target',
     'BindsTo=wg0.service',
   );
-  assert.deepEqual(typeof found === 'string' ? found : found.leftOut, [
+  assert.deepEqual(typeof found === 'string' ? found : found.droppedSettings, [
     'not taken over from the old unit: ExecStartPre=/bin/sleep 30',
     'not taken over from the old unit: Group=tunnels',
     'not taken over from the old unit: BindsTo=wg0.service',
@@ -173,7 +173,7 @@ test('words are split as systemd and as sh split them', () => {
 
 test('a unit is ours, edited, of a package, somebody else’s, or not there', () => {
   const plain = systemUnit(USUAL_UNIT);
-  const sealed = seal(plain, 'x');
+  const sealed = withChecksum(plain, 'x');
   const loaded = { load: 'loaded', fragment: '/etc/systemd/system/tunnel.service' };
   const packaged = '/usr/lib/systemd/system/tunnel.service';
   const kind = (own: string | null, text = own ?? '', state = loaded) =>

@@ -3,7 +3,7 @@ import { execFileSync } from 'node:child_process';
 import { lchownSync, mkdirSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { readAsOwner, readerOf, withRightsOf } from '../../src/install/steps/places-of-others.ts';
+import { readAsOwner, ownerOfPath, asUser } from '../../src/install/steps/effective-user.ts';
 import { ownerOfPlace } from '../../src/lib/files/place-owner.ts';
 import { tempDir } from '../support/until.ts';
 
@@ -26,9 +26,9 @@ test('a file of a user is read with his rights, whatever his links lead to, and 
   assert.throws(() => readAsOwner(join(home, 'way', 'secret')), /EACCES/);
   assert.equal(process.geteuid?.(), process.getuid?.());
   const inside = () => [process.geteuid?.(), process.getegid?.(), process.getgroups?.().includes(0) && isRoot];
-  if (isRoot) assert.deepEqual(await withRightsOf(readerOf(join(home, 'own')), inside), [PI, PI, false]);
+  if (isRoot) assert.deepEqual(await asUser(ownerOfPath(join(home, 'own')), inside), [PI, PI, false]);
   await assert.rejects(
-    withRightsOf(readerOf(home), () => Promise.reject(new Error('within'))),
+    asUser(ownerOfPath(home), () => Promise.reject(new Error('within'))),
     /within/,
   );
   assert.equal(process.geteuid?.(), process.getuid?.());

@@ -12,7 +12,7 @@ import {
 import { userInfo } from 'node:os';
 import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
-import { carryOut, changesOf, showChange } from '../../src/install/steps/carry-out.ts';
+import { applyChanges, changesOf, showChange } from '../../src/install/steps/apply-changes.ts';
 import { unifiedDiff } from '../../src/install/steps/diff.ts';
 import { mustRun, runProgram, type Runner } from '../../src/install/steps/run-program.ts';
 import type { Step } from '../../src/install/steps/step.ts';
@@ -62,7 +62,7 @@ test('what is done is so, and once it is so nothing is left to do', async (t) =>
   ];
   const changes = await changesOf(steps, runProgram);
   assert.equal(changes.length, 5);
-  const undo = await carryOut(changes, runProgram, () => {});
+  const undo = await applyChanges(changes, runProgram, () => {});
   assert.deepEqual(snapshot(dir), ['folder 750 ', 'folder/new 640 new\n', 'kept 600 kept', 'old 640 after']);
   assert.deepEqual(await changesOf(steps, runProgram), []);
 
@@ -86,7 +86,7 @@ test('where a step fails, those before it are taken back', async (t) => {
   const before = snapshot(dir);
   const steps: readonly Step[] = [directory('folder'), file('old', 'after'), file('none/new', ''), file('never', '')];
   await assert.rejects(
-    carryOut(await changesOf(steps, runProgram), runProgram, () => {}),
+    applyChanges(await changesOf(steps, runProgram), runProgram, () => {}),
     (error: Error) => {
       assert.match(error.message, /cannot write \S+none\/new: ENOENT.*\neverything is as it was$/s);
       return true;
@@ -95,7 +95,7 @@ test('where a step fails, those before it are taken back', async (t) => {
   assert.deepEqual(snapshot(dir), before);
   const command: Step = { type: 'command', argv: ['false'], why: '' };
   await assert.rejects(
-    carryOut(await changesOf([directory('folder'), command], runProgram), runProgram, () => {}),
+    applyChanges(await changesOf([directory('folder'), command], runProgram), runProgram, () => {}),
     /`false` ended with 1\neverything is as it was/,
   );
   assert.deepEqual(snapshot(dir), before);
@@ -108,7 +108,7 @@ test('nothing is written through a link, and nothing is given away that has anot
   await assert.rejects(changesOf([file('link', 'x')], runProgram), /link is a link: put a plain file/);
   linkSync(join(dir, 'target'), join(dir, 'hard'));
   await assert.rejects(
-    carryOut(await changesOf([file('hard', null, 0o600)], runProgram), runProgram, () => {}),
+    applyChanges(await changesOf([file('hard', null, 0o600)], runProgram), runProgram, () => {}),
     /cannot give away \S+hard: it has another name elsewhere/,
   );
   mkdirSync(join(dir, 'folder'));
@@ -120,7 +120,7 @@ test('nothing is written through a link, and nothing is given away that has anot
 test('what a killed installation left beside a file is no obstacle, and is hidden', async (t) => {
   const { dir, file } = await someDirectory(t);
   writeFileSync(join(dir, '.unit.99999999.0123456789ab.new'), 'half');
-  await carryOut(await changesOf([file('unit', 'whole')], runProgram), runProgram, () => {});
+  await applyChanges(await changesOf([file('unit', 'whole')], runProgram), runProgram, () => {});
   assert.deepEqual(readdirSync(dir), ['unit']);
 });
 
@@ -136,7 +136,7 @@ test('a user is made once, with what there is of a group', async () => {
   const steps: readonly Step[] = [{ type: 'user', name: 'tunneld', home: '/var/lib/tunneld' }];
   for (const group of [true, false]) {
     const run = machine(group);
-    await carryOut(await changesOf(steps, run), run, () => {});
+    await applyChanges(await changesOf(steps, run), run, () => {});
     const line = asked.findLast((command) => command.startsWith('useradd ')) ?? '';
     assert.match(line, group ? /--gid tunneld / : /--user-group /);
     assert.match(line, /--system .*--home-dir \/var\/lib\/tunneld .*--shell \/usr\/sbin\/nologin/);

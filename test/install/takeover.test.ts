@@ -19,7 +19,7 @@ test('what restricts an old command restricts the service too, or it is not take
         user: here.userName,
         environment: {},
         directory: home,
-        leftOut: [],
+        droppedSettings: [],
       },
       { name: here.userName, home, uid: here.uid, gid: here.uid, comment: '' },
       here,

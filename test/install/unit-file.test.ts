@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
-import { seal, sealOf } from '../../src/install/systemd/seal.ts';
+import { withChecksum, checksumState } from '../../src/install/systemd/checksum.ts';
 import { execWords, systemUnit, USUAL_UNIT, userUnit } from '../../src/install/systemd/unit-file.ts';
 
 test('the unit in the sources is what is rendered for the usual machine', () => {
@@ -35,10 +35,10 @@ test('words of a command line mean themselves', () => {
 });
 
 test('an edited file is told from one that is as it was written', () => {
-  const text = seal('[Service]\nExecStart=/bin/true\n', 'Do not edit.');
-  assert.equal(sealOf(text), 'intact');
-  assert.equal(sealOf(text.replace('/bin/true', '/bin/false')), 'edited');
-  assert.equal(sealOf(`# mine\n${text}`), 'edited');
-  assert.equal(sealOf('[Service]\n'), 'none');
-  assert.equal(sealOf(''), 'none');
+  const text = withChecksum('[Service]\nExecStart=/bin/true\n', 'Do not edit.');
+  assert.equal(checksumState(text), 'intact');
+  assert.equal(checksumState(text.replace('/bin/true', '/bin/false')), 'edited');
+  assert.equal(checksumState(`# mine\n${text}`), 'edited');
+  assert.equal(checksumState('[Service]\n'), 'none');
+  assert.equal(checksumState(''), 'none');
 });

@@ -7,7 +7,7 @@ import { errorPrefix, stderrOutput } from '../../src/lib/log/output.ts';
 import { formatLogLine, tunnelOfLine } from '../../src/lib/log/format.ts';
 import { createLogMemory } from '../../src/lib/log/memory.ts';
 import { createLogger } from '../../src/lib/log/log.ts';
-import { nameOfSocket } from '../../src/config/command-line/paths.ts';
+import { tunnelOfSocket } from '../../src/config/command-line/paths.ts';
 import { formatProblem } from '../../src/config/input/problem.ts';
 import { escapeControls, escapeLines, printable } from '../../src/lib/text.ts';
 import { tempDir } from '../support/until.ts';
@@ -43,9 +43,9 @@ test('text from elsewhere is made visible and cut', () => {
 
 test('whatever the name of a socket or a file holds, it moves no cursor', () => {
   assert.equal(escapeLines('a\tb\n\u001b[2J'), 'a\tb\n\\x1b[2J');
-  assert.equal(nameOfSocket('/run/tunneld/run-a-1.sock'), 'a-1');
+  assert.equal(tunnelOfSocket('/run/tunneld/run-a-1.sock'), 'a-1');
   for (const name of ['\u001b]0;x\u0007', 'A', '-x', 'a b', '\u202e'])
-    assert.equal(nameOfSocket(`/run/tunneld/run-${name}.sock`), null);
+    assert.equal(tunnelOfSocket(`/run/tunneld/run-${name}.sock`), null);
   const problem = { file: '/etc/\u001b[2J', line: 1, column: 1, message: '\u001b[31m' };
   assert.equal(formatProblem(problem), '/etc/\\x1b[2J:1:1: \\x1b[31m');
 });

@@ -3,7 +3,7 @@ import { chmodSync, chownSync, readdirSync, readFileSync, symlinkSync, writeFile
 import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
 import { candidatePath } from '../../src/config/input/paths.ts';
-import { installCandidate, layCandidate } from '../../src/config/candidate.ts';
+import { installCandidate, createCandidate } from '../../src/config/candidate.ts';
 import { tempDir } from '../support/until.ts';
 
 async function place(t: TestContext) {
@@ -15,7 +15,7 @@ async function place(t: TestContext) {
 
 test('a candidate takes the place of the file, which is kept', async (t) => {
   const { file } = await place(t);
-  const name = await layCandidate(file, 'new\n', null);
+  const name = await createCandidate(file, 'new\n', null);
   await installCandidate(file, name);
   assert.deepEqual(
     [file, `${file}.previous`].map((path) => readFileSync(path, 'utf8')),
@@ -36,7 +36,7 @@ test('root believes no daemon that names a file elsewhere', async (t) => {
   chownSync(dir, 0, 0);
   chmodSync(dir, 0o777);
   await assert.rejects(installCandidate(link, 'evil'), /is not root's alone/);
-  await assert.rejects(layCandidate(link, 'x', null), /is not root's alone/);
+  await assert.rejects(createCandidate(link, 'x', null), /is not root's alone/);
   chmodSync(dir, 0o755);
   await assert.rejects(installCandidate(file, '../evil'), /is no name of a candidate/);
   assert.equal(readFileSync(victim, 'utf8'), 'tunnels: as before\n');
@@ -46,6 +46,6 @@ test('nor does it write over what is no configuration', async (t) => {
   if (process.getuid?.() !== 0) return t.skip('only root could be led astray');
   const { dir, file } = await place(t);
   writeFileSync(file, 'root:x:0:0:root:/root:/bin/sh\n');
-  await assert.rejects(layCandidate(file, 'tunnels: {}\n', null), /is no configuration of tunneld/);
+  await assert.rejects(createCandidate(file, 'tunnels: {}\n', null), /is no configuration of tunneld/);
   assert.deepEqual(readdirSync(dir), ['config.yaml']);
 });

@@ -1,6 +1,6 @@
 import { readdir } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { nameOfSocket } from '../../config/command-line/paths.ts';
+import { tunnelOfSocket } from '../../config/command-line/paths.ts';
 import { type ConfigEnvironment, systemEnvironment } from '../../config/input/environment.ts';
 import { defaultControlSocket } from '../../config/input/paths.ts';
 import { readText } from '../../lib/files/read-small-file.ts';
@@ -18,7 +18,7 @@ export async function controlSockets(flag: string | null, tunnel: string | null)
   const usual = [...(named === null ? [] : [named]), defaultControlSocket(environment), defaultControlSocket(system)];
   if (flag !== null || environment.env['TUNNELD_CONFIG']) return [...new Set(usual)];
   const adHoc = [...(await adHocSockets(environment)), ...(await adHocSockets(system))];
-  const own = adHoc.filter((path) => nameOfSocket(path) === tunnel);
+  const own = adHoc.filter((path) => tunnelOfSocket(path) === tunnel);
   return [...new Set([...own, ...usual, ...(tunnel === null ? adHoc : [])])];
 }
 
@@ -27,8 +27,8 @@ export async function adHocSockets(environment: ConfigEnvironment): Promise<read
   const directory = dirname(defaultControlSocket(environment));
   const names = await readdir(directory).catch(() => []);
   return names
-    .filter((name) => nameOfSocket(name) !== null)
-    .toSorted((a, b) => (nameOfSocket(a) ?? '').localeCompare(nameOfSocket(b) ?? ''))
+    .filter((name) => tunnelOfSocket(name) !== null)
+    .toSorted((a, b) => (tunnelOfSocket(a) ?? '').localeCompare(tunnelOfSocket(b) ?? ''))
     .map((name) => join(directory, name));
 }
 

@@ -1,7 +1,7 @@
 import { systemEnvironment } from '../../config/input/environment.ts';
 import { defaultControlSocket } from '../../config/input/paths.ts';
-import type { Change } from '../../install/steps/carry-out.ts';
-import { lookAtOldService } from '../../install/takeover/old-service.ts';
+import type { Change } from '../../install/steps/apply-changes.ts';
+import { inspectOldService } from '../../install/takeover/old-service.ts';
 import type { Plan, PlannedTakeover } from '../../install/plan-system.ts';
 import { takeOver } from '../../install/takeover/trial.ts';
 import { systemClock } from '../../lib/async/clock.ts';
@@ -18,7 +18,7 @@ export async function takeOverNow(
   changes: readonly Change[],
 ): Promise<void> {
   await writeToJournal('tunneld takes the place of the old tunnel.service, on trial');
-  const old = await lookAtOldService(manager);
+  const old = await inspectOldService(manager);
   const isOfUnit = ({ step }: Change) => unitSteps.includes(step);
   const plan = { unit, files: changes.filter((change) => !isOfUnit(change)), unitFiles: changes.filter(isOfUnit) };
   const socket = defaultControlSocket(systemEnvironment());

@@ -1,4 +1,4 @@
-import { type Change, carryOut, changesOf, showChange } from '../../install/steps/carry-out.ts';
+import { type Change, applyChanges, changesOf, showChange } from '../../install/steps/apply-changes.ts';
 import type { Runner } from '../../install/steps/run-program.ts';
 import type { Step } from '../../install/steps/step.ts';
 import { escapeLines } from '../../lib/text.ts';
@@ -9,7 +9,7 @@ export function applySteps(dryRun: boolean, run: Runner): (steps: readonly Step[
   return async (steps) => {
     const changes = await changesOf(steps, run);
     if (dryRun) printChanges(changes);
-    else await carryOut(changes, run, reportChange);
+    else await applyChanges(changes, run, reportChange);
   };
 }
 

@@ -20,7 +20,7 @@ import { tunnelSchema } from '../schema/schema.ts';
  */
 export async function adHocConfig(argv: readonly string[], name: string, env: ConfigEnvironment): Promise<Config> {
   const line = parseCommandLine(argv, OWN_KEYS);
-  const problems: ConfigProblem[] = line.problems.map(({ argument, message }) => wrong(argument, message));
+  const problems: ConfigProblem[] = line.problems.map(({ argument, message }) => problemAt(argument, message));
   const notes = new Set([...line.notes, ...autosshNotes(env.env)]);
   const warnings = new Set<string>();
   const findings: Findings = {
@@ -32,9 +32,12 @@ export async function adHocConfig(argv: readonly string[], name: string, env: Co
   const raw = { ...line.own, ...(line.destination ? { host: line.destination } : {}) };
   const written = readMapping(tunnelSchema(env), raw, [], ([key, ...rest], message) => {
     const argument = key === 'host' ? (line.destination ?? '') : about(String(key));
-    problems.push(wrong(argument, [key === 'host' ? '' : String(key), ...rest.map(String), message].join(' ').trim()));
+    problems.push(
+      problemAt(argument, [key === 'host' ? '' : String(key), ...rest.map(String), message].join(' ').trim()),
+    );
   });
-  if (line.destination === null) problems.push(wrong('tunneld run', 'names no server to connect to: add [user@]host'));
+  if (line.destination === null)
+    problems.push(problemAt('tunneld run', 'names no server to connect to: add [user@]host'));
   const tunnel = await resolveTunnel(
     name,
     line.configFile === null ? written : { ...written, sshConfig: line.configFile },
@@ -44,23 +47,23 @@ export async function adHocConfig(argv: readonly string[], name: string, env: Co
       reading: new Reading(),
       first: line.options,
       shared: {},
-      complain: (key, message) => problems.push(wrong(about(key), `${key} ${message}`)),
+      reportKey: (key, message) => problems.push(problemAt(about(key), `${key} ${message}`)),
     },
   );
   if (written.proxy && line.options.some(({ key }) => key === 'proxycommand')) {
     problems.push(
-      wrong(about('ProxyCommand'), 'cannot stand beside proxy: the command is the whole way to the server'),
+      problemAt(about('ProxyCommand'), 'cannot stand beside proxy: the command is the whole way to the server'),
     );
   }
   reportSharedListeners(
     [{ spec: tunnel, flawed: false }],
-    (_, message) => problems.push(wrong('tunneld run', `a forward ${message}`)),
+    (_, message) => problems.push(problemAt('tunneld run', `a forward ${message}`)),
     () => {},
     () => 'another forward',
   );
   if (tunnel.forwards.length === 0 && problems.length === 0) {
     problems.push(
-      wrong('tunneld run', `names no forward, and neither does ssh_config for this host: add -R, -L or -D`),
+      problemAt('tunneld run', `names no forward, and neither does ssh_config for this host: add -R, -L or -D`),
     );
   }
   if (problems.length > 0) throw new ConfigError(unique(problems));
@@ -99,7 +102,7 @@ function autosshNotes(env: ConfigEnvironment['env']): string[] {
   return [`${names.toSorted().join(', ')}: without effect, for tunneld watches the connection and retries by itself`];
 }
 
-function wrong(argument: string, message: string): ConfigProblem {
+function problemAt(argument: string, message: string): ConfigProblem {
   return { file: argument, line: 0, column: 0, message };
 }
 

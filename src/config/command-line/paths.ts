@@ -13,7 +13,7 @@ export function adHocState(name: string, env: ConfigEnvironment): string {
 }
 
 /** The name of the tunnel behind such a socket, or null for another file: whoever made it may have called it anything. */
-export function nameOfSocket(path: string): string | null {
+export function tunnelOfSocket(path: string): string | null {
   const file = basename(path);
   if (!file.startsWith(PREFIX) || !file.endsWith(SUFFIX)) return null;
   const name = file.slice(PREFIX.length, -SUFFIX.length);

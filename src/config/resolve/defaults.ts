@@ -20,7 +20,7 @@ export function completeTunnel(
   name: string,
   host: string,
   keys: TunnelKeys,
-  way: { readonly jumps: readonly ServerSpec[]; readonly entry: Entry },
+  route: { readonly jumps: readonly ServerSpec[]; readonly entry: Entry },
   env: ConfigEnvironment,
 ): TunnelSpec {
   const forwards = [...(keys.remoteForward ?? []), ...(keys.localForward ?? []), ...(keys.dynamicForward ?? [])];
@@ -28,8 +28,8 @@ export function completeTunnel(
     name,
     ...completeServer(host, keys, env),
     ...fieldsOf(TUNNEL_OPTIONS, keys, hereOf(host, env)),
-    jumps: way.jumps,
-    entry: way.entry,
+    jumps: route.jumps,
+    entry: route.entry,
     forwards: forwards.map((forward) => completeForward(forward, keys.gatewayPorts ?? false)),
   };
 }

@@ -7,7 +7,7 @@ import type { SshOption } from '../ssh-config/read.ts';
 import type { Reading } from '../ssh-config/reading.ts';
 import { lookUp } from '../ssh-config/to-options.ts';
 import { BadValue } from '../values/value.ts';
-import { resolveWay } from './route.ts';
+import { resolveRoute } from './route.ts';
 
 export interface ResolveContext {
   readonly env: ConfigEnvironment;
@@ -18,12 +18,12 @@ export interface ResolveContext {
   /** What servers to go through share with the tunnel. */
   readonly shared: JumpKeys;
   /** Says that the keys of this tunnel contradict each other. */
-  complain(key: 'proxyJump' | 'proxyCommand', message: string): void;
+  reportKey(key: 'proxyJump' | 'proxyCommand', message: string): void;
 }
 
 /** A tunnel from what was written of it, what ssh_config says of its host, and the defaults, in this order of precedence. */
 export async function resolveTunnel(name: string, written: TunnelKeys, context: ResolveContext): Promise<TunnelSpec> {
-  const { env, findings, complain } = context;
+  const { env, findings, reportKey } = context;
   const destination = written.host ?? name;
   const file = written.sshConfig ?? null;
   const lookupOf = (host: string, first: readonly SshOption[], proxied: boolean, isJump = false) =>
@@ -31,30 +31,30 @@ export async function resolveTunnel(name: string, written: TunnelKeys, context: 
   const proxied = Boolean(written.proxyJump?.length || written.proxyCommand || written.proxy);
   const found = await lookupOf(destination, [...context.first, ...identity(written)], proxied);
   const keys = layer(written, found, destination);
-  const way = await resolveWay(
+  const route = await resolveRoute(
     keys,
     { name: destination, server: completeServer(destination, keys, env) },
     { env, shared: context.shared, lookup: (jump) => lookupOf(jump.host ?? '', identity(jump), false, true) },
   ).catch((error: unknown) => {
     if (!(error instanceof BadValue)) throw error;
-    complain(keys.proxyJump?.length ? 'proxyJump' : 'proxyCommand', error.message);
+    reportKey(keys.proxyJump?.length ? 'proxyJump' : 'proxyCommand', error.message);
     return { jumps: [], entry: { type: 'direct' as const } };
   });
   if (keys.proxyCommand && (keys.proxyJump?.length || keys.proxy)) {
-    complain('proxyCommand', 'cannot stand beside proxyJump or proxy: the command is the whole way to the server');
+    reportKey('proxyCommand', 'cannot stand beside proxyJump or proxy: the command is the whole way to the server');
   }
-  return completeTunnel(name, destination, keys, way, env);
+  return completeTunnel(name, destination, keys, route, env);
 }
 
 /** Forwards, and the way to the server, are taken as a whole from where they are written first. */
 function layer(written: TunnelKeys, found: TunnelKeys, destination: string): TunnelKeys {
   const names = (keys: readonly (keyof TunnelKeys)[]) => keys.some((key) => written[key] !== undefined);
-  const dropped = [...(names(FORWARD_KEYS) ? FORWARD_KEYS : []), ...(names(WAY) ? WAY : [])];
+  const dropped = [...(names(FORWARD_KEYS) ? FORWARD_KEYS : []), ...(names(ROUTE_KEYS) ? ROUTE_KEYS : [])];
   const rest = Object.fromEntries(Object.entries(found).filter(([key]) => !dropped.includes(key as keyof TunnelKeys)));
   return { ...rest, ...written, host: found.host ?? destination };
 }
 
-const WAY: readonly (keyof TunnelKeys)[] = ['proxyJump', 'proxyCommand', 'proxy'];
+const ROUTE_KEYS: readonly (keyof TunnelKeys)[] = ['proxyJump', 'proxyCommand', 'proxy'];
 
 /** What of a server's keys matters to ssh_config: `Match user`, and the tokens for user and port. */
 function identity({

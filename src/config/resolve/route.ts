@@ -6,7 +6,7 @@ import type { JumpKeys, TunnelKeys } from '../schema/keys.ts';
 import { expandTokens } from '../ssh-config/tokens.ts';
 import { BadValue } from '../values/value.ts';
 
-export interface WayContext {
+export interface RouteContext {
   readonly env: ConfigEnvironment;
   /** What ssh_config says of a server to go through. */
   lookup(jump: JumpKeys): Promise<TunnelKeys>;
@@ -18,10 +18,10 @@ export interface WayContext {
  * How a server is reached: through which others, and by what first step. A server to go through may itself be one that ssh_config
  * says to reach through another. Throws a BadValue, the end of a sentence about proxyJump or proxyCommand.
  */
-export async function resolveWay(
+export async function resolveRoute(
   keys: TunnelKeys,
   destination: { readonly name: string; readonly server: ServerSpec },
-  context: WayContext,
+  context: RouteContext,
 ): Promise<{ readonly jumps: readonly ServerSpec[]; readonly entry: Entry }> {
   const jumps: ServerSpec[] = [];
   let nearest = { keys, ...destination };
@@ -46,7 +46,7 @@ interface Hop {
 async function resolveHop(
   written: JumpKeys,
   { serverAliveInterval, serverAliveCountMax }: TunnelKeys,
-  { env, lookup, shared }: WayContext,
+  { env, lookup, shared }: RouteContext,
 ): Promise<Hop> {
   const found = await lookup(written);
   const name = written.host ?? '';

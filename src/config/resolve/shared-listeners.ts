@@ -2,7 +2,7 @@ import { type Endpoint, formatEndpoint, type TunnelSpec } from '../../model/spec
 import type { Path, Report } from '../schema/mapping.ts';
 
 /** A tunnel as it was read; where `flawed`, its server may not be known. */
-interface Wanting {
+interface TunnelForwards {
   readonly spec: Pick<TunnelSpec, 'name' | 'host' | 'port' | 'user' | 'forwards'>;
   readonly flawed: boolean;
 }
@@ -12,10 +12,10 @@ interface Wanting {
  * different users, or write its address differently, it is a conflict: one of them works, and is not to be lost for the other's sake.
  */
 export function reportSharedListeners(
-  tunnels: readonly Wanting[],
+  tunnels: readonly TunnelForwards[],
   report: Report,
   conflict: Report,
-  placeOf: (path: Path) => string,
+  locationOf: (path: Path) => string,
 ): void {
   // Only what has the same port, or is the same socket, can be at odds.
   const taken = new Map<string, Taken[]>();
@@ -25,18 +25,18 @@ export function reportSharedListeners(
       const path = ['tunnels', spec.name, `${kind}Forward`, seen[kind]++];
       // Of a tunnel with mistakes we may not know the server; it is still at odds with itself.
       const where = kind !== 'remote' ? 'this device' : flawed ? spec.name : serverOf(spec);
-      const place = `${where} ${listen.type === 'unix' ? listen.path : listen.port}`;
-      const others = taken.get(place) ?? [];
+      const port = `${where} ${listen.type === 'unix' ? listen.path : listen.port}`;
+      const others = taken.get(port) ?? [];
       const first = others.find((other) => clash(other.listen, listen));
       if (first === undefined) {
-        taken.set(place, [...others, { tunnel: spec.name, user: spec.user, path, listen }]);
+        taken.set(port, [...others, { tunnel: spec.name, user: spec.user, path, listen }]);
         continue;
       }
       const sameUser = first.user === spec.user;
       const server =
         kind !== 'remote' ? '' : sameUser ? ', for the same user of the same server' : ', at the same server';
       const whose = first.tunnel === spec.name ? '' : ` of tunnel ${first.tunnel}${server}`;
-      const text = `listens on ${formatEndpoint(listen)}, and so does ${placeOf(first.path)}${whose}`;
+      const text = `listens on ${formatEndpoint(listen)}, and so does ${locationOf(first.path)}${whose}`;
       if (kind !== 'remote' || (sameUser && sameText(first.listen, listen))) report(path, text);
       else conflict(path, `${text}: only one of them can have it`);
     }
@@ -74,6 +74,6 @@ function addressesOf(host: string): readonly string[] {
   return host === '' ? ['0.0.0.0', '::'] : [host];
 }
 
-function serverOf(spec: Wanting['spec']): string {
+function serverOf(spec: TunnelForwards['spec']): string {
   return JSON.stringify([spec.host.toLowerCase(), spec.port]);
 }

@@ -2,7 +2,7 @@ import { defaultText, type Option } from '../../model/options.ts';
 import { printValue } from './print-value.ts';
 
 /** What counts where an option is not written, for people. */
-export function defaultInWords(option: Option): string {
+export function describeDefault(option: Option): string {
   const text = defaultText(option);
   if (text !== null) return text;
   const value = printValue(option.kind, option.default);

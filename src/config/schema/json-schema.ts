@@ -1,6 +1,6 @@
 import { type Kind, type Option, OPTIONS, SERVER_OPTIONS, TUNNEL_OPTIONS } from '../../model/options.ts';
 import { ALGORITHMS, type AlgorithmKey } from '../values/algorithms.ts';
-import { defaultInWords } from './describe.ts';
+import { describeDefault } from './describe.ts';
 import { FILE_OPTIONS, SECTIONS } from './file-options.ts';
 import { MAX_JUMPS } from './jump.ts';
 import { FORWARD_KEYS } from './keys.ts';
@@ -63,7 +63,7 @@ function reference(name: string): Fragment {
 
 function describe(option: Option): string {
   const ssh = option.ssh === undefined ? '' : `. ${option.ssh.name} of ssh_config(5)`;
-  return `${option.text} (without it: ${defaultInWords(option)})${ssh}`;
+  return `${option.text} (without it: ${describeDefault(option)})${ssh}`;
 }
 
 function fragment(kind: Kind, name: string): Fragment {

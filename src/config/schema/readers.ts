@@ -6,7 +6,7 @@ import { readConnectLimit } from '../values/connect-limit.ts';
 import { readDurationFrom } from '../values/duration.ts';
 import { readDynamicForward, readForward } from '../values/forward.ts';
 import { readAddress, readHost } from '../values/host.ts';
-import { paths, type Place, readAgent, readPath, readSocketPath, spacedPaths } from '../values/path.ts';
+import { paths, type ValueContext, readAgent, readPath, readSocketPath, spacedPaths } from '../values/path.ts';
 import { readProxy } from '../values/proxy.ts';
 import {
   readChannelTimeout,
@@ -33,16 +33,16 @@ import type { KeyValues } from './keys.ts';
 import { mapping } from './mapping.ts';
 
 /** The schema of each of these options. */
-export function shapeOf<Rows extends Readonly<Record<string, Option>>>(rows: Rows, place: Place) {
-  const schemas = Object.entries(rows).map(([name, { kind }]) => [name, schemaOf(kind, place, name)]);
+export function shapeOf<Rows extends Readonly<Record<string, Option>>>(rows: Rows, context: ValueContext) {
+  const schemas = Object.entries(rows).map(([name, { kind }]) => [name, schemaOf(kind, context, name)]);
   return Object.fromEntries(schemas) as {
     [Name in keyof Rows]: z.ZodMiniType<ValueOf<Rows[Name]['kind'], Values>>;
   };
 }
 
-function schemaOf(kind: Kind, place: Place, name: string): z.ZodMiniType {
-  const read = SCHEMAS[kind.type] as (place: Place, kind: Kind, name: string) => z.ZodMiniType;
-  return read(place, kind, name);
+function schemaOf(kind: Kind, context: ValueContext, name: string): z.ZodMiniType {
+  const read = SCHEMAS[kind.type] as (context: ValueContext, kind: Kind, name: string) => z.ZodMiniType;
+  return read(context, kind, name);
 }
 
 interface Values extends KeyValues {
@@ -55,7 +55,7 @@ interface Values extends KeyValues {
 
 type Schemas = {
   readonly [Type in Kind['type']]: (
-    place: Place,
+    context: ValueContext,
     kind: Extract<Kind, { readonly type: Type }>,
     name: string,
   ) => z.ZodMiniType<Values[Type]>;
@@ -64,34 +64,34 @@ type Schemas = {
 /** How the values of each kind are read. */
 const SCHEMAS: Schemas = {
   address: () => value(readAddress),
-  agent: (place) => value(readAgent(place)),
-  algorithms: (place, _, name) => value(readAlgorithms(name as AlgorithmKey, place.aes)),
+  agent: (context) => value(readAgent(context)),
+  algorithms: (context, _, name) => value(readAlgorithms(name as AlgorithmKey, context.aes)),
   certificates: () => value(readCertificates),
   'channel-timeouts': () => value(readChannelTimeout),
   command: () => value(readCommand),
   'connect-limit': () => value(readConnectLimit),
   destinations: () => value(readPermitRemoteOpen),
   duration: (_, { min }) => value(readDurationFrom(min)),
-  forwards: (place, { of }) => {
-    const path = readPath(place);
+  forwards: (context, { of }) => {
+    const path = readPath(context);
     return oneOrMany(value((raw) => (of === 'dynamic' ? readDynamicForward(raw, path) : readForward(of, raw, path))));
   },
   host: () => value(readHost),
   hosts: () => oneOrMany(value(readHost)),
   integer: (_, { min, max }) => value(readInteger(min, max)),
-  jumps: (place) => jumps(() => shapeOf(SERVER_OPTIONS, place)),
+  jumps: (context) => jumps(() => shapeOf(SERVER_OPTIONS, context)),
   'key-algorithms': () => value(readKeyAlgorithms),
   mask: () => value(readMask),
   methods: () => value(readMethods),
-  path: (place) => value(readPath(place)),
-  'path-or-none': (place) => value((raw) => (raw === 'none' ? 'none' : readPath(place)(raw))),
+  path: (context) => value(readPath(context)),
+  'path-or-none': (context) => value((raw) => (raw === 'none' ? 'none' : readPath(context)(raw))),
   paths,
   port: () => value(readInteger(1, 65_535)),
   proxy: () => value(readProxy),
   'pubkey-authentication': () => value(readPubkeyAuthentication),
   reconnect,
   'rekey-limit': () => value(readRekeyLimit),
-  socket: (place) => value(readSocketPath(place)),
+  socket: (context) => value(readSocketPath(context)),
   'spaced-paths': spacedPaths,
   strictness: (_, { words }) => value((raw) => readStrictness(raw, words)),
   // YAML reads a bare `off` as text, as it is meant; `no` is what people write who think of ssh_config.

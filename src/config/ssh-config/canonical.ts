@@ -76,6 +76,6 @@ const CURE =
   'user, port and keys depend on that, and tunneld must know them without a network: give the host a HostName with its whole name and a dot at the end, or turn it off for the host (CanonicalizeHostname no)';
 
 function isProxied(effective: EffectiveOptions, proxied: boolean): boolean {
-  const ways = [effective.value('proxycommand'), effective.value('proxyjump')];
-  return proxied || ways.some((way) => way !== null && way.toLowerCase() !== 'none');
+  const routes = [effective.value('proxycommand'), effective.value('proxyjump')];
+  return proxied || routes.some((way) => way !== null && way.toLowerCase() !== 'none');
 }

@@ -5,7 +5,7 @@ import type { Reading } from './reading.ts';
 import { expandTokens, tokensOf } from './tokens.ts';
 
 /** Where an Include stands: that decides what its relative paths and its `~` mean. */
-export interface IncludePlace {
+export interface IncludeContext {
   /** The home directory where the user's own files are read, null in the system's file, which has no `~`. */
   readonly home: string | null;
   readonly systemFile: string;
@@ -23,10 +23,10 @@ export class SkippedInclude extends Error {}
  */
 export async function includedFiles(
   argument: string,
-  place: IncludePlace,
+  context: IncludeContext,
   reading: Reading,
 ): Promise<readonly string[]> {
-  const path = absolute(withVariables(withTokens(argument, place), place.env), place);
+  const path = absolute(withVariables(withTokens(argument, context), context.env), context);
   return path.length > MAX_LENGTH ? [] : await reading.paths(path);
 }
 
@@ -34,7 +34,7 @@ export async function includedFiles(
 const MAX_LENGTH = 4096;
 
 /** Tokens and variables are of OpenSSH 10; before, a file would have had to be called like that. */
-function withTokens(text: string, { tokens }: IncludePlace): string {
+function withTokens(text: string, { tokens }: IncludeContext): string {
   try {
     return expandTokens(text, tokensOf('include'), tokens);
   } catch (error) {
@@ -42,7 +42,7 @@ function withTokens(text: string, { tokens }: IncludePlace): string {
   }
 }
 
-function withVariables(text: string, env: IncludePlace['env']): string {
+function withVariables(text: string, env: IncludeContext['env']): string {
   return text.replaceAll(/\$\{([^}]*)\}/g, (_, name: string) => {
     const value = env[name];
     if (value === undefined) throw new SkippedInclude(`names the variable ${printable(name, 40)}, which is not set`);
@@ -50,7 +50,7 @@ function withVariables(text: string, env: IncludePlace['env']): string {
   });
 }
 
-function absolute(path: string, { home, systemFile }: IncludePlace): string {
+function absolute(path: string, { home, systemFile }: IncludeContext): string {
   if (path.startsWith('~')) {
     if (home === null) throw new BadValue('must not begin with ~ in a file of the system');
     if (path !== '~' && !path.startsWith('~/'))

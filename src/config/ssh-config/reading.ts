@@ -41,7 +41,7 @@ export class Reading {
   }
 
   /** Called with each line for each host; false where that is too much. */
-  mayGoOn(line: string): boolean {
+  isWithinLimit(line: string): boolean {
     this.#work += LINE_COST + line.length;
     return this.#work <= MAX_WORK;
   }

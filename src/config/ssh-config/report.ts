@@ -19,11 +19,11 @@ export class Report {
 
   /** A line with a criterion of Match that is not found out. */
   unevaluated(criterion: string, origin: Origin): void {
-    this.#unevaluated.set(placeOf(origin), criterion);
+    this.#unevaluated.set(locationOf(origin), criterion);
   }
 
   note(origin: Origin, message: string): void {
-    this.#notes.add(`${placeOf(origin)}: ${message}`);
+    this.#notes.add(`${locationOf(origin)}: ${message}`);
   }
 
   problems(): readonly SshProblem[] {
@@ -38,16 +38,16 @@ export class Report {
   warnings(): readonly string[] {
     const [first] = this.#unevaluated;
     if (first === undefined) return [];
-    const [place, criterion] = first;
+    const [location, criterion] = first;
     const more = this.#unevaluated.size === 1 ? '' : ` and ${this.#unevaluated.size - 1} more`;
     const done = criterion === 'exec' ? 'run' : 'evaluated';
-    return [`Match ${criterion} is never ${done}: ${place}${more} was taken as not matching`];
+    return [`Match ${criterion} is never ${done}: ${location}${more} was taken as not matching`];
   }
 }
 
 /** What is wrong with more than that is another kind of file. */
 const MAX_PROBLEMS = 50;
 
-function placeOf({ file, line }: Origin): string {
+function locationOf({ file, line }: Origin): string {
   return `${escapeControls(file)}:${line}`;
 }

@@ -28,11 +28,11 @@ export async function lookUp(request: LookupRequest, findings: Findings): Promis
   for (const note of notes) findings.note(note);
   for (const warning of warnings) findings.warn(warning);
   // What is wrong with a HostName is seen twice.
-  const told = new Set(problems.map(({ file, line, column }) => placeOf([file, line, column])));
+  const reported = new Set(problems.map(({ file, line, column }) => keyOf([file, line, column])));
   const others: Findings = {
     ...findings,
     problem: (problem) => {
-      if (!told.has(placeOf([problem.file, problem.line, problem.column]))) findings.problem(problem);
+      if (!reported.has(keyOf([problem.file, problem.line, problem.column]))) findings.problem(problem);
     },
   };
   if (!request.isJump) reportCleared(options, others);
@@ -63,9 +63,7 @@ function tunnelKeys(
   if (raw.updateHostKeys === undefined && !learnsHostKeys(options)) raw.updateHostKeys = 'no';
   if (raw.identityFile !== undefined) raw.identityFile = withoutNone(raw.identityFile as readonly string[]);
   const originOf = (path: Path) =>
-    origins.get(placeOf(path.slice(0, 2))) ??
-    origins.get(placeOf(path.slice(0, 1))) ??
-    origins.get(placeOf([path[0], 0]));
+    origins.get(keyOf(path.slice(0, 2))) ?? origins.get(keyOf(path.slice(0, 1))) ?? origins.get(keyOf([path[0], 0]));
   return readMapping(tunnelSchema(env), raw, [], (path, message) => {
     const { origin } = originOf(path) ?? { origin: { file: `host ${destination}`, line: 0, column: 0 } };
     findings.problem({ ...origin, message: `${String(path[0])} ${message}` });
@@ -91,7 +89,7 @@ function written(
       const text = (READ[kind.type] ?? firstArgument)({ ...option, args }, findings, kind, ssh);
       if (text === undefined) continue;
       const list = LISTS.includes(kind.type) ? ((raw[name] ??= []) as unknown[]) : null;
-      origins.set(placeOf(list === null ? [name] : [name, list.length]), option);
+      origins.set(keyOf(list === null ? [name] : [name, list.length]), option);
       if (list === null) raw[name] = text;
       else list.push(text);
     } catch (error) {
@@ -102,7 +100,7 @@ function written(
   return { raw, origins };
 }
 
-function placeOf(path: readonly unknown[]): string {
+function keyOf(path: readonly unknown[]): string {
   return JSON.stringify(path);
 }
 
@@ -130,7 +128,7 @@ const READ: Readonly<Partial<Record<Kind['type'], Read>>> = {
   command: ({ args }) => args.join(' '),
   destinations: ({ args }) => args,
   // To ssh, both are no timeout of its own.
-  duration: ({ args }, _, kind) => (mustLast(kind) && /^(?:none|0)$/i.test(args[0] ?? '') ? undefined : args[0]),
+  duration: ({ args }, _, kind) => (hasMinimum(kind) && /^(?:none|0)$/i.test(args[0] ?? '') ? undefined : args[0]),
   forwards: (option, findings, kind) =>
     'of' in kind && kind.of === 'remote' ? remoteForward(option, findings) : forwardText(option),
   paths: (option, findings) => asWritten(option.args.join(' '), option, findings),
@@ -143,7 +141,7 @@ const READ: Readonly<Partial<Record<Kind['type'], Read>>> = {
   'yes-no': word,
 };
 
-function mustLast(kind: Kind): boolean {
+function hasMinimum(kind: Kind): boolean {
   return kind.type === 'duration' && kind.min > 0;
 }
 
@@ -182,7 +180,7 @@ function files(option: SshOption, findings: Findings): unknown {
 function asWritten(path: string, option: SshOption, { warn }: Findings): string {
   const variable = bareVariable(path);
   if (variable === null) return path;
-  warn(`${whereOf(option)}: ssh does not replace $${variable} in a path: write \${${variable}}`);
+  warn(`${locationOf(option)}: ssh does not replace $${variable} in a path: write \${${variable}}`);
   return `./${path}`;
 }
 
@@ -203,11 +201,11 @@ function learnsHostKeys(options: readonly SshOption[]): boolean {
 function remoteForward(option: SshOption, { warn }: Findings): unknown {
   const text = forwardText(option);
   if (!isBareListener(text)) return text;
-  warn(`${whereOf(option)}: ${openProxyWarning(text)}`);
+  warn(`${locationOf(option)}: ${openProxyWarning(text)}`);
   return { listen: text, target: 'socks' };
 }
 
-function whereOf({ origin: { file, line } }: SshOption): string {
+function locationOf({ origin: { file, line } }: SshOption): string {
   return line === 0 ? file : `${file}:${line}`;
 }
 

@@ -25,7 +25,7 @@ export async function walk(source: Source, pass: Pass): Promise<void> {
 }
 
 /** What an included file takes over from the place of its Include. */
-interface Situation {
+interface Inclusion {
   readonly active: boolean;
   /** An Include where nothing applies: no Host and no Match in it may change that. */
   readonly parseOnly: boolean;
@@ -35,7 +35,7 @@ interface Situation {
 }
 
 /** What the last Host or Match of a file decided. */
-type Block = Pick<Situation, 'active' | 'unknown'>;
+type Block = Pick<Inclusion, 'active' | 'unknown'>;
 
 /** READCONF_MAX_DEPTH of readconf.c. */
 const MAX_DEPTH = 16;
@@ -53,14 +53,14 @@ class Walk {
     this.#pass = pass;
   }
 
-  async file(source: Source, situation: Situation): Promise<void> {
+  async file(source: Source, inclusion: Inclusion): Promise<void> {
     const { env, effective, report, reading } = this.#pass;
     const file = escapeControls(source.path);
     this.#files += 1;
-    let block: Block = situation;
+    let block: Block = inclusion;
     const lines = await reading.lines(source.path, source.checkOwner ? env.uid : null);
     for (const [index, text] of lines.entries()) {
-      if (!reading.mayGoOn(text)) this.#stop({ file, line: index + 1, column: 1 }, TOO_MUCH);
+      if (!reading.isWithinLimit(text)) this.#stop({ file, line: index + 1, column: 1 }, TOO_MUCH);
       const line = parseLine(text, effective.value('ignoreunknown') ?? '');
       if (line === null) continue;
       const origin = { file, line: index + 1, column: line.column };
@@ -70,9 +70,9 @@ class Walk {
       }
       try {
         const { key } = line.keyword;
-        if (key === 'host') block = this.#host(line, situation);
-        else if (key === 'match') block = this.#match(line, origin, situation);
-        else if (key === 'include') await this.#include(line, origin, source, { ...situation, ...block });
+        if (key === 'host') block = this.#host(line, inclusion);
+        else if (key === 'match') block = this.#match(line, origin, inclusion);
+        else if (key === 'include') await this.#include(line, origin, source, { ...inclusion, ...block });
         else if (block.active) effective.add({ key, args: line.args, origin });
         else if (block.unknown !== null) this.#checkSkipped(line, origin, block.unknown);
       } catch (error) {
@@ -82,12 +82,12 @@ class Walk {
     }
   }
 
-  #host({ args }: Line, { parseOnly, unknown }: Situation): Block {
+  #host({ args }: Line, { parseOnly, unknown }: Inclusion): Block {
     const matches = matchHost(args, subjectOf(this.#pass).name);
     return { active: matches && !parseOnly, unknown: matches ? unknown : null };
   }
 
-  #match(line: Line, origin: Origin, { parseOnly, unknown }: Situation): Block {
+  #match(line: Line, origin: Origin, { parseOnly, unknown }: Inclusion): Block {
     const { active, wantsFinal, unevaluated } = matchCriteria(line.args, subjectOf(this.#pass));
     if (wantsFinal) this.#pass.onFinal();
     if (parseOnly) return { active: false, unknown: active ? unknown : null };
@@ -105,13 +105,13 @@ class Walk {
     );
   }
 
-  async #include(line: Line, origin: Origin, source: Source, { active, unknown, depth }: Situation): Promise<void> {
+  async #include(line: Line, origin: Origin, source: Source, { active, unknown, depth }: Inclusion): Promise<void> {
     const { env, report, reading } = this.#pass;
     const home = source.ofUser ? env.home : null;
     for (const argument of line.args) {
-      const place = { home, systemFile: source.systemFile, env: env.env, tokens: tokensSoFar(this.#pass) };
+      const context = { home, systemFile: source.systemFile, env: env.env, tokens: tokensSoFar(this.#pass) };
       try {
-        for (const path of await includedFiles(argument, place, reading)) {
+        for (const path of await includedFiles(argument, context, reading)) {
           this.#checkLimits(origin, depth);
           await this.#included(
             { ...source, path, checkOwner: true },
@@ -137,9 +137,9 @@ class Walk {
     throw new Stop();
   }
 
-  async #included(source: Source, situation: Situation, argument: string): Promise<void> {
+  async #included(source: Source, inclusion: Inclusion, argument: string): Promise<void> {
     try {
-      await this.file(source, situation);
+      await this.file(source, inclusion);
     } catch (error) {
       if (!(error instanceof BadFile)) throw error;
       // Patterns find directories too, and nobody means them.

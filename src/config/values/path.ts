@@ -5,24 +5,24 @@ import type { ConfigEnvironment } from '../input/environment.ts';
 import { BadValue, oneOrMany, preprocessed, readText, value } from './value.ts';
 
 /** Where a configuration file stands: what its relative paths, `~` and variables mean. */
-export interface Place extends Pick<ConfigEnvironment, 'home' | 'env' | 'aes'> {
+export interface ValueContext extends Pick<ConfigEnvironment, 'home' | 'env' | 'aes'> {
   readonly directory: string;
 }
 
 /** A path of this device, made absolute: `~` is the home directory, `${NAME}` a variable, and the rest is relative to the file. */
-export function readPath(place: Place): (raw: unknown) => string {
+export function readPath(context: ValueContext): (raw: unknown) => string {
   return (raw) => {
     const text = readText(raw).replaceAll(/\$\{([^}]*)\}/g, (_, name: string) => {
-      const found = place.env[name];
+      const found = context.env[name];
       if (found === undefined)
         throw new BadValue(`names the variable ${printable(name, 40)}, which is not set${ofService(name)}`);
       return found;
     });
     const bare = bareVariable(text);
     if (bare !== null) throw new BadValue(`has the variable $${bare}: write \${${bare}}`);
-    if (text === '~' || text.startsWith('~/')) return resolve(place.home, `.${text.slice(1)}`);
+    if (text === '~' || text.startsWith('~/')) return resolve(context.home, `.${text.slice(1)}`);
     if (text.startsWith('~')) throw new BadValue('must not begin with the home of another user: write the whole path');
-    return resolve(place.directory, text);
+    return resolve(context.directory, text);
   };
 }
 
@@ -39,8 +39,8 @@ function ofService(name: string): string {
 }
 
 /** The path of a Unix socket of this device. */
-export function readSocketPath(place: Place): (raw: unknown) => string {
-  return (raw) => checkSocketPath(readPath(place)(raw));
+export function readSocketPath(context: ValueContext): (raw: unknown) => string {
+  return (raw) => checkSocketPath(readPath(context)(raw));
 }
 
 /** Refuses what no system can bind: the address holds 108 bytes on Linux (unix(7)), 104 on macOS, one of them the end mark. */
@@ -53,13 +53,13 @@ export function checkSocketPath(path: string): string {
 const MAX_SOCKET_PATH = 107;
 
 /** The schema of one path or a list of them; `none` alone is an empty list. */
-export function paths(place: Place): z.ZodMiniType<string[]> {
-  return preprocessed((raw) => (isNone(raw) ? [] : raw), oneOrMany(value(readListedPath(place))));
+export function paths(context: ValueContext): z.ZodMiniType<string[]> {
+  return preprocessed((raw) => (isNone(raw) ? [] : raw), oneOrMany(value(readListedPath(context))));
 }
 
 /** Like `paths`, where one text may name several paths with spaces between them, as in ssh_config; quotes keep a space. */
-export function spacedPaths(place: Place): z.ZodMiniType<string[]> {
-  return preprocessed((raw) => (typeof raw === 'string' && raw.trim() !== '' ? splitWords(raw) : raw), paths(place));
+export function spacedPaths(context: ValueContext): z.ZodMiniType<string[]> {
+  return preprocessed((raw) => (typeof raw === 'string' && raw.trim() !== '' ? splitWords(raw) : raw), paths(context));
 }
 
 function splitWords(text: string): string | (string | undefined)[] | undefined {
@@ -67,10 +67,10 @@ function splitWords(text: string): string | (string | undefined)[] | undefined {
   return words.length === 1 ? words[0] : words;
 }
 
-function readListedPath(place: Place): (raw: unknown) => string {
+function readListedPath(context: ValueContext): (raw: unknown) => string {
   return (raw) => {
     if (isNone(raw)) throw new BadValue('must stand alone: there are either paths or none');
-    return readPath(place)(raw);
+    return readPath(context)(raw);
   };
 }
 
@@ -79,14 +79,14 @@ function isNone(raw: unknown): boolean {
 }
 
 /** The agent's socket (ssh_config(5), IdentityAgent): `none`, a path, or the name of the variable that holds the path. */
-export function readAgent(place: Place): (raw: unknown) => string | null {
+export function readAgent(context: ValueContext): (raw: unknown) => string | null {
   return (raw) => {
     const text = readText(raw);
     if (isNone(text)) return null;
     const variable = text === 'SSH_AUTH_SOCK' ? text : /^\$(?!\{)(.*)$/.exec(text)?.[1];
-    if (variable === undefined) return readPath(place)(text);
+    if (variable === undefined) return readPath(context)(text);
     if (!/^\w+$/.test(variable))
       throw new BadValue('must name a variable alone after the $; within a path write ${NAME}');
-    return place.env[variable] || null;
+    return context.env[variable] || null;
   };
 }

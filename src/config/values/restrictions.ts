@@ -27,11 +27,11 @@ export function allowedMethods(keys: {
   readonly kbdInteractiveAuthentication?: boolean | undefined;
   readonly numberOfPasswordPrompts?: number | undefined;
 }): AuthMethod[] {
-  const asks = keys.numberOfPasswordPrompts !== 0;
+  const prompts = keys.numberOfPasswordPrompts !== 0;
   const allowed: Readonly<Record<AuthMethod, boolean>> = {
     publickey: keys.pubkeyAuthentication ?? true,
-    password: asks && (keys.passwordAuthentication ?? true),
-    'keyboard-interactive': asks && (keys.kbdInteractiveAuthentication ?? true),
+    password: prompts && (keys.passwordAuthentication ?? true),
+    'keyboard-interactive': prompts && (keys.kbdInteractiveAuthentication ?? true),
   };
   return (keys.preferredAuthentications ?? AUTH_METHODS).filter((method) => allowed[method]);
 }

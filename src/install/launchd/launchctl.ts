@@ -53,6 +53,6 @@ const CALL_TIMEOUT_MS = 60_000;
 
 /** The number in the words (`Bootstrap failed: 5: Input/output error`) is the exit code too, as far as it fits. */
 function failure(exitCode: number, text: string): LaunchctlAnswer {
-  const said = /^(?:\S+ failed|Could not \w+ service.*?): (\d+): /m.exec(text)?.[1];
-  return { code: said === undefined ? exitCode : Number(said), text: text.trim() };
+  const printed = /^(?:\S+ failed|Could not \w+ service.*?): (\d+): /m.exec(text)?.[1];
+  return { code: printed === undefined ? exitCode : Number(printed), text: text.trim() };
 }

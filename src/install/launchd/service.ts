@@ -20,17 +20,17 @@ export interface LaunchdService {
   readonly stateDirectory: string | null;
 }
 
-export type LaunchdWish = Pick<LaunchdService, 'kind' | 'account' | 'node' | 'program' | 'config'>;
+export type LaunchdOptions = Pick<LaunchdService, 'kind' | 'account' | 'node' | 'program' | 'config'>;
 
 export const LABEL = 'dev.tunneld.tunneld';
 
 /** Everything of the service that follows from what is wanted. */
-export function launchdService(wish: LaunchdWish): LaunchdService {
-  const { home, uid } = wish.account;
-  if (wish.kind === 'agent') {
+export function launchdService(options: LaunchdOptions): LaunchdService {
+  const { home, uid } = options.account;
+  if (options.kind === 'agent') {
     const domain = `gui/${uid}`;
     return {
-      ...wish,
+      ...options,
       domain,
       target: `${domain}/${LABEL}`,
       plist: join(home, 'Library/LaunchAgents', `${LABEL}.plist`),
@@ -39,7 +39,7 @@ export function launchdService(wish: LaunchdWish): LaunchdService {
     };
   }
   return {
-    ...wish,
+    ...options,
     domain: 'system',
     target: `system/${LABEL}`,
     plist: `/Library/LaunchDaemons/${LABEL}.plist`,

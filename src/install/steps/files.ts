@@ -6,7 +6,7 @@ import { writeWhole } from '../../lib/files/whole-file.ts';
 import { InstallError } from './install-error.ts';
 
 /** What is at a path. */
-export interface Found {
+export interface FileState {
   readonly kind: 'file' | 'directory';
   readonly mode: number;
   readonly uid: number;
@@ -16,14 +16,14 @@ export interface Found {
 }
 
 /** Looks without following a link at the end of the path: what root writes must not be led elsewhere by somebody. */
-export async function look(path: string): Promise<Found | null> {
-  const way = await wayTo(path);
+export async function readFileState(path: string): Promise<FileState | null> {
+  const real = await realPathOf(path);
   let stats: Stats;
   try {
     stats = await lstat(path);
   } catch (error) {
     if (errorCode(error) === 'ENOENT') return null;
-    throw unable('read', path, error);
+    throw fileError('read', path, error);
   }
   if (!stats.isFile() && !stats.isDirectory()) {
     const what = stats.isSymbolicLink() ? 'a link' : 'neither a file nor a directory';
@@ -32,11 +32,11 @@ export async function look(path: string): Promise<Found | null> {
   const { uid, gid } = stats;
   const found = { mode: stats.mode & 0o7777, uid, gid };
   if (stats.isDirectory()) return { kind: 'directory', ...found, content: null };
-  return { kind: 'file', ...found, content: await readText(path, way) };
+  return { kind: 'file', ...found, content: await readText(path, real) };
 }
 
 /** What the path really is: nobody else's link may lie on the way either. */
-async function wayTo(path: string): Promise<string> {
+async function realPathOf(path: string): Promise<string> {
   let real = '/';
   let here = '/';
   for (const name of dirname(path).split('/').filter(Boolean)) {
@@ -50,18 +50,18 @@ async function wayTo(path: string): Promise<string> {
 }
 
 /** Opens what is there and no link; nor may a directory on the way have become one since it was looked at. */
-async function openPlain(path: string, way: string): Promise<FileHandle> {
+async function openNoFollow(path: string, real: string): Promise<FileHandle> {
   const handle = await open(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
   // Only Linux tells.
-  const opened = await readlink(`/proc/self/fd/${handle.fd}`).catch(() => way);
-  if (opened === way) return handle;
+  const opened = await readlink(`/proc/self/fd/${handle.fd}`).catch(() => real);
+  if (opened === real) return handle;
   await handle.close();
   throw new Error(`it was ${opened} when it was opened`);
 }
 
-async function readText(path: string, way: string): Promise<string> {
+async function readText(path: string, real: string): Promise<string> {
   try {
-    const handle = await openPlain(path, way);
+    const handle = await openNoFollow(path, real);
     try {
       if ((await handle.stat()).size > MAX_BYTES) throw new Error('it is larger than 16 MiB');
       return await handle.readFile('utf8');
@@ -69,7 +69,7 @@ async function readText(path: string, way: string): Promise<string> {
       await handle.close();
     }
   } catch (error) {
-    throw unable('read', path, error);
+    throw fileError('read', path, error);
   }
 }
 
@@ -87,15 +87,15 @@ export async function putFile(path: string, content: string | Buffer, { mode, ui
   try {
     await writeWhole(path, content, { mode, owner: { uid, gid } });
   } catch (error) {
-    throw unable('write', path, error);
+    throw fileError('write', path, error);
   }
 }
 
 /** Gives a file or a directory to somebody, not following a link. */
-export async function give(path: string, { mode, uid, gid }: Ownership): Promise<void> {
-  const way = await wayTo(path);
+export async function setOwnership(path: string, { mode, uid, gid }: Ownership): Promise<void> {
+  const real = await realPathOf(path);
   try {
-    const handle = await openPlain(path, way);
+    const handle = await openNoFollow(path, real);
     try {
       const stats = await handle.stat();
       // Another name for it may be where it matters who owns it.
@@ -106,12 +106,12 @@ export async function give(path: string, { mode, uid, gid }: Ownership): Promise
       await handle.close();
     }
   } catch (error) {
-    throw unable('give away', path, error);
+    throw fileError('give away', path, error);
   }
 }
 
 /** What the system says, as something that a person can act on. */
-export function unable(verb: string, path: string, error: unknown): InstallError {
+export function fileError(verb: string, path: string, error: unknown): InstallError {
   if (error instanceof InstallError) return error;
   const cure = CURES[errorCode(error) ?? ''];
   return new InstallError(`cannot ${verb} ${path}: ${cure ?? errorText(error)}`);

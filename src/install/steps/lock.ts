@@ -1,7 +1,7 @@
 import { spawn } from 'node:child_process';
 import { open, type FileHandle } from 'node:fs/promises';
 import { InstallError } from './install-error.ts';
-import { unable } from './files.ts';
+import { fileError } from './files.ts';
 
 /**
  * Keeps a second installation out until the answer is called, or this process is gone, however it ended: the kernel lets go of
@@ -9,7 +9,7 @@ import { unable } from './files.ts';
  */
 export async function lock(path: string): Promise<() => Promise<void>> {
   const handle = await open(path, 'a', 0o600).catch((error: unknown) => {
-    throw unable('write', path, error);
+    throw fileError('write', path, error);
   });
   const code = await flock(handle);
   if (code === 0) return () => handle.close();

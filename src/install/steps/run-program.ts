@@ -25,8 +25,8 @@ export const runProgram: Runner = ([program = '', ...args]) =>
 export async function mustRun(run: Runner, argv: readonly string[]): Promise<string> {
   const { code, stdout, stderr } = await run(argv);
   if (code === 0) return stdout;
-  const said = (stderr || stdout).trim();
+  const output = (stderr || stdout).trim();
   throw new InstallError(
-    `\`${argv.join(' ')}\` ended with ${code ?? 'a signal'}${said === '' ? '' : `: ${said.replaceAll('\n', '\n  ')}`}`,
+    `\`${argv.join(' ')}\` ended with ${code ?? 'a signal'}${output === '' ? '' : `: ${output.replaceAll('\n', '\n  ')}`}`,
   );
 }

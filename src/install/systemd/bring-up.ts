@@ -1,19 +1,19 @@
 import { errorText } from '../../lib/text.ts';
-import { carryOut, type Change, type Undo } from '../steps/carry-out.ts';
+import { applyChanges, type Change, type Undo } from '../steps/apply-changes.ts';
 import { InstallError } from '../steps/install-error.ts';
-import { lastWords, type Manager, UNIT, unitState, type UnitState } from './manager.ts';
+import { recentLog, type Manager, UNIT, unitState, type UnitState } from './manager.ts';
 import { mustRun } from '../steps/run-program.ts';
 import type { Step } from '../steps/step.ts';
 
 /** Files first, then the service manager. Where the service does not come up, all is put back, and what ran runs again. */
-export async function apply(
+export async function bringUp(
   changes: readonly Change[],
   activation: readonly Step[],
   before: UnitState,
   manager: Manager,
   onDone: (change: Change) => void,
 ): Promise<void> {
-  const undo = await carryOut(changes, manager.run, onDone);
+  const undo = await applyChanges(changes, manager.run, onDone);
   try {
     for (const step of activation) {
       if (step.type !== 'command') continue;
@@ -21,9 +21,9 @@ export async function apply(
       onDone({ step, before: null });
     }
   } catch (error) {
-    const words = await lastWords(manager);
+    const log = await recentLog(manager);
     const { exitStatus } = await unitState(manager);
-    const left = await putBack(undo, before, manager);
+    const left = await rollBack(undo, before, manager);
     const state =
       left.length > 0
         ? `not all could be put back: ${left.join('; ')}`
@@ -31,7 +31,7 @@ export async function apply(
           ? 'everything is as it was, and what ran before runs again'
           : 'everything is as it was';
     throw new InstallError(
-      [errorText(error), ...(words === '' ? [] : ['its last words:', words]), state].join('\n'),
+      [errorText(error), ...(log === '' ? [] : ['its last words:', log]), state].join('\n'),
       exitStatus === EX_CONFIG ? EX_CONFIG : 1,
     );
   }
@@ -40,7 +40,7 @@ export async function apply(
 const EX_CONFIG = 78;
 
 /** The answer is what did not work. */
-async function putBack(undo: Undo, before: UnitState, { systemctl, run }: Manager): Promise<readonly string[]> {
+async function rollBack(undo: Undo, before: UnitState, { systemctl, run }: Manager): Promise<readonly string[]> {
   const failed: string[] = [];
   const attempt = async (...argv: readonly string[]) => {
     await mustRun(run, [...systemctl, ...argv]).catch((error: unknown) => failed.push(errorText(error)));

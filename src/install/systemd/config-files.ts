@@ -1,7 +1,7 @@
 import type { Config } from '../../model/config.ts';
 import type { ServerSpec } from '../../model/spec.ts';
 import { InstallError } from '../steps/install-error.ts';
-import { ETC, SERVICE_USER, STATE } from './places.ts';
+import { ETC, SERVICE_USER, STATE } from './service-paths.ts';
 import type { Step } from '../steps/step.ts';
 
 /** Whose the files are that the configuration names, as far as they lie in the service's own directories and `exists`. */

@@ -1,12 +1,12 @@
 import { stat } from 'node:fs/promises';
 import type { TunnelSpec } from '../../model/spec.ts';
 import { filesOf } from './config-files.ts';
-import { ETC } from './places.ts';
+import { ETC } from './service-paths.ts';
 
 /** Whether the tunnel has a key or a secret that systemd did not have when it started the service, in milliseconds since 1970. */
 export async function hasNewKey(tunnel: TunnelSpec, startedAt: number): Promise<boolean> {
-  const handedOver = filesOf({ tunnels: [tunnel] }).secrets.filter((path) => path.startsWith(`${ETC}/`));
-  const times = await Promise.all(handedOver.map(changedAt));
+  const credentials = filesOf({ tunnels: [tunnel] }).secrets.filter((path) => path.startsWith(`${ETC}/`));
+  const times = await Promise.all(credentials.map(changedAt));
   return times.some((time) => time > startedAt);
 }
 

@@ -81,7 +81,7 @@ export async function systemdVersion({ systemctl, run }: Manager, oldest: number
 }
 
 /** The last words of the service, for an error. */
-export async function lastWords({ journal, run }: Manager): Promise<string> {
+export async function recentLog({ journal, run }: Manager): Promise<string> {
   const { stdout } = await run([...journal, '--lines=8', '--output=cat', '--no-pager', '--quiet']);
   return stdout.trimEnd().replaceAll(/^/gm, '    ');
 }

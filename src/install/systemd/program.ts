@@ -7,8 +7,8 @@ import { execWords } from './unit-file.ts';
 export interface Program {
   /** What comes before `run` in ExecStart. */
   readonly exec: string;
-  /** The words of it, as the process will have them; null where a package's own start decides. */
-  readonly words: readonly string[] | null;
+  /** Its arguments as the process gets them; null where a package's own start decides. */
+  readonly argv: readonly string[] | null;
   /** The packaged unit that is used as it is, or null where we write one. */
   readonly packagedUnit: string | null;
 }
@@ -16,23 +16,23 @@ export interface Program {
 /** The program that runs now: Node is pinned, since a service's PATH is another one than a person's. */
 export async function thisProgram(node: string, argv1: string): Promise<Program> {
   const script = await realpath(argv1);
-  const words = [node, ...(await nodeFlags(script)), script];
+  const argv = [node, ...(await nodeFlags(script)), script];
   const packagedUnit = await unitOfPackage(script);
-  if (packagedUnit !== null) return { exec: '/usr/bin/tunneld', words: null, packagedUnit };
-  return { exec: execWords(words), words, packagedUnit };
+  if (packagedUnit !== null) return { exec: '/usr/bin/tunneld', argv: null, packagedUnit };
+  return { exec: execWords(argv), argv, packagedUnit };
 }
 
 /** Refuses a program that the service's user could not read in its sandbox. */
-export async function checkProgram({ words }: Program): Promise<void> {
-  if (words === null) return;
-  const [node = ''] = words;
+export async function checkProgram({ argv }: Program): Promise<void> {
+  if (argv === null) return;
+  const [node = ''] = argv;
   const nodeProblem = await whyUnreachable(node);
   if (nodeProblem !== null)
     throw new InstallError(
       `the service cannot use this Node.js: ${nodeProblem}\n` +
         'install one for the whole system (Debian: `sudo apt install nodejs`, or a package of nodejs.org), and tunneld with it',
     );
-  for (const file of await filesOfProgram(words.at(-1)!)) {
+  for (const file of await filesOfProgram(argv.at(-1)!)) {
     const problem = await whyUnreachable(file);
     if (problem !== null)
       throw new InstallError(

@@ -1,6 +1,6 @@
 import type { UnitState } from '../systemd/manager.ts';
-import { oldCommand, type OldCommand, type UnitSurroundings } from './old-unit.ts';
-import { sealOf } from '../systemd/seal.ts';
+import { oldCommand, type OldCommand, type UnitContext } from './old-unit.ts';
+import { checksumState } from '../systemd/checksum.ts';
 import { systemUnit } from '../systemd/unit-file.ts';
 
 /** What stands in the place of our unit. */
@@ -18,11 +18,11 @@ export function classifyUnit(
   text: string,
   state: Pick<UnitState, 'load' | 'fragment'>,
   packagedUnit: string | null,
-  around: UnitSurroundings,
+  context: UnitContext,
 ): Existing {
   if (own !== null) {
-    const sealed = sealOf(own);
-    if (sealed !== 'none') return { type: sealed === 'intact' ? 'ours' : 'edited' };
+    const checksum = checksumState(own);
+    if (checksum !== 'none') return { type: checksum === 'intact' ? 'ours' : 'edited' };
     if (isCopied(own)) return { type: 'ours' };
     if (/^ExecStart=.*(?:tunneld|cli\.js) run(?:\s|$)/m.test(own)) return { type: 'edited' };
     // Without a text it was removed, and systemd was not told.
@@ -30,7 +30,7 @@ export function classifyUnit(
   else if (state.fragment === packagedUnit || /^ExecStart=\/usr\/bin\/tunneld run$/m.test(text))
     return { type: 'packaged' };
   // systemd may not have been told of it yet.
-  const command = oldCommand(text === '' ? (own ?? '') : text, around);
+  const command = oldCommand(text === '' ? (own ?? '') : text, context);
   return typeof command === 'string' ? { type: 'foreign', why: command } : { type: 'ssh', command };
 }
 

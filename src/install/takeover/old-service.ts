@@ -11,7 +11,7 @@ export interface OldService {
 }
 
 /** Looks at the processes of the unit that runs. */
-export async function lookAtOldService(manager: Manager): Promise<OldService> {
+export async function inspectOldService(manager: Manager): Promise<OldService> {
   const pids = await processesOf(manager);
   const connected = await Promise.all(pids.map(isConnected));
   const refused = await Promise.all(pids.map((pid) => refusedTo(pid, manager)));

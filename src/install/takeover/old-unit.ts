@@ -2,7 +2,7 @@ import { basename } from 'node:path';
 import { errorText, escapeControls } from '../../lib/text.ts';
 import { readEnvironmentFile } from './environment-file.ts';
 import { shellWords } from './shell-words.ts';
-import { hindrance, leftOut } from './unit-settings.ts';
+import { unsupportedSetting, droppedSettings } from './unit-settings.ts';
 import { assignments, readUnit, splitWords } from './unit-text.ts';
 
 /** The ssh or autossh that a unit runs. */
@@ -14,11 +14,11 @@ export interface OldCommand {
   readonly environment: Readonly<Record<string, string>>;
   readonly directory: string;
   /** What else the unit says, and the service does not do, as sentences. */
-  readonly leftOut: readonly string[];
+  readonly droppedSettings: readonly string[];
 }
 
 /** What is needed to understand a unit besides its text. */
-export interface UnitSurroundings {
+export interface UnitContext {
   readonly hostname: string;
   /** The text of a file of EnvironmentFile=; null where there is none. Throws where it cannot be read. */
   readonly readText: (path: string) => string | null;
@@ -31,53 +31,53 @@ export interface UnitSurroundings {
 class NotUnderstood extends Error {}
 
 /** Recognises a unit that runs ssh or autossh; the text is why it is none. `text` is what `systemctl cat` prints. */
-export function oldCommand(text: string, around: UnitSurroundings): OldCommand | string {
+export function oldCommand(text: string, context: UnitContext): OldCommand | string {
   try {
-    return readCommand(readUnit(text), around);
+    return readCommand(readUnit(text), context);
   } catch (error) {
     if (error instanceof NotUnderstood) return escapeControls(error.message);
     throw error;
   }
 }
 
-function readCommand(unit: ReadonlyMap<string, readonly string[]>, around: UnitSurroundings): OldCommand {
+function readCommand(unit: ReadonlyMap<string, readonly string[]>, context: UnitContext): OldCommand {
   const all = (key: string) => unit.get(`Service.${key}`) ?? [];
   const last = (key: string) => {
     const value = all(key).at(-1);
-    return value === undefined ? null : expandSpecifiers(value, `${key}=${value}`, around);
+    return value === undefined ? null : expandSpecifiers(value, `${key}=${value}`, context);
   };
   const [line, ...more] = all('ExecStart');
   if (line === undefined) throw new NotUnderstood('it has no ExecStart');
   if (more.length > 0) throw new NotUnderstood('it has several ExecStart lines');
   const user = last('User') ?? 'root';
-  const home = around.homeOf(user) ?? '/root';
-  const environment = { HOME: home, USER: user, LOGNAME: user, ...environmentOf(all, around) };
-  const command = unwrap(execStartWords(line, environment, around), environment);
+  const home = context.homeOf(user) ?? '/root';
+  const environment = { HOME: home, USER: user, LOGNAME: user, ...environmentOf(all, context) };
+  const command = unwrap(execStartWords(line, environment, context), environment);
   if (command === null) throw new NotUnderstood(`its command is not plainly ssh or autossh: ${line}`);
-  const inTheWay = hindrance(unit);
-  if (inTheWay !== null) throw new NotUnderstood(inTheWay);
+  const unsupported = unsupportedSetting(unit);
+  if (unsupported !== null) throw new NotUnderstood(unsupported);
   const directory = (last('WorkingDirectory') ?? '/').replace(/^-/, '').replace(/^~$/, home);
-  return { ...command, user, directory, leftOut: leftOut(unit) };
+  return { ...command, user, directory, droppedSettings: droppedSettings(unit) };
 }
 
 /** Environment=, and then the files of EnvironmentFile=, which win (systemd.exec(5)). */
-function environmentOf(all: (key: string) => readonly string[], around: UnitSurroundings): Record<string, string> {
+function environmentOf(all: (key: string) => readonly string[], context: UnitContext): Record<string, string> {
   const own = all('Environment').flatMap((line) => {
     const words = splitWords(line);
     if (words === null) throw new NotUnderstood(`its Environment cannot be read: ${line}`);
-    return words.map((word) => expandSpecifiers(word, `Environment=${line}`, around));
+    return words.map((word) => expandSpecifiers(word, `Environment=${line}`, context));
   });
-  const fromFiles = all('EnvironmentFile').map((value) => fileEnvironment(value, around));
+  const fromFiles = all('EnvironmentFile').map((value) => fileEnvironment(value, context));
   return Object.assign(assignments(own), ...fromFiles) as Record<string, string>;
 }
 
-function fileEnvironment(value: string, around: UnitSurroundings): Readonly<Record<string, string>> {
+function fileEnvironment(value: string, context: UnitContext): Readonly<Record<string, string>> {
   const optional = value.startsWith('-');
-  const path = expandSpecifiers(value.replace(/^-/, ''), `EnvironmentFile=${value}`, around);
+  const path = expandSpecifiers(value.replace(/^-/, ''), `EnvironmentFile=${value}`, context);
   if (/[*?[]/.test(path)) throw new NotUnderstood(`its EnvironmentFile names several files: ${value}`);
   let text: string | null;
   try {
-    text = around.readText(path);
+    text = context.readText(path);
   } catch (error) {
     throw new NotUnderstood(`its EnvironmentFile ${path} cannot be read: ${errorText(error)}`);
   }
@@ -92,7 +92,7 @@ function fileEnvironment(value: string, around: UnitSurroundings): Readonly<Reco
 function execStartWords(
   line: string,
   environment: Readonly<Record<string, string>>,
-  around: UnitSurroundings,
+  context: UnitContext,
 ): readonly string[] {
   const [, prefixes = '', rest = ''] = /^([-@:+!|]*)\s*(.*)$/s.exec(line) ?? [];
   const words = splitWords(rest);
@@ -100,8 +100,8 @@ function execStartWords(
     throw new NotUnderstood(`its ExecStart has a quote without an end, or an unknown escape: ${line}`);
   if (words.includes(';')) throw new NotUnderstood(`its ExecStart has several commands: ${line}`);
   const expanded = words.flatMap((word) => {
-    const text = expandSpecifiers(word, `ExecStart=${line}`, around);
-    return prefixes.includes(':') ? [text] : expandVariables(text, environment, around);
+    const text = expandSpecifiers(word, `ExecStart=${line}`, context);
+    return prefixes.includes(':') ? [text] : expandVariables(text, environment, context);
   });
   return prefixes.includes('@') ? [expanded[0] ?? '', ...expanded.slice(2)] : expanded;
 }
@@ -110,7 +110,7 @@ function execStartWords(
 function expandVariables(
   word: string,
   environment: Readonly<Record<string, string>>,
-  { inherited }: UnitSurroundings,
+  { inherited }: UnitContext,
 ): readonly string[] {
   const valueOf = (name: string) => {
     const value = environment[name];
@@ -131,7 +131,7 @@ function expandVariables(
 }
 
 /** systemd.unit(5), SPECIFIERS, as they are in a service of the system. */
-function expandSpecifiers(text: string, where: string, { hostname }: UnitSurroundings): string {
+function expandSpecifiers(text: string, where: string, { hostname }: UnitContext): string {
   const specifiers: Readonly<Record<string, string>> = {
     '%': '%',
     h: '/root',

@@ -8,13 +8,13 @@ import { printConfig } from '../../config/print.ts';
 import { escapeControls } from '../../lib/text.ts';
 import { formatEndpoint, type ServerSpec, type TunnelSpec } from '../../model/spec.ts';
 import type { Account } from '../steps/accounts.ts';
-import { look } from '../steps/files.ts';
+import { readFileState } from '../steps/files.ts';
 import { InstallError } from '../steps/install-error.ts';
-import { type KnownHostsText, linesAbout } from './known-lines.ts';
+import { type KnownHostsText, linesOfServer } from './known-hosts-lines.ts';
 import { readKey, readKnownHosts } from './old-files.ts';
 import type { OldCommand } from './old-unit.ts';
-import { readerOf, withRightsOf } from '../steps/places-of-others.ts';
-import { CONFIG, ETC, SERVICE_USER, serviceEnvironment, STATE } from '../systemd/places.ts';
+import { ownerOfPath, asUser } from '../steps/effective-user.ts';
+import { CONFIG, ETC, SERVICE_USER, serviceEnvironment, STATE } from '../systemd/service-paths.ts';
 import type { Step } from '../steps/step.ts';
 
 /** What makes the service do what a unit with ssh did. */
@@ -29,17 +29,21 @@ export interface Takeover {
 /** Reads what the old command needs, with its user's rights, and lays it out where the service may see it. */
 export async function planTakeover(command: OldCommand, account: Account, here: ConfigEnvironment): Promise<Takeover> {
   const config = await oldConfig(command, account, here);
-  const work = new Copies(account);
+  const copying = new Copies(account);
   const tunnels: TunnelSpec[] = [];
   for (const tunnel of config.tunnels) {
     const jumps: ServerSpec[] = [];
-    for (const jump of tunnel.jumps) jumps.push(await work.ofServer(jump, tunnel.name));
-    tunnels.push({ ...tunnel, ...(await work.ofServer(tunnel, tunnel.name)), jumps });
+    for (const jump of tunnel.jumps) jumps.push(await copying.ofServer(jump, tunnel.name));
+    tunnels.push({ ...tunnel, ...(await copying.ofServer(tunnel, tunnel.name)), jumps });
     if (tunnel.entry.type === 'command')
-      work.notes.push(`the ProxyCommand runs as the user ${SERVICE_USER}, who sees no homes: ${tunnel.entry.command}`);
+      copying.notes.push(
+        `the ProxyCommand runs as the user ${SERVICE_USER}, who sees no homes: ${tunnel.entry.command}`,
+      );
     for (const { kind, listen } of tunnel.forwards)
       if (kind !== 'remote' && listen.type === 'tcp' && listen.port < 1024)
-        work.notes.push(`the service may not listen on ${formatEndpoint(listen)} of this device: ports from 1024 on`);
+        copying.notes.push(
+          `the service may not listen on ${formatEndpoint(listen)} of this device: ports from 1024 on`,
+        );
   }
   const service = serviceEnvironment(here);
   const line = escapeControls([command.program, ...command.args].join(' '));
@@ -49,8 +53,8 @@ export async function planTakeover(command: OldCommand, account: Account, here: 
   const about = /^(?:this tunnel is called|-[fMNTn] )/;
   return {
     yaml,
-    files: await work.steps(),
-    notes: [...config.warnings, ...config.notes.filter((note) => !about.test(note)), ...work.notes],
+    files: await copying.steps(),
+    notes: [...config.warnings, ...config.notes.filter((note) => !about.test(note)), ...copying.notes],
   };
 }
 
@@ -70,9 +74,9 @@ export async function oldConfig(
         ?.slice(1)
         .map((rest) => rest || args[index + 1] || '') ?? [],
   );
-  const reader = uid !== 0 ? account : readerOf(resolve(directory, file[0] ?? '/'));
+  const user = uid !== 0 ? account : ownerOfPath(resolve(directory, file[0] ?? '/'));
   try {
-    return await withRightsOf(reader, () => adHocConfig(args, adHocName(args), env));
+    return await asUser(user, () => adHocConfig(args, adHocName(args), env));
   } catch (error) {
     if (!(error instanceof ConfigError)) throw error;
     const why = error.problems.map((problem) => formatProblem(problem)).join('\n');
@@ -91,8 +95,8 @@ class Copies {
   }
 
   /** Does something that reads a file with the rights that the old command had there. */
-  async #reading<T>(path: string, work: () => T | Promise<T>): Promise<T> {
-    return await withRightsOf(this.#account.uid === 0 ? readerOf(path) : this.#account, work);
+  async #asOwner<T>(path: string, work: () => T | Promise<T>): Promise<T> {
+    return await asUser(this.#account.uid === 0 ? ownerOfPath(path) : this.#account, work);
   }
 
   async ofServer<S extends ServerSpec>(server: S, name: string): Promise<S> {
@@ -113,8 +117,8 @@ class Copies {
       throw new InstallError(`the service cannot read ${hidden} (RevokedHostKeys): move it to /etc/ssh first`);
     const texts: KnownHostsText[] = [];
     for (const file of server.userKnownHostsFiles)
-      texts.push({ file, text: await this.#reading(file, () => readKnownHosts(file)) });
-    const { lines, known } = linesAbout(server, texts);
+      texts.push({ file, text: await this.#asOwner(file, () => readKnownHosts(file)) });
+    const { lines, known } = linesOfServer(server, texts);
     for (const line of lines) this.#lines.add(line);
     if (!known && server.strictHostKeyChecking === 'yes')
       this.notes.push(
@@ -135,7 +139,7 @@ class Copies {
     if (path.startsWith(`${ETC}/`)) return path;
     const known = this.#copies.get(path);
     if (known?.type === 'file') return known.path;
-    const found = await this.#reading(path, () => readKey(path));
+    const found = await this.#asOwner(path, () => readKey(path));
     if ('failure' in found) {
       if (configured || found.failure.code === 'key-passphrase') this.notes.push(found.failure.message);
       return null;
@@ -153,16 +157,16 @@ class Copies {
     for (let number = 1; ; number += 1) {
       const path = `${ETC}/${name}${number === 1 ? '' : `-${number}`}.key`;
       const taken = [...this.#copies.values()].some((step) => 'path' in step && step.path === path);
-      const there = taken ? null : await look(path);
-      if (!taken && (there === null || there.content === content)) return path;
+      const existing = taken ? null : await readFileState(path);
+      if (!taken && (existing === null || existing.content === content)) return path;
     }
   }
 
   async steps(): Promise<readonly Step[]> {
     const path = join(STATE, 'known_hosts');
-    const there = (await look(path))?.content ?? '';
-    const missing = [...this.#lines].filter((line) => !there.split('\n').includes(line));
-    const content = `${there === '' || there.endsWith('\n') ? there : `${there}\n`}${missing.map((line) => `${line}\n`).join('')}`;
+    const existing = (await readFileState(path))?.content ?? '';
+    const missing = [...this.#lines].filter((line) => !existing.split('\n').includes(line));
+    const content = `${existing === '' || existing.endsWith('\n') ? existing : `${existing}\n`}${missing.map((line) => `${line}\n`).join('')}`;
     const knownHosts: Step = { type: 'file', path, mode: 0o600, owner: SERVICE_USER, group: SERVICE_USER, content };
     return [...this.#copies.values(), ...(content === '' ? [] : [knownHosts])];
   }

@@ -2,10 +2,10 @@ import { rm } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { makeDirectory } from '../../lib/files/make-directory.ts';
 import { errorText } from '../../lib/text.ts';
-import { carryOut, type Change } from '../steps/carry-out.ts';
+import { applyChanges, type Change } from '../steps/apply-changes.ts';
 import { putFile } from '../steps/files.ts';
 import { InstallError } from '../steps/install-error.ts';
-import { lastWords, type Manager, UNIT, type UnitState } from '../systemd/manager.ts';
+import { recentLog, type Manager, UNIT, type UnitState } from '../systemd/manager.ts';
 import { mustRun } from '../steps/run-program.ts';
 
 /**
@@ -15,7 +15,7 @@ import { mustRun } from '../steps/run-program.ts';
 const TRIAL_UNIT = `/run/systemd/system.control/${UNIT}`;
 
 /** Is there while it is not decided whether the trial becomes the service. */
-const UNDECIDED = '/run/tunneld-takeover';
+const PENDING = '/run/tunneld-takeover';
 
 /** What has to be done, in its order, for a takeover that can be undone at any moment. */
 export interface TakeoverPlan {
@@ -40,34 +40,34 @@ export async function takeOver(
 ): Promise<void> {
   const { systemctl, run } = manager;
   const call = (...argv: readonly string[]) => mustRun(run, [...systemctl, ...argv]);
-  const tell = (why: string, ...argv: readonly string[]) =>
+  const report = (why: string, ...argv: readonly string[]) =>
     onDone({ step: { type: 'command', argv: [...systemctl, ...argv], why }, before: null });
-  const undo = await carryOut(plan.files, run, onDone);
+  const undo = await applyChanges(plan.files, run, onDone);
   let undoUnit: () => Promise<readonly string[]> = () => Promise.resolve([]);
   try {
-    await putFile(UNDECIDED, '', { mode: 0o600, uid: 0, gid: 0 });
+    await putFile(PENDING, '', { mode: 0o600, uid: 0, gid: 0 });
     makeDirectory(dirname(TRIAL_UNIT));
     await putFile(TRIAL_UNIT, plan.unit, { mode: 0o644, uid: 0, gid: 0 });
     await call('daemon-reload');
-    tell('the old unit ends, and the new one runs on trial', 'restart', UNIT);
+    report('the old unit ends, and the new one runs on trial', 'restart', UNIT);
     await call('restart', UNIT);
     await prove();
-    undoUnit = await carryOut(plan.unitFiles, run, onDone);
+    undoUnit = await applyChanges(plan.unitFiles, run, onDone);
     await rm(TRIAL_UNIT);
     await call('daemon-reload');
     if (before.enabled !== 'enabled') {
       await call('enable', UNIT);
-      tell('it starts with the system', 'enable', UNIT);
+      report('it starts with the system', 'enable', UNIT);
     }
-    await rm(UNDECIDED);
+    await rm(PENDING);
   } catch (error) {
-    const words = await lastWords(manager);
-    const failed = [...(await undoUnit()), ...(await goBack(before, manager)), ...(await undo())];
+    const log = await recentLog(manager);
+    const failed = [...(await undoUnit()), ...(await rollBack(before, manager)), ...(await undo())];
     const state =
       failed.length > 0
         ? `not all could be put back: ${failed.join('; ')}`
         : `everything is as it was${wasUp(before) ? ', and what ran before runs again' : ''}`;
-    const because = words === '' ? [] : ['its last words:', words];
+    const because = log === '' ? [] : ['its last words:', log];
     throw new InstallError(
       [errorText(error), ...because, state].join('\n'),
       error instanceof InstallError ? error.exit : 1,
@@ -76,8 +76,8 @@ export async function takeOver(
 }
 
 /** The answer is what did not work. */
-async function goBack(before: UnitState, { run }: Manager): Promise<readonly string[]> {
-  const { code, stdout, stderr } = await run(['/bin/sh', '-c', goBackScript(before)]);
+async function rollBack(before: UnitState, { run }: Manager): Promise<readonly string[]> {
+  const { code, stdout, stderr } = await run(['/bin/sh', '-c', rollbackScript(before)]);
   return code === 0 ? [] : [`${stderr}${stdout}`.trim()];
 }
 
@@ -85,10 +85,10 @@ async function goBack(before: UnitState, { run }: Manager): Promise<readonly str
  * For whoever finds the trial undecided, with nothing of us left: the old unit, running as it did before. It works as often as it is
  * called.
  */
-export function goBackScript({ active }: Pick<UnitState, 'active'>): string {
+export function rollbackScript({ active }: Pick<UnitState, 'active'>): string {
   const verb =
     active === 'activating' ? 'restart --no-block' : active === 'inactive' || active === 'failed' ? 'stop' : 'restart';
-  return `test -e ${UNDECIDED} || exit 0; rm -f ${TRIAL_UNIT}; systemctl daemon-reload && systemctl ${verb} ${UNIT} && rm -f ${UNDECIDED}`;
+  return `test -e ${PENDING} || exit 0; rm -f ${TRIAL_UNIT}; systemctl daemon-reload && systemctl ${verb} ${UNIT} && rm -f ${PENDING}`;
 }
 
 function wasUp({ active }: UnitState): boolean {

@@ -2,21 +2,21 @@
 type Settings = ReadonlyMap<string, readonly string[]>;
 
 /** Why the command cannot be run elsewhere than in the unit, or null: it sees other files, another network or other variables there. */
-export function hindrance(unit: Settings): string | null {
+export function unsupportedSetting(unit: Settings): string | null {
   for (const [name, values] of unit) {
     const key = name.replace(/^Service\./, '');
     const value = values.at(-1);
-    if (value !== undefined && HINDERING.test(key) && !/^(?:no|false|off|0)$/i.test(value))
+    if (value !== undefined && UNSUPPORTED.test(key) && !/^(?:no|false|off|0)$/i.test(value))
       return `its ${key}=${value} changes what the command sees, and the service would be without it`;
   }
   return null;
 }
 
-const HINDERING =
+const UNSUPPORTED =
   /^(?:Root(?:Directory|Image|Hash|Verity|Ephemeral)\w*|Bind(?:ReadOnly)?Paths|MountImages|ExtensionImages|ExtensionDirectories|TemporaryFileSystem|PassEnvironment|UnsetEnvironment|(?:Load|Set)Credential\w*|ImportCredential|PrivateNetwork|NetworkNamespacePath|DynamicUser|PAMName|SELinuxContext|AppArmorProfile|Sockets)$|^Unit\.JoinsNamespaceOf$/;
 
 /** What is said and not done any more, as sentences; what tunneld's own unit does in its place is not worth one. */
-export function leftOut(unit: Settings): readonly string[] {
+export function droppedSettings(unit: Settings): readonly string[] {
   return [...unit]
     .filter(([name, values]) => values.length > 0 && !REPLACED.test(name) && !isAboutNetwork(name, values))
     .map(([name, values]) => {

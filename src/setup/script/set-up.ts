@@ -2,7 +2,7 @@ import { matchBlock } from '../../server-rules/rules.ts';
 import { effectiveLines, type ServerSetup } from '../../server-rules/server-setup.ts';
 import { BASICS, FILES } from './files.ts';
 import { namesOf, PATHS, variables } from './head.ts';
-import { PROMISES } from './promises.ts';
+import { RESERVED_PORTS } from './reserved-ports.ts';
 import { comment, printer } from './quote.ts';
 import type { System } from './system.ts';
 
@@ -38,13 +38,13 @@ export function setUpScript(setup: ServerSetup, system: System, server: string):
     '# What `sshd -T` must say of a login of this user afterwards.',
     printer('wanted', effectiveLines(setup)),
     '',
-    PUT_BACK,
+    ROLL_BACK,
     '',
     BASICS,
     '',
     FILES,
     '',
-    PROMISES,
+    RESERVED_PORTS,
     '',
     system.user,
     '',
@@ -55,7 +55,7 @@ export function setUpScript(setup: ServerSetup, system: System, server: string):
   ].join('\n');
 }
 
-const PUT_BACK = String.raw`
+const ROLL_BACK = String.raw`
 put_back() {
   code=$?
   trap - EXIT

@@ -17,7 +17,7 @@ export function undoScript(user: string, tunnels: readonly string[], system: Sys
     '',
     variables(user, system),
     '',
-    PUT_BACK,
+    ROLL_BACK,
     '',
     BASICS,
     '',
@@ -32,7 +32,7 @@ export function undoScript(user: string, tunnels: readonly string[], system: Sys
   ].join('\n');
 }
 
-const PUT_BACK = String.raw`
+const ROLL_BACK = String.raw`
 put_back() {
   code=$?
   trap - EXIT

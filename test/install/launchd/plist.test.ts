@@ -7,14 +7,14 @@ import type { Account } from '../../../src/install/launchd/account.ts';
 import { renderJob } from '../../../src/install/launchd/job.ts';
 import { launchdPlan, launchdRemoval } from '../../../src/install/launchd/plan.ts';
 import { type PlistDict, renderPlist } from '../../../src/install/launchd/plist.ts';
-import { launchdService, type LaunchdWish } from '../../../src/install/launchd/service.ts';
+import { launchdService, type LaunchdOptions } from '../../../src/install/launchd/service.ts';
 import { stablePath } from '../../../src/install/launchd/stable-path.ts';
 import { launchdWarnings } from '../../../src/install/launchd/warnings.ts';
 
 const SHIPPED = fileURLToPath(new URL('../../../launchd/dev.tunneld.tunneld.plist', import.meta.url));
 
 const account: Account = { name: 'tunneld', uid: 501, group: 'staff', home: '/Users/tunneld' };
-const usual: LaunchdWish = {
+const usual: LaunchdOptions = {
   kind: 'daemon',
   account,
   node: '/usr/local/bin/node',

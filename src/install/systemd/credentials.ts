@@ -2,17 +2,17 @@ import type { Dirent } from 'node:fs';
 import { lstat, readdir, readFile } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import { copyName } from '../../connection/auth/systemd-credential.ts';
-import { ETC, UNIT_FILE } from './places.ts';
+import { ETC, UNIT_FILE } from './service-paths.ts';
 
 /**
  * What in the service's configuration directory keeps it from starting, as sentences. systemd reads the whole directory for it
  * (LoadCredential=), and where it does not like one single file there, it starts nothing, for ever, with nothing but
  * "status=243/CREDENTIALS" in the journal. Hidden files, links and empty directories do no harm.
  */
-export async function handedOverProblems(directory: string): Promise<readonly string[]> {
+export async function credentialProblems(directory: string): Promise<readonly string[]> {
   const problems: string[] = [];
   const sizes: { readonly path: string; readonly size: number }[] = [];
-  for (const { path, entry } of await filesBelow(directory)) {
+  for (const { path, entry } of await credentialFiles(directory)) {
     const name = copyName(path, directory) ?? '';
     if (entry.isSocket()) problems.push(`${path} is a socket: ${CURE}`);
     else if (!NAMES.test(name))
@@ -38,7 +38,7 @@ const MOST = 1024 * 1024 - 32 * 1024;
 const PAGE = 4096;
 
 /** Whether this configuration is that of a service whose unit has systemd read its directory. */
-export async function isHandedOver(configFile: string): Promise<boolean> {
+export async function loadsCredentials(configFile: string): Promise<boolean> {
   if (dirname(resolve(configFile)) !== ETC) return false;
   for (const unit of [UNIT_FILE, '/usr/lib/systemd/system/tunnel.service', '/lib/systemd/system/tunnel.service']) {
     const text = await readFile(unit, 'utf8').catch(() => null);
@@ -47,19 +47,19 @@ export async function isHandedOver(configFile: string): Promise<boolean> {
   return false;
 }
 
-interface Below {
+interface CredentialFile {
   readonly path: string;
   readonly entry: Dirent;
 }
 
 /** Files and sockets as systemd finds them. What this user may not look into is left out: it is root who installs. */
-export async function filesBelow(directory: string): Promise<readonly Below[]> {
+export async function credentialFiles(directory: string): Promise<readonly CredentialFile[]> {
   const entries = await readdir(directory, { withFileTypes: true }).catch(() => []);
-  const found: Below[] = [];
+  const found: CredentialFile[] = [];
   for (const entry of entries) {
     if (entry.name.startsWith('.')) continue;
     const path = join(directory, entry.name);
-    if (entry.isDirectory()) found.push(...(await filesBelow(path)));
+    if (entry.isDirectory()) found.push(...(await credentialFiles(path)));
     else if (entry.isFile() || entry.isSocket()) found.push({ path, entry });
   }
   return found;

@@ -5,9 +5,9 @@ import { errorCode } from '../../lib/text.ts';
 import { copyName } from '../../connection/auth/systemd-credential.ts';
 import { accountOf } from '../steps/accounts.ts';
 import { putFile } from '../steps/files.ts';
-import { filesBelow, handedOverProblems, isHandedOver } from './credential-directory.ts';
+import { credentialFiles, credentialProblems, loadsCredentials } from './credentials.ts';
 import { InstallError } from '../steps/install-error.ts';
-import { CONFIG, ETC, KEYS, RUNTIME, SERVICE_USER } from './places.ts';
+import { CONFIG, ETC, CREDENTIALS, RUNTIME, SERVICE_USER } from './service-paths.ts';
 import { runProgram } from '../steps/run-program.ts';
 
 /**
@@ -15,13 +15,13 @@ import { runProgram } from '../steps/run-program.ts';
  * (LoadCredential=), and copies them anew only from version 260 on (RefreshOnReload=). Nobody but root can, so that there is nothing
  * to do for others. Rejects with an InstallError.
  */
-export async function handOverToService(): Promise<void> {
-  if (process.getuid?.() !== 0 || !(await isHandedOver(CONFIG)) || !(await isThere(RUNTIME))) return;
+export async function refreshServiceCredentials(): Promise<void> {
+  if (process.getuid?.() !== 0 || !(await loadsCredentials(CONFIG)) || !(await exists(RUNTIME))) return;
   const account = await accountOf(runProgram, SERVICE_USER);
-  if (account !== null) await handOver({ from: ETC, to: KEYS, uid: account.uid, gid: account.gid });
+  if (account !== null) await refreshCredentials({ from: ETC, to: CREDENTIALS, uid: account.uid, gid: account.gid });
 }
 
-export interface HandOver {
+export interface CredentialRefresh {
   readonly from: string;
   /** A directory of root's, which comes and goes with the keys in it, in memory: only root could put a link there. */
   readonly to: string;
@@ -31,11 +31,11 @@ export interface HandOver {
 }
 
 /** Makes the copies be what the files are; those of files that are gone go. */
-export async function handOver({ from, to, uid, gid }: HandOver): Promise<void> {
-  const [problem] = await handedOverProblems(from);
+export async function refreshCredentials({ from, to, uid, gid }: CredentialRefresh): Promise<void> {
+  const [problem] = await credentialProblems(from);
   if (problem !== undefined) throw new InstallError(problem);
   const copies = new Map<string, Buffer>();
-  for (const { path, entry } of await filesBelow(from)) {
+  for (const { path, entry } of await credentialFiles(from)) {
     const name = copyName(path, from);
     const content = entry.isFile() && name !== null ? await readHidden(path, gid) : null;
     if (name !== null && content !== null) copies.set(name, content);
@@ -78,7 +78,7 @@ async function makeDirectory(path: string, gid: number): Promise<void> {
   await chmod(path, 0o710);
 }
 
-async function isThere(path: string): Promise<boolean> {
+async function exists(path: string): Promise<boolean> {
   return await lstat(path).then(
     () => true,
     () => false,

@@ -1,12 +1,12 @@
 import { createHash } from 'node:crypto';
 
 /** A file of ours with a first line by which it is known whether somebody edited it. */
-export function seal(text: string, cure: string): string {
-  return `${PREFIX}${digest(text)}. ${cure}\n${text}`;
+export function withChecksum(text: string, advice: string): string {
+  return `${PREFIX}${digest(text)}. ${advice}\n${text}`;
 }
 
 /** What such a line tells: as we wrote it, edited since, or not from us. */
-export function sealOf(text: string): 'intact' | 'edited' | 'none' {
+export function checksumState(text: string): 'intact' | 'edited' | 'none' {
   const [line = ''] = text.split('\n', 1);
   if (!line.startsWith(PREFIX)) return text.includes(PREFIX) ? 'edited' : 'none';
   return line.startsWith(`${PREFIX}${digest(text.slice(line.length + 1))}.`) ? 'intact' : 'edited';

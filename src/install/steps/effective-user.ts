@@ -4,13 +4,13 @@ import { errorCode } from '../../lib/text.ts';
 import type { Account } from './accounts.ts';
 
 /** As whom a file is read. */
-export type Reader = Pick<Account, 'uid' | 'gid'> & {
+export type EffectiveUser = Pick<Account, 'uid' | 'gid'> & {
   /** Whose groups count; null for a user without a line in the password database. */
   readonly name: string | null;
 };
 
 /** With whose rights a file is read for a service of the system: what lies in the place of a user could lead anywhere. */
-export function readerOf(path: string): Reader {
+export function ownerOfPath(path: string): EffectiveUser {
   const { uid, gid } = ownerOfPlace(path);
   return { uid, gid, name: uid === 0 ? 'root' : null };
 }
@@ -19,32 +19,32 @@ export function readerOf(path: string): Reader {
  * Does something with the rights of another user, for whom the kernel then decides what may be read. The rights are those of the
  * whole process: nothing else may go on meanwhile. Somebody who is not root has only the own ones.
  */
-export async function withRightsOf<T>(reader: Reader, work: () => T | Promise<T>): Promise<T> {
-  const giveBack = takeRights(reader);
+export async function asUser<T>(user: EffectiveUser, work: () => T | Promise<T>): Promise<T> {
+  const restore = setEffectiveUser(user);
   try {
     return await work();
   } finally {
-    giveBack();
+    restore();
   }
 }
 
 /** The bytes of a file, read with the rights of whose place it lies in. */
 export function readAsOwner(path: string, limit?: number): Buffer {
-  const giveBack = takeRights(readerOf(path));
+  const restore = setEffectiveUser(ownerOfPath(path));
   try {
     return readRegularFile(path, limit);
   } finally {
-    giveBack();
+    restore();
   }
 }
 
 /** The answer gives them back. */
-function takeRights({ uid, gid, name }: Reader): () => void {
+function setEffectiveUser({ uid, gid, name }: EffectiveUser): () => void {
   if (process.getuid?.() !== 0 || uid === 0) return () => {};
   if (process.geteuid?.() !== 0) throw new Error('the rights of two users at once');
-  if (!mayChangeRights()) return () => {};
+  if (!canChangeUser()) return () => {};
   const groups = process.getgroups?.() ?? [];
-  const giveBack = () => {
+  const restore = () => {
     process.seteuid?.(0);
     process.setegid?.(process.getgid?.() ?? 0);
     process.setgroups?.(groups);
@@ -54,9 +54,9 @@ function takeRights({ uid, gid, name }: Reader): () => void {
     else (process as WithInitgroups).initgroups?.(name, gid);
     process.setegid?.(gid);
     process.seteuid?.(uid);
-    return giveBack;
+    return restore;
   } catch (error) {
-    giveBack();
+    restore();
     throw error;
   }
 }
@@ -65,7 +65,7 @@ function takeRights({ uid, gid, name }: Reader): () => void {
  * Node with a libuv that may use io_uring changes no rights (CVE-2024-22017), as Debian 13's. What root opens in the place of another
  * user is judged in any case (checkRootsOpened); to become what it is changes nothing.
  */
-function mayChangeRights(): boolean {
+function canChangeUser(): boolean {
   try {
     process.seteuid?.(0);
     return true;

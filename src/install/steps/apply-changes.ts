@@ -3,7 +3,7 @@ import { makeDirectory } from '../../lib/files/make-directory.ts';
 import { errorText } from '../../lib/text.ts';
 import { accountOf, groupNumber, MADE_BY_US } from './accounts.ts';
 import { unifiedDiff } from './diff.ts';
-import { type Found, give, look, type Ownership, putFile, unable } from './files.ts';
+import { type FileState, setOwnership, readFileState, type Ownership, putFile, fileError } from './files.ts';
 import { InstallError } from './install-error.ts';
 import { mustRun, type Runner } from './run-program.ts';
 import type { Step } from './step.ts';
@@ -11,20 +11,20 @@ import type { Step } from './step.ts';
 /** A step that is not so yet, with what is there in its place. */
 export interface Change {
   readonly step: Step;
-  readonly before: Found | null;
+  readonly before: FileState | null;
 }
 
 /** Which steps are not so yet. A command always counts: whoever plans it knows why. */
 export async function changesOf(steps: readonly Step[], run: Runner): Promise<readonly Change[]> {
   const changes: Change[] = [];
   for (const step of steps) {
-    const before = 'path' in step ? await look(step.path) : null;
-    if (!(await isSo(step, before, run))) changes.push({ step, before });
+    const before = 'path' in step ? await readFileState(step.path) : null;
+    if (!(await isApplied(step, before, run))) changes.push({ step, before });
   }
   return changes;
 }
 
-async function isSo(step: Step, before: Found | null, run: Runner): Promise<boolean> {
+async function isApplied(step: Step, before: FileState | null, run: Runner): Promise<boolean> {
   switch (step.type) {
     case 'command':
       return false;
@@ -89,7 +89,7 @@ function rights({ mode, owner, group }: { readonly mode: number; readonly owner:
 export type Undo = () => Promise<readonly string[]>;
 
 /** Does what is to be done. Where something fails, what was done before is taken back, and the error says how that went. */
-export async function carryOut(
+export async function applyChanges(
   changes: readonly Change[],
   run: Runner,
   onDone: (change: Change) => void,
@@ -97,13 +97,13 @@ export async function carryOut(
   const done: (() => Promise<unknown>)[] = [];
   const undo: Undo = async () => {
     const failed: string[] = [];
-    for (const back of done.splice(0).toReversed())
-      await back().catch((error: unknown) => failed.push(errorText(error)));
+    for (const revert of done.splice(0).toReversed())
+      await revert().catch((error: unknown) => failed.push(errorText(error)));
     return failed;
   };
   for (const change of changes) {
     try {
-      done.push(await carryOutOne(change, run));
+      done.push(await applyChange(change, run));
     } catch (error) {
       const left = await undo();
       const state = left.length === 0 ? 'everything is as it was' : `not all could be taken back: ${left.join('; ')}`;
@@ -115,7 +115,7 @@ export async function carryOut(
 }
 
 /** The answer takes it back. */
-async function carryOutOne({ step, before }: Change, run: Runner): Promise<() => Promise<unknown>> {
+async function applyChange({ step, before }: Change, run: Runner): Promise<() => Promise<unknown>> {
   switch (step.type) {
     case 'command':
       await mustRun(run, step.argv);
@@ -128,25 +128,25 @@ async function carryOutOne({ step, before }: Change, run: Runner): Promise<() =>
       await mustRun(run, ['rm', '-rf', '--', step.path]);
       return () => restore(step.path, before);
     case 'directory': {
-      const wanted = await needOwnership(step, run);
+      const wanted = await requireOwnership(step, run);
       if (before === null) {
         try {
           makeDirectory(step.path);
         } catch (error) {
-          throw unable('make', step.path, error);
+          throw fileError('make', step.path, error);
         }
-        await give(step.path, wanted);
+        await setOwnership(step.path, wanted);
         // With what a service that failed left in it.
         return () => mustRun(run, ['rm', '-rf', '--', step.path]);
       }
-      await give(step.path, wanted);
-      return () => give(step.path, before);
+      await setOwnership(step.path, wanted);
+      return () => setOwnership(step.path, before);
     }
     case 'file': {
-      const wanted = await needOwnership(step, run);
+      const wanted = await requireOwnership(step, run);
       if (before !== null && (step.content === null || step.content === before.content)) {
-        await give(step.path, wanted);
-        return () => give(step.path, before);
+        await setOwnership(step.path, wanted);
+        return () => setOwnership(step.path, before);
       }
       await putFile(step.path, step.content ?? '', wanted);
       return () => restore(step.path, before);
@@ -154,12 +154,12 @@ async function carryOutOne({ step, before }: Change, run: Runner): Promise<() =>
   }
 }
 
-async function restore(path: string, before: Found | null): Promise<void> {
+async function restore(path: string, before: FileState | null): Promise<void> {
   if (before === null) await unlink(path);
   else if (before.content !== null) await putFile(path, before.content, before);
 }
 
-async function needOwnership(
+async function requireOwnership(
   step: { readonly owner: string; readonly group: string; readonly mode: number },
   run: Runner,
 ): Promise<Ownership> {

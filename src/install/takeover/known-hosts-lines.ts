@@ -10,7 +10,7 @@ export interface KnownHostsText {
 }
 
 /** The lines that say something about a server, as they stand there; `known` is whether it can be told by them. */
-export function linesAbout(
+export function linesOfServer(
   server: Pick<ServerSpec, 'host' | 'port' | 'hostKeyAlias'>,
   texts: readonly KnownHostsText[],
 ): { readonly lines: readonly string[]; readonly known: boolean } {

@@ -7,7 +7,7 @@ export const STATE = '/var/lib/tunneld';
 /** Exists while the service runs. */
 export const RUNTIME = '/run/tunneld';
 /** Copies of keys that came after its start; the service looks beside RUNTIME for them. */
-export const KEYS = `${RUNTIME}-keys`;
+export const CREDENTIALS = `${RUNTIME}-keys`;
 export const CONFIG = `${ETC}/config.yaml`;
 export const UNIT_FILE = '/etc/systemd/system/tunnel.service';
 

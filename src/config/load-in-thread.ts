@@ -11,10 +11,10 @@ export type ConfigSource =
   { readonly file: string } | { readonly sshArguments: readonly string[]; readonly name: string };
 
 /** As loadFrom(), for a daemon that serves meanwhile: in a thread, or in this one where none is to be had. */
-export async function loadAside(source: ConfigSource, env: ConfigEnvironment): Promise<Config> {
+export async function loadInThread(source: ConfigSource, env: ConfigEnvironment): Promise<Config> {
   try {
     // What Node gives as the environment cannot be copied as it is.
-    const found = await offLoop<Loaded>('load-config', { source, env: { ...env, env: { ...env.env } } }, LIMITS);
+    const found = await offLoop<JobResult>('load-config', { source, env: { ...env, env: { ...env.env } } }, LIMITS);
     if ('problems' in found) throw new ConfigError(found.problems);
     return found.config;
   } catch (error) {
@@ -44,16 +44,16 @@ function tooMuch(source: ConfigSource, { what, message }: TookTooMuch): ConfigEr
   return new ConfigError([{ file, line: 'file' in source ? 1 : 0, column: 1, message: text }]);
 }
 
-type Loaded = { readonly config: Config } | { readonly problems: readonly ConfigProblem[] };
+type JobResult = { readonly config: Config } | { readonly problems: readonly ConfigProblem[] };
 
 /** The job of src/worker.ts. */
-export async function loadForOthers({
+export async function loadConfigJob({
   source,
   env,
 }: {
   readonly source: ConfigSource;
   readonly env: ConfigEnvironment;
-}): Promise<Loaded> {
+}): Promise<JobResult> {
   try {
     return { config: await loadFrom(source, env) };
   } catch (error) {

@@ -1,5 +1,5 @@
 /** Part of sh: what other users of this server were promised before, as it stands in the keys folder. */
-export const PROMISES = String.raw`
+export const RESERVED_PORTS = String.raw`
 # promises <LINES: what their keys may listen on, as HOST:PORT or PORT.
 promises() { grep -o 'permitlisten="[^"]*"' | sed 's/^permitlisten="//; s/"$//' || :; }
 
