@@ -83,7 +83,7 @@ async function seeThrough(flag: string | null, target: string, name: string, ask
         name,
         blocked.map((one) => one.name),
       );
-    await sleep(systemClock, POLL_MS, new AbortController().signal);
+    await sleep(systemClock, POLL_MS);
   }
   await removeCandidate(target, name);
   return fail('the new configuration did not come up in time: what ran before runs again');

@@ -33,7 +33,7 @@ export async function untilServerIsReady(spec: TunnelSpec, print: (text: string)
       print(
         `trying again in ${Math.ceil(wait / 1000)} s, because servers shut out whoever is refused often; to try at once, end this and give the same command again`,
       );
-    await sleep(systemClock, wait, new AbortController().signal);
+    await sleep(systemClock, wait);
   }
 }
 

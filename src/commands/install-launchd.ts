@@ -91,7 +91,7 @@ async function startsAnew(socket: string, before: number | null): Promise<boolea
   while (systemClock.now() < deadline) {
     const daemon = await daemonAt(socket);
     if (daemon !== null && daemon.pid !== before) return true;
-    await sleep(systemClock, 250, new AbortController().signal);
+    await sleep(systemClock, 250);
   }
   return false;
 }

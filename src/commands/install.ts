@@ -161,7 +161,7 @@ async function showStatus(config: string): Promise<void> {
   for (let waited = 0; waited < PATIENCE_MS; waited += 100) {
     const tunnels = (await daemonStatus(config))?.tunnels ?? [];
     if (tunnels.length > 0 && tunnels.every(({ phase, failure }) => phase === 'up' || failure !== undefined)) break;
-    await sleep(systemClock, 100, new AbortController().signal);
+    await sleep(systemClock, 100);
   }
   await status(config, null, { json: false, watch: false });
 }

@@ -6,6 +6,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import ssh2 from '#ssh2';
+import { abortable } from '../lib/async/abort.ts';
+import { sleep, systemClock } from '../lib/async/clock.ts';
+import { firstToEnd } from '../lib/async/scope.ts';
 import { formatLogLine } from '../lib/log/format.ts';
 import { startRelay, type Relay } from './relay.ts';
 
@@ -14,11 +17,14 @@ export interface DemoDeps {
   readonly tunneld: readonly [string, ...string[]];
   readonly colour: boolean;
   print(text: string): void;
-  /** Resolves when the person has seen enough. */
-  readonly interrupted: Promise<void>;
+  /** Aborted by Ctrl-C, which ends the demo. */
+  readonly signal: AbortSignal;
 }
 
-/** The whole thing on one machine: a relay, a web service, and the real daemon between them, cut and healed. */
+/**
+ * Runs a relay, a web service and the real daemon between them on this machine, and cuts the connection once. Resolves with false
+ * where the tunnel did not come up, or not again.
+ */
 export async function runDemo(deps: DemoDeps): Promise<boolean> {
   const { print } = deps;
   const directory = await mkdtemp(join(tmpdir(), 'tunneld-demo-'));
@@ -45,8 +51,7 @@ The daemon, tunneld run --config ${file.path}:
 `);
     daemon = startDaemon(deps, file.path);
     const exited = exitOf(daemon);
-    const first = await Promise.race([firstAnswer(url), exited, deps.interrupted]);
-    if (first === undefined) return true;
+    const first = await answerOrExit(url, exited, deps.signal);
     if (first === null) {
       print('\nThe tunnel did not come up.');
       return false;
@@ -55,8 +60,7 @@ The daemon, tunneld run --config ${file.path}:
     print('Now the connection is cut, as a server that loses power does it:\n');
     const cutAt = performance.now();
     relay.cut();
-    const again = await Promise.race([firstAnswer(url), exited, deps.interrupted]);
-    if (again === undefined) return true;
+    const again = await answerOrExit(url, exited, deps.signal);
     if (again === null) {
       print('\nThe tunnel did not come back.');
       return false;
@@ -69,8 +73,11 @@ Try it yourself, in another terminal:
   ${deps.tunneld.join(' ')} status --config ${file.path}
 Ctrl-C ends the demo.
 `);
-    await Promise.race([deps.interrupted, exited]);
+    await abortable(exited, deps.signal);
     return true;
+  } catch (error) {
+    if (deps.signal.aborted) return true;
+    throw error;
   } finally {
     if (daemon !== null) await end(daemon);
     relay?.close();
@@ -136,7 +143,7 @@ function startDaemon({ tunneld, colour, print }: DemoDeps, file: string): ChildP
   return daemon;
 }
 
-/** Null when the daemon has ended. */
+/** Resolves with null when the daemon has ended. */
 function exitOf(daemon: ChildProcess): Promise<null> {
   return new Promise((resolve) => {
     daemon.once('exit', () => resolve(null));
@@ -151,20 +158,28 @@ async function end(daemon: ChildProcess): Promise<void> {
   await exited;
 }
 
-/** Asks until the web service answers through the tunnel; null after a quarter of a minute. */
-async function firstAnswer(url: string): Promise<string | null> {
-  const deadline = performance.now() + 15_000;
-  while (performance.now() < deadline) {
-    const answer = await fetchText(url);
+/** The first answer through the tunnel; null where the daemon ends first, or none comes in time. */
+function answerOrExit(url: string, exited: Promise<null>, signal: AbortSignal): Promise<string | null> {
+  return firstToEnd(signal, [(own) => firstAnswer(url, own), (own) => abortable(exited, own)]);
+}
+
+/** Asks until the web service answers through the tunnel; null after ANSWER_MS. */
+async function firstAnswer(url: string, signal: AbortSignal): Promise<string | null> {
+  const deadline = systemClock.now() + ANSWER_MS;
+  while (systemClock.now() < deadline) {
+    const answer = await fetchText(url, signal);
     if (answer !== null) return answer.trim();
-    await new Promise((resolve) => setTimeout(resolve, 20));
+    await sleep(systemClock, 20, signal);
   }
   return null;
 }
 
-function fetchText(url: string): Promise<string | null> {
+const ANSWER_MS = 15_000;
+
+/** The body of the answer; null where there is none. */
+function fetchText(url: string, signal: AbortSignal): Promise<string | null> {
   return new Promise((resolve) => {
-    const request = get(url, { agent: false, timeout: 2000 }, (response) => {
+    const request = get(url, { agent: false, timeout: 2000, signal }, (response) => {
       let text = '';
       response.setEncoding('utf8');
       response.on('data', (chunk: string) => (text += chunk));

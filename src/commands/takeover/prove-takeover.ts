@@ -23,7 +23,7 @@ export async function proveTakeover(old: OldService, { clock, status, tunnels }:
     if (blocked !== undefined || (late && (old.connected || ours.length === 0)))
       throw new InstallError(`the new service is not as up as the old one was: ${describe(ours)}`);
     if (late) return;
-    await sleep(clock, LOOK_EVERY_MS, new AbortController().signal);
+    await sleep(clock, LOOK_EVERY_MS);
   }
 }
 

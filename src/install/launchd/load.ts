@@ -50,7 +50,7 @@ async function bootstrap(service: LaunchdService, { clock, launchctl }: LoadDeps
     if (answer.code === LAUNCHCTL.disabled) await launchctl('enable', service.target);
     else if (!PASSING.includes(answer.code)) throw failed('bootstrap', answer);
     if (clock.now() >= deadline) throw notLoaded(service, answer);
-    await sleep(clock, RETRY_MS, new AbortController().signal);
+    await sleep(clock, RETRY_MS);
   }
 }
 

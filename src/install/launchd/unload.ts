@@ -21,7 +21,7 @@ export async function unloadService(service: LaunchdService, { clock, launchctl 
         `launchd does not let go of ${service.target}: try again, or restart the Mac; ${text}`.trim(),
       );
     }
-    await sleep(clock, POLL_MS, new AbortController().signal);
+    await sleep(clock, POLL_MS);
   }
   return code !== LAUNCHCTL.inputOutput;
 }

@@ -21,20 +21,20 @@ export const systemClock: Clock = {
 const MAX_TIMEOUT_MS = 2 ** 31 - 1;
 
 /** Waits `ms` milliseconds, or rejects with the signal's reason as soon as it is aborted. */
-export function sleep(clock: Clock, ms: number, signal: AbortSignal): Promise<void> {
+export function sleep(clock: Clock, ms: number, signal?: AbortSignal): Promise<void> {
   return new Promise((resolve, reject) => {
-    if (signal.aborted) {
+    if (signal?.aborted) {
       reject(signal.reason as Error);
       return;
     }
     const onAbort = () => {
       cancel();
-      reject(signal.reason as Error);
+      reject(signal?.reason as Error);
     };
     const cancel = clock.timer(ms, () => {
-      signal.removeEventListener('abort', onAbort);
+      signal?.removeEventListener('abort', onAbort);
       resolve();
     });
-    signal.addEventListener('abort', onAbort, { once: true });
+    signal?.addEventListener('abort', onAbort, { once: true });
   });
 }
