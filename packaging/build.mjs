@@ -21,7 +21,7 @@ const cli = join(outdir, `${basename(options.entry).replace(/\.[^.]+$/, '')}.js`
 
 rmSync(join(outdir, 'chunks'), { recursive: true, force: true }); // names carry a hash: old ones would stay for ever
 const { metafile } = await build({
-  // The worker's place is among the chunks: what starts it is one of them (src/lib/async/off-loop.ts).
+  // The worker's place is among the chunks: what starts it is one of them (src/lib/async/run-in-worker.ts).
   entryPoints: [
     { in: resolve(options.entry), out: basename(cli, '.js') },
     { in: join(root, 'src/worker.ts'), out: 'chunks/worker' },

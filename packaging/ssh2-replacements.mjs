@@ -161,7 +161,7 @@ export const REPLACEMENTS = [
   },
   {
     file: 'lib/client.js',
-    for: 'data beyond the window is judged before (src/connection/ssh2/guard/breach.ts); what is let pass must not be dropped without a word',
+    for: 'data beyond the window is judged before (src/connection/ssh2/protocol/violations.ts); what is let pass must not be dropped without a word',
     find: `          if (channel.incoming.window === 0)
             return;
 

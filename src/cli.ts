@@ -1,9 +1,9 @@
 import { EXIT } from './commands/text/exit-code.ts';
 import { keepDebuggerClosed } from './lib/debugger.ts';
 import { tooOld } from './lib/node-version.ts';
-import { outliveStraySignals } from './lib/stray-signals.ts';
+import { ignoreStraySignals } from './lib/stray-signals.ts';
 
-if (process.argv[2] === 'run') outliveStraySignals();
+if (process.argv[2] === 'run') ignoreStraySignals();
 await keepDebuggerClosed();
 // A reader that goes away (`tunneld logs | head`) is no error of ours.
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {

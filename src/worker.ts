@@ -1,5 +1,5 @@
 import { parentPort, workerData } from 'node:worker_threads';
-import type { JobMessage, JobName, JobOrder } from './lib/async/off-loop.ts';
+import type { JobMessage, JobName, JobData } from './lib/async/run-in-worker.ts';
 import { VERSION } from './lib/version.ts';
 
 /** What offLoop() does: each with the module that it needs, and no other, loaded before its time begins to count. */
@@ -9,7 +9,7 @@ const JOBS: Readonly<Record<JobName, () => Promise<(input: never) => unknown>>> 
   'decrypt-key': async () => (await import('./connection/auth/open-key.ts')).decryptKey,
 };
 
-const { name, input, version } = workerData as JobOrder;
+const { name, input, version } = workerData as JobData;
 const send = (message: JobMessage) => parentPort?.postMessage(message, []);
 
 if (version === VERSION && name in JOBS) {

@@ -4,7 +4,7 @@ import { loadConfig } from '../config/load.ts';
 import { ConfigError } from '../config/input/problem.ts';
 import { credentialProblems, loadsCredentials } from '../install/systemd/credentials.ts';
 import { exposedSecrets } from '../connection/auth/exposed-secrets.ts';
-import { quote } from '../lib/shell-quote.ts';
+import { shellQuote } from '../lib/shell-quote.ts';
 import { reportProblems } from './text/config-problems.ts';
 import { printable } from '../lib/text.ts';
 import { EXIT } from './text/exit-code.ts';
@@ -19,7 +19,7 @@ export async function check(flag: string | null): Promise<number> {
     await checkSurroundings(config.file);
     for (const warning of config.warnings) report(printable(warning));
     for (const { path, text } of await exposedSecrets(config.tunnels))
-      report(printable(`${text}: chmod 600 ${quote(path)}`));
+      report(printable(`${text}: chmod 600 ${shellQuote(path)}`));
     const names = config.tunnels.map((tunnel) => tunnel.name);
     process.stdout.write(
       `${config.file}: ${names.length === 1 ? '1 tunnel' : `${names.length} tunnels`}: ${names.join(', ')}\n`,

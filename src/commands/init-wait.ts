@@ -4,7 +4,7 @@ import { readHostKeys } from '../host/host-keys.ts';
 import { sleep, systemClock } from '../lib/async/clock.ts';
 import { UserError } from '../lib/user-error.ts';
 import { nextDialAt } from '../net/dial.ts';
-import { beyondOf, firstMachine } from '../net/first-machine.ts';
+import { serverBehindProxy, firstHop } from '../net/first-hop.ts';
 import type { TunnelSpec } from '../model/spec.ts';
 import { checkOnce } from './find/check-once.ts';
 import { processTurns } from './find/process-turns.ts';
@@ -55,8 +55,8 @@ const ANNOUNCED_MS = 30_000;
 
 /** How long it takes until this process may dial the server again; 0 where that is not known. */
 function untilTurnMs(spec: TunnelSpec): number {
-  const deps = { clock: systemClock, turns: processTurns, beyond: beyondOf(spec) };
-  const at = nextDialAt(firstMachine(spec), deps);
+  const deps = { clock: systemClock, turns: processTurns, beyond: serverBehindProxy(spec) };
+  const at = nextDialAt(firstHop(spec), deps);
   return Number.isFinite(at) ? at - systemClock.now() : 0;
 }
 

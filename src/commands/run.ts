@@ -16,10 +16,10 @@ import { createNotifier } from '../host/sd-notify.ts';
 import { withWatchdogThread } from '../host/watchdog-thread.ts';
 import { systemClock } from '../lib/async/clock.ts';
 import { createLogMemory } from '../lib/log/memory.ts';
-import { fewAMinute } from '../lib/log/few-a-minute.ts';
+import { limitPerMinute } from '../lib/log/limit-per-minute.ts';
 import { createLogger, type Logger } from '../lib/log/log.ts';
 import { STRAY_SIGNALS } from '../lib/stray-signals.ts';
-import { ownerOfPlace } from '../lib/files/place-owner.ts';
+import { pathOwner } from '../lib/files/path-owner.ts';
 import { errorText, printable } from '../lib/text.ts';
 import { EXIT } from './text/exit-code.ts';
 import { findConfig } from './find/config-file.ts';
@@ -151,7 +151,7 @@ async function untilStopped(daemon: Daemon, signals: AsyncIterable<NodeJS.Signal
 
 /** sudo may leave $HOME as it was. */
 function isOfAnother(file: string): boolean {
-  return process.getuid?.() === 0 && existsSync(file) && ownerOfPlace(file).uid !== 0;
+  return process.getuid?.() === 0 && existsSync(file) && pathOwner(file).uid !== 0;
 }
 
 /** Nothing that hangs may keep a stop from ending. */
@@ -159,7 +159,7 @@ const FORCE_EXIT_MS = 1800;
 
 /** Bugs, and what Node warns of, which it would print raw between our lines. Somebody far away may have found out how to repeat one. */
 function logBugs(log: Logger): void {
-  const few = fewAMinute(systemClock, BUGS_A_MINUTE);
+  const few = limitPerMinute(systemClock, BUGS_A_MINUTE);
   const bug = (what: string) => (error: unknown) =>
     few((untold) => log.error({ code: 'internal', error, ...(untold === 0 ? {} : { untold }) }, `a bug: ${what}`));
   process.on('uncaughtException', bug('uncaught exception'));
@@ -170,7 +170,7 @@ function logBugs(log: Logger): void {
 const BUGS_A_MINUTE = 10;
 
 function logStraySignals(log: Logger): void {
-  const few = fewAMinute(systemClock, STRAY_SIGNALS_A_MINUTE);
+  const few = limitPerMinute(systemClock, STRAY_SIGNALS_A_MINUTE);
   for (const name of STRAY_SIGNALS)
     process.on(name, () => {
       few((untold) =>

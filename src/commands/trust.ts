@@ -5,10 +5,10 @@ import { errorText } from '../lib/text.ts';
 import { UserError } from '../lib/user-error.ts';
 import { scanHostKeys, type ScanConnection } from '../setup/scan-host-keys.ts';
 import { dial, type Dialled } from '../net/dial.ts';
-import { STILL_DEVICE } from '../net/device.ts';
+import { STATIC_DEVICE } from '../net/device.ts';
 import { asFailure, TunnelFailure } from '../model/failure.ts';
 import { hostQuery } from '../connection/known-hosts/check.ts';
-import { beyondOf, firstMachine } from '../net/first-machine.ts';
+import { serverBehindProxy, firstHop } from '../net/first-hop.ts';
 import { prepareRoute } from '../connection/route/route.ts';
 import type { TunnelSpec } from '../model/spec.ts';
 import { formatServer } from '../model/state.ts';
@@ -70,16 +70,16 @@ function serversOf(tunnel: TunnelSpec): readonly TunnelSpec[] {
 
 async function wayTo(server: TunnelSpec): Promise<ScanConnection> {
   const { signal } = new AbortController();
-  const first = firstMachine(server);
+  const first = firstHop(server);
   let dialled: Dialled | null = null;
   const turn = () => dialled?.turn;
   const travel = await prepareRoute(server, {
     clock: systemClock,
     log: createLogger('fatal', () => {}),
     identities: createIdentityCache(),
-    device: { ...STILL_DEVICE, turns: processTurns },
+    device: { ...STATIC_DEVICE, turns: processTurns },
     reach: async () => {
-      const deps = { clock: systemClock, turns: processTurns, beyond: beyondOf(server) };
+      const deps = { clock: systemClock, turns: processTurns, beyond: serverBehindProxy(server) };
       dialled = await dial(first, first.connectTimeoutMs, deps, signal);
       return dialled;
     },
@@ -93,7 +93,7 @@ async function wayTo(server: TunnelSpec): Promise<ScanConnection> {
   });
   route.lost.catch(() => {});
   return {
-    wire: route.wire,
+    wire: route.stream,
     close: async () => {
       await route.close();
       await route.destroy();

@@ -2,7 +2,7 @@ import { createHash, randomBytes } from 'node:crypto';
 import { readdir, stat, unlink } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { candidatePath } from './input/paths.ts';
-import { checkRootsPlace } from '../lib/files/place-owner.ts';
+import { checkRootMayWrite } from '../lib/files/path-owner.ts';
 import { readText } from '../lib/files/read-small-file.ts';
 import { replaceFile, writeAnew } from '../lib/files/replace-file.ts';
 import { UserError } from '../lib/user-error.ts';
@@ -46,7 +46,7 @@ async function checkDirectory(file: string): Promise<void> {
   const { uid, mode } = await stat(dirname(file));
   if (uid !== 0 || (mode & 0o022) !== 0)
     throw new UserError(`${dirname(file)} is not root's alone: do this as the user whose daemon it is`);
-  checkRootsPlace(file);
+  checkRootMayWrite(file);
   const text = await readText(file);
   if (text.trim() !== '' && !/^\s*["']?tunnels\b/m.test(text))
     throw new UserError(`${file}, on which the daemon says it runs, is no configuration of tunneld`);

@@ -1,4 +1,4 @@
-import { NoThread, offLoop, TookTooMuch } from '../lib/async/off-loop.ts';
+import { WorkerUnavailable, runInWorker, JobLimitExceeded } from '../lib/async/run-in-worker.ts';
 import { adHocConfig } from './command-line/ad-hoc.ts';
 import type { Config } from '../model/config.ts';
 import type { ConfigEnvironment } from './input/environment.ts';
@@ -14,12 +14,12 @@ export type ConfigSource =
 export async function loadInThread(source: ConfigSource, env: ConfigEnvironment): Promise<Config> {
   try {
     // What Node gives as the environment cannot be copied as it is.
-    const found = await offLoop<JobResult>('load-config', { source, env: { ...env, env: { ...env.env } } }, LIMITS);
+    const found = await runInWorker<JobResult>('load-config', { source, env: { ...env, env: { ...env.env } } }, LIMITS);
     if ('problems' in found) throw new ConfigError(found.problems);
     return found.config;
   } catch (error) {
-    if (error instanceof TookTooMuch) throw tooMuch(source, error);
-    if (!(error instanceof NoThread)) throw error;
+    if (error instanceof JobLimitExceeded) throw tooMuch(source, error);
+    if (!(error instanceof WorkerUnavailable)) throw error;
     return await loadFrom(source, env);
   }
 }
@@ -37,7 +37,7 @@ export async function loadFrom(source: ConfigSource, env: ConfigEnvironment): Pr
  */
 const LIMITS = { ms: 10_000, mib: 200 };
 
-function tooMuch(source: ConfigSource, { what, message }: TookTooMuch): ConfigError {
+function tooMuch(source: ConfigSource, { what, message }: JobLimitExceeded): ConfigError {
   const limit = what === 'time' ? `${LIMITS.ms / 1000} s` : `${LIMITS.mib} MiB`;
   const file = 'file' in source ? source.file : 'tunneld run';
   const text = `the configuration could not be read within ${limit} (${message}): look for what makes it so large, or for a file that hangs`;

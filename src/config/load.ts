@@ -2,7 +2,7 @@ import { isUtf8 } from 'node:buffer';
 import { constants } from 'node:fs';
 import { type FileHandle, open } from 'node:fs/promises';
 import { resolve } from 'node:path';
-import { checkRootsOpened } from '../lib/files/place-owner.ts';
+import { checkOpened } from '../lib/files/path-owner.ts';
 import { readAtMost } from '../lib/files/read-at-most.ts';
 import { errorCode, errorText } from '../lib/text.ts';
 import type { Config } from '../model/config.ts';
@@ -30,7 +30,7 @@ async function readBytes(path: string): Promise<Buffer> {
     handle = await open(path, constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOCTTY);
     const stats = await handle.stat();
     if (stats.isFIFO()) throw problem(path, 1, 'this is a pipe: write the configuration to a file');
-    if (stats.isFile()) checkRootsOpened(path, handle.fd, stats);
+    if (stats.isFile()) checkOpened(path, handle.fd, stats);
     return await readAtMost(handle, MAX_BYTES + 1);
   } catch (error) {
     if (error instanceof ConfigError) throw error;

@@ -3,7 +3,7 @@ import { lstat, stat, unlink } from 'node:fs/promises';
 import { createServer, type Server, type Socket } from 'node:net';
 import { dirname } from 'node:path';
 import { makeDirectory } from '../lib/files/make-directory.ts';
-import { ownerOfPlace } from '../lib/files/place-owner.ts';
+import { pathOwner } from '../lib/files/path-owner.ts';
 import { errorCode } from '../lib/text.ts';
 import { probeSocket } from './client.ts';
 
@@ -80,7 +80,7 @@ function listen(server: Server, path: string, mode: number): Promise<void> {
 
 /** Root makes and removes nothing where another user could lead it elsewhere; that the service runs there is told all the same. */
 async function refuseForeignDirectory(path: string, config: string): Promise<void> {
-  const { uid } = ownerOfPlace(dirname(path));
+  const { uid } = pathOwner(dirname(path));
   if (process.getuid?.() !== 0 || uid === 0) return;
   const stats = await lstat(path).catch(() => null);
   if (stats?.isSocket() === true) await probeOccupant(path, config, stats.uid);

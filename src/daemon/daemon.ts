@@ -7,7 +7,7 @@ import { createConfiguration, type ConfigurationDeps } from './active-config.ts'
 import type { ReloadResult } from '../control/protocol.ts';
 import { openControlSocket } from '../control/socket.ts';
 import { createPinger } from '../host/ping.ts';
-import { openSuspectsFile } from '../host/suspects-file.ts';
+import { openLastConnectedFile } from '../host/last-connected-file.ts';
 import type { Notifier } from '../host/sd-notify.ts';
 import type { LogMemory } from '../lib/log/memory.ts';
 import { VERSION } from '../lib/version.ts';
@@ -47,7 +47,7 @@ export async function startDaemon(first: Config, deps: DaemonDeps): Promise<Daem
   const pinger = createPinger();
   const identities = createIdentityCache();
   const device = await openDevice(first, deps);
-  const memoryOfSuspects = openSuspectsFile(join(first.stateDirectory, 'last-connected.json'), (message) =>
+  const memoryOfSuspects = openLastConnectedFile(join(first.stateDirectory, 'last-connected.json'), (message) =>
     problems.report('the memory of who stopped the process', message),
   );
   const supervisor = createSupervisor({

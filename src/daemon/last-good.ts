@@ -6,7 +6,7 @@ import { parseConfig } from '../config/parse.ts';
 import { printWhole } from '../config/print.ts';
 import { newest } from '../lib/async/newest.ts';
 import { writeDurably } from '../lib/files/write-durably.ts';
-import { ownerOfPlace } from '../lib/files/place-owner.ts';
+import { pathOwner } from '../lib/files/path-owner.ts';
 import { readRegularFile } from '../lib/files/read-regular-file.ts';
 import { errorText } from '../lib/text.ts';
 
@@ -42,7 +42,7 @@ export function isForeignLastGood(directory: string): boolean {
  * become root.
  */
 function isForeign(path: string): boolean {
-  return process.getuid?.() === 0 && ownerOfPlace(path).uid !== 0;
+  return process.getuid?.() === 0 && pathOwner(path).uid !== 0;
 }
 
 export interface LastGoodKeeper {

@@ -13,7 +13,7 @@ import { createTurns } from '../net/pacing/turns.ts';
 import { holdingsOf, listenerKeys } from '../forwarding/listeners/holdings.ts';
 import { readHostKeys } from '../host/host-keys.ts';
 import { createEmitter } from '../lib/async/emitter.ts';
-import { openHoldingsFile } from '../host/holdings-file.ts';
+import { openListenerRecordsFile } from '../host/listener-records-file.ts';
 import { unassignedPorts } from '../host/port-range.ts';
 import { readMachine } from '../host/machine.ts';
 import { openPortFile } from '../host/source-port-file.ts';
@@ -33,7 +33,7 @@ export async function openDevice(
   const machine = await readMachine();
   const device = `${hostname()} ${JSON.stringify(machine)}`;
   const portOptions = { memory: portMemory, range: unassignedPorts(), device, random };
-  const memory = openHoldingsFile(
+  const memory = openListenerRecordsFile(
     join(stateDirectory, 'listeners.json'),
     (lastGood?.config.tunnels ?? []).flatMap(listenerKeys),
     (message) => problems.report('the memory of listeners', message),

@@ -5,7 +5,7 @@ import { access, open, stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { exposedSecrets, modeOf } from '../connection/auth/exposed-secrets.ts';
 import { makeDirectory } from '../lib/files/make-directory.ts';
-import { checkRootsOpened } from '../lib/files/place-owner.ts';
+import { checkOpened } from '../lib/files/path-owner.ts';
 import { errorCode, errorText } from '../lib/text.ts';
 import { type Account, giveFile, knownHostsProblems } from './known-hosts-access.ts';
 import type { Step, StepName } from './check.ts';
@@ -209,7 +209,7 @@ async function setMode(path: string, modeOf: (now: number) => number): Promise<v
     const stats = await handle.stat();
     if (!stats.isFile()) throw new Error('it is no file');
     if (careful && stats.nlink > 1) throw new Error('it has another name elsewhere');
-    checkRootsOpened(path, handle.fd, stats);
+    checkOpened(path, handle.fd, stats);
     await handle.chmod(modeOf(stats.mode & 0o777));
   } finally {
     await handle.close();

@@ -10,7 +10,7 @@ import { listenLocally } from '../forwarding/listeners/listen-locally.ts';
 import { prepareLogin } from '../connection/route/login.ts';
 import { ownKeys } from '../forwarding/verify/own-keys.ts';
 import { refusalReason } from '../forwarding/listeners/refusal-reason.ts';
-import { beyondOf, firstMachine } from '../net/first-machine.ts';
+import { serverBehindProxy, firstHop } from '../net/first-hop.ts';
 import { prepareRoute, type Route } from '../connection/route/route.ts';
 import { formatEndpoint, type Endpoint, type ForwardSpec, type TunnelSpec } from '../model/spec.ts';
 import type { SshConnection, Visitor } from '../connection/ssh/connection.ts';
@@ -44,9 +44,9 @@ export async function checkLogin(spec: TunnelSpec, deps: LoginDeps, signal: Abor
     const travel = await prepareRoute(spec, {
       ...deps,
       reach: async () => {
-        const first = firstMachine(spec);
-        const { turns } = deps.device;
-        dialled = await dial(first, first.connectTimeoutMs, { clock, turns, beyond: beyondOf(spec) }, signal);
+        const first = firstHop(spec);
+        const dialDeps = { clock, turns: deps.device.turns, behindProxy: serverBehindProxy(spec) };
+        dialled = await dial(first, first.connectTimeoutMs, dialDeps, signal);
         return { ...dialled, leftMs: first.connectTimeoutMs };
       },
       heartbeat: () => {},

@@ -6,9 +6,9 @@ import { asFailure, hintFor, TunnelFailure } from '../model/failure.ts';
 import { systemLookup } from '../net/resolve-host.ts';
 import { localAddress } from '../net/local-address.ts';
 import { openSocket } from '../net/open-socket.ts';
-import { probeClaim } from '../net/probe-path.ts';
+import { probeRequest } from '../net/probe-path.ts';
 import { resetSocket } from '../net/reset-socket.ts';
-import { beyondOf, firstMachine } from '../net/first-machine.ts';
+import { serverBehindProxy, firstHop } from '../net/first-hop.ts';
 import { formatEndpoint, type TunnelSpec } from '../model/spec.ts';
 import { checkLogin, checkTarget } from './check-login.ts';
 import { cureOf, stepAndCureOf, STEPS } from './check.ts';
@@ -56,7 +56,7 @@ export async function checkTunnel(spec: TunnelSpec, deps: CheckDeps, signal: Abo
       report('name', 'ok', 'left to the proxyCommand');
       return [];
     }
-    const { host, addressFamily } = firstMachine(spec);
+    const { host, addressFamily } = firstHop(spec);
     const family = addressFamily === 'any' ? 0 : addressFamily === 'inet' ? 4 : 6;
     const found = await systemLookup(host, family).catch((error: unknown) => {
       throw new TunnelFailure('dns-failed', `cannot resolve ${host}: ${errorCode(error) ?? errorText(error)}`);
@@ -95,14 +95,14 @@ async function probeAddresses(
     report('TCP', 'ok', 'left to the proxyCommand');
     return;
   }
-  const machine = firstMachine(spec);
+  const machine = firstHop(spec);
   const { port, connectTimeoutMs, connectLimit } = machine;
   const seen: string[] = [];
   const failures: TunnelFailure[] = [];
   for (const host of addresses) {
     const at = formatEndpoint({ type: 'tcp', host, port });
-    const endpoint = { address: host, port, source: sourceOf(machine), beyond: beyondOf(spec) };
-    const claim = { ...probeClaim(connectLimit, clock), urgent: true };
+    const endpoint = { address: host, port, source: sourceOf(machine), beyond: serverBehindProxy(spec) };
+    const claim = { ...probeRequest(connectLimit, clock), urgent: true };
     const turn = await device.turns.take(endpoint, claim, signal);
     try {
       const own = localAddress(machine, isIPv6(host) ? 6 : 4);

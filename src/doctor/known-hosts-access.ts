@@ -1,7 +1,7 @@
 import { constants, type Stats } from 'node:fs';
 import { access, open, stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
-import { checkRootsOpened, checkRootsWay } from '../lib/files/place-owner.ts';
+import { checkOpened, checkForeignLinks } from '../lib/files/path-owner.ts';
 import type { ServerSpec } from '../model/spec.ts';
 
 /** The account that the daemon runs as, where that is not the caller's own. */
@@ -55,14 +55,14 @@ export async function knownHostsProblems(
 
 /** Gives the file to the account. Root follows no link that somebody else could have made, to a file of the system's. */
 export async function giveFile(file: string, { uid, gid }: Account): Promise<void> {
-  checkRootsWay(file);
+  checkForeignLinks(file);
   const folder = await stat(dirname(file));
   const careful = folder.uid !== 0 ? constants.O_NOFOLLOW : 0;
   const handle = await open(file, constants.O_RDONLY | constants.O_NONBLOCK | careful);
   try {
     const stats = await handle.stat();
     if (!stats.isFile() || stats.nlink > 1) throw new Error('it has another name elsewhere, or is no file');
-    checkRootsOpened(file, handle.fd, stats);
+    checkOpened(file, handle.fd, stats);
     await handle.chown(uid, gid);
   } finally {
     await handle.close();

@@ -2,7 +2,7 @@ import type { StepResult, SourcePortFacts } from './types.ts';
 import { BlockList, isIPv6 } from 'node:net';
 import { networkInterfaces } from 'node:os';
 import { systemLookup } from '../net/resolve-host.ts';
-import { firstMachine } from '../net/first-machine.ts';
+import { firstHop } from '../net/first-hop.ts';
 import { EVICTED_AT_ONCE_S } from '../net/source-ports.ts';
 import type { TunnelSpec } from '../model/spec.ts';
 
@@ -12,7 +12,7 @@ export async function readSourcePortFacts(
   remembered: Omit<SourcePortFacts, 'sameNetwork'>,
   networks: readonly string[] = ownNetworks(),
 ): Promise<SourcePortFacts> {
-  const { host } = firstMachine(spec);
+  const { host } = firstHop(spec);
   const found = spec.entry.type === 'command' ? [] : await systemLookup(host, 0).catch(() => []);
   return { ...remembered, sameNetwork: found.length > 0 && found.every(({ address }) => isIn(address, networks)) };
 }

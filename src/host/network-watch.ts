@@ -28,21 +28,21 @@ export interface NetworkView {
  */
 export function watchNetwork(
   clock: Clock,
-  look: () => NetworkView = lookAround,
+  readView: () => NetworkView = systemView,
   sinceBootMs: () => number = () => uptime() * 1000,
 ): NetworkWatch {
   const listeners = new Set<(what: NetworkChange) => void>();
-  let last = { now: clock.now(), boot: sinceBootMs(), view: look() };
+  let last = { now: clock.now(), boot: sinceBootMs(), view: readView() };
   let cancel = () => {};
   const tick = () => {
-    const next = { now: clock.now(), boot: sinceBootMs(), view: look() };
-    const slept = next.boot - last.boot - EVERY_MS > SLEPT_MS || next.now - last.now - EVERY_MS > SLEPT_MS;
-    const changed = slept ? 'woke up' : same(last.view, next.view) ? null : 'the network changed';
+    const next = { now: clock.now(), boot: sinceBootMs(), view: readView() };
+    const slept = next.boot - last.boot - POLL_MS > SLEPT_MS || next.now - last.now - POLL_MS > SLEPT_MS;
+    const changed = slept ? 'woke up' : isSameView(last.view, next.view) ? null : 'the network changed';
     last = next;
-    cancel = clock.timer(EVERY_MS, tick);
+    cancel = clock.timer(POLL_MS, tick);
     if (changed !== null) for (const listener of listeners) listener(changed);
   };
-  cancel = clock.timer(EVERY_MS, tick);
+  cancel = clock.timer(POLL_MS, tick);
   return {
     subscribe: (listener) => {
       listeners.add(listener);
@@ -56,10 +56,10 @@ export function watchNetwork(
   };
 }
 
-const EVERY_MS = 1000;
+const POLL_MS = 1000;
 const SLEPT_MS = 3000;
 
-function same(before: NetworkView, now: NetworkView): boolean {
+function isSameView(before: NetworkView, now: NetworkView): boolean {
   return before.routes === now.routes && before.addresses.join() === now.addresses.join();
 }
 
@@ -73,7 +73,7 @@ function canBind(address: string): Promise<boolean> {
   }).finally(() => socket.close());
 }
 
-function lookAround(): NetworkView {
+function systemView(): NetworkView {
   return { addresses: interfaces().map((entry) => entry.address), routes: routes() };
 }
 

@@ -64,14 +64,14 @@ function watchdogInterval(env: NodeJS.ProcessEnv, pid: number): number | null {
 function createSender(env: NodeJS.ProcessEnv, { pid, onProblem }: NotifierDeps): (assignments: string[]) => void {
   const socket = env['NOTIFY_SOCKET'];
   if (socket === undefined || socket === '') return () => {};
-  let told = false;
-  const problem = (message: string) => {
-    if (told) return;
-    told = true;
+  let reported = false;
+  const report = (message: string) => {
+    if (reported) return;
+    reported = true;
     onProblem(`systemd was not told about our state (${message}); the unit needs OpenFile= or NotifyAccess=all`);
   };
   const fd = notifyDescriptor(env, pid);
-  const runProgram = programSender({ PATH: env['PATH'], NOTIFY_SOCKET: socket }, problem);
+  const runProgram = programSender({ PATH: env['PATH'], NOTIFY_SOCKET: socket }, report);
   if (fd === null) return runProgram;
   return (assignments) => {
     try {
@@ -93,7 +93,7 @@ function notifyDescriptor(env: NodeJS.ProcessEnv, pid: number): number | null {
  * One systemd-notify after another, because READY=1 must not overtake RELOADING=1. Only STOPPING=1 does not wait its turn: the
  * process is about to end, and with it what is still waiting.
  */
-function programSender(env: NodeJS.ProcessEnv, problem: (message: string) => void): (assignments: string[]) => void {
+function programSender(env: NodeJS.ProcessEnv, report: (message: string) => void): (assignments: string[]) => void {
   const waiting: string[][] = [];
   let running = false;
   const next = () => {
@@ -101,7 +101,7 @@ function programSender(env: NodeJS.ProcessEnv, problem: (message: string) => voi
     running = assignments !== undefined;
     if (assignments !== undefined)
       runNotify(assignments, env, (failure) => {
-        if (failure !== null) problem(failure);
+        if (failure !== null) report(failure);
         next();
       });
   };

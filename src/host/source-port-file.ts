@@ -26,15 +26,15 @@ interface Eviction {
  */
 export function openPortFile(path: string, onTrouble: (message: string | null) => void): PortFile {
   let trouble: 'none' | 'damaged' | 'unwritable' = 'none';
-  const { ports: known, evictions } = read(path, (message) => {
+  const { ports: remembered, evictions } = read(path, (message) => {
     trouble = 'damaged';
     onTrouble(message);
   });
   const text = () => {
     const seen = evictions.size === 0 ? {} : { [EVICTIONS]: Object.fromEntries(evictions) };
-    return `${JSON.stringify({ ...Object.fromEntries(known), ...seen }, null, 2)}\n`;
+    return `${JSON.stringify({ ...Object.fromEntries(remembered), ...seen }, null, 2)}\n`;
   };
-  const { changed: keep, written } = durableFile(path, text, (error) => {
+  const { changed: save, written } = durableFile(path, text, (error) => {
     if (error === null) {
       if (trouble !== 'none') onTrouble(null);
       trouble = 'none';
@@ -44,21 +44,21 @@ export function openPortFile(path: string, onTrouble: (message: string | null) =
     trouble = 'unwritable';
   });
   return {
-    recall: (key) => known.get(key) ?? [],
+    recall: (key) => remembered.get(key) ?? [],
     remember: (key, ports) => {
-      known.delete(key);
-      known.set(key, ports);
-      const [oldest] = known.keys();
-      if (known.size > MAX_KEYS && oldest !== undefined) {
-        known.delete(oldest);
+      remembered.delete(key);
+      remembered.set(key, ports);
+      const [oldest] = remembered.keys();
+      if (remembered.size > MAX_KEYS && oldest !== undefined) {
+        remembered.delete(oldest);
         evictions.delete(oldest);
       }
-      keep();
+      save();
     },
     forget: (key) => {
-      if (!known.delete(key)) return;
+      if (!remembered.delete(key)) return;
       evictions.delete(key);
-      keep();
+      save();
     },
     eviction: (key) => evictions.get(key) ?? null,
     noteEviction: (key, { day, seconds }) => {
@@ -66,8 +66,8 @@ export function openPortFile(path: string, onTrouble: (message: string | null) =
       if (before?.day === day && before.seconds === seconds) return;
       evictions.set(key, { day, seconds });
       // Of those whose ports are forgotten nobody asks.
-      for (const other of evictions.keys()) if (!known.has(other)) evictions.delete(other);
-      keep();
+      for (const other of evictions.keys()) if (!remembered.has(other)) evictions.delete(other);
+      save();
     },
     written,
   };

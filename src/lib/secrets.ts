@@ -6,7 +6,7 @@
 const secrets: string[] = [];
 
 /** From now on this secret, and the forms in which it is sent (RFC 7617: `user:password` in base64), is masked. */
-export function keepSecret(secret: string, user: string | null = null): void {
+export function registerSecret(secret: string, user: string | null = null): void {
   for (const form of [secret, ...(user === null ? [] : [base64(`${user}:${secret}`)]), base64(secret)]) {
     if (form.length < SHORTEST || secrets.includes(form)) continue;
     secrets.push(form);

@@ -7,6 +7,6 @@
 export const STRAY_SIGNALS = ['SIGUSR2', 'SIGALRM', 'SIGVTALRM', 'SIGPROF', 'SIGIO', 'SIGPWR', 'SIGSTKFLT'] as const;
 
 /** From here on none of them ends this process, nor does a SIGHUP: until the daemon takes it for a reload, there is nothing to be read anew. */
-export function outliveStraySignals(): void {
+export function ignoreStraySignals(): void {
   for (const name of ['SIGHUP', ...STRAY_SIGNALS] as const) process.on(name, () => {});
 }

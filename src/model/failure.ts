@@ -120,8 +120,8 @@ export class TunnelFailure extends Error {
     this.name = 'TunnelFailure';
     this.code = code;
     const cause = options?.cause;
-    const known = cause instanceof TunnelFailure && cause.code === code ? cause.hint : FAILURES[code].hint;
-    this.hint = options?.hint ?? known;
+    const hint = cause instanceof TunnelFailure && cause.code === code ? cause.hint : FAILURES[code].hint;
+    this.hint = options?.hint ?? hint;
   }
 
   get kind(): FailureKind {

@@ -14,7 +14,7 @@ const SSH_IDENTITIES = ['id_rsa', 'id_ecdsa', 'id_ecdsa_sk', 'id_ed25519', 'id_e
 export const SERVER_OPTIONS = {
   host: {
     kind: { type: 'host' },
-    default: { of: ({ destination }: Here) => destination, text: "the tunnel's name" },
+    default: { of: ({ destination }: DefaultsContext) => destination, text: "the tunnel's name" },
     ssh: { name: 'HostName', tokens: 'h' },
     text: 'name or address of the server, looked up in ssh_config as ssh does',
   },
@@ -22,7 +22,7 @@ export const SERVER_OPTIONS = {
     kind: { type: 'paths' },
     field: 'identityFiles',
     default: {
-      of: ({ home }: Here) => SSH_IDENTITIES.map((file) => posix.join(home, '.ssh', file)),
+      of: ({ home }: DefaultsContext) => SSH_IDENTITIES.map((file) => posix.join(home, '.ssh', file)),
       text: "OpenSSH's own list",
     },
     ssh: { name: 'IdentityFile', repeats: true, tokens: CONNECTION, restricts: 'none' },
@@ -36,7 +36,7 @@ export const SERVER_OPTIONS = {
   },
   user: {
     kind: { type: 'word' },
-    default: { of: ({ userName }: Here) => userName, text: 'the user that runs tunneld' },
+    default: { of: ({ userName }: DefaultsContext) => userName, text: 'the user that runs tunneld' },
     ssh: { name: 'User' },
     text: 'account to log in to',
   },
@@ -87,7 +87,7 @@ export const SERVER_OPTIONS = {
   },
   identityAgent: {
     kind: { type: 'agent' },
-    default: { of: ({ env }: Here) => env['SSH_AUTH_SOCK'] || null, text: 'SSH_AUTH_SOCK' },
+    default: { of: ({ env }: DefaultsContext) => env['SSH_AUTH_SOCK'] || null, text: 'SSH_AUTH_SOCK' },
     ssh: { name: 'IdentityAgent', tokens: CONNECTION, restricts: 'none' },
     text: "the agent's socket: a path, SSH_AUTH_SOCK, $NAME for a variable with the path, or none",
   },
@@ -118,7 +118,7 @@ export const SERVER_OPTIONS = {
   userKnownHostsFile: {
     kind: { type: 'spaced-paths' },
     field: 'userKnownHostsFiles',
-    default: { of: ({ home }: Here) => [posix.join(home, '.ssh/known_hosts')], text: '~/.ssh/known_hosts' },
+    default: { of: ({ home }: DefaultsContext) => [posix.join(home, '.ssh/known_hosts')], text: '~/.ssh/known_hosts' },
     ssh: { name: 'UserKnownHostsFile', takes: 'list', tokens: CONNECTION, restricts: 'none' },
     text: 'files that list the host keys of servers, or none',
   },
@@ -397,12 +397,12 @@ export interface Option {
 
 /** A default that depends on where the configuration is read. */
 interface Found<T = unknown> {
-  readonly of: (here: Here) => T;
+  readonly of: (here: DefaultsContext) => T;
   readonly text: string;
 }
 
 /** Where a configuration is read. */
-export interface Here {
+export interface DefaultsContext {
   /** The server as it was named. */
   readonly destination: string;
   readonly home: string;
@@ -520,7 +520,7 @@ export function fieldOf(name: string, { field }: Option): string | null {
 }
 
 /** What counts where the option is not written. */
-export function defaultOf(option: Option, here: Here): unknown {
+export function defaultOf(option: Option, here: DefaultsContext): unknown {
   return isFound(option.default) ? option.default.of(here) : option.default;
 }
 

@@ -59,7 +59,7 @@ export type Endpoint =
  * An address of loopback (Linux has a whole network of them) that sshd never listens on for `localhost` or 127.0.0.1: who answers there
  * listens on all addresses.
  */
-export const TELLTALE = '127.0.0.2';
+export const WILDCARD_PROBE_HOST = '127.0.0.2';
 
 /** An endpoint as people write it: `localhost:8080`, `[::1]:80`, `*:8080`, `/run/a.sock`, `socks`. */
 export function formatEndpoint(endpoint: Endpoint | SocksTarget): string {

@@ -27,9 +27,9 @@ type PhaseAndRetry =
     };
 
 /** What is known of a tunnel. Times are those of the monotonic clock (Clock.now), in milliseconds. */
-export type TunnelState = PhaseAndRetry & Known;
+export type TunnelState = PhaseAndRetry & TunnelFacts;
 
-interface Known {
+interface TunnelFacts {
   /** When this phase began. */
   readonly since: number;
   /** Attempts to connect since it was last up, the present one included. */

@@ -1,5 +1,5 @@
 import { childController } from '../lib/async/abort.ts';
-import { claimOf, type DialDeps, type DialSpec, LOOK_AGAIN_MS, NO_TURN } from './dial.ts';
+import { turnRequest, type DialDeps, type DialSpec, LOOKUP_AGAIN_MS, NO_TURN } from './dial.ts';
 import type { Turn } from './pacing/turns.ts';
 
 /**
@@ -9,20 +9,20 @@ import type { Turn } from './pacing/turns.ts';
 export async function takeCommandTurn(
   command: string,
   spec: DialSpec,
-  deps: Pick<DialDeps, 'clock' | 'turns' | 'claim' | 'onWait' | 'onTurn'> & { heartbeat(withinMs: number): void },
+  deps: Pick<DialDeps, 'clock' | 'turns' | 'request' | 'onWait' | 'onTurn'> & { heartbeat(withinMs: number): void },
   signal: AbortSignal,
 ): Promise<Turn> {
   const { clock, turns } = deps;
-  const place = { address: spec.host, port: spec.port, source: null, beyond: command };
-  const claim = claimOf(spec, deps);
+  const path = { address: spec.host, port: spec.port, source: null, beyond: command };
+  const request = turnRequest(spec, deps);
   for (;;) {
     const round = childController(signal);
-    const cancel = clock.timer(LOOK_AGAIN_MS, () => round.abort(NO_TURN));
-    deps.heartbeat(LOOK_AGAIN_MS + SLACK_MS);
-    const at = turns.nextAt(place, claim);
+    const cancel = clock.timer(LOOKUP_AGAIN_MS, () => round.abort(NO_TURN));
+    deps.heartbeat(LOOKUP_AGAIN_MS + SLACK_MS);
+    const at = turns.nextAt(path, request);
     if (at > clock.now()) deps.onWait?.(at);
     try {
-      const turn = await turns.take(place, claim, round.signal, deps.onWait);
+      const turn = await turns.take(path, request, round.signal, deps.onWait);
       deps.onTurn?.();
       turn.opened();
       return turn;

@@ -2,7 +2,7 @@ import type { Socket } from 'node:net';
 import type { Clock } from '../lib/async/clock.ts';
 import type { Device } from './device.ts';
 import { resetSocket } from './reset-socket.ts';
-import { endsOf } from './transport.ts';
+import { addressesOf } from './transport.ts';
 
 export interface DeliverOptions {
   readonly clock: Clock;
@@ -23,7 +23,7 @@ export function deliverThenClose(socket: Socket, { clock, unacknowledged, onRese
   let cancel = () => {};
   const onData = (chunk: Buffer) => {
     sent += chunk.length;
-    if (sent > LAST_WORDS_BYTES) socket.pause();
+    if (sent > TRAILING_BYTES) socket.pause();
   };
   const close = () => {
     if (socket.destroyed) return;
@@ -36,12 +36,12 @@ export function deliverThenClose(socket: Socket, { clock, unacknowledged, onRese
   const check = (again: number) => {
     if (socket.destroyed) return;
     const left = undelivered(socket, unacknowledged);
-    if (left === 0) cancel = clock.timer(MOMENT_MS, close);
-    else if (left === null) cancel = clock.timer(BLIND_MS, () => socket.destroy());
-    else cancel = clock.timer(again, () => check(Math.min(2 * again, SELDOM_MS)));
+    if (left === 0) cancel = clock.timer(READING_MS, close);
+    else if (left === null) cancel = clock.timer(LINGER_MS, () => socket.destroy());
+    else cancel = clock.timer(again, () => check(Math.min(2 * again, LONGEST_CHECK_MS)));
   };
   // Most peers end too as soon as they see the end: of those nothing need be known.
-  const start = () => (cancel = clock.timer(SOON_MS, () => check(SOON_MS)));
+  const start = () => (cancel = clock.timer(FIRST_CHECK_MS, () => check(FIRST_CHECK_MS)));
   socket.on('data', onData);
   socket.end();
   if (socket.writableFinished) start();
@@ -54,18 +54,18 @@ export function deliverThenClose(socket: Socket, { clock, unacknowledged, onRese
 
 /** What of it the peer's kernel has not got; null where the system does not tell. A Unix socket has no way on which it could be. */
 function undelivered(socket: Socket, unacknowledged: Device['unacknowledged']): number | null {
-  const ends = endsOf(socket);
-  return ends.remotePort === 0 ? 0 : unacknowledged(ends);
+  const addresses = addressesOf(socket);
+  return addresses.remotePort === 0 ? 0 : unacknowledged(addresses);
 }
 
 /** More than the last words of a conversation, less than what an upload should cost that nobody takes. */
-const LAST_WORDS_BYTES = 64 * 1024;
+const TRAILING_BYTES = 64 * 1024;
 
 /** From the last byte's delivery to the close: time for the peer to read it, which on some systems a reset takes away unread. */
-const MOMENT_MS = 2000;
+const READING_MS = 2000;
 
 /** The same where nobody knows of the delivery: the time that web servers give (nginx: lingering_time). */
-const BLIND_MS = 30_000;
+const LINGER_MS = 30_000;
 
-const SOON_MS = 100;
-const SELDOM_MS = 30_000;
+const FIRST_CHECK_MS = 100;
+const LONGEST_CHECK_MS = 30_000;

@@ -8,7 +8,7 @@ export interface Device {
   /** Whether it has given this address of its own up for another one. */
   lostAddress(address: string): Promise<boolean>;
   /** Bytes of this connection that the other end has not acknowledged, or null where the system does not tell. */
-  unacknowledged(ends: Ends): number | null;
+  unacknowledged(addresses: SocketAddresses): number | null;
   /** The public halves of its own SSH host keys, as key blobs. */
   hostKeys(): Promise<readonly Buffer[]>;
   /** Calls `listener` when a person has said that listeners be taken; the answer ends that. */
@@ -20,14 +20,14 @@ export interface Device {
 }
 
 /** For what is over before anything about the machine changes. */
-export const STILL_DEVICE: Pick<Device, 'onChange' | 'lostAddress' | 'unacknowledged'> = {
+export const STATIC_DEVICE: Pick<Device, 'onChange' | 'lostAddress' | 'unacknowledged'> = {
   onChange: () => () => {},
   lostAddress: () => Promise.resolve(false),
   unacknowledged: () => null,
 };
 
 /** The two ends of a TCP connection. */
-export interface Ends {
+export interface SocketAddresses {
   readonly localAddress: string;
   readonly localPort: number;
   readonly remoteAddress: string;

@@ -4,7 +4,7 @@ import { fewATurn } from '../lib/async/slices.ts';
 import { errorCode, errorText } from '../lib/text.ts';
 import { TunnelFailure } from '../model/failure.ts';
 import { openSocket } from './open-socket.ts';
-import { shield } from './shield.ts';
+import { guardListeners } from './guard-listeners.ts';
 import { formatEndpoint, type Endpoint } from '../model/spec.ts';
 
 /** A connection to the target of a forward, with allowHalfOpen and shielded. Rejects with target-unreachable or the signal's reason. */
@@ -27,7 +27,7 @@ export async function dialTarget(
   try {
     // A server may send a thousand visitors at once.
     await fewATurn();
-    return shield(await openSocket({ ...address, allowHalfOpen: true }, timeoutMs, clock, signal));
+    return guardListeners(await openSocket({ ...address, allowHalfOpen: true }, timeoutMs, clock, signal));
   } catch (error) {
     signal.throwIfAborted();
     const text = `${formatEndpoint(target)}: ${errorCode(error) ?? errorText(error)}`;

@@ -10,7 +10,7 @@ import { TimeoutError } from './open-socket.ts';
 import { resetSocket } from './reset-socket.ts';
 import { formatEndpoint, type TunnelSpec } from '../model/spec.ts';
 import { firstToSucceed } from './stagger.ts';
-import type { Place, Turn, TurnClaim, Turns } from './pacing/turns.ts';
+import type { NetworkPath, Turn, TurnRequest, Turns } from './pacing/turns.ts';
 
 export type DialSpec = Pick<
   TunnelSpec,
@@ -24,9 +24,9 @@ export interface DialDeps {
   /** Where to dial from; any port where it is absent or null. */
   readonly ports?: PortChoice;
   /** Who dials; absent for a command of a person. */
-  readonly claim?: Pick<TurnClaim, 'standing' | 'urgent' | 'since'>;
+  readonly request?: Pick<TurnRequest, 'loginHistory' | 'urgent' | 'since'>;
   /** The server behind, where the host is a proxy. */
-  readonly beyond?: string | undefined;
+  readonly behindProxy?: string | undefined;
   /** The turn comes at that time (infinity: when others have had theirs). Said again at least every ten seconds, and when that changes. */
   onWait?(at: number): void;
   /** It is our turn. */
@@ -49,33 +49,46 @@ export interface Dialled {
 export async function dial(spec: DialSpec, timeoutMs: number, deps: DialDeps, signal: AbortSignal): Promise<Dialled> {
   const { clock, turns, lookup = systemLookup } = deps;
   const tooSlow = `looking up ${spec.host} took longer than ${Math.round(timeoutMs / 1000)} s`;
-  const claim = claimOf(spec, deps);
+  const request = turnRequest(spec, deps);
   for (;;) {
     const started = clock.now();
     const found = await within(resolve(spec, lookup, signal), timeoutMs, tooSlow, clock, signal);
     const leftMs = timeoutMs - (clock.now() - started);
     const addresses = turns.hosts.ordered(spec.host, found);
-    const dialled = await dialOne(spec, addresses, leftMs, claim, deps, signal);
+    const dialled = await dialOne(spec, addresses, leftMs, request, deps, signal);
     // The name may lead elsewhere by now.
     if (dialled !== null) return dialled;
   }
 }
 
 /** When dial() may dial at the earliest, as far as is known without looking the name up. */
-export function nextDialAt(spec: DialSpec, deps: Pick<DialDeps, 'clock' | 'turns' | 'claim' | 'beyond'>): number {
+export function nextDialAt(
+  spec: DialSpec,
+  deps: Pick<DialDeps, 'clock' | 'turns' | 'request' | 'behindProxy'>,
+): number {
   const addresses = deps.turns.hosts.last(spec.host);
   if (addresses.length === 0) return deps.clock.now();
-  const claim = claimOf(spec, deps);
-  return Math.min(...addresses.map((address) => deps.turns.nextAt(placeOf(spec, address, deps), claim)));
+  const request = turnRequest(spec, deps);
+  return Math.min(...addresses.map((address) => deps.turns.nextAt(pathTo(spec, address, deps), request)));
 }
 
 /** Who dials, with what is not said of it: a command of a person. */
-export function claimOf({ connectLimit }: DialSpec, { claim, clock }: Pick<DialDeps, 'claim' | 'clock'>): TurnClaim {
-  return { purpose: 'login', standing: 'proven', urgent: true, since: clock.now(), ...claim, limit: connectLimit };
+export function turnRequest(
+  { connectLimit }: DialSpec,
+  { request, clock }: Pick<DialDeps, 'request' | 'clock'>,
+): TurnRequest {
+  return {
+    purpose: 'login',
+    loginHistory: 'proven',
+    urgent: true,
+    since: clock.now(),
+    ...request,
+    limit: connectLimit,
+  };
 }
 
-function placeOf(spec: DialSpec, address: string, { beyond }: Pick<DialDeps, 'beyond'>): Place {
-  return { address, port: spec.port, source: sourceOf(spec), beyond };
+function pathTo(spec: DialSpec, address: string, { behindProxy }: Pick<DialDeps, 'behindProxy'>): NetworkPath {
+  return { address, port: spec.port, source: sourceOf(spec), behindProxy };
 }
 
 /** Where connections come from, as far as that was chosen; a server counts each of our addresses by itself. */
@@ -91,12 +104,12 @@ async function dialOne(
   spec: DialSpec,
   addresses: readonly string[],
   leftMs: number,
-  claim: TurnClaim,
+  request: TurnRequest,
   deps: DialDeps,
   signal: AbortSignal,
 ): Promise<Dialled | null> {
   const { clock, turns } = deps;
-  const nextAt = (address: string) => turns.nextAt(placeOf(spec, address, deps), claim);
+  const nextAt = (address: string) => turns.nextAt(pathTo(spec, address, deps), request);
   const times = addresses.map(nextAt);
   const now = clock.now();
   if (Math.min(...times) > now) deps.onWait?.(Math.min(...times));
@@ -109,7 +122,7 @@ async function dialOne(
   const waits = new Map<string, number>();
   const tries = inOrder.map((address) => async (race: AbortSignal) => {
     const turn = await turns
-      .take(placeOf(spec, address, deps), claim, race, (at) => {
+      .take(pathTo(spec, address, deps), request, race, (at) => {
         waits.set(address, at);
         if (dialling === 0) deps.onWait?.(Math.min(...waits.values()));
       })
@@ -119,15 +132,15 @@ async function dialOne(
     return await dialInTurn(spec, address, leftMs, turn, deps, race).finally(() => (dialling -= 1));
   });
   let cancel = () => {};
-  const lookAgainLater = () => {
-    cancel = clock.timer(LOOK_AGAIN_MS, () => {
-      if (dialling > 0) return lookAgainLater();
+  const lookUpAgainLater = () => {
+    cancel = clock.timer(LOOKUP_AGAIN_MS, () => {
+      if (dialling > 0) return lookUpAgainLater();
       // Those that were dialled have failed, and the others wait.
       deps.onWait?.(Math.min(...addresses.map(nextAt).filter((at) => at > clock.now())));
       round.abort(NO_TURN);
     });
   };
-  lookAgainLater();
+  lookUpAgainLater();
   try {
     return await firstToSucceed(tries, { clock, delayMs: turns.hosts.patience(spec.host), discard }, round.signal);
   } catch (error) {
@@ -141,7 +154,7 @@ async function dialOne(
 
 const SOON_MS = 1000;
 /** Who has no turn for so long looks the name up again, and says that it lives. */
-export const LOOK_AGAIN_MS = 10_000;
+export const LOOKUP_AGAIN_MS = 10_000;
 export const NO_TURN = new Error('no turn yet');
 
 /** Closes a connection that nobody needs. */
@@ -164,7 +177,7 @@ async function dialInTurn(
     const socket = await dialAddress(spec, address, timeoutMs, turn, deps, signal);
     const tookMs = clock.now() - started;
     // What a proxy lets in, the server behind it may still refuse.
-    if (deps.beyond === undefined) turn.opened();
+    if (deps.behindProxy === undefined) turn.opened();
     turns.hosts.answered(spec.host, address, tookMs);
     return { socket, turn, leftMs: Math.max(MIN_HANDSHAKE_MS, timeoutMs - tookMs) };
   } catch (error) {

@@ -28,39 +28,39 @@ export async function openPersistently(
   { timeoutMs, gentle = false, ports, clock }: PersistentOptions,
   signal: AbortSignal,
 ): Promise<Socket> {
-  const again = gentle ? GENTLE_MS : AGAIN_MS;
-  const patienceMs = gentle ? Math.min(timeoutMs, GENTLE_MS) : timeoutMs;
+  const retryMs = gentle ? GENTLE_RETRY_MS : RETRY_MS;
+  const patienceMs = gentle ? Math.min(timeoutMs, GENTLE_RETRY_MS) : timeoutMs;
   const deadline = clock.now() + patienceMs;
   const race = childController(signal);
-  const notAtOnce = deferred<void>();
+  const slow = deferred<void>();
   const open = (localPort: number | undefined, ms: number) =>
     openSocket(localPort === undefined ? options : { ...options, localPort }, ms, clock, race.signal);
 
-  const insist = async () => {
+  const openRepeatedly = async () => {
     for (;;) {
       const left = deadline - clock.now();
       try {
-        return await open(ports?.preferred(), Math.min(again, left));
+        return await open(ports?.preferred(), Math.min(retryMs, left));
       } catch (error) {
-        if (!isWorthASecond(error)) throw error;
-        notAtOnce.resolve();
-        if (isPortTrouble(error) || left <= again) throw error;
+        if (!isRetryable(error)) throw error;
+        slow.resolve();
+        if (isPortError(error) || left <= retryMs) throw error;
       }
     }
   };
-  const waitLonger = async () => {
-    await notAtOnce.promise;
+  const openBeside = async () => {
+    await slow.promise;
     if (clock.now() >= deadline) throw new TimeoutError();
     try {
       return await open(ports?.fresh(), deadline - clock.now());
     } catch (error) {
-      if (!isPortTrouble(error)) throw error;
+      if (!isPortError(error)) throw error;
       return await open(undefined, deadline - clock.now());
     }
   };
 
   try {
-    return await firstOf([insist(), waitLonger()]);
+    return await firstOf([openRepeatedly(), openBeside()]);
   } catch (error) {
     signal.throwIfAborted();
     throw error instanceof TimeoutError
@@ -69,26 +69,26 @@ export async function openPersistently(
   } finally {
     // Nothing waits for the second try when the first one decided.
     race.abort(new Error('settled'));
-    notAtOnce.resolve();
+    slow.resolve();
     race.dispose();
   }
 }
 
-const AGAIN_MS = 1500;
+const RETRY_MS = 1500;
 
 /** The kernel repeats itself once within this time. */
-const GENTLE_MS = 2900;
+const GENTLE_RETRY_MS = 2900;
 
-function isWorthASecond(error: unknown): boolean {
-  return error instanceof TimeoutError || isPortTrouble(error);
+function isRetryable(error: unknown): boolean {
+  return error instanceof TimeoutError || isPortError(error);
 }
 
 /** The port is taken, or still belongs to a connection between the same two ends; the server had no say in it. */
-function isPortTrouble(error: unknown): boolean {
-  return PORT_TROUBLE.includes(errorCode(error) ?? '');
+function isPortError(error: unknown): boolean {
+  return PORT_ERRORS.includes(errorCode(error) ?? '');
 }
 
-const PORT_TROUBLE = ['EADDRINUSE', 'EADDRNOTAVAIL', 'EACCES'];
+const PORT_ERRORS = ['EADDRINUSE', 'EADDRNOTAVAIL', 'EACCES'];
 
 /** The first that opens; a later one is closed. The first refusal ends it, a mere time-out only when it was the last. */
 function firstOf(tries: readonly Promise<Socket>[]): Promise<Socket> {
@@ -104,7 +104,7 @@ function firstOf(tries: readonly Promise<Socket>[]): Promise<Socket> {
         },
         (error: unknown) => {
           running -= 1;
-          if (running > 0 && isWorthASecond(error)) return;
+          if (running > 0 && isRetryable(error)) return;
           settled = true;
           reject(error);
         },

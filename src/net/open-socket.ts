@@ -22,11 +22,11 @@ export function openSocket(
       giveUp(new TimeoutError(`did not answer within ${Math.round(timeoutMs / 1000)} s`)),
     );
     const giveUp = (error: Error) => {
-      settle();
+      release();
       socket.destroy();
       reject(error);
     };
-    const settle = () => {
+    const release = () => {
       cancel();
       signal.removeEventListener('abort', onAbort);
       socket.off('error', giveUp);
@@ -36,7 +36,7 @@ export function openSocket(
     signal.addEventListener('abort', onAbort, { once: true });
     socket.on('error', giveUp);
     socket.once('connect', () => {
-      settle();
+      release();
       resolve(socket);
     });
   });

@@ -1,29 +1,29 @@
 import { isIPv6 } from 'node:net';
 import { abortable, childController } from '../lib/async/abort.ts';
 import { sleep, type Clock } from '../lib/async/clock.ts';
-import type { Ends } from './device.ts';
+import type { SocketAddresses } from './device.ts';
 import { sourceOf, translate, type DialSpec } from './dial.ts';
 import { localAddress } from './local-address.ts';
 import { openSocket } from './open-socket.ts';
 import type { ConnectLimit } from '../model/spec.ts';
 import { resetSocket } from './reset-socket.ts';
-import type { TurnClaim, Turns } from './pacing/turns.ts';
+import type { TurnRequest, Turns } from './pacing/turns.ts';
 
 /**
  * Resolves as soon as a new TCP connection to where this one leads is answered, if only by a refusal: one of ours, which is closed
  * at once, or anybody's. Tries until then; rejects only with the signal's reason.
  */
-export async function pathAnswers(
-  { remoteAddress, remotePort }: Ends,
+export async function probePath(
+  { remoteAddress, remotePort }: SocketAddresses,
   spec: Pick<DialSpec, 'bindAddress' | 'bindInterface' | 'connectLimit'>,
-  { clock, turns }: PathDeps,
+  { clock, turns }: ProbeDeps,
   signal: AbortSignal,
 ): Promise<void> {
-  const place = { address: remoteAddress, port: remotePort, source: sourceOf(spec) };
-  const claim = probeClaim(spec.connectLimit, clock);
+  const path = { address: remoteAddress, port: remotePort, source: sourceOf(spec) };
+  const request = probeRequest(spec.connectLimit, clock);
   const over = childController(signal);
   const probe = async (patience: number) => {
-    const turn = await turns.take(place, claim, over.signal);
+    const turn = await turns.take(path, request, over.signal);
     try {
       const from = localAddress(spec, isIPv6(remoteAddress) ? 6 : 4);
       const options = { host: remoteAddress, port: remotePort, ...(from === null ? {} : { localAddress: from }) };
@@ -39,21 +39,21 @@ export async function pathAnswers(
   try {
     const probing = tryUntilAnswered(probe, clock, over.signal);
     probing.catch(() => {});
-    await turns.answered(place, over.signal);
+    await turns.untilAnswered(path, over.signal);
   } finally {
     over.abort(new Error('answered'));
     over.dispose();
   }
 }
 
-interface PathDeps {
+interface ProbeDeps {
   readonly clock: Clock;
   readonly turns: Turns;
 }
 
 /** A connection that only sees whether it is answered. */
-export function probeClaim(limit: ConnectLimit | null, clock: Clock): TurnClaim {
-  return { purpose: 'probe', standing: 'proven', urgent: false, since: clock.now(), limit };
+export function probeRequest(limit: ConnectLimit | null, clock: Clock): TurnRequest {
+  return { purpose: 'probe', loginHistory: 'proven', urgent: false, since: clock.now(), limit };
 }
 
 /** Tries, each time with more milliseconds of patience, until it succeeds; rejects only with the signal's reason. */

@@ -1,12 +1,12 @@
 import type { Writable } from 'node:stream';
-import type { Wire } from './stream-wire.ts';
+import type { SshStream } from './stream-adapter.ts';
 
 /**
  * Ends a socket with a reset, so that its port is free at once and the peer's kernel knows; a Unix socket, which has no reset, is
  * closed. Never throws. While a shutdown(2) is under way, libuv refuses the reset (EINVAL from uv_tcp_close_reset) and Node then
  * leaves the descriptor open for good: so it waits for the shutdown, which needs no answer from the peer.
  */
-export function resetSocket(socket: Pick<Wire, keyof Writable | 'resetAndDestroy'>): void {
+export function resetSocket(socket: Pick<SshStream, keyof Writable | 'resetAndDestroy'>): void {
   if (socket.destroyed) return;
   const shuttingDown = socket.writableEnded && !socket.writableFinished && socket.writableLength === 0;
   if (shuttingDown) {

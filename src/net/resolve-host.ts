@@ -32,14 +32,14 @@ async function lookUp(host: string, family: 0 | 4 | 6): Promise<readonly LookupA
   return await new Promise((resolve, reject) => {
     let cancel = () => {};
     let over = false;
-    const lookAgain = async () => {
+    const checkNameServers = async () => {
       if ((await nameServers()) !== first) {
         const found = await askDirectly(host, family);
         if (found.length > 0) resolve(found);
       }
-      if (!over) cancel = systemClock.timer(EVERY_MS, () => void lookAgain());
+      if (!over) cancel = systemClock.timer(CHECK_MS, () => void checkNameServers());
     };
-    cancel = systemClock.timer(EVERY_MS, () => void lookAgain());
+    cancel = systemClock.timer(CHECK_MS, () => void checkNameServers());
     lookup(host, options)
       .then(resolve, reject)
       .finally(() => {
@@ -49,7 +49,7 @@ async function lookUp(host: string, family: 0 | 4 | 6): Promise<readonly LookupA
   });
 }
 
-const EVERY_MS = 1000;
+const CHECK_MS = 1000;
 
 async function nameServers(): Promise<string> {
   return await readText('/etc/resolv.conf').catch(errorText);
@@ -57,7 +57,7 @@ async function nameServers(): Promise<string> {
 
 /** The name servers that are there now, without a thread of Node's; nothing where they do not answer, or do not know the name. */
 async function askDirectly(host: string, family: 0 | 4 | 6): Promise<readonly LookupAddress[]> {
-  const resolver = new Resolver({ timeout: EVERY_MS, tries: 1 });
+  const resolver = new Resolver({ timeout: CHECK_MS, tries: 1 });
   const answers = await Promise.all([
     family === 6 ? [] : resolver.resolve4(host).catch(() => []),
     family === 4 ? [] : resolver.resolve6(host).catch(() => []),

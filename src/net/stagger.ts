@@ -21,41 +21,41 @@ export function firstToSucceed<T>(
   return new Promise((resolve, reject) => {
     const race = childController(signal);
     const reasons: unknown[] = [];
-    let begun = 0;
+    let started = 0;
     let running = 0;
     let settled = false;
     let cancel = () => {};
 
-    const settle = (finish: () => void) => {
+    const finish = (finish: () => void) => {
       settled = true;
       cancel();
       race.abort(new Error('settled'));
       race.dispose();
       finish();
     };
-    const beginNext = () => {
+    const startNext = () => {
       cancel();
-      const index = begun;
+      const index = started;
       const next = tries[index];
       if (next === undefined) return;
-      begun += 1;
+      started += 1;
       running += 1;
-      cancel = begun === tries.length ? () => {} : clock.timer(delayMs, beginNext);
+      cancel = started === tries.length ? () => {} : clock.timer(delayMs, startNext);
       next(race.signal).then(
         (value) => {
           if (settled) discard(value);
-          else settle(() => resolve(value));
+          else finish(() => resolve(value));
         },
         (reason: unknown) => {
           running -= 1;
           reasons[index] = reason;
           if (settled) return;
-          if (signal.aborted) settle(() => reject(signal.reason as Error));
-          else if (begun < tries.length) beginNext();
-          else if (running === 0) settle(() => reject(new AggregateError(reasons)));
+          if (signal.aborted) finish(() => reject(signal.reason as Error));
+          else if (started < tries.length) startNext();
+          else if (running === 0) finish(() => reject(new AggregateError(reasons)));
         },
       );
     };
-    beginNext();
+    startNext();
   });
 }

@@ -1,30 +1,30 @@
 import type { Socket } from 'node:net';
 import type { Clock } from '../lib/async/clock.ts';
-import type { Ends } from './device.ts';
-import { gatherWrites } from './cork-writes.ts';
-import type { Wire } from './stream-wire.ts';
+import type { SocketAddresses } from './device.ts';
+import { corkWrites } from './cork-writes.ts';
+import type { SshStream } from './stream-adapter.ts';
 
 /** What is below an SSH connection, as far as those who share it need to know. */
 export interface Transport {
   /** True as soon as it is gone, before anybody above is told. */
   lost(): boolean;
   /** Gathers all that is written within this tick into one system call. */
-  gather(): void;
+  cork(): void;
   /** True while so much waits to be sent that senders should stop reading. */
   congested(): boolean;
   /** Calls `resume` once when nothing waits any more; the answer forgets it. */
   onceDrained(resume: () => void): () => void;
   traffic(): Omit<Traffic, 'unacknowledged'>;
   /** The TCP connection at the bottom, or null where there is none of ours. */
-  readonly ends: Ends | null;
+  readonly addresses: SocketAddresses | null;
   /** Whether that leads to the server itself, so that what it acknowledges is what the server has got. */
   readonly direct: boolean;
 }
 
 /** `below` is the transport of the connection that carries this one, if another SSH connection does. */
 export function createTransport(
-  socket: Wire,
-  { ends, direct }: Pick<Transport, 'ends' | 'direct'>,
+  socket: SshStream,
+  { addresses, direct }: Pick<Transport, 'addresses' | 'direct'>,
   clock: Clock,
   below: Transport | null = null,
 ): Transport {
@@ -38,7 +38,7 @@ export function createTransport(
   });
   return {
     lost: () => socket.destroyed,
-    gather: gatherWrites(socket),
+    cork: corkWrites(socket),
     congested: () => socket.writableLength > CONGESTED_BYTES || (below?.congested() ?? false),
     onceDrained: (resume) => {
       // A few bytes above may go out without a sign; what makes senders wait is then below.
@@ -51,13 +51,18 @@ export function createTransport(
       const backlog = socket.writableLength + (below?.traffic().backlog ?? 0);
       return { heardAt, bytesSent: socket.bytesWritten - backlog, backlog };
     },
-    ends,
+    addresses,
     direct,
   };
 }
 
 /** The two ends of a socket, to be asked while it is open: one that was closed no longer knows them. */
-export function endsOf({ localAddress = '', localPort = 0, remoteAddress = '', remotePort = 0 }: Socket): Ends {
+export function addressesOf({
+  localAddress = '',
+  localPort = 0,
+  remoteAddress = '',
+  remotePort = 0,
+}: Socket): SocketAddresses {
   return { localAddress, localPort, remoteAddress, remotePort };
 }
 

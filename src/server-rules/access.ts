@@ -1,4 +1,4 @@
-import { TELLTALE, type Endpoint, type ForwardSpec, type TunnelSpec } from '../model/spec.ts';
+import { WILDCARD_PROBE_HOST, type Endpoint, type ForwardSpec, type TunnelSpec } from '../model/spec.ts';
 import { choosePort } from './choose-port.ts';
 import { permitHost } from './permit-host.ts';
 
@@ -136,7 +136,7 @@ const ADDRESSES: Readonly<Record<string, readonly string[]>> = {
  */
 function fallbackAddresses(listen: Endpoint): readonly TcpEndpoint[] {
   if (listen.type !== 'tcp') return [];
-  const hosts = isPublic(listen) ? ['localhost', '127.0.0.1', '::1'] : [TELLTALE];
+  const hosts = isPublic(listen) ? ['localhost', '127.0.0.1', '::1'] : [WILDCARD_PROBE_HOST];
   return hosts.map(at(listen.port));
 }
 

@@ -1,7 +1,7 @@
 import { constants } from 'node:fs';
 import { open, stat } from 'node:fs/promises';
 import { basename, dirname } from 'node:path';
-import { checkRootsWay } from '../lib/files/place-owner.ts';
+import { checkForeignLinks } from '../lib/files/path-owner.ts';
 import { isAboutOnly } from '../connection/known-hosts/edit.ts';
 import { appendKnownHosts, rewriteKnownHosts } from '../connection/known-hosts/file.ts';
 import { type HostQuery, knownHostsLine } from '../connection/known-hosts/check.ts';
@@ -21,7 +21,7 @@ export async function replaceHostKeys(
   shown: readonly Buffer[],
 ): Promise<void> {
   const lines = trusted.map((key) => knownHostsLine(query, key));
-  checkRootsWay(file);
+  checkForeignLinks(file);
   makeDirectory(dirname(file));
   const exists = await stat(file).then(
     () => true,

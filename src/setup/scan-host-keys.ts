@@ -2,7 +2,7 @@ import type { Clock } from '../lib/async/clock.ts';
 import { TunnelFailure } from '../model/failure.ts';
 import { fingerprint, keyTypeOf } from '../connection/known-hosts/key-blob.ts';
 import { scanServer } from '../connection/ssh2/scan.ts';
-import type { Wire } from '../net/stream-wire.ts';
+import type { SshStream } from '../net/stream-adapter.ts';
 
 /** A host key that a server shows to everybody. */
 export interface ShownKey {
@@ -14,7 +14,7 @@ export interface ShownKey {
 
 /** The open way to a server; `close` ends what lies below it. */
 export interface ScanConnection {
-  readonly wire: Wire;
+  readonly wire: SshStream;
   close(): Promise<void>;
 }
 

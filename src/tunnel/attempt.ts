@@ -9,7 +9,7 @@ import { createIdleEnds, type IdleEnds } from '../connection/ssh/idle-ends.ts';
 import { reachServer, type ReachDeps } from './reach-server.ts';
 import { remember, type Remembered } from './remembered.ts';
 import { mustNotShare, seekShare, type ShareSeeker } from './seek-share.ts';
-import { beyondOf, firstMachine } from '../net/first-machine.ts';
+import { serverBehindProxy, firstHop } from '../net/first-hop.ts';
 import {
   beginAttempt,
   turnRequest,
@@ -66,10 +66,12 @@ export function hasWorked({ memory, deps }: Tunnel): boolean {
 }
 
 /** With which right and from where the server is dialled. */
-export function dialDeps(tunnel: Tunnel): Pick<DialDeps, 'clock' | 'turns' | 'beyond'> & Pick<ReachDeps, 'claim'> {
+export function dialDeps(
+  tunnel: Tunnel,
+): Pick<DialDeps, 'clock' | 'turns' | 'behindProxy'> & Pick<ReachDeps, 'request'> {
   const { spec, deps, history } = tunnel;
   const claim = turnRequest(history, hasWorked(tunnel));
-  return { clock: deps.clock, turns: deps.device.turns, claim, beyond: beyondOf(spec) };
+  return { clock: deps.clock, turns: deps.device.turns, request: claim, behindProxy: serverBehindProxy(spec) };
 }
 
 /** What is known of the attempt that is under way. */
@@ -124,7 +126,7 @@ async function joinAnother(
   member: Member,
 ): Promise<Share> {
   const share = await seeker.join(member);
-  const { ends } = share.connection.transport;
+  const { addresses: ends } = share.connection.transport;
   progress.shared = true;
   deps.log.info(`the connection of ${share.openedBy} carries this tunnel too: its own turn would come late`);
   // The next connection comes from there, so that the server lets go of this one's listeners if it is dead by then.
@@ -157,12 +159,12 @@ function sessionDeps(
     onOver: () => progress.turn?.end(),
     reach: async (way) => {
       const reachDeps = { ...wayDeps(), ports: memory.ports };
-      const reached = await inRound(way, (signal) => reachServer(firstMachine(spec), reachDeps, signal));
+      const reached = await inRound(way, (signal) => reachServer(firstHop(spec), reachDeps, signal));
       begin(reached.turn);
       return reached;
     },
     beforeCommand: async (command, way) => {
-      const turn = await inRound(way, (signal) => takeCommandTurn(command, firstMachine(spec), wayDeps(), signal));
+      const turn = await inRound(way, (signal) => takeCommandTurn(command, firstHop(spec), wayDeps(), signal));
       begin(turn);
       return turn;
     },

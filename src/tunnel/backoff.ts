@@ -1,5 +1,5 @@
 import { type FailureCode, TunnelFailure } from '../model/failure.ts';
-import type { Claim } from '../net/pacing/types.ts';
+import type { PaceRequest } from '../net/pacing/types.ts';
 
 /** How long to wait before the next attempt, in milliseconds. */
 export interface Backoff {
@@ -67,7 +67,7 @@ export function isCheap({ code, cause }: TunnelFailure): boolean {
 }
 
 /** See Claim. What was up before but is rejected is no better than what is new, and again and again no better than what never was. */
-export function standingOf(rejections: number, wasUp: boolean): Claim['standing'] {
+export function loginHistoryOf(rejections: number, wasUp: boolean): PaceRequest['loginHistory'] {
   if (rejections > (wasUp ? QUICK_REJECTIONS : 0)) return 'rejected';
   return wasUp && rejections === 0 ? 'proven' : 'new';
 }

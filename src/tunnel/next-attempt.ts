@@ -1,6 +1,6 @@
 import type { FailureCode, TunnelFailure } from '../model/failure.ts';
 import type { Phase } from '../model/state.ts';
-import type { Claim } from '../net/pacing/types.ts';
+import type { PaceRequest } from '../net/pacing/types.ts';
 import {
   blockedDelay,
   cheapDelay,
@@ -8,7 +8,7 @@ import {
   loginBackoff,
   loginDelay,
   reconnectDelay,
-  standingOf,
+  loginHistoryOf,
   type Backoff,
 } from './backoff.ts';
 import { countShortShares, isLate, mustNotShare } from './seek-share.ts';
@@ -153,10 +153,10 @@ export function logIn(history: History): History {
 
 /** With what right it asks for a turn at the server. */
 export function turnRequest({ rejections, urgent, turnAt }: History, worked: boolean): TurnRequest {
-  return { standing: standingOf(rejections, worked), urgent, since: turnAt };
+  return { loginHistory: loginHistoryOf(rejections, worked), urgent, since: turnAt };
 }
 
-interface TurnRequest extends Pick<Claim, 'standing' | 'urgent'> {
+interface TurnRequest extends Pick<PaceRequest, 'loginHistory' | 'urgent'> {
   readonly since: number;
 }
 

@@ -4,7 +4,7 @@ import { waitForNetwork } from './wait-for-network.ts';
 import type { SourcePorts } from '../net/source-ports.ts';
 import type { ServerSpec } from '../model/spec.ts';
 
-export interface ReachDeps extends Pick<DialDeps, 'clock' | 'turns' | 'claim' | 'beyond' | 'onWait' | 'onTurn'> {
+export interface ReachDeps extends Pick<DialDeps, 'clock' | 'turns' | 'request' | 'behindProxy' | 'onWait' | 'onTurn'> {
   readonly random: () => number;
   /** True when one of the hint addresses answers a ping; null when there are none to ask. */
   readonly ping: ((signal: AbortSignal) => Promise<boolean>) | null;

@@ -165,7 +165,7 @@ function keepRemotely(
       },
       onEvicted: (seconds) => {
         // A proxyCommand's connections come from ports that we do not know.
-        if (connection.transport.ends === null) return;
+        if (connection.transport.addresses === null) return;
         memory.ports?.evicted({ day: new Date(clock.wall()).toISOString().slice(0, 10), seconds });
       },
       onRefused: (index, { refusal, failure, elsewhere }) => {
@@ -184,7 +184,7 @@ function startEviction(
   deps: ServingDeps,
   signal: AbortSignal,
 ): void {
-  const { ends } = share.connection.transport;
+  const { addresses: ends } = share.connection.transport;
   if (ends === null) return;
   // Those of the tunnels that it carries may be the same.
   const earlierPorts = (current: number) => share.notYetEvicted(deps.memory.ports?.earlier(current) ?? []);

@@ -75,7 +75,7 @@ function memberOf({ name }: TunnelSpec, session: Session, deps: SessionDeps): Me
     heartbeat: deps.heartbeat,
     state: store.state,
     report: (change) => store.dispatch({ type: 'watched', change }),
-    receive: (visitor) => {
+    onVisitor: (visitor) => {
       // It is called in the midst of ssh2's parser.
       try {
         session.receive(visitor);
@@ -135,7 +135,7 @@ async function end(
 ): Promise<void> {
   const served = () => visitors?.ended() ?? Promise.resolve();
   if (share !== null && signal.aborted) {
-    await share.giveBack();
+    await share.cancelListeners();
     await abortable(Promise.race([served(), share.connection.lost]), visitorsEnd).catch(() => {});
   }
   await share?.leave(signal.aborted);

@@ -4,7 +4,7 @@ import { ownTurn } from '../lib/async/slices.ts';
 import { createTunnel, dialDeps, hasWorked, makeAttempt, type Tunnel } from './attempt.ts';
 import { interrupt, mayTryAgain, nextAttempt } from './next-attempt.ts';
 import { nextDialAt } from '../net/dial.ts';
-import { firstMachine } from '../net/first-machine.ts';
+import { firstHop } from '../net/first-hop.ts';
 import type { TunnelDeps } from './session-deps.ts';
 import type { TunnelSpec } from '../model/spec.ts';
 
@@ -67,7 +67,7 @@ async function keepTrying(tunnel: Tunnel, tryNow: TryNow, round: AbortSignal, si
 
 function untilOurTurn(tunnel: Tunnel): number {
   const { clock } = tunnel.deps;
-  const at = nextDialAt(firstMachine(tunnel.spec), dialDeps(tunnel));
+  const at = nextDialAt(firstHop(tunnel.spec), dialDeps(tunnel));
   return Number.isFinite(at) ? Math.max(0, at - clock.now()) : 0;
 }
 

@@ -38,7 +38,7 @@ test('a port that leads to this very device already, by ssh, is ready; one that 
 test('refused logins are as many as servers bear, and spread over the time in which a person does the part of the server', () => {
   const times: number[] = [];
   const waits: number[] = [];
-  const claim = { standing: 'proven', urgent: true } as const;
+  const claim = { loginHistory: 'proven', urgent: true } as const;
   for (let now = 0; now < 3_600_000;) {
     times.push(now);
     const pace = { rejected: times, lastRejected: 'new' as const, pending: 0, established: 0 };

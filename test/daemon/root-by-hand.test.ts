@@ -18,9 +18,9 @@ import { dirname, join } from 'node:path';
 import { test, type TestContext } from 'node:test';
 import { fileOutput } from '../../src/lib/log/file.ts';
 import { readSecretFile } from '../../src/connection/auth/secret-file.ts';
-import { checkRootsOpened } from '../../src/lib/files/place-owner.ts';
+import { checkOpened } from '../../src/lib/files/path-owner.ts';
 import { writeDurably } from '../../src/lib/files/write-durably.ts';
-import { writeWhole } from '../../src/lib/files/whole-file.ts';
+import { writeAtomically } from '../../src/lib/files/write-atomically.ts';
 import { tunnelYaml } from '../support/daemon-config.ts';
 import { startEcho } from '../support/echo.ts';
 import { startSshd } from '../support/sshd.ts';
@@ -108,15 +108,15 @@ test('files are written whole, through no link, and leave nothing beside them', 
   const dir = await tempDir(t);
   const [path, precious] = [join(dir, 'file'), join(dir, 'precious')];
   writeFileSync(precious, 'precious');
-  const writers = [() => writeDurably(path, 'text'), () => writeWhole(path, 'text', { mode: 0o600, owner: null })];
+  const writers = [() => writeDurably(path, 'text'), () => writeAtomically(path, 'text', { mode: 0o600, owner: null })];
   for (const write of writers) {
     symlinkSync(precious, path);
     await write();
     assert.equal(readFileSync(path, 'utf8'), 'text');
     rmSync(path);
   }
-  await writeWhole(path, 'first', { mode: 0o600, owner: null }, { over: false });
-  await assert.rejects(writeWhole(path, 'second', { mode: 0o600, owner: null }, { over: false }), /EEXIST/);
+  await writeAtomically(path, 'first', { mode: 0o600, owner: null }, { over: false });
+  await assert.rejects(writeAtomically(path, 'second', { mode: 0o600, owner: null }, { over: false }), /EEXIST/);
   assert.equal(readFileSync(path, 'utf8'), 'first');
   assert.equal(readFileSync(precious, 'utf8'), 'precious');
   assert.deepEqual(readdirSync(dirname(path)).toSorted(), ['file', 'precious']);
@@ -174,7 +174,7 @@ test('what root has opened is judged, not the path: a directory that is exchange
   // By now the path is innocent again.
   writeFileSync(join(place, 'known_hosts'), '');
   for (const path of [place, join(place, 'known_hosts')]) chownSync(path, SERVICE, SERVICE);
-  const check = (path: string) => checkRootsOpened(path, fd, fstatSync(fd));
+  const check = (path: string) => checkOpened(path, fd, fstatSync(fd));
   assert.throws(() => check(join(place, 'known_hosts')), /root does not follow/);
   assert.throws(() => check(join(dir, 'gone')), /ENOENT/);
   check(precious);

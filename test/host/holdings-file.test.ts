@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { openHoldingsFile } from '../../src/host/holdings-file.ts';
+import { openListenerRecordsFile } from '../../src/host/listener-records-file.ts';
 import { readMachine } from '../../src/host/machine.ts';
 import { tempDir } from '../support/until.ts';
 
@@ -12,7 +12,7 @@ const BARRED = { held: false, machine: null, other: { who: 'SSH host key SHA256:
 
 test('what is remembered is there after a restart, and is written only where it changes', async (t) => {
   const path = join(await tempDir(t), 'state', 'listeners.json');
-  const file = openHoldingsFile(path, [], noTrouble);
+  const file = openListenerRecordsFile(path, [], noTrouble);
   assert.equal(file.recall('a@b:22 localhost:1'), null);
   file.remember('a@b:22 localhost:1', HELD);
   file.remember('a@b:22 localhost:2', BARRED);
@@ -22,14 +22,14 @@ test('what is remembered is there after a restart, and is written only where it 
   file.remember('a@b:22 localhost:1', { ...HELD });
   await file.written();
   assert.equal(statSync(path).ino, ino);
-  const again = openHoldingsFile(path, ['a@b:22 localhost:3'], noTrouble);
+  const again = openListenerRecordsFile(path, ['a@b:22 localhost:3'], noTrouble);
   assert.deepEqual(again.recall('a@b:22 localhost:1'), HELD);
   assert.deepEqual(again.recall('a@b:22 localhost:2'), BARRED);
   assert.equal(again.recall('a@b:22 localhost:3'), null);
 });
 
 test('before there is a file, what worked then was had', async (t) => {
-  const file = openHoldingsFile(join(await tempDir(t), 'listeners.json'), ['a@b:22 localhost:3'], noTrouble);
+  const file = openListenerRecordsFile(join(await tempDir(t), 'listeners.json'), ['a@b:22 localhost:3'], noTrouble);
   assert.deepEqual(file.recall('a@b:22 localhost:3'), { held: true, machine: null, other: null });
 });
 
@@ -38,11 +38,11 @@ test('a damaged file costs what is in it, is said, and is replaced', async (t) =
   for (const content of ['', '{"a', 'null', '[]', '7', '{"a": {"held": 1}, "b": null}']) {
     writeFileSync(path, content);
     const told: (string | null)[] = [];
-    const file = openHoldingsFile(path, [], (message) => told.push(message));
+    const file = openListenerRecordsFile(path, [], (message) => told.push(message));
     for (const key of ['a', 'b']) assert.equal(file.recall(key), null);
     file.remember('c', HELD);
     await file.written();
-    assert.deepEqual(openHoldingsFile(path, [], noTrouble).recall('c'), HELD);
+    assert.deepEqual(openListenerRecordsFile(path, [], noTrouble).recall('c'), HELD);
     if (told.length > 0) assert.deepEqual([/is lost/.test(told[0] ?? ''), told.slice(1)], [true, [null]]);
   }
 });
@@ -51,7 +51,7 @@ test('one that cannot be written is said, and what is remembered lasts until the
   const dir = await tempDir(t);
   writeFileSync(join(dir, 'file'), '');
   const told: (string | null)[] = [];
-  const file = openHoldingsFile(join(dir, 'file', 'listeners.json'), [], (message) => told.push(message));
+  const file = openListenerRecordsFile(join(dir, 'file', 'listeners.json'), [], (message) => told.push(message));
   file.remember('a', HELD);
   await file.written();
   assert.deepEqual(file.recall('a'), HELD);

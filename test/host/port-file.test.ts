@@ -3,7 +3,7 @@ import { execFileSync } from 'node:child_process';
 import { readdirSync, readFileSync, statSync, writeFileSync, symlinkSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { test } from 'node:test';
-import { openHoldingsFile } from '../../src/host/holdings-file.ts';
+import { openListenerRecordsFile } from '../../src/host/listener-records-file.ts';
 import { openPortFile } from '../../src/host/source-port-file.ts';
 import { tempDir } from '../support/until.ts';
 
@@ -64,7 +64,7 @@ test('a link to what nobody is to see has nothing of it told', async (t) => {
   symlinkSync(join(dir, 'secret'), join(dir, 'state.json'));
   const told: (string | null)[] = [];
   openPortFile(join(dir, 'state.json'), (message) => told.push(message));
-  openHoldingsFile(join(dir, 'state.json'), [], (message) => told.push(message));
+  openListenerRecordsFile(join(dir, 'state.json'), [], (message) => told.push(message));
   assert.equal(told.length, 2);
   for (const message of told) assert.match(message ?? '', /lost: it is not JSON$/);
 });

@@ -4,7 +4,7 @@ import { lchownSync, mkdirSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { readAsOwner, ownerOfPath, asUser } from '../../src/install/steps/effective-user.ts';
-import { ownerOfPlace } from '../../src/lib/files/place-owner.ts';
+import { pathOwner } from '../../src/lib/files/path-owner.ts';
 import { tempDir } from '../support/until.ts';
 
 const isRoot = process.getuid?.() === 0;
@@ -49,7 +49,7 @@ test('a place is of the first user on the way, also behind links of root', async
   lchownSync(join(dir, 'pi'), PI, PI);
   symlinkSync(join(dir, 'pi'), join(dir, 'link'));
   for (const path of ['pi', 'pi/below', 'pi/below/not there', 'link/below', 'pi/../pi/below'])
-    assert.equal(ownerOfPlace(join(dir, path)).uid, PI, path);
-  assert.equal(ownerOfPlace('/etc/passwd').uid, 0);
-  assert.equal(ownerOfPlace('/etc/not/there').uid, 0);
+    assert.equal(pathOwner(join(dir, path)).uid, PI, path);
+  assert.equal(pathOwner('/etc/passwd').uid, 0);
+  assert.equal(pathOwner('/etc/not/there').uid, 0);
 });

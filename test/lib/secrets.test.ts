@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { keepSecret, maskSecrets } from '../../src/lib/secrets.ts';
+import { registerSecret, maskSecrets } from '../../src/lib/secrets.ts';
 import { printable } from '../../src/lib/text.ts';
 
 test('a secret that is sent back is masked, in the forms in which it was sent', () => {
-  keepSecret('correct horse', 'me');
+  registerSecret('correct horse', 'me');
   const basic = Buffer.from('me:correct horse').toString('base64');
   const plain = Buffer.from('correct horse').toString('base64');
   for (const [text, masked] of [
@@ -23,9 +23,9 @@ test('a secret that is sent back is masked, in the forms in which it was sent', 
 });
 
 test('what is too short to be a secret tears no holes, and only the newest hundred are kept', () => {
-  keepSecret('an');
+  registerSecret('an');
   assert.equal(maskSecrets('another man'), 'another man');
-  for (let i = 0; i < 200; i++) keepSecret(`secret number ${i} of many`);
+  for (let i = 0; i < 200; i++) registerSecret(`secret number ${i} of many`);
   assert.equal(maskSecrets('secret number 199 of many'), '***');
   assert.match(maskSecrets('secret number 0 of many'), /number 0/);
 });

@@ -8,7 +8,7 @@ import { clientText } from '../../src/setup/client.ts';
 import { readHostKeyLines } from '../../src/host/host-keys.ts';
 import { nixosModule } from '../../src/setup/script/nixos.ts';
 import { readPublicKeys } from '../../src/setup/public-key.ts';
-import { quote } from '../../src/lib/shell-quote.ts';
+import { shellQuote } from '../../src/lib/shell-quote.ts';
 import { printer } from '../../src/setup/script/quote.ts';
 import { setUpScript } from '../../src/setup/script/set-up.ts';
 import { LINUX, MACOS } from '../../src/setup/script/system.ts';
@@ -109,7 +109,7 @@ test('names that mean something to sh or sshd are refused', () => {
 test('whatever a comment of a key holds, sh prints it as it is', () => {
   for (const text of ["it's", '$(exit 1) `exit 1` $HOME \\ "', "'; exit 1; '", 'END_OF_TEXT x', 'ü %s']) {
     const sh = (script: string) => execFileSync('sh', ['-c', script], { encoding: 'utf8' });
-    assert.equal(sh(`printf %s ${quote(text)}`), text);
+    assert.equal(sh(`printf %s ${shellQuote(text)}`), text);
     assert.equal(sh(`${printer('show', text)}\nshow`), `${text}\n`);
   }
 });

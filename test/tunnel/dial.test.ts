@@ -82,8 +82,8 @@ describe('addresses', { concurrency: 4 }, () => {
     const lookup = answers('255.255.255.255', '127.0.0.2');
     const to = { ...spec, host: 'both.example', port: await freePort() };
     const knock = () =>
-      dial(to, 10_000, { clock, turns, lookup, onWait: (at) => waits.push(at - clock.now()), claim }, patient);
-    const claim = { standing: 'proven', urgent: false, since: 0 } as const;
+      dial(to, 10_000, { clock, turns, lookup, onWait: (at) => waits.push(at - clock.now()), request: claim }, patient);
+    const claim = { loginHistory: 'proven', urgent: false, since: 0 } as const;
     const codes: string[] = [];
     for (let knocks = 0; knocks < 4; knocks += 1) {
       let over = false;

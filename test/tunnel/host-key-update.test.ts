@@ -5,7 +5,7 @@ import { dirname, join } from 'node:path';
 import { buffer } from 'node:stream/consumers';
 import { describe, test, type TestContext } from 'node:test';
 import { createLogger } from '../../src/lib/log/log.ts';
-import { createHostKeyJudge } from '../../src/connection/known-hosts/host-key-verifier.ts';
+import { prepareHostKeyVerifier } from '../../src/connection/known-hosts/host-key-verifier.ts';
 import { pattern, startSource } from '../support/echo.ts';
 import type { TestSshd } from '../support/sshd.ts';
 import { specFor, startTunnel } from '../support/tunnel.ts';
@@ -117,7 +117,7 @@ describe('updateHostKeys', { concurrency: 4 }, () => {
     const planted = Array.from({ length: 15 }, (_, i) => testKey('ssh-ed25519', `planted ${i}`));
     await judge.learn([known, ...planted]);
     assert.equal(readFileSync(file, 'utf8'), linesOf(name, known, ...planted));
-    const repaired = await createHostKeyJudge(spec, SILENT);
+    const repaired = await prepareHostKeyVerifier(spec, SILENT);
     assert.equal(repaired.verify(known), null);
     await repaired.learn([known]);
     assert.equal(readFileSync(file, 'utf8'), linesOf(name, known));
@@ -153,7 +153,7 @@ async function judgeOf(t: TestContext, more = '') {
   const name = `[127.0.0.1]:${spec.port}`;
   const text = more.replaceAll('NAME', name).replaceAll('PORT', String(spec.port));
   writeFileSync(files.user, linesOf(name, known) + text);
-  const judge = await createHostKeyJudge(spec, SILENT);
+  const judge = await prepareHostKeyVerifier(spec, SILENT);
   assert.equal(judge.verify(known), null);
   return { spec, judge, file: files.user, known, name, port: spec.port };
 }

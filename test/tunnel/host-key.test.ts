@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { describe, test } from 'node:test';
 import { promisify } from 'node:util';
 import { createLogger } from '../../src/lib/log/log.ts';
-import { createHostKeyJudge } from '../../src/connection/known-hosts/host-key-verifier.ts';
+import { prepareHostKeyVerifier } from '../../src/connection/known-hosts/host-key-verifier.ts';
 import { fingerprint } from '../../src/connection/known-hosts/key-blob.ts';
 import { countTurns } from '../support/loop-delay.ts';
 import type { TestSshd } from '../support/sshd.ts';
@@ -64,7 +64,7 @@ describe('host keys', { concurrency: 4 }, () => {
     const ours = `${hashed(`[127.0.0.1]:${sshd.port}`)} ${sshd.hostKeys[0]?.publicKey}`;
     writeFileSync(files.user, [...lines, ours, ''].join('\n'));
     const turns = countTurns();
-    const judge = await createHostKeyJudge(
+    const judge = await prepareHostKeyVerifier(
       spec,
       createLogger('fatal', () => {}),
     );

@@ -150,14 +150,14 @@ test('in an outage of more than ten minutes a server that refuses is asked every
 
 test('a login proves the tunnel, a rejected one takes that back, an interruption is urgent until the next turn', () => {
   const start = startHistory(POLICY, 0, middle);
-  assert.deepEqual(turnRequest(start, false), { standing: 'new', urgent: false, since: 0 });
+  assert.deepEqual(turnRequest(start, false), { loginHistory: 'new', urgent: false, since: 0 });
   const once = nextAttempt(POLICY, start, rejected, 5, middle).history;
   const thrice = [0, 0].reduce((history) => nextAttempt(POLICY, history, rejected, 5, middle).history, once);
-  const standings = [start, once, thrice, logIn(thrice)].map((history) => turnRequest(history, true).standing);
-  assert.deepEqual(standings, ['proven', 'new', 'rejected', 'proven']);
+  const histories = [start, once, thrice, logIn(thrice)].map((history) => turnRequest(history, true).loginHistory);
+  assert.deepEqual(histories, ['proven', 'new', 'rejected', 'proven']);
   const asked = interrupt(start, POLICY, true, middle);
   assert.equal(turnRequest(asked, true).urgent, true);
-  assert.deepEqual(turnRequest(takeTurn(asked, 7), true), { standing: 'proven', urgent: false, since: 7 });
+  assert.deepEqual(turnRequest(takeTurn(asked, 7), true), { loginHistory: 'proven', urgent: false, since: 7 });
   assert.equal(turnRequest(interrupt(asked, POLICY, false, middle), true).urgent, false);
   assert.equal(nextAttempt(POLICY, asked, rejected, 5, middle).history.urgent, false);
 });

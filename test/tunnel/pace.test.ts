@@ -1,11 +1,19 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { begin, isForgettable, isLimited, nextAt, type Outcome, settle, START } from '../../src/net/pacing/pace.ts';
-import { type Claim, type Pace } from '../../src/net/pacing/types.ts';
+import {
+  begin,
+  isForgettable,
+  isLimited,
+  nextAt,
+  type ConnectionEvent,
+  applyEvent,
+  START,
+} from '../../src/net/pacing/pace.ts';
+import { type PaceRequest, type Pace } from '../../src/net/pacing/types.ts';
 import { type ConnectLimit } from '../../src/model/spec.ts';
 import { hashLimit, type LimitModel, penalties, ufwLimit } from './limit-models.ts';
 
-const CLAIM: Claim = { purpose: 'login', standing: 'proven', urgent: false, limit: null };
+const CLAIM: PaceRequest = { purpose: 'login', loginHistory: 'proven', urgent: false, limit: null };
 const MINUTE = 60_000;
 const middle = () => 0.5;
 
@@ -200,24 +208,24 @@ describe('connections under way', () => {
   });
 
   test('a probe holds no login up, and there is one at a time', () => {
-    const probe: Claim = { ...CLAIM, purpose: 'probe' };
+    const probe: PaceRequest = { ...CLAIM, purpose: 'probe' };
     const probing = begin(START, { ...probe, at: 0 });
     assert.deepEqual([nextAt(probing, CLAIM, 0), nextAt(probing, probe, 0)], [0, Infinity]);
   });
 });
 
 describe('failed logins', () => {
-  const rejected: Claim = { ...CLAIM, standing: 'rejected' };
+  const rejected: PaceRequest = { ...CLAIM, loginHistory: 'rejected' };
 
   test('are fewer than five in ten minutes, whoever asks', () => {
-    for (const claim of [CLAIM, rejected, { ...rejected, urgent: true }, { ...CLAIM, standing: 'new' as const }]) {
+    for (const claim of [CLAIM, rejected, { ...rejected, urgent: true }, { ...CLAIM, loginHistory: 'new' as const }]) {
       let pace = START;
       const failed: number[] = [];
       for (let now = 0; now < 60 * MINUTE; now += 1000) {
         if (nextAt(pace, claim, now) > now) continue;
         failed.push(now);
-        pace = settle(
-          settle(begin(pace, { ...claim, at: now }), 'opened', { ...claim, at: now }, now, middle),
+        pace = applyEvent(
+          applyEvent(begin(pace, { ...claim, at: now }), 'opened', { ...claim, at: now }, now, middle),
           'rejected',
           { ...claim, at: now },
           now,
@@ -239,7 +247,7 @@ describe('failed logins', () => {
   });
 
   test('of others, as many as they may have, leave one attempt to a tunnel that worked, and none beyond a ban', () => {
-    const fresh: Claim = { ...CLAIM, standing: 'new' };
+    const fresh: PaceRequest = { ...CLAIM, loginHistory: 'new' };
     let pace = START;
     const failed: number[] = [];
     for (let now = 0; now < 9 * MINUTE; now += 1000) {
@@ -273,16 +281,16 @@ describe('an sshd that holds failures against their source', () => {
     'logins that come to LoginGraceTime': ['dropped', 'new', 20_000],
   } as const;
 
-  for (const [what, [outcome, standing, tookMs]] of Object.entries(KINDS))
+  for (const [what, [outcome, loginHistory, tookMs]] of Object.entries(KINDS))
     test(`never holds enough against us for ${what}, one after the other as soon as may be`, () => {
       const sshd = penalties();
       let pace = START;
       let count = 0;
       for (let now = 0; now < 20 * MINUTE; now += 100) {
-        if (nextAt(pace, { ...CLAIM, standing }, now) > now) continue;
-        const begun = { at: now, purpose: 'login', standing } as const;
+        if (nextAt(pace, { ...CLAIM, loginHistory }, now) > now) continue;
+        const begun = { at: now, purpose: 'login', loginHistory } as const;
         now += tookMs;
-        pace = settle(settle(begin(pace, begun), 'opened', begun, now, middle), outcome, begun, now, middle);
+        pace = applyEvent(applyEvent(begin(pace, begun), 'opened', begun, now, middle), outcome, begun, now, middle);
         count += 1;
         assert.ok(sshd(outcome, now), `shut out at ${now} ms by the ${count}th`);
       }
@@ -305,13 +313,13 @@ describe('an sshd that holds failures against their source', () => {
   });
 });
 
-type Step = readonly [at: number, outcome: Outcome];
+type Step = readonly [at: number, outcome: ConnectionEvent];
 
 /** Connections one after the other; each that became something was opened first. */
-function play(from: Pace, steps: readonly Step[], standing: Claim['standing'] = 'proven'): Pace {
+function play(from: Pace, steps: readonly Step[], loginHistory: PaceRequest['loginHistory'] = 'proven'): Pace {
   return steps.reduce((pace, [at, outcome]) => {
-    const begun = { at, purpose: 'login', standing } as const;
-    const step = (before: Pace, what: Outcome) => settle(before, what, begun, at, middle);
+    const begun = { at, purpose: 'login', loginHistory } as const;
+    const step = (before: Pace, what: ConnectionEvent) => applyEvent(before, what, begun, at, middle);
     if (outcome === 'ended') return step(pace, 'ended');
     const started = begin(pace, begun);
     return ['accepted', 'rejected', 'dropped'].includes(outcome)
@@ -332,7 +340,7 @@ function absence(
   const claim = { ...CLAIM, limit };
   const start = 5 * MINUTE - upForMs;
   firewall(start);
-  let pace = settle(
+  let pace = applyEvent(
     play({ ...START, limit: known }, [[start, 'accepted']]),
     'ended',
     { ...claim, at: start },
@@ -350,7 +358,7 @@ function absence(
     const letIn = firewall(now);
     if (!letIn) turnedAway += 1;
     if (letIn && now >= lost + awayMs) return { inAfterMs: now - lost - awayMs, turnedAway, knocks };
-    pace = settle(begin(pace, begun), 'refused', begun, now, random);
+    pace = applyEvent(begin(pace, begun), 'refused', begun, now, random);
   }
 }
 
@@ -362,7 +370,7 @@ function devicePace(chance: number): (now: number, firewall: LimitModel) => numb
     const begun = { ...CLAIM, at: now };
     pace = begin(pace, begun);
     if (firewall(now)) return now;
-    pace = settle(pace, 'refused', begun, now, () => chance);
+    pace = applyEvent(pace, 'refused', begun, now, () => chance);
     return null;
   };
 }

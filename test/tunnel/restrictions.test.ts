@@ -10,7 +10,7 @@ import { systemClock } from '../../src/lib/async/clock.ts';
 import { atOnce } from '../../src/lib/async/slices.ts';
 import { createLogger } from '../../src/lib/log/log.ts';
 import { idleWatches } from '../../src/forwarding/visitors/channel-timeout.ts';
-import { createHostKeyJudge } from '../../src/connection/known-hosts/host-key-verifier.ts';
+import { prepareHostKeyVerifier } from '../../src/connection/known-hosts/host-key-verifier.ts';
 import { rsaBits } from '../../src/connection/known-hosts/key-blob.ts';
 import { parseKrl } from '../../src/connection/known-hosts/krl.ts';
 import { localAddress } from '../../src/net/local-address.ts';
@@ -100,7 +100,7 @@ test('RevokedHostKeys: lists, key revocation lists, and files that cannot be rea
   const spec = specFor(sshd, [[1, 1]]);
   const key = Buffer.from(publicKey.split(' ')[1] ?? '', 'base64');
   for (const [name, path, expected] of cases) {
-    const judge = await createHostKeyJudge({ ...spec, revokedHostKeys: [path] }, silent);
+    const judge = await prepareHostKeyVerifier({ ...spec, revokedHostKeys: [path] }, silent);
     const failure = judge.verify(key);
     assert.equal(failure?.code ?? null, expected === null ? null : 'host-key-revoked', name);
     if (expected !== null) assert.match(failure?.message ?? '', expected);
@@ -258,8 +258,8 @@ test('CheckHostIP: a name may be known and its address belong to another key', a
   const verdict = async (lines: string, address: string | null, changes: Partial<TunnelSpec> = {}) => {
     const [file = ''] = spec.userKnownHostsFiles;
     writeFileSync(file, `relay.example ${ours}\n${lines}`);
-    const judge = await createHostKeyJudge({ ...spec, checkHostIP: true, ...changes }, silent);
-    if (address !== null) await judge.meet(address);
+    const judge = await prepareHostKeyVerifier({ ...spec, checkHostIP: true, ...changes }, silent);
+    if (address !== null) await judge.addAddress(address);
     return judge.verify(key)?.code ?? null;
   };
   assert.equal(await verdict('', '192.0.2.1'), null);

@@ -62,7 +62,7 @@ describe('through other servers', { concurrency: 3 }, () => {
       tunnel.retryNow();
     }
     const place = { address: '127.0.0.1', port: gate.port, source: null };
-    const claim = { purpose: 'login', standing: 'proven', urgent: false, limit: null } as const;
+    const claim = { purpose: 'login', loginHistory: 'proven', urgent: false, limit: null } as const;
     await until(() => turns.nextAt(place, claim) <= systemClock.now(), { what: 'room for others at the jump' });
   });
 
@@ -302,7 +302,7 @@ describe('through a proxy', { concurrency: 3 }, () => {
     const turns: Turns = {
       hosts: real.hosts,
       nextAt: (...claim) => real.nextAt(...claim),
-      answered: (...place) => real.answered(...place),
+      untilAnswered: (...place) => real.untilAnswered(...place),
       take: (...claim) => {
         asked += 1;
         return real.take(...claim);

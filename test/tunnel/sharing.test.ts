@@ -7,7 +7,7 @@ import type { Channel, SshConnection, Visitor } from '../../src/connection/ssh/c
 import { deferred } from '../../src/lib/async/abort.ts';
 import { TunnelFailure } from '../../src/model/failure.ts';
 import type { Endpoint } from '../../src/model/spec.ts';
-import { STILL_DEVICE } from '../../src/net/device.ts';
+import { STATIC_DEVICE } from '../../src/net/device.ts';
 import type { Transport } from '../../src/net/transport.ts';
 import { countShortShares, isLate, mustNotShare, seekShare } from '../../src/tunnel/seek-share.ts';
 import { fakeClock } from '../support/clock.ts';
@@ -136,25 +136,25 @@ describe('a shared connection', () => {
     await leaves.connection.unlisten(at(1));
     assert.deepEqual(server.unlistened, [], 'what is another’s');
     const [mine, served, waiting] = [visitor(1), visitor(2), visitor(2)];
-    for (const one of [mine, served, waiting]) shared.receive(one);
+    for (const one of [mine, served, waiting]) shared.dispatch(one);
     assert.deepEqual([a.visitors.length, b.visitors.length], [1, 2]);
     a.visitors[0]?.accept();
     b.visitors[0]?.accept();
     const opened = await leaves.connection.open(at(3), { address: '', port: 0 });
     const left = leaves.leave(true);
     const late = visitor(2);
-    shared.receive(late);
+    shared.dispatch(late);
     await left;
     assert.deepEqual([server.unlistened, late.rejected], [[2], 1]);
     assert.deepEqual([mine.channel.closed_, served.channel.closed_, waiting.rejected], [0, 1, 1]);
     assert.equal((opened as FakeChannel).closed_, 1);
     assert.equal(leaves.connection.transport.lost(), true);
     assert.equal(stays.connection.transport.lost(), false);
-    assert.equal(b.visitors[1]?.gone?.(), true);
+    assert.equal(b.visitors[1]?.hasLeft?.(), true);
     assert.throws(() => b.visitors[1]?.accept(), { code: 'disconnected' });
     await assert.rejects(leaves.connection.open(at(3), { address: '', port: 0 }), { code: 'disconnected' });
     assert.equal(server.destroyed, 0);
-    await stays.giveBack();
+    await stays.cancelListeners();
     await stays.leave(true);
     assert.deepEqual([server.unlistened, server.closed, server.destroyed], [[2, 1], 1, 1]);
   });
@@ -165,7 +165,7 @@ describe('a shared connection', () => {
     shared.join(a.member);
     const share = shared.join(b.member);
     const asked = share.connection.listen(at(0));
-    shared.receive(visitor(9000));
+    shared.dispatch(visitor(9000));
     await asked;
     await new Promise((resolve) => setImmediate(resolve));
     assert.deepEqual([a.visitors.length, b.visitors.length], [0, 1]);
@@ -179,7 +179,7 @@ describe('a shared connection', () => {
       if (end === 'lost') server.lost.reject(failure);
       else shares[0]?.fail(failure);
       for (const { connection } of shares) await assert.rejects(connection.lost, { code: 'keepalive-lost' });
-      assert.deepEqual([over(), shared.takesIn(), server.destroyed], [1, false, 1]);
+      assert.deepEqual([over(), shared.takesMore(), server.destroyed], [1, false, 1]);
       for (const share of shares) await share.leave(false);
       assert.deepEqual([over(), server.unlistened], [1, []]);
     }
@@ -192,11 +192,11 @@ describe('a shared connection', () => {
     server.answers = false;
     await clock.advance(18_000);
     assert.ok(members.every(({ state }) => state().silentSince !== null));
-    assert.equal(shared.takesIn(), false);
+    assert.equal(shared.takesMore(), false);
     server.heardAt = clock.now();
     await clock.advance(2000);
     assert.ok(members.every(({ state }) => state().silentSince === null));
-    assert.equal(shared.takesIn(), true);
+    assert.equal(shared.takesMore(), true);
   });
 
   test('each of the ports of dead connections is dialled from once', () => {
@@ -240,7 +240,7 @@ function member(name: string) {
     heartbeat: () => {},
     state: () => state,
     report: (change) => (state = { ...state, ...change }),
-    receive: (visitor) => void visitors.push(visitor),
+    onVisitor: (visitor) => void visitors.push(visitor),
   };
   return { member: one, visitors, state: () => state };
 }
@@ -260,11 +260,11 @@ function setUp() {
   };
   const transport: Transport = {
     lost: () => false,
-    gather: () => {},
+    cork: () => {},
     congested: () => false,
     onceDrained: () => () => {},
     traffic: () => ({ heardAt: server.heardAt, bytesSent: 0, backlog: 0 }),
-    ends: null,
+    addresses: null,
     direct: true,
   };
   const unused = () => assert.fail('a tunnel does not ask that');
@@ -278,11 +278,11 @@ function setUp() {
       return Promise.resolve();
     },
     open: () => Promise.resolve(fakeChannel()),
-    attempt: unused,
+    probeSession: unused,
     openTun: unused,
     run: unused,
     idleMs: () => null,
-    probe: () => {
+    ping: () => {
       if (server.answers) server.heardAt = clock.now();
       return server.answers ? Promise.resolve() : new Promise(() => {});
     },
@@ -297,12 +297,12 @@ function setUp() {
   const shared: SharedConnection = shareConnection(
     {
       connection,
-      route: { lost: new Promise(() => {}), answers: null, close: nothing, destroy: nothing },
+      route: { lost: new Promise(() => {}), probe: null, close: nothing, destroy: nothing },
       spec: { serverAliveIntervalMs: 15_000, serverAliveCountMax: 3 },
       openedBy: 'a',
       login: null,
     },
-    { clock, device: STILL_DEVICE, onOver: () => void overs++ },
+    { clock, device: STATIC_DEVICE, onOver: () => void overs++ },
   );
   return { clock, server, shared, over: () => overs };
 }

@@ -5,7 +5,7 @@ import { systemClock } from '../../src/lib/async/clock.ts';
 import { createLogger } from '../../src/lib/log/log.ts';
 import { createVisitLog } from '../../src/forwarding/visitors/visit-log.ts';
 import { createVisitors } from '../../src/forwarding/visitors/visitors.ts';
-import { shield } from '../../src/net/shield.ts';
+import { guardListeners } from '../../src/net/guard-listeners.ts';
 import type { Channel, SshConnection, Visitor } from '../../src/connection/ssh/connection.ts';
 import { initialState } from '../../src/model/state.ts';
 import { listen } from '../support/listen.ts';
@@ -42,20 +42,20 @@ test('an exception in a listener of a channel ends that channel, not the connect
 
   receive = (visitor) => visitor.accept().end('all is well');
   assert.equal(await visit(port, ''), 'all is well');
-  await connection.probe();
+  await connection.ping();
 });
 
 test('an exception in a listener of a socket ends that socket, not the process', async (t) => {
   const server = createServer((socket) => socket.end('hello'));
   const port = await listen(server);
   t.after(() => server.close());
-  const socket = shield(connect(port, '127.0.0.1'));
+  const socket = guardListeners(connect(port, '127.0.0.1'));
   const failed = new Promise<Error>((resolve) => socket.on('error', resolve));
   socket.on('data', () => assert.fail('a bug'));
   assert.equal(((await failed).cause as Error).message, 'a bug');
   await until(() => socket.closed, { what: 'its end' });
   // With nobody who listens for errors too.
-  const unheard = shield(connect(port, '127.0.0.1'));
+  const unheard = guardListeners(connect(port, '127.0.0.1'));
   unheard.on('data', () => assert.fail('a bug'));
   await until(() => unheard.closed, { what: 'its end' });
 });

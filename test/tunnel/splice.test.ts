@@ -50,7 +50,7 @@ test('many small pieces make the sender wait as large ones do', { timeout: 60_00
 
 async function join(t: TestContext, channel: Channel, socket: Socket) {
   const [below] = await pair(t);
-  const transport = createTransport(below, { ends: null, direct: false }, systemClock);
+  const transport = createTransport(below, { addresses: null, direct: false }, systemClock);
   return splice(channel, socket, {
     visitor: 'channel',
     transport,

@@ -5,7 +5,7 @@ import { setTimeout as wait } from 'node:timers/promises';
 import { createEmitter } from '../../src/lib/async/emitter.ts';
 import { systemClock } from '../../src/lib/async/clock.ts';
 import { createTransport, type Transport } from '../../src/net/transport.ts';
-import { wireOf } from '../../src/net/stream-wire.ts';
+import { adaptStreams } from '../../src/net/stream-adapter.ts';
 
 /** A connection below that is congested until the test says otherwise. */
 function below() {
@@ -13,11 +13,11 @@ function below() {
   const state = { congested: true, backlog: 1000 };
   const transport: Transport = {
     lost: () => false,
-    gather: () => {},
+    cork: () => {},
     congested: () => state.congested,
     onceDrained: (resume) => drained.subscribe(resume),
     traffic: () => ({ heardAt: 0, bytesSent: 0, backlog: state.backlog }),
-    ends: null,
+    addresses: null,
     direct: false,
   };
   return { state, transport, drained };
@@ -26,9 +26,9 @@ function below() {
 test('what waits because of the connection below goes on when that is free, however little is above', async () => {
   let finish = () => {};
   const writable = new Writable({ write: (_chunk, _encoding, done) => (finish = () => done()) });
-  const wire = wireOf({ readable: new Readable({ read() {} }), writable, close() {} });
+  const wire = adaptStreams({ readable: new Readable({ read() {} }), writable, close() {} });
   const { state, transport: lower, drained } = below();
-  const transport = createTransport(wire, { ends: null, direct: false }, systemClock, lower);
+  const transport = createTransport(wire, { addresses: null, direct: false }, systemClock, lower);
   wire.write(Buffer.alloc(1000));
   assert.equal(transport.congested(), true);
   let resumed = false;
@@ -43,9 +43,9 @@ test('what waits because of the connection below goes on when that is free, howe
 
 test('what has left this connection has not left the device while it waits below', async () => {
   const writable = new Writable({ write: (_chunk, _encoding, done) => done() });
-  const wire = wireOf({ readable: new Readable({ read() {} }), writable, close() {} });
+  const wire = adaptStreams({ readable: new Readable({ read() {} }), writable, close() {} });
   const { state, transport: lower } = below();
-  const transport = createTransport(wire, { ends: null, direct: false }, systemClock, lower);
+  const transport = createTransport(wire, { addresses: null, direct: false }, systemClock, lower);
   wire.write(Buffer.alloc(1000));
   await wait(10);
   assert.deepEqual([transport.traffic().backlog, transport.traffic().bytesSent], [1000, 0]);
@@ -63,7 +63,7 @@ test('a wire whose reader stops stops what it reads from', async () => {
     },
   });
   const writable = new Writable({ write: (_chunk, _encoding, done) => done() });
-  const wire = wireOf({ readable, writable, close: () => readable.destroy() });
+  const wire = adaptStreams({ readable, writable, close: () => readable.destroy() });
   await wait(50);
   assert.ok(asked < 100, `${asked} chunks were read for nobody`);
   wire.destroy();

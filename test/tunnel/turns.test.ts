@@ -2,17 +2,17 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { takeCommandTurn } from '../../src/net/command-turn.ts';
 import { TunnelFailure } from '../../src/model/failure.ts';
-import { createTurns, type Place, type Turn, type TurnClaim } from '../../src/net/pacing/turns.ts';
+import { createTurns, type NetworkPath, type Turn, type TurnRequest } from '../../src/net/pacing/turns.ts';
 import { fakeClock, type FakeClock } from '../support/clock.ts';
 
-const PLACE: Place = { address: '192.0.2.1', port: 22, source: null };
+const PLACE: NetworkPath = { address: '192.0.2.1', port: 22, source: null };
 const refusal = new TunnelFailure('connect-refused', '192.0.2.1:22: ECONNREFUSED');
 
 describe('turns', () => {
   test('one dials for all, and its failure is theirs; a probe keeps waiting for an answer', async () => {
     const { clock, ask, turns } = setUp();
     const [first, ...others] = [ask('a'), ask('b'), ask('c')];
-    const answered = turns.answered(PLACE, new AbortController().signal);
+    const answered = turns.untilAnswered(PLACE, new AbortController().signal);
     await clock.advance(0);
     assert.deepEqual([first?.state, ...others.map(({ state }) => state)], ['granted', 'waits', 'waits']);
     const told = first?.turn?.failed(refusal);
@@ -34,8 +34,8 @@ describe('turns', () => {
     const busy = ask('busy');
     await clock.advance(0);
     const asked = [
-      ask('rejected', { standing: 'rejected', since: 0 }),
-      ask('new', { standing: 'new', since: 1 }),
+      ask('rejected', { loginHistory: 'rejected', since: 0 }),
+      ask('new', { loginHistory: 'new', since: 1 }),
       ask('up', { since: 5 }),
       ask('up longer', { since: 3 }),
     ];
@@ -103,7 +103,7 @@ describe('turns', () => {
 
   test('what one tunnel meets on another port of the machine counts, but is not its failure', async () => {
     const { clock, ask } = setUp();
-    const other: Place = { ...PLACE, port: 2222 };
+    const other: NetworkPath = { ...PLACE, port: 2222 };
     const knocks = [0, 0, 0, 0, 0];
     for (const _ of knocks) {
       const one = ask('a', {}, other);
@@ -207,9 +207,16 @@ function setUp() {
   const clock: FakeClock = fakeClock();
   const icmp = { refusals: 0 };
   const turns = createTurns({ clock, random: () => 0.5, icmpRefusals: () => icmp.refusals });
-  const ask = (name: string, change: Partial<TurnClaim> = {}, place = PLACE): Asked => {
+  const ask = (name: string, change: Partial<TurnRequest> = {}, place = PLACE): Asked => {
     const controller = new AbortController();
-    const claim: TurnClaim = { purpose: 'login', standing: 'proven', urgent: false, limit: null, since: 0, ...change };
+    const claim: TurnRequest = {
+      purpose: 'login',
+      loginHistory: 'proven',
+      urgent: false,
+      limit: null,
+      since: 0,
+      ...change,
+    };
     const asked: Asked = {
       name,
       state: 'waits',

@@ -46,7 +46,7 @@ export function attemptsFor(
 const SESSIONS: readonly SessionUse[] = ['command', 'shell', 'sftp', 'terminal', 'agent', 'x11', 'environment'];
 
 async function useSession({ connection }: AuditLogin, use: SessionUse): Promise<Observation> {
-  const { outcome, said } = await connection.attempt(use);
+  const { result: outcome, output: said } = await connection.probeSession(use);
   const words = said === '' ? '' : `: ${said}`;
   switch (outcome) {
     case 'granted':

@@ -3,7 +3,7 @@ import type { Clock } from '../../lib/async/clock.ts';
 import { type Access, allowsListen, isPublic, type TcpEndpoint } from '../../server-rules/access.ts';
 import { discard } from '../../net/dial.ts';
 import { asFailure } from '../../model/failure.ts';
-import { TELLTALE, type TunnelSpec } from '../../model/spec.ts';
+import { WILDCARD_PROBE_HOST, type TunnelSpec } from '../../model/spec.ts';
 import { connects, whileListening } from './ask.ts';
 import type { Observation } from '../findings/finding.ts';
 import type { AuditLogin } from './login.ts';
@@ -115,10 +115,11 @@ export async function reachListeners(
 ): Promise<Observation | null> {
   let seen: Observation | null = null;
   for (const { port } of ownListeners(spec).filter((one) => !isPublic(one))) {
-    const inside = await connects(connection, { type: 'tcp', host: TELLTALE, port });
+    const inside = await connects(connection, { type: 'tcp', host: WILDCARD_PROBE_HOST, port });
     if (inside === 'yes')
       return { verdict: 'open', detail: `port ${port} listens on all addresses of the server (GatewayPorts yes)` };
-    if (inside === 'no') seen ??= { verdict: 'closed', detail: `nobody listens at ${TELLTALE}:${port} of the server` };
+    if (inside === 'no')
+      seen ??= { verdict: 'closed', detail: `nobody listens at ${WILDCARD_PROBE_HOST}:${port} of the server` };
     // Each new connection to the server counts there: one port tells of all.
     else if (seen === null && seesServer(spec, connection)) {
       const answers = await dialPort(port, REACH_MS).then(
@@ -139,7 +140,7 @@ export async function reachListeners(
 
 /** Whether what this device dials is the server itself, and not its loopback, where everything listens. */
 function seesServer(spec: TunnelSpec, { transport }: AuditLogin['connection']): boolean {
-  const address = transport.ends?.remoteAddress;
+  const address = transport.addresses?.remoteAddress;
   return (
     spec.jumps.length === 0 &&
     spec.entry.type === 'direct' &&

@@ -1,10 +1,10 @@
 import type { Clock } from '../../lib/async/clock.ts';
 import type { Logger } from '../../lib/log/log.ts';
-import { STILL_DEVICE } from '../../net/device.ts';
+import { STATIC_DEVICE } from '../../net/device.ts';
 import { dial, type Dialled } from '../../net/dial.ts';
 import { asFailure } from '../../model/failure.ts';
 import { prepareLogin } from '../../connection/route/login.ts';
-import { beyondOf, firstMachine } from '../../net/first-machine.ts';
+import { serverBehindProxy, firstHop } from '../../net/first-hop.ts';
 import { prepareRoute, type Route } from '../../connection/route/route.ts';
 import type { Endpoint, TunnelSpec } from '../../model/spec.ts';
 import type { SshConnection } from '../../connection/ssh/connection.ts';
@@ -48,10 +48,15 @@ export async function openLogin(spec: TunnelSpec, deps: AuditLoginDeps, signal: 
   const login = await prepareLogin(quiet, { ...deps, name: spec.name, asksFirst: true });
   const travel = await prepareRoute(quiet, {
     ...deps,
-    device: { ...STILL_DEVICE, turns },
+    device: { ...STATIC_DEVICE, turns },
     reach: async () => {
-      const first = firstMachine(quiet);
-      dialled = await dial(first, first.connectTimeoutMs, { clock, turns, beyond: beyondOf(quiet) }, signal);
+      const first = firstHop(quiet);
+      dialled = await dial(
+        first,
+        first.connectTimeoutMs,
+        { clock, turns, behindProxy: serverBehindProxy(quiet) },
+        signal,
+      );
       return dialled;
     },
     heartbeat: () => {},

@@ -1,4 +1,4 @@
-import { quote } from '../../lib/shell-quote.ts';
+import { shellQuote } from '../../lib/shell-quote.ts';
 
 /** What an administrator's shell is to read on the server; nothing is written. */
 export interface Question {
@@ -13,7 +13,7 @@ export const READER = `sh -c 'c="$SSH_CONNECTION"; if [ "$(id -u)" = 0 ]; then e
 
 /** For its standard input. Lines that begin with `@` are the script's own, those with `|` are what it found. */
 export function readerScript({ user, keys }: Question): string {
-  return [`user=${quote(user)}`, `blobs=${quote(keys.join('\n'))}`, SCRIPT, ''].join('\n');
+  return [`user=${shellQuote(user)}`, `blobs=${shellQuote(keys.join('\n'))}`, SCRIPT, ''].join('\n');
 }
 
 /** Larger files are none that a person wrote. */

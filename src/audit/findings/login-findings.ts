@@ -25,7 +25,7 @@ const HOLES = ['password', 'keyboard-interactive', 'no-credentials'] as const;
 /** How the tunnel logs in: what was taken, in that order, the last of which was enough. */
 export function loginFacts(report: AuthReport | null): LoginFacts {
   const taken = (report?.offers ?? []).filter(
-    ({ outcome }) => outcome.type === 'partial' || outcome.type === 'pending',
+    ({ result: outcome }) => outcome.type === 'partial' || outcome.type === 'pending',
   );
   return {
     methods: taken.map(({ method }) => method),

@@ -2,7 +2,7 @@ import { checkTunnel } from '../../doctor/check-tunnel.ts';
 import { type CheckDeps } from '../../doctor/types.ts';
 import { systemClock } from '../../lib/async/clock.ts';
 import { createLogger } from '../../lib/log/log.ts';
-import { STILL_DEVICE, type Device } from '../../net/device.ts';
+import { STATIC_DEVICE, type Device } from '../../net/device.ts';
 import type { TunnelSpec } from '../../model/spec.ts';
 import { createIdentityCache } from '../../connection/auth/identity-cache.ts';
 import { processTurns } from './process-turns.ts';
@@ -20,7 +20,7 @@ export async function checkOnce(
       clock: systemClock,
       log: createLogger('fatal', () => {}),
       identities: createIdentityCache(),
-      device: { ...STILL_DEVICE, hostKeys, turns: processTurns },
+      device: { ...STATIC_DEVICE, hostKeys, turns: processTurns },
     },
     new AbortController().signal,
   );

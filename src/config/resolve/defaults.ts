@@ -3,7 +3,7 @@ import {
   defaultOf,
   fieldOf,
   type FieldsOf,
-  type Here,
+  type DefaultsContext,
   type Option,
   SERVER_OPTIONS,
   TUNNEL_OPTIONS,
@@ -47,7 +47,7 @@ export function completeServer(host: string, keys: JumpKeys, env: ConfigEnvironm
   };
 }
 
-function hereOf(destination: string, { home, userName, env }: ConfigEnvironment): Here {
+function hereOf(destination: string, { home, userName, env }: ConfigEnvironment): DefaultsContext {
   return { destination, home, userName, env };
 }
 
@@ -55,7 +55,7 @@ function hereOf(destination: string, { home, userName, env }: ConfigEnvironment)
 function fieldsOf<Rows extends Readonly<Record<string, Option>>>(
   rows: Rows,
   keys: Readonly<Record<string, unknown>>,
-  here: Here,
+  here: DefaultsContext,
 ): FieldsOf<Rows> {
   const fields: Record<string, unknown> = {};
   for (const name in rows) {

@@ -2,7 +2,7 @@ import { shellWord } from '../../lib/shell-quote.ts';
 import { isUtf8 } from 'node:buffer';
 import { constants, type Stats } from 'node:fs';
 import { type FileHandle, open } from 'node:fs/promises';
-import { checkRootsOpened } from '../../lib/files/place-owner.ts';
+import { checkOpened } from '../../lib/files/path-owner.ts';
 import { UserError } from '../../lib/user-error.ts';
 import { readAtMost } from '../../lib/files/read-at-most.ts';
 import { errorCode, printable } from '../../lib/text.ts';
@@ -49,7 +49,7 @@ async function readBytes(path: string, owner: number | null): Promise<Buffer> {
     const stats = await handle.stat();
     if (stats.isFIFO() || stats.isSocket()) throw new BadFile('this is a pipe: name a file', 'PIPE');
     if (owner !== null) checkOwner(path, stats, owner);
-    if (stats.isFile()) checkRootsOpened(path, handle.fd, stats);
+    if (stats.isFile()) checkOpened(path, handle.fd, stats);
     return await readAtMost(handle, MAX_BYTES + 1);
   } catch (error) {
     if (error instanceof BadFile) throw error;

@@ -20,12 +20,12 @@ export interface Offer {
   readonly method: Method;
   /** Null for a method without a key. */
   readonly key: Pick<Identity, 'source' | 'path' | 'comment' | 'keyType' | 'fingerprint'> | null;
-  readonly outcome: Outcome;
+  readonly result: OfferResult;
 }
 
 export type Method = 'publickey' | 'password' | 'keyboard-interactive';
 
-export type Outcome =
+export type OfferResult =
   | { readonly type: 'pending' }
   | { readonly type: 'refused' }
   /** Accepted, but the server wants something more. */
@@ -35,7 +35,7 @@ export type Outcome =
 
 /** Whether the server had nothing to reject: what is missing here is no reason for it to have us wait. */
 export function offeredNothing({ offers, unwanted }: AuthReport): boolean {
-  return unwanted.length === 0 && offers.every(({ outcome }) => outcome.type === 'unusable');
+  return unwanted.length === 0 && offers.every(({ result }) => result.type === 'unusable');
 }
 
 /** The message of auth-rejected: who refused whom, what was offered, and what the server would still take. */
@@ -63,15 +63,15 @@ function describeOffers({ offers, unwanted }: AuthReport, server: string, user: 
 
 /** What the server took, and what it refused before. */
 export function describeAccepted({ offers }: AuthReport): string {
-  const taken = offers.filter(({ outcome }) => ['pending', 'partial'].includes(outcome.type)).map(describeOffer);
-  const others = offers.filter(({ outcome }) => ['refused', 'unusable'].includes(outcome.type)).map(describeOffer);
+  const taken = offers.filter(({ result }) => ['pending', 'partial'].includes(result.type)).map(describeOffer);
+  const others = offers.filter(({ result }) => ['refused', 'unusable'].includes(result.type)).map(describeOffer);
   return [taken.join(' and '), ...(others.length === 0 ? [] : [`refused were ${others.join(', ')}`])].join('; ');
 }
 
 function describeOffer(offer: Offer): string {
   const what = offer.key === null ? offer.method : describeKey(offer.key);
-  if (offer.outcome.type === 'partial') return `${what} [accepted, but not enough]`;
-  if (offer.outcome.type === 'unusable') return `${what} [${offer.outcome.reason}]`;
+  if (offer.result.type === 'partial') return `${what} [accepted, but not enough]`;
+  if (offer.result.type === 'unusable') return `${what} [${offer.result.reason}]`;
   return what;
 }
 

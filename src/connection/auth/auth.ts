@@ -4,7 +4,7 @@ import type { Logger } from '../../lib/log/log.ts';
 import { errorText, printable } from '../../lib/text.ts';
 import type { ServerSpec } from '../../model/spec.ts';
 import { AgentKey, type SigningEvents } from './agent.ts';
-import { describeAuth, type AuthReport, type Method, type Offer, type Outcome } from './auth-report.ts';
+import { describeAuth, type AuthReport, type Method, type Offer, type OfferResult } from './auth-report.ts';
 import { loadCredentials, type Credentials, type Identity } from './credentials.ts';
 import type { IdentityCache } from './identity-cache.ts';
 import { answerPrompts } from './keyboard-interactive.ts';
@@ -30,7 +30,8 @@ export async function prepareAuthentication(
   asksFirst = false,
 ): Promise<PreparedAuthentication> {
   const credentials = await loadCredentials(spec, cache, clock);
-  for (const note of cache.news(`${tunnel} ${spec.user}@${spec.host}:${spec.port}`, credentials.notes)) log.warn(note);
+  for (const note of cache.newNotes(`${tunnel} ${spec.user}@${spec.host}:${spec.port}`, credentials.notes))
+    log.warn(note);
   let authenticator: Authenticator | null = null;
   return {
     handler: (trusted) => (authenticator = createAuthenticator(spec, credentials, trusted, asksFirst)).handler,
@@ -59,7 +60,7 @@ export function createAuthenticator(
   const login = new Login(spec, credentials, trusted, asksFirst);
   return {
     handler: (methodsLeft: readonly string[] | null, partial, advance) => {
-      login.settle(methodsLeft, partial);
+      login.recordAnswer(methodsLeft, partial);
       return login.next(advance);
     },
     report: () => login.report(),
@@ -78,7 +79,7 @@ class Login {
   #current: Attempt | null = null;
   #accepts: readonly string[] | null = null;
   #acceptsAlone: readonly string[] | null = null;
-  #heard: readonly string[] | null = null;
+  #lastAnswer: readonly string[] | null = null;
   // ssh2 does not pass on what a server says to an agent's key, so `none` has to ask: before the first such key, as ssh does
   // (which costs no try), and after a signature that was taken but was not enough.
   #mustAsk = false;
@@ -93,25 +94,25 @@ class Login {
   }
 
   /** Takes note of what came of the last offer. ssh2 calls with the same list again where it had no answer. */
-  settle(methodsLeft: readonly string[] | null, partial: boolean): void {
-    const fresh = methodsLeft !== this.#heard;
-    this.#heard = methodsLeft;
+  recordAnswer(methodsLeft: readonly string[] | null, partial: boolean): void {
+    const fresh = methodsLeft !== this.#lastAnswer;
+    this.#lastAnswer = methodsLeft;
     if (fresh) this.#accepts = methodsLeft;
     this.#acceptsAlone ??= methodsLeft;
     if (this.#current === null) return;
     const { candidate, offer, signed } = this.#current;
     this.#current = null;
     if (isFromAgent(candidate)) {
-      if (offer.outcome.type === 'pending') offer.outcome = { type: signed ? 'partial' : 'refused' };
+      if (offer.result.type === 'pending') offer.result = { type: signed ? 'partial' : 'refused' };
       this.#mustAsk = signed;
     } else if (!fresh) {
       // The only reason that is left with a key that has signed before (getKeyAlgos in ssh2's client.js).
-      offer.outcome = {
+      offer.result = {
         type: 'unusable',
         reason: 'not sent: the server takes none of the signature algorithms of this key',
       };
     } else {
-      offer.outcome = { type: partial ? 'partial' : 'refused' };
+      offer.result = { type: partial ? 'partial' : 'refused' };
       // Sent before the server had said what it takes; its turn may come after another method.
       const tooEarly = !partial && this.#accepts?.includes(candidate.method) === false;
       if (tooEarly && !candidate.again) this.#queue?.unshift({ ...candidate, again: true });
@@ -131,7 +132,7 @@ class Login {
     const index = queue.findIndex(({ method }) => accepts === null || accepts.includes(method));
     const [candidate] = index < 0 ? [] : queue.splice(index, 1);
     if (candidate === undefined) return false;
-    const offer: MutableOffer = { method: candidate.method, key: publicPart(candidate), outcome: { type: 'pending' } };
+    const offer: MutableOffer = { method: candidate.method, key: publicPart(candidate), result: { type: 'pending' } };
     this.#offers.push(offer);
     this.#current = { candidate, offer, signed: false };
     if (candidate.method === 'publickey') return this.#offerKey(candidate.identity, this.#current, advance);
@@ -164,7 +165,7 @@ class Login {
       },
       failed: (error) => {
         if (mine !== this.#current) return;
-        mine.offer.outcome = { type: 'unusable', reason: `the agent did not sign: ${printable(errorText(error))}` };
+        mine.offer.result = { type: 'unusable', reason: `the agent did not sign: ${printable(errorText(error))}` };
         this.#current = null;
         try {
           // Handed back to ssh2, the error would come out as one of the connection. Where nothing is left to offer, the
@@ -204,7 +205,7 @@ type Candidate = { readonly again?: true } & (
 );
 
 interface MutableOffer extends Offer {
-  outcome: Outcome;
+  result: OfferResult;
 }
 
 function candidates(

@@ -14,7 +14,7 @@ export interface IdentityCache {
   /** Forgets the keys of a file that may no longer be used. */
   drop(path: string): void;
   /** Which of these notes were not there at the last attempt; `whose` is the tunnel's name, and more after a space. */
-  news(whose: string, notes: readonly string[]): readonly string[];
+  newNotes(whose: string, notes: readonly string[]): readonly string[];
   /** Forgets everything but what these tunnels need: no secret stays in memory for nothing. */
   retain(tunnels: readonly Pick<TunnelSpec, 'name' | 'identityFiles' | 'jumps'>[]): void;
 }
@@ -39,7 +39,7 @@ export function createIdentityCache(): IdentityCache {
       return entry.key;
     },
     drop: (path) => keep((entry) => entry.path !== path),
-    news: (whose, notes) => {
+    newNotes: (whose, notes) => {
       const known = notesOf.get(whose) ?? [];
       notesOf.set(whose, notes);
       return notes.filter((note) => !known.includes(note));

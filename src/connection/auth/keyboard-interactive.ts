@@ -6,15 +6,16 @@ import type { KeyboardInteractiveAuthMethod } from 'ssh2';
  */
 export function answerPrompts(password: string, giveUp: () => void): KeyboardInteractiveAuthMethod['prompt'] {
   let rounds = 0;
-  let told = false;
+  let answered = false;
   return (_name, _instructions, _language, prompts, finish) => {
     rounds += 1;
     if (rounds > MAX_ROUNDS) {
       giveUp();
       return;
     }
-    const answerable = !told && prompts.length <= MAX_PROMPTS ? prompts.findIndex(({ echo }) => echo === false) : -1;
-    told ||= answerable >= 0;
+    const answerable =
+      !answered && prompts.length <= MAX_PROMPTS ? prompts.findIndex(({ echo }) => echo === false) : -1;
+    answered ||= answerable >= 0;
     finish(prompts.map((_, index) => (index === answerable ? password : '')));
   };
 }

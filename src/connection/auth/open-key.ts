@@ -1,13 +1,13 @@
 import type { ParsedKey } from 'ssh2';
-import { NoThread, offLoop, TookTooMuch } from '../../lib/async/off-loop.ts';
+import { WorkerUnavailable, runInWorker, JobLimitExceeded } from '../../lib/async/run-in-worker.ts';
 import { printable } from '../../lib/text.ts';
 import { TunnelFailure, type FailureCode } from '../../model/failure.ts';
 import { inspectKeyFile } from './key-file.ts';
 import { parsePrivateKey, unreadable } from './private-key.ts';
-import { signed, signingAside, type SigningKey } from './sign.ts';
+import { signed, signingInThread, type SigningKey } from './sign.ts';
 
 /** A key file, and what opens it. */
-interface ClosedKey {
+interface KeySource {
   readonly bytes: Uint8Array;
   /** For an encrypted one. */
   readonly passphrase: string | null;
@@ -18,33 +18,33 @@ interface ClosedKey {
  * As parsePrivateKey(), for the daemon: nothing in a key holds its event loop. How much work it is to decrypt one its file says
  * (`ssh-keygen -a`), so that happens in a thread; where none is to be had, it does hold the loop.
  */
-export async function openKey(closed: ClosedKey): Promise<ParsedKey> {
-  const key = closed.passphrase === null || isCheap(closed) ? parse(closed) : await decrypt(closed);
-  return await checked(signingAside(key), closed.path);
+export async function openKey(source: KeySource): Promise<ParsedKey> {
+  const key = source.passphrase === null || isCheap(source) ? parse(source) : await decrypt(source);
+  return await checked(signingInThread(key), source.path);
 }
 
-function parse({ bytes, passphrase, path }: ClosedKey): ParsedKey {
+function parse({ bytes, passphrase, path }: KeySource): ParsedKey {
   return parsePrivateKey(Buffer.from(bytes), passphrase, path);
 }
 
 /** Of OpenSSH's own format with one round, and of PEM as it was before PKCS #8, the derivation is next to nothing. */
-function isCheap({ bytes }: ClosedKey): boolean {
+function isCheap({ bytes }: KeySource): boolean {
   const file = inspectKeyFile(Buffer.from(bytes));
   if (file.kind === 'openssh') return file.header.rounds <= 1;
   return file.kind !== 'pem' || !file.text.includes('BEGIN ENCRYPTED');
 }
 
-async function decrypt(closed: ClosedKey): Promise<ParsedKey> {
+async function decrypt(source: KeySource): Promise<ParsedKey> {
   try {
-    const opened = await offLoop<Decrypted>('decrypt-key', closed, LIMITS);
+    const opened = await runInWorker<Decrypted>('decrypt-key', source, LIMITS);
     if ('code' in opened) throw new TunnelFailure(opened.code, opened.message);
-    const key = parsePrivateKey(Buffer.from(opened.pem), null, closed.path);
+    const key = parsePrivateKey(Buffer.from(opened.pem), null, source.path);
     key.comment = opened.comment;
     return key;
   } catch (error) {
-    if (error instanceof TookTooMuch) throw tooMuchWork(closed.path, error);
-    if (!(error instanceof NoThread)) throw error;
-    return parse(closed);
+    if (error instanceof JobLimitExceeded) throw tooMuchWork(source.path, error);
+    if (!(error instanceof WorkerUnavailable)) throw error;
+    return parse(source);
   }
 }
 
@@ -64,9 +64,9 @@ type Decrypted =
   { readonly pem: string; readonly comment: string } | { readonly code: FailureCode; readonly message: string };
 
 /** The job of src/worker.ts. */
-export function decryptKey(closed: ClosedKey): Decrypted {
+export function decryptKey(source: KeySource): Decrypted {
   try {
-    const key = parse(closed);
+    const key = parse(source);
     return { pem: key.getPrivatePEM(), comment: key.comment };
   } catch (error) {
     if (!(error instanceof TunnelFailure)) throw error;

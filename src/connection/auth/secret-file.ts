@@ -1,8 +1,8 @@
 import { constants, type Stats } from 'node:fs';
 import { open, type FileHandle } from 'node:fs/promises';
 import { resolve, sep } from 'node:path';
-import { checkRootsOpened } from '../../lib/files/place-owner.ts';
-import { keepSecret } from '../../lib/secrets.ts';
+import { checkOpened } from '../../lib/files/path-owner.ts';
+import { registerSecret } from '../../lib/secrets.ts';
 import { errorCode, errorText } from '../../lib/text.ts';
 import { copiesOf } from './systemd-credential.ts';
 import { TunnelFailure } from '../../model/failure.ts';
@@ -16,7 +16,7 @@ export async function readSecretFile(path: string, what: SecretFileKind): Promis
   const [line = ''] = bytes.toString('utf8').split(/\r?\n/, 1);
   if (line === '')
     throw new TunnelFailure('key-unreadable', `${what} ${path}: its first line, where the secret belongs, is empty`);
-  keepSecret(line);
+  registerSecret(line);
   return line;
 }
 
@@ -61,7 +61,7 @@ async function readFile(path: string, name: string, fail: Fail): Promise<Private
     handle = await open(path, constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOCTTY);
     const stats = await handle.stat();
     if (!stats.isFile()) throw fail('is not a regular file');
-    checkRootsOpened(path, handle.fd, stats);
+    checkOpened(path, handle.fd, stats);
     if (stats.size > MAX_BYTES) throw fail('is larger than 1 MiB: that is no key and no password');
     const mode = (stats.mode & 0o777).toString(8).padStart(4, '0');
     const exposed = isExposed(stats, process.getuid?.(), isCredential(path, process.env['CREDENTIALS_DIRECTORY']));

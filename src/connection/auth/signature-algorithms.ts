@@ -11,19 +11,19 @@ export function limitSignatures(client: Client, allowed: readonly string[]): voi
   const handlers = protocol._handlers;
   const { EXT_INFO: hear, SERVICE_ACCEPT: begin } = handlers;
   let heard = false;
-  const tell = (said: readonly string[]) => {
+  const report = (announced: readonly string[]) => {
     heard = true;
     // A server that knows them and does not say so (OpenSSH 7.4): ssh2 would add them to whatever it hears.
     const implied = (protocol._compatFlags & IMPLY_RSA_SHA2) === 0 ? [] : ['rsa-sha2-256', 'rsa-sha2-512'];
     protocol._compatFlags &= ~IMPLY_RSA_SHA2;
-    hear(protocol, [{ name: SIGNATURES, algs: [...implied, ...said].filter((name) => allowed.includes(name)) }]);
+    hear(protocol, [{ name: SIGNATURES, algs: [...implied, ...announced].filter((name) => allowed.includes(name)) }]);
   };
   handlers.EXT_INFO = (_, extensions) => {
-    const said = extensions.find(({ name }) => name === SIGNATURES)?.algs;
-    if (said !== undefined) tell(said);
+    const announced = extensions.find(({ name }) => name === SIGNATURES)?.algs;
+    if (announced !== undefined) report(announced);
   };
   handlers.SERVICE_ACCEPT = (_, name) => {
-    if (!heard) tell(['ssh-rsa']);
+    if (!heard) report(['ssh-rsa']);
     begin(protocol, name);
   };
 }

@@ -3,11 +3,11 @@ import { constants, type Stats } from 'node:fs';
 import { mkdir, open, realpath, stat, type FileHandle } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { inDirectory, type OpenDirectory } from '../../lib/files/open-directory.ts';
-import { checkRootsOpened, checkRootsWay } from '../../lib/files/place-owner.ts';
+import { checkOpened, checkForeignLinks } from '../../lib/files/path-owner.ts';
 import { readAtMost } from '../../lib/files/read-at-most.ts';
 import { inSlices } from '../../lib/async/slices.ts';
 import { errorCode, errorText, printable } from '../../lib/text.ts';
-import { writeWholeIn } from '../../lib/files/whole-file.ts';
+import { writeAtomicallyIn } from '../../lib/files/write-atomically.ts';
 import { editKnownHosts, missingLines, type KnownHostsEdit } from './edit.ts';
 import { readKnownHosts, type KnownHosts } from './parse.ts';
 
@@ -44,7 +44,7 @@ async function readFile(file: string): Promise<ReadText> {
   // A pipe without a writer would otherwise hold one of the few threads of Node for ever.
   const handle = await open(file, constants.O_RDONLY | constants.O_NONBLOCK);
   try {
-    await judge(file, handle);
+    await checkHandle(file, handle);
     return await readOpenFile(handle);
   } finally {
     await handle.close();
@@ -52,9 +52,9 @@ async function readFile(file: string): Promise<ReadText> {
 }
 
 /** /dev/null, to which people's links lead, is nobody's secret. */
-async function judge(file: string, handle: FileHandle): Promise<void> {
+async function checkHandle(file: string, handle: FileHandle): Promise<void> {
   const stats = await handle.stat();
-  if (stats.isFile()) checkRootsOpened(file, handle.fd, stats);
+  if (stats.isFile()) checkOpened(file, handle.fd, stats);
 }
 
 interface ReadText {
@@ -84,7 +84,7 @@ const inTurn = createQueue();
 
 async function rewrite(file: string, edit: KnownHostsEdit): Promise<boolean> {
   try {
-    const path = (await isSomebodyElses(dirname(file))) ? file : await realpath(file);
+    const path = (await isOfAnotherUser(dirname(file))) ? file : await realpath(file);
     return await inDirectory(dirname(path), (directory) => rewriteIn(directory, path, edit));
   } catch (error) {
     if (errorCode(error) === 'ENOENT') return false;
@@ -101,7 +101,7 @@ async function rewriteIn(directory: OpenDirectory, path: string, edit: KnownHost
   try {
     stats = await handle.stat();
     if (!stats.isFile()) return false;
-    checkRootsOpened(path, handle.fd, stats);
+    checkOpened(path, handle.fd, stats);
     text = whole(await readOpenFile(handle));
   } finally {
     await handle.close();
@@ -110,7 +110,7 @@ async function rewriteIn(directory: OpenDirectory, path: string, edit: KnownHost
   if (edited === text) return false;
   const { uid, gid, mode } = stats;
   const owner = process.getuid?.() === 0 ? { uid, gid } : null;
-  await writeWholeIn(directory, name, edited, { mode: mode & 0o777, owner });
+  await writeAtomicallyIn(directory, name, edited, { mode: mode & 0o777, owner });
   return true;
 }
 
@@ -118,7 +118,7 @@ async function append(file: string, lines: readonly string[]): Promise<void> {
   try {
     const handle = await openForAppending(file);
     try {
-      await judge(file, handle);
+      await checkHandle(file, handle);
       await appendTo(handle, lines);
     } finally {
       await handle.close();
@@ -135,7 +135,7 @@ async function openForAppending(file: string): Promise<FileHandle> {
     constants.O_APPEND |
     constants.O_CREAT |
     constants.O_NONBLOCK |
-    ((await isSomebodyElses(dirname(file))) ? constants.O_NOFOLLOW : 0);
+    ((await isOfAnotherUser(dirname(file))) ? constants.O_NOFOLLOW : 0);
   // In the folder that was judged: else a link that is put there meanwhile would have root make a file elsewhere.
   const openIt = () => inDirectory(dirname(file), (folder) => open(folder.at(basename(file)), flags, 0o600));
   try {
@@ -148,9 +148,9 @@ async function openForAppending(file: string): Promise<FileHandle> {
 }
 
 /** Root must not be led by a link of a service's user to write into a file of the system's. */
-async function isSomebodyElses(folder: string): Promise<boolean> {
+async function isOfAnotherUser(folder: string): Promise<boolean> {
   if (process.getuid?.() !== 0) return false;
-  checkRootsWay(join(folder, 'known_hosts'));
+  checkForeignLinks(join(folder, 'known_hosts'));
   return await stat(folder).then(
     ({ uid }) => uid !== 0,
     () => false,

@@ -12,10 +12,10 @@ import { loadRevokedKeys } from './revoked-keys.ts';
 import type { ServerSpec } from '../../model/spec.ts';
 
 /** What one connection needs to judge its server's host key. Everything is in memory: the judgement must come at once. */
-export interface HostKeyJudge {
+export interface HostKeyVerifier {
   readonly knownKeyTypes: readonly string[];
   /** Takes down the server's own address before it shows its key; where something else lies between, there is none. */
-  meet(address: string): Promise<void>;
+  addAddress(address: string): Promise<void>;
   /** What of known_hosts could not be read, where the host was not found in the rest of it. */
   unread(): readonly string[];
   /** Null is trust. Called on the first key exchange and on every later one. */
@@ -31,11 +31,11 @@ export interface HostKeyJudge {
   learn(keys: readonly Buffer[]): Promise<void>;
 }
 
-export async function createHostKeyJudge(spec: ServerSpec, log: Logger): Promise<HostKeyJudge> {
+export async function prepareHostKeyVerifier(spec: ServerSpec, log: Logger): Promise<HostKeyVerifier> {
   const query = hostQuery(spec.host, spec.port, spec.hostKeyAlias);
   const loaded = await loadKnownHosts([...spec.userKnownHostsFiles, ...spec.globalKnownHostsFiles]);
   for (const { file, line, message } of loaded.problems) log.debug(`${file}:${line}: ${message}`);
-  return new HostKeyVerifier({
+  return new KnownHostsVerifier({
     spec,
     log,
     query,
@@ -55,7 +55,7 @@ interface KnownHost {
   readonly entries: readonly KnownHostsEntry[];
 }
 
-class HostKeyVerifier implements HostKeyJudge {
+class KnownHostsVerifier implements HostKeyVerifier {
   readonly knownKeyTypes: readonly string[];
   readonly #known: KnownHost;
   #entries: readonly KnownHostsEntry[];
@@ -72,7 +72,7 @@ class HostKeyVerifier implements HostKeyJudge {
     this.knownKeyTypes = knownKeyTypes(known.entries, known.query);
   }
 
-  async meet(address: string): Promise<void> {
+  async addAddress(address: string): Promise<void> {
     const { spec, query, loaded } = this.#known;
     const about = hostQuery(address, spec.port, null);
     // As ssh, which asks known_hosts for no address of this machine itself (sshconnect.c, sockaddr_is_local).

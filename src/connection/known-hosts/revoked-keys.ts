@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { constants } from 'node:fs';
 import { open } from 'node:fs/promises';
 import { inSlices } from '../../lib/async/slices.ts';
-import { checkRootsOpened } from '../../lib/files/place-owner.ts';
+import { checkOpened } from '../../lib/files/path-owner.ts';
 import { errorText, printable } from '../../lib/text.ts';
 import { isCompleteKey, keyTypeOf } from './key-blob.ts';
 import { decodeBase64 } from './match.ts';
@@ -47,7 +47,7 @@ async function readBytes(file: string): Promise<Buffer> {
     const stats = await handle.stat();
     if (stats.isCharacterDevice()) return Buffer.alloc(0);
     if (!stats.isFile()) throw new Error('is not a file');
-    checkRootsOpened(file, handle.fd, stats);
+    checkOpened(file, handle.fd, stats);
     if (stats.size > MAX_BYTES) throw new Error(`has ${stats.size} bytes, more than the limit of ${MAX_BYTES}`);
     return await handle.readFile();
   } finally {

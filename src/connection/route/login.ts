@@ -2,7 +2,7 @@ import type { Clock } from '../../lib/async/clock.ts';
 import type { Logger } from '../../lib/log/log.ts';
 import { TunnelFailure } from '../../model/failure.ts';
 import type { Device } from '../../net/device.ts';
-import { createHostKeyJudge } from '../known-hosts/host-key-verifier.ts';
+import { prepareHostKeyVerifier } from '../known-hosts/host-key-verifier.ts';
 import { nameLostPackets } from './large-packets.ts';
 import type { ServerSpec } from '../../model/spec.ts';
 import type { SshConnection, Visitor } from '../ssh/connection.ts';
@@ -11,7 +11,7 @@ import { offeredNothing, type AuthReport } from '../auth/auth-report.ts';
 import { connectSsh } from '../ssh2/connect.ts';
 import type { IdentityCache } from '../auth/identity-cache.ts';
 import type { Transport } from '../../net/transport.ts';
-import type { Wire } from '../../net/stream-wire.ts';
+import type { SshStream } from '../../net/stream-adapter.ts';
 
 export interface LoginDeps {
   /** The tunnel's, for what is said once of its keys. */
@@ -25,8 +25,8 @@ export interface LoginDeps {
 }
 
 /** The open way to a server. */
-export interface Way {
-  readonly wire: Wire;
+export interface ReachedServer {
+  readonly stream: SshStream;
   readonly transport: Transport;
   /** Milliseconds that are left of connectTimeout for the handshake. */
   readonly leftMs: number;
@@ -47,35 +47,35 @@ export interface LoginEvents {
 export async function prepareLogin(
   server: ServerSpec,
   { name, clock, log, identities, asksFirst = false, device }: LoginDeps,
-): Promise<(way: Way, events: LoginEvents, signal: AbortSignal) => Promise<SshConnection>> {
-  const judge = await createHostKeyJudge(server, log);
+): Promise<(reached: ReachedServer, events: LoginEvents, signal: AbortSignal) => Promise<SshConnection>> {
+  const hostKeys = await prepareHostKeyVerifier(server, log);
   const authentication = await prepareAuthentication(server, name, identities, log, clock, asksFirst);
-  return async ({ wire, transport, leftMs }, { onAuthenticating, onVisitor, onAuthenticated }, signal) => {
-    if (server.checkHostIP && transport.direct && transport.ends !== null) {
+  return async ({ stream, transport, leftMs }, { onAuthenticating, onVisitor, onAuthenticated }, signal) => {
+    if (server.checkHostIP && transport.direct && transport.addresses !== null) {
       // What comes meanwhile is kept for the one who reads next.
-      wire.pause();
-      await judge.meet(transport.ends.remoteAddress);
-      wire.resume();
+      stream.pause();
+      await hostKeys.addAddress(transport.addresses.remoteAddress);
+      stream.resume();
     }
     const connection = await connectSsh(
       {
         spec: server,
-        wire,
+        stream,
         transport,
-        knownKeyTypes: judge.knownKeyTypes,
+        knownKeyTypes: hostKeys.knownKeyTypes,
         verifyHostKey: (key) => {
-          const failure = judge.verify(key);
+          const failure = hostKeys.verify(key);
           const whose = `${name} known_hosts for ${server.host}:${server.port}`;
-          for (const note of identities.news(whose, judge.unread())) log.warn(`known_hosts: ${note}`);
+          for (const note of identities.newNotes(whose, hostKeys.unread())) log.warn(`known_hosts: ${note}`);
           return failure;
         },
-        authHandler: authentication.handler(() => judge.trusted()),
+        authHandler: authentication.handler(() => hostKeys.trusted()),
         describeAuth: authentication.describe,
         handshakeTimeoutMs: leftMs,
         authTimeoutMs: AUTH_TIMEOUT_MS,
         clock,
         explainStall: (failure, identified) => {
-          const { ends, direct } = transport;
+          const { addresses: ends, direct } = transport;
           const unacknowledged = ends === null || !direct ? null : (device?.unacknowledged(ends) ?? null);
           return nameLostPackets(failure, {
             identified,
@@ -85,10 +85,10 @@ export async function prepareLogin(
         },
         onAuthenticating: (agreed) => {
           onAuthenticating(agreed);
-          void judge.proven();
+          void hostKeys.proven();
         },
         onVisitor,
-        onHostKeys: (keys) => void judge.learn(keys),
+        onHostKeys: (keys) => void hostKeys.learn(keys),
         onTooManyHostKeys: (count) => log.warn(`${server.host} named ${count} host keys of its own; none was learnt`),
         onBanner: (text) => log.debug({ banner: text }, 'the server sent a banner'),
       },
@@ -97,7 +97,7 @@ export async function prepareLogin(
       const offered = authentication.report();
       if (!(error instanceof TunnelFailure) || error.code !== 'auth-rejected' || offered === null) throw error;
       if (!offeredNothing(offered)) throw error;
-      const code = server.passwordFile !== null && !judge.trusted() ? 'host-key-unknown' : 'key-unreadable';
+      const code = server.passwordFile !== null && !hostKeys.trusted() ? 'host-key-unknown' : 'key-unreadable';
       throw new TunnelFailure(code, error.message, { cause: error });
     });
     log.debug({ server: connection.serverVersion }, 'authenticated');

@@ -4,10 +4,10 @@ import type { Clock } from '../../lib/async/clock.ts';
 import type { Logger } from '../../lib/log/log.ts';
 import { printable } from '../../lib/text.ts';
 import { TunnelFailure } from '../../model/failure.ts';
-import { type Wire, wireOf } from '../../net/stream-wire.ts';
+import { type SshStream, adaptStreams } from '../../net/stream-adapter.ts';
 
 export interface ProxyCommand {
-  readonly wire: Wire;
+  readonly stream: SshStream;
   /** Rejects with proxy-failed when the command has ended. */
   readonly lost: Promise<never>;
   /** Ends the command and all that it started; resolves when it is gone. */
@@ -24,34 +24,34 @@ export function startProxyCommand(command: string, log: Logger, clock: Clock): P
   const lost = deferred<never>();
   const gone = deferred<void>();
   let isGone = false;
-  let lastWords = '';
+  let lastLine = '';
   let lines = 0;
   let outputClosed = false;
 
   child.stderr.on('data', (chunk: Buffer) => {
     // A line without end is not waited for.
-    for (const line of chunk.toString('utf8', 0, MAX_SAID).split('\n')) if (line.trim() !== '') onLine(line.trim());
+    for (const line of chunk.toString('utf8', 0, MAX_STDERR).split('\n')) if (line.trim() !== '') onLine(line.trim());
   });
   const onLine = (line: string) => {
-    lastWords = printable(line, 200);
+    lastLine = printable(line, 200);
     lines += 1;
-    if (lines <= MAX_LINES) log.warn(`proxyCommand says: ${lastWords}`);
+    if (lines <= MAX_LINES) log.warn(`proxyCommand says: ${lastLine}`);
     if (lines === MAX_LINES) log.warn('proxyCommand says more, which is not logged');
   };
-  const wire = wireOf({
+  const stream = adaptStreams({
     readable: child.stdout,
     writable: child.stdin,
     close: () => child.stdin.destroy(),
-    held: true,
+    ownerReportsEnd: true,
   });
   const end = (text: string) => {
     if (isGone) return;
-    const words = lastWords === '' ? '' : `: ${lastWords}`;
-    lost.reject(new TunnelFailure('proxy-failed', `proxyCommand ${text}${words}`));
+    const said = lastLine === '' ? '' : `: ${lastLine}`;
+    lost.reject(new TunnelFailure('proxy-failed', `proxyCommand ${text}${said}`));
     isGone = true;
     // What it left behind may hold its output for ever.
-    for (const stream of [child.stdin, child.stdout, child.stderr]) stream.destroy();
-    wire.destroy();
+    for (const pipe of [child.stdin, child.stdout, child.stderr]) pipe.destroy();
+    stream.destroy();
     gone.resolve();
   };
   child.once('error', (error) => end(`could not be started: ${error.message}`));
@@ -69,7 +69,7 @@ export function startProxyCommand(command: string, log: Logger, clock: Clock): P
   });
 
   return {
-    wire,
+    stream,
     lost: lost.promise,
     destroy: async () => {
       kill('SIGTERM');
@@ -97,5 +97,5 @@ export function startProxyCommand(command: string, log: Logger, clock: Clock): P
 }
 
 const MAX_LINES = 20;
-const MAX_SAID = 4096;
+const MAX_STDERR = 4096;
 const PATIENCE_MS = 300;

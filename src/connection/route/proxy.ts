@@ -1,7 +1,7 @@
 import type { Socket } from 'node:net';
 import { abortable } from '../../lib/async/abort.ts';
 import type { Clock } from '../../lib/async/clock.ts';
-import { keepSecret } from '../../lib/secrets.ts';
+import { registerSecret } from '../../lib/secrets.ts';
 import { errorText, printable } from '../../lib/text.ts';
 import { TunnelFailure } from '../../model/failure.ts';
 import { resetSocket } from '../../net/reset-socket.ts';
@@ -16,7 +16,7 @@ export async function loadProxy({ type }: ProxyEntry): Promise<void> {
   await (type === 'http' ? import('node:http') : import('./socks-client.ts'));
 }
 
-interface Destination {
+interface ServerAddress {
   readonly host: string;
   readonly port: number;
 }
@@ -29,7 +29,7 @@ interface Destination {
 export async function passProxy(
   socket: Socket,
   proxy: ProxyEntry,
-  to: Destination,
+  to: ServerAddress,
   timeoutMs: number,
   clock: Clock,
   signal: AbortSignal,
@@ -47,7 +47,7 @@ export async function passProxy(
   closed.catch(() => {});
   try {
     const password = proxy.passwordFile === null ? null : await readSecretFile(proxy.passwordFile, 'proxyPasswordFile');
-    if (password !== null) keepSecret(password, proxy.user ?? '');
+    if (password !== null) registerSecret(password, proxy.user ?? '');
     const negotiate = proxy.type === 'http' ? connectHttp : connectSocks;
     await abortable(Promise.race([closed, negotiate(socket, proxy, password, to, fail)]), signal);
   } catch (error) {
@@ -64,7 +64,7 @@ async function connectHttp(
   socket: Socket,
   { user }: ProxyEntry,
   password: string | null,
-  to: Destination,
+  to: ServerAddress,
   fail: Fail,
 ): Promise<void> {
   const { request } = await import('node:http');
@@ -105,7 +105,7 @@ async function connectSocks(
   socket: Socket,
   { host, port, user }: ProxyEntry,
   password: string | null,
-  destination: Destination,
+  destination: ServerAddress,
   fail: Fail,
 ): Promise<void> {
   try {

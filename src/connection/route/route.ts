@@ -4,26 +4,26 @@ import type { Logger } from '../../lib/log/log.ts';
 import { dial, discard as leave, type Dialled } from '../../net/dial.ts';
 import type { Device } from '../../net/device.ts';
 import { asFailure, TunnelFailure } from '../../model/failure.ts';
-import { AUTH_TIMEOUT_MS, type LoginEvents, prepareLogin, type Way } from './login.ts';
-import { pathAnswers, probeClaim, tryUntilAnswered } from '../../net/probe-path.ts';
+import { AUTH_TIMEOUT_MS, type LoginEvents, prepareLogin, type ReachedServer } from './login.ts';
+import { probePath, probeRequest, tryUntilAnswered } from '../../net/probe-path.ts';
 import { loadProxy, passProxy } from './proxy.ts';
-import { beyondProxy } from '../../net/first-machine.ts';
+import { behindProxyKey } from '../../net/first-hop.ts';
 import { startProxyCommand } from './proxy-command.ts';
 import { resetSocket } from '../../net/reset-socket.ts';
 import { type Entry, formatEndpoint, type ServerSpec, type TunnelSpec } from '../../model/spec.ts';
 import type { Channel, SshConnection } from '../ssh/connection.ts';
 import type { IdentityCache } from '../auth/identity-cache.ts';
 import { formatServer } from '../../model/state.ts';
-import { createTransport, endsOf } from '../../net/transport.ts';
+import { createTransport, addressesOf } from '../../net/transport.ts';
 import type { Turn } from '../../net/pacing/turns.ts';
-import { watchConnection, type WatchDeps } from '../ssh/keepalive.ts';
-import { wireOf } from '../../net/stream-wire.ts';
+import { runKeepalive, type KeepaliveDeps } from '../ssh/keepalive.ts';
+import { adaptStreams } from '../../net/stream-adapter.ts';
 
 export interface RouteDeps {
   readonly clock: Clock;
   readonly log: Logger;
   readonly identities: IdentityCache;
-  readonly device: WatchDeps['device'] & Pick<Device, 'turns'>;
+  readonly device: KeepaliveDeps['device'] & Pick<Device, 'turns'>;
   /** A TCP connection to the first machine on the way, and what is left of connectTimeout. */
   reach(signal: AbortSignal): Promise<Dialled>;
   /** Resolves with the turn of a proxyCommand when that may be started, which makes a connection of its own. */
@@ -34,11 +34,11 @@ export interface RouteDeps {
 }
 
 /** The open way to a tunnel's server, through whatever lies between. */
-export interface Route extends Way {
+export interface Route extends ReachedServer {
   /** Rejects when something on the way has ended, with what it was. */
   readonly lost: Promise<never>;
   /** Resolves when a new connection along the same way is answered; null where only a new start could tell. */
-  readonly answers: ((signal: AbortSignal) => Promise<void>) | null;
+  readonly probe: ((signal: AbortSignal) => Promise<void>) | null;
   /** Says goodbye to the servers on the way. */
   close(): Promise<void>;
   /** Ends all that is left of it at once; what it owns has ended when it resolves. */
@@ -93,16 +93,16 @@ async function enter(entry: Entry, first: ServerSpec, deps: RouteDeps, signal: A
   if (entry.type === 'command') {
     const turn = (await deps.beforeCommand?.(entry.command, signal)) ?? null;
     const command = startProxyCommand(entry.command, log, clock);
-    const transport = createTransport(command.wire, { ends: null, direct: false }, clock);
+    const transport = createTransport(command.stream, { addresses: null, direct: false }, clock);
     const { connectTimeoutMs: leftMs } = first;
-    return { route: { ...command, transport, leftMs, answers: null, close: () => Promise.resolve() }, turn };
+    return { route: { ...command, transport, leftMs, probe: null, close: () => Promise.resolve() }, turn };
   }
   const { socket, leftMs, turn } = await deps.reach(signal).catch((error: unknown) => {
     throw entry.type === 'direct' || !(error instanceof TunnelFailure) ? error : atProxy(error);
   });
-  const ends = endsOf(socket);
-  deps.onSourcePort(ends.localPort);
-  let answers = (within: AbortSignal) => pathAnswers(ends, first, { clock, turns }, within);
+  const addresses = addressesOf(socket);
+  deps.onSourcePort(addresses.localPort);
+  let probe = (within: AbortSignal) => probePath(addresses, first, { clock, turns }, within);
   if (entry.type !== 'direct') {
     const { host, port } = first;
     await passProxy(socket, entry, { host, port }, leftMs, clock, signal).catch((error: unknown) => {
@@ -112,12 +112,17 @@ async function enter(entry: Entry, first: ServerSpec, deps: RouteDeps, signal: A
     });
     turn.opened();
     // The proxy answers also when the server behind it cannot be reached.
-    answers = (within) =>
+    probe = (within) =>
       tryUntilAnswered(
         async (patience) => {
           const at = { ...first, host: entry.host, port: entry.port };
-          const claim = probeClaim(first.connectLimit, clock);
-          const again = await dial(at, patience, { clock, turns, claim, beyond: beyondProxy(entry, first) }, within);
+          const request = probeRequest(first.connectLimit, clock);
+          const again = await dial(
+            at,
+            patience,
+            { clock, turns, request, behindProxy: behindProxyKey(entry, first) },
+            within,
+          );
           await passProxy(again.socket, entry, { host, port }, patience, clock, within).finally(() => leave(again));
         },
         clock,
@@ -125,10 +130,10 @@ async function enter(entry: Entry, first: ServerSpec, deps: RouteDeps, signal: A
       );
   }
   const route: Route = {
-    wire: socket,
-    transport: createTransport(socket, { ends, direct: entry.type === 'direct' }, clock),
+    stream: socket,
+    transport: createTransport(socket, { addresses, direct: entry.type === 'direct' }, clock),
     leftMs,
-    answers,
+    probe,
     lost: deferred<never>().promise,
     close: () => Promise.resolve(),
     destroy: async () => resetSocket(socket),
@@ -163,20 +168,25 @@ async function jumpTo(
     connection.destroy();
     await below.destroy();
   };
-  const watched = naming(jump, () => watchJump(connection, jump, below, deps, over.signal));
+  const watched = naming(jump, () => keepJumpAlive(connection, jump, below, deps, over.signal));
   const lost = Promise.race([naming(jump, () => connection.lost), below.lost, watched]);
   lost.catch(() => {});
   try {
     const opening = open();
     opening.catch(() => {});
-    const channel = await Promise.race([lost, withinTime(opening, jump, next, clock)]);
-    const wire = wireOf({ readable: channel, writable: channel, close: () => channel.close() });
+    const channel = await Promise.race([lost, withinConnectTimeout(opening, jump, next, clock)]);
+    const stream = adaptStreams({ readable: channel, writable: channel, close: () => channel.close() });
     return {
-      wire,
-      transport: createTransport(wire, { ends: below.transport.ends, direct: false }, clock, connection.transport),
+      stream,
+      transport: createTransport(
+        stream,
+        { addresses: below.transport.addresses, direct: false },
+        clock,
+        connection.transport,
+      ),
       leftMs: jump.connectTimeoutMs,
       lost,
-      answers: async (within) => {
+      probe: async (within) => {
         await tryUntilAnswered(() => discard(open()), clock, within);
       },
       close: async () => {
@@ -200,7 +210,7 @@ async function discard(opening: Promise<Channel>): Promise<void> {
 }
 
 /** As the tunnel's own connection is watched; what is measured interests nobody. */
-async function watchJump(
+async function keepJumpAlive(
   connection: SshConnection,
   jump: ServerSpec,
   below: Route,
@@ -208,13 +218,13 @@ async function watchJump(
   signal: AbortSignal,
 ): Promise<never> {
   let known: { rttMs: number | null; silentSince: number | null } = { rttMs: null, silentSince: null };
-  return await watchConnection(
+  return await runKeepalive(
     connection,
     jump,
     {
       clock,
       device,
-      answers: below.answers,
+      probe: below.probe,
       heartbeat: () => {},
       state: () => known,
       report: (change) => (known = { ...known, ...change }),
@@ -224,7 +234,7 @@ async function watchJump(
 }
 
 /** A server that cannot reach the next one may say so only after minutes. */
-async function withinTime<T>(
+async function withinConnectTimeout<T>(
   work: Promise<T>,
   jump: ServerSpec,
   next: { readonly host: string; readonly port: number },

@@ -18,16 +18,16 @@ export function createConnectionPool(): ConnectionPool {
   const offered = createSets<SharedConnection>();
   const listeners = createSets<() => void>();
   const best = (login: string): SharedConnection | null => {
-    const open = [...offered.of(login)].filter((connection) => connection.takesIn());
+    const open = [...offered.of(login)].filter((connection) => connection.takesMore());
     return open.toSorted((a, b) => a.size() - b.size())[0] ?? null;
   };
   return {
     has: (login) => best(login) !== null,
     join: (login, member) => best(login)?.join(member) ?? null,
     offer: (login, connection) => {
-      const takeBack = offered.add(login, connection);
+      const withdraw = offered.add(login, connection);
       for (const listener of listeners.of(login)) listener();
-      return takeBack;
+      return withdraw;
     },
     onOffer: listeners.add,
     retire: offered.clear,

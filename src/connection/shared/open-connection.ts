@@ -27,7 +27,7 @@ export async function prepareConnection(
   deps: OpenDeps,
 ): Promise<(member: Member, signal: AbortSignal) => Promise<Share>> {
   const login = await prepareLogin(spec, { ...deps, name: spec.name });
-  const travel = await prepareRoute(spec, deps);
+  const openRoute = await prepareRoute(spec, deps);
   return async (member, signal) => {
     // From the login on it may outlive the tunnel that opened it.
     const over = childController(signal);
@@ -39,19 +39,19 @@ export async function prepareConnection(
         loginText = describeAccepted(report);
       },
       onAuthenticating: deps.onAuthenticating,
-      onVisitor: (visitor: Visitor) => (shared === null ? visitor.reject() : shared.receive(visitor)),
+      onVisitor: (visitor: Visitor) => (shared === null ? visitor.reject() : shared.dispatch(visitor)),
     };
     try {
-      route = await travel(over.signal);
+      route = await openRoute(over.signal);
       deps.heartbeat(spec.connectTimeoutMs + AUTH_TIMEOUT_MS + HEARTBEAT_SLACK_MS);
       const loggedIn = login(route, events, over.signal).catch((error: unknown) => {
         throw isBehindCommand(spec) ? throughCommand(error) : error;
       });
       const connection = await Promise.race([route.lost, loggedIn]);
       over.dispose();
-      let takeBack = () => {};
+      let withdraw = () => {};
       const onOver = () => {
-        takeBack();
+        withdraw();
         over.abort(new TunnelFailure('disconnected', 'the session is over'));
         deps.onOver();
       };
@@ -60,7 +60,7 @@ export async function prepareConnection(
         { ...deps, onOver },
       );
       const share = shared.join(member);
-      takeBack = deps.connections?.offer(loginOf(spec), shared) ?? takeBack;
+      withdraw = deps.connections?.offer(loginOf(spec), shared) ?? withdraw;
       return share;
     } catch (error) {
       over.abort(new TunnelFailure('disconnected', 'the session is over'));

@@ -4,7 +4,7 @@ import { TunnelFailure } from '../../model/failure.ts';
 import { type Endpoint, formatEndpoint, type ServerSpec } from '../../model/spec.ts';
 import type { Route } from '../route/route.ts';
 import type { Channel, SshConnection, Visitor } from '../ssh/connection.ts';
-import { watchConnection, type WatchDeps } from '../ssh/keepalive.ts';
+import { runKeepalive, type KeepaliveDeps } from '../ssh/keepalive.ts';
 
 /**
  * One logged-in connection and the tunnels that it carries: one, as long as nothing keeps the others from connections of their own. It
@@ -15,17 +15,17 @@ export interface SharedConnection {
   /** How many tunnels it carries. */
   size(): number;
   /** Whether it takes one more: not at a server that keeps listeners, in doubt about its life, after its end, or when it carries many. */
-  takesIn(): boolean;
+  takesMore(): boolean;
   join(member: Member): Share;
   /** A visitor of any of its listeners. */
-  receive(visitor: Visitor): void;
+  dispatch(visitor: Visitor): void;
 }
 
 /** A tunnel as its connection knows it. */
-export interface Member extends Pick<WatchDeps, 'heartbeat' | 'state' | 'report'> {
+export interface Member extends Pick<KeepaliveDeps, 'heartbeat' | 'state' | 'report'> {
   readonly name: string;
   /** One that came to a listener of this tunnel. */
-  receive(visitor: Visitor): void;
+  onVisitor(visitor: Visitor): void;
 }
 
 /** What one tunnel has of a connection. */
@@ -41,40 +41,40 @@ export interface Share {
   /** What this tunnel met shows that the connection is of no use: ends it for all. */
   fail(failure: TunnelFailure): void;
   /** Gives this tunnel's listeners back; resolves when the server has heard it, or did not answer soon. */
-  giveBack(): Promise<void>;
+  cancelListeners(): Promise<void>;
   /** Leaves; the last one says goodbye, in bounded time, where `politely`. May be called often. */
-  leave(politely: boolean): Promise<void>;
+  leave(gracefully: boolean): Promise<void>;
   /** Resolves when nothing is left of a connection that is over; at once where it goes on. */
   gone(): Promise<void>;
 }
 
 interface Opened {
   readonly connection: SshConnection;
-  readonly route: Pick<Route, 'lost' | 'answers' | 'close' | 'destroy'>;
+  readonly route: Pick<Route, 'lost' | 'probe' | 'close' | 'destroy'>;
   readonly spec: Pick<ServerSpec, 'serverAliveIntervalMs' | 'serverAliveCountMax'>;
   /** The tunnel's name. */
   readonly openedBy: string;
   readonly login: string | null;
 }
 
-interface SharedDeps extends Pick<WatchDeps, 'clock' | 'device'> {
+interface SharedDeps extends Pick<KeepaliveDeps, 'clock' | 'device'> {
   /** It is over; called once, at once. */
   onOver(): void;
 }
 
 /** Takes over a connection and the way below it. It ends only with what is lost, or with the last member. */
 export function shareConnection(opened: Opened, deps: SharedDeps): SharedConnection {
-  return new Carrier(opened, deps);
+  return new MultiTunnelConnection(opened, deps);
 }
 
-class Carrier implements SharedConnection {
+class MultiTunnelConnection implements SharedConnection {
   readonly #opened: Opened;
   readonly #deps: SharedDeps;
-  readonly #seats = new Set<Seat>();
+  readonly #memberships = new Set<Membership>();
   readonly #listeners = new Map<string, Granted>();
   readonly #evicted = new Set<number>();
   readonly #lost = deferred<never>();
-  readonly #watch = new AbortController();
+  readonly #keepalive = new AbortController();
   #inDoubt = false;
   #ending: Promise<void> | null = null;
   #gone: Promise<void> = Promise.resolve();
@@ -83,74 +83,74 @@ class Carrier implements SharedConnection {
     this.#opened = opened;
     this.#deps = deps;
     const { connection, route } = opened;
-    Promise.race([connection.lost, route.lost, this.#watching()]).catch((reason: unknown) => this.#fail(reason));
+    Promise.race([connection.lost, route.lost, this.#runKeepalive()]).catch((reason: unknown) => this.#fail(reason));
   }
 
   size(): number {
-    return this.#seats.size;
+    return this.#memberships.size;
   }
 
-  takesIn(): boolean {
+  takesMore(): boolean {
     const { serverVersion, transport } = this.#opened.connection;
     return (
-      GIVES_LISTENERS_BACK.test(serverVersion) &&
+      CANCELS_LISTENERS.test(serverVersion) &&
       this.#ending === null &&
       !this.#inDoubt &&
-      this.#seats.size < MAX_MEMBERS &&
+      this.#memberships.size < MAX_MEMBERS &&
       !transport.lost()
     );
   }
 
   join(member: Member): Share {
-    const seat: Seat = { member, left: false, channels: new Set(), waiting: new Set() };
-    this.#seats.add(seat);
+    const membership: Membership = { member, left: false, channels: new Set(), waiting: new Set() };
+    this.#memberships.add(membership);
     const { openedBy, login } = this.#opened;
     return {
       openedBy,
       login,
-      connection: this.#connectionOf(seat),
+      connection: this.#connectionOf(membership),
       notYetEvicted: (ports) => {
         const fresh = ports.filter((port) => !this.#evicted.has(port));
         for (const port of fresh) this.#evicted.add(port);
         return fresh;
       },
       fail: (failure) => {
-        if (!seat.left) this.#fail(failure);
+        if (!membership.left) this.#fail(failure);
       },
-      giveBack: () => waitAtMost(this.#cancelAll(seat), UNLISTEN_MS, this.#deps.clock),
-      leave: (politely) => this.#leave(seat, politely),
+      cancelListeners: () => waitAtMost(this.#cancelAll(membership), UNLISTEN_MS, this.#deps.clock),
+      leave: (gracefully) => this.#leave(membership, gracefully),
       gone: () => this.#gone,
     };
   }
 
-  receive(visitor: Visitor): void {
-    const seat = this.#seatOf(visitor);
-    if (seat !== undefined) return hand(visitor, seat);
+  dispatch(visitor: Visitor): void {
+    const membership = this.#membershipOf(visitor);
+    if (membership !== undefined) return hand(visitor, membership);
     // The grant of a port that the server chose, and its first visitor, may come in one packet: the grant is known a turn later.
     setImmediate(() => {
-      const late = this.#seatOf(visitor) ?? firstOf(this.#seats);
+      const late = this.#membershipOf(visitor) ?? firstOf(this.#memberships);
       if (late === undefined) visitor.reject();
       else hand(visitor, late);
     });
   }
 
-  #watching(): Promise<never> {
+  #runKeepalive(): Promise<never> {
     const { connection, spec, route } = this.#opened;
-    return watchConnection(
+    return runKeepalive(
       connection,
       spec,
       {
         ...this.#deps,
-        answers: route.answers,
-        heartbeat: (withinMs) => this.#seats.forEach(({ member }) => member.heartbeat(withinMs)),
+        probe: route.probe,
+        heartbeat: (withinMs) => this.#memberships.forEach(({ member }) => member.heartbeat(withinMs)),
         // What one knows of it all know.
-        state: () => firstOf(this.#seats)?.member.state() ?? { rttMs: null, silentSince: null },
+        state: () => firstOf(this.#memberships)?.member.state() ?? { rttMs: null, silentSince: null },
         report: (change) => {
           if (change.silentSince !== undefined) this.#inDoubt = change.silentSince !== null;
-          for (const { member } of this.#seats) member.report(change);
+          for (const { member } of this.#memberships) member.report(change);
         },
       },
-      this.#watch.signal,
+      this.#keepalive.signal,
     );
   }
 
@@ -159,38 +159,38 @@ class Carrier implements SharedConnection {
     void this.#end(false);
   }
 
-  #end(politely: boolean): Promise<void> {
-    this.#ending ??= this.#endNow(politely);
+  #end(gracefully: boolean): Promise<void> {
+    this.#ending ??= this.#endNow(gracefully);
     return this.#ending;
   }
 
-  async #endNow(politely: boolean): Promise<void> {
+  async #endNow(gracefully: boolean): Promise<void> {
     const { connection, route } = this.#opened;
     this.#deps.onOver();
-    this.#watch.abort(new TunnelFailure('disconnected', 'the session is over'));
+    this.#keepalive.abort(new TunnelFailure('disconnected', 'the session is over'));
     const goodbye = async () => {
       await connection.close();
       await route.close();
     };
-    if (politely) await waitAtMost(goodbye(), GOODBYE_MS, this.#deps.clock);
+    if (gracefully) await waitAtMost(goodbye(), GOODBYE_MS, this.#deps.clock);
     connection.destroy();
     this.#gone = route.destroy();
   }
 
   /** The server's only way to say whose visitor it is, is the listener. */
-  #seatOf({ listen }: Visitor): Seat | undefined {
-    const alone = this.#seats.size === 1 ? firstOf(this.#seats) : undefined;
-    return this.#listeners.get(formatEndpoint(listen))?.seat ?? alone;
+  #membershipOf({ listen }: Visitor): Membership | undefined {
+    const alone = this.#memberships.size === 1 ? firstOf(this.#memberships) : undefined;
+    return this.#listeners.get(formatEndpoint(listen))?.membership ?? alone;
   }
 
-  async #leave(seat: Seat, politely: boolean): Promise<void> {
-    if (seat.left) return;
-    seat.left = true;
-    this.#seats.delete(seat);
+  async #leave(membership: Membership, gracefully: boolean): Promise<void> {
+    if (membership.left) return;
+    membership.left = true;
+    this.#memberships.delete(membership);
     if (this.#ending !== null) return this.#ending;
-    if (this.#seats.size === 0) return this.#end(politely);
-    this.#cancelAll(seat).catch(() => {});
-    release(seat);
+    if (this.#memberships.size === 0) return this.#end(gracefully);
+    this.#cancelAll(membership).catch(() => {});
+    release(membership);
   }
 
   /** Once for each: some servers end the connection of who cancels what is not there. */
@@ -202,47 +202,47 @@ class Carrier implements SharedConnection {
     if (this.#listeners.get(key) === granted) this.#listeners.delete(key);
   }
 
-  async #cancelAll(seat: Seat): Promise<void> {
-    const own = [...this.#listeners.values()].filter((granted) => granted.seat === seat);
+  async #cancelAll(membership: Membership): Promise<void> {
+    const own = [...this.#listeners.values()].filter((granted) => granted.membership === membership);
     await Promise.all(own.map((granted) => this.#cancel(granted)));
   }
 
   /** The connection as this tunnel may use it. */
-  #connectionOf(seat: Seat): SshConnection {
+  #connectionOf(membership: Membership): SshConnection {
     const { connection } = this.#opened;
     const { transport } = connection;
     return {
       ...connection,
       lost: this.#lost.promise,
       // To a visitor of one that has left it is as if the connection were gone.
-      transport: { ...transport, lost: () => seat.left || transport.lost() },
-      listen: (endpoint) => this.#listen(endpoint, seat),
+      transport: { ...transport, lost: () => membership.left || transport.lost() },
+      listen: (endpoint) => this.#listen(endpoint, membership),
       unlisten: async (endpoint) => {
         const granted = this.#listeners.get(formatEndpoint(endpoint));
         // Another tunnel of this connection may have it by now.
-        if (granted?.seat === seat) await this.#cancel(granted);
+        if (granted?.membership === membership) await this.#cancel(granted);
       },
-      open: async (endpoint, originator) => keep(seat, await connection.open(endpoint, originator)),
-      close: () => this.#leave(seat, true),
-      destroy: () => void this.#leave(seat, false),
+      open: async (endpoint, originator) => keep(membership, await connection.open(endpoint, originator)),
+      close: () => this.#leave(membership, true),
+      destroy: () => void this.#leave(membership, false),
     };
   }
 
-  async #listen(endpoint: Endpoint, seat: Seat): Promise<number> {
+  async #listen(endpoint: Endpoint, membership: Membership): Promise<number> {
     const { connection } = this.#opened;
     const port = await connection.listen(endpoint);
     const granted = endpoint.type === 'tcp' ? { ...endpoint, port } : endpoint;
-    if (seat.left) {
+    if (membership.left) {
       connection.unlisten(granted).catch(() => {});
       throw new TunnelFailure('disconnected', 'the session is over');
     }
-    this.#listeners.set(formatEndpoint(granted), { seat, listen: granted, cancelled: false });
+    this.#listeners.set(formatEndpoint(granted), { membership, listen: granted, cancelled: false });
     return port;
   }
 }
 
 /** Dropbear finds no listener that it is to cancel (matchtcp in svr-tcpfwd.c), and of others it is not known. */
-const GIVES_LISTENERS_BACK = /^(?:OpenSSH|AsyncSSH)/;
+const CANCELS_LISTENERS = /^(?:OpenSSH|AsyncSSH)/;
 
 /** A failure of one connection is one of all that it carries. */
 const MAX_MEMBERS = 100;
@@ -250,7 +250,7 @@ const MAX_MEMBERS = 100;
 const UNLISTEN_MS = 500;
 const GOODBYE_MS = 700;
 
-interface Seat {
+interface Membership {
   readonly member: Member;
   left: boolean;
   readonly channels: Set<Channel>;
@@ -260,43 +260,43 @@ interface Seat {
 
 /** A listener that the server has granted to one of the tunnels. */
 interface Granted {
-  readonly seat: Seat;
+  readonly membership: Membership;
   readonly listen: Endpoint;
   cancelled: boolean;
 }
 
 /** Closes what a tunnel has of a connection that goes on without it. */
-function release({ channels, waiting }: Seat): void {
+function release({ channels, waiting }: Membership): void {
   for (const visitor of waiting) visitor.reject();
   for (const channel of channels) close(channel);
 }
 
-function hand(visitor: Visitor, seat: Seat): void {
+function hand(visitor: Visitor, membership: Membership): void {
   // The server has not heard yet that its listener was given back.
-  if (seat.left) return visitor.reject();
-  seat.waiting.add(visitor);
-  seat.member.receive({
+  if (membership.left) return visitor.reject();
+  membership.waiting.add(visitor);
+  membership.member.onVisitor({
     ...visitor,
     accept: () => {
-      seat.waiting.delete(visitor);
-      if (seat.left) throw new TunnelFailure('disconnected', 'the session is over');
-      return keep(seat, visitor.accept());
+      membership.waiting.delete(visitor);
+      if (membership.left) throw new TunnelFailure('disconnected', 'the session is over');
+      return keep(membership, visitor.accept());
     },
     reject: () => {
-      seat.waiting.delete(visitor);
-      if (!seat.left) visitor.reject();
+      membership.waiting.delete(visitor);
+      if (!membership.left) visitor.reject();
     },
-    gone: () => seat.left || visitor.gone?.() === true,
+    hasLeft: () => membership.left || visitor.hasLeft?.() === true,
   });
 }
 
-function keep(seat: Seat, channel: Channel): Channel {
-  if (seat.left) {
+function keep(membership: Membership, channel: Channel): Channel {
+  if (membership.left) {
     close(channel);
     throw new TunnelFailure('disconnected', 'the session is over');
   }
-  seat.channels.add(channel);
-  channel.once('close', () => seat.channels.delete(channel));
+  membership.channels.add(channel);
+  channel.once('close', () => membership.channels.delete(channel));
   return channel;
 }
 

@@ -19,7 +19,7 @@ export interface SshConnection {
    */
   open(endpoint: Endpoint, originator: Originator): Promise<Channel>;
   /** Asks for a session (RFC 4254 section 6), as harmlessly as can be, and closes it again. A tunnel never does that, an audit does. */
-  attempt(use: SessionUse): Promise<SessionAnswer>;
+  probeSession(use: SessionUse): Promise<SessionProbe>;
   /** For how many milliseconds there has been no channel; null while there is one. */
   idleMs(): number | null;
   /**
@@ -33,7 +33,7 @@ export interface SshConnection {
    */
   run(command: string, input: string, limit: number): Promise<CommandOutput>;
   /** One round trip to the server and back. */
-  probe(): Promise<void>;
+  ping(): Promise<void>;
   /** Says goodbye and closes; bounded in time, may be called often. */
   close(): Promise<void>;
   /** Ends the connection at once with a reset, so that its port is free and the server's kernel knows. */
@@ -55,10 +55,10 @@ export interface CommandOutput {
  * What became of it: `other` is a session in which the server does something of its own (a forced command, a shell that lets nobody
  * in), `silent` one in which nothing happens, so that nobody knows.
  */
-export interface SessionAnswer {
-  readonly outcome: 'granted' | 'refused' | 'other' | 'silent';
+export interface SessionProbe {
+  readonly result: 'granted' | 'refused' | 'other' | 'silent';
   /** The first words that came in it, safe to print. */
-  readonly said: string;
+  readonly output: string;
 }
 
 /** Who wants a connection, as the server is told. */
@@ -75,7 +75,7 @@ export interface Visitor {
   accept(): Channel;
   reject(): void;
   /** True for one who has left already, where that is known. */
-  gone?(): boolean;
+  hasLeft?(): boolean;
 }
 
 /** A stream through the connection. `close` ends both directions at once; `end` only ours. */

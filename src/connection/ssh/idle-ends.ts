@@ -49,14 +49,14 @@ const ADVICE =
   'The tunnel comes back each time; to keep it, have the server exempt this user (`Match User …`, `UnusedConnectionTimeout none`) or leave -I away';
 
 /** Knows for how long a connection has been without a channel. */
-export interface Use {
+export interface ChannelUse {
   /** To be called with each channel as soon as it is there. */
   add<T extends Channel>(channel: T): T;
   /** Null while there is one. */
   idleMs(): number | null;
 }
 
-export function createUse(clock: Clock): Use {
+export function trackChannels(clock: Clock): ChannelUse {
   let open = 0;
   let since = clock.now();
   return {

@@ -7,34 +7,34 @@ import { childController } from '../../lib/async/abort.ts';
 import type { Clock } from '../../lib/async/clock.ts';
 import type { Device } from '../../net/device.ts';
 import { TunnelFailure } from '../../model/failure.ts';
-import { askNow, assess, pathSeen, startLiveness, type Verdict } from './liveness.ts';
+import { askNow, assess, pathSeen, startLiveness, type LivenessVerdict } from './liveness.ts';
 import type { ServerSpec } from '../../model/spec.ts';
 import type { SshConnection } from './connection.ts';
 import type { TunnelState } from '../../model/state.ts';
 
-export interface WatchDeps {
+export interface KeepaliveDeps {
   readonly clock: Clock;
   readonly device: Pick<Device, 'onChange' | 'lostAddress' | 'unacknowledged'>;
   /** Resolves when a new connection to the server is answered; null where only a new start could tell. */
-  readonly answers: ((signal: AbortSignal) => Promise<void>) | null;
+  readonly probe: ((signal: AbortSignal) => Promise<void>) | null;
   heartbeat(withinMs: number): void;
-  state(): Watched;
-  report(change: Partial<Watched>): void;
+  state(): KeepaliveState;
+  report(change: Partial<KeepaliveState>): void;
 }
 
 /** What the watch finds out. */
-type Watched = Pick<TunnelState, 'rttMs' | 'silentSince'>;
+type KeepaliveState = Pick<TunnelState, 'rttMs' | 'silentSince'>;
 
-type WatchedSpec = Pick<ServerSpec, 'serverAliveIntervalMs' | 'serverAliveCountMax'>;
+type KeepaliveSpec = Pick<ServerSpec, 'serverAliveIntervalMs' | 'serverAliveCountMax'>;
 
 /**
  * Asks a silent server whether it is there, and gives up on a connection that is dead. Never resolves; rejects with keepalive-lost
  * or the signal's reason.
  */
-export async function watchConnection(
+export async function runKeepalive(
   connection: SshConnection,
-  spec: WatchedSpec,
-  deps: WatchDeps,
+  spec: KeepaliveSpec,
+  deps: KeepaliveDeps,
   signal: AbortSignal,
 ): Promise<never> {
   return await withScope(signal, (scope) => new Keepalive(connection, spec, deps, scope.signal).run());
@@ -42,15 +42,15 @@ export async function watchConnection(
 
 class Keepalive {
   readonly #connection: SshConnection;
-  readonly #spec: WatchedSpec;
-  readonly #deps: WatchDeps;
+  readonly #spec: KeepaliveSpec;
+  readonly #deps: KeepaliveDeps;
   readonly #signal: AbortSignal;
   readonly #woken = createEmitter();
   #live: Liveness;
   #moved: TunnelFailure | null = null;
-  #lookout: ReturnType<typeof childController> | null = null;
+  #pathProbe: ReturnType<typeof childController> | null = null;
 
-  constructor(connection: SshConnection, spec: WatchedSpec, deps: WatchDeps, signal: AbortSignal) {
+  constructor(connection: SshConnection, spec: KeepaliveSpec, deps: KeepaliveDeps, signal: AbortSignal) {
     this.#connection = connection;
     this.#spec = spec;
     this.#deps = deps;
@@ -67,7 +67,7 @@ class Keepalive {
         const { verdict } = this.#assess();
         if (verdict.type === 'dead') throw new TunnelFailure('keepalive-lost', describe(verdict));
         if (verdict.type === 'ask') void this.#measure();
-        this.#lookForThePath(verdict.type === 'doubt');
+        this.#probePath(verdict.type === 'doubt');
         this.#showSilence(verdict.type === 'doubt');
         const ms = Math.min(verdict.ms, LONGEST_WAIT_MS);
         heartbeat(ms + HEARTBEAT_SLACK_MS);
@@ -90,7 +90,7 @@ class Keepalive {
 
   #traffic(): Traffic {
     const { transport } = this.#connection;
-    const { ends, direct } = transport;
+    const { addresses: ends, direct } = transport;
     return {
       ...transport.traffic(),
       // What a proxy or another server acknowledges is not there yet.
@@ -100,7 +100,7 @@ class Keepalive {
 
   /** The machine woke up, or its addresses or routes have changed. */
   #onChange(): void {
-    const { ends } = this.#connection.transport;
+    const { addresses: ends } = this.#connection.transport;
     this.#live = askNow(this.#live);
     this.#woken.emit();
     if (ends === null) return;
@@ -116,7 +116,7 @@ class Keepalive {
     const { clock, report } = this.#deps;
     const asked = clock.now();
     try {
-      await this.#connection.probe();
+      await this.#connection.ping();
       report({ rttMs: Math.round((clock.now() - asked) * 10) / 10 });
     } catch {
       // The connection ended while we waited; `lost` says why.
@@ -124,15 +124,15 @@ class Keepalive {
   }
 
   /** Once for each doubt, until somebody answers or the doubt is over. */
-  #lookForThePath(wanted: boolean): void {
-    const { clock, answers } = this.#deps;
+  #probePath(wanted: boolean): void {
+    const { clock, probe } = this.#deps;
     if (!wanted) {
-      this.#lookout?.abort(new Error('no doubt any more'));
-      this.#lookout?.dispose();
-      this.#lookout = null;
-    } else if (this.#lookout === null && answers !== null) {
-      this.#lookout = childController(this.#signal);
-      answers(this.#lookout.signal).then(
+      this.#pathProbe?.abort(new Error('no doubt any more'));
+      this.#pathProbe?.dispose();
+      this.#pathProbe = null;
+    } else if (this.#pathProbe === null && probe !== null) {
+      this.#pathProbe = childController(this.#signal);
+      probe(this.#pathProbe.signal).then(
         () => {
           this.#live = pathSeen(this.#live, clock.now());
           this.#woken.emit();
@@ -151,7 +151,7 @@ class Keepalive {
 const LONGEST_WAIT_MS = 60_000;
 const HEARTBEAT_SLACK_MS = 30_000;
 
-function describe({ silentMs, pathWorks }: Extract<Verdict, { type: 'dead' }>): string {
+function describe({ silentMs, pathWorks }: Extract<LivenessVerdict, { type: 'dead' }>): string {
   const silent = `nothing heard from the server for ${Math.round(silentMs / 1000)} s`;
   return pathWorks ? `${silent}, though it answers new connections` : silent;
 }

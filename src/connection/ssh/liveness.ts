@@ -24,7 +24,7 @@ export interface Liveness {
   readonly traffic: Traffic;
 }
 
-export type Verdict =
+export type LivenessVerdict =
   | { readonly type: 'wait'; readonly ms: number }
   | { readonly type: 'ask'; readonly ms: number }
   /** The answer is late: find out whether another connection to the server opens, and say so with pathSeen(). */
@@ -64,7 +64,7 @@ export function assess(
   now: number,
   traffic: Traffic,
   options: LivenessOptions,
-): { readonly next: Liveness; readonly verdict: Verdict } {
+): { readonly next: Liveness; readonly verdict: LivenessVerdict } {
   const aliveAt = lastSignOfLife(last, now, traffic);
   const live = aliveAt === null ? { ...last, traffic } : { ...startLiveness(aliveAt, traffic), urgent: last.urgent };
   const interval = options.intervalMs === 0 ? Number.POSITIVE_INFINITY : options.intervalMs;
@@ -85,7 +85,7 @@ export function assess(
       ? Number.POSITIVE_INFINITY
       : live.pathSeenAt + grace(live.pathSeenAt - live.askedAt),
   );
-  if (now < giveUpAt) return plan(live, 'doubt', Math.min(LOOK_AGAIN_MS, giveUpAt - now));
+  if (now < giveUpAt) return plan(live, 'doubt', Math.min(RECHECK_MS, giveUpAt - now));
   return {
     next: live,
     verdict: { type: 'dead', silentMs: now - live.aliveAt, pathWorks: live.pathSeenAt !== null },
@@ -107,7 +107,7 @@ function grace(unansweredMs: number): number {
 }
 
 const LONG_MS = 15_000;
-const LOOK_AGAIN_MS = 1000;
+const RECHECK_MS = 1000;
 const HELD_UP_MS = 5000;
 
 /** Where the system does not tell what was acknowledged, an answer may wait behind what was sent before the question. */

@@ -5,26 +5,26 @@ import type { Clock } from '../../lib/async/clock.ts';
 import { printable } from '../../lib/text.ts';
 import { VERSION } from '../../lib/version.ts';
 import { TunnelFailure } from '../../model/failure.ts';
-import { createUse } from '../ssh/idle-ends.ts';
+import { trackChannels } from '../ssh/idle-ends.ts';
 import { resetSocket } from '../../net/reset-socket.ts';
-import { shield } from '../../net/shield.ts';
+import { guardListeners } from '../../net/guard-listeners.ts';
 import type { ServerSpec } from '../../model/spec.ts';
 import type { Channel, SshConnection, Visitor } from '../ssh/connection.ts';
 import type { Transport } from '../../net/transport.ts';
-import type { Wire } from '../../net/stream-wire.ts';
+import type { SshStream } from '../../net/stream-adapter.ts';
 import { valveOf } from '../../net/valve.ts';
 import { algorithms } from './algorithms.ts';
 import { limitAnnouncedKeys } from './announced-keys.ts';
 import { guardCompression } from './compression.ts';
 import { translateError, type Stage } from './errors.ts';
-import { exchangeAside } from './group-exchange.ts';
+import { exchangeInWorker } from './group-exchange.ts';
 import { holdIdentification, type Identification } from './identification.ts';
 import { guardProtocol } from './protocol/protocol-guard.ts';
-import { parseInTurns } from './protocol/parse-in-turns.ts';
+import { parseInSlices } from './protocol/parse-in-slices.ts';
 import { quietAfterClose } from './protocol/quiet-channels.ts';
 import { shareWindows } from './protocol/receive-windows.ts';
 import { rekeyAfter } from './rekey.ts';
-import { hearOffer } from './offer.ts';
+import { recordOffer } from './offer.ts';
 import { createRequests } from './requests.ts';
 import { limitSignatures } from '../auth/signature-algorithms.ts';
 import { waitForRekey } from './protocol/unfinished-rekey.ts';
@@ -32,7 +32,7 @@ import { waitForRekey } from './protocol/unfinished-rekey.ts';
 export interface ConnectOptions {
   readonly spec: ServerSpec;
   /** The open way to the server; from here on it is ours to end. */
-  readonly wire: Wire;
+  readonly stream: SshStream;
   readonly transport: Transport;
   /** Host key algorithms for the key types already known of this host, the most wanted first. */
   readonly knownKeyTypes: readonly string[];
@@ -67,8 +67,8 @@ class Connecting {
   readonly #lost = deferred<never>();
   readonly #closed = deferred<void>();
   readonly #requests: ReturnType<typeof createRequests>;
-  readonly #offer = hearOffer();
-  readonly #use: ReturnType<typeof createUse>;
+  readonly #offer = recordOffer();
+  readonly #use: ReturnType<typeof trackChannels>;
   readonly #cancelTimers: (() => void)[] = [];
   #transport: Transport;
   #identification: Identification | null = null;
@@ -81,15 +81,15 @@ class Connecting {
     this.#options = options;
     this.#transport = options.transport;
     this.#requests = createRequests(this.#client, options.clock);
-    this.#use = createUse(options.clock);
+    this.#use = trackChannels(options.clock);
   }
 
   start(signal: AbortSignal): Promise<SshConnection> {
     const { clock, handshakeTimeoutMs, explainStall } = this.#options;
     const onAbort = () => this.#fail(new TunnelFailure('disconnected', 'closed by us'));
-    this.#hearEnds();
-    this.#hearLogin();
-    this.#hearVisitors();
+    this.#onEnds();
+    this.#onLogin();
+    this.#onVisitors();
     return new Promise<SshConnection>((resolve, reject) => {
       signal.addEventListener('abort', onAbort, { once: true });
       this.#cancelTimers.push(
@@ -128,10 +128,10 @@ class Connecting {
    */
   #fail(failure: TunnelFailure): void {
     for (const cancel of this.#cancelTimers) cancel();
-    const reason = this.#hostKeyFailure ?? withWords(failure, this.#identification?.said() ?? '');
+    const reason = this.#hostKeyFailure ?? withFirstLine(failure, this.#identification?.firstLine() ?? '');
     this.#lost.reject(reason);
     this.#requests.fail(reason);
-    resetSocket(this.#options.wire);
+    resetSocket(this.#options.stream);
   }
 
   #failAs(error: Error): void {
@@ -142,7 +142,7 @@ class Connecting {
     for (const cancel of this.#cancelTimers.splice(0)) cancel();
   }
 
-  #hearEnds(): void {
+  #onEnds(): void {
     this.#client.on('error', (error: Error) => {
       const failure = translateError(error, this.#stage, this.#options.describeAuth());
       const message = failure.code === 'no-common-algorithm' ? this.#offer.explain(failure.message) : failure.message;
@@ -155,12 +155,12 @@ class Connecting {
     });
     // ssh2 closes our half, and says nothing, when the server disconnects without a complaint (reason 11). The server may never
     // close the other half.
-    this.#options.wire.once('finish', () => {
+    this.#options.stream.once('finish', () => {
       if (!this.#closing) this.#failAs(new Error('the server ended the connection'));
     });
   }
 
-  #hearLogin(): void {
+  #onLogin(): void {
     const { clock, spec, authTimeoutMs, onAuthenticating, onBanner, onHostKeys } = this.#options;
     // An expired password: only a person can choose the next one, and without a listener the login would hang.
     this.#client.on('change password', () =>
@@ -169,7 +169,7 @@ class Connecting {
     let banners = 0;
     this.#client.on('banner', (text: string) => {
       banners++;
-      if (banners <= MAX_BANNERS_TOLD) onBanner(printable(text.trim(), 1000));
+      if (banners <= MAX_BANNERS_LOGGED) onBanner(printable(text.trim(), 1000));
     });
     this.#client.on('handshake', (agreed) => {
       if (this.#stage !== 'handshake') return;
@@ -184,7 +184,7 @@ class Connecting {
     );
   }
 
-  #hearVisitors(): void {
+  #onVisitors(): void {
     const { onVisitor } = this.#options;
     this.#client.on('tcp connection', (info, accept, reject) =>
       onVisitor({
@@ -203,9 +203,9 @@ class Connecting {
   }
 
   #connect(): void {
-    const { spec, wire, authHandler, knownKeyTypes, verifyHostKey } = this.#options;
+    const { spec, stream, authHandler, knownKeyTypes, verifyHostKey } = this.#options;
     this.#client.connect({
-      sock: wire,
+      sock: stream,
       ident: `tunneld_${VERSION.replaceAll('-', '_')}`,
       username: spec.user,
       authHandler,
@@ -225,18 +225,18 @@ class Connecting {
 
   /** What ssh2 leaves open to a server that means harm, or does otherwise than OpenSSH. */
   #guard(): void {
-    const { spec, wire: socket, clock } = this.#options;
+    const { spec, stream: socket, clock } = this.#options;
     const valve = valveOf(socket);
-    parseInTurns(this.#client, valve);
+    parseInSlices(this.#client, valve);
     this.#identification = holdIdentification(this.#client);
     shareWindows(this.#client, (overload) => this.#failAs(overload));
     guardProtocol(this.#client, socket);
     quietAfterClose(this.#client);
-    const rekey = waitForRekey(this.#client, this.#transport, clock, (breach) => this.#failAs(breach));
+    const rekey = waitForRekey(this.#client, this.#transport, clock, (violation) => this.#failAs(violation));
     this.#transport = rekey;
     this.#lost.promise.catch(() => rekey.forget());
     limitAnnouncedKeys(this.#client, this.#options.onTooManyHostKeys);
-    exchangeAside(this.#client, valve, clock, (error) => this.#failAs(error));
+    exchangeInWorker(this.#client, valve, clock, (error) => this.#failAs(error));
     if (spec.compression) guardCompression(this.#client);
     if (spec.rekeyLimit !== null) rekeyAfter(this.#client, socket, spec.rekeyLimit, clock);
     if (spec.pubkeyAcceptedAlgorithms !== null) limitSignatures(this.#client, spec.pubkeyAcceptedAlgorithms);
@@ -252,10 +252,10 @@ class Connecting {
       unlisten: requests.unlisten,
       open: async (endpoint, originator) => use.add(await requests.open(endpoint, originator)),
       idleMs: use.idleMs,
-      attempt: requests.attempt,
+      probeSession: requests.probeSession,
       openTun: requests.openTun,
       run: requests.run,
-      probe: requests.probe,
+      ping: requests.ping,
       close: () => this.#close(),
       destroy: () => this.#fail(new TunnelFailure('disconnected', 'closed by us')),
     };
@@ -265,7 +265,7 @@ class Connecting {
     this.#closing = true;
     // On a dead path the goodbye never leaves, so the close is not waited for long.
     this.#client.end();
-    const cancel = this.#options.clock.timer(GOODBYE_MS, () => resetSocket(this.#options.wire));
+    const cancel = this.#options.clock.timer(GOODBYE_MS, () => resetSocket(this.#options.stream));
     await this.#closed.promise;
     cancel();
   }
@@ -284,7 +284,7 @@ function answerOnce(accept: () => Channel, reject: () => void): Pick<Visitor, 'a
   return {
     accept: () => {
       answered = true;
-      return shield(accept());
+      return guardListeners(accept());
     },
     reject: () => {
       if (!answered) reject();
@@ -294,7 +294,7 @@ function answerOnce(accept: () => Channel, reject: () => void): Pick<Visitor, 'a
 }
 
 /** A server may send any number of them. */
-const MAX_BANNERS_TOLD = 3;
+const MAX_BANNERS_LOGGED = 3;
 
 /** How long a polite close may take before the connection is reset. */
 const GOODBYE_MS = 500;
@@ -304,7 +304,9 @@ function timeout(what: string, ms: number): TunnelFailure {
 }
 
 /** Adds what a peer said in the place of an SSH identification: it tells a web server from a busy sshd. */
-function withWords(failure: TunnelFailure, words: string): TunnelFailure {
-  if (words === '' || failure.code !== 'handshake-failed') return failure;
-  return new TunnelFailure(failure.code, `${failure.message}; instead of SSH it says: ${words}`, { cause: failure });
+function withFirstLine(failure: TunnelFailure, firstLine: string): TunnelFailure {
+  if (firstLine === '' || failure.code !== 'handshake-failed') return failure;
+  return new TunnelFailure(failure.code, `${failure.message}; instead of SSH it says: ${firstLine}`, {
+    cause: failure,
+  });
 }

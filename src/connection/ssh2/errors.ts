@@ -1,6 +1,6 @@
 import { errorCode, errorText, printable } from '../../lib/text.ts';
 import { TunnelFailure } from '../../model/failure.ts';
-import { ProtocolBreach } from './protocol/breach.ts';
+import { ProtocolViolation } from './protocol/violations.ts';
 
 /** How far a connection had come when it failed. */
 export type Stage = 'handshake' | 'authentication' | 'established';
@@ -44,7 +44,7 @@ function describe(error: Error, message: string): string {
   if (numericCode(error) !== undefined) return `the server says: ${message}`;
   const damage = DAMAGE.find(({ pattern }) => pattern.test(message));
   if (damage !== undefined) return `the connection was damaged on the way: ${damage.what}`;
-  if (error instanceof ProtocolBreach || isMalformed(error)) return `the server broke the SSH protocol: ${message}`;
+  if (error instanceof ProtocolViolation || isMalformed(error)) return `the server broke the SSH protocol: ${message}`;
   const code = errorCode(error);
   return code === undefined ? message : (SYSTEM_ERRORS[code] ?? `${message} (${code})`);
 }

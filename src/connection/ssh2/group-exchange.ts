@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto';
 import type { Client } from 'ssh2';
 import type { Clock } from '../../lib/async/clock.ts';
 import type { Valve } from '../../net/valve.ts';
-import { powerAside, type Power } from './modular-power.ts';
+import { powerInWorker, type Power } from './modular-power.ts';
 import { type Group, internalsOf } from './protocol/internals.ts';
 import { holdMessages } from './protocol/held-messages.ts';
 
@@ -13,10 +13,10 @@ import { holdMessages } from './protocol/held-messages.ts';
  * judged. OpenSSH does not test it either: a bad group harms nobody but the server that chose it and signs it. What comes from the
  * server meanwhile waits. `onError` learns what is wrong with a group, or with what waited. To be called right after client.connect().
  */
-export function exchangeAside(client: Client, valve: Valve, clock: Clock, onError: (error: Error) => void): void {
+export function exchangeInWorker(client: Client, valve: Valve, clock: Clock, onError: (error: Error) => void): void {
   const { _protocol: protocol } = internalsOf(client);
   const hold = holdMessages(client, valve, onError);
-  const power: Power = (...numbers) => powerAside(clock, ...numbers);
+  const power: Power = (...numbers) => powerInWorker(clock, ...numbers);
   protocol.openGroup = (exchange, prime, generator, [minBits, maxBits], proceed) =>
     hold(openGroup(prime, generator, minBits, maxBits, power), (group) => {
       exchange._dh = group;

@@ -5,7 +5,7 @@ import { printable } from '../../lib/text.ts';
 /** What came from the server before it said that it speaks SSH. */
 export interface Identification {
   /** The first line of a peer that has not identified itself, safe to print; empty where it said nothing, or did. */
-  said(): string;
+  firstLine(): string;
   /** Whether the identification is complete. */
   seen(): boolean;
 }
@@ -34,7 +34,7 @@ export function holdIdentification(client: Client): Identification {
   };
   return {
     seen: () => seen,
-    said: () =>
+    firstLine: () =>
       printable(
         held
           .toString('utf8')

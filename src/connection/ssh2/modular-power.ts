@@ -1,6 +1,6 @@
 import { createPrivateKey, createPublicKey } from 'node:crypto';
 import type { Clock } from '../../lib/async/clock.ts';
-import { offLoop } from '../../lib/async/off-loop.ts';
+import { runInWorker } from '../../lib/async/run-in-worker.ts';
 
 /** `base` to the power of `exponent` modulo the odd `modulus`, all big-endian; the answer is as long as the modulus. */
 export type Power = (base: Buffer, exponent: Buffer, modulus: Buffer) => Promise<Buffer>;
@@ -12,12 +12,12 @@ export type PowerJob = Readonly<Record<'base' | 'exponent' | 'modulus', Uint8Arr
  * modularPower() where it does not hold the event loop: in a thread of its own, if its numbers are large. Where no thread is to be
  * had, or none is soon, it is done on the loop after all: that keeps a tunnel waiting for less than a lost login does.
  */
-export async function powerAside(clock: Clock, base: Buffer, exponent: Buffer, modulus: Buffer): Promise<Buffer> {
+export async function powerInWorker(clock: Clock, base: Buffer, exponent: Buffer, modulus: Buffer): Promise<Buffer> {
   if (modulus.length <= SMALL_BYTES) return modularPower(base, exponent, modulus);
-  const aside = offLoop<Uint8Array>('modular-power', { base, exponent, modulus } satisfies PowerJob, LIMITS);
+  const inWorker = runInWorker<Uint8Array>('modular-power', { base, exponent, modulus } satisfies PowerJob, LIMITS);
   const result = await new Promise<Uint8Array | null>((resolve) => {
     const cancel = clock.timer(PATIENCE_MS, () => resolve(null));
-    void aside
+    void inWorker
       .catch(() => null)
       .then(resolve)
       .finally(cancel);

@@ -12,7 +12,7 @@ export interface Offer {
   stop(client: Client): void;
 }
 
-export function hearOffer(): Offer {
+export function recordOffer(): Offer {
   const lists = new Map<string, string>();
   let stopped = false;
   return {

@@ -2,31 +2,31 @@ import type { Client } from 'ssh2';
 import type { Clock } from '../../lib/async/clock.ts';
 import type { RekeyLimit } from '../../model/spec.ts';
 import { internalsOf } from './protocol/internals.ts';
-import type { Wire } from '../../net/stream-wire.ts';
+import type { SshStream } from '../../net/stream-adapter.ts';
 
 /**
  * Has the keys of a connection exchanged anew after so many bytes or so long (ssh_config(5), RekeyLimit). Asked whenever something
  * comes from the server, which an idle connection's keepalive sees to: no timer of its own. ssh2 itself never begins an exchange.
  */
-export function rekeyAfter(client: Client, wire: Wire, { bytes, ms }: RekeyLimit, clock: Clock): void {
+export function rekeyAfter(client: Client, stream: SshStream, { bytes, ms }: RekeyLimit, clock: Clock): void {
   const { _protocol: protocol } = internalsOf(client);
   let read = 0;
   let since = { bytes: 0, at: clock.now() };
   let asked = false;
   client.on('handshake', () => {
     asked = false;
-    since = { bytes: read + wire.bytesWritten, at: clock.now() };
+    since = { bytes: read + stream.bytesWritten, at: clock.now() };
   });
-  wire.on('data', (chunk: Buffer) => {
+  stream.on('data', (chunk: Buffer) => {
     read += chunk.length;
     const due =
-      (bytes !== null && read + wire.bytesWritten - since.bytes >= bytes) ||
+      (bytes !== null && read + stream.bytesWritten - since.bytes >= bytes) ||
       (ms !== null && clock.now() - since.at >= ms);
     if (!due || asked) return;
     asked = true;
     // Not among the parser's own work on this chunk.
     setImmediate(() => {
-      if (!wire.destroyed) protocol.rekey();
+      if (!stream.destroyed) protocol.rekey();
     });
   });
 }

@@ -3,11 +3,11 @@ import type { Client } from 'ssh2';
 import { systemClock } from '../../lib/async/clock.ts';
 import { errorText, printable } from '../../lib/text.ts';
 import { TunnelFailure } from '../../model/failure.ts';
-import { shield } from '../../net/shield.ts';
+import { guardListeners } from '../../net/guard-listeners.ts';
 import { formatEndpoint, type Endpoint } from '../../model/spec.ts';
-import type { Channel, CommandOutput, Originator, SessionAnswer, SessionUse } from '../ssh/connection.ts';
-import { attempt } from './try-session.ts';
-import { ProtocolBreach } from './protocol/breach.ts';
+import type { Channel, CommandOutput, Originator, SessionProbe, SessionUse } from '../ssh/connection.ts';
+import { probeSession } from './probe-session.ts';
+import { ProtocolViolation } from './protocol/violations.ts';
 import { openTun } from './open-tun.ts';
 import { runCommand } from './run-command.ts';
 
@@ -16,10 +16,10 @@ export interface Requests {
   listen(endpoint: Endpoint): Promise<number>;
   unlisten(endpoint: Endpoint): Promise<void>;
   open(endpoint: Endpoint, originator: Originator): Promise<Channel>;
-  attempt(use: SessionUse): Promise<SessionAnswer>;
+  probeSession(use: SessionUse): Promise<SessionProbe>;
   openTun(): Promise<'granted' | 'refused' | 'unable'>;
   run(command: string, input: string, limit: number): Promise<CommandOutput>;
-  probe(): Promise<void>;
+  ping(): Promise<void>;
   /** The connection is gone: whatever is asked, now or later, fails with this. */
   fail(failure: TunnelFailure): void;
 }
@@ -53,11 +53,12 @@ export function createRequests(client: Client, clock = systemClock): Requests {
     listen: (endpoint) => ask<number>((done) => listen(client, endpoint, done)),
     unlisten: (endpoint) => ask<void>((done) => unlisten(client, endpoint, () => done(null, undefined))),
     open: async (endpoint, originator) =>
-      shield(await ask<Channel>((done) => open(client, endpoint, originator, done))),
-    attempt: (use) => ask<SessionAnswer>((done) => attempt(client, use, clock, (answer) => done(null, answer))),
+      guardListeners(await ask<Channel>((done) => open(client, endpoint, originator, done))),
+    probeSession: (use) =>
+      ask<SessionProbe>((done) => probeSession(client, use, clock, (answer) => done(null, answer))),
     openTun: () => ask<'granted' | 'refused' | 'unable'>((done) => openTun(client, (answer) => done(null, answer))),
     run: (command, input, limit) => ask<CommandOutput>((done) => runCommand(client, command, input, limit, done)),
-    probe: () => ask<void>((done) => ping(client, () => done(null, undefined))),
+    ping: () => ask<void>((done) => sendPing(client, () => done(null, undefined))),
     fail: (failure) => {
       ended ??= failure;
       for (const reject of waiting) reject(failure);
@@ -84,19 +85,19 @@ function open(
 
 /** Without a reason it is the end of the connection, or a server that has not the extension. */
 function translateRefusal(error: Error & { readonly reason?: unknown }, target: string): TunnelFailure {
-  const said = printable(error.message.replace(/^\(SSH\) Channel open failure: /, ''));
+  const text = printable(error.message.replace(/^\(SSH\) Channel open failure: /, ''));
   const cause = { cause: error };
   switch (error.reason) {
     case CONNECT_FAILED:
-      return new TunnelFailure('target-unreachable', `the server cannot connect to ${target}: ${said}`, cause);
+      return new TunnelFailure('target-unreachable', `the server cannot connect to ${target}: ${text}`, cause);
     case PROHIBITED:
       return new TunnelFailure(
         'forward-refused',
-        `the server forbids connections to ${target} (administratively prohibited: AllowTcpForwarding, AllowStreamLocalForwarding or permitopen): ${said}`,
+        `the server forbids connections to ${target} (administratively prohibited: AllowTcpForwarding, AllowStreamLocalForwarding or permitopen): ${text}`,
         cause,
       );
     default:
-      return new TunnelFailure('forward-refused', `the server does not connect to ${target}: ${said}`, cause);
+      return new TunnelFailure('forward-refused', `the server does not connect to ${target}: ${text}`, cause);
   }
 }
 
@@ -113,7 +114,7 @@ export function isProhibited({ cause }: TunnelFailure): boolean {
  * all the same (RFC 4254 section 4). ssh2 has it for its own keepalive only. Nothing public will do: to cancel a listener that does
  * not exist ends the connection with AsyncSSH.
  */
-function ping(client: Client, done: () => void): void {
+function sendPing(client: Client, done: () => void): void {
   const { _callbacks: callbacks, _protocol: protocol } = internalsOf(client);
   if (protocol === undefined) throw new Error('Not connected');
   callbacks.push(done);
@@ -128,7 +129,7 @@ function listen(client: Client, endpoint: Endpoint, done: (error: TunnelFailure 
   } else {
     client.forwardIn(endpoint.host, endpoint.port, (error, port) => {
       if (error) refused();
-      else if (port < 1 || port > 65_535) throw new ProtocolBreach(`it says that it listens on port ${port}`);
+      else if (port < 1 || port > 65_535) throw new ProtocolViolation(`it says that it listens on port ${port}`);
       else done(null, port);
     });
   }

@@ -13,8 +13,8 @@ export function runCommand(
 ): void {
   client.exec(command, (error, channel) => {
     if (error !== undefined) {
-      const words = `the server runs no command: ${printable(error.message)}`;
-      done(new TunnelFailure('forward-refused', words, { cause: error }), NOTHING);
+      const text = `the server runs no command: ${printable(error.message)}`;
+      done(new TunnelFailure('forward-refused', text, { cause: error }), NOTHING);
     } else collect(channel, input, limit, done);
   });
 }

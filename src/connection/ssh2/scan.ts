@@ -2,12 +2,12 @@ import { internalsOf } from './protocol/internals.ts';
 import ssh2 from '#ssh2';
 import type { Clock } from '../../lib/async/clock.ts';
 import { printable } from '../../lib/text.ts';
-import { hearOffer } from './offer.ts';
-import type { Wire } from '../../net/stream-wire.ts';
+import { recordOffer } from './offer.ts';
+import type { SshStream } from '../../net/stream-adapter.ts';
 import { valveOf } from '../../net/valve.ts';
-import { exchangeAside } from './group-exchange.ts';
+import { exchangeInWorker } from './group-exchange.ts';
 import { holdIdentification } from './identification.ts';
-import { parseInTurns } from './protocol/parse-in-turns.ts';
+import { parseInSlices } from './protocol/parse-in-slices.ts';
 import { guardProtocol } from './protocol/protocol-guard.ts';
 
 /** What a server shows to everybody. */
@@ -21,15 +21,20 @@ export interface Scan {
 }
 
 /** Begins a handshake only to see the host key, and ends it there. `types` are the host key algorithms to ask for. Never rejects. */
-export function scanServer(wire: Wire, timeoutMs: number, clock: Clock, types?: readonly string[]): Promise<Scan> {
+export function scanServer(
+  stream: SshStream,
+  timeoutMs: number,
+  clock: Clock,
+  types?: readonly string[],
+): Promise<Scan> {
   return new Promise((resolve) => {
     const client = new ssh2.Client();
-    const offer = hearOffer();
+    const offer = recordOffer();
     let hostKey: Buffer | null = null;
     let error = '';
     const end = () => {
       cancel();
-      wire.destroy();
+      stream.destroy();
       resolve({ hostKey, error, software: printable(internalsOf(client)._remoteVer ?? '') });
     };
     const cancel = clock.timer(timeoutMs, () => {
@@ -47,7 +52,7 @@ export function scanServer(wire: Wire, timeoutMs: number, clock: Clock, types?: 
     });
     try {
       client.connect({
-        sock: wire,
+        sock: stream,
         username: 'nobody',
         readyTimeout: 0,
         debug: offer.debug,
@@ -57,11 +62,11 @@ export function scanServer(wire: Wire, timeoutMs: number, clock: Clock, types?: 
           throw new Error('that was all');
         },
       });
-      const valve = valveOf(wire);
-      parseInTurns(client, valve);
+      const valve = valveOf(stream);
+      parseInSlices(client, valve);
       holdIdentification(client);
-      guardProtocol(client, wire);
-      exchangeAside(client, valve, clock, failed);
+      guardProtocol(client, stream);
+      exchangeInWorker(client, valve, clock, failed);
     } catch (reason) {
       error = printable(String(reason));
       end();

@@ -1,7 +1,7 @@
 import type { Clock } from '../../lib/async/clock.ts';
-import type { Ends } from '../../net/device.ts';
+import type { SocketAddresses } from '../../net/device.ts';
 import { type DialSpec, sourceOf, translate } from '../../net/dial.ts';
-import { probeClaim } from '../../net/probe-path.ts';
+import { probeRequest } from '../../net/probe-path.ts';
 import type { Turns } from '../../net/pacing/turns.ts';
 import { openSocket } from '../../net/open-socket.ts';
 import { resetSocket } from '../../net/reset-socket.ts';
@@ -11,7 +11,7 @@ import { resetSocket } from '../../net/reset-socket.ts';
  * (see SourcePorts), and closes it. For when this connection had to come from another port than the one that died. Never rejects.
  */
 export async function evict(
-  { localAddress, localPort, remoteAddress, remotePort }: Ends,
+  { localAddress, localPort, remoteAddress, remotePort }: SocketAddresses,
   earlierPorts: (current: number) => readonly number[],
   { clock, turns, spec }: EvictDeps,
   signal: AbortSignal,
@@ -19,7 +19,7 @@ export async function evict(
   for (const port of earlierPorts(localPort)) {
     const options = { host: remoteAddress, port: remotePort, localAddress, localPort: port };
     const address = { address: remoteAddress, port: remotePort, source: sourceOf(spec) };
-    const turn = await turns.take(address, probeClaim(spec.connectLimit, clock), signal).catch(() => null);
+    const turn = await turns.take(address, probeRequest(spec.connectLimit, clock), signal).catch(() => null);
     if (turn === null) return;
     await openSocket(options, PATIENCE_MS, clock, signal).then(
       (socket) => {

@@ -4,7 +4,7 @@ import { connect, createServer, type ListenOptions, type Server, type Socket } f
 import { basename, dirname } from 'node:path';
 import { inDirectory, inDirectorySync } from '../../lib/files/open-directory.ts';
 import { errorCode } from '../../lib/text.ts';
-import { shield } from '../../net/shield.ts';
+import { guardListeners } from '../../net/guard-listeners.ts';
 import type { Endpoint } from '../../model/spec.ts';
 
 /** A listener of this device. */
@@ -27,7 +27,9 @@ export async function listenLocally(
   try {
     for (const { options, optional } of places(endpoint)) {
       if (endpoint.type === 'unix' && replace) await removeDead(endpoint.path);
-      const server = createServer({ allowHalfOpen: true, noDelay: true }, (socket) => onVisitor(shield(socket)));
+      const server = createServer({ allowHalfOpen: true, noDelay: true }, (socket) =>
+        onVisitor(guardListeners(socket)),
+      );
       try {
         await listen(server, options, mask);
         servers.push(server);

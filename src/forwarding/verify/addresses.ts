@@ -1,5 +1,5 @@
 import { isIP, isIPv6 } from 'node:net';
-import { TELLTALE, type Endpoint } from '../../model/spec.ts';
+import { WILDCARD_PROBE_HOST, type Endpoint } from '../../model/spec.ts';
 
 /** Where the visitors of a listener arrive on the server, as it can be asked to connect there. */
 export interface ListenerAddresses {
@@ -17,7 +17,7 @@ export interface ListenerAddresses {
 export function addressesOf(listen: Endpoint, port: number): ListenerAddresses {
   if (listen.type === 'unix') return { asked: [listen], instead: [], name: null, beyond: null };
   const at = (...hosts: readonly string[]) => hosts.map((host): Endpoint => ({ type: 'tcp', host, port }));
-  const [name = null, beyond = null] = at('localhost', TELLTALE);
+  const [name = null, beyond = null] = at('localhost', WILDCARD_PROBE_HOST);
   switch (listen.host.toLowerCase()) {
     case 'localhost':
       return { asked: at('127.0.0.1', '::1'), instead: [], name, beyond };

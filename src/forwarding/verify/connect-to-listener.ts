@@ -9,7 +9,7 @@ import { discardLate } from '../../connection/ssh/discard.ts';
 import { isProhibited } from '../../connection/ssh2/requests.ts';
 
 /** What verification needs of the connection. */
-export type VerifiedConnection = Pick<SshConnection, 'open' | 'probe' | 'serverVersion' | 'transport'>;
+export type VerifiedConnection = Pick<SshConnection, 'open' | 'ping' | 'serverVersion' | 'transport'>;
 
 /** Has the server connect us to this place. Rejects also where it does not say in time whether it does. */
 export async function connectToListener(
@@ -60,8 +60,8 @@ export function untilMissing(
 ): Promise<'missing' | 'slow'> {
   const asked = clock.now();
   const answered = async (over: AbortSignal) => {
-    await abortable(connection.probe(), over);
-    await abortable(connection.probe(), over);
+    await abortable(connection.ping(), over);
+    await abortable(connection.ping(), over);
     await sleep(clock, Math.max(LATER_MS, 4 * (clock.now() - asked)), over);
     return 'missing' as const;
   };

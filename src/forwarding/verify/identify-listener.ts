@@ -8,7 +8,7 @@ import { CLOSES, type OtherProgram, SILENT } from './results.ts';
 import type { Endpoint } from '../../model/spec.ts';
 import type { Channel } from '../../connection/ssh/connection.ts';
 import { scanServer } from '../../connection/ssh2/scan.ts';
-import { wireOf } from '../../net/stream-wire.ts';
+import { adaptStreams } from '../../net/stream-adapter.ts';
 
 export interface IdentifyDeps {
   readonly clock: Clock;
@@ -48,7 +48,7 @@ export async function identifyListener(
   const line = printable(bytes.toString('latin1').split(/[\r\n]/, 1)[0] ?? '', 60);
   if (!line.startsWith('SSH-')) return { ...other, who: `it says ${line}` };
   const fresh = await again();
-  const wire = wireOf({ readable: fresh, writable: fresh, close: () => fresh.close() });
+  const wire = adaptStreams({ readable: fresh, writable: fresh, close: () => fresh.close() });
   const { hostKey } = await scanServer(wire, SCAN_MS, clock);
   if (hostKey === null) return { ...other, who: `an SSH server (${line})` };
   const { keys, complete } = await ownKeys(listen, keyTypeOf(hostKey));

@@ -44,7 +44,7 @@ export async function intercept(
     // The connection is gone, or the session: those who serve learn that too.
   }
   if (filter.letGo() || gone) return null;
-  return { ...visitor, accept: () => channel, gone: () => gone, reject: () => discard(channel) };
+  return { ...visitor, accept: () => channel, hasLeft: () => gone, reject: () => discard(channel) };
 }
 
 /** For what a nonce takes longer than an answer to a question. */

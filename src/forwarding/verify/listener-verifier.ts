@@ -107,7 +107,7 @@ export function createVerifier(connection: VerifiedConnection, deps: VerifierDep
         return;
       }
       intercepted += 1;
-      const roundTrip = next.speaksLast(visitor.listen) ? () => connection.probe() : null;
+      const roundTrip = next.speaksLast(visitor.listen) ? () => connection.ping() : null;
       const found = intercept(visitor, possible, { clock, roundTrip }, signal);
       next.acceptLater(
         visitor,

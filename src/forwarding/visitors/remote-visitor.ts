@@ -32,7 +32,7 @@ export async function serveVisitor(visitor: Visitor, options: VisitOptions, sign
   }
   options.onSocket(socket);
   options.onTarget(null);
-  if (visitor.gone?.() === true) {
+  if (visitor.hasLeft?.() === true) {
     resetSocket(socket);
     return;
   }

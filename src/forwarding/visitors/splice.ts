@@ -4,9 +4,9 @@ import type { Clock } from '../../lib/async/clock.ts';
 import { deferred } from '../../lib/async/abort.ts';
 import { deliverThenClose } from '../../net/deliver.ts';
 import type { Device } from '../../net/device.ts';
-import { gatherWrites } from '../../net/cork-writes.ts';
+import { corkWrites } from '../../net/cork-writes.ts';
 import { resetSocket } from '../../net/reset-socket.ts';
-import { ListenerError } from '../../net/shield.ts';
+import { ListenerError } from '../../net/guard-listeners.ts';
 import type { Channel } from '../../connection/ssh/connection.ts';
 import type { Transport } from '../../net/transport.ts';
 
@@ -171,7 +171,7 @@ function createDelivery(socket: Socket, { clock, unacknowledged }: SpliceOptions
 /** Channel to socket: reads the channel only while little waits for the socket. */
 function startDownlink(channel: Channel, socket: Socket, { count, visitor }: SpliceOptions): void {
   const direction = visitor === 'channel' ? 'in' : 'out';
-  const gather = gatherWrites(socket);
+  const gather = corkWrites(socket);
   let unsent = 0;
   channel.unsent = () => socket.writableLength;
 
@@ -202,7 +202,7 @@ function startUplink(channel: Channel, socket: Socket, { transport, count, visit
   const onData = (chunk: Buffer) => {
     if (!channel.writable) return;
     count(visitor === 'channel' ? 'out' : 'in', chunk.length);
-    transport.gather();
+    transport.cork();
     channel.write(chunk, resumeWhenFree);
     if (!paused && mustWait()) {
       paused = true;

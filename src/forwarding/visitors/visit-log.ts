@@ -1,5 +1,5 @@
 import type { Clock } from '../../lib/async/clock.ts';
-import { fewAMinute } from '../../lib/log/few-a-minute.ts';
+import { limitPerMinute } from '../../lib/log/limit-per-minute.ts';
 import type { Logger } from '../../lib/log/log.ts';
 
 type Details = Readonly<Record<string, string | number>>;
@@ -18,9 +18,9 @@ export interface VisitLog {
 }
 
 export function createVisitLog(log: Pick<Logger, 'info' | 'warn'>, clock: Clock): VisitLog {
-  const served = fewAMinute(clock, SERVED_A_MINUTE);
+  const served = limitPerMinute(clock, SERVED_A_MINUTE);
   const warnings = (burst: number) => {
-    const few = fewAMinute(clock, burst);
+    const few = limitPerMinute(clock, burst);
     return (details: Details, message: string) => few((untold) => log.warn(counted(details, untold), message));
   };
   return {

@@ -1,4 +1,4 @@
-import { ownerOfPlace } from '../../lib/files/place-owner.ts';
+import { pathOwner } from '../../lib/files/path-owner.ts';
 import { readRegularFile } from '../../lib/files/read-regular-file.ts';
 import { errorCode } from '../../lib/text.ts';
 import type { Account } from './accounts.ts';
@@ -11,7 +11,7 @@ export type EffectiveUser = Pick<Account, 'uid' | 'gid'> & {
 
 /** With whose rights a file is read for a service of the system: what lies in the place of a user could lead anywhere. */
 export function ownerOfPath(path: string): EffectiveUser {
-  const { uid, gid } = ownerOfPlace(path);
+  const { uid, gid } = pathOwner(path);
   return { uid, gid, name: uid === 0 ? 'root' : null };
 }
 

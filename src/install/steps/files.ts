@@ -2,7 +2,7 @@ import { constants, type Stats } from 'node:fs';
 import { type FileHandle, lstat, open, readlink, realpath } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { errorCode, errorText } from '../../lib/text.ts';
-import { writeWhole } from '../../lib/files/whole-file.ts';
+import { writeAtomically } from '../../lib/files/write-atomically.ts';
 import { InstallError } from './install-error.ts';
 
 /** What is at a path. */
@@ -85,7 +85,7 @@ export interface Ownership {
 /** Writes a file whole or not at all. */
 export async function putFile(path: string, content: string | Buffer, { mode, uid, gid }: Ownership): Promise<void> {
   try {
-    await writeWhole(path, content, { mode, owner: { uid, gid } });
+    await writeAtomically(path, content, { mode, owner: { uid, gid } });
   } catch (error) {
     throw fileError('write', path, error);
   }

@@ -36,14 +36,14 @@ export function deferred<T>(): Deferred<T> {
 /** A controller that follows each of `parents`, and can be aborted by itself; `dispose` lets the parents forget it. */
 export function childController(...parents: readonly AbortSignal[]): AbortController & { dispose(): void } {
   const controller = new AbortController();
-  const forgets = parents.map((parent) => {
+  const unsubscribes = parents.map((parent) => {
     const follow = () => controller.abort(parent.reason);
     if (parent.aborted) follow();
     else parent.addEventListener('abort', follow, { once: true });
     return () => parent.removeEventListener('abort', follow);
   });
   const dispose = () => {
-    for (const forget of forgets) forget();
+    for (const unsubscribe of unsubscribes) unsubscribe();
   };
   return Object.assign(controller, { dispose });
 }

@@ -23,28 +23,33 @@ export function deadline<T>(
 export type Subscribe = (listener: () => void) => () => void;
 
 /** Waits `ms` milliseconds, or until one of these calls back. Rejects only with the signal's reason. */
-export function sleepUntil(clock: Clock, ms: number, wakers: readonly Subscribe[], signal: AbortSignal): Promise<void> {
+export function sleepUntil(
+  clock: Clock,
+  ms: number,
+  sources: readonly Subscribe[],
+  signal: AbortSignal,
+): Promise<void> {
   return new Promise((resolve, reject) => {
     if (signal.aborted) {
       reject(signal.reason as Error);
       return;
     }
     let over = false;
-    const ends: (() => void)[] = [];
-    const end = (settle: () => void) => {
+    const cancels: (() => void)[] = [];
+    const end = (finish: () => void) => {
       over = true;
       signal.removeEventListener('abort', onAbort);
-      for (const forget of ends.splice(0)) forget();
-      settle();
+      for (const forget of cancels.splice(0)) forget();
+      finish();
     };
     const onAbort = () => end(() => reject(signal.reason as Error));
     const wake = () => end(resolve);
     signal.addEventListener('abort', onAbort, { once: true });
-    for (const subscribe of [(listener: () => void) => clock.timer(ms, listener), ...wakers]) {
+    for (const subscribe of [(listener: () => void) => clock.timer(ms, listener), ...sources]) {
       const forget = subscribe(wake);
       // It may have called back at once.
       if (over) forget();
-      else ends.push(forget);
+      else cancels.push(forget);
       if (over) return;
     }
   });

@@ -1,7 +1,7 @@
 import { basename, dirname } from 'node:path';
 import { errorCode } from '../text.ts';
 import { inDirectory } from './open-directory.ts';
-import { writeWholeIn } from './whole-file.ts';
+import { writeAtomicallyIn } from './write-atomically.ts';
 
 /**
  * Makes a file, whole or not at all, and never over one that is there. What root makes in a folder of somebody else, such as that of
@@ -12,11 +12,11 @@ export async function createFile(path: string, text: string | Buffer, mode: numb
     const owner = process.getuid?.() === 0 ? directory.owner() : null;
     const name = basename(path);
     try {
-      await writeWholeIn(directory, name, text, { mode, owner }, { over: false });
+      await writeAtomicallyIn(directory, name, text, { mode, owner }, { over: false });
     } catch (error) {
       // Not every file system has owners.
       if (owner === null || errorCode(error) !== 'EPERM') throw error;
-      await writeWholeIn(directory, name, text, { mode, owner: null }, { over: false });
+      await writeAtomicallyIn(directory, name, text, { mode, owner: null }, { over: false });
     }
   });
 }

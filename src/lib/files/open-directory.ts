@@ -1,12 +1,12 @@
 import { closeSync, constants, existsSync, fstatSync, openSync, statSync } from 'node:fs';
 import { join } from 'node:path';
-import { checkRootsOpened, type PlaceOwner } from './place-owner.ts';
+import { checkOpened, type PathOwner } from './path-owner.ts';
 
 /** A directory in which files are made, replaced or removed. */
 export interface OpenDirectory {
   /** The path of one of its names. For root it begins at the open directory, and leads there whatever has been exchanged since. */
   at(name: string): string;
-  owner(): PlaceOwner;
+  owner(): PathOwner;
 }
 
 /**
@@ -53,7 +53,7 @@ function open(path: string): Opened {
   try {
     const { uid, gid } = fstatSync(fd);
     // A directory has no second name.
-    checkRootsOpened(path, fd, { uid, nlink: 1 });
+    checkOpened(path, fd, { uid, nlink: 1 });
     const anchor = `/proc/self/fd/${fd}`;
     const start = existsSync(`${anchor}/.`) ? anchor : path;
     const named = (error: unknown) => {

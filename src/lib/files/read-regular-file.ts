@@ -1,5 +1,5 @@
 import { closeSync, constants, fstatSync, openSync, readSync } from 'node:fs';
-import { checkRootsOpened } from './place-owner.ts';
+import { checkOpened } from './path-owner.ts';
 
 /**
  * The bytes of a regular file of at most `limit` bytes. Throws for anything else: pipes and devices would hold us up, or never end; for root
@@ -10,7 +10,7 @@ export function readRegularFile(path: string, limit = 1024 * 1024): Buffer {
   try {
     const stats = fstatSync(fd);
     if (!stats.isFile()) throw new Error(`${path} is no regular file`);
-    checkRootsOpened(path, fd, stats);
+    checkOpened(path, fd, stats);
     if (stats.size > limit) throw new Error(`${path} is larger than ${limit} bytes`);
     const buffer = Buffer.alloc(limit);
     let length = 0;

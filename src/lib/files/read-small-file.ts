@@ -1,6 +1,6 @@
 import { constants } from 'node:fs';
 import { open } from 'node:fs/promises';
-import { checkRootsOpened } from './place-owner.ts';
+import { checkOpened } from './path-owner.ts';
 import { readAtMost } from './read-at-most.ts';
 
 /** The text of a file of at most 1 MiB. Rejects for what is larger, and for a pipe, which would be waited for, perhaps for ever; for root also as checkRootsOpened() does. */
@@ -9,7 +9,7 @@ export async function readText(path: string): Promise<string> {
   try {
     const stats = await handle.stat();
     if (stats.isFIFO()) throw new Error(`${path} is a pipe`);
-    if (stats.isFile()) checkRootsOpened(path, handle.fd, stats);
+    if (stats.isFile()) checkOpened(path, handle.fd, stats);
     const bytes = await readAtMost(handle, MAX_BYTES + 1);
     if (bytes.length > MAX_BYTES) throw new Error(`${path} is larger than 1 MiB`);
     return bytes.toString('utf8');

@@ -2,8 +2,8 @@ import { constants, type Stats } from 'node:fs';
 import { open, realpath } from 'node:fs/promises';
 import { basename, dirname } from 'node:path';
 import { inDirectory } from './open-directory.ts';
-import { checkRootsOpened } from './place-owner.ts';
-import { writeWhole, writeWholeIn } from './whole-file.ts';
+import { checkOpened } from './path-owner.ts';
+import { writeAtomically, writeAtomicallyIn } from './write-atomically.ts';
 
 /** Puts another text into an existing file at once, keeping its owner, its mode and a link to it; `check` may refuse by rejecting. */
 export async function replaceFile(
@@ -18,12 +18,12 @@ export async function replaceFile(
     let stats: Stats;
     try {
       stats = await handle.stat();
-      checkRootsOpened(path, handle.fd, stats);
+      checkOpened(path, handle.fd, stats);
     } finally {
       await handle.close();
     }
     const { uid, gid, mode } = stats;
-    await writeWholeIn(directory, basename(file), text, { mode: mode & 0o7777, owner: { uid, gid } });
+    await writeAtomicallyIn(directory, basename(file), text, { mode: mode & 0o7777, owner: { uid, gid } });
   });
 }
 
@@ -35,5 +35,5 @@ export async function writeAnew(
   text: string,
   { uid, gid, mode }: Pick<Stats, 'uid' | 'gid' | 'mode'>,
 ): Promise<void> {
-  await writeWhole(path, text, { mode: mode & 0o7777, owner: { uid, gid } });
+  await writeAtomically(path, text, { mode: mode & 0o7777, owner: { uid, gid } });
 }

@@ -1,14 +1,14 @@
 import { dirname } from 'node:path';
 import { newest } from '../async/newest.ts';
 import { makeDirectory } from './make-directory.ts';
-import { checkRootsPlace } from './place-owner.ts';
-import { writeWhole } from './whole-file.ts';
+import { checkRootMayWrite } from './path-owner.ts';
+import { writeAtomically } from './write-atomically.ts';
 
 /** Writes a file of what the daemon has learnt, flushed, with mode 0600, into a directory that is made where it is missing. */
 export async function writeDurably(path: string, text: string): Promise<void> {
-  checkRootsPlace(path);
+  checkRootMayWrite(path);
   makeDirectory(dirname(path));
-  await writeWhole(path, text, { mode: 0o600, owner: null });
+  await writeAtomically(path, text, { mode: 0o600, owner: null });
 }
 
 /** A file that is written anew at each change, beside the event loop: to flush it may take an SD card seconds. */

@@ -1,7 +1,7 @@
 import { closeSync, constants, fstatSync, openSync, renameSync, statSync, writeSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { makeDirectory } from '../files/make-directory.ts';
-import { checkRootsPlace } from '../files/place-owner.ts';
+import { checkRootMayWrite } from '../files/path-owner.ts';
 import { errorText } from '../text.ts';
 import type { LogOutput } from './output.ts';
 
@@ -28,7 +28,7 @@ export function fileOutput(
   let troubled = false;
 
   const open = () => {
-    checkRootsPlace(path);
+    checkRootMayWrite(path);
     makeDirectory(dirname(path));
     // A pipe without a reader would hold the whole daemon; like this it is an error.
     fd = openSync(path, O_WRONLY | O_APPEND | O_CREAT | O_NONBLOCK | O_NOCTTY, 0o600);

@@ -1,5 +1,5 @@
-import type { Claim, Pace } from './types.ts';
-import { within } from './within.ts';
+import type { PaceRequest, Pace } from './types.ts';
+import { inWindow } from './window.ts';
 
 /**
  * When a login may begin so that the failed ones of a process, over all its tunnels, stay below what fail2ban and sshd's penalties
@@ -7,18 +7,18 @@ import { within } from './within.ts';
  */
 export function loginAt(
   pace: Pick<Pace, 'rejected' | 'lastRejected' | 'pending' | 'established'>,
-  { standing, urgent }: Pick<Claim, 'standing' | 'urgent'>,
+  { loginHistory, urgent }: Pick<PaceRequest, 'loginHistory' | 'urgent'>,
   now: number,
 ): number {
-  const recent = within(pace.rejected, FAIL2BAN_MS, now);
-  const most = urgent && standing === 'rejected' ? SHARES.new : SHARES[standing];
+  const recent = inWindow(pace.rejected, FAIL2BAN_MS, now);
+  const most = urgent && loginHistory === 'rejected' ? SHARES.new : SHARES[loginHistory];
   if (recent.length >= most) return recent[recent.length - most]! + FAIL2BAN_MS;
   // Each of those under way may fail as well, as long as none has succeeded.
-  const doubtful = standing !== 'proven' || pace.lastRejected !== null || pace.established === 0;
+  const doubtful = loginHistory !== 'proven' || pace.lastRejected !== null || pace.established === 0;
   if (doubtful && recent.length + pace.pending >= most) return Number.POSITIVE_INFINITY;
   // Two in a row have more than one tunnel's own reason: the server itself may not be ready for anybody.
   // What worked does not wait for the reasons of those that never did.
-  const concerns = standing === 'proven' ? pace.lastRejected === 'proven' : pace.lastRejected !== null;
+  const concerns = loginHistory === 'proven' ? pace.lastRejected === 'proven' : pace.lastRejected !== null;
   if (!concerns || recent.length < 2 || urgent) return now;
   return recent.at(-1)! + (recent.length === 2 ? PAUSE_MS : LONG_PAUSE_MS);
 }

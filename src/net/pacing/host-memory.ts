@@ -11,10 +11,10 @@ export interface HostMemory {
 }
 
 export function createHostMemory(): HostMemory {
-  const hosts = new Map<string, Known>();
-  const known = (host: string): Known => hosts.get(host) ?? { addresses: [], winner: null, tookMs: 0 };
-  const remember = (host: string, change: Partial<Known>) => {
-    const next = { ...known(host), ...change };
+  const hosts = new Map<string, HostRecord>();
+  const recordOf = (host: string): HostRecord => hosts.get(host) ?? { addresses: [], winner: null, tookMs: 0 };
+  const remember = (host: string, change: Partial<HostRecord>) => {
+    const next = { ...recordOf(host), ...change };
     hosts.delete(host);
     hosts.set(host, next);
     const [oldest] = hosts.keys();
@@ -23,17 +23,17 @@ export function createHostMemory(): HostMemory {
   return {
     ordered: (host, addresses) => {
       remember(host, { addresses });
-      const { winner } = known(host);
+      const { winner } = recordOf(host);
       const order = interleaved(addresses);
       return winner !== null && order.includes(winner) ? [winner, ...order.filter((one) => one !== winner)] : order;
     },
-    last: (host) => known(host).addresses,
+    last: (host) => recordOf(host).addresses,
     answered: (host, address, ms) => remember(host, { winner: address, tookMs: ms }),
-    patience: (host) => Math.min(Math.max(STAGGER_MS, 2 * known(host).tookMs), LONGEST_STAGGER_MS),
+    patience: (host) => Math.min(Math.max(STAGGER_MS, 2 * recordOf(host).tookMs), LONGEST_STAGGER_MS),
   };
 }
 
-interface Known {
+interface HostRecord {
   readonly addresses: readonly string[];
   readonly winner: string | null;
   readonly tookMs: number;

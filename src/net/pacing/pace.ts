@@ -1,8 +1,8 @@
-import type { Pace, Claim } from './types.ts';
+import type { Pace, PaceRequest } from './types.ts';
 import { FAIL2BAN_MS, loginAt } from './failed-logins.ts';
-import { within } from './within.ts';
+import { inWindow } from './window.ts';
 
-export type Outcome =
+export type ConnectionEvent =
   /** It was let in; sshd has not spoken yet. */
   | 'opened'
   /** The machine answered that nobody listens. */
@@ -30,7 +30,7 @@ export const START: Pace = {
   refused: 0,
   dropped: 0,
   quietUntil: 0,
-  knockAt: 0,
+  retryAt: 0,
   limit: { type: 'unknown' },
   rejected: [],
   lastRejected: null,
@@ -38,7 +38,7 @@ export const START: Pace = {
 };
 
 /** A connection that has begun. */
-export interface Begun extends Pick<Claim, 'purpose' | 'standing'> {
+export interface Begun extends Pick<PaceRequest, 'purpose' | 'loginHistory'> {
   readonly at: number;
 }
 
@@ -48,29 +48,29 @@ export function begin(pace: Pace, { at, purpose }: Begun): Pace {
 }
 
 /** The earliest time at which this one may begin, or infinity where only an event can tell. */
-export function nextAt(pace: Pace, { purpose, standing, urgent, limit }: Claim, now: number): number {
+export function nextAt(pace: Pace, { purpose, loginHistory, urgent, limit }: PaceRequest, now: number): number {
   if (purpose === 'probe' ? pace.probing : pace.pending >= pace.width) return Number.POSITIVE_INFINITY;
   return Math.max(
     now,
     pace.quietUntil,
-    urgent ? 0 : pace.knockAt,
+    urgent ? 0 : pace.retryAt,
     limit === null ? roomAt(pace, now) : windowAt(pace.begun, limit.count, limit.windowMs + SLACK_MS, now),
-    purpose === 'probe' ? 0 : loginAt(pace, { standing, urgent }, now),
-    penaltyBorneAt(pace, pace.dropped > 0 && standing !== 'proven' ? GRACE_EXCEEDED_MS : AUTH_FAILED_MS, now),
+    purpose === 'probe' ? 0 : loginAt(pace, { loginHistory, urgent }, now),
+    penaltyBorneAt(pace, pace.dropped > 0 && loginHistory !== 'proven' ? GRACE_EXCEEDED_MS : AUTH_FAILED_MS, now),
   );
 }
 
 /** What became of a connection. `random` spreads those who share a server. */
-export function settle(last: Pace, outcome: Outcome, begun: Begun, now: number, random: () => number): Pace {
-  if (outcome === 'opened') return settleOpened(last, now);
-  if (outcome === 'ended') return { ...last, established: Math.max(0, last.established - 1) };
+export function applyEvent(last: Pace, event: ConnectionEvent, begun: Begun, now: number, random: () => number): Pace {
+  if (event === 'opened') return applyOpened(last, now);
+  if (event === 'ended') return { ...last, established: Math.max(0, last.established - 1) };
   const pace = begun.purpose === 'probe' ? { ...last, probing: false } : { ...last, pending: last.pending - 1 };
-  switch (outcome) {
+  switch (event) {
     case 'refused':
     case 'barred':
     case 'unanswered':
     case 'unsent':
-      return settleUnopened(pace, outcome, begun, now, random);
+      return applyNotOpened(pace, event, begun, now, random);
     case 'dropped': {
       const dropped = pace.dropped + 1;
       const wait = Math.min(DROP_MS * 2 ** (dropped - 1), LONGEST_DROP_MS) * (0.5 + random());
@@ -83,9 +83,10 @@ export function settle(last: Pace, outcome: Outcome, begun: Begun, now: number, 
       return { ...pace, width, established: pace.established + 1, dropped: 0, lastRejected: null };
     }
     case 'rejected': {
-      const rejected = [...within(pace.rejected, FAIL2BAN_MS, now), now];
-      const { standing } = begun;
-      const lastRejected = pace.lastRejected === 'proven' || standing === 'rejected' ? pace.lastRejected : standing;
+      const rejected = [...inWindow(pace.rejected, FAIL2BAN_MS, now), now];
+      const { loginHistory } = begun;
+      const lastRejected =
+        pace.lastRejected === 'proven' || loginHistory === 'rejected' ? pace.lastRejected : loginHistory;
       return { ...charge(pace, AUTH_FAILED_MS, now), rejected, dropped: 0, lastRejected };
     }
     case 'left':
@@ -93,32 +94,32 @@ export function settle(last: Pace, outcome: Outcome, begun: Begun, now: number, 
   }
 }
 
-function settleOpened(pace: Pace, now: number): Pace {
+function applyOpened(pace: Pace, now: number): Pace {
   // More than any usual limit lets in: there is none.
-  const unlimited = within(pace.begun, WINDOW_MS, now).length > USUAL_LIMIT;
-  return { ...pace, refused: 0, knockAt: 0, limit: unlimited ? { type: 'none' } : pace.limit };
+  const unlimited = inWindow(pace.begun, WINDOW_MS, now).length > USUAL_LIMIT;
+  return { ...pace, refused: 0, retryAt: 0, limit: unlimited ? { type: 'none' } : pace.limit };
 }
 
 /** The same for one that did not open. */
-function settleUnopened(
+function applyNotOpened(
   pace: Pace,
-  outcome: 'refused' | 'barred' | 'unanswered' | 'unsent',
+  event: 'refused' | 'barred' | 'unanswered' | 'unsent',
   begun: Begun,
   now: number,
   random: () => number,
 ): Pace {
-  if (outcome === 'unsent') return { ...pace, begun: without(pace.begun, begun.at) };
+  if (event === 'unsent') return { ...pace, begun: without(pace.begun, begun.at) };
   const burst = followsBurst(pace, begun.at, now);
-  if (outcome === 'unanswered') {
+  if (event === 'unanswered') {
     const next = { ...pace, width: 1, refused: 0, knockAt: 0 };
     if (burst) return limited(next, false, now, random);
     // Where nothing answers, hardly anything has arrived.
     return { ...next, begun: without(pace.begun, begun.at) };
   }
   const next = { ...pace, width: 1, refused: pace.refused + 1 };
-  if (outcome === 'barred' || (burst && pace.established > 0))
-    return limited(next, outcome === 'barred' && burst, now, random);
-  return { ...next, knockAt: now + knockDelay(next, now, random) };
+  if (event === 'barred' || (burst && pace.established > 0))
+    return limited(next, event === 'barred' && burst, now, random);
+  return { ...next, retryAt: now + retryDelay(next, now, random) };
 }
 
 /** Whether a limit has just shown itself, or is known. */
@@ -132,7 +133,7 @@ export function isForgettable(pace: Pace, now: number): boolean {
     pace.pending === 0 &&
     !pace.probing &&
     pace.established === 0 &&
-    within([...pace.begun, ...pace.rejected], FAIL2BAN_MS, now).length === 0 &&
+    inWindow([...pace.begun, ...pace.rejected], FAIL2BAN_MS, now).length === 0 &&
     (pace.limit.type !== 'known' || pace.limit.until < now)
   );
 }
@@ -165,13 +166,13 @@ function roomAt(pace: Pace, now: number): number {
 }
 
 function windowAt(begun: readonly number[], most: number, windowMs: number, now: number): number {
-  const recent = within(begun, windowMs, now);
+  const recent = inWindow(begun, windowMs, now);
   return recent.length < most ? now : recent[recent.length - most]! + windowMs;
 }
 
 /** Whether so many were let in just before this one that a limit is the likely reason. */
 function followsBurst(pace: Pace, begunAt: number, now: number): boolean {
-  return within(without(pace.begun, begunAt), WINDOW_MS, now).length >= BURST;
+  return inWindow(without(pace.begun, begunAt), WINDOW_MS, now).length >= BURST;
 }
 
 /** Until it has forgotten all of ours: rejected connections count as well. */
@@ -185,18 +186,18 @@ function limited(pace: Pace, certain: boolean, now: number, random: () => number
 }
 
 /** Quick where sshd is only restarted; then so that even two devices behind one address stay below a limit together. */
-function knockDelay(pace: Pick<Pace, 'limit' | 'refused' | 'begun'>, now: number, random: () => number): number {
-  const isQuick = pace.limit.type === 'none' && pace.refused <= UNLIMITED_KNOCKS;
-  return (isQuick ? UNLIMITED_KNOCK_MS : scheduledDelay(pace, now)) * (1 + 0.05 * random());
+function retryDelay(pace: Pick<Pace, 'limit' | 'refused' | 'begun'>, now: number, random: () => number): number {
+  const isQuick = pace.limit.type === 'none' && pace.refused <= UNLIMITED_RETRIES;
+  return (isQuick ? UNLIMITED_RETRY_MS : scheduledDelay(pace, now)) * (1 + 0.05 * random());
 }
 
 /** Where what began before the absence leaves room for one knock less, the last but one is left out: the last reaches further. */
 function scheduledDelay({ refused, begun }: Pick<Pace, 'refused' | 'begun'>, now: number): number {
-  const [first = STEADY_MS, second] = KNOCKS_MS.slice(refused - 1);
+  const [first = STEADY_MS, second] = RETRIES_MS.slice(refused - 1);
   if (second === undefined) return first;
   const both = now + first + second;
   const bothFit = windowAt([...begun, now + first], USUAL_LIMIT, WINDOW_MS, both) <= both;
-  return bothFit ? first : KNOCKS_MS.slice(refused - 1).reduce((sum, ms) => sum + ms, 0);
+  return bothFit ? first : RETRIES_MS.slice(refused - 1).reduce((sum, ms) => sum + ms, 0);
 }
 
 function without(times: readonly number[], one: number): readonly number[] {
@@ -217,11 +218,11 @@ const BURST = 4;
  * With the one that follows the loss of a connection at once these are the five that a usual limit lets in within half a minute. Every
  * two seconds they would reach 8 s only, and the sixth would come at 31 s.
  */
-const KNOCKS_MS = [1700, 2700, 3200, 3400];
+const RETRIES_MS = [1700, 2700, 3200, 3400];
 const STEADY_MS = 15_500;
 /** Where more than that were let in before: for the first minute. */
-const UNLIMITED_KNOCK_MS = 1700;
-const UNLIMITED_KNOCKS = 35;
+const UNLIMITED_RETRY_MS = 1700;
+const UNLIMITED_RETRIES = 35;
 
 /** sshd's defaults. */
 const AUTH_FAILED_MS = 5000;

@@ -3,16 +3,16 @@ import type { Begun } from './pace.ts';
 import type { Clock } from '../../lib/async/clock.ts';
 import { TunnelFailure } from '../../model/failure.ts';
 import { createHostMemory, type HostMemory } from './host-memory.ts';
-import { begin, isForgettable, isLimited, nextAt, type Outcome, settle, START } from './pace.ts';
-import { type Claim, type Pace } from './types.ts';
-import { outcomeOf, suspecting } from './suspicion.ts';
+import { begin, isForgettable, isLimited, nextAt, type ConnectionEvent, applyEvent, START } from './pace.ts';
+import { type PaceRequest, type Pace } from './types.ts';
+import { eventOf, withSuspectedLimit } from './suspected-limit.ts';
 
 /** Where a connection leads, and from which of our addresses or interfaces where that was chosen. `beyond` is a server behind a proxy. */
-export interface Place {
+export interface NetworkPath {
   readonly address: string;
   readonly port: number;
   readonly source: string | null;
-  readonly beyond?: string | undefined;
+  readonly behindProxy?: string | undefined;
 }
 
 /**
@@ -24,15 +24,15 @@ export interface Turns {
    * Resolves when the connection may begin. Rejects with the failure that another one met meanwhile, or with the signal's reason.
    * `onWait` is told when the turn comes at the earliest, as soon as that is known and each time it changes.
    */
-  take(place: Place, claim: TurnClaim, signal: AbortSignal, onWait?: (at: number) => void): Promise<Turn>;
+  take(path: NetworkPath, request: TurnRequest, signal: AbortSignal, onWait?: (at: number) => void): Promise<Turn>;
   /** When it may begin at the earliest, in the clock's milliseconds; infinity where that depends on others. */
-  nextAt(place: Place, claim: Claim): number;
+  nextAt(path: NetworkPath, request: PaceRequest): number;
   /** Resolves when a new connection is answered there, if only by a refusal; rejects with the signal's reason. */
-  answered(place: Place, signal: AbortSignal): Promise<void>;
+  untilAnswered(path: NetworkPath, signal: AbortSignal): Promise<void>;
   readonly hosts: HostMemory;
 }
 
-export interface TurnClaim extends Claim {
+export interface TurnRequest extends PaceRequest {
   /** When the same tunnel last had a turn. */
   readonly since: number;
 }
@@ -70,9 +70,14 @@ class ProcessTurns implements Turns {
     this.#options = options;
   }
 
-  take(place: Place, claim: TurnClaim, signal: AbortSignal, onWait: (at: number) => void = () => {}): Promise<Turn> {
-    const server = this.#serverAt(place);
-    this.#forgetLost(server);
+  take(
+    path: NetworkPath,
+    request: TurnRequest,
+    signal: AbortSignal,
+    onWait: (at: number) => void = () => {},
+  ): Promise<Turn> {
+    const server = this.#serverOn(path);
+    this.#dropStale(server);
     return new Promise((resolve, reject) => {
       if (signal.aborted) {
         reject(signal.reason as Error);
@@ -88,29 +93,29 @@ class ProcessTurns implements Turns {
         if (server.queue.length === 0) server.cancel();
         reject(signal.reason as Error);
       };
-      let told = Number.POSITIVE_INFINITY;
+      let reportedAt = Number.POSITIVE_INFINITY;
       const waiter: Waiter = {
-        claim,
+        request,
         waitsUntil: (at) => {
-          if (!Number.isFinite(at) || Math.abs(at - told) < NEWS_MS) return;
-          told = at;
+          if (!Number.isFinite(at) || Math.abs(at - reportedAt) < REPORT_STEP_MS) return;
+          reportedAt = at;
           onWait(at);
         },
-        grant: leave(() => resolve(this.#start(server, claim))),
+        grant: leave(() => resolve(this.#start(server, request))),
         refuse: (failure) => leave(() => reject(failure))(),
       };
       signal.addEventListener('abort', onAbort, { once: true });
       server.queue.push(waiter);
-      this.#admit(server);
+      this.#schedule(server);
     });
   }
 
-  nextAt(place: Place, claim: Claim): number {
-    return nextAt(this.#jointPace(this.#serverAt(place)), claim, this.#options.clock.now());
+  nextAt(path: NetworkPath, request: PaceRequest): number {
+    return nextAt(this.#jointPace(this.#serverOn(path)), request, this.#options.clock.now());
   }
 
-  answered(place: Place, signal: AbortSignal): Promise<void> {
-    const { listeners } = this.#serverAt(place);
+  untilAnswered(path: NetworkPath, signal: AbortSignal): Promise<void> {
+    const { listeners } = this.#serverOn(path);
     return new Promise((resolve, reject) => {
       const listener = () => {
         listeners.delete(listener);
@@ -127,15 +132,15 @@ class ProcessTurns implements Turns {
     });
   }
 
-  #serverAt(place: Place): Server {
-    const key = [place.address, place.port, place.source, place.beyond].join(' ');
+  #serverOn(path: NetworkPath): Server {
+    const key = [path.address, path.port, path.source, path.behindProxy].join(' ');
     const known = this.#servers.get(key);
     if (known !== undefined) return known;
     const now = this.#options.clock.now();
     for (const [other, server] of this.#servers) if (isIdle(server, now)) this.#servers.delete(other);
     // On loopback each port may be a way to another machine; and no usual limit is for the machine's own connections.
     const machine =
-      isLoopbackAddress(place.address) || place.beyond !== undefined ? key : `${place.address} ${place.source}`;
+      isLoopbackAddress(path.address) || path.behindProxy !== undefined ? key : `${path.address} ${path.source}`;
     const server = {
       machine,
       pace: START,
@@ -158,13 +163,13 @@ class ProcessTurns implements Turns {
   }
 
   /** Lets begin what may, and looks again when more may. */
-  #admit(server: Server): void {
+  #schedule(server: Server): void {
     const { clock } = this.#options;
     server.cancel();
-    server.queue.sort((a, b) => rank(a.claim) - rank(b.claim) || a.claim.since - b.claim.since);
+    server.queue.sort((a, b) => rank(a.request) - rank(b.request) || a.request.since - b.request.since);
     for (;;) {
       const next = server.queue.findIndex(
-        ({ claim }) => nextAt(this.#jointPace(server), claim, clock.now()) <= clock.now(),
+        ({ request }) => nextAt(this.#jointPace(server), request, clock.now()) <= clock.now(),
       );
       if (next < 0) break;
       for (const { grant } of server.queue.splice(next, 1)) grant();
@@ -172,28 +177,28 @@ class ProcessTurns implements Turns {
     let earliest = Number.POSITIVE_INFINITY;
     let pace = this.#jointPace(server);
     for (const [index, waiter] of server.queue.entries()) {
-      const at = nextAt(pace, waiter.claim, clock.now());
+      const at = nextAt(pace, waiter.request, clock.now());
       earliest = Math.min(earliest, at);
       waiter.waitsUntil(at);
       // Those behind come after it; whoever is far behind, not before these.
       if (index < FORESEEN && Number.isFinite(at)) pace = { ...pace, begun: [...pace.begun, at] };
     }
-    if (Number.isFinite(earliest)) server.cancel = clock.timer(earliest - clock.now(), () => this.#admit(server));
+    if (Number.isFinite(earliest)) server.cancel = clock.timer(earliest - clock.now(), () => this.#schedule(server));
   }
 
   #change(server: Server, pace: Pace): void {
     server.pace = pace;
-    for (const other of this.#servers.values()) if (other.machine === server.machine) this.#admit(other);
+    for (const other of this.#servers.values()) if (other.machine === server.machine) this.#schedule(other);
   }
 
   /** One that is never told of again must not shut the others out for ever. */
-  #forgetLost({ underWay }: Server): void {
-    for (const [turn, since] of underWay) if (since < this.#options.clock.now() - LOST_MS) turn.end();
+  #dropStale({ underWay }: Server): void {
+    for (const [turn, since] of underWay) if (since < this.#options.clock.now() - STALE_MS) turn.end();
   }
 
-  #start(server: Server, { purpose, standing }: Claim): Turn {
+  #start(server: Server, { purpose, loginHistory }: PaceRequest): Turn {
     const { clock } = this.#options;
-    const begun = { at: clock.now(), purpose, standing };
+    const begun = { at: clock.now(), purpose, loginHistory };
     const gentle = isLimited(server.pace, clock.now());
     server.pace = begin(server.pace, begun);
     const turn = new ServerTurn(server, begun, gentle, this.#options, (pace) => this.#change(server, pace));
@@ -221,50 +226,50 @@ class ServerTurn implements Turn {
   }
 
   opened(): void {
-    if (this.#stage === 'dialling') this.#settle('opened', 'open');
+    if (this.#stage === 'dialling') this.#apply('opened', 'open');
   }
 
   failed(failure: TunnelFailure): TunnelFailure {
     if (this.#stage !== 'dialling') return failure;
     const now = this.#options.clock.now();
-    const outcome = outcomeOf(failure.code, this.#refusalsBefore, this.#options.icmpRefusals());
+    const event = eventOf(failure.code, this.#refusalsBefore, this.#options.icmpRefusals());
     const limited = isLimited(
-      settle(this.#server.pace, outcome, this.#begun, now, () => 0),
+      applyEvent(this.#server.pace, event, this.#begun, now, () => 0),
       now,
     );
-    const told = limited && outcome !== 'unsent' ? suspecting(failure, outcome) : failure;
-    this.#settle(outcome, 'over', told);
-    return told;
+    const reportedAt = limited && event !== 'unsent' ? withSuspectedLimit(failure, event) : failure;
+    this.#apply(event, 'over', reportedAt);
+    return reportedAt;
   }
 
   accepted(): void {
-    if (this.#stage === 'open') this.#settle('accepted', 'in');
+    if (this.#stage === 'open') this.#apply('accepted', 'in');
   }
 
   notAccepted(failure: TunnelFailure): boolean {
     if (this.#stage !== 'open') return false;
     const others = this.#server.pace.established > 0;
-    const outcome =
+    const event =
       failure.code === 'auth-rejected' ? 'rejected' : failure.code === 'handshake-failed' ? 'dropped' : 'left';
     // Where others get in, it was chance.
-    this.#settle(outcome, 'over', outcome === 'dropped' && !others ? failure : null);
+    this.#apply(event, 'over', event === 'dropped' && !others ? failure : null);
     return others;
   }
 
   end(): void {
-    if (this.#stage !== 'over') this.#settle(this.#stage === 'in' ? 'ended' : 'left', 'over');
+    if (this.#stage !== 'over') this.#apply(this.#stage === 'in' ? 'ended' : 'left', 'over');
   }
 
   /** `shared` is the failure of all that wait for a login there. */
-  #settle(outcome: Outcome, next: 'open' | 'in' | 'over', shared: TunnelFailure | null = null): void {
+  #apply(event: ConnectionEvent, next: 'open' | 'in' | 'over', shared: TunnelFailure | null = null): void {
     const server = this.#server;
     this.#stage = next;
     if (next !== 'open') server.underWay.delete(this);
-    const pace = settle(server.pace, outcome, this.#begun, this.#options.clock.now(), this.#options.random);
-    if (outcome === 'opened' || outcome === 'refused' || outcome === 'barred')
+    const pace = applyEvent(server.pace, event, this.#begun, this.#options.clock.now(), this.#options.random);
+    if (event === 'opened' || event === 'refused' || event === 'barred')
       for (const listener of server.listeners) listener();
     const isProbe = this.#begun.purpose === 'probe';
-    const waiting = shared === null || isProbe ? [] : server.queue.filter(({ claim }) => claim.purpose === 'login');
+    const waiting = shared === null || isProbe ? [] : server.queue.filter(({ request }) => request.purpose === 'login');
     server.queue = server.queue.filter((waiter) => !waiting.includes(waiter));
     this.#change(pace);
     for (const { refuse } of waiting) refuse(shared!);
@@ -275,10 +280,10 @@ class ServerTurn implements Turn {
 const FORESEEN = 8;
 
 /** What comes no more than this sooner or later is no news. */
-const NEWS_MS = 500;
+const REPORT_STEP_MS = 500;
 
 /** Longer than any attempt takes that is not broken; who waits asks every ten seconds. */
-const LOST_MS = 2 * 3_600_000;
+const STALE_MS = 2 * 3_600_000;
 
 interface Server {
   /** What has one firewall. */
@@ -292,7 +297,7 @@ interface Server {
 }
 
 interface Waiter {
-  readonly claim: TurnClaim;
+  readonly request: TurnRequest;
   waitsUntil(at: number): void;
   grant(): void;
   refuse(failure: TunnelFailure): void;
@@ -302,6 +307,6 @@ function isIdle({ pace, queue, listeners }: Server, now: number): boolean {
   return queue.length + listeners.size === 0 && isForgettable(pace, now);
 }
 
-function rank({ purpose, standing }: Claim): number {
-  return purpose === 'probe' ? 0 : ['proven', 'new', 'rejected'].indexOf(standing);
+function rank({ purpose, loginHistory }: PaceRequest): number {
+  return purpose === 'probe' ? 0 : ['proven', 'new', 'rejected'].indexOf(loginHistory);
 }

@@ -31,7 +31,7 @@ export interface Pace {
   /** Nothing goes before this. */
   readonly quietUntil: number;
   /** Nothing goes before this, unless somebody asks for it or the network has changed. */
-  readonly knockAt: number;
+  readonly retryAt: number;
   readonly limit: Limit;
   /** Failed logins of the last ten minutes, oldest first. */
   readonly rejected: readonly number[];
@@ -45,11 +45,11 @@ export interface Pace {
 type Limit = { readonly type: 'unknown' | 'none' | 'suspected' } | { readonly type: 'known'; readonly until: number };
 
 /** Who asks, and for what. */
-export interface Claim {
+export interface PaceRequest {
   /** `probe` sees whether the server answers, and leaves again. */
   readonly purpose: 'login' | 'probe';
   /** `proven` was up before, `rejected` never was and its last login failed. */
-  readonly standing: 'proven' | 'new' | 'rejected';
+  readonly loginHistory: 'proven' | 'new' | 'rejected';
   /** A person asks, or the network has changed. */
   readonly urgent: boolean;
   /** What the configuration says of the server's limit, or null. */

@@ -1,4 +1,4 @@
-import { quote } from '../../lib/shell-quote.ts';
+import { shellQuote } from '../../lib/shell-quote.ts';
 import { KEYS_FOLDER } from '../../server-rules/server-setup.ts';
 import type { System } from './system.ts';
 
@@ -10,12 +10,12 @@ export function namesOf(tunnels: readonly string[]): string {
 /** Where things are, for both scripts. */
 export function variables(user: string, system: System): string {
   return [
-    `user=${quote(user)}`,
-    `keys_folder=${quote(KEYS_FOLDER)}`,
+    `user=${shellQuote(user)}`,
+    `keys_folder=${shellQuote(KEYS_FOLDER)}`,
     'keys="$keys_folder/$user"',
     // The first of its folder: of several values for one login sshd takes the first.
     'drop_in="/etc/ssh/sshd_config.d/00-tunneld-$user.conf"',
-    `state_folder=${quote(system.state)}`,
+    `state_folder=${shellQuote(system.state)}`,
     'state="$state_folder/$user"',
     // No name of a user; several may have their keys in one folder.
     'folder_made="$state_folder/.keys-folder-made"',

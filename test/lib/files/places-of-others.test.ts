@@ -26,7 +26,7 @@ import { inDirectory } from '../../../src/lib/files/open-directory.ts';
 import { readRegularFile } from '../../../src/lib/files/read-regular-file.ts';
 import { readText } from '../../../src/lib/files/read-small-file.ts';
 import { replaceFile } from '../../../src/lib/files/replace-file.ts';
-import { writeWhole, writeWholeIn } from '../../../src/lib/files/whole-file.ts';
+import { writeAtomically, writeAtomicallyIn } from '../../../src/lib/files/write-atomically.ts';
 import { errorText } from '../../../src/lib/text.ts';
 import { replaceHostKeys } from '../../../src/setup/replace-host-keys.ts';
 import { tempDir, until } from '../../support/until.ts';
@@ -43,7 +43,7 @@ if (process.getuid?.() === 0 && process.platform === 'linux')
       await inDirectory(folder, async (directory) => {
         renameSync(folder, join(home, 'moved'));
         linkOf(precious, folder);
-        await writeWholeIn(directory, 'secret', 'text', { mode: 0o600, owner: directory.owner() });
+        await writeAtomicallyIn(directory, 'secret', 'text', { mode: 0o600, owner: directory.owner() });
       });
       assert.equal(readFileSync(join(home, 'moved', 'secret'), 'utf8'), 'text');
       assert.equal(statSync(join(home, 'moved', 'secret')).uid, USER);
@@ -149,7 +149,7 @@ if (process.getuid?.() === 0 && process.platform === 'linux')
 function writers(folder: string): readonly (() => Promise<unknown>)[] {
   const file = join(folder, 'known_hosts');
   return [
-    () => writeWhole(join(folder, 'whole'), 'text', { mode: 0o600, owner: { uid: USER, gid: USER } }),
+    () => writeAtomically(join(folder, 'whole'), 'text', { mode: 0o600, owner: { uid: USER, gid: USER } }),
     () => createFile(join(folder, `created-${Math.random()}`), 'text', 0o600),
     () => appendKnownHosts(file, [LINE]),
     () => rewriteKnownHosts(file, { add: [], remove: () => true }),

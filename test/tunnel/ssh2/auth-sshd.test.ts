@@ -27,7 +27,7 @@ test('a refusal says who was refused, what was offered, and what the server take
       `ecdsa-sha2-nistp256 ${fingerprintOf(other)} (agent comment of other); the server accepts publickey`,
   );
   assert.deepEqual(
-    result.report.offers.map(({ outcome }) => outcome.type),
+    result.report.offers.map(({ result: outcome }) => outcome.type),
     ['refused', 'refused'],
   );
 });
@@ -119,7 +119,7 @@ test('a server that wants two keys gets two, from files and from an agent', asyn
     const result = await logIn({ ...spec, ...ways });
     assert.ok(result.ok, result.message);
     assert.deepEqual(
-      result.report.offers.map(({ outcome }) => outcome.type),
+      result.report.offers.map(({ result: outcome }) => outcome.type),
       ['partial', 'pending'],
     );
   }

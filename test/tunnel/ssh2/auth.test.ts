@@ -96,7 +96,7 @@ test('a key, then a password, where the server wants both', async (t) => {
   const result = await logIn({ ...spec, identityFiles: [makeKey(dir, 'key', '-t', 'ed25519')] });
   assert.ok(result.ok, result.message);
   assert.deepEqual(
-    result.report.offers.map(({ outcome }) => outcome.type),
+    result.report.offers.map(({ result: outcome }) => outcome.type),
     ['partial', 'pending'],
   );
 });
@@ -113,7 +113,7 @@ test("an agent's key, then a password: ssh2 keeps the server's answer to itself,
   const result = await logIn({ ...spec, identityFiles: [file], identityAgent });
   assert.ok(result.ok, result.message);
   assert.deepEqual(
-    result.report.offers.map(({ outcome }) => outcome.type),
+    result.report.offers.map(({ result: outcome }) => outcome.type),
     ['refused', 'partial', 'pending'],
   );
   assert.deepEqual(seen, ['publickey', 'publickey', 'publickey', 'none', 'password']);

@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { buffer } from 'node:stream/consumers';
 import { test, type TestContext } from 'node:test';
 import { openGroup as openGroupWith } from '../../../src/connection/ssh2/group-exchange.ts';
-import { modularPower, PATIENCE_MS, powerAside } from '../../../src/connection/ssh2/modular-power.ts';
+import { modularPower, PATIENCE_MS, powerInWorker } from '../../../src/connection/ssh2/modular-power.ts';
 import { systemClock, type Clock } from '../../../src/lib/async/clock.ts';
 import { pattern, startEcho, startSource } from '../../support/echo.ts';
 import { startSshd } from '../../support/sshd.ts';
@@ -175,6 +175,6 @@ test('where no thread is to be had soon, the number is computed all the same', a
   const numbers = [TWO, Buffer.alloc(64, 0xa5), mpint(2n ** BigInt(bits) - minus)] as const;
   const hasty: Clock = { ...systemClock, timer: (_ms, fire) => systemClock.timer(0, fire) };
   const expected = modularPower(...numbers);
-  assert.ok((await powerAside(hasty, ...numbers)).equals(expected));
-  assert.ok((await powerAside(systemClock, ...numbers)).equals(expected));
+  assert.ok((await powerInWorker(hasty, ...numbers)).equals(expected));
+  assert.ok((await powerInWorker(systemClock, ...numbers)).equals(expected));
 });

@@ -92,14 +92,14 @@ test('a key leaves memory when its file is closed to us or gone, or no tunnel na
 
 test('notes are news to each tunnel once, and again when they come back', () => {
   const cache = createIdentityCache();
-  assert.deepEqual(cache.news('a', ['x', 'y']), ['x', 'y']);
-  assert.deepEqual(cache.news('a', ['y', 'z']), ['z']);
-  assert.deepEqual(cache.news('b', ['z']), ['z']);
-  assert.deepEqual(cache.news('a', []), []);
-  assert.deepEqual(cache.news('a', ['y']), ['y']);
+  assert.deepEqual(cache.newNotes('a', ['x', 'y']), ['x', 'y']);
+  assert.deepEqual(cache.newNotes('a', ['y', 'z']), ['z']);
+  assert.deepEqual(cache.newNotes('b', ['z']), ['z']);
+  assert.deepEqual(cache.newNotes('a', []), []);
+  assert.deepEqual(cache.newNotes('a', ['y']), ['y']);
   cache.retain([{ name: 'a', identityFiles: [], jumps: [] }]);
-  assert.deepEqual(cache.news('a', ['y']), []);
-  assert.deepEqual(cache.news('b', ['z']), ['z']);
+  assert.deepEqual(cache.newNotes('a', ['y']), []);
+  assert.deepEqual(cache.newNotes('b', ['z']), ['z']);
 });
 
 /** Loads the only key of a tunnel. */

@@ -4,7 +4,7 @@ import { connect } from 'node:net';
 import { test, type TestContext } from 'node:test';
 import { systemClock } from '../../../src/lib/async/clock.ts';
 import type { TunnelSpec } from '../../../src/model/spec.ts';
-import { hearOffer } from '../../../src/connection/ssh2/offer.ts';
+import { recordOffer } from '../../../src/connection/ssh2/offer.ts';
 import { scanServer } from '../../../src/connection/ssh2/scan.ts';
 import { startSshd, type TestSshd } from '../../support/sshd.ts';
 import { specFor, startTunnel } from '../../support/tunnel.ts';
@@ -53,7 +53,7 @@ test('a scan for host keys says it too', async (t) => {
 });
 
 test('what a server makes up is neither printed as it is nor without end, and no packet is described after the handshake', () => {
-  const offer = hearOffer();
+  const offer = recordOffer();
   const client = { _protocol: { _debug: offer.debug } };
   offer.debug('Outbound: Sending KEXINIT');
   offer.debug('Handshake: (local) KEX method: a,ext-info-c,kex-strict-c-v00@openssh.com');

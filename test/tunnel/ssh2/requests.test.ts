@@ -22,7 +22,7 @@ test('answers and refusals', async () => {
   const requests = createRequests(client);
   const granted = requests.listen(listener);
   const refused = requests.listen(listener);
-  const probed = requests.probe();
+  const probed = requests.ping();
   waiting[0]?.(undefined, 8080);
   waiting[1]?.(new Error('Unable to bind'));
   waiting[2]?.(new Error('Unable to unbind'));
@@ -36,10 +36,10 @@ test('the end of the connection is the answer to all that wait, and to all that 
   const requests = createRequests(client);
   const answered = requests.listen(listener);
   waiting[0]?.(undefined, 8080);
-  const open = [requests.listen(listener), requests.unlisten(listener), requests.probe()];
+  const open = [requests.listen(listener), requests.unlisten(listener), requests.ping()];
   requests.fail(lost);
   requests.fail(new TunnelFailure('disconnected', 'too late'));
-  for (const question of [...open, requests.probe()]) await assert.rejects(question, lost);
+  for (const question of [...open, requests.ping()]) await assert.rejects(question, lost);
   assert.equal(await answered, 8080);
   assert.equal(waiting.length, 4, 'nothing is sent after the end');
 });

@@ -1,5 +1,5 @@
 import type { Client } from 'ssh2';
-import { dataFault, openingFault, ProtocolBreach, windowFault } from './breach.ts';
+import { dataFault, openingFault, ProtocolViolation, windowFault } from './violations.ts';
 import { type Handlers, internalsOf, type Internals, type Messages, type OpenChannel } from './internals.ts';
 
 /**
@@ -7,10 +7,10 @@ import { type Handlers, internalsOf, type Internals, type Messages, type OpenCha
  * for it. What breaks the protocol is thrown, so that ssh2 stops reading there and reports it as the error of the connection. To be
  * called right after client.connect().
  */
-export function guardProtocol(client: Client, wire: { readonly writableLength: number }): void {
+export function guardProtocol(client: Client, stream: { readonly writableLength: number }): void {
   const internals = internalsOf(client);
   const login = guardLogin(internals);
-  const answers = guardAnswers(internals, wire);
+  const answers = guardAnswers(internals, stream);
   guardRequests(internals, login, answers);
   guardChannels(internals, login, answers);
 }
@@ -35,23 +35,23 @@ function guardLogin({ _protocol: protocol }: Internals): Login {
     };
   }
   const isAsked = () => {
-    if (over || attempts === 0) throw new ProtocolBreach('it answers a login that nobody asked for');
+    if (over || attempts === 0) throw new ProtocolViolation('it answers a login that nobody asked for');
   };
   const answered = () => {
     isAsked();
     attempts--;
   };
   before(handlers, 'SERVICE_ACCEPT', () => {
-    if (accepted) throw new ProtocolBreach('it starts the login a second time');
+    if (accepted) throw new ProtocolViolation('it starts the login a second time');
     accepted = true;
   });
   before(handlers, 'USERAUTH_BANNER', () => {
     banners++;
-    if (banners > MAX_BANNERS) throw new ProtocolBreach('it sends banners without end');
+    if (banners > MAX_BANNERS) throw new ProtocolViolation('it sends banners without end');
   });
   before(handlers, 'USERAUTH_FAILURE', (methods) => {
     answered();
-    if (!Array.isArray(methods)) throw new ProtocolBreach('its list of authentication methods is none');
+    if (!Array.isArray(methods)) throw new ProtocolViolation('its list of authentication methods is none');
   });
   before(handlers, 'USERAUTH_SUCCESS', () => {
     answered();
@@ -62,7 +62,7 @@ function guardLogin({ _protocol: protocol }: Internals): Login {
   before(handlers, 'USERAUTH_PASSWD_CHANGEREQ', isAsked);
   return {
     mustBeOver: () => {
-      if (!over) throw new ProtocolBreach('it asks for something before the login');
+      if (!over) throw new ProtocolViolation('it asks for something before the login');
     },
   };
 }
@@ -75,13 +75,13 @@ interface Answers {
 }
 
 /** A server that asks and does not read our answers, or does not finish the exchange of keys that holds them back, would fill memory. */
-function guardAnswers({ _protocol: protocol }: Internals, wire: { readonly writableLength: number }): Answers {
+function guardAnswers({ _protocol: protocol }: Internals, stream: { readonly writableLength: number }): Answers {
   let unread = 0;
   return {
     demanded: () => {
-      if (wire.writableLength <= BACKLOG && protocol._kexinit === undefined) unread = 0;
+      if (stream.writableLength <= BACKLOG && protocol._kexinit === undefined) unread = 0;
       unread++;
-      if (unread > MAX_UNREAD) throw new ProtocolBreach('it asks and asks, and does not read our answers');
+      if (unread > MAX_UNREAD) throw new ProtocolViolation('it asks and asks, and does not read our answers');
     },
   };
 }
@@ -99,7 +99,7 @@ function guardRequests({ _protocol: { _handlers: handlers } }: Internals, login:
     if (name !== 'hostkeys-00@openssh.com') return;
     announcements++;
     // Each is answered by a question that waits for the server: ssh hears one a connection (clientloop.c).
-    if (announcements > MAX_ANNOUNCEMENTS) throw new ProtocolBreach('it announces its host keys without end');
+    if (announcements > MAX_ANNOUNCEMENTS) throw new ProtocolViolation('it announces its host keys without end');
   });
 }
 
@@ -112,22 +112,22 @@ function guardChannels({ _protocol: protocol, _chanMgr: table }: Internals, logi
 
   const entryOf = (id: number) => {
     // Also what was cut off, and is no number.
-    if (!(id <= table._cur)) throw new ProtocolBreach(`it speaks of channel ${id}, which there never was`);
+    if (!(id <= table._cur)) throw new ProtocolViolation(`it speaks of channel ${id}, which there never was`);
     return table.get(id);
   };
   /** Null for one that is closed by now. */
   const channelOf = (id: number): OpenChannel | null => {
     const entry = entryOf(id);
     if (entry === undefined) return null;
-    if (typeof entry !== 'object') throw new ProtocolBreach(`it speaks of channel ${id} before that is open`);
+    if (typeof entry !== 'object') throw new ProtocolViolation(`it speaks of channel ${id} before that is open`);
     return entry;
   };
   const mustBeWaiting = (id: number) => {
     if (typeof entryOf(id) !== 'function')
-      throw new ProtocolBreach(`it answers for channel ${id}, which waits for none`);
+      throw new ProtocolViolation(`it answers for channel ${id}, which waits for none`);
   };
   const mustBeSound = (fault: string | null) => {
-    if (fault !== null) throw new ProtocolBreach(fault);
+    if (fault !== null) throw new ProtocolViolation(fault);
   };
   const hasData = (id: number, data: Buffer, extended: boolean) => {
     const channel = channelOf(id);
@@ -146,7 +146,7 @@ function guardChannels({ _protocol: protocol, _chanMgr: table }: Internals, logi
     login.mustBeOver();
     answers.demanded();
     mustBeSound(openingFault(opening, taken));
-    if (taken.size >= MAX_CHANNELS) throw new ProtocolBreach(`it leaves more than ${MAX_CHANNELS} channels open`);
+    if (taken.size >= MAX_CHANNELS) throw new ProtocolViolation(`it leaves more than ${MAX_CHANNELS} channels open`);
     taken.add(opening.sender);
     // Only told to people and targets; OpenSSH itself makes one up where there is none.
     if ((opening.data.srcPort ?? 0) > 65_535) opening.data.srcPort = 0;

@@ -50,7 +50,7 @@ export function shareWindows(
     limit(channel, share, worthwhile ? left + grant : left);
     if (worthwhile) channelWindowAdjust.call(protocol, theirs, grant);
   };
-  const small = gatherSmall(internals);
+  const small = coalesceSmall(internals);
   const onData = handlers.CHANNEL_DATA;
   handlers.CHANNEL_DATA = (self, ours, data) => {
     const channel = table.get(ours);
@@ -112,7 +112,7 @@ interface SmallMessages {
  * Each message that waits in a stream is an object of 150 bytes, so that a window of single bytes would be 300 MiB: behind what waits
  * already, small ones are put together, and the stream gets them with the next read.
  */
-function gatherSmall({ _protocol: protocol }: Internals): SmallMessages {
+function coalesceSmall({ _protocol: protocol }: Internals): SmallMessages {
   const kept = new Map<number, { readonly channel: OpenChannel; bytes: Buffer; length: number }>();
   const onData = protocol._handlers.CHANNEL_DATA;
   const pass = (ours: number) => {

@@ -1,7 +1,7 @@
 import type { Client } from 'ssh2';
 import type { Clock } from '../../../lib/async/clock.ts';
 import type { Transport } from '../../../net/transport.ts';
-import { ProtocolBreach } from './breach.ts';
+import { ProtocolViolation } from './violations.ts';
 import { internalsOf } from './internals.ts';
 
 /**
@@ -12,7 +12,7 @@ export function waitForRekey(
   client: Client,
   transport: Transport,
   clock: Clock,
-  onBreach: (breach: ProtocolBreach) => void,
+  onViolation: (violation: ProtocolViolation) => void,
 ): Transport & { forget(): void } {
   const { _protocol: protocol } = internalsOf(client);
   const waiting = new Set<() => void>();
@@ -23,7 +23,7 @@ export function waitForRekey(
     set: (next: Buffer | undefined) => {
       if (next !== undefined && current === undefined)
         cancel = clock.timer(REKEY_MS, () =>
-          onBreach(new ProtocolBreach('it does not finish the exchange of new keys')),
+          onViolation(new ProtocolViolation('it does not finish the exchange of new keys')),
         );
       current = next;
       if (next === undefined) cancel();

@@ -9,7 +9,7 @@ import { internalsOf } from './internals.ts';
  * more is read. ssh2 leaves its loop over packets where a handler answers `false`, which it has for a change of keys. To be called
  * right after client.connect(), before the first byte is read.
  */
-export function parseInTurns(client: Client, valve: Valve): void {
+export function parseInSlices(client: Client, valve: Valve): void {
   const { _protocol: protocol } = internalsOf(client);
   const waiting: Buffer[] = [];
   let postponed = false;

@@ -3,7 +3,7 @@ import { dirname, join, resolve } from 'node:path';
 import { UserError } from '../user-error.ts';
 
 /** Who decides what lies at a path. */
-export interface PlaceOwner {
+export interface PathOwner {
   readonly uid: number;
   readonly gid: number;
 }
@@ -12,7 +12,7 @@ export interface PlaceOwner {
  * Whose word it is what lies at a path: the first directory on the way, or the file at its end, that is not root's decides, for its
  * owner can put a link there that leads anywhere. Directories that all may write to count by what lies in them.
  */
-export function ownerOfPlace(path: string): PlaceOwner {
+export function pathOwner(path: string): PathOwner {
   let here = '/';
   const names = resolve(path).split('/').filter(Boolean);
   for (const [index, name] of names.entries()) {
@@ -20,7 +20,7 @@ export function ownerOfPlace(path: string): PlaceOwner {
     try {
       const stats = lstatSync(here);
       if (stats.uid !== 0) return { uid: stats.uid, gid: stats.gid };
-      if (stats.isSymbolicLink()) return ownerOfPlace(join(realpathSync(here), ...names.slice(index + 1)));
+      if (stats.isSymbolicLink()) return pathOwner(join(realpathSync(here), ...names.slice(index + 1)));
     } catch {
       break; // nothing is there, and nothing can be led astray
     }
@@ -29,9 +29,9 @@ export function ownerOfPlace(path: string): PlaceOwner {
 }
 
 /** Throws where root is about to write into a directory of another user, or of all. */
-export function checkRootsPlace(path: string): void {
+export function checkRootMayWrite(path: string): void {
   if (process.getuid?.() !== 0) return;
-  const { uid } = ownerOfPlace(path);
+  const { uid } = pathOwner(path);
   if (uid !== 0)
     throw new Error(
       `${dirname(path)} belongs to the user ${uid}, and root writes nothing there: run this as that user`,
@@ -39,7 +39,7 @@ export function checkRootsPlace(path: string): void {
 }
 
 /** Throws where a directory on the way is a link of another user, by which root would be led elsewhere. */
-export function checkRootsWay(path: string): void {
+export function checkForeignLinks(path: string): void {
   if (process.getuid?.() !== 0) return;
   let here = '/';
   for (const name of dirname(resolve(path)).split('/').filter(Boolean)) {
@@ -57,11 +57,11 @@ export function checkRootsWay(path: string): void {
  * a directory was exchanged between a look and the opening. The open file is judged, not the path, so that nothing can be put there in
  * between. `stats` are those of the descriptor.
  */
-export function checkRootsOpened(path: string, fd: number, { uid, nlink }: Pick<Stats, 'uid' | 'nlink'>): void {
+export function checkOpened(path: string, fd: number, { uid, nlink }: Pick<Stats, 'uid' | 'nlink'>): void {
   if (process.getuid?.() !== 0) return;
-  const { owner, way } = placeOf(resolve(path), 0);
+  const { owner, way } = resolveAsRoot(resolve(path), 0);
   if (uid === owner) return;
-  const opened = openedAs(fd) ?? realpathSync(path);
+  const opened = openedPath(fd) ?? realpathSync(path);
   // A second name may be a link as well.
   if (opened === way && (owner === 0 || nlink === 1)) return;
   throw new UserError(
@@ -70,7 +70,7 @@ export function checkRootsOpened(path: string, fd: number, { uid, nlink }: Pick<
 }
 
 /** Whose place it is, and where it leads by the links that are root's. Throws where a part of it is gone by now. */
-function placeOf(path: string, links: number): { readonly owner: number; readonly way: string } {
+function resolveAsRoot(path: string, links: number): { readonly owner: number; readonly way: string } {
   let here = '/';
   let owner = 0;
   const names = path.split('/').filter(Boolean);
@@ -80,7 +80,7 @@ function placeOf(path: string, links: number): { readonly owner: number; readonl
     if (owner === 0) owner = stats.uid;
     if (!stats.isSymbolicLink() || owner !== 0) continue;
     if (links === MAX_LINKS) throw new UserError(`${path}: too many links`);
-    return placeOf(join(resolve(dirname(here), readlinkSync(here)), ...names.slice(index + 1)), links + 1);
+    return resolveAsRoot(join(resolve(dirname(here), readlinkSync(here)), ...names.slice(index + 1)), links + 1);
   }
   return { owner, way: here };
 }
@@ -89,7 +89,7 @@ function placeOf(path: string, links: number): { readonly owner: number; readonl
 const MAX_LINKS = 40;
 
 /** Null where the system does not tell: only Linux does. */
-function openedAs(fd: number): string | null {
+function openedPath(fd: number): string | null {
   try {
     return readlinkSync(`/proc/self/fd/${fd}`);
   } catch {

@@ -16,54 +16,56 @@ export interface FileRights {
  * that nobody can guess and through no link (O_EXCL), and then renamed; with `over` false it never takes the place of another
  * (EEXIST). Both happen in one and the same directory, see inDirectory().
  */
-export async function writeWhole(
+export async function writeAtomically(
   path: string,
   content: string | Buffer,
   rights: FileRights,
   options: { readonly over?: boolean } = {},
 ): Promise<void> {
-  await inDirectory(dirname(path), (directory) => writeWholeIn(directory, basename(path), content, rights, options));
+  await inDirectory(dirname(path), (directory) =>
+    writeAtomicallyIn(directory, basename(path), content, rights, options),
+  );
 }
 
 /** The same in a directory that is open. */
-export async function writeWholeIn(
+export async function writeAtomicallyIn(
   directory: OpenDirectory,
   name: string,
   content: string | Buffer,
   rights: FileRights,
   { over = true }: { readonly over?: boolean } = {},
 ): Promise<void> {
-  removeLeftOvers(directory, name);
-  const aside = directory.at(`.${name}.${process.pid}.${randomBytes(6).toString('hex')}.new`);
+  removeStaleTemporaries(directory, name);
+  const temporary = directory.at(`.${name}.${process.pid}.${randomBytes(6).toString('hex')}.new`);
   const path = directory.at(name);
   try {
-    const handle = await open(aside, 'wx', 0o600);
+    const handle = await open(temporary, 'wx', 0o600);
     try {
       // Not write(), which writes what still fits on a disk that is nearly full and is content.
       await handle.writeFile(content);
-      await giveOpen(handle, rights);
+      await setRights(handle, rights);
       await handle.sync();
     } finally {
       await handle.close();
     }
-    await (over ? rename(aside, path) : link(aside, path));
-    if (!over) await unlink(aside);
+    await (over ? rename(temporary, path) : link(temporary, path));
+    if (!over) await unlink(temporary);
     await syncDirectory(directory.at('.'));
   } catch (error) {
-    await unlink(aside).catch(() => {});
+    await unlink(temporary).catch(() => {});
     throw error;
   }
 }
 
 /** What a process has left there that was ended in the middle. Such names are hidden: systemd takes them neither for units nor for credentials. */
-function removeLeftOvers(directory: OpenDirectory, name: string): void {
+function removeStaleTemporaries(directory: OpenDirectory, name: string): void {
   for (const entry of entriesOf(directory.at('.'))) {
-    const pid = entry.startsWith(`.${name}.`) ? LEFT_OVER.exec(entry.slice(name.length + 2))?.[1] : undefined;
+    const pid = entry.startsWith(`.${name}.`) ? STALE.exec(entry.slice(name.length + 2))?.[1] : undefined;
     if (pid !== undefined && !isAlive(Number(pid))) remove(directory.at(entry));
   }
 }
 
-const LEFT_OVER = /^(\d+)\.[0-9a-f]{12}\.new$/;
+const STALE = /^(\d+)\.[0-9a-f]{12}\.new$/;
 
 function entriesOf(directory: string): readonly string[] {
   try {
@@ -81,7 +83,7 @@ function isAlive(pid: number): boolean {
   }
 }
 
-async function giveOpen(handle: FileHandle, { mode, owner }: FileRights): Promise<void> {
+async function setRights(handle: FileHandle, { mode, owner }: FileRights): Promise<void> {
   if (owner !== null) {
     const { uid, gid } = await handle.stat();
     if (uid !== owner.uid || gid !== owner.gid) await handle.chown(owner.uid, owner.gid);

@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto';
 import type { Client, ClientChannel } from 'ssh2';
 import type { Clock } from '../../lib/async/clock.ts';
 import { printable } from '../../lib/text.ts';
-import type { SessionAnswer, SessionUse } from '../ssh/connection.ts';
+import type { SessionProbe, SessionUse } from '../ssh/connection.ts';
 import { openSession, type SessionRequests } from './session-channel.ts';
 
 /**
@@ -10,14 +10,19 @@ import { openSession, type SessionRequests } from './session-channel.ts';
  * whatever is asked: a command, a shell and sftp have to show that it is they who answer. The rest is asked for without running
  * anything, so that a forced command runs no more often than needed.
  */
-export function attempt(client: Client, use: SessionUse, clock: Clock, done: (answer: SessionAnswer) => void): void {
+export function probeSession(
+  client: Client,
+  use: SessionUse,
+  clock: Clock,
+  done: (answer: SessionProbe) => void,
+): void {
   openSession(client, (session) => {
     if (session === null) {
-      done({ outcome: 'refused', said: '' });
+      done({ result: 'refused', output: '' });
       return;
     }
     const { channel } = session;
-    const finish = (answer: SessionAnswer) => {
+    const finish = (answer: SessionProbe) => {
       channel.close();
       done(answer);
     };
@@ -27,9 +32,9 @@ export function attempt(client: Client, use: SessionUse, clock: Clock, done: (an
     }
     const proof = PROOFS[use]?.() ?? null;
     ask(session, use, proof, (granted) => {
-      if (!granted) finish({ outcome: 'refused', said: '' });
-      else if (proof === null) finish({ outcome: 'granted', said: '' });
-      else watch(channel, proof, clock, finish);
+      if (!granted) finish({ result: 'refused', output: '' });
+      else if (proof === null) finish({ result: 'granted', output: '' });
+      else awaitProof(channel, proof, clock, finish);
     });
   });
 }
@@ -53,9 +58,9 @@ function setVariables(
   session: SessionRequests,
   [name, ...rest]: readonly string[],
   taken: readonly string[],
-  finish: (answer: SessionAnswer) => void,
+  finish: (answer: SessionProbe) => void,
 ): void {
-  if (name === undefined) finish({ outcome: taken.length > 0 ? 'granted' : 'refused', said: taken.join(', ') });
+  if (name === undefined) finish({ result: taken.length > 0 ? 'granted' : 'refused', output: taken.join(', ') });
   else
     session.request(
       (protocol, id) => protocol.env(id, name, '', true),
@@ -129,23 +134,23 @@ function echo(): Proof {
   return { command, input: `${command}\nexit\n`, ends: true, pattern };
 }
 
-function watch(channel: ClientChannel, proof: Proof, clock: Clock, finish: (answer: SessionAnswer) => void): void {
+function awaitProof(channel: ClientChannel, proof: Proof, clock: Clock, finish: (answer: SessionProbe) => void): void {
   let output = '';
-  let words = '';
-  const over = (outcome: SessionAnswer['outcome']) => {
+  let text = '';
+  const over = (result: SessionProbe['result']) => {
     cancel();
     channel.removeAllListeners('data').removeAllListeners('end').resume();
-    finish({ outcome, said: outcome === 'granted' ? '' : firstLine(words) });
+    finish({ result, output: result === 'granted' ? '' : firstLine(text) });
   };
   const cancel = clock.timer(PROOF_MS, () => over('silent'));
   channel.on('data', (chunk: Buffer) => {
     // The end is kept: a greeting may come first.
     output = (output + chunk.toString('latin1')).slice(-MAX_OUTPUT);
-    if (words.length < MAX_WORDS) words += chunk.toString('utf8');
+    if (text.length < MAX_TEXT) text += chunk.toString('utf8');
     if (proof.pattern.test(output)) over('granted');
   });
   channel.stderr.on('data', (chunk: Buffer) => {
-    if (words.length < MAX_WORDS) words += chunk.toString('utf8');
+    if (text.length < MAX_TEXT) text += chunk.toString('utf8');
   });
   channel.on('end', () => over('other'));
   channel.on('error', () => {});
@@ -157,7 +162,7 @@ function watch(channel: ClientChannel, proof: Proof, clock: Clock, finish: (answ
 const PROOF_MS = 5000;
 
 const MAX_OUTPUT = 64 * 1024;
-const MAX_WORDS = 300;
+const MAX_TEXT = 300;
 
 function firstLine(text: string): string {
   return printable(text.trim().split(/[\r\n]/, 1)[0] ?? '', 120);

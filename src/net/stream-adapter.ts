@@ -1,47 +1,47 @@
 import { Duplex, type Readable, type Writable } from 'node:stream';
 
 /** What an SSH connection runs over: a TCP socket, or something that behaves like one. */
-export interface Wire extends Duplex {
+export interface SshStream extends Duplex {
   /** Bytes written so far, those that still wait included. */
   readonly bytesWritten: number;
   resetAndDestroy(): unknown;
 }
 
-export interface Ends {
+export interface StreamPair {
   readonly readable: Readable;
   readonly writable: Writable;
   /** Ends both at once. */
   close(): void;
   /** Somebody else says when they have ended, and why: until then their ends are not passed on. */
-  readonly held?: true;
+  readonly ownerReportsEnd?: true;
 }
 
 /** Makes a wire of two streams: a channel through another server, the pipes of a program. */
-export function wireOf(ends: Ends): Wire {
-  return new StreamWire(ends);
+export function adaptStreams(pair: StreamPair): SshStream {
+  return new StreamAdapter(pair);
 }
 
-class StreamWire extends Duplex implements Wire {
-  readonly #ends: Ends;
+class StreamAdapter extends Duplex implements SshStream {
+  readonly #pair: StreamPair;
   #sent = 0;
 
-  constructor(ends: Ends) {
+  constructor(pair: StreamPair) {
     super({ allowHalfOpen: true });
-    this.#ends = ends;
-    const { readable, writable } = ends;
+    this.#pair = pair;
+    const { readable, writable } = pair;
     readable.on('data', (chunk: Buffer) => {
       // After the end it is read for nobody, so that it comes to its own end.
       if (!this.destroyed && !this.push(chunk)) readable.pause();
     });
     // What went wrong is told by whoever made the streams.
-    const over = () => {
-      if (ends.held !== true) this.destroy();
+    const onFailure = () => {
+      if (pair.ownerReportsEnd !== true) this.destroy();
     };
     readable.on('end', () => {
-      if (ends.held !== true) this.push(null);
+      if (pair.ownerReportsEnd !== true) this.push(null);
     });
-    readable.on('close', over).on('error', over);
-    writable.on('error', over);
+    readable.on('close', onFailure).on('error', onFailure);
+    writable.on('error', onFailure);
   }
 
   get bytesWritten(): number {
@@ -53,7 +53,7 @@ class StreamWire extends Duplex implements Wire {
   }
 
   override _read(): void {
-    this.#ends.readable.resume();
+    this.#pair.readable.resume();
   }
 
   override _write(chunk: Buffer, _encoding: BufferEncoding, done: (error?: Error | null) => void): void {
@@ -65,26 +65,26 @@ class StreamWire extends Duplex implements Wire {
   }
 
   #send(bytes: Buffer, done: (error?: Error | null) => void): void {
-    const { writable } = this.#ends;
+    const { writable } = this.#pair;
     if (!writable.writable) {
       done();
       return;
     }
     writable.write(bytes, (error) => {
       if (!error) this.#sent += bytes.length;
-      done(this.#ends.held === true ? null : error);
+      done(this.#pair.ownerReportsEnd === true ? null : error);
     });
   }
 
   override _final(done: () => void): void {
-    this.#ends.writable.end();
+    this.#pair.writable.end();
     done();
   }
 
   override _destroy(error: Error | null, done: (error: Error | null) => void): void {
-    this.#ends.close();
+    this.#pair.close();
     // A stream that nobody reads never closes.
-    this.#ends.readable.resume();
+    this.#pair.readable.resume();
     done(error);
   }
 }

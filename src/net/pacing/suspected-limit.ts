@@ -1,8 +1,8 @@
 import { type FailureCode, TunnelFailure } from '../../model/failure.ts';
-import type { Outcome } from './pace.ts';
+import type { ConnectionEvent } from './pace.ts';
 
 /** What a connection that did not open met. `refusals` are numbers of ICMP messages before and after, or null. */
-export function outcomeOf(code: FailureCode, refusalsBefore: number | null, refusals: number | null): Outcome {
+export function eventOf(code: FailureCode, refusalsBefore: number | null, refusals: number | null): ConnectionEvent {
   // A machine on whose port nobody listens answers with a reset, a firewall usually with ICMP (iptables-extensions(8), REJECT).
   if (code === 'connect-refused')
     return refusals !== null && refusalsBefore !== null && refusals > refusalsBefore ? 'barred' : 'refused';
@@ -12,9 +12,9 @@ export function outcomeOf(code: FailureCode, refusalsBefore: number | null, refu
 }
 
 /** The same failure with the limit that most likely is the reason for it. */
-export function suspecting(failure: TunnelFailure, outcome: Outcome): TunnelFailure {
+export function withSuspectedLimit(failure: TunnelFailure, event: ConnectionEvent): TunnelFailure {
   const seen =
-    outcome === 'barred' ? 'a firewall refused it' : 'others were let in just before, so this is most likely a limit';
+    event === 'barred' ? 'a firewall refused it' : 'others were let in just before, so this is most likely a limit';
   return new TunnelFailure(failure.code, `${failure.message}; ${seen}`, { cause: failure, hint: HINT });
 }
 

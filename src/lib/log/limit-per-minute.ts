@@ -1,22 +1,22 @@
 import type { Clock } from '../async/clock.ts';
 
 /** Lets `burst` through in every minute, so that a flood is a few lines; the next one is told how many were not. */
-export function fewAMinute(clock: Clock, burst: number): (tell: (untold: number) => void) => void {
+export function limitPerMinute(clock: Clock, burst: number): (report: (suppressed: number) => void) => void {
   let since = Number.NEGATIVE_INFINITY;
-  let told = 0;
-  let untold = 0;
-  return (tell) => {
+  let reported = 0;
+  let suppressed = 0;
+  return (report) => {
     if (clock.now() - since >= MINUTE_MS) {
       since = clock.now();
-      told = 0;
+      reported = 0;
     }
-    if (told >= burst) {
-      untold += 1;
+    if (reported >= burst) {
+      suppressed += 1;
       return;
     }
-    told += 1;
-    tell(untold);
-    untold = 0;
+    reported += 1;
+    report(suppressed);
+    suppressed = 0;
   };
 }
 

@@ -1,7 +1,7 @@
 import type { OpenChannel, Opening } from './internals.ts';
 
 /** The server does what SSH forbids, or what no honest server does: the connection has to end. */
-export class ProtocolBreach extends Error {
+export class ProtocolViolation extends Error {
   override readonly name = 'ProtocolBreach';
 }
 

@@ -8,7 +8,7 @@ export class ListenerError extends Error {}
  * and takes an exception for a broken packet, which ends the connection of all; Node takes one of a socket for the end of the
  * process. In place of that the stream itself emits the exception, once, as a ListenerError, and is destroyed.
  */
-export function shield<T extends Duplex>(stream: T): T {
+export function guardListeners<T extends Duplex>(stream: T): T {
   const emit = stream.emit.bind(stream) as (event: string | symbol, ...args: unknown[]) => boolean;
   let failed = false;
   const fail = (cause: unknown) => {

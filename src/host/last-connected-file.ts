@@ -2,7 +2,7 @@ import { readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 import * as z from 'zod/mini';
 import { makeDirectory } from '../lib/files/make-directory.ts';
-import { checkRootsPlace } from '../lib/files/place-owner.ts';
+import { checkRootMayWrite } from '../lib/files/path-owner.ts';
 import { readJsonFile } from '../lib/files/read-json-file.ts';
 import { errorCode, errorText } from '../lib/text.ts';
 
@@ -16,7 +16,7 @@ type Content = Omit<z.infer<typeof schema>, 'boot'>;
  * the machine, whose loss of power says nothing of a tunnel (`boot` tells one start of the machine from another). A file that is damaged
  * or cannot be written costs that memory, never the start: `onTrouble` hears of it, and null when a write succeeded again.
  */
-export function openSuspectsFile(
+export function openLastConnectedFile(
   path: string,
   onTrouble: (message: string | null) => void,
 ): { recall(): Content; keep(next: Content): void } {
@@ -29,13 +29,13 @@ export function openSuspectsFile(
     },
     keep: (next) => {
       try {
-        checkRootsPlace(path);
+        checkRootMayWrite(path);
         makeDirectory(dirname(path));
-        const aside = `${path}.new`;
-        rmSync(aside, { force: true });
+        const temporary = `${path}.new`;
+        rmSync(temporary, { force: true });
         // Through no link, and not flushed: see above.
-        writeFileSync(aside, `${JSON.stringify({ boot, ...next })}\n`, { mode: 0o600, flag: 'wx' });
-        renameSync(aside, path);
+        writeFileSync(temporary, `${JSON.stringify({ boot, ...next })}\n`, { mode: 0o600, flag: 'wx' });
+        renameSync(temporary, path);
         if (troubled) onTrouble(null);
         troubled = false;
       } catch (error) {

@@ -14,7 +14,7 @@ export interface JobLimits {
 export type JobName = 'decrypt-key' | 'load-config' | 'modular-power';
 
 /** A job took more than it may. */
-export class TookTooMuch extends Error {
+export class JobLimitExceeded extends Error {
   readonly what: 'time' | 'memory';
 
   constructor(what: 'time' | 'memory') {
@@ -24,16 +24,16 @@ export class TookTooMuch extends Error {
 }
 
 /** There was no thread to be had, or it ended in a way that says nothing of the job. */
-export class NoThread extends Error {}
+export class WorkerUnavailable extends Error {}
 
 /**
  * Does a job in a thread of its own, which ends with it: what takes longer than an event loop may stand still. Input and result are
  * copied. Two jobs at a time; others wait. Rejects with a TookTooMuch or a NoThread; what a job itself has to say is in its result.
  */
-export async function offLoop<Result>(name: JobName, input: unknown, limits: JobLimits): Promise<Result> {
-  await turn();
+export async function runInWorker<Result>(name: JobName, input: unknown, limits: JobLimits): Promise<Result> {
+  await acquireSlot();
   try {
-    return (await work(name, input, limits)) as Result;
+    return (await runJob(name, input, limits)) as Result;
   } finally {
     const next = waiting.shift();
     if (next === undefined) running -= 1;
@@ -41,7 +41,7 @@ export async function offLoop<Result>(name: JobName, input: unknown, limits: Job
   }
 }
 
-async function turn(): Promise<void> {
+async function acquireSlot(): Promise<void> {
   if (running === MAX_RUNNING) return await new Promise((resolve) => waiting.push(resolve));
   running += 1;
 }
@@ -51,7 +51,7 @@ let running = 0;
 const waiting: (() => void)[] = [];
 
 /** What the thread is started with. */
-export interface JobOrder {
+export interface JobData {
   readonly name: JobName;
   readonly input: unknown;
   /** An upgrade may have replaced the thread's file under a daemon that runs: then it declines. */
@@ -60,7 +60,7 @@ export interface JobOrder {
 
 export type JobMessage = { readonly type: 'started' } | { readonly type: 'done'; readonly result: unknown };
 
-async function work(name: JobName, input: unknown, { ms, mib }: JobLimits): Promise<unknown> {
+async function runJob(name: JobName, input: unknown, { ms, mib }: JobLimits): Promise<unknown> {
   let cancel = () => {};
   let worker: Worker | null = null;
   try {
@@ -71,31 +71,31 @@ async function work(name: JobName, input: unknown, { ms, mib }: JobLimits): Prom
         cancel = () => clearTimeout(timer);
       };
       worker = new Worker(WORKER_FILE, {
-        workerData: { name, input, version: VERSION } satisfies JobOrder,
+        workerData: { name, input, version: VERSION } satisfies JobData,
         // Of the environment only what the job is told.
         env: {},
         resourceLimits: { maxOldGenerationSizeMb: mib },
         stdout: true,
         stderr: true,
       });
-      limit(START_MS, new NoThread('the thread did not start'));
+      limit(START_MS, new WorkerUnavailable('the thread did not start'));
       worker.on('message', (message: JobMessage) => {
-        if (message.type === 'started') limit(ms, new TookTooMuch('time'));
+        if (message.type === 'started') limit(ms, new JobLimitExceeded('time'));
         else resolve(message.result);
       });
       worker.on('error', (error) =>
         reject(
           errorCode(error) === 'ERR_WORKER_OUT_OF_MEMORY'
-            ? new TookTooMuch('memory')
-            : new NoThread(error.message, { cause: error }),
+            ? new JobLimitExceeded('memory')
+            : new WorkerUnavailable(error.message, { cause: error }),
         ),
       );
-      worker.on('exit', () => reject(new NoThread('the thread ended without an answer')));
+      worker.on('exit', () => reject(new WorkerUnavailable('the thread ended without an answer')));
     });
   } catch (error) {
-    throw error instanceof TookTooMuch || error instanceof NoThread
+    throw error instanceof JobLimitExceeded || error instanceof WorkerUnavailable
       ? error
-      : new NoThread(String(error), { cause: error });
+      : new WorkerUnavailable(String(error), { cause: error });
   } finally {
     cancel();
     await (worker as Worker | null)?.terminate();

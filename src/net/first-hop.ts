@@ -1,25 +1,25 @@
 import { formatEndpoint, type ProxyEntry, type ServerSpec, type TunnelSpec } from '../model/spec.ts';
 
 /** Whom to dial first. */
-export function firstMachine({ jumps, entry, ...spec }: TunnelSpec): Pick<ServerSpec, keyof typeof DIALLED> {
+export function firstHop({ jumps, entry, ...spec }: TunnelSpec): Pick<ServerSpec, keyof typeof DIAL_KEYS> {
   const first = jumps[0] ?? spec;
   return entry.type === 'http' || entry.type === 'socks5' ? { ...first, host: entry.host, port: entry.port } : first;
 }
 
 /** The server that counts a connection, where that is not the machine which is dialled, and as whom the proxy is asked for it. */
-export function beyondOf({ entry, jumps, ...spec }: TunnelSpec): string | undefined {
-  return entry.type === 'http' || entry.type === 'socks5' ? beyondProxy(entry, jumps[0] ?? spec) : undefined;
+export function serverBehindProxy({ entry, jumps, ...spec }: TunnelSpec): string | undefined {
+  return entry.type === 'http' || entry.type === 'socks5' ? behindProxyKey(entry, jumps[0] ?? spec) : undefined;
 }
 
 /** A proxy that refuses one user refuses no other. */
-export function beyondProxy(
+export function behindProxyKey(
   { user, passwordFile }: ProxyEntry,
   { host, port }: Pick<ServerSpec, 'host' | 'port'>,
 ): string {
   return [user ?? '', passwordFile ?? '', formatEndpoint({ type: 'tcp', host, port })].join(' ');
 }
 
-const DIALLED = {
+const DIAL_KEYS = {
   host: 0,
   port: 0,
   addressFamily: 0,
