@@ -39,7 +39,7 @@ export function roundTrip(name: string, result: VerifyResult, exposed: boolean):
         'To be reached from outside: GatewayPorts clientspecified on the server (`tunneld server-setup` sets it).',
       ];
     case 'none':
-      return ['warn', `${name}: the server says that it listens there, but nobody answers`, "Read the server's log."];
+      return ['warn', `${name}: the server says that it listens there, but nothing answers`, "Read the server's log."];
     case 'unknown':
       return [
         'warn',

@@ -1,7 +1,7 @@
 import { isDeepStrictEqual } from 'node:util';
 import type { TunnelSpec } from '../model/spec.ts';
 
-/** What a new configuration means for the tunnels that run: names, each in exactly one list. */
+/** The difference between the running tunnels and a new configuration: each name is in exactly one list. */
 export interface Plan {
   readonly added: readonly string[];
   readonly changed: readonly string[];

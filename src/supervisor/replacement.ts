@@ -8,24 +8,24 @@ interface Running {
   state(): Pick<TunnelState, 'lastUp'>;
 }
 
-/** A tunnel of the configuration, and those that go on until it is up, because it replaces them. */
+/** A tunnel of the configuration, and its predecessors, which run until it is up. */
 interface Position<T> {
   readonly loop: T;
   readonly previous: readonly T[];
 }
 
-/** What becomes of the tunnels that run, and what is new; tunnels of the configuration by their names. */
+/** What happens to the running tunnels, and which are started; by the names of the configuration. */
 export interface Replacement<T> {
-  /** These do not change: what each goes on replacing. */
+  /** Unchanged tunnels, with the predecessors that each keeps. */
   readonly keep: ReadonlyMap<string, readonly T[]>;
-  /** These are wanted again just as they were, and still run: to go back to one is no new start. */
+  /** Predecessors that are wanted again just as they were: they are not started anew. */
   readonly resume: ReadonlyMap<string, T>;
-  /** These are new: what each replaces goes on until it is up. What never was up is not kept beside its replacement. */
+  /** New tunnels, with the predecessors that run until each is up. A tunnel that was never up is not kept beside its replacement. */
   readonly start: ReadonlyMap<string, readonly T[]>;
   readonly end: readonly T[];
 }
 
-/** `unchanged` are the names of those that run just as they are wanted. */
+/** `unchanged` are the names of the tunnels that run just as they are wanted. */
 export function planReplacement<T extends Running>(
   running: readonly Position<T>[],
   wanted: readonly TunnelSpec[],
@@ -53,7 +53,7 @@ function loopsOf<T>({ loop, previous }: Position<T>): readonly T[] {
   return [loop, ...previous];
 }
 
-/** Which tunnels that run are just as they are wanted, by name. */
+/** The running tunnels, predecessors included, that are just as they are wanted, by name. */
 function stillRunning<T extends Running>(running: Iterable<T>, wanted: readonly TunnelSpec[]): Map<string, T> {
   const named = new Map<string, T[]>();
   for (const loop of running) named.set(loop.spec.name, [...(named.get(loop.spec.name) ?? []), loop]);
@@ -66,8 +66,8 @@ function stillRunning<T extends Running>(running: Iterable<T>, wanted: readonly 
 }
 
 /**
- * What a new tunnel replaces: the one of its name, and those that had one of its listeners (a tunnel with a new name, two that
- * became one, two that changed places), each with what it replaces itself. `loop` is null where it stays as it is.
+ * The predecessors of a new tunnel: the one of its name, and those that had one of its listeners (a tunnel with a new name, two that
+ * became one, two that swapped), each with its own predecessors. `loop` is null where that tunnel is unchanged.
  */
 function predecessorsIn<T extends Running>(
   positions: readonly { readonly loop: T | null; readonly previous: readonly T[] }[],
@@ -95,14 +95,14 @@ function predecessorsIn<T extends Running>(
   };
 }
 
-/** Forwards that collide have the same. */
+/** Forwards that collide have the same key. */
 function listenerKey({ kind, listen }: ForwardSpec): string {
   return `${kind === 'remote'} ${listen.type === 'unix' ? listen.path : listen.port}`;
 }
 
 /**
- * Indices of the forwards of `old` whose listeners `next` wants as well. One port is taken for one listener whatever the address: what
- * overlaps is the server's secret. `any` does not look at the server's name either, because one server may have two.
+ * Indices of the forwards of `old` whose listeners `next` wants as well. Two listeners with one port collide whatever their addresses:
+ * which of those overlap is not known here. `any` ignores the server's name too, because one server may have two.
  */
 export function conflicting(old: TunnelSpec, next: TunnelSpec, server: 'same' | 'any'): readonly number[] {
   const sameServer = server === 'any' || (old.host === next.host && old.port === next.port);

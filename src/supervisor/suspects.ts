@@ -1,10 +1,10 @@
 import type { Clock } from '../lib/async/clock.ts';
 
-/** Who may have stopped the process before: see createSuspects(). */
+/** Tunnels that may have stopped the process before: see createSuspects(). */
 export interface Suspects {
-  /** How long this tunnel is to wait before its first connection, and why where it is the one. */
+  /** How long this tunnel is to wait before its first connection, and why where it is the suspect. */
   holdBack(name: string): HoldBack;
-  /** A connection of it is there, or is no more. */
+  /** A connection of this tunnel was opened, or is closed. */
   connected(name: string): void;
   over(name: string): void;
 }
@@ -14,25 +14,25 @@ export interface HoldBack {
   readonly why: string | null;
 }
 
-/** What outlives the process. */
+/** Stored across processes. */
 export interface SuspectMemory {
   recall(): Recollection;
   keep(next: Recollection): void;
 }
 
 export interface Recollection {
-  /** The tunnel that connected last, as long as that is not long ago; null when the process has ended by itself. */
+  /** The tunnel that connected last, within CALM_MS; null when the process ended by itself. */
   readonly last: string | null;
-  /** Of whom that was so when a process came to its end, and how many times in a row. */
+  /** The tunnel that was `last` when a process was stopped, and how many times in a row. */
   readonly suspect: string | null;
   readonly times: number;
 }
 
 /**
- * Sets a tunnel apart that stops the process: by a server that makes it hang until the watchdog kills it, or that fills the memory. The
- * tunnel that connected last is kept in mind until it has been connected for a while. Where the process died before that, the tunnels
- * of the next one start one after the other, so that the right one is found; one that was it twice in a row starts last, and slowly. Where there are no `others` to be spared, nothing waits: it may
- * be the only way in.
+ * Isolates a tunnel that stops the process: whose server makes it hang until the watchdog kills it, or exhausts the memory. The tunnel
+ * that connected last is stored until it has been connected for a while. Where the process died before that, the tunnels of the next
+ * process start one after the other, so that the right one is found; the same suspect twice in a row starts last, and slowly. Without
+ * `others` to protect nothing waits: the tunnel may be the only way in.
  */
 export function createSuspects(memory: SuspectMemory, others: number, clock: Clock): Suspects {
   const before = memory.recall();
@@ -73,7 +73,7 @@ export function createSuspects(memory: SuspectMemory, others: number, clock: Clo
   };
 }
 
-/** Pure: what the end of the process before tells. */
+/** Pure: the suspect after the end of the process before. */
 function judge(before: Recollection): Recollection {
   if (before.last === null) return before;
   const again = before.last === before.suspect;
@@ -85,17 +85,17 @@ function holdBackSuspect(times: number, careful: boolean, others: number): HoldB
   const ms = Math.min(SLOW_MS * 2 ** (times - 2), SLOWEST_MS);
   return {
     ms,
-    why: `tunneld was stopped ${times} times in a row just after this tunnel had connected: so it is started last, and slowly`,
+    why: `tunneld was stopped ${times} times in a row just after this tunnel had connected: it is started last, and slowly`,
   };
 }
 
-/** How long a tunnel is connected before it is above suspicion: by then most servers would have done what they do. */
+/** A tunnel that is connected for so long is no suspect: most harmful servers act earlier. */
 const CALM_MS = 60_000;
 
-/** Between two tunnels where one of them may be it, and for all of them. */
+/** Between the starts of two tunnels where one may be the suspect, and for all of them together. */
 const STEP_MS = 1000;
 const CAREFUL_MS = 20_000;
 
-/** The others have this long for themselves after the second time, and twice as long after each further one. */
+/** The suspect starts so much later after the second time, and twice as much after each further one. */
 const SLOW_MS = 60_000;
 const SLOWEST_MS = 3_600_000;

@@ -25,9 +25,9 @@ export interface LoopDeps {
   readonly identities: IdentityCache;
   readonly device: TunnelDevice;
   readonly suspects: Suspects;
-  /** Those that tunnels with the same login may share. */
+  /** The connections that tunnels with the same login may share. */
   readonly connections: ConnectionPool;
-  /** True when one of the configured hint addresses answers; null when there are none. */
+  /** Resolves with whether one of the configured hint addresses answers; null when there are none. */
   readonly ping: () => ((signal: AbortSignal) => Promise<boolean>) | null;
 }
 
@@ -37,24 +37,24 @@ export interface LoopEvents {
   beforeListening(loop: Loop): Promise<void>;
 }
 
-/** One tunnel that is kept up. */
+/** The loop that keeps one tunnel up. */
 export interface Loop {
   readonly spec: TunnelSpec;
   /** Of the monotonic clock, in milliseconds. */
   readonly startedAt: number;
   readonly listeners: SuspendableListeners;
   state(): TunnelState;
-  /** Cuts a wait short; false where there was none. */
+  /** Ends a wait; false where there was none. */
   retryNow(): boolean;
-  /** Whether it has not shown itself in the time it promised. */
+  /** Whether its heartbeat is overdue. */
   isStuck(): boolean;
-  /** Gives its listeners back at once, and ends when those who are being served have gone, or after half a minute. */
+  /** Returns its listeners at once, and ends when its visitors have left, or after VISITORS_STAY_MS. */
   retire(): Promise<void>;
-  /** Resolves when it has said goodbye. */
+  /** Ends it, with its visitors; resolves when it is disconnected. */
   end(): Promise<void>;
 }
 
-/** A bug in a tunnel ends its loop, not the daemon: it is started again. */
+/** Starts the loop of a tunnel. A bug ends the loop, not the daemon: the loop is started again. */
 export function startLoop(spec: TunnelSpec, deps: LoopDeps, events: LoopEvents): Loop {
   const { clock } = deps;
   const controller = new AbortController();
@@ -94,7 +94,7 @@ export function startLoop(spec: TunnelSpec, deps: LoopDeps, events: LoopEvents):
     identities: deps.identities,
     device: deps.device,
     store,
-    // What stopped the process takes no others along.
+    // A suspect does not share connections with other tunnels.
     get connections() {
       return life.isSuspect ? null : deps.connections;
     },
@@ -120,12 +120,12 @@ export function startLoop(spec: TunnelSpec, deps: LoopDeps, events: LoopEvents):
   return loop;
 }
 
-/** How a loop stands. */
+/** The mutable state of a loop. */
 interface Life {
-  /** When it is to have shown itself again. */
+  /** When its next heartbeat is due. */
   dueBy: number;
   retryNow(): boolean;
-  /** Whether it is thought to have stopped the process before. */
+  /** See Suspects. */
   isSuspect: boolean;
 }
 
@@ -140,7 +140,7 @@ async function keepRunning(
   life.isSuspect = holdBack.why !== null;
   if (holdBack.ms > 0) await waitInSuspicion(holdBack, deps, signal);
   await ownTurn();
-  // p-retry takes a TypeError for one that comes again each time.
+  // p-retry does not retry after a TypeError.
   const run = () =>
     runTunnel(spec, deps, signal).catch((cause: unknown) => Promise.reject(new Error('a bug', { cause })));
   try {
@@ -151,7 +151,7 @@ async function keepRunning(
       signal,
       onFailedAttempt: ({ error }) => {
         if (signal.aborted) return;
-        deps.log.error({ code: 'internal', error: error.cause }, 'a bug ended the tunnel; it is started again');
+        deps.log.error({ code: 'internal', error: error.cause }, 'a bug: the tunnel ended; it is started again');
         deps.heartbeat(FIRST_SIGN_MS);
       },
     });
@@ -160,7 +160,7 @@ async function keepRunning(
   }
 }
 
-/** Keeps what may stop the process from doing it again before the others had their turn. */
+/** Delays a suspect until the other tunnels are connected. */
 async function waitInSuspicion({ ms, why }: HoldBack, deps: TunnelDeps, signal: AbortSignal): Promise<void> {
   const { clock, log, store } = deps;
   const wait = childController(signal);
@@ -176,7 +176,7 @@ async function waitInSuspicion({ ms, why }: HoldBack, deps: TunnelDeps, signal: 
   wait.dispose();
 }
 
-/** Whether a server has its say: from the TCP connection on, or from the login where another program made that. */
+/** Whether a server can send data: from the TCP connection on, or from the login where a proxyCommand connects. */
 function isConnected({ sourcePort, phase }: TunnelState): boolean {
   return sourcePort !== null || phase === 'authenticating' || phase === 'forwarding' || phase === 'up';
 }

@@ -37,10 +37,10 @@ export interface Tunnel {
   readonly visitLog: VisitLog;
   readonly needs: LocalNeeds;
   readonly idleEnds: IdleEnds;
-  /** With whom it may share a connection. */
+  /** Tunnels with the same login may share a connection; '' where this one must not. */
   readonly login: string;
   history: History;
-  /** Where the attempt that is under way finds a connection to share. */
+  /** How the present attempt finds a connection to share. */
   seeker: ShareSeeker | null;
 }
 
@@ -60,21 +60,21 @@ export function createTunnel(spec: TunnelSpec, deps: TunnelDeps): Tunnel {
   };
 }
 
-/** Whether this tunnel was up at some time before. */
+/** Whether this tunnel was ever up. */
 export function hasWorked({ memory, deps }: Tunnel): boolean {
   return memory.worked || deps.store.state().lastUp !== null;
 }
 
-/** With which right and from where the server is dialled. */
+/** How the server is dialled: the request for a turn, and the way to it. */
 export function dialDeps(
   tunnel: Tunnel,
 ): Pick<DialDeps, 'clock' | 'turns' | 'behindProxy'> & Pick<ReachDeps, 'request'> {
   const { spec, deps, history } = tunnel;
-  const claim = turnRequest(history, hasWorked(tunnel));
-  return { clock: deps.clock, turns: deps.device.turns, request: claim, behindProxy: serverBehindProxy(spec) };
+  const request = turnRequest(history, hasWorked(tunnel));
+  return { clock: deps.clock, turns: deps.device.turns, request, behindProxy: serverBehindProxy(spec) };
 }
 
-/** What is known of the attempt that is under way. */
+/** The present attempt. */
 interface Progress {
   turn: Turn | null;
   loggedInAt: number | null;
@@ -83,8 +83,8 @@ interface Progress {
 }
 
 /**
- * One attempt and, where it succeeds, the session it brought; resolves with how that ended. The wait for the server ends with the
- * round ("retry now"); a connection, once there, outlives it. Rejects with the reason where the round or the tunnel ended.
+ * One attempt and, where it succeeds, its session; resolves with how that ended. The wait for the server ends with the round ("retry
+ * now"); a connection outlives the round. Rejects with the reason where the round or the tunnel ended.
  */
 export async function makeAttempt(
   tunnel: Tunnel,
@@ -93,7 +93,7 @@ export async function makeAttempt(
 ): Promise<Pick<AttemptOutcome, 'failure' | 'heldForMs' | 'shared' | 'byChance'>> {
   const { spec, deps, history, login } = tunnel;
   const { clock, store } = deps;
-  // What is retried at a pace of its own stays `waiting` until the server answers.
+  // A cheap retry leaves the phase at `waiting` until the server answers.
   store.dispatch({ type: 'attempt', waits: history.ownPace && store.state().phase === 'waiting' });
   deps.heartbeat(60_000);
   tunnel.history = beginAttempt(history, clock.now());
@@ -113,7 +113,7 @@ export async function makeAttempt(
   } finally {
     seeker.end();
     tunnel.seeker = null;
-    // From the login on it is over with the connection, which others may share.
+    // After the login the turn ends with the connection, which other tunnels may share.
     if (progress.loggedInAt === null) progress.turn?.end();
     store.dispatch({ type: 'session-over' });
   }
@@ -126,13 +126,13 @@ async function joinAnother(
   member: Member,
 ): Promise<Share> {
   const share = await seeker.join(member);
-  const { addresses: ends } = share.connection.transport;
+  const { addresses } = share.connection.transport;
   progress.shared = true;
-  deps.log.info(`the connection of ${share.openedBy} carries this tunnel too: its own turn would come late`);
-  // The next connection comes from there, so that the server lets go of this one's listeners if it is dead by then.
-  if (ends !== null) {
-    memory.ports?.used(ends.localPort);
-    deps.store.dispatch({ type: 'source-port', port: ends.localPort });
+  deps.log.info(`the connection of ${share.openedBy} carries this tunnel too: its own turn would be late`);
+  // The next connection comes from this port, which evicts this one if it is dead by then.
+  if (addresses !== null) {
+    memory.ports?.used(addresses.localPort);
+    deps.store.dispatch({ type: 'source-port', port: addresses.localPort });
   }
   return share;
 }

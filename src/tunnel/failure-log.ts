@@ -3,12 +3,12 @@ import type { Logger } from '../lib/log/log.ts';
 import { hintFor, type TunnelFailure } from '../model/failure.ts';
 
 /**
- * Logs failures so that an outage of a week is a handful of lines: each new one once, one that is already known once an hour,
- * also where two of them take turns.
+ * Logs failures so that an outage of a week is a handful of lines: a new one once, a known one once an hour, also where several
+ * alternate.
  */
 export interface FailureLog {
   log(failure: TunnelFailure, retryInMs?: number): void;
-  /** The tunnel came up: the next failure is news again. */
+  /** The tunnel came up: the next failure is new again. */
   recovered(): void;
 }
 
@@ -45,7 +45,7 @@ export function createFailureLog(log: Logger, clock: Clock, tunnel: string): Fai
 
 const REPEAT_MS = 3_600_000;
 
-/** A server that finds new words every time must not fill the memory. */
+/** A server whose messages differ every time must not fill the memory. */
 function forgetOldest(known: Map<string, unknown>): void {
   const [oldest] = known.keys();
   if (known.size > MAX_KNOWN && oldest !== undefined) known.delete(oldest);

@@ -7,11 +7,11 @@ import type { FailureCode } from '../model/failure.ts';
 import type { ServerSpec, TunnelSpec } from '../model/spec.ts';
 import { BoundedAgent, listAgentKeys } from '../connection/auth/agent.ts';
 
-/** What a tunnel needs of this machine, and may come late or change: looked at while an attempt waits for it, and at no other time. */
+/** Files and agents of this machine that a tunnel needs and that may come late or change: polled only while an attempt waits for them. */
 export interface LocalNeeds {
-  /** An attempt begins: from here on a change is one that it may not have seen. Ends whenChanged(). */
+  /** An attempt begins: it may not see later changes. Ends whenChanged(). */
   begin(): void;
-  /** Calls `changed` once, within two seconds (ten after an hour in vain), when something has changed that a failure like this may come from. */
+  /** Calls `changed` once, within two seconds (ten after an hour) of a change of something that may have caused a failure of this code. */
   whenChanged(code: FailureCode, changed: () => void): void;
   stop(): void;
 }
@@ -20,14 +20,14 @@ export function watchLocalNeeds(spec: TunnelSpec, clock: Clock): LocalNeeds {
   let attemptBegan = clock.now();
   let agentKeys: Promise<string> | null = null;
   let wanted: Need | undefined = 'keys';
-  /** Since when the same has been wanted in vain. */
+  /** Since when the same need has been wanted without a change. */
   let since = clock.now();
   let stop = () => {};
 
-  /** Whether the attempt that has just failed came too early for what is there now. */
+  /** Whether something changed after the failed attempt had read it. */
   const changedDuringAttempt = async ({ text, newest }: Snapshot): Promise<boolean> => {
     const age = clock.wall() - newest;
-    // Of a time to come a clock is the reason that was set.
+    // A time in the future comes from a clock that was set.
     const changed = age >= -FILE_TIME_MS && age <= clock.now() - attemptBegan + FILE_TIME_MS;
     return changed || (agentKeys !== null && !text.endsWith(await agentKeys));
   };
@@ -36,12 +36,12 @@ export function watchLocalNeeds(spec: TunnelSpec, clock: Clock): LocalNeeds {
     begin: () => {
       stop();
       attemptBegan = clock.now();
-      // Of files the times tell; an agent must be asked what it holds, which is done where that has mattered.
+      // Files have times of their changes; an agent must be asked for its keys, which is done only where that has mattered.
       agentKeys = wanted === 'keys' ? agentsText(spec, clock).catch(errorText) : null;
     },
     whenChanged: (code, changed) => {
       const need = NEEDS[code];
-      // An attempt that took so long was up.
+      // An attempt that lasted so long was up.
       if (need !== wanted || clock.now() - attemptBegan > LIVED_MS) since = clock.now();
       wanted = need;
       if (need === undefined) return;
@@ -55,7 +55,7 @@ export function watchLocalNeeds(spec: TunnelSpec, clock: Clock): LocalNeeds {
         const now = await snapshotOf(need, spec, clock);
         const missed = before === null && (await changedDuringAttempt(now));
         if (over) return;
-        // Not at once: something may be about to be written.
+        // Not at once: a file may be about to be written.
         if (missed) cancel = clock.timer(FIRST_MS, changed);
         else if (before !== null && now.text !== before) {
           since = clock.now();
@@ -68,16 +68,16 @@ export function watchLocalNeeds(spec: TunnelSpec, clock: Clock): LocalNeeds {
   };
 }
 
-/** What is there, as text to be compared, and when the newest of its files was changed (milliseconds since 1970). */
+/** The state of files and agents as text to be compared, and when the newest file was changed (milliseconds since 1970). */
 interface Snapshot {
   readonly text: string;
   readonly newest: number;
 }
 
-/** Times of files are as coarse as the kernel's clock, which ticks a hundred times a second or more often. */
+/** Times of files are as coarse as the kernel's clock, which ticks at least a hundred times a second. */
 const FILE_TIME_MS = 10;
 
-/** How long until the next look, where something has been wanted for so long: somebody who is mending it sees it at once. */
+/** Milliseconds until the next poll, after a wait of `wantedForMs`: short at first, because a person may be mending it just now. */
 export function pollEveryMs(wantedForMs: number): number {
   if (wantedForMs < 60_000) return FIRST_MS;
   return wantedForMs < 3_600_000 ? 2000 : 10_000;
@@ -105,12 +105,12 @@ async function snapshotOf(need: Need, spec: TunnelSpec, clock: Clock): Promise<S
     const [files, agents] = await Promise.all([snapshotOfFiles(keyFiles(spec)), agentsText(spec, clock)]);
     return { text: `${files.text}\n${agents}`, newest: files.newest };
   } catch (error) {
-    // What goes wrong here goes wrong again in the attempt itself, which reports it.
+    // The attempt itself meets the same error, and reports it.
     return { text: errorText(error), newest: 0 };
   }
 }
 
-/** What getaddrinfo(3) reads. */
+/** The files that getaddrinfo(3) reads. */
 const NAME_FILES = ['/etc/resolv.conf', '/etc/hosts', '/etc/nsswitch.conf'];
 
 function keyFiles(spec: TunnelSpec): readonly string[] {
@@ -135,7 +135,7 @@ function serversOf(spec: TunnelSpec): readonly ServerSpec[] {
   return [spec, ...spec.jumps];
 }
 
-/** With the copies that the service was handed. */
+/** With the copies that systemd passes to the service (LoadCredential=). */
 async function snapshotOfFiles(files: readonly string[]): Promise<Snapshot> {
   const paths = new Set(files.flatMap((file) => [file, ...copiesOf(file, process.env)]));
   const snapshots = await Promise.all([...paths].map(snapshotOfFile));
@@ -159,7 +159,7 @@ async function agentsText(spec: TunnelSpec, clock: Clock): Promise<string> {
   return (await Promise.all([...paths].map((path) => agentText(path, clock)))).join('\n');
 }
 
-/** Which keys it holds, or why that is not to be known. It is asked as seldom as a file is looked at. */
+/** A digest of its keys, or why they cannot be listed. */
 async function agentText(path: string, clock: Clock): Promise<string> {
   try {
     const hash = createHash('sha256');

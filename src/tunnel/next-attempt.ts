@@ -14,7 +14,7 @@ import {
 import { countShortShares, isLate, mustNotShare } from './seek-share.ts';
 
 /**
- * What the attempts of a tunnel so far say about the next one. They come in series:
+ * What is known of a tunnel's attempts so far. They come in series:
  * ```
  *   start ──▶ attempt ──▶ it failed, and there is
  *               ▲  ▲        ├─ a person to act, or a session behind it that had lasted ──▶ wait ──▶ start
@@ -30,23 +30,23 @@ import { countShortShares, isLate, mustNotShare } from './seek-share.ts';
 export interface History {
   /** The limits of the growing waits, drawn once for each series. */
   readonly limits: Backoff;
-  /** How many of them this series has had. */
+  /** The number of growing waits in this series. */
   readonly grown: number;
   /** Whether a session was lost in this series. */
   readonly lossSeen: boolean;
-  /** Whether the last failure is retried at a pace of its own, not at the growing one of logins. */
+  /** Whether the retry of the last failure is independent of the growing wait of logins. */
   readonly ownPace: boolean;
   /** When the last attempt began. */
   readonly triedAt: number;
-  /** Since when it is not logged in. */
+  /** Since when the tunnel is not logged in. */
   readonly downSince: number;
-  /** Logins that were rejected since the last one that was not. */
+  /** Rejected logins since the last successful one. */
   readonly rejections: number;
   /** See countShortShares(). */
   readonly shortShares: number;
-  /** A person asked, or something has changed, since the last turn at the server. */
+  /** Whether a person asked, or something changed, since the last turn at the server. */
   readonly urgent: boolean;
-  /** When it last had a turn at the server. */
+  /** When the tunnel last had a turn at the server. */
   readonly turnAt: number;
 }
 
@@ -66,20 +66,20 @@ function startSeries(policy: Backoff, random: () => number) {
   return { limits: loginBackoff(policy, random), grown: 0, lossSeen: false, ownPace: false };
 }
 
-/** How an attempt ended: each ends, sooner or later. */
+/** How an attempt ended. */
 export interface AttemptOutcome {
   readonly failure: TunnelFailure;
-  /** For how long it was logged in; null where it never came that far. */
+  /** For how long it was logged in; null where it never was. */
   readonly heldForMs: number | null;
-  /** Whether it was that on another tunnel's connection. */
+  /** Whether that was on another tunnel's connection. */
   readonly shared: boolean;
-  /** Whether the server dropped it while it let in others of ours. */
+  /** Whether the server dropped it at random, while it let in other connections of ours (MaxStartups). */
   readonly byChance: boolean;
   /** Whether this tunnel was up at some time before. */
   readonly worked: boolean;
-  /** Milliseconds until the server may be dialled again; 0 where that depends on what others meet. Asked only where it matters. */
+  /** Milliseconds until the server may be dialled again; 0 where that depends on other attempts. Called only where it matters. */
   turnInMs(): number;
-  /** Whether another connection with the same login takes in one more tunnel. */
+  /** Whether another connection with the same login carries one more tunnel. */
   readonly canJoin: boolean;
 }
 
@@ -128,13 +128,13 @@ function learn(before: History, { failure, heldForMs, shared }: AttemptOutcome, 
   };
 }
 
-/** Another connection carries this tunnel at once, where the server, or its firewall, makes it wait for a turn of its own. */
+/** Whether to join another connection at once, because the tunnel would have to wait for a turn of its own at the server. */
 function shouldJoin({ shortShares }: History, outcome: AttemptOutcome): boolean {
   if (!MET_BY_DIALLING.includes(outcome.failure.code) || !outcome.canJoin || mustNotShare(shortShares)) return false;
   return isLate(outcome.turnInMs(), 0);
 }
 
-/** What is under way is given up for an attempt at once. `urgent` is whether a person or something that has changed is the reason. */
+/** The present attempt or wait is given up for an attempt at once. `urgent`: a person, or something that changed, is the reason. */
 export function interrupt(history: History, policy: Backoff, urgent: boolean, random: () => number): History {
   return { ...history, ...startSeries(policy, random), urgent };
 }
@@ -151,7 +151,7 @@ export function logIn(history: History): History {
   return { ...history, rejections: 0 };
 }
 
-/** With what right it asks for a turn at the server. */
+/** The tunnel's request for a turn at the server. */
 export function turnRequest({ rejections, urgent, turnAt }: History, worked: boolean): TurnRequest {
   return { loginHistory: loginHistoryOf(rejections, worked), urgent, since: turnAt };
 }
@@ -161,8 +161,8 @@ interface TurnRequest extends Pick<PaceRequest, 'loginHistory' | 'urgent'> {
 }
 
 /**
- * Whether a change of the network ends what is under way: what was wrong may be different in another one, but a link that comes and
- * goes must not make us hammer the server.
+ * Whether a change of the network ends the present attempt or wait: the failure may not happen in another network, but an unstable link
+ * must not make us flood the server.
  */
 export function mayTryAgain(
   { ownPace, triedAt }: History,
@@ -173,11 +173,11 @@ export function mayTryAgain(
   return ownPace || (failure?.code !== 'auth-rejected' && now - triedAt > SELDOM_MS);
 }
 
-/** A session that was logged in this long was a success: what ends it starts a new count. */
+/** A session that was logged in this long was a success: its end starts a new series. */
 const LASTED_MS = 10_000;
 
-/** Failures that end with a turn; what fails before one would fail again at once. */
+/** Failures of a dial; an attempt that fails before its turn would fail again at once. */
 const MET_BY_DIALLING: readonly FailureCode[] = ['connect-refused', 'connect-timeout', 'unreachable'];
 
-/** After a failed login, and while a person must act, a new network is reason for an attempt only this often. */
+/** After a failed login, and while a person must act, a new network causes an attempt only this often. */
 const SELDOM_MS = 10_000;

@@ -6,18 +6,18 @@ import type { ServerSpec } from '../model/spec.ts';
 
 export interface ReachDeps extends Pick<DialDeps, 'clock' | 'turns' | 'request' | 'behindProxy' | 'onWait' | 'onTurn'> {
   readonly random: () => number;
-  /** True when one of the hint addresses answers a ping; null when there are none to ask. */
+  /** Resolves with whether one of the hint addresses answers a ping; null when there are none. */
   readonly ping: ((signal: AbortSignal) => Promise<boolean>) | null;
-  /** Where to dial from, or null for any port. */
+  /** The local ports to dial from, or null for any port. */
   readonly ports: SourcePorts | null;
   heartbeat(withinMs: number): void;
-  /** The network is missing: said once, before the wait for it. */
+  /** The network is missing; called once, before the wait for it. */
   onNetworkDown(failure: TunnelFailure): void;
 }
 
 /**
- * A TCP connection to the server. The server is tried first, so that a network that is there costs no time; only when nothing on
- * the path answers, and no ping either, this waits for the network for as long as it takes. Rejects with what dial() says.
+ * A TCP connection to the server. The server is dialled first, so that a network that works costs no time; only when nothing on the path
+ * answers, and no ping either, this waits for the network, without limit. Rejects with the failure of dial().
  */
 export async function reachServer(
   spec: DialSpec & Pick<ServerSpec, 'connectTimeoutMs'>,
@@ -34,7 +34,7 @@ export async function reachServer(
   const dialFromOurPort = async (timeoutMs: number, within: AbortSignal) => {
     const dialled = await dial(spec, timeoutMs, { ...deps, onWait: waiting }, within);
     const { localPort } = dialled.socket;
-    // Remembered before anything is said: from now on the server may hold it, whatever becomes of us.
+    // Remembered before anything is sent: from now on the server may hold this connection, even if this process dies.
     if (ports !== null && localPort !== undefined) ports.used(localPort);
     return dialled;
   };
@@ -56,7 +56,7 @@ export async function reachServer(
   }
 }
 
-/** What a missing network looks like from here; a refusal comes from a server that was reached. */
+/** The failures of a missing network; a refusal comes from a server that was reached. */
 const PATH_FAILURES: readonly FailureCode[] = ['dns-failed', 'connect-timeout', 'unreachable'];
 
 const SLACK_MS = 30_000;

@@ -4,21 +4,21 @@ import type { SourcePorts } from '../net/source-ports.ts';
 import type { TunnelSpec } from '../model/spec.ts';
 import { formatServer } from '../model/state.ts';
 
-/** The machine, and what is remembered of the listeners that it had. */
+/** This machine, and what is remembered of its listeners. */
 export interface TunnelDevice extends Device, HoldingsByServer {}
 
-/** What a tunnel remembers of its earlier lives. */
+/** What a tunnel remembers of earlier processes. */
 export interface Remembered {
   readonly holdings: Holdings;
-  /** Null where any port will do. */
+  /** Null where any local port will do. */
   readonly ports: SourcePorts | null;
-  /** Whether it connected before, so that a dead connection of it may be in the way. */
+  /** Whether it connected before: then a dead connection of it may hold its listeners. */
   readonly connected: boolean;
-  /** Whether it had one of its listeners before, so that its login is known to work. */
+  /** Whether it had one of its listeners before: then its login is known to work. */
   readonly worked: boolean;
 }
 
-/** A machine that may be a copy forgets the ports of the one that it is a copy of: to come from them would end its connections. */
+/** A machine that may be a copy forgets the source ports: to dial from them would end the connections of the original machine. */
 export function remember(spec: TunnelSpec, device: Pick<TunnelDevice, 'holdings' | 'sourcePorts'>): Remembered {
   const holdings = device.holdings(formatServer(spec));
   const ports = spec.sourcePort === 'sticky' ? device.sourcePorts(spec.name, formatServer(spec)) : null;

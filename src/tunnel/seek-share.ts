@@ -3,17 +3,17 @@ import type { Member, Share } from '../connection/shared/shared-connection.ts';
 import { deferred, type Deferred } from '../lib/async/abort.ts';
 import type { Clock } from '../lib/async/clock.ts';
 
-/** Looks out, during one attempt to connect, for another tunnel's connection that could carry this one too. */
+/** Waits, during one attempt to connect, for another tunnel's connection that could carry this one too. */
 export interface ShareSeeker {
-  /** When the tunnel's own turn comes at the earliest, in the clock's milliseconds; null when it has come. */
+  /** Sets the earliest time of the tunnel's own turn, in the clock's milliseconds; null when it has come. */
   turnAt(at: number | null): void;
-  /** Resolves with a share as soon as the own turn is known to come late and there is a connection to share; else never. */
+  /** Resolves with a share as soon as the tunnel's own turn is late and there is a connection to share; else never. */
   join(member: Member): Promise<Share>;
   /** The attempt is over. */
   end(): void;
 }
 
-/** `connections` is null for a tunnel that keeps to itself. */
+/** `connections` is null for a tunnel that must not share. */
 export function seekShare(login: string, connections: ConnectionPool | null, clock: Clock): ShareSeeker {
   let turnAt: number | null = null;
   let wanted: { readonly member: Member; readonly share: Deferred<Share> } | null = null;
@@ -44,8 +44,8 @@ export function seekShare(login: string, connections: ConnectionPool | null, clo
 }
 
 /**
- * Whether a turn comes so late that to share is better than to wait. Infinity is a turn that comes when others have had theirs, which
- * is soon: no limit holds it up.
+ * Whether a turn is so late that sharing is better than waiting. Infinity is a turn after those of others, which is soon: no limit
+ * delays it.
  */
 export function isLate(turnAt: number | null, now: number): boolean {
   return turnAt !== null && Number.isFinite(turnAt) && turnAt - now > LATE_MS;
@@ -54,14 +54,14 @@ export function isLate(turnAt: number | null, now: number): boolean {
 const LATE_MS = 2000;
 
 /**
- * After so many shared connections in a row that ended soon after this tunnel had come aboard, it may be the reason for that: it takes
- * no others along any more until a connection of its own has lasted.
+ * After so many shared connections in a row that ended soon after this tunnel had joined, it may be the cause: it shares none until a
+ * connection of its own has lasted.
  */
 export function mustNotShare(shortShares: number): boolean {
   return shortShares >= 2;
 }
 
-/** `shared` is whether the session was on another tunnel's connection, which it was logged in to for so long. */
+/** `shared` is whether the session was on another tunnel's connection, `heldForMs` for how long. */
 export function countShortShares(before: number, shared: boolean, heldForMs: number): number {
   if (heldForMs >= LASTED_MS) return 0;
   return shared ? before + 1 : before;

@@ -184,11 +184,11 @@ function startEviction(
   deps: ServingDeps,
   signal: AbortSignal,
 ): void {
-  const { addresses: ends } = share.connection.transport;
-  if (ends === null) return;
+  const { addresses } = share.connection.transport;
+  if (addresses === null) return;
   // Those of the tunnels that it carries may be the same.
   const earlierPorts = (current: number) => share.notYetEvicted(deps.memory.ports?.earlier(current) ?? []);
-  void evict(ends, earlierPorts, { clock: deps.clock, turns: deps.device.turns, spec }, signal);
+  void evict(addresses, earlierPorts, { clock: deps.clock, turns: deps.device.turns, spec }, signal);
 }
 
 function once(work: () => void): () => void {

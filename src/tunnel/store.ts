@@ -11,23 +11,23 @@ import {
   type TunnelState,
 } from '../model/state.ts';
 
-/** What happens to a tunnel, as far as its state tells. */
+/** The events that change a tunnel's state. */
 export type TunnelEvent =
   /** An attempt begins; `waits` where the phase stays `waiting` until the server answers. */
   | { readonly type: 'attempt'; readonly waits: boolean }
-  /** The server, or the program that connects to it, has its turn and answers. */
+  /** The server, or the program that connects to it, answers. */
   | { readonly type: 'reached' }
-  /** The attempt goes on when its turn at the server comes. */
+  /** The attempt waits for its turn at the server. */
   | { readonly type: 'queued'; readonly until: number }
   | { readonly type: 'no-network'; readonly failure: TunnelFailure }
-  /** There will be another attempt; without a failure where the first one is held back. */
+  /** The time of the next attempt; without a failure where the first one is delayed. */
   | {
       readonly type: 'scheduled';
       readonly phase: 'waiting' | 'blocked';
       readonly retryAt: number;
       readonly failure: TunnelFailure | null;
     }
-  /** Something went wrong that did not end the session. */
+  /** A failure that did not end the session. */
   | { readonly type: 'failed'; readonly failure: TunnelFailure }
   | { readonly type: 'stopped' }
   | SessionEvent;
@@ -36,11 +36,11 @@ type SessionEvent =
   | { readonly type: 'source-port'; readonly port: number }
   | { readonly type: 'authenticating' }
   | ({ readonly type: 'logged-in' } & Pick<TunnelState, 'login' | 'carrier'>)
-  /** It has all its listeners; or not any more. */
+  /** The tunnel has all its listeners; or not any more. */
   | { readonly type: 'up' | 'incomplete' }
   | { readonly type: 'watched'; readonly change: Partial<Pick<TunnelState, 'rttMs' | 'silentSince'>> }
   | { readonly type: 'forward'; readonly index: number; readonly change: Partial<ForwardState> }
-  /** Nothing of the session is there any more. */
+  /** The session has ended, with everything in it. */
   | { readonly type: 'session-over' };
 
 /** Pure: the state after an event. `tunnel` is the name for the hints. */
@@ -104,7 +104,7 @@ function enter(state: TunnelState, phase: Exclude<Phase, 'waiting' | 'blocked'>,
   return { ...leave(state, phase, now), phase, retryAt: null };
 }
 
-/** With true times for the phase that follows. */
+/** The times at a change of phase. */
 function leave(state: TunnelState, next: Phase, now: number): TunnelState {
   if (next === state.phase) return state;
   return { ...state, since: now, lastUp: state.phase === 'up' ? now : state.lastUp };

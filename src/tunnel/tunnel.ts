@@ -9,9 +9,9 @@ import type { TunnelDeps } from './session-deps.ts';
 import type { TunnelSpec } from '../model/spec.ts';
 
 /**
- * Keeps one tunnel up until the signal: one session after the other, for ever. nextAttempt() decides *when* to try, makeAttempt() is
- * what is tried. A round lasts until something makes it worth while to try at once: a person, a change of the network or of what the
- * tunnel needs of this machine, another tunnel that is in. Resolves when the signal is aborted.
+ * Keeps one tunnel up until the signal is aborted: one session after the other. nextAttempt() decides *when* to try, makeAttempt() is
+ * what is tried. A round lasts until there is a reason to try at once: a person, a change of the network or of what the tunnel needs of
+ * this machine, another tunnel that is logged in. Resolves when the signal is aborted.
  */
 export async function runTunnel(spec: TunnelSpec, deps: TunnelDeps, signal: AbortSignal): Promise<void> {
   const tunnel = createTunnel(spec, deps);
@@ -20,7 +20,7 @@ export async function runTunnel(spec: TunnelSpec, deps: TunnelDeps, signal: Abor
   try {
     while (!signal.aborted) {
       const round = childController(signal);
-      // A change of the network concerns a thousand tunnels at once.
+      // In a turn of its own: a change of the network concerns all tunnels at once.
       tryNow = (reason = RETRY_NOW) => void ownTurn().then(() => round.abort(reason));
       try {
         await keepTrying(tunnel, tryNow, round.signal, signal);
@@ -38,7 +38,7 @@ export async function runTunnel(spec: TunnelSpec, deps: TunnelDeps, signal: Abor
   deps.store.dispatch({ type: 'stopped' });
 }
 
-/** Gives up what is under way and tries at once; for another reason than "retry now" that is named. */
+/** Gives up the present attempt or wait and tries at once. */
 type TryNow = (reason?: Error) => void;
 
 /** One attempt after the other, with the waits between them. Rejects with the round's reason when that is over. */
@@ -71,7 +71,7 @@ function untilOurTurn(tunnel: Tunnel): number {
   return Number.isFinite(at) ? Math.max(0, at - clock.now()) : 0;
 }
 
-/** What may end a wait; the answer ends that. */
+/** Subscribes to everything that may end a round; the answer ends that. */
 function listenForChanges(tunnel: Tunnel, tryNow: TryNow): () => void {
   const { deps, login } = tunnel;
   const mayTry = () => mayTryAgain(tunnel.history, deps.store.state(), deps.clock.now());

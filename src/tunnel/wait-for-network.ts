@@ -7,7 +7,7 @@ import { TunnelFailure } from '../model/failure.ts';
 export interface NetworkWaitDeps {
   readonly clock: Clock;
   readonly random: () => number;
-  /** True when one of the hint addresses answers a ping. */
+  /** Resolves with whether one of the hint addresses answers a ping. */
   ping(signal: AbortSignal): Promise<boolean>;
   /** A TCP connection to the server itself, or a rejection. */
   dial(timeoutMs: number, signal: AbortSignal): Promise<Dialled>;
@@ -15,9 +15,9 @@ export interface NetworkWaitDeps {
 }
 
 /**
- * Waits until the network is there: until a ping is answered or the server refuses us (null), or it takes a connection (that one),
- * because a network that filters ICMP must not keep the tunnel down. The server is asked all the time, others every few seconds.
- * `since` is when the outage began, monotonic.
+ * Waits for the network: resolves with null when a ping is answered or the server refuses a connection, or with the connection that the
+ * server accepts, because a network that filters ICMP must not keep the tunnel down. The server is probed all the time, the hint
+ * addresses every few seconds. `since` is when the outage began, monotonic.
  */
 export async function waitForNetwork(
   since: number,

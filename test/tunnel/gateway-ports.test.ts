@@ -22,7 +22,7 @@ describe('a listener at an address', { concurrency: 4 }, () => {
     const state = await tunnel.untilPhase('up');
     assert.equal(
       standing(tunnel),
-      `the server listens on loopback only (GatewayPorts no): 127.0.0.1:${port} and [::1]:${port} lead here, and nobody listens on ${ADDRESS}:${port}`,
+      `the server listens on loopback only (GatewayPorts no): 127.0.0.1:${port} and [::1]:${port} lead here, and nothing listens on ${ADDRESS}:${port}`,
     );
     assert.equal(assessTunnel({ spec: tunnel.spec, state, startedAt: 0, previous: [] }, state.since), 'degraded');
     assert.equal(await visit(port, 'the way in'), 'the way in');
@@ -120,7 +120,7 @@ describe('a program of the server', { concurrency: 4 }, () => {
       });
       const { tunnel } = await start(t, 'localhost', {}, {}, port);
       const { failure } = await tunnel.untilFailure('forward-refused');
-      assert.match(failure?.message ?? '', /it passes on to this tunnel what it gets, from another address/);
+      assert.match(failure?.message ?? '', /it relays to this tunnel what it gets, from another address/);
       assert.equal(tunnel.state().forwards[0]?.verified, 'no');
     });
   }

@@ -95,12 +95,12 @@ describe('a server that breaks the rules', { concurrency: 6 }, () => {
     let refused = 0;
     const open = () => connection().forwardOut('localhost', port, originator, 1, (error) => (refused += error ? 1 : 0));
     for (let visitor = 0; visitor < 1500; visitor++) open();
-    const turnedAway = () => tunnel.state().forwards[0]?.counters.refusedConnections;
-    await until(() => turnedAway() === 1500 - 1024, { what: () => `476 visitors turned away, not ${turnedAway()}` });
+    const rejected = () => tunnel.state().forwards[0]?.counters.refusedConnections;
+    await until(() => rejected() === 1500 - 1024, { what: () => `476 visitors rejected, not ${rejected()}` });
     // A few are examined first, as there must be room for a test.
     await until(() => refused >= 1500 - 1024 - (originator === '127.0.0.1' ? 16 : 0), { what: 'refusals' });
     assert.equal(tunnel.state().phase, 'up');
-    const told = tunnel.lines.filter((line) => String(line['msg']).includes('turned away'));
+    const told = tunnel.lines.filter((line) => String(line['msg']).includes('visitor rejected'));
     assert.ok(told.length >= 1 && told.length <= 2, `${told.length} lines for ${refused} visitors`);
     await tunnel.stop();
     assert.deepEqual(warnings, [], 'Node warns of listeners that pile up');

@@ -263,7 +263,7 @@ describe('a dynamic forward', { concurrency: 4 }, () => {
     await until(() => tunnel.state().forwards[0]?.targetFailure?.code === 'forward-refused', { what: 'the reason' });
   });
 
-  test('what is no SOCKS is turned away', async (t) => {
+  test('what is no SOCKS is rejected', async (t) => {
     const port = await freePort();
     const { tunnel } = await start(t, [{ kind: 'dynamic', listen: tcp(port), target: SOCKS }]);
     await tunnel.untilPhase('up');

@@ -210,7 +210,7 @@ describe('the next attempt', { concurrency: 4 }, () => {
     await tunnel.untilPhase('up');
     const visitor = connect(port, '127.0.0.1');
     t.after(() => visitor.destroy());
-    await until(() => /a bug ended the connection of a visitor/.test(JSON.stringify(tunnel.lines)), {
+    await until(() => /a bug: the connection of a visitor ended/.test(JSON.stringify(tunnel.lines)), {
       what: 'the bug',
     });
     assert.equal(tunnel.state().phase, 'up');

@@ -3,12 +3,12 @@ import { type Endpoint, formatEndpoint } from '../../model/spec.ts';
 import { ANOTHERS_HINT } from '../verify/results.ts';
 import type { Admission } from './holdings.ts';
 
-/** Why a listener is not asked for; `sureMs` is for how long nobody may be seen at one that a machine had, of which this may be a copy. */
+/** Why a listener is not requested. One that another machine had, of which this may be a copy, must be unused for `unusedForMs` first. */
 export function notAdmitted(
   listen: Endpoint,
   admission: Exclude<Admission, { type: 'free' }>,
   tunnel: string,
-  sureMs: number,
+  unusedForMs: number,
 ): TunnelFailure {
   const name = formatEndpoint(listen);
   const take = `tunneld retry ${tunnel} --take`;
@@ -16,8 +16,8 @@ export function notAdmitted(
     const why = 'a copied card, a restored backup, or a new board or system?';
     return new TunnelFailure(
       'forward-refused',
-      `this machine is not the one that had ${name} (${why}): it is taken when nobody else was seen there for ${sureMs / 1000} s, or at once with ${take}`,
-      { hint: 'Nothing is to be done where this machine takes the place of that one; else choose another port.' },
+      `this machine is not the one that had ${name} (${why}): it is taken when no other machine was seen there for ${unusedForMs / 1000} s, or at once with ${take}`,
+      { hint: 'Wait, where this machine replaces that one; else choose another port.' },
     );
   }
   const { who, day } = admission.other;

@@ -7,8 +7,8 @@ import { openSocket } from '../../net/open-socket.ts';
 import { resetSocket } from '../../net/reset-socket.ts';
 
 /**
- * Makes the server's kernel let go of dead connections of ours: opens one from each of their ports, which ends the dead one
- * (see SourcePorts), and closes it. For when this connection had to come from another port than the one that died. Never rejects.
+ * Makes the server's kernel drop dead connections of ours: a new connection from the same local port ends the dead one (see
+ * SourcePorts). Needed when the present connection comes from another port than the dead one. Never rejects.
  */
 export async function evict(
   { localAddress, localPort, remoteAddress, remotePort }: SocketAddresses,

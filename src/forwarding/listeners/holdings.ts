@@ -2,36 +2,36 @@ import type { OtherProgram } from '../verify/results.ts';
 import { type Endpoint, formatEndpoint, type TunnelSpec } from '../../model/spec.ts';
 import { formatServer } from '../../model/state.ts';
 
-/** What tells this machine from another one that has a copy of its files: digests only, and empty where nothing is known. */
+/** What distinguishes this machine from another one with a copy of its files: digests only, and empty where nothing is known. */
 export interface Machine {
   readonly id: string | null;
   readonly hostKeys: readonly string[];
   readonly hardware: readonly string[];
 }
 
-/** What is remembered of a listener, over restarts. */
+/** What is remembered of a listener across restarts. */
 export interface Holding {
   /** Whether this tunnel had it. */
   readonly held: boolean;
   /** The machine that had it then; null where that is not known. */
   readonly machine: Machine | null;
-  /** The device that was seen there while this machine had never had it. */
+  /** The device that was seen there before this machine ever had it. */
   readonly other: OtherDevice | null;
 }
 
 interface OtherDevice {
-  /** What it says, and its host key where it is an SSH server. */
+  /** Its first words, or its host key where it is an SSH server. */
   readonly who: string;
   /** As in 2026-01-31. */
   readonly day: string;
 }
 
-/** Whether a listener may be asked for. */
+/** Whether a listener may be requested. */
 export type Admission =
   | { readonly type: 'free' }
-  /** It leads to another device, and is not taken from it without a person's word. */
+  /** It leads to another device, and is taken from it only by a person's decision. */
   | { readonly type: 'barred'; readonly other: OtherDevice; readonly copied: boolean }
-  /** Another machine had it: this one has a copy of its files, or took its place. */
+  /** Another machine had it: this one has a copy of its files, or replaces it. */
   | { readonly type: 'copied' };
 
 export function admissionOf(holding: Holding | null, machine: Machine): Admission {
@@ -42,12 +42,12 @@ export function admissionOf(holding: Holding | null, machine: Machine): Admissio
   return copied ? { type: 'copied' } : { type: 'free' };
 }
 
-/** Whether the machine that had it may still be there, and be harmed. */
+/** Whether the machine that had the listener may still run, and lose it. */
 export function isCopy(admission: Admission): boolean {
   return admission.type === 'copied' || (admission.type === 'barred' && admission.copied);
 }
 
-/** A part that is not known on both sides tells nothing; of several keys or network cards one in common is enough. */
+/** A part that is unknown on one side is not compared; of several keys or network cards one in common is enough. */
 export function isAnother(before: Machine, now: Machine): boolean {
   const disjoint = (one: readonly string[], other: readonly string[]) =>
     one.length > 0 && other.length > 0 && !one.some((mark) => other.includes(mark));
@@ -59,9 +59,8 @@ export function isAnother(before: Machine, now: Machine): boolean {
 }
 
 /**
- * What the sight of somebody else at a listener adds to what is remembered; null where it adds nothing. A tunnel that had it may have been
- * robbed, and asks for it again and again. One that never had it stays away from another device's; and a copied machine from whatever lives
- * there.
+ * What is remembered after another program was seen at a listener; null where that changes nothing. A tunnel that had the listener keeps
+ * requesting it. One that never had it does not take another device's; and a copied machine takes it from nothing that lives.
  */
 export function withSighting(
   holding: Holding | null,
@@ -77,7 +76,7 @@ export function withSighting(
   return { held: false, machine: null, ...holding, other: { who, day } };
 }
 
-/** Where it is kept. Must survive a loss of power. */
+/** Where holdings are stored. Must survive a loss of power. */
 export interface HoldingMemory {
   recall(key: string): Holding | null;
   remember(key: string, holding: Holding): void;
@@ -86,19 +85,19 @@ export interface HoldingMemory {
 /** The listeners of one server, as this machine remembers them. */
 export interface Holdings {
   admission(listen: Endpoint): Admission;
-  /** Whether it never had this one, so that it matters who else has it. */
+  /** Whether this machine never had this one: then it matters which program has it. */
   isNew(listen: Endpoint): boolean;
-  /** It has this one now. */
+  /** Remembers that this machine has it. */
   hold(listen: Endpoint): void;
-  /** Somebody else was seen there. */
+  /** Remembers that another program was seen there. */
   addSighting(listen: Endpoint, other: OtherProgram): void;
-  /** Since when, as a monotonic time, this one is watched for the machine that had it: the first call says when it begins. */
+  /** Since when (monotonic) this one is watched for the machine that had it: since the first call. */
   watchedSince(listen: Endpoint, now: number): number;
 }
 
-/** Who remembers them for all servers. */
+/** The listeners of all servers. */
 export interface HoldingsByServer {
-  /** What is remembered of the listeners at this server (`user@host:port`). */
+  /** Those of this server (`user@host:port`). */
   holdings(server: string): Holdings;
 }
 
@@ -132,22 +131,22 @@ export function holdingsOf(server: string, { memory, machine, day }: HoldingsDep
   };
 }
 
-/** The names of a tunnel's listeners in a memory. */
+/** The keys of a tunnel's listeners in a HoldingMemory. */
 export function listenerKeys(spec: Pick<TunnelSpec, 'user' | 'host' | 'port' | 'forwards'>): readonly string[] {
   return remoteListeners(spec).map((listen) => listenerKey(formatServer(spec), listen));
 }
 
-/** Those of which something can be remembered. */
+/** The listeners that can be remembered. */
 export function remoteListeners({ forwards }: Pick<TunnelSpec, 'forwards'>): readonly Endpoint[] {
   return forwards.flatMap(({ kind, listen }) => (kind === 'remote' && canBeHeld(listen) ? [listen] : []));
 }
 
-/** The tunnel's name is no part of it: it may be given another one. */
+/** Without the tunnel's name, which may change. */
 function listenerKey(server: string, listen: Endpoint): string {
   return `${server} ${formatEndpoint(listen)}`;
 }
 
-/** A port that the server chooses is another one each time, and a Unix socket's file says nothing of who made it. */
+/** A port that the server chooses differs each time, and the file of a Unix socket does not show which program made it. */
 function canBeHeld(listen: Endpoint): boolean {
   return listen.type === 'tcp' && listen.port !== 0;
 }

@@ -7,15 +7,15 @@ import { errorCode } from '../../lib/text.ts';
 import { guardListeners } from '../../net/guard-listeners.ts';
 import type { Endpoint } from '../../model/spec.ts';
 
-/** A listener of this device. */
+/** A listener on this device. */
 export interface LocalListener {
   close(): void;
 }
 
 /**
- * Listens on this device: for `localhost` on 127.0.0.1 and on ::1 where there is one, for `''` on all addresses. All of it or
- * nothing: half a listener sends visitors to somebody else. A Unix socket has no bits of `mask` in its mode, and replaces what a dead
- * program left there if `replace` says so (ssh_config(5), StreamLocalBindMask and StreamLocalBindUnlink). Rejects with the system's error.
+ * Listens on this device: for `localhost` on 127.0.0.1 and on ::1 where that exists, for `''` on all addresses. It is all of them or
+ * none: otherwise some visitors would reach another program. The mode of a Unix socket lacks the bits of `mask`; with `replace` it
+ * replaces the file of a dead program (ssh_config(5), StreamLocalBindMask and StreamLocalBindUnlink). Rejects with the system's error.
  */
 export async function listenLocally(
   endpoint: Endpoint,
@@ -58,7 +58,7 @@ export interface SocketOptions {
   readonly mask: number;
 }
 
-/** Which file stands at this path, or null. */
+/** Device and inode of the file at this path, or null. */
 function identityOf(path: string): string | null {
   try {
     const { dev, ino } = lstatSync(path);
@@ -68,7 +68,7 @@ function identityOf(path: string): string | null {
   }
 }
 
-/** To close a listener removes whatever has its path now: what is somebody else's is put aside meanwhile. */
+/** Closing a listener unlinks its path, whatever is there now: another program's file is moved aside meanwhile. */
 function keeping(path: string, close: () => void): void {
   try {
     inDirectorySync(dirname(path), (directory) => {
@@ -78,7 +78,7 @@ function keeping(path: string, close: () => void): void {
       renameSync(aside, there);
     });
   } catch {
-    // Nothing is there any more, or it is not ours to move.
+    // The file is gone, or may not be moved.
     close();
   }
 }
@@ -99,7 +99,7 @@ function places(endpoint: Endpoint): { readonly options: ListenOptions; readonly
 
 function listen(server: Server, options: ListenOptions, mask: number): Promise<void> {
   return new Promise((resolve, reject) => {
-    // Not chmod() afterwards: until then it would be open, and it could be led elsewhere by a link.
+    // Not chmod() afterwards: until then the socket would be open, and a link could lead chmod() elsewhere.
     const before = options.path === undefined ? null : process.umask(mask);
     server.once('error', reject);
     server.listen(options, () => {
@@ -111,7 +111,7 @@ function listen(server: Server, options: ListenOptions, mask: number): Promise<v
   });
 }
 
-/** A socket that somebody answers at is in use. */
+/** Removes a socket at which no program answers. */
 async function removeDead(path: string): Promise<void> {
   await inDirectory(dirname(path), async (directory) => {
     const there = directory.at(basename(path));

@@ -21,17 +21,17 @@ import { listenRetryDelay } from './retry-delay.ts';
  *                                           │                 │ leads elsewhere, or is suspended
  *  recalling ◀──────── pausing ◀────────────┴── returning ◀───┘
  * ```
- * Each state waits for one event, which the command of the step into it brings about. The only ways to give a granted listener back:
- * another program was seen at each of its places, it is another device's, or it is suspended for a tunnel that is to replace this one.
+ * Each state waits for one event, which the command of the step into it produces. A granted listener is returned only when another
+ * program was seen at each of its addresses, when it is another device's, or when it is suspended for a replacement of this tunnel.
  */
 type State =
-  /** Whose it is, is looked up in what is remembered; `reported` is what was reported of it, `identified` that it was looked who answers. */
+  /** The holdings are read; `reported` is the admission that was reported last, `identified` says that the listener was just identified. */
   | { readonly type: 'recalling'; readonly reported: Admission['type']; readonly identified: boolean }
-  /** Of a machine that may live: it is looked who answers there. */
+  /** Another machine had it and may still run: the program that answers there is identified. */
   | { readonly type: 'identifying'; readonly reported: Admission['type'] }
-  /** It may not be asked for now. */
+  /** It may not be requested now. */
   | { readonly type: 'waiting'; readonly reported: Admission['type'] }
-  /** Until another tunnel has handed it over. */
+  /** It is suspended. */
   | { readonly type: 'entering' }
   | { readonly type: 'asking' }
   | { readonly type: 'explaining'; readonly failure: TunnelFailure; readonly memo: Omit<Memo, 'reason'> }
@@ -39,15 +39,15 @@ type State =
   | ({ readonly type: 'verifying' | 'doubting' } & Verifying)
   | { readonly type: 'judging'; readonly grant: Grant; readonly result: VerifyResult }
   | { readonly type: 'exposing' | 'held' | 'renewing'; readonly grant: Judged }
-  /** It is given back to the server; `after` is reported then. */
+  /** It is returned to the server; `after` is reported then. */
   | { readonly type: 'returning'; readonly grant: Grant; readonly after: readonly Report[] };
 
 interface Grant {
-  /** The one that the server chose where it did. */
+  /** The port that the server chose, where it chose one. */
   readonly port: number;
-  /** How it stood when it was judged last; null before the first time. */
+  /** Its status after the last verification; null before the first. */
   readonly last: ListenerStatus | null;
-  /** How often it stood like this before. */
+  /** How many times in a row it had this status before. */
   readonly repeated: number;
 }
 
@@ -55,28 +55,28 @@ type Judged = Grant & { readonly last: ListenerStatus };
 
 interface Verifying {
   readonly grant: Grant;
-  /** Which time in a row this is. */
+  /** Number of this verification in a row of misses, from 1. */
   readonly times: number;
-  /** All of it was just asked for anew. */
+  /** It was just cancelled and requested again. */
   readonly renewed: boolean;
 }
 
-/** Why the server refuses, as it was found out last. */
+/** Why the server refuses it, when that was found out last. */
 interface Memo {
   readonly reason: RefusalReason;
-  /** When it may be found out again. */
+  /** When the reason may be looked for again. */
   readonly againAt: number;
-  /** After how long the time after that. */
+  /** Milliseconds from then to the next time. */
   readonly pauseMs: number;
 }
 
 export interface Life {
   readonly state: State;
-  /** Since when it is asked for without being had. */
+  /** Since when it is requested without being granted. */
   readonly since: number;
-  /** How often in a row it was granted and led elsewhere. */
+  /** How many times in a row it was granted and led elsewhere. */
   readonly losses: number;
-  /** Whether the server has answered a request for it: this connection is not doubted any more. */
+  /** Whether the server has answered a request for it on this connection: later answers are not bounded. */
   readonly heard: boolean;
   readonly memo: Memo | null;
   /** Since when a dead connection of ours most likely has it, or null. */
@@ -84,12 +84,12 @@ export interface Life {
 }
 
 export type ListenerEvent =
-  /** `watchedMs`: for how long it has been watched, where that was asked. */
+  /** `watchedMs`: for how long it has been watched, where the command wanted that. */
   | { readonly type: 'recalled'; readonly admission: Admission; readonly watchedMs: number }
   | { readonly type: 'slept' }
   | { readonly type: 'entered' }
   | { readonly type: 'granted'; readonly port: number }
-  /** `isNew`: this machine never had it, so that it matters who has. */
+  /** `isNew`: this machine never had it, so that it matters which program has it. */
   | { readonly type: 'refused'; readonly failure: TunnelFailure; readonly isNew: boolean }
   | { readonly type: 'explained'; readonly reason: RefusalReason }
   | { readonly type: 'verified'; readonly result: VerifyResult }
@@ -97,7 +97,7 @@ export type ListenerEvent =
   | { readonly type: 'renewed'; readonly granted: boolean }
   | { readonly type: 'returned' };
 
-/** What is to be done, whereof an event comes. */
+/** What is to be executed; its result is the next event. */
 export type Command =
   | { readonly type: 'recall'; readonly watched: boolean }
   | { readonly type: 'sleep'; readonly ms: number; readonly wakes: 'taken' | 'recheck' | 'nothing' }
@@ -107,14 +107,14 @@ export type Command =
   | { readonly type: 'identify' }
   | { readonly type: 'verify' | 'expose' | 'renew' | 'return'; readonly port: number };
 
-/** What is to be told at once, before that. */
+/** What is to be reported before the command is executed. */
 export type Report =
-  /** Of another tunnel's turn. */
+  /** The listener is released, for a tunnel that waits for it. */
   | { readonly type: 'leave' }
-  /** To be remembered: somebody else was seen there, or this machine has it. */
+  /** To be remembered: another program was seen there, or this machine has it. */
   | { readonly type: 'sighted'; readonly other: OtherProgram }
   | { readonly type: 'hold' }
-  /** There is a first answer of whatever kind. */
+  /** There is a first answer: granted, refused or suspended. */
   | { readonly type: 'answered' }
   | ({ readonly type: 'up' } & Pick<Up, 'unverified' | 'misplaced'>)
   | { readonly type: 'exposed' }
@@ -126,7 +126,7 @@ export type Report =
 export interface Refused {
   readonly refusal: Refusal;
   readonly failure: TunnelFailure;
-  /** Visitors come out somewhere else. */
+  /** Visitors do not come out here. */
   readonly elsewhere: boolean;
 }
 
@@ -137,15 +137,15 @@ export interface ListenerRules {
   readonly tunnel: string;
 }
 
-/** What is known beside the event when it happens. */
+/** What a step needs beside the event. */
 export interface Moment {
   readonly now: number;
   readonly random: () => number;
-  /** Whether another tunnel is to have it now. */
+  /** Whether the listener is suspended. */
   readonly suspended: boolean;
 }
 
-/** The reports are made in this order, then the command is carried out. */
+/** The reports are made in this order, then the command is executed. */
 export type Step = readonly [Life, readonly Report[], Command];
 
 export function startLife(moment: Moment): Step {
@@ -178,7 +178,7 @@ export function step(life: Life, event: ListenerEvent, rules: ListenerRules, mom
   }
 }
 
-/** While the server has it for us. */
+/** While the server listens for us. */
 function stepGranted(
   life: Life,
   state: Extract<State, { grant: unknown }>,
@@ -192,7 +192,7 @@ function stepGranted(
     case 'doubting':
       return verify(life, state);
     case 'judging':
-      // It is another device's: what leads here of it is not ours either.
+      // It is another device's, and is returned even where part of it leads here.
       return expect(event, 'recalled').admission.type === 'barred'
         ? returnListener(life, state.grant, [])
         : applyResult(life, state.grant, state.result, rules, moment);
@@ -214,7 +214,7 @@ function expect<T extends ListenerEvent['type']>(event: ListenerEvent, type: T):
   return event as Extract<ListenerEvent, { type: T }>;
 }
 
-/** From the beginning; a suspended listener counts as answered. */
+/** A suspended listener counts as answered. */
 function begin(life: Life, reports: readonly Report[], { suspended }: Moment): Step {
   return recall(life, 'free', suspended ? [...reports, { type: 'answered' }] : reports);
 }
@@ -225,8 +225,8 @@ function recall(life: Life, reported: Admission['type'], reports: readonly Repor
 }
 
 /**
- * Asks for it at once, but where it leads to another device, which has it until a person says otherwise; and where another machine had it,
- * of which this one may be a copy, only when nobody was seen there for a while.
+ * Requests the listener at once, with two exceptions: another device's only after a person's decision; and where this machine may be a
+ * copy of the one that had it, only after it was unused for UNUSED_FOR_MS.
  */
 function admit(
   life: Life,
@@ -237,11 +237,11 @@ function admit(
   if (admission.type === 'free') return [{ ...life, state: { type: 'entering' } }, [], { type: 'enter' }];
   const waiting: State = { type: 'waiting', reported: admission.type };
   if (admission.type === 'copied' && identified) {
-    if (watchedMs >= UNSEEN_FOR_MS) return recall(life, reported, [{ type: 'hold' }]);
+    if (watchedMs >= UNUSED_FOR_MS) return recall(life, reported, [{ type: 'hold' }]);
     return [{ ...life, state: waiting }, [], { type: 'sleep', ms: IDENTIFY_EVERY_MS, wakes: 'taken' }];
   }
   const barred = admission.type === 'barred';
-  const failure = notAdmitted(listen, admission, tunnel, UNSEEN_FOR_MS);
+  const failure = notAdmitted(listen, admission, tunnel, UNUSED_FOR_MS);
   const report: Report = { type: 'refused', refusal: barred ? 'in-use' : 'unknown', failure, elsewhere: barred };
   const reports: readonly Report[] = admission.type === reported ? [] : [report, { type: 'answered' }];
   const next = { ...life, blamedAt: reports.length === 0 ? life.blamedAt : null };
@@ -259,9 +259,9 @@ function granted(life: Life, { port }: Extract<ListenerEvent, { type: 'granted' 
 }
 
 /**
- * The reason is found out once: to look is to visit whoever listens there, and sshd (serverloop.c) takes traffic to a dead client
- * of ours for a reason to wait longer before it asks whether that is alive. Where it matters who that is, it is looked again, ever more
- * seldom.
+ * The reason is found out once: that takes a connection to the listener, and sshd (serverloop.c) waits longer before it probes a dead
+ * client of ours to which it has traffic. Where it matters which program listens there, the reason is found out again, at growing
+ * intervals.
  */
 function refused(life: Life, { failure, isNew }: Extract<ListenerEvent, { type: 'refused' }>, moment: Moment): Step {
   const { memo } = life;
@@ -285,7 +285,7 @@ function explained(life: Life, failure: TunnelFailure, memo: Memo, moment: Momen
   return moment.suspended ? begin(next, reports, moment) : pause(next, 0, reports, moment);
 }
 
-/** A stranger is not visited every second. */
+/** Another program's listener is not connected to every second. */
 function pause(life: Life, atLeastMs: number, reports: readonly Report[], { now, random }: Moment): Step {
   const ms = Math.max(atLeastMs, listenRetryDelay(now - life.since, random));
   return [{ ...life, state: { type: 'pausing' } }, reports, { type: 'sleep', ms, wakes: 'nothing' }];
@@ -303,7 +303,7 @@ function verify(
   ];
 }
 
-/** What came late once is no reason to give a listener back that works. */
+/** One late probe is no reason to return a listener that works. */
 function verified(
   life: Life,
   { grant, times, renewed }: Verifying,
@@ -320,7 +320,7 @@ function verified(
       { type: 'sleep', ms: BETWEEN_MISSES_MS, wakes: 'nothing' },
     ];
   }
-  // The one who had the rest has left.
+  // The other program has closed its part of the listener.
   if (grant.last === 'part' && !renewed && result.type === 'ours' && !result.whole)
     return [
       { ...life, state: { type: 'renewing', grant: { ...grant, last: 'part' } } },
@@ -333,13 +333,13 @@ function verified(
   return [{ ...life, state }, [{ type: 'sighted', other }], { type: 'recall', watched: false }];
 }
 
-/** As many in a row take it back; what is ours in part is verified often enough. */
+/** So many misses in a row count; a listener that is ours in part is verified often anyway. */
 function mostTimes(last: ListenerStatus | null): number {
   if (last === null) return 2;
   return last === 'part' ? 1 : 3;
 }
 
-/** What follows from who answers. */
+/** What follows from the result of a verification. */
 function applyResult(life: Life, grant: Grant, result: VerifyResult, rules: ListenerRules, moment: Moment): Step {
   const { last, port } = grant;
   const judgement = judge(rules.listen, result, rules.verify, last ?? undefined);
@@ -380,9 +380,9 @@ function afterReturn(last: Life, grant: Grant, after: readonly Report[], moment:
   return pause({ ...life, losses }, Math.min(1000 * 2 ** losses, LONGEST_PAUSE_MS), reports, moment);
 }
 
-/** Longer than most outages of the machine that may have it, and short for the one that took its place. */
-const UNSEEN_FOR_MS = 120_000;
-/** Each time may keep a server from noticing that a connection is dead. */
+/** Longer than most outages of the machine that may have it, and short for a machine that replaces it. */
+const UNUSED_FOR_MS = 120_000;
+/** Each connection may keep a server from noticing that a client of ours is dead. */
 const IDENTIFY_EVERY_MS = 30_000;
 const A_DAY_MS = 86_400_000;
 

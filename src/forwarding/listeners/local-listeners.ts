@@ -13,22 +13,21 @@ import { formatEndpoint, type ForwardSpec } from '../../model/spec.ts';
 export interface LocalForwardsOptions {
   readonly clock: Clock;
   readonly random: () => number;
-  /** How Unix sockets are made. */
   readonly sockets: SocketOptions;
-  /** What this tunnel lends is closed, and opened again when it is taken back. */
+  /** A suspended listener is closed, and opened again when it is resumed. */
   readonly access: ListenerAccess;
   onVisitor(index: number, socket: Socket): void;
   onUp(index: number): void;
   onRefused(index: number, refusal: Refusal, failure: TunnelFailure): void;
-  /** It was closed, for another tunnel. */
+  /** The listener was closed for a replacement of this tunnel. */
   onSuspended(index: number): void;
-  /** Every one was tried once. */
+  /** Each listener was tried once. */
   onAnswered(): void;
 }
 
 /**
- * Opens this device's listeners among the forwards for as long as the signal lets them, and goes on trying for those that the
- * system refuses. Never rejects but with the signal.
+ * Keeps this device's listeners among the forwards open until the signal is aborted, and tries again where the system refuses one.
+ * Rejects only with the signal.
  */
 export function keepLocalForwards(
   forwards: readonly ForwardSpec[],
@@ -54,7 +53,7 @@ async function keep(
 ): Promise<never> {
   const { clock, random, access: lease, onSuspended: onLent } = options;
   for (let since = clock.now(); ;) {
-    // Nobody waits for what was lent.
+    // A suspended listener counts as answered.
     if (lease.isSuspended(index)) answered();
     await lease.acquire(index, signal);
     try {
@@ -99,7 +98,7 @@ async function open(
 const REASONS: Readonly<Record<string, string>> = {
   EADDRINUSE: 'it is in use by another program',
   EACCES: 'the user that runs tunneld may not (ports below 1024 are for root)',
-  EADDRNOTAVAIL: 'that is no address of this device',
+  EADDRNOTAVAIL: 'this device does not have that address',
 };
 
 const REFUSALS: Readonly<Record<string, Refusal>> = { EADDRINUSE: 'in-use', EACCES: 'forbidden' };

@@ -7,15 +7,15 @@ export interface RefusalReason {
   readonly refusal: Refusal;
   /** Empty where it is not known. */
   readonly reason: string;
-  /** Who has it, where somebody was seen. */
+  /** The program that was seen there. */
   readonly other?: OtherProgram;
-  /** Whether that is most likely a dead connection of ours. */
+  /** Whether it is most likely a dead connection of ours. */
   readonly ours?: boolean;
 }
 
 /**
- * Why a server refused this listener. It gives no reason, but who answers there tells: nobody, so the rules are in the way; or
- * somebody, so it is in use. `wasUp` says that a dead connection of ours may hold it.
+ * Why a server refused this listener. The server gives no reason, but a connection to the listener shows it: where no program answers,
+ * its rules forbid the listener; where one does, it is in use. `wasUp`: a dead connection of ours may hold it.
  */
 export async function refusalReason(
   listen: Endpoint,
@@ -32,7 +32,7 @@ export async function refusalReason(
   return { refusal: 'in-use', reason: ours ? OURS : inUseReason(result.who), other: result, ours };
 }
 
-/** What is reported of a refusal with this reason. */
+/** The failure to report for a refusal with this reason. */
 export function refusalFailure(
   { code, message, cause }: TunnelFailure,
   { reason, other }: RefusalReason,
@@ -46,10 +46,10 @@ const FORBIDDEN = 'nothing listens there, so its rules (AllowTcpForwarding, perm
 
 /** bind_permitted in OpenSSH's misc.c. */
 const FORBIDDEN_OR_ROOTS =
-  'nothing listens there, so its rules (AllowTcpForwarding, permitlisten, GatewayPorts) forbid it, or that sshd gives ports below 1024 to root alone: choose a larger one';
+  'nothing listens there, so its rules (AllowTcpForwarding, permitlisten, GatewayPorts) forbid it, or its sshd grants ports below 1024 to root only: choose a larger one';
 
 const OURS =
-  'something listens there, most likely a dead connection of ours; it goes when the server notices that (ClientAliveInterval)';
+  'something listens there, most likely a dead connection of this tunnel; it ends when the server notices that (ClientAliveInterval)';
 
 const LEFT_OVER =
   'the file may be left over from a dead connection, which StreamLocalBindUnlink yes on the server would replace';

@@ -19,7 +19,7 @@ export interface ForwardsOptions {
   readonly clock: Clock;
   readonly random: () => number;
   readonly log: Logger;
-  /** Whether this tunnel was up before, so that a dead connection of ours may be in the way. */
+  /** Whether this tunnel was up before: then a dead connection of ours may hold a listener. */
   readonly wasUp: boolean;
   readonly verify: TunnelSpec['verify'];
   readonly verifier: Pick<Verifier, 'verify' | 'identify' | 'isExposed'>;
@@ -27,34 +27,31 @@ export interface ForwardsOptions {
   readonly tunnel: string;
   /** What is remembered of these listeners. */
   readonly holdings: Holdings;
-  /** Calls back when a person has said that listeners be taken. */
+  /** Calls back when a person has decided that listeners be taken. */
   readonly onTaken: Subscribe;
-  /** What this tunnel lends is given back to the server, and asked for again when it is taken back. */
+  /** A suspended listener is returned to the server, and requested again when it is resumed. */
   readonly access: ListenerAccess;
-  /** Calls back when all is to be verified now. */
+  /** Calls back when all listeners are to be verified now. */
   readonly onRecheck: Subscribe;
-  /** The server listens, but whether visitors come out here is still being verified. */
+  /** The server listens; whether visitors come out here is still being verified. */
   onGranted(index: number, port: number, rttMs: number): void;
-  /** It came free after so many seconds, in which a dead connection of ours most likely had it. */
+  /** The listener came free after so many seconds in which a dead connection of ours most likely had it. */
   onEvicted(seconds: number): void;
-  /**
-   * It is up; `unverified` says why nobody knows whether it leads here, null when it does; `misplaced` that it was seen not to be where
-   * it was asked for.
-   */
+  /** The listener is up. */
   onUp(index: number, seen: Pick<Up, 'unverified' | 'misplaced'>): void;
-  /** A listener that is up is open to all, though it was asked for on loopback. */
+  /** A listener that is up is open to all, though it was requested on loopback. */
   onExposed(index: number): void;
   onRefused(index: number, refused: Refused): void;
-  /** It was given back, for another tunnel. */
+  /** The listener was returned for a replacement of this tunnel. */
   onSuspended(index: number): void;
-  /** Every one was answered once. */
+  /** Each listener had a first answer. */
   onAnswered(): void;
 }
 
 /**
- * Asks the server for every listener of its own, all at once, and goes on asking on the same connection for those it refuses: a
- * port held by somebody else is no reason for a new login, and it is ours as soon as the server frees it. From time to time each
- * is verified again. Never resolves; rejects only with the connection or the signal.
+ * Requests all listeners of the server at once, and those that it refuses again and again on the same connection: a port in use is no
+ * reason for a new login, and is ours as soon as the server frees it. Each is verified again from time to time. Never resolves;
+ * rejects only with the connection or the signal.
  */
 export function keepForwards(
   connection: SshConnection,
@@ -79,7 +76,7 @@ interface Kept {
   answered(): void;
 }
 
-/** The shell around the life of a listener: does what each step says, and tells the next one what came of it. */
+/** Drives the state machine of a listener: executes the command of each step, and passes its event to the next one. */
 async function keepForward(kept: Kept, options: ForwardsOptions, signal: AbortSignal): Promise<never> {
   const { listen, index } = kept;
   const { clock, random, access: lease, verify, tunnel } = options;
@@ -167,7 +164,7 @@ async function execute(
   }
 }
 
-/** Only the first answer of a connection has to come in time: a server that answers all but this would leave us without a listener. */
+/** Only the first answer of a connection is bounded: a server that answers everything else would leave the tunnel without a listener. */
 async function ask(
   connection: SshConnection,
   listen: Endpoint,
@@ -195,7 +192,7 @@ async function ask(
 
 const ANSWER_MS = 30_000;
 
-/** Asks for all of it; both requests leave together, so that nobody else gets it in between. False where somebody did. */
+/** Cancels the listener and requests it again. Both requests leave together; false where another program was faster all the same. */
 async function renew(connection: SshConnection, endpoint: Endpoint): Promise<boolean> {
   const given = connection.unlisten(endpoint);
   const granted = connection.listen(endpoint).then(
@@ -209,7 +206,7 @@ async function renew(connection: SshConnection, endpoint: Endpoint): Promise<boo
   return answer;
 }
 
-/** The listener as the server has it: at the port that it chose where it did. */
+/** The listener with the port that the server chose, where it chose one. */
 function at(listen: Endpoint, port: number): Endpoint {
   return listen.type === 'tcp' ? { ...listen, port } : listen;
 }

@@ -1,6 +1,6 @@
 /**
- * Every second or two while the refusal is fresh: a dead session's port comes free within that. After ten minutes somebody
- * else owns it or it is forbidden, and every request is a line in the server's log: then every fifteen seconds.
+ * Milliseconds until a refused listener is requested again: one to two seconds at first, because the port of a dead session comes free
+ * soon. After ten minutes it is another program's or forbidden, and every request is a line in the server's log: fifteen seconds.
  */
 export function listenRetryDelay(refusedForMs: number, random: () => number): number {
   return refusedForMs < 600_000 ? 1000 + 500 * random() : 15_000;

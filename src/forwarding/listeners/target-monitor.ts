@@ -8,17 +8,17 @@ import type { Endpoint, TunnelSpec } from '../../model/spec.ts';
 export interface TargetCheckDeps {
   readonly clock: Clock;
   readonly random: () => number;
-  /** Whether this forward's target refused whoever came last. */
+  /** Whether this forward's target refused the last connection. */
   isFailing(index: number): boolean;
-  /** Registers what to do when a target has refused somebody; the answer forgets it. */
+  /** Calls `wake` when a target has refused a visitor; the answer ends that. */
   onFailing(wake: () => void): () => void;
-  /** Null when it answers. */
+  /** Null when the target answers. */
   onTarget(index: number, failure: TunnelFailure | null): void;
 }
 
 /**
- * Connects to the target of each remote forward, and closes at once: now, then seldom while it answers, because it may log every
- * visit, and every minute while it does not. Rejects only with the signal's reason.
+ * Connects to the target of each remote forward, and closes at once: now; every 15 to 20 minutes while it answers, because it may log
+ * every connection; every minute while it does not. Rejects only with the signal's reason.
  */
 export function watchTargets(
   { forwards, connectTimeoutMs }: Pick<TunnelSpec, 'forwards' | 'connectTimeoutMs'>,

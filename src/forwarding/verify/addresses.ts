@@ -1,19 +1,19 @@
 import { isIP, isIPv6 } from 'node:net';
 import { WILDCARD_PROBE_HOST, type Endpoint } from '../../model/spec.ts';
 
-/** Where the visitors of a listener arrive on the server, as it can be asked to connect there. */
+/** Where a listener takes connections on the server, as the server can be asked to connect there. */
 export interface ListenerAddresses {
-  /** Every one of these that listens is to lead here. */
+  /** Those of the listener as it was requested: each of them that listens is to lead here. */
   readonly asked: readonly Endpoint[];
-  /** Where sshd listens instead, without a word, when its GatewayPorts is `no` (channel_fwd_bind_addr in OpenSSH's channels.c). */
+  /** Where sshd listens instead, without saying so, with GatewayPorts no (channel_fwd_bind_addr in OpenSSH's channels.c). */
   readonly instead: readonly Endpoint[];
-  /** The name of the loopback addresses, for rules of a server (permitopen) that allow the name and not the address. */
+  /** The name of the loopback addresses, for rules of a server (permitopen) that allow the name but not the address. */
   readonly name: Endpoint | null;
-  /** What leads here from there is open to all, though it was asked for the server alone (GatewayPorts yes). */
+  /** Where this address leads here, the listener is open to all though it was requested on loopback (GatewayPorts yes). */
   readonly beyond: Endpoint | null;
 }
 
-/** `port` is the one that the server chose where it did. */
+/** `port` is the one that the server chose, where it chose one. */
 export function addressesOf(listen: Endpoint, port: number): ListenerAddresses {
   if (listen.type === 'unix') return { asked: [listen], instead: [], name: null, beyond: null };
   const at = (...hosts: readonly string[]) => hosts.map((host): Endpoint => ({ type: 'tcp', host, port }));
@@ -38,8 +38,8 @@ export function addressesOf(listen: Endpoint, port: number): ListenerAddresses {
 }
 
 /**
- * Whether a visitor with this originator (`ADDRESS:PORT`) can be a connection that the server opened to the place: it comes by the same
- * family, and to a loopback address from one. A program that passes on what it gets at the other address does not.
+ * Whether a visitor with this originator (`ADDRESS:PORT`) can be a connection that the server opened to this address: both are of one
+ * family, and a loopback address is reached from one. A program that relays what it gets at the other address fails this.
  */
 export function comesFrom(originator: string, address: Endpoint): boolean {
   if (address.type === 'unix') return true;
@@ -52,7 +52,7 @@ export function comesFrom(originator: string, address: Endpoint): boolean {
   return isIP(address.host) === 0 || isIPv6(address.host) !== fourth;
 }
 
-/** Whether it is one of the texts that sshd takes for loopback. */
+/** Whether sshd takes this text for loopback. */
 export function isLoopback(address: Endpoint): boolean {
   return address.type === 'tcp' && ['localhost', '127.0.0.1', '::1'].includes(address.host);
 }

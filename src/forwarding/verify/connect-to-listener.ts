@@ -11,7 +11,7 @@ import { isProhibited } from '../../connection/ssh2/requests.ts';
 /** What verification needs of the connection. */
 export type VerifiedConnection = Pick<SshConnection, 'open' | 'ping' | 'serverVersion' | 'transport'>;
 
-/** Has the server connect us to this place. Rejects also where it does not say in time whether it does. */
+/** Has the server open a connection to this address. Rejects also where the server does not answer in time. */
 export async function connectToListener(
   connection: VerifiedConnection,
   address: Endpoint,
@@ -29,10 +29,10 @@ export async function connectToListener(
 
 async function tooLate(connection: VerifiedConnection, clock: Clock, signal: AbortSignal): Promise<never> {
   await patience(connection, PATIENCE_MS, clock, signal);
-  throw new Error('the server did not say in time whether it connects us to its listener');
+  throw new Error('the server did not answer in time to the request for a connection to its listener');
 }
 
-/** While much leaves, what was asked may still wait behind it, here or in the kernel, and the server is not late with its answer. */
+/** While much data is sent, a request may still wait behind it, here or in the kernel: the server is not late with its answer. */
 async function patience(
   { transport }: VerifiedConnection,
   ms: number,
@@ -50,8 +50,9 @@ async function patience(
 }
 
 /**
- * The visitor and the answer to a question come on one connection: what has not come a round trip and a while later never will. The
- * second question leaves after our word that we take the visitor, for which the server waits before it passes anything on.
+ * Resolves when the nonce should have arrived. Visitor and answers come on one connection: a nonce that has not arrived a round trip and
+ * a while later never will. The second round trip begins after our acceptance of the visitor, for which the server waits before it
+ * relays any data.
  */
 export function untilMissing(
   connection: VerifiedConnection,
@@ -70,15 +71,15 @@ export function untilMissing(
   return firstToEnd<'missing' | 'slow'>(signal, [answered, slow]);
 }
 
-/** For the server to open the connection, and for an answer; it may be far away or busy. */
+/** For the server to open the connection, and for an answer: it may be far away or busy. */
 const PATIENCE_MS = 5000;
-/** What the words may take longer than an answer to a question, at least: a lost packet is repeated by then. */
+/** The nonce may take so much longer than an answer, at least: a lost packet is sent again by then. */
 const LATER_MS = 2000;
 const LONGEST_PATIENCE_MS = 60_000;
-/** More than questions and answers, less than the slowest link carries in that time when it is full. */
+/** More than requests and answers, less than the slowest link carries in that time when it is full. */
 const MUCH_BYTES = 4096;
 
-/** What it means that a place was not reached. */
+/** The result for an address to which no connection was made. */
 export function resultOfFailure(failure: TunnelFailure, serverVersion: string): ProbeResult {
   const { code, message } = failure;
   if (code === 'forward-refused') return { type: 'unknown', why: message, forbidden: isProhibited(failure) };
@@ -87,7 +88,7 @@ export function resultOfFailure(failure: TunnelFailure, serverVersion: string): 
   return NOT_LISTENING.test(message) ? { type: 'none' } : { type: 'unknown', why: message };
 }
 
-export const NOT_OPENSSH = 'the server is not OpenSSH, and what it says of its own ports is not to be relied on';
+export const NOT_OPENSSH = 'the server is not OpenSSH, and its answers about its own ports are not reliable';
 
-/** What sshd says where nothing can listen or nothing does; it also says when it could not find out, as with AddressFamily inet. */
+/** What sshd answers where nothing listens; it has other texts where it could not find out, as with AddressFamily inet. */
 const NOT_LISTENING = /refused|no such file|assign requested address|unreachable|no route|not supported by protocol/i;

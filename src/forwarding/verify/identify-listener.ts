@@ -12,22 +12,22 @@ import { adaptStreams } from '../../net/stream-adapter.ts';
 
 export interface IdentifyDeps {
   readonly clock: Clock;
-  /** SSH host keys of this type, as key blobs, that show this device itself or the target of this listener. */
+  /** The SSH host keys of this type, as key blobs, of this device and of the listener's target. */
   ownKeys(listen: Endpoint, type: string): Promise<OwnKeys>;
 }
 
 export interface ListenerToIdentify {
   readonly listen: Endpoint;
-  /** The connection to whoever answers there, and another one. */
+  /** A connection to the listener, and how to open another one. */
   readonly channel: Channel;
   readonly again: () => Promise<Channel>;
-  /** Whether our end of it is told, to see whether one who says nothing lives. */
+  /** Whether to send EOF to a program that sends nothing: one that lives answers to that. */
   readonly sendEnd: boolean;
 }
 
-/** What the one who answers says by itself; an SSH server also shows its host key to somebody who did not begin with a nonce. */
+/** Identifies a program by its first line. An SSH server shows its host key on a second connection, which did not begin with a nonce. */
 export async function identifyListener(
-  { listen, channel, again, sendEnd: pulse }: ListenerToIdentify,
+  { listen, channel, again, sendEnd }: ListenerToIdentify,
   { clock, ownKeys }: IdentifyDeps,
   signal: AbortSignal,
 ): Promise<OtherProgram> {
@@ -37,12 +37,12 @@ export async function identifyListener(
     return firstToEnd<Buffer | null>(signal, [firstLine, enough]);
   };
   let bytes = await firstBytes();
-  if (bytes === null && pulse) {
+  if (bytes === null && sendEnd) {
     channel.end();
     bytes = await firstBytes();
   }
   const other = { type: 'other', answered: true, alive: true, hostKey: null, own: false } as const;
-  // What ends lives; a server ends nothing for a dead client.
+  // A program that ends the connection lives: a server ends none for a dead client.
   if (bytes === null || bytes.length === 0)
     return { ...other, who: bytes === null ? SILENT : CLOSES, answered: false, alive: bytes !== null };
   const line = printable(bytes.toString('latin1').split(/[\r\n]/, 1)[0] ?? '', 60);

@@ -8,15 +8,15 @@ import type { Probe } from './probes.ts';
 
 interface InterceptDeps {
   readonly clock: Clock;
-  /** One round trip; null where everybody has to wait until the probes are over. */
+  /** One round trip; null where every visitor has to wait until the probes are over. */
   readonly roundTrip: (() => Promise<void>) | null;
 }
 
 /**
- * Whether this visitor brings the nonce of a probe: then null, as for one who has left; else the visitor, whose channel is accepted.
- * One who says something else has come for the target. So has one who says nothing: he may wait for the target to speak, and is let
- * go when the probes that run are over; or before, a round trip and a moment after they have left and he was accepted, when the nonce
- * would have come. Should it come later all the same, on a path that lost a packet, his channel is closed, and the target never gets it.
+ * Null where the visitor carries the nonce of a probe, or has left; else the visitor, with its channel accepted. A visitor that sends
+ * other bytes is the target's. So is one that sends nothing, because it may wait for the target to speak: it is released when the
+ * running probes are over, or earlier, a round trip and a moment after they were sent and the channel was accepted, when the nonce would
+ * have arrived. Where the nonce arrives later all the same, after a lost packet, the channel is closed and the target never gets it.
  */
 export async function intercept(
   visitor: Visitor,
@@ -41,23 +41,23 @@ export async function intercept(
   try {
     await firstToEnd<unknown>(signal, [waitFor(filter.decided), longEnough, ...over]);
   } catch {
-    // The connection is gone, or the session: those who serve learn that too.
+    // The session is over: the handler of the visitor notices that too.
   }
   if (filter.letGo() || gone) return null;
   return { ...visitor, accept: () => channel, hasLeft: () => gone, reject: () => discard(channel) };
 }
 
-/** For what a nonce takes longer than an answer to a question. */
+/** A nonce may take so much longer than the answer to a global request. */
 const MOMENT_MS = 300;
 
 interface Filter {
-  /** Resolves when the first bytes tell whether they are a nonce, or can no more. */
+  /** Resolves when the first bytes are known to be a nonce or not, or when no more will come. */
   readonly decided: Promise<void>;
-  /** Puts back what was read, for the one who reads the channel next. True where it was a nonce: then the channel is closed. */
+  /** Puts back what was read, for the next reader of the channel. True where it was a nonce: then the channel is closed. */
   letGo(): boolean;
 }
 
-/** Reads the first bytes of a channel until they tell whether they are the nonce of one of these probes. */
+/** Reads the first bytes of a channel until they are known to be the nonce of one of these probes or not. */
 function filterNonce(channel: Channel, probes: readonly Probe[], originator: string): Filter {
   const decided = deferred<void>();
   const longest = Math.max(...probes.map(({ nonce }) => nonce.length));
@@ -71,7 +71,7 @@ function filterNonce(channel: Channel, probes: readonly Probe[], originator: str
     return true;
   };
   const read = () => {
-    // Never with a plain read(): with the last bytes it would take the end of the stream from its next owner.
+    // Not a plain read(): with the last bytes it would consume the stream's 'end', which the next reader needs.
     while (seen.length < longest && channel.readableLength > 0) {
       const piece = channel.read(Math.min(channel.readableLength, longest - seen.length)) as Buffer | null;
       if (piece === null) break;
@@ -89,7 +89,7 @@ function filterNonce(channel: Channel, probes: readonly Probe[], originator: str
   return {
     decided: decided.promise,
     letGo: () => {
-      // Of what has just come no event may have told yet.
+      // The event of bytes that have just arrived may not have fired yet.
       if (!channel.readableEnded && !channel.destroyed) read();
       channel.off('readable', read).off('end', onEnd).off('close', onEnd).off('error', onEnd);
       if (isProbe) discard(channel);
@@ -100,7 +100,7 @@ function filterNonce(channel: Channel, probes: readonly Probe[], originator: str
   };
 }
 
-/** Closes the channel when the first bytes that come are not for the one who reads it. */
+/** Closes the channel when the first bytes that arrive are not for its reader. */
 function onFirstBytes(channel: Channel, areTaken: (bytes: Buffer) => boolean): void {
   const push = channel.push.bind(channel);
   channel.push = (chunk: Buffer | null, ...more) => {

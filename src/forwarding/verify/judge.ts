@@ -4,12 +4,13 @@ import { type VerifyResult, inUseReason } from './results.ts';
 import { type Endpoint, formatEndpoint, type TunnelSpec } from '../../model/spec.ts';
 
 /**
- * How a listener stands that the server has for us: `held` leads here as far as can be seen; `unproven` may not be called up before it was
- * seen; `unseen` is held, and could not be seen by an accident, such as a server that was slow; `part` is not ours alone.
+ * The status of a granted listener: `held` leads here as far as that can be verified; `unproven` is not up before it was verified
+ * (verify: required); `unseen` is held, and could not be verified for a passing reason, such as a slow server; `part` leads to another
+ * program as well.
  */
 export type ListenerStatus = 'held' | 'unproven' | 'unseen' | 'part';
 
-/** What becomes of it: it is up, or not; where `standing` is null it is to be given back. */
+/** Whether it is up; where `status` is null it is to be returned to the server. */
 export type Judgement =
   | Up
   | {
@@ -17,22 +18,22 @@ export type Judgement =
       readonly status: ListenerStatus | null;
       readonly refusal: Refusal;
       readonly failure: TunnelFailure;
-      /** Visitors were seen to come out somewhere else. */
+      /** Visitors were seen not to come out here. */
       readonly elsewhere: boolean;
     };
 
 export interface Up {
   readonly type: 'up';
   readonly status: ListenerStatus;
-  /** Why nobody knows whether it leads here; null when it does. */
+  /** Why it is unknown whether it leads here; null when it was seen to. */
   readonly unverified: string | null;
-  /** It was seen not to be where it was asked for. */
+  /** It was seen not to listen where it was requested. */
   readonly misplaced: boolean;
 }
 
 /**
- * What follows from who answers at a listener that the server has granted. It is given back only when at each of its places another program
- * was seen to answer: what could not be seen may be the only way in.
+ * What follows from the verification of a granted listener. It is returned only when another program was seen to answer at each of its
+ * addresses: one that could not be seen may be the only way in.
  */
 export function judge(
   listen: Endpoint,
@@ -48,8 +49,8 @@ export function judge(
     return refused(result.certain ? null : 'part', text);
   }
   const misplaced = result.type !== 'unknown';
-  const why = result.type === 'none' ? 'the server says that it listens there, but nobody answers' : result.why;
-  // Once proven, a moment in which nobody can tell takes nothing back.
+  const why = result.type === 'none' ? 'the server says that it listens there, but nothing answers' : result.why;
+  // A proven listener stays up when one verification is without a result.
   if (verify !== 'required' || before === 'held' || before === 'unseen') {
     const passing = result.type === 'unknown' && result.passing === true;
     return { type: 'up', status: passing ? 'unseen' : 'held', unverified: why, misplaced };
@@ -64,12 +65,12 @@ function refused(status: 'part' | null, text: string): Judgement {
   return { type: 'refused', status, refusal: 'in-use', failure, elsewhere: true };
 }
 
-/** Whether this may be an accident, where it worked before. */
+/** Whether this may be an accident, where the listener worked before. */
 export function isMiss({ type }: VerifyResult): boolean {
   return type === 'other' || type === 'none' || type === 'part' || type === 'misplaced';
 }
 
-/** After how many milliseconds it is looked again; `repeated` says how often it stood like this before. */
+/** Milliseconds until the next verification; `repeated` is how many times in a row the status was the same before. */
 export function verifyAgainAfter(last: ListenerStatus, repeated: number): number {
   switch (last) {
     case 'held':
@@ -83,10 +84,10 @@ export function verifyAgainAfter(last: ListenerStatus, repeated: number): number
   }
 }
 
-/** Seldom: each look is a few packets and wakes a device that may be asleep on its battery. */
+/** Seldom: each verification is a few packets, and wakes a device that may run on a battery. */
 const VERIFY_EVERY_MS = 15 * 60_000;
 
-/** A tunnel waits for it. */
+/** The tunnel is not up meanwhile. */
 const UNPROVEN_MS = 60_000;
 const PART_MS = 2000;
 const LONGEST_PART_MS = 300_000;

@@ -8,35 +8,35 @@ import { resultOf, type ProbedAddress, type ProbeResult, type VerifyResult } fro
 import { NOT_OPENSSH, type VerifiedConnection } from './connect-to-listener.ts';
 
 /**
- * Verifies listeners from the server's side, by connections that the server opens to them for us. sshd says that it listens on
- * `localhost` when it could bind one of 127.0.0.1 and ::1, and on any address when it listens on loopback (GatewayPorts no); it gives
- * no reason when it refuses.
+ * Verifies listeners from the server's side, by connections that the server opens to them for us. A grant says too little: sshd grants
+ * `localhost` when it could bind one of 127.0.0.1 and ::1, and any address when it listens on loopback (GatewayPorts no). A refusal
+ * has no reason.
  */
 export interface Verifier {
   /**
-   * Who answers at a listener that the server has granted; `port` is the one that it chose where it did. Rejects only with the connection
-   * or the signal.
+   * Finds out what answers at a granted listener; `port` is the one that the server chose, where it chose one. Rejects only with the
+   * connection or the signal.
    */
   verify(listen: Endpoint, port: number): Promise<VerifyResult>;
-  /** Whether a listener that is ours, and was asked for on loopback, is open to all (GatewayPorts yes), as far as that can be seen. */
+  /** Whether our listener is open to all though it was requested on loopback (GatewayPorts yes), as far as that can be seen. */
   isExposed(listen: Endpoint, port: number): Promise<boolean>;
   /**
-   * Who answers first at the places of a listener that is not ours, to whom nothing is sent; `pulse` has our end of the connection told, to
-   * which what lives answers. Rejects as verify() does.
+   * Identifies the program at a listener that is not ours: the first that answers at one of its addresses. No data is sent to it, but
+   * with `sendEnd` an EOF, to which a live program answers. Rejects as verify() does.
    */
-  identify(listen: Endpoint, port: number, pulse?: boolean): Promise<VerifyResult>;
-  /** Every visitor of the connection comes through here: what a probe of ours brings goes no further, all others soon do. */
+  identify(listen: Endpoint, port: number, sendEnd?: boolean): Promise<VerifyResult>;
+  /** Takes every visitor of the connection: one that carries a probe of ours ends here, all others are passed on soon. */
   intercept(visitor: Visitor, next: VisitorHandler): void;
 }
 
-/** Those who serve the visitors that are none of our probes. */
+/** Serves the visitors that are not probes of ours. */
 export interface VisitorHandler {
-  /** Whether there is room for one more; for a few probes there always is. */
+  /** Whether there is room for one more visitor; a few probes always have room. */
   hasRoom(): boolean;
-  /** Whether one of this listener who waits for the first word from the other side may be served before the probes are over. */
+  /** Whether a silent visitor of this listener may wait for the target to speak first, so that it is served before the probes are over. */
   speaksLast(listen: Endpoint): boolean;
   accept(visitor: Visitor): void;
-  /** Keeps a place for a visitor until it is known who is to be accepted; null for nobody. */
+  /** Reserves room for a visitor until it is known whether it is to be accepted; null where it is not. */
   acceptLater(visitor: Visitor, later: Promise<Visitor | null>): void;
 }
 
@@ -56,7 +56,7 @@ export function createVerifier(connection: VerifiedConnection, deps: VerifierDep
       return sendProbe(started, probeDeps, signal).finally(() => probes.end(started));
     });
 
-  /** Others may listen in ways that no connection of theirs leads to. */
+  /** Another SSH server may listen where a connection that it opens does not lead. */
   const trusted = (result: VerifyResult): VerifyResult =>
     result.type !== 'none' || isOpenSsh() ? result : { type: 'unknown', why: NOT_OPENSSH };
 
@@ -79,19 +79,19 @@ export function createVerifier(connection: VerifiedConnection, deps: VerifierDep
       const found = asked.some(({ result }) => result.type === 'ours');
       return trusted(resultOf(asked, found ? [] : await probeAll(listen, port, 'instead')));
     },
-    // Others than sshd give their listeners out in ways of their own.
+    // Another SSH server than sshd may treat TELLTALE in another way.
     isExposed: async (listen, port) => {
       const { beyond } = addressesOf(listen, port);
       if (beyond === null || !isOpenSsh()) return false;
       return (await probe(listen, port, beyond)).result.type === 'ours';
     },
-    identify: async (listen, port, pulse = false) => {
+    identify: async (listen, port, sendEnd = false) => {
       const { asked, instead, name } = addressesOf(listen, port);
       const [first, ...others] = asked;
       const [main, more] = [name === null ? [first!] : [first!, name], [...others, ...instead]];
       const failed: ProbedAddress[] = [];
       for (const address of [...main, ...more]) {
-        const seen = await cacheForbidden(address, () => identifyAt(listen, address, pulse, probeDeps, signal));
+        const seen = await cacheForbidden(address, () => identifyAt(listen, address, sendEnd, probeDeps, signal));
         if (seen.result.type !== 'none' && !isForbidden(seen.result)) return resultOf([seen], []);
         failed.push(seen);
       }
@@ -117,10 +117,10 @@ export function createVerifier(connection: VerifiedConnection, deps: VerifierDep
   };
 }
 
-/** Those whose place is for probes when all others are taken. */
+/** How many visitors may be intercepted for their nonces when there is no room left. */
 const EXTRA_INTERCEPTS = 16;
 
-/** What the rules of the server forbid stays so for this connection, and is not asked for again: each time is a line of its log. */
+/** An address that the server's rules forbid stays forbidden for this connection, and is not tried again: each try is a line of its log. */
 function forbiddenCache(): (address: Endpoint, see: () => Promise<ProbeResult>) => Promise<ProbedAddress> {
   const forbidden = new Map<string, ProbeResult>();
   return async (address, see) => {

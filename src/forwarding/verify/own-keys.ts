@@ -5,19 +5,19 @@ import { scanServer } from '../../connection/ssh2/scan.ts';
 
 export interface OwnKeysDeps {
   readonly clock: Clock;
-  /** Of this device, as key blobs. */
+  /** This device's, as key blobs. */
   readonly hostKeys: () => Promise<readonly Buffer[]>;
 }
 
 export interface OwnKeys {
   readonly keys: readonly Buffer[];
-  /** False where the target did not show its key in time: then another key says nothing. */
+  /** False where the target did not show its key in time: then a different key proves nothing. */
   readonly complete: boolean;
 }
 
 /**
- * The SSH host keys of this type by which somebody who answers at a listener is known to be this device, or the target that the listener
- * leads to: another tunnel, of an older program perhaps, that goes where this one would.
+ * The SSH host keys of this type that this device and the listener's target have. A server at the listener with one of them is reached by
+ * another tunnel, perhaps of an older program, with the same target.
  */
 export async function ownKeys(
   { forwards }: Pick<TunnelSpec, 'forwards'>,
@@ -46,7 +46,7 @@ async function keyOf(
     const types = type === 'ssh-rsa' ? ['rsa-sha2-512', 'rsa-sha2-256', 'ssh-rsa'] : [type];
     const { hostKey, software } = await scanServer(socket, PATIENCE_MS, clock, types);
     if (hostKey !== null) return hostKey;
-    // One that does not speak at once, or speaks otherwise, is none.
+    // A target that does not send a version at once is no SSH server.
     return software === '' ? 'none' : slow();
   } catch {
     signal.throwIfAborted();

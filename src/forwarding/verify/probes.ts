@@ -4,36 +4,36 @@ import type { Visitor } from '../../connection/ssh/connection.ts';
 import type { Endpoint } from '../../model/spec.ts';
 import { comesFrom } from './addresses.ts';
 
-/** A nonce that is sent through a listener, to come out here. */
+/** A nonce that is sent to a listener, to arrive here. */
 export interface Probe {
   readonly listen: Endpoint;
   readonly port: number;
-  /** Where it is sent. */
+  /** Where it is sent to. */
   readonly address: Endpoint;
   readonly nonce: Buffer;
-  /** It has left. */
+  /** Resolves when it was sent. */
   readonly sent: Deferred<void>;
-  /** It has come: `relayed` where it came from elsewhere than it was sent. */
+  /** Resolves when it arrived: `relayed` where it came from another address than it was sent to. */
   readonly result: Deferred<'ours' | 'relayed'>;
-  /** Nobody waits for it any more. */
+  /** Resolves when it is not waited for any more. */
   readonly over: Deferred<void>;
   state: 'unsent' | 'sent' | 'arrived';
-  /** A visitor was turned away who may have brought it. */
+  /** A visitor that may have carried it was rejected. */
   crowded: boolean;
 }
 
 export interface ProbesDeps {
   readonly clock: Clock;
-  /** Bytes that nobody can guess, as text. */
+  /** Unguessable text. */
   readonly nonce: () => string;
 }
 
 /** The probes of one connection. */
 export interface Probes {
   start(listen: Endpoint, port: number, address: Endpoint): Probe;
-  /** Nobody waits for it any more; for a while it may still come. */
+  /** It is not waited for any more; for LATE_MS it may still arrive. */
   end(probe: Probe): void;
-  /** Those that this visitor may bring; `late` are those for which nobody is kept waiting. */
+  /** Those that this visitor may carry; for the `late` ones it is not kept waiting. */
   of(visitor: Visitor): { readonly running: readonly Probe[]; readonly late: readonly Probe[] };
 }
 
@@ -76,7 +76,7 @@ export function createProbes({ clock, nonce }: ProbesDeps, signal: AbortSignal):
     of: (visitor) => {
       const possible = [...running].filter((one) => mayCarry(visitor, one));
       const direct = possible.filter(({ address }) => comesFrom(visitor.originator, address));
-      // The nonce of another place comes only from a program that passes it on: nobody is kept waiting for that.
+      // Only a program that relays it brings the nonce of another address: no visitor is kept waiting for that.
       const relayed = possible.filter((one) => !direct.includes(one));
       return { running: direct, late: [...[...missing].filter((one) => mayCarry(visitor, one)), ...relayed] };
     },

@@ -1,23 +1,23 @@
 import { type Endpoint, formatEndpoint } from '../../model/spec.ts';
 
-/** Who answers at one place of the server, as seen by a connection that the server opened to it for us. */
+/** What answers at one address of the server, on a connection that the server opened to it for us. */
 export type ProbeResult =
-  /** What we sent there came out here. */
+  /** The nonce that was sent there arrived here. */
   | { readonly type: 'ours' }
-  /** A connection is taken there, and what we sent did not come out here. */
+  /** The connection was accepted there, and the nonce did not arrive here. */
   | OtherProgram
-  /** Nobody listens there. */
+  /** Nothing listens there. */
   | { readonly type: 'none' }
-  /** The server opens no such connection for us, or does not tell; `passing` where that may be different in a minute. */
+  /** The server opens no such connection for us, or its answer is not reliable; `passing` where that may be different in a minute. */
   | UnknownResult;
 
 export interface OtherProgram {
   readonly type: 'other';
-  /** What it says, for people. */
+  /** What it sends first, for people. */
   readonly who: string;
-  /** Whether it said anything: what takes a connection in silence may be the kernel's doing alone. */
+  /** Whether it sent anything: a silent connection may be accepted by the kernel alone. */
   readonly answered: boolean;
-  /** Whether it said or ended anything, as no dead connection does. */
+  /** Whether it sent anything or closed, as no dead connection does. */
   readonly alive: boolean;
   /** The fingerprint of its host key; null where it is no SSH server, or showed none. */
   readonly hostKey: string | null;
@@ -29,7 +29,7 @@ interface UnknownResult {
   readonly type: 'unknown';
   readonly why: string;
   readonly passing?: boolean;
-  /** The rules of the server forbid this text, so that another text may lead to the same place. */
+  /** The rules of the server forbid this text; another text may lead to the same address. */
   readonly forbidden?: boolean;
 }
 
@@ -38,20 +38,20 @@ export interface ProbedAddress {
   readonly result: ProbeResult;
 }
 
-/** Who answers at a listener, of which a server may have more than one place, or another than was asked for. */
+/** What answers at a listener, which may have more than one address, or another one than was requested. */
 export type VerifyResult =
-  /** It leads here; `whole` where each of its places does. */
+  /** It leads here; `whole` where each of its addresses does. */
   | { readonly type: 'ours'; readonly whole: boolean }
-  /** It leads here at another place than was asked for. */
+  /** It leads here at another address than was requested. */
   | { readonly type: 'misplaced'; readonly why: string }
-  /** It leads here, and to somebody else at another of its places. */
+  /** It leads here, and to another program at another of its addresses. */
   | { readonly type: 'part'; readonly why: string; readonly other: OtherProgram }
-  /** `certain` where every place was seen, and another program said something. */
+  /** `certain` where every address was seen, and another program answered at each. */
   | (OtherProgram & { readonly certain: boolean })
   | { readonly type: 'none' }
   | UnknownResult;
 
-/** What was seen at all places together. `instead` is empty unless nothing of `asked` leads here. */
+/** The results of all addresses together. `instead` is empty unless nothing of `asked` leads here. */
 export function resultOf(asked: readonly ProbedAddress[], instead: readonly ProbedAddress[]): VerifyResult {
   const here = only('ours', [...asked, ...instead]);
   const elsewhere = only('other', [...asked, ...instead]);
@@ -77,7 +77,7 @@ export function resultOf(asked: readonly ProbedAddress[], instead: readonly Prob
     return { ...dark.result, why };
   }
   if (only('ours', asked).length > 0) return { type: 'ours', whole: only('none', asked).length === 0 };
-  const why = `the server listens on loopback only (GatewayPorts no): ${leads}, and nobody listens on ${list(asked)}`;
+  const why = `the server listens on loopback only (GatewayPorts no): ${leads}, and nothing listens on ${list(asked)}`;
   return { type: 'misplaced', why };
 }
 
@@ -91,27 +91,27 @@ function list(places: readonly ProbedAddress[]): string {
   return places.map(({ address }) => formatEndpoint(address)).join(' and ');
 }
 
-/** Whose the listener is, in words. */
+/** Why a listener is in use, in words. */
 export function inUseReason(who: string): string {
   return who === SILENT
     ? 'another program listens there, or a dead connection of this tunnel that the server still holds'
     : `another program listens there: ${who}`;
 }
 
-/** What to do about it, where it was seen who that is. */
+/** What to do about a listener in use, where the program was identified. */
 export function inUseHint({ hostKey, own }: OtherProgram): string | undefined {
   if (own) return OWN_HINT;
   return hostKey === null ? undefined : ANOTHERS_HINT;
 }
 
 export const OWN_HINT =
-  'If that is ssh or autossh on this device (`ps -C ssh,autossh -o pid,args`), end it: `systemctl status PID` names its unit, and `sudo systemctl disable --now UNIT` ends that; `sudo tunneld install` takes over one that is called tunnel.service.';
+  'If that is ssh or autossh on this device (`ps -C ssh,autossh -o pid,args`), end it: `systemctl status PID` names its unit, and `sudo systemctl disable --now UNIT` ends that; `sudo tunneld install` takes over a unit named tunnel.service.';
 
 export const ANOTHERS_HINT =
-  "That port leads to another device, whose it stays: choose another one (remoteForward). If it is to be this device's, end the other's tunnel, and say `tunneld retry NAME --take` here.";
+  "That port leads to another device and is not taken from it: choose another one (remoteForward). To give it to this device, end the other's tunnel and run `tunneld retry NAME --take` here.";
 
-/** Somebody took the connection and ended it. */
+/** The connection was accepted and closed. */
 export const CLOSES = 'it closes the connection without a word';
 
-/** Somebody took the connection and said nothing. */
+/** The connection was accepted, and nothing was sent. */
 export const SILENT = 'it says nothing';

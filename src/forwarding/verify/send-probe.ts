@@ -19,7 +19,7 @@ export interface ProbeDeps extends IdentifyDeps {
   readonly connection: VerifiedConnection;
 }
 
-/** Sends the nonce of this probe to its place, and says what came of it. */
+/** Sends the nonce of this probe to its address. */
 export function sendProbe(probe: Probe, deps: ProbeDeps, signal: AbortSignal): Promise<ProbeResult> {
   const { connection, clock } = deps;
   return withConnection(probe.address, deps, signal, async (channel) => {
@@ -32,7 +32,7 @@ export function sendProbe(probe: Probe, deps: ProbeDeps, signal: AbortSignal): P
       (over) => untilMissing(connection, clock, over),
     ]);
     if (answer === 'ours') return { type: 'ours' };
-    // Others give their listeners out in ways of their own, and may have something else on that port of their machine.
+    // Another SSH server may have its listeners elsewhere than on its machine, where another program may have that port.
     if (!connection.serverVersion.startsWith('OpenSSH')) return { type: 'unknown', why: NOT_OPENSSH };
     if (answer === 'slow') return { type: 'unknown', why: TOO_SLOW, passing: true };
     if (answer === 'relayed') return RELAYED;
@@ -46,18 +46,18 @@ export function sendProbe(probe: Probe, deps: ProbeDeps, signal: AbortSignal): P
   });
 }
 
-/** Who answers first at this place, to whom nothing is sent; `pulse` has our end of the connection told. */
+/** Identifies the program at this address without sending data; `sendEnd` as in Verifier.identify(). */
 export function identifyAt(
   listen: Endpoint,
   address: Endpoint,
-  pulse: boolean,
+  sendEnd: boolean,
   deps: ProbeDeps,
   signal: AbortSignal,
 ): Promise<ProbeResult> {
-  return withConnection(address, deps, signal, (channel) => identify(listen, address, channel, pulse, deps, signal));
+  return withConnection(address, deps, signal, (channel) => identify(listen, address, channel, sendEnd, deps, signal));
 }
 
-/** What is seen at a place during a visit; leaves no connection behind. */
+/** What `see` finds on a connection to this address; leaves no connection behind. */
 async function withConnection(
   address: Endpoint,
   { connection, clock }: ProbeDeps,
@@ -81,12 +81,12 @@ function identify(
   listen: Endpoint,
   address: Endpoint,
   channel: Channel,
-  pulse: boolean,
+  sendEnd: boolean,
   deps: ProbeDeps,
   signal: AbortSignal,
 ): Promise<ProbeResult> {
   const again = () => connectToListener(deps.connection, address, deps.clock, signal);
-  return identifyListener({ listen, channel, again, sendEnd: pulse }, deps, signal);
+  return identifyListener({ listen, channel, again, sendEnd }, deps, signal);
 }
 
 const TOO_SLOW = 'the server did not answer in time';
@@ -94,7 +94,7 @@ const TOO_MANY = 'too many visitors came at once to tell';
 
 const RELAYED: ProbeResult = {
   type: 'other',
-  who: 'it passes on to this tunnel what it gets, from another address than it was sent to',
+  who: 'it relays to this tunnel what it gets, from another address than it was sent to',
   answered: true,
   alive: true,
   hostKey: null,

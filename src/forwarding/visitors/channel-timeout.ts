@@ -2,13 +2,13 @@ import type { Clock } from '../../lib/async/clock.ts';
 import { matchesGlob } from '../../connection/known-hosts/match.ts';
 import type { ChannelTimeout, ForwardSpec } from '../../model/spec.ts';
 
-/** Watches that connections do not stay idle for longer than they may (ssh_config(5), ChannelTimeout). */
+/** Limits how long connections may be idle (ssh_config(5), ChannelTimeout). */
 export interface IdleWatch {
-  /** Calls `onIdle` once when a connection was idle too long. */
+  /** Calls `onIdle` once, when the connection was idle too long. */
   watch(onIdle: (seconds: number) => void): { active(): void; stop(): void };
 }
 
-/** The watches of one SSH connection, by forward; null where nothing limits. What is `global` counts all of its connections together. */
+/** The watches of one SSH connection, by forward; null without a limit. A `global` limit counts all its connections together. */
 export function idleWatches(
   limits: readonly ChannelTimeout[],
   clock: Clock,
@@ -46,10 +46,10 @@ export function idleWatches(
 
 const GLOBAL = 'global';
 
-/** Of setTimeout. */
+/** The longest that setTimeout takes. */
 const LONGEST_TIMER_MS = 2 ** 31 - 1;
 
-/** As OpenSSH names what carries the connections of a forward. */
+/** OpenSSH's name for the channels of a forward. */
 function channelType({ kind, listen, target }: ForwardSpec): string {
   if (kind === 'remote') return listen.type === 'unix' ? 'forwarded-streamlocal@openssh.com' : 'forwarded-tcpip';
   return target.type === 'unix' ? 'direct-streamlocal@openssh.com' : 'direct-tcpip';

@@ -11,8 +11,8 @@ import { runVisit, type VisitOptions } from './proxied-connection.ts';
 import { negotiate, type SocksRequest } from './socks-handshake.ts';
 
 /**
- * Serves one visitor of this device: has the server open a connection to the target, and joins the two. Where the server does not,
- * the visitor is told at once, by a reset or in the words of SOCKS. Never rejects.
+ * Serves one visitor of a listener on this device: has the server open a connection to the target, and joins the two. Where the server
+ * does not, the visitor gets a reset, or a SOCKS reply, at once. Never rejects.
  */
 export async function serveLocalVisitor(
   socket: Socket,
@@ -59,14 +59,14 @@ function reject(
 ): void {
   counters.refusedConnections += 1;
   const about = target.type === 'socks' ? {} : { target: formatEndpoint(target), code: failure.code };
-  visitLog.rejected({ originator, ...about }, `visitor turned away: ${failure.message}`);
-  // What somebody asked of a proxy says nothing of the forward, except that the server allows none of it.
+  visitLog.rejected({ originator, ...about }, `visitor rejected: ${failure.message}`);
+  // A destination of a SOCKS client says nothing of the forward, unless the server forbids forwarding.
   if (target.type !== 'socks' && (wanted === null || failure.code === 'forward-refused')) onTarget(failure);
   if (wanted !== null) wanted.answer(failure.code === 'forward-refused' ? 'forbidden' : 'unreachable');
   else if (forward.target.type !== 'socks') resetSocket(socket);
 }
 
-/** Null when the visitor left while the server was trying; the channel is then closed as soon as it is there. */
+/** Null when the visitor left meanwhile; the channel is then closed as soon as it opens. */
 async function openFor(
   socket: Socket,
   target: Endpoint,

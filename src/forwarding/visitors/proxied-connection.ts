@@ -20,23 +20,23 @@ export interface VisitOptions {
   readonly visitLog: VisitLog;
   readonly unacknowledged: Device['unacknowledged'];
   readonly connectTimeoutMs: number;
-  /** Told of the visit's socket on this device, as soon as there is one. */
+  /** Called with the visit's socket on this device, as soon as there is one. */
   onSocket(socket: Socket): void;
-  /** Of a SOCKS proxy at a listener of the server; see TunnelSpec. */
+  /** For a SOCKS proxy at a listener of the server; see TunnelSpec. */
   readonly permitRemoteOpen: readonly string[] | null;
   /** Ends the connection when it is idle too long, or null. */
   readonly idle: IdleWatch | null;
-  /** Told after every try: null when the target accepted. */
+  /** Called after every try: null when the target accepted. */
   onTarget(failure: TunnelFailure | null): void;
 }
 
-/** Who visits whom, safe to print. */
+/** Both ends, safe to print. */
 export interface Names {
   readonly originator: string;
   readonly target: string;
 }
 
-/** Joins a visitor and its target until both are gone; counts and logs it. `signal` means that the SSH connection is gone. */
+/** Joins a visitor and its target until both are closed; counts and logs it. `signal` is aborted when the SSH connection is lost. */
 export async function runVisit(
   channel: Channel,
   socket: Socket,
@@ -79,7 +79,7 @@ export async function runVisit(
   const ending = overdue || ended;
   signal.removeEventListener('abort', joined.abort);
   counters.connections -= 1;
-  if (ending === 'a bug') log.error({ ...names, code: 'internal', error: joined.bug() }, 'a bug ended a connection');
+  if (ending === 'a bug') log.error({ ...names, code: 'internal', error: joined.bug() }, 'a bug: a connection ended');
   const seconds = Math.round((clock.now() - started) / 100) / 10;
   logEnd({ bytesIn, bytesOut, seconds }, ending);
 }

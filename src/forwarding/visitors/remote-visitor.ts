@@ -10,8 +10,8 @@ import type { Visitor } from '../../connection/ssh/connection.ts';
 import { runVisit, type VisitOptions } from './proxied-connection.ts';
 
 /**
- * Serves one visitor of the server from the first packet to the last: dials the target, and only when that answers accepts the
- * channel and joins the two. Never rejects. `signal` means that the SSH connection is gone.
+ * Serves one visitor of a listener on the server: dials the target, and only when that answers accepts the channel and joins the two.
+ * Never rejects. `signal` is aborted when the SSH connection is lost.
  */
 export async function serveVisitor(visitor: Visitor, options: VisitOptions, signal: AbortSignal): Promise<void> {
   const { target } = options.forward;
@@ -39,7 +39,7 @@ export async function serveVisitor(visitor: Visitor, options: VisitOptions, sign
   await runVisit(visitor.accept(), socket, 'channel', names, options, signal);
 }
 
-/** The visitor says where to; that one of those places does not answer tells nothing of the forward. */
+/** The visitor names the destination: one that does not answer says nothing of the forward. */
 async function serveSocks(visitor: Visitor, options: VisitOptions, signal: AbortSignal): Promise<void> {
   const channel = visitor.accept();
   const { originator } = visitor;
@@ -75,5 +75,5 @@ function reject(
 ): void {
   counters.refusedConnections += 1;
   const code: FailureCode = error instanceof TunnelFailure ? error.code : 'target-unreachable';
-  visitLog.rejected({ ...names, code }, `visitor turned away: ${errorText(error)}`);
+  visitLog.rejected({ ...names, code }, `visitor rejected: ${errorText(error)}`);
 }

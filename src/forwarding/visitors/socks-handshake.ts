@@ -3,13 +3,13 @@ import type { Clock } from '../../lib/async/clock.ts';
 import { errorCode, errorText, printable } from '../../lib/text.ts';
 import { feed, reply, startSocks, type ReplyCode, type Step } from './socks-parser.ts';
 
-/** Where a client wants to go. */
+/** The destination that a client asks for. */
 export interface SocksRequest {
   readonly host: string;
   readonly port: number;
   /**
-   * Tells the client, once. With `granted` the stream is the caller's, who must not have listened for its data before and reads
-   * all that came after the request, and its end. Everything else ends it, and destroys it when the client stays.
+   * Replies to the client, once. With `granted` the stream is the caller's, which must not have listened for its data before, and reads
+   * all that came after the request, and its end. Every other reply ends the stream, and destroys it when the client stays.
    */
   answer(outcome: ReplyCode): void;
 }
@@ -18,9 +18,9 @@ export interface SocksRequest {
 export class SocksError extends Error {}
 
 /**
- * Reads a SOCKS handshake (see parse.ts) from a fresh stream, which must have allowHalfOpen. Rejects with a SocksError, or the
- * signal's reason; the stream is then told why, and closed soon whatever the client does. It keeps one listener that ignores
- * errors: between two owners, a reset must not become an uncaught exception.
+ * Reads a SOCKS handshake (see socks-parser.ts) from a fresh stream, which must have allowHalfOpen. Rejects with a SocksError, or the
+ * signal's reason; the client then gets a reply, and the stream is closed soon whatever the client does. One listener that ignores
+ * errors stays on the stream: between two owners, a reset must not become an uncaught exception.
  */
 export function negotiate(stream: Duplex, clock: Clock, signal: AbortSignal): Promise<SocksRequest> {
   return new Promise((resolve, reject) => {
@@ -59,7 +59,7 @@ export function negotiate(stream: Duplex, clock: Clock, signal: AbortSignal): Pr
     }
     function fail(error: Error): void {
       detach();
-      // A channel of SSH that nobody reads never closes.
+      // An SSH channel without a reader never closes.
       stream.resume().destroy();
       reject(error);
     }
@@ -72,7 +72,7 @@ export function negotiate(stream: Duplex, clock: Clock, signal: AbortSignal): Pr
     const cancel = clock.timer(HANDSHAKE_MS, onTimeout);
     stream.on('error', () => {});
     if (signal.aborted) return onAbort();
-    // Of what has happened already, no event tells.
+    // No event follows for an end or a close that has happened already.
     if (stream.destroyed) return onClose();
     if (stream.readableEnded) return onEnd();
     signal.addEventListener('abort', onAbort, { once: true });
@@ -86,19 +86,19 @@ export const HANDSHAKE_MS = 10_000;
 const NOTHING = Buffer.alloc(0);
 
 /**
- * Stays in the stream's buffer until the answer: a socket whose buffer is empty emits the end of a client that leaves meanwhile,
- * paused or not, and whoever reads next would wait for it in vain.
+ * Stays in the stream's buffer until the reply: a socket with an empty buffer emits 'end' when the client leaves meanwhile, paused or
+ * not, and its next reader would wait for that in vain.
  */
 const HELD = Buffer.of(0);
 
-/** A little of what is there, because the rest of it is put back. Where nothing is, read(0) asks for more or emits the end. */
+/** A few bytes of the buffer, because the rest is put back. With an empty buffer, read(0) asks for more or emits 'end'. */
 function take(stream: Duplex): Buffer | null {
   return stream.read(Math.min(stream.readableLength, PIECE_BYTES)) as Buffer | null;
 }
 
 const PIECE_BYTES = 1024;
 
-/** Whatever else is said would land in the middle of the stream. */
+/** Only the first call has an effect: a second reply would land in the middle of the stream. */
 function answerOnce(stream: Duplex, version: 4 | 5, clock: Clock, signal: AbortSignal): SocksRequest['answer'] {
   let answered = false;
   return (outcome) => {
@@ -115,8 +115,8 @@ function answerOnce(stream: Duplex, version: 4 | 5, clock: Clock, signal: AbortS
 }
 
 /**
- * The last word to a client. What it still sends is read and forgotten, because a close with unread bytes is a reset, and that
- * would overtake the word.
+ * Sends the last bytes to a client. What it still sends is read and dropped, because a close with unread bytes is a reset, which would
+ * overtake them.
  */
 function endWith(stream: Duplex, bytes: Buffer, clock: Clock, signal: AbortSignal): void {
   const release = () => {

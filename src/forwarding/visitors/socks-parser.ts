@@ -2,8 +2,8 @@ import { SocketAddress } from 'node:net';
 import { printable } from '../../lib/text.ts';
 
 /**
- * Reads the next bytes of a client's handshake and says what comes of them. After `send` goes on with that state, also without
- * further bytes, because a client need not wait for the answer. Never throws, and keeps no more than one unfinished message:
+ * Parses the next bytes of a client's handshake. After `send` the caller goes on with that state, also without further bytes, because
+ * a client need not wait for the reply. Never throws, and keeps no more than one unfinished message:
  * 262 bytes of SOCKS 5 (RFC 1928), 520 of SOCKS 4 and 4a (Ying-Da Lee, "SOCKS 4A: A Simple Extension to SOCKS 4 Protocol").
  */
 export function feed({ stage, pending }: SocksState, bytes: Buffer): Step {
@@ -19,7 +19,7 @@ export function startSocks(): SocksState {
   return { stage: 'first', pending: Buffer.alloc(0) };
 }
 
-/** Which message of the client comes next, and what is there of it. */
+/** Which message of the client comes next, and what has arrived of it. */
 export interface SocksState {
   readonly stage: 'first' | 'request';
   readonly pending: Buffer;
@@ -34,20 +34,20 @@ export type Step =
 
 interface Request {
   readonly version: Version;
-  /** An address, or a name of printable ASCII without spaces as the client wrote it: nothing says that it exists or is allowed. */
+  /** An address, or a name of printable ASCII without spaces as the client wrote it, which need not exist or be allowed. */
   readonly host: string;
   /** 1 to 65535. */
   readonly port: number;
-  /** What came after the request and belongs to the stream. */
+  /** The bytes after the request, which belong to the stream. */
   readonly rest: Buffer;
 }
 
 type Version = 4 | 5;
 
-/** What became of a request. */
+/** The result of a request. */
 export type ReplyCode = 'granted' | 'forbidden' | 'refused' | 'unreachable' | 'failed';
 
-/** The answer to a request. It names 0.0.0.0:0 as our end of the connection: which it is concerns no client of CONNECT. */
+/** The reply to a request. BND.ADDR and BND.PORT are 0.0.0.0:0: no client of CONNECT needs them. */
 export function reply(version: Version, outcome: ReplyCode): Buffer {
   return version === 5 ? reply5(REPLIES5[outcome]) : reply4(outcome === 'granted' ? 90 : 91);
 }
@@ -89,7 +89,7 @@ function request5(bytes: Buffer): Step {
   }
   if (type === undefined) return more('request', bytes);
   const size = type === NAME ? 1 + length : (ADDRESS_SIZES[type] ?? null);
-  // How long it is, nobody knows: the request cannot be read to its end.
+  // The length of the address is unknown: the request cannot be read to its end.
   if (size === null) {
     return error(reply5(ADDRESS_TYPE_NOT_SUPPORTED), `the SOCKS client sent an address of unknown type ${type}`);
   }
@@ -131,7 +131,7 @@ function endOfText(bytes: Buffer, from: number): number | 'missing' | 'too far' 
 /** The longest name that SOCKS 5 has room for; SOCKS 4 itself sets no bound. */
 const MAX_TEXT = 255;
 
-/** A request that is there as a whole, so that no unread bytes of it turn the close after a refusal into a reset. */
+/** Checks a complete request: no unread bytes of it turn the close after a refusal into a reset. */
 function checkRequest(
   version: Version,
   command: number | undefined,
@@ -156,19 +156,19 @@ function ipv4(bytes: Buffer): string {
   return bytes.join('.');
 }
 
-/** In the short form of RFC 5952, so that one address has one text. */
+/** In the short form of RFC 5952. */
 function ipv6(bytes: Buffer): string {
   const groups = Array.from({ length: 8 }, (_, index) => bytes.readUInt16BE(2 * index).toString(16));
   return new SocketAddress({ address: groups.join(':'), family: 'ipv6' }).address;
 }
 
-/** Null for what no resolver should see: a NUL cuts a name short in C, and control characters forge lines of a log. */
+/** Null for a name that no resolver should get: NUL ends a string in C, and control characters forge lines of a log. */
 function name(bytes: Buffer): string | null {
   const text = bytes.toString('latin1');
   return /^[\x21-\x7e]+$/.test(text) ? text : null;
 }
 
-/** Something else than SOCKS, most likely a browser or a curl to which this was given as an HTTP proxy. */
+/** A client that does not speak SOCKS, most likely a browser or curl with this as its HTTP proxy. */
 function otherProtocol(bytes: Buffer): Step {
   const text = bytes.toString('latin1', 0, 40);
   if (HTTP_METHODS.some((method) => text.startsWith(method))) {

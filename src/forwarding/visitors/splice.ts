@@ -13,14 +13,14 @@ import type { Transport } from '../../net/transport.ts';
 /** How a visit ended. */
 type Ending = 'closed' | 'reset by the visitor' | 'reset by the target' | 'connection lost' | 'a bug';
 
-/** Two streams made one. `ended` says how it ended; it always settles once `abort` was called. */
+/** Two joined streams. `ended` resolves with how they ended, at the latest after `abort`. */
 export interface Splice {
   readonly ended: Promise<Ending>;
   /** What one of the listeners threw, or null. */
   bug(): unknown;
   /**
-   * The SSH connection is gone: resets the socket, because what it was sent may be incomplete. One that was sent everything, its end
-   * too, keeps that, and a while to read it.
+   * The SSH connection is lost: resets the socket, because the data written to it may be incomplete. A socket to which everything was
+   * written, the end included, has LINGER_MS to read it.
    */
   abort(): void;
 }
@@ -36,17 +36,18 @@ interface SpliceOptions {
 }
 
 /**
- * Joins a channel and a socket of this device (which must have allowHalfOpen), one a visitor's and the other its target's: end of stream is passed on in each
- * direction by itself, and a side that stops reading stops the other side's reading, never more. A reset of the socket closes the channel; a channel that
- * closes, with an end of stream or without, ends the socket after all that came before has been delivered. Both must be shielded (see shield.ts).
- * Nothing is left behind when both are closed: a channel that nobody reads never closes, so it is emptied at the end.
+ * Joins a channel and a socket of this device (which must have allowHalfOpen), one of them the visitor's, the other its target's. The end
+ * of stream is passed on in each direction separately, and a side that stops reading pauses only the reading of the other side. A reset
+ * of the socket closes the channel; a channel that closes, with an end of stream or without, ends the socket after the delivery of all
+ * data before. Both must be shielded (see shield.ts). Nothing is left when both are closed: a channel without a reader never closes, so
+ * it is drained at the end.
  */
 export function splice(channel: Channel, socket: Socket, options: SpliceOptions): Splice {
   const [byChannel, bySocket] = resets(options.visitor);
   const ended = deferred<Ending>();
   let how: Ending = 'closed';
   let bug: unknown = null;
-  /** All that the other side will ever send has been written to the socket, and its end. */
+  /** All data for the socket has been written to it, and the end. */
   let complete = false;
   let channelClosed = false;
   let socketClosed = false;
@@ -55,7 +56,7 @@ export function splice(channel: Channel, socket: Socket, options: SpliceOptions)
   const delivery = createDelivery(socket, options, () => (how = byChannel));
 
   onceEnded(channel, () => {
-    // ssh2 ends its channels also when the connection dies: what came until then is no whole.
+    // ssh2 ends its channels also when the connection dies: the data until then is incomplete.
     if (options.transport.lost()) {
       how = 'connection lost';
       resetSocket(socket);
@@ -84,7 +85,7 @@ export function splice(channel: Channel, socket: Socket, options: SpliceOptions)
     finishIfClosed();
   };
   socket.on('close', onSocketClose);
-  // A visitor may have left between the last question and here.
+  // The visitor may have left before the listeners were added.
   if (socket.closed) onSocketClose();
 
   function onError(error: Error, ending: Ending): void {
@@ -137,16 +138,16 @@ function resets(visitor: SpliceOptions['visitor']): readonly [Ending, Ending] {
   return visitor === 'channel' ? endings : [endings[1], endings[0]];
 }
 
-/** What may wait for a socket that is slower than its channel, besides the channel's own window; less where that is small. */
+/** How much may wait for a socket that is slower than its channel, besides the channel's own window; less where that is small. */
 const UNSENT_BYTES = 256 * 1024;
 
-/** Each of them is an object, however small: so much of the room is for one at least. */
+/** Each chunk is an object, however small, and counts as this much at least. */
 const CHUNK_BYTES = 1024;
 
-/** How long a visit may go on to read what it was sent when the connection that brought it is gone. */
+/** How long a socket may read on after the connection was lost. */
 const LINGER_MS = 30_000;
 
-/** The end of a socket whose channel is gone: all that was written to it is delivered first. */
+/** Ends a socket whose channel is closed: all that was written to it is delivered first. */
 function createDelivery(socket: Socket, { clock, unacknowledged }: SpliceOptions, onReset: () => void) {
   let stop = () => {};
   const start = () => {
@@ -171,15 +172,15 @@ function createDelivery(socket: Socket, { clock, unacknowledged }: SpliceOptions
 /** Channel to socket: reads the channel only while little waits for the socket. */
 function startDownlink(channel: Channel, socket: Socket, { count, visitor }: SpliceOptions): void {
   const direction = visitor === 'channel' ? 'in' : 'out';
-  const gather = corkWrites(socket);
+  const cork = corkWrites(socket);
   let unsent = 0;
   channel.unsent = () => socket.writableLength;
 
   channel.on('data', (chunk: Buffer) => {
     count(direction, chunk.length);
     if (!socket.writable) return;
-    // Not by write()'s answer, which is false for every packet larger than Node's small buffer even when the kernel took it.
-    gather();
+    // Not by the result of write(), which is false for every packet above Node's small highWaterMark even when the kernel took it.
+    cork();
     unsent += 1;
     socket.write(chunk, onSent);
     if (mustWait()) channel.pause();

@@ -5,15 +5,15 @@ import type { Logger } from '../../lib/log/log.ts';
 type Details = Readonly<Record<string, string | number>>;
 
 /**
- * What the log tells of a tunnel's visitors, whatever number of them comes and however often its sessions change: so many lines a minute,
- * and in the next one how many connections or visitors were left out (`untold`).
+ * Logs a tunnel's visitors, over all its sessions: so many lines a minute, and in the next line the number of those that were
+ * suppressed (`untold`).
  */
 export interface VisitLog {
-  /** A visitor is served; answers what logs the end. The two lines are logged both, or neither. */
+  /** A visitor is served; the answer logs its end. Both lines are logged, or neither. */
   opened(names: Details): (details: Details, ending: string) => void;
-  /** One could not be served. */
+  /** A visitor could not be served. */
   rejected(details: Details, message: string): void;
-  /** There was no place for one, which may concern hundreds at once. */
+  /** There was no room for a visitor, which may concern hundreds at once. */
   overflow(details: Details, message: string): void;
 }
 
@@ -21,17 +21,17 @@ export function createVisitLog(log: Pick<Logger, 'info' | 'warn'>, clock: Clock)
   const served = limitPerMinute(clock, SERVED_A_MINUTE);
   const warnings = (burst: number) => {
     const few = limitPerMinute(clock, burst);
-    return (details: Details, message: string) => few((untold) => log.warn(counted(details, untold), message));
+    return (details: Details, message: string) => few((suppressed) => log.warn(counted(details, suppressed), message));
   };
   return {
     opened: (names) => {
-      let isTold = false;
-      served((untold) => {
-        isTold = true;
-        log.info(counted(names, untold), 'connection opened');
+      let isLogged = false;
+      served((suppressed) => {
+        isLogged = true;
+        log.info(counted(names, suppressed), 'connection opened');
       });
       return (details, ending) => {
-        if (isTold) log.info({ ...names, ...details }, `connection ended: ${ending}`);
+        if (isLogged) log.info({ ...names, ...details }, `connection ended: ${ending}`);
       };
     },
     rejected: warnings(REJECTED_A_MINUTE),
@@ -39,8 +39,8 @@ export function createVisitLog(log: Pick<Logger, 'info' | 'warn'>, clock: Clock)
   };
 }
 
-function counted(details: Details, untold: number): Details {
-  return untold === 0 ? details : { ...details, untold };
+function counted(details: Details, suppressed: number): Details {
+  return suppressed === 0 ? details : { ...details, untold: suppressed };
 }
 
 /** A page of a busy web site takes 30 at once, and people wait between two; a flood is half a kilobyte a second with this. */

@@ -27,9 +27,9 @@ export interface VisitorsDeps {
 
 /** Serves the visitors of one session. */
 export interface Visitors extends VisitorHandler {
-  /** One that came to the listener of this forward on this device. */
+  /** A visitor of the listener of this forward on this device. */
   acceptLocal(index: number, socket: Socket): void;
-  /** Takes down whether a target answered. */
+  /** Records whether a target answered. */
   reportTarget(index: number, failure: TunnelFailure | null): void;
   readonly ended: Visits['ended'];
   readonly force: Visits['force'];
@@ -43,7 +43,7 @@ export function createVisitors(
 ): Visitors {
   const { log, visitLog } = deps;
   const visits = createVisits(log);
-  /** For whom a place is kept. */
+  /** Visitors for which room is reserved. */
   let expected = 0;
   const optionsOf = visitOptions(spec, connection, deps);
   const hasRoom = () => visits.count() + expected < MAX_VISITORS;
@@ -54,23 +54,23 @@ export function createVisitors(
     if (forward !== undefined && hasRoom()) {
       visits.serve((visit) => serveVisitor(visitor, optionsOf(index, forward, visit), signal), visitor.reject);
     } else if (again) {
-      // The grant of a port that the server chose, and its first visitor, may come in one packet: the grant is known a turn later.
+      // The grant of a port that the server chose and its first visitor may arrive in one packet: the grant is known a turn later.
       setImmediate(() => accept(visitor, false));
     } else {
       visitor.reject();
-      const why = forward === undefined ? 'nobody asked for this listener' : 'too many at once';
+      const why = forward === undefined ? 'this listener was not requested' : 'too many at once';
       reject(visitor.originator, visitor.listen, forward?.counters, why);
     }
   }
 
   function reject(originator: string, listen: Endpoint, counters: Counters | undefined, why: string): void {
     if (counters !== undefined) counters.refusedConnections += 1;
-    visitLog.overflow({ originator }, `visitor turned away at ${formatEndpoint(listen)}: ${why}`);
+    visitLog.overflow({ originator }, `visitor rejected at ${formatEndpoint(listen)}: ${why}`);
   }
 
   return {
     hasRoom,
-    // One who wants a proxy speaks first.
+    // A SOCKS client speaks first.
     speaksLast: (listen) => {
       const { forwards } = deps.state();
       return forwards[findForward(forwards, listen)]?.spec.target.type !== 'socks';
@@ -84,7 +84,7 @@ export function createVisitors(
           if (found !== null) accept(found);
         })
         .catch((error: unknown) => {
-          log.error({ code: 'internal', error }, 'a bug turned a visitor away');
+          log.error({ code: 'internal', error }, 'a bug: a visitor was rejected');
           visitor.reject();
         });
     },
@@ -131,7 +131,7 @@ function visitOptions(
   });
 }
 
-/** A server that opens connections without end must not use up our descriptors and memory. */
+/** A server that opens channels without end must not exhaust descriptors and memory. */
 const MAX_VISITORS = 1024;
 
 function reportTarget(deps: VisitorsDeps, index: number, failure: TunnelFailure | null): void {

@@ -1,20 +1,20 @@
 import type { Socket } from 'node:net';
 import type { Logger } from '../../lib/log/log.ts';
 
-/** One visitor who is being served. */
+/** A visitor that is being served. */
 export interface Visit {
-  /** The end of it on this device, as soon as there is one. */
+  /** Its socket on this device, as soon as there is one. */
   socket: Socket | null;
 }
 
-/** All who are being served by one session. */
+/** All visitors that one session serves. */
 export interface Visits {
   count(): number;
-  /** Serves one until `work` ends; where that is a bug, `giveUp` ends the visit. */
+  /** Serves a visitor until `work` ends; where that rejects, which is a bug, `giveUp` ends the visit. */
   serve(work: (visit: Visit) => Promise<void>, giveUp: () => void): void;
-  /** Resolves when the last one has gone. Never rejects. */
+  /** Resolves when the last visit has ended. Never rejects. */
   ended(): Promise<void>;
-  /** Closes the sockets of those who are still there, waits for none, and says so. */
+  /** Destroys the sockets of the visits that have not ended, waits for none, and logs it. */
   force(): void;
 }
 
@@ -24,7 +24,7 @@ export function createVisits(log: Logger): Visits {
     try {
       await work(visit);
     } catch (error) {
-      log.error({ code: 'internal', error }, 'a bug ended the connection of a visitor');
+      log.error({ code: 'internal', error }, 'a bug: the connection of a visitor ended');
       giveUp();
     }
   };
@@ -42,7 +42,7 @@ export function createVisits(log: Logger): Visits {
       if (visits.size === 0) return;
       log.error(
         { code: 'internal', connections: visits.size },
-        'a bug: connections did not end with their session and are closed by force',
+        'a bug: connections outlived their session and are destroyed',
       );
       for (const { socket } of visits.keys()) socket?.destroy();
       visits.clear();

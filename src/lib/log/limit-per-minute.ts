@@ -1,6 +1,6 @@
 import type { Clock } from '../async/clock.ts';
 
-/** Lets `burst` through in every minute, so that a flood is a few lines; the next one is told how many were not. */
+/** Calls `report` at most `burst` times a minute, so that a flood is a few lines, with the number of calls suppressed since the last. */
 export function limitPerMinute(clock: Clock, burst: number): (report: (suppressed: number) => void) => void {
   let since = Number.NEGATIVE_INFINITY;
   let reported = 0;
