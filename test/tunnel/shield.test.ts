@@ -60,7 +60,7 @@ test('an exception in a listener of a socket ends that socket, not the process',
   await until(() => unheard.closed, { what: 'its end' });
 });
 
-test('a visit that does not end with its session is closed by force, and that is said', async (t) => {
+test('destroys and logs a visit that does not end with its session', async (t) => {
   const lines: Record<string, unknown>[] = [];
   const port = await freePort();
   const listenOn = { type: 'tcp', host: '127.0.0.1', port } as const;
@@ -95,6 +95,6 @@ test('a visit that does not end with its session is closed by force, and that is
   visitors.force();
   await until(() => visitor.closed, { what: 'its end' });
   await visitors.ended();
-  assert.match(String(lines[0]?.['msg']), /^a bug: connections did not end with their session/);
+  assert.match(String(lines[0]?.['msg']), /^a bug: connections outlived their session/);
   assert.equal(lines[0]?.['connections'], 1);
 });
