@@ -7,7 +7,7 @@ import { asFailure, type TunnelFailure } from '../model/failure.ts';
 import { watchLocalNeeds, type LocalNeeds } from './local-needs.ts';
 import { createIdleEnds, type IdleEnds } from '../connection/ssh/idle-ends.ts';
 import { reachServer, type ReachDeps } from './reach-server.ts';
-import { remember, type Remembered } from './remembered.ts';
+import { remember, rememberUp, type Remembered } from './remembered.ts';
 import { mustNotShare, seekShare, type ShareSeeker } from './seek-share.ts';
 import { serverBehindProxy, firstHop } from '../net/first-hop.ts';
 import {
@@ -188,6 +188,7 @@ function follow(tunnel: Tunnel, progress: Progress, event: TunnelEvent): void {
   if (event.type === 'up') failures.recovered();
   store.dispatch(event);
   if (event.type !== 'up') return;
+  rememberUp(spec, tunnel.memory);
   const listeners = store.state().forwards.filter(({ state }) => state === 'up');
   log.info({ server: formatServer(spec), listening: listeners.map(formatListen).join(', ') }, 'tunnel is up');
 }

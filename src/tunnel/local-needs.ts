@@ -11,7 +11,7 @@ import { BoundedAgent, listAgentKeys } from '../connection/auth/agent.ts';
 export interface LocalNeeds {
   /** An attempt begins: it may not see later changes. Ends whenChanged(). */
   begin(): void;
-  /** Calls `changed` once, within two seconds (ten after an hour) of a change of something that may have caused a failure of this code. */
+  /** Calls `changed` once, within two seconds of a change of something that may have caused a failure of this code. */
   whenChanged(code: FailureCode, changed: () => void): void;
   stop(): void;
 }
@@ -79,8 +79,8 @@ const FILE_TIME_MS = 10;
 
 /** Milliseconds until the next poll, after a wait of `wantedForMs`: short at first, because a person may be mending it just now. */
 export function pollEveryMs(wantedForMs: number): number {
-  if (wantedForMs < 60_000) return FIRST_MS;
-  return wantedForMs < 3_600_000 ? 2000 : 10_000;
+  // With the poll itself this stays within two seconds.
+  return wantedForMs < 60_000 ? FIRST_MS : 1900;
 }
 
 const FIRST_MS = 1000;

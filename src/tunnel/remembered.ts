@@ -14,7 +14,7 @@ export interface Remembered {
   readonly ports: SourcePorts | null;
   /** Whether it connected before: then a dead connection of it may hold its listeners. */
   readonly connected: boolean;
-  /** Whether it had one of its listeners before: then its login is known to work. */
+  /** Whether it was up before: then its login is known to work. */
   readonly worked: boolean;
 }
 
@@ -23,6 +23,15 @@ export function remember(spec: TunnelSpec, device: Pick<TunnelDevice, 'holdings'
   const holdings = device.holdings(formatServer(spec));
   const ports = spec.sourcePort === 'sticky' ? device.sourcePorts(spec.name, formatServer(spec)) : null;
   if (remoteListeners(spec).some((listen) => isCopy(holdings.admission(listen)))) ports?.forget();
-  const worked = remoteListeners(spec).some((listen) => !holdings.isNew(listen));
+  const worked = hadListener(spec, holdings) || holdings.wasUp(spec.name);
   return { holdings, ports, connected: ports !== null && ports.earlier(0).length > 0, worked };
+}
+
+/** Remembers for the next process that this tunnel was up, where no listener of it tells that. */
+export function rememberUp(spec: TunnelSpec, { holdings }: Pick<Remembered, 'holdings'>): void {
+  if (!hadListener(spec, holdings)) holdings.rememberUp(spec.name);
+}
+
+function hadListener(spec: TunnelSpec, holdings: Holdings): boolean {
+  return remoteListeners(spec).some((listen) => !holdings.isNew(listen));
 }

@@ -3,10 +3,11 @@ import { execFileSync } from 'node:child_process';
 import { appendFileSync, chmodSync, copyFileSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, test, type TestContext } from 'node:test';
-import type { TunnelSpec } from '../../src/model/spec.ts';
+import { holdingsOf } from '../../src/forwarding/listeners/holdings.ts';
+import type { ForwardSpec, TunnelSpec } from '../../src/model/spec.ts';
 import { skippingClock } from '../support/skipping-clock.ts';
 import { startSshd, type SshdOptions, type TestSshd } from '../support/sshd.ts';
-import { specFor, startTunnel, type TestTunnel } from '../support/tunnel.ts';
+import { holdingMemory, NO_MACHINE, specFor, startTunnel, type TestTunnel } from '../support/tunnel.ts';
 import { freePort, until } from '../support/until.ts';
 import { startFakeSsh } from './fake-server.ts';
 
@@ -142,8 +143,36 @@ describe('what only a person can mend', { concurrency: 4 }, () => {
       await until(() => clock.skip(least, most) > 0, { what: 'the wait' });
     }
     // After so many rejections it waits for its turn, too.
-    await until(() => (clock.skip(MINUTE, 6 * MINUTE), tunnel.state().phase === 'up'), { what: 'phase up' });
+    // Not the limits of the connection itself, of which some are as long.
+    const skipTurn = () => tunnel.state().phase === 'waiting' && clock.skip(MINUTE, 6 * MINUTE);
+    await until(() => (skipTurn(), tunnel.state().phase === 'up'), { what: 'phase up' });
   });
+
+  for (const [what, listen] of [
+    [
+      'listens on this side alone',
+      (port: number) => ({ kind: 'local', listen: { type: 'tcp', host: 'localhost', port } }),
+    ],
+    ['lets the server choose', () => ({ kind: 'remote', listen: { type: 'tcp', host: 'localhost', port: 0 } })],
+    ['is a Unix socket', (_, dir: string) => ({ kind: 'remote', listen: { type: 'unix', path: join(dir, 'socket') } })],
+  ] as const satisfies readonly (readonly [string, (port: number, dir: string) => Omit<ForwardSpec, 'target'>])[])
+    test(`so it is in the next life of one that ${what}, as after a loss of power of both`, async (t) => {
+      const sshd = await server(t);
+      const forward = {
+        ...listen(await freePort(), sshd.dir),
+        target: { type: 'tcp', host: '127.0.0.1', port: 9 },
+      } as const;
+      const spec = specFor(sshd, [[1, 1]], { forwards: [forward], verify: 'off' });
+      const holdings = holdingsOf('server', { memory: holdingMemory(), machine: NO_MACHINE, day: () => '2026-01-31' });
+      const device = { holdings: () => holdings };
+      const first = startTunnel(t, spec, { device });
+      await first.untilPhase('up');
+      await first.stop();
+      writeFileSync(sshd.authorizedKeysFile, '');
+      assertRetryIn((await untilBlocked(startTunnel(t, spec, { device }), 'auth-rejected')).retryAt, 18_000, 22_000);
+      const another = startTunnel(t, { ...spec, name: 'another' }, { device });
+      assertRetryIn((await untilBlocked(another, 'auth-rejected')).retryAt, 270_000, 330_000);
+    });
 
   test('the same trouble is told once, however often it is met', async (t) => {
     const sshd = await server(t);

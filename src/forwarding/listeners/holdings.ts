@@ -91,6 +91,9 @@ export interface Holdings {
   hold(listen: Endpoint): void;
   /** Remembers that another program was seen there. */
   addSighting(listen: Endpoint, other: OtherProgram): void;
+  /** Whether a tunnel of this name was up at this server: needed where none of its listeners can be remembered. */
+  wasUp(tunnel: string): boolean;
+  rememberUp(tunnel: string): void;
   /** Since when (monotonic) this one is watched for the machine that had it: since the first call. */
   watchedSince(listen: Endpoint, now: number): number;
 }
@@ -123,6 +126,8 @@ export function holdingsOf(server: string, { memory, machine, day }: HoldingsDep
       const next = withSighting(recall(listen), machine, other, day());
       if (next !== null) memory.remember(keyOf(listen), next);
     },
+    wasUp: (tunnel) => memory.recall(`${server} ${tunnel}`) !== null,
+    rememberUp: (tunnel) => memory.remember(`${server} ${tunnel}`, { held: true, machine, other: null }),
     watchedSince: (listen, now) => {
       const since = watchedSince.get(keyOf(listen)) ?? now;
       watchedSince.set(keyOf(listen), since);
