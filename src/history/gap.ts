@@ -1,0 +1,55 @@
+import type { HistoryRecord, OpenOutage } from './outage.ts';
+import type { ToWall } from './writer.ts';
+
+/**
+ * The facts of an outage that began before this process: a tunnel that was watched then was not there until now. They are found when they
+ * are asked for, because until the network has set the clock nobody knows when the machine was started.
+ */
+export type Gap = (toWall: ToWall) => Omit<OpenOutage, 'tunnel' | 'visitors'> & { readonly visitors?: number };
+
+export interface GapDeps {
+  /** When this process began, since the start of the machine, in milliseconds. */
+  readonly startedAt: number;
+  readonly bootId: string;
+  readonly lastAlive: (before: number) => number | null;
+}
+
+/** Pure but for lastAlive(): one for each tunnel that the records leave watched. */
+export function gapsOf(records: readonly HistoryRecord[], deps: GapDeps): Map<string, Gap> {
+  const open = new Map<string, OpenOutage | null>();
+  for (const record of records) {
+    if (record.type === 'stop') continue;
+    if (record.type === 'end') open.delete(record.tunnel);
+    else open.set(record.tunnel, record.type === 'down' ? record : null);
+  }
+  const last = records.at(-1);
+  if (last === undefined) return new Map();
+  const stoppedAt = last.type === 'stop' ? last.at : null;
+  const sameBoot = last.boot === deps.bootId && deps.bootId !== '';
+  const gap = sameBoot ? notRunning(stoppedAt, deps) : deviceOff(stoppedAt, deps);
+  return new Map([...open].map(([name, outage]) => [name, outage === null ? gap : continued(outage, gap)]));
+}
+
+/** Without a last word of the process nobody knows when it ended: systemd starts it again within seconds. */
+function notRunning(stoppedAt: number | null, { startedAt }: GapDeps): Gap {
+  return (toWall) => ({
+    from: Math.min(stoppedAt ?? Number.POSITIVE_INFINITY, toWall(startedAt)),
+    cause: 'not-running',
+    message: '',
+    offMs: 0,
+  });
+}
+
+/** From the last sign of life of the machine to its start it had no power, or slept, or was started anew. */
+function deviceOff(stoppedAt: number | null, { lastAlive }: GapDeps): Gap {
+  return (toWall) => {
+    const boot = toWall(0);
+    const from = Math.min(stoppedAt ?? lastAlive(boot) ?? boot, boot);
+    return { from, cause: 'device-off', message: '', offMs: boot - from };
+  };
+}
+
+/** An outage that had begun before goes on; meanwhile the device may have been off. */
+function continued({ from, cause, message, visitors, offMs }: OpenOutage, gap: Gap): Gap {
+  return (toWall) => ({ from, cause, message, visitors, offMs: offMs + gap(toWall).offMs });
+}

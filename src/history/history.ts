@@ -1,0 +1,215 @@
+import type { Clock } from '../lib/async/clock.ts';
+import type { TunnelSpec } from '../model/spec.ts';
+import type { TunnelState } from '../model/state.ts';
+import type { RunningTunnel } from '../supervisor/supervisor.ts';
+import { gapsOf, type Gap } from './gap.ts';
+import type { Machine } from './machine.ts';
+import type { HistoryFile } from './history-file.ts';
+import type { HistoryRecord } from './outage.ts';
+import { pastOf, type Past } from './summary.ts';
+import { track, type Down, type Seen, type Tracked } from './tracker.ts';
+import { createWriter, type ToWall, type Writer } from './writer.ts';
+
+/** Watches tunnels, and keeps their outages. An idle device writes nothing: a record is written when an outage ends, or lasts. */
+export interface History {
+  /** To be called after each change of a tunnel, and after each change of the configuration. */
+  observe(tunnels: readonly RunningTunnel[]): void;
+  /** Of every tunnel that is known, also of those that are not configured any more. Never rejects. */
+  pasts(): Promise<ReadonlyMap<string, Past>>;
+  /** The daemon ends in good order: what is known is written. Never rejects. */
+  stop(): Promise<void>;
+}
+
+export interface HistoryDeps {
+  readonly file: HistoryFile;
+  readonly clock: Clock;
+  readonly machine: Machine;
+}
+
+export async function openHistory(deps: HistoryDeps): Promise<History> {
+  const { file, clock, machine } = deps;
+  const records = await file.read();
+  const watch: Watch = {
+    deps,
+    writer: createWriter({ ...deps, newest: newestOf(records) }),
+    tracked: new Map(),
+    gaps: gapsOf(records, { startedAt: machine.sinceBoot(), bootId: machine.bootId, lastAlive: machine.lastAlive }),
+    recorded: new Set(),
+    slept: null,
+    look: { elapsed: machine.sinceBoot(), monotonic: clock.now() },
+    cancel: null,
+  };
+  return {
+    observe: (tunnels) => observe(watch, tunnels),
+    pasts: async () => pastOf([...(await file.read()), ...watch.writer.waiting(), ...openRecords(watch)], clock.wall()),
+    stop: async () => {
+      watch.cancel?.();
+      for (const [name, tracked] of watch.tracked) if (tracked.type === 'down') recordDown(watch, name, tracked);
+      watch.writer.put((toWall) => ({ type: 'stop', at: toWall(machine.sinceBoot()), boot: machine.bootId }));
+      await watch.writer.end();
+    },
+  };
+}
+
+interface Watch {
+  readonly deps: HistoryDeps;
+  readonly writer: Writer;
+  readonly tracked: Map<string, Tracked>;
+  /** From the end of the last watch to this one, by tunnel. */
+  readonly gaps: Map<string, Gap>;
+  /** Tunnels whose outage is in the file while it goes on. */
+  readonly recorded: Set<string>;
+  slept: { readonly from: number; readonly ms: number; readonly until: number } | null;
+  /** The last look, on the clock that counts while the machine sleeps, and on the one that does not. */
+  look: { readonly elapsed: number; readonly monotonic: number };
+  cancel: (() => void) | null;
+}
+
+function observe(watch: Watch, tunnels: readonly RunningTunnel[]): void {
+  const now = notice(watch);
+  const { deps, tracked, writer } = watch;
+  const { bootId: boot } = deps.machine;
+  const names = new Set(tunnels.map(({ spec }) => spec.name));
+  for (const tunnel of tunnels) {
+    const { name } = tunnel.spec;
+    const before = tracked.get(name) ?? firstOf(watch, name, now);
+    const { tracked: after, over } = track(before, seenOf(tunnel, watch, now), now);
+    tracked.set(name, after);
+    if (before.type === 'fresh' && after.type !== 'fresh') {
+      const at = after.type === 'down' ? after.from : now;
+      writer.put((toWall) => ({ type: 'begin', tunnel: name, at: toWall(at), boot }));
+    }
+    if (over !== null) recordOutage(watch, name, over, 'up');
+  }
+  for (const [name, last] of tracked) {
+    if (names.has(name)) continue;
+    tracked.delete(name);
+    if (last.type === 'down') recordOutage(watch, name, { ...last, to: now }, 'removed');
+    if (last.type !== 'fresh') writer.put((toWall) => ({ type: 'end', tunnel: name, at: toWall(now), boot }));
+  }
+  // What is not configured any more was removed while nothing watched.
+  for (const [name, gap] of watch.gaps) {
+    if (names.has(name)) continue;
+    watch.gaps.delete(name);
+    writer.put((toWall) => ({ type: 'end', tunnel: name, at: gap(toWall).from, boot }));
+  }
+  recordLasting(watch);
+}
+
+/** The time, after it was seen whether the machine has slept. */
+function notice(watch: Watch): number {
+  const { clock, machine } = watch.deps;
+  const { look } = watch;
+  const elapsed = machine.sinceBoot();
+  watch.look = { elapsed, monotonic: clock.now() };
+  const ms = elapsed - look.elapsed - (watch.look.monotonic - look.monotonic);
+  if (ms > SLEPT_MS) watch.slept = { from: elapsed - ms, ms, until: elapsed + NOTICED_MS };
+  return elapsed;
+}
+
+/** Smaller differences between two clocks are their own. */
+const SLEPT_MS = 5000;
+/** A connection that did not outlive a sleep is found to be lost within this time. */
+const NOTICED_MS = 60_000;
+
+/** A tunnel that was watched before this process was has not worked since. */
+function firstOf({ gaps }: Watch, name: string, now: number): Tracked {
+  if (!gaps.has(name)) return { type: 'fresh', since: now };
+  return { type: 'down', from: now, cause: null, message: '', visitors: 0, offMs: 0 };
+}
+
+function seenOf({ spec, state, previous }: RunningTunnel, { slept, deps }: Watch, now: number): Seen {
+  const toElapsed = (monotonic: number) => now - (deps.clock.now() - monotonic);
+  const works = isWorking(spec, state) || previous.some((old) => isWorking(old.spec, old.state));
+  const { failure, silentSince, forwards } = state;
+  return {
+    working: works,
+    elsewhere: forwards.some(({ verified }) => verified === 'no'),
+    silentSince: silentSince === null ? null : toElapsed(silentSince),
+    failure: failure === null ? null : { code: failure.code, message: failure.message, at: toElapsed(failure.at) },
+    visitors: forwards.reduce((sum, { counters }) => sum + counters.connections, 0),
+    slept: slept !== null && now <= slept.until ? slept : null,
+  };
+}
+
+/** Up, and each listener was verified, or cannot be: what is not known yet may still be found not to lead here. */
+function isWorking({ verify }: TunnelSpec, { phase, forwards }: TunnelState): boolean {
+  if (phase !== 'up') return false;
+  return forwards.every(
+    ({ spec, state, verified, unverified }) =>
+      spec.kind !== 'remote' || verify === 'off' || state !== 'up' || verified === 'yes' || unverified !== null,
+  );
+}
+
+function recordOutage(
+  watch: Watch,
+  tunnel: string,
+  over: Down & { readonly to: number },
+  ended: 'up' | 'removed',
+): void {
+  const { gaps, recorded, deps, writer } = watch;
+  const gap = gaps.get(tunnel) ?? null;
+  gaps.delete(tunnel);
+  recorded.delete(tunnel);
+  const { to } = over;
+  const { bootId: boot } = deps.machine;
+  writer.put((toWall, sure) => ({
+    type: 'outage',
+    ...openOf(tunnel, over, gap, toWall),
+    to: toWall(to),
+    ended,
+    ...(sure ? {} : { clock: 'unsure' }),
+    boot,
+  }));
+}
+
+function recordDown(watch: Watch, tunnel: string, down: Down): void {
+  const { bootId: boot } = watch.deps.machine;
+  const gap = watch.gaps.get(tunnel) ?? null;
+  watch.recorded.add(tunnel);
+  watch.writer.put((toWall) => ({ type: 'down', ...openOf(tunnel, down, gap, toWall), boot }));
+}
+
+/** What lasts is recorded before it ends, once: a loss of power is to lose no more than a few minutes of it. */
+function recordLasting(watch: Watch): void {
+  const { tracked, recorded, deps } = watch;
+  const now = deps.machine.sinceBoot();
+  let next = Number.POSITIVE_INFINITY;
+  for (const [name, seen] of tracked) {
+    if (seen.type !== 'down' || recorded.has(name)) continue;
+    if (now - seen.from >= LASTS_MS) recordDown(watch, name, seen);
+    else next = Math.min(next, seen.from + LASTS_MS - now);
+  }
+  watch.cancel?.();
+  watch.cancel = Number.isFinite(next) ? deps.clock.timer(next, () => recordLasting(watch)) : null;
+}
+
+const LASTS_MS = 300_000;
+
+/** With the time before this process, in which the tunnel was not there either. */
+function openOf(tunnel: string, down: Down, gap: Gap | null, toWall: ToWall): OpenFacts {
+  const { from, cause, message, visitors, offMs } = down;
+  const own = { tunnel, from: toWall(from), cause: cause ?? 'unknown', message, visitors, offMs } as const;
+  return gap === null ? own : { ...own, ...gap(toWall) };
+}
+
+type OpenFacts = Omit<Extract<HistoryRecord, { type: 'down' }>, 'type' | 'boot'>;
+
+/** Of the outages that go on. */
+function openRecords({ tracked, gaps, writer, deps }: Watch): readonly HistoryRecord[] {
+  const records: HistoryRecord[] = [];
+  for (const [name, seen] of tracked) {
+    if (seen.type !== 'down') continue;
+    const facts = openOf(name, seen, gaps.get(name) ?? null, writer.toWall);
+    records.push({ type: 'down', ...facts, boot: deps.machine.bootId });
+  }
+  return records;
+}
+
+/** The newest time of the file: a clock that shows less is wrong. */
+function newestOf(records: readonly HistoryRecord[]): number {
+  let newest = 0;
+  for (const record of records)
+    newest = Math.max(newest, record.type === 'outage' ? record.to : record.type === 'down' ? record.from : record.at);
+  return newest;
+}

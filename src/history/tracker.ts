@@ -1,0 +1,87 @@
+import type { OutageCause } from './outage.ts';
+
+/**
+ * Where the watch over one tunnel stands. Times are those of one clock that also counts while the machine sleeps, in milliseconds;
+ * what was before the start of the machine is negative.
+ * ```
+ *          works                  fails                    works
+ * fresh ──────────▶ working ◀───────────────▶ down ──────────────▶ working, and an outage is over
+ *   └───────────────── fails ──────────────────▲
+ * ```
+ */
+export type Tracked =
+  /** It has not worked yet, and nothing went wrong so far: to start is no outage. */
+  { readonly type: 'fresh'; readonly since: number } | Working | Down;
+
+export interface Working {
+  readonly type: 'working';
+  readonly since: number;
+  readonly silentSince: number | null;
+  readonly visitors: number;
+}
+
+export interface Down {
+  readonly type: 'down';
+  readonly from: number;
+  /** Null until one is seen. */
+  readonly cause: OutageCause | null;
+  readonly message: string;
+  /** Connections that were cut. */
+  readonly visitors: number;
+  /** For so much of it the device had no power or slept. */
+  readonly offMs: number;
+}
+
+/** What is seen of a tunnel at one moment. */
+export interface Seen {
+  /** It is up, and each of its listeners was verified or cannot be. */
+  readonly working: boolean;
+  /** A listener was seen to lead elsewhere. */
+  readonly elsewhere: boolean;
+  readonly silentSince: number | null;
+  /** The last failure, perhaps of long ago. */
+  readonly failure: { readonly code: OutageCause; readonly message: string; readonly at: number } | null;
+  /** Open connections. */
+  readonly visitors: number;
+  /** The machine has slept a moment ago. */
+  readonly slept: { readonly from: number; readonly ms: number } | null;
+}
+
+export interface Tracking {
+  readonly tracked: Tracked;
+  /** The outage that has ended with this look. */
+  readonly over: (Down & { readonly to: number }) | null;
+}
+
+/** Pure: the watch after a look at a tunnel. */
+export function track(before: Tracked, seen: Seen, now: number): Tracking {
+  if (seen.working) {
+    const { silentSince, visitors } = seen;
+    const since = before.type === 'working' ? before.since : now;
+    const tracked = { type: 'working', since, silentSince, visitors } as const;
+    return { tracked, over: before.type === 'down' ? { ...before, to: now } : null };
+  }
+  if (before.type === 'working') return { tracked: named(goDown(before, seen, now), seen), over: null };
+  if (before.type === 'down') return { tracked: named(before, seen), over: null };
+  const failed = seen.failure !== null || seen.elsewhere;
+  return { tracked: failed ? named(begin(before.since), seen) : before, over: null };
+}
+
+/** An outage of which only the beginning is known. */
+export function begin(from: number): Down {
+  return { type: 'down', from, cause: null, message: '', visitors: 0, offMs: 0 };
+}
+
+/** It stopped working when it fell silent, or when the machine fell asleep, not when that was noticed. */
+function goDown({ since, silentSince, visitors }: Working, { slept, ...seen }: Seen, now: number): Down {
+  const silent = silentSince ?? seen.silentSince ?? now;
+  if (slept === null || slept.from < since || slept.from > silent) return { ...begin(silent), visitors };
+  return { ...begin(slept.from), cause: 'device-asleep', visitors, offMs: slept.ms };
+}
+
+/** The first failure is the cause; what follows from it (a refused connection, a timeout) is not. */
+function named(down: Down, { failure, elsewhere }: Seen): Down {
+  if (down.cause !== null) return down;
+  if (elsewhere) return { ...down, cause: 'not-verified' };
+  return failure === null || failure.at < down.from ? down : { ...down, cause: failure.code, message: failure.message };
+}

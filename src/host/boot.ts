@@ -1,0 +1,75 @@
+import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
+import { uptime } from 'node:os';
+import { join } from 'node:path';
+import { errorCode } from '../lib/text.ts';
+
+/** The present run of the machine, of random(4); empty where the system names none. */
+export function bootId(): string {
+  try {
+    return readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim();
+  } catch (error) {
+    if (errorCode(error) === 'ENOENT') return '';
+    throw error;
+  }
+}
+
+/** Milliseconds since the machine was started; they also count while it sleeps (CLOCK_BOOTTIME), unlike Clock.now. */
+export function sinceBoot(): number {
+  return uptime() * 1000;
+}
+
+/**
+ * Whether the clock of the wall has been set by the network since the machine was started, as systemd-timesyncd(8) tells it; null where
+ * another program, or none, sets it. A Pi has no battery: until then its clock shows the time at which it was switched off.
+ */
+export function isClockSynchronised(directory = '/run/systemd/timesync'): boolean | null {
+  if (existsSync(join(directory, 'synchronized'))) return true;
+  return existsSync(directory) ? false : null;
+}
+
+/**
+ * The last sign of life of the machine before a moment: the newest file that something wrote in passing (logs, the journal, the clock that
+ * timesyncd saves once a minute). Nothing is written for it. In milliseconds since 1970; null where there is none.
+ */
+export function lastAlive(before: number, directories: readonly string[] = WRITTEN_IN_PASSING): number | null {
+  let last: number | null = null;
+  for (const directory of directories)
+    for (const path of filesOf(directory)) {
+      const at = modifiedAt(path);
+      if (at !== null && at < before && at > (last ?? 0)) last = at;
+    }
+  return last;
+}
+
+const WRITTEN_IN_PASSING = ['/var/log', '/var/log/journal', '/var/lib/systemd', '/var/lib/systemd/timesync', '/var/db'];
+
+/** Those of a directory and of the directories in it, as the journal has them. */
+function filesOf(directory: string): readonly string[] {
+  const names = namesOf(directory);
+  const inside = directory.endsWith('/journal') ? names.flatMap((name) => below(join(directory, name))) : [];
+  return [...names.map((name) => join(directory, name)), ...inside];
+}
+
+function below(directory: string): readonly string[] {
+  return namesOf(directory).map((name) => join(directory, name));
+}
+
+function namesOf(directory: string): readonly string[] {
+  try {
+    return readdirSync(directory).slice(0, MAX_FILES);
+  } catch {
+    return [];
+  }
+}
+
+function modifiedAt(path: string): number | null {
+  try {
+    const stats = statSync(path);
+    return stats.isFile() ? stats.mtimeMs : null;
+  } catch {
+    return null;
+  }
+}
+
+/** Of one directory: what is looked at is bounded, whatever lies there. */
+const MAX_FILES = 500;

@@ -1,0 +1,354 @@
+import assert from 'node:assert/strict';
+import { appendFileSync, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { test, type TestContext } from 'node:test';
+import { openHistoryFile, type HistoryFile } from '../../src/history/history-file.ts';
+import { openHistory } from '../../src/history/history.ts';
+import type { Machine } from '../../src/history/machine.ts';
+import type { HistoryRecord } from '../../src/history/outage.ts';
+import { initialState, type TunnelState } from '../../src/model/state.ts';
+import { fakeClock } from '../support/clock.ts';
+import { plainSpec } from '../support/tunnel.ts';
+import { tempDir } from '../support/until.ts';
+
+const HOUR = 3_600_000;
+const START = Date.UTC(2026, 0, 1);
+
+/** A device that runs for a while; its clock, and what is on its disk, outlive the process. */
+async function device(t: TestContext) {
+  const path = join(await tempDir(t), 'history.jsonl');
+  const clock = fakeClock(START);
+  const machine = { boots: 1, bootedAt: 0, synchronised: true as boolean | null, lastAlive: null as number | null };
+  const problems: (string | null)[] = [];
+  const facts = (): Machine => ({
+    bootId: `boot-${machine.boots}`,
+    sinceBoot: () => clock.now() - machine.bootedAt,
+    isClockSynchronised: () => machine.synchronised,
+    lastAlive: () => machine.lastAlive,
+  });
+  return {
+    path,
+    clock,
+    machine,
+    problems,
+    lines: () =>
+      readFileSync(path, 'utf8')
+        .trim()
+        .split('\n')
+        .map((line) => JSON.parse(line) as HistoryRecord),
+    /** What the daemon does at its start. */
+    start: async (name = 'backup') => {
+      const file = watched(openHistoryFile(path, (message) => problems.push(message)));
+      const history = await openHistory({ file, clock, machine: facts() });
+      const spec = { ...plainSpec(), name };
+      let state: TunnelState = initialState(spec, clock.now());
+      const see = (change: Partial<TunnelState>) => {
+        state = { ...state, since: clock.now(), ...change } as TunnelState;
+        history.observe([{ spec, state, startedAt: 0, previous: [] }]);
+      };
+      see({});
+      return {
+        history,
+        up: () => see({ phase: 'up', retryAt: null }),
+        down: (code: 'keepalive-lost' | 'network-down' = 'keepalive-lost') =>
+          see({
+            phase: 'waiting',
+            retryAt: 0,
+            failure: { code, message: 'it went away', hint: '', at: clock.now() },
+          }),
+        remove: () => history.observe([]),
+        written: file.written,
+        past: async () => (await history.pasts()).get(name) ?? assert.fail('nothing is known'),
+        flush: async () => {
+          await clock.advance(61_000);
+          await file.written();
+        },
+      };
+    },
+    /** A boot after a loss of power at this time: the machine is off for so long. */
+    powerCut: async (offMs: number) => {
+      machine.lastAlive = clock.wall();
+      await clock.advance(offMs);
+      machine.boots += 1;
+      machine.bootedAt = clock.now();
+    },
+  };
+}
+
+/** The disk answers in its own time, not in that of the clock. */
+function watched(file: HistoryFile) {
+  let last: Promise<unknown> = Promise.resolve();
+  return {
+    read: file.read,
+    append: (records: readonly HistoryRecord[]) => {
+      const done = file.append(records);
+      last = done;
+      return done;
+    },
+    written: () => last,
+  };
+}
+
+test('an outage is recorded with its cause when it has ended, and survives the daemon', async (t) => {
+  const pi = await device(t);
+  const first = await pi.start();
+  first.up();
+  await pi.clock.advance(HOUR);
+  first.down();
+  await pi.clock.advance(4000);
+  first.up();
+  await first.flush();
+  const second = await pi.start();
+  second.up();
+  const { outages } = await second.past();
+  assert.deepEqual(
+    outages.map(({ from, cause, message, ...outage }) => [
+      from - START,
+      'to' in outage && outage.to - START,
+      cause,
+      message,
+    ]),
+    [
+      [HOUR, HOUR + 4000, 'keepalive-lost', 'it went away'],
+      // Where the process has not said when it ended, its absence counts from its next start.
+      [HOUR + 65_000, HOUR + 65_000, 'not-running', ''],
+    ],
+  );
+});
+
+test('a quiet day writes nothing', async (t) => {
+  const pi = await device(t);
+  const life = await pi.start();
+  life.up();
+  await life.flush();
+  const before = readFileSync(pi.path, 'utf8');
+  for (let hour = 0; hour < 24; hour++) {
+    await pi.clock.advance(HOUR);
+    life.up();
+  }
+  await life.written();
+  assert.equal(readFileSync(pi.path, 'utf8'), before);
+  assert.equal(pi.clock.pending(), 0);
+});
+
+test('a flapping tunnel writes once a minute', async (t) => {
+  const pi = await device(t);
+  let writes = 0;
+  const life = await pi.start();
+  life.up();
+  await life.flush();
+  let before = readFileSync(pi.path, 'utf8');
+  for (let second = 0; second < 300; second++) {
+    if (second % 2 === 0) life.down();
+    else life.up();
+    await pi.clock.advance(1000);
+    await life.written();
+    const now = readFileSync(pi.path, 'utf8');
+    if (now !== before) writes += 1;
+    before = now;
+  }
+  assert.ok(writes <= 6, `${writes} writes in five minutes`);
+  assert.equal((await life.past()).outages.length, 150);
+});
+
+test('an outage that lasts is on disk before its end, and goes on after a loss of power', async (t) => {
+  const pi = await device(t);
+  const first = await pi.start();
+  first.up();
+  await pi.clock.advance(HOUR);
+  first.down('network-down');
+  await pi.clock.advance(400_000);
+  await first.written();
+  await pi.powerCut(2 * HOUR);
+  const second = await pi.start();
+  await pi.clock.advance(30_000);
+  second.up();
+  await second.flush();
+  const [outage, ...others] = (await second.past()).outages;
+  assert.deepEqual(others, []);
+  assert.equal(outage?.from, START + HOUR);
+  assert.equal(outage.cause, 'network-down');
+  assert.equal(outage.offMs, 2 * HOUR);
+});
+
+test('the time without power counts as such, from the last sign of life', async (t) => {
+  const pi = await device(t);
+  const first = await pi.start();
+  first.up();
+  await pi.clock.advance(HOUR);
+  await first.flush();
+  await pi.powerCut(3 * HOUR);
+  const second = await pi.start();
+  await pi.clock.advance(20_000);
+  second.up();
+  await second.flush();
+  assert.deepEqual(
+    pi.lines().filter(({ type }) => type === 'outage'),
+    [
+      {
+        type: 'outage',
+        tunnel: 'backup',
+        from: START + HOUR + 61_000,
+        cause: 'device-off',
+        message: '',
+        visitors: 0,
+        offMs: 3 * HOUR,
+        to: START + 4 * HOUR + 81_000,
+        ended: 'up',
+        boot: 'boot-2',
+      },
+    ],
+  );
+});
+
+test('a start after an orderly end counts from that end', async (t) => {
+  const pi = await device(t);
+  const first = await pi.start();
+  first.up();
+  await pi.clock.advance(HOUR);
+  await first.history.stop();
+  await pi.clock.advance(90_000);
+  const second = await pi.start();
+  second.up();
+  const { outages } = await second.past();
+  assert.deepEqual(
+    outages.map((outage) => [outage.from - START, 'to' in outage && outage.to - START, outage.cause, outage.offMs]),
+    [[HOUR, HOUR + 90_000, 'not-running', 0]],
+  );
+});
+
+test('times are corrected where the network sets the clock after a boot in 1970', async (t) => {
+  const pi = await device(t);
+  const first = await pi.start();
+  first.up();
+  await first.flush();
+  await pi.powerCut(HOUR);
+  pi.clock.stepWall(-pi.clock.wall());
+  pi.machine.synchronised = false;
+  const second = await pi.start();
+  await pi.clock.advance(10_000);
+  second.up();
+  await second.flush();
+  assert.equal(pi.lines().filter(({ type }) => type === 'outage').length, 0, 'written with a clock that was wrong');
+  pi.clock.stepWall(START + pi.clock.now() - pi.clock.wall());
+  pi.machine.synchronised = true;
+  await second.flush();
+  const outage = pi.lines().find(({ type }) => type === 'outage');
+  assert.ok(outage?.type === 'outage');
+  assert.deepEqual([outage.from, outage.to, outage.clock], [START + 61_000, START + HOUR + 71_000, undefined]);
+});
+
+test('a record is marked where the clock is never set', async (t) => {
+  const pi = await device(t);
+  const first = await pi.start();
+  first.up();
+  await first.flush();
+  await pi.powerCut(HOUR);
+  pi.machine.synchronised = false;
+  const second = await pi.start();
+  second.up();
+  await pi.clock.advance(700_000);
+  await second.written();
+  const outage = pi.lines().find(({ type }) => type === 'outage');
+  assert.ok(outage?.type === 'outage');
+  assert.equal(outage.clock, 'unsure');
+});
+
+test('a tunnel that is removed is not watched any more, also when that happened between two lives', async (t) => {
+  const pi = await device(t);
+  const first = await pi.start();
+  first.up();
+  await pi.clock.advance(HOUR);
+  first.remove();
+  await pi.clock.advance(HOUR);
+  assert.deepEqual((await first.past()).watched, [{ from: START, to: START + HOUR }]);
+  await first.history.stop();
+  const second = await pi.start();
+  second.up();
+  await second.history.stop();
+  const third = await pi.start('another');
+  const past = (await third.history.pasts()).get('backup');
+  assert.deepEqual(past?.watched.at(-1), { from: START + 2 * HOUR, to: START + 2 * HOUR });
+  assert.deepEqual(past.outages, []);
+});
+
+test('a line that a loss of power has torn is dropped, and what is damaged is kept aside', async (t) => {
+  const pi = await device(t);
+  const first = await pi.start();
+  first.up();
+  await first.history.stop();
+  const whole = pi.lines().length;
+  appendFileSync(pi.path, '{"type":"outage","tun');
+  await (await pi.start()).history.pasts();
+  assert.equal(pi.lines().length, whole);
+  assert.deepEqual(
+    pi.problems.filter((problem) => problem !== null),
+    [],
+  );
+  assert.equal(existsSync(`${pi.path}.damaged`), false);
+
+  appendFileSync(pi.path, 'rubbish\n');
+  await (await pi.start()).history.pasts();
+  assert.equal(pi.lines().length, whole);
+  assert.match(readFileSync(`${pi.path}.damaged`, 'utf8'), /rubbish/);
+  assert.match(pi.problems.find((problem) => problem !== null) ?? '', /history\.jsonl\.damaged, and a new one begins/);
+});
+
+test('a history that is no file, or a huge one, is kept aside, and a new one begins', async (t) => {
+  for (const spoil of [(path: string) => mkdirSync(path), (path: string) => writeFileSync(path, 'x'.repeat(2 ** 21))]) {
+    const pi = await device(t);
+    spoil(pi.path);
+    const life = await pi.start();
+    life.up();
+    await life.flush();
+    assert.deepEqual(
+      pi.lines().map(({ type }) => type),
+      ['begin'],
+    );
+    assert.ok(existsSync(`${pi.path}.damaged`));
+  }
+});
+
+test('what cannot be written is said once, and written when it can be', async (t) => {
+  const pi = await device(t);
+  const life = await pi.start();
+  life.up();
+  await life.flush();
+  rmSync(pi.path);
+  mkdirSync(pi.path);
+  mkdirSync(`${pi.path}.damaged`);
+  writeFileSync(join(`${pi.path}.damaged`, 'in-the-way'), '');
+  life.down();
+  life.up();
+  await life.flush();
+  assert.match(pi.problems.at(-1) ?? '', /not written/);
+  assert.equal((await life.past()).outages.length, 1);
+  rmSync(pi.path, { recursive: true });
+  life.down();
+  life.up();
+  await life.flush();
+  assert.equal(pi.problems.at(-1), null);
+  assert.equal(pi.lines().filter(({ type }) => type === 'outage').length, 2);
+});
+
+test('the file is bounded, and a tunnel without outages stays known', async (t) => {
+  const path = join(await tempDir(t), 'history.jsonl');
+  const file = openHistoryFile(path, (problem) => assert.equal(problem, null));
+  const message = 'm'.repeat(900);
+  const facts = { tunnel: 'flapping', cause: 'disconnected', message, visitors: 0, offMs: 0, boot: 'b' } as const;
+  await file.append([{ type: 'begin', tunnel: 'quiet', at: 1, boot: 'b' }]);
+  for (let batch = 0; batch < 50; batch++)
+    await file.append(
+      Array.from({ length: 40 }, (_, index) => {
+        const from = 1000 * (40 * batch + index);
+        return { type: 'outage', ...facts, from, to: from + 10, ended: 'up' } as const;
+      }),
+    );
+  const text = readFileSync(path, 'utf8');
+  assert.ok(text.length <= 256 * 1024, `${text.length} bytes`);
+  const records = await file.read();
+  assert.ok(records.length >= 150 && records.length <= 1000, `${records.length} records`);
+  const last = records.at(-1);
+  assert.equal(last?.type === 'outage' && last.from, 1_999_000);
+  assert.equal(records.filter((record) => record.type === 'begin' && record.tunnel === 'quiet').length, 1);
+});

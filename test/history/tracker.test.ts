@@ -1,0 +1,67 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { track, type Seen, type Tracked } from '../../src/history/tracker.ts';
+
+const FINE: Seen = { working: true, elsewhere: false, silentSince: null, failure: null, visitors: 0, slept: null };
+const GONE: Seen = { ...FINE, working: false };
+const lost = (at: number) => ({ code: 'keepalive-lost', message: 'no answer', at }) as const;
+const refused = (at: number) => ({ code: 'connect-refused', message: 'nothing listens', at }) as const;
+
+/** The state and the outages after these looks, each a second after the one before. */
+function walk(first: Tracked, ...looks: readonly Partial<Seen>[]) {
+  let tracked = first;
+  const outages: string[] = [];
+  for (const [index, look] of looks.entries()) {
+    const { tracked: next, over } = track(tracked, { ...GONE, ...look }, (index + 1) * 1000);
+    tracked = next;
+    if (over !== null) outages.push(`${over.from}-${over.to} ${over.cause} ${over.visitors} ${over.offMs}`);
+  }
+  return { tracked, outages };
+}
+
+const fresh = { type: 'fresh', since: 0 } as const;
+
+test('a tunnel that comes up for the first time has had no outage', () => {
+  assert.deepEqual(walk(fresh, {}, {}, FINE).outages, []);
+});
+
+test('a tunnel that fails before it was ever up is down from its start', () => {
+  const { outages } = walk(fresh, {}, { failure: refused(1500) }, { failure: refused(2500) }, FINE);
+  assert.deepEqual(outages, ['0-4000 connect-refused 0 0']);
+});
+
+test('an outage begins when the connection fell silent, and names the first failure and the visitors that were cut', () => {
+  const { outages } = walk(
+    fresh,
+    { ...FINE, visitors: 3 },
+    { ...FINE, silentSince: 1700, visitors: 2 },
+    { failure: lost(3000) },
+    { failure: refused(4000) },
+    FINE,
+  );
+  assert.deepEqual(outages, ['1700-5000 keepalive-lost 2 0']);
+});
+
+test('a connection that answers again after a silence has had no outage', () => {
+  assert.deepEqual(walk(fresh, FINE, { ...FINE, silentSince: 1700 }, FINE, FINE).outages, []);
+});
+
+test('a failure of long ago is not the cause of an outage', () => {
+  const { outages } = walk(fresh, { ...FINE, failure: refused(-9000) }, { failure: refused(-9000) }, FINE);
+  assert.deepEqual(outages, ['2000-3000 null 0 0']);
+});
+
+test('a listener that is seen to lead elsewhere is an outage', () => {
+  assert.deepEqual(walk(fresh, FINE, { elsewhere: true }, FINE).outages, ['2000-3000 not-verified 0 0']);
+});
+
+test('an outage begins with the sleep of the machine where the connection did not outlive it', () => {
+  const slept = { from: 1200, ms: 700 };
+  const { outages } = walk(fresh, FINE, { ...FINE, silentSince: 1900, slept }, { slept, failure: lost(3000) }, FINE);
+  assert.deepEqual(outages, ['1200-4000 device-asleep 0 700']);
+});
+
+test('a sleep that ended before the tunnel came up is not the cause of its next outage', () => {
+  const slept = { from: 500, ms: 400 };
+  assert.deepEqual(walk(fresh, FINE, { slept, failure: lost(2000) }, FINE).outages, ['2000-3000 keepalive-lost 0 0']);
+});
