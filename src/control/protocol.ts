@@ -1,6 +1,7 @@
 import { basename, dirname, join } from 'node:path';
 import * as z from 'zod/mini';
 import type { Plan } from '../supervisor/plan.ts';
+import type { HistoryDocument } from '../history/document.ts';
 import type { StatusDocument } from '../status/document.ts';
 
 /** One request a connection, as a line of JSON; the answer is a line of JSON, after `logs` followed by the log lines themselves. */
@@ -15,6 +16,8 @@ export const MAX_TRIAL_MS = 86_400_000;
 const name = z.nullable(z.string().check(z.maxLength(100)));
 const requestSchema = z.discriminatedUnion('command', [
   z.strictObject({ command: z.literal('status') }),
+  // Outages that reach into so many milliseconds before now.
+  z.strictObject({ command: z.literal('history'), name, sinceMs: z.int().check(z.minimum(1)) }),
   z.strictObject({
     command: z.literal('logs'),
     name,
@@ -42,6 +45,7 @@ export type ErrorCode = 'bad-request' | 'no-such-tunnel' | 'config-invalid' | 'n
 /** What each command answers. */
 export interface Results {
   readonly status: StatusDocument;
+  readonly history: HistoryDocument;
   readonly logs: null;
   readonly reload: ReloadResult;
   /** The tunnels that waited. */

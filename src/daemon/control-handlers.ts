@@ -1,7 +1,9 @@
-import type { Request } from '../control/protocol.ts';
+import type { Request, RequestOf } from '../control/protocol.ts';
 import { errorText } from '../lib/text.ts';
 import { RequestError } from '../control/server.ts';
 import { VERSION } from '../lib/version.ts';
+import { historyDocument, type HistoryDocument } from '../history/document.ts';
+import type { History } from '../history/history.ts';
 import { statusDocument } from '../status/document.ts';
 import type { StatusDocument } from '../status/document.ts';
 import type { ReloadResult } from '../control/protocol.ts';
@@ -41,6 +43,7 @@ export interface HandlersDeps {
   readonly supervisor: Supervisor;
   readonly configuration: Configuration;
   readonly retries: Retries;
+  readonly history: History;
   /** Does what changes the configuration that runs, and says meanwhile that it is reloaded. */
   change<T>(work: () => Promise<T>): Promise<T>;
   reload(): Promise<ReloadResult>;
@@ -55,6 +58,8 @@ async function handle(request: Request, deps: HandlersDeps): Promise<unknown> {
   switch (request.command) {
     case 'status':
       return status(deps);
+    case 'history':
+      return await history(request, deps);
     case 'logs':
       requireTunnel(request.name, supervisor);
       return null;
@@ -90,6 +95,15 @@ function status({ clock, pid, startedAt, problems, supervisor, configuration }: 
     supervisor.tunnels(),
     { now: clock.now(), wall: clock.wall() },
   );
+}
+
+/** Of the tunnels that are configured; by its name also of one that was. */
+async function history({ name, sinceMs }: RequestOf<'history'>, deps: HandlersDeps): Promise<HistoryDocument> {
+  const pasts = await deps.history.pasts();
+  const configured = deps.supervisor.tunnels().map(({ spec }) => spec.name);
+  if (name !== null && !pasts.has(name)) requireTunnel(name, deps.supervisor);
+  const now = deps.clock.wall();
+  return historyDocument(pasts, { names: name === null ? configured : [name], since: Math.max(0, now - sinceMs), now });
 }
 
 function requireTunnel(name: string | null, supervisor: Supervisor): void {

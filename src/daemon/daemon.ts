@@ -12,11 +12,13 @@ import type { Notifier } from '../host/sd-notify.ts';
 import type { LogMemory } from '../lib/log/memory.ts';
 import { VERSION } from '../lib/version.ts';
 import { summaryLine } from '../status/document.ts';
-import { createSupervisor } from '../supervisor/supervisor.ts';
+import { createSupervisor, type Supervisor } from '../supervisor/supervisor.ts';
+import type { LoopDeps } from '../supervisor/tunnel-runner.ts';
 import { createSuspects } from '../supervisor/suspects.ts';
 import { createIdentityCache } from '../connection/auth/identity-cache.ts';
 import type { Problems } from './problems.ts';
 import { createRetries } from './retries.ts';
+import { openThisHistory } from './this-history.ts';
 
 export interface DaemonDeps extends Omit<ConfigurationDeps, 'supervisor' | 'identities'> {
   readonly random: () => number;
@@ -42,26 +44,15 @@ export interface Daemon {
  * (AlreadyRunningError); from then on only stop() ends it.
  */
 export async function startDaemon(first: Config, deps: DaemonDeps): Promise<Daemon> {
-  const { clock, random, log, notifier, problems } = deps;
+  const { clock, log, notifier, problems } = deps;
   const startedAt = clock.now();
-  const pinger = createPinger();
   const identities = createIdentityCache();
-  const device = await openDevice(first, deps);
-  const memoryOfSuspects = openLastConnectedFile(join(first.stateDirectory, 'last-connected.json'), (message) =>
-    problems.report('the memory of who stopped the process', message),
+  const [device, history] = await Promise.all([openDevice(first, deps), openThisHistory(first, deps)]);
+  const supervisor = superviseTunnels(
+    first,
+    { ...deps, identities, device },
+    () => configuration.current().network.ping,
   );
-  const supervisor = createSupervisor({
-    clock,
-    suspects: createSuspects(memoryOfSuspects, first.tunnels.length - 1, clock),
-    random,
-    log,
-    identities,
-    device,
-    ping: () => {
-      const hosts = configuration.current().network.ping;
-      return hosts.length === 0 ? null : (signal) => pinger.anyAnswers(hosts, signal);
-    },
-  });
   const configuration = createConfiguration(first, deps.problem, { ...deps, supervisor, identities });
 
   const publishStatus = () =>
@@ -77,6 +68,7 @@ export async function startDaemon(first: Config, deps: DaemonDeps): Promise<Daem
     supervisor,
     configuration,
     retries,
+    history,
     change,
     reload,
     publishStatus,
@@ -88,6 +80,7 @@ export async function startDaemon(first: Config, deps: DaemonDeps): Promise<Daem
     onProblem: (message) => problems.report('the control socket', message),
   });
   supervisor.subscribe(publishStatus);
+  supervisor.subscribe(() => history.observe(supervisor.tunnels()));
   problems.subscribe(publishStatus);
   log.info({ version: VERSION, pid: deps.pid, config: first.file }, 'tunneld started');
   await configuration.start();
@@ -115,10 +108,33 @@ export async function startDaemon(first: Config, deps: DaemonDeps): Promise<Daem
       ended.abort(new Error('stopped'));
       device.stop();
       configuration.stop();
-      await Promise.all([supervisor.stop(), control.close()]);
+      // First: that the tunnels end is no outage of theirs.
+      const recorded = history.stop();
+      await Promise.all([supervisor.stop(), control.close(), recorded]);
       await Promise.all([device.written(), deps.keeper.written()]);
     },
   };
+}
+
+/** `ping` names the hosts to ask at this moment. */
+function superviseTunnels(
+  { stateDirectory, tunnels }: Config,
+  deps: DaemonDeps & Pick<LoopDeps, 'identities' | 'device'>,
+  ping: () => readonly string[],
+): Supervisor {
+  const { clock, problems } = deps;
+  const pinger = createPinger();
+  const lastConnected = openLastConnectedFile(join(stateDirectory, 'last-connected.json'), (message) =>
+    problems.report('the memory of who stopped the process', message),
+  );
+  return createSupervisor({
+    ...deps,
+    suspects: createSuspects(lastConnected, tunnels.length - 1, clock),
+    ping: () => {
+      const hosts = ping();
+      return hosts.length === 0 ? null : (signal) => pinger.anyAnswers(hosts, signal);
+    },
+  });
 }
 
 /** The service manager hears that the configuration changes, and that it has; what does not change anything rejects with the reason. */

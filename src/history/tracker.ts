@@ -13,7 +13,7 @@ export type Tracked =
   /** It has not worked yet, and nothing went wrong so far: to start is no outage. */
   { readonly type: 'fresh'; readonly since: number } | Working | Down;
 
-export interface Working {
+interface Working {
   readonly type: 'working';
   readonly since: number;
   readonly silentSince: number | null;
@@ -68,7 +68,7 @@ export function track(before: Tracked, seen: Seen, now: number): Tracking {
 }
 
 /** An outage of which only the beginning is known. */
-export function begin(from: number): Down {
+function begin(from: number): Down {
   return { type: 'down', from, cause: null, message: '', visitors: 0, offMs: 0 };
 }
 

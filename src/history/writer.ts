@@ -15,7 +15,7 @@ export interface Writer {
 }
 
 /** `sure` is false where a record has to be written by a clock that may be wrong. */
-export type MakeRecord = (toWall: ToWall, sure: boolean) => HistoryRecord;
+type MakeRecord = (toWall: ToWall, sure: boolean) => HistoryRecord;
 
 /** A time since the start of the machine as one of the clock of the wall, as it is set now. */
 export type ToWall = (elapsed: number) => number;
@@ -85,7 +85,7 @@ export function isSure({ synchronised, now, quietMs, early }: ClockEvidence): bo
   return !early && (now >= LONG_RUN_MS || quietMs >= STEP_MS);
 }
 
-export interface ClockEvidence {
+interface ClockEvidence {
   /** Null where the system does not tell. */
   readonly synchronised: boolean | null;
   /** Since the start of the machine, in milliseconds. */

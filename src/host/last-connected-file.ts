@@ -1,10 +1,11 @@
-import { readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { renameSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 import * as z from 'zod/mini';
 import { makeDirectory } from '../lib/files/make-directory.ts';
 import { checkRootMayWrite } from '../lib/files/path-owner.ts';
 import { readJsonFile } from '../lib/files/read-json-file.ts';
-import { errorCode, errorText } from '../lib/text.ts';
+import { errorText } from '../lib/text.ts';
+import { bootId } from './boot.ts';
 
 const name = z.nullable(z.string().check(z.maxLength(200)));
 const schema = z.object({ boot: z.string(), last: name, suspect: name, times: z.int().check(z.minimum(0)) });
@@ -55,13 +56,3 @@ function read(path: string): z.infer<typeof schema> {
 }
 
 const MAX_BYTES = 64 * 1024;
-
-/** Of random(4); empty where the system has none, and then every end counts. */
-function bootId(): string {
-  try {
-    return readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim();
-  } catch (error) {
-    if (errorCode(error) === 'ENOENT') return '';
-    throw error;
-  }
-}

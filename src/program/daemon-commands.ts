@@ -4,7 +4,7 @@ import type { Shared } from './shared.ts';
 
 /** The daemon itself, and the commands that people give while it runs. */
 export function addDailyCommands(program: Command, shared: Shared): void {
-  for (const add of [addRun, addCheck, addStatus, addLogs, addReload, addApply, addConfirm, addRetry])
+  for (const add of [addRun, addCheck, addStatus, addHistory, addLogs, addReload, addApply, addConfirm, addRetry])
     add(program, shared);
 }
 
@@ -45,6 +45,23 @@ function addStatus(program: Command, { run, config }: Shared): void {
         (await import('../commands/status.ts')).status(config(), name ?? null, {
           json: options.json === true,
           watch: options.watch === true,
+        }),
+      ),
+    );
+}
+
+function addHistory(program: Command, { run, config }: Shared): void {
+  program
+    .command('history')
+    .description('show the outages of every tunnel, or of one, and for how much of the time it was up')
+    .argument('[name]', 'a tunnel')
+    .option('--since <time>', 'list outages of this time up to now', '30d')
+    .option('--json', 'print one JSON document')
+    .action(
+      run(async (name: string | undefined, options: { since: string; json?: boolean }) =>
+        (await import('../commands/history.ts')).history(config(), name ?? null, {
+          since: options.since,
+          json: options.json === true,
         }),
       ),
     );
