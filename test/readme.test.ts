@@ -112,7 +112,14 @@ test('docs/commands.md explains every key of status --json', () => {
 test("the README's status is what tunneld prints", () => {
   const now = Date.UTC(2030, 0, 1);
   const ago = (seconds: number) => new Date(now - seconds * 1000).toISOString();
-  const counters = { connections: 0, totalConnections: 0, refusedConnections: 0, bytesIn: 0, bytesOut: 0 };
+  const counters = {
+    connections: 0,
+    totalConnections: 0,
+    refusedConnections: 0,
+    cutConnections: 0,
+    bytesIn: 0,
+    bytesOut: 0,
+  };
   const printed = formatStatus(
     {
       now: ago(0),

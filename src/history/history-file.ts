@@ -4,7 +4,7 @@ import { basename, dirname } from 'node:path';
 import { createQueue } from '../lib/async/queue.ts';
 import { inDirectory } from '../lib/files/open-directory.ts';
 import { makeDirectory } from '../lib/files/make-directory.ts';
-import { checkRootsPlace } from '../lib/files/place-owner.ts';
+import { checkRootsPlace } from '../lib/files/path-owner.ts';
 import { readText } from '../lib/files/read-small-file.ts';
 import { writeDurably } from '../lib/files/write-durably.ts';
 import { errorCode, errorText } from '../lib/text.ts';

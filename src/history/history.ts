@@ -115,7 +115,7 @@ const NOTICED_MS = 60_000;
 /** A tunnel that was watched before this process was has not worked since. */
 function firstOf({ gaps }: Watch, name: string, now: number): Tracked {
   if (!gaps.has(name)) return { type: 'fresh', since: now };
-  return { type: 'down', from: now, cause: null, message: '', visitors: 0, offMs: 0 };
+  return { type: 'down', from: now, cause: null, message: '', cutBefore: 0, visitors: 0, offMs: 0 };
 }
 
 function seenOf({ spec, state, previous }: RunningTunnel, { slept, deps }: Watch, now: number): Seen {
@@ -127,7 +127,7 @@ function seenOf({ spec, state, previous }: RunningTunnel, { slept, deps }: Watch
     elsewhere: forwards.some(({ verified }) => verified === 'no'),
     silentSince: silentSince === null ? null : toElapsed(silentSince),
     failure: failure === null ? null : { code: failure.code, message: failure.message, at: toElapsed(failure.at) },
-    visitors: forwards.reduce((sum, { counters }) => sum + counters.connections, 0),
+    cut: forwards.reduce((sum, { counters }) => sum + counters.cutConnections, 0),
     slept: slept !== null && now <= slept.until ? slept : null,
   };
 }

@@ -17,7 +17,8 @@ interface Working {
   readonly type: 'working';
   readonly since: number;
   readonly silentSince: number | null;
-  readonly visitors: number;
+  /** See Seen. */
+  readonly cut: number;
 }
 
 export interface Down {
@@ -26,7 +27,9 @@ export interface Down {
   /** Null until one is seen. */
   readonly cause: OutageCause | null;
   readonly message: string;
-  /** Connections that were cut. */
+  /** What `cut` was when the tunnel still worked. */
+  readonly cutBefore: number;
+  /** Connections that were cut since. */
   readonly visitors: number;
   /** For so much of it the device had no power or slept. */
   readonly offMs: number;
@@ -41,8 +44,8 @@ export interface Seen {
   readonly silentSince: number | null;
   /** The last failure, perhaps of long ago. */
   readonly failure: { readonly code: OutageCause; readonly message: string; readonly at: number } | null;
-  /** Open connections. */
-  readonly visitors: number;
+  /** Connections that were cut since the tunnel is watched. */
+  readonly cut: number;
   /** The machine has slept a moment ago. */
   readonly slept: { readonly from: number; readonly ms: number } | null;
 }
@@ -56,27 +59,36 @@ export interface Tracking {
 /** Pure: the watch after a look at a tunnel. */
 export function track(before: Tracked, seen: Seen, now: number): Tracking {
   if (seen.working) {
-    const { silentSince, visitors } = seen;
+    const { silentSince, cut } = seen;
     const since = before.type === 'working' ? before.since : now;
-    const tracked = { type: 'working', since, silentSince, visitors } as const;
-    return { tracked, over: before.type === 'down' ? { ...before, to: now } : null };
+    const tracked = { type: 'working', since, silentSince, cut } as const;
+    return { tracked, over: before.type === 'down' ? { ...counted(before, seen), to: now } : null };
   }
-  if (before.type === 'working') return { tracked: named(goDown(before, seen, now), seen), over: null };
-  if (before.type === 'down') return { tracked: named(before, seen), over: null };
+  if (before.type === 'working') return { tracked: look(goDown(before, seen, now), seen), over: null };
+  if (before.type === 'down') return { tracked: look(before, seen), over: null };
   const failed = seen.failure !== null || seen.elsewhere;
-  return { tracked: failed ? named(begin(before.since), seen) : before, over: null };
+  return { tracked: failed ? look(begin(before.since, seen.cut), seen) : before, over: null };
 }
 
 /** An outage of which only the beginning is known. */
-function begin(from: number): Down {
-  return { type: 'down', from, cause: null, message: '', visitors: 0, offMs: 0 };
+function begin(from: number, cutBefore: number): Down {
+  return { type: 'down', from, cause: null, message: '', cutBefore, visitors: 0, offMs: 0 };
+}
+
+function look(down: Down, seen: Seen): Down {
+  return named(counted(down, seen), seen);
+}
+
+/** The counters of a tunnel begin anew where it was replaced. */
+function counted(down: Down, { cut }: Seen): Down {
+  return { ...down, visitors: Math.max(down.visitors, cut - down.cutBefore) };
 }
 
 /** It stopped working when it fell silent, or when the machine fell asleep, not when that was noticed. */
-function goDown({ since, silentSince, visitors }: Working, { slept, ...seen }: Seen, now: number): Down {
+function goDown({ since, silentSince, cut }: Working, { slept, ...seen }: Seen, now: number): Down {
   const silent = silentSince ?? seen.silentSince ?? now;
-  if (slept === null || slept.from < since || slept.from > silent) return { ...begin(silent), visitors };
-  return { ...begin(slept.from), cause: 'device-asleep', visitors, offMs: slept.ms };
+  if (slept === null || slept.from < since || slept.from > silent) return begin(silent, cut);
+  return { ...begin(slept.from, cut), cause: 'device-asleep', offMs: slept.ms };
 }
 
 /** The first failure is the cause; what follows from it (a refused connection, a timeout) is not. */

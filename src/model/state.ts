@@ -82,6 +82,8 @@ export interface Counters {
   connections: number;
   totalConnections: number;
   refusedConnections: number;
+  /** Those that ended because the SSH connection was lost under them. */
+  cutConnections: number;
   bytesIn: number;
   bytesOut: number;
 }
@@ -103,7 +105,14 @@ export function initialState(spec: TunnelSpec, now: number): TunnelState {
       spec: forward,
       ...NOT_ASKED,
       targetFailure: null,
-      counters: { connections: 0, totalConnections: 0, refusedConnections: 0, bytesIn: 0, bytesOut: 0 },
+      counters: {
+        connections: 0,
+        totalConnections: 0,
+        refusedConnections: 0,
+        cutConnections: 0,
+        bytesIn: 0,
+        bytesOut: 0,
+      },
     })),
   };
 }

@@ -82,6 +82,8 @@ export interface ForwardStatus {
   readonly connections: number;
   readonly totalConnections: number;
   readonly refusedConnections: number;
+  /** Those that ended because the SSH connection was lost under them; absent in the answer of an older daemon. */
+  readonly cutConnections?: number;
   /** Bytes that visitors sent. */
   readonly bytesIn: number;
   readonly bytesOut: number;

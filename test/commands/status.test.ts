@@ -40,6 +40,7 @@ test('status: the exit code says whether what is shown is up', async (t) => {
     connections: 0,
     totalConnections: 0,
     refusedConnections: 0,
+    cutConnections: 0,
     bytesIn: 0,
     bytesOut: 0,
   });

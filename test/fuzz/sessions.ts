@@ -183,7 +183,14 @@ function serve(visitor: Visitor, connection: SshConnection, echoPort: number, si
     visitor,
     {
       forward: { kind: 'remote', listen: endpoint, target: { type: 'tcp', host: '127.0.0.1', port: echoPort } },
-      counters: { connections: 0, totalConnections: 0, refusedConnections: 0, bytesIn: 0, bytesOut: 0 },
+      counters: {
+        connections: 0,
+        totalConnections: 0,
+        refusedConnections: 0,
+        cutConnections: 0,
+        bytesIn: 0,
+        bytesOut: 0,
+      },
       transport: connection.transport,
       clock: systemClock,
       log: silent,

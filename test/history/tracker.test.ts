@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { track, type Seen, type Tracked } from '../../src/history/tracker.ts';
 
-const FINE: Seen = { working: true, elsewhere: false, silentSince: null, failure: null, visitors: 0, slept: null };
+const FINE: Seen = { working: true, elsewhere: false, silentSince: null, failure: null, cut: 0, slept: null };
 const GONE: Seen = { ...FINE, working: false };
 const lost = (at: number) => ({ code: 'keepalive-lost', message: 'no answer', at }) as const;
 const refused = (at: number) => ({ code: 'connect-refused', message: 'nothing listens', at }) as const;
@@ -33,11 +33,11 @@ test('a tunnel that fails before it was ever up is down from its start', () => {
 test('an outage begins when the connection fell silent, and names the first failure and the visitors that were cut', () => {
   const { outages } = walk(
     fresh,
-    { ...FINE, visitors: 3 },
-    { ...FINE, silentSince: 1700, visitors: 2 },
-    { failure: lost(3000) },
-    { failure: refused(4000) },
-    FINE,
+    { ...FINE, cut: 3 },
+    { ...FINE, cut: 3, silentSince: 1700 },
+    { failure: lost(3000), cut: 4 },
+    { failure: refused(4000), cut: 5 },
+    { ...FINE, cut: 5 },
   );
   assert.deepEqual(outages, ['1700-5000 keepalive-lost 2 0']);
 });

@@ -133,6 +133,7 @@ test('the status document has the keys that scripts rely on', () => {
             connections: 0,
             totalConnections: 0,
             refusedConnections: 0,
+            cutConnections: 0,
             bytesIn: 0,
             bytesOut: 0,
           },

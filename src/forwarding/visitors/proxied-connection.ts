@@ -79,6 +79,7 @@ export async function runVisit(
   const ending = overdue || ended;
   signal.removeEventListener('abort', joined.abort);
   counters.connections -= 1;
+  if (ended === 'connection lost' && overdue === '') counters.cutConnections += 1;
   if (ending === 'a bug') log.error({ ...names, code: 'internal', error: joined.bug() }, 'a bug: a connection ended');
   const seconds = Math.round((clock.now() - started) / 100) / 10;
   logEnd({ bytesIn, bytesOut, seconds }, ending);
