@@ -4,7 +4,7 @@ import { basename, dirname } from 'node:path';
 import { createQueue } from '../lib/async/queue.ts';
 import { inDirectory } from '../lib/files/open-directory.ts';
 import { makeDirectory } from '../lib/files/make-directory.ts';
-import { checkRootsPlace } from '../lib/files/path-owner.ts';
+import { checkRootMayWrite } from '../lib/files/path-owner.ts';
 import { readText } from '../lib/files/read-small-file.ts';
 import { writeDurably } from '../lib/files/write-durably.ts';
 import { errorCode, errorText } from '../lib/text.ts';
@@ -154,7 +154,7 @@ async function readWhole(path: string): Promise<{ readonly text: string; readonl
 }
 
 async function appendText(path: string, text: string): Promise<void> {
-  checkRootsPlace(path);
+  checkRootMayWrite(path);
   makeDirectory(dirname(path));
   await inDirectory(dirname(path), async (directory) => {
     const handle = await open(directory.at(basename(path)), FLAGS, 0o600);
