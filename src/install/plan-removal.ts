@@ -16,34 +16,36 @@ export interface Removal {
 export interface RemovalRequest {
   readonly manager: Manager;
   readonly unitFile: string;
-  /** Configuration, keys and state, too. */
+  /** Whether to remove configuration, keys and state too. */
   readonly purge: boolean;
 }
 
-/** What takes the system's service away; what the installation did not make stays. */
+/** Plans the removal of the system's service. What the installation did not make stays. */
 export async function planRemoval(request: RemovalRequest, run: Runner): Promise<Removal> {
   const { steps, notes } = await planUnitRemoval(request);
   const backup = `${UNIT_FILE}.before-tunneld`;
   if (existsSync(backup))
     notes.push(
-      `the unit that tunneld took over from is kept as ${backup}; to have it back: ` +
+      `the previous unit is kept as ${backup}; to restore it: ` +
         `sudo mv ${backup} ${UNIT_FILE} && sudo systemctl daemon-reload && sudo systemctl enable --now tunnel`,
     );
   if (!request.purge) {
     const left = [ETC, STATE].filter((path) => existsSync(path));
     if (left.length > 0)
-      notes.push(`configuration, keys and state are left: ${left.join(', ')} (--purge removes them)`);
+      notes.push(`configuration, keys and state are kept: ${left.join(', ')} (--purge removes them)`);
     return { steps, notes };
   }
   steps.push({ type: 'remove', path: ETC }, { type: 'remove', path: STATE });
   const account = await accountOf(run, SERVICE_USER);
   if (account?.comment === MADE_BY_US) {
-    steps.push({ type: 'command', argv: ['userdel', SERVICE_USER], why: 'tunneld install made the user' });
-    // userdel leaves a group that others are in, who are in it for our sake alone.
+    steps.push({ type: 'command', argv: ['userdel', SERVICE_USER], why: 'tunneld install created the user' });
+    // userdel keeps a group with other members; these were added for tunneld only.
     if (await hasOtherMembers(run))
       steps.push({ type: 'command', argv: ['groupdel', SERVICE_USER], why: 'and the group with it' });
   } else if (account !== null)
-    notes.push(`the user ${SERVICE_USER} is left, for tunneld install did not make it: sudo userdel ${SERVICE_USER}`);
+    notes.push(
+      `the user ${SERVICE_USER} is kept, because tunneld install did not create it; to remove it: sudo userdel ${SERVICE_USER}`,
+    );
   return { steps, notes };
 }
 
@@ -53,7 +55,7 @@ async function hasOtherMembers(run: Runner): Promise<boolean> {
   return members !== '';
 }
 
-/** The same for the unit alone. */
+/** Plans the removal of the unit alone. */
 export async function planUnitRemoval({
   manager,
   unitFile,
@@ -67,19 +69,19 @@ export async function planUnitRemoval({
   const command = (why: string, ...argv: readonly string[]) =>
     steps.push({ type: 'command', argv: [...manager.systemctl, ...argv], why });
   if (own === null && state.fragment === unitFile) {
-    command('its unit was removed by hand', 'stop', UNIT);
-    command('the unit is gone', 'daemon-reload');
+    command('its unit file was removed by hand', 'stop', UNIT);
+    command('the unit file is removed', 'daemon-reload');
   }
   if (own !== null || packaged) {
     if (state.active !== 'inactive' || state.enabled === 'enabled')
-      command('it stops, and no longer starts by itself', 'disable', '--now', UNIT);
-    if (packaged) notes.push(`${state.fragment} is of a package, and goes with it: sudo apt remove tunneld`);
+      command('stop it, and do not start it at boot', 'disable', '--now', UNIT);
+    if (packaged) notes.push(`${state.fragment} belongs to the Debian package; to remove it: sudo apt remove tunneld`);
   }
   if (own !== null) {
     steps.push({ type: 'remove', path: unitFile });
-    command('the unit is gone', 'daemon-reload');
-    if (state.active === 'failed') command('its failure is of no interest any more', 'reset-failed', UNIT);
-    if (state.dropIns.length > 0) notes.push(`your drop-ins are left: ${state.dropIns.join(', ')}`);
+    command('the unit file is removed', 'daemon-reload');
+    if (state.active === 'failed') command('forget its failure', 'reset-failed', UNIT);
+    if (state.dropIns.length > 0) notes.push(`your drop-ins are kept: ${state.dropIns.join(', ')}`);
   }
   return { steps, notes };
 }
@@ -87,7 +89,7 @@ export async function planUnitRemoval({
 function refuseEdited(own: string | null, unitFile: string, { systemctl }: RemovalRequest['manager']): void {
   if (own === null || checksumState(own) === 'intact') return;
   throw new InstallError(
-    `${unitFile} is not as tunneld install wrote it, and is left alone: if it is to go, stop it and remove it yourself ` +
+    `${unitFile} was edited after tunneld install wrote it, and is not removed: remove it yourself ` +
       `(\`${systemctl.join(' ')} disable --now tunnel\`, \`rm ${unitFile}\`), and run this again`,
   );
 }

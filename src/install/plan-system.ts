@@ -20,42 +20,42 @@ import type { Step } from './steps/step.ts';
 import { planConfig } from './system-config.ts';
 import { OLDEST_SYSTEMD, systemUnit } from './systemd/unit-file.ts';
 
-/** What an installation will do, and what it depends on. */
+/** What an installation will do, and the state that it was planned from. */
 export interface Plan {
-  /** All but the service manager's part. */
+  /** All steps but those of the service manager. */
   readonly steps: readonly Step[];
   readonly unitFile: string;
   readonly manager: Manager;
   readonly state: UnitState;
-  /** The command line of the daemon, where the unit fixes it. */
+  /** The command line of the daemon; null where a packaged unit decides it. */
   readonly argv: readonly string[] | null;
-  /** What is to be confirmed, or null. */
+  /** The question to confirm, or null. */
   readonly question: string | null;
-  /** Where the service takes the place of a unit that ran ssh; null otherwise. */
+  /** Set where the service replaces a unit that runs ssh. */
   readonly takeover: PlannedTakeover | null;
   readonly notes: readonly string[];
-  /** The configuration's file, for asking the daemon. */
+  /** The configuration file, by which the daemon is found. */
   readonly config: string;
 }
 
 export interface PlannedTakeover {
   /** The text of the new unit. */
   readonly unit: string;
-  /** What the steps of the unit's own are. */
+  /** Those of the steps that concern the unit file. */
   readonly unitSteps: readonly Step[];
-  /** Names of the tunnels that do what the old unit did. */
+  /** Names of the tunnels that replace the old unit. */
   readonly tunnels: readonly string[];
 }
 
 export interface SystemRequest {
-  /** A configuration to copy, where there is none yet. */
+  /** The configuration to copy where none is installed; null for none. */
   readonly copyFrom: string | null;
   readonly program: Program;
   readonly here: ConfigEnvironment;
   readonly run: Runner;
 }
 
-/** Looks at everything, refuses what cannot be, and lays out the rest; it changes nothing. */
+/** Plans the installation of the system's service; changes nothing. Rejects where it is impossible. */
 export async function planSystem({ copyFrom, program, here, run }: SystemRequest): Promise<Plan> {
   const manager = systemManager(run);
   const systemd = await systemdVersion(manager, OLDEST_SYSTEMD);
@@ -91,7 +91,7 @@ export async function planSystem({ copyFrom, program, here, run }: SystemRequest
   };
 }
 
-/** Where it is to go can be written to, and what the service needs of accounts and files is not in the way. */
+/** Checks that the directories are writable, and that accounts and files meet the needs of the service. */
 async function checkSystem(run: Runner): Promise<void> {
   for (const directory of ['/etc', '/etc/systemd/system', '/var/lib'])
     await access(directory, constants.W_OK).catch((error: unknown) => {
@@ -103,10 +103,10 @@ async function checkSystem(run: Runner): Promise<void> {
   if (odd.length > 0) throw new InstallError(odd.join('\n'), 78);
 }
 
-/** The text of a unit file of ours or in our place, and what runs there now where that is ssh; refuses any other. */
+/** The text of the unit file at our path, and the command of a unit that runs ssh. Rejects where the unit runs anything else. */
 async function existingUnit(state: UnitState, program: Program, run: Runner) {
   if (state.load === 'masked')
-    throw new InstallError('tunnel.service is masked: `sudo systemctl unmask tunnel`, and run this again');
+    throw new InstallError('tunnel.service is masked: run `sudo systemctl unmask tunnel`, then this again');
   const own = existsSync(UNIT_FILE) ? ((await readFileState(UNIT_FILE))?.content ?? null) : null;
   const text = state.fragment === '' ? '' : (await run(['systemctl', 'cat', '--no-pager', UNIT])).stdout;
   const users = await usersOf(text, run);
@@ -119,11 +119,11 @@ async function existingUnit(state: UnitState, program: Program, run: Runner) {
 function ourUnit(program: Program, systemd: number): string {
   return withChecksum(
     systemUnit({ program: program.exec, systemd }),
-    `Changes belong into a drop-in: systemctl edit ${UNIT}`,
+    `Put changes into a drop-in: systemctl edit ${UNIT}`,
   );
 }
 
-/** Where a package brings the unit, ours would only stand before it. */
+/** A packaged unit is used as it is: a unit file in /etc would hide it. */
 function stepsOfUnit({ packagedUnit }: Program, content: string, own: string | null): readonly Step[] {
   if (packagedUnit !== null) return own === null ? [] : [{ type: 'remove', path: UNIT_FILE }];
   return [{ type: 'file', path: UNIT_FILE, mode: 0o644, owner: 'root', group: 'root', content }];
@@ -132,21 +132,21 @@ function stepsOfUnit({ packagedUnit }: Program, content: string, own: string | n
 function refuseUnit(existing: Existing, { fragment, dropIns }: UnitState): void {
   if (existing.type === 'edited')
     throw new InstallError(
-      `${UNIT_FILE} was edited by hand, and would be overwritten: put your changes into a drop-in (\`sudo systemctl edit tunnel\`), ` +
+      `${UNIT_FILE} was edited by hand, and is not overwritten: put your changes into a drop-in (\`sudo systemctl edit tunnel\`), ` +
         `move the file away (\`sudo mv ${UNIT_FILE} ${UNIT_FILE}.old\`), and run this again`,
     );
   if (existing.type === 'foreign')
     throw new InstallError(
-      `there is another tunnel.service, ${fragment || UNIT_FILE}, and it is not taken over: ${existing.why}. ` +
-        'Rename it, or write what it does into a configuration yourself, and run this again',
+      `${fragment || UNIT_FILE} is another tunnel.service, and cannot be taken over: ${existing.why}. ` +
+        'Rename it, or write its tunnels into a configuration yourself, and run this again',
     );
   if (existing.type === 'ssh' && dropIns.length > 0)
     throw new InstallError(
-      `tunnel.service has drop-ins that were meant for the command it runs now: ${dropIns.join(', ')}. Move them away, and run this again`,
+      `tunnel.service has drop-ins for its present command: ${dropIns.join(', ')}. Move them away, and run this again`,
     );
 }
 
-/** The old unit is kept, under a name that is free, or has just this text from an installation that did not come to its end. */
+/** Keeps the old unit under a free name; a backup with the same text, from an interrupted installation, is used again. */
 async function backupOf(own: string | null, { fragment }: UnitState) {
   if (own === null) return { steps: [], notes: [`the old unit is kept as ${fragment}`] };
   for (let number = 1; ; number += 1) {
@@ -162,7 +162,7 @@ function ownerOf(user: string, users: ReadonlyMap<string, Account>): Account {
   const account = users.get(user) ?? (user === 'root' ? ROOT : undefined);
   if (account !== undefined) return account;
   throw new InstallError(
-    `tunnel.service runs as the user ${user}, who does not exist: mend or remove it, and run this again`,
+    `tunnel.service runs as the user ${user}, which does not exist: repair or remove the unit, and run this again`,
   );
 }
 

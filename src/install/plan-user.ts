@@ -20,7 +20,7 @@ export interface UserRequest {
   readonly run: Runner;
 }
 
-/** The same for a service of one user, in the user's home. */
+/** Plans the installation of a user's own service, in the user's home; changes nothing. */
 export async function planUser({ copyFrom, program, here, run }: UserRequest): Promise<Plan> {
   const manager = userManager(run);
   await systemdVersion(manager, OLDEST_SYSTEMD);
@@ -33,20 +33,20 @@ export async function planUser({ copyFrom, program, here, run }: UserRequest): P
   const own = (await readFileState(unitFile))?.content ?? null;
   if (own !== null && checksumState(own) !== 'intact')
     throw new InstallError(
-      `${unitFile} was written or edited by hand, and would be overwritten: put your changes into a drop-in ` +
+      `${unitFile} was written or edited by hand, and is not overwritten: put your changes into a drop-in ` +
         `(\`systemctl --user edit tunnel\`), move the file away, and run this again`,
     );
   const existing = (await readFileState(config))?.content ?? null;
   const copied = copyFrom === null ? null : await readText(copyFrom);
   if (existing !== null && copied !== null && copied !== existing)
     throw new InstallError(
-      `${config} exists and is not the same as ${copyFrom}: leave --config out, or move one of them away`,
+      `${config} exists and differs from ${copyFrom}: run this without --config, or move one of the files away`,
     );
   const content = existing ?? copied;
   if (content === null)
     throw new InstallError(
-      `there is no configuration ${config} yet: \`tunneld --config ${config} init [user@]host -R 8080:localhost:22\` makes one ` +
-        'with a key, or name one to copy with --config FILE',
+      `${config} does not exist: create a configuration and a key with ` +
+        `\`tunneld --config ${config} init [user@]host -R 8080:localhost:22\`, or name a file to copy with --config FILE`,
       78,
     );
   await parseConfig(content, config, { ...here, env: { HOME: home, XDG_RUNTIME_DIR: here.env['XDG_RUNTIME_DIR'] } });
@@ -54,12 +54,12 @@ export async function planUser({ copyFrom, program, here, run }: UserRequest): P
   const whose = { owner: userName, group };
   const folders: Step[] = ['.config', '.config/tunneld', '.config/systemd', '.config/systemd/user']
     .map((name) => join(home, name))
-    // One that is there has the rights that its owner gave it.
+    // An existing directory keeps its mode.
     .filter((path) => !existsSync(path))
     .map((path) => ({ type: 'directory', path, mode: 0o700, ...whose }));
   const unit = withChecksum(
     userUnit({ program: program.exec }),
-    `Changes belong into a drop-in: systemctl --user edit ${UNIT}`,
+    `Put changes into a drop-in: systemctl --user edit ${UNIT}`,
   );
   return {
     steps: [
@@ -82,20 +82,20 @@ export function userUnitFile(home: string): string {
   return join(home, '.config/systemd/user', UNIT);
 }
 
-/** Refuses where no service manager of this user answers. */
+/** Rejects where the user's service manager does not answer. */
 export async function checkManager({ systemctl, run }: Manager): Promise<void> {
   const { code, stderr } = await run([...systemctl, 'show', '--property=Version']);
   if (code !== 0) throw new InstallError(`${NO_MANAGER} (${stderr.trim()})`);
 }
 
 export const NO_MANAGER =
-  'your service manager does not answer: log in as yourself, by ssh or at the console, not with su or sudo';
+  'your service manager (systemd --user) does not answer: log in by ssh or at the console, not with su or sudo';
 
-/** Without lingering, the service manager of a user lives as long as somebody is logged in. */
+/** Without lingering, the service manager of a user ends with the user's last login. */
 async function lingerNote(userName: string, run: Runner): Promise<string> {
   const { code, stdout } = await run(['loginctl', 'show-user', userName, '--property=Linger']);
   const on = code === 0 ? stdout.trim() === 'Linger=yes' : existsSync(`/var/lib/systemd/linger/${userName}`);
   return on
-    ? 'lingering is on: the service starts with the system and outlives your logins'
-    : `lingering is off: the service runs only while you are logged in. To have it from the start of the system on: sudo loginctl enable-linger ${userName}`;
+    ? 'lingering is on: the service starts at boot, and keeps running when you log out'
+    : `lingering is off: the service runs only while you are logged in. To start it at boot: sudo loginctl enable-linger ${userName}`;
 }

@@ -15,21 +15,21 @@ import type { Step } from './steps/step.ts';
 import { oldConfig, planTakeover } from './takeover/takeover.ts';
 
 export interface ConfigRequest {
-  /** A configuration to copy, where there is none yet. */
+  /** The configuration to copy where none is installed; null for none. */
   readonly copyFrom: string | null;
   readonly here: ConfigEnvironment;
-  /** The unit that ran ssh before, and whose it was. */
+  /** The command of the unit that runs ssh, and the account it runs as. */
   readonly old: { readonly command: OldCommand; readonly account: Account } | null;
 }
 
 export interface PlannedConfig {
   readonly steps: readonly Step[];
   readonly notes: readonly string[];
-  /** Names of the tunnels that do what the old unit did. */
+  /** Names of the tunnels that replace the old unit. */
   readonly tunnels: readonly string[];
 }
 
-/** The configuration that is there, or is copied, or else is what the old unit did. */
+/** Plans the configuration: the installed one, a copy, or one that does what the old unit does. */
 export async function planConfig({ copyFrom, here, old }: ConfigRequest): Promise<PlannedConfig> {
   const service = serviceEnvironment(here);
   const existing = (await readFileState(CONFIG))?.content ?? null;
@@ -48,7 +48,7 @@ export async function planConfig({ copyFrom, here, old }: ConfigRequest): Promis
     steps: [configStep(existing === null ? content : null), ...ownershipSteps(config, existsSync)],
     notes: [
       ...checkFiles(config, existsSync),
-      ...(old === null || existing === null ? [] : [`${CONFIG} is kept as it is, and has what the old unit did`]),
+      ...(old === null || existing === null ? [] : [`${CONFIG} is kept: it has all forwards of the old unit`]),
     ],
     tunnels,
   };
@@ -57,13 +57,13 @@ export async function planConfig({ copyFrom, here, old }: ConfigRequest): Promis
 function refuseDifferent(existing: string | null, copied: string | null, copyFrom: string | null): void {
   if (existing === null || copied === null || copied === existing) return;
   throw new InstallError(
-    `${CONFIG} exists and is not the same as ${copyFrom}: leave --config out, or move one of them away`,
+    `${CONFIG} exists and differs from ${copyFrom}: run this without --config, or move one of the files away`,
   );
 }
 
 const NO_CONFIG =
-  `there is no configuration ${CONFIG} yet: \`sudo tunneld init [user@]host -R 8080:localhost:22\` makes one with a key, ` +
-  'or name one to copy with --config FILE';
+  `${CONFIG} does not exist: create a configuration and a key with \`sudo tunneld init [user@]host -R 8080:localhost:22\`, ` +
+  'or name a file to copy with --config FILE';
 
 function configStep(content: string | null): Step {
   return { type: 'file', path: CONFIG, mode: 0o640, owner: 'root', group: SERVICE_USER, content };
@@ -73,20 +73,20 @@ function readCopied(path: string): string {
   try {
     return readAsOwner(path).toString('utf8');
   } catch (error) {
-    const why = errorCode(error) === 'ENOENT' ? 'there is no such file' : errorText(error);
+    const why = errorCode(error) === 'ENOENT' ? 'no such file' : errorText(error);
     throw new InstallError(`${path} cannot be copied: ${why}`, 78);
   }
 }
 
-/** The tunnels that have the forwards of the old unit. Refuses a configuration without one of them: it would be a way in less. */
+/** Names of the tunnels with the forwards of the old unit. Throws where one is missing: a way to the device would be lost. */
 function tunnelsOfOldUnit(config: Config, before: Config): readonly string[] {
   const names = before.tunnels.flatMap((old) =>
     old.forwards.map((forward) => {
       const found = config.tunnels.find((tunnel) => isSameServer(tunnel, old) && hasForward(tunnel, forward));
       if (found !== undefined) return found.name;
       throw new InstallError(
-        `the old unit has ${option(forward)} at ${old.user}@${old.host}:${old.port}, and the configuration has not: add it, or ` +
-          'take the old unit away yourself, and run this again',
+        `the configuration lacks ${option(forward)} at ${old.user}@${old.host}:${old.port}, which the old unit has: add it, or ` +
+          'remove the old unit yourself, and run this again',
         78,
       );
     }),

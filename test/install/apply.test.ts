@@ -39,15 +39,18 @@ test('where the service does not come up, the manager is as it was', async () =>
   const put = ['stop tunnel.service', 'daemon-reload', 'reset-failed tunnel.service'];
   const ran = await afterFailure(BEFORE);
   assert.deepEqual(ran.told, [...put, 'start tunnel.service']);
-  assert.match(ran.error.message, /everything is as it was, and what ran before runs again$/);
+  assert.match(ran.error.message, /all changes were reverted, and the previous service runs again$/);
   const between = await afterFailure({ ...BEFORE, active: 'activating' });
   assert.deepEqual(between.told, [...put, 'start --no-block tunnel.service'], 'it may never get ready');
   const none = await afterFailure({ ...BEFORE, active: 'inactive', enabled: '' });
   assert.deepEqual(none.told, [put[0], 'disable tunnel.service', ...put.slice(1)]);
-  assert.match(none.error.message, /everything is as it was$/);
+  assert.match(none.error.message, /all changes were reverted$/);
 });
 
 test('what cannot be put back is told', async () => {
   const { error } = await afterFailure(BEFORE, 'start tunnel.service');
-  assert.match(error.message, /not all could be put back: `systemctl start tunnel\.service` ended with 1$/);
+  assert.match(
+    error.message,
+    /not all changes could be reverted: `systemctl start tunnel\.service` failed \(exit code 1\)$/,
+  );
 });

@@ -11,7 +11,7 @@ test('assignments are read as systemd reads them', () => {
 test('what systemd has read in two ways, or is no text, is not guessed at', () => {
   const found = readEnvironmentFile('# a comment \\\nA=1\n');
   assert.match(typeof found === 'string' ? found : '', /a comment ends with a backslash/);
-  assert.equal(readEnvironmentFile('A=1\0'), 'it is no text');
+  assert.equal(readEnvironmentFile('A=1\0'), 'it is not a text file');
   const long = `A=${'x '.repeat(200_000)}${' '.repeat(200_000)}`;
   assert.equal(typeof readEnvironmentFile(long), 'object');
 });

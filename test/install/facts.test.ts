@@ -26,11 +26,11 @@ test('a program that others cannot read, or that lies where the sandbox has noth
   };
   const why = (path: string) => whyUnreachable(path, (at) => Promise.resolve(modes[at] ?? null));
   assert.equal(await why('/usr/bin/node'), null);
-  assert.match((await why('/usr/bin/closed')) ?? '', /may not be read by other users \(mode 0750\)/);
-  assert.match((await why('/opt/mine/node')) ?? '', /\/opt\/mine may not be entered by other users \(mode 0710\)/);
+  assert.match((await why('/usr/bin/closed')) ?? '', /is not readable by other users \(mode 0750\)/);
+  assert.match((await why('/opt/mine/node')) ?? '', /\/opt\/mine is closed to other users \(mode 0710\)/);
   assert.match((await why('/usr/bin/none')) ?? '', /does not exist/);
   for (const path of ['/home/pi/.nvm/node', '/root/node', '/tmp/node', '/var/tmp/node', '/run/user/1/node'])
-    assert.match((await why(path)) ?? '', /which the service does not see/);
+    assert.match((await why(path)) ?? '', /which the service cannot see/);
 });
 
 test('files of the configuration belong to whom they must, and homes are refused', async () => {
@@ -65,7 +65,7 @@ test('files of the configuration belong to whom they must, and homes are refused
     '/var/lib/tunneld/source-ports.json tunneld:tunneld 600',
     '/var/lib/tunneld/listeners.json tunneld:tunneld 600',
   ]);
-  assert.match(checkFiles(config, exists).join('\n'), /^\/etc\/tunneld\/missing, which .* does not exist/);
+  assert.match(checkFiles(config, exists).join('\n'), /^\/etc\/tunneld\/missing, named in .*, does not exist/);
   const homes = await parseConfig(
     'tunnels: { a: { host: h, identityFile: /home/pi/.ssh/id, remoteForward: "8080:localhost:22" } }',
     CONFIG,
@@ -124,7 +124,7 @@ test('the service manager is understood, and one that is too old is named with i
   assert.equal(await systemdVersion(says('systemd 257.5-2 (257.5-2)\n'), 251), 257);
   await assert.rejects(
     systemdVersion(says('systemd 247 (247.3-7)\n'), 251),
-    /this systemd is 247, and the service needs 251/,
+    /systemd 247 is too old: the service needs 251/,
   );
   await assert.rejects(systemdVersion(says('nonsense'), 251), /of an unknown version/);
   const state = await unitState(
@@ -140,7 +140,7 @@ test('a user of our name that is not ours is refused with the cure', () => {
   checkAccount(null, null, '/var/lib/tunneld');
   checkAccount(account, 901, '/var/lib/tunneld');
   assert.throws(() => checkAccount(account, null, '/var/lib/tunneld'), /groupadd --force --system tunneld/);
-  assert.throws(() => checkAccount({ ...account, home: '/x' }, 901, '/var/lib/tunneld'), /with the home \/x/);
+  assert.throws(() => checkAccount({ ...account, home: '/x' }, 901, '/var/lib/tunneld'), /has the home \/x/);
 });
 
 test('a purge takes the user that install made, and leaves one that somebody else made', async () => {
@@ -156,7 +156,7 @@ test('a purge takes the user that install made, and leaves one that somebody els
   assert.deepEqual(ours.steps.at(-1), {
     type: 'command',
     argv: ['userdel', 'tunneld'],
-    why: 'tunneld install made the user',
+    why: 'tunneld install created the user',
   });
   const shared = await plan(MADE_BY_US, 'pi');
   assert.deepEqual(
@@ -171,5 +171,5 @@ test('a purge takes the user that install made, and leaves one that somebody els
     another.steps.map(({ type }) => type),
     ['remove', 'remove'],
   );
-  assert.match(another.notes.at(-1) ?? '', /the user tunneld is left/);
+  assert.match(another.notes.at(-1) ?? '', /the user tunneld is kept/);
 });

@@ -42,5 +42,5 @@ test('the service gets copies of what it may not read, as it is now, and of noth
   rmSync(join(from, 'big'));
   rmSync(to, { recursive: true });
   symlinkSync('/etc', to);
-  await assert.rejects(run(), /is not root's directory/);
+  await assert.rejects(run(), /is not a directory of root/);
 });

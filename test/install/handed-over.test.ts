@@ -26,15 +26,15 @@ const CASES: readonly Case[] = [
   {
     name: 'a time of day',
     path: 'config.yaml.12:30',
-    problem: /config\.yaml\.12:30" is not plain ASCII without colons/,
+    problem: /config\.yaml\.12:30" has a colon, or a character that is not ASCII/,
   },
-  { name: 'an umlaut', path: 'keys/für', problem: /für" is not plain ASCII/ },
-  { name: 'a tab', path: 'a\tb', problem: /a\\tb" is not plain ASCII/ },
+  { name: 'an umlaut', path: 'keys/für', problem: /für" has .* not ASCII/ },
+  { name: 'a tab', path: 'a\tb', problem: /a\\tb" has .* not ASCII/ },
   {
     name: 'a large file',
     path: 'log',
     size: 1_048_000,
-    problem: /more than 1 MiB in \S+, of which \S+log is the largest/,
+    problem: /holds more than 1 MiB, and \S+log is the largest/,
   },
 ];
 

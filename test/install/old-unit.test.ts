@@ -90,10 +90,10 @@ test('what cannot be known without running it is left alone', () => {
     'ExecStart=/usr/bin/openvpn x',
   ]) {
     const found = command(line);
-    assert.match(typeof found === 'string' ? found : '', /not plainly ssh or autossh/, line);
+    assert.match(typeof found === 'string' ? found : '', /not just ssh or autossh/, line);
   }
-  assert.match(whyNot('ExecStart=/usr/bin/ssh %i'), /has %i, which tunneld does not know: ExecStart=/);
-  assert.match(whyNot('ExecStart=/usr/bin/ssh "server'), /a quote without an end/);
+  assert.match(whyNot('ExecStart=/usr/bin/ssh %i'), /uses %i, which tunneld does not know: ExecStart=/);
+  assert.match(whyNot('ExecStart=/usr/bin/ssh "server'), /an unclosed quote/);
   assert.match(whyNot('Type=oneshot', 'ExecStart=/bin/a', 'ExecStart=/bin/b'), /several ExecStart/);
   assert.match(whyNot('Type=oneshot'), /no ExecStart/);
 });
@@ -127,8 +127,8 @@ test('what cannot be read completely is not taken over', () => {
     ['DynamicUser=yes', /DynamicUser/],
     ['PassEnvironment=OPTS', /PassEnvironment/],
     ['Environment="OPTS=-N', /its Environment cannot be read/],
-    ['Environment=OPTS=%i', /has %i, which tunneld does not know: Environment=/],
-    ['User=%i', /has %i, which tunneld does not know: User=/],
+    ['Environment=OPTS=%i', /uses %i, which tunneld does not know: Environment=/],
+    ['User=%i', /uses %i, which tunneld does not know: User=/],
     ['EnvironmentFile=/etc/default/missing', /its EnvironmentFile \/etc\/default\/missing does not exist/],
     ['EnvironmentFile=/etc/default/*', /names several files/],
     ['EnvironmentFile=/etc/default/odd', /a comment ends with a backslash/],

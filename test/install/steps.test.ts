@@ -88,7 +88,7 @@ test('where a step fails, those before it are taken back', async (t) => {
   await assert.rejects(
     applyChanges(await changesOf(steps, runProgram), runProgram, () => {}),
     (error: Error) => {
-      assert.match(error.message, /cannot write \S+none\/new: ENOENT.*\neverything is as it was$/s);
+      assert.match(error.message, /cannot write \S+none\/new: ENOENT.*\nall changes were reverted$/s);
       return true;
     },
   );
@@ -96,7 +96,7 @@ test('where a step fails, those before it are taken back', async (t) => {
   const command: Step = { type: 'command', argv: ['false'], why: '' };
   await assert.rejects(
     applyChanges(await changesOf([directory('folder'), command], runProgram), runProgram, () => {}),
-    /`false` ended with 1\neverything is as it was/,
+    /`false` failed \(exit code 1\)\nall changes were reverted/,
   );
   assert.deepEqual(snapshot(dir), before);
 });
@@ -105,15 +105,15 @@ test('nothing is written through a link, and nothing is given away that has anot
   const { dir, file, directory } = await someDirectory(t);
   writeFileSync(join(dir, 'target'), 'target', { mode: 0o644 });
   symlinkSync('target', join(dir, 'link'));
-  await assert.rejects(changesOf([file('link', 'x')], runProgram), /link is a link: put a plain file/);
+  await assert.rejects(changesOf([file('link', 'x')], runProgram), /link is a link: replace it with a plain file/);
   linkSync(join(dir, 'target'), join(dir, 'hard'));
   await assert.rejects(
     applyChanges(await changesOf([file('hard', null, 0o600)], runProgram), runProgram, () => {}),
-    /cannot give away \S+hard: it has another name elsewhere/,
+    /cannot change the owner of \S+hard: it has another name elsewhere/,
   );
   mkdirSync(join(dir, 'folder'));
-  await assert.rejects(changesOf([file('folder', 'x')], runProgram), /is a directory, and has to be a file/);
-  await assert.rejects(changesOf([directory('target')], runProgram), /is a file, and has to be a directory/);
+  await assert.rejects(changesOf([file('folder', 'x')], runProgram), /is a directory, but a file is needed there/);
+  await assert.rejects(changesOf([directory('target')], runProgram), /is a file, but a directory is needed there/);
   assert.equal(statSync(join(dir, 'target')).mode & 0o777, 0o644);
 });
 

@@ -72,7 +72,7 @@ test('what cannot be is refused with its cure, and leaves everything as it was',
   });
   await t.test('a systemd that is too old', async () => {
     await refused(
-      /this systemd is 249, and the service needs 251 or later/,
+      /systemd 249 is too old: the service needs 251 or later/,
       1,
       ...fake('systemctl', 'echo "systemd 249 (249.11)"'),
     );
@@ -91,7 +91,7 @@ test('what cannot be is refused with its cure, and leaves everything as it was',
   await t.test('a program that the service could not read', async () => {
     await box.must('cp', '-r', '/usr/local/lib/node_modules/tunneld/dist', '/root/dist');
     await refused(
-      /this tunneld: \/root\/dist\/cli\.js lies in \/root, which the service does not see\n.*npm install -g/,
+      /this tunneld: \/root\/dist\/cli\.js is in \/root, which the service cannot see\n.*npm install -g/,
       1,
       'node',
       '/root/dist/cli.js',
@@ -100,14 +100,14 @@ test('what cannot be is refused with its cure, and leaves everything as it was',
     await box.must('mkdir', '-m', '750', '/opt/closed');
     await box.must('cp', '-r', '/root/dist', '/opt/closed/dist');
     await refused(
-      /\/opt\/closed may not be entered by other users \(mode 0750\)/,
+      /\/opt\/closed is closed to other users \(mode 0750\)/,
       1,
       'node',
       '/opt/closed/dist/cli.js',
       'install',
     );
     await box.must('cp', '/usr/local/bin/node', '/root/node');
-    await refused(/cannot use this Node\.js: \/root\/node lies in \/root/, 1, '/root/node', CLI, 'install');
+    await refused(/cannot use this Node\.js: \/root\/node is in \/root/, 1, '/root/node', CLI, 'install');
   });
   await t.test('a configuration that is not valid', async () => {
     service.configure('tunnels: 7\n');
@@ -117,13 +117,13 @@ test('what cannot be is refused with its cure, and leaves everything as it was',
   await t.test('a configuration whose keys the service would not see', async () => {
     await box.must('install', '-m', '600', '/dev/null', '/root/id');
     service.configure(yaml.replace('remoteForward', 'identityFile: /root/id, remoteForward'));
-    await refused(/\/root\/id: sudo install -m 600 \/root\/id \/etc\/tunneld\//, 78);
+    await refused(/\/root\/id: copy it \(sudo install -m 600 \/root\/id \/etc\/tunneld\//, 78);
     service.configure(yaml);
   });
   await t.test('another configuration than the one to copy', async () => {
     writeFileSync(box.path('/tmp/other.yaml'), `${yaml}# other\n`);
     await refused(
-      /config\.yaml exists and is not the same as \/tmp\/other\.yaml/,
+      /config\.yaml exists and differs from \/tmp\/other\.yaml/,
       1,
       'tunneld',
       '--config',
@@ -133,13 +133,13 @@ test('what cannot be is refused with its cure, and leaves everything as it was',
   });
   await t.test('a user tunneld with another home', async () => {
     await box.must('useradd', '--system', '--user-group', '--home-dir', '/srv/else', 'tunneld');
-    await refused(/a user tunneld with the home \/srv\/else.*usermod --home \/var\/lib\/tunneld tunneld/, 1);
+    await refused(/the user tunneld has the home \/srv\/else.*usermod --home \/var\/lib\/tunneld tunneld/, 1);
     await box.must('userdel', 'tunneld');
   });
   await t.test('another tunnel.service', async () => {
     writeFileSync(box.path(UNIT), '[Service]\nExecStart=/usr/sbin/openvpn --config x\n');
-    await refused(/there is another tunnel\.service.*not plainly ssh or autossh: \/usr\/sbin\/openvpn/, 1);
-    await refused(/is not as tunneld install wrote it/, 1, 'tunneld', 'uninstall');
+    await refused(/is another tunnel\.service.*not just ssh or autossh: \/usr\/sbin\/openvpn/, 1);
+    await refused(/was edited after tunneld install wrote it/, 1, 'tunneld', 'uninstall');
     await box.must('rm', UNIT);
   });
   await t.test('a link where a file of root belongs', async () => {
@@ -151,20 +151,20 @@ test('what cannot be is refused with its cure, and leaves everything as it was',
     await box.must('touch', '/root/.ssh/known_hosts');
     await box.must('ln', '-s', '/root/.ssh', '/var/lib/tunneld/.ssh');
     await box.must('chown', '-h', 'nobody', '/var/lib/tunneld/.ssh');
-    await refused(/\/var\/lib\/tunneld\/\.ssh is a link that somebody else made/, 1);
+    await refused(/\/var\/lib\/tunneld\/\.ssh is a link of another user/, 1);
     await box.must('rm', '-r', '/var/lib/tunneld');
   });
   await t.test('a read-only /etc', async () => {
     await box.must('mount', '--bind', '/etc', '/etc');
     await box.must('mount', '-o', 'remount,bind,ro', '/etc');
-    await refused(/cannot write to \/etc: it is on a disk that is mounted read-only/, 1);
+    await refused(/cannot write to \/etc: the file system is mounted read-only/, 1);
     await box.must('umount', '/etc');
   });
   await t.test('a full disk', async () => {
     await box.must('mount', '-o', 'remount,size=128k', '/etc/systemd/system');
     await box.run('dd', 'if=/dev/zero', 'of=/etc/systemd/system/fill', 'bs=1k');
     await refused(
-      /cannot write \/etc\/systemd\/system\/tunnel\.service: the disk is full.*\n.*everything is as it was/,
+      /cannot write \/etc\/systemd\/system\/tunnel\.service: the disk is full.*\n.*all changes were reverted/,
       1,
     );
     await box.must('rm', '/etc/systemd/system/fill');
@@ -172,7 +172,7 @@ test('what cannot be is refused with its cure, and leaves everything as it was',
   });
   await t.test('two at once', async () => {
     await refused(
-      /another tunneld install or uninstall is at work/,
+      /another tunneld install or uninstall is running/,
       1,
       'flock',
       '/run/tunneld-install.lock',
@@ -182,8 +182,8 @@ test('what cannot be is refused with its cure, and leaves everything as it was',
   });
   await t.test('a daemon that cannot start', async () => {
     await service.dropIn('ExecStart=', "ExecStart=/bin/sh -c 'echo cannot start; exit 78'");
-    const { stderr } = await refused(/systemctl start tunnel\.service` ended with 1/, 78);
-    assert.match(stderr, /its last words:\n.*cannot start\n/s);
+    const { stderr } = await refused(/systemctl start tunnel\.service` failed \(exit code 1\)/, 78);
+    assert.match(stderr, /last lines of its log:\n.*cannot start\n/s);
     await box.must('rm', '-r', '/etc/systemd/system/tunnel.service.d');
     await box.must('systemctl', 'daemon-reload');
   });
@@ -234,7 +234,7 @@ test('what cannot be is refused with its cure, and leaves everything as it was',
   await t.test('a unit that was edited by hand', async () => {
     appendFileSync(box.path(UNIT), '\n# mine\n');
     await refused(/was edited by hand.*systemctl edit tunnel/, 1);
-    await refused(/is not as tunneld install wrote it/, 1, 'tunneld', 'uninstall', '--purge', '--yes');
+    await refused(/was edited after tunneld install wrote it/, 1, 'tunneld', 'uninstall', '--purge', '--yes');
     assert.match(readFileSync(box.path(UNIT), 'utf8'), /# mine/);
     assert.equal(await service.property('ActiveState'), 'active');
     assert.ok(existsSync(box.path('/etc/tunneld/config.yaml')));
@@ -251,7 +251,7 @@ test('what cannot be is refused with its cure, and leaves everything as it was',
   });
   await t.test('a masked one', async () => {
     await box.must('systemctl', 'mask', 'tunnel');
-    await refused(/tunnel\.service is masked: `sudo systemctl unmask tunnel`/, 1);
+    await refused(/tunnel\.service is masked: run `sudo systemctl unmask tunnel`/, 1);
     await box.must('systemctl', 'unmask', 'tunnel');
   });
 });

@@ -116,8 +116,8 @@ WantedBy=multi-user.target
     writeFileSync(drop, "[Service]\nExecStartPost=/bin/sh -c '! test -S /run/tunneld/control.sock'\n");
     const { code, stderr } = await box.run('tunneld', 'install', '--yes');
     assert.equal(code, 1);
-    assert.match(stderr, /systemctl restart tunnel\.service` ended with 1/);
-    assert.match(stderr, /everything is as it was, and what ran before runs again/);
+    assert.match(stderr, /systemctl restart tunnel\.service` failed \(exit code 1\)/);
+    assert.match(stderr, /all changes were reverted, and the old unit runs again/);
     assert.equal(readFileSync(box.path(UNIT), 'utf8'), ssh);
     assert.ok(!existsSync(box.path(`${UNIT}.before-tunneld`)));
     assert.ok(!existsSync(box.path('/etc/tunneld')) && !existsSync(box.path('/var/lib/tunneld/known_hosts')));
@@ -137,7 +137,7 @@ WantedBy=multi-user.target
       const { code, stderr } = await box.run('tunneld', 'install', '--yes');
       assert.equal(code, 1);
       assert.match(stderr, /the new service is not as up as the old one was: relay: blocked, host-key-unknown/);
-      assert.match(stderr, /everything is as it was, and what ran before runs again/);
+      assert.match(stderr, /all changes were reverted, and the old unit runs again/);
       await until(async () => (await visit(port, 'again')) === 'again', { what: 'the old tunnel' });
       assert.match(readFileSync(box.path(UNIT), 'utf8'), /GlobalKnownHostsFile/);
       assert.ok(!existsSync(box.path('/etc/tunneld')) && !existsSync(box.path(TRIAL)));
@@ -210,7 +210,7 @@ WantedBy=multi-user.target
   await t.test('uninstall says where the old unit lies, and how it comes back', async () => {
     const { code, stderr } = await box.run('tunneld', 'uninstall', '--purge', '--yes');
     assert.equal(code, 0, stderr);
-    const command = /to have it back: (.*)$/m.exec(stderr)?.[1] ?? '';
+    const command = /to restore it: (.*)$/m.exec(stderr)?.[1] ?? '';
     await box.must('sh', '-c', command.replaceAll('sudo ', ''));
     await until(async () => (await visit(port, 'old')) === 'old', { what: 'the old tunnel' });
     await box.must('systemctl', 'disable', '--now', 'tunnel');

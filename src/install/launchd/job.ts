@@ -3,7 +3,7 @@ import { crashLog, LABEL, type LaunchdService, serviceEnvironment } from './serv
 
 /**
  * The property list of the service: what launchd.plist(5) calls a job (https://keith.github.io/xcode-man-pages/launchd.plist.5.html).
- * The one that is shipped is this for the usual names.
+ * launchd/dev.tunneld.tunneld.plist is the one for the default names.
  */
 export function renderJob(service: LaunchdService): string {
   return renderPlist(HEADER, job(service), COMMENTS);
@@ -24,31 +24,31 @@ function job(service: LaunchdService): PlistDict {
   };
 }
 
-/** What the first line of the program says to Node when it is started by its name (packaging/build.mjs). */
+/** The same options as in the program's first line (packaging/build.mjs). */
 const NODE_OPTIONS = ['--single-threaded-gc', '--inspect-port=240.0.0.1:9229'];
 
 // No comment may have two hyphens in a row: they end it.
 const HEADER = `
-  "sudo tunneld install" makes this, and "tunneld uninstall" takes it away. By hand, with NAME for the account whose keys and
-  known_hosts are to be used (edit UserName, HOME, and the paths of node and tunneld, which "command -v" tells):
+  "sudo tunneld install" writes this file, and "sudo tunneld uninstall" removes it. By hand, with NAME for the account whose keys
+  and known_hosts are used (edit UserName, HOME, and the paths of node and tunneld, which "command -v" prints):
     sudo install -d -m 700 -o NAME /var/db/tunneld /var/log/tunneld
     sudo install -m 644 -o root -g wheel launchd/dev.tunneld.tunneld.plist /Library/LaunchDaemons/
     sudo launchctl enable system/dev.tunneld.tunneld
     sudo launchctl bootstrap system /Library/LaunchDaemons/dev.tunneld.tunneld.plist
-  A daemon and not an agent: agents wait for a login, and since macOS 15 are cut off from the local network.
+  It is a daemon and not an agent: agents start at a login only, and since macOS 15 cannot reach the local network.
 `.replace('\n', '');
 
 const COMMENTS: Readonly<Record<string, string>> = {
   ProgramArguments:
-    'node by its path, since launchd has a PATH without it; the options are those of the first line of tunneld',
+    'node by its path, because launchd has a PATH without it; the options are those of the first line of tunneld',
   EnvironmentVariables:
-    'the log belongs to tunneld, which rotates it; a thread ends a process that hangs, since launchd has no watchdog',
-  KeepAlive: 'starts when this is loaded, with the system too (once the disk is unlocked), and again after any end',
+    'tunneld rotates its log itself; a watchdog thread ends the process when it hangs, because launchd has no watchdog',
+  KeepAlive: 'start at load, at boot (once the disk is unlocked), and again after every exit',
   ThrottleInterval:
-    'seconds from one start to the next at least, which is what launchd does anyway; after a longer life the next comes at once',
+    'at least this many seconds between two starts (the default of launchd); a job that ran longer is restarted at once',
   ExitTimeOut: 'seconds between SIGTERM and SIGKILL',
-  Umask: '077: nothing that we write is for others',
+  Umask: '077: files are readable by the owner only',
   HardResourceLimits: 'no private key in a core dump',
   StandardErrorPath:
-    'launchd keeps this open, so that it cannot be rotated: it has only what comes before the log, such as a crash of node itself',
+    'launchd keeps this file open, so that it cannot be rotated: it holds only what is printed outside the log, such as a crash of node',
 };

@@ -1,7 +1,7 @@
 import { execFile } from 'node:child_process';
 import { InstallError } from '../steps/install-error.ts';
 
-/** What launchctl answered: 0, or one of the numbers that `launchctl error N` explains, with its words. */
+/** The result of launchctl: 0, or a number that `launchctl error N` explains, and what it printed. */
 export interface LaunchctlAnswer {
   readonly code: number;
   readonly text: string;
@@ -10,48 +10,53 @@ export interface LaunchctlAnswer {
 export type Launchctl = (...args: readonly string[]) => Promise<LaunchctlAnswer>;
 
 /**
- * The numbers that mean something to us, from <sys/errno.h> of macOS and from launchd's own list. `launchctl print` is asked for
- * its exit code alone: its output "is NOT API in any sense at all" (launchctl(1)).
+ * The exit codes that are told apart, from <sys/errno.h> of macOS and from launchd's own list. Of `launchctl print` only the exit
+ * code is used: its output "is NOT API in any sense at all" (launchctl(1)).
  */
 export const LAUNCHCTL = {
   ok: 0,
-  /** ESRCH: bootout of what is not loaded (https://github.com/DeterminateSystems/nix-installer/issues/1148). */
+  /** ESRCH: bootout of a service that is not loaded (https://github.com/DeterminateSystems/nix-installer/issues/1148). */
   noSuchProcess: 3,
   /**
-   * EIO, the answer to nearly everything: already loaded, an older one that is not gone yet, disabled, a bad plist, and for bootout
-   * not loaded (https://github.com/jdx/mise/pull/10965). While an older one goes, it comes for about five seconds
+   * EIO stands for nearly everything: already loaded, the previous instance not gone yet, disabled, a bad plist, and for bootout
+   * not loaded (https://github.com/jdx/mise/pull/10965). While a previous instance ends, it comes for about five seconds
    * (https://github.com/headroomlabs-ai/headroom/issues/1289).
    */
   inputOutput: 5,
-  /** EINPROGRESS: bootout that goes on by itself (https://github.com/osquery/osquery/issues/5698). */
+  /** EINPROGRESS: bootout continues in the background (https://github.com/osquery/osquery/issues/5698). */
   nowInProgress: 36,
-  /** EALREADY: an older one is going, or this one coming (https://github.com/Layr-Labs/d-inference/issues/1102). */
+  /** EALREADY: a previous instance is ending, or this one is starting (https://github.com/Layr-Labs/d-inference/issues/1102). */
   alreadyInProgress: 37,
-  /** What print says of gui/UID, where UID is not logged in at the screen (https://github.com/duh17/oppi/issues/38). */
+  /** print of gui/UID while UID is not logged in at the screen (https://github.com/duh17/oppi/issues/38). */
   noSuchDomain: 112,
-  /** What print says of what is not loaded (https://github.com/NousResearch/hermes-agent/pull/5536). */
+  /** print of a service that is not loaded (https://github.com/NousResearch/hermes-agent/pull/5536). */
   noSuchService: 113,
-  /** Remembered from a `disable`, over uninstallation and restart (https://github.com/DeterminateSystems/nix-installer/issues/530). */
+  /** Disabled; launchd remembers it across uninstallation and restart (https://github.com/DeterminateSystems/nix-installer/issues/530). */
   disabled: 119,
-  /** What the others say then (https://github.com/nix-community/home-manager/issues/4413). */
+  /** What the other subcommands return for a missing domain (https://github.com/nix-community/home-manager/issues/4413). */
   notInThisDomain: 125,
 } as const;
 
-/** Calls the real launchctl. It may wait for a service to end, so it is given time. */
+/** Calls launchctl, which may wait for a service to end: hence the long timeout. */
 export function systemLaunchctl(env: NodeJS.ProcessEnv): Launchctl {
   return (...args) =>
     new Promise((resolve, reject) => {
       execFile('launchctl', args, { env, timeout: CALL_TIMEOUT_MS }, (error, stdout, stderr) => {
         if (error === null) resolve({ code: LAUNCHCTL.ok, text: stdout.trim() });
         else if (typeof error.code === 'number') resolve(failure(error.code, stderr || stdout));
-        else reject(new InstallError(`launchctl ${args.join(' ')}: ${error.killed ? 'no answer' : error.message}`));
+        else
+          reject(
+            new InstallError(
+              `launchctl ${args.join(' ')}: ${error.killed ? `no result within ${CALL_TIMEOUT_MS / 1000} s` : error.message}`,
+            ),
+          );
       });
     });
 }
 
 const CALL_TIMEOUT_MS = 60_000;
 
-/** The number in the words (`Bootstrap failed: 5: Input/output error`) is the exit code too, as far as it fits. */
+/** The number in the text (`Bootstrap failed: 5: Input/output error`) is whole; the exit code is the same modulo 256. */
 function failure(exitCode: number, text: string): LaunchctlAnswer {
   const printed = /^(?:\S+ failed|Could not \w+ service.*?): (\d+): /m.exec(text)?.[1];
   return { code: printed === undefined ? exitCode : Number(printed), text: text.trim() };

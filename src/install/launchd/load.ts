@@ -12,9 +12,9 @@ export interface LoadDeps {
 }
 
 /**
- * Has launchd run the service as its plist says now. Where the plist is `unchanged` and loaded, launchd only starts the program
- * anew, which it does by itself; else an older one has to go first, and a rescuer sees to it that the new one comes whatever becomes
- * of us: whoever calls this may have come through the very tunnel that ends here.
+ * Has launchd run the service with its present plist. Where the plist is loaded and `unchanged`, the program is only restarted. Else
+ * the previous instance is unloaded first, and a rescue process loads the new one even if this process dies in between: it may have
+ * been started through the very tunnel that ends here.
  */
 export async function loadService(service: LaunchdService, unchanged: boolean, deps: LoadDeps): Promise<void> {
   const loaded = await isLoaded(service, deps.launchctl);
@@ -30,16 +30,16 @@ export async function loadService(service: LaunchdService, unchanged: boolean, d
   }
 }
 
-/** Politely, and it comes again since its plist says KeepAlive; `kickstart -k` would kill it. */
+/** By SIGTERM: KeepAlive starts it again. `kickstart -k` would send SIGKILL. */
 async function restart(service: LaunchdService, deps: LoadDeps): Promise<void> {
   await must(deps, 'enable', service.target);
   const { code } = await deps.launchctl('kill', 'SIGTERM', service.target);
-  if (code !== LAUNCHCTL.ok) await kickstart(service, deps); // it did not run
+  if (code !== LAUNCHCTL.ok) await kickstart(service, deps); // it was not running
 }
 
 /**
- * Again and again, for some of its failures pass. What is loaded after one is the new service: the older is gone, and launchd may
- * still be busy with a call before (https://github.com/openclaw/openclaw/pull/71413).
+ * Retries, because some failures are temporary. A service that is loaded after a failure is the new one: the previous one is gone,
+ * and launchd may still have been busy with an earlier call (https://github.com/openclaw/openclaw/pull/71413).
  */
 async function bootstrap(service: LaunchdService, { clock, launchctl }: LoadDeps): Promise<void> {
   const deadline = clock.now() + PATIENCE_MS;
@@ -57,14 +57,14 @@ async function bootstrap(service: LaunchdService, { clock, launchctl }: LoadDeps
 const NO_DOMAIN: readonly number[] = [LAUNCHCTL.noSuchDomain, LAUNCHCTL.notInThisDomain];
 const PASSING: readonly number[] = [LAUNCHCTL.inputOutput, LAUNCHCTL.nowInProgress, LAUNCHCTL.alreadyInProgress];
 
-/** Three times what was measured. */
+/** Three times the longest time that was measured. */
 const PATIENCE_MS = 15_000;
 const RETRY_MS = 500;
 
 /**
- * It starts by itself, but not always: with KeepAlive and all (https://github.com/openbase-community/openbase/pull/15). Without -k,
- * which right after bootstrap may make launchd forget the service (https://github.com/openclaw/openclaw/pull/41952). Whether it runs
- * is seen elsewhere, so that no failure of this matters.
+ * Starts the service where launchd did not, which happens in spite of KeepAlive (https://github.com/openbase-community/openbase/pull/15).
+ * Without -k, which right after bootstrap may make launchd forget the service (https://github.com/openclaw/openclaw/pull/41952). Its
+ * exit code is ignored: the caller waits until the daemon answers.
  */
 async function kickstart({ target }: LaunchdService, { launchctl }: LoadDeps): Promise<void> {
   await launchctl('kickstart', target);
@@ -79,12 +79,12 @@ function failed(command: string, { code, text }: LaunchctlAnswer): InstallError 
   return new InstallError(`launchctl ${command} failed with ${code}: ${text}`);
 }
 
-/** Error 5 for so long is no older service that takes its time: it is the plist, or the system's own reasons. */
+/** Error 5 for so long does not come from a previous instance: the plist is bad, or the system forbids it. */
 function notLoaded({ plist, target, kind }: LaunchdService, { text }: LaunchctlAnswer): InstallError {
   const owner = kind === 'daemon' ? 'root:wheel' : 'you';
   return new InstallError(
-    `launchd does not load ${plist}: ${text}\n` +
-      `look: plutil -lint ${JSON.stringify(plist)} (is it a property list?); ls -l (does it belong to ${owner}, with mode 644?); ` +
+    `launchd did not load ${plist}: ${text}\n` +
+      `check: plutil -lint ${JSON.stringify(plist)} (is it a property list?); ls -l (owner ${owner}, mode 644?); ` +
       `launchctl print-disabled ${target.slice(0, target.lastIndexOf('/'))}; System Settings, General, Login Items (is it allowed?)`,
   );
 }

@@ -3,12 +3,12 @@ import type { Step } from '../steps/step.ts';
 import { renderJob } from './job.ts';
 import { ownDirectories, type LaunchdService } from './service.ts';
 
-/** What has to be there before launchd is told. `files` are those in its directories, which only the account may read. */
+/** The steps before the service is loaded. `files` are those in its directories, which only the account may read. */
 export function launchdPlan(service: LaunchdService, files: readonly string[]): readonly Step[] {
   const { name: owner, group } = service.account;
   const own = { owner, group };
-  // launchd takes no plist that others could have written (launchctl(1), load), and no service starts whose account cannot open
-  // its error log (https://newbetuts.com/34215527-what-does-launchd-status-78-mean-why-my-user-agent-not-running).
+  // launchd refuses a plist that others may write to (launchctl(1), load), and starts no service whose account cannot open its
+  // error log (https://newbetuts.com/34215527-what-does-launchd-status-78-mean-why-my-user-agent-not-running).
   const root = service.kind === 'daemon' ? { owner: 'root', group: 'wheel' } : own;
   return [
     ...(service.kind === 'agent'
@@ -20,25 +20,25 @@ export function launchdPlan(service: LaunchdService, files: readonly string[]): 
   ];
 }
 
-/** What is taken away once launchd has let go; `purge` is what else is to go besides the logs, or null where all that stays. */
+/** What is removed once the service is unloaded. `purge` are the paths to remove besides the logs; null keeps them all. */
 export function launchdRemoval(service: LaunchdService, purge: readonly string[] | null): readonly Step[] {
   const more = purge === null ? [] : [service.logDirectory, ...purge];
   return [service.plist, ...more].map((path) => ({ type: 'remove', path }));
 }
 
-/** What loading does, for people: launchctl itself is called with more patience (see load.ts). */
+/** What loading does, for a dry run: the real calls retry (load.ts). */
 export function loadingSteps({ domain, target, plist }: LaunchdService): readonly Step[] {
   return [
-    { type: 'command', argv: ['launchctl', 'bootout', target], why: 'an older one ends, if there is one' },
-    { type: 'command', argv: ['launchctl', 'enable', target], why: 'it may have been disabled, which is remembered' },
-    { type: 'command', argv: ['launchctl', 'bootstrap', domain, plist], why: 'it is loaded, and starts' },
+    { type: 'command', argv: ['launchctl', 'bootout', target], why: 'unload the previous instance, if any' },
+    { type: 'command', argv: ['launchctl', 'enable', target], why: 'enable it, in case it was disabled' },
+    { type: 'command', argv: ['launchctl', 'bootstrap', domain, plist], why: 'load and start it' },
   ];
 }
 
-/** What unloading does, likewise. */
+/** What unloading does, for a dry run. */
 export function unloadingSteps({ target }: LaunchdService): readonly Step[] {
   return [
-    { type: 'command', argv: ['launchctl', 'bootout', target], why: 'it ends' },
-    { type: 'command', argv: ['launchctl', 'disable', target], why: 'it does not start again' },
+    { type: 'command', argv: ['launchctl', 'bootout', target], why: 'stop it' },
+    { type: 'command', argv: ['launchctl', 'disable', target], why: 'keep it from starting again' },
   ];
 }

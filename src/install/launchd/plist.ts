@@ -6,7 +6,7 @@ export interface PlistDict {
   readonly [key: string]: PlistValue;
 }
 
-/** A property list as XML (plist(5)); `comments` stand above the keys of the outermost dictionary that they are called after. */
+/** A property list as XML (plist(5)). `comments` are written above the keys of the outermost dictionary that have their names. */
 export function renderPlist(header: string, dict: PlistDict, comments: Readonly<Record<string, string>>): string {
   const entries = Object.entries(dict).flatMap(([key, value]) => {
     const comment = comments[key];
@@ -43,10 +43,10 @@ function isList(value: readonly PlistValue[] | PlistDict): value is readonly Pli
   return Array.isArray(value);
 }
 
-/** XML 1.0 has no way to write most control characters, UTF-8 none for half a pair of surrogates, and a parser makes a carriage return that is not escaped a newline. */
+/** XML 1.0 cannot express most control characters, nor UTF-8 a lone surrogate; an unescaped carriage return is parsed as a newline. */
 function text(value: string): string {
   if (NOT_XML.test(value)) {
-    throw new InstallError(`a property list cannot hold the characters of ${JSON.stringify(value)}: rename it`);
+    throw new InstallError(`${JSON.stringify(value)} has characters that a property list cannot hold: rename it`);
   }
   return value.replaceAll('&', '&amp;').replaceAll('<', '&lt;').replaceAll('>', '&gt;').replaceAll('\r', '&#13;');
 }

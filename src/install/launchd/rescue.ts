@@ -2,9 +2,8 @@ import { spawn } from 'node:child_process';
 import type { LaunchdService } from './service.ts';
 
 /**
- * A process in a session of its own that loads the service as soon as `installer` has ended without having stopped it. Between
- * bootout and bootstrap nothing else would: the tunnel through which somebody installs ends there, and with it his shell and all
- * that it runs.
+ * Starts a process in a session of its own that loads the service if `installer` exits without having stopped it. Between bootout
+ * and bootstrap nothing else would: an installation through the tunnel itself loses its shell there, and all that the shell runs.
  */
 export function startRescue(
   service: LaunchdService,
@@ -13,21 +12,21 @@ export function startRescue(
 ): { stop(): void } {
   const args = ['-c', SCRIPT, 'tunneld-rescue', String(installer), service.target, service.domain, service.plist];
   const child = spawn('/bin/sh', args, { detached: true, stdio: 'ignore', env, cwd: '/' });
-  child.on('error', () => {}); // then there is no rescuer; installing goes on without
+  child.on('error', () => {}); // the installation continues without it
   child.unref();
   return {
     stop: () => {
       if (child.pid === undefined || child.exitCode !== null) return;
       try {
-        process.kill(-child.pid, 'SIGKILL'); // with its sleep
+        process.kill(-child.pid, 'SIGKILL'); // the group: its sleep too
       } catch {
-        // it has just ended
+        // it has exited meanwhile
       }
     },
   };
 }
 
-/** The old service may still be known for as long as its ExitTimeOut: only one that stays is the new one, loaded by somebody else. */
+/** launchd may list the previous instance until its ExitTimeOut is over: only a service that stays loaded is the new one. */
 const SCRIPT = `
 tries=0
 while kill -0 "$1"; do

@@ -1,22 +1,22 @@
 import { dirname, join } from 'node:path';
 import type { Account } from './account.ts';
 
-/** What is to be a service of launchd, and where all that belongs to it is. */
+/** A service of launchd, with the paths of all that belongs to it. */
 export interface LaunchdService {
-  /** `system`, or `gui/UID`: whose launchd it is (launchctl(1)). */
+  /** The domain of launchd: `system` or `gui/UID` (launchctl(1)). */
   readonly domain: string;
   /** `DOMAIN/LABEL`. */
   readonly target: string;
   readonly plist: string;
-  /** A daemon, of the system, or an agent of one user's session. */
+  /** A daemon of the system, or an agent of one user's session. */
   readonly kind: 'daemon' | 'agent';
   readonly account: Account;
-  /** Absolute paths that stay the same when Node or tunneld is updated. */
+  /** Absolute paths that do not change when Node or tunneld is updated. */
   readonly node: string;
   readonly program: string;
   readonly config: string;
   readonly logDirectory: string;
-  /** Where the daemon keeps its state and its control socket; null where its own defaults do. */
+  /** For state and control socket; null leaves both to the daemon's defaults. */
   readonly stateDirectory: string | null;
 }
 
@@ -24,7 +24,7 @@ export type LaunchdOptions = Pick<LaunchdService, 'kind' | 'account' | 'node' | 
 
 export const LABEL = 'dev.tunneld.tunneld';
 
-/** Everything of the service that follows from what is wanted. */
+/** Completes a service from its options. */
 export function launchdService(options: LaunchdOptions): LaunchdService {
   const { home, uid } = options.account;
   if (options.kind === 'agent') {
@@ -48,7 +48,7 @@ export function launchdService(options: LaunchdOptions): LaunchdService {
   };
 }
 
-/** Directories that belong to the account, with all files in them: root may have made them (`sudo tunneld init`), or another account. */
+/** The directories that have to belong to the account, files included: root (`sudo tunneld init`) or another account may have made them. */
 export function ownDirectories({
   kind,
   config,
@@ -68,24 +68,24 @@ interface OwnDirectory {
   readonly mode: number;
 }
 
-/** A configuration elsewhere is somebody's already. */
+/** Only this directory is ours; elsewhere the owner is kept. */
 const CONFIG_DIRECTORY = '/usr/local/etc/tunneld';
 
-/** What the plist puts into the environment of the daemon. */
+/** The environment of the daemon, as the plist sets it. */
 export function serviceEnvironment(service: LaunchdService): Readonly<Record<string, string>> {
   const { account, logDirectory, stateDirectory } = service;
   return {
     PATH: '/usr/local/bin:/opt/homebrew/bin:/usr/bin:/bin:/usr/sbin:/sbin',
-    // launchd promises it to agents alone; commands that we start (proxyCommand) look for it.
+    // launchd sets it for agents only; commands that the daemon starts (proxyCommand) need it.
     HOME: account.home,
-    // Named as systemd does it, so that both kinds of service have their defaults in one place (src/config/input/paths.ts).
+    // systemd's names, so that the defaults of both kinds of service are in one place (src/config/input/paths.ts).
     ...(stateDirectory === null ? {} : { STATE_DIRECTORY: stateDirectory, RUNTIME_DIRECTORY: stateDirectory }),
     TUNNELD_LOG_FILE: join(logDirectory, 'tunneld.log'),
     TUNNELD_WATCHDOG: '60',
   };
 }
 
-/** What is written before the log is open, and what Node itself says when it crashes. */
+/** The file for what is printed before the log is open, and for a crash of Node. */
 export function crashLog({ logDirectory }: LaunchdService): string {
   return join(logDirectory, 'launchd.log');
 }

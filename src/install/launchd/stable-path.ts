@@ -1,7 +1,7 @@
 /**
- * The path of a program that stays when the program is updated. Homebrew keeps each version in a Cellar, from which an update takes
- * it away, and a link to the present one in opt (https://docs.brew.sh/Formula-Cookbook, opt_prefix). Node tells its own path with
- * all links followed. `real` follows links, and answers null where nothing is.
+ * The path of a program that survives its updates. Homebrew keeps each version in a Cellar, which an update removes, and links the
+ * present one from opt (https://docs.brew.sh/Formula-Cookbook, opt_prefix). process.execPath has all links resolved. `real` resolves
+ * links, null where the path does not exist.
  */
 export function stablePath(path: string, real: (path: string) => string | null): string {
   const [, prefix, formula, rest] = /^(.*)\/Cellar\/([^/]+)\/[^/]+\/(.+)$/s.exec(path) ?? [];

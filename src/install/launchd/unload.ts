@@ -8,17 +8,17 @@ interface UnloadDeps {
   readonly launchctl: Launchctl;
 }
 
-/** Has launchd end the service and forget it, and waits until that is so; the answer is whether it was loaded. */
+/** Stops and unloads the service, and waits until it is unloaded. Resolves with whether it was loaded. */
 export async function unloadService(service: LaunchdService, { clock, launchctl }: UnloadDeps): Promise<boolean> {
   const { code, text } = await launchctl('bootout', service.target);
   if (NOT_LOADED.includes(code)) return false;
   if (!GOING.includes(code)) throw new InstallError(`launchctl bootout failed with ${code}: ${text}`);
-  // It answers before the service has ended (https://github.com/Opendray/opendray/pull/211).
+  // bootout returns before the service has ended (https://github.com/Opendray/opendray/pull/211).
   const deadline = clock.now() + PATIENCE_MS;
   while (await isLoaded(service, launchctl)) {
     if (clock.now() >= deadline) {
       throw new InstallError(
-        `launchd does not let go of ${service.target}: try again, or restart the Mac; ${text}`.trim(),
+        `launchd still lists ${service.target} after ${PATIENCE_MS / 1000} s: run this again, or restart the Mac; ${text}`.trim(),
       );
     }
     await sleep(clock, POLL_MS);
@@ -37,7 +37,7 @@ const NOT_LOADED: readonly number[] = [
   LAUNCHCTL.notInThisDomain,
 ];
 
-/** What bootout says of one that goes, or may go: print then tells. */
+/** Results of bootout after which `print` decides whether the service is unloaded. */
 const GOING: readonly number[] = [
   LAUNCHCTL.ok,
   LAUNCHCTL.inputOutput,
@@ -45,7 +45,7 @@ const GOING: readonly number[] = [
   LAUNCHCTL.alreadyInProgress,
 ];
 
-/** Keeps launchd from loading it at the next start, which it remembers even when the plist is gone. */
+/** Keeps launchd from loading the service at the next boot; launchd remembers this even without the plist. */
 export async function disableService({ target }: LaunchdService, launchctl: Launchctl): Promise<void> {
   const { code, text } = await launchctl('disable', target);
   if (code !== LAUNCHCTL.ok && !NOT_LOADED.includes(code))
@@ -58,7 +58,7 @@ export async function isLoaded(service: LaunchdService, launchctl: Launchctl): P
 
 export function noDomain({ domain, account }: LaunchdService): InstallError {
   return new InstallError(
-    `launchd has no ${domain} now: agents need ${account.name} to be logged in at the screen of this Mac. ` +
-      'Log in there and repeat this, or install a daemon: sudo tunneld install',
+    `the launchd domain ${domain} does not exist: an agent needs ${account.name} to be logged in at the screen of this Mac. ` +
+      'Log in there and run this again, or install a daemon: sudo tunneld install',
   );
 }

@@ -10,7 +10,7 @@ export interface Account {
   readonly home: string;
 }
 
-/** By its name, or its number. */
+/** Looks an account up by name or number; null where it does not exist. */
 export async function accountOf(run: Runner, who: string): Promise<Account | null> {
   const { code, stdout } = await run(['getent', 'passwd', who]);
   if (code === NO_PROGRAM) return await accountOfMac(run, who);
@@ -20,7 +20,7 @@ export async function accountOf(run: Runner, who: string): Promise<Account | nul
     : null;
 }
 
-/** The code of a shell, and of our runner. */
+/** The exit code of a shell for a missing program, which our runner returns too. */
 const NO_PROGRAM = 127;
 
 /** macOS has no getent; its id(1) prints a line of master.passwd(5). */
@@ -37,28 +37,28 @@ export async function groupNumber(run: Runner, name: string): Promise<number | n
   return code === 0 && found === name ? Number(gid) : null;
 }
 
-/** dscacheutil(1) answers lines such as `gid: 20`, and nothing for what is not there. */
+/** dscacheutil(1) prints lines such as `gid: 20`, and nothing for an unknown group. */
 async function groupNumberOfMac(run: Runner, name: string): Promise<number | null> {
   const { stdout } = await run(['dscacheutil', '-q', 'group', '-a', 'name', name]);
   const gid = /^gid: (\d+)$/m.exec(stdout)?.[1];
   return gid === undefined ? null : Number(gid);
 }
 
-/** Refuses an account of our name that is not as the service needs it; null is one that is still to be made. */
+/** Throws where the account cannot be the service's. Null is an account that does not exist yet. */
 export function checkAccount(account: Account | null, group: number | null, home: string): void {
   if (account === null) return;
   const { name } = account;
   if (account.home !== home)
     throw new InstallError(
-      `there is a user ${name} with the home ${account.home}, and the service's is ${home}: if nothing else uses it, ` +
-        `\`sudo usermod --home ${home} ${name}\` or \`sudo userdel ${name}\`, and run this again`,
+      `the user ${name} has the home ${account.home}, but the service needs ${home}: if nothing else uses this user, ` +
+        `run \`sudo usermod --home ${home} ${name}\` or \`sudo userdel ${name}\`, then this again`,
     );
   if (account.gid !== group)
     throw new InstallError(
-      `the user ${name} has another group than ${name}: \`sudo groupadd --force --system ${name} && sudo usermod --gid ${name} ${name}\`, ` +
-        'and run this again',
+      `the primary group of the user ${name} is not ${name}: ` +
+        `run \`sudo groupadd --force --system ${name} && sudo usermod --gid ${name} ${name}\`, then this again`,
     );
 }
 
-/** By this comment in passwd(5) `uninstall --purge` knows that the user is not somebody else's work. */
+/** The comment in passwd(5) by which `uninstall --purge` knows a user that `install` created. */
 export const MADE_BY_US = 'tunneld (made by tunneld install)';

@@ -8,13 +8,13 @@ import { InstallError } from './install-error.ts';
 import { mustRun, type Runner } from './run-program.ts';
 import type { Step } from './step.ts';
 
-/** A step that is not so yet, with what is there in its place. */
+/** A step that is not applied yet, with the present state of its path. */
 export interface Change {
   readonly step: Step;
   readonly before: FileState | null;
 }
 
-/** Which steps are not so yet. A command always counts: whoever plans it knows why. */
+/** The steps that are not applied yet. Commands are always among them: the planner leaves out what is not needed. */
 export async function changesOf(steps: readonly Step[], run: Runner): Promise<readonly Change[]> {
   const changes: Change[] = [];
   for (const step of steps) {
@@ -36,7 +36,7 @@ async function isApplied(step: Step, before: FileState | null, run: Runner): Pro
     case 'file': {
       if (before === null) return step.type === 'file' && step.content === null;
       if (before.kind !== step.type)
-        throw new InstallError(`${step.path} is a ${before.kind}, and has to be a ${step.type}: move it away`);
+        throw new InstallError(`${step.path} is a ${before.kind}, but a ${step.type} is needed there: move it away`);
       if (step.type === 'file' && step.content !== null && step.content !== before.content) return false;
       const wanted = await ownership(step, run);
       return wanted !== null && before.uid === wanted.uid && before.gid === wanted.gid && before.mode === wanted.mode;
@@ -44,7 +44,7 @@ async function isApplied(step: Step, before: FileState | null, run: Runner): Pro
   }
 }
 
-/** Null where the owner is still to be made. */
+/** Null where the user or the group does not exist yet. */
 async function ownership(
   { owner, group, mode }: { readonly owner: string; readonly group: string; readonly mode: number },
   run: Runner,
@@ -54,20 +54,20 @@ async function ownership(
   return uid === undefined || gid === null ? null : { uid, gid, mode };
 }
 
-/** Files that hold no secret, though they may be closed to others. */
+/** Files without secrets, whatever their mode. */
 const OPEN = /\.yaml$|known_hosts$/;
 
-/** A change for people: what, and how files differ. Keys are not shown. */
+/** Prints a change, with a diff of files. Keys are not shown. */
 export function showChange({ step, before }: Change): string {
   switch (step.type) {
     case 'command':
       return `run    ${step.argv.join(' ')}   (${step.why})`;
     case 'user':
-      return `add    user ${step.name}   (home ${step.home}, without a login)`;
+      return `add    user ${step.name}   (home ${step.home}, no login)`;
     case 'remove':
       return `remove ${step.path}`;
     case 'directory':
-      return `${before === null ? 'make  ' : 'change'} ${step.path}/   ${rights(step)}`;
+      return `${before === null ? 'create' : 'change'} ${step.path}/   ${rights(step)}`;
     case 'file': {
       const head = `${before === null ? 'write ' : 'change'} ${step.path}   ${rights(step)}`;
       if (step.content === null || step.content === before?.content) return head;
@@ -85,10 +85,10 @@ function rights({ mode, owner, group }: { readonly mode: number; readonly owner:
   return `${mode.toString(8).padStart(4, '0')} ${owner}:${group}`;
 }
 
-/** Takes back what was done, the last first; the answer is what could not be taken back. */
+/** Reverts the changes, the last first. Resolves with the failures. */
 export type Undo = () => Promise<readonly string[]>;
 
-/** Does what is to be done. Where something fails, what was done before is taken back, and the error says how that went. */
+/** Applies changes in their order. Where one fails, those before it are reverted, and the error says whether that worked. */
 export async function applyChanges(
   changes: readonly Change[],
   run: Runner,
@@ -106,7 +106,8 @@ export async function applyChanges(
       done.push(await applyChange(change, run));
     } catch (error) {
       const left = await undo();
-      const state = left.length === 0 ? 'everything is as it was' : `not all could be taken back: ${left.join('; ')}`;
+      const state =
+        left.length === 0 ? 'all changes were reverted' : `not all changes could be reverted: ${left.join('; ')}`;
       throw new InstallError(`${errorText(error)}\n${state}`, error instanceof InstallError ? error.exit : 1);
     }
     onDone(change);
@@ -114,7 +115,7 @@ export async function applyChanges(
   return undo;
 }
 
-/** The answer takes it back. */
+/** Resolves with a function that reverts the change. */
 async function applyChange({ step, before }: Change, run: Runner): Promise<() => Promise<unknown>> {
   switch (step.type) {
     case 'command':
@@ -124,7 +125,7 @@ async function applyChange({ step, before }: Change, run: Runner): Promise<() =>
       await mustRun(run, userAdd(step.name, step.home, (await groupNumber(run, step.name)) !== null));
       return () => mustRun(run, ['userdel', step.name]);
     case 'remove':
-      // Not Node's rm, which may be led out of a directory by somebody who puts a link there meanwhile; rm(1) may not.
+      // rm(1) does not follow a link that is put into the directory meanwhile; Node's rm may.
       await mustRun(run, ['rm', '-rf', '--', step.path]);
       return () => restore(step.path, before);
     case 'directory': {
@@ -136,7 +137,7 @@ async function applyChange({ step, before }: Change, run: Runner): Promise<() =>
           throw fileError('make', step.path, error);
         }
         await setOwnership(step.path, wanted);
-        // With what a service that failed left in it.
+        // With the files of a service that failed.
         return () => mustRun(run, ['rm', '-rf', '--', step.path]);
       }
       await setOwnership(step.path, wanted);
@@ -164,7 +165,8 @@ async function requireOwnership(
   run: Runner,
 ): Promise<Ownership> {
   const wanted = await ownership(step, run);
-  if (wanted === null) throw new InstallError(`there is no user ${step.owner}, or no group ${step.group}`);
+  if (wanted === null)
+    throw new InstallError(`user ${step.owner} or group ${step.group} does not exist: create it, and run this again`);
   return wanted;
 }
 

@@ -1,4 +1,4 @@
-/** How one text becomes another, as `diff -u` shows it without its head; empty where they are the same. */
+/** The difference of two texts as `diff -u` prints it, without the header; empty where they are equal. */
 export function unifiedDiff(before: string, after: string): string {
   if (before === after) return '';
   const lines = compare(before.split('\n'), after.split('\n'));
@@ -19,7 +19,7 @@ const CONTEXT = 3;
 interface Line {
   readonly mark: ' ' | '-' | '+';
   readonly text: string;
-  /** Where it stands, or would stand, in either text; counted from 1. */
+  /** Its line number in either text, from 1. */
   readonly old: number;
   readonly now: number;
 }
@@ -46,7 +46,7 @@ function compare(before: readonly string[], after: readonly string[]): readonly 
   return lines;
 }
 
-/** For each pair of positions, how many lines the rests have in common; nothing for texts too long for it. */
+/** For each pair of positions, the length of the longest common subsequence of the rests; zeros for texts that are too long. */
 function table(before: readonly string[], after: readonly string[]): readonly (readonly number[])[] {
   const rows = Array.from({ length: before.length + 1 }, () => Array.from({ length: after.length + 1 }, () => 0));
   if (before.length * after.length > MAX_CELLS) return rows;

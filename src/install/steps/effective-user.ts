@@ -3,21 +3,21 @@ import { readRegularFile } from '../../lib/files/read-regular-file.ts';
 import { errorCode } from '../../lib/text.ts';
 import type { Account } from './accounts.ts';
 
-/** As whom a file is read. */
+/** The user and groups that a file is read with. */
 export type EffectiveUser = Pick<Account, 'uid' | 'gid'> & {
-  /** Whose groups count; null for a user without a line in the password database. */
+  /** The user whose groups are set; null for a user that is not in the password database. */
   readonly name: string | null;
 };
 
-/** With whose rights a file is read for a service of the system: what lies in the place of a user could lead anywhere. */
+/** The user whose rights a file is read with for a service of the system: in a user's directory a link could lead anywhere. */
 export function ownerOfPath(path: string): EffectiveUser {
   const { uid, gid } = pathOwner(path);
   return { uid, gid, name: uid === 0 ? 'root' : null };
 }
 
 /**
- * Does something with the rights of another user, for whom the kernel then decides what may be read. The rights are those of the
- * whole process: nothing else may go on meanwhile. Somebody who is not root has only the own ones.
+ * Runs `work` with the effective user and groups of another user, so that the kernel decides what may be read. They are those of the
+ * whole process: nothing else may run meanwhile. Without root nothing is changed.
  */
 export async function asUser<T>(user: EffectiveUser, work: () => T | Promise<T>): Promise<T> {
   const restore = setEffectiveUser(user);
@@ -28,7 +28,7 @@ export async function asUser<T>(user: EffectiveUser, work: () => T | Promise<T>)
   }
 }
 
-/** The bytes of a file, read with the rights of whose place it lies in. */
+/** The bytes of a file, read with the rights of the owner of its directory. */
 export function readAsOwner(path: string, limit?: number): Buffer {
   const restore = setEffectiveUser(ownerOfPath(path));
   try {
@@ -38,10 +38,10 @@ export function readAsOwner(path: string, limit?: number): Buffer {
   }
 }
 
-/** The answer gives them back. */
+/** Returns a function that restores the present ones. */
 function setEffectiveUser({ uid, gid, name }: EffectiveUser): () => void {
   if (process.getuid?.() !== 0 || uid === 0) return () => {};
-  if (process.geteuid?.() !== 0) throw new Error('the rights of two users at once');
+  if (process.geteuid?.() !== 0) throw new Error('the effective user is changed already');
   if (!canChangeUser()) return () => {};
   const groups = process.getgroups?.() ?? [];
   const restore = () => {
@@ -62,8 +62,8 @@ function setEffectiveUser({ uid, gid, name }: EffectiveUser): () => void {
 }
 
 /**
- * Node with a libuv that may use io_uring changes no rights (CVE-2024-22017), as Debian 13's. What root opens in the place of another
- * user is judged in any case (checkRootsOpened); to become what it is changes nothing.
+ * Node.js refuses setuid where its libuv may use io_uring (CVE-2024-22017), as on Debian 13; setting the present user finds out. What
+ * root opens in the directory of another user is checked in any case (checkRootsOpened).
  */
 function canChangeUser(): boolean {
   try {
@@ -75,5 +75,5 @@ function canChangeUser(): boolean {
   }
 }
 
-/** @types/node does not know it. */
+/** Missing in @types/node. */
 type WithInitgroups = { readonly initgroups?: (user: string, extraGroup: number) => void };

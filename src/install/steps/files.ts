@@ -5,17 +5,17 @@ import { errorCode, errorText } from '../../lib/text.ts';
 import { writeAtomically } from '../../lib/files/write-atomically.ts';
 import { InstallError } from './install-error.ts';
 
-/** What is at a path. */
+/** The state of a path. */
 export interface FileState {
   readonly kind: 'file' | 'directory';
   readonly mode: number;
   readonly uid: number;
   readonly gid: number;
-  /** Of a file. */
+  /** Null for a directory. */
   readonly content: string | null;
 }
 
-/** Looks without following a link at the end of the path: what root writes must not be led elsewhere by somebody. */
+/** Reads the state of a path; null where nothing is there. Rejects a link at its end: it could lead what root writes elsewhere. */
 export async function readFileState(path: string): Promise<FileState | null> {
   const real = await realPathOf(path);
   let stats: Stats;
@@ -27,7 +27,7 @@ export async function readFileState(path: string): Promise<FileState | null> {
   }
   if (!stats.isFile() && !stats.isDirectory()) {
     const what = stats.isSymbolicLink() ? 'a link' : 'neither a file nor a directory';
-    throw new InstallError(`${path} is ${what}: put a plain ${what === 'a link' ? 'file or directory' : 'one'} there`);
+    throw new InstallError(`${path} is ${what}: replace it with a plain file or directory`);
   }
   const { uid, gid } = stats;
   const found = { mode: stats.mode & 0o7777, uid, gid };
@@ -35,7 +35,7 @@ export async function readFileState(path: string): Promise<FileState | null> {
   return { kind: 'file', ...found, content: await readText(path, real) };
 }
 
-/** What the path really is: nobody else's link may lie on the way either. */
+/** The path with its links resolved. Rejects a link that belongs to another user than root or the present one. */
 async function realPathOf(path: string): Promise<string> {
   let real = '/';
   let here = '/';
@@ -43,20 +43,20 @@ async function realPathOf(path: string): Promise<string> {
     here = join(here, name);
     const stats = await lstat(here).catch(() => null);
     if (stats?.isSymbolicLink() && stats.uid !== 0 && stats.uid !== process.getuid?.())
-      throw new InstallError(`${here} is a link that somebody else made: put a plain directory there`);
+      throw new InstallError(`${here} is a link of another user: replace it with a plain directory`);
     real = stats?.isSymbolicLink() ? await realpath(here) : join(real, name);
   }
   return join(real, basename(path));
 }
 
-/** Opens what is there and no link; nor may a directory on the way have become one since it was looked at. */
+/** Opens a path without following links. Rejects where a directory in it has become a link since `real` was resolved. */
 async function openNoFollow(path: string, real: string): Promise<FileHandle> {
   const handle = await open(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
-  // Only Linux tells.
+  // Linux only.
   const opened = await readlink(`/proc/self/fd/${handle.fd}`).catch(() => real);
   if (opened === real) return handle;
   await handle.close();
-  throw new Error(`it was ${opened} when it was opened`);
+  throw new Error(`it was replaced meanwhile by ${opened}`);
 }
 
 async function readText(path: string, real: string): Promise<string> {
@@ -73,7 +73,7 @@ async function readText(path: string, real: string): Promise<string> {
   }
 }
 
-/** No configuration, key, unit or list of host keys is so large; what is may be there to fill our memory. */
+/** Larger than any configuration, key, unit or known_hosts file; it bounds the memory. */
 const MAX_BYTES = 16 * 1024 * 1024;
 
 export interface Ownership {
@@ -82,7 +82,7 @@ export interface Ownership {
   readonly gid: number;
 }
 
-/** Writes a file whole or not at all. */
+/** Writes a file atomically. */
 export async function putFile(path: string, content: string | Buffer, { mode, uid, gid }: Ownership): Promise<void> {
   try {
     await writeAtomically(path, content, { mode, owner: { uid, gid } });
@@ -91,14 +91,14 @@ export async function putFile(path: string, content: string | Buffer, { mode, ui
   }
 }
 
-/** Gives a file or a directory to somebody, not following a link. */
+/** Sets owner, group and mode, without following links. */
 export async function setOwnership(path: string, { mode, uid, gid }: Ownership): Promise<void> {
   const real = await realPathOf(path);
   try {
     const handle = await openNoFollow(path, real);
     try {
       const stats = await handle.stat();
-      // Another name for it may be where it matters who owns it.
+      // The file may have another name where its owner matters.
       if (stats.isFile() && stats.nlink > 1) throw new Error('it has another name elsewhere (a hard link)');
       await handle.chown(uid, gid);
       await handle.chmod(mode);
@@ -106,11 +106,11 @@ export async function setOwnership(path: string, { mode, uid, gid }: Ownership):
       await handle.close();
     }
   } catch (error) {
-    throw fileError('give away', path, error);
+    throw fileError('change the owner of', path, error);
   }
 }
 
-/** What the system says, as something that a person can act on. */
+/** An error of the file system, with what to do about it. */
 export function fileError(verb: string, path: string, error: unknown): InstallError {
   if (error instanceof InstallError) return error;
   const cure = CURES[errorCode(error) ?? ''];
@@ -118,7 +118,7 @@ export function fileError(verb: string, path: string, error: unknown): InstallEr
 }
 
 const CURES: Readonly<Record<string, string>> = {
-  ENOSPC: 'the disk is full: free some space (`df -h`) and run this again',
-  EDQUOT: 'the quota is used up: free some space and run this again',
-  EROFS: 'it is on a disk that is mounted read-only: `mount -o remount,rw` it, and run this again',
+  ENOSPC: 'the disk is full: free some space (`df -h`), and run this again',
+  EDQUOT: 'the quota is used up: free some space, and run this again',
+  EROFS: 'the file system is mounted read-only: remount it (`mount -o remount,rw`), and run this again',
 };

@@ -4,8 +4,8 @@ import { InstallError } from './install-error.ts';
 import { fileError } from './files.ts';
 
 /**
- * Keeps a second installation out until the answer is called, or this process is gone, however it ended: the kernel lets go of
- * a lock with the last descriptor. Node cannot lock, so flock(1) does it, on a descriptor that it shares with us.
+ * Takes a lock against a second installation. Resolves with a function that releases it; the kernel does so too when this process
+ * ends. Node.js has no flock(2): flock(1) takes it on a descriptor that it inherits.
  */
 export async function lock(path: string): Promise<() => Promise<void>> {
   const handle = await open(path, 'a', 0o600).catch((error: unknown) => {
@@ -16,8 +16,8 @@ export async function lock(path: string): Promise<() => Promise<void>> {
   await handle.close();
   throw new InstallError(
     code === 1
-      ? `another tunneld install or uninstall is at work (${path}): let it end, and run this again`
-      : 'the program flock is missing, which keeps two installations apart: install util-linux',
+      ? `another tunneld install or uninstall is running (lock ${path}): wait until it ends, and run this again`
+      : 'the program flock is missing, which locks the installation: install util-linux',
   );
 }
 

@@ -7,26 +7,26 @@ interface ProgramResult {
   readonly stderr: string;
 }
 
-/** Runs a program to its end. One that does not exist has the code 127, as in a shell. */
+/** Runs a program to its end. The code of a missing program is 127, as in a shell; null after a signal. */
 export type Runner = (argv: readonly string[]) => Promise<ProgramResult>;
 
 export const runProgram: Runner = ([program = '', ...args]) =>
   new Promise((resolve) => {
-    // A start waits for READY, and what comes before it in the boot.
+    // `systemctl start` waits for READY=1, and during boot for the units before it.
     const options = { timeout: 180_000, maxBuffer: 16 * 1024 * 1024 };
     const child = execFile(program, args, options, (error, stdout, stderr) => {
       if (error !== null && error.code === 'ENOENT')
-        resolve({ code: 127, stdout, stderr: `there is no program ${program}` });
+        resolve({ code: 127, stdout, stderr: `program not found: ${program}` });
       else resolve({ code: child.exitCode, stdout, stderr });
     });
   });
 
-/** The standard output of a program that has to succeed. */
+/** Resolves with the standard output; rejects where the program fails. */
 export async function mustRun(run: Runner, argv: readonly string[]): Promise<string> {
   const { code, stdout, stderr } = await run(argv);
   if (code === 0) return stdout;
   const output = (stderr || stdout).trim();
   throw new InstallError(
-    `\`${argv.join(' ')}\` ended with ${code ?? 'a signal'}${output === '' ? '' : `: ${output.replaceAll('\n', '\n  ')}`}`,
+    `\`${argv.join(' ')}\` failed (${code === null ? 'killed by a signal' : `exit code ${code}`})${output === '' ? '' : `: ${output.replaceAll('\n', '\n  ')}`}`,
   );
 }

@@ -1,4 +1,4 @@
-/** One thing that an installation makes so; a plan is a list of them, and one that is so already costs nothing. */
+/** One step of an installation. A plan is a list of them; a step that is applied already is skipped. */
 export type Step =
   | {
       readonly type: 'directory';
@@ -7,7 +7,7 @@ export type Step =
       readonly owner: string;
       readonly group: string;
     }
-  /** `content` null: only its owner and mode are seen to. */
+  /** `content` null: only owner and mode are set. */
   | {
       readonly type: 'file';
       readonly path: string;

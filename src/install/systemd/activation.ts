@@ -5,23 +5,23 @@ export interface Activation {
   readonly systemctl: readonly string[];
   readonly state: UnitState;
   readonly unitChanged: boolean;
-  /** What runs as the service is not what the unit says: an installation ended half-way. */
+  /** The running process is not the one of the unit, after an installation that was interrupted. */
   readonly runsOther: boolean;
   readonly start: boolean;
 }
 
-/** What brings the service up as its unit says; nothing where it is so already. */
+/** The steps that bring the service up with its present unit; none where it runs so already. */
 export function activationSteps({ systemctl, state, unitChanged, runsOther, start }: Activation): readonly Step[] {
   const steps: Step[] = [];
   const add = (why: string, ...argv: readonly string[]) =>
     steps.push({ type: 'command', argv: [...systemctl, ...argv], why });
-  if (unitChanged || state.needsReload) add('the unit is new', 'daemon-reload');
-  if (state.enabled !== 'enabled') add('it starts with the system', 'enable', UNIT);
+  if (unitChanged || state.needsReload) add('the unit changed', 'daemon-reload');
+  if (state.enabled !== 'enabled') add('start it at boot', 'enable', UNIT);
   if (!start) return steps;
   const up = state.active === 'active' || state.active === 'reloading';
-  // What is between two attempts is not to go on with the old unit.
+  // A unit between two restarts would continue with its old settings.
   const runs = up || state.active === 'activating';
-  if (runs && (unitChanged || runsOther)) add('waits until the daemon is ready', 'restart', UNIT);
-  else if (!up) add('waits until the daemon is ready', 'start', UNIT);
+  if (runs && (unitChanged || runsOther)) add('restart it, and wait until it is ready', 'restart', UNIT);
+  else if (!up) add('start it, and wait until it is ready', 'start', UNIT);
   return steps;
 }

@@ -5,7 +5,7 @@ import { recentLog, type Manager, UNIT, unitState, type UnitState } from './mana
 import { mustRun } from '../steps/run-program.ts';
 import type { Step } from '../steps/step.ts';
 
-/** Files first, then the service manager. Where the service does not come up, all is put back, and what ran runs again. */
+/** Applies the changes to files, then activates the service. Where it does not come up, all changes are reverted, and the previous service runs again. */
 export async function bringUp(
   changes: readonly Change[],
   activation: readonly Step[],
@@ -26,12 +26,12 @@ export async function bringUp(
     const left = await rollBack(undo, before, manager);
     const state =
       left.length > 0
-        ? `not all could be put back: ${left.join('; ')}`
+        ? `not all changes could be reverted: ${left.join('; ')}`
         : before.active === 'active'
-          ? 'everything is as it was, and what ran before runs again'
-          : 'everything is as it was';
+          ? 'all changes were reverted, and the previous service runs again'
+          : 'all changes were reverted';
     throw new InstallError(
-      [errorText(error), ...(log === '' ? [] : ['its last words:', log]), state].join('\n'),
+      [errorText(error), ...(log === '' ? [] : ['last lines of its log:', log]), state].join('\n'),
       exitStatus === EX_CONFIG ? EX_CONFIG : 1,
     );
   }
@@ -39,7 +39,7 @@ export async function bringUp(
 
 const EX_CONFIG = 78;
 
-/** The answer is what did not work. */
+/** Resolves with the failures. */
 async function rollBack(undo: Undo, before: UnitState, { systemctl, run }: Manager): Promise<readonly string[]> {
   const failed: string[] = [];
   const attempt = async (...argv: readonly string[]) => {
@@ -49,7 +49,7 @@ async function rollBack(undo: Undo, before: UnitState, { systemctl, run }: Manag
   if (before.enabled !== 'enabled') await attempt('disable', UNIT);
   failed.push(...(await undo()));
   await attempt('daemon-reload');
-  await run([...systemctl, 'reset-failed', UNIT]); // which fails where nothing of it is left
+  await run([...systemctl, 'reset-failed', UNIT]); // it fails where the unit is gone
   if (before.active === 'active') await attempt('start', UNIT);
   else if (before.active === 'activating') await attempt('start', '--no-block', UNIT);
   return failed;

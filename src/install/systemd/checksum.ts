@@ -1,11 +1,11 @@
 import { createHash } from 'node:crypto';
 
-/** A file of ours with a first line by which it is known whether somebody edited it. */
+/** Puts a line with a checksum in front of a text, so that later edits can be detected. `advice` ends that line. */
 export function withChecksum(text: string, advice: string): string {
   return `${PREFIX}${digest(text)}. ${advice}\n${text}`;
 }
 
-/** What such a line tells: as we wrote it, edited since, or not from us. */
+/** Whether a text is as withChecksum() made it, was edited since, or never had a checksum. */
 export function checksumState(text: string): 'intact' | 'edited' | 'none' {
   const [line = ''] = text.split('\n', 1);
   if (!line.startsWith(PREFIX)) return text.includes(PREFIX) ? 'edited' : 'none';

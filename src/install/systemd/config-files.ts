@@ -4,7 +4,7 @@ import { InstallError } from '../steps/install-error.ts';
 import { ETC, SERVICE_USER, STATE } from './service-paths.ts';
 import type { Step } from '../steps/step.ts';
 
-/** Whose the files are that the configuration names, as far as they lie in the service's own directories and `exists`. */
+/** Sets owner and mode of the files that the configuration names, where they are in the service's directories and exist. */
 export function ownershipSteps(config: Config, exists: (path: string) => boolean): readonly Step[] {
   const { secrets, knownHosts } = filesOf(config);
   const steps: Step[] = [];
@@ -12,23 +12,23 @@ export function ownershipSteps(config: Config, exists: (path: string) => boolean
     steps.push({ type: 'file', path, mode, owner, group, content: null });
   for (const path of secrets) {
     if (!exists(path)) continue;
-    // systemd hands a copy of it to the service.
+    // The service gets a copy of it as a credential.
     if (path.startsWith(`${ETC}/`)) add(path, 0o600, 'root', 'root');
     else if (path.startsWith(`${STATE}/`)) add(path, 0o600, SERVICE_USER, SERVICE_USER);
   }
   for (const path of knownHosts) {
     if (!exists(path)) continue;
-    // Further host keys of the server are written there (updateHostKeys).
+    // The service writes further host keys of the server there (updateHostKeys).
     if (path.startsWith(`${STATE}/`)) add(path, 0o600, SERVICE_USER, SERVICE_USER);
     else if (path.startsWith(`${ETC}/`)) add(path, 0o640, 'root', SERVICE_USER);
   }
-  // They are root's where root has run the daemon by hand, and then the service could not read them.
+  // They belong to root where root has run the daemon by hand.
   for (const name of ['last-good.yaml', 'source-ports.json', 'listeners.json'])
     if (exists(`${STATE}/${name}`)) add(`${STATE}/${name}`, 0o600, SERVICE_USER, SERVICE_USER);
   return steps;
 }
 
-/** Refuses a configuration whose files the service cannot see; the answer is what else is worth saying. */
+/** Throws where the configuration names files that the service cannot see. Returns notes on files that do not exist. */
 export function checkFiles(config: Config, exists: (path: string) => boolean): readonly string[] {
   const { secrets, knownHosts } = filesOf(config);
   const hidden = [...secrets, ...knownHosts].filter(
@@ -36,18 +36,18 @@ export function checkFiles(config: Config, exists: (path: string) => boolean): r
   );
   if (hidden.length > 0) {
     const copy = (path: string) =>
-      `  ${path}: sudo install -m 600 ${path} ${secrets.includes(path) ? ETC : STATE}/, and name that in ${config.file}`;
+      `  ${path}: copy it (sudo install -m 600 ${path} ${secrets.includes(path) ? ETC : STATE}/), and name the copy in ${config.file}`;
     throw new InstallError(
-      `the service sees no homes, and its configuration names files there:\n${hidden.map(copy).join('\n')}`,
+      `the configuration names files in home directories, which the service cannot see:\n${hidden.map(copy).join('\n')}`,
       78,
     );
   }
   return secrets
     .filter((path) => !exists(path))
-    .map((path) => `${path}, which ${config.file} names, does not exist: \`sudo tunneld doctor\` says what that means`);
+    .map((path) => `${path}, named in ${config.file}, does not exist: see \`sudo tunneld doctor\``);
 }
 
-/** The files that a configuration names, each once; keys that ssh tries by itself are no part of it. */
+/** The files that a configuration names, each once. Keys that ssh tries by default are left out. */
 export function filesOf({ tunnels }: Pick<Config, 'tunnels'>): {
   readonly secrets: readonly string[];
   readonly knownHosts: readonly string[];

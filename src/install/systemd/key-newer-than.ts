@@ -3,7 +3,7 @@ import type { TunnelSpec } from '../../model/spec.ts';
 import { filesOf } from './config-files.ts';
 import { ETC } from './service-paths.ts';
 
-/** Whether the tunnel has a key or a secret that systemd did not have when it started the service, in milliseconds since 1970. */
+/** Whether a key or secret of the tunnel is newer than the credentials of the service, which started at `startedAt` (milliseconds since 1970). */
 export async function hasNewKey(tunnel: TunnelSpec, startedAt: number): Promise<boolean> {
   const credentials = filesOf({ tunnels: [tunnel] }).secrets.filter((path) => path.startsWith(`${ETC}/`));
   const times = await Promise.all(credentials.map(changedAt));

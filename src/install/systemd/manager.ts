@@ -1,12 +1,12 @@
 import { InstallError } from '../steps/install-error.ts';
 import { mustRun, type Runner } from '../steps/run-program.ts';
 
-/** What the service manager knows of tunnel.service. */
+/** The state of tunnel.service in the service manager. */
 export interface UnitState {
   readonly load: string;
-  /** The file it was read from, or empty. */
+  /** The unit file it was read from, or empty. */
   readonly fragment: string;
-  /** Those for this unit, not those for all. */
+  /** Drop-ins of this unit, without those of all services. */
   readonly dropIns: readonly string[];
   readonly active: string;
   readonly enabled: string;
@@ -16,7 +16,7 @@ export interface UnitState {
   readonly status: string;
 }
 
-/** systemd's own, or that of a user. */
+/** The service manager of the system or of a user. */
 export interface Manager {
   readonly systemctl: readonly string[];
   readonly journal: readonly string[];
@@ -68,19 +68,19 @@ function parseUnitState(text: string): UnitState {
   };
 }
 
-/** systemd's version number, which is never the text `systemd 252 (252.38-1~deb12u1)` alone. */
+/** The version of systemd, from a text such as `systemd 252 (252.38-1~deb12u1)`. Rejects one that is older than `oldest`. */
 export async function systemdVersion({ systemctl, run }: Manager, oldest: number): Promise<number> {
   const text = await mustRun(run, [systemctl[0]!, '--version']);
   const version = Number(/^systemd (\d+)/.exec(text)?.[1]);
   if (version >= oldest) return version;
   throw new InstallError(
-    `this systemd is ${Number.isNaN(version) ? 'of an unknown version' : version}, and the service needs ${oldest} or later ` +
-      '(LoadCredential= of a directory, which keeps the keys for root): Debian 12, Ubuntu 24.04 and Fedora 37 have it. ' +
-      '`tunneld run` works without',
+    `systemd ${Number.isNaN(version) ? 'of an unknown version' : version} is too old: the service needs ${oldest} or later, which ` +
+      'Debian 12, Ubuntu 24.04 and Fedora 37 have (LoadCredential= of a directory keeps the keys readable by root only). ' +
+      '`tunneld run` works without systemd',
   );
 }
 
-/** The last words of the service, for an error. */
+/** The last lines of the service's log, indented for an error message. */
 export async function recentLog({ journal, run }: Manager): Promise<string> {
   const { stdout } = await run([...journal, '--lines=8', '--output=cat', '--no-pager', '--quiet']);
   return stdout.trimEnd().replaceAll(/^/gm, '    ');

@@ -5,15 +5,15 @@ import { execWords } from './unit-file.ts';
 
 /** How the service starts tunneld. */
 export interface Program {
-  /** What comes before `run` in ExecStart. */
+  /** The part of ExecStart before `run`. */
   readonly exec: string;
   /** Its arguments as the process gets them; null where a package's own start decides. */
   readonly argv: readonly string[] | null;
-  /** The packaged unit that is used as it is, or null where we write one. */
+  /** The packaged unit, which is used as it is; null where the installation writes one. */
   readonly packagedUnit: string | null;
 }
 
-/** The program that runs now: Node is pinned, since a service's PATH is another one than a person's. */
+/** The program that runs now, with the path of Node: a service has another PATH than a login. */
 export async function thisProgram(node: string, argv1: string): Promise<Program> {
   const script = await realpath(argv1);
   const argv = [node, ...(await nodeFlags(script)), script];
@@ -22,7 +22,7 @@ export async function thisProgram(node: string, argv1: string): Promise<Program>
   return { exec: execWords(argv), argv, packagedUnit };
 }
 
-/** Refuses a program that the service's user could not read in its sandbox. */
+/** Rejects a program that the service's user could not read in its sandbox. */
 export async function checkProgram({ argv }: Program): Promise<void> {
   if (argv === null) return;
   const [node = ''] = argv;
@@ -30,19 +30,19 @@ export async function checkProgram({ argv }: Program): Promise<void> {
   if (nodeProblem !== null)
     throw new InstallError(
       `the service cannot use this Node.js: ${nodeProblem}\n` +
-        'install one for the whole system (Debian: `sudo apt install nodejs`, or a package of nodejs.org), and tunneld with it',
+        'install Node.js for the whole system (Debian: `sudo apt install nodejs`, or a package of nodejs.org), and tunneld with it',
     );
   for (const file of await filesOfProgram(argv.at(-1)!)) {
     const problem = await whyUnreachable(file);
     if (problem !== null)
       throw new InstallError(
         `the service cannot use this tunneld: ${problem}\n` +
-          'install it for the whole system: `umask 022; sudo npm install -g ...`, and run `sudo tunneld install` again',
+          'install it for the whole system (`umask 022; sudo npm install -g ...`), and run `sudo tunneld install` again',
       );
   }
 }
 
-/** The flags in the first line of the bundle, where they are written once and for all. */
+/** The options of Node in the first line of the bundle (packaging/build.mjs). */
 async function nodeFlags(script: string): Promise<readonly string[]> {
   const handle = await open(script);
   try {
@@ -58,7 +58,7 @@ function flagsOfFirstLine(text: string): readonly string[] {
   return words.filter((word) => word.startsWith('--'));
 }
 
-/** A package brings its own unit for /usr/bin/tunneld; it is used where this program is the packaged one. */
+/** The unit of the Debian package, where this program is the packaged one. */
 async function unitOfPackage(script: string): Promise<string | null> {
   const started = await realpath('/usr/bin/tunneld').catch(() => null);
   if (started === null) return null;

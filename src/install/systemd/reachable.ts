@@ -3,31 +3,31 @@ import { readdir, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { errorCode } from '../../lib/text.ts';
 
-/** What of a path matters here. */
+/** The mode of a path; null where it does not exist. */
 export type ModeOf = (path: string) => Promise<number | null>;
 
 /**
- * Why the service could not use this file of ours, or null where it can: its sandbox has no homes and a /tmp of its own, and it
- * runs as a user who belongs to nobody.
+ * Why the service could not read this file of the program; null where it can. Its sandbox has no home directories and a private /tmp,
+ * and its user is in no other group.
  */
 export async function whyUnreachable(file: string, modeOf: ModeOf = modeOnDisk): Promise<string | null> {
   const hidden = HIDDEN.find((directory) => file.startsWith(`${directory}/`));
-  if (hidden !== undefined) return `${file} lies in ${hidden}, which the service does not see`;
+  if (hidden !== undefined) return `${file} is in ${hidden}, which the service cannot see`;
   for (let directory = dirname(file); ; directory = dirname(directory)) {
     const mode = await modeOf(directory);
     if (mode === null) return `${directory} does not exist`;
-    if ((mode & constants.S_IXOTH) === 0) return `${directory} may not be entered by other users (mode ${octal(mode)})`;
+    if ((mode & constants.S_IXOTH) === 0) return `${directory} is closed to other users (mode ${octal(mode)})`;
     if (directory === '/') break;
   }
   const mode = await modeOf(file);
   if (mode === null) return `${file} does not exist`;
-  return (mode & constants.S_IROTH) === 0 ? `${file} may not be read by other users (mode ${octal(mode)})` : null;
+  return (mode & constants.S_IROTH) === 0 ? `${file} is not readable by other users (mode ${octal(mode)})` : null;
 }
 
 /** ProtectHome=yes and PrivateTmp=yes of the unit. */
 const HIDDEN = ['/home', '/root', '/run/user', '/tmp', '/var/tmp'];
 
-/** Everything that our program is made of: the bundle and its chunks, which are a handful of files. */
+/** The files of the program: the bundle and its chunks. */
 export async function filesOfProgram(script: string): Promise<readonly string[]> {
   const chunks = join(dirname(script), 'chunks');
   const names = await readdir(chunks).catch((error: unknown) => {

@@ -11,9 +11,8 @@ import { CONFIG, ETC, CREDENTIALS, RUNTIME, SERVICE_USER } from './service-paths
 import { runProgram } from '../steps/run-program.ts';
 
 /**
- * Hands the service, where it runs, the keys that it may not read itself, as they are now: systemd has copied them when it started it
- * (LoadCredential=), and copies them anew only from version 260 on (RefreshOnReload=). Nobody but root can, so that there is nothing
- * to do for others. Rejects with an InstallError.
+ * Gives the running service the present keys, which it may not read itself: systemd copies them at the start (LoadCredential=), and
+ * again only from version 260 on (RefreshOnReload=). Does nothing unless this is root. Rejects with an InstallError.
  */
 export async function refreshServiceCredentials(): Promise<void> {
   if (process.getuid?.() !== 0 || !(await loadsCredentials(CONFIG)) || !(await exists(RUNTIME))) return;
@@ -23,14 +22,14 @@ export async function refreshServiceCredentials(): Promise<void> {
 
 export interface CredentialRefresh {
   readonly from: string;
-  /** A directory of root's, which comes and goes with the keys in it, in memory: only root could put a link there. */
+  /** A directory of root's in memory, which exists as long as the service runs: only root could put a link there. */
   readonly to: string;
-  /** Whose the copies will be. */
+  /** The owner of the copies. */
   readonly uid: number;
   readonly gid: number;
 }
 
-/** Makes the copies be what the files are; those of files that are gone go. */
+/** Updates the copies, and removes those without a file. */
 export async function refreshCredentials({ from, to, uid, gid }: CredentialRefresh): Promise<void> {
   const [problem] = await credentialProblems(from);
   if (problem !== undefined) throw new InstallError(problem);
@@ -49,13 +48,13 @@ export async function refreshCredentials({ from, to, uid, gid }: CredentialRefre
   }
 }
 
-/** Its content where the group may not read it; null where it may, and needs no copy. */
+/** The content of a file that the group may not read; null where it may, and needs no copy. */
 async function readHidden(path: string, group: number): Promise<Buffer | null> {
   const handle = await open(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
   try {
     const { mode, gid, size } = await handle.stat();
     if ((mode & 0o004) !== 0 || (gid === group && (mode & 0o040) !== 0)) return null;
-    if (size > MAX_BYTES) throw new InstallError(`${path} is larger than 1 MiB: that is no key`);
+    if (size > MAX_BYTES) throw new InstallError(`${path} is larger than 1 MiB, too large for a key: move it away`);
     return await handle.readFile();
   } finally {
     await handle.close();
@@ -64,7 +63,7 @@ async function readHidden(path: string, group: number): Promise<Buffer | null> {
 
 const MAX_BYTES = 1024 * 1024;
 
-/** The group may go through, and nobody else. */
+/** Creates a directory that only its owner and the group may enter. */
 async function makeDirectory(path: string, gid: number): Promise<void> {
   try {
     await mkdir(path, { mode: 0o700 });
@@ -73,7 +72,7 @@ async function makeDirectory(path: string, gid: number): Promise<void> {
   }
   const stats = await lstat(path);
   if (!stats.isDirectory() || stats.uid !== process.getuid?.())
-    throw new InstallError(`${path} is not root's directory: remove it, and run this again`);
+    throw new InstallError(`${path} is not a directory of root: remove it, and run this again`);
   await chown(path, stats.uid, gid);
   await chmod(path, 0o710);
 }

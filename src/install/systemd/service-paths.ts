@@ -1,17 +1,17 @@
 import type { ConfigEnvironment } from '../../config/input/environment.ts';
 
-/** Where the system's service has what is its own. */
+/** User and paths of the system's service. */
 export const SERVICE_USER = 'tunneld';
 export const ETC = '/etc/tunneld';
 export const STATE = '/var/lib/tunneld';
-/** Exists while the service runs. */
+/** Exists only while the service runs. */
 export const RUNTIME = '/run/tunneld';
-/** Copies of keys that came after its start; the service looks beside RUNTIME for them. */
+/** Copies of keys that changed after the start; the service looks for them beside RUNTIME. */
 export const CREDENTIALS = `${RUNTIME}-keys`;
 export const CONFIG = `${ETC}/config.yaml`;
 export const UNIT_FILE = '/etc/systemd/system/tunnel.service';
 
-/** What the service sees when it reads its configuration. */
+/** The environment in which the service reads its configuration. */
 export function serviceEnvironment(here: ConfigEnvironment): ConfigEnvironment {
   return {
     home: STATE,
@@ -32,5 +32,5 @@ export function serviceEnvironment(here: ConfigEnvironment): ConfigEnvironment {
   };
 }
 
-/** Any but root's: which one it will be does not change what a configuration means. */
+/** Any number but root's: the meaning of a configuration does not depend on it. */
 const SERVICE_UID = 999;

@@ -1,32 +1,32 @@
-/** What of a unit depends on the machine. */
+/** What depends on the machine. */
 export interface UnitOptions {
-  /** What comes before `run` and `check` in the command lines, as systemd is to read it: see execWords(). */
+  /** The part of the command lines before `run` and `check`, escaped by execWords(). */
   readonly program: string;
-  /** The version of the systemd that will read it. */
+  /** The version of systemd. */
   readonly systemd: number;
 }
 
-/** The system's service. systemd/tunnel.service of the sources is what this makes for USUAL_UNIT. */
+/** The unit of the system's service. systemd/tunnel.service is the one for USUAL_UNIT. */
 export function systemUnit({ program, systemd }: UnitOptions): string {
-  return `# Keeps the SSH tunnels of /etc/tunneld/config.yaml up. \`sudo tunneld install\` puts it in place.
+  return `# Keeps the SSH tunnels of /etc/tunneld/config.yaml up. \`sudo tunneld install\` installs this unit.
 [Unit]
 Description=SSH tunnels (tunneld)
-# Not network-online.target: tunneld itself waits for the network, and must be there to say so.
+# Not network-online.target: tunneld waits for the network itself, and reports it in its status.
 After=network.target
-# Never give up: this is often the only way to reach the machine.
+# Never give up: the tunnel is often the only way to reach this machine.
 StartLimitIntervalSec=0
 
 [Service]
 ExecStart=${program} run
-# A file that is not valid is not applied, and systemctl reload says so.
+# An invalid file is not applied, and systemctl reload fails with its errors.
 ExecReload=${program} check
-# New keys, as root: systemd itself hands them over at a start alone.
+# As root, copy changed keys: systemd loads credentials only at a start.
 ExecReload=-+${program} reload --keys-only
 ExecReload=/bin/sh -c 'kill -HUP $MAINPID'
 ExecStopPost=-+/bin/rm -rf /run/tunneld-keys
-# Type=notify-reload exists from 253 on; 252 would silently take it for Type=simple.
+# Type=notify-reload exists since 253; 252 would silently fall back to Type=simple.
 Type=notify
-${notifyLines(systemd)}${SUPERVISION}# When memory runs out, others go first.
+${notifyLines(systemd)}${SUPERVISION}# When memory runs out, the kernel kills other processes first.
 OOMScoreAdjust=-500
 # No private key in a core dump.
 LimitCORE=0
@@ -35,19 +35,18 @@ User=tunneld
 Environment=HOME=/var/lib/tunneld
 ConfigurationDirectory=tunneld
 ConfigurationDirectoryMode=0750
-# Keys belong to root alone: systemd reads them at every start and hands copies to the service. After a new key:
+# Keys are readable by root only: at every start, systemd gives copies to the service (LoadCredential=). After changing a key:
 # systemctl reload tunnel.
 LoadCredential=etc:/etc/tunneld
 StateDirectory=tunneld
 StateDirectoryMode=0700
-# Who is in the group tunneld may ask for the status.
+# Members of the group tunneld may run \`tunneld status\`.
 RuntimeDirectory=tunneld
 RuntimeDirectoryMode=0750
 UMask=0077
 
-# The sandbox. Nothing of it may be missing without a reason, and these three are left out for one:
-# MemoryDenyWriteExecute=yes stops Node's compiler, ProcSubset=pid hides the processor's features, by which ciphers are
-# chosen, and PrivateUsers=yes takes away the right to ping.
+# The sandbox. Three settings are left out: MemoryDenyWriteExecute=yes breaks Node's compiler, ProcSubset=pid hides the processor
+# features by which ciphers are chosen, and PrivateUsers=yes takes away the right to ping.
 NoNewPrivileges=yes
 AmbientCapabilities=CAP_NET_RAW
 CapabilityBoundingSet=CAP_NET_RAW
@@ -56,7 +55,7 @@ SystemCallArchitectures=native
 SystemCallErrorNumber=EPERM
 SystemCallFilter=@system-service
 SystemCallFilter=~@privileged @resources
-# ping gives up its privileges with these.
+# ping drops its privileges with these.
 SystemCallFilter=capset @setuid
 ProtectSystem=strict
 ProtectHome=yes
@@ -82,26 +81,26 @@ WantedBy=multi-user.target
 `;
 }
 
-/** One user's own service, on a configuration in the user's home. */
+/** The unit of a user's own service, for a configuration in the user's home. */
 export function userUnit({ program }: Pick<UnitOptions, 'program'>): string {
   const file = '%h/.config/tunneld/config.yaml';
-  return `# Keeps the SSH tunnels of ~/.config/tunneld/config.yaml up. \`tunneld install --user\` puts it in place.
+  return `# Keeps the SSH tunnels of ~/.config/tunneld/config.yaml up. \`tunneld install --user\` installs this unit.
 [Unit]
 Description=SSH tunnels (tunneld)
 StartLimitIntervalSec=0
 
 [Service]
 ExecStart=${program} run --config ${file}
-# A file that is not valid is not applied, and systemctl --user reload says so.
+# An invalid file is not applied, and systemctl --user reload fails with its errors.
 ExecReload=${program} check --config ${file}
 ExecReload=/bin/sh -c 'kill -HUP $MAINPID'
 Type=notify
-# Messages come from the program systemd-notify, a child.
+# Notifications are sent by a child process, systemd-notify.
 NotifyAccess=all
 ${SUPERVISION}LimitCORE=0
 UMask=0077
 
-# What a user may take from himself. The rest of the system service's sandbox needs root.
+# The part of the sandbox that needs no root.
 NoNewPrivileges=yes
 RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6 AF_NETLINK
 SystemCallArchitectures=native
@@ -117,18 +116,18 @@ WantedBy=default.target
 `;
 }
 
-/** What the unit in the sources is made for. */
+/** The options of systemd/tunnel.service. */
 export const USUAL_UNIT: UnitOptions = { program: '/usr/local/bin/tunneld', systemd: 252 };
 
-/** The first systemd whose LoadCredential= takes a directory; everything else in the unit is older. */
+/** LoadCredential= takes a directory since this version; all other settings are older. */
 export const OLDEST_SYSTEMD = 251;
 
 const SUPERVISION = `WatchdogSec=60
 Restart=always
 RestartSec=2
-# EX_CONFIG: the configuration is invalid, and starting again would not make it valid.
+# EX_CONFIG: the configuration is invalid; a restart would not help.
 RestartPreventExitStatus=78
-# SIGTERM for tunneld alone, which ends its proxy commands after their connections.
+# SIGTERM for tunneld only, which ends its proxy commands after their connections.
 KillMode=mixed
 TimeoutStopSec=15
 SyslogIdentifier=tunneld
@@ -136,19 +135,19 @@ SyslogIdentifier=tunneld
 
 function notifyLines(systemd: number): string {
   if (systemd >= 253) {
-    return `# The daemon speaks to systemd through a descriptor that it is given: no child needs to be trusted.
+    return `# The daemon notifies systemd through an inherited descriptor: no child process has to be trusted.
 OpenFile=/run/systemd/notify:notify
 NotifyAccess=main
 `;
   }
-  return `# Messages come from the program systemd-notify, a child. From 253 on this pair does without it, and 252 warns about it:
+  return `# Notifications are sent by a child process, systemd-notify. Since 253 these two settings avoid the child; 252 warns about them:
 #   OpenFile=/run/systemd/notify:notify
 #   NotifyAccess=main
 NotifyAccess=all
 `;
 }
 
-/** Words of a command line as ExecStart= takes them: nothing in them is a variable or a specifier (systemd.service(5)). */
+/** Escapes the words of a command line for ExecStart=, so that none is read as a variable or a specifier (systemd.service(5)). */
 export function execWords(words: readonly string[]): string {
   return words
     .map((word) => {

@@ -3,13 +3,13 @@ import { matchesHost } from '../../connection/known-hosts/match.ts';
 import { parseKnownHosts } from '../../connection/known-hosts/parse.ts';
 import type { ServerSpec } from '../../model/spec.ts';
 
-/** What a known_hosts file says. */
+/** A known_hosts file with its content. */
 export interface KnownHostsText {
   readonly file: string;
   readonly text: string;
 }
 
-/** The lines that say something about a server, as they stand there; `known` is whether it can be told by them. */
+/** The lines about a server, unchanged; `known` is whether they hold a key for it. */
 export function linesOfServer(
   server: Pick<ServerSpec, 'host' | 'port' | 'hostKeyAlias'>,
   texts: readonly KnownHostsText[],

@@ -9,11 +9,11 @@ import { InstallError } from '../steps/install-error.ts';
 
 interface FoundKey {
   readonly content: string;
-  /** What stands beside it, if that is a public key. */
+  /** The content of the `.pub` file beside it; null where that is not a public key. */
   readonly publicHalf: string | null;
 }
 
-/** A private key that needs no passphrase, with its public half. */
+/** Reads a private key that needs no passphrase, with its public half. */
 export async function readKey(path: string): Promise<FoundKey | { readonly failure: TunnelFailure }> {
   const loaded = await loadIdentityFile(path, null, () => Promise.resolve(null), createIdentityCache());
   if (loaded.key === null) return { failure: loaded.failure };
@@ -25,7 +25,7 @@ function readPublicHalf(path: string): string | null {
     const bytes = readRegularFile(path, 16 * 1024);
     return inspectKeyFile(bytes).kind === 'public' ? bytes.toString('utf8') : null;
   } catch {
-    return null; // ssh does without
+    return null; // ssh does not need it
   }
 }
 
@@ -35,11 +35,11 @@ export function readKnownHosts(file: string): string {
     return readRegularFile(file, 4 * 1024 * 1024).toString('utf8');
   } catch (error) {
     if (errorCode(error) === 'ENOENT' || isDevNull(file)) return '';
-    throw new InstallError(`the known_hosts file of the old command cannot be read: ${errorText(error)}`);
+    throw new InstallError(`${file}, the known_hosts file of the old command, cannot be read: ${errorText(error)}`);
   }
 }
 
-/** The common way to have none. */
+/** `UserKnownHostsFile /dev/null` is the usual way to have none. */
 function isDevNull(file: string): boolean {
   return statSync(file, { throwIfNoEntry: false })?.isCharacterDevice() === true;
 }

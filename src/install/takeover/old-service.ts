@@ -2,15 +2,15 @@ import { readdir, readFile, readlink } from 'node:fs/promises';
 import type { Manager } from '../systemd/manager.ts';
 import { UNIT } from '../systemd/manager.ts';
 
-/** How well the old unit's ssh does its work, as far as that can be seen from here. */
+/** How well the ssh of the old unit works, as far as this machine can tell. */
 export interface OldService {
-  /** It has a TCP connection: whether its server answers cannot be seen. */
+  /** Whether it has a TCP connection; whether its server answers is unknown. */
   readonly connected: boolean;
-  /** Ports and paths that its server did not let it listen on, as ssh said. */
+  /** The ports and paths that its server refused to listen on, from the log of ssh. */
   readonly refused: readonly string[];
 }
 
-/** Looks at the processes of the unit that runs. */
+/** Inspects the processes of the running unit. */
 export async function inspectOldService(manager: Manager): Promise<OldService> {
   const pids = await processesOf(manager);
   const connected = await Promise.all(pids.map(isConnected));
@@ -45,7 +45,7 @@ async function isConnected(pid: number): Promise<boolean> {
   return targets.some((target) => open.has(target));
 }
 
-/** ssh says it when it connects (ssh_confirm_remote_forward() in ssh.c), and a new ssh of autossh is a new process. */
+/** ssh logs refusals when it connects (ssh_confirm_remote_forward() in ssh.c); each ssh that autossh starts is a new process. */
 async function refusedTo(pid: number, { journal, run }: Manager): Promise<readonly string[]> {
   const { stdout } = await run([...journal, `_PID=${pid}`, '--boot', '--output=cat', '--no-pager', '--quiet']);
   return [...stdout.matchAll(/remote port forwarding failed for listen (?:port|path) (\S+)/g)].map(

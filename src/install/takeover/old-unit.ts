@@ -5,32 +5,32 @@ import { shellWords } from './shell-words.ts';
 import { unsupportedSetting, droppedSettings } from './unit-settings.ts';
 import { assignments, readUnit, splitWords } from './unit-text.ts';
 
-/** The ssh or autossh that a unit runs. */
+/** The ssh or autossh command of a unit. */
 export interface OldCommand {
   readonly program: 'ssh' | 'autossh';
   readonly args: readonly string[];
-  /** Whose home, keys and ssh_config it uses. */
+  /** The user whose home, keys and ssh_config it uses. */
   readonly user: string;
   readonly environment: Readonly<Record<string, string>>;
   readonly directory: string;
-  /** What else the unit says, and the service does not do, as sentences. */
+  /** Settings of the unit that the service does not have, as sentences. */
   readonly droppedSettings: readonly string[];
 }
 
-/** What is needed to understand a unit besides its text. */
+/** What the meaning of a unit depends on besides its text. */
 export interface UnitContext {
   readonly hostname: string;
-  /** The text of a file of EnvironmentFile=; null where there is none. Throws where it cannot be read. */
+  /** The text of an EnvironmentFile=; null where it does not exist. Throws where it cannot be read. */
   readonly readText: (path: string) => string | null;
   readonly homeOf: (user: string) => string | null;
   /** Names of the variables that the service manager gives to all units. */
   readonly inherited: ReadonlySet<string>;
 }
 
-/** It cannot be known what the unit does: then it is not taken over. */
+/** The unit cannot be understood for sure, and is therefore not taken over. */
 class NotUnderstood extends Error {}
 
-/** Recognises a unit that runs ssh or autossh; the text is why it is none. `text` is what `systemctl cat` prints. */
+/** The command of a unit that runs ssh or autossh; a text says why it does not. `text` is the output of `systemctl cat`. */
 export function oldCommand(text: string, context: UnitContext): OldCommand | string {
   try {
     return readCommand(readUnit(text), context);
@@ -53,14 +53,14 @@ function readCommand(unit: ReadonlyMap<string, readonly string[]>, context: Unit
   const home = context.homeOf(user) ?? '/root';
   const environment = { HOME: home, USER: user, LOGNAME: user, ...environmentOf(all, context) };
   const command = unwrap(execStartWords(line, environment, context), environment);
-  if (command === null) throw new NotUnderstood(`its command is not plainly ssh or autossh: ${line}`);
+  if (command === null) throw new NotUnderstood(`its command is not just ssh or autossh: ${line}`);
   const unsupported = unsupportedSetting(unit);
   if (unsupported !== null) throw new NotUnderstood(unsupported);
   const directory = (last('WorkingDirectory') ?? '/').replace(/^-/, '').replace(/^~$/, home);
   return { ...command, user, directory, droppedSettings: droppedSettings(unit) };
 }
 
-/** Environment=, and then the files of EnvironmentFile=, which win (systemd.exec(5)). */
+/** Environment=, overridden by the files of EnvironmentFile= (systemd.exec(5)). */
 function environmentOf(all: (key: string) => readonly string[], context: UnitContext): Record<string, string> {
   const own = all('Environment').flatMap((line) => {
     const words = splitWords(line);
@@ -96,8 +96,7 @@ function execStartWords(
 ): readonly string[] {
   const [, prefixes = '', rest = ''] = /^([-@:+!|]*)\s*(.*)$/s.exec(line) ?? [];
   const words = splitWords(rest);
-  if (words === null)
-    throw new NotUnderstood(`its ExecStart has a quote without an end, or an unknown escape: ${line}`);
+  if (words === null) throw new NotUnderstood(`its ExecStart has an unclosed quote or an unknown escape: ${line}`);
   if (words.includes(';')) throw new NotUnderstood(`its ExecStart has several commands: ${line}`);
   const expanded = words.flatMap((word) => {
     const text = expandSpecifiers(word, `ExecStart=${line}`, context);
@@ -106,7 +105,7 @@ function execStartWords(
   return prefixes.includes('@') ? [expanded[0] ?? '', ...expanded.slice(2)] : expanded;
 }
 
-/** A word that is a variable becomes the words of its value; within a word only the form with braces counts. */
+/** A word that is a variable is replaced by the words of its value; within a word only ${NAME} is a variable. */
 function expandVariables(
   word: string,
   environment: Readonly<Record<string, string>>,
@@ -115,7 +114,7 @@ function expandVariables(
   const valueOf = (name: string) => {
     const value = environment[name];
     if (value === undefined && inherited.has(name))
-      throw new NotUnderstood(`its ExecStart has the variable ${name}, which the unit does not set`);
+      throw new NotUnderstood(`its ExecStart uses the variable ${name}, which the unit does not set`);
     return value ?? '';
   };
   const name = /^\$([A-Za-z_]\w*)$/.exec(word)?.[1];
@@ -130,7 +129,7 @@ function expandVariables(
   return words;
 }
 
-/** systemd.unit(5), SPECIFIERS, as they are in a service of the system. */
+/** Expands the specifiers of a service of the system (systemd.unit(5), SPECIFIERS). */
 function expandSpecifiers(text: string, where: string, { hostname }: UnitContext): string {
   const specifiers: Readonly<Record<string, string>> = {
     '%': '%',
@@ -149,12 +148,12 @@ function expandSpecifiers(text: string, where: string, { hostname }: UnitContext
   };
   return text.replaceAll(/%(.?)/gs, (all, letter: string) => {
     const value = specifiers[letter];
-    if (value === undefined) throw new NotUnderstood(`it has ${all}, which tunneld does not know: ${where}`);
+    if (value === undefined) throw new NotUnderstood(`it uses ${all}, which tunneld does not know: ${where}`);
     return value;
   });
 }
 
-/** Through shells, `env` and `exec` to the program itself. */
+/** Unwraps shells, `env` and `exec` around the command. */
 function unwrap(
   words: readonly string[],
   environment: Readonly<Record<string, string>>,

@@ -1,6 +1,6 @@
 /**
- * The words of a command for sh, or null where it is more than one plain command: what it would do can then not be known
- * without running it. Variables are replaced by what `env` says; one that it does not know is more than plain, too.
+ * The words of a shell command; null where it is more than one simple command, so that only running it would show what it does.
+ * Variables are replaced from `env`; an unknown one makes it null too.
  */
 // oxlint-disable-next-line complexity -- a scanner: one branch for each kind of character, in the order in which sh looks at them
 export function shellWords(text: string, env: Readonly<Record<string, string>>): readonly string[] | null {

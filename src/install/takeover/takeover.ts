@@ -17,16 +17,16 @@ import { ownerOfPath, asUser } from '../steps/effective-user.ts';
 import { CONFIG, ETC, SERVICE_USER, serviceEnvironment, STATE } from '../systemd/service-paths.ts';
 import type { Step } from '../steps/step.ts';
 
-/** What makes the service do what a unit with ssh did. */
+/** The configuration and files with which the service does what a unit with ssh did. */
 export interface Takeover {
   readonly yaml: string;
-  /** The copies of keys, and what is known of the servers. */
+  /** Copies of the keys, and known_hosts. */
   readonly files: readonly Step[];
-  /** What will be different, and what was left out. */
+  /** What will differ, and what was left out. */
   readonly notes: readonly string[];
 }
 
-/** Reads what the old command needs, with its user's rights, and lays it out where the service may see it. */
+/** Plans a takeover: reads the files of the old command with its user's rights, and plans copies that the service can read. */
 export async function planTakeover(command: OldCommand, account: Account, here: ConfigEnvironment): Promise<Takeover> {
   const config = await oldConfig(command, account, here);
   const copying = new Copies(account);
@@ -37,12 +37,12 @@ export async function planTakeover(command: OldCommand, account: Account, here: 
     tunnels.push({ ...tunnel, ...(await copying.ofServer(tunnel, tunnel.name)), jumps });
     if (tunnel.entry.type === 'command')
       copying.notes.push(
-        `the ProxyCommand runs as the user ${SERVICE_USER}, who sees no homes: ${tunnel.entry.command}`,
+        `the ProxyCommand runs as the user ${SERVICE_USER}, without access to home directories: ${tunnel.entry.command}`,
       );
     for (const { kind, listen } of tunnel.forwards)
       if (kind !== 'remote' && listen.type === 'tcp' && listen.port < 1024)
         copying.notes.push(
-          `the service may not listen on ${formatEndpoint(listen)} of this device: ports from 1024 on`,
+          `the service cannot listen on ${formatEndpoint(listen)} of this device: use a port from 1024 on`,
         );
   }
   const service = serviceEnvironment(here);
@@ -58,7 +58,7 @@ export async function planTakeover(command: OldCommand, account: Account, here: 
   };
 }
 
-/** What the old command does, as a configuration. A file that -F names is read with the rights of whose place it lies in. */
+/** The old command as a configuration. For root, the file of -F is read with the rights of its directory's owner. */
 export async function oldConfig(
   { program, args, environment, directory }: OldCommand,
   account: Account,
@@ -94,7 +94,7 @@ class Copies {
     this.#account = account;
   }
 
-  /** Does something that reads a file with the rights that the old command had there. */
+  /** Reads a file with the rights of the old command; for root, with those of its directory's owner. */
   async #asOwner<T>(path: string, work: () => T | Promise<T>): Promise<T> {
     return await asUser(this.#account.uid === 0 ? ownerOfPath(path) : this.#account, work);
   }
@@ -106,11 +106,11 @@ class Copies {
       if (copy !== null) keys.push(copy);
     }
     if (server.identityAgent !== null)
-      this.notes.push(`the agent ${server.identityAgent} is not used: the service cannot see it`);
+      this.notes.push(`the agent ${server.identityAgent} is not used: the service has no access to it`);
     if (keys.length === 0)
       throw new InstallError(
-        `there is no key for ${server.user}@${server.host} that the service can use` +
-          `${this.notes.length === 0 ? '' : ` (${this.notes.join('; ')})`}: make one with \`sudo tunneld init\`, or take the passphrase off a copy of yours`,
+        `no key for ${server.user}@${server.host} can be used by the service` +
+          `${this.notes.length === 0 ? '' : ` (${this.notes.join('; ')})`}: create one with \`sudo tunneld init\`, or remove the passphrase from a copy of yours`,
       );
     const hidden = server.revokedHostKeys.find((path) => /^\/(?:home|root|run\/user)\//.test(path));
     if (hidden !== undefined)
@@ -122,7 +122,7 @@ class Copies {
     for (const line of lines) this.#lines.add(line);
     if (!known && server.strictHostKeyChecking === 'yes')
       this.notes.push(
-        `no known_hosts file of the old command has a key of ${server.host}: unless the system's has, the tunnel will say host-key-unknown`,
+        `no known_hosts file of the old command has a key of ${server.host}: unless the system's file has one, the tunnel will fail with host-key-unknown`,
       );
     const files = [join(STATE, 'known_hosts')];
     return {
@@ -134,7 +134,7 @@ class Copies {
     };
   }
 
-  /** Where the copy of a key will be; null for one that is not there or of no use. */
+  /** The path of the copy of a key; null where the key is missing or unusable. */
   async #key(path: string, name: string, configured: boolean): Promise<string | null> {
     if (path.startsWith(`${ETC}/`)) return path;
     const known = this.#copies.get(path);
@@ -148,11 +148,11 @@ class Copies {
     const target = await this.#freeName(name, content);
     this.#copies.set(path, secret(target, content));
     if (publicHalf !== null) this.#copies.set(`${path}.pub`, { ...secret(`${target}.pub`, publicHalf), mode: 0o644 });
-    this.notes.push(`the key ${path} is copied to ${target}; ${basename(path)} itself stays where it is`);
+    this.notes.push(`the key ${path} is copied to ${target}; ${basename(path)} itself is kept`);
     return target;
   }
 
-  /** A name that no other key has. */
+  /** A path that no other key has. */
   async #freeName(name: string, content: string): Promise<string> {
     for (let number = 1; ; number += 1) {
       const path = `${ETC}/${name}${number === 1 ? '' : `-${number}`}.key`;

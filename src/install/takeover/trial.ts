@@ -9,27 +9,27 @@ import { recentLog, type Manager, UNIT, type UnitState } from '../systemd/manage
 import { mustRun } from '../steps/run-program.ts';
 
 /**
- * Where a unit comes before that of /etc, until it is removed or the machine starts again (systemd.unit(5), UNIT FILE LOAD PATH): what
- * is on trial. A loss of power brings the old unit back by itself.
+ * The unit on trial. A unit here precedes that of /etc until it is removed or the machine restarts (systemd.unit(5), UNIT FILE LOAD
+ * PATH): a loss of power restores the old unit.
  */
 const TRIAL_UNIT = `/run/systemd/system.control/${UNIT}`;
 
-/** Is there while it is not decided whether the trial becomes the service. */
+/** Exists while the trial is neither accepted nor rolled back. */
 const PENDING = '/run/tunneld-takeover';
 
-/** What has to be done, in its order, for a takeover that can be undone at any moment. */
+/** A takeover that can be rolled back at any moment. */
 export interface TakeoverPlan {
-  /** What the new service needs; nothing of it touches the old one. */
+  /** The files of the new service; the old one uses none of them. */
   readonly files: readonly Change[];
   /** The text of the new unit. */
   readonly unit: string;
-  /** What makes it the unit for good. */
+  /** The changes that make it permanent. */
   readonly unitFiles: readonly Change[];
 }
 
 /**
- * Puts the new service in the place of the old one, first on trial; for good once `prove` is content. Where that rejects, or anything
- * fails, everything is as it was, and what ran before runs again.
+ * Replaces the old service with the new one, on trial until `prove` resolves. Where it rejects, or anything fails, all changes are
+ * reverted, and the old service runs again.
  */
 export async function takeOver(
   plan: TakeoverPlan,
@@ -49,7 +49,7 @@ export async function takeOver(
     makeDirectory(dirname(TRIAL_UNIT));
     await putFile(TRIAL_UNIT, plan.unit, { mode: 0o644, uid: 0, gid: 0 });
     await call('daemon-reload');
-    report('the old unit ends, and the new one runs on trial', 'restart', UNIT);
+    report('stop the old unit, and start the new one on trial', 'restart', UNIT);
     await call('restart', UNIT);
     await prove();
     undoUnit = await applyChanges(plan.unitFiles, run, onDone);
@@ -57,7 +57,7 @@ export async function takeOver(
     await call('daemon-reload');
     if (before.enabled !== 'enabled') {
       await call('enable', UNIT);
-      report('it starts with the system', 'enable', UNIT);
+      report('start it at boot', 'enable', UNIT);
     }
     await rm(PENDING);
   } catch (error) {
@@ -65,9 +65,9 @@ export async function takeOver(
     const failed = [...(await undoUnit()), ...(await rollBack(before, manager)), ...(await undo())];
     const state =
       failed.length > 0
-        ? `not all could be put back: ${failed.join('; ')}`
-        : `everything is as it was${wasUp(before) ? ', and what ran before runs again' : ''}`;
-    const because = log === '' ? [] : ['its last words:', log];
+        ? `not all changes could be reverted: ${failed.join('; ')}`
+        : `all changes were reverted${wasUp(before) ? ', and the old unit runs again' : ''}`;
+    const because = log === '' ? [] : ['last lines of its log:', log];
     throw new InstallError(
       [errorText(error), ...because, state].join('\n'),
       error instanceof InstallError ? error.exit : 1,
@@ -75,15 +75,15 @@ export async function takeOver(
   }
 }
 
-/** The answer is what did not work. */
+/** Resolves with the failures. */
 async function rollBack(before: UnitState, { run }: Manager): Promise<readonly string[]> {
   const { code, stdout, stderr } = await run(['/bin/sh', '-c', rollbackScript(before)]);
   return code === 0 ? [] : [`${stderr}${stdout}`.trim()];
 }
 
 /**
- * For whoever finds the trial undecided, with nothing of us left: the old unit, running as it did before. It works as often as it is
- * called.
+ * A shell script that restores the old unit and its state, for a takeover whose process is gone. It does nothing where the trial was
+ * decided, and may run repeatedly.
  */
 export function rollbackScript({ active }: Pick<UnitState, 'active'>): string {
   const verb =

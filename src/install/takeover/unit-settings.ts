@@ -1,13 +1,13 @@
 /** The settings of a unit: `Section.Key` to its values. */
 type Settings = ReadonlyMap<string, readonly string[]>;
 
-/** Why the command cannot be run elsewhere than in the unit, or null: it sees other files, another network or other variables there. */
+/** A setting that changes the files, the network or the variables of the command, so that it cannot be run by the service; null for none. */
 export function unsupportedSetting(unit: Settings): string | null {
   for (const [name, values] of unit) {
     const key = name.replace(/^Service\./, '');
     const value = values.at(-1);
     if (value !== undefined && UNSUPPORTED.test(key) && !/^(?:no|false|off|0)$/i.test(value))
-      return `its ${key}=${value} changes what the command sees, and the service would be without it`;
+      return `its ${key}=${value} changes what the command sees, and the service does not have it`;
   }
   return null;
 }
@@ -15,7 +15,7 @@ export function unsupportedSetting(unit: Settings): string | null {
 const UNSUPPORTED =
   /^(?:Root(?:Directory|Image|Hash|Verity|Ephemeral)\w*|Bind(?:ReadOnly)?Paths|MountImages|ExtensionImages|ExtensionDirectories|TemporaryFileSystem|PassEnvironment|UnsetEnvironment|(?:Load|Set)Credential\w*|ImportCredential|PrivateNetwork|NetworkNamespacePath|DynamicUser|PAMName|SELinuxContext|AppArmorProfile|Sockets)$|^Unit\.JoinsNamespaceOf$/;
 
-/** What is said and not done any more, as sentences; what tunneld's own unit does in its place is not worth one. */
+/** The settings that are dropped, as sentences, without those that tunneld's own unit replaces. */
 export function droppedSettings(unit: Settings): readonly string[] {
   return [...unit]
     .filter(([name, values]) => values.length > 0 && !REPLACED.test(name) && !isAboutNetwork(name, values))
@@ -33,7 +33,7 @@ function isAboutNetwork(name: string, values: readonly string[]): boolean {
   );
 }
 
-/** What is read, what the service has of its own, and what only describes. */
+/** Settings that are taken over, that the service has itself, or that only describe. */
 const REPLACED = new RegExp(
   [
     /^Install\./,

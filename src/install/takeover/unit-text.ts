@@ -1,4 +1,4 @@
-/** Settings of a unit as systemd reads them: the values of each `Section.Key` in their order, an empty one forgetting those before. */
+/** The settings of a unit as systemd reads them: the values of each `Section.Key` in order; an empty value resets the list. */
 export function readUnit(text: string): ReadonlyMap<string, readonly string[]> {
   const settings = new Map<string, string[]>();
   let section = '';
@@ -15,7 +15,7 @@ export function readUnit(text: string): ReadonlyMap<string, readonly string[]> {
   return settings;
 }
 
-/** Lines with those that go on in the next one joined by a blank; a comment within one is left out of it. */
+/** Lines, with continued ones joined by a blank; a comment between them is left out. */
 function logicalLines(text: string): readonly string[] {
   const lines: string[] = [];
   let pending: string | null = null;
@@ -23,7 +23,7 @@ function logicalLines(text: string): readonly string[] {
     const line = raw.trimStart();
     if (/^[#;]/.test(line)) continue;
     const whole: string = (pending ?? '') + line;
-    // An escaped backslash ends its line, and so does one with blanks behind it.
+    // Neither an escaped backslash nor one before blanks continues the line.
     const goesOn = (/\\*$/.exec(line)?.[0].length ?? 0) % 2 === 1;
     pending = goesOn ? `${whole.slice(0, -1)} ` : null;
     if (!goesOn) lines.push(whole.trimEnd());
@@ -31,7 +31,7 @@ function logicalLines(text: string): readonly string[] {
   return pending === null ? lines : [...lines, pending.trimEnd()];
 }
 
-/** The words of a value, with their quotes taken off and C escapes resolved; null where systemd would not take it. */
+/** The words of a value, unquoted and with C escapes resolved; null where systemd would reject it. */
 // oxlint-disable-next-line complexity -- a scanner: one branch for each kind of character, in the order in which systemd looks at them
 export function splitWords(value: string): readonly string[] | null {
   const words: string[] = [];
@@ -59,13 +59,13 @@ export function splitWords(value: string): readonly string[] | null {
   return word === null ? words : [...words, word];
 }
 
-/** Those of systemd.syntax(7). */
+/** The escapes of systemd.syntax(7). */
 function unescape(rest: string): { readonly text: string; readonly length: number } | null {
   const [all, hex, octal, unicode, long] =
     /^(?:x([0-9a-fA-F]{2})|([0-3][0-7]{2})|u([0-9a-fA-F]{4})|U([0-9a-fA-F]{8}))/.exec(rest) ?? [];
   const digits = hex ?? unicode ?? long;
   const code = digits === undefined ? parseInt(octal ?? '', 8) : parseInt(digits, 16);
-  // Bytes beyond ASCII may be parts of a character.
+  // A byte beyond ASCII may be part of a character.
   if (all !== undefined && code > 0 && code < (hex === undefined && octal === undefined ? 0x110000 : 0x80))
     return { text: String.fromCodePoint(code), length: all.length };
   const text = all === undefined ? ESCAPES[rest[0] ?? ''] : undefined;
@@ -86,7 +86,7 @@ const ESCAPES: Readonly<Record<string, string>> = {
   "'": "'",
 };
 
-/** Environment= and the files of EnvironmentFile=: assignments, where the last counts. */
+/** The assignments among words; the last of each name counts. */
 export function assignments(words: readonly string[]): Record<string, string> {
   return Object.fromEntries(
     words.flatMap((word) => {

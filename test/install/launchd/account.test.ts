@@ -10,27 +10,30 @@ test('a daemon runs as whoever called sudo, and never as root', () => {
   for (const env of [{}, { SUDO_USER: '' }, { SUDO_USER: 'root' }])
     assert.throws(
       () => chooseAccount('install', 'daemon', { ...root, env }),
-      /call `sudo tunneld install` from that account/,
+      /run `sudo tunneld install` from the account/,
     );
   assert.throws(
     () => chooseAccount('install', 'daemon', { uid: 501, userName: 'me', env: { SUDO_USER: 'me' } }),
-    /sudo in front/,
+    /run this with sudo/,
   );
 });
 
 test('to take a daemon away, root may be anybody', () => {
   assert.equal(chooseAccount('uninstall', 'daemon', { ...root, env: {} }), 'root');
-  assert.throws(() => chooseAccount('uninstall', 'daemon', { uid: 501, userName: 'me', env: {} }), /sudo in front/);
+  assert.throws(
+    () => chooseAccount('uninstall', 'daemon', { uid: 501, userName: 'me', env: {} }),
+    /run this with sudo/,
+  );
 });
 
 test('an agent is for whoever calls, and not for root', () => {
   assert.equal(chooseAccount('install', 'agent', { uid: 501, userName: 'me', env: {} }), 'me');
-  assert.throws(() => chooseAccount('install', 'agent', { ...root, env: { SUDO_USER: 'me' } }), /leave sudo away/);
+  assert.throws(() => chooseAccount('install', 'agent', { ...root, env: { SUDO_USER: 'me' } }), /without sudo/);
 });
 
 test('the system knows the account', async (t) => {
   const { env, home } = await fakeMac(t, 'Zoë & Co');
   assert.deepEqual(await readAccount('me', env), { name: 'me', uid: 501, group: 'staff', home });
-  await assert.rejects(readAccount('nobody-here', env), /there is no account "nobody-here": .*no such user/s);
-  for (const name of ['-P', '', 'a b', 'a;b', '../x']) await assert.rejects(readAccount(name, env), /is no name/);
+  await assert.rejects(readAccount('nobody-here', env), /account "nobody-here" not found: .*no such user/s);
+  for (const name of ['-P', '', 'a b', 'a;b', '../x']) await assert.rejects(readAccount(name, env), /is not the name/);
 });

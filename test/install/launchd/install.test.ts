@@ -48,7 +48,7 @@ describe('tunneld install on a Mac', { concurrency: 3 }, () => {
     const first = await run('install');
     assert.equal(first.code, 0, first.stderr);
     assert.match(first.stderr, /note: an agent runs only while you are logged in.*installed: gui\/501\/.* runs as me/s);
-    assert.match(first.stderr, /note: FileVault is on: .* until somebody has unlocked its disk/);
+    assert.match(first.stderr, /note: FileVault is on: .* until its disk is unlocked/);
     assert.equal(statSync(plist).mode & 0o777, 0o644);
     const log = () => readFileSync(join(logs, 'tunneld.log'), 'utf8');
     assert.match(log(), /tunneld started/);
@@ -132,11 +132,11 @@ describe('tunneld install on a Mac', { concurrency: 3 }, () => {
     const { run, set, plist } = await mac(t);
     const daemon = await run('install', '--system');
     assert.deepEqual([daemon.code, existsSync(plist)], [1, false]);
-    assert.match(daemon.stderr, /put sudo in front/);
+    assert.match(daemon.stderr, /run this with sudo/);
     set('no-domain', '125');
     const agent = await run('install');
     assert.equal(agent.code, 1);
-    assert.match(agent.stderr, /agents need me to be logged in at the screen/);
+    assert.match(agent.stderr, /an agent needs me to be logged in at the screen/);
   });
 
   test('whoever installs through the tunnel may be cut off by that: it comes back all the same', async (t) => {
