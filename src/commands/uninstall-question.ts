@@ -1,4 +1,4 @@
-import { isLoopbackAddress } from '../lib/loopback.ts';
+import { isLoopbackAddress } from '../model/endpoint.ts';
 import { readFileSync } from 'node:fs';
 import { networkInterfaces } from 'node:os';
 import type { Config } from '../model/config.ts';

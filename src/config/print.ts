@@ -1,13 +1,7 @@
 import { stringify } from 'yaml';
 import { fieldOf, type Option, SERVER_OPTIONS, TUNNEL_OPTIONS } from '../model/options.ts';
-import {
-  type Endpoint,
-  type Entry,
-  formatEndpoint,
-  type ForwardSpec,
-  type ServerSpec,
-  type TunnelSpec,
-} from '../model/spec.ts';
+import { type Endpoint, formatEndpoint } from '../model/endpoint.ts';
+import type { Entry, ForwardSpec, ServerSpec, TunnelSpec } from '../model/spec.ts';
 import { completeServer, completeTunnel } from './resolve/defaults.ts';
 import type { Config } from '../model/config.ts';
 import type { ConfigEnvironment } from './input/environment.ts';

@@ -9,7 +9,8 @@ import { openSocket } from '../net/open-socket.ts';
 import { probeRequest } from '../net/probe-path.ts';
 import { resetSocket } from '../net/reset-socket.ts';
 import { serverBehindProxy, firstHop } from '../net/first-hop.ts';
-import { formatEndpoint, type TunnelSpec } from '../model/spec.ts';
+import { formatEndpoint } from '../model/endpoint.ts';
+import type { TunnelSpec } from '../model/spec.ts';
 import { checkLogin, checkTarget } from './check-login.ts';
 import { cureOf, stepAndCureOf, STEPS } from './check.ts';
 

@@ -1,3 +1,4 @@
+import type { Endpoint, SocksTarget } from './endpoint.ts';
 import type { FieldsOf, SERVER_OPTIONS, TUNNEL_OPTIONS } from './options.ts';
 
 export type { ChannelTimeout, ConnectLimit, RekeyLimit } from './options.ts';
@@ -41,34 +42,4 @@ export interface ForwardSpec {
   readonly kind: 'remote' | 'local' | 'dynamic';
   readonly listen: Endpoint;
   readonly target: Endpoint | SocksTarget;
-}
-
-export interface SocksTarget {
-  readonly type: 'socks';
-}
-
-/**
- * A TCP address or a Unix socket. As a remote listener, `host` is the text sent to the server (RFC 4254 section 7.1):
- * `localhost` unless the user wrote another, `''` for all addresses; port 0 lets the server choose.
- */
-export type Endpoint =
-  | { readonly type: 'tcp'; readonly host: string; readonly port: number }
-  | { readonly type: 'unix'; readonly path: string };
-
-/**
- * An address of loopback (Linux has a whole network of them) that sshd never listens on for `localhost` or 127.0.0.1: who answers there
- * listens on all addresses.
- */
-export const WILDCARD_PROBE_HOST = '127.0.0.2';
-
-/** An endpoint as people write it: `localhost:8080`, `[::1]:80`, `*:8080`, `/run/a.sock`, `socks`. */
-export function formatEndpoint(endpoint: Endpoint | SocksTarget): string {
-  if (endpoint.type === 'socks') return 'socks';
-  if (endpoint.type === 'unix') return endpoint.path;
-  return `${formatHost(endpoint.host)}:${endpoint.port}`;
-}
-
-function formatHost(host: string): string {
-  if (host === '') return '*';
-  return host.includes(':') ? `[${host}]` : host;
 }

@@ -1,4 +1,5 @@
-import { formatEndpoint, type ForwardSpec, type ServerSpec, type TunnelSpec } from './spec.ts';
+import { formatEndpoint } from './endpoint.ts';
+import type { ForwardSpec, ServerSpec, TunnelSpec } from './spec.ts';
 import type { FailureCode, TunnelFailure } from './failure.ts';
 
 /**

@@ -5,7 +5,7 @@ import { errorCode, errorText } from '../lib/text.ts';
 import { TunnelFailure } from '../model/failure.ts';
 import { openSocket } from './open-socket.ts';
 import { guardListeners } from './guard-listeners.ts';
-import { formatEndpoint, type Endpoint } from '../model/spec.ts';
+import { formatEndpoint, type Endpoint } from '../model/endpoint.ts';
 
 /** A connection to the target of a forward, with allowHalfOpen and shielded. Rejects with target-unreachable or the signal's reason. */
 export async function dialTarget(

@@ -1,4 +1,5 @@
-import { formatEndpoint, type ProxyEntry, type ServerSpec, type TunnelSpec } from '../model/spec.ts';
+import { formatEndpoint } from '../model/endpoint.ts';
+import type { ProxyEntry, ServerSpec, TunnelSpec } from '../model/spec.ts';
 
 /** Whom to dial first. */
 export function firstHop({ jumps, entry, ...spec }: TunnelSpec): Pick<ServerSpec, keyof typeof DIAL_KEYS> {

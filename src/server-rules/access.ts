@@ -1,4 +1,5 @@
-import { WILDCARD_PROBE_HOST, type Endpoint, type ForwardSpec, type TunnelSpec } from '../model/spec.ts';
+import { WILDCARD_PROBE_HOST, type Endpoint, type TcpEndpoint, isLoopbackListener } from '../model/endpoint.ts';
+import type { ForwardSpec, TunnelSpec } from '../model/spec.ts';
 import { choosePort } from './choose-port.ts';
 import { permitHost } from './permit-host.ts';
 
@@ -45,7 +46,7 @@ export function accessOf(spec: AccessSpec, jump: boolean): Access {
     listens: unique(listeners.map((listen) => permit(listen, 'lower'))),
     opens: dynamic || named.includes(null) ? 'any' : unique(named.filter((text) => text !== null)),
     fallbackOpens: unique(verified.flatMap(fallbackAddresses).map((at) => permit(at, 'as-is'))),
-    publicListener: listeners.some(isPublic),
+    publicListener: listeners.some((listen) => !isLoopbackListener(listen)),
     socketListener: remote.some(({ type }) => type === 'unix'),
     socketTarget: targets.some(({ type }) => type === 'unix'),
     notes: notesOn(forwards, verify),
@@ -78,19 +79,9 @@ export function allowsListen(listens: Access['listens'], { host, port }: TcpEndp
   return hosts.some((one) => listens.includes(`${one}:${port}`) || listens.includes(`${one}:*`));
 }
 
-export type TcpEndpoint = Extract<Endpoint, { type: 'tcp' }>;
-
-/** What sshd binds without GatewayPorts (channel_fwd_bind_addr in OpenSSH's channels.c). */
-const LOOPBACK: ReadonlySet<string> = new Set(['localhost', '127.0.0.1', '::1']);
-
-/** Whether a listener is for others than the server itself. */
-export function isPublic({ host }: TcpEndpoint): boolean {
-  return !LOOPBACK.has(host.toLowerCase());
-}
-
 /** Whether it makes a listener for the server itself alone. */
 export function isForServer({ kind, listen }: ForwardSpec): boolean {
-  return kind === 'remote' && listen.type === 'tcp' && !isPublic(listen);
+  return kind === 'remote' && listen.type === 'tcp' && isLoopbackListener(listen);
 }
 
 /**
@@ -136,7 +127,7 @@ const ADDRESSES: Readonly<Record<string, readonly string[]>> = {
  */
 function fallbackAddresses(listen: Endpoint): readonly TcpEndpoint[] {
   if (listen.type !== 'tcp') return [];
-  const hosts = isPublic(listen) ? ['localhost', '127.0.0.1', '::1'] : [WILDCARD_PROBE_HOST];
+  const hosts = isLoopbackListener(listen) ? [WILDCARD_PROBE_HOST] : ['localhost', '127.0.0.1', '::1'];
   return hosts.map(at(listen.port));
 }
 

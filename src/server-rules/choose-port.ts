@@ -1,5 +1,6 @@
 import { UserError } from '../lib/user-error.ts';
-import type { Endpoint, TunnelSpec } from '../model/spec.ts';
+import { isWildcardHost, type Endpoint } from '../model/endpoint.ts';
+import type { TunnelSpec } from '../model/spec.ts';
 
 /** The listener by which people reach the device, as seen on the server itself. */
 export interface ChosenPort {
@@ -24,7 +25,7 @@ export function choosePort({ name, forwards }: Pick<TunnelSpec, 'name' | 'forwar
     );
   }
   const { host, port } = chosen.listen;
-  return { host: WILDCARDS.has(host) ? 'localhost' : host, port, target: chosen.target };
+  return { host: isWildcardHost(host) ? 'localhost' : host, port, target: chosen.target };
 }
 
 /** Whether people can be told a port by which they reach the device. */
@@ -37,6 +38,3 @@ export function hasPort(spec: Pick<TunnelSpec, 'name' | 'forwards'>): boolean {
     throw error;
   }
 }
-
-/** Addresses that are no place to connect to. */
-const WILDCARDS: ReadonlySet<string> = new Set(['', '*', '0.0.0.0', '::']);

@@ -1,6 +1,6 @@
 import { type Access, accessOf, type AccessSpec, combine } from './access.ts';
 import { type Directive, keyOptions, matchOptions } from './rules.ts';
-import { formatEndpoint } from '../model/spec.ts';
+import { formatEndpoint } from '../model/endpoint.ts';
 import { checkUser } from './names.ts';
 import { UserError } from '../lib/user-error.ts';
 

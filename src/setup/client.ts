@@ -1,7 +1,8 @@
 import { choosePort } from '../server-rules/choose-port.ts';
 import { permitHost } from '../server-rules/permit-host.ts';
 import { keyTypeOf } from '../connection/known-hosts/key-blob.ts';
-import { formatEndpoint, type TunnelSpec } from '../model/spec.ts';
+import { formatEndpoint, isLoopbackHost } from '../model/endpoint.ts';
+import type { TunnelSpec } from '../model/spec.ts';
 import { checkAlias, checkUser } from '../server-rules/names.ts';
 
 export interface ClientOptions {
@@ -23,7 +24,7 @@ export function clientText(
   const jumpUser = checkUser(spec.user, "the tunnel's user");
   const server = `${permitHost(spec.host, 'as-is')}:${spec.port}`;
   const listener = formatEndpoint({ type: 'tcp', host, port });
-  const isLocal = LOCAL.has(target.host);
+  const isLocal = isLoopbackHost(target.host);
   return `# 1. Into ~/.ssh/config of whoever is to reach ${spec.name} with \`ssh ${alias}\`:
 
 # ProxyJump names a user of the server who may connect to ${listener} from there. ${jumpUser} is one if the server was set up with
@@ -43,9 +44,6 @@ Host ${alias}
 ${knownHosts(alias, options.hostKeys, isLocal ? null : formatEndpoint(target))}
 `;
 }
-
-/** Names of the device itself. */
-const LOCAL: ReadonlySet<string> = new Set(['localhost', '127.0.0.1', '::1']);
 
 /** Of another machine behind the device (`elsewhere`) the keys are not known here. */
 function knownHosts(alias: string, hostKeys: readonly string[], elsewhere: string | null): string {

@@ -1,5 +1,6 @@
 import type { ConfigurationState } from './health.ts';
-import { formatEndpoint, type TunnelSpec } from '../model/spec.ts';
+import { formatEndpoint } from '../model/endpoint.ts';
+import type { TunnelSpec } from '../model/spec.ts';
 import type { FailureCode } from '../model/failure.ts';
 import { formatListen, formatServer, type FailureReport, type Phase } from '../model/state.ts';
 import { assessHealth, assessTunnel, type Health } from './health.ts';

@@ -1,5 +1,6 @@
 import { isDeepStrictEqual } from 'node:util';
-import type { Endpoint, ForwardSpec, TunnelSpec } from '../model/spec.ts';
+import type { Endpoint } from '../model/endpoint.ts';
+import type { ForwardSpec, TunnelSpec } from '../model/spec.ts';
 import type { TunnelState } from '../model/state.ts';
 
 /** A tunnel that runs. */

@@ -11,7 +11,8 @@ import { parseConfig } from '../../src/config/parse.ts';
 import { printConfig } from '../../src/config/print.ts';
 import { ConfigError, formatProblem } from '../../src/config/input/problem.ts';
 import { SSH_FLAGS } from '../../src/config/command-line/flags.ts';
-import type { Endpoint, TunnelSpec } from '../../src/model/spec.ts';
+import type { Endpoint } from '../../src/model/endpoint.ts';
+import type { TunnelSpec } from '../../src/model/spec.ts';
 
 const home = mkdtempSync(join(tmpdir(), 'tunneld-home-'));
 after(() => rmSync(home, { recursive: true }));

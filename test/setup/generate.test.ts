@@ -15,7 +15,8 @@ import { LINUX, MACOS } from '../../src/setup/script/system.ts';
 import { undoScript } from '../../src/setup/script/undo.ts';
 import { type KeyedTunnel, serverSetup } from '../../src/server-rules/server-setup.ts';
 import { UserError } from '../../src/lib/user-error.ts';
-import type { Endpoint, ForwardSpec } from '../../src/model/spec.ts';
+import type { Endpoint } from '../../src/model/endpoint.ts';
+import type { ForwardSpec } from '../../src/model/spec.ts';
 import { tempDir } from '../support/until.ts';
 
 const SSH: Endpoint = tcp('localhost', 22);

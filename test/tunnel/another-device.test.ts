@@ -14,7 +14,7 @@ import {
   withSighting,
 } from '../../src/forwarding/listeners/holdings.ts';
 import { ownKeys } from '../../src/forwarding/verify/own-keys.ts';
-import type { Endpoint } from '../../src/model/spec.ts';
+import type { Endpoint } from '../../src/model/endpoint.ts';
 import { startEcho } from '../support/echo.ts';
 import { listen } from '../support/listen.ts';
 import { type SkippingClock, skippingClock } from '../support/skipping-clock.ts';

@@ -1,7 +1,8 @@
 import { connect, createServer, type Socket } from 'node:net';
 import { join } from 'node:path';
 import type { TestContext } from 'node:test';
-import type { Endpoint, ForwardSpec } from '../../src/model/spec.ts';
+import type { Endpoint } from '../../src/model/endpoint.ts';
+import type { ForwardSpec } from '../../src/model/spec.ts';
 import { listen } from '../support/listen.ts';
 import { freePort, tempDir } from '../support/until.ts';
 import { socks } from './socks-client.ts';

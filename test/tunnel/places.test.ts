@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import { judge } from '../../src/forwarding/verify/judge.ts';
 import { comesFrom, addressesOf } from '../../src/forwarding/verify/addresses.ts';
 import { resultOf, SILENT, type ProbedAddress, type ProbeResult } from '../../src/forwarding/verify/results.ts';
-import { type Endpoint, formatEndpoint } from '../../src/model/spec.ts';
+import { type Endpoint, formatEndpoint } from '../../src/model/endpoint.ts';
 
 const at = (host: string): Endpoint => ({ type: 'tcp', host, port: 80 });
 

@@ -6,7 +6,7 @@ import { type Member, type SharedConnection, shareConnection } from '../../src/c
 import type { Channel, SshConnection, Visitor } from '../../src/connection/ssh/connection.ts';
 import { deferred } from '../../src/lib/async/abort.ts';
 import { TunnelFailure } from '../../src/model/failure.ts';
-import type { Endpoint } from '../../src/model/spec.ts';
+import type { Endpoint } from '../../src/model/endpoint.ts';
 import { STATIC_DEVICE } from '../../src/net/device.ts';
 import type { Transport } from '../../src/net/transport.ts';
 import { countShortShares, isLate, mustNotShare, seekShare } from '../../src/tunnel/seek-share.ts';

@@ -1,5 +1,5 @@
 import { asFailure } from '../../model/failure.ts';
-import type { Endpoint } from '../../model/spec.ts';
+import type { Endpoint } from '../../model/endpoint.ts';
 import type { SshConnection } from '../../connection/ssh/connection.ts';
 
 /** Has the server connect, and hangs up at once: `no` is a server that tried and could not. */

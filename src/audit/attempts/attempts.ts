@@ -1,6 +1,7 @@
 import type { Clock } from '../../lib/async/clock.ts';
-import { allowsOpen, isForServer, type Access, type TcpEndpoint } from '../../server-rules/access.ts';
-import { formatEndpoint, type TunnelSpec } from '../../model/spec.ts';
+import { allowsOpen, isForServer, type Access } from '../../server-rules/access.ts';
+import { formatEndpoint, type TcpEndpoint } from '../../model/endpoint.ts';
+import type { TunnelSpec } from '../../model/spec.ts';
 import type { SessionUse } from '../../connection/ssh/connection.ts';
 import { connects } from './ask.ts';
 import type { Observation } from '../findings/finding.ts';

@@ -1,9 +1,10 @@
 import { randomInt } from 'node:crypto';
 import type { Clock } from '../../lib/async/clock.ts';
-import { type Access, allowsListen, isPublic, type TcpEndpoint } from '../../server-rules/access.ts';
+import { type Access, allowsListen } from '../../server-rules/access.ts';
 import { discard } from '../../net/dial.ts';
 import { asFailure } from '../../model/failure.ts';
-import { WILDCARD_PROBE_HOST, type TunnelSpec } from '../../model/spec.ts';
+import { WILDCARD_PROBE_HOST, type TcpEndpoint, isLoopbackListener } from '../../model/endpoint.ts';
+import type { TunnelSpec } from '../../model/spec.ts';
 import { connects, whileListening } from './ask.ts';
 import type { Observation } from '../findings/finding.ts';
 import type { AuditLogin } from './login.ts';
@@ -114,7 +115,7 @@ export async function reachListeners(
   signal: AbortSignal,
 ): Promise<Observation | null> {
   let seen: Observation | null = null;
-  for (const { port } of ownListeners(spec).filter((one) => !isPublic(one))) {
+  for (const { port } of ownListeners(spec).filter((one) => isLoopbackListener(one))) {
     const inside = await connects(connection, { type: 'tcp', host: WILDCARD_PROBE_HOST, port });
     if (inside === 'yes')
       return { verdict: 'open', detail: `port ${port} listens on all addresses of the server (GatewayPorts yes)` };

@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import type { Endpoint } from '../../model/spec.ts';
+import type { Endpoint } from '../../model/endpoint.ts';
 import type { SshConnection } from '../../connection/ssh/connection.ts';
 import { connects, whileListening } from './ask.ts';
 import type { Observation } from '../findings/finding.ts';

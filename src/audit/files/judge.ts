@@ -7,6 +7,7 @@ import { allows, valuesOf, type KeyEntry } from './authorized-keys.ts';
 import { both, covers, printExtent, readExtent, type Extent } from './extent.ts';
 import type { ServerFacts } from './facts.ts';
 import { judgeForcedCommand, type Forced } from './forced-command.ts';
+import { isLoopbackHost } from '../../model/endpoint.ts';
 
 export interface Judgement {
   /** One for each hole that the rules tell of. */
@@ -145,16 +146,14 @@ function forwards(rules: ServerFacts['rules'], key: KeyEntry, side: 'local' | 'r
   return !disabled && ['yes', 'all', side].includes(allowed) && allows(key, 'port-forwarding');
 }
 
-const LOOPBACK = /^(?:localhost|127\.[\d.]+|::1)$/i;
-
 function holesOfTarget({ host, port }: Extent, sockets: boolean): readonly Hole[] {
   if (host.startsWith('/')) return sockets ? ['connect-socket'] : [];
-  if (host !== '*') return [LOOPBACK.test(host) ? 'connect-server' : 'connect-elsewhere'];
+  if (host !== '*') return [isLoopbackHost(host) ? 'connect-server' : 'connect-elsewhere'];
   return ['connect-server', 'connect-elsewhere', ...(port === '*' && sockets ? (['connect-socket'] as const) : [])];
 }
 
 function holeOfListener({ host, port }: Extent, gateway: string): Hole {
-  if (gateway === 'yes' || (gateway === 'clientspecified' && !LOOPBACK.test(host))) return 'listen-everywhere';
+  if (gateway === 'yes' || (gateway === 'clientspecified' && !isLoopbackHost(host))) return 'listen-everywhere';
   return port !== '*' && Number(port) < 1024 ? 'listen-privileged' : 'listen-port';
 }
 

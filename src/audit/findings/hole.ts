@@ -1,5 +1,6 @@
-import { isPublic, type Access } from '../../server-rules/access.ts';
+import type { Access } from '../../server-rules/access.ts';
 import type { TunnelSpec } from '../../model/spec.ts';
+import { isLoopbackListener } from '../../model/endpoint.ts';
 
 /** What the holder of a tunnel's key may find open on the server. Documents and tests use these names. */
 export const HOLES = [
@@ -113,8 +114,11 @@ export function neededBy(
     need(['listen-socket'], 'the tunnel listens on a Unix socket, and OpenSSH cannot allow one alone');
   for (const { kind, listen } of forwards) {
     if (kind !== 'remote' || listen.type !== 'tcp' || listen.port !== 0) continue;
-    need([isPublic(listen) ? 'listen-everywhere' : 'listen-port'], 'the tunnel lets the server choose a port');
-    if (!isPublic(listen)) need(['listen-privileged'], 'the tunnel lets the server choose a port');
+    need(
+      [isLoopbackListener(listen) ? 'listen-port' : 'listen-everywhere'],
+      'the tunnel lets the server choose a port',
+    );
+    if (isLoopbackListener(listen)) need(['listen-privileged'], 'the tunnel lets the server choose a port');
   }
   if (opens === 'any') {
     need(['connect-server', 'connect-elsewhere'], 'the tunnel connects to whatever its visitors name');

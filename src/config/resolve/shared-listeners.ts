@@ -1,4 +1,5 @@
-import { type Endpoint, formatEndpoint, type TunnelSpec } from '../../model/spec.ts';
+import { type Endpoint, formatEndpoint, sameEndpoint, bindAddresses } from '../../model/endpoint.ts';
+import type { TunnelSpec } from '../../model/spec.ts';
 import type { Path, Report } from '../schema/mapping.ts';
 
 /** A tunnel as it was read; where `flawed`, its server may not be known. */
@@ -54,12 +55,11 @@ interface Taken {
 function clash(a: Endpoint, b: Endpoint): boolean {
   if (sameText(a, b)) return true;
   if (a.type === 'unix' || b.type === 'unix' || a.port !== b.port || a.port === 0) return false;
-  return addressesOf(a.host).some((address) => overlaps(address, addressesOf(b.host)));
+  return bindAddresses(a.host).some((address) => overlaps(address, bindAddresses(b.host)));
 }
 
 function sameText(a: Endpoint, b: Endpoint): boolean {
-  if (a.type === 'unix' || b.type === 'unix') return a.type === b.type && formatEndpoint(a) === formatEndpoint(b);
-  return a.port !== 0 && a.port === b.port && a.host.toLowerCase() === b.host.toLowerCase();
+  return sameEndpoint(a, b) && (a.type === 'unix' || a.port !== 0);
 }
 
 function overlaps(address: string, others: readonly string[]): boolean {
@@ -67,11 +67,6 @@ function overlaps(address: string, others: readonly string[]): boolean {
   return others.some(
     (other) => other === address || other === all || (address === all && other.includes(':') === all.includes(':')),
   );
-}
-
-function addressesOf(host: string): readonly string[] {
-  if (host === 'localhost') return ['127.0.0.1', '::1'];
-  return host === '' ? ['0.0.0.0', '::'] : [host];
 }
 
 function serverOf(spec: TunnelForwards['spec']): string {

@@ -1,5 +1,5 @@
 import { servicePort } from '../../host/services.ts';
-import type { Endpoint, SocksTarget } from '../../model/spec.ts';
+import type { Endpoint, SocksTarget } from '../../model/endpoint.ts';
 import { checkSocketPath } from './path.ts';
 import { BadValue, isEmpty, readText, show } from './value.ts';
 

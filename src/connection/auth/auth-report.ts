@@ -1,5 +1,6 @@
 import { printable } from '../../lib/text.ts';
-import { formatEndpoint, type ServerSpec } from '../../model/spec.ts';
+import { formatEndpoint } from '../../model/endpoint.ts';
+import type { ServerSpec } from '../../model/spec.ts';
 import type { Identity } from './credentials.ts';
 
 /** What was offered to a server and what it said; nothing in it is secret. */

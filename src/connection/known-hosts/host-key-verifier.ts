@@ -1,4 +1,4 @@
-import { isLoopbackAddress } from '../../lib/loopback.ts';
+import { isLoopbackAddress } from '../../model/endpoint.ts';
 import { inSlices } from '../../lib/async/slices.ts';
 import { errorText } from '../../lib/text.ts';
 import type { Logger } from '../../lib/log/log.ts';

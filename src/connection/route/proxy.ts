@@ -6,7 +6,8 @@ import { errorText, printable } from '../../lib/text.ts';
 import { TunnelFailure } from '../../model/failure.ts';
 import { resetSocket } from '../../net/reset-socket.ts';
 import { readSecretFile } from '../auth/secret-file.ts';
-import { formatEndpoint, type ProxyEntry } from '../../model/spec.ts';
+import { formatEndpoint } from '../../model/endpoint.ts';
+import type { ProxyEntry } from '../../model/spec.ts';
 
 /**
  * Loads what a proxy needs, for a tunnel that has one: 1.5 MiB that the others do not pay. To be called before it is dialled: an

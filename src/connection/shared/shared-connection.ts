@@ -1,7 +1,8 @@
 import { deferred } from '../../lib/async/abort.ts';
 import { waitAtMost } from '../../lib/async/wait-at-most.ts';
 import { TunnelFailure } from '../../model/failure.ts';
-import { type Endpoint, formatEndpoint, type ServerSpec } from '../../model/spec.ts';
+import { type Endpoint, formatEndpoint } from '../../model/endpoint.ts';
+import type { ServerSpec } from '../../model/spec.ts';
 import type { Route } from '../route/route.ts';
 import type { Channel, SshConnection, Visitor } from '../ssh/connection.ts';
 import { runKeepalive, type KeepaliveDeps } from '../ssh/keepalive.ts';

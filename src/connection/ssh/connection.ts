@@ -1,5 +1,5 @@
 import type { Duplex } from 'node:stream';
-import type { Endpoint } from '../../model/spec.ts';
+import type { Endpoint } from '../../model/endpoint.ts';
 import type { Transport } from '../../net/transport.ts';
 
 /** One authenticated SSH connection, whatever library carries it. Every failure is a TunnelFailure. */

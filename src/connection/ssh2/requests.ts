@@ -4,7 +4,7 @@ import { systemClock } from '../../lib/async/clock.ts';
 import { errorText, printable } from '../../lib/text.ts';
 import { TunnelFailure } from '../../model/failure.ts';
 import { guardListeners } from '../../net/guard-listeners.ts';
-import { formatEndpoint, type Endpoint } from '../../model/spec.ts';
+import { formatEndpoint, type Endpoint } from '../../model/endpoint.ts';
 import type { Channel, CommandOutput, Originator, SessionProbe, SessionUse } from '../ssh/connection.ts';
 import { probeSession } from './probe-session.ts';
 import { ProtocolViolation } from './protocol/violations.ts';

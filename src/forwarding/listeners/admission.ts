@@ -1,5 +1,5 @@
 import { TunnelFailure } from '../../model/failure.ts';
-import { type Endpoint, formatEndpoint } from '../../model/spec.ts';
+import { type Endpoint, formatEndpoint } from '../../model/endpoint.ts';
 import { ANOTHERS_HINT } from '../verify/results.ts';
 import type { Admission } from './holdings.ts';
 

@@ -1,5 +1,6 @@
 import type { OtherProgram } from '../verify/results.ts';
-import { type Endpoint, formatEndpoint, type TunnelSpec } from '../../model/spec.ts';
+import { type Endpoint, formatEndpoint } from '../../model/endpoint.ts';
+import type { TunnelSpec } from '../../model/spec.ts';
 import { formatServer } from '../../model/state.ts';
 
 /** What distinguishes this machine from another one with a copy of its files: digests only, and empty where nothing is known. */

@@ -5,7 +5,7 @@ import { basename, dirname } from 'node:path';
 import { inDirectory, inDirectorySync } from '../../lib/files/open-directory.ts';
 import { errorCode } from '../../lib/text.ts';
 import { guardListeners } from '../../net/guard-listeners.ts';
-import type { Endpoint } from '../../model/spec.ts';
+import { bindAddresses, type Endpoint } from '../../model/endpoint.ts';
 
 /** A listener on this device. */
 export interface LocalListener {
@@ -89,12 +89,10 @@ const NO_SUCH_ADDRESS = ['EADDRNOTAVAIL', 'EAFNOSUPPORT'];
 function places(endpoint: Endpoint): { readonly options: ListenOptions; readonly optional: boolean }[] {
   if (endpoint.type === 'unix') return [{ options: { path: endpoint.path }, optional: false }];
   const { host, port } = endpoint;
-  const at = (address: string, optional: boolean) => ({
+  return bindAddresses(host).map((address, index) => ({
     options: { host: address, port, ipv6Only: address.includes(':'), exclusive: true },
-    optional,
-  });
-  if (host === 'localhost') return [at('127.0.0.1', false), at('::1', true)];
-  return host === '' ? [at('0.0.0.0', false), at('::', true)] : [at(host, false)];
+    optional: index > 0,
+  }));
 }
 
 function listen(server: Server, options: ListenOptions, mask: number): Promise<void> {

@@ -1,5 +1,6 @@
 import type { TunnelFailure } from '../../model/failure.ts';
-import type { Endpoint, TunnelSpec } from '../../model/spec.ts';
+import type { Endpoint } from '../../model/endpoint.ts';
+import type { TunnelSpec } from '../../model/spec.ts';
 import type { Refusal } from '../../model/state.ts';
 import { isMiss, judge, verifyAgainAfter, type ListenerStatus, type Up } from '../verify/judge.ts';
 import type { OtherProgram, VerifyResult } from '../verify/results.ts';

@@ -8,7 +8,8 @@ import { listenRetryDelay } from './retry-delay.ts';
 import { type ListenerAccess, until } from './suspendable-listeners.ts';
 import { listenLocally, type LocalListener, type SocketOptions } from './listen-locally.ts';
 import type { Refusal } from '../../model/state.ts';
-import { formatEndpoint, type ForwardSpec } from '../../model/spec.ts';
+import { formatEndpoint } from '../../model/endpoint.ts';
+import type { ForwardSpec } from '../../model/spec.ts';
 
 export interface LocalForwardsOptions {
   readonly clock: Clock;

@@ -1,7 +1,7 @@
 import { TunnelFailure } from '../../model/failure.ts';
 import type { Refusal } from '../../model/state.ts';
 import { inUseHint, inUseReason, type OtherProgram, SILENT, type VerifyResult } from '../verify/results.ts';
-import type { Endpoint } from '../../model/spec.ts';
+import type { Endpoint } from '../../model/endpoint.ts';
 
 export interface RefusalReason {
   readonly refusal: Refusal;

@@ -3,7 +3,8 @@ import { sleep, type Clock } from '../../lib/async/clock.ts';
 import { untilOneFails } from '../../lib/async/scope.ts';
 import { dialTarget } from '../../net/dial-target.ts';
 import { asFailure, type TunnelFailure } from '../../model/failure.ts';
-import type { Endpoint, TunnelSpec } from '../../model/spec.ts';
+import type { Endpoint } from '../../model/endpoint.ts';
+import type { TunnelSpec } from '../../model/spec.ts';
 
 export interface TargetCheckDeps {
   readonly clock: Clock;

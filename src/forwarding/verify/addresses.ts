@@ -1,5 +1,5 @@
 import { isIP, isIPv6 } from 'node:net';
-import { WILDCARD_PROBE_HOST, type Endpoint } from '../../model/spec.ts';
+import { WILDCARD_PROBE_HOST, type Endpoint, isLoopbackListener, isLoopbackAddress } from '../../model/endpoint.ts';
 
 /** Where a listener takes connections on the server, as the server can be asked to connect there. */
 export interface ListenerAddresses {
@@ -43,16 +43,15 @@ export function addressesOf(listen: Endpoint, port: number): ListenerAddresses {
  */
 export function comesFrom(originator: string, address: Endpoint): boolean {
   if (address.type === 'unix') return true;
-  const source = originator.replace(/:\d*$/, '').replace(/^::ffff:(?=\d+\.)/i, '');
+  const source = addressOf(originator).replace(/^::ffff:(?=\d+\.)/i, '');
   const fourth = isIP(source) === 4;
-  if (isLoopback(address)) {
-    const loopback = fourth ? source.startsWith('127.') : source === '::1';
-    return loopback && (address.host === 'localhost' || isIPv6(address.host) !== fourth);
+  if (isLoopbackListener(address)) {
+    return isLoopbackAddress(source) && (address.host === 'localhost' || isIPv6(address.host) !== fourth);
   }
   return isIP(address.host) === 0 || isIPv6(address.host) !== fourth;
 }
 
-/** Whether sshd takes this text for loopback. */
-export function isLoopback(address: Endpoint): boolean {
-  return address.type === 'tcp' && ['localhost', '127.0.0.1', '::1'].includes(address.host);
+/** The address of an originator, `ADDRESS:PORT`. */
+export function addressOf(originator: string): string {
+  return originator.replace(/:\d*$/, '');
 }

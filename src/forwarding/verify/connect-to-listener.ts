@@ -3,7 +3,7 @@ import { abortable } from '../../lib/async/abort.ts';
 import { sleep, type Clock } from '../../lib/async/clock.ts';
 import type { TunnelFailure } from '../../model/failure.ts';
 import type { ProbeResult } from './results.ts';
-import type { Endpoint } from '../../model/spec.ts';
+import type { Endpoint } from '../../model/endpoint.ts';
 import type { Channel, SshConnection } from '../../connection/ssh/connection.ts';
 import { discardLate } from '../../connection/ssh/discard.ts';
 import { isProhibited } from '../../connection/ssh2/requests.ts';

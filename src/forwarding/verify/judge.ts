@@ -1,7 +1,8 @@
 import { TunnelFailure } from '../../model/failure.ts';
 import type { Refusal } from '../../model/state.ts';
 import { type VerifyResult, inUseReason } from './results.ts';
-import { type Endpoint, formatEndpoint, type TunnelSpec } from '../../model/spec.ts';
+import { type Endpoint, formatEndpoint } from '../../model/endpoint.ts';
+import type { TunnelSpec } from '../../model/spec.ts';
 
 /**
  * The status of a granted listener: `held` leads here as far as that can be verified; `unproven` is not up before it was verified

@@ -1,7 +1,7 @@
 import type { Visitor } from '../../connection/ssh/connection.ts';
-import { type Endpoint, formatEndpoint } from '../../model/spec.ts';
+import { type Endpoint, formatEndpoint, isLoopbackListener } from '../../model/endpoint.ts';
 import { intercept } from './intercept.ts';
-import { isLoopback, addressesOf } from './addresses.ts';
+import { addressesOf } from './addresses.ts';
 import { createProbes, type ProbesDeps } from './probes.ts';
 import { identifyAt, sendProbe, type ProbeDeps } from './send-probe.ts';
 import { resultOf, type ProbedAddress, type ProbeResult, type VerifyResult } from './results.ts';
@@ -67,7 +67,9 @@ export function createVerifier(connection: VerifiedConnection, deps: VerifierDep
   ): Promise<readonly ProbedAddress[]> {
     const { [which]: places, name } = addressesOf(listen, port);
     const seen = await Promise.all(places.map((address) => probe(listen, port, address)));
-    const closed = seen.filter(({ address, result }) => isForbidden(result) && isLoopback(address));
+    const closed = seen.filter(
+      ({ address, result }) => isForbidden(result) && address.type === 'tcp' && isLoopbackListener(address),
+    );
     if (name === null || closed.length === 0) return seen;
     const named = await probe(listen, port, name);
     return named.result.type === 'unknown' ? seen : [...seen.filter((one) => !closed.includes(one)), named];

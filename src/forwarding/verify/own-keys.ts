@@ -1,6 +1,7 @@
 import type { Clock } from '../../lib/async/clock.ts';
 import { dialTarget } from '../../net/dial-target.ts';
-import { type Endpoint, formatEndpoint, type TunnelSpec } from '../../model/spec.ts';
+import { type Endpoint, formatEndpoint } from '../../model/endpoint.ts';
+import type { TunnelSpec } from '../../model/spec.ts';
 import { scanServer } from '../../connection/ssh2/scan.ts';
 
 export interface OwnKeysDeps {

@@ -1,8 +1,14 @@
 import { type Deferred, deferred } from '../../lib/async/abort.ts';
 import type { Clock } from '../../lib/async/clock.ts';
 import type { Visitor } from '../../connection/ssh/connection.ts';
-import type { Endpoint } from '../../model/spec.ts';
-import { comesFrom } from './addresses.ts';
+import {
+  isLoopbackAddress,
+  type Endpoint,
+  isWildcardHost,
+  isLoopbackListener,
+  sameEndpoint,
+} from '../../model/endpoint.ts';
+import { comesFrom, addressOf } from './addresses.ts';
 
 /** A nonce that is sent to a listener, to arrive here. */
 export interface Probe {
@@ -86,8 +92,8 @@ export function createProbes({ clock, nonce }: ProbesDeps, signal: AbortSignal):
 const LATE_MS = 120_000;
 
 function mayCarry({ listen, originator }: Visitor, probe: Probe): boolean {
-  if (probe.listen.type === 'unix') return listen.type === 'unix' && listen.path === probe.listen.path;
-  if (listen.type !== 'tcp' || listen.host !== probe.listen.host || listen.port !== probe.port) return false;
-  const local = ['localhost', '', '*', '0.0.0.0', '127.0.0.1', '::', '::1'].includes(probe.listen.host);
-  return !local || /^(?:127\.|::1:|::ffff:127\.)/.test(originator);
+  const bound = probe.listen.type === 'unix' ? probe.listen : { ...probe.listen, port: probe.port };
+  if (!sameEndpoint(listen, bound)) return false;
+  const local = bound.type === 'tcp' && (isLoopbackListener(bound) || isWildcardHost(bound.host));
+  return !local || isLoopbackAddress(addressOf(originator));
 }

@@ -1,4 +1,4 @@
-import { type Endpoint, formatEndpoint } from '../../model/spec.ts';
+import { type Endpoint, formatEndpoint } from '../../model/endpoint.ts';
 
 /** What answers at one address of the server, on a connection that the server opened to it for us. */
 export type ProbeResult =

@@ -3,7 +3,7 @@ import { firstToEnd, waitFor } from '../../lib/async/scope.ts';
 import type { Channel } from '../../connection/ssh/connection.ts';
 import { discard } from '../../connection/ssh/discard.ts';
 import { asFailure } from '../../model/failure.ts';
-import type { Endpoint } from '../../model/spec.ts';
+import type { Endpoint } from '../../model/endpoint.ts';
 import { type IdentifyDeps, identifyListener } from './identify-listener.ts';
 import type { Probe } from './probes.ts';
 import type { ProbeResult } from './results.ts';

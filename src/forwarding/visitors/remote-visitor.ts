@@ -5,7 +5,7 @@ import { asFailure, type FailureCode, TunnelFailure } from '../../model/failure.
 import { permitsOpen } from './permit-open.ts';
 import { resetSocket } from '../../net/reset-socket.ts';
 import { negotiate } from './socks-handshake.ts';
-import { formatEndpoint } from '../../model/spec.ts';
+import { formatEndpoint } from '../../model/endpoint.ts';
 import type { Visitor } from '../../connection/ssh/connection.ts';
 import { runVisit, type VisitOptions } from './proxied-connection.ts';
 

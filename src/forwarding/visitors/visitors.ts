@@ -7,7 +7,8 @@ import type { TunnelFailure } from '../../model/failure.ts';
 import { serveLocalVisitor } from './local-visitor.ts';
 import type { VisitorHandler } from '../verify/listener-verifier.ts';
 import { resetSocket } from '../../net/reset-socket.ts';
-import { type Endpoint, formatEndpoint, type TunnelSpec } from '../../model/spec.ts';
+import { type Endpoint, formatEndpoint, sameEndpoint } from '../../model/endpoint.ts';
+import type { TunnelSpec } from '../../model/spec.ts';
 import type { SshConnection, Visitor } from '../../connection/ssh/connection.ts';
 import { type Counters, type ForwardState, reportFailure, type TunnelState } from '../../model/state.ts';
 import { serveVisitor } from './remote-visitor.ts';
@@ -145,7 +146,7 @@ function reportTarget(deps: VisitorsDeps, index: number, failure: TunnelFailure 
 function findForward(forwards: readonly ForwardState[], listen: Endpoint): number {
   return forwards.findIndex(({ spec, boundPort }) => {
     if (spec.kind !== 'remote') return false;
-    if (spec.listen.type === 'unix') return listen.type === 'unix' && listen.path === spec.listen.path;
-    return listen.type === 'tcp' && listen.host === spec.listen.host && listen.port === (boundPort ?? spec.listen.port);
+    const bound = spec.listen.type === 'unix' ? spec.listen : { ...spec.listen, port: boundPort ?? spec.listen.port };
+    return sameEndpoint(listen, bound);
   });
 }

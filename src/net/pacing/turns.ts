@@ -1,4 +1,4 @@
-import { isLoopbackAddress } from '../../lib/loopback.ts';
+import { isLoopbackAddress } from '../../model/endpoint.ts';
 import type { Begun } from './pace.ts';
 import type { Clock } from '../../lib/async/clock.ts';
 import { TunnelFailure } from '../../model/failure.ts';
