@@ -23,6 +23,7 @@ import { errorText, escapeUnsafeJson, printable } from '../lib/text.ts';
 import type { StatusDocument, TunnelStatus } from '../status/document.ts';
 import type { TunnelSpec } from '../model/spec.ts';
 import { formatListen, formatServer, initialState } from '../model/state.ts';
+import { daemonAccount } from './find/daemon-account.ts';
 import { daemonStatus } from './find/daemon-status.ts';
 import { checkOnce } from './find/check-once.ts';
 import { EXIT } from './text/exit-code.ts';
@@ -72,7 +73,7 @@ export async function doctor(
     unit: showUnit,
     lastLine: lastLineAt,
     installed,
-    account: installed ? await accountOf(runProgram, SERVICE_USER) : null,
+    account: installed ? await accountOf(runProgram, SERVICE_USER) : await daemonAccount(running, config.file),
     daemon,
     onStep,
   });

@@ -22,7 +22,7 @@ export interface DeviceDeps {
   readonly lastLine: () => Promise<string | null>;
   /** Whether the configuration is that of the service as it is installed. */
   readonly installed: boolean;
-  /** Whom the installed service runs as, or null where the caller is the one who runs it. */
+  /** The account that the daemon runs as, or null where it is the caller's. */
   readonly account: Account | null;
   /** The daemon's version, or null where none runs. */
   readonly daemon: string | null;

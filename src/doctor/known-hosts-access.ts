@@ -28,7 +28,7 @@ export async function knownHostsProblems(
   account: Account | null,
 ): Promise<readonly AccessProblem[]> {
   const problems: AccessProblem[] = [];
-  const who = account === null ? 'this user' : `the service (user ${account.name})`;
+  const who = account === null ? 'this user' : `the daemon (user ${account.name})`;
   const files = new Set(servers.flatMap(({ userKnownHostsFiles }) => userKnownHostsFiles));
   for (const file of files) {
     const stats = await stat(file).catch(() => null);

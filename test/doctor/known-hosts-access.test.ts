@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
 import {
   chmodSync,
   chownSync,
@@ -11,6 +12,7 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { daemonAccount } from '../../src/commands/find/daemon-account.ts';
 import { giveFile, knownHostsProblems } from '../../src/doctor/known-hosts-access.ts';
 import { replaceHostKeys } from '../../src/setup/replace-host-keys.ts';
 import { appendKnownHosts, rewriteKnownHosts } from '../../src/connection/known-hosts/file.ts';
@@ -34,14 +36,29 @@ test('finds known_hosts files that the service cannot read or write, and gives t
     const spec = specFor(sshd, [[1, 2]], { userKnownHostsFiles: [file, join(dir, 'missing')], ...changes });
     return (await knownHostsProblems([spec], SERVICE)).map(({ result, text }) => `${result}: ${text}`);
   };
-  assert.match((await look(0o600, [0, 0])).join(), /^fail: .*cannot be read by the service \(user service\)/);
-  assert.match((await look(0o644, [0, 0])).join(), /^warn: .*cannot be written by the service/);
+  assert.match((await look(0o600, [0, 0])).join(), /^fail: .*cannot be read by the daemon \(user service\)/);
+  assert.match((await look(0o644, [0, 0])).join(), /^warn: .*cannot be written by the daemon/);
   assert.match((await look(0o640, [0, SERVICE.gid])).join(), /^warn: .*cannot be written/);
   assert.deepEqual(await look(0o640, [0, SERVICE.gid], { updateHostKeys: false }), []);
   assert.deepEqual(await look(0o600, [SERVICE.uid, 0]), []);
   chownSync(file, 0, 0);
   await giveFile(file, SERVICE);
   assert.equal(statSync(file).uid, SERVICE.uid);
+});
+
+test('the account of a daemon that is no installed service is that of its process', async (t) => {
+  if (process.getuid?.() !== 0) return t.skip('only root starts processes of others');
+  const start = (uid: number) => {
+    const child = spawn('sleep', ['1000'], { uid, gid: 65_534, stdio: 'ignore' });
+    t.after(() => child.kill());
+    return { pid: child.pid!, config: '/config' };
+  };
+  const nobody = start(65_534);
+  assert.equal((await daemonAccount(nobody, '/config'))?.uid, 65_534);
+  assert.deepEqual(await daemonAccount(start(54_321), '/config'), { name: '54321', uid: 54_321, gid: 65_534 });
+  assert.equal(await daemonAccount(nobody, '/another'), null);
+  assert.equal(await daemonAccount(start(0), '/config'), null);
+  assert.equal(await daemonAccount(null, '/config'), null);
 });
 
 test('root is not led by a link that the service has put in the place of a folder', async (t) => {

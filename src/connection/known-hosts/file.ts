@@ -33,7 +33,7 @@ async function loadFile(file: string): Promise<KnownHosts> {
     if (errorCode(error) === 'ENOENT') return { entries: [], problems: [] };
     const cure =
       errorCode(error) === 'EACCES'
-        ? '`sudo tunneld doctor --fix` gives it to the user of the service'
+        ? '`sudo tunneld doctor --fix` gives it to the user of the daemon'
         : 'check userKnownHostsFile and globalKnownHostsFile';
     const message = `cannot be read: ${printable(errorText(error))}; ${cure}`;
     return { entries: [], problems: [{ file, line: 0, message }] };
