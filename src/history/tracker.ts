@@ -95,5 +95,10 @@ function goDown({ since, silentSince, cut }: Working, { slept, ...seen }: Seen, 
 function named(down: Down, { failure, elsewhere }: Seen): Down {
   if (down.cause !== null) return down;
   if (elsewhere) return { ...down, cause: 'not-verified' };
-  return failure === null || failure.at < down.from ? down : { ...down, cause: failure.code, message: failure.message };
+  return failure === null || failure.at < down.from - NOTICED_MS
+    ? down
+    : { ...down, cause: failure.code, message: failure.message };
 }
+
+/** The failure comes first, and is looked at later; the two clocks agree to some 10 ms. */
+const NOTICED_MS = 2000;

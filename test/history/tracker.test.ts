@@ -46,6 +46,10 @@ test('a connection that answers again after a silence has had no outage', () => 
   assert.deepEqual(walk(fresh, FINE, { ...FINE, silentSince: 1700 }, FINE, FINE).outages, []);
 });
 
+test('a failure that is looked at a moment after it came is the cause', () => {
+  assert.deepEqual(walk(fresh, FINE, { failure: lost(1950) }, FINE).outages, ['2000-3000 keepalive-lost 0 0']);
+});
+
 test('a failure of long ago is not the cause of an outage', () => {
   const { outages } = walk(fresh, { ...FINE, failure: refused(-9000) }, { failure: refused(-9000) }, FINE);
   assert.deepEqual(outages, ['2000-3000 null 0 0']);
