@@ -1,4 +1,4 @@
-import { EXIT } from './commands/text/exit-code.ts';
+import { EXIT } from './lib/exit-code.ts';
 import { keepDebuggerClosed } from './lib/debugger.ts';
 import { tooOld } from './lib/node-version.ts';
 import { ignoreStraySignals } from './lib/stray-signals.ts';

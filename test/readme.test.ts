@@ -4,7 +4,7 @@ import { dirname, join, normalize } from 'node:path';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { parse } from 'yaml';
-import { EXIT } from '../src/commands/text/exit-code.ts';
+import { EXIT } from '../src/lib/exit-code.ts';
 import { formatStatus } from '../src/commands/text/status-text.ts';
 import { parseConfig } from '../src/config/parse.ts';
 import { systemEnvironment } from '../src/config/input/environment.ts';

@@ -3,99 +3,82 @@ import { isAbsolute } from 'node:path';
 import { readDurationFrom } from '../config/values/duration.ts';
 import { systemEnvironment } from '../config/input/environment.ts';
 import { loadConfig } from '../config/load.ts';
-import { ConfigError } from '../config/input/problem.ts';
 import { MAX_TRIAL_MS } from '../control/protocol.ts';
 import { sleep, systemClock } from '../lib/async/clock.ts';
 import { readText } from '../lib/files/read-small-file.ts';
+import { EXIT } from '../lib/exit-code.ts';
 import { errorText, formatDuration } from '../lib/text.ts';
+import { UserError } from '../lib/user-error.ts';
 import { createCandidate, removeCandidate } from '../config/candidate.ts';
 import type { StatusDocument } from '../status/document.ts';
-import { reportProblems } from './text/config-problems.ts';
 import { confirm } from './confirm.ts';
 import { request } from './find/daemon-request.ts';
-import { EXIT } from './text/exit-code.ts';
-import { describeReload, handOverKeys } from './reload.ts';
-import { fail } from './text/report.ts';
+import { describeReload, tryToHandOverKeys } from './reload.ts';
 
 /**
- * Has the daemon run another configuration, which becomes the file when its tunnels are up and, with `confirmWithin`, when somebody
- * says so in time. Until then the file stays as it is: whatever happens meanwhile, the next start is on what worked.
+ * Has the daemon try another configuration, which replaces the file when its tunnels are up and, with `confirmWithin`, when it is
+ * confirmed in that time. Until then the file stays as it is: whatever happens meanwhile, the next start is on what worked.
  */
-export async function apply(flag: string | null, file: string, confirmWithin: string | null): Promise<number> {
+export async function apply(flag: string | null, file: string, confirmWithin: string | null): Promise<void> {
   const withinMs = confirmWithin === null ? PATIENCE_MS : readTime(confirmWithin);
-  if (withinMs === null) return fail(`--confirm: a time from 1s to 24h is needed, such as 5m`, EXIT.usage);
-  const asked = await request(flag, { command: 'status' }, null);
-  if ('exit' in asked) return asked.exit;
-  const target = asked.result.config;
-  if (!isAbsolute(target)) return fail('this daemon runs on a command line: start it again with another one');
-  try {
-    await loadConfig(file, systemEnvironment());
-  } catch (error) {
-    if (!(error instanceof ConfigError)) throw error;
-    return reportProblems(error);
-  }
+  const status = await request(flag, { command: 'status' }, null);
+  const target = status.config;
+  if (!isAbsolute(target)) throw new UserError('this daemon runs on a command line: start it again with another one');
+  await loadConfig(file, systemEnvironment());
   if (await isSameFile(file, target)) {
-    return fail(
-      `${file} is the file that the daemon starts with: apply a copy, so that there is something to go back to; if it was edited already, put back what it was first`,
+    throw new UserError(
+      `${file} is the file that the daemon starts with: apply a copy of it, so that there is something to roll back to (if you have edited it already, restore it first)`,
     );
   }
   outliveTerminal();
-  const name = await writeCandidate(target, file, asked.result.trial?.candidate ?? null);
-  if (name === null) return EXIT.failed;
-  await handOverKeys();
-  const answer = await request(flag, { command: 'apply', candidate: name, withinMs }, null);
-  if ('exit' in answer) {
+  const name = await writeCandidate(target, file, status.trial?.candidate ?? null);
+  await tryToHandOverKeys();
+  try {
+    const result = await request(flag, { command: 'apply', candidate: name, withinMs }, null);
+    process.stdout.write(describeReload('on trial', result));
+  } catch (error) {
     await removeCandidate(target, name);
-    return answer.exit;
+    throw error;
   }
-  process.stdout.write(describeReload('on trial', answer.result));
-  return await seeThrough(flag, target, name, confirmWithin !== null);
+  await seeThrough(flag, target, name, confirmWithin !== null);
 }
 
 /** Without --confirm; a tunnel that is not up by then may never be. */
 const PATIENCE_MS = 120_000;
 
-/** Waits for the tunnels, and keeps the configuration if nobody else is to say so. */
-async function seeThrough(flag: string | null, target: string, name: string, asksConfirm: boolean): Promise<number> {
+/** Waits for the tunnels, then keeps the configuration unless a person is to confirm it. */
+async function seeThrough(flag: string | null, target: string, name: string, asksConfirm: boolean): Promise<void> {
   let printed = '';
   for (;;) {
-    const asked = await request(flag, { command: 'status' }, null);
-    if ('exit' in asked) return asked.exit;
-    const { trial } = asked.result;
+    const status = await request(flag, { command: 'status' }, null);
+    const { trial } = status;
     if (trial?.candidate !== name) break;
     if (trial.waitingFor.length === 0) {
       if (!asksConfirm) return await confirm(flag);
-      process.stdout.write(
-        `all is up; \`tunneld confirm\` keeps it, otherwise it ends ${endsIn(trial.until, asked.result.now)}\n`,
-      );
-      return EXIT.ok;
+      const end = endsIn(trial.until, status.now);
+      process.stdout.write(`all tunnels are up; run \`tunneld confirm\`, or the trial ends ${end}\n`);
+      return;
     }
-    const waiting = describeWaiting(asked.result, trial.waitingFor);
+    const waiting = describeWaiting(status, trial.waitingFor);
     if (waiting !== printed) process.stdout.write(waiting);
     printed = waiting;
-    const blocked = asked.result.tunnels.filter(
-      (one) => one.phase === 'blocked' && trial.waitingFor.includes(one.name),
-    );
-    if (blocked.length > 0)
-      return await giveUp(
-        flag,
-        target,
-        name,
-        blocked.map((one) => one.name),
-      );
+    const blocked = status.tunnels.filter((one) => one.phase === 'blocked' && trial.waitingFor.includes(one.name));
+    if (blocked.length > 0) {
+      const names = blocked.map((one) => one.name);
+      return await giveUp(flag, target, name, names);
+    }
     await sleep(systemClock, POLL_MS);
   }
   await removeCandidate(target, name);
-  return fail('the new configuration did not come up in time: what ran before runs again');
+  throw new UserError('the new configuration did not come up in time: what ran before runs again');
 }
 
-/** What is blocked needs a person, and time does not help: a reload ends the trial. */
-async function giveUp(flag: string | null, target: string, name: string, blocked: readonly string[]): Promise<number> {
-  const ended = await request(flag, { command: 'reload' }, null);
-  if ('exit' in ended) return ended.exit;
+/** A blocked tunnel needs a person, and time does not help: a reload ends the trial. */
+async function giveUp(flag: string | null, target: string, name: string, blocked: readonly string[]): Promise<never> {
+  await request(flag, { command: 'reload' }, null);
   await removeCandidate(target, name);
   const are = blocked.length === 1 ? 'is blocked' : 'are blocked';
-  return fail(`${blocked.join(', ')} ${are} until somebody mends what is said above: what ran before runs again`);
+  throw new UserError(`${blocked.join(', ')} ${are} (the reason is printed above): what ran before runs again`);
 }
 
 /** Not the time of day, which may be set before it comes. */
@@ -115,19 +98,25 @@ function describeWaiting({ tunnels }: StatusDocument, names: readonly string[]):
     .join('');
 }
 
-async function writeCandidate(target: string, file: string, inUse: string | null): Promise<string | null> {
+async function writeCandidate(target: string, file: string, inUse: string | null): Promise<string> {
   try {
     return await createCandidate(target, await readText(file), inUse);
   } catch (error) {
-    fail(`cannot write beside ${target}: ${errorText(error)}${process.getuid?.() === 0 ? '' : ' (try sudo)'}`);
-    return null;
+    const cure = process.getuid?.() === 0 ? '' : ' (try sudo)';
+    throw new UserError(`cannot write beside ${target}: ${errorText(error)}${cure}`, EXIT.failed, { cause: error });
   }
 }
 
-function readTime(text: string): number | null {
+function readTime(text: string): number {
+  const ms = durationOf(text);
+  if (ms === null || ms > MAX_TRIAL_MS)
+    throw new UserError(`--confirm: it must be a time from 1s to 24h, such as 5m`, EXIT.usage);
+  return ms;
+}
+
+function durationOf(text: string): number | null {
   try {
-    const ms = readDurationFrom(1)(text);
-    return ms <= MAX_TRIAL_MS ? ms : null;
+    return readDurationFrom(1)(text);
   } catch {
     return null;
   }
@@ -138,7 +127,7 @@ async function isSameFile(one: string, other: string): Promise<boolean> {
   return b !== null && a.dev === b.dev && a.ino === b.ino;
 }
 
-/** Whoever types this may come through the tunnel that is about to change: what was begun is finished without him. */
+/** The terminal may be reached through the tunnel that is about to change: what was begun is finished without it. */
 function outliveTerminal(): void {
   process.on('SIGHUP', () => {});
   for (const stream of [process.stdout, process.stderr]) stream.removeAllListeners('error').on('error', () => {});

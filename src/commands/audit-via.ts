@@ -3,23 +3,24 @@ import { readServer } from '../audit/files/read.ts';
 import type { AuditLoginDeps } from '../audit/attempts/login.ts';
 import { adHocConfig } from '../config/command-line/ad-hoc.ts';
 import { systemEnvironment } from '../config/input/environment.ts';
+import { NEVER } from '../lib/async/never.ts';
 import { UserError } from '../lib/user-error.ts';
 import { sharesUser } from '../server-rules/same-login.ts';
 import { readPublicKeys } from '../setup/public-key.ts';
 import type { TunnelSpec } from '../model/spec.ts';
 
 /**
- * The way of an administrator to a server, as ssh goes it: ssh_config, agent, default keys and known_hosts of whoever calls this.
- * Throws a ConfigError or a UserError where these words name none.
+ * The login of an administrator, as ssh would do it with the caller's ssh_config, agent, default keys and known_hosts. Throws a UserError
+ * where `destination` names no server.
  */
 export async function administrator(destination: string): Promise<TunnelSpec> {
-  if (/^-|\s/.test(destination)) throw new UserError(`--via ${JSON.stringify(destination)}: [me@]server is needed`);
-  // What this forward is for is never asked: nothing is forwarded.
+  if (/^-|\s/.test(destination)) throw new UserError(`--via ${JSON.stringify(destination)}: it must be [me@]server`);
+  // A command line needs a forward; none is made.
   const { tunnels } = await adHocConfig(['-R', '1:localhost:1', destination], 'via', systemEnvironment());
   return { ...tunnels[0]!, forwards: [] };
 }
 
-/** What the files of the server say of a tunnel's keys. */
+/** The rules and keys of the server, as an administrator reads them there. */
 export async function readFilesFor(
   tunnel: TunnelSpec,
   all: readonly TunnelSpec[],
@@ -28,7 +29,7 @@ export async function readFilesFor(
 ): Promise<ServerFiles> {
   const keys = await keysOf(tunnel);
   const sharing = await Promise.all(all.filter((other) => sharesUser(tunnel, other)).map(keysOf));
-  const facts = await readServer(admin, { user: tunnel.user, keys }, deps, new AbortController().signal);
+  const facts = await readServer(admin, { user: tunnel.user, keys }, deps, NEVER);
   return { facts, keys, known: [...keys, ...sharing.flat()] };
 }
 

@@ -3,11 +3,10 @@ import { createInterface } from 'node:readline/promises';
 import { auditTunnel } from '../audit/audit.ts';
 import { auditDocument } from '../audit/document.ts';
 import type { TunnelAudit } from '../audit/findings/finding.ts';
-import type { Config } from '../model/config.ts';
 import { systemEnvironment } from '../config/input/environment.ts';
 import { loadConfig } from '../config/load.ts';
-import { ConfigError } from '../config/input/problem.ts';
 import { systemClock } from '../lib/async/clock.ts';
+import { NEVER } from '../lib/async/never.ts';
 import { formatLogLine } from '../lib/log/format.ts';
 import { createLogger } from '../lib/log/log.ts';
 import { escapeUnsafeJson } from '../lib/text.ts';
@@ -17,15 +16,13 @@ import { formatServer } from '../model/state.ts';
 import { createIdentityCache } from '../connection/auth/identity-cache.ts';
 import { formatAudit } from './text/audit-text.ts';
 import { administrator, readFilesFor } from './audit-via.ts';
-import { reportProblems } from './text/config-problems.ts';
-import { EXIT } from './text/exit-code.ts';
+import { EXIT } from '../lib/exit-code.ts';
 import { findConfig } from './find/config-file.ts';
 import { noSuchTunnel } from './text/no-such-tunnel.ts';
 import { processTurns } from './find/process-turns.ts';
-import { fail } from './text/report.ts';
 import { wantsColour } from './text/color.ts';
 
-interface AuditOptions {
+export interface AuditOptions {
   readonly json: boolean;
   readonly yes: boolean;
   /** `[me@]server`: an administrator's own login, or null. */
@@ -33,33 +30,18 @@ interface AuditOptions {
 }
 
 /**
- * Tries what a thief of the tunnels' keys could do, after a question; exit code 1 says that something is open, that the server did not
- * answer, or that its files could not be read though they were to be (`via`).
+ * Tries what a thief of the tunnels' keys could do, after a question. The exit code is 1 where something is open, the server did not
+ * answer, or its files could not be read though they were to be (`via`).
  */
 export async function audit(flag: string | null, name: string | null, options: AuditOptions): Promise<number> {
-  let config: Config;
-  try {
-    config = await loadConfig(await findConfig(flag), systemEnvironment());
-  } catch (error) {
-    if (!(error instanceof ConfigError)) throw error;
-    return reportProblems(error);
-  }
+  const config = await loadConfig(await findConfig(flag), systemEnvironment());
   const chosen = config.tunnels.filter((tunnel) => name === null || tunnel.name === name);
-  if (chosen.length === 0) return noSuchTunnel(name, config.tunnels);
+  if (chosen.length === 0) throw noSuchTunnel(name, config.tunnels);
   if (options.via !== null && new Set(chosen.map(({ host, port }) => `${host}:${port}`)).size > 1)
-    return fail('--via is one server, and the tunnels have several: name a tunnel', EXIT.usage);
+    throw new UserError('--via names one server, and the tunnels have several: name a tunnel', EXIT.usage);
   process.stderr.write(warning(chosen.map(formatServer)));
-  const refused = options.yes ? null : await askWhether();
-  if (refused !== null) return refused;
-
-  let audits: readonly TunnelAudit[];
-  try {
-    audits = await auditAll(chosen, config.tunnels, options.via);
-  } catch (error) {
-    if (error instanceof UserError) return fail(error.message);
-    if (error instanceof ConfigError) return reportProblems(error);
-    throw error;
-  }
+  if (!options.yes && !(await isConfirmed())) return EXIT.failed;
+  const audits = await auditAll(chosen, config.tunnels, options.via);
   const document = auditDocument(VERSION, audits, config.tunnels);
   process.stdout.write(
     options.json ? `${escapeUnsafeJson(JSON.stringify(document, null, 2))}\n` : formatAudit(document, wantsColour()),
@@ -80,7 +62,7 @@ async function auditAll(
   for (const tunnel of chosen) {
     const deps = { clock: systemClock, turns: processTurns, log: log.child({ tunnel: tunnel.name }), identities };
     const files = admin && (await readFilesFor(tunnel, tunnels, admin, deps));
-    audits.push(await auditTunnel(tunnel, tunnels, { ...deps, files }, new AbortController().signal));
+    audits.push(await auditTunnel(tunnel, tunnels, { ...deps, files }, NEVER));
   }
   return audits;
 }
@@ -88,18 +70,13 @@ async function auditAll(
 function warning(servers: readonly string[]): string {
   return (
     `tunneld: this logs in to ${[...new Set(servers)].join(', ')} and tries what a thief of the key would try: commands, files, ports.\n` +
-    'It harms nothing, but it leaves traces in the log of the server and may look like an attack to those who watch it.\n'
+    'It harms nothing, but leaves traces in the log of the server, where it may look like an attack.\n'
   );
 }
 
-/** Null where it may be done. */
-async function askWhether(): Promise<number | null> {
+async function isConfirmed(): Promise<boolean> {
   if (!process.stdin.isTTY || !process.stderr.isTTY)
-    return fail('there is no terminal to ask on: --yes says that this may be done', EXIT.usage);
-  return (await goOn()) ? null : EXIT.failed;
-}
-
-async function goOn(): Promise<boolean> {
+    throw new UserError('there is no terminal to ask on: --yes starts without asking', EXIT.usage);
   const terminal = createInterface({ input: process.stdin, output: process.stderr });
   const ended = new AbortController();
   terminal.once('close', () => ended.abort());

@@ -5,33 +5,25 @@ import { ConfigError } from '../config/input/problem.ts';
 import { credentialProblems, loadsCredentials } from '../install/systemd/credentials.ts';
 import { exposedSecrets } from '../connection/auth/exposed-secrets.ts';
 import { shellQuote } from '../lib/shell-quote.ts';
-import { reportProblems } from './text/config-problems.ts';
 import { printable } from '../lib/text.ts';
-import { EXIT } from './text/exit-code.ts';
 import { findConfig } from './find/config-file.ts';
 import { report } from './text/report.ts';
 
-export async function check(flag: string | null): Promise<number> {
-  const file = await findConfig(flag);
-  try {
-    const config = await loadConfig(file, systemEnvironment());
-    if (config.conflicts.length > 0) throw new ConfigError(config.conflicts);
-    await checkSurroundings(config.file);
-    for (const warning of config.warnings) report(printable(warning));
-    for (const { path, text } of await exposedSecrets(config.tunnels))
-      report(printable(`${text}: chmod 600 ${shellQuote(path)}`));
-    const names = config.tunnels.map((tunnel) => tunnel.name);
-    process.stdout.write(
-      `${config.file}: ${names.length === 1 ? '1 tunnel' : `${names.length} tunnels`}: ${names.join(', ')}\n`,
-    );
-    return EXIT.ok;
-  } catch (error) {
-    if (!(error instanceof ConfigError)) throw error;
-    return reportProblems(error);
-  }
+/** Throws a ConfigError with everything that is wrong; warnings go to standard error. */
+export async function check(flag: string | null): Promise<void> {
+  const config = await loadConfig(await findConfig(flag), systemEnvironment());
+  if (config.conflicts.length > 0) throw new ConfigError(config.conflicts);
+  await checkSurroundings(config.file);
+  for (const warning of config.warnings) report(printable(warning));
+  for (const { path, text } of await exposedSecrets(config.tunnels))
+    report(printable(`${text}: chmod 600 ${shellQuote(path)}`));
+  const names = config.tunnels.map((tunnel) => tunnel.name);
+  process.stdout.write(
+    `${config.file}: ${names.length === 1 ? '1 tunnel' : `${names.length} tunnels`}: ${names.join(', ')}\n`,
+  );
 }
 
-/** The service would not start again: that is no less a problem than what the file itself says. */
+/** What keeps the service from starting again is no less a problem than what is wrong in the file. */
 async function checkSurroundings(file: string): Promise<void> {
   if (!(await loadsCredentials(file))) return;
   const problems = await credentialProblems(dirname(resolve(file)));

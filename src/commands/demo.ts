@@ -1,5 +1,5 @@
 import { runDemo } from '../demo/demo.ts';
-import { EXIT } from './text/exit-code.ts';
+import { EXIT } from '../lib/exit-code.ts';
 import { wantsColour } from './text/color.ts';
 
 /** Runs the demo until Ctrl-C. */

@@ -26,12 +26,12 @@ import { formatListen, formatServer, initialState } from '../model/state.ts';
 import { daemonAccount } from './find/daemon-account.ts';
 import { daemonStatus } from './find/daemon-status.ts';
 import { checkOnce } from './find/check-once.ts';
-import { EXIT } from './text/exit-code.ts';
+import { EXIT } from '../lib/exit-code.ts';
 import { findConfig } from './find/config-file.ts';
 import { noSuchTunnel } from './text/no-such-tunnel.ts';
 import { wantsColour } from './text/color.ts';
 
-interface DoctorOptions {
+export interface DoctorOptions {
   readonly json: boolean;
   readonly fix: boolean;
 }
@@ -58,7 +58,7 @@ export async function doctor(
   const config = await configuration(await findConfig(flag), onStep);
   if (config === null) return end();
   const tunnels = config.tunnels.filter((tunnel) => name === null || tunnel.name === name);
-  if (tunnels.length === 0) return noSuchTunnel(name, config.tunnels);
+  if (tunnels.length === 0) throw noSuchTunnel(name, config.tunnels);
   const installed = await loadsCredentials(config.file);
   await surroundings(config, installed, onStep);
   const { running, daemon } = await queryDaemon(flag, onStep);
@@ -117,7 +117,7 @@ async function queryDaemon(
     const step = { tunnel: null, step: 'service manager', seen: printable(errorText(error)), ms: 0 } as const;
     if (denied) onStep({ ...step, result: 'warn', cure: 'sudo tunneld doctor' });
     else onStep({ ...step, result: 'fail', cure: 'Start it anew: sudo systemctl restart tunnel' });
-    return { running: null, daemon: denied ? 'but this user may not ask it' : 'but it does not answer' };
+    return { running: null, daemon: denied ? 'this user may not connect to it' : 'it does not answer' };
   }
 }
 

@@ -22,9 +22,9 @@ export async function untilServerIsReady(spec: TunnelSpec, print: (text: string)
     const steps = await tryOnce(spec);
     const failed = steps.find(({ step, result }) => result === 'fail' && step !== 'target');
     if (failed === undefined) return;
-    if (failed.lasting === true) throw new UserError(`${failed.step}: ${failed.seen}\n         ${failed.cure ?? ''}`);
+    if (failed.lasting === true) throw new UserError(`${failed.step}: ${failed.seen}\n${failed.cure ?? ''}`);
     const text = `not yet: ${failed.step}: ${failed.seen}`;
-    if (text !== last) print(failed.cure === undefined ? text : `${text}\n         ${failed.cure}`);
+    if (text !== last) print(failed.cure === undefined ? text : `${text}\n  ${failed.cure}`);
     last = text;
     if (failed.step === 'authentication') rejections += 1;
     const planned = pauseMs(failed.step === 'authentication' ? rejections : 0, systemClock.now() - started);

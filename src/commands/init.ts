@@ -7,11 +7,11 @@ import { isBareListener, noTarget, readForward } from '../config/values/forward.
 import { readJump } from '../config/schema/jump.ts';
 import { loadConfig } from '../config/load.ts';
 import { parseConfig } from '../config/parse.ts';
-import { ConfigError } from '../config/input/problem.ts';
 import { defaultStateDirectory } from '../config/input/paths.ts';
 import { BadValue } from '../config/values/value.ts';
 import { DaemonNotRunningError } from '../control/client.ts';
 import { systemClock } from '../lib/async/clock.ts';
+import { NEVER } from '../lib/async/never.ts';
 import { makeDirectory } from '../lib/files/make-directory.ts';
 import { readText } from '../lib/files/read-small-file.ts';
 import { errorCode, errorText } from '../lib/text.ts';
@@ -23,18 +23,16 @@ import { replaceFile } from '../lib/files/replace-file.ts';
 import { checkSetup } from '../server-rules/server-setup.ts';
 import { UserError } from '../lib/user-error.ts';
 import { dial } from '../net/dial.ts';
-import { TunnelFailure } from '../model/failure.ts';
 import { hostQuery } from '../connection/known-hosts/check.ts';
 import { formatEndpoint } from '../model/endpoint.ts';
 import type { TunnelSpec } from '../model/spec.ts';
-import { reportProblems } from './text/config-problems.ts';
 import { daemonStatus } from './find/daemon-status.ts';
 import { doctor, statusOf } from './doctor.ts';
-import { EXIT } from './text/exit-code.ts';
+import { EXIT } from '../lib/exit-code.ts';
 import { findConfig } from './find/config-file.ts';
 import { processTurns } from './find/process-turns.ts';
 import { schemaUrl } from './find/schema-url.ts';
-import { createQuestions, NoTerminalError, type Questions } from './text/prompt.ts';
+import { createQuestions, type Questions } from './text/prompt.ts';
 import { serverSetupText } from './server-setup.ts';
 import { report } from './text/report.ts';
 import { type HostToTrust, trustHostKey } from './init-host-key.ts';
@@ -44,25 +42,25 @@ export interface InitOptions {
   readonly server: string | null;
   readonly forwards: readonly string[];
   readonly name: string | null;
-  readonly fingerprint: string | null;
-  /** Whether the server's part lets the key's holder reach the port through the server too. */
+  readonly hostKeyFingerprint: string | null;
+  /** Whether the script for the server allows the key to reach the port through the server too. */
   readonly jump: boolean;
   readonly wait: boolean;
   readonly yes: boolean;
 }
 
-/** From nothing to a tunnel: key, host key, configuration, the server's part, and the proof. Repeated, it goes on where it was. */
+/**
+ * Makes a tunnel from nothing: key, host key, configuration, the script for the server, and the proof. Repeated, it goes on where it was.
+ * The exit code is that of doctor at its end.
+ */
 export async function init(flag: string | null, options: InitOptions): Promise<number> {
   const questions = createQuestions(options.yes);
   try {
     const file = resolve(await findConfig(flag));
     return await work(file, flag ?? file, options, questions);
   } catch (error) {
-    if (error instanceof NoTerminalError || error instanceof BadValue) return say(EXIT.usage, error.message);
-    if (error instanceof ConfigError) return reportProblems(error);
-    if (error instanceof TunnelFailure) return say(EXIT.failed, `${error.message}. ${error.hint}`);
-    if (errorCode(error) === 'EACCES') return say(EXIT.failed, `${errorText(error)}: ${MAY_NOT_WRITE}`);
-    return say(EXIT.failed, errorText(error));
+    if (errorCode(error) !== 'EACCES') throw error;
+    throw new UserError(`${errorText(error)}: ${MAY_NOT_WRITE}`, EXIT.failed, { cause: error });
   } finally {
     questions.close();
   }
@@ -73,7 +71,7 @@ const MAY_NOT_WRITE = 'run this with sudo, or name a file of your own with --con
 async function work(file: string, configFlag: string, options: InitOptions, questions: Questions): Promise<number> {
   const wanted = await wantedTunnel(file, options, questions);
   report(`configuration ${file}, tunnel ${wanted.name}: ${wanted.user}@${formatEndpoint({ type: 'tcp', ...wanted })}`);
-  // All that can be wrong with it is told before anything is made.
+  // All that can be wrong with it is found before anything is made.
   const existing = await existingTunnel(file, wanted, options.jump);
 
   if (existing === null || existing.identityFiles.includes(wanted.identityFile)) {
@@ -81,21 +79,26 @@ async function work(file: string, configFlag: string, options: InitOptions, ques
     report(made ? `made the key ${wanted.identityFile}` : `the key ${wanted.identityFile} exists and is used`);
   }
   const [userKnownHostsFile = wanted.userKnownHostsFile] = existing?.userKnownHostsFiles ?? [];
-  const trusted = await trustHostKey(hostToTrust(wanted, userKnownHostsFile), options.fingerprint, questions, report);
-  if (trusted === 'refused') return say(EXIT.failed, 'the host key was not confirmed; nothing more was done');
+  const trusted = await trustHostKey(
+    hostToTrust(wanted, userKnownHostsFile),
+    options.hostKeyFingerprint,
+    questions,
+    report,
+  );
+  if (trusted === 'refused') throw new UserError('the host key was not confirmed; nothing more was done');
 
   if (existing !== null) report(`${file} has this tunnel already`);
-  else if (!(await writeConfig(file, wanted, questions))) return say(EXIT.failed, `${file} was left as it is`);
+  else if (!(await writeConfig(file, wanted, questions))) throw new UserError(`${file} was left as it is`);
 
   const { tunnels } = await loadConfig(file, systemEnvironment());
   const spec = tunnels.find(({ name }) => name === wanted.name)!;
-  const script = await serverSetupText(spec, tunnels, { jump: options.jump, undo: false, system: 'debian' });
+  const script = await serverSetupText(spec, tunnels, { jump: options.jump, undo: false, for: 'debian' });
   report(
-    'the server needs this script, to be read and run as root there (for other systems: tunneld server-setup --help):\n',
+    'the server needs this script: read it, and run it there as root (for other systems: tunneld server-setup --help):\n',
   );
   process.stdout.write(script);
   if (!options.wait) {
-    report('when that is done: tunneld doctor');
+    report('when the script has run there: tunneld doctor');
     return EXIT.ok;
   }
   const running = await daemonStatus(configFlag).catch((error: unknown) => {
@@ -104,7 +107,7 @@ async function work(file: string, configFlag: string, options: InitOptions, ques
   });
   if (statusOf(running, spec, file) !== undefined) report('the daemon has this tunnel already');
   else await untilServerIsReady(spec, report);
-  // Not among the script's lines, which may be on their way into a file.
+  // Not on standard output, where the script may be on its way into a file.
   return await doctor(configFlag, spec.name, { json: false, fix: false }, process.stderr);
 }
 
@@ -120,7 +123,7 @@ function hostToTrust({ host, port }: NewTunnel, userKnownHostsFile: string): Hos
   } as const;
   const open = async () => {
     const deps = { clock: systemClock, turns: processTurns };
-    const { socket, turn } = await dial(server, SCAN_MS, deps, new AbortController().signal);
+    const { socket, turn } = await dial(server, SCAN_MS, deps, NEVER);
     return { wire: socket, close: async () => turn.end() };
   };
   return {
@@ -134,11 +137,6 @@ function hostToTrust({ host, port }: NewTunnel, userKnownHostsFile: string): Hos
 
 const SCAN_MS = 10_000;
 
-function say(code: number, text: string): number {
-  report(text);
-  return code;
-}
-
 async function wantedTunnel(file: string, options: InitOptions, { ask }: Questions): Promise<NewTunnel> {
   const environment = systemEnvironment();
   const given = options.server ?? (await ask('The server, as [user@]host[:port]', null));
@@ -147,16 +145,16 @@ async function wantedTunnel(file: string, options: InitOptions, { ask }: Questio
     options.forwards.length > 0
       ? options.forwards
       : [
-          `${await ask('The port of the server that shall lead to this device', '8080')}:${await ask('To what here', 'localhost:22')}`,
+          `${await ask('The port of the server that leads to this device', '8080')}:${await ask('Its target, as seen from this device', 'localhost:22')}`,
         ];
   for (const forward of forwards) {
     if (isBareListener(forward))
-      throw new BadValue(`-R ${JSON.stringify(forward)} ${noTarget(forward, `${forward}:socks`)}`);
+      throw wrongUsage(`-R ${JSON.stringify(forward)} ${noTarget(forward, `${forward}:socks`)}`);
     named(`-R ${JSON.stringify(forward)}`, () => readForward('remote', written(forward), (raw) => String(raw)));
   }
   const name = options.name ?? nameOf(server.host);
   if (!/^[a-z0-9][a-z0-9_-]*$/.test(name)) {
-    throw new BadValue(`${JSON.stringify(name)} is no name for a tunnel: use a-z, 0-9, - and _ (--name)`);
+    throw wrongUsage(`${JSON.stringify(name)} is not a name for a tunnel: use a-z, 0-9, - and _ (--name)`);
   }
   const directory = dirname(file);
   return {
@@ -175,7 +173,7 @@ function written(forward: string): unknown {
   return listen === undefined ? forward : { listen, target: 'socks' };
 }
 
-/** A service may not write there, and further host keys of the server are to be learnt (updateHostKeys). */
+/** The service may not write there, and it keeps further host keys of the server (updateHostKeys). */
 function isSystems(directory: string): boolean {
   return /^\/(?:usr\/local\/)?etc(?:\/|$)/.test(directory);
 }
@@ -186,8 +184,8 @@ function nameOf(host: string): string {
 }
 
 /**
- * The tunnel of this name that the configuration has already, where it is the same; null where there is none. Throws where another one
- * has the name, and where the server cannot be set up for this one.
+ * The same tunnel, where the configuration has it already; null where it has none of this name. Throws where another one has the name, and
+ * where the server cannot be set up for this one.
  */
 async function existingTunnel(file: string, wanted: NewTunnel, jump: boolean): Promise<TunnelSpec | null> {
   const environment = systemEnvironment();
@@ -213,7 +211,7 @@ function what({ host, port, user, forwards }: TunnelSpec): string {
   ]);
 }
 
-/** False where nobody lets us add to the file. */
+/** False where adding to the file is not confirmed. */
 async function writeConfig(file: string, wanted: NewTunnel, { confirm }: Questions): Promise<boolean> {
   const text = await readText(file).catch((error: unknown) => {
     if (errorCode(error) === 'ENOENT') return null;
@@ -231,17 +229,21 @@ async function writeConfig(file: string, wanted: NewTunnel, { confirm }: Questio
   return true;
 }
 
-/** Where the folder is open to its group, as a package makes it for the service, the service is to read the file as soon as it is there. */
+/** In a folder that its group may read, as a package makes it for the service, so is the file: the service reads it as soon as it exists. */
 async function modeIn(directory: string): Promise<number> {
   const { mode } = await stat(directory);
   return (mode & 0o070) === 0o050 && isSystems(directory) ? 0o640 : 0o600;
 }
 
-/** What is wrong with an argument, with its name. */
+/** Reads an argument; the message of what is wrong with it begins with its name. */
 function named<T>(name: string, read: () => T): T {
   try {
     return read();
   } catch (error) {
-    throw error instanceof BadValue ? new BadValue(`${name} ${error.message}`) : error;
+    throw error instanceof BadValue ? wrongUsage(`${name} ${error.message}`) : error;
   }
+}
+
+function wrongUsage(message: string): UserError {
+  return new UserError(message, EXIT.usage);
 }

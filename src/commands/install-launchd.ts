@@ -17,30 +17,30 @@ import { escapeControls } from '../lib/text.ts';
 import { VERSION } from '../lib/version.ts';
 import type { StatusDocument } from '../status/document.ts';
 import { statusAt } from './find/daemon-status.ts';
-import { EXIT } from './text/exit-code.ts';
+import { InstallError } from '../install/steps/install-error.ts';
 import { daemonEnvironment, requestedService } from './find/launchd-service.ts';
-import { status } from './status.ts';
+import { showStatus } from './status.ts';
 import { report } from './text/report.ts';
 
 interface InstallOptions {
-  /** What --config names. */
+  /** The file that --config names, or null. */
   readonly config: string | null;
-  /** For this user's session alone. */
+  /** Only for sessions of this user. */
   readonly user: boolean;
-  /** Says what would be done, and does nothing. */
+  /** Prints what would be done, and does nothing. */
   readonly dryRun: boolean;
   readonly start: boolean;
 }
 
 /**
- * Makes tunneld a service of this Mac and waits until it answers. `carryOut` makes the steps so, or in a dry run prints them.
+ * Makes tunneld a service of this Mac and waits until it answers. `carryOut` applies the steps, or in a dry run prints them.
  * Rejects with an InstallError or a ConfigError.
  */
 export async function installLaunchd(
   options: InstallOptions,
   carryOut: (steps: readonly Step[]) => Promise<void>,
   caller: ConfigEnvironment = systemEnvironment(),
-): Promise<number> {
+): Promise<void> {
   const service = await requestedService('install', options.config, options.user, caller);
   const config = await loadConfig(service.config, daemonEnvironment(service, caller));
   const { secrets, knownHosts } = filesOf(config);
@@ -49,27 +49,27 @@ export async function installLaunchd(
   const plan = launchdPlan(service, await ownFiles(service));
   if (options.dryRun) {
     await carryOut([...plan, ...loadingSteps(service)]);
-    return EXIT.ok;
+    return;
   }
   const before = { plist: await textOf(service.plist), daemon: await daemonAt(config.control.socket) };
   await carryOut(plan);
   if (!options.start) {
-    report(`${service.plist} is there; it starts when this system does`);
-    return EXIT.ok;
+    report(`${service.plist} is installed; the service starts with this system`);
+    return;
   }
   const unchanged =
-    before.plist !== null && before.plist === (await textOf(service.plist)) && !(await isNews(service, before.daemon));
+    before.plist !== null &&
+    before.plist === (await textOf(service.plist)) &&
+    !(await isNewerThan(service, before.daemon));
   const launchctl = systemLaunchctl(process.env);
   if (unchanged && before.daemon?.version === VERSION && (await isLoaded(service, launchctl))) {
     report(`nothing to do: ${service.target} is installed and runs`);
-    return EXIT.ok;
+    return;
   }
   await loadService(service, unchanged, { clock: systemClock, launchctl, env: process.env });
-  if (!(await startsAnew(config.control.socket, before.daemon?.pid ?? null))) return await reportSilence(service);
+  if (!(await startsAnew(config.control.socket, before.daemon?.pid ?? null))) throw await silence(service);
   report(`installed: ${service.target} runs as ${service.account.name}`);
-  // A tunnel that is not up yet is no failure of an installation.
-  await status(service.config, null, { json: false, watch: false });
-  return EXIT.ok;
+  await showStatus(service.config);
 }
 
 async function ownFiles(service: LaunchdService): Promise<readonly string[]> {
@@ -78,14 +78,14 @@ async function ownFiles(service: LaunchdService): Promise<readonly string[]> {
     for (const name of await readdir(path).catch(() => [])) {
       const file = join(path, name);
       const stat = await lstat(file);
-      // The account may have linked something there that is not its own.
+      // The account may have put a link there to a file that is not its own.
       if (stat.isFile() && stat.nlink === 1) files.push(file);
     }
   }
   return files.toSorted();
 }
 
-/** Whether a daemon answers that is another than before. */
+/** Whether a daemon answers that did not run before. */
 async function startsAnew(socket: string, before: number | null): Promise<boolean> {
   const deadline = systemClock.now() + START_MS;
   while (systemClock.now() < deadline) {
@@ -99,8 +99,8 @@ async function startsAnew(socket: string, before: number | null): Promise<boolea
 /** launchd may let ten seconds pass before the second start. */
 const START_MS = 30_000;
 
-/** Whether the plist is younger than what runs: an installation was killed before launchd heard of it. */
-async function isNews({ plist }: LaunchdService, daemon: StatusDocument | null): Promise<boolean> {
+/** Whether the plist is newer than the daemon: an installation was killed before launchd loaded it. */
+async function isNewerThan({ plist }: LaunchdService, daemon: StatusDocument | null): Promise<boolean> {
   return daemon !== null && (await stat(plist)).mtimeMs > Date.parse(daemon.startedAt);
 }
 
@@ -108,18 +108,20 @@ async function daemonAt(socket: string): Promise<StatusDocument | null> {
   return statusAt([socket]).catch(() => null);
 }
 
-async function reportSilence(service: LaunchdService): Promise<number> {
-  report(`launchd has loaded ${service.target}, but no daemon answers; launchd goes on starting it. Its last words:`);
+async function silence(service: LaunchdService): Promise<InstallError> {
+  const texts = [
+    `launchd has loaded ${service.target}, but no daemon answers; launchd goes on starting it; last lines of its log:`,
+  ];
   for (const file of [crashLog(service), serviceEnvironment(service)['TUNNELD_LOG_FILE'] ?? '']) {
     const lines = ((await textOf(file)) ?? '').trimEnd().split('\n').slice(-5);
-    for (const line of lines) if (line !== '') process.stderr.write(`${file}: ${escapeControls(line)}\n`);
+    for (const line of lines) if (line !== '') texts.push(`${file}: ${escapeControls(line)}`);
   }
-  return EXIT.failed;
+  return new InstallError(texts.join('\n'));
 }
 
 async function textOf(path: string): Promise<string | null> {
   try {
-    // The log is in the hands of the account, which could have linked it to what only root may read.
+    // The log belongs to the account, which could have put a link there to what only root may read.
     return readAsOwner(path, MAX_LOG_BYTES).toString('utf8');
   } catch {
     return null;

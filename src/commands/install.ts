@@ -16,13 +16,13 @@ import { NO_MANAGER, planUser } from '../install/plan-user.ts';
 import { sleep, systemClock } from '../lib/async/clock.ts';
 import { VERSION } from '../lib/version.ts';
 import { daemonStatus } from './find/daemon-status.ts';
-import { EXIT } from './text/exit-code.ts';
+import { EXIT } from '../lib/exit-code.ts';
 import { installLaunchd } from './install-launchd.ts';
 import { applySteps, printChanges, reportChange } from './text/changes-text.ts';
 import { isInOwnUnit, runInOwnUnit } from './takeover/own-unit.ts';
 import { createQuestions, NoTerminalError } from './text/prompt.ts';
-import { checkSystemd, sayWhyNot } from './find/service-context.ts';
-import { status } from './status.ts';
+import { requireSystemd } from './find/require-systemd.ts';
+import { showStatus } from './status.ts';
 import { takeOverNow } from './takeover/take-over.ts';
 import { report } from './text/report.ts';
 
@@ -36,17 +36,14 @@ export interface InstallOptions {
 
 /** Makes tunneld a service of this system, or of this user: run again, it changes nothing. */
 export async function install(flag: string | null, options: InstallOptions): Promise<number> {
-  try {
-    if (process.platform === 'darwin')
-      return await installLaunchd({ ...options, config: flag }, applySteps(options.dryRun, runProgram));
-    checkSystemd(options.user);
-    const done = await workAlone(flag, options);
-    if (done !== 'takeover') return done;
-    report('whatever becomes of this connection, it goes on, and ends with the old unit or a new one that works:');
-    return await runInOwnUnit(rollbackScript(await unitState(systemManager(runProgram))));
-  } catch (error) {
-    return sayWhyNot(error);
+  if (process.platform === 'darwin') {
+    await installLaunchd({ ...options, config: flag }, applySteps(options.dryRun, runProgram));
+    return EXIT.ok;
   }
+  requireSystemd(options.user);
+  if ((await workAlone(flag, options)) === 'done') return EXIT.ok;
+  report('this goes on even if the connection ends, until the new unit works or the old one is back:');
+  return await runInOwnUnit(rollbackScript(await unitState(systemManager(runProgram))));
 }
 
 export function lockFile(user: boolean): string {
@@ -56,7 +53,7 @@ export function lockFile(user: boolean): string {
   throw new InstallError(NO_MANAGER);
 }
 
-async function workAlone(flag: string | null, options: InstallOptions): Promise<number | 'takeover'> {
+async function workAlone(flag: string | null, options: InstallOptions): Promise<'done' | 'takeover'> {
   const unlock = await lock(lockFile(options.user));
   try {
     return await work(flag, options);
@@ -65,8 +62,8 @@ async function workAlone(flag: string | null, options: InstallOptions): Promise<
   }
 }
 
-/** `takeover` is to be carried out in a unit of its own. */
-async function work(flag: string | null, options: InstallOptions): Promise<number | 'takeover'> {
+/** `takeover` has to be done in a unit of its own. */
+async function work(flag: string | null, options: InstallOptions): Promise<'done' | 'takeover'> {
   const program = await thisProgram(process.execPath, process.argv[1] ?? '');
   const request = { copyFrom: flag, program, here: systemEnvironment(), run: runProgram };
   const plan = options.user ? await planUser(request) : await planSystem(request);
@@ -79,27 +76,30 @@ async function work(flag: string | null, options: InstallOptions): Promise<numbe
     start: options.start,
   });
   const all: readonly Change[] = [...changes, ...activation.map((step) => ({ step, before: null }))];
-  // In a unit of its own somebody has read them, and has said yes.
+  // In a unit of its own they were printed before.
   if (!isInOwnUnit()) for (const note of plan.notes) report(note);
-  if (all.length === 0) return await reportNothingToDo(plan);
+  if (all.length === 0) {
+    await reportNothingToDo(plan);
+    return 'done';
+  }
   if (options.dryRun) {
     printChanges(all);
     report('nothing was changed (--dry-run)');
-    return EXIT.ok;
+    return 'done';
   }
   if (plan.takeover !== null && !options.start)
     throw new InstallError(
-      'whether the new service does what the old unit did is only seen when it runs: leave --no-start out, or move the old unit away',
+      'only a running service shows whether it does what the old unit did: leave --no-start out, or move the old unit away',
       EXIT.usage,
     );
   if (options.start) await refuseAnother(plan);
-  if (!(await isWanted(plan, all, options))) return EXIT.failed;
+  await confirmPlan(plan, all, options);
   if (plan.takeover === null) await bringUp(changes, activation, plan.state, plan.manager, reportChange);
   else if (isInOwnUnit()) await takeOverNow(plan, plan.takeover, changes);
   else return 'takeover';
   await reportInstalled(plan);
-  if (options.start) await showStatus(plan.config);
-  return EXIT.ok;
+  if (options.start) await showStatusSoon(plan.config);
+  return 'done';
 }
 
 async function reportInstalled({ manager }: Plan): Promise<void> {
@@ -107,21 +107,20 @@ async function reportInstalled({ manager }: Plan): Promise<void> {
   report(`${UNIT} is installed, enabled and ${active}${text === '' ? '' : `: ${text}`}`);
 }
 
-async function reportNothingToDo(plan: Plan): Promise<number> {
+async function reportNothingToDo(plan: Plan): Promise<void> {
   report(`nothing to do: ${UNIT} is installed, enabled and ${plan.state.active}`);
   const running = (await daemonStatus(plan.config))?.version ?? VERSION;
-  if (running !== VERSION) report(`${running} runs, and this is ${VERSION}: ${restartCommand(plan)}`);
-  return EXIT.ok;
+  if (running !== VERSION) report(`version ${running} runs, and this is ${VERSION}: ${restartCommand(plan)}`);
 }
 
-/** Two cannot listen on one control socket; and with the service that fails for it systemd would remove the other one's directory. */
+/** Two daemons cannot listen on one control socket, and systemd would remove its directory with the service that fails. */
 async function refuseAnother({ state, config, question }: Plan): Promise<void> {
   if (question === null && state.active !== 'inactive' && state.active !== 'failed') return;
   const socket = defaultControlSocket(systemEnvironment());
   if (!(await acceptsConnections(socket))) return;
   const pid = (await daemonStatus(config))?.pid;
   throw new InstallError(
-    `another tunneld runs here${pid === undefined ? '' : ` (process ${pid})`}, which was started otherwise, and answers at ${socket}: ` +
+    `another tunneld, not started as a service, runs here${pid === undefined ? '' : ` (process ${pid})`} and answers at ${socket}: ` +
       'end it, and run this again',
   );
 }
@@ -130,23 +129,21 @@ function restartCommand({ manager }: Plan): string {
   return [...(manager.systemctl.length === 1 ? ['sudo'] : []), ...manager.systemctl, 'restart', 'tunnel'].join(' ');
 }
 
-async function isWanted(plan: Plan, all: readonly Change[], { yes }: InstallOptions): Promise<boolean> {
-  if (plan.question === null) return true;
+async function confirmPlan(plan: Plan, all: readonly Change[], { yes }: InstallOptions): Promise<void> {
+  if (plan.question === null) return;
   const questions = createQuestions(yes);
   try {
-    if (await questions.confirm(plan.question)) return true;
-    report('everything was left as it is');
-    return false;
+    if (!(await questions.confirm(plan.question))) throw new InstallError('nothing was changed');
   } catch (error) {
     if (!(error instanceof NoTerminalError)) throw error;
     printChanges(all);
-    throw new InstallError(`${error.message}\nabove is what would be done; nothing was changed`, EXIT.usage);
+    throw new InstallError(`${error.message}\nnothing was changed; what would be done is printed above`, EXIT.usage);
   } finally {
     questions.close();
   }
 }
 
-/** Whether the process of the service is another than the unit means, as after an installation that was killed half-way. */
+/** Whether the service runs another process than its unit says, as after an installation that was killed half-way. */
 function runsOther({ state, argv }: Plan): boolean {
   if (state.active !== 'active' || argv === null) return false;
   try {
@@ -156,14 +153,14 @@ function runsOther({ state, argv }: Plan): boolean {
   }
 }
 
-/** How the tunnels are, once they have had a moment; whether they are up does not decide whether the installation worked. */
-async function showStatus(config: string): Promise<void> {
+/** Gives the tunnels a moment to come up. */
+async function showStatusSoon(config: string): Promise<void> {
   for (let waited = 0; waited < PATIENCE_MS; waited += 100) {
     const tunnels = (await daemonStatus(config))?.tunnels ?? [];
     if (tunnels.length > 0 && tunnels.every(({ phase, failure }) => phase === 'up' || failure !== undefined)) break;
     await sleep(systemClock, 100);
   }
-  await status(config, null, { json: false, watch: false });
+  await showStatus(config);
 }
 
 const PATIENCE_MS = 3000;

@@ -1,32 +1,32 @@
 import type { ReloadResult } from '../control/protocol.ts';
 import { refreshServiceCredentials } from '../install/systemd/refresh-credentials.ts';
+import { EXIT } from '../lib/exit-code.ts';
 import { errorText } from '../lib/text.ts';
+import { UserError } from '../lib/user-error.ts';
 import { request } from './find/daemon-request.ts';
-import { EXIT } from './text/exit-code.ts';
 import { report } from './text/report.ts';
 
 /**
- * A daemon that runs on a command line is told from the others by the name of its tunnel. As root, the service gets new keys first;
- * `keysOnly` does that alone, for a unit that reloads by a signal.
+ * A daemon that runs on a command line is found by the name of its tunnel. As root, the service gets new keys first; `keysOnly` does that
+ * alone, for a unit that reloads by a signal.
  */
-export async function reload(config: string | null, name: string | null, keysOnly: boolean): Promise<number> {
-  const handedOver = await handOverKeys();
-  if (keysOnly) return handedOver ? EXIT.ok : EXIT.failed;
-  const answer = await request(config, { command: 'reload' }, name);
-  if ('exit' in answer) return answer.exit;
-  process.stdout.write(describeReload('reloaded', answer.result));
-  return EXIT.ok;
+export async function reload(config: string | null, name: string | null, keysOnly: boolean): Promise<void> {
+  if (keysOnly) return await handOverKeys();
+  await tryToHandOverKeys();
+  process.stdout.write(describeReload('reloaded', await request(config, { command: 'reload' }, name)));
 }
 
-/** False where the service could not be given new keys; why was told. Everything else may go on. */
-export async function handOverKeys(): Promise<boolean> {
+async function handOverKeys(): Promise<void> {
   try {
     await refreshServiceCredentials();
-    return true;
   } catch (error) {
-    report(`new keys were not handed to the service: ${errorText(error)}`);
-    return false;
+    throw new UserError(`new keys were not handed to the service: ${errorText(error)}`, EXIT.failed, { cause: error });
   }
+}
+
+/** The same for a command that goes on without them. */
+export async function tryToHandOverKeys(): Promise<void> {
+  await handOverKeys().catch((error: unknown) => report(errorText(error)));
 }
 
 export function describeReload(what: string, { plan, notes }: ReloadResult): string {

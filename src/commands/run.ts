@@ -19,65 +19,61 @@ import { createLogMemory } from '../lib/log/memory.ts';
 import { limitPerMinute } from '../lib/log/limit-per-minute.ts';
 import { createLogger, type Logger } from '../lib/log/log.ts';
 import { STRAY_SIGNALS } from '../lib/stray-signals.ts';
+import { UserError } from '../lib/user-error.ts';
 import { pathOwner } from '../lib/files/path-owner.ts';
 import { errorText, printable } from '../lib/text.ts';
-import { EXIT } from './text/exit-code.ts';
+import { EXIT } from '../lib/exit-code.ts';
 import { findConfig } from './find/config-file.ts';
 import { firstConfig, type FirstConfig } from '../daemon/starting-config.ts';
-import { reportProblems } from './text/config-problems.ts';
-import { fail, report } from './text/report.ts';
+import { printError, report } from './text/report.ts';
 
 export interface RunOptions {
-  readonly printOnly: boolean;
-  /** A configuration that is not valid is not replaced by the last one that worked. */
+  /** Only prints the configuration that the command line means. */
+  readonly printConfig: boolean;
+  /** Refuses to start on the last configuration that worked, where the file is not valid. */
   readonly strict: boolean;
 }
 
 /** Runs the daemon until a signal ends it: on a configuration file, or on the arguments of ssh if there are any. */
-export async function run(
-  flag: string | null,
-  sshArguments: readonly string[],
-  { printOnly, strict }: RunOptions,
-): Promise<number> {
+export async function run(flag: string | null, sshArguments: readonly string[], options: RunOptions): Promise<number> {
   // Before the files are read, so that a reload which is asked for meanwhile is done afterwards.
   const signals = collectSignals();
   signals.collect('SIGHUP', 'SIGUSR1');
   const environment = systemEnvironment();
   const adHoc = sshArguments.length > 0;
-  const wrong = usageProblem(flag, adHoc, printOnly);
-  if (wrong !== null) return wrongUsage(wrong);
-  const name = adHoc && !printOnly ? await freeName(adHocName(sshArguments), environment) : adHocName(sshArguments);
+  checkUsage(flag, adHoc, options);
+  const wanted = adHocName(sshArguments);
+  const name = adHoc && !options.printConfig ? await freeName(wanted, environment) : wanted;
   const file = adHoc ? '' : await findConfig(flag);
   if (!adHoc && configCandidates(flag, environment).length > 1 && isOfAnother(file))
-    return fail(
+    throw new UserError(
       `${file} is another user's, and its commands would run as root: name it with --config if that is meant`,
     );
   const source: ConfigSource = adHoc ? { sshArguments, name } : { file };
-  let invalid: number = EXIT.config;
   const starting = await firstConfig({
     load: () => loadFrom(source, environment),
-    file: adHoc || strict ? null : file,
+    file: adHoc || options.strict ? null : file,
     env: environment,
-    onInvalid: (error) => (invalid = reportProblems(error)),
+    onInvalid: printError,
     onForeignLastGood: (directory) =>
       report(
-        `what worked before, in ${directory}, belongs to another user, and root does not run it: start the service`,
+        `the last configuration that worked, in ${directory}, belongs to another user, and root does not run it: start the service`,
       ),
   });
-  if (starting === null) return invalid;
-  if (printOnly) return print(starting.config, environment);
-  return await runDaemon(starting, source, environment, signals);
-}
-
-function usageProblem(flag: string | null, adHoc: boolean, printOnly: boolean): string | null {
-  if (adHoc && flag !== null) return 'either --config or the options of ssh: one daemon runs on one of them';
-  return printOnly && !adHoc ? '--print-config needs the options of ssh and a server' : null;
-}
-
-function print(config: Config, environment: ConfigEnvironment): number {
+  if (!options.printConfig) return await runDaemon(starting, source, environment, signals);
+  const { config } = starting;
   for (const text of [...config.warnings, ...config.notes]) report(printable(text));
   process.stdout.write(printConfig(config, environment));
   return EXIT.ok;
+}
+
+function checkUsage(flag: string | null, adHoc: boolean, options: RunOptions): void {
+  if (adHoc && flag !== null) throw wrongUsage('either --config or the options of ssh: a daemon runs on one of them');
+  if (options.printConfig && !adHoc) throw wrongUsage('--print-config needs the options of ssh and a server');
+}
+
+function wrongUsage(message: string): UserError {
+  return new UserError(`${message}\n(see tunneld run --help)`, EXIT.usage);
 }
 
 async function runDaemon(
@@ -180,11 +176,6 @@ function logStraySignals(log: Logger): void {
 }
 
 const STRAY_SIGNALS_A_MINUTE = 10;
-
-function wrongUsage(text: string): number {
-  report(`${text}\n(see tunneld run --help)`);
-  return EXIT.usage;
-}
 
 /** A second command line to the same server gets a number behind its name. */
 async function freeName(wanted: string, environment: ConfigEnvironment): Promise<string> {

@@ -1,4 +1,3 @@
-import { UserError } from '../lib/user-error.ts';
 import { hasPort } from '../server-rules/choose-port.ts';
 import { sharesUser } from '../server-rules/same-login.ts';
 import { nixosModule } from '../setup/script/nixos.ts';
@@ -12,38 +11,28 @@ import { type KeyedTunnel, serverSetup } from '../server-rules/server-setup.ts';
 import { formatEndpoint } from '../model/endpoint.ts';
 import type { TunnelSpec } from '../model/spec.ts';
 import { configuredTunnel } from './find/configured-tunnel.ts';
-import { EXIT } from './text/exit-code.ts';
-import { report } from './text/report.ts';
 
-interface ServerSetupOptions {
+export interface ServerSetupOptions {
   readonly jump: boolean;
   readonly undo: boolean;
-  readonly system: 'debian' | 'nixos' | 'macos';
+  readonly for: 'debian' | 'nixos' | 'macos';
 }
 
-/** Writes what is to be run on the server, or pasted there; nothing is done here. */
+/** Prints what is to be run on the server, or pasted there; nothing is done here. */
 export async function printServerSetup(
   config: string | null,
   name: string,
   options: ServerSetupOptions,
-): Promise<number> {
-  const found = await configuredTunnel(config, name);
-  if ('exit' in found) return found.exit;
-  try {
-    process.stdout.write(await serverSetupText(found.tunnel, found.all, options));
-    return EXIT.ok;
-  } catch (error) {
-    if (!(error instanceof UserError)) throw error;
-    report(error.message);
-    return EXIT.failed;
-  }
+): Promise<void> {
+  const { tunnel, all } = await configuredTunnel(config, name);
+  process.stdout.write(await serverSetupText(tunnel, all, options));
 }
 
 /** The text for the server. Throws a UserError where it cannot be set up for this tunnel. */
 export async function serverSetupText(
   tunnel: TunnelSpec,
   all: readonly TunnelSpec[],
-  { jump, undo, system }: ServerSetupOptions,
+  { jump, undo, for: system }: ServerSetupOptions,
 ): Promise<string> {
   const server = formatEndpoint({ type: 'tcp', host: tunnel.host, port: tunnel.port });
   const others = all.filter((one) => one !== tunnel && sharesUser(one, tunnel));

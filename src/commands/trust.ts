@@ -1,12 +1,13 @@
 import { ask, DaemonNotRunningError } from '../control/client.ts';
 import { systemClock } from '../lib/async/clock.ts';
+import { NEVER } from '../lib/async/never.ts';
 import { createLogger } from '../lib/log/log.ts';
 import { errorText } from '../lib/text.ts';
 import { UserError } from '../lib/user-error.ts';
 import { scanHostKeys, type ScanConnection } from '../setup/scan-host-keys.ts';
 import { dial, type Dialled } from '../net/dial.ts';
 import { STATIC_DEVICE } from '../net/device.ts';
-import { asFailure, TunnelFailure } from '../model/failure.ts';
+import { asFailure } from '../model/failure.ts';
 import { hostQuery } from '../connection/known-hosts/check.ts';
 import { serverBehindProxy, firstHop } from '../net/first-hop.ts';
 import { prepareRoute } from '../connection/route/route.ts';
@@ -14,24 +15,22 @@ import type { TunnelSpec } from '../model/spec.ts';
 import { formatServer } from '../model/state.ts';
 import { createIdentityCache } from '../connection/auth/identity-cache.ts';
 import { configuredTunnel } from './find/configured-tunnel.ts';
-import { EXIT } from './text/exit-code.ts';
-import { createQuestions, NoTerminalError } from './text/prompt.ts';
+import { createQuestions } from './text/prompt.ts';
 import { controlSockets } from './find/control-sockets.ts';
-import { fail, report } from './text/report.ts';
+import { report } from './text/report.ts';
 import { processTurns } from './find/process-turns.ts';
 import { trustHostKey } from './init-host-key.ts';
 
 /**
- * Compares the host keys of a tunnel's servers, those on the way included, with the known ones, and replaces what a person confirms.
- * The daemon then tries at once.
+ * Compares the host keys of a tunnel's server and of its jumps with the known ones, and replaces what a person confirms. The daemon then
+ * tries at once.
  */
-export async function trust(config: string | null, name: string, given: string | null): Promise<number> {
-  const found = await configuredTunnel(config, name);
-  if ('exit' in found) return found.exit;
+export async function trust(config: string | null, name: string, given: string | null): Promise<void> {
+  const { tunnel } = await configuredTunnel(config, name);
   const questions = createQuestions(false);
   try {
     let changed = false;
-    const servers = serversOf(found.tunnel);
+    const servers = serversOf(tunnel);
     for (const server of servers) {
       const result = await trustHostKey(
         {
@@ -45,16 +44,10 @@ export async function trust(config: string | null, name: string, given: string |
         questions,
         report,
       );
-      if (result === 'refused') return fail(`the host key of ${formatServer(server)} was not confirmed`);
+      if (result === 'refused') throw new UserError(`the host key of ${formatServer(server)} was not confirmed`);
       changed ||= result === 'trusted';
     }
     if (changed) await tryNow(config, name);
-    return EXIT.ok;
-  } catch (error) {
-    if (error instanceof NoTerminalError) return fail(error.message, EXIT.usage);
-    if (error instanceof TunnelFailure) return fail(`${error.message}. ${error.hint}`);
-    if (error instanceof UserError) return fail(error.message);
-    throw error;
   } finally {
     questions.close();
   }
@@ -62,14 +55,13 @@ export async function trust(config: string | null, name: string, given: string |
 
 const SCAN_MS = 10_000;
 
-/** Each machine on the way as the server of a tunnel of its own, the nearest first: its keys must be known to get to the next. */
+/** Each jump as the server of a tunnel of its own, the nearest first: its keys must be known to get to the next. */
 function serversOf(tunnel: TunnelSpec): readonly TunnelSpec[] {
   const jumps = tunnel.jumps.map((jump, index) => ({ ...tunnel, ...jump, jumps: tunnel.jumps.slice(0, index) }));
   return [...jumps, tunnel];
 }
 
 async function wayTo(server: TunnelSpec): Promise<ScanConnection> {
-  const { signal } = new AbortController();
   const first = firstHop(server);
   let dialled: Dialled | null = null;
   const turn = () => dialled?.turn;
@@ -80,13 +72,13 @@ async function wayTo(server: TunnelSpec): Promise<ScanConnection> {
     device: { ...STATIC_DEVICE, turns: processTurns },
     reach: async () => {
       const deps = { clock: systemClock, turns: processTurns, beyond: serverBehindProxy(server) };
-      dialled = await dial(first, first.connectTimeoutMs, deps, signal);
+      dialled = await dial(first, first.connectTimeoutMs, deps, NEVER);
       return dialled;
     },
     heartbeat: () => {},
     onSourcePort: () => {},
   });
-  const route = await travel(signal).catch((error: unknown) => {
+  const route = await travel(NEVER).catch((error: unknown) => {
     turn()?.notAccepted(asFailure(error));
     turn()?.end();
     throw error;
@@ -105,8 +97,8 @@ async function wayTo(server: TunnelSpec): Promise<ScanConnection> {
 async function tryNow(config: string | null, name: string): Promise<void> {
   try {
     const answer = await ask(await controlSockets(config, name), { command: 'retry', name });
-    report(answer.ok ? 'the daemon tries it now' : `the daemon was not told: ${answer.message}`);
+    report(answer.ok ? 'the daemon tries it now' : `the daemon does not try now: ${answer.message}`);
   } catch (error) {
-    if (!(error instanceof DaemonNotRunningError)) report(`the daemon was not told: ${errorText(error)}`);
+    if (!(error instanceof DaemonNotRunningError)) report(`the daemon does not try now: ${errorText(error)}`);
   }
 }

@@ -8,10 +8,9 @@ import { launchdRemoval, unloadingSteps } from '../install/launchd/plan.ts';
 import { disableService, unloadService } from '../install/launchd/unload.ts';
 import type { Step } from '../install/steps/step.ts';
 import { systemClock } from '../lib/async/clock.ts';
-import { EXIT } from './text/exit-code.ts';
 import { daemonEnvironment, requestedService } from './find/launchd-service.ts';
 import { report } from './text/report.ts';
-import { clientOfLogin, mayUninstall } from './uninstall-question.ts';
+import { clientOfLogin, confirmUninstall } from './uninstall-question.ts';
 
 interface UninstallOptions {
   readonly config: string | null;
@@ -22,32 +21,31 @@ interface UninstallOptions {
   readonly yes: boolean;
 }
 
-/** Ends the service of launchd and takes away what makes it one. Rejects with an InstallError. */
+/** Stops the service of launchd and removes what makes it one. Rejects with an InstallError. */
 export async function uninstallLaunchd(
   options: UninstallOptions,
   carryOut: (steps: readonly Step[]) => Promise<void>,
   caller: ConfigEnvironment = systemEnvironment(),
-): Promise<number> {
+): Promise<void> {
   const service = await requestedService('uninstall', options.config, options.user, caller);
   const state = defaultStateDirectory(daemonEnvironment(service, caller));
   const steps = launchdRemoval(service, options.purge ? [state, configurationOf(service.config)] : null);
   if (options.dryRun) {
     await carryOut([...unloadingSteps(service), ...steps]);
-    return EXIT.ok;
+    return;
   }
   const config = await loadConfig(service.config, daemonEnvironment(service, caller)).catch(() => null);
   const { purge, yes } = options;
-  if (!(await mayUninstall({ purge, yes, config, client: clientOfLogin() }))) return EXIT.failed;
+  await confirmUninstall({ purge, yes, config, client: clientOfLogin() });
   const launchctl = systemLaunchctl(process.env);
   const installed = await exists(service.plist);
   const loaded = await unloadService(service, { clock: systemClock, launchctl });
   if (loaded || installed) await disableService(service, launchctl);
   await carryOut(steps);
   report(`${loaded || installed ? 'uninstalled' : 'there was no'} ${service.target}`);
-  return EXIT.ok;
 }
 
-/** A directory of our name is ours with all that is in it; of another only the file is. */
+/** A directory named tunneld is removed with all that is in it; from another one only the file is. */
 function configurationOf(config: string): string {
   return basename(dirname(config)) === 'tunneld' ? dirname(config) : config;
 }

@@ -8,43 +8,41 @@ import { KEYS_FOLDER } from '../server-rules/server-setup.ts';
 import { readPublicKeys } from '../setup/public-key.ts';
 import { fingerprint } from '../connection/known-hosts/key-blob.ts';
 import type { ServerSpec } from '../model/spec.ts';
-import { EXIT } from './text/exit-code.ts';
+import { EXIT } from '../lib/exit-code.ts';
 import { createQuestions, NoTerminalError } from './text/prompt.ts';
 import { report } from './text/report.ts';
 
 export interface UninstallQuestion {
   readonly purge: boolean;
   readonly yes: boolean;
-  /** What is there, or null where it cannot be read. */
+  /** Null where it cannot be read. */
   readonly config: Config | null;
-  /** Whoever calls this came from here. */
+  /** The address from which the caller has logged in; null for a login at the console. */
   readonly client: string | null;
 }
 
 /**
- * Whether the service may go. That is asked where configuration and keys go with it, and where somebody came through the very tunnel
- * that ends: it may be the only way in. Rejects where it has to be asked and nobody is there.
+ * Asks whether the service may go, where configuration and keys go with it, and where the caller came through the very tunnel that ends:
+ * it may be the only way in. Rejects with an InstallError where it may not, or where there is no terminal to ask.
  */
-export async function mayUninstall({ purge, yes, config, client }: UninstallQuestion): Promise<boolean> {
+export async function confirmUninstall({ purge, yes, config, client }: UninstallQuestion): Promise<void> {
   const throughTunnel = client !== null && isOfThisDevice(client);
   if (purge) for (const text of await whatRemains(config)) report(text);
-  if (!purge && !throughTunnel) return true;
+  if (!purge && !throughTunnel) return;
   const names = config?.tunnels.map(({ name }) => name).join(', ') ?? 'all tunnels';
   const question = [
     ...(throughTunnel
       ? [
-          `you came from ${client}, which is this device: through one of its tunnels. This connection then ends, and there may be no other way in.`,
+          `you came from ${client}, which is this device: through one of its tunnels. This connection will end, and there may be no other way in.`,
         ]
       : []),
     purge
-      ? `The configuration, keys and state of ${names} are deleted for good. Go on?`
-      : `The tunnels end (${names}). Go on?`,
+      ? `The configuration, keys and state of ${names} will be deleted for good. Go on?`
+      : `The tunnels will end (${names}). Go on?`,
   ].join(' ');
   const questions = createQuestions(yes);
   try {
-    if (await questions.confirm(question)) return true;
-    report('everything was left as it is');
-    return false;
+    if (!(await questions.confirm(question))) throw new InstallError('nothing was changed');
   } catch (error) {
     if (error instanceof NoTerminalError) throw new InstallError(`${error.message}\nnothing was changed`, EXIT.usage);
     throw error;
@@ -53,17 +51,17 @@ export async function mayUninstall({ purge, yes, config, client }: UninstallQues
   }
 }
 
-/** A tunnel brings its visitors to sshd from the device itself. */
+/** A visitor of a tunnel reaches sshd from the device itself. */
 function isOfThisDevice(address: string): boolean {
   if (isLoopbackAddress(address)) return true;
   try {
     return Object.values(networkInterfaces()).some((list) => list?.some((entry) => entry.address === address));
   } catch {
-    return false; // a sandbox does not let us look
+    return false; // a sandbox may forbid it
   }
 }
 
-/** Where the login came from to which this process belongs, as sshd says it; null for one at the console. sudo keeps it to itself. */
+/** The address from which the login of this process came, as sshd has it; null for one at the console. sudo does not pass it on. */
 export function clientOfLogin(): string | null {
   const own = process.env['SSH_CONNECTION'];
   if (own !== undefined) return addressOf(own);
@@ -93,13 +91,13 @@ function read(path: string): string {
   }
 }
 
-/** What stays on the servers, and what takes it away there, as sentences. */
+/** What stays on the servers, and how to remove it there, as sentences. */
 async function whatRemains(config: Config | null): Promise<readonly string[]> {
   if (config === null)
-    return ['the servers of its tunnels still take its keys: take their lines out of authorized_keys there'];
+    return ['the servers of its tunnels still accept its keys: remove their lines from authorized_keys there'];
   const texts: string[] = [];
   for (const tunnel of config.tunnels) {
-    const undo = `\`sudo tunneld server-setup ${tunnel.name} --undo\`, as long as the configuration is there, prints what undoes it`;
+    const undo = `\`sudo tunneld server-setup ${tunnel.name} --undo\` prints what undoes it, as long as the configuration exists`;
     for (const server of [tunnel, ...tunnel.jumps])
       texts.push(`${await remainsOn(server)}${server === tunnel ? `; where server-setup made the user, ${undo}` : ''}`);
   }
@@ -112,5 +110,5 @@ async function remainsOn(server: ServerSpec): Promise<string> {
     (found) => found.keys.map(({ base64 }) => fingerprint(Buffer.from(base64, 'base64'))).join(', '),
     () => 'of this device',
   );
-  return `${host} still lets ${user} in with the key ${keys}: take its line out of ${KEYS_FOLDER}/${user} or ~${user}/.ssh/authorized_keys there`;
+  return `${host} still lets ${user} in with the key ${keys}: remove its line from ${KEYS_FOLDER}/${user} or ~${user}/.ssh/authorized_keys there`;
 }

@@ -9,39 +9,34 @@ import { CONFIG, serviceEnvironment, UNIT_FILE } from '../install/systemd/servic
 import { planRemoval, planUnitRemoval } from '../install/plan-removal.ts';
 import { runProgram } from '../install/steps/run-program.ts';
 import { checkManager, userUnitFile } from '../install/plan-user.ts';
-import { EXIT } from './text/exit-code.ts';
 import { lockFile } from './install.ts';
 import { applySteps, printChanges, reportChange } from './text/changes-text.ts';
-import { checkSystemd, sayWhyNot } from './find/service-context.ts';
+import { requireSystemd } from './find/require-systemd.ts';
 import { report } from './text/report.ts';
 import { uninstallLaunchd } from './uninstall-launchd.ts';
-import { clientOfLogin, mayUninstall } from './uninstall-question.ts';
+import { clientOfLogin, confirmUninstall } from './uninstall-question.ts';
 
-interface UninstallOptions {
+export interface UninstallOptions {
   readonly user: boolean;
   readonly dryRun: boolean;
   readonly purge: boolean;
   readonly yes: boolean;
 }
 
-/** Takes the service away again; configuration, keys and state only when that is asked for. */
-export async function uninstall(flag: string | null, options: UninstallOptions): Promise<number> {
+/** Removes the service; configuration, keys and state only with `purge`. */
+export async function uninstall(flag: string | null, options: UninstallOptions): Promise<void> {
+  if (process.platform === 'darwin')
+    return await uninstallLaunchd({ ...options, config: flag }, applySteps(options.dryRun, runProgram));
+  requireSystemd(options.user);
+  const unlock = await lock(lockFile(options.user));
   try {
-    if (process.platform === 'darwin')
-      return await uninstallLaunchd({ ...options, config: flag }, applySteps(options.dryRun, runProgram));
-    checkSystemd(options.user);
-    const unlock = await lock(lockFile(options.user));
-    try {
-      return await work(options);
-    } finally {
-      await unlock();
-    }
-  } catch (error) {
-    return sayWhyNot(error);
+    await work(options);
+  } finally {
+    await unlock();
   }
 }
 
-async function work({ user, dryRun, purge, yes }: UninstallOptions): Promise<number> {
+async function work({ user, dryRun, purge, yes }: UninstallOptions): Promise<void> {
   const { steps, notes } = user ? await planForUser(purge) : await planForSystem(purge);
   const changes = await changesOf(steps, runProgram);
   if (changes.length === 0) report('nothing to do: tunneld is not installed as a service');
@@ -50,12 +45,11 @@ async function work({ user, dryRun, purge, yes }: UninstallOptions): Promise<num
     report('nothing was changed (--dry-run)');
   } else {
     const config = await (user ? ownConfig() : systemConfig()).catch(() => null);
-    if (!(await mayUninstall({ purge, yes, config, client: clientOfLogin() }))) return EXIT.failed;
-    // Not taken back where something fails: what is gone is what was to go.
+    await confirmUninstall({ purge, yes, config, client: clientOfLogin() });
+    // Nothing is rolled back where something fails: what is gone was to go.
     for (const change of changes) await applyChanges([change], runProgram, reportChange);
   }
   for (const note of notes) report(note);
-  return EXIT.ok;
 }
 
 async function systemConfig() {

@@ -30,7 +30,7 @@ export async function installCandidate(file: string, name: string): Promise<Inst
   await checkDirectory(file);
   const path = candidatePath(file, name);
   const text = await readText(path);
-  if (!name.endsWith(digest(text))) throw new Error(`${path} was changed since it was applied: apply it again`);
+  if (!name.endsWith(digest(text))) throw new UserError(`${path} was changed since it was applied: apply it again`);
   const before = await readText(file);
   await writeAnew(`${file}.previous`, before, await stat(file));
   await replaceFile(file, text, () => Promise.resolve());

@@ -1,12 +1,14 @@
 import { connect, type Socket } from 'node:net';
 import { createInterface } from 'node:readline';
+import { EXIT } from '../lib/exit-code.ts';
 import { errorCode, escapeControls, printable } from '../lib/text.ts';
+import { UserError } from '../lib/user-error.ts';
 import type { StatusDocument } from '../status/document.ts';
 import { type Answer, ownerSocket, type Request, type RequestOf, type Results } from './protocol.ts';
 
 /** Nothing listens on the control socket. */
-export class DaemonNotRunningError extends Error {
-  /** A daemon may well listen, and this user may not ask it. */
+export class DaemonNotRunningError extends UserError {
+  /** A daemon may listen, and this user may not connect to it. */
   readonly denied: boolean;
 
   constructor(tried: readonly { readonly path: string; readonly code: string }[]) {
@@ -17,7 +19,8 @@ export class DaemonNotRunningError extends Error {
     super(
       denied.length > 0
         ? `${mayNotAsk(denied.map(({ path }) => path))} (${where})`
-        : `the daemon is not running (${where}): \`sudo tunneld install\` starts it as a service; one that runs without a socket says so in its log`,
+        : `the daemon is not running (${where}): \`sudo tunneld install\` starts it as a service; a daemon that has no socket logs the reason`,
+      EXIT.notRunning,
     );
     this.denied = denied.length > 0;
   }
@@ -26,9 +29,9 @@ export class DaemonNotRunningError extends Error {
 /** The group is that of the system's service. */
 function mayNotAsk(paths: readonly string[]): string {
   const group = paths.some((path) => path.startsWith('/run/tunneld/'))
-    ? ', or be a member of the group tunneld (sudo usermod -aG tunneld NAME, and log in anew)'
+    ? ', or join the group tunneld (sudo usermod -aG tunneld NAME, and log in again)'
     : '';
-  return `this user may not ask the daemon: use sudo${group}`;
+  return `this user may not connect to the daemon: use sudo${group}`;
 }
 
 /** Asks the daemon behind the first of these sockets that answers. `onLine` gets every line after the answer. */
@@ -77,7 +80,7 @@ export function acceptsConnections(path: string): Promise<boolean> {
 
 const UNREACHABLE: readonly string[] = ['ENOENT', 'ECONNREFUSED', 'EACCES', 'ENOTSOCK', 'ENOTDIR'];
 
-/** What a daemon does with those who come when it has too many clients. */
+/** How a daemon ends a connection where it has too many clients. */
 const CLOSED: readonly string[] = ['EPIPE', 'ECONNRESET'];
 
 function askAt<T>(
@@ -92,24 +95,29 @@ function askAt<T>(
     let answer: Answer<T> | null = null;
     const patience = setTimeout(() => {
       const seconds = patienceMs / 1000;
-      socket.destroy(new Error(`the daemon at ${shown} does not answer within ${seconds} s: it is stopped or hangs`));
+      socket.destroy(
+        new UserError(`the daemon at ${shown} does not answer within ${seconds} s: it is stopped or hangs`),
+      );
     }, patienceMs);
-    const unanswered = new Error(
-      `the daemon at ${shown} closed the connection without an answer: too many ask it at once`,
+    const unanswered = new UserError(
+      `the daemon at ${shown} closed the connection without an answer: it has too many clients; try again`,
     );
     socket.once('error', (error) => reject(CLOSED.includes(errorCode(error) ?? '') ? unanswered : error));
     socket.once('close', () => clearTimeout(patience));
     socket.once('connect', () => {
       socket.write(`${JSON.stringify(request)}\n`);
-      boundLines(socket, new Error(`what listens at ${shown} sends a line without an end`));
+      boundLines(
+        socket,
+        new UserError(`${shown} is not a socket of tunneld: what listens there sends a line without an end`),
+      );
       const lines = createInterface({ input: socket });
-      // It tells the socket's own errors again, and throws where nobody listens.
+      // It emits the socket's own errors again, and throws without a listener.
       lines.on('error', reject);
       lines.on('line', (line) => {
         clearTimeout(patience);
         if (answer !== null) onLine(line);
         else if ((answer = parse(line) as Answer<T> | null) === null)
-          socket.destroy(new Error(`what listens at ${shown} is no daemon of tunneld`));
+          socket.destroy(new UserError(`${shown} is not a socket of tunneld: another program listens there`));
       });
       lines.on('close', () => {
         if (answer === null) reject(unanswered);
@@ -119,7 +127,7 @@ function askAt<T>(
   });
 }
 
-/** Ends a connection whose other end, in the hands of somebody else, would fill our memory. */
+/** Ends a connection to another user's program that would fill our memory. */
 function boundLines(socket: Socket, reason: Error): void {
   let unfinished = 0;
   socket.on('data', (chunk: Buffer) => {
@@ -132,7 +140,7 @@ function boundLines(socket: Socket, reason: Error): void {
 /** In bytes; a status of a thousand tunnels has one of them. */
 const MAX_LINE = 16 * 1024 * 1024;
 
-/** What a daemon says may come from somebody who has taken it over, and goes to root's terminal. Only the ends of lines stay. */
+/** A daemon that was taken over could send anything to root's terminal: all but line feeds is escaped. */
 function parse(line: string): unknown {
   try {
     return JSON.parse(line, (_, value: unknown) =>
@@ -144,5 +152,5 @@ function parse(line: string): unknown {
 }
 
 const ANSWER_MS = 10_000;
-/** A reload waits for tunnels to say goodbye. */
+/** A reload waits for tunnels to close. */
 const RELOAD_MS = 60_000;

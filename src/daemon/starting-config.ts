@@ -14,39 +14,35 @@ export interface FirstConfig {
   readonly lastGood: LastGood | null;
 }
 
-/** Where the configuration is read, and who hears what is wrong with it. */
+/** Where the configuration is read, and what is called for a file that is not valid. */
 export interface StartingConfigDeps {
   readonly load: () => Promise<Config>;
   /** Null where no earlier configuration may replace it. */
   readonly file: string | null;
   readonly env: ConfigEnvironment;
+  /** Another configuration runs instead. */
   onInvalid(error: ConfigError): void;
   onForeignLastGood(directory: string): void;
 }
 
 /**
- * What the daemon is to start with: what `load` answers or, where that is not valid, the last configuration of `file` that worked; null where
- * there is none.
+ * The configuration that the daemon starts with: what `load` returns or, where that is not valid, the last configuration of `file` that
+ * worked. Throws the ConfigError where there is none.
  */
-export async function firstConfig({
-  load,
-  file,
-  env,
-  onInvalid,
-  onForeignLastGood,
-}: StartingConfigDeps): Promise<FirstConfig | null> {
+export async function firstConfig(deps: StartingConfigDeps): Promise<FirstConfig> {
+  const { load, file, env, onInvalid, onForeignLastGood } = deps;
   try {
     const config = await load();
     const lastGood = file === null ? null : await readLastGood(config.stateDirectory, config.file, env);
     return { config, problem: null, lastGood };
   } catch (error) {
-    if (!(error instanceof ConfigError)) throw error;
-    onInvalid(error);
-    if (file === null) return null;
+    if (!(error instanceof ConfigError) || file === null) throw error;
     const directory = await stateDirectoryOf(file, env);
     const lastGood = await readLastGood(directory, resolve(file), env);
     if (isForeignLastGood(directory)) onForeignLastGood(directory);
-    return lastGood === null ? null : { config: lastGood.config, problem: error.message, lastGood };
+    if (lastGood === null) throw error;
+    onInvalid(error);
+    return { config: lastGood.config, problem: error.message, lastGood };
   }
 }
 

@@ -195,5 +195,5 @@ function readEnvironment(path: string): string | null {
     if (errorCode(error) === 'ENOENT') return null;
     throw error;
   }
-  throw new Error(`${path} is not UTF-8 text`);
+  throw new InstallError(`${path} is not UTF-8 text`);
 }

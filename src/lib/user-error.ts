@@ -1,2 +1,17 @@
-/** Why something cannot be done; the message is for the person who asked, and says what to do. */
-export class UserError extends Error {}
+import { EXIT } from './exit-code.ts';
+
+/** Why something cannot be done. The message is for the person who asked, and says what to do. */
+export class UserError extends Error {
+  /** The exit code of a command that ends with it. */
+  readonly exit: number;
+
+  constructor(message: string, exit: number = EXIT.failed, options?: ErrorOptions) {
+    super(message, options);
+    this.exit = exit;
+  }
+
+  /** What a command prints on standard error. */
+  get lines(): readonly string[] {
+    return [`tunneld: ${this.message.replaceAll('\n', '\n  ')}`];
+  }
+}

@@ -1,3 +1,6 @@
+import { EXIT } from '../lib/exit-code.ts';
+import { UserError } from '../lib/user-error.ts';
+
 /** Whether time alone may cure it, or somebody must act. Both are retried for ever, the second slowly. */
 export type FailureKind = 'transient' | 'needs-human';
 
@@ -109,19 +112,23 @@ export const FAILURES = {
 export type FailureCode = keyof typeof FAILURES;
 
 /** Why an attempt or a connection ended. The message says what happened and where; it is safe to print. */
-export class TunnelFailure extends Error {
+export class TunnelFailure extends UserError {
   readonly code: FailureCode;
   /** What to do about it. */
   readonly hint: string;
 
   /** `hint` is for a finding that the table's does not fit; a cause with the same code passes its own on. */
   constructor(code: FailureCode, message: string, options?: ErrorOptions & { readonly hint?: string }) {
-    super(message, options);
+    super(message, EXIT.failed, options);
     this.name = 'TunnelFailure';
     this.code = code;
     const cause = options?.cause;
     const hint = cause instanceof TunnelFailure && cause.code === code ? cause.hint : FAILURES[code].hint;
     this.hint = options?.hint ?? hint;
+  }
+
+  override get lines(): readonly string[] {
+    return [`tunneld: ${this.message}. ${this.hint}`];
   }
 
   get kind(): FailureKind {

@@ -1,56 +1,54 @@
 import type { Command } from 'commander';
 import { InvalidArgumentError } from 'commander';
-import type { Shared } from './shared.ts';
+import type { HistoryOptions } from '../commands/history.ts';
+import type { LogsOptions } from '../commands/logs.ts';
+import type { RunOptions } from '../commands/run.ts';
+import type { StatusOptions } from '../commands/status.ts';
+import type { Definitions } from './definitions.ts';
 
 /** The daemon itself, and the commands that people give while it runs. */
-export function addDailyCommands(program: Command, shared: Shared): void {
+export function addDailyCommands(program: Command, definitions: Definitions): void {
   for (const add of [addRun, addCheck, addStatus, addHistory, addLogs, addReload, addApply, addConfirm, addRetry])
-    add(program, shared);
+    add(program, definitions);
 }
 
-function addRun(program: Command, { run, config, sshArguments }: Shared): void {
+function addRun(program: Command, { run, config, sshArguments }: Definitions): void {
   program
     .command('run')
-    .description('run the daemon in the foreground: on a configuration, or on what ssh or autossh was given')
+    .description('run the daemon in the foreground, on a configuration or on the arguments of ssh or autossh')
     .usage('[--config <file>] [--strict] | [--print-config] [options of ssh] [user@]host')
-    .option('--print-config', 'write the configuration that the options of ssh mean, and end')
-    .option('--strict', 'do not start on the last configuration that worked where the file is not valid')
+    .option('--print-config', 'print the configuration that the options of ssh mean, and exit')
+    .option('--strict', 'refuse to start on the last configuration that worked where the file is not valid')
     .argument('[ssh...]', 'options of ssh(1) or autossh(1), and the server')
     .action(
-      run(async (_: string[], options: { printConfig?: boolean; strict?: boolean }) =>
-        (await import('../commands/run.ts')).run(config(), sshArguments, {
-          printOnly: options.printConfig === true,
-          strict: options.strict === true,
-        }),
+      run(async (_: readonly string[], options: RunOptions) =>
+        (await import('../commands/run.ts')).run(config(), sshArguments, options),
       ),
     );
 }
 
-function addCheck(program: Command, { run, config }: Shared): void {
+function addCheck(program: Command, { run, config }: Definitions): void {
   program
     .command('check')
     .description('read the configuration and list everything that is wrong with it')
     .action(run(async () => (await import('../commands/check.ts')).check(config())));
 }
 
-function addStatus(program: Command, { run, config }: Shared): void {
+function addStatus(program: Command, { run, config }: Definitions): void {
   program
     .command('status')
-    .description('show what every tunnel does, or one')
+    .description('show the state of every tunnel, or of one')
     .argument('[name]', 'a tunnel')
-    .option('--json', 'one JSON document')
-    .option('--watch', 'again and again until Ctrl-C')
+    .option('--json', 'print one JSON document')
+    .option('--watch', 'print it every second until Ctrl-C')
     .action(
-      run(async (name: string | undefined, options: { json?: boolean; watch?: boolean }) =>
-        (await import('../commands/status.ts')).status(config(), name ?? null, {
-          json: options.json === true,
-          watch: options.watch === true,
-        }),
+      run(async (name: string | null, options: StatusOptions) =>
+        (await import('../commands/status.ts')).status(config(), name, options),
       ),
     );
 }
 
-function addHistory(program: Command, { run, config }: Shared): void {
+function addHistory(program: Command, { run, config }: Definitions): void {
   program
     .command('history')
     .description('show the outages of every tunnel, or of one, and for how much of the time it was up')
@@ -58,83 +56,74 @@ function addHistory(program: Command, { run, config }: Shared): void {
     .option('--since <time>', 'list outages of this time up to now', '30d')
     .option('--json', 'print one JSON document')
     .action(
-      run(async (name: string | undefined, options: { since: string; json?: boolean }) =>
-        (await import('../commands/history.ts')).history(config(), name ?? null, {
-          since: options.since,
-          json: options.json === true,
-        }),
+      run(async (name: string | null, options: HistoryOptions) =>
+        (await import('../commands/history.ts')).history(config(), name, options),
       ),
     );
 }
 
-function addLogs(program: Command, { run, config }: Shared): void {
+function addLogs(program: Command, { run, config }: Definitions): void {
   program
     .command('logs')
-    .description('show the last lines of the log')
+    .description('print the last lines of the log')
     .argument('[name]', 'a tunnel')
     .option('-f, --follow', 'go on with new lines until Ctrl-C')
-    .option('-n, --lines <number>', 'how many lines', wholeNumber, 50)
-    .option('--json', 'the lines as they were written')
+    .option('-n, --lines <number>', 'print this many lines', wholeNumber, 50)
+    .option('--json', 'print the lines as they were written')
     .action(
-      run(async (name: string | undefined, options: { follow?: boolean; lines: number; json?: boolean }) =>
-        (await import('../commands/logs.ts')).logs(config(), name ?? null, {
-          follow: options.follow === true,
-          lines: options.lines,
-          json: options.json === true,
-        }),
+      run(async (name: string | null, options: LogsOptions) =>
+        (await import('../commands/logs.ts')).logs(config(), name, options),
       ),
     );
 }
 
-function addReload(program: Command, { run, config }: Shared): void {
+function addReload(program: Command, { run, config }: Definitions): void {
   program
     .command('reload')
     .description('apply the configuration file; tunnels that did not change stay up')
-    .argument('[name]', 'a tunnel that runs on a command line: what ssh_config says of it is read anew')
-    .option('--keys-only', 'as root, hand new keys to the service, and nothing else')
+    .argument('[name]', 'a tunnel that runs on a command line, whose ssh_config is read again')
+    .option('--keys-only', 'hand new keys to the service as root, and do nothing else')
     .action(
-      run(async (name: string | undefined, options: { keysOnly?: boolean }) =>
-        (await import('../commands/reload.ts')).reload(config(), name ?? null, options.keysOnly === true),
+      run(async (name: string | null, { keysOnly }: { readonly keysOnly: boolean }) =>
+        (await import('../commands/reload.ts')).reload(config(), name, keysOnly),
       ),
     );
 }
 
-function addApply(program: Command, { run, config }: Shared): void {
+function addApply(program: Command, { run, config }: Definitions): void {
   program
     .command('apply')
-    .description(
-      'try a configuration out: it takes the place of the one that runs if its tunnels come up, else nothing changes',
-    )
+    .description('try a configuration: replace the running one if all its tunnels come up, else change nothing')
     .argument('<file>', 'the new configuration')
-    .option('--confirm <time>', 'go back after that time (5m) unless "tunneld confirm" is said')
+    .option('--confirm <time>', 'roll back after this time (such as 5m) unless you run "tunneld confirm"')
     .action(
-      run(async (file: string, options: { confirm?: string }) =>
-        (await import('../commands/apply.ts')).apply(config(), file, options.confirm ?? null),
+      run(async (file: string, { confirm }: { readonly confirm: string | null }) =>
+        (await import('../commands/apply.ts')).apply(config(), file, confirm),
       ),
     );
 }
 
-function addConfirm(program: Command, { run, config }: Shared): void {
+function addConfirm(program: Command, { run, config }: Definitions): void {
   program
     .command('confirm')
-    .description('keep the configuration that "tunneld apply --confirm" tries out')
+    .description('keep the configuration that "tunneld apply --confirm" is trying')
     .action(run(async () => (await import('../commands/confirm.ts')).confirm(config())));
 }
 
-function addRetry(program: Command, { run, config }: Shared): void {
+function addRetry(program: Command, { run, config }: Definitions): void {
   program
     .command('retry')
-    .description('try again now instead of waiting')
+    .description('try now instead of waiting')
     .argument('[name]', 'a tunnel')
-    .option('--take', 'and take the listeners of this tunnel, also where they led to another device')
+    .option('--take', 'take the listeners of this tunnel even where they led to another device')
     .action(
-      run(async (name: string | undefined, { take }: { take?: boolean }) =>
-        (await import('../commands/retry.ts')).retry(config(), name ?? null, take === true),
+      run(async (name: string | null, { take }: { readonly take: boolean }) =>
+        (await import('../commands/retry.ts')).retry(config(), name, take),
       ),
     );
 }
 
 function wholeNumber(text: string): number {
-  if (!/^\d{1,5}$/.test(text)) throw new InvalidArgumentError('a whole number is needed');
+  if (!/^\d{1,5}$/.test(text)) throw new InvalidArgumentError('it must be a whole number from 0 to 99999.');
   return Number(text);
 }

@@ -1,10 +1,8 @@
-import { CommanderError } from 'commander';
-import { EXIT } from '../commands/text/exit-code.ts';
-import { report } from '../commands/text/report.ts';
-import { errorText } from '../lib/text.ts';
+import { EXIT } from '../lib/exit-code.ts';
+import { exitCodeOf } from './error-boundary.ts';
 import { createProgram } from './program.ts';
 
-/** argv to command to exit code. */
+/** Runs the command that the arguments name; returns its exit code. */
 export async function main(argv: readonly string[]): Promise<number> {
   // The options of ssh have a grammar of their own; what is tunneld's is taken out before.
   const { ours, sshArguments } = splitRun(argv);
@@ -14,9 +12,7 @@ export async function main(argv: readonly string[]): Promise<number> {
     await program.parseAsync(ours, { from: 'user' });
     return code;
   } catch (error) {
-    if (error instanceof CommanderError) return error.exitCode === 0 ? EXIT.ok : EXIT.usage;
-    report(errorText(error));
-    return EXIT.failed;
+    return exitCodeOf(error);
   }
 }
 

@@ -1,40 +1,28 @@
 import type { Command } from 'commander';
-import type { Shared } from './shared.ts';
+import type { InstallOptions } from '../commands/install.ts';
+import type { UninstallOptions } from '../commands/uninstall.ts';
+import type { Definitions } from './definitions.ts';
 
-/** What makes tunneld a service of the system, and what takes it away again. */
-export function addServiceCommands(program: Command, { run, config }: Shared): void {
+/** The commands that make tunneld a service of the system, and remove it. */
+export function addServiceCommands(program: Command, { run, config }: Definitions): void {
   program
     .command('install')
     .description('make tunneld a service that starts with the system; --config names a configuration to copy')
-    .option('--user', 'a service of your own, without root')
+    .option('--user', 'make it a service of your own, without root')
     .option('--dry-run', 'show every file and command, and change nothing')
-    .option('--no-start', 'do not start it now')
-    .option('--yes', 'take over from a unit that runs ssh or autossh without asking')
+    .option('--no-start', 'leave the service stopped for now')
+    .option('--yes', 'replace a unit that runs ssh or autossh without asking')
     .action(
-      run(async (options: { user?: boolean; dryRun?: boolean; start: boolean; yes?: boolean }) =>
-        (await import('../commands/install.ts')).install(config(), {
-          user: options.user === true,
-          dryRun: options.dryRun === true,
-          start: options.start,
-          yes: options.yes === true,
-        }),
-      ),
+      run(async (options: InstallOptions) => (await import('../commands/install.ts')).install(config(), options)),
     );
   program
     .command('uninstall')
-    .description('take the service away; configuration, keys and state stay')
-    .option('--user', 'the service of your own')
+    .description('remove the service; configuration, keys and state stay')
+    .option('--user', 'remove your own service')
     .option('--purge', 'remove configuration, keys, state and user, too')
     .option('--dry-run', 'show what would be removed, and change nothing')
     .option('--yes', 'remove it without asking')
     .action(
-      run(async (options: { user?: boolean; purge?: boolean; dryRun?: boolean; yes?: boolean }) =>
-        (await import('../commands/uninstall.ts')).uninstall(config(), {
-          user: options.user === true,
-          purge: options.purge === true,
-          dryRun: options.dryRun === true,
-          yes: options.yes === true,
-        }),
-      ),
+      run(async (options: UninstallOptions) => (await import('../commands/uninstall.ts')).uninstall(config(), options)),
     );
 }

@@ -1,145 +1,124 @@
 import { Option, type Command } from 'commander';
-import type { Shared } from './shared.ts';
+import type { AuditOptions } from '../commands/audit.ts';
+import type { ClientSetupOptions } from '../commands/client-setup.ts';
+import type { DoctorOptions } from '../commands/doctor.ts';
+import type { InitOptions } from '../commands/init.ts';
+import type { ServerSetupOptions } from '../commands/server-setup.ts';
+import type { Definitions } from './definitions.ts';
 
-/** What makes a tunnel, and what looks whether it is as it should be. */
-export function addSetupCommands(program: Command, shared: Shared): void {
+/** The commands that make a tunnel, and those that check it. */
+export function addSetupCommands(program: Command, definitions: Definitions): void {
   for (const add of [addInit, addDoctor, addTrust, addServerSetup, addAudit, addClientSetup, addDemo])
-    add(program, shared);
+    add(program, definitions);
 }
 
-function addInit(program: Command, { run, config }: Shared): void {
+function addInit(program: Command, { run, config }: Definitions): void {
   program
     .command('init')
-    .description('make a tunnel from nothing: key, host key, configuration, and what the server needs')
+    .description('make a tunnel from nothing: key, host key, configuration, and a script for the server')
     .argument('[server]', '[user@]host[:port]')
-    .option('-R <forward>', 'what leads where, such as 8080:localhost:22; may be repeated', collect, [])
-    .option('--name <name>', 'what the tunnel is called (default: after the host)')
-    .option('--host-key-fingerprint <fingerprint>', 'SHA256:... of the server, as it shows it itself')
-    .option('--jump', "let the tunnel's key reach the device's port through the server, also with `verify: off`")
-    .option('--no-wait', 'do not wait until the server is ready')
+    .option('-R <forward>', 'add a forward, such as 8080:localhost:22; may be repeated', collect, [])
+    .option('--name <name>', 'name the tunnel (default: after the host)')
+    .option(
+      '--host-key-fingerprint <fingerprint>',
+      'accept the host key with this fingerprint, SHA256:..., as the server itself shows it',
+    )
+    .option('--jump', "allow the tunnel's key to reach the device's port through the server even with `verify: off`")
+    .option('--no-wait', 'exit without waiting until the server is ready')
     .option('--yes', 'add to an existing configuration without asking')
     .action(
-      run(async (server: string | undefined, options: InitFlags) =>
-        (await import('../commands/init.ts')).init(config(), {
-          server: server ?? null,
-          forwards: options.R,
-          name: options.name ?? null,
-          fingerprint: options.hostKeyFingerprint ?? null,
-          jump: options.jump === true,
-          wait: options.wait,
-          yes: options.yes === true,
-        }),
+      run(async (server: string | null, { R: forwards, ...options }: InitFlags) =>
+        (await import('../commands/init.ts')).init(config(), { ...options, server, forwards }),
       ),
     );
 }
 
-function addDoctor(program: Command, { run, config }: Shared): void {
+/** A short option without a long one goes by its letter. */
+type InitFlags = Omit<InitOptions, 'server' | 'forwards'> & { readonly R: readonly string[] };
+
+function addDoctor(program: Command, { run, config }: Definitions): void {
   program
     .command('doctor')
-    .description('look at everything that a tunnel needs, and say what to do about what is wrong')
+    .description('check everything that a tunnel needs, and print what to do about each problem')
     .argument('[name]', 'a tunnel')
-    .option('--json', 'one JSON document')
-    .option('--fix', 'repair what can be repaired: permissions, the state directory')
+    .option('--json', 'print one JSON document')
+    .option('--fix', 'repair permissions and the state directory')
     .action(
-      run(async (name: string | undefined, options: { json?: boolean; fix?: boolean }) =>
-        (await import('../commands/doctor.ts')).doctor(config(), name ?? null, {
-          json: options.json === true,
-          fix: options.fix === true,
-        }),
+      run(async (name: string | null, options: DoctorOptions) =>
+        (await import('../commands/doctor.ts')).doctor(config(), name, options),
       ),
     );
 }
 
-function addTrust(program: Command, { run, config }: Shared): void {
+function addTrust(program: Command, { run, config }: Definitions): void {
   program
     .command('trust')
-    .description("compare the server's host key with the known one, and replace that where it has changed")
+    .description("compare the server's host key with the known one, and replace a key that has changed")
     .argument('<name>', 'a tunnel')
     .option(
       '--fingerprint <fingerprint>',
-      'SHA256:... of the server, as it shows it itself, in the place of a question',
+      'accept the host key with this fingerprint, SHA256:..., as the server itself shows it, without asking',
     )
     .action(
-      run(async (name: string, options: { fingerprint?: string }) =>
-        (await import('../commands/trust.ts')).trust(config(), name, options.fingerprint ?? null),
+      run(async (name: string, { fingerprint }: { readonly fingerprint: string | null }) =>
+        (await import('../commands/trust.ts')).trust(config(), name, fingerprint),
       ),
     );
 }
 
-function addServerSetup(program: Command, { run, config }: Shared): void {
+function addServerSetup(program: Command, { run, config }: Definitions): void {
   program
     .command('server-setup')
-    .description('print a script that sets the server up for a tunnel: its user, its key, and what they may do')
+    .description('print a script that prepares the server for a tunnel: a user, its key, and what they may do')
     .argument('<name>', 'a tunnel')
-    .option('--jump', "let the tunnel's key reach the device's port through the server, also with `verify: off`")
-    .option('--undo', 'print the script that takes it all away again')
+    .option('--jump', "allow the tunnel's key to reach the device's port through the server even with `verify: off`")
+    .option('--undo', 'print the script that removes all of it')
     .addOption(
-      new Option('--for <system>', 'what the server runs').choices(['debian', 'nixos', 'macos']).default('debian'),
+      new Option('--for <system>', 'print it for this system of the server')
+        .choices(['debian', 'nixos', 'macos'])
+        .default('debian'),
     )
     .action(
-      run(async (name: string, options: { jump?: boolean; undo?: boolean; for: 'debian' | 'nixos' | 'macos' }) =>
-        (await import('../commands/server-setup.ts')).printServerSetup(config(), name, {
-          jump: options.jump === true,
-          undo: options.undo === true,
-          system: options.for,
-        }),
+      run(async (name: string, options: ServerSetupOptions) =>
+        (await import('../commands/server-setup.ts')).printServerSetup(config(), name, options),
       ),
     );
 }
 
-function addAudit(program: Command, { run, config }: Shared): void {
+function addAudit(program: Command, { run, config }: Definitions): void {
   program
     .command('audit')
     .description('log in and try what a thief of the key could do on the server, after a question')
     .argument('[name]', 'a tunnel')
-    .option('--json', 'one JSON document')
-    .option('--yes', 'do not ask before')
-    .option(
-      '--via <server>',
-      '[me@]server: read the rules and the keys there, as an administrator who logs in as with ssh',
-    )
+    .option('--json', 'print one JSON document')
+    .option('--yes', 'start without asking')
+    .option('--via <server>', 'read the rules and keys there too, by an ssh login as administrator ([me@]server)')
     .action(
-      run(async (name: string | undefined, options: { json?: boolean; yes?: boolean; via?: string }) =>
-        (await import('../commands/audit.ts')).audit(config(), name ?? null, {
-          json: options.json === true,
-          yes: options.yes === true,
-          via: options.via ?? null,
-        }),
+      run(async (name: string | null, options: AuditOptions) =>
+        (await import('../commands/audit.ts')).audit(config(), name, options),
       ),
     );
 }
 
-function addClientSetup(program: Command, { run, config }: Shared): void {
+function addClientSetup(program: Command, { run, config }: Definitions): void {
   program
     .command('client-setup')
-    .description('print what people put into their ~/.ssh to reach this device through a tunnel')
+    .description('print what people add to their ~/.ssh to reach this device through a tunnel')
     .argument('<name>', 'a tunnel')
-    .option('--user <user>', 'who logs in on this device (default: whoever calls this)')
-    .option('--alias <name>', "what the device is called there (default: the tunnel's name)")
+    .option('--user <user>', 'log in on this device as this user (default: you)')
+    .option('--alias <name>', "call the device this (default: the tunnel's name)")
     .action(
-      run(async (name: string, options: { user?: string; alias?: string }) =>
-        (await import('../commands/client-setup.ts')).printClientSetup(config(), name, {
-          user: options.user ?? null,
-          alias: options.alias ?? null,
-        }),
+      run(async (name: string, options: ClientSetupOptions) =>
+        (await import('../commands/client-setup.ts')).printClientSetup(config(), name, options),
       ),
     );
 }
 
-function addDemo(program: Command, { run }: Shared): void {
+function addDemo(program: Command, { run }: Definitions): void {
   program
     .command('demo')
-    .description('see a tunnel heal, on this machine alone')
+    .description('show a tunnel that heals, on this machine alone')
     .action(run(async () => (await import('../commands/demo.ts')).demo()));
-}
-
-interface InitFlags {
-  readonly R: readonly string[];
-  readonly name?: string;
-  readonly hostKeyFingerprint?: string;
-  readonly jump?: boolean;
-  readonly wait: boolean;
-  readonly yes?: boolean;
 }
 
 function collect(value: string, before: readonly string[]): readonly string[] {

@@ -180,7 +180,7 @@ describe('init', { concurrency: 3 }, () => {
     ];
     const asked = await init(...args);
     assert.equal(asked.code, 2);
-    assert.match(asked.stderr, /or confirm it with --yes/);
+    assert.match(asked.stderr, /confirm it with --yes/);
     assert.equal(readFileSync(file, 'utf8'), text);
     const added = await init(...args, '--yes');
     assert.equal(added.code, 0, added.stderr);
@@ -207,7 +207,7 @@ describe('init', { concurrency: 3 }, () => {
     };
     await answer(/The server, as/, `me@127.0.0.1:${sshd.port}`);
     await answer(/The port of the server/, '18080');
-    await answer(/To what here \[localhost:22\]/, '');
+    await answer(/Its target, as seen from this device \[localhost:22\]/, '');
     await answer(/Write yes if they are the same/, 'yes');
     assert.equal(await exited, 0, said);
     assert.match(readFileSync(join(dir, 'config.yaml'), 'utf8'), /- '18080:localhost:22'/);

@@ -84,7 +84,7 @@ test('status: something else that listens there is told', async (t) => {
   writeFileSync(config, `control: { socket: ${dir}/c.sock }\n`);
   const { code, stderr } = await tunneld(['status', '--config', config]);
   assert.equal(code, 1);
-  assert.match(stderr, /^tunneld: what listens at \S+ is no daemon of tunneld\n$/);
+  assert.match(stderr, /^tunneld: \S+ is not a socket of tunneld: another program listens there\n$/);
 });
 
 test('retry cuts a wait short', async (t) => {

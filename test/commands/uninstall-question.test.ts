@@ -3,7 +3,7 @@ import { execFileSync } from 'node:child_process';
 import { networkInterfaces } from 'node:os';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
-import { mayUninstall } from '../../src/commands/uninstall-question.ts';
+import { confirmUninstall } from '../../src/commands/uninstall-question.ts';
 
 const MODULE = fileURLToPath(new URL('../../src/commands/uninstall-question.ts', import.meta.url));
 const base = { purge: false, yes: false, config: null, client: null };
@@ -12,13 +12,16 @@ test('who came through a tunnel is asked before it ends, and so is everybody bef
   const own = Object.values(networkInterfaces()).flatMap((list) => list?.map(({ address }) => address) ?? []);
   for (const client of ['127.0.0.1', '::1', ...own])
     await assert.rejects(
-      mayUninstall({ ...base, client }),
-      /you came from .*, which is this device: .* no other way in.*or confirm it with --yes/s,
+      confirmUninstall({ ...base, client }),
+      /you came from .*, which is this device: .* no other way in.*confirm it with --yes/s,
     );
-  await assert.rejects(mayUninstall({ ...base, purge: true }), /keys and state of all tunnels are deleted for good/);
-  assert.equal(await mayUninstall({ ...base, client: '192.0.2.7' }), true);
-  assert.equal(await mayUninstall(base), true);
-  assert.equal(await mayUninstall({ ...base, purge: true, client: '127.0.0.1', yes: true }), true);
+  await assert.rejects(
+    confirmUninstall({ ...base, purge: true }),
+    /keys and state of all tunnels will be deleted for good/,
+  );
+  await confirmUninstall({ ...base, client: '192.0.2.7' });
+  await confirmUninstall(base);
+  await confirmUninstall({ ...base, purge: true, client: '127.0.0.1', yes: true });
 });
 
 test('where a login came from is known to what sudo started without its variables', () => {

@@ -49,10 +49,10 @@ test('a daemon that this user may not ask is not said to be down, and the cure i
   const { closed, config } = await closedDaemon(t);
   const { code, text } = await asStranger(closed, 'status', '--config', config);
   assert.equal(code, 3);
-  assert.match(text, /this user may not ask the daemon: use sudo .*control\.sock: permission denied/);
+  assert.match(text, /this user may not connect to the daemon: use sudo.*control\.sock: permission denied/);
   assert.doesNotMatch(text, /not running/);
   const doctor = await asStranger(closed, 'doctor', '--config', config);
-  assert.match(doctor.text, /the daemon runs \(but this user may not ask it\)/);
+  assert.match(doctor.text, /the daemon runs \(this user may not connect to it\)/);
   assert.doesNotMatch(doctor.text, /no daemon runs|restart/);
 });
 

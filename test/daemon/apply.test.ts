@@ -22,7 +22,7 @@ test('a configuration whose tunnels come up takes the place of the file', async 
   const { code, stdout, stderr } = await daemon.command('apply', next);
   assert.deepEqual([code, stderr], [0, '']);
   assert.match(stdout, /^on trial; changed: a\n/);
-  assert.match(stdout, /^confirmed: it is .*config\.yaml now/m);
+  assert.match(stdout, /^confirmed: \S+config\.yaml is the new configuration/m);
   assert.equal(readFileSync(daemon.configFile, 'utf8'), readFileSync(next, 'utf8'));
   assert.equal(statSync(daemon.configFile).mode, mode);
   assert.equal(readFileSync(`${daemon.configFile}.previous`, 'utf8'), before);
@@ -37,7 +37,7 @@ test('with --confirm it stays only when somebody says so', async (t) => {
   const next = lay(other(ports[1]));
   const applied = await daemon.command('apply', '--confirm', '1h', next);
   assert.equal(applied.code, 0);
-  assert.match(applied.stdout, /all is up; `tunneld confirm` keeps it/);
+  assert.match(applied.stdout, /all tunnels are up; run `tunneld confirm`, or the trial ends in/);
   assert.equal(readFileSync(daemon.configFile, 'utf8'), before, 'the next start would be on what worked');
   assert.equal(await visit(ports[1], 'on trial'), 'on trial');
   const { trial } = await daemon.status();
@@ -79,7 +79,7 @@ test('one whose tunnel is blocked goes back at once, and says why', async (t) =>
   const { code, stdout, stderr } = await daemon.command('apply', '--confirm', '1h', next);
   assert.equal(code, 1, stderr);
   assert.match(stdout, /waiting for a: blocked: key-unreadable: .*nosuch\.key does not exist/);
-  assert.match(stderr, /a is blocked until somebody mends what is said above: what ran before runs again/);
+  assert.match(stderr, /a is blocked \(the reason is printed above\): what ran before runs again/);
   await daemon.untilStatus(({ trial, tunnels }) => trial === undefined && tunnels[0]?.phase === 'up', 'the old tunnel');
   assert.equal(await visit(ports[0], 'as before'), 'as before');
   assert.equal(readFileSync(daemon.configFile, 'utf8'), before);
@@ -134,7 +134,7 @@ test('what cannot be applied changes nothing', async (t) => {
   for (const time of ['0', '5x', '2d', '']) {
     const wrong = await daemon.command('apply', good, '--confirm', time);
     assert.equal(wrong.code, 2, time);
-    assert.match(wrong.stderr, /--confirm: a time from 1s to 24h is needed/);
+    assert.match(wrong.stderr, /--confirm: it must be a time from 1s to 24h/);
   }
   symlinkSync(daemon.configFile, join(daemon.dir, 'same.yaml'));
   const same = await daemon.command('apply', join(daemon.dir, 'same.yaml'));

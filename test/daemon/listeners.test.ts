@@ -26,7 +26,7 @@ describe('listeners of others', { concurrency: 2 }, () => {
     );
     assert.equal(barred.health, 'degraded');
     await other.stop();
-    assert.match((await daemon.command('retry', 'backup')).stdout, /nothing waits/);
+    assert.match((await daemon.command('retry', 'backup')).stdout, /no tunnel waits/);
     assert.equal((await daemon.command('retry', '--take')).code, 2);
     const [tunnel] = (await daemon.status()).tunnels;
     assert.deepEqual(
@@ -34,7 +34,7 @@ describe('listeners of others', { concurrency: 2 }, () => {
       ['forwarding', 'refused', 'no'],
     );
     const { code, stdout } = await daemon.command('retry', 'backup', '--take');
-    assert.deepEqual([code, stdout], [0, 'backup takes its listeners as soon as the server gives them\n']);
+    assert.deepEqual([code, stdout], [0, 'backup takes its listeners as soon as the server grants them\n']);
     const { health } = await daemon.untilStatus(({ tunnels }) => tunnels[0]?.phase === 'up', 'up');
     assert.equal(health, 'ok');
     assert.equal(await visit(other.port, 'taken'), 'taken');

@@ -51,7 +51,7 @@ control: { socket: ${dir}/control.sock }
   assert.equal(code, 78);
   assert.match(
     stderr,
-    /what worked before, in .*state, belongs to another user, and root does not run it: start the service/,
+    /the last configuration that worked, in .*state, belongs to another user, and root does not run it: start the service/,
   );
   assert.ok(!existsSync(proof));
 });

@@ -24,6 +24,6 @@ test('the check comes before everything that an old one may not understand', () 
   const cli = readFileSync(new URL('../../src/cli.ts', import.meta.url), 'utf8');
   assert.deepEqual(
     [...cli.matchAll(/^import .* from '(.*)';$/gm)].map(([, from]) => from),
-    ['./commands/text/exit-code.ts', './lib/debugger.ts', './lib/node-version.ts', './lib/stray-signals.ts'],
+    ['./lib/debugger.ts', './lib/exit-code.ts', './lib/node-version.ts', './lib/stray-signals.ts'],
   );
 });

@@ -4,7 +4,7 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
-import { EXIT } from '../../src/commands/text/exit-code.ts';
+import { EXIT } from '../../src/lib/exit-code.ts';
 import { fileSchema, servedKeys } from '../../src/config/schema/schema.ts';
 import { SSH_FLAGS } from '../../src/config/command-line/flags.ts';
 import { createProgram } from '../../src/program/program.ts';

@@ -1,26 +1,19 @@
-import { ask, DaemonNotRunningError } from '../../control/client.ts';
+import { ask } from '../../control/client.ts';
 import type { ErrorCode, Request, RequestOf, Results } from '../../control/protocol.ts';
-import { errorText } from '../../lib/text.ts';
-import { EXIT } from '../text/exit-code.ts';
+import { EXIT } from '../../lib/exit-code.ts';
+import { UserError } from '../../lib/user-error.ts';
 import { controlSockets } from './control-sockets.ts';
-import { report } from '../text/report.ts';
 
-/** The answer of the daemon that has this tunnel (null for any), or the exit code after the reason was written to stderr. */
+/** The answer of the daemon that has this tunnel (null for any). Throws a UserError where no daemon answers, or where it refuses. */
 export async function request<C extends Request['command']>(
   config: string | null,
   message: RequestOf<C>,
   tunnel: string | null,
   onLine?: (line: string) => void,
-): Promise<{ readonly result: Results[C] } | { readonly exit: number }> {
-  try {
-    const answer = await ask(await controlSockets(config, tunnel), message, onLine);
-    if (answer.ok) return { result: answer.result };
-    report(answer.message);
-    return { exit: EXIT_OF[answer.code] };
-  } catch (error) {
-    report(errorText(error));
-    return { exit: error instanceof DaemonNotRunningError ? EXIT.notRunning : EXIT.failed };
-  }
+): Promise<Results[C]> {
+  const answer = await ask(await controlSockets(config, tunnel), message, onLine);
+  if (answer.ok) return answer.result;
+  throw new UserError(answer.message, EXIT_OF[answer.code]);
 }
 
 const EXIT_OF: Readonly<Record<ErrorCode, number>> = {

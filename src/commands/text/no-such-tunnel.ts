@@ -1,8 +1,8 @@
-import { EXIT } from './exit-code.ts';
-import { report } from './report.ts';
+import { EXIT } from '../../lib/exit-code.ts';
+import { UserError } from '../../lib/user-error.ts';
 
-/** Says that there is no tunnel of this name among these; the answer is the exit code. */
-export function noSuchTunnel(name: string | null, tunnels: readonly { readonly name: string }[]): number {
-  report(`there is no tunnel ${JSON.stringify(name)}; there are: ${tunnels.map((tunnel) => tunnel.name).join(', ')}`);
-  return EXIT.noSuchTunnel;
+/** The error of a name that none of these tunnels has. */
+export function noSuchTunnel(name: string | null, tunnels: readonly { readonly name: string }[]): UserError {
+  const names = tunnels.map((tunnel) => tunnel.name).join(', ');
+  return new UserError(`there is no tunnel ${JSON.stringify(name)}; there are: ${names}`, EXIT.noSuchTunnel);
 }

@@ -1,13 +1,14 @@
+import { errorPrefix } from '../../lib/log/output.ts';
 import { escapeLines } from '../../lib/text.ts';
-import { EXIT } from './exit-code.ts';
+import type { UserError } from '../../lib/user-error.ts';
 
-/** Says something to whoever called the command, beside what it answers on standard output. Whatever is in it moves no cursor. */
+/** Prints a message on standard error, beside what a command prints on standard output. Whatever is in it moves no cursor. */
 export function report(text: string): void {
   process.stderr.write(`tunneld: ${escapeLines(text)}\n`);
 }
 
-/** The same of what did not work; the answer is the exit code. */
-export function fail(text: string, code: number = EXIT.failed): number {
-  report(text);
-  return code;
+/** Prints why something cannot be done. */
+export function printError(error: UserError): void {
+  const prefix = errorPrefix(process.stderr, process.env);
+  for (const line of error.lines) process.stderr.write(`${prefix}${escapeLines(line)}\n`);
 }

@@ -1,5 +1,7 @@
-import type { ConfigProblem } from '../../model/config.ts';
+import { EXIT } from '../../lib/exit-code.ts';
 import { escapeControls } from '../../lib/text.ts';
+import { UserError } from '../../lib/user-error.ts';
+import type { ConfigProblem } from '../../model/config.ts';
 
 /** A problem as compilers write it, so that editors can jump there. */
 export function formatProblem(problem: ConfigProblem): string {
@@ -9,13 +11,23 @@ export function formatProblem(problem: ConfigProblem): string {
 }
 
 /** The configuration cannot be used. It names every problem that was found, in the order of the file. */
-export class ConfigError extends Error {
+export class ConfigError extends UserError {
   readonly code = 'CONFIG_INVALID';
   readonly problems: readonly ConfigProblem[];
 
   constructor(problems: readonly ConfigProblem[], options?: ErrorOptions) {
-    super(problems.map(formatProblem).join('\n'), options);
+    const exit = problems.some(isOfArguments) ? EXIT.usage : EXIT.config;
+    super(problems.map(formatProblem).join('\n'), exit, options);
     this.name = 'ConfigError';
     this.problems = problems;
   }
+
+  override get lines(): readonly string[] {
+    return this.problems.map((problem) => `${isOfArguments(problem) ? 'tunneld: ' : ''}${formatProblem(problem)}`);
+  }
+}
+
+/** A problem of the command line has no line. */
+function isOfArguments({ line }: ConfigProblem): boolean {
+  return line === 0;
 }

@@ -1,9 +1,4 @@
-/** Why an installation cannot be: the text is for people, and says what to do; `exit` is the program's exit code. */
-export class InstallError extends Error {
-  readonly exit: number;
+import { UserError } from '../../lib/user-error.ts';
 
-  constructor(message: string, exit = 1) {
-    super(message);
-    this.exit = exit;
-  }
-}
+/** Why an installation cannot be. */
+export class InstallError extends UserError {}

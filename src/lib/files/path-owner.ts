@@ -33,7 +33,7 @@ export function checkRootMayWrite(path: string): void {
   if (process.getuid?.() !== 0) return;
   const { uid } = pathOwner(path);
   if (uid !== 0)
-    throw new Error(
+    throw new UserError(
       `${dirname(path)} belongs to the user ${uid}, and root writes nothing there: run this as that user`,
     );
 }

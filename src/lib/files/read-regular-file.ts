@@ -1,17 +1,18 @@
 import { closeSync, constants, fstatSync, openSync, readSync } from 'node:fs';
+import { UserError } from '../user-error.ts';
 import { checkOpened } from './path-owner.ts';
 
 /**
  * The bytes of a regular file of at most `limit` bytes. Throws for anything else: pipes and devices would hold us up, or never end; for root
- * also as checkRootsOpened() does.
+ * also as checkOpened() does.
  */
 export function readRegularFile(path: string, limit = 1024 * 1024): Buffer {
   const fd = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOCTTY);
   try {
     const stats = fstatSync(fd);
-    if (!stats.isFile()) throw new Error(`${path} is no regular file`);
+    if (!stats.isFile()) throw new UserError(`${path} is no regular file`);
     checkOpened(path, fd, stats);
-    if (stats.size > limit) throw new Error(`${path} is larger than ${limit} bytes`);
+    if (stats.size > limit) throw new UserError(`${path} is larger than ${limit} bytes`);
     const buffer = Buffer.alloc(limit);
     let length = 0;
     for (let read = -1; read !== 0 && length < limit; length += read)

@@ -95,7 +95,7 @@ describe('tunneld install on a Mac', { concurrency: 3 }, () => {
     assert.equal(asked.code, 2);
     assert.match(
       asked.stderr,
-      /there is no terminal to ask: The configuration, keys and state of .* are deleted for good/,
+      /there is no terminal to ask: The configuration, keys and state of .* will be deleted for good/,
     );
     assert.ok(existsSync(config));
     const again = await run('uninstall', '--purge', '--yes');

@@ -14,7 +14,7 @@ const { register } = await import('tsx/esm/api');
 register();
 const { systemEnvironment } = await import('../../../src/config/input/environment.ts');
 const { installLaunchd } = await import('../../../src/commands/install-launchd.ts');
-const { sayWhyNot } = await import('../../../src/commands/find/service-context.ts');
+const { exitCodeOf } = await import('../../../src/program/error-boundary.ts');
 const { uninstallLaunchd } = await import('../../../src/commands/uninstall-launchd.ts');
 
 const caller = { ...systemEnvironment(), uid: 501, userName: 'me' };
@@ -28,7 +28,10 @@ const options = {
   yes: args.includes('--yes'),
 };
 process.exit(
-  await (command === 'install' ? installLaunchd : uninstallLaunchd)(options, carryOut, caller).catch(sayWhyNot),
+  await (command === 'install' ? installLaunchd : uninstallLaunchd)(options, carryOut, caller).then(
+    () => 0,
+    exitCodeOf,
+  ),
 );
 
 async function carryOut(steps) {

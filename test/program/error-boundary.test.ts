@@ -1,0 +1,58 @@
+import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
+import { test } from 'node:test';
+import { fileURLToPath } from 'node:url';
+
+const SRC = new URL('../../src/', import.meta.url);
+
+/** What the boundary makes of an error, an expression over the classes of errors. */
+function end(error: string, env: NodeJS.ProcessEnv = {}): { readonly code: number | null; readonly stderr: string } {
+  const script = `
+    const [{ exitCodeOf }, { UserError }, { ConfigError }, { TunnelFailure }, { readFileSync }] = await Promise.all(
+      ['program/error-boundary.ts', 'lib/user-error.ts', 'config/input/problem.ts', 'model/failure.ts']
+        .map((name) => import(${JSON.stringify(SRC.href)} + name)).concat(import('node:fs')));
+    const caught = (work) => { try { work(); } catch (error) { return error; } };
+    process.exitCode = exitCodeOf(${error});`;
+  const options = { encoding: 'utf8', cwd: fileURLToPath(SRC), env: { ...process.env, ...env } } as const;
+  const { status, stderr } = spawnSync(
+    process.execPath,
+    ['--import', 'tsx', '--input-type=module', '-e', script],
+    options,
+  );
+  return { code: status, stderr };
+}
+
+test('an error of the user is printed with its message and ends with its exit code', () => {
+  assert.deepEqual(end(`new UserError('socket X: permission denied\\nuse sudo \\u001b[2J', 3)`), {
+    code: 3,
+    stderr: 'tunneld: socket X: permission denied\n  use sudo \\x1b[2J\n',
+  });
+});
+
+test('problems of a configuration are printed as compilers do, and those of a command line are wrong usage', () => {
+  const problem = (line: number) => `{ file: 'a.yaml', line: ${line}, column: 2, message: 'is wrong' }`;
+  assert.deepEqual(end(`new ConfigError([${problem(1)}, ${problem(3)}])`), {
+    code: 78,
+    stderr: 'a.yaml:1:2: is wrong\na.yaml:3:2: is wrong\n',
+  });
+  assert.deepEqual(end(`new ConfigError([${problem(0)}])`), { code: 2, stderr: 'tunneld: a.yaml: is wrong\n' });
+});
+
+test('a failure of a connection is printed with what to do', () => {
+  const { code, stderr } = end(`new TunnelFailure('dns-failed', 'cannot resolve x', { hint: 'Check host.' })`);
+  assert.deepEqual([code, stderr], [1, 'tunneld: cannot resolve x. Check host.\n']);
+});
+
+test('an error of the system is printed as the system says it', () => {
+  assert.deepEqual(end(`caught(() => readFileSync('/nowhere/x'))`), {
+    code: 1,
+    stderr: "tunneld: ENOENT: no such file or directory, open '/nowhere/x'\n",
+  });
+});
+
+test('a bug is one line that says where to report it, and has its stack only where it is asked for', () => {
+  const { code, stderr } = end(`new TypeError('x is not\\na function')`);
+  assert.equal(code, 1);
+  assert.match(stderr, /^tunneld: unexpected error: TypeError: x is not a function \(a bug: please report .*\)\n$/);
+  assert.match(end(`new TypeError('x')`, { NODE_DEBUG: 'tunneld' }).stderr, /\(a bug: .*\)\n[^]*\n\s+at /);
+});
