@@ -1,5 +1,5 @@
-import { EXIT } from './lib/exit-code.ts';
 import { keepDebuggerClosed } from './lib/debugger.ts';
+import { EXIT } from './lib/exit-code.ts';
 import { tooOld } from './lib/node-version.ts';
 import { ignoreStraySignals } from './lib/stray-signals.ts';
 
