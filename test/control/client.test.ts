@@ -25,7 +25,10 @@ test('what a daemon says moves no cursor', async (t) => {
 
 test('a daemon with too many clients says nothing, and the client what that means', async (t) => {
   const path = await daemon(t, (socket) => socket.destroy());
-  await assert.rejects(ask([path], { command: 'status' }), /closed the connection without an answer: it has too many clients/);
+  await assert.rejects(
+    ask([path], { command: 'status' }),
+    /closed the connection without an answer: it has too many clients/,
+  );
 });
 
 test('a line without an end does not fill the memory of whoever asks', async (t) => {
