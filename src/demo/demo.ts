@@ -53,16 +53,16 @@ The daemon, tunneld run --config ${file.path}:
     const exited = exitOf(daemon);
     const first = await answerOrExit(url, exited, deps.signal);
     if (first === null) {
-      print('\nThe tunnel did not come up.');
+      print('\nThe tunnel did not come up: see the log above.');
       return false;
     }
-    print(`\nThe round trip: GET ${url} on the relay's side was answered by the web service: "${first}"\n`);
-    print('Now the connection is cut, as a server that loses power does it:\n');
+    print(`\nThe round trip works: the web service answered GET ${url} on the relay's side: "${first}"\n`);
+    print('Now the connection is reset, as after a loss of power of the server:\n');
     const cutAt = performance.now();
     relay.cut();
     const again = await answerOrExit(url, exited, deps.signal);
     if (again === null) {
-      print('\nThe tunnel did not come back.');
+      print('\nThe tunnel did not come back: see the log above.');
       return false;
     }
     print(`

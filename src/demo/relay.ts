@@ -1,22 +1,22 @@
 import { createServer, type Server } from 'node:net';
 import ssh2, { type Connection } from '#ssh2';
 
-/** A small SSH server on loopback that does nothing but listen for its clients (`ssh -R`): the demo's stand-in for yours. */
+/** A small SSH server on loopback, for the demo: all it does is listen for its clients (`ssh -R`). */
 export interface Relay {
   readonly port: number;
-  /** Its host key as a line of known_hosts holds it: type and base64. */
+  /** Its host key as in known_hosts: type and base64. */
   readonly hostKey: string;
-  /** Resets every connection, as a server that loses power does. */
+  /** Resets every connection, as a server does after a loss of power. */
   cut(): void;
   close(): void;
 }
 
-/** `authorizedKey` is the only key it lets in, as a key blob. */
+/** `authorizedKey` is the key blob of the only key that may log in. */
 export async function startRelay(authorizedKey: Buffer): Promise<Relay> {
   const hostKey = ssh2.utils.generateKeyPairSync('ed25519');
   const sockets = new Set<{ resetAndDestroy(): void }>();
   const server = new ssh2.Server({ hostKeys: [hostKey.private] }, (client) => serveClient(client, authorizedKey));
-  // The sockets below the connections are needed to cut them.
+  // The sockets are kept, so that cut() can reset them.
   const transport = createServer((socket) => {
     socket.setNoDelay(true);
     sockets.add(socket);
@@ -75,7 +75,7 @@ function verify(context: ssh2.PublicKeyAuthContext, authorizedKey: Buffer): void
     context.reject();
     return;
   }
-  // An Error is what it answers to a malformed signature, whatever its type says.
+  // verify() returns an Error for a malformed signature, contrary to its type.
   const verdict: unknown = key.verify(context.blob ?? Buffer.alloc(0), context.signature, context.hashAlgo);
   if (verdict === true) context.accept();
   else context.reject();

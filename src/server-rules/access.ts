@@ -4,31 +4,31 @@ import { choosePort } from './choose-port.ts';
 import { permitHost } from './permit-host.ts';
 
 /**
- * What a tunnel needs on its server, in the words of sshd_config(5): its listeners, its targets, and a way to see that its listeners
- * lead here (`verify`). Nothing else is to be allowed. All that is written for a server, and all that audit compares, comes from here.
+ * What a tunnel needs on its server, in terms of sshd_config(5): its listeners, its targets, and connections to its own listeners
+ * (`verify`). Nothing else is to be allowed. Every rule for a server, and all that audit compares, is derived from it.
  */
 export interface Access {
   /** Values of PermitListen and permitlisten. */
   readonly listens: readonly string[];
-  /** Values of PermitOpen and permitopen; `any` where no list can name the targets. */
+  /** Values of PermitOpen and permitopen; `any` where no list can hold the targets. */
   readonly opens: readonly string[] | 'any';
-  /** What the line of the key opens besides: where sshd puts a listener when its GatewayPorts are not as a block would say. */
+  /** Further values of permitopen for the key's line: the addresses of listeners where GatewayPorts differs from the block's. */
   readonly fallbackOpens: readonly string[];
-  /** Whether a listener asks for another address than loopback. */
+  /** Whether a listener is not on loopback. */
   readonly publicListener: boolean;
-  /** Whether the server makes a Unix socket. */
+  /** Whether the server listens on a Unix socket. */
   readonly socketListener: boolean;
-  /** Whether the server connects to a Unix socket, be it only to see where it leads. */
+  /** Whether the server connects to a Unix socket, verification included. */
   readonly socketTarget: boolean;
-  /** What cannot be said as exactly as one would like, for the reader of what is generated. */
+  /** Limits of the rules, as sentences for the reader of the script. */
   readonly notes: readonly string[];
 }
 
 export type AccessSpec = Pick<TunnelSpec, 'name' | 'forwards' | 'verify'>;
 
 /**
- * With `jump`, the one port that `client-setup` tells people to use may be reached through the server whether it is verified or not.
- * Throws a UserError where a forward cannot be written into the server's files, or has no such port.
+ * The access of one tunnel. With `jump`, users may reach the port of `client-setup` through the server, whether it is verified or
+ * not. Throws a UserError where a forward cannot be written into the server's files, or has no such port.
  */
 export function accessOf(spec: AccessSpec, jump: boolean): Access {
   const { forwards, verify } = spec;
@@ -53,7 +53,7 @@ export function accessOf(spec: AccessSpec, jump: boolean): Access {
   };
 }
 
-/** What one user needs who logs in for several tunnels. */
+/** The access of a user that logs in for several tunnels. */
 export function combine(all: readonly Access[]): Access {
   return {
     listens: unique(all.flatMap(({ listens }) => listens)),
@@ -68,46 +68,46 @@ export function combine(all: readonly Access[]): Access {
   };
 }
 
-/** Whether this list of targets allows that one: sshd compares the text (open_match in OpenSSH's channels.c). */
+/** Whether the list allows the target: sshd compares the text (open_match in OpenSSH's channels.c). */
 export function allowsOpen(opens: Access['opens'], to: TcpEndpoint): boolean {
   return opens === 'any' || opens.includes(permit(to, 'as-is')) || opens.includes(permit({ ...to, port: 0 }, 'as-is'));
 }
 
-/** Whether this list of listeners allows that one: the text of the address is matched with a pattern (remote_open_match in channels.c). */
+/** Whether the list allows the listener: sshd matches the text of its address with patterns (remote_open_match in channels.c). */
 export function allowsListen(listens: Access['listens'], { host, port }: TcpEndpoint): boolean {
   const hosts = host === '' ? ['*'] : ['*', permitHost(host, 'lower')];
   return hosts.some((one) => listens.includes(`${one}:${port}`) || listens.includes(`${one}:*`));
 }
 
-/** Whether it makes a listener for the server itself alone. */
+/** Whether its listener is on loopback of the server. */
 export function isForServer({ kind, listen }: ForwardSpec): boolean {
   return kind === 'remote' && listen.type === 'tcp' && isLoopbackListener(listen);
 }
 
 /**
- * sshd compares the text that the client sends, not what it stands for: `localhost` is another listener than 127.0.0.1. For all
- * addresses that text is empty, and the pattern `*` is what matches it. Port 0 cannot be written: `*`, any port, includes it.
+ * An endpoint as sshd compares it: the text that the client sends, not the address it resolves to, so that `localhost` is another
+ * listener than 127.0.0.1. For all addresses that text is empty, which the pattern `*` matches. Port 0 is covered by `*` only.
  */
 function permit({ host, port }: TcpEndpoint, fold: 'lower' | 'as-is'): string {
   return `${host === '' ? '*' : permitHost(host, fold)}:${port === 0 ? '*' : port}`;
 }
 
 /**
- * A Unix socket is compared as a host whose port is none, so that its path in brackets with any port names it, and no host
- * (channel_connect_to_path in OpenSSH's channels.c). Null for a path that such a list cannot hold.
+ * sshd compares a Unix socket as a host without a port, so that its path in brackets with any port matches it and no host
+ * (channel_connect_to_path in OpenSSH's channels.c). Null for a path that a list cannot hold.
  */
 function permitTarget(target: Endpoint): string | null {
   if (target.type === 'tcp') return permit(target, 'as-is');
   return /^[\w./@:+-]+$/.test(target.path) ? `[${target.path}]:*` : null;
 }
 
-/** Under both names that people's ssh may use for loopback. */
+/** The port of `client-setup`, under both names that an ssh client may send for loopback. */
 function jumpTargets(spec: AccessSpec): readonly TcpEndpoint[] {
   const { host, port } = choosePort(spec);
   return (host === 'localhost' || host === '127.0.0.1' ? ['localhost', '127.0.0.1'] : [host]).map(at(port));
 }
 
-/** Where the server itself reaches a listener, in all the words that a visit may use. */
+/** The addresses by which the server itself reaches a listener, in every form that a verification may use. */
 function addressesOf(listen: Endpoint): readonly Endpoint[] {
   if (listen.type === 'unix') return [listen];
   const host = listen.host.toLowerCase();
@@ -122,8 +122,8 @@ const ADDRESSES: Readonly<Record<string, readonly string[]>> = {
 };
 
 /**
- * Without a block, GatewayPorts may be anything: with `no`, a listener of another address is one of loopback; with `yes`, one of
- * loopback is one of all addresses, and this one tells it.
+ * Without a block, GatewayPorts may have any value: with `no`, a listener of another address is bound to loopback; with `yes`, one of
+ * loopback is bound to all addresses, which a connection to TELLTALE detects.
  */
 function fallbackAddresses(listen: Endpoint): readonly TcpEndpoint[] {
   if (listen.type !== 'tcp') return [];
@@ -139,22 +139,22 @@ function notesOn(forwards: readonly ForwardSpec[], verify: TunnelSpec['verify'])
   const notes: string[] = [];
   for (const { kind, listen } of forwards) {
     if (kind === 'dynamic') {
-      notes.push('A SOCKS proxy of the device may go anywhere: every address that the server reaches is allowed.');
+      notes.push('A dynamic forward may connect anywhere, so every address that the server reaches is allowed.');
     }
     if (kind !== 'remote') continue;
     if (listen.type === 'unix') {
       notes.push(
-        `sshd cannot limit the paths of Unix sockets: the user may make one wherever it may write, and must be able to write to the folder of ${listen.path}.`,
+        `sshd cannot limit the paths of Unix sockets: the user can create one wherever it may write, and needs write access to the folder of ${listen.path}.`,
       );
     } else if (listen.port === 0) {
-      notes.push('The server chooses a port (port 0), so that permitlisten can name none: every port is allowed.');
+      notes.push('The server chooses the port (port 0), which permitlisten cannot name, so every port is allowed.');
       if (verify !== 'off')
         notes.push(
-          "To see that such a listener leads to the device, the tunnel may connect to every port of the server's localhost: name a port, or write `verify: off`, where that is too much.",
+          "To verify such a listener, the tunnel may connect to every port of the server's localhost: where that is too much, name a port, or set `verify: off`.",
         );
     } else if (listen.port < 1024) {
       notes.push(
-        `Port ${listen.port} is below 1024, which sshd opens for root alone unless net.ipv4.ip_unprivileged_port_start is ${listen.port} or lower.`,
+        `Port ${listen.port} is below 1024, which sshd opens for root only, unless net.ipv4.ip_unprivileged_port_start is ${listen.port} or lower.`,
       );
     }
   }

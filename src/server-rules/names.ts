@@ -2,8 +2,8 @@ import { UserError } from '../lib/user-error.ts';
 import { printable } from '../lib/text.ts';
 
 /**
- * A user name that means itself wherever it is written: in sh, in sshd_config, where `Match User` takes patterns and lists, in
- * authorized_keys and in a path. useradd(8) allows no more either.
+ * A user name without special characters, neither of sh nor of `Match User` (patterns and lists), authorized_keys or a path. useradd(8)
+ * allows no others either. Throws a UserError.
  */
 export function checkUser(name: string, whose: string): string {
   if (USER.test(name)) return name;
@@ -14,7 +14,7 @@ export function checkUser(name: string, whose: string): string {
 
 const USER = /^[A-Za-z_][A-Za-z0-9_.-]{0,31}$/;
 
-/** A name for a `Host` block and for known_hosts, where patterns, lists and options have a meaning of their own. */
+/** A name for a `Host` block and for known_hosts, without patterns and lists, and unlike an option. Throws a UserError. */
 export function checkAlias(name: string): string {
   if (/^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$/.test(name)) return name;
   throw new UserError(

@@ -2,8 +2,8 @@ import { UserError } from '../lib/user-error.ts';
 import { printable } from '../lib/text.ts';
 
 /**
- * A host name or address in the text of permitlisten and permitopen: patterns, lists and quotes are refused. In lower case where
- * `fold` says so, because sshd compares a listener's address so (remote_open_match in OpenSSH's channels.c), but a target's as it is.
+ * A host name or address for permitlisten and permitopen. Throws a UserError for patterns, lists and quotes. `fold` 'lower' is for
+ * listeners, whose addresses sshd compares in lower case (remote_open_match in OpenSSH's channels.c), unlike those of targets.
  */
 export function permitHost(host: string, fold: 'lower' | 'as-is'): string {
   if (!/^[\p{L}\p{N}_.:%-]+$/u.test(host)) {

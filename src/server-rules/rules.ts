@@ -1,8 +1,8 @@
 import type { Access } from './access.ts';
 
 /**
- * The options for a key's line in authorized_keys (sshd(8)) with which the key is good for this and nothing else. `restrict` alone
- * leaves commands: it is the forced one that takes them, with every shell and subsystem.
+ * The options of a key's line in authorized_keys (sshd(8)) that limit the key to this access. `restrict` does not forbid commands: the
+ * forced command replaces them, and every shell and subsystem.
  */
 export function keyOptions({ listens, opens, fallbackOpens }: Access): readonly string[] {
   return [
@@ -20,22 +20,21 @@ export function keyOptions({ listens, opens, fallbackOpens }: Access): readonly 
 export type Directive = readonly [name: string, value: string];
 
 /**
- * The same for a Match block, for all that a user does on the server: the key's options hold for this key, these for whatever way in
- * there may be. Each method is one that is enough, such as `publickey` or `publickey,password`; without any nothing is said of the
- * login.
+ * The same for a Match block, which limits the user however it logs in, not only with this key. Each of `methods` is sufficient, such
+ * as `publickey` or `publickey,password`; an empty list leaves AuthenticationMethods out.
  */
 export function matchOptions(access: Access, methods: readonly string[]): readonly Directive[] {
   const { listens, opens, socketListener, socketTarget } = access;
   return [
     ...(methods.length === 0 ? [] : [['AuthenticationMethods', methods.join(' ')] as const]),
     ['DisableForwarding', 'no'],
-    // Where it forbids a side, it forbids Unix sockets on that side, too (channel_disable_admin in OpenSSH's channels.c).
+    // It applies to Unix sockets too (channel_disable_admin in OpenSSH's channels.c).
     ['AllowTcpForwarding', sides(listens.length > 0 || socketListener, opens === 'any' || opens.length > 0)],
     ['PermitListen', orElse(listens, ['none']).join(' ')],
     ['PermitOpen', opens === 'any' ? 'any' : orElse(opens, ['none']).join(' ')],
     ['GatewayPorts', access.publicListener ? 'clientspecified' : 'no'],
     ['AllowStreamLocalForwarding', sides(socketListener, socketTarget)],
-    // Else a socket that a dead connection left there would be in the way of the next one.
+    // Otherwise the socket of a dead connection would block the next one.
     ...(socketListener ? [['StreamLocalBindUnlink', 'yes'] as const] : []),
     ['AllowAgentForwarding', 'no'],
     ['X11Forwarding', 'no'],
@@ -47,7 +46,7 @@ export function matchOptions(access: Access, methods: readonly string[]): readon
   ];
 }
 
-/** The block as it stands in sshd_config. In a name, what a pattern or a list is made of is written as any one character. */
+/** The block for sshd_config. In the user's name, characters of patterns and lists are replaced by `?`. */
 export function matchBlock(user: string, options: readonly Directive[]): readonly string[] {
   const name = user.replaceAll(/[*!,]/g, '?');
   return [
@@ -56,16 +55,16 @@ export function matchBlock(user: string, options: readonly Directive[]): readonl
   ];
 }
 
-/** It fails, silently, whatever the shell of the user. */
+/** It fails silently with every shell. */
 const NO_PROGRAM = 'false';
 
-/** In a block, AcceptEnv replaces what is said for all (copy_set_server_options in OpenSSH's servconf.c), and it has no word for "none". */
+/** AcceptEnv has no keyword for "none". In a block it replaces the global value (copy_set_server_options in OpenSSH's servconf.c). */
 const NO_VARIABLE = 'NONE';
 
-/** authorized_keys has no word for "none": a name that never exists (RFC 6761 section 6.4) allows nothing, and so forbids the rest. */
+/** authorized_keys has no keyword for "none": a name that never exists (RFC 6761 section 6.4) allows nothing. */
 const NO_LISTENER = 'none.invalid:1';
 
-/** In the words of AllowTcpForwarding and AllowStreamLocalForwarding. */
+/** A value of AllowTcpForwarding or AllowStreamLocalForwarding. */
 function sides(remote: boolean, local: boolean): string {
   if (remote) return local ? 'yes' : 'remote';
   return local ? 'local' : 'no';

@@ -1,11 +1,11 @@
 import type { TunnelSpec } from '../model/spec.ts';
 
-/** Whether two tunnels log in as the same user of the same server: then one block of sshd_config is for both. */
+/** Whether two tunnels log in as the same user of the same server, so that one block of sshd_config applies to both. */
 export function sharesUser(one: TunnelSpec, other: TunnelSpec): boolean {
   return one.user === other.user && one.port === other.port && one.host.toLowerCase() === other.host.toLowerCase();
 }
 
-/** Whether they may also do so with the same key: then one line of authorized_keys is for both. */
+/** Whether they may do so with the same key, so that one line of authorized_keys applies to both. */
 export function sharesKey(one: TunnelSpec, other: TunnelSpec): boolean {
   if (one.name === other.name) return true;
   if (!sharesUser(one, other)) return false;

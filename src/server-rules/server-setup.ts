@@ -4,7 +4,7 @@ import { formatEndpoint } from '../model/endpoint.ts';
 import { checkUser } from './names.ts';
 import { UserError } from '../lib/user-error.ts';
 
-/** Everything that is to be made on a server for one user, in no system's form yet. */
+/** The setup of a server for one user, independent of its operating system. */
 export interface ServerSetup {
   readonly user: string;
   readonly tunnels: readonly string[];
@@ -12,7 +12,7 @@ export interface ServerSetup {
   readonly keyLines: readonly string[];
   /** The same keys in base64 alone. */
   readonly keys: readonly string[];
-  /** Whether these are all: where one of the tunnels has a key that could not be read, lines of others stay on the server. */
+  /** Whether these are all keys; where one could not be read, other lines on the server are kept. */
   readonly complete: boolean;
   /** Options of the user's Match block, in the order in which they are written. */
   readonly options: readonly Directive[];
@@ -21,14 +21,14 @@ export interface ServerSetup {
 
 export interface KeyedTunnel {
   readonly spec: AccessSpec & { readonly user: string };
-  /** All that it may log in with, the first one first; at least one. */
+  /** The keys it may log in with, in order of preference; at least one. */
   readonly keys: readonly PublicKey[];
-  /** Why further ones could not be read. */
+  /** Why further keys could not be read. */
   readonly unread?: readonly string[];
   readonly jump: boolean;
 }
 
-/** `tunnels` log in as the same user of the same server: sshd takes but one Match block for it, the first. */
+/** The setup for `tunnels`, which log in as the same user of the same server: sshd takes only the first Match block for a user. */
 export function serverSetup(tunnels: readonly [KeyedTunnel, ...KeyedTunnel[]]): ServerSetup {
   const user = checkUser(tunnels[0].spec.user, 'the user');
   const needs = tunnels.flatMap(({ spec, keys, jump }) => {
@@ -36,7 +36,7 @@ export function serverSetup(tunnels: readonly [KeyedTunnel, ...KeyedTunnel[]]): 
     const access = accessOf(spec, jump);
     return keys.map((key) => ({ key, access }));
   });
-  // Of two lines with one key sshd takes the first: tunnels that share a key share a line.
+  // Of two lines with the same key, sshd takes the first: tunnels that share a key share a line.
   const byKey = new Map<string, typeof needs>();
   for (const need of needs) byKey.set(need.key.base64, [...(byKey.get(need.key.base64) ?? []), need]);
   const lines = [...byKey.values()].map((same) => keyLine(same[0]!.key, combine(same.map(({ access }) => access))));
@@ -54,14 +54,14 @@ export function serverSetup(tunnels: readonly [KeyedTunnel, ...KeyedTunnel[]]): 
 }
 
 function noteOnUnread(reason: string): string {
-  return `There is no line for one of the keys, because ${reason}. What the server has for other keys stays as it is.`;
+  return `One of the keys is left out, because ${reason}. Lines on the server for other keys are kept.`;
 }
 
-/** Throws a UserError where no server can be set up for this tunnel, whatever its key. */
+/** Throws a UserError where no server can be set up for this tunnel, whatever its keys. */
 export function checkSetup(spec: KeyedTunnel['spec'], jump: boolean): void {
   if (spec.user === 'root')
     throw new UserError(
-      'root of the server is no user for a tunnel: name another one, which need not exist yet (limited@host)',
+      'root of the server cannot be used for a tunnel: name another user, which need not exist yet (limited@host)',
     );
   checkUser(spec.user, 'the user');
   checkPorts(spec);
@@ -73,12 +73,12 @@ function checkPorts({ forwards }: AccessSpec): void {
   for (const { kind, listen } of forwards) {
     if (kind === 'remote' && listen.type === 'tcp' && listen.port > 0 && listen.port < 1024)
       throw new UserError(
-        `sshd lets nobody but root listen on a port below 1024 (where the server's net.ipv4.ip_unprivileged_port_start is lower, its part is yours to write): choose a larger one for ${formatEndpoint(listen)}`,
+        `${formatEndpoint(listen)} is below 1024, where sshd lets only root listen: choose a larger port (a server with a lower net.ipv4.ip_unprivileged_port_start has to be set up by hand)`,
       );
   }
 }
 
-/** Root's, so that a program which runs as the user could not lift its own limits, and no home directory is needed. */
+/** It belongs to root, so that no program of the user can change its limits, and the user needs no home directory. */
 export const KEYS_FOLDER = '/etc/ssh/authorized_keys.d';
 
 /** sshd(8), AUTHORIZED_KEYS FILE FORMAT. */
@@ -86,7 +86,7 @@ function keyLine(key: PublicKey, access: Access): string {
   return [keyOptions(access).join(','), key.type, key.base64, key.comment].join(' ').trimEnd();
 }
 
-/** All of the user's block. Logins are let in whatever sshd_config says of others, and by these keys alone. */
+/** The user's block. It allows logins by these keys only, independent of the global settings. */
 function setupOptions(user: string, access: Access): readonly Directive[] {
   return [
     ['AllowUsers', user],
@@ -98,12 +98,12 @@ function setupOptions(user: string, access: Access): readonly Directive[] {
   ];
 }
 
-/** The block's lines as `sshd -T` prints what is in force. */
+/** The block's lines as `sshd -T` prints the settings in force. */
 export function effectiveLines({ options }: ServerSetup): string {
   return options.map(([name, value]) => `${name.toLowerCase()} ${value}`).join('\n');
 }
 
-/** A public key as a line of authorized_keys has it. */
+/** A public key of authorized_keys. */
 export interface PublicKey {
   readonly type: string;
   readonly base64: string;

@@ -6,14 +6,14 @@ import type { TunnelSpec } from '../model/spec.ts';
 import { checkAlias, checkUser } from '../server-rules/names.ts';
 
 export interface ClientOptions {
-  /** Who logs in on the device. */
+  /** The user to log in as on the device. */
   readonly user: string;
   readonly alias: string;
-  /** The device's own host keys as its `.pub` files have them. */
+  /** The device's own host keys, as its `.pub` files hold them. */
   readonly hostKeys: readonly string[];
 }
 
-/** What people put into their own files to reach the device by name, through the server. */
+/** The lines of ~/.ssh with which `ssh ALIAS` reaches the device through the server. */
 export function clientText(
   spec: Pick<TunnelSpec, 'name' | 'host' | 'port' | 'user' | 'forwards'>,
   options: ClientOptions,
@@ -25,11 +25,10 @@ export function clientText(
   const server = `${permitHost(spec.host, 'as-is')}:${spec.port}`;
   const listener = formatEndpoint({ type: 'tcp', host, port });
   const isLocal = isLoopbackHost(target.host);
-  return `# 1. Into ~/.ssh/config of whoever is to reach ${spec.name} with \`ssh ${alias}\`:
+  return `# 1. Add to ~/.ssh/config, to reach ${spec.name} with \`ssh ${alias}\`:
 
-# ProxyJump names a user of the server who may connect to ${listener} from there. ${jumpUser} is one if the server was set up with
-# \`tunneld server-setup ${spec.name}\`, for those who hold the tunnel's key; write your own user of the server in its place
-# if you have one.
+# ProxyJump names a user of the server that may connect to ${listener} from there. Put your own user of the server in place of
+# ${jumpUser}. Where the server was set up with \`tunneld server-setup ${spec.name}\`, ${jumpUser} works too, with the tunnel's key.
 Host ${alias}
   HostName ${host}
   Port ${port}
@@ -39,16 +38,16 @@ Host ${alias}
 
 # On the server itself: ssh -p ${port} ${user}@${host}
 
-# 2. Into ~/.ssh/known_hosts, so that neither the server nor anybody on the way can pass for the device:
+# 2. Add to ~/.ssh/known_hosts, so that neither the server nor a host in between can impersonate the device:
 
 ${knownHosts(alias, options.hostKeys, isLocal ? null : formatEndpoint(target))}
 `;
 }
 
-/** Of another machine behind the device (`elsewhere`) the keys are not known here. */
+/** The host keys of another machine behind the device (`elsewhere`) are unknown here. */
 function knownHosts(alias: string, hostKeys: readonly string[], elsewhere: string | null): string {
   if (elsewhere !== null) {
-    return `# The tunnel leads on to ${elsewhere}, whose host keys are not kept here: take the .pub files in its /etc/ssh, and write ${alias}\n# before the type of each.`;
+    return `# The tunnel leads to ${elsewhere}, whose host keys are unknown here: copy the lines of the .pub files in its /etc/ssh, and write\n# ${alias} before the key type of each.`;
   }
   const lines = hostKeys.flatMap((text) => {
     const [, type, key] = HOST_KEY.exec(text) ?? [];
@@ -58,7 +57,7 @@ function knownHosts(alias: string, hostKeys: readonly string[], elsewhere: strin
   });
   return lines.length > 0
     ? lines.join('\n')
-    : `# No host key was found on this device: take the .pub files of its SSH server, and write ${alias} before the type of each.`;
+    : `# No host key was found on this device: copy the lines of its SSH server's .pub files, and write ${alias} before the key type of each.`;
 }
 
 const HOST_KEY = /^([\w.@-]+) ([A-Za-z0-9+/]+=*)(?:\s|$)/;

@@ -1,6 +1,6 @@
 import { isMap, isNode, parseDocument } from 'yaml';
 
-/** A tunnel that is to be written into a configuration. */
+/** A tunnel to write into a configuration. */
 export interface NewTunnel {
   readonly name: string;
   readonly host: string;
@@ -11,15 +11,15 @@ export interface NewTunnel {
   readonly remoteForward: readonly string[];
 }
 
-/** A configuration with this tunnel alone, with comments on what else there is: `schema` is the URL of the JSON Schema, for editors. */
+/** A configuration with this tunnel only. `schema` is the URL of the JSON Schema, for editors; null for none. */
 export function newConfig(tunnel: NewTunnel, schema: string | null): string {
-  return `${schema === null ? '' : `# yaml-language-server: $schema=${schema}\n`}# Written by tunneld init. \`tunneld check\` reads it, \`tunneld doctor\` tries it, \`tunneld reload\` applies it.
-# Every key is explained in config.example.yaml; keys are the options of ssh_config(5) with a small first letter.
+  return `${schema === null ? '' : `# yaml-language-server: $schema=${schema}\n`}# Written by tunneld init. \`tunneld check\` checks this file, \`tunneld doctor\` the tunnels; \`tunneld reload\` applies changes.
+# Keys are the options of ssh_config(5) with a small first letter; config.example.yaml explains each of them.
 tunnels:
 ${block(tunnel, '  ')}`;
 }
 
-/** An existing configuration with this tunnel added; everything else, comments included, stays as it is. */
+/** Adds the tunnel to an existing configuration; everything else, comments included, is unchanged. */
 export function addToConfig(text: string, tunnel: NewTunnel): string {
   const document = parseDocument(text);
   const tunnels = document.get('tunnels');
@@ -42,28 +42,28 @@ function block(tunnel: NewTunnel, indent: string): string {
     `  host: ${quoted(tunnel.host)}`,
     `  port: ${tunnel.port}`,
     `  user: ${quoted(tunnel.user)}`,
-    `  # A key of its own: whoever has it can do on the server what \`tunneld audit ${tunnel.name}\` shows.`,
+    `  # A key for this tunnel only. \`tunneld audit ${tunnel.name}\` shows what it can do on the server.`,
     `  identityFile: ${quoted(tunnel.identityFile)}`,
     '  identitiesOnly: yes',
-    "  # The server's host key, as it was compared. Another one is never connected to.",
+    "  # Holds the server's host key. A server with another key is never connected to.",
     `  userKnownHostsFile: [${quoted(tunnel.userKnownHostsFile)}]`,
-    '  # What the server listens on, and where on this side that leads.',
+    '  # What the server listens on, and the target on this side.',
     '  remoteForward:',
     ...tunnel.remoteForward.map((forward) => `    - ${forwardLine(forward)}`),
   ];
   return lines.map((line) => `${indent}${line}\n`).join('');
 }
 
-/** A SOCKS proxy is said in so many words. */
+/** A SOCKS proxy is written out, as configurations require. */
 function forwardLine(forward: string): string {
   const [, listen] = SOCKS_FORWARD.exec(forward) ?? [];
   return listen === undefined ? quoted(forward) : `{ listen: ${quoted(listen)}, target: socks }`;
 }
 
-/** How a command line says it: `1080:socks`. */
+/** A SOCKS proxy as -R of init takes it: `1080:socks`. */
 export const SOCKS_FORWARD = /^(.+):socks$/;
 
-/** In YAML's single quotes nothing is special but themselves. */
+/** In single quotes, YAML treats only the quote itself as special. */
 function quoted(text: string): string {
   return `'${text.replaceAll("'", "''")}'`;
 }

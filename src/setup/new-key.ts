@@ -8,22 +8,24 @@ import { readPublicKeys } from './public-key.ts';
 import { UserError } from '../lib/user-error.ts';
 
 /**
- * Makes an Ed25519 key without a passphrase at this path, with its public half beside it; false where there is a key already. Throws
- * a UserError where something else is in the way.
+ * Creates an Ed25519 key without a passphrase at this path, with its public half beside it. Resolves with false where a key exists.
+ * Rejects with a UserError where something else is at either path.
  */
 export async function makeKey(path: string, comment: string): Promise<boolean> {
   const made = !(await exists(access(path)));
   if (made) {
-    if (await exists(lstat(path))) throw new UserError(`${path} is a link that leads nowhere: remove it`);
-    // It may be what is left of a key that an agent keeps.
+    if (await exists(lstat(path))) throw new UserError(`${path} is a dangling link: remove it`);
+    // The private key may be held by an agent only.
     if (await exists(lstat(`${path}.pub`)))
-      throw new UserError(`${path}.pub is there without its private key: put that back, or move this file away`);
+      throw new UserError(
+        `${path}.pub exists without its private key: restore the private key, or move this file away`,
+      );
     makeDirectory(dirname(path));
     await createFile(path, newKey(comment), 0o600);
   }
   const { keys } = await readPublicKeys({ identityFiles: [path], passphraseFile: null, identityFilesConfigured: true });
   const [key] = keys;
-  // Also for a key whose making was interrupted.
+  // Also for a key whose creation was interrupted.
   if (!(await exists(lstat(`${path}.pub`))))
     await createFile(`${path}.pub`, `${[key.type, key.base64, key.comment].join(' ').trimEnd()}\n`, 0o644);
   return made;

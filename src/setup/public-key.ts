@@ -8,15 +8,15 @@ import { loadIdentityFile } from '../connection/auth/identity-file.ts';
 import { UserError } from '../lib/user-error.ts';
 
 export interface PublicKeys {
-  /** Each key once, in the order in which they are offered; at least one. */
+  /** Each key once, in the order in which they are offered. */
   readonly keys: readonly [PublicKey, ...PublicKey[]];
-  /** What else the tunnel may log in with that could not be read, and why. */
+  /** Why further keys of the tunnel could not be read. */
   readonly unread: readonly string[];
 }
 
 /**
- * The public halves of the keys that a tunnel logs in with. Each is taken from the private key where that can be read, since that is
- * the key which will be offered, and else from the `.pub` beside it. Throws a UserError where there is none at all.
+ * The public halves of the keys that a tunnel logs in with. Each is taken from the private key, which is the one that is offered, or
+ * where that cannot be read from the `.pub` beside it. Rejects with a UserError where there is none.
  */
 export async function readPublicKeys(
   spec: Pick<ServerSpec, 'identityFiles' | 'passphraseFile' | 'identityFilesConfigured'>,
@@ -35,16 +35,16 @@ export async function readPublicKeys(
     } else if (file.key === null) failures.push(escapeControls(file.failure.message));
   }
   const [first, ...rest] = found.values();
-  // Of OpenSSH's own list most are not there.
+  // Most files of OpenSSH's default list do not exist.
   if (first !== undefined) return { keys: [first, ...rest], unread: spec.identityFilesConfigured ? failures : [] };
   throw new UserError(
     failures.length === 0
-      ? "the tunnel has no identityFile: the server can be set up for a key only, made with `ssh-keygen -t ed25519 -N '' -f FILE`"
+      ? "the tunnel has no identityFile, and the server is set up for a key: create one with `ssh-keygen -t ed25519 -N '' -f FILE`"
       : `no key of the tunnel can be read: ${failures.join('; ')}`,
   );
 }
 
-/** The comment in the `.pub` file, which a private key keeps to itself when it is encrypted; null where it is of another key. */
+/** The comment in the `.pub` file, because in an encrypted private key it is encrypted too; null where the file holds another key. */
 async function commentBeside(path: string, base64: string): Promise<string | null> {
   try {
     const [line = ''] = (await readText(`${path}.pub`)).split('\n', 1);

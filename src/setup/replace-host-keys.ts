@@ -10,9 +10,9 @@ import { inDirectory } from '../lib/files/open-directory.ts';
 import { createFile } from '../lib/files/create-file.ts';
 
 /**
- * Makes these the known keys of a host in a known_hosts file: lines about this host alone with other keys go, unless the server
- * shows that key too. The file keeps its owner and mode; what root makes or finds as its own in a folder of a service's user belongs
- * to that user, who is to read it.
+ * Replaces the keys of a host in a known_hosts file with `trusted`. Lines about this host only are removed, unless their key is among
+ * `shown`. The file keeps owner and mode; one of root's in a directory of the service's user is given to that user, so that the
+ * service can read it.
  */
 export async function replaceHostKeys(
   file: string,
@@ -38,7 +38,7 @@ export async function replaceHostKeys(
   await giveToFolder(file);
 }
 
-/** `sudo ssh-keygen -R` leaves a file of root's that the service can no longer read. */
+/** `sudo ssh-keygen -R` leaves a file that belongs to root, which the service cannot read. */
 async function giveToFolder(file: string): Promise<void> {
   if (process.getuid?.() !== 0) return;
   await inDirectory(dirname(file), async (folder) => {

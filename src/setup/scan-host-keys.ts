@@ -4,21 +4,21 @@ import { fingerprint, keyTypeOf } from '../connection/known-hosts/key-blob.ts';
 import { scanServer } from '../connection/ssh2/scan.ts';
 import type { SshStream } from '../net/stream-adapter.ts';
 
-/** A host key that a server shows to everybody. */
+/** A host key of a server, as it is sent before any login. */
 export interface ShownKey {
   readonly key: Buffer;
   readonly type: string;
-  /** As `ssh-keygen -l` shows it. */
+  /** As `ssh-keygen -l` prints it. */
   readonly fingerprint: string;
 }
 
-/** The open way to a server; `close` ends what lies below it. */
+/** An open connection to a server; `close` ends jumps and proxies too. */
 export interface ScanConnection {
   readonly wire: SshStream;
   close(): Promise<void>;
 }
 
-/** The host keys of a server, one of each type that it has, over a new connection for each. Rejects with a TunnelFailure where it shows none. */
+/** The host keys of a server, one of each type, over a new connection for each. Rejects with a TunnelFailure where it sends none. */
 export async function scanHostKeys(
   host: string,
   open: () => Promise<ScanConnection>,
@@ -38,11 +38,11 @@ export async function scanHostKeys(
     const key = { key: scan.hostKey, type: keyTypeOf(scan.hostKey), fingerprint: fingerprint(scan.hostKey) };
     shown.set(key.fingerprint, key);
   }
-  if (shown.size === 0) throw new TunnelFailure('handshake-failed', `${host} shows no host key: ${error}`);
+  if (shown.size === 0) throw new TunnelFailure('handshake-failed', `${host} sent no host key: ${error}`);
   return [...shown.values()];
 }
 
-/** A server shows one key a connection, of the types that it is asked for. */
+/** A server sends one key for each connection, of the types that the client accepts. */
 const TYPES: readonly (readonly string[])[] = [
   ['ssh-ed25519'],
   ['ecdsa-sha2-nistp256', 'ecdsa-sha2-nistp384', 'ecdsa-sha2-nistp521'],

@@ -60,8 +60,8 @@ describe('init, where something is in the way', { concurrency: 2 }, () => {
     const cases: readonly (readonly [RegExp, () => void])[] = [
       [/new\.key is not a regular file/, () => mkdirSync(key)],
       [/holds no private key/, () => writeFileSync(key, 'junk\n', { mode: 0o600 })],
-      [/leads nowhere: remove it/, () => symlinkSync(join(dir, 'nothing'), key)],
-      [/\.pub is there without its private key/, () => writeFileSync(`${key}.pub`, 'ssh-ed25519 AAAA of an agent\n')],
+      [/dangling link: remove it/, () => symlinkSync(join(dir, 'nothing'), key)],
+      [/\.pub exists without its private key/, () => writeFileSync(`${key}.pub`, 'ssh-ed25519 AAAA of an agent\n')],
     ];
     for (const [message, spoil] of cases) {
       rmSync(dir, { recursive: true, force: true });
@@ -89,14 +89,17 @@ describe('init, where something is in the way', { concurrency: 2 }, () => {
     rmSync(file);
     for (const [server, message] of [
       [`o'brien@127.0.0.1:${port}`, /'o'brien' cannot be written/],
-      [`root@127.0.0.1:${port}`, /root of the server is no user for a tunnel: name another one/],
+      [`root@127.0.0.1:${port}`, /root of the server cannot be used for a tunnel: name another user/],
     ] as const) {
       const { code, stderr } = await tunneld(['init', server, '-R', '1:a:1', '--config', file]);
       assert.equal(code, 1);
       assert.match(stderr, message);
     }
-    assert.match((await init('--jump', '-R', '0:localhost:22')).stderr, /it needs a fixed port/);
-    assert.match((await init('-R', '80:localhost:22')).stderr, /nobody but root .* a larger one for localhost:80$/m);
+    assert.match((await init('--jump', '-R', '0:localhost:22')).stderr, /add one with a fixed port/);
+    assert.match(
+      (await init('-R', '80:localhost:22')).stderr,
+      /localhost:80 is below 1024, where sshd lets only root listen: choose a larger port/,
+    );
     for (const [args, message] of [
       [['h:0', '-R', '1:a:1'], /the server must be a whole number/],
       [['me@h', '-R', '65536:a:1'], /-R "65536:a:1" has '65536' where a port/],
@@ -177,7 +180,7 @@ describe('init, where something is in the way', { concurrency: 2 }, () => {
     const args = ['init', `me@127.0.0.1:${port}`, '-R', '8080:localhost:22', '--host-key-fingerprint', 'SHA256:A'];
     const { code, stderr } = await tunneld([...args, '--config', join(dir, 'config.yaml')]);
     assert.equal(code, 1);
-    assert.match(stderr, /shows no host key: \S/);
+    assert.match(stderr, /sent no host key: \S/);
     assert.ok(!stderr.includes('\u001b'));
     assert.equal(existsSync(join(dir, 'known_hosts')), false);
   });

@@ -195,7 +195,7 @@ test('people get a Host block for the port that leads to ssh, and the keys under
   // Of a machine behind the device the keys are not the device's.
   const behind = to(tcp('localhost', 8080), tcp('nas', 22));
   assert.doesNotMatch(behind, /AAAA/);
-  assert.match(behind, /leads on to nas:22/);
+  assert.match(behind, /leads to nas:22/);
   assert.match(clientText(spec, { user: 'pi', alias: 'a', hostKeys: [] }), /No host key was found/);
   for (const listen of [tcp('localhost', 0), { type: 'unix', path: '/run/a' } as const])
     assert.throws(() => to(listen, SSH), /fixed port/);

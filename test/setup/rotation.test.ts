@@ -37,18 +37,18 @@ test('a key is changed by way of both, and the old one goes when only the new on
     [options, options],
   );
   assert.match(lines[0]!, / newer$/);
-  assert.match((await run(newer, world.key)).stdout, /nothing had to be changed/);
+  assert.match((await run(newer, world.key)).stdout, /nothing was changed/);
 
   // A key that cannot be read here, or is not there any more, is no reason to take its line away.
   const blind = await run(newer, join(world.dir, 'missing'));
   assert.match(
     blind.stdout,
-    /kept, because not every key of the tunnel could be read where this script was made: 256 SHA256:/,
+    /kept, because not every key of the tunnel could be read where this script was generated: 256 SHA256:/,
   );
   assert.equal(world.read(KEYS)!.trimEnd().split('\n').length, 2);
 
   const last = await run(newer);
   assert.equal(last.code, 0, last.stderr);
-  assert.match(last.stdout, /taken out, because the tunnel does not have it any more.*: 256 SHA256:.* it's a key/);
+  assert.match(last.stdout, /removed, because the tunnel no longer has it.*: 256 SHA256:.* it's a key/);
   assert.match(world.read(KEYS)!, /^restrict\S* ssh-ed25519 \S+ newer\n$/);
 });

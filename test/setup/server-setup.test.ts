@@ -52,7 +52,7 @@ test('run twice it changes nothing, and undone the server is as it was to the by
   await setUp(world);
   const after = world.snapshot();
   assert.notDeepEqual(after, before);
-  assert.match((await setUp(world)).stdout, /nothing had to be changed/);
+  assert.match((await setUp(world)).stdout, /nothing was changed/);
   assert.deepEqual(world.snapshot(), after);
 
   const [options] = world.read(`/etc/ssh/authorized_keys.d/${USER}`)!.split(' ', 1);
@@ -140,7 +140,7 @@ test('port 0 and Unix sockets: sshd cannot be as exact there, and the script say
   await untilListening(world);
   const forward = `remoteForward: ['0:localhost:22', { listen: /run/limited/a.sock, target: 'localhost:22' }]`;
   const script = await printed(world, ['server-setup'], forward);
-  assert.match(script, /^# Note: The server chooses a port \(port 0\).*every port is allowed\.$/m);
+  assert.match(script, /^# Note: The server chooses the port \(port 0\).*every port is allowed\.$/m);
   assert.match(script, /^# Note: sshd cannot limit the paths of Unix sockets.*folder of \/run\/limited\/a\.sock\.$/m);
   await setUp(world, [], forward);
   world.run(['install', '-d', '-o', USER, '/run/limited']);
@@ -151,7 +151,10 @@ test('port 0 and Unix sockets: sshd cannot be as exact there, and the script say
   assert.equal(forwards(world, '/run/limited/a.sock:localhost:22'), 'granted');
   assert.equal(forwards(world, '*:9999:localhost:22'), 'refused');
   // To verify a port that the server chooses.
-  assert.match(script, /^# Note: To see .* every port of the server's localhost: name a port, or write `verify: off`/m);
+  assert.match(
+    script,
+    /^# Note: To verify .* every port of the server's localhost: .*name a port, or set `verify: off`/m,
+  );
   assert.equal(connects(world, 'localhost:22'), 'connected');
   assert.equal(connects(world, 'server:22'), 'prohibited');
   await setUp(world, [], `${forward}, verify: off`);

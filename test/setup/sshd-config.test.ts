@@ -122,7 +122,7 @@ test('a block that comes earlier and decides otherwise: all is put back, and it 
   const { code, stderr } = runScript(world, await printed(world, ['server-setup']));
   assert.equal(code, 1);
   assert.match(stderr, /sshd would apply "forcecommand date" to logins from 192\.0\.2\.1, not "forcecommand false"/);
-  assert.match(stderr, /everything on this server is as it was before/);
+  assert.match(stderr, /all changes to this server were reverted/);
   assert.deepEqual(world.snapshot(), before);
 });
 
@@ -134,7 +134,7 @@ test('a configuration that sshd does not accept stops the script before it chang
   const broken = world.snapshot();
   const first = runScript(world, await printed(world, ['server-setup']));
   assert.equal(first.code, 1);
-  assert.match(first.stderr, /mend it first/);
+  assert.match(first.stderr, /fix the errors above first/);
   assert.deepEqual(world.snapshot(), broken);
 
   // The same where it was set up before: what is there stays.
@@ -145,7 +145,7 @@ test('a configuration that sshd does not accept stops the script before it chang
   for (const options of [[], ['--undo']]) {
     const { code, stderr } = runScript(world, await printed(world, ['server-setup', ...options]));
     assert.equal(code, 1);
-    assert.match(stderr, /mend it first[\s\S]*as it was before/);
+    assert.match(stderr, /fix the errors above first[\s\S]*were reverted/);
     assert.deepEqual(world.snapshot(), brokenLater);
   }
 });
@@ -164,14 +164,14 @@ test('a sshd that does not reload puts everything back, and what cannot be put b
   const first = await run();
   assert.equal(first.code, 1);
   assert.match(first.stderr, /sshd could not be reloaded/);
-  assert.match(first.stderr, /sshd must be reloaded by hand[\s\S]*everything on this server is as it was before/);
+  assert.match(first.stderr, /reload it by hand[\s\S]*all changes to this server were reverted/);
   assert.deepEqual(world.snapshot(), before);
 
   install('systemctl', '[ "$1" = --quiet ]');
   install('userdel', 'echo no >&2; exit 1');
   const second = await run();
   assert.equal(second.code, 1);
-  assert.match(second.stderr, /^no$[\s\S]*not everything could be put back/m);
+  assert.match(second.stderr, /^no$[\s\S]*not all changes could be reverted/m);
   assert.equal(world.read(DROP_IN), null);
   world.run(['rm', '/run/bin/userdel', '/run/bin/systemctl', '-r', '/run/systemd']);
   await undo(world);

@@ -1,4 +1,4 @@
-/** Parts of sh that both scripts share. None has a ${…}, which these strings would take for theirs. */
+/** Parts of sh that both scripts share. None contains ${…}, which String.raw would replace. */
 
 export const BASICS = String.raw`
 say() { printf '%s\n' "$*"; }
@@ -8,9 +8,9 @@ die() {
 }
 
 [ "$(id -u)" = 0 ] || die 'this script must be run as root (sudo sh FILE)'
-sshd=$(command -v sshd) || die 'there is no sshd on this machine'
-[ -f /etc/ssh/sshd_config ] || die 'there is no /etc/ssh/sshd_config on this machine'
-# What it leads to where it is a link, because the file itself will be replaced.
+sshd=$(command -v sshd) || die 'sshd not found on this machine: install an OpenSSH server'
+[ -f /etc/ssh/sshd_config ] || die '/etc/ssh/sshd_config does not exist on this machine'
+# The file behind a link, because the file will be replaced.
 config=$(readlink -f /etc/ssh/sshd_config)
 work=$(mktemp -d)
 count=0
@@ -20,16 +20,16 @@ trap 'put_back' EXIT
 trap 'exit 1' HUP INT TERM
 `.trim();
 
-/** Changes to files that can all be taken back until the script says that it has finished. */
+/** Changes to files, which can be reverted until the script has finished. */
 export const FILES = String.raw`
-# remember FILE: what it is now will be put back where this script fails.
+# remember FILE: keeps its present content, which is restored where this script fails.
 remember() {
   count=$((count + 1))
   printf '%s\n' "$1" >"$work/$count.path"
   if [ -e "$1" ]; then cp -p "$1" "$work/$count.file"; fi
 }
 
-# replace FILE TEXT: in one step, so that nobody reads half of it, and only where it differs.
+# replace FILE TEXT: replaces it atomically, and only where it differs.
 replace() {
   if [ -e "$1" ] && cmp -s "$1" "$2"; then return 0; fi
   remember "$1"
@@ -39,10 +39,10 @@ replace() {
   changed=yes
 }
 
-# What an earlier run had begun to write when it was killed; sshd may read it where it reads the whole folder.
+# Files of an earlier run that was killed while writing; sshd would read them with the rest of its folder.
 remove_leftovers() { rm -f "$config.tunneld-new" "$drop_in.tunneld-new" "$keys.tunneld-new"; }
 
-# discard FILE
+# discard FILE: removes it.
 discard() {
   [ -e "$1" ] || return 0
   remember "$1"
@@ -63,13 +63,13 @@ put_files_back() {
   done
 }
 
-# Folders of ours that nobody uses any more.
+# Removes our folders once they are empty.
 remove_folders() {
   if [ -e "$folder_made" ] && rmdir "$keys_folder" 2>/dev/null; then rm -f "$folder_made"; fi
   rmdir "$state_folder" 2>/dev/null || :
 }
 
-# The main file without our lines.
+# without_block FILE: prints the main file without our lines.
 without_block() {
   awk -v first="$block_begin" -v last="$block_end" '
     $0 == first { inside = 1 }
@@ -78,7 +78,7 @@ without_block() {
   ' "$1"
 }
 
-# What the main file was before our lines came: to the byte, unless somebody has changed it since.
+# Prints the main file without our lines: byte by byte as it was before, unless it was changed since.
 before_block() {
   if [ -e "$state/sshd_config.with" ] && cmp -s "$config" "$state/sshd_config.with"; then
     cat "$state/sshd_config.without"

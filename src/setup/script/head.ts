@@ -2,29 +2,29 @@ import { shellQuote } from '../../lib/shell-quote.ts';
 import { KEYS_FOLDER } from '../../server-rules/server-setup.ts';
 import type { System } from './system.ts';
 
-/** As they are told to people. */
+/** Names of tunnels in a sentence. */
 export function namesOf(tunnels: readonly string[]): string {
   return tunnels.length === 1 ? `the tunnel ${tunnels[0]}` : `the tunnels ${tunnels.join(', ')}`;
 }
 
-/** Where things are, for both scripts. */
+/** The variables of both scripts. */
 export function variables(user: string, system: System): string {
   return [
     `user=${shellQuote(user)}`,
     `keys_folder=${shellQuote(KEYS_FOLDER)}`,
     'keys="$keys_folder/$user"',
-    // The first of its folder: of several values for one login sshd takes the first.
+    // Sorted first in its folder: of several values for one login, sshd takes the first.
     'drop_in="/etc/ssh/sshd_config.d/00-tunneld-$user.conf"',
     `state_folder=${shellQuote(system.state)}`,
     'state="$state_folder/$user"',
-    // No name of a user; several may have their keys in one folder.
+    // Not named after a user: several users may have their keys in one folder.
     'folder_made="$state_folder/.keys-folder-made"',
     'block_begin="# Made by tunneld server-setup for $user: begin"',
     'block_end="# Made by tunneld server-setup for $user: end"',
   ].join('\n');
 }
 
-/** sudo and su leave some of these out. */
+/** sudo and su may leave some of these out of PATH. */
 export const PATHS = `PATH="$PATH:/usr/sbin:/sbin:/usr/local/sbin:/usr/lib/ssh"
 LC_ALL=C
 export PATH LC_ALL`;

@@ -6,17 +6,17 @@ import { RESERVED_PORTS } from './reserved-ports.ts';
 import { comment, printer } from './quote.ts';
 import type { System } from './system.ts';
 
-/** The script that sets a server up; it may be run again, and is undone by undoScript(). */
+/** The script that sets a server up. It may be run again; undoScript() makes the one that undoes it. */
 export function setUpScript(setup: ServerSetup, system: System, server: string): string {
   const { user, tunnels, notes, keyLines, keys, complete } = setup;
-  const way = keys.length === 1 ? 'one way in, the key below' : `${keys.length} ways in, the keys below`;
+  const way = keys.length === 1 ? 'logs in with the key below' : `logs in with the ${keys.length} keys below`;
   return [
     '#!/bin/sh',
     comment([
       `Sets the server ${server} up for ${namesOf(tunnels)} of tunneld. Read it, then run it there as root.`,
       '',
-      `The user ${user} gets ${way}, and may do nothing but what is listed. Whatever fails, everything is put back as it was.`,
-      'Run again it changes nothing. A key of the tunnel that is not below any more is taken out.',
+      `The user ${user} ${way}, and may do only what is listed. Where a step fails, all changes are reverted.`,
+      'A second run changes nothing. A key of the tunnel that is no longer below is removed.',
       `\`tunneld server-setup ${tunnels[0]} --undo\` prints the script that undoes it.`,
       ...notes.flatMap((note) => ['', `Note: ${note}`]),
     ]),
@@ -26,16 +26,16 @@ export function setUpScript(setup: ServerSetup, system: System, server: string):
     '',
     variables(user, system),
     '',
-    '# Lines for sshd to find keys in, in a folder of root, so that no program of the user could change its own limits.',
+    '# Keys with their limits. They are kept in a folder of root, so that no program of the user can change them.',
     printer('authorized_keys', keyLines.join('\n')),
     '',
     printer('key_texts', keys.join('\n')),
-    '# Whether these are all keys that there may be.',
+    '# Whether these are all keys of the tunnel.',
     `complete=${complete ? 'yes' : 'no'}`,
     '',
     printer('match_block', matchBlock(user, setup.options).join('\n')),
     '',
-    '# What `sshd -T` must say of a login of this user afterwards.',
+    '# What `sshd -T` has to print for a login of this user afterwards.',
     printer('wanted', effectiveLines(setup)),
     '',
     ROLL_BACK,
@@ -63,24 +63,24 @@ put_back() {
     set +e
     put_files_back
     if [ -e "$work/state" ]; then
-      # An earlier run made it all: only what this one added goes.
+      # An earlier run made the rest: only what this one added is removed.
       [ -e "$work/state/user-made" ] || unmake_user || whole=no
       [ -e "$work/state/password-was" ] || restore_password || whole=no
       rm -rf "$state" && cp -pR "$work/state" "$state"
     elif [ -e "$state" ]; then
       unmake_user || whole=no
       restore_password || whole=no
-      # Where something is left, the script that undoes it all can still find out what.
+      # Where something is left, the state stays, for the script that undoes the setup.
       if [ "$whole" = yes ]; then rm -rf "$state"; fi
       remove_folders
     fi
-    [ "$reloaded" = no ] || reload_sshd || printf '%s\n' 'tunneld: sshd must be reloaded by hand, to know its old files again' >&2
+    [ "$reloaded" = no ] || reload_sshd || printf '%s\n' 'tunneld: sshd could not be reloaded: reload it by hand, to apply its restored files' >&2
   fi
   if [ "$finished" != yes ]; then
     [ "$code" != 0 ] || code=1
-    left='everything on this server is as it was before'
-    [ "$whole" = yes ] || left='and not everything could be put back as it was: mend that, then run the script that undoes it'
-    printf 'tunneld: it did not work: %s\n' "$left" >&2
+    left='all changes to this server were reverted'
+    [ "$whole" = yes ] || left='not all changes could be reverted: fix the errors above, then run the script that undoes the setup'
+    printf 'tunneld: the setup failed: %s\n' "$left" >&2
   fi
   rm -rf "$work"
   exit "$code"
@@ -91,8 +91,8 @@ whole=yes
 `.trim();
 
 const STEPS = String.raw`
-# with_block FILE: with our lines in front of its first Match (or of our lines for another user, which begin with a comment), where
-# no earlier block can decide, else at its end. There "Match all" ends ours, so that no line which is added later is part of it.
+# with_block FILE: prints it with our lines before its first Match (or before our lines for another user, which begin with a comment),
+# so that no earlier block decides; else at its end, closed by "Match all", so that later lines are not part of our block.
 with_block() {
   first=$(awk '
     /^# Made by tunneld server-setup for .*: begin$/ { print NR; exit }
@@ -114,7 +114,7 @@ with_block() {
   fi
 }
 
-# Whether the main file reads the folder for everybody: below a Match it would read it for some logins only.
+# Whether the main file includes the folder for all logins, not below a Match.
 reads_folder() {
   [ -d /etc/ssh/sshd_config.d ] && awk '
     { gsub(/[="]/, " ") }
@@ -124,7 +124,7 @@ reads_folder() {
   ' "$config"
 }
 
-# What sshd will apply to a login of this user, from here and from elsewhere, against what was asked for.
+# Compares what sshd will apply to a login of this user, from here and from elsewhere, with what was asked for.
 compare() {
   wrong=no
   wanted >"$work/wanted"
@@ -144,22 +144,22 @@ compare() {
 key_texts >"$work/keys"
 connection="user=$user,host=localhost,addr=127.0.0.1,laddr=127.0.0.1,lport=22"
 remove_leftovers
-"$sshd" -t || die 'sshd does not accept its own configuration: mend it first'
+"$sshd" -t || die 'the configuration of sshd is invalid: fix the errors above first'
 if [ ! -e "$state" ]; then
   check_user
-  [ ! -e "$keys" ] || die "$keys exists and was not made by this script: give the tunnel a user of its own"
+  [ ! -e "$keys" ] || die "$keys exists and was not written by this script: use another user for the tunnel"
 fi
-# A key that they have in common says that it is the same device, with a newer key.
+# A key in common means that it is the same device, with a newer key.
 if [ -e "$keys" ] && grep -q . "$keys" && ! grep -Fq -f "$work/keys" "$keys"; then
-  die "$user is set up for other keys, of another device or older ones: give this tunnel a user of its own. If the key was changed, list both, the new one first (identityFile: [NEW, OLD]), and make this script again; when the tunnel logs in with the new one, take the old one out"
+  die "$user is set up for other keys, of another device or older ones: use another user for this tunnel. If the key of this device was changed, list both, the new one first (identityFile: [NEW, OLD]), and generate this script again; remove the old one when the tunnel logs in with the new one"
 fi
-check_promises
+check_reserved_ports
 
 if [ -e "$state" ]; then cp -pR "$state" "$work/state"; fi
 started=yes
 mkdir -p "$state"
 chmod 700 "$state_folder" "$state"
-# A run that was killed may have left files that sshd has not read yet.
+# A run that was killed may have left changes that sshd has not loaded yet.
 if [ -e "$state/unfinished" ]; then changed=yes; fi
 : >"$state/unfinished"
 make_user
@@ -181,17 +181,17 @@ if reads_folder; then
 else
   with_block "$work/without" >"$work/new"
   discard "$drop_in"
-  # First, so that also a run which is killed can be undone to the byte.
+  # First, so that even a run that is killed can be undone exactly.
   cp "$work/without" "$state/sshd_config.without"
   cp "$work/new" "$state/sshd_config.with"
   replace "$config" "$work/new"
 fi
 
-"$sshd" -t || die 'sshd does not accept the new configuration'
-compare || die "something else in this server's sshd_config decides about $user: move it behind our Match block"
+"$sshd" -t || die 'the new configuration of sshd is invalid (see the errors above)'
+compare || die "other lines of sshd_config override the settings for $user: move them below our Match block"
 for option in allowgroups denyusers denygroups; do
   grep "^$option " "$work/effective" | while IFS= read -r line; do
-    say "note: this server has \"$line\": a login of $user must pass that too"
+    say "note: sshd_config has \"$line\", which applies to logins of $user too"
   done
 done
 if [ "$changed" = yes ]; then
@@ -201,11 +201,11 @@ fi
 rm -f "$state/unfinished"
 finished=yes
 if [ -s "$work/others" ]; then
-  words='taken out, because the tunnel does not have it any more; a connection that it made stays until it ends'
-  [ "$complete" = yes ] || words='kept, because not every key of the tunnel could be read where this script was made'
-  while IFS= read -r line; do say "$words: $(printf '%s\n' "$line" | ssh-keygen -lf - 2>/dev/null || printf '%s' "$line")"; done <"$work/others"
+  reason='removed, because the tunnel no longer has it; its open connections stay until they end'
+  [ "$complete" = yes ] || reason='kept, because not every key of the tunnel could be read where this script was generated'
+  while IFS= read -r line; do say "$reason: $(printf '%s\n' "$line" | ssh-keygen -lf - 2>/dev/null || printf '%s' "$line")"; done <"$work/others"
 fi
-say "$user is set up as asked; sshd -T says so:"
+say "$user is set up; sshd -T confirms:"
 sed 's/^/  /' "$work/wanted"
-if [ "$changed" = no ]; then say 'nothing had to be changed'; fi
+if [ "$changed" = no ]; then say 'nothing was changed'; fi
 `.trim();

@@ -1,8 +1,8 @@
-/** What differs from one system to the next, as functions of sh. */
+/** Functions of sh that depend on the operating system. */
 export interface System {
-  /** Where a script remembers what it made. */
+  /** The folder in which the scripts record what they made. */
   readonly state: string;
-  /** check_user, make_user, unmake_user, restore_password: called in this order, or from the end. */
+  /** check_user, make_user, unmake_user, restore_password. */
   readonly user: string;
   /** reload_sshd. */
   readonly reload: string;
@@ -13,42 +13,42 @@ exists() { getent passwd "$user" >/dev/null; }
 # shadow_field NUMBER (shadow(5)): 2 is the password, 3 the day of its last change.
 shadow_field() { awk -F : -v user="$user" -v number="$1" '$1 == user { print $number }' /etc/shadow; }
 
-# Our limits on somebody who logs in for other reasons would lock them out.
+# Refuses a user that logs in for other purposes: our limits would lock it out.
 check_user() {
   exists || return 0
-  [ "$(id -u "$user")" != 0 ] || die "$user is root, and would be locked out: give the tunnel a user of its own"
+  [ "$(id -u "$user")" != 0 ] || die "$user is root, and would be locked out: use another user for the tunnel"
   case $(getent passwd "$user" | cut -d : -f 7) in
     */nologin | */false) ;;
-    *) die "the user $user exists and has a shell, and would be locked out: give the tunnel a user of its own (or, if nobody logs in as $user: usermod --shell /usr/sbin/nologin $user)" ;;
+    *) die "the user $user has a shell, and would be locked out: use another user for the tunnel (or, if $user is not used for logins: usermod --shell /usr/sbin/nologin $user)" ;;
   esac
   case $(shadow_field 2) in
     '!'* | '*'*) ;;
-    '') die "the user $user exists and has no password field in /etc/shadow that keeps people out: give the tunnel a user of its own" ;;
-    *) die "the user $user exists and has a password: give the tunnel a user of its own" ;;
+    '') die "the password of the user $user is empty in /etc/shadow: use another user for the tunnel" ;;
+    *) die "the user $user has a password: use another user for the tunnel" ;;
   esac
   home=$(getent passwd "$user" | cut -d : -f 6)
   for file in "$home/.ssh/authorized_keys" "$home/.ssh/authorized_keys2"; do
     [ -f "$file" ] || continue
     if grep -Ev '^[[:space:]]*(#|$)' "$file" | grep -Fvq -f "$work/keys"; then
-      die "$file holds other keys, which could no longer log in: give the tunnel a user of its own"
+      die "$file holds other keys, which would be locked out: use another user for the tunnel"
     fi
   done
 }
 
-# A password of "*" is none that anybody can type. An "!" before it would lock the account, keys included, where sshd does not
-# use PAM (platform_locked_account in OpenSSH's platform.c), and an empty field would let everybody in.
+# No password matches "*". An "!" would lock the account, keys included, where sshd does not use PAM (platform_locked_account in
+# OpenSSH's platform.c), and an empty field would allow logins without a password.
 make_user() {
   if ! exists; then
     for shell in /usr/sbin/nologin /sbin/nologin /usr/bin/nologin /usr/bin/false /bin/false; do
       [ -x "$shell" ] && break
     done
-    [ -x "$shell" ] || die 'there is neither nologin nor false on this machine'
-    command -v useradd >/dev/null || die 'there is no useradd on this machine: make the user yourself, with nologin as its shell'
+    [ -x "$shell" ] || die 'neither nologin nor false was found on this machine'
+    command -v useradd >/dev/null || die 'useradd not found on this machine: create the user yourself, with nologin as its shell'
     : >"$state/user-made"
     useradd --system --user-group --no-create-home --home-dir /nonexistent --shell "$shell" --password '*' \
       --comment 'SSH tunnel' "$user"
     changed=yes
-    say "made the user $user: no shell, no password, no home directory"
+    say "created the user $user: no shell, no password, no home directory"
   fi
   field=$(shadow_field 2)
   case $field in
@@ -56,7 +56,7 @@ make_user() {
       (umask 077 && printf '%s\n' "$field" >"$state/password-was" && shadow_field 3 >"$state/password-day")
       usermod --password '*' "$user"
       changed=yes
-      say "the account $user was locked (!): it has no usable password now (*)"
+      say "unlocked the account $user (!): it still has no usable password (*)"
       ;;
   esac
 }
@@ -69,15 +69,15 @@ restore_password() {
   chage --lastday "$day" "$user"
 }
 
-# Of all that has this user's number only what is sshd's: the user of a container may have the same.
+# Only processes of sshd: the user of a container may have the same number.
 end_connections() {
   for folder in $(find /proc -maxdepth 1 -name '[0-9]*' -user "$user" 2>/dev/null); do
     if grep -q "^sshd[a-z-]*: $user" "$folder/cmdline" 2>/dev/null; then kill "$(basename "$folder")" 2>/dev/null || :; fi
   done
 }
 
-# userdel refuses while a connection is open, and a connection should not outlive its user. Where logins are sessions of systemd, the
-# user's manager would outlive it for some seconds (UserStopDelaySec, logind.conf(5)).
+# userdel fails while a connection is open, so connections are ended first. Where logins are sessions of systemd, the user's manager
+# would run on for some seconds (UserStopDelaySec, logind.conf(5)).
 unmake_user() {
   if [ ! -e "$state/user-made" ] || ! exists; then return 0; fi
   tries=0
@@ -93,7 +93,7 @@ unmake_user() {
 }
 `.trim();
 
-/** A signal is enough for sshd to read its files again, with every connection kept (sshd(8)); each way here ends in one. */
+/** On SIGHUP, sshd reads its files again and keeps its connections (sshd(8)); each of these commands sends one. */
 const LINUX_RELOAD = String.raw`
 reload_sshd() {
   if [ -d /run/systemd/system ]; then
@@ -119,7 +119,7 @@ reload_sshd() {
       return 0
     fi
   done
-  say 'no running sshd was found to reload: what is new holds from its next start, or its next connection where it is started for each'
+  say 'no running sshd was found: the changes apply from its next start, or its next connection where it is started for each'
 }
 `.trim();
 
@@ -129,10 +129,10 @@ const MACOS_USER = String.raw`
 exists() { dscl . -read "/Users/$user" UniqueID >/dev/null 2>&1; }
 
 check_user() {
-  if exists; then die "the user $user exists: give the tunnel a user of its own"; fi
+  if exists; then die "the user $user exists: use another user for the tunnel"; fi
 }
 
-# The lowest free number of those that macOS hides from its login window. A password of "*" is none that anybody can type.
+# The lowest free number of those that macOS hides from its login window. No password matches "*".
 make_user() {
   exists && return 0
   uid=300
@@ -146,12 +146,12 @@ make_user() {
   dscl . -create "/Users/$user" RealName 'SSH tunnel'
   dscl . -create "/Users/$user" IsHidden 1
   dscl . -create "/Users/$user" Password '*'
-  # Where Remote Login is not for all users, it is for this group.
+  # Remote Login may be limited to this group.
   if dscl . -read /Groups/com.apple.access_ssh >/dev/null 2>&1; then
     dseditgroup -o edit -a "$user" -t user com.apple.access_ssh
   fi
   changed=yes
-  say "made the user $user: no shell, no password, no home directory"
+  say "created the user $user: no shell, no password, no home directory"
 }
 
 restore_password() { :; }
@@ -166,11 +166,11 @@ unmake_user() {
 }
 `.trim();
 
-/** launchd starts an sshd for each connection, which reads its files anew. */
+/** launchd starts an sshd for each connection, which reads the files. */
 const MACOS_RELOAD = String.raw`
 reload_sshd() {
   launchctl print system/com.openssh.sshd >/dev/null 2>&1 ||
-    say 'Remote Login is off: System Settings, General, Sharing (or: sudo systemsetup -setremotelogin on)'
+    say 'Remote Login is off: turn it on in System Settings, General, Sharing (or: sudo systemsetup -setremotelogin on)'
 }
 `.trim();
 

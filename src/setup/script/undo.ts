@@ -3,13 +3,13 @@ import { namesOf, PATHS, variables } from './head.ts';
 import { comment } from './quote.ts';
 import type { System } from './system.ts';
 
-/** The script that takes away what setUpScript() made, and nothing else. */
+/** The script that removes what setUpScript() made, and nothing else. */
 export function undoScript(user: string, tunnels: readonly string[], system: System, server: string): string {
   return [
     '#!/bin/sh',
     comment([
-      `Undoes on the server ${server} what \`tunneld server-setup\` made for ${namesOf(tunnels)}. Read it, then run it there as root.`,
-      'A user that was there before stays; one that was made goes, and its connections end.',
+      `Undoes \`tunneld server-setup\` for ${namesOf(tunnels)} on the server ${server}. Read it, then run it there as root.`,
+      'A user that existed before is kept; one that was created is removed, and its connections end.',
     ]),
     'set -eu',
     'umask 022',
@@ -39,8 +39,8 @@ put_back() {
   if [ "$finished" != yes ]; then
     [ "$code" != 0 ] || code=1
     put_files_back
-    left='everything is as it was before'
-    [ "$whole" = yes ] || left='but not everything could be put back as it was'
+    left='all changes were reverted'
+    [ "$whole" = yes ] || left='not all changes could be reverted'
     printf 'tunneld: nothing was undone: %s\n' "$left" >&2
   fi
   rm -rf "$work"
@@ -52,25 +52,25 @@ whole=yes
 const STEPS = String.raw`
 if [ ! -d "$state" ]; then
   finished=yes
-  # A run that was killed may have come no further.
+  # A run that was killed may have left no more than this.
   remove_folders
-  say "there is nothing to undo: this server was not set up for $user"
+  say "nothing to undo: this server was not set up for $user"
   exit 0
 fi
 connection="user=$user,host=localhost,addr=127.0.0.1,laddr=127.0.0.1,lport=22"
 remove_leftovers
-"$sshd" -t || die 'sshd does not accept its own configuration: mend it first'
+"$sshd" -t || die 'the configuration of sshd is invalid: fix the errors above first'
 before_block >"$work/without"
 replace "$config" "$work/without"
 discard "$drop_in"
 discard "$keys"
-"$sshd" -t || die 'sshd does not accept its configuration without ours'
+"$sshd" -t || die 'the configuration of sshd is invalid without our lines (see the errors above)'
 reload_sshd || die 'sshd could not be reloaded'
-# From here on nothing is put back: nobody can log in as this user any more.
+# From here on nothing is reverted: this user can no longer log in.
 finished=yes
 restore_password
-unmake_user || die "the user $user could not be removed: end what runs as this user (above), and run this again"
+unmake_user || die "the user $user could not be removed: end its processes (see above), and run this again"
 rm -rf "$state"
 remove_folders
-say "undone: this server knows nothing of the tunnel of $user any more"
+say "undone: the setup for $user was removed from this server"
 `.trim();
