@@ -5,6 +5,7 @@ import { sourceOf, translate } from '../net/dial.ts';
 import { asFailure, hintFor, TunnelFailure } from '../model/failure.ts';
 import { systemLookup } from '../net/resolve-host.ts';
 import { localAddress } from '../net/local-address.ts';
+import type { NetworkPath } from '../net/pacing/turns.ts';
 import { openSocket } from '../net/open-socket.ts';
 import { probeRequest } from '../net/probe-path.ts';
 import { resetSocket } from '../net/reset-socket.ts';
@@ -100,11 +101,16 @@ async function probeAddresses(
   const { port, connectTimeoutMs, connectLimit } = machine;
   const seen: string[] = [];
   const failures: TunnelFailure[] = [];
-  for (const host of addresses) {
+  const probe = async (host: string) => {
     const at = formatEndpoint({ type: 'tcp', host, port });
-    const endpoint = { address: host, port, source: sourceOf(machine), beyond: serverBehindProxy(spec) };
+    const path: NetworkPath = {
+      address: host,
+      port,
+      source: sourceOf(machine),
+      behindProxy: serverBehindProxy(spec),
+    };
     const claim = { ...probeRequest(connectLimit, clock), urgent: true };
-    const turn = await device.turns.take(endpoint, claim, signal);
+    const turn = await device.turns.take(path, claim, signal);
     try {
       const own = localAddress(machine, isIPv6(host) ? 6 : 4);
       const from = own === null ? {} : { localAddress: own };
@@ -117,7 +123,9 @@ async function probeAddresses(
     } finally {
       turn.end();
     }
-  }
+  };
+  // Side by side: each that is dead takes all the time there is.
+  await Promise.all(addresses.map(probe));
   const [first] = failures;
   const text = [...seen, ...failures.map(({ message }) => message)].join('; ');
   if (seen.length === 0 && first !== undefined) throw new TunnelFailure(first.code, text);

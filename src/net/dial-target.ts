@@ -1,36 +1,77 @@
-import type { Socket } from 'node:net';
+import { isIP, type Socket } from 'node:net';
+import { abortable, childController } from '../lib/async/abort.ts';
 import type { Clock } from '../lib/async/clock.ts';
 import { fewATurn } from '../lib/async/slices.ts';
 import { errorCode, errorText } from '../lib/text.ts';
 import { TunnelFailure } from '../model/failure.ts';
-import { openSocket } from './open-socket.ts';
+import { openSocket, TimeoutError } from './open-socket.ts';
+import { createHostMemory } from './pacing/host-memory.ts';
+import { resetSocket } from './reset-socket.ts';
+import { systemLookup, type Lookup } from './resolve-host.ts';
+import { firstToSucceed } from './stagger.ts';
 import { guardListeners } from './guard-listeners.ts';
 import { formatEndpoint, type Endpoint } from '../model/endpoint.ts';
 
-/** A connection to the target of a forward, with allowHalfOpen and shielded. Rejects with target-unreachable or the signal's reason. */
+/**
+ * A connection to the target of a forward, with allowHalfOpen and shielded. The addresses of a name are tried as those of a server are
+ * (RFC 8305). Rejects with target-unreachable or the signal's reason.
+ */
 export async function dialTarget(
   target: Endpoint,
   timeoutMs: number,
   clock: Clock,
   signal: AbortSignal,
+  lookup = systemLookup,
 ): Promise<Socket> {
-  const address =
-    target.type === 'unix'
-      ? { path: target.path }
-      : {
-          host: target.host,
-          port: target.port,
-          noDelay: true,
-          // Node's default of 250 ms for each address but the last is too short for a target on a slow Wi-Fi.
-          autoSelectFamilyAttemptTimeout: 1000,
-        };
   try {
     // A server may send a thousand visitors at once.
     await fewATurn();
-    return guardListeners(await openSocket({ ...address, allowHalfOpen: true }, timeoutMs, clock, signal));
+    return guardListeners(await open(target, timeoutMs, clock, signal, lookup));
   } catch (error) {
     signal.throwIfAborted();
     const text = `${formatEndpoint(target)}: ${errorCode(error) ?? errorText(error)}`;
     throw new TunnelFailure('target-unreachable', text, { cause: error });
   }
+}
+
+async function open(
+  target: Endpoint,
+  timeoutMs: number,
+  clock: Clock,
+  signal: AbortSignal,
+  lookup: Lookup,
+): Promise<Socket> {
+  if (target.type === 'unix')
+    return await openSocket({ path: target.path, allowHalfOpen: true }, timeoutMs, clock, signal);
+  const { host, port } = target;
+  const openAt = (address: string, within: AbortSignal) =>
+    openSocket({ host: address, port, noDelay: true, allowHalfOpen: true }, timeoutMs, clock, within);
+  if (isIP(host) !== 0) return await openAt(host, signal);
+  const race = childController(signal);
+  const tooLate = new TimeoutError(`did not answer within ${Math.round(timeoutMs / 1000)} s`);
+  const cancel = clock.timer(timeoutMs, () => race.abort(tooLate));
+  try {
+    const found = await abortable(lookup(host, 0), race.signal);
+    const addresses = hosts.ordered(host, [...new Set(found.map(({ address }) => address))]);
+    const tries = addresses.map((address) => async (within: AbortSignal) => {
+      const started = clock.now();
+      const socket = await openAt(address, within);
+      hosts.answered(host, address, clock.now() - started);
+      return socket;
+    });
+    return await firstToSucceed(tries, { clock, delayMs: hosts.patience(host), discard: resetSocket }, race.signal);
+  } catch (error) {
+    throw error instanceof AggregateError ? mostTelling(error.errors) : error;
+  } finally {
+    cancel();
+    race.dispose();
+  }
+}
+
+/** Which address of a target answered last. */
+const hosts = createHostMemory();
+
+/** A refusal says that the machine is there; that one family has no way there says nothing. */
+function mostTelling(errors: readonly unknown[]): unknown {
+  return errors.find((error) => errorCode(error) === 'ECONNREFUSED') ?? errors[0];
 }

@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict';
 import { createServer, type Socket } from 'node:net';
 import { describe, test, type TestContext } from 'node:test';
-import { sleep, systemClock } from '../../src/lib/async/clock.ts';
+import { sleep, systemClock, type Clock } from '../../src/lib/async/clock.ts';
 import { dial, type DialSpec } from '../../src/net/dial.ts';
+import { dialTarget } from '../../src/net/dial-target.ts';
 import { TunnelFailure, type FailureCode } from '../../src/model/failure.ts';
 import { systemLookup, type Lookup } from '../../src/net/resolve-host.ts';
 import { fakeClock } from '../support/clock.ts';
@@ -54,6 +55,26 @@ describe('addresses', { concurrency: 4 }, () => {
     assert.ok(performance.now() - started >= 245, 'the first had its chance');
     assert.ok(performance.now() - started < 20_000, 'not the first one’s share of the time');
     assert.deepEqual(deps.turns.hosts.ordered(to.host, ['127.0.0.2', '127.0.0.1']), ['127.0.0.1', '127.0.0.2']);
+  });
+
+  test('so are those of a target, whose failures are told by what is most telling', async (t) => {
+    const hole = await startBlackHole(t, '127.0.0.2');
+    const server = createServer();
+    await listen(server, '127.0.0.1', hole.port);
+    t.after(() => server.close());
+    const lookup = answers('fd00::dead', '127.0.0.2', '127.0.0.1');
+    const target = { type: 'tcp', host: 'target.example', port: hole.port } as const;
+    const reach = async (clock: Clock) => {
+      const socket = await dialTarget(target, 600_000, clock, patient, lookup);
+      t.after(() => socket.destroy());
+      return socket.remoteAddress;
+    };
+    assert.equal(await reach(systemClock), '127.0.0.1');
+    // It comes first from then on: without a timer no other one is tried.
+    assert.equal(await reach({ ...systemClock, timer: () => () => {} }), '127.0.0.1');
+    const failed = (...addresses: readonly string[]) =>
+      dialTarget({ ...target, host: 'nobody.example' }, 600_000, systemClock, patient, answers(...addresses));
+    await assert.rejects(failed('fd00::dead', '127.0.0.3'), { message: `nobody.example:${hole.port}: ECONNREFUSED` });
   });
 
   test('are asked for anew each time', async (t) => {
