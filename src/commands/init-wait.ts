@@ -55,7 +55,7 @@ const ANNOUNCED_MS = 30_000;
 
 /** How long it takes until this process may dial the server again; 0 where that is not known. */
 function untilTurnMs(spec: TunnelSpec): number {
-  const deps = { clock: systemClock, turns: processTurns, beyond: serverBehindProxy(spec) };
+  const deps = { clock: systemClock, turns: processTurns, behindProxy: serverBehindProxy(spec) };
   const at = nextDialAt(firstHop(spec), deps);
   return Number.isFinite(at) ? at - systemClock.now() : 0;
 }

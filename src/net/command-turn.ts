@@ -1,6 +1,6 @@
 import { childController } from '../lib/async/abort.ts';
 import { turnRequest, type DialDeps, type DialSpec, LOOKUP_AGAIN_MS, NO_TURN } from './dial.ts';
-import type { Turn } from './pacing/turns.ts';
+import type { NetworkPath, Turn } from './pacing/turns.ts';
 
 /**
  * The turn of a proxyCommand, which connects by itself. To what it does so is not known, and whether, only by what comes of it: so the
@@ -13,7 +13,7 @@ export async function takeCommandTurn(
   signal: AbortSignal,
 ): Promise<Turn> {
   const { clock, turns } = deps;
-  const path = { address: spec.host, port: spec.port, source: null, beyond: command };
+  const path: NetworkPath = { address: spec.host, port: spec.port, source: null, behindProxy: command };
   const request = turnRequest(spec, deps);
   for (;;) {
     const round = childController(signal);

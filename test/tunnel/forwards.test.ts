@@ -197,7 +197,7 @@ describe('a listener that is refused', { concurrency: 4 }, () => {
     const occupant = await occupy(t, port);
     await sshd.restart();
     const { failure } = await tunnel.untilFailure('forward-refused');
-    assert.match(failure?.message ?? '', /most likely a dead connection of ours/);
+    assert.match(failure?.message ?? '', /most likely a dead connection of this tunnel/);
     occupant.close();
     await tunnel.untilPhase('up');
   });
