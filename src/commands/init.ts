@@ -13,7 +13,7 @@ import { DaemonNotRunningError } from '../control/client.ts';
 import { systemClock } from '../lib/async/clock.ts';
 import { NEVER } from '../lib/async/never.ts';
 import { makeDirectory } from '../lib/files/make-directory.ts';
-import { readText } from '../lib/files/read-small-file.ts';
+import { readText } from '../lib/files/read-file.ts';
 import { errorCode, errorText } from '../lib/text.ts';
 import { newConfig, addToConfig, type NewTunnel, SOCKS_FORWARD } from '../setup/new-config.ts';
 import { createFile } from '../lib/files/create-file.ts';

@@ -11,6 +11,7 @@ import { systemClock } from '../lib/async/clock.ts';
 import { daemonEnvironment, requestedService } from './find/launchd-service.ts';
 import { report } from './text/report.ts';
 import { clientOfLogin, confirmUninstall } from './uninstall-question.ts';
+import { succeeds } from '../lib/async/succeeds.ts';
 
 interface UninstallOptions {
   readonly config: string | null;
@@ -38,7 +39,7 @@ export async function uninstallLaunchd(
   const { purge, yes } = options;
   await confirmUninstall({ purge, yes, config, client: clientOfLogin() });
   const launchctl = systemLaunchctl(process.env);
-  const installed = await exists(service.plist);
+  const installed = await succeeds(access(service.plist));
   const loaded = await unloadService(service, { clock: systemClock, launchctl });
   if (loaded || installed) await disableService(service, launchctl);
   await carryOut(steps);
@@ -48,11 +49,4 @@ export async function uninstallLaunchd(
 /** A directory named tunneld is removed with all that is in it; from another one only the file is. */
 function configurationOf(config: string): string {
   return basename(dirname(config)) === 'tunneld' ? dirname(config) : config;
-}
-
-async function exists(path: string): Promise<boolean> {
-  return access(path).then(
-    () => true,
-    () => false,
-  );
 }

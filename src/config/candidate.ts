@@ -3,7 +3,7 @@ import { readdir, stat, unlink } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { candidatePath } from './input/paths.ts';
 import { checkRootMayWrite } from '../lib/files/path-owner.ts';
-import { readText } from '../lib/files/read-small-file.ts';
+import { readText } from '../lib/files/read-file.ts';
 import { replaceFile, writeAnew } from '../lib/files/replace-file.ts';
 import { UserError } from '../lib/user-error.ts';
 

@@ -1,20 +1,16 @@
 import { isUtf8 } from 'node:buffer';
-import { constants } from 'node:fs';
-import { type FileHandle, open } from 'node:fs/promises';
 import { resolve } from 'node:path';
-import { checkOpened } from '../lib/files/path-owner.ts';
-import { readAtMost } from '../lib/files/read-at-most.ts';
 import { errorCode, errorText } from '../lib/text.ts';
 import type { Config } from '../model/config.ts';
 import type { ConfigEnvironment } from './input/environment.ts';
 import { parseConfig } from './parse.ts';
 import { ConfigError } from './input/problem.ts';
+import { readWhole, withFile } from '../lib/files/open-file.ts';
 
 /** Reads a configuration file. Throws a ConfigError with everything that is wrong with it, also where it cannot be read. */
 export async function loadConfig(file: string, env: ConfigEnvironment): Promise<Config> {
   const path = resolve(file);
   const bytes = await readBytes(path);
-  if (bytes.length > MAX_BYTES) throw problem(path, 1, 'the file is larger than 1 MiB: this is no configuration');
   if (!isUtf8(bytes))
     throw problem(path, firstBadLine(bytes), 'this line is not UTF-8 text: save the file in that encoding');
   return await parseConfig(new TextDecoder().decode(bytes), path, env);
@@ -24,19 +20,16 @@ export async function loadConfig(file: string, env: ConfigEnvironment): Promise<
 const MAX_BYTES = 1024 * 1024;
 
 async function readBytes(path: string): Promise<Buffer> {
-  let handle: FileHandle | null = null;
   try {
-    // A pipe would hold one of Node's few threads until somebody writes to it, perhaps for ever.
-    handle = await open(path, constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOCTTY);
-    const stats = await handle.stat();
-    if (stats.isFIFO()) throw problem(path, 1, 'this is a pipe: write the configuration to a file');
-    if (stats.isFile()) checkOpened(path, handle.fd, stats);
-    return await readAtMost(handle, MAX_BYTES + 1);
+    return await withFile(path, async (file) => {
+      if (file.stats.isFIFO()) throw problem(path, 1, 'this is a pipe: write the configuration to a file');
+      const bytes = await readWhole(file, MAX_BYTES);
+      if (bytes === null) throw problem(path, 1, 'the file is larger than 1 MiB: this is no configuration');
+      return bytes;
+    });
   } catch (error) {
     if (error instanceof ConfigError) throw error;
     throw problem(path, 1, explain(error), error);
-  } finally {
-    await handle?.close();
   }
 }
 

@@ -5,6 +5,7 @@ import { errorCode, escapeControls, printable } from '../lib/text.ts';
 import { UserError } from '../lib/user-error.ts';
 import type { StatusDocument } from '../status/document.ts';
 import { type Answer, ownerSocket, type Request, type RequestOf, type Results } from './protocol.ts';
+import { connectError } from '../lib/unix-socket.ts';
 
 /** Nothing listens on the control socket. */
 export class DaemonNotRunningError extends UserError {
@@ -67,15 +68,7 @@ export async function probeSocket(path: string, patienceMs = 2000): Promise<Stat
 
 /** Whether a daemon listens there. */
 export function acceptsConnections(path: string): Promise<boolean> {
-  return new Promise((resolve) => {
-    const socket = connect(path);
-    const end = (answer: boolean) => {
-      socket.destroy();
-      resolve(answer);
-    };
-    socket.once('connect', () => end(true));
-    socket.once('error', () => end(false));
-  });
+  return connectError(path).then((error) => error === null);
 }
 
 const UNREACHABLE: readonly string[] = ['ENOENT', 'ECONNREFUSED', 'EACCES', 'ENOTSOCK', 'ENOTDIR'];

@@ -1,11 +1,11 @@
-import { lstatSync } from 'node:fs';
 import { lstat, stat, unlink } from 'node:fs/promises';
-import { createServer, type Server, type Socket } from 'node:net';
+import { createServer, type Socket } from 'node:net';
 import { dirname } from 'node:path';
 import { makeDirectory } from '../lib/files/make-directory.ts';
 import { pathOwner } from '../lib/files/path-owner.ts';
 import { errorCode } from '../lib/text.ts';
 import { probeSocket } from './client.ts';
+import { fileIdentity, listenWithMask } from '../lib/unix-socket.ts';
 
 /** A Unix socket that listens. */
 export interface Listening {
@@ -39,20 +39,21 @@ export async function listenAt({ path, mode, config, onConnection }: ListenReque
   await refuseForeignDirectory(path, config);
   makeDirectory(dirname(path));
   const server = createServer(onConnection);
+  const mask = 0o777 & ~mode;
   try {
-    await listen(server, path, mode);
+    await listenWithMask(server, { path }, mask);
   } catch (error) {
     if (errorCode(error) !== 'EADDRINUSE') throw error;
     await removeStale(path, config);
-    await listen(server, path, mode);
+    await listenWithMask(server, { path }, mask);
   }
-  const identity = identityOf(path);
-  const isThere = () => identity !== null && identityOf(path) === identity;
+  const identity = fileIdentity(path);
+  const isThere = () => identity !== null && fileIdentity(path) === identity;
   return {
     isThere,
     close: async () => {
       // Node removes what lies at the path, and that may be another daemon's by now.
-      if (isThere() || identityOf(path) === null) await new Promise((resolve) => server.close(resolve));
+      if (isThere() || fileIdentity(path) === null) await new Promise((resolve) => server.close(resolve));
       else server.unref();
     },
   };
@@ -60,23 +61,6 @@ export async function listenAt({ path, mode, config, onConnection }: ListenReque
 
 /** What fits into an address on Linux, with its end mark (unix(7)); Node would cut what is longer. */
 const MAX_PATH = 107;
-
-function listen(server: Server, path: string, mode: number): Promise<void> {
-  return new Promise((resolve, reject) => {
-    // Not chmod() afterwards, which somebody else whose directory this is could lead elsewhere.
-    const before = process.umask(0o777 & ~mode);
-    server.once('error', reject);
-    try {
-      server.listen(path, () => {
-        server.off('error', reject);
-        server.on('error', () => {});
-        resolve();
-      });
-    } finally {
-      process.umask(before);
-    }
-  });
-}
 
 /** Root makes and removes nothing where another user could lead it elsewhere; that the service runs there is told all the same. */
 async function refuseForeignDirectory(path: string, config: string): Promise<void> {
@@ -109,13 +93,4 @@ async function removeStale(path: string, config: string): Promise<void> {
 /** Not just anybody who can put a socket into /tmp keeps us from running: only root, ourselves, and whose directory it is. */
 async function isBelieved(uid: number, path: string): Promise<boolean> {
   return [0, process.getuid?.(), (await stat(dirname(path))).uid].includes(uid);
-}
-
-function identityOf(path: string): string | null {
-  try {
-    const { dev, ino } = lstatSync(path, { bigint: true });
-    return `${dev}:${ino}`;
-  } catch {
-    return null;
-  }
 }

@@ -7,7 +7,7 @@ import { printWhole } from '../config/print.ts';
 import { newest } from '../lib/async/newest.ts';
 import { writeDurably } from '../lib/files/write-durably.ts';
 import { pathOwner } from '../lib/files/path-owner.ts';
-import { readRegularFile } from '../lib/files/read-regular-file.ts';
+import { readRegularFile } from '../lib/files/read-file.ts';
 import { errorText } from '../lib/text.ts';
 
 /** The last configuration that worked, as it lies in the state directory. */

@@ -5,7 +5,7 @@ import { defaultStateDirectory } from '../config/input/paths.ts';
 import { peek } from '../config/read-leniently.ts';
 import { ConfigError } from '../config/input/problem.ts';
 import { isForeignLastGood, type LastGood, readLastGood } from './last-good.ts';
-import { readText } from '../lib/files/read-small-file.ts';
+import { readText } from '../lib/files/read-file.ts';
 
 export interface FirstConfig {
   readonly config: Config;

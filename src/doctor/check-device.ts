@@ -1,14 +1,15 @@
 import { shellWord } from '../lib/shell-quote.ts';
 import type { ServerSpec, TunnelSpec } from '../model/spec.ts';
 import { constants } from 'node:fs';
-import { access, open, stat } from 'node:fs/promises';
+import { access, stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { exposedSecrets, modeOf } from '../connection/auth/exposed-secrets.ts';
 import { makeDirectory } from '../lib/files/make-directory.ts';
-import { checkOpened } from '../lib/files/path-owner.ts';
 import { errorCode, errorText } from '../lib/text.ts';
 import { type Account, giveFile, knownHostsProblems } from './known-hosts-access.ts';
 import type { Step, StepName } from './check.ts';
+import { succeeds } from '../lib/async/succeeds.ts';
+import { withFile, type OpenFile } from '../lib/files/open-file.ts';
 
 export interface DeviceDeps {
   readonly wall: () => number;
@@ -59,7 +60,7 @@ async function secretPermissions(
 ): Promise<readonly boolean[]> {
   const bad: boolean[] = [];
   for (const { path, text } of await exposedSecrets(tunnels)) {
-    const fixed = fix && (await tryTo(() => setMode(path, () => 0o600)));
+    const fixed = fix && (await succeeds(setMode(path, () => 0o600)));
     bad.push(!fixed);
     if (fixed) report('permissions', 'ok', `${text}: it has mode 0600 now`);
     else
@@ -72,7 +73,7 @@ async function configPermissions({ configFile, fix }: DeviceDeps, report: Report
   const mode = await modeOf(configFile);
   if (mode === null || (mode & 0o022) === 0) return [];
   const text = `${configFile} may be written by others, who could run commands with it (proxyCommand)`;
-  if (fix && (await tryTo(() => setMode(configFile, (now) => now & ~0o022))))
+  if (fix && (await succeeds(setMode(configFile, (now) => now & ~0o022))))
     report('permissions', 'ok', `${text}: no longer`);
   else
     report(
@@ -91,7 +92,7 @@ async function knownHostsPermissions(
 ): Promise<readonly boolean[]> {
   const bad: boolean[] = [];
   for (const { file, result, text, cure } of await knownHostsProblems(servers, account)) {
-    const fixed = fix && account !== null && (await tryTo(() => giveFile(file, account)));
+    const fixed = fix && account !== null && (await succeeds(giveFile(file, account)));
     bad.push(!fixed);
     if (fixed) report('permissions', 'ok', `${text}: it belongs to ${account.name} now`);
     else report('permissions', result, text, account === null ? cure : `${cure}   (or sudo tunneld doctor --fix)`);
@@ -124,11 +125,11 @@ async function stateDirectory({ stateDirectory: path, fix, account }: DeviceDeps
     return;
   }
   const writable = () => access(path, constants.W_OK | constants.X_OK);
-  if (await tryTo(writable)) {
+  if (await succeeds(writable())) {
     report('state directory', 'ok', `${path} can be written`);
     return;
   }
-  if (fix && (await tryTo(async () => makeDirectory(path))) && (await tryTo(writable))) {
+  if (fix && (await succeeds((async () => makeDirectory(path))())) && (await succeeds(writable()))) {
     report('state directory', 'ok', `${path} was made`);
     return;
   }
@@ -204,21 +205,10 @@ function sudo(): string {
 async function setMode(path: string, modeOf: (now: number) => number): Promise<void> {
   const { uid } = await stat(dirname(path));
   const careful = process.getuid?.() === 0 && uid !== 0;
-  const handle = await open(path, constants.O_RDONLY | constants.O_NONBLOCK | (careful ? constants.O_NOFOLLOW : 0));
-  try {
-    const stats = await handle.stat();
+  const change = async ({ handle, stats }: OpenFile) => {
     if (!stats.isFile()) throw new Error('it is no file');
     if (careful && stats.nlink > 1) throw new Error('it has another name elsewhere');
-    checkOpened(path, handle.fd, stats);
     await handle.chmod(modeOf(stats.mode & 0o777));
-  } finally {
-    await handle.close();
-  }
-}
-
-async function tryTo(work: () => Promise<unknown>): Promise<boolean> {
-  return await work().then(
-    () => true,
-    () => false,
-  );
+  };
+  await withFile(path, change, { flags: careful ? constants.O_NOFOLLOW : 0 });
 }

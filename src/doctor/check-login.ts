@@ -1,14 +1,12 @@
-import { randomBytes } from 'node:crypto';
 import { setMaxListeners } from 'node:events';
 import { childController } from '../lib/async/abort.ts';
 import { sleep, type Clock } from '../lib/async/clock.ts';
 import { dial, type Dialled } from '../net/dial.ts';
 import { dialTarget } from '../net/dial-target.ts';
 import { asFailure, TunnelFailure } from '../model/failure.ts';
-import { createVerifier, type VisitorHandler, type Verifier } from '../forwarding/verify/listener-verifier.ts';
+import type { VisitorHandler, Verifier } from '../forwarding/verify/listener-verifier.ts';
 import { listenLocally } from '../forwarding/listeners/listen-locally.ts';
 import { prepareLogin } from '../connection/route/login.ts';
-import { ownKeys } from '../forwarding/verify/own-keys.ts';
 import { refusalReason } from '../forwarding/listeners/refusal-reason.ts';
 import { serverBehindProxy, firstHop } from '../net/first-hop.ts';
 import { prepareRoute, type Route } from '../connection/route/route.ts';
@@ -20,6 +18,7 @@ import { cureOf, type Step } from './check.ts';
 import type { CheckDeps, ReportStep } from './types.ts';
 import { refused, roundTrip } from './listener-steps.ts';
 import { sourcePortStep } from './source-port.ts';
+import { createTunnelVerifier } from '../forwarding/verify/tunnel-verifier.ts';
 
 interface LoginDeps extends CheckDeps {
   readonly report: ReportStep;
@@ -71,15 +70,7 @@ export async function checkLogin(spec: TunnelSpec, deps: LoginDeps, signal: Abor
     turn()?.accepted();
     greeted(connection.serverVersion);
     report('authentication', 'ok', how === '' ? 'the server wanted nothing' : how);
-    const verifier = createVerifier(
-      connection,
-      {
-        clock,
-        nonce: () => randomBytes(16).toString('hex'),
-        ownKeys: (listen, type) => ownKeys(spec, listen, type, { clock, hostKeys: deps.device.hostKeys }, over.signal),
-      },
-      over.signal,
-    );
+    const verifier = createTunnelVerifier(spec, connection, deps, over.signal);
     intercept = (visitor) => verifier.intercept(visitor, REJECT_VISITORS);
     for (const forward of spec.forwards) {
       const checked = checkForward(forward, connection, verifier, deps);

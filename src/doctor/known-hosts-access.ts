@@ -1,8 +1,10 @@
 import { constants, type Stats } from 'node:fs';
-import { access, open, stat } from 'node:fs/promises';
+import { access, stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
-import { checkOpened, checkForeignLinks } from '../lib/files/path-owner.ts';
+import { checkForeignLinks } from '../lib/files/path-owner.ts';
 import type { ServerSpec } from '../model/spec.ts';
+import { succeeds } from '../lib/async/succeeds.ts';
+import { withFile, type OpenFile } from '../lib/files/open-file.ts';
 
 /** The account that the daemon runs as, where that is not the caller's own. */
 export interface Account {
@@ -34,7 +36,8 @@ export async function knownHostsProblems(
     const stats = await stat(file).catch(() => null);
     if (stats === null || !stats.isFile()) continue;
     const cure = account === null ? `sudo chown "$(id -un)" ${file}` : `sudo chown ${account.name}: ${file}`;
-    const may = async (mode: number) => (account === null ? await mayI(file, mode) : mayAccount(stats, mode, account));
+    const may = async (mode: number) =>
+      account === null ? await succeeds(access(file, mode)) : mayAccount(stats, mode, account);
     if (!(await may(constants.R_OK)))
       problems.push({
         file,
@@ -57,27 +60,15 @@ export async function knownHostsProblems(
 export async function giveFile(file: string, { uid, gid }: Account): Promise<void> {
   checkForeignLinks(file);
   const folder = await stat(dirname(file));
-  const careful = folder.uid !== 0 ? constants.O_NOFOLLOW : 0;
-  const handle = await open(file, constants.O_RDONLY | constants.O_NONBLOCK | careful);
-  try {
-    const stats = await handle.stat();
+  const give = async ({ handle, stats }: OpenFile) => {
     if (!stats.isFile() || stats.nlink > 1) throw new Error('it has another name elsewhere, or is no file');
-    checkOpened(file, handle.fd, stats);
     await handle.chown(uid, gid);
-  } finally {
-    await handle.close();
-  }
+  };
+  await withFile(file, give, { flags: folder.uid !== 0 ? constants.O_NOFOLLOW : 0 });
 }
 
 function isWritten({ userKnownHostsFiles: [first], updateHostKeys, strictHostKeyChecking }: ServerSpec, file: string) {
   return first === file && (updateHostKeys || strictHostKeyChecking === 'accept-new');
-}
-
-async function mayI(file: string, mode: number): Promise<boolean> {
-  return await access(file, mode).then(
-    () => true,
-    () => false,
-  );
 }
 
 /** By the mode's bits (path_resolution(7)); `mode` is R_OK or W_OK, which are those of "others". */

@@ -5,7 +5,7 @@ import { createQueue } from '../lib/async/queue.ts';
 import { inDirectory } from '../lib/files/open-directory.ts';
 import { makeDirectory } from '../lib/files/make-directory.ts';
 import { checkRootMayWrite } from '../lib/files/path-owner.ts';
-import { readText } from '../lib/files/read-small-file.ts';
+import { readText } from '../lib/files/read-file.ts';
 import { writeDurably } from '../lib/files/write-durably.ts';
 import { errorCode, errorText } from '../lib/text.ts';
 import { recordSchema, type HistoryRecord } from './outage.ts';

@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import { access, readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { readHostKeys } from './host-keys.ts';
+import { succeeds } from '../lib/async/succeeds.ts';
 
 /** Digests of what tells this machine from another one with a copy of its files. */
 export interface Machine {
@@ -25,10 +26,7 @@ export async function readMachine(root = '/'): Promise<Machine> {
   const cards = await readdir(net).catch(() => []);
   const addresses = await Promise.all(
     cards.map(async (card) => {
-      const exists = await access(join(net, card, 'device')).then(
-        () => true,
-        () => false,
-      );
+      const exists = await succeeds(access(join(net, card, 'device')));
       // 0 is the address that the card was made with (linux/netdevice.h, NET_ADDR_PERM): others are made up, and change.
       const made = exists && (await text('sys/class/net', card, 'addr_assign_type')) === '0';
       return made ? await text('sys/class/net', card, 'address') : '';

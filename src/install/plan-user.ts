@@ -2,7 +2,7 @@ import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import type { ConfigEnvironment } from '../config/input/environment.ts';
 import { parseConfig } from '../config/parse.ts';
-import { readText } from '../lib/files/read-small-file.ts';
+import { readText } from '../lib/files/read-file.ts';
 import { readFileState } from './steps/files.ts';
 import { InstallError } from './steps/install-error.ts';
 import { type Manager, systemdVersion, UNIT, unitState, userManager } from './systemd/manager.ts';

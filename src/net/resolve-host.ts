@@ -2,7 +2,7 @@ import type { LookupAddress } from 'node:dns';
 import { lookup, Resolver } from 'node:dns/promises';
 import { isIP } from 'node:net';
 import { systemClock } from '../lib/async/clock.ts';
-import { readText } from '../lib/files/read-small-file.ts';
+import { readText } from '../lib/files/read-file.ts';
 import { errorText } from '../lib/text.ts';
 
 /** The addresses of a name, of one family or of both (0), in the order in which they should be tried. */

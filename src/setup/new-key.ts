@@ -6,17 +6,18 @@ import { makeDirectory } from '../lib/files/make-directory.ts';
 import { createFile } from '../lib/files/create-file.ts';
 import { readPublicKeys } from './public-key.ts';
 import { UserError } from '../lib/user-error.ts';
+import { succeeds } from '../lib/async/succeeds.ts';
 
 /**
  * Creates an Ed25519 key without a passphrase at this path, with its public half beside it. Resolves with false where a key exists.
  * Rejects with a UserError where something else is at either path.
  */
 export async function makeKey(path: string, comment: string): Promise<boolean> {
-  const made = !(await exists(access(path)));
+  const made = !(await succeeds(access(path)));
   if (made) {
-    if (await exists(lstat(path))) throw new UserError(`${path} is a dangling link: remove it`);
+    if (await succeeds(lstat(path))) throw new UserError(`${path} is a dangling link: remove it`);
     // The private key may be held by an agent only.
-    if (await exists(lstat(`${path}.pub`)))
+    if (await succeeds(lstat(`${path}.pub`)))
       throw new UserError(
         `${path}.pub exists without its private key: restore the private key, or move this file away`,
       );
@@ -26,7 +27,7 @@ export async function makeKey(path: string, comment: string): Promise<boolean> {
   const { keys } = await readPublicKeys({ identityFiles: [path], passphraseFile: null, identityFilesConfigured: true });
   const [key] = keys;
   // Also for a key whose creation was interrupted.
-  if (!(await exists(lstat(`${path}.pub`))))
+  if (!(await succeeds(lstat(`${path}.pub`))))
     await createFile(`${path}.pub`, `${[key.type, key.base64, key.comment].join(' ').trimEnd()}\n`, 0o644);
   return made;
 }
@@ -34,11 +35,4 @@ export async function makeKey(path: string, comment: string): Promise<boolean> {
 function newKey(comment: string): string {
   const { d = '', x = '' } = generateKeyPairSync('ed25519').privateKey.export({ format: 'jwk' });
   return encodeEd25519(Buffer.from(d, 'base64url'), Buffer.from(x, 'base64url'), comment);
-}
-
-async function exists(work: Promise<unknown>): Promise<boolean> {
-  return await work.then(
-    () => true,
-    () => false,
-  );
 }

@@ -1,5 +1,5 @@
 import type { PublicKey } from '../server-rules/server-setup.ts';
-import { readText } from '../lib/files/read-small-file.ts';
+import { readText } from '../lib/files/read-file.ts';
 import { escapeControls } from '../lib/text.ts';
 import { readSecretFile } from '../connection/auth/secret-file.ts';
 import type { ServerSpec } from '../model/spec.ts';

@@ -1,5 +1,5 @@
 import { constants } from 'node:fs';
-import { open, stat } from 'node:fs/promises';
+import { stat } from 'node:fs/promises';
 import { basename, dirname } from 'node:path';
 import { checkForeignLinks } from '../lib/files/path-owner.ts';
 import { isAboutOnly } from '../connection/known-hosts/edit.ts';
@@ -8,6 +8,8 @@ import { type HostQuery, knownHostsLine } from '../connection/known-hosts/check.
 import { makeDirectory } from '../lib/files/make-directory.ts';
 import { inDirectory } from '../lib/files/open-directory.ts';
 import { createFile } from '../lib/files/create-file.ts';
+import { succeeds } from '../lib/async/succeeds.ts';
+import { withFile, type OpenFile } from '../lib/files/open-file.ts';
 
 /**
  * Replaces the keys of a host in a known_hosts file with `trusted`. Lines about this host only are removed, unless their key is among
@@ -23,11 +25,7 @@ export async function replaceHostKeys(
   const lines = trusted.map((key) => knownHostsLine(query, key));
   checkForeignLinks(file);
   makeDirectory(dirname(file));
-  const exists = await stat(file).then(
-    () => true,
-    () => false,
-  );
-  if (!exists) await createFile(file, '', 0o600);
+  if (!(await succeeds(stat(file)))) await createFile(file, '', 0o600);
   const kept = [...trusted, ...shown];
   await rewriteKnownHosts(file, {
     add: [],
@@ -44,14 +42,9 @@ async function giveToFolder(file: string): Promise<void> {
   await inDirectory(dirname(file), async (folder) => {
     const { uid, gid } = folder.owner();
     if (uid === 0) return;
-    const handle = await open(folder.at(basename(file)), FLAGS);
-    try {
-      const own = await handle.stat();
-      if (own.uid === 0 && own.isFile() && own.nlink === 1) await handle.chown(uid, gid);
-    } finally {
-      await handle.close();
-    }
+    const give = async ({ handle, stats }: OpenFile) => {
+      if (stats.uid === 0 && stats.isFile() && stats.nlink === 1) await handle.chown(uid, gid);
+    };
+    await withFile(folder.at(basename(file)), give, { flags: constants.O_NOFOLLOW, knownAs: file });
   });
 }
-
-const FLAGS = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK;

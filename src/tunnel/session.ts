@@ -1,19 +1,17 @@
-import { randomBytes } from 'node:crypto';
 import { setMaxListeners } from 'node:events';
 import { abortable, childController } from '../lib/async/abort.ts';
 import { createEmitter } from '../lib/async/emitter.ts';
 import { waitAtMost } from '../lib/async/wait-at-most.ts';
 import { TunnelFailure } from '../model/failure.ts';
-import { createVerifier } from '../forwarding/verify/listener-verifier.ts';
 import { keepServing } from './serve.ts';
 import { createVisitors, type Visitors } from '../forwarding/visitors/visitors.ts';
-import { ownKeys } from '../forwarding/verify/own-keys.ts';
 import { prepareConnection } from '../connection/shared/open-connection.ts';
 import type { Member, Share } from '../connection/shared/shared-connection.ts';
 import type { TunnelSpec } from '../model/spec.ts';
 import type { Visitor } from '../connection/ssh/connection.ts';
 import type { ForwardState } from '../model/state.ts';
 import type { SessionDeps } from './session-deps.ts';
+import { createTunnelVerifier } from '../forwarding/verify/tunnel-verifier.ts';
 
 /**
  * One connection, or a share of one, from the first packet to its death: connects, authenticates, asks for the forwards, serves visitors
@@ -95,19 +93,11 @@ async function serve(
   deps: SessionDeps,
   signal: AbortSignal,
 ): Promise<never> {
-  const { clock, store } = deps;
+  const { store } = deps;
   const { connection, openedBy, login } = share;
   const { over, visitorsOver } = session;
   const targetFailed = createEmitter();
-  const verifier = createVerifier(
-    connection,
-    {
-      clock,
-      nonce: () => randomBytes(16).toString('hex'),
-      ownKeys: (listen, type) => ownKeys(spec, listen, type, { clock, hostKeys: deps.device.hostKeys }, over.signal),
-    },
-    over.signal,
-  );
+  const verifier = createTunnelVerifier(spec, connection, deps, over.signal);
   const reportForward = (index: number, change: Partial<ForwardState>) =>
     store.dispatch({ type: 'forward', index, change });
   const visitors = createVisitors(

@@ -1,13 +1,13 @@
 import { asFailure } from '../../model/failure.ts';
 import type { Endpoint } from '../../model/endpoint.ts';
 import type { SshConnection } from '../../connection/ssh/connection.ts';
+import { discard } from '../../connection/ssh/discard.ts';
 
 /** Has the server connect, and hangs up at once: `no` is a server that tried and could not. */
 export async function connects(connection: SshConnection, to: Endpoint): Promise<'yes' | 'no' | 'forbidden'> {
   try {
     const channel = await connection.open(to, { address: '127.0.0.1', port: 0 });
-    channel.on('error', () => {}).resume();
-    channel.close();
+    discard(channel);
     return 'yes';
   } catch (error) {
     const failure = asFailure(error);

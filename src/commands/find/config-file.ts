@@ -1,6 +1,7 @@
 import { access } from 'node:fs/promises';
 import { configCandidates } from '../../config/input/paths.ts';
 import { type ConfigEnvironment, systemEnvironment } from '../../config/input/environment.ts';
+import { succeeds } from '../../lib/async/succeeds.ts';
 
 /** The configuration file to use: the one that was named, or the first usual one that exists, or the first usual one. */
 export async function findConfig(
@@ -9,14 +10,7 @@ export async function findConfig(
 ): Promise<string> {
   const candidates = configCandidates(flag, environment);
   for (const candidate of candidates) {
-    if (await exists(candidate)) return candidate;
+    if (await succeeds(access(candidate))) return candidate;
   }
   return candidates[0]!;
-}
-
-async function exists(path: string): Promise<boolean> {
-  return access(path).then(
-    () => true,
-    () => false,
-  );
 }

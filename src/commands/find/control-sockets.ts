@@ -3,7 +3,7 @@ import { dirname, join } from 'node:path';
 import { tunnelOfSocket } from '../../config/command-line/paths.ts';
 import { type ConfigEnvironment, systemEnvironment } from '../../config/input/environment.ts';
 import { defaultControlSocket } from '../../config/input/paths.ts';
-import { readText } from '../../lib/files/read-small-file.ts';
+import { readText } from '../../lib/files/read-file.ts';
 import { findConfig } from './config-file.ts';
 
 /**

@@ -1,11 +1,9 @@
 import { shellWord } from '../../lib/shell-quote.ts';
 import { isUtf8 } from 'node:buffer';
-import { constants, type Stats } from 'node:fs';
-import { type FileHandle, open } from 'node:fs/promises';
-import { checkOpened } from '../../lib/files/path-owner.ts';
+import type { Stats } from 'node:fs';
 import { UserError } from '../../lib/user-error.ts';
-import { readAtMost } from '../../lib/files/read-at-most.ts';
 import { errorCode, printable } from '../../lib/text.ts';
+import { readWhole, withFile } from '../../lib/files/open-file.ts';
 
 /** A file that cannot be used. The message is a whole sentence. */
 export class BadFile extends Error {
@@ -26,8 +24,6 @@ export class BadFile extends Error {
  */
 export async function readLines(path: string, owner: number | null): Promise<string[]> {
   const bytes = await readBytes(path, owner);
-  if (bytes.length > MAX_BYTES)
-    throw new BadFile('the file is larger than 1 MiB: this is no configuration', 'TOO_LARGE');
   if (bytes.includes(0))
     throw new BadFile('the file is not text: this is no configuration', 'BINARY', lineOf(bytes, 0));
   const lines = bytes.toString('utf8').split('\n');
@@ -42,22 +38,20 @@ export async function readLines(path: string, owner: number | null): Promise<str
 const MAX_BYTES = 1024 * 1024;
 
 async function readBytes(path: string, owner: number | null): Promise<Buffer> {
-  let handle: FileHandle | null = null;
   try {
-    // A pipe would hold one of Node's few threads until somebody writes to it, perhaps for ever.
-    handle = await open(path, constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOCTTY);
-    const stats = await handle.stat();
-    if (stats.isFIFO() || stats.isSocket()) throw new BadFile('this is a pipe: name a file', 'PIPE');
-    if (owner !== null) checkOwner(path, stats, owner);
-    if (stats.isFile()) checkOpened(path, handle.fd, stats);
-    return await readAtMost(handle, MAX_BYTES + 1);
+    return await withFile(path, async (file) => {
+      const { stats } = file;
+      if (stats.isFIFO() || stats.isSocket()) throw new BadFile('this is a pipe: name a file', 'PIPE');
+      if (owner !== null) checkOwner(path, stats, owner);
+      const bytes = await readWhole(file, MAX_BYTES);
+      if (bytes === null) throw new BadFile('the file is larger than 1 MiB: this is no configuration', 'TOO_LARGE');
+      return bytes;
+    });
   } catch (error) {
     if (error instanceof BadFile) throw error;
     const code = errorCode(error) ?? '';
     if (error instanceof UserError) throw new BadFile(error.message, 'LINK');
     throw new BadFile(REASONS[code] ?? 'the file cannot be read', code);
-  } finally {
-    await handle?.close();
   }
 }
 

@@ -1,6 +1,7 @@
 import { lstat, opendir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { matchesUnits, type Unit } from '../values/pattern.ts';
+import { succeeds } from '../../lib/async/succeeds.ts';
 
 /**
  * What glob(3) finds for an absolute path with `*`, `?`, `[...]` and backslashes, in the order of the bytes of the paths (ssh
@@ -24,7 +25,7 @@ export async function expandGlob(pattern: string, look: () => void): Promise<str
   const existing: string[] = [];
   for (const path of found.map((folder) => join(folder, names))) {
     look();
-    if (await exists(path)) existing.push(path);
+    if (await succeeds(lstat(path))) existing.push(path);
   }
   return existing.toSorted((a, b) => Buffer.compare(Buffer.from(a), Buffer.from(b)));
 }
@@ -56,11 +57,4 @@ function toUnit([, star, any, not, set, char]: RegExpMatchArray): Unit {
   if (set === undefined) return (other) => other === char;
   const ranges = Array.from(set.matchAll(/\\?(.)(?:-\\?(.))?/gsu), ([, from = '', to = from]) => ({ from, to }));
   return (other) => ranges.some(({ from, to }) => from <= other && other <= to) === (not === '');
-}
-
-async function exists(path: string): Promise<boolean> {
-  return await lstat(path).then(
-    () => true,
-    () => false,
-  );
 }

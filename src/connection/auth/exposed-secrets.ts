@@ -1,6 +1,6 @@
-import { constants, type Stats } from 'node:fs';
-import { open, stat } from 'node:fs/promises';
-import { readAtMost } from '../../lib/files/read-at-most.ts';
+import type { Stats } from 'node:fs';
+import { stat } from 'node:fs/promises';
+import { readAtMost, withFile, type OpenFile } from '../../lib/files/open-file.ts';
 import type { TunnelSpec } from '../../model/spec.ts';
 import { inspectKeyFile } from './key-file.ts';
 
@@ -51,12 +51,9 @@ function isMine({ uid }: Stats): boolean {
 
 /** One that is named by mistake is no secret, and the login says so. */
 async function isPublicKey(path: string): Promise<boolean> {
-  const handle = await open(path, constants.O_RDONLY | constants.O_NONBLOCK).catch(() => null);
-  try {
-    return handle !== null && inspectKeyFile(await readAtMost(handle, MAX_PUBLIC_KEY_BYTES)).kind === 'public';
-  } finally {
-    await handle?.close();
-  }
+  const isPublic = async ({ handle }: OpenFile) =>
+    inspectKeyFile(await readAtMost(handle, MAX_PUBLIC_KEY_BYTES)).kind === 'public';
+  return await withFile(path, isPublic).catch(() => false);
 }
 
 const MAX_PUBLIC_KEY_BYTES = 16 * 1024;

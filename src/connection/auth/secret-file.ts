@@ -1,11 +1,10 @@
-import { constants, type Stats } from 'node:fs';
-import { open, type FileHandle } from 'node:fs/promises';
+import type { Stats } from 'node:fs';
 import { resolve, sep } from 'node:path';
-import { checkOpened } from '../../lib/files/path-owner.ts';
 import { registerSecret } from '../../lib/secrets.ts';
 import { errorCode, errorText } from '../../lib/text.ts';
 import { copiesOf } from './systemd-credential.ts';
 import { TunnelFailure } from '../../model/failure.ts';
+import { readWhole, withFile } from '../../lib/files/open-file.ts';
 
 export type SecretFileKind = 'passphraseFile' | 'passwordFile' | 'proxyPasswordFile';
 
@@ -55,29 +54,20 @@ type Fail = (text: string, cause?: unknown) => TunnelFailure;
 
 /** `path` is what is read, `name` the path that people know it by. */
 async function readFile(path: string, name: string, fail: Fail): Promise<PrivateFile> {
-  let handle: FileHandle | undefined;
   try {
-    // The descriptor is judged, not the path, so nothing can be swapped in between. A FIFO without a writer opens at once.
-    handle = await open(path, constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOCTTY);
-    const stats = await handle.stat();
-    if (!stats.isFile()) throw fail('is not a regular file');
-    checkOpened(path, handle.fd, stats);
-    if (stats.size > MAX_BYTES) throw fail('is larger than 1 MiB: that is no key and no password');
-    const mode = (stats.mode & 0o777).toString(8).padStart(4, '0');
-    const exposed = isExposed(stats, process.getuid?.(), isCredential(path, process.env['CREDENTIALS_DIRECTORY']));
-    return {
-      bytes: await handle.readFile(),
-      exposure: exposed
-        ? fail(
-            `has mode ${mode}, so that others can use it, and is ignored: run \`chmod 600 ${name}\` as its owner, or with sudo`,
-          )
-        : null,
-    };
+    return await withFile(path, async (file) => {
+      const { stats } = file;
+      if (!stats.isFile()) throw fail('is not a regular file');
+      const bytes = await readWhole(file, MAX_BYTES);
+      if (bytes === null) throw fail('is larger than 1 MiB: that is no key and no password');
+      const mode = (stats.mode & 0o777).toString(8).padStart(4, '0');
+      const text = `has mode ${mode}, so that others can use it, and is ignored: run \`chmod 600 ${name}\` as its owner, or with sudo`;
+      const exposed = isExposed(stats, process.getuid?.(), isCredential(path, process.env['CREDENTIALS_DIRECTORY']));
+      return { bytes, exposure: exposed ? fail(text) : null };
+    });
   } catch (error) {
     if (error instanceof TunnelFailure) throw error;
     throw fail(REASONS[errorCode(error) ?? ''] ?? `cannot be read: ${errorText(error)}`, error);
-  } finally {
-    await handle?.close();
   }
 }
 

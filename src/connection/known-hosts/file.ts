@@ -1,10 +1,10 @@
 import { createQueue } from '../../lib/async/queue.ts';
-import { constants, type Stats } from 'node:fs';
+import { constants } from 'node:fs';
 import { mkdir, open, realpath, stat, type FileHandle } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { inDirectory, type OpenDirectory } from '../../lib/files/open-directory.ts';
 import { checkOpened, checkForeignLinks } from '../../lib/files/path-owner.ts';
-import { readAtMost } from '../../lib/files/read-at-most.ts';
+import { readAtMost, type OpenFile, withFile } from '../../lib/files/open-file.ts';
 import { inSlices } from '../../lib/async/slices.ts';
 import { errorCode, errorText, printable } from '../../lib/text.ts';
 import { writeAtomicallyIn } from '../../lib/files/write-atomically.ts';
@@ -25,7 +25,7 @@ export async function loadKnownHosts(files: readonly string[]): Promise<KnownHos
 
 async function loadFile(file: string): Promise<KnownHosts> {
   try {
-    const { text, cut } = await readFile(file);
+    const { text, cut } = await withFile(file, readOpenFile);
     const { entries, problems } = await inSlices(readKnownHosts(text, file));
     // What stands before the bound still counts: a file that grew too large must not make every host unknown.
     return cut ? { entries, problems: [...problems, { file, line: 0, message: TOO_LARGE }] } : { entries, problems };
@@ -38,23 +38,6 @@ async function loadFile(file: string): Promise<KnownHosts> {
     const message = `cannot be read: ${printable(errorText(error))}; ${cure}`;
     return { entries: [], problems: [{ file, line: 0, message }] };
   }
-}
-
-async function readFile(file: string): Promise<ReadText> {
-  // A pipe without a writer would otherwise hold one of the few threads of Node for ever.
-  const handle = await open(file, constants.O_RDONLY | constants.O_NONBLOCK);
-  try {
-    await checkHandle(file, handle);
-    return await readOpenFile(handle);
-  } finally {
-    await handle.close();
-  }
-}
-
-/** /dev/null, to which people's links lead, is nobody's secret. */
-async function checkHandle(file: string, handle: FileHandle): Promise<void> {
-  const stats = await handle.stat();
-  if (stats.isFile()) checkOpened(file, handle.fd, stats);
 }
 
 interface ReadText {
@@ -95,17 +78,12 @@ async function rewrite(file: string, edit: KnownHostsEdit): Promise<boolean> {
 
 async function rewriteIn(directory: OpenDirectory, path: string, edit: KnownHostsEdit): Promise<boolean> {
   const name = basename(path);
-  const handle = await open(directory.at(name), constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOFOLLOW);
-  let text: string;
-  let stats: Stats;
-  try {
-    stats = await handle.stat();
-    if (!stats.isFile()) return false;
-    checkOpened(path, handle.fd, stats);
-    text = whole(await readOpenFile(handle));
-  } finally {
-    await handle.close();
-  }
+  const { text, stats } = await withFile(
+    directory.at(name),
+    async (file) => ({ stats: file.stats, text: file.stats.isFile() ? whole(await readOpenFile(file)) : null }),
+    { flags: constants.O_NOFOLLOW, knownAs: path },
+  );
+  if (text === null) return false;
   const edited = await inSlices(editKnownHosts(text, edit));
   if (edited === text) return false;
   const { uid, gid, mode } = stats;
@@ -118,8 +96,10 @@ async function append(file: string, lines: readonly string[]): Promise<void> {
   try {
     const handle = await openForAppending(file);
     try {
-      await checkHandle(file, handle);
-      await appendTo(handle, lines);
+      const stats = await handle.stat();
+      // /dev/null, to which people's links lead, is nobody's secret.
+      if (stats.isFile()) checkOpened(file, handle.fd, stats);
+      await appendTo({ handle, stats }, lines);
     } finally {
       await handle.close();
     }
@@ -166,17 +146,17 @@ async function makeFolder(folder: string): Promise<void> {
   }
 }
 
-async function appendTo(handle: FileHandle, lines: readonly string[]): Promise<void> {
-  const text = whole(await readOpenFile(handle));
+async function appendTo(file: OpenFile, lines: readonly string[]): Promise<void> {
+  const { handle, stats } = file;
+  const text = whole(await readOpenFile(file));
   const missing = await inSlices(missingLines(text, lines));
   if (missing === '') return;
   await handle.appendFile(missing);
   // A device such as /dev/null cannot be synchronised.
-  if ((await handle.stat()).isFile()) await handle.sync();
+  if (stats.isFile()) await handle.sync();
 }
 
-async function readOpenFile(handle: FileHandle): Promise<ReadText> {
-  const stats = await handle.stat();
+async function readOpenFile({ handle, stats }: OpenFile): Promise<ReadText> {
   // known_hosts as a link to /dev/null is the common way to have none.
   if (stats.isCharacterDevice()) return { text: '', cut: false };
   if (!stats.isFile()) throw new Error(stats.isDirectory() ? 'it is a directory' : 'it is not a file');

@@ -1,12 +1,10 @@
 import { createHash } from 'node:crypto';
-import { constants } from 'node:fs';
-import { open } from 'node:fs/promises';
 import { inSlices } from '../../lib/async/slices.ts';
-import { checkOpened } from '../../lib/files/path-owner.ts';
-import { errorText, printable } from '../../lib/text.ts';
+import { errorText, printable, errorCode } from '../../lib/text.ts';
 import { isCompleteKey, keyTypeOf } from './key-blob.ts';
 import { decodeBase64 } from './match.ts';
 import { isKrl, parseKrl, type RevokedSet } from './krl.ts';
+import { readWhole, withFile } from '../../lib/files/open-file.ts';
 
 /** Says why a host key is revoked, the end of a sentence about it; null where it is not. */
 export type RevocationCheck = (key: Buffer) => string | null;
@@ -39,19 +37,18 @@ async function loadList(file: string): Promise<List> {
 }
 
 async function readBytes(file: string): Promise<Buffer> {
-  // A pipe without a writer would otherwise hold one of the few threads of Node for ever.
-  const handle = await open(file, constants.O_RDONLY | constants.O_NONBLOCK).catch((error: unknown) => {
-    throw new Error(`cannot be read: ${errorText(error)}`, { cause: error });
-  });
   try {
-    const stats = await handle.stat();
-    if (stats.isCharacterDevice()) return Buffer.alloc(0);
-    if (!stats.isFile()) throw new Error('is not a file');
-    checkOpened(file, handle.fd, stats);
-    if (stats.size > MAX_BYTES) throw new Error(`has ${stats.size} bytes, more than the limit of ${MAX_BYTES}`);
-    return await handle.readFile();
-  } finally {
-    await handle.close();
+    return await withFile(file, async (opened) => {
+      const { stats } = opened;
+      if (stats.isCharacterDevice()) return Buffer.alloc(0);
+      if (!stats.isFile()) throw new Error('is not a file');
+      const bytes = await readWhole(opened, MAX_BYTES);
+      if (bytes === null) throw new Error(`has ${stats.size} bytes, more than the limit of ${MAX_BYTES}`);
+      return bytes;
+    });
+  } catch (error) {
+    if (errorCode(error) === undefined) throw error;
+    throw new Error(`cannot be read: ${errorText(error)}`, { cause: error });
   }
 }
 

@@ -1,7 +1,7 @@
 import { childController, deferred } from '../../lib/async/abort.ts';
 import type { Clock } from '../../lib/async/clock.ts';
 import type { Logger } from '../../lib/log/log.ts';
-import { dial, discard as leave, type Dialled } from '../../net/dial.ts';
+import { dial, discard as discardDialled, type Dialled } from '../../net/dial.ts';
 import type { Device } from '../../net/device.ts';
 import { asFailure, TunnelFailure } from '../../model/failure.ts';
 import { AUTH_TIMEOUT_MS, type LoginEvents, prepareLogin, type ReachedServer } from './login.ts';
@@ -12,13 +12,14 @@ import { startProxyCommand } from './proxy-command.ts';
 import { resetSocket } from '../../net/reset-socket.ts';
 import { formatEndpoint } from '../../model/endpoint.ts';
 import type { Entry, ServerSpec, TunnelSpec } from '../../model/spec.ts';
-import type { Channel, SshConnection } from '../ssh/connection.ts';
+import type { SshConnection } from '../ssh/connection.ts';
 import type { IdentityCache } from '../auth/identity-cache.ts';
 import { formatServer } from '../../model/state.ts';
 import { createTransport, addressesOf } from '../../net/transport.ts';
 import type { Turn } from '../../net/pacing/turns.ts';
 import { runKeepalive, type KeepaliveDeps } from '../ssh/keepalive.ts';
 import { adaptStreams } from '../../net/stream-adapter.ts';
+import { discard } from '../ssh/discard.ts';
 
 export interface RouteDeps {
   readonly clock: Clock;
@@ -124,7 +125,9 @@ async function enter(entry: Entry, first: ServerSpec, deps: RouteDeps, signal: A
             { clock, turns, request, behindProxy: behindProxyKey(entry, first) },
             within,
           );
-          await passProxy(again.socket, entry, { host, port }, patience, clock, within).finally(() => leave(again));
+          await passProxy(again.socket, entry, { host, port }, patience, clock, within).finally(() =>
+            discardDialled(again),
+          );
         },
         clock,
         within,
@@ -188,7 +191,7 @@ async function jumpTo(
       leftMs: jump.connectTimeoutMs,
       lost,
       probe: async (within) => {
-        await tryUntilAnswered(() => discard(open()), clock, within);
+        await tryUntilAnswered(async () => discard(await open()), clock, within);
       },
       close: async () => {
         await connection.close();
@@ -200,14 +203,6 @@ async function jumpTo(
     await destroy();
     throw error;
   }
-}
-
-/** Closes a channel as soon as it is there, however late that is. */
-async function discard(opening: Promise<Channel>): Promise<void> {
-  const channel = await opening;
-  channel.on('error', () => {});
-  channel.resume();
-  channel.close();
 }
 
 /** As the tunnel's own connection is watched; what is measured interests nobody. */

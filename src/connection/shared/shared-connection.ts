@@ -6,6 +6,7 @@ import type { ServerSpec } from '../../model/spec.ts';
 import type { Route } from '../route/route.ts';
 import type { Channel, SshConnection, Visitor } from '../ssh/connection.ts';
 import { runKeepalive, type KeepaliveDeps } from '../ssh/keepalive.ts';
+import { discard } from '../ssh/discard.ts';
 
 /**
  * One logged-in connection and the tunnels that it carries: one, as long as nothing keeps the others from connections of their own. It
@@ -269,7 +270,7 @@ interface Granted {
 /** Closes what a tunnel has of a connection that goes on without it. */
 function release({ channels, waiting }: Membership): void {
   for (const visitor of waiting) visitor.reject();
-  for (const channel of channels) close(channel);
+  for (const channel of channels) discard(channel);
 }
 
 function hand(visitor: Visitor, membership: Membership): void {
@@ -293,19 +294,12 @@ function hand(visitor: Visitor, membership: Membership): void {
 
 function keep(membership: Membership, channel: Channel): Channel {
   if (membership.left) {
-    close(channel);
+    discard(channel);
     throw new TunnelFailure('disconnected', 'the session is over');
   }
   membership.channels.add(channel);
   channel.once('close', () => membership.channels.delete(channel));
   return channel;
-}
-
-/** One that nobody reads would never be closed. */
-function close(channel: Channel): void {
-  channel.on('error', () => {});
-  channel.resume();
-  channel.close();
 }
 
 function firstOf<T>(set: ReadonlySet<T>): T | undefined {

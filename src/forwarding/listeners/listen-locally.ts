@@ -1,11 +1,12 @@
-import { lstatSync, renameSync } from 'node:fs';
+import { renameSync } from 'node:fs';
 import { lstat, unlink } from 'node:fs/promises';
-import { connect, createServer, type ListenOptions, type Server, type Socket } from 'node:net';
+import { createServer, type ListenOptions, type Server, type Socket } from 'node:net';
 import { basename, dirname } from 'node:path';
 import { inDirectory, inDirectorySync } from '../../lib/files/open-directory.ts';
 import { errorCode } from '../../lib/text.ts';
 import { guardListeners } from '../../net/guard-listeners.ts';
 import { bindAddresses, type Endpoint } from '../../model/endpoint.ts';
+import { connectError, fileIdentity, listenWithMask } from '../../lib/unix-socket.ts';
 
 /** A listener on this device. */
 export interface LocalListener {
@@ -31,13 +32,13 @@ export async function listenLocally(
         onVisitor(guardListeners(socket)),
       );
       try {
-        await listen(server, options, mask);
+        await listenWithMask(server, options, mask);
         servers.push(server);
       } catch (error) {
         if (!optional || !NO_SUCH_ADDRESS.includes(errorCode(error) ?? '')) throw error;
       }
     }
-    if (endpoint.type === 'unix') own = identityOf(endpoint.path);
+    if (endpoint.type === 'unix') own = fileIdentity(endpoint.path);
   } catch (error) {
     for (const server of servers) server.close();
     throw error;
@@ -47,7 +48,7 @@ export async function listenLocally(
       const close = () => {
         for (const server of servers) server.close();
       };
-      if (endpoint.type === 'unix' && identityOf(endpoint.path) !== own) keeping(endpoint.path, close);
+      if (endpoint.type === 'unix' && fileIdentity(endpoint.path) !== own) keeping(endpoint.path, close);
       else close();
     },
   };
@@ -56,16 +57,6 @@ export async function listenLocally(
 export interface SocketOptions {
   readonly replace: boolean;
   readonly mask: number;
-}
-
-/** Device and inode of the file at this path, or null. */
-function identityOf(path: string): string | null {
-  try {
-    const { dev, ino } = lstatSync(path);
-    return `${dev}:${ino}`;
-  } catch {
-    return null;
-  }
 }
 
 /** Closing a listener unlinks its path, whatever is there now: another program's file is moved aside meanwhile. */
@@ -95,20 +86,6 @@ function places(endpoint: Endpoint): { readonly options: ListenOptions; readonly
   }));
 }
 
-function listen(server: Server, options: ListenOptions, mask: number): Promise<void> {
-  return new Promise((resolve, reject) => {
-    // Not chmod() afterwards: until then the socket would be open, and a link could lead chmod() elsewhere.
-    const before = options.path === undefined ? null : process.umask(mask);
-    server.once('error', reject);
-    server.listen(options, () => {
-      server.off('error', reject);
-      server.on('error', () => {});
-      resolve();
-    });
-    if (before !== null) process.umask(before);
-  });
-}
-
 /** Removes a socket at which no program answers. */
 async function removeDead(path: string): Promise<void> {
   await inDirectory(dirname(path), async (directory) => {
@@ -117,17 +94,6 @@ async function removeDead(path: string): Promise<void> {
       (stats) => stats.isSocket(),
       () => false,
     );
-    if (isSocket && !(await answers(there))) await unlink(there);
-  });
-}
-
-function answers(path: string): Promise<boolean> {
-  return new Promise((resolve) => {
-    const socket = connect(path);
-    socket.once('connect', () => {
-      socket.destroy();
-      resolve(true);
-    });
-    socket.once('error', (error) => resolve(errorCode(error) !== 'ECONNREFUSED'));
+    if (isSocket && (await connectError(there)) === 'ECONNREFUSED') await unlink(there);
   });
 }

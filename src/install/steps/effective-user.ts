@@ -1,5 +1,5 @@
 import { pathOwner } from '../../lib/files/path-owner.ts';
-import { readRegularFile } from '../../lib/files/read-regular-file.ts';
+import { readRegularFile } from '../../lib/files/read-file.ts';
 import { errorCode } from '../../lib/text.ts';
 import type { Account } from './accounts.ts';
 

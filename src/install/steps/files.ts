@@ -4,6 +4,7 @@ import { basename, dirname, join } from 'node:path';
 import { errorCode, errorText } from '../../lib/text.ts';
 import { writeAtomically } from '../../lib/files/write-atomically.ts';
 import { InstallError } from './install-error.ts';
+import { readWhole } from '../../lib/files/open-file.ts';
 
 /** The state of a path. */
 export interface FileState {
@@ -63,8 +64,9 @@ async function readText(path: string, real: string): Promise<string> {
   try {
     const handle = await openNoFollow(path, real);
     try {
-      if ((await handle.stat()).size > MAX_BYTES) throw new Error('it is larger than 16 MiB');
-      return await handle.readFile('utf8');
+      const bytes = await readWhole({ handle }, MAX_BYTES);
+      if (bytes === null) throw new Error('it is larger than 16 MiB');
+      return bytes.toString('utf8');
     } finally {
       await handle.close();
     }

@@ -1,5 +1,5 @@
 import { constants } from 'node:fs';
-import { chmod, chown, lstat, mkdir, open, readdir, readFile, unlink } from 'node:fs/promises';
+import { chmod, chown, lstat, mkdir, readdir, readFile, unlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import { errorCode } from '../../lib/text.ts';
 import { copyName } from '../../connection/auth/systemd-credential.ts';
@@ -9,13 +9,15 @@ import { credentialFiles, credentialProblems, loadsCredentials } from './credent
 import { InstallError } from '../steps/install-error.ts';
 import { CONFIG, ETC, CREDENTIALS, RUNTIME, SERVICE_USER } from './service-paths.ts';
 import { runProgram } from '../steps/run-program.ts';
+import { readWhole, withFile, type OpenFile } from '../../lib/files/open-file.ts';
+import { succeeds } from '../../lib/async/succeeds.ts';
 
 /**
  * Gives the running service the present keys, which it may not read itself: systemd copies them at the start (LoadCredential=), and
  * again only from version 260 on (RefreshOnReload=). Does nothing unless this is root. Rejects with an InstallError.
  */
 export async function refreshServiceCredentials(): Promise<void> {
-  if (process.getuid?.() !== 0 || !(await loadsCredentials(CONFIG)) || !(await exists(RUNTIME))) return;
+  if (process.getuid?.() !== 0 || !(await loadsCredentials(CONFIG)) || !(await succeeds(lstat(RUNTIME)))) return;
   const account = await accountOf(runProgram, SERVICE_USER);
   if (account !== null) await refreshCredentials({ from: ETC, to: CREDENTIALS, uid: account.uid, gid: account.gid });
 }
@@ -50,15 +52,14 @@ export async function refreshCredentials({ from, to, uid, gid }: CredentialRefre
 
 /** The content of a file that the group may not read; null where it may, and needs no copy. */
 async function readHidden(path: string, group: number): Promise<Buffer | null> {
-  const handle = await open(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
-  try {
-    const { mode, gid, size } = await handle.stat();
+  const readIfHidden = async (file: OpenFile) => {
+    const { mode, gid } = file.stats;
     if ((mode & 0o004) !== 0 || (gid === group && (mode & 0o040) !== 0)) return null;
-    if (size > MAX_BYTES) throw new InstallError(`${path} is larger than 1 MiB, too large for a key: move it away`);
-    return await handle.readFile();
-  } finally {
-    await handle.close();
-  }
+    const bytes = await readWhole(file, MAX_BYTES);
+    if (bytes === null) throw new InstallError(`${path} is larger than 1 MiB, too large for a key: move it away`);
+    return bytes;
+  };
+  return await withFile(path, readIfHidden, { flags: constants.O_NOFOLLOW });
 }
 
 const MAX_BYTES = 1024 * 1024;
@@ -75,11 +76,4 @@ async function makeDirectory(path: string, gid: number): Promise<void> {
     throw new InstallError(`${path} is not a directory of root: remove it, and run this again`);
   await chown(path, stats.uid, gid);
   await chmod(path, 0o710);
-}
-
-async function exists(path: string): Promise<boolean> {
-  return await lstat(path).then(
-    () => true,
-    () => false,
-  );
 }

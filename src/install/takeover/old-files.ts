@@ -1,5 +1,5 @@
 import { statSync } from 'node:fs';
-import { readRegularFile } from '../../lib/files/read-regular-file.ts';
+import { readRegularFile } from '../../lib/files/read-file.ts';
 import { errorCode, errorText } from '../../lib/text.ts';
 import type { TunnelFailure } from '../../model/failure.ts';
 import { createIdentityCache } from '../../connection/auth/identity-cache.ts';

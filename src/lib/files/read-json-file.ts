@@ -1,4 +1,4 @@
-import { readRegularFile } from './read-regular-file.ts';
+import { readRegularFile } from './read-file.ts';
 
 /**
  * What a small file of ours holds. Throws where that is no JSON, and then says nothing of it: a link may have led to what nobody is to

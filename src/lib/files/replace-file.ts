@@ -1,9 +1,9 @@
 import { constants, type Stats } from 'node:fs';
-import { open, realpath } from 'node:fs/promises';
+import { realpath } from 'node:fs/promises';
 import { basename, dirname } from 'node:path';
 import { inDirectory } from './open-directory.ts';
-import { checkOpened } from './path-owner.ts';
 import { writeAtomically, writeAtomicallyIn } from './write-atomically.ts';
+import { withFile } from './open-file.ts';
 
 /** Puts another text into an existing file at once, keeping its owner, its mode and a link to it; `check` may refuse by rejecting. */
 export async function replaceFile(
@@ -14,20 +14,11 @@ export async function replaceFile(
   await check(text);
   const file = await realpath(path);
   await inDirectory(dirname(file), async (directory) => {
-    const handle = await open(directory.at(basename(file)), FLAGS);
-    let stats: Stats;
-    try {
-      stats = await handle.stat();
-      checkOpened(path, handle.fd, stats);
-    } finally {
-      await handle.close();
-    }
-    const { uid, gid, mode } = stats;
+    const options = { flags: constants.O_NOFOLLOW, knownAs: path };
+    const { uid, gid, mode } = await withFile(directory.at(basename(file)), ({ stats }) => stats, options);
     await writeAtomicallyIn(directory, basename(file), text, { mode: mode & 0o7777, owner: { uid, gid } });
   });
 }
-
-const FLAGS = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK;
 
 /** Writes a file whole and flushed, with this owner and mode. A link that lies there is replaced, not followed. */
 export async function writeAnew(
