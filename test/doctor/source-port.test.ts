@@ -11,11 +11,11 @@ for (const [what, sight, inUse, result, seen] of [
   ['nothing', {}, false, 'skip', /^the same one each time; not checked .* no dead connection was in the way yet$/],
   ['a port', { port: 61_000 }, false, 'skip', /^61000 each time; not checked/],
   ['what nobody may read', { readable: false }, false, 'skip', /not checked .* cannot be read$/],
-  ['no router', { port: 61_000, nextDoor: true }, false, 'ok', /^61000 each time; no router is on the way/],
+  ['no router', { port: 61_000, sameNetwork: true }, false, 'ok', /^61000 each time; no router is on the way/],
   ['that it worked', eviction(2), false, 'ok', /on 2026-01-31 the server let go of a dead connection .* after 2 s$/],
   ['that it did not', eviction(43), false, 'warn', /after 43 s: a router on the way may change source ports$/],
-  ['that it did not, with no router', { ...eviction(43), nextDoor: true }, false, 'warn', /after 43 s/],
-  ['a listener in use', { ...eviction(2), nextDoor: true }, true, 'warn', /a listener is in use/],
+  ['that it did not, with no router', { ...eviction(43), sameNetwork: true }, false, 'warn', /after 43 s/],
+  ['a listener in use', { ...eviction(2), sameNetwork: true }, true, 'warn', /a listener is in use/],
 ] as const) {
   test(`the source port: ${what}`, () => {
     const [step, found, text, cure] = sourcePortStep(spec, { ...NO_FACTS, ...sight } satisfies SourcePortFacts, inUse);
@@ -33,7 +33,7 @@ test('the source port: any, and a proxyCommand', () => {
 
 test('the first machine on the way is next door where one of our networks has all its addresses', async () => {
   const { port, ...remembered } = { ...NO_FACTS, port: 61_000 };
-  const nextDoor = async (host: string, networks?: readonly string[], jump?: string) => {
+  const sameNetwork = async (host: string, networks?: readonly string[], jump?: string) => {
     const jumps = jump === undefined ? [] : [{ host: jump }];
     const at = { host, jumps, entry: { type: 'direct' } } as unknown as TunnelSpec;
     const sight = await readSourcePortFacts(at, { port, ...remembered }, networks);
@@ -41,13 +41,13 @@ test('the first machine on the way is next door where one of our networks has al
     return sight.sameNetwork;
   };
   const networks = ['192.0.2.5/24', '2001:db8::5/64'];
-  assert.equal(await nextDoor('192.0.2.77', networks), true);
-  assert.equal(await nextDoor('2001:db8::77', networks), true);
-  assert.equal(await nextDoor('198.51.100.1', networks), false);
-  assert.equal(await nextDoor('2001:db8:0:1::1', networks), false);
-  assert.equal(await nextDoor('no-such-host.invalid', networks), false);
-  assert.equal(await nextDoor('198.51.100.1', networks, '192.0.2.1'), true);
-  assert.equal(await nextDoor('192.0.2.1', networks, '198.51.100.1'), false);
+  assert.equal(await sameNetwork('192.0.2.77', networks), true);
+  assert.equal(await sameNetwork('2001:db8::77', networks), true);
+  assert.equal(await sameNetwork('198.51.100.1', networks), false);
+  assert.equal(await sameNetwork('2001:db8:0:1::1', networks), false);
+  assert.equal(await sameNetwork('no-such-host.invalid', networks), false);
+  assert.equal(await sameNetwork('198.51.100.1', networks, '192.0.2.1'), true);
+  assert.equal(await sameNetwork('192.0.2.1', networks, '198.51.100.1'), false);
   // This machine's own.
-  assert.equal(await nextDoor('127.0.0.1'), true);
+  assert.equal(await sameNetwork('127.0.0.1'), true);
 });
