@@ -29,7 +29,12 @@ export async function runTunnel(spec: TunnelSpec, deps: TunnelDeps, signal: Abor
       } finally {
         round.dispose();
       }
-      tunnel.history = interrupt(tunnel.history, spec.reconnect, round.signal.reason !== ANOTHER_IS_IN, deps.random);
+      tunnel.history = interrupt(
+        tunnel.history,
+        spec.reconnect,
+        !NOT_URGENT.includes(round.signal.reason),
+        deps.random,
+      );
     }
   } finally {
     forget();
@@ -81,6 +86,12 @@ function listenForChanges(tunnel: Tunnel, tryNow: TryNow): () => void {
   const forgetOffers = deps.connections?.onOffer(login, () => {
     if (tunnel.seeker === null && mayTry()) tryNow(ANOTHER_IS_IN);
   });
+  const forgetTurns = deps.device.turns.onSooner(() => {
+    if (tunnel.seeker !== null) return;
+    const { retryAt } = deps.store.state();
+    if (mayTry() && retryAt !== null && retryAt - deps.clock.now() > untilOurTurn(tunnel) + SOONER_MS)
+      tryNow(TURN_IS_SOONER);
+  });
   deps.onRetryNow(() => {
     const { phase } = deps.store.state();
     const waits = phase === 'waiting' || phase === 'blocked' || phase === 'waiting-for-network';
@@ -90,8 +101,15 @@ function listenForChanges(tunnel: Tunnel, tryNow: TryNow): () => void {
   return () => {
     forgetNetwork();
     forgetOffers?.();
+    forgetTurns();
   };
 }
 
 const RETRY_NOW = new Error('retry now');
 const ANOTHER_IS_IN = new Error('another tunnel with this login is in');
+const TURN_IS_SOONER = new Error('its turn at the server comes sooner');
+/** What does not change that a tunnel waits for its turn with the others. */
+const NOT_URGENT: readonly unknown[] = [ANOTHER_IS_IN, TURN_IS_SOONER];
+
+/** What comes no more than this sooner is waited for. */
+const SOONER_MS = 1000;

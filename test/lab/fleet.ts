@@ -9,7 +9,8 @@ import { createNetwork, type LabNetwork } from './network.ts';
 
 /**
  * Many daemons with many tunnels each at one sshd with its defaults, which is killed and comes back: how long until all are up
- * again, and how many connections that took. Ends with 1 where it takes longer than a minute.
+ * again, and how many connections that took. It is killed when all are up, or so many seconds `after` their start, its
+ * sessions one after the other with a `gap` of milliseconds, as on a busy machine. Ends with 1 where it takes longer than a minute.
  */
 async function main(): Promise<number> {
   const { values } = parseArgs({
@@ -17,6 +18,8 @@ async function main(): Promise<number> {
       processes: { type: 'string', default: '20' },
       tunnels: { type: 'string', default: '50' },
       away: { type: 'string', default: '10' },
+      after: { type: 'string' },
+      gap: { type: 'string', default: '0' },
       patience: { type: 'string', default: '400' },
     },
   });
@@ -29,9 +32,10 @@ async function main(): Promise<number> {
   try {
     for (let index = 0; index < processes; index += 1) daemons.push(startDaemon(network, server, index, tunnels));
     const all = processes * tunnels;
-    report('from the start', await untilListening(network, all, patience), server, 0);
+    if (values.after === undefined) report('from the start', await untilListening(network, all, patience), server, 0);
+    else await wait(Number(values.after) * 1000);
     const seen = server.log().length;
-    await server.kill();
+    await server.kill(Number(values.gap));
     await wait(away * 1000);
     await server.start();
     const seconds = await untilListening(network, all, patience);

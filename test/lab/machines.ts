@@ -2,6 +2,7 @@ import { execFileSync, type ChildProcess } from 'node:child_process';
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir, userInfo } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout as wait } from 'node:timers/promises';
 import { childrenOf, descendantsOf, signalAll } from '../support/processes.ts';
 import { sshdPath } from '../support/sshd-process.ts';
 import { until } from '../support/until.ts';
@@ -14,8 +15,8 @@ export interface LabServer {
   readonly knownHosts: string;
   readonly user: string;
   start(): Promise<void>;
-  /** Ends listener and sessions the hard way. */
-  kill(): Promise<void>;
+  /** Ends listener and sessions the hard way, in this order, each so many milliseconds after the one before. */
+  kill(gapMs?: number): Promise<void>;
   /** The process of each connection. */
   sessions(): readonly number[];
   /** Ends every session the hard way; the listener stays. */
@@ -62,10 +63,13 @@ export async function startServer(network: LabNetwork, options: readonly string[
     sshd.stderr?.on('data', (chunk: Buffer) => (log += chunk.toString()));
     await until(() => log.includes('Server listening', seen), { what: () => `sshd: ${log}` });
   };
-  const kill = async () => {
+  const kill = async (gapMs = 0) => {
     if (sshd === null || sshd.exitCode !== null || sshd.signalCode !== null) return;
     const exited = new Promise((resolve) => sshd?.once('exit', resolve));
-    signalAll([pid(), ...descendantsOf(pid())], 'SIGKILL');
+    for (const one of [pid(), ...descendantsOf(pid())]) {
+      signalAll([one], 'SIGKILL');
+      if (gapMs > 0) await wait(gapMs);
+    }
     await exited;
   };
   await start();

@@ -303,6 +303,7 @@ describe('through a proxy', { concurrency: 3 }, () => {
       hosts: real.hosts,
       nextAt: (...claim) => real.nextAt(...claim),
       untilAnswered: (...place) => real.untilAnswered(...place),
+      onSooner: (listener) => real.onSooner(listener),
       take: (...claim) => {
         asked += 1;
         return real.take(...claim);

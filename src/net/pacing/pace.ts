@@ -29,9 +29,11 @@ export const START: Pace = {
   probing: false,
   refused: 0,
   dropped: 0,
+  droppedAt: Number.NEGATIVE_INFINITY,
   quietUntil: 0,
   retryAt: 0,
   limit: { type: 'unknown' },
+  limitBefore: null,
   rejected: [],
   lastRejected: null,
   penaltyUntil: 0,
@@ -63,7 +65,7 @@ export function nextAt(pace: Pace, { purpose, loginHistory, urgent, limit }: Pac
 /** What became of a connection. `random` spreads those who share a server. */
 export function applyEvent(last: Pace, event: ConnectionEvent, begun: Begun, now: number, random: () => number): Pace {
   if (event === 'opened') return applyOpened(last, now);
-  if (event === 'ended') return { ...last, established: Math.max(0, last.established - 1) };
+  if (event === 'ended') return applyEnded(last, now);
   const pace = begun.purpose === 'probe' ? { ...last, probing: false } : { ...last, pending: last.pending - 1 };
   switch (event) {
     case 'refused':
@@ -71,13 +73,8 @@ export function applyEvent(last: Pace, event: ConnectionEvent, begun: Begun, now
     case 'unanswered':
     case 'unsent':
       return applyNotOpened(pace, event, begun, now, random);
-    case 'dropped': {
-      const dropped = pace.dropped + 1;
-      const wait = Math.min(DROP_MS * 2 ** (dropped - 1), LONGEST_DROP_MS) * (0.5 + random());
-      // What is dropped late has come to LoginGraceTime, what is dropped early to MaxStartups.
-      const charged = now - begun.at > LATE_DROP_MS ? charge(pace, GRACE_EXCEEDED_MS, now) : pace;
-      return { ...charged, dropped, width: Math.max(1, Math.floor(pace.width / 2)), quietUntil: now + wait };
-    }
+    case 'dropped':
+      return applyDropped(pace, begun, now, random);
     case 'accepted': {
       const width = Math.min(pace.width + 1, MAX_WIDTH);
       return { ...pace, width, established: pace.established + 1, dropped: 0, lastRejected: null };
@@ -94,9 +91,26 @@ export function applyEvent(last: Pace, event: ConnectionEvent, begun: Begun, now
   }
 }
 
+function applyDropped(pace: Pace, begun: Begun, now: number, random: () => number): Pace {
+  // What is dropped late has come to LoginGraceTime, what is dropped early to MaxStartups.
+  const charged = now - begun.at > LATE_DROP_MS ? charge(pace, GRACE_EXCEEDED_MS, now) : pace;
+  if (begun.at <= pace.droppedAt) return charged;
+  const dropped = pace.dropped + 1;
+  const wait = Math.min(DROP_MS * 2 ** (dropped - 1), LONGEST_DROP_MS) * (0.5 + random());
+  const width = Math.max(1, Math.floor(pace.width / 2));
+  return { ...charged, dropped, droppedAt: now, width, quietUntil: now + wait };
+}
+
+/** See Pace.limitBefore. */
+function applyEnded(last: Pace, now: number): Pace {
+  const pace = { ...last, established: Math.max(0, last.established - 1) };
+  if (pace.established > 0 || pace.limitBefore === null || pace.quietUntil <= now) return pace;
+  return { ...pace, limit: pace.limitBefore, limitBefore: null, quietUntil: now };
+}
+
 function applyOpened(pace: Pace, now: number): Pace {
-  // More than any usual limit lets in: there is none.
-  const unlimited = inWindow(pace.begun, WINDOW_MS, now).length > USUAL_LIMIT;
+  // More than any usual limit lets in, also where clocks do not agree: there is none.
+  const unlimited = inWindow(pace.begun, WINDOW_MS - 2 * SLACK_MS, now).length > USUAL_LIMIT;
   return { ...pace, refused: 0, retryAt: 0, limit: unlimited ? { type: 'none' } : pace.limit };
 }
 
@@ -111,15 +125,17 @@ function applyNotOpened(
   if (event === 'unsent') return { ...pace, begun: without(pace.begun, begun.at) };
   const burst = followsBurst(pace, begun.at, now);
   if (event === 'unanswered') {
-    const next = { ...pace, width: 1, refused: 0, knockAt: 0 };
-    if (burst) return limited(next, false, now, random);
+    const next = { ...pace, width: 1, refused: 0, retryAt: 0 };
+    // What let in more than any usual limit, and whose connections have ended since, is more likely gone.
+    const isGone = pace.limit.type === 'none' && pace.established === 0 && pace.rejected.length === 0;
+    if (burst && !isGone) return limited(next, event, begun, now, random);
     // Where nothing answers, hardly anything has arrived.
     return { ...next, begun: without(pace.begun, begun.at) };
   }
-  const next = { ...pace, width: 1, refused: pace.refused + 1 };
-  if (event === 'barred' || (burst && pace.established > 0))
-    return limited(next, event === 'barred' && burst, now, random);
-  return { ...next, retryAt: now + retryDelay(next, now, random) };
+  const refused = { ...pace, width: 1, refused: pace.refused + 1 };
+  const next = { ...refused, retryAt: now + retryDelay(refused, now, random) };
+  const showsLimit = event === 'barred' || (burst && pace.established > 0);
+  return showsLimit ? limited(next, event, begun, now, random) : next;
 }
 
 /** Whether a limit has just shown itself, or is known. */
@@ -176,12 +192,24 @@ function followsBurst(pace: Pace, begunAt: number, now: number): boolean {
 }
 
 /** Until it has forgotten all of ours: rejected connections count as well. */
-function limited(pace: Pace, certain: boolean, now: number, random: () => number): Pace {
-  const again = certain || pace.limit.type === 'suspected' || pace.limit.type === 'known';
+function limited(
+  pace: Pace,
+  event: 'refused' | 'barred' | 'unanswered',
+  begun: Begun,
+  now: number,
+  random: () => number,
+): Pace {
+  const { limit } = pace;
+  const shown = limit.type === 'suspected' || limit.type === 'known';
+  const quietUntil = now + WINDOW_MS + 3000 * random();
+  const isCertain = event === 'barred' && followsBurst(pace, begun.at, now);
+  // Of those that were under way together each meets the same.
+  if (shown && begun.at <= limit.since && !isCertain) return { ...pace, quietUntil };
   return {
     ...pace,
-    limit: again ? { type: 'known', until: now + DAY_MS } : { type: 'suspected' },
-    quietUntil: now + WINDOW_MS + 3000 * random(),
+    limit: shown || isCertain ? { type: 'known', since: now, until: now + DAY_MS } : { type: 'suspected', since: now },
+    limitBefore: event !== 'barred' && pace.established > 0 ? limit : null,
+    quietUntil,
   };
 }
 

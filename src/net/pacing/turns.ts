@@ -1,6 +1,7 @@
 import { isLoopbackAddress } from '../../model/endpoint.ts';
 import type { Begun } from './pace.ts';
 import type { Clock } from '../../lib/async/clock.ts';
+import { createEmitter } from '../../lib/async/emitter.ts';
 import { TunnelFailure } from '../../model/failure.ts';
 import { createHostMemory, type HostMemory } from './host-memory.ts';
 import { begin, isForgettable, isLimited, nextAt, type ConnectionEvent, applyEvent, START } from './pace.ts';
@@ -29,6 +30,8 @@ export interface Turns {
   nextAt(path: NetworkPath, request: PaceRequest): number;
   /** Resolves when a new connection is answered there, if only by a refusal; rejects with the signal's reason. */
   untilAnswered(path: NetworkPath, signal: AbortSignal): Promise<void>;
+  /** Calls `listener` when some come sooner than nextAt() has said, because a limit was suspected wrongly; the answer ends that. */
+  onSooner(listener: () => void): () => void;
   readonly hosts: HostMemory;
 }
 
@@ -63,6 +66,7 @@ export function createTurns(options: TurnsOptions): Turns {
 
 class ProcessTurns implements Turns {
   readonly hosts = createHostMemory();
+  readonly #sooner = createEmitter();
   readonly #options: TurnsOptions;
   readonly #servers = new Map<string, Server>();
 
@@ -132,6 +136,10 @@ class ProcessTurns implements Turns {
     });
   }
 
+  onSooner(listener: () => void): () => void {
+    return this.#sooner.subscribe(listener);
+  }
+
   #serverOn(path: NetworkPath): Server {
     const key = [path.address, path.port, path.source, path.behindProxy].join(' ');
     const known = this.#servers.get(key);
@@ -187,8 +195,10 @@ class ProcessTurns implements Turns {
   }
 
   #change(server: Server, pace: Pace): void {
+    const isSooner = pace.quietUntil < server.pace.quietUntil;
     server.pace = pace;
     for (const other of this.#servers.values()) if (other.machine === server.machine) this.#schedule(other);
+    if (isSooner) this.#sooner.emit();
   }
 
   /** One that is never told of again must not shut the others out for ever. */

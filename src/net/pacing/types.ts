@@ -5,6 +5,7 @@ import type { ConnectLimit } from '../../model/spec.ts';
  *
  *   unknown ── a sixth connection within half a minute is let in ──→ none
  *      └────── refused, or unanswered, right after others were let in ──→ suspected ── once more, or it says so ──→ known
+ *                                     what it was before ◀── all of those end ──┘
  *
  * - ufw's `limit` rejects a source with six new connections in 30 seconds, and counts a rejected one twice (iptables-extensions(8),
  *   recent: `--set`, then `--update --seconds 30 --hitcount 6`). Two in 30 seconds get out of that again, four do not.
@@ -28,11 +29,18 @@ export interface Pace {
   /** Failures in a row, without an answer from sshd in between. */
   readonly refused: number;
   readonly dropped: number;
+  /** When the last drop was met: what was under way then and is dropped as well says nothing new. */
+  readonly droppedAt: number;
   /** Nothing goes before this. */
   readonly quietUntil: number;
   /** Nothing goes before this, unless somebody asks for it or the network has changed. */
   readonly retryAt: number;
   readonly limit: Limit;
+  /**
+   * What was believed before a failure looked like a limit because connections were there; else null. A limit lets them live: if the
+   * last of them ends soon, it was the server that went.
+   */
+  readonly limitBefore: Limit | null;
   /** Failed logins of the last ten minutes, oldest first. */
   readonly rejected: readonly number[];
   /** Whose logins were rejected since the last one that was not, where one was `proven`, that; null for nobody's. */
@@ -41,8 +49,11 @@ export interface Pace {
   readonly penaltyUntil: number;
 }
 
-/** What is believed of a limit on new connections; a known one is forgotten after a day. */
-type Limit = { readonly type: 'unknown' | 'none' | 'suspected' } | { readonly type: 'known'; readonly until: number };
+/** What is believed of a limit on new connections, and since when it shows itself; a known one is forgotten after a day. */
+type Limit =
+  | { readonly type: 'unknown' | 'none' }
+  | { readonly type: 'suspected'; readonly since: number }
+  | { readonly type: 'known'; readonly since: number; readonly until: number };
 
 /** Who asks, and for what. */
 export interface PaceRequest {
