@@ -47,6 +47,8 @@ export interface TestSshd {
   sessions(): number[];
   /** Ends every connection the hard way; the listener stays. */
   killSessions(): void;
+  /** Ends the listener the hard way; the connections stay, and are no sessions() any more. */
+  killListener(): void;
   /** Stops listener and sessions in their tracks (the kernel still answers for them), and lets them go on. */
   freeze(): void;
   thaw(): void;
@@ -89,6 +91,7 @@ export async function startSshd(options: SshdOptions = {}): Promise<TestSshd> {
     waitForLog: (pattern, timeoutMs) => sshd.waitForLog(() => pattern.exec(log), `log ${pattern}`, timeoutMs),
     sessions: () => childrenOf(sshd.pid),
     killSessions: () => signalAll(descendantsOf(sshd.pid), 'SIGKILL'),
+    killListener: () => signalAll([sshd.pid], 'SIGKILL'),
     freeze: () => signalAll([sshd.pid, ...descendantsOf(sshd.pid)], 'SIGSTOP'),
     thaw: () => signalAll([sshd.pid, ...descendantsOf(sshd.pid)], 'SIGCONT'),
     kill: () => sshd.end(),

@@ -4,9 +4,11 @@ import { takeCommandTurn } from '../../src/net/command-turn.ts';
 import { TunnelFailure } from '../../src/model/failure.ts';
 import { createTurns, type NetworkPath, type Turn, type TurnRequest } from '../../src/net/pacing/turns.ts';
 import { fakeClock, type FakeClock } from '../support/clock.ts';
+import { hashLimit, type LimitModel, ufwLimit } from './limit-models.ts';
 
 const PLACE: NetworkPath = { address: '192.0.2.1', port: 22, source: null };
 const refusal = new TunnelFailure('connect-refused', '192.0.2.1:22: ECONNREFUSED');
+const silence = new TunnelFailure('connect-timeout', '192.0.2.1:22: no answer within 10 s');
 
 describe('turns', () => {
   test('one dials for all, and its failure is theirs; a probe keeps waiting for an answer', async () => {
@@ -193,6 +195,121 @@ describe('turns', () => {
     assert.equal(fifth?.state, 'granted');
   });
 });
+
+describe('a fleet that has just started, whose sshd is restarted', () => {
+  const CASES = [6, 10, 50].flatMap((tunnels) =>
+    [2000, 5000, 10_000, 20_000].flatMap((afterMs) =>
+      [0, 300].map((gapMs) => ({ tunnels, afterMs, gapMs: Math.min(gapMs, 3000 / tunnels) })),
+    ),
+  );
+
+  test('is back within three seconds where the server limits nothing, also where its sessions end one by one', async () => {
+    for (const { tunnels, afterMs, gapMs } of CASES)
+      for (const awayMs of [500, 3000, 10_000]) {
+        const { lastInMs } = await restarted({ tunnels, afterMs, gapMs, awayMs }, null);
+        const what = JSON.stringify({ tunnels, afterMs, gapMs, awayMs });
+        assert.ok(lastInMs <= 3000, `${what}: the last is in after ${lastInMs} ms`);
+      }
+  });
+
+  // The sixth is rejected, and where nothing answers it the others follow before it is known; then it is quiet for half a minute.
+  for (const [name, model, answer, seconds, rejections] of [
+    ['`ufw limit`', ufwLimit, 'barred', 31, 1],
+    ['a limit that answers as a machine does on whose port nobody listens', ufwLimit, 'refused', 31, 1],
+    ['hashlimit', () => hashLimit(4, 5), 'unanswered', 41, 4],
+  ] as const)
+    test(`is in within ${seconds} s behind ${name}, with ${rejections} rejected`, async () => {
+      for (const { tunnels, afterMs, gapMs } of CASES.filter((one) => one.tunnels === 10))
+        for (const awayMs of [500, 3000, 10_000]) {
+          const restart = { tunnels, afterMs, gapMs, awayMs };
+          const { firstInMs, rejected } = await restarted(restart, { letsIn: model(), answer });
+          const met = `${JSON.stringify(restart)}: in after ${firstInMs} ms, ${rejected} rejected`;
+          assert.ok(firstInMs <= seconds * 1000 && rejected <= rejections, met);
+        }
+    });
+
+  test('is dialled no slower for logins that were cut off together', async () => {
+    const { clock, ask } = setUp();
+    const drop = new TunnelFailure('handshake-failed', 'the server closed the connection');
+    for (let round = 0; round < 8; round += 1) {
+      const one = ask('up');
+      await clock.advance(0);
+      one.login();
+    }
+    const asked = Array.from({ length: 8 }, (_, index) => ask(`t${index}`));
+    await clock.advance(0);
+    assert.ok(asked.every(({ state }) => state === 'granted'));
+    for (const { turn } of asked) {
+      turn?.opened();
+      turn?.notAccepted(drop);
+    }
+    const next = ask('next');
+    await clock.advance(600);
+    assert.equal(next.state, 'granted');
+  });
+});
+
+interface Restart {
+  readonly tunnels: number;
+  /** From the start on. */
+  readonly afterMs: number;
+  /** Between the ends of two sessions. */
+  readonly gapMs: number;
+  readonly awayMs: number;
+}
+
+interface Firewall {
+  readonly letsIn: LimitModel;
+  /** What a connection that it rejects meets. */
+  readonly answer: 'barred' | 'refused' | 'unanswered';
+}
+
+/** Times are told from the moment on when sshd is back; of tunnels that cannot share a connection. */
+async function restarted({ tunnels, afterMs, gapMs, awayMs }: Restart, firewall: Firewall | null) {
+  const { clock, turns, icmp } = setUp();
+  const goneAt = afterMs;
+  const backAt = afterMs + (tunnels - 1) * gapMs + awayMs;
+  const inAt = new Map<string, number>();
+  let rejected = 0;
+  const run = async (name: string, gone: Promise<void>) => {
+    for (;;) {
+      const request = { purpose: 'login', loginHistory: 'proven', urgent: false, limit: null, since: 0 } as const;
+      const turn = await turns.take(PLACE, request, new AbortController().signal).catch(() => null);
+      if (turn === null) {
+        await wait(clock, 1000);
+        continue;
+      }
+      const isAway = clock.now() >= goneAt && clock.now() < backAt;
+      if (firewall !== null && !firewall.letsIn(clock.now())) {
+        rejected += 1;
+        if (firewall.answer === 'barred') icmp.refusals += 1;
+        if (firewall.answer === 'unanswered') await wait(clock, 10_000);
+        turn.failed(firewall.answer === 'unanswered' ? silence : refusal);
+      } else if (isAway) turn.failed(refusal);
+      else {
+        turn.opened();
+        await wait(clock, 40);
+        turn.accepted();
+        inAt.set(name, clock.now());
+        if (clock.now() >= goneAt) return;
+        await gone;
+        turn.end();
+        await wait(clock, 80);
+        continue;
+      }
+      await wait(clock, 1000);
+    }
+  };
+  for (let index = 0; index < tunnels; index += 1) void run(`t${index}`, wait(clock, goneAt + index * gapMs));
+  const back = () => [...inAt.values()].filter((at) => at >= backAt);
+  const enough = firewall === null ? tunnels : 1;
+  while (back().length < enough && clock.now() < backAt + 60_000) await clock.advance(100);
+  return { firstInMs: Math.min(...back()) - backAt, lastInMs: Math.max(...back()) - backAt, rejected };
+}
+
+function wait(clock: FakeClock, ms: number): Promise<void> {
+  return new Promise((resolve) => clock.timer(ms, resolve));
+}
 
 interface Asked {
   readonly name: string;

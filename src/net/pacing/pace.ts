@@ -208,7 +208,7 @@ function limited(
   return {
     ...pace,
     limit: shown || isCertain ? { type: 'known', since: now, until: now + DAY_MS } : { type: 'suspected', since: now },
-    limitBefore: event !== 'barred' && pace.established > 0 ? limit : null,
+    limitBefore: event === 'refused' ? limit : null,
     quietUntil,
   };
 }
