@@ -27,7 +27,7 @@ export function choosePort({ name, forwards }: Pick<TunnelSpec, 'name' | 'forwar
     );
   }
   const { host, port } = chosen.listen;
-  return { host: isWildcardHost(host) ? 'localhost' : host, port, target: chosen.target };
+  return { host: isWildcardHost(host) ? reachableHost(host) : host, port, target: chosen.target };
 }
 
 /** Whether choosePort() finds a port. */
@@ -39,4 +39,10 @@ export function hasPort(spec: Pick<TunnelSpec, 'name' | 'forwards'>): boolean {
     if (error instanceof UserError) return false;
     throw error;
   }
+}
+
+/** Where a listener of all addresses is reached: `localhost` may have only addresses of the other family. */
+function reachableHost(host: string): string {
+  if (host === '::') return '::1';
+  return host === '0.0.0.0' ? '127.0.0.1' : 'localhost';
 }

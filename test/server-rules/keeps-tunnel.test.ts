@@ -38,6 +38,7 @@ const KINDS: Readonly<Record<string, (ground: Ground) => ForwardSpec>> = {
   'a port of 127.0.0.1': ({ port, echo }) => remote(tcp('127.0.0.1', port), tcp('127.0.0.1', echo)),
   'a port of all addresses': ({ port, echo }) => remote(tcp('', port), tcp('127.0.0.1', echo)),
   'a port of all addresses of IPv4': ({ port, echo }) => remote(tcp('0.0.0.0', port), tcp('127.0.0.1', echo)),
+  'a port of all addresses of IPv6': ({ port, echo }) => remote(tcp('::', port), tcp('127.0.0.1', echo)),
   'a port of one address': ({ port, echo }) => remote(tcp('127.0.0.3', port), tcp('127.0.0.1', echo)),
   'a port that the server chooses': ({ echo }) => remote(tcp('localhost', 0), tcp('127.0.0.1', echo)),
   'a Unix socket of the server': ({ dir, echo }) =>
