@@ -201,7 +201,8 @@ class KnownHostsVerifier implements HostKeyVerifier {
     const retired = this.#entries.filter((entry) => isRetired(entry) && spec.userKnownHostsFiles.includes(entry.file));
     for (const file of new Set(retired.map((entry) => entry.file))) {
       const gone = retired.filter((entry) => entry.file === file);
-      const what = `${query.name} has retired ${gone.map(({ keyType, key }) => `${keyType} ${fingerprint(key)}`).join(', ')}`;
+      const keys = new Set(gone.map(({ keyType, key }) => `${keyType} ${fingerprint(key)}`));
+      const what = `${query.name} has retired ${[...keys].join(', ')}`;
       try {
         await rewriteKnownHosts(file, { add: [], remove: isRetired });
         this.#entries = this.#entries.filter((entry) => !gone.includes(entry));
