@@ -2,6 +2,7 @@ import { setMaxListeners } from 'node:events';
 import { childController } from '../lib/async/abort.ts';
 import { sleep, type Clock } from '../lib/async/clock.ts';
 import { dial, type Dialled } from '../net/dial.ts';
+import { familyOf } from '../net/address-family.ts';
 import { dialTarget } from '../net/dial-target.ts';
 import { asFailure, TunnelFailure } from '../model/failure.ts';
 import type { VisitorHandler, Verifier } from '../forwarding/verify/listener-verifier.ts';
@@ -73,7 +74,7 @@ export async function checkLogin(spec: TunnelSpec, deps: LoginDeps, signal: Abor
     const verifier = createTunnelVerifier(spec, connection, deps, over.signal);
     intercept = (visitor) => verifier.intercept(visitor, REJECT_VISITORS);
     for (const forward of spec.forwards) {
-      const checked = checkForward(forward, connection, verifier, deps);
+      const checked = checkForward(forward, spec, connection, verifier, deps);
       checked.catch(() => {});
       await Promise.race([connection.lost, route.lost, noAnswer(clock, over.signal), checked]);
     }
@@ -111,6 +112,7 @@ const ANSWER_MS = 30_000;
 
 async function checkForward(
   { kind, listen }: ForwardSpec,
+  spec: TunnelSpec,
   connection: SshConnection,
   verifier: Verifier,
   { report }: LoginDeps,
@@ -118,7 +120,11 @@ async function checkForward(
   const name = formatEndpoint(listen);
   if (kind !== 'remote') {
     try {
-      (await listenLocally(listen, { replace: false, mask: 0o177 }, (socket) => socket.destroy())).close();
+      (
+        await listenLocally(listen, { family: familyOf(spec), replace: false, mask: 0o177 }, (socket) =>
+          socket.destroy(),
+        )
+      ).close();
       report('forward', 'ok', `this device can listen on ${name}`);
     } catch (error) {
       report(
@@ -178,7 +184,7 @@ export async function checkTarget(
   const { kind, target } = forward;
   if (kind !== 'remote' || target.type === 'socks') return;
   try {
-    (await dialTarget(target, spec.connectTimeoutMs, clock, signal)).resume().end();
+    (await dialTarget(target, spec, clock, signal)).resume().end();
     report('target', 'ok', `${formatEndpoint(target)} answers`);
   } catch (error) {
     const failure = asFailure(error);

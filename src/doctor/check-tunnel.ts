@@ -3,6 +3,7 @@ import { isIPv6 } from 'node:net';
 import { errorCode, errorText } from '../lib/text.ts';
 import { sourceOf, translate } from '../net/dial.ts';
 import { asFailure, hintFor, TunnelFailure } from '../model/failure.ts';
+import { familyOf } from '../net/address-family.ts';
 import { systemLookup } from '../net/resolve-host.ts';
 import { localAddress } from '../net/local-address.ts';
 import type { NetworkPath } from '../net/pacing/turns.ts';
@@ -58,9 +59,9 @@ export async function checkTunnel(spec: TunnelSpec, deps: CheckDeps, signal: Abo
       report('name', 'ok', 'left to the proxyCommand');
       return [];
     }
-    const { host, addressFamily } = firstHop(spec);
-    const family = addressFamily === 'any' ? 0 : addressFamily === 'inet' ? 4 : 6;
-    const found = await systemLookup(host, family).catch((error: unknown) => {
+    const first = firstHop(spec);
+    const { host } = first;
+    const found = await systemLookup(host, familyOf(first)).catch((error: unknown) => {
       throw new TunnelFailure('dns-failed', `cannot resolve ${host}: ${errorCode(error) ?? errorText(error)}`);
     });
     const addresses = [...new Set(found.map(({ address }) => address))];

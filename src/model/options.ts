@@ -44,7 +44,7 @@ export const SERVER_OPTIONS = {
     kind: { type: 'words', words: ['any', 'inet', 'inet6'] },
     default: 'any',
     ssh: { name: 'AddressFamily', neutral: ['any'] },
-    text: 'addresses of the server to use: any, inet (IPv4 alone) or inet6 (IPv6 alone)',
+    text: 'addresses to use, of the server, of targets and for listeners of this device: any, inet (IPv4 alone) or inet6 (IPv6 alone)',
   },
   bindAddress: {
     kind: { type: 'address' },

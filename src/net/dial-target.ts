@@ -4,6 +4,7 @@ import type { Clock } from '../lib/async/clock.ts';
 import { fewATurn } from '../lib/async/slices.ts';
 import { errorCode, errorText } from '../lib/text.ts';
 import { TunnelFailure } from '../model/failure.ts';
+import { familyOf, fitsFamily } from './address-family.ts';
 import { openSocket, TimeoutError } from './open-socket.ts';
 import { createHostMemory } from './pacing/host-memory.ts';
 import { resetSocket } from './reset-socket.ts';
@@ -11,6 +12,10 @@ import { systemLookup, type Lookup } from './resolve-host.ts';
 import { firstToSucceed } from './stagger.ts';
 import { guardListeners } from './guard-listeners.ts';
 import { formatEndpoint, type Endpoint } from '../model/endpoint.ts';
+import type { ServerSpec } from '../model/spec.ts';
+
+/** What of a tunnel matters for the way to its targets. */
+export type TargetDialSpec = Pick<ServerSpec, 'connectTimeoutMs' | 'addressFamily'>;
 
 /**
  * A connection to the target of a forward, with allowHalfOpen and shielded. The addresses of a name are tried as those of a server are
@@ -18,7 +23,7 @@ import { formatEndpoint, type Endpoint } from '../model/endpoint.ts';
  */
 export async function dialTarget(
   target: Endpoint,
-  timeoutMs: number,
+  spec: TargetDialSpec,
   clock: Clock,
   signal: AbortSignal,
   lookup = systemLookup,
@@ -26,7 +31,7 @@ export async function dialTarget(
   try {
     // A server may send a thousand visitors at once.
     await fewATurn();
-    return guardListeners(await open(target, timeoutMs, clock, signal, lookup));
+    return guardListeners(await open(target, spec, clock, signal, lookup));
   } catch (error) {
     signal.throwIfAborted();
     const text = `${formatEndpoint(target)}: ${errorCode(error) ?? errorText(error)}`;
@@ -36,14 +41,17 @@ export async function dialTarget(
 
 async function open(
   target: Endpoint,
-  timeoutMs: number,
+  spec: TargetDialSpec,
   clock: Clock,
   signal: AbortSignal,
   lookup: Lookup,
 ): Promise<Socket> {
+  const { connectTimeoutMs: timeoutMs, addressFamily } = spec;
   if (target.type === 'unix')
     return await openSocket({ path: target.path, allowHalfOpen: true }, timeoutMs, clock, signal);
   const { host, port } = target;
+  const family = familyOf(spec);
+  if (!fitsFamily(host, family)) throw new Error(`it is not allowed by addressFamily: ${addressFamily}`);
   const openAt = (address: string, within: AbortSignal) =>
     openSocket({ host: address, port, noDelay: true, allowHalfOpen: true }, timeoutMs, clock, within);
   if (isIP(host) !== 0) return await openAt(host, signal);
@@ -51,7 +59,7 @@ async function open(
   const tooLate = new TimeoutError(`did not answer within ${Math.round(timeoutMs / 1000)} s`);
   const cancel = clock.timer(timeoutMs, () => race.abort(tooLate));
   try {
-    const found = await abortable(lookup(host, 0), race.signal);
+    const found = await abortable(lookup(host, family), race.signal);
     const addresses = hosts.ordered(host, [...new Set(found.map(({ address }) => address))]);
     const tries = addresses.map((address) => async (within: AbortSignal) => {
       const started = clock.now();

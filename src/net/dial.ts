@@ -3,6 +3,7 @@ import { abortable, childController } from '../lib/async/abort.ts';
 import type { Clock } from '../lib/async/clock.ts';
 import { errorCode, errorText } from '../lib/text.ts';
 import { asFailure, TunnelFailure, type FailureCode } from '../model/failure.ts';
+import { type Family, familyOf } from './address-family.ts';
 import { describeBinding, localAddress } from './local-address.ts';
 import { systemLookup, type Lookup } from './resolve-host.ts';
 import { openPersistently, type PortChoice } from './open-racing.ts';
@@ -210,9 +211,9 @@ async function resolve(spec: DialSpec, lookup: Lookup, signal: AbortSignal): Pro
 }
 
 /** From an address of one family only addresses of the same can be reached. */
-function wantedFamily({ addressFamily, bindAddress }: DialSpec): 0 | 4 | 6 {
-  if (addressFamily === 'any') return isIP(bindAddress ?? '') as 0 | 4 | 6;
-  return addressFamily === 'inet' ? 4 : 6;
+function wantedFamily({ addressFamily, bindAddress }: DialSpec): Family {
+  if (addressFamily === 'any') return isIP(bindAddress ?? '') as Family;
+  return familyOf({ addressFamily });
 }
 
 /** A look-up that takes too long is left behind. */

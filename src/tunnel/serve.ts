@@ -7,6 +7,7 @@ import type { Up } from '../forwarding/verify/judge.ts';
 import { keepLocalForwards } from '../forwarding/listeners/local-listeners.ts';
 import type { Visitors } from '../forwarding/visitors/visitors.ts';
 import type { SessionDeps } from './session-deps.ts';
+import { familyOf } from '../net/address-family.ts';
 import { formatEndpoint } from '../model/endpoint.ts';
 import type { TunnelSpec } from '../model/spec.ts';
 import type { Share } from '../connection/shared/shared-connection.ts';
@@ -111,7 +112,7 @@ function keepLocally(
       ...tracker,
       clock,
       random,
-      sockets: { replace: spec.streamLocalBindUnlink, mask: spec.streamLocalBindMask },
+      sockets: { family: familyOf(spec), replace: spec.streamLocalBindUnlink, mask: spec.streamLocalBindMask },
       access: lease,
       onVisitor: visitors.acceptLocal,
       // Who connects to a listener of this device's kernel comes here and nowhere else.

@@ -196,6 +196,7 @@ function serve(visitor: Visitor, connection: SshConnection, echoPort: number, si
       log: silent,
       visitLog: createVisitLog(silent, systemClock),
       connectTimeoutMs: 5000,
+      addressFamily: 'any',
       unacknowledged: quietDevice.unacknowledged,
       onSocket: () => {},
       permitRemoteOpen: null,

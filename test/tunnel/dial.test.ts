@@ -65,7 +65,13 @@ describe('addresses', { concurrency: 4 }, () => {
     const lookup = answers('fd00::dead', '127.0.0.2', '127.0.0.1');
     const target = { type: 'tcp', host: 'target.example', port: hole.port } as const;
     const reach = async (clock: Clock) => {
-      const socket = await dialTarget(target, 600_000, clock, patient, lookup);
+      const socket = await dialTarget(
+        target,
+        { connectTimeoutMs: 600_000, addressFamily: 'any' },
+        clock,
+        patient,
+        lookup,
+      );
       t.after(() => socket.destroy());
       return socket.remoteAddress;
     };
@@ -73,7 +79,13 @@ describe('addresses', { concurrency: 4 }, () => {
     // It comes first from then on: without a timer no other one is tried.
     assert.equal(await reach({ ...systemClock, timer: () => () => {} }), '127.0.0.1');
     const failed = (...addresses: readonly string[]) =>
-      dialTarget({ ...target, host: 'nobody.example' }, 600_000, systemClock, patient, answers(...addresses));
+      dialTarget(
+        { ...target, host: 'nobody.example' },
+        { connectTimeoutMs: 600_000, addressFamily: 'any' },
+        systemClock,
+        patient,
+        answers(...addresses),
+      );
     await assert.rejects(failed('fd00::dead', '127.0.0.3'), { message: `nobody.example:${hole.port}: ECONNREFUSED` });
   });
 

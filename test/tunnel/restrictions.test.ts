@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { execFileSync, spawnSync } from 'node:child_process';
 import { appendFileSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { once } from 'node:events';
 import { connect } from 'node:net';
 import { networkInterfaces } from 'node:os';
 import { join } from 'node:path';
@@ -210,6 +211,46 @@ test('PubkeyAuthentication no and PreferredAuthentications: what is not allowed 
   assert.equal(await offered([]), undefined);
   assert.equal(await offered(['password']), 'password');
   assert.equal(await offered(['keyboard-interactive', 'password']), 'keyboard-interactive, password');
+});
+
+test('AddressFamily: listeners of this device and targets are of it too, as those of ssh', async (t) => {
+  const sshd = await server(t);
+  const echo = await startEcho();
+  t.after(() => echo.close());
+  for (const [addressFamily, address, other] of [
+    ['inet', '127.0.0.1', '::1'],
+    ['inet6', '::1', '127.0.0.1'],
+  ] as const) {
+    const [loopback, all, named, wrong, proxy] = await Promise.all([1, 2, 3, 4, 5].map(() => freePort()));
+    const at = (port: number | undefined, host: string) => ({ type: 'tcp', host, port: port ?? 0 }) as const;
+    const forwards: ForwardSpec[] = [
+      { kind: 'local', listen: at(loopback, 'localhost'), target: at(echo.port, '127.0.0.1') },
+      { kind: 'dynamic', listen: at(all, ''), target: { type: 'socks' } },
+      { kind: 'local', listen: at(named, address), target: at(echo.port, '127.0.0.1') },
+      { kind: 'local', listen: at(wrong, other), target: at(echo.port, '127.0.0.1') },
+      { kind: 'remote', listen: at(proxy, 'localhost'), target: { type: 'socks' } },
+    ];
+    const spec = { ...specFor(sshd, [[1, 1]], { forwards }), addressFamily, exitOnForwardFailure: false };
+    // The server is one of IPv4, and is reached through a program that does not mind.
+    const command = `nc 127.0.0.1 ${sshd.port}`;
+    const tunnel = startTunnel(t, { ...spec, entry: { type: 'command', command } });
+    const { forwards: states } = await tunnel.untilPhase('up');
+    assert.deepEqual(
+      states.map(({ state }) => state),
+      ['up', 'up', 'up', 'refused', 'up'],
+    );
+    assert.match(JSON.stringify(tunnel.lines), /cannot listen on [^ ]+: it is no IPv[46] address \(addressFamily\)/);
+    for (const port of [loopback, all, named]) {
+      const visitor = connect({ port: port!, host: address });
+      await once(visitor, 'connect');
+      visitor.destroy();
+      await assert.rejects(once(connect({ port: port!, host: other }), 'connect'), { code: 'ECONNREFUSED' });
+    }
+    const { code, socket } = await socks(proxy!, 5, '127.0.0.1', echo.port);
+    assert.equal(code, addressFamily === 'inet' ? 0 : 4, 'host unreachable (RFC 1928)');
+    socket.destroy();
+    await tunnel.stop();
+  }
 });
 
 test('BindInterface: connections come from the address of the interface', async (t) => {

@@ -22,7 +22,7 @@ test('a target that refused somebody is asked again soon, and no other target fo
   let failing = false;
   const refused = createEmitter();
   watchTargets(
-    { forwards, connectTimeoutMs: 10_000 },
+    { forwards, connectTimeoutMs: 10_000, addressFamily: 'any' },
     {
       clock,
       random: () => 0,

@@ -1,9 +1,11 @@
 import { renameSync } from 'node:fs';
+import { lookup } from 'node:dns/promises';
 import { lstat, unlink } from 'node:fs/promises';
-import { createServer, type ListenOptions, type Server, type Socket } from 'node:net';
+import { createServer, isIP, type ListenOptions, type Server, type Socket } from 'node:net';
 import { basename, dirname } from 'node:path';
 import { inDirectory, inDirectorySync } from '../../lib/files/open-directory.ts';
 import { errorCode } from '../../lib/text.ts';
+import { type Family, fitsFamily } from '../../net/address-family.ts';
 import { guardListeners } from '../../net/guard-listeners.ts';
 import { bindAddresses, type Endpoint } from '../../model/endpoint.ts';
 import { connectError, fileIdentity, listenWithMask } from '../../lib/unix-socket.ts';
@@ -14,19 +16,20 @@ export interface LocalListener {
 }
 
 /**
- * Listens on this device: for `localhost` on 127.0.0.1 and on ::1 where that exists, for `''` on all addresses. It is all of them or
- * none: otherwise some visitors would reach another program. The mode of a Unix socket lacks the bits of `mask`; with `replace` it
- * replaces the file of a dead program (ssh_config(5), StreamLocalBindMask and StreamLocalBindUnlink). Rejects with the system's error.
+ * Listens on this device: for `localhost` on 127.0.0.1 and on ::1 where that exists, for `''` on all addresses; but only on those of the
+ * family. It is all of them or none: otherwise some visitors would reach another program. The mode of a Unix socket lacks the bits of
+ * `mask`; with `replace` it replaces the file of a dead program (ssh_config(5), StreamLocalBindMask and StreamLocalBindUnlink). Rejects
+ * with the system's error.
  */
 export async function listenLocally(
   endpoint: Endpoint,
-  { replace, mask }: SocketOptions,
+  { family, replace, mask }: SocketOptions,
   onVisitor: (socket: Socket) => void,
 ): Promise<LocalListener> {
   const servers: Server[] = [];
   let own: string | null = null;
   try {
-    for (const { options, optional } of places(endpoint)) {
+    for (const { options, optional } of await placesOf(endpoint, family)) {
       if (endpoint.type === 'unix' && replace) await removeDead(endpoint.path);
       const server = createServer({ allowHalfOpen: true, noDelay: true }, (socket) =>
         onVisitor(guardListeners(socket)),
@@ -55,6 +58,7 @@ export async function listenLocally(
 }
 
 export interface SocketOptions {
+  readonly family: Family;
   readonly replace: boolean;
   readonly mask: number;
 }
@@ -77,10 +81,20 @@ function keeping(path: string, close: () => void): void {
 /** A system without IPv6. */
 const NO_SUCH_ADDRESS = ['EADDRNOTAVAIL', 'EAFNOSUPPORT'];
 
-function places(endpoint: Endpoint): { readonly options: ListenOptions; readonly optional: boolean }[] {
+interface Candidate {
+  readonly options: ListenOptions;
+  readonly optional: boolean;
+}
+
+async function placesOf(endpoint: Endpoint, family: Family): Promise<readonly Candidate[]> {
   if (endpoint.type === 'unix') return [{ options: { path: endpoint.path }, optional: false }];
   const { host, port } = endpoint;
-  return bindAddresses(host).map((address, index) => ({
+  const allowed = bindAddresses(host).filter((address) => fitsFamily(address, family));
+  if (allowed.length === 0) throw new Error(`it is no IPv${family} address (addressFamily)`);
+  // Node.js takes the first address of a name, of whichever family.
+  const isName = family !== 0 && isIP(allowed[0]!) === 0;
+  const addresses = isName ? [(await lookup(host, family)).address] : allowed;
+  return addresses.map((address, index) => ({
     options: { host: address, port, ipv6Only: address.includes(':'), exclusive: true },
     optional: index > 0,
   }));

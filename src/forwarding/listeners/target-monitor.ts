@@ -22,14 +22,14 @@ export interface TargetCheckDeps {
  * every connection; every minute while it does not. Rejects only with the signal's reason.
  */
 export function watchTargets(
-  { forwards, connectTimeoutMs }: Pick<TunnelSpec, 'forwards' | 'connectTimeoutMs'>,
+  spec: Pick<TunnelSpec, 'forwards' | 'connectTimeoutMs' | 'addressFamily'>,
   deps: TargetCheckDeps,
   signal: AbortSignal,
 ): Promise<never> {
   const { clock } = deps;
   const visit = async (target: Endpoint, own: AbortSignal): Promise<TunnelFailure | null> => {
     try {
-      const socket = await dialTarget(target, connectTimeoutMs, clock, own);
+      const socket = await dialTarget(target, spec, clock, own);
       socket.resume().end();
       socket.once(
         'close',
@@ -47,7 +47,7 @@ export function watchTargets(
       await rest(index, deps, own);
     }
   };
-  const watched = [...forwards.entries()].flatMap(([index, { kind, target }]) =>
+  const watched = [...spec.forwards.entries()].flatMap(([index, { kind, target }]) =>
     kind === 'remote' && target.type !== 'socks' ? [(own: AbortSignal) => watch(index, target, own)] : [],
   );
   return untilOneFails(signal, watched);

@@ -21,7 +21,7 @@ export interface OwnKeys {
  * another tunnel, perhaps of an older program, with the same target.
  */
 export async function ownKeys(
-  { forwards }: Pick<TunnelSpec, 'forwards'>,
+  { forwards, addressFamily }: Pick<TunnelSpec, 'forwards' | 'addressFamily'>,
   listen: Endpoint,
   type: string,
   { clock, hostKeys }: OwnKeysDeps,
@@ -29,13 +29,14 @@ export async function ownKeys(
 ): Promise<OwnKeys> {
   const text = formatEndpoint(listen);
   const own = forwards.find((forward) => forward.kind === 'remote' && formatEndpoint(forward.listen) === text);
-  const [keys, target] = await Promise.all([hostKeys(), keyOf(own?.target, type, clock, signal)]);
+  const [keys, target] = await Promise.all([hostKeys(), keyOf(own?.target, addressFamily, type, clock, signal)]);
   return target instanceof Buffer ? { keys: [...keys, target], complete: true } : { keys, complete: target === 'none' };
 }
 
 /** `none` where it is certainly no SSH server with a key of this type. */
 async function keyOf(
   target: TunnelSpec['forwards'][number]['target'] | undefined,
+  addressFamily: TunnelSpec['addressFamily'],
   type: string,
   clock: Clock,
   signal: AbortSignal,
@@ -43,7 +44,7 @@ async function keyOf(
   if (target === undefined || target.type === 'socks') return 'none';
   const deadline = clock.now() + PATIENCE_MS;
   try {
-    const socket = await dialTarget(target, PATIENCE_MS, clock, signal);
+    const socket = await dialTarget(target, { connectTimeoutMs: PATIENCE_MS, addressFamily }, clock, signal);
     const types = type === 'ssh-rsa' ? ['rsa-sha2-512', 'rsa-sha2-256', 'ssh-rsa'] : [type];
     const { hostKey, software } = await scanServer(socket, PATIENCE_MS, clock, types);
     if (hostKey !== null) return hostKey;

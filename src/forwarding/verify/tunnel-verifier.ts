@@ -8,7 +8,7 @@ import { ownKeys } from './own-keys.ts';
 
 /** A verifier of this tunnel's listeners, with nonces that nobody can guess. */
 export function createTunnelVerifier(
-  spec: Pick<TunnelSpec, 'forwards'>,
+  spec: Pick<TunnelSpec, 'forwards' | 'addressFamily'>,
   connection: VerifiedConnection,
   { clock, device }: { readonly clock: Clock; readonly device: Pick<Device, 'hostKeys'> },
   signal: AbortSignal,

@@ -6,7 +6,7 @@ import type { VisitLog } from './visit-log.ts';
 import type { Device } from '../../net/device.ts';
 import type { TunnelFailure } from '../../model/failure.ts';
 import { splice } from './splice.ts';
-import type { ForwardSpec } from '../../model/spec.ts';
+import type { ForwardSpec, ServerSpec } from '../../model/spec.ts';
 import type { Channel } from '../../connection/ssh/connection.ts';
 import type { Counters } from '../../model/state.ts';
 import type { Transport } from '../../net/transport.ts';
@@ -19,7 +19,9 @@ export interface VisitOptions {
   readonly log: Logger;
   readonly visitLog: VisitLog;
   readonly unacknowledged: Device['unacknowledged'];
+  /** How a target is dialled. */
   readonly connectTimeoutMs: number;
+  readonly addressFamily: ServerSpec['addressFamily'];
   /** Called with the visit's socket on this device, as soon as there is one. */
   onSocket(socket: Socket): void;
   /** For a SOCKS proxy at a listener of the server; see TunnelSpec. */

@@ -22,7 +22,7 @@ export async function serveVisitor(visitor: Visitor, options: VisitOptions, sign
   const names = { originator: visitor.originator, target: formatEndpoint(target) };
   let socket: Socket;
   try {
-    socket = await dialTarget(target, options.connectTimeoutMs, options.clock, signal);
+    socket = await dialTarget(target, options, options.clock, signal);
   } catch (error) {
     if (signal.aborted) return;
     visitor.reject();
@@ -56,7 +56,7 @@ async function serveSocks(visitor: Visitor, options: VisitOptions, signal: Abort
     return;
   }
   try {
-    const socket = await dialTarget(target, options.connectTimeoutMs, options.clock, signal);
+    const socket = await dialTarget(target, options, options.clock, signal);
     options.onSocket(socket);
     wanted.answer('granted');
     await runVisit(channel, socket, 'channel', names, options, signal);

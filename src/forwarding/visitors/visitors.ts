@@ -110,7 +110,7 @@ export function createVisitors(
 }
 
 function visitOptions(
-  { channelTimeout, connectTimeoutMs, permitRemoteOpen }: TunnelSpec,
+  { addressFamily, channelTimeout, connectTimeoutMs, permitRemoteOpen }: TunnelSpec,
   { transport }: SshConnection,
   deps: VisitorsDeps,
 ): (index: number, forward: ForwardState, visit: Visit) => VisitOptions {
@@ -124,6 +124,7 @@ function visitOptions(
     log,
     unacknowledged: deps.device.unacknowledged,
     connectTimeoutMs,
+    addressFamily,
     onSocket: (socket) => (visit.socket = socket),
     permitRemoteOpen,
     idle: idleWatch(spec),
