@@ -2,7 +2,9 @@ import { execFile } from 'node:child_process';
 import { lookup } from 'node:dns/promises';
 import { isIP, isIPv6 } from 'node:net';
 import builders from 'ping/lib/builder/factory.js';
-import { abortable, childController } from '../lib/async/abort.ts';
+import { abortable } from '../lib/async/abort.ts';
+import { deadline } from '../lib/async/deadline.ts';
+import { systemClock } from '../lib/async/clock.ts';
 
 /** Hints from ICMP that the network is there. A yes is certain; a no may also mean that somebody drops pings. */
 export interface Pinger {
@@ -19,22 +21,18 @@ export type Probe = (address: string, signal: AbortSignal) => Promise<boolean>;
 export function createPinger(probe: Probe = pingOnce): Pinger {
   return {
     anyAnswers: async (hosts, signal) => {
-      const round = childController(signal);
-      const timer = setTimeout(() => round.abort(), ANSWER_WITHIN_S * 1000);
-      const ask = async (host: string) => {
+      const ask = async (host: string, own: AbortSignal) => {
         const address = await addressOf(host);
-        round.signal.throwIfAborted();
-        return probe(address, round.signal);
+        own.throwIfAborted();
+        return probe(address, own);
       };
+      const askAll = (own: AbortSignal) =>
+        abortable(anyTrue(hosts.filter(isPlausibleHost).map((host) => ask(host, own))), own);
       try {
-        return await abortable(anyTrue(hosts.filter(isPlausibleHost).map(ask)), round.signal);
+        return await deadline(systemClock, ANSWER_WITHIN_S * 1000, () => new Error('no answer'), askAll, signal);
       } catch {
         signal.throwIfAborted();
         return false;
-      } finally {
-        clearTimeout(timer);
-        round.abort();
-        round.dispose();
       }
     },
   };

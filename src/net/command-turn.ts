@@ -1,6 +1,6 @@
-import { childController } from '../lib/async/abort.ts';
 import { turnRequest, type DialDeps, type DialSpec, LOOKUP_AGAIN_MS, NO_TURN } from './dial.ts';
 import type { NetworkPath, Turn } from './pacing/turns.ts';
+import { deadline } from '../lib/async/deadline.ts';
 
 /**
  * The turn of a proxyCommand, which connects by itself. To what it does so is not known, and whether, only by what comes of it: so the
@@ -16,21 +16,21 @@ export async function takeCommandTurn(
   const path: NetworkPath = { address: spec.host, port: spec.port, source: null, behindProxy: command };
   const request = turnRequest(spec, deps);
   for (;;) {
-    const round = childController(signal);
-    const cancel = clock.timer(LOOKUP_AGAIN_MS, () => round.abort(NO_TURN));
     deps.heartbeat(LOOKUP_AGAIN_MS + SLACK_MS);
     const at = turns.nextAt(path, request);
     if (at > clock.now()) deps.onWait?.(at);
     try {
-      const turn = await turns.take(path, request, round.signal, deps.onWait);
+      const take = async (own: AbortSignal) => {
+        const granted = await turns.take(path, request, own, deps.onWait);
+        if (own.aborted) granted.end();
+        return granted;
+      };
+      const turn = await deadline(clock, LOOKUP_AGAIN_MS, () => NO_TURN, take, signal);
       deps.onTurn?.();
       turn.opened();
       return turn;
     } catch (error) {
       if (error !== NO_TURN) throw error;
-    } finally {
-      cancel();
-      round.dispose();
     }
   }
 }

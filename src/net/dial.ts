@@ -1,6 +1,6 @@
 import { isIP, isIPv6, type Socket } from 'node:net';
-import { abortable, childController } from '../lib/async/abort.ts';
-import type { Clock } from '../lib/async/clock.ts';
+import { abortable } from '../lib/async/abort.ts';
+import { sleep, type Clock } from '../lib/async/clock.ts';
 import { errorCode, errorText } from '../lib/text.ts';
 import { asFailure, TunnelFailure, type FailureCode } from '../model/failure.ts';
 import { type Family, familyOf } from './address-family.ts';
@@ -13,6 +13,8 @@ import { formatEndpoint } from '../model/endpoint.ts';
 import type { TunnelSpec } from '../model/spec.ts';
 import { firstToSucceed } from './stagger.ts';
 import type { NetworkPath, Turn, TurnRequest, Turns } from './pacing/turns.ts';
+import { deadline } from '../lib/async/deadline.ts';
+import { firstToEnd } from '../lib/async/scope.ts';
 
 export type DialSpec = Pick<
   TunnelSpec,
@@ -54,7 +56,8 @@ export async function dial(spec: DialSpec, timeoutMs: number, deps: DialDeps, si
   const request = turnRequest(spec, deps);
   for (;;) {
     const started = clock.now();
-    const found = await within(resolve(spec, lookup, signal), timeoutMs, tooSlow, clock, signal);
+    const late = () => new TunnelFailure('dns-failed', tooSlow);
+    const found = await deadline(clock, timeoutMs, late, (own) => resolve(spec, lookup, own), signal);
     const leftMs = timeoutMs - (clock.now() - started);
     const addresses = turns.hosts.ordered(spec.host, found);
     const dialled = await dialOne(spec, addresses, leftMs, request, deps, signal);
@@ -119,38 +122,37 @@ async function dialOne(
   const isSoon = (_: string, index: number) =>
     times[index]! <= now + SOON_MS || times[index] === Number.POSITIVE_INFINITY;
   const inOrder = [...addresses.filter(isSoon), ...addresses.filter((one, index) => !isSoon(one, index))];
-  const round = childController(signal);
-  let dialling = 0;
+  const dialling = new Set<string>();
   const waits = new Map<string, number>();
-  const tries = inOrder.map((address) => async (race: AbortSignal) => {
+  const tries = inOrder.map((address) => async (own: AbortSignal) => {
     const turn = await turns
-      .take(pathTo(spec, address, deps), request, race, (at) => {
+      .take(pathTo(spec, address, deps), request, own, (at) => {
         waits.set(address, at);
-        if (dialling === 0) deps.onWait?.(Math.min(...waits.values()));
+        if (dialling.size === 0) deps.onWait?.(Math.min(...waits.values()));
       })
       .finally(() => waits.delete(address));
-    dialling += 1;
+    dialling.add(address);
     deps.onTurn?.();
-    return await dialInTurn(spec, address, leftMs, turn, deps, race).finally(() => (dialling -= 1));
+    return await dialInTurn(spec, address, leftMs, turn, deps, own).finally(() => dialling.delete(address));
   });
-  let cancel = () => {};
-  const lookUpAgainLater = () => {
-    cancel = clock.timer(LOOKUP_AGAIN_MS, () => {
-      if (dialling > 0) return lookUpAgainLater();
-      // Those that were dialled have failed, and the others wait.
-      deps.onWait?.(Math.min(...addresses.map(nextAt).filter((at) => at > clock.now())));
-      round.abort(NO_TURN);
-    });
+  const race = async (own: AbortSignal) => {
+    const delayMs = turns.hosts.patience(spec.host);
+    const dialled = await firstToSucceed(tries, { clock, delayMs, discard }, own);
+    if (own.aborted) discard(dialled);
+    return dialled;
   };
-  lookUpAgainLater();
+  const noTurnForLong = async (own: AbortSignal): Promise<never> => {
+    do await sleep(clock, LOOKUP_AGAIN_MS, own);
+    while (dialling.size > 0);
+    // The addresses that were dialled have failed, and the others wait.
+    deps.onWait?.(Math.min(...addresses.map(nextAt).filter((at) => at > clock.now())));
+    throw NO_TURN;
+  };
   try {
-    return await firstToSucceed(tries, { clock, delayMs: turns.hosts.patience(spec.host), discard }, round.signal);
+    return await firstToEnd(signal, [race, noTurnForLong]);
   } catch (error) {
     if (error === NO_TURN) return null;
     throw error instanceof AggregateError ? mostTelling(error.errors.map(asFailure)) : error;
-  } finally {
-    cancel();
-    round.dispose();
   }
 }
 
@@ -214,14 +216,6 @@ async function resolve(spec: DialSpec, lookup: Lookup, signal: AbortSignal): Pro
 function wantedFamily({ addressFamily, bindAddress }: DialSpec): Family {
   if (addressFamily === 'any') return isIP(bindAddress ?? '') as Family;
   return familyOf({ addressFamily });
-}
-
-/** A look-up that takes too long is left behind. */
-function within<T>(work: Promise<T>, ms: number, tooSlow: string, clock: Clock, signal: AbortSignal): Promise<T> {
-  return new Promise<T>((resolve, reject) => {
-    const cancel = clock.timer(ms, () => reject(new TunnelFailure('dns-failed', tooSlow)));
-    abortable(work, signal).then(resolve, reject).finally(cancel);
-  });
 }
 
 async function dialAddress(

@@ -1,5 +1,5 @@
 import type { Socket, TcpNetConnectOpts } from 'node:net';
-import { childController, deferred } from '../lib/async/abort.ts';
+import { childController, deferred, abortable } from '../lib/async/abort.ts';
 import type { Clock } from '../lib/async/clock.ts';
 import { errorCode } from '../lib/text.ts';
 import { openSocket, TimeoutError } from './open-socket.ts';
@@ -49,7 +49,7 @@ export async function openPersistently(
     }
   };
   const openBeside = async () => {
-    await slow.promise;
+    await abortable(slow.promise, race.signal);
     if (clock.now() >= deadline) throw new TimeoutError();
     try {
       return await open(ports?.fresh(), deadline - clock.now());
@@ -67,9 +67,7 @@ export async function openPersistently(
       ? new TimeoutError(`did not answer within ${Math.round(patienceMs / 1000)} s`)
       : error;
   } finally {
-    // Nothing waits for the second try when the first one decided.
     race.abort(new Error('settled'));
-    slow.resolve();
     race.dispose();
   }
 }

@@ -1,5 +1,5 @@
 import { isIPv6 } from 'node:net';
-import { abortable, childController } from '../lib/async/abort.ts';
+import { abortable } from '../lib/async/abort.ts';
 import { sleep, type Clock } from '../lib/async/clock.ts';
 import type { SocketAddresses } from './device.ts';
 import { sourceOf, translate, type DialSpec } from './dial.ts';
@@ -8,6 +8,7 @@ import { openSocket } from './open-socket.ts';
 import type { ConnectLimit } from '../model/spec.ts';
 import { resetSocket } from './reset-socket.ts';
 import type { TurnRequest, Turns } from './pacing/turns.ts';
+import { firstToEnd } from '../lib/async/scope.ts';
 
 /**
  * Resolves as soon as a new TCP connection to where this one leads is answered, if only by a refusal: one of ours, which is closed
@@ -21,29 +22,24 @@ export async function probePath(
 ): Promise<void> {
   const path = { address: remoteAddress, port: remotePort, source: sourceOf(spec) };
   const request = probeRequest(spec.connectLimit, clock);
-  const over = childController(signal);
-  const probe = async (patience: number) => {
-    const turn = await turns.take(path, request, over.signal);
+  const probe = async (patience: number, own: AbortSignal) => {
+    const turn = await turns.take(path, request, own);
     try {
       const from = localAddress(spec, isIPv6(remoteAddress) ? 6 : 4);
       const options = { host: remoteAddress, port: remotePort, ...(from === null ? {} : { localAddress: from }) };
-      resetSocket(await openSocket(options, patience, clock, over.signal));
+      resetSocket(await openSocket(options, patience, clock, own));
       turn.opened();
     } catch (error) {
       // A refusal is told to all who wait for an answer, us among them.
-      throw over.signal.aborted ? error : turn.failed(translate(error, remoteAddress));
+      throw own.aborted ? error : turn.failed(translate(error, remoteAddress));
     } finally {
       turn.end();
     }
   };
-  try {
-    const probing = tryUntilAnswered(probe, clock, over.signal);
-    probing.catch(() => {});
-    await turns.untilAnswered(path, over.signal);
-  } finally {
-    over.abort(new Error('answered'));
-    over.dispose();
-  }
+  await firstToEnd(signal, [
+    (own) => turns.untilAnswered(path, own),
+    (own) => tryUntilAnswered((patience) => probe(patience, own), clock, own),
+  ]);
 }
 
 interface ProbeDeps {

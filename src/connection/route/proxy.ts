@@ -8,6 +8,8 @@ import { resetSocket } from '../../net/reset-socket.ts';
 import { readSecretFile } from '../auth/secret-file.ts';
 import { formatEndpoint } from '../../model/endpoint.ts';
 import type { ProxyEntry } from '../../model/spec.ts';
+import { deadline } from '../../lib/async/deadline.ts';
+import { firstToEnd } from '../../lib/async/scope.ts';
 
 /**
  * Loads what a proxy needs, for a tunnel that has one: 1.5 MiB that the others do not pay. To be called before it is dialled: an
@@ -38,24 +40,24 @@ export async function passProxy(
   const where = `proxy ${formatEndpoint({ type: 'tcp', host: proxy.host, port: proxy.port })}`;
   const fail = (text: string, cause?: unknown) =>
     new TunnelFailure('proxy-failed', `${where} ${text}`, cause === undefined ? {} : { cause });
-  const cancel = clock.timer(timeoutMs, () =>
-    socket.destroy(fail(`did not answer within ${Math.round(timeoutMs / 1000)} s`)),
-  );
-  const closed = new Promise<never>((_, reject) => {
-    socket.once('error', (error) => reject(error instanceof TunnelFailure ? error : fail(errorText(error), error)));
-    socket.once('close', () => reject(fail('closed the connection')));
-  });
-  closed.catch(() => {});
-  try {
+  const late = () => fail(`did not answer within ${Math.round(timeoutMs / 1000)} s`);
+  const closed = () =>
+    new Promise<never>((_, reject) => {
+      socket.once('error', (error) => reject(fail(errorText(error), error)));
+      socket.once('close', () => reject(fail('closed the connection')));
+    });
+  const negotiate = async () => {
     const password = proxy.passwordFile === null ? null : await readSecretFile(proxy.passwordFile, 'proxyPasswordFile');
     if (password !== null) registerSecret(password, proxy.user ?? '');
-    const negotiate = proxy.type === 'http' ? connectHttp : connectSocks;
-    await abortable(Promise.race([closed, negotiate(socket, proxy, password, to, fail)]), signal);
+    await (proxy.type === 'http' ? connectHttp : connectSocks)(socket, proxy, password, to, fail);
+  };
+  const pass = (own: AbortSignal) =>
+    firstToEnd<void>(own, [(over) => abortable(closed(), over), (over) => abortable(negotiate(), over)]);
+  try {
+    await deadline(clock, timeoutMs, late, pass, signal);
   } catch (error) {
     resetSocket(socket);
     throw error;
-  } finally {
-    cancel();
   }
 }
 

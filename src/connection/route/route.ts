@@ -1,4 +1,4 @@
-import { childController, deferred } from '../../lib/async/abort.ts';
+import { childController, deferred, abortable } from '../../lib/async/abort.ts';
 import type { Clock } from '../../lib/async/clock.ts';
 import type { Logger } from '../../lib/log/log.ts';
 import { dial, discard as discardDialled, type Dialled } from '../../net/dial.ts';
@@ -20,6 +20,8 @@ import type { Turn } from '../../net/pacing/turns.ts';
 import { runKeepalive, type KeepaliveDeps } from '../ssh/keepalive.ts';
 import { adaptStreams } from '../../net/stream-adapter.ts';
 import { discard } from '../ssh/discard.ts';
+import { untilOneFails, firstToEnd, waitFor } from '../../lib/async/scope.ts';
+import { deadline } from '../../lib/async/deadline.ts';
 
 export interface RouteDeps {
   readonly clock: Clock;
@@ -66,7 +68,9 @@ export async function prepareRoute(
       deps.heartbeat(jump.connectTimeoutMs + AUTH_TIMEOUT_MS + SLACK_MS);
       const events: LoginEvents = { onAuthenticating: () => {}, onVisitor: ({ reject }) => reject() };
       try {
-        const connection = await Promise.race([route.lost, naming(jump, () => login(route, events, signal))]);
+        const below = route;
+        const logIn = (own: AbortSignal) => naming(jump, () => login(below, events, own));
+        const connection = await firstToEnd(signal, [waitFor(below.lost), logIn]);
         // What the servers behind say is nothing that the first one counts.
         entered.turn?.accepted();
         route = await jumpTo({ host, port }, connection, jump, route, deps, signal);
@@ -172,13 +176,23 @@ async function jumpTo(
     connection.destroy();
     await below.destroy();
   };
-  const watched = naming(jump, () => keepJumpAlive(connection, jump, below, deps, over.signal));
-  const lost = Promise.race([naming(jump, () => connection.lost), below.lost, watched]);
+  const lost = untilOneFails(over.signal, [
+    (own) => naming(jump, () => abortable(connection.lost, own)),
+    waitFor(below.lost),
+    (own) => naming(jump, () => keepJumpAlive(connection, jump, below, deps, own)),
+  ]);
+  // The failure is that of the next connection, which may not be there yet.
   lost.catch(() => {});
   try {
-    const opening = open();
-    opening.catch(() => {});
-    const channel = await Promise.race([lost, withinConnectTimeout(opening, jump, next, clock)]);
+    const late = () =>
+      new TunnelFailure(
+        'proxy-failed',
+        `${formatServer(jump)} did not reach ${formatEndpoint({ type: 'tcp', ...next })} within ${Math.round(jump.connectTimeoutMs / 1000)} s`,
+      );
+    // A server that cannot reach the next one may say so only after minutes.
+    const opening = (own: AbortSignal) =>
+      deadline(clock, jump.connectTimeoutMs, late, (soon) => abortable(open(), soon), own);
+    const channel = await firstToEnd(signal, [waitFor(lost), opening]);
     const stream = adaptStreams({ readable: channel, writable: channel, close: () => channel.close() });
     return {
       stream,
@@ -227,25 +241,6 @@ async function keepJumpAlive(
     },
     signal,
   );
-}
-
-/** A server that cannot reach the next one may say so only after minutes. */
-async function withinConnectTimeout<T>(
-  work: Promise<T>,
-  jump: ServerSpec,
-  next: { readonly host: string; readonly port: number },
-  clock: Clock,
-): Promise<T> {
-  const late = deferred<never>();
-  const cancel = clock.timer(jump.connectTimeoutMs, () =>
-    late.reject(
-      new TunnelFailure(
-        'proxy-failed',
-        `${formatServer(jump)} did not reach ${formatEndpoint({ type: 'tcp', ...next })} within ${Math.round(jump.connectTimeoutMs / 1000)} s`,
-      ),
-    ),
-  );
-  return await Promise.race([work, late.promise]).finally(cancel);
 }
 
 /** Says which server on the way a failure is about. */

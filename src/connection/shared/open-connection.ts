@@ -8,6 +8,7 @@ import type { Visitor } from '../ssh/connection.ts';
 import type { ConnectionPool } from './connection-pool.ts';
 import { loginOf } from './same-login.ts';
 import { type Member, type Share, shareConnection, type SharedConnection } from './shared-connection.ts';
+import { waitFor, firstToEnd } from '../../lib/async/scope.ts';
 
 export interface OpenDeps extends RouteDeps, Omit<LoginDeps, 'name' | 'device' | 'asksFirst'> {
   readonly device: RouteDeps['device'] & NonNullable<LoginDeps['device']>;
@@ -44,10 +45,12 @@ export async function prepareConnection(
     try {
       route = await openRoute(over.signal);
       deps.heartbeat(spec.connectTimeoutMs + AUTH_TIMEOUT_MS + HEARTBEAT_SLACK_MS);
-      const loggedIn = login(route, events, over.signal).catch((error: unknown) => {
-        throw isBehindCommand(spec) ? throughCommand(error) : error;
-      });
-      const connection = await Promise.race([route.lost, loggedIn]);
+      const reached = route;
+      const logIn = (own: AbortSignal) =>
+        login(reached, events, own).catch((error: unknown) => {
+          throw isBehindCommand(spec) ? throughCommand(error) : error;
+        });
+      const connection = await firstToEnd(over.signal, [waitFor(reached.lost), logIn]);
       over.dispose();
       let withdraw = () => {};
       const onOver = () => {

@@ -7,6 +7,7 @@ import type { Route } from '../route/route.ts';
 import type { Channel, SshConnection, Visitor } from '../ssh/connection.ts';
 import { runKeepalive, type KeepaliveDeps } from '../ssh/keepalive.ts';
 import { discard } from '../ssh/discard.ts';
+import { waitFor, untilOneFails } from '../../lib/async/scope.ts';
 
 /**
  * One logged-in connection and the tunnels that it carries: one, as long as nothing keeps the others from connections of their own. It
@@ -76,7 +77,7 @@ class MultiTunnelConnection implements SharedConnection {
   readonly #listeners = new Map<string, Granted>();
   readonly #evicted = new Set<number>();
   readonly #lost = deferred<never>();
-  readonly #keepalive = new AbortController();
+  readonly #over = new AbortController();
   #inDoubt = false;
   #ending: Promise<void> | null = null;
   #gone: Promise<void> = Promise.resolve();
@@ -85,7 +86,11 @@ class MultiTunnelConnection implements SharedConnection {
     this.#opened = opened;
     this.#deps = deps;
     const { connection, route } = opened;
-    Promise.race([connection.lost, route.lost, this.#runKeepalive()]).catch((reason: unknown) => this.#fail(reason));
+    untilOneFails(this.#over.signal, [
+      waitFor(connection.lost),
+      waitFor(route.lost),
+      (signal) => this.#runKeepalive(signal),
+    ]).catch((reason: unknown) => this.#fail(reason));
   }
 
   size(): number {
@@ -136,7 +141,7 @@ class MultiTunnelConnection implements SharedConnection {
     });
   }
 
-  #runKeepalive(): Promise<never> {
+  #runKeepalive(signal: AbortSignal): Promise<never> {
     const { connection, spec, route } = this.#opened;
     return runKeepalive(
       connection,
@@ -152,7 +157,7 @@ class MultiTunnelConnection implements SharedConnection {
           for (const { member } of this.#memberships) member.report(change);
         },
       },
-      this.#keepalive.signal,
+      signal,
     );
   }
 
@@ -169,7 +174,7 @@ class MultiTunnelConnection implements SharedConnection {
   async #endNow(gracefully: boolean): Promise<void> {
     const { connection, route } = this.#opened;
     this.#deps.onOver();
-    this.#keepalive.abort(new TunnelFailure('disconnected', 'the session is over'));
+    this.#over.abort(new TunnelFailure('disconnected', 'the session is over'));
     const goodbye = async () => {
       await connection.close();
       await route.close();
