@@ -1,7 +1,7 @@
 import pRetry from 'p-retry';
-import { childController } from '../lib/async/abort.ts';
-import { sleep, type Clock } from '../lib/async/clock.ts';
-import type { Logger } from '../lib/log/log.ts';
+import type { Environment } from '../lib/environment.ts';
+import { createEmitter } from '../lib/async/emitter.ts';
+import { sleepUntil } from '../lib/async/deadline.ts';
 import { ownTurn } from '../lib/async/slices.ts';
 import type { TunnelDevice } from '../tunnel/remembered.ts';
 import {
@@ -14,14 +14,11 @@ import type { IdentityCache } from '../connection/auth/identity-cache.ts';
 import { TunnelFailure } from '../model/failure.ts';
 import type { TunnelState } from '../model/state.ts';
 import { createStore } from '../tunnel/store.ts';
-import type { TunnelDeps } from '../tunnel/session-deps.ts';
+import type { TunnelDeps } from '../tunnel/tunnel-deps.ts';
 import { runTunnel } from '../tunnel/tunnel.ts';
 import type { HoldBack, Suspects } from './suspects.ts';
 
-export interface LoopDeps {
-  readonly clock: Clock;
-  readonly random: () => number;
-  readonly log: Logger;
+export interface LoopDeps extends Environment {
   readonly identities: IdentityCache;
   readonly device: TunnelDevice;
   readonly suspects: Suspects;
@@ -33,7 +30,7 @@ export interface LoopDeps {
 
 export interface LoopEvents {
   onChange(loop: Loop): void;
-  /** See SessionDeps. */
+  /** See ListenerAccess.ready(). */
   beforeListening(loop: Loop): Promise<void>;
 }
 
@@ -59,7 +56,7 @@ export function startLoop(spec: TunnelSpec, deps: LoopDeps, events: LoopEvents):
   const { clock } = deps;
   const controller = new AbortController();
   const visitors = new AbortController();
-  const listeners = createSuspendableListeners(clock);
+  const listeners = createSuspendableListeners(clock, () => events.beforeListening(loop));
   const now = clock.now();
   const store = createStore(spec, clock);
   const life: Life = {
@@ -70,7 +67,7 @@ export function startLoop(spec: TunnelSpec, deps: LoopDeps, events: LoopEvents):
   const loop: Loop = {
     spec,
     startedAt: now,
-    listeners: listeners,
+    listeners,
     state: store.state,
     retryNow: () => life.retryNow(),
     isStuck: () => life.dueBy < clock.now(),
@@ -101,8 +98,7 @@ export function startLoop(spec: TunnelSpec, deps: LoopDeps, events: LoopEvents):
     get ping() {
       return deps.ping();
     },
-    access: listeners,
-    beforeListening: () => events.beforeListening(loop),
+    listeners,
     visitorsEnd: visitors.signal,
     heartbeat: (withinMs) => {
       life.dueBy = clock.now() + withinMs;
@@ -138,12 +134,12 @@ async function keepRunning(
 ): Promise<void> {
   const holdBack = suspects.holdBack(spec.name);
   life.isSuspect = holdBack.why !== null;
-  if (holdBack.ms > 0) await waitInSuspicion(holdBack, deps, signal);
-  await ownTurn();
   // p-retry does not retry after a TypeError.
   const run = () =>
     runTunnel(spec, deps, signal).catch((cause: unknown) => Promise.reject(new Error('a bug', { cause })));
   try {
+    if (holdBack.ms > 0) await waitInSuspicion(holdBack, deps, signal);
+    await ownTurn();
     await pRetry(run, {
       retries: Number.POSITIVE_INFINITY,
       minTimeout: RESTART_MS,
@@ -163,17 +159,16 @@ async function keepRunning(
 /** Delays a suspect until the other tunnels are connected. */
 async function waitInSuspicion({ ms, why }: HoldBack, deps: TunnelDeps, signal: AbortSignal): Promise<void> {
   const { clock, log, store } = deps;
-  const wait = childController(signal);
+  const retryNow = createEmitter();
   deps.onRetryNow(() => {
-    wait.abort(new Error('retry now'));
+    retryNow.emit();
     return true;
   });
   deps.heartbeat(ms + FIRST_SIGN_MS);
   const failure = why === null ? null : new TunnelFailure('internal', why);
   if (failure !== null) log.error({ code: failure.code, retryInSeconds: ms / 1000 }, failure.message);
   store.dispatch({ type: 'scheduled', phase: 'waiting', retryAt: clock.now() + ms, failure });
-  await sleep(clock, ms, wait.signal).catch(() => {});
-  wait.dispose();
+  await sleepUntil(clock, ms, [retryNow.subscribe], signal);
 }
 
 /** Whether a server can send data: from the TCP connection on, or from the login where a proxyCommand connects. */

@@ -1,3 +1,5 @@
+import type { IdleEnds } from '../connection/ssh/idle-ends.ts';
+import type { VisitLog } from '../forwarding/visitors/visit-log.ts';
 import type { Device } from '../net/device.ts';
 import { type Holdings, type HoldingsByServer, isCopy, remoteListeners } from '../forwarding/listeners/holdings.ts';
 import type { SourcePorts } from '../net/source-ports.ts';
@@ -16,6 +18,13 @@ export interface Remembered {
   readonly connected: boolean;
   /** Whether it was up before: then its login is known to work. */
   readonly worked: boolean;
+}
+
+/** What a tunnel keeps from one session to the next. */
+export interface TunnelMemory extends Remembered {
+  readonly visitLog: VisitLog;
+  /** Completes the failure that ended a session, which had no channel for that long; null where it had one. */
+  readonly explainEnd: IdleEnds['explain'];
 }
 
 /** A machine that may be a copy forgets the source ports: to dial from them would end the connections of the original machine. */

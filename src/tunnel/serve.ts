@@ -6,46 +6,35 @@ import type { Verifier } from '../forwarding/verify/listener-verifier.ts';
 import type { Up } from '../forwarding/verify/judge.ts';
 import { keepLocalForwards } from '../forwarding/listeners/local-listeners.ts';
 import type { Visitors } from '../forwarding/visitors/visitors.ts';
-import type { SessionDeps } from './session-deps.ts';
 import { familyOf } from '../net/address-family.ts';
+import { untilOneFails } from '../lib/async/scope.ts';
+import type { SessionTunnel } from './tunnel-deps.ts';
 import { formatEndpoint } from '../model/endpoint.ts';
-import type { TunnelSpec } from '../model/spec.ts';
 import type { Share } from '../connection/shared/shared-connection.ts';
 import { EXPOSED, type ForwardState } from '../model/state.ts';
 import { watchTargets } from '../forwarding/listeners/target-monitor.ts';
 
-export interface ServingDeps extends Omit<SessionDeps, 'reach'> {
+/** A session from the login on. */
+export interface Serving {
+  readonly tunnel: SessionTunnel;
+  readonly share: Pick<Share, 'connection' | 'notYetEvicted'>;
   readonly verifier: Verifier;
   readonly visitors: Visitors;
-  /** Rings when a target has refused a visitor. */
+  /** A target has refused a visitor. */
   readonly targetFailed: Emitter;
 }
 
-/** Keeps the listeners on both sides open and says when the tunnel is up, and when it is not any more. Never resolves. */
-export async function keepServing(
-  share: Pick<Share, 'connection' | 'notYetEvicted'>,
-  spec: TunnelSpec,
-  deps: ServingDeps,
-  signal: AbortSignal,
-): Promise<never> {
-  const tracker = trackForwards(spec, deps);
-  const local = keepLocally(spec, tracker, deps, signal);
-  const remote = keepRemotely(share, spec, tracker, deps, signal);
-  const targets = watchTargets(
-    { ...spec, forwards: spec.verify === 'off' ? [] : spec.forwards },
-    {
-      clock: deps.clock,
-      random: deps.random,
-      isFailing: (index) => deps.store.state().forwards[index]?.targetFailure != null,
-      onFailing: deps.targetFailed.subscribe,
-      onTarget: deps.visitors.reportTarget,
-    },
-    signal,
-  );
-  return await Promise.race([local, remote, targets]);
+/** Keeps the listeners on both sides open, and reports whether the tunnel is up. Never resolves. */
+export function keepServing(serving: Serving, signal: AbortSignal): Promise<never> {
+  const tracker = trackForwards(serving.tunnel);
+  return untilOneFails(signal, [
+    (own) => keepLocally(serving, tracker, own),
+    (own) => keepRemotely(serving, tracker, own),
+    (own) => keepTargetsChecked(serving, own),
+  ]);
 }
 
-/** Reports how each forward stands, and from that whether the tunnel is up. */
+/** Reports the state of each forward, and from that whether the tunnel is up. */
 interface ForwardTracker {
   onUp(index: number, whose: string, seen: Pick<Up, 'unverified' | 'misplaced'>): void;
   onRefused(index: number, refusal: ForwardState['refusal'], failure: TunnelFailure, elsewhere?: boolean): void;
@@ -54,7 +43,7 @@ interface ForwardTracker {
   onAnswered(): void;
 }
 
-function trackForwards(spec: TunnelSpec, deps: ServingDeps): ForwardTracker {
+function trackForwards({ spec, deps }: SessionTunnel): ForwardTracker {
   const missing = new Set(spec.forwards.keys());
   let unanswered = 2;
   const report = (index: number, change: Partial<ForwardState>) =>
@@ -99,13 +88,9 @@ function trackForwards(spec: TunnelSpec, deps: ServingDeps): ForwardTracker {
   };
 }
 
-function keepLocally(
-  spec: TunnelSpec,
-  tracker: ForwardTracker,
-  deps: ServingDeps,
-  signal: AbortSignal,
-): Promise<never> {
-  const { clock, random, access: lease, visitors } = deps;
+function keepLocally({ tunnel, visitors }: Serving, tracker: ForwardTracker, signal: AbortSignal): Promise<never> {
+  const { spec, deps } = tunnel;
+  const { clock, random, listeners } = deps;
   return keepLocalForwards(
     spec.forwards,
     {
@@ -113,25 +98,21 @@ function keepLocally(
       clock,
       random,
       sockets: { family: familyOf(spec), replace: spec.streamLocalBindUnlink, mask: spec.streamLocalBindMask },
-      access: lease,
+      access: listeners,
       onVisitor: visitors.acceptLocal,
-      // Who connects to a listener of this device's kernel comes here and nowhere else.
+      // A connection to a listener of this device needs no verification.
       onUp: (index) => tracker.onUp(index, 'this device', { unverified: null, misplaced: false }),
     },
     signal,
   );
 }
 
-function keepRemotely(
-  share: Pick<Share, 'connection' | 'notYetEvicted'>,
-  spec: TunnelSpec,
-  tracker: ForwardTracker,
-  deps: ServingDeps,
-  signal: AbortSignal,
-): Promise<never> {
-  const { clock, random, log, memory, verifier, access: lease, store } = deps;
+function keepRemotely(serving: Serving, tracker: ForwardTracker, signal: AbortSignal): Promise<never> {
+  const { share, tunnel, verifier } = serving;
+  const { spec, deps, memory } = tunnel;
+  const { clock, random, log, listeners, store } = deps;
   const { connection } = share;
-  const evictOnce = once(() => startEviction(share, spec, deps, signal));
+  const evictOnce = once(() => startEviction(serving, signal));
   return keepForwards(
     connection,
     spec.forwards,
@@ -146,8 +127,8 @@ function keepRemotely(
       holdings: memory.holdings,
       onTaken: deps.device.onTaken,
       verifier,
-      access: lease,
-      // When a connection that was silent has shown life.
+      access: listeners,
+      // A silent connection was heard again.
       onRecheck: (listener) =>
         store.subscribe((now, before) => {
           if (before.silentSince !== null && now.silentSince === null) listener();
@@ -166,7 +147,7 @@ function keepRemotely(
         store.dispatch({ type: 'forward', index, change: { exposed: true } });
       },
       onEvicted: (seconds) => {
-        // A proxyCommand's connections come from ports that we do not know.
+        // The local ports of a proxyCommand are unknown.
         if (connection.transport.addresses === null) return;
         memory.ports?.evicted({ day: new Date(clock.wall()).toISOString().slice(0, 10), seconds });
       },
@@ -179,17 +160,30 @@ function keepRemotely(
   );
 }
 
-/** Ends dead connections of ours, which may hold a listener that was refused. */
-function startEviction(
-  share: Pick<Share, 'connection' | 'notYetEvicted'>,
-  spec: TunnelSpec,
-  deps: ServingDeps,
-  signal: AbortSignal,
-): void {
+/** Connects to the target of each remote forward from time to time. */
+function keepTargetsChecked({ tunnel, visitors, targetFailed }: Serving, signal: AbortSignal): Promise<never> {
+  const { spec, deps } = tunnel;
+  const { clock, random, store } = deps;
+  return watchTargets(
+    { ...spec, forwards: spec.verify === 'off' ? [] : spec.forwards },
+    {
+      clock,
+      random,
+      isFailing: (index) => store.state().forwards[index]?.targetFailure != null,
+      onFailing: targetFailed.subscribe,
+      onTarget: visitors.reportTarget,
+    },
+    signal,
+  );
+}
+
+/** Evicts dead connections of ours, which may hold a listener that was refused. */
+function startEviction({ share, tunnel }: Serving, signal: AbortSignal): void {
+  const { spec, deps, memory } = tunnel;
   const { addresses } = share.connection.transport;
   if (addresses === null) return;
-  // Those of the tunnels that it carries may be the same.
-  const earlierPorts = (current: number) => share.notYetEvicted(deps.memory.ports?.earlier(current) ?? []);
+  // The tunnels that share the connection may have ports in common.
+  const earlierPorts = (current: number) => share.notYetEvicted(memory.ports?.earlier(current) ?? []);
   void evict(addresses, earlierPorts, { clock: deps.clock, turns: deps.device.turns, spec }, signal);
 }
 

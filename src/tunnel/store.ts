@@ -117,7 +117,7 @@ export interface Store {
   state(): TunnelState;
   dispatch(event: TunnelEvent): void;
   /** Calls `listener` after each event; the answer ends that. */
-  readonly subscribe: (listener: (now: TunnelState, before: TunnelState) => void) => () => void;
+  readonly subscribe: (listener: (now: TunnelState, before: TunnelState, event: TunnelEvent) => void) => () => void;
 }
 
 export function createStore(spec: TunnelSpec, clock: Clock): Store {
@@ -128,7 +128,7 @@ export function createStore(spec: TunnelSpec, clock: Clock): Store {
     dispatch: (event) => {
       const before = state;
       state = reduce(state, event, { now: clock.now(), tunnel: spec.name });
-      for (const listener of listeners) listener(state, before);
+      for (const listener of listeners) listener(state, before, event);
     },
     subscribe: (listener) => {
       listeners.add(listener);

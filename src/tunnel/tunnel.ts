@@ -1,11 +1,13 @@
-import { childController } from '../lib/async/abort.ts';
+import { deferred } from '../lib/async/abort.ts';
 import { sleep } from '../lib/async/clock.ts';
+import { untilOneFails, waitFor } from '../lib/async/scope.ts';
 import { ownTurn } from '../lib/async/slices.ts';
-import { createTunnel, dialDeps, hasWorked, makeAttempt, type Tunnel } from './attempt.ts';
+import { makeAttempt } from './attempt.ts';
+import { createTunnel, dialDeps, hasWorked, type Tunnel } from './tunnel-context.ts';
 import { interrupt, mayTryAgain, nextAttempt } from './next-attempt.ts';
 import { nextDialAt } from '../net/dial.ts';
 import { firstHop } from '../net/first-hop.ts';
-import type { TunnelDeps } from './session-deps.ts';
+import type { TunnelDeps } from './tunnel-deps.ts';
 import type { TunnelSpec } from '../model/spec.ts';
 
 /**
@@ -19,22 +21,19 @@ export async function runTunnel(spec: TunnelSpec, deps: TunnelDeps, signal: Abor
   const forget = listenForChanges(tunnel, (reason) => tryNow(reason));
   try {
     while (!signal.aborted) {
-      const round = childController(signal);
+      const interrupted = deferred<never>();
       // In a turn of its own: a change of the network concerns all tunnels at once.
-      tryNow = (reason = RETRY_NOW) => void ownTurn().then(() => round.abort(reason));
+      tryNow = (reason = RETRY_NOW) => void ownTurn().then(() => interrupted.reject(reason));
       try {
-        await keepTrying(tunnel, tryNow, round.signal, signal);
+        await untilOneFails(signal, [
+          waitFor(interrupted.promise),
+          (round) => keepTrying(tunnel, tryNow, round, signal),
+        ]);
       } catch (error) {
-        if (!round.signal.aborted) throw error;
-      } finally {
-        round.dispose();
+        const isUrgent = !NOT_URGENT.includes(error);
+        if (error !== RETRY_NOW && isUrgent && !signal.aborted) throw error;
+        tunnel.history = interrupt(tunnel.history, spec.reconnect, isUrgent, deps.random);
       }
-      tunnel.history = interrupt(
-        tunnel.history,
-        spec.reconnect,
-        !NOT_URGENT.includes(round.signal.reason),
-        deps.random,
-      );
     }
   } finally {
     forget();
@@ -108,8 +107,8 @@ function listenForChanges(tunnel: Tunnel, tryNow: TryNow): () => void {
 const RETRY_NOW = new Error('retry now');
 const ANOTHER_IS_IN = new Error('another tunnel with this login is in');
 const TURN_IS_SOONER = new Error('its turn at the server comes sooner');
-/** What does not change that a tunnel waits for its turn with the others. */
+/** Reasons for which a tunnel still waits for its turn with the others. */
 const NOT_URGENT: readonly unknown[] = [ANOTHER_IS_IN, TURN_IS_SOONER];
 
-/** What comes no more than this sooner is waited for. */
+/** A turn that is sooner by less than this ends no wait. */
 const SOONER_MS = 1000;

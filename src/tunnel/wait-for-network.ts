@@ -1,4 +1,5 @@
-import { childController } from '../lib/async/abort.ts';
+import { abortable } from '../lib/async/abort.ts';
+import { firstToEnd } from '../lib/async/scope.ts';
 import { sleep, type Clock } from '../lib/async/clock.ts';
 import { cheapDelay } from './backoff.ts';
 import { type Dialled, discard } from '../net/dial.ts';
@@ -25,50 +26,31 @@ export async function waitForNetwork(
   signal: AbortSignal,
 ): Promise<Dialled | null> {
   const { clock, random } = deps;
-  const round = childController(signal);
   const down = () => clock.now() - since;
 
-  const probe = async (): Promise<Dialled | null> => {
+  const probe = async (over: AbortSignal): Promise<Dialled | null> => {
     for (;;) {
       deps.heartbeat(PROBE_MS + 60_000);
       try {
-        return await deps.dial(PROBE_MS, round.signal);
+        return await abortable(deps.dial(PROBE_MS, over), over, discard);
       } catch (error) {
-        round.signal.throwIfAborted();
+        over.throwIfAborted();
         // A refusal came from the server's machine: the network is there.
         if (error instanceof TunnelFailure && error.code === 'connect-refused') return null;
       }
-      await sleep(clock, cheapDelay(down(), 0, random), round.signal);
+      await sleep(clock, cheapDelay(down(), 0, random), over);
     }
   };
-  const ping = async (): Promise<null> => {
+  const ping = async (over: AbortSignal): Promise<null> => {
     for (;;) {
-      await sleep(clock, down() < SHORT_MS ? 5000 : 15_000, round.signal);
-      if (await deps.ping(round.signal)) return null;
+      await sleep(clock, down() < SHORT_MS ? 5000 : 15_000, over);
+      if (await deps.ping(over)) return null;
     }
   };
-
-  const probing = probe();
-  let found: Dialled | null = null;
-  try {
-    found = await Promise.race([probing, ping()]);
-    return found;
-  } finally {
-    if (found === null) closeWhenLate(probing);
-    round.abort(new Error('settled'));
-    round.dispose();
-  }
+  return await firstToEnd<Dialled | null>(signal, [probe, ping], (late) => {
+    if (late !== null) discard(late);
+  });
 }
 
 const PROBE_MS = 10_000;
 const SHORT_MS = 600_000;
-
-/** A connection that opens in the same instant as the ping is answered, or the wait is given up, has no owner. */
-function closeWhenLate(knocking: Promise<Dialled | null>): void {
-  knocking.then(
-    (late) => {
-      if (late !== null) discard(late);
-    },
-    () => {},
-  );
-}

@@ -6,8 +6,3 @@ export function discard(channel: Channel): void {
   channel.resume();
   channel.close();
 }
-
-/** The same for one that nobody waits for any more, as soon as it is there. */
-export function discardLate(opening: Promise<Channel>): void {
-  opening.then(discard, () => {});
-}

@@ -1,4 +1,5 @@
 import type { Socket } from 'node:net';
+import { abortable } from '../../lib/async/abort.ts';
 import { allOnce } from '../../lib/async/all-once.ts';
 import { sleep, type Clock } from '../../lib/async/clock.ts';
 import { untilOneFails } from '../../lib/async/scope.ts';
@@ -80,17 +81,14 @@ async function open(
 ): Promise<LocalListener | null> {
   let listener: LocalListener;
   try {
-    listener = await listenLocally(listen, sockets, (socket) => onVisitor(index, socket));
+    const opening = listenLocally(listen, sockets, (socket) => onVisitor(index, socket));
+    listener = await abortable(opening, signal, (late) => late.close());
   } catch (error) {
     signal.throwIfAborted();
     const code = errorCode(error) ?? '';
     const text = `this device cannot listen on ${formatEndpoint(listen)}: ${REASONS[code] ?? errorText(error)}`;
     onRefused(index, REFUSALS[code] ?? 'unknown', new TunnelFailure('forward-refused', text, { cause: error }));
     return null;
-  }
-  if (signal.aborted) {
-    listener.close();
-    throw signal.reason as Error;
   }
   onUp(index);
   return listener;

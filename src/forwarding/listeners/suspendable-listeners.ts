@@ -5,6 +5,8 @@ import { sleepUntil, type Subscribe } from '../../lib/async/deadline.ts';
 
 /** Which listeners a tunnel's session may hold. */
 export interface ListenerAccess {
+  /** Resolves when other tunnels have released the listeners that this one needs; called before the session requests any. */
+  ready(): Promise<void>;
   isSuspended(index: number): boolean;
   /** Resolves when the forward's listener is not suspended; it is held until release(). */
   acquire(index: number, signal: AbortSignal): Promise<void>;
@@ -23,7 +25,10 @@ export interface SuspendableListeners extends ListenerAccess {
   resume(indices: readonly number[]): void;
 }
 
-export function createSuspendableListeners(clock: Clock): SuspendableListeners {
+export function createSuspendableListeners(
+  clock: Clock,
+  ready: () => Promise<void> = () => Promise.resolve(),
+): SuspendableListeners {
   const suspended = new Set<number>();
   const held = new Set<number>();
   const changed = createEmitter();
@@ -39,6 +44,7 @@ export function createSuspendableListeners(clock: Clock): SuspendableListeners {
     };
 
   return {
+    ready,
     isSuspended: (index) => suspended.has(index),
     acquire: async (index, signal) => {
       signal.throwIfAborted();
@@ -58,7 +64,7 @@ export function createSuspendableListeners(clock: Clock): SuspendableListeners {
       for (const index of indices) suspended.add(index);
       changed.emit();
       const free = when(() => !indices.some((index) => held.has(index)));
-      await sleepUntil(clock, SUSPEND_MS, [free], new AbortController().signal);
+      await sleepUntil(clock, SUSPEND_MS, [free]);
     },
     resume: (indices) => {
       for (const index of indices) suspended.delete(index);

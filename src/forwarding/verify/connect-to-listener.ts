@@ -1,11 +1,11 @@
-import { firstToEnd, waitFor } from '../../lib/async/scope.ts';
+import { firstToEnd } from '../../lib/async/scope.ts';
 import { abortable } from '../../lib/async/abort.ts';
 import { sleep, type Clock } from '../../lib/async/clock.ts';
 import type { TunnelFailure } from '../../model/failure.ts';
 import type { ProbeResult } from './results.ts';
 import type { Endpoint } from '../../model/endpoint.ts';
 import type { Channel, SshConnection } from '../../connection/ssh/connection.ts';
-import { discardLate } from '../../connection/ssh/discard.ts';
+import { discard } from '../../connection/ssh/discard.ts';
 import { isProhibited } from '../../connection/ssh2/requests.ts';
 
 /** What verification needs of the connection. */
@@ -18,13 +18,9 @@ export async function connectToListener(
   clock: Clock,
   signal: AbortSignal,
 ): Promise<Channel> {
-  const opening = connection.open(address, { address: '127.0.0.1', port: 0 });
-  try {
-    return await firstToEnd<Channel>(signal, [waitFor(opening), (over) => tooLate(connection, clock, over)]);
-  } catch (error) {
-    discardLate(opening);
-    throw error;
-  }
+  const open = (over: AbortSignal) =>
+    abortable(connection.open(address, { address: '127.0.0.1', port: 0 }), over, discard);
+  return await firstToEnd<Channel>(signal, [open, (over) => tooLate(connection, clock, over)], discard);
 }
 
 async function tooLate(connection: VerifiedConnection, clock: Clock, signal: AbortSignal): Promise<never> {

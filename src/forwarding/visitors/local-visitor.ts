@@ -1,9 +1,9 @@
 import type { Socket } from 'node:net';
-import { deferred } from '../../lib/async/abort.ts';
+import { abortable, deferred } from '../../lib/async/abort.ts';
 import { firstToEnd, waitFor } from '../../lib/async/scope.ts';
 import { printable } from '../../lib/text.ts';
 import type { Channel, SshConnection } from '../../connection/ssh/connection.ts';
-import { discardLate } from '../../connection/ssh/discard.ts';
+import { discard } from '../../connection/ssh/discard.ts';
 import { asFailure, type TunnelFailure } from '../../model/failure.ts';
 import { formatEndpoint, type Endpoint } from '../../model/endpoint.ts';
 import type { ForwardSpec } from '../../model/spec.ts';
@@ -75,16 +75,16 @@ async function openFor(
   from: { readonly address: string; readonly port: number },
   signal: AbortSignal,
 ): Promise<Channel | null> {
-  const opening = connection.open(target, from);
   const left = deferred<null>();
   const onClose = () => left.resolve(null);
   socket.once('close', onClose);
-  let channel: Channel | null = null;
+  const close = (channel: Channel | null) => {
+    if (channel !== null) discard(channel);
+  };
   try {
-    channel = await firstToEnd<Channel | null>(signal, [waitFor(opening), waitFor(left.promise)]);
-    return channel;
+    const open = (over: AbortSignal) => abortable(connection.open(target, from), over, discard);
+    return await firstToEnd<Channel | null>(signal, [open, waitFor(left.promise)], close);
   } finally {
     socket.off('close', onClose);
-    if (channel === null) discardLate(opening);
   }
 }

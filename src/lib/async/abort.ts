@@ -1,17 +1,23 @@
 /**
- * Waits for `promise`, or rejects with the signal's reason as soon as it is aborted. The promise itself goes on:
- * use it for what cannot be cancelled (a name look-up). Its late failure is not an unhandled rejection.
+ * Waits for `promise`, or rejects with the signal's reason as soon as it is aborted. The promise itself goes on: for work that cannot be
+ * cancelled (a name look-up). Its late result is passed to `dispose`, which closes it; its late failure is not an unhandled rejection.
  */
-export function abortable<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
+export function abortable<T>(
+  promise: Promise<T>,
+  signal: AbortSignal,
+  dispose: (late: T) => void = () => {},
+): Promise<T> {
   return new Promise<T>((resolve, reject) => {
-    const onAbort = () => reject(signal.reason as Error);
-    if (signal.aborted) {
-      promise.catch(() => {});
-      onAbort();
-      return;
-    }
-    signal.addEventListener('abort', onAbort, { once: true });
-    promise.then(resolve, reject).finally(() => signal.removeEventListener('abort', onAbort));
+    let isLate = false;
+    const onAbort = () => {
+      isLate = true;
+      reject(signal.reason as Error);
+    };
+    if (signal.aborted) onAbort();
+    else signal.addEventListener('abort', onAbort, { once: true });
+    promise
+      .then((value) => (isLate ? dispose(value) : resolve(value)), reject)
+      .finally(() => signal.removeEventListener('abort', onAbort));
   });
 }
 

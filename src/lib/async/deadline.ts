@@ -22,15 +22,15 @@ export function deadline<T>(
 /** Calls back on something; the answer ends that. */
 export type Subscribe = (listener: () => void) => () => void;
 
-/** Waits `ms` milliseconds, or until one of these calls back. Rejects only with the signal's reason. */
+/** Waits `ms` milliseconds, or until one of these calls back. Rejects only with the reason of the signal, where there is one. */
 export function sleepUntil(
   clock: Clock,
   ms: number,
   sources: readonly Subscribe[],
-  signal: AbortSignal,
+  signal?: AbortSignal,
 ): Promise<void> {
   return new Promise((resolve, reject) => {
-    if (signal.aborted) {
+    if (signal?.aborted) {
       reject(signal.reason as Error);
       return;
     }
@@ -38,13 +38,13 @@ export function sleepUntil(
     const cancels: (() => void)[] = [];
     const end = (finish: () => void) => {
       over = true;
-      signal.removeEventListener('abort', onAbort);
+      signal?.removeEventListener('abort', onAbort);
       for (const forget of cancels.splice(0)) forget();
       finish();
     };
-    const onAbort = () => end(() => reject(signal.reason as Error));
+    const onAbort = () => end(() => reject(signal?.reason as Error));
     const wake = () => end(resolve);
-    signal.addEventListener('abort', onAbort, { once: true });
+    signal?.addEventListener('abort', onAbort, { once: true });
     for (const subscribe of [(listener: () => void) => clock.timer(ms, listener), ...sources]) {
       const forget = subscribe(wake);
       // It may have called back at once.

@@ -10,14 +10,19 @@ export interface Scope {
 
 /**
  * Runs `body` and the tasks that it starts. Whichever fails first aborts the others, and so does the end of `body`. Settles only when
- * all have ended: resolves with what `body` answers, or rejects with the first failure or the parent's reason. Nothing stays behind.
+ * all have ended: resolves with what `body` answers, or rejects with the first failure or the reason of a parent. Nothing stays behind.
  */
-export async function withScope<T>(parent: AbortSignal, body: (scope: Scope) => Promise<T>): Promise<T> {
-  parent.throwIfAborted();
+export async function withScope<T>(
+  parents: AbortSignal | readonly AbortSignal[],
+  body: (scope: Scope) => Promise<T>,
+): Promise<T> {
   const controller = new AbortController();
   const { signal } = controller;
-  const follow = () => controller.abort(parent.reason);
-  parent.addEventListener('abort', follow, { once: true });
+  const follows = [parents].flat().map((parent) => {
+    parent.throwIfAborted();
+    return { parent, follow: () => controller.abort(parent.reason) };
+  });
+  for (const { parent, follow } of follows) parent.addEventListener('abort', follow, { once: true });
   const tasks: Promise<unknown>[] = [];
   const answers: T[] = [];
   const start = (task: (signal: AbortSignal) => Promise<unknown>) => {
@@ -29,22 +34,26 @@ export async function withScope<T>(parent: AbortSignal, body: (scope: Scope) => 
   });
   // A task may start others until the last one has ended.
   for (let ended = 0; ended < tasks.length; ended += 1) await tasks[ended];
-  parent.removeEventListener('abort', follow);
+  for (const { parent, follow } of follows) parent.removeEventListener('abort', follow);
   if (signal.reason !== OVER) throw signal.reason as Error;
   return answers[0] as T;
 }
 
 const OVER = new Error('the scope is over');
 
-/** The first of these tasks to end decides, with its answer or its failure; the others are aborted and waited for. */
+/**
+ * The first of these tasks to end decides, with its answer or its failure; the others are aborted and waited for. An answer that does not
+ * count, because it came second or after a parent's abort, is passed to `dispose`, which closes it.
+ */
 export async function firstToEnd<T>(
-  signal: AbortSignal,
+  parents: AbortSignal | readonly AbortSignal[],
   tasks: readonly ((signal: AbortSignal) => Promise<T>)[],
+  dispose: (late: T) => void = () => {},
 ): Promise<T> {
-  const decided = new Error('another one was first');
+  const decided = new Error('another task was first');
   const answers: T[] = [];
   try {
-    return await withScope(signal, async (scope) => {
+    return await withScope(parents, async (scope) => {
       for (const task of tasks) {
         scope.start(async (own) => {
           answers.push(await task(own));
@@ -54,6 +63,7 @@ export async function firstToEnd<T>(
       return await aborted(scope.signal);
     });
   } catch (error) {
+    for (const late of error === decided ? answers.slice(1) : answers) dispose(late);
     if (error !== decided) throw error;
     return answers[0] as T;
   }
@@ -78,7 +88,7 @@ export function aborted(signal: AbortSignal): Promise<never> {
   });
 }
 
-/** A task that waits for what cannot be cancelled: the task ends with its signal, the promise goes on. */
-export function waitFor<T>(promise: Promise<T>): (signal: AbortSignal) => Promise<T> {
-  return (signal) => abortable(promise, signal);
+/** A task that waits for work that cannot be cancelled: the task ends with its signal, the work goes on. See abortable(). */
+export function waitFor<T>(promise: Promise<T>, dispose?: (late: T) => void): (signal: AbortSignal) => Promise<T> {
+  return (signal) => abortable(promise, signal, dispose);
 }

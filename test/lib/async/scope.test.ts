@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { getEventListeners } from 'node:events';
 import { suite, test } from 'node:test';
+import { deferred } from '../../../src/lib/async/abort.ts';
 import { sleep } from '../../../src/lib/async/clock.ts';
 import { deadline, sleepUntil } from '../../../src/lib/async/deadline.ts';
 import { createEmitter } from '../../../src/lib/async/emitter.ts';
@@ -134,6 +135,31 @@ suite('firstToEnd', () => {
     fail(new Error('nobody listens any more'));
     await clock.advance(1);
     nothingLeft();
+  });
+});
+
+suite('an answer that does not count', () => {
+  test('is disposed of when it comes second, after the abort, or after the task ended', async () => {
+    for (const [how, wanted] of [
+      ['both at once', 'one'],
+      ['aborted with the answer', 'stop'],
+      ['late', 'stop'],
+    ] as const) {
+      const { parent, nothingLeft } = world();
+      const [one, other] = [deferred<string>(), deferred<string>()];
+      const disposed: string[] = [];
+      const dispose = (late: string) => void disposed.push(late);
+      const tasks = [one, other].map(({ promise }) => waitFor(promise, dispose));
+      const first = firstToEnd<string>(parent.signal, tasks, dispose).catch((error: Error) => error.message);
+      if (how === 'late') parent.abort(new Error('stop'));
+      one.resolve('one');
+      if (how === 'aborted with the answer') await Promise.resolve().then(() => parent.abort(new Error('stop')));
+      other.resolve('other');
+      assert.equal(await first, wanted, how);
+      await new Promise((resolve) => setImmediate(resolve));
+      assert.deepEqual(disposed.toSorted(), wanted === 'one' ? ['other'] : ['one', 'other'], how);
+      nothingLeft();
+    }
   });
 });
 

@@ -1,0 +1,135 @@
+import { prepareConnection } from '../connection/shared/open-connection.ts';
+import type { Member, Share } from '../connection/shared/shared-connection.ts';
+import type { Visitor } from '../connection/ssh/connection.ts';
+import { abortable } from '../lib/async/abort.ts';
+import { firstToEnd } from '../lib/async/scope.ts';
+import type { TunnelFailure } from '../model/failure.ts';
+import { takeCommandTurn } from '../net/command-turn.ts';
+import { discard, type Dialled } from '../net/dial.ts';
+import { firstHop } from '../net/first-hop.ts';
+import type { Turn } from '../net/pacing/turns.ts';
+import { takeTurn } from './next-attempt.ts';
+import { reachServer } from './reach-server.ts';
+import { mustNotShare, type ShareSeeker } from './seek-share.ts';
+import { dialDeps, type Tunnel } from './tunnel-context.ts';
+
+/** One attempt to connect. */
+export interface Attempt {
+  /** Ends the wait for the server, but not a connection. */
+  readonly round: AbortSignal;
+  /** Finds another tunnel's connection to share. */
+  readonly seeker: ShareSeeker;
+  turn: Turn | null;
+  loggedInAt: number | null;
+  /** Whether another tunnel's connection carries this one. */
+  shared: boolean;
+}
+
+/**
+ * A connection of the tunnel's own, or a share of another tunnel's, whichever comes first. Rejects with a TunnelFailure, or with the
+ * reason of the signal or the round.
+ */
+export async function connectTunnel(
+  tunnel: Tunnel,
+  attempt: Attempt,
+  onVisitor: (visitor: Visitor) => void,
+  signal: AbortSignal,
+): Promise<Share> {
+  const { spec, deps, history, memory } = tunnel;
+  const { store, heartbeat } = deps;
+  // To decrypt a key may take a minute.
+  heartbeat(PREPARATION_MS);
+  const open = await prepareConnection(spec, {
+    clock: deps.clock,
+    log: deps.log,
+    identities: deps.identities,
+    device: deps.device,
+    heartbeat,
+    connections: mustNotShare(history.shortShares) ? null : deps.connections,
+    reach: async (way) => {
+      const reachDeps = { ...dialEvents(tunnel), random: deps.random, ping: deps.ping, ports: memory.ports };
+      const reach = (own: AbortSignal) => reachServer(firstHop(spec), reachDeps, own);
+      return begin(await firstToEnd<Dialled>([attempt.round, way], [reach], discard));
+    },
+    beforeCommand: async (command, way) => {
+      const take = async (own: AbortSignal) => ({
+        turn: await takeCommandTurn(command, firstHop(spec), dialEvents(tunnel), own),
+      });
+      return begin(await firstToEnd([attempt.round, way], [take], ({ turn }) => turn.end())).turn;
+    },
+    onSourcePort: (port) => store.dispatch({ type: 'source-port', port }),
+    onAuthenticating: () => store.dispatch({ type: 'authenticating' }),
+    onOver: () => attempt.turn?.end(),
+  });
+  const member = memberOf(tunnel, onVisitor);
+  const join = async (own: AbortSignal) => {
+    const share = await abortable(attempt.seeker.join(member), own, leave);
+    onJoined(tunnel, attempt, share);
+    return share;
+  };
+  return await firstToEnd<Share>(signal, [(own) => open(member, own), join], leave);
+
+  function begin<T extends { readonly turn: Turn }>(reached: T): T {
+    attempt.turn = reached.turn;
+    store.dispatch({ type: 'reached' });
+    return reached;
+  }
+}
+
+const PREPARATION_MS = 300_000;
+
+function leave(share: Share): void {
+  void share.leave(false);
+}
+
+/** The tunnel, as its connection knows it. */
+function memberOf({ spec, deps }: Tunnel, onVisitor: (visitor: Visitor) => void): Member {
+  const { store, log, heartbeat } = deps;
+  return {
+    name: spec.name,
+    heartbeat,
+    state: store.state,
+    report: (change) => store.dispatch({ type: 'watched', change }),
+    onVisitor: (visitor) => {
+      // An exception in the midst of ssh2's parser would end the connection.
+      try {
+        onVisitor(visitor);
+      } catch (error) {
+        log.error({ code: 'internal', error }, 'a bug: a visitor was rejected');
+        visitor.reject();
+      }
+    },
+  };
+}
+
+function onJoined({ deps, memory }: Tunnel, attempt: Attempt, share: Share): void {
+  const { addresses } = share.connection.transport;
+  attempt.shared = true;
+  deps.log.info(`the connection of ${share.openedBy} carries this tunnel too: its own turn would be late`);
+  // The next connection comes from this port, which evicts this one if it is dead by then.
+  if (addresses === null) return;
+  memory.ports?.used(addresses.localPort);
+  deps.store.dispatch({ type: 'source-port', port: addresses.localPort });
+}
+
+/** How the server is dialled, and what follows from the events of that. */
+function dialEvents(tunnel: Tunnel) {
+  const { failures } = tunnel;
+  const { clock, store, heartbeat } = tunnel.deps;
+  return {
+    ...dialDeps(tunnel),
+    heartbeat,
+    onTurn: () => {
+      tunnel.seeker?.turnAt(null);
+      tunnel.history = takeTurn(tunnel.history, clock.now());
+    },
+    onWait: (at: number) => {
+      tunnel.seeker?.turnAt(at);
+      if (Number.isFinite(at)) store.dispatch({ type: 'queued', until: at });
+    },
+    onNetworkDown: (failure: TunnelFailure) => {
+      failures.log(failure);
+      store.dispatch({ type: 'no-network', failure });
+    },
+  };
+}
