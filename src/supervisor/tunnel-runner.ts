@@ -1,5 +1,5 @@
 import pRetry from 'p-retry';
-import type { Environment } from '../lib/environment.ts';
+import type { Environment } from '../lib/log/environment.ts';
 import { createEmitter } from '../lib/async/emitter.ts';
 import { sleepUntil } from '../lib/async/deadline.ts';
 import { ownTurn } from '../lib/async/slices.ts';

@@ -1,7 +1,7 @@
 import type { IdentityCache } from '../connection/auth/identity-cache.ts';
 import type { ConnectionPool } from '../connection/shared/connection-pool.ts';
 import type { ListenerAccess } from '../forwarding/listeners/suspendable-listeners.ts';
-import type { Environment } from '../lib/environment.ts';
+import type { Environment } from '../lib/log/environment.ts';
 import type { TunnelSpec } from '../model/spec.ts';
 import type { TunnelDevice, TunnelMemory } from './remembered.ts';
 import type { Store } from './store.ts';

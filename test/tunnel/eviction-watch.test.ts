@@ -39,7 +39,7 @@ test('a tunnel remembers when the server let go of its dead connection, and afte
   );
   await sshd.restart();
   const { failure } = await tunnel.untilFailure('forward-refused');
-  assert.match(failure?.message ?? '', /most likely a dead connection of ours/);
+  assert.match(failure?.message ?? '', /most likely a dead connection of this tunnel/);
   assert.equal(evictions.length, 0);
   for (const server of dead) server.close();
   await tunnel.untilPhase('up');

@@ -1,5 +1,5 @@
-import type { Clock } from './async/clock.ts';
-import type { Logger } from './log/log.ts';
+import type { Clock } from '../async/clock.ts';
+import type { Logger } from './log.ts';
 
 /** Time, chance and the log are passed in, so that tests can replace them. */
 export interface Environment {
