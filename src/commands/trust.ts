@@ -71,7 +71,7 @@ async function wayTo(server: TunnelSpec): Promise<ScanConnection> {
     identities: createIdentityCache(),
     device: { ...STATIC_DEVICE, turns: processTurns },
     reach: async () => {
-      const deps = { clock: systemClock, turns: processTurns, beyond: serverBehindProxy(server) };
+      const deps = { clock: systemClock, turns: processTurns, behindProxy: serverBehindProxy(server) };
       dialled = await dial(first, first.connectTimeoutMs, deps, NEVER);
       return dialled;
     },
