@@ -1,3 +1,5 @@
+import { constants } from 'node:fs';
+import { access } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import type { Config } from '../model/config.ts';
 import { systemEnvironment } from '../config/input/environment.ts';
@@ -19,7 +21,7 @@ import { credentialProblems, loadsCredentials } from '../install/systemd/credent
 import { hasNewKey } from '../install/systemd/key-newer-than.ts';
 import { SERVICE_USER, STATE } from '../install/systemd/service-paths.ts';
 import { runProgram } from '../install/steps/run-program.ts';
-import { errorText, escapeUnsafeJson, printable } from '../lib/text.ts';
+import { errorCode, errorText, escapeUnsafeJson, printable } from '../lib/text.ts';
 import type { StatusDocument, TunnelStatus } from '../status/document.ts';
 import type { TunnelSpec } from '../model/spec.ts';
 import { formatListen, formatServer, initialState } from '../model/state.ts';
@@ -61,7 +63,7 @@ export async function doctor(
   if (tunnels.length === 0) throw noSuchTunnel(name, config.tunnels);
   const installed = await loadsCredentials(config.file);
   await surroundings(config, installed, onStep);
-  const { running, daemon } = await queryDaemon(flag, onStep);
+  const { running, daemon, denied = false } = await queryDaemon(flag, onStep);
   // The service's, for whoever looks at it from another account.
   const isDefault = config.stateDirectory === defaultStateDirectory(systemEnvironment());
   const stateDirectory = installed && isDefault ? STATE : config.stateDirectory;
@@ -73,7 +75,7 @@ export async function doctor(
     unit: showUnit,
     lastLine: lastLineAt,
     installed,
-    account: installed ? await accountOf(runProgram, SERVICE_USER) : await daemonAccount(running, config.file),
+    account: await accountOfDaemon(config, installed, { running, denied }),
     daemon,
     onStep,
   });
@@ -90,8 +92,17 @@ async function configuration(file: string, onStep: OnStep): Promise<Config | nul
     return await loadConfig(file, systemEnvironment());
   } catch (error) {
     if (!(error instanceof ConfigError)) throw error;
+    const denied = await access(file, constants.R_OK).then(
+      () => false,
+      (reason: unknown) => errorCode(reason) === 'EACCES',
+    );
     for (const problem of error.problems)
-      onStep({ ...about, result: 'fail', seen: formatProblem(problem), cure: CONFIG_CURE });
+      onStep({
+        ...about,
+        result: 'fail',
+        seen: formatProblem(problem),
+        cure: denied ? 'sudo tunneld doctor' : CONFIG_CURE,
+      });
     return null;
   }
 }
@@ -104,11 +115,24 @@ async function surroundings(config: Config, installed: boolean, onStep: OnStep):
   for (const note of [...config.warnings, ...config.notes]) onStep({ ...about, result: 'warn', seen: printable(note) });
 }
 
+interface DaemonSeen {
+  readonly running: StatusDocument | null;
+  readonly daemon: string | null;
+  /** Whether it runs, and this user may not ask it. */
+  readonly denied?: boolean;
+}
+
+async function accountOfDaemon(
+  config: Config,
+  installed: boolean,
+  { running, denied = false }: Omit<DaemonSeen, 'daemon'>,
+) {
+  if (installed) return await accountOf(runProgram, SERVICE_USER);
+  return denied ? 'unknown' : await daemonAccount(running, config.file);
+}
+
 /** What the daemon says, and in a word how it was heard: its version, or why it was not; null where none runs. */
-async function queryDaemon(
-  flag: string | null,
-  onStep: OnStep,
-): Promise<{ readonly running: StatusDocument | null; readonly daemon: string | null }> {
+async function queryDaemon(flag: string | null, onStep: OnStep): Promise<DaemonSeen> {
   try {
     const running = await daemonStatus(flag);
     return { running, daemon: running?.version ?? null };
@@ -117,7 +141,7 @@ async function queryDaemon(
     const step = { tunnel: null, step: 'service manager', seen: printable(errorText(error)), ms: 0 } as const;
     if (denied) onStep({ ...step, result: 'warn', cure: 'sudo tunneld doctor' });
     else onStep({ ...step, result: 'fail', cure: 'Start it anew: sudo systemctl restart tunnel' });
-    return { running: null, daemon: denied ? 'this user may not connect to it' : 'it does not answer' };
+    return { running: null, denied, daemon: denied ? 'this user may not connect to it' : 'it does not answer' };
   }
 }
 

@@ -1,4 +1,6 @@
-import { errorText } from '../lib/text.ts';
+import { constants } from 'node:fs';
+import { access } from 'node:fs/promises';
+import { errorCode, errorText } from '../lib/text.ts';
 import { replaceHostKeys } from '../setup/replace-host-keys.ts';
 import type { ShownKey } from '../setup/scan-host-keys.ts';
 import { UserError } from '../lib/user-error.ts';
@@ -6,7 +8,7 @@ import { TunnelFailure } from '../model/failure.ts';
 import { loadKnownHosts } from '../connection/known-hosts/file.ts';
 import { fingerprint } from '../connection/known-hosts/key-blob.ts';
 import { matchesHost } from '../connection/known-hosts/match.ts';
-import type { KnownHostsEntry } from '../connection/known-hosts/parse.ts';
+import type { KnownHostsEntry, KnownHostsProblem } from '../connection/known-hosts/parse.ts';
 import { checkHostKey, type HostKeyVerdict, type HostQuery } from '../connection/known-hosts/check.ts';
 import type { Questions } from './text/prompt.ts';
 
@@ -40,7 +42,7 @@ export async function trustHostKey(
     throw new UserError(`${query.name}: userKnownHostsFile names no file to which the key could be written`);
   const { entries, problems } = await loadKnownHosts([...host.userKnownHostsFiles, ...host.globalKnownHostsFiles]);
   const unreadable = problems.find(({ line }) => line === 0);
-  if (unreadable !== undefined) throw new UserError(`${unreadable.file} ${unreadable.message}`);
+  if (unreadable !== undefined) throw new UserError(await whyUnreadable(unreadable));
   const before = entries.filter((entry) => isKeyOf(entry, query));
   const shown = await scanOr(host, before, print);
   if (shown === null) return 'known';
@@ -71,6 +73,15 @@ export async function trustHostKey(
   print(`${before.length > 0 ? 'replaced' : 'written'} in ${file}`);
   await warnOfOthers(host, keys, print);
   return 'trusted';
+}
+
+async function whyUnreadable({ file, message }: KnownHostsProblem): Promise<string> {
+  const isDenied = await access(file, constants.R_OK).then(
+    () => false,
+    (reason: unknown) => errorCode(reason) === 'EACCES',
+  );
+  // Whose file it is to be is the daemon's affair, as whose user it runs.
+  return isDenied ? `this user may not read ${file}: run this with sudo` : `${file} ${message}`;
 }
 
 /** Of this port: behind another one of the same name may be another machine. */

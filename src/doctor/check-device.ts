@@ -23,8 +23,8 @@ export interface DeviceDeps {
   readonly lastLine: () => Promise<string | null>;
   /** Whether the configuration is that of the service as it is installed. */
   readonly installed: boolean;
-  /** The account that the daemon runs as, or null where it is the caller's. */
-  readonly account: Account | null;
+  /** The account that the daemon runs as, null where it is the caller's, unknown where it may not be asked. */
+  readonly account: Account | 'unknown' | null;
   /** The daemon's version, or null where none runs. */
   readonly daemon: string | null;
   onStep(step: Step): void;
@@ -92,10 +92,11 @@ async function knownHostsPermissions(
 ): Promise<readonly boolean[]> {
   const bad: boolean[] = [];
   for (const { file, result, text, cure } of await knownHostsProblems(servers, account)) {
-    const fixed = fix && account !== null && (await succeeds(giveFile(file, account)));
+    const owner = account === 'unknown' ? null : account;
+    const fixed = fix && owner !== null && (await succeeds(giveFile(file, owner)));
     bad.push(!fixed);
-    if (fixed) report('permissions', 'ok', `${text}: it belongs to ${account.name} now`);
-    else report('permissions', result, text, account === null ? cure : `${cure}   (or sudo tunneld doctor --fix)`);
+    if (fixed) report('permissions', 'ok', `${text}: it belongs to ${owner.name} now`);
+    else report('permissions', result, text, owner === null ? cure : `${cure}   (or sudo tunneld doctor --fix)`);
   }
   return bad;
 }

@@ -23,19 +23,29 @@ export interface AccessProblem {
 
 /**
  * Finds known_hosts files that the daemon cannot read, so that every host seems unknown, or cannot write where it is to keep keys that
- * it learns. `sudo ssh-keygen -R` leaves such a file: root's, with mode 0600. A missing file is none of these.
+ * it learns. `sudo ssh-keygen -R` leaves such a file: root's, with mode 0600. A missing file is none of these. The account is null where
+ * it is the caller's; of an unknown one nothing is said that could take the file away from it.
  */
 export async function knownHostsProblems(
   servers: readonly ServerSpec[],
-  account: Account | null,
+  account: Account | 'unknown' | null,
 ): Promise<readonly AccessProblem[]> {
   const problems: AccessProblem[] = [];
-  const who = account === null ? 'this user' : `the daemon (user ${account.name})`;
+  const who = account === null || account === 'unknown' ? 'this user' : `the daemon (user ${account.name})`;
   const files = new Set(servers.flatMap(({ userKnownHostsFiles }) => userKnownHostsFiles));
   for (const file of files) {
     const stats = await stat(file).catch(() => null);
     if (stats === null || !stats.isFile()) continue;
-    const cure = account === null ? `sudo chown "$(id -un)" ${file}` : `sudo chown ${account.name}: ${file}`;
+    if (account === 'unknown') {
+      const text = `${file} cannot be read by this user, who may not ask the daemon whether it can`;
+      if (!(await succeeds(access(file, constants.R_OK))))
+        problems.push({ file, result: 'warn', text, cure: 'sudo tunneld doctor' });
+      continue;
+    }
+    const cure =
+      account === null
+        ? `sudo chown "$(id -un)" ${file}   (where tunneld runs as this user; else sudo tunneld doctor)`
+        : `sudo chown ${account.name}: ${file}`;
     const may = async (mode: number) =>
       account === null ? await succeeds(access(file, mode)) : mayAccount(stats, mode, account);
     if (!(await may(constants.R_OK)))

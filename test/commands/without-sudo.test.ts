@@ -1,10 +1,11 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
-import { chmodSync, mkdirSync, writeFileSync } from 'node:fs';
+import { chmodSync, copyFileSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { test, type TestContext } from 'node:test';
 import { fileURLToPath } from 'node:url';
+import { startSshd } from '../support/sshd.ts';
 import { tempDir } from '../support/until.ts';
 
 const CLI = fileURLToPath(new URL('../../dist/cli.js', import.meta.url));
@@ -54,6 +55,40 @@ test('a daemon that this user may not ask is not said to be down, and the cure i
   const doctor = await asStranger(closed, 'doctor', '--config', config);
   assert.match(doctor.text, /the daemon runs \(this user may not connect to it\)/);
   assert.doesNotMatch(doctor.text, /no daemon runs|restart/);
+});
+
+test('files that only the user of the daemon may read are not to be given away', async (t) => {
+  const { closed, config } = await closedDaemon(t);
+  const sshd = await startSshd();
+  t.after(() => sshd.stop());
+  const place = isRoot ? dirname(config) : closed;
+  const [key, known] = [join(place, 'key'), join(place, 'closed_hosts')];
+  copyFileSync(sshd.clientKey, key);
+  writeFileSync(known, sshd.knownHostsLine(), { mode: 0o600 });
+  const shown = join(dirname(config), 'known_hosts');
+  writeFileSync(shown, sshd.knownHostsLine());
+  const tunnel = (knownHosts: string) =>
+    `{ host: 127.0.0.1, port: ${sshd.port}, identityFile: ${key}, userKnownHostsFile: ${knownHosts}, globalKnownHostsFile: none, remoteForward: "0:localhost:22" }`;
+  const text = readFileSync(config, 'utf8').replace(
+    /tunnels: .*/,
+    `tunnels: { a: ${tunnel(known)}, b: ${tunnel(shown)} }`,
+  );
+  writeFileSync(config, text);
+  for (const command of [['doctor'], ['doctor', '--fix'], ['trust', 'a'], ['audit', 'b', '--yes']]) {
+    const said = await asStranger(closed, ...command, '--config', config);
+    assert.match(
+      said.text,
+      command[0] === 'doctor' ? /→ sudo tunneld doctor\n/ : /run this with sudo|put sudo in front/,
+      command.join(' '),
+    );
+    assert.doesNotMatch(said.text, /chown|owner|--fix|belongs/, command.join(' '));
+  }
+  chmodSync(config, 0o600);
+  if (isRoot)
+    assert.match(
+      (await asStranger(closed, 'doctor', '--config', config)).text,
+      /run this with sudo.*\n.*→ sudo tunneld doctor\n/,
+    );
 });
 
 test('a configuration that this user may not read is not to be given away', async (t) => {

@@ -31,7 +31,10 @@ export interface PrivateFile {
  */
 export async function readPrivateFile(path: string, what: SecretFileKind | 'identityFile'): Promise<PrivateFile> {
   const fail = (text: string, cause?: unknown) =>
-    new TunnelFailure('key-unreadable', `${what} ${path} ${text}`, { cause });
+    new TunnelFailure('key-unreadable', `${what} ${path} ${text}`, {
+      cause,
+      ...(errorCode(cause) === 'EACCES' ? { hint: DENIED } : {}),
+    });
   try {
     return await readFile(path, path, fail);
   } catch (error) {
@@ -47,6 +50,10 @@ export async function readPrivateFile(path: string, what: SecretFileKind | 'iden
     throw fail(NOT_HANDED_OVER, error.cause);
   }
 }
+
+/** To give the file away would harm where a person has only left sudo away. */
+const DENIED =
+  'For a command that you ran yourself, put sudo in front. The daemon needs a file of its own user, with mode 0600; an installed service one of root in /etc/tunneld, and `sudo tunneld reload` after a new one.';
 
 const NOT_HANDED_OVER = "is root's, and the service has no copy of it yet: `sudo tunneld reload` hands it over";
 
@@ -76,7 +83,7 @@ const MAX_BYTES = 1024 * 1024;
 const REASONS: Readonly<Record<string, string>> = {
   ENOENT: 'does not exist',
   ENOTDIR: 'does not exist',
-  EACCES: 'may not be read by the user that runs tunneld',
+  EACCES: `may not be read by this user (uid ${process.getuid?.()})`,
   ENXIO: 'is not a regular file',
 };
 
