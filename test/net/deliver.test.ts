@@ -1,0 +1,51 @@
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { connect, createServer } from 'node:net';
+import { test } from 'node:test';
+import { systemClock, type Clock } from '../../src/lib/async/clock.ts';
+import { unacknowledged } from '../../src/host/tcp-queue.ts';
+import { deliverThenClose } from '../../src/net/deliver.ts';
+import { pattern } from '../support/echo.ts';
+import { listen } from '../support/listen.ts';
+import { until } from '../support/until.ts';
+
+test('a peer that sends, and reads nothing for long, is not reset before it has everything', async (t) => {
+  const server = createServer({ allowHalfOpen: true });
+  t.after(() => void server.close());
+  const port = await listen(server);
+  const peer = connect({ port, host: '127.0.0.1', allowHalfOpen: true });
+  const [socket] = (await once(server, 'connection')) as [typeof peer];
+  t.after(() => [peer, socket].forEach((each) => each.destroy()));
+
+  // More than the peer's kernel takes while nothing is read, less than ours does.
+  const bytes = pattern(0, 1_000_000);
+  let asked = 0;
+  let resets = 0;
+  socket.write(bytes);
+  deliverThenClose(socket, {
+    clock: impatient,
+    unacknowledged: (addresses) => {
+      asked += 1;
+      return unacknowledged(addresses);
+    },
+    onReset: () => (resets += 1),
+  });
+  const sending = setInterval(() => peer.write('more'), 10);
+  t.after(() => clearInterval(sending));
+  const reset = new Promise<NodeJS.ErrnoException>((resolve) => peer.once('error', resolve));
+  await until(() => asked >= 12, { what: () => `12 looks, not ${asked}; ${resets} resets` });
+  assert.equal(resets, 0);
+
+  const chunks: Buffer[] = [];
+  peer.on('data', (chunk: Buffer) => chunks.push(chunk));
+  await once(peer, 'end');
+  assert.ok(Buffer.concat(chunks).equals(bytes), `${Buffer.concat(chunks).length} of ${bytes.length}`);
+  assert.match((await reset).code ?? '', /^(?:EPIPE|ECONNRESET)$/);
+  assert.equal(resets, 1);
+});
+
+/** Looks come a thousand times as often; the peer's moment for its reading stays what it is. */
+const impatient: Clock = {
+  ...systemClock,
+  timer: (ms, fire) => systemClock.timer(ms === 2000 ? 2000 : ms / 1000, fire),
+};
