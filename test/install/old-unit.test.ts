@@ -121,6 +121,8 @@ test('what cannot be read completely is not taken over', () => {
   const ssh = 'ExecStart=/usr/bin/ssh ${OPTS} server';
   for (const [line, why] of [
     ['PrivateNetwork=yes', /its PrivateNetwork=yes changes what the command sees/],
+    ['IPAddressDeny=any', /IPAddressDeny=any changes what the command sees or reaches/],
+    ['RestrictNetworkInterfaces=eth0', /RestrictNetworkInterfaces/],
     ['NetworkNamespacePath=/run/netns/vpn', /NetworkNamespacePath/],
     ['LoadCredential=key:/etc/key', /LoadCredential/],
     ['RootDirectory=/srv/jail', /RootDirectory/],

@@ -1,19 +1,22 @@
 /** The settings of a unit: `Section.Key` to its values. */
 type Settings = ReadonlyMap<string, readonly string[]>;
 
-/** A setting that changes the files, the network or the variables of the command, so that it cannot be run by the service; null for none. */
+/**
+ * A setting that changes the files, the network or the variables of the command, or restricts what it reaches, so that it cannot be run by
+ * the service; null for none.
+ */
 export function unsupportedSetting(unit: Settings): string | null {
   for (const [name, values] of unit) {
     const key = name.replace(/^Service\./, '');
     const value = values.at(-1);
     if (value !== undefined && UNSUPPORTED.test(key) && !/^(?:no|false|off|0)$/i.test(value))
-      return `its ${key}=${value} changes what the command sees, and the service does not have it`;
+      return `its ${key}=${value} changes what the command sees or reaches, and the service does not have it`;
   }
   return null;
 }
 
 const UNSUPPORTED =
-  /^(?:Root(?:Directory|Image|Hash|Verity|Ephemeral)\w*|Bind(?:ReadOnly)?Paths|MountImages|ExtensionImages|ExtensionDirectories|TemporaryFileSystem|PassEnvironment|UnsetEnvironment|(?:Load|Set)Credential\w*|ImportCredential|PrivateNetwork|NetworkNamespacePath|DynamicUser|PAMName|SELinuxContext|AppArmorProfile|Sockets)$|^Unit\.JoinsNamespaceOf$/;
+  /^(?:Root(?:Directory|Image|Hash|Verity|Ephemeral)\w*|Bind(?:ReadOnly)?Paths|MountImages|ExtensionImages|ExtensionDirectories|TemporaryFileSystem|PassEnvironment|UnsetEnvironment|(?:Load|Set)Credential\w*|ImportCredential|PrivateNetwork|NetworkNamespacePath|IPAddress(?:Allow|Deny)|IP(?:In|E)gressFilterPath|SocketBind(?:Allow|Deny)|RestrictNetworkInterfaces|DynamicUser|PAMName|SELinuxContext|AppArmorProfile|Sockets)$|^Unit\.JoinsNamespaceOf$/;
 
 /** The settings that are dropped, as sentences, without those that tunneld's own unit replaces. */
 export function droppedSettings(unit: Settings): readonly string[] {
