@@ -38,7 +38,7 @@ export interface DoctorOptions {
   readonly fix: boolean;
 }
 
-/** Looks at everything that a tunnel needs, with the daemon running or not. The exit code is 1 where something fails. */
+/** Checks everything that a tunnel needs, with or without a running daemon. The exit code is 1 where a check fails. */
 export async function doctor(
   flag: string | null,
   name: string | null,
@@ -64,7 +64,7 @@ export async function doctor(
   const installed = await loadsCredentials(config.file);
   await surroundings(config, installed, onStep);
   const { running, daemon, denied = false } = await queryDaemon(flag, onStep);
-  // The service's, for whoever looks at it from another account.
+  // The service's own, also for a caller with another account.
   const isDefault = config.stateDirectory === defaultStateDirectory(systemEnvironment());
   const stateDirectory = installed && isDefault ? STATE : config.stateDirectory;
   await checkDevice(tunnels, {
@@ -118,7 +118,7 @@ async function surroundings(config: Config, installed: boolean, onStep: OnStep):
 interface DaemonSeen {
   readonly running: StatusDocument | null;
   readonly daemon: string | null;
-  /** Whether it runs, and this user may not ask it. */
+  /** Whether it runs, and this user may not connect to it. */
   readonly denied?: boolean;
 }
 
@@ -131,7 +131,7 @@ async function accountOfDaemon(
   return denied ? 'unknown' : await daemonAccount(running, config.file);
 }
 
-/** What the daemon says, and in a word how it was heard: its version, or why it was not; null where none runs. */
+/** The daemon's status, and in a word its version or why it has none; null where none runs. */
 async function queryDaemon(flag: string | null, onStep: OnStep): Promise<DaemonSeen> {
   try {
     const running = await daemonStatus(flag);
@@ -140,7 +140,7 @@ async function queryDaemon(flag: string | null, onStep: OnStep): Promise<DaemonS
     const denied = error instanceof DaemonNotRunningError;
     const step = { tunnel: null, step: 'service manager', seen: printable(errorText(error)), ms: 0 } as const;
     if (denied) onStep({ ...step, result: 'warn', cure: 'sudo tunneld doctor' });
-    else onStep({ ...step, result: 'fail', cure: 'Start it anew: sudo systemctl restart tunnel' });
+    else onStep({ ...step, result: 'fail', cure: 'Restart it: sudo systemctl restart tunnel' });
     return { running: null, denied, daemon: denied ? 'this user may not connect to it' : 'it does not answer' };
   }
 }
@@ -178,7 +178,7 @@ async function checkTunnels(tunnels: readonly TunnelSpec[], around: Surroundings
   }
 }
 
-/** Whether the daemon runs something else of this tunnel than the file says, and how that is changed. */
+/** Warns where the daemon runs another configuration of this tunnel than the file has. */
 async function reportOutdated(
   spec: TunnelSpec,
   status: TunnelStatus | undefined,
@@ -190,11 +190,11 @@ async function reportOutdated(
     ? `the daemon does not have ${spec.name} yet`
     : `the daemon runs an older configuration of ${spec.name}`;
   const needs = installed && running !== null && (await hasNewKey(spec, Date.parse(running.startedAt)));
-  const cure = needs ? 'sudo tunneld reload   (it has a new key, which root hands to the service)' : 'tunneld reload';
+  const cure = needs ? 'sudo tunneld reload   (root hands its new key to the service)' : 'tunneld reload';
   onStep({ tunnel: null, step: 'configuration', result: 'warn', seen, ms: 0, cure });
 }
 
-/** What a daemon says of this tunnel; one of another configuration may have another tunnel of the same name. */
+/** The daemon's status of this tunnel; a daemon with another configuration may have another tunnel of the same name. */
 export function statusOf(
   running: StatusDocument | null,
   spec: TunnelSpec,
@@ -204,7 +204,7 @@ export function statusOf(
   return status !== undefined && running?.config !== configFile && isOutdated(status, spec) ? undefined : status;
 }
 
-/** Whether the daemon was started with, or reloaded, something else than the file says now. */
+/** Whether the daemon runs another server or other listeners than the file has now. */
 function isOutdated({ server, forwards }: TunnelStatus, spec: TunnelSpec): boolean {
   const now = initialState(spec, 0).forwards.map((forward) => formatListen(forward));
   const fixed = (listen: string, index: number) => {
@@ -216,8 +216,8 @@ function isOutdated({ server, forwards }: TunnelStatus, spec: TunnelSpec): boole
 }
 
 const SURROUNDINGS_CURE =
-  'Move it out of /etc/tunneld, which is for keys and configurations; the service runs on until then.';
-const CONFIG_CURE = 'Mend the line that is named; `tunneld check` reads it again.';
+  'Move it out of /etc/tunneld, which is for keys and configurations; the service keeps running until its next start.';
+const CONFIG_CURE = 'Correct that line; `tunneld check` reads the file again.';
 
 function formatStep({ tunnel, step, result, seen, ms, cure }: Step, colour: boolean): string {
   const paint = (text: string) => (colour ? `\u001b[${COLOURS[result]}m${text}\u001b[39m` : text);

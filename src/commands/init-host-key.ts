@@ -14,21 +14,21 @@ import type { Questions } from './text/prompt.ts';
 
 export interface HostToTrust {
   readonly query: HostQuery;
-  /** The first is written; it must name one. */
+  /** New keys are written to the first; there must be one. */
   readonly userKnownHostsFiles: readonly string[];
   readonly globalKnownHostsFiles: readonly string[];
-  /** Whether a fingerprint that was given must be of this host: there is no other that it could be meant for. */
+  /** Whether a given fingerprint can only be meant for this host. */
   readonly alone: boolean;
   /** Asks the server for its keys. */
   scan(): Promise<readonly ShownKey[]>;
 }
 
-/** `known` where nothing had to be done, `trusted` where the keys were written, `refused` where nobody confirmed them. */
+/** `known` where nothing had to be done, `trusted` where the keys were written, `refused` where they were not confirmed. */
 export type TrustResult = 'known' | 'trusted' | 'refused';
 
 /**
- * Sees to it that the server's host key is known, never silently: somebody compares the fingerprint, or has done so before and gives
- * it. A key that has changed is replaced only so. Throws a UserError where that cannot be.
+ * Makes the server's host key known, never silently: a person compares the fingerprint, or has done so before and gives it. A key that
+ * has changed is replaced only so. Throws a UserError where that cannot be done.
  */
 export async function trustHostKey(
   host: HostToTrust,
@@ -38,8 +38,7 @@ export async function trustHostKey(
 ): Promise<TrustResult> {
   const { query } = host;
   const [file] = host.userKnownHostsFiles;
-  if (file === undefined)
-    throw new UserError(`${query.name}: userKnownHostsFile names no file to which the key could be written`);
+  if (file === undefined) throw new UserError(`${query.name}: userKnownHostsFile names no file to write the key to`);
   const { entries, problems } = await loadKnownHosts([...host.userKnownHostsFiles, ...host.globalKnownHostsFiles]);
   const unreadable = problems.find(({ line }) => line === 0);
   if (unreadable !== undefined) throw new UserError(await whyUnreadable(unreadable));
@@ -52,14 +51,14 @@ export async function trustHostKey(
   const known = verdicts.find((verdict) => verdict.type === 'known');
   if (known !== undefined && !shown.some((one) => isReplaced(one, before))) {
     if (host.alone) refuseOther(given, shown, before, query);
-    print(`${where(known.entry)} knows the host key that ${query.name} shows`);
+    print(`the host key of ${query.name} is known: ${where(known.entry)}`);
     return 'known';
   }
-  print(`${query.name} shows: ${shown.map(({ type, fingerprint: text }) => `${type} ${text}`).join(', ')}`);
+  print(`host keys of ${query.name}: ${shown.map(({ type, fingerprint: text }) => `${type} ${text}`).join(', ')}`);
   if (before.length > 0)
     print(
-      `known of it is: ${before.map((entry) => `${entry.keyType} ${fingerprint(entry.key)} (${where(entry)})`).join(', ')}; ` +
-        'the server was set up anew, or somebody is listening in',
+      `known_hosts has another key of it: ${before.map((entry) => `${entry.keyType} ${fingerprint(entry.key)} (${where(entry)})`).join(', ')}; ` +
+        'the server was reinstalled, or the connection is intercepted',
     );
   const chosen = await choose(shown, given, questions, print);
   if (chosen.length === 0) return 'refused';
@@ -70,7 +69,7 @@ export async function trustHostKey(
     keys,
     shown.map(({ key }) => key),
   );
-  print(`${before.length > 0 ? 'replaced' : 'written'} in ${file}`);
+  print(`host key ${before.length > 0 ? 'replaced in' : 'added to'} ${file}`);
   await warnOfOthers(host, keys, print);
   return 'trusted';
 }
@@ -80,22 +79,22 @@ async function whyUnreadable({ file, message }: KnownHostsProblem): Promise<stri
     () => false,
     (reason: unknown) => errorCode(reason) === 'EACCES',
   );
-  // Whose file it is to be is the daemon's affair, as whose user it runs.
-  return isDenied ? `this user may not read ${file}: run this with sudo` : `${file} ${message}`;
+  // The daemon's user, who is not known here, should own it.
+  return isDenied ? `${file} cannot be read by this user: run this with sudo` : `${file} ${message}`;
 }
 
-/** Of this port: behind another one of the same name may be another machine. */
+/** Only of this port: another port of the same name may lead to another machine. */
 function isKeyOf({ marker, hosts }: KnownHostsEntry, { name }: HostQuery): boolean {
   return marker === 'none' && matchesHost(hosts, name);
 }
 
-/** A key of this type is known, and the server has another one: a tunnel may ask for just this type. */
+/** Another key of this type is known: a tunnel may ask for just this type. */
 function isReplaced({ type, key }: ShownKey, before: readonly KnownHostsEntry[]): boolean {
   const ofType = before.filter(({ keyType }) => keyType === type);
   return ofType.length > 0 && !ofType.some((entry) => entry.key.equals(key));
 }
 
-/** Null where it cannot be asked now, and something is known of it. */
+/** Null where the server cannot be asked now, and a key of it is known. */
 async function scanOr(
   { query, scan }: HostToTrust,
   before: readonly KnownHostsEntry[],
@@ -106,7 +105,7 @@ async function scanOr(
   } catch (error) {
     const [first] = before;
     if (first === undefined || !(error instanceof TunnelFailure)) throw error;
-    print(`${where(first)} knows a host key of ${query.name}, which could not be compared: ${errorText(error)}`);
+    print(`a host key of ${query.name} is known (${where(first)}), and could not be compared: ${errorText(error)}`);
     return null;
   }
 }
@@ -120,7 +119,7 @@ function refuseRevoked(shown: readonly ShownKey[], verdicts: readonly HostKeyVer
   }
 }
 
-/** A fingerprint that somebody read off another server than this must not pass unnoticed. */
+/** A given fingerprint that is another server's must not pass unnoticed. */
 function refuseOther(
   given: string | null,
   shown: readonly ShownKey[],
@@ -131,16 +130,16 @@ function refuseOther(
   const all = [...shown.map((one) => one.fingerprint), ...before.map(({ key }) => fingerprint(key))];
   if (!all.includes(fingerprintIn(given)))
     throw new UserError(
-      `the host key of ${name} is known and shown, and it is not ${JSON.stringify(given)} but ${[...new Set(all)].join(', ')}`,
+      `the host key of ${name} is known, and is not ${JSON.stringify(given)} but ${[...new Set(all)].join(', ')}`,
     );
 }
 
-/** A line about several hosts, and files of the system's, are left to people. */
+/** Lines about several hosts, and the system's files, are left to people. */
 async function warnOfOthers(host: HostToTrust, keys: readonly Buffer[], print: (text: string) => void): Promise<void> {
   const { entries } = await loadKnownHosts([...host.userKnownHostsFiles, ...host.globalKnownHostsFiles]);
   for (const entry of entries) {
     if (isKeyOf(entry, host.query) && !keys.some((key) => key.equals(entry.key)))
-      print(`${where(entry)} still trusts ${entry.keyType} ${fingerprint(entry.key)} there: edit that line yourself`);
+      print(`${where(entry)} still has ${entry.keyType} ${fingerprint(entry.key)}: edit that line yourself`);
   }
 }
 
@@ -155,9 +154,9 @@ async function choose(
   const answer = (
     given ??
     (await ask(
-      `Compare with what the server itself shows (${HOW_TO_COMPARE}).\nWrite yes if they are the same, or paste one of those lines`,
+      `Compare them with what the server itself shows (${HOW_TO_COMPARE}).\nAre they the same? Type yes, or paste one of its lines`,
       null,
-      'give the fingerprint as the server itself shows it (trust --fingerprint, init --host-key-fingerprint SHA256:...) to a script',
+      'give the fingerprint, as the server itself shows it: trust --fingerprint SHA256:..., init --host-key-fingerprint SHA256:...',
     ))
   ).trim();
   if (given === null && answer.toLowerCase() === 'yes') return shown;
@@ -172,7 +171,7 @@ async function choose(
   return [];
 }
 
-/** `ssh-keygen -l` prints it with the length before it, and a comment and the type behind. */
+/** `ssh-keygen -l` prints the length before it, and a comment and the type behind it. */
 function fingerprintIn(text: string): string {
   return /(?:^|\s)(SHA256:[A-Za-z0-9+/]{43})(?:=?)(?:\s|$)/.exec(text)?.[1] ?? text;
 }

@@ -10,14 +10,14 @@ import { checkOnce } from './find/check-once.ts';
 import { processTurns } from './find/process-turns.ts';
 
 /**
- * Tries every few seconds whether the server lets the tunnel in, and says what still fails when that changes; where it refuses the login,
- * as seldom as servers bear. Rejects with a UserError where waiting does not help.
+ * Checks every few seconds whether the server is ready for the tunnel, and prints what still fails when that changes; after refused
+ * logins as seldom as servers bear. Rejects with a UserError where waiting does not help.
  */
 export async function untilServerIsReady(spec: TunnelSpec, print: (text: string) => void): Promise<void> {
   let last = '';
   let rejections = 0;
   const started = systemClock.now();
-  print('waiting for the server to be ready (Ctrl-C ends this; the same command goes on from here)');
+  print('waiting until the server is ready (Ctrl-C ends this; the same command goes on from here)');
   for (;;) {
     const steps = await tryOnce(spec);
     const failed = steps.find(({ step, result }) => result === 'fail' && step !== 'target');
@@ -31,15 +31,15 @@ export async function untilServerIsReady(spec: TunnelSpec, print: (text: string)
     const wait = Math.max(planned, untilTurnMs(spec));
     if (wait > ANNOUNCED_MS)
       print(
-        `trying again in ${Math.ceil(wait / 1000)} s, because servers shut out whoever is refused often; to try at once, end this and give the same command again`,
+        `trying again in ${Math.ceil(wait / 1000)} s, because servers ban addresses whose logins fail often; to try at once, end this and run the same command again`,
       );
     await sleep(systemClock, wait);
   }
 }
 
 /**
- * Pure: how long to wait after a try. After refused logins, of which `rejections` is the number so far: so that those of ten minutes are no
- * more than the turns of a process let through, and the time in which a person does the server's part is not one long wait.
+ * Pure: how long to wait after a check. `rejections` is the number of refused logins so far: in ten minutes there are no more of them than
+ * the budget of a process allows, and the time in which a person runs the script on the server is not one long wait.
  */
 export function pauseMs(rejections: number, sinceMs: number): number {
   if (rejections === 0) return sinceMs < PATIENT_AFTER_MS ? 4000 : 15_000;
@@ -50,10 +50,10 @@ const PATIENT_AFTER_MS = 60_000;
 const REFUSED_MS: readonly number[] = [4000, 60_000, 180_000];
 const REFUSED_LATER_MS = 200_000;
 
-/** Shorter waits need no word. */
+/** Shorter waits are not announced. */
 const ANNOUNCED_MS = 30_000;
 
-/** How long it takes until this process may dial the server again; 0 where that is not known. */
+/** How long it takes until this process may dial the server again; 0 where it is not known. */
 function untilTurnMs(spec: TunnelSpec): number {
   const deps = { clock: systemClock, turns: processTurns, behindProxy: serverBehindProxy(spec) };
   const at = nextDialAt(firstHop(spec), deps);

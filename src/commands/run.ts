@@ -95,7 +95,7 @@ async function runDaemon(
   const systemd = createNotifier(process.env, { pid: process.pid, onProblem });
   const notifier = withWatchdogThread(systemd, process.env, { onProblem });
 
-  // Until here they end the process at once.
+  // Until here these signals end the process at once.
   signals.collect('SIGTERM', 'SIGINT', 'SIGQUIT');
   logStraySignals(log);
   // A bug in one place must not take the other tunnels down; the watchdog judges whether the loops still run.
@@ -110,7 +110,7 @@ async function runDaemon(
       notifier,
       pid: process.pid,
       load: () => {
-        reopen(); // whoever rotates the log's file says so by a reload
+        reopen(); // a reload also announces that the log file was rotated
         return loadInThread(source, environment);
       },
       loadCandidate: async (name) => ({
@@ -137,15 +137,15 @@ async function runDaemon(
 
 async function untilStopped(daemon: Daemon, signals: AsyncIterable<NodeJS.Signals>): Promise<void> {
   for await (const signal of signals) {
-    // Not waited for: a stop must not wait for it either. They queue up by themselves.
+    // Not awaited, so that a stop need not wait for it; reloads queue by themselves.
     if (signal === 'SIGHUP') void daemon.reload().catch(() => {});
-    // As autossh takes it.
+    // As autossh does.
     else if (signal === 'SIGUSR1') void daemon.reconnect();
     else return;
   }
 }
 
-/** sudo may leave $HOME as it was. */
+/** sudo may keep the caller's $HOME. */
 function isOfAnother(file: string): boolean {
   return process.getuid?.() === 0 && existsSync(file) && pathOwner(file).uid !== 0;
 }
@@ -153,14 +153,14 @@ function isOfAnother(file: string): boolean {
 /** Nothing that hangs may keep a stop from ending. */
 const FORCE_EXIT_MS = 1800;
 
-/** Bugs, and what Node warns of, which it would print raw between our lines. Somebody far away may have found out how to repeat one. */
+/** Bugs, and Node's warnings, which it would print raw between our lines. A client may find out how to repeat one: they are limited. */
 function logBugs(log: Logger): void {
   const few = limitPerMinute(systemClock, BUGS_A_MINUTE);
   const bug = (what: string) => (error: unknown) =>
     few((untold) => log.error({ code: 'internal', error, ...(untold === 0 ? {} : { untold }) }, `a bug: ${what}`));
   process.on('uncaughtException', bug('uncaught exception'));
   process.on('unhandledRejection', bug('unhandled rejection'));
-  process.removeAllListeners('warning').on('warning', (error) => few(() => log.warn({ error }, 'Node warns')));
+  process.removeAllListeners('warning').on('warning', (error) => few(() => log.warn({ error }, 'warning of Node.js')));
 }
 
 const BUGS_A_MINUTE = 10;
@@ -170,14 +170,17 @@ function logStraySignals(log: Logger): void {
   for (const name of STRAY_SIGNALS)
     process.on(name, () => {
       few((untold) =>
-        log.warn(untold === 0 ? {} : { untold }, `${name}: ignored; SIGTERM ends tunneld, SIGHUP has it read its file`),
+        log.warn(
+          untold === 0 ? {} : { untold },
+          `${name}: ignored; SIGTERM ends tunneld, SIGHUP makes it read its file again`,
+        ),
       );
     });
 }
 
 const STRAY_SIGNALS_A_MINUTE = 10;
 
-/** A second command line to the same server gets a number behind its name. */
+/** A second command line to the same server gets a number after its name. */
 async function freeName(wanted: string, environment: ConfigEnvironment): Promise<string> {
   for (let number = 1; number < MAX_SAME_NAME; number += 1) {
     const name = number === 1 ? wanted : `${wanted}-${number}`;
@@ -206,17 +209,17 @@ function chooseOutput(
 }
 
 interface Signals {
-  /** From this call on (a generator would listen only when it is first asked). */
+  /** From this call on; a generator would listen only from its first next(). */
   collect(...names: readonly NodeJS.Signals[]): void;
   readonly inOrder: AsyncIterable<NodeJS.Signals>;
 }
 
-/** The signals in the order they came. */
+/** The signals in the order in which they came. */
 function collectSignals(): Signals {
   const queue: NodeJS.Signals[] = [];
   let wake = () => {};
   const take = (name: NodeJS.Signals) => {
-    // Two reloads that nobody has begun are one.
+    // Two reloads that have not begun are one.
     if (queue.at(-1) !== name) queue.push(name);
     wake();
   };

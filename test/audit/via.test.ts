@@ -206,7 +206,7 @@ test('each hole alone is found by --via, and nothing is called closed that was n
     blind.text,
     /not tried \(only the files of the server tell: --via \[me@\]server reads them\):\n {4}targets/,
   );
-  assert.match(blind.text, /conclusion: nothing is open of what was tried; what was not tried may be/);
+  assert.match(blind.text, /conclusion: nothing that was tried is open; what was not tried may be/);
   assert.match(blind.text, /could not connect to the server's own ports, past its firewall, where that was tried/);
 
   // Who may not read all says so.

@@ -139,7 +139,7 @@ describe('init, where something is in the way', { concurrency: 2 }, () => {
     assert.equal(line.code, 0, line.stderr);
     const other = await init('--host-key-fingerprint', `SHA256:${'A'.repeat(43)}`);
     assert.equal(other.code, 1);
-    assert.match(other.stderr, /the host key of .* is known and shown, and it is not "SHA256:A+" but SHA256:/);
+    assert.match(other.stderr, /the host key of .* is known, and is not "SHA256:A+" but SHA256:/);
     assert.equal(other.stdout, '');
   });
 
@@ -160,7 +160,7 @@ describe('init, where something is in the way', { concurrency: 2 }, () => {
     const asking = waiting.slice(0, waiting.indexOf('-R'));
     for (const [words, when] of [
       [asking, /The port of the server/],
-      [waiting, /waiting for the server/],
+      [waiting, /waiting until the server/],
     ] as const) {
       const command = [process.execPath, CLI, ...words].map((word) => `'${word}'`).join(' ');
       const child = spawn('script', ['-qec', command, '/dev/null'], { stdio: ['pipe', 'pipe', 'inherit'] });

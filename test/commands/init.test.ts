@@ -51,7 +51,7 @@ test('from nothing to ssh through the tunnel: init, its script run as root, doct
       fingerprint,
     ),
   );
-  await until(() => /waiting for the server/.test(init.stderr()), {
+  await until(() => /waiting until the server/.test(init.stderr()), {
     what: () => `the script; it says: ${init.stderr()}`,
   });
   await until(() => /not yet: authentication: .*refused user limited/.test(init.stderr()), {
@@ -113,7 +113,7 @@ test('from nothing to ssh through the tunnel: init, its script run as root, doct
   );
   assert.equal(again.code, 0, again.stderr);
   assert.match(again.stderr, /backup\.key exists and is used/);
-  assert.match(again.stderr, /known_hosts:\d+ knows the host key/);
+  assert.match(again.stderr, /is known: .*known_hosts:\d+/);
   assert.match(again.stderr, /has this tunnel already/);
   assert.equal(readFileSync(config, 'utf8'), before);
 });
@@ -208,7 +208,7 @@ describe('init', { concurrency: 3 }, () => {
     await answer(/The server, as/, `me@127.0.0.1:${sshd.port}`);
     await answer(/The port of the server/, '18080');
     await answer(/Its target, as seen from this device \[localhost:22\]/, '');
-    await answer(/Write yes if they are the same/, 'yes');
+    await answer(/Are they the same\? Type yes/, 'yes');
     assert.equal(await exited, 0, said);
     assert.match(readFileSync(join(dir, 'config.yaml'), 'utf8'), /- '18080:localhost:22'/);
     assert.match(readFileSync(join(dir, 'known_hosts'), 'utf8'), /^\[127\.0\.0\.1\]:\d+ ssh-ed25519 /);

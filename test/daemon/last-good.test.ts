@@ -38,7 +38,7 @@ test('a daemon that starts on a broken file says so and runs the last one that w
   const text = (await again.command('status')).stdout;
   assert.match(
     text,
-    /config\.yaml is not valid \(seen .* ago\); what runs is older: tunneld check\n  .*config\.yaml:3:1: /,
+    /config\.yaml is not valid \(seen .* ago\); an older configuration runs: see tunneld check\n  .*config\.yaml:3:1: /,
   );
 
   writeFileSync(again.configFile, good);

@@ -3,7 +3,7 @@ import { configCandidates } from '../../config/input/paths.ts';
 import { type ConfigEnvironment, systemEnvironment } from '../../config/input/environment.ts';
 import { succeeds } from '../../lib/async/succeeds.ts';
 
-/** The configuration file to use: the one that was named, or the first usual one that exists, or the first usual one. */
+/** The configuration file to use: the named one, else the first usual one that exists, else the first usual one. */
 export async function findConfig(
   flag: string | null,
   environment: ConfigEnvironment = systemEnvironment(),

@@ -7,9 +7,9 @@ import { readText } from '../../lib/files/read-file.ts';
 import { findConfig } from './config-file.ts';
 
 /**
- * Where the daemon may listen: what the configuration says, else this user's default, else the system's. A configuration that is
- * broken is no reason not to find the daemon that still runs on an older one. Where the user names no configuration, daemons that
- * run on a command line count too: that of the tunnel asked for before all others, without a name the others after the daemon.
+ * Where the daemon may listen: what the configuration says, else this user's default, else the system's. A broken configuration does not
+ * hide the daemon that still runs on an older one. Where the user names no configuration, daemons that run on a command line count too:
+ * that of the tunnel asked for before all others; without a name, all of them last.
  */
 export async function controlSockets(flag: string | null, tunnel: string | null): Promise<readonly string[]> {
   const environment = systemEnvironment();
@@ -22,7 +22,7 @@ export async function controlSockets(flag: string | null, tunnel: string | null)
   return [...new Set([...own, ...usual, ...(tunnel === null ? adHoc : [])])];
 }
 
-/** Those that exist; who listens there has to be asked. */
+/** Those that exist; whether a daemon listens there has to be asked. */
 export async function adHocSockets(environment: ConfigEnvironment): Promise<readonly string[]> {
   const directory = dirname(defaultControlSocket(environment));
   const names = await readdir(directory).catch(() => []);

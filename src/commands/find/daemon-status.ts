@@ -2,7 +2,7 @@ import { ask, DaemonNotRunningError } from '../../control/client.ts';
 import type { StatusDocument } from '../../status/document.ts';
 import { controlSockets } from './control-sockets.ts';
 
-/** What the daemon says of itself, or null where none runs. Rejects where one does not answer, or may not be asked. */
+/** The daemon's status, or null where none runs. Rejects where it does not answer, or where this user may not connect to it. */
 export async function daemonStatus(flag: string | null): Promise<StatusDocument | null> {
   return statusAt(await controlSockets(flag, null));
 }

@@ -6,7 +6,7 @@ import { launchdService, type LaunchdService, serviceEnvironment } from '../../i
 import { stablePath } from '../../install/launchd/stable-path.ts';
 import { findConfig } from './config-file.ts';
 
-/** The service that somebody who calls this means: a daemon by sudo, or with --user an agent. Rejects with an InstallError. */
+/** The service that the caller asks for: a daemon with sudo, or an agent with --user. Rejects with an InstallError. */
 export async function requestedService(
   purpose: 'install' | 'uninstall',
   config: string | null,
@@ -25,7 +25,7 @@ export async function requestedService(
   return { ...unnamed, config: resolve(await findConfig(config, daemonEnvironment(unnamed, caller))) };
 }
 
-/** The environment that the daemon will read its configuration in. */
+/** The environment in which the daemon will read its configuration. */
 export function daemonEnvironment(service: LaunchdService, caller: ConfigEnvironment): ConfigEnvironment {
   const { home, name: userName, uid } = service.account;
   return { ...caller, home, userName, uid, env: serviceEnvironment(service), directory: '/' };

@@ -2,7 +2,7 @@ import { existsSync, realpathSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 
-/** Where editors find the JSON Schema of configurations: beside the program, in a package as in a clone. Null where it was not built. */
+/** The address of the JSON Schema for editors: beside the program, in a package as in a clone. Null where it was not built. */
 export function schemaUrl(program: string): string | null {
   try {
     const file = join(dirname(realpathSync(program)), 'tunneld.schema.json');

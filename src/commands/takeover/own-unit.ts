@@ -5,25 +5,25 @@ import { mustRun, runProgram } from '../../install/steps/run-program.ts';
 import { execWords } from '../../install/systemd/unit-file.ts';
 import { systemClock, type Clock } from '../../lib/async/clock.ts';
 
-/** Whether this process is the one that runInOwnUnit() has started. */
+/** Whether runInOwnUnit() has started this process. */
 export function isInOwnUnit(): boolean {
   return process.env[MARK] !== undefined;
 }
 
-/** For whoever has lost the connection meanwhile. */
+/** For a caller that has lost the connection meanwhile. */
 export async function writeToJournal(text: string): Promise<void> {
   await runProgram(['systemd-cat', `--identifier=${NAME}`, 'echo', text]);
 }
 
 /**
- * Runs this very command, confirmed, in a unit of systemd of its own, and shows what it says: it goes on when the connection ends
- * through which somebody came, with his shell and all that it runs. `atEnd` is a script for sh, without quotes, that is run when it has
- * ended, however that was. The answer is its exit code.
+ * Runs this very command, confirmed, in a systemd unit of its own, and copies its output: it goes on when the caller's connection ends,
+ * and with it the shell and all that it runs. `atEnd` is a script for sh, without quotes, that runs when the command has ended in
+ * whatever way. Returns its exit code.
  */
 export async function runInOwnUnit(atEnd: string, clock: Clock = systemClock): Promise<number> {
   const systemctl = (...args: readonly string[]) => runProgram(['systemctl', ...args]);
   if ((await systemctl('is-active', UNIT)).stdout.trim() === 'activating')
-    throw new InstallError(`a takeover is going on: journalctl --identifier=${NAME} tells of it`);
+    throw new InstallError(`another takeover is in progress: see journalctl --identifier=${NAME}`);
   for (const path of [OUTPUT, ERRORS]) await putFile(path, '', PRIVATE);
   await putFile(`/run/systemd/system/${UNIT}`, unitText(atEnd), PRIVATE);
   await mustRun(runProgram, ['systemctl', 'daemon-reload']);
@@ -44,7 +44,7 @@ const ERRORS = `/run/${NAME}.errors`;
 const MARK = 'TUNNELD_TAKEOVER';
 const PRIVATE = { mode: 0o600, uid: 0, gid: 0 };
 
-/** systemd-run does not do: what it needs to wait for a unit, D-Bus, is not on every system. */
+/** Not systemd-run: to wait for a unit it needs D-Bus, which not every system has. */
 function unitText(atEnd: string): string {
   const [script = '', ...args] = process.argv.slice(1);
   const yes = args.includes('--yes') ? [] : ['--yes'];
@@ -60,12 +60,12 @@ Environment=${execWords([`${MARK}=1`, ...inherited]).replaceAll('$$', '$')}
 WorkingDirectory=${process.cwd().replaceAll('%', '%%')}
 StandardOutput=append:${OUTPUT}
 StandardError=append:${ERRORS}
-# Two minutes for the start of the service, one for its proof, and as much again for the way back.
+# Two minutes for the start of the service, one for its proof, and as much again for a rollback.
 TimeoutStartSec=360
 `;
 }
 
-/** Copies what is appended to a file to a stream; the answer ends that, with all that is there by then. */
+/** Copies what is appended to a file to a stream, until the returned function is called, which copies the rest. */
 function follow(path: string, stream: NodeJS.WritableStream, clock: Clock): () => void {
   let shown = 0;
   let cancel = () => {};

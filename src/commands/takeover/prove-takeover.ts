@@ -5,9 +5,9 @@ import type { ForwardStatus, StatusDocument, TunnelStatus } from '../../status/d
 
 export interface ProofDeps {
   readonly clock: Clock;
-  /** What the new daemon says, or null. */
+  /** The new daemon's status, or null. */
   status(): Promise<StatusDocument | null>;
-  /** Its tunnels that do what the old unit did. */
+  /** Those that do what the old unit did. */
   readonly tunnels: readonly string[];
 }
 
@@ -30,10 +30,10 @@ export async function proveTakeover(old: OldService, { clock, status, tunnels }:
 const PATIENCE_MS = 60_000;
 const LOOK_EVERY_MS = 200;
 
-/** What has no connection serves nobody; whether the new one does without a person is seen as soon. */
+/** An old unit without a connection serves nothing; whether the new one needs a person shows as soon. */
 const NOTHING_TO_LOSE_MS = 10_000;
 
-/** Up means verified, as far as the server lets that be seen. */
+/** Up includes verified, as far as the server allows it to be tested. */
 function isAsUp(tunnel: TunnelStatus, { refused }: OldService): boolean {
   return tunnel.forwards.every(
     (forward) =>

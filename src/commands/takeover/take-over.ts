@@ -11,7 +11,7 @@ import { reportChange } from '../text/changes-text.ts';
 import { writeToJournal } from './own-unit.ts';
 import { proveTakeover } from './prove-takeover.ts';
 
-/** Puts the service in the place of the unit that ran ssh, and waits until it is as up. The journal has how it went. */
+/** Replaces the unit that ran ssh by the service, and waits until it is as up as the old one. The result is in the journal. */
 export async function takeOverNow(
   { state, manager }: Plan,
   { unit, unitSteps, tunnels }: PlannedTakeover,

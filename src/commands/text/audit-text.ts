@@ -1,6 +1,6 @@
 import type { AuditDocument, FindingReport, TunnelReport } from '../../audit/document.ts';
 
-/** The audit for a person: what was found of each tunnel, then the lines that close what is open. */
+/** The audit for a person: the findings of each tunnel, then the lines that close what is open. */
 export function formatAudit({ tunnels }: AuditDocument, colour: boolean): string {
   const paint: Paint = (text, ansi) => (colour ? `\u001b[${ansi}m${text}\u001b[39m` : text);
   return `${[...tunnels.map((tunnel) => formatTunnel(tunnel, paint)), ...formatCures(tunnels)].join('\n\n')}\n`;
@@ -29,11 +29,11 @@ function formatTunnel(tunnel: TunnelReport, paint: Paint): string {
 const CONCLUSIONS: Readonly<Record<TunnelReport['verdict'], string>> = {
   open: 'conclusion: something is open',
   unknown: 'conclusion: not everything is known',
-  'closed-as-tried': 'conclusion: nothing is open of what was tried; what was not tried may be',
+  'closed-as-tried': 'conclusion: nothing that was tried is open; what was not tried may be',
   closed: 'conclusion: closed, by what was tried and by the rules of the server',
 };
 
-/** Those with one reason together. */
+/** Grouped by reason. */
 function notTriedLines(notTried: TunnelReport['notTried']): readonly string[] {
   const reasons = [...new Set(notTried.map(({ reason }) => reason))];
   return reasons.flatMap((reason) => {
@@ -51,20 +51,20 @@ function formatFinding({ verdict, hole, meaning, detail }: FindingReport, paint:
 
 const COLOURS: Readonly<Record<FindingReport['verdict'], number>> = { open: 31, closed: 32, unknown: 33 };
 
-/** Each line once, whatever tunnels share it. */
+/** Each line once, however many tunnels share it. */
 function formatCures(tunnels: readonly TunnelReport[]): readonly string[] {
   const leaky = tunnels.filter(({ findings }) => findings.some(({ verdict }) => verdict === 'open'));
   const blocks = leaky.flatMap(({ server, serverVersion = '', login, lines }) => [
     ...(serverVersion.startsWith('OpenSSH')
       ? []
-      : [`${server} is not OpenSSH: what follows has to be put in its own words.`]),
+      : [`${server} is not OpenSSH: translate what follows to its own configuration.`]),
     [
-      `On ${server}, to close this, in front of the key${login?.key === undefined ? '' : ` ${login.key}`} in authorized_keys:`,
+      `To close this, add on ${server} in front of the key${login?.key === undefined ? '' : ` ${login.key}`} in authorized_keys:`,
       '',
       lines.authorizedKeys,
     ].join('\n'),
     [
-      `On ${server}, at the end of sshd_config (then \`sshd -t\`, and reload sshd), if nobody else works there as this user:`,
+      `If only the tunnels log in as this user, add on ${server} at the end of sshd_config (then run \`sshd -t\`, and reload sshd):`,
       '',
       ...lines.sshdConfig,
     ].join('\n'),

@@ -4,7 +4,7 @@ import type { Step } from '../../install/steps/step.ts';
 import { escapeLines } from '../../lib/text.ts';
 import { report } from './report.ts';
 
-/** Makes steps so, and says what that changed; in a dry run it is only shown. */
+/** Applies steps and prints what that changes; a dry run only prints. */
 export function applySteps(dryRun: boolean, run: Runner): (steps: readonly Step[]) => Promise<void> {
   return async (steps) => {
     const changes = await changesOf(steps, run);
@@ -13,12 +13,12 @@ export function applySteps(dryRun: boolean, run: Runner): (steps: readonly Step[
   };
 }
 
-/** All that would be done, on standard output, with how files differ. */
+/** Prints all that would be done on standard output, with the differences of files. */
 export function printChanges(changes: readonly Change[]): void {
   process.stdout.write(changes.map((change) => `${escapeLines(showChange(change))}\n`).join(''));
 }
 
-/** What was done, in a line. */
+/** Prints what was done, in a line. */
 export function reportChange(change: Change): void {
   report(showChange(change).split('\n', 1)[0]!);
 }

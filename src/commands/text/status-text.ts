@@ -10,7 +10,7 @@ import { EXPOSED, type Phase } from '../../model/state.ts';
 
 /** The status for a person. */
 export function formatStatus(document: StatusDocument, colour: boolean): string {
-  // Not this process's clock, which may have been set since.
+  // Not the clock of this process, which may have been set since.
   const now = document.now === undefined ? Date.now() : Date.parse(document.now);
   const paint = (text: string, ansi: number) => (colour ? `\u001b[${ansi}m${text}\u001b[39m` : text);
   const head = `tunneld ${document.version}, pid ${document.pid}, ${document.health}, started ${ago(document.startedAt, now)}`;
@@ -18,7 +18,7 @@ export function formatStatus(document: StatusDocument, colour: boolean): string 
   return `${[[head, ...problems].join('\n'), ...document.tunnels.map((tunnel) => formatTunnel(tunnel, now, paint))].join('\n\n')}\n`;
 }
 
-/** What is wrong with the configuration file, what has to be confirmed, and what the daemon does without. */
+/** The problems of the configuration file, a trial, and what the daemon does without. */
 function formatProblems(
   { config, configProblem, trial, problems = [] }: StatusDocument,
   now: number,
@@ -27,7 +27,7 @@ function formatProblems(
     ...(configProblem === undefined
       ? []
       : [
-          `${config} is not valid (seen ${ago(configProblem.at, now)}); what runs is older: tunneld check`,
+          `${config} is not valid (seen ${ago(configProblem.at, now)}); an older configuration runs: see tunneld check`,
           ...configProblem.message.split('\n').map((line) => `  ${line}`),
         ]),
     ...(trial === undefined
@@ -66,7 +66,7 @@ function formatTunnel(tunnel: TunnelStatus, now: number, paint: Paint): string {
 
 function formatPrevious({ name, phase, since: start, server, listen }: PreviousTunnel, now: number): string {
   const where = listen.length === 0 ? 'without a listener' : `listening on ${listen.join(', ')}`;
-  return `  until it is up, ${name} as it was before goes on: ${phase} ${since(start, now)}, ${server}, ${where}`;
+  return `  until it is up, its predecessor ${name} keeps running: ${phase} ${since(start, now)}, ${server}, ${where}`;
 }
 
 const PHASE_COLOURS: Readonly<Record<Phase, number>> = {
@@ -80,7 +80,7 @@ const PHASE_COLOURS: Readonly<Record<Phase, number>> = {
   stopped: 90,
 };
 
-/** Who listens, as the options of ssh say it. */
+/** The kind of forward, as the option of ssh. */
 const WHERE: Readonly<Record<ForwardStatus['kind'], string>> = { remote: '-R', local: '-L', dynamic: '-D' };
 
 function formatForward(forward: ForwardStatus, now: number, paint: Paint): readonly string[] {
@@ -120,7 +120,7 @@ function ahead(iso: string, now: number): string {
   return `in ${formatDuration(Date.parse(iso) - now)}`;
 }
 
-/** Bytes as people say it, in powers of 1024. */
+/** Bytes in powers of 1024. */
 function size(bytes: number): string {
   if (bytes < 1024) return `${bytes} B`;
   const exponent = Math.min(Math.floor(Math.log2(bytes) / 10), UNITS.length);
