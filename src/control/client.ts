@@ -27,7 +27,7 @@ export class DaemonNotRunningError extends UserError {
   }
 }
 
-/** The group is that of the system's service. */
+/** The group belongs to the system's service. */
 function mayNotAsk(paths: readonly string[]): string {
   const group = paths.some((path) => path.startsWith('/run/tunneld/'))
     ? ', or join the group tunneld (sudo usermod -aG tunneld NAME, and log in again)'
@@ -35,7 +35,7 @@ function mayNotAsk(paths: readonly string[]): string {
   return `this user may not connect to the daemon: use sudo${group}`;
 }
 
-/** Asks the daemon behind the first of these sockets that answers. `onLine` gets every line after the answer. */
+/** Asks the daemon behind the first of these sockets that answers. `onLine` is called with every line after the answer. */
 export async function ask<C extends Request['command']>(
   sockets: readonly string[],
   request: RequestOf<C>,

@@ -1,11 +1,11 @@
 import type { Socket } from 'node:net';
 
-/** What a client's connection is there for: it has not asked yet (or has its answer), is being answered, or follows the log. */
+/** `idle` has not asked yet, or has its answer; `answered` is being answered; `following` reads the log. */
 export type ClientState = 'idle' | 'answered' | 'following';
 
 /** The connections of one socket, of which there is a bounded number. */
 export interface Clients {
-  /** Takes a connection in; where all places are taken, the one that nobody misses most is put out for it. */
+  /** Adds a connection; beyond the limit one is closed for it, see indexToDrop(). */
   add(socket: Socket): void;
   setState(socket: Socket, state: ClientState): void;
   closeAll(): void;
@@ -32,8 +32,8 @@ export function createClients(limit: number): Clients {
 }
 
 /**
- * Which of these, the oldest first, leaves: the oldest that has asked nothing, else the oldest reader of the log. The newest, last in
- * the list, has not had the time to ask, and leaves only where all others are being answered.
+ * Which of these, the oldest first, is closed: the oldest that has asked nothing, else the oldest reader of the log. The newest, last in
+ * the list, has not had the time to ask, and is closed only where all others are being answered.
  */
 export function indexToDrop(states: readonly ClientState[]): number {
   const others = states.slice(0, -1);

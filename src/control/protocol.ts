@@ -10,7 +10,7 @@ export type Request = z.infer<typeof requestSchema>;
 /** The request of one command. */
 export type RequestOf<C extends Request['command']> = Extract<Request, { command: C }>;
 
-/** A day; longer than that, nobody remembers that something waits for him. */
+/** A day; a longer trial is forgotten. */
 export const MAX_TRIAL_MS = 86_400_000;
 
 const name = z.nullable(z.string().check(z.maxLength(100)));
@@ -25,9 +25,9 @@ const requestSchema = z.discriminatedUnion('command', [
     follow: z.boolean(),
   }),
   z.strictObject({ command: z.literal('reload') }),
-  // `take` is a person's word that the tunnel is to have its listeners, whoever had them before.
+  // `take` is a person's decision that the tunnel is to have its listeners, even where another device had them.
   z.strictObject({ command: z.literal('retry'), name, take: z.optional(z.boolean()) }),
-  // A name and not a path: only who may write beside the configuration can bring one in.
+  // A name and not a path: only a user who may write beside the configuration can bring one in.
   z.strictObject({
     command: z.literal('apply'),
     candidate: z.string().check(z.regex(/^[a-z0-9]{1,40}$/)),
@@ -56,7 +56,7 @@ export interface Results {
 
 export interface ReloadResult {
   readonly plan: Plan;
-  /** Changes that only a new start carries out, as sentences. */
+  /** Changes that take effect only at the next start, as sentences. */
   readonly notes: readonly string[];
 }
 
@@ -65,7 +65,7 @@ export interface TrialResult extends ReloadResult {
   readonly until: number;
 }
 
-/** Beside a socket that a group may use, the one that only its owner and root may. */
+/** The socket beside one that a group may use, which only its owner and root may use. */
 export function ownerSocket(path: string): string {
   return join(dirname(path), `owner-${basename(path)}`);
 }

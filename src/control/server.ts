@@ -16,11 +16,11 @@ export class RequestError extends Error {
 export interface ControlHandlers {
   /** The result of a request, or a RequestError. */
   handle(request: Request): Promise<unknown>;
-  /** For `logs`, after the answer: writes lines until `stop` is called; false from `write` means that the reader is gone. */
+  /** For `logs`, after the answer: writes lines until `stop` is called; `write` returns false where the reader is gone. */
   streamLogs(request: RequestOf<'logs'>, write: (line: string) => boolean): { stop(): void } | null;
 }
 
-/** Reads one request from a client, answers it, and lets it go, or puts it out where it keeps us waiting. */
+/** Reads one request from a client, answers it, and closes; a client that is too slow is disconnected. */
 export function serve(socket: Socket, clients: Clients, handlers: ControlHandlers): void {
   socket.on('error', () => socket.destroy());
   clients.add(socket);
@@ -45,7 +45,7 @@ async function answer(socket: Socket, line: string, clients: Clients, handlers: 
   clients.setState(socket, 'answered');
   const reply = await replyTo(request, handlers);
   socket.write(`${JSON.stringify(reply)}\n`);
-  // What the client sends now means nothing, but its end must be seen.
+  // Further data is ignored, but 'end' must be seen.
   socket.resume();
   const stream = request?.command === 'logs' && reply.ok ? handlers.streamLogs(request, writer(socket)) : null;
   clients.setState(socket, stream === null ? 'idle' : 'following');
@@ -58,7 +58,12 @@ async function answer(socket: Socket, line: string, clients: Clients, handlers: 
 }
 
 async function replyTo(request: Request | null, handlers: ControlHandlers): Promise<Answer<unknown>> {
-  if (request === null) return { ok: false, code: 'bad-request', message: 'this is no request that tunneld knows' };
+  if (request === null)
+    return {
+      ok: false,
+      code: 'bad-request',
+      message: 'unknown request: the command and the daemon may be of different versions',
+    };
   try {
     return { ok: true, result: await handlers.handle(request) };
   } catch (error) {
@@ -67,7 +72,7 @@ async function replyTo(request: Request | null, handlers: ControlHandlers): Prom
   }
 }
 
-/** A reader that does not keep up is cut off: its lines must not pile up in the daemon. */
+/** A reader that does not keep up is disconnected: its lines must not pile up in the daemon. */
 function writer(socket: Socket): (line: string) => boolean {
   return (line) => {
     if (socket.destroyed) return false;

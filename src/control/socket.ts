@@ -8,7 +8,7 @@ import { type ControlHandlers, serve } from './server.ts';
 
 /** The control socket of a daemon that runs with or without it. */
 export interface ControlSocket {
-  /** Makes it where it is missing. */
+  /** Creates it where it is missing. */
   ensure(): Promise<void>;
   close(): Promise<void>;
 }
@@ -17,14 +17,14 @@ export interface ControlSocketDeps {
   readonly clock: Clock;
   /** The configuration that runs here. */
   readonly config: string;
-  /** Hears why nobody can ask the daemon, and null once it listens (again). */
+  /** Called with why no command reaches the daemon, and with null once it listens (again). */
   readonly onProblem: (message: string | null) => void;
 }
 
 /**
  * Listens on a Unix socket that only its owner may use, and its group where the directory is the one that systemd made for the
  * service: that group is the service's own. Then a second one beside it is for the owner and root alone, so that no member of the
- * group can take all places. Where the socket cannot be had, it is tried again every minute. Rejects only where the same
+ * group can use up all connections. Where the socket cannot be had, it is tried again every minute. Rejects only where the same
  * configuration runs already (AlreadyRunningError).
  */
 export async function openControlSocket(
@@ -54,7 +54,7 @@ export async function openControlSocket(
       listening: await listenAt({ ...wantedSocket, config: deps.config, onConnection }),
     });
   };
-  /** The answer is what went wrong. */
+  /** Returns what went wrong. */
   const listenOnAll = async (): Promise<readonly unknown[]> => {
     if (closed) return [];
     cancelRetry();
@@ -87,12 +87,12 @@ export async function openControlSocket(
 }
 
 function explain(path: string, error: unknown): string {
-  return `no control socket at ${printable(path)}, so that no command reaches this daemon: ${printable(errorText(error))}`;
+  return `control socket ${printable(path)}: ${printable(errorText(error))}; no command reaches this daemon, which tries again every minute`;
 }
 
 const MAX_CLIENTS = 32;
 
-/** What keeps the socket away (a full disk, a directory that is not mounted yet) is seldom over within seconds. */
+/** The causes (a full disk, a directory that is not mounted yet) seldom end within seconds. */
 const RETRY_MS = 60_000;
 
 /** systemd separates the directories by colons (systemd.exec(5)). */

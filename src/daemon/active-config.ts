@@ -19,25 +19,25 @@ export interface ConfigurationDeps {
   readonly log: RootLogger;
   readonly supervisor: Supervisor;
   readonly identities: IdentityCache;
-  /** Reads the configuration file; rejects with a text for people when it is not valid. */
+  /** Reads the configuration file; rejects with a ConfigError where it is not valid. */
   load(): Promise<Config>;
-  /** The same for a file beside it that may take its place. */
+  /** The same for a candidate, a file beside it. */
   loadCandidate(name: string): Promise<Config>;
   readonly lastGood: LastGood | null;
   readonly keeper: LastGoodKeeper;
 }
 
-/** Which configuration runs, and how it stands with its file. */
+/** Which configuration runs, and whether it is what its file has. */
 export interface Configuration {
   current(): Config;
   state(): ConfigurationState;
   /** Starts the tunnels. */
   start(): Promise<void>;
-  /** Applies the file as it is now; one that is not valid changes nothing, is logged and rejects. A trial ends with it. */
+  /** Applies the file as it is now, which ends a trial; a file that is not valid changes nothing, is logged, and rejects. */
   reload(): Promise<ReloadResult>;
-  /** Runs a candidate; goes back to what ran before unless confirm() is called in time. */
+  /** Runs a candidate; rolls back to what ran before unless confirm() is called in time. */
   tryOut(candidate: string, withinMs: number): Promise<TrialResult>;
-  /** Ends the trial in favour of the candidate, which the file has to say by now; rejects while its tunnels are not up. */
+  /** Ends the trial in favour of the candidate, which must be in the file by now; rejects while its tunnels are not up. */
   confirm(): Promise<void>;
   stop(): void;
 }
@@ -48,12 +48,12 @@ interface Trial {
   readonly base: Config;
   /** Of the monotonic clock, in milliseconds. */
   readonly until: number;
-  /** Tunnels that have to be up; null until they have begun. */
+  /** Tunnels that must be up; null until they are started. */
   needed: readonly string[] | null;
   readonly cancel: () => void;
 }
 
-/** `problem` says why `first` is not what the file says. */
+/** `problem` is why `first` is not what the file has, or null. */
 export function createConfiguration(first: Config, problem: string | null, deps: ConfigurationDeps): Configuration {
   return new ActiveConfiguration(first, problem, deps);
 }
@@ -66,9 +66,9 @@ class ActiveConfiguration implements Configuration {
   #trial: Trial | null = null;
   #kept: Config | null = null;
   #nextReload: Promise<ReloadResult> | null = null;
-  /** One change after the other: whose turn it is finds everything as the one before left it. */
+  /** One change after the other. */
   readonly #inTurn = createQueue();
-  /** The same for what has to read a file first; a file that hangs holds up no end of a trial. */
+  /** One change that reads a file first after the other; a file that hangs does not delay the end of a trial. */
   readonly #afterReading = createQueue();
 
   constructor(first: Config, problem: string | null, deps: ConfigurationDeps) {
@@ -96,7 +96,7 @@ class ActiveConfiguration implements Configuration {
     await this.#deps.supervisor.apply(this.#config.tunnels);
   }
 
-  /** One that has not read the file yet does for all that ask meanwhile. */
+  /** A reload that has not read the file yet serves all that ask meanwhile. */
   reload(): Promise<ReloadResult> {
     this.#nextReload ??= this.#afterReading(() => {
       this.#nextReload = null;
@@ -110,7 +110,7 @@ class ActiveConfiguration implements Configuration {
     try {
       const next = await this.#deps.load();
       return await this.#inTurn(async () => {
-        if (this.#endTrial() !== null) log.warn('the configuration on trial ends with a reload of the file');
+        if (this.#endTrial() !== null) log.warn('the trial of a configuration was ended by a reload of the file');
         this.#broken = null;
         const result = await this.#switchTo(next);
         this.#keepIfGood();
@@ -119,7 +119,7 @@ class ActiveConfiguration implements Configuration {
       });
     } catch (error) {
       this.#broken = { message: errorText(error), at: clock.now() };
-      log.error(`the configuration was not reloaded, everything stays as it was: ${errorText(error)}`);
+      log.error(`the configuration was not reloaded, and the running one stays: ${errorText(error)}`);
       throw error;
     }
   }
@@ -142,7 +142,7 @@ class ActiveConfiguration implements Configuration {
         const result = await this.#switchTo(next);
         const { added, changed, unchanged } = result.plan;
         begun.needed = [...added, ...changed, ...unchanged.filter((name) => up.includes(name))];
-        log.info({ ...result.plan, seconds: withinMs / 1000 }, 'a configuration runs on trial');
+        log.info({ ...result.plan, seconds: withinMs / 1000 }, 'a configuration is on trial');
         return { ...result, until: clock.wall() + begun.until - clock.now() };
       });
     });
@@ -166,7 +166,7 @@ class ActiveConfiguration implements Configuration {
         if (missing.length > 0)
           throw new RequestError('not-now', `not confirmed, because not every tunnel is up: ${missing.join(', ')}`);
         if (!isDeepStrictEqual(filed, this.#trial.next))
-          throw new RequestError('not-now', `not confirmed, because ${filed.file} does not say what is on trial`);
+          throw new RequestError('not-now', `not confirmed, because ${filed.file} is not what is on trial`);
         this.#endTrial();
         this.#broken = null;
         this.#deps.log.info('the configuration on trial was confirmed');
@@ -203,7 +203,7 @@ class ActiveConfiguration implements Configuration {
     return { plan, notes };
   }
 
-  /** What is on trial, or older than its file, is no news. A command line has no file to lose. */
+  /** Not while a trial runs, or a configuration that is older than its file. A command line has no file to lose. */
   #keepIfGood(): void {
     const { supervisor, keeper } = this.#deps;
     for (const { spec, state } of supervisor.tunnels()) if (state.phase === 'up') this.#proof.wasUp(spec);
@@ -212,7 +212,7 @@ class ActiveConfiguration implements Configuration {
     if (!this.#proof.covers(config.tunnels)) return;
     this.#kept = config;
     keeper.keep(config, () => {
-      // It is written at another change of a tunnel.
+      // The next change of a tunnel writes it.
       if (this.#kept === config) this.#kept = null;
     });
   }

@@ -16,7 +16,7 @@ import type { Clock } from '../lib/async/clock.ts';
 import { tunnelOfLine } from '../lib/log/format.ts';
 import type { ControlHandlers } from '../control/server.ts';
 
-/** What the daemon answers on its control socket. */
+/** How the daemon answers on its control socket. */
 export function createHandlers(deps: HandlersDeps): ControlHandlers {
   const { memory } = deps;
   return {
@@ -44,12 +44,12 @@ export interface HandlersDeps {
   readonly configuration: Configuration;
   readonly retries: Retries;
   readonly history: History;
-  /** Does what changes the configuration that runs, and says meanwhile that it is reloaded. */
+  /** Runs what changes the configuration; the service manager sees a reload meanwhile. */
   change<T>(work: () => Promise<T>): Promise<T>;
   reload(): Promise<ReloadResult>;
   /** For the service manager. */
   publishStatus(): void;
-  /** A person has said that listeners be taken. */
+  /** A person has decided that listeners are taken. */
   taken(): void;
 }
 

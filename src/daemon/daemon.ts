@@ -25,23 +25,23 @@ export interface DaemonDeps extends Omit<ConfigurationDeps, 'supervisor' | 'iden
   readonly memory: LogMemory;
   readonly notifier: Notifier;
   readonly pid: number;
-  /** Why `first` is not what the file says, or null. */
+  /** Why `first` is not what the file has, or null. */
   readonly problem: string | null;
   readonly problems: Problems;
 }
 
 export interface Daemon {
-  /** Applies the configuration file as it is now; one that is not valid changes nothing, is logged and rejects. */
+  /** Applies the configuration file as it is now; a file that is not valid changes nothing, is logged, and rejects. */
   reload(): Promise<ReloadResult>;
-  /** A new connection for every tunnel, see Supervisor. */
+  /** Gives every tunnel a new connection, see Supervisor. */
   reconnect(): Promise<void>;
-  /** Ends everything politely, within two seconds. */
+  /** Closes everything in order, within two seconds. */
   stop(): Promise<void>;
 }
 
 /**
- * Starts the tunnels, with the control socket or without. Rejects where another daemon runs the same configuration
- * (AlreadyRunningError); from then on only stop() ends it.
+ * Starts the tunnels, with or without a control socket. Rejects where another daemon runs the same configuration (AlreadyRunningError);
+ * after that only stop() ends it.
  */
 export async function startDaemon(first: Config, deps: DaemonDeps): Promise<Daemon> {
   const { clock, log, notifier, problems } = deps;
@@ -58,7 +58,7 @@ export async function startDaemon(first: Config, deps: DaemonDeps): Promise<Daem
   const publishStatus = () =>
     notifier.status(summaryLine(supervisor.tunnels(), configuration.state(), problems.list()));
   const change = announced(notifier, publishStatus);
-  /** Whoever asks for it may know that something is different now: nobody goes on waiting. */
+  /** A reload may come because something has changed: no tunnel goes on waiting. */
   const retries = createRetries(clock, supervisor);
   const reload = () => change(() => configuration.reload()).finally(() => retries.retry(null));
 
@@ -84,7 +84,7 @@ export async function startDaemon(first: Config, deps: DaemonDeps): Promise<Daem
   problems.subscribe(publishStatus);
   log.info({ version: VERSION, pid: deps.pid, config: first.file }, 'tunneld started');
   await configuration.start();
-  // First, so that whoever waits for READY=1 finds the line.
+  // Before READY=1, so that the status is there for what waits for that.
   publishStatus();
   notifier.ready();
   const ended = new AbortController();
@@ -94,7 +94,7 @@ export async function startDaemon(first: Config, deps: DaemonDeps): Promise<Daem
 
   return {
     reload: () => {
-      // Whoever has removed what kept the socket away says so by a reload.
+      // A reload also announces that what kept the socket away is gone.
       void control.ensure();
       return reload();
     },
@@ -125,7 +125,7 @@ function superviseTunnels(
   const { clock, problems } = deps;
   const pinger = createPinger();
   const lastConnected = openLastConnectedFile(join(stateDirectory, 'last-connected.json'), (message) =>
-    problems.report('the memory of who stopped the process', message),
+    problems.report('the memory of which tunnel stopped the process', message),
   );
   return createSupervisor({
     ...deps,
@@ -137,7 +137,7 @@ function superviseTunnels(
   });
 }
 
-/** The service manager hears that the configuration changes, and that it has; what does not change anything rejects with the reason. */
+/** Notifies the service manager before and after a change of the configuration. */
 function announced(notifier: Notifier, publishStatus: () => void): <T>(work: () => Promise<T>) => Promise<T> {
   return async (work) => {
     notifier.reloading();

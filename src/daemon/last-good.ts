@@ -10,7 +10,7 @@ import { pathOwner } from '../lib/files/path-owner.ts';
 import { readRegularFile } from '../lib/files/read-file.ts';
 import { errorText } from '../lib/text.ts';
 
-/** The last configuration that worked, as it lies in the state directory. */
+/** The last configuration that worked, as it is in the state directory. */
 export interface LastGood {
   readonly config: Config;
   /** Milliseconds since 1970. */
@@ -18,8 +18,8 @@ export interface LastGood {
 }
 
 /**
- * What was kept for this configuration file; null where nothing was, or nothing that is still valid. It is complete in itself:
- * a broken ssh_config does not break it.
+ * The last good configuration of this file; null where there is none that is still valid. It is complete in itself: a broken ssh_config
+ * does not break it.
  */
 export async function readLastGood(directory: string, file: string, env: ConfigEnvironment): Promise<LastGood | null> {
   const path = pathIn(directory);
@@ -32,27 +32,26 @@ export async function readLastGood(directory: string, file: string, env: ConfigE
   }
 }
 
-/** Whether what was kept in this directory is not for root to run. */
+/** Whether the last good configuration in this directory is not for root to run. */
 export function isForeignLastGood(directory: string): boolean {
   return existsSync(pathIn(directory)) && isForeign(pathIn(directory));
 }
 
 /**
- * Root runs nothing (proxyCommand) that another user has written: in the place of a service's user it would be that user's way to
- * become root.
+ * Root runs nothing (proxyCommand) that another user has written: a service's user could become root by it.
  */
 function isForeign(path: string): boolean {
   return process.getuid?.() === 0 && pathOwner(path).uid !== 0;
 }
 
 export interface LastGoodKeeper {
-  /** Writes it where it differs from what lies there; `onFailed` is called where it could not be written. */
+  /** Writes it where it differs from what is there; `onFailed` is called where it could not be written. */
   keep(config: Config, onFailed: () => void): void;
-  /** Resolves when what was to be kept is on disk, or could not be written. Never rejects. */
+  /** Resolves when all is on disk, or could not be written. Never rejects. */
   written(): Promise<void>;
 }
 
-/** A disk that is full or gone costs the memory, never the daemon: `onTrouble` hears of it once, and null when it is over. */
+/** A full or missing disk costs the last good configuration, never the daemon: `onTrouble` is called once, and with null when it is over. */
 export function createLastGoodKeeper(
   env: ConfigEnvironment,
   onTrouble: (message: string | null) => void,
@@ -67,7 +66,7 @@ export function createLastGoodKeeper(
       if (troubled) onTrouble(null);
       troubled = false;
     } catch (error) {
-      if (!troubled) onTrouble(`the configuration that works cannot be kept in ${path}: ${errorText(error)}`);
+      if (!troubled) onTrouble(`the last good configuration cannot be kept in ${path}: ${errorText(error)}`);
       troubled = true;
       onFailed();
     }
@@ -79,7 +78,7 @@ function pathIn(directory: string): string {
   return join(directory, 'last-good.yaml');
 }
 
-/** Several configurations may share a state directory; what worked for one is nothing to another. */
+/** Several configurations may share a state directory: each has its own. */
 function headOf(file: string): string {
   return `# The last configuration that worked, written by tunneld, which runs it when its file is not valid.\n# file: ${JSON.stringify(file)}\n`;
 }

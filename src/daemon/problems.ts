@@ -1,8 +1,8 @@
 import type { Logger } from '../lib/log/log.ts';
 
-/** What the daemon has to do without: its socket, what it has learnt, its log. The tunnels run all the same. */
+/** What the daemon has to do without: its socket, its state files, its log. The tunnels run all the same. */
 export interface Problems {
-  /** `message` says what `about` suffers from, null that it is over. */
+  /** `message` is what is wrong with `about`; null means that it works again. */
   report(about: string, message: string | null): void;
   list(): readonly string[];
   /** Calls `listener` after each change. */

@@ -4,11 +4,11 @@ import type { TunnelSpec } from '../model/spec.ts';
 /** Remembers with which specifications tunnels have been up. */
 export interface Proof {
   wasUp(spec: TunnelSpec): void;
-  /** Whether every one of these has been up, at whatever time. */
+  /** Whether each of these has been up at some time. */
   covers(specs: readonly TunnelSpec[]): boolean;
 }
 
-/** `known` is from earlier lives. */
+/** `known` is from earlier runs of the daemon. */
 export function createProof(known: readonly TunnelSpec[]): Proof {
   const proven = new Map(known.map((spec) => [spec.name, spec]));
   return {

@@ -2,11 +2,11 @@ import { RequestError } from '../control/server.ts';
 import type { Clock } from '../lib/async/clock.ts';
 import type { Supervisor } from '../supervisor/supervisor.ts';
 
-/** Ends waits for people, and not oftener than servers bear: sshd and others shut out who fails to log in many times in a row. */
+/** Ends waits on request, but not more often than servers bear: sshd and others ban addresses whose logins fail many times in a row. */
 export interface Retries {
-  /** As Supervisor.retry(), for whom it is not too soon. */
+  /** As Supervisor.retry(), for those tunnels for which it is not too soon. */
   retry(name: string | null): readonly string[];
-  /** The same for somebody who asks for it, and hears a RequestError where it is too soon for all that wait. */
+  /** The same by request of a person; throws a RequestError where it is too soon for all that wait. */
   retryAsked(name: string | null): readonly string[];
 }
 
@@ -39,12 +39,12 @@ export function createRetries(clock: Clock, supervisor: Pick<Supervisor, 'retry'
       const seconds = Math.ceil(Math.min(...tooSoon) / 1000);
       throw new RequestError(
         'not-now',
-        `it was tried ${MOST} times just now, and servers shut out who comes oftener: once more in ${seconds} s`,
+        `${MOST} tries were made just now, and servers ban addresses that try more often: try again in ${seconds} s`,
       );
     },
   };
 }
 
-/** OpenSSH's PerSourcePenalties takes 5 s for a failed login, and acts from 15 s on (sshd_config(5)): this never adds up to that. */
+/** OpenSSH's PerSourcePenalties adds 5 s for a failed login, and acts from 15 s on (sshd_config(5)): this never adds up to that. */
 const MOST = 2;
 const PER_MS = 40_000;

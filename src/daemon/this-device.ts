@@ -20,7 +20,7 @@ import { openPortFile } from '../host/source-port-file.ts';
 import { watchNetwork } from '../host/network-watch.ts';
 import type { Config } from '../model/config.ts';
 
-/** What the tunnels may know of this machine, and what is remembered of their listeners and ports in the state directory. */
+/** What the tunnels need of this machine, and the state files of their listeners and source ports. */
 export async function openDevice(
   { stateDirectory }: Pick<Config, 'stateDirectory'>,
   { clock, random, log, lastGood, problems }: DeviceDeps,
@@ -66,9 +66,9 @@ export interface DeviceDeps {
 }
 
 export interface ThisDevice extends Device, HoldingsByServer {
-  /** A person has said that listeners be taken. */
+  /** A person has decided that listeners are taken. */
   taken(): void;
   stop(): void;
-  /** Resolves when what was learnt is on disk, or could not be written. Never rejects. */
+  /** Resolves when all is on disk, or could not be written. Never rejects. */
   written(): Promise<void>;
 }

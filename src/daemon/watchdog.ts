@@ -2,7 +2,8 @@ import { sleep } from '../lib/async/clock.ts';
 import type { Logger } from '../lib/log/log.ts';
 import type { Clock } from '../lib/async/clock.ts';
 import type { Notifier } from '../host/sd-notify.ts';
-/** Vouches for the process only while every tunnel's loop keeps the promise of when it would show itself. */
+
+/** Feeds the watchdog only while every tunnel's loop shows itself by the time that it announced. */
 export async function feedWatchdog(
   notifier: Notifier,
   everyMs: number,
@@ -13,7 +14,7 @@ export async function feedWatchdog(
   while (!signal.aborted) {
     const names = stuck();
     if (names.length === 0) notifier.watchdog();
-    else log.error({ tunnels: names }, 'a tunnel makes no progress; the watchdog is not fed');
+    else log.error({ tunnels: names }, 'these tunnels make no progress: the watchdog is not fed');
     await sleep(clock, everyMs, signal).catch(() => {});
   }
 }

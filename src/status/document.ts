@@ -7,22 +7,22 @@ import { assessHealth, assessTunnel, type Health } from './health.ts';
 import type { RunningTunnel } from '../supervisor/supervisor.ts';
 
 /**
- * The document of `tunneld status --json`. Times are ISO 8601; keys are only ever added. All times are as far from `now` as they really are:
- * when the machine's clock is set, they move with it.
+ * The document of `tunneld status --json`. Times are ISO 8601; keys are only ever added. All times keep their distance from `now`: when the
+ * machine's clock is set, they move with it.
  */
 export interface StatusDocument {
-  /** Absent in the answer of a daemon from before an upgrade. */
+  /** Absent in the answer of a daemon that an upgrade has not restarted yet. */
   readonly now?: string;
   readonly version: string;
   readonly pid: number;
   readonly startedAt: string;
   readonly health: Health;
   readonly config: string;
-  /** The file is not valid as it is: what runs is older. */
+  /** The file is not valid as it is now: the running configuration is older. */
   readonly configProblem?: { readonly message: string; readonly at: string };
-  /** What runs ends at that time unless it is confirmed; these tunnels are not up yet. */
+  /** The running configuration ends at that time unless it is confirmed; these tunnels are not up yet. */
   readonly trial?: { readonly candidate: string; readonly until: string; readonly waitingFor: readonly string[] };
-  /** What the daemon does without though it should not have to, as sentences: what it has learnt, its log, its socket. */
+  /** What the daemon has to do without, as sentences: its state files, its log, its socket. */
   readonly problems?: readonly string[];
   readonly tunnels: readonly TunnelStatus[];
 }
@@ -33,7 +33,7 @@ export interface TunnelStatus {
   readonly health: Health;
   readonly since: string;
   readonly server: string;
-  /** What lies between, the nearest first: a proxy or a proxyCommand, and servers. */
+  /** The route, the nearest first: a proxy or a proxyCommand, and jumps. */
   readonly via?: readonly string[];
   readonly attempts: number;
   readonly retryAt?: string;
@@ -43,12 +43,12 @@ export interface TunnelStatus {
   readonly sourcePort?: number;
   /** How the live connection is logged in: the method, or the key by its fingerprint and file; and what was refused before. */
   readonly login?: string;
-  /** The tunnel whose connection carries this one as well, because a connection of its own would have had to wait for its turn. */
+  /** The tunnel whose connection carries this one as well, because one of its own would have had to wait for its turn. */
   readonly carrier?: string;
-  /** The last thing that went wrong, also when it has been overcome since. */
+  /** The last failure, also when it has been overcome since. */
   readonly failure?: FailureStatus;
   readonly forwards: readonly ForwardStatus[];
-  /** The tunnels that this one replaces, which go on until it is up. */
+  /** The predecessors of this tunnel, which run until it is up. */
   readonly previous?: readonly PreviousTunnel[];
 }
 
@@ -72,13 +72,13 @@ export interface ForwardStatus {
   readonly listen: string;
   readonly target: string;
   readonly state: 'pending' | 'up' | 'refused';
-  /** Why the server refused, as far as was found out. */
+  /** Why the server refused, as far as it is known. */
   readonly refusal?: 'in-use' | 'forbidden' | 'unknown';
-  /** Whether a round trip through the listener was seen; until that is checked it is unknown, never yes. */
+  /** Whether a round trip through the listener was seen; unknown until it is checked. */
   readonly verified: 'yes' | 'no' | 'unknown';
   /** Why that is unknown. */
   readonly unverified?: string;
-  /** Others than the server reach this listener, though it was asked for loopback alone. */
+  /** Other machines reach this listener, though it was asked for on loopback alone. */
   readonly exposed?: true;
   readonly connections: number;
   readonly totalConnections: number;
@@ -139,7 +139,7 @@ export function summaryLine(
   return [...configuration, count, ...others, ...problems].join('; ');
 }
 
-/** A time of the monotonic clock as one of the clock on the wall. */
+/** A time of the monotonic clock as wall-clock time. */
 type Iso = (time: number) => string;
 
 function tunnelStatus(tunnel: RunningTunnel, now: number, iso: Iso): TunnelStatus {

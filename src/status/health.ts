@@ -4,17 +4,17 @@ import type { RunningTunnel } from '../supervisor/supervisor.ts';
 /** The daemon in one word: see the contract of `tunneld status`. */
 export type Health = 'ok' | 'degraded' | 'failed';
 
-/** Down for no longer than this is a blip that nobody need be told of, in milliseconds. */
+/** A shorter outage is no reason to worry, in milliseconds. */
 const PATIENCE_MS = 60_000;
 
-/** A configuration file that is not valid is a trouble that waits for the next start. */
+/** A configuration file that is not valid will be a problem at the next start. */
 export function assessHealth(tunnels: readonly RunningTunnel[], { problem }: ConfigurationState, now: number): Health {
   const healths = [...tunnels.map((tunnel) => assessTunnel(tunnel, now)), problem === null ? 'ok' : 'degraded'];
   if (healths.includes('failed')) return 'failed';
   return healths.includes('degraded') ? 'degraded' : 'ok';
 }
 
-/** The start counts as the last time up for a tunnel that never was. One that is not up, while what it replaces is, is degraded. */
+/** A tunnel that never was up counts from its start. One that is not up, while its predecessor is, is degraded. */
 export function assessTunnel({ spec, state, startedAt, previous }: RunningTunnel, now: number): Health {
   if (state.phase !== 'up') {
     const patient = state.phase !== 'blocked' && now - (state.lastUp ?? startedAt) <= PATIENCE_MS;
@@ -32,12 +32,12 @@ export function assessTunnel({ spec, state, startedAt, previous }: RunningTunnel
   return troubled ? 'degraded' : 'ok';
 }
 
-/** A refusal is no blip, and neither is a failure of what was never up. */
+/** A refusal is not a short outage, and neither is a failure of a tunnel that never was up. */
 function isSeenToFail({ lastUp, failure, forwards }: TunnelState): boolean {
   return forwards.some(({ state }) => state === 'refused') || (lastUp === null && failure !== null);
 }
 
-/** How the configuration that runs stands with its file. Times are those of the monotonic clock, in milliseconds. */
+/** Whether the running configuration is what its file has. Times are of the monotonic clock, in milliseconds. */
 export interface ConfigurationState {
   readonly problem: { readonly message: string; readonly at: number } | null;
   readonly trial: { readonly candidate: string; readonly until: number; readonly waitingFor: readonly string[] } | null;

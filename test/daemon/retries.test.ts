@@ -33,7 +33,7 @@ test('sixty retries and reloads in a row are no sixty logins', async (t) => {
   assert.ok(last?.ok === false && last.code === 'not-now');
   assert.match(
     last.message,
-    /it was tried 2 times just now, and servers shut out who comes oftener: once more in \d+ s/,
+    /2 tries were made just now, and servers ban addresses that try more often: try again in \d+ s/,
   );
   rmSync(sshd.authorizedKeysFile);
 });
@@ -49,7 +49,7 @@ test('tries come back with time, for each tunnel by itself, and cost nothing whe
   });
   assert.deepEqual(retries.retryAsked(null), ['a', 'b']);
   assert.deepEqual(retries.retryAsked('a'), ['a']);
-  assert.throws(() => retries.retryAsked('a'), /once more in 40 s/);
+  assert.throws(() => retries.retryAsked('a'), /try again in 40 s/);
   assert.deepEqual(retries.retryAsked(null), ['b']);
   assert.throws(() => retries.retryAsked(null), /tried 2 times/);
   assert.deepEqual(retries.retry(null), []);

@@ -45,7 +45,7 @@ interface Obstacle {
   readonly told?: boolean;
 }
 
-const NO_SOCKET = /no control socket at .*, so that no command reaches this daemon: /;
+const NO_SOCKET = /control socket .*; no command reaches this daemon/;
 const STATE = 'stateDirectory: state\n';
 const SOCKET = 'control: { socket: control.sock }\n';
 
@@ -64,13 +64,13 @@ const OBSTACLES: readonly Obstacle[] = [
     what: 'a runtime directory with a long name',
     env: (dir) => ({ XDG_RUNTIME_DIR: join(dir, 'x'.repeat(100)) }),
     lines: () => STATE,
-    said: /no control socket.* longer than 107 bytes/,
+    said: /control socket.* longer than 107 bytes/,
   },
   {
     what: 'a file in the place of the socket',
     lines: () => SOCKET + STATE,
     prepare: (dir) => writeFileSync(join(dir, 'control.sock'), 'precious'),
-    said: /no control socket.*exists and is not a socket/,
+    said: /control socket.*exists and is not a socket/,
   },
   {
     what: 'a directory in the place of the socket',
@@ -82,13 +82,13 @@ const OBSTACLES: readonly Obstacle[] = [
     what: 'another program at the socket, which says nothing',
     lines: () => SOCKET + STATE,
     prepare: (dir, t) => listenAt(t, join(dir, 'control.sock'), () => {}),
-    said: /another program answers there/,
+    said: /another program listens there/,
   },
   {
     what: 'another program at the socket, which talks nonsense',
     lines: () => SOCKET + STATE,
     prepare: (dir, t) => listenAt(t, join(dir, 'control.sock'), (socket) => socket.end('{"ok":true}\n')),
-    said: /another program answers there/,
+    said: /another program listens there/,
   },
   {
     what: 'a daemon of another configuration at the socket',
@@ -97,7 +97,7 @@ const OBSTACLES: readonly Obstacle[] = [
       listenAt(t, join(dir, 'control.sock'), (socket) =>
         socket.end('{"ok":true,"result":{"config":"/other.yaml","pid":1}}\n'),
       ),
-    said: /another program answers there/,
+    said: /another program listens there/,
   },
   {
     what: 'a state directory that nobody can make',

@@ -79,13 +79,13 @@ test('the daemon keeps only what its file says: who may not write that, cannot c
   writeFileSync(next, `${yaml('a', ports[1])}    sshConfig: ${sshConfig}\n${rest}`);
   assert.equal((await daemon.command('apply', '--confirm', '1h', next)).code, 0);
   const answer = await ask([daemon.socket], { command: 'confirm' });
-  assert.match(answer.ok ? '' : answer.message, /config\.yaml does not say what is on trial/);
+  assert.match(answer.ok ? '' : answer.message, /config\.yaml is not what is on trial/);
 
   // A file that it includes has changed since, so that it means something else.
   writeFileSync(sshConfig, 'ServerAliveInterval 21\n');
   const confirmed = await daemon.command('confirm');
   assert.equal(confirmed.code, 1);
-  assert.match(confirmed.stderr, /does not say what is on trial/);
+  assert.match(confirmed.stderr, /is not what is on trial/);
   assert.equal(readFileSync(daemon.configFile, 'utf8'), before, 'the file is as it was');
   writeFileSync(sshConfig, 'ServerAliveInterval 20\n');
   assert.equal((await daemon.command('confirm')).code, 0);
