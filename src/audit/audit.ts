@@ -19,7 +19,7 @@ import { mergeFindings, untried } from './verdict.ts';
 import { openLogin, type AuditLogin, type AuditLoginDeps } from './attempts/login.ts';
 
 export interface AuditDeps extends AuditLoginDeps {
-  /** Unix sockets of the server that may be there. */
+  /** Unix sockets that the server may have. */
   readonly knownSockets?: readonly string[];
   /** What an administrator read there, or null. */
   readonly files?: ServerFiles | null;
@@ -33,9 +33,9 @@ export interface ServerFiles {
 }
 
 /**
- * Tries what the holder of this tunnel's key could do on its server. `tunnels` are all of the configuration: what those need that
- * share the key is needed, too. What goes wrong becomes part of the answer; rejects with a UserError where the server's rules for
- * the tunnel cannot be written at all.
+ * Tries what the holder of this tunnel's key could do on its server. `tunnels` are all of the configuration: what those need that share
+ * the key is needed, too. A failure becomes part of the result; rejects with a UserError where the server's rules for the tunnel cannot
+ * be written at all.
  */
 export async function auditTunnel(
   tunnel: TunnelSpec,
@@ -77,7 +77,7 @@ export async function auditTunnel(
     ...reading,
     notTried: [
       ...[...needed].map(([what, reason]) => ({ what, reason })),
-      ...tunnel.jumps.map((jump) => ({ what: formatServer(jump), reason: 'only the server at the end of the way is' })),
+      ...tunnel.jumps.map((jump) => ({ what: formatServer(jump), reason: 'only the last server of the route is' })),
       ...(reading.sure ? [] : Array.from({ length: tried.unseen }, () => UNSEEN)),
       ...untried(judged, printable(spec.user)),
     ],
@@ -86,7 +86,7 @@ export async function auditTunnel(
 
 interface Tried {
   readonly findings: readonly Finding[];
-  /** How many could not see anything. */
+  /** The number of attempts that could not see anything. */
   readonly unseen: number;
 }
 
@@ -109,17 +109,17 @@ async function tryAll(
   return { findings, unseen };
 }
 
-/** After so many connections that failed one after the other the server is left alone. */
+/** After so many failed connections in a row the server is left alone. */
 const MAX_IN_VAIN = 3;
 
 const GIVEN_UP: Observation = { verdict: 'unknown', detail: 'not tried: the server did not answer before' };
 
 const UNSEEN: NotTried = {
-  what: 'whether others reach the listeners that are for the server itself (GatewayPorts yes)',
+  what: 'whether other machines reach the listeners that are for the server itself (GatewayPorts yes)',
   reason: 'that cannot be seen from here',
 };
 
-/** A connection that ends may have ended because of what was asked before: it is asked again on a new one, once. */
+/** A connection may end because of the attempt before: the attempt is repeated once on a new one. */
 async function tryOnce(
   attempt: Attempt,
   logins: Logins,
@@ -135,10 +135,9 @@ async function tryOnce(
       const { code, message } = asFailure(error);
       return { verdict: 'unknown', detail: `no connection: ${code}: ${message}` };
     }
-    const { lost } = login;
     try {
       return await firstToEnd<Observation | null>(signal, [
-        waitFor(lost),
+        ...login.lost.map((lost) => waitFor(lost)),
         (over) => abortable(attempt.run(login, over), over),
         (over) => late(deps, over),
       ]);
@@ -160,11 +159,11 @@ const ATTEMPT_MS = 12_000;
 
 const TOO_LATE = new TunnelFailure('keepalive-lost', `the server did not answer within ${ATTEMPT_MS / 1000} s`);
 
-/** One connection at a time, and a new one where the last has ended. */
+/** One login at a time, and a new one where the last has ended. */
 interface Logins {
   get(): Promise<AuditLogin>;
   current(): AuditLogin | null;
-  /** The first that came about, or null. */
+  /** The first that succeeded, or null. */
   first(): AuditLogin | null;
   drop(): Promise<void>;
   end(): Promise<void>;
@@ -181,7 +180,7 @@ function createLogins(spec: TunnelSpec, deps: AuditLoginDeps, signal: AbortSigna
   };
   return {
     get: async () => {
-      // A server that let us in no more is not asked again and again.
+      // A server that refused a login is not asked again and again.
       if (failure !== null) throw failure;
       try {
         current ??= await openLogin(spec, deps, signal);

@@ -10,7 +10,7 @@ import type { TunnelAudit } from './findings/finding.ts';
 import { meaningOf, type Hole, type Verdict } from './findings/hole.ts';
 import { overallOf, type Overall } from './verdict.ts';
 
-/** What `tunneld audit --json` prints; its keys stay what they are. */
+/** The document of `tunneld audit --json`; keys are only ever added. */
 export interface AuditDocument {
   readonly version: string;
   readonly tunnels: readonly TunnelReport[];
@@ -23,11 +23,11 @@ export interface TunnelReport {
   /** Why nothing could be tried. */
   readonly failure?: { readonly code: string; readonly message: string; readonly hint: string };
   readonly login?: { readonly methods: readonly string[]; readonly key?: string; readonly offered?: readonly string[] };
-  /** `closed-as-tried` is nothing open of what was tried, while something was not: see notTried. */
+  /** `closed-as-tried`: nothing that was tried is open, and something was not tried (notTried). */
   readonly verdict: Overall;
   readonly findings: readonly FindingReport[];
   readonly notTried: readonly { readonly what: string; readonly reason: string }[];
-  /** All that is to be written on the server, for this key and for this user. */
+  /** All lines that belong on the server, for this key and for this user. */
   readonly lines: { readonly authorizedKeys: string; readonly sshdConfig: readonly string[] };
 }
 
@@ -36,11 +36,11 @@ export interface FindingReport {
   readonly verdict: Verdict;
   readonly meaning: string;
   readonly detail?: string;
-  /** Of those lines the ones that close this alone; either list is enough where it is not empty. */
+  /** Those of `lines` that close this hole; either list is enough where it is not empty. */
   readonly closedBy: { readonly authorizedKeys: readonly string[]; readonly sshdConfig: readonly string[] };
 }
 
-/** `tunnels` are all of the configuration: the lines have to be right for those that share a key or a user, too. */
+/** `tunnels` are all of the configuration: the lines must suit those that share a key or a user, too. */
 export function auditDocument(
   version: string,
   audits: readonly TunnelAudit[],
@@ -99,7 +99,7 @@ function reportOf(
   };
 }
 
-/** What is enough for this tunnel to log in, as AuthenticationMethods says it; null where it is not known. */
+/** What is enough for this tunnel to log in, as a value of AuthenticationMethods; null where it is not known. */
 function methodsOf({ name, passwordFile }: TunnelSpec, audits: readonly TunnelAudit[]): string | null {
   const seen = audits.find((audit) => audit.name === name)?.login?.methods ?? [];
   if (seen.length > 0) return seen.join(',');

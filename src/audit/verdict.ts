@@ -2,7 +2,7 @@ import type { Judgement } from './files/judge.ts';
 import type { Finding, NotTried, TunnelAudit } from './findings/finding.ts';
 import type { Hole } from './findings/hole.ts';
 
-/** What was tried and what was read in the files, together; `needed` are no findings. */
+/** Merges what was tried with what was read in the files; what is `needed` is not a finding. */
 export function mergeFindings(
   tried: readonly Finding[],
   judgement: Judgement | null,
@@ -15,7 +15,7 @@ export function mergeFindings(
   );
   const merged = tried.map((finding) => mergeOne(finding, read.get(finding.hole), sure));
   const seen = new Set(tried.map(({ hole }) => hole));
-  // Closed is what is not in the files only where all of them were read.
+  // What is not in the files is closed only where all of them were read.
   const more = [...read.values()].filter(({ hole, verdict }) => !seen.has(hole) && (sure || verdict === 'open'));
   return [...merged, ...more];
 }
@@ -28,12 +28,12 @@ function mergeOne(tried: Finding, read: Finding | undefined, sure: boolean): Fin
   return read !== undefined && sure && tried.verdict === 'unknown' ? { ...read, detail: 'by its rules' } : tried;
 }
 
-/** What only the files of the server tell; empty where they were read. */
+/** What only the files of the server show; empty where they were read. */
 export function untried(judgement: Judgement | null, user: string): readonly NotTried[] {
   if (judgement?.problems.length === 0) return [];
   const reason =
     judgement === null
-      ? 'only the files of the server tell: --via [me@]server reads them'
+      ? 'only the files of the server show it: --via [me@]server reads them'
       : `not everything could be read: ${judgement.problems.join('; ')}`;
   return [
     'targets and ports besides the examples (permitopen, PermitOpen)',
@@ -45,14 +45,14 @@ export function untried(judgement: Judgement | null, user: string): readonly Not
   ].map((what) => ({ what, reason }));
 }
 
-/** `closed-as-tried` is nothing open, while the rules of the server are not known. */
+/** `closed-as-tried`: nothing was found open, and the rules of the server are not known. */
 export type Overall = 'open' | 'unknown' | 'closed-as-tried' | 'closed';
 
-/** What of one tunnel is the case altogether. */
+/** The verdict on one tunnel altogether. */
 export function overallOf({ failure, findings, sure, readFiles }: TunnelAudit): Overall {
   const verdicts = findings.map(({ verdict }) => verdict);
   if (verdicts.includes('open')) return 'open';
-  // Who asked for the files asked for more than examples.
+  // With --via examples are not enough.
   if (failure !== null || verdicts.includes('unknown') || (readFiles && !sure)) return 'unknown';
   return sure ? 'closed' : 'closed-as-tried';
 }

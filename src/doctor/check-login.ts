@@ -1,13 +1,14 @@
 import { setMaxListeners } from 'node:events';
-import { childController } from '../lib/async/abort.ts';
-import { sleep, type Clock } from '../lib/async/clock.ts';
-import { dial, type Dialled } from '../net/dial.ts';
+import { deadline } from '../lib/async/deadline.ts';
+import { firstToEnd, waitFor, withScope } from '../lib/async/scope.ts';
 import { familyOf } from '../net/address-family.ts';
+import { dial, type Dialled } from '../net/dial.ts';
 import { dialTarget } from '../net/dial-target.ts';
 import { asFailure, TunnelFailure } from '../model/failure.ts';
 import type { VisitorHandler, Verifier } from '../forwarding/verify/listener-verifier.ts';
+import { createTunnelVerifier } from '../forwarding/verify/tunnel-verifier.ts';
 import { listenLocally } from '../forwarding/listeners/listen-locally.ts';
-import { prepareLogin } from '../connection/route/login.ts';
+import { type LoginEvents, prepareLogin } from '../connection/route/login.ts';
 import { refusalReason } from '../forwarding/listeners/refusal-reason.ts';
 import { serverBehindProxy, firstHop } from '../net/first-hop.ts';
 import { prepareRoute, type Route } from '../connection/route/route.ts';
@@ -19,81 +20,118 @@ import { cureOf, type Step } from './check.ts';
 import type { CheckDeps, ReportStep } from './types.ts';
 import { refused, roundTrip } from './listener-steps.ts';
 import { sourcePortStep } from './source-port.ts';
-import { createTunnelVerifier } from '../forwarding/verify/tunnel-verifier.ts';
 
 interface LoginDeps extends CheckDeps {
   readonly report: ReportStep;
 }
 
-/** Logs in once, asks for each forward, sees whether it leads here, and gives it back. Rejects with the TunnelFailure that ended it. */
-export async function checkLogin(spec: TunnelSpec, deps: LoginDeps, signal: AbortSignal): Promise<void> {
-  const { clock, report } = deps;
-  const over = childController(signal);
-  setMaxListeners(0, over.signal);
-  let route: Route | null = null;
-  let connection: SshConnection | null = null;
-  let agreed = '';
-  let dialled: Dialled | null = null;
-  const turn = () => dialled?.turn;
-  const greeted = (version: string) => {
-    report('banner', 'ok', version);
-    report('algorithms', 'ok', agreed);
-    report('host key', ...hostKey(spec));
-  };
-  try {
-    const login = await prepareLogin(spec, { ...deps, name: spec.name });
-    const travel = await prepareRoute(spec, {
-      ...deps,
-      reach: async () => {
-        const first = firstHop(spec);
-        const dialDeps = { clock, turns: deps.device.turns, behindProxy: serverBehindProxy(spec) };
-        dialled = await dial(first, first.connectTimeoutMs, dialDeps, signal);
-        return { ...dialled, leftMs: first.connectTimeoutMs };
-      },
-      heartbeat: () => {},
-      onSourcePort: () => {},
-    });
-    route = await travel(signal);
-    let how = '';
-    let intercept = (visitor: Visitor): void => visitor.reject();
-    connection = await Promise.race([
-      route.lost,
-      login(
-        route,
-        {
-          onAuthenticating: (algorithms) => (agreed = algorithms),
-          onAuthenticated: (report) => (how = describeAccepted(report)),
-          onVisitor: (visitor) => intercept(visitor),
-        },
-        signal,
-      ),
-    ]);
-    turn()?.accepted();
-    greeted(connection.serverVersion);
-    report('authentication', 'ok', how === '' ? 'the server wanted nothing' : how);
-    const verifier = createTunnelVerifier(spec, connection, deps, over.signal);
-    intercept = (visitor) => verifier.intercept(visitor, REJECT_VISITORS);
-    for (const forward of spec.forwards) {
-      const checked = checkForward(forward, spec, connection, verifier, deps);
-      checked.catch(() => {});
-      await Promise.race([connection.lost, route.lost, noAnswer(clock, over.signal), checked]);
+/**
+ * Logs in once, asks for each forward, checks that it leads here, and gives it back. Rejects with the TunnelFailure that ended it.
+ */
+export function checkLogin(spec: TunnelSpec, deps: LoginDeps, parent: AbortSignal): Promise<void> {
+  return withScope(parent, async ({ signal }) => {
+    // Every probe of a listener listens to it.
+    setMaxListeners(0, signal);
+    const { report } = deps;
+    let route: Route | null = null;
+    let connection: SshConnection | null = null;
+    let dialled: Dialled | null = null;
+    const turn = () => dialled?.turn;
+    let agreed = '';
+    const reportHandshake = (version: string) => {
+      report('banner', 'ok', version);
+      report('algorithms', 'ok', agreed);
+      report('host key', ...hostKey(spec));
+    };
+    try {
+      const login = await prepareLogin(spec, { ...deps, name: spec.name });
+      route = await travel(spec, deps, (made) => (dialled = made), signal);
+      const reached = route;
+      let accepted = '';
+      let intercept = (visitor: Visitor): void => visitor.reject();
+      const events: LoginEvents = {
+        onAuthenticating: (algorithms) => (agreed = algorithms),
+        onAuthenticated: (authReport) => (accepted = describeAccepted(authReport)),
+        onVisitor: (visitor) => intercept(visitor),
+      };
+      connection = await firstToEnd<SshConnection>(signal, [
+        waitFor(reached.lost),
+        (own) => login(reached, events, own),
+      ]);
+      turn()?.accepted();
+      reportHandshake(connection.serverVersion);
+      report('authentication', 'ok', accepted === '' ? 'the server asked for nothing' : accepted);
+      const verifier = createTunnelVerifier(spec, connection, deps, signal);
+      intercept = (visitor) => verifier.intercept(visitor, REJECT_VISITORS);
+      await checkForwards(spec, connection, reached, verifier, deps, signal);
+      report(...sourcePortStep(spec, deps.sourcePort));
+    } catch (error) {
+      // Authentication had begun: the steps before it succeeded.
+      if (connection === null && agreed !== '') reportHandshake('it is an SSH server');
+      turn()?.notAccepted(asFailure(error));
+      throw error;
+    } finally {
+      if (connection !== null) await connection.close();
+      connection?.destroy();
+      await route?.destroy();
+      turn()?.end();
     }
-    for (const forward of spec.forwards) await checkTarget(forward, spec, deps, signal);
-    report(...sourcePortStep(spec, deps.sourcePort));
-  } catch (error) {
-    // The authentication had begun: what comes before it went well.
-    if (connection === null && agreed !== '') greeted('it is an SSH server');
-    turn()?.notAccepted(asFailure(error));
-    throw error;
-  } finally {
-    if (connection !== null) await connection.close();
-    connection?.destroy();
-    over.abort(new TunnelFailure('disconnected', 'the examination is over'));
-    over.dispose();
-    await route?.destroy();
-    turn()?.end();
-  }
+  });
 }
+
+async function travel(
+  spec: TunnelSpec,
+  deps: LoginDeps,
+  onDialled: (dialled: Dialled) => void,
+  signal: AbortSignal,
+): Promise<Route> {
+  const go = await prepareRoute(spec, {
+    ...deps,
+    reach: async () => {
+      const first = firstHop(spec);
+      const { clock, device } = deps;
+      const dialDeps = { clock, turns: device.turns, behindProxy: serverBehindProxy(spec) };
+      const dialled = await dial(first, first.connectTimeoutMs, dialDeps, signal);
+      onDialled(dialled);
+      return { ...dialled, leftMs: first.connectTimeoutMs };
+    },
+    heartbeat: () => {},
+    onSourcePort: () => {},
+  });
+  return await go(signal);
+}
+
+async function checkForwards(
+  spec: TunnelSpec,
+  connection: SshConnection,
+  route: Route,
+  verifier: Verifier,
+  deps: LoginDeps,
+  signal: AbortSignal,
+): Promise<void> {
+  for (const forward of spec.forwards) {
+    // No keepalive runs here.
+    await deadline(
+      deps.clock,
+      ANSWER_MS,
+      noAnswer,
+      (over) =>
+        firstToEnd<void>(over, [
+          waitFor(connection.lost),
+          waitFor(route.lost),
+          waitFor(checkForward(forward, spec, connection, verifier, deps)),
+        ]),
+      signal,
+    );
+  }
+  for (const forward of spec.forwards) await checkTarget(forward, spec, deps, signal);
+}
+
+function noAnswer(): TunnelFailure {
+  return new TunnelFailure('keepalive-lost', `the server did not answer within ${ANSWER_MS / 1000} s`);
+}
+
+const ANSWER_MS = 30_000;
 
 const REJECT_VISITORS: VisitorHandler = {
   hasRoom: () => true,
@@ -101,14 +139,6 @@ const REJECT_VISITORS: VisitorHandler = {
   accept: (visitor) => visitor.reject(),
   acceptLater: (_, later) => void later.then((found) => found?.reject()),
 };
-
-/** Nobody else watches that the server answers. */
-async function noAnswer(clock: Clock, signal: AbortSignal): Promise<never> {
-  await sleep(clock, ANSWER_MS, signal);
-  throw new TunnelFailure('keepalive-lost', `the server did not answer within ${ANSWER_MS / 1000} s`);
-}
-
-const ANSWER_MS = 30_000;
 
 async function checkForward(
   { kind, listen }: ForwardSpec,

@@ -5,7 +5,7 @@ import { tmpdir, userInfo } from 'node:os';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
 import { setTimeout as wait } from 'node:timers/promises';
-import { HOLES } from '../../src/audit/findings/hole.ts';
+import { TRIABLE } from '../../src/audit/findings/hole.ts';
 import { accessOf } from '../../src/server-rules/access.ts';
 import { keyOptions, matchBlock, matchOptions } from '../../src/server-rules/rules.ts';
 import type { ForwardSpec } from '../../src/model/spec.ts';
@@ -30,7 +30,7 @@ const OPTIONS = optionsFor(FORWARD);
 const BLOCK = blockFor(FORWARD);
 
 /** Whom the listeners serve cannot be seen over loopback. */
-const TRIED = HOLES.filter((hole) => hole !== 'listen-public');
+const TRIED = TRIABLE.filter((hole) => hole !== 'listen-public');
 
 /** The line of it that a case with a command in the key's line does without. */
 const FORCED = BLOCK.at(-1)!;
@@ -59,7 +59,7 @@ describe('audit', { concurrency: 3 }, () => {
     assert.deepEqual(holesOf(report, 'unknown'), []);
     assert.deepEqual(
       report.findings.map(({ hole }) => hole),
-      HOLES,
+      TRIABLE,
     );
     assert.deepEqual(report.lines, { authorizedKeys: OPTIONS, sshdConfig: BLOCK });
     assert.deepEqual(leftovers(), before, 'no socket stays behind');
@@ -218,7 +218,7 @@ describe('one hole, and its cure', { concurrency: 3 }, () => {
     }
     const { report } = await audited;
     assert.deepEqual(holesOf(report, 'unknown'), ['command', 'shell', 'sftp']);
-    assert.match(detailOf(report, 'shell'), /nothing came of it: wait/);
+    assert.match(detailOf(report, 'shell'), /nothing followed: wait/);
     assert.deepEqual(holesOf(report, 'open'), []);
   });
 

@@ -130,7 +130,7 @@ test('what a server writes is no more than it says: escaped, bounded, and incomp
   const facts = readFacts(
     '@uid 0\n@rules\n|permitopen none\n@keys /a\u001b]0;x\u0007\n|@end\n|@rules\n@constructor x\n@other root /x\u001b[2J\n',
   );
-  assert.deepEqual(facts.problems, ['the answer of the server is not complete']);
+  assert.deepEqual(facts.problems, ['the answer of the server is incomplete']);
   assert.deepEqual(facts.otherAccounts, [String.raw`root (/x\x1b[2J)`]);
   assert.deepEqual([...facts.rules], [['permitopen', ['none']]]);
   const many = readFacts(`${'@problem x\n@other a b\n'.repeat(10_000)}@end\n`);

@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import { curesOf } from '../../src/audit/findings/cures.ts';
 import { auditDocument } from '../../src/audit/document.ts';
 import type { TunnelAudit } from '../../src/audit/findings/finding.ts';
-import { HOLES, neededBy } from '../../src/audit/findings/hole.ts';
+import { TRIABLE, neededBy } from '../../src/audit/findings/hole.ts';
 import { accessOf } from '../../src/server-rules/access.ts';
 import { keyOptions, matchBlock, matchOptions } from '../../src/server-rules/rules.ts';
 import type { ForwardSpec } from '../../src/model/spec.ts';
@@ -40,9 +40,9 @@ test('what the tunnel needs is no finding', () => {
 
 test('every hole has a cure, unless another tunnel needs it', () => {
   const forwards = [remote(tcp('localhost', 8080))];
-  const cure = (hole: (typeof HOLES)[number], of = forwards) =>
+  const cure = (hole: (typeof TRIABLE)[number], of = forwards) =>
     curesOf(hole, keyOptions(accessFor(of)), matchBlock('limited', matchOptions(accessFor(of), ['publickey'])));
-  for (const hole of HOLES) assert.equal(cure(hole).sshdConfig.length, 1, hole);
+  for (const hole of TRIABLE) assert.equal(cure(hole).sshdConfig.length, 1, hole);
   assert.deepEqual(cure('x11'), { authorizedKeys: ['restrict', 'port-forwarding'], sshdConfig: ['X11Forwarding no'] });
   assert.deepEqual(cure('connect-server', [local(tcp('a', 1))]).authorizedKeys, ['permitopen="a:1"']);
   assert.deepEqual(cure('connect-server', [...forwards, local({ type: 'socks' })]), {
@@ -75,7 +75,7 @@ test('tunnels with the same user share a block, and those with the same key an a
     {
       hole: 'command',
       verdict: 'open',
-      meaning: 'whoever has this key can run any program as user limited',
+      meaning: 'the holder of this key can run any program as user limited',
       closedBy: {
         authorizedKeys: ['command="false"'],
         sshdConfig: ['ForceCommand false'],

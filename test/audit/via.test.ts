@@ -204,7 +204,7 @@ test('each hole alone is found by --via, and nothing is called closed that was n
   assert.deepEqual([blind.code, blind.report.verdict], [0, 'closed-as-tried']);
   assert.match(
     blind.text,
-    /not tried \(only the files of the server tell: --via \[me@\]server reads them\):\n {4}targets/,
+    /not tried \(only the files of the server show it: --via \[me@\]server reads them\):\n {4}targets/,
   );
   assert.match(blind.text, /conclusion: nothing that was tried is open; what was not tried may be/);
   assert.match(blind.text, /could not connect to the server's own ports, past its firewall, where that was tried/);
@@ -248,7 +248,7 @@ test('each hole alone is found by --via, and nothing is called closed that was n
     [
       'a line that sshd may read otherwise',
       `printf '%s\\n' 'restrict,command="x ${STRANGER}' >>${KEYS}`,
-      /line 2 of .* is none that is understood/,
+      /line 2 of .* is not understood/,
     ],
   ] as const)
     await t.test(`${what} are not called closed`, () => {

@@ -19,7 +19,7 @@ test('exit code 1 and the lines where something is open; with them in place, 0',
   assert.match(stderr, /leaves traces in the log .* look like an attack/);
   assert.match(
     stdout,
-    /^relay: \S+, OpenSSH_\S+, logged in by publickey\n {2}open {4}command {14}whoever has this key can/,
+    /^relay: \S+, OpenSSH_\S+, logged in by publickey\n {2}open {4}command {14}the holder of this key can/,
   );
   assert.doesNotMatch(stdout, /\u001b/);
   const options = /^restrict,.*$/m.exec(stdout)?.[0] ?? '';

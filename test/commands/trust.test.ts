@@ -65,7 +65,7 @@ describe('tunneld trust', { concurrency: 3 }, () => {
     }
   });
 
-  test('says which line still trusts the old key where others share it, and refuses what is revoked', async (t) => {
+  test('says which line still has the old key where others share it, and refuses what is revoked', async (t) => {
     const sshd = await server(t);
     const stale = execFileSync('ssh-keygen', ['-y', '-f', sshd.clientKey], { encoding: 'utf8' }).trim();
     const shared = `[127.0.0.1]:${sshd.port},friend ${stale.split(' ').slice(0, 2).join(' ')}\n`;
@@ -73,7 +73,7 @@ describe('tunneld trust', { concurrency: 3 }, () => {
     const args = ['trust', 'backup', '--config', config, '--fingerprint', fingerprintOf(sshd)];
     const { code, stderr } = await tunneld(args);
     assert.equal(code, 0, stderr);
-    assert.match(stderr, /known_hosts:1 still trusts ssh-ed25519 SHA256:/);
+    assert.match(stderr, /known_hosts:1 still has ssh-ed25519 SHA256:/);
     assert.ok(readFileSync(known, 'utf8').startsWith(shared));
     writeFileSync(known, `@revoked * ${sshd.hostKeys[0]!.publicKey}\n`);
     const revoked = await tunneld(args);

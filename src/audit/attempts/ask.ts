@@ -3,7 +3,7 @@ import type { Endpoint } from '../../model/endpoint.ts';
 import type { SshConnection } from '../../connection/ssh/connection.ts';
 import { discard } from '../../connection/ssh/discard.ts';
 
-/** Has the server connect, and hangs up at once: `no` is a server that tried and could not. */
+/** Has the server connect, and closes at once: `no` is a server that tried and could not. */
 export async function connects(connection: SshConnection, to: Endpoint): Promise<'yes' | 'no' | 'forbidden'> {
   try {
     const channel = await connection.open(to, { address: '127.0.0.1', port: 0 });
@@ -17,7 +17,7 @@ export async function connects(connection: SshConnection, to: Endpoint): Promise
   }
 }
 
-/** Has the server listen, does something with that, and gives the listener back; null where it does not listen. */
+/** Runs `work` while the server listens there; null where it does not listen. */
 export async function whileListening<T>(
   connection: SshConnection,
   at: Endpoint,

@@ -12,7 +12,7 @@ import type { AuditLogin } from './login.ts';
 
 export interface Attempt {
   readonly hole: Hole;
-  /** Null where nothing could be seen. Rejects with a TunnelFailure where the connection ends meanwhile. */
+  /** Null where nothing could be seen. Rejects with a TunnelFailure where the connection ends. */
   run(login: AuditLogin, signal: AbortSignal): Promise<Observation | null>;
 }
 
@@ -30,7 +30,7 @@ export function attemptsFor(
     { hole: 'connect-elsewhere', run: (login) => connectToAny(login, elsewhere(spec, access)) },
     { hole: 'connect-socket', run: (login) => connectToSocket(login.connection, knownSockets) },
     { hole: 'listen-port', run: (login) => listenOnOtherPort(login, access, UNPRIVILEGED) },
-    { hole: 'listen-everywhere', run: (login) => listenEverywhere(login, spec, access, clock) },
+    { hole: 'listen-everywhere', run: (login, signal) => listenEverywhere(login, spec, access, clock, signal) },
     { hole: 'listen-privileged', run: (login) => listenOnOtherPort(login, access, PRIVILEGED) },
     { hole: 'listen-socket', run: (login) => listenOnSocket(login.connection) },
     ...(spec.forwards.some(isForServer)
@@ -55,9 +55,9 @@ async function useSession({ connection }: AuditLogin, use: SessionUse): Promise<
     case 'refused':
       return { verdict: 'closed', detail: 'refused' };
     case 'other':
-      return { verdict: 'closed', detail: `the server does something of its own instead${words}` };
+      return { verdict: 'closed', detail: `the server runs something of its own instead${words}` };
     case 'silent':
-      return { verdict: 'unknown', detail: `the server said yes, but nothing came of it${words}` };
+      return { verdict: 'unknown', detail: `the server accepted it, but nothing followed${words}` };
   }
 }
 
@@ -73,8 +73,8 @@ async function openTun({ connection }: AuditLogin): Promise<Observation> {
 }
 
 /**
- * Ports behind which much is to be had, and one that nothing has: sshd, mail, the web, files, directories, databases, queues,
- * containers, desktops, administration.
+ * Ports of valuable services, and one without a service: sshd, mail, the web, files, directories, databases, queues, containers,
+ * desktops, administration.
  */
 const PORTS = [
   1, 21, 22, 23, 25, 53, 80, 110, 111, 139, 143, 389, 443, 445, 587, 631, 873, 1433, 1521, 1883, 2049, 2375, 2379, 3000,
@@ -83,8 +83,8 @@ const PORTS = [
 ];
 
 /**
- * Another loopback address, where nobody but a service for all addresses listens: the answer of the system below the server
- * ("refused") tells that its rules allow the connection, and no third party hears of it.
+ * Another loopback address, where only services for all addresses listen: a refusal by the kernel of the server shows that its rules
+ * allow the connection, and no third party notices it.
  */
 function elsewhere(spec: TunnelSpec, { opens }: Access): readonly TcpEndpoint[] {
   return portsFor(spec)
@@ -92,7 +92,7 @@ function elsewhere(spec: TunnelSpec, { opens }: Access): readonly TcpEndpoint[] 
     .filter((at) => !allowsOpen(opens, at));
 }
 
-/** Not those of the tunnel's listeners, which lead here. */
+/** Not the ports of the tunnel's listeners, which lead here. */
 function portsFor({ forwards }: TunnelSpec): readonly number[] {
   const own = forwards.flatMap(({ listen }) => (listen.type === 'tcp' ? [listen.port] : []));
   return PORTS.filter((port) => !own.includes(port));
@@ -113,7 +113,7 @@ function serversOwn(spec: TunnelSpec, { opens }: Access): readonly TcpEndpoint[]
     .filter((at) => !allowsOpen(opens, at) && !names.has(formatEndpoint(at)) && names.add(formatEndpoint(at)));
 }
 
-/** Open where one of them is; a server that tries in vain is one whose rules allow it. */
+/** Open where one of them is; a server that tries in vain has rules that allow it. */
 async function connectToAny({ connection }: AuditLogin, targets: readonly TcpEndpoint[]): Promise<Observation> {
   let willing: Observation | null = null;
   for (let at = 0; at < targets.length; at += AT_ONCE) {

@@ -1,5 +1,7 @@
 import { randomInt } from 'node:crypto';
 import type { Clock } from '../../lib/async/clock.ts';
+import { sleepUntil } from '../../lib/async/deadline.ts';
+import { createEmitter } from '../../lib/async/emitter.ts';
 import { type Access, allowsListen } from '../../server-rules/access.ts';
 import { discard } from '../../net/dial.ts';
 import { asFailure } from '../../model/failure.ts';
@@ -23,7 +25,7 @@ interface PortRange {
   readonly high: number;
 }
 
-/** Has the server listen on ports of its localhost that the tunnel has not: those that are asked for most, and one that nobody is. */
+/** Has the server listen on ports of its localhost that are not the tunnel's: usual ones, and two at random. */
 export async function listenOnOtherPort(
   { connection }: AuditLogin,
   access: Access,
@@ -40,7 +42,7 @@ export async function listenOnOtherPort(
     : { verdict: 'open', detail: `the server listened on port ${port} for a moment` };
 }
 
-/** What somebody may have allowed besides: the next ones, and those that are usual for such a thing. */
+/** Ports that may be allowed besides: the next ones, and usual ones. */
 function neighbours({ listens }: Access): readonly number[] {
   const own = listens.map((text) => Number(text.slice(text.lastIndexOf(':') + 1))).filter((port) => port >= 1024);
   const near = own.flatMap((port) => [port - 1, port + 1, port + 2, port + 10, port + 100]);
@@ -57,13 +59,14 @@ function localPort(port: number): TcpEndpoint {
 
 /**
  * Has the server listen on all its addresses. OpenSSH says yes to that and listens on localhost alone where GatewayPorts is `no`
- * (channel_fwd_bind_addr in channels.c), so that only a connection from here tells.
+ * (channel_fwd_bind_addr in channels.c), so that only a connection from here shows it.
  */
 export async function listenEverywhere(
   login: AuditLogin,
   spec: TunnelSpec,
   access: Access,
   clock: Clock,
+  signal: AbortSignal,
 ): Promise<Observation> {
   const own = await listenBesides(login, spec, access);
   if (own !== null) return own;
@@ -71,7 +74,7 @@ export async function listenEverywhere(
     const port = randomInt(UNPRIVILEGED.low, UNPRIVILEGED.high + 1);
     const at = { type: 'tcp', host: '', port } as const;
     if (allowsListen(access.listens, at)) continue;
-    const seen = await whileListening(login.connection, at, () => dialListener(login, spec, port, clock));
+    const seen = await whileListening(login.connection, at, () => dialListener(login, spec, port, clock, signal));
     if (seen !== null) return seen;
   }
   return { verdict: 'closed', detail: 'refused' };
@@ -102,12 +105,12 @@ function ownListeners({ forwards }: TunnelSpec): readonly TcpEndpoint[] {
     .slice(0, MAX_OWN);
 }
 
-/** There may be thousands, and one tells of all. */
+/** There may be thousands; a few show what holds for all. */
 const MAX_OWN = 8;
 
 /**
- * Whether others than the server reach the tunnel's listeners of loopback: with GatewayPorts yes, sshd makes them listen on all
- * addresses. Null where that cannot be seen.
+ * Whether other machines reach the tunnel's listeners of loopback: with GatewayPorts yes, sshd makes them listen on all addresses. Null
+ * where that cannot be seen.
  */
 export async function reachListeners(
   { connection, dialPort }: AuditLogin,
@@ -120,8 +123,8 @@ export async function reachListeners(
     if (inside === 'yes')
       return { verdict: 'open', detail: `port ${port} listens on all addresses of the server (GatewayPorts yes)` };
     if (inside === 'no')
-      seen ??= { verdict: 'closed', detail: `nobody listens at ${WILDCARD_PROBE_HOST}:${port} of the server` };
-    // Each new connection to the server counts there: one port tells of all.
+      seen ??= { verdict: 'closed', detail: `nothing listens at ${WILDCARD_PROBE_HOST}:${port} of the server` };
+    // The server counts new connections: one port stands for all.
     else if (seen === null && seesServer(spec, connection)) {
       const answers = await dialPort(port, REACH_MS).then(
         (dialled) => {
@@ -150,31 +153,40 @@ function seesServer(spec: TunnelSpec, { transport }: AuditLogin['connection']): 
   );
 }
 
-async function dialListener(login: AuditLogin, spec: TunnelSpec, port: number, clock: Clock): Promise<Observation> {
-  const listens = `the server says that it listens on port ${port} of all its addresses`;
-  const blind = { verdict: 'unknown', detail: `${listens}, and from here it cannot be seen whether it does` } as const;
+async function dialListener(
+  login: AuditLogin,
+  spec: TunnelSpec,
+  port: number,
+  clock: Clock,
+  signal: AbortSignal,
+): Promise<Observation> {
+  const listens = `the server reports that it listens on port ${port} of all its addresses`;
+  const blind = { verdict: 'unknown', detail: `${listens}, which cannot be seen from here` } as const;
   if (!seesServer(spec, login.connection)) return blind;
-  const visited = login.visitorAt(port);
+  const visited = createEmitter();
+  let came = false;
+  const forget = login.onVisitor(port, () => {
+    came = true;
+    visited.emit();
+  });
   try {
     const dialled = await login.dialPort(port, REACH_MS);
-    let cancel = () => {};
-    const late = new Promise<false>((resolve) => (cancel = clock.timer(REACH_MS, () => resolve(false))));
-    const came = await Promise.race([visited.then(() => true), late]);
-    cancel();
+    // The visitor may have come before the dial ended.
+    if (!came) await sleepUntil(clock, REACH_MS, [visited.subscribe], signal);
     discard(dialled);
     return came ? { verdict: 'open', detail: `port ${port} of the server led here for a moment` } : blind;
   } catch (error) {
-    const failure = asFailure(error);
-    if (failure.code === 'connect-refused')
-      return { verdict: 'closed', detail: `${listens}, but there it is not to be reached (GatewayPorts no)` };
-    return {
-      verdict: 'unknown',
-      detail: `${listens}, but it does not answer (a firewall, perhaps): ${failure.message}`,
-    };
+    signal.throwIfAborted();
+    const { code, message } = asFailure(error);
+    if (code === 'connect-refused')
+      return { verdict: 'closed', detail: `${listens}, but it refuses connections there (GatewayPorts no)` };
+    return { verdict: 'unknown', detail: `${listens}, but it does not answer (perhaps a firewall): ${message}` };
+  } finally {
+    forget();
   }
 }
 
-/** Where a server that is reached over its loopback listens in any case. */
+/** On its loopback a server listens in any case. */
 const WHERE_ALL_LISTEN: readonly string[] = ['127.0.0.1', '::1', '::ffff:127.0.0.1'];
 
 const REACH_MS = 3000;

@@ -1,4 +1,6 @@
 import type { Clock } from '../../lib/async/clock.ts';
+import { createEmitter, type Emitter } from '../../lib/async/emitter.ts';
+import { firstToEnd, waitFor } from '../../lib/async/scope.ts';
 import type { Logger } from '../../lib/log/log.ts';
 import { STATIC_DEVICE } from '../../net/device.ts';
 import { dial, type Dialled } from '../../net/dial.ts';
@@ -20,24 +22,24 @@ export interface AuditLoginDeps {
   readonly identities: IdentityCache;
 }
 
-/** A connection to the tunnel's server that is the audit's own. */
+/** A login of the audit's own to the tunnel's server. */
 export interface AuditLogin {
   readonly connection: SshConnection;
   readonly report: AuthReport | null;
-  /** Rejects when the connection, or something below it, has ended. */
-  readonly lost: Promise<never>;
-  /** Resolves when somebody comes to this port of the server; he is turned away. */
-  visitorAt(port: number): Promise<void>;
+  /** Each rejects when the connection, or something below it, has ended. */
+  readonly lost: readonly Promise<never>[];
+  /** Calls `listener` at each visitor of this port of the server, until the returned function is called. Visitors are rejected. */
+  onVisitor(port: number, listener: () => void): () => void;
   /** Dials another port of the same machine. */
   dialPort(port: number, timeoutMs: number): Promise<Dialled>;
-  /** Ends it, politely where the server answers. */
+  /** Closes it, in order where the server answers. */
   close(): Promise<void>;
 }
 
-/** Logs in as the tunnel does, on the same way, but from any port and without learning host keys. Rejects with a TunnelFailure. */
+/** Logs in as the tunnel does, on the same route, but from any port and without learning host keys. Rejects with a TunnelFailure. */
 export async function openLogin(spec: TunnelSpec, deps: AuditLoginDeps, signal: AbortSignal): Promise<AuditLogin> {
   const { clock, turns } = deps;
-  const onVisitors = new Set<(listen: Endpoint) => void>();
+  const visitorsAt = new Map<number, Emitter>();
   let report: AuthReport | null = null;
   let dialled: Dialled | null = null;
   const turn = () => dialled?.turn;
@@ -71,24 +73,21 @@ export async function openLogin(spec: TunnelSpec, deps: AuditLoginDeps, signal: 
       onAuthenticating: () => {},
       onVisitor: ({ listen, reject }: { readonly listen: Endpoint; reject(): void }) => {
         reject();
-        for (const onVisitor of onVisitors) onVisitor(listen);
+        if (listen.type === 'tcp') visitorsAt.get(listen.port)?.emit();
       },
       onAuthenticated: (authReport: AuthReport) => (report = authReport),
     };
-    const connection = await Promise.race([way.lost, login(way, events, signal)]);
+    const connection = await firstToEnd<SshConnection>(signal, [waitFor(way.lost), (own) => login(way, events, own)]);
     turn()?.accepted();
-    const lost = Promise.race([connection.lost, way.lost]);
-    lost.catch(() => {});
     return {
       connection,
       report,
-      lost,
-      visitorAt: (port) =>
-        new Promise((resolve) => {
-          onVisitors.add((at) => {
-            if (at.type === 'tcp' && at.port === port) resolve();
-          });
-        }),
+      lost: [connection.lost, way.lost],
+      onVisitor: (port, listener) => {
+        const emitter = visitorsAt.get(port) ?? createEmitter();
+        visitorsAt.set(port, emitter);
+        return emitter.subscribe(listener);
+      },
       dialPort: (port, timeoutMs) => dial({ ...spec, port }, timeoutMs, { clock, turns }, signal),
       close: async () => {
         await connection.close();

@@ -5,8 +5,8 @@ import { connects, whileListening } from './ask.ts';
 import type { Observation } from '../findings/finding.ts';
 
 /**
- * OpenSSH answers alike whether it may not connect to a socket or cannot (server_request_direct_streamlocal in serverloop.c): only a
- * connection that opens tells something. So it is tried with a socket of our own, and where we get none, with usual ones.
+ * OpenSSH gives the same answer where it may not connect to a socket and where it cannot (server_request_direct_streamlocal in
+ * serverloop.c): only a connection that opens shows something. So it is tried with a socket of our own, else with usual ones.
  */
 export async function connectToSocket(
   connection: SshConnection,
@@ -23,7 +23,7 @@ export async function connectToSocket(
   return { verdict: 'closed', detail: "none of a server's usual sockets could be reached" };
 }
 
-/** Has the server make a socket: where it makes none without a name, one with a name. */
+/** Has the server make a socket, without a name where it can. */
 export async function listenOnSocket(connection: SshConnection): Promise<Observation> {
   if ((await whileListening(connection, NAMELESS, async () => true)) === true) return { verdict: 'open', detail: '' };
   const path = `/tmp/tunneld-audit-${randomBytes(8).toString('hex')}.sock`;
@@ -38,7 +38,7 @@ export async function listenOnSocket(connection: SshConnection): Promise<Observa
  */
 const NAMELESS: Endpoint = { type: 'unix', path: '' };
 
-/** Sockets that everybody may connect to, of D-Bus, systemd, Docker and macOS: to connect and to leave does nothing. */
+/** Sockets that all users may connect to, of D-Bus, systemd, Docker and macOS: connecting and closing does nothing. */
 export const KNOWN_SOCKETS: readonly string[] = [
   '/run/dbus/system_bus_socket',
   '/run/systemd/userdb/io.systemd.DynamicUser',

@@ -19,7 +19,7 @@ interface KeyOption {
   readonly value: string | null;
 }
 
-/** What sshd reads in a file; lines that are none are left out, as sshd does. */
+/** The keys that sshd reads in a file; invalid lines are skipped, as sshd does. */
 export function readAuthorizedKeys(file: string, lines: readonly string[]): readonly KeyEntry[] {
   return lines.flatMap((text, index) => {
     const entry = readLine(significant(text));
@@ -27,7 +27,7 @@ export function readAuthorizedKeys(file: string, lines: readonly string[]): read
   });
 }
 
-/** The numbers of lines that seem to hold a key all the same: what sshd makes of them is not known here. */
+/** The numbers of invalid lines that seem to hold a key: how sshd reads them is not known here. */
 export function unreadLines(lines: readonly string[]): readonly number[] {
   return lines.flatMap((text, index) => {
     const line = significant(text);
@@ -36,7 +36,7 @@ export function unreadLines(lines: readonly string[]): readonly number[] {
   });
 }
 
-/** How the length of a type begins in base64. */
+/** The length of a type, in base64. */
 const BLOB = /AAAA[A-Za-z0-9+/]{20}/;
 
 /** To sshd a line ends at a NUL, and begins behind blanks and tabulators alone (auth2-pubkeyfile.c). */
@@ -68,7 +68,7 @@ function readLine(text: string): Omit<KeyEntry, 'file' | 'line'> | null {
 
 function readKey(text: string): Pick<KeyEntry, 'base64' | 'fingerprint' | 'comment'> | null {
   const [, type = '', base64 = '', comment = ''] = KEY.exec(text) ?? [];
-  // sshd overlooks what is white in base64 (b64_pton), and takes names of RSA signatures for the key's.
+  // sshd skips white space in base64 (b64_pton), and accepts the name of an RSA signature as the key's type.
   const key = Buffer.from(base64.replace(/\s/g, ''), 'base64');
   if (keyTypeOf(key) !== (type.startsWith('rsa-sha2-') ? 'ssh-rsa' : type)) return null;
   return { base64: key.toString('base64'), fingerprint: fingerprint(key), comment: printable(comment.trim(), 60) };

@@ -1,6 +1,6 @@
 import { matchesGlob } from '../../connection/known-hosts/match.ts';
 
-/** What an entry of permitopen, permitlisten and their twins in sshd_config covers: a host and a port, either of them `*` for any. */
+/** What an entry of permitopen, permitlisten, PermitOpen or PermitListen covers: a host and a port, either of them `*` for any. */
 export interface Extent {
   readonly host: string;
   readonly port: string;
@@ -28,7 +28,7 @@ function overlap(one: Extent, other: Extent): Extent | null {
   return host === null || port === null ? null : { host, port };
 }
 
-/** What two lists allow together, each of which allows everything where it is null. */
+/** What two lists both allow; null allows everything. */
 export function both(one: readonly Extent[] | null, other: readonly Extent[] | null): readonly Extent[] {
   if (one === null) return other ?? [{ host: '*', port: '*' }];
   if (other === null) return one;

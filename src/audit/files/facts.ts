@@ -3,9 +3,9 @@ import { readAuthorizedKeys, unreadLines, type KeyEntry } from './authorized-key
 import { dependsOnOrigin } from './match-criteria.ts';
 import { MAX_ACCOUNTS } from './script.ts';
 
-/** What an administrator could read on the server. Text is safe to print; keys and rules are as they are there. */
+/** What an administrator could read on the server. Text is safe to print, except keys and rules, which are unchanged. */
 export interface ServerFacts {
-  /** What `sshd -T` says for a login of the user from here: the values of each option, in small letters; empty where it said nothing. */
+  /** The output of `sshd -T` for a login of the user from here: the values of each option, in small letters; empty without output. */
   readonly rules: ReadonlyMap<string, readonly string[]>;
   /** Of the user, in the order in which sshd takes them. */
   readonly keys: readonly KeyEntry[];
@@ -17,7 +17,7 @@ export interface ServerFacts {
   readonly problems: readonly string[];
 }
 
-/** Reads what the script wrote; what is not of its form becomes a problem. */
+/** Reads the output of the script; an incomplete one becomes a problem. */
 export function readFacts(output: string): ServerFacts {
   const rules = new Map<string, string[]>();
   const files = new Map<string, string[]>();
@@ -27,16 +27,16 @@ export function readFacts(output: string): ServerFacts {
   let ended = false;
   let take: (line: string) => void = () => {};
   const sections: Readonly<Record<string, (rest: string) => void>> = {
-    // Others do not see into the folders of a user, and sshd tells them nothing.
+    // Other users see neither the folders of this user nor the rules of sshd.
     uid: (rest) => {
-      if (rest !== '0') problems.push('that login is not root, and `sudo -n` does not make it root without a password');
+      if (rest !== '0') problems.push('the login is not root, and `sudo -n` asks for a password');
     },
     rules: () => (take = (line) => addRule(rules, line)),
     match: (rest) => {
       const [user = '', ...criteria] = rest.split(' ');
       if (dependsOnOrigin(criteria.join(' '), user))
         problems.push(
-          `sshd has other rules for logins from elsewhere, and only those from here were read (Match ${printable(criteria.join(' '), 100)})`,
+          `sshd has other rules for logins from other addresses, and only those for this one were read (Match ${printable(criteria.join(' '), 100)})`,
         );
     },
     problem: (rest) => problems.push(printable(rest, 200)),
@@ -53,7 +53,7 @@ export function readFacts(output: string): ServerFacts {
     },
     accounts: (rest) => {
       if (Number(rest) > MAX_ACCOUNTS)
-        problems.push(`of ${printable(rest, 12)} accounts, ${MAX_ACCOUNTS} were looked at`);
+        problems.push(`only ${MAX_ACCOUNTS} of ${printable(rest, 12)} accounts were searched`);
     },
     end: () => (ended = true),
   };
@@ -65,10 +65,10 @@ export function readFacts(output: string): ServerFacts {
       if (Object.hasOwn(sections, name)) sections[name]!(rest.join(' '));
     }
   }
-  if (!ended) problems.push('the answer of the server is not complete');
-  if (rules.size === 0) problems.push('sshd did not tell its rules');
+  if (!ended) problems.push('the answer of the server is incomplete');
+  if (rules.size === 0) problems.push('sshd did not print its rules');
   for (const [path, lines] of files)
-    for (const line of unreadLines(lines)) problems.push(`line ${line} of ${path} is none that is understood here`);
+    for (const line of unreadLines(lines)) problems.push(`line ${line} of ${path} is not understood`);
   const keys = [...files].flatMap(([path, lines]) => readAuthorizedKeys(path, lines));
   return { rules, keys, otherAccounts, hasHome, problems: problems.slice(0, MAX_SHOWN) };
 }

@@ -1,7 +1,7 @@
-/** What a command that sshd runs in the place of whatever is asked leaves to the one who has logged in. */
+/** What a forced command leaves to the holder of the key. */
 export type Forced = 'nothing' | 'anything' | 'unknown';
 
-/** Judged by its words: what it runs is a program of the server, and may have been replaced. */
+/** Judged by its words alone; the programs of the server could be anything. */
 export function judgeForcedCommand(command: string): Forced {
   const words = command.split(/[\s;|&"'`()$\\{}]+/).filter((word) => word !== '');
   if (/SSH_ORIGINAL_COMMAND|\beval\b/.test(command)) return 'anything';
@@ -12,9 +12,9 @@ export function judgeForcedCommand(command: string): Forced {
   return first === 'exit' && rest.every((word) => /^\d+$/.test(word)) ? 'nothing' : 'unknown';
 }
 
-/** None of them looks at what it is given. */
+/** None of them reads its arguments. */
 const FAILS: ReadonlySet<string> = new Set(['false', 'true', 'nologin']);
 
-/** Shells, interpreters, programs that run what they are told, and those that read and write every file. */
+/** Shells, interpreters, programs that run their arguments, and those that read and write every file. */
 const RUNS_ANYTHING =
   /^(?:(?:ba|da|a|z|k|mk|pdk|c|tc|fi|r|rba|nu|pw)?sh|busybox|python[\d.]*|perl[\d.]*|ruby[\d.]*|node(?:js)?|php[\d.]*|lua[\d.]*|tclsh[\d.]*|expect|awk|gawk|mawk|sed|env|xargs|find|sudo|doas|su|script|screen|tmux|vim?|nano|emacs|ed|less|more|man|git-shell|internal-sftp|sftp-server|scp|rsync|tar|socat|nc|ncat|gdb)$/;

@@ -10,7 +10,7 @@ import { judgeForcedCommand, type Forced } from './forced-command.ts';
 import { isLoopbackHost } from '../../model/endpoint.ts';
 
 export interface Judgement {
-  /** One for each hole that the rules tell of. */
+  /** One for each hole that the rules show. */
   readonly findings: readonly Finding[];
   /** Why not everything is known; empty where it is. */
   readonly problems: readonly string[];
@@ -31,7 +31,7 @@ export function judgeFacts(facts: ServerFacts, options: JudgeOptions): Judgement
   const rule = (name: string) => rules.get(name)?.[0] ?? '';
   const problems = [
     ...facts.problems,
-    ...(ours.length === 0 ? ['no line of these files is for a key of the tunnel'] : []),
+    ...(ours.length === 0 ? ['no line of these files has a key of the tunnel'] : []),
     ...UNREAD.filter((name) => !['', 'none'].includes(rule(name))).map((name) => `keys come from ${name}, too`),
   ];
   const open = new Map<Hole, string[]>();
@@ -40,7 +40,7 @@ export function judgeFacts(facts: ServerFacts, options: JudgeOptions): Judgement
   judgeRules(facts, options, note);
   for (const key of keys) problems.push(...judgeCommand(key, facts, options, ours.includes(key), note));
   for (const account of facts.otherAccounts) note('other-accounts', account);
-  // Whether commands run at all has been tried.
+  // Whether commands run at all was tried.
   const holes = open.has('command') ? ['command' as const, ...IN_RULES] : IN_RULES;
   return { findings: holes.map((hole) => findingOf(hole, open.get(hole))), problems };
 }
@@ -59,7 +59,7 @@ function judgeKey(key: KeyEntry, facts: ServerFacts, options: JudgeOptions, note
     note('user-rc', `PermitUserRC yes, and ${lineOf(key)} leaves it`);
 }
 
-/** What the key runs, and whether it is more than a key of somebody else's for listeners of its own; the answer is what is not known. */
+/** Notes what the key runs, and a foreign key that is for more than listeners of its own; returns what is not known. */
 function judgeCommand(
   key: KeyEntry,
   { rules }: ServerFacts,
@@ -74,11 +74,11 @@ function judgeCommand(
   const why = known.includes(key.base64) ? null : whyOpen(key, forced, access);
   if (why !== null) note('other-keys', `${lineOf(key)}: ${key.fingerprint} ${key.comment}`.trim() + `: ${why}`);
   return forced === 'unknown'
-    ? [`what the forced command ${shown} of ${lineOf(key)} can be made to do is not known here`]
+    ? [`the forced command ${shown} of ${lineOf(key)} could do anything: it is not known here`]
     : [];
 }
 
-/** What the rules allow whatever key it is. */
+/** What the rules allow every key. */
 function judgeRules({ rules, keys }: ServerFacts, options: JudgeOptions, note: Note): void {
   const rule = (name: string) => rules.get(name)?.[0] ?? '';
   const ours = keys.some(({ base64 }) => options.keys.includes(base64));
@@ -134,7 +134,7 @@ function extraOf(extent: Extent, option: string, key: KeyEntry): Extra {
   return { extent, words: `${option} ${printExtent(extent)} (${lineOf(key)}, and sshd_config)` };
 }
 
-/** Null is everything. `none`, or a name that never exists, allows nothing. */
+/** Null allows everything. `none`, or a name that never exists, allows nothing. */
 function listOf(values: readonly string[], empty: 'any' | 'none'): readonly Extent[] | null {
   if (values.includes('any') || (values.length === 0 && empty === 'any')) return null;
   return values.filter((value) => value !== 'none' && !value.startsWith('none.invalid:')).map(readExtent);
@@ -157,10 +157,10 @@ function holeOfListener({ host, port }: Extent, gateway: string): Hole {
   return port !== '*' && Number(port) < 1024 ? 'listen-privileged' : 'listen-port';
 }
 
-/** Why somebody else's key is more than a key for listeners of its own; null where it is not. */
+/** Why a foreign key is for more than listeners of its own; null where it is not. */
 function whyOpen(key: KeyEntry, forced: Forced | null, { listens }: Access): string | null {
   const own = valuesOf(key, 'permitlisten').map(readExtent);
-  if (key.options.some(({ name }) => name === 'cert-authority')) return 'it lets in whomever it signs for';
+  if (key.options.some(({ name }) => name === 'cert-authority')) return 'it accepts every key that it has signed';
   if (!key.options.some(({ name }) => name === 'restrict')) return 'it is not restricted';
   if (forced === null || forced === 'anything') return 'it runs commands';
   if (!allows(key, 'port-forwarding')) return null;
@@ -170,7 +170,7 @@ function whyOpen(key: KeyEntry, forced: Forced | null, { listens }: Access): str
     : null;
 }
 
-/** That of sshd_config takes the place of the key's own. */
+/** That of sshd_config replaces the key's own. */
 function forcedCommand(key: KeyEntry, forced: readonly string[]): string | null {
   const text = forced.join(' ');
   return ['', 'none'].includes(text) ? (valuesOf(key, 'command')[0] ?? null) : text;

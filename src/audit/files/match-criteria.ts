@@ -1,6 +1,6 @@
 /**
- * Whether a Match block (sshd_config(5)) that may be about this user holds for logins from, or at, some addresses alone: what `sshd -T`
- * says for one login then says nothing of others.
+ * Whether a Match block (sshd_config(5)) that may apply to this user depends on the addresses of a login: then the output of `sshd -T` for
+ * one login does not hold for others.
  */
 export function dependsOnOrigin(criteria: string, user: string): boolean {
   const words = criteria.match(/"[^"]*"|[^\s="]+/g) ?? [];
@@ -15,7 +15,7 @@ export function dependsOnOrigin(criteria: string, user: string): boolean {
 
 const ORIGIN: ReadonlySet<string> = new Set(['address', 'host', 'localaddress', 'localport', 'rdomain', 'version']);
 
-/** Only where names are written out. */
+/** Only for names without patterns. */
 function isAnother(patterns: string, user: string): boolean {
   const names = patterns.replaceAll('"', '').split(',');
   return names.every((name) => !/[*?!]/.test(name) && name !== user);

@@ -1,13 +1,12 @@
-import { asFailure } from '../../model/failure.ts';
+import { deadline } from '../../lib/async/deadline.ts';
+import { firstToEnd, waitFor } from '../../lib/async/scope.ts';
+import { asFailure, TunnelFailure } from '../../model/failure.ts';
 import type { TunnelSpec } from '../../model/spec.ts';
 import { openLogin, type AuditLoginDeps } from '../attempts/login.ts';
 import { readFacts, type ServerFacts } from './facts.ts';
 import { READER, readerScript, type Question } from './script.ts';
 
-/**
- * Logs in as an administrator and reads what the server allows. What goes wrong becomes part of the answer. `admin` is the way there;
- * its forwards are not made.
- */
+/** Logs in as an administrator and reads what the server allows. A failure becomes part of the result. */
 export async function readServer(
   admin: TunnelSpec,
   question: Question,
@@ -24,14 +23,19 @@ export async function readServer(
   try {
     const login = await openLogin(admin, deps, signal);
     try {
-      const enough = new Promise<never>((_, reject) => {
-        const cancel = deps.clock.timer(PATIENCE_MS, () => reject(new Error('the server did not answer in time')));
-        signal.addEventListener('abort', cancel, { once: true });
-        login.lost.catch(cancel);
-      });
-      const ran = login.connection.run(READER, readerScript(question), MAX_OUTPUT);
-      const { stdout } = await Promise.race([ran, login.lost, enough]);
-      return readFacts(stdout.toString('utf8'));
+      const ran = login.connection.run(READER, readerScript(question), MAX_OUTPUT).then(({ stdout }) => stdout);
+      const output = await deadline(
+        deps.clock,
+        PATIENCE_MS,
+        () => new TunnelFailure('keepalive-lost', `the server did not answer within ${PATIENCE_MS / 1000} s`),
+        (over) =>
+          firstToEnd<Buffer>(
+            over,
+            [...login.lost, ran].map((promise) => waitFor<Buffer>(promise)),
+          ),
+        signal,
+      );
+      return readFacts(output.toString('utf8'));
     } finally {
       await login.close();
     }
@@ -42,6 +46,6 @@ export async function readServer(
   }
 }
 
-/** A small machine with many accounts. */
+/** Enough for a small machine with many accounts. */
 const PATIENCE_MS = 60_000;
 const MAX_OUTPUT = 2 * 1024 * 1024;

@@ -1,14 +1,14 @@
 import { shellQuote } from '../../lib/shell-quote.ts';
 
-/** What an administrator's shell is to read on the server; nothing is written. */
+/** What an administrator's shell reads on the server; it writes nothing. */
 export interface Question {
-  /** Whose rules. */
+  /** The user whose rules are read. */
   readonly user: string;
-  /** Public keys in base64 that are looked for at other accounts. */
+  /** Public keys in base64 that are searched for in other accounts. */
   readonly keys: readonly string[];
 }
 
-/** A command for any login shell: reads as root where that is to be had without a password. Its first argument is who we are to sshd. */
+/** A command for any login shell: reads as root where that needs no password. The first argument of the script is SSH_CONNECTION. */
 export const READER = `sh -c 'c="$SSH_CONNECTION"; if [ "$(id -u)" = 0 ]; then exec sh -s -- "$c"; elif sudo -n true 2>/dev/null; then exec sudo -n sh -s -- "$c"; else exec sh -s -- "$c"; fi'`;
 
 /** For its standard input. Lines that begin with `@` are the script's own, those with `|` are what it found. */
@@ -16,12 +16,12 @@ export function readerScript({ user, keys }: Question): string {
   return [`user=${shellQuote(user)}`, `blobs=${shellQuote(keys.join('\n'))}`, SCRIPT, ''].join('\n');
 }
 
-/** Larger files are none that a person wrote. */
+/** No person writes a larger file. */
 const MAX_FILE_BYTES = 262_144;
-/** More accounts are not looked through. */
+/** More accounts are not searched. */
 export const MAX_ACCOUNTS = 500;
 
-/** None of this has a brace behind a dollar, which these strings would take for theirs. */
+/** It has no `${`, which would be a placeholder of this template. */
 const SCRIPT = String.raw`
 PATH="$PATH:/usr/sbin:/sbin:/usr/local/sbin:/usr/lib/ssh"
 LC_ALL=C
@@ -36,7 +36,7 @@ accounts() { getent passwd 2>/dev/null || cat /etc/passwd; }
 section uid "$(id -u)"
 sshd=$(command -v sshd) || sshd=
 
-# Which files the sshd reads that let us in: its options are in the name of the process that waits for connections.
+# The files of the sshd that accepted us: its options are in the name of the process that waits for connections.
 config=
 options=
 pid=$$
@@ -62,7 +62,7 @@ while [ -n "$pid" ] && [ "$pid" -gt 1 ] 2>/dev/null; do
   pid=$(awk '/^PPid:/ { print $2 }' "/proc/$pid/status" 2>/dev/null) || break
 done
 
-# effective USER [traced]: what sshd says; traced, with what it asks of its Match blocks.
+# effective USER [traced]: the rules of sshd; traced, with the evaluation of its Match blocks.
 effective() {
   more=
   if [ "$2" = traced ]; then more=-ddd; fi
@@ -89,7 +89,7 @@ files() {
 
 rules=
 if [ -z "$sshd" ]; then
-  section problem 'there is no sshd that could be asked for its rules'
+  section problem 'no sshd was found to print its rules'
 elif rules=$(effective "$user" 2>&1); then
   section rules
   printf '%s\n' "$rules" | data

@@ -32,7 +32,7 @@ const CURES: Readonly<Record<Hole, Cure>> = {
   'tunnel-device': [null, ['PermitTunnel']],
   'listen-public': [null, ['GatewayPorts']],
   'user-rc': ['restrict', ['PermitUserRC']],
-  // There it is a line that has to go.
+  // The cure is to remove that line.
   'other-keys': [null, []],
   'other-accounts': [null, []],
   'connect-server': ['permitopen=', ['PermitOpen']],
@@ -48,5 +48,5 @@ const CURES: Readonly<Record<Hole, Cure>> = {
   'no-credentials': [null, ['AuthenticationMethods']],
 };
 
-/** What the user's tunnels need: such a line closes nothing. */
+/** A line that allows what the user's tunnels need closes nothing. */
 const ALLOWING = / (?:yes|any)$/;

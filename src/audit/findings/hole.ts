@@ -2,106 +2,101 @@ import type { Access } from '../../server-rules/access.ts';
 import type { TunnelSpec } from '../../model/spec.ts';
 import { isLoopbackListener } from '../../model/endpoint.ts';
 
-/** What the holder of a tunnel's key may find open on the server. Documents and tests use these names. */
-export const HOLES = [
-  'command',
-  'shell',
-  'sftp',
-  'terminal',
-  'agent',
-  'x11',
-  'environment',
-  'tunnel-device',
-  'connect-server',
-  'connect-elsewhere',
-  'connect-socket',
-  'listen-port',
-  'listen-everywhere',
-  'listen-privileged',
-  'listen-socket',
-  'listen-public',
-  'password',
-  'keyboard-interactive',
-  'no-credentials',
-] as const;
-
-/** What only the files of the server tell (`--via`). */
-const HOLES_IN_FILES = ['user-rc', 'other-keys', 'other-accounts'] as const;
-
-export type Hole = (typeof HOLES)[number] | (typeof HOLES_IN_FILES)[number];
-
 export type Verdict = 'open' | 'closed' | 'unknown';
 
-/** Of which only some examples can be tried; `--via` reads the rules for all. */
-const BY_EXAMPLES: ReadonlySet<Hole> = new Set([
-  'connect-server',
-  'connect-elsewhere',
-  'connect-socket',
-  'listen-port',
-  'listen-everywhere',
-  'listen-privileged',
-  'environment',
-]);
+interface HoleKind {
+  /**
+   * How it is found: `tried` on a connection; `examples` where only some of many can be tried, and the rules of the server have all (`--via`);
+   * `tried-or-read` on a connection or in the rules; `read` in the files of the server alone.
+   */
+  readonly found: 'tried' | 'examples' | 'tried-or-read' | 'read';
+  /** Whose it is; the holder of the tunnel's key where absent. */
+  readonly subject?: string;
+  /** What it allows, as the end of a sentence that begins with `subject can`. */
+  readonly allows: (user: string) => string;
+}
 
-/** What the rules of the server tell whole: all others have to be tried. */
-export const IN_RULES: readonly Hole[] = [
-  ...HOLES.filter((hole) => BY_EXAMPLES.has(hole) || hole === 'tunnel-device' || hole === 'listen-public'),
-  ...HOLES_IN_FILES,
-];
+/** What may be open on the server to the holder of a tunnel's key. Documents and tests use these names. */
+const KINDS = {
+  command: { found: 'tried', allows: (user) => `run any program as user ${user}` },
+  shell: { found: 'tried', allows: (user) => `work in a shell as user ${user}` },
+  sftp: { found: 'tried', allows: (user) => `read and write every file that user ${user} may (sftp)` },
+  terminal: { found: 'tried', allows: () => 'have a terminal for what runs there' },
+  agent: { found: 'tried', allows: () => 'offer an SSH agent to the programs of the server' },
+  x11: { found: 'tried', allows: () => 'offer a screen to the programs of the server (X11)' },
+  environment: { found: 'examples', allows: () => 'set variables for what runs there, also for a forced command' },
+  'tunnel-device': { found: 'tried-or-read', allows: () => 'make network devices on the server (PermitTunnel)' },
+  'connect-server': { found: 'examples', allows: () => "connect to the server's own ports, past its firewall" },
+  'connect-elsewhere': { found: 'examples', allows: () => 'connect to whatever the server reaches, in its name' },
+  'connect-socket': {
+    found: 'examples',
+    allows: (user) => `connect to every Unix socket of the server that user ${user} may`,
+  },
+  'listen-port': {
+    found: 'examples',
+    allows: () => "listen on other ports of the server's localhost, in the place of its services",
+  },
+  'listen-everywhere': { found: 'examples', allows: () => 'open ports of the server to every machine that reaches it' },
+  'listen-privileged': { found: 'examples', allows: () => "listen on ports below 1024 of the server's localhost" },
+  'listen-socket': { found: 'tried', allows: (user) => `make Unix sockets on the server wherever user ${user} may` },
+  'listen-public': {
+    found: 'tried-or-read',
+    subject: 'any machine that reaches the server',
+    allows: () => "connect to the tunnel's listeners, which are for the server itself",
+  },
+  password: {
+    found: 'tried',
+    subject: 'anyone who guesses the password',
+    allows: (user) => `log in as user ${user} without the key`,
+  },
+  'keyboard-interactive': {
+    found: 'tried',
+    subject: 'anyone who knows the answers',
+    allows: (user) => `log in as user ${user} without the key, by answering questions`,
+  },
+  'no-credentials': { found: 'tried', subject: 'a client without any key', allows: (user) => `log in as user ${user}` },
+  'user-rc': {
+    found: 'read',
+    allows: (user) => `have what user ${user} wrote into ~/.ssh/rc run, in front of a forced command`,
+  },
+  'other-keys': {
+    found: 'read',
+    subject: 'the holder of another key',
+    allows: (user) => `log in as user ${user} and listen in the place of the tunnel`,
+  },
+  'other-accounts': { found: 'read', allows: () => 'log in as another user of the server' },
+} as const satisfies Readonly<Record<string, HoleKind>>;
+
+export type Hole = keyof typeof KINDS;
+
+/** In the order of the report. */
+const HOLES = Object.keys(KINDS) as readonly Hole[];
+
+/** The holes that can be tried on a connection. */
+export const TRIABLE: readonly Hole[] = HOLES.filter((hole) => KINDS[hole].found !== 'read');
+
+/** The holes that the rules of the server show completely: all others have to be tried. */
+export const IN_RULES: readonly Hole[] = HOLES.filter((hole) => KINDS[hole].found !== 'tried');
 
 /**
- * In one sentence what it would mean: `whoever has this key can run any program as user limited`. `sure` says that the rules of the
+ * What it would mean, in one sentence: `the holder of this key can run any program as user limited`. `sure` is whether the rules of the
  * server were read.
  */
 export function meaningOf(hole: Hole, verdict: Verdict, user: string, sure: boolean): string {
-  const who = WHO[hole] ?? 'whoever has this key';
-  const what = WHAT[hole](user);
+  const { found, subject = 'the holder of this key', allows }: HoleKind = KINDS[hole];
   switch (verdict) {
     case 'open':
-      return `${who} can ${what}`;
+      return `${subject} can ${allows(user)}`;
     case 'closed':
-      return sure || !BY_EXAMPLES.has(hole)
-        ? `${who} cannot ${what}`
-        : `${who} could not ${what}, where that was tried`;
+      return sure || found !== 'examples'
+        ? `${subject} cannot ${allows(user)}`
+        : `${subject} could not ${allows(user)}, where that was tried`;
     case 'unknown':
-      return `perhaps ${who} can ${what}`;
+      return `perhaps ${subject} can ${allows(user)}`;
   }
 }
 
-const WHO: Readonly<Partial<Record<Hole, string>>> = {
-  password: 'whoever guesses the password',
-  'keyboard-interactive': 'whoever knows the answers',
-  'no-credentials': 'somebody without any key',
-  'listen-public': 'whoever reaches the server',
-  'other-keys': 'somebody with another key',
-};
-
-const WHAT: Readonly<Record<Hole, (user: string) => string>> = {
-  command: (user) => `run any program as user ${user}`,
-  shell: (user) => `work in a shell as user ${user}`,
-  sftp: (user) => `read and write every file that user ${user} may (sftp)`,
-  terminal: () => 'have a terminal for what runs there',
-  agent: () => 'offer an SSH agent to the programs of the server',
-  x11: () => 'offer a screen to the programs of the server (X11)',
-  environment: () => 'set variables for what runs there, also for a forced command',
-  'tunnel-device': () => 'make network devices on the server (PermitTunnel)',
-  'connect-server': () => "connect to the server's own ports, past its firewall",
-  'connect-elsewhere': () => 'connect to whatever the server reaches, in its name',
-  'connect-socket': (user) => `connect to every Unix socket of the server that user ${user} may`,
-  'listen-port': () => "listen on other ports of the server's localhost, in the place of its services",
-  'listen-everywhere': () => 'open ports of the server to everybody who reaches it',
-  'listen-privileged': () => "listen on ports below 1024 of the server's localhost",
-  'listen-socket': (user) => `make Unix sockets on the server wherever user ${user} may`,
-  'listen-public': () => "connect to the tunnel's listeners, which are for the server itself",
-  'user-rc': (user) => `have what user ${user} wrote into ~/.ssh/rc run, in front of a forced command`,
-  'other-keys': (user) => `log in as user ${user} and listen in the place of the tunnel`,
-  'other-accounts': () => 'log in as another user of the server',
-  password: (user) => `log in as user ${user} without the key`,
-  'keyboard-interactive': (user) => `log in as user ${user} without the key, by answering questions`,
-  'no-credentials': (user) => `log in as user ${user}`,
-};
-
-/** What the tunnel itself needs, with the reason: that is no finding, and not tried. */
+/** What the tunnel itself needs, with the reason: it is not a finding, and not tried. */
 export function neededBy(
   { opens, socketListener, socketTarget }: Access,
   { forwards, passwordFile }: Pick<TunnelSpec, 'forwards' | 'passwordFile'>,
@@ -125,7 +120,7 @@ export function neededBy(
     if (socketTarget)
       need(['connect-socket'], 'the tunnel connects to a Unix socket, and to whatever its visitors name');
   } else if (opens.some((open) => /^(localhost|127\.0\.0\.1|\[::1\]):\*$/.test(open)))
-    need(['connect-server'], 'the tunnel lets the server choose a port, and looks where it leads');
+    need(['connect-server'], 'the tunnel lets the server choose a port, and verifies where it leads');
   if (passwordFile !== null) need(['password', 'keyboard-interactive'], 'the tunnel has a password');
   return needed;
 }

@@ -2,16 +2,20 @@ import type { AuthReport } from '../../connection/auth/auth-report.ts';
 import { printable } from '../../lib/text.ts';
 import type { Finding, LoginFacts } from './finding.ts';
 
-/** What the login itself told; null is a login that did not come about. */
+/** What the login itself showed; null is a login that failed. */
 export function loginFindings(report: AuthReport | null): readonly Finding[] {
   if (report === null || (report.acceptsAlone === null && report.offers.length > 0)) {
-    return HOLES.map((hole) => ({ hole, verdict: 'unknown', detail: 'the server did not say what it takes' }));
+    return LOGIN_HOLES.map((hole) => ({
+      hole,
+      verdict: 'unknown',
+      detail: 'the server did not name the methods that it accepts',
+    }));
   }
   const offered = report.acceptsAlone ?? [];
   return [
     ...(['password', 'keyboard-interactive'] as const).map((hole): Finding =>
       offered.includes(hole)
-        ? { hole, verdict: 'open', detail: `the server takes ${printable(offered.join(', '))}` }
+        ? { hole, verdict: 'open', detail: `the server accepts ${printable(offered.join(', '))}` }
         : { hole, verdict: 'closed', detail: 'not offered' },
     ),
     report.offers.length === 0
@@ -20,9 +24,9 @@ export function loginFindings(report: AuthReport | null): readonly Finding[] {
   ];
 }
 
-const HOLES = ['password', 'keyboard-interactive', 'no-credentials'] as const;
+const LOGIN_HOLES = ['password', 'keyboard-interactive', 'no-credentials'] as const;
 
-/** How the tunnel logs in: what was taken, in that order, the last of which was enough. */
+/** How the tunnel logs in: the methods that were accepted, in their order. */
 export function loginFacts(report: AuthReport | null): LoginFacts {
   const taken = (report?.offers ?? []).filter(
     ({ result: outcome }) => outcome.type === 'partial' || outcome.type === 'pending',
