@@ -147,9 +147,9 @@ test('what a server writes is no more than it says: escaped, bounded, and incomp
 
 describe('an administrator at a server that does not behave', () => {
   const answers: Readonly<Record<string, readonly [(channel: ServerChannel) => void, RegExp]>> = {
-    'that says nothing of use': [(channel) => channel.end('Welcome!\n'), /not complete/],
+    'that says nothing of use': [(channel) => channel.end('Welcome!\n'), /incomplete/],
     'that writes without end': [(channel) => pour(channel), /wrote more than 2097152 bytes/],
-    'that hangs up': [(channel) => void channel.destroy(), /not complete|ended|closed/],
+    'that hangs up': [(channel) => void channel.destroy(), /incomplete|ended|closed/],
   };
   for (const [name, [answer, problem]] of Object.entries(answers))
     test(name, async (t) => {

@@ -238,7 +238,7 @@ test('each hole alone is found by --via, and nothing is called closed that was n
     [
       'rules for other addresses',
       `printf 'Match Address 203.0.113.0/24 User ${USER}\\n  PermitOpen any\\n' >>/etc/ssh/sshd_config`,
-      /other rules for logins from elsewhere.*Match Address 203\.0\.113\.0\/24/,
+      /other rules for logins from other addresses.*Match Address 203\.0\.113\.0\/24/,
     ],
     [
       'a key whose forced command nobody knows',

@@ -192,10 +192,7 @@ test('what cannot be is refused with its cure, and leaves everything as it was',
     service.configure(`${yaml}control: { socket: /etc/no.sock }\n`);
     const { code, stderr } = await box.run('tunneld', 'install');
     assert.equal(code, 0, stderr);
-    assert.match(
-      stderr,
-      /active: .*control socket \/etc\/no\.sock: .*EROFS.*; no command reaches this daemon/,
-    );
+    assert.match(stderr, /active: .*control socket \/etc\/no\.sock: .*EROFS.*; no command reaches this daemon/);
     assert.equal(await service.property('ActiveState'), 'active');
     service.configure(yaml);
     await box.must('tunneld', 'uninstall');
