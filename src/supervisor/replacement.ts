@@ -79,7 +79,7 @@ function predecessorsIn<T extends Running>(
   for (const [index, { loop, previous }] of positions.entries()) {
     if (loop !== null) named.set(loop.spec.name, index);
     for (const { spec } of loop === null ? previous : [loop, ...previous])
-      for (const place of spec.forwards.map(listenerKey)) heldBy.set(place, [...(heldBy.get(place) ?? []), index]);
+      for (const key of spec.forwards.map(listenerKey)) heldBy.set(key, [...(heldBy.get(key) ?? []), index]);
   }
   return (next) => {
     const conflicts = ({ spec }: T) => conflicting(spec, next, 'any').length > 0;

@@ -29,7 +29,7 @@ export async function makeAttempt(
   const forget = store.subscribe((_now, _before, event) => onSessionEvent(tunnel, attempt, event));
   try {
     tunnel.needs.begin();
-    return await runSession(tunnel, (onVisitor, within) => connectTunnel(tunnel, attempt, onVisitor, within), signal);
+    return await runSession(tunnel, (onVisitor, own) => connectTunnel(tunnel, attempt, onVisitor, own), signal);
   } catch (error) {
     round.throwIfAborted();
     const failure = asFailure(error);

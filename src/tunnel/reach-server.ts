@@ -31,8 +31,8 @@ export async function reachServer(
     deps.heartbeat(budget + SLACK_MS);
     deps.onWait?.(at);
   };
-  const dialFromOurPort = async (timeoutMs: number, within: AbortSignal) => {
-    const dialled = await dial(spec, timeoutMs, { ...deps, onWait: waiting }, within);
+  const dialFromOurPort = async (timeoutMs: number, own: AbortSignal) => {
+    const dialled = await dial(spec, timeoutMs, { ...deps, onWait: waiting }, own);
     const { localPort } = dialled.socket;
     // Remembered before anything is sent: from now on the server may hold this connection, even if this process dies.
     if (ports !== null && localPort !== undefined) ports.used(localPort);

@@ -17,23 +17,23 @@ export interface ShareSeeker {
 export function seekShare(login: string, connections: ConnectionPool | null, clock: Clock): ShareSeeker {
   let turnAt: number | null = null;
   let wanted: { readonly member: Member; readonly share: Deferred<Share> } | null = null;
-  const look = () => {
+  const joinIfLate = () => {
     if (connections === null || wanted === null || !isLate(turnAt, clock.now())) return;
     const share = connections.join(login, wanted.member);
     if (share === null) return;
     wanted.share.resolve(share);
     wanted = null;
   };
-  const forget = connections?.onOffer(login, look);
+  const forget = connections?.onOffer(login, joinIfLate);
   return {
     turnAt: (at) => {
       turnAt = at;
-      look();
+      joinIfLate();
     },
     join: (member) => {
       const share = deferred<Share>();
       wanted = { member, share };
-      look();
+      joinIfLate();
       return share.promise;
     },
     end: () => {

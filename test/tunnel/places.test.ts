@@ -23,7 +23,11 @@ test('where the visitors of a listener arrive, and where they do when GatewayPor
   const text = (places: readonly Endpoint[]) => places.map(formatEndpoint).join(' ');
   for (const [host, asked, instead, name] of cases) {
     const places = addressesOf({ ...at(host), port: 0 } as Endpoint, 80);
-    assert.deepEqual([text(places.asked), text(places.instead), places.name !== null], [asked, instead, name], host);
+    assert.deepEqual(
+      [text(places.requested), text(places.instead), places.name !== null],
+      [asked, instead, name],
+      host,
+    );
   }
 });
 

@@ -53,23 +53,23 @@ async function keep(
   options: LocalForwardsOptions,
   signal: AbortSignal,
 ): Promise<never> {
-  const { clock, random, access: lease, onSuspended: onLent } = options;
+  const { clock, random, access, onSuspended } = options;
   for (let since = clock.now(); ;) {
     // A suspended listener counts as answered.
-    if (lease.isSuspended(index)) answered();
-    await lease.acquire(index, signal);
+    if (access.isSuspended(index)) answered();
+    await access.acquire(index, signal);
     try {
       const listener = await open(forward, index, options, signal);
       answered();
       if (listener !== null) {
-        await until(lease.onSuspended(index), signal).finally(() => listener.close());
-        onLent(index);
+        await until(access.onSuspended(index), signal).finally(() => listener.close());
+        onSuspended(index);
         since = clock.now();
       }
     } finally {
-      lease.release(index);
+      access.release(index);
     }
-    if (!lease.isSuspended(index)) await sleep(clock, listenRetryDelay(clock.now() - since, random), signal);
+    if (!access.isSuspended(index)) await sleep(clock, listenRetryDelay(clock.now() - since, random), signal);
   }
 }
 

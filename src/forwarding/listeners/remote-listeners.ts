@@ -80,8 +80,8 @@ interface Kept {
 /** Drives the state machine of a listener: executes the command of each step, and passes its event to the next one. */
 async function keepForward(kept: Kept, options: ForwardsOptions, signal: AbortSignal): Promise<never> {
   const { listen, index } = kept;
-  const { clock, random, access: lease, verify, tunnel } = options;
-  const moment = () => ({ now: clock.now(), random, suspended: lease.isSuspended(index) });
+  const { clock, random, access, verify, tunnel } = options;
+  const moment = () => ({ now: clock.now(), random, suspended: access.isSuspended(index) });
   let acquired = false;
   try {
     for (let [life, reports, command] = startLife(moment()); ;) {
@@ -94,7 +94,7 @@ async function keepForward(kept: Kept, options: ForwardsOptions, signal: AbortSi
       [life, reports, command] = step(life, event, { listen, verify, tunnel }, moment());
     }
   } finally {
-    if (acquired) lease.release(index);
+    if (acquired) access.release(index);
   }
 }
 
@@ -127,7 +127,7 @@ async function execute(
   options: ForwardsOptions,
   signal: AbortSignal,
 ): Promise<ListenerEvent> {
-  const { clock, holdings, access: lease, verifier, onTaken, onRecheck } = options;
+  const { clock, holdings, access, verifier, onTaken, onRecheck } = options;
   const see = (result: () => Promise<VerifyResult>): Promise<VerifyResult> =>
     options.verify === 'off' ? Promise.resolve({ type: 'unknown', why: 'verify: off' }) : abortable(result(), signal);
   switch (command.type) {
@@ -138,12 +138,12 @@ async function execute(
       return { type: 'recalled', admission, watchedMs };
     }
     case 'sleep': {
-      const wakers = { nothing: [], taken: [onTaken], recheck: [onRecheck, lease.onSuspended(index)] };
+      const wakers = { nothing: [], taken: [onTaken], recheck: [onRecheck, access.onSuspended(index)] };
       await sleepUntil(clock, command.ms, wakers[command.wakes], signal);
       return { type: 'slept' };
     }
     case 'enter':
-      await lease.acquire(index, signal);
+      await access.acquire(index, signal);
       return { type: 'entered' };
     case 'ask':
       return await ask(connection, listen, index, command.bounded, options, signal);
@@ -174,13 +174,13 @@ async function ask(
   { clock, log, holdings, onGranted }: ForwardsOptions,
   signal: AbortSignal,
 ): Promise<ListenerEvent> {
-  const asked = clock.now();
+  const requested = clock.now();
   const late = () =>
     new TunnelFailure('keepalive-lost', `the server did not say within ${ANSWER_MS / 1000} s whether it listens`);
   const answer = waitFor(connection.listen(listen));
   try {
     const port = await (bounded ? deadline(clock, ANSWER_MS, late, answer, signal) : answer(signal));
-    onGranted(index, port, clock.now() - asked);
+    onGranted(index, port, clock.now() - requested);
     return { type: 'granted', port };
   } catch (error) {
     signal.throwIfAborted();

@@ -4,7 +4,7 @@ import { WILDCARD_PROBE_HOST, type Endpoint, isLoopbackListener, isLoopbackAddre
 /** Where a listener takes connections on the server, as the server can be asked to connect there. */
 export interface ListenerAddresses {
   /** Those of the listener as it was requested: each of them that listens is to lead here. */
-  readonly asked: readonly Endpoint[];
+  readonly requested: readonly Endpoint[];
   /** Where sshd listens instead, without saying so, with GatewayPorts no (channel_fwd_bind_addr in OpenSSH's channels.c). */
   readonly instead: readonly Endpoint[];
   /** The name of the loopback addresses, for rules of a server (permitopen) that allow the name but not the address. */
@@ -15,25 +15,25 @@ export interface ListenerAddresses {
 
 /** `port` is the one that the server chose, where it chose one. */
 export function addressesOf(listen: Endpoint, port: number): ListenerAddresses {
-  if (listen.type === 'unix') return { asked: [listen], instead: [], name: null, beyond: null };
+  if (listen.type === 'unix') return { requested: [listen], instead: [], name: null, beyond: null };
   const at = (...hosts: readonly string[]) => hosts.map((host): Endpoint => ({ type: 'tcp', host, port }));
   const [name = null, beyond = null] = at('localhost', WILDCARD_PROBE_HOST);
   switch (listen.host.toLowerCase()) {
     case 'localhost':
-      return { asked: at('127.0.0.1', '::1'), instead: [], name, beyond };
+      return { requested: at('127.0.0.1', '::1'), instead: [], name, beyond };
     case '':
     case '*':
-      return { asked: at('127.0.0.1', '::1'), instead: [], name, beyond: null };
+      return { requested: at('127.0.0.1', '::1'), instead: [], name, beyond: null };
     case '127.0.0.1':
-      return { asked: at(listen.host), instead: [], name: null, beyond };
+      return { requested: at(listen.host), instead: [], name: null, beyond };
     case '::1':
-      return { asked: at(listen.host), instead: [], name: null, beyond: null };
+      return { requested: at(listen.host), instead: [], name: null, beyond: null };
     case '0.0.0.0':
-      return { asked: at('127.0.0.1'), instead: at('::1'), name, beyond: null };
+      return { requested: at('127.0.0.1'), instead: at('::1'), name, beyond: null };
     case '::':
-      return { asked: at('::1'), instead: at('127.0.0.1'), name, beyond: null };
+      return { requested: at('::1'), instead: at('127.0.0.1'), name, beyond: null };
     default:
-      return { asked: at(listen.host), instead: at('127.0.0.1', '::1'), name, beyond: null };
+      return { requested: at(listen.host), instead: at('127.0.0.1', '::1'), name, beyond: null };
   }
 }
 

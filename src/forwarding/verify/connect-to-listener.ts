@@ -55,11 +55,11 @@ export function untilMissing(
   clock: Clock,
   signal: AbortSignal,
 ): Promise<'missing' | 'slow'> {
-  const asked = clock.now();
+  const requested = clock.now();
   const answered = async (over: AbortSignal) => {
     await abortable(connection.ping(), over);
     await abortable(connection.ping(), over);
-    await sleep(clock, Math.max(LATER_MS, 4 * (clock.now() - asked)), over);
+    await sleep(clock, Math.max(LATER_MS, 4 * (clock.now() - requested)), over);
     return 'missing' as const;
   };
   const slow = (over: AbortSignal) =>

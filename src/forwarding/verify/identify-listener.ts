@@ -48,8 +48,8 @@ export async function identifyListener(
   const line = printable(bytes.toString('latin1').split(/[\r\n]/, 1)[0] ?? '', 60);
   if (!line.startsWith('SSH-')) return { ...other, who: `it says ${line}` };
   const fresh = await again();
-  const wire = adaptStreams({ readable: fresh, writable: fresh, close: () => fresh.close() });
-  const { hostKey } = await scanServer(wire, SCAN_MS, clock);
+  const stream = adaptStreams({ readable: fresh, writable: fresh, close: () => fresh.close() });
+  const { hostKey } = await scanServer(stream, SCAN_MS, clock);
   if (hostKey === null) return { ...other, who: `an SSH server (${line})` };
   const { keys, complete } = await ownKeys(listen, keyTypeOf(hostKey));
   const own = keys.some((key) => key.equals(hostKey));

@@ -63,10 +63,10 @@ export function createVerifier(connection: VerifiedConnection, deps: VerifierDep
   async function probeAll(
     listen: Endpoint,
     port: number,
-    which: 'asked' | 'instead',
+    which: 'requested' | 'instead',
   ): Promise<readonly ProbedAddress[]> {
-    const { [which]: places, name } = addressesOf(listen, port);
-    const seen = await Promise.all(places.map((address) => probe(listen, port, address)));
+    const { [which]: addresses, name } = addressesOf(listen, port);
+    const seen = await Promise.all(addresses.map((address) => probe(listen, port, address)));
     const closed = seen.filter(
       ({ address, result }) => isForbidden(result) && address.type === 'tcp' && isLoopbackListener(address),
     );
@@ -77,9 +77,9 @@ export function createVerifier(connection: VerifiedConnection, deps: VerifierDep
 
   return {
     verify: async (listen, port) => {
-      const asked = await probeAll(listen, port, 'asked');
-      const found = asked.some(({ result }) => result.type === 'ours');
-      return trusted(resultOf(asked, found ? [] : await probeAll(listen, port, 'instead')));
+      const requested = await probeAll(listen, port, 'requested');
+      const found = requested.some(({ result }) => result.type === 'ours');
+      return trusted(resultOf(requested, found ? [] : await probeAll(listen, port, 'instead')));
     },
     // Another SSH server than sshd may treat TELLTALE in another way.
     isExposed: async (listen, port) => {
@@ -88,8 +88,8 @@ export function createVerifier(connection: VerifiedConnection, deps: VerifierDep
       return (await probe(listen, port, beyond)).result.type === 'ours';
     },
     identify: async (listen, port, sendEnd = false) => {
-      const { asked, instead, name } = addressesOf(listen, port);
-      const [first, ...others] = asked;
+      const { requested, instead, name } = addressesOf(listen, port);
+      const [first, ...others] = requested;
       const [main, more] = [name === null ? [first!] : [first!, name], [...others, ...instead]];
       const failed: ProbedAddress[] = [];
       for (const address of [...main, ...more]) {

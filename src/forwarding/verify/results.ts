@@ -51,12 +51,12 @@ export type VerifyResult =
   | { readonly type: 'none' }
   | UnknownResult;
 
-/** The results of all addresses together. `instead` is empty unless nothing of `asked` leads here. */
-export function resultOf(asked: readonly ProbedAddress[], instead: readonly ProbedAddress[]): VerifyResult {
-  const here = only('ours', [...asked, ...instead]);
-  const elsewhere = only('other', [...asked, ...instead]);
+/** The results of all addresses together. `instead` is empty unless nothing of `requested` leads here. */
+export function resultOf(requested: readonly ProbedAddress[], instead: readonly ProbedAddress[]): VerifyResult {
+  const here = only('ours', [...requested, ...instead]);
+  const elsewhere = only('other', [...requested, ...instead]);
   const [stranger] = elsewhere;
-  const [dark] = only('unknown', asked);
+  const [dark] = only('unknown', requested);
   if (here.length === 0) {
     const unseen = dark ?? only('unknown', instead)[0];
     if (stranger === undefined) return unseen?.result ?? { type: 'none' };
@@ -73,22 +73,22 @@ export function resultOf(asked: readonly ProbedAddress[], instead: readonly Prob
       other: stranger.result,
     };
   if (dark !== undefined) {
-    const why = `${leads}, but what is at ${list(only('unknown', asked))} cannot be seen: ${dark.result.why}`;
+    const why = `${leads}, but what is at ${list(only('unknown', requested))} cannot be seen: ${dark.result.why}`;
     return { ...dark.result, why };
   }
-  if (only('ours', asked).length > 0) return { type: 'ours', whole: only('none', asked).length === 0 };
-  const why = `the server listens on loopback only (GatewayPorts no): ${leads}, and nothing listens on ${list(asked)}`;
+  if (only('ours', requested).length > 0) return { type: 'ours', whole: only('none', requested).length === 0 };
+  const why = `the server listens on loopback only (GatewayPorts no): ${leads}, and nothing listens on ${list(requested)}`;
   return { type: 'misplaced', why };
 }
 
 type Seen<T extends ProbeResult['type']> = ProbedAddress & { readonly result: Extract<ProbeResult, { type: T }> };
 
-function only<T extends ProbeResult['type']>(type: T, places: readonly ProbedAddress[]): readonly Seen<T>[] {
-  return places.filter((seen): seen is Seen<T> => seen.result.type === type);
+function only<T extends ProbeResult['type']>(type: T, addresses: readonly ProbedAddress[]): readonly Seen<T>[] {
+  return addresses.filter((seen): seen is Seen<T> => seen.result.type === type);
 }
 
-function list(places: readonly ProbedAddress[]): string {
-  return places.map(({ address }) => formatEndpoint(address)).join(' and ');
+function list(addresses: readonly ProbedAddress[]): string {
+  return addresses.map(({ address }) => formatEndpoint(address)).join(' and ');
 }
 
 /** Why a listener is in use, in words. */
