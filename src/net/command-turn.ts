@@ -3,8 +3,9 @@ import type { NetworkPath, Turn } from './pacing/turns.ts';
 import { deadline } from '../lib/async/deadline.ts';
 
 /**
- * The turn of a proxyCommand, which connects by itself. To what it does so is not known, and whether, only by what comes of it: so the
- * turn is told as open. Those with the same command share what becomes of it. Rejects as Turns.take() does.
+ * Takes the turn of a proxyCommand, which opens its connection itself. Where it connects to, and whether it does, shows
+ * only in its result: so the turn counts as opened at once. Tunnels with the same command share one path, and so each
+ * other's results. Rejects as Turns.take() does.
  */
 export async function takeCommandTurn(
   command: string,

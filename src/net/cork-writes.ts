@@ -1,6 +1,6 @@
 import type { Writable } from 'node:stream';
 
-/** A function to call before each write: all that is written within one tick goes out in one system call. */
+/** Makes a function to call before each write: everything written within one tick leaves in one system call. */
 export function corkWrites(socket: Writable): () => void {
   let corked = false;
   const uncork = () => {

@@ -7,16 +7,16 @@ import { addressesOf } from './transport.ts';
 export interface DeliverOptions {
   readonly clock: Clock;
   readonly unacknowledged: Device['unacknowledged'];
-  /** It still sent when all had been delivered, and is reset for that. */
+  /** The peer was still sending when everything had been delivered, so the socket is reset. */
   onReset(): void;
 }
 
 /**
- * Ends a socket whose other side has closed. First all that was written to it is delivered, however slowly its peer reads: "it is
- * RECOMMENDED that all data sent before this message be delivered to the actual destination" (RFC 4254 section 5.3). A reset or a
- * close(2) before that would take it out of the kernel's hands. What the peer still sends goes nowhere: a little is read, so that its
- * end is seen behind it; a peer that sends is reset, but not before it had everything and a moment to read it. One that
- * ends too is closed at once by Node. The answer stops the waiting.
+ * Ends a socket whose other side has closed. First everything that was written to it is delivered, however slowly the
+ * peer reads: "it is RECOMMENDED that all data sent before this message be delivered to the actual destination" (RFC
+ * 4254 section 5.3). A reset or a close(2) before that would take the data out of the kernel's hands. What the peer
+ * still sends is discarded: a little is read, so that its end is seen; a peer that keeps sending is reset, but only
+ * after it has had everything and a moment to read it. Node closes a peer that ends too. The result stops the waiting.
  */
 export function deliverThenClose(socket: Socket, { clock, unacknowledged, onReset }: DeliverOptions): () => void {
   let sent = 0;
@@ -40,7 +40,7 @@ export function deliverThenClose(socket: Socket, { clock, unacknowledged, onRese
     else if (left === null) cancel = clock.timer(LINGER_MS, () => socket.destroy());
     else cancel = clock.timer(again, () => check(Math.min(2 * again, LONGEST_CHECK_MS)));
   };
-  // Most peers end too as soon as they see the end: of those nothing need be known.
+  // Most peers end as soon as they see our end, and need no check.
   const start = () => (cancel = clock.timer(FIRST_CHECK_MS, () => check(FIRST_CHECK_MS)));
   socket.on('data', onData);
   socket.end();
@@ -52,19 +52,24 @@ export function deliverThenClose(socket: Socket, { clock, unacknowledged, onRese
   };
 }
 
-/** What of it the peer's kernel has not got; null where the system does not tell. A Unix socket has no way on which it could be. */
+/**
+ * Bytes that the peer's kernel has not acknowledged; null where the system does not tell. A Unix socket has none: its
+ * data is there at once.
+ */
 function undelivered(socket: Socket, unacknowledged: Device['unacknowledged']): number | null {
   const addresses = addressesOf(socket);
   return addresses.remotePort === 0 ? 0 : unacknowledged(addresses);
 }
 
-/** More than the last words of a conversation, less than what an upload should cost that nobody takes. */
+/** More than the end of any conversation, and little enough to lose from an upload that nothing reads. */
 const TRAILING_BYTES = 64 * 1024;
 
-/** From the last byte's delivery to the close: time for the peer to read it, which on some systems a reset takes away unread. */
+/**
+ * From the last byte's delivery to the close, for the peer to read it: on some systems a reset discards unread data.
+ */
 const READING_MS = 2000;
 
-/** The same where nobody knows of the delivery: the time that web servers give (nginx: lingering_time). */
+/** The same where delivery cannot be observed: what web servers allow (nginx: lingering_time). */
 const LINGER_MS = 30_000;
 
 const FIRST_CHECK_MS = 100;

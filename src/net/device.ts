@@ -1,17 +1,20 @@
 import type { SourcePorts } from './source-ports.ts';
 import type { Turns } from './pacing/turns.ts';
 
-/** What a tunnel wants to know of the machine that it runs on. */
+/** The machine that a tunnel runs on, as far as the tunnel depends on it. */
 export interface Device {
-  /** Calls `listener` when the machine woke up, or its addresses or routes have changed; the answer ends that. */
+  /**
+   * Calls `listener` when the machine has resumed from sleep, or its addresses or routes have changed; the result
+   * unsubscribes.
+   */
   onChange(listener: () => void): () => void;
-  /** Whether it has given this address of its own up for another one. */
+  /** Whether the machine has replaced this address of its own by another one. */
   lostAddress(address: string): Promise<boolean>;
   /** Bytes of this connection that the other end has not acknowledged, or null where the system does not tell. */
   unacknowledged(addresses: SocketAddresses): number | null;
-  /** The public halves of its own SSH host keys, as key blobs. */
+  /** The public halves of the machine's own SSH host keys, as key blobs. */
   hostKeys(): Promise<readonly Buffer[]>;
-  /** Calls `listener` when a person has said that listeners be taken; the answer ends that. */
+  /** Calls `listener` when a user has run `retry --take`; the result unsubscribes. */
   onTaken(listener: () => void): () => void;
   /** The ports from which a tunnel dials a server. */
   sourcePorts(tunnel: string, server: string): SourcePorts;
@@ -19,7 +22,7 @@ export interface Device {
   readonly turns: Turns;
 }
 
-/** For what is over before anything about the machine changes. */
+/** A device for work that ends before anything about the machine changes. */
 export const STATIC_DEVICE: Pick<Device, 'onChange' | 'lostAddress' | 'unacknowledged'> = {
   onChange: () => () => {},
   lostAddress: () => Promise.resolve(false),

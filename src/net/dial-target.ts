@@ -14,12 +14,12 @@ import { guardListeners } from './guard-listeners.ts';
 import { formatEndpoint, type Endpoint } from '../model/endpoint.ts';
 import type { ServerSpec } from '../model/spec.ts';
 
-/** What of a tunnel matters for the way to its targets. */
+/** The part of a tunnel that matters for dialling its targets. */
 export type TargetDialSpec = Pick<ServerSpec, 'connectTimeoutMs' | 'addressFamily'>;
 
 /**
- * A connection to the target of a forward, with allowHalfOpen and shielded. The addresses of a name are tried as those of a server are
- * (RFC 8305). Rejects with target-unreachable or the signal's reason.
+ * Opens a connection to the target of a forward, with allowHalfOpen and guardListeners(). The addresses of a name are
+ * tried like those of a server (RFC 8305). Rejects with target-unreachable or the signal's reason.
  */
 export async function dialTarget(
   target: Endpoint,
@@ -29,7 +29,7 @@ export async function dialTarget(
   lookup = systemLookup,
 ): Promise<Socket> {
   try {
-    // A server may send a thousand visitors at once.
+    // A server may open a thousand channels at once.
     await fewATurn();
     return guardListeners(await open(target, spec, clock, signal, lookup));
   } catch (error) {
@@ -76,10 +76,10 @@ async function open(
   }
 }
 
-/** Which address of a target answered last. */
+/** The address at which each target answered last. */
 const hosts = createHostMemory();
 
-/** A refusal says that the machine is there; that one family has no way there says nothing. */
+/** A refusal shows that the machine is there; an error of a family without a route shows nothing. */
 function mostTelling(errors: readonly unknown[]): unknown {
   return errors.find((error) => errorCode(error) === 'ECONNREFUSED') ?? errors[0];
 }

@@ -25,19 +25,22 @@ export interface DialDeps {
   readonly clock: Clock;
   readonly turns: Turns;
   readonly lookup?: Lookup;
-  /** Where to dial from; any port where it is absent or null. */
+  /** The ports to dial from; any port where it is absent or null. */
   readonly ports?: PortChoice;
-  /** Who dials; absent for a command of a person. */
+  /** The tunnel that dials; absent for a command that a user runs. */
   readonly request?: Pick<TurnRequest, 'loginHistory' | 'urgent' | 'since'>;
   /** The server behind, where the host is a proxy. */
   readonly behindProxy?: string | undefined;
-  /** The turn comes at that time (infinity: when others have had theirs). Said again at least every ten seconds, and when that changes. */
+  /**
+   * The turn comes at that time (infinity: after others have had theirs). Called at least every ten seconds, and at
+   * each change.
+   */
   onWait?(at: number): void;
-  /** It is our turn. */
+  /** The turn has come. */
   onTurn?(): void;
 }
 
-/** A connection, with the turn that it took and what is left of the time. */
+/** An open connection, the turn that it took, and what is left of the time. */
 export interface Dialled {
   readonly socket: Socket;
   readonly turn: Turn;
@@ -61,12 +64,12 @@ export async function dial(spec: DialSpec, timeoutMs: number, deps: DialDeps, si
     const leftMs = timeoutMs - (clock.now() - started);
     const addresses = turns.hosts.ordered(spec.host, found);
     const dialled = await dialOne(spec, addresses, leftMs, request, deps, signal);
-    // The name may lead elsewhere by now.
+    // The name may resolve differently by now.
     if (dialled !== null) return dialled;
   }
 }
 
-/** When dial() may dial at the earliest, as far as is known without looking the name up. */
+/** The earliest time at which dial() may dial, as far as is known without looking the name up. */
 export function nextDialAt(
   spec: DialSpec,
   deps: Pick<DialDeps, 'clock' | 'turns' | 'request' | 'behindProxy'>,
@@ -77,7 +80,7 @@ export function nextDialAt(
   return Math.min(...addresses.map((address) => deps.turns.nextAt(pathTo(spec, address, deps), request)));
 }
 
-/** Who dials, with what is not said of it: a command of a person. */
+/** A request for a turn; where nothing is said of the tunnel, that of a command that a user runs. */
 export function turnRequest(
   { connectLimit }: DialSpec,
   { request, clock }: Pick<DialDeps, 'request' | 'clock'>,
@@ -96,7 +99,7 @@ function pathTo(spec: DialSpec, address: string, { behindProxy }: Pick<DialDeps,
   return { address, port: spec.port, source: sourceOf(spec), behindProxy };
 }
 
-/** Where connections come from, as far as that was chosen; a server counts each of our addresses by itself. */
+/** The configured source of connections, or null; servers count each of our addresses by itself. */
 export function sourceOf({
   bindAddress,
   bindInterface,
@@ -104,7 +107,7 @@ export function sourceOf({
   return bindAddress ?? bindInterface;
 }
 
-/** Null where no address had its turn for so long that the name should be looked up again. */
+/** Null where no address has had its turn for so long that the name should be looked up again. */
 async function dialOne(
   spec: DialSpec,
   addresses: readonly string[],
@@ -118,7 +121,7 @@ async function dialOne(
   const times = addresses.map(nextAt);
   const now = clock.now();
   if (Math.min(...times) > now) deps.onWait?.(Math.min(...times));
-  // One whose turn comes now, or as soon as somebody else has had it, is not kept waiting by one whose turn comes later.
+  // An address whose turn comes now, or right after another's, does not wait for an address whose turn comes later.
   const isSoon = (_: string, index: number) =>
     times[index]! <= now + SOON_MS || times[index] === Number.POSITIVE_INFINITY;
   const inOrder = [...addresses.filter(isSoon), ...addresses.filter((one, index) => !isSoon(one, index))];
@@ -144,7 +147,7 @@ async function dialOne(
   const noTurnForLong = async (own: AbortSignal): Promise<never> => {
     do await sleep(clock, LOOKUP_AGAIN_MS, own);
     while (dialling.size > 0);
-    // The addresses that were dialled have failed, and the others wait.
+    // All dialled addresses have failed, and the others wait.
     deps.onWait?.(Math.min(...addresses.map(nextAt).filter((at) => at > clock.now())));
     throw NO_TURN;
   };
@@ -157,11 +160,11 @@ async function dialOne(
 }
 
 const SOON_MS = 1000;
-/** Who has no turn for so long looks the name up again, and says that it lives. */
+/** After this long without a turn the name is looked up again, and a heartbeat sent. */
 export const LOOKUP_AGAIN_MS = 10_000;
 export const NO_TURN = new Error('no turn yet');
 
-/** Closes a connection that nobody needs. */
+/** Closes a connection that is not needed. */
 export function discard({ socket, turn }: Dialled): void {
   resetSocket(socket);
   turn.end();
@@ -180,7 +183,7 @@ async function dialInTurn(
   try {
     const socket = await dialAddress(spec, address, timeoutMs, turn, deps, signal);
     const tookMs = clock.now() - started;
-    // What a proxy lets in, the server behind it may still refuse.
+    // The proxy let the connection in; the server behind it may still refuse it.
     if (deps.behindProxy === undefined) turn.opened();
     turns.hosts.answered(spec.host, address, tookMs);
     return { socket, turn, leftMs: Math.max(MIN_HANDSHAKE_MS, timeoutMs - tookMs) };
@@ -191,7 +194,7 @@ async function dialInTurn(
   }
 }
 
-/** A TCP connection won at the last moment is still worth a try. */
+/** A TCP connection that opens at the last moment still gets this long for its handshake. */
 const MIN_HANDSHAKE_MS = 1000;
 
 async function resolve(spec: DialSpec, lookup: Lookup, signal: AbortSignal): Promise<readonly string[]> {
@@ -202,7 +205,7 @@ async function resolve(spec: DialSpec, lookup: Lookup, signal: AbortSignal): Pro
       cause: error,
     });
   });
-  // An address that stands in the place of a name comes back whatever its family.
+  // A literal address is returned whatever family was asked for.
   const fitting = found.filter((entry) => family === 0 || entry.family === family);
   if (fitting.length === 0) {
     const what = family === 0 ? 'address' : `IPv${family} address`;
@@ -212,7 +215,7 @@ async function resolve(spec: DialSpec, lookup: Lookup, signal: AbortSignal): Pro
   return [...new Set(fitting.map((entry) => entry.address))];
 }
 
-/** From an address of one family only addresses of the same can be reached. */
+/** A bind address reaches addresses of its own family only. */
 function wantedFamily({ addressFamily, bindAddress }: DialSpec): Family {
   if (addressFamily === 'any') return isIP(bindAddress ?? '') as Family;
   return familyOf({ addressFamily });
@@ -242,7 +245,7 @@ async function dialAddress(
   }
 }
 
-/** What an error of a connection that did not open means. */
+/** Translates the error of a connection that did not open. */
 export function translate(error: unknown, where: string): TunnelFailure {
   const code = errorCode(error);
   const failure = error instanceof TimeoutError ? 'connect-timeout' : (SYSTEM_ERRORS[code ?? ''] ?? 'unreachable');
@@ -259,7 +262,10 @@ const SYSTEM_ERRORS: Readonly<Record<string, FailureCode>> = {
   EADDRNOTAVAIL: 'unreachable',
 };
 
-/** A refusal says that the server is there, a time-out that a route is; the message keeps what every address answered. */
+/**
+ * Picks the failure that tells most: a refusal shows that the server is there, a time-out that a route is. The message
+ * keeps what every address answered.
+ */
 function mostTelling(failures: readonly TunnelFailure[]): TunnelFailure {
   const codes = failures.map((failure) => failure.code);
   const code = TELLING.find((candidate) => codes.includes(candidate)) ?? 'unreachable';

@@ -5,7 +5,7 @@ import type { ServerSpec } from '../model/spec.ts';
 type Binding = Pick<ServerSpec, 'bindAddress' | 'bindInterface'>;
 
 /**
- * The address of this device that a connection to an address of this family comes from, or null for any: `bindAddress`, else one of
+ * The local address for a connection to an address of this family, or null for any: `bindAddress`, else an address of
  * `bindInterface` (ssh_config(5)), as it is at this moment. Throws `unreachable` where the interface has none.
  */
 export function localAddress(
@@ -15,7 +15,7 @@ export function localAddress(
 ): string | null {
   if (bindAddress !== null || bindInterface === null) return bindAddress;
   const fitting = (interfaces[bindInterface] ?? []).filter((each) => each.family === `IPv${family}`);
-  // As ssh (sshconnect.c, check_ifaddrs): what leads farther comes first.
+  // As ssh does (sshconnect.c, check_ifaddrs): an address that reaches farther comes first.
   const far = fitting.find(
     ({ address }) => address !== '127.0.0.1' && address !== '::1' && !/^fe[89ab]/i.test(address),
   );
@@ -25,7 +25,7 @@ export function localAddress(
   throw new TunnelFailure('unreachable', `the interface ${bindInterface} (bindInterface) ${what}`);
 }
 
-/** For a message: where connections come from, if that was chosen. */
+/** The configured source of connections, for a message. */
 export function describeBinding({ bindAddress, bindInterface }: Binding): string {
   if (bindAddress !== null) return ` (bindAddress: ${bindAddress})`;
   return bindInterface === null ? '' : ` (bindInterface: ${bindInterface})`;

@@ -5,23 +5,23 @@ import { errorCode } from '../lib/text.ts';
 import { openSocket, TimeoutError } from './open-socket.ts';
 import { resetSocket } from './reset-socket.ts';
 
-/** Which ports to come from; null leaves it to the system. */
+/** The local ports to use; null leaves the choice to the system. */
 export type PortChoice = { preferred(): number; fresh(): number } | null;
 
 export interface PersistentOptions {
   readonly timeoutMs: number;
-  /** Asks once, for where a firewall may count every packet that it drops. */
+  /** Asks once: a firewall may count every packet that it drops. */
   readonly gentle?: boolean;
   readonly ports: PortChoice;
   readonly clock: Clock;
 }
 
 /**
- * A TCP connection to one address within `timeoutMs`, from the preferred port. It asks afresh every second and a half, because the
- * kernel repeats itself after 1, 3 and 7 seconds only and a path that comes back in between would go unnoticed. From then on a
- * second connection is tried beside it, from another port and with all the time there is: for links so slow that an answer takes
- * longer, for a port that something on the way or on this machine does not let through. The first that opens is taken. An answer
- * that says no, or that there is no way there, ends both.
+ * Opens a TCP connection to one address within `timeoutMs`, from the preferred port. It tries afresh every second and a
+ * half, because the kernel repeats a SYN only after 1, 3 and 7 seconds, and a path that comes back in between would go
+ * unnoticed. From then on a second attempt runs beside it, from another port and with all the time left: for links
+ * whose answers take longer, and for a port that is blocked on the way or on this machine. The first that opens is
+ * used. A refusal, or an answer that there is no route, ends both.
  */
 export async function openPersistently(
   options: TcpNetConnectOpts,
@@ -74,21 +74,26 @@ export async function openPersistently(
 
 const RETRY_MS = 1500;
 
-/** The kernel repeats itself once within this time. */
+/** The kernel repeats a SYN once within this time. */
 const GENTLE_RETRY_MS = 2900;
 
 function isRetryable(error: unknown): boolean {
   return error instanceof TimeoutError || isPortError(error);
 }
 
-/** The port is taken, or still belongs to a connection between the same two ends; the server had no say in it. */
+/**
+ * The local port is taken, or still belongs to a connection between the same two addresses; the server was not asked.
+ */
 function isPortError(error: unknown): boolean {
   return PORT_ERRORS.includes(errorCode(error) ?? '');
 }
 
 const PORT_ERRORS = ['EADDRINUSE', 'EADDRNOTAVAIL', 'EACCES'];
 
-/** The first that opens; a later one is closed. The first refusal ends it, a mere time-out only when it was the last. */
+/**
+ * Resolves with the first that opens, and closes a later one. The first refusal rejects; a time-out only where it was
+ * the last.
+ */
 function firstOf(tries: readonly Promise<Socket>[]): Promise<Socket> {
   return new Promise((resolve, reject) => {
     let settled = false;

@@ -1,10 +1,12 @@
 import { connect, type NetConnectOpts, type Socket } from 'node:net';
 import type { Clock } from '../lib/async/clock.ts';
 
-/** The connection was not there in time; what it was is for the caller to say. */
+/** The connection did not open in time; the caller says which connection. */
 export class TimeoutError extends Error {}
 
-/** A connected socket, or the system's error, a TimeoutError or the signal's reason; in those cases nothing is left open. */
+/**
+ * Opens a socket. Rejects with the system's error, a TimeoutError or the signal's reason, and then leaves nothing open.
+ */
 export function openSocket(
   options: NetConnectOpts,
   timeoutMs: number,
@@ -30,7 +32,7 @@ export function openSocket(
       cancel();
       signal.removeEventListener('abort', onAbort);
       socket.off('error', giveUp);
-      // Until the next owner listens, a late error must not become an uncaught exception.
+      // A late error must not become an uncaught exception before the next owner listens.
       socket.on('error', () => {});
     };
     signal.addEventListener('abort', onAbort, { once: true });

@@ -2,9 +2,9 @@ import type { Readable } from 'node:stream';
 import { abortable, deferred } from '../lib/async/abort.ts';
 
 /**
- * The first bytes of a stream that nobody has read yet, `wanted` of them or fewer: as soon as that many are there, as `enough` of what
- * is there says so, or at its end. They are put back, and the stream is left for its next owner as it was. Rejects with the signal's
- * reason, and then puts back what was there too.
+ * Reads the first bytes of a stream without consuming them: `wanted` bytes, fewer where `enough` says so, or all up to
+ * its end. They are put back, and the stream is left for its next owner as it was, also where this rejects with the
+ * signal's reason.
  */
 export async function peek(
   stream: Readable,
@@ -15,7 +15,7 @@ export async function peek(
   let seen: Buffer = Buffer.alloc(0);
   const done = deferred<void>();
   const onReadable = () => {
-    // Never with a plain read(): with the last bytes it would take the end of the stream from its next owner.
+    // Never with a plain read(): together with the last bytes it would take the stream's end from the next owner.
     while (seen.length < wanted && stream.readableLength > 0) {
       const piece = stream.read(Math.min(stream.readableLength, wanted - seen.length)) as Buffer | null;
       if (piece === null) break;

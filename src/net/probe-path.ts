@@ -11,8 +11,9 @@ import type { TurnRequest, Turns } from './pacing/turns.ts';
 import { firstToEnd } from '../lib/async/scope.ts';
 
 /**
- * Resolves as soon as a new TCP connection to where this one leads is answered, if only by a refusal: one of ours, which is closed
- * at once, or anybody's. Tries until then; rejects only with the signal's reason.
+ * Resolves as soon as a new TCP connection to the address of this one is answered, if only by a refusal: a connection
+ * of this probe, which is closed at once, or any other of the process. Tries until then; rejects only with the signal's
+ * reason.
  */
 export async function probePath(
   { remoteAddress, remotePort }: SocketAddresses,
@@ -30,7 +31,7 @@ export async function probePath(
       resetSocket(await openSocket(options, patience, clock, own));
       turn.opened();
     } catch (error) {
-      // A refusal is told to all who wait for an answer, us among them.
+      // A refusal is an answer too: untilAnswered() resolves with it.
       throw own.aborted ? error : turn.failed(translate(error, remoteAddress));
     } finally {
       turn.end();
@@ -47,7 +48,7 @@ interface ProbeDeps {
   readonly turns: Turns;
 }
 
-/** A connection that only sees whether it is answered. */
+/** A connection that only sees whether the server answers. */
 export function probeRequest(limit: ConnectLimit | null, clock: Clock): TurnRequest {
   return { purpose: 'probe', loginHistory: 'proven', urgent: false, since: clock.now(), limit };
 }

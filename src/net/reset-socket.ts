@@ -2,9 +2,10 @@ import type { Writable } from 'node:stream';
 import type { SshStream } from './stream-adapter.ts';
 
 /**
- * Ends a socket with a reset, so that its port is free at once and the peer's kernel knows; a Unix socket, which has no reset, is
- * closed. Never throws. While a shutdown(2) is under way, libuv refuses the reset (EINVAL from uv_tcp_close_reset) and Node then
- * leaves the descriptor open for good: so it waits for the shutdown, which needs no answer from the peer.
+ * Ends a socket with a reset, so that its port is free at once and the peer's kernel knows; a Unix socket, which has no
+ * reset, is closed. Never throws. While a shutdown(2) is under way, libuv refuses the reset (EINVAL from
+ * uv_tcp_close_reset) and Node then leaks the descriptor: so the reset waits for the shutdown, which needs no answer
+ * from the peer.
  */
 export function resetSocket(socket: Pick<SshStream, keyof Writable | 'resetAndDestroy'>): void {
   if (socket.destroyed) return;
@@ -16,7 +17,7 @@ export function resetSocket(socket: Pick<SshStream, keyof Writable | 'resetAndDe
   try {
     socket.resetAndDestroy();
   } catch {
-    // Node throws ERR_INVALID_HANDLE_TYPE where the handle is not TCP's.
+    // Node throws ERR_INVALID_HANDLE_TYPE where the handle is not a TCP socket.
     socket.destroy();
   }
 }

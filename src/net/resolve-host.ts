@@ -5,14 +5,14 @@ import { systemClock } from '../lib/async/clock.ts';
 import { readText } from '../lib/files/read-file.ts';
 import { errorText } from '../lib/text.ts';
 
-/** The addresses of a name, of one family or of both (0), in the order in which they should be tried. */
+/** Looks up the addresses of a name, of one family or of both (0), in the order in which they should be tried. */
 export type Lookup = (host: string, family: 0 | 4 | 6) => Promise<readonly LookupAddress[]>;
 
 /**
- * getaddrinfo(3), so that hosts files and mDNS count. It cannot be cancelled, and without a network it may hold one of Node's few
- * threads for half a minute: whoever asks for a name that is still being looked up waits for the same answer, or the questions
- * of a long outage would queue up without end. It asks the name servers that it began with to the end; where there are others
- * meanwhile, these are asked beside it.
+ * Uses getaddrinfo(3), so that hosts files and mDNS count. It cannot be cancelled, and without a network it may hold
+ * one of Node's few threads for half a minute: so all requests for one name share a running look-up, or those of a long
+ * outage would queue up without end. getaddrinfo keeps asking the name servers that it began with; where resolv.conf
+ * names others meanwhile, those are asked beside it.
  */
 export const systemLookup: Lookup = (host, family) => {
   const key = `${family} ${host}`;
@@ -55,7 +55,10 @@ async function nameServers(): Promise<string> {
   return await readText('/etc/resolv.conf').catch(errorText);
 }
 
-/** The name servers that are there now, without a thread of Node's; nothing where they do not answer, or do not know the name. */
+/**
+ * Asks the present name servers without one of Node's threads; returns nothing where they do not answer, or do not know
+ * the name.
+ */
 async function askDirectly(host: string, family: 0 | 4 | 6): Promise<readonly LookupAddress[]> {
   const resolver = new Resolver({ timeout: CHECK_MS, tries: 1 });
   const answers = await Promise.all([

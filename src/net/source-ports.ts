@@ -1,37 +1,37 @@
 import { createHash } from 'node:crypto';
 
 /**
- * The local ports from which one tunnel dials one server. A server that still holds a dead connection of ours answers a new one
- * from the same port with a challenge (RFC 5961 section 4), our kernel resets the dead one, and its listener comes free at once;
- * from any other port it would be refused for as long as the server takes to notice.
+ * The local ports from which one tunnel dials one server. A server that still holds a dead connection of ours answers a
+ * new one from the same port with a challenge (RFC 5961 section 4), our kernel resets the dead one, and its listener is
+ * free at once; from any other port the listener stays in use until the server notices.
  */
 export interface SourcePorts {
-  /** The port to dial from: that of the last connection, or one that follows from the names where nothing is remembered. */
+  /** The port to dial from: that of the last connection, or one derived from the names where none is remembered. */
   preferred(): number;
-  /** Another one, for when that does not work. */
+  /** Another port, for when the preferred one does not work. */
   fresh(): number;
   /** A connection was opened from this port. */
   used(port: number): void;
   /** Ports of earlier connections that the server may still hold. */
   earlier(current: number): readonly number[];
-  /** What is remembered is another machine's: to come from its ports would end its connections. */
+  /** Forgets ports that belong to another machine: dialling from them would end its connections. */
   forget(): void;
-  /** The server let go of a listener that a dead connection of ours held. */
+  /** The server released a listener that a dead connection of ours held. */
   evicted(eviction: Eviction): void;
 }
 
-/** Evidence of what this way of letting go of dead connections is worth here. */
+/** Evidence of how well eviction works on this path. */
 export interface Eviction {
-  /** When, as in 2026-01-31. */
+  /** The date, as in 2026-01-31. */
   readonly day: string;
-  /** How long it took. */
+  /** How long the server took. */
   readonly seconds: number;
 }
 
-/** Longer than that it was the server that noticed by itself. */
+/** A longer time shows that the server noticed by itself. */
 export const EVICTED_AT_ONCE_S = 5;
 
-/** Where ports are remembered: newest first. Must survive a loss of power. */
+/** Remembers ports, newest first. Must survive a loss of power. */
 interface PortMemory {
   recall(key: string): readonly number[];
   remember(key: string, ports: readonly number[]): void;
@@ -39,7 +39,7 @@ interface PortMemory {
   noteEviction(key: string, eviction: Eviction): void;
 }
 
-/** Ports that nobody is given who does not ask for them, both ends included. */
+/** Ports that the system assigns only where they are asked for, both ends included. */
 interface PortRange {
   readonly low: number;
   readonly high: number;
@@ -48,7 +48,7 @@ interface PortRange {
 export interface SourcePortOptions {
   readonly memory: PortMemory;
   readonly range: PortRange;
-  /** Tells this device from others that share its address to the world. */
+  /** Distinguishes this device from others behind the same public address. */
   readonly device: string;
   readonly random: () => number;
 }
@@ -70,7 +70,7 @@ export function sourcePorts(key: string, { memory, range, device, random }: Sour
   };
 }
 
-/** More than one only when connections did not open from the port that was wanted. */
+/** There is more than one only where connections did not open from the preferred port. */
 const MAX_KNOWN = 3;
 
 function hash(text: string): number {

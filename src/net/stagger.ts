@@ -3,9 +3,9 @@ import type { Clock } from '../lib/async/clock.ts';
 
 export interface StaggerOptions<T> {
   readonly clock: Clock;
-  /** How long one is waited for before the next begins beside it. */
+  /** How long to wait for one before the next starts beside it. */
   readonly delayMs: number;
-  /** Undoes a success that came too late. */
+  /** Undoes a success that comes too late. */
   discard(late: T): void;
 }
 

@@ -1,8 +1,8 @@
 import { Duplex, type Readable, type Writable } from 'node:stream';
 
-/** What an SSH connection runs over: a TCP socket, or something that behaves like one. */
+/** The stream below an SSH connection: a TCP socket, or an adapter that behaves like one. */
 export interface SshStream extends Duplex {
-  /** Bytes written so far, those that still wait included. */
+  /** Bytes written so far, queued ones included. */
   readonly bytesWritten: number;
   resetAndDestroy(): unknown;
 }
@@ -10,13 +10,13 @@ export interface SshStream extends Duplex {
 export interface StreamPair {
   readonly readable: Readable;
   readonly writable: Writable;
-  /** Ends both at once. */
+  /** Ends both streams at once. */
   close(): void;
-  /** Somebody else says when they have ended, and why: until then their ends are not passed on. */
+  /** The owner of the streams reports when and why they end: until then their ends are not passed on. */
   readonly ownerReportsEnd?: true;
 }
 
-/** Makes a wire of two streams: a channel through another server, the pipes of a program. */
+/** Adapts a pair of streams to one: a channel through another server, or the pipes of a program. */
 export function adaptStreams(pair: StreamPair): SshStream {
   return new StreamAdapter(pair);
 }
@@ -30,10 +30,10 @@ class StreamAdapter extends Duplex implements SshStream {
     this.#pair = pair;
     const { readable, writable } = pair;
     readable.on('data', (chunk: Buffer) => {
-      // After the end it is read for nobody, so that it comes to its own end.
+      // After the end the rest is read and dropped, so that the stream reaches its own end.
       if (!this.destroyed && !this.push(chunk)) readable.pause();
     });
-    // What went wrong is told by whoever made the streams.
+    // The owner of the streams reports what went wrong.
     const onFailure = () => {
       if (pair.ownerReportsEnd !== true) this.destroy();
     };
@@ -83,7 +83,7 @@ class StreamAdapter extends Duplex implements SshStream {
 
   override _destroy(error: Error | null, done: (error: Error | null) => void): void {
     this.#pair.close();
-    // A stream that nobody reads never closes.
+    // An unread stream never closes.
     this.#pair.readable.resume();
     done(error);
   }

@@ -4,24 +4,24 @@ import type { SocketAddresses } from './device.ts';
 import { corkWrites } from './cork-writes.ts';
 import type { SshStream } from './stream-adapter.ts';
 
-/** What is below an SSH connection, as far as those who share it need to know. */
+/** The transport below an SSH connection, as its users need to know it. */
 export interface Transport {
-  /** True as soon as it is gone, before anybody above is told. */
+  /** True as soon as it is gone, before anything above is notified. */
   lost(): boolean;
-  /** Gathers all that is written within this tick into one system call. */
+  /** Corks the stream, so that everything written within this tick leaves in one system call. */
   cork(): void;
-  /** True while so much waits to be sent that senders should stop reading. */
+  /** True while so much is queued that senders should stop reading. */
   congested(): boolean;
-  /** Calls `resume` once when nothing waits any more; the answer forgets it. */
+  /** Calls `resume` once when the queue is empty; the result unsubscribes. */
   onceDrained(resume: () => void): () => void;
   traffic(): Omit<Traffic, 'unacknowledged'>;
-  /** The TCP connection at the bottom, or null where there is none of ours. */
+  /** The addresses of the TCP connection at the bottom, or null where it is not ours. */
   readonly addresses: SocketAddresses | null;
-  /** Whether that leads to the server itself, so that what it acknowledges is what the server has got. */
+  /** Whether that connection leads to the server itself, so that what it acknowledges has reached the server. */
   readonly direct: boolean;
 }
 
-/** `below` is the transport of the connection that carries this one, if another SSH connection does. */
+/** `below` is the transport of the SSH connection that carries this one, if there is one. */
 export function createTransport(
   socket: SshStream,
   { addresses, direct }: Pick<Transport, 'addresses' | 'direct'>,
@@ -41,13 +41,13 @@ export function createTransport(
     cork: corkWrites(socket),
     congested: () => socket.writableLength > CONGESTED_BYTES || (below?.congested() ?? false),
     onceDrained: (resume) => {
-      // A few bytes above may go out without a sign; what makes senders wait is then below.
+      // A few bytes above may leave without a 'drain'; what holds senders up is then below.
       if (below !== null && socket.writableLength <= CONGESTED_BYTES) return below.onceDrained(resume);
       waiting.add(resume);
       return () => waiting.delete(resume);
     },
     traffic: () => {
-      // What has left this connection may still wait in the one below.
+      // What has left this connection may still be queued in the one below.
       const backlog = socket.writableLength + (below?.traffic().backlog ?? 0);
       return { heardAt, bytesSent: socket.bytesWritten - backlog, backlog };
     },
@@ -56,7 +56,7 @@ export function createTransport(
   };
 }
 
-/** The two ends of a socket, to be asked while it is open: one that was closed no longer knows them. */
+/** The addresses of a socket, to be read while it is open: a closed one no longer has them. */
 export function addressesOf({
   localAddress = '',
   localPort = 0,
@@ -66,7 +66,7 @@ export function addressesOf({
   return { localAddress, localPort, remoteAddress, remotePort };
 }
 
-/** Enough to keep a fast link busy, little enough that a keystroke does not wait behind it for long on a slow one. */
+/** Enough to keep a fast link busy, and little enough that a keystroke does not wait long behind it on a slow one. */
 const CONGESTED_BYTES = 512 * 1024;
 
 /** Counters of the socket at one moment. */

@@ -1,8 +1,8 @@
-/** A stream that several may keep from being read. */
+/** A stream that several parties can pause. */
 export interface Valve {
   readonly destroyed: boolean;
   pause(): void;
-  /** It is read again when all who have paused it have said so. */
+  /** Resumes the stream when every party that paused it has called this. */
   resume(): void;
 }
 

@@ -1,10 +1,10 @@
-/** What is remembered of the addresses of hosts, for as long as the process lives. */
+/** What the process remembers of the addresses of hosts. */
 export interface HostMemory {
   /** The addresses in the order in which they should be tried: the one that answered last first, then the families in turns. */
   ordered(host: string, addresses: readonly string[]): readonly string[];
-  /** The addresses that the name had last. */
+  /** The addresses that the name resolved to last. */
   last(host: string): readonly string[];
-  /** This one answered after so many milliseconds. */
+  /** This address answered after so many milliseconds. */
   answered(host: string, address: string, ms: number): void;
   /** How long to wait for one address before the next is tried beside it. */
   patience(host: string): number;
@@ -39,7 +39,7 @@ interface HostRecord {
   readonly tookMs: number;
 }
 
-/** RFC 8305 section 4: the family of the first, then the other, in turns. */
+/** Alternates the families, beginning with that of the first address (RFC 8305 section 4). */
 export function interleaved(addresses: readonly string[]): readonly string[] {
   const isSix = (address: string) => address.includes(':');
   const [first] = addresses;
@@ -49,7 +49,7 @@ export function interleaved(addresses: readonly string[]): readonly string[] {
   return same.flatMap((address, index) => [address, ...other.slice(index, index + 1)]).concat(other.slice(same.length));
 }
 
-/** RFC 8305 sections 5 and 8: 250 ms, more where answers are known to take longer, two seconds at most. */
+/** RFC 8305 sections 5 and 8: 250 ms, more where answers are known to take longer, at most two seconds. */
 const STAGGER_MS = 250;
 const LONGEST_STAGGER_MS = 2000;
 

@@ -3,22 +3,22 @@ import { FAIL2BAN_MS, loginAt } from './failed-logins.ts';
 import { inWindow } from './window.ts';
 
 export type ConnectionEvent =
-  /** It was let in; sshd has not spoken yet. */
+  /** The connection was accepted; sshd has not spoken yet. */
   | 'opened'
-  /** The machine answered that nobody listens. */
+  /** The machine answered that the port is closed. */
   | 'refused'
   /** A firewall answered in its place (ICMP instead of a reset). */
   | 'barred'
   | 'unanswered'
-  /** Nothing was sent, or there was no way. */
+  /** No packet was sent, or there was no route. */
   | 'unsent'
-  /** It was let in, and ended before the server said who it is. */
+  /** The connection was accepted, and ended before the server identified itself. */
   | 'dropped'
   | 'accepted'
   | 'rejected'
-  /** It ended in another way before a login. */
+  /** The connection ended in another way before a login. */
   | 'left'
-  /** It was logged in and has ended. */
+  /** The connection was logged in and has ended. */
   | 'ended';
 
 export const START: Pace = {
@@ -49,7 +49,7 @@ export function begin(pace: Pace, { at, purpose }: Begun): Pace {
   return purpose === 'probe' ? { ...next, probing: true } : { ...next, pending: pace.pending + 1 };
 }
 
-/** The earliest time at which this one may begin, or infinity where only an event can tell. */
+/** The earliest time at which this connection may begin, or infinity where only an event can tell. */
 export function nextAt(pace: Pace, { purpose, loginHistory, urgent, limit }: PaceRequest, now: number): number {
   if (purpose === 'probe' ? pace.probing : pace.pending >= pace.width) return Number.POSITIVE_INFINITY;
   return Math.max(
@@ -62,7 +62,7 @@ export function nextAt(pace: Pace, { purpose, loginHistory, urgent, limit }: Pac
   );
 }
 
-/** What became of a connection. `random` spreads those who share a server. */
+/** The pace after an event of a connection. `random` spreads devices that share a server. */
 export function applyEvent(last: Pace, event: ConnectionEvent, begun: Begun, now: number, random: () => number): Pace {
   if (event === 'opened') return applyOpened(last, now);
   if (event === 'ended') return applyEnded(last, now);
@@ -92,7 +92,7 @@ export function applyEvent(last: Pace, event: ConnectionEvent, begun: Begun, now
 }
 
 function applyDropped(pace: Pace, begun: Begun, now: number, random: () => number): Pace {
-  // What is dropped late has come to LoginGraceTime, what is dropped early to MaxStartups.
+  // A late drop is LoginGraceTime, an early one MaxStartups.
   const charged = now - begun.at > LATE_DROP_MS ? charge(pace, GRACE_EXCEEDED_MS, now) : pace;
   if (begun.at <= pace.droppedAt) return charged;
   const dropped = pace.dropped + 1;
@@ -114,7 +114,7 @@ function applyOpened(pace: Pace, now: number): Pace {
   return { ...pace, refused: 0, retryAt: 0, limit: unlimited ? { type: 'none' } : pace.limit };
 }
 
-/** The same for one that did not open. */
+/** The same for a connection that did not open. */
 function applyNotOpened(
   pace: Pace,
   event: 'refused' | 'barred' | 'unanswered' | 'unsent',
@@ -143,7 +143,7 @@ export function isLimited({ limit, quietUntil }: Pace, now: number): boolean {
   return limit.type === 'known' ? limit.until > now : limit.type === 'suspected' && quietUntil > now;
 }
 
-/** Whether there is nothing to remember of it. */
+/** Whether there is nothing to remember of this server. */
 export function isForgettable(pace: Pace, now: number): boolean {
   return (
     pace.pending === 0 &&
@@ -154,7 +154,9 @@ export function isForgettable(pace: Pace, now: number): boolean {
   );
 }
 
-/** When so little is held against us that one more failure does not shut us out, whatever becomes of those under way. */
+/**
+ * When the penalty is so small that one more failure does not shut us out, whatever comes of the connections under way.
+ */
 function penaltyBorneAt({ penaltyUntil, pending }: Pace, nextMs: number, now: number): number {
   return penaltyUntil <= now ? now : penaltyUntil + pending * AUTH_FAILED_MS + nextMs - SHUT_OUT_MS;
 }
@@ -163,7 +165,7 @@ function charge(pace: Pace, ms: number, now: number): Pace {
   return { ...pace, penaltyUntil: Math.max(pace.penaltyUntil, now) + ms };
 }
 
-/** When the next connection does not exceed what a server may allow, as far as that is known. */
+/** When the next connection stays within what a server may allow, as far as that is known. */
 function roomAt(pace: Pace, now: number): number {
   const { limit, begun, refused } = pace;
   switch (limit.type) {
@@ -175,7 +177,7 @@ function roomAt(pace: Pace, now: number): number {
     case 'suspected': {
       const at = windowAt(begun, USUAL_LIMIT, WINDOW_MS, now);
       if (at <= now || refused > 0) return at;
-      // The one that shows whether there is a limit goes alone.
+      // The connection that shows whether there is a limit goes alone.
       return pace.pending === 0 ? now : Number.POSITIVE_INFINITY;
     }
   }
@@ -186,12 +188,12 @@ function windowAt(begun: readonly number[], most: number, windowMs: number, now:
   return recent.length < most ? now : recent[recent.length - most]! + windowMs;
 }
 
-/** Whether so many were let in just before this one that a limit is the likely reason. */
+/** Whether so many connections were accepted just before this one that a limit is the likely reason. */
 function followsBurst(pace: Pace, begunAt: number, now: number): boolean {
   return inWindow(without(pace.begun, begunAt), WINDOW_MS, now).length >= BURST;
 }
 
-/** Until it has forgotten all of ours: rejected connections count as well. */
+/** Waits until the server has forgotten all our connections: it counts rejected ones as well. */
 function limited(
   pace: Pace,
   event: 'refused' | 'barred' | 'unanswered',
@@ -213,13 +215,16 @@ function limited(
   };
 }
 
-/** Quick where sshd is only restarted; then so that even two devices behind one address stay below a limit together. */
+/**
+ * Quick where sshd is only restarted; later so slow that even two devices behind one address stay below a limit
+ * together.
+ */
 function retryDelay(pace: Pick<Pace, 'limit' | 'refused' | 'begun'>, now: number, random: () => number): number {
   const isQuick = pace.limit.type === 'none' && pace.refused <= UNLIMITED_RETRIES;
   return (isQuick ? UNLIMITED_RETRY_MS : scheduledDelay(pace, now)) * (1 + 0.05 * random());
 }
 
-/** Where what began before the absence leaves room for one knock less, the last but one is left out: the last reaches further. */
+/** Where earlier connections leave room for one retry less, the last but one is left out: the last reaches further. */
 function scheduledDelay({ refused, begun }: Pick<Pace, 'refused' | 'begun'>, now: number): number {
   const [first = STEADY_MS, second] = RETRIES_MS.slice(refused - 1);
   if (second === undefined) return first;
@@ -233,22 +238,22 @@ function without(times: readonly number[], one: number): readonly number[] {
   return index < 0 ? times : times.toSpliced(index, 1);
 }
 
-/** For clocks that do not agree, and packets that are delayed. */
+/** For clocks that disagree, and packets that are delayed. */
 const SLACK_MS = 1000;
 const WINDOW_MS = 30_000 + SLACK_MS;
-/** ufw lets five in and rejects the sixth. */
+/** ufw accepts five and rejects the sixth. */
 const USUAL_LIMIT = 5;
-/** Where there is a limit, others share it with us. */
+/** A known limit is shared with others behind the same address. */
 const RESPECTED = 4;
 const BURST = 4;
 
 /**
- * With the one that follows the loss of a connection at once these are the five that a usual limit lets in within half a minute. Every
- * two seconds they would reach 8 s only, and the sixth would come at 31 s.
+ * Together with the connection right after a loss, these are the five that a usual limit accepts within half a minute.
+ * Every two seconds they would reach 8 s only, and the sixth would come at 31 s.
  */
 const RETRIES_MS = [1700, 2700, 3200, 3400];
 const STEADY_MS = 15_500;
-/** Where more than that were let in before: for the first minute. */
+/** Where more than that were accepted before: for the first minute. */
 const UNLIMITED_RETRY_MS = 1700;
 const UNLIMITED_RETRIES = 35;
 

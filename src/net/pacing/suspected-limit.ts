@@ -1,9 +1,11 @@
 import { type FailureCode, TunnelFailure } from '../../model/failure.ts';
 import type { ConnectionEvent } from './pace.ts';
 
-/** What a connection that did not open met. `refusals` are numbers of ICMP messages before and after, or null. */
+/**
+ * The event of a connection that did not open. `refusals` are the numbers of ICMP messages before and after, or null.
+ */
 export function eventOf(code: FailureCode, refusalsBefore: number | null, refusals: number | null): ConnectionEvent {
-  // A machine on whose port nobody listens answers with a reset, a firewall usually with ICMP (iptables-extensions(8), REJECT).
+  // A machine answers for a closed port with a reset, a firewall usually with ICMP (iptables-extensions(8), REJECT).
   if (code === 'connect-refused')
     return refusals !== null && refusalsBefore !== null && refusals > refusalsBefore ? 'barred' : 'refused';
   if (code === 'connect-timeout') return 'unanswered';
@@ -11,7 +13,7 @@ export function eventOf(code: FailureCode, refusalsBefore: number | null, refusa
   return code === 'proxy-failed' ? 'refused' : 'unsent';
 }
 
-/** The same failure with the limit that most likely is the reason for it. */
+/** The same failure, with the limit that most likely caused it. */
 export function withSuspectedLimit(failure: TunnelFailure, event: ConnectionEvent): TunnelFailure {
   const seen =
     event === 'barred' ? 'a firewall refused it' : 'others were let in just before, so this is most likely a limit';

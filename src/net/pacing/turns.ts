@@ -8,7 +8,10 @@ import { begin, isForgettable, isLimited, nextAt, type ConnectionEvent, applyEve
 import { type PaceRequest, type Pace } from './types.ts';
 import { eventOf, withSuspectedLimit } from './suspected-limit.ts';
 
-/** Where a connection leads, and from which of our addresses or interfaces where that was chosen. `beyond` is a server behind a proxy. */
+/**
+ * The path of a connection: the address it leads to, and the local address or interface where one is configured.
+ * `behindProxy` identifies a server behind a proxy.
+ */
 export interface NetworkPath {
   readonly address: string;
   readonly port: number;
@@ -17,16 +20,17 @@ export interface NetworkPath {
 }
 
 /**
- * The new connections of this process to servers, each of which takes its turn: Pace says how many and when. Tunnels that were up
- * before go first, then those that have waited longest. While a server is away one of them dials for all, and its failure is theirs.
+ * The new connections of this process to servers. Each takes a turn: Pace says how many and when. Tunnels that were up
+ * before go first, then those that have waited longest. While a server is away one tunnel dials for all, and its
+ * failure is theirs.
  */
 export interface Turns {
   /**
-   * Resolves when the connection may begin. Rejects with the failure that another one met meanwhile, or with the signal's reason.
-   * `onWait` is told when the turn comes at the earliest, as soon as that is known and each time it changes.
+   * Resolves when the connection may begin. Rejects with the failure that another connection met meanwhile, or with the
+   * signal's reason. `onWait` gets the earliest time of the turn, as soon as that is known and at each change.
    */
   take(path: NetworkPath, request: TurnRequest, signal: AbortSignal, onWait?: (at: number) => void): Promise<Turn>;
-  /** When it may begin at the earliest, in the clock's milliseconds; infinity where that depends on others. */
+  /** The earliest time at which it may begin, in the clock's milliseconds; infinity where that depends on others. */
   nextAt(path: NetworkPath, request: PaceRequest): number;
   /** Resolves when a new connection is answered there, if only by a refusal; rejects with the signal's reason. */
   untilAnswered(path: NetworkPath, signal: AbortSignal): Promise<void>;
@@ -40,15 +44,17 @@ export interface TurnRequest extends PaceRequest {
   readonly since: number;
 }
 
-/** One connection from the moment it may begin: what becomes of it is to be told, in this order, and its end in any case. */
+/**
+ * One connection from the moment it may begin. Its events are to be reported, in this order, and its end in any case.
+ */
 export interface Turn {
-  /** A limit is suspected: no packet is to be sent that can be spared. */
+  /** A limit is suspected: send no packet that can be spared. */
   readonly gentle: boolean;
   opened(): void;
-  /** It did not open; the answer is the failure, with what is suspected. */
+  /** The connection did not open; returns the failure, with a suspected limit named. */
   failed(failure: TunnelFailure): TunnelFailure;
   accepted(): void;
-  /** It opened and ended before it was logged in; the answer is whether others of ours are let in meanwhile. */
+  /** The connection opened and ended before its login; returns whether others of ours are accepted meanwhile. */
   notAccepted(failure: TunnelFailure): boolean;
   end(): void;
 }
@@ -56,7 +62,7 @@ export interface Turn {
 export interface TurnsOptions {
   readonly clock: Clock;
   readonly random: () => number;
-  /** How many packets of ours were refused by ICMP so far, as firewalls do; null where the system does not tell. */
+  /** How many of our packets were refused by ICMP so far, as firewalls do; null where the system does not tell. */
   icmpRefusals(): number | null;
 }
 
@@ -92,7 +98,7 @@ class ProcessTurns implements Turns {
         finish();
       };
       const onAbort = () => {
-        // Nobody's turn comes sooner for that.
+        // This makes no other turn come sooner.
         server.queue = server.queue.filter((other) => other !== waiter);
         if (server.queue.length === 0) server.cancel();
         reject(signal.reason as Error);
@@ -146,7 +152,7 @@ class ProcessTurns implements Turns {
     if (known !== undefined) return known;
     const now = this.#options.clock.now();
     for (const [other, server] of this.#servers) if (isIdle(server, now)) this.#servers.delete(other);
-    // On loopback each port may be a way to another machine; and no usual limit is for the machine's own connections.
+    // On loopback each port may lead to another machine, and usual limits exempt the machine's own connections.
     const machine =
       isLoopbackAddress(path.address) || path.behindProxy !== undefined ? key : `${path.address} ${path.source}`;
     const server = {
@@ -161,7 +167,7 @@ class ProcessTurns implements Turns {
     return server;
   }
 
-  /** A firewall, and fail2ban, count what goes to one machine, whatever the port. */
+  /** A firewall, and fail2ban, count connections to one machine, whatever the port. */
   #jointPace({ pace, machine }: Server): Pace {
     const neighbours = [...this.#servers.values()].filter((server) => server.machine === machine);
     const merged = (pick: (one: Pace) => readonly number[]) =>
@@ -170,7 +176,7 @@ class ProcessTurns implements Turns {
     return { ...pace, begun: merged(({ begun }) => begun), rejected: merged(({ rejected }) => rejected) };
   }
 
-  /** Lets begin what may, and looks again when more may. */
+  /** Grants the turns that are due, and sets a timer for the next. */
   #schedule(server: Server): void {
     const { clock } = this.#options;
     server.cancel();
@@ -188,7 +194,7 @@ class ProcessTurns implements Turns {
       const at = nextAt(pace, waiter.request, clock.now());
       earliest = Math.min(earliest, at);
       waiter.waitsUntil(at);
-      // Those behind come after it; whoever is far behind, not before these.
+      // The turns behind come after it; those far behind, not before these.
       if (index < FORESEEN && Number.isFinite(at)) pace = { ...pace, begun: [...pace.begun, at] };
     }
     if (Number.isFinite(earliest)) server.cancel = clock.timer(earliest - clock.now(), () => this.#schedule(server));
@@ -201,7 +207,7 @@ class ProcessTurns implements Turns {
     if (isSooner) this.#sooner.emit();
   }
 
-  /** One that is never told of again must not shut the others out for ever. */
+  /** A turn whose end was never reported must not shut out the others for ever. */
   #dropStale({ underWay }: Server): void {
     for (const [turn, since] of underWay) if (since < this.#options.clock.now() - STALE_MS) turn.end();
   }
@@ -261,7 +267,7 @@ class ServerTurn implements Turn {
     const others = this.#server.pace.established > 0;
     const event =
       failure.code === 'auth-rejected' ? 'rejected' : failure.code === 'handshake-failed' ? 'dropped' : 'left';
-    // Where others get in, it was chance.
+    // Where others get in, the drop was chance.
     this.#apply(event, 'over', event === 'dropped' && !others ? failure : null);
     return others;
   }
@@ -270,7 +276,7 @@ class ServerTurn implements Turn {
     if (this.#stage !== 'over') this.#apply(this.#stage === 'in' ? 'ended' : 'left', 'over');
   }
 
-  /** `shared` is the failure of all that wait for a login there. */
+  /** `shared` is the failure of all that wait for a login at this server. */
   #apply(event: ConnectionEvent, next: 'open' | 'in' | 'over', shared: TunnelFailure | null = null): void {
     const server = this.#server;
     this.#stage = next;
@@ -286,21 +292,21 @@ class ServerTurn implements Turn {
   }
 }
 
-/** Turns of the queue that are foreseen one by one: more than any usual limit lets in at a time. */
+/** How many turns of the queue are predicted one by one: more than any usual limit accepts at a time. */
 const FORESEEN = 8;
 
-/** What comes no more than this sooner or later is no news. */
+/** A smaller change of the expected time is not reported. */
 const REPORT_STEP_MS = 500;
 
-/** Longer than any attempt takes that is not broken; who waits asks every ten seconds. */
+/** Longer than any attempt takes that works; a waiting one asks every ten seconds. */
 const STALE_MS = 2 * 3_600_000;
 
 interface Server {
-  /** What has one firewall. */
+  /** Identifies what is behind one firewall. */
   readonly machine: string;
   pace: Pace;
   queue: Waiter[];
-  /** Turns that are not over and not logged in, with when they began. */
+  /** Turns that have neither ended nor logged in, with their start. */
   readonly underWay: Map<Turn, number>;
   readonly listeners: Set<() => void>;
   cancel(): void;

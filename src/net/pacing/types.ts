@@ -24,16 +24,16 @@ export interface Pace {
   readonly established: number;
   /** How many may be under way at a time. */
   readonly width: number;
-  /** A probe is under way; it holds nobody up. */
+  /** A probe is under way; it delays no login. */
   readonly probing: boolean;
   /** Failures in a row, without an answer from sshd in between. */
   readonly refused: number;
   readonly dropped: number;
   /** When the last drop was met: what was under way then and is dropped as well says nothing new. */
   readonly droppedAt: number;
-  /** Nothing goes before this. */
+  /** Nothing begins before this. */
   readonly quietUntil: number;
-  /** Nothing goes before this, unless somebody asks for it or the network has changed. */
+  /** Nothing begins before this, unless a user asks for it or the network has changed. */
   readonly retryAt: number;
   readonly limit: Limit;
   /**
@@ -43,9 +43,12 @@ export interface Pace {
   readonly limitBefore: Limit | null;
   /** Failed logins of the last ten minutes, oldest first. */
   readonly rejected: readonly number[];
-  /** Whose logins were rejected since the last one that was not, where one was `proven`, that; null for nobody's. */
+  /**
+   * The history of the tunnels whose logins were rejected since the last success: `proven` where one of them was; null
+   * for none.
+   */
   readonly lastRejected: 'proven' | 'new' | null;
-  /** Until when sshd holds against this address what has failed. */
+  /** How long sshd's penalty for our failures lasts. */
   readonly penaltyUntil: number;
 }
 
@@ -55,14 +58,14 @@ type Limit =
   | { readonly type: 'suspected'; readonly since: number }
   | { readonly type: 'known'; readonly since: number; readonly until: number };
 
-/** Who asks, and for what. */
+/** The purpose and the urgency of a connection, for its pace. */
 export interface PaceRequest {
-  /** `probe` sees whether the server answers, and leaves again. */
+  /** `probe` only sees whether the server answers, and closes. */
   readonly purpose: 'login' | 'probe';
   /** `proven` was up before, `rejected` never was and its last login failed. */
   readonly loginHistory: 'proven' | 'new' | 'rejected';
-  /** A person asks, or the network has changed. */
+  /** A user asks for it, or the network has changed. */
   readonly urgent: boolean;
-  /** What the configuration says of the server's limit, or null. */
+  /** The configured limit of the server, or null. */
   readonly limit: ConnectLimit | null;
 }

@@ -1,4 +1,4 @@
-/** Those of these times that are no longer ago than this. */
+/** The times that are no longer ago than `windowMs`. */
 export function inWindow(times: readonly number[], windowMs: number, now: number): readonly number[] {
   return times.filter((time) => time > now - windowMs);
 }
