@@ -1,7 +1,10 @@
 import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 
-/** The public SSH host keys of this machine as key blobs, where sshd keeps them (sshd(8), FILES); none where there are none. */
+/**
+ * Reads the public SSH host keys of this machine as key blobs, from where sshd keeps them (sshd(8), FILES); none where
+ * there are none.
+ */
 export async function readHostKeys(directory?: string): Promise<readonly Buffer[]> {
   return (await readHostKeyLines(directory)).flatMap((line) => {
     const [, base64] = line.trim().split(/\s+/);
@@ -9,7 +12,7 @@ export async function readHostKeys(directory?: string): Promise<readonly Buffer[
   });
 }
 
-/** The same as they are written, `TYPE BASE64 COMMENT`, by the names of their files; those that cannot be read are left out. */
+/** The same keys as they are written, `TYPE BASE64 COMMENT`, sorted by file name; unreadable ones are left out. */
 export async function readHostKeyLines(directory = '/etc/ssh'): Promise<readonly string[]> {
   const names = await readdir(directory).catch(() => []);
   const files = names.filter((name) => /^ssh_host_.*_key\.pub$/.test(name)).toSorted();

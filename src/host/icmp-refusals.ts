@@ -1,9 +1,10 @@
 import { readFileSync } from 'node:fs';
 
 /**
- * How many of this machine's packets were answered by ICMP "destination unreachable" so far (RFC 2011 icmpInDestUnreachs, RFC 4293
- * for IPv6), or null where the system does not tell. A firewall that rejects a connection usually says so by this message, a machine
- * on whose port nobody listens by a TCP reset; connect(2) makes ECONNREFUSED of both.
+ * Counts this machine's packets that were answered by ICMP "destination unreachable" so far (RFC 2011
+ * icmpInDestUnreachs, RFC 4293 for IPv6); null where the system does not tell. A firewall that rejects a connection
+ * usually does so by this message, a machine with a closed port by a TCP reset; connect(2) reports ECONNREFUSED for
+ * both.
  */
 export function icmpRefusals(): number | null {
   try {
@@ -13,7 +14,7 @@ export function icmpRefusals(): number | null {
   }
 }
 
-/** Two lines a protocol: names, then numbers. */
+/** A protocol has two lines: names, then numbers. */
 function count(table: string): number {
   const [names = [], numbers = []] = table
     .split('\n')

@@ -13,9 +13,10 @@ const schema = z.object({ boot: z.string(), last: name, suspect: name, times: z.
 type Content = Omit<z.infer<typeof schema>, 'boot'>;
 
 /**
- * A small file of which tunnel connected last. It is written when a tunnel connects, and not flushed: it is to outlive the process, not
- * the machine, whose loss of power says nothing of a tunnel (`boot` tells one start of the machine from another). A file that is damaged
- * or cannot be written costs that memory, never the start: `onTrouble` hears of it, and null when a write succeeded again.
+ * Opens a small file with the name of the tunnel that connected last. It is written when a tunnel connects, and not
+ * flushed: it is to outlive the process, not the machine, whose loss of power says nothing about a tunnel (`boot`
+ * identifies the boot). A file that is damaged or cannot be written costs this memory, never the start: `onTrouble`
+ * gets the reason, and null when a write succeeds again.
  */
 export function openLastConnectedFile(
   path: string,
@@ -34,7 +35,7 @@ export function openLastConnectedFile(
         makeDirectory(dirname(path));
         const temporary = `${path}.new`;
         rmSync(temporary, { force: true });
-        // Through no link, and not flushed: see above.
+        // Follows no link, and is not flushed: see above.
         writeFileSync(temporary, `${JSON.stringify({ boot, ...next })}\n`, { mode: 0o600, flag: 'wx' });
         renameSync(temporary, path);
         if (troubled) onTrouble(null);

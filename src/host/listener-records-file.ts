@@ -4,7 +4,7 @@ import { readJsonFile } from '../lib/files/read-json-file.ts';
 import { errorCode, errorText } from '../lib/text.ts';
 import { durableFile } from '../lib/files/write-durably.ts';
 
-/** A small file of what is remembered of listeners, under names. */
+/** A small file of what is remembered of listeners, by name. */
 export interface ListenerRecordsFile {
   recall(key: string): ListenerRecord | null;
   remember(key: string, holding: ListenerRecord): void;
@@ -22,9 +22,9 @@ const recordSchema = z.object({
 type ListenerRecord = z.infer<typeof recordSchema>;
 
 /**
- * Reads the file once and writes it anew, whole and flushed, after each change. A file that is damaged or cannot be written costs the
- * memory, never the start: `onTrouble` hears of it, and null when a write succeeded again. `held` names listeners that were had before
- * there was a file.
+ * Reads the file once and writes it anew, atomically, after each change. A file that is damaged or cannot be written
+ * costs the memory, never the start: `onTrouble` gets the reason, and null when a write succeeds again. `held` names
+ * listeners that were held before the file existed.
  */
 export function openListenerRecordsFile(
   path: string,
@@ -60,7 +60,7 @@ const HELD: ListenerRecord = { held: true, machine: null, other: null };
 const MAX_KEYS = 500;
 const MAX_BYTES = 1024 * 1024;
 
-/** Null where there is nothing to read. */
+/** Null where the file cannot be read. */
 function read(path: string, onTrouble: (message: string) => void): Map<string, ListenerRecord> | null {
   try {
     const content = z.safeParse(z.record(z.string(), z.unknown()), readJsonFile(path, MAX_BYTES)).data;

@@ -4,22 +4,23 @@ import { join } from 'node:path';
 import { readHostKeys } from './host-keys.ts';
 import { succeeds } from '../lib/async/succeeds.ts';
 
-/** Digests of what tells this machine from another one with a copy of its files. */
+/** Digests that distinguish this machine from another one with a copy of its files. */
 export interface Machine {
-  /** Of machine-id(5), which says to keep it secret; null where there is none, and where it is made anew at each boot. */
+  /** Of machine-id(5), which is confidential; null where there is none, and where it is created anew at each boot. */
   readonly id: string | null;
   /** Of the SSH host keys. */
   readonly hostKeys: readonly string[];
-  /** Of the board's serial number (Raspberry Pi), and of the addresses that its network cards were made with. */
+  /** Of the board's serial number (Raspberry Pi), and of the permanent addresses of its network cards. */
   readonly hardware: readonly string[];
 }
 
-/** `root` is where its files are. */
+/** `root` is the root of the file system. */
 export async function readMachine(root = '/'): Promise<Machine> {
   const text = async (...path: readonly string[]) =>
     (await readFile(join(root, ...path), 'utf8').catch(() => '')).replaceAll('\0', '').trim();
   const id = await text('etc/machine-id');
-  // Where /etc cannot be written, systemd lays one over it that lasts until the next boot (machine-id(5), "Initialization").
+  // Where /etc is read-only, systemd mounts a transient file over it that lasts until the next boot (machine-id(5),
+  // "Initialization").
   const lasts = (await text('run/machine-id')) !== id;
   const serial = await text('sys/firmware/devicetree/base/serial-number');
   const net = join(root, 'sys/class/net');
@@ -27,7 +28,7 @@ export async function readMachine(root = '/'): Promise<Machine> {
   const addresses = await Promise.all(
     cards.map(async (card) => {
       const exists = await succeeds(access(join(net, card, 'device')));
-      // 0 is the address that the card was made with (linux/netdevice.h, NET_ADDR_PERM): others are made up, and change.
+      // 0 is the permanent address of the card (linux/netdevice.h, NET_ADDR_PERM); others are generated, and change.
       const made = exists && (await text('sys/class/net', card, 'addr_assign_type')) === '0';
       return made ? await text('sys/class/net', card, 'address') : '';
     }),
@@ -43,7 +44,7 @@ export async function readMachine(root = '/'): Promise<Machine> {
   };
 }
 
-/** Long enough to differ, and nothing can be read from it. */
+/** Long enough to differ, and reveals nothing. */
 function digest(text: string): string {
   return createHash('sha256').update(`tunneld ${text}`).digest('hex').slice(0, 16);
 }

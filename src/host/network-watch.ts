@@ -4,27 +4,29 @@ import { isIP } from 'node:net';
 import { networkInterfaces, uptime, type NetworkInterfaceInfo } from 'node:os';
 import type { Clock } from '../lib/async/clock.ts';
 
-/** Tells of what may have cut connections without anybody saying so. */
+/** Watches for events that may have cut connections silently. */
 export interface NetworkWatch {
-  /** Calls `listener` after each change; the answer ends that. */
+  /** Calls `listener` after each change; the result unsubscribes. */
   subscribe(listener: (what: NetworkChange) => void): () => void;
-  /** Whether the machine has given this address up for another one. A link that is down for a moment keeps its address. */
+  /**
+   * Whether the machine has replaced this address by another one. A link that is down for a moment keeps its address.
+   */
   lostAddress(address: string): Promise<boolean>;
   stop(): void;
 }
 
 type NetworkChange = 'woke up' | 'the network changed';
 
-/** What is looked at: addresses by interface, and the default routes as text. */
+/** What is compared: addresses by interface, and the default routes as text. */
 export interface NetworkView {
   readonly addresses: readonly string[];
   readonly routes: string;
 }
 
 /**
- * Looks once a second: a look costs a fraction of a millisecond, and Node has no means to be told. More time since the boot
- * than on the monotonic clock, which stands still while the machine sleeps, or a look that came late, is a machine that slept. The
- * clock on the wall would say the same of one whose clock was set.
+ * Polls once a second: a poll costs a fraction of a millisecond, and Node has no notification. The machine has slept
+ * where more time has passed since the boot than on the monotonic clock, which stands still during sleep, or where a
+ * poll came late. The wall clock would show the same after it was set.
  */
 export function watchNetwork(
   clock: Clock,
@@ -63,7 +65,7 @@ function isSameView(before: NetworkView, now: NetworkView): boolean {
   return before.routes === now.routes && before.addresses.join() === now.addresses.join();
 }
 
-/** The kernel lets nobody bind to an address that it does not have. */
+/** The kernel refuses to bind to an address that the machine does not have. */
 function canBind(address: string): Promise<boolean> {
   const socket = createSocket(isIP(address) === 6 ? 'udp6' : 'udp4');
   return new Promise<boolean>((resolve) => {
@@ -77,7 +79,7 @@ function systemView(): NetworkView {
   return { addresses: interfaces().map((entry) => entry.address), routes: routes() };
 }
 
-/** None where a sandbox does not let us look (no AF_NETLINK): then changes go unnoticed, and nothing else. */
+/** Empty where a sandbox forbids it (no AF_NETLINK): then changes go unnoticed, and nothing else is lost. */
 function interfaces(): readonly NetworkInterfaceInfo[] {
   try {
     return Object.values(networkInterfaces()).flatMap((list) => list ?? []);
@@ -86,7 +88,7 @@ function interfaces(): readonly NetworkInterfaceInfo[] {
   }
 }
 
-/** Of /proc/net/route the columns that do not count anything: interface, destination, gateway, flags. */
+/** The columns of /proc/net/route that are no counters: interface, destination, gateway, flags. */
 function routes(): string {
   try {
     const lines = readFileSync('/proc/net/route', 'utf8').split('\n').slice(1);

@@ -1,7 +1,7 @@
-/** The part of the package `ping` that knows each platform's program and its options; its own types leave it out. */
+/** The part of the package `ping` that knows each platform's program and options; its own types leave it out. */
 declare module 'ping/lib/builder/factory.js' {
   interface Builder {
-    /** Throws where the platform's program cannot do what is asked. */
+    /** Throws where the platform's program cannot do what is requested. */
     getCommandArguments(target: string, config: { timeout: number; min_reply: number; v6: boolean }): string[];
   }
   const factory: {

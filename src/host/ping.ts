@@ -6,16 +6,16 @@ import { abortable } from '../lib/async/abort.ts';
 import { deadline } from '../lib/async/deadline.ts';
 import { systemClock } from '../lib/async/clock.ts';
 
-/** Hints from ICMP that the network is there. A yes is certain; a no may also mean that somebody drops pings. */
+/** Hints from ICMP that the network is there. A yes is certain; a no may also mean that pings are dropped. */
 export interface Pinger {
   /**
-   * Sends one echo request to every host at once. True as soon as one of them answers, false when none did within
-   * 2 seconds or none could be asked. No ping outlives the call. Rejects only with the reason of `signal`.
+   * Sends one echo request to every host at once. Resolves with true as soon as one answers, with false when none has
+   * within 2 seconds or none could be sent. No ping outlives the call. Rejects only with the reason of `signal`.
    */
   anyAnswers(hosts: readonly string[], signal: AbortSignal): Promise<boolean>;
 }
 
-/** Sends one echo request to an IP address: true if it was answered. May fail in any way; ends with the signal. */
+/** Sends one echo request to an IP address: true if it is answered. May fail in any way; ends with the signal. */
 export type Probe = (address: string, signal: AbortSignal) => Promise<boolean>;
 
 export function createPinger(probe: Probe = pingOnce): Pinger {
@@ -40,7 +40,7 @@ export function createPinger(probe: Probe = pingOnce): Pinger {
 
 const ANSWER_WITHIN_S = 2;
 
-/** Nothing that a program could take for an option or a pattern. */
+/** Rejects what a program could take for an option or a pattern. */
 export function isPlausibleHost(host: string): boolean {
   return isIP(host) !== 0 || (host.length <= 253 && /^[a-z0-9]([a-z0-9.-]*[a-z0-9])?\.?$/i.test(host));
 }
@@ -60,9 +60,9 @@ async function trueOrFail(answer: Promise<boolean>): Promise<true> {
 }
 
 /**
- * Of the package we take what differs between platforms, and run the program ourselves: its `probe` can neither be stopped
- * nor survive unexpected output (it parses it, in English, where nobody can catch the error). The exit code tells as much.
- * The program is missing, or may not open a socket: that is no answer.
+ * Takes from the package what differs between platforms, and runs the program itself: the package's `probe` can neither
+ * be stopped nor survive unexpected output (it parses English output, where its errors cannot be caught). The exit code
+ * says as much. A program that is missing, or may not open a socket, counts as no answer.
  */
 function pingOnce(address: string, signal: AbortSignal): Promise<boolean> {
   const v6 = isIPv6(address);

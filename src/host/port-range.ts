@@ -1,12 +1,12 @@
 import { readFileSync } from 'node:fs';
 
-/** Ports that the system gives to nobody by itself, both ends included. */
+/** Ports that the system does not assign by itself, both ends included. */
 export interface PortRange {
   readonly low: number;
   readonly high: number;
 }
 
-/** Of this machine. Linux tells its own range in /proc/sys/net/ipv4 (ip(7)); elsewhere it is IANA's. */
+/** Linux has its range in /proc/sys/net/ipv4 (ip(7)); elsewhere it is IANA's. */
 export function unassignedPorts(): PortRange {
   let text = '';
   try {
@@ -20,7 +20,9 @@ export function unassignedPorts(): PortRange {
 
 const IANA: PortRange = { low: 49_152, high: 65_535 };
 
-/** Above the range that is given out, where few services listen; below it where nothing is left above; anywhere at worst. */
+/**
+ * The ports above the assigned range, where few services listen; those below it where none is left above; any at worst.
+ */
 export function besides(low: number, high: number): PortRange {
   if (high <= 65_535 - ENOUGH) return { low: Math.max(high + 1, 20_000), high: 65_535 };
   if (low >= 20_000 + ENOUGH) return { low: 20_000, high: low - 1 };

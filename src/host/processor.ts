@@ -1,8 +1,9 @@
 import { readFileSync } from 'node:fs';
 
 /**
- * Whether the processor computes AES by itself, which makes it the fastest cipher; where not (a Raspberry Pi before the fifth),
- * ChaCha20 is several times as fast. Linux tells in /proc/cpuinfo (`flags` on x86, `Features` on ARM); all of today's Macs do.
+ * Whether the processor has AES instructions, which make AES the fastest cipher; without them (a Raspberry Pi before
+ * the fifth) ChaCha20 is several times as fast. Linux lists them in /proc/cpuinfo (`flags` on x86, `Features` on ARM);
+ * all current Macs have them.
  */
 export function hasAes(cpuinfo: string | null = readCpuinfo()): boolean {
   return cpuinfo === null || /^(?:flags|Features)\s*:.*\baes\b/m.test(cpuinfo);

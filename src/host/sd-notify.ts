@@ -2,30 +2,33 @@ import { spawn, type ChildProcess } from 'node:child_process';
 import { writeSync } from 'node:fs';
 import { errorText, escapeControls } from '../lib/text.ts';
 
-/** What the daemon tells systemd about itself: sd_notify(3). Does nothing where nobody listens, and never throws. */
+/** Notifications of the daemon to systemd, sd_notify(3). Does nothing without a service manager, and never throws. */
 export interface Notifier {
-  /** How soon `watchdog()` has to be called again (WatchdogSec=), or null when nobody watches. Half of it is a good interval. */
+  /**
+   * The interval within which `watchdog()` has to be called (WatchdogSec=), or null without a watchdog. Half of it is a
+   * good interval.
+   */
   readonly watchdogMs: number | null;
   ready(): void;
   /** The line that `systemctl status` shows. */
   status(text: string): void;
   watchdog(): void;
-  /** The configuration is being read again; `ready()` ends it. */
+  /** The configuration is being reloaded; `ready()` ends it. */
   reloading(): void;
   stopping(): void;
 }
 
 export interface NotifierDeps {
   readonly pid: number;
-  /** Told once, when a message could not be delivered. */
+  /** Called once, when a message could not be delivered. */
   readonly onProblem: (message: string) => void;
 }
 
 /**
- * Takes the service manager's variables out of `env`, so that children (a proxy command, ping) neither speak in our name
- * nor believe that somebody watches them. Node has no Unix datagram socket, so there are two ways out: a connected
- * descriptor that the unit passes on (`OpenFile=/run/systemd/notify:notify`, systemd 253 and later), or else the program
- * systemd-notify, which needs `NotifyAccess=all`.
+ * Removes the service manager's variables from `env`, so that children (a proxy command, ping) neither notify in our
+ * name nor expect a watchdog. Node has no Unix datagram sockets, so there are two ways: a connected descriptor that the
+ * unit passes on (`OpenFile=/run/systemd/notify:notify`, systemd 253 and later), or else the program systemd-notify,
+ * which needs `NotifyAccess=all`.
  */
 export function createNotifier(env: NodeJS.ProcessEnv, deps: NotifierDeps): Notifier {
   const watchdogMs = watchdogInterval(env, deps.pid);
@@ -77,7 +80,7 @@ function createSender(env: NodeJS.ProcessEnv, { pid, onProblem }: NotifierDeps):
     try {
       writeSync(fd, assignments.join('\n'));
     } catch {
-      runProgram(assignments); // the socket at the other end may have been made anew since we started
+      runProgram(assignments); // systemd may have made the socket anew since the start
     }
   };
 }
@@ -90,8 +93,8 @@ function notifyDescriptor(env: NodeJS.ProcessEnv, pid: number): number | null {
 }
 
 /**
- * One systemd-notify after another, because READY=1 must not overtake RELOADING=1. Only STOPPING=1 does not wait its turn: the
- * process is about to end, and with it what is still waiting.
+ * Runs one systemd-notify after another, because READY=1 must not overtake RELOADING=1. Only STOPPING=1 does not wait:
+ * the process is about to end, and with it whatever is queued.
  */
 function programSender(env: NodeJS.ProcessEnv, report: (message: string) => void): (assignments: string[]) => void {
   const waiting: string[][] = [];
@@ -117,19 +120,19 @@ function programSender(env: NodeJS.ProcessEnv, report: (message: string) => void
 }
 
 /**
- * Without --no-block: systemd-notify then lives until systemd has read the message. Otherwise it is often gone by then, and
- * a message of a process that no longer exists belongs to no unit: it is thrown away, and the watchdog strikes.
+ * Runs without --no-block: systemd-notify then lives until systemd has read the message. Otherwise it has often ended
+ * by then; a message of a process that no longer exists belongs to no unit and is discarded, and the watchdog fires.
  */
 function runNotify(assignments: string[], env: NodeJS.ProcessEnv, done: (failure: string | null) => void): void {
   let child: ChildProcess;
   try {
     child = spawn('systemd-notify', assignments, { env, stdio: 'ignore' });
   } catch (error) {
-    done(errorText(error)); // no memory to fork, for one
+    done(errorText(error)); // for example, no memory to fork
     return;
   }
   const timer = setTimeout(() => child.kill('SIGKILL'), PROGRAM_TIMEOUT_MS);
-  for (const handle of [child, timer]) handle.unref(); // neither must keep us from exiting
+  for (const handle of [child, timer]) handle.unref(); // neither may keep the process from exiting
   const end = (failure: string | null) => {
     clearTimeout(timer);
     done(failure);
@@ -141,7 +144,7 @@ function runNotify(assignments: string[], env: NodeJS.ProcessEnv, done: (failure
 /** It gives up by itself after 5 seconds. */
 const PROGRAM_TIMEOUT_MS = 10_000;
 
-/** One line of at most 200 characters, control characters made visible: names and messages in it come from elsewhere. */
+/** One line of at most 200 characters, with control characters escaped: it contains names and messages from outside. */
 function statusLine(text: string): string {
   const characters = Array.from(escapeControls(text));
   return characters.length > STATUS_LENGTH

@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
 
-/** The TCP port of a service's name or alias, as services(5) lists it; null for one that is not listed. */
+/** The TCP port of a service's name or alias in services(5); null for one that is not listed. */
 export function servicePort(name: string, services: string = readServices()): number | null {
   for (const line of services.split('\n')) {
     const [first, second, ...aliases] = line.replace(/#.*/, '').trim().split(/\s+/);

@@ -2,12 +2,14 @@ import { readJsonFile } from '../lib/files/read-json-file.ts';
 import { errorCode, errorText } from '../lib/text.ts';
 import { durableFile } from '../lib/files/write-durably.ts';
 
-/** A small file of port numbers under names, newest first, and of what was seen last of dead connections that came from them. */
+/**
+ * A small file of port numbers by name, newest first, and of the last eviction of a dead connection from one of them.
+ */
 export interface PortFile {
   recall(key: string): readonly number[];
   remember(key: string, ports: readonly number[]): void;
   forget(key: string): void;
-  /** When a server last let go of one, and after how long; null where that was never seen. */
+  /** The day and the time that a server took to release a listener; null where that was never seen. */
   eviction(key: string): Eviction | null;
   noteEviction(key: string, eviction: Eviction): void;
   /** See DurableFile. */
@@ -20,9 +22,9 @@ interface Eviction {
 }
 
 /**
- * Reads the file once and writes it anew, whole and flushed, after each change, so that a loss of power leaves the old one or
- * the new one; nothing waits for that. A file that is damaged or cannot be written costs the memory of the ports, never the start: `onTrouble` hears
- * of it once, and null when a write succeeded again.
+ * Reads the file once and writes it anew, atomically, after each change, without anything waiting for it. A file that
+ * is damaged or cannot be written costs the memory of the ports, never the start: `onTrouble` gets the reason once, and
+ * null when a write succeeds again.
  */
 export function openPortFile(path: string, onTrouble: (message: string | null) => void): PortFile {
   let trouble: 'none' | 'damaged' | 'unwritable' = 'none';
@@ -65,7 +67,7 @@ export function openPortFile(path: string, onTrouble: (message: string | null) =
       const before = evictions.get(key);
       if (before?.day === day && before.seconds === seconds) return;
       evictions.set(key, { day, seconds });
-      // Of those whose ports are forgotten nobody asks.
+      // An eviction without its ports is not needed.
       for (const other of evictions.keys()) if (!remembered.has(other)) evictions.delete(other);
       save();
     },
@@ -73,11 +75,11 @@ export function openPortFile(path: string, onTrouble: (message: string | null) =
   };
 }
 
-/** Beside the names of tunnels and servers, which have a blank between them. */
+/** Stands among the names of tunnels and servers, which contain a blank. */
 const EVICTIONS = 'evictions';
 
 const MAX_KEYS = 500;
-/** Of a key: more than are ever remembered. */
+/** More than are ever remembered for a name. */
 const MAX_PORTS = 64;
 const MAX_BYTES = 1024 * 1024;
 

@@ -1,12 +1,12 @@
 import { execFile } from 'node:child_process';
 
-/** What systemd knows of tunnel.service, as `systemctl show` says it; null where there is no systemd. */
+/** The state of tunnel.service as `systemctl show` prints it; null without systemd. */
 export async function showUnit(): Promise<string | null> {
   const properties = ['LoadState', 'ActiveState', 'UnitFileState', 'WatchdogUSec'];
   return await output('systemctl', ['show', 'tunnel.service', ...properties.map((name) => `--property=${name}`)]);
 }
 
-/** When the service last wrote a line that this user may read in the journal; null where there is none. */
+/** The time of the service's last line in the journal that this user may read; null where there is none. */
 export async function lastLineAt(): Promise<string | null> {
   const which = ['--unit=tunnel', '--identifier=tunneld', '--lines=1'];
   const line = await output('journalctl', [...which, '--quiet', '--no-pager', '--output=short-iso']);

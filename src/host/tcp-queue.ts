@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import { isIPv6 } from 'node:net';
 import { systemClock } from '../lib/async/clock.ts';
 
-/** A TCP connection, by what tells it from the others in the kernel's table. */
+/** The part of a TCP connection that identifies it in the kernel's table. */
 export interface Connection {
   readonly localPort: number;
   readonly remoteAddress: string;
@@ -10,15 +10,16 @@ export interface Connection {
 }
 
 /**
- * Bytes that the kernel holds for this connection until the other end acknowledges them; null where it does not tell. What is told
- * may be a tenth of a second old: many tunnels in doubt at once would each have the kernel write its whole table.
+ * Bytes that the kernel keeps for this connection until the other end acknowledges them; null where the system does not
+ * tell. The table may be a tenth of a second old: many tunnels in doubt at once would each make the kernel print all of
+ * it.
  */
 export function unacknowledged({ localPort, remoteAddress, remotePort }: Connection): number | null {
   const file = isIPv6(remoteAddress) ? '/proc/net/tcp6' : '/proc/net/tcp';
   const ports = `${localPort} ${remotePort}`;
   const now = systemClock.now();
   const known = tables.get(file);
-  // A connection that is not in it may be younger.
+  // A connection that is missing may be younger than the table.
   if (known !== undefined && now - known.readAt < FRESH_MS && known.queues.has(ports))
     return known.queues.get(ports) ?? null;
   const queues = readQueues(file);
@@ -28,7 +29,7 @@ export function unacknowledged({ localPort, remoteAddress, remotePort }: Connect
 
 const FRESH_MS = 100;
 
-/** By the pair of ports; null where several connections have it. */
+/** Keyed by the pair of ports; null where several connections share it. */
 type Queues = ReadonlyMap<string, number | null>;
 
 const tables = new Map<string, { readonly readAt: number; readonly queues: Queues }>();
@@ -42,8 +43,8 @@ function readQueues(file: string): Queues {
 }
 
 /**
- * Of the connections in the text of /proc/net/tcp (proc_net_tcp.txt of the kernel's documentation: `sl local remote st tx:rx ...`, in
- * hexadecimal). Addresses are not compared, two connections with the same pair of ports are told apart by neither.
+ * Reads the connections of /proc/net/tcp (proc_net_tcp.txt of the kernel's documentation: `sl local remote st tx:rx
+ * ...`, in hexadecimal). Addresses are not compared: two connections with the same pair of ports cannot be told apart.
  */
 export function sendQueues(table: string): Queues {
   const queues = new Map<string, number | null>();
@@ -56,7 +57,7 @@ export function sendQueues(table: string): Queues {
   return queues;
 }
 
-/** With data on the way: ESTABLISHED, and of those that end all but TIME_WAIT (include/net/tcp_states.h). */
+/** The states with data in flight: ESTABLISHED, and all closing ones but TIME_WAIT (include/net/tcp_states.h). */
 const ROW = /^\s*\d+: [0-9A-F]+:([0-9A-F]{4}) [0-9A-F]+:([0-9A-F]{4}) (?:01|04|05|08|09|0B) ([0-9A-F]{8}):/;
 
 function hex(digits: string | undefined): number {

@@ -7,9 +7,9 @@ export interface WatchdogDeps {
 }
 
 /**
- * A watchdog of our own where TUNNELD_WATCHDOG=SECONDS asks for one and no service manager watches: launchd has none. A thread
- * ends the process when nobody has called `watchdog()` for that long; whoever keeps the process alive then starts a new one.
- * The variable is taken out of `env`, for what we start is not watched. The counting begins at once.
+ * Starts a watchdog of our own where TUNNELD_WATCHDOG=SECONDS requests one and the service manager has none, as
+ * launchd. A thread ends the process when `watchdog()` has not been called for that long; the service manager then
+ * starts a new one. The variable is removed from `env`, for children have no watchdog. The time starts at once.
  */
 export function withWatchdogThread(notifier: Notifier, env: NodeJS.ProcessEnv, { onProblem }: WatchdogDeps): Notifier {
   const wanted = env['TUNNELD_WATCHDOG'];
@@ -36,9 +36,9 @@ const SHORTEST_S = 1;
 const LONGEST_S = 3600;
 
 /**
- * How often in a row the thread must find no new heartbeat. It counts its own wake-ups and not the time: in a machine that slept,
- * or a process that was stopped, it has been away as long as the loop that it watches, and neither has missed anything. The loop
- * writes twice in the time of these (see feedWatchdog), so that one late heartbeat is nothing yet.
+ * How often in a row the thread must find no new heartbeat. It counts its own wake-ups instead of time: while the
+ * machine sleeps or the process is stopped, thread and event loop stand still together, and no heartbeat is missed. The
+ * event loop writes twice in this time (see feedWatchdog), so that one late heartbeat is tolerated.
  */
 const STRIKES = 4;
 
@@ -62,14 +62,14 @@ function startThread(workerData: ThreadData, onProblem: (message: string) => voi
     worker.on('error', failed);
     worker.unref();
   } catch (error) {
-    failed(error); // no memory for a thread, for one
+    failed(error); // for example, no memory for a thread
   }
 }
 
 /**
- * As text, since that is part of any bundle by itself. process.abort() does not exist in a worker, but a signal to the process
- * ends it, however its main thread hangs, as Node has no handler for SIGABRT; on a Mac that leaves a report with the stacks of all
- * threads. Only a file is written to synchronously: a pipe that nobody reads may be what the main thread hangs at.
+ * Text, because that is part of any bundle. process.abort() does not exist in a worker, but a signal to the process
+ * ends it, however its main thread hangs, as Node has no handler for SIGABRT; on a Mac this leaves a report with the
+ * stacks of all threads. Only a file is written to synchronously: an unread pipe may be what the main thread hangs on.
  */
 const THREAD = `
 'use strict';

@@ -1,8 +1,9 @@
 /**
- * Node opens its debugger, at which any user of the machine may read and run everything, on two occasions that are none of the user
- * who started this: SIGUSR1, which to programs like autossh means something else, as long as nobody listens for it; and a
- * NODE_OPTIONS left in the environment (that of the caller of `su`). Neither works from here on. What comes before, while Node starts, is
- * up to the option in the program's first line (packaging/build.mjs). `node --inspect …` on the command line still does.
+ * Closes two ways in which Node opens its debugger, through which any user of the machine can read and run everything,
+ * against the will of the user that started this process: SIGUSR1, which programs like autossh use for something else,
+ * as long as it has no listener; and a NODE_OPTIONS left in the environment (that of the caller of `su`). The time
+ * before, while Node starts, is covered by the option in the program's first line (packaging/build.mjs). `node
+ * --inspect …` on the command line still works.
  */
 export async function keepDebuggerClosed(): Promise<void> {
   process.on('SIGUSR1', () => {});

@@ -1,4 +1,4 @@
-/** What to say to a Node.js that is too old for us; null for one that is not. */
+/** The message for a Node.js that is too old; null for one that is not. */
 export function tooOld(version: string): string | null {
   const [major = 0, minor = 0] = version.replace(/^v/, '').split('.').map(Number);
   if (major > NEEDED[0] || (major === NEEDED[0] && minor >= NEEDED[1])) return null;

@@ -1,11 +1,11 @@
 /**
- * The secrets that this process has read from files. Whoever was given one may send it back, in an error, a banner or a prompt; so
- * text from elsewhere is searched for them before it is shown. It is a net below the rule that no secret is printed in the first
- * place, which is why it alone is shared by the whole process.
+ * The secrets that this process has read from files. A peer may send a secret back, in an error, a banner or a prompt;
+ * so text from outside is searched for them before it is shown. This is a safety net below the rule that no secret is
+ * printed in the first place, which is why it alone is shared by the whole process.
  */
 const secrets: string[] = [];
 
-/** From now on this secret, and the forms in which it is sent (RFC 7617: `user:password` in base64), is masked. */
+/** From now on masks this secret, and the forms in which it is sent (RFC 7617: `user:password` in base64). */
 export function registerSecret(secret: string, user: string | null = null): void {
   for (const form of [secret, ...(user === null ? [] : [base64(`${user}:${secret}`)]), base64(secret)]) {
     if (form.length < SHORTEST || secrets.includes(form)) continue;
@@ -14,7 +14,7 @@ export function registerSecret(secret: string, user: string | null = null): void
   }
 }
 
-/** The text with every known secret in it replaced, also one of which the text holds only the beginning, at its end. */
+/** Replaces every known secret in the text, also one that the end of the text cuts off. */
 export function maskSecrets(text: string): string {
   let masked = text;
   for (const secret of secrets.toSorted((a, b) => b.length - a.length)) {
@@ -27,13 +27,13 @@ export function maskSecrets(text: string): string {
 
 const MASK = '***';
 
-/** A shorter one is no secret, and would tear holes into every sentence. */
+/** A shorter secret would mask parts of ordinary words. */
 const SHORTEST = 4;
 
-/** A secret that is replaced in its file counts on, but not for ever. */
+/** A secret that is replaced in its file stays masked, but not for ever. */
 const MOST = 100;
 
-/** How many characters at the end of the text may be the beginning of the secret; 0 for too few to tell. */
+/** How many characters at the end of the text may begin the secret; 0 for too few to tell. */
 function cutAtEnd(text: string, secret: string): number {
   for (let length = Math.min(secret.length - 1, text.length); length >= SHORTEST; length--) {
     if (text.endsWith(secret.slice(0, length))) return length;

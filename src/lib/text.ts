@@ -1,9 +1,9 @@
 import { maskSecrets } from './secrets.ts';
 
 /**
- * Makes text that came from elsewhere (a server, a visitor, a file) safe for a terminal and for a log of one line a message:
- * control characters, C1 codes, line separators and bidirectional marks become visible escapes, a secret of ours that is sent back
- * is masked, and long text is cut.
+ * Makes text from outside (a server, a visitor, a file) safe for a terminal and for a log of one line per message:
+ * control characters, C1 codes, line separators and bidirectional marks become visible escapes, secrets of ours are
+ * masked, and long text is cut.
  */
 export function printable(text: string, maxLength = 300): string {
   const masked = maskSecrets(text);
@@ -11,7 +11,10 @@ export function printable(text: string, maxLength = 300): string {
   return masked.length > maxLength ? `${escaped}…` : escaped;
 }
 
-/** Escapes what could move a cursor, end a line or reorder text, and what cannot be seen; everything else stays as it is. */
+/**
+ * Escapes characters that could move a cursor, end a line or reorder text, and invisible ones; everything else stays as
+ * it is.
+ */
 export function escapeControls(text: string): string {
   return text.replace(UNSAFE, (char) => {
     const code = char.charCodeAt(0);
@@ -19,23 +22,23 @@ export function escapeControls(text: string): string {
   });
 }
 
-/** The same for a text whose ends of lines and tabulators are meant. */
+/** The same for a text whose line ends and tabs are meant. */
 export function escapeLines(text: string): string {
   return text.replaceAll(/[^\n\t]+/g, escapeControls);
 }
 
-// C0, DEL and C1; blanks that are none, and what has no width: in a pasted word they are invisible mistakes; line and paragraph
-// separators; bidirectional embeddings, overrides, isolates and marks; the byte order mark.
+// C0, DEL and C1; unusual blanks and characters without width, which are invisible mistakes in a pasted word; line and
+// paragraph separators; bidirectional embeddings, overrides, isolates and marks; the byte order mark.
 const UNSAFE = /[\u0000-\u001f\u007f-\u00a0\u00ad\u180e\u2000-\u200f\u2028-\u202f\u205f-\u206f\u3000\ufeff]/g;
 
-/** The same for a line of JSON, where JSON.stringify leaves all but C0 as it is: the line still parses to the same value. */
+/** The same for a line of JSON, in which JSON.stringify escapes only C0: the line still parses to the same value. */
 export function escapeUnsafeJson(line: string): string {
   return line.replace(UNSAFE, (char) =>
     char === '\n' ? char : `\\u${char.charCodeAt(0).toString(16).padStart(4, '0')}`,
   );
 }
 
-/** The text of anything that was thrown, for a message. */
+/** The message of anything that was thrown. */
 export function errorText(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
 }
@@ -45,7 +48,7 @@ export function errorCode(error: unknown): string | undefined {
   return error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : undefined;
 }
 
-/** The two largest units, as people say it: `3d 4h`, `2m 5s`, `0s`. */
+/** The two largest units: `3d 4h`, `2m 5s`, `0s`. */
 export function formatDuration(ms: number): string {
   const seconds = Math.max(0, Math.round(ms / 1000));
   const units = [

@@ -2,7 +2,10 @@ import { lstatSync } from 'node:fs';
 import { connect, type ListenOptions, type Server } from 'node:net';
 import { errorCode } from './text.ts';
 
-/** Null where a connection to the Unix socket is accepted, which is then closed; else the system's error code, such as ECONNREFUSED. */
+/**
+ * Connects to a Unix socket and closes the connection: null where it is accepted, else the system's error code, such as
+ * ECONNREFUSED.
+ */
 export function connectError(path: string): Promise<string | null> {
   return new Promise((resolve) => {
     const socket = connect(path);
@@ -15,8 +18,9 @@ export function connectError(path: string): Promise<string | null> {
 }
 
 /**
- * Listens. A Unix socket never exists with wider permissions than `mask` leaves: a chmod(2) afterwards would leave it open until then, and
- * could be led elsewhere by a link. Rejects with the system's error; later errors of the server are ignored.
+ * Listens. A Unix socket never exists with wider permissions than `mask` leaves: with a chmod(2) afterwards it would be
+ * open until then, and a link could redirect that. Rejects with the system's error; later errors of the server are
+ * ignored.
  */
 export function listenWithMask(server: Server, options: ListenOptions, mask: number): Promise<void> {
   return new Promise((resolve, reject) => {
@@ -34,7 +38,7 @@ export function listenWithMask(server: Server, options: ListenOptions, mask: num
   });
 }
 
-/** Which file lies at a path, to be compared later; null where none does. */
+/** Identifies the file at a path, for a later comparison; null where there is none. */
 export function fileIdentity(path: string): string | null {
   try {
     const { dev, ino } = lstatSync(path, { bigint: true });

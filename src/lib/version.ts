@@ -1,4 +1,4 @@
-/** Put in by the bundler, from package.json; absent when the sources run as they are. */
+/** Defined by the bundler, from package.json; absent when the sources run as they are. */
 declare const TUNNELD_VERSION: string | undefined;
 
 export const VERSION: string = typeof TUNNELD_VERSION === 'string' ? TUNNELD_VERSION : '0.0.0-dev';

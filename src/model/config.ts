@@ -1,6 +1,6 @@
 import type { TunnelSpec } from './spec.ts';
 
-/** A configuration as the rest of the program knows it: complete, checked, nothing left to default. */
+/** A complete and checked configuration, with nothing left to default. */
 export interface Config {
   /** The absolute path of the file it came from, or the command line. */
   readonly file: string;
@@ -11,11 +11,11 @@ export interface Config {
   readonly log: { readonly level: LogLevel; readonly file: string | null };
   readonly control: { readonly socket: string };
   readonly stateDirectory: string;
-  /** What is worth saying although nothing is wrong, for the log. */
+  /** Worth a line in the log although nothing is wrong. */
   readonly notes: readonly string[];
-  /** What is done as it is written, and was perhaps not meant so. */
+  /** Done as written, though it may be a mistake. */
   readonly warnings: readonly string[];
-  /** Tunnels of which not all can be up, also among the warnings: what runs goes on with them, and `check` refuses them. */
+  /** Tunnels that cannot all be up, also among the warnings: the daemon runs with them, and `check` refuses them. */
   readonly conflicts: readonly ConfigProblem[];
 }
 
@@ -24,8 +24,8 @@ export const LOG_LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'fatal'] a
 type LogLevel = (typeof LOG_LEVELS)[number];
 
 /**
- * One thing that is wrong in a configuration. Line and column count from 1; a problem with a file as a whole is at 1:1. Line 0 is
- * no file but an argument of the command line, which `file` then is.
+ * One problem in a configuration. Line and column count from 1; a problem with the whole file is at 1:1. Line 0 is an
+ * argument of the command line, which `file` then is.
  */
 export interface ConfigProblem {
   readonly file: string;

@@ -1,4 +1,4 @@
-/** The algorithms of signatures that the library knows, in order of preference; all are offered for host keys where the user names none. */
+/** The signature algorithms of ssh2, in order of preference; all are offered for host keys where none is configured. */
 export const SIGNATURE_ALGORITHMS: readonly string[] = [
   'ssh-ed25519',
   'ecdsa-sha2-nistp256',

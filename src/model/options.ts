@@ -1,15 +1,16 @@
 import { posix } from 'node:path';
 
-/** The letters of the tokens of ssh_config(5) that stand for something of a connection. */
+/** The letters of the ssh_config(5) tokens that stand for a part of a connection. */
 export const CONNECTION = 'CdhijkLlnpru';
 
-/** The keys that ssh tries by itself, in its order (ssh_config(5), IdentityFile). */
+/** The keys that ssh tries by default, in its order (ssh_config(5), IdentityFile). */
 const SSH_IDENTITIES = ['id_rsa', 'id_ecdsa', 'id_ecdsa_sk', 'id_ed25519', 'id_ed25519_sk', 'id_dsa'];
 
 /**
- * Every option of a tunnel, a row each: first those that say which server it is and how to log in to it, which servers to go through have
- * too. From here come the types of what is read and of a complete tunnel, the defaults, what is printed (in this order), the options of
- * ssh_config(5), the lists in the manual and the documents, and the JSON Schema for editors. Meanings are those of ssh_config(5).
+ * Every option of a tunnel, a row each: first the options of a server and of the login to it, which jump servers have
+ * too. The rows define the types of what is read and of a complete tunnel, the defaults, what is printed (in this
+ * order), the options of ssh_config(5), the lists in the manual and the documents, and the JSON Schema for editors.
+ * Meanings are those of ssh_config(5).
  */
 export const SERVER_OPTIONS = {
   host: {
@@ -135,7 +136,7 @@ export const SERVER_OPTIONS = {
     ssh: {
       name: 'StrictHostKeyChecking',
       restricts: 'yes',
-      // `ask` is the default of ssh, and nobody is there to be asked.
+      // ssh's default is `ask`; a daemon has nobody to ask.
       words: { ask: 'yes', true: 'yes', off: 'no', false: 'no' },
     },
     text: 'yes connects only to a server whose key is listed, accept-new lists the first key of a new server, no takes any key of a new server',
@@ -263,7 +264,7 @@ export const SERVER_OPTIONS = {
   },
 } as const satisfies Readonly<Record<string, Option>>;
 
-/** What the others have not. */
+/** The options that only a tunnel has. */
 export const TUNNEL_OPTIONS = {
   sourcePort: {
     kind: { type: 'words', words: ['sticky', 'any'] },
@@ -378,20 +379,20 @@ export const TUNNEL_OPTIONS = {
 /** Every option of a tunnel. */
 export const OPTIONS = { ...SERVER_OPTIONS, ...TUNNEL_OPTIONS };
 
-/** One row. */
+/** One row of the table. */
 export interface Option {
   readonly kind: Kind;
-  /** What counts where nothing is written, as it is when it has been read; or how it is found, with words for people. */
+  /** The value where the option is not written, as it is after reading; or how to find it, with a text for people. */
   readonly default: unknown;
-  /** What to tell people of a default that is null. */
+  /** The text for people of a default that is null. */
   readonly unset?: string;
-  /** The field of a complete tunnel, where it is not called like the option; null where the option becomes a part of others. */
+  /** The field of a complete tunnel, where its name differs; null where the option becomes a part of other fields. */
   readonly field?: string | null;
   /** Whether the connection depends on it, as it does on every option of a server. */
   readonly ofConnection?: true;
-  /** The option of ssh_config(5) that says the same; absent where there is none. */
+  /** The equivalent option of ssh_config(5); absent where there is none. */
   readonly ssh?: SshKeyword;
-  /** What it is, without a full stop. */
+  /** A description without a full stop. */
   readonly text: string;
 }
 
@@ -403,32 +404,32 @@ interface Found<T = unknown> {
 
 /** Where a configuration is read. */
 export interface DefaultsContext {
-  /** The server as it was named. */
+  /** The destination as it was written. */
   readonly destination: string;
   readonly home: string;
   readonly userName: string;
   readonly env: Readonly<Record<string, string | undefined>>;
 }
 
-/** An option of ssh_config(5), for which the words of a file or of -o are taken. */
+/** An option of ssh_config(5), whose words in a file or of -o are accepted. */
 export interface SshKeyword {
-  /** As the manual writes it. */
+  /** The name as the manual writes it. */
   readonly name: string;
-  /** What stands behind it; one argument where nothing is said. `pair` are exactly two, `command` and `text` the rest of the line. */
+  /** The arguments; one by default. `pair` are exactly two, `command` and `text` the rest of the line. */
   readonly takes?: 'one' | 'two' | 'pair' | 'list' | 'command' | 'text';
   /** Whether every line counts, not only the first (readconf.c). */
   readonly repeats?: true;
   /** The letters of the %-tokens that are replaced. */
   readonly tokens?: string;
-  /** The word with which it takes away what would be connected to, accepted, offered or let through. */
+  /** The value that takes away what would be connected to, accepted, offered or let through. */
   readonly restricts?: 'yes' | 'no' | 'none';
-  /** Where every value does so: the words with which it does not. */
+  /** Where every value restricts: the values that do not. */
   readonly neutral?: readonly string[];
-  /** Words that a file of ours does not know, and what they mean there. */
+  /** Words that a file of ours does not know, with their meaning there. */
   readonly words?: Readonly<Record<string, string>>;
 }
 
-/** How a value is written. What reads, prints and describes the values of a kind is found by its name. */
+/** How a value is written. The functions that read, print and describe values are found by this name. */
 export type Kind =
   | Each<PlainKind, object>
   | { readonly type: 'integer'; readonly min: number; readonly max: number }
@@ -450,7 +451,7 @@ type PlainKind =
   | 'pubkey-authentication'
   | 'socket';
 
-/** What the values of a kind are once they have been read. */
+/** The type of a value of each kind after reading. */
 export interface FieldValues {
   readonly address: string;
   readonly agent: string | null;
@@ -474,14 +475,14 @@ export interface FieldValues {
   readonly 'yes-no': boolean;
 }
 
-/** What a value of this kind is, given what the values of each kind are. */
+/** The type of a value of this kind, given the types of all kinds. */
 export type ValueOf<K extends Kind, Values = FieldValues> = K extends { readonly words: readonly (infer W)[] }
   ? W
   : K['type'] extends keyof Values
     ? Values[K['type']]
     : never;
 
-/** The fields of a complete tunnel that these options make. */
+/** The fields of a complete tunnel that these options define. */
 export type FieldsOf<Rows extends Readonly<Record<string, Option>>> = {
   readonly [Name in keyof Rows & string as FieldOf<Rows[Name], Name>]:
     ValueOf<Rows[Name]['kind']> | (Rows[Name]['default'] extends null ? null : never);
@@ -505,7 +506,7 @@ export interface ChannelTimeout {
   readonly ms: number;
 }
 
-/** The ways to log in that this program has, as RFC 4252 and RFC 4256 name them. */
+/** The authentication methods of this program, as RFC 4252 and RFC 4256 name them. */
 export type AuthMethod = 'publickey' | 'password' | 'keyboard-interactive';
 
 /** At most `count` connections begin within `windowMs`. */
@@ -514,17 +515,17 @@ export interface ConnectLimit {
   readonly windowMs: number;
 }
 
-/** The field that an option makes, null where it becomes a part of others. */
+/** The field of an option; null where it becomes a part of others. */
 export function fieldOf(name: string, { field }: Option): string | null {
   return field === undefined ? name : field;
 }
 
-/** What counts where the option is not written. */
+/** The value where the option is not written. */
 export function defaultOf(option: Option, here: DefaultsContext): unknown {
   return isFound(option.default) ? option.default.of(here) : option.default;
 }
 
-/** The same for people, where it is no value that a file could have. */
+/** The same for people, where it is no value that a file could hold. */
 export function defaultText(option: Option): string | null {
   if (isFound(option.default)) return option.default.text;
   return option.default === null ? (option.unset ?? 'none') : null;

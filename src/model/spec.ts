@@ -3,13 +3,16 @@ import type { FieldsOf, SERVER_OPTIONS, TUNNEL_OPTIONS } from './options.ts';
 
 export type { ChannelTimeout, ConnectLimit, RekeyLimit } from './options.ts';
 
-/** One SSH server and how to log in to it: complete, checked, nothing left to default. Times are milliseconds, paths are absolute. */
+/**
+ * One SSH server and how to log in to it: complete and checked, with nothing left to default. Times are in
+ * milliseconds, paths absolute.
+ */
 export interface ServerSpec extends FieldsOf<typeof SERVER_OPTIONS> {
   /** False where `identityFiles` is OpenSSH's own list, of which most do not exist. */
   readonly identityFilesConfigured: boolean;
 }
 
-/** One tunnel as the rest of the program knows it. */
+/** One tunnel, complete and checked. */
 export interface TunnelSpec extends ServerSpec, FieldsOf<typeof TUNNEL_OPTIONS> {
   readonly name: string;
   /** Servers to go through, the nearest first. */
@@ -19,7 +22,7 @@ export interface TunnelSpec extends ServerSpec, FieldsOf<typeof TUNNEL_OPTIONS> 
   readonly forwards: readonly ForwardSpec[];
 }
 
-/** The first step on the way to a server: TCP, a proxy, or a program that speaks for it. */
+/** The first step on the way to a server: TCP, a proxy, or a program whose input and output lead there. */
 export type Entry =
   | { readonly type: 'direct' }
   | ProxyEntry
@@ -35,8 +38,8 @@ export interface ProxyEntry {
 }
 
 /**
- * One forward. Remote: the server listens, the device connects to the target. Local and dynamic: the device listens, the server
- * connects. A target that is `socks` is named by each visitor.
+ * One forward. Remote: the server listens, the device connects to the target. Local and dynamic: the device listens,
+ * the server connects. With the target `socks` each visitor names its own.
  */
 export interface ForwardSpec {
   readonly kind: 'remote' | 'local' | 'dynamic';

@@ -19,7 +19,7 @@ import type { FailureCode, TunnelFailure } from './failure.ts';
  */
 export type Phase = PhaseAndRetry['phase'];
 
-/** Only what waits has a time of its next attempt. */
+/** Only a waiting or blocked tunnel has a time of its next attempt. */
 type PhaseAndRetry =
   | { readonly phase: 'waiting' | 'blocked'; readonly retryAt: number }
   | {
@@ -27,26 +27,26 @@ type PhaseAndRetry =
       readonly retryAt: null;
     };
 
-/** What is known of a tunnel. Times are those of the monotonic clock (Clock.now), in milliseconds. */
+/** The state of a tunnel. Times are those of the monotonic clock (Clock.now), in milliseconds. */
 export type TunnelState = PhaseAndRetry & TunnelFacts;
 
 interface TunnelFacts {
   /** When this phase began. */
   readonly since: number;
-  /** Attempts to connect since it was last up, the present one included. */
+  /** Attempts to connect since it was last up, including the present one. */
   readonly attempts: number;
-  /** Since when the connection that is up has been silent and does not answer, or null when all is well. */
+  /** Since when the connection has been silent and in doubt, or null. */
   readonly silentSince: number | null;
   readonly rttMs: number | null;
   /** The local port of the live connection. */
   readonly sourcePort: number | null;
-  /** The method and the key by which the live connection is logged in, and what was refused before; nothing in it is secret. */
+  /** The method and the key of the live connection's login, and what was refused before; contains no secret. */
   readonly login: string | null;
-  /** The tunnel that opened the connection, where it was another one: this one shares it. */
+  /** The tunnel that opened the connection, where this one shares it. */
   readonly carrier: string | null;
-  /** The last thing that went wrong, also when it has been overcome since. */
+  /** The last failure, even when it has been overcome since. */
   readonly failure: FailureReport | null;
-  /** When it was last up, or null: health has patience with a short outage. */
+  /** When it was last up, or null: health tolerates a short outage. */
   readonly lastUp: number | null;
   readonly forwards: readonly ForwardState[];
 }
@@ -61,19 +61,21 @@ export interface FailureReport {
 export interface ForwardState {
   readonly spec: ForwardSpec;
   readonly state: 'pending' | 'up' | 'refused';
-  /** The port that the server chose where 0 was asked for. */
+  /** The port that the server chose for port 0. */
   readonly boundPort: number | null;
   /** Why it was refused, as far as is known; null unless it is. */
   readonly refusal: Refusal | null;
-  /** Whether a connection to the listener was seen to come out here; `no` where it was seen to come out elsewhere. */
+  /** Whether a connection to the listener came out here; `no` where it came out elsewhere. */
   readonly verified: 'yes' | 'no' | 'unknown';
-  /** Why that is unknown, or null. */
+  /** Why `verified` is unknown, or null. */
   readonly unverified: string | null;
-  /** Whether it was seen not to be where it was asked for: what it is worth is less than what was wanted. */
+  /** Whether the listener was seen at other addresses than requested. */
   readonly misplaced: boolean;
-  /** Whether others than the server reach it, though it was asked for loopback (GatewayPorts yes). */
+  /**
+   * Whether other machines than the server reach the listener, though it was requested on loopback (GatewayPorts yes).
+   */
   readonly exposed: boolean;
-  /** Why the target was not reached when a visitor last came, or null when it was. */
+  /** Why the target was not reached for the last visitor, or null where it was. */
   readonly targetFailure: FailureReport | null;
   readonly counters: Readonly<Counters>;
 }
@@ -118,11 +120,11 @@ export function initialState(spec: TunnelSpec, now: number): TunnelState {
   };
 }
 
-/** What is to be said of a listener that is `exposed`. */
+/** Shown for a listener that is `exposed`. */
 export const EXPOSED =
   'the server listens on all its addresses, though it was asked for loopback alone (GatewayPorts yes there)';
 
-/** A forward of which nothing is known in this session. */
+/** The state of a forward at the start of a session. */
 export const NOT_ASKED = {
   state: 'pending',
   boundPort: null,
@@ -137,12 +139,12 @@ export function reportFailure(failure: TunnelFailure, now: number): FailureRepor
   return { code: failure.code, message: failure.message, hint: failure.hint, at: now };
 }
 
-/** `user@host:port` as people write it. */
+/** `user@host:port`. */
 export function formatServer(spec: Pick<ServerSpec, 'user' | 'host' | 'port'>): string {
   return `${spec.user}@${formatEndpoint({ type: 'tcp', host: spec.host, port: spec.port })}`;
 }
 
-/** The listener with the port that the server really chose. */
+/** The listener, with the port that the server chose. */
 export function formatListen(forward: ForwardState): string {
   const { listen } = forward.spec;
   if (listen.type === 'unix' || forward.boundPort === null) return formatEndpoint(listen);

@@ -21,7 +21,7 @@ export function abortable<T>(
   });
 }
 
-/** A promise with its two handles outside; an unheard rejection of it is not an error. */
+/** A promise with its two functions; an unhandled rejection of it is not an error. */
 export interface Deferred<T> {
   readonly promise: Promise<T>;
   resolve(value: T): void;
@@ -39,7 +39,9 @@ export function deferred<T>(): Deferred<T> {
   return { promise, resolve, reject };
 }
 
-/** A controller that follows each of `parents`, and can be aborted by itself; `dispose` lets the parents forget it. */
+/**
+ * A controller that follows each of `parents`, and can be aborted by itself; `dispose` unsubscribes from the parents.
+ */
 export function childController(...parents: readonly AbortSignal[]): AbortController & { dispose(): void } {
   const controller = new AbortController();
   const unsubscribes = parents.map((parent) => {

@@ -1,4 +1,7 @@
-/** As many callbacks as `count`; `done` is called when each was called at least once, and at once where there are none. */
+/**
+ * Returns `count` callbacks; `done` is called when each of them has been called at least once, and at once for a count
+ * of 0.
+ */
 export function allOnce(count: number, done: () => void): readonly (() => void)[] {
   let missing = count;
   if (missing === 0) done();

@@ -1,10 +1,10 @@
-/** Time as a parameter, so that tests can hold it still. */
+/** Time as a parameter, so that tests can control it. */
 export interface Clock {
   /** Monotonic milliseconds: the only measure of elapsed time, because a Pi has no battery for its clock. */
   now(): number;
   /** Milliseconds since 1970, for people and logs. */
   wall(): number;
-  /** Calls `fn` once after `ms` milliseconds; the answer cancels it. */
+  /** Calls `fn` once after `ms` milliseconds; the result cancels it. */
   timer(ms: number, fn: () => void): () => void;
 }
 
@@ -17,7 +17,7 @@ export const systemClock: Clock = {
   },
 };
 
-/** setTimeout takes 32 bits; anything longer would fire at once. */
+/** setTimeout takes 32 bits; a longer time would fire at once. */
 const MAX_TIMEOUT_MS = 2 ** 31 - 1;
 
 /** Waits `ms` milliseconds, or rejects with the signal's reason as soon as it is aborted. */

@@ -2,8 +2,8 @@ import { sleep, type Clock } from './clock.ts';
 import { firstToEnd } from './scope.ts';
 
 /**
- * What `work` answers within `ms` milliseconds. Later than that its signal is aborted, and this rejects with what `late` makes: an
- * error that says what was waited for.
+ * Resolves with the result of `work` within `ms` milliseconds. Otherwise its signal is aborted, and this rejects with
+ * the error that `late` creates, which says what timed out.
  */
 export function deadline<T>(
   clock: Clock,
@@ -19,7 +19,7 @@ export function deadline<T>(
   return firstToEnd<T>(signal, [work, tooLate]);
 }
 
-/** Calls back on something; the answer ends that. */
+/** Calls `listener` at each event; the result unsubscribes. */
 export type Subscribe = (listener: () => void) => () => void;
 
 /** Waits `ms` milliseconds, or until one of these calls back. Rejects only with the reason of the signal, where there is one. */
@@ -47,7 +47,7 @@ export function sleepUntil(
     signal?.addEventListener('abort', onAbort, { once: true });
     for (const subscribe of [(listener: () => void) => clock.timer(ms, listener), ...sources]) {
       const forget = subscribe(wake);
-      // It may have called back at once.
+      // The source may have fired at once.
       if (over) forget();
       else cancels.push(forget);
       if (over) return;

@@ -1,7 +1,7 @@
 /** An event without a value that happens again and again. */
 export interface Emitter {
   emit(): void;
-  /** Calls `listener` at each emit(); the answer ends that. */
+  /** Calls `listener` at each emit(); the result unsubscribes. */
   readonly subscribe: (listener: () => void) => () => void;
 }
 

@@ -1,12 +1,12 @@
-/** Work of which only the newest counts. */
+/** A queue of one: only the newest item counts. */
 export interface Newest<T> {
-  /** Has it done at once, or after what is being done; what came in between and had not begun is dropped for it. */
+  /** Starts work on the item, at once or after the running work; an item that waits is replaced. */
   put(item: T): void;
-  /** Resolves when nothing is being done or waits. Never rejects. */
+  /** Resolves when nothing runs or waits. Never rejects. */
   idle(): Promise<void>;
 }
 
-/** Does one thing at a time; at most one more waits. `work` answers for its own failures. */
+/** Works on one item at a time. `work` handles its own failures. */
 export function newest<T>(work: (item: T) => Promise<void>): Newest<T> {
   let next: { readonly item: T } | null = null;
   let running: Promise<void> | null = null;
@@ -20,7 +20,7 @@ export function newest<T>(work: (item: T) => Promise<void>): Newest<T> {
   const idle = async (): Promise<void> => {
     if (running === null) return;
     await running;
-    // More may have come since.
+    // Another item may have come since.
     await idle();
   };
   return {

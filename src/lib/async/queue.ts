@@ -1,4 +1,4 @@
-/** Runs one piece of work after the other, in the order they came; each finds everything as the one before left it, however that ended. */
+/** Runs one piece of work after the other, in the order they came, also after one that failed. */
 export type Queue = <T>(work: () => T | Promise<T>) => Promise<T>;
 
 export function createQueue(): Queue {

@@ -2,18 +2,18 @@ import { Worker } from 'node:worker_threads';
 import { errorCode } from '../text.ts';
 import { VERSION } from '../version.ts';
 
-/** What a job may take; it is ended when it takes more. */
+/** The limits of a job; it is ended when it exceeds one. */
 export interface JobLimits {
-  /** Milliseconds, from when its thread has started. */
+  /** In milliseconds, from the start of its thread. */
   readonly ms: number;
-  /** MiB of JavaScript's memory. */
+  /** In MiB of JavaScript heap. */
   readonly mib: number;
 }
 
 /** The jobs of src/worker.ts. */
 export type JobName = 'decrypt-key' | 'load-config' | 'modular-power';
 
-/** A job took more than it may. */
+/** A job exceeded a limit. */
 export class JobLimitExceeded extends Error {
   readonly what: 'time' | 'memory';
 
@@ -23,12 +23,13 @@ export class JobLimitExceeded extends Error {
   }
 }
 
-/** There was no thread to be had, or it ended in a way that says nothing of the job. */
+/** No thread could be started, or it ended in a way that says nothing about the job. */
 export class WorkerUnavailable extends Error {}
 
 /**
- * Does a job in a thread of its own, which ends with it: what takes longer than an event loop may stand still. Input and result are
- * copied. Two jobs at a time; others wait. Rejects with a TookTooMuch or a NoThread; what a job itself has to say is in its result.
+ * Runs a job in a thread of its own, which ends with it: for what takes longer than the event loop may be blocked.
+ * Input and result are copied. Two jobs run at a time; others wait. Rejects with a JobLimitExceeded or a
+ * WorkerUnavailable; a failure of the job itself is in its result.
  */
 export async function runInWorker<Result>(name: JobName, input: unknown, limits: JobLimits): Promise<Result> {
   await acquireSlot();
@@ -50,11 +51,11 @@ const MAX_RUNNING = 2;
 let running = 0;
 const waiting: (() => void)[] = [];
 
-/** What the thread is started with. */
+/** The workerData of the thread. */
 export interface JobData {
   readonly name: JobName;
   readonly input: unknown;
-  /** An upgrade may have replaced the thread's file under a daemon that runs: then it declines. */
+  /** An upgrade may have replaced the thread's file while the daemon runs: then the thread declines. */
   readonly version: string;
 }
 
@@ -72,7 +73,7 @@ async function runJob(name: JobName, input: unknown, { ms, mib }: JobLimits): Pr
       };
       worker = new Worker(WORKER_FILE, {
         workerData: { name, input, version: VERSION } satisfies JobData,
-        // Of the environment only what the job is told.
+        // The job gets no environment.
         env: {},
         resourceLimits: { maxOldGenerationSizeMb: mib },
         stdout: true,
@@ -102,9 +103,9 @@ async function runJob(name: JobName, input: unknown, { ms, mib }: JobLimits): Pr
   }
 }
 
-/** In a bundle this is one of the chunks, and the worker's file lies beside it (packaging/build.mjs). */
+/** In a bundle this module is one of the chunks, and the worker's file lies beside it (packaging/build.mjs). */
 const FROM_SOURCES = import.meta.url.endsWith('.ts');
 const WORKER_FILE = new URL(FROM_SOURCES ? '../../../packaging/worker.mjs' : './worker.js', import.meta.url);
 
-/** A small computer under load may need seconds for it. */
+/** A small computer under load may need seconds to start a thread. */
 const START_MS = 30_000;

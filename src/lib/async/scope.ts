@@ -4,7 +4,9 @@ import { abortable } from './abort.ts';
 export interface Scope {
   /** Aborted as soon as the first of them fails or the block ends. */
   readonly signal: AbortSignal;
-  /** Starts a task beside the others; its failure ends all of them. It must end soon after its signal was aborted. */
+  /**
+   * Starts a task beside the others; its failure ends all of them. The task must end soon after its signal is aborted.
+   */
   start(task: (signal: AbortSignal) => Promise<unknown>): void;
 }
 
@@ -69,7 +71,7 @@ export async function firstToEnd<T>(
   }
 }
 
-/** Runs tasks that do not end by themselves, until one of them fails. Where there are none, it waits for the signal. */
+/** Runs tasks that do not end by themselves, until one of them fails. Without tasks, it waits for the signal. */
 export function untilOneFails(
   signal: AbortSignal,
   tasks: readonly ((signal: AbortSignal) => Promise<never>)[],

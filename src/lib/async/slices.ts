@@ -1,6 +1,6 @@
 /**
- * Runs long work in pieces of a few milliseconds, between which the event loop goes on; `steps` yields wherever it may be
- * interrupted. All that is done so at the same time shares these pieces, so that many at once hold the loop no longer than one.
+ * Runs long work in slices of a few milliseconds, between which the event loop goes on; `steps` yields wherever it may
+ * be interrupted. All such work shares the slices, so that many at once block the loop no longer than one.
  */
 export function inSlices<T>(steps: Generator<undefined, T>): Promise<T> {
   return new Promise((resolve, reject) => {
@@ -24,7 +24,7 @@ export function inSlices<T>(steps: Generator<undefined, T>): Promise<T> {
   });
 }
 
-/** The same to its end at once, where nothing else is served. */
+/** The same without interruption, for where nothing else is served. */
 export function atOnce<T>(steps: Generator<undefined, T>): T {
   for (;;) {
     const step = steps.next();
@@ -32,12 +32,12 @@ export function atOnce<T>(steps: Generator<undefined, T>): T {
   }
 }
 
-/** Resolves in a turn of the event loop that belongs to nobody else who asks: what a thousand begin together is done one by one. */
+/** Resolves in a turn of the event loop of its own: of a thousand callers at once, one goes on per turn. */
 export function ownTurn(): Promise<void> {
   return inSlices(nothing());
 }
 
-/** The same, but at once for the first few that ask in one turn of the event loop: what is rare does not wait. */
+/** The same, but at once for the first few callers in a turn of the event loop: what is rare does not wait. */
 export async function fewATurn(): Promise<void> {
   if (begunInTurn === 0) setImmediate(() => (begunInTurn = 0));
   begunInTurn += 1;
@@ -52,8 +52,8 @@ function* nothing(): Generator<undefined, void> {}
 const SLICE_MS = 5;
 
 /**
- * Whether the time is over that this turn of the event loop has for what comes from servers: all of them share it. Counted from the
- * first time that somebody asks.
+ * Whether this turn of the event loop has used up its time for data from servers, which all of them share. The time
+ * starts with the first call in a turn.
  */
 export function turnIsSpent(): boolean {
   const now = performance.now();
@@ -67,7 +67,7 @@ export function turnIsSpent(): boolean {
 const TURN_MS = 8;
 let turnEndsAt: number | null = null;
 
-/** Does a piece of some work; true when that is done. */
+/** Runs a slice of some work; true when the work is done. */
 type Slice = () => boolean;
 
 const waiting: Slice[] = [];
@@ -75,7 +75,7 @@ const waiting: Slice[] = [];
 function runSlice(): void {
   const [slice] = waiting;
   const done = slice?.() ?? true;
-  // Only now: work that came meanwhile must not start a second round.
+  // Removed only now: work added meanwhile must not start a second round.
   waiting.shift();
   if (slice !== undefined && !done) waiting.push(slice);
   if (waiting.length > 0) setImmediate(runSlice);

@@ -1,6 +1,6 @@
 import type { Clock } from './clock.ts';
 
-/** Waits for the work, but no longer than this, whatever comes of it. Never rejects. */
+/** Waits for the work to settle, but no longer than `ms` milliseconds. Never rejects. */
 export function waitAtMost(work: Promise<unknown>, ms: number, clock: Clock): Promise<void> {
   return new Promise((resolve) => {
     const cancel = clock.timer(ms, resolve);

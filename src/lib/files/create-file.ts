@@ -4,8 +4,8 @@ import { inDirectory } from './open-directory.ts';
 import { writeAtomicallyIn } from './write-atomically.ts';
 
 /**
- * Makes a file, whole or not at all, and never over one that is there. What root makes in a folder of somebody else, such as that of
- * a service, belongs to them: they are to read it.
+ * Creates a file atomically, never over an existing one. A file that root creates in another user's directory, such as
+ * a service's, belongs to that user, who has to read it.
  */
 export async function createFile(path: string, text: string | Buffer, mode: number): Promise<void> {
   await inDirectory(dirname(path), async (directory) => {

@@ -3,8 +3,8 @@ import { basename, dirname } from 'node:path';
 import { inDirectorySync } from './open-directory.ts';
 
 /**
- * Makes a directory with all above it that are missing, of mode 0700. Node's own recursive mkdir never ends where the system says
- * ENOENT though the directory above exists (/proc, and file systems of programs).
+ * Creates a directory with all missing parents, of mode 0700. Node's own recursive mkdir never ends where the system
+ * says ENOENT though the parent exists (/proc, and FUSE).
  */
 export function makeDirectory(path: string): void {
   if (isDirectory(path)) return;
@@ -12,7 +12,7 @@ export function makeDirectory(path: string): void {
   try {
     inDirectorySync(dirname(path), (parent) => mkdirSync(parent.at(basename(path)), 0o700));
   } catch (error) {
-    // Somebody else may have been quicker.
+    // Another process may have been quicker.
     if (!isDirectory(path)) throw error;
   }
 }

@@ -2,17 +2,19 @@ import { closeSync, constants, existsSync, fstatSync, openSync, statSync } from 
 import { join } from 'node:path';
 import { checkOpened, type PathOwner } from './path-owner.ts';
 
-/** A directory in which files are made, replaced or removed. */
+/** A directory in which files are created, replaced or removed. */
 export interface OpenDirectory {
-  /** The path of one of its names. For root it begins at the open directory, and leads there whatever has been exchanged since. */
+  /**
+   * The path of an entry. For root it begins at the open directory, and leads there whatever has been swapped since.
+   */
   at(name: string): string;
   owner(): PathOwner;
 }
 
 /**
- * Does something in a directory. Where root does it in the place of another user, the directory is opened once and judged as an open file
- * is (checkRootsOpened), and the work goes by its descriptor: a directory or a link that is put in its place in between leads nowhere. So it
- * is on Linux; elsewhere no path leads through a descriptor, and the judgement alone is left.
+ * Works in a directory. Where root does so in a place of another user, the directory is opened once and checked like an
+ * open file (checkOpened), and the work goes through its descriptor: a directory or a link that is swapped in leads
+ * nowhere. This holds on Linux; elsewhere no path leads through a descriptor, and only the check remains.
  */
 export async function inDirectory<T>(path: string, work: (directory: OpenDirectory) => T | Promise<T>): Promise<T> {
   const { directory, close, named } = open(path);
@@ -25,7 +27,7 @@ export async function inDirectory<T>(path: string, work: (directory: OpenDirecto
   }
 }
 
-/** The same for what cannot wait. */
+/** The same for synchronous work. */
 export function inDirectorySync<T>(path: string, work: (directory: OpenDirectory) => T): T {
   const { directory, close, named } = open(path);
   try {
@@ -40,7 +42,7 @@ export function inDirectorySync<T>(path: string, work: (directory: OpenDirectory
 interface Opened {
   readonly directory: OpenDirectory;
   close(): void;
-  /** An error with the path that people know. */
+  /** The error with the path that people know. */
   named(error: unknown): unknown;
 }
 
@@ -52,7 +54,7 @@ function open(path: string): Opened {
   const fd = openSync(path, constants.O_RDONLY | constants.O_DIRECTORY | constants.O_NONBLOCK);
   try {
     const { uid, gid } = fstatSync(fd);
-    // A directory has no second name.
+    // A directory has no hard links.
     checkOpened(path, fd, { uid, nlink: 1 });
     const anchor = `/proc/self/fd/${fd}`;
     const start = existsSync(`${anchor}/.`) ? anchor : path;

@@ -16,9 +16,9 @@ export interface OpenOptions {
 }
 
 /**
- * Opens a file, does `work` with it and closes it. Whatever is judged of it is judged by its descriptor, so that nothing can be swapped in
- * between; for root that it may be opened at all (checkOpened). A pipe is opened without waiting for its writer, which would hold one of
- * Node's few threads for as long. Rejects with the system's error.
+ * Opens a file, does `work` with it and closes it. Checks are made on the descriptor, so that nothing can be swapped in
+ * between; for root also whether the file may be opened at all (checkOpened). A pipe is opened without waiting for its
+ * writer, which could hold one of Node's few threads for ever. Rejects with the system's error.
  */
 export async function withFile<T>(
   path: string,
@@ -35,13 +35,16 @@ export async function withFile<T>(
   }
 }
 
-/** All that a file holds; null where that is more than `limit` bytes. */
+/** All bytes of a file; null where there are more than `limit`. */
 export async function readWhole({ handle }: Pick<OpenFile, 'handle'>, limit: number): Promise<Buffer | null> {
   const bytes = await readAtMost(handle, limit + 1);
   return bytes.length > limit ? null : bytes;
 }
 
-/** The first `limit` bytes of a file, or all it has. Not by its size, which devices and the files of /proc do not have. */
+/**
+ * The first `limit` bytes of a file, or all. Does not rely on the size, which devices and the files of /proc do not
+ * have.
+ */
 export async function readAtMost(handle: FileHandle, limit: number): Promise<Buffer> {
   const chunks: Buffer[] = [];
   let length = 0;

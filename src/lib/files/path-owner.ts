@@ -2,15 +2,16 @@ import { lstatSync, readlinkSync, realpathSync, type Stats } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import { UserError } from '../user-error.ts';
 
-/** Who decides what lies at a path. */
+/** The user that controls what lies at a path. */
 export interface PathOwner {
   readonly uid: number;
   readonly gid: number;
 }
 
 /**
- * Whose word it is what lies at a path: the first directory on the way, or the file at its end, that is not root's decides, for its
- * owner can put a link there that leads anywhere. Directories that all may write to count by what lies in them.
+ * Finds the user that controls what lies at a path: the owner of the first directory on the way, or of the file at its
+ * end, that is not root's, who can put a link there that leads anywhere. In directories that all may write to, their
+ * entries count.
  */
 export function pathOwner(path: string): PathOwner {
   let here = '/';
@@ -22,13 +23,13 @@ export function pathOwner(path: string): PathOwner {
       if (stats.uid !== 0) return { uid: stats.uid, gid: stats.gid };
       if (stats.isSymbolicLink()) return pathOwner(join(realpathSync(here), ...names.slice(index + 1)));
     } catch {
-      break; // nothing is there, and nothing can be led astray
+      break; // nothing is there, so no link can mislead
     }
   }
   return { uid: 0, gid: 0 };
 }
 
-/** Throws where root is about to write into a directory of another user, or of all. */
+/** Throws where root is about to write into a directory of another user. */
 export function checkRootMayWrite(path: string): void {
   if (process.getuid?.() !== 0) return;
   const { uid } = pathOwner(path);
@@ -38,7 +39,7 @@ export function checkRootMayWrite(path: string): void {
     );
 }
 
-/** Throws where a directory on the way is a link of another user, by which root would be led elsewhere. */
+/** Throws where a directory on the way is a link of another user, which would lead root elsewhere. */
 export function checkForeignLinks(path: string): void {
   if (process.getuid?.() !== 0) return;
   let here = '/';
@@ -53,23 +54,23 @@ export function checkForeignLinks(path: string): void {
 }
 
 /**
- * Throws where root has opened, in a place of another user, what is not that user's and does not lie there itself: a link led to it, or
- * a directory was exchanged between a look and the opening. The open file is judged, not the path, so that nothing can be put there in
- * between. `stats` are those of the descriptor.
+ * Throws where root has opened, in a place of another user, a file that is not that user's and does not lie there
+ * itself: a link led to it, or a directory was swapped between a look and the opening. The descriptor is checked, not
+ * the path, so that nothing can be swapped in between. `stats` are those of the descriptor.
  */
 export function checkOpened(path: string, fd: number, { uid, nlink }: Pick<Stats, 'uid' | 'nlink'>): void {
   if (process.getuid?.() !== 0) return;
   const { owner, way } = resolveAsRoot(resolve(path), 0);
   if (uid === owner) return;
   const opened = openedPath(fd) ?? realpathSync(path);
-  // A second name may be a link as well.
+  // A hard link may lead elsewhere too.
   if (opened === way && (owner === 0 || nlink === 1)) return;
   throw new UserError(
     `${path} leads to a file of the user ${uid} by a link that root does not follow in a place of the user ${owner}: run this as that user, or name the file itself`,
   );
 }
 
-/** Whose place it is, and where it leads by the links that are root's. Throws where a part of it is gone by now. */
+/** The owner of the place, and where it leads by the links of root. Throws where a part of it is gone by now. */
 function resolveAsRoot(path: string, links: number): { readonly owner: number; readonly way: string } {
   let here = '/';
   let owner = 0;
@@ -85,7 +86,7 @@ function resolveAsRoot(path: string, links: number): { readonly owner: number; r
   return { owner, way: here };
 }
 
-/** As the kernel allows (path_resolution(7)). */
+/** The kernel's limit (path_resolution(7)). */
 const MAX_LINKS = 40;
 
 /** Null where the system does not tell: only Linux does. */

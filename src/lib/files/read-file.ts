@@ -3,7 +3,10 @@ import { UserError } from '../user-error.ts';
 import { readWhole, withFile } from './open-file.ts';
 import { checkOpened } from './path-owner.ts';
 
-/** The text of a file of at most 1 MiB. Rejects for what is larger, and for a pipe, which may never end; for root also as withFile() does. */
+/**
+ * Reads the text of a file of at most 1 MiB. Rejects for a larger one, and for a pipe, which may never end; for root
+ * also as withFile() does.
+ */
 export async function readText(path: string): Promise<string> {
   return await withFile(path, async (file) => {
     if (file.stats.isFIFO()) throw new UserError(`${path} is a pipe`);
@@ -16,8 +19,8 @@ export async function readText(path: string): Promise<string> {
 const MAX_TEXT_BYTES = 1024 * 1024;
 
 /**
- * The bytes of a regular file of at most `limit` bytes, for what cannot wait. Throws for anything else: pipes and devices would hold us up,
- * or never end; for root also as withFile() does.
+ * Reads the bytes of a regular file of at most `limit` bytes, synchronously. Throws for anything else: pipes and
+ * devices would block, or never end; for root also as withFile() does.
  */
 export function readRegularFile(path: string, limit = 1024 * 1024): Buffer {
   const fd = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOCTTY);

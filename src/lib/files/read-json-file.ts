@@ -1,8 +1,8 @@
 import { readRegularFile } from './read-file.ts';
 
 /**
- * What a small file of ours holds. Throws where that is no JSON, and then says nothing of it: a link may have led to what nobody is to
- * see, and JSON.parse() quotes it.
+ * Reads a small JSON file of ours. Where it is no JSON, the error does not quote it as JSON.parse() would: a link may
+ * have led to a confidential file.
  */
 export function readJsonFile(path: string, limit: number): unknown {
   const text = readRegularFile(path, limit).toString('utf8');

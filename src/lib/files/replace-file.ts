@@ -5,7 +5,10 @@ import { inDirectory } from './open-directory.ts';
 import { writeAtomically, writeAtomicallyIn } from './write-atomically.ts';
 import { withFile } from './open-file.ts';
 
-/** Puts another text into an existing file at once, keeping its owner, its mode and a link to it; `check` may refuse by rejecting. */
+/**
+ * Replaces the text of an existing file atomically, keeping its owner, its mode and a link to it; `check` may refuse by
+ * rejecting.
+ */
 export async function replaceFile(
   path: string,
   text: string,
@@ -20,7 +23,7 @@ export async function replaceFile(
   });
 }
 
-/** Writes a file whole and flushed, with this owner and mode. A link that lies there is replaced, not followed. */
+/** Writes a file atomically, with this owner and mode. A link at its path is replaced, not followed. */
 export async function writeAnew(
   path: string,
   text: string,

@@ -5,16 +5,16 @@ import { basename, dirname } from 'node:path';
 import { errorCode } from '../text.ts';
 import { inDirectory, type OpenDirectory } from './open-directory.ts';
 
-/** Whose a file is. Null: of whoever writes it. */
+/** Mode and owner of a file. Null: the user that writes it. */
 export interface FileRights {
   readonly mode: number;
   readonly owner: { readonly uid: number; readonly gid: number } | null;
 }
 
 /**
- * Writes a file whole and flushed: after a loss of power it is the old one or the new one. It is written beside its place, under a name
- * that nobody can guess and through no link (O_EXCL), and then renamed; with `over` false it never takes the place of another
- * (EEXIST). Both happen in one and the same directory, see inDirectory().
+ * Writes a file atomically and flushed: after a loss of power it is the old one or the new one. It is written beside
+ * its place, under a name that cannot be guessed and through no link (O_EXCL), and then renamed; with `over` false it
+ * never replaces another file (EEXIST). Both happen in the same directory, see inDirectory().
  */
 export async function writeAtomically(
   path: string,
@@ -27,7 +27,7 @@ export async function writeAtomically(
   );
 }
 
-/** The same in a directory that is open. */
+/** The same in an open directory. */
 export async function writeAtomicallyIn(
   directory: OpenDirectory,
   name: string,
@@ -41,7 +41,7 @@ export async function writeAtomicallyIn(
   try {
     const handle = await open(temporary, 'wx', 0o600);
     try {
-      // Not write(), which writes what still fits on a disk that is nearly full and is content.
+      // Not write(), which on a nearly full disk writes what fits and succeeds.
       await handle.writeFile(content);
       await setRights(handle, rights);
       await handle.sync();
@@ -57,7 +57,10 @@ export async function writeAtomicallyIn(
   }
 }
 
-/** What a process has left there that was ended in the middle. Such names are hidden: systemd takes them neither for units nor for credentials. */
+/**
+ * Removes what killed processes have left behind. These names are hidden: systemd takes them neither for units nor for
+ * credentials.
+ */
 function removeStaleTemporaries(directory: OpenDirectory, name: string): void {
   for (const entry of entriesOf(directory.at('.'))) {
     const pid = entry.startsWith(`.${name}.`) ? STALE.exec(entry.slice(name.length + 2))?.[1] : undefined;
@@ -96,7 +99,7 @@ async function syncDirectory(path: string): Promise<void> {
   try {
     await handle.sync();
   } catch {
-    // Some file systems cannot; the rename is atomic all the same.
+    // Some file systems cannot flush a directory; the rename is atomic all the same.
   } finally {
     await handle.close();
   }
@@ -106,6 +109,6 @@ function remove(path: string): void {
   try {
     unlinkSync(path);
   } catch {
-    // it was not made
+    // there was none
   }
 }

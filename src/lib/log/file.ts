@@ -9,14 +9,14 @@ const { O_APPEND, O_CREAT, O_NOCTTY, O_NONBLOCK, O_WRONLY } = constants;
 
 export interface LogFile {
   readonly write: LogOutput;
-  /** Goes on in a new file where somebody has given the one we write to another name, as newsyslog and logrotate do. */
+  /** Continues in a new file where another program has renamed the present one, as newsyslog and logrotate do. */
   readonly reopen: () => void;
 }
 
 /**
- * Appends log lines to a file of mode 0600. At `maxBytes` the file becomes FILE.1 and a new one is begun, so that the two never
- * take more than twice that. A disk that is full or gone costs lines, never the daemon: `onTrouble` hears of it once, and null
- * when a line could be written again.
+ * Appends log lines to a file of mode 0600. At `maxBytes` the file is renamed to FILE.1 and a new one begun, so that
+ * the two never take more than twice that. A disk that is full or gone costs lines, never the daemon: `onTrouble` gets
+ * the reason once, and null when a line could be written again.
  */
 export function fileOutput(
   path: string,
@@ -30,7 +30,7 @@ export function fileOutput(
   const open = () => {
     checkRootMayWrite(path);
     makeDirectory(dirname(path));
-    // A pipe without a reader would hold the whole daemon; like this it is an error.
+    // A pipe without a reader would block the whole daemon; with O_NONBLOCK it is an error.
     fd = openSync(path, O_WRONLY | O_APPEND | O_CREAT | O_NONBLOCK | O_NOCTTY, 0o600);
     size = fstatSync(fd).size;
   };

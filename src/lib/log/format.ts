@@ -1,6 +1,8 @@
 import { escapeControls } from '../text.ts';
 
-/** One line of the log for a person; `colour` uses ANSI codes. A line that is no JSON is given as it is, made safe. */
+/**
+ * Formats one log line for a terminal; `colour` uses ANSI codes. A line that is not JSON is printed as it is, escaped.
+ */
 export function formatLogLine(line: string, colour: boolean): string {
   const record = parse(line);
   if (record === null) return escapeControls(line.trimEnd());

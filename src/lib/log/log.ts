@@ -12,8 +12,8 @@ export interface RootLogger extends Logger {
 }
 
 /**
- * A pino logger that writes JSON lines to `write`, one line a message, with nothing in them that could move a cursor
- * or break the line, whatever the network put into a message. `time` is milliseconds since 1970.
+ * A pino logger that writes JSON lines to `write`, one line per message, without any character that could move a cursor
+ * or break the line, whatever the network put into a message. `time` is in milliseconds since 1970.
  */
 export function createLogger(level: LogLevel, write: (line: string) => void): RootLogger {
   return pino({ level, base: null, errorKey: 'error' }, { write: (line: string) => write(escapeUnsafeJson(line)) });

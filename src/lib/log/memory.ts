@@ -3,7 +3,7 @@ export interface LogMemory {
   add(line: string): void;
   /** The last lines that pass, oldest first. */
   recent(count: number, accept: (line: string) => boolean): readonly string[];
-  /** The answer ends the subscription. */
+  /** The result unsubscribes. */
   follow(listener: (line: string) => void): () => void;
 }
 

@@ -6,7 +6,7 @@ export type LogOutput = (line: string) => void;
 
 /** Standard error: readable on a terminal, JSON with a syslog priority for the journal (sd-daemon(3)), plain JSON elsewhere. */
 export function stderrOutput(stderr: NodeJS.WriteStream & { fd: number }, env: NodeJS.ProcessEnv): LogOutput {
-  // The reader of a pipe may go away; the daemon does not go with it.
+  // The reader of a pipe may go away; the daemon goes on.
   stderr.on('error', () => {});
   if (stderr.isTTY) {
     const colour = !env['NO_COLOR'] && env['TERM'] !== 'dumb';
@@ -16,7 +16,7 @@ export function stderrOutput(stderr: NodeJS.WriteStream & { fd: number }, env: N
   return (line) => stderr.write(line);
 }
 
-/** What stands before a line on standard error that is not from the log and tells of an error: for the journal its priority. */
+/** The prefix of an error line on standard error that does not come from the log: for the journal its priority. */
 export function errorPrefix(stderr: { fd: number }, env: NodeJS.ProcessEnv): string {
   return leadsToJournal(stderr.fd, env) ? '<3>' : '';
 }
@@ -29,7 +29,7 @@ function leadsToJournal(fd: number, env: NodeJS.ProcessEnv): boolean {
   return stream === `${dev}:${ino}`;
 }
 
-/** pino writes the level first: `{"level":30,`. The answer is a syslog priority: 7 is debug, 3 an error. */
+/** pino writes the level first: `{"level":30,`. Returns a syslog priority: 7 is debug, 3 an error. */
 function priorityOf(line: string): number {
   const level = Number(/^\{"level":(\d+)/.exec(line)?.[1] ?? 30);
   if (level < 30) return 7;
