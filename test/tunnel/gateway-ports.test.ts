@@ -77,6 +77,25 @@ describe('a listener at an address', { concurrency: 4 }, () => {
     });
   }
 
+  test('that GatewayPorts no puts on loopback stays, whatever SSH server has the address', async (t) => {
+    const port = await freePort();
+    const other = await startSshd();
+    t.after(() => other.stop());
+    await occupy(t, ADDRESS, port, (socket) => {
+      const onward = connect(other.port, '127.0.0.1');
+      for (const end of [socket, onward]) end.on('error', () => end.destroy());
+      socket.pipe(onward).pipe(socket);
+    });
+    const { sshd, tunnel } = await start(t, ADDRESS, { config: ['GatewayPorts no'] }, {}, port);
+    const { failure } = await tunnel.untilFailure('forward-refused');
+    assert.match(
+      failure?.message ?? '',
+      /^not all visitors of .* come out here: 127\.0\.0\.1:\d+ and \[::1\]:\d+ lead here, but at 127\.0\.0\.2:\d+ .*an SSH server, but not this device's/,
+    );
+    assert.equal(await visit(port, 'the way in'), 'the way in');
+    assert.doesNotMatch(sshd.log(), /cancel-tcpip-forward/);
+  });
+
   test('required, is not up on loopback, and is not given back either', async (t) => {
     const { tunnel, port } = await start(t, ADDRESS, { config: ['GatewayPorts no'] }, { verify: 'required' });
     const { phase, failure } = await tunnel.untilFailure('forward-refused');

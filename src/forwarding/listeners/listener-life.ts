@@ -328,7 +328,9 @@ function verified(
       [],
       { type: 'renew', port: grant.port },
     ];
-  if (result.type !== 'part' && result.type !== 'other') return applyResult(life, grant, result, rules, moment);
+  // Only one that might be taken from another device is looked up.
+  if ((result.type !== 'part' || !result.shared) && result.type !== 'other')
+    return applyResult(life, grant, result, rules, moment);
   const other = result.type === 'part' ? result.other : result;
   const state: State = { type: 'judging', grant, result };
   return [{ ...life, state }, [{ type: 'sighted', other }], { type: 'recall', watched: false }];

@@ -1,4 +1,4 @@
-import { type Endpoint, formatEndpoint } from '../../model/endpoint.ts';
+import { type Endpoint, formatEndpoint, isLoopbackListener } from '../../model/endpoint.ts';
 
 /** What answers at one address of the server, on a connection that the server opened to it for us. */
 export type ProbeResult =
@@ -44,8 +44,12 @@ export type VerifyResult =
   | { readonly type: 'ours'; readonly whole: boolean }
   /** It leads here at another address than was requested. */
   | { readonly type: 'misplaced'; readonly why: string }
-  /** It leads here, and to another program at another of its addresses. */
-  | { readonly type: 'part'; readonly why: string; readonly other: OtherProgram }
+  /**
+   * It leads here, and to another program at another of its addresses. They `share` it where the other program is at a loopback address,
+   * which sshd gives to tunnels by the same name; what is at the address that was requested, while sshd has put ours on loopback, has
+   * nothing of ours, and we nothing of it.
+   */
+  | { readonly type: 'part'; readonly why: string; readonly other: OtherProgram; readonly shared: boolean }
   /** `certain` where every address was seen, and another program answered at each. */
   | (OtherProgram & { readonly certain: boolean })
   | { readonly type: 'none' }
@@ -71,6 +75,7 @@ export function resultOf(requested: readonly ProbedAddress[], instead: readonly 
       type: 'part',
       why: `${leads}, but at ${list(elsewhere)} ${inUseReason(stranger.result.who)}`,
       other: stranger.result,
+      shared: elsewhere.some(({ address }) => address.type === 'unix' || isLoopbackListener(address)),
     };
   if (dark !== undefined) {
     const why = `${leads}, but what is at ${list(only('unknown', requested))} cannot be seen: ${dark.result.why}`;

@@ -28,7 +28,8 @@ const SEEN: OtherProgram = {
 const RESULTS = {
   ours: { type: 'ours', whole: true },
   half: { type: 'ours', whole: false },
-  part: { type: 'part', why: 'another one has the rest', other: SEEN },
+  part: { type: 'part', why: 'another one has the rest', other: SEEN, shared: true },
+  beside: { type: 'part', why: 'another one is where it was asked for', other: SEEN, shared: false },
   other: { ...SEEN, certain: true },
   dim: { ...SEEN, certain: false },
   nobody: { type: 'none' },
@@ -110,6 +111,12 @@ const TABLE: readonly (readonly [
     'auto',
     `${ASKED} granted part part barred returned`,
     'answered, leave, sleep 2 nothing',
+  ],
+  [
+    'one beside which another device has the address is kept, and that is not remembered',
+    'auto',
+    `${ASKED} granted beside beside`,
+    'refused in-use elsewhere, answered, sleep 2.333 recheck',
   ],
   ['of one that is ours in part the rest is asked for when it came free', 'auto', `${PART} slept half`, 'renew 8080'],
   ['and verified', 'auto', `${PART} slept half renewed`, 'verify 8080'],
@@ -269,7 +276,10 @@ test('whatever happens, a listener is asked for again and again, its turn ends o
         moment.now += command.ms;
       }
       if (command.type === 'return' && !moment.suspended)
-        assert.ok(seen.type === 'other' ? seen.certain || barred : seen.type === 'part' && barred, seen.type);
+        assert.ok(
+          seen.type === 'other' ? seen.certain || barred : seen.type === 'part' && seen.shared && barred,
+          seen.type,
+        );
       const event = happens(command);
       if (event.type === 'verified') seen = event.result;
       if (event.type === 'recalled') barred = event.admission.type === 'barred';
