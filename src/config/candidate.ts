@@ -7,7 +7,7 @@ import { readText } from '../lib/files/read-file.ts';
 import { replaceFile, writeAnew } from '../lib/files/replace-file.ts';
 import { UserError } from '../lib/user-error.ts';
 
-/** Lays a text beside a configuration file, for the daemon to try it out; answers its name. `inUse` is one that is on trial. */
+/** Writes a configuration beside the file, for the daemon to try it out. Resolves with its name. `inUse` is the name of one on trial. */
 export async function createCandidate(file: string, text: string, inUse: string | null): Promise<string> {
   await checkDirectory(file);
   await removeStale(file, inUse);
@@ -22,15 +22,16 @@ export interface InstalledCandidate {
 }
 
 /**
- * Puts it in the place of the file, which is kept as FILE.previous. Rejects where it is something else by now than what was laid
- * there, for that nobody has tried out.
+ * Replaces the file with a candidate, and keeps the file as FILE.previous. Rejects where the candidate was changed since, because that
+ * was not tried out.
  */
 export async function installCandidate(file: string, name: string): Promise<InstalledCandidate> {
-  if (!/^[a-z0-9]{1,40}$/.test(name)) throw new UserError(`${JSON.stringify(name)} is no name of a candidate`);
+  if (!/^[a-z0-9]{1,40}$/.test(name)) throw new UserError(`${JSON.stringify(name)} is not the name of a candidate`);
   await checkDirectory(file);
   const path = candidatePath(file, name);
   const text = await readText(path);
-  if (!name.endsWith(digest(text))) throw new UserError(`${path} was changed since it was applied: apply it again`);
+  if (!name.endsWith(digest(text)))
+    throw new UserError(`${path} was changed since it was applied: run \`tunneld apply\` again`);
   const before = await readText(file);
   await writeAnew(`${file}.previous`, before, await stat(file));
   await replaceFile(file, text, () => Promise.resolve());
@@ -38,18 +39,20 @@ export async function installCandidate(file: string, name: string): Promise<Inst
 }
 
 /**
- * Where the file is, the daemon says, which may be another user's, or in somebody's hands: root writes only where nobody else could
- * have put links, and over nothing but a configuration.
+ * Checks where root writes. The path comes from the daemon, which may belong to another user or be compromised: the directory has to
+ * be writable by root only, and the file to be a configuration.
  */
 async function checkDirectory(file: string): Promise<void> {
   if (process.getuid?.() !== 0) return;
   const { uid, mode } = await stat(dirname(file));
   if (uid !== 0 || (mode & 0o022) !== 0)
-    throw new UserError(`${dirname(file)} is not root's alone: do this as the user whose daemon it is`);
+    throw new UserError(`${dirname(file)} is writable by others than root: run this as the user of the daemon`);
   checkRootMayWrite(file);
   const text = await readText(file);
   if (text.trim() !== '' && !/^\s*["']?tunnels\b/m.test(text))
-    throw new UserError(`${file}, on which the daemon says it runs, is no configuration of tunneld`);
+    throw new UserError(
+      `${file}, the file that the daemon reports, is not a configuration of tunneld: check which daemon answers (\`tunneld status\`)`,
+    );
 }
 
 export async function removeCandidate(file: string, name: string): Promise<void> {
@@ -60,7 +63,7 @@ function digest(text: string): string {
   return createHash('sha256').update(text).digest('hex').slice(0, 24);
 }
 
-/** Those that earlier calls left behind because they were killed, or that went back. */
+/** Removes candidates of earlier calls that were killed or rolled back. */
 async function removeStale(file: string, inUse: string | null): Promise<void> {
   const start = `${basename(file)}.`;
   for (const entry of await readdir(dirname(file))) {
@@ -72,5 +75,5 @@ async function removeStale(file: string, inUse: string | null): Promise<void> {
 
 const CANDIDATE = /^([0-9a-f]{40})\.candidate$/;
 
-/** One that was being written. */
+/** A candidate whose writing was interrupted. */
 const LEFT_OVER = /^[0-9a-f]{40}\.candidate\.\d+\.[0-9a-f]{12}\.new$/;

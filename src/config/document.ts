@@ -17,9 +17,9 @@ import type { Path } from './schema/mapping.ts';
 import { findExcess, MAX_ALIASES, TOO_MANY_ALIASES } from './excess.ts';
 import { type SyntaxProblem, syntaxProblem } from './syntax.ts';
 
-/** A YAML file as values, with the way back from a value to its place in the text. */
+/** The values of a YAML file, and their positions in the text. */
 export interface SourceDocument {
-  /** What the file says; undefined where it is too broken to say anything. */
+  /** The value of the file; undefined where it cannot be parsed. */
   readonly value: unknown;
   readonly problems: readonly (Position & { readonly message: string })[];
   locate(path: Path, at: 'key' | 'value'): Located;
@@ -30,27 +30,27 @@ interface Position {
   readonly column: number;
 }
 
-/** A place in the text, and its name for a message (`tunnels.backup.port`). */
+/** A position in the text, and its label for a message (`tunnels.backup.port`). */
 interface Located extends Position {
   readonly label: string;
 }
 
 /**
- * Reads one YAML document. Aliases are followed, but not so often that a small file becomes a large one, and what would take the
- * parser long is not given to it.
+ * Parses one YAML document. The number of aliases is limited, so that a small file cannot expand to a large one, and a text that would
+ * keep the parser busy is rejected.
  */
 export function readDocument(text: string): SourceDocument {
   const excess = findExcess(text);
   if (excess !== null)
     return { value: undefined, problems: [excess], locate: () => ({ ...excess, label: 'the file' }) };
   const lines = new LineCounter();
-  // Not with the parser's uniqueKeys, which compares every key with every other.
+  // The parser's own check of unique keys is quadratic.
   const options = { lineCounter: lines, prettyErrors: false, stringKeys: true, uniqueKeys: false };
   const document = parseDocument(text, options);
   const errors = [...document.errors, ...document.warnings].map(syntaxProblem);
   const lost = errors.length > 0 ? errors : lostAliases(document);
   const value = lost.length > 0 ? null : values(document);
-  // A key that stands twice leaves the rest readable, so that all other problems can be reported with it.
+  // A duplicate key leaves the rest readable, so that all other problems can be reported too.
   const found = firstOfEachLine([...lost, ...duplicateKeys(document)], lines);
   if (value !== null && !value.ok) found.push({ offset: 0, message: TOO_MANY_ALIASES });
   return {
@@ -65,7 +65,7 @@ function position(lines: LineCounter, offset: number): Position {
   return { line: Math.max(line, 1), column: Math.max(col, 1) };
 }
 
-/** One mistake often makes the parser complain several times about the same line; the first says it best. */
+/** A mistake often causes several errors in the same line, of which the first is the clearest. */
 function firstOfEachLine(problems: readonly SyntaxProblem[], lines: LineCounter): SyntaxProblem[] {
   const seen = new Set<number>();
   return problems
@@ -91,7 +91,7 @@ function duplicateKeys(document: Document): SyntaxProblem[] {
   return found;
 }
 
-const ADVICE_DUPLICATE = 'this key stands here for the second time';
+const ADVICE_DUPLICATE = 'duplicate key: it is set before in the same mapping';
 
 function lostAliases(document: Document): SyntaxProblem[] {
   const lost: SyntaxProblem[] = [];
@@ -104,20 +104,20 @@ function lostAliases(document: Document): SyntaxProblem[] {
 }
 
 const UNKNOWN_ALIAS =
-  "a * at the beginning means an alias in YAML, and there is none of this name: put the value in quotes, like '*:8080:localhost:22'";
+  "a leading * is an alias in YAML, and none of this name exists: put the value in quotes, like '*:8080:localhost:22'";
 
 function values(document: Document): { ok: true; value: unknown } | { ok: false } {
   try {
     return { ok: true, value: document.toJS({ maxAliasCount: MAX_ALIASES }) };
   } catch {
-    // Nothing else is left to fail: the aliases resolve, and only their number is refused.
+    // Only the number of aliases can fail here: all of them resolve.
     return { ok: false };
   }
 }
 
 /**
- * Where `path` stands, as far as it exists: a single value is also found as the first of its list.
- * What is empty or missing is found at its key, since it has no place of its own.
+ * The position of `path`, as far as it exists: a single value is also the first of its list. An empty or missing value is located at
+ * its key.
  */
 function locate(document: Document, lines: LineCounter, path: Path, at: 'key' | 'value'): Located {
   let found: Step = { key: null, node: resolved(document, document.contents), label: '' };
@@ -132,7 +132,7 @@ function locate(document: Document, lines: LineCounter, path: Path, at: 'key' | 
   return { ...position(lines, target?.range?.[0] ?? 0), label: label || 'the file' };
 }
 
-/** How far a path was followed: the node there, and the key that it has in a mapping. */
+/** The node at a step of a path, with its key in a mapping. */
 interface Step {
   readonly key: Node | null;
   readonly node: Node | null;
@@ -151,7 +151,7 @@ function stepInto(document: Document, { node, label }: Step, step: string | numb
   return { key: null, node: resolved(document, node.items[step]), label: `${label}[${step}]` };
 }
 
-/** A file can have a problem with each of thousands of keys. */
+/** Indexed, because a file can have problems with thousands of keys. */
 function pairsOf(map: YAMLMap): ReadonlyMap<unknown, Pair> {
   let pairs = indexes.get(map);
   if (pairs === undefined) {
@@ -163,7 +163,7 @@ function pairsOf(map: YAMLMap): ReadonlyMap<unknown, Pair> {
 
 const indexes = new WeakMap<YAMLMap, ReadonlyMap<unknown, Pair>>();
 
-/** How much of a key that somebody pasted is repeated. */
+/** The length to which a key is repeated in messages. */
 const MAX_LABEL = 60;
 
 function resolved(document: Document, node: unknown): Node | null {

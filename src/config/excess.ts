@@ -1,14 +1,14 @@
 import { Lexer } from 'yaml';
 
-/** More than anybody writes, and no more than the parser reads in about a second. */
+/** More than any configuration has; the parser takes about a second for them. */
 const MAX_TOKENS = 200_000;
-/** Brackets in brackets. */
+/** Nested brackets. */
 const MAX_DEPTH = 100;
 export const MAX_ALIASES = 100;
 
 export const TOO_MANY_ALIASES = `more than ${MAX_ALIASES} values come from aliases (*name): write them out`;
 
-/** A place in a text, counted from 1, and why nothing is read after it. */
+/** The position, from 1, at which a text exceeds a limit. */
 export interface Excess {
   readonly line: number;
   readonly column: number;
@@ -16,8 +16,8 @@ export interface Excess {
 }
 
 /**
- * Where a YAML text becomes more than is read, null where it does not. A mebibyte of it can keep the parser busy for minutes and fill
- * a gibibyte; its lexer, which goes through the text once and can be stopped, cannot.
+ * The position at which a YAML text exceeds a limit; null for none. A mebibyte can keep the parser busy for minutes and fill a
+ * gibibyte of memory; the lexer is linear, and can be stopped.
  */
 export function findExcess(text: string): Excess | null {
   let offset = 0;
@@ -38,9 +38,9 @@ export function findExcess(text: string): Excess | null {
 }
 
 const TOO_DEEP = 'this is nested too deeply';
-const TOO_MUCH = `more than ${MAX_TOKENS} words and signs come before this: no configuration is so long`;
+const TOO_MUCH = `more than ${MAX_TOKENS} tokens come before this line: check whether this is a configuration`;
 
-/** What the lexer adds (the beginning of a document, of a scalar, the end of a flow) and does not stand in the text. */
+/** Tokens that the lexer adds (start of a document or a scalar, end of a flow) and that are not in the text. */
 const MARKS: ReadonlySet<string> = new Set(['\u0002', '\u001f', '\u0018']);
 
 function excessAt(text: string, offset: number, message: string): Excess {

@@ -10,10 +10,10 @@ import { type ConfigProblem } from '../model/config.ts';
 export type ConfigSource =
   { readonly file: string } | { readonly sshArguments: readonly string[]; readonly name: string };
 
-/** As loadFrom(), for a daemon that serves meanwhile: in a thread, or in this one where none is to be had. */
+/** Like loadFrom(), but in a thread, so that the daemon can serve meanwhile; in this thread where none can be started. */
 export async function loadInThread(source: ConfigSource, env: ConfigEnvironment): Promise<Config> {
   try {
-    // What Node gives as the environment cannot be copied as it is.
+    // process.env cannot be cloned.
     const found = await runInWorker<JobResult>('load-config', { source, env: { ...env, env: { ...env.env } } }, LIMITS);
     if ('problems' in found) throw new ConfigError(found.problems);
     return found.config;
@@ -24,7 +24,7 @@ export async function loadInThread(source: ConfigSource, env: ConfigEnvironment)
   }
 }
 
-/** The configuration, complete and checked; rejects with a ConfigError of all its problems. */
+/** Loads a configuration, complete and checked. Rejects with a ConfigError with all its problems. */
 export async function loadFrom(source: ConfigSource, env: ConfigEnvironment): Promise<Config> {
   return 'file' in source
     ? await loadConfig(source.file, env)
@@ -32,15 +32,15 @@ export async function loadFrom(source: ConfigSource, env: ConfigEnvironment): Pr
 }
 
 /**
- * What is not refused for its size takes a second at most on a PC (findExcess, Reading), and ten on the smallest of computers: a file
- * system that hangs, and what was not thought of, come to an end here.
+ * Within the limits of size (findExcess, Reading), loading takes a second at most on a PC, and ten on the smallest of computers. These
+ * limits end what exceeds that, such as a file system that hangs.
  */
 const LIMITS = { ms: 10_000, mib: 200 };
 
 function tooMuch(source: ConfigSource, { what, message }: JobLimitExceeded): ConfigError {
   const limit = what === 'time' ? `${LIMITS.ms / 1000} s` : `${LIMITS.mib} MiB`;
   const file = 'file' in source ? source.file : 'tunneld run';
-  const text = `the configuration could not be read within ${limit} (${message}): look for what makes it so large, or for a file that hangs`;
+  const text = `the configuration could not be read within ${limit} (${message}): check its size, and the file system`;
   return new ConfigError([{ file, line: 'file' in source ? 1 : 0, column: 1, message: text }]);
 }
 

@@ -7,7 +7,7 @@ import { parseConfig } from './parse.ts';
 import { ConfigError } from './input/problem.ts';
 import { readWhole, withFile } from '../lib/files/open-file.ts';
 
-/** Reads a configuration file. Throws a ConfigError with everything that is wrong with it, also where it cannot be read. */
+/** Reads a configuration file. Rejects with a ConfigError with all its problems, also where it cannot be read. */
 export async function loadConfig(file: string, env: ConfigEnvironment): Promise<Config> {
   const path = resolve(file);
   const bytes = await readBytes(path);
@@ -16,7 +16,7 @@ export async function loadConfig(file: string, env: ConfigEnvironment): Promise<
   return await parseConfig(new TextDecoder().decode(bytes), path, env);
 }
 
-/** Far above any honest configuration; it keeps a wrong file name from filling the memory. */
+/** Far above any real configuration; it bounds the memory where the file name is wrong. */
 const MAX_BYTES = 1024 * 1024;
 
 async function readBytes(path: string): Promise<Buffer> {
@@ -24,7 +24,7 @@ async function readBytes(path: string): Promise<Buffer> {
     return await withFile(path, async (file) => {
       if (file.stats.isFIFO()) throw problem(path, 1, 'this is a pipe: write the configuration to a file');
       const bytes = await readWhole(file, MAX_BYTES);
-      if (bytes === null) throw problem(path, 1, 'the file is larger than 1 MiB: this is no configuration');
+      if (bytes === null) throw problem(path, 1, 'the file is larger than 1 MiB: check whether it is a configuration');
       return bytes;
     });
   } catch (error) {
@@ -38,11 +38,10 @@ function explain(error: unknown): string {
 }
 
 const REASONS: Readonly<Record<string, string>> = {
-  ENOENT: 'there is no such file: config.example.yaml shows what to write into it',
-  ENOTDIR: 'there is no such file: a part of its path is a file, not a directory',
-  EACCES:
-    'this user may not read the file: run this with sudo (for the service, `sudo tunneld install` sees to its rights)',
-  EISDIR: 'this is a directory: name the file in it',
+  ENOENT: 'no such file: create it (config.example.yaml is an example), or run `tunneld init`',
+  ENOTDIR: 'no such file: a part of its path is a file, not a directory',
+  EACCES: 'permission denied: run this with sudo (for the service, `sudo tunneld install` sets owner and mode)',
+  EISDIR: 'this is a directory: name a file',
 };
 
 function firstBadLine(bytes: Buffer): number {

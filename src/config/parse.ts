@@ -15,8 +15,8 @@ import { readDefaults, readTunnels } from './tunnels.ts';
 import { isMapping } from './values/value.ts';
 
 /**
- * The configuration that `text` says, with what ssh_config adds to it; `file` is the absolute path it came from. Rejects with a
- * ConfigError of all its problems.
+ * Parses a configuration and completes it from ssh_config; `file` is its absolute path. Rejects with a ConfigError with all its
+ * problems.
  */
 export async function parseConfig(text: string, file: string, env: ConfigEnvironment): Promise<Config> {
   const document = readDocument(text);
@@ -41,7 +41,7 @@ export async function parseConfig(text: string, file: string, env: ConfigEnviron
   return { ...config, notes: [...notes], warnings: [...warnings], conflicts };
 }
 
-/** Null where nothing of the file could be read; that is then reported. */
+/** Null, with a report, where the file has no keys. */
 async function readConfig(
   document: SourceDocument,
   file: string,
@@ -79,11 +79,11 @@ function hasKeys({ value }: SourceDocument, report: Report): boolean {
 function explainFor(tunnelKeys: readonly string[]) {
   return (key: string, known: readonly string[]): string => {
     if (!tunnelKeys.includes(key)) return unknownKey(key, [...known, ...tunnelKeys]);
-    return 'is a key of a tunnel: write it below the name of one under tunnels, or for all tunnels under defaults';
+    return 'is a key of a tunnel: move it below the name of a tunnel, or for all tunnels below defaults';
   };
 }
 
-/** In the order of the lines, this file's first; each once, since several tunnels may read the same file of ssh's. */
+/** Sorted by line, those of this file first. Each once, because several tunnels may read the same file of ssh. */
 function sorted(problems: readonly ConfigProblem[], file: string): ConfigProblem[] {
   const different = new Map(problems.map((problem) => [formatProblem(problem), problem]));
   const inOrder = [...different.values()].toSorted(
@@ -95,7 +95,7 @@ function sorted(problems: readonly ConfigProblem[], file: string): ConfigProblem
   return [...first, { ...next, message: `${inOrder.length - first.length} more problems begin here` }];
 }
 
-/** Nobody reads more at once, and a file of something else has thousands. */
+/** A file of another format may have thousands. */
 const MAX_PROBLEMS = 100;
 
 function byPosition(a: ConfigProblem, b: ConfigProblem): number {

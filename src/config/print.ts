@@ -8,7 +8,7 @@ import type { ConfigEnvironment } from './input/environment.ts';
 import type { TunnelKeys } from './schema/keys.ts';
 import { printValue } from './schema/print-value.ts';
 
-/** A configuration file that means the same as these tunnels, whatever ssh_config says: what differs from the defaults. */
+/** A configuration file for these tunnels, independent of ssh_config, with the keys that differ from the defaults. */
 export function printConfig({ tunnels, log }: Config, env: ConfigEnvironment): string {
   const document = {
     tunnels: Object.fromEntries(tunnels.map((tunnel) => [tunnel.name, tunnelKeys(tunnel, env)])),
@@ -17,7 +17,7 @@ export function printConfig({ tunnels, log }: Config, env: ConfigEnvironment): s
   return stringify(document, { lineWidth: 0 });
 }
 
-/** The same with all that is not a tunnel's, so that nothing depends on who reads it. */
+/** The same with all other sections, so that it means the same for every user. */
 export function printWhole(config: Config, env: ConfigEnvironment): string {
   const { network, log, control, stateDirectory } = config;
   const document = {
@@ -39,14 +39,14 @@ function serverKeys(spec: ServerSpec, env: ConfigEnvironment): Record<string, un
   const defaults = {
     ...completeServer(spec.host, {}, env),
     host: null,
-    // The user of a service may be another one than today's.
+    // The daemon may run as another user than this one.
     user: null,
     identityFiles: spec.identityFilesConfigured ? null : spec.identityFiles,
   };
   return changed(SERVER_OPTIONS, spec, defaults, {});
 }
 
-/** Of these options, as a file writes them, those whose field differs between the two. `parts` are those that have none. */
+/** The options whose field differs from the default, as a file writes them. `parts` are the values of options without a field. */
 function changed(
   rows: Readonly<Record<string, Option>>,
   spec: object,
@@ -65,7 +65,7 @@ function changed(
   return written;
 }
 
-/** What a tunnel says of the options that became a part of something else. */
+/** The options of a tunnel that have no field of their own. */
 function partsOf(spec: TunnelSpec, env: ConfigEnvironment): Partial<Record<keyof TunnelKeys, unknown>> {
   const forwards = (kind: ForwardSpec['kind']) =>
     oneOrMany(spec.forwards.filter((forward) => forward.kind === kind).map(forward));
@@ -107,7 +107,7 @@ function forward({ kind, listen, target }: ForwardSpec): unknown {
   return halves.some((half) => /\s/.test(half)) ? { listen: halves[0], target: halves[1] } : halves.join(':');
 }
 
-/** With what splitFields() takes for a separator protected. */
+/** An endpoint with the separators of splitFields() escaped. */
 function endpoint(value: Endpoint): string {
   if (value.type === 'tcp') return formatEndpoint(value);
   return value.path.replaceAll(/[\\:]/g, '\\$&');

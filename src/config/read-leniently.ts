@@ -2,7 +2,7 @@ import { dirname, resolve } from 'node:path';
 import { parse } from 'yaml';
 import { findExcess } from './excess.ts';
 
-/** Where a configuration that need not be valid puts its things, as absolute paths; null where it does not say. */
+/** The paths that a possibly invalid configuration sets, as absolute paths; null where it does not. */
 export interface Peeked {
   readonly socket: string | null;
   readonly stateDirectory: string | null;
@@ -17,7 +17,7 @@ export function peek(text: string, file: string, home: string): Peeked {
   return { socket: path(control?.socket), stateDirectory: path(readKey(text, 'stateDirectory')) };
 }
 
-/** The lines of one key alone: a mistake elsewhere in the file does not matter. */
+/** Parses the lines of one key only, so that mistakes elsewhere do not matter. */
 function readKey(text: string, key: string): unknown {
   const [block] = new RegExp(`^${key}:.*(?:\\r?\\n(?:[ \\t#}].*)?)*`, 'm').exec(text) ?? [];
   if (block === undefined || findExcess(block) !== null) return undefined;

@@ -9,19 +9,19 @@ import { defaultsSchema, type tunnelSchema } from './schema/schema.ts';
 import { Reading } from './ssh-config/reading.ts';
 import { isMapping, show } from './values/value.ts';
 
-/** A tunnel as it was read. Where something is wrong with it, defaults stand in and `flawed` is set. */
+/** A tunnel as it was read. With problems, `flawed` is set, and defaults replace its invalid keys. */
 export interface ReadTunnel {
   readonly spec: TunnelSpec;
   readonly flawed: boolean;
 }
 
-/** What the tunnels of a file have in common. */
+/** The keys that the tunnels of a file share. */
 export interface ReadDefaults {
   readonly keys: TunnelKeys;
   readonly flawed: boolean;
 }
 
-/** The file's `defaults`, where it has any; what is wrong is reported. */
+/** Reads `defaults`; problems are reported. */
 export function readDefaults(raw: unknown, context: ValueContext, report: Report): ReadDefaults {
   if (raw === undefined) return { keys: {}, flawed: false };
   const { note, flawed } = noting(report);
@@ -29,7 +29,7 @@ export function readDefaults(raw: unknown, context: ValueContext, report: Report
   return { keys, flawed: flawed() };
 }
 
-/** The tunnels of a file, each with what ssh_config says of its host and its defaults filled in; what is wrong is reported. */
+/** Reads the tunnels of a file, each completed from ssh_config and the defaults; problems are reported. */
 export async function readTunnels(
   raw: unknown,
   schema: TunnelSchema,
@@ -40,7 +40,7 @@ export async function readTunnels(
 ): Promise<ReadTunnel[]> {
   const tunnels: ReadTunnel[] = [];
   const reading = new Reading();
-  // One after the other, so that what is wrong with a file of ssh's is told in a steady order.
+  // One after the other, so that problems of ssh_config have a stable order.
   for (const [name, tunnel] of entries(raw, report)) {
     const { note, flawed } = noting(report);
     const own = readTunnel(name, tunnel, schema, note);
@@ -64,7 +64,7 @@ export async function readTunnels(
   return tunnels;
 }
 
-/** A password is for one server. */
+/** Jump hosts do not share host, port and password. */
 function sharedKeys({ host: _host, port: _port, passwordFile: _password, ...keys }: TunnelKeys): JumpKeys {
   return keys;
 }
@@ -75,7 +75,7 @@ function namesForwards(raw: unknown): boolean {
 
 type TunnelSchema = ReturnType<typeof tunnelSchema>;
 
-/** Hands reports on, and remembers whether there were any. */
+/** Passes reports on, and records whether there were any. */
 function noting(report: Report): { note: Report; flawed: () => boolean } {
   let flawed = false;
   const note: Report = (...problem) => {
@@ -101,13 +101,13 @@ function entries(tunnels: unknown, report: Report): [string, unknown][] {
   return [];
 }
 
-/** Each is a connection of its own; it also takes about a millisecond to read. */
+/** Each is a connection of its own, and takes about a millisecond to read. */
 const MAX_TUNNELS = 2000;
 
 function readTunnel(name: string, raw: unknown, schema: TunnelSchema, report: Report): TunnelKeys {
   const path = ['tunnels', name];
   if (!NAME.test(name)) {
-    report(path, 'is no name for a tunnel: use a-z, 0-9, - and _, and begin with a letter or a digit', 'key');
+    report(path, 'is not a valid name for a tunnel: use a-z, 0-9, - and _, beginning with a letter or a digit', 'key');
   }
   const keys = readMapping(schema, raw, path, report);
   for (const key of FORWARD_KEYS) {

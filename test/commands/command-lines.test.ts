@@ -169,7 +169,7 @@ test('wrong arguments are exit code 2, wrong files 78, each with what would be r
     [['--config', file, '-L', '1:a:1', 'x'], 2, /either --config or the options of ssh/],
     [['--print-config'], 2, /--print-config needs the options of ssh/],
     [['-F', file, '-L', '1:a:1', 'x'], 78, /ssh_config:2:3: Prot is not a known key; did you mean Port\?/],
-    [['-F', join(dir, 'none-such'), '-L', '1:a:1', 'x'], 78, /none-such:1:1: there is no such file/],
+    [['-F', join(dir, 'none-such'), '-L', '1:a:1', 'x'], 78, /none-such:1:1: no such file/],
   ];
   for (const [args, code, expected] of cases) {
     const result = await tunneld(['run', ...args], { env: { HOME: dir, RUNTIME_DIRECTORY: dir } });

@@ -97,6 +97,6 @@ test('a configuration that this user may not read is not to be given away', asyn
   writeFileSync(file, 'tunnels: {}\n');
   const { code, text } = await asStranger(dir, 'check', '--config', file);
   assert.equal(code, 78);
-  assert.match(text, /this user may not read the file: run this with sudo/);
+  assert.match(text, /permission denied: run this with sudo/);
   assert.doesNotMatch(text, /owner|mode|chmod|chown/);
 });

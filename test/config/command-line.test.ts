@@ -255,17 +255,17 @@ test('what has no effect is said, once each', async () => {
     { AUTOSSH_POLL: '60', AUTOSSH_GATETIME: '0' },
   );
   assert.deepEqual(notes, [
-    'this tunnel is called h: tunneld status h',
-    '-f has no effect: it is needless: tunneld stays in the foreground, where a service manager looks after it',
+    'the name of this tunnel is h: see `tunneld status h`',
+    '-f has no effect: tunneld stays in the foreground, for a service manager to supervise',
     '-A has no effect: no shell is opened on the server',
-    '-M of autossh has no effect: tunneld watches the connection itself and needs no ports for it',
-    '-M has no effect: tunneld has a connection of its own and shares none',
+    '-M of autossh has no effect: tunneld checks the connection itself, without monitoring ports',
+    '-M has no effect: tunneld uses a connection of its own',
     '-t has no effect: no shell is opened on the server',
     '-o ControlMaster=auto has no effect on a tunnel',
     '-o Protocol=2 has no effect on a tunnel',
-    '-S has no effect: tunneld has a connection of its own and shares none',
-    'the command "sleep 60" is not run: tunneld keeps the tunnel up by itself',
-    'AUTOSSH_GATETIME, AUTOSSH_POLL: without effect, for tunneld watches the connection and retries by itself',
+    '-S has no effect: tunneld uses a connection of its own',
+    'the command "sleep 60" is not run: tunneld runs no commands on the server',
+    'AUTOSSH_GATETIME, AUTOSSH_POLL: without effect, because tunneld checks the connection and retries by itself',
   ]);
 });
 
@@ -273,7 +273,7 @@ test('algorithms that only ssh knows are left out and named; a certificate in a 
   const { tunnels, notes } = await read(words('-m umac-64@openssh.com,hmac-sha2-256 -L 1:a:1 certified'));
   assert.deepEqual(tunnels[0]?.macs, ['hmac-sha2-256']);
   assert.deepEqual(tunnels[0].kexAlgorithms, ['curve25519-sha256']);
-  assert.match(notes.join('\n'), /umac-64@openssh\.com: known to ssh but not to tunneld/);
+  assert.match(notes.join('\n'), /umac-64@openssh\.com \(macs\): left out, because only OpenSSH has it/);
   assert.match(notes.join('\n'), /config:\d+: CertificateFile is not supported/);
 });
 
@@ -287,10 +287,10 @@ test('a forward without a target is a SOCKS proxy, as to ssh, and is warned of',
       ['[localhost]:3', 'tcp'],
     ],
   );
-  const proxy = 'a SOCKS proxy by which its users reach all that this device reaches';
+  const proxy = 'a SOCKS proxy, through which its users reach whatever this device reaches';
   assert.deepEqual(warnings, [
-    `-R 8080: a forward without a target is ${proxy}; if that is not meant, write 8080:localhost:22`,
-    `-R 22:8081: a forward without a target is ${proxy}, and '22' is the address to listen on; if that is not meant, write 8022:localhost:8081 (sshd opens ports below 1024 for root alone)`,
+    `-R 8080: a forward without a target is ${proxy}; unless that is intended, write 8080:localhost:22`,
+    `-R 22:8081: a forward without a target is ${proxy}, and '22' is the address to listen on; unless that is intended, write 8022:localhost:8081 (sshd opens ports below 1024 for root only)`,
   ]);
   writeFileSync(join(home, 'proxies'), 'Host h\n  RemoteForward 8080\n');
   const file = await read(words(`-F ${join(home, 'proxies')} h`));
@@ -329,7 +329,7 @@ test('what restricts in ssh_config is honoured', async () => {
     { type: 'forwarded-tcpip', ms: 300_000 },
     { type: 'session', ms: 1000 },
   ]);
-  assert.deepEqual(notes, ['this tunnel is called h: tunneld status h']);
+  assert.deepEqual(notes, ['the name of this tunnel is h: see `tunneld status h`']);
   const silent = await read(words('-o NumberOfPasswordPrompts=0 -o PubkeyAuthentication=no -B eth1 -R 1:a:1 h'));
   assert.deepEqual([silent.tunnels[0]?.authentications, silent.tunnels[0]?.bindInterface], [[], 'eth1']);
 });
@@ -360,11 +360,11 @@ const WRONG: Readonly<Record<string, RegExp>> = {
   '-o KnownHostsCommand=x -L 1:a:1 h': /^-o KnownHostsCommand=x: KnownHostsCommand is never run/,
   '-o PermitRemoteOpen=a -L 1:a:1 h': /^-o PermitRemoteOpen=a: permitRemoteOpen must be destinations such as/,
   '-o StreamLocalBindMask=888 -L 1:a:1 h': /^-o StreamLocalBindMask=888: streamLocalBindMask must be an octal mask/,
-  '': /^tunneld run: names no server to connect to/,
-  host: /^tunneld run: names no forward/,
+  '': /^tunneld run: has no destination/,
+  host: /^tunneld run: has no forward/,
   '-p 99999 -L 1:a:1 h': /^-p 99999: port must be a whole number/,
   '-p': /^-p: needs an argument/,
-  '-L 1:a:1 ': /^'': names no server: the argument is empty/,
+  '-L 1:a:1 ': /^'': is no destination: the argument is empty/,
   '-z h': /^-z: is not an option of ssh/,
   '--frobnicate h': /^--frobnicate: is not an option of tunneld run/,
   '-W a:1 h': /^-W: cannot be used: standard input and output are not forwarded/,
@@ -372,25 +372,26 @@ const WRONG: Readonly<Record<string, RegExp>> = {
   '-O exit h': /^-O: cannot be used/,
   '-o NoSuchThing=1 -L 1:a:1 h': /^-o NoSuchThing=1: NoSuchThing is not a known key/,
   '-o Port -L 1:a:1 h': /^-o Port: /,
-  '-o Host=x -L 1:a:1 h': /belongs into a file/,
+  '-o Host=x -L 1:a:1 h': /is for files only/,
   '-L 1:a h': /^-L 1:a: localForward must be a forward such as/,
-  '-L 8080 h': /^-L 8080: localForward names no target/,
+  '-L 8080 h': /^-L 8080: localForward has no target/,
   '-L 0:a:1 h': /a port from 1 to 65535/,
   '-R 70000:a:1 h': /^-R 70000:a:1: remoteForward has '70000'/,
   '-D a:b:1 h': /^-D a:b:1: dynamicForward must be the port of a SOCKS proxy/,
-  '-L 8080:a:1 -L 8080:b:2 h': /^tunneld run: a forward listens on localhost:8080, and so does another forward/,
-  '-L 8080:a:1 -D *:8080 h': /^tunneld run: a forward listens on \*:8080, and so does another forward/,
-  '-o HostName=%q -L 1:a:1 h': /^-o HostName=%q: HostName names the token %q[^\n]*$/,
-  '-J a -J b -L 1:a:1 h': /^-J b: only one -J/,
+  '-L 8080:a:1 -L 8080:b:2 h':
+    /^tunneld run: a forward listens on localhost:8080, the same listener as another forward/,
+  '-L 8080:a:1 -D *:8080 h': /^tunneld run: a forward listens on \*:8080, the same listener as another forward/,
+  '-o HostName=%q -L 1:a:1 h': /^-o HostName=%q: HostName uses the unknown token %q[^\n]*$/,
+  '-J a -J b -L 1:a:1 h': /^-J b: -J may be given only once/,
   '-J :1 -L 1:a:1 h': /^-J :1: proxyJump must be a server such as user@host:22/,
-  '-c rot13 -L 1:a:1 h': /^-c rot13: ciphers names the unknown cipher 'rot13'; known are /,
+  '-c rot13 -L 1:a:1 h': /^-c rot13: ciphers has the unknown cipher 'rot13'; known are /,
   '-o CertificateFile=x -L 1:a:1 h': /^-o CertificateFile=x: certificateFile is not supported/,
-  '-o proxy=http://u:hunter2@p -L 1:a:1 h': /^-o proxy: proxy must not hold a password/,
+  '-o proxy=http://u:hunter2@p -L 1:a:1 h': /^-o proxy: proxy must not contain a password/,
   '-o proxy=ftp://p -L 1:a:1 h': /^-o proxy: proxy must begin with http:\/\/ or socks5:\/\//,
-  '-o proxyCommand=nc -o proxy=http://p -L 1:a:1 h': /cannot stand beside proxy/,
-  '-F /no/such -L 1:a:1 h': /^\/no\/such:1:1: there is no such file/,
+  '-o proxyCommand=nc -o proxy=http://p -L 1:a:1 h': /cannot be combined with proxy/,
+  '-F /no/such -L 1:a:1 h': /^\/no\/such:1:1: no such file/,
   '-L 1:a:1 ssh://': /must be a server/,
-  '-L 1:a:1 h:22': /must be a host alone: the port has a key of its own/,
+  '-L 1:a:1 h:22': /must be a host only: set the port/,
   '-o StrictHostKeyChecking=perhaps -L 1:a:1 h':
     /^-o StrictHostKeyChecking=perhaps: strictHostKeyChecking must be one of/,
 };

@@ -16,7 +16,7 @@ const tunnels = (count: number, more: string) =>
 
 /** Files below 1 MiB that took a minute, or a gibibyte, and what is said of each. */
 const EXCESSIVE: readonly (readonly [string, string, RegExp])[] = [
-  ['keys', many(90_000, (index) => `k${index}: 1\n`), /:28572:7: more than 200000 words and signs come before this/],
+  ['keys', many(90_000, (index) => `k${index}: 1\n`), /:28572:7: more than 200000 tokens come before this/],
   ['the same key', 'a: 1\n'.repeat(100_000), /:28572:2: more than 200000/],
   ['deep brackets', `a: ${'['.repeat(1_000_000)}`, /:1:104: this is nested too deeply/],
   ['deep mappings', `a: ${'{a: '.repeat(200_000)}`, /:1:404: this is nested too deeply/],
@@ -25,7 +25,7 @@ const EXCESSIVE: readonly (readonly [string, string, RegExp])[] = [
   ['aliases', `a: &a 1\nb: [${'*a,'.repeat(50_000)}1]`, /:2:305: more than 100 values come from aliases/],
   ['14,000 tunnels', tunnels(14_000, 'sshConfig: none'), /more than 200000/],
   ['a few less', tunnels(2500, 'sshConfig: none'), /:2:3: tunnels has 2500 tunnels: at most 2000/],
-  ['jumps', `${TUNNEL}    proxyJump: ${'h,'.repeat(100_000)}h\n`, /:6:16: tunnels\.a\.proxyJump names more than 8/],
+  ['jumps', `${TUNNEL}    proxyJump: ${'h,'.repeat(100_000)}h\n`, /:6:16: tunnels\.a\.proxyJump has more than 8/],
 ];
 
 for (const [what, text, message] of EXCESSIVE) {

@@ -41,8 +41,8 @@ test('two users of one server who want one port are a conflict, with which what 
 `;
   const { conflicts, warnings, tunnels } = await parseConfig(text, 'FILE', pi);
   const wanted = [
-    'FILE:3:54: tunnels.b.remoteForward[1] listens on localhost:8080, and so does line 2 of tunnel a, at the same server: only one of them can have it',
-    'FILE:4:66: tunnels.c.remoteForward[1] listens on *:8080, and so does line 4: only one of them can have it',
+    'FILE:3:54: tunnels.b.remoteForward[1] listens on localhost:8080, the same listener as line 2 of tunnel a, at the same server: only one of them can get it',
+    'FILE:4:66: tunnels.c.remoteForward[1] listens on *:8080, the same listener as line 4: only one of them can get it',
   ];
   assert.deepEqual([conflicts.map(formatProblem), warnings, tunnels.length], [wanted, wanted, 3]);
 });

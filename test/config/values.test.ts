@@ -99,13 +99,13 @@ test("$HOME in a path of ssh_config is a directory's name, as ssh has it, and sa
   assert.deepEqual(tunnels[0]?.userKnownHostsFiles, ['/home/pi/known', '/cwd/$HOME/known']);
   assert.deepEqual(
     warnings,
-    [2, 3].map((line) => `${file}:${line}: ssh does not replace $HOME in a path: write \${HOME}`),
+    [2, 3].map((line) => `${file}:${line}: $HOME in a path is not expanded, as in ssh: write \${HOME}`),
   );
 });
 
 test('what is proposed for a forward without a target is a forward whose port sshd opens for any user', () => {
   for (const text of ['80:8080', '8080:80', '22', '8080', '*:443', '[::1]:80', 'gate:1023', '1024:1', '0']) {
-    const [, proposed = ''] = /^names no target: write (\S+?),? /.exec(noTarget(text, 'a proxy')) ?? [];
+    const [, proposed = ''] = /^has no target: write (\S+?),? /.exec(noTarget(text, 'a proxy')) ?? [];
     const { listen, target } = readForward('remote', proposed, String);
     assert.equal(target.type, 'tcp');
     assert.ok(listen.type === 'tcp' && (listen.port === 0 || listen.port >= 1024), `${text}: ${proposed}`);

@@ -62,7 +62,7 @@ test('a reload that failed is told by status, and a file that vanished keeps no 
   await end(daemon);
   const again = await startAgain(t, daemon, { STATE_DIRECTORY: daemon.dir });
   await until(() => visit(port, 'here').catch(() => ''), { what: 'a visitor to be served' });
-  assert.match(again.stderr(), /there is no such file/);
+  assert.match(again.stderr(), /no such file/);
 });
 
 test('what never worked is not kept, nor what worked for another file', async (t) => {

@@ -32,13 +32,13 @@ test('root believes no daemon that names a file elsewhere', async (t) => {
   symlinkSync(victim, link);
   writeFileSync(candidatePath(link, 'evil'), 'evil\n');
   chownSync(dir, 65_534, 65_534);
-  await assert.rejects(installCandidate(link, 'evil'), /is not root's alone/);
+  await assert.rejects(installCandidate(link, 'evil'), /is writable by others than root/);
   chownSync(dir, 0, 0);
   chmodSync(dir, 0o777);
-  await assert.rejects(installCandidate(link, 'evil'), /is not root's alone/);
-  await assert.rejects(createCandidate(link, 'x', null), /is not root's alone/);
+  await assert.rejects(installCandidate(link, 'evil'), /is writable by others than root/);
+  await assert.rejects(createCandidate(link, 'x', null), /is writable by others than root/);
   chmodSync(dir, 0o755);
-  await assert.rejects(installCandidate(file, '../evil'), /is no name of a candidate/);
+  await assert.rejects(installCandidate(file, '../evil'), /is not the name of a candidate/);
   assert.equal(readFileSync(victim, 'utf8'), 'tunnels: as before\n');
 });
 
@@ -46,6 +46,6 @@ test('nor does it write over what is no configuration', async (t) => {
   if (process.getuid?.() !== 0) return t.skip('only root could be led astray');
   const { dir, file } = await place(t);
   writeFileSync(file, 'root:x:0:0:root:/root:/bin/sh\n');
-  await assert.rejects(createCandidate(file, 'tunnels: {}\n', null), /is no configuration of tunneld/);
+  await assert.rejects(createCandidate(file, 'tunnels: {}\n', null), /is not a configuration of tunneld/);
   assert.deepEqual(readdirSync(dir), ['config.yaml']);
 });

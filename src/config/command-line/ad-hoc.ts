@@ -15,8 +15,8 @@ import { ROWS } from '../schema/keys.ts';
 import { tunnelSchema } from '../schema/schema.ts';
 
 /**
- * The configuration that a command line of ssh or autossh means, with what ssh_config adds to it. Rejects with a ConfigError;
- * problems at line 0 are about arguments.
+ * The configuration of a command line of ssh or autossh, completed from ssh_config. Rejects with a ConfigError, whose problems with
+ * arguments have line 0.
  */
 export async function adHocConfig(argv: readonly string[], name: string, env: ConfigEnvironment): Promise<Config> {
   const line = parseCommandLine(argv, OWN_KEYS);
@@ -36,8 +36,7 @@ export async function adHocConfig(argv: readonly string[], name: string, env: Co
       problemAt(argument, [key === 'host' ? '' : String(key), ...rest.map(String), message].join(' ').trim()),
     );
   });
-  if (line.destination === null)
-    problems.push(problemAt('tunneld run', 'names no server to connect to: add [user@]host'));
+  if (line.destination === null) problems.push(problemAt('tunneld run', 'has no destination: add [user@]host'));
   const tunnel = await resolveTunnel(
     name,
     line.configFile === null ? written : { ...written, sshConfig: line.configFile },
@@ -52,7 +51,10 @@ export async function adHocConfig(argv: readonly string[], name: string, env: Co
   );
   if (written.proxy && line.options.some(({ key }) => key === 'proxycommand')) {
     problems.push(
-      problemAt(about('ProxyCommand'), 'cannot stand beside proxy: the command is the whole way to the server'),
+      problemAt(
+        about('ProxyCommand'),
+        'cannot be combined with proxy: the command makes the whole connection to the server',
+      ),
     );
   }
   reportSharedListeners(
@@ -63,7 +65,7 @@ export async function adHocConfig(argv: readonly string[], name: string, env: Co
   );
   if (tunnel.forwards.length === 0 && problems.length === 0) {
     problems.push(
-      problemAt('tunneld run', `names no forward, and neither does ssh_config for this host: add -R, -L or -D`),
+      problemAt('tunneld run', `has no forward, and neither has ssh_config for this host: add -R, -L or -D`),
     );
   }
   if (problems.length > 0) throw new ConfigError(unique(problems));
@@ -74,32 +76,34 @@ export async function adHocConfig(argv: readonly string[], name: string, env: Co
     log: { level: LEVELS[Math.min(line.verbosity, 2)] ?? 'info', file: defaultLogFile(env) },
     control: { socket: adHocSocket(name, env) },
     stateDirectory: adHocState(name, env),
-    notes: [`this tunnel is called ${name}: tunneld status ${name}`, ...notes],
+    notes: [`the name of this tunnel is ${name}: see \`tunneld status ${name}\``, ...notes],
     warnings: [...warnings],
     conflicts: [],
   };
 }
 
-/** What stands in the place of a configuration file's path. */
+/** Stands for the path of a configuration file. */
 const COMMAND_LINE = 'command line';
 
 const LEVELS: Readonly<Record<number, Config['log']['level']>> = { [-1]: 'error', 0: 'info', 1: 'debug', 2: 'trace' };
 
-/** A name for the tunnel that a command line means: its destination, as far as names of tunnels allow. */
+/** A name for the tunnel of a command line: its destination, with the characters that names of tunnels may have. */
 export function adHocName(argv: readonly string[]): string {
   const { destination } = parseCommandLine(argv, OWN_KEYS);
   const name = (destination ?? '').toLowerCase().replaceAll(/[^a-z0-9_-]+/g, '-');
   return name.replaceAll(/^[-_]+|-+$/g, '').slice(0, 60) || 'tunnel';
 }
 
-/** Keys of a tunnel that ssh_config has not. For sshConfig there is -F. */
+/** Keys of a tunnel that ssh_config does not have, without sshConfig, which is -F. */
 const OWN_KEYS = ROWS.filter(([name, { ssh }]) => ssh === undefined && name !== 'sshConfig').map(([name]) => name);
 
 /** autossh(1), ENVIRONMENT. */
 function autosshNotes(env: ConfigEnvironment['env']): string[] {
   const names = Object.keys(env).filter((key) => key.startsWith('AUTOSSH_') && env[key] !== undefined);
   if (names.length === 0) return [];
-  return [`${names.toSorted().join(', ')}: without effect, for tunneld watches the connection and retries by itself`];
+  return [
+    `${names.toSorted().join(', ')}: without effect, because tunneld checks the connection and retries by itself`,
+  ];
 }
 
 function problemAt(argument: string, message: string): ConfigProblem {

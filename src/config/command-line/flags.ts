@@ -1,4 +1,4 @@
-/** What tunneld does with an option of ssh(1). */
+/** An option of ssh(1). */
 export interface SshFlag {
   /** Whether an argument follows. */
   readonly takesArgument: boolean;
@@ -6,17 +6,17 @@ export interface SshFlag {
 }
 
 type FlagUse =
-  /** An option of ssh_config(5), with this value where it takes no argument. `first`: it overrides -o, wherever it stands. */
+  /** An option of ssh_config(5), with this value where it takes no argument. `first`: it overrides -o, in any order. */
   | { readonly type: 'option'; readonly key: string; readonly value?: string; readonly first?: true }
   | { readonly type: 'own'; readonly what: 'config' | 'option' | 'verbose' | 'quiet' | 'monitor' }
-  /** What tunneld does anyway. */
+  /** The default behaviour of tunneld. */
   | { readonly type: 'implied' }
-  /** Accepted; the text says why it does nothing. */
+  /** Accepted without effect, for the reason in `why`. */
   | { readonly type: 'idle'; readonly why: string }
   | { readonly type: 'refused'; readonly why: string };
 
 const option = (key: string): SshFlag => ({ takesArgument: true, use: { type: 'option', key } });
-/** ssh assigns these at once: the last one counts, and before any -o. */
+/** ssh assigns these while it parses: the last one counts, and it precedes any -o. */
 const override = (key: string, value?: string): SshFlag => ({
   takesArgument: value === undefined,
   use: { type: 'option', key, first: true, ...(value === undefined ? {} : { value }) },
@@ -30,9 +30,9 @@ const idle = (why: string, takesArgument = false): SshFlag => ({ takesArgument, 
 const refused = (why: string, takesArgument = false): SshFlag => ({ takesArgument, use: { type: 'refused', why } });
 
 const NO_SHELL = 'no shell is opened on the server';
-const NO_MASTER = 'tunneld has a connection of its own and shares none';
+const NO_MASTER = 'tunneld uses a connection of its own';
 
-/** Every option of ssh(1) by its letter; -M is autossh's where a port follows it. */
+/** Every option of ssh(1) by its letter; -M with a port is the one of autossh. */
 export const SSH_FLAGS: Readonly<Record<string, SshFlag>> = {
   '4': override('addressfamily', 'inet'),
   '6': override('addressfamily', 'inet6'),
@@ -63,11 +63,11 @@ export const SSH_FLAGS: Readonly<Record<string, SshFlag>> = {
   x: implied,
   k: implied,
 
-  f: idle('it is needless: tunneld stays in the foreground, where a service manager looks after it'),
+  f: idle('tunneld stays in the foreground, for a service manager to supervise'),
   A: idle(NO_SHELL),
-  E: idle('the log goes to standard error, or where log.file of a configuration says', true),
+  E: idle('the log goes to standard error, or to log.file of a configuration', true),
   e: idle(NO_SHELL, true),
-  I: idle('keys in hardware are used through an agent (IdentityAgent)', true),
+  I: idle('keys in hardware need an agent (IdentityAgent)', true),
   K: idle('GSSAPI is not supported'),
   M: own('monitor'),
   S: idle(NO_MASTER, true),
@@ -76,12 +76,12 @@ export const SSH_FLAGS: Readonly<Record<string, SshFlag>> = {
   Y: idle(NO_SHELL),
   y: idle('the log goes to standard error'),
 
-  '1': refused('protocol 1 is broken and gone'),
-  G: refused('use --print-config to see what a command line means'),
+  '1': refused('protocol 1 is insecure, and no server supports it any more'),
+  G: refused('use --print-config to print the configuration of a command line'),
   O: refused(NO_MASTER, true),
-  Q: refused('a wrong name of an algorithm lists those that are known', true),
+  Q: refused('the error for an unknown algorithm lists the known ones', true),
   s: refused(NO_SHELL),
   V: refused('use tunneld --version'),
-  W: refused('standard input and output are not forwarded; use -L, or ssh itself as a ProxyCommand', true),
+  W: refused('standard input and output are not forwarded; use -L, or ssh -W itself as a ProxyCommand', true),
   w: refused('network devices are not forwarded, only connections', true),
 };

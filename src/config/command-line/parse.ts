@@ -7,38 +7,37 @@ import type { Origin } from '../ssh-config/option.ts';
 import { SSH_FLAGS, type SshFlag } from './flags.ts';
 import { BadValue } from '../values/value.ts';
 
-/** A command line of ssh or autossh, taken apart. */
+/** A parsed command line of ssh or autossh. */
 export interface CommandLine {
-  /** The host as it was named, or null where none was. */
+  /** The destination as it was written; null where there is none. */
   readonly destination: string | null;
-  /** In the order in which they count: of most keys the first. */
+  /** In order of precedence: of most keys the first counts. */
   readonly options: readonly SshOption[];
-  /** Keys of a tunnel that ssh does not have, given by -o, as they were written. */
+  /** Keys of a tunnel that ssh does not have, given with -o, as they were written. */
   readonly own: Readonly<Record<string, unknown>>;
   /** -F. */
   readonly configFile: string | null;
   /** The number of -v, or -1 for -q. */
   readonly verbosity: number;
-  /** What is worth saying although nothing is wrong. */
+  /** Hints about arguments without effect. */
   readonly notes: readonly string[];
   readonly problems: readonly ArgumentProblem[];
 }
 
-/** What is wrong with an argument. */
+/** A problem with an argument; the message follows the argument. */
 interface ArgumentProblem {
   readonly argument: string;
   readonly message: string;
 }
 
 /**
- * Takes the arguments of ssh(1) or autossh(1) apart as their getopt(3) does: options clustered or not, before and after the
- * destination. `ownKeys` are the keys that -o takes besides those of ssh_config(5).
+ * Parses the arguments of ssh(1) or autossh(1) as getopt(3) does: options clustered or not, before and after the destination. `ownKeys` are the keys that -o takes besides those of ssh_config(5).
  */
 export function parseCommandLine(argv: readonly string[], ownKeys: readonly string[]): CommandLine {
   return new Arguments(argv, ownKeys).read();
 }
 
-/** The arguments that are left, and what the others said. */
+/** The remaining arguments, and the result of the others. */
 class Arguments {
   readonly #rest: string[];
   readonly #ownKeys: readonly string[];
@@ -82,7 +81,7 @@ class Arguments {
   }
 
   #takeCommand(words: readonly string[]): void {
-    this.#notes.push(`the command "${words.join(' ')}" is not run: tunneld keeps the tunnel up by itself`);
+    this.#notes.push(`the command "${words.join(' ')}" is not run: tunneld runs no commands on the server`);
   }
 
   #takeCluster(argument: string): void {
@@ -116,7 +115,7 @@ class Arguments {
     if (attached !== '' && !isPort(attached)) return false;
     if (attached === '' && !isPort(this.#rest[0])) return false;
     if (attached === '') this.#rest.shift();
-    this.#notes.push('-M of autossh has no effect: tunneld watches the connection itself and needs no ports for it');
+    this.#notes.push('-M of autossh has no effect: tunneld checks the connection itself, without monitoring ports');
     return true;
   }
 
@@ -125,7 +124,7 @@ class Arguments {
     switch (use.type) {
       case 'option': {
         if (letter === 'J' && this.#options.some(({ key }) => key === 'proxyjump')) {
-          const message = 'only one -J is possible: write several servers with commas';
+          const message = '-J may be given only once: separate several servers by commas';
           this.#problems.push({ argument, message });
         }
         const text = use.value ?? (use.key === 'identityfile' ? value! : value!.trim());
@@ -152,8 +151,7 @@ class Arguments {
     if (what === 'config') this.#configFile = value;
     else if (what === 'quiet') this.#verbosity = -1;
     else if (what === 'verbose') this.#verbosity = Math.max(0, this.#verbosity) + 1;
-    else if (what === 'monitor')
-      this.#notes.push('-M has no effect: tunneld has a connection of its own and shares none');
+    else if (what === 'monitor') this.#notes.push('-M has no effect: tunneld uses a connection of its own');
     else this.#takeOption(value.trim(), argument);
   }
 
@@ -175,7 +173,7 @@ class Arguments {
   }
 
   #takeDestination(text: string): void {
-    if (text === '') this.#problems.push({ argument: "''", message: 'names no server: the argument is empty' });
+    if (text === '') this.#problems.push({ argument: "''", message: 'is no destination: the argument is empty' });
     try {
       const { host, user, port } = readDestination(text);
       this.#destination = host;
@@ -193,14 +191,14 @@ function originOf(argument: string): Origin {
   return { file: argument, line: 0, column: 0 };
 }
 
-/** `[user@]host`, of which anything may be the host, or a URI of ssh. */
+/** `[user@]host` with any text as the host, or an ssh:// URI. */
 function readDestination(text: string): { host: string; user?: string | undefined; port?: number | undefined } {
   if (text.startsWith('ssh://')) return readJump(text);
   const at = text.lastIndexOf('@');
   return { host: text.slice(at + 1), user: at < 0 ? undefined : text.slice(0, at) };
 }
 
-/** `{ min: 1, max: 30 }` as in a configuration. */
+/** A YAML flow mapping such as `{ min: 1, max: 30 }`, as in a configuration. */
 function parseFlow(text: string): unknown {
   try {
     return parse(text);

@@ -2,17 +2,17 @@ import { basename, dirname, join } from 'node:path';
 import type { ConfigEnvironment } from '../input/environment.ts';
 import { defaultControlSocket, defaultStateDirectory } from '../input/paths.ts';
 
-/** Where the daemon of a command line listens for the other commands: beside the place of the usual one. */
+/** The control socket of a command line's daemon: beside the default one. */
 export function adHocSocket(name: string, env: ConfigEnvironment): string {
   return join(dirname(defaultControlSocket(env)), `${PREFIX}${name}${SUFFIX}`);
 }
 
-/** Where it keeps what it has learnt. */
+/** The state directory of a command line's daemon. */
 export function adHocState(name: string, env: ConfigEnvironment): string {
   return join(defaultStateDirectory(env), `${PREFIX}${name}`);
 }
 
-/** The name of the tunnel behind such a socket, or null for another file: whoever made it may have called it anything. */
+/** The name of the tunnel behind such a socket; null for other files and invalid names. */
 export function tunnelOfSocket(path: string): string | null {
   const file = basename(path);
   if (!file.startsWith(PREFIX) || !file.endsWith(SUFFIX)) return null;

@@ -2,7 +2,7 @@ import { homedir, userInfo } from 'node:os';
 import { isAbsolute } from 'node:path';
 import { hasAes } from '../../host/processor.ts';
 
-/** What the reading of a configuration depends on besides its text; a parameter, so that tests can be anybody on any system. */
+/** What a configuration depends on besides its text. A parameter, so that tests can take the part of any user and system. */
 export interface ConfigEnvironment {
   readonly home: string;
   readonly userName: string;
@@ -11,7 +11,7 @@ export interface ConfigEnvironment {
   readonly env: Readonly<Record<string, string | undefined>>;
   /** Whether the processor has instructions for AES. */
   readonly aes: boolean;
-  /** Where relative paths of a command line begin. */
+  /** The directory that relative paths of a command line refer to. */
   readonly directory: string;
 }
 
@@ -29,20 +29,20 @@ export function systemEnvironment(): ConfigEnvironment {
   };
 }
 
-/** $HOME, or what the password database says; where neither does, the root, as for services without a user (systemd.exec(5)). */
+/** $HOME, else the password database, else `/`, as for services without a user (systemd.exec(5)). */
 function homeDirectory(): string {
   for (const ask of [homedir, () => userInfo().homedir]) {
     try {
       const home = ask();
       if (isAbsolute(home)) return home;
     } catch {
-      // there is no line for this user
+      // the user is not in the password database
     }
   }
   return '/';
 }
 
-/** The root where the directory that this process was started in is gone. */
+/** `/` where the working directory was removed. */
 function workingDirectory(): string {
   try {
     return process.cwd();
@@ -51,7 +51,7 @@ function workingDirectory(): string {
   }
 }
 
-/** A user without a line in the password database (a container, DynamicUser) still has a number, and perhaps $USER. */
+/** $USER, else the number, where the user is not in the password database (a container, DynamicUser). */
 function currentUser(uid: number): string {
   try {
     return userInfo().username;

@@ -1,10 +1,10 @@
 import type { ConfigProblem } from '../../model/config.ts';
 
-/** Takes down what is wrong, and what is worth saying although it is not. */
+/** Collects problems, and hints that are no problems. */
 export interface Findings {
   problem(problem: ConfigProblem): void;
   /** Each text once. */
   note(text: string): void;
-  /** What is done as it is written, and was perhaps not meant so. Each text once. */
+  /** About what is done as it is written, but may not be intended. Each text once. */
   warn(text: string): void;
 }

@@ -1,7 +1,7 @@
 import { join, resolve } from 'node:path';
 import type { ConfigEnvironment } from './environment.ts';
 
-/** Where a configuration is looked for; the first file that exists is the one. Something named by the user is the only candidate. */
+/** The paths to look for a configuration, in order; the first existing file is used. A path that the user named is the only one. */
 export function configCandidates(flag: string | null, env: ConfigEnvironment): readonly string[] {
   const named = flag ?? env.env['TUNNELD_CONFIG'];
   if (named) return [named];
@@ -9,12 +9,12 @@ export function configCandidates(flag: string | null, env: ConfigEnvironment): r
   return [join(etc, 'tunneld/config.yaml'), join(env.home, '.config/tunneld/config.yaml')];
 }
 
-/** Where a configuration lies that may take the place of `file`; the name tells it from others. */
+/** The path of a candidate that may replace `file`. */
 export function candidatePath(file: string, name: string): string {
   return `${file}.${name}.candidate`;
 }
 
-/** Where the daemon listens for the other commands. */
+/** The default control socket. */
 export function defaultControlSocket(env: ConfigEnvironment): string {
   const runtime = firstOfList(env.env['RUNTIME_DIRECTORY']);
   if (runtime) return join(runtime, SOCKET_NAME);
@@ -23,7 +23,7 @@ export function defaultControlSocket(env: ConfigEnvironment): string {
   return session ? join(session, 'tunneld', SOCKET_NAME) : join(defaultStateDirectory(env), SOCKET_NAME);
 }
 
-/** Where the daemon keeps what it has learnt. */
+/** The default state directory. */
 export function defaultStateDirectory(env: ConfigEnvironment): string {
   const state = firstOfList(env.env['STATE_DIRECTORY']);
   if (state) return state;
@@ -31,7 +31,7 @@ export function defaultStateDirectory(env: ConfigEnvironment): string {
   return join(env.env['XDG_STATE_HOME'] || join(env.home, '.local/state'), 'tunneld');
 }
 
-/** Where the log goes when the configuration names no file: null is standard error. */
+/** The default log file; null is standard error. */
 export function defaultLogFile(env: Pick<ConfigEnvironment, 'env' | 'directory'>): string | null {
   const file = env.env['TUNNELD_LOG_FILE'];
   return file ? resolve(env.directory, file) : null;
@@ -39,7 +39,7 @@ export function defaultLogFile(env: Pick<ConfigEnvironment, 'env' | 'directory'>
 
 const SOCKET_NAME = 'control.sock';
 
-/** For both on a Mac: /var/run is emptied at every start there, and only root could make a directory in it again. */
+/** For socket and state on macOS, which empties /var/run at every boot, where only root could create the directory again. */
 const MAC_DIRECTORY = '/var/db/tunneld';
 
 /** systemd separates the directories of RuntimeDirectory= and StateDirectory= by colons (systemd.exec(5)). */

@@ -3,14 +3,14 @@ import { escapeControls } from '../../lib/text.ts';
 import { UserError } from '../../lib/user-error.ts';
 import type { ConfigProblem } from '../../model/config.ts';
 
-/** A problem as compilers write it, so that editors can jump there. */
+/** A problem in the format of compilers, which editors can follow. */
 export function formatProblem(problem: ConfigProblem): string {
   const [file, message] = [escapeControls(problem.file), escapeControls(problem.message)];
   if (problem.line === 0) return `${file}: ${message}`;
   return `${file}:${problem.line}:${problem.column}: ${message}`;
 }
 
-/** The configuration cannot be used. It names every problem that was found, in the order of the file. */
+/** The configuration is invalid. It has every problem that was found, in the order of the file. */
 export class ConfigError extends UserError {
   readonly code = 'CONFIG_INVALID';
   readonly problems: readonly ConfigProblem[];

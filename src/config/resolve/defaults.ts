@@ -15,7 +15,7 @@ import type { WrittenForward } from '../values/forward.ts';
 import type { JumpKeys, TunnelKeys } from '../schema/keys.ts';
 import { allowedMethods } from '../values/restrictions.ts';
 
-/** A tunnel with every default filled in. `host` is where its keys name none. */
+/** A tunnel with every default filled in. `host` is used where its keys have none. */
 export function completeTunnel(
   name: string,
   host: string,
@@ -51,7 +51,7 @@ function hereOf(destination: string, { home, userName, env }: ConfigEnvironment)
   return { destination, home, userName, env };
 }
 
-/** What the options make of these keys by themselves. */
+/** The fields of these options: the key where it is set, else the default. */
 function fieldsOf<Rows extends Readonly<Record<string, Option>>>(
   rows: Rows,
   keys: Readonly<Record<string, unknown>>,
@@ -65,7 +65,7 @@ function fieldsOf<Rows extends Readonly<Record<string, Option>>>(
   return fields as FieldsOf<Rows>;
 }
 
-/** GatewayPorts opens to the world what names no address to listen on (ssh_config(5)); the server has its own for its side. */
+/** With GatewayPorts, a local listener without an address is bound to all addresses (ssh_config(5)); the server has its own option. */
 function completeForward({ bound, ...forward }: WrittenForward, gatewayPorts: boolean): ForwardSpec {
   const { kind, listen } = forward;
   if (kind === 'remote' || bound || listen.type === 'unix' || !gatewayPorts) return forward;

@@ -12,16 +12,16 @@ import { resolveRoute } from './route.ts';
 export interface ResolveContext {
   readonly env: ConfigEnvironment;
   readonly findings: Findings;
-  /** Options of a command line, which come before the files of ssh_config and take part in what they match. */
+  /** Options of a command line, which precede the files of ssh_config; Match sees them. */
   readonly first: readonly SshOption[];
   readonly reading: Reading;
-  /** What servers to go through share with the tunnel. */
+  /** The keys that jump hosts share with the tunnel. */
   readonly shared: JumpKeys;
-  /** Says that the keys of this tunnel contradict each other. */
+  /** Reports that keys of this tunnel contradict each other. */
   reportKey(key: 'proxyJump' | 'proxyCommand', message: string): void;
 }
 
-/** A tunnel from what was written of it, what ssh_config says of its host, and the defaults, in this order of precedence. */
+/** A tunnel from its own keys, ssh_config and the defaults, in this order of precedence. */
 export async function resolveTunnel(name: string, written: TunnelKeys, context: ResolveContext): Promise<TunnelSpec> {
   const { env, findings, reportKey } = context;
   const destination = written.host ?? name;
@@ -41,12 +41,15 @@ export async function resolveTunnel(name: string, written: TunnelKeys, context: 
     return { jumps: [], entry: { type: 'direct' as const } };
   });
   if (keys.proxyCommand && (keys.proxyJump?.length || keys.proxy)) {
-    reportKey('proxyCommand', 'cannot stand beside proxyJump or proxy: the command is the whole way to the server');
+    reportKey(
+      'proxyCommand',
+      'cannot be combined with proxyJump or proxy: the command makes the whole connection to the server',
+    );
   }
   return completeTunnel(name, destination, keys, route, env);
 }
 
-/** Forwards, and the way to the server, are taken as a whole from where they are written first. */
+/** Forwards, and the route to the server, come as a whole from the first source that has any. */
 function layer(written: TunnelKeys, found: TunnelKeys, destination: string): TunnelKeys {
   const names = (keys: readonly (keyof TunnelKeys)[]) => keys.some((key) => written[key] !== undefined);
   const dropped = [...(names(FORWARD_KEYS) ? FORWARD_KEYS : []), ...(names(ROUTE_KEYS) ? ROUTE_KEYS : [])];
@@ -56,7 +59,7 @@ function layer(written: TunnelKeys, found: TunnelKeys, destination: string): Tun
 
 const ROUTE_KEYS: readonly (keyof TunnelKeys)[] = ['proxyJump', 'proxyCommand', 'proxy'];
 
-/** What of a server's keys matters to ssh_config: `Match user`, and the tokens for user and port. */
+/** The keys of a server that ssh_config depends on: `Match user`, and the tokens for user and port. */
 function identity({
   user,
   port,

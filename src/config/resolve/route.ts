@@ -8,15 +8,15 @@ import { BadValue } from '../values/value.ts';
 
 export interface RouteContext {
   readonly env: ConfigEnvironment;
-  /** What ssh_config says of a server to go through. */
+  /** The options of ssh_config for a jump host. */
   lookup(jump: JumpKeys): Promise<TunnelKeys>;
-  /** What all servers of the file have in common. */
+  /** The keys that all servers of the file share. */
   readonly shared: JumpKeys;
 }
 
 /**
- * How a server is reached: through which others, and by what first step. A server to go through may itself be one that ssh_config
- * says to reach through another. Throws a BadValue, the end of a sentence about proxyJump or proxyCommand.
+ * The route to a server: its jump hosts, and how the first of them is reached. A jump host may have jump hosts of its own in
+ * ssh_config. Rejects with a BadValue about proxyJump or proxyCommand.
  */
 export async function resolveRoute(
   keys: TunnelKeys,
@@ -29,10 +29,10 @@ export async function resolveRoute(
     const hops = await Promise.all(nearest.keys.proxyJump.map((hop) => resolveHop(hop, keys, context)));
     jumps.unshift(...hops.map(({ server }) => server));
     if (jumps.length > MAX_JUMPS)
-      throw new BadValue(`leads through more than ${MAX_JUMPS} servers, perhaps in a circle`);
+      throw new BadValue(`leads through more than ${MAX_JUMPS} servers: check it for a loop`);
     nearest = hops[0]!;
   }
-  // A proxy that stands beside the jumps is the way to the first of them.
+  // A proxy beside jump hosts leads to the first of them.
   return { jumps, entry: entryOf(keys.proxy ? keys : nearest.keys, nearest) };
 }
 
@@ -42,7 +42,7 @@ interface Hop {
   readonly server: ServerSpec;
 }
 
-/** Where nothing is said of its own keepalive, a hop is given as much time as the tunnel. */
+/** A jump host without keepalive options gets those of the tunnel. */
 async function resolveHop(
   written: JumpKeys,
   { serverAliveInterval, serverAliveCountMax }: TunnelKeys,

@@ -2,15 +2,15 @@ import { type Endpoint, formatEndpoint, sameEndpoint, bindAddresses } from '../.
 import type { TunnelSpec } from '../../model/spec.ts';
 import type { Path, Report } from '../schema/mapping.ts';
 
-/** A tunnel as it was read; where `flawed`, its server may not be known. */
+/** A tunnel as it was read; the server of a `flawed` one may be unknown. */
 interface TunnelForwards {
   readonly spec: Pick<TunnelSpec, 'name' | 'host' | 'port' | 'user' | 'forwards'>;
   readonly flawed: boolean;
 }
 
 /**
- * Reports every forward that wants a listener which another forward wants already: only one could get it. Where they log in to a server as
- * different users, or write its address differently, it is a conflict: one of them works, and is not to be lost for the other's sake.
+ * Reports every forward that asks for the same listener as an earlier one, because only one can get it. For different users of a
+ * server, or different spellings of the address, it is a conflict only: one of them may work, and must not be rejected with the other.
  */
 export function reportSharedListeners(
   tunnels: readonly TunnelForwards[],
@@ -18,13 +18,13 @@ export function reportSharedListeners(
   conflict: Report,
   locationOf: (path: Path) => string,
 ): void {
-  // Only what has the same port, or is the same socket, can be at odds.
+  // Only listeners with the same port, or the same socket, can overlap.
   const taken = new Map<string, Taken[]>();
   for (const { spec, flawed } of tunnels) {
     const seen = { remote: 0, local: 0, dynamic: 0 };
     for (const { kind, listen } of spec.forwards) {
       const path = ['tunnels', spec.name, `${kind}Forward`, seen[kind]++];
-      // Of a tunnel with mistakes we may not know the server; it is still at odds with itself.
+      // The server of a flawed tunnel may be unknown: it is compared with itself only.
       const where = kind !== 'remote' ? 'this device' : flawed ? spec.name : serverOf(spec);
       const port = `${where} ${listen.type === 'unix' ? listen.path : listen.port}`;
       const others = taken.get(port) ?? [];
@@ -37,9 +37,9 @@ export function reportSharedListeners(
       const server =
         kind !== 'remote' ? '' : sameUser ? ', for the same user of the same server' : ', at the same server';
       const whose = first.tunnel === spec.name ? '' : ` of tunnel ${first.tunnel}${server}`;
-      const text = `listens on ${formatEndpoint(listen)}, and so does ${locationOf(first.path)}${whose}`;
+      const text = `listens on ${formatEndpoint(listen)}, the same listener as ${locationOf(first.path)}${whose}`;
       if (kind !== 'remote' || (sameUser && sameText(first.listen, listen))) report(path, text);
-      else conflict(path, `${text}: only one of them can have it`);
+      else conflict(path, `${text}: only one of them can get it`);
     }
   }
 }
@@ -51,7 +51,7 @@ interface Taken {
   readonly listen: Endpoint;
 }
 
-/** Of port 0 the server makes a different one each time. */
+/** Port 0 never overlaps: the server chooses a different one each time. */
 function clash(a: Endpoint, b: Endpoint): boolean {
   if (sameText(a, b)) return true;
   if (a.type === 'unix' || b.type === 'unix' || a.port !== b.port || a.port === 0) return false;

@@ -1,7 +1,7 @@
 import { defaultText, type Option } from '../../model/options.ts';
 import { printValue } from './print-value.ts';
 
-/** What counts where an option is not written, for people. */
+/** The default of an option, as text for users. */
 export function describeDefault(option: Option): string {
   const text = defaultText(option);
   if (text !== null) return text;

@@ -9,8 +9,8 @@ import { FORWARD_KEYS } from './keys.ts';
 type Fragment = Readonly<Record<string, unknown>>;
 
 /**
- * The JSON Schema of a configuration, for editors: it accepts all that is read, and refuses what can be refused without knowing the
- * device. Not for the program, which reads with functions that say more.
+ * The JSON Schema of a configuration, for editors: it accepts every valid configuration, and rejects what is invalid on any device. The
+ * program itself uses functions with better messages.
  */
 export function configSchema(): Fragment {
   const shared = Object.fromEntries(
@@ -30,7 +30,7 @@ export function configSchema(): Fragment {
           propertyNames: { pattern: '^[a-z0-9][a-z0-9_-]*$' },
           additionalProperties: mappingOf(references(OPTIONS)),
         },
-        defaults: { description: 'what all tunnels share', ...mappingOf(shared) },
+        defaults: { description: 'keys for all tunnels', ...mappingOf(shared) },
         ...Object.fromEntries(Object.entries(SECTIONS).map(([name, rows]) => [name, mappingOf(fragments(rows))])),
         ...fragments(FILE_OPTIONS),
       },
@@ -81,9 +81,9 @@ const text = (pattern?: string): Fragment => ({
 });
 const anyOf = (...fragments: readonly Fragment[]): Fragment => ({ anyOf: fragments });
 const oneOrMany = (item: Fragment): Fragment => anyOf(item, { type: 'array', items: item });
-/** Capitals are no difference, and JSON Schema has no flag for that. */
+/** A pattern that ignores case, for which JSON Schema has no flag. */
 const anyCase = (words: string) => words.replaceAll(/[a-z]/g, (letter) => `[${letter.toUpperCase()}${letter}]`);
-/** What editors offer, and what is taken besides it. */
+/** The words that editors offer, and what is accepted besides. */
 const offered = (words: readonly string[], ...more: readonly Fragment[]): Fragment => anyOf({ enum: words }, ...more);
 
 const TEXT = text();
@@ -91,7 +91,7 @@ const DURATION_TEXT = text('^\\s*(?=\\d)(?:\\d+[smhdwSMHDW])*\\d*\\s*$');
 const HOST = text('^[^\\s@/[\\]]+$');
 const DESTINATION = '(?:\\[[^\\]]*\\]|[^:\\[\\]/\\s]+)[:/]\\S+';
 const LIMIT = '[\\w@.*?-]+=\\S+';
-/** Two separators at least, or one beside a path. */
+/** At least two separators, or one and a path. */
 const FORWARD = text('[:\\s].*[:\\s]|/.*[:\\s]|[:\\s].*/');
 
 const switchOf = (words: string) => offered(['yes', 'no'], { type: 'boolean' }, text(`^(?:${anyCase(words)})$`));
@@ -106,7 +106,7 @@ const number = (min: number, max: number): Fragment =>
 const duration = (min: number): Fragment => anyOf({ type: 'integer', minimum: min }, DURATION_TEXT);
 const listed = (pattern: string): Fragment => anyOf(text(pattern), { type: 'array', minItems: 1, items: TEXT });
 
-/** How the values of each kind look. */
+/** The schema of each kind of value. */
 const FRAGMENTS: Fragments = {
   address: () => text('^[\\da-zA-Z.:%_-]+$'),
   agent: () => TEXT,
@@ -155,21 +155,21 @@ const FRAGMENTS: Fragments = {
   'yes-no': () => switchOf('yes|no|true|false'),
 };
 
-/** A list of the names that are known, or what is left out of the default. */
+/** A list of known names, or what to remove from the default. */
 function algorithmList(key: AlgorithmKey): string {
   const { defaults, others } = ALGORITHMS[key];
   const name = `\\s*(?:${[...defaults, ...others].map((each) => each.replaceAll('.', '\\.')).join('|')})\\s*`;
   return `^\\s*(?:-.+|[+^]?${name}(?:,${name})*)$`;
 }
 
-/** The two halves of a forward by name. */
+/** A forward as a mapping. */
 function halves(of: 'remote' | 'local'): Fragment {
   const end = anyOf({ type: 'integer', minimum: 0, maximum: 65_535 }, TEXT);
   const target = of === 'local' ? { allOf: [TEXT, { not: { enum: ['socks'] } }] } : TEXT;
   return mappingOf({ listen: end, target }, ['listen', 'target']);
 }
 
-/** A server to go through. */
+/** A jump host. */
 function hop(): Fragment {
   return mappingOf(references(SERVER_OPTIONS), ['host']);
 }

@@ -15,9 +15,9 @@ import {
 } from '../values/value.ts';
 
 /**
- * The servers to go through, the nearest first: `[user@]host[:port]` or `ssh://[user@]host[:port]`, several with commas or as a list
- * (ssh_config(5), ProxyJump); in a list also mappings of a server's keys, of which `serverShape` makes the schemas, which takes memory that
- * few need. `none` is an empty list.
+ * Jump hosts, the nearest first: `[user@]host[:port]` or `ssh://[user@]host[:port]`, several with commas or as a list (ssh_config(5),
+ * ProxyJump); in a list also mappings of a server's keys. `serverShape` makes their schemas on demand, because they take memory. `none`
+ * is an empty list.
  */
 export function jumps(serverShape: () => Shape): z.ZodMiniType<JumpKeys[]> {
   let shape: Shape | null = null;
@@ -30,13 +30,13 @@ export function jumps(serverShape: () => Shape): z.ZodMiniType<JumpKeys[]> {
   });
   const few = transformed(z.array(hop), (hops, context) => {
     if (hops.length <= MAX_JUMPS) return hops;
-    context.issues.push({ code: 'custom', message: `names more than ${MAX_JUMPS} servers to go through`, input: hops });
+    context.issues.push({ code: 'custom', message: `has more than ${MAX_JUMPS} jump hosts`, input: hops });
     return z.NEVER;
   });
   return preprocessed((raw) => listOf(raw).slice(0, MAX_JUMPS + 1), few);
 }
 
-/** More is a mistake, perhaps a circle. */
+/** More is a mistake, perhaps a loop. */
 export const MAX_JUMPS = 8;
 
 type Shape = Readonly<Record<string, z.ZodMiniType>>;
@@ -55,7 +55,7 @@ function listOf(raw: unknown): unknown[] {
   return Array.isArray(raw) ? raw : [raw];
 }
 
-/** `[user@]host[:port]`, or the same as a URI of the scheme ssh; what is not named is absent. */
+/** `[user@]host[:port]`, or the same as an ssh:// URI; absent parts are left out. */
 export function readJump(raw: unknown): { host: string; user?: string; port?: number } {
   const text = readText(raw);
   const match = DESTINATION.exec(text);

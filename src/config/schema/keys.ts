@@ -9,17 +9,17 @@ import {
 import type { WrittenForward } from '../values/forward.ts';
 import type { WrittenProxy } from '../values/proxy.ts';
 
-/** What a tunnel says; what it leaves out is absent. */
+/** The keys of a tunnel; absent ones are left out. */
 export type TunnelKeys = KeysOf<typeof SERVER_OPTIONS & typeof TUNNEL_OPTIONS>;
 
-/** What a server to go through says; what it leaves out comes from elsewhere. */
+/** The keys of a jump host; absent ones come from elsewhere. */
 export type JumpKeys = KeysOf<typeof SERVER_OPTIONS>;
 
 type KeysOf<Rows extends Readonly<Record<string, Option>>> = {
   readonly [Name in keyof Rows]?: ValueOf<Rows[Name]['kind'], KeyValues> | undefined;
 };
 
-/** What the values of a kind are once they have been read, also of those that become a part of something else. */
+/** The parsed values of each kind, also of options that have no field of their own. */
 export interface KeyValues extends FieldValues {
   readonly certificates: undefined;
   /** Null for none. */

@@ -2,18 +2,18 @@ import * as z from 'zod/mini';
 import { unknownKey } from './suggest.ts';
 import { isMapping, show, transformed } from '../values/value.ts';
 
-/** A way from the top of the file to a value. */
+/** The keys and indexes that lead from the top of the file to a value. */
 export type Path = readonly (string | number)[];
 
-/** Takes a problem down: `path` is what it is about, `message` the rest of the sentence. */
+/** Records a problem at `path`; `message` continues a sentence that begins with the path. */
 export type Report = (path: Path, message: string, at?: 'key' | 'value') => void;
 
-/** The schema of a mapping: these keys and no others, each of which may be absent. */
+/** The schema of a mapping with these keys and no others, all optional. */
 export function keysOf<S extends z.core.$ZodShape>(shape: S) {
   return z.partial(z.strictObject(shape));
 }
 
-/** The same, as a value within another mapping: reads all or nothing. */
+/** The same, as a value within another mapping: it is read as a whole or not at all. */
 export function mapping<S extends z.core.$ZodShape>(shape: S) {
   const schema = keysOf(shape);
   return transformed(z.unknown(), (raw, context) => {
@@ -27,8 +27,8 @@ export function mapping<S extends z.core.$ZodShape>(shape: S) {
 }
 
 /**
- * Reads a mapping, reports all that is wrong with it, and returns what was right, so that later checks see as much as
- * possible. `explain` says what is to be said of a key that is not known.
+ * Reads a mapping, reports all problems, and returns the valid keys, so that later checks see as much as possible. `explain` makes the
+ * message for an unknown key.
  */
 export function readMapping<S extends z.ZodMiniObject>(
   schema: S,
@@ -56,10 +56,10 @@ interface Finding {
   readonly at: 'key' | 'value';
 }
 
-/** To find the key that was meant takes a while, and nobody reads more. */
+/** Finding a similar key takes a while. */
 const MAX_EXPLAINED = 100;
 
-/** zod's issues in our words. Those of single values already are: value() and mapping() wrote them. */
+/** zod's issues as our messages. Those of value() and mapping() are ours already. */
 function findings(error: z.core.$ZodError, raw: unknown, known: readonly string[], explain: Explain): Finding[] {
   return error.issues.flatMap((issue): Finding[] => {
     const path = issue.path.map((step) => (typeof step === 'number' ? step : String(step)));

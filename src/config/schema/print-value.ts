@@ -2,7 +2,7 @@ import type { FieldValues, Kind } from '../../model/options.ts';
 import { printConnectLimit } from '../values/connect-limit.ts';
 import { printRekeyLimit } from '../values/restrictions.ts';
 
-/** A value that was read, as a file writes it. */
+/** A parsed value as a file writes it. */
 export function printValue({ type }: Kind, value: unknown): unknown {
   const print = (PRINTERS as Readonly<Record<string, (value: never) => unknown>>)[type];
   return print === undefined ? value : print(value as never);
@@ -10,7 +10,7 @@ export function printValue({ type }: Kind, value: unknown): unknown {
 
 type Printers = { readonly [Type in keyof FieldValues]?: (value: FieldValues[Type]) => unknown };
 
-/** Of the kinds that are not written as they are. */
+/** The kinds whose values are not written as they are. */
 const PRINTERS: Printers = {
   agent: (socket) => socket ?? 'none',
   algorithms: (names) => names.join(','),
@@ -27,7 +27,7 @@ const PRINTERS: Printers = {
   'spaced-paths': paths,
 };
 
-/** A list without anything that this program could use. */
+/** Stands for a list without an algorithm that this program has. */
 const NOTHING_OF_OURS = 'ssh-ed25519-cert-v01@openssh.com';
 
 function paths(list: readonly string[]): string | readonly string[] {

@@ -61,7 +61,7 @@ type Schemas = {
   ) => z.ZodMiniType<Values[Type]>;
 };
 
-/** How the values of each kind are read. */
+/** The schema of each kind of value. */
 const SCHEMAS: Schemas = {
   address: () => value(readAddress),
   agent: (context) => value(readAgent(context)),
@@ -94,7 +94,7 @@ const SCHEMAS: Schemas = {
   socket: (context) => value(readSocketPath(context)),
   'spaced-paths': spacedPaths,
   strictness: (_, { words }) => value((raw) => readStrictness(raw, words)),
-  // YAML reads a bare `off` as text, as it is meant; `no` is what people write who think of ssh_config.
+  // YAML 1.2 reads `off` as text; `no` comes from users of ssh_config.
   verify: (_, { words }) => value((raw) => readOneOf(words)(raw === false || raw === 'no' ? 'off' : raw)),
   word: () => value(readWord),
   words: (_, { words }) => value(readOneOf(words)),
@@ -112,28 +112,26 @@ function readStrictness(raw: unknown, words: readonly string[]): string {
   if (raw === false) return 'no';
   if (raw === 'ask')
     throw new BadValue(
-      'cannot be ask: nobody is there to answer; write yes, or accept-new to trust the first key seen',
+      'cannot be ask, because no user is there to answer: write yes, or accept-new to trust the first key',
     );
-  if (raw === 'off') throw new BadValue('must be written no, which says the same as off');
+  if (raw === 'off') throw new BadValue('must be written no, which means the same as off');
   return readOneOf(words)(raw);
 }
 
-/** The SSH library signs under the name of the certificate where servers want that of the key, so none is ever accepted. */
+/** ssh2 signs with the algorithm name of the certificate where servers expect that of the key, so that none is accepted. */
 function readCertificates(raw: unknown): undefined {
   if (raw === 'none') return undefined;
-  throw new BadValue(
-    'is not supported: tunneld cannot log in with a certificate; add the public key to authorized_keys on the server',
-  );
+  throw new BadValue('is not supported: remove it, and add the public key to authorized_keys on the server');
 }
 
-/** Seconds between attempts: the shortest and the longest wait. */
+/** The shortest and the longest wait between attempts. */
 function reconnect() {
   const limits = mapping({ min: value(readDurationFrom(1)), max: value(readDurationFrom(1)) });
   return transformed(limits, ({ min, max }, context) => {
     const { minMs: usualMin, maxMs: usualMax } = OPTIONS.reconnect.default;
     const { minMs, maxMs } = { minMs: min ?? usualMin, maxMs: max ?? usualMax };
     if (minMs <= maxMs) return { minMs, maxMs };
-    const message = `has a min of ${minMs / 1000} seconds above its max of ${maxMs / 1000}`;
+    const message = `has a min of ${minMs / 1000} seconds, above its max of ${maxMs / 1000}`;
     context.issues.push({ code: 'custom', message, input: { min, max } });
     return z.NEVER;
   });

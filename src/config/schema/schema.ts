@@ -7,7 +7,7 @@ import { FORWARD_KEYS } from './keys.ts';
 import { keysOf, mapping } from './mapping.ts';
 import { shapeOf } from './readers.ts';
 
-/** What a tunnel may say. Made once for each place, since that takes longer than reading a tunnel with it. */
+/** The schema of a tunnel. It is made once for each context, because that takes longer than reading a tunnel with it. */
 export function tunnelSchema(context: ValueContext): TunnelSchema {
   const schema = schemas.get(context) ?? newTunnelSchema(context);
   schemas.set(context, schema);
@@ -22,20 +22,22 @@ function newTunnelSchema(context: ValueContext) {
   return keysOf(servedKeys(context));
 }
 
-/** The keys that this version serves, each with the schema of its value. */
+/** The keys of a tunnel, each with the schema of its value. */
 export function servedKeys(context: ValueContext) {
   return shapeOf(OPTIONS, context);
 }
 
-/** `defaults`: the same, without what two tunnels cannot share. */
+/** The schema of `defaults`: the same without forwards. */
 export function defaultsSchema(context: ValueContext) {
   const listener = value((): never => {
-    throw new BadValue('cannot be shared: every tunnel would ask for the same listener; write it under each tunnel');
+    throw new BadValue(
+      'cannot be shared, because every tunnel would ask for the same listener: write it below each tunnel',
+    );
   });
   return keysOf({ ...servedKeys(context), ...Object.fromEntries(FORWARD_KEYS.map((key) => [key, listener])) });
 }
 
-/** The top of the file; tunnels and defaults are read by themselves. */
+/** The schema of the file; tunnels and defaults are read separately. */
 export function fileSchema(context: ValueContext) {
   return keysOf({
     defaults: z.unknown(),

@@ -1,4 +1,4 @@
-/** The end of a sentence about a key that does not exist: what its writer probably meant. Never repeats the value. */
+/** The message for an unknown key, with the key that was probably meant. It never contains the value. */
 export function unknownKey(key: string, known: readonly string[]): string {
   const advice = ADVICE.get(plain(key));
   if (advice !== undefined && (advice.key === null || known.includes(advice.key)))
@@ -7,20 +7,20 @@ export function unknownKey(key: string, known: readonly string[]): string {
   return nearest === null ? 'is not a known key' : `is not a known key; did you mean ${nearest}?`;
 }
 
-/** What people write where a look at the letters does not help; `key` is what must be known there for the advice to be good. */
+/** Advice where the spelling does not help. `key` has to be known at that place for the advice to be right. */
 const ADVICE: ReadonlyMap<string, { key: string | null; text: string }> = new Map([
-  ['hostname', { key: 'host', text: 'the name of the server is called host' }],
-  ['username', { key: 'user', text: 'the name on the server is called user' }],
+  ['hostname', { key: 'host', text: 'the server is set with host' }],
+  ['username', { key: 'user', text: 'the user on the server is set with user' }],
   ['password', { key: 'passwordFile', text: secretAdvice('password', 'passwordFile') }],
   ['passphrase', { key: 'passphraseFile', text: secretAdvice('passphrase', 'passphraseFile') }],
-  ['<<', { key: null, text: 'merge keys are not read: what tunnels share stands under defaults' }],
+  ['<<', { key: null, text: 'merge keys are not supported: write shared keys below defaults' }],
 ]);
 
 function secretAdvice(secret: string, key: string): string {
-  return `a ${secret} has no place in this file: put it into a file of mode 0600 and name that with ${key}`;
+  return `a ${secret} must not be in this file: put it into a file with mode 0600, and name that file with ${key}`;
 }
 
-/** The known key with the fewest wrong letters, or null where none is near. ssh_config's capitals are no difference. */
+/** The most similar known key; null where none is similar. Case is ignored. */
 function nearestKey(key: string, known: readonly string[]): string | null {
   if (key.length > MAX_KEY_LENGTH) return null;
   const wanted = plain(key);
@@ -33,10 +33,10 @@ function nearestKey(key: string, known: readonly string[]): string | null {
   return best;
 }
 
-/** No key is longer; it bounds the work on somebody's paste. */
+/** Longer than any key; it bounds the work on pasted text. */
 const MAX_KEY_LENGTH = 64;
 
-/** `Server_Alive-Interval` and `serverAliveInterval` are the same to a person. */
+/** Treats `Server_Alive-Interval` and `serverAliveInterval` alike. */
 function plain(key: string): string {
   return key.toLowerCase().replaceAll(/[-_]/g, '');
 }
@@ -47,7 +47,7 @@ function allowedDistance(length: number): number {
   return length < 10 ? 2 : 3;
 }
 
-/** How many letters must be inserted, removed or replaced to turn one word into the other. */
+/** The Levenshtein distance: insertions, removals and replacements that turn one word into the other. */
 function levenshtein(from: string, to: string): number {
   let row = Array.from({ length: to.length + 1 }, (_, column) => column);
   for (let i = 0; i < from.length; i += 1) {

@@ -3,12 +3,12 @@ import type { EffectiveOptions } from './effective.ts';
 import type { SshOption } from './option.ts';
 import { lowerCase } from '../values/pattern.ts';
 
-/** What becomes of a host's name before the files are read a second time. */
+/** The canonical name of a host, before the files are read a second time. */
 export interface CanonicalHost {
   readonly host: string;
-  /** Whether canonicalization is on, which asks for the second reading. */
+  /** Whether canonicalization is on, which causes the second reading. */
   readonly enabled: boolean;
-  /** Why it cannot be found out here, and the option that this is about; or null. */
+  /** Why the name is unknown without the DNS, and the option to blame; or null. */
   readonly problem: Problem | null;
 }
 
@@ -18,9 +18,8 @@ interface Problem {
 }
 
 /**
- * Does what ssh does with the name of a host once (ssh.c, resolve_canonicalize), as far as no DNS is needed for it. User, port and
- * keys depend on what comes of it, and a device may have no network when they are read: what only the DNS of the moment decides is
- * a problem, never a guess.
+ * Canonicalizes the name of a host as ssh does (ssh.c, resolve_canonicalize), as far as no DNS is needed. User, port and keys depend
+ * on the result, and a device may have no network when they are read: a name that depends on the DNS is a problem, never a guess.
  */
 export function canonicalHost(name: string, effective: EffectiveOptions, proxied: boolean): CanonicalHost {
   const mode = effective.find('canonicalizehostname');
@@ -37,7 +36,7 @@ export function canonicalHost(name: string, effective: EffectiveOptions, proxied
   return typeof found === 'string' ? { host: found, enabled, problem: null } : { host, enabled, problem: found };
 }
 
-/** The whole name of a host, or why only the DNS could tell it. */
+/** The full name of a host, or the problem where it depends on the DNS. */
 function canonicalName(host: string, mode: SshOption, effective: EffectiveOptions): string | Problem {
   const aliases = effective.find('canonicalizepermittedcnames');
   if (aliases !== undefined && wordOf(aliases) !== 'none') {
@@ -57,7 +56,7 @@ function nameInDomain(host: string, mode: SshOption, effective: EffectiveOptions
   const [only, ...others] = domains;
   if (only === undefined && mayFall) return host;
   if (only === undefined) {
-    const message = `CanonicalizeFallbackLocal no leaves no name for ${host}: there are no CanonicalDomains`;
+    const message = `CanonicalizeFallbackLocal no leaves no name for ${host}: add CanonicalDomains, or remove this line`;
     return { option: fallback ?? mode, message };
   }
   if (others.length === 0 && !mayFall) return `${host}.${lowerCase(only)}`;
@@ -73,7 +72,7 @@ const NO = ['no', 'false'];
 const KNOWN = ['yes', 'true', 'always'];
 
 const CURE =
-  'user, port and keys depend on that, and tunneld must know them without a network: give the host a HostName with its whole name and a dot at the end, or turn it off for the host (CanonicalizeHostname no)';
+  'user, port and keys depend on it, and tunneld must know them without a network: set HostName to the full name with a dot at the end, or turn it off for this host (CanonicalizeHostname no)';
 
 function isProxied(effective: EffectiveOptions, proxied: boolean): boolean {
   const routes = [effective.value('proxycommand'), effective.value('proxyjump')];

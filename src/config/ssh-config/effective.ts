@@ -3,12 +3,12 @@ import { findKeyword } from './keywords.ts';
 import type { SshOption } from './option.ts';
 import { matchesPattern } from '../values/pattern.ts';
 
-/** The options that take effect, while they are collected in the order in which ssh reads them. */
+/** Collects the effective options, in the order in which ssh reads them. */
 export class EffectiveOptions {
   #options: SshOption[] = [];
   readonly #locked = new Set<string>();
 
-  /** Of most keywords the first line counts, of some all lines, without repetitions. */
+  /** Adds an option: of most keywords the first line counts, of some all lines, without duplicates. */
   add(option: SshOption): void {
     const { key, args } = option;
     if (key === 'sendenv') this.#addVariables(option);
@@ -17,12 +17,12 @@ export class EffectiveOptions {
     else if (!this.#options.some((earlier) => excludes(earlier, key))) this.#options.push(withoutRepetitions(option));
   }
 
-  /** Later lines with this keyword are without effect, even if there has been none yet. */
+  /** Ignores later lines with this keyword, even where there was none before. */
   lock(key: string): void {
     this.#locked.add(key);
   }
 
-  /** The server is called so, whatever HostName made of it. */
+  /** Sets the server's name, whatever HostName is. */
   rename(host: string): void {
     const { origin } = this.find('hostname') ?? { origin: { file: '', line: 0, column: 0 } };
     const others = this.#options.filter(({ key }) => key !== 'hostname');
@@ -45,11 +45,11 @@ export class EffectiveOptions {
   #append(option: SshOption): void {
     const same = this.#options.filter(({ key }) => key === option.key);
     if (same.length >= MAX_FILES && FILES.includes(option.key))
-      throw new BadValue(`stands here for more than ${MAX_FILES} files`);
+      throw new BadValue(`is set for more than ${MAX_FILES} files: remove some`);
     if (!same.some(({ args }) => sameArgs(args, option.args))) this.#options.push(option);
   }
 
-  /** SendEnv: `-PATTERN` takes back what stands before it (readconf.c, rm_env). */
+  /** SendEnv: `-PATTERN` removes earlier names (readconf.c, rm_env). */
   #addVariables({ key, args, origin }: SshOption): void {
     let own: string[] = [];
     for (const name of args) {
@@ -72,8 +72,8 @@ const MAX_FILES = 100;
 const FILES = ['identityfile', 'certificatefile'];
 
 /**
- * Whether a line that stands before leaves this one without effect. ProxyJump is a ProxyCommand that ssh writes, so that they
- * exclude each other; only `ProxyJump none` leaves a later ProxyCommand alone.
+ * Whether an earlier line makes a later one ineffective. ProxyJump and ProxyCommand exclude each other, because ssh implements the
+ * former by the latter; only after `ProxyJump none` a ProxyCommand still counts.
  */
 function excludes({ key, args }: SshOption, later: string): boolean {
   if (key === later) return true;

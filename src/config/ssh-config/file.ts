@@ -5,9 +5,9 @@ import { UserError } from '../../lib/user-error.ts';
 import { errorCode, printable } from '../../lib/text.ts';
 import { readWhole, withFile } from '../../lib/files/open-file.ts';
 
-/** A file that cannot be used. The message is a whole sentence. */
+/** A file that cannot be used. The message is a complete sentence. */
 export class BadFile extends Error {
-  /** Of the system: ENOENT where there is no such file. */
+  /** The code of the system's error, such as ENOENT. */
   readonly code: string;
   readonly line: number;
 
@@ -19,22 +19,22 @@ export class BadFile extends Error {
 }
 
 /**
- * The lines of a configuration file, throwing a BadFile. With `owner`, the file must belong to that user or to root, and
- * nobody else may write to it (readconf.c, SSHCONF_CHECKPERM).
+ * The lines of a configuration file. With `owner`, the file must belong to that user or to root, and must not be writable by others
+ * (readconf.c, SSHCONF_CHECKPERM). Rejects with a BadFile.
  */
 export async function readLines(path: string, owner: number | null): Promise<string[]> {
   const bytes = await readBytes(path, owner);
   if (bytes.includes(0))
-    throw new BadFile('the file is not text: this is no configuration', 'BINARY', lineOf(bytes, 0));
+    throw new BadFile('the file is not text: check whether it is a configuration', 'BINARY', lineOf(bytes, 0));
   const lines = bytes.toString('utf8').split('\n');
   if (isUtf8(bytes)) return lines;
-  // ssh takes bytes as they are. What is only said to people, in a comment, is nobody's loss.
+  // ssh takes bytes as they are. In comments the encoding does not matter.
   const bad = lines.findIndex((line) => line.includes('\ufffd') && !/^[ \t]*#/.test(line));
   if (bad === -1) return lines;
   throw new BadFile('this line is not UTF-8 text: save the file in that encoding', 'BINARY', bad + 1);
 }
 
-/** Far above any honest configuration; it keeps a wrong file name from filling the memory. */
+/** Far above any real configuration; it bounds the memory where the file name is wrong. */
 const MAX_BYTES = 1024 * 1024;
 
 async function readBytes(path: string, owner: number | null): Promise<Buffer> {
@@ -44,7 +44,8 @@ async function readBytes(path: string, owner: number | null): Promise<Buffer> {
       if (stats.isFIFO() || stats.isSocket()) throw new BadFile('this is a pipe: name a file', 'PIPE');
       if (owner !== null) checkOwner(path, stats, owner);
       const bytes = await readWhole(file, MAX_BYTES);
-      if (bytes === null) throw new BadFile('the file is larger than 1 MiB: this is no configuration', 'TOO_LARGE');
+      if (bytes === null)
+        throw new BadFile('the file is larger than 1 MiB: check whether it is a configuration', 'TOO_LARGE');
       return bytes;
     });
   } catch (error) {
@@ -56,9 +57,9 @@ async function readBytes(path: string, owner: number | null): Promise<Buffer> {
 }
 
 const REASONS: Readonly<Record<string, string>> = {
-  ENOENT: 'there is no such file',
-  ENOTDIR: 'there is no such file: a part of its path is a file, not a directory',
-  EACCES: 'this user may not read the file',
+  ENOENT: 'no such file',
+  ENOTDIR: 'no such file: a part of its path is a file, not a directory',
+  EACCES: 'permission denied',
   EISDIR: 'this is a directory: name the files in it',
   ELOOP: 'the file is a symbolic link to itself',
 };
@@ -73,7 +74,7 @@ function checkOwner(path: string, { uid, mode }: Stats, owner: number): void {
     throw new BadFile(`Bad owner or permissions: others may write to the file; chmod go-w ${nameOf(path)}`, 'MODE');
 }
 
-/** As a shell takes it. */
+/** Quoted for a shell. */
 function nameOf(path: string): string {
   return shellWord(printable(path));
 }

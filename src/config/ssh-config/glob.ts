@@ -4,9 +4,9 @@ import { matchesUnits, type Unit } from '../values/pattern.ts';
 import { succeeds } from '../../lib/async/succeeds.ts';
 
 /**
- * What glob(3) finds for an absolute path with `*`, `?`, `[...]` and backslashes, in the order of the bytes of the paths (ssh
- * sets no other order of sorting). A name that begins with a dot needs a dot in the pattern. Nothing is found where nothing
- * can be listed. `look` is called for each name that is looked at, and may throw.
+ * The paths that glob(3) finds for an absolute path with `*`, `?`, `[...]` and backslashes, sorted by their bytes (ssh sets no
+ * locale). A name that begins with a dot needs a dot in the pattern. Directories that cannot be listed are empty. `look` is called for
+ * each name that is examined, and may throw.
  */
 export async function expandGlob(pattern: string, look: () => void): Promise<string[]> {
   let found = ['/'];
@@ -17,7 +17,7 @@ export async function expandGlob(pattern: string, look: () => void): Promise<str
       continue;
     }
     const folders = found.map((path) => join(path, names));
-    // One after the other: what is too much is seen before it has begun.
+    // One after the other, so that `look` can stop before the next.
     found = [];
     for (const folder of folders) found.push(...(await namesIn(folder, segment, look)));
     names = '';
@@ -30,7 +30,7 @@ export async function expandGlob(pattern: string, look: () => void): Promise<str
   return existing.toSorted((a, b) => Buffer.compare(Buffer.from(a), Buffer.from(b)));
 }
 
-/** Whether a path has anything to expand: what a folder is called literally is not searched for. */
+/** Whether a path has anything to expand. */
 export function isWild(path: string): boolean {
   return /^(?:[^\\*?[]|\\.|\[(?!.*\]))*(?:[*?]|\[(?=.*\]))/s.test(path);
 }

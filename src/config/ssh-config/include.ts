@@ -4,9 +4,9 @@ import { BadValue } from '../values/value.ts';
 import type { Reading } from './reading.ts';
 import { expandTokens, tokensOf } from './tokens.ts';
 
-/** Where an Include stands: that decides what its relative paths and its `~` mean. */
+/** What relative paths, `~`, variables and tokens of an Include refer to. */
 export interface IncludeContext {
-  /** The home directory where the user's own files are read, null in the system's file, which has no `~`. */
+  /** The home directory in the user's own files; null in the system's file, which has no `~`. */
   readonly home: string | null;
   readonly systemFile: string;
   readonly env: Readonly<Record<string, string | undefined>>;
@@ -18,8 +18,8 @@ export interface IncludeContext {
 export class SkippedInclude extends Error {}
 
 /**
- * The files of one argument of Include (readconf.c, oInclude), none if none exist. Throws a SkippedInclude for a variable
- * or token that has no value and a BadValue for what ssh refuses.
+ * The files of one argument of Include (readconf.c, oInclude). Rejects with a SkippedInclude for a variable or token without a value,
+ * and with a BadValue for what ssh rejects.
  */
 export async function includedFiles(
   argument: string,
@@ -33,7 +33,7 @@ export async function includedFiles(
 /** No system has longer paths. */
 const MAX_LENGTH = 4096;
 
-/** Tokens and variables are of OpenSSH 10; before, a file would have had to be called like that. */
+/** Tokens and variables exist since OpenSSH 10; before, they were literal. */
 function withTokens(text: string, { tokens }: IncludeContext): string {
   try {
     return expandTokens(text, tokensOf('include'), tokens);
@@ -45,23 +45,23 @@ function withTokens(text: string, { tokens }: IncludeContext): string {
 function withVariables(text: string, env: IncludeContext['env']): string {
   return text.replaceAll(/\$\{([^}]*)\}/g, (_, name: string) => {
     const value = env[name];
-    if (value === undefined) throw new SkippedInclude(`names the variable ${printable(name, 40)}, which is not set`);
+    if (value === undefined) throw new SkippedInclude(`uses the variable ${printable(name, 40)}, which is not set`);
     return value;
   });
 }
 
 function absolute(path: string, { home, systemFile }: IncludeContext): string {
   if (path.startsWith('~')) {
-    if (home === null) throw new BadValue('must not begin with ~ in a file of the system');
+    if (home === null) throw new BadValue('must not begin with ~ in the system-wide file');
     if (path !== '~' && !path.startsWith('~/'))
-      throw new BadValue('must not begin with the home of another user: write the whole path');
+      throw new BadValue('must not begin with the home of another user: write the full path');
     return join(literal(home), path.slice(1));
   }
   if (isAbsolute(path)) return path;
   return join(literal(home === null ? dirname(systemFile) : join(home, '.ssh')), path);
 }
 
-/** What the user did not write is no pattern. */
+/** A path that is not a pattern. */
 function literal(path: string): string {
   return path.replaceAll(/[\\*?[]/g, '\\$&');
 }

@@ -14,25 +14,25 @@ export interface Keyword {
 }
 
 /**
- * What stands behind a keyword: `one` argument, one or `two` or exactly a `pair`, a `list` (or none), `names`, `sent` or
- * `set` variables, a `command` (the rest of the line with quotes and #), a `text` (the rest up to a #), the `criteria` of Match, or whatever
- * is `ignored` together with its keyword.
+ * The arguments of a keyword: `one`, one or `two`, exactly a `pair`, a `list` (or none), `names`, `sent` or `set` variables, a `command`
+ * (the rest of the line with quotes and #), a `text` (the rest up to a #), the `criteria` of Match, or anything, which is `ignored`
+ * together with the keyword.
  */
 type Shape = 'one' | 'two' | 'pair' | 'list' | 'names' | 'sent' | 'set' | 'command' | 'text' | 'criteria' | 'ignored';
 
-/** The keyword that a word of any case stands for, aliases resolved. */
+/** The keyword of a word in any case, with aliases resolved. */
 export function findKeyword(word: string): Keyword | undefined {
   const key = word.toLowerCase();
   return KEYWORDS.get(ALIASES.get(key) ?? key);
 }
 
-/** What is wrong with a word that is no keyword. Only a word of letters is repeated: the rest may be anything, even a key. */
+/** The message for a word that is no keyword. Only a plain word is repeated: other text may be anything, even a key. */
 export function unknownKeyword(word: string): string {
   if (!/^\p{Cf}*[a-z][a-z0-9_-]{0,39}$/iu.test(word)) return 'this line does not begin with a keyword of ssh_config';
   return `${printable(word, 40)} ${unknownKey(word, KEYWORD_NAMES)}`;
 }
 
-/** The keywords that are no option of a tunnel; those that are stand in the table of options. */
+/** The keywords that are no option of a tunnel; the others are in the table of options. */
 const BY_SHAPE: Readonly<Record<Shape, string>> = {
   one: `
     BatchMode CanonicalizeFallbackLocal CanonicalizeHostname CanonicalizeMaxDots CASignatureAlgorithms
@@ -52,8 +52,7 @@ const BY_SHAPE: Readonly<Record<Shape, string>> = {
   command: 'KnownHostsCommand LocalCommand RemoteCommand',
   text: 'VersionAddendum',
   criteria: 'Match',
-  // What OpenSSH calls deprecated or unsupported, and then the keywords of Debian, Fedora and macOS: their own ssh accepts
-  // them, so that a file with them is no broken file.
+  // Deprecated or unsupported in OpenSSH, and keywords of the ssh of Debian, Fedora and macOS, which is why files have them.
   ignored: `
     Protocol Cipher FallBackToRsh GlobalKnownHostsFile2 RhostsAuthentication UserKnownHostsFile2 UseRoaming UseRsh
     UsePrivilegedPort AFSTokenPassing KerberosAuthentication KerberosTGTPassing RSAAuthentication
@@ -62,7 +61,7 @@ const BY_SHAPE: Readonly<Record<Shape, string>> = {
     GSSAPIKexAlgorithms ProtocolKeepAlives SetupTimeOut UseKeychain`,
 };
 
-/** Old names, and the one of Fedora, and what they mean today. */
+/** Former names, and one of Fedora, of today's keywords. */
 const ALIASES: ReadonlyMap<string, string> = new Map([
   ['challengeresponseauthentication', 'kbdinteractiveauthentication'],
   ['skeyauthentication', 'kbdinteractiveauthentication'],
@@ -93,7 +92,7 @@ function keyword(name: string, shape: Shape, accumulates: boolean): Keyword {
   return { key: name.toLowerCase(), name, shape, accumulates };
 }
 
-/** What an unknown keyword may be a slip of, as the manual writes it: nobody is advised to write what is ignored. */
+/** The keywords to suggest for an unknown one, as the manual writes them, without the ignored ones. */
 export const KEYWORD_NAMES: readonly string[] = [...KEYWORDS.values()]
   .filter(({ shape }) => shape !== 'ignored')
   .map(({ name }) => name);

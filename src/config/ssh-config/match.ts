@@ -2,11 +2,11 @@ import { printable } from '../../lib/text.ts';
 import { BadValue } from '../values/value.ts';
 import { matchesHostList, matchesPattern, matchesPatternList } from '../values/pattern.ts';
 
-/** What the blocks of a file are matched with. */
+/** The values that Host and Match blocks are matched with. */
 export interface MatchSubject {
-  /** What `Host` sees: the host as the user named it, in the final pass the name that HostName made of it. */
+  /** For `Host`: the host as the user named it, in the final pass the name after HostName. */
   readonly name: string;
-  /** What `Match host` sees: the HostName found so far. */
+  /** For `Match host`: the HostName found so far. */
   readonly host: string;
   readonly originalHost: string;
   /** The User found so far, or the local user. */
@@ -17,22 +17,22 @@ export interface MatchSubject {
   readonly final: boolean;
 }
 
-/** What a Match line says. */
+/** The result of a Match line. */
 export interface MatchResult {
   readonly active: boolean;
-  /** It asks for a second pass over the files. */
+  /** Whether it asks for a second pass over the files. */
   readonly wantsFinal: boolean;
-  /** The first criterion that decided only because it is never evaluated, or null. */
+  /** The first criterion that decided because it is never evaluated; or null. */
   readonly unevaluated: string | null;
 }
 
-/** `Host`: one pattern must match, and none with ! (readconf.c, oHost). Unlike Match, capitals are a difference. */
+/** `Host`: one pattern must match, and none with ! (readconf.c, oHost). Unlike in Match, case matters. */
 export function matchHost(patterns: readonly string[], name: string): boolean {
   const matching = patterns.filter((pattern) => matchesPattern(name, pattern.replace(/^!/, '')));
   return matching.length > 0 && !matching.some((pattern) => pattern.startsWith('!'));
 }
 
-/** `Match`: all criteria must hold (readconf.c, match_cfg_line). Throws a BadValue for a line that ssh refuses. */
+/** `Match`: all criteria must hold (readconf.c, match_cfg_line). Throws a BadValue for a line that ssh rejects. */
 export function matchCriteria(args: readonly string[], subject: MatchSubject): MatchResult {
   const result = { active: true, wantsFinal: false, unevaluated: null as string | null };
   const words = [...args];
@@ -40,7 +40,8 @@ export function matchCriteria(args: readonly string[], subject: MatchSubject): M
   for (let word = words.shift(); word !== undefined; word = words.shift()) {
     const { name, negated, value } = splitCriterion(word);
     if (name === 'all') {
-      if (count > 1 || value !== null || words.length > 0) throw new BadValue('has criteria besides all');
+      if (count > 1 || value !== null || words.length > 0)
+        throw new BadValue('has criteria besides all: all must be the only one');
       return { ...result, active: result.active && !negated };
     }
     count += 1;
@@ -53,14 +54,14 @@ export function matchCriteria(args: readonly string[], subject: MatchSubject): M
   return result;
 }
 
-/** What a criterion asks of the subject. Those that are never found out here say null, and are no different under a `!`. */
+/** The test of each criterion; null for one that is never evaluated, with a `!` or without. */
 const CRITERIA: Readonly<Record<string, (subject: MatchSubject, list: string) => boolean | null>> = {
   host: ({ host }, list) => matchesHostList(host, list),
   originalhost: ({ originalHost }, list) => matchesHostList(originalHost, list),
   user: ({ user }, list) => matchesPatternList(user, list),
   localuser: ({ localUser }, list) => matchesPatternList(localUser, list),
   tagged: ({ tag }, list) => (tag === '' ? list === '' : matchesPatternList(tag, list)),
-  command: (_, list) => list === '', // none is ever run
+  command: (_, list) => list === '', // no command is run
   sessiontype: (_, list) => matchesPatternList('none', list), // as with ssh -N
   exec: () => null,
   localnetwork: () => null,
@@ -68,13 +69,13 @@ const CRITERIA: Readonly<Record<string, (subject: MatchSubject, list: string) =>
 };
 const KNOWN = ['all', 'canonical', 'final', ...Object.keys(CRITERIA)];
 
-/** `!name=value` in its parts; what stands before an `=` must be a criterion for it to be one. */
+/** Splits `!name=value` into its parts. */
 function splitCriterion(word: string): { name: string; negated: boolean; value: string | null } {
   const [, not = '', text = '', value] = /^(!?)([^=]*)(?:=(.*))?$/s.exec(word) ?? [];
   return { name: text.toLowerCase(), negated: not === '!', value: value ?? null };
 }
 
-/** Whether one criterion holds; null if that is not found out. Takes the value from `words` where it is not at hand. */
+/** Whether a criterion holds; null where it is never evaluated. Takes the value from `words` where none is attached. */
 function evaluate(name: string, value: string | null, words: string[], subject: MatchSubject): boolean | null {
   if ((name === 'canonical' || name === 'final') && value === null) return subject.final;
   const criterion = Object.hasOwn(CRITERIA, name) ? CRITERIA[name] : undefined;
@@ -85,7 +86,7 @@ function evaluate(name: string, value: string | null, words: string[], subject: 
   return criterion(subject, list);
 }
 
-/** Up to OpenSSH 9.9 an `=` may stand alone or before the value. */
+/** Up to OpenSSH 9.9, an `=` may be a word of its own or precede the value. */
 function nextValue(words: string[]): string {
   const word = words.shift() ?? '';
   return word === '=' ? (words.shift() ?? '') : word.replace(/^=/, '');

@@ -3,8 +3,8 @@ import type { Findings } from '../input/findings.ts';
 import type { SshOption } from './read.ts';
 
 /**
- * A list of algorithms that was written for ssh, without the names that only ssh knows: they cost what is on the list beside them
- * nothing. Where they are all, the list stays as it is, to be refused. Undefined where nothing is left to change.
+ * A list of algorithms for ssh without the names that only OpenSSH knows, so that the others on the list can be used. A list of such
+ * names only stays as it is, and is rejected later. Undefined where a modifier is left without names.
  */
 export function openSshList({ key, args, origin }: SshOption, { note }: Findings): string | undefined {
   const text = args[0] ?? '';
@@ -16,7 +16,7 @@ export function openSshList({ key, args, origin }: SshOption, { note }: Findings
   if (left.length === 0 && modifier === '') return text;
   const dropped = names.filter((name) => !left.includes(name)).join(', ');
   const where = origin.line === 0 ? origin.file : `${origin.file}:${origin.line}`;
-  note(`${where}: ${dropped}: known to ssh but not to tunneld, and left out (${key})`);
+  note(`${where}: ${dropped} (${key}): left out, because only OpenSSH has it`);
   return left.length === 0 ? undefined : `${modifier}${left.join(',')}`;
 }
 
@@ -28,7 +28,7 @@ function isOnlyOpenSsh(name: string): boolean {
   return !ours && ONLY_OPENSSH.some((pattern) => pattern.test(name));
 }
 
-/** What `ssh -Q kex`, `mac`, `cipher` and `HostKeyAlgorithms` list besides ours, from OpenSSH 6.6 to 10. */
+/** What `ssh -Q kex`, `mac`, `cipher` and `HostKeyAlgorithms` list in addition to ours, from OpenSSH 6.6 to 10. */
 const ONLY_OPENSSH: readonly RegExp[] = [
   /^sntrup\d+x25519-sha512(?:@openssh\.com)?$/,
   /^mlkem\d+x25519-sha256$/,

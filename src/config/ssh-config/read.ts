@@ -14,31 +14,31 @@ import { type Source, walk } from './walk.ts';
 export { parseOption } from './line.ts';
 export type { SshOption } from './option.ts';
 
-/** What is asked of the files. */
+/** What to look up in the files. */
 export interface SshConfigRequest {
-  /** The host as the user named it: what `Host` is matched with. */
+  /** The host as the user named it, which `Host` is matched with. */
   readonly host: string;
   /** -F: a file, `none`, or null for ~/.ssh/config and then /etc/ssh/ssh_config. */
   readonly file: string | null;
-  /** Options of the command line, which come before any file; Match sees them. */
+  /** Options of the command line, which precede the files; Match sees them. */
   readonly first: readonly SshOption[];
   readonly env: ConfigEnvironment;
-  /** Whether something else than these options already says that the way there leads through a proxy or another server. */
+  /** Whether the tunnel's own keys set a proxy or a jump host. */
   readonly proxied?: boolean;
   /** Instead of /etc/ssh/ssh_config. */
   readonly systemFile?: string;
-  /** Where the same files are read for several hosts. */
+  /** Shared where the same files are read for several hosts. */
   readonly reading?: Reading;
 }
 
-/** What the files say about a host. With problems, ssh would not connect. */
+/** The options for a host. With problems, ssh would not connect. */
 export interface SshConfigAnswer {
-  /** What takes effect, in the order of reading: of most keywords the first line only, of some (IdentityFile) all lines. */
+  /** The effective options, in the order of reading: of most keywords the first line only, of some (IdentityFile) all lines. */
   readonly options: readonly SshOption[];
   readonly problems: readonly SshProblem[];
-  /** What is worth knowing and no mistake. */
+  /** Hints that are no problems. */
   readonly notes: readonly string[];
-  /** What was not read as ssh would have read it. */
+  /** About lines that were not read as ssh would read them. */
   readonly warnings: readonly string[];
 }
 
@@ -64,7 +64,7 @@ function addFirst(option: SshOption, effective: EffectiveOptions, report: Report
   }
 }
 
-/** A second time if `Match final` or canonicalization asks for it: with the name that came of it, which cannot change any more (ssh.c). */
+/** Reads the files a second time where `Match final` or canonicalization asks for it, with the final name (ssh.c). */
 async function readAll(request: SshConfigRequest, effective: EffectiveOptions, report: Report): Promise<void> {
   let wantsFinal = false;
   const onFinal = () => (wantsFinal = true);
@@ -93,7 +93,7 @@ async function readOnce(request: SshConfigRequest, pass: Pass): Promise<void> {
   }
 }
 
-/** Nobody needs these files, and ssh does without those that it may not open. */
+/** The default files are optional, and ssh ignores those that it may not open. */
 async function readDefault(source: Source, pass: Pass): Promise<void> {
   try {
     await walk(source, pass);

@@ -3,8 +3,8 @@ import { BadFile, readLines } from './file.ts';
 import { expandGlob } from './glob.ts';
 
 /**
- * The files of ssh_config as one configuration reads them: each once, however many hosts ask for it, and all of it no more than can be
- * read in about a second.
+ * The files of ssh_config that one configuration reads: each once for all hosts, and altogether no more than can be read in about a
+ * second.
  */
 export class Reading {
   readonly #lines = new Map<string, Promise<readonly string[]>>();
@@ -19,10 +19,7 @@ export class Reading {
       const lines = await readLines(path, owner);
       this.#characters += lines.reduce((sum, line) => sum + line.length, 0);
       if (this.#characters > MAX_CHARACTERS)
-        throw new BadFile(
-          'with this file ssh_config is larger than 4 MiB in all: this is no configuration',
-          'TOO_LARGE',
-        );
+        throw new BadFile('ssh_config exceeds 4 MiB with this file: check whether it is a configuration', 'TOO_LARGE');
       return lines;
     });
   }
@@ -33,14 +30,12 @@ export class Reading {
       expandGlob(pattern, () => {
         this.#entries += 1;
         if (this.#entries > MAX_ENTRIES)
-          throw new BadValue(
-            `would search more than ${MAX_ENTRIES} files and folders: name what is meant more exactly`,
-          );
+          throw new BadValue(`would search more than ${MAX_ENTRIES} files and folders: use a narrower pattern`);
       }),
     );
   }
 
-  /** Called with each line for each host; false where that is too much. */
+  /** To call for each line and host; false where the limit is exceeded. */
   isWithinLimit(line: string): boolean {
     this.#work += LINE_COST + line.length;
     return this.#work <= MAX_WORK;
@@ -52,7 +47,7 @@ const MAX_ENTRIES = 10_000;
 
 /** In characters: a thousand hosts and six hundred lines, about a second on a PC. */
 const MAX_WORK = 50_000_000;
-/** What a line takes whatever stands in it. */
+/** The fixed cost of a line, in characters. */
 const LINE_COST = 50;
 
 function remembered<T>(known: Map<string, Promise<T>>, key: string, find: () => Promise<T>): Promise<T> {

@@ -1,10 +1,10 @@
 import { escapeControls } from '../../lib/text.ts';
 import type { Origin, SshProblem } from './option.ts';
 
-/** Reading stops here: what follows would mean nothing, or there is enough to read already. */
+/** Ends the reading, because the rest would be meaningless, or because of too many problems. */
 export class Stop extends Error {}
 
-/** What is wrong and what is worth saying, each once, also if the files are read twice. */
+/** Collects problems and hints, each once, also where the files are read twice. */
 export class Report {
   readonly #problems = new Map<string, SshProblem>();
   readonly #unevaluated = new Map<string, string>();
@@ -17,7 +17,7 @@ export class Report {
     if (this.#problems.size >= MAX_PROBLEMS) throw new Stop();
   }
 
-  /** A line with a criterion of Match that is not found out. */
+  /** Records a line with a criterion of Match that is never evaluated. */
   unevaluated(criterion: string, origin: Origin): void {
     this.#unevaluated.set(locationOf(origin), criterion);
   }
@@ -34,18 +34,18 @@ export class Report {
     return [...this.#notes];
   }
 
-  /** What was not read as ssh would have read it. */
+  /** About lines that were not read as ssh would read them. */
   warnings(): readonly string[] {
     const [first] = this.#unevaluated;
     if (first === undefined) return [];
     const [location, criterion] = first;
     const more = this.#unevaluated.size === 1 ? '' : ` and ${this.#unevaluated.size - 1} more`;
     const done = criterion === 'exec' ? 'run' : 'evaluated';
-    return [`Match ${criterion} is never ${done}: ${location}${more} was taken as not matching`];
+    return [`Match ${criterion} is never ${done}, and is treated as not matching: ${location}${more}`];
   }
 }
 
-/** What is wrong with more than that is another kind of file. */
+/** A file of another format may have thousands. */
 const MAX_PROBLEMS = 50;
 
 function locationOf({ file, line }: Origin): string {

@@ -2,7 +2,7 @@ import type { SshKeyword } from '../../model/options.ts';
 import { SSH_OPTIONS } from '../schema/keys.ts';
 import { REFUSED } from './refused-options.ts';
 
-/** Whether an option takes something away: what is connected to, accepted, offered or let through (ssh_config(5)). */
+/** Whether an option restricts what is connected to, accepted, offered or let through (ssh_config(5)). */
 export function restricts(key: string, args: readonly string[]): boolean {
   if ((REFUSED.get(key)?.(args) ?? null) !== null) return true;
   const rule = RESTRICTING.get(key);

@@ -7,7 +7,7 @@ import type { Reading } from './reading.ts';
 import { type Report, Stop } from './report.ts';
 import { expandTokens, tokensOf, tokenValues } from './tokens.ts';
 
-/** One reading of all files. In the final one, what HostName made of the host has become the host itself. */
+/** One pass over all files. In the final one, the name after HostName is the host. */
 export interface Pass {
   readonly originalHost: string;
   readonly finalHost: string | null;
@@ -15,11 +15,11 @@ export interface Pass {
   readonly effective: EffectiveOptions;
   readonly report: Report;
   readonly reading: Reading;
-  /** Called for a `Match final`: the files want to be read once more. */
+  /** Called for a `Match final`, which asks for a second pass. */
   readonly onFinal: () => void;
 }
 
-/** What blocks are matched with at this point of the files. */
+/** The values to match blocks with, at this point of the files. */
 export function subjectOf(pass: Pass): MatchSubject {
   const { originalHost, finalHost, effective, env } = pass;
   return {
@@ -33,7 +33,7 @@ export function subjectOf(pass: Pass): MatchSubject {
   };
 }
 
-/** The server's name by the HostName found so far. A token that HostName does not have ends the reading, as it ends ssh. */
+/** The server's name after the HostName found so far. An unknown token in HostName ends the reading, as in ssh. */
 export function hostSoFar({ originalHost, effective, report }: Pass): string {
   const option = effective.find('hostname');
   if (option === undefined) return originalHost;

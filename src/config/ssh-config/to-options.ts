@@ -20,14 +20,14 @@ interface LookupRequest extends SshConfigRequest {
   readonly isJump: boolean;
 }
 
-/** What ssh_config says of a host, as keys of a tunnel. Everything that is wrong with it is reported. */
+/** The options of ssh_config for a host, as keys of a tunnel. All problems are reported. */
 export async function lookUp(request: LookupRequest, findings: Findings): Promise<TunnelKeys> {
   if (request.file === 'none' && request.first.length === 0) return {};
   const { options, problems, notes, warnings } = await readSshConfig(request);
   for (const problem of problems) findings.problem(problem);
   for (const note of notes) findings.note(note);
   for (const warning of warnings) findings.warn(warning);
-  // What is wrong with a HostName is seen twice.
+  // A problem with HostName is found twice.
   const reported = new Set(problems.map(({ file, line, column }) => keyOf([file, line, column])));
   const others: Findings = {
     ...findings,
@@ -51,7 +51,7 @@ function reportCleared(options: readonly SshOption[], { problem }: Findings): vo
   problem({ ...option.origin, message });
 }
 
-/** Options of ssh as keys of a tunnel; `destination` is the host as it was named. */
+/** Options of ssh as keys of a tunnel; `destination` is the host as the user named it. */
 function tunnelKeys(
   options: readonly SshOption[],
   destination: string,
@@ -72,7 +72,7 @@ function tunnelKeys(
 
 type Raw = { -readonly [Name in keyof TunnelKeys]: unknown };
 
-/** What the options say as a file of ours would, and where each stands. */
+/** The options as values of our configuration file, and their origins. */
 function written(
   options: readonly SshOption[],
   values: Readonly<Record<string, string>>,
@@ -104,30 +104,30 @@ function keyOf(path: readonly unknown[]): string {
   return JSON.stringify(path);
 }
 
-/** Among files `none` is nothing; alone it says that not even the usual ones are tried. */
+/** Among files, `none` is ignored; alone it turns the default files off. */
 function withoutNone(files: readonly string[]): 'none' | readonly string[] {
   const named = files.filter((file) => file.toLowerCase() !== 'none');
   return named.length === 0 ? 'none' : named;
 }
 
-/** The options of ssh_config(5) that have a meaning here, by their name in lower case. */
+/** The options of ssh_config(5) that tunnels have, by their name in lower case. */
 const RULES = new Map(SSH_OPTIONS.map((option) => [option.ssh.name.toLowerCase(), option]));
 
-/** Kinds of which several options make a list. */
+/** Kinds whose options add up to a list. */
 const LISTS: readonly Kind['type'][] = ['forwards', 'paths'];
 
 type Read = (option: SshOption, findings: Findings, kind: Kind, ssh: SshKeyword) => unknown;
 
 const firstArgument: Read = ({ args }) => args[0];
 
-/** How values of a kind are said to ssh where it is not by one argument that is the same for both. */
+/** How values of a kind are taken from the arguments of ssh, where it is not the first argument as it is. */
 const READ: Readonly<Partial<Record<Kind['type'], Read>>> = {
   algorithms: openSshList,
   certificates: certificate,
   'channel-timeouts': ({ args }) => args,
   command: ({ args }) => args.join(' '),
   destinations: ({ args }) => args,
-  // To ssh, both are no timeout of its own.
+  // For ssh, both mean no timeout of its own.
   duration: ({ args }, _, kind) => (hasMinimum(kind) && /^(?:none|0)$/i.test(args[0] ?? '') ? undefined : args[0]),
   forwards: (option, findings, kind) =>
     'of' in kind && kind.of === 'remote' ? remoteForward(option, findings) : forwardText(option),
@@ -145,13 +145,13 @@ function hasMinimum(kind: Kind): boolean {
   return kind.type === 'duration' && kind.min > 0;
 }
 
-/** Capitals are no difference to ssh. */
+/** A keyword value in lower case, because ssh ignores case. */
 function word({ args: [text = ''] }: SshOption, _: Findings, __: Kind, { words = {} }: SshKeyword): string {
   const lower = text.toLowerCase();
   return Object.hasOwn(words, lower) ? words[lower]! : lower;
 }
 
-/** What these say is done while the files are read. */
+/** Options that take effect while the files are read. */
 const CANONICAL = [
   'canonicaldomains',
   'canonicalizefallbacklocal',
@@ -169,27 +169,27 @@ export const HONOURED: ReadonlySet<string> = new Set([
   'tag',
 ]);
 
-/** Each argument is one path, spaces and all. */
+/** Each argument is one path, spaces included. */
 function files(option: SshOption, findings: Findings): unknown {
   const { args } = option;
   if (args.length === 1 && args[0]?.toLowerCase() === 'none') return 'none';
   return args.map((arg) => asWritten(arg, option, findings));
 }
 
-/** ssh replaces ${HOME}, and takes $HOME for the name of a directory. */
+/** ssh expands ${HOME}, but takes $HOME as the name of a directory. */
 function asWritten(path: string, option: SshOption, { warn }: Findings): string {
   const variable = bareVariable(path);
   if (variable === null) return path;
-  warn(`${locationOf(option)}: ssh does not replace $${variable} in a path: write \${${variable}}`);
+  warn(`${locationOf(option)}: $${variable} in a path is not expanded, as in ssh: write \${${variable}}`);
   return `./${path}`;
 }
 
-/** In a file listener and target are two words; what is one word may have spaces within. */
+/** In a file, listener and target are two words, each of which may contain spaces. */
 function forwardText({ args }: SshOption): string {
   return args.map((arg) => arg.trim().replaceAll(/\s/g, String.raw`\$&`)).join(' ');
 }
 
-/** Where nothing is said of UpdateHostKeys, ssh learns into the usual file alone, and not beside DNS (ssh_config(5)). */
+/** The default of UpdateHostKeys: ssh updates the default file only, and not with VerifyHostKeyDNS (ssh_config(5)). */
 function learnsHostKeys(options: readonly SshOption[]): boolean {
   const first = (key: string) => options.find((option) => option.key === key)?.args;
   const files = first('userknownhostsfile') ?? ['~/.ssh/known_hosts'];
@@ -197,7 +197,7 @@ function learnsHostKeys(options: readonly SshOption[]): boolean {
   return files.length === 1 && files[0] === '~/.ssh/known_hosts' && (dns === 'no' || dns === 'false');
 }
 
-/** Without a target it is a SOCKS proxy to ssh, which a file of ours has to say in so many words. */
+/** For ssh, a forward without a target is a SOCKS proxy, which our file has to write out. */
 function remoteForward(option: SshOption, { warn }: Findings): unknown {
   const text = forwardText(option);
   if (!isBareListener(text)) return text;
@@ -209,7 +209,7 @@ function locationOf({ origin: { file, line } }: SshOption): string {
   return line === 0 ? file : `${file}:${line}`;
 }
 
-/** In a file for ssh it is no reason to stay down, since the server may take the key without it. */
+/** In a file for ssh it is no problem, because the server may accept the key without its certificate. */
 function certificate({ args, origin }: SshOption, { note }: Findings): unknown {
   if (origin.line === 0) return args[0];
   note(`${origin.file}:${origin.line}: CertificateFile is not supported: the key is offered without its certificate`);
@@ -218,12 +218,12 @@ function certificate({ args, origin }: SshOption, { note }: Findings): unknown {
 
 function expanded(key: string, text: string, values: Readonly<Record<string, string>>): string {
   const allowed = tokensOf(key);
-  // A command is expanded when it is known which server it is for; elsewhere a percent sign is nothing special.
+  // A command is expanded once its server is known; in other values a percent sign is literal.
   if (allowed === '' || key === 'proxycommand' || (key.endsWith('forward') && !text.includes('/'))) return text;
   return expandTokens(text, allowed, key === 'hostname' ? { h: values['n'] ?? '' } : values);
 }
 
-/** A HostName with tokens that do not exist is reported where its own turn comes. */
+/** A HostName with unknown tokens is reported elsewhere. */
 function hostNameOf(hostName: string | undefined, originalHost: string): string {
   if (hostName === undefined) return originalHost;
   try {

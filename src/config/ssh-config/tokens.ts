@@ -6,8 +6,8 @@ import { SSH_OPTIONS } from '../schema/keys.ts';
 import { BadValue } from '../values/value.ts';
 
 /**
- * Replaces the %-tokens of a value (ssh_config(5), TOKENS). `allowed` are the letters of the tokens that the keyword accepts;
- * a token without a value is as unknown as one that is not accepted, and %% is always a percent sign.
+ * Replaces the %-tokens of a value (ssh_config(5), TOKENS). `allowed` are the letters of the tokens that the keyword accepts. Throws a
+ * BadValue for other tokens, and for those without a value; %% is always a percent sign.
  */
 export function expandTokens(text: string, allowed: string, values: Readonly<Record<string, string>>): string {
   return text.replaceAll(/%(.)?/gsu, (_, letter: string | undefined) => {
@@ -17,12 +17,12 @@ export function expandTokens(text: string, allowed: string, values: Readonly<Rec
     if (value !== undefined) return value;
     const known = [...'%', ...allowed].filter((each) => each === '%' || valueOf(values, each) !== undefined);
     throw new BadValue(
-      `names the token %${printable(letter)}, which is not known here; known are ${known.map((each) => `%${each}`).join(' ')}`,
+      `uses the unknown token %${printable(letter)}; known are ${known.map((each) => `%${each}`).join(' ')}`,
     );
   });
 }
 
-/** The letters of the tokens that a keyword accepts, besides %%; none for a keyword whose value is taken as it is. */
+/** The letters of the tokens that a keyword accepts besides %%; empty where its value is not expanded. */
 export function tokensOf(key: string): string {
   return TOKENS.get(key) ?? '';
 }
@@ -34,11 +34,11 @@ const TOKENS: ReadonlyMap<string, string> = new Map([
   ['localcommand', `${CONNECTION}fHIKtT`],
 ]);
 
-/** What the tokens of a connection stand for. */
+/** The values of the tokens of a connection. */
 export interface TokenSource {
   /** The server's name after HostName. */
   readonly host: string;
-  /** The server's name as the user gave it. */
+  /** The server's name as the user wrote it. */
   readonly originalHost: string;
   readonly port: number;
   readonly user: string;
@@ -46,7 +46,7 @@ export interface TokenSource {
   readonly hostKeyAlias: string | null;
   /** ProxyJump, or empty. */
   readonly jump: string;
-  /** This device's whole name. */
+  /** The full host name of this device. */
   readonly localHost: string;
   readonly env: Pick<ConfigEnvironment, 'home' | 'userName' | 'uid'>;
 }
@@ -55,7 +55,7 @@ export interface TokenSource {
 export function tokenValues(source: TokenSource): Readonly<Record<string, string>> {
   const { host, port, user, localHost, env } = source;
   return {
-    // The form of OpenSSH 9.2; later versions hash %j too.
+    // As in OpenSSH 9.2; later versions hash %j too.
     C: createHash('sha1').update(`${localHost}${host}${port}${user}`).digest('hex'),
     d: env.home,
     h: host,

@@ -10,40 +10,40 @@ import { Stop } from './report.ts';
 import { restricts } from './restricting.ts';
 import { type Pass, subjectOf, tokensSoFar } from './subject.ts';
 
-/** A file to be read, and how. */
+/** A file to read. */
 export interface Source {
   readonly path: string;
-  /** Whether the user's home is the place of its relative Includes. */
+  /** Whether relative Includes refer to the user's home. */
   readonly ofUser: boolean;
   readonly checkOwner: boolean;
   readonly systemFile: string;
 }
 
-/** Reads a file and what it includes into the pass. Throws a BadFile if there is nothing to be read from `source` itself. */
+/** Reads a file and its includes into the pass. Rejects with a BadFile where `source` itself cannot be read. */
 export async function walk(source: Source, pass: Pass): Promise<void> {
   await new Walk(pass).file(source, { active: true, parseOnly: false, unknown: null, depth: 0 });
 }
 
-/** What an included file takes over from the place of its Include. */
+/** The state at an Include, which the included file inherits. */
 interface Inclusion {
   readonly active: boolean;
-  /** An Include where nothing applies: no Host and no Match in it may change that. */
+  /** The Include is in a block that does not apply: no Host or Match in the file changes that. */
   readonly parseOnly: boolean;
-  /** The criterion of Match that was not found out, though the place would be active if it held; or null. */
+  /** The criterion of Match without which the block would apply, and which is never evaluated; or null. */
   readonly unknown: string | null;
   readonly depth: number;
 }
 
-/** What the last Host or Match of a file decided. */
+/** The result of the last Host or Match of a file. */
 type Block = Pick<Inclusion, 'active' | 'unknown'>;
 
 /** READCONF_MAX_DEPTH of readconf.c. */
 const MAX_DEPTH = 16;
 
-/** Files that include each other widely, not deeply, would be read for ever. */
+/** Bounds files that include each other widely rather than deeply. */
 const MAX_FILES = 4096;
 
-const TOO_MUCH = 'too many lines are read for too many hosts until here: shorten the files, or say `sshConfig: none`';
+const TOO_MUCH = 'too many lines for too many hosts were read up to here: shorten the files, or set `sshConfig: none`';
 
 class Walk {
   readonly #pass: Pass;
@@ -95,13 +95,13 @@ class Walk {
     return { active, unknown: unevaluated };
   }
 
-  /** What restricts may not be lost only because nobody knows whether it applies. */
+  /** Rejects an option that restricts, where it is unknown whether it applies. */
   #checkSkipped({ keyword, args }: Line, origin: Origin, criterion: string): void {
     if (!restricts(keyword.key, args) || this.#pass.effective.find(keyword.key) !== undefined) return;
-    const advice = 'write it where it always or never applies';
+    const advice = 'move it out of this block';
     this.#pass.report.problem(
       origin,
-      `${keyword.name} restricts, but Match ${criterion} is never found out: ${advice}`,
+      `${keyword.name} restricts, but Match ${criterion} is never evaluated: ${advice}`,
     );
   }
 
@@ -129,7 +129,7 @@ class Walk {
   #checkLimits(origin: Origin, depth: number): void {
     if (depth < MAX_DEPTH && this.#files < MAX_FILES) return;
     const what = depth < MAX_DEPTH ? `more than ${MAX_FILES} files` : `files more than ${MAX_DEPTH} deep`;
-    this.#stop(origin, `Include leads to ${what}: a file may include itself`);
+    this.#stop(origin, `Include leads to ${what}: check whether a file includes itself`);
   }
 
   #stop(origin: Origin, message: string): never {
@@ -142,7 +142,7 @@ class Walk {
       await this.file(source, inclusion);
     } catch (error) {
       if (!(error instanceof BadFile)) throw error;
-      // Patterns find directories too, and nobody means them.
+      // Patterns match directories too, which are ignored.
       if (error.code === 'EISDIR' && isWild(argument)) return;
       this.#pass.report.problem({ file: source.path, line: error.line, column: 1 }, error.message);
     }

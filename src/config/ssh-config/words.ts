@@ -1,13 +1,13 @@
 /** A line of ssh_config before its keyword is known. */
 export interface SplitLine {
   readonly keyword: string;
-  /** Where the keyword stands, from 1. */
+  /** The column of the keyword, from 1. */
   readonly column: number;
-  /** What stands behind the keyword and its whitespace or `=`. */
+  /** The text after the keyword and its whitespace or `=`. */
   readonly rest: string;
 }
 
-/** The keyword and the rest of a line as readconf.c takes them; null for an empty line and a comment. */
+/** Splits a line into keyword and rest as readconf.c does; null for an empty line and a comment. */
 export function splitLine(text: string): SplitLine | null {
   const line = withoutTrailingSpace(text);
   let first = nextWord(line);
@@ -18,8 +18,8 @@ export function splitLine(text: string): SplitLine | null {
 }
 
 /**
- * The arguments of a line (argv_split of misc.c): separated by spaces and tabs, with either kind of quotes, ended by a word
- * that begins with #. A backslash escapes a quote, a backslash and, outside of quotes, a space. Null if a quote is open.
+ * The arguments of a line (argv_split of misc.c): separated by spaces and tabs, with either kind of quotes, up to a word that begins
+ * with #. A backslash escapes a quote, a backslash and, outside of quotes, a space. Null for an unclosed quote.
  */
 export function splitArguments(text: string): string[] | null {
   const args: string[] = [];
@@ -60,8 +60,8 @@ function isEscapable(char: string | undefined, quoted: boolean): boolean {
 }
 
 /**
- * strdelim of misc.c: a word ends at whitespace, at one `=` with whitespace around it, or at the end of a quoted part. Null
- * if a quote is open, `rest` null if nothing follows.
+ * strdelim of misc.c: a word ends at whitespace, at one `=` with whitespace around it, or at the end of a quoted part. Null for an
+ * unclosed quote; `rest` is null where nothing follows.
  */
 function nextWord(text: string): { word: string; rest: string | null } | null {
   const at = text.search(/[ \t\r\n"=]/);
@@ -75,7 +75,7 @@ function nextWord(text: string): { word: string; rest: string | null } | null {
   return { word: text.slice(0, at), rest: hasEquals ? rest.slice(1).replace(/^[ \t\r\n]+/, '') : rest };
 }
 
-/** All but the first character may be stripped, a form feed too. A loop, because a pattern would be slow on long lines. */
+/** Strips all but the first character, form feeds too. A loop, because a pattern would be slow on long lines. */
 function withoutTrailingSpace(line: string): string {
   let end = line.length;
   while (end > 1 && ' \t\r\n\f'.includes(line[end - 1] ?? 'x')) end -= 1;

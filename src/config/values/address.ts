@@ -1,8 +1,8 @@
 import { isIPv4, isIPv6, SocketAddress } from 'node:net';
 
 /**
- * An address in its usual form, as ssh has it before it compares or writes it (ssh.c, resolve_addr); whatever is none stays as it is.
- * IPv4 may be written as inet_aton(3) takes it: one to four parts, decimal, octal or hexadecimal, of which the last fills the rest.
+ * The canonical form of an address, as ssh compares and writes it (ssh.c, resolve_addr); other text is unchanged. IPv4 may be written
+ * as for inet_aton(3): one to four parts, decimal, octal or hexadecimal, of which the last fills the rest.
  */
 export function canonicalAddress(host: string): string {
   if (isIPv6(host) && !host.includes('%')) {
@@ -18,7 +18,7 @@ export function canonicalAddress(host: string): string {
   return [...parts, ...bytes].join('.');
 }
 
-/** Whether ssh takes a name for an address, a wrong one perhaps, and never for a name (ssh.c, is_addr). */
+/** Whether ssh treats a text as an address, possibly an invalid one, and not as a name (ssh.c, is_addr). */
 export function isAddress(host: string): boolean {
   return /[%:]|^[\d.]+$/.test(host) || isIPv4(canonicalAddress(host));
 }

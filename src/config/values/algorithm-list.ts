@@ -5,14 +5,14 @@ import { BadValue, isEmpty, readText, show } from './value.ts';
 /**
  * The algorithms that a list names, in order of preference (ssh_config(5), Ciphers): the list itself, or with a leading
  * `+` the defaults and then the list, with `-` the defaults without what the list's patterns match, with `^` the list
- * and then the other defaults. A list of YAML is the same as one text with commas. `aes` tells of the processor.
+ * and then the other defaults. A YAML list is the same as a text with commas. `aes`: whether the processor has instructions for AES.
  */
 export function readAlgorithms(key: AlgorithmKey, aes: boolean): (raw: unknown) => string[] {
   return (raw) => {
     const text = readText(Array.isArray(raw) ? raw.map(readText).join(',') : raw);
     const [, modifier = '', rest = ''] = /^([+^-]?)(.*)$/.exec(text.trim()) ?? [];
     const names = rest.split(',').map((name) => name.trim());
-    if (names.some(isEmpty)) throw new BadValue('is a list with a gap: it needs a name between two commas');
+    if (names.some(isEmpty)) throw new BadValue('has an empty name: remove a comma');
     const defaults = defaultAlgorithms(key, aes);
     if (modifier === '-') return without(defaults, names);
     for (const name of names) checkName(key, name);
@@ -22,19 +22,19 @@ export function readAlgorithms(key: AlgorithmKey, aes: boolean): (raw: unknown) 
   };
 }
 
-/** A pattern that matches nothing is no mistake, as in ssh: it removes what another version may have. */
+/** A pattern without a match is no problem, as in ssh: another version may have such a name. */
 function without(defaults: readonly string[], patterns: readonly string[]): string[] {
   const bad = patterns.find((pattern) => !/^[\w@.*?-]+$/.test(pattern));
-  if (bad !== undefined) throw new BadValue(`has the pattern ${show(bad)}: only names with * and ? are patterns`);
+  if (bad !== undefined) throw new BadValue(`has the invalid pattern ${show(bad)}: patterns are names with * and ?`);
   const left = defaults.filter((name) => !patterns.some((pattern) => matchesPattern(name, pattern)));
-  if (left.length === 0) throw new BadValue('removes every algorithm');
+  if (left.length === 0) throw new BadValue('removes every algorithm: leave at least one');
   return left;
 }
 
 function checkName(key: AlgorithmKey, name: string): void {
   const { noun, defaults, others } = ALGORITHMS[key];
   if (defaults.includes(name) || others.includes(name)) return;
-  throw new BadValue(`names the unknown ${noun} ${show(name)}; known are ${[...defaults, ...others].join(', ')}`);
+  throw new BadValue(`has the unknown ${noun} ${show(name)}; known are ${[...defaults, ...others].join(', ')}`);
 }
 
 function unique(names: readonly string[]): string[] {

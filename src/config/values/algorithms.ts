@@ -4,15 +4,15 @@ import { SIGNATURE_ALGORITHMS } from '../../model/host-key-algorithms.ts';
 export type AlgorithmKey = 'ciphers' | 'kexAlgorithms' | 'macs' | 'hostKeyAlgorithms';
 
 interface Algorithms {
-  /** What one of them is called in a message. */
+  /** The singular, for messages. */
   readonly noun: string;
-  /** Offered where nothing is configured, in order of preference; what `+`, `-` and `^` start from. */
+  /** The default, in order of preference, which `+`, `-` and `^` modify. */
   readonly defaults: readonly string[];
-  /** Understood, but offered only where the user asks for it. */
+  /** Supported, but offered only where the user asks for it. */
   readonly others: readonly string[];
 }
 
-/** What is offered where nothing is configured. `aes`: whether the processor has instructions for it. */
+/** The default algorithms. `aes`: whether the processor has instructions for AES. */
 export function defaultAlgorithms(key: AlgorithmKey, aes: boolean): readonly string[] {
   const { defaults } = ALGORITHMS[key];
   if (key !== 'ciphers' || aes) return defaults;
@@ -21,7 +21,7 @@ export function defaultAlgorithms(key: AlgorithmKey, aes: boolean): readonly str
 
 const CHACHA = 'chacha20-poly1305@openssh.com';
 
-/** What the SSH library can do. The order of the ciphers is the one for a processor with instructions for AES. */
+/** The algorithms of ssh2. The order of the ciphers is for a processor with instructions for AES. */
 export const ALGORITHMS: Readonly<Record<AlgorithmKey, Algorithms>> = {
   ciphers: {
     noun: 'cipher',

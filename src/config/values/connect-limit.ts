@@ -2,18 +2,18 @@ import type { ConnectLimit } from '../../model/spec.ts';
 import { readDuration } from './duration.ts';
 import { BadValue, isEmpty, readInteger, show } from './value.ts';
 
-/** `4/minute`, as iptables writes it, or `4/1m30s` with a time of OpenSSH's; null for `auto`. */
+/** `4/minute` as in iptables, or `4/1m30s` with a duration of OpenSSH; null for `auto`. */
 export function readConnectLimit(raw: unknown): ConnectLimit | null {
   if (raw === 'auto') return null;
   const [, count, time = ''] = /^(\d+)\/(\w+)$/.exec(typeof raw === 'string' ? raw : '') ?? [];
   if (isEmpty(raw) || count === undefined) throw bad(raw);
   const windowMs = UNITS[time.toLowerCase()] ?? durationOf(time, raw);
   if (windowMs < 1000 || windowMs > LONGEST_MS)
-    throw new BadValue(`must be for a time from 1s to 1h, not ${show(raw)}`);
+    throw new BadValue(`must have a duration from 1s to 1h, not ${show(raw)}`);
   return { count: readInteger(1, 1000)(count), windowMs };
 }
 
-/** The same as a file writes it. */
+/** A limit as a file writes it. */
 export function printConnectLimit(limit: ConnectLimit | null): string {
   return limit === null ? 'auto' : `${limit.count}/${limit.windowMs / 1000}`;
 }

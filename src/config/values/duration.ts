@@ -1,8 +1,8 @@
 import { BadValue, isEmpty, show } from './value.ts';
 
 /**
- * A duration in milliseconds. Written as whole seconds or in OpenSSH's time format (sshd_config(5), TIME FORMATS):
- * numbers with s, m, h, d or w in either case, added up; a number without a unit is seconds.
+ * A duration in milliseconds, from whole seconds or OpenSSH's time format (sshd_config(5), TIME FORMATS): numbers with s, m, h, d or w
+ * in either case, added up; a number without a unit is in seconds.
  */
 export function readDuration(raw: unknown): number {
   if (isEmpty(raw)) throw new BadValue('is empty');
@@ -12,7 +12,7 @@ export function readDuration(raw: unknown): number {
   return seconds * 1000;
 }
 
-/** Like `readDuration`, for what must last at least `min` seconds. */
+/** Like readDuration(), but at least `min` seconds. */
 export function readDurationFrom(min: number): (raw: unknown) => number {
   return (raw) => {
     const ms = readDuration(raw);
@@ -21,7 +21,7 @@ export function readDurationFrom(min: number): (raw: unknown) => number {
   };
 }
 
-/** The largest int of C, where OpenSSH stops too. */
+/** The largest int of C, as in OpenSSH. */
 const MAX_SECONDS = 2 ** 31 - 1;
 
 const SECONDS: Readonly<Record<string, number>> = { '': 1, s: 1, m: 60, h: 3600, d: 86_400, w: 604_800 };

@@ -3,16 +3,16 @@ import type { Endpoint, SocksTarget } from '../../model/endpoint.ts';
 import { checkSocketPath } from './path.ts';
 import { BadValue, isEmpty, readText, show } from './value.ts';
 
-/** Makes the path of a socket on this device absolute. */
+/** Makes the path of a socket absolute. */
 export type ReadPath = (raw: unknown) => string;
 
-/** One part of a forward between its colons. Whatever contains a slash is a path, as for ssh. */
+/** One part of a forward between its colons. A part with a slash is a path, as in ssh. */
 export interface Field {
   readonly text: string;
   readonly isPath: boolean;
 }
 
-/** Splits at colons, as ssh does: brackets and backslashes protect a colon. Null where a bracket does not fit. */
+/** Splits at colons, as ssh does: brackets and backslashes protect a colon. Null for an unmatched bracket. */
 export function splitFields(text: string): Field[] | null {
   const fields: Field[] = [];
   let start = 0;
@@ -30,19 +30,19 @@ export function splitFields(text: string): Field[] | null {
 /** `[anything]`, or anything without a colon, up to a colon or the end. */
 const FIELD = /(?:\[([^\]]*)\]|((?!\[)(?:\\.|[^:\\])*))(?=:|$)/y;
 
-/** Which end of the connection something stands on: there its ports are, and its paths begin. */
+/** The side of the connection that a listener or target is on, with its rules for ports and paths. */
 export interface Side {
-  /** Checks the path of a Unix socket there, and makes it absolute where that can be done. */
+  /** Checks the path of a Unix socket, and makes it absolute where possible. */
   readonly socketPath: ReadPath;
-  /** The lowest port that can be listened on: 0 lets a server choose. */
+  /** The lowest port to listen on: with 0 the server chooses one. */
   readonly lowestListen: 0 | 1;
 }
 
-/** Relative paths would begin wherever the server happens to be, and nobody expands a ~ there. */
+/** Relative paths would depend on sshd's working directory, and sshd does not expand ~. */
 export const SERVER: Side = {
   socketPath: (raw) => {
     if (typeof raw !== 'string' || !raw.startsWith('/')) {
-      throw new BadValue("must name the server's socket by its whole path");
+      throw new BadValue("must have the full path of the server's socket");
     }
     return checkSocketPath(raw);
   },
@@ -54,7 +54,7 @@ export function deviceSide(readPath: ReadPath): Side {
   return { socketPath: (raw) => checkSocketPath(readPath(raw)), lowestListen: 1 };
 }
 
-/** A listener; null where the fields have not the shape of one. A port alone is one of the loopback addresses. */
+/** A listener; null where the fields do not make one. A port alone is on loopback. */
 export function listenEndpoint(fields: readonly Field[], side: Side): Endpoint | null {
   const [first, second, ...more] = fields;
   if (!first || more.length > 0) return null;
@@ -68,26 +68,26 @@ export function listenEndpoint(fields: readonly Field[], side: Side): Endpoint |
   return { type: 'tcp', host, port: readPort(second, side.lowestListen) };
 }
 
-/** What the other end connects to; null where the fields have not the shape of that. */
+/** A target; null where the fields do not make one. */
 export function targetEndpoint(fields: readonly Field[], side: Side): Endpoint | null {
   const [first, second, ...more] = fields;
   if (!first || more.length > 0) return null;
   if (!second) return first.isPath ? { type: 'unix', path: side.socketPath(first.text) } : null;
   if (first.isPath || second.isPath) return null;
   if (first.text === '' || first.text === '*') {
-    throw new BadValue('names no host to connect to: for the same machine write localhost');
+    throw new BadValue('has no host to connect to: write localhost for the machine itself');
   }
   return { type: 'tcp', host: checkHost(first.text), port: readPort(second, 1) };
 }
 
-/** The listener of a forward on its own: `8080`, `*:8080`, `[::1]:8080` or `/run/a.sock`. */
+/** The listener of a forward alone: `8080`, `*:8080`, `[::1]:8080` or `/run/a.sock`. */
 export function readListen(raw: unknown, side: Side): Endpoint {
   const endpoint = listenEndpoint(fieldsOf(raw), side);
   if (endpoint === null) throw new BadValue(`must be a listener such as 8080, *:8080 or /run/a.sock, not ${show(raw)}`);
   return endpoint;
 }
 
-/** The target of a forward on its own: `localhost:22`, `[::1]:22`, `/run/a.sock`, or `socks`. */
+/** The target of a forward alone: `localhost:22`, `[::1]:22`, `/run/a.sock`, or `socks`. */
 export function readTarget(raw: unknown, side: Side): Endpoint | SocksTarget {
   if (raw === 'socks') return { type: 'socks' };
   const endpoint = targetEndpoint(fieldsOf(raw), side);
@@ -101,12 +101,12 @@ function fieldsOf(raw: unknown): Field[] {
 }
 
 function checkHost(host: string): string {
-  if (/[\s@]/.test(host)) throw new BadValue('names a host that is no host name and no address');
+  if (/[\s@]/.test(host)) throw new BadValue('has a host that is neither a name nor an address');
   return host;
 }
 
 function readPort({ text }: Field, min: 0 | 1): number {
   const port = /^\d{1,5}$/.test(text) ? Number(text) : (servicePort(text) ?? -1);
   if (port >= min && port <= 65_535) return port;
-  throw new BadValue(`has ${show(text)} where a port from ${min} to 65535 must stand`);
+  throw new BadValue(`has ${show(text)} instead of a port from ${min} to 65535`);
 }

@@ -15,14 +15,14 @@ import { BadValue, isEmpty, isMapping, readText, show } from './value.ts';
 
 /** A forward as it was written. */
 export interface WrittenForward extends ForwardSpec {
-  /** Whether the address to listen on was written too; where not, gatewayPorts chooses it. */
+  /** Whether an address to listen on was written; otherwise gatewayPorts decides it. */
   readonly bound: boolean;
 }
 
 /**
- * A forward as `ssh -R` and `ssh -L` take it, `[bind_address:]port:host:hostport` with a Unix socket on either side, as
- * ssh_config(5) does, with a space between listener and target, or as a mapping of `listen` and `target`. What ssh takes for a
- * SOCKS proxy only because there is no target is refused: it opens this device's network. `readPath` makes paths of this device absolute.
+ * A forward as in `ssh -R` and `ssh -L`, `[bind_address:]port:host:hostport` with a Unix socket on either side, as in ssh_config(5), with
+ * a space between listener and target, or as a mapping of `listen` and `target`. A remote forward without a target, which ssh makes a
+ * SOCKS proxy, is rejected, because it opens the network of this device. `readPath` makes paths of this device absolute.
  */
 export function readForward(kind: 'remote' | 'local', raw: unknown, readPath: ReadPath): WrittenForward {
   const device = deviceSide(readPath);
@@ -36,14 +36,14 @@ export function readForward(kind: 'remote' | 'local', raw: unknown, readPath: Re
   if (target) return { kind, listen, target, bound: listenFields.length > 1 };
   if (!isListener(fields)) throw notAForward(raw);
   if (kind === 'local')
-    throw new BadValue(`names no target: write it like ${EXAMPLE}, or a SOCKS proxy as dynamicForward`);
-  // What is no listener either is told by its own message.
+    throw new BadValue(`has no target: write it like ${EXAMPLE}, or a SOCKS proxy as dynamicForward`);
+  // An invalid listener has a message of its own.
   listenEndpoint(fields, here);
   const text = String(raw);
   throw new BadValue(noTarget(text, `{ listen: '${text}', target: socks }`));
 }
 
-/** Whether a text is a listener and nothing more, which ssh takes for a remote SOCKS proxy. */
+/** Whether a text is a listener only, which ssh makes a remote SOCKS proxy. */
 export function isBareListener(text: string): boolean {
   try {
     return isListener(fieldsOf(text));
@@ -53,23 +53,23 @@ export function isBareListener(text: string): boolean {
   }
 }
 
-/** What is to be said of such a text where it is refused; `proxy` is how to write a SOCKS proxy there. */
+/** The message where such a text is rejected; `proxy` is how to write a SOCKS proxy instead. */
 export function noTarget(text: string, proxy: string): string {
-  return `names no target: write ${likelyMeaning(fieldsOf(text))}, or ${proxy} for ${A_PROXY}`;
+  return `has no target: write ${likelyMeaning(fieldsOf(text))}, or ${proxy} for ${A_PROXY}`;
 }
 
-/** What is to be said where it is taken as ssh takes it. */
+/** The warning where such a text makes a SOCKS proxy, as in ssh. */
 export function openProxyWarning(text: string): string {
   const fields = fieldsOf(text);
   const address = fields.length > 1 ? `, and ${show(fields[0]!.text)} is the address to listen on` : '';
-  return `a forward without a target is ${A_PROXY}${address}; if that is not meant, write ${likelyMeaning(fields)}`;
+  return `a forward without a target is ${A_PROXY}${address}; unless that is intended, write ${likelyMeaning(fields)}`;
 }
 
-const A_PROXY = 'a SOCKS proxy by which its users reach all that this device reaches';
+const A_PROXY = 'a SOCKS proxy, through which its users reach whatever this device reaches';
 
 /**
- * `80:8080` is docker's way to say that port 80 leads to port 8080. In the place of a port below 1024, which sshd opens for root
- * alone, a larger one with the same end.
+ * The forward that was probably meant: `80:8080` in the notation of docker forwards port 80 to port 8080. A port below 1024, which
+ * sshd opens for root only, is replaced by a larger one.
  */
 function likelyMeaning(fields: readonly Field[]): string {
   const [first, second] = fields;
@@ -79,7 +79,7 @@ function likelyMeaning(fields: readonly Field[]): string {
   const isRoots = port > 0 && port < 1024;
   const listen = isRoots ? String(port + 8000) : wanted.text;
   const written = `${host}${listen}:localhost:${host === '' && second !== undefined ? second.text : 22}`;
-  return isRoots ? `${written} (sshd opens ports below 1024 for root alone)` : written;
+  return isRoots ? `${written} (sshd opens ports below 1024 for root only)` : written;
 }
 
 function quotedHost(host: string): string {
@@ -101,7 +101,9 @@ const EXAMPLE = '8080:localhost:22';
 function readHalves(kind: 'remote' | 'local', raw: Record<string, unknown>, here: Side, there: Side): WrittenForward {
   const { listen, target, ...others } = raw;
   if (isEmpty(listen) || isEmpty(target) || Object.keys(others).length > 0) {
-    throw new BadValue("needs listen and target and nothing else, such as { listen: '8080', target: 'localhost:22' }");
+    throw new BadValue(
+      "must have listen and target and no other key, such as { listen: '8080', target: 'localhost:22' }",
+    );
   }
   if (kind === 'local' && target === 'socks') throw new BadValue('is a SOCKS proxy: write it as dynamicForward');
   return {
@@ -117,7 +119,7 @@ function fieldsOf(raw: unknown): Field[] {
   if (typeof raw !== 'string' && typeof raw !== 'number') {
     throw new BadValue(`must be a forward such as ${EXAMPLE}, not ${show(raw)}`);
   }
-  // A backslash keeps a space within a path.
+  // A backslash escapes a space in a path.
   const halves = readText(String(raw))
     .trim()
     .split(/(?<!\\)\s+/);
@@ -126,7 +128,7 @@ function fieldsOf(raw: unknown): Field[] {
   return fields;
 }
 
-/** `port`, `bind:port` or `/socket` alone, of which ssh makes a SOCKS proxy. */
+/** `port`, `bind:port` or `/socket` alone, which ssh makes a SOCKS proxy. */
 function isListener([first, second, ...more]: readonly Field[]): boolean {
   if (!first || more.length > 0) return false;
   return second ? !first.isPath && isNumber(second) : first.isPath || isNumber(first);

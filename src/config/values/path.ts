@@ -4,37 +4,37 @@ import { printable } from '../../lib/text.ts';
 import type { ConfigEnvironment } from '../input/environment.ts';
 import { BadValue, oneOrMany, preprocessed, readText, value } from './value.ts';
 
-/** Where a configuration file stands: what its relative paths, `~` and variables mean. */
+/** What values of a file depend on: the directory of its relative paths, `~`, variables, and the processor. */
 export interface ValueContext extends Pick<ConfigEnvironment, 'home' | 'env' | 'aes'> {
   readonly directory: string;
 }
 
-/** A path of this device, made absolute: `~` is the home directory, `${NAME}` a variable, and the rest is relative to the file. */
+/** An absolute path of this device: `~` is the home directory, `${NAME}` a variable, and relative paths refer to the file's directory. */
 export function readPath(context: ValueContext): (raw: unknown) => string {
   return (raw) => {
     const text = readText(raw).replaceAll(/\$\{([^}]*)\}/g, (_, name: string) => {
       const found = context.env[name];
       if (found === undefined)
-        throw new BadValue(`names the variable ${printable(name, 40)}, which is not set${ofService(name)}`);
+        throw new BadValue(`uses the variable ${printable(name, 40)}, which is not set${ofService(name)}`);
       return found;
     });
     const bare = bareVariable(text);
     if (bare !== null) throw new BadValue(`has the variable $${bare}: write \${${bare}}`);
     if (text === '~' || text.startsWith('~/')) return resolve(context.home, `.${text.slice(1)}`);
-    if (text.startsWith('~')) throw new BadValue('must not begin with the home of another user: write the whole path');
+    if (text.startsWith('~')) throw new BadValue('must not begin with the home of another user: write the full path');
     return resolve(context.directory, text);
   };
 }
 
-/** The variable at the beginning of a path that is written as for a shell: nothing replaces it. */
+/** The variable at the beginning of a path that is written as in a shell, and is not expanded. */
 export function bareVariable(path: string): string | null {
   return /^\$(HOME|USER|LOGNAME|XDG_\w+|[A-Z]+_DIRECTORY)(?:\/|$)/.exec(path)?.[1] ?? null;
 }
 
-/** systemd sets it while the service runs, for copies that the service finds by itself. */
+/** systemd sets CREDENTIALS_DIRECTORY for the running service only, which finds its copies by itself. */
 function ofService(name: string): string {
   return name === 'CREDENTIALS_DIRECTORY'
-    ? ' outside the service: name the file in /etc/tunneld, and the service reads its copy'
+    ? ' outside of the service: name the file in /etc/tunneld, of which the service reads its copy'
     : '';
 }
 
@@ -43,10 +43,10 @@ export function readSocketPath(context: ValueContext): (raw: unknown) => string 
   return (raw) => checkSocketPath(readPath(context)(raw));
 }
 
-/** Refuses what no system can bind: the address holds 108 bytes on Linux (unix(7)), 104 on macOS, one of them the end mark. */
+/** Rejects a path that no system can bind: an address holds 108 bytes on Linux (unix(7)), 104 on macOS, including the final null byte. */
 export function checkSocketPath(path: string): string {
   if (Buffer.byteLength(path) > MAX_SOCKET_PATH)
-    throw new BadValue(`is longer than the ${MAX_SOCKET_PATH} bytes of a socket's path`);
+    throw new BadValue(`is longer than the ${MAX_SOCKET_PATH} bytes that the path of a socket may have`);
   return path;
 }
 
@@ -69,7 +69,7 @@ function splitWords(text: string): string | (string | undefined)[] | undefined {
 
 function readListedPath(context: ValueContext): (raw: unknown) => string {
   return (raw) => {
-    if (isNone(raw)) throw new BadValue('must stand alone: there are either paths or none');
+    if (isNone(raw)) throw new BadValue('must be the only value: write either paths or none');
     return readPath(context)(raw);
   };
 }
@@ -86,7 +86,7 @@ export function readAgent(context: ValueContext): (raw: unknown) => string | nul
     const variable = text === 'SSH_AUTH_SOCK' ? text : /^\$(?!\{)(.*)$/.exec(text)?.[1];
     if (variable === undefined) return readPath(context)(text);
     if (!/^\w+$/.test(variable))
-      throw new BadValue('must name a variable alone after the $; within a path write ${NAME}');
+      throw new BadValue('must have only the name of a variable after the $: within a path write ${NAME}');
     return context.env[variable] || null;
   };
 }

@@ -1,4 +1,4 @@
-/** One place of a pattern: any text, or a test for one character. */
+/** One part of a pattern: any text, or a test for one character. */
 export type Unit = '*' | ((char: string) => boolean);
 
 /** ssh_config(5), PATTERNS: `*` is any text, `?` one character. */
@@ -12,7 +12,7 @@ export function matchesPattern(text: string, pattern: string): boolean {
   );
 }
 
-/** A list of patterns with commas: one that matches is needed, one with ! that matches is a no (match.c). */
+/** A list of patterns with commas: one has to match, and none with ! may (match.c). */
 export function matchesPatternList(text: string, list: string): boolean {
   let found = false;
   for (const pattern of list.split(',')) {
@@ -24,7 +24,7 @@ export function matchesPatternList(text: string, list: string): boolean {
   return found;
 }
 
-/** The same for the names of hosts, where capitals are no difference. */
+/** The same for host names, which ignores case. */
 export function matchesHostList(host: string, list: string): boolean {
   return matchesPatternList(lowerCase(host), lowerCase(list));
 }

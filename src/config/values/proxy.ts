@@ -8,21 +8,21 @@ export interface WrittenProxy {
   readonly user: string | null;
 }
 
-/** A proxy on the way to the server: `http://[user@]host[:port]` or `socks5://[user@]host[:port]`; null for none. */
+/** A proxy: `http://[user@]host[:port]` or `socks5://[user@]host[:port]`; null for none. */
 export function readProxy(raw: unknown): WrittenProxy | null {
   const text = readText(raw);
   if (text.toLowerCase() === 'none') return null;
   const match = PROXY.exec(text);
-  // What does not fit is not repeated: it may hold a password.
+  // The text is not repeated: it may contain a password.
   if (match === null) throw new BadValue(`must be a proxy such as ${EXAMPLE} or socks5://proxy:1080`);
   const [, scheme = '', credentials, bracketed, host = bracketed, port] = match;
   const type = SCHEMES[scheme.toLowerCase()];
   if (type === undefined) {
-    throw new BadValue(`must begin with http:// or socks5://: other kinds of proxies are not supported`);
+    throw new BadValue(`must begin with http:// or socks5://, the supported kinds of proxies`);
   }
   if (credentials?.includes(':')) {
     throw new BadValue(
-      'must not hold a password: put it into a file of mode 0600 and name that with proxyPasswordFile',
+      'must not contain a password: put it into a file with mode 0600, and name that file with proxyPasswordFile',
     );
   }
   return {
@@ -36,7 +36,7 @@ export function readProxy(raw: unknown): WrittenProxy | null {
 const EXAMPLE = 'http://user@proxy:3128';
 const PROXY = /^([a-z][a-z0-9+.-]*):\/\/(?:([^@/]*)@)?(?:\[([^\]]+)\]|([^@:/[\]]+))(?::(\d+))?\/?$/i;
 
-/** With socks5h the proxy resolves the name, which is what happens here always. */
+/** With socks5h the proxy resolves the name, as it always does here. */
 const SCHEMES: Readonly<Record<string, 'http' | 'socks5'>> = { http: 'http', socks5: 'socks5', socks5h: 'socks5' };
 
 const DEFAULT_PORTS = { http: 3128, socks5: 1080 } as const;

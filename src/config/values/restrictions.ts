@@ -6,20 +6,20 @@ import { readDuration } from './duration.ts';
 import { matchesPattern } from './pattern.ts';
 import { BadValue, isEmpty, readText, show } from './value.ts';
 
-/** Keys of a server that only take away, as ssh_config(5) describes the options of their names. */
+/** Keys of a server that restrict, as the options of ssh_config(5) with their names. */
 
 /** Every way to log in, in the order in which they are tried (ssh_config(5), PreferredAuthentications). */
 const AUTH_METHODS: readonly AuthMethod[] = OPTIONS.preferredAuthentications.default;
 
-/** A list of methods; those that this program does not have are never tried, so that their names are no mistake. */
+/** A list of authentication methods. Unsupported ones are left out. */
 export function readMethods(raw: unknown): AuthMethod[] {
   const names = readNames(raw);
   const bad = names.find((name) => !/^[\w@.-]+$/.test(name));
-  if (bad !== undefined) throw new BadValue(`names ${show(bad)}, which is no authentication method`);
+  if (bad !== undefined) throw new BadValue(`has ${show(bad)}, which is not an authentication method`);
   return [...new Set(names)].filter((name): name is AuthMethod => (AUTH_METHODS as readonly string[]).includes(name));
 }
 
-/** What the keys leave of the ways to log in. */
+/** The authentication methods that the keys allow. */
 export function allowedMethods(keys: {
   readonly preferredAuthentications?: readonly AuthMethod[] | undefined;
   readonly pubkeyAuthentication?: boolean | undefined;
@@ -36,7 +36,7 @@ export function allowedMethods(keys: {
   return (keys.preferredAuthentications ?? AUTH_METHODS).filter((method) => allowed[method]);
 }
 
-/** PubkeyAuthentication is more than a switch: `unbound` and `host-bound` are about a forwarded agent, which there is none of. */
+/** PubkeyAuthentication. Its values `unbound` and `host-bound` concern agent forwarding, and mean yes here. */
 export function readPubkeyAuthentication(raw: unknown): boolean {
   if (isEmpty(raw)) throw new BadValue('is empty');
   const word = String(raw).toLowerCase();
@@ -45,12 +45,12 @@ export function readPubkeyAuthentication(raw: unknown): boolean {
   throw new BadValue(`must be yes or no, not ${show(raw)}`);
 }
 
-/** The signatures that the library can make (RFC 8332, RFC 5656, RFC 8709), of which SHA-1 is only for whoever names it. */
+/** The default signature algorithms (RFC 8332, RFC 5656, RFC 8709). SHA-1 has to be named. */
 const KEY_ALGORITHMS = SIGNATURE_ALGORITHMS.filter((name) => name !== 'ssh-rsa');
 
 /**
- * A list of names and patterns, or with `+`, `-` or `^` in front what is added to, taken from or put before the default. What only
- * ssh knows (certificates, security keys) is no mistake: this program never offers it.
+ * A list of names and patterns, or with a leading `+`, `-` or `^` what is added to, removed from or put before the default. Algorithms
+ * that only OpenSSH has (certificates, security keys) are no problem: they are never offered.
  */
 export function readKeyAlgorithms(raw: unknown): string[] {
   const text = (Array.isArray(raw) ? raw.map(readText).join(',') : readText(raw)).trim();
@@ -58,20 +58,22 @@ export function readKeyAlgorithms(raw: unknown): string[] {
   const patterns = rest.split(',').map((name) => name.trim());
   const bad = patterns.find((pattern) => !/^[\w@.*?!-]+$/.test(pattern));
   if (bad !== undefined)
-    throw new BadValue(bad === '' ? 'is a list with a gap' : `names ${show(bad)}, which is no algorithm`);
+    throw new BadValue(
+      bad === '' ? 'has an empty name: remove a comma' : `has ${show(bad)}, which is not an algorithm`,
+    );
   const known = SIGNATURE_ALGORITHMS;
   const unknown = patterns.find(
     (pattern) => !/[*?]/.test(pattern) && !known.includes(pattern) && !pattern.includes('@'),
   );
   if (unknown !== undefined && modifier !== '-' && !ABSENT.test(unknown))
-    throw new BadValue(`names the unknown algorithm ${show(unknown)}; known are ${known.join(', ')}`);
+    throw new BadValue(`has the unknown algorithm ${show(unknown)}; known are ${known.join(', ')}`);
   const named = known.filter((name) => patterns.some((pattern) => matchesPattern(name, pattern)));
   const others = KEY_ALGORITHMS.filter((name) => !named.includes(name));
   if (modifier === '-') return others;
   return modifier === '' ? named : [...named, ...others];
 }
 
-/** What servers and keys had before. */
+/** A former algorithm, which files may still name. */
 const ABSENT = /^ssh-dss$/;
 
 function readNames(raw: unknown): string[] {
@@ -79,12 +81,12 @@ function readNames(raw: unknown): string[] {
   return text.split(',').map((name) => name.trim());
 }
 
-/** What visitors of a remote SOCKS proxy may reach: `host:port`, each of which may be `*`. Null is anything, empty is nothing. */
+/** The targets of a remote SOCKS proxy: `host:port`, either of which may be `*`. Null is any, empty is none. */
 export function readPermitRemoteOpen(raw: unknown): string[] | null {
   const words = Array.isArray(raw) ? raw.map(readText) : readText(raw).trim().split(/\s+/);
   const alone = words.map((word) => word.toLowerCase()).find((word) => word === 'any' || word === 'none');
   if (alone !== undefined && words.length > 1)
-    throw new BadValue(`has ${alone} besides other values: it must stand alone`);
+    throw new BadValue(`has ${alone} besides other values: it must be the only one`);
   if (alone !== undefined) return alone === 'any' ? null : [];
   return words.map(readDestination);
 }
@@ -97,40 +99,41 @@ function readDestination(text: string): string {
   return `${isIPv6(host) ? `[${host}]` : host}:${word === '*' ? word : port}`;
 }
 
-/** Bits of a mode that are taken away, in octal. */
+/** A mask of mode bits, in octal. */
 export function readMask(raw: unknown): number {
   if (isEmpty(raw)) throw new BadValue('is empty');
-  // YAML reads 0177 as 177 and 0o177 as 127: which it was, nobody can tell any more.
+  // YAML reads 0177 as 177, and 0o177 as 127: a number is ambiguous.
   if (typeof raw !== 'string' || !/^0*[0-7]{1,3}$/.test(raw))
     throw new BadValue(`must be an octal mask in quotes, such as '0177', not ${show(raw)}`);
   return Number.parseInt(raw, 8);
 }
 
-/** Bytes with K, M or G behind them or `default`, and a duration or `none` (ssh_config(5), RekeyLimit). */
+/** Bytes with an optional K, M or G, or `default`; and an optional duration or `none` (ssh_config(5), RekeyLimit). */
 export function readRekeyLimit(raw: unknown): RekeyLimit | null {
   const text = Array.isArray(raw) ? raw.map(readText).join(' ') : typeof raw === 'number' ? String(raw) : readText(raw);
   const [amount = '', time = 'none', ...more] = text.trim().split(/\s+/);
   const bytes = more.length > 0 ? null : readAmount(amount);
-  if (bytes === null) throw new BadValue(`must be an amount and perhaps a time, such as 1G 1h, not ${show(text)}`);
-  if (bytes > 0 && bytes < 16) throw new BadValue('must be 16 bytes at least');
+  if (bytes === null)
+    throw new BadValue(`must be an amount and an optional duration, such as 1G 1h, not ${show(text)}`);
+  if (bytes > 0 && bytes < 16) throw new BadValue('must be at least 16 bytes');
   const ms = time.toLowerCase() === 'none' ? 0 : readDuration(time);
   return bytes === 0 && ms === 0 ? null : { bytes: bytes || null, ms: ms || null };
 }
 
-/** In bytes, 0 for `default` and `none`; null where it is no amount. */
+/** In bytes, 0 for `default` and `none`; null for another text. */
 function readAmount(text: string): number | null {
   if (['default', 'none'].includes(text.toLowerCase())) return 0;
   const [, digits, unit = ''] = /^(\d{1,12})([kmg]?)$/i.exec(text) ?? [];
   return digits === undefined ? null : Number(digits) * 1024 ** ' kmg'.indexOf(unit.toLowerCase() || ' ');
 }
 
-/** As a file writes it. */
+/** A limit as a file writes it. */
 export function printRekeyLimit(limit: RekeyLimit | null): string {
   if (limit === null) return 'default';
   return `${limit.bytes ?? 'default'} ${limit.ms === null ? 'none' : limit.ms / 1000}`;
 }
 
-/** `type=duration` each, or `none` (ssh_config(5), ChannelTimeout). */
+/** A list of `type=duration`, or `none` (ssh_config(5), ChannelTimeout). */
 export function readChannelTimeout(raw: unknown): ChannelTimeout[] {
   const words = Array.isArray(raw) ? raw.map(readText) : readText(raw).trim().split(/\s+/);
   if (words.length === 1 && words[0]?.toLowerCase() === 'none') return [];

@@ -1,10 +1,10 @@
 import * as z from 'zod/mini';
 import { escapeControls, printable } from '../../lib/text.ts';
 
-/** A value that cannot be used. The message is the end of a sentence that begins with the key: "must be yes or no". */
+/** An invalid value. The message continues a sentence that begins with the key: "must be yes or no". */
 export class BadValue extends Error {}
 
-/** The schema of a value that `read` understands; what `read` throws as a BadValue becomes a problem at that value. */
+/** The schema of a value that `read` parses; a BadValue of `read` becomes a problem at that value. */
 export function value<T>(read: (raw: unknown) => T): z.ZodMiniType<T> {
   return transformed(z.unknown(), (raw, context) => {
     try {
@@ -22,7 +22,7 @@ export function oneOrMany<T>(item: z.ZodMiniType<T>): z.ZodMiniType<T[]> {
   return preprocessed((raw) => (Array.isArray(raw) ? raw : [raw]), z.array(item));
 }
 
-/** The schema of what `change` makes of a value that `schema` accepts; it may add to the issues. */
+/** The schema of the result of `change` for a value that `schema` accepts; `change` may add issues. */
 export function transformed<T, U>(
   schema: z.ZodMiniType<T>,
   change: (value: T, context: z.core.ParsePayload) => U,
@@ -30,34 +30,34 @@ export function transformed<T, U>(
   return z.pipe(schema, z.transform(change)) as z.ZodMiniType<U>;
 }
 
-/** The schema of a value that `schema` accepts once `change` was done to it. */
+/** The schema of a value that `schema` accepts after `change`. */
 export function preprocessed<T>(change: (raw: unknown) => unknown, schema: z.ZodMiniType<T>): z.ZodMiniType<T> {
   return z.pipe(z.transform(change), schema);
 }
 
-/** Any text on one line. */
+/** Text on one line. */
 export function readText(raw: unknown): string {
   if (isEmpty(raw)) throw new BadValue('is empty');
   if (typeof raw === 'number' || typeof raw === 'boolean') throw new BadValue('must be text: put the value in quotes');
   if (typeof raw !== 'string') throw new BadValue(`must be one value, not ${show(raw)}`);
   if (CONTROL.test(raw)) throw new BadValue('must not contain line breaks or control characters');
-  // Pasted from a page or a chat, it looks right and is not.
+  // Invisible characters come with pasted text.
   if (escapeControls(raw) !== raw)
-    throw new BadValue(`has a character that cannot be seen: '${printable(raw, 80)}'; type it anew`);
+    throw new BadValue(`has an invisible character: '${printable(raw, 80)}'; type it again`);
   return raw;
 }
 
 // oxlint-disable-next-line no-control-regex -- finding control characters is the purpose
 const CONTROL = /[\u0000-\u001f\u007f]/;
 
-/** A name without spaces (a user, an alias) that nobody can mistake for an option. */
+/** A name (a user, an alias) without spaces that does not look like an option. */
 export function readWord(raw: unknown): string {
   const text = readText(raw);
   if (/\s/.test(text) || text.startsWith('-')) throw new BadValue('must be one word that does not start with -');
   return text;
 }
 
-/** A boolean: YAML's own, or the yes and no of ssh_config. */
+/** A boolean of YAML, or yes or no as in ssh_config. */
 export function readYesNo(raw: unknown): boolean {
   if (isEmpty(raw)) throw new BadValue('is empty');
   const word = String(raw).toLowerCase();
@@ -94,7 +94,7 @@ export function isMapping(raw: unknown): raw is Record<string, unknown> {
   return typeof raw === 'object' && raw !== null && !Array.isArray(raw);
 }
 
-/** A value as a message may repeat it: short, harmless to a terminal, and never the inside of a list or a mapping. */
+/** A value for a message: short, escaped for a terminal, and never the content of a list or a mapping. */
 export function show(raw: unknown): string {
   if (typeof raw === 'string') return `'${printable(raw, 40)}'`;
   if (typeof raw === 'number' || typeof raw === 'boolean') return String(raw);

@@ -51,7 +51,7 @@ export async function planTakeover(command: OldCommand, account: Account, here: 
   const head = `# Taken over from tunnel.service, which ran as ${command.user}:\n#   ${line}\n`;
   const yaml = head + printConfig({ ...config, tunnels }, service);
   await parseConfig(yaml, CONFIG, service);
-  const about = /^(?:this tunnel is called|-[fMNTn] )/;
+  const about = /^(?:the name of this tunnel is|-[fMNTn] )/;
   return {
     yaml,
     files: await copying.steps(),

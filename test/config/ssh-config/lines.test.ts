@@ -18,32 +18,32 @@ const BAD: Readonly<Record<string, string>> = {
   'Port=': '1:1: Port needs a value',
   'Port # 22': '1:1: Port needs a value',
   'Port ""': '1:1: Port needs a value',
-  'Port 22 23': '1:1: Port has extra arguments at the end: put a value with spaces in quotes',
-  'IdentityFile my key': '1:1: IdentityFile has extra arguments at the end: put a value with spaces in quotes',
-  'User "a': '1:1: User has a quote that is not closed on its line',
-  "ProxyCommand it's": '1:1: ProxyCommand has a quote that is not closed on its line',
-  'LocalForward 8080': '1:1: LocalForward needs two arguments: where to listen, and the target',
+  'Port 22 23': '1:1: Port has too many arguments: put a value with spaces in quotes',
+  'IdentityFile my key': '1:1: IdentityFile has too many arguments: put a value with spaces in quotes',
+  'User "a': '1:1: User has an unclosed quote',
+  "ProxyCommand it's": '1:1: ProxyCommand has an unclosed quote',
+  'LocalForward 8080': '1:1: LocalForward needs two arguments: the listener and the target',
   'LocalForward 8080 ""': '1:1: LocalForward needs a value',
-  'RemoteForward 1 a:2 b': '1:1: RemoteForward has extra arguments at the end: put a value with spaces in quotes',
-  'DynamicForward 1 2': '1:1: DynamicForward has extra arguments at the end: put a value with spaces in quotes',
+  'RemoteForward 1 a:2 b': '1:1: RemoteForward has too many arguments: put a value with spaces in quotes',
+  'DynamicForward 1 2': '1:1: DynamicForward has too many arguments: put a value with spaces in quotes',
   'UserKnownHostsFile a ""': '1:1: UserKnownHostsFile has an empty argument',
-  'UserKnownHostsFile a none': '1:1: UserKnownHostsFile has none besides other values: it must stand alone',
-  'PermitRemoteOpen any a:1': '1:1: PermitRemoteOpen has any besides other values: it must stand alone',
+  'UserKnownHostsFile a none': '1:1: UserKnownHostsFile has none besides other values: it must be the only one',
+  'PermitRemoteOpen any a:1': '1:1: PermitRemoteOpen has any besides other values: it must be the only one',
   'Host a ""': '1:1: Host has an empty argument',
   Host: '1:1: Host needs a value',
   'Include ""': '1:1: Include has an empty argument',
-  'SendEnv A=secret': '1:1: SendEnv takes names of variables only',
+  'SendEnv A=secret': '1:1: SendEnv takes names of variables only, without values',
   'SetEnv secret': '1:1: SetEnv takes settings such as NAME=value',
   'ProxyJump # x': '1:1: ProxyJump needs a value',
   'Match # x': '1:1: Match needs a criterion, such as host or all',
   'Match host': '1:1: Match needs a value for host',
   'Match host ""': '1:1: Match needs a value for host',
   'Match user #': '1:1: Match needs a value for user',
-  'Match all host a': '1:1: Match has criteria besides all',
-  'Match host a user b all': '1:1: Match has criteria besides all',
+  'Match all host a': '1:1: Match has criteria besides all: all must be the only one',
+  'Match host a user b all': '1:1: Match has criteria besides all: all must be the only one',
   'Match hots a':
     '1:1: Match has the unknown criterion hots; known are all, canonical, final, host, originalhost, user, localuser, tagged, command, sessiontype, exec, localnetwork, version',
-  'HostName %h%n': '1:1: HostName names the token %n, which is not known here; known are %% %h',
+  'HostName %h%n': '1:1: HostName uses the unknown token %n; known are %% %h',
   'HostName 5%': '1:1: HostName ends with a single %: write %% for a percent sign',
   'IgnoreUnknown Foo\nBar 1\nFoo 1': '2:1: Bar is not a known key',
   'IgnoreUnknown Foo\nFoo': '2:1: this line needs a value',
@@ -53,7 +53,7 @@ const BAD: Readonly<Record<string, string>> = {
   'Prot 1\nUzer a\nPort 1 2': [
     '1:1: Prot is not a known key; did you mean Port?',
     '2:1: Uzer is not a known key; did you mean User?',
-    '3:1: Port has extra arguments at the end: put a value with spaces in quotes',
+    '3:1: Port has too many arguments: put a value with spaces in quotes',
   ].join('\n'),
 };
 
@@ -90,7 +90,7 @@ test('a byte order mark is no part of a keyword', async () => {
 
 test('more than 100 keys', async () => {
   const files = Array.from({ length: 101 }, (_, index) => `IdentityFile k${index}`).join('\n');
-  assert.deepEqual(await problemsOf(files), ['101:1: IdentityFile stands here for more than 100 files']);
+  assert.deepEqual(await problemsOf(files), ['101:1: IdentityFile is set for more than 100 files: remove some']);
 });
 
 test('Match takes an = wherever some version of ssh does', async () => {
@@ -135,9 +135,9 @@ test('an option of the command line that is none', () => {
     ['# x', /must be a keyword and its value/],
     ['Port', /^Port needs a value$/],
     ['Prot=22', /^Prot is not a known key; did you mean Port\?$/],
-    ['Host=a', /^Host belongs into a file/],
-    ['Match all', /^Match belongs into a file/],
-    ['Include=a', /^Include belongs into a file/],
+    ['Host=a', /^Host is for files only/],
+    ['Match all', /^Match is for files only/],
+    ['Include=a', /^Include is for files only/],
     ['Port=22\nUser=a', /must be one line/],
   ] as const) {
     const result = parseOption(text, origin);

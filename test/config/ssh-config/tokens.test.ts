@@ -41,7 +41,7 @@ test('each keyword has its own tokens', () => {
   assert.equal(expandTokens('%h:%p', tokensOf('proxyjump'), values), 'real.example.org:2222');
   assert.throws(() => expandTokens('%h', tokensOf('user'), values), refusal('%h', '%%'));
   // Known to the keyword, but only while there is a connection.
-  assert.throws(() => expandTokens('%H', tokensOf('knownhostscommand'), values), /names the token %H/);
+  assert.throws(() => expandTokens('%H', tokensOf('knownhostscommand'), values), /uses the unknown token %H/);
 });
 
 test('a percent sign alone', () => {
@@ -53,5 +53,5 @@ test('a percent sign alone', () => {
 });
 
 function refusal(token: string, known: string): RegExp {
-  return new RegExp(`^Error: names the token ${token}, which is not known here; known are ${known}$`);
+  return new RegExp(`^Error: uses the unknown token ${token}; known are ${known}$`);
 }
