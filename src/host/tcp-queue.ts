@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs';
+import { closeSync, openSync, readSync } from 'node:fs';
 import { isIPv6 } from 'node:net';
 import { systemClock } from '../lib/async/clock.ts';
 
@@ -11,36 +11,72 @@ export interface Connection {
 
 /**
  * Bytes that the kernel keeps for this connection until the other end acknowledges them; null where the system does not
- * tell. The table may be a tenth of a second old: many tunnels in doubt at once would each make the kernel print all of
- * it.
+ * tell. The table may be a tenth of a second old, or more where it is long.
  */
-export function unacknowledged({ localPort, remoteAddress, remotePort }: Connection): number | null {
-  const file = isIPv6(remoteAddress) ? '/proc/net/tcp6' : '/proc/net/tcp';
-  const ports = `${localPort} ${remotePort}`;
-  const now = systemClock.now();
-  const known = tables.get(file);
-  // A connection that is missing may be younger than the table.
-  if (known !== undefined && now - known.readAt < FRESH_MS && known.queues.has(ports))
-    return known.queues.get(ports) ?? null;
-  const queues = readQueues(file);
-  tables.set(file, { readAt: now, queues });
-  return queues.get(ports) ?? null;
+export const unacknowledged = tcpQueues({ now: systemClock.now, read: readTable });
+
+/**
+ * Many visitors ask at once, and reading the table takes time for each connection of the machine, which visitors multiply. So it
+ * is read again after a tenth of a second at the earliest, and after many times what reading took. A connection that is missing has
+ * ended, or is younger than the table: nothing is known of either.
+ */
+export function tcpQueues({ now, read }: QueuesDeps): (connection: Connection) => number | null {
+  const tables = new Map<string, { readonly freshUntil: number; readonly queues: Queues }>();
+  return ({ localPort, remoteAddress, remotePort }) => {
+    const file = isIPv6(remoteAddress) ? '/proc/net/tcp6' : '/proc/net/tcp';
+    const ports = `${localPort} ${remotePort}`;
+    const known = tables.get(file);
+    const started = now();
+    if (known !== undefined && started < known.freshUntil) return known.queues.get(ports) ?? null;
+    const queues = sendQueues(read(file));
+    const ended = now();
+    tables.set(file, { freshUntil: ended + Math.max(FRESH_MS, IDLE_SHARE * (ended - started)), queues });
+    return queues.get(ports) ?? null;
+  };
+}
+
+interface QueuesDeps {
+  now(): number;
+  /** The kernel's table; empty where there is none. */
+  read(file: string): string;
 }
 
 const FRESH_MS = 100;
+/** At most a twentieth of the time goes into reading it. */
+const IDLE_SHARE = 19;
 
 /** Keyed by the pair of ports; null where several connections share it. */
 type Queues = ReadonlyMap<string, number | null>;
 
-const tables = new Map<string, { readonly readAt: number; readonly queues: Queues }>();
-
-function readQueues(file: string): Queues {
+/** As much of it as is read in a few milliseconds, about 7000 connections. */
+function readTable(file: string): string {
   try {
-    return sendQueues(readFileSync(file, 'utf8'));
+    const table = openSync(file, 'r');
+    try {
+      return readAtMost(table);
+    } finally {
+      closeSync(table);
+    }
   } catch {
-    return new Map();
+    return '';
   }
 }
+
+function readAtMost(fd: number): string {
+  const chunks: Buffer[] = [];
+  for (let left = MOST_BYTES; left > 0;) {
+    const chunk = Buffer.allocUnsafe(CHUNK_BYTES);
+    const bytes = readSync(fd, chunk);
+    if (bytes === 0) break;
+    chunks.push(chunk.subarray(0, bytes));
+    left -= bytes;
+  }
+  return Buffer.concat(chunks).toString('latin1');
+}
+
+const MOST_BYTES = 1024 * 1024;
+/** The kernel fills no more than a page at a time. */
+const CHUNK_BYTES = 4096;
 
 /**
  * Reads the connections of /proc/net/tcp (proc_net_tcp.txt of the kernel's documentation: `sl local remote st tx:rx

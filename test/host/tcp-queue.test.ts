@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { connect, createServer, type Socket } from 'node:net';
 import { test } from 'node:test';
-import { sendQueues, unacknowledged } from '../../src/host/tcp-queue.ts';
+import { sendQueues, tcpQueues, unacknowledged } from '../../src/host/tcp-queue.ts';
 import { listen } from '../support/listen.ts';
 import { until } from '../support/until.ts';
 
@@ -51,4 +51,30 @@ test('what a connection still has to deliver is known when it has said its end',
   // FIN_WAIT1, FIN_WAIT2, CLOSE_WAIT, LAST_ACK, CLOSING; then TIME_WAIT, whose numbers mean nothing.
   for (const state of ['04', '05', '08', '09', '0B']) assert.equal(inState(state).get(`${PORT} 22`), 0x12345, state);
   assert.equal(inState('06').get(`${PORT} 22`), undefined);
+});
+
+test('of a thousand connections that have ended the table is read once in a while, more seldom the longer that takes', () => {
+  let now = 0;
+  let reads = 0;
+  let tookMs = 1;
+  const queueOf = tcpQueues({
+    now: () => now,
+    read: () => {
+      reads += 1;
+      now += tookMs;
+      return TABLE;
+    },
+  });
+  const ask = (localPort: number) => queueOf({ localPort, remoteAddress: '192.0.2.1', remotePort: 22 });
+  for (let port = 1; port <= 1000; port += 1) assert.equal(ask(port), null);
+  assert.deepEqual([ask(PORT), reads], [0x12345, 1]);
+  now += 100;
+  tookMs = 40;
+  ask(1);
+  now += 700;
+  ask(1);
+  assert.equal(reads, 2);
+  now += 60;
+  ask(1);
+  assert.equal(reads, 3);
 });

@@ -50,6 +50,19 @@ describe('messages that come in one read', { concurrency: 4 }, () => {
       assert.ok(between >= COUNT / 20, `the loop went round ${between} times`);
     });
 
+  test('are few in one turn where each leaves more to be done, however soon it is taken', async (t) => {
+    const rounds = countRounds(t);
+    const at: number[] = [];
+    const flooded = await startFlooded(t, (visitor) => {
+      at.push(rounds());
+      visitor.reject();
+    });
+    flooded.burst(COUNT);
+    await until(() => at.length === COUNT, { what: () => `all of them, not ${at.length}` });
+    const most = Math.max(...at.map((round) => at.filter((other) => other === round).length));
+    assert.ok(most <= 60, `${most} in one turn`);
+  });
+
   test('are judged all the same when their turn comes', async (t) => {
     const flooded = await startFlooded(t, (visitor) => {
       work();

@@ -1,8 +1,9 @@
 /**
  * Runs long work in slices of a few milliseconds, between which the event loop goes on; `steps` yields wherever it may
- * be interrupted. All such work shares the slices, so that many at once block the loop no longer than one.
+ * be interrupted, and true where it has to be. All such work shares the slices, so that many at once block the loop no
+ * longer than one.
  */
-export function inSlices<T>(steps: Generator<undefined, T>): Promise<T> {
+export function inSlices<T>(steps: Generator<boolean | undefined, T>): Promise<T> {
   return new Promise((resolve, reject) => {
     waiting.push(() => {
       try {
@@ -13,7 +14,7 @@ export function inSlices<T>(steps: Generator<undefined, T>): Promise<T> {
             resolve(step.value);
             return true;
           }
-          if (performance.now() >= until) return false;
+          if (step.value === true || performance.now() >= until) return false;
         }
       } catch (error) {
         reject(error);
@@ -53,14 +54,15 @@ const SLICE_MS = 5;
 
 /**
  * Whether this turn of the event loop has used up its time for data from servers, which all of them share. The time
- * starts with the first call in a turn.
+ * starts with the first call in a turn. `laterMs` is what the caller leaves to be done at the end of the turn.
  */
-export function turnIsSpent(): boolean {
+export function turnIsSpent(laterMs = 0): boolean {
   const now = performance.now();
   if (turnEndsAt === null) {
     turnEndsAt = now + TURN_MS;
     setImmediate(() => (turnEndsAt = null));
   }
+  turnEndsAt -= laterMs;
   return now >= turnEndsAt;
 }
 

@@ -13,6 +13,8 @@ export function parseInSlices(client: Client, valve: Valve): void {
   const { _protocol: protocol } = internalsOf(client);
   const waiting: Buffer[] = [];
   let postponed = false;
+  /** What the messages of this slice leave to be done after it. */
+  let laterMs = 0;
 
   const timed = new WeakSet<Handler>();
   /** Keeps ssh2 from going on with the next packet: always while it was postponed, else when the turn is over. */
@@ -21,7 +23,9 @@ export function parseInSlices(client: Client, valve: Valve): void {
       const answer = handle(payload);
       if (answer !== undefined) return answer;
       // In an exchange of keys it handles packets in another way, which is to be watched as well.
-      return postponed || turnIsSpent() || protocol._decipher?._onPayload !== watch ? false : undefined;
+      const later = OF_CHANNELS.has(payload[0] ?? 0) ? CHANNEL_MS : 0;
+      laterMs += later;
+      return postponed || turnIsSpent(later) || protocol._decipher?._onPayload !== watch ? false : undefined;
     };
     timed.add(watch);
     return watch;
@@ -34,9 +38,12 @@ export function parseInSlices(client: Client, valve: Valve): void {
       decipher._onPayload = timedHandler(decipher._onPayload);
     return protocol._parse(chunk, from, to) ?? to;
   };
-  function* parseWaiting(): Generator<undefined, void> {
+  function* parseWaiting(): Generator<boolean, void> {
     for (let chunk = waiting.shift(); chunk !== undefined; chunk = waiting.shift()) {
-      for (let at = 0; at < chunk.length && !valve.destroyed; yield) at = parseSome(chunk, at, chunk.length);
+      for (let at = 0; at < chunk.length && !valve.destroyed; yield laterMs >= LATER_MS) {
+        if (laterMs >= LATER_MS) laterMs = 0;
+        at = parseSome(chunk, at, chunk.length);
+      }
     }
   }
   const postpone = () => {
@@ -62,6 +69,13 @@ export function parseInSlices(client: Client, valve: Valve): void {
     if (!postponed) postpone();
   };
 }
+
+/** SSH_MSG_CHANNEL_OPEN, _EOF and _CLOSE (RFC 4254): each has sockets opened or ended, in the callbacks at the end of the turn. */
+const OF_CHANNELS: ReadonlySet<number> = new Set([90, 96, 97]);
+/** About what that takes on a PC, on a small computer a multiple. */
+const CHANNEL_MS = 0.2;
+/** The most that one slice may leave. */
+const LATER_MS = 4;
 
 /** What is done with a packet; any answer but undefined ends ssh2's loop over those of one chunk. */
 type Handler = (payload: Buffer) => unknown;
