@@ -83,7 +83,6 @@ async function wayTo(server: TunnelSpec): Promise<ScanConnection> {
     turn()?.end();
     throw error;
   });
-  route.lost.catch(() => {});
   return {
     wire: route.stream,
     close: async () => {

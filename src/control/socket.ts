@@ -1,5 +1,6 @@
 import { dirname, resolve } from 'node:path';
 import type { Clock } from '../lib/async/clock.ts';
+import { createQueue } from '../lib/async/queue.ts';
 import { errorText, printable } from '../lib/text.ts';
 import { AlreadyRunningError, listenAt, type Listening } from './listening.ts';
 import { createClients, type Clients } from './clients.ts';
@@ -64,10 +65,10 @@ export async function openControlSocket(
     deps.onProblem(failures.length === 0 ? null : explain(path, failures[0]));
     return failures;
   };
-  let last: Promise<unknown> = Promise.resolve();
-  const ensure = async () => void (await (last = last.then(listenOnAll)));
+  const inTurn = createQueue();
+  const ensure = async () => void (await inTurn(listenOnAll));
 
-  for (const error of await listenOnAll()) {
+  for (const error of await inTurn(listenOnAll)) {
     if (!(error instanceof AlreadyRunningError)) continue;
     cancelRetry();
     throw error;
@@ -77,7 +78,7 @@ export async function openControlSocket(
     close: async () => {
       closed = true;
       cancelRetry();
-      await last;
+      await inTurn(() => {});
       const all = [...open.values()];
       const ended = all.map(({ listening }) => listening.close());
       for (const { clients } of all) clients.closeAll();

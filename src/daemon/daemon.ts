@@ -87,10 +87,10 @@ export async function startDaemon(first: Config, deps: DaemonDeps): Promise<Daem
   // Before READY=1, so that the status is there for what waits for that.
   publishStatus();
   notifier.ready();
-  const ended = new AbortController();
-  if (notifier.watchdogMs !== null) {
-    void feedWatchdog(notifier, notifier.watchdogMs / 2, () => supervisor.stuck(), deps, ended.signal);
-  }
+  const starve =
+    notifier.watchdogMs === null
+      ? () => {}
+      : feedWatchdog(notifier, notifier.watchdogMs / 2, () => supervisor.stuck(), deps);
 
   return {
     reload: () => {
@@ -105,7 +105,7 @@ export async function startDaemon(first: Config, deps: DaemonDeps): Promise<Daem
     stop: async () => {
       notifier.stopping();
       log.info('tunneld stops');
-      ended.abort(new Error('stopped'));
+      starve();
       device.stop();
       configuration.stop();
       // First: that the tunnels end is no outage of theirs.

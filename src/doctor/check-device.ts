@@ -15,22 +15,22 @@ export interface DeviceDeps {
   readonly wall: () => number;
   readonly stateDirectory: string;
   readonly configFile: string;
-  /** Whether what can be repaired is repaired. */
+  /** Repairs what can be repaired. */
   readonly fix: boolean;
   /** `systemctl show` of the unit as text, or null where there is no systemd. */
   readonly unit: () => Promise<string | null>;
-  /** When the service last wrote a line that this user may read in the journal; null where there is none. */
+  /** When the service wrote the last line in the journal that this user may read; null where there is none. */
   readonly lastLine: () => Promise<string | null>;
-  /** Whether the configuration is that of the service as it is installed. */
+  /** Whether the configuration is that of the installed service. */
   readonly installed: boolean;
-  /** The account that the daemon runs as, null where it is the caller's, unknown where it may not be asked. */
+  /** The account that the daemon runs as, null where it is the caller's, unknown where this user may not connect to the daemon. */
   readonly account: Account | 'unknown' | null;
   /** The daemon's version, or null where none runs. */
   readonly daemon: string | null;
   onStep(step: Step): void;
 }
 
-/** What concerns this device alone: the permissions of the files, the clock, the state directory, and the service. */
+/** Checks this device: the permissions of files, the clock, the state directory, and the service. */
 export async function checkDevice(tunnels: readonly TunnelSpec[], deps: DeviceDeps): Promise<void> {
   const report = (step: StepName, result: Step['result'], seen: string, cure?: string) =>
     deps.onStep({ tunnel: null, step, result, seen, ms: 0, ...(cure === undefined ? {} : { cure }) });
@@ -49,10 +49,10 @@ async function permissions(tunnels: readonly TunnelSpec[], deps: DeviceDeps, rep
     ...(await configPermissions(deps, report)),
     ...(await knownHostsPermissions(servers, deps, report)),
   ];
-  if (!bad.includes(true)) report('permissions', 'ok', 'keys and secrets are for their owner alone');
+  if (!bad.includes(true)) report('permissions', 'ok', 'keys and secrets can be read by their owner alone');
 }
 
-/** Of each file that is not as it should be: whether it still is. */
+/** For each exposed file whether it still is. */
 async function secretPermissions(
   tunnels: readonly TunnelSpec[],
   { fix }: DeviceDeps,
@@ -72,7 +72,7 @@ async function secretPermissions(
 async function configPermissions({ configFile, fix }: DeviceDeps, report: ReportStep): Promise<readonly boolean[]> {
   const mode = await modeOf(configFile);
   if (mode === null || (mode & 0o022) === 0) return [];
-  const text = `${configFile} may be written by others, who could run commands with it (proxyCommand)`;
+  const text = `${configFile} can be written by other users, who could run commands with it (proxyCommand)`;
   if (fix && (await succeeds(setMode(configFile, (now) => now & ~0o022))))
     report('permissions', 'ok', `${text}: no longer`);
   else
@@ -101,7 +101,7 @@ async function knownHostsPermissions(
   return bad;
 }
 
-/** A certificate of nobody's is checked, but logs and waits go by the clock; a Pi without a battery starts in the past. */
+/** No certificate is checked, but the log has the time; a Pi without a battery starts in the past. */
 function clock({ wall }: DeviceDeps, report: ReportStep): void {
   const now = new Date(wall());
   const ok = now.getTime() > BUILT_AFTER;
@@ -122,7 +122,11 @@ async function stateDirectory({ stateDirectory: path, fix, account }: DeviceDeps
     () => null,
   );
   if (owner !== null && owner !== process.getuid?.() && process.getuid?.() !== 0) {
-    report('state directory', 'skip', `${path} belongs to somebody else, who alone sees into it (try sudo)`);
+    report(
+      'state directory',
+      'skip',
+      `${path} belongs to another user, and only that user can look into it (try sudo)`,
+    );
     return;
   }
   const writable = () => access(path, constants.W_OK | constants.X_OK);
@@ -131,23 +135,23 @@ async function stateDirectory({ stateDirectory: path, fix, account }: DeviceDeps
     return;
   }
   if (fix && (await succeeds((async () => makeDirectory(path))())) && (await succeeds(writable()))) {
-    report('state directory', 'ok', `${path} was made`);
+    report('state directory', 'ok', `${path} was created`);
     return;
   }
   const why = await access(path, constants.W_OK).then(
     () => 'cannot be entered',
     (error: unknown) => errorCode(error) ?? errorText(error),
   );
-  const make = `${sudo()}mkdir -p -m 700 ${shellWord(path)}   (or ${sudo()}tunneld doctor --fix; the daemon makes it too where it may)`;
-  const give = `Give it to the user that runs tunneld, or name another with stateDirectory.`;
-  // What root makes for the service must belong to it.
+  const make = `${sudo()}mkdir -p -m 700 ${shellWord(path)}   (or ${sudo()}tunneld doctor --fix; the daemon creates it too where it may)`;
+  const give = `Give it to the user that runs tunneld, or set another one with stateDirectory.`;
+  // A directory that root creates for the service must belong to the service.
   const cure =
     account === null
       ? why === 'ENOENT'
         ? make
         : give
-      : "sudo tunneld install   (it sees to the service's directories)";
-  report('state directory', 'warn', `${path}: ${why}; ports are forgotten when the power goes`, cure);
+      : "sudo tunneld install   (it corrects the service's directories)";
+  report('state directory', 'warn', `${path}: ${why}; source ports are lost at a power cut`, cure);
 }
 
 async function service({ daemon, unit, lastLine, installed }: DeviceDeps, report: ReportStep): Promise<void> {
@@ -172,7 +176,7 @@ async function service({ daemon, unit, lastLine, installed }: DeviceDeps, report
     'service manager',
     active && enabled ? 'ok' : 'warn',
     `tunnel.service is ${value('ActiveState')} and ${value('UnitFileState')}; ${running}`,
-    // That gives the service its files, too.
+    // install also gives the service its files.
     active && enabled ? undefined : installed ? 'sudo tunneld install' : 'sudo systemctl enable --now tunnel',
   );
   watchdog(value('WatchdogUSec'), active, report);
@@ -181,7 +185,7 @@ async function service({ daemon, unit, lastLine, installed }: DeviceDeps, report
 
 function watchdog(interval: string, active: boolean, report: ReportStep): void {
   const watched = !['', '0', 'infinity'].includes(interval);
-  // systemd 252 and later know it of a service that has run.
+  // systemd 252 and later show it only for a service that has run.
   if (interval === 'infinity' && !active) report('watchdog', 'skip', 'the service does not run');
   else if (watched) report('watchdog', 'ok', `every ${interval}`);
   else report('watchdog', 'warn', 'off', 'sudo systemctl edit tunnel, and there WatchdogSec=60 below [Service]');
@@ -189,26 +193,25 @@ function watchdog(interval: string, active: boolean, report: ReportStep): void {
 
 function journal(line: string | null, active: boolean, report: ReportStep): void {
   if (line === null && !active) report('journal', 'skip', 'the service does not run');
-  else if (line !== null) report('journal', 'ok', `journalctl -u tunnel: the last line is of ${line}`);
+  else if (line !== null) report('journal', 'ok', `journalctl -u tunnel: the last line is from ${line}`);
   else {
-    const cure =
-      'Look as root, or as a member of the group systemd-journal; log.file in the configuration has a file instead.';
+    const cure = 'Read it as root, or as a member of the group systemd-journal; or set log.file in the configuration.';
     report('journal', 'warn', 'journalctl -u tunnel shows no line of tunneld', cure);
   }
 }
 
-/** Whoever pastes a cure that root was told by way of sudo is not root. */
+/** With sudo, cures are pasted by a user who is not root. */
 function sudo(): string {
   return process.getuid?.() === 0 && process.env['SUDO_USER'] !== undefined ? 'sudo ' : '';
 }
 
-/** Root follows no link that somebody else could have made, to a file of the system's. */
+/** Root follows no link that another user could have made to a file of the system. */
 async function setMode(path: string, modeOf: (now: number) => number): Promise<void> {
   const { uid } = await stat(dirname(path));
   const careful = process.getuid?.() === 0 && uid !== 0;
   const change = async ({ handle, stats }: OpenFile) => {
-    if (!stats.isFile()) throw new Error('it is no file');
-    if (careful && stats.nlink > 1) throw new Error('it has another name elsewhere');
+    if (!stats.isFile()) throw new Error('it is not a regular file');
+    if (careful && stats.nlink > 1) throw new Error('it has another name elsewhere (a hard link)');
     await handle.chmod(modeOf(stats.mode & 0o777));
   };
   await withFile(path, change, { flags: careful ? constants.O_NOFOLLOW : 0 });

@@ -173,7 +173,7 @@ async function checkForward(
     const failure = asFailure(error);
     if (failure.code !== 'forward-refused') throw failure;
     report('forward', ...refused(failure, await refusalReason(listen, false, (at) => verifier.identify(listen, at))));
-    report('round trip', 'skip', `${name}: not tried: the forward comes first`);
+    report('round trip', 'skip', `${name}: not tried, because the forward failed`);
     return;
   }
   try {
@@ -190,21 +190,18 @@ function hostKey({ strictHostKeyChecking: strict }: TunnelSpec): [Step['result']
   if (strict === 'no') {
     return [
       'warn',
-      'whatever it is (strictHostKeyChecking: no)',
-      'Write strictHostKeyChecking: yes, and the key to userKnownHostsFile.',
+      'any key is accepted (strictHostKeyChecking: no)',
+      'Set strictHostKeyChecking: yes, and add the key to userKnownHostsFile.',
     ];
   }
-  return [
-    'ok',
-    strict === 'yes' ? 'the server shows a key that known_hosts has' : 'known_hosts has it, or has it now (accept-new)',
-  ];
+  return ['ok', strict === 'yes' ? 'it is in known_hosts' : 'it is in known_hosts, perhaps since now (accept-new)'];
 }
 
 function isChosen(listen: Endpoint): boolean {
   return listen.type === 'tcp' && listen.port === 0;
 }
 
-/** Visits the target of a forward from the server, from here. */
+/** Dials the target of a remote forward from here. */
 export async function checkTarget(
   forward: ForwardSpec,
   spec: TunnelSpec,

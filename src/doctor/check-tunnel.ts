@@ -17,8 +17,8 @@ import { checkLogin, checkTarget } from './check-login.ts';
 import { cureOf, stepAndCureOf, STEPS } from './check.ts';
 
 /**
- * Goes the whole way to one tunnel's server, once: its name, the network, every address, the handshake, the login, each forward and
- * its target. What comes after a step that failed is skipped. Nothing is left behind on the server.
+ * Checks the whole route to one tunnel's server, once: its name, the network, every address, the handshake, the login, each forward and
+ * its target. The steps after a failed one are skipped. Nothing is left behind on the server.
  */
 export async function checkTunnel(spec: TunnelSpec, deps: CheckDeps, signal: AbortSignal): Promise<void> {
   const { clock } = deps;
@@ -50,7 +50,7 @@ export async function checkTunnel(spec: TunnelSpec, deps: CheckDeps, signal: Abo
     const [step, cure] = stepAndCureOf(failure, reached);
     report(step, 'fail', failure.message, cure);
     for (const name of STEPS.slice(reached)) {
-      deps.onStep({ tunnel: spec.name, step: name, result: 'skip', seen: `not tried: ${step} comes first`, ms: 0 });
+      deps.onStep({ tunnel: spec.name, step: name, result: 'skip', seen: `not tried, because ${step} failed`, ms: 0 });
     }
   }
 
@@ -78,7 +78,7 @@ export async function checkTunnel(spec: TunnelSpec, deps: CheckDeps, signal: Abo
         'ICMP',
         'warn',
         'no ping is answered',
-        'A network may filter ICMP; if TCP fails too, there is no network.',
+        'The network may filter ICMP; if TCP fails too, there is no network.',
       );
   }
 }

@@ -1,6 +1,6 @@
 import type { FailureCode, TunnelFailure } from '../model/failure.ts';
 
-/** What is looked at, in this order; each needs the ones before it. */
+/** The checks, in this order; each needs the ones before it. */
 export const STEPS = [
   'configuration',
   'permissions',
@@ -24,35 +24,35 @@ export const STEPS = [
 
 export type StepName = (typeof STEPS)[number];
 
-/** One thing that was looked at. */
+/** The result of one check. */
 export interface Step {
   /** Null for what concerns all tunnels. */
   readonly tunnel: string | null;
   readonly step: StepName;
-  /** `warn` is worth knowing and stops nothing; `skip` was not looked at, because of what failed before. */
+  /** `warn` is worth knowing and stops nothing; `skip` was not checked, mostly because an earlier check failed. */
   readonly result: 'ok' | 'warn' | 'fail' | 'skip';
   readonly seen: string;
   readonly ms: number;
-  /** What to do about it, where something is to be done. */
+  /** What to do about it, if anything. */
   readonly cure?: string;
-  /** No waiting cures it: only a person can. */
+  /** Waiting does not help: a person has to act. */
   readonly lasting?: true;
 }
 
-/** Where in the order a failure belongs. */
+/** The check to which a failure belongs. */
 export function stepOf(code: FailureCode): StepName {
   return STEP_OF[code];
 }
 
-/** The same with its cure, where all steps up to `reached` were done: a connection may end, or fall silent, at any of them. */
+/** The same with its cure, where all steps before `reached` succeeded: a connection may end, or fall silent, at any of them. */
 export function stepAndCureOf(failure: TunnelFailure, reached: number): readonly [step: StepName, cure: string] {
-  // Of several forwards a later one may be where it stopped.
+  // With several forwards it may have stopped at a later one.
   const next = STEPS[Math.min(reached, STEPS.indexOf('forward'))]!;
   if (!AT_ANY_STEP.has(failure.code) || reached <= STEPS.indexOf('banner'))
     return [stepOf(failure.code), cureOf(failure)];
   return [
     next,
-    "Run this again; if it stays so, the server's log may say why it neither agrees nor refuses (DNS or PAM that hang, a limit, a ban).",
+    "Run this again; if it fails again, the server's log may say why it does not answer (DNS or PAM that hang, a limit, a ban).",
   ];
 }
 

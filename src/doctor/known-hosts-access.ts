@@ -13,7 +13,7 @@ export interface Account {
   readonly gid: number;
 }
 
-/** What is wrong with the known_hosts files for the account that has to use them. */
+/** A known_hosts file that the account which has to use it cannot use. */
 export interface AccessProblem {
   readonly file: string;
   readonly result: 'fail' | 'warn';
@@ -22,9 +22,9 @@ export interface AccessProblem {
 }
 
 /**
- * Finds known_hosts files that the daemon cannot read, so that every host seems unknown, or cannot write where it is to keep keys that
- * it learns. `sudo ssh-keygen -R` leaves such a file: root's, with mode 0600. A missing file is none of these. The account is null where
- * it is the caller's; of an unknown one nothing is said that could take the file away from it.
+ * Finds known_hosts files that the daemon cannot read, so that every host is unknown, or cannot write though it keeps keys that it
+ * learns there. `sudo ssh-keygen -R` leaves such a file: root's, with mode 0600. A missing file is not a problem. The account is null
+ * where it is the caller's; for an unknown account no cure could take the file away from it.
  */
 export async function knownHostsProblems(
   servers: readonly ServerSpec[],
@@ -37,7 +37,7 @@ export async function knownHostsProblems(
     const stats = await stat(file).catch(() => null);
     if (stats === null || !stats.isFile()) continue;
     if (account === 'unknown') {
-      const text = `${file} cannot be read by this user, who may not ask the daemon whether it can`;
+      const text = `${file} cannot be read by this user; whether the daemon can read it is not known`;
       if (!(await succeeds(access(file, constants.R_OK))))
         problems.push({ file, result: 'warn', text, cure: 'sudo tunneld doctor' });
       continue;
@@ -52,26 +52,27 @@ export async function knownHostsProblems(
       problems.push({
         file,
         result: 'fail',
-        text: `${file} cannot be read by ${who}, to whom every host is unknown`,
+        text: `${file} cannot be read by ${who}: every host is unknown`,
         cure,
       });
     else if (servers.some((server) => isWritten(server, file)) && !(await may(constants.W_OK)))
       problems.push({
         file,
         result: 'warn',
-        text: `${file} cannot be written by ${who}, who cannot keep new host keys`,
+        text: `${file} cannot be written by ${who}: new host keys are not kept`,
         cure,
       });
   }
   return problems;
 }
 
-/** Gives the file to the account. Root follows no link that somebody else could have made, to a file of the system's. */
+/** Gives the file to the account. Root follows no link that another user could have made to a file of the system. */
 export async function giveFile(file: string, { uid, gid }: Account): Promise<void> {
   checkForeignLinks(file);
   const folder = await stat(dirname(file));
   const give = async ({ handle, stats }: OpenFile) => {
-    if (!stats.isFile() || stats.nlink > 1) throw new Error('it has another name elsewhere, or is no file');
+    if (!stats.isFile() || stats.nlink > 1)
+      throw new Error('it has another name elsewhere (a hard link), or is not a regular file');
     await handle.chown(uid, gid);
   };
   await withFile(file, give, { flags: folder.uid !== 0 ? constants.O_NOFOLLOW : 0 });
@@ -81,7 +82,7 @@ function isWritten({ userKnownHostsFiles: [first], updateHostKeys, strictHostKey
   return first === file && (updateHostKeys || strictHostKeyChecking === 'accept-new');
 }
 
-/** By the mode's bits (path_resolution(7)); `mode` is R_OK or W_OK, which are those of "others". */
+/** By the permission bits (path_resolution(7)); `mode` is R_OK or W_OK, which equal the bits of "others". */
 function mayAccount({ uid, gid, mode: bits }: Stats, mode: number, account: Account): boolean {
   const shift = account.uid === uid ? 6 : account.gid === gid ? 3 : 0;
   return ((bits >> shift) & mode) !== 0;

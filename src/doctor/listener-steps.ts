@@ -10,18 +10,18 @@ import {
 import { EXPOSED } from '../model/state.ts';
 import { cureOf, type Step } from './check.ts';
 
-/** What is told of a step: its result, what was seen, the cure, and whether waiting does not help. */
+/** The report of a step: its result, what was seen, the cure, and whether waiting does not help. */
 type StepReport = [result: Step['result'], seen: string, cure?: string, lasting?: true];
 
-/** Of a listener that the server did not grant. */
+/** For a listener that the server did not grant. */
 export function refused(failure: TunnelFailure, { reason, other }: RefusalReason): StepReport {
   const seen = reason === '' ? failure.message : `${failure.message}: ${reason}`;
-  // The server is ready: what is left to do is done on this device.
+  // The server is ready: the rest is to be done on this device.
   if (other?.own === true) return ['warn', seen, OWN_HINT];
   return other === undefined ? ['fail', seen, cureOf(failure)] : inUse(seen, other, cureOf(failure));
 }
 
-/** Of a listener that it granted. */
+/** For a listener that it granted. */
 export function roundTrip(name: string, result: VerifyResult, exposed: boolean): StepReport {
   switch (result.type) {
     case 'ours':
@@ -39,12 +39,16 @@ export function roundTrip(name: string, result: VerifyResult, exposed: boolean):
         'To be reached from outside: GatewayPorts clientspecified on the server (`tunneld server-setup` sets it).',
       ];
     case 'none':
-      return ['warn', `${name}: the server says that it listens there, but nothing answers`, "Read the server's log."];
+      return [
+        'warn',
+        `${name}: the server reports that it listens there, but nothing answers`,
+        "Read the server's log.",
+      ];
     case 'unknown':
       return [
         'warn',
         `${name}: ${result.why}`,
-        'To let tunneld see it: AllowTcpForwarding yes with PermitOpen for this port alone (`tunneld server-setup NAME`).',
+        'To let tunneld test it: AllowTcpForwarding yes with PermitOpen for this port alone (`tunneld server-setup NAME`).',
       ];
   }
 }
@@ -55,6 +59,6 @@ function inUse(seen: string, other: OtherProgram, cure: string): StepReport {
 }
 
 export const EXPOSED_CURE =
-  'GatewayPorts no or clientspecified on the server keeps it in (`tunneld server-setup NAME` sets it for the user of the tunnel).';
+  'GatewayPorts no or clientspecified on the server keeps it on loopback (`tunneld server-setup NAME` sets it for the user of the tunnel).';
 
 const IN_USE_CURE = 'Choose another port, or end what listens there.';

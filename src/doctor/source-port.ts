@@ -6,7 +6,7 @@ import { firstHop } from '../net/first-hop.ts';
 import { EVICTED_AT_ONCE_S } from '../net/source-ports.ts';
 import type { TunnelSpec } from '../model/spec.ts';
 
-/** What the memory of the ports says, and where the first machine is. */
+/** Adds to the facts of the state file whether the first machine on the route is in a network of this device. */
 export async function readSourcePortFacts(
   spec: TunnelSpec,
   remembered: Omit<SourcePortFacts, 'sameNetwork'>,
@@ -18,8 +18,8 @@ export async function readSourcePortFacts(
 }
 
 /**
- * Whether the server lets go of a dead connection of ours at once, for which it must see each one come from the same port. SSH tells
- * no client what the server sees; so this is what has happened, or that there is no router.
+ * Whether the server lets go of a dead connection of ours at once, for which each new one must reach it from the same port. SSH does not
+ * show a client which port that is; so this is from past evictions, or from the absence of a router.
  */
 export function sourcePortStep(
   { sourcePort, entry }: Pick<TunnelSpec, 'sourcePort' | 'entry'>,
@@ -47,15 +47,15 @@ export function sourcePortStep(
     return ['source port', 'warn', `${seen}: a router on the way may change source ports`, ALIVE_CURE];
   }
   if (sameNetwork) return ['source port', 'ok', `${same}; no router is on the way that could change it`];
-  const why = readable ? 'no dead connection was in the way yet' : 'what the daemon has seen cannot be read';
+  const why = readable ? 'no dead connection has been in the way yet' : 'the state file of source ports cannot be read';
   return [
     'source port',
     'skip',
-    `${same}; not checked whether a router on the way keeps it: a client cannot see that, and ${why}`,
+    `${same}; whether a router on the way changes it is not known: a client cannot see that, and ${why}`,
   ];
 }
 
-/** For who cannot know. */
+/** For a check that knows nothing of it. */
 export const NO_FACTS: SourcePortFacts = { port: null, eviction: null, readable: true, sameNetwork: false };
 
 const ALIVE_CURE =

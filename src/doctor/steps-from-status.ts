@@ -7,7 +7,7 @@ import { sourcePortStep } from './source-port.ts';
 import { type SourcePortFacts } from './types.ts';
 import { stepOf } from './check.ts';
 
-/** What the daemon's status of a tunnel says about the steps that a login would show. */
+/** The results of the steps of a login, from the daemon's status of a tunnel. */
 export function stepsFromStatus(
   tunnel: TunnelStatus,
   spec: Pick<TunnelSpec, 'sourcePort' | 'entry'>,
@@ -15,8 +15,8 @@ export function stepsFromStatus(
 ): readonly DaemonStep[] {
   const { phase, failure } = tunnel;
   if (phase !== 'up' && phase !== 'forwarding') {
-    if (failure === undefined) return [['banner', 'skip', `the daemon is about to try (${phase})`]];
-    return [[stepOf(failure.code), 'fail', `the daemon says: ${failure.message}`, failure.hint]];
+    if (failure === undefined) return [['banner', 'skip', `the daemon has not tried yet (${phase})`]];
+    return [[stepOf(failure.code), 'fail', `the daemon reports: ${failure.message}`, failure.hint]];
   }
   const rtt = tunnel.rttMs === undefined ? '' : `, ${tunnel.rttMs} ms away`;
   const silent: readonly StepResult[] =
@@ -27,13 +27,13 @@ export function stepsFromStatus(
             'round trip',
             'warn',
             `the server has not answered since ${tunnel.silentSince}`,
-            'The daemon finds out by itself; see `tunneld status`.',
+            'The daemon checks the connection by itself; see `tunneld status`.',
           ],
         ];
   const inUse = tunnel.forwards.some(({ refusal }) => refusal === 'in-use');
   return [
     ['banner', 'ok', `the daemon is connected to ${tunnel.server}${rtt}`],
-    ['algorithms', 'ok', 'agreed on'],
+    ['algorithms', 'ok', 'the daemon has agreed with the server'],
     ['host key', 'ok', 'the daemon has accepted it'],
     ['authentication', 'ok', `the daemon is logged in${tunnel.login === undefined ? '' : `: ${tunnel.login}`}`],
     ...tunnel.forwards.flatMap((forward, index) => forwardSteps(forward, index, tunnel)),
@@ -49,7 +49,7 @@ function forwardSteps(
 ): readonly DaemonStep[] {
   if (forward.state === 'pending') return [['forward', 'skip', `${forward.listen}: the server has not answered yet`]];
   if (forward.state === 'refused') {
-    const why = failure?.message ?? 'it is refused';
+    const why = failure?.message ?? 'the server refused it';
     return [['forward', 'fail', `${forward.listen}: ${why}`, failure?.hint ?? 'See `tunneld logs`.']];
   }
   const seen: StepResult = ['forward', 'ok', `${forward.listen} listens`];
@@ -58,14 +58,14 @@ function forwardSteps(
     return [seen, ['round trip', 'warn', `${forward.listen}: ${EXPOSED}`, EXPOSED_CURE], targetStep(forward, index)];
   const trip: StepResult =
     forward.verified === 'yes' && silentSince === undefined
-      ? ['round trip', 'ok', `what is sent to ${forward.listen} comes out here`]
+      ? ['round trip', 'ok', `what the server sends to ${forward.listen} comes out here`]
       : ['round trip', 'warn', `${forward.listen}: ${forward.unverified ?? 'not verified now'}`];
   return [seen, trip, targetStep(forward, index)];
 }
 
 function targetStep({ target, targetFailure, unverified }: ForwardStatus, index: number): DaemonStep {
   if (targetFailure !== undefined) return ['target', 'fail', targetFailure.message, targetFailure.hint];
-  if (target === 'socks') return ['target', 'skip', 'each visitor names his own'];
-  if (unverified === 'verify: off') return ['target', 'skip', `${target}: not looked at (verify: off)`];
+  if (target === 'socks') return ['target', 'skip', 'each visitor names its own'];
+  if (unverified === 'verify: off') return ['target', 'skip', `${target}: not checked (verify: off)`];
   return ['target', 'ok', `${target} answers`, undefined, index];
 }

@@ -176,7 +176,7 @@ test('what a daemon knows: refused listeners, targets, and a dead connection tha
   ]);
   assert.match(known.at(-1)?.[3] ?? '', /ClientAliveInterval/);
   assert.deepEqual(stepsFromStatus({ ...status, phase: 'waiting' }, spec, NO_FACTS), [
-    ['forward', 'fail', 'the daemon says: m', 'h'],
+    ['forward', 'fail', 'the daemon reports: m', 'h'],
   ]);
   const silent = stepsFromStatus({ ...status, silentSince: 'then' }, spec, NO_FACTS);
   assert.ok(
@@ -200,7 +200,7 @@ test('the folder of a state directory is made with --fix', async (t) => {
     daemon: '1',
     onStep: (step) => steps.push(step),
   });
-  assert.match(steps.find(({ step }) => step === 'state directory')?.seen ?? '', /was made$/);
+  assert.match(steps.find(({ step }) => step === 'state directory')?.seen ?? '', /was created$/);
 });
 
 test('a state directory that is there but of no use is a warning, and --fix makes nothing up', async (t) => {
@@ -222,7 +222,7 @@ test('a state directory that is there but of no use is a warning, and --fix make
     });
     const { result, seen, cure } = steps.find(({ step }) => step === 'state directory')!;
     assert.equal(result, 'warn', stateDirectory);
-    assert.match(seen, /: (ENOTDIR|EACCES|EROFS|cannot be entered); ports are forgotten/);
+    assert.match(seen, /: (ENOTDIR|EACCES|EROFS|cannot be entered); source ports are lost/);
     assert.match(cure ?? '', /Give it to the user that runs tunneld/);
   }
 });

@@ -112,7 +112,7 @@ test('a service from nothing, and away again', async (t) => {
     assert.match(stranger.stderr, /permission denied/);
     // Nor does doctor take the member's own home for the service's.
     const { stdout } = await box.run('runuser', '-u', 'member', '--', 'tunneld', 'doctor');
-    assert.match(stdout, /^skip state directory +\/var\/lib\/tunneld belongs to somebody else/m);
+    assert.match(stdout, /^skip state directory +\/var\/lib\/tunneld belongs to another user/m);
     const key = await box.run('runuser', '-u', 'member', '--', 'cat', '/etc/tunneld/backup.key');
     assert.match(key.stderr, /Permission denied/);
   });
