@@ -8,10 +8,12 @@ import ssh2, {
 } from '#ssh2';
 import type { Clock } from '../../lib/async/clock.ts';
 
-/** Longest time that the agent gets for one question, a list or a signature. It may want to ask somebody, who is not there. */
+/**
+ * How long the agent may take for one request, a list or a signature. It may want to ask a person, who is not there.
+ */
 const AGENT_TIMEOUT_MS = 5_000;
 
-/** The agent at a Unix socket. ssh2's own waits for ever for an answer, and keeps the socket while it does. */
+/** The agent at a Unix socket. ssh2's own class waits for an answer for ever, and keeps the socket open meanwhile. */
 export class BoundedAgent extends ssh2.OpenSSHAgent {
   readonly path: string;
   readonly #clock: Clock;
@@ -22,7 +24,7 @@ export class BoundedAgent extends ssh2.OpenSSHAgent {
     this.#clock = clock;
   }
 
-  /** One connection for one question; ssh2 closes it after the answer. */
+  /** Opens one connection per request; ssh2 closes it after the answer. */
   override getStream(callback: GetStreamCallback): void {
     const socket = createConnection({ path: this.path });
     const answer = once(callback);
@@ -37,7 +39,9 @@ export class BoundedAgent extends ssh2.OpenSSHAgent {
   }
 }
 
-/** The keys that an agent holds. Certificates, security keys and DSA keys are left out: ssh2 or the servers cannot use them. */
+/**
+ * Lists the keys of an agent without certificates, security keys and DSA keys, which ssh2 or the servers cannot use.
+ */
 export function listAgentKeys(agent: BoundedAgent): Promise<ParsedKey[]> {
   return new Promise((resolve, reject) => {
     agent.getIdentities((error, keys = []) => {
@@ -45,20 +49,20 @@ export function listAgentKeys(agent: BoundedAgent): Promise<ParsedKey[]> {
         reject(error);
         return;
       }
-      // OpenSSHAgent gives parsed keys; the other form is for agents that people write themselves.
+      // OpenSSHAgent returns parsed keys; the other form is for custom agents.
       const parsed = keys.filter((key) => 'type' in key);
       resolve(parsed.filter((key) => key.type !== 'ssh-dss'));
     });
   });
 }
 
-/** What became of a signature: `failed` comes instead of the error that would end the connection. */
+/** The result of a signature: `failed` replaces the error that would end the connection. */
 export interface SigningEvents {
   signed(): void;
   failed(error: unknown): void;
 }
 
-/** A single key of an agent, in the form that ssh2 asks for. */
+/** A single key of an agent, in the form that ssh2 expects. */
 export class AgentKey extends ssh2.BaseAgent<ParsedKey> {
   readonly #agent: BoundedAgent;
   readonly #key: ParsedKey;
@@ -91,7 +95,7 @@ export class AgentKey extends ssh2.BaseAgent<ParsedKey> {
       try {
         done?.(null, signature);
       } catch (cause) {
-        // ssh2 throws on a signature that it cannot convert; nobody above the agent's socket would catch it.
+        // ssh2 throws on a signature that it cannot convert, into the agent's socket, where nothing would catch it.
         this.#events.failed(cause);
       }
     });

@@ -3,17 +3,17 @@ import { formatEndpoint } from '../../model/endpoint.ts';
 import type { ServerSpec } from '../../model/spec.ts';
 import type { Identity } from './credentials.ts';
 
-/** What was offered to a server and what it said; nothing in it is secret. */
+/** What was offered to a server, and its answers; contains no secret. */
 export interface AuthReport {
   /** In the order in which they were offered. */
   readonly offers: readonly Offer[];
-  /** The methods with which one could go on, as the server last said; null where it said nothing yet. */
+  /** The methods that may continue, as the server last listed them; null before its first list. */
   readonly accepts: readonly string[] | null;
-  /** The same as it said at first: one of these alone may be enough. */
+  /** The methods of its first list: one of these alone may be enough. */
   readonly acceptsAlone: readonly string[] | null;
-  /** Methods for which there is something to offer, and of which the server takes none. */
+  /** Methods for which there is something to offer, and none of which the server accepts. */
   readonly unwanted: readonly Method[];
-  /** What was not offered, and why. */
+  /** What was not offered, with the reason. */
   readonly withheld: readonly string[];
 }
 
@@ -29,17 +29,17 @@ export type Method = 'publickey' | 'password' | 'keyboard-interactive';
 export type OfferResult =
   | { readonly type: 'pending' }
   | { readonly type: 'refused' }
-  /** Accepted, but the server wants something more. */
+  /** Accepted, but the server requires something more. */
   | { readonly type: 'partial' }
   /** Never sent, or never finished. */
   | { readonly type: 'unusable'; readonly reason: string };
 
-/** Whether the server had nothing to reject: what is missing here is no reason for it to have us wait. */
+/** Whether the server had nothing to reject: what is missing on this side is no reason for it to delay us. */
 export function offeredNothing({ offers, unwanted }: AuthReport): boolean {
   return unwanted.length === 0 && offers.every(({ result }) => result.type === 'unusable');
 }
 
-/** The message of auth-rejected: who refused whom, what was offered, and what the server would still take. */
+/** The message of auth-rejected: the server, the user, what was offered, and what the server would still accept. */
 export function describeAuth(spec: ServerSpec, report: AuthReport): string {
   const server = formatEndpoint({ type: 'tcp', host: spec.host, port: spec.port });
   const parts = [
@@ -62,7 +62,7 @@ function describeOffers({ offers, unwanted }: AuthReport, server: string, user: 
   return `there was nothing to offer to ${server} for user ${user}`;
 }
 
-/** What the server took, and what it refused before. */
+/** What the server accepted, and what it refused before. */
 export function describeAccepted({ offers }: AuthReport): string {
   const taken = offers.filter(({ result }) => ['pending', 'partial'].includes(result.type)).map(describeOffer);
   const others = offers.filter(({ result }) => ['refused', 'unusable'].includes(result.type)).map(describeOffer);
@@ -83,7 +83,7 @@ function describeKey(key: NonNullable<Offer['key']>): string {
   return `${key.keyType.replace(/^ssh-/, '')} ${key.fingerprint} (${where.join(' ')})`;
 }
 
-/** sshd_config(5): MaxAuthTries is 6 by default. */
+/** MaxAuthTries is 6 by default (sshd_config(5)). */
 function wantsIdentitiesOnly({ offers }: AuthReport): boolean {
   return offers.length >= 5 && offers.some(({ key }) => key?.source === 'agent' && key.path === null);
 }

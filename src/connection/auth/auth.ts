@@ -9,17 +9,17 @@ import { loadCredentials, type Credentials, type Identity } from './credentials.
 import type { IdentityCache } from './identity-cache.ts';
 import { answerPrompts } from './keyboard-interactive.ts';
 
-/** Logs in to one server once. */
+/** The authentication of one login to one server. */
 export interface Authenticator {
   /** For ssh2's `connect`. */
   readonly handler: AuthHandlerMiddleware;
-  /** How it went so far. */
+  /** What has been offered so far. */
   report(): AuthReport;
 }
 
 /**
- * Reads keys and passwords for one attempt; says once what of them cannot be used although something else can. With `asksFirst` the
- * server is asked what it takes before anything is offered, also where that is not needed.
+ * Reads keys and passwords for one attempt, and warns once about each that cannot be used while others can. With
+ * `asksFirst` the server is asked for its methods before anything is offered, also where that is not needed.
  */
 export async function prepareAuthentication(
   spec: ServerSpec,
@@ -43,13 +43,13 @@ export async function prepareAuthentication(
 interface PreparedAuthentication {
   readonly handler: (trusted: () => boolean) => AuthHandlerMiddleware;
   readonly describe: () => string;
-  /** Null until it has begun. */
+  /** Null before it has begun. */
   readonly report: () => AuthReport | null;
 }
 
 /**
- * Offers keys, then the password, each once, always what the server still takes. `trusted` says whether the server's host key
- * is known: a password goes to no other server, as with ssh.
+ * Offers keys, then the password, each once, and only what the server still accepts. `trusted` says whether the
+ * server's host key is known: a password is sent to no other server, as with ssh.
  */
 export function createAuthenticator(
   spec: ServerSpec,
@@ -80,8 +80,8 @@ class Login {
   #accepts: readonly string[] | null = null;
   #acceptsAlone: readonly string[] | null = null;
   #lastAnswer: readonly string[] | null = null;
-  // ssh2 does not pass on what a server says to an agent's key, so `none` has to ask: before the first such key, as ssh does
-  // (which costs no try), and after a signature that was taken but was not enough.
+  // ssh2 does not pass on the server's answer to an agent's key, so it is asked for by `none`: before the first such
+  // key, as ssh does (which costs no try), and after a signature that was accepted but not enough.
   #mustAsk = false;
   #asked = false;
 
@@ -93,7 +93,7 @@ class Login {
     this.#candidates = () => candidates(spec, credentials, trusted(), this.#withheld);
   }
 
-  /** Takes note of what came of the last offer. ssh2 calls with the same list again where it had no answer. */
+  /** Records the server's answer to the last offer. ssh2 calls with the same list again where there was no answer. */
   recordAnswer(methodsLeft: readonly string[] | null, partial: boolean): void {
     const fresh = methodsLeft !== this.#lastAnswer;
     this.#lastAnswer = methodsLeft;
@@ -106,20 +106,20 @@ class Login {
       if (offer.result.type === 'pending') offer.result = { type: signed ? 'partial' : 'refused' };
       this.#mustAsk = signed;
     } else if (!fresh) {
-      // The only reason that is left with a key that has signed before (getKeyAlgos in ssh2's client.js).
+      // The only remaining reason with a key that has signed before (getKeyAlgos in ssh2's client.js).
       offer.result = {
         type: 'unusable',
         reason: 'not sent: the server takes none of the signature algorithms of this key',
       };
     } else {
       offer.result = { type: partial ? 'partial' : 'refused' };
-      // Sent before the server had said what it takes; its turn may come after another method.
+      // Sent before the server had listed its methods; its turn may come after another method.
       const tooEarly = !partial && this.#accepts?.includes(candidate.method) === false;
       if (tooEarly && !candidate.again) this.#queue?.unshift({ ...candidate, again: true });
     }
   }
 
-  /** What to send next; false where nothing is left that the server takes. */
+  /** The next offer; false where nothing is left that the server accepts. */
   next(advance: Advance): AnyAuthMethod | false {
     this.#queue ??= this.#candidates();
     const queue = this.#queue;
@@ -168,11 +168,12 @@ class Login {
         mine.offer.result = { type: 'unusable', reason: `the agent did not sign: ${printable(errorText(error))}` };
         this.#current = null;
         try {
-          // Handed back to ssh2, the error would come out as one of the connection. Where nothing is left to offer, the
-          // answer to `none` lets ssh2 ask us, and so end, in its usual way.
+          // If it were returned to ssh2, the error would end the connection. Where nothing is left to offer, the answer
+          // to `none` makes ssh2 ask again, and so end in its usual way.
           advance(this.next(advance) || this.#ask);
         } catch {
-          // The connection ended while the agent was silent, and ssh2's zlib throws at whoever still writes; others know why.
+          // The connection ended while the agent was silent, and ssh2's zlib throws on a write; the connection's
+          // failure is reported elsewhere.
         }
       },
     };
@@ -184,13 +185,13 @@ class Login {
       accepts: this.#accepts,
       acceptsAlone: this.#acceptsAlone,
       unwanted: [...new Set((this.#queue ?? []).map(({ method }) => method))],
-      // One of them may be the key that the server would take.
+      // One of them may be the key that the server would accept.
       withheld: [...this.#withheld, ...this.#credentials.notes],
     };
   }
 }
 
-/** ssh2's way to be told later what to send. */
+/** ssh2's callback for the next offer. */
 type Advance = (auth: AnyAuthMethod) => void;
 
 interface Attempt {
@@ -226,7 +227,7 @@ function isFromAgent(candidate: Candidate): boolean {
   return candidate.method === 'publickey' && candidate.identity.source === 'agent';
 }
 
-/** The offer as it may be shown: without the key itself. */
+/** The key's public description, for reports. */
 function publicPart(candidate: Candidate): Offer['key'] {
   if (candidate.method !== 'publickey') return null;
   const { source, path, comment, keyType, fingerprint } = candidate.identity;

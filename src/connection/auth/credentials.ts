@@ -10,11 +10,11 @@ import { BoundedAgent, listAgentKeys } from './agent.ts';
 import type { IdentityCache } from './identity-cache.ts';
 import { loadIdentityFile } from './identity-file.ts';
 
-/** One key to log in with. */
+/** One key for the login. */
 export interface Identity {
-  /** Who signs. With `agent`, `key` is only the public half. */
+  /** Where the private key is. With `agent`, `key` is only the public half. */
   readonly source: 'file' | 'agent';
-  /** The configured file, or null for a key that only the agent knows. */
+  /** The configured file, or null for a key that only the agent has. */
   readonly path: string | null;
   readonly comment: string;
   readonly keyType: string;
@@ -24,15 +24,15 @@ export interface Identity {
 }
 
 export interface Credentials {
-  /** In the order in which they are offered, each key once. */
+  /** In the order of the offers, each key once. */
   readonly identities: readonly Identity[];
   readonly agent: BoundedAgent | null;
   readonly password: string | null;
-  /** What could not be used although something else can, for a warning. */
+  /** Problems with some of them while others can be used, for a warning. */
   readonly notes: readonly string[];
 }
 
-/** Everything there is to log in with. Throws where something was configured and none of it can be used. */
+/** Loads all keys and passwords for a login. Throws where some are configured and none can be used. */
 export async function loadCredentials(spec: ServerSpec, cache: IdentityCache, clock: Clock): Promise<Credentials> {
   const notes: string[] = [];
   const failures: TunnelFailure[] = [];
@@ -53,7 +53,7 @@ export async function loadCredentials(spec: ServerSpec, cache: IdentityCache, cl
     spec.passphraseFile === null ? null : readSecretFile(spec.passphraseFile, 'passphraseFile'),
   );
 
-  // Configured keys come before the agent's others: sshd hangs up after MaxAuthTries, 6 by default.
+  // Configured keys come before the agent's other keys: sshd disconnects after MaxAuthTries, 6 by default.
   for (const path of usesKeys ? spec.identityFiles : []) {
     const file = await loadIdentityFile(path, spec.passphraseFile, passphrase, cache);
     const found = usableKey(file, path, held, spec.identityFilesConfigured);
@@ -70,7 +70,7 @@ export async function loadCredentials(spec: ServerSpec, cache: IdentityCache, cl
   return { identities: [...identities.values()], agent, password, notes };
 }
 
-/** What an identity file gives: its own key, or the agent's where that holds it; else what is wrong with it. */
+/** The key of an identity file: its own, or the agent's where the agent has it; else the problem with it. */
 function usableKey(
   file: Awaited<ReturnType<typeof loadIdentityFile>>,
   path: string,
@@ -90,7 +90,7 @@ function usableKey(
   return isMissing(file.failure) ? nothing : { ...nothing, notes: [file.failure.message] };
 }
 
-/** Why a key may not be used, or null. */
+/** The reason for which a key may not be used, or null. */
 function unfit({ keyType, key }: Identity, spec: ServerSpec): string | null {
   const bits = rsaBits(key.getPublicSSH());
   if (bits !== null && bits < spec.requiredRSASize)
@@ -101,7 +101,7 @@ function unfit({ keyType, key }: Identity, spec: ServerSpec): string | null {
   return `pubkeyAcceptedAlgorithms allows none of ${names.join(', ')}`;
 }
 
-/** The signatures of an RSA key (RFC 8332). */
+/** The signature algorithms of an RSA key (RFC 8332). */
 const RSA_ALGORITHMS = ['rsa-sha2-256', 'rsa-sha2-512', 'ssh-rsa'];
 
 async function listHeld(agent: BoundedAgent | null, notes: string[]): Promise<ParsedKey[]> {
@@ -124,7 +124,7 @@ async function loadPassword(path: string | null, failures: TunnelFailure[]): Pro
   }
 }
 
-/** The first failure gives the code, and so the advice; nothing of the rest is kept back. */
+/** The first failure determines the code, and so the hint; the message has them all. */
 function throwFirst(failures: readonly TunnelFailure[], notes: readonly string[]): void {
   const [first] = failures;
   if (first === undefined) return;
@@ -148,7 +148,7 @@ function sameKey(a: ParsedKey, b: ParsedKey | null): boolean {
   return b !== null && a.getPublicSSH().equals(b.getPublicSSH());
 }
 
-/** Asks once, and only when the answer is needed. */
+/** Calls `ask` once, and only when the answer is needed. */
 function lazily<T>(ask: () => Promise<T>): () => Promise<T> {
   let answer: Promise<T> | null = null;
   return () => (answer ??= ask());

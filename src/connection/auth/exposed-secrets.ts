@@ -4,14 +4,14 @@ import { readAtMost, withFile, type OpenFile } from '../../lib/files/open-file.t
 import type { TunnelSpec } from '../../model/spec.ts';
 import { inspectKeyFile } from './key-file.ts';
 
-/** A key or another secret that not its owner alone may use. */
+/** A key or another secret that other users may read. */
 interface ExposedSecret {
   readonly path: string;
-  /** What is wrong, as a sentence. */
+  /** The problem, as a sentence. */
   readonly text: string;
 }
 
-/** The keys and files of passwords of these tunnels that others may use, as far as this user may judge them. */
+/** Finds the keys and password files of these tunnels that other users may read, as far as this user may judge them. */
 export async function exposedSecrets(tunnels: readonly TunnelSpec[]): Promise<readonly ExposedSecret[]> {
   const servers = tunnels.flatMap((tunnel) => [tunnel, ...tunnel.jumps]);
   const paths = servers.flatMap(({ identityFiles, passphraseFile, passwordFile }) => [
@@ -25,7 +25,7 @@ export async function exposedSecrets(tunnels: readonly TunnelSpec[]): Promise<re
     const found = path === null ? null : await statsOf(path);
     if (path === null || found === null) continue;
     const mode = found.mode & 0o777;
-    // The group of somebody else's file may be that of the service.
+    // The group of another user's file may be the service's.
     if ((mode & (isMine(found) ? 0o077 : 0o007)) === 0 || (await isPublicKey(path))) continue;
     const text = `${path} has mode ${mode.toString(8).padStart(4, '0')}, so that others can use it`;
     exposed.push({ path, text });
@@ -33,13 +33,15 @@ export async function exposedSecrets(tunnels: readonly TunnelSpec[]): Promise<re
   return exposed;
 }
 
-/** Of a file that this user owns or, as root, may change; else null. */
+/** The mode of a file that this user owns or, as root, may change; else null. */
 export async function modeOf(path: string): Promise<number | null> {
   const stats = await statsOf(path);
   return stats !== null && isMine(stats) ? stats.mode & 0o777 : null;
 }
 
-/** Null also for what is no file: somebody's ~/.ssh or /dev/null, named in the place of a key, would be of no use with mode 0600. */
+/**
+ * Null also for anything but a file: mode 0600 would break a ~/.ssh or /dev/null that is configured in place of a key.
+ */
 async function statsOf(path: string): Promise<Stats | null> {
   const stats = await stat(path).catch(() => null);
   return stats?.isFile() === true ? stats : null;
@@ -49,7 +51,7 @@ function isMine({ uid }: Stats): boolean {
   return uid === process.getuid?.() || process.getuid?.() === 0;
 }
 
-/** One that is named by mistake is no secret, and the login says so. */
+/** A public key that is configured by mistake is no secret, and the login reports it. */
 async function isPublicKey(path: string): Promise<boolean> {
   const isPublic = async ({ handle }: OpenFile) =>
     inspectKeyFile(await readAtMost(handle, MAX_PUBLIC_KEY_BYTES)).kind === 'public';

@@ -4,18 +4,18 @@ import type { TunnelSpec } from '../../model/spec.ts';
 import { openKey } from './open-key.ts';
 
 /**
- * What tunnels remember from one attempt to the next. Keys, because decrypting one at every attempt costs too much: an entry
- * stands for exactly these bytes and this passphrase, so a file that was mended or replaced is seen at once, failures
- * included. And notes, because each is worth one warning and not one a minute.
+ * Remembers, from one attempt to the next: keys, because decrypting one at every attempt costs too much (an entry
+ * stands for exactly these bytes and this passphrase, so that a repaired or replaced file is noticed at once, failures
+ * included); and notes, because each is worth one warning and not one a minute.
  */
 export interface IdentityCache {
-  /** As openKey(). `passphraseFile` tells tunnels apart that open one file in different ways. */
+  /** As openKey(). `passphraseFile` distinguishes tunnels that open one file in different ways. */
   open(bytes: Buffer, passphrase: string | null, path: string, passphraseFile: string | null): Promise<ParsedKey>;
   /** Forgets the keys of a file that may no longer be used. */
   drop(path: string): void;
-  /** Which of these notes were not there at the last attempt; `whose` is the tunnel's name, and more after a space. */
+  /** Those of these notes that are new since the last attempt; `whose` begins with the tunnel's name and a space. */
   newNotes(whose: string, notes: readonly string[]): readonly string[];
-  /** Forgets everything but what these tunnels need: no secret stays in memory for nothing. */
+  /** Forgets everything that these tunnels do not need: no secret stays in memory without a use. */
   retain(tunnels: readonly Pick<TunnelSpec, 'name' | 'identityFiles' | 'jumps'>[]): void;
 }
 
@@ -61,7 +61,7 @@ export function createIdentityCache(): IdentityCache {
 interface Entry {
   readonly path: string;
   readonly digest: string;
-  /** Also of one that could not be opened: who comes next need not try. */
+  /** Rejected for a key that cannot be opened, which is not tried again. */
   readonly key: Promise<ParsedKey>;
 }
 

@@ -4,7 +4,10 @@ import { readPrivateFile } from './secret-file.ts';
 import type { IdentityCache } from './identity-cache.ts';
 import { inspectKeyFile, parsePublicBlob, type KeyFile } from './key-file.ts';
 
-/** A file's private key, or why not, with its public half if that can be found: the agent may hold the key. */
+/**
+ * The private key of a file, or the problem with it, and its public half where that can be found: the agent may have
+ * the key.
+ */
 export async function loadIdentityFile(
   path: string,
   passphraseFile: string | null,
@@ -40,7 +43,7 @@ async function readPublicKey(path: string): Promise<ParsedKey | null> {
   try {
     return publicHalf(inspectKeyFile((await readPrivateFile(path, 'identityFile')).bytes));
   } catch {
-    return null; // it is a courtesy of ssh-keygen, not needed
+    return null; // ssh-keygen writes it, but it is not needed
   }
 }
 

@@ -1,12 +1,12 @@
 import ssh2, { type ParsedKey } from '#ssh2';
 import { readOpensshKeyHeader, type OpensshKeyHeader } from './openssh-key.ts';
 
-/** What a file is, as far as that shows without a passphrase. */
+/** The kind of a key file, as far as it shows without a passphrase. */
 export type KeyFile =
   | { readonly kind: 'openssh'; readonly text: string; readonly encrypted: boolean; readonly header: OpensshKeyHeader }
   | { readonly kind: 'pem'; readonly text: string; readonly encrypted: boolean }
   | { readonly kind: 'public'; readonly key: ParsedKey | null }
-  /** `reason` continues a sentence that begins with the path: what it is and what to do. */
+  /** `reason` continues a sentence that begins with the path: the problem, and what to do. */
   | { readonly kind: 'unsupported'; readonly reason: string };
 
 export function inspectKeyFile(bytes: Buffer): KeyFile {
@@ -32,7 +32,7 @@ export function inspectKeyFile(bytes: Buffer): KeyFile {
   return unsupported('holds no private key in OpenSSH or PEM format: make one with `ssh-keygen -t ed25519`');
 }
 
-/** A public key as it travels, or null where ssh2 cannot use its type (security keys, certificates). */
+/** A public key blob, or null where ssh2 cannot use its type (security keys, certificates). */
 export function parsePublicBlob(blob: Buffer): ParsedKey | null {
   const key = ssh2.utils.parseKey(blob);
   return key instanceof Error ? null : key;
@@ -42,14 +42,15 @@ export function parsePublicBlob(blob: Buffer): ParsedKey | null {
 const PUBLIC_LINE = /^((?:ssh|ecdsa|sk-ssh|sk-ecdsa)-[\w.@-]+) +(AAAA[\w+/=]+)/;
 
 /**
- * The first private key of a PEM file (RFC 7468), null where there is none. What comes before (parameters of a curve, attributes of a
- * PKCS#12 export) is not ours to read. Not by one expression: a file full of beginnings without an end would take it minutes.
+ * Finds the first private key of a PEM file (RFC 7468); null where there is none. Blocks before it (parameters of a
+ * curve, attributes of a PKCS#12 export) are skipped. Uses no single regular expression: a file full of begin lines
+ * without an end would take it minutes.
  */
 function privateBlock(text: string): { readonly label: string; readonly text: string } | null {
   const tried = new Set<string>();
   for (const begin of text.matchAll(/-----BEGIN ((?:[A-Z0-9]{1,16} )?)PRIVATE KEY-----/g)) {
     const label = begin[1] ?? '';
-    // Where no end follows the first beginning, none follows the others.
+    // Where no end follows the first begin line, none follows the later ones.
     if (tried.has(label)) continue;
     if (tried.size === MAX_LABELS) return null;
     tried.add(label);
@@ -92,7 +93,7 @@ function inspectOpenssh(text: string): KeyFile {
 
 export const DSA = 'is a DSA key, which servers no longer accept: make one with `ssh-keygen -t ed25519`';
 
-/** The type as an SSH string, and then the numbers: signkey.c and dropbearkey(1) of Dropbear. */
+/** The type as an SSH string, then the numbers: signkey.c and dropbearkey(1) of Dropbear. */
 const DROPBEAR = /^\0\0\0[\x07\x0b\x13](?:ssh-(?:rsa|dss|ed25519)|ecdsa-sha2-)/;
 
 function unsupported(reason: string): KeyFile {

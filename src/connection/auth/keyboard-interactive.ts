@@ -1,8 +1,8 @@
 import type { KeyboardInteractiveAuthMethod } from 'ssh2';
 
 /**
- * Keyboard-interactive (RFC 4256) without a keyboard: the first hidden prompt gets the password, all others an empty answer.
- * The password is not repeated: a second hidden prompt asks for something that we do not have.
+ * Answers keyboard-interactive (RFC 4256) without a keyboard: the first hidden prompt gets the password, all others an
+ * empty answer. The password is not repeated: a second hidden prompt asks for something else.
  */
 export function answerPrompts(password: string, giveUp: () => void): KeyboardInteractiveAuthMethod['prompt'] {
   let rounds = 0;
@@ -20,8 +20,8 @@ export function answerPrompts(password: string, giveUp: () => void): KeyboardInt
   };
 }
 
-/** A server may ask for ever; one that checks a password asks once, and once more for what is left to say. */
+/** A server may ask for ever; a check of a password takes one round, and one more for a final message. */
 const MAX_ROUNDS = 3;
 
-/** A longer form is not a question for a password but, say, for a new one. */
+/** A longer form asks for something else, such as a new password. */
 const MAX_PROMPTS = 2;

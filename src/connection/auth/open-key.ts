@@ -6,17 +6,17 @@ import { inspectKeyFile } from './key-file.ts';
 import { parsePrivateKey, unreadable } from './private-key.ts';
 import { signed, signingInThread, type SigningKey } from './sign.ts';
 
-/** A key file, and what opens it. */
+/** A key file and its passphrase. */
 interface KeySource {
   readonly bytes: Uint8Array;
-  /** For an encrypted one. */
+  /** For an encrypted key. */
   readonly passphrase: string | null;
   readonly path: string;
 }
 
 /**
- * As parsePrivateKey(), for the daemon: nothing in a key holds its event loop. How much work it is to decrypt one its file says
- * (`ssh-keygen -a`), so that happens in a thread; where none is to be had, it does hold the loop.
+ * As parsePrivateKey(), without blocking the event loop: the file itself determines how much work its decryption is
+ * (`ssh-keygen -a`), so that runs in a thread; where none can be started, it does block.
  */
 export async function openKey(source: KeySource): Promise<ParsedKey> {
   const key = source.passphrase === null || isCheap(source) ? parse(source) : await decrypt(source);
@@ -27,7 +27,7 @@ function parse({ bytes, passphrase, path }: KeySource): ParsedKey {
   return parsePrivateKey(Buffer.from(bytes), passphrase, path);
 }
 
-/** Of OpenSSH's own format with one round, and of PEM as it was before PKCS #8, the derivation is next to nothing. */
+/** The key derivation of OpenSSH's format with one round, and of PEM before PKCS #8, costs next to nothing. */
 function isCheap({ bytes }: KeySource): boolean {
   const file = inspectKeyFile(Buffer.from(bytes));
   if (file.kind === 'openssh') return file.header.rounds <= 1;
@@ -48,7 +48,7 @@ async function decrypt(source: KeySource): Promise<ParsedKey> {
   }
 }
 
-/** `-a 100` takes 1.5 s on a PC and fifteen on a small computer. */
+/** `-a 100` takes 1.5 s on a PC and 15 s on a small computer. */
 const LIMITS = { ms: 60_000, mib: 128 };
 
 function tooMuchWork(path: string, cause: Error): TunnelFailure {
@@ -59,7 +59,7 @@ function tooMuchWork(path: string, cause: Error): TunnelFailure {
   );
 }
 
-/** A key as it can be handed from one thread to another, or why there is none. */
+/** A key in a form that threads can exchange, or the reason why there is none. */
 type Decrypted =
   { readonly pem: string; readonly comment: string } | { readonly code: FailureCode; readonly message: string };
 
@@ -74,7 +74,10 @@ export function decryptKey(source: KeySource): Decrypted {
   }
 }
 
-/** A key that cannot sign would end the whole connection when its turn comes, instead of giving way to the next. */
+/**
+ * Signs once for a test: a key that cannot sign would end the whole connection when its turn comes, instead of giving
+ * way to the next.
+ */
 async function checked(key: SigningKey, path: string): Promise<ParsedKey> {
   const probe = Buffer.from('probe');
   // Not SHA-1, ssh2's default for RSA: some systems forbid it.

@@ -1,17 +1,17 @@
 import { randomBytes } from 'node:crypto';
 
-/** What an OpenSSH private key file tells without its passphrase (PROTOCOL.key in OpenSSH's sources). */
+/** The unencrypted header of an OpenSSH private key file (PROTOCOL.key in OpenSSH's sources). */
 export interface OpensshKeyHeader {
   readonly cipher: string;
   /** `none` where the key is not encrypted. */
   readonly kdf: string;
-  /** Of bcrypt: each takes 15 ms on a PC. 0 where the key is not encrypted. */
+  /** Rounds of bcrypt: each takes 15 ms on a PC. 0 where the key is not encrypted. */
   readonly rounds: number;
   readonly keyType: string;
   readonly publicBlob: Buffer;
 }
 
-/** Reads the open part of the base64 body; null where it is damaged, or holds another number of keys than one. */
+/** Reads the header from the decoded body; null where it is damaged, or holds another number of keys than one. */
 export function readOpensshKeyHeader(body: Buffer): OpensshKeyHeader | null {
   if (!body.subarray(0, MAGIC.length).equals(MAGIC)) return null;
   const cipher = readString(body, MAGIC.length);
@@ -37,10 +37,10 @@ function roundsIn(options: Buffer): number {
   return salt !== null && options.length >= salt.end + 4 ? options.readUInt32BE(salt.end) : 0;
 }
 
-/** An unencrypted OpenSSH private key file from the two halves of an Ed25519 key, 32 bytes each. */
+/** Writes an unencrypted OpenSSH private key file from the two halves of an Ed25519 key, 32 bytes each. */
 export function encodeEd25519(seed: Buffer, publicKey: Buffer, comment = ''): string {
   const type = string(Buffer.from('ssh-ed25519'));
-  const check = randomBytes(4); // twice the same number shows that a decryption went well
+  const check = randomBytes(4); // twice the same number shows that a decryption succeeded
   const secret = Buffer.concat([
     check,
     check,

@@ -6,8 +6,8 @@ import { DSA, inspectKeyFile } from './key-file.ts';
 import { encodeEd25519 } from './openssh-key.ts';
 
 /**
- * The private key in a file's content; `path` is for messages. It blocks: the key derivation of an encrypted key takes 300 ms on a
- * PC, or as long as the file says, which is what openKey() is for.
+ * Parses the content of a private key file; `path` is for messages. It blocks: the key derivation of an encrypted key
+ * takes 300 ms on a PC, or as long as the file determines; see openKey().
  */
 export function parsePrivateKey(bytes: Buffer, passphrase: string | null, path: string): ParsedKey {
   const file = inspectKeyFile(bytes);
@@ -21,7 +21,7 @@ export function parsePrivateKey(bytes: Buffer, passphrase: string | null, path: 
   if (file.encrypted && passphrase === null) {
     throw new TunnelFailure('key-passphrase', `identityFile ${path} is encrypted and there is no passphraseFile`);
   }
-  // An open key is not decrypted, whatever passphrase other keys have.
+  // An unencrypted key needs none, whatever passphrase other keys have.
   const secret = file.encrypted ? passphrase : null;
   return file.kind === 'openssh' ? parseOpenssh(file.text, secret, path) : parsePem(file.text, secret, path);
 }
@@ -29,7 +29,7 @@ export function parsePrivateKey(bytes: Buffer, passphrase: string | null, path: 
 function parseOpenssh(text: string, passphrase: string | null, path: string): ParsedKey {
   const key = ssh2.utils.parseKey(text, passphrase ?? undefined);
   if (!(key instanceof Error)) return key;
-  // The first is of ssh2 and ciphers without authentication, the second of OpenSSL and AES-GCM.
+  // The first text is ssh2's, for ciphers without authentication, the second OpenSSL's, for AES-GCM.
   if (/integrity check failed|unable to authenticate/.test(key.message) && passphrase !== null) {
     throw wrongPassphrase(path, key);
   }
@@ -37,8 +37,8 @@ function parseOpenssh(text: string, passphrase: string | null, path: string): Pa
 }
 
 /**
- * PKCS#1, SEC1 and PKCS#8, encrypted or not. OpenSSL reads them all and checks what it decrypts; ssh2 reads no PKCS#8, and
- * takes much for a key that was decrypted with the wrong passphrase.
+ * PKCS#1, SEC1 and PKCS#8, encrypted or not. OpenSSL reads them all and checks what it decrypts; ssh2 reads no PKCS#8,
+ * and accepts as a key much that was decrypted with the wrong passphrase.
  */
 function parsePem(text: string, passphrase: string | null, path: string): ParsedKey {
   let key: KeyObject;
@@ -54,12 +54,12 @@ function parsePem(text: string, passphrase: string | null, path: string): Parsed
 }
 
 /**
- * A cipher that OpenSSL keeps out of its default provider (single DES). The similar ERR_OSSL_UNSUPPORTED is what one wrong
- * passphrase in 250 gives: its padding looks right by chance.
+ * A cipher outside OpenSSL's default provider (single DES). The similar ERR_OSSL_UNSUPPORTED is the result of one wrong
+ * passphrase in 250, whose padding looks right by chance.
  */
 const CIPHER_UNKNOWN = 'ERR_OSSL_EVP_UNSUPPORTED';
 
-/** A key of OpenSSL in a form that ssh2 reads. */
+/** Converts a key of OpenSSL to a form that ssh2 reads. */
 function convert(key: KeyObject, path: string): string {
   const type: string = key.asymmetricKeyType ?? 'unknown';
   switch (type) {

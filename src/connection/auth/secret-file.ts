@@ -8,7 +8,7 @@ import { readWhole, withFile } from '../../lib/files/open-file.ts';
 
 export type SecretFileKind = 'passphraseFile' | 'passwordFile' | 'proxyPasswordFile';
 
-/** First line of a file that only its owner may read. */
+/** Reads the first line of a file that only its owner may read. */
 export async function readSecretFile(path: string, what: SecretFileKind): Promise<string> {
   const { bytes, exposure } = await readPrivateFile(path, what);
   if (exposure !== null) throw exposure;
@@ -21,13 +21,13 @@ export async function readSecretFile(path: string, what: SecretFileKind): Promis
 
 export interface PrivateFile {
   readonly bytes: Buffer;
-  /** Why the content must not be used as a secret: others can read it. Null where they cannot. */
+  /** The reason for which the content must not be used: other users can read it. Null where they cannot. */
   readonly exposure: TunnelFailure | null;
 }
 
 /**
- * Reads a small regular file and judges who else may read it. `what` is the option that names the file, for messages. Where
- * the file is root's, and the service was handed a copy of it, the copy is read.
+ * Reads a small regular file and checks which other users may read it. `what` is the option that names the file, for
+ * messages. Where the file is root's, the service's copy of it is read, if there is one.
  */
 export async function readPrivateFile(path: string, what: SecretFileKind | 'identityFile'): Promise<PrivateFile> {
   const fail = (text: string, cause?: unknown) =>
@@ -51,7 +51,7 @@ export async function readPrivateFile(path: string, what: SecretFileKind | 'iden
   }
 }
 
-/** To give the file away would harm where a person has only left sudo away. */
+/** Giving the file away would do harm where only sudo was forgotten. */
 const DENIED =
   'For a command that you ran yourself, put sudo in front. The daemon needs a file of its own user, with mode 0600; an installed service one of root in /etc/tunneld, and `sudo tunneld reload` after a new one.';
 
@@ -59,7 +59,7 @@ const NOT_HANDED_OVER = "is root's, and the service has no copy of it yet: `sudo
 
 type Fail = (text: string, cause?: unknown) => TunnelFailure;
 
-/** `path` is what is read, `name` the path that people know it by. */
+/** `path` is what is read, `name` the path that people know. */
 async function readFile(path: string, name: string, fail: Fail): Promise<PrivateFile> {
   try {
     return await withFile(path, async (file) => {
@@ -87,22 +87,22 @@ const REASONS: Readonly<Record<string, string>> = {
   ENXIO: 'is not a regular file',
 };
 
-/** True where a file that could not be read is simply not there. */
+/** Whether a file could not be read because it does not exist. */
 export function isMissing(failure: TunnelFailure): boolean {
   const code = errorCode(failure.cause);
   return code === 'ENOENT' || code === 'ENOTDIR';
 }
 
 /**
- * As ssh judges it (sshkey_perm_ok in OpenSSH's authfile.c): our own file must be closed to group and others. A file of
- * somebody else that we can read is theirs to protect. systemd hands credentials over as 0400 or, since version 253, as 0440.
+ * As ssh checks it (sshkey_perm_ok in OpenSSH's authfile.c): our own file must be closed to group and others; a file of
+ * another user that we can read is that user's to protect. systemd makes credentials 0400 or, since version 253, 0440.
  */
 export function isExposed(stats: Pick<Stats, 'uid' | 'mode'>, uid: number | undefined, credential: boolean): boolean {
   if (stats.uid !== uid) return false;
   return (stats.mode & (credential ? 0o037 : 0o077)) !== 0;
 }
 
-/** Whether systemd put the file there for this service (LoadCredential= in systemd.exec(5)). */
+/** Whether systemd created the file for this service (LoadCredential= in systemd.exec(5)). */
 function isCredential(path: string, directory: string | undefined): boolean {
   return directory !== undefined && directory !== '' && resolve(path).startsWith(resolve(directory) + sep);
 }

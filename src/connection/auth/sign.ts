@@ -1,7 +1,9 @@
 import { createPrivateKey, sign } from 'node:crypto';
 import type { ParsedKey } from 'ssh2';
 
-/** A private key, for ssh2 (packaging/ssh2-replacements.mjs): where it has `signLater`, that is called in the place of `sign`. */
+/**
+ * A private key for ssh2 (packaging/ssh2-replacements.mjs): `signLater`, where present, is called in place of `sign`.
+ */
 export interface SigningKey extends ParsedKey {
   signLater?: SignLater;
 }
@@ -13,7 +15,10 @@ type SignLater = (
   failed: (error: Error) => void,
 ) => void;
 
-/** Makes an RSA key sign in Node's threads: it takes 0.3 s with 16384 bits on a PC, and 0.1 s with 4096 on a small computer. */
+/**
+ * Makes an RSA key sign in Node's threads: that takes 0.3 s with 16384 bits on a PC, and 0.1 s with 4096 on a small
+ * computer.
+ */
 export function signingInThread(key: ParsedKey): SigningKey {
   if (key.type !== 'ssh-rsa') return key;
   const privateKey = createPrivateKey(key.getPrivatePEM());
@@ -26,13 +31,14 @@ export function signingInThread(key: ParsedKey): SigningKey {
       try {
         done(signature);
       } catch {
-        // The connection ended meanwhile, and ssh2's zlib throws at whoever still writes; others know why.
+        // The connection ended meanwhile, and ssh2's zlib throws on a write; the connection's failure is reported
+        // elsewhere.
       }
     });
   return Object.assign(key, { signLater });
 }
 
-/** The signature, or what was wrong. */
+/** Resolves with the signature, or rejects. */
 export function signed(signLater: SignLater, data: Buffer, hash: string): Promise<Buffer | Error> {
   return new Promise((resolve) => signLater(data, hash, resolve, resolve));
 }

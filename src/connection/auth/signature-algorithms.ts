@@ -2,9 +2,9 @@ import type { Client } from 'ssh2';
 import { internalsOf } from '../ssh2/protocol/internals.ts';
 
 /**
- * Has RSA keys sign with these algorithms alone (ssh_config(5), PubkeyAcceptedAlgorithms). ssh2 chooses among what the server says
- * that it takes (RFC 8308, server-sig-algs), and takes SHA-1 where it says nothing: so it hears of the allowed ones only. To be
- * called right after client.connect().
+ * Limits RSA signatures to these algorithms (ssh_config(5), PubkeyAcceptedAlgorithms). ssh2 chooses among those that
+ * the server announces (RFC 8308, server-sig-algs), and uses SHA-1 where it announces none: so ssh2 is shown the
+ * allowed ones only. Call right after client.connect().
  */
 export function limitSignatures(client: Client, allowed: readonly string[]): void {
   const { _protocol: protocol } = internalsOf(client);
@@ -13,7 +13,7 @@ export function limitSignatures(client: Client, allowed: readonly string[]): voi
   let heard = false;
   const report = (announced: readonly string[]) => {
     heard = true;
-    // A server that knows them and does not say so (OpenSSH 7.4): ssh2 would add them to whatever it hears.
+    // OpenSSH 7.4 knows them and does not announce them: ssh2 would add them to any announcement.
     const implied = (protocol._compatFlags & IMPLY_RSA_SHA2) === 0 ? [] : ['rsa-sha2-256', 'rsa-sha2-512'];
     protocol._compatFlags &= ~IMPLY_RSA_SHA2;
     hear(protocol, [{ name: SIGNATURES, algs: [...implied, ...announced].filter((name) => allowed.includes(name)) }]);

@@ -1,9 +1,10 @@
 import { join, relative, resolve } from 'node:path';
 
 /**
- * Where copies of a file below the service's configuration directory may be, the newest first; none for other files, and outside of
- * the service. systemd makes one at each start: the unit's `LoadCredential=etc:/etc/tunneld` names each file `etc_` and its path with
- * `_` for `/`, and leaves hidden ones out. Root makes one under the same name at each reload.
+ * The paths of possible copies of a file below the service's configuration directory, the newest first; none for other
+ * files, and outside the service. systemd makes one at each start: the unit's `LoadCredential=etc:/etc/tunneld` names
+ * each file `etc_` and its path with `_` for `/`, and leaves hidden ones out. Root makes one under the same name at
+ * each reload.
  */
 export function copiesOf(path: string, env: Readonly<Record<string, string | undefined>>): readonly string[] {
   const credentials = env['CREDENTIALS_DIRECTORY'];
@@ -13,14 +14,14 @@ export function copiesOf(path: string, env: Readonly<Record<string, string | und
   return name === null ? [] : [join(handedOver, name), join(credentials, name)];
 }
 
-/** What the copy of a file below that directory is called, or null where it has none. */
+/** The name of the copy of a file below that directory; null where it has none. */
 export function copyName(path: string, directory: string): string | null {
   const below = relative(resolve(directory), resolve(path));
   const parts = below.split('/');
   return below === '' || parts.some((part) => part.startsWith('.')) ? null : `etc_${parts.join('_')}`;
 }
 
-/** systemd.exec(5): several directories are separated by colons. */
+/** Several directories are separated by colons (systemd.exec(5)). */
 function firstOf(directories: string | undefined): string | null {
   return directories?.split(':')[0] || null;
 }

@@ -9,11 +9,11 @@ import type { KnownHostsEntry } from './parse.ts';
 export interface HostQuery {
   /** The name that is looked up and written: the alias, `host`, or `[host]:port` for a port other than 22. */
   readonly name: string;
-  /** For `[host]:port`, the bare host, whose key is accepted too where nothing is known of that port; otherwise null. */
+  /** For `[host]:port`, the bare host, whose key is accepted too where that port has none; otherwise null. */
   readonly withoutPort: string | null;
 }
 
-/** The query for a server. With an alias (HostKeyAlias) host and port do not matter, as in ssh. */
+/** The query for a server. With an alias (HostKeyAlias) host and port are ignored, as in ssh. */
 export function hostQuery(host: string, port: number, alias: string | null): HostQuery {
   if (alias !== null) return { name: lowerCase(alias), withoutPort: null };
   const name = canonicalHost(host);
@@ -29,7 +29,7 @@ function canonicalHost(host: string): string {
   return new SocketAddress({ address: host.slice(0, zoneAt), family: 'ipv6' }).address + host.slice(zoneAt);
 }
 
-/** In steps, for inSlices(): the lines that say something of the host, in their order. A hashed line takes 10 µs on a PC. */
+/** In steps, for inSlices(): the lines about the host, in their order. A hashed line takes 10 µs on a PC. */
 export function* entriesAbout(
   entries: readonly KnownHostsEntry[],
   { name, withoutPort }: HostQuery,
@@ -43,19 +43,20 @@ export function* entriesAbout(
   return about;
 }
 
-/** What known_hosts says of a server that shows a key. */
+/** The result of a look-up of a server's key in known_hosts. */
 export type HostKeyVerdict =
   | { readonly type: 'known'; readonly entry: KnownHostsEntry }
-  /** Nothing is known of this host. A @cert-authority line that would apply is named, as certificates are not supported. */
+  /** The host has no key. A @cert-authority line that would apply is named, as certificates are not supported. */
   | { readonly type: 'unknown'; readonly certAuthority: KnownHostsEntry | null }
-  /** The host is known, by other keys only. */
+  /** The host has other keys only. */
   | { readonly type: 'changed'; readonly entries: readonly KnownHostsEntry[] }
   | { readonly type: 'revoked'; readonly entry: KnownHostsEntry };
 
 /**
- * Judges a key as OpenSSH's check_host_key does. `changed` includes the case that only keys of other types are known, so that
- * nobody can pass for a new host by showing another type. For `[host]:port` of which no key is known, the same key under the
- * bare host name is enough, while another key there means nothing: behind another port may be another machine.
+ * Checks a key as OpenSSH's check_host_key does. `changed` includes the case that only keys of other types are known,
+ * so that a server cannot pass for a new host by showing another type. For `[host]:port` without a key, the same key
+ * under the bare host name is enough, while another key there means nothing: behind another port may be another
+ * machine.
  *
  * Stricter than OpenSSH in one point: a key revoked for the bare host name is revoked on all its ports.
  */
@@ -78,9 +79,9 @@ export function checkHostKey(entries: readonly KnownHostsEntry[], query: HostQue
 }
 
 /**
- * The types of the keys that the host may show, in the order of the files and without duplicates. Asking for these first, as
- * OpenSSH does, keeps a server with several keys from showing one that is not known. Here too the bare host name stands in
- * for a port of which nothing is known.
+ * The types of the host's known keys, in the order of the files and without duplicates. Offering these first, as
+ * OpenSSH does, keeps a server with several keys from showing one that is not known. Here too the bare host name stands
+ * in for a port without a key.
  */
 export function knownKeyTypes(entries: readonly KnownHostsEntry[], query: HostQuery): readonly string[] {
   const named = acceptedTypes(entriesFor(entries, query.name));
@@ -101,8 +102,8 @@ function entriesFor(entries: readonly KnownHostsEntry[], name: string): readonly
 }
 
 /**
- * The line that makes the key known, as ssh writes it: plain, unhashed, without a comment or a line end. Throws for a name that
- * would mean something else in the file, and for a malformed key; like ssh, nobody may then accept the key for the first time.
+ * The line for a key as ssh writes it: plain, unhashed, without a comment or a line end. Throws for a name that would
+ * mean something else in the file, and for a malformed key; as with ssh, such a key cannot be accepted as new.
  */
 export function knownHostsLine(query: HostQuery, key: Buffer): string {
   const bare = query.withoutPort ?? query.name;
@@ -119,5 +120,5 @@ export function knownHostsLine(query: HostQuery, key: Buffer): string {
   return `${query.name} ${keyType} ${key.toString('base64')}`;
 }
 
-/** What is not plain text in the host field: OpenSSH's list, and the characters that end or join patterns. */
+/** Characters with a meaning in the host field: OpenSSH's list, and those that end or join patterns. */
 const SPECIAL = /[@?*#[\]|'"\\!,\s]/;

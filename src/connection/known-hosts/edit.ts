@@ -2,15 +2,15 @@ import { type HostMatcher, matchesHost } from './match.ts';
 import { type KnownHostsEntry, linesOf, readKnownHosts } from './parse.ts';
 
 export interface KnownHostsEdit {
-  /** Lines to add, without a line end; those that the text has already are not added again. */
+  /** Lines to add, without a line end; those that are present are not added again. */
   readonly add: readonly string[];
-  /** Whether this line is to go. */
+  /** Whether to remove this line. */
   readonly remove: (entry: KnownHostsEntry) => boolean;
 }
 
 /**
- * The text of a known_hosts file after the edit, in steps, for inSlices(); every other line, comments and unreadable ones included,
- * stays as it is.
+ * In steps, for inSlices(): the text of a known_hosts file after the edit. Every other line, comments and unreadable
+ * ones included, stays as it is.
  */
 export function* editKnownHosts(text: string, { add, remove }: KnownHostsEdit): Generator<undefined, string> {
   const removed = new Set<number>();
@@ -28,7 +28,7 @@ export function* editKnownHosts(text: string, { add, remove }: KnownHostsEdit): 
   return `${kept.join('\n')}${yield* missingLines(kept.join('\n'), add)}`;
 }
 
-/** In steps: what has to be added to a text so that all of these lines stand in it. */
+/** In steps: what to append to a text so that it contains all of these lines. */
 export function* missingLines(text: string, wanted: readonly string[]): Generator<undefined, string> {
   const missing = new Set(wanted);
   for (const line of linesOf(text)) {
@@ -41,8 +41,8 @@ export function* missingLines(text: string, wanted: readonly string[]): Generato
 }
 
 /**
- * Whether a line is about this name alone. One with several names, with wildcards or a negation says something about other hosts
- * too, and is left to people, as OpenSSH leaves it (clientloop.c, hostkeys_find).
+ * Whether a line is about this name alone. A line with several names, with wildcards or a negation concerns other hosts
+ * too, and is not touched, as in OpenSSH (clientloop.c, hostkeys_find).
  */
 export function isAboutOnly(hosts: HostMatcher, name: string): boolean {
   if (hosts.type === 'hashed') return matchesHost(hosts, name);

@@ -12,7 +12,7 @@ import { editKnownHosts, missingLines, type KnownHostsEdit } from './edit.ts';
 import { readKnownHosts, type KnownHosts } from './parse.ts';
 
 /**
- * Reads several known_hosts files into one list, in their order. A missing file is an empty one; one that cannot be read is a
+ * Reads several known_hosts files into one list, in their order. A missing file is an empty one; an unreadable one is a
  * problem of line 0, after which a host that seems unknown may be known all the same.
  */
 export async function loadKnownHosts(files: readonly string[]): Promise<KnownHosts> {
@@ -27,7 +27,7 @@ async function loadFile(file: string): Promise<KnownHosts> {
   try {
     const { text, cut } = await withFile(file, readOpenFile);
     const { entries, problems } = await inSlices(readKnownHosts(text, file));
-    // What stands before the bound still counts: a file that grew too large must not make every host unknown.
+    // The part before the limit still counts: a file that grew too large must not make every host unknown.
     return cut ? { entries, problems: [...problems, { file, line: 0, message: TOO_LARGE }] } : { entries, problems };
   } catch (error) {
     if (errorCode(error) === 'ENOENT') return { entries: [], problems: [] };
@@ -42,27 +42,27 @@ async function loadFile(file: string): Promise<KnownHosts> {
 
 interface ReadText {
   readonly text: string;
-  /** Whether the file goes on after this. */
+  /** Whether the file is longer than this. */
   readonly cut: boolean;
 }
 
 /**
- * Adds the lines that the file does not have yet. Creates it (mode 0600) and its folder (0700) where they are missing, and
- * follows symbolic links, as ssh does. The lines are on disk when the promise is fulfilled.
+ * Appends the lines that the file does not have yet. Creates it (mode 0600) and its directory (0700) where they are
+ * missing, and follows symbolic links, as ssh does. The lines are on disk when the promise is fulfilled.
  */
 export async function appendKnownHosts(file: string, lines: readonly string[]): Promise<void> {
   await inTurn(() => append(file, lines));
 }
 
 /**
- * Edits an existing file: it is replaced whole, with its owner and mode, so that a loss of power leaves the old text or the new
- * one. False where the file does not exist or would not change.
+ * Edits an existing file: it is replaced atomically, keeping its owner and mode. Resolves with false where the file
+ * does not exist or would not change.
  */
 export async function rewriteKnownHosts(file: string, edit: KnownHostsEdit): Promise<boolean> {
   return await inTurn(() => rewrite(file, edit));
 }
 
-/** Writes of this process follow one another: two tunnels to one new server would otherwise both add its key. */
+/** Writes of this process run one after another: otherwise two tunnels to one new server would both add its key. */
 const inTurn = createQueue();
 
 async function rewrite(file: string, edit: KnownHostsEdit): Promise<boolean> {
@@ -97,7 +97,7 @@ async function append(file: string, lines: readonly string[]): Promise<void> {
     const handle = await openForAppending(file);
     try {
       const stats = await handle.stat();
-      // /dev/null, to which people's links lead, is nobody's secret.
+      // /dev/null, a common target of links, holds no secret.
       if (stats.isFile()) checkOpened(file, handle.fd, stats);
       await appendTo({ handle, stats }, lines);
     } finally {
@@ -116,7 +116,7 @@ async function openForAppending(file: string): Promise<FileHandle> {
     constants.O_CREAT |
     constants.O_NONBLOCK |
     ((await isOfAnotherUser(dirname(file))) ? constants.O_NOFOLLOW : 0);
-  // In the folder that was judged: else a link that is put there meanwhile would have root make a file elsewhere.
+  // In the directory that was checked: a link swapped in meanwhile would make root create a file elsewhere.
   const openIt = () => inDirectory(dirname(file), (folder) => open(folder.at(basename(file)), flags, 0o600));
   try {
     return await openIt();
@@ -127,7 +127,7 @@ async function openForAppending(file: string): Promise<FileHandle> {
   }
 }
 
-/** Root must not be led by a link of a service's user to write into a file of the system's. */
+/** A link of a service's user must not lead root to write into a file of the system. */
 async function isOfAnotherUser(folder: string): Promise<boolean> {
   if (process.getuid?.() !== 0) return false;
   checkForeignLinks(join(folder, 'known_hosts'));
@@ -137,7 +137,7 @@ async function isOfAnotherUser(folder: string): Promise<boolean> {
   );
 }
 
-/** Only the last folder (`~/.ssh`): without a home there is something wrong that must not be papered over. */
+/** Creates only the last directory (`~/.ssh`): a missing home is a fault that must not be hidden. */
 async function makeFolder(folder: string): Promise<void> {
   try {
     await inDirectory(dirname(folder), (home) => mkdir(home.at(basename(folder)), 0o700));
@@ -157,16 +157,16 @@ async function appendTo(file: OpenFile, lines: readonly string[]): Promise<void>
 }
 
 async function readOpenFile({ handle, stats }: OpenFile): Promise<ReadText> {
-  // known_hosts as a link to /dev/null is the common way to have none.
+  // A link to /dev/null is the common way to disable known_hosts.
   if (stats.isCharacterDevice()) return { text: '', cut: false };
   if (!stats.isFile()) throw new Error(stats.isDirectory() ? 'it is a directory' : 'it is not a file');
   const bytes = await readAtMost(handle, Math.min(stats.size, MAX_BYTES));
   const cut = stats.size > MAX_BYTES;
-  // The last line may be a part of one.
+  // The last line may be cut.
   return { text: (cut ? bytes.subarray(0, bytes.lastIndexOf('\n') + 1) : bytes).toString('utf8'), cut };
 }
 
-/** A file of which only a part was read is never written anew. */
+/** A file that was not read to its end is never rewritten. */
 function whole({ text, cut }: ReadText): string {
   if (cut) throw new Error(`it ${TOO_LARGE}`);
   return text;

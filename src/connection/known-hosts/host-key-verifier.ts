@@ -11,22 +11,23 @@ import { checkHostKey, entriesAbout, hostQuery, knownHostsLine, knownKeyTypes, t
 import { loadRevokedKeys } from './revoked-keys.ts';
 import type { ServerSpec } from '../../model/spec.ts';
 
-/** What one connection needs to judge its server's host key. Everything is in memory: the judgement must come at once. */
+/** Verifies the host key of one connection's server. Everything is in memory: ssh2 needs the result at once. */
 export interface HostKeyVerifier {
   readonly knownKeyTypes: readonly string[];
-  /** Takes down the server's own address before it shows its key; where something else lies between, there is none. */
+  /** Adds the server's own address before it shows its key; there is none behind a jump host or proxy. */
   addAddress(address: string): Promise<void>;
-  /** What of known_hosts could not be read, where the host was not found in the rest of it. */
+  /** The parts of known_hosts that could not be read, where the host was not found in the rest. */
   unread(): readonly string[];
-  /** Null is trust. Called on the first key exchange and on every later one. */
+  /** Null where the key is trusted. Called on the first key exchange and on every rekey. */
   verify(key: Buffer): TunnelFailure | null;
   /** True when the key was found in known_hosts or written there; a password is sent to no other server. */
   trusted(): boolean;
-  /** The server has proven to own its key: writes one accepted as new, as ssh does. */
+  /** The server has proven to own its key: writes a key that was accepted as new, as ssh does. */
   proven(): Promise<void>;
   /**
-   * All keys that the server has proven to own: those not known yet are learnt, so that a rotation locks nobody out, and those that
-   * it has no longer are forgotten, so that a stolen one is of no use (UpdateHostKeys in ssh_config(5)).
+   * Gets all keys that the server has proven to own: new ones are added, so that a rotation locks nothing out, and
+   * those that the server no longer has are removed, so that a stolen one is of no use (UpdateHostKeys in
+   * ssh_config(5)).
    */
   learn(keys: readonly Buffer[]): Promise<void>;
 }
@@ -41,7 +42,7 @@ export async function prepareHostKeyVerifier(spec: ServerSpec, log: Logger): Pro
     query,
     loaded,
     revocation: await loadRevokedKeys(spec.revokedHostKeys),
-    // The rest of the files is of no use to one connection: what is asked at once has few lines to look at.
+    // One connection needs no other lines, and few lines make the synchronous look-up fast.
     entries: await inSlices(entriesAbout(loaded.entries, query)),
   });
 }
@@ -75,7 +76,7 @@ class KnownHostsVerifier implements HostKeyVerifier {
   async addAddress(address: string): Promise<void> {
     const { spec, query, loaded } = this.#known;
     const about = hostQuery(address, spec.port, null);
-    // As ssh, which asks known_hosts for no address of this machine itself (sshconnect.c, sockaddr_is_local).
+    // As ssh, which looks up no address of the machine itself (sshconnect.c, sockaddr_is_local).
     if (!spec.checkHostIP || isLoopbackAddress(address) || about.name === query.name) return;
     this.#byAddress = { query: about, entries: await inSlices(entriesAbout(loaded.entries, about)) };
   }
@@ -91,7 +92,7 @@ class KnownHostsVerifier implements HostKeyVerifier {
     this.#shown = key;
     if (verdict.type === 'known') return null;
     const failure = this.#explain(verdict, query, key);
-    // Whoever asks for no check wants to reach what is new to him, and not what takes the place of what he knows.
+    // StrictHostKeyChecking `no` accepts a new host, but not a changed key.
     if (verdict.type === 'revoked' || verdict.type === 'changed') return failure;
     if (spec.strictHostKeyChecking === 'no') {
       log.warn(`connecting all the same (strictHostKeyChecking: no): ${failure.message}`);
@@ -102,7 +103,7 @@ class KnownHostsVerifier implements HostKeyVerifier {
       : failure;
   }
 
-  /** What nothing that is known of the name makes good. */
+  /** A refusal that no entry for the name can overrule. */
   #refuse(key: Buffer): TunnelFailure | null {
     const { spec, query, revocation } = this.#known;
     const revoked = revocation(key);
@@ -115,7 +116,7 @@ class KnownHostsVerifier implements HostKeyVerifier {
     return this.#explain(verdict, this.#byAddress.query, key);
   }
 
-  /** Line 0 is a whole file: a host that seems new may stand in it. */
+  /** Line 0 stands for a whole file: a host that seems new may be in it. */
   #wholeFilesUnread(): readonly KnownHostsProblem[] {
     return this.#known.loaded.problems.filter((problem) => problem.line === 0);
   }
@@ -153,10 +154,11 @@ class KnownHostsVerifier implements HostKeyVerifier {
 
   async learn(keys: readonly Buffer[]): Promise<void> {
     const { spec, query } = this.#known;
-    // Only a server that was recognised may teach, and only once (as with ssh); one let in by `no` proves nothing.
+    // Only a server with a known key may teach, and only once (as with ssh); one that was accepted by `no` proves
+    // nothing.
     if (!spec.updateHostKeys || !this.#trusted || this.#taught) return;
     this.#taught = true;
-    // A server that does not name the key it has just shown is not heard: it would have us forget that one.
+    // A list without the key that the server has just shown is ignored: it would remove that one.
     if (this.#shown === null || keys.length > MAX_ANNOUNCED_KEYS || !includes(keys, this.#shown)) return;
     await this.#forget(keys);
     const fresh = this.#freshOf(keys);
@@ -166,7 +168,9 @@ class KnownHostsVerifier implements HostKeyVerifier {
     if (lines !== null) await this.#remember(fresh, lines, `${query.name} proved further host keys (updateHostKeys)`);
   }
 
-  /** Known under the bare host name is not enough: once this port has one key of its own, that name counts no more. */
+  /**
+   * A key under the bare host name is not enough: once this port has one key of its own, that name no longer counts.
+   */
   #freshOf(keys: readonly Buffer[]): readonly Buffer[] {
     const { query } = this.#known;
     const exact = { ...query, withoutPort: null };
@@ -214,14 +218,17 @@ class KnownHostsVerifier implements HostKeyVerifier {
   }
 }
 
-/** Kinds of keys that a server's list can be read of: a line with another kind may be of a key that it still has. */
+/**
+ * The key types that ssh2 can read from a server's list: a line with another type may be of a key that the server still
+ * has.
+ */
 const LISTED_TYPES = /^(?:ssh-ed25519|ssh-rsa|ecdsa-sha2-nistp(?:256|384|521))$/;
 
 function includes(keys: readonly Buffer[], key: Buffer): boolean {
   return keys.some((one) => one.equals(key));
 }
 
-/** Null for a name that cannot be written to known_hosts: then there is nothing to learn. */
+/** Null for a name that cannot be written to known_hosts: then nothing can be learnt. */
 function linesFor(keys: readonly Buffer[], query: HostQuery): readonly string[] | null {
   try {
     return keys.map((key) => knownHostsLine(query, key));
@@ -262,7 +269,7 @@ function explain(
   }
 }
 
-/** The log has them all; whole files come first, for more can stand in them. */
+/** The log has them all; whole files come first, for more can be in them. */
 function firstOf(problems: readonly KnownHostsProblem[]): string[] {
   const sorted = problems.toSorted((a, b) => Number(b.line === 0) - Number(a.line === 0));
   const more = problems.length - MAX_NAMED;
@@ -299,5 +306,5 @@ function where(entry: KnownHostsEntry): string {
   return `${entry.file}:${entry.line}`;
 }
 
-/** More than any server has, twice over for a rotation of all its keys. */
+/** More than any server has, doubled for a rotation of all its keys. */
 export const MAX_ANNOUNCED_KEYS = 16;

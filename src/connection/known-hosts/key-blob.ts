@@ -6,8 +6,8 @@ export function fingerprint(key: Buffer): string {
 }
 
 /**
- * The key type that a public key blob names, such as `ssh-ed25519`; UNKNOWN_KEY_TYPE where the blob is malformed.
- * The blob comes from a server that is not trusted yet: the answer is safe to print and to write to a file.
+ * The key type that a public key blob names, such as `ssh-ed25519`; UNKNOWN_KEY_TYPE where the blob is malformed. The
+ * blob comes from a server that is not trusted yet: the result is safe to print and to write to a file.
  */
 export function keyTypeOf(key: Buffer): string {
   const name = readString(key, 0)?.toString('latin1');
@@ -20,8 +20,8 @@ export const UNKNOWN_KEY_TYPE = 'unknown';
 const ALGORITHM_NAME = /^[A-Za-z0-9@._+-]{1,64}$/;
 
 /**
- * Whether a blob is complete: two or more SSH strings and nothing else, as all plain public keys are (RFC 4253 section 6.6,
- * RFC 5656, RFC 8709). Certificates hold plain numbers too, so of them only the type is looked at.
+ * Whether a blob is complete: two or more SSH strings and nothing else, as in all plain public keys (RFC 4253 section
+ * 6.6, RFC 5656, RFC 8709). Certificates contain plain numbers too, so only their type is checked.
  */
 export function isCompleteKey(key: Buffer): boolean {
   if (/-cert-v\d\d@/.test(keyTypeOf(key))) return true;
@@ -46,7 +46,10 @@ export function rsaBits(key: Buffer): number | null {
   return (modulus.length - first) * 8 - Math.clz32(modulus[first]!) + 24;
 }
 
-/** The exponent of an RSA key, as an mpint (RFC 4251 section 5); null for a key of another type, and where there is none. */
+/**
+ * The exponent of an RSA key, as an mpint (RFC 4251 section 5); null for a key of another type, and for a malformed
+ * one.
+ */
 export function rsaExponent(key: Buffer): Buffer | null {
   return keyTypeOf(key) === 'ssh-rsa' ? readString(key, EXPONENT_AT) : null;
 }

@@ -11,9 +11,9 @@ export function isKrl(bytes: Buffer): boolean {
 }
 
 /**
- * In steps, for inSlices(): the plain keys of a key revocation list (PROTOCOL.krl of OpenSSH; `ssh-keygen -k`). What it says of certificates is skipped, since
- * no host certificate is ever accepted. Throws an Error, the end of a sentence about the file, for what cannot be understood: a
- * revocation may hide there.
+ * In steps, for inSlices(): the plain keys of a key revocation list (PROTOCOL.krl of OpenSSH; `ssh-keygen -k`).
+ * Certificates are skipped, since no host certificate is ever accepted. Throws an Error, the end of a sentence about
+ * the file, for what cannot be understood: a revocation may be hidden there.
  */
 export function* parseKrl(bytes: Buffer): Generator<undefined, RevokedSet> {
   const reader = new Reader(bytes.subarray(MAGIC.length));

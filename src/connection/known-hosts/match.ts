@@ -11,24 +11,26 @@ interface HostPattern {
   readonly glob: string;
 }
 
-/** Whether a lower-case name (`host`, `[host]:port`) is meant by the host field. A negated match excludes the whole line. */
+/**
+ * Whether the host field matches a lower-case name (`host`, `[host]:port`). A negated match excludes the whole line.
+ */
 export function matchesHost(matcher: HostMatcher, name: string): boolean {
   if (matcher.type === 'hashed') return createHmac('sha1', matcher.salt).update(name).digest().equals(matcher.hash);
   const matching = matcher.patterns.filter((pattern) => matchesGlob(pattern.glob, name));
   return matching.length > 0 && !matching.some((pattern) => pattern.negated);
 }
 
-/** Reads the host field; a text is what is wrong with it. */
+/** Reads the host field; a string is the problem with it. */
 export function parseHosts(field: string): HostMatcher | string {
   return field.startsWith('|') ? parseHashed(field) : parsePatterns(field);
 }
 
-/** Host names are compared as OpenSSH does: only A to Z are folded, so that no other letter can pass for an ASCII one. */
+/** Lower case as in OpenSSH: only A to Z are folded, so that no other letter can pass for an ASCII one. */
 export function lowerCase(text: string): string {
   return text.replace(/[A-Z]/g, (letter) => letter.toLowerCase());
 }
 
-/** Bytes that base64 text stands for, or null: like OpenSSH, strict about padding and left-over bits (RFC 4648 section 3.5). */
+/** Decodes base64, or returns null: like OpenSSH, strict about padding and left-over bits (RFC 4648 section 3.5). */
 export function decodeBase64(text: string): Buffer | null {
   const bytes = Buffer.from(text, 'base64');
   return text !== '' && bytes.toString('base64') === text ? bytes : null;
@@ -58,7 +60,7 @@ function parsePatterns(field: string): HostMatcher | string {
   return { type: 'patterns', patterns };
 }
 
-/** Room for a thousand names. Each is compared with the name that is looked for, and all of a line at once. */
+/** Room for a thousand names. All names of a line are compared at once. */
 const MAX_FIELD_LENGTH = 64 * 1024;
 
 /** OpenSSH's limit; a line with a longer pattern matches nothing there (match.c). */

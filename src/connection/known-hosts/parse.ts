@@ -3,7 +3,7 @@ import { printable } from '../../lib/text.ts';
 import { isCompleteKey, keyTypeOf } from './key-blob.ts';
 import { decodeBase64, parseHosts, type HostMatcher } from './match.ts';
 
-/** One line that says something about a key: sshd(8), "SSH_KNOWN_HOSTS FILE FORMAT". */
+/** One line about a key: sshd(8), "SSH_KNOWN_HOSTS FILE FORMAT". */
 export interface KnownHostsEntry {
   readonly file: string;
   /** Counted from 1. */
@@ -15,7 +15,7 @@ export interface KnownHostsEntry {
   readonly key: Buffer;
 }
 
-/** A line that was left out, or, with line 0, a whole file that could not be read. */
+/** A line that was skipped, or, with line 0, a whole file that could not be read. */
 export interface KnownHostsProblem {
   readonly file: string;
   readonly line: number;
@@ -28,8 +28,8 @@ export interface KnownHosts {
 }
 
 /**
- * Reads a known_hosts file. Lines that make no sense are left out and reported, as one bad line must not hide the others.
- * Keys of types that tunneld cannot use are kept: a host is known by them all the same.
+ * Reads a known_hosts file. Malformed lines are skipped and reported, as one bad line must not hide the others. Keys of
+ * types that tunneld cannot use are kept: they too make a host known.
  */
 export function parseKnownHosts(text: string, file: string): KnownHosts {
   return atOnce(readKnownHosts(text, file));
@@ -62,7 +62,7 @@ export function* readKnownHosts(text: string, file: string): Generator<undefined
   return { entries, problems };
 }
 
-/** What split('\n') gives, one at a time. */
+/** The lines that split('\n') returns, one at a time. */
 export function* linesOf(text: string): Generator<string, void> {
   for (let start = 0; start <= text.length;) {
     const end = text.indexOf('\n', start);
@@ -72,17 +72,17 @@ export function* linesOf(text: string): Generator<string, void> {
   }
 }
 
-/** Enough to see what is wrong; a file that is no known_hosts file at all would fill the log. */
+/** Enough to see the problem; a file of another format would fill the log. */
 const MAX_PROBLEMS = 20;
 
-/** A line without blanks around it and without a carriage return; nothing for a comment. It ends at a NUL, as in OpenSSH. */
+/** A line without surrounding blanks and carriage return; empty for a comment. It ends at a NUL, as in OpenSSH. */
 function significantText(raw: string): string {
   const nul = raw.indexOf('\0');
   const text = (nul < 0 ? raw : raw.slice(0, nul)).trim();
   return text.startsWith('#') ? '' : text;
 }
 
-/** Text of two bytes a character begins with a NUL after the end of a line, where other text would end. */
+/** Text of two bytes a character has a NUL after the line end, where other text would end. */
 function hidesText(raw: string): boolean {
   return raw.startsWith('\0') && !/^[\0\s]*(?:#|$)/.test(raw);
 }
@@ -92,8 +92,8 @@ const WIDE = 'the line is UTF-16 text, or no text at all: save the file as UTF-8
 type ParsedLine = Omit<KnownHostsEntry, 'file' | 'line'>;
 
 /**
- * `[@marker] hosts keytype base64 [comment]`, or what is wrong. Unlike OpenSSH, which overlooks the line, a marker may be
- * followed by a tab: a revocation must not be lost for that.
+ * Parses `[@marker] hosts keytype base64 [comment]`, or returns the problem. Unlike OpenSSH, which overlooks the line,
+ * it accepts a tab after a marker: a revocation must not be lost for that.
  */
 function parseLine(content: string): ParsedLine | string {
   const fields = content.split(BLANKS, MAX_FIELDS);
@@ -119,7 +119,7 @@ function parseLine(content: string): ParsedLine | string {
 const BLANKS = /[ \t]+/;
 /** Marker, hosts, key type, key; the comment is not used. */
 const MAX_FIELDS = 4;
-/** Signature algorithms of RSA keys (RFC 8332): not key types, but OpenSSH takes them for `ssh-rsa` here. */
+/** Signature algorithms of RSA keys (RFC 8332): no key types, but OpenSSH takes them for `ssh-rsa` here. */
 const RSA_SIGNATURES = new Set(['rsa-sha2-256', 'rsa-sha2-512']);
 
 function parseMarker(field: string): KnownHostsEntry['marker'] | null {

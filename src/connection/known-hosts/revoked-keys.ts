@@ -6,12 +6,12 @@ import { decodeBase64 } from './match.ts';
 import { isKrl, parseKrl, type RevokedSet } from './krl.ts';
 import { readWhole, withFile } from '../../lib/files/open-file.ts';
 
-/** Says why a host key is revoked, the end of a sentence about it; null where it is not. */
+/** Returns why a host key is revoked, as the end of a sentence about it; null where it is not. */
 export type RevocationCheck = (key: Buffer) => string | null;
 
 /**
- * Reads the lists of revoked host keys (ssh_config(5), RevokedHostKeys): each a key revocation list, or text with one public key a line.
- * As with ssh, every key counts as revoked while one of them cannot be read.
+ * Reads the lists of revoked host keys (ssh_config(5), RevokedHostKeys): each a key revocation list, or text with one
+ * public key per line. As with ssh, every key counts as revoked while one of them cannot be read.
  */
 export async function loadRevokedKeys(files: readonly string[]): Promise<RevocationCheck> {
   const lists = await Promise.all(files.map(loadList));
@@ -55,7 +55,7 @@ async function readBytes(file: string): Promise<Buffer> {
 /** Tens of thousands of keys. */
 const MAX_BYTES = 4 * 1024 * 1024;
 
-/** Text with one public key a line, as in a .pub file. Throws an Error that names the first line that is none. */
+/** Text with one public key per line, as in a .pub file. Throws an Error that names the first malformed line. */
 function* parseKeyList(text: string): Generator<undefined, RevokedSet> {
   const blobs = new Set<string>();
   for (const [index, raw] of text.split('\n').entries()) {

@@ -1,19 +1,19 @@
 import { TunnelFailure } from '../../model/failure.ts';
 
-/** What can be seen of a connection on which a handshake has come to a stop. */
+/** Observations of a connection whose handshake has stalled. */
 export interface Stall {
-  /** The server has said that it speaks SSH, in a small packet. */
+  /** The server has sent its identification, a small packet. */
   readonly identified: boolean;
-  /** Bytes of ours that its system has not acknowledged, or null where ours does not tell. */
+  /** Bytes of ours that the server's system has not acknowledged; null where this system does not tell. */
   readonly unacknowledged: number | null;
-  /** How long nothing has come, in milliseconds. */
+  /** Milliseconds since the last byte came. */
   readonly silentMs: number;
 }
 
 /**
- * Names a path that lets small packets through and loses large ones without a word (an MTU black hole, RFC 2923 section 2.1), where
- * that is the likely reason: the key exchange is the first thing that is large. That ours are not acknowledged, by a system that
- * acknowledged the first ones, says so; that nothing comes after the identification may have another reason, such as a server that hangs.
+ * Names a path that passes small packets and silently drops large ones (an MTU black hole, RFC 2923 section 2.1), where
+ * that is the likely reason: the key exchange has the first large packets. Unacknowledged packets show it, where the
+ * first ones were acknowledged; silence after the identification may have another reason, such as a server that hangs.
  */
 export function nameLostPackets(
   failure: TunnelFailure,
@@ -27,10 +27,10 @@ export function nameLostPackets(
   return new TunnelFailure(failure.code, `${failure.message}; ${seen}`, { cause: failure, hint: HINT });
 }
 
-/** TCP has repeated itself three times by then. */
+/** TCP has retransmitted three times by then. */
 const SILENT_MS = 3000;
 
-/** No acknowledgement of a small packet is missing for so long; a key exchange begins with more than that. */
+/** A small packet is acknowledged long before; a key exchange begins with more bytes. */
 const LARGE = 500;
 
 const HINT =

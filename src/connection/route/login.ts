@@ -14,35 +14,35 @@ import type { Transport } from '../../net/transport.ts';
 import type { SshStream } from '../../net/stream-adapter.ts';
 
 export interface LoginDeps {
-  /** The tunnel's, for what is said once of its keys. */
+  /** The tunnel's name, for warnings about its keys. */
   readonly name: string;
   readonly clock: Clock;
   readonly log: Logger;
   readonly identities: IdentityCache;
-  /** Asks what the server takes before anything is offered, for those who want to know. */
+  /** Asks for the server's methods before anything is offered, for a report. */
   readonly asksFirst?: boolean;
   readonly device?: Pick<Device, 'unacknowledged'>;
 }
 
-/** The open way to a server. */
+/** A server that the route has reached. */
 export interface ReachedServer {
   readonly stream: SshStream;
   readonly transport: Transport;
-  /** Milliseconds that are left of connectTimeout for the handshake. */
+  /** Milliseconds of connectTimeout that are left for the handshake. */
   readonly leftMs: number;
 }
 
 export interface LoginEvents {
-  /** The host key is trusted and the algorithms are these; now it is about who we are. */
+  /** The host key is trusted and these algorithms are agreed; the authentication begins. */
   onAuthenticating(agreed: string): void;
   onVisitor(visitor: Visitor): void;
-  /** How the login went. */
+  /** The login has succeeded. */
   onAuthenticated?(report: AuthReport): void;
 }
 
 /**
- * Gets everything ready to log in to a server, known hosts and keys, so that what is wrong on this side is found before anybody is
- * bothered; what it returns logs in, once.
+ * Prepares a login, known hosts and keys, so that a problem on this side is found before the server is bothered; the
+ * function that it returns logs in, once.
  */
 export async function prepareLogin(
   server: ServerSpec,
@@ -52,7 +52,7 @@ export async function prepareLogin(
   const authentication = await prepareAuthentication(server, name, identities, log, clock, asksFirst);
   return async ({ stream, transport, leftMs }, { onAuthenticating, onVisitor, onAuthenticated }, signal) => {
     if (server.checkHostIP && transport.direct && transport.addresses !== null) {
-      // What comes meanwhile is kept for the one who reads next.
+      // Bytes that come meanwhile are kept for the next reader.
       stream.pause();
       await hostKeys.addAddress(transport.addresses.remoteAddress);
       stream.resume();
@@ -107,5 +107,8 @@ export async function prepareLogin(
   };
 }
 
-/** Authentication has its own time: a server that looks names up backwards, or delays failures, is slow but not dead. */
+/**
+ * Authentication has a time of its own: a server that resolves addresses to names, or delays failures, is slow but not
+ * dead.
+ */
 export const AUTH_TIMEOUT_MS = 30_000;

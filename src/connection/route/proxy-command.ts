@@ -10,16 +10,16 @@ export interface ProxyCommand {
   readonly stream: SshStream;
   /** Rejects with proxy-failed when the command has ended. */
   readonly lost: Promise<never>;
-  /** Ends the command and all that it started; resolves when it is gone. */
+  /** Ends the command and all processes that it started; resolves when they are gone. */
   destroy(): Promise<void>;
 }
 
 /**
- * Runs a command whose standard input and output lead to the server (ssh_config(5), ProxyCommand). Always with sh: a service's
- * user may have a shell that lets nobody in. What it says on standard error is logged, with a bound.
+ * Runs a command whose standard input and output lead to the server (ssh_config(5), ProxyCommand). Always with sh: a
+ * service's user may have a shell that permits no login. A bounded part of its standard error is logged.
  */
 export function startProxyCommand(command: string, log: Logger, clock: Clock): ProxyCommand {
-  // In a process group of its own, so that what the shell starts ends with it.
+  // In a process group of its own, so that the shell's children end with it.
   const child = spawn('/bin/sh', ['-c', `exec ${command}`], { stdio: ['pipe', 'pipe', 'pipe'], detached: true });
   const lost = deferred<never>();
   const gone = deferred<void>();
@@ -29,7 +29,7 @@ export function startProxyCommand(command: string, log: Logger, clock: Clock): P
   let outputClosed = false;
 
   child.stderr.on('data', (chunk: Buffer) => {
-    // A line without end is not waited for.
+    // A line without an end is not waited for.
     for (const line of chunk.toString('utf8', 0, MAX_STDERR).split('\n')) if (line.trim() !== '') onLine(line.trim());
   });
   const onLine = (line: string) => {
@@ -49,18 +49,18 @@ export function startProxyCommand(command: string, log: Logger, clock: Clock): P
     const said = lastLine === '' ? '' : `: ${lastLine}`;
     lost.reject(new TunnelFailure('proxy-failed', `proxyCommand ${text}${said}`));
     isGone = true;
-    // What it left behind may hold its output for ever.
+    // A child process may hold its output for ever.
     for (const pipe of [child.stdin, child.stdout, child.stderr]) pipe.destroy();
     stream.destroy();
     gone.resolve();
   };
   child.once('error', (error) => end(`could not be started: ${error.message}`));
-  // Mostly its last words are there when it ends; if somebody else holds its output, they are not waited for long.
+  // Its last line is mostly there when it ends; where another process holds its output, it is not waited for long.
   const howItEnded = (code: number | null, signal: NodeJS.Signals | null) =>
     outputClosed ? 'closed its output' : signal === null ? `ended with exit code ${code}` : `was ended by ${signal}`;
   child.once('close', (code, signal) => end(howItEnded(code, signal)));
   child.once('exit', (code, signal) => clock.timer(PATIENCE_MS, () => end(howItEnded(code, signal))));
-  // One may stay although nothing comes from it any more.
+  // The command may stay although its output has ended.
   child.stdout.once('end', () => {
     clock.timer(PATIENCE_MS, () => {
       outputClosed = child.exitCode === null && child.signalCode === null;
@@ -86,12 +86,12 @@ export function startProxyCommand(command: string, log: Logger, clock: Clock): P
 
   function kill(name: NodeJS.Signals): void {
     const { pid } = child;
-    // Also after the command itself has ended: what it started may be there still.
+    // Also after the command itself has ended: its children may be there still.
     if (pid === undefined) return;
     try {
       process.kill(-pid, name);
     } catch {
-      // All of it has just ended.
+      // They have just ended.
     }
   }
 }

@@ -12,8 +12,8 @@ import { deadline } from '../../lib/async/deadline.ts';
 import { firstToEnd } from '../../lib/async/scope.ts';
 
 /**
- * Loads what a proxy needs, for a tunnel that has one: 1.5 MiB that the others do not pay. To be called before it is dialled: an
- * upgrade may replace our files while a tunnel waits for its network.
+ * Loads the client of a proxy, for a tunnel that has one: 1.5 MiB that other tunnels do not need. To be called before
+ * dialling: an upgrade may replace our files while a tunnel waits for its network.
  */
 export async function loadProxy({ type }: ProxyEntry): Promise<void> {
   await (type === 'http' ? import('node:http') : import('./socks-client.ts'));
@@ -25,9 +25,9 @@ interface ServerAddress {
 }
 
 /**
- * Has a proxy lead a fresh connection to it on to the server, which it looks up itself: HTTP CONNECT with Basic authentication
- * (RFC 9110 section 9.3.6, RFC 7617) or SOCKS 5 with a user name and password (RFC 1928, RFC 1929). Rejects with proxy-failed, or
- * key-unreadable for the password; the connection is then closed.
+ * Asks a proxy to lead a fresh connection on to the server, whose name the proxy resolves: HTTP CONNECT with Basic
+ * authentication (RFC 9110 section 9.3.6, RFC 7617) or SOCKS 5 with a user name and password (RFC 1928, RFC 1929).
+ * Rejects with proxy-failed, or key-unreadable for the password; the connection is then closed.
  */
 export async function passProxy(
   socket: Socket,

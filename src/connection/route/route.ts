@@ -28,28 +28,30 @@ export interface RouteDeps {
   readonly log: Logger;
   readonly identities: IdentityCache;
   readonly device: KeepaliveDeps['device'] & Pick<Device, 'turns'>;
-  /** A TCP connection to the first machine on the way, and what is left of connectTimeout. */
+  /** Opens a TCP connection to the first hop, with what is left of connectTimeout. */
   reach(signal: AbortSignal): Promise<Dialled>;
-  /** Resolves with the turn of a proxyCommand when that may be started, which makes a connection of its own. */
+  /** Resolves with the turn of a proxyCommand, which opens its own connection, when it may be started. */
   beforeCommand?(command: string, signal: AbortSignal): Promise<Turn>;
   heartbeat(withinMs: number): void;
   /** The local port of the connection at the bottom. */
   onSourcePort(port: number): void;
 }
 
-/** The open way to a tunnel's server, through whatever lies between. */
+/** The open route to a tunnel's server, through proxies and jump hosts. */
 export interface Route extends ReachedServer {
-  /** Rejects when something on the way has ended, with what it was. */
+  /** Rejects with the reason when a part of the route has ended. */
   readonly lost: Promise<never>;
-  /** Resolves when a new connection along the same way is answered; null where only a new start could tell. */
+  /** Resolves when a new connection along the same route is answered; null where only a new start could tell. */
   readonly probe: ((signal: AbortSignal) => Promise<void>) | null;
-  /** Says goodbye to the servers on the way. */
+  /** Closes the connections to the jump hosts. */
   close(): Promise<void>;
-  /** Ends all that is left of it at once; what it owns has ended when it resolves. */
+  /** Ends the whole route at once; resolves when its processes have ended. */
   destroy(): Promise<void>;
 }
 
-/** Gets everything ready for the way to the tunnel's server; what it returns goes it, once. Rejects with a TunnelFailure. */
+/**
+ * Prepares the route to the tunnel's server; the function that it returns opens it, once. Rejects with a TunnelFailure.
+ */
 export async function prepareRoute(
   spec: TunnelSpec,
   deps: RouteDeps,
@@ -71,7 +73,7 @@ export async function prepareRoute(
         const below = route;
         const logIn = (own: AbortSignal) => naming(jump, () => login(below, events, own));
         const connection = await firstToEnd(signal, [waitFor(below.lost), logIn]);
-        // What the servers behind say is nothing that the first one counts.
+        // The first server counts no failure of the servers behind it.
         entered.turn?.accepted();
         route = await jumpTo({ host, port }, connection, jump, route, deps, signal);
       } catch (error) {
@@ -89,7 +91,7 @@ type Login = Awaited<ReturnType<typeof prepareLogin>>;
 
 interface Entered {
   readonly route: Route;
-  /** Of the connection to the first machine; null for a proxyCommand of a person, which takes none. */
+  /** The turn of the first connection; null for the proxyCommand of a command that a user runs. */
   readonly turn: Turn | null;
 }
 
@@ -112,12 +114,12 @@ async function enter(entry: Entry, first: ServerSpec, deps: RouteDeps, signal: A
   if (entry.type !== 'direct') {
     const { host, port } = first;
     await passProxy(socket, entry, { host, port }, leftMs, clock, signal).catch((error: unknown) => {
-      // That this one is given up is no failure of those who wait.
+      // Giving up this attempt is no failure for the tunnels that wait.
       signal.throwIfAborted();
       throw turn.failed(asFailure(error));
     });
     turn.opened();
-    // The proxy answers also when the server behind it cannot be reached.
+    // The proxy answers even when the server behind it cannot be reached.
     probe = (within) =>
       tryUntilAnswered(
         async (patience) => {
@@ -149,12 +151,12 @@ async function enter(entry: Entry, first: ServerSpec, deps: RouteDeps, signal: A
   return { route, turn };
 }
 
-/** The cause tells how soon it is worth another try. */
+/** The cause determines how soon another attempt is worth while. */
 function atProxy(failure: TunnelFailure): TunnelFailure {
   return new TunnelFailure('proxy-failed', `the proxy cannot be reached: ${failure.message}`, { cause: failure });
 }
 
-/** Goes on from one server to the next, and looks after the connection to the first. */
+/** Opens the connection from a jump host to the next server, and keeps the connection to the jump host alive. */
 async function jumpTo(
   next: { readonly host: string; readonly port: number },
   connection: SshConnection,
@@ -181,7 +183,7 @@ async function jumpTo(
     waitFor(below.lost),
     (own) => naming(jump, () => keepJumpAlive(connection, jump, below, deps, own)),
   ]);
-  // The failure is that of the next connection, which may not be there yet.
+  // The next connection reports this failure, and may not exist yet.
   lost.catch(() => {});
   try {
     const late = () =>
@@ -189,7 +191,7 @@ async function jumpTo(
         'proxy-failed',
         `${formatServer(jump)} did not reach ${formatEndpoint({ type: 'tcp', ...next })} within ${Math.round(jump.connectTimeoutMs / 1000)} s`,
       );
-    // A server that cannot reach the next one may say so only after minutes.
+    // A server that cannot reach the next one may take minutes to say so.
     const opening = (own: AbortSignal) =>
       deadline(clock, jump.connectTimeoutMs, late, (soon) => abortable(open(), soon), own);
     const channel = await firstToEnd(signal, [waitFor(lost), opening]);
@@ -219,7 +221,7 @@ async function jumpTo(
   }
 }
 
-/** As the tunnel's own connection is watched; what is measured interests nobody. */
+/** The keepalive of the connection to a jump host; its measurements are not reported. */
 async function keepJumpAlive(
   connection: SshConnection,
   jump: ServerSpec,
@@ -243,7 +245,7 @@ async function keepJumpAlive(
   );
 }
 
-/** Says which server on the way a failure is about. */
+/** Names the jump host in a failure. */
 async function naming<T>(jump: ServerSpec, work: () => Promise<T>): Promise<T> {
   try {
     return await work();

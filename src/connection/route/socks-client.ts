@@ -1,3 +1,3 @@
-// What is imported on demand in the place of the package: that is CommonJS, whose names stand in the default alone in the bundle, and
-// nowhere else when run from the sources.
+// Imported on demand in place of the package: in the bundle a CommonJS package has its names only in `default`, and
+// from the sources only beside it.
 export { SocksClient } from 'socks';

@@ -1,16 +1,16 @@
 import type { Member, Share, SharedConnection } from './shared-connection.ts';
 
-/** The connections of this process that take in tunnels with the very same login (see loginOf). */
+/** The connections of this process that tunnels with the very same login can share (see loginOf). */
 export interface ConnectionPool {
-  /** Whether one with this login takes one more tunnel. */
+  /** Whether a connection with this login takes one more tunnel. */
   has(login: string): boolean;
-  /** A share of the one that carries the fewest; null where none takes it. */
+  /** A share of the connection that carries the fewest tunnels; null where none takes it. */
   join(login: string, member: Member): Share | null;
-  /** Offers a connection that is logged in; the answer takes it back. */
+  /** Offers a logged-in connection; the result withdraws it. */
   offer(login: string, connection: SharedConnection): () => void;
-  /** Calls `listener` when one with this login is offered; the answer ends that. */
+  /** Calls `listener` when a connection with this login is offered; the result unsubscribes. */
   onOffer(login: string, listener: () => void): () => void;
-  /** Takes back all that are offered: whoever wants a fresh connection gets none of these. */
+  /** Withdraws all offers: a tunnel that wants a fresh connection gets none of these. */
   retire(): void;
 }
 
@@ -34,7 +34,7 @@ export function createConnectionPool(): ConnectionPool {
   };
 }
 
-/** Sets by name; one that is empty is forgotten. */
+/** Sets by name; empty ones are removed. */
 function createSets<T>() {
   const sets = new Map<string, Set<T>>();
   return {

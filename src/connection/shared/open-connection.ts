@@ -12,16 +12,17 @@ import { waitFor, firstToEnd } from '../../lib/async/scope.ts';
 
 export interface OpenDeps extends RouteDeps, Omit<LoginDeps, 'name' | 'device' | 'asksFirst'> {
   readonly device: RouteDeps['device'] & NonNullable<LoginDeps['device']>;
-  /** Where the connection is offered to others with the same login, or null. */
+  /** Where the connection is offered to tunnels with the same login, or null. */
   readonly connections: ConnectionPool | null;
   onAuthenticating(): void;
-  /** The connection is over, some time after the login, with all that it carried. */
+  /** The connection has ended, some time after the login, with everything that it carried. */
   onOver(): void;
 }
 
 /**
- * Gets everything ready for a connection to the tunnel's server, so that what is wrong on this side is found before anybody is bothered;
- * what it returns connects and logs in, once. The signal counts until that is done. Rejects with a TunnelFailure.
+ * Prepares a connection to the tunnel's server, so that a problem on this side is found before the server is bothered;
+ * the function that it returns connects and logs in, once, and heeds its signal until then. Rejects with a
+ * TunnelFailure.
  */
 export async function prepareConnection(
   spec: TunnelSpec,
@@ -30,7 +31,7 @@ export async function prepareConnection(
   const login = await prepareLogin(spec, { ...deps, name: spec.name });
   const openRoute = await prepareRoute(spec, deps);
   return async (member, signal) => {
-    // From the login on it may outlive the tunnel that opened it.
+    // From the login on the connection may outlive the tunnel that opened it.
     const over = childController(signal);
     let route: Route | null = null;
     let shared: SharedConnection | null = null;

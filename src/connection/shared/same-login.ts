@@ -1,12 +1,12 @@
 import { fieldOf, type Option, SERVER_OPTIONS, TUNNEL_OPTIONS } from '../../model/options.ts';
 import type { TunnelSpec } from '../../model/spec.ts';
 
-/** What two tunnels must have in common, bit by bit, to be carried by one connection. */
+/** What two tunnels must have in common, bit by bit, to share one connection. */
 export function loginOf(spec: TunnelSpec): string {
   return JSON.stringify(CONNECTION_KEYS.map((key) => spec[key]));
 }
 
-/** Of each key of a tunnel: whether the connection and its login depend on it, or only what this tunnel does with them. */
+/** For each key of a tunnel: whether the connection and its login depend on it, or only the tunnel's use of them. */
 export const PART_OF = {
   ...partsOf(SERVER_OPTIONS, () => 'connection'),
   ...partsOf(TUNNEL_OPTIONS, ({ ofConnection = false }) => (ofConnection ? 'connection' : 'tunnel')),

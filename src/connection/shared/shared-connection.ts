@@ -10,44 +10,47 @@ import { discard } from '../ssh/discard.ts';
 import { waitFor, untilOneFails } from '../../lib/async/scope.ts';
 
 /**
- * One logged-in connection and the tunnels that it carries: one, as long as nothing keeps the others from connections of their own. It
- * ends for all of them when it is lost, and with the last one that leaves. One that leaves gives its own listeners back and closes its
- * own channels.
+ * One logged-in connection and the tunnels that it carries: one, as long as nothing keeps the others from connections
+ * of their own. It ends for all of them when it is lost, and with the last tunnel that leaves. A tunnel that leaves
+ * cancels its own listeners and closes its own channels.
  */
 export interface SharedConnection {
   /** How many tunnels it carries. */
   size(): number;
-  /** Whether it takes one more: not at a server that keeps listeners, in doubt about its life, after its end, or when it carries many. */
+  /**
+   * Whether it takes one more tunnel: not where the server does not cancel listeners, in doubt about its life, after
+   * its end, or when it carries many.
+   */
   takesMore(): boolean;
   join(member: Member): Share;
-  /** A visitor of any of its listeners. */
+  /** Takes a visitor of any of its listeners to its tunnel. */
   dispatch(visitor: Visitor): void;
 }
 
-/** A tunnel as its connection knows it. */
+/** A tunnel that a connection carries. */
 export interface Member extends Pick<KeepaliveDeps, 'heartbeat' | 'state' | 'report'> {
   readonly name: string;
-  /** One that came to a listener of this tunnel. */
+  /** A visitor has come to a listener of this tunnel. */
   onVisitor(visitor: Visitor): void;
 }
 
-/** What one tunnel has of a connection. */
+/** A tunnel's share of a connection. */
 export interface Share {
-  /** The whole of it, but that listeners and channels are this tunnel's, and that closing it is to leave. */
+  /** The whole connection, except that listeners and channels are this tunnel's, and that closing it is leaving it. */
   readonly connection: SshConnection;
   /** The tunnel that opened it. */
   readonly openedBy: string;
   /** See TunnelState. */
   readonly login: string | null;
-  /** Those of these local ports from which no tunnel of this connection has dialled yet to end dead connections. */
+  /** Those of these local ports from which no tunnel of this connection has dialled yet to evict dead connections. */
   notYetEvicted(ports: readonly number[]): readonly number[];
-  /** What this tunnel met shows that the connection is of no use: ends it for all. */
+  /** The tunnel has found the connection useless: ends it for all. */
   fail(failure: TunnelFailure): void;
-  /** Gives this tunnel's listeners back; resolves when the server has heard it, or did not answer soon. */
+  /** Cancels this tunnel's listeners; resolves when the server has confirmed that, or did not answer soon. */
   cancelListeners(): Promise<void>;
-  /** Leaves; the last one says goodbye, in bounded time, where `politely`. May be called often. */
+  /** Leaves the connection; the last tunnel closes it, in bounded time, where `gracefully`. May be called often. */
   leave(gracefully: boolean): Promise<void>;
-  /** Resolves when nothing is left of a connection that is over; at once where it goes on. */
+  /** Resolves when nothing is left of a connection that has ended; at once where it goes on. */
   gone(): Promise<void>;
 }
 
@@ -61,11 +64,11 @@ interface Opened {
 }
 
 interface SharedDeps extends Pick<KeepaliveDeps, 'clock' | 'device'> {
-  /** It is over; called once, at once. */
+  /** Called once, as soon as the connection has ended. */
   onOver(): void;
 }
 
-/** Takes over a connection and the way below it. It ends only with what is lost, or with the last member. */
+/** Takes over a connection and the route below it. It ends only when it is lost, or with its last member. */
 export function shareConnection(opened: Opened, deps: SharedDeps): SharedConnection {
   return new MultiTunnelConnection(opened, deps);
 }
@@ -133,7 +136,8 @@ class MultiTunnelConnection implements SharedConnection {
   dispatch(visitor: Visitor): void {
     const membership = this.#membershipOf(visitor);
     if (membership !== undefined) return hand(visitor, membership);
-    // The grant of a port that the server chose, and its first visitor, may come in one packet: the grant is known a turn later.
+    // The grant of a port that the server chose, and its first visitor, may come in one packet: the grant is known a
+    // turn later.
     setImmediate(() => {
       const late = this.#membershipOf(visitor) ?? firstOf(this.#memberships);
       if (late === undefined) visitor.reject();
@@ -150,7 +154,7 @@ class MultiTunnelConnection implements SharedConnection {
         ...this.#deps,
         probe: route.probe,
         heartbeat: (withinMs) => this.#memberships.forEach(({ member }) => member.heartbeat(withinMs)),
-        // What one knows of it all know.
+        // All members have the same state of the connection.
         state: () => firstOf(this.#memberships)?.member.state() ?? { rttMs: null, silentSince: null },
         report: (change) => {
           if (change.silentSince !== undefined) this.#inDoubt = change.silentSince !== null;
@@ -184,7 +188,7 @@ class MultiTunnelConnection implements SharedConnection {
     this.#gone = route.destroy();
   }
 
-  /** The server's only way to say whose visitor it is, is the listener. */
+  /** The listener is the server's only hint which tunnel a visitor belongs to. */
   #membershipOf({ listen }: Visitor): Membership | undefined {
     const alone = this.#memberships.size === 1 ? firstOf(this.#memberships) : undefined;
     return this.#listeners.get(formatEndpoint(listen))?.membership ?? alone;
@@ -200,7 +204,7 @@ class MultiTunnelConnection implements SharedConnection {
     release(membership);
   }
 
-  /** Once for each: some servers end the connection of who cancels what is not there. */
+  /** Once for each: some servers end the connection when a missing listener is cancelled. */
   async #cancel(granted: Granted): Promise<void> {
     if (granted.cancelled) return;
     granted.cancelled = true;
@@ -221,12 +225,12 @@ class MultiTunnelConnection implements SharedConnection {
     return {
       ...connection,
       lost: this.#lost.promise,
-      // To a visitor of one that has left it is as if the connection were gone.
+      // To a visitor of a tunnel that has left, the connection is lost.
       transport: { ...transport, lost: () => membership.left || transport.lost() },
       listen: (endpoint) => this.#listen(endpoint, membership),
       unlisten: async (endpoint) => {
         const granted = this.#listeners.get(formatEndpoint(endpoint));
-        // Another tunnel of this connection may have it by now.
+        // Another tunnel of this connection may have the listener by now.
         if (granted?.membership === membership) await this.#cancel(granted);
       },
       open: async (endpoint, originator) => keep(membership, await connection.open(endpoint, originator)),
@@ -248,10 +252,10 @@ class MultiTunnelConnection implements SharedConnection {
   }
 }
 
-/** Dropbear finds no listener that it is to cancel (matchtcp in svr-tcpfwd.c), and of others it is not known. */
+/** Dropbear does not find a listener to cancel (matchtcp in svr-tcpfwd.c); other servers are not known to. */
 const CANCELS_LISTENERS = /^(?:OpenSSH|AsyncSSH)/;
 
-/** A failure of one connection is one of all that it carries. */
+/** A failure of one connection concerns all that it carries. */
 const MAX_MEMBERS = 100;
 
 const UNLISTEN_MS = 500;
@@ -261,7 +265,7 @@ interface Membership {
   readonly member: Member;
   left: boolean;
   readonly channels: Set<Channel>;
-  /** Visitors who are not answered yet. */
+  /** Visitors that are not answered yet. */
   readonly waiting: Set<Visitor>;
 }
 
@@ -272,14 +276,14 @@ interface Granted {
   cancelled: boolean;
 }
 
-/** Closes what a tunnel has of a connection that goes on without it. */
+/** Closes a tunnel's part of a connection that goes on without it. */
 function release({ channels, waiting }: Membership): void {
   for (const visitor of waiting) visitor.reject();
   for (const channel of channels) discard(channel);
 }
 
 function hand(visitor: Visitor, membership: Membership): void {
-  // The server has not heard yet that its listener was given back.
+  // The server has not yet seen that the listener was cancelled.
   if (membership.left) return visitor.reject();
   membership.waiting.add(visitor);
   membership.member.onVisitor({

@@ -1,6 +1,6 @@
 import type { Channel } from './connection.ts';
 
-/** Closes a channel, whatever comes of it; one that nobody reads would never be. */
+/** Closes a channel and drops its data: an unread channel would never close. */
 export function discard(channel: Channel): void {
   channel.on('error', () => {});
   channel.resume();

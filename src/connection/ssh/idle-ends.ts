@@ -4,8 +4,9 @@ import { TunnelFailure } from '../../model/failure.ts';
 import type { Channel } from './connection.ts';
 
 /**
- * After how many milliseconds without a channel the server ends its connections, as far as its last ones tell; null where they do
- * not. `idles` is how long each of them had been without one, the latest last. sshd counts whole seconds.
+ * The milliseconds without a channel after which the server ends its connections, as far as the last ends show; null
+ * where they do not. `idles` is how long each connection had been without one, the latest last. sshd counts whole
+ * seconds.
  */
 export function idleLimit(idles: readonly number[]): number | null {
   const last = idles.slice(-ENDS);
@@ -17,15 +18,18 @@ export function idleLimit(idles: readonly number[]): number | null {
 /** Two may be chance. */
 const ENDS = 3;
 
-/** What ends sooner was hardly there. */
+/** A shorter connection was hardly there. */
 const SHORTEST_MS = 2000;
 
-/** What ends later is a machine that is restarted every day, or a provider that cuts its lines. */
+/** A longer one points to a daily restart, or a provider that cuts its lines. */
 const LONGEST_MS = 3 * 3_600_000;
 
-/** Names a server that ends connections because nobody uses them: to it a tunnel is such a one, whatever keepalives it sends. */
+/**
+ * Recognises a server that ends idle connections: a tunnel without channels counts as idle there, whatever keepalives
+ * it sends.
+ */
 export interface IdleEnds {
-  /** What is to be said of the end of a session that was without a channel for that long; null where it had one. */
+  /** Explains the end of a session that was without a channel for so long; null where it had one. */
   explain(failure: TunnelFailure, idleMs: number | null): TunnelFailure;
 }
 
@@ -43,14 +47,14 @@ export function createIdleEnds(): IdleEnds {
   };
 }
 
-/** sshd_config(5), dropbear(8); neither takes a listener or a keepalive for use. */
+/** sshd_config(5), dropbear(8); neither counts a listener or a keepalive as use. */
 const ADVICE =
   "it seems to end idle connections, for which keepalives do not count (UnusedConnectionTimeout in sshd_config, Dropbear's option -I). " +
   'The tunnel comes back each time; to keep it, have the server exempt this user (`Match User …`, `UnusedConnectionTimeout none`) or leave -I away';
 
-/** Knows for how long a connection has been without a channel. */
+/** Measures how long a connection has been without a channel. */
 export interface ChannelUse {
-  /** To be called with each channel as soon as it is there. */
+  /** To be called with each channel as soon as it is open. */
   add<T extends Channel>(channel: T): T;
   /** Null while there is one. */
   idleMs(): number | null;

@@ -22,14 +22,14 @@ export interface KeepaliveDeps {
   report(change: Partial<KeepaliveState>): void;
 }
 
-/** What the watch finds out. */
+/** What the keepalive finds out. */
 type KeepaliveState = Pick<TunnelState, 'rttMs' | 'silentSince'>;
 
 type KeepaliveSpec = Pick<ServerSpec, 'serverAliveIntervalMs' | 'serverAliveCountMax'>;
 
 /**
- * Asks a silent server whether it is there, and gives up on a connection that is dead. Never resolves; rejects with keepalive-lost
- * or the signal's reason.
+ * Pings a silent server, and gives up a dead connection. Never resolves; rejects with keepalive-lost or the signal's
+ * reason.
  */
 export async function runKeepalive(
   connection: SshConnection,
@@ -93,12 +93,12 @@ class Keepalive {
     const { addresses: ends, direct } = transport;
     return {
       ...transport.traffic(),
-      // What a proxy or another server acknowledges is not there yet.
+      // An acknowledgement of a proxy or a jump host is none of the server.
       unacknowledged: ends === null || !direct ? null : this.#deps.device.unacknowledged(ends),
     };
   }
 
-  /** The machine woke up, or its addresses or routes have changed. */
+  /** The machine has resumed from sleep, or its addresses or routes have changed. */
   #onChange(): void {
     const { addresses: ends } = this.#connection.transport;
     this.#live = askNow(this.#live);
@@ -119,11 +119,11 @@ class Keepalive {
       await this.#connection.ping();
       report({ rttMs: Math.round((clock.now() - asked) * 10) / 10 });
     } catch {
-      // The connection ended while we waited; `lost` says why.
+      // The connection ended meanwhile; `lost` has the reason.
     }
   }
 
-  /** Once for each doubt, until somebody answers or the doubt is over. */
+  /** Once for each doubt, until the path is answered or the doubt is over. */
   #probePath(wanted: boolean): void {
     const { clock, probe } = this.#deps;
     if (!wanted) {

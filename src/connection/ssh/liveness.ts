@@ -1,24 +1,24 @@
 import type { Traffic } from '../../net/transport.ts';
 /** How long a connection may be silent. */
 export interface LivenessOptions {
-  /** Silence after which the peer is asked, in milliseconds; 0 for never. */
+  /** Silence after which the peer is pinged, in milliseconds; 0 for never. */
   readonly intervalMs: number;
   /** The connection is dead for certain after this many intervals and one more, as in ssh (clientloop.c). */
   readonly countMax: number;
-  /** A round trip as last measured, or null. */
+  /** The last measured round trip, or null. */
   readonly rttMs: number | null;
 }
 
 export interface Liveness {
   /** When the peer last showed life. */
   readonly aliveAt: number;
-  /** When the question was asked that is still unanswered, or null. */
+  /** When the ping was sent that is still unanswered, or null. */
   readonly askedAt: number | null;
-  /** When, with that question unanswered, another connection to the server was answered. */
+  /** When, during that ping, another connection to the server was answered. */
   readonly pathSeenAt: number | null;
-  /** Something happened that makes a question worth while at once. */
+  /** An event makes a ping worth while at once. */
   readonly urgent: boolean;
-  /** When this wanted to be assessed again. */
+  /** When the next assessment is due. */
   readonly dueAt: number;
   readonly sentWhenAlive: number;
   readonly traffic: Traffic;
@@ -27,7 +27,7 @@ export interface Liveness {
 export type LivenessVerdict =
   | { readonly type: 'wait'; readonly ms: number }
   | { readonly type: 'ask'; readonly ms: number }
-  /** The answer is late: find out whether another connection to the server opens, and say so with pathSeen(). */
+  /** The answer is late: find out whether another connection to the server opens, and report it with pathSeen(). */
   | { readonly type: 'doubt'; readonly ms: number }
   | { readonly type: 'dead'; readonly silentMs: number; readonly pathWorks: boolean };
 
@@ -43,7 +43,7 @@ export function startLiveness(aliveAt: number, traffic: Traffic): Liveness {
   };
 }
 
-/** The machine woke up or its network changed: the next assessment asks. */
+/** The machine resumed from sleep or its network changed: the next assessment pings. */
 export function askNow(live: Liveness): Liveness {
   return { ...live, urgent: true };
 }
@@ -54,10 +54,10 @@ export function pathSeen(live: Liveness, now: number): Liveness {
 }
 
 /**
- * Takes the counters as they are now, and says what to do next, for how long. A dead connection is told from a dead path: where
- * the path works and the connection stays silent, it gets as much time again as it has been silent, for that is when TCP repeats
- * what was lost (RFC 6298 doubles its waits), or none after a long silence; where nothing answers, nothing is won by giving up
- * before ssh would.
+ * Takes the present counters, and returns what to do next and for how long. A dead connection is distinguished from a
+ * dead path: where the path works and the connection stays silent, it gets as much time again as it has been silent,
+ * for that is when TCP retransmits (RFC 6298 doubles its waits), or none after a long silence; where nothing answers,
+ * giving up before ssh would gains nothing.
  */
 export function assess(
   last: Liveness,
@@ -70,7 +70,7 @@ export function assess(
   const interval = options.intervalMs === 0 ? Number.POSITIVE_INFINITY : options.intervalMs;
   const late = doubtAfter(options);
 
-  // Held up for long (asleep, stopped): the answer may be there, or was never asked for.
+  // Held up for long (asleep, stopped): the answer may be there, or the ping was never sent.
   const heldUp = now > last.dueAt + HELD_UP_MS;
   if (live.urgent || heldUp || (live.askedAt === null && now >= live.aliveAt + interval)) {
     const askedAt = heldUp ? now : (live.askedAt ?? now);
@@ -110,15 +110,15 @@ const LONG_MS = 15_000;
 const RECHECK_MS = 1000;
 const HELD_UP_MS = 5000;
 
-/** Where the system does not tell what was acknowledged, an answer may wait behind what was sent before the question. */
+/** Where the system does not tell what was acknowledged, an answer may wait behind data sent before the ping. */
 function mayGiveUpEarly({ traffic, sentWhenAlive }: Liveness): boolean {
   return traffic.unacknowledged !== null || traffic.bytesSent - sentWhenAlive < MUCH;
 }
 
 /**
- * Any byte heard is life. So are bytes that leave while many wait, for only the peer's acknowledgements make room for them: an
- * answer stuck behind megabytes on a slow uplink must not cost the connection. A few acknowledged bytes prove nothing: the
- * peer's kernel does that for a server that hangs.
+ * Any byte received is life. So are bytes that leave while many wait, for only the peer's acknowledgements make room
+ * for them: an answer stuck behind megabytes on a slow uplink must not cost the connection. A few acknowledged bytes
+ * prove nothing: the peer's kernel acknowledges for a server that hangs.
  */
 function lastSignOfLife(last: Liveness, now: number, traffic: Traffic): number | null {
   if (traffic.heardAt > last.aliveAt) return traffic.heardAt;

@@ -2,7 +2,9 @@ import type { Algorithms } from 'ssh2';
 import { SIGNATURE_ALGORITHMS } from '../../model/host-key-algorithms.ts';
 import type { ServerSpec } from '../../model/spec.ts';
 
-/** What to offer the server: the user's lists where given, and host key algorithms in the order of what is known of the host. */
+/**
+ * The algorithms to offer: the configured lists, and host key algorithms with the types of the host's known keys first.
+ */
 export function algorithms(spec: ServerSpec, knownKeyTypes: readonly string[]): Algorithms {
   return {
     serverHostKey: knownFirst(spec.hostKeyAlgorithms ?? SIGNATURE_ALGORITHMS, knownKeyTypes),
@@ -14,7 +16,9 @@ export function algorithms(spec: ServerSpec, knownKeyTypes: readonly string[]): 
   } as Algorithms;
 }
 
-/** As OpenSSH does (order_hostkeyalgs in sshconnect2.c), or a host known by its ed25519 key may show its RSA key. */
+/**
+ * As OpenSSH does (order_hostkeyalgs in sshconnect2.c): otherwise a host known by its ed25519 key may show its RSA key.
+ */
 function knownFirst(wanted: readonly string[], knownKeyTypes: readonly string[]): string[] {
   const known = (algorithm: string) => knownKeyTypes.includes(keyTypeOf(algorithm));
   return [...wanted.filter(known), ...wanted.filter((algorithm) => !known(algorithm))];

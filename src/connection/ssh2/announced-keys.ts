@@ -5,9 +5,9 @@ import { MAX_ANNOUNCED_KEYS } from '../known-hosts/host-key-verifier.ts';
 import { keyTypeOf, rsaExponent } from '../known-hosts/key-blob.ts';
 
 /**
- * Drops a list of host keys (OpenSSH's hostkeys-00, PROTOCOL section 2.5) that no honest server sends: ssh2 would read all of them,
- * ask the server to prove every one and verify all the signatures at once. Also leaves out keys that nobody has and that take long to
- * verify. To be called right after client.connect(). `onTooMany` is told how many.
+ * Drops a list of host keys (OpenSSH's hostkeys-00, PROTOCOL section 2.5) that no honest server sends: ssh2 would read
+ * all of them, ask the server to prove every one and verify all the signatures at once. Also leaves out unusual keys
+ * whose verification takes long. `onTooMany` gets the number of keys. Call right after client.connect().
  */
 export function limitAnnouncedKeys(client: Client, onTooMany: (count: number) => void): void {
   const { _protocol: protocol } = internalsOf(client);
@@ -27,19 +27,22 @@ export function limitAnnouncedKeys(client: Client, onTooMany: (count: number) =>
       return;
     }
     onTooMany(count);
-    // Refused as any request that is not known (RFC 4254 section 4).
+    // Refused like any unknown request (RFC 4254 section 4).
     if (wantReply) protocol.requestFailure();
   };
 }
 
 const LEFT_OUT = new Error('not read');
 
-/** DSA with large numbers takes 30 ms for each signature, and RSA grows with its exponent, which is 65537 with everybody. */
+/**
+ * A DSA signature with large numbers takes 30 ms to verify, and RSA grows with its exponent, which is 65537 in
+ * practice.
+ */
 function isQuicklyVerified(blob: Buffer): boolean {
   if (keyTypeOf(blob) === 'ssh-dss') return false;
   const exponent = rsaExponent(blob);
   return exponent === null || exponent.length <= MAX_EXPONENT_BYTES;
 }
 
-/** With the byte for the sign. */
+/** Including the byte for the sign. */
 const MAX_EXPONENT_BYTES = 4;

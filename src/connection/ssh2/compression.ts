@@ -2,9 +2,9 @@ import type { Client } from 'ssh2';
 import { internalsOf, type PacketReader, type PacketWriter } from './protocol/internals.ts';
 
 /**
- * Makes ssh2's compression bearable: after the connection is lost its writer throws at whoever still writes, instead of dropping
- * what cannot go anywhere as the plain one does; and its reader takes whatever a small packet blows up to. To be called right
- * after client.connect(), before compression starts.
+ * Guards ssh2's compression: after the connection is lost its writer throws at any write, instead of dropping the data
+ * as the plain one does; and its reader inflates a small packet to any size. Call right after client.connect(), before
+ * compression starts.
  */
 export function guardCompression(client: Client): void {
   const { _protocol: protocol } = internalsOf(client);

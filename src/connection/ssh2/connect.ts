@@ -31,27 +31,27 @@ import { waitForRekey } from './protocol/unfinished-rekey.ts';
 
 export interface ConnectOptions {
   readonly spec: ServerSpec;
-  /** The open way to the server; from here on it is ours to end. */
+  /** The open stream to the server, which the connection owns from here on. */
   readonly stream: SshStream;
   readonly transport: Transport;
-  /** Host key algorithms for the key types already known of this host, the most wanted first. */
+  /** Host key algorithms for the types of the host's known keys, in order of preference. */
   readonly knownKeyTypes: readonly string[];
-  /** Judges the server's host key, at once: null is trust. It is asked again on every rekey. */
+  /** Verifies the server's host key, synchronously: null is trust. Called again on every rekey. */
   verifyHostKey(key: Buffer): TunnelFailure | null;
   readonly authHandler: AuthHandlerMiddleware;
-  /** What was offered and refused, for the message of auth-rejected. */
+  /** The offers and refusals, for the message of auth-rejected. */
   describeAuth(): string;
   readonly handshakeTimeoutMs: number;
   readonly authTimeoutMs: number;
   readonly clock: Clock;
-  /** Adds what the path most likely does to a handshake that has come to a stop. */
+  /** Adds the likely fault of the path to a handshake that has stalled. */
   explainStall(failure: TunnelFailure, identified: boolean): TunnelFailure;
-  /** The keys are exchanged; the algorithms are those agreed on. */
+  /** The keys are exchanged; `agreed` describes the algorithms. */
   onAuthenticating(agreed: string): void;
   onVisitor(visitor: Visitor): void;
   /** Host keys that the server has proven to own (OpenSSH's hostkeys-00, PROTOCOL section 2.5), as key blobs. */
   onHostKeys(keys: readonly Buffer[]): void;
-  /** It named so many that none was looked at. */
+  /** The server announced so many that none was read. */
   onTooManyHostKeys(count: number): void;
   onBanner(text: string): void;
 }
@@ -123,8 +123,9 @@ class Connecting {
   }
 
   /**
-   * The first reason is the reason. The socket goes at once: ssh2 would go on reading after a fatal error, and a peer that never closes
-   * would hold us. A reset instead of a close, or the 4-tuple stays in FIN-WAIT.
+   * The first reason counts. The socket is destroyed at once: ssh2 would go on reading after a fatal error, and a peer
+   * that never closes would hold the connection open. It is reset instead of closed, or the 4-tuple would stay in
+   * FIN-WAIT.
    */
   #fail(failure: TunnelFailure): void {
     for (const cancel of this.#cancelTimers) cancel();
@@ -153,7 +154,7 @@ class Connecting {
       this.#failAs(new Error('the connection was closed'));
       this.#closed.resolve();
     });
-    // ssh2 closes our half, and says nothing, when the server disconnects without a complaint (reason 11). The server may never
+    // ssh2 closes our half silently when the server disconnects without a complaint (reason 11). The server may never
     // close the other half.
     this.#options.stream.once('finish', () => {
       if (!this.#closing) this.#failAs(new Error('the server ended the connection'));
@@ -209,21 +210,21 @@ class Connecting {
       ident: `tunneld_${VERSION.replaceAll('-', '_')}`,
       username: spec.user,
       authHandler,
-      // ssh2's own timers stop too early and kill busy links: ours above and the liveness check replace them.
+      // ssh2's own timers stop too early and kill busy connections: the timers above and the keepalive replace them.
       readyTimeout: 0,
       keepaliveInterval: 0,
       algorithms: algorithms(spec, knownKeyTypes),
       debug: this.#offer.debug,
       hostVerifier: (key: Buffer) => {
         this.#hostKeyFailure = verifyHostKey(key);
-        // Not false: ssh2 would go on with the rest of what it has read.
+        // Returning false would let ssh2 go on with the rest of what it has read.
         if (this.#hostKeyFailure !== null) throw this.#hostKeyFailure;
         return true;
       },
     } satisfies ConnectConfig);
   }
 
-  /** What ssh2 leaves open to a server that means harm, or does otherwise than OpenSSH. */
+  /** Closes gaps of ssh2 against hostile servers, and against those that deviate from OpenSSH. */
   #guard(): void {
     const { spec, stream: socket, clock } = this.#options;
     const valve = valveOf(socket);
@@ -263,7 +264,7 @@ class Connecting {
 
   async #close(): Promise<void> {
     this.#closing = true;
-    // On a dead path the goodbye never leaves, so the close is not waited for long.
+    // On a dead path the disconnect message never leaves, so the close is waited for only briefly.
     this.#client.end();
     const cancel = this.#options.clock.timer(GOODBYE_MS, () => resetSocket(this.#options.stream));
     await this.#closed.promise;
@@ -271,14 +272,14 @@ class Connecting {
   }
 }
 
-/** What both sides agreed on, safe to print. */
+/** The agreed algorithms, safe to print. */
 function describeAgreement({ kex, serverHostKey, cs }: NegotiatedAlgorithms): string {
   return printable(
     [kex, serverHostKey, cs.cipher, cs.mac, cs.compress === 'none' ? '' : cs.compress].filter(Boolean).join(', '),
   );
 }
 
-/** To refuse a channel that was accepted would tear ssh2's books: then it does nothing. */
+/** Rejecting an accepted channel would corrupt ssh2's channel table: so it does nothing. */
 function answerOnce(accept: () => Channel, reject: () => void): Pick<Visitor, 'accept' | 'reject'> {
   let answered = false;
   return {
@@ -293,17 +294,17 @@ function answerOnce(accept: () => Channel, reject: () => void): Pick<Visitor, 'a
   };
 }
 
-/** A server may send any number of them. */
+/** A server may send any number of banners. */
 const MAX_BANNERS_LOGGED = 3;
 
-/** How long a polite close may take before the connection is reset. */
+/** How long a graceful close may take before the connection is reset. */
 const GOODBYE_MS = 500;
 
 function timeout(what: string, ms: number): TunnelFailure {
   return new TunnelFailure('handshake-failed', `the server did not finish ${what} within ${Math.round(ms / 1000)} s`);
 }
 
-/** Adds what a peer said in the place of an SSH identification: it tells a web server from a busy sshd. */
+/** Adds the first line of a peer that sent no SSH identification: it distinguishes a web server from a busy sshd. */
 function withFirstLine(failure: TunnelFailure, firstLine: string): TunnelFailure {
   if (firstLine === '' || failure.code !== 'handshake-failed') return failure;
   return new TunnelFailure(failure.code, `${failure.message}; instead of SSH it says: ${firstLine}`, {

@@ -2,17 +2,17 @@ import { errorCode, errorText, printable } from '../../lib/text.ts';
 import { TunnelFailure } from '../../model/failure.ts';
 import { ProtocolViolation } from './protocol/violations.ts';
 
-/** How far a connection had come when it failed. */
+/** The stage of a connection at its failure. */
 export type Stage = 'handshake' | 'authentication' | 'established';
 
-/** The only place where an error of ssh2 or of the socket below it is given a meaning. */
+/** Translates an error of ssh2 or of the socket below it; nothing else does. */
 export function translateError(error: Error, stage: Stage, auth: string): TunnelFailure {
   const message = printable(errorText(error));
   const options = { cause: error };
   if (level(error) === 'client-authentication') {
     return new TunnelFailure('auth-rejected', auth === '' ? message : auth, options);
   }
-  // RFC 4250 section 4.2.2: what servers say when they have had enough of our keys; OpenSSH says it with another number.
+  // RFC 4250 section 4.2.2: sent by servers after too many keys; OpenSSH uses another number.
   const reason = stage === 'authentication' ? numericCode(error) : undefined;
   if (reason === NO_MORE_AUTH_METHODS || (reason !== undefined && /authentication failures/i.test(message))) {
     return new TunnelFailure('auth-rejected', `${message}${auth === '' ? '' : `: ${auth}`}`, options);
@@ -31,7 +31,7 @@ export function translateError(error: Error, stage: Stage, auth: string): Tunnel
 
 const NO_MORE_AUTH_METHODS = 14;
 
-/** ssh2 says where an error comes from in `level`, and gives the server's reason for a disconnect as a numeric `code`. */
+/** ssh2 has the origin of an error in `level`, and the server's disconnect reason in a numeric `code`. */
 function level(error: Error): unknown {
   return 'level' in error ? error.level : undefined;
 }
@@ -49,17 +49,17 @@ function describe(error: Error, message: string): string {
   return code === undefined ? message : (SYSTEM_ERRORS[code] ?? `${message} (${code})`);
 }
 
-/** What ssh2, its compiled part and OpenSSL say of a packet that is not the one that was sent. */
+/** Errors of ssh2, its native part and OpenSSL for a packet that was altered on the way. */
 const DAMAGE: readonly { readonly pattern: RegExp; readonly what: string }[] = [
   { pattern: /^Bad packet length/, what: 'a packet has an impossible length' },
   {
-    // OpenSSL gives no reason where a tag of AES-GCM is wrong, and the compiled part then prints that.
+    // OpenSSL gives no reason for a wrong AES-GCM tag, and the native part then prints this.
     pattern: /^Invalid MAC$|unable to authenticate data|lib\(0\)::reason\(0\)|Error generating authentication tag/,
     what: 'a packet does not match its checksum',
   },
 ];
 
-/** What ssh2 says, or what happens in it, when it reads a message that is none. */
+/** Errors of ssh2, and exceptions in it, for a malformed message. */
 function isMalformed(error: Error): boolean {
   return (
     error instanceof TypeError ||

@@ -7,11 +7,12 @@ import { type Group, internalsOf } from './protocol/internals.ts';
 import { holdMessages } from './protocol/held-messages.ts';
 
 /**
- * Has Diffie-Hellman in groups of numbers (RFC 4253 section 8, RFC 4419) computed beside the event loop, and by OpenSSH's rules: ssh2
- * does it on the main thread, which takes a small computer up to a third of a second for 8192 bits; and of a group that the server
- * chose it has OpenSSL test whether the number is prime, from 0.2 s for 2048 bits to half a minute for 8192, before the host key is
- * judged. OpenSSH does not test it either: a bad group harms nobody but the server that chose it and signs it. What comes from the
- * server meanwhile waits. `onError` learns what is wrong with a group, or with what waited. To be called right after client.connect().
+ * Computes finite-field Diffie-Hellman (RFC 4253 section 8, RFC 4419) without blocking the event loop, and by OpenSSH's
+ * rules. ssh2 computes it on the main thread, which takes a small computer up to a third of a second for 8192 bits; and
+ * it lets OpenSSL test whether the prime of a server's group is one, from 0.2 s for 2048 bits to half a minute for
+ * 8192, before the host key is verified. OpenSSH makes no such test: a bad group harms only the server that chose and
+ * signs it. Messages of the server wait meanwhile. `onError` gets the error of a group, or of a message that waited.
+ * Call right after client.connect().
  */
 export function exchangeInWorker(client: Client, valve: Valve, clock: Clock, onError: (error: Error) => void): void {
   const { _protocol: protocol } = internalsOf(client);
@@ -27,8 +28,8 @@ export function exchangeInWorker(client: Client, valve: Valve, clock: Clock, onE
 }
 
 /**
- * A group as the server sent it (two mpints of RFC 4251 section 5). Rejects where its size is none that was asked for, or where its
- * numbers cannot be those of a group.
+ * Reads a group as the server sent it (two mpints of RFC 4251 section 5). Rejects where its size was not requested, or
+ * where its numbers cannot be those of a group.
  */
 export async function openGroup(
   sentPrime: Buffer,
@@ -37,7 +38,7 @@ export async function openGroup(
   maxBits: number,
   power: Power,
 ): Promise<Group> {
-  const [prime, generator] = [Buffer.from(sentPrime), Buffer.from(sentGenerator)]; // what came is part of a larger buffer
+  const [prime, generator] = [Buffer.from(sentPrime), Buffer.from(sentGenerator)]; // the message is a view of a larger buffer
   const modulus = positive(prime, 'prime', maxBits);
   const size = modulus.toString(2).length;
   if (size < minBits || size > maxBits)
@@ -71,20 +72,20 @@ export async function openGroup(
   };
 }
 
-/** Twice the 256 bits of the strongest key that is made of it (RFC 4419 section 6.2), as OpenSSH does (dh.c, dh_gen_key). */
+/** Twice the 256 bits of the strongest key derived from it (RFC 4419 section 6.2), as in OpenSSH (dh.c, dh_gen_key). */
 const EXPONENT_BYTES = 64;
 
-/** dh.c of OpenSSH, dh_pub_is_valid. */
+/** OpenSSH's dh.c, dh_pub_is_valid. */
 const MIN_BITS_SET = 4;
 
 function positive(bytes: Buffer, what: string, maxBits: number): bigint {
-  // One byte more than its digits, for the sign.
+  // One byte more than the digits, for the sign.
   if (bytes.length > maxBits / 8 + 1) throw new Error(`the server's Diffie-Hellman ${what} is too long`);
   if ((bytes[0] ?? 0) >= 0x80) throw new Error(`the server's Diffie-Hellman ${what} is negative`);
   return numberOf(bytes);
 }
 
-/** 0, 1 and -1 generate nothing, and make a secret that anybody knows. */
+/** 0, 1 and -1 generate nothing, and make a secret that is known to all. */
 function check(value: bigint, modulus: bigint, what: string): void {
   if (value <= 1n || value >= modulus - 1n) throw new Error(`the server's Diffie-Hellman ${what} is out of range`);
 }

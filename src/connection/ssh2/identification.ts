@@ -2,18 +2,18 @@ import type { Client } from 'ssh2';
 import { internalsOf } from './protocol/internals.ts';
 import { printable } from '../../lib/text.ts';
 
-/** What came from the server before it said that it speaks SSH. */
+/** The first bytes of the server, up to its SSH identification. */
 export interface Identification {
-  /** The first line of a peer that has not identified itself, safe to print; empty where it said nothing, or did. */
+  /** The first line of a peer that has not identified itself, safe to print; otherwise empty. */
   firstLine(): string;
   /** Whether the identification is complete. */
   seen(): boolean;
 }
 
 /**
- * Keeps the first bytes from ssh2 until they hold the server's whole identification (RFC 4253 section 4.2): it loses some where they
- * come in three pieces or more. Also remembers what a peer says that is no SSH server, or one that has had enough
- * (`Exceeded MaxStartups`). To be called right after client.connect(), before the first byte is read.
+ * Keeps the first bytes from ssh2 until they hold the server's whole identification (RFC 4253 section 4.2): ssh2 loses
+ * some where they come in three chunks or more. Also keeps the first line of a peer that is no SSH server, or is
+ * overloaded (`Exceeded MaxStartups`). Call right after client.connect(), before the first byte is read.
  */
 export function holdIdentification(client: Client): Identification {
   const { _protocol: protocol } = internalsOf(client);
@@ -47,5 +47,5 @@ export function holdIdentification(client: Client): Identification {
 
 const IDENTIFICATION = /^SSH-[^\n]*\n/m;
 
-/** Servers may send other lines first; ssh allows eight megabytes of them, nobody sends one kilobyte. */
+/** Servers may send other lines first; ssh allows eight megabytes of them, while one kilobyte is already unusual. */
 const MAX_BYTES = 16 * 1024;

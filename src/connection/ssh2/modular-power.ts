@@ -2,15 +2,15 @@ import { createPrivateKey, createPublicKey } from 'node:crypto';
 import type { Clock } from '../../lib/async/clock.ts';
 import { runInWorker } from '../../lib/async/run-in-worker.ts';
 
-/** `base` to the power of `exponent` modulo the odd `modulus`, all big-endian; the answer is as long as the modulus. */
+/** `base` to the power of `exponent` modulo the odd `modulus`, all big-endian; the result is as long as the modulus. */
 export type Power = (base: Buffer, exponent: Buffer, modulus: Buffer) => Promise<Buffer>;
 
-/** What a thread is told to compute. */
+/** The input of a thread. */
 export type PowerJob = Readonly<Record<'base' | 'exponent' | 'modulus', Uint8Array>>;
 
 /**
- * modularPower() where it does not hold the event loop: in a thread of its own, if its numbers are large. Where no thread is to be
- * had, or none is soon, it is done on the loop after all: that keeps a tunnel waiting for less than a lost login does.
+ * modularPower() without blocking the event loop: in a thread, if its numbers are large. Where no thread starts, or
+ * none soon, it blocks after all: a tunnel loses less time by that than by a lost login.
  */
 export async function powerInWorker(clock: Clock, base: Buffer, exponent: Buffer, modulus: Buffer): Promise<Buffer> {
   if (modulus.length <= SMALL_BYTES) return modularPower(base, exponent, modulus);
@@ -25,25 +25,26 @@ export async function powerInWorker(clock: Clock, base: Buffer, exponent: Buffer
   return result === null ? modularPower(base, exponent, modulus) : Buffer.from(result);
 }
 
-/** The job of the thread. */
+/** The thread's job. */
 export function modularPowerOf({ base, exponent, modulus }: PowerJob): Uint8Array {
   return modularPower(Buffer.from(base), Buffer.from(exponent), Buffer.from(modulus));
 }
 
-/** 2048 bits and a sign take 1 ms on a PC, and 30 ms on the slowest Raspberry Pi: a thread takes longer to start. */
+/** 2048 bits and a sign take 1 ms on a PC, and 30 ms on the slowest Raspberry Pi: starting a thread takes longer. */
 const SMALL_BYTES = 2048 / 8 + 1;
 
 const LIMITS = { ms: 10_000, mib: 64 };
 
-/** The server waits for it, and so does connectTimeout; there are two in a login. */
+/** The server and connectTimeout wait for it; a login has two of them. */
 export const PATIENCE_MS = 2000;
 
 /**
- * A Power, at once. Takes 8 ms for 8192 bits and an exponent of 512 on a PC, and a third of a second on the slowest Raspberry Pi.
+ * Computes a Power synchronously: 8 ms for 8192 bits and an exponent of 512 on a PC, and a third of a second on the
+ * slowest Raspberry Pi.
  *
- * Node gives OpenSSL's exponentiation, which does not tell the exponent by its time, to keys alone. So this is a Diffie-Hellman key:
- * whoever reads one that has only its private half (PKCS #8, RFC 5958) computes the public one, and asks nothing of the modulus but
- * that it is odd and has 512 to 10,000 bits; throws where it has not.
+ * Node gives access to OpenSSL's constant-time exponentiation through keys alone. So this builds a Diffie-Hellman key:
+ * OpenSSL computes the public half of a key that has only its private one (PKCS #8, RFC 5958), and requires of the
+ * modulus only that it is odd and has 512 to 10,000 bits; it throws for any other.
  */
 export function modularPower(base: Buffer, exponent: Buffer, modulus: Buffer): Buffer {
   const parameters = sequence(integer(modulus), integer(base));
@@ -52,7 +53,10 @@ export function modularPower(base: Buffer, exponent: Buffer, modulus: Buffer): B
   return publicNumber(createPublicKey(privateKey).export({ format: 'der', type: 'spki' }), modulus.length);
 }
 
-/** Of a SubjectPublicKeyInfo (RFC 5280 section 4.1): an algorithm, then the key, which is an integer in a string of bits. */
+/**
+ * Reads the key of a SubjectPublicKeyInfo (RFC 5280 section 4.1): an algorithm, then the key, an integer in a bit
+ * string.
+ */
 function publicNumber(spki: Buffer, length: number): Buffer {
   const whole = elementAt(spki, 0).content;
   const bits = elementAt(whole, elementAt(whole, 0).end).content;
@@ -83,7 +87,7 @@ function sequence(...parts: readonly Buffer[]): Buffer {
   return der(SEQUENCE, ...parts);
 }
 
-/** The bytes of a positive number; its highest bit would be the sign. */
+/** Encodes a positive number; its highest bit would be the sign. */
 function integer(value: Buffer): Buffer {
   const first = value.findIndex((byte) => byte !== 0);
   const digits = value.subarray(first < 0 ? value.length : first);

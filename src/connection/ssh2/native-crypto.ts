@@ -2,7 +2,9 @@ import { existsSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 
-/** Whether ssh2 will find its compiled part. Asks without loading ssh2, which would take most of the time of --version. */
+/**
+ * Whether ssh2 will find its native part. Checks without loading ssh2, which would take most of the time of --version.
+ */
 export function hasNativeCrypto(): boolean {
   try {
     const file = besideUs(import.meta.dirname);
@@ -10,11 +12,13 @@ export function hasNativeCrypto(): boolean {
     createRequire(import.meta.url)(file);
     return true;
   } catch {
-    return false; // made for another processor or another Node: ssh2 does without it as well
+    return false; // built for another processor or another Node: ssh2 works without it
   }
 }
 
-/** As the bundle looks for it (packaging/build.mjs), not as Node does: NODE_PATH and HOME may be those of another user. */
+/**
+ * Looks where the bundle looks (packaging/build.mjs), not where Node does: NODE_PATH and HOME may be another user's.
+ */
 function besideUs(folder: string): string | null {
   const file = join(folder, 'node_modules', COMPILED);
   if (existsSync(file)) return file;

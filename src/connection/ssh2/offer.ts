@@ -2,13 +2,13 @@ import { internalsOf } from './protocol/internals.ts';
 import type { Client } from 'ssh2';
 import { printable } from '../../lib/text.ts';
 
-/** What both sides offer in the key exchange, which ssh2 tells nobody but its `debug`. */
+/** The algorithms that both sides offer in the key exchange, which ssh2 shows only in its `debug` output. */
 export interface Offer {
-  /** For ssh2's `connect`. */
+  /** The `debug` option of ssh2's connect(). */
   debug(text: string): void;
-  /** The same message, and where it says that nothing fits, what the server offers and what is allowed here; safe to print. */
+  /** Adds to a message that nothing matches what the server offers and what is allowed here; safe to print. */
   explain(message: string): string;
-  /** The keys are exchanged: nothing more is listened to, so that no text is made of every packet. */
+  /** Stops listening after the key exchange, so that ssh2 formats no text for every packet. */
   stop(client: Client): void;
 }
 
@@ -48,11 +48,13 @@ const KINDS = [
   { pattern: /compression/, name: 'compression', noun: 'compression', key: 'compression' },
 ] as const;
 
-/** Without what is no algorithm but a sign of something else (RFC 8308 section 2.1, strict key exchange of OpenSSH's PROTOCOL). */
+/**
+ * Leaves out signalling names that are no algorithms (RFC 8308 section 2.1, strict key exchange of OpenSSH's PROTOCOL).
+ */
 function names(list: string, maxLength: number): string {
   const real = list.split(',').filter((name) => !/^(?:ext-info-[cs]|kex-strict-[cs]-.*)$/.test(name) && name !== '');
   return real.length === 0 ? 'none' : printable(real.join(', '), maxLength);
 }
 
-/** More than any server has that is what it says. */
+/** More than any honest server offers. */
 const MAX_LIST = 700;

@@ -2,9 +2,9 @@ import type { Client } from 'ssh2';
 import { type Answered, internalsOf, type Protocol } from './protocol/internals.ts';
 
 /**
- * Asks for a network device between the machines, of any number (section 2.3 of OpenSSH's PROTOCOL), and gives it back at once. A
- * refusal by the rules and one for want of a device have the same code: a debugging message of sshd in front of it tells them apart
- * (server_request_tun in its serverloop.c). ssh2 has no such channel, so that its opening is put together here.
+ * Requests a tunnel device of any number (section 2.3 of OpenSSH's PROTOCOL), and closes it at once. A refusal by the
+ * rules and one for want of a device have the same code: a preceding debug message of sshd distinguishes them
+ * (server_request_tun in its serverloop.c). ssh2 has no such channel, so its opening is built here.
  */
 export function openTun(client: Client, done: (answer: 'granted' | 'refused' | 'unable') => void): void {
   const { _chanMgr: channels, _protocol: protocol } = internalsOf(client);
@@ -25,7 +25,7 @@ export function openTun(client: Client, done: (answer: 'granted' | 'refused' | '
 
 const CHANNEL_OPEN = 90;
 const TYPE = Buffer.from('tun@openssh.com');
-/** As ssh2's own channels. */
+/** As for ssh2's own channels. */
 const WINDOW = 2 * 1024 * 1024;
 const PACKET = 32 * 1024;
 /** SSH_TUNMODE_POINTOPOINT, and SSH_TUNID_ANY, of OpenSSH's misc.h. */
@@ -40,7 +40,7 @@ function send(protocol: Protocol, id: number): void {
   at += TYPE.length;
   for (const number of [id, WINDOW, PACKET, POINT_TO_POINT, ANY]) at = packet.writeUInt32BE(number, at);
   const ready = write.finalize(packet);
-  // As sendPacket() in ssh2's utils.js: in the middle of a key exchange it waits.
+  // As sendPacket() in ssh2's utils.js: during a key exchange the packet waits.
   if (protocol._kexinit === undefined) protocol._cipher.encrypt(ready);
   else (protocol._queue ??= []).push(ready);
 }

@@ -6,8 +6,8 @@ import type { SessionProbe, SessionUse } from '../ssh/connection.ts';
 import { openSession, type SessionRequests } from './session-channel.ts';
 
 /**
- * Asks for one thing in a session of its own. That the server says yes proves nothing where a forced command takes the place of
- * whatever is asked: a command, a shell and sftp have to show that it is they who answer. The rest is asked for without running
+ * Requests one thing in a session of its own. A granted request proves nothing where a forced command takes its place:
+ * a command, a shell and sftp have to prove that it is they that answer. The rest is requested without running
  * anything, so that a forced command runs no more often than needed.
  */
 export function probeSession(
@@ -39,7 +39,7 @@ export function probeSession(
   });
 }
 
-/** What makes a shell, an interpreter or the linker run something else than it was told to. */
+/** Variables that make a shell, an interpreter or the linker run something else. */
 const VARIABLES = [
   'LD_PRELOAD',
   'LD_LIBRARY_PATH',
@@ -96,17 +96,17 @@ function ask(
   }
 }
 
-/** RFC 4254 section 6.3.1; no program of the server is ever given this cookie. */
+/** RFC 4254 section 6.3.1; no program of the server ever gets this cookie. */
 function x11Screen() {
   return { single: false, protocol: 'MIT-MAGIC-COOKIE-1', cookie: randomBytes(16).toString('hex'), screen: 0 };
 }
 
-/** How something shows that it is what was asked for. */
+/** Proves that what answers is what was requested. */
 interface Proof {
-  /** For a command: what is to be run. */
+  /** The command to run, for a command. */
   readonly command: string;
   readonly input: string | Buffer;
-  /** Whether the end of the input may follow at once: OpenSSH's sftp server would leave without an answer. */
+  /** Whether the input may end at once: OpenSSH's sftp server would then leave without an answer. */
   readonly ends: boolean;
   readonly pattern: RegExp;
 }
@@ -124,8 +124,8 @@ const PROOFS: Readonly<Partial<Record<SessionUse, () => Proof>>> = {
 };
 
 /**
- * A shell takes the quotes away, so its answer is told from something that sends our words back. The Windows shell leaves them, and
- * is told by the word that it takes away.
+ * A shell removes the quotes, so its answer differs from an echo of the input. The Windows shell keeps them, and is
+ * recognised by the word that it removes.
  */
 function echo(): Proof {
   const [left, right] = [randomBytes(6).toString('hex'), randomBytes(6).toString('hex')];
@@ -144,7 +144,7 @@ function awaitProof(channel: ClientChannel, proof: Proof, clock: Clock, finish: 
   };
   const cancel = clock.timer(PROOF_MS, () => over('silent'));
   channel.on('data', (chunk: Buffer) => {
-    // The end is kept: a greeting may come first.
+    // Keeps the end: a greeting may come first.
     output = (output + chunk.toString('latin1')).slice(-MAX_OUTPUT);
     if (text.length < MAX_TEXT) text += chunk.toString('utf8');
     if (proof.pattern.test(output)) over('granted');

@@ -5,8 +5,8 @@ import { internalsOf } from './protocol/internals.ts';
 import type { SshStream } from '../../net/stream-adapter.ts';
 
 /**
- * Has the keys of a connection exchanged anew after so many bytes or so long (ssh_config(5), RekeyLimit). Asked whenever something
- * comes from the server, which an idle connection's keepalive sees to: no timer of its own. ssh2 itself never begins an exchange.
+ * Begins a rekey after so many bytes or so long (ssh_config(5), RekeyLimit). Checks whenever data comes from the
+ * server, which an idle connection's keepalive ensures: it needs no timer. ssh2 itself never begins a rekey.
  */
 export function rekeyAfter(client: Client, stream: SshStream, { bytes, ms }: RekeyLimit, clock: Clock): void {
   const { _protocol: protocol } = internalsOf(client);
@@ -24,7 +24,7 @@ export function rekeyAfter(client: Client, stream: SshStream, { bytes, ms }: Rek
       (ms !== null && clock.now() - since.at >= ms);
     if (!due || asked) return;
     asked = true;
-    // Not among the parser's own work on this chunk.
+    // Not within the parser's work on this chunk.
     setImmediate(() => {
       if (!stream.destroyed) protocol.rekey();
     });

@@ -11,7 +11,10 @@ import { ProtocolViolation } from './protocol/violations.ts';
 import { openTun } from './open-tun.ts';
 import { runCommand } from './run-command.ts';
 
-/** Questions to the server that wait for its answer: global requests (RFC 4254 section 4) and connections that it opens. */
+/**
+ * Requests to the server that wait for a reply: global requests (RFC 4254 section 4) and connections that the server
+ * opens.
+ */
 export interface Requests {
   listen(endpoint: Endpoint): Promise<number>;
   unlisten(endpoint: Endpoint): Promise<void>;
@@ -20,12 +23,12 @@ export interface Requests {
   openTun(): Promise<'granted' | 'refused' | 'unable'>;
   run(command: string, input: string, limit: number): Promise<CommandOutput>;
   ping(): Promise<void>;
-  /** The connection is gone: whatever is asked, now or later, fails with this. */
+  /** The connection is gone: every request, present or later, fails with this. */
   fail(failure: TunnelFailure): void;
 }
 
 export function createRequests(client: Client, clock = systemClock): Requests {
-  // Not a race with one promise that tells of the end: each race would stay in that promise's memory until then.
+  // Not a race with one promise for the end: that promise would remember each race until then.
   const waiting = new Set<(failure: TunnelFailure) => void>();
   let ended: TunnelFailure | null = null;
 
@@ -83,7 +86,7 @@ function open(
   else client.forwardOut(from.address, from.port, endpoint.host, endpoint.port, answer);
 }
 
-/** Without a reason it is the end of the connection, or a server that has not the extension. */
+/** Without a reason the connection has ended, or the server lacks the extension. */
 function translateRefusal(error: Error & { readonly reason?: unknown }, target: string): TunnelFailure {
   const text = printable(error.message.replace(/^\(SSH\) Channel open failure: /, ''));
   const cause = { cause: error };
@@ -104,15 +107,15 @@ function translateRefusal(error: Error & { readonly reason?: unknown }, target: 
 /** SSH_OPEN_ADMINISTRATIVELY_PROHIBITED (RFC 4254 section 5.1). */
 const PROHIBITED = 1;
 
-/** Whether it is the server's rules that refused a connection, and so will again. */
+/** Whether the server's rules refused a connection, and so will again. */
 export function isProhibited({ cause }: TunnelFailure): boolean {
   return cause instanceof Error && (cause as { readonly reason?: unknown }).reason === PROHIBITED;
 }
 
 /**
- * OpenSSH's own keepalive (`keepalive@openssh.com`, clientloop.c): a request that servers refuse who do not know it, and so answer
- * all the same (RFC 4254 section 4). ssh2 has it for its own keepalive only. Nothing public will do: to cancel a listener that does
- * not exist ends the connection with AsyncSSH.
+ * OpenSSH's own keepalive (`keepalive@openssh.com`, clientloop.c): servers that do not know it refuse it, which is an
+ * answer too (RFC 4254 section 4). ssh2 has it for its own keepalive only. No public request will do: cancelling a
+ * missing listener ends the connection with AsyncSSH.
  */
 function sendPing(client: Client, done: () => void): void {
   const { _callbacks: callbacks, _protocol: protocol } = internalsOf(client);

@@ -3,7 +3,10 @@ import { printable } from '../../lib/text.ts';
 import { TunnelFailure } from '../../model/failure.ts';
 import type { CommandOutput } from '../ssh/connection.ts';
 
-/** Runs a command in a session (RFC 4254 section 6.5) to its end; at most `limit` bytes of output are kept, and no more are waited for. */
+/**
+ * Runs a command in a session (RFC 4254 section 6.5) to its end; keeps at most `limit` bytes of output, and stops at
+ * more.
+ */
 export function runCommand(
   client: Client,
   command: string,

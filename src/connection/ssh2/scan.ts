@@ -10,17 +10,20 @@ import { holdIdentification } from './identification.ts';
 import { parseInSlices } from './protocol/parse-in-slices.ts';
 import { guardProtocol } from './protocol/protocol-guard.ts';
 
-/** What a server shows to everybody. */
+/** What a server shows to any client. */
 export interface Scan {
   /** Its host key as a blob, or null where it showed none. */
   readonly hostKey: Buffer | null;
   /** Its software, safe to print; empty where it did not say. */
   readonly software: string;
-  /** Why there is no key. */
+  /** The reason for which there is no key. */
   readonly error: string;
 }
 
-/** Begins a handshake only to see the host key, and ends it there. `types` are the host key algorithms to ask for. Never rejects. */
+/**
+ * Begins a handshake to see the host key, and ends it there. `types` are the host key algorithms to request. Never
+ * rejects.
+ */
 export function scanServer(
   stream: SshStream,
   timeoutMs: number,

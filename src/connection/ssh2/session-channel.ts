@@ -1,16 +1,16 @@
 import type { Client, ClientChannel } from 'ssh2';
 import { type Answered, internalsOf, type Protocol } from './protocol/internals.ts';
 
-/** A session in which nothing runs yet. */
+/** A session without a program. */
 export interface SessionRequests {
   readonly channel: ClientChannel;
-  /** Sends a request that wants an answer; a session that ends instead has refused it. */
+  /** Sends a request that wants a reply; a session that ends instead has refused it. */
   request(send: (protocol: Protocol, id: number) => void, answer: (granted: boolean) => void): void;
 }
 
 /**
- * Opens a session channel (RFC 4254 section 6.1) and nothing more; null where the server opens none. ssh2 itself has no session
- * without a program in it: it asks for a terminal, an agent or X11 only together with a command or a shell.
+ * Opens a session channel (RFC 4254 section 6.1) and nothing more; null where the server opens none. ssh2 itself has no
+ * session without a program: it requests a terminal, an agent or X11 only together with a command or a shell.
  */
 export function openSession(client: Client, done: (session: SessionRequests | null) => void): void {
   const { _chanMgr: channels, _protocol: protocol } = internalsOf(client);

@@ -3,10 +3,10 @@ import { internalsOf, type Protocol } from './internals.ts';
 import type { Valve } from '../../../net/valve.ts';
 
 /**
- * A function that keeps from ssh2 what comes from the server until `work` is done, and then calls `proceed` and hands it over: as if
- * the work had taken no time, but the event loop goes on. To be called while ssh2 handles a message, and its answer returned to ssh2,
- * which then stops behind that message. Nothing is called any more where the connection has ended meanwhile; `onError` learns what
- * the work rejects with, or ssh2 throws.
+ * Makes a function that holds the server's messages back from ssh2 until `work` is done, then calls `proceed` and
+ * passes them on: as if the work had taken no time, while the event loop goes on. Call it while ssh2 handles a message,
+ * and return its result to ssh2, which then stops behind that message. After the end of the connection nothing is
+ * called any more; `onError` gets a rejection of the work, or an exception of ssh2.
  */
 export function holdMessages(client: Client, valve: Valve, onError: (error: Error) => void): Hold {
   const { _protocol: protocol } = internalsOf(client);
@@ -20,7 +20,7 @@ export function holdMessages(client: Client, valve: Valve, onError: (error: Erro
   return (work, proceed) => {
     const { _parse: parse } = protocol;
     const held: Buffer[] = [];
-    // The rest of what has been read; more is not read.
+    // Holds the rest of what has been read; more is not read.
     protocol._parse = (chunk, from, to) => {
       held.push(chunk.subarray(from, to));
       return to;

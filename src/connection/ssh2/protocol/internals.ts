@@ -1,20 +1,23 @@
 import type { Client, ClientChannel, ParsedKey } from 'ssh2';
 
-/** What ssh2 has no public way to, of the version that packaging/ssh2-replacements.mjs names. There after client.connect(). */
+/** Internals of the ssh2 version that packaging/ssh2-replacements.mjs names. They exist after client.connect(). */
 export interface Internals {
   readonly _chanMgr: ChannelTable;
   readonly _protocol: Protocol;
-  /** Who waits for the answers to global requests, in their order. */
+  /** Callbacks for the replies to global requests, in their order. */
   readonly _callbacks: (() => void)[];
-  /** What the server calls itself. */
+  /** The server's software version. */
   readonly _remoteVer?: string;
 }
 
-/** Its channels by our number for them: an object, a function that waits for the server's answer, or true for one we have not answered. */
+/**
+ * Its channels by our number: an object, a function for a channel that the server has not confirmed, or true for one
+ * that we have not answered.
+ */
 interface ChannelTable {
-  /** A number for a channel that is to be opened; the function waits for the server's answer. */
+  /** Reserves a number for a channel to be opened; the function gets the server's answer. */
   add(opened: Opened): number;
-  /** The highest number that was ever given. */
+  /** The highest number used so far. */
   readonly _cur: number;
   get(id: number): OpenChannel | ((...answer: never[]) => void) | true | undefined;
 }
@@ -23,7 +26,7 @@ export type Answered = (error: Error | undefined, channel: (ClientChannel & Sent
 
 type Opened = Answered & { readonly type: string };
 
-/** A channel whose requests wait for their answers, in their order. */
+/** A channel whose requests wait for their replies, in their order. */
 interface SentTo {
   readonly _callbacks: ((failed: boolean | Error) => void)[];
   readonly outgoing: { readonly id: number };
@@ -31,44 +34,44 @@ interface SentTo {
 
 export interface OpenChannel {
   readonly type: string;
-  /** What the server may still send. */
+  /** The window that the server may still fill. */
   readonly incoming: { window: number; readonly state: 'open' | 'eof' | 'closed' };
   read(size?: number): unknown;
-  /** Bytes that nobody has read. */
+  /** Bytes that are not read yet. */
   readonly readableLength: number;
   readonly readableHighWaterMark: number;
-  /** See Channel in ssh.ts. */
+  /** See Channel in ssh/connection.ts. */
   unsent?(): number;
-  /** Of Node's Readable: what may wait before ssh2 gives no more window. */
+  /** Of Node's Readable: how much may wait before ssh2 stops adding window. */
   readonly _readableState: { highWaterMark: number };
-  /** What we may still send; `id` is the server's number for it. */
+  /** The window that we may still fill; `id` is the server's number of the channel. */
   readonly outgoing: { readonly id: number; readonly window: number };
   once(event: 'close', listener: () => void): unknown;
 }
 
 export interface Protocol extends Doors {
-  /** Given every chunk that is read. */
+  /** Called with every chunk that is read. */
   parse(chunk: Buffer, from: number, to: number): void;
-  /** Its loop over the packets of a chunk: where it stopped, undefined or beyond the end where it did not. */
+  /** Its loop over the packets of a chunk: returns where it stopped; undefined or beyond the end where it did not. */
   _parse(chunk: Buffer, from: number, to: number): number | undefined;
   readonly _decipher: undefined | { _onPayload: (payload: Buffer) => unknown };
-  /** What its client does with each message. */
+  /** Its handlers for each message. */
   readonly _handlers: Handlers;
-  /** Set while keys are being exchanged. */
+  /** Set during a key exchange. */
   _kexinit: Buffer | undefined;
-  /** What waits for the end of that exchange. */
+  /** Packets that wait for the end of a key exchange. */
   _queue?: Buffer[] | undefined;
   readonly _cipher: { encrypt(packet: Buffer): void };
-  /** Packs packets and unpacks them, with compression or without. */
+  /** Packs packets and unpacks them, with or without compression. */
   readonly _packetRW: { read: PacketReader; write: PacketWriter };
-  /** Called at the end of the connection and after a fatal error, and taken away by itself. */
+  /** Called at the end of the connection and after a fatal error, and then removed. */
   _destruct?: ((reason?: string) => void) | undefined;
   _debug?: unknown;
   /** Bits of ssh2's constants (COMPAT). */
   _compatFlags: number;
-  /** Begins an exchange of new keys. */
+  /** Begins a rekey. */
   rekey(): void;
-  /** A global request that every server answers. */
+  /** Sends a global request that every server answers. */
   ping(): void;
   session(id: number, window: number, packet: number): void;
   exec(id: number, command: string, wantReply: boolean): void;
@@ -105,9 +108,12 @@ export interface Protocol extends Doors {
   authKeyboard(...args: never[]): void;
 }
 
-/** What packaging/ssh2-replacements.mjs has its key exchange and its lists of keys ask for. The answers end its work on what it has read. */
+/**
+ * Hooks that packaging/ssh2-replacements.mjs adds to the key exchange and to lists of host keys. A false result ends
+ * ssh2's loop over what it has read.
+ */
 interface Doors {
-  /** In the place of crypto's DiffieHellman: calls `proceed` when `exchange` has a group and our number. */
+  /** Replaces crypto's DiffieHellman: calls `proceed` when `exchange` has a group and our public number. */
   openGroup(
     exchange: { _dh: Group; _public: Buffer },
     prime: Buffer,
@@ -115,21 +121,21 @@ interface Doors {
     bits: readonly [min: number, max: number],
     proceed: () => void,
   ): false;
-  /** Before computeSecret() is called with the same number. */
+  /** Called before computeSecret() with the same number. */
   prepareSecret(group: Group, theirs: Buffer): false;
-  /** How a key in a list of host keys is read. */
+  /** Reads a key of a list of host keys. */
   readHostKey: (blob: Buffer) => ParsedKey | Error;
 }
 
-/** What ssh2 uses of Node's DiffieHellman, and prepareSecret(). All numbers are big-endian. */
+/** The part of Node's DiffieHellman that ssh2 uses, and prepareSecret(). All numbers are big-endian. */
 export interface Group {
   getPrime(): Buffer;
   getGenerator(): Buffer;
   /** Our public number, e. */
   generateKeys(): Buffer;
-  /** Computes the shared secret, from the server's public number, f. What is wrong with that is thrown by computeSecret(). */
+  /** Computes the shared secret from the server's public number, f. computeSecret() throws the error. */
   prepareSecret(theirs: Buffer): Promise<void>;
-  /** The shared secret. Throws where f or the secret gives the secret away. */
+  /** The shared secret. Throws where f or the secret is weak. */
   computeSecret(): Buffer;
 }
 
@@ -143,7 +149,7 @@ export interface PacketWriter {
   finalize(packet: Buffer, force?: boolean): Buffer;
 }
 
-/** The messages of the server, with what ssh2 has read of them. */
+/** The server's messages, with the fields that ssh2 has read. */
 export interface Messages {
   DEBUG: [display: boolean, message: string];
   EXT_INFO: [extensions: readonly { readonly name: string; readonly algs: readonly string[] }[]];
@@ -170,7 +176,7 @@ export interface Messages {
 
 export type Handlers = { [Name in keyof Messages]: (protocol: unknown, ...message: Messages[Name]) => void };
 
-/** What a server says of its end of a channel. */
+/** The server's numbers for its end of a channel. */
 export interface Opening {
   readonly sender: number;
   readonly window: number;

@@ -4,10 +4,10 @@ import type { Valve } from '../../../net/valve.ts';
 import { internalsOf } from './internals.ts';
 
 /**
- * Has the messages of a server take no more of a turn of the event loop than there is for all servers together: one read brings a
- * thousand small ones, each of which may open a connection or have us write a packet. What is left waits for the next turns, and no
- * more is read. ssh2 leaves its loop over packets where a handler answers `false`, which it has for a change of keys. To be called
- * right after client.connect(), before the first byte is read.
+ * Gives the messages of one server no more of an event loop turn than all servers share: one read may bring a thousand
+ * small ones, each of which may open a connection or make us write a packet. The rest waits for the next turns, and no
+ * more is read. ssh2 leaves its loop over packets where a handler returns `false`, as it does for a change of keys.
+ * Call right after client.connect(), before the first byte is read.
  */
 export function parseInSlices(client: Client, valve: Valve): void {
   const { _protocol: protocol } = internalsOf(client);
@@ -17,12 +17,12 @@ export function parseInSlices(client: Client, valve: Valve): void {
   let laterMs = 0;
 
   const timed = new WeakSet<Handler>();
-  /** Keeps ssh2 from going on with the next packet: always while it was postponed, else when the turn is over. */
+  /** Stops ssh2 before the next packet: always while postponed, else when the turn's time is spent. */
   const timedHandler = (handle: Handler): Handler => {
     const watch: Handler = (payload) => {
       const answer = handle(payload);
       if (answer !== undefined) return answer;
-      // In an exchange of keys it handles packets in another way, which is to be watched as well.
+      // A key exchange replaces the packet handler of ssh2, and the new one needs this wrapper too.
       const later = OF_CHANNELS.has(payload[0] ?? 0) ? CHANNEL_MS : 0;
       laterMs += later;
       return postponed || turnIsSpent(later) || protocol._decipher?._onPayload !== watch ? false : undefined;
@@ -30,10 +30,10 @@ export function parseInSlices(client: Client, valve: Valve): void {
     timed.add(watch);
     return watch;
   };
-  /** Where it stopped; the end where it took all. */
+  /** Where ssh2 stopped; the end where it has read everything. */
   const parseSome = (chunk: Buffer, from: number, to: number): number => {
     const { _decipher: decipher } = protocol;
-    // There is none before the server has identified itself.
+    // There is none before the server's identification.
     if (decipher !== undefined && !timed.has(decipher._onPayload))
       decipher._onPayload = timedHandler(decipher._onPayload);
     return protocol._parse(chunk, from, to) ?? to;
@@ -77,5 +77,5 @@ const CHANNEL_MS = 0.2;
 /** The most that one slice may leave. */
 const LATER_MS = 4;
 
-/** What is done with a packet; any answer but undefined ends ssh2's loop over those of one chunk. */
+/** Handles a packet; any result but undefined ends the loop of ssh2 over the packets of a chunk. */
 type Handler = (payload: Buffer) => unknown;

@@ -3,9 +3,9 @@ import { dataFault, openingFault, ProtocolViolation, windowFault } from './viola
 import { type Handlers, internalsOf, type Internals, type Messages, type OpenChannel } from './internals.ts';
 
 /**
- * Judges what a server says before ssh2 acts on it: the numbers it names, the order of its messages, and how much it makes us keep
- * for it. What breaks the protocol is thrown, so that ssh2 stops reading there and reports it as the error of the connection. To be
- * called right after client.connect().
+ * Checks a server's messages before ssh2 acts on them: their numbers, their order, and how much memory they cost. A
+ * violation is thrown, so that ssh2 stops reading there and reports it as the error of the connection. Call right after
+ * client.connect().
  */
 export function guardProtocol(client: Client, stream: { readonly writableLength: number }): void {
   const internals = internalsOf(client);
@@ -16,7 +16,7 @@ export function guardProtocol(client: Client, stream: { readonly writableLength:
 }
 
 interface Login {
-  /** Throws before there was one: until then a server has nothing to ask for. */
+  /** Throws before the login: until then a server has nothing to request. */
   mustBeOver(): void;
 }
 
@@ -25,7 +25,7 @@ function guardLogin({ _protocol: protocol }: Internals): Login {
   let accepted = false;
   let banners = 0;
   let over = false;
-  /** Attempts that the server has not answered yet. */
+  /** Authentication requests that the server has not answered yet. */
   let attempts = 0;
   for (const method of ['authNone', 'authPassword', 'authPK', 'authKeyboard'] as const) {
     const send = protocol[method];
@@ -70,11 +70,14 @@ function guardLogin({ _protocol: protocol }: Internals): Login {
 const MAX_BANNERS = 100;
 
 interface Answers {
-  /** Before each that the server demands. */
+  /** Called before each answer that the server demands. */
   demanded(): void;
 }
 
-/** A server that asks and does not read our answers, or does not finish the exchange of keys that holds them back, would fill memory. */
+/**
+ * A server that makes requests and does not read our answers, or does not finish a key exchange that delays them, would
+ * fill the memory.
+ */
 function guardAnswers({ _protocol: protocol }: Internals, stream: { readonly writableLength: number }): Answers {
   let unread = 0;
   return {
@@ -86,7 +89,7 @@ function guardAnswers({ _protocol: protocol }: Internals, stream: { readonly wri
   };
 }
 
-/** More than the data that waits on a connection that is merely slow (see transport.ts). */
+/** More than what may be queued on a connection that is merely slow (see transport.ts). */
 const BACKLOG = 1024 * 1024;
 
 const MAX_UNREAD = 4096;
@@ -98,7 +101,7 @@ function guardRequests({ _protocol: { _handlers: handlers } }: Internals, login:
     if (wantReply) answers.demanded();
     if (name !== 'hostkeys-00@openssh.com') return;
     announcements++;
-    // Each is answered by a question that waits for the server: ssh hears one a connection (clientloop.c).
+    // Each announcement is answered by a request to the server: ssh accepts one per connection (clientloop.c).
     if (announcements > MAX_ANNOUNCEMENTS) throw new ProtocolViolation('it announces its host keys without end');
   });
 }
@@ -107,15 +110,15 @@ const MAX_ANNOUNCEMENTS = 100;
 
 function guardChannels({ _protocol: protocol, _chanMgr: table }: Internals, login: Login, answers: Answers): void {
   const { _handlers: handlers } = protocol;
-  /** The server's numbers for its ends of those that are open, or may be when we have answered. */
+  /** The server's numbers of channels that are open, or may be after our answer. */
   const taken = new Set<number>();
 
   const entryOf = (id: number) => {
-    // Also what was cut off, and is no number.
+    // Rejects also a truncated message, whose number is undefined.
     if (!(id <= table._cur)) throw new ProtocolViolation(`it speaks of channel ${id}, which there never was`);
     return table.get(id);
   };
-  /** Null for one that is closed by now. */
+  /** Null for a channel that is closed by now. */
   const channelOf = (id: number): OpenChannel | null => {
     const entry = entryOf(id);
     if (entry === undefined) return null;
@@ -131,7 +134,7 @@ function guardChannels({ _protocol: protocol, _chanMgr: table }: Internals, logi
   };
   const hasData = (id: number, data: Buffer, extended: boolean) => {
     const channel = channelOf(id);
-    // As ssh: what comes behind the end is for nobody, and so is a second stream where no program runs.
+    // As ssh: data after the end is dropped, and so is a second stream where no program runs.
     if (channel?.incoming.state !== 'open' || (extended && channel.type !== 'session')) return DROP;
     mustBeSound(dataFault(channel, data.length));
     return undefined;
@@ -148,7 +151,7 @@ function guardChannels({ _protocol: protocol, _chanMgr: table }: Internals, logi
     mustBeSound(openingFault(opening, taken));
     if (taken.size >= MAX_CHANNELS) throw new ProtocolViolation(`it leaves more than ${MAX_CHANNELS} channels open`);
     taken.add(opening.sender);
-    // Only told to people and targets; OpenSSH itself makes one up where there is none.
+    // The port is only shown and passed to targets; OpenSSH itself makes one up where there is none.
     if ((opening.data.srcPort ?? 0) > 65_535) opening.data.srcPort = 0;
   });
   before(handlers, 'CHANNEL_OPEN_CONFIRMATION', (opening) => {
@@ -170,19 +173,19 @@ function guardChannels({ _protocol: protocol, _chanMgr: table }: Internals, logi
   before(handlers, 'CHANNEL_FAILURE', (id) => void channelOf(id));
   before(handlers, 'CHANNEL_EOF', (id) => void channelOf(id));
   before(handlers, 'CHANNEL_CLOSE', (id) => {
-    // Some close a channel that they do not want to open.
+    // Some servers close a channel that they do not want to open.
     if (typeof entryOf(id) === 'function') return;
     const channel = channelOf(id);
     if (channel !== null) taken.delete(channel.outgoing.id);
   });
 }
 
-/** Far more than are ever served at once: what is beyond was closed here, and the server never closed its end of it. */
+/** Far more than are ever used at once: the others were closed here, and the server never closed its end. */
 const MAX_CHANNELS = 4096;
 
 const DROP = 'drop';
 
-/** Has a message judged before the library handles it. */
+/** Checks a message before ssh2 handles it. */
 function before<Name extends keyof Messages>(
   handlers: Handlers,
   name: Name,

@@ -2,14 +2,14 @@ import type { Client } from 'ssh2';
 import { internalsOf } from './internals.ts';
 
 /**
- * Says nothing more of a channel after its close (RFC 4254 section 5.3). ssh2 goes on giving window for what still comes in, and
- * answers the requests that come with it: Dropbear and AsyncSSH then end the whole connection (mscdex/ssh2#1483). To be called
- * right after client.connect().
+ * Sends nothing for a channel after its close (RFC 4254 section 5.3). ssh2 goes on adding window for incoming data, and
+ * answers requests: Dropbear and AsyncSSH then end the whole connection (mscdex/ssh2#1483). Call right after
+ * client.connect().
  */
 export function quietAfterClose(client: Client): void {
   const { _protocol: protocol, _chanMgr: channels } = internalsOf(client);
   const { channelClose, channelWindowAdjust, channelFailure, _handlers: handlers } = protocol;
-  // By the server's number for them: it may give that to another channel when it has closed this one as well.
+  // By the server's number: the server may reuse it for another channel when it has closed this one too.
   const closed = new Set<number>();
 
   protocol.channelClose = (id) => {

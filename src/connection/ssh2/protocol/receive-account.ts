@@ -1,35 +1,38 @@
-/** What all connections of a process may make it keep for visitors and targets that do not read. */
+/** Bounds the data of all connections of a process that waits for slow visitors and targets. */
 export interface ReceiveAccount {
   join(connection: Connection): Membership;
 }
 
-/** One of those that draw from an account. */
+/** A connection of an account. */
 interface Connection {
-  /** Bytes that it has sent and nobody has read. */
+  /** Its bytes that are not read yet. */
   unread(): number;
-  /** It keeps more than any other, and there is no room: it has to go. */
+  /** It keeps more than any other, and there is no room: it has to end. */
   leave(bytes: number): void;
 }
 
 interface Membership {
-  /** How many bytes of windows it may have out in all: half of what the others leave, so that something is left for every other. */
+  /**
+   * How many bytes of windows it may grant in all: half of what the others leave, so that something is left for every
+   * other.
+   */
   room(): number;
-  /** It has so many out now. */
+  /** It has granted so many bytes. */
   hold(bytes: number): void;
-  /** As many wait unread as far as it knows: perhaps fewer. */
+  /** So many bytes wait unread, or perhaps fewer. */
   wait(bytes: number): void;
-  /** It is over, and keeps nothing. */
+  /** It has ended, and keeps nothing. */
   end(): void;
 }
 
 export interface AccountLimits {
-  /** The sum of the windows, in bytes: half of it is for the first connection that wants it. */
+  /** The sum of the windows, in bytes: half of it is for the first connection that needs it. */
   readonly windows: number;
-  /** What may wait unread in all, in bytes; above it the worst connection is left. */
+  /** How many bytes may wait unread in all; above that the connection with the most is ended. */
   readonly unread: number;
 }
 
-/** An account of its own rules: two accounts know nothing of each other. */
+/** An account with its own limits, independent of others. */
 export function createReceiveAccount(limits: AccountLimits): ReceiveAccount {
   const members = new Map<Connection, Drawn>();
   const total: Drawn = { held: 0, waiting: 0 };

@@ -3,10 +3,10 @@ import { createReceiveAccount, type ReceiveAccount } from './receive-account.ts'
 import { internalsOf, type Internals, type OpenChannel } from './internals.ts';
 
 /**
- * Bounds what a server can make us keep for visitors and targets that do not read, over all channels of a connection and, by
- * `account`, over all connections: ssh2 lets each channel have 2 MiB and as much again on the way, so that a thousand of them would be
- * gigabytes. Few channels have all of that, many have less, and one that moves gets more. `onOverload` hears that this connection keeps
- * more than any other where there is no room for all. To be called right after client.connect().
+ * Bounds the data that waits for slow visitors and targets, over all channels of a connection and, by `account`, over
+ * all connections: ssh2 grants each channel 2 MiB and as much again in flight, so that a thousand of them would be
+ * gigabytes. Few channels get all of that, many get less, and an active one gets more. `onOverload` is called where
+ * this connection keeps more than any other and there is no room for all. Call right after client.connect().
  */
 export function shareWindows(
   client: Client,
@@ -43,7 +43,7 @@ export function shareWindows(
       return;
     }
     const share = shares.moves(ours);
-    // ssh2 has added it already.
+    // ssh2 has already added the refill.
     const left = channel.incoming.window - bytes;
     const grant = Math.max(0, share - left);
     const worthwhile = grant >= share / 2;
@@ -56,7 +56,7 @@ export function shareWindows(
     const channel = table.get(ours);
     if (typeof channel !== 'object') return;
     const kept = small.take(ours, channel, data);
-    // A view keeps all of the 64 KiB that were read with it.
+    // A view keeps the whole 64 KiB chunk in memory.
     const copies = channel.readableLength > 0 || data.length < SMALL || channel.readableHighWaterMark < FULL / 2;
     if (!kept) onData(self, ours, copies ? copyOf(data) : data);
     shares.waits(ours, () => unreadOf(channel) + small.keptOf(ours));
@@ -73,13 +73,13 @@ export function shareWindows(
     onClose(self, ours);
     small.forget(ours);
     const over = shares.close(ours);
-    // What came before it may wait for a reader still.
+    // Earlier data may still wait for a reader.
     if (typeof channel === 'object' && channel.readableLength > 0) channel.once('close', over);
     else over();
   };
 }
 
-/** With memory of its own: what Node lends of a common piece keeps all of that. */
+/** A copy with memory of its own: a piece of Node's pool would keep the whole pool. */
 function copyOf(data: Buffer): Buffer {
   const copy = Buffer.allocUnsafeSlow(data.length);
   data.copy(copy);
@@ -89,28 +89,28 @@ function copyOf(data: Buffer): Buffer {
 const MIB = 1024 * 1024;
 
 /**
- * Half of the windows are for a single connection, and as much again as its window, by half, may wait for each channel. A server that
- * keeps to its windows comes to the bound of what is unread only with the least windows of thousands of channels.
+ * Half of the windows are for a single connection, and half of its own window again may wait for each channel. A server
+ * that respects its windows reaches the limit of unread data only with the smallest windows of thousands of channels.
  */
 const ofThisProcess = createReceiveAccount({ windows: 32 * MIB, unread: 44 * MIB });
 
-/** What is copied in no time. */
+/** A copy of this size costs next to nothing. */
 const SMALL = 8 * 1024;
 
-/** What came in small messages for somebody who does not read. */
+/** Collects small messages for a reader that is slow. */
 interface SmallMessages {
-  /** Keeps this one with those before it, as one; false where it is to be passed on as it is. */
+  /** Adds a message to those that wait; false where it is to be passed on as it is. */
   take(ours: number, channel: OpenChannel, data: Buffer): boolean;
-  /** Passes on what is kept. */
+  /** Passes on what was collected. */
   pass(ours: number): void;
-  /** How many bytes are kept. */
+  /** How many bytes wait here. */
   keptOf(ours: number): number;
   forget(ours: number): void;
 }
 
 /**
- * Each message that waits in a stream is an object of 150 bytes, so that a window of single bytes would be 300 MiB: behind what waits
- * already, small ones are put together, and the stream gets them with the next read.
+ * Each message that waits in a stream is an object of 150 bytes, so that a window of single bytes would be 300 MiB:
+ * behind waiting data small messages are collected, and the stream gets them with the next read.
  */
 function coalesceSmall({ _protocol: protocol }: Internals): SmallMessages {
   const kept = new Map<number, { readonly channel: OpenChannel; bytes: Buffer; length: number }>();
@@ -120,7 +120,7 @@ function coalesceSmall({ _protocol: protocol }: Internals): SmallMessages {
     if (one === undefined || one.length === 0) return;
     const bytes = one.bytes.subarray(0, one.length);
     [one.bytes, one.length] = [EMPTY, 0];
-    one.channel.incoming.window += bytes.length; // ssh2 takes it away
+    one.channel.incoming.window += bytes.length; // ssh2 removes the channel
     onData(protocol, ours, bytes);
   };
   const keepFor = (ours: number, channel: OpenChannel) => {
@@ -158,7 +158,7 @@ function coalesceSmall({ _protocol: protocol }: Internals): SmallMessages {
 
 const EMPTY = Buffer.alloc(0);
 
-/** The channels that we open. */
+/** Shares windows among the channels that we open. */
 function shareOpened({ _protocol: protocol, _chanMgr: table }: Internals, shares: Shares): void {
   const { _handlers: handlers } = protocol;
   for (const open of ['directTcpip', 'openssh_directStreamLocal'] as const) {
@@ -179,32 +179,32 @@ function shareOpened({ _protocol: protocol, _chanMgr: table }: Internals, shares
   };
 }
 
-/** A window that is half used up is filled again as long as half as much waits at most. */
+/** A window that is half used is refilled as long as at most half as much waits. */
 function limit(channel: OpenChannel, share: number, window: number): void {
   channel.incoming.window = window;
   channel._readableState.highWaterMark = Math.floor(share / 2);
 }
 
-/** How much each channel may have on its way; by our numbers for them. */
+/** How much each channel may have in flight; by our numbers. */
 interface Shares {
   open(ours: number, theirs: number | null): number;
-  /** The server's number for one that we have opened; null where it has no share. */
+  /** The server has confirmed a channel that we open; returns its share, null where it has none. */
   confirm(ours: number, theirs: number): number | null;
-  /** Its share from now on: what was sent on it is being read. */
+  /** Returns the channel's new share: its data is being read. */
   moves(ours: number): number;
-  /** Something came in on it. */
+  /** Data came in on it. */
   waits(ours: number, unread: () => number): void;
-  /** What waits on all of them. */
+  /** The unread bytes of all channels. */
   unread(): number;
   numberOf(theirs: number): number | null;
-  /** Its number is free from now on; what it has still when the answer is called. */
+  /** Frees its number; its unread data counts until the returned function is called. */
   close(ours: number): () => void;
 }
 
 interface Share {
   bytes: number;
   theirs: number | null;
-  /** What waits on it at this moment, and what was last known of that. */
+  /** The unread bytes at this moment, and as last reported. */
   now: () => number;
   unread: number;
 }
@@ -212,9 +212,9 @@ interface Share {
 function createShares(member: ReturnType<ReceiveAccount['join']>): Shares {
   const shares = new Map<number, Share>();
   const numbers = new Map<number, number>();
-  /** With those that are closed and not read to the end. */
+  /** Including those that are closed and not read to the end. */
   const kept = new Set<Share>();
-  /** Above the least that each has. */
+  /** The shares beyond each channel's least. */
   let total = 0;
   let unread = 0;
   const change = (share: Share, bytes: number) => {
@@ -279,7 +279,7 @@ function unreadOf(channel: OpenChannel): number {
   return channel.readableLength + (channel.unsent?.() ?? 0);
 }
 
-/** Of a connection, besides the least that each channel has. */
+/** Per connection, beyond the least share of each channel. */
 const BUDGET = 16 * 1024 * 1024;
 
 function roomOf(member: { room(): number }): number {
@@ -291,7 +291,7 @@ const FULL = 2 * 1024 * 1024;
 const SOME = 256 * 1024;
 const LEAST = 16 * 1024;
 
-/** What is free at last is for those that move. */
+/** The last free part is for active channels. */
 function firstShare(free: number): number {
   if (free > BUDGET / 2) return FULL;
   return free > BUDGET / 4 ? SOME : LEAST;

@@ -5,8 +5,8 @@ import { ProtocolViolation } from './violations.ts';
 import { internalsOf } from './internals.ts';
 
 /**
- * The transport below a connection, for which an exchange of new keys counts as congestion: until the server has finished it, ssh2
- * keeps all that is written. One that is not finished in time is told to `onBreach`. To be called right after client.connect().
+ * The transport below a connection, congested during a rekey: until the server has finished it, ssh2 queues everything
+ * that is written. `onViolation` is called for one that is not finished in time. Call right after client.connect().
  */
 export function waitForRekey(
   client: Client,
@@ -29,7 +29,7 @@ export function waitForRekey(
       if (next === undefined) cancel();
     },
   });
-  // What was kept has been written by then.
+  // The queue has been written by then.
   client.on('handshake', () => {
     const resumed = [...waiting];
     waiting.clear();
