@@ -51,7 +51,7 @@ async function readConfig(
   conflict: Report,
 ): Promise<Omit<Config, 'notes' | 'warnings' | 'conflicts'> | null> {
   if (!hasKeys(document, report)) return null;
-  const context = { ...env, directory: dirname(file) };
+  const context = { ...env, directory: dirname(file), refusesTokens: true } as const;
   const schema = tunnelSchema(context);
   const top = readMapping(fileSchema(context), document.value, [], report, explainFor(Object.keys(schema.shape)));
   const defaults = readDefaults(top.defaults, context, report);

@@ -6,6 +6,7 @@ import { completeServer, completeTunnel } from './resolve/defaults.ts';
 import type { Config } from '../model/config.ts';
 import type { ConfigEnvironment } from './input/environment.ts';
 import type { TunnelKeys } from './schema/keys.ts';
+import { escapeTokens } from './values/path.ts';
 import { printValue } from './schema/print-value.ts';
 
 /** A configuration file for these tunnels, independent of ssh_config, with the keys that differ from the defaults. */
@@ -23,9 +24,9 @@ export function printWhole(config: Config, env: ConfigEnvironment): string {
   const document = {
     tunnels: Object.fromEntries(config.tunnels.map((tunnel) => [tunnel.name, tunnelKeys(tunnel, env)])),
     network: { ping: network.ping },
-    log: { level: log.level, ...(log.file === null ? {} : { file: log.file }) },
-    control: { socket: control.socket },
-    stateDirectory,
+    log: { level: log.level, ...(log.file === null ? {} : { file: escapeTokens(log.file) }) },
+    control: { socket: escapeTokens(control.socket) },
+    stateDirectory: escapeTokens(stateDirectory),
   };
   return stringify(document, { lineWidth: 0 });
 }
@@ -94,21 +95,23 @@ function entryKeys(entry: Entry): Record<string, unknown> {
       const user = entry.user === null ? '' : `${encodeURIComponent(entry.user)}@`;
       return {
         proxy: `${entry.type}://${user}${formatEndpoint({ type: 'tcp', host: entry.host, port: entry.port })}`,
-        ...(entry.passwordFile === null ? {} : { proxyPasswordFile: entry.passwordFile }),
+        ...(entry.passwordFile === null ? {} : { proxyPasswordFile: escapeTokens(entry.passwordFile) }),
       };
     }
   }
 }
 
 function forward({ kind, listen, target }: ForwardSpec): unknown {
-  if (kind === 'dynamic') return endpoint(listen);
-  if (target.type === 'socks') return { listen: endpoint(listen), target: 'socks' };
-  const halves = [endpoint(listen), endpoint(target)];
+  if (kind === 'dynamic') return endpoint(listen, escapeTokens);
+  // Of paths of the server no tokens are expected.
+  const [here, there] = kind === 'remote' ? [String, escapeTokens] : [escapeTokens, String];
+  if (target.type === 'socks') return { listen: endpoint(listen, here), target: 'socks' };
+  const halves = [endpoint(listen, here), endpoint(target, there)];
   return halves.some((half) => /\s/.test(half)) ? { listen: halves[0], target: halves[1] } : halves.join(':');
 }
 
 /** An endpoint with the separators of splitFields() escaped. */
-function endpoint(value: Endpoint): string {
+function endpoint(value: Endpoint, printPath: (path: string) => string): string {
   if (value.type === 'tcp') return formatEndpoint(value);
-  return value.path.replaceAll(/[\\:]/g, '\\$&');
+  return printPath(value.path).replaceAll(/[\\:]/g, '\\$&');
 }

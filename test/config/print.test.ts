@@ -23,7 +23,7 @@ tunnels:
     identityFile: ["/a b/k", "/c'd/$e"]
     userKnownHostsFile: none
     globalKnownHostsFile: ["/x y"]
-    passwordFile: "/p w/%h"
+    passwordFile: "/p w/%%h/%%%d/%%u/100%done"
     hostKeyAlias: "null"
     sshConfig: none
     serverAliveInterval: 0
@@ -35,7 +35,7 @@ tunnels:
       - { listen: "/run/a b.sock", target: "/run/c d.sock" }
       - { listen: '/run/a\:b', target: socks }
       - { listen: 1080, target: socks }
-    localForward: ["[::1]:5:h:6", "/tmp/x.sock:/tmp/y.sock"]
+    localForward: ["[::1]:5:h:6", "/tmp/x.sock:/tmp/y.sock", "/tmp/%%u:/tmp/%u"]
     dynamicForward: [7, "127.0.0.1:8"]
     proxyCommand: "nc %% %h '100%%' #x"
     identityAgent: SSH_AUTH_SOCK
@@ -55,7 +55,7 @@ tunnels:
 network: { ping: [] }
 log: { level: debug, file: "/var/log/a b: c.log" }
 control: { socket: "/run/\${A}/c.sock" }
-stateDirectory: "/x/#y"
+stateDirectory: "/x/#y/%%h"
 `;
 
 for (const [name, text] of [

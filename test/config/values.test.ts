@@ -3,6 +3,8 @@ import { execFileSync } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { parseConfig } from '../../src/config/parse.ts';
+import { ConfigError } from '../../src/config/input/problem.ts';
 import { adHocConfig } from '../../src/config/command-line/ad-hoc.ts';
 import { readAlgorithms } from '../../src/config/values/algorithm-list.ts';
 import { completeServer } from '../../src/config/resolve/defaults.ts';
@@ -101,6 +103,40 @@ test("$HOME in a path of ssh_config is a directory's name, as ssh has it, and sa
     warnings,
     [2, 3].map((line) => `${file}:${line}: $HOME in a path is not expanded, as in ssh: write \${HOME}`),
   );
+});
+
+test('a path of ours has no tokens of ssh_config, and says so; what is read from there has none left', async (t) => {
+  const yaml = (keys: string) => `tunnels: { a: { host: h, sshConfig: none, remoteForward: "1:a:2", ${keys} } }`;
+  const problemsOf = async (text: string) => {
+    try {
+      await parseConfig(text, '/etc/config.yaml', systemEnvironment());
+      return '';
+    } catch (error) {
+      assert.ok(error instanceof ConfigError);
+      return error.message;
+    }
+  };
+  for (const [keys, token] of [
+    ['identityFile: "%d/.ssh/id"', '%d'],
+    ['identityFile: [a, "keys/id_%h"]', '%h'],
+    ['userKnownHostsFile: "/var/%r@%h"', '%r'],
+    ['passwordFile: "/run/%u/password"', '%u'],
+    ['identityAgent: "%d/agent"', '%d'],
+    ['localForward: "/run/%u.sock:/run/a"', '%u'],
+  ] as const)
+    assert.ok(
+      (await problemsOf(yaml(keys))).includes(`has the token ${token} of ssh_config, which is not replaced`),
+      keys,
+    );
+  assert.match(await problemsOf(`${yaml('port: 22')}\nstateDirectory: "%d/state"`), /has the token %d/);
+  assert.equal(await problemsOf(yaml('identityFile: "/etc/100%done %%d %", proxyCommand: "nc %h %p"')), '');
+
+  const file = join(await tempDir(t), 'config');
+  // ssh -v -F says: identity file /home/pi/localhost-FOO%d
+  writeFileSync(file, 'Host *\n  IdentityFile %d/%h-%n%%d\n  HostName LocalHost\n', { mode: 0o600 });
+  const env = { ...systemEnvironment(), home: '/home/pi' };
+  const { tunnels } = await adHocConfig(['-F', file, '-R', '1:a:2', 'FOO'], 'h', env);
+  assert.deepEqual(tunnels[0]?.identityFiles, ['/home/pi/localhost-FOO%d']);
 });
 
 test('what is proposed for a forward without a target is a forward whose port sshd opens for any user', () => {

@@ -3,6 +3,7 @@ import { completeServer } from './defaults.ts';
 import type { ConfigEnvironment } from '../input/environment.ts';
 import { MAX_JUMPS } from '../schema/jump.ts';
 import type { JumpKeys, TunnelKeys } from '../schema/keys.ts';
+import { lowerCase } from '../values/pattern.ts';
 import { expandTokens } from '../ssh-config/tokens.ts';
 import { BadValue } from '../values/value.ts';
 
@@ -61,6 +62,6 @@ async function resolveHop(
 function entryOf({ proxy, proxyCommand, proxyPasswordFile }: TunnelKeys, { name, server }: Omit<Hop, 'keys'>): Entry {
   if (proxy) return { ...proxy, passwordFile: proxyPasswordFile ?? null };
   if (!proxyCommand) return { type: 'direct' };
-  const values = { h: server.host, n: name, p: String(server.port), r: server.user };
+  const values = { h: lowerCase(server.host), n: name, p: String(server.port), r: server.user };
   return { type: 'command', command: expandTokens(proxyCommand, 'hnpr', values) };
 }

@@ -1,5 +1,6 @@
 import type { FieldValues, Kind } from '../../model/options.ts';
 import { printConnectLimit } from '../values/connect-limit.ts';
+import { escapeTokens } from '../values/path.ts';
 import { printRekeyLimit } from '../values/restrictions.ts';
 
 /** A parsed value as a file writes it. */
@@ -12,7 +13,7 @@ type Printers = { readonly [Type in keyof FieldValues]?: (value: FieldValues[Typ
 
 /** The kinds whose values are not written as they are. */
 const PRINTERS: Printers = {
-  agent: (socket) => socket ?? 'none',
+  agent: (socket) => (socket === null ? 'none' : escapeTokens(socket)),
   algorithms: (names) => names.join(','),
   'channel-timeouts': (limits) => limits.map(({ type, ms }) => `${type}=${ms / 1000}`),
   'connect-limit': printConnectLimit,
@@ -21,6 +22,7 @@ const PRINTERS: Printers = {
   'key-algorithms': (names) => names.join(',') || NOTHING_OF_OURS,
   mask: (bits) => bits.toString(8).padStart(4, '0'),
   methods: (names) => names.join(',') || 'none',
+  path: escapeTokens,
   paths,
   reconnect: ({ minMs, maxMs }) => ({ min: minMs / 1000, max: maxMs / 1000 }),
   'rekey-limit': printRekeyLimit,
@@ -32,5 +34,6 @@ const NOTHING_OF_OURS = 'ssh-ed25519-cert-v01@openssh.com';
 
 function paths(list: readonly string[]): string | readonly string[] {
   if (list.length === 0) return 'none';
-  return list.length === 1 && !/\s/.test(list[0]!) ? list[0]! : list;
+  const written = list.map(escapeTokens);
+  return written.length === 1 && !/\s/.test(written[0]!) ? written[0]! : written;
 }

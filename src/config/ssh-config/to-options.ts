@@ -2,6 +2,7 @@ import { hostname } from 'node:os';
 import type { Kind, SshKeyword } from '../../model/options.ts';
 import { bareVariable } from '../values/path.ts';
 import { canonicalAddress } from '../values/address.ts';
+import { lowerCase } from '../values/pattern.ts';
 import type { ConfigEnvironment } from '../input/environment.ts';
 import { readMapping, type Path } from '../schema/mapping.ts';
 import { isBareListener, openProxyWarning } from '../values/forward.ts';
@@ -238,7 +239,8 @@ function valuesOf(options: readonly SshOption[], originalHost: string, env: Conf
   const first = (key: string) => options.find((option) => option.key === key)?.args[0];
   const port = Number(first('port') ?? 22);
   return tokenValues({
-    host: canonicalAddress(hostNameOf(first('hostname'), originalHost)),
+    // ssh has it in small letters by then (ssh.c).
+    host: lowerCase(canonicalAddress(hostNameOf(first('hostname'), originalHost))),
     originalHost,
     port,
     user: first('user') ?? env.userName,

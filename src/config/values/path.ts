@@ -7,12 +7,15 @@ import { BadValue, oneOrMany, preprocessed, readText, value } from './value.ts';
 /** What values of a file depend on: the directory of its relative paths, `~`, variables, and the processor. */
 export interface ValueContext extends Pick<ConfigEnvironment, 'home' | 'env' | 'aes'> {
   readonly directory: string;
+  /** Whether the tokens of ssh_config(5), which nothing replaces in a file of ours, are refused; what is read from ssh_config has none left. */
+  readonly refusesTokens?: true;
 }
 
 /** An absolute path of this device: `~` is the home directory, `${NAME}` a variable, and relative paths refer to the file's directory. */
 export function readPath(context: ValueContext): (raw: unknown) => string {
   return (raw) => {
-    const text = readText(raw).replaceAll(/\$\{([^}]*)\}/g, (_, name: string) => {
+    const written = context.refusesTokens === true ? withoutTokens(readText(raw)) : readText(raw);
+    const text = written.replaceAll(/\$\{([^}]*)\}/g, (_, name: string) => {
       const found = context.env[name];
       if (found === undefined)
         throw new BadValue(`uses the variable ${printable(name, 40)}, which is not set${ofService(name)}`);
@@ -25,6 +28,24 @@ export function readPath(context: ValueContext): (raw: unknown) => string {
     return resolve(context.directory, text);
   };
 }
+
+function withoutTokens(text: string): string {
+  const token = text.replaceAll(ESCAPED_TOKEN, '').match(TOKEN)?.[0];
+  if (token === undefined) return text.replaceAll(ESCAPED_TOKEN, '%$1');
+  const instead = token === '%d' ? '~ or the whole path' : 'what it stands for';
+  throw new BadValue(
+    `has the token ${token} of ssh_config, which is not replaced here: write ${instead} (%${token} is a name with ${token} in it)`,
+  );
+}
+
+/** Two percent signs in the place of one where that would be a token. */
+export function escapeTokens(path: string): string {
+  return path.replaceAll(TOKEN, '%$&');
+}
+
+/** A `%` that letters follow, as in `100%done`, is a part of a name. */
+const TOKEN = /%[CLdhijklnpru](?![A-Za-z0-9])/g;
+const ESCAPED_TOKEN = /%%([CLdhijklnpru])(?![A-Za-z0-9])/g;
 
 /** The variable at the beginning of a path that is written as in a shell, and is not expanded. */
 export function bareVariable(path: string): string | null {
