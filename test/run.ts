@@ -1,60 +1,83 @@
-import { readdirSync } from 'node:fs';
+import { spawn } from 'node:child_process';
+import { existsSync, readdirSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
-import { basename, join } from 'node:path';
+import { join } from 'node:path';
 import { run } from 'node:test';
 import { spec, tap } from 'node:test/reporters';
 
 /** Those that take longest, which come first: else the last of them runs alone while the other processors have nothing to do. */
 const LONGEST = [
-  'quick',
-  'real-programs',
-  'sshd-config',
-  'killed',
-  'data-path',
-  'install',
-  'refusals',
-  'takeover',
-  'service',
-  'many',
-  'pairs',
-  'via',
-  'deb',
-  'trial-races',
-  'host-key',
-  'keys',
-  'server-setup',
-  'restrictions',
-  'route',
-  'command-lines',
-  'aborts',
-  'audit',
-  'retries',
-  'apply',
-  'deb-build',
-  'driver',
-  'hostile-numbers',
-  'hostile-memory',
-  'hostile-server-session',
-  'forwards',
+  'setup/killed',
+  'setup/sshd-config',
+  'lab/quick',
+  'setup/server-setup',
+  'daemon/apply',
+  'commands/init-faults',
+  'audit/via',
+  'packaging/deb',
+  'packaging/deb-build',
+  'tunnel/data-path',
+  'tunnel/real-programs',
+  'systemd/refusals',
+  'systemd/service',
+  'systemd/takeover',
+  'systemd/install',
+  'daemon/retries',
+  'daemon/hostile-memory',
+  'daemon/starts-anyway',
+  'commands/command-lines',
+  'install/launchd/install',
+  'commands/init',
+  'daemon/trial-races',
+  'tunnel/aborts',
+  'tunnel/pairs',
+  'tunnel/route',
+  'doctor/cures',
+  'doctor/doctor',
+  'setup/users',
+  'audit/audit',
+  'server-rules/keeps-tunnel',
+  'commands/trust',
+  'commands/setup',
+  'daemon/last-good',
+  'daemon/signals',
+  'setup/jump',
 ];
 
 /** Some of them wait for others most of the time. */
-const AT_ONCE = 2 * availableParallelism() + 1;
+const AT_ONCE = 2 * availableParallelism() + 2;
 
 /** After this, in milliseconds, a file is taken for one that hangs. */
 const HANGS_MS = 600_000;
 
-/** The place of a file in that list, by its name; all others come behind it. */
-function rank(path: string): number {
-  const index = LONGEST.indexOf(basename(path, '.test.ts'));
-  return index < 0 ? LONGEST.length : index;
+/** Where compile.mjs has put what it made of the sources. */
+const COMPILED = join(import.meta.dirname, '../node_modules/.cache/tunneld-tests/test');
+
+/** A command that runs beside the tests, which leave the processors some time: it fails them all, and says at the end what it said. */
+function runBeside([name, ...args]: readonly string[]): void {
+  if (name === undefined) return;
+  const child = spawn(name, args, { stdio: ['ignore', 'pipe', 'pipe'] });
+  let said = '';
+  for (const stream of [child.stdout, child.stderr]) stream.on('data', (text) => (said += String(text)));
+  const end = (code: number | string | null) => {
+    if (code === 0) return;
+    process.exitCode = 1;
+    process.once('exit', () => console.error(`${said}${[name, ...args].join(' ')} failed with ${code}`));
+  };
+  child.once('error', (error) => end(error.message));
+  child.once('close', end);
 }
 
-const files = readdirSync(import.meta.dirname, { recursive: true, encoding: 'utf8' })
+const missing = LONGEST.filter((name) => !existsSync(join(import.meta.dirname, `${name}.test.ts`)));
+if (missing.length > 0) throw new Error(`run.ts knows tests that are not there: ${missing.join(', ')}`);
+const others = readdirSync(import.meta.dirname, { recursive: true, encoding: 'utf8' })
   .filter((path) => path.endsWith('.test.ts'))
-  .toSorted((a, b) => rank(a) - rank(b) || a.localeCompare(b))
-  .map((path) => join(import.meta.dirname, path));
+  .map((path) => path.replace(/\.test\.ts$/, ''))
+  .filter((name) => !LONGEST.includes(name))
+  .toSorted((a, b) => a.localeCompare(b));
+const files = [...LONGEST, ...others].map((name) => join(COMPILED, `${name}.test.js`));
 
+runBeside(process.argv.slice(2));
 run({ files, concurrency: AT_ONCE, timeout: HANGS_MS })
   .on('test:fail', () => {
     process.exitCode = 1;

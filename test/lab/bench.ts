@@ -45,6 +45,8 @@ export interface BenchOptions {
   readonly tunnel?: readonly string[];
   /** How many tunnels tunneld has. */
   readonly tunnels?: number;
+  /** How often is looked who listens, in milliseconds: the kernel shows it by a walk through all its connections. */
+  readonly lookMs?: number;
 }
 
 export async function setUp({
@@ -53,6 +55,7 @@ export async function setUp({
   clients: names,
   tunnel = [],
   tunnels = 1,
+  lookMs = 10,
 }: BenchOptions): Promise<Bench> {
   const network = createNetwork({ nat });
   const programs = new Set<ChildProcess>();
@@ -81,7 +84,7 @@ export async function setUp({
 
   const observe = async (shy = false): Promise<Observation> => {
     const all = clients.flatMap((client) => client.ports);
-    const { child, lines } = run('server', PROBER, shy ? ['shy', ...all] : all);
+    const { child, lines } = run('server', PROBER, [...(shy ? ['shy'] : []), lookMs, ...all]);
     await until(() => lines().includes('watching'), { what: 'somebody who looks' });
     const first = (what: string, port: number) => {
       const line = lines().find((text) => text.startsWith(`${what} ${port} `));

@@ -175,11 +175,17 @@ export const FAULTS: readonly Fault[] = [
   },
 ];
 
+interface Chance {
+  readonly busy: boolean;
+  readonly phase: number;
+  readonly lookMs?: number;
+}
+
 /** Sets everything up, lets it happen at a moment of chance, and measures. `busy` keeps a connection open through each tunnel. */
 export async function runFault(
   fault: Fault,
   clients: readonly ClientName[],
-  chance: { readonly busy: boolean; readonly phase: number },
+  chance: Chance,
 ): Promise<readonly Outcome[]> {
   const groups = fault.limit === undefined ? [clients] : clients.map((client) => [client]);
   return (await Promise.all(groups.map((group) => runTogether(fault, group, chance)))).flat();
@@ -188,11 +194,11 @@ export async function runFault(
 async function runTogether(
   fault: Fault,
   clients: readonly ClientName[],
-  { busy, phase }: { readonly busy: boolean; readonly phase: number },
+  { busy, phase, lookMs = 10 }: Chance,
 ): Promise<readonly Outcome[]> {
   if (fault.tunnels !== undefined && !clients.includes('tunneld')) return [];
   const { nat = false, sshd = [], tunnels = 1 } = fault;
-  const options: BenchOptions = { clients: tunnels > 1 ? ['tunneld'] : clients, nat, sshd, tunnels };
+  const options: BenchOptions = { clients: tunnels > 1 ? ['tunneld'] : clients, nat, sshd, tunnels, lookMs };
   const bench = await setUp(options);
   try {
     if (fault.limit !== undefined) bench.network.limitConnections(fault.limit);

@@ -15,7 +15,7 @@ export const TARGET = `
   process.stdout.write('listening\\n');`;
 
 /**
- * Visits ports of the server all the time: prints \`up PORT MS\` when a visit succeeds, which then is the last, \`free PORT MS\` when nobody listens. With
+ * Visits ports of the server all the time, and looks every so many milliseconds (the first argument) who listens: prints \`up PORT MS\` when a visit succeeds, which then is the last, \`free PORT MS\` when nobody listens. With
  * \`shy\` it visits only listeners that were not there when it began: a visit to that of a dead session makes the server send
  * something, which a device that has forgotten the session answers with a reset, and helps clients that could not help themselves.
  */
@@ -23,36 +23,37 @@ export const PROBER = `
   const { connect } = require('node:net');
   const { readFileSync } = require('node:fs');
   const shy = process.argv[1] === 'shy';
-  const ports = process.argv.slice(shy ? 2 : 1).map(Number);
-  const listeners = () => readFileSync('/proc/net/tcp', 'utf8').split('\\n');
-  const listener = (lines, port) => {
-    const sign = ':' + port.toString(16).toUpperCase().padStart(4, '0') + ' 00000000:0000 0A';
-    return lines.find((line) => line.includes(sign))?.trim().split(/ +/)[9] ?? null;
+  const [lookMs, ...ports] = process.argv.slice(shy ? 2 : 1).map(Number);
+  const listeners = () => {
+    const lines = readFileSync('/proc/net/tcp', 'utf8').split('\\n').map((line) => line.trim().split(/ +/));
+    const listening = lines.filter(([, , remote, state]) => remote === '00000000:0000' && state === '0A');
+    return new Map(listening.reverse().map((line) => [parseInt(line[1].split(':')[1], 16), line[9]]));
   };
+  const listener = (inodes, port) => inodes.get(port) ?? null;
   const old = new Map(ports.map((port) => [port, listener(listeners(), port)]));
   const say = (what, port) => process.stdout.write(what + ' ' + port + ' ' + Date.now() + '\\n');
   const free = new Set();
   const held = new Map(old);
-  let lines = listeners();
+  let inodes = listeners();
   process.stdout.write('watching\\n');
   for (const port of ports) { const visits = setInterval(() => {
-    if ([null, shy ? old.get(port) : null].includes(listener(lines, port))) return;
+    if ([null, shy ? old.get(port) : null].includes(listener(inodes, port))) return;
     const socket = connect(port, '127.0.0.1');
     socket.setTimeout(3000, () => socket.destroy());
     socket.on('error', () => {});
     socket.once('data', () => { clearInterval(visits); say('up', port); socket.destroy(); });
   }, 50); }
   setInterval(() => {
-    lines = listeners();
+    inodes = listeners();
     for (const port of ports) {
-      const now = listener(lines, port);
+      const now = listener(inodes, port);
       // Another one is there, so that it was free in between, too short a time to be seen.
       if (now !== null && ![null, now].includes(held.get(port)) && !free.has(port)) say('free', port);
       held.set(port, now ?? held.get(port));
       if (now !== null) free.delete(port);
       else if (!free.has(port)) { free.add(port); say('free', port); }
     }
-  }, 10);`;
+  }, lookMs);`;
 
 /** A guest at each port that stays, and talks all the time unless it is `quiet`; prints \`cut PORT\` when its connection ends. */
 export const GUESTS = `

@@ -14,6 +14,9 @@ import { mayBuildNetworks } from './lab-test.ts';
 const IN_TIME = 3;
 const OTHERS_SECONDS = 15;
 
+/** It need not be as exact as the lab's measures. */
+const LOOK_MS = 50;
+
 describe('faults in a real network', { concurrency: 6 }, () => {
   for (const [name, busy] of [
     ["server's session process killed", true],
@@ -26,7 +29,7 @@ describe('faults in a real network', { concurrency: 6 }, () => {
       if (!mayBuildNetworks(t)) return;
       const fault = FAULTS.find((candidate) => candidate.name === name);
       assert.ok(fault);
-      const [outcome] = await runFault(fault, ['tunneld'], { busy, phase: 0 });
+      const [outcome] = await runFault(fault, ['tunneld'], { busy, phase: 0, lookMs: LOOK_MS });
       const { seconds, cut, output } = outcome ?? assert.fail('no outcome');
       assert.ok(
         seconds !== null && seconds <= Math.max(fault.wanted * IN_TIME, OTHERS_SECONDS),
@@ -199,7 +202,7 @@ function onlyPort(client: LabClient): number {
 
 async function built(t: TestContext, options: BenchOptions): Promise<Bench | null> {
   if (!mayBuildNetworks(t)) return null;
-  const bench = await setUp(options);
+  const bench = await setUp({ ...options, lookMs: LOOK_MS });
   t.after(() => bench.destroy());
   return bench;
 }

@@ -44,9 +44,7 @@ export function runScript(world: ServerWorld, script: string): Ran {
 
 /** Waits until sshd listens, after its start or its reload. */
 export async function untilListening(world: ServerWorld): Promise<void> {
-  await until(() => world.run(['ssh-keyscan', '-t', 'ed25519', '-T', '1', 'server']).stdout.includes('ssh-ed25519'), {
-    what: () => `sshd; it says: ${world.sshdLog()}`,
-  });
+  await until(() => world.sshdIsReady(), { what: () => `sshd; it says: ${world.sshdLog()}` });
 }
 
 /** Sets the server up, and fails where that does not work. */

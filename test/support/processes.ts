@@ -3,12 +3,20 @@ import { errorCode } from '../../src/lib/text.ts';
 
 /** The living children of a process. Linux only: macOS has no /proc. */
 export function childrenOf(pid: number): number[] {
-  return [...processes()].filter(([, { parent, state }]) => parent === pid && state !== 'Z').map(([child]) => child);
+  return childrenAmong(processes(), pid);
 }
 
 /** The living children of a process, their children, and so on. */
 export function descendantsOf(pid: number): number[] {
-  return childrenOf(pid).flatMap((child) => [child, ...descendantsOf(child)]);
+  const all = processes();
+  const below = (parent: number): number[] => childrenAmong(all, parent).flatMap((child) => [child, ...below(child)]);
+  return below(pid);
+}
+
+type Processes = ReadonlyMap<number, { readonly parent: number; readonly state: string }>;
+
+function childrenAmong(all: Processes, pid: number): number[] {
+  return [...all].filter(([, { parent, state }]) => parent === pid && state !== 'Z').map(([child]) => child);
 }
 
 /** Signals processes of which some may be gone by now. */
@@ -23,7 +31,7 @@ export function signalAll(pids: readonly number[], signal: NodeJS.Signals): void
 }
 
 /** proc(5), /proc/pid/stat: `pid (name) state ppid ...`, where the name may hold spaces and brackets. */
-function processes(): Map<number, { parent: number; state: string }> {
+function processes(): Processes {
   const found = new Map<number, { parent: number; state: string }>();
   for (const entry of readdirSync('/proc')) {
     if (!/^\d+$/.test(entry)) continue;

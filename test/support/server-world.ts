@@ -33,6 +33,8 @@ export interface ServerWorld {
   /** All that a script could have changed, by path. */
   snapshot(): Readonly<Record<string, string>>;
   sshdLog(): string;
+  /** Whether sshd listens, and has done what a signal before asked of it. */
+  sshdIsReady(): boolean;
 }
 
 export interface Ran {
@@ -91,7 +93,7 @@ export async function startServerWorld(t: TestContext, options: ServerWorldOptio
   writeFileSync(join(dir, 'known_hosts'), `server ${type} ${hostKey}\nlocalhost ${type} ${hostKey}\n`);
   writeFileSync(
     join(dir, 'ssh_config'),
-    `Host *\n  BatchMode yes\n  IdentitiesOnly yes\n  IdentityFile ${key}\n  UserKnownHostsFile ${dir}/known_hosts\n  ConnectTimeout 10\n`,
+    `Host *\n  BatchMode yes\n  IdentitiesOnly yes\n  IdentityFile ${key}\n  UserKnownHostsFile ${dir}/known_hosts\n  ConnectTimeout 10\n  KexAlgorithms curve25519-sha256\n`,
   );
 
   const script = `set -e
@@ -137,13 +139,29 @@ while :; do sleep 0.1; done`;
     read: (path) => (existsSync(inside(path)) ? readFileSync(inside(path), 'utf8') : null),
     snapshot: () => snapshot(world),
     sshdLog: () => readFileSync(join(dir, 'sshd.log'), 'utf8'),
+    sshdIsReady: () => childrenOf(server?.pid ?? 0).some(sleepsAndListens),
   };
   // Not a pipe: run() does not let the test read it, and sshd waits where nobody reads. -D, so that it stays in this world; it
   // writes its pid file all the same.
   const log = openSync(join(dir, 'sshd.log'), 'a');
-  world.spawn([sshdPath(), '-D', '-e'], { stdio: ['ignore', 'ignore', log] });
+  const server = world.spawn([sshdPath(), '-D', '-e'], { stdio: ['ignore', 'ignore', log] });
   closeSync(log);
   return world;
+}
+
+/**
+ * A signal makes a sleeping process run, and sshd closes its sockets before it sleeps again: what sleeps, without a signal that is pending, and
+ * listens has read its files anew.
+ */
+function sleepsAndListens(pid: number): boolean {
+  const proc = (name: string) => readFileSync(`/proc/${pid}/${name}`, 'utf8');
+  const status = proc('status');
+  const pending = [...status.matchAll(/^(?:Sig|Shd)Pnd:\t(.*)$/gm)].map(([, signals]) => signals);
+  return (
+    /^State:\tS/m.test(status) &&
+    pending.every((signals) => /^0+$/.test(signals!)) &&
+    / [0-9A-F]{8}:0016 00000000:0000 0A /.test(proc('net/tcp'))
+  );
 }
 
 /** Contents, modes and owners; not the copies that useradd and usermod leave (`passwd-`). */

@@ -73,7 +73,7 @@ export async function startSshd(options: SshdOptions = {}): Promise<TestSshd> {
 
   const configFile = join(dir, 'sshd_config');
   const listenOn = (port: number) =>
-    writeFileSync(configFile, sshdConfig({ port, options, hostKeys, authorizedKeysFile }));
+    writeFileSync(configFile, sshdConfig({ port, dir, options, hostKeys, authorizedKeysFile }));
   let log = '';
   const start = () => spawnSshd(configFile, (text) => (log += text));
   let { sshd, port } = await startOnFreePort(listenOn, start);
@@ -121,12 +121,13 @@ async function startOnFreePort(
 
 interface ConfigParts {
   readonly port: number;
+  readonly dir: string;
   readonly options: SshdOptions;
   readonly hostKeys: readonly HostKey[];
   readonly authorizedKeysFile: string;
 }
 
-function sshdConfig({ port, options, hostKeys, authorizedKeysFile }: ConfigParts): string {
+function sshdConfig({ port, dir, options, hostKeys, authorizedKeysFile }: ConfigParts): string {
   const extra = options.config ?? [];
   const match = extra.findIndex((line) => /^\s*match\s/i.test(line));
   const [first, last] = match < 0 ? [extra, []] : [extra.slice(0, match), extra.slice(match)];
@@ -144,6 +145,8 @@ function sshdConfig({ port, options, hostKeys, authorizedKeysFile }: ConfigParts
     'KbdInteractiveAuthentication no',
     'PermitRootLogin yes',
     'PrintMotd no',
+    // A shell that sshd starts runs the dotfiles of whoever runs the tests: none of them are here.
+    `SetEnv HOME=${dir}`,
     'LogLevel VERBOSE',
     // From this version on a client that fails to log in is shut out for a while, and all tests share one address.
     ...(sshdVersion() >= 9.8 ? ['PerSourcePenalties no'] : []),

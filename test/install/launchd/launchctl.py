@@ -1,4 +1,4 @@
-#!/usr/bin/env -S python3 -S -E
+#!/usr/bin/python3 -SE
 """A stand-in for launchctl and launchd: keeps its state in $LAUNCHD_STATE, and answers as the real one is known to (see
 src/install/launchd/launchctl.ts). Files in there steer it: `fail-COMMAND` has numbers to fail with, one for each call;
 `no-domain` is the number that says that the domain is not there; `going` is for how many seconds an older service is still known

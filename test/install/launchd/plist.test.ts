@@ -25,7 +25,7 @@ const usual: LaunchdOptions = {
 /** What Python, which has a parser of its own, finds in a property list. */
 function parse(plist: string): unknown {
   const script = 'import json, plistlib, sys; print(json.dumps(plistlib.loads(sys.stdin.buffer.read())))';
-  return JSON.parse(execFileSync('python3', ['-c', script], { input: plist, encoding: 'utf8' }));
+  return JSON.parse(execFileSync('/usr/bin/python3', ['-c', script], { input: plist, encoding: 'utf8' }));
 }
 
 test('the plist that is shipped is what an installation writes for the usual names', () => {
