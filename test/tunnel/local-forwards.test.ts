@@ -123,7 +123,10 @@ describe('a local forward', { concurrency: 4 }, () => {
     await second.stop();
 
     const dead = join(sshd.dir, 'dead.sock');
-    execFileSync('/usr/bin/python3', ['-c', `import socket; socket.socket(socket.AF_UNIX).bind(${JSON.stringify(dead)})`]);
+    execFileSync('/usr/bin/python3', [
+      '-c',
+      `import socket; socket.socket(socket.AF_UNIX).bind(${JSON.stringify(dead)})`,
+    ]);
     const onDead: ForwardSpec[] = [{ ...forwards[0]!, listen: { type: 'unix', path: dead } }];
     const careful = startTunnel(t, { ...tunnel.spec, forwards: onDead });
     await careful.untilFailure('forward-refused');
