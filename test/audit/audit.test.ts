@@ -13,7 +13,7 @@ import { specFor, startTunnel } from '../support/tunnel.ts';
 import { skippingClock } from '../support/skipping-clock.ts';
 import { startSshd } from '../support/sshd.ts';
 import { freePort, tempDir, until } from '../support/until.ts';
-import { scaledClock } from '../tunnel/scaled-clock.ts';
+import { scaledClock } from '../support/scaled-clock.ts';
 import { auditOf, auditSshd, holesOf, LISTEN } from './audit-sshd.ts';
 
 const { username: user, uid } = userInfo();

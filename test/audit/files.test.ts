@@ -16,7 +16,7 @@ import { accessOf } from '../../src/server-rules/access.ts';
 import { createIdentityCache } from '../../src/connection/auth/identity-cache.ts';
 import { startSshd, type TestSshd } from '../support/sshd.ts';
 import { specFor, testTurns } from '../support/tunnel.ts';
-import { startFakeSsh } from '../tunnel/fake-server.ts';
+import { startFakeSsh } from '../support/fake-server.ts';
 
 const KEY = 'ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIIK/X7oTrGab1v2eGMiIi7Komz1hcckjDWErvXg264t5';
 

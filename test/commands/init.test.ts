@@ -7,7 +7,7 @@ import { fileURLToPath } from 'node:url';
 import { Ajv } from 'ajv';
 import { parse } from 'yaml';
 import { mayBuildNetworks } from '../lab/lab-test.ts';
-import { untilListening } from '../setup/fixture.ts';
+import { untilListening } from '../whole/server-setup/fixture.ts';
 import { startServerWorld, type ServerWorld } from '../support/server-world.ts';
 import { startSshd, type TestSshd } from '../support/sshd.ts';
 import { sshdPath } from '../support/sshd-process.ts';

@@ -9,7 +9,7 @@ import { startEcho } from '../support/echo.ts';
 import { startSshd } from '../support/sshd.ts';
 import { startDaemonProcess, tunneld, type TestDaemon } from '../support/tunneld.ts';
 import { freePort, tempDir, until } from '../support/until.ts';
-import { visit } from '../tunnel/visit.ts';
+import { visit } from '../support/visit.ts';
 
 test('a daemon that starts on a broken file says so and runs the last one that worked', async (t) => {
   const { sshd, yaml, port } = await world(t);

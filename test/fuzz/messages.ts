@@ -1,4 +1,4 @@
-import { uint32 } from '../tunnel/fake-server.ts';
+import { uint32 } from '../support/fake-server.ts';
 
 /** Numbers from a seed (mulberry32): the same run again finds the same. */
 export interface Dice {

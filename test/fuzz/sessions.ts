@@ -13,8 +13,8 @@ import { serveVisitor } from '../../src/forwarding/visitors/remote-visitor.ts';
 import { startEcho } from '../support/echo.ts';
 import type { TestSshd } from '../support/sshd.ts';
 import { quietDevice } from '../support/tunnel.ts';
-import { connectTo } from '../tunnel/connection.ts';
-import { sendPayload, startFakeSsh } from '../tunnel/fake-server.ts';
+import { connectTo } from '../support/connection.ts';
+import { sendPayload, startFakeSsh } from '../support/fake-server.ts';
 import { createDice, nextMessage, type Dice } from './messages.ts';
 
 export interface FuzzReport {

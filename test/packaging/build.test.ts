@@ -9,7 +9,7 @@ import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { Worker } from 'node:worker_threads';
 import { tempDir } from '../support/until.ts';
-import { makeKey } from '../tunnel/ssh2/login.ts';
+import { makeKey } from '../support/login.ts';
 
 const run = promisify(execFile);
 const root = fileURLToPath(new URL('../..', import.meta.url));

@@ -6,7 +6,7 @@ import { startSshd } from '../support/sshd.ts';
 import { bootSystemd } from '../support/systemd-box.ts';
 import { freePort, until } from '../support/until.ts';
 import { serviceIn } from '../systemd/installed-service.ts';
-import { visit } from '../tunnel/visit.ts';
+import { visit } from '../support/visit.ts';
 import { buildDeb, installNode, whatIsInstalled, withoutTraces } from './deb-box.ts';
 
 const OLD = '90.0.0';

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import type { TestContext } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { freePort, tempDir } from '../support/until.ts';
-import { makeKey, startServer, type OtherServer } from '../tunnel/other-servers.ts';
+import { makeKey, startServer, type OtherServer } from '../support/other-servers.ts';
 
 export async function startGo(t: TestContext): Promise<OtherServer> {
   const program = join(await tempDir(t), 'go-server');

@@ -11,7 +11,7 @@ import { listen } from '../support/listen.ts';
 import { startSshd } from '../support/sshd.ts';
 import { specFor, startTunnel } from '../support/tunnel.ts';
 import { freePort, until } from '../support/until.ts';
-import { startAsyncssh, startDropbear } from '../tunnel/other-servers.ts';
+import { startAsyncssh, startDropbear } from '../support/other-servers.ts';
 import { startGo, startLibssh, startParamiko } from './programs.ts';
 
 const COUNT = Number(process.env['TRANSFERS'] ?? 1000);

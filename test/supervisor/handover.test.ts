@@ -9,7 +9,7 @@ import type { TunnelSpec } from '../../src/model/spec.ts';
 import { startAnswersAfterEnd, startEcho } from '../support/echo.ts';
 import { hurried, startSupervised as start } from '../support/supervised.ts';
 import { freePort, until } from '../support/until.ts';
-import { visit } from '../tunnel/visit.ts';
+import { visit } from '../support/visit.ts';
 
 test('a changed tunnel ends when its successor is up, and visitors hardly notice', async (t) => {
   const { sshd, apply, up, spec, ports } = await start(t);

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { appendFileSync, existsSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { test } from 'node:test';
-import { visit } from '../tunnel/visit.ts';
+import { visit } from '../support/visit.ts';
 import { bootWithServer } from './installed-service.ts';
 
 test('a service from nothing, and away again', async (t) => {

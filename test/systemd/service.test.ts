@@ -10,8 +10,8 @@ import { listen } from '../support/listen.ts';
 import { startSshd } from '../support/sshd.ts';
 import { bootSystemd } from '../support/systemd-box.ts';
 import { freePort, until } from '../support/until.ts';
-import { startBlackHole } from '../tunnel/black-hole.ts';
-import { visit } from '../tunnel/visit.ts';
+import { startBlackHole } from '../support/black-hole.ts';
+import { visit } from '../support/visit.ts';
 import { installService, KEY } from './installed-service.ts';
 
 /** The daemon's own limit is 2 s; the rest is for a machine that is busy with other tests. */

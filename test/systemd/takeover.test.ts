@@ -2,8 +2,8 @@ import assert from 'node:assert/strict';
 import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { until } from '../support/until.ts';
-import { ENVIRONMENT_FILES } from '../install/environment-files.ts';
-import { visit } from '../tunnel/visit.ts';
+import { ENVIRONMENT_FILES } from '../install/takeover/environment-files.ts';
+import { visit } from '../support/visit.ts';
 import { bootWithServer } from './installed-service.ts';
 
 const UNIT = '/etc/systemd/system/tunnel.service';

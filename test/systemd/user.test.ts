@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { freePort } from '../support/until.ts';
-import { visit } from '../tunnel/visit.ts';
+import { visit } from '../support/visit.ts';
 import { bootWithServer } from './installed-service.ts';
 
 const HOME = '/srv/ada';

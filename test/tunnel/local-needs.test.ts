@@ -11,7 +11,7 @@ import { fakeClock } from '../support/clock.ts';
 import { startSshd } from '../support/sshd.ts';
 import { specFor, startTunnel, type TestTunnel } from '../support/tunnel.ts';
 import { freePort, tempDir, until } from '../support/until.ts';
-import { makeKey, publicLine } from './ssh2/login.ts';
+import { makeKey, publicLine } from '../support/login.ts';
 
 // Each of these would otherwise be tried again after 54 seconds or more, and within a second it is.
 describe('what comes late on this side is noticed', { concurrency: 4 }, () => {

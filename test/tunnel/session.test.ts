@@ -8,7 +8,7 @@ import { startRelay, type Relay } from '../support/relay.ts';
 import { startSshd, type TestSshd } from '../support/sshd.ts';
 import { specFor, startTunnel, type TestTunnel } from '../support/tunnel.ts';
 import { freePort, until } from '../support/until.ts';
-import { visit } from './visit.ts';
+import { visit } from '../support/visit.ts';
 
 /** No quicker, or a machine that is busy with other tests is silent for as long. */
 const QUICK: Partial<TunnelSpec> = { serverAliveIntervalMs: 2000, serverAliveCountMax: 1 };

@@ -7,8 +7,8 @@ import { startRelay } from '../support/relay.ts';
 import { startSshd, type SshdOptions, type TestSshd } from '../support/sshd.ts';
 import { specFor, startTunnel, type TestTunnel } from '../support/tunnel.ts';
 import { freePort, until } from '../support/until.ts';
-import { startFakeServer, startFakeSsh } from './fake-server.ts';
-import { visit } from './visit.ts';
+import { startFakeServer, startFakeSsh } from '../support/fake-server.ts';
+import { visit } from '../support/visit.ts';
 
 describe('the life of a tunnel', { concurrency: 3 }, () => {
   test('comes up in order, carries bytes, and tells what it is', async (t) => {

@@ -1,0 +1,38 @@
+import assert from 'node:assert/strict';
+import { createRequire } from 'node:module';
+import { test } from 'node:test';
+import { readAlgorithms } from '../../../src/config/values/algorithm-list.ts';
+import { ALGORITHMS, type AlgorithmKey } from '../../../src/config/values/algorithms.ts';
+
+const constants = createRequire(import.meta.url)('ssh2/lib/protocol/constants.js') as Record<string, readonly string[]>;
+
+const NAMES: Readonly<Record<AlgorithmKey, string>> = {
+  ciphers: 'CIPHER',
+  kexAlgorithms: 'KEX',
+  macs: 'MAC',
+  hostKeyAlgorithms: 'SERVER_HOST_KEY',
+};
+
+for (const [key, name] of Object.entries(NAMES) as [AlgorithmKey, string][]) {
+  test(`${key}: what the parser knows is what the library can do`, () => {
+    const { defaults, others } = ALGORITHMS[key];
+    // The library orders its ciphers by the processor; as sets the two must agree.
+    assert.deepEqual(defaults.toSorted(), constants[`DEFAULT_${name}`]?.toSorted());
+    assert.deepEqual([...defaults, ...others].toSorted(), constants[`SUPPORTED_${name}`]?.toSorted());
+  });
+}
+
+test('the modifiers of ssh_config', () => {
+  const read = readAlgorithms('ciphers', true);
+  const { defaults } = ALGORITHMS.ciphers;
+  assert.deepEqual(read('aes256-ctr,aes128-ctr'), ['aes256-ctr', 'aes128-ctr']);
+  assert.deepEqual(read(['aes256-ctr']), ['aes256-ctr']);
+  assert.deepEqual(read('+3des-cbc'), [...defaults, '3des-cbc']);
+  assert.deepEqual(
+    read('-aes*-ctr'),
+    defaults.filter((name) => !name.endsWith('-ctr')),
+  );
+  assert.deepEqual(read('^aes256-ctr'), ['aes256-ctr', ...defaults.filter((name) => name !== 'aes256-ctr')]);
+  assert.throws(() => read('rot13'), /unknown cipher 'rot13'; known are /);
+  assert.throws(() => read('-*'));
+});

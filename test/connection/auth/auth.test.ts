@@ -1,0 +1,261 @@
+import assert from 'node:assert/strict';
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { test, type TestContext } from 'node:test';
+import type { AnyAuthMethod, AuthContext, AuthenticationType, KeyboardAuthContext } from 'ssh2';
+import { createLogger } from '../../../src/lib/log/log.ts';
+import type { TunnelSpec } from '../../../src/model/spec.ts';
+import { createAuthenticator, prepareAuthentication } from '../../../src/connection/auth/auth.ts';
+import { describeAuth } from '../../../src/connection/auth/auth-report.ts';
+import { createIdentityCache } from '../../../src/connection/auth/identity-cache.ts';
+import { loadCredentials } from '../../../src/connection/auth/credentials.ts';
+import { systemClock } from '../../../src/lib/async/clock.ts';
+import { tempDir } from '../../support/until.ts';
+import { logIn, makeKey, specFor, startAgent, startServer } from '../../support/login.ts';
+
+const PASSWORD = 'hunter2';
+
+test('a password logs in', async (t) => {
+  const { spec } = await setUp(t, (context) => {
+    if (context.method === 'password' && context.password === PASSWORD) context.accept();
+    else context.reject(['password']);
+  });
+  const result = await logIn(spec);
+  assert.ok(result.ok, result.message);
+});
+
+test('a wrong password is sent once and not told in the message', async (t) => {
+  const { spec, seen } = await setUp(t, (context) => context.reject(['password', 'publickey']));
+  const result = await logIn(spec);
+  assert.equal(result.ok, false);
+  assert.deepEqual(seen, ['password']);
+  assert.match(result.message, /refused user limited: offered password; the server accepts password,publickey$/);
+  assert.ok(!JSON.stringify([result.message, result.report, result.errors]).includes(PASSWORD));
+});
+
+test('a server whose host key is not known gets no password', async (t) => {
+  const { spec, seen } = await setUp(t, (context) => context.reject(['password', 'keyboard-interactive']));
+  const result = await logIn(spec, { trusted: false });
+  assert.deepEqual(seen, ['none']);
+  assert.match(
+    result.message,
+    /nothing to offer to \S+ for user limited; the server accepts password,keyboard-interactive; the password was kept back/,
+  );
+});
+
+test('a server that asks for nothing lets one in without anything', async (t) => {
+  const { spec } = await setUp(t, (context) => (context.method === 'none' ? context.accept() : context.reject()));
+  assert.ok((await logIn({ ...spec, passwordFile: null })).ok);
+});
+
+test('keyboard-interactive: the password answers a hidden prompt', async (t) => {
+  const { spec } = await setUp(t, (context) => {
+    if (context.method !== 'keyboard-interactive') return context.reject(['keyboard-interactive']);
+    context.prompt([hidden('Password: ')], ([answer]) => (answer === PASSWORD ? context.accept() : context.reject()));
+  });
+  const result = await logIn(spec);
+  assert.ok(result.ok, result.message);
+  assert.deepEqual(
+    result.report.offers.map(({ method }) => method),
+    ['password', 'keyboard-interactive'],
+  );
+});
+
+test('keyboard-interactive: what is shown, what comes later and long forms get empty answers', async (t) => {
+  const rounds = [
+    [shown('Name: '), hidden('Password: ')],
+    [hidden('Code: ')],
+    [hidden('Old: '), hidden('New: '), hidden('Again: ')],
+  ];
+  const answers = await conversation(t, rounds);
+  assert.deepEqual(answers, [['', PASSWORD], [''], ['', '', '']]);
+  assert.deepEqual(await conversation(t, rounds.toReversed()), [['', '', ''], [PASSWORD], ['', '']]);
+  assert.deepEqual(await conversation(t, [[shown('Really? ')]]), [['']]);
+});
+
+test('keyboard-interactive: a server that never stops asking is left', { timeout: 60_000 }, async (t) => {
+  const answers: string[][] = [];
+  const { spec } = await setUp(t, (context) => {
+    if (context.method !== 'keyboard-interactive') return context.reject(['keyboard-interactive']);
+    const ask = () =>
+      context.prompt([hidden('Password: ')], (given) => {
+        if (!Array.isArray(given)) return; // an error, whatever the types say: the client turned to something else
+        answers.push(given);
+        ask();
+      });
+    ask();
+  });
+  const result = await logIn(spec);
+  assert.equal(result.ok, false);
+  assert.deepEqual(answers, [[PASSWORD], [''], ['']]);
+  assert.deepEqual(result.errors, ['All configured authentication methods failed']);
+});
+
+test('a key, then a password, where the server wants both', async (t) => {
+  const { spec, dir } = await setUp(t, keyThenPassword());
+  const result = await logIn({ ...spec, identityFiles: [makeKey(dir, 'key', '-t', 'ed25519')] });
+  assert.ok(result.ok, result.message);
+  assert.deepEqual(
+    result.report.offers.map(({ result: outcome }) => outcome.type),
+    ['partial', 'pending'],
+  );
+});
+
+test("an agent's key, then a password: ssh2 keeps the server's answer to itself, so the server is asked", async (t) => {
+  // The file's key is refused first, so that a list without `password` is the last one that ssh2 passes on.
+  const { spec, dir, seen } = await setUp(t, (context) => {
+    if (context.method === 'publickey' && context.key.algo === 'ssh-ed25519') context.reject(['publickey']);
+    else wanted(context);
+  });
+  const wanted = keyThenPassword();
+  const file = makeKey(dir, 'file', '-t', 'ed25519');
+  const identityAgent = await startAgent(t, dir, [makeKey(dir, 'agent', '-t', 'ecdsa')]);
+  const result = await logIn({ ...spec, identityFiles: [file], identityAgent });
+  assert.ok(result.ok, result.message);
+  assert.deepEqual(
+    result.report.offers.map(({ result: outcome }) => outcome.type),
+    ['refused', 'partial', 'pending'],
+  );
+  assert.deepEqual(seen, ['publickey', 'publickey', 'publickey', 'none', 'password']);
+});
+
+test('a key that was offered before its turn is offered again when the server asks for it', async (t) => {
+  let password = false;
+  const { spec, dir } = await setUp(t, (context) => {
+    if (context.method === 'password') {
+      password = true;
+      context.reject(['publickey'], true);
+    } else if (context.method === 'publickey' && password) {
+      context.accept();
+    } else {
+      context.reject(['password']);
+    }
+  });
+  const result = await logIn({ ...spec, identityFiles: [makeKey(dir, 'key', '-t', 'ed25519')] });
+  assert.ok(result.ok, result.message);
+});
+
+test('a server that always wants something else cannot keep us busy', { timeout: 60_000 }, async (t) => {
+  const { spec, dir, seen } = await setUp(t, (context) =>
+    context.reject([context.method === 'publickey' ? 'password' : 'publickey'] satisfies AuthenticationType[]),
+  );
+  const result = await logIn({ ...spec, identityFiles: [makeKey(dir, 'key', '-t', 'ed25519')] });
+  assert.equal(result.ok, false);
+  assert.deepEqual(seen, ['publickey', 'password', 'publickey', 'password']);
+});
+
+test('a key that ssh2 never sent is not said to have been refused', async (t) => {
+  const dir = await tempDir(t);
+  const [rsa, next] = [makeKey(dir, 'rsa', '-t', 'rsa', '-b', '2048'), makeKey(dir, 'next', '-t', 'ed25519')];
+  const spec = specFor({ identityFiles: [rsa, next] });
+  const authenticator = createAuthenticator(
+    spec,
+    await loadCredentials(spec, createIdentityCache(), systemClock),
+    () => true,
+  );
+  // As ssh2 calls it where the server takes no RSA signature: again, with the same answer as before.
+  const call = (left: string[] | null) =>
+    authenticator.handler(left as AuthenticationType[], false, () => assert.fail('not asked for')) as unknown as
+      AnyAuthMethod | false;
+  const methods = [call(null), call(null), call(['publickey'])];
+  assert.deepEqual(
+    methods.map((method) => method && method.type),
+    ['publickey', 'publickey', false],
+  );
+  assert.match(
+    describeAuth(spec, authenticator.report()),
+    /offered rsa SHA256:\S+ \(\S+rsa\) \[not sent: [^\]]+\], ed25519 SHA256:\S+ \(\S+next\); the server accepts publickey$/,
+  );
+});
+
+test('what the server names is made safe to print', () => {
+  const message = describeAuth(specFor({ host: '2001:db8::1' }), {
+    offers: [],
+    accepts: ['\x1b[2J'],
+    acceptsAlone: null,
+    unwanted: [],
+    withheld: [],
+  });
+  assert.equal(message, 'there was nothing to offer to [2001:db8::1]:22 for user limited; the server accepts \\x1b[2J');
+});
+
+test('notes are logged once, not at every attempt', async (t) => {
+  const dir = await tempDir(t);
+  const lines: string[] = [];
+  const log = createLogger('info', (line) => lines.push(line));
+  const cache = createIdentityCache();
+  const spec = specFor({ identityFiles: [join(dir, 'missing'), makeKey(dir, 'key', '-t', 'ed25519')] });
+  const prepared = await prepareAuthentication(spec, 'test', cache, log);
+  assert.equal(prepared.describe(), '');
+  await prepareAuthentication(spec, 'test', cache, log);
+  assert.equal(lines.length, 1);
+  assert.match(lines[0] ?? '', /missing does not exist/);
+});
+
+interface Setup {
+  readonly spec: TunnelSpec;
+  readonly dir: string;
+  /** The methods that the server saw, in order. */
+  readonly seen: string[];
+}
+
+/** A server in this process, and a spec with a password for it. */
+async function setUp(t: TestContext, onAuth: (context: AuthContext) => void): Promise<Setup> {
+  const dir = await tempDir(t);
+  const passwordFile = join(dir, 'password');
+  writeFileSync(passwordFile, `${PASSWORD}\n`, { mode: 0o600 });
+  const seen: string[] = [];
+  const port = await startServer(t, makeKey(dir, 'host', '-t', 'ed25519'), (context) => {
+    seen.push(context.method);
+    onAuth(context);
+  });
+  return { spec: specFor({ port, passwordFile }), dir, seen };
+}
+
+/** What a server does that wants a key with a signature and then the password. */
+function keyThenPassword(): (context: AuthContext) => void {
+  let key = false;
+  return (context) => {
+    if (context.method === 'publickey' && context.signature === undefined) {
+      context.accept();
+    } else if (context.method === 'publickey') {
+      key = true;
+      context.reject(['password'], true);
+    } else if (context.method === 'password' && key && context.password === PASSWORD) {
+      context.accept();
+    } else {
+      context.reject([key ? 'password' : 'publickey']);
+    }
+  };
+}
+
+interface Prompt {
+  readonly prompt: string;
+  readonly echo: boolean;
+}
+
+function shown(prompt: string): Prompt {
+  return { prompt, echo: true };
+}
+
+function hidden(prompt: string): Prompt {
+  return { prompt, echo: false };
+}
+
+/** What the client answers to these rounds of prompts. */
+async function conversation(t: TestContext, rounds: readonly Prompt[][]): Promise<string[][]> {
+  const answers: string[][] = [];
+  const ask = (context: KeyboardAuthContext, [round, ...rest]: readonly Prompt[][]): void => {
+    if (round === undefined) return context.accept();
+    context.prompt(round, (given) => {
+      answers.push(given);
+      ask(context, rest);
+    });
+  };
+  const { spec } = await setUp(t, (context) => {
+    if (context.method === 'keyboard-interactive') ask(context, rounds);
+    else context.reject(['keyboard-interactive']);
+  });
+  assert.ok((await logIn(spec)).ok);
+  return answers;
+}

@@ -1,0 +1,162 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { askNow, assess, pathSeen, startLiveness, type LivenessOptions } from '../../../src/connection/ssh/liveness.ts';
+import { type Traffic } from '../../../src/net/transport.ts';
+
+const options: LivenessOptions = { intervalMs: 15_000, countMax: 3, rttMs: 30 };
+const still: Traffic = { heardAt: 0, bytesSent: 10, backlog: 0, unacknowledged: 0 };
+
+interface World {
+  /** The counters at a time. */
+  readonly traffic?: (now: number, asked: readonly number[]) => Partial<Traffic>;
+  /** Whether another connection to the server would be answered. */
+  readonly path?: (now: number) => boolean;
+  readonly options?: Partial<LivenessOptions>;
+  /** The network changes at these times. */
+  readonly nudges?: readonly number[];
+}
+
+/** Follows the advice to the letter. Says when it asked, when it doubted first, and when it gave up. */
+function follow(untilMs: number, world: World = {}) {
+  const asked: number[] = [];
+  const nudges = [...(world.nudges ?? [])];
+  let doubtedAt: number | null = null;
+  const traffic = (now: number): Traffic => ({ ...still, ...world.traffic?.(now, asked) });
+  let live = startLiveness(0, traffic(0));
+  for (let now = 0; now <= untilMs;) {
+    const { next, verdict } = assess(live, now, traffic(now), { ...options, ...world.options });
+    live = next;
+    if (verdict.type === 'dead') return { asked, doubtedAt, deadAt: now, pathWorks: verdict.pathWorks };
+    if (verdict.type === 'ask') asked.push(now);
+    if (verdict.type === 'doubt') {
+      doubtedAt ??= now;
+      if (live.pathSeenAt === null && world.path?.(now) === true) {
+        live = pathSeen(live, now);
+        continue;
+      }
+    }
+    assert.ok(verdict.ms > 0, 'no tight loop');
+    now += verdict.ms;
+    const nudge = nudges[0];
+    if (nudge !== undefined && nudge <= now) {
+      now = nudge;
+      nudges.shift();
+      live = askNow(live);
+    }
+  }
+  return { asked, doubtedAt, deadAt: null, pathWorks: null };
+}
+
+const whole = () => true;
+
+/** A peer that answers each question after `rtt`, where `reaches` says that the path was whole when TCP sent it (again). */
+function answering(reaches: (at: number) => boolean, rtt = 30): NonNullable<World['traffic']> {
+  return (now, asked) => {
+    const answers = asked.map((at) => arrival(at, reaches) + rtt).filter((at) => at <= now);
+    return { heardAt: Math.max(0, ...answers) };
+  };
+}
+
+/** When a question asked then arrives: TCP repeats it after 0.2 s, and then after twice as long each time. */
+function arrival(at: number, reaches: (at: number) => boolean): number {
+  for (let wait = 200, time = at; ; time += wait, wait *= 2) if (reaches(time)) return time;
+}
+
+test('a silent peer is asked once in an interval, and answers keep it alive for ever', () => {
+  const { asked, deadAt, doubtedAt } = follow(3_600_000, { traffic: answering(whole), path: whole });
+  assert.deepEqual([deadAt, doubtedAt], [null, null]);
+  assert.ok(asked.length <= 240, `asked ${asked.length} times in an hour`);
+});
+
+test('one that talks is not asked', () => {
+  assert.deepEqual(follow(1_000_000, { traffic: (now) => ({ heardAt: now }) }).asked, []);
+});
+
+test('a connection that is silently gone is given up within 21 seconds of its last sign of life', () => {
+  const { asked, doubtedAt, deadAt, pathWorks } = follow(100_000, { path: whole });
+  assert.deepEqual([asked, doubtedAt, deadAt, pathWorks], [[15_000], 17_000, 20_000, true]);
+});
+
+test('where nothing answers, it is given up when ssh would, not before', () => {
+  const { deadAt, pathWorks } = follow(100_000);
+  assert.deepEqual([deadAt, pathWorks], [60_000, false]);
+  assert.equal(follow(100_000, { options: { intervalMs: 1000, countMax: 1 } }).deadAt, 2000);
+});
+
+test('a path that was lost for eight seconds costs no connection, whenever that was', () => {
+  for (let from = 14_000; from < 46_000; from += 100) {
+    const path = (at: number) => at < from || at > from + 8000;
+    const { deadAt } = follow(200_000, { traffic: answering(path), path });
+    assert.equal(deadAt, null, `lost at ${from}`);
+  }
+});
+
+test('nor when the network changes twice meanwhile', () => {
+  for (let from = 14_000; from < 46_000; from += 100) {
+    const path = (at: number) => at < from || at > from + 8000;
+    const nudges = [from + 300, from + 8200];
+    const { deadAt } = follow(200_000, { traffic: answering(path), path, nudges });
+    assert.equal(deadAt, null, `lost at ${from}`);
+  }
+});
+
+test('after a long silence a path that comes back costs no more patience', () => {
+  const path = (at: number) => at > 40_000;
+  const { deadAt } = follow(200_000, { path });
+  assert.ok(deadAt !== null && deadAt >= 40_000 && deadAt <= 41_000, `dead at ${deadAt}`);
+});
+
+test('a change of the network is followed by a question at once', () => {
+  const { asked } = follow(14_000, { traffic: answering(whole), nudges: [3000] });
+  assert.deepEqual(asked, [3000]);
+});
+
+test('a slow uplink with megabytes queued lives, though nothing is heard', () => {
+  const queued = 5_000_000;
+  const backlog = follow(25_000, {
+    traffic: (now) => ({ bytesSent: now * 200, backlog: queued - now * 200, unacknowledged: null }),
+    path: whole,
+  });
+  assert.equal(backlog.deadAt, null);
+  const inTheKernel = follow(25_000, {
+    traffic: (now) => ({ bytesSent: queued, unacknowledged: queued - now * 200 }),
+    path: whole,
+  });
+  assert.equal(inTheKernel.deadAt, null);
+});
+
+test('where the kernel does not tell, an answer that may wait behind much is waited for', () => {
+  const traffic: World['traffic'] = (now) => ({ bytesSent: now < 14_000 ? 10 : 5_000_000, unacknowledged: null });
+  assert.equal(follow(100_000, { path: whole, traffic }).deadAt, 60_000);
+});
+
+test('a queue that stands still, or a kernel that acknowledges a few bytes for a server that hangs, is no life', () => {
+  for (const traffic of [
+    () => ({ backlog: 5_000_000, unacknowledged: 3_000_000 }),
+    (now: number) => ({ bytesSent: now }),
+    (now: number, asked: readonly number[]) => ({ bytesSent: 10 + 100 * asked.length, unacknowledged: now % 100 }),
+  ]) {
+    assert.equal(follow(100_000, { path: whole, traffic }).deadAt, 20_000);
+  }
+});
+
+test('a satellite is given the time of its round trips', () => {
+  const { deadAt, doubtedAt } = follow(1_000_000, {
+    traffic: answering(whole, 2500),
+    path: whole,
+    options: { rttMs: 2500 },
+  });
+  assert.deepEqual([deadAt, doubtedAt], [null, null]);
+});
+
+test('a program that was held up for an hour asks before it gives up', () => {
+  const waiting = assess(startLiveness(0, still), 15_000, still, options).next;
+  assert.equal(assess(waiting, 3_600_000, still, options).verdict.type, 'ask');
+});
+
+test('with an interval of 0 nobody asks, but for a change of the network', () => {
+  const { asked, deadAt } = follow(10_000_000, { options: { intervalMs: 0 }, traffic: answering(whole) });
+  assert.deepEqual([asked, deadAt], [[], null]);
+  const nudged = follow(100_000, { options: { intervalMs: 0 }, nudges: [5000], path: whole });
+  assert.deepEqual([nudged.asked, nudged.deadAt], [[5000], 10_000]);
+});

@@ -1,0 +1,95 @@
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { createServer } from 'node:net';
+import { join } from 'node:path';
+import { after, before, test } from 'node:test';
+import type { Connection, ServerChannel } from 'ssh2';
+import { startSshd, type TestSshd } from '../../../support/sshd.ts';
+import { freePort, tempDir, until } from '../../../support/until.ts';
+import { sendPayload, uint32 } from '../../../support/fake-server.ts';
+import { startGranting } from '../../../support/granting-server.ts';
+
+let sshd: TestSshd;
+before(async () => {
+  sshd = await startSshd();
+});
+after(() => sshd.stop());
+
+const MIB = 1024 * 1024;
+
+test('a few visitors have a full window each, a thousand share what memory is for them, and each gets through', async (t) => {
+  const { tunnel, connection } = await startGranting(t, sshd, { verify: 'off' });
+  const listen = tunnel.spec.forwards[0]?.listen;
+  const port = listen?.type === 'tcp' ? listen.port : 0;
+  const channels: ServerChannel[] = [];
+  for (let count = 0; count < 1000; count++) channels.push(await visitor(connection(), port));
+  const windows = channels.map(windowOf);
+  assert.deepEqual(
+    windows.slice(0, 4),
+    Array.from({ length: 4 }, () => 2 * MIB),
+  );
+  assert.ok(Math.min(...windows) >= 16 * 1024);
+  assert.ok(windows.reduce((sum, window) => sum + window, 0) <= 48 * MIB);
+
+  // The last of them sends more than its window at once; what moves gets more.
+  const last = channels.at(-1)!;
+  const words = 'x'.repeat(3 * MIB);
+  let heard = 0;
+  last.on('data', (chunk: Buffer) => (heard += chunk.length));
+  last.write(words);
+  await until(() => heard === words.length, { what: () => `all of it, not ${heard} bytes` });
+  assert.ok(windowOf(last) > 256 * 1024, `${windowOf(last)} bytes`);
+
+  // Who goes leaves room.
+  const gone = channels.map((channel) => once(channel, 'close'));
+  for (const channel of channels) channel.resume().end();
+  await Promise.all(gone);
+  assert.equal(windowOf(await visitor(connection(), port)), 2 * MIB);
+});
+
+test('a server that fills more than there is room for is left, and why is said', async (t) => {
+  const path = join(await tempDir(t), 'stalled');
+  const target = createServer({ pauseOnConnect: true }).listen(path);
+  t.after(() => target.close());
+  const port = await freePort();
+  const forwards = [
+    { kind: 'remote', listen: { type: 'tcp', host: 'localhost', port }, target: { type: 'unix', path } },
+  ] as const;
+  const { tunnel, connection } = await startGranting(t, sshd, { verify: 'off', forwards });
+  const first = connection();
+  const channels: ServerChannel[] = [];
+  for (let count = 0; count < 1000; count++) channels.push(await visitor(first, port));
+  const packet = Buffer.alloc(16 * 1024);
+  const fill = () => {
+    for (const channel of channels) {
+      const { outgoing } = channel as unknown as ServerEnd;
+      // A little beyond its window, which a server may be, and then nothing more.
+      if (outgoing.window < -packet.length) continue;
+      outgoing.window -= packet.length;
+      sendPayload(first, 94, uint32(outgoing.id), uint32(packet.length), packet);
+    }
+  };
+  const failure = () => tunnel.state().failure?.message;
+  await until(() => failure() ?? fill(), { what: 'the end of the connection', timeoutMs: 60_000 });
+  assert.match(failure() ?? '', /^\d+ MiB of what the server sent wait to be read, and there is no room/);
+  await until(() => connection() !== first, { what: 'the next connection' });
+  await tunnel.untilPhase('up');
+});
+
+function visitor(connection: Connection, port: number): Promise<ServerChannel> {
+  return new Promise((resolve, reject) => {
+    connection.forwardOut('localhost', port, '192.0.2.1', 1, (error, channel) => {
+      if (error) reject(error);
+      else resolve(channel.on('error', () => {}));
+    });
+  });
+}
+
+/** What we take at this moment, as the server sees it. */
+function windowOf(channel: ServerChannel): number {
+  return (channel as unknown as ServerEnd).outgoing.window;
+}
+
+interface ServerEnd {
+  readonly outgoing: { readonly id: number; window: number };
+}

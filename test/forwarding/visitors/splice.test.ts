@@ -1,0 +1,80 @@
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { connect, createServer, type Socket } from 'node:net';
+import { text } from 'node:stream/consumers';
+import { test, type TestContext } from 'node:test';
+import { systemClock } from '../../../src/lib/async/clock.ts';
+import { unacknowledged } from '../../../src/host/tcp-queue.ts';
+import { peek } from '../../../src/net/peek-stream.ts';
+import { splice } from '../../../src/forwarding/visitors/splice.ts';
+import type { Channel } from '../../../src/connection/ssh/connection.ts';
+import { createTransport } from '../../../src/net/transport.ts';
+import { listen } from '../../support/listen.ts';
+import { until } from '../../support/until.ts';
+
+for (const side of ['channel', 'socket'] as const) {
+  test(
+    `an end of the ${side} that came while its first bytes were looked at is passed on`,
+    { timeout: 60_000 },
+    async (t) => {
+      const { channel, visitor, socket, target } = await joinable(t);
+      const [speaker, looked, hearer] =
+        side === 'channel' ? [visitor, channel, target] : ([target, socket, visitor] as const);
+      speaker.end();
+      // Nothing came but the end, and who looks reads it.
+      assert.equal((await peek(looked, 10, () => false, new AbortController().signal)).length, 0);
+      assert.equal(looked.readableEnded, true);
+      const spliced = await join(t, channel, socket);
+      await once(hearer.resume(), 'end');
+      // The other way is still open.
+      hearer.end('the answer');
+      assert.equal(await text(speaker), 'the answer');
+      assert.equal(await spliced.ended, 'closed');
+    },
+  );
+}
+
+test('many small pieces make the sender wait as large ones do', { timeout: 60_000 }, async (t) => {
+  const { channel, socket, target } = await joinable(t);
+  await join(t, channel, socket);
+  let heard = 0;
+  target.on('data', (chunk: Buffer) => (heard += chunk.length));
+  let pieces = 0;
+  while (!channel.isPaused() && pieces < 10_000) {
+    channel.emit('data', Buffer.from('x'));
+    pieces += 1;
+  }
+  assert.ok(pieces < 1000, `${pieces} pieces wait`);
+  await until(() => heard === pieces && !channel.isPaused(), { what: 'all of them, and more' });
+});
+
+async function join(t: TestContext, channel: Channel, socket: Socket) {
+  const [below] = await pair(t);
+  const transport = createTransport(below, { addresses: null, direct: false }, systemClock);
+  return splice(channel, socket, {
+    visitor: 'channel',
+    transport,
+    clock: systemClock,
+    unacknowledged,
+    count: () => {},
+  });
+}
+
+/** Two pairs of sockets: one end of the first stands for the channel. */
+async function joinable(t: TestContext) {
+  const [visitor, end] = await pair(t);
+  const [target, socket] = await pair(t);
+  const channel: Channel = Object.assign(end, { close: () => void end.destroy() });
+  return { channel, visitor, socket, target };
+}
+
+async function pair(t: TestContext): Promise<readonly [Socket, Socket]> {
+  const server = createServer({ allowHalfOpen: true });
+  const accepted = new Promise<Socket>((resolve) => server.once('connection', resolve));
+  const port = await listen(server);
+  const near = connect({ port, host: '127.0.0.1', allowHalfOpen: true });
+  const far = await accepted;
+  server.close();
+  t.after(() => [near, far].forEach((socket) => socket.destroy()));
+  return [near, far];
+}

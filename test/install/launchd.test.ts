@@ -1,0 +1,211 @@
+import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, test, type TestContext } from 'node:test';
+import { setTimeout as wait } from 'node:timers/promises';
+import { type Launchctl, systemLaunchctl } from '../../src/install/launchd/launchctl.ts';
+import { loadService } from '../../src/install/launchd/load.ts';
+import { renderPlist } from '../../src/install/launchd/plist.ts';
+import { startRescue } from '../../src/install/launchd/rescue.ts';
+import { LABEL, launchdService, type LaunchdService } from '../../src/install/launchd/service.ts';
+import { disableService, unloadService } from '../../src/install/launchd/unload.ts';
+import type { Clock } from '../../src/lib/async/clock.ts';
+import { systemClock } from '../../src/lib/async/clock.ts';
+import { tempDir, until } from '../support/until.ts';
+import { scaledClock } from '../support/scaled-clock.ts';
+import { fakeMac, type FakeMac } from './launchd/mac.ts';
+
+const TARGET = `gui/501/${LABEL}`;
+
+/** A service that sleeps. */
+async function start(t: TestContext, clock: Clock = patient) {
+  const mac = await fakeMac(t);
+  const account = { name: 'me', uid: 501, group: 'staff', home: mac.home };
+  const wish = { kind: 'agent', account, node: '/n', program: '/p', config: '/c' } as const;
+  const service: LaunchdService = { ...launchdService(wish), plist: join(mac.home, `${LABEL}.plist`) };
+  const writeJob = (seconds: number) =>
+    writeFileSync(service.plist, renderPlist('', { Label: LABEL, ProgramArguments: ['sleep', String(seconds)] }, {}));
+  writeJob(600);
+  const deps = { clock, launchctl: systemLaunchctl(mac.env), env: mac.env };
+  return {
+    mac,
+    service,
+    deps,
+    writeJob,
+    load: (unchanged = false) => loadService(service, unchanged, deps),
+    unload: () => unloadService(service, deps),
+    running: () => until(() => mac.get('pid'), { what: 'the program' }),
+  };
+}
+
+/** For what is given up, and for what is not, however slow the machine is. */
+const hasty = scaledClock(20);
+const patient: Clock = {
+  ...systemClock,
+  now: () => systemClock.now() / 20,
+};
+
+const LOADING = ['bootout', 'enable', 'bootstrap', 'kickstart'];
+const verbs = (mac: FakeMac) => mac.calls().map((call) => call.split(' ')[0]);
+
+describe('loading and unloading with launchctl', { concurrency: 4 }, () => {
+  test('the first time', async (t) => {
+    const { mac, service, load, running } = await start(t);
+    await load();
+    assert.deepEqual(mac.calls(), [
+      `bootout ${TARGET}`,
+      `enable ${TARGET}`,
+      `bootstrap gui/501 ${service.plist}`,
+      `kickstart ${TARGET}`,
+    ]);
+    await running();
+  });
+
+  for (const [name, say] of [
+    ['5', []],
+    ['37', ['says-37']],
+  ] as const) {
+    test(`an older one that takes its time to end is waited for, and ${name} is not believed`, async (t) => {
+      const { mac, load, running } = await start(t);
+      await load();
+      const old = await running();
+      for (const file of say) mac.set(file, 'yes');
+      mac.set('going', '1');
+      await load();
+      assert.deepEqual(verbs(mac), [...LOADING, ...LOADING], 'one bootstrap was enough');
+      await until(() => mac.get('pid') !== null && mac.get('pid') !== old, { what: 'another program' });
+    });
+  }
+
+  test('what is unchanged is only started anew, without a moment in which launchd does not know it', async (t) => {
+    const { mac, load, running } = await start(t);
+    await load();
+    const old = await running();
+    mac.set('calls', '');
+    await load(true);
+    assert.deepEqual(mac.calls(), [`enable ${TARGET}`, `kill SIGTERM ${TARGET}`]);
+    await until(() => mac.get('pid') !== null && mac.get('pid') !== old, { what: 'another program' });
+  });
+
+  test('failures that pass are outlasted', async (t) => {
+    const { mac, load, running } = await start(t);
+    mac.set('fail-bootstrap', '5 37 36');
+    await load();
+    assert.equal(verbs(mac).filter((verb) => verb === 'bootstrap').length, 4);
+    await running();
+  });
+
+  test('what was disabled is enabled, also if that comes up late', async (t) => {
+    const { mac, service, deps, load, running } = await start(t);
+    await disableService(service, deps.launchctl);
+    await load();
+    await running();
+    await unloadService(service, deps);
+    mac.set('fail-bootstrap', '119');
+    mac.set('calls', '');
+    await load();
+    assert.deepEqual(verbs(mac), ['bootout', 'enable', 'bootstrap', 'enable', 'bootstrap', 'kickstart']);
+  });
+
+  test('a plist that is none is named, with what to look at', async (t) => {
+    const { service, load } = await start(t, hasty);
+    writeFileSync(service.plist, '<plist>');
+    await assert.rejects(
+      load(),
+      /launchd did not load .*\.plist: Bootstrap failed: 5: .*\n.*plutil -lint .*ls -l .*you/s,
+    );
+  });
+
+  test('what cannot pass is told at once', async (t) => {
+    const { mac, load } = await start(t);
+    mac.set('fail-bootstrap', '1');
+    await assert.rejects(load(), /launchctl bootstrap failed with 1: Bootstrap failed: 1: Operation not permitted/);
+    mac.set('fail-bootout', '1');
+    await assert.rejects(load(), /launchctl bootout failed with 1: /);
+  });
+
+  for (const code of ['112', '125']) {
+    test(`a user who is not logged in at the screen (${code}) hears what to do`, async (t) => {
+      const { mac, load, unload } = await start(t);
+      mac.set('no-domain', code);
+      await assert.rejects(load(), /launchd domain gui\/501 does not exist: .*logged in.*sudo tunneld install/s);
+      assert.equal(await unload(), false, 'and has nothing to take away');
+    });
+  }
+
+  test('taking away: what is loaded, what is not, what says that it goes, and what says 5', async (t) => {
+    const { mac, service, deps, load, unload } = await start(t);
+    const giveUp = () => unloadService(service, { ...deps, clock: hasty });
+    assert.equal(await unload(), false);
+    await load();
+    mac.set('going', '0.5');
+    assert.equal(await unload(), true);
+    assert.equal(mac.get('service'), null);
+    await load();
+    mac.set('fail-bootout', '36');
+    await assert.rejects(giveUp(), /still lists/);
+    mac.set('fail-bootout', '5');
+    await assert.rejects(giveUp(), /still lists/);
+    assert.equal(await unload(), true);
+    mac.set('fail-bootout', '5');
+    assert.equal(await unload(), false);
+  });
+
+  test('the rescuer loads what an installer who has ended did not, and who is stopped does nothing', async (t) => {
+    const { mac, service, deps, load, running } = await start(t);
+    const installer = spawn('sleep', ['60'], { stdio: 'ignore' });
+    t.after(() => installer.kill('SIGKILL'));
+    await load();
+    const old = await running();
+    mac.set('going', '3');
+    assert.equal((await deps.launchctl('bootout', service.target)).code, 0);
+    startRescue(service, mac.env, installer.pid).stop();
+    mac.set(`disabled-${LABEL}`, '');
+    mac.set('calls', '');
+    startRescue(service, mac.env, installer.pid);
+    await wait(1500);
+    assert.deepEqual(mac.calls(), [''], 'as long as the installer lives it only waits');
+    installer.kill('SIGKILL');
+    await until(() => mac.get('pid') !== null && mac.get('pid') !== old, { what: 'the new one' });
+    await until(() => verbs(mac).at(-1) === 'kickstart', { what: 'its last call' });
+  });
+
+  test('what is loaded after a bootstrap that failed is the new one', async (t) => {
+    const { service, deps } = await start(t);
+    const asked: string[] = [];
+    const launchctl: Launchctl = (verb = '') => {
+      asked.push(verb);
+      const code = verb === 'bootstrap' ? 5 : verb === 'bootout' ? 3 : asked.includes('bootstrap') ? 0 : 113;
+      return Promise.resolve({ code: verb === 'enable' ? 0 : code, text: '' });
+    };
+    await loadService(service, false, { ...deps, launchctl });
+    assert.deepEqual(
+      asked.filter((verb) => verb !== 'print'),
+      LOADING,
+    );
+  });
+
+  test('to disable what launchd does not know is done, and what it refuses is told', async (t) => {
+    const { service } = await start(t);
+    const answers = (code: number) => () => Promise.resolve({ code, text: 'words' });
+    await disableService(service, answers(113));
+    await assert.rejects(disableService(service, answers(1)), /launchctl disable failed with 1: words/);
+  });
+
+  test('the number in the words counts, which may not fit into an exit code', async (t) => {
+    const dir = await tempDir(t);
+    const script = '#!/bin/sh\necho "Bootstrap failed: 513: something new" >&2\nexit 1\n';
+    writeFileSync(join(dir, 'launchctl'), script, { mode: 0o755 });
+    const answer = await systemLaunchctl({ PATH: dir })('bootstrap', 'system', '/x');
+    assert.deepEqual(answer, { code: 513, text: 'Bootstrap failed: 513: something new' });
+  });
+
+  test('no launchctl at all is an error like others', async (t) => {
+    const { mac } = await start(t);
+    await assert.rejects(
+      systemLaunchctl({ ...mac.env, PATH: '/nowhere' })('print', 'x'),
+      /launchctl print x: .*ENOENT/,
+    );
+  });
+});

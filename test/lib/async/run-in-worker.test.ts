@@ -1,0 +1,33 @@
+import assert from 'node:assert/strict';
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { systemEnvironment } from '../../../src/config/input/environment.ts';
+import {
+  WorkerUnavailable,
+  runInWorker,
+  JobLimitExceeded,
+  type JobName,
+} from '../../../src/lib/async/run-in-worker.ts';
+import { tempDir } from '../../support/until.ts';
+
+test('a job that takes more than it may is ended, and those that wait for their turn get it', async (t) => {
+  const file = join(await tempDir(t), 'config.yaml');
+  const tunnel = (index: number) => `  t${index}: { host: h, remoteForward: "${index + 1}:localhost:80" }\n`;
+  writeFileSync(file, `tunnels:\n${Array.from({ length: 1000 }, (_, index) => tunnel(index)).join('')}`);
+  const input = { source: { file }, env: { ...systemEnvironment(), env: {} } };
+  const load = (ms: number, mib: number) =>
+    runInWorker<{ config: { file: string } }>('load-config', input, { ms, mib });
+  const all = [load(1, 200), load(60_000, 200), load(60_000, 200)];
+  const ended = await Promise.allSettled(all);
+  const told = ended.map((one) => {
+    if (one.status === 'fulfilled') return one.value.config.file;
+    assert.ok(one.reason instanceof JobLimitExceeded, String(one.reason));
+    return one.reason.what;
+  });
+  assert.deepEqual(told, ['time', file, file]);
+});
+
+test('a job that the thread does not know is declined', async () => {
+  await assert.rejects(runInWorker('make-tea' as JobName, null, { ms: 10_000, mib: 64 }), WorkerUnavailable);
+});

@@ -1,0 +1,108 @@
+import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
+import { readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import type { TestSshd } from '../support/sshd.ts';
+import { hurried, startSupervised as start } from '../support/supervised.ts';
+import { freePort, until } from '../support/until.ts';
+import { visit } from '../support/visit.ts';
+
+test('what was lent for good is had again when the change is taken back', async (t) => {
+  const { apply, up, spec, ports, view } = await start(t);
+  const before = [spec('a', [ports[0]]), spec('b', [ports[1]])];
+  await apply(...before);
+  await Promise.all([up('a'), up('b')]);
+  await apply(spec('a', [ports[1]]), spec('b', [ports[0]], { port: await freePort() }));
+  await until(() => view('a').state.phase === 'up' && view('a').previous.length === 0, { what: 'the half that works' });
+  await apply(...before);
+  await Promise.all([up('a'), up('b')]);
+  assert.equal(await visit(ports[1], 'the way in'), 'the way in');
+  assert.equal(await visit(ports[0], 'and the other'), 'and the other');
+});
+
+test('tunnels that were to become one are none the worse for it when that is taken back', async (t) => {
+  const { sshd, apply, up, spec, ports, view } = await start(t);
+  const before = [spec('a', [ports[0]]), spec('b', [ports[1]])];
+  await apply(...before);
+  await Promise.all([up('a'), up('b')]);
+  const sessions = sshd.sessions();
+  await apply(spec('c', ports, { port: await freePort() }));
+  await until(() => view('c').state.failure !== null, { what: 'the failure' });
+  await apply(...before);
+  assert.deepEqual([view('a').state.phase, view('b').state.phase], ['up', 'up']);
+  assert.deepEqual(sshd.sessions(), sessions, 'to go back is no new start');
+});
+
+test('to go back is no new start either where the tunnel between has no listener in common', async (t) => {
+  const { sshd, apply, up, spec, ports, view } = await start(t);
+  const before = spec('a', [ports[0]]);
+  await apply(before);
+  await up('a');
+  const sessions = sshd.sessions();
+  await apply(spec('c', ports, { port: await freePort() }));
+  await apply(spec('c', [ports[1]], { port: await freePort() }));
+  assert.deepEqual(
+    view('c').previous.map(({ spec: old }) => old.name),
+    ['a'],
+  );
+  await apply(before);
+  assert.equal(view('a').state.phase, 'up');
+  assert.deepEqual(sshd.sessions(), sessions);
+});
+
+test('a tunnel that is up without a listener of its predecessor does not end it', async (t) => {
+  const { sshd, apply, up, spec, ports, view } = await start(t, {}, hurried);
+  const loose = { exitOnForwardFailure: false };
+  await apply(spec('a', ports, loose));
+  await up('a');
+  await apply(spec('a', ports, { ...loose, identityFiles: [keyFor(sshd, ports[1])] }));
+  await up('a');
+  await until(() => visit(ports[0], 'the way in').catch(() => ''), { what: 'the old listener' });
+  assert.equal(await visit(ports[1], 'the new one'), 'the new one');
+  assert.deepEqual(
+    view('a').previous.map(({ state }) => state.forwards[0]?.state),
+    ['up'],
+  );
+});
+
+test('a new tunnel that takes a listener from a predecessor gets it at each of its logins', async (t) => {
+  const { sshd, apply, up, spec, ports, view } = await start(t, {}, hurried);
+  await apply(spec('a', ports));
+  await up('a');
+  await apply(spec('a', [ports[0]], { port: await freePort() }));
+  const b = spec('b', [ports[1]]);
+  await apply(view('a').spec, b);
+  await up('b');
+  const last = sshd.sessions().at(-1)!;
+  process.kill(last, 'SIGKILL');
+  await until(() => sshd.sessions().length === 2 && !sshd.sessions().includes(last), { what: 'a new session' });
+  await up('b');
+});
+
+test('a Unix socket of the server is not lent: it could not be had again', async (t) => {
+  const { sshd, apply, up, spec, view } = await start(t);
+  const path = join(sshd.dir, 'way-in.sock');
+  const unix = (more: object) => {
+    const one = spec('a', [1], more);
+    return {
+      ...one,
+      forwards: one.forwards.map((forward) => ({ ...forward, listen: { type: 'unix' as const, path } })),
+    };
+  };
+  await apply(unix({}));
+  await up('a');
+  await apply(unix({ serverAliveIntervalMs: 20_000 }));
+  await until(() => view('a').state.forwards[0]?.state === 'refused', { what: 'the refusal' });
+  const [{ state: old } = assert.fail()] = view('a').previous;
+  assert.deepEqual([old.phase, old.forwards[0]?.state], ['up', 'up']);
+});
+
+/** A second key, which may have this listener alone. */
+function keyFor(sshd: TestSshd, port: number): string {
+  const file = join(sshd.dir, `key-${port}`);
+  execFileSync('ssh-keygen', ['-q', '-t', 'ed25519', '-N', '', '-f', file]);
+  const line = `restrict,port-forwarding,permitopen="localhost:*",permitlisten="localhost:${port}" ${readFileSync(`${file}.pub`, 'utf8')}`;
+  writeFileSync(sshd.authorizedKeysFile, `${readFileSync(sshd.authorizedKeysFile, 'utf8')}${line}`);
+  return file;
+}

@@ -1,0 +1,143 @@
+import { execFileSync, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { readFileSync } from 'node:fs';
+import { connect } from 'node:net';
+import { join } from 'node:path';
+import type { TestContext } from 'node:test';
+import ssh2, { type AuthContext, type CompressionAlgorithm } from '#ssh2';
+import { systemClock, type Clock } from '../../src/lib/async/clock.ts';
+import type { TunnelSpec } from '../../src/model/spec.ts';
+import { createAuthenticator } from '../../src/connection/auth/auth.ts';
+import { describeAuth, type AuthReport } from '../../src/connection/auth/auth-report.ts';
+import { loadCredentials } from '../../src/connection/auth/credentials.ts';
+import { createIdentityCache } from '../../src/connection/auth/identity-cache.ts';
+import { plainSpec } from './tunnel.ts';
+import { until } from './until.ts';
+
+/** A spec that offers nothing, for one server on loopback. */
+export function specFor(changes: Partial<TunnelSpec>): TunnelSpec {
+  return {
+    ...plainSpec(),
+    user: 'limited',
+    sourcePort: 'any',
+    identityFiles: [],
+    identityFilesConfigured: true,
+    userKnownHostsFiles: [],
+    globalKnownHostsFiles: [],
+    updateHostKeys: false,
+    serverAliveIntervalMs: 0,
+    verify: 'off',
+    ...changes,
+  };
+}
+
+export interface LoginResult {
+  readonly ok: boolean;
+  /** Everything that ssh2 complained about, in order. */
+  readonly errors: readonly string[];
+  readonly report: AuthReport;
+  readonly message: string;
+}
+
+export interface LoginOptions {
+  readonly clock?: Clock;
+  readonly trusted?: boolean;
+  readonly compress?: CompressionAlgorithm;
+  /** Called with the client's socket as soon as there is one. */
+  readonly onSocket?: (socket: ReturnType<typeof connect>) => void;
+}
+
+/** Loads what the spec names and tries to log in with it, over a real connection. */
+export async function logIn(spec: TunnelSpec, options: LoginOptions = {}): Promise<LoginResult> {
+  const credentials = await loadCredentials(spec, createIdentityCache(), options.clock ?? systemClock);
+  const authenticator = createAuthenticator(spec, credentials, () => options.trusted ?? true);
+  const socket = connect(spec.port, spec.host);
+  options.onSocket?.(socket);
+  const client = new ssh2.Client();
+  const errors: string[] = [];
+  client.on('error', (error: Error) => errors.push(error.message));
+  const ok = await new Promise<boolean>((resolve) => {
+    client.once('ready', () => resolve(true));
+    client.once('close', () => resolve(false));
+    client.connect({
+      sock: socket,
+      username: spec.user,
+      authHandler: authenticator.handler,
+      readyTimeout: 0,
+      hostVerifier: () => true,
+      ...(options.compress && { algorithms: { compress: [options.compress] } }),
+    });
+  });
+  socket.destroy();
+  const report = authenticator.report();
+  return { ok, errors, report, message: describeAuth(spec, report) };
+}
+
+/** Makes a key with the real ssh-keygen; the answer is its path. */
+export function makeKey(dir: string, name: string, ...args: string[]): string {
+  const path = join(dir, name);
+  const passphrase = args.includes('-N') ? [] : ['-N', ''];
+  // One round of key derivation: its cost is not what is tested.
+  execFileSync('ssh-keygen', ['-q', '-f', path, '-a', '1', '-C', `comment of ${name}`, ...passphrase, ...args]);
+  return path;
+}
+
+/** `ssh-ed25519 AAAA… comment`, from the .pub file. */
+export function publicLine(path: string): string {
+  return readFileSync(`${path}.pub`, 'utf8').trim();
+}
+
+/** The fingerprint as ssh-keygen sees it. */
+export function fingerprintOf(path: string): string {
+  return execFileSync('ssh-keygen', ['-lf', `${path}.pub`], { encoding: 'utf8' }).split(' ')[1] ?? '';
+}
+
+/** A real ssh-agent that holds these keys; the answer is its socket. */
+export async function startAgent(t: TestContext, dir: string, keys: readonly string[]): Promise<string> {
+  const path = join(dir, 'agent.sock');
+  const agent = spawn('ssh-agent', ['-D', '-a', path], { stdio: 'ignore' });
+  t.after(async () => {
+    const gone = once(agent, 'exit');
+    agent.kill();
+    await gone;
+  });
+  // The file is there a moment before the agent listens on it.
+  await until(() => connects(path), { what: 'the ssh-agent' });
+  if (keys.length > 0) execFileSync('ssh-add', ['-q', ...keys], { env: { ...process.env, SSH_AUTH_SOCK: path } });
+  return path;
+}
+
+function connects(path: string): Promise<boolean> {
+  return new Promise((resolve) => {
+    const socket = connect(path);
+    socket.once('error', () => resolve(false));
+    socket.once('connect', () => {
+      socket.destroy();
+      resolve(true);
+    });
+  });
+}
+
+/** An SSH server in this process, for the methods for which sshd would need PAM; the answer is its port. */
+export async function startServer(
+  t: TestContext,
+  hostKey: string,
+  onAuth: (context: AuthContext) => void,
+  compress: CompressionAlgorithm = 'none',
+): Promise<number> {
+  const server = new ssh2.Server(
+    { hostKeys: [readFileSync(hostKey)], algorithms: { compress: [compress] } },
+    (client) => {
+      client.on('authentication', onAuth);
+      client.on('error', () => {}); // the client hangs up without a goodbye
+    },
+  );
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  t.after(() => new Promise((resolve) => server.close(resolve)));
+  const address = server.address();
+  if (address === null || typeof address === 'string') throw new Error('the server does not listen on TCP');
+  return address.port;
+}
+
+/** A clock in whose eyes five seconds are a tenth of one. */
+export const hastyClock: Clock = { ...systemClock, timer: (ms, fn) => systemClock.timer(ms / 50, fn) };

@@ -1,0 +1,34 @@
+import assert from 'node:assert/strict';
+import { readdirSync, readFileSync } from 'node:fs';
+import { basename, join } from 'node:path';
+import { test } from 'node:test';
+import { fileURLToPath } from 'node:url';
+
+/** Who may ask for the time of day, and what for. Elapsed time is measured by nobody with it: on a Pi it is set after the boot. */
+const ALLOWED: Readonly<Record<string, string>> = {
+  'clock.ts': 'is the clock',
+  'control-handlers.ts': 'shows monotonic times to people, at one moment',
+  'this-device.ts': 'the day on which a listener was had',
+  'active-config.ts': 'the same, for the end of a trial',
+  'document.ts': 'the document and its reader, of a daemon from before an upgrade',
+  'status-text.ts': 'the same',
+  'history.ts': 'the times of outages, for people',
+  'writer.ts': 'the same',
+  'time.ts': 'shows a time of a document',
+  'history-text.ts': 'the same',
+  'serve.ts': 'the day of an eviction',
+  'local-needs.ts': 'the age of files',
+  'format.ts': 'the times of the log',
+  'watchdog-thread.ts': 'a line of the log',
+  'check-device.ts': 'whether the clock is set',
+  'doctor.ts': 'the same',
+};
+
+test('only those who show the time of day ask for it', () => {
+  const src = fileURLToPath(new URL('../src/', import.meta.url));
+  const asking = readdirSync(src, { recursive: true, encoding: 'utf8' })
+    .filter((file) => file.endsWith('.ts'))
+    .filter((file) => /\bwall\(\)|\.wall\b|\bDate\.now\b|\bnew Date\(/.test(readFileSync(join(src, file), 'utf8')))
+    .filter((file) => ALLOWED[basename(file)] === undefined);
+  assert.deepEqual(asking, []);
+});

@@ -1,0 +1,102 @@
+import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { chmodSync, copyFileSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:net';
+import { dirname, join } from 'node:path';
+import { test, type TestContext } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import { startSshd } from '../../support/sshd.ts';
+import { tempDir } from '../../support/until.ts';
+
+const CLI = fileURLToPath(new URL('../../../dist/cli.js', import.meta.url));
+const isRoot = process.getuid?.() === 0;
+
+/** Runs a command as somebody to whom nothing in a directory of mode 0700 of ours is open. */
+async function asStranger(dir: string, ...args: readonly string[]) {
+  if (!isRoot) chmodSync(dir, 0);
+  const child = spawn(process.execPath, [CLI, ...args], {
+    stdio: ['ignore', 'pipe', 'pipe'],
+    env: { PATH: process.env['PATH'], HOME: '/nonexistent' },
+    ...(isRoot ? { uid: 54_321, gid: 54_321 } : {}),
+  });
+  let text = '';
+  for (const stream of [child.stdout, child.stderr])
+    stream.setEncoding('utf8').on('data', (data: string) => (text += data));
+  const code = await new Promise<number | null>((resolve) => child.once('close', resolve));
+  chmodSync(dir, 0o700);
+  return { code, text };
+}
+
+/** A configuration that all may read, of a daemon that not all may ask. */
+async function closedDaemon(t: TestContext) {
+  const dir = await tempDir(t);
+  chmodSync(dir, 0o755);
+  const closed = join(dir, 'run');
+  mkdirSync(closed, { mode: 0o700 });
+  const server = createServer().listen(join(closed, 'control.sock'));
+  t.after(() => server.close());
+  const config = join(dir, 'config.yaml');
+  writeFileSync(
+    config,
+    `tunnels: { a: { host: 127.0.0.1, port: 9, remoteForward: "8080:localhost:22" } }
+network: { ping: [] }
+control: { socket: ${closed}/control.sock }
+`,
+  );
+  return { closed, config };
+}
+
+test('a daemon that this user may not ask is not said to be down, and the cure is sudo', async (t) => {
+  const { closed, config } = await closedDaemon(t);
+  const { code, text } = await asStranger(closed, 'status', '--config', config);
+  assert.equal(code, 3);
+  assert.match(text, /this user may not connect to the daemon: use sudo.*control\.sock: permission denied/);
+  assert.doesNotMatch(text, /not running/);
+  const doctor = await asStranger(closed, 'doctor', '--config', config);
+  assert.match(doctor.text, /the daemon runs \(this user may not connect to it\)/);
+  assert.doesNotMatch(doctor.text, /no daemon runs|restart/);
+});
+
+test('files that only the user of the daemon may read are not to be given away', async (t) => {
+  const { closed, config } = await closedDaemon(t);
+  const sshd = await startSshd();
+  t.after(() => sshd.stop());
+  const place = isRoot ? dirname(config) : closed;
+  const [key, known] = [join(place, 'key'), join(place, 'closed_hosts')];
+  copyFileSync(sshd.clientKey, key);
+  writeFileSync(known, sshd.knownHostsLine(), { mode: 0o600 });
+  const shown = join(dirname(config), 'known_hosts');
+  writeFileSync(shown, sshd.knownHostsLine());
+  const tunnel = (knownHosts: string) =>
+    `{ host: 127.0.0.1, port: ${sshd.port}, identityFile: ${key}, userKnownHostsFile: ${knownHosts}, globalKnownHostsFile: none, remoteForward: "0:localhost:22" }`;
+  const text = readFileSync(config, 'utf8').replace(
+    /tunnels: .*/,
+    `tunnels: { a: ${tunnel(known)}, b: ${tunnel(shown)} }`,
+  );
+  writeFileSync(config, text);
+  for (const command of [['doctor'], ['doctor', '--fix'], ['trust', 'a'], ['audit', 'b', '--yes']]) {
+    const said = await asStranger(closed, ...command, '--config', config);
+    assert.match(
+      said.text,
+      command[0] === 'doctor' ? /→ sudo tunneld doctor\n/ : /run this with sudo|put sudo in front/,
+      command.join(' '),
+    );
+    assert.doesNotMatch(said.text, /chown|owner|--fix|belongs/, command.join(' '));
+  }
+  chmodSync(config, 0o600);
+  if (isRoot)
+    assert.match(
+      (await asStranger(closed, 'doctor', '--config', config)).text,
+      /run this with sudo.*\n.*→ sudo tunneld doctor\n/,
+    );
+});
+
+test('a configuration that this user may not read is not to be given away', async (t) => {
+  const dir = await tempDir(t);
+  const file = join(dir, 'config.yaml');
+  writeFileSync(file, 'tunnels: {}\n');
+  const { code, text } = await asStranger(dir, 'check', '--config', file);
+  assert.equal(code, 78);
+  assert.match(text, /permission denied: run this with sudo/);
+  assert.doesNotMatch(text, /owner|mode|chmod|chown/);
+});

@@ -1,0 +1,312 @@
+import assert from 'node:assert/strict';
+import { PassThrough } from 'node:stream';
+import { describe, test } from 'node:test';
+import { createConnectionPool } from '../../../src/connection/shared/connection-pool.ts';
+import {
+  type Member,
+  type SharedConnection,
+  shareConnection,
+} from '../../../src/connection/shared/shared-connection.ts';
+import type { Channel, SshConnection, Visitor } from '../../../src/connection/ssh/connection.ts';
+import { deferred } from '../../../src/lib/async/abort.ts';
+import { TunnelFailure } from '../../../src/model/failure.ts';
+import type { Endpoint } from '../../../src/model/endpoint.ts';
+import { STATIC_DEVICE } from '../../../src/net/device.ts';
+import type { Transport } from '../../../src/net/transport.ts';
+import { countShortShares, isLate, mustNotShare, seekShare } from '../../../src/tunnel/seek-share.ts';
+import { fakeClock } from '../../support/clock.ts';
+
+describe('who shares, and when', () => {
+  test('a turn is late when it is known to come more than two seconds later', () => {
+    for (const [turnAt, late] of [
+      [null, false],
+      [1000, false],
+      [3000, false],
+      [3001, true],
+      [32_000, true],
+      // When others have had theirs, which no limit holds up.
+      [Infinity, false],
+    ] as const)
+      assert.equal(isLate(turnAt, 1000), late, String(turnAt));
+  });
+
+  test('a tunnel with which shared connections end twice in a row keeps to itself until one of its own has lasted', () => {
+    const counts = (...ends: readonly (readonly [shared: boolean, heldForMs: number])[]) =>
+      ends.reduce((count, [shared, heldForMs]) => countShortShares(count, shared, heldForMs), 0);
+    for (const [ends, alone] of [
+      [[], false],
+      [[[true, 1000]], false],
+      [
+        [
+          [true, 1000],
+          [true, 1000],
+        ],
+        true,
+      ],
+      [
+        [
+          [true, 1000],
+          [true, 120_000],
+          [true, 1000],
+        ],
+        false,
+      ],
+      // Its own connection ends as soon: it is no better for that.
+      [
+        [
+          [true, 1000],
+          [true, 1000],
+          [false, 5000],
+        ],
+        true,
+      ],
+      [
+        [
+          [true, 1000],
+          [true, 1000],
+          [false, 60_000],
+        ],
+        false,
+      ],
+    ] as const)
+      assert.equal(mustNotShare(counts(...ends)), alone, JSON.stringify(ends));
+  });
+
+  test('it is looked for when the turn is late, when a connection is offered, and no more once the turn has come', async () => {
+    for (const [events, joins] of [
+      ['late offer', true],
+      ['offer late', true],
+      ['soon offer', false],
+      ['late turn offer', false],
+      ['late end offer', false],
+    ] as const) {
+      const { clock, shared } = setUp();
+      const pool = createConnectionPool();
+      const seeker = seekShare('login', pool, clock);
+      let joined = false;
+      void seeker.join(member('b').member).then(() => (joined = true));
+      const happen: Readonly<Record<string, () => unknown>> = {
+        late: () => seeker.turnAt(31_000),
+        soon: () => seeker.turnAt(1500),
+        turn: () => seeker.turnAt(null),
+        offer: () => pool.offer('login', shared),
+        end: () => seeker.end(),
+      };
+      for (const event of events.split(' ')) happen[event]?.();
+      await clock.advance(0);
+      assert.equal(joined, joins, events);
+    }
+  });
+
+  test('a pool has the connection that carries the fewest, for this login alone, until that is over or retired', () => {
+    const pool = createConnectionPool();
+    const [one, other] = [setUp(), setUp()];
+    one.shared.join(member('a').member);
+    const takeBack = pool.offer('login', one.shared);
+    pool.offer('login', other.shared);
+    assert.ok(pool.join('login', member('b').member));
+    assert.deepEqual([one.shared.size(), other.shared.size()], [1, 1]);
+    assert.equal(pool.has('another'), false);
+    pool.retire();
+    assert.equal(pool.has('login'), false);
+    takeBack();
+    const again = pool.offer('login', one.shared);
+    assert.equal(pool.has('login'), true);
+    again();
+    assert.equal(pool.has('login'), false);
+  });
+});
+
+describe('a shared connection', () => {
+  test('gives back what is granted to a tunnel that has left meanwhile', async () => {
+    const { shared, server } = setUp();
+    shared.join(member('a').member);
+    const leaver = shared.join(member('b').member);
+    const granted = deferred<number>();
+    server.grant = () => granted.promise;
+    const asked = leaver.connection.listen(at(0));
+    await leaver.leave(false);
+    granted.resolve(9000);
+    await assert.rejects(asked, { code: 'disconnected' });
+    assert.deepEqual(server.unlistened, [9000]);
+  });
+
+  test('gives back listeners, turns waiting visitors away and closes the channels of one that leaves, and only those', async () => {
+    const { shared, server } = setUp();
+    const [a, b] = [member('a'), member('b')];
+    const [stays, leaves] = [shared.join(a.member), shared.join(b.member)];
+    await stays.connection.listen(at(1));
+    await leaves.connection.listen(at(2));
+    await leaves.connection.unlisten(at(1));
+    assert.deepEqual(server.unlistened, [], 'what is another’s');
+    const [mine, served, waiting] = [visitor(1), visitor(2), visitor(2)];
+    for (const one of [mine, served, waiting]) shared.dispatch(one);
+    assert.deepEqual([a.visitors.length, b.visitors.length], [1, 2]);
+    a.visitors[0]?.accept();
+    b.visitors[0]?.accept();
+    const opened = await leaves.connection.open(at(3), { address: '', port: 0 });
+    const left = leaves.leave(true);
+    const late = visitor(2);
+    shared.dispatch(late);
+    await left;
+    assert.deepEqual([server.unlistened, late.rejected], [[2], 1]);
+    assert.deepEqual([mine.channel.closed_, served.channel.closed_, waiting.rejected], [0, 1, 1]);
+    assert.equal((opened as FakeChannel).closed_, 1);
+    assert.equal(leaves.connection.transport.lost(), true);
+    assert.equal(stays.connection.transport.lost(), false);
+    assert.equal(b.visitors[1]?.hasLeft?.(), true);
+    assert.throws(() => b.visitors[1]?.accept(), { code: 'disconnected' });
+    await assert.rejects(leaves.connection.open(at(3), { address: '', port: 0 }), { code: 'disconnected' });
+    assert.equal(server.destroyed, 0);
+    await stays.cancelListeners();
+    await stays.leave(true);
+    assert.deepEqual([server.unlistened, server.closed, server.destroyed], [[2, 1], 1, 1]);
+  });
+
+  test('a visitor who comes in one packet with the grant of a chosen port finds its tunnel a turn later', async () => {
+    const { shared } = setUp();
+    const [a, b] = [member('a'), member('b')];
+    shared.join(a.member);
+    const share = shared.join(b.member);
+    const asked = share.connection.listen(at(0));
+    shared.dispatch(visitor(9000));
+    await asked;
+    await new Promise((resolve) => setImmediate(resolve));
+    assert.deepEqual([a.visitors.length, b.visitors.length], [0, 1]);
+  });
+
+  test('ends for all when it is lost or one finds it useless; its turn is over at once, and nobody comes aboard', async () => {
+    for (const end of ['lost', 'failed'] as const) {
+      const { shared, server, over } = setUp();
+      const shares = [shared.join(member('a').member), shared.join(member('b').member)];
+      const failure = new TunnelFailure('keepalive-lost', 'silent');
+      if (end === 'lost') server.lost.reject(failure);
+      else shares[0]?.fail(failure);
+      for (const { connection } of shares) await assert.rejects(connection.lost, { code: 'keepalive-lost' });
+      assert.deepEqual([over(), shared.takesMore(), server.destroyed], [1, false, 1]);
+      for (const share of shares) await share.leave(false);
+      assert.deepEqual([over(), server.unlistened], [1, []]);
+    }
+  });
+
+  test('that is in doubt takes nobody aboard, and all it carries know of the doubt', async () => {
+    const { clock, shared, server } = setUp();
+    const members = [member('a'), member('b')];
+    for (const { member } of members) shared.join(member);
+    server.answers = false;
+    await clock.advance(18_000);
+    assert.ok(members.every(({ state }) => state().silentSince !== null));
+    assert.equal(shared.takesMore(), false);
+    server.heardAt = clock.now();
+    await clock.advance(2000);
+    assert.ok(members.every(({ state }) => state().silentSince === null));
+    assert.equal(shared.takesMore(), true);
+  });
+
+  test('each of the ports of dead connections is dialled from once', () => {
+    const { shared } = setUp();
+    const [a, b] = [shared.join(member('a').member), shared.join(member('b').member)];
+    assert.deepEqual([a.notYetEvicted([1, 2]), b.notYetEvicted([2, 3])], [[1, 2], [3]]);
+  });
+});
+
+interface FakeChannel extends Channel {
+  closed_: number;
+}
+
+function fakeChannel(): FakeChannel {
+  const channel = Object.assign(new PassThrough(), { closed_: 0 });
+  return Object.assign(channel, { close: () => void channel.closed_++ });
+}
+
+function visitor(port: number) {
+  const channel = fakeChannel();
+  const one = {
+    listen: at(port),
+    originator: '127.0.0.1:1',
+    channel,
+    rejected: 0,
+    accept: () => channel,
+    reject: () => void one.rejected++,
+  };
+  return one;
+}
+
+function at(port: number): Endpoint & { readonly type: 'tcp' } {
+  return { type: 'tcp', host: 'localhost', port };
+}
+
+function member(name: string) {
+  const visitors: Visitor[] = [];
+  let state: ReturnType<Member['state']> = { rttMs: null, silentSince: null };
+  const one: Member = {
+    name,
+    heartbeat: () => {},
+    state: () => state,
+    report: (change) => (state = { ...state, ...change }),
+    onVisitor: (visitor) => void visitors.push(visitor),
+  };
+  return { member: one, visitors, state: () => state };
+}
+
+/** A connection whose server grants everything and answers, as long as it is not told otherwise. */
+function setUp() {
+  const clock = fakeClock();
+  const server = {
+    lost: deferred<never>(),
+    unlistened: [] as number[],
+    closed: 0,
+    destroyed: 0,
+    answers: true,
+    heardAt: 0,
+    grant: (endpoint: Endpoint): Promise<number> =>
+      Promise.resolve(endpoint.type === 'unix' ? 0 : endpoint.port === 0 ? 9000 : endpoint.port),
+  };
+  const transport: Transport = {
+    lost: () => false,
+    cork: () => {},
+    congested: () => false,
+    onceDrained: () => () => {},
+    traffic: () => ({ heardAt: server.heardAt, bytesSent: 0, backlog: 0 }),
+    addresses: null,
+    direct: true,
+  };
+  const unused = () => assert.fail('a tunnel does not ask that');
+  const connection: SshConnection = {
+    lost: server.lost.promise,
+    serverVersion: 'OpenSSH_9.9',
+    transport,
+    listen: (endpoint) => server.grant(endpoint),
+    unlisten: (endpoint) => {
+      server.unlistened.push(endpoint.type === 'tcp' ? endpoint.port : 0);
+      return Promise.resolve();
+    },
+    open: () => Promise.resolve(fakeChannel()),
+    probeSession: unused,
+    openTun: unused,
+    run: unused,
+    idleMs: () => null,
+    ping: () => {
+      if (server.answers) server.heardAt = clock.now();
+      return server.answers ? Promise.resolve() : new Promise(() => {});
+    },
+    close: () => {
+      server.closed++;
+      return Promise.resolve();
+    },
+    destroy: () => void server.destroyed++,
+  };
+  let overs = 0;
+  const nothing = () => Promise.resolve();
+  const shared: SharedConnection = shareConnection(
+    {
+      connection,
+      route: { lost: new Promise(() => {}), probe: null, close: nothing, destroy: nothing },
+      spec: { serverAliveIntervalMs: 15_000, serverAliveCountMax: 3 },
+      openedBy: 'a',
+      login: null,
+    },
+    { clock, device: STATIC_DEVICE, onOver: () => void overs++ },
+  );
+  return { clock, server, shared, over: () => overs };
+}
