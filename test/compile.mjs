@@ -39,9 +39,11 @@ function sourcesIn(folder) {
 function compiledAlone({ path }) {
   const here = dirname(path);
   const urlOf = (file) => JSON.stringify(pathToFileURL(resolve(here, file)).href);
+  // As prettier writes them, statements alone begin at the margin; what looks like them in a test's own text does not.
   const contents = readFileSync(path, 'utf8')
-    .replaceAll(/(?<=\b(?:from |import |import\())'(\.[^']*)\.ts'/g, "'$1.js'")
-    .replaceAll(/(?<=\b(?:from |import |import\())'(\.[^']*\.mjs)'/g, (_, file) => urlOf(file))
+    .replaceAll(/^((?:import|export|\})[^'\n]*)'(\.[^']*)\.ts'/gm, "$1'$2.js'")
+    .replaceAll(/^((?:import|export|\})[^'\n]*)'(\.[^']*\.mjs)'/gm, (_, before, file) => before + urlOf(file))
+    .replaceAll(path.startsWith(join(root, 'src')) ? /(?<=\bimport\()'(\.[^']*)\.ts'/g : /(?!)/g, "'$1.js'")
     .replaceAll("'#ssh2'", urlOf(join(root, 'packaging/ssh2.mjs')));
   if (path === join(root, STARTS_WORKER)) return { contents, loader: 'ts' };
   return {

@@ -17,6 +17,9 @@ const OTHERS_SECONDS = 15;
 /** It need not be as exact as the lab's measures. */
 const LOOK_MS = 50;
 
+/** So long a limit remembers connections at most: on a slow machine all that it lets in are used up before sshd is back. */
+const LIMIT_MS = 60_000;
+
 describe('faults in a real network', { concurrency: 6 }, () => {
   for (const [name, busy] of [
     ["server's session process killed", true],
@@ -174,15 +177,20 @@ describe('faults in a real network', { concurrency: 6 }, () => {
 async function backUnrejected(bench: Bench, awayMs: number): Promise<void> {
   await bench.server.kill();
   await wait(awayMs);
-  await untilServedAgain(bench, false, () => bench.server.start());
+  await untilServedAgain(bench, false, () => bench.server.start(), LIMIT_MS + PATIENCE_MS);
   assert.equal(bench.network.turnedAway(), 0);
 }
 
 /** Looks before it begins: a listener that changes hands at once would be taken for the one that was there before. */
-async function untilServedAgain(bench: Bench, shy: boolean, begin: () => void | Promise<void>): Promise<void> {
+async function untilServedAgain(
+  bench: Bench,
+  shy: boolean,
+  begin: () => void | Promise<void>,
+  patienceMs = PATIENCE_MS,
+): Promise<void> {
   const observation = await bench.observe(shy);
   await begin();
-  await observation.done(PATIENCE_MS);
+  await observation.done(patienceMs);
   observation.stop();
   for (const client of bench.clients) assert.notEqual(observation.upAt(client), null, client.output());
 }
