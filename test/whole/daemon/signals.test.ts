@@ -38,6 +38,20 @@ describe("Node's debugger", { concurrency: 2 }, () => {
     await assert.rejects(visit(port, ''), { code: 'ECONNREFUSED' });
     assert.equal(daemon.stderr().match(/Debugger listening/g)?.length, 1, 'that of the start');
   });
+
+  test('nor does it in a command that node was told to run', async (t) => {
+    const daemon = await startDaemonProcess(t, `tunnels:\n${tunnelYaml(await server(t), 'a', `1:127.0.0.1:1`)}`);
+    const child = spawn(process.execPath, [CLI, 'logs', '--follow', '--config', join(daemon.dir, 'config.yaml')]);
+    t.after(() => child.kill('SIGKILL'));
+    let said = '';
+    for (const stream of [child.stdout, child.stderr]) stream.on('data', (text) => (said += String(text)));
+    await until(() => said.includes('tunneld started'), { what: () => `the log: ${said}` });
+    child.kill('SIGUSR1');
+    daemon.signal('SIGALRM');
+    await until(() => said.includes('SIGALRM: ignored'), { what: () => `what comes later: ${said}` });
+    assert.doesNotMatch(said, /Debugger listening/);
+    assert.equal(child.exitCode ?? child.signalCode, null);
+  });
 });
 
 test('SIGUSR1 makes new connections, and what works goes on until they do', async (t) => {
