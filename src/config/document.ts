@@ -47,7 +47,7 @@ export function readDocument(text: string): SourceDocument {
   // The parser's own check of unique keys is quadratic.
   const options = { lineCounter: lines, prettyErrors: false, stringKeys: true, uniqueKeys: false };
   const document = parseDocument(text, options);
-  const errors = [...document.errors, ...document.warnings].map(syntaxProblem);
+  const errors = [...document.errors, ...document.warnings].map((error) => syntaxProblem(error, text));
   const lost = errors.length > 0 ? errors : lostAliases(document);
   const value = lost.length > 0 ? null : values(document);
   // A duplicate key leaves the rest readable, so that all other problems can be reported too.

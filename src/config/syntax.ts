@@ -1,4 +1,5 @@
 import type { ErrorCode, YAMLError } from 'yaml';
+import { invisibleCharacter } from '../lib/text.ts';
 
 /** A syntax error, `offset` characters into the text. */
 export interface SyntaxProblem {
@@ -7,11 +8,15 @@ export interface SyntaxProblem {
 }
 
 /** The parser's error as our message, which advises and never repeats the text: it may contain a password. */
-export function syntaxProblem(error: YAMLError): SyntaxProblem {
+export function syntaxProblem(error: YAMLError, text: string): SyntaxProblem {
+  const [offset] = error.pos;
+  const [line = ''] = text.slice(text.lastIndexOf('\n', offset - 1) + 1).split(/\r?\n/, 1);
+  const invisible = invisibleCharacter(line);
   const what =
     ADVICE[error.code] ??
     'this is not valid YAML: check for a missing quote, colon or bracket, here or on the lines above';
-  return { offset: error.pos[0], message: what };
+  const seen = invisible === null ? '' : `; the line has an invisible character (${invisible}): type it again`;
+  return { offset, message: `${what}${seen}` };
 }
 
 const INDENT = 'the indentation is wrong: keys of one mapping begin in the same column, and brackets must be closed';

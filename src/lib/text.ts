@@ -22,6 +22,12 @@ export function escapeControls(text: string): string {
   });
 }
 
+/** The first character of a line that is not seen in it, as in U+00A0; null where there is none. Tabs are blanks. */
+export function invisibleCharacter(line: string): string | null {
+  const code = line.replaceAll('\t', ' ').match(UNSAFE)?.[0]?.charCodeAt(0);
+  return code === undefined ? null : `U+${code.toString(16).toUpperCase().padStart(4, '0')}`;
+}
+
 /** The same for a text whose line ends and tabs are meant. */
 export function escapeLines(text: string): string {
   return text.replaceAll(/[^\n\t]+/g, escapeControls);

@@ -1,4 +1,4 @@
-import { printable } from '../../lib/text.ts';
+import { invisibleCharacter, printable } from '../../lib/text.ts';
 import { SSH_OPTIONS } from '../schema/keys.ts';
 import { unknownKey } from '../schema/suggest.ts';
 
@@ -28,8 +28,14 @@ export function findKeyword(word: string): Keyword | undefined {
 
 /** The message for a word that is no keyword. Only a plain word is repeated: other text may be anything, even a key. */
 export function unknownKeyword(word: string): string {
-  if (!/^\p{Cf}*[a-z][a-z0-9_-]{0,39}$/iu.test(word)) return 'this line does not begin with a keyword of ssh_config';
+  if (!/^\p{Cf}*[a-z][a-z0-9_-]{0,39}$/iu.test(word)) return noKeyword(word);
   return `${printable(word, 40)} ${unknownKey(word, KEYWORD_NAMES)}`;
+}
+
+function noKeyword(word: string): string {
+  const invisible = invisibleCharacter(word);
+  const seen = invisible === null ? '' : `: it has an invisible character (${invisible}), which is no blank`;
+  return `this line does not begin with a keyword of ssh_config${seen}`;
 }
 
 /** The keywords that are no option of a tunnel; the others are in the table of options. */

@@ -50,6 +50,8 @@ const BAD: Readonly<Record<string, string>> = {
   'Foo 1\nIgnoreUnknown Foo': '1:1: Foo is not a known key',
   'Host other\n  IgnoreUnknown Foo\nFoo 1': '3:1: Foo is not a known key',
   'Host other\n  Prot 1': '2:3: Prot is not a known key; did you mean Port?',
+  'HostName\u00a0foo':
+    '1:1: this line does not begin with a keyword of ssh_config: it has an invisible character (U+00A0), which is no blank',
   'Prot 1\nUzer a\nPort 1 2': [
     '1:1: Prot is not a known key; did you mean Port?',
     '2:1: Uzer is not a known key; did you mean User?',
