@@ -17,7 +17,7 @@ import { escapeControls } from '../lib/text.ts';
 import { VERSION } from '../lib/version.ts';
 import type { StatusDocument } from '../status/document.ts';
 import { statusAt } from './find/daemon-status.ts';
-import { InstallError } from '../install/steps/install-error.ts';
+import { UserError } from '../lib/user-error.ts';
 import { daemonEnvironment, requestedService } from './find/launchd-service.ts';
 import { showStatus } from './status.ts';
 import { report } from './text/report.ts';
@@ -34,7 +34,7 @@ interface InstallOptions {
 
 /**
  * Makes tunneld a service of this Mac and waits until it answers. `carryOut` applies the steps, or in a dry run prints them.
- * Rejects with an InstallError or a ConfigError.
+ * Rejects with a UserError or a ConfigError.
  */
 export async function installLaunchd(
   options: InstallOptions,
@@ -108,7 +108,7 @@ async function daemonAt(socket: string): Promise<StatusDocument | null> {
   return statusAt([socket]).catch(() => null);
 }
 
-async function silence(service: LaunchdService): Promise<InstallError> {
+async function silence(service: LaunchdService): Promise<UserError> {
   const texts = [
     `launchd has loaded ${service.target}, but no daemon answers; launchd goes on starting it; last lines of its log:`,
   ];
@@ -116,7 +116,7 @@ async function silence(service: LaunchdService): Promise<InstallError> {
     const lines = ((await textOf(file)) ?? '').trimEnd().split('\n').slice(-5);
     for (const line of lines) if (line !== '') texts.push(`${file}: ${escapeControls(line)}`);
   }
-  return new InstallError(texts.join('\n'));
+  return new UserError(texts.join('\n'));
 }
 
 async function textOf(path: string): Promise<string | null> {

@@ -5,7 +5,7 @@ import { acceptsConnections } from '../control/client.ts';
 import { activationSteps } from '../install/systemd/activation.ts';
 import { bringUp } from '../install/systemd/bring-up.ts';
 import { type Change, changesOf } from '../install/steps/apply-changes.ts';
-import { InstallError } from '../install/steps/install-error.ts';
+import { UserError } from '../lib/user-error.ts';
 import { lock } from '../install/steps/lock.ts';
 import { systemManager, UNIT, unitState } from '../install/systemd/manager.ts';
 import { thisProgram } from '../install/systemd/program.ts';
@@ -50,7 +50,7 @@ export function lockFile(user: boolean): string {
   if (!user) return '/run/tunneld-install.lock';
   const directory = process.env['XDG_RUNTIME_DIR'];
   if (directory) return `${directory}/tunneld-install.lock`;
-  throw new InstallError(NO_MANAGER);
+  throw new UserError(NO_MANAGER);
 }
 
 async function workAlone(flag: string | null, options: InstallOptions): Promise<'done' | 'takeover'> {
@@ -88,7 +88,7 @@ async function work(flag: string | null, options: InstallOptions): Promise<'done
     return 'done';
   }
   if (plan.takeover !== null && !options.start)
-    throw new InstallError(
+    throw new UserError(
       'only a running service shows whether it does what the old unit did: leave --no-start out, or move the old unit away',
       EXIT.usage,
     );
@@ -119,7 +119,7 @@ async function refuseAnother({ state, config, question }: Plan): Promise<void> {
   const socket = defaultControlSocket(systemEnvironment());
   if (!(await acceptsConnections(socket))) return;
   const pid = (await daemonStatus(config))?.pid;
-  throw new InstallError(
+  throw new UserError(
     `another tunneld, not started as a service, runs here${pid === undefined ? '' : ` (process ${pid})`} and answers at ${socket}: ` +
       'end it, and run this again',
   );
@@ -133,11 +133,11 @@ async function confirmPlan(plan: Plan, all: readonly Change[], { yes }: InstallO
   if (plan.question === null) return;
   const questions = createQuestions(yes);
   try {
-    if (!(await questions.confirm(plan.question))) throw new InstallError('nothing was changed');
+    if (!(await questions.confirm(plan.question))) throw new UserError('nothing was changed');
   } catch (error) {
     if (!(error instanceof NoTerminalError)) throw error;
     printChanges(all);
-    throw new InstallError(`${error.message}\nnothing was changed; what would be done is printed above`, EXIT.usage);
+    throw new UserError(`${error.message}\nnothing was changed; what would be done is printed above`, EXIT.usage);
   } finally {
     questions.close();
   }

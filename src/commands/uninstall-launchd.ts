@@ -22,7 +22,7 @@ interface UninstallOptions {
   readonly yes: boolean;
 }
 
-/** Stops the service of launchd and removes what makes it one. Rejects with an InstallError. */
+/** Stops the service of launchd and removes what makes it one. Rejects with a UserError. */
 export async function uninstallLaunchd(
   options: UninstallOptions,
   carryOut: (steps: readonly Step[]) => Promise<void>,

@@ -2,7 +2,7 @@ import { isLoopbackAddress } from '../model/endpoint.ts';
 import { readFileSync } from 'node:fs';
 import { networkInterfaces } from 'node:os';
 import type { Config } from '../model/config.ts';
-import { InstallError } from '../install/steps/install-error.ts';
+import { UserError } from '../lib/user-error.ts';
 import { escapeControls } from '../lib/text.ts';
 import { KEYS_FOLDER } from '../server-rules/server-setup.ts';
 import { readPublicKeys } from '../setup/public-key.ts';
@@ -23,7 +23,7 @@ export interface UninstallQuestion {
 
 /**
  * Asks whether the service may go, where configuration and keys go with it, and where the caller came through the very tunnel that ends:
- * it may be the only way in. Rejects with an InstallError where it may not, or where there is no terminal to ask.
+ * it may be the only way in. Rejects with a UserError where it may not, or where there is no terminal to ask.
  */
 export async function confirmUninstall({ purge, yes, config, client }: UninstallQuestion): Promise<void> {
   const throughTunnel = client !== null && isOfThisDevice(client);
@@ -42,9 +42,9 @@ export async function confirmUninstall({ purge, yes, config, client }: Uninstall
   ].join(' ');
   const questions = createQuestions(yes);
   try {
-    if (!(await questions.confirm(question))) throw new InstallError('nothing was changed');
+    if (!(await questions.confirm(question))) throw new UserError('nothing was changed');
   } catch (error) {
-    if (error instanceof NoTerminalError) throw new InstallError(`${error.message}\nnothing was changed`, EXIT.usage);
+    if (error instanceof NoTerminalError) throw new UserError(`${error.message}\nnothing was changed`, EXIT.usage);
     throw error;
   } finally {
     questions.close();

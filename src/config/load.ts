@@ -40,7 +40,7 @@ function explain(error: unknown): string {
 const REASONS: Readonly<Record<string, string>> = {
   ENOENT: 'no such file: create it (config.example.yaml is an example), or run `tunneld init`',
   ENOTDIR: 'no such file: a part of its path is a file, not a directory',
-  EACCES: 'permission denied: run this with sudo (for the service, `sudo tunneld install` sets owner and mode)',
+  EACCES: 'permission denied: run this with sudo (for the service, `sudo tunneld install` sets its permissions)',
   EISDIR: 'this is a directory: name a file',
 };
 

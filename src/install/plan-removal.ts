@@ -1,7 +1,7 @@
 import { existsSync } from 'node:fs';
 import { accountOf, MADE_BY_US } from './steps/accounts.ts';
 import { readFileState } from './steps/files.ts';
-import { InstallError } from './steps/install-error.ts';
+import { UserError } from '../lib/user-error.ts';
 import { type Manager, UNIT, unitState } from './systemd/manager.ts';
 import { ETC, SERVICE_USER, STATE, UNIT_FILE } from './systemd/service-paths.ts';
 import type { Runner } from './steps/run-program.ts';
@@ -88,7 +88,7 @@ export async function planUnitRemoval({
 
 function refuseEdited(own: string | null, unitFile: string, { systemctl }: RemovalRequest['manager']): void {
   if (own === null || checksumState(own) === 'intact') return;
-  throw new InstallError(
+  throw new UserError(
     `${unitFile} was edited after tunneld install wrote it, and is not removed: remove it yourself ` +
       `(\`${systemctl.join(' ')} disable --now tunnel\`, \`rm ${unitFile}\`), and run this again`,
   );

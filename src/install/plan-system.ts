@@ -8,7 +8,7 @@ import { type Account, accountOf, checkAccount, groupNumber } from './steps/acco
 import { classifyUnit, type Existing } from './takeover/existing-unit.ts';
 import { readFileState, fileError } from './steps/files.ts';
 import { credentialProblems } from './systemd/credentials.ts';
-import { InstallError } from './steps/install-error.ts';
+import { UserError } from '../lib/user-error.ts';
 import { systemdVersion, systemManager, type Manager, UNIT, unitState, type UnitState } from './systemd/manager.ts';
 import type { UnitContext } from './takeover/old-unit.ts';
 import { CONFIG, ETC, SERVICE_USER, STATE, UNIT_FILE } from './systemd/service-paths.ts';
@@ -19,6 +19,7 @@ import { withChecksum } from './systemd/checksum.ts';
 import type { Step } from './steps/step.ts';
 import { planConfig } from './system-config.ts';
 import { OLDEST_SYSTEMD, systemUnit } from './systemd/unit-file.ts';
+import { EXIT } from '../lib/exit-code.ts';
 
 /** What an installation will do, and the state that it was planned from. */
 export interface Plan {
@@ -100,13 +101,13 @@ async function checkSystem(run: Runner): Promise<void> {
   const account = await accountOf(run, SERVICE_USER);
   checkAccount(account, await groupNumber(run, SERVICE_USER), STATE);
   const odd = await credentialProblems(ETC);
-  if (odd.length > 0) throw new InstallError(odd.join('\n'), 78);
+  if (odd.length > 0) throw new UserError(odd.join('\n'), EXIT.config);
 }
 
 /** The text of the unit file at our path, and the command of a unit that runs ssh. Rejects where the unit runs anything else. */
 async function existingUnit(state: UnitState, program: Program, run: Runner) {
   if (state.load === 'masked')
-    throw new InstallError('tunnel.service is masked: run `sudo systemctl unmask tunnel`, then this again');
+    throw new UserError('tunnel.service is masked: run `sudo systemctl unmask tunnel`, then this again');
   const own = existsSync(UNIT_FILE) ? ((await readFileState(UNIT_FILE))?.content ?? null) : null;
   const text = state.fragment === '' ? '' : (await run(['systemctl', 'cat', '--no-pager', UNIT])).stdout;
   const users = await usersOf(text, run);
@@ -131,17 +132,17 @@ function stepsOfUnit({ packagedUnit }: Program, content: string, own: string | n
 
 function refuseUnit(existing: Existing, { fragment, dropIns }: UnitState): void {
   if (existing.type === 'edited')
-    throw new InstallError(
+    throw new UserError(
       `${UNIT_FILE} was edited by hand, and is not overwritten: put your changes into a drop-in (\`sudo systemctl edit tunnel\`), ` +
         `move the file away (\`sudo mv ${UNIT_FILE} ${UNIT_FILE}.old\`), and run this again`,
     );
   if (existing.type === 'foreign')
-    throw new InstallError(
+    throw new UserError(
       `${fragment || UNIT_FILE} is another tunnel.service, and cannot be taken over: ${existing.why}. ` +
         'Rename it, or write its tunnels into a configuration yourself, and run this again',
     );
   if (existing.type === 'ssh' && dropIns.length > 0)
-    throw new InstallError(
+    throw new UserError(
       `tunnel.service has drop-ins for its present command: ${dropIns.join(', ')}. Move them away, and run this again`,
     );
 }
@@ -161,7 +162,7 @@ async function backupOf(own: string | null, { fragment }: UnitState) {
 function ownerOf(user: string, users: ReadonlyMap<string, Account>): Account {
   const account = users.get(user) ?? (user === 'root' ? ROOT : undefined);
   if (account !== undefined) return account;
-  throw new InstallError(
+  throw new UserError(
     `tunnel.service runs as the user ${user}, which does not exist: repair or remove the unit, and run this again`,
   );
 }
@@ -195,5 +196,5 @@ function readEnvironment(path: string): string | null {
     if (errorCode(error) === 'ENOENT') return null;
     throw error;
   }
-  throw new InstallError(`${path} is not UTF-8 text`);
+  throw new UserError(`${path} is not UTF-8 text`);
 }

@@ -4,7 +4,7 @@ import type { ConfigEnvironment } from '../config/input/environment.ts';
 import { parseConfig } from '../config/parse.ts';
 import { readText } from '../lib/files/read-file.ts';
 import { readFileState } from './steps/files.ts';
-import { InstallError } from './steps/install-error.ts';
+import { UserError } from '../lib/user-error.ts';
 import { type Manager, systemdVersion, UNIT, unitState, userManager } from './systemd/manager.ts';
 import type { Program } from './systemd/program.ts';
 import { mustRun, type Runner } from './steps/run-program.ts';
@@ -12,6 +12,7 @@ import { withChecksum, checksumState } from './systemd/checksum.ts';
 import type { Step } from './steps/step.ts';
 import type { Plan } from './plan-system.ts';
 import { OLDEST_SYSTEMD, userUnit } from './systemd/unit-file.ts';
+import { EXIT } from '../lib/exit-code.ts';
 
 export interface UserRequest {
   readonly copyFrom: string | null;
@@ -32,22 +33,22 @@ export async function planUser({ copyFrom, program, here, run }: UserRequest): P
 
   const own = (await readFileState(unitFile))?.content ?? null;
   if (own !== null && checksumState(own) !== 'intact')
-    throw new InstallError(
+    throw new UserError(
       `${unitFile} was written or edited by hand, and is not overwritten: put your changes into a drop-in ` +
         `(\`systemctl --user edit tunnel\`), move the file away, and run this again`,
     );
   const existing = (await readFileState(config))?.content ?? null;
   const copied = copyFrom === null ? null : await readText(copyFrom);
   if (existing !== null && copied !== null && copied !== existing)
-    throw new InstallError(
+    throw new UserError(
       `${config} exists and differs from ${copyFrom}: run this without --config, or move one of the files away`,
     );
   const content = existing ?? copied;
   if (content === null)
-    throw new InstallError(
+    throw new UserError(
       `${config} does not exist: create a configuration and a key with ` +
         `\`tunneld --config ${config} init [user@]host -R 8080:localhost:22\`, or name a file to copy with --config FILE`,
-      78,
+      EXIT.config,
     );
   await parseConfig(content, config, { ...here, env: { HOME: home, XDG_RUNTIME_DIR: here.env['XDG_RUNTIME_DIR'] } });
 
@@ -85,7 +86,7 @@ export function userUnitFile(home: string): string {
 /** Rejects where the user's service manager does not answer. */
 export async function checkManager({ systemctl, run }: Manager): Promise<void> {
   const { code, stderr } = await run([...systemctl, 'show', '--property=Version']);
-  if (code !== 0) throw new InstallError(`${NO_MANAGER} (${stderr.trim()})`);
+  if (code !== 0) throw new UserError(`${NO_MANAGER} (${stderr.trim()})`);
 }
 
 export const NO_MANAGER =

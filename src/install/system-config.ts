@@ -8,12 +8,13 @@ import type { ForwardSpec, TunnelSpec } from '../model/spec.ts';
 import type { Account } from './steps/accounts.ts';
 import { checkFiles, ownershipSteps } from './systemd/config-files.ts';
 import { readFileState } from './steps/files.ts';
-import { InstallError } from './steps/install-error.ts';
+import { UserError } from '../lib/user-error.ts';
 import type { OldCommand } from './takeover/old-unit.ts';
 import { readAsOwner } from './steps/effective-user.ts';
 import { CONFIG, SERVICE_USER, serviceEnvironment } from './systemd/service-paths.ts';
 import type { Step } from './steps/step.ts';
 import { oldConfig, planTakeover } from './takeover/takeover.ts';
+import { EXIT } from '../lib/exit-code.ts';
 
 export interface ConfigRequest {
   /** The configuration to copy where none is installed; null for none. */
@@ -42,7 +43,7 @@ export async function planConfig({ copyFrom, here, old }: ConfigRequest): Promis
   const copied = copyFrom === null ? null : readCopied(copyFrom);
   refuseDifferent(existing, copied, copyFrom);
   const content = existing ?? copied;
-  if (content === null) throw new InstallError(NO_CONFIG, 78);
+  if (content === null) throw new UserError(NO_CONFIG, EXIT.config);
   const config = await parseConfig(content, CONFIG, service);
   const tunnels = old === null ? [] : tunnelsOfOldUnit(config, await oldConfig(old.command, old.account, here));
   return {
@@ -57,7 +58,7 @@ export async function planConfig({ copyFrom, here, old }: ConfigRequest): Promis
 
 function refuseDifferent(existing: string | null, copied: string | null, copyFrom: string | null): void {
   if (existing === null || copied === null || copied === existing) return;
-  throw new InstallError(
+  throw new UserError(
     `${CONFIG} exists and differs from ${copyFrom}: run this without --config, or move one of the files away`,
   );
 }
@@ -75,7 +76,7 @@ function readCopied(path: string): string {
     return readAsOwner(path).toString('utf8');
   } catch (error) {
     const why = errorCode(error) === 'ENOENT' ? 'no such file' : errorText(error);
-    throw new InstallError(`${path} cannot be copied: ${why}`, 78);
+    throw new UserError(`${path} cannot be copied: ${why}`, EXIT.config);
   }
 }
 
@@ -85,10 +86,10 @@ function tunnelsOfOldUnit(config: Config, before: Config): readonly string[] {
     old.forwards.map((forward) => {
       const found = config.tunnels.find((tunnel) => isSameServer(tunnel, old) && hasForward(tunnel, forward));
       if (found !== undefined) return found.name;
-      throw new InstallError(
+      throw new UserError(
         `the configuration lacks ${option(forward)} at ${old.user}@${old.host}:${old.port}, which the old unit has: add it, or ` +
           'remove the old unit yourself, and run this again',
-        78,
+        EXIT.config,
       );
     }),
   );

@@ -6,7 +6,7 @@ import { launchdService, type LaunchdService, serviceEnvironment } from '../../i
 import { stablePath } from '../../install/launchd/stable-path.ts';
 import { findConfig } from './config-file.ts';
 
-/** The service that the caller asks for: a daemon with sudo, or an agent with --user. Rejects with an InstallError. */
+/** The service that the caller asks for: a daemon with sudo, or an agent with --user. Rejects with a UserError. */
 export async function requestedService(
   purpose: 'install' | 'uninstall',
   config: string | null,

@@ -1,6 +1,6 @@
 import { readFileSync, rmSync } from 'node:fs';
 import { putFile } from '../../install/steps/files.ts';
-import { InstallError } from '../../install/steps/install-error.ts';
+import { UserError } from '../../lib/user-error.ts';
 import { mustRun, runProgram } from '../../install/steps/run-program.ts';
 import { execWords } from '../../install/systemd/unit-file.ts';
 import { systemClock, type Clock } from '../../lib/async/clock.ts';
@@ -23,7 +23,7 @@ export async function writeToJournal(text: string): Promise<void> {
 export async function runInOwnUnit(atEnd: string, clock: Clock = systemClock): Promise<number> {
   const systemctl = (...args: readonly string[]) => runProgram(['systemctl', ...args]);
   if ((await systemctl('is-active', UNIT)).stdout.trim() === 'activating')
-    throw new InstallError(`another takeover is in progress: see journalctl --identifier=${NAME}`);
+    throw new UserError(`another takeover is in progress: see journalctl --identifier=${NAME}`);
   for (const path of [OUTPUT, ERRORS]) await putFile(path, '', PRIVATE);
   await putFile(`/run/systemd/system/${UNIT}`, unitText(atEnd), PRIVATE);
   await mustRun(runProgram, ['systemctl', 'daemon-reload']);

@@ -1,4 +1,4 @@
-import { InstallError } from '../../install/steps/install-error.ts';
+import { UserError } from '../../lib/user-error.ts';
 import type { OldService } from '../../install/takeover/old-service.ts';
 import { type Clock, sleep } from '../../lib/async/clock.ts';
 import type { ForwardStatus, StatusDocument, TunnelStatus } from '../../status/document.ts';
@@ -21,7 +21,7 @@ export async function proveTakeover(old: OldService, { clock, status, tunnels }:
     const blocked = ours.find(({ phase }) => phase === 'blocked');
     const late = clock.now() >= deadline;
     if (blocked !== undefined || (late && (old.connected || ours.length === 0)))
-      throw new InstallError(`the new service is not as up as the old one was: ${describe(ours)}`);
+      throw new UserError(`the new service is not as up as the old one was: ${describe(ours)}`);
     if (late) return;
     await sleep(clock, LOOK_EVERY_MS);
   }

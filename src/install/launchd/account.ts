@@ -1,7 +1,7 @@
 import { execFile } from 'node:child_process';
 import { promisify } from 'node:util';
 import { errorText } from '../../lib/text.ts';
-import { InstallError } from '../steps/install-error.ts';
+import { UserError } from '../../lib/user-error.ts';
 
 /** The account that the daemon runs as. */
 export interface Account {
@@ -21,14 +21,14 @@ interface Caller {
 /** The account whose keys the service uses: for a daemon the one that called sudo, for an agent the calling one. */
 export function chooseAccount(purpose: 'install' | 'uninstall', kind: 'daemon' | 'agent', caller: Caller): string {
   if (kind === 'agent') {
-    if (caller.uid === 0) throw new InstallError('--user installs for the calling user: run it without sudo');
+    if (caller.uid === 0) throw new UserError('--user installs for the calling user: run it without sudo');
     return caller.userName;
   }
-  if (caller.uid !== 0) throw new InstallError(`a system service needs root to ${purpose} it: run this with sudo`);
+  if (caller.uid !== 0) throw new UserError(`a system service needs root to ${purpose} it: run this with sudo`);
   const name = caller.env['SUDO_USER'];
   if (name && name !== 'root') return name;
   if (purpose === 'uninstall') return caller.userName; // the keys do not matter then
-  throw new InstallError(
+  throw new UserError(
     'the account for the service is unknown, and root is not used for a network service: run `sudo tunneld install` from the account ' +
       'whose keys are to be used, or `env SUDO_USER=NAME tunneld install` as root',
   );
@@ -37,15 +37,15 @@ export function chooseAccount(purpose: 'install' | 'uninstall', kind: 'daemon' |
 /** Looks an account up with id(1), which unlike /etc/passwd knows the accounts of a directory server too. */
 export async function readAccount(name: string, env: NodeJS.ProcessEnv): Promise<Account> {
   // A leading hyphen would make it an option of id; the other characters are all that macOS allows in a name.
-  if (!/^[\w.][\w.@-]*$/.test(name)) throw new InstallError(`${JSON.stringify(name)} is not the name of an account`);
+  if (!/^[\w.][\w.@-]*$/.test(name)) throw new UserError(`${JSON.stringify(name)} is not the name of an account`);
   const ask = async (option: string) => (await promisify(execFile)('id', [option, name], { env })).stdout.trim();
   try {
     const account = parseAccount(await ask('-P'));
     if (account !== null) return { ...account, group: await ask('-gn') };
   } catch (error) {
-    throw new InstallError(`account ${JSON.stringify(name)} not found: ${errorText(error).trim()}`);
+    throw new UserError(`account ${JSON.stringify(name)} not found: ${errorText(error).trim()}`);
   }
-  throw new InstallError(`the home directory of ${name} is unknown: \`id -P ${name}\` does not print it`);
+  throw new UserError(`the home directory of ${name} is unknown: \`id -P ${name}\` does not print it`);
 }
 
 /** `id -P` prints a line of master.passwd(5): name:password:uid:gid:class:change:expire:gecos:home:shell. */

@@ -1,5 +1,5 @@
 import { execFile } from 'node:child_process';
-import { InstallError } from '../steps/install-error.ts';
+import { UserError } from '../../lib/user-error.ts';
 
 /** The result of launchctl: 0, or a number that `launchctl error N` explains, and what it printed. */
 export interface LaunchctlAnswer {
@@ -46,7 +46,7 @@ export function systemLaunchctl(env: NodeJS.ProcessEnv): Launchctl {
         else if (typeof error.code === 'number') resolve(failure(error.code, stderr || stdout));
         else
           reject(
-            new InstallError(
+            new UserError(
               `launchctl ${args.join(' ')}: ${error.killed ? `no result within ${CALL_TIMEOUT_MS / 1000} s` : error.message}`,
             ),
           );

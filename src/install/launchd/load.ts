@@ -1,5 +1,5 @@
 import { type Clock, sleep } from '../../lib/async/clock.ts';
-import { InstallError } from '../steps/install-error.ts';
+import { UserError } from '../../lib/user-error.ts';
 import { LAUNCHCTL, type Launchctl, type LaunchctlAnswer } from './launchctl.ts';
 import { startRescue } from './rescue.ts';
 import type { LaunchdService } from './service.ts';
@@ -75,14 +75,14 @@ async function must({ launchctl }: LoadDeps, command: string, target: string): P
   if (answer.code !== LAUNCHCTL.ok) throw failed(command, answer);
 }
 
-function failed(command: string, { code, text }: LaunchctlAnswer): InstallError {
-  return new InstallError(`launchctl ${command} failed with ${code}: ${text}`);
+function failed(command: string, { code, text }: LaunchctlAnswer): UserError {
+  return new UserError(`launchctl ${command} failed with ${code}: ${text}`);
 }
 
 /** Error 5 for so long does not come from a previous instance: the plist is bad, or the system forbids it. */
-function notLoaded({ plist, target, kind }: LaunchdService, { text }: LaunchctlAnswer): InstallError {
+function notLoaded({ plist, target, kind }: LaunchdService, { text }: LaunchctlAnswer): UserError {
   const owner = kind === 'daemon' ? 'root:wheel' : 'you';
-  return new InstallError(
+  return new UserError(
     `launchd did not load ${plist}: ${text}\n` +
       `check: plutil -lint ${JSON.stringify(plist)} (is it a property list?); ls -l (owner ${owner}, mode 644?); ` +
       `launchctl print-disabled ${target.slice(0, target.lastIndexOf('/'))}; System Settings, General, Login Items (is it allowed?)`,

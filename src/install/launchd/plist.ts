@@ -1,4 +1,4 @@
-import { InstallError } from '../steps/install-error.ts';
+import { UserError } from '../../lib/user-error.ts';
 
 type PlistValue = string | number | boolean | readonly PlistValue[] | PlistDict;
 
@@ -46,7 +46,7 @@ function isList(value: readonly PlistValue[] | PlistDict): value is readonly Pli
 /** XML 1.0 cannot express most control characters, nor UTF-8 a lone surrogate; an unescaped carriage return is parsed as a newline. */
 function text(value: string): string {
   if (NOT_XML.test(value)) {
-    throw new InstallError(`${JSON.stringify(value)} has characters that a property list cannot hold: rename it`);
+    throw new UserError(`${JSON.stringify(value)} has characters that a property list cannot hold: rename it`);
   }
   return value.replaceAll('&', '&amp;').replaceAll('<', '&lt;').replaceAll('>', '&gt;').replaceAll('\r', '&#13;');
 }

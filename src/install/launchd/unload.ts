@@ -1,5 +1,5 @@
 import { type Clock, sleep } from '../../lib/async/clock.ts';
-import { InstallError } from '../steps/install-error.ts';
+import { UserError } from '../../lib/user-error.ts';
 import { LAUNCHCTL, type Launchctl } from './launchctl.ts';
 import type { LaunchdService } from './service.ts';
 
@@ -12,12 +12,12 @@ interface UnloadDeps {
 export async function unloadService(service: LaunchdService, { clock, launchctl }: UnloadDeps): Promise<boolean> {
   const { code, text } = await launchctl('bootout', service.target);
   if (NOT_LOADED.includes(code)) return false;
-  if (!GOING.includes(code)) throw new InstallError(`launchctl bootout failed with ${code}: ${text}`);
+  if (!GOING.includes(code)) throw new UserError(`launchctl bootout failed with ${code}: ${text}`);
   // bootout returns before the service has ended (https://github.com/Opendray/opendray/pull/211).
   const deadline = clock.now() + PATIENCE_MS;
   while (await isLoaded(service, launchctl)) {
     if (clock.now() >= deadline) {
-      throw new InstallError(
+      throw new UserError(
         `launchd still lists ${service.target} after ${PATIENCE_MS / 1000} s: run this again, or restart the Mac; ${text}`.trim(),
       );
     }
@@ -49,15 +49,15 @@ const GOING: readonly number[] = [
 export async function disableService({ target }: LaunchdService, launchctl: Launchctl): Promise<void> {
   const { code, text } = await launchctl('disable', target);
   if (code !== LAUNCHCTL.ok && !NOT_LOADED.includes(code))
-    throw new InstallError(`launchctl disable failed with ${code}: ${text}`);
+    throw new UserError(`launchctl disable failed with ${code}: ${text}`);
 }
 
 export async function isLoaded(service: LaunchdService, launchctl: Launchctl): Promise<boolean> {
   return (await launchctl('print', service.target)).code === LAUNCHCTL.ok;
 }
 
-export function noDomain({ domain, account }: LaunchdService): InstallError {
-  return new InstallError(
+export function noDomain({ domain, account }: LaunchdService): UserError {
+  return new UserError(
     `the launchd domain ${domain} does not exist: an agent needs ${account.name} to be logged in at the screen of this Mac. ` +
       'Log in there and run this again, or install a daemon: sudo tunneld install',
   );

@@ -1,4 +1,4 @@
-import { InstallError } from './install-error.ts';
+import { UserError } from '../../lib/user-error.ts';
 import type { Runner } from './run-program.ts';
 
 /** A line of passwd(5). */
@@ -49,12 +49,12 @@ export function checkAccount(account: Account | null, group: number | null, home
   if (account === null) return;
   const { name } = account;
   if (account.home !== home)
-    throw new InstallError(
+    throw new UserError(
       `the user ${name} has the home ${account.home}, but the service needs ${home}: if nothing else uses this user, ` +
         `run \`sudo usermod --home ${home} ${name}\` or \`sudo userdel ${name}\`, then this again`,
     );
   if (account.gid !== group)
-    throw new InstallError(
+    throw new UserError(
       `the primary group of the user ${name} is not ${name}: ` +
         `run \`sudo groupadd --force --system ${name} && sudo usermod --gid ${name} ${name}\`, then this again`,
     );

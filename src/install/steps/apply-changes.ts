@@ -1,10 +1,11 @@
 import { unlink } from 'node:fs/promises';
 import { makeDirectory } from '../../lib/files/make-directory.ts';
+import { EXIT } from '../../lib/exit-code.ts';
 import { errorText } from '../../lib/text.ts';
 import { accountOf, groupNumber, MADE_BY_US } from './accounts.ts';
 import { unifiedDiff } from './diff.ts';
 import { type FileState, setOwnership, readFileState, type Ownership, putFile, fileError } from './files.ts';
-import { InstallError } from './install-error.ts';
+import { UserError } from '../../lib/user-error.ts';
 import { mustRun, type Runner } from './run-program.ts';
 import type { Step } from './step.ts';
 
@@ -36,7 +37,7 @@ async function isApplied(step: Step, before: FileState | null, run: Runner): Pro
     case 'file': {
       if (before === null) return step.type === 'file' && step.content === null;
       if (before.kind !== step.type)
-        throw new InstallError(`${step.path} is a ${before.kind}, but a ${step.type} is needed there: move it away`);
+        throw new UserError(`${step.path} is a ${before.kind}, but a ${step.type} is needed there: move it away`);
       if (step.type === 'file' && step.content !== null && step.content !== before.content) return false;
       const wanted = await ownership(step, run);
       return wanted !== null && before.uid === wanted.uid && before.gid === wanted.gid && before.mode === wanted.mode;
@@ -108,7 +109,7 @@ export async function applyChanges(
       const left = await undo();
       const state =
         left.length === 0 ? 'all changes were reverted' : `not all changes could be reverted: ${left.join('; ')}`;
-      throw new InstallError(`${errorText(error)}\n${state}`, error instanceof InstallError ? error.exit : 1);
+      throw new UserError(`${errorText(error)}\n${state}`, error instanceof UserError ? error.exit : EXIT.failed);
     }
     onDone(change);
   }
@@ -166,7 +167,7 @@ async function requireOwnership(
 ): Promise<Ownership> {
   const wanted = await ownership(step, run);
   if (wanted === null)
-    throw new InstallError(`user ${step.owner} or group ${step.group} does not exist: create it, and run this again`);
+    throw new UserError(`user ${step.owner} or group ${step.group} does not exist: create it, and run this again`);
   return wanted;
 }
 

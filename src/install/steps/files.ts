@@ -3,7 +3,7 @@ import { type FileHandle, lstat, open, readlink, realpath } from 'node:fs/promis
 import { basename, dirname, join } from 'node:path';
 import { errorCode, errorText } from '../../lib/text.ts';
 import { writeAtomically } from '../../lib/files/write-atomically.ts';
-import { InstallError } from './install-error.ts';
+import { UserError } from '../../lib/user-error.ts';
 import { readWhole } from '../../lib/files/open-file.ts';
 
 /** The state of a path. */
@@ -28,7 +28,7 @@ export async function readFileState(path: string): Promise<FileState | null> {
   }
   if (!stats.isFile() && !stats.isDirectory()) {
     const what = stats.isSymbolicLink() ? 'a link' : 'neither a file nor a directory';
-    throw new InstallError(`${path} is ${what}: replace it with a plain file or directory`);
+    throw new UserError(`${path} is ${what}: replace it with a plain file or directory`);
   }
   const { uid, gid } = stats;
   const found = { mode: stats.mode & 0o7777, uid, gid };
@@ -44,7 +44,7 @@ async function realPathOf(path: string): Promise<string> {
     here = join(here, name);
     const stats = await lstat(here).catch(() => null);
     if (stats?.isSymbolicLink() && stats.uid !== 0 && stats.uid !== process.getuid?.())
-      throw new InstallError(`${here} is a link of another user: replace it with a plain directory`);
+      throw new UserError(`${here} is a link of another user: replace it with a plain directory`);
     real = stats?.isSymbolicLink() ? await realpath(here) : join(real, name);
   }
   return join(real, basename(path));
@@ -113,10 +113,10 @@ export async function setOwnership(path: string, { mode, uid, gid }: Ownership):
 }
 
 /** An error of the file system, with what to do about it. */
-export function fileError(verb: string, path: string, error: unknown): InstallError {
-  if (error instanceof InstallError) return error;
+export function fileError(verb: string, path: string, error: unknown): UserError {
+  if (error instanceof UserError) return error;
   const cure = CURES[errorCode(error) ?? ''];
-  return new InstallError(`cannot ${verb} ${path}: ${cure ?? errorText(error)}`);
+  return new UserError(`cannot ${verb} ${path}: ${cure ?? errorText(error)}`);
 }
 
 const CURES: Readonly<Record<string, string>> = {

@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process';
 import { open, type FileHandle } from 'node:fs/promises';
-import { InstallError } from './install-error.ts';
+import { UserError } from '../../lib/user-error.ts';
 import { fileError } from './files.ts';
 
 /**
@@ -14,7 +14,7 @@ export async function lock(path: string): Promise<() => Promise<void>> {
   const code = await flock(handle);
   if (code === 0) return () => handle.close();
   await handle.close();
-  throw new InstallError(
+  throw new UserError(
     code === 1
       ? `another tunneld install or uninstall is running (lock ${path}): wait until it ends, and run this again`
       : 'the program flock is missing, which locks the installation: install util-linux',

@@ -1,5 +1,5 @@
 import { execFile } from 'node:child_process';
-import { InstallError } from './install-error.ts';
+import { UserError } from '../../lib/user-error.ts';
 
 interface ProgramResult {
   readonly code: number | null;
@@ -26,7 +26,7 @@ export async function mustRun(run: Runner, argv: readonly string[]): Promise<str
   const { code, stdout, stderr } = await run(argv);
   if (code === 0) return stdout;
   const output = (stderr || stdout).trim();
-  throw new InstallError(
+  throw new UserError(
     `\`${argv.join(' ')}\` failed (${code === null ? 'killed by a signal' : `exit code ${code}`})${output === '' ? '' : `: ${output.replaceAll('\n', '\n  ')}`}`,
   );
 }

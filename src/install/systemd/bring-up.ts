@@ -1,6 +1,7 @@
+import { EXIT } from '../../lib/exit-code.ts';
 import { errorText } from '../../lib/text.ts';
 import { applyChanges, type Change, type Undo } from '../steps/apply-changes.ts';
-import { InstallError } from '../steps/install-error.ts';
+import { UserError } from '../../lib/user-error.ts';
 import { recentLog, type Manager, UNIT, unitState, type UnitState } from './manager.ts';
 import { mustRun } from '../steps/run-program.ts';
 import type { Step } from '../steps/step.ts';
@@ -30,14 +31,12 @@ export async function bringUp(
         : before.active === 'active'
           ? 'all changes were reverted, and the previous service runs again'
           : 'all changes were reverted';
-    throw new InstallError(
+    throw new UserError(
       [errorText(error), ...(log === '' ? [] : ['last lines of its log:', log]), state].join('\n'),
-      exitStatus === EX_CONFIG ? EX_CONFIG : 1,
+      exitStatus === EXIT.config ? EXIT.config : EXIT.failed,
     );
   }
 }
-
-const EX_CONFIG = 78;
 
 /** Resolves with the failures. */
 async function rollBack(undo: Undo, before: UnitState, { systemctl, run }: Manager): Promise<readonly string[]> {

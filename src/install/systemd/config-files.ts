@@ -1,8 +1,9 @@
 import type { Config } from '../../model/config.ts';
 import type { ServerSpec } from '../../model/spec.ts';
-import { InstallError } from '../steps/install-error.ts';
+import { UserError } from '../../lib/user-error.ts';
 import { ETC, SERVICE_USER, STATE } from './service-paths.ts';
 import type { Step } from '../steps/step.ts';
+import { EXIT } from '../../lib/exit-code.ts';
 
 /** Sets owner and mode of the files that the configuration names, where they are in the service's directories and exist. */
 export function ownershipSteps(config: Config, exists: (path: string) => boolean): readonly Step[] {
@@ -37,9 +38,9 @@ export function checkFiles(config: Config, exists: (path: string) => boolean): r
   if (hidden.length > 0) {
     const copy = (path: string) =>
       `  ${path}: copy it (sudo install -m 600 ${path} ${secrets.includes(path) ? ETC : STATE}/), and name the copy in ${config.file}`;
-    throw new InstallError(
+    throw new UserError(
       `the configuration names files in home directories, which the service cannot see:\n${hidden.map(copy).join('\n')}`,
-      78,
+      EXIT.config,
     );
   }
   return secrets

@@ -1,4 +1,4 @@
-import { InstallError } from '../steps/install-error.ts';
+import { UserError } from '../../lib/user-error.ts';
 import { mustRun, type Runner } from '../steps/run-program.ts';
 
 /** The state of tunnel.service in the service manager. */
@@ -73,7 +73,7 @@ export async function systemdVersion({ systemctl, run }: Manager, oldest: number
   const text = await mustRun(run, [systemctl[0]!, '--version']);
   const version = Number(/^systemd (\d+)/.exec(text)?.[1]);
   if (version >= oldest) return version;
-  throw new InstallError(
+  throw new UserError(
     `systemd ${Number.isNaN(version) ? 'of an unknown version' : version} is too old: the service needs ${oldest} or later, which ` +
       'Debian 12, Ubuntu 24.04 and Fedora 37 have (LoadCredential= of a directory keeps the keys readable by root only). ' +
       '`tunneld run` works without systemd',

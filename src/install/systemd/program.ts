@@ -1,5 +1,5 @@
 import { open, readFile, realpath } from 'node:fs/promises';
-import { InstallError } from '../steps/install-error.ts';
+import { UserError } from '../../lib/user-error.ts';
 import { filesOfProgram, whyUnreachable } from './reachable.ts';
 import { execWords } from './unit-file.ts';
 
@@ -28,14 +28,14 @@ export async function checkProgram({ argv }: Program): Promise<void> {
   const [node = ''] = argv;
   const nodeProblem = await whyUnreachable(node);
   if (nodeProblem !== null)
-    throw new InstallError(
+    throw new UserError(
       `the service cannot use this Node.js: ${nodeProblem}\n` +
         'install Node.js for the whole system (Debian: `sudo apt install nodejs`, or a package of nodejs.org), and tunneld with it',
     );
   for (const file of await filesOfProgram(argv.at(-1)!)) {
     const problem = await whyUnreachable(file);
     if (problem !== null)
-      throw new InstallError(
+      throw new UserError(
         `the service cannot use this tunneld: ${problem}\n` +
           'install it for the whole system (`umask 022; sudo npm install -g ...`), and run `sudo tunneld install` again',
       );

@@ -6,7 +6,7 @@ import { copyName } from '../../connection/auth/systemd-credential.ts';
 import { accountOf } from '../steps/accounts.ts';
 import { putFile } from '../steps/files.ts';
 import { credentialFiles, credentialProblems, loadsCredentials } from './credentials.ts';
-import { InstallError } from '../steps/install-error.ts';
+import { UserError } from '../../lib/user-error.ts';
 import { CONFIG, ETC, CREDENTIALS, RUNTIME, SERVICE_USER } from './service-paths.ts';
 import { runProgram } from '../steps/run-program.ts';
 import { readWhole, withFile, type OpenFile } from '../../lib/files/open-file.ts';
@@ -14,7 +14,7 @@ import { succeeds } from '../../lib/async/succeeds.ts';
 
 /**
  * Gives the running service the present keys, which it may not read itself: systemd copies them at the start (LoadCredential=), and
- * again only from version 260 on (RefreshOnReload=). Does nothing unless this is root. Rejects with an InstallError.
+ * again only from version 260 on (RefreshOnReload=). Does nothing unless this is root. Rejects with a UserError.
  */
 export async function refreshServiceCredentials(): Promise<void> {
   if (process.getuid?.() !== 0 || !(await loadsCredentials(CONFIG)) || !(await succeeds(lstat(RUNTIME)))) return;
@@ -34,7 +34,7 @@ export interface CredentialRefresh {
 /** Updates the copies, and removes those without a file. */
 export async function refreshCredentials({ from, to, uid, gid }: CredentialRefresh): Promise<void> {
   const [problem] = await credentialProblems(from);
-  if (problem !== undefined) throw new InstallError(problem);
+  if (problem !== undefined) throw new UserError(problem);
   const copies = new Map<string, Buffer>();
   for (const { path, entry } of await credentialFiles(from)) {
     const name = copyName(path, from);
@@ -56,7 +56,7 @@ async function readHidden(path: string, group: number): Promise<Buffer | null> {
     const { mode, gid } = file.stats;
     if ((mode & 0o004) !== 0 || (gid === group && (mode & 0o040) !== 0)) return null;
     const bytes = await readWhole(file, MAX_BYTES);
-    if (bytes === null) throw new InstallError(`${path} is larger than 1 MiB, too large for a key: move it away`);
+    if (bytes === null) throw new UserError(`${path} is larger than 1 MiB, too large for a key: move it away`);
     return bytes;
   };
   return await withFile(path, readIfHidden, { flags: constants.O_NOFOLLOW });
@@ -73,7 +73,7 @@ async function makeDirectory(path: string, gid: number): Promise<void> {
   }
   const stats = await lstat(path);
   if (!stats.isDirectory() || stats.uid !== process.getuid?.())
-    throw new InstallError(`${path} is not a directory of root: remove it, and run this again`);
+    throw new UserError(`${path} is not a directory of root: remove it, and run this again`);
   await chown(path, stats.uid, gid);
   await chmod(path, 0o710);
 }

@@ -5,7 +5,7 @@ import type { TunnelFailure } from '../../model/failure.ts';
 import { createIdentityCache } from '../../connection/auth/identity-cache.ts';
 import { loadIdentityFile } from '../../connection/auth/identity-file.ts';
 import { inspectKeyFile } from '../../connection/auth/key-file.ts';
-import { InstallError } from '../steps/install-error.ts';
+import { UserError } from '../../lib/user-error.ts';
 
 interface FoundKey {
   readonly content: string;
@@ -35,7 +35,7 @@ export function readKnownHosts(file: string): string {
     return readRegularFile(file, 4 * 1024 * 1024).toString('utf8');
   } catch (error) {
     if (errorCode(error) === 'ENOENT' || isDevNull(file)) return '';
-    throw new InstallError(`${file}, the known_hosts file of the old command, cannot be read: ${errorText(error)}`);
+    throw new UserError(`${file}, the known_hosts file of the old command, cannot be read: ${errorText(error)}`);
   }
 }
 

@@ -10,7 +10,7 @@ import { formatEndpoint } from '../../model/endpoint.ts';
 import type { ServerSpec, TunnelSpec } from '../../model/spec.ts';
 import type { Account } from '../steps/accounts.ts';
 import { readFileState } from '../steps/files.ts';
-import { InstallError } from '../steps/install-error.ts';
+import { UserError } from '../../lib/user-error.ts';
 import { type KnownHostsText, linesOfServer } from './known-hosts-lines.ts';
 import { readKey, readKnownHosts } from './old-files.ts';
 import type { OldCommand } from './old-unit.ts';
@@ -81,7 +81,7 @@ export async function oldConfig(
   } catch (error) {
     if (!(error instanceof ConfigError)) throw error;
     const why = error.problems.map((problem) => formatProblem(problem)).join('\n');
-    throw new InstallError(`the ${program} of the old unit cannot be taken over:\n${why}`);
+    throw new UserError(`the ${program} of the old unit cannot be taken over:\n${why}`);
   }
 }
 
@@ -109,13 +109,13 @@ class Copies {
     if (server.identityAgent !== null)
       this.notes.push(`the agent ${server.identityAgent} is not used: the service has no access to it`);
     if (keys.length === 0)
-      throw new InstallError(
+      throw new UserError(
         `no key for ${server.user}@${server.host} can be used by the service` +
           `${this.notes.length === 0 ? '' : ` (${this.notes.join('; ')})`}: create one with \`sudo tunneld init\`, or remove the passphrase from a copy of yours`,
       );
     const hidden = server.revokedHostKeys.find((path) => /^\/(?:home|root|run\/user)\//.test(path));
     if (hidden !== undefined)
-      throw new InstallError(`the service cannot read ${hidden} (RevokedHostKeys): move it to /etc/ssh first`);
+      throw new UserError(`the service cannot read ${hidden} (RevokedHostKeys): move it to /etc/ssh first`);
     const texts: KnownHostsText[] = [];
     for (const file of server.userKnownHostsFiles)
       texts.push({ file, text: await this.#asOwner(file, () => readKnownHosts(file)) });

@@ -1,10 +1,11 @@
 import { rm } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { makeDirectory } from '../../lib/files/make-directory.ts';
+import { EXIT } from '../../lib/exit-code.ts';
 import { errorText } from '../../lib/text.ts';
 import { applyChanges, type Change } from '../steps/apply-changes.ts';
 import { putFile } from '../steps/files.ts';
-import { InstallError } from '../steps/install-error.ts';
+import { UserError } from '../../lib/user-error.ts';
 import { recentLog, type Manager, UNIT, type UnitState } from '../systemd/manager.ts';
 import { mustRun } from '../steps/run-program.ts';
 
@@ -68,9 +69,9 @@ export async function takeOver(
         ? `not all changes could be reverted: ${failed.join('; ')}`
         : `all changes were reverted${wasUp(before) ? ', and the old unit runs again' : ''}`;
     const because = log === '' ? [] : ['last lines of its log:', log];
-    throw new InstallError(
+    throw new UserError(
       [errorText(error), ...because, state].join('\n'),
-      error instanceof InstallError ? error.exit : 1,
+      error instanceof UserError ? error.exit : EXIT.failed,
     );
   }
 }

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { bringUp } from '../../../src/install/systemd/bring-up.ts';
-import { InstallError } from '../../../src/install/steps/install-error.ts';
+import { UserError } from '../../../src/lib/user-error.ts';
 import { systemManager, type UnitState } from '../../../src/install/systemd/manager.ts';
 import type { Step } from '../../../src/install/steps/step.ts';
 
@@ -31,7 +31,7 @@ async function afterFailure(before: UnitState, broken = 'start --now-or-never') 
     () => null,
     (reason: unknown) => reason,
   );
-  assert.ok(error instanceof InstallError);
+  assert.ok(error instanceof UserError);
   return { told: told.slice(1), error };
 }
 

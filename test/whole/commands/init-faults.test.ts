@@ -102,7 +102,7 @@ describe('init, where something is in the way', { concurrency: 2 }, () => {
     );
     for (const [args, message] of [
       [['h:0', '-R', '1:a:1'], /the server must be a whole number/],
-      [['me@h', '-R', '65536:a:1'], /-R "65536:a:1" has '65536' where a port/],
+      [['me@h', '-R', '65536:a:1'], /-R "65536:a:1" has '65536' instead of a port/],
       [['me@h', '-R', '8080'], /-R "8080" has no target: write 8080:localhost:22, or 8080:socks for a SOCKS proxy/],
       [
         ['me@h', '-R', '80:8080'],
