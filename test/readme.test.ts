@@ -196,7 +196,7 @@ test('every failure code and every step of doctor is explained, and no other', (
 test('docs/command-line.md says of every option of ssh what becomes of it', () => {
   const expected = {
     option: 'as in ssh',
-    implied: 'what tunneld does anyway',
+    implied: 'the default behaviour of tunneld',
     idle: 'accepted without effect',
     refused: 'refused',
   };
