@@ -1,3 +1,4 @@
+import { createEmitter } from '../lib/async/emitter.ts';
 import { createQueue } from '../lib/async/queue.ts';
 import { inSlices, ownTurn } from '../lib/async/slices.ts';
 import { createConnectionPool } from '../connection/shared/connection-pool.ts';
@@ -45,7 +46,7 @@ export interface RunningTunnel {
 
 export function createSupervisor(deps: Omit<LoopDeps, 'connections'>): Supervisor {
   const connections = createConnectionPool();
-  const listeners = new Set<() => void>();
+  const changes = createEmitter();
   const inTurn = createQueue();
   let notifying: NodeJS.Immediate | null = null;
   const slots: Slots = {
@@ -57,7 +58,7 @@ export function createSupervisor(deps: Omit<LoopDeps, 'connections'>): Superviso
     changed: () => {
       notifying ??= setImmediate(() => {
         notifying = null;
-        for (const listener of listeners) listener();
+        changes.emit();
       });
     },
   };
@@ -78,9 +79,7 @@ export function createSupervisor(deps: Omit<LoopDeps, 'connections'>): Superviso
         for (const listen of remoteListeners(spec)) holdings.hold(listen);
       }
     },
-    subscribe: (listener) => {
-      listeners.add(listener);
-    },
+    subscribe: (listener) => void changes.subscribe(listener),
     stuck: () => [...alive].filter((loop) => loop.isStuck()).map((loop) => loop.spec.name),
     stop: async () => {
       slots.stopped = true;

@@ -36,7 +36,7 @@ export function remember(spec: TunnelSpec, device: Pick<TunnelDevice, 'holdings'
   return { holdings, ports, connected: ports !== null && ports.earlier(0).length > 0, worked };
 }
 
-/** Remembers for the next process that this tunnel was up, where no listener of it tells that. */
+/** Remembers for the next process that this tunnel was up, where that does not follow from a remembered listener. */
 export function rememberUp(spec: TunnelSpec, { holdings }: Pick<Remembered, 'holdings'>): void {
   if (!hadListener(spec, holdings)) holdings.rememberUp(spec.name);
 }

@@ -328,7 +328,7 @@ function verified(
       [],
       { type: 'renew', port: grant.port },
     ];
-  // Only one that might be taken from another device is looked up.
+  // Only a listener that may be another device's is looked up in the holdings.
   if ((result.type !== 'part' || !result.shared) && result.type !== 'other')
     return applyResult(life, grant, result, rules, moment);
   const other = result.type === 'part' ? result.other : result;

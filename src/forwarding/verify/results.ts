@@ -45,9 +45,8 @@ export type VerifyResult =
   /** It leads here at another address than was requested. */
   | { readonly type: 'misplaced'; readonly why: string }
   /**
-   * It leads here, and to another program at another of its addresses. They `share` it where the other program is at a loopback address,
-   * which sshd gives to tunnels by the same name; what is at the address that was requested, while sshd has put ours on loopback, has
-   * nothing of ours, and we nothing of it.
+   * It leads here, and to another program at another of its addresses. `shared` where that is a loopback address, because sshd grants one
+   * name to several tunnels; not where sshd put our listener on loopback and the other program is at the requested address.
    */
   | { readonly type: 'part'; readonly why: string; readonly other: OtherProgram; readonly shared: boolean }
   /** `certain` where every address was seen, and another program answered at each. */

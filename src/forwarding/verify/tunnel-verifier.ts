@@ -6,7 +6,7 @@ import type { VerifiedConnection } from './connect-to-listener.ts';
 import { createVerifier, type Verifier } from './listener-verifier.ts';
 import { ownKeys } from './own-keys.ts';
 
-/** A verifier of this tunnel's listeners, with nonces that nobody can guess. */
+/** The verifier of a tunnel's listeners on its connection. */
 export function createTunnelVerifier(
   spec: Pick<TunnelSpec, 'forwards' | 'addressFamily'>,
   connection: VerifiedConnection,
