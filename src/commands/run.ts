@@ -119,7 +119,7 @@ async function runDaemon(
       }),
       lastGood,
       keeper: createLastGoodKeeper(environment, (message) =>
-        problems.report('the memory of the configuration that works', message),
+        problems.report('the last good configuration', message),
       ),
       problem,
       problems,

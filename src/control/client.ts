@@ -14,9 +14,7 @@ export class DaemonNotRunningError extends UserError {
 
   constructor(tried: readonly { readonly path: string; readonly code: string }[]) {
     const denied = tried.filter(({ code }) => code === 'EACCES');
-    const where = tried
-      .map(({ path, code }) => `${printable(path)}: ${code === 'EACCES' ? 'permission denied' : code}`)
-      .join('; ');
+    const where = tried.map(({ path, code }) => `${printable(path)}: ${STATES[code] ?? code}`).join('; ');
     super(
       denied.length > 0
         ? `${mayNotAsk(denied.map(({ path }) => path))} (${where})`
@@ -26,6 +24,13 @@ export class DaemonNotRunningError extends UserError {
     this.denied = denied.length > 0;
   }
 }
+
+const STATES: Readonly<Record<string, string>> = {
+  EACCES: 'permission denied',
+  ECONNREFUSED: 'nothing listens',
+  ENOENT: 'no such file',
+  ENOTSOCK: 'not a socket',
+};
 
 /** The group belongs to the system's service. */
 function mayNotAsk(paths: readonly string[]): string {

@@ -62,17 +62,23 @@ export async function openControlSocket(
     const failures: unknown[] = [];
     for (const wantedSocket of wanted) await listenOn(wantedSocket).catch((error: unknown) => failures.push(error));
     if (failures.length > 0) cancelRetry = deps.clock.timer(RETRY_MS, () => void ensure());
-    deps.onProblem(failures.length === 0 ? null : explain(path, failures[0]));
     return failures;
   };
   const inTurn = createQueue();
-  const ensure = async () => void (await inTurn(listenOnAll));
+  const report = (failures: readonly unknown[]) =>
+    deps.onProblem(failures.length === 0 ? null : explain(path, failures[0]));
+  const ensure = async () => {
+    const failures = await inTurn(listenOnAll);
+    if (!closed) report(failures);
+  };
 
-  for (const error of await inTurn(listenOnAll)) {
-    if (!(error instanceof AlreadyRunningError)) continue;
+  const failures = await inTurn(listenOnAll);
+  const alreadyRunning = failures.find((error) => error instanceof AlreadyRunningError);
+  if (alreadyRunning !== undefined) {
     cancelRetry();
-    throw error;
+    throw alreadyRunning;
   }
+  report(failures);
   return {
     ensure,
     close: async () => {

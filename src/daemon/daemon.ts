@@ -125,7 +125,7 @@ function superviseTunnels(
   const { clock, problems } = deps;
   const pinger = createPinger();
   const lastConnected = openLastConnectedFile(join(stateDirectory, 'last-connected.json'), (message) =>
-    problems.report('the memory of which tunnel stopped the process', message),
+    problems.report('the state file of last connections', message),
   );
   return createSupervisor({
     ...deps,

@@ -9,7 +9,7 @@ import { readText } from '../lib/files/read-file.ts';
 
 export interface FirstConfig {
   readonly config: Config;
-  /** Why it is not what the file says, or null. */
+  /** Why it is not what the file has, or null. */
   readonly problem: string | null;
   readonly lastGood: LastGood | null;
 }

@@ -28,7 +28,7 @@ export async function openDevice(
   const network = watchNetwork(clock);
   network.subscribe((what) => log.debug(what));
   const portMemory = openPortFile(join(stateDirectory, 'source-ports.json'), (message) =>
-    problems.report('the memory of source ports', message),
+    problems.report('the state file of source ports', message),
   );
   const machine = await readMachine();
   const device = `${hostname()} ${JSON.stringify(machine)}`;
@@ -36,7 +36,7 @@ export async function openDevice(
   const memory = openListenerRecordsFile(
     join(stateDirectory, 'listeners.json'),
     (lastGood?.config.tunnels ?? []).flatMap(listenerKeys),
-    (message) => problems.report('the memory of listeners', message),
+    (message) => problems.report('the state file of listeners', message),
   );
   const taken = createEmitter();
   const day = () => new Date(clock.wall()).toISOString().slice(0, 10);

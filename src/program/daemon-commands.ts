@@ -53,7 +53,7 @@ function addHistory(program: Command, { run, config }: Definitions): void {
     .command('history')
     .description('show the outages of every tunnel, or of one, and for how much of the time it was up')
     .argument('[name]', 'a tunnel')
-    .option('--since <time>', 'list outages of this time up to now', '30d')
+    .option('--since <time>', 'list the outages from this long ago until now', '30d')
     .option('--json', 'print one JSON document')
     .action(
       run(async (name: string | null, options: HistoryOptions) =>
@@ -124,6 +124,6 @@ function addRetry(program: Command, { run, config }: Definitions): void {
 }
 
 function wholeNumber(text: string): number {
-  if (!/^\d{1,5}$/.test(text)) throw new InvalidArgumentError('it must be a whole number from 0 to 99999.');
+  if (!/^\d{1,5}$/.test(text)) throw new InvalidArgumentError('It must be a whole number from 0 to 99999.');
   return Number(text);
 }

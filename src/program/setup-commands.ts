@@ -17,7 +17,11 @@ function addInit(program: Command, { run, config }: Definitions): void {
     .command('init')
     .description('make a tunnel from nothing: key, host key, configuration, and a script for the server')
     .argument('[server]', '[user@]host[:port]')
-    .option('-R <forward>', 'add a forward, such as 8080:localhost:22; may be repeated', collect, [])
+    .addOption(
+      new Option('-R <forward>', 'add a forward, such as 8080:localhost:22; may be repeated')
+        .argParser(collect)
+        .default([], 'none'),
+    )
     .option('--name <name>', 'name the tunnel (default: after the host)')
     .option(
       '--host-key-fingerprint <fingerprint>',

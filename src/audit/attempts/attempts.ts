@@ -47,11 +47,11 @@ export function attemptsFor(
 const SESSIONS: readonly SessionUse[] = ['command', 'shell', 'sftp', 'terminal', 'agent', 'x11', 'environment'];
 
 async function useSession({ connection }: AuditLogin, use: SessionUse): Promise<Observation> {
-  const { result: outcome, output: said } = await connection.probeSession(use);
-  const words = said === '' ? '' : `: ${said}`;
-  switch (outcome) {
+  const { result, output } = await connection.probeSession(use);
+  const words = output === '' ? '' : `: ${output}`;
+  switch (result) {
     case 'granted':
-      return { verdict: 'open', detail: said };
+      return { verdict: 'open', detail: output };
     case 'refused':
       return { verdict: 'closed', detail: 'refused' };
     case 'other':

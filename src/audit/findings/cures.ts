@@ -27,7 +27,7 @@ const CURES: Readonly<Record<Hole, Cure>> = {
   terminal: ['restrict', ['PermitTTY']],
   agent: ['restrict', ['AllowAgentForwarding']],
   x11: ['restrict', ['X11Forwarding']],
-  // No option of a key says anything of these three.
+  // No option of a key restricts these three.
   environment: [null, ['AcceptEnv']],
   'tunnel-device': [null, ['PermitTunnel']],
   'listen-public': [null, ['GatewayPorts']],
@@ -41,7 +41,7 @@ const CURES: Readonly<Record<Hole, Cure>> = {
   'listen-port': ['permitlisten=', ['PermitListen']],
   'listen-everywhere': ['permitlisten=', ['PermitListen']],
   'listen-privileged': ['permitlisten=', ['PermitListen']],
-  // permitlisten says nothing of sockets (remote_open_match in OpenSSH's channels.c).
+  // permitlisten does not apply to sockets (remote_open_match in OpenSSH's channels.c).
   'listen-socket': [null, ['AllowStreamLocalForwarding']],
   password: [null, ['AuthenticationMethods']],
   'keyboard-interactive': [null, ['AuthenticationMethods']],

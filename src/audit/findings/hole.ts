@@ -41,17 +41,17 @@ const KINDS = {
   'listen-socket': { found: 'tried', allows: (user) => `make Unix sockets on the server wherever user ${user} may` },
   'listen-public': {
     found: 'tried-or-read',
-    subject: 'any machine that reaches the server',
+    subject: 'machines that reach the server',
     allows: () => "connect to the tunnel's listeners, which are for the server itself",
   },
   password: {
     found: 'tried',
-    subject: 'anyone who guesses the password',
+    subject: 'a client that guesses the password',
     allows: (user) => `log in as user ${user} without the key`,
   },
   'keyboard-interactive': {
     found: 'tried',
-    subject: 'anyone who knows the answers',
+    subject: 'a client that knows the answers',
     allows: (user) => `log in as user ${user} without the key, by answering questions`,
   },
   'no-credentials': { found: 'tried', subject: 'a client without any key', allows: (user) => `log in as user ${user}` },

@@ -10,7 +10,7 @@ export class NoTerminalError extends UserError {
 }
 
 export interface Questions {
-  /** The answer, or `usual` for an empty one. `instead` says what a script has to do. */
+  /** The answer, or `fallback` for an empty one. `otherwise` says what a script has to do. */
   ask(question: string, fallback: string | null, otherwise?: string): Promise<string>;
   confirm(question: string): Promise<boolean>;
   close(): void;
