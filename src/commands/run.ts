@@ -118,9 +118,7 @@ async function runDaemon(
         file: config.file,
       }),
       lastGood,
-      keeper: createLastGoodKeeper(environment, (message) =>
-        problems.report('the last good configuration', message),
-      ),
+      keeper: createLastGoodKeeper(environment, (message) => problems.report('the last good configuration', message)),
       problem,
       problems,
     });
