@@ -1,7 +1,7 @@
 import { spawn } from 'node:child_process';
-import { existsSync, readdirSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { run } from 'node:test';
 import { spec, tap } from 'node:test/reporters';
 
@@ -42,6 +42,11 @@ const LONGEST = [
   'daemon/last-good',
   'whole/daemon/signals',
   'whole/server-setup/jump',
+  // Of those that start no programs.
+  'supervisor/suspects',
+  'net/open-racing',
+  'config/load-in-thread',
+  'lib/async/run-in-worker',
 ];
 
 /** Some of them wait for others most of the time. */
@@ -52,6 +57,21 @@ const HANGS_MS = 600_000;
 
 /** Where compile.mjs has put what it made of the sources. */
 const COMPILED = join(import.meta.dirname, '../node_modules/.cache/tunneld-tests/test');
+
+function sourceOf(name: string): string {
+  return join(import.meta.dirname, `${name}.test.ts`);
+}
+
+/** Whether a test, or a helper that it takes, may start programs: those that do not need neither sshd nor root, and are quick. */
+function startsProcesses(file: string): boolean {
+  const text = readFileSync(file, 'utf8');
+  const imported = [...text.matchAll(/^(?:import|export|\}).*from '([^']+)';$/gm)].map(([, specifier]) => specifier!);
+  return imported.some((specifier) =>
+    specifier.startsWith('.')
+      ? !specifier.includes('/src/') && startsProcesses(join(dirname(file), specifier))
+      : specifier === 'node:child_process',
+  );
+}
 
 /** A command that runs beside the tests, which leave the processors some time: it fails them all, and says at the end what it said. */
 function runBeside([name, ...args]: readonly string[]): void {
@@ -68,16 +88,19 @@ function runBeside([name, ...args]: readonly string[]): void {
   child.once('close', end);
 }
 
-const missing = LONGEST.filter((name) => !existsSync(join(import.meta.dirname, `${name}.test.ts`)));
+const missing = LONGEST.filter((name) => !existsSync(sourceOf(name)));
 if (missing.length > 0) throw new Error(`run.ts knows tests that are not there: ${missing.join(', ')}`);
 const others = readdirSync(import.meta.dirname, { recursive: true, encoding: 'utf8' })
   .filter((path) => path.endsWith('.test.ts'))
   .map((path) => path.replace(/\.test\.ts$/, ''))
   .filter((name) => !LONGEST.includes(name))
   .toSorted((a, b) => a.localeCompare(b));
-const files = [...LONGEST, ...others].map((name) => join(COMPILED, `${name}.test.js`));
+const [level, ...beside] = process.argv[2] === '--unit' ? process.argv.slice(2) : ['all', ...process.argv.slice(2)];
+const files = [...LONGEST, ...others]
+  .filter((name) => level === 'all' || !startsProcesses(sourceOf(name)))
+  .map((name) => join(COMPILED, `${name}.test.js`));
 
-runBeside(process.argv.slice(2));
+runBeside(beside);
 run({ files, concurrency: AT_ONCE, timeout: HANGS_MS })
   .on('test:fail', () => {
     process.exitCode = 1;
