@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { TestSshd } from '../support/sshd.ts';
+import { removeAtExit } from '../support/until.ts';
 
 /** One of the two that are compared: it has `sshd` listen on `port` and connects visitors to `target`. */
 export interface Client {
@@ -52,7 +53,7 @@ export function opensshClient(sshd: TestSshd, port: number, target: number, ciph
 
 export function tunneldClient(sshd: TestSshd, port: number, target: number, cipher: string): TunneldClient {
   const knownHosts = writeTemporary('known_hosts', sshd.knownHostsLine('127.0.0.1', sshd.port));
-  const directory = mkdtempSync(join(tmpdir(), 'tunneld-bench-'));
+  const directory = benchDirectory();
   const config = join(directory, 'config.yaml');
   writeFileSync(
     config,
@@ -127,8 +128,14 @@ async function untilRefused(port: number): Promise<void> {
   await new Promise((resolve) => setTimeout(resolve, 100));
 }
 
+function benchDirectory(): string {
+  const directory = mkdtempSync(join(tmpdir(), 'tunneld-bench-'));
+  removeAtExit(directory);
+  return directory;
+}
+
 function writeTemporary(name: string, text: string): string {
-  const file = join(mkdtempSync(join(tmpdir(), 'tunneld-bench-')), name);
+  const file = join(benchDirectory(), name);
   writeFileSync(file, `${text.trimEnd()}\n`);
   return file;
 }
