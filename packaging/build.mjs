@@ -19,9 +19,9 @@ const { values: options } = parseArgs({
 const outdir = resolve(options.outdir);
 const cli = join(outdir, `${basename(options.entry).replace(/\.[^.]+$/, '')}.js`);
 
-rmSync(join(outdir, 'chunks'), { recursive: true, force: true }); // names carry a hash: old ones would stay for ever
+rmSync(join(outdir, 'chunks'), { recursive: true, force: true }); // names carry a hash: old files would stay forever
 const { metafile } = await build({
-  // The worker's place is among the chunks: what starts it is one of them (src/lib/async/run-in-worker.ts).
+  // The worker is among the chunks, because a chunk starts it (src/lib/async/run-in-worker.ts).
   entryPoints: [
     { in: resolve(options.entry), out: basename(cli, '.js') },
     { in: join(root, 'src/worker.ts'), out: 'chunks/worker' },
@@ -29,11 +29,11 @@ const { metafile } = await build({
   outdir,
   chunkNames: 'chunks/[name]-[hash]',
   bundle: true,
-  splitting: true, // commands are imported when asked for: `status` loads neither ssh2 nor the schema
+  splitting: true, // commands are imported on demand: `status` loads neither ssh2 nor the schema
   format: 'esm',
   platform: 'node',
   target: 'node20.19',
-  minifySyntax: true, // and neither names nor white space: stack traces from the field stay readable
+  minifySyntax: true, // not names and white space: stack traces stay readable
   define: { TUNNELD_VERSION: JSON.stringify(options.version) },
   // CommonJS packages expect these names, and ESM has none of them; ssh2's WebAssembly is one that looks at __dirname.
   banner: {
@@ -49,21 +49,20 @@ const { metafile } = await build({
   metafile: true,
   logLevel: 'warning',
 });
-// V8's helper threads gain nothing where the garbage is network buffers: on two processors they take the time of sshd and of the
-// target (a third of the throughput in the benchmark). The flag cannot be set later: V8 aborts when it changes under way.
-// And Node's debugger cannot open, on SIGUSR1 or by NODE_OPTIONS, before src/lib/debugger.ts runs: no machine has such an address
-// (RFC 1112 section 4). Node 20 has no --disable-sigusr1 yet.
+// V8's helper threads do not help where the garbage is network buffers: on two processors they cost a third of the throughput in the
+// benchmark. The flag cannot be set later: V8 aborts when it changes at run time. The address keeps Node's debugger from opening, on
+// SIGUSR1 or by NODE_OPTIONS, before src/lib/debugger.ts runs: no machine has such an address (RFC 1112 section 4). Node 20 has no
+// --disable-sigusr1 yet.
 const flags = '--single-threaded-gc --inspect-port=240.0.0.1:9229';
 writeFileSync(cli, `#!/usr/bin/env -S node ${flags}\n${readFileSync(cli, 'utf8').replace(/^#!.*\n/, '')}`);
 chmodSync(cli, 0o755);
-writeFileSync(join(outdir, 'package.json'), '{"type":"module"}\n'); // dist/ is complete: it runs wherever it is copied to
+writeFileSync(join(outdir, 'package.json'), '{"type":"module"}\n'); // dist/ is complete: it runs wherever it is copied
 writeFileSync(join(outdir, 'THIRD-PARTY-LICENSES.txt'), thirdPartyLicences());
 
 /**
- * ssh2 tries two native modules and does without them if they are not there. They cannot be part of a bundle, and the path
- * that is relative in ssh2 would be wrong in ours, so they are looked up from dist/ when it runs: found beside an npm
- * installation, absent in a package that brings the bundle alone. Node's own search goes on in NODE_PATH and in the home directory,
- * which may be those of another user than the one who runs this (su, sudo -E); ours does not.
+ * ssh2 has two optional native modules. They cannot be part of a bundle, and their relative path in ssh2 would be wrong in ours, so
+ * they are looked up from dist/ at run time: present beside an npm installation, absent in a package with only the bundle. Node's own
+ * lookup would continue in NODE_PATH and in the home directory, which may belong to another user (su, sudo -E); ours does not.
  */
 function nativePartsStayOutside() {
   return {
@@ -92,8 +91,7 @@ function nativePartsStayOutside() {
 }
 
 /**
- * What ssh2 loads when it starts and tunneld never uses: SFTP, and agents for HTTP with https and tls (half a MiB of the daemon's
- * memory).
+ * Parts that ssh2 loads and tunneld never uses: SFTP, and HTTP agents with https and tls (half a MiB of the daemon's memory).
  */
 function unusedPartsStayOut() {
   const unused = /ssh2\/lib\/(?:protocol\/SFTP|http-agents)\.js$/;
@@ -105,7 +103,7 @@ function unusedPartsStayOut() {
   };
 }
 
-/** No bundle with ssh2 in it is without the replacements. */
+/** Every bundle with ssh2 has the replacements. */
 function ssh2IsMended() {
   const missing = new Set(REPLACED_FILES);
   return {
@@ -118,13 +116,13 @@ function ssh2IsMended() {
       });
       plugin.onEnd(({ metafile }) => {
         if (Object.keys(metafile.inputs).some((file) => file.includes('/ssh2/lib/')) && missing.size > 0)
-          throw new Error(`the bundle lacks what is to be replaced in ssh2: ${[...missing].join(', ')}`);
+          throw new Error(`the bundle lacks replacements in ssh2: ${[...missing].join(', ')}`);
       });
     },
   };
 }
 
-/** The licences of everything in the bundle, and the notices of single files, in one text. */
+/** The licences of all packages in the bundle, and the notices of single files, in one text. */
 function thirdPartyLicences() {
   const folders = new Set(
     Object.keys(metafile.inputs).flatMap((file) => /^.*node_modules\/(?:@[^/]+\/)?[^/]+/.exec(file) ?? []),
@@ -138,7 +136,7 @@ function thirdPartyLicences() {
   return [...packages, ...noticesOfFiles()].join(`\n${'-'.repeat(80)}\n\n`);
 }
 
-/** esbuild writes the notices it found beside each output that has any; they move into the one file. */
+/** esbuild writes notices beside each output; they are moved into the one file. */
 function noticesOfFiles() {
   const files = Object.keys(metafile.outputs)
     .filter((output) => output.endsWith('.js'))

@@ -1,6 +1,6 @@
 // Builds the Debian packages: `node packaging/deb.mjs [--outdir DIR] [--version VERSION] [--architecture NAME]...`.
-// Their contents are the same: JavaScript, and encryption as WebAssembly. The same sources, with SOURCE_DATE_EPOCH or a commit,
-// make the same bytes.
+// All architectures have the same content: JavaScript, and encryption as WebAssembly. The build is reproducible: the same sources, with
+// SOURCE_DATE_EPOCH or a commit, make the same bytes.
 import { execFileSync } from 'node:child_process';
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -55,6 +55,6 @@ function run(program, args) {
     execFileSync(program, args, { env, stdio: ['ignore', 'ignore', 'inherit'] });
   } catch (error) {
     if (error.code !== 'ENOENT') throw error;
-    throw new Error(`${program} is missing: it is part of Debian, and elsewhere of a package "dpkg"`, { cause: error });
+    throw new Error(`${program} is missing: install dpkg`, { cause: error });
   }
 }

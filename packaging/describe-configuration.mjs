@@ -1,6 +1,6 @@
 import { tsImport } from 'tsx/esm/api';
 
-/** What a configuration may say, as plain data, out of the table that the program reads with: its documents cannot go stale. */
+/** The options of a configuration as plain data, from the program's own table, so that the documents cannot go stale. */
 export async function describeConfiguration() {
   const { OPTIONS } = await tsImport('../src/model/options.ts', import.meta.url);
   const { describeDefault } = await tsImport('../src/config/schema/describe.ts', import.meta.url);

@@ -1,6 +1,6 @@
 import { tsImport } from 'tsx/esm/api';
 
-/** All commands with their options and arguments as plain data, out of the program itself: its documents cannot go stale. */
+/** All commands with their options and arguments as plain data, from the program itself, so that the documents cannot go stale. */
 export async function describeProgram() {
   const { createProgram } = await tsImport('../src/program/program.ts', import.meta.url);
   return describe(createProgram([], () => {}));
@@ -23,7 +23,7 @@ function describe(command) {
   };
 }
 
-/** `value` is what the option's argument is called, null for a switch. */
+/** `value` is the name of the option's argument, null for a switch. */
 function describeOption({ flags, short, long, description, argChoices, defaultValue }) {
   return {
     names: [short, long].filter((name) => name !== undefined),

@@ -1,6 +1,6 @@
 import { execFileSync } from 'node:child_process';
 
-/** When these sources were made, by which the same sources make the same files: SOURCE_DATE_EPOCH, else the last commit, else now. */
+/** The time of the sources, for reproducible builds: SOURCE_DATE_EPOCH, else the last commit, else now. */
 export function sourceDate(root) {
   const seconds = process.env.SOURCE_DATE_EPOCH ?? lastCommit(root);
   return seconds === null ? new Date() : new Date(Number(seconds) * 1000);

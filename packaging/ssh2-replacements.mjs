@@ -4,10 +4,10 @@
 import { readFileSync } from 'node:fs';
 import { join, relative, sep } from 'node:path';
 
-/** The one version whose text is known here. With another each replacement is to be looked at again. */
+/** The version that the replacements are for. With another one, each has to be reviewed. */
 const SSH2_VERSION = '1.17.0';
 
-/** `find` stands exactly once in `file`, of ssh2's folder. `for` is the fault or the standard it is for. */
+/** `find` occurs exactly once in `file`, relative to ssh2's folder. `for` is the fault or the standard behind it. */
 export const REPLACEMENTS = [
   {
     file: 'lib/protocol/crypto.js',
@@ -17,7 +17,7 @@ export const REPLACEMENTS = [
   },
   {
     file: 'lib/protocol/crypto.js',
-    for: 'packets above 35,000 bytes, such as a long banner: OpenSSH sends and takes 256 KiB (RFC 4253 section 6.1, packet.c)',
+    for: 'packets above 35,000 bytes, such as a long banner: OpenSSH sends and accepts 256 KiB (RFC 4253 section 6.1, packet.c)',
     find: 'const MAX_PACKET_SIZE = 35000;',
     put: 'const MAX_PACKET_SIZE = 256 * 1024;',
   },
@@ -64,7 +64,7 @@ export const REPLACEMENTS = [
   },
   {
     file: 'lib/protocol/kex.js',
-    for: 'the same of the groups that have a name: they are opened when the exchange begins',
+    for: 'the same for named groups: they are opened when the exchange begins',
     find: `    start() {
       if (!this._protocol._server) {
         this._protocol._debug && this._protocol._debug(
@@ -81,7 +81,7 @@ export const REPLACEMENTS = [
   },
   {
     file: 'lib/protocol/kex.js',
-    for: 'the same: what an exchange that begins says, its caller must hear',
+    for: 'the same: the result of a beginning exchange is passed on to its caller',
     find: '  self._kex.start();',
     put: '  return self._kex.start();',
   },
@@ -97,7 +97,7 @@ export const REPLACEMENTS = [
   },
   {
     file: 'lib/protocol/kex.js',
-    for: 'the same: what the reply says is what the reply of a group exchange says',
+    for: 'the same: the reply is handled like that of a group exchange',
     find: `          this.parse = KeyExchange.prototype.parse;
           this.parse(payload);`,
     put: `          this.parse = KeyExchange.prototype.parse;
@@ -114,7 +114,7 @@ export const REPLACEMENTS = [
   },
   {
     file: 'lib/protocol/kex.js',
-    for: 'servers go on with what they were sending while keys are renewed (AsyncSSH 2.10), and ssh takes it (dispatch.c); never in the first exchange',
+    for: 'servers continue to send other messages while keys are renewed (AsyncSSH 2.10), and ssh accepts them (dispatch.c); never in the first exchange',
     find: `      if (type < 20 || type > 49) {
         return doFatalError(`,
     put: `      if (type > 49 && this._kex && this._kex.sessionID) {
@@ -128,7 +128,7 @@ export const REPLACEMENTS = [
   },
   {
     file: 'lib/client.js',
-    for: 'a signature with a large RSA key takes as long as the event loop must not stand still (see src/connection/auth/sign.ts)',
+    for: 'a signature with a large RSA key blocks the event loop too long (see src/connection/auth/sign.ts)',
     find: `(buf, cb) => {
               const signature = curAuth.key.sign(buf, hashAlgo);
               if (signature instanceof Error) {
@@ -155,13 +155,13 @@ export const REPLACEMENTS = [
   },
   {
     file: 'lib/protocol/handlers.misc.js',
-    for: 'a list of thousands of host keys is read before anybody may say that it is too long (see src/connection/ssh2/announced-keys.ts)',
+    for: 'a list of thousands of host keys is parsed before its length can be checked (see src/connection/ssh2/announced-keys.ts)',
     find: 'const key = parseKey(keyRaw);',
     put: 'const key = (self.readHostKey || parseKey)(keyRaw);',
   },
   {
     file: 'lib/client.js',
-    for: 'data beyond the window is judged before (src/connection/ssh2/protocol/violations.ts); what is let pass must not be dropped without a word',
+    for: 'data beyond the window is checked before (src/connection/ssh2/protocol/violations.ts); accepted data must not be dropped silently',
     find: `          if (channel.incoming.window === 0)
             return;
 
@@ -187,10 +187,10 @@ export const REPLACEMENTS = [
   },
 ];
 
-/** The files of ssh2 that are not as they were published, by their path in its folder. */
+/** The files of ssh2 with replacements, relative to its folder. */
 export const REPLACED_FILES = [...new Set(REPLACEMENTS.map(({ file }) => file))];
 
-/** The text of a file of ssh2 (by its path in ssh2's folder) with its replacements, whether it had them or not. */
+/** The text of a file of ssh2 (relative to its folder) with its replacements, whether it has them already or not. */
 export function replaced(file, text, replacements = REPLACEMENTS) {
   return replacements
     .filter((replacement) => replacement.file === file)
@@ -198,12 +198,12 @@ export function replaced(file, text, replacements = REPLACEMENTS) {
       const [before, after, ...more] = result.split(put);
       if (after !== undefined && more.length === 0 && !(before + after).includes(find)) return result;
       if (result.split(find).length !== 2)
-        throw new Error(`ssh2's ${file} is not the text that packaging/ssh2-replacements.mjs is for: ${find}`);
+        throw new Error(`${file} of ssh2 differs from the text in packaging/ssh2-replacements.mjs: ${find}`);
       return result.replace(find, () => put);
     }, text);
 }
 
-/** The same by the file's path on this machine; of the published version alone. */
+/** The same by the file's path on this machine. Throws for another version of ssh2. */
 export function replacedFile(folder, path, text = readFileSync(path, 'utf8')) {
   const { version } = JSON.parse(readFileSync(join(folder, 'package.json'), 'utf8'));
   if (version !== SSH2_VERSION)

@@ -1,5 +1,5 @@
-// ssh2 as tunneld wants it, for all that runs from the sources: `import ssh2 from '#ssh2'`. In a bundle this file is not there, and
-// the build makes the same replacements.
+// ssh2 with our replacements, for everything that runs from the sources: `import ssh2 from '#ssh2'`. A bundle does not contain this
+// file: the build makes the same replacements.
 import Module, { createRequire } from 'node:module';
 import { dirname, sep } from 'node:path';
 import { replacedFile } from './ssh2-replacements.mjs';
@@ -8,14 +8,14 @@ const require = createRequire(import.meta.url);
 const folder = dirname(require.resolve('ssh2/package.json'));
 
 if (Object.keys(require.cache).some(isOfSsh2))
-  throw new Error("ssh2 was loaded without its replacements: take it by `import ssh2 from '#ssh2'`");
+  throw new Error("ssh2 was loaded without its replacements: import it by `import ssh2 from '#ssh2'`");
 
 const compile = Module.prototype._compile;
 Module.prototype._compile = function (text, path, ...rest) {
   return compile.call(this, isOfSsh2(path) ? replacedFile(folder, path, text) : text, path, ...rest);
 };
 
-// As one takes CommonJS from a module.
+// As for a CommonJS package.
 // oxlint-disable-next-line import/no-default-export
 export default require('ssh2');
 

@@ -1,4 +1,4 @@
-// src/worker.ts for all that runs from the sources: a thread does not inherit what lets Node read TypeScript.
+// src/worker.ts for everything that runs from the sources: a thread does not inherit the TypeScript loader.
 import { register } from 'tsx/esm/api';
 
 register();

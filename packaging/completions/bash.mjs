@@ -1,6 +1,6 @@
 import { completeWith, namedCommands, optionsOf, quoted, TUNNELS_FUNCTION } from './complete-with.mjs';
 
-/** For bash, from 3.2 on, which is what a Mac has; it needs no other package. */
+/** The completion for bash 3.2 (macOS) or later, without other packages. */
 export function bashCompletion(program) {
   const commands = namedCommands(program);
   return `# Completion of tunneld for bash, made from the program's own description.
@@ -29,7 +29,7 @@ ${[
 }
 
 _tunneld_files() {
-  # readline's own completion knows more; where it cannot be asked for, the names alone.
+  # readline's own completion is better; where compopt is missing, plain names.
   compopt -o default 2>/dev/null || COMPREPLY=($(compgen -f -- "$1"))
 }
 
@@ -37,7 +37,7 @@ complete -F _tunneld tunneld
 `.replaceAll('$COMMANDS', commands.map(({ name }) => name).join(' '));
 }
 
-/** After an option that takes a value. */
+/** Completes the values of options. */
 function values([name, { options }]) {
   return options
     .filter(({ value }) => value !== null)

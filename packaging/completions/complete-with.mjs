@@ -1,4 +1,4 @@
-/** What a shell offers for an argument, or for the value of an option: words, or the kind of things to look for. */
+/** The completions of an argument or of an option's value: words, or a kind of things to look up. */
 export function completeWith({ name, value, choices, description }) {
   if (choices.length > 0) return choices;
   const called = (value ?? name).toLowerCase();
@@ -9,13 +9,13 @@ export function completeWith({ name, value, choices, description }) {
   return [];
 }
 
-/** All options of a command: its own and the program's, of which --version ends the program. */
+/** All options of a command: its own and those of the program, without --version. */
 export function optionsOf(program, command) {
   const shared = program.options.filter(({ names, value }) => value !== null || names.includes('--help'));
   return [...new Map([...shared, ...command.options].map((option) => [option.names.join(), option])).values()];
 }
 
-/** Commands under all their names. */
+/** Commands with all their names. */
 export function namedCommands(program) {
   return program.commands.flatMap((command) =>
     [command.name, ...command.aliases].map((called) => ({ ...command, name: called })),
@@ -23,8 +23,8 @@ export function namedCommands(program) {
 }
 
 /**
- * The tunnels are read from the configuration: asking the daemon would start Node at every press of Tab, and needs root.
- * The keys right under `tunnels:` are their names.
+ * Reads the names of the tunnels, the keys below `tunnels:`, from the configuration: asking the daemon would start Node.js at every press
+ * of Tab, and needs root.
  */
 export const TUNNELS_AWK =
   '/^tunnels:/ { inside = 1; next } /^[^ #]/ { inside = 0 } ' +
@@ -38,7 +38,7 @@ export const USUAL_FILES = [
   '"$HOME/.config/tunneld/config.yaml"',
 ].join(' ');
 
-/** For bash and zsh: the names of the tunnels, where the argument is what --config names. */
+/** For bash and zsh: prints the names of the tunnels. The argument is the value of --config. */
 export const TUNNELS_FUNCTION = `_tunneld_tunnels() {
   local file
   for file in "\${1/#\\~/$HOME}" ${USUAL_FILES.replace('$TUNNELD_CONFIG', '${TUNNELD_CONFIG-}')}; do
@@ -48,7 +48,7 @@ export const TUNNELS_FUNCTION = `_tunneld_tunnels() {
   done
 }`;
 
-/** A word in single quotes, which all three shells understand alike as long as it has no backslash. */
+/** A word in single quotes, for all three shells; it must not contain a backslash. */
 export function quoted(text) {
   return `'${text.replaceAll("'", `'"'"'`)}'`;
 }

@@ -1,6 +1,6 @@
 import { completeWith, namedCommands, quoted, TUNNELS_AWK, USUAL_FILES } from './complete-with.mjs';
 
-/** For fish. */
+/** The completion for fish. */
 export function fishCompletion(program) {
   const commands = namedCommands(program);
   const names = commands.map(({ name }) => name).join(' ');
@@ -58,7 +58,7 @@ function offered(what) {
   return { users: '(__fish_complete_users)', commands: '(__tunneld_commands)', tunnels: '(__tunneld_tunnels)' }[what];
 }
 
-/** Something that is offered after a command, or before any of `all`. */
+/** A completion after a command, or before any of `all`. */
 function line(command, parts, all) {
   const when = command === null ? `not __fish_seen_subcommand_from ${all}` : `__fish_seen_subcommand_from ${command}`;
   return ['complete -c tunneld', '-n', quoted(when), ...parts].join(' ');

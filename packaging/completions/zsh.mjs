@@ -1,6 +1,6 @@
 import { completeWith, namedCommands, optionsOf, quoted, TUNNELS_FUNCTION } from './complete-with.mjs';
 
-/** For zsh, as a function that it loads by itself from its fpath. */
+/** The completion for zsh, as a function to autoload from fpath. */
 export function zshCompletion(program) {
   const commands = namedCommands(program);
   return `#compdef tunneld
@@ -56,7 +56,7 @@ function action(what) {
   return { files: '_files', users: '_users', commands: '_tunneld_commands', tunnels: '_tunneld_names' }[what];
 }
 
-/** What would end a part of a specification. */
+/** Escapes the characters that end a part of a specification. */
 function escaped(text) {
   return text.replaceAll(/[\\:[\]]/g, '\\$&');
 }

@@ -1,6 +1,6 @@
 import { MAINTAINER } from './control.mjs';
 
-/** CHANGELOG.md in Debian's form. What is not released yet is what this version brings. */
+/** CHANGELOG.md in Debian's format. The unreleased entries are those of this version. */
 export function debianChangelog(markdown, { version, date }) {
   const [, ...sections] = markdown.split(/^## /m);
   return sections
@@ -15,7 +15,7 @@ export function debianChangelog(markdown, { version, date }) {
     .join('\n');
 }
 
-/** As wide as Debian's tools want it. */
+/** The line length of Debian's tools. */
 function entry(text) {
   const lines = text.replaceAll(/\s+/g, ' ').match(/.{1,74}(?:\s|$)/g) ?? [];
   return lines.map((line, index) => `${index === 0 ? '  * ' : '    '}${line.trim()}`).join('\n');

@@ -2,10 +2,10 @@ import { createHash } from 'node:crypto';
 import { lstatSync, readdirSync, readFileSync } from 'node:fs';
 import { join, relative } from 'node:path';
 
-/** Nobody answers for packages in public yet. */
+/** The packages have no public maintainer yet. */
 export const MAINTAINER = 'The tunneld authors <tunneld@example.org>';
 
-/** What dpkg and apt are to know of the package. Everything but Node is inside. */
+/** The control file for dpkg and apt. The package contains everything but Node.js. */
 export function control(tree, { version, architecture }) {
   const kibibytes = filesOf(tree).reduce((sum, file) => sum + Math.ceil(lstatSync(file).size / 1024), 0);
   return `Package: tunneld
@@ -18,7 +18,7 @@ Recommends: iputils-ping | inetutils-ping
 Section: net
 Priority: optional
 Description: keeps SSH reverse tunnels up
- A daemon for the small computer behind somebody's router: it logs in to an
+ A daemon for the small computer behind a home router: it logs in to an
  SSH server, has that server listen on a port for it, and keeps this so,
  whatever happens to the network, the server or the service. It tells what it
  does, and what to do where it cannot.
@@ -28,7 +28,7 @@ Description: keeps SSH reverse tunnels up
 `;
 }
 
-/** By which `dpkg --verify` sees what was changed. */
+/** Checksums for `dpkg --verify`. */
 export function md5sums(tree) {
   const files = filesOf(tree).filter((file) => lstatSync(file).isFile());
   return files
@@ -36,7 +36,7 @@ export function md5sums(tree) {
     .join('');
 }
 
-/** All but what is for dpkg alone. */
+/** All files but those of dpkg. */
 function filesOf(tree) {
   return readdirSync(tree, { recursive: true, withFileTypes: true })
     .filter((entry) => !entry.isDirectory())

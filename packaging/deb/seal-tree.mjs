@@ -1,7 +1,7 @@
 import { chmodSync, lutimesSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 
-/** Gives everything in the tree its mode and its time, whatever umask and clock of this machine made of them. */
+/** Sets mode and time of everything in the tree, independent of this machine's umask and clock. */
 export function sealTree(path, date) {
   for (const entry of readdirSync(path, { withFileTypes: true })) {
     const child = join(path, entry.name);

@@ -4,7 +4,7 @@ import { gzipSync } from 'node:zlib';
 import { debianChangelog } from './changelog.mjs';
 import { packagedUnit } from './unit.mjs';
 
-/** Lays all files out as the package brings them, from a finished `dist`. */
+/** Lays all files out as in the package, from a finished `dist`. */
 export function stageFiles(tree, { root, dist, version, date }) {
   const source = (name) => readFileSync(join(root, name), 'utf8');
   const built = (name) => readFileSync(join(dist, name), 'utf8');
@@ -14,7 +14,7 @@ export function stageFiles(tree, { root, dist, version, date }) {
   };
   const compressed = (text) => gzipSync(text, { level: 9 });
 
-  // The name without a version: a running daemon has all of itself in memory, and needs nothing of the files it was started from.
+  // The path has no version: a running daemon does not need the files it was started from.
   for (const name of ['chunks', 'package.json', 'tunneld.schema.json'])
     cpSync(join(dist, name), join(tree, 'usr/lib/tunneld', name), { recursive: true });
   put('usr/lib/tunneld/cli.js', withDebiansNode(built('cli.js')));
@@ -40,7 +40,7 @@ export function stageFiles(tree, { root, dist, version, date }) {
 
 const LINE = `${'-'.repeat(80)}\nThe program includes parts of these packages:`;
 
-/** Another node, in /usr/local, is not the one that this package depends on. */
+/** The node of the package's dependency, and not another one in /usr/local. */
 function withDebiansNode(program) {
   const changed = program.replace(/^#!\/usr\/bin\/env -S node /, '#!/usr/bin/env -S /usr/bin/node ');
   if (changed === program) throw new Error('cli.js does not begin as expected');

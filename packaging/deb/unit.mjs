@@ -1,4 +1,4 @@
-/** systemd/tunnel.service as the package brings it: with the program where the package has it. */
+/** systemd/tunnel.service for the package: with the path of the packaged program. */
 export function packagedUnit(unit) {
   const changed = unit
     .replaceAll(/^(Exec\w+=)\S*\/tunneld\b/gm, '$1/usr/bin/tunneld')

@@ -2,8 +2,8 @@ import { readFileSync } from 'node:fs';
 import { bold, entry, fill, italic, prose, verbatim } from './roff.mjs';
 
 /**
- * tunneld.yaml(5), out of config.example.yaml: its comments are the text, and its lines of keys in comments what they explain; and out of
- * the table of options, for a list of them all.
+ * tunneld.yaml(5), from config.example.yaml (its comments are the text, its commented keys the entries) and from the table of options,
+ * which makes the list of all keys.
  */
 export function configurationPage(example, options, { version, date }) {
   const lines = example.split('\n');
@@ -32,14 +32,14 @@ function summary({ name, text, default: usual, ssh }) {
 }
 
 const SECTION = /^ *# -{4} (.*) -{4}$/;
-/** The same lines that the tests of the example switch on. */
+/** The commented lines with keys, which the tests of the example enable. */
 const KEY = /^ *([a-zA-Z]+:)( .*)?$/;
 
 function uncommented(lines) {
   return lines.map((line) => line.replace(/^ *# ?/, ''));
 }
 
-/** Comments are separated by empty lines; within one, text comes before the keys that it is about. */
+/** Comments are separated by empty lines; within one, the text precedes its keys. */
 function blocks(lines) {
   return lines
     .join('\n')
@@ -66,7 +66,7 @@ function tag(line) {
   return '\\ '.repeat(depth) + bold(key) + (value === '' ? '' : ` ${italic(value.trim())}`);
 }
 
-/** What is indented stays as it is. */
+/** Indented text is preformatted. */
 function paragraphs(lines) {
   const parts = [];
   for (const line of lines) {

@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import { tsImport } from 'tsx/esm/api';
 import { bold, entry, fill, italic, prose, roff } from './roff.mjs';
 
-/** tunneld(1): what is written in tunneld.1.roff, with the commands, options and failures as the program has them. */
+/** tunneld(1): tunneld.1.roff with the commands, options and failure codes of the program. */
 export async function programPage(program, { version, date }) {
   const { FAILURES } = await tsImport('../../src/model/failure.ts', import.meta.url);
   const { SSH_FLAGS } = await tsImport('../../src/config/command-line/flags.ts', import.meta.url);
@@ -42,7 +42,7 @@ function choices({ choices }) {
   return choices.length === 0 ? '' : `: ${choices.join(', ')}`;
 }
 
-/** Commander's <needed> and [optional] words, as manual pages show them. */
+/** Commander's <required> and [optional] arguments, as manual pages write them. */
 function placeholders(usage) {
   return usage
     .split(/<([^>]+)>/)
@@ -54,7 +54,7 @@ function sentence(text) {
   return /[.!?]$/.test(text) || text === '' ? upper(text) : `${upper(text)}.`;
 }
 
-/** Not where the first word is a name, such as SHA256:... or [user@]host. */
+/** Capitalizes a sentence, unless it begins with a name such as SHA256:... or [user@]host. */
 function upper(text) {
   return /^[a-z]+[ ,;]/.test(text) ? text[0].toUpperCase() + text.slice(1) : text;
 }

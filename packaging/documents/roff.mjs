@@ -1,12 +1,12 @@
-/** A template with each line `@NAME@` replaced by what `parts` has under that name, and what is inside a line too. */
+/** A template with each `@NAME@` replaced by the part of that name. */
 export function fill(template, parts) {
   return template.replaceAll(/@([A-Z-]+)@/g, (_, name) => {
-    if (parts[name] === undefined) throw new Error(`a template of the manual wants ${name}`);
+    if (parts[name] === undefined) throw new Error(`a template of the manual has the unknown part ${name}`);
     return parts[name];
   });
 }
 
-/** Text as it is to be read. What a typesetter would make nicer (quotes, hyphens) stays what can be typed and copied. */
+/** Escapes text for roff. Quotes and hyphens stay as typed, so that they can be copied. */
 export function roff(text) {
   return text
     .replaceAll('\\', '\\e')
@@ -18,7 +18,7 @@ export function roff(text) {
     .replaceAll(/[^\0-\x7f]/gu, (character) => `\\[u${character.codePointAt(0).toString(16).toUpperCase()}]`);
 }
 
-/** Sentences, in which `code` is bold, as one paragraph: a line for each sentence, and none too long for the checkers. */
+/** A paragraph in which `code` is bold: one line for each sentence, wrapped for the checkers of manual pages. */
 export function prose(text) {
   const marked = text
     .trim()
@@ -29,7 +29,7 @@ export function prose(text) {
   return lines.map((line) => noRequest(line.trim())).join('\n');
 }
 
-/** A line of text that begins like a request would be taken for one. */
+/** Protects a line of text that begins like a request. */
 function noRequest(line) {
   return line.replace(/^(?=[.'])/, '\\&');
 }
@@ -42,12 +42,12 @@ export function italic(text) {
   return `\\fI${roff(text)}\\fR`;
 }
 
-/** Lines that stay as they are. */
+/** Preformatted lines. */
 export function verbatim(lines) {
   return ['.RS 4', '.EX', ...lines.map((line) => noRequest(roff(line))), '.EE', '.RE'];
 }
 
-/** An entry of a list: what it is about, each on a line of its own, and what is to be said. */
+/** An entry of a list: its terms, each on a line of its own, and its text. */
 export function entry(tags, text) {
   return ['.TP', tags.join('\n.TQ\n'), text === '' ? '\\&' : text];
 }
