@@ -98,6 +98,7 @@ test('the status document has the keys that scripts rely on', () => {
     version: '1.2.3',
     pid: 7,
     config: '/etc/c.yaml',
+    ...COST,
     startedAt: STARTED,
     configuration: QUIET,
     problems: [],
@@ -110,6 +111,7 @@ test('the status document has the keys that scripts rely on', () => {
     now: '2026-01-01T00:00:00.000Z',
     version: '1.2.3',
     pid: 7,
+    process: { cpuSeconds: 1.5, residentBytes: 4096, openFileDescriptors: 9 },
     startedAt: '2026-01-01T00:00:00.000Z',
     health: 'degraded',
     config: '/etc/c.yaml',
@@ -121,6 +123,10 @@ test('the status document has the keys that scripts rely on', () => {
         since: '2026-01-01T00:00:00.000Z',
         server: 'limited@server:2222',
         attempts: 3,
+        totalAttempts: 0,
+        logins: 0,
+        keyExchanges: {},
+        outages: {},
         retryAt: '2026-01-01T00:00:05.000Z',
         failure: { code: 'connect-refused', message: 'm', hint: 'h', at: '2026-01-01T00:00:00.000Z' },
         forwards: [
@@ -163,10 +169,24 @@ test('the summary names what is not up', () => {
   assert.equal(summaryLine([up], QUIET, ['no socket']), '1 of 1 tunnel up; no socket');
 });
 
+/** What the daemon costs, and no outages. */
+const COST = {
+  process: { cpuSeconds: 1.5, residentBytes: 4096, openFileDescriptors: 9 },
+  outagesOf: () => ({ totals: {}, last: null }),
+};
+
 test('the status document tells how the configuration stands with its file', () => {
   const trial = { candidate: 'x', until: STARTED, waitingFor: ['a'] };
   const configuration = { ...BROKEN, trial };
-  const facts = { version: '1', pid: 7, config: '/c', startedAt: STARTED, configuration, problems: ['no socket'] };
+  const facts = {
+    ...COST,
+    version: '1',
+    pid: 7,
+    config: '/c',
+    startedAt: STARTED,
+    configuration,
+    problems: ['no socket'],
+  };
   const { configProblem, trial: shown, health, problems } = statusDocument(facts, [], { now: STARTED, wall: STARTED });
   const at = '2026-01-01T00:00:00.000Z';
   assert.deepEqual(
@@ -187,7 +207,7 @@ test('a clock that is set changes no duration and no health', () => {
   });
   const trial = { candidate: 'x', until: now + 240_000, waitingFor: [] };
   const configuration = { problem: { message: 'm', at: now - 120_000 }, trial };
-  const facts = { version: '1', pid: 7, config: '/c', startedAt: since - 90_000, configuration, problems: [] };
+  const facts = { ...COST, version: '1', pid: 7, config: '/c', startedAt: since - 90_000, configuration, problems: [] };
   const texts = [0, years].map((wall) => {
     const document = statusDocument(facts, [up, down], { now, wall });
     assert.deepEqual([document.health, document.tunnels[1]?.health], ['degraded', 'ok']);

@@ -16,6 +16,7 @@ const ALLOWED: Readonly<Record<string, string>> = {
   'writer.ts': 'the same',
   'time.ts': 'shows a time of a document',
   'history-text.ts': 'the same',
+  'on-change.ts': 'since when, for people',
   'serve.ts': 'the day of an eviction',
   'local-needs.ts': 'the age of files',
   'format.ts': 'the times of the log',

@@ -1,4 +1,5 @@
-import { DEFAULT_PING } from '../model/config.ts';
+import { DEFAULT_PING, UNOBSERVED } from '../model/config.ts';
+import type { Kind, ValueOf } from '../model/options.ts';
 import { dirname } from 'node:path';
 import type { Config } from '../model/config.ts';
 import { readDocument, type SourceDocument } from './document.ts';
@@ -9,6 +10,7 @@ import type { Findings } from './input/findings.ts';
 import { defaultControlSocket, defaultLogFile, defaultStateDirectory } from './input/paths.ts';
 import { ConfigError, formatProblem } from './input/problem.ts';
 import { type ConfigProblem } from '../model/config.ts';
+import type { SECTIONS } from './schema/file-options.ts';
 import { fileSchema, tunnelSchema } from './schema/schema.ts';
 import { unknownKey } from './schema/suggest.ts';
 import { readDefaults, readTunnels } from './tunnels.ts';
@@ -63,9 +65,27 @@ async function readConfig(
     network: { ping: top.network?.ping ?? DEFAULT_PING },
     log: { level: top.log?.level ?? 'info', file: top.log?.file ?? defaultLogFile(env) },
     control: { socket: top.control?.socket ?? defaultControlSocket(env) },
+    ...observersOf(top),
     stateDirectory: top.stateDirectory ?? defaultStateDirectory(env),
   };
 }
+
+function observersOf({ metrics, heartbeat, onChange }: ObserverKeys): typeof UNOBSERVED {
+  return {
+    metrics: { listen: metrics?.listen ?? null, tokenFile: metrics?.tokenFile ?? null },
+    heartbeat: { url: heartbeat?.url ?? null, everyMs: heartbeat?.every ?? UNOBSERVED.heartbeat.everyMs },
+    onChange: { command: onChange?.command ?? null, afterMs: onChange?.after ?? UNOBSERVED.onChange.afterMs },
+  };
+}
+
+type ObserverKeys = {
+  readonly [Name in keyof typeof UNOBSERVED]?:
+    | {
+        readonly [Key in keyof (typeof SECTIONS)[Name]]?:
+          ValueOf<(typeof SECTIONS)[Name][Key] extends { kind: infer K extends Kind } ? K : never> | undefined;
+      }
+    | undefined;
+};
 
 function hasKeys({ value }: SourceDocument, report: Report): boolean {
   if (value === null) report([], 'is empty: it needs at least one tunnel under tunnels');

@@ -20,12 +20,22 @@ export function printConfig({ tunnels, log }: Config, env: ConfigEnvironment): s
 
 /** The same with all other sections, so that it means the same for every user. */
 export function printWhole(config: Config, env: ConfigEnvironment): string {
-  const { network, log, control, stateDirectory } = config;
+  const { network, log, control, metrics, heartbeat, onChange, stateDirectory } = config;
   const document = {
     tunnels: Object.fromEntries(config.tunnels.map((tunnel) => [tunnel.name, tunnelKeys(tunnel, env)])),
     network: { ping: network.ping },
     log: { level: log.level, ...(log.file === null ? {} : { file: escapeTokens(log.file) }) },
     control: { socket: escapeTokens(control.socket) },
+    ...(metrics.listen === null
+      ? {}
+      : {
+          metrics: {
+            listen: escapeTokens(formatEndpoint(metrics.listen)),
+            ...(metrics.tokenFile === null ? {} : { tokenFile: escapeTokens(metrics.tokenFile) }),
+          },
+        }),
+    ...(heartbeat.url === null ? {} : { heartbeat: { url: heartbeat.url, every: heartbeat.everyMs / 1000 } }),
+    ...(onChange.command === null ? {} : { onChange: { command: onChange.command, after: onChange.afterMs / 1000 } }),
     stateDirectory: escapeTokens(stateDirectory),
   };
   return stringify(document, { lineWidth: 0 });

@@ -1,4 +1,5 @@
 import type { Request, RequestOf } from '../control/protocol.ts';
+import { processFigures } from '../host/process-figures.ts';
 import { errorText } from '../lib/text.ts';
 import { RequestError } from '../control/server.ts';
 import { VERSION } from '../lib/version.ts';
@@ -57,7 +58,7 @@ async function handle(request: Request, deps: HandlersDeps): Promise<unknown> {
   const { supervisor, configuration, retries } = deps;
   switch (request.command) {
     case 'status':
-      return status(deps);
+      return currentStatus(deps);
     case 'history':
       return await history(request, deps);
     case 'logs':
@@ -82,7 +83,16 @@ async function handle(request: Request, deps: HandlersDeps): Promise<unknown> {
   }
 }
 
-function status({ clock, pid, startedAt, problems, supervisor, configuration }: HandlersDeps): StatusDocument {
+/** What is known of the daemon and its tunnels at this moment. */
+export function currentStatus({
+  clock,
+  pid,
+  startedAt,
+  problems,
+  supervisor,
+  history,
+  configuration,
+}: HandlersDeps): StatusDocument {
   return statusDocument(
     {
       version: VERSION,
@@ -91,6 +101,8 @@ function status({ clock, pid, startedAt, problems, supervisor, configuration }: 
       configuration: configuration.state(),
       problems: problems.list(),
       startedAt,
+      process: processFigures(),
+      outagesOf: (tunnel) => history.outagesOf(tunnel),
     },
     supervisor.tunnels(),
     { now: clock.now(), wall: clock.wall() },

@@ -1,5 +1,6 @@
 import { feedWatchdog } from './watchdog.ts';
-import { createHandlers } from './control-handlers.ts';
+import { createHandlers, currentStatus } from './control-handlers.ts';
+import { createObservers } from './observers.ts';
 import { openDevice } from './this-device.ts';
 import { join } from 'node:path';
 import type { Config } from '../model/config.ts';
@@ -80,7 +81,12 @@ export async function startDaemon(first: Config, deps: DaemonDeps): Promise<Daem
     onProblem: (message) => problems.report('the control socket', message),
   });
   supervisor.subscribe(publishStatus);
-  supervisor.subscribe(() => history.observe(supervisor.tunnels()));
+  const observers = createObservers({ clock, log, problems, config: first.file, status: () => currentStatus(parts) });
+  supervisor.subscribe(() => {
+    const tunnels = supervisor.tunnels();
+    history.observe(tunnels);
+    observers.observe(configuration.current(), tunnels);
+  });
   problems.subscribe(publishStatus);
   log.info({ version: VERSION, pid: deps.pid, config: first.file }, 'tunneld started');
   await configuration.start();
@@ -110,7 +116,7 @@ export async function startDaemon(first: Config, deps: DaemonDeps): Promise<Daem
       configuration.stop();
       // First: that the tunnels end is no outage of theirs.
       const recorded = history.stop();
-      await Promise.all([supervisor.stop(), control.close(), recorded]);
+      await Promise.all([supervisor.stop(), control.close(), recorded, observers.stop()]);
       await Promise.all([device.written(), deps.keeper.written()]);
     },
   };

@@ -5,7 +5,7 @@ import type { RunningTunnel } from '../supervisor/supervisor.ts';
 import { gapsOf, type Gap } from './gap.ts';
 import type { Machine } from './machine.ts';
 import type { HistoryFile } from './history-file.ts';
-import type { HistoryRecord } from './outage.ts';
+import type { HistoryRecord, OutageCause } from './outage.ts';
 import { pastOf, type Past } from './summary.ts';
 import { track, type Down, type Seen, type Tracked } from './tracker.ts';
 import { createWriter, type ToWall, type Writer } from './writer.ts';
@@ -14,11 +14,21 @@ import { createWriter, type ToWall, type Writer } from './writer.ts';
 export interface History {
   /** To be called after each change of a tunnel, and after each change of the configuration. */
   observe(tunnels: readonly RunningTunnel[]): void;
+  /** The outages of a tunnel that ended since the daemon started; times are those of Clock.now. */
+  outagesOf(tunnel: string): OutageFacts;
   /** Of every tunnel that is known, also of those that are not configured any more. Never rejects. */
   pasts(): Promise<ReadonlyMap<string, Past>>;
   /** The daemon ends in good order: what is known is written. Never rejects. */
   stop(): Promise<void>;
 }
+
+/** What is remembered of the outages of one tunnel that are over. */
+interface OutageFacts {
+  readonly totals: Readonly<Record<string, { readonly count: number; readonly seconds: number }>>;
+  readonly last: { readonly cause: OutageCause; readonly durationMs: number; readonly to: number } | null;
+}
+
+const NONE: OutageFacts = { totals: {}, last: null };
 
 export interface HistoryDeps {
   readonly file: HistoryFile;
@@ -35,12 +45,14 @@ export async function openHistory(deps: HistoryDeps): Promise<History> {
     tracked: new Map(),
     gaps: gapsOf(records, { startedAt: machine.sinceBoot(), bootId: machine.bootId, lastAlive: machine.lastAlive }),
     recorded: new Set(),
+    ended: new Map(),
     slept: null,
     look: { elapsed: machine.sinceBoot(), monotonic: clock.now() },
     cancel: null,
   };
   return {
     observe: (tunnels) => observe(watch, tunnels),
+    outagesOf: (tunnel) => watch.ended.get(tunnel) ?? NONE,
     pasts: async () => pastOf([...(await file.read()), ...watch.writer.waiting(), ...openRecords(watch)], clock.wall()),
     stop: async () => {
       watch.cancel?.();
@@ -59,6 +71,8 @@ interface Watch {
   readonly gaps: Map<string, Gap>;
   /** Tunnels whose outage is in the file while it goes on. */
   readonly recorded: Set<string>;
+  /** What ended since the daemon started, by tunnel. */
+  readonly ended: Map<string, OutageFacts>;
   slept: { readonly from: number; readonly ms: number; readonly until: number } | null;
   /** The last look, on the clock that counts while the machine sleeps, and on the one that does not. */
   look: { readonly elapsed: number; readonly monotonic: number };
@@ -84,6 +98,7 @@ function observe(watch: Watch, tunnels: readonly RunningTunnel[]): void {
   for (const [name, last] of tracked) {
     if (names.has(name)) continue;
     tracked.delete(name);
+    watch.ended.delete(name);
     if (last.type === 'down') recordOutage(watch, name, { ...last, to: now }, 'removed');
     if (last.type !== 'fresh') writer.put((toWall) => ({ type: 'end', tunnel: name, at: toWall(now), boot }));
   }
@@ -152,6 +167,7 @@ function recordOutage(
   gaps.delete(tunnel);
   recorded.delete(tunnel);
   const { to } = over;
+  countEnded(watch, tunnel, openOf(tunnel, over, gap, writer.toWall), to);
   const { bootId: boot } = deps.machine;
   writer.put((toWall, sure) => ({
     type: 'outage',
@@ -161,6 +177,17 @@ function recordOutage(
     ...(sure ? {} : { clock: 'unsure' }),
     boot,
   }));
+}
+
+function countEnded({ ended, writer, deps }: Watch, tunnel: string, { cause, from }: OpenFacts, to: number): void {
+  const { totals } = ended.get(tunnel) ?? NONE;
+  const durationMs = Math.max(0, writer.toWall(to) - from);
+  const { count, seconds } = totals[cause] ?? { count: 0, seconds: 0 };
+  const { clock, machine } = deps;
+  ended.set(tunnel, {
+    totals: { ...totals, [cause]: { count: count + 1, seconds: seconds + durationMs / 1000 } },
+    last: { cause, durationMs, to: clock.now() - (machine.sinceBoot() - to) },
+  });
 }
 
 function recordDown(watch: Watch, tunnel: string, down: Down): void {

@@ -1,3 +1,4 @@
+import type { Endpoint } from './endpoint.ts';
 import type { TunnelSpec } from './spec.ts';
 
 /** A complete and checked configuration, with nothing left to default. */
@@ -10,6 +11,9 @@ export interface Config {
   readonly network: { readonly ping: readonly string[] };
   readonly log: { readonly level: LogLevel; readonly file: string | null };
   readonly control: { readonly socket: string };
+  readonly metrics: MetricsConfig;
+  readonly heartbeat: HeartbeatConfig;
+  readonly onChange: OnChangeConfig;
   readonly stateDirectory: string;
   /** Worth a line in the log although nothing is wrong. */
   readonly notes: readonly string[];
@@ -18,6 +22,31 @@ export interface Config {
   /** Tunnels that cannot all be up, also among the warnings: the daemon runs with them, and `check` refuses them. */
   readonly conflicts: readonly ConfigProblem[];
 }
+
+/** Where metrics, health and the page are served; null for nowhere. */
+export interface MetricsConfig {
+  readonly listen: Endpoint | null;
+  readonly tokenFile: string | null;
+}
+
+/** What is fetched while all is well; null for nothing. */
+export interface HeartbeatConfig {
+  readonly url: string | null;
+  readonly everyMs: number;
+}
+
+/** What runs when a change has lasted; null for nothing. */
+export interface OnChangeConfig {
+  readonly command: readonly string[] | null;
+  readonly afterMs: number;
+}
+
+/** None of that. */
+export const UNOBSERVED: Pick<Config, 'metrics' | 'heartbeat' | 'onChange'> = {
+  metrics: { listen: null, tokenFile: null },
+  heartbeat: { url: null, everyMs: 60_000 },
+  onChange: { command: null, afterMs: 60_000 },
+};
 
 export const LOG_LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'fatal'] as const;
 

@@ -1,4 +1,5 @@
 import { posix } from 'node:path';
+import type { Endpoint } from './endpoint.ts';
 
 /** The letters of the ssh_config(5) tokens that stand for a part of a connection. */
 export const CONNECTION = 'CdhijkLlnpru';
@@ -455,12 +456,14 @@ type PlainKind =
 export interface FieldValues {
   readonly address: string;
   readonly agent: string | null;
+  readonly arguments: readonly string[];
   readonly algorithms: readonly string[];
   readonly 'channel-timeouts': readonly ChannelTimeout[];
   readonly 'connect-limit': ConnectLimit | null;
   readonly destinations: readonly string[] | null;
   readonly duration: number;
   readonly host: string;
+  readonly 'http-listener': Endpoint;
   readonly integer: number;
   readonly 'key-algorithms': readonly string[];
   readonly mask: number;
@@ -471,6 +474,7 @@ export interface FieldValues {
   readonly reconnect: { readonly minMs: number; readonly maxMs: number };
   readonly 'rekey-limit': RekeyLimit | null;
   readonly 'spaced-paths': readonly string[];
+  readonly url: string;
   readonly word: string;
   readonly 'yes-no': boolean;
 }

@@ -19,6 +19,17 @@ import type { FailureCode, TunnelFailure } from './failure.ts';
  */
 export type Phase = PhaseAndRetry['phase'];
 
+export const PHASES = [
+  'waiting-for-network',
+  'connecting',
+  'authenticating',
+  'forwarding',
+  'up',
+  'waiting',
+  'blocked',
+  'stopped',
+] as const satisfies readonly Phase[];
+
 /** Only a waiting or blocked tunnel has a time of its next attempt. */
 type PhaseAndRetry =
   | { readonly phase: 'waiting' | 'blocked'; readonly retryAt: number }
@@ -44,11 +55,22 @@ interface TunnelFacts {
   readonly login: string | null;
   /** The tunnel that opened the connection, where this one shares it. */
   readonly carrier: string | null;
+  /** Of the live connection, or null. */
+  readonly algorithms: { readonly keyExchange: string; readonly hostKey: string } | null;
+  /** For as long as the tunnel is configured as it is. */
+  readonly totals: Totals;
   /** The last failure, even when it has been overcome since. */
   readonly failure: FailureReport | null;
   /** When it was last up, or null: health tolerates a short outage. */
   readonly lastUp: number | null;
   readonly forwards: readonly ForwardState[];
+}
+
+export interface Totals {
+  readonly attempts: number;
+  readonly logins: number;
+  /** Logins by the key exchange that was agreed on. */
+  readonly keyExchanges: Readonly<Record<string, number>>;
 }
 
 export interface FailureReport {
@@ -102,6 +124,8 @@ export function initialState(spec: TunnelSpec, now: number): TunnelState {
     sourcePort: null,
     login: null,
     carrier: null,
+    algorithms: null,
+    totals: { attempts: 0, logins: 0, keyExchanges: {} },
     failure: null,
     lastUp: null,
     forwards: spec.forwards.map((forward) => ({

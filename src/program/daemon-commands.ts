@@ -40,11 +40,15 @@ function addStatus(program: Command, { run, config }: Definitions): void {
     .description('show the state of every tunnel, or of one')
     .argument('[name]', 'a tunnel')
     .option('--json', 'print one JSON document')
+    .option('--prometheus', 'print metrics for the textfile collector of node_exporter')
+    .option('--check', 'print one line and exit as a plugin of Nagios does')
     .option('--watch', 'print it every second until Ctrl-C')
     .action(
-      run(async (name: string | null, options: StatusOptions) =>
-        (await import('../commands/status.ts')).status(config(), name, options),
-      ),
+      run(async (name: string | null, options: StatusOptions & { prometheus: boolean; check: boolean }) => {
+        if (options.check) return await (await import('../commands/status-check.ts')).checkStatus(config(), name);
+        if (options.prometheus) return await (await import('../commands/status-metrics.ts')).printMetrics(config());
+        return await (await import('../commands/status.ts')).status(config(), name, options);
+      }),
     );
 }
 

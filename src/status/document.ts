@@ -22,9 +22,17 @@ export interface StatusDocument {
   readonly configProblem?: { readonly message: string; readonly at: string };
   /** The running configuration ends at that time unless it is confirmed; these tunnels are not up yet. */
   readonly trial?: { readonly candidate: string; readonly until: string; readonly waitingFor: readonly string[] };
+  readonly process?: ProcessFigures;
   /** What the daemon has to do without, as sentences: its state files, its log, its socket. */
   readonly problems?: readonly string[];
   readonly tunnels: readonly TunnelStatus[];
+}
+
+/** What the daemon costs. */
+interface ProcessFigures {
+  readonly cpuSeconds: number;
+  readonly residentBytes: number;
+  readonly openFileDescriptors: number;
 }
 
 export interface TunnelStatus {
@@ -45,11 +53,34 @@ export interface TunnelStatus {
   readonly login?: string;
   /** The tunnel whose connection carries this one as well, because one of its own would have had to wait for its turn. */
   readonly carrier?: string;
+  /** Of the live connection. */
+  readonly keyExchange?: string;
+  readonly hostKeyAlgorithm?: string;
+  /** Since the daemon has had the tunnel as it is configured. */
+  readonly totalAttempts?: number;
+  readonly logins?: number;
+  /** Logins by the key exchange that was agreed on. */
+  readonly keyExchanges?: Readonly<Record<string, number>>;
+  /** Outages that are over, by their cause, since the daemon started. */
+  readonly outages?: Readonly<Record<string, OutageTotal>>;
+  /** The last outage that is over. */
+  readonly lastOutage?: LastOutage;
   /** The last failure, also when it has been overcome since. */
   readonly failure?: FailureStatus;
   readonly forwards: readonly ForwardStatus[];
   /** The predecessors of this tunnel, which run until it is up. */
   readonly previous?: readonly PreviousTunnel[];
+}
+
+interface OutageTotal {
+  readonly count: number;
+  readonly seconds: number;
+}
+
+interface LastOutage {
+  readonly cause: string;
+  readonly to: string;
+  readonly durationMs: number;
 }
 
 export interface PreviousTunnel {
@@ -92,6 +123,9 @@ export interface ForwardStatus {
 }
 
 export interface DaemonFacts {
+  readonly process: ProcessFigures;
+  /** What is kept of the outages of a tunnel since the daemon started. Times are those of the monotonic clock, in milliseconds. */
+  outagesOf(tunnel: string): OutageFacts;
   readonly version: string;
   readonly pid: number;
   readonly config: string;
@@ -99,6 +133,11 @@ export interface DaemonFacts {
   readonly problems: readonly string[];
   /** Of the monotonic clock, in milliseconds. */
   readonly startedAt: number;
+}
+
+interface OutageFacts {
+  readonly totals: Readonly<Record<string, OutageTotal>>;
+  readonly last: { readonly cause: string; readonly to: number; readonly durationMs: number } | null;
 }
 
 /** One moment on both clocks. */
@@ -119,8 +158,9 @@ export function statusDocument(facts: DaemonFacts, tunnels: readonly RunningTunn
     config: facts.config,
     ...(problem === null ? {} : { configProblem: { ...problem, at: iso(problem.at) } }),
     ...(trial === null ? {} : { trial: { ...trial, until: iso(trial.until) } }),
+    process: facts.process,
     ...(facts.problems.length === 0 ? {} : { problems: facts.problems }),
-    tunnels: tunnels.map((tunnel) => tunnelStatus(tunnel, moment.now, iso)),
+    tunnels: tunnels.map((tunnel) => tunnelStatus(tunnel, facts, moment.now, iso)),
   };
 }
 
@@ -142,8 +182,9 @@ export function summaryLine(
 /** A time of the monotonic clock as wall-clock time. */
 type Iso = (time: number) => string;
 
-function tunnelStatus(tunnel: RunningTunnel, now: number, iso: Iso): TunnelStatus {
+function tunnelStatus(tunnel: RunningTunnel, facts: DaemonFacts, now: number, iso: Iso): TunnelStatus {
   const { spec, state, previous } = tunnel;
+  const { totals, last } = facts.outagesOf(spec.name);
   return {
     name: spec.name,
     phase: state.phase,
@@ -158,6 +199,14 @@ function tunnelStatus(tunnel: RunningTunnel, now: number, iso: Iso): TunnelStatu
     ...(state.sourcePort === null ? {} : { sourcePort: state.sourcePort }),
     ...(state.login === null ? {} : { login: state.login }),
     ...(state.carrier === null ? {} : { carrier: state.carrier }),
+    ...(state.algorithms === null
+      ? {}
+      : { keyExchange: state.algorithms.keyExchange, hostKeyAlgorithm: state.algorithms.hostKey }),
+    totalAttempts: state.totals.attempts,
+    logins: state.totals.logins,
+    keyExchanges: state.totals.keyExchanges,
+    outages: totals,
+    ...(last === null ? {} : { lastOutage: { ...last, to: iso(last.to) } }),
     ...(state.failure === null ? {} : { failure: failureStatus(state.failure, iso) }),
     forwards: state.forwards.map((forward) => ({
       kind: forward.spec.kind,

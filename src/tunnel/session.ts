@@ -75,7 +75,8 @@ async function connectAndServe(
   );
   session.visitors = visitors;
   try {
-    store.dispatch({ type: 'logged-in', login, carrier: openedBy === spec.name ? null : openedBy });
+    const carrier = openedBy === spec.name ? null : openedBy;
+    store.dispatch({ type: 'logged-in', login, algorithms: connection.algorithms, carrier });
     return await withScope(signal, async (scope) => {
       setMaxListeners(0, scope.signal);
       scope.start(waitFor(connection.lost));

@@ -1,4 +1,5 @@
 import type { Clock } from '../lib/async/clock.ts';
+import type { AgreedAlgorithms } from '../connection/ssh/connection.ts';
 import { hintFor, type TunnelFailure } from '../model/failure.ts';
 import type { TunnelSpec } from '../model/spec.ts';
 import {
@@ -8,6 +9,7 @@ import {
   type FailureReport,
   type ForwardState,
   type Phase,
+  type Totals,
   type TunnelState,
 } from '../model/state.ts';
 
@@ -35,7 +37,9 @@ export type TunnelEvent =
 type SessionEvent =
   | { readonly type: 'source-port'; readonly port: number }
   | { readonly type: 'authenticating' }
-  | ({ readonly type: 'logged-in' } & Pick<TunnelState, 'login' | 'carrier'>)
+  | ({ readonly type: 'logged-in' } & Pick<TunnelState, 'login' | 'carrier'> & {
+        readonly algorithms: AgreedAlgorithms;
+      })
   /** The tunnel has all its listeners; or not any more. */
   | { readonly type: 'up' | 'incomplete' }
   | { readonly type: 'watched'; readonly change: Partial<Pick<TunnelState, 'rttMs' | 'silentSince'>> }
@@ -56,7 +60,11 @@ export function reduce(
   // oxlint-disable-next-line typescript/switch-exhaustiveness-check -- the compiler sees that what is left is of the session
   switch (event.type) {
     case 'attempt':
-      return { ...(event.waits ? state : enter(state, 'connecting', now)), attempts: state.attempts + 1 };
+      return {
+        ...(event.waits ? state : enter(state, 'connecting', now)),
+        attempts: state.attempts + 1,
+        totals: { ...state.totals, attempts: state.totals.attempts + 1 },
+      };
     case 'reached':
       return enter(state, 'connecting', now);
     case 'queued':
@@ -86,7 +94,13 @@ function reduceSession(state: TunnelState, event: SessionEvent, now: number): Tu
     case 'authenticating':
       return enter(state, 'authenticating', now);
     case 'logged-in':
-      return { ...enter(state, 'forwarding', now), login: event.login, carrier: event.carrier };
+      return {
+        ...enter(state, 'forwarding', now),
+        login: event.login,
+        carrier: event.carrier,
+        algorithms: event.algorithms,
+        totals: countLogin(state.totals, event.algorithms.keyExchange),
+      };
     case 'up':
       return { ...enter(state, 'up', now), attempts: 0, lastUp: now };
     case 'incomplete':
@@ -100,6 +114,10 @@ function reduceSession(state: TunnelState, event: SessionEvent, now: number): Tu
   }
 }
 
+function countLogin({ attempts, logins, keyExchanges }: Totals, name: string): Totals {
+  return { attempts, logins: logins + 1, keyExchanges: { ...keyExchanges, [name]: (keyExchanges[name] ?? 0) + 1 } };
+}
+
 function enter(state: TunnelState, phase: Exclude<Phase, 'waiting' | 'blocked'>, now: number): TunnelState {
   return { ...leave(state, phase, now), phase, retryAt: null };
 }
@@ -110,7 +128,14 @@ function leave(state: TunnelState, next: Phase, now: number): TunnelState {
   return { ...state, since: now, lastUp: state.phase === 'up' ? now : state.lastUp };
 }
 
-const NO_SESSION = { sourcePort: null, login: null, carrier: null, rttMs: null, silentSince: null } as const;
+const NO_SESSION = {
+  sourcePort: null,
+  login: null,
+  carrier: null,
+  algorithms: null,
+  rttMs: null,
+  silentSince: null,
+} as const;
 
 /** The state of one tunnel; nothing else changes it. */
 export interface Store {

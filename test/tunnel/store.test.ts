@@ -12,10 +12,11 @@ const forward = { kind: 'remote', listen, target: listen };
 const SPEC = { name: 'home', forwards: [forward, forward] } as unknown as TunnelSpec;
 const failure = new TunnelFailure('host-key-unknown', 'm');
 
+const ALGORITHMS = { keyExchange: 'curve25519-sha256', hostKey: 'ssh-ed25519' };
 const ATTEMPT: TunnelEvent = { type: 'attempt', waits: false };
 const REACHED: TunnelEvent = { type: 'reached' };
 const AUTHENTICATING: TunnelEvent = { type: 'authenticating' };
-const LOGGED_IN: TunnelEvent = { type: 'logged-in', login: 'publickey', carrier: null };
+const LOGGED_IN: TunnelEvent = { type: 'logged-in', login: 'publickey', algorithms: ALGORITHMS, carrier: null };
 const UP: TunnelEvent = { type: 'up' };
 const OVER: TunnelEvent = { type: 'session-over' };
 const WAIT: TunnelEvent = { type: 'scheduled', phase: 'waiting', retryAt: 99, failure };

@@ -1,6 +1,6 @@
 import { adHocSocket, adHocState } from './paths.ts';
 import { parseCommandLine } from './parse.ts';
-import type { Config } from '../../model/config.ts';
+import { type Config, UNOBSERVED } from '../../model/config.ts';
 import type { ConfigEnvironment } from '../input/environment.ts';
 import { reportSharedListeners } from '../resolve/shared-listeners.ts';
 import { readMapping } from '../schema/mapping.ts';
@@ -75,6 +75,7 @@ export async function adHocConfig(argv: readonly string[], name: string, env: Co
     network: { ping: DEFAULT_PING },
     log: { level: LEVELS[Math.min(line.verbosity, 2)] ?? 'info', file: defaultLogFile(env) },
     control: { socket: adHocSocket(name, env) },
+    ...UNOBSERVED,
     stateDirectory: adHocState(name, env),
     notes: [`the name of this tunnel is ${name}: see \`tunneld status ${name}\``, ...notes],
     warnings: [...warnings],

@@ -1,4 +1,4 @@
-import { DEFAULT_PING, LOG_LEVELS } from '../../model/config.ts';
+import { DEFAULT_PING, LOG_LEVELS, UNOBSERVED } from '../../model/config.ts';
 import type { Option } from '../../model/options.ts';
 
 /** The options of the file besides tunnels, by section. */
@@ -25,6 +25,43 @@ export const SECTIONS = {
       default: null,
       unset: '/run/tunneld/control.sock for root',
       text: 'control socket of the daemon, for `tunneld status` and the other commands',
+    },
+  },
+  metrics: {
+    listen: {
+      kind: { type: 'http-listener' },
+      default: null,
+      unset: 'not served',
+      text: 'where to serve metrics, health and a page: an address and port, or the path of a Unix socket',
+    },
+    tokenFile: {
+      kind: { type: 'path' },
+      default: null,
+      text: 'file with the token that clients need, made where it is missing; needed where others than this device can connect',
+    },
+  },
+  heartbeat: {
+    url: {
+      kind: { type: 'url' },
+      default: null,
+      text: 'URL to fetch again and again while every tunnel is up and verified',
+    },
+    every: {
+      kind: { type: 'duration', min: 10 },
+      default: UNOBSERVED.heartbeat.everyMs,
+      text: 'how often to fetch it',
+    },
+  },
+  onChange: {
+    command: {
+      kind: { type: 'arguments' },
+      default: null,
+      text: 'program to run when the state of a tunnel has changed',
+    },
+    after: {
+      kind: { type: 'duration', min: 0 },
+      default: UNOBSERVED.onChange.afterMs,
+      text: 'for how long a change must have lasted',
     },
   },
 } as const satisfies Readonly<Record<string, Readonly<Record<string, Option>>>>;

@@ -111,6 +111,7 @@ const FRAGMENTS: Fragments = {
   address: () => text('^[\\da-zA-Z.:%_-]+$'),
   agent: () => TEXT,
   algorithms: (_, name) => listed(algorithmList(name as AlgorithmKey)),
+  arguments: () => oneOrMany(TEXT),
   certificates: () => ({ enum: ['none'] }),
   'channel-timeouts': () => spaced(LIMIT, anyCase('none')),
   command: () => TEXT,
@@ -120,6 +121,7 @@ const FRAGMENTS: Fragments = {
   forwards: ({ of }) => oneOrMany(of === 'dynamic' ? anyOf(number(1, 65_535), TEXT) : anyOf(FORWARD, halves(of))),
   host: () => HOST,
   hosts: () => oneOrMany(HOST),
+  'http-listener': () => anyOf({ type: 'integer', minimum: 1, maximum: 65_535 }, TEXT),
   integer: ({ min, max }) => number(min, max),
   jumps: () =>
     anyOf(text('^\\s*[^\\s,]+(?:\\s*,\\s*[^\\s,]+)*\\s*$'), hop(), {
@@ -149,6 +151,7 @@ const FRAGMENTS: Fragments = {
   socket: () => TEXT,
   'spaced-paths': () => oneOrMany(TEXT),
   strictness: ({ words }) => offered(words, { type: 'boolean' }),
+  url: () => text('^[hH][tT][tT][pP][sS]?://\\S+$'),
   verify: ({ words }) => offered(words, { enum: ['no', false] }),
   word: () => text('^[^\\s-]\\S*$'),
   words,

@@ -1,3 +1,4 @@
+import { formatEndpoint } from '../../model/endpoint.ts';
 import type { FieldValues, Kind } from '../../model/options.ts';
 import { printConnectLimit } from '../values/connect-limit.ts';
 import { escapeTokens } from '../values/path.ts';
@@ -19,6 +20,7 @@ const PRINTERS: Printers = {
   'connect-limit': printConnectLimit,
   destinations: (destinations) => (destinations?.length ? destinations : 'none'),
   duration: (ms) => ms / 1000,
+  'http-listener': formatEndpoint,
   'key-algorithms': (names) => names.join(',') || NOTHING_OF_OURS,
   mask: (bits) => bits.toString(8).padStart(4, '0'),
   methods: (names) => names.join(',') || 'none',

@@ -6,6 +6,7 @@ import { readConnectLimit } from '../values/connect-limit.ts';
 import { readDurationFrom } from '../values/duration.ts';
 import { readDynamicForward, readForward } from '../values/forward.ts';
 import { readAddress, readHost } from '../values/host.ts';
+import { readArguments, readHttpListener, readUrl } from '../values/observe.ts';
 import { paths, type ValueContext, readAgent, readPath, readSocketPath, spacedPaths } from '../values/path.ts';
 import { readProxy } from '../values/proxy.ts';
 import {
@@ -65,6 +66,7 @@ type Schemas = {
 const SCHEMAS: Schemas = {
   address: () => value(readAddress),
   agent: (context) => value(readAgent(context)),
+  arguments: () => value(readArguments),
   algorithms: (context, _, name) => value(readAlgorithms(name as AlgorithmKey, context.aes)),
   certificates: () => value(readCertificates),
   'channel-timeouts': () => value(readChannelTimeout),
@@ -77,6 +79,7 @@ const SCHEMAS: Schemas = {
     return oneOrMany(value((raw) => (of === 'dynamic' ? readDynamicForward(raw, path) : readForward(of, raw, path))));
   },
   host: () => value(readHost),
+  'http-listener': (context) => value(readHttpListener(context)),
   hosts: () => oneOrMany(value(readHost)),
   integer: (_, { min, max }) => value(readInteger(min, max)),
   jumps: (context) => jumps(() => shapeOf(SERVER_OPTIONS, context)),
@@ -94,6 +97,7 @@ const SCHEMAS: Schemas = {
   socket: (context) => value(readSocketPath(context)),
   'spaced-paths': spacedPaths,
   strictness: (_, { words }) => value((raw) => readStrictness(raw, words)),
+  url: () => value(readUrl),
   // YAML 1.2 reads `off` as text; `no` comes from users of ssh_config.
   verify: (_, { words }) => value((raw) => readOneOf(words)(raw === false || raw === 'no' ? 'off' : raw)),
   word: () => value(readWord),

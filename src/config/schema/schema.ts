@@ -1,7 +1,9 @@
 import * as z from 'zod/mini';
+import { type Endpoint, formatEndpoint } from '../../model/endpoint.ts';
 import { OPTIONS } from '../../model/options.ts';
 import type { ValueContext } from '../values/path.ts';
-import { BadValue, value } from '../values/value.ts';
+import { isOwn } from '../values/observe.ts';
+import { BadValue, transformed, value } from '../values/value.ts';
 import { FILE_OPTIONS, SECTIONS } from './file-options.ts';
 import { FORWARD_KEYS } from './keys.ts';
 import { keysOf, mapping } from './mapping.ts';
@@ -45,6 +47,20 @@ export function fileSchema(context: ValueContext) {
     network: mapping(shapeOf(SECTIONS.network, context)),
     log: mapping(shapeOf(SECTIONS.log, context)),
     control: mapping(shapeOf(SECTIONS.control, context)),
+    metrics: transformed(mapping(shapeOf(SECTIONS.metrics, context)), checkMetrics),
+    heartbeat: mapping(shapeOf(SECTIONS.heartbeat, context)),
+    onChange: mapping(shapeOf(SECTIONS.onChange, context)),
     ...shapeOf(FILE_OPTIONS, context),
   });
+}
+
+/** What everybody on the network could read is behind a token, or not there. */
+function checkMetrics<T extends { readonly listen?: Endpoint | undefined; readonly tokenFile?: string | undefined }>(
+  metrics: T,
+  context: z.core.ParsePayload,
+): T {
+  if (metrics.listen === undefined || metrics.tokenFile !== undefined || isOwn(metrics.listen)) return metrics;
+  const message = `listens on ${formatEndpoint(metrics.listen)}, where others than this device can connect, without a tokenFile: name one (it is made where it is missing), or listen on 127.0.0.1`;
+  context.issues.push({ code: 'custom', message, input: metrics });
+  return z.NEVER;
 }

@@ -8,6 +8,8 @@ export interface SshConnection {
   readonly lost: Promise<never>;
   /** The server's software as it announced it, safe to print. */
   readonly serverVersion: string;
+  /** What both sides agreed on before the login. */
+  readonly algorithms: AgreedAlgorithms;
   readonly transport: Transport;
   /** Asks the server to listen (tcpip-forward, RFC 4254 section 7.1); resolves with the port, 0 for a Unix socket. */
   listen(endpoint: Endpoint): Promise<number>;
@@ -41,6 +43,12 @@ export interface SshConnection {
   close(): Promise<void>;
   /** Ends the connection at once with a reset, so that its port is free and the server's kernel knows. */
   destroy(): void;
+}
+
+/** Names of algorithms, safe to print. */
+export interface AgreedAlgorithms {
+  readonly keyExchange: string;
+  readonly hostKey: string;
 }
 
 /**

@@ -9,7 +9,7 @@ import { trackChannels } from '../ssh/idle-ends.ts';
 import { resetSocket } from '../../net/reset-socket.ts';
 import { guardListeners } from '../../net/guard-listeners.ts';
 import type { ServerSpec } from '../../model/spec.ts';
-import type { Channel, SshConnection, Visitor } from '../ssh/connection.ts';
+import type { AgreedAlgorithms, Channel, SshConnection, Visitor } from '../ssh/connection.ts';
 import type { Transport } from '../../net/transport.ts';
 import type { SshStream } from '../../net/stream-adapter.ts';
 import { valveOf } from '../../net/valve.ts';
@@ -76,6 +76,7 @@ class Connecting {
   #stage: Stage = 'handshake';
   #hostKeyFailure: TunnelFailure | null = null;
   #serverVersion = '';
+  #algorithms: AgreedAlgorithms = { keyExchange: '', hostKey: '' };
 
   constructor(options: ConnectOptions) {
     this.#options = options;
@@ -175,6 +176,7 @@ class Connecting {
     this.#client.on('handshake', (agreed) => {
       if (this.#stage !== 'handshake') return;
       this.#stage = 'authentication';
+      this.#algorithms = { keyExchange: printable(agreed.kex), hostKey: printable(agreed.serverHostKey) };
       this.#offer.stop(this.#client);
       this.#cancelAll();
       this.#cancelTimers.push(clock.timer(authTimeoutMs, () => this.#fail(timeout('authentication', authTimeoutMs))));
@@ -248,6 +250,7 @@ class Connecting {
     return {
       lost: this.#lost.promise,
       serverVersion,
+      algorithms: this.#algorithms,
       transport,
       listen: requests.listen,
       unlisten: requests.unlisten,

@@ -1,0 +1,84 @@
+import type { ClientRequest, IncomingMessage } from 'node:http';
+import type { Clock } from '../lib/async/clock.ts';
+
+/**
+ * Fetches a URL and throws away what comes. Rejects for an answer other than 2xx, a certificate that is not trusted, a fourth redirect
+ * or one that leaves https, and where it took longer than ten seconds in all, or `signal` was aborted.
+ */
+export async function fetchOnce(
+  url: string,
+  { clock, signal }: { readonly clock: Clock; readonly signal: AbortSignal },
+): Promise<void> {
+  let running: ClientRequest | null = null;
+  let late = false;
+  const end = () => running?.destroy();
+  const cancel = clock.timer(PATIENCE_MS, () => {
+    late = true;
+    end();
+  });
+  signal.addEventListener('abort', end, { once: true });
+  try {
+    let next = new URL(url);
+    for (let redirects = 0; ; redirects += 1) {
+      signal.throwIfAborted();
+      if (redirects > MAX_REDIRECTS) throw new Error('it redirects again and again');
+      const location = await request(next, (request) => (running = request));
+      if (location === null) return;
+      next = redirected(next, location);
+    }
+  } catch (error) {
+    throw late ? new Error(`no answer within ${PATIENCE_MS / 1000} s`) : error;
+  } finally {
+    cancel();
+    signal.removeEventListener('abort', end);
+  }
+}
+
+const PATIENCE_MS = 10_000;
+const MAX_REDIRECTS = 3;
+const MAX_BODY = 64 * 1024;
+
+/** The place that it redirects to, or null for an answer. */
+async function request(url: URL, onRequest: (request: ClientRequest) => void): Promise<string | null> {
+  // Loaded for those who have a heartbeat.
+  const { get } = url.protocol === 'https:' ? await import('node:https') : await import('node:http');
+  return await new Promise((resolve, reject) => {
+    const outgoing = get(url, { agent: false, headers: { 'user-agent': 'tunneld', connection: 'close' } });
+    onRequest(outgoing);
+    outgoing.once('error', reject);
+    outgoing.once('response', (response: IncomingMessage) => {
+      const { statusCode = 0, headers } = response;
+      if (statusCode >= 300 && statusCode < 400 && headers.location !== undefined) {
+        outgoing.destroy();
+        resolve(headers.location);
+      } else if (statusCode < 200 || statusCode > 299) {
+        outgoing.destroy();
+        reject(new Error(`it answers with status ${statusCode}`));
+      } else {
+        discard(response, resolve);
+      }
+    });
+  });
+}
+
+/** An answer is an answer, also where its body is large, or is cut. */
+function discard(response: IncomingMessage, resolve: (location: null) => void): void {
+  let bytes = 0;
+  const done = () => {
+    response.destroy();
+    resolve(null);
+  };
+  response.on('data', (chunk: Buffer) => {
+    bytes += chunk.length;
+    if (bytes > MAX_BODY) done();
+  });
+  response.once('error', done);
+  response.once('close', done);
+}
+
+function redirected(from: URL, location: string): URL {
+  const to = URL.canParse(location, from.href) ? new URL(location, from.href) : null;
+  if (to === null || !['http:', 'https:'].includes(to.protocol)) throw new Error('it redirects to no web address');
+  if (from.protocol === 'https:' && to.protocol !== 'https:') throw new Error('it redirects from https to http');
+  return to;
+}

@@ -1,0 +1,80 @@
+import type { RunningTunnel } from '../supervisor/supervisor.ts';
+import type { Clock } from '../lib/async/clock.ts';
+import { registerSecret } from '../lib/secrets.ts';
+import { errorText, printable } from '../lib/text.ts';
+import type { HeartbeatConfig } from '../model/config.ts';
+import { fetchOnce } from './fetch-once.ts';
+
+/** A watcher elsewhere that notices when it hears nothing: its URL is fetched again and again while all is well, and not otherwise. */
+export interface Heartbeat {
+  configure(config: HeartbeatConfig): void;
+  /** To be called after each change of a tunnel. */
+  observe(tunnels: readonly RunningTunnel[]): void;
+  stop(): void;
+}
+
+export interface HeartbeatDeps {
+  readonly clock: Clock;
+  /** Hears why the URL was not fetched, and null when it was. */
+  readonly onProblem: (message: string | null) => void;
+  /** See fetchOnce(). */
+  readonly fetch?: typeof fetchOnce;
+}
+
+/** Its only timer runs while all is well. A fetch that goes wrong is shown, and is in nobody's way. */
+export function createHeartbeat({ clock, onProblem, fetch = fetchOnce }: HeartbeatDeps): Heartbeat {
+  let config: HeartbeatConfig = { url: null, everyMs: 0 };
+  let well = false;
+  let lastBeat = Number.NEGATIVE_INFINITY;
+  let cancel = () => {};
+  let fetching: AbortController | null = null;
+
+  const beat = (url: string) => {
+    lastBeat = clock.now();
+    // One that still waits for an answer has waited for long enough.
+    fetching?.abort();
+    fetching = new AbortController();
+    const { signal } = fetching;
+    fetch(url, { clock, signal }).then(
+      () => onProblem(null),
+      (error: unknown) => {
+        if (!signal.aborted) onProblem(`heartbeat ${new URL(url).hostname}: ${printable(errorText(error))}`);
+      },
+    );
+  };
+  const schedule = () => {
+    cancel();
+    const { url, everyMs } = config;
+    if (url === null || !well) return;
+    const dueMs = lastBeat + everyMs - clock.now();
+    if (dueMs <= 0) beat(url);
+    cancel = clock.timer(Math.max(0, lastBeat + everyMs - clock.now()), schedule);
+  };
+  return {
+    configure: (next) => {
+      if (next.url === config.url && next.everyMs === config.everyMs) return;
+      config = next;
+      lastBeat = Number.NEGATIVE_INFINITY;
+      // Whoever knows the URL can say in our place that all is well.
+      if (next.url === null) onProblem(null);
+      else registerSecret(new URL(next.url).pathname);
+      schedule();
+    },
+    observe: (tunnels) => {
+      const before = well;
+      well = tunnels.length > 0 && tunnels.every(isVerified);
+      if (well !== before) schedule();
+    },
+    stop: () => {
+      cancel();
+      config = { ...config, url: null };
+      fetching?.abort();
+    },
+  };
+}
+
+/** Up, and every remote listener was seen to lead here, unless the configuration says that nobody is to look. */
+function isVerified({ spec, state }: RunningTunnel): boolean {
+  if (state.phase !== 'up') return false;
+  return spec.verify === 'off' || state.forwards.every((f) => f.spec.kind !== 'remote' || f.verified === 'yes');
+}

@@ -1,0 +1,142 @@
+import { spawn } from 'node:child_process';
+import { createQueue } from '../lib/async/queue.ts';
+import type { Clock } from '../lib/async/clock.ts';
+import { errorText, printable } from '../lib/text.ts';
+import type { OnChangeConfig } from '../model/config.ts';
+import type { RunningTunnel } from '../supervisor/supervisor.ts';
+
+/** A program that runs when a tunnel has gone down or come up, and stayed so. */
+export interface ChangeHook {
+  configure(config: OnChangeConfig): void;
+  /** To be called after each change of a tunnel. */
+  observe(tunnels: readonly RunningTunnel[]): void;
+  stop(): void;
+}
+
+export interface ChangeHookDeps {
+  readonly clock: Clock;
+  /** Hears why the program failed, and null when it did not. */
+  readonly onProblem: (message: string | null) => void;
+  /** See runProgram(). */
+  readonly run?: typeof runProgram;
+}
+
+/** What a program is told, all of it safe to print. */
+export type ChangeFacts = Readonly<
+  Record<'TUNNELD_TUNNEL' | 'TUNNELD_STATE' | 'TUNNELD_CAUSE' | 'TUNNELD_HINT' | 'TUNNELD_SINCE', string>
+>;
+
+/** Of each tunnel: what was told last, and what waits to last. */
+interface Watched {
+  told: 'up' | 'down';
+  seen: 'up' | 'down';
+  cancel: () => void;
+}
+
+/** One program runs at a time; of several changes of one tunnel that wait for it only the last counts. */
+export function createChangeHook({ clock, onProblem, run = runProgram }: ChangeHookDeps): ChangeHook {
+  let config: OnChangeConfig = { command: null, afterMs: 0 };
+  let latest: readonly RunningTunnel[] = [];
+  const watched = new Map<string, Watched>();
+  const inTurn = createQueue();
+  const ended = new AbortController();
+
+  const announce = async (name: string, one: Watched) => {
+    const { command } = config;
+    const tunnel = latest.find(({ spec }) => spec.name === name);
+    if (command === null || tunnel === undefined || one.seen === one.told || ended.signal.aborted) return;
+    one.told = one.seen;
+    const problem = await run(command, factsOf(tunnel, one.seen, clock), { clock, signal: ended.signal });
+    onProblem(problem === null ? null : `onChange ${printable(command[0]!)}: ${problem}`);
+  };
+  return {
+    configure: (next) => {
+      config = next;
+      if (next.command === null) onProblem(null);
+    },
+    observe: (tunnels) => {
+      latest = tunnels;
+      const names = new Set(tunnels.map(({ spec }) => spec.name));
+      for (const [name, { cancel }] of watched) {
+        if (names.has(name)) continue;
+        cancel();
+        watched.delete(name);
+      }
+      if (config.command === null) return;
+      for (const { spec, state, previous } of tunnels) {
+        const isUp = state.phase === 'up' || previous.some((old) => old.state.phase === 'up');
+        // A tunnel that comes up is no news, unless it was told to be down.
+        const one = watched.get(spec.name) ?? { told: 'up', seen: 'up', cancel: () => {} };
+        watched.set(spec.name, one);
+        const seen = isUp ? 'up' : 'down';
+        if (seen === one.seen) continue;
+        one.seen = seen;
+        one.cancel();
+        one.cancel = clock.timer(config.afterMs, () => void inTurn(() => announce(spec.name, one)));
+      }
+    },
+    stop: () => {
+      ended.abort(new Error('stopped'));
+      for (const { cancel } of watched.values()) cancel();
+    },
+  };
+}
+
+function factsOf({ spec, state }: RunningTunnel, seen: 'up' | 'down', clock: Clock): ChangeFacts {
+  const { failure, since } = state;
+  const down = seen === 'down';
+  return {
+    TUNNELD_TUNNEL: spec.name,
+    TUNNELD_STATE: seen,
+    TUNNELD_CAUSE: down ? (failure?.code ?? '') : '',
+    TUNNELD_HINT: down ? printable(failure?.hint ?? '') : '',
+    TUNNELD_SINCE: new Date(clock.wall() - (clock.now() - since)).toISOString(),
+  };
+}
+
+/**
+ * Runs a program with a small environment, without input and output. The answer is what went wrong, or null. One that lasts for too long is
+ * killed with all that it has started, unless that has left its process group.
+ */
+export function runProgram(
+  command: readonly string[],
+  facts: ChangeFacts,
+  { clock, signal }: { readonly clock: Clock; readonly signal: AbortSignal },
+): Promise<string | null> {
+  const [program = '', ...args] = command;
+  return new Promise((resolve) => {
+    const child = spawn(program, args, {
+      stdio: 'ignore',
+      detached: true,
+      cwd: '/',
+      env: { PATH: process.env['PATH'] ?? '/usr/bin:/bin', ...facts },
+    });
+    let late = false;
+    const kill = () => {
+      try {
+        if (child.pid !== undefined) process.kill(-child.pid, 'SIGKILL');
+      } catch {
+        // It is gone.
+      }
+    };
+    const cancel = clock.timer(PATIENCE_MS, () => {
+      late = true;
+      kill();
+    });
+    signal.addEventListener('abort', kill, { once: true });
+    const end = (problem: string | null) => {
+      cancel();
+      signal.removeEventListener('abort', kill);
+      resolve(problem);
+    };
+    child.once('error', (error) => end(errorText(error)));
+    child.once('exit', (code, by) => {
+      // What it has left behind in its group has no business here.
+      kill();
+      if (late) end(`killed, because it ran for more than ${PATIENCE_MS / 1000} s`);
+      else end(code === 0 ? null : `it ended with ${code === null ? by : `exit code ${code}`}`);
+    });
+  });
+}
+
+const PATIENCE_MS = 30_000;

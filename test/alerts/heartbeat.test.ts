@@ -1,0 +1,150 @@
+import assert from 'node:assert/strict';
+import { createServer, type RequestListener } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { test, type TestContext } from 'node:test';
+import { fetchOnce } from '../../src/alerts/fetch-once.ts';
+import { createHeartbeat } from '../../src/alerts/heartbeat.ts';
+import { systemClock } from '../../src/lib/async/clock.ts';
+import { fakeClock } from '../support/clock.ts';
+import { runningTunnel } from '../support/running.ts';
+
+const URL_OF = 'https://hc.example/uuid';
+const VERIFIED = runningTunnel('a', { phase: 'up' }, { state: 'up', verified: 'yes' });
+const DOWN = runningTunnel('a', { phase: 'waiting', retryAt: 0 });
+
+function watcher() {
+  const clock = fakeClock();
+  const beats: number[] = [];
+  const problems: (string | null)[] = [];
+  const answers: (() => Promise<void>)[] = [];
+  const heartbeat = createHeartbeat({
+    clock,
+    onProblem: (message) => problems.push(message),
+    fetch: () => {
+      beats.push(clock.now());
+      return answers.shift()?.() ?? Promise.resolve();
+    },
+  });
+  return { clock, beats, problems, answers, heartbeat };
+}
+
+test('beats at once when all is verified, then again and again', async () => {
+  const { clock, beats, heartbeat } = watcher();
+  heartbeat.configure({ url: URL_OF, everyMs: 60_000 });
+  heartbeat.observe([DOWN]);
+  await clock.advance(100_000);
+  assert.deepEqual(beats, []);
+  heartbeat.observe([VERIFIED]);
+  await clock.advance(130_000);
+  assert.deepEqual(beats, [100_000, 160_000, 220_000]);
+});
+
+test('is silent while a tunnel is down or unverified, and has no timer then', async () => {
+  const { clock, beats, heartbeat } = watcher();
+  heartbeat.configure({ url: URL_OF, everyMs: 60_000 });
+  heartbeat.observe([VERIFIED]);
+  for (const other of [DOWN, runningTunnel('b', { phase: 'up' }, { state: 'up', verified: 'unknown' })]) {
+    heartbeat.observe([VERIFIED, other]);
+    await clock.advance(600_000);
+    assert.deepEqual([beats.length, clock.pending()], [1, 0]);
+  }
+});
+
+test('does not beat faster where a tunnel flaps', async () => {
+  const { clock, beats, heartbeat } = watcher();
+  heartbeat.configure({ url: URL_OF, everyMs: 60_000 });
+  for (let second = 0; second < 120; second++) {
+    heartbeat.observe([second % 2 === 0 ? VERIFIED : DOWN]);
+    await clock.advance(1000);
+  }
+  assert.ok(beats.length <= 3, `${beats.length}`);
+});
+
+test('counts a tunnel that nobody is to verify when it is up', async () => {
+  const { clock, beats, heartbeat } = watcher();
+  heartbeat.configure({ url: URL_OF, everyMs: 60_000 });
+  heartbeat.observe([runningTunnel('a', { phase: 'up' }, { state: 'up', verified: 'unknown' }, { verify: 'off' })]);
+  await clock.advance(0);
+  assert.equal(beats.length, 1);
+});
+
+test('shows what went wrong without the secret, and that it is over', async () => {
+  const { clock, problems, answers, heartbeat } = watcher();
+  answers.push(() => Promise.reject(new Error('it answers with status 500')));
+  heartbeat.configure({ url: URL_OF, everyMs: 60_000 });
+  heartbeat.observe([VERIFIED]);
+  await clock.advance(0);
+  assert.deepEqual(problems, ['heartbeat hc.example: it answers with status 500']);
+  await clock.advance(60_000);
+  assert.deepEqual(problems.at(-1), null);
+});
+
+test('gives a fetch up that lasts until the next one', async () => {
+  const { clock, beats, answers, heartbeat } = watcher();
+  answers.push(() => new Promise(() => {}));
+  heartbeat.configure({ url: URL_OF, everyMs: 60_000 });
+  heartbeat.observe([VERIFIED]);
+  await clock.advance(60_000);
+  assert.equal(beats.length, 2);
+  heartbeat.stop();
+  assert.equal(clock.pending(), 0);
+});
+
+async function serve(t: TestContext, listener: RequestListener): Promise<string> {
+  const server = createServer(listener);
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  t.after(() => {
+    server.closeAllConnections();
+    server.close();
+  });
+  return `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+}
+
+const fetchNow = (url: string, signal = new AbortController().signal) => fetchOnce(url, { clock: systemClock, signal });
+
+test('fetches through redirects, and discards an endless answer', async (t) => {
+  const paths: string[] = [];
+  const url = await serve(t, ({ url: path = '' }, response) => {
+    paths.push(path);
+    if (path === '/1') response.writeHead(302, { location: '/2' }).end();
+    else {
+      const timer = setInterval(() => response.write('x'.repeat(10_000)), 1);
+      response.on('close', () => clearInterval(timer));
+    }
+  });
+  await fetchNow(`${url}/1`);
+  assert.deepEqual(paths, ['/1', '/2']);
+});
+
+test('refuses what is no success', async (t) => {
+  const url = await serve(t, ({ url: path = '' }, response) => {
+    if (path === '/loop') response.writeHead(301, { location: '/loop' }).end();
+    else if (path === '/file') response.writeHead(301, { location: 'file:///etc/passwd' }).end();
+    else if (path === '/cut') response.destroy();
+    else response.writeHead(Number(path.slice(1))).end();
+  });
+  await assert.rejects(fetchNow(`${url}/loop`), /again and again/);
+  await assert.rejects(fetchNow(`${url}/file`), /no web address/);
+  await assert.rejects(fetchNow(`${url}/500`), /status 500/);
+  await assert.rejects(fetchNow(`${url}/304`), /status 304/);
+  await assert.rejects(fetchNow(`${url}/cut`), /socket hang up/);
+  await assert.rejects(fetchNow('http://127.0.0.1:1/'), /ECONNREFUSED/);
+});
+
+test('gives up a server that does not answer', async (t) => {
+  const clock = fakeClock();
+  const asked = deferred();
+  const url = await serve(t, () => asked.resolve());
+  const fetching = fetchOnce(url, { clock, signal: new AbortController().signal });
+  const ended = assert.rejects(fetching, /no answer within 10 s/);
+  await asked.promise;
+  await clock.advance(10_000);
+  await ended;
+  assert.equal(clock.pending(), 0);
+});
+
+function deferred(): { readonly promise: Promise<void>; readonly resolve: () => void } {
+  let resolve = () => {};
+  const promise = new Promise<void>((done) => (resolve = done));
+  return { promise, resolve };
+}

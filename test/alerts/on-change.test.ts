@@ -1,0 +1,166 @@
+import assert from 'node:assert/strict';
+import { chmodSync, existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { test, type TestContext } from 'node:test';
+import { createChangeHook, runProgram, type ChangeFacts } from '../../src/alerts/on-change.ts';
+import { systemClock } from '../../src/lib/async/clock.ts';
+import { fakeClock } from '../support/clock.ts';
+import { runningTunnel } from '../support/running.ts';
+import { tempDir, until } from '../support/until.ts';
+
+const UP = runningTunnel('a', { phase: 'up' });
+const DOWN = runningTunnel('a', {
+  phase: 'waiting',
+  retryAt: 0,
+  failure: { code: 'keepalive-lost', message: 'm', hint: 'look at the cable', at: 0 },
+});
+
+function hooked() {
+  const clock = fakeClock();
+  const told: string[] = [];
+  const problems: (string | null)[] = [];
+  const results: Promise<string | null>[] = [];
+  const hook = createChangeHook({
+    clock,
+    onProblem: (message) => problems.push(message),
+    run: (_, facts) => {
+      told.push(`${clock.now()} ${facts.TUNNELD_TUNNEL} ${facts.TUNNELD_STATE} ${facts.TUNNELD_CAUSE}`);
+      return results.shift() ?? Promise.resolve(null);
+    },
+  });
+  hook.configure({ command: ['/bin/alarm'], afterMs: 60_000 });
+  return { clock, told, problems, results, hook };
+}
+
+test('runs the program once a change has lasted', async () => {
+  const { clock, told, hook } = hooked();
+  hook.observe([UP]);
+  await clock.advance(100_000);
+  hook.observe([DOWN]);
+  await clock.advance(59_000);
+  hook.observe([DOWN]);
+  assert.deepEqual(told, []);
+  await clock.advance(100_000);
+  hook.observe([UP]);
+  await clock.advance(200_000);
+  assert.deepEqual(told, ['160000 a down keepalive-lost', '319000 a up ']);
+  assert.equal(clock.pending(), 0);
+});
+
+test('does not run for a blip, nor for a tunnel that comes up after the start', async () => {
+  const { clock, told, hook } = hooked();
+  hook.observe([DOWN]);
+  await clock.advance(30_000);
+  hook.observe([UP]);
+  await clock.advance(600_000);
+  hook.observe([DOWN]);
+  await clock.advance(59_999);
+  hook.observe([UP]);
+  await clock.advance(600_000);
+  assert.deepEqual(told, []);
+});
+
+test('tells only the last state where the program is slow', async () => {
+  const { clock, told, results, hook } = hooked();
+  let finish = () => {};
+  results.push(new Promise((resolve) => (finish = () => resolve(null))));
+  hook.observe([DOWN]);
+  await clock.advance(60_000);
+  for (let change = 0; change < 10; change++) {
+    hook.observe([change % 2 === 0 ? UP : DOWN]);
+    await clock.advance(60_000);
+  }
+  assert.equal(told.length, 1);
+  finish();
+  await clock.advance(0);
+  assert.equal(told.length, 1, 'the tunnel is as it was told');
+});
+
+test('forgets a tunnel that is removed', async () => {
+  const { clock, told, hook } = hooked();
+  hook.observe([DOWN]);
+  hook.observe([]);
+  await clock.advance(600_000);
+  assert.deepEqual([told, clock.pending()], [[], 0]);
+});
+
+test('shows what went wrong, and that it is over', async () => {
+  const { clock, problems, results, hook } = hooked();
+  results.push(Promise.resolve('it ended with exit code 3'));
+  hook.observe([DOWN]);
+  await clock.advance(60_000);
+  assert.deepEqual(problems, ['onChange /bin/alarm: it ended with exit code 3']);
+  hook.observe([UP]);
+  await clock.advance(60_000);
+  assert.equal(problems.at(-1), null);
+});
+
+const FACTS: ChangeFacts = {
+  TUNNELD_TUNNEL: 'a',
+  TUNNELD_STATE: 'down',
+  TUNNELD_CAUSE: 'keepalive-lost',
+  TUNNELD_HINT: 'look; $(reboot)',
+  TUNNELD_SINCE: '2026-01-01T00:00:00.000Z',
+};
+
+async function script(t: TestContext, text: string) {
+  const path = join(await tempDir(t), 'hook');
+  writeFileSync(path, `#!/bin/sh\n${text}\n`);
+  chmodSync(path, 0o755);
+  return path;
+}
+
+const run = (command: readonly string[], signal = new AbortController().signal, clock = systemClock) =>
+  runProgram(command, FACTS, { clock, signal });
+
+test('a program gets arguments as they are, and a bounded environment', async (t) => {
+  process.env['TUNNELD_TEST_SECRET'] = 'hunter2';
+  t.after(() => delete process.env['TUNNELD_TEST_SECRET']);
+  const path = await script(t, 'env > "$0.env"; printf "%s|" "$@" > "$0.args"');
+  assert.equal(await run([path, 'two words', '$HOME', '*']), null);
+  assert.equal(readFileSync(`${path}.args`, 'utf8'), 'two words|$HOME|*|');
+  const environment = readFileSync(`${path}.env`, 'utf8');
+  assert.match(environment, /^TUNNELD_HINT=look; \$\(reboot\)$/m);
+  assert.doesNotMatch(environment, /hunter2/);
+  const names = environment
+    .trim()
+    .split('\n')
+    .map((line) => line.split('=')[0]!);
+  assert.deepEqual(
+    names.filter((name) => !['PWD', 'SHLVL', '_', 'OLDPWD', 'PATH'].includes(name)).toSorted(),
+    Object.keys(FACTS).toSorted(),
+  );
+});
+
+test('a program that fails, is missing or prints without end is said, and harms nobody', async (t) => {
+  assert.equal(await run([await script(t, 'exit 3')]), 'it ended with exit code 3');
+  assert.match((await run(['/nonexistent/alarm'])) ?? '', /ENOENT/);
+  assert.equal(await run([await script(t, 'head -c 100000000 /dev/zero; head -c 100000000 /dev/zero >&2')]), null);
+});
+
+test('a program that hangs is killed with what it has started', async (t) => {
+  const clock = fakeClock();
+  const path = await script(t, 'sleep 600 & echo $! > "$0.pid"; wait');
+  const ended = run([path], undefined, clock);
+  await until(() => existsSync(`${path}.pid`) && readFileSync(`${path}.pid`, 'utf8').endsWith('\n'), {
+    what: 'its child',
+  });
+  await clock.advance(30_000);
+  assert.equal(await ended, 'killed, because it ran for more than 30 s');
+  await until(() => !isAlive(Number(readFileSync(`${path}.pid`, 'utf8'))), { what: 'the child to be gone' });
+});
+
+test('a program that forks and ends leaves nothing behind', async (t) => {
+  const path = await script(t, 'sleep 600 & echo $! > "$0.pid"');
+  assert.equal(await run([path]), null);
+  await until(() => !isAlive(Number(readFileSync(`${path}.pid`, 'utf8'))), { what: 'the child to be gone' });
+});
+
+/** One that has ended and is not waited for yet is gone as well. */
+function isAlive(pid: number): boolean {
+  try {
+    return !/^\d+ \(.*\) Z/.test(readFileSync(`/proc/${pid}/stat`, 'utf8'));
+  } catch {
+    return false;
+  }
+}

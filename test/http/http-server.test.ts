@@ -1,0 +1,237 @@
+import assert from 'node:assert/strict';
+import { existsSync, statSync, writeFileSync } from 'node:fs';
+import { request, type IncomingHttpHeaders } from 'node:http';
+import { connect, createServer, type AddressInfo, type Socket } from 'node:net';
+import { join } from 'node:path';
+import { test, type TestContext } from 'node:test';
+import { openHttpServer, type HttpHandler } from '../../src/http/http-server.ts';
+import { createRoutes } from '../../src/http/routes.ts';
+import { createWeb } from '../../src/http/web.ts';
+import { systemClock, type Clock } from '../../src/lib/async/clock.ts';
+import { statusDocument, type StatusDocument } from '../../src/status/document.ts';
+import { fakeClock } from '../support/clock.ts';
+import { runningTunnel } from '../support/running.ts';
+import { freePort, tempDir, until } from '../support/until.ts';
+
+const UP = runningTunnel('up', { phase: 'up', rttMs: 12.5 }, { state: 'up', verified: 'yes' });
+const DOWN = runningTunnel('down', {
+  phase: 'waiting',
+  retryAt: 0,
+  failure: { code: 'connect-refused', message: 'nothing listens\u001b[2J', hint: '', at: 0 },
+});
+
+function documentOf(...tunnels: readonly ReturnType<typeof runningTunnel>[]): StatusDocument {
+  const facts = {
+    process: { cpuSeconds: 1.5, residentBytes: 4096, openFileDescriptors: 9 },
+    outagesOf: () => ({ totals: { 'keepalive-lost': { count: 2, seconds: 8.5 } }, last: null }),
+    version: '1.2.3',
+    pid: 7,
+    config: '/c.yaml',
+    configuration: { problem: null, trial: null },
+    problems: [],
+    startedAt: 0,
+  };
+  return statusDocument(facts, tunnels, { now: 1000, wall: Date.UTC(2026, 0, 1) });
+}
+
+interface Reply {
+  readonly status: number;
+  readonly headers: IncomingHttpHeaders;
+  readonly body: string;
+}
+
+function ask(
+  port: number,
+  path: string,
+  options: { readonly method?: string; readonly headers?: Readonly<Record<string, string>> } = {},
+): Promise<Reply> {
+  return new Promise((resolve, reject) => {
+    const outgoing = request({ host: '127.0.0.1', port, path, agent: false, ...options }, (response) => {
+      let body = '';
+      response.setEncoding('utf8').on('data', (text: string) => (body += text));
+      response.on('end', () => resolve({ status: response.statusCode ?? 0, headers: response.headers, body }));
+    });
+    outgoing.on('error', reject).end();
+  });
+}
+
+async function serve(t: TestContext, status: () => StatusDocument, clock: Clock = systemClock): Promise<number> {
+  const routes = createRoutes({ policy: { socket: false, token: null }, status, onError: assert.ifError });
+  return await serveHandler(t, routes, clock);
+}
+
+async function serveHandler(t: TestContext, handler: HttpHandler, clock: Clock): Promise<number> {
+  const port = await freePort();
+  const server = await openHttpServer({ type: 'tcp', host: '127.0.0.1', port }, handler, { clock, config: '/c' });
+  t.after(() => server.close());
+  return port;
+}
+
+test('/ready is 200 where every tunnel is up, else 503 with the reasons; /live is 200', async (t) => {
+  let document = documentOf(UP);
+  const port = await serve(t, () => document);
+  const ready = await ask(port, '/ready');
+  assert.deepEqual([ready.status, JSON.parse(ready.body)], [200, { ready: true, tunnels: [] }]);
+  document = documentOf(UP, DOWN);
+  const { status, body, headers } = await ask(port, '/ready?verbose');
+  assert.equal(status, 503);
+  assert.equal(headers['cache-control'], 'no-store');
+  const { tunnels } = JSON.parse(body) as { readonly tunnels: readonly Record<string, unknown>[] };
+  assert.deepEqual(
+    tunnels.map(({ name, phase, code }) => [name, phase, code]),
+    [['down', 'waiting', 'connect-refused']],
+  );
+  assert.equal((await ask(port, '/live')).status, 200);
+  assert.equal((await ask(port, '/__proto__')).status, 404);
+  assert.equal((await ask(port, '/toString')).status, 404);
+});
+
+test('/metrics serves both formats, whichever came first', async (t) => {
+  const port = await serve(t, () => documentOf(UP, DOWN));
+  const openmetrics = { accept: 'application/openmetrics-text;version=1.0.0,text/plain;q=0.5' };
+  for (const round of [1, 2]) {
+    const plain = await ask(port, '/metrics');
+    assert.match(plain.headers['content-type'] ?? '', /^text\/plain; version=0\.0\.4/, `${round}`);
+    assert.match(plain.body, /^tunneld_tunnel_up\{tunnel="up"\} 1$/m);
+    assert.match(plain.body, /^tunneld_tunnel_up\{tunnel="down"\} 0$/m);
+    assert.match(plain.body, /^tunneld_tunnel_outages_total\{tunnel="up",cause="keepalive-lost"\} 2$/m);
+    assert.match(plain.body, /^tunneld_tunnel_rtt_seconds\{tunnel="up"\} 0\.0125$/m);
+    assert.match(plain.body, /^# TYPE tunneld_forward_received_bytes_total counter$/m);
+    assert.doesNotMatch(plain.body, /# EOF/);
+    const open = await ask(port, '/metrics', { headers: openmetrics });
+    assert.match(open.headers['content-type'] ?? '', /^application\/openmetrics-text; version=1\.0\.0/);
+    assert.match(open.body, /^# TYPE tunneld_tunnel_outages counter$/m);
+    assert.match(open.body, /^tunneld_tunnel_outages_total\{tunnel="up",cause="keepalive-lost"\} 2$/m);
+    assert.match(open.body, /\n# EOF\n$/);
+  }
+});
+
+test('nothing can be changed: other methods and bodies are refused', async (t) => {
+  const port = await serve(t, () => documentOf(UP));
+  for (const method of ['POST', 'PUT', 'DELETE', 'PATCH', 'OPTIONS'])
+    assert.equal((await ask(port, '/metrics', { method })).status, 405, method);
+  const head = await ask(port, '/metrics', { method: 'HEAD' });
+  assert.deepEqual([head.status, head.body], [200, '']);
+  assert.equal((await ask(port, '/live', { headers: { host: 'evil.example' } })).status, 403);
+});
+
+function dial(port: number): Socket {
+  return connect(port, '127.0.0.1').on('error', () => {});
+}
+
+const closed = (socket: Socket) => until(() => socket.resume().closed, { what: 'the end of a client' });
+
+test('puts out a client that drips, sends nothing or too much, and serves the next one', async (t) => {
+  const clock = fakeClock();
+  const port = await serve(t, () => documentOf(UP), clock);
+  const [silent, drips, huge, garbage] = [dial(port), dial(port), dial(port), dial(port)];
+  drips.write('GET /live HTTP/1.1\r\nHost: loc');
+  huge.write(`GET /live HTTP/1.1\r\nHost: localhost\r\nX: ${'x'.repeat(20_000)}`);
+  garbage.write('\u0016\u0003\u0001\u0000\r\n\r\n');
+  await Promise.all([closed(huge), closed(garbage)]);
+  await until(() => clock.pending() === 2, { what: 'the two that wait' });
+  await clock.advance(10_000);
+  await Promise.all([closed(silent), closed(drips)]);
+  assert.equal((await ask(port, '/live')).status, 200);
+});
+
+test('a thousand connections are bounded, and end with their clients', async (t) => {
+  const clock = fakeClock();
+  const port = await serve(t, () => documentOf(UP), clock);
+  const sockets = Array.from({ length: 1000 }, () => dial(port));
+  t.after(() => sockets.forEach((socket) => socket.destroy()));
+  await until(() => sockets.filter((socket) => socket.closed).length >= 1000 - 64, { what: 'the surplus to be gone' });
+  assert.ok(clock.pending() <= 64, `${clock.pending()}`);
+  for (const socket of sockets) socket.destroy();
+  await until(() => clock.pending() === 0, { what: 'their timers to be gone' });
+  assert.equal((await ask(port, '/live')).status, 200);
+});
+
+test('a request that never reads its answer is bounded', async (t) => {
+  const port = await serve(t, () =>
+    documentOf(...Array.from({ length: 200 }, (_, i) => ({ ...UP, spec: { ...UP.spec, name: `t${i}` } }))),
+  );
+  const sockets = Array.from({ length: 60 }, () => dial(port).pause());
+  t.after(() => sockets.forEach((socket) => socket.destroy()));
+  for (const socket of sockets) socket.write('GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n'.repeat(50));
+  const { status } = await ask(port, '/ready');
+  assert.equal(status, 200);
+  assert.ok(process.memoryUsage().rss < 400 * 2 ** 20, `${process.memoryUsage().rss}`);
+});
+
+function web(t: TestContext, clock: Clock = fakeClock()) {
+  const problems: (string | null)[] = [];
+  const served = createWeb({
+    clock,
+    config: '/c',
+    status: () => documentOf(UP),
+    onProblem: (text) => problems.push(text),
+    onError: assert.ifError,
+  });
+  t.after(() => served.close());
+  return { served, problems };
+}
+
+test('a port in use is said, and tried again', async (t) => {
+  const clock = fakeClock();
+  const { served, problems } = web(t, clock);
+  const occupant = createServer().listen(0, '127.0.0.1');
+  await new Promise((resolve) => occupant.once('listening', resolve));
+  const { port } = occupant.address() as AddressInfo;
+  await served.configure({ listen: { type: 'tcp', host: '127.0.0.1', port }, tokenFile: null });
+  assert.match(problems.at(-1) ?? '', /^metrics 127\.0\.0\.1:\d+: another program listens there/);
+  await new Promise((resolve) => occupant.close(resolve));
+  await clock.advance(60_000);
+  await until(() => problems.at(-1) === null, { what: 'the listener' });
+  assert.equal((await ask(port, '/live')).status, 200);
+  await served.configure({ listen: null, tokenFile: null });
+  await assert.rejects(ask(port, '/live'), /ECONNREFUSED/);
+  assert.equal(clock.pending(), 0);
+});
+
+test('makes a token with mode 0600, and asks for it', async (t) => {
+  const { served, problems } = web(t);
+  const tokenFile = join(await tempDir(t), 'token');
+  const port = await freePort();
+  const wanted = { listen: { type: 'tcp', host: '127.0.0.1', port }, tokenFile } as const;
+  await served.configure(wanted);
+  assert.deepEqual(problems, [null]);
+  assert.equal(statSync(tokenFile).mode & 0o777, 0o600);
+  assert.equal((await ask(port, '/metrics')).status, 401);
+  writeFileSync(tokenFile, 'a-token-of-more-than-20-characters\n');
+  await served.configure(wanted);
+  const headers = { authorization: 'Bearer a-token-of-more-than-20-characters' };
+  assert.equal((await ask(port, '/metrics', { headers })).status, 200);
+});
+
+test('serves nothing with a token that others can read, or that is none', async (t) => {
+  const { served, problems } = web(t);
+  const tokenFile = join(await tempDir(t), 'token');
+  const wanted = { listen: { type: 'tcp', host: '127.0.0.1', port: await freePort() }, tokenFile } as const;
+  writeFileSync(tokenFile, 'a-token-of-more-than-20-characters\n', { mode: 0o644 });
+  await served.configure(wanted);
+  assert.match(problems.at(-1) ?? '', /can be read by others: chmod 600/);
+  writeFileSync(join(tokenFile, '..', 'short'), 'short\n', { mode: 0o600 });
+  await served.configure({ ...wanted, tokenFile: join(tokenFile, '..', 'short') });
+  assert.match(problems.at(-1) ?? '', /holds no token/);
+  await assert.rejects(ask(wanted.listen.port, '/live'), /ECONNREFUSED/);
+});
+
+test('serves on a Unix socket that only its owner may use', async (t) => {
+  const { served, problems } = web(t);
+  const path = join(await tempDir(t), 'metrics.sock');
+  await served.configure({ listen: { type: 'unix', path }, tokenFile: null });
+  assert.deepEqual(problems, [null]);
+  assert.equal(statSync(path).mode & 0o777, 0o600);
+  const reply = await new Promise<number>((resolve, reject) => {
+    request({ socketPath: path, path: '/live', agent: false }, (response) => {
+      response.resume();
+      resolve(response.statusCode ?? 0);
+    })
+      .on('error', reject)
+      .end();
+  });
+  assert.equal(reply, 200);
+  await served.close();
+  assert.ok(!existsSync(path));
+});
