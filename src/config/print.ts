@@ -30,7 +30,7 @@ export function printWhole(config: Config, env: ConfigEnvironment): string {
       ? {}
       : {
           metrics: {
-            listen: escapeTokens(formatEndpoint(metrics.listen)),
+            listen: printListener(metrics.listen),
             ...(metrics.tokenFile === null ? {} : { tokenFile: escapeTokens(metrics.tokenFile) }),
           },
         }),
@@ -39,6 +39,10 @@ export function printWhole(config: Config, env: ConfigEnvironment): string {
     stateDirectory: escapeTokens(stateDirectory),
   };
   return stringify(document, { lineWidth: 0 });
+}
+
+function printListener(listen: Endpoint): string {
+  return listen.type === 'unix' ? escapeTokens(listen.path) : formatEndpoint(listen);
 }
 
 function tunnelKeys(spec: TunnelSpec, env: ConfigEnvironment): Record<string, unknown> {
