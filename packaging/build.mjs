@@ -1,5 +1,5 @@
 // Bundles src/cli.ts into dist/, with all packages it needs, which are development dependencies for that reason:
-// `node packaging/build.mjs [--outdir DIR] [--entry FILE] [--version VERSION]`.
+// `node packaging/build.mjs [--outdir DIR] [--entry FILE] [--version VERSION] [--maps]`.
 import { build } from 'esbuild';
 import { chmodSync, existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { basename, join, resolve } from 'node:path';
@@ -14,6 +14,7 @@ const { values: options } = parseArgs({
     version: { type: 'string', default: manifest.version },
     outdir: { type: 'string', default: join(root, 'dist') },
     entry: { type: 'string', default: join(root, 'src/cli.ts') },
+    maps: { type: 'boolean', default: false }, // source maps beside the files, which say nothing of them
   },
 });
 const outdir = resolve(options.outdir);
@@ -43,6 +44,7 @@ const { metafile } = await build({
     ].join('\n'),
   },
   legalComments: 'external',
+  sourcemap: options.maps ? 'external' : false,
   conditions: ['bundle'], // `#ssh2` is ssh2 itself
   plugins: [nativePartsStayOutside(), unusedPartsStayOut(), ssh2IsMended()],
   absWorkingDir: root,
