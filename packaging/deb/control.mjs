@@ -20,7 +20,7 @@ Priority: optional
 Description: keeps SSH reverse tunnels up
  A daemon for the small computer behind a home router: it logs in to an
  SSH server, has that server listen on a port for it, and keeps this so,
- whatever happens to the network, the server or the service. It tells what it
+ whatever happens to the network, the server or the service. It reports what it
  does, and what to do where it cannot.
  .
  Local and dynamic forwards, jumps and proxies work as well, and the command

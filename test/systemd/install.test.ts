@@ -77,7 +77,7 @@ test('a service from nothing, and away again', async (t) => {
     assert.equal(code, 1);
     assert.match(
       stderr,
-      /another tunneld runs here \(process \d+\).* answers at \/run\/tunneld\/control\.sock: end it/,
+      /another tunneld, .* runs here \(process \d+\) and answers at \/run\/tunneld\/control\.sock: end it/,
     );
     assert.notEqual((await box.run('id', 'tunneld')).code, 0);
     await service.untilTunnel('backup', ({ phase }) => phase === 'up');
@@ -262,7 +262,7 @@ test('a service from nothing, and away again', async (t) => {
     assert.equal(code, 0, stderr);
     assert.match(
       stderr,
-      /10\.77\.0\.1 still lets \S+ in with the key SHA256:\S+: take its line out of .*server-setup \S+ --undo/,
+      /10\.77\.0\.1 still lets \S+ in with the key SHA256:\S+: remove its line from .*server-setup \S+ --undo/,
     );
     assert.match(stderr, /remove \/etc\/tunneld\n.*remove \/var\/lib\/tunneld\n.*userdel tunneld/);
     assert.notEqual((await box.run('getent', 'group', 'tunneld')).code, 0);

@@ -102,7 +102,7 @@ ${tunnel('main', sshd.port, `remoteForward: ${port}:127.0.0.1:${echo.port}`)}`;
     const { stdout } = await box.run('tunneld', 'doctor');
     assert.match(stdout, /^ok +service manager +tunnel\.service is active and enabled; the daemon runs/m);
     assert.match(stdout, /^ok +watchdog +every 1min$/m);
-    assert.match(stdout, /^ok +journal +journalctl -u tunnel: the last line is of \d{4}-/m);
+    assert.match(stdout, /^ok +journal +journalctl -u tunnel: the last line is from \d{4}-/m);
   });
 
   await t.test('reload applies a good file, and a bad one changes nothing and fails', async (t) => {

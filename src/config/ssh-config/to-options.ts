@@ -47,7 +47,7 @@ function reportCleared(options: readonly SshOption[], { problem }: Findings): vo
   if (option === undefined || word === 'no' || word === 'false') return;
   const message =
     word === 'yes' || word === 'true'
-      ? 'ClearAllForwardings takes away all forwards, and a tunnel is nothing without: say no for this host'
+      ? 'ClearAllForwardings removes all forwards, and a tunnel needs one: set it to no for this host'
       : 'ClearAllForwardings must be yes or no';
   problem({ ...option.origin, message });
 }

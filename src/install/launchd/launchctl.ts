@@ -10,7 +10,7 @@ export interface LaunchctlAnswer {
 export type Launchctl = (...args: readonly string[]) => Promise<LaunchctlAnswer>;
 
 /**
- * The exit codes that are told apart, from <sys/errno.h> of macOS and from launchd's own list. Of `launchctl print` only the exit
+ * The exit codes that are distinguished, from <sys/errno.h> of macOS and from launchd's own list. Of `launchctl print` only the exit
  * code is used: its output "is NOT API in any sense at all" (launchctl(1)).
  */
 export const LAUNCHCTL = {

@@ -48,7 +48,7 @@ test('what is refused is not lost because nobody knows whether it applies either
 });
 
 test('ClearAllForwardings is refused where a tunnel has its forwards, however it is spelled and wherever they stand', async () => {
-  const problem = /ssh:2:3: ClearAllForwardings takes away all forwards/;
+  const problem = /ssh:2:3: ClearAllForwardings removes all forwards/;
   for (const [line, expected] of [
     ['ClearAllForwardings yes', problem],
     ['ClearAllForwardings True', problem],
