@@ -1,8 +1,9 @@
+import { serverKey } from '../model/server-key.ts';
 import type { TunnelSpec } from '../model/spec.ts';
 
 /** Whether two tunnels log in as the same user of the same server, so that one block of sshd_config applies to both. */
 export function sharesUser(one: TunnelSpec, other: TunnelSpec): boolean {
-  return one.user === other.user && one.port === other.port && one.host.toLowerCase() === other.host.toLowerCase();
+  return one.user === other.user && serverKey(one) === serverKey(other);
 }
 
 /** Whether they may do so with the same key, so that one line of authorized_keys applies to both. */

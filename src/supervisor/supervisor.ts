@@ -4,7 +4,8 @@ import { inSlices, ownTurn } from '../lib/async/slices.ts';
 import { createConnectionPool } from '../connection/shared/connection-pool.ts';
 import type { TunnelSpec } from '../model/spec.ts';
 import { remoteListeners } from '../forwarding/listeners/holdings.ts';
-import { formatServer, type TunnelState } from '../model/state.ts';
+import { loginKey } from '../model/server-key.ts';
+import type { TunnelState } from '../model/state.ts';
 import { endLoop, startSlot, type Slots, type Slot } from './slots.ts';
 import { planChange, type Plan } from './plan.ts';
 import { planReplacement } from './replacement.ts';
@@ -75,7 +76,7 @@ export function createSupervisor(deps: Omit<LoopDeps, 'connections'>): Superviso
     take: (name) => {
       for (const { spec } of alive) {
         if (spec.name !== name) continue;
-        const holdings = deps.device.holdings(formatServer(spec));
+        const holdings = deps.device.holdings(loginKey(spec));
         for (const listen of remoteListeners(spec)) holdings.hold(listen);
       }
     },

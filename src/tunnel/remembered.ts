@@ -4,6 +4,7 @@ import type { Device } from '../net/device.ts';
 import { type Holdings, type HoldingsByServer, isCopy, remoteListeners } from '../forwarding/listeners/holdings.ts';
 import type { SourcePorts } from '../net/source-ports.ts';
 import type { TunnelSpec } from '../model/spec.ts';
+import { loginKey } from '../model/server-key.ts';
 import { formatServer } from '../model/state.ts';
 
 /** This machine, and what is remembered of its listeners. */
@@ -29,7 +30,7 @@ export interface TunnelMemory extends Remembered {
 
 /** A machine that may be a copy forgets the source ports: to dial from them would end the connections of the original machine. */
 export function remember(spec: TunnelSpec, device: Pick<TunnelDevice, 'holdings' | 'sourcePorts'>): Remembered {
-  const holdings = device.holdings(formatServer(spec));
+  const holdings = device.holdings(loginKey(spec));
   const ports = spec.sourcePort === 'sticky' ? device.sourcePorts(spec.name, formatServer(spec)) : null;
   if (remoteListeners(spec).some((listen) => isCopy(holdings.admission(listen)))) ports?.forget();
   const worked = hadListener(spec, holdings) || holdings.wasUp(spec.name);

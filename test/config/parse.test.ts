@@ -47,6 +47,14 @@ test('two users of one server who want one port are a conflict, with which what 
   assert.deepEqual([conflicts.map(formatProblem), warnings, tunnels.length], [wanted, wanted, 3]);
 });
 
+test('one name behind two jumps is two servers', async () => {
+  const site = (jump: string) =>
+    `{ host: localhost, user: u, proxyJump: ${jump}, remoteForward: '8080:x:1', sshConfig: none }`;
+  const parse = (second: string) => parseConfig(`tunnels:\n  a: ${site('site-a')}\n  b: ${site(second)}\n`, 'FILE', pi);
+  assert.deepEqual((await parse('site-b')).conflicts, []);
+  await assert.rejects(parse('site-a'), /for the same user of the same server/);
+});
+
 test('a secret in the wrong place is not repeated', async () => {
   const [problem] = await problemsOf('tunnels:\n  a: { host: h, remoteForward: "1:a:2", passphrase: hunter2 }\n');
   assert.match(problem ?? '', /passphraseFile/);

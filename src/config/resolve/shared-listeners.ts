@@ -1,10 +1,11 @@
 import { type Endpoint, formatEndpoint, sameEndpoint, bindAddresses } from '../../model/endpoint.ts';
+import { serverKey } from '../../model/server-key.ts';
 import type { TunnelSpec } from '../../model/spec.ts';
 import type { Path, Report } from '../schema/mapping.ts';
 
 /** A tunnel as it was read; the server of a `flawed` one may be unknown. */
 interface TunnelForwards {
-  readonly spec: Pick<TunnelSpec, 'name' | 'host' | 'port' | 'user' | 'forwards'>;
+  readonly spec: Pick<TunnelSpec, 'name' | 'host' | 'port' | 'user' | 'jumps' | 'entry' | 'forwards'>;
   readonly flawed: boolean;
 }
 
@@ -25,7 +26,7 @@ export function reportSharedListeners(
     for (const { kind, listen } of spec.forwards) {
       const path = ['tunnels', spec.name, `${kind}Forward`, seen[kind]++];
       // The server of a flawed tunnel may be unknown: it is compared with itself only.
-      const where = kind !== 'remote' ? 'this device' : flawed ? spec.name : serverOf(spec);
+      const where = kind !== 'remote' ? 'this device' : flawed ? spec.name : serverKey(spec);
       const port = `${where} ${listen.type === 'unix' ? listen.path : listen.port}`;
       const others = taken.get(port) ?? [];
       const first = others.find((other) => clash(other.listen, listen));
@@ -67,8 +68,4 @@ function overlaps(address: string, others: readonly string[]): boolean {
   return others.some(
     (other) => other === address || other === all || (address === all && other.includes(':') === all.includes(':')),
   );
-}
-
-function serverOf(spec: TunnelForwards['spec']): string {
-  return JSON.stringify([spec.host.toLowerCase(), spec.port]);
 }

@@ -1,7 +1,7 @@
 import type { OtherProgram } from '../verify/results.ts';
 import { type Endpoint, formatEndpoint } from '../../model/endpoint.ts';
 import type { TunnelSpec } from '../../model/spec.ts';
-import { formatServer } from '../../model/state.ts';
+import { loginKey } from '../../model/server-key.ts';
 
 /** What distinguishes this machine from another one with a copy of its files: digests only, and empty where nothing is known. */
 export interface Machine {
@@ -138,8 +138,8 @@ export function holdingsOf(server: string, { memory, machine, day }: HoldingsDep
 }
 
 /** The keys of a tunnel's listeners in a HoldingMemory. */
-export function listenerKeys(spec: Pick<TunnelSpec, 'user' | 'host' | 'port' | 'forwards'>): readonly string[] {
-  return remoteListeners(spec).map((listen) => listenerKey(formatServer(spec), listen));
+export function listenerKeys(spec: Pick<TunnelSpec, 'user' | 'host' | 'port' | 'jumps' | 'entry' | 'forwards'>): readonly string[] {
+  return remoteListeners(spec).map((listen) => listenerKey(loginKey(spec), listen));
 }
 
 /** The listeners that can be remembered. */
