@@ -138,7 +138,9 @@ export function holdingsOf(server: string, { memory, machine, day }: HoldingsDep
 }
 
 /** The keys of a tunnel's listeners in a HoldingMemory. */
-export function listenerKeys(spec: Pick<TunnelSpec, 'user' | 'host' | 'port' | 'jumps' | 'entry' | 'forwards'>): readonly string[] {
+export function listenerKeys(
+  spec: Pick<TunnelSpec, 'user' | 'host' | 'port' | 'jumps' | 'entry' | 'forwards'>,
+): readonly string[] {
   return remoteListeners(spec).map((listen) => listenerKey(loginKey(spec), listen));
 }
 
