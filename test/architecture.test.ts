@@ -121,7 +121,7 @@ test("only the adapter and the demo's server know ssh2", () => {
   );
 });
 
-test('nobody takes ssh2 without its replacements: all that is no type comes by #ssh2', () => {
+test('every import of ssh2 goes through #ssh2, with the replacements', () => {
   const root = join(src, '..');
   const scripts = ['src', 'test', 'packaging'].flatMap((folder) =>
     readdirSync(join(root, folder), { recursive: true, encoding: 'utf8' }).map((file) => join(folder, file)),
@@ -133,7 +133,7 @@ test('nobody takes ssh2 without its replacements: all that is no type comes by #
   assert.deepEqual(wrong, []);
 });
 
-test('no default exports', () => {
+test('no module has a default export', () => {
   const wrong = files.filter(({ text }) => /^export\s+default\b|\bas\s+default\b\s*[,}]/m.test(withoutComments(text)));
   assert.deepEqual(
     wrong.map(({ file }) => file),

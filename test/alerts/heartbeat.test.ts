@@ -60,7 +60,7 @@ test('does not beat faster where a tunnel flaps', async () => {
   assert.ok(beats.length <= 3, `${beats.length}`);
 });
 
-test('counts a tunnel that nobody is to verify when it is up', async () => {
+test('counts a tunnel whose verification is off when it is up', async () => {
   const { clock, beats, heartbeat } = watcher();
   heartbeat.configure({ url: URL_OF, everyMs: 60_000 });
   heartbeat.observe([runningTunnel('a', { phase: 'up' }, { state: 'up', verified: 'unknown' }, { verify: 'off' })]);

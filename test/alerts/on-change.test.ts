@@ -132,7 +132,7 @@ test('a program gets arguments as they are, and a bounded environment', async (t
   );
 });
 
-test('a program that fails, is missing or prints without end is said, and harms nobody', async (t) => {
+test('logs a program that fails, is missing or prints without end, and goes on', async (t) => {
   assert.equal(await run([await script(t, 'exit 3')]), 'it ended with exit code 3');
   assert.match((await run(['/nonexistent/alarm'])) ?? '', /ENOENT/);
   assert.equal(await run([await script(t, 'head -c 100000000 /dev/zero; head -c 100000000 /dev/zero >&2')]), null);

@@ -39,7 +39,7 @@ const FORCED = BLOCK.at(-1)!;
 const blockWith = (...lines: readonly string[]) => [BLOCK[0]!, ...lines, ...BLOCK.slice(1)];
 
 describe('audit', { concurrency: 3 }, () => {
-  test('a server where everything is open', async (t) => {
+  test('finds every hole of a server where everything is open', async (t) => {
     const config = [
       'Subsystem sftp internal-sftp',
       'X11Forwarding yes',
@@ -176,7 +176,7 @@ describe('one hole, and its cure', { concurrency: 3 }, () => {
     );
   }
 
-  test('sockets alone are seen where the server has one', async (t) => {
+  test('finds open Unix sockets where the server has one to connect to', async (t) => {
     const path = join(await tempDir(t), 'some.sock');
     const server = createServer((socket) => socket.on('error', () => {}).destroy()).listen(path);
     t.after(() => server.close());
@@ -222,7 +222,7 @@ describe('one hole, and its cure', { concurrency: 3 }, () => {
     assert.deepEqual(holesOf(report, 'open'), []);
   });
 
-  test('through another server, which is not tried itself', async (t) => {
+  test('tries the server behind a jump, and not the jump', async (t) => {
     const jump = await startSshd();
     t.after(() => jump.stop());
     const { report, sshd } = await auditSshd(t, { config: BLOCK }, { jumps: [specFor(jump, [[LISTEN, 1]])] });

@@ -56,7 +56,7 @@ test('without a terminal it wants --yes; a wrong name and a wrong file have exit
   assert.doesNotMatch(sshd.log(), /Accepted/);
 });
 
-test('on a terminal it asks, and nothing but yes is yes', async (t) => {
+test('asks when it has a terminal, and takes nothing but yes for yes', async (t) => {
   const { sshd, config } = await setUp(t);
   for (const answer of ['\n', 'n\n', '\u0003', '\u0004', 'y\n']) {
     const { code, text } = await onTerminal(['audit', '--config', config], answer);
@@ -66,7 +66,7 @@ test('on a terminal it asks, and nothing but yes is yes', async (t) => {
   }
 });
 
-test('a server that cannot be reached is told, and is exit code 1', async (t) => {
+test('exits with 1 when the server cannot be reached, and says so', async (t) => {
   const { sshd, config } = await setUp(t);
   await sshd.kill();
   const { code, stdout } = await tunneld(['audit', '--yes', '--config', config]);

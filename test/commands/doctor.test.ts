@@ -12,7 +12,7 @@ import { startBlackHole } from '../support/black-hole.ts';
 import { doctor, world, type World } from '../support/run-doctor.ts';
 
 describe('doctor', { concurrency: 3 }, () => {
-  test('all is well: every step, in its order, and nothing left behind on the server', async (t) => {
+  test('passes every step in order when all is well, and leaves nothing behind on the server', async (t) => {
     const { yaml, port, sshd } = await world(t);
     const report = await doctor(t, yaml);
     assert.equal(report.code, 0, report.stdout);
@@ -34,7 +34,7 @@ describe('doctor', { concurrency: 3 }, () => {
     free.close();
   });
 
-  test('with the daemon running it asks it, and disturbs nothing', async (t) => {
+  test('asks the daemon when it runs, and disturbs nothing', async (t) => {
     const { yaml, sshd, closeTarget } = await world(t);
     const daemon = await startDaemonProcess(t, yaml);
     await daemon.untilStatus(({ tunnels }) => tunnels[0]?.phase === 'up', 'up');
@@ -242,7 +242,7 @@ describe('doctor', { concurrency: 3 }, () => {
     }
   });
 
-  test('a tunnel that does not exist is exit code 4', async (t) => {
+  test('exits with 4 when the tunnel does not exist', async (t) => {
     const { yaml } = await world(t);
     const report = await doctor(t, yaml, { args: ['other'] });
     assert.deepEqual([report.code, report.stderr], [4, 'tunneld: there is no tunnel "other"; there are: a\n']);

@@ -119,7 +119,7 @@ test('from nothing to ssh through the tunnel: init, its script run as root, doct
 });
 
 describe('init', { concurrency: 3 }, () => {
-  test('without a terminal it wants the fingerprint, and takes no other', async (t) => {
+  test('wants the fingerprint when it has no terminal, and takes no other', async (t) => {
     const { sshd, dir, init } = await device(t);
     const silent = await init(`me@127.0.0.1:${sshd.port}`, '-R', '8080:localhost:22');
     assert.equal(silent.code, 2);
@@ -192,7 +192,7 @@ describe('init', { concurrency: 3 }, () => {
     assert.notEqual(clash.code, 0);
   });
 
-  test('on a terminal it asks for everything', async (t) => {
+  test('asks for everything when it has a terminal', async (t) => {
     const { sshd, dir } = await device(t);
     const command = `${process.execPath} ${CLI} init --no-wait --config ${dir}/config.yaml`;
     const child = spawn('script', ['-qec', command, '/dev/null'], { stdio: ['pipe', 'pipe', 'inherit'] });
@@ -214,7 +214,7 @@ describe('init', { concurrency: 3 }, () => {
     assert.match(readFileSync(join(dir, 'known_hosts'), 'utf8'), /^\[127\.0\.0\.1\]:\d+ ssh-ed25519 /);
   });
 
-  test('a broken configuration, a wrong name, a wrong forward, a server that is not there, a folder that cannot be written', async (t) => {
+  test('fails with its own message for a broken configuration, a wrong name, a wrong forward, an absent server, and a folder that cannot be written', async (t) => {
     const { dir, init } = await device(t);
     const closed = await freePort();
     assert.match((await init(`me@127.0.0.1:${closed}`, '-R', '8080:localhost:22')).stderr, /ECONNREFUSED/);

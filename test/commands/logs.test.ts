@@ -45,7 +45,7 @@ test('shows the recent lines in order, of all tunnels or of one, as many as want
   assert.match(unknown.stderr, /no tunnel "three"; there are: one, two/);
 });
 
-test('-f goes on with what comes, until the daemon ends', async (t) => {
+test('follows the log on -f until the daemon ends', async (t) => {
   const daemon = await startTalking(t);
   const follower = follow(t, daemon, '-f');
   await until(() => follower.stdout().includes('tunneld started'), { what: 'what was' });
@@ -56,7 +56,7 @@ test('-f goes on with what comes, until the daemon ends', async (t) => {
   assert.match(follower.stdout(), /tunneld stops/);
 });
 
-test('-f ends with Ctrl-C, which the daemon does not notice', async (t) => {
+test('ends -f at Ctrl-C, which the daemon does not notice', async (t) => {
   const daemon = await startTalking(t);
   const follower = follow(t, daemon, '-f');
   await until(() => follower.stdout().includes('tunneld started'), { what: 'what was' });

@@ -50,14 +50,14 @@ test('status: the exit code says whether what is shown is up', async (t) => {
   assert.equal((await daemon.command('status', '--colour')).code, 2);
 });
 
-test('status: without a daemon it says so', async (t) => {
+test('status: says that no daemon runs', async (t) => {
   const config = join(await tempDir(t), 'none.yaml');
   const { code, stdout, stderr } = await tunneld(['status', '--config', config]);
   assert.deepEqual([code, stdout], [3, '']);
   assert.match(stderr, /the daemon is not running/);
 });
 
-test('status: a daemon that hangs is given up in time', async (t) => {
+test('status: gives a hanging daemon up in time', async (t) => {
   const daemon = await startDaemonProcess(
     t,
     `tunnels:\n  a: { host: 127.0.0.1, port: ${await freePort()}, remoteForward: "8080:localhost:22" }`,
@@ -75,7 +75,7 @@ test('status: a daemon that hangs is given up in time', async (t) => {
   assert.match(failed?.cure ?? '', /systemctl restart tunnel/);
 });
 
-test('status: something else that listens there is told', async (t) => {
+test('status: says when something else listens on the socket', async (t) => {
   const dir = await tempDir(t);
   const server = createServer((socket) => socket.on('error', () => {}).write('220 mail.example.org\r\n'));
   await new Promise<void>((resolve) => server.listen(join(dir, 'c.sock'), resolve));

@@ -114,7 +114,7 @@ describe('tunneld trust', { concurrency: 3 }, () => {
     assert.match(readFileSync(known, 'utf8'), new RegExp(`\n\\[127.0.0.1\\]:${sshd.port} \\S+ \\S+\n$`));
   });
 
-  test('a jump that lets nobody in does not keep the next question waiting for its turn', async (t) => {
+  test('asks the next server at once when a jump refuses every login', async (t) => {
     const [gate, inner, sshd] = await Promise.all([server(t), server(t), server(t)]);
     const jump = ({ port, clientKey }: TestSshd) =>
       `{ host: 127.0.0.1, port: ${port}, user: nosuchuser, identityFile: ${clientKey} }`;
@@ -125,7 +125,7 @@ describe('tunneld trust', { concurrency: 3 }, () => {
     assert.equal(stderr.match(/could not be compared/g)?.length, 2, stderr);
   });
 
-  test('exit codes: no such tunnel, nobody at the server', async (t) => {
+  test('exits with a code of its own when there is no such tunnel, and when no server answers', async (t) => {
     const sshd = await server(t);
     const { config } = await configured(t, sshd, '');
     assert.equal((await tunneld(['trust', 'nothing', '--config', config])).code, 4);

@@ -184,7 +184,7 @@ tunnels:
   assert.equal(config.tunnels[1]?.entry.type === 'command' && config.tunnels[1].entry.command, 'nc h 100%');
 });
 
-test('a host of ssh_config that is reached through another', async () => {
+test('reads a host of ssh_config that is reached through another', async () => {
   const { tunnels } = await read(words('-J gate -L 1:a:1 inner'));
   assert.deepEqual(
     tunnels[0]?.jumps.map(({ host, port, user }) => [host, port, user]),
@@ -219,7 +219,7 @@ test('what ssh takes for a host or a limit is no mistake', async () => {
   assert.equal(tunnels[0].serverAliveCountMax, 0);
 });
 
-test('tokens of a jump', async () => {
+test('expands the tokens of a jump with its own values', async () => {
   const { tunnels } = await read(words('-J %r@gw-%h:2200 -L 1:a:1 me@host'));
   assert.deepEqual([tunnels[0]?.jumps[0]?.user, tunnels[0]?.jumps[0]?.host], ['me', 'gw-host']);
 });

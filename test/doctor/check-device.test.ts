@@ -254,7 +254,7 @@ test('a configuration that others may write is a warning, and --fix mends it', a
   assert.equal((await examine(true))?.result, 'ok');
   assert.equal(statSync(configFile).mode & 0o777, 0o644);
 
-  await t.test('but not where somebody else has put a link for root', async (t) => {
+  await t.test('leaves the directory alone when another user has put a link there for root', async (t) => {
     if (process.getuid?.() !== 0) return t.skip('only root could be led astray');
     const victim = join(await tempDir(t), 'victim');
     writeFileSync(victim, '');

@@ -36,7 +36,7 @@ function isGone(pid: number): boolean {
   return !existsSync(`/proc/${pid}`);
 }
 
-test('this machine answers, by address and by name', async () => {
+test('gets answers of this machine, by address and by name', async () => {
   const pinger = createPinger();
   assert.equal(await pinger.anyAnswers(['127.0.0.1'], never), true);
   assert.equal(await pinger.anyAnswers(['localhost'], never), true);
@@ -96,7 +96,7 @@ test('the caller can stop waiting, and the pings end with it', async (t) => {
   await assert.rejects(createPinger(probe).anyAnswers(['127.0.0.1'], controller.signal), reason);
 });
 
-test('plausible hosts', () => {
+test('takes plausible hosts for pings', () => {
   const yes = ['8.8.8.8', '::1', 'fe80::1%eth0', 'one.one.one.one', 'xn--bcher-kva.example.', 'a'];
   const no = ['', '-c', '.a', 'a-', 'a/b', '8.8.8.8 -f', '$(id)', 'ä.example', 'a'.repeat(254)];
   assert.deepEqual([...yes, ...no].filter(isPlausibleHost), yes);

@@ -126,7 +126,7 @@ test('without a service manager nothing happens', () => {
   assert.deepEqual(env, { PATH: '/nowhere', HOME: '/root' });
 });
 
-test('the watchdog is ours or nobody', () => {
+test('serves the watchdog only when it is meant for this process', () => {
   const cases: readonly [NodeJS.ProcessEnv, number | null][] = [
     [{ WATCHDOG_USEC: '30000000' }, 30_000],
     [{ WATCHDOG_USEC: '1500', WATCHDOG_PID: String(process.pid) }, 1.5],

@@ -58,7 +58,7 @@ test('what is no file at all is not waited for', async (t) => {
   assert.deepEqual(openPortFile(path, noTrouble).recall('backup'), [61_001]);
 });
 
-test('a link to what nobody is to see has nothing of it told', async (t) => {
+test('tells nothing of the file that a link leads to', async (t) => {
   const dir = await tempDir(t);
   writeFileSync(join(dir, 'secret'), 'root:$y$j9T$secret');
   symlinkSync(join(dir, 'secret'), join(dir, 'state.json'));

@@ -50,7 +50,7 @@ const LOADING = ['bootout', 'enable', 'bootstrap', 'kickstart'];
 const verbs = (mac: FakeMac) => mac.calls().map((call) => call.split(' ')[0]);
 
 describe('loading and unloading with launchctl', { concurrency: 4 }, () => {
-  test('the first time', async (t) => {
+  test('loads what is not loaded yet', async (t) => {
     const { mac, service, load, running } = await start(t);
     await load();
     assert.deepEqual(mac.calls(), [
@@ -201,7 +201,7 @@ describe('loading and unloading with launchctl', { concurrency: 4 }, () => {
     assert.deepEqual(answer, { code: 513, text: 'Bootstrap failed: 513: something new' });
   });
 
-  test('no launchctl at all is an error like others', async (t) => {
+  test('fails with a message when there is no launchctl', async (t) => {
     const { mac } = await start(t);
     await assert.rejects(
       systemLaunchctl({ ...mac.env, PATH: '/nowhere' })('print', 'x'),

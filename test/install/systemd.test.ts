@@ -143,7 +143,7 @@ test('a user of our name that is not ours is refused with the cure', () => {
   assert.throws(() => checkAccount({ ...account, home: '/x' }, 901, '/var/lib/tunneld'), /has the home \/x/);
 });
 
-test('a purge takes the user that install made, and leaves one that somebody else made', async () => {
+test('purge removes the user that install made, and leaves one that an administrator made', async () => {
   const plan = (comment: string, members = '') => {
     const run: Runner = ([program, database]) => {
       const known = database === 'group' ? `900:${members}` : `900:900:${comment}:/var/lib/tunneld:/x`;

@@ -90,7 +90,7 @@ test('a log file is private, and rotates before it grows', async (t) => {
   assert.deepEqual(troubles, []);
 });
 
-test('a log file that somebody renamed is left to him at a reload, and without one nothing is lost either', async (t) => {
+test('opens a new log file at a reload when the old one was renamed, and loses no line before', async (t) => {
   const path = join(await tempDir(t), 'tunneld.log');
   const { write, reopen } = fileOutput(path, (message) => assert.fail(message ?? 'over'));
   reopen();

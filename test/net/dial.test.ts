@@ -89,7 +89,7 @@ describe('addresses', { concurrency: 4 }, () => {
     await assert.rejects(failed('fd00::dead', '127.0.0.3'), { message: `nobody.example:${hole.port}: ECONNREFUSED` });
   });
 
-  test('are asked for anew each time', async (t) => {
+  test('looks the name up anew at each attempt', async (t) => {
     const echo = await echoFor(t);
     let moved = false;
     const lookup: Lookup = () => answers(moved ? '127.0.0.1' : '127.0.0.2')('', 0);
@@ -138,7 +138,7 @@ describe('addresses', { concurrency: 4 }, () => {
     assert.equal(clock.pending(), 0);
   });
 
-  test('nobody answers in time', async (t) => {
+  test('fails with a time-out when no address answers', async (t) => {
     const hole = await startBlackHole(t);
     const started = performance.now();
     const failure = await failureOf({ ...spec, port: hole.port }, 600, answers('127.0.0.1'));
@@ -146,14 +146,14 @@ describe('addresses', { concurrency: 4 }, () => {
     assert.ok(performance.now() - started >= 590);
   });
 
-  test('there is no way there', async () => {
+  test('fails with network-unreachable when there is no route', async () => {
     // TCP to the broadcast address is refused by the kernel; nothing is sent.
     assert.equal((await failureOf({ ...spec, port: 22 }, 5000, answers('255.255.255.255'))).code, 'unreachable');
   });
 });
 
 describe('names', { concurrency: 4 }, () => {
-  test('an unknown one', async () => {
+  test('fails when the name is unknown', async () => {
     const failure = await failureOf(spec, 5000, fails('ENOTFOUND'));
     assert.deepEqual([failure.code, failure.message], ['dns-failed', 'cannot resolve relay.example: ENOTFOUND']);
     assert.equal((await failureOf({ ...spec, host: 'a..b' }, 5000, systemLookup)).code, 'dns-failed');
@@ -202,7 +202,7 @@ describe('names', { concurrency: 4 }, () => {
 });
 
 describe('families and our own address', () => {
-  test('addressFamily chooses among the addresses', async (t) => {
+  test('chooses among the addresses by addressFamily', async (t) => {
     const echo = await echoFor(t);
     const both = answers('::1', '127.0.0.1');
     const socket = await dialled(t, { ...spec, port: echo, addressFamily: 'inet' }, 5000, both);

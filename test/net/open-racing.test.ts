@@ -27,7 +27,7 @@ describe('a connection from a port of our choice', { concurrency: 4 }, () => {
     }
   });
 
-  test('comes from a fresh one when somebody listens on the preferred, and from any when both are taken', async (t) => {
+  test('comes from a fresh port when the preferred one is taken, and from any when both are', async (t) => {
     const port = await server(t);
     const [taken, fresh] = [await server(t, '0.0.0.0'), await freePort()];
     assert.equal((await opened(t, port, choice(taken, fresh))).localPort, fresh);

@@ -19,7 +19,7 @@ const ANSWERS = '127.0.53.2';
 const NOBODY = '127.0.53.3';
 const NAME = 'late.example.org';
 
-test('another name server is asked while the first is still waited for', async (t) => {
+test('asks another name server while the first is silent', async (t) => {
   if (!mayBuildNetworks(t)) return;
   const { asked } = await startDns(t, ANSWERS);
   let waiting = 0;
@@ -50,7 +50,7 @@ test('another name server is asked while the first is still waited for', async (
   assert.ok(asked.has(NAME));
 });
 
-test('a name that nobody knew is looked up again as soon as there is another name server', async (t) => {
+test('looks an unknown name up again as soon as there is another name server', async (t) => {
   if (!mayBuildNetworks(t)) return;
   await startDns(t, ANSWERS);
   const sshd = await startSshd();

@@ -3,7 +3,7 @@ import { describe, test } from 'node:test';
 import { firstToSucceed } from '../../src/net/stagger.ts';
 import { fakeClock } from '../support/clock.ts';
 
-describe('one after the other, each beside the last', () => {
+describe('starts one after the other, each beside the last', () => {
   test('the next begins when the delay is over, and the first that succeeds ends the others', async () => {
     const { clock, run, log } = setUp();
     const winner = run([never, after(500, 'b'), never]);

@@ -50,7 +50,7 @@ test('bash completes commands, options, their values and tunnels', async (t) => 
   assert.deepEqual(ask('tunneld init '), ['']);
 });
 
-test('fish completes the same', async (t) => {
+test('fish completes commands, options, their values and tunnels', async (t) => {
   const script = join(await makeDocuments(t), 'completions/tunneld.fish');
   const { folder, env } = await someFiles(t);
   const ask = (line: string) => {

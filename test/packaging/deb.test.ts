@@ -82,7 +82,7 @@ test('the Debian package, from its installation to its purge', async (t) => {
     assert.equal(await visit(ports[0], 'newer'), 'newer');
   });
 
-  await t.test('what somebody stopped and disabled stays so', async () => {
+  await t.test('stays stopped and disabled when an administrator has stopped and disabled it', async () => {
     await box.must('systemctl', 'disable', '--now', 'tunnel');
     await install(old);
     assert.deepEqual([await active(), await enabled()], ['inactive', 'disabled']);
@@ -101,7 +101,7 @@ test('the Debian package, from its installation to its purge', async (t) => {
     assert.match(await box.must('tunneld', '--version'), new RegExp(`^tunneld ${NEW} `));
     assert.equal(await visit(ports[0], 'still here'), 'still here');
 
-    await t.test('with nothing of its own files', async () => {
+    await t.test("installs beside files that are not the package's", async () => {
       await box.must('mv', '/usr/lib/tunneld', '/usr/lib/elsewhere');
       await sshd.kill();
       await sshd.restart();

@@ -57,7 +57,7 @@ test('tunneld.yaml(5) has every key', async (t) => {
   );
 });
 
-test('the pages are sound', async (t) => {
+test('mandoc finds no fault in the pages', async (t) => {
   const folder = join(await makeDocuments(t), 'man');
   for (const file of ['tunneld.1', 'tunneld.yaml.5']) {
     const { status, stdout, stderr } = spawnSync('mandoc', ['-T', 'lint', join(folder, file)], { encoding: 'utf8' });

@@ -49,7 +49,7 @@ test('fresh connections are asked for: those that share get a new one, each befo
   for (const place of ports) assert.equal(await visit(place, 'hello'), 'hello');
 });
 
-test('a tunnel that is suspected of having stopped the process shares with nobody', async (t) => {
+test('a tunnel that is suspected of having stopped the process has a connection of its own', async (t) => {
   const holdBack = (name: string) => ({ ms: 0, why: name === 'suspect' ? 'it stopped the process twice' : null });
   const { apply, spec, up, view, ports } = await startSupervised(t, {}, undefined, { ...NO_SUSPECTS, holdBack });
   const [a, suspect] = [spec('a', [ports[0]], ONE), spec('suspect', [ports[1]], ONE)];

@@ -56,7 +56,7 @@ for (const killsAfterMs of [0, 500, 5000]) {
   });
 }
 
-test('a process that ends by itself leaves nobody in suspicion, and one that is calm writes nothing', async () => {
+test('suspects no tunnel when the process ended by itself, and writes nothing while all is calm', async () => {
   const memory = createMemory();
   const clock = fakeClock();
   const suspects = createSuspects(memory, NAMES.length - 1, clock);
@@ -71,7 +71,7 @@ test('a process that ends by itself leaves nobody in suspicion, and one that is 
   assert.equal(memory.writes(), 4);
 });
 
-test('the only tunnel waits for nobody, however often the process was stopped', () => {
+test('starts the only tunnel at once, however often the process was stopped', () => {
   for (const times of [0, 1, 5]) {
     const memory = { recall: () => ({ last: 'a', suspect: 'a', times }), keep: () => {} };
     assert.deepEqual(createSuspects(memory, 0, fakeClock()).holdBack('a'), { ms: 0, why: null });

@@ -70,7 +70,7 @@ test('a service from nothing, and away again', async (t) => {
     assert.equal(await ls('/etc/tunneld/config.yaml'), 'root:root 600');
   });
 
-  await t.test('beside a daemon that somebody started otherwise nothing is done', async () => {
+  await t.test('changes nothing when a daemon runs that was started otherwise', async () => {
     await box.must('systemd-run', '--unit=otherwise', 'tunneld', 'run');
     await service.untilTunnel('backup', ({ phase }) => phase === 'up');
     const { code, stderr } = await box.run('tunneld', 'install');
@@ -103,7 +103,7 @@ test('a service from nothing, and away again', async (t) => {
     assert.match(await box.must('getent', 'passwd', 'tunneld'), /:\/var\/lib\/tunneld:\/usr\/sbin\/nologin$/m);
   });
 
-  await t.test('who is in the group may ask for the status, and nobody else', async () => {
+  await t.test('answers status to members of the group, and to no other user', async () => {
     await box.must('useradd', '--groups', 'tunneld', 'member');
     await box.must('useradd', 'stranger');
     assert.match(await box.must('runuser', '-u', 'member', '--', 'tunneld', 'status'), /^backup: up for /m);

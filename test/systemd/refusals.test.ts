@@ -46,7 +46,7 @@ test('what cannot be is refused with its cure, and leaves everything as it was',
     return ['env', 'PATH=/tmp/fake:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin', 'tunneld', 'install'];
   };
 
-  await t.test('nobody but root', async () => {
+  await t.test('refuses to install when the caller is not root', async () => {
     await refused(
       /this needs root: sudo \/usr\/local\/bin\/tunneld install --no-start\n/,
       1,

@@ -48,36 +48,39 @@ RestartSec=1
 WantedBy=multi-user.target
 `;
 
-  await t.test('without somebody to ask it only says what it would do, and follows no link of a user', async () => {
-    await start(ssh);
-    await box.must('ln', '-s', '/etc/shadow', `${home}/.ssh/id_ed25519.pub`);
-    const { code, stdout, stderr } = await box.run('tunneld', 'install');
-    assert.doesNotMatch(stdout + stderr, /root:[*!$:]|id_ed25519\.pub|relay\.key\.pub/);
-    for (const [file, why] of [
-      ['known_hosts', /known_hosts is no regular file/],
-      ['config', /this is a pipe/],
-    ] as const) {
-      await box.must('mv', `${home}/.ssh/${file}`, `${home}/.ssh/${file}.old`);
-      await box.must('mkfifo', '-m', '644', `${home}/.ssh/${file}`);
-      await box.must('chown', 'pi', `${home}/.ssh/${file}`);
-      const held = await box.run('tunneld', 'install', '--dry-run');
-      assert.match(held.stderr, why);
-      assert.equal(held.code, 1);
-      await box.must('mv', `${home}/.ssh/${file}.old`, `${home}/.ssh/${file}`);
-    }
-    assert.equal(code, 2);
-    assert.match(
-      stderr,
-      /there is no terminal to ask: \S+tunnel\.service runs `ssh -N .* relay` as 4711\. Let tunneld do this instead\?/,
-    );
-    assert.match(stderr, /confirm it with --yes/);
-    assert.match(stdout, /^write {2}\/etc\/tunneld\/relay\.key {3}0600 root:root {3}\(secret: not shown\)$/m);
-    assert.match(stdout, /^ {4}\+ {4}serverAliveInterval: 30$/m);
-    assert.match(stdout, /^ {4}-ExecStart=\/usr\/bin\/ssh/m);
-    assert.doesNotMatch(stdout, /PRIVATE KEY/);
-    assert.ok(!existsSync(box.path('/etc/tunneld')));
-    assert.equal(await visit(port, 'still'), 'still');
-  });
+  await t.test(
+    'says only what it would do when there is no terminal to ask, and follows no link of a user',
+    async () => {
+      await start(ssh);
+      await box.must('ln', '-s', '/etc/shadow', `${home}/.ssh/id_ed25519.pub`);
+      const { code, stdout, stderr } = await box.run('tunneld', 'install');
+      assert.doesNotMatch(stdout + stderr, /root:[*!$:]|id_ed25519\.pub|relay\.key\.pub/);
+      for (const [file, why] of [
+        ['known_hosts', /known_hosts is no regular file/],
+        ['config', /this is a pipe/],
+      ] as const) {
+        await box.must('mv', `${home}/.ssh/${file}`, `${home}/.ssh/${file}.old`);
+        await box.must('mkfifo', '-m', '644', `${home}/.ssh/${file}`);
+        await box.must('chown', 'pi', `${home}/.ssh/${file}`);
+        const held = await box.run('tunneld', 'install', '--dry-run');
+        assert.match(held.stderr, why);
+        assert.equal(held.code, 1);
+        await box.must('mv', `${home}/.ssh/${file}.old`, `${home}/.ssh/${file}`);
+      }
+      assert.equal(code, 2);
+      assert.match(
+        stderr,
+        /there is no terminal to ask: \S+tunnel\.service runs `ssh -N .* relay` as 4711\. Let tunneld do this instead\?/,
+      );
+      assert.match(stderr, /confirm it with --yes/);
+      assert.match(stdout, /^write {2}\/etc\/tunneld\/relay\.key {3}0600 root:root {3}\(secret: not shown\)$/m);
+      assert.match(stdout, /^ {4}\+ {4}serverAliveInterval: 30$/m);
+      assert.match(stdout, /^ {4}-ExecStart=\/usr\/bin\/ssh/m);
+      assert.doesNotMatch(stdout, /PRIVATE KEY/);
+      assert.ok(!existsSync(box.path('/etc/tunneld')));
+      assert.equal(await visit(port, 'still'), 'still');
+    },
+  );
 
   await t.test('files of EnvironmentFile are read as this systemd reads them', async () => {
     await box.must('mkdir', '/tmp/env');
@@ -149,7 +152,7 @@ WantedBy=multi-user.target
     },
   );
 
-  await t.test('a takeover of which nobody is left in the middle is undone', async () => {
+  await t.test('undoes a takeover when its process was killed in the middle', async () => {
     const pause = box.path('/etc/systemd/system/service.d/refuse.conf');
     writeFileSync(pause, '[Service]\nExecStartPost=/bin/sh -c "while test -e /run/pause; do sleep 0.1; done"\n');
     writeFileSync(box.path('/run/pause'), '');

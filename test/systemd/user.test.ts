@@ -81,7 +81,7 @@ tunnels:
     assert.match(stderr, /nothing to do/);
   });
 
-  await t.test('another configuration, or a unit that somebody wrote, stays as it is', async () => {
+  await t.test('leaves another configuration, and a unit that a person wrote, as they are', async () => {
     const other = await asAda('tunneld', '--config', '/etc/hostname', 'install', '--user');
     assert.match(other.stderr, /config\.yaml exists and differs from \/etc\/hostname/);
     const written = readFileSync(box.path(unit), 'utf8');

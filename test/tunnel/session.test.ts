@@ -75,7 +75,7 @@ describe('a connection that is silently gone', { concurrency: 6 }, () => {
     assert.ok((tunnel.state().forwards[0]?.counters.bytesOut ?? 0) > relay.bytesUp() + 1_000_000, 'much is queued');
   });
 
-  test('with serverAliveInterval 0 nobody asks, and a frozen server may thaw', async (t) => {
+  test('sends no keepalive when serverAliveInterval is 0, and stays up when a frozen server thaws', async (t) => {
     const { sshd, tunnel, port } = await start(t, { serverAliveIntervalMs: 0, serverAliveCountMax: 1 });
     await tunnel.untilPhase('up');
     sshd.freeze();

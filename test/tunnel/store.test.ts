@@ -112,7 +112,7 @@ test('whatever happens: a next attempt is announced where it waits and nowhere e
   }
 });
 
-test('a store tells after each event what is and what was, until nobody listens', async () => {
+test('tells its listener the old and the new state after each event, until it is removed', async () => {
   const clock = fakeClock();
   const store = createStore(SPEC, clock);
   const told: string[] = [];

@@ -43,7 +43,7 @@ describe('the life of a tunnel', { concurrency: 3 }, () => {
     assert.equal(await visit(port, 'again'), 'again');
   });
 
-  test('the server is down, and up again', async (t) => {
+  test('comes back when the server was down', async (t) => {
     const { sshd, port, tunnel } = await start(t);
     await tunnel.untilPhase('up');
     await sshd.kill();
@@ -63,7 +63,7 @@ describe('the life of a tunnel', { concurrency: 3 }, () => {
     assert.equal(await visit(port, 'back'), 'back');
   });
 
-  test('a cut path heals by itself', async (t) => {
+  test('comes back when a cut path heals', async (t) => {
     const sshd = await server(t);
     const relay = await startRelay({ port: sshd.port });
     t.after(() => relay.close());

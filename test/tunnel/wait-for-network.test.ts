@@ -99,7 +99,7 @@ describe('a tunnel without a network', { concurrency: 4 }, () => {
     await tunnel.untilPhase('up');
   });
 
-  test('stops at once', async (t) => {
+  test('stops at once when it waits for a network', async (t) => {
     const { tunnel } = await cutOff(t);
     await tunnel.untilPhase('waiting-for-network');
     const started = performance.now();
@@ -116,8 +116,8 @@ describe('a tunnel without a network', { concurrency: 4 }, () => {
   });
 });
 
-describe('a hint, and no more', { concurrency: 4 }, () => {
-  test('no ping answers but the server does: nobody is even asked', async (t) => {
+describe('takes an answered ping for a hint, and no more', { concurrency: 4 }, () => {
+  test('sends no ping when the server answers', async (t) => {
     const sshd = await startSshd();
     t.after(() => sshd.stop());
     let asked = 0;
@@ -128,7 +128,7 @@ describe('a hint, and no more', { concurrency: 4 }, () => {
     assert.deepEqual(tunnel.phases, ['connecting', 'authenticating', 'forwarding', 'up']);
   });
 
-  test('pings are answered, the server is not there: that is what is said', async (t) => {
+  test('says that the server does not answer when pings are answered', async (t) => {
     const { tunnel, network } = await cutOff(t);
     network.pings = true;
     const { failure } = await tunnel.untilPhase('waiting');
@@ -141,7 +141,7 @@ describe('a hint, and no more', { concurrency: 4 }, () => {
     assert.equal(failure?.code, 'connect-timeout');
   });
 
-  test('a refusal asks for no ping', async (t) => {
+  test('sends no ping when the server refuses', async (t) => {
     const { tunnel, network, hole } = await cutOff(t);
     await hole.close();
     const { failure } = await tunnel.untilFailure('connect-refused');

@@ -59,7 +59,7 @@ test('what a person must act upon is not waited for', async () => {
   }
 });
 
-test('an old one without a connection served nobody either', async () => {
+test('a takeover goes on when the old tunnel had no connection either', async () => {
   assert.deepEqual(await prove({ connected: false, refused: [] }, () => daemon('waiting', 'pending')), [
     'taken over',
     10,

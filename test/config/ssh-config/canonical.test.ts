@@ -61,7 +61,7 @@ for (const [host, hostName, user, port] of cases) {
   });
 }
 
-test('the DNS is asked by nobody, and nothing is guessed', async () => {
+test('reads names without asking the DNS, and guesses none', async () => {
   const problems = async (text: string, ...more: string[]) => {
     const file = write('uncertain', `${text}\nHost *.example.org\n  User canonical\n`);
     try {
@@ -102,7 +102,7 @@ test('the DNS is asked by nobody, and nothing is guessed', async () => {
   );
 });
 
-test('addresses in all forms of inet_aton, as ssh', (t) => {
+test('reads addresses in all forms of inet_aton, as ssh does', (t) => {
   const forms = {
     '0177.1': '127.0.0.1',
     '2130706433': '127.0.0.1',

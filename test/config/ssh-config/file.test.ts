@@ -107,7 +107,7 @@ test('what is no text file is a problem and no crash', async () => {
   assert.match((await problems()).join(), /this is a directory/);
 });
 
-test('a file that may not be read', async () => {
+test('reports a file that may not be read', async () => {
   write('home/.ssh/config', 'Port 1\n', 0o000);
   const { options, problems: found, notes } = await asNobody(() => read());
   assert.deepEqual([options, found], [[], []]);
@@ -183,7 +183,7 @@ test('Match exec is never run and never matches', async () => {
   assert.equal(existsSync(proof), false);
 });
 
-test('criteria of later versions that no file can answer', async () => {
+test('never match when a criterion of a later version cannot be answered from files', async () => {
   const answered = {
     'tagged x': false,
     'tagged=""': true,
@@ -211,7 +211,7 @@ test('the criteria that are never found out never match', async () => {
   }
 });
 
-test('what restricts is not lost because nobody knows whether it applies', async () => {
+test('keeps a restriction when it is unknown whether its block applies', async () => {
   const lines = ['PubkeyAuthentication no', 'PermitRemoteOpen none', 'IdentitiesOnly yes', 'Ciphers aes128-ctr'];
   for (const line of lines) {
     const [keyword = ''] = line.split(' ');
@@ -259,7 +259,7 @@ test("Include: the system's paths are relative to its folder and have no ~", asy
   assert.deepEqual(await problems(), ['etc/ssh_config:2:3: Include must not begin with ~ in the system-wide file']);
 });
 
-test('Include: variables and tokens', async () => {
+test('Include: expands variables and tokens', async () => {
   write('home/.ssh/web-pi', 'User one\n');
   write('own', 'Include ${NAME}-%u %%h /%q\n');
   const { options, problems, notes } = await read({
@@ -283,7 +283,7 @@ test('Include: what does not exist is nothing, what cannot be read is a problem'
   assert.match((await problems()).join(), /config:1:1: Include must not begin with the home of another user/);
 });
 
-test('Include: 16 files deep, not more', async () => {
+test('Include: reads 16 files deep, not more', async () => {
   for (let depth = 0; depth < 20; depth += 1) write(`home/.ssh/${depth}`, `Include ${depth + 1}\n`);
   write('home/.ssh/20', 'Port 1\n');
   write('home/.ssh/config', 'Include 5\n');
@@ -294,7 +294,7 @@ test('Include: 16 files deep, not more', async () => {
   assert.match((await problems()).join(), /^home\/\.ssh\/config:1:1: Include leads to files more than 16 deep/);
 });
 
-test('Include: not a million files', async () => {
+test('Include: refuses a million files', async () => {
   for (let depth = 0; depth < 14; depth += 1) write(`home/.ssh/${depth}`, `Include ${depth + 1} ${depth + 1}\n`);
   write('home/.ssh/14', '');
   write('home/.ssh/config', 'Include 0\n');

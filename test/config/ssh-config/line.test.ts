@@ -90,7 +90,7 @@ test('a byte order mark is no part of a keyword', async () => {
   assert.match((await problemsOf('\ufeffPort 1')).join(), /\\ufeffPort is not a known key/);
 });
 
-test('more than 100 keys', async () => {
+test('reports more than 100 identity files', async () => {
   const files = Array.from({ length: 101 }, (_, index) => `IdentityFile k${index}`).join('\n');
   assert.deepEqual(await problemsOf(files), ['101:1: IdentityFile is set for more than 100 files: remove some']);
 });
@@ -104,7 +104,7 @@ test('Match takes an = wherever some version of ssh does', async () => {
   assert.match((await problemsOf('Match tagged="" hots web')).join(), /criterion hots/);
 });
 
-test('the keywords of other versions and of distributions', async () => {
+test('knows the keywords of other versions and of distributions', async () => {
   assert.deepEqual(await keysOf('UseKeychain yes\nGSSAPIKeyExchange no\nUseRoaming no\nPort 1'), ['port']);
   assert.deepEqual(
     await keysOf(
@@ -118,7 +118,7 @@ test('the comment behind a ProxyJump is no part of it', async () => {
   assert.deepEqual((await read('ProxyJump = a, b # c')).options[0]?.args, ['a, b']);
 });
 
-test('an option of the command line is a line', () => {
+test('reads an option of the command line as a line', () => {
   for (const [text, key, args] of [
     ['Port=22', 'port', ['22']],
     ['port 22', 'port', ['22']],
@@ -131,7 +131,7 @@ test('an option of the command line is a line', () => {
     assert.deepEqual(parseOption(text, origin), { option: { key, args, origin } });
 });
 
-test('an option of the command line that is none', () => {
+test('refuses what is no option on the command line', () => {
   for (const [text, problem] of [
     ['', /must be a keyword and its value/],
     ['# x', /must be a keyword and its value/],

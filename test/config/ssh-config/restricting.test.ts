@@ -39,7 +39,7 @@ test('every keyword is honoured, refused, or takes nothing away', () => {
     for (const word of ['yes', 'no', 'none', 'x']) assert.equal(restricts(findKeyword(name)!.key, [word]), false, name);
 });
 
-test('what is refused is not lost because nobody knows whether it applies either', () => {
+test('refuses an option also when it is unknown whether its block applies', () => {
   for (const key of REFUSED.keys()) assert.ok(restricts(key, [key === 'proxyusefdpass' ? 'true' : 'x']), key);
   for (const key of ['identityagent', 'identityfile', 'userknownhostsfile', 'globalknownhostsfile']) {
     assert.ok(restricts(key, ['None']), key);

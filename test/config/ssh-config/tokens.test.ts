@@ -44,7 +44,7 @@ test('each keyword has its own tokens', () => {
   assert.throws(() => expandTokens('%H', tokensOf('knownhostscommand'), values), /uses the unknown token %H/);
 });
 
-test('a percent sign alone', () => {
+test('refuses a percent sign alone', () => {
   assert.throws(() => expandTokens('100%', 'h', values), /^Error: ends with a single %/);
   assert.throws(() => expandTokens('%%%', 'h', values), BadValue);
   assert.equal(expandTokens('%%%%', 'h', values), '%%');

@@ -22,7 +22,7 @@ for (const [key, name] of Object.entries(NAMES) as [AlgorithmKey, string][]) {
   });
 }
 
-test('the modifiers of ssh_config', () => {
+test('applies the modifiers of ssh_config', () => {
   const read = readAlgorithms('ciphers', true);
   const { defaults } = ALGORITHMS.ciphers;
   assert.deepEqual(read('aes256-ctr,aes128-ctr'), ['aes256-ctr', 'aes128-ctr']);

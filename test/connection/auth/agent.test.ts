@@ -43,7 +43,7 @@ test(
   },
 );
 
-test('a connection that dies while the agent is silent harms nobody', { timeout: 60_000 }, async (t) => {
+test('a connection that dies while the agent is silent leaves the other tunnels up', { timeout: 60_000 }, async (t) => {
   const dir = await tempDir(t);
   const key = makeKey(dir, 'key', '-t', 'ed25519');
   const agent = await startFakeAgent(t, join(dir, 'agent.sock'), `${key}.pub`, () => {});

@@ -92,7 +92,7 @@ test('MaxAuthTries: the configured key is offered before the many of an agent', 
   assert.ok((await logIn({ ...spec, identityFiles: [sshd.clientKey] })).ok);
 });
 
-test('five keys of an agent in vain: the message advises identitiesOnly', async (t) => {
+test('advises identitiesOnly when five keys of an agent were refused', async (t) => {
   const { sshd, dir } = await setUp(t);
   const identityAgent = await startAgent(
     t,

@@ -91,7 +91,7 @@ test('keyboard-interactive: a server that never stops asking is left', { timeout
   assert.deepEqual(result.errors, ['All configured authentication methods failed']);
 });
 
-test('a key, then a password, where the server wants both', async (t) => {
+test('sends a key and then a password when the server wants both', async (t) => {
   const { spec, dir } = await setUp(t, keyThenPassword());
   const result = await logIn({ ...spec, identityFiles: [makeKey(dir, 'key', '-t', 'ed25519')] });
   assert.ok(result.ok, result.message);
@@ -101,7 +101,7 @@ test('a key, then a password, where the server wants both', async (t) => {
   );
 });
 
-test("an agent's key, then a password: ssh2 keeps the server's answer to itself, so the server is asked", async (t) => {
+test("sends an agent's key and then a password when the server wants both", async (t) => {
   // The file's key is refused first, so that a list without `password` is the last one that ssh2 passes on.
   const { spec, dir, seen } = await setUp(t, (context) => {
     if (context.method === 'publickey' && context.key.algo === 'ssh-ed25519') context.reject(['publickey']);

@@ -70,7 +70,7 @@ test('a wrong passphrase never looks like another fault, even where the padding 
   for (let i = 0; i < 1000; i++) refusesBytes(Buffer.from(text), `wrong ${i}`, 'key-passphrase', /passphrase is wrong/);
 });
 
-test('the ciphers of OpenSSH keys', async (t) => {
+test("opens keys with every cipher of OpenSSH's format", async (t) => {
   const dir = await tempDir(t);
   for (const cipher of ['aes256-ctr', 'aes256-cbc', 'aes256-gcm@openssh.com', '3des-cbc']) {
     const path = makeKey(dir, cipher, '-t', 'ed25519', '-Z', cipher, '-N', PASSPHRASE);
@@ -81,7 +81,7 @@ test('the ciphers of OpenSSH keys', async (t) => {
   refuses(path, PASSPHRASE, 'key-unreadable', /cipher.*ssh-keygen -p -Z aes256-ctr/);
 });
 
-test('the legacy ciphers of PEM keys', () => {
+test('opens keys with every legacy cipher of PEM', () => {
   const { privateKey } = generateKeyPairSync('rsa', { modulusLength: 2048 });
   for (const cipher of ['aes-256-cbc', 'des-ede3-cbc']) {
     const text = privateKey.export({ type: 'pkcs1', format: 'pem', cipher, passphrase: PASSPHRASE }).toString();
@@ -94,7 +94,7 @@ test('the legacy ciphers of PEM keys', () => {
   }
 });
 
-test('keys with carriage returns, spaces around, or curve parameters in front', () => {
+test('reads keys with carriage returns, spaces around, or curve parameters in front', () => {
   const { privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
   const text = privateKey.export({ type: 'sec1', format: 'pem' }).toString();
   const parameters = '-----BEGIN EC PARAMETERS-----\nBggqhkjOPQMBBw==\n-----END EC PARAMETERS-----\n';

@@ -81,7 +81,7 @@ describe('loadKnownHosts', () => {
     for (const [index, reason] of reasons.entries()) assert.match(problems[index]?.message ?? '', reason);
   });
 
-  test('a file that belongs to somebody else is a problem', async () => {
+  test('reports a file that belongs to another user', async () => {
     writeFileSync(file, `h ${K}\n`, { mode: 0o000 });
     assert.match(await loadAsNobody(), /^0 .*EACCES/);
   });
@@ -114,7 +114,7 @@ async function loadAsNobody(): Promise<string> {
 }
 
 describe('appendKnownHosts', () => {
-  test('root follows no link in a directory of somebody else', async (t) => {
+  test("follows no link as root when the directory is another user's", async (t) => {
     if (process.getuid?.() !== 0) return t.skip('only root could be led astray');
     const victim = join(mkdtempSync(join(root, 'elsewhere-')), 'victim');
     symlinkSync(victim, file);

@@ -19,7 +19,7 @@ import { keyText, testKey } from '../../support/known-hosts-keys.ts';
 const run = promisify(execFile);
 
 describe('host keys', { concurrency: 4 }, () => {
-  test('an unknown key: no login, and a message with the fingerprint and the files', async (t) => {
+  test('refuses the login when the key is unknown, and names fingerprint and files', async (t) => {
     const { sshd, spec, files } = await serverAndSpec(t, '');
     const tunnel = startTunnel(t, { ...spec, globalKnownHostsFiles: [join(sshd.dir, 'nowhere')] });
     const { failure, retryAt } = await untilBlocked(tunnel, 'host-key-unknown');
@@ -32,7 +32,7 @@ describe('host keys', { concurrency: 4 }, () => {
     assert.equal(readFileSync(files.user, 'utf8'), '');
   });
 
-  test('a changed key: both fingerprints, and the file and line', async (t) => {
+  test('refuses the login when the key has changed, and names both fingerprints, file and line', async (t) => {
     const other = testKey('ssh-ed25519', 'other');
     const { sshd, spec, files } = await serverAndSpec(t, `# a comment\n[127.0.0.1]:PORT ${keyText(other)}\n`);
     const tunnel = startTunnel(t, { ...spec, strictHostKeyChecking: 'accept-new' });
@@ -44,7 +44,7 @@ describe('host keys', { concurrency: 4 }, () => {
     assertNoLogin(sshd, tunnel);
   });
 
-  test('a person mends known_hosts: the next attempt sees it', async (t) => {
+  test('sees at the next attempt that known_hosts was mended', async (t) => {
     const { sshd, spec, files } = await serverAndSpec(t, '');
     const tunnel = startTunnel(t, spec);
     await untilBlocked(tunnel, 'host-key-unknown');
@@ -53,7 +53,7 @@ describe('host keys', { concurrency: 4 }, () => {
     await tunnel.untilPhase('up');
   });
 
-  test('25,000 hashed lines: found, and the loop goes on meanwhile', async (t) => {
+  test('finds a host among 25,000 hashed lines while the event loop goes on', async (t) => {
     const hashed = (name: string) => {
       const salt = randomBytes(20);
       return `|1|${salt.toString('base64')}|${createHmac('sha1', salt).update(name).digest('base64')}`;
@@ -97,7 +97,7 @@ describe('host keys', { concurrency: 4 }, () => {
     ['the host without the port', '127.0.0.1 KEY\n', {}],
     ['an alias', 'the-relay KEY\n', { hostKeyAlias: 'The-Relay' }],
   ] as const) {
-    test(`known under ${title}`, async (t) => {
+    test(`finds the key under ${title}`, async (t) => {
       const { spec, files } = await serverAndSpec(t, text);
       const before = readFileSync(files.user, 'utf8');
       await startTunnel(t, { ...spec, ...changes }).untilPhase('up');
@@ -105,14 +105,14 @@ describe('host keys', { concurrency: 4 }, () => {
     });
   }
 
-  test('known under a hashed name', async (t) => {
+  test('finds the key under a hashed name', async (t) => {
     const { spec, files } = await serverAndSpec(t, '[127.0.0.1]:PORT KEY\n');
     execFileSync('ssh-keygen', ['-H', '-f', files.user], { stdio: 'ignore' });
     assert.match(readFileSync(files.user, 'utf8'), /^\|1\|/);
     await startTunnel(t, spec).untilPhase('up');
   });
 
-  test('known in the global file', async (t) => {
+  test('finds the key in the global file', async (t) => {
     const { sshd, spec, files } = await serverAndSpec(t, '[127.0.0.1]:PORT KEY\n');
     const none = join(sshd.dir, 'none');
     const global = { userKnownHostsFiles: [none], globalKnownHostsFiles: [files.user] };

@@ -92,7 +92,7 @@ describe('lines that say something', () => {
     });
   }
 
-  test('the key is the decoded blob', () => {
+  test('decodes the blob of the key', () => {
     assert.deepEqual(parseKnownHosts(`h ${K}`, 'f').entries[0]?.key, key);
   });
 });
@@ -149,7 +149,7 @@ describe('lines that make no sense are reported and hide no other', () => {
   }
 });
 
-describe('hostile input', () => {
+describe('survives hostile input', () => {
   test('a huge line is read, and its message stays short', () => {
     const { entries, problems } = parseKnownHosts(
       `h ${K} ${'c '.repeat(500_000)}\n@${'x'.repeat(1_000_000)} h ${K}`,

@@ -46,7 +46,7 @@ for (const [how, [damage, expected]] of Object.entries(DAMAGES)) {
   });
 }
 
-test('where the host is found nobody hears of other lines, and a new one that is accepted is no reason for silence', async (t) => {
+test('reports no unread lines when the host is found, and reports them when a new key is accepted', async (t) => {
   const { spec, files } = await serverAndSpec(t, 'nonsense\n[127.0.0.1]:PORT KEY\n');
   const known = startTunnel(t, spec);
   await known.untilPhase('up');

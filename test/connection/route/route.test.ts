@@ -18,7 +18,7 @@ import { startMicrosocks, startTinyproxy } from '../../support/proxies.ts';
 import { visit } from '../../support/visit.ts';
 
 describe('through other servers', { concurrency: 3 }, () => {
-  test('two of them, each with its own key and known hosts', async (t) => {
+  test('goes through two jumps, each with its own key and known hosts', async (t) => {
     const [gate, inner, sshd] = await Promise.all([server(t), server(t), server(t)]);
     const { tunnel, port } = await start(t, sshd, { jumps: [serverSpec(gate), serverSpec(inner)] });
     await tunnel.untilPhase('up');
@@ -41,7 +41,7 @@ describe('through other servers', { concurrency: 3 }, () => {
     assert.equal(sshd.log().includes('Connection from'), false);
   });
 
-  test('a jump that forbids it is named', async (t) => {
+  test('names the jump that forbids it', async (t) => {
     const [gate, sshd] = await Promise.all([server(t, { config: ['AllowTcpForwarding no'] }), server(t)]);
     const { tunnel } = await start(t, sshd, { jumps: [serverSpec(gate)] });
     const { failure } = await tunnel.untilFailure('proxy-failed');
@@ -74,7 +74,7 @@ describe('through other servers', { concurrency: 3 }, () => {
     await until(() => gate.sessions().length === 0, { what: 'the end of the session at the jump' });
   });
 
-  test('it comes back after the loss of either session, at once', async (t) => {
+  test('comes back at once after the loss of either session', async (t) => {
     const [gate, sshd] = await Promise.all([server(t), server(t)]);
     const { tunnel, port } = await start(t, sshd, { jumps: [serverSpec(gate)] });
     for (const victim of [gate, sshd, gate]) {
@@ -116,7 +116,7 @@ describe('through other servers', { concurrency: 3 }, () => {
     assert.match(failure?.message ?? '', /did not reach 127\.0\.0\.1:\d+ within 10 s/);
   });
 
-  test('a visitor who does not read costs a bounded amount of memory, and nobody else waits for him', async (t) => {
+  test('bounds the memory for a visitor who does not read, while the other visitors are served', async (t) => {
     const [gate, sshd] = await Promise.all([server(t), server(t)]);
     const source = await startSource(200_000_000);
     t.after(() => source.close());
@@ -152,7 +152,7 @@ describe('through other servers', { concurrency: 3 }, () => {
     assert.equal(await visit(free, big), big);
   });
 
-  test('to stop says goodbye to all of them', async (t) => {
+  test('says goodbye to all servers when it stops', async (t) => {
     const [gate, sshd] = await Promise.all([server(t), server(t)]);
     const { tunnel } = await start(t, sshd, { jumps: [serverSpec(gate)] });
     await tunnel.untilPhase('up');
@@ -163,7 +163,7 @@ describe('through other servers', { concurrency: 3 }, () => {
 });
 
 describe('through a proxy command', { concurrency: 3 }, () => {
-  test('it carries the tunnel, and ends with it, whatever it started', async (t) => {
+  test('carries the tunnel, and ends with it, whatever it started', async (t) => {
     const sshd = await server(t);
     const pidFile = join(await tempDir(t), 'pid');
     const command = `sh -c 'echo $$ >${pidFile}; nc 127.0.0.1 ${sshd.port}; true'`;
@@ -187,7 +187,7 @@ describe('through a proxy command', { concurrency: 3 }, () => {
     assert.ok(tunnel.lines.some((line) => line['msg'] === String.raw`proxyCommand says: no way out\x1b[2J`));
   });
 
-  test('one that is killed, and one that does not exist', async (t) => {
+  test('reports a command that is killed, and one that does not exist', async (t) => {
     const sshd = await server(t);
     const program = `const s = net.connect(${sshd.port}, "127.0.0.1"); process.stdin.pipe(s).pipe(process.stdout)`;
     const command = `${process.execPath} -e '${program}; s.on("close", () => process.exit(3))'`;
@@ -202,7 +202,7 @@ describe('through a proxy command', { concurrency: 3 }, () => {
     assert.match(failure?.message ?? '', /exit code 127: .*not found/);
   });
 
-  test('one whose child stays behind, and one that closes its output and stays', async (t) => {
+  test('ends a command whose child stays behind, and one that closes its output and stays', async (t) => {
     const sshd = await server(t);
     for (const command of [
       'sh -c "sleep 30 & exit 4"',
@@ -219,7 +219,7 @@ describe('through a proxy command', { concurrency: 3 }, () => {
     }
   });
 
-  test('one that ignores the signal to end is ended all the same', async (t) => {
+  test('ends a command that ignores SIGTERM', async (t) => {
     const sshd = await server(t);
     const pidFile = join(await tempDir(t), 'pid');
     const command = `sh -c 'trap "" TERM HUP; echo $$ >${pidFile}; nc 127.0.0.1 ${sshd.port}; while :; do sleep 1; done'`;
@@ -232,7 +232,7 @@ describe('through a proxy command', { concurrency: 3 }, () => {
 });
 
 describe('through a proxy', { concurrency: 3 }, () => {
-  test('HTTP CONNECT, with a password from a file', async (t) => {
+  test('connects by HTTP CONNECT, with a password from a file', async (t) => {
     const sshd = await server(t);
     const proxy = await startTinyproxy(t, sshd.port);
     const dir = await tempDir(t);
@@ -255,7 +255,7 @@ describe('through a proxy', { concurrency: 3 }, () => {
     assert.match(message, / answers 407 .*proxyPasswordFile/);
   });
 
-  test('HTTP CONNECT to a port that the proxy does not allow', async (t) => {
+  test('fails when the HTTP proxy does not allow the port', async (t) => {
     const sshd = await server(t);
     const proxy = await startTinyproxy(t, 1);
     writeFileSync(join(sshd.dir, 'password'), 'secret\n', { mode: 0o600 });
@@ -270,7 +270,7 @@ describe('through a proxy', { concurrency: 3 }, () => {
     assert.match((await tunnel.untilFailure('proxy-failed')).failure?.message ?? '', / answers 403 /);
   });
 
-  test('SOCKS 5, with a password from a file; the proxy resolves the name', async (t) => {
+  test('connects by SOCKS 5, with a password from a file; the proxy resolves the name', async (t) => {
     const sshd = await server(t);
     const passwordFile = join(sshd.dir, 'password');
     writeFileSync(passwordFile, 'secret\n', { mode: 0o600 });
@@ -321,7 +321,7 @@ describe('through a proxy', { concurrency: 3 }, () => {
     assert.equal(waiting.state().failure, null);
   });
 
-  test('a proxy that is silent, or no proxy, or not there', async (t) => {
+  test('fails when a proxy is silent, absent, or no proxy', async (t) => {
     const sshd = await server(t);
     const silent = await startRelay({ port: sshd.port });
     t.after(() => silent.close());
@@ -348,7 +348,7 @@ describe('through a proxy', { concurrency: 3 }, () => {
     }
   });
 
-  test('a proxy, and then a jump', async (t) => {
+  test('goes through a proxy and then a jump', async (t) => {
     const [gate, sshd] = await Promise.all([server(t), server(t)]);
     const proxy = await startMicrosocks(t);
     const entry: Entry = { type: 'socks5', host: '127.0.0.1', port: proxy, user: null, passwordFile: null };
@@ -359,7 +359,7 @@ describe('through a proxy', { concurrency: 3 }, () => {
 });
 
 describe('compression', { concurrency: 2 }, () => {
-  test('shrinks what can be shrunk, both ways', async (t) => {
+  test('compresses both ways', async (t) => {
     const sshd = await server(t, { config: ['Compression yes'] });
     const relay = await startRelay({ port: sshd.port });
     t.after(() => relay.close());
@@ -370,7 +370,7 @@ describe('compression', { concurrency: 2 }, () => {
     assert.ok(relay.bytesUp() < big.length / 4, `${relay.bytesUp()} bytes up`);
   });
 
-  test('a server without it does without', async (t) => {
+  test('goes uncompressed when the server has no compression', async (t) => {
     const sshd = await server(t, { config: ['Compression no'] });
     const { tunnel, port } = await start(t, sshd, { compression: true });
     await tunnel.untilPhase('up');

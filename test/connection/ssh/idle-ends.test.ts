@@ -28,7 +28,7 @@ describe('a server that ends idle connections is told by its regularity', () => 
     test(name, () => assert.equal(idleLimit(idles), expected));
   }
 
-  test('only where the server closed a connection that nobody used', () => {
+  test('suspects an idle limit only when the server closed an unused connection', () => {
     const closed = new TunnelFailure('disconnected', 'closed');
     const silent = new TunnelFailure('keepalive-lost', 'silent');
     const ends = createIdleEnds();
@@ -56,13 +56,13 @@ describe('a server that ends idle connections is told by its regularity', () => 
 });
 
 describe('a real one', { concurrency: 2 }, () => {
-  test('OpenSSH with UnusedConnectionTimeout', async (t) => {
+  test("recognises OpenSSH's UnusedConnectionTimeout", async (t) => {
     const sshd = await startSshd({ config: ['UnusedConnectionTimeout 3'] });
     t.after(() => sshd.stop());
     await named(t, sshd);
   });
 
-  test('Dropbear with -I', async (t) => {
+  test("recognises Dropbear's -I", async (t) => {
     if (!mayBuildNetworks(t)) return;
     await named(t, await startDropbear(t, '-I 3'));
   });

@@ -68,7 +68,7 @@ test('a silent peer is asked once in an interval, and answers keep it alive for 
   assert.ok(asked.length <= 240, `asked ${asked.length} times in an hour`);
 });
 
-test('one that talks is not asked', () => {
+test('is not asked when it talks', () => {
   assert.deepEqual(follow(1_000_000, { traffic: (now) => ({ heardAt: now }) }).asked, []);
 });
 
@@ -91,7 +91,7 @@ test('a path that was lost for eight seconds costs no connection, whenever that 
   }
 });
 
-test('nor when the network changes twice meanwhile', () => {
+test('costs no connection either when the network changes twice meanwhile', () => {
   for (let from = 14_000; from < 46_000; from += 100) {
     const path = (at: number) => at < from || at > from + 8000;
     const nudges = [from + 300, from + 8200];
@@ -154,7 +154,7 @@ test('a program that was held up for an hour asks before it gives up', () => {
   assert.equal(assess(waiting, 3_600_000, still, options).verdict.type, 'ask');
 });
 
-test('with an interval of 0 nobody asks, but for a change of the network', () => {
+test('asks only after a change of the network when the interval is 0', () => {
   const { asked, deadAt } = follow(10_000_000, { options: { intervalMs: 0 }, traffic: answering(whole) });
   assert.deepEqual([asked, deadAt], [[], null]);
   const nudged = follow(100_000, { options: { intervalMs: 0 }, nudges: [5000], path: whole });

@@ -54,7 +54,7 @@ test('one miss, or two, take no listener back that works; three do, and then it 
   await until(() => events.at(-1) === 'up', { what: 'the listener again' });
 });
 
-test('required: nothing is up before it was seen; a moment in which nobody can tell takes nothing back', async (t) => {
+test('keeps a required listener pending before it was verified, and keeps it when a later check is inconclusive', async (t) => {
   const { looks, doubtOver, events, unlistened, answer } = keep(t, 'required', [UNKNOWN]);
   await until(() => events.length === 1, { what: 'the first answer' });
   assert.deepEqual(events, ['refused unknown']);
@@ -109,7 +109,7 @@ test('what becomes of another listener is no reason to verify one again', async 
   assert.equal(looks(), 1);
 });
 
-test('nobody waits for an answer about what is suspended already', async (t) => {
+test('asks nothing about a listener that is suspended already', async (t) => {
   const { listeners, events, answered } = keep(t, 'auto', [OURS], { suspended: [0] });
   await until(() => answered() === 1, { what: 'the answer' });
   assert.deepEqual(events, []);

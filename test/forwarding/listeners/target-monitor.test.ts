@@ -7,7 +7,7 @@ import { fakeClock } from '../../support/clock.ts';
 import { startSink } from '../../support/echo.ts';
 import { until } from '../../support/until.ts';
 
-test('a target that refused somebody is asked again soon, and no other target for it', async (t) => {
+test('checks a target again soon after it refused a visitor, and no other target', async (t) => {
   const clock = fakeClock();
   const over = new AbortController();
   t.after(() => over.abort(new Error('the test is over')));

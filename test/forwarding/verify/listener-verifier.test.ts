@@ -18,7 +18,7 @@ const ROOM = { room: true, early: true } as const;
 const WAITING = { room: true, early: false } as const;
 
 describe('a look', { concurrency: 4 }, () => {
-  test('examines those who may come from the server itself, at this listener, and nobody else', async (t) => {
+  test('examines visitors that may come from the server itself at this listener, and no others', async (t) => {
     const clock = fakeClock();
     const { verifier, listener, next, visit } = await looker(t, { clock });
     void look(verifier, listener);

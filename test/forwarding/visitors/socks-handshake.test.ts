@@ -123,7 +123,7 @@ describe('what comes after the request', { concurrency: 8 }, () => {
     }
   }
 
-  test('is not read before somebody wants it', async (t) => {
+  test('is not read before a reader wants it', async (t) => {
     const { client, served } = await pair(t);
     const asked = negotiate(served, systemClock, patient);
     client.write(SOCKS5);
@@ -289,7 +289,7 @@ describe('a stream in an unusual state', () => {
     assert.equal(clock.pending(), 0);
   });
 
-  test('it is closed by somebody else', async () => {
+  test('it is closed from outside', async () => {
     const clock = fakeClock();
     const stream = duplex();
     const asked = negotiate(stream, clock, patient);

@@ -18,7 +18,7 @@ test('a daemon runs as whoever called sudo, and never as root', () => {
   );
 });
 
-test('to take a daemon away, root may be anybody', () => {
+test('removes a daemon as root, whoever called sudo', () => {
   assert.equal(chooseAccount('uninstall', 'daemon', { ...root, env: {} }), 'root');
   assert.throws(
     () => chooseAccount('uninstall', 'daemon', { uid: 501, userName: 'me', env: {} }),

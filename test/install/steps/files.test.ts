@@ -7,7 +7,7 @@ import { tempDir } from '../../support/until.ts';
 
 const MINE = { uid: process.getuid?.() ?? 0, gid: process.getgid?.() ?? 0, mode: 0o600 };
 
-test('a link of our own may lie on the way', async (t) => {
+test('follows a link of the own user', async (t) => {
   const dir = await tempDir(t);
   mkdirSync(join(dir, 'real/below'), { recursive: true });
   writeFileSync(join(dir, 'real/below/file'), 'text');
@@ -16,7 +16,7 @@ test('a link of our own may lie on the way', async (t) => {
   await setOwnership(join(dir, 'link/below/file'), MINE);
 });
 
-test('one of somebody else may not, also where it was a directory a moment ago', async (t) => {
+test('refuses a link of another user, also when it was a directory a moment ago', async (t) => {
   if (process.getuid?.() !== 0) return t.skip('only root can make files of others');
   const [dir, elsewhere] = [await tempDir(t), await tempDir(t)];
   const path = join(dir, 'keys/id');

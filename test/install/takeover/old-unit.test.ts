@@ -173,7 +173,7 @@ test('words are split as systemd and as sh split them', () => {
   assert.equal(readUnit(`[A]\n${'k=1\n'.repeat(300_000)}`).get('A.k')?.length, 300_000);
 });
 
-test('a unit is ours, edited, of a package, somebody else’s, or not there', () => {
+test('tells a unit of ours from an edited one, one of a package, a foreign one, and none', () => {
   const plain = systemUnit(USUAL_UNIT);
   const sealed = withChecksum(plain, 'x');
   const loaded = { load: 'loaded', fragment: '/etc/systemd/system/tunnel.service' };

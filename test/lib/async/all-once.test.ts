@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { allOnce } from '../../../src/lib/async/all-once.ts';
 
-test('done when each was called, however often one is', () => {
+test('is done when each was called, however often one is', () => {
   let done = 0;
   const [one, other] = allOnce(2, () => (done += 1));
   one!();

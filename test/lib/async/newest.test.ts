@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { newest } from '../../../src/lib/async/newest.ts';
 
-test('one at a time, in order, and of those that wait only the newest', async () => {
+test('does one at a time, in order, and of those that wait only the newest', async () => {
   const done: string[] = [];
   const ends: (() => void)[] = [];
   const work = newest<string>(async (item) => {

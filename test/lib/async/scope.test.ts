@@ -126,7 +126,7 @@ suite('firstToEnd', () => {
     }
   });
 
-  test('leaves a promise that nobody can cancel to itself', async () => {
+  test('leaves a promise to itself that cannot be cancelled', async () => {
     const { clock, parent, nothingLeft } = world();
     let fail!: (error: Error) => void;
     const lasting = new Promise<string>((_, reject) => (fail = reject));

@@ -21,7 +21,7 @@ test('long work lets the loop go on in between, and ten at once no less than one
   assert.ok(turns() >= 20);
 });
 
-test('short work, work that fails, and work that begins while other work ends', async () => {
+test('ends short work, work that fails, and work that begins while other work ends', async () => {
   assert.equal(await inSlices(busy(0, 'at once')), 'at once');
   function* failing(): Generator<undefined, never> {
     yield;

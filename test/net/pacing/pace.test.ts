@@ -189,7 +189,7 @@ describe('a limit', () => {
 });
 
 describe('connections under way', () => {
-  test('one at first, one more for each login, eight at most; half after a drop, and a pause', () => {
+  test('are one at first, one more for each login, eight at most, and half after a drop', () => {
     assert.equal(nextAt(begin(START, { ...CLAIM, at: 0 }), CLAIM, 0), Infinity);
     let pace = play(
       START,
@@ -262,7 +262,7 @@ describe('failed logins', () => {
     assert.ok(nextAt(play(pace, [[now, 'rejected']]), CLAIM, now) > now + MINUTE, 'the fifth would be a ban');
   });
 
-  test('two in a row make the others wait: the server may not be ready for anybody', () => {
+  test('make the others wait when two in a row fail: the server may not be ready', () => {
     const pace = play(START, [
       [0, 'rejected'],
       [1000, 'rejected'],

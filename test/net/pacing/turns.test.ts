@@ -95,7 +95,7 @@ describe('turns', () => {
     assert.equal(later.turn?.gentle, false, 'the quiet is over');
   });
 
-  test('a firewall that refuses by ICMP is told from a port on which nobody listens', async () => {
+  test('tells a firewall that refuses by ICMP from a port without a listener', async () => {
     const { clock, ask, icmp } = setUp();
     const knock = ask('a');
     await clock.advance(0);
@@ -175,7 +175,7 @@ describe('turns', () => {
     assert.equal(clock.pending(), 0);
   });
 
-  test('a drop is everybody’s while nobody gets in, and chance where others do', async () => {
+  test('counts a drop for all tunnels while none gets in, and as chance when others do', async () => {
     const { clock, ask } = setUp();
     const drop = new TunnelFailure('handshake-failed', 'the server closed the connection');
     const [first, second] = [ask('a'), ask('b')];

@@ -11,7 +11,7 @@ import { startSshd } from '../../support/sshd.ts';
 import { specFor, testTurns } from '../../support/tunnel.ts';
 
 describe('audit of servers that do not behave', { concurrency: 2 }, () => {
-  test('one that refuses the login is asked once', async (t) => {
+  test('asks a server that refuses the login once', async (t) => {
     const { audit, server } = await auditFake(t, (connection) =>
       connection.on('authentication', (attempt) => attempt.reject(['publickey'])),
     );
@@ -20,7 +20,7 @@ describe('audit of servers that do not behave', { concurrency: 2 }, () => {
     assert.equal(server.accepted(), 1);
   });
 
-  test('one that lets everybody in', async (t) => {
+  test('finds no-credentials open when a server lets everybody in', async (t) => {
     const { audit } = await auditFake(t, letIn);
     assert.deepEqual(verdicts(audit, 'no-credentials'), ['open']);
     assert.deepEqual(verdicts(audit, 'password'), ['closed']);
@@ -31,7 +31,7 @@ describe('audit of servers that do not behave', { concurrency: 2 }, () => {
     );
   });
 
-  test('one that says yes to a session and then nothing', async (t) => {
+  test('leaves sessions unknown when the server grants one and then is silent', async (t) => {
     const { audit, server } = await auditFake(t, (connection, stuck) => {
       letIn(connection);
       connection.on('session', (accept) => {
@@ -47,7 +47,7 @@ describe('audit of servers that do not behave', { concurrency: 2 }, () => {
     assert.equal(server.accepted(), 3);
   });
 
-  test('one that hangs up after each session that it refused', async (t) => {
+  test('goes on when a server hangs up after each session that it refused', async (t) => {
     const { audit } = await auditFake(t, (connection) => {
       letIn(connection);
       connection.on('session', (_, reject) => {
@@ -59,7 +59,7 @@ describe('audit of servers that do not behave', { concurrency: 2 }, () => {
       assert.deepEqual(verdicts(audit, use), ['closed'], use);
   });
 
-  test('one that hangs up instead of an answer, and then lets nobody in', async (t) => {
+  test('reports a server that hangs up instead of an answer and then refuses every login', async (t) => {
     let logins = 0;
     const { audit, server } = await auditFake(t, (connection) => {
       connection.on('authentication', (attempt) => (++logins > 2 ? attempt.reject() : attempt.accept()));

@@ -52,7 +52,7 @@ describe('init, where something is in the way', { concurrency: 2 }, () => {
     assert.match(stdout, /permitlisten="localhost:1080"/);
   });
 
-  test('a full disk leaves nothing half written', (t) => onFullDisks(t));
+  test('leaves nothing half written when the disk is full', (t) => onFullDisks(t));
 
   test('keys that are none are told before anything is made, and nothing is overwritten', async (t) => {
     const { dir, init } = await device(t);
@@ -154,7 +154,7 @@ describe('init, where something is in the way', { concurrency: 2 }, () => {
     assert.match(readFileSync(join(dir, 'known_hosts'), 'utf8'), /^127\.0\.0\.1 .*\n\[127\.0\.0\.1\]:\d+ ssh-ed25519 /);
   });
 
-  test('Ctrl-C ends it, at a question and while it waits', async (t) => {
+  test('ends at Ctrl-C, at a question and while it waits', async (t) => {
     const { args } = await device(t);
     const waiting = args.filter((word) => word !== '--no-wait');
     const asking = waiting.slice(0, waiting.indexOf('-R'));
@@ -185,7 +185,7 @@ describe('init, where something is in the way', { concurrency: 2 }, () => {
     assert.equal(existsSync(join(dir, 'known_hosts')), false);
   });
 
-  test('a port on which nobody listens is told with what to look at', async (t) => {
+  test("says what to look at when the server's port has no listener", async (t) => {
     const { dir } = await device(t);
     const args = [
       'init',
@@ -200,7 +200,7 @@ describe('init, where something is in the way', { concurrency: 2 }, () => {
     assert.match(stderr, /ECONNREFUSED\. Nothing listens on that port: check port/);
   });
 
-  test('a configuration named by a relative path', async (t) => {
+  test('works when the configuration is named by a relative path', async (t) => {
     const { dir, port, fingerprint } = await device(t);
     mkdirSync(dir);
     const args = [

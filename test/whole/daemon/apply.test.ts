@@ -31,7 +31,7 @@ test('a configuration whose tunnels come up takes the place of the file', async 
   assert.equal((await daemon.status()).trial, undefined);
 });
 
-test('with --confirm it stays only when somebody says so', async (t) => {
+test('keeps a configuration on --confirm only when it is confirmed', async (t) => {
   const { daemon, ports, other, lay, leftOver } = await start(t);
   const before = readFileSync(daemon.configFile, 'utf8');
   const next = lay(other(ports[1]));

@@ -41,7 +41,7 @@ test('a socket that a dead daemon left behind is replaced', async (t) => {
   await second.untilStatus(({ pid }) => pid === second.pid, 'the new daemon');
 });
 
-test('clients that misbehave do no harm', async (t) => {
+test('serves well-behaved clients when others misbehave', async (t) => {
   const daemon = await startIdle(t);
   const answers = await Promise.all([
     converse(daemon.socket, 'garbage\n'),

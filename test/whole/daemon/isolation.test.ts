@@ -73,7 +73,7 @@ ${tunnelYaml(sshd, 'keyless', `${await freePort()}:localhost:22`).replace(/ident
   for (const text of daemon.stderr().trimEnd().split('\n')) assert.equal(typeof JSON.parse(text), 'object');
 });
 
-test('without a daemon every command says so', async (t) => {
+test('says that no daemon runs, at every command', async (t) => {
   const daemon = await startDaemonProcess(t, 'nonsense: yes', { mayFail: true });
   assert.equal(await daemon.exited, 78);
   assert.match(daemon.stderr(), /config\.yaml:1:1: /);

@@ -85,7 +85,7 @@ test('SIGUSR1 makes new connections, and what works goes on until they do', asyn
   assert.ok(kept.every((pid) => sshd.sessions().includes(pid)));
 });
 
-test('SIGHUP ends a wait', async (t) => {
+test('ends a wait at SIGHUP', async (t) => {
   const port = await freePort();
   const sshd = await server(t);
   const yaml = tunnelYaml(sshd, 'a', '1:127.0.0.1:1').replace(`port: ${sshd.port}`, `port: ${port}`);

@@ -182,7 +182,7 @@ describe('whatever the machine lacks, the tunnel runs', { concurrency: 4 }, () =
   }
 });
 
-test('the socket is made at a reload once nothing keeps it away, and again where somebody removed it', async (t) => {
+test('makes the socket at a reload when nothing prevents it any more, and again when it was removed', async (t) => {
   const sshd = await startSshd();
   t.after(() => sshd.stop());
   const echo = await startEcho();

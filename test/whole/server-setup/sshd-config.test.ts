@@ -71,7 +71,7 @@ for (const { name, config, dropIns = {}, goesTo } of FILES) {
   });
 }
 
-test('what somebody adds to the main file later is not taken for ours, and survives undo', async (t) => {
+test('undo keeps what was added to the main file later', async (t) => {
   if (!mayBuildNetworks(t)) return;
   const world = await startServerWorld(t, { config: 'X11Forwarding yes\n' });
   await untilListening(world);

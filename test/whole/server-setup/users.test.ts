@@ -7,7 +7,7 @@ import { forwards, printed, runScript, setUp, undo, untilListening, USER } from 
 
 const LISTENER = '8080:localhost:2022';
 
-test('a user that is somebody else, or that another device logs in as, is left alone', async (t) => {
+test('leaves a user alone that was there before, or that another device logs in as', async (t) => {
   if (!mayBuildNetworks(t)) return;
   const person = (name: string, shell: string, password: string) =>
     `useradd --create-home --home-dir /var/lib/${name} --shell ${shell} --password '${password}' ${name}`;

@@ -73,7 +73,7 @@ test('who was seen there bars the one that never had it, and a copy of the one t
   }
 });
 
-test('where the target did not show its key in time, nobody knows whether another key is its own', async (t) => {
+test('leaves open whether another key is its own when the target did not show its key in time', async (t) => {
   const sshd = await startSshd();
   t.after(() => sshd.stop());
   const hangs = createServer((socket) => void socket.on('error', () => {}).write('SSH-2.0-OpenSSH_9.9\r\n'));
@@ -166,7 +166,7 @@ describe('a machine with a copy of the state', { concurrency: 4 }, () => {
     });
   }
 
-  test('takes the place of one that has gone, when nobody was seen for a while', async (t) => {
+  test('takes the place of a device that has gone when none was seen there for a while', async (t) => {
     const world = await start(t);
     const old = await world.device('board', { machine: ONE });
     await old.run().untilPhase('up');

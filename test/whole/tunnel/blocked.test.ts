@@ -14,7 +14,7 @@ import { startFakeSsh } from '../../support/fake-server.ts';
 const MINUTE = 60_000;
 
 describe('what only a person can mend', { concurrency: 4 }, () => {
-  test('a rejected key: who was refused, and with what; the others go on', async (t) => {
+  test('is blocked when the key is rejected, says which user and key, and leaves other tunnels up', async (t) => {
     const sshd = await server(t);
     const stranger = makeKey(sshd, 'stranger');
     const fine = await start(t, sshd);
@@ -35,7 +35,7 @@ describe('what only a person can mend', { concurrency: 4 }, () => {
     assert.deepEqual(fine.phases, ['connecting', 'authenticating', 'forwarding', 'up']);
   });
 
-  test('too many keys for the server', async (t) => {
+  test('is blocked when the server takes no more keys', async (t) => {
     const sshd = await server(t, { config: ['MaxAuthTries 2'] });
     const strangers = ['a', 'b', 'c', 'd'].map((name) => makeKey(sshd, name));
     const tunnel = await start(t, sshd, { identityFiles: strangers });
@@ -44,7 +44,7 @@ describe('what only a person can mend', { concurrency: 4 }, () => {
     assert.ok(failure?.message.includes(fingerprintOf(strangers[0] ?? '')), failure?.message);
   });
 
-  test('a server that says in its own way that it has had enough', async (t) => {
+  test('is blocked when a server says in its own words that there were too many attempts', async (t) => {
     const sshd = await server(t);
     const fake = await startFakeSsh(t, sshd, (connection) =>
       connection.on('authentication', () => {
@@ -56,7 +56,7 @@ describe('what only a person can mend', { concurrency: 4 }, () => {
     await untilBlocked(tunnel, 'auth-rejected');
   });
 
-  test('a key that is not there', async (t) => {
+  test('is blocked when the key file is missing', async (t) => {
     const sshd = await server(t);
     const key = join(sshd.dir, 'missing');
     const tunnel = await start(t, sshd, { identityFiles: [key] });
@@ -70,7 +70,7 @@ describe('what only a person can mend', { concurrency: 4 }, () => {
     await tunnel.untilPhase('up');
   });
 
-  test('a key that others may read', async (t) => {
+  test('is blocked when others may read the key', async (t) => {
     const sshd = await server(t);
     chmodSync(sshd.clientKey, 0o644);
     const tunnel = await start(t, sshd);
@@ -81,7 +81,7 @@ describe('what only a person can mend', { concurrency: 4 }, () => {
     await tunnel.untilPhase('up');
   });
 
-  test('a passphrase that is missing, then wrong, then right', async (t) => {
+  test('is blocked while the passphrase is missing or wrong, and up with the right one', async (t) => {
     const sshd = await server(t);
     const passphraseFile = join(sshd.dir, 'passphrase');
     const writePassphrase = (text: string) => writeFileSync(passphraseFile, `${text}\n`, { mode: 0o600 });
@@ -101,14 +101,14 @@ describe('what only a person can mend', { concurrency: 4 }, () => {
     assert.doesNotMatch(JSON.stringify([tunnel.lines, without.lines]), /open (sesame|barley)/);
   });
 
-  test('no algorithm in common', async (t) => {
+  test('is blocked when no algorithm is in common', async (t) => {
     const sshd = await server(t, { config: ['Ciphers aes256-ctr'] });
     const tunnel = await start(t, sshd, { ciphers: ['aes128-gcm@openssh.com'] });
     const { failure } = await untilBlocked(tunnel, 'no-common-algorithm');
     assert.match(failure?.message ?? '', /cipher/);
   });
 
-  test('a tunnel that was up, and whose key is then taken away', async (t) => {
+  test('is blocked when the key of a tunnel that was up is taken away', async (t) => {
     const sshd = await server(t);
     const tunnel = await start(t, sshd);
     await tunnel.untilPhase('up');
@@ -121,7 +121,7 @@ describe('what only a person can mend', { concurrency: 4 }, () => {
     await tunnel.untilPhase('up');
   });
 
-  test('what was up before is tried again soon, as when a home is mounted late, and then as seldom as the others', async (t) => {
+  test('tries a tunnel again soon when it was up before, and then as seldom as the others', async (t) => {
     const sshd = await server(t);
     const keys = readFileSync(sshd.authorizedKeysFile);
     const clock = skippingClock();
@@ -174,7 +174,7 @@ describe('what only a person can mend', { concurrency: 4 }, () => {
       assertRetryIn((await untilBlocked(another, 'auth-rejected')).retryAt, 270_000, 330_000);
     });
 
-  test('the same trouble is told once, however often it is met', async (t) => {
+  test('logs the same trouble once, however often it is met', async (t) => {
     const sshd = await server(t);
     const tunnel = await start(t, sshd, { identityFiles: [makeKey(sshd, 'stranger')] });
     for (let attempt = 1; attempt <= 3; attempt++) {

@@ -147,7 +147,7 @@ suite('one connection', () => {
     assert.ok(quick() > 10, rounds.join(' '));
   });
 
-  test('Unix sockets on either side', async (t) => {
+  test('connects Unix sockets on either side', async (t) => {
     const directory = await tempDir(t);
     const [remote, local] = [join(directory, 'remote.sock'), join(directory, 'local.sock')];
     const server = createServer({ allowHalfOpen: true }, (socket) => socket.on('error', () => {}).pipe(socket));
@@ -206,7 +206,7 @@ suite('back-pressure', () => {
     assert.equal(await visit(second, 'still here'), 'still here');
   });
 
-  test('many at once, in both directions, and every byte right', async (t) => {
+  test('carries many connections at once in both directions, with every byte right', async (t) => {
     const port = await freePort();
     const tunnel = startTunnel(t, specFor(sshd, [[port, echo.port]]));
     await tunnel.untilPhase('up');

@@ -15,7 +15,7 @@ import { sendPayload, startFakeSsh } from '../../support/fake-server.ts';
 import { visit } from '../../support/visit.ts';
 
 describe('listeners', { concurrency: 4 }, () => {
-  test('port 0: the server chooses, and visitors are served at its choice', async (t) => {
+  test('serves visitors at the port that the server chooses when the port is 0', async (t) => {
     const { tunnel } = await start(t, [0]);
     const state = await tunnel.untilPhase('up');
     const port = state.forwards[0]?.boundPort ?? 0;
@@ -42,7 +42,7 @@ describe('listeners', { concurrency: 4 }, () => {
     for (const [index, name] of names.entries()) assert.equal(await visit(forwards[index]?.boundPort ?? 0, ''), name);
   });
 
-  test('several, on TCP and on a Unix socket', async (t) => {
+  test('serves several listeners, on TCP and on a Unix socket', async (t) => {
     const sshd = await server(t);
     const path = join(sshd.dir, 'forwarded.sock');
     const [one, two] = [await freePort(), await freePort()];
@@ -150,7 +150,7 @@ describe('a listener that is refused', { concurrency: 4 }, () => {
     assert.match(tunnel.state().failure?.hint ?? '', /permitlisten/);
   });
 
-  test('is one that was granted in part: 127.0.0.1 is somebody else there', async (t) => {
+  test('is partly granted when another program has 127.0.0.1 there', async (t) => {
     const taken = await freePort();
     const occupant = createServer((socket) => socket.end('somebody else'));
     await listen(occupant, '127.0.0.1', taken);
@@ -215,7 +215,7 @@ describe('a listener that is refused', { concurrency: 4 }, () => {
 });
 
 describe('a server that leaves the question open', { concurrency: 4 }, () => {
-  test('is given up after half a minute, though it is alive', async (t) => {
+  test('is given up after half a minute when it stays silent', async (t) => {
     const sshd = await server(t);
     let asked = false;
     let signs = 0;
@@ -246,7 +246,7 @@ describe('a server that leaves the question open', { concurrency: 4 }, () => {
     await until(() => fake.accepted() === 2, { what: 'the next attempt' });
   });
 
-  test('or dies while it thinks', async (t) => {
+  test('is left when it dies while it thinks', async (t) => {
     const sshd = await server(t);
     const fake = await startFakeSsh(t, sshd, (connection, socket) => {
       connection.on('authentication', (attempt) => attempt.accept());

@@ -106,7 +106,7 @@ describe('a server whose numbers cannot be is left at once, and why is said', { 
     });
   }
 
-  test('a port above all ports', async (t) => {
+  test('is left when a port is above 65535', async (t) => {
     const server = await startFakeSsh(t, sshd, (connection) => {
       connection.on('authentication', (attempt) => attempt.accept());
       connection.on('request', (accept) => (accept as (port: number) => void)(70_000));
@@ -117,7 +117,7 @@ describe('a server whose numbers cannot be is left at once, and why is said', { 
     await assertRetried(tunnel, server, 'disconnected', /says that it listens on port 70000/);
   });
 
-  test('a channel of ours without room for a packet', async (t) => {
+  test('is left when a channel has no room for a packet', async (t) => {
     const port = await freePort();
     const at = (of: number) => ({ type: 'tcp', host: '127.0.0.1', port: of }) as const;
     const forwards = [{ kind: 'local', listen: at(port), target: at(1) }] as const;

@@ -19,7 +19,7 @@ before(async () => {
 after(() => sshd.stop());
 
 describe('a server that breaks the rules', { concurrency: 6 }, () => {
-  test('channels that nobody asked for are refused', async (t) => {
+  test('refuses channels that were not asked for', async (t) => {
     const answers: string[] = [];
     const { tunnel, connection } = await startGranting(t, sshd);
     const { port } = tunnel.spec.forwards[0]!.listen as { port: number };
@@ -182,7 +182,7 @@ describe('a server that lies about its host keys', { concurrency: 4 }, () => {
     );
   const anotherKey = ssh2.utils.parseKey(ssh2.utils.generateKeyPairSync('ed25519').private);
 
-  test('keys that are none', async (t) => {
+  test('ignores announced keys that are no keys', async (t) => {
     const { tunnel, connection } = await startGranting(t, sshd, { verify: 'off' }, null, 'OpenSSH_9.9');
     announce(connection(), 'junk', '', NASTY);
     announce(connection());
@@ -191,7 +191,7 @@ describe('a server that lies about its host keys', { concurrency: 4 }, () => {
     assert.equal(tunnel.state().phase, 'up');
   });
 
-  test('a message that breaks off', async (t) => {
+  test('leaves the server when a message breaks off', async (t) => {
     const { tunnel, connection, server } = await startGranting(t, sshd, { verify: 'off' }, null, 'OpenSSH_9.9');
     sendPayload(connection(), 80, 'hostkeys-00@openssh.com', 0, uint32(0xffffffff), Buffer.from('x'));
     await tunnel.untilFailure('disconnected');
@@ -204,7 +204,7 @@ describe('a server that lies about its host keys', { concurrency: 4 }, () => {
     ['with an empty proof', []],
     ['with the proof of nothing', ['', '']],
   ] as const) {
-    test(`somebody else's key, ${title}`, async (t) => {
+    test(`leaves the server when it shows another server's key, ${title}`, async (t) => {
       if (anotherKey instanceof Error) throw anotherKey;
       const { tunnel, connection } = await startGranting(t, sshd, { verify: 'off' }, null, 'OpenSSH_9.9');
       connection().on('request', (_accept, _reject, name: string) => {

@@ -55,7 +55,7 @@ describe('a peer that does not speak SSH', { concurrency: 8 }, () => {
     });
   }
 
-  test('one that resets at once', async (t) => {
+  test('fails when the peer resets at once', async (t) => {
     const server = await startFakeServer(t, (socket) => socket.resetAndDestroy());
     const tunnel = await startAt(t, sshd, server.port);
     await until(() => server.accepted() >= 2, { what: 'the next attempt' });
@@ -96,7 +96,7 @@ describe('a server that stops in the middle', { concurrency: 8 }, () => {
     });
   }
 
-  test('in the authentication', async (t) => {
+  test('fails when the server stops in the authentication', async (t) => {
     let asked = false;
     const server = await startFakeSsh(t, sshd, (connection) =>
       connection.on('authentication', () => void (asked = true)),
@@ -109,7 +109,7 @@ describe('a server that stops in the middle', { concurrency: 8 }, () => {
     assert.ok(tunnel.phases.includes('authenticating'));
   });
 
-  test('after it has let us in: what it had is not enough to be up', async (t) => {
+  test('stays down when the server stops after the login', async (t) => {
     const server = await startFakeSsh(t, sshd, (connection, socket) => {
       connection.on('authentication', (attempt) => attempt.accept());
       connection.on('ready', () => socket.pause());
@@ -157,7 +157,7 @@ describe('a path that spoils what it carries', { concurrency: 4 }, () => {
     };
 
   for (const offset of [45, 1110, 1400]) {
-    test(`in the handshake, at byte ${offset}`, async (t) => {
+    test(`fails when the path spoils byte ${offset} of the handshake`, async (t) => {
       const relay = await startFaultyRelay(t, sshd.port, spoil(offset));
       const tunnel = await startAt(t, sshd, relay.port);
       await until(() => relay.accepted() >= 2, { what: () => `a second attempt after ${tunnel.phases.join()}` });

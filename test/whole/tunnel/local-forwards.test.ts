@@ -186,7 +186,7 @@ describe('a local forward', { concurrency: 4 }, () => {
     assert.equal(tunnel.state().forwards[0]?.targetFailure, null);
   });
 
-  test('when the connection dies its visitors are reset, nobody is let in, and then it is back', async (t) => {
+  test('resets its visitors when the connection dies, takes no new ones, and comes back', async (t) => {
     const port = await freePort();
     const echo = await target(t, startEcho());
     const { sshd, tunnel } = await start(t, [

@@ -10,12 +10,12 @@ import { socks } from '../../support/socks-client.ts';
 import { visit } from '../../support/visit.ts';
 
 describe('other servers', { concurrency: 2 }, () => {
-  test('Dropbear: up, data both ways, local and dynamic, and back after every loss', async (t) => {
+  test('carries data both ways at Dropbear, with local and dynamic forwards, and comes back after every loss', async (t) => {
     if (!mayBuildNetworks(t)) return;
     await useful(t, await startDropbear(t));
   });
 
-  test('AsyncSSH: the same', async (t) => {
+  test('carries data both ways at AsyncSSH, with local and dynamic forwards, and comes back after every loss', async (t) => {
     await useful(t, await startAsyncssh(t));
   });
 });

@@ -118,7 +118,7 @@ test('RevokedHostKeys: lists, key revocation lists, and files that cannot be rea
   rmSync(join(sshd.dir, 'krl'));
 });
 
-test('a key revocation list that nobody understands is refused', () => {
+test('RevokedHostKeys: refuses every key when the list is not understood', () => {
   const head = Buffer.concat([Buffer.from('SSHKRL\n\0'), uint32(1), Buffer.alloc(24), uint32(0), uint32(0)]);
   const section = (type: number, data: Buffer) => Buffer.concat([head, Buffer.of(type), uint32(data.length), data]);
   const parse = (bytes: Buffer) => atOnce(parseKrl(bytes));

@@ -91,7 +91,7 @@ function countRounds(t: TestContext): () => number {
   return () => rounds;
 }
 
-test('small messages for somebody who does not read are put together', async (t) => {
+test('puts small messages together when the peer does not read', async (t) => {
   const channels: Channel[] = [];
   const flooded = await startFlooded(t, (visitor) => channels.push(visitor.accept()));
   const id = await flooded.visitor();
@@ -112,7 +112,7 @@ test('small messages for somebody who does not read are put together', async (t)
   assert.ok(chunks.length < 50, `${chunks.length} pieces`);
 });
 
-test('small messages get through to somebody who reads now and then', async (t) => {
+test('sends small messages when the peer reads now and then', async (t) => {
   const channels: Channel[] = [];
   const flooded = await startFlooded(t, (visitor) => channels.push(visitor.accept()));
   const id = await flooded.visitor();

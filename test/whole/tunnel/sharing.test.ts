@@ -175,7 +175,7 @@ describe('a shared connection', () => {
     assert.deepEqual([a.visitors.length, b.visitors.length], [0, 1]);
   });
 
-  test('ends for all when it is lost or one finds it useless; its turn is over at once, and nobody comes aboard', async () => {
+  test('ends for all when it is lost or one finds it useless; its turn is over at once, and it takes no new tunnel', async () => {
     for (const end of ['lost', 'failed'] as const) {
       const { shared, server, over } = setUp();
       const shares = [shared.join(member('a').member), shared.join(member('b').member)];
@@ -189,7 +189,7 @@ describe('a shared connection', () => {
     }
   });
 
-  test('that is in doubt takes nobody aboard, and all it carries know of the doubt', async () => {
+  test('takes no new tunnel while it is in doubt, and tells its tunnels of the doubt', async () => {
     const { clock, shared, server } = setUp();
     const members = [member('a'), member('b')];
     for (const { member } of members) shared.join(member);

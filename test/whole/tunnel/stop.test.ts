@@ -18,7 +18,7 @@ before(async () => {
 after(() => sshd.stop());
 
 describe('stop ends within two seconds', () => {
-  test('while it waits for the next attempt, after a refusal or a broken handshake', async (t) => {
+  test('ends while it waits for the next attempt, after a refusal or a broken handshake', async (t) => {
     const closing = await startFakeServer(t, (socket) => socket.end());
     for (const port of [await freePort(), closing.port]) {
       const tunnel = await start(t, { port, reconnect: { minMs: 60_000, maxMs: 60_000 } });
@@ -27,20 +27,20 @@ describe('stop ends within two seconds', () => {
     }
   });
 
-  test('while a person must act', async (t) => {
+  test('ends while a person must act', async (t) => {
     const tunnel = await start(t, { userKnownHostsFiles: [] });
     await tunnel.untilPhase('blocked');
     await stopped(tunnel);
   });
 
-  test('while it connects to a black hole', async (t) => {
+  test('ends while it connects to a black hole', async (t) => {
     const hole = await startBlackHole(t);
     const tunnel = await start(t, { port: hole.port, connectTimeoutMs: 60_000 });
     await tunnel.untilPhase('connecting');
     await stopped(tunnel);
   });
 
-  test('while the server is silent in the handshake', async (t) => {
+  test('ends while the server is silent in the handshake', async (t) => {
     const silent = await startFakeServer(t, (socket) => socket.resume());
     const tunnel = await start(t, { port: silent.port, connectTimeoutMs: 60_000 });
     await until(() => silent.open() === 1, { what: 'the connection' });
@@ -48,7 +48,7 @@ describe('stop ends within two seconds', () => {
     await until(() => silent.open() === 0, { what: 'the end of the connection' });
   });
 
-  test('while the server thinks about our key', async (t) => {
+  test('ends while the server thinks about the key', async (t) => {
     const thinking = await startFakeSsh(t, sshd, (connection) => connection.on('authentication', () => {}));
     const tunnel = await start(t, { port: thinking.port });
     await tunnel.untilPhase('authenticating');
@@ -56,7 +56,7 @@ describe('stop ends within two seconds', () => {
     await until(() => thinking.open() === 0, { what: 'the end of the connection' });
   });
 
-  test('while the server does not say whether it listens', async (t) => {
+  test('ends while the server does not say whether it listens', async (t) => {
     const silent = await startFakeSsh(t, sshd, (connection) => {
       connection.on('authentication', (attempt) => attempt.accept());
       connection.on('request', () => {});
@@ -66,7 +66,7 @@ describe('stop ends within two seconds', () => {
     await stopped(tunnel);
   });
 
-  test('while it is up: the listeners are free at once', async (t) => {
+  test('ends while it is up, and frees its listeners at once', async (t) => {
     const [one, two] = [await freePort(), await freePort()];
     const spec = specFor(sshd, [
       [one, 1],
@@ -87,7 +87,7 @@ describe('stop ends within two seconds', () => {
     await sshd.waitForLog(/Received disconnect from 127\.0\.0\.1/);
   });
 
-  test('while it is up over a dead path, with megabytes on their way', async (t) => {
+  test('ends while it is up over a dead path, with megabytes on their way', async (t) => {
     const relay = await startRelay({ port: sshd.port });
     t.after(() => relay.close());
     const target = await startFakeServer(t, (socket) => pour(socket, Buffer.alloc(64 * 1024)));
@@ -105,7 +105,7 @@ describe('stop ends within two seconds', () => {
     await until(() => target.open() === 0, { what: "the target's end of the visits" });
   });
 
-  test('before it has begun', async (t) => {
+  test('ends before it has begun', async (t) => {
     const tunnel = await start(t);
     await stopped(tunnel);
     assert.ok(!tunnel.phases.includes('authenticating'));

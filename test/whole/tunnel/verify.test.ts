@@ -17,7 +17,7 @@ import { startFakeSsh } from '../../support/fake-server.ts';
 import { visit } from '../../support/visit.ts';
 
 describe('verification', { concurrency: 4 }, () => {
-  test('visitors who come while it is under way are served, whether they speak first or not', async (t) => {
+  test('serves visitors while it is under way, whether they speak first or not', async (t) => {
     const greeter = createServer((socket) => socket.end('welcome'));
     const greeting = await listen(greeter);
     t.after(() => greeter.close());
@@ -91,7 +91,7 @@ describe('verification', { concurrency: 4 }, () => {
     assert.deepEqual([looks, tunnel.state().forwards[0]?.state, tunnel.state().failure], [1, 'pending', null]);
   });
 
-  test('on a Unix socket, on all addresses, on ::1 alone, and at a port that the server chose', async (t) => {
+  test('verifies on a Unix socket, on all addresses, on ::1 alone, and at a port that the server chose', async (t) => {
     const sshd = await server(t, { config: ['GatewayPorts clientspecified'] });
     const echo = await startEcho();
     t.after(() => echo.close());
@@ -112,7 +112,7 @@ describe('verification', { concurrency: 4 }, () => {
     );
   });
 
-  test('with permitopen for the name alone', async (t) => {
+  test('verifies when permitopen allows the name alone', async (t) => {
     const port = await freePort();
     const sshd = await server(t, { keyOptions: `restrict,port-forwarding,permitopen="localhost:${port}"` });
     const { tunnel } = await start(t, sshd, port);
@@ -120,7 +120,7 @@ describe('verification', { concurrency: 4 }, () => {
     assert.equal(forwards[0]?.verified, 'yes');
   });
 
-  test('where the server forbids it, status says so and why', async (t) => {
+  test('says in status that the server forbids it, and why', async (t) => {
     const sshd = await server(t, { config: ['AllowTcpForwarding remote'] });
     const { tunnel } = await start(t, sshd, await freePort());
     const { forwards } = await tunnel.untilPhase('up');
@@ -131,7 +131,7 @@ describe('verification', { concurrency: 4 }, () => {
     );
   });
 
-  test('required, it keeps the tunnel from being up until it is there', async (t) => {
+  test('keeps the tunnel pending until it is verified when that is required', async (t) => {
     const sshd = await server(t, { config: ['AllowTcpForwarding remote'] });
     const { tunnel } = await start(t, sshd, await freePort(), { verify: 'required' });
     const { failure, phase } = await tunnel.untilFailure('forward-refused');
@@ -141,13 +141,13 @@ describe('verification', { concurrency: 4 }, () => {
     await other.tunnel.untilPhase('up');
   });
 
-  test('off, nothing is tried', async (t) => {
+  test('tries nothing when it is off', async (t) => {
     const { tunnel, echo } = await start(t, await server(t), await freePort(), { verify: 'off' });
     const { forwards } = await tunnel.untilPhase('up');
     assert.deepEqual([forwards[0]?.verified, forwards[0]?.unverified, echo.accepted()], ['unknown', 'verify: off', 0]);
   });
 
-  test('from time to time it is done again: a listener that leads elsewhere is given back, and asked for until it leads here', async (t) => {
+  test('verifies again from time to time, gives a listener back that leads elsewhere, and asks until it leads here', async (t) => {
     const sshd = await server(t);
     const port = await freePort();
     let stolen = false;
@@ -188,7 +188,7 @@ describe('verification', { concurrency: 4 }, () => {
     assert.equal(tunnel.state().forwards[0]?.verified, 'yes');
   });
 
-  test('another device with the same keys is told from any other program', async (t) => {
+  test('tells another device with the same keys from any other program', async (t) => {
     const sshd = await server(t);
     const port = await freePort();
     const key = Buffer.from(sshd.hostKeys[0]!.publicKey.split(' ')[1]!, 'base64');
@@ -211,7 +211,7 @@ describe('verification', { concurrency: 4 }, () => {
     assert.equal(first.state().phase, 'up');
   });
 
-  test('a target that refuses makes it degraded, and it is asked again', async (t) => {
+  test('degrades the tunnel when a target refuses, and asks it again', async (t) => {
     const closed = await freePort();
     const port = await freePort();
     const clock = skippingClock();

@@ -123,7 +123,7 @@ describe('what may wait unread on all connections together', () => {
     });
   }
 
-  test('what has been read meanwhile is noticed before anybody is left', () => {
+  test('notices what has been read meanwhile before it leaves the server', () => {
     const { wait, truth, left } = startAccount(['a', 'b']);
     wait('a', 90);
     truth.set('a', 10);
