@@ -38,7 +38,7 @@ export async function trust(config: string | null, name: string, given: string |
           userKnownHostsFiles: server.userKnownHostsFiles,
           globalKnownHostsFiles: server.globalKnownHostsFiles,
           alone: servers.length === 1,
-          scan: () => scanHostKeys(server.host, () => wayTo(server), SCAN_MS, systemClock),
+          scan: () => scanHostKeys(server.host, () => connectTo(server), SCAN_MS, systemClock),
         },
         given,
         questions,
@@ -61,7 +61,7 @@ function serversOf(tunnel: TunnelSpec): readonly TunnelSpec[] {
   return [...jumps, tunnel];
 }
 
-async function wayTo(server: TunnelSpec): Promise<ScanConnection> {
+async function connectTo(server: TunnelSpec): Promise<ScanConnection> {
   const first = firstHop(server);
   let dialled: Dialled | null = null;
   const turn = () => dialled?.turn;

@@ -85,7 +85,7 @@ async function travel(
   onDialled: (dialled: Dialled) => void,
   signal: AbortSignal,
 ): Promise<Route> {
-  const go = await prepareRoute(spec, {
+  const travelTo = await prepareRoute(spec, {
     ...deps,
     reach: async () => {
       const first = firstHop(spec);
@@ -98,7 +98,7 @@ async function travel(
     heartbeat: () => {},
     onSourcePort: () => {},
   });
-  return await go(signal);
+  return await travelTo(signal);
 }
 
 async function checkForwards(

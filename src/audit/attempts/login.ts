@@ -68,7 +68,7 @@ export async function openLogin(spec: TunnelSpec, deps: AuditLoginDeps, signal: 
   let route: Route | null = null;
   try {
     route = await travel(signal);
-    const way = route;
+    const reached = route;
     const events = {
       onAuthenticating: () => {},
       onVisitor: ({ listen, reject }: { readonly listen: Endpoint; reject(): void }) => {
@@ -77,12 +77,15 @@ export async function openLogin(spec: TunnelSpec, deps: AuditLoginDeps, signal: 
       },
       onAuthenticated: (authReport: AuthReport) => (report = authReport),
     };
-    const connection = await firstToEnd<SshConnection>(signal, [waitFor(way.lost), (own) => login(way, events, own)]);
+    const connection = await firstToEnd<SshConnection>(signal, [
+      waitFor(reached.lost),
+      (own) => login(reached, events, own),
+    ]);
     turn()?.accepted();
     return {
       connection,
       report,
-      lost: [connection.lost, way.lost],
+      lost: [connection.lost, reached.lost],
       onVisitor: (port, listener) => {
         const emitter = visitorsAt.get(port) ?? createEmitter();
         visitorsAt.set(port, emitter);
@@ -91,9 +94,9 @@ export async function openLogin(spec: TunnelSpec, deps: AuditLoginDeps, signal: 
       dialPort: (port, timeoutMs) => dial({ ...spec, port }, timeoutMs, { clock, turns }, signal),
       close: async () => {
         await connection.close();
-        await way.close();
+        await reached.close();
         connection.destroy();
-        await way.destroy();
+        await reached.destroy();
         turn()?.end();
       },
     };
