@@ -41,7 +41,10 @@ export function openLastConnectedFile(
         if (troubled) onTrouble(null);
         troubled = false;
       } catch (error) {
-        if (!troubled) onTrouble(`which tunnel connected last cannot be kept in ${path}: ${errorText(error)}`);
+        if (!troubled)
+          onTrouble(
+            `${path} cannot be written, so the tunnel that connected last is not remembered: ${errorText(error)}`,
+          );
         troubled = true;
       }
     },

@@ -39,7 +39,7 @@ export function openListenerRecordsFile(
   const records = read(path, report) ?? new Map<string, ListenerRecord>(held.map((key) => [key, HELD]));
   const text = () => `${JSON.stringify(Object.fromEntries(records), null, 2)}\n`;
   const { changed, written } = durableFile(path, text, (error) =>
-    report(error === null ? null : `what is known of listeners cannot be kept in ${path}: ${errorText(error)}`),
+    report(error === null ? null : `${path} cannot be written, so listeners are not remembered: ${errorText(error)}`),
   );
   return {
     recall: (key) => records.get(key) ?? null,
@@ -74,7 +74,8 @@ function read(path: string, onTrouble: (message: string) => void): Map<string, L
         }),
     );
   } catch (error) {
-    if (errorCode(error) !== 'ENOENT') onTrouble(`what was known of listeners in ${path} is lost: ${errorText(error)}`);
+    if (errorCode(error) !== 'ENOENT')
+      onTrouble(`${path} cannot be read, so the memory of listeners is lost: ${errorText(error)}`);
     return null;
   }
 }

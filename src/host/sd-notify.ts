@@ -71,7 +71,7 @@ function createSender(env: NodeJS.ProcessEnv, { pid, onProblem }: NotifierDeps):
   const report = (message: string) => {
     if (reported) return;
     reported = true;
-    onProblem(`systemd was not told about our state (${message}); the unit needs OpenFile= or NotifyAccess=all`);
+    onProblem(`systemd could not be notified (${message}); the unit needs OpenFile= or NotifyAccess=all`);
   };
   const fd = notifyDescriptor(env, pid);
   const runProgram = programSender({ PATH: env['PATH'], NOTIFY_SOCKET: socket }, report);

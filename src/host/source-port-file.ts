@@ -42,7 +42,8 @@ export function openPortFile(path: string, onTrouble: (message: string | null) =
       trouble = 'none';
       return;
     }
-    if (trouble !== 'unwritable') onTrouble(`the source ports cannot be kept in ${path}: ${errorText(error)}`);
+    if (trouble !== 'unwritable')
+      onTrouble(`${path} cannot be written, so source ports are not remembered: ${errorText(error)}`);
     trouble = 'unwritable';
   });
   return {
@@ -100,7 +101,8 @@ function read(path: string, onTrouble: (message: string) => void): Content {
     for (const [key, value] of Object.entries(seen as object))
       if (ports.has(key) && isEviction(value)) evictions.set(key, value);
   } catch (error) {
-    if (errorCode(error) !== 'ENOENT') onTrouble(`the source ports in ${path} are lost: ${errorText(error)}`);
+    if (errorCode(error) !== 'ENOENT')
+      onTrouble(`${path} cannot be read, so the source ports are lost: ${errorText(error)}`);
   }
   return { ports, evictions };
 }

@@ -17,7 +17,7 @@ export function withWatchdogThread(notifier: Notifier, env: NodeJS.ProcessEnv, {
   if (!wanted || notifier.watchdogMs !== null) return notifier;
   const seconds = Number(wanted);
   if (!(seconds >= SHORTEST_S && seconds <= LONGEST_S)) {
-    onProblem(`TUNNELD_WATCHDOG must be from ${SHORTEST_S} to ${LONGEST_S} seconds; nobody watches now`);
+    onProblem(`TUNNELD_WATCHDOG must be from ${SHORTEST_S} to ${LONGEST_S} seconds; there is no watchdog now`);
     return notifier;
   }
   const beats = new Int32Array(new SharedArrayBuffer(Int32Array.BYTES_PER_ELEMENT));
@@ -50,7 +50,8 @@ interface ThreadData {
 }
 
 function startThread(workerData: ThreadData, onProblem: (message: string) => void): void {
-  const failed = (error: unknown) => onProblem(`the watchdog's thread ended, nobody watches now: ${errorText(error)}`);
+  const failed = (error: unknown) =>
+    onProblem(`the watchdog's thread ended, so there is no watchdog now: ${errorText(error)}`);
   try {
     const worker = new Worker(THREAD, {
       eval: true,

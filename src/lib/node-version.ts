@@ -3,7 +3,7 @@ export function tooOld(version: string): string | null {
   const [major = 0, minor = 0] = version.replace(/^v/, '').split('.').map(Number);
   if (major > NEEDED[0] || (major === NEEDED[0] && minor >= NEEDED[1])) return null;
   return (
-    `tunneld needs Node.js ${NEEDED.join('.')} or later, and this is ${version}: install a newer one ` +
+    `tunneld needs Node.js ${NEEDED.join('.')} or later, but this is ${version}: install a newer one ` +
     '(Debian 13 has it as `nodejs`; for others see https://nodejs.org/en/download)'
   );
 }

@@ -146,7 +146,7 @@ export function initialState(spec: TunnelSpec, now: number): TunnelState {
 
 /** Shown for a listener that is `exposed`. */
 export const EXPOSED =
-  'the server listens on all its addresses, though it was asked for loopback alone (GatewayPorts yes there)';
+  'the server listens on all its addresses, though loopback was requested (GatewayPorts yes there)';
 
 /** The state of a forward at the start of a session. */
 export const NOT_ASKED = {

@@ -21,8 +21,8 @@ export function localAddress(
   );
   const found = far ?? fitting[0];
   if (found !== undefined) return found.scopeid ? `${found.address}%${bindInterface}` : found.address;
-  const what = bindInterface in interfaces ? `has no IPv${family} address` : 'is not there';
-  throw new TunnelFailure('unreachable', `the interface ${bindInterface} (bindInterface) ${what}`);
+  const what = bindInterface in interfaces ? `has no IPv${family} address` : 'does not exist';
+  throw new TunnelFailure('unreachable', `interface ${bindInterface} (bindInterface) ${what}`);
 }
 
 /** The configured source of connections, for a message. */

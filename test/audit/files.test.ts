@@ -162,7 +162,7 @@ describe('an administrator at a server that does not behave', () => {
 
   test('that runs nothing', async (t) => {
     const facts = await readFrom(t, (connection) => connection.on('session', (_, reject) => reject()));
-    assert.match(facts.problems.join(), /the server runs no command/);
+    assert.match(facts.problems.join(), /the server refused to run a command/);
   });
 });
 

@@ -216,7 +216,7 @@ describe('doctor', { concurrency: 3 }, () => {
     for (const [path, message] of [
       [folder, /is not a regular file/],
       ['/dev/null', /is not a regular file/],
-      [publicKey, /is a public key: name the private one/],
+      [publicKey, /is a public key: set identityFile to the private one/],
     ] as const) {
       const { mode } = statSync(path);
       const report = await doctor(t, yaml.replace(sshd.clientKey, path), { args: ['--fix'] });

@@ -55,7 +55,7 @@ test('one that cannot be written is said, and what is remembered lasts until the
   file.remember('a', HELD);
   await file.written();
   assert.deepEqual(file.recall('a'), HELD);
-  assert.match(told.at(-1) ?? '', /^what is known of listeners cannot be kept in /);
+  assert.match(told.at(-1) ?? '', /cannot be written, so listeners are not remembered: /);
 });
 
 test('a machine is told by its id, its host keys and what its hardware was made with; digests only', async (t) => {

@@ -112,8 +112,8 @@ test('failures are soft, and told once', async (t) => {
   failing.notifier.ready();
   failing.notifier.watchdog();
   await until(() => failing.problems.length > 0, { what: 'the failing program' });
-  assert.match(missing.problems.join('|'), /^systemd was not told .*ENOENT[^|]*$/);
-  assert.match(failing.problems.join('|'), /^systemd was not told .*ended with 1[^|]*$/);
+  assert.match(missing.problems.join('|'), /^systemd could not be notified .*ENOENT[^|]*$/);
+  assert.match(failing.problems.join('|'), /^systemd could not be notified .*ended with 1[^|]*$/);
 });
 
 test('without a service manager nothing happens', () => {

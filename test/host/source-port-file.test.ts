@@ -54,7 +54,7 @@ test('what is no file at all is not waited for', async (t) => {
   const file = openPortFile(path, (message) => told.push(message));
   file.remember('backup', [61_001]);
   await file.written();
-  assert.match(told.join(), /is no regular file/);
+  assert.match(told.join(), /is not a regular file/);
   assert.deepEqual(openPortFile(path, noTrouble).recall('backup'), [61_001]);
 });
 

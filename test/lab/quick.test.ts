@@ -142,8 +142,8 @@ describe('faults in a real network', { concurrency: 6 }, () => {
   });
 
   for (const [from, named] of [
-    ['device', /bytes of ours are not acknowledged, after small packets were: the path most likely loses large ones/],
-    ['server', /it identified itself and fell silent: it hangs, or the path loses large packets/],
+    ['device', /bytes sent are not acknowledged, though small packets were: the path most likely loses large ones/],
+    ['server', /the server identified itself and fell silent: it hangs, or the path loses large packets/],
   ] as const)
     test(`a path that loses large packets of the ${from} is named as likely, with the cure`, async (t) => {
       const bench = await built(t, { clients: ['tunneld'] });

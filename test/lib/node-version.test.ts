@@ -7,7 +7,7 @@ test('a Node.js that is too old is told so in one sentence', () => {
   for (const version of ['18.19.0', 'v18.20.4', '20.18.3', '19.9.0', '0.12.1'])
     assert.match(
       tooOld(version) ?? '',
-      new RegExp(`^tunneld needs Node\\.js 20\\.19 or later, and this is ${version}: `),
+      new RegExp(`^tunneld needs Node\\.js 20\\.19 or later, but this is ${version}: `),
     );
   for (const version of ['20.19.0', 'v20.19.1', '20.20.2', '22.0.0', '100.0.0']) assert.equal(tooOld(version), null);
 });

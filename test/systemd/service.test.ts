@@ -260,7 +260,7 @@ ${tunnel('main', sshd.port, `remoteForward: ${port}:127.0.0.1:${echo.port}`)}`;
       }
       assert.ok(seen.has(30) && seen.has(40));
       assert.deepEqual(
-        entries.filter(({ message }) => /permi|denied|EPERM|EACCES|systemd was not told/i.test(message)),
+        entries.filter(({ message }) => /permi|denied|EPERM|EACCES|systemd could not be notified/i.test(message)),
         [],
       );
     },

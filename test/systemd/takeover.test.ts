@@ -56,7 +56,7 @@ WantedBy=multi-user.target
       const { code, stdout, stderr } = await box.run('tunneld', 'install');
       assert.doesNotMatch(stdout + stderr, /root:[*!$:]|id_ed25519\.pub|relay\.key\.pub/);
       for (const [file, why] of [
-        ['known_hosts', /known_hosts is no regular file/],
+        ['known_hosts', /known_hosts is not a regular file/],
         ['config', /this is a pipe/],
       ] as const) {
         await box.must('mv', `${home}/.ssh/${file}`, `${home}/.ssh/${file}.old`);

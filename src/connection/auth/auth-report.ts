@@ -48,9 +48,9 @@ export function describeAuth(spec: ServerSpec, report: AuthReport): string {
     ...report.withheld,
     ...(spec.authentications.includes('publickey')
       ? []
-      : ['keys are not used (pubkeyAuthentication, preferredAuthentications)']),
+      : ['keys are turned off (pubkeyAuthentication, preferredAuthentications)']),
     ...(wantsIdentitiesOnly(report)
-      ? ['many servers hang up after 6 tries: `identitiesOnly: yes` offers only the configured keys']
+      ? ['many servers disconnect after 6 tries: `identitiesOnly: yes` offers only the configured keys']
       : []),
   ];
   return parts.join('; ');
@@ -58,15 +58,15 @@ export function describeAuth(spec: ServerSpec, report: AuthReport): string {
 
 function describeOffers({ offers, unwanted }: AuthReport, server: string, user: string): string {
   if (offers.length > 0) return `${server} refused user ${user}: offered ${offers.map(describeOffer).join(', ')}`;
-  if (unwanted.length > 0) return `${server} refused user ${user}: it does not take ${unwanted.join(' or ')}`;
-  return `there was nothing to offer to ${server} for user ${user}`;
+  if (unwanted.length > 0) return `${server} refused user ${user}: it does not accept ${unwanted.join(' or ')}`;
+  return `nothing to offer to ${server} for user ${user}`;
 }
 
 /** What the server accepted, and what it refused before. */
 export function describeAccepted({ offers }: AuthReport): string {
   const taken = offers.filter(({ result }) => ['pending', 'partial'].includes(result.type)).map(describeOffer);
   const others = offers.filter(({ result }) => ['refused', 'unusable'].includes(result.type)).map(describeOffer);
-  return [taken.join(' and '), ...(others.length === 0 ? [] : [`refused were ${others.join(', ')}`])].join('; ');
+  return [taken.join(' and '), ...(others.length === 0 ? [] : [`refused: ${others.join(', ')}`])].join('; ');
 }
 
 function describeOffer(offer: Offer): string {

@@ -109,7 +109,7 @@ class Login {
       // The only remaining reason with a key that has signed before (getKeyAlgos in ssh2's client.js).
       offer.result = {
         type: 'unusable',
-        reason: 'not sent: the server takes none of the signature algorithms of this key',
+        reason: 'not sent: the server accepts none of the signature algorithms of this key',
       };
     } else {
       offer.result = { type: partial ? 'partial' : 'refused' };
@@ -216,7 +216,7 @@ function candidates(
   withheld: string[],
 ): Candidate[] {
   if (password !== null && !trusted)
-    withheld.push("the password was kept back because the server's host key is not known");
+    withheld.push("the password was withheld because the server's host key is unknown");
   return authentications.flatMap((method): Candidate[] => {
     if (method === 'publickey') return identities.map((identity) => ({ method, identity }));
     return password === null || !trusted ? [] : [{ method, password }];

@@ -79,7 +79,7 @@ function inspectOpenssh(text: string): KeyFile {
   if (header === null) return unsupported('is a damaged OpenSSH private key');
   if (header.keyType.startsWith('sk-')) {
     return unsupported(
-      'belongs to a security key (FIDO), which needs somebody to touch it: make a key of its own with `ssh-keygen -t ed25519`',
+      'belongs to a security key (FIDO), which has to be touched: make another key with `ssh-keygen -t ed25519`',
     );
   }
   if (header.keyType === 'ssh-dss') return unsupported(DSA);

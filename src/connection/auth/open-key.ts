@@ -54,7 +54,7 @@ const LIMITS = { ms: 60_000, mib: 128 };
 function tooMuchWork(path: string, cause: Error): TunnelFailure {
   return new TunnelFailure(
     'key-passphrase',
-    `identityFile ${path} was not decrypted within ${LIMITS.ms / 1000} s: the derivation of its key has too many rounds; run \`ssh-keygen -p -a 16 -f ${path}\``,
+    `identityFile ${path} was not decrypted within ${LIMITS.ms / 1000} s: its key derivation has too many rounds; run \`ssh-keygen -p -a 16 -f ${path}\``,
     { cause },
   );
 }

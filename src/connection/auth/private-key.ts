@@ -15,11 +15,11 @@ export function parsePrivateKey(bytes: Buffer, passphrase: string | null, path: 
   if (file.kind === 'public') {
     throw unreadable(
       path,
-      'is a public key: name the private one, without .pub, as identityFile, or load it into an agent',
+      'is a public key: set identityFile to the private one, without .pub, or load that into an agent',
     );
   }
   if (file.encrypted && passphrase === null) {
-    throw new TunnelFailure('key-passphrase', `identityFile ${path} is encrypted and there is no passphraseFile`);
+    throw new TunnelFailure('key-passphrase', `identityFile ${path} is encrypted, and there is no passphraseFile`);
   }
   // An unencrypted key needs none, whatever passphrase other keys have.
   const secret = file.encrypted ? passphrase : null;
@@ -68,7 +68,7 @@ function convert(key: KeyObject, path: string): string {
     case 'ec': {
       const curve = key.asymmetricKeyDetails?.namedCurve ?? 'without a name';
       if (!SSH_CURVES.has(curve))
-        throw unreadable(path, `is on the curve ${curve}, which SSH does not have: ${MAKE_ONE}`);
+        throw unreadable(path, `is on the curve ${curve}, which SSH does not support: ${MAKE_ONE}`);
       return key.export({ type: 'sec1', format: 'pem' }).toString();
     }
     case 'ed25519': {

@@ -14,7 +14,10 @@ export async function readSecretFile(path: string, what: SecretFileKind): Promis
   if (exposure !== null) throw exposure;
   const [line = ''] = bytes.toString('utf8').split(/\r?\n/, 1);
   if (line === '')
-    throw new TunnelFailure('key-unreadable', `${what} ${path}: its first line, where the secret belongs, is empty`);
+    throw new TunnelFailure(
+      'key-unreadable',
+      `${what} ${path}: the first line, which should hold the secret, is empty`,
+    );
   registerSecret(line);
   return line;
 }
@@ -53,9 +56,9 @@ export async function readPrivateFile(path: string, what: SecretFileKind | 'iden
 
 /** Giving the file away would do harm where only sudo was forgotten. */
 const DENIED =
-  'For a command that you ran yourself, put sudo in front. The daemon needs a file of its own user, with mode 0600; an installed service one of root in /etc/tunneld, and `sudo tunneld reload` after a new one.';
+  'Run this command with sudo. The daemon needs a file of its own user, with mode 0600; an installed service a file of root in /etc/tunneld, and `sudo tunneld reload` after a new one.';
 
-const NOT_HANDED_OVER = "is root's, and the service has no copy of it yet: `sudo tunneld reload` hands it over";
+const NOT_HANDED_OVER = 'belongs to root, and the service has no copy of it yet: run `sudo tunneld reload`';
 
 type Fail = (text: string, cause?: unknown) => TunnelFailure;
 
@@ -66,7 +69,7 @@ async function readFile(path: string, name: string, fail: Fail): Promise<Private
       const { stats } = file;
       if (!stats.isFile()) throw fail('is not a regular file');
       const bytes = await readWhole(file, MAX_BYTES);
-      if (bytes === null) throw fail('is larger than 1 MiB: that is no key and no password');
+      if (bytes === null) throw fail('is larger than 1 MiB, too large for a key or a password');
       const mode = (stats.mode & 0o777).toString(8).padStart(4, '0');
       const text = `has mode ${mode}, so that others can use it, and is ignored: run \`chmod 600 ${name}\` as its owner, or with sudo`;
       const exposed = isExposed(stats, process.getuid?.(), isCredential(path, process.env['CREDENTIALS_DIRECTORY']));

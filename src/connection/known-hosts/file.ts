@@ -71,7 +71,7 @@ async function rewrite(file: string, edit: KnownHostsEdit): Promise<boolean> {
     return await inDirectory(dirname(path), (directory) => rewriteIn(directory, path, edit));
   } catch (error) {
     if (errorCode(error) === 'ENOENT') return false;
-    const message = `cannot change ${file}: ${errorText(error)}; check that the user of tunneld may write it and its folder`;
+    const message = `cannot change ${file}: ${errorText(error)}; check that the user of tunneld may write to it and its directory`;
     throw Object.assign(new Error(message, { cause: error }), { code: errorCode(error) });
   }
 }
@@ -104,7 +104,7 @@ async function append(file: string, lines: readonly string[]): Promise<void> {
       await handle.close();
     }
   } catch (error) {
-    const message = `cannot add a host key to ${file}: ${errorText(error)}; check that its folder exists and that the user of tunneld may write it`;
+    const message = `cannot add a host key to ${file}: ${errorText(error)}; check that its directory exists and that the user of tunneld may write to it`;
     throw Object.assign(new Error(message, { cause: error }), { code: errorCode(error) });
   }
 }
@@ -174,4 +174,4 @@ function whole({ text, cut }: ReadText): string {
 
 /** 4 MiB is tens of thousands of hosts; more is a mistake that would cost a small device its memory. */
 const MAX_BYTES = 4 * 1024 * 1024;
-const TOO_LARGE = 'is larger than 4 MiB: what is beyond is not read; remove lines that nobody needs';
+const TOO_LARGE = 'is larger than 4 MiB: the rest is not read; remove lines that are not needed';

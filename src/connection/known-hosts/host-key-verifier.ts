@@ -95,7 +95,7 @@ class KnownHostsVerifier implements HostKeyVerifier {
     // StrictHostKeyChecking `no` accepts a new host, but not a changed key.
     if (verdict.type === 'revoked' || verdict.type === 'changed') return failure;
     if (spec.strictHostKeyChecking === 'no') {
-      log.warn(`connecting all the same (strictHostKeyChecking: no): ${failure.message}`);
+      log.warn(`connecting anyway (strictHostKeyChecking: no): ${failure.message}`);
       return null;
     }
     return spec.strictHostKeyChecking === 'accept-new' && this.#wholeFilesUnread().length === 0
@@ -251,7 +251,7 @@ function explain(
     case 'revoked':
       return new TunnelFailure('host-key-revoked', `${shown}, which ${where(verdict.entry)} revokes`);
     case 'changed':
-      return new TunnelFailure('host-key-changed', `${shown}, but known is ${listed(verdict.entries)}`);
+      return new TunnelFailure('host-key-changed', `${shown}, but the known key is ${listed(verdict.entries)}`);
     case 'unknown': {
       const authority = verdict.certAuthority;
       const notes = [

@@ -65,7 +65,7 @@ function* addAll(set: Set<string>, section: Reader): Generator<undefined, void> 
 
 function refuseCritical(section: Reader): void {
   section.string(); // its name
-  if (section.byte() !== 0) throw new Error('has a critical extension, which is not known here');
+  if (section.byte() !== 0) throw new Error('has an unknown critical extension');
 }
 
 /** RFC 4251 section 5. */
@@ -83,7 +83,7 @@ class Reader {
 
   skip(length: number): Buffer {
     const end = this.#at + length;
-    if (end > this.#bytes.length) throw new Error('is a key revocation list that is cut short or damaged');
+    if (end > this.#bytes.length) throw new Error('is a truncated or damaged key revocation list');
     const skipped = this.#bytes.subarray(this.#at, end);
     this.#at = end;
     return skipped;

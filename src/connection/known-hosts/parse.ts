@@ -57,7 +57,7 @@ export function* readKnownHosts(text: string, file: string): Generator<undefined
   }
   const last = problems.at(-1);
   if (last !== undefined && unreported > 0) {
-    problems.push({ file, line: last.line, message: `${unreported} more lines below cannot be read and are ignored` });
+    problems.push({ file, line: last.line, message: `${unreported} more lines below are malformed and ignored` });
   }
   return { entries, problems };
 }
@@ -101,14 +101,14 @@ function parseLine(content: string): ParsedLine | string {
   if (marker === null) return `unknown marker ${printable(fields[0] ?? '', 40)}`;
   const [hosts, keyType, base64] = marker === 'none' ? fields : fields.slice(1);
   if (hosts === undefined || keyType === undefined || base64 === undefined) {
-    return 'the line is cut short (a line is: hosts, key type, key)';
+    return 'the line is truncated (it should have hosts, key type, key)';
   }
   if (hosts.startsWith('@')) return 'the line has more than one marker';
-  if (/^\d+$/.test(keyType)) return 'the key is of SSH protocol 1, which nobody uses any more';
+  if (/^\d+$/.test(keyType)) return 'the key is of SSH protocol 1, which is obsolete';
   const matcher = parseHosts(hosts);
   if (typeof matcher === 'string') return matcher;
   const key = decodeBase64(base64);
-  if (key === null || !isCompleteKey(key)) return 'the key is damaged or cut short';
+  if (key === null || !isCompleteKey(key)) return 'the key is damaged or truncated';
   const actualType = keyTypeOf(key);
   if (actualType !== (RSA_SIGNATURES.has(keyType) ? 'ssh-rsa' : keyType)) {
     return `the line says ${printable(keyType, 64)} but its key is of type ${actualType}`;

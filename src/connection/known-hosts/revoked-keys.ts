@@ -65,7 +65,7 @@ function* parseKeyList(text: string): Generator<undefined, RevokedSet> {
     const [type = '', base64 = ''] = line.split(/[ \t]+/, 2);
     const key = decodeBase64(base64);
     if (key === null || !isCompleteKey(key) || keyTypeOf(key) !== type || /-cert-v\d\d@/.test(type))
-      throw new Error(`has a line ${index + 1} that is no plain public key (type and base64)`);
+      throw new Error(`has no plain public key (type and base64) in line ${index + 1}`);
     blobs.add(base64);
   }
   return { blobs, sha1: new Set(), sha256: new Set() };

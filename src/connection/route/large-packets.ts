@@ -22,8 +22,8 @@ export function nameLostPackets(
   if (!identified || silentMs < SILENT_MS) return failure;
   const seen =
     (unacknowledged ?? 0) >= LARGE
-      ? `${unacknowledged} bytes of ours are not acknowledged, after small packets were: the path most likely loses large ones`
-      : 'it identified itself and fell silent: it hangs, or the path loses large packets';
+      ? `${unacknowledged} bytes sent are not acknowledged, though small packets were: the path most likely loses large ones`
+      : 'the server identified itself and fell silent: it hangs, or the path loses large packets';
   return new TunnelFailure(failure.code, `${failure.message}; ${seen}`, { cause: failure, hint: HINT });
 }
 
@@ -34,4 +34,4 @@ const SILENT_MS = 3000;
 const LARGE = 500;
 
 const HINT =
-  "Large packets are lost on the way (an MTU black hole, as behind a VPN or PPPoE). `sysctl -w net.ipv4.tcp_mtu_probing=1` here and on the server finds the size that passes; or give the interface a smaller one (`ip link set dev eth0 mtu 1280`), or have the router clamp it (iptables, TCPMSS --clamp-mss-to-pmtu). If another client gets in over the same path, read the server's log instead.";
+  "The path loses large packets (an MTU black hole, as behind a VPN or PPPoE). Run `sysctl -w net.ipv4.tcp_mtu_probing=1` here and on the server, or give the interface a smaller MTU (`ip link set dev eth0 mtu 1280`), or have the router clamp it (iptables, TCPMSS --clamp-mss-to-pmtu). If another client connects over the same path, read the server's log instead.";

@@ -89,7 +89,7 @@ export async function prepareLogin(
         },
         onVisitor,
         onHostKeys: (keys) => void hostKeys.learn(keys),
-        onTooManyHostKeys: (count) => log.warn(`${server.host} named ${count} host keys of its own; none was learnt`),
+        onTooManyHostKeys: (count) => log.warn(`${server.host} announced ${count} host keys; none was learnt`),
         onBanner: (text) => log.debug({ banner: text }, 'the server sent a banner'),
       },
       signal,

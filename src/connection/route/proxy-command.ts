@@ -75,7 +75,7 @@ export function startProxyCommand(command: string, log: Logger, clock: Clock): P
       kill('SIGTERM');
       const cancels = [
         clock.timer(PATIENCE_MS, () => kill('SIGKILL')),
-        clock.timer(2 * PATIENCE_MS, () => end('was left behind')),
+        clock.timer(2 * PATIENCE_MS, () => end('did not end')),
       ];
       child.stdout.resume();
       await gone.promise;

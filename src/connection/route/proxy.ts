@@ -84,7 +84,7 @@ async function connectHttp(
       },
     });
     connect.once('error', (error) =>
-      reject(fail(`gave no answer of HTTP: ${printable(errorText(error), 100)}`, error)),
+      reject(fail(`did not answer with HTTP: ${printable(errorText(error), 100)}`, error)),
     );
     connect.once('connect', (answer, _, head) => {
       const { statusCode = 0, statusMessage = '' } = answer;
@@ -100,8 +100,8 @@ async function connectHttp(
 }
 
 const HTTP_ADVICE: Readonly<Record<number, string>> = {
-  403: ': it does not let us through to this host and port',
-  407: ': it wants a user (proxy: http://USER@...) and a password (proxyPasswordFile)',
+  403: ': it forbids this host and port',
+  407: ': it requires a user (proxy: http://USER@...) and a password (proxyPasswordFile)',
 };
 
 async function connectSocks(
@@ -126,6 +126,6 @@ async function connectSocks(
       existing_socket: socket,
     });
   } catch (error) {
-    throw fail(`does not lead us on: ${printable(errorText(error), 100)}`, error);
+    throw fail(`refused the connection: ${printable(errorText(error), 100)}`, error);
   }
 }

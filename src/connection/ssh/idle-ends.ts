@@ -41,7 +41,7 @@ export function createIdleEnds(): IdleEnds {
       const limit = idleLimit(idles);
       if (limit === null) return failure;
       const after = formatDuration(limit);
-      const text = `${failure.message}, as each time when nobody has used it for about ${after}: ${ADVICE}`;
+      const text = `${failure.message}, as each time after about ${after} without use: ${ADVICE}`;
       return new TunnelFailure('disconnected', text, { cause: failure });
     },
   };
@@ -49,8 +49,8 @@ export function createIdleEnds(): IdleEnds {
 
 /** sshd_config(5), dropbear(8); neither counts a listener or a keepalive as use. */
 const ADVICE =
-  "it seems to end idle connections, for which keepalives do not count (UnusedConnectionTimeout in sshd_config, Dropbear's option -I). " +
-  'The tunnel comes back each time; to keep it, have the server exempt this user (`Match User …`, `UnusedConnectionTimeout none`) or leave -I away';
+  "the server seems to end idle connections, and keepalives do not count as use (UnusedConnectionTimeout in sshd_config, Dropbear's option -I). " +
+  'The tunnel reconnects each time; to keep it up, exempt this user on the server (`Match User …`, `UnusedConnectionTimeout none`) or remove -I';
 
 /** Measures how long a connection has been without a channel. */
 export interface ChannelUse {

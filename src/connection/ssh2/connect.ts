@@ -166,7 +166,9 @@ class Connecting {
     const { clock, spec, authTimeoutMs, onAuthenticating, onBanner, onHostKeys } = this.#options;
     // An expired password: only a person can choose the next one, and without a listener the login would hang.
     this.#client.on('change password', () =>
-      this.#fail(new TunnelFailure('auth-rejected', `the server wants user ${spec.user} to change the password first`)),
+      this.#fail(
+        new TunnelFailure('auth-rejected', `the server requires user ${spec.user} to change the password first`),
+      ),
     );
     let banners = 0;
     this.#client.on('banner', (text: string) => {

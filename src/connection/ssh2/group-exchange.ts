@@ -42,8 +42,8 @@ export async function openGroup(
   const modulus = positive(prime, 'prime', maxBits);
   const size = modulus.toString(2).length;
   if (size < minBits || size > maxBits)
-    throw new Error(`the server's Diffie-Hellman group has ${size} bits, and ${minBits} to ${maxBits} were asked for`);
-  if (modulus % 2n === 0n) throw new Error("the server's Diffie-Hellman group is none: its prime is even");
+    throw new Error(`the server's Diffie-Hellman group has ${size} bits, and ${minBits} to ${maxBits} were requested`);
+  if (modulus % 2n === 0n) throw new Error("the server's Diffie-Hellman group is invalid: its prime is even");
   check(positive(generator, 'generator', maxBits), modulus, 'generator');
   const exponent = randomBytes(EXPONENT_BYTES);
   const ours = await power(generator, exponent, prime);

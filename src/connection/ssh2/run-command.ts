@@ -16,7 +16,7 @@ export function runCommand(
 ): void {
   client.exec(command, (error, channel) => {
     if (error !== undefined) {
-      const text = `the server runs no command: ${printable(error.message)}`;
+      const text = `the server refused to run a command: ${printable(error.message)}`;
       done(new TunnelFailure('forward-refused', text, { cause: error }), NOTHING);
     } else collect(channel, input, limit, done);
   });

@@ -50,7 +50,7 @@ export function scanServer(
     };
     client.on('error', failed);
     client.on('close', () => {
-      error ||= 'the connection ended before';
+      error ||= 'the connection ended before the host key';
       end();
     });
     try {

@@ -35,7 +35,7 @@ export function checkRootMayWrite(path: string): void {
   const { uid } = pathOwner(path);
   if (uid !== 0)
     throw new UserError(
-      `${dirname(path)} belongs to the user ${uid}, and root writes nothing there: run this as that user`,
+      `${dirname(path)} belongs to user ${uid}, and root does not write there: run this as that user`,
     );
 }
 
@@ -47,9 +47,7 @@ export function checkForeignLinks(path: string): void {
     here = join(here, name);
     const stats = lstatSync(here, { throwIfNoEntry: false });
     if (stats?.isSymbolicLink() === true && stats.uid !== 0)
-      throw new UserError(
-        `${here} is a link of the user ${stats.uid}, which root does not follow: run this as that user`,
-      );
+      throw new UserError(`${here} is a link of user ${stats.uid}, which root does not follow: run this as that user`);
   }
 }
 
@@ -66,7 +64,7 @@ export function checkOpened(path: string, fd: number, { uid, nlink }: Pick<Stats
   // A hard link may lead elsewhere too.
   if (opened === way && (owner === 0 || nlink === 1)) return;
   throw new UserError(
-    `${path} leads to a file of the user ${uid} by a link that root does not follow in a place of the user ${owner}: run this as that user, or name the file itself`,
+    `${path} is a link to a file of user ${uid}, which root does not follow in a directory of user ${owner}: run this as that user, or name the file itself`,
   );
 }
 

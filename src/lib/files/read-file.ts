@@ -26,7 +26,7 @@ export function readRegularFile(path: string, limit = 1024 * 1024): Buffer {
   const fd = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOCTTY);
   try {
     const stats = fstatSync(fd);
-    if (!stats.isFile()) throw new UserError(`${path} is no regular file`);
+    if (!stats.isFile()) throw new UserError(`${path} is not a regular file`);
     checkOpened(path, fd, stats);
     if (stats.size > limit) throw new UserError(`${path} is larger than ${limit} bytes`);
     const buffer = Buffer.alloc(limit);

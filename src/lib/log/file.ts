@@ -53,7 +53,7 @@ export function fileOutput(
     } catch (error) {
       if (troubled) return;
       troubled = true;
-      onTrouble(`cannot write the log file ${path}: ${errorText(error)}`);
+      onTrouble(`log file ${path} cannot be written: ${errorText(error)}`);
     }
   };
   return {

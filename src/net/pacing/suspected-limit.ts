@@ -16,9 +16,9 @@ export function eventOf(code: FailureCode, refusalsBefore: number | null, refusa
 /** The same failure, with the limit that most likely caused it. */
 export function withSuspectedLimit(failure: TunnelFailure, event: ConnectionEvent): TunnelFailure {
   const seen =
-    event === 'barred' ? 'a firewall refused it' : 'others were let in just before, so this is most likely a limit';
+    event === 'barred' ? 'a firewall refused it' : 'others were accepted just before, so this is most likely a limit';
   return new TunnelFailure(failure.code, `${failure.message}; ${seen}`, { cause: failure, hint: HINT });
 }
 
 const HINT =
-  'A limit on new connections is suspected (`ufw limit`, iptables recent or hashlimit, a ban by fail2ban). The tunnel comes in when it lets it; connectLimit keeps below one that you know, and on the server the rule can spare this device.';
+  'A limit on new connections is suspected (`ufw limit`, iptables recent or hashlimit, a ban by fail2ban). The tunnel connects when the limit allows it; set connectLimit to a limit that you know, or exempt this device on the server.';

@@ -39,7 +39,7 @@ test('a server whose host key is not known gets no password', async (t) => {
   assert.deepEqual(seen, ['none']);
   assert.match(
     result.message,
-    /nothing to offer to \S+ for user limited; the server accepts password,keyboard-interactive; the password was kept back/,
+    /nothing to offer to \S+ for user limited; the server accepts password,keyboard-interactive; the password was withheld/,
   );
 });
 
@@ -176,7 +176,7 @@ test('what the server names is made safe to print', () => {
     unwanted: [],
     withheld: [],
   });
-  assert.equal(message, 'there was nothing to offer to [2001:db8::1]:22 for user limited; the server accepts \\x1b[2J');
+  assert.equal(message, 'nothing to offer to [2001:db8::1]:22 for user limited; the server accepts \\x1b[2J');
 });
 
 test('notes are logged once, not at every attempt', async (t) => {

@@ -52,7 +52,7 @@ test('a configured key that cannot be used fails where it is the only way, and i
   const table = [
     [join(dir, 'missing'), 'key-unreadable', /missing does not exist/],
     [open, 'key-unreadable', /open has mode 0640.*chmod 600/],
-    [encrypted, 'key-passphrase', /encrypted is encrypted and there is no passphraseFile/],
+    [encrypted, 'key-passphrase', /encrypted is encrypted, and there is no passphraseFile/],
     [`${good}.pub`, 'key-unreadable', /good\.pub is a public key/],
   ] as const;
   for (const [path, code, message] of table) {

@@ -58,7 +58,7 @@ test('every type and format of key logs in to a real sshd, the encrypted ones on
     assert.ok(result.ok, `${name}: ${result.message} ${result.errors.join()}`);
     assert.deepEqual(result.errors, []);
     if (encrypted) {
-      refuses(path, null, 'key-passphrase', /is encrypted and there is no passphraseFile/);
+      refuses(path, null, 'key-passphrase', /is encrypted, and there is no passphraseFile/);
       refuses(path, 'battery staple', 'key-passphrase', /passphrase is wrong/);
     }
   }

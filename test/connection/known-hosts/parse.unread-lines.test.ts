@@ -22,7 +22,7 @@ const DAMAGES: Readonly<Record<string, readonly [(line: string) => Buffer, reado
     (line) => Buffer.from(`${line.slice(0, 60)}\n${line.slice(60)}\n`),
     [
       '1: the key is damaged or cut short; the line is ignored',
-      '2: the line is cut short (a line is: hosts, key type, key); the line is ignored',
+      '2: the line is truncated (it should have hosts, key type, key); the line is ignored',
     ],
   ],
 };

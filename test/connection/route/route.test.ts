@@ -284,10 +284,13 @@ describe('through a proxy', { concurrency: 3 }, () => {
 
     writeFileSync(passwordFile, 'wrong\n');
     const refused = await start(t, sshd, { entry });
-    assert.match((await refused.tunnel.untilFailure('proxy-failed')).failure?.message ?? '', /does not lead us on: /);
+    assert.match(
+      (await refused.tunnel.untilFailure('proxy-failed')).failure?.message ?? '',
+      /refused the connection: /,
+    );
     const closed = await start(t, sshd, { entry, port: 1 });
     writeFileSync(passwordFile, 'secret\n');
-    assert.match((await closed.tunnel.untilFailure('proxy-failed')).failure?.message ?? '', /does not lead us on: /);
+    assert.match((await closed.tunnel.untilFailure('proxy-failed')).failure?.message ?? '', /refused the connection: /);
   });
 
   test('a tunnel that is stopped before its proxy has answered is no failure of those who wait for their turn', async (t) => {

@@ -47,10 +47,7 @@ describe('a server that ends idle connections is told by its regularity', () => 
     ] as const) {
       const { code, message } = ends.explain(failure, idleMs);
       assert.equal(code, failure.code);
-      assert.equal(
-        /^closed, as each time when nobody has used it for about 1m: .*UnusedConnectionTimeout/.test(message),
-        named,
-      );
+      assert.equal(/^closed, as each time after about 1m without use: .*UnusedConnectionTimeout/.test(message), named);
     }
   });
 });
@@ -76,5 +73,5 @@ async function named(t: TestContext, server: Parameters<typeof specFor>[0]): Pro
   await until(() => tunnel.state().failure?.message.includes('UnusedConnectionTimeout'), {
     what: () => `the name of it, not ${tunnel.state().failure?.message}`,
   });
-  assert.match(tunnel.state().failure?.message ?? '', /, as each time when nobody has used it for about [1-9]s: /);
+  assert.match(tunnel.state().failure?.message ?? '', /, as each time after about [1-9]s without use: /);
 }

@@ -39,7 +39,7 @@ test('what is no file is not waited for, and what never ends is not read', async
   execFileSync('mkfifo', [join(dir, 'pipe')]);
   symlinkSync('/dev/zero', join(dir, 'zero'));
   writeFileSync(join(dir, 'large'), Buffer.alloc(1024 * 1024 + 1));
-  for (const name of ['pipe', 'zero']) assert.throws(() => readAsOwner(join(dir, name)), /is no regular file/);
+  for (const name of ['pipe', 'zero']) assert.throws(() => readAsOwner(join(dir, name)), /is not a regular file/);
   assert.throws(() => readAsOwner(join(dir, 'large')), /is larger than/);
 });
 

@@ -32,7 +32,7 @@ test('does not wait for the writer of a pipe', async (t) => {
   execFileSync('mkfifo', [path]);
   assert.equal(await withFile(path, ({ stats }) => stats.isFIFO()), true);
   await assert.rejects(readText(path), /is a pipe/);
-  assert.throws(() => readRegularFile(path), /no regular file/);
+  assert.throws(() => readRegularFile(path), /not a regular file/);
 });
 
 test('closes the file when the work fails', { skip: process.platform !== 'linux' }, async (t) => {

@@ -16,8 +16,7 @@ test('status, doctor and audit say that GatewayPorts yes opens a listener of loc
   const yaml = `tunnels:\n${tunnelYaml(sshd, 'relay', `${port}:localhost:${echo.port}`)}`;
   const daemon = await startDaemonProcess(t, yaml);
   await daemon.untilStatus(({ tunnels }) => tunnels[0]?.forwards[0]?.exposed === true, 'the tunnel');
-  const words =
-    /the server listens on all its addresses, though it was asked for loopback alone \(GatewayPorts yes there\)/;
+  const words = /the server listens on all its addresses, though loopback was requested \(GatewayPorts yes there\)/;
   assert.match((await daemon.command('status')).stdout, words);
   assert.match((await daemon.command('doctor')).stdout, words);
   assert.match(daemon.stderr(), words);

@@ -16,7 +16,7 @@ import { sendPayload, startFakeSsh, uint32 } from '../../support/fake-server.ts'
 const OPEN = 90;
 const CONFIRMATION = 91;
 
-const WORDS = /the server broke the SSH protocol: it takes no packet above 0 bytes/;
+const WORDS = /the server broke the SSH protocol: it accepts no packet above 0 bytes/;
 
 let sshd: TestSshd;
 before(async () => {

@@ -144,7 +144,7 @@ describe('what a server can make us keep is bounded, and the other tunnels are s
         socket.pause();
         forever(() => send(GLOBAL_REQUEST, 'who are you?', 1));
       },
-      /does not read our answers/,
+      /does not read the answers/,
     ],
     [
       'channels whose refusals are not read',
@@ -153,7 +153,7 @@ describe('what a server can make us keep is bounded, and the other tunnels are s
         let id = 1000;
         forever(() => send(OPEN, 'x11', uint32(id++), uint32(1), uint32(1 << 15), 'x', uint32(1)));
       },
-      /does not read our answers/,
+      /does not read the answers/,
     ],
   ];
   const cases = [...attacks, ...(SECONDS >= 10 ? slowAttacks : [])].flatMap((one) =>

@@ -77,12 +77,15 @@ test('root writes nothing into a directory of another user, and its tunnels run 
   const daemon = await start();
   await until(async () => (await visit(port, 'hello')) === 'hello', { what: () => `the tunnel; ${daemon.stderr()}` });
   if (isRoot) {
-    await until(() => /the last good configuration cannot be kept .* root writes nothing there/.test(daemon.stderr()), {
+    await until(() => /the last good configuration cannot be kept .* root does not write there/.test(daemon.stderr()), {
       what: () => daemon.stderr(),
     });
     const { problems = [] } = await daemon.status();
-    assert.match(problems.join('\n'), /source ports cannot be kept .*root writes nothing there/);
-    await assert.rejects(writeDurably(join(state, 'x'), ''), /root writes nothing there/);
+    assert.match(
+      problems.join('\n'),
+      /cannot be written, so source ports are not remembered: .*root does not write there/,
+    );
+    await assert.rejects(writeDurably(join(state, 'x'), ''), /root does not write there/);
   }
   assert.equal(readFileSync(precious, 'utf8'), 'precious');
 });
@@ -97,7 +100,7 @@ test('a log file of root is not led elsewhere', async (t) => {
   if (!isRoot) return;
   const troubles: (string | null)[] = [];
   fileOutput(join(dir, 'logs', 'tunneld.log'), (message) => troubles.push(message)).write('a line\n');
-  assert.match(troubles.join(), /belongs to the user 54321, and root writes nothing there/);
+  assert.match(troubles.join(), /belongs to user 54321, and root does not write there/);
   assert.equal(readFileSync(precious, 'utf8'), 'precious');
 });
 
@@ -152,7 +155,10 @@ test("root reads no key or password that a link of another user leads to, unless
   symlinkSync(own, join(dir, 'roots'));
   const read = (path: string) => readSecretFile(path, 'passwordFile');
   for (const path of [join(place, 'stolen'), join(place, 'folder', 'shadow')])
-    await assert.rejects(read(path), /by a link that root does not follow in a place of the user 54321: run this as/);
+    await assert.rejects(
+      read(path),
+      /is a link to a file of user \d+, which root does not follow in a directory of user 54321: run this as/,
+    );
   for (const path of [own, misplaced, join(place, 'mine'), join(dir, 'roots'), shadow])
     assert.equal(await read(path), 'root:secret');
   // A second name of root's file, as old systems let users make.

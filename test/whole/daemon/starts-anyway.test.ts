@@ -103,32 +103,32 @@ const OBSTACLES: readonly Obstacle[] = [
     what: 'a state directory that nobody can make',
     lines: () => `${SOCKET}stateDirectory: /proc/tunneld\n`,
     told: true,
-    said: /the source ports cannot be kept in .*E[A-Z]+/,
+    said: /cannot be written, so source ports are not remembered: .*E[A-Z]+/,
   },
   {
     what: 'a file in the place of the state directory',
     lines: () => `${SOCKET}stateDirectory: config.yaml\n`,
     told: true,
-    said: /the source ports/,
+    said: /the source ports are lost|source ports are not remembered/,
   },
   {
     what: 'a log file that is a directory',
     lines: (dir) => `${SOCKET}${STATE}log: { file: ${dir} }\n`,
     told: true,
-    said: /cannot write the log file .*EISDIR/,
+    said: /log file .* cannot be written: .*EISDIR/,
   },
   {
     what: 'a log file on a full disk',
     lines: () => `${SOCKET}${STATE}log: { file: /dev/full }\n`,
     told: true,
-    said: /cannot write the log file \/dev\/full: ENOSPC/,
+    said: /log file \/dev\/full cannot be written: ENOSPC/,
   },
   {
     what: 'a log file that is a pipe',
     lines: () => `${SOCKET}${STATE}log: { file: pipe }\n`,
     before: 'mkfifo "$DIR/pipe"',
     told: true,
-    said: /cannot write the log file .*ENXIO/,
+    said: /log file .* cannot be written: .*ENXIO/,
   },
   {
     what: 'a directory that is gone',
@@ -142,7 +142,7 @@ const OBSTACLES: readonly Obstacle[] = [
     what: 'no PATH, and a service manager that cannot be told',
     lines: () => SOCKET + STATE,
     env: (dir) => ({ NOTIFY_SOCKET: join(dir, 'nobody'), WATCHDOG_USEC: '60000000' }),
-    said: /systemd was not told/,
+    said: /systemd could not be notified/,
   },
 ];
 

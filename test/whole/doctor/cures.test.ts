@@ -21,7 +21,7 @@ const CURES: readonly {
     name: 'another host key is known',
     step: 'host key',
     result: 'fail',
-    seen: /shows ssh-ed25519 SHA256:.*, but known is ssh-ed25519 SHA256:.*known_hosts:1\)/,
+    seen: /shows ssh-ed25519 SHA256:.*, but the known key is ssh-ed25519 SHA256:.*known_hosts:1\)/,
     cure: /tunneld trust/,
     spoil: async ({ sshd, yaml }) => {
       const file = join(sshd.dir, 'known_hosts');

@@ -71,7 +71,7 @@ describe('messages that come in one read', { concurrency: 4 }, () => {
     flooded.burst(COUNT, () => flooded.send(DATA, uint32(7777), 'x'));
     const { code, message } = await flooded.lost();
     assert.equal(code, 'disconnected');
-    assert.equal(message, 'the server broke the SSH protocol: it speaks of channel 7777, which there never was');
+    assert.equal(message, 'the server broke the SSH protocol: it names channel 7777, which never existed');
   });
 });
 

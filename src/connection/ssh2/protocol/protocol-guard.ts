@@ -35,7 +35,7 @@ function guardLogin({ _protocol: protocol }: Internals): Login {
     };
   }
   const isAsked = () => {
-    if (over || attempts === 0) throw new ProtocolViolation('it answers a login that nobody asked for');
+    if (over || attempts === 0) throw new ProtocolViolation('it answers a login that was not requested');
   };
   const answered = () => {
     isAsked();
@@ -51,7 +51,7 @@ function guardLogin({ _protocol: protocol }: Internals): Login {
   });
   before(handlers, 'USERAUTH_FAILURE', (methods) => {
     answered();
-    if (!Array.isArray(methods)) throw new ProtocolViolation('its list of authentication methods is none');
+    if (!Array.isArray(methods)) throw new ProtocolViolation('its list of authentication methods is malformed');
   });
   before(handlers, 'USERAUTH_SUCCESS', () => {
     answered();
@@ -62,7 +62,7 @@ function guardLogin({ _protocol: protocol }: Internals): Login {
   before(handlers, 'USERAUTH_PASSWD_CHANGEREQ', isAsked);
   return {
     mustBeOver: () => {
-      if (!over) throw new ProtocolViolation('it asks for something before the login');
+      if (!over) throw new ProtocolViolation('it sends a request before the login');
     },
   };
 }
@@ -84,7 +84,8 @@ function guardAnswers({ _protocol: protocol }: Internals, stream: { readonly wri
     demanded: () => {
       if (stream.writableLength <= BACKLOG && protocol._kexinit === undefined) unread = 0;
       unread++;
-      if (unread > MAX_UNREAD) throw new ProtocolViolation('it asks and asks, and does not read our answers');
+      if (unread > MAX_UNREAD)
+        throw new ProtocolViolation('it sends requests without end, and does not read the answers');
     },
   };
 }
@@ -115,19 +116,19 @@ function guardChannels({ _protocol: protocol, _chanMgr: table }: Internals, logi
 
   const entryOf = (id: number) => {
     // Rejects also a truncated message, whose number is undefined.
-    if (!(id <= table._cur)) throw new ProtocolViolation(`it speaks of channel ${id}, which there never was`);
+    if (!(id <= table._cur)) throw new ProtocolViolation(`it names channel ${id}, which never existed`);
     return table.get(id);
   };
   /** Null for a channel that is closed by now. */
   const channelOf = (id: number): OpenChannel | null => {
     const entry = entryOf(id);
     if (entry === undefined) return null;
-    if (typeof entry !== 'object') throw new ProtocolViolation(`it speaks of channel ${id} before that is open`);
+    if (typeof entry !== 'object') throw new ProtocolViolation(`it names channel ${id}, which is not open yet`);
     return entry;
   };
   const mustBeWaiting = (id: number) => {
     if (typeof entryOf(id) !== 'function')
-      throw new ProtocolViolation(`it answers for channel ${id}, which waits for none`);
+      throw new ProtocolViolation(`it answers for channel ${id}, which waits for no answer`);
   };
   const mustBeSound = (fault: string | null) => {
     if (fault !== null) throw new ProtocolViolation(fault);

@@ -21,7 +21,7 @@ export function shareWindows(
     unread: () => shares.unread(),
     leave: (bytes) => {
       const size = `${Math.round(bytes / MIB)} MiB`;
-      overload = new Error(`${size} of what the server sent wait to be read, and there is no room for so much`);
+      overload = new Error(`${size} from the server wait to be read, which is more than there is room for`);
       onOverload(overload);
     },
   });

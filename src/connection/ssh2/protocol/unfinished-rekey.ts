@@ -22,9 +22,7 @@ export function waitForRekey(
     get: () => current,
     set: (next: Buffer | undefined) => {
       if (next !== undefined && current === undefined)
-        cancel = clock.timer(REKEY_MS, () =>
-          onViolation(new ProtocolViolation('it does not finish the exchange of new keys')),
-        );
+        cancel = clock.timer(REKEY_MS, () => onViolation(new ProtocolViolation('it does not finish the rekey')));
       current = next;
       if (next === undefined) cancel();
     },

@@ -8,7 +8,7 @@ export class ProtocolViolation extends Error {
 /** The fault of the server's end of a channel; null where there is none. */
 export function openingFault({ sender, packetSize }: Opening, taken: ReadonlySet<number>): string | null {
   if (taken.has(sender)) return `it opens its channel ${sender} a second time`;
-  if (packetSize < MIN_PACKET) return `it takes no packet above ${packetSize} bytes`;
+  if (packetSize < MIN_PACKET) return `it accepts no packet above ${packetSize} bytes`;
   return null;
 }
 
@@ -23,7 +23,7 @@ export function dataFault(
   { incoming, readableHighWaterMark }: Pick<OpenChannel, 'incoming' | 'readableHighWaterMark'>,
   bytes: number,
 ): string | null {
-  if (bytes > MAX_DATA) return `it sends ${bytes} bytes in one packet, above the ${MAX_DATA} it was told`;
+  if (bytes > MAX_DATA) return `it sends ${bytes} bytes in one packet, above the agreed ${MAX_DATA}`;
   const beyond = bytes - incoming.window;
   return beyond > Math.max(MAX_DATA, readableHighWaterMark * GRACE)
     ? `it sends ${beyond} bytes beyond the window of a channel`

@@ -71,7 +71,7 @@ test('a server that fills more than there is room for is left, and why is said',
   };
   const failure = () => tunnel.state().failure?.message;
   await until(() => failure() ?? fill(), { what: 'the end of the connection', timeoutMs: 60_000 });
-  assert.match(failure() ?? '', /^\d+ MiB of what the server sent wait to be read, and there is no room/);
+  assert.match(failure() ?? '', /^\d+ MiB from the server wait to be read, which is more than there is room/);
   await until(() => connection() !== first, { what: 'the next connection' });
   await tunnel.untilPhase('up');
 });
