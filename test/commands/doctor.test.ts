@@ -113,7 +113,7 @@ describe('doctor', { concurrency: 3 }, () => {
       name: 'algorithms',
       step: 'algorithms',
       seen: /no cipher in common: the server offers aes256-ctr/,
-      cure: /Widen ciphers/,
+      cure: /Allow more ciphers/,
       sshd: { config: ['Ciphers aes256-ctr'] },
       spoil: (yaml) => yaml.replace('port:', 'ciphers: aes128-ctr\n    port:'),
     },
