@@ -40,7 +40,8 @@ test('a damaged file costs the ports in it, is said, and is replaced', async (t)
     const told: (string | null)[] = [];
     const file = openPortFile(path, (message) => told.push(message));
     for (const key of ['a', 'b', 'c', 'd', 'backup']) assert.deepEqual(file.recall(key), []);
-    if (!content.startsWith('{"a"') && content !== '[]') assert.match(told[0] ?? '', /source-ports\.json cannot be read, so the source ports are lost/);
+    if (!content.startsWith('{"a"') && content !== '[]')
+      assert.match(told[0] ?? '', /source-ports\.json cannot be read, so the source ports are lost/);
     file.remember('backup', [61_001]);
     await file.written();
     assert.deepEqual(openPortFile(path, noTrouble).recall('backup'), [61_001]);
