@@ -1,5 +1,5 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import type { ExpositionFormat, RenderMetrics } from '../metrics/metrics.ts';
+import { CONTENT_TYPES, createMetrics, type ExpositionFormat, type RenderMetrics } from '../metrics/metrics.ts';
 import type { StatusDocument, TunnelStatus } from '../status/document.ts';
 import { judge, type AccessPolicy } from './access.ts';
 import type { HttpHandler } from './http-server.ts';
@@ -18,7 +18,6 @@ export function createRoutes(deps: RoutesDeps): HttpHandler {
     '/live': () => ({ status: 200, type: TEXT, body: 'live\n' }),
     '/ready': () => ready(deps.status()),
     '/metrics': async ({ headers }) => {
-      const { CONTENT_TYPES, createMetrics } = await import('../metrics/metrics.ts');
       const format = (headers.accept ?? '').includes('application/openmetrics-text') ? 'openmetrics' : 'prometheus';
       const render = renderers.get(format) ?? createMetrics(format);
       renderers.set(format, render);

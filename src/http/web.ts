@@ -1,11 +1,9 @@
-import type { Clock } from '../lib/async/clock.ts';
 import { createQueue } from '../lib/async/queue.ts';
 import { errorCode, errorText, printable } from '../lib/text.ts';
 import type { MetricsConfig } from '../model/config.ts';
 import { formatEndpoint, type Endpoint } from '../model/endpoint.ts';
-import { openHttpServer, type HttpServer } from './http-server.ts';
-import { createRoutes, type RoutesDeps } from './routes.ts';
-import { readToken } from './token.ts';
+import type { HttpServer } from './http-server.ts';
+import type { ServeStatusDeps } from './serve-status.ts';
 
 /** What the daemon serves by HTTP, if anything. */
 export interface Web {
@@ -14,10 +12,7 @@ export interface Web {
   close(): Promise<void>;
 }
 
-export interface WebDeps extends Pick<RoutesDeps, 'status' | 'onError'> {
-  readonly clock: Clock;
-  /** The configuration that runs here. */
-  readonly config: string;
+export interface WebDeps extends ServeStatusDeps {
   /** Hears why nothing is served, and null once it is. */
   readonly onProblem: (message: string | null) => void;
 }
@@ -52,13 +47,10 @@ export function createWeb(deps: WebDeps): Web {
 
 const RETRY_MS = 60_000;
 
-async function open(
-  { listen, tokenFile }: MetricsConfig & { readonly listen: Endpoint },
-  { status, onError, clock, config }: WebDeps,
-): Promise<HttpServer> {
-  const token = tokenFile === null ? null : await readToken(tokenFile);
-  const routes = createRoutes({ policy: { socket: listen.type === 'unix', token }, status, onError });
-  return await openHttpServer(listen, routes, { clock, config });
+/** All of it is loaded when it is wanted for the first time, and then stays in memory: an upgrade may replace the files. */
+async function open(config: MetricsConfig & { readonly listen: Endpoint }, deps: WebDeps): Promise<HttpServer> {
+  const { serveStatus } = await import('./serve-status.ts');
+  return await serveStatus(config, deps);
 }
 
 function explain(error: unknown): string {

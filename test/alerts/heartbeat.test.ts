@@ -7,6 +7,7 @@ import { createHeartbeat } from '../../src/alerts/heartbeat.ts';
 import { systemClock } from '../../src/lib/async/clock.ts';
 import { fakeClock } from '../support/clock.ts';
 import { runningTunnel } from '../support/running.ts';
+import { freePort } from '../support/until.ts';
 
 const URL_OF = 'https://hc.example/uuid';
 const VERIFIED = runningTunnel('a', { phase: 'up' }, { state: 'up', verified: 'yes' });
@@ -128,7 +129,7 @@ test('refuses what is no success', async (t) => {
   await assert.rejects(fetchNow(`${url}/500`), /status 500/);
   await assert.rejects(fetchNow(`${url}/304`), /status 304/);
   await assert.rejects(fetchNow(`${url}/cut`), /socket hang up/);
-  await assert.rejects(fetchNow('http://127.0.0.1:1/'), /ECONNREFUSED/);
+  await assert.rejects(fetchNow(`http://127.0.0.1:${await freePort()}/`), /ECONNREFUSED/);
 });
 
 test('gives up a server that does not answer', async (t) => {

@@ -76,7 +76,7 @@ test('root is not led by a link that the service has put in the place of a folde
     Buffer.from([0, 0, 0, 32]),
     Buffer.alloc(32),
   ]);
-  const refused = /is a link of the user 65534, which root does not follow/;
+  const refused = /is a link of user 65534, which root does not follow/;
   await assert.rejects(giveFile(file, SERVICE), refused);
   await assert.rejects(replaceHostKeys(file, hostQuery('server', 22, null), [key], [key]), refused);
   await assert.rejects(appendKnownHosts(file, ['server ssh-ed25519 AAAA']), refused);

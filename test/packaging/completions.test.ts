@@ -38,7 +38,7 @@ test('bash completes commands, options, their values and tunnels', async (t) => 
   assert.deepEqual(ask('tunneld '), commands.toSorted());
   assert.deepEqual(ask('tunneld st'), ['status']);
   assert.deepEqual(ask('tunneld --ver'), ['--version']);
-  assert.deepEqual(ask('tunneld status --'), ['--config', '--help', '--json', '--watch']);
+  assert.deepEqual(ask('tunneld status --'), ['--check', '--config', '--help', '--json', '--prometheus', '--watch']);
   assert.deepEqual(ask('tunneld status '), ['backup', 'web-2']);
   assert.deepEqual(ask('tunneld logs -f w'), ['web-2']);
   assert.deepEqual(ask('tunneld logs --lines '), ['']);

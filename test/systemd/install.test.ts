@@ -177,7 +177,10 @@ test('a service from nothing, and away again', async (t) => {
     await box.must('runuser', '-u', 'tunneld', '--', 'tunneld', 'reload');
     const { failure } = await service.untilTunnel('backup', (tunnel) => tunnel.failure !== undefined);
     assert.equal(failure?.code, 'key-unreadable');
-    assert.match(failure?.message ?? '', /identityFile \/etc\/tunneld\/new\.key is root's.*`sudo tunneld reload`/);
+    assert.match(
+      failure?.message ?? '',
+      /identityFile \/etc\/tunneld\/new\.key belongs to root.*`sudo tunneld reload`/,
+    );
 
     await box.must('tunneld', 'reload');
     await comesUpAnew();

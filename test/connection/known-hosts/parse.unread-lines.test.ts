@@ -16,12 +16,12 @@ const DAMAGES: Readonly<Record<string, readonly [(line: string) => Buffer, reado
   'saved as UTF-16 the other way round': [(line) => utf16(`${line}\n`).swap16(), [`1: ${WIDE}`]],
   'made longer by PowerShell': [
     (line) => Buffer.concat([Buffer.from('other ssh-ed25519 A\n'), utf16(`\n${line}\n`)]),
-    ['1: the key is damaged or cut short; the line is ignored', `3: ${WIDE}`],
+    ['1: the key is damaged or truncated; the line is ignored', `3: ${WIDE}`],
   ],
   'wrapped by an editor': [
     (line) => Buffer.from(`${line.slice(0, 60)}\n${line.slice(60)}\n`),
     [
-      '1: the key is damaged or cut short; the line is ignored',
+      '1: the key is damaged or truncated; the line is ignored',
       '2: the line is truncated (it should have hosts, key type, key); the line is ignored',
     ],
   ],

@@ -7,7 +7,7 @@ const failure = new TunnelFailure('handshake-failed', 'too slow');
 const stall: Stall = { identified: true, unacknowledged: 1500, silentMs: 10_000 };
 
 for (const [what, change, named] of [
-  ['much of ours is not acknowledged', {}, /1500 bytes of ours are not acknowledged/],
+  ['much of ours is not acknowledged', {}, /1500 bytes sent are not acknowledged/],
   ['all of ours is acknowledged, and nothing comes', { unacknowledged: 0 }, /fell silent/],
   ['the system does not tell', { unacknowledged: null }, /fell silent/],
   ['the server never said what it is', { identified: false }, null],

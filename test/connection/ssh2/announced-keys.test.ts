@@ -139,7 +139,7 @@ describe('updateHostKeys', { concurrency: 4 }, () => {
     const line = `[127.0.0.1]:${server.port} ${key}\n`;
     writeFileSync(files.user, line);
     const tunnel = startTunnel(t, { ...spec, port: server.port });
-    await until(() => /named 400 host keys/.test(JSON.stringify(tunnel.lines)), { what: 'the warning' });
+    await until(() => /announced 400 host keys/.test(JSON.stringify(tunnel.lines)), { what: 'the warning' });
     assert.equal(readFileSync(files.user, 'utf8'), line);
   });
 });

@@ -84,7 +84,7 @@ describe('turns', () => {
     assert.equal(told.length, 2);
     assert.match(
       told[0]?.message ?? '',
-      /ECONNREFUSED; others were let in just before, so this is most likely a limit/,
+      /ECONNREFUSED; others were accepted just before, so this is most likely a limit/,
     );
     assert.match(told[0]?.hint ?? '', /limit on new connections is suspected.*connectLimit/);
     const later = ask('later', { urgent: true });

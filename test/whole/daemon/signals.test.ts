@@ -40,7 +40,10 @@ describe("Node's debugger", { concurrency: 2 }, () => {
   });
 
   test('nor does it in a command that node was told to run', async (t) => {
-    const daemon = await startDaemonProcess(t, `tunnels:\n${tunnelYaml(await server(t), 'a', `1:127.0.0.1:1`)}`);
+    const daemon = await startDaemonProcess(
+      t,
+      `tunnels:\n${tunnelYaml(await server(t), 'a', `${await freePort()}:127.0.0.1:1`)}`,
+    );
     const child = spawn(process.execPath, [CLI, 'logs', '--follow', '--config', join(daemon.dir, 'config.yaml')]);
     t.after(() => child.kill('SIGKILL'));
     let said = '';

@@ -89,7 +89,11 @@ test('RevokedHostKeys: lists, key revocation lists, and files that cannot be rea
     ['a list', write('list', `# ours\n\n  ${publicKey} comment\n`), /list revokes/],
     ['a list without it', write('list-of-others', readFileSync(`${other}.pub`, 'utf8')), null],
     ['an empty list', write('empty', ''), null],
-    ['a line that is no key', write('broken', 'ssh-ed25519 AAAA\n'), /line 1 that is no plain public key/],
+    [
+      'a line that is no key',
+      write('broken', 'ssh-ed25519 AAAA\n'),
+      /no plain public key \(type and base64\) in line 1/,
+    ],
     ['no file', join(sshd.dir, 'missing'), /counts as revoked, as all do, while .*missing cannot be read: ENOENT/],
     ['a key revocation list', krl('krl', `${file}.pub`), /krl revokes/],
     ['one of others', krl('krl-of-others', `${other}.pub`), null],
