@@ -73,6 +73,8 @@ export async function startWorld(t: TestContext, options: WorldOptions): Promise
       'UsePAM no',
       'PermitRootLogin yes',
       'PasswordAuthentication yes',
+      // A shell that sshd starts runs the dotfiles of whoever runs the tests: none of them are here.
+      `SetEnv HOME=${dir}`,
       'LogLevel VERBOSE',
       '',
     ].join('\n'),
