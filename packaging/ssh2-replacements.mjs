@@ -16,6 +16,18 @@ export const REPLACEMENTS = [
     put: 'init: binding ? Promise.resolve() : (() => {',
   },
   {
+    file: 'lib/protocol/keyParser.js',
+    for: 'what decrypts keys takes 4 MiB of the daemon, whose keys are decrypted in threads (see src/worker.ts)',
+    find: "const bcrypt_pbkdf = require('bcrypt-pbkdf').pbkdf;",
+    put: "const bcrypt_pbkdf = (...all) => require('bcrypt-pbkdf').pbkdf(...all);",
+  },
+  {
+    file: 'lib/keygen.js',
+    for: 'the same for what encrypts new keys',
+    find: "const bcrypt_pbkdf = require('bcrypt-pbkdf').pbkdf;",
+    put: "const bcrypt_pbkdf = (...all) => require('bcrypt-pbkdf').pbkdf(...all);",
+  },
+  {
     file: 'lib/protocol/crypto.js',
     for: 'packets above 35,000 bytes, such as a long banner: OpenSSH sends and accepts 256 KiB (RFC 4253 section 6.1, packet.c)',
     find: 'const MAX_PACKET_SIZE = 35000;',

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
 import { cpSync, readFileSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
@@ -40,4 +41,17 @@ test('what the tests load is the library with all of them', () => {
   const { onKEXPayload } = loaded.get(join(folder, 'lib/protocol/kex.js')) as { onKEXPayload: () => void };
   assert.match(String(onKEXPayload), /this\._kex\.sessionID/);
   assert.ok(crypto.init instanceof Promise);
+});
+
+test('what decrypts keys is loaded with the first key that is encrypted', async (t) => {
+  const isLoaded = () => Object.keys(require.cache).some((path) => path.includes('/bcrypt-pbkdf/'));
+  const dir = await tempDir(t);
+  const makeKey = (name: string, passphrase: string) => {
+    execFileSync('ssh-keygen', ['-q', '-t', 'ed25519', '-a', '1', '-N', passphrase, '-f', join(dir, name)]);
+    return readFileSync(join(dir, name));
+  };
+  assert.ok(!(ssh2.utils.parseKey(makeKey('open', '')) instanceof Error));
+  assert.equal(isLoaded(), false);
+  assert.ok(!(ssh2.utils.parseKey(makeKey('encrypted', 'secret'), 'secret') instanceof Error));
+  assert.equal(isLoaded(), true);
 });
