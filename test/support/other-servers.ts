@@ -79,12 +79,20 @@ export async function startServer(
 ): Promise<Pick<OtherServer, 'log' | 'killSessions' | 'restart'>> {
   let child: ChildProcess;
   let said = '';
-  const start = async () => {
+  const launch = () => {
     child = spawn(program, args, { stdio: ['ignore', 'pipe', 'pipe'] });
     for (const stream of [child.stdout, child.stderr]) stream?.on('data', (text) => (said += String(text)));
-    await until(async () => (await visit(port, '')).startsWith('SSH-2.0-'), {
-      what: () => `${program}: ${said}`,
-    });
+  };
+  const start = async () => {
+    launch();
+    await until(
+      async () => {
+        // The port may still be held by what was killed, or for a moment by another program.
+        if (child.exitCode !== null && /address already in use/i.test(said)) launch();
+        return (await visit(port, '')).startsWith('SSH-2.0-');
+      },
+      { what: () => `${program}: ${said}` },
+    );
   };
   const end = async () => {
     const exited = new Promise((resolve) => child.once('exit', resolve));
