@@ -37,7 +37,8 @@ export function deliverThenClose(socket: Socket, { clock, unacknowledged, onRese
     if (socket.destroyed) return;
     const left = undelivered(socket, unacknowledged);
     if (left === 0) cancel = clock.timer(READING_MS, close);
-    else if (left === null) cancel = clock.timer(LINGER_MS, () => socket.destroy());
+    // A connection of a moment may be younger than what the system has told last.
+    else if (left === null && again >= UNKNOWN_MS) cancel = clock.timer(LINGER_MS, () => socket.destroy());
     else cancel = clock.timer(again, () => check(Math.min(2 * again, LONGEST_CHECK_MS)));
   };
   // Most peers end as soon as they see our end, and need no check.
@@ -73,4 +74,6 @@ const READING_MS = 2000;
 const LINGER_MS = 30_000;
 
 const FIRST_CHECK_MS = 100;
+/** With so much between two checks, what is still unknown cannot be observed. */
+const UNKNOWN_MS = 1600;
 const LONGEST_CHECK_MS = 30_000;

@@ -44,6 +44,29 @@ test('a peer that sends, and reads nothing for long, is not reset before it has 
   assert.equal(resets, 1);
 });
 
+test('a connection that is younger than what the system tells is looked at again, and does not linger', async (t) => {
+  const server = createServer({ allowHalfOpen: true });
+  t.after(() => void server.close());
+  const port = await listen(server);
+  const peer = connect({ port, host: '127.0.0.1', allowHalfOpen: true });
+  const [socket] = (await once(server, 'connection')) as [typeof peer];
+  t.after(() => [peer, socket].forEach((each) => each.destroy()));
+  peer.resume();
+  const waits: number[] = [];
+  const answers = [null, null, 0];
+  const clock: Clock = {
+    ...systemClock,
+    timer: (ms, fire) => {
+      waits.push(ms);
+      return systemClock.timer(0, fire);
+    },
+  };
+  deliverThenClose(socket, { clock, unacknowledged: () => answers.shift() ?? null, onReset: () => {} });
+  await once(socket, 'close');
+  // 100 ms to the first look, as much and twice that to the next ones, and two seconds for the peer to read.
+  assert.deepEqual(waits, [100, 100, 200, 2000]);
+});
+
 /** Looks come a thousand times as often; the peer's moment for its reading stays what it is. */
 const impatient: Clock = {
   ...systemClock,
