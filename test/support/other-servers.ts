@@ -46,15 +46,18 @@ export async function startAsyncssh(t: TestContext, rekeyBytes = 1 << 30): Promi
   const { clientKey } = makeKey(dir);
   const hostKeyFile = join(dir, 'host_key');
   execFileSync('ssh-keygen', ['-q', '-t', 'ed25519', '-N', '', '-C', '', '-f', hostKeyFile]);
-  const port = await freePort();
   const program = fileURLToPath(new URL('asyncssh-server.py', import.meta.url));
-  const server = await startServer(t, port, '/usr/bin/python3', [
-    program,
-    `${port}`,
-    hostKeyFile,
-    `${clientKey}.pub`,
-    `${rekeyBytes}`,
-  ]);
+  const startAt = async (tries: number): Promise<readonly [number, Awaited<ReturnType<typeof startServer>>]> => {
+    const port = await freePort();
+    const args = [program, `${port}`, hostKeyFile, `${clientKey}.pub`, `${rekeyBytes}`];
+    try {
+      return [port, await startServer(t, port, '/usr/bin/python3', args)];
+    } catch (error) {
+      if (!(error instanceof PortInUseError) || tries === 0) throw error;
+      return await startAt(tries - 1);
+    }
+  };
+  const [port, server] = await startAt(5);
   return {
     dir,
     port,
@@ -71,6 +74,9 @@ export function makeKey(dir: string): { readonly clientKey: string; readonly pub
   return { clientKey, publicKey: readFileSync(`${clientKey}.pub`, 'utf8').trim() };
 }
 
+/** Between the look at a free port and the start of a server another program has taken it. */
+class PortInUseError extends Error {}
+
 export async function startServer(
   t: TestContext,
   port: number,
@@ -85,16 +91,17 @@ export async function startServer(
   };
   const start = async () => {
     launch();
-    await until(
+    const seen = await until(
       async () => {
-        // The port may still be held by what was killed, or for a moment by another program.
-        if (child.exitCode !== null && /address already in use/i.test(said)) launch();
-        return (await visit(port, '')).startsWith('SSH-2.0-');
+        if (child.exitCode !== null && /address already in use/i.test(said)) return 'port in use';
+        return (await visit(port, '')).startsWith('SSH-2.0-') && 'ready';
       },
       { what: () => `${program}: ${said}` },
     );
+    if (seen === 'port in use') throw new PortInUseError(said);
   };
   const end = async () => {
+    if (child.exitCode !== null || child.signalCode !== null) return;
     const exited = new Promise((resolve) => child.once('exit', resolve));
     signalAll([...descendantsOf(child.pid!), child.pid!], 'SIGKILL');
     await exited;

@@ -9,7 +9,7 @@ import { startAsyncssh, startDropbear, type OtherServer } from '../../support/ot
 import { socks } from '../../support/socks-client.ts';
 import { visit } from '../../support/visit.ts';
 
-describe('other servers', { concurrency: 2 }, () => {
+describe('other servers', () => {
   test('carries data both ways at Dropbear, with local and dynamic forwards, and comes back after every loss', async (t) => {
     if (!mayBuildNetworks(t)) return;
     await useful(t, await startDropbear(t));
