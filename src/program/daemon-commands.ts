@@ -1,9 +1,9 @@
 import type { Command } from 'commander';
 import { InvalidArgumentError } from 'commander';
-import type { HistoryOptions } from '../commands/history.ts';
-import type { LogsOptions } from '../commands/logs.ts';
-import type { RunOptions } from '../commands/run.ts';
-import type { StatusOptions } from '../commands/status.ts';
+import type { HistoryOptions } from '../commands/daemon/history.ts';
+import type { LogsOptions } from '../commands/daemon/logs.ts';
+import type { RunOptions } from '../commands/daemon/run.ts';
+import type { StatusOptions } from '../commands/daemon/status.ts';
 import type { Definitions } from './definitions.ts';
 
 /** The daemon itself, and the commands that people give while it runs. */
@@ -22,7 +22,7 @@ function addRun(program: Command, { run, config, sshArguments }: Definitions): v
     .argument('[ssh...]', 'options of ssh(1) or autossh(1), and the server')
     .action(
       run(async (_: readonly string[], options: RunOptions) =>
-        (await import('../commands/run.ts')).run(config(), sshArguments, options),
+        (await import('../commands/daemon/run.ts')).run(config(), sshArguments, options),
       ),
     );
 }
@@ -31,7 +31,7 @@ function addCheck(program: Command, { run, config }: Definitions): void {
   program
     .command('check')
     .description('read the configuration and list everything that is wrong with it')
-    .action(run(async () => (await import('../commands/check.ts')).check(config())));
+    .action(run(async () => (await import('../commands/checks/check.ts')).check(config())));
 }
 
 function addStatus(program: Command, { run, config }: Definitions): void {
@@ -45,9 +45,11 @@ function addStatus(program: Command, { run, config }: Definitions): void {
     .option('--watch', 'print it every second until Ctrl-C')
     .action(
       run(async (name: string | null, options: StatusOptions & { prometheus: boolean; check: boolean }) => {
-        if (options.check) return await (await import('../commands/status-check.ts')).checkStatus(config(), name);
-        if (options.prometheus) return await (await import('../commands/status-metrics.ts')).printMetrics(config());
-        return await (await import('../commands/status.ts')).status(config(), name, options);
+        if (options.check)
+          return await (await import('../commands/daemon/status-check.ts')).checkStatus(config(), name);
+        if (options.prometheus)
+          return await (await import('../commands/daemon/status-metrics.ts')).printMetrics(config());
+        return await (await import('../commands/daemon/status.ts')).status(config(), name, options);
       }),
     );
 }
@@ -61,7 +63,7 @@ function addHistory(program: Command, { run, config }: Definitions): void {
     .option('--json', 'print one JSON document')
     .action(
       run(async (name: string | null, options: HistoryOptions) =>
-        (await import('../commands/history.ts')).history(config(), name, options),
+        (await import('../commands/daemon/history.ts')).history(config(), name, options),
       ),
     );
 }
@@ -76,7 +78,7 @@ function addLogs(program: Command, { run, config }: Definitions): void {
     .option('--json', 'print the lines as they were written')
     .action(
       run(async (name: string | null, options: LogsOptions) =>
-        (await import('../commands/logs.ts')).logs(config(), name, options),
+        (await import('../commands/daemon/logs.ts')).logs(config(), name, options),
       ),
     );
 }
@@ -89,7 +91,7 @@ function addReload(program: Command, { run, config }: Definitions): void {
     .option('--keys-only', 'hand new keys to the service as root, and do nothing else')
     .action(
       run(async (name: string | null, { keysOnly }: { readonly keysOnly: boolean }) =>
-        (await import('../commands/reload.ts')).reload(config(), name, keysOnly),
+        (await import('../commands/daemon/reload.ts')).reload(config(), name, keysOnly),
       ),
     );
 }
@@ -102,7 +104,7 @@ function addApply(program: Command, { run, config }: Definitions): void {
     .option('--confirm <time>', 'roll back after this time (such as 5m) unless you run "tunneld confirm"')
     .action(
       run(async (file: string, { confirm }: { readonly confirm: string | null }) =>
-        (await import('../commands/apply.ts')).apply(config(), file, confirm),
+        (await import('../commands/daemon/apply.ts')).apply(config(), file, confirm),
       ),
     );
 }
@@ -111,7 +113,7 @@ function addConfirm(program: Command, { run, config }: Definitions): void {
   program
     .command('confirm')
     .description('keep the configuration that "tunneld apply --confirm" is trying')
-    .action(run(async () => (await import('../commands/confirm.ts')).confirm(config())));
+    .action(run(async () => (await import('../commands/daemon/confirm.ts')).confirm(config())));
 }
 
 function addRetry(program: Command, { run, config }: Definitions): void {
@@ -122,7 +124,7 @@ function addRetry(program: Command, { run, config }: Definitions): void {
     .option('--take', 'take the listeners of this tunnel even where they led to another device')
     .action(
       run(async (name: string | null, { take }: { readonly take: boolean }) =>
-        (await import('../commands/retry.ts')).retry(config(), name, take),
+        (await import('../commands/daemon/retry.ts')).retry(config(), name, take),
       ),
     );
 }

@@ -1,6 +1,6 @@
 import type { Command } from 'commander';
-import type { InstallOptions } from '../commands/install.ts';
-import type { UninstallOptions } from '../commands/uninstall.ts';
+import type { InstallOptions } from '../commands/service/install.ts';
+import type { UninstallOptions } from '../commands/service/uninstall.ts';
 import type { Definitions } from './definitions.ts';
 
 /** The commands that make tunneld a service of the system, and remove it. */
@@ -13,7 +13,9 @@ export function addServiceCommands(program: Command, { run, config }: Definition
     .option('--no-start', 'leave the service stopped for now')
     .option('--yes', 'replace a unit that runs ssh or autossh without asking')
     .action(
-      run(async (options: InstallOptions) => (await import('../commands/install.ts')).install(config(), options)),
+      run(async (options: InstallOptions) =>
+        (await import('../commands/service/install.ts')).install(config(), options),
+      ),
     );
   program
     .command('uninstall')
@@ -23,6 +25,8 @@ export function addServiceCommands(program: Command, { run, config }: Definition
     .option('--dry-run', 'show what would be removed, and change nothing')
     .option('--yes', 'remove it without asking')
     .action(
-      run(async (options: UninstallOptions) => (await import('../commands/uninstall.ts')).uninstall(config(), options)),
+      run(async (options: UninstallOptions) =>
+        (await import('../commands/service/uninstall.ts')).uninstall(config(), options),
+      ),
     );
 }

@@ -1,9 +1,9 @@
 import { Option, type Command } from 'commander';
-import type { AuditOptions } from '../commands/audit.ts';
-import type { ClientSetupOptions } from '../commands/client-setup.ts';
-import type { DoctorOptions } from '../commands/doctor.ts';
-import type { InitOptions } from '../commands/init.ts';
-import type { ServerSetupOptions } from '../commands/server-setup.ts';
+import type { AuditOptions } from '../commands/checks/audit.ts';
+import type { ClientSetupOptions } from '../commands/setup/client-setup.ts';
+import type { DoctorOptions } from '../commands/checks/doctor.ts';
+import type { InitOptions } from '../commands/setup/init.ts';
+import type { ServerSetupOptions } from '../commands/setup/server-setup.ts';
 import type { Definitions } from './definitions.ts';
 
 /** The commands that make a tunnel, and those that check it. */
@@ -32,7 +32,7 @@ function addInit(program: Command, { run, config }: Definitions): void {
     .option('--yes', 'add to an existing configuration without asking')
     .action(
       run(async (server: string | null, { R: forwards, ...options }: InitFlags) =>
-        (await import('../commands/init.ts')).init(config(), { ...options, server, forwards }),
+        (await import('../commands/setup/init.ts')).init(config(), { ...options, server, forwards }),
       ),
     );
 }
@@ -49,7 +49,7 @@ function addDoctor(program: Command, { run, config }: Definitions): void {
     .option('--fix', 'repair permissions and the state directory')
     .action(
       run(async (name: string | null, options: DoctorOptions) =>
-        (await import('../commands/doctor.ts')).doctor(config(), name, options),
+        (await import('../commands/checks/doctor.ts')).doctor(config(), name, options),
       ),
     );
 }
@@ -65,7 +65,7 @@ function addTrust(program: Command, { run, config }: Definitions): void {
     )
     .action(
       run(async (name: string, { fingerprint }: { readonly fingerprint: string | null }) =>
-        (await import('../commands/trust.ts')).trust(config(), name, fingerprint),
+        (await import('../commands/setup/trust.ts')).trust(config(), name, fingerprint),
       ),
     );
 }
@@ -84,7 +84,7 @@ function addServerSetup(program: Command, { run, config }: Definitions): void {
     )
     .action(
       run(async (name: string, options: ServerSetupOptions) =>
-        (await import('../commands/server-setup.ts')).printServerSetup(config(), name, options),
+        (await import('../commands/setup/server-setup.ts')).printServerSetup(config(), name, options),
       ),
     );
 }
@@ -99,7 +99,7 @@ function addAudit(program: Command, { run, config }: Definitions): void {
     .option('--via <server>', 'read the rules and keys there too, by an ssh login as administrator ([me@]server)')
     .action(
       run(async (name: string | null, options: AuditOptions) =>
-        (await import('../commands/audit.ts')).audit(config(), name, options),
+        (await import('../commands/checks/audit.ts')).audit(config(), name, options),
       ),
     );
 }
@@ -113,7 +113,7 @@ function addClientSetup(program: Command, { run, config }: Definitions): void {
     .option('--alias <name>', "call the device this (default: the tunnel's name)")
     .action(
       run(async (name: string, options: ClientSetupOptions) =>
-        (await import('../commands/client-setup.ts')).printClientSetup(config(), name, options),
+        (await import('../commands/setup/client-setup.ts')).printClientSetup(config(), name, options),
       ),
     );
 }

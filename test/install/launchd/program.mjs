@@ -13,9 +13,9 @@ globalThis.TUNNELD_VERSION = JSON.parse(
 const { register } = await import('tsx/esm/api');
 register();
 const { systemEnvironment } = await import('../../../src/config/input/environment.ts');
-const { installLaunchd } = await import('../../../src/commands/install-launchd.ts');
+const { installLaunchd } = await import('../../../src/commands/service/install-launchd.ts');
 const { exitCodeOf } = await import('../../../src/program/error-boundary.ts');
-const { uninstallLaunchd } = await import('../../../src/commands/uninstall-launchd.ts');
+const { uninstallLaunchd } = await import('../../../src/commands/service/uninstall-launchd.ts');
 
 const caller = { ...systemEnvironment(), uid: 501, userName: 'me' };
 const dryRun = args.includes('--dry-run');

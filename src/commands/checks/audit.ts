@@ -1,0 +1,92 @@
+import type { TunnelSpec } from '../../model/spec.ts';
+import { createInterface } from 'node:readline/promises';
+import { auditTunnel } from '../../audit/audit.ts';
+import { auditDocument } from '../../audit/document.ts';
+import type { TunnelAudit } from '../../audit/findings/finding.ts';
+import { systemEnvironment } from '../../config/input/environment.ts';
+import { loadConfig } from '../../config/load.ts';
+import { systemClock } from '../../lib/async/clock.ts';
+import { NEVER } from '../../lib/async/never.ts';
+import { formatLogLine } from '../../lib/log/format.ts';
+import { createLogger } from '../../lib/log/log.ts';
+import { escapeUnsafeJson } from '../../lib/text.ts';
+import { UserError } from '../../lib/user-error.ts';
+import { VERSION } from '../../lib/version.ts';
+import { formatServer } from '../../model/state.ts';
+import { createIdentityCache } from '../../connection/auth/identity-cache.ts';
+import { formatAudit } from '../text/audit-text.ts';
+import { administrator, readFilesFor } from './audit-via.ts';
+import { EXIT } from '../../lib/exit-code.ts';
+import { findConfig } from '../find/config-file.ts';
+import { noSuchTunnel } from '../text/no-such-tunnel.ts';
+import { processTurns } from '../find/process-turns.ts';
+import { wantsColour } from '../text/color.ts';
+
+export interface AuditOptions {
+  readonly json: boolean;
+  readonly yes: boolean;
+  /** `[me@]server`: an administrator's own login, or null. */
+  readonly via: string | null;
+}
+
+/**
+ * Tries what a thief of the tunnels' keys could do, after a question. The exit code is 1 where something is open, the server did not
+ * answer, or its files could not be read though they were to be (`via`).
+ */
+export async function audit(flag: string | null, name: string | null, options: AuditOptions): Promise<number> {
+  const config = await loadConfig(await findConfig(flag), systemEnvironment());
+  const chosen = config.tunnels.filter((tunnel) => name === null || tunnel.name === name);
+  if (chosen.length === 0) throw noSuchTunnel(name, config.tunnels);
+  if (options.via !== null && new Set(chosen.map(({ host, port }) => `${host}:${port}`)).size > 1)
+    throw new UserError('--via names one server, and the tunnels have several: name a tunnel', EXIT.usage);
+  process.stderr.write(warning(chosen.map(formatServer)));
+  if (!options.yes && !(await isConfirmed())) return EXIT.failed;
+  const audits = await auditAll(chosen, config.tunnels, options.via);
+  const document = auditDocument(VERSION, audits, config.tunnels);
+  process.stdout.write(
+    options.json ? `${escapeUnsafeJson(JSON.stringify(document, null, 2))}\n` : formatAudit(document, wantsColour()),
+  );
+  const closed = document.tunnels.every(({ verdict }) => verdict === 'closed' || verdict === 'closed-as-tried');
+  return closed ? EXIT.ok : EXIT.failed;
+}
+
+async function auditAll(
+  chosen: readonly TunnelSpec[],
+  tunnels: readonly TunnelSpec[],
+  via: string | null,
+): Promise<readonly TunnelAudit[]> {
+  const log = createLogger('warn', (line) => process.stderr.write(`${formatLogLine(line, false)}\n`));
+  const identities = createIdentityCache();
+  const admin = via === null ? null : await administrator(via);
+  const audits: TunnelAudit[] = [];
+  for (const tunnel of chosen) {
+    const deps = { clock: systemClock, turns: processTurns, log: log.child({ tunnel: tunnel.name }), identities };
+    const files = admin && (await readFilesFor(tunnel, tunnels, admin, deps));
+    audits.push(await auditTunnel(tunnel, tunnels, { ...deps, files }, NEVER));
+  }
+  return audits;
+}
+
+function warning(servers: readonly string[]): string {
+  return (
+    `tunneld: this logs in to ${[...new Set(servers)].join(', ')} and tries what a thief of the key would try: commands, files, ports.\n` +
+    'It harms nothing, but leaves traces in the log of the server, where it may look like an attack.\n'
+  );
+}
+
+async function isConfirmed(): Promise<boolean> {
+  if (!process.stdin.isTTY || !process.stderr.isTTY)
+    throw new UserError('there is no terminal to ask on: --yes starts without asking', EXIT.usage);
+  const terminal = createInterface({ input: process.stdin, output: process.stderr });
+  const ended = new AbortController();
+  terminal.once('close', () => ended.abort());
+  try {
+    return /^y(es)?$/i.test((await terminal.question('Go on? [y/N] ', { signal: ended.signal })).trim());
+  } catch {
+    // Ctrl-C, Ctrl-D or a terminal that is gone.
+    process.stderr.write('\n');
+    return false;
+  } finally {
+    terminal.close();
+  }
+}

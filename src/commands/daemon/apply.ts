@@ -1,0 +1,134 @@
+import { stat } from 'node:fs/promises';
+import { isAbsolute } from 'node:path';
+import { readDurationFrom } from '../../config/values/duration.ts';
+import { systemEnvironment } from '../../config/input/environment.ts';
+import { loadConfig } from '../../config/load.ts';
+import { MAX_TRIAL_MS } from '../../control/protocol.ts';
+import { sleep, systemClock } from '../../lib/async/clock.ts';
+import { EXIT } from '../../lib/exit-code.ts';
+import { readText } from '../../lib/files/read-file.ts';
+import { errorText, formatDuration } from '../../lib/text.ts';
+import { UserError } from '../../lib/user-error.ts';
+import { createCandidate, removeCandidate } from '../../config/candidate.ts';
+import type { StatusDocument } from '../../status/document.ts';
+import { confirm } from './confirm.ts';
+import { request } from '../find/daemon-request.ts';
+import { describeReload, tryToHandOverKeys } from './reload.ts';
+
+/**
+ * Has the daemon try another configuration, which replaces the file when its tunnels are up and, with `confirmWithin`, when it is
+ * confirmed in that time. Until then the file stays as it is: whatever happens meanwhile, the next start is on what worked.
+ */
+export async function apply(flag: string | null, file: string, confirmWithin: string | null): Promise<void> {
+  const withinMs = confirmWithin === null ? PATIENCE_MS : readTime(confirmWithin);
+  const status = await request(flag, { command: 'status' }, null);
+  const target = status.config;
+  if (!isAbsolute(target)) throw new UserError('this daemon runs on a command line: start it again with another one');
+  await loadConfig(file, systemEnvironment());
+  if (await isSameFile(file, target)) {
+    throw new UserError(
+      `${file} is the file that the daemon starts with: apply a copy of it, so that there is something to roll back to (if you have edited it already, restore it first)`,
+    );
+  }
+  outliveTerminal();
+  const name = await writeCandidate(target, file, status.trial?.candidate ?? null);
+  await tryToHandOverKeys();
+  try {
+    const result = await request(flag, { command: 'apply', candidate: name, withinMs }, null);
+    process.stdout.write(describeReload('on trial', result));
+  } catch (error) {
+    await removeCandidate(target, name);
+    throw error;
+  }
+  await seeThrough(flag, target, name, confirmWithin !== null);
+}
+
+/** Without --confirm; a tunnel that is not up by then may never be. */
+const PATIENCE_MS = 120_000;
+
+/** Waits for the tunnels, then keeps the configuration unless a person is to confirm it. */
+async function seeThrough(flag: string | null, target: string, name: string, asksConfirm: boolean): Promise<void> {
+  let printed = '';
+  for (;;) {
+    const status = await request(flag, { command: 'status' }, null);
+    const { trial } = status;
+    if (trial?.candidate !== name) break;
+    if (trial.waitingFor.length === 0) {
+      if (!asksConfirm) return await confirm(flag);
+      const end = endsIn(trial.until, status.now);
+      process.stdout.write(`all tunnels are up; run \`tunneld confirm\`, or the trial ends ${end}\n`);
+      return;
+    }
+    const waiting = describeWaiting(status, trial.waitingFor);
+    if (waiting !== printed) process.stdout.write(waiting);
+    printed = waiting;
+    const blocked = status.tunnels.filter((one) => one.phase === 'blocked' && trial.waitingFor.includes(one.name));
+    if (blocked.length > 0) {
+      const names = blocked.map((one) => one.name);
+      return await giveUp(flag, target, name, names);
+    }
+    await sleep(systemClock, POLL_MS);
+  }
+  await removeCandidate(target, name);
+  throw new UserError('the new configuration did not come up in time: what ran before runs again');
+}
+
+/** A blocked tunnel needs a person, and time does not help: a reload ends the trial. */
+async function giveUp(flag: string | null, target: string, name: string, blocked: readonly string[]): Promise<never> {
+  await request(flag, { command: 'reload' }, null);
+  await removeCandidate(target, name);
+  const are = blocked.length === 1 ? 'is blocked' : 'are blocked';
+  throw new UserError(`${blocked.join(', ')} ${are} (the reason is printed above): what ran before runs again`);
+}
+
+/** Not the time of day, which may be set before it comes. */
+function endsIn(until: string, now: string | undefined): string {
+  return now === undefined ? `at ${until}` : `in ${formatDuration(Date.parse(until) - Date.parse(now))}`;
+}
+
+const POLL_MS = 500;
+
+function describeWaiting({ tunnels }: StatusDocument, names: readonly string[]): string {
+  return tunnels
+    .filter((tunnel) => names.includes(tunnel.name))
+    .map(({ name, phase, failure }) => {
+      const why = failure === undefined ? '' : `: ${failure.code}: ${failure.message}`;
+      return `waiting for ${name}: ${phase}${why}\n`;
+    })
+    .join('');
+}
+
+async function writeCandidate(target: string, file: string, inUse: string | null): Promise<string> {
+  try {
+    return await createCandidate(target, await readText(file), inUse);
+  } catch (error) {
+    const cure = process.getuid?.() === 0 ? '' : ' (try sudo)';
+    throw new UserError(`cannot write beside ${target}: ${errorText(error)}${cure}`, EXIT.failed, { cause: error });
+  }
+}
+
+function readTime(text: string): number {
+  const ms = durationOf(text);
+  if (ms === null || ms > MAX_TRIAL_MS)
+    throw new UserError(`--confirm: it must be a time from 1s to 24h, such as 5m`, EXIT.usage);
+  return ms;
+}
+
+function durationOf(text: string): number | null {
+  try {
+    return readDurationFrom(1)(text);
+  } catch {
+    return null;
+  }
+}
+
+async function isSameFile(one: string, other: string): Promise<boolean> {
+  const [a, b] = await Promise.all([stat(one), stat(other).catch(() => null)]);
+  return b !== null && a.dev === b.dev && a.ino === b.ino;
+}
+
+/** The terminal may be reached through the tunnel that is about to change: what was begun is finished without it. */
+function outliveTerminal(): void {
+  process.on('SIGHUP', () => {});
+  for (const stream of [process.stdout, process.stderr]) stream.removeAllListeners('error').on('error', () => {});
+}

@@ -1,0 +1,32 @@
+import { installCandidate, removeCandidate, type InstalledCandidate } from '../../config/candidate.ts';
+import { EXIT } from '../../lib/exit-code.ts';
+import { errorText } from '../../lib/text.ts';
+import { UserError } from '../../lib/user-error.ts';
+import { request } from '../find/daemon-request.ts';
+
+/** Keeps the configuration that is on trial: it becomes the file. */
+export async function confirm(flag: string | null): Promise<void> {
+  const { config, trial } = await request(flag, { command: 'status' }, null);
+  if (trial === undefined) throw new UserError('no configuration is on trial');
+  if (trial.waitingFor.length > 0)
+    throw new UserError(`not confirmed, because not every tunnel is up: ${trial.waitingFor.join(', ')}`);
+  // The file comes first: the daemon keeps only what its file says, so that only a user who may write the file can keep it.
+  const installed = await install(config, trial.candidate);
+  try {
+    await request(flag, { command: 'confirm' }, null);
+  } catch (error) {
+    await installed.revert();
+    throw error;
+  }
+  await removeCandidate(config, trial.candidate);
+  process.stdout.write(`confirmed: ${config} is the new configuration, ${config}.previous the one before\n`);
+}
+
+async function install(config: string, candidate: string): Promise<InstalledCandidate> {
+  try {
+    return await installCandidate(config, candidate);
+  } catch (error) {
+    const cure = process.getuid?.() === 0 ? '' : ' (try sudo)';
+    throw new UserError(`not confirmed: ${errorText(error)}${cure}`, EXIT.failed, { cause: error });
+  }
+}

@@ -1,0 +1,10 @@
+import { EXIT } from '../../lib/exit-code.ts';
+import { createMetrics } from '../../metrics/metrics.ts';
+import { request } from '../find/daemon-request.ts';
+
+/** Prints what /metrics would serve, for the textfile collector of node_exporter. */
+export async function printMetrics(config: string | null): Promise<number> {
+  const status = await request(config, { command: 'status' }, null);
+  process.stdout.write(await createMetrics('prometheus')(status));
+  return EXIT.ok;
+}

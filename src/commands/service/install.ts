@@ -1,0 +1,166 @@
+import { readFileSync } from 'node:fs';
+import { systemEnvironment } from '../../config/input/environment.ts';
+import { defaultControlSocket } from '../../config/input/paths.ts';
+import { acceptsConnections } from '../../control/client.ts';
+import { activationSteps } from '../../install/systemd/activation.ts';
+import { bringUp } from '../../install/systemd/bring-up.ts';
+import { type Change, changesOf } from '../../install/steps/apply-changes.ts';
+import { UserError } from '../../lib/user-error.ts';
+import { lock } from '../../install/steps/lock.ts';
+import { systemManager, UNIT, unitState } from '../../install/systemd/manager.ts';
+import { thisProgram } from '../../install/systemd/program.ts';
+import { runProgram } from '../../install/steps/run-program.ts';
+import { type Plan, planSystem } from '../../install/plan-system.ts';
+import { rollbackScript } from '../../install/takeover/trial.ts';
+import { NO_MANAGER, planUser } from '../../install/plan-user.ts';
+import { sleep, systemClock } from '../../lib/async/clock.ts';
+import { VERSION } from '../../lib/version.ts';
+import { daemonStatus } from '../find/daemon-status.ts';
+import { EXIT } from '../../lib/exit-code.ts';
+import { installLaunchd } from './install-launchd.ts';
+import { applySteps, printChanges, reportChange } from '../text/changes-text.ts';
+import { isInOwnUnit, runInOwnUnit } from './takeover/own-unit.ts';
+import { createQuestions, NoTerminalError } from '../text/prompt.ts';
+import { requireSystemd } from './require-systemd.ts';
+import { showStatus } from '../daemon/status.ts';
+import { takeOverNow } from './takeover/take-over.ts';
+import { report } from '../text/report.ts';
+
+export interface InstallOptions {
+  /** For this user alone. */
+  readonly user: boolean;
+  readonly dryRun: boolean;
+  readonly start: boolean;
+  readonly yes: boolean;
+}
+
+/** Makes tunneld a service of this system, or of this user: run again, it changes nothing. */
+export async function install(flag: string | null, options: InstallOptions): Promise<number> {
+  if (process.platform === 'darwin') {
+    await installLaunchd({ ...options, config: flag }, applySteps(options.dryRun, runProgram));
+    return EXIT.ok;
+  }
+  requireSystemd(options.user);
+  if ((await workAlone(flag, options)) === 'done') return EXIT.ok;
+  report('this goes on even if the connection ends, until the new unit works or the old one is back:');
+  return await runInOwnUnit(rollbackScript(await unitState(systemManager(runProgram))));
+}
+
+export function lockFile(user: boolean): string {
+  if (!user) return '/run/tunneld-install.lock';
+  const directory = process.env['XDG_RUNTIME_DIR'];
+  if (directory) return `${directory}/tunneld-install.lock`;
+  throw new UserError(NO_MANAGER);
+}
+
+async function workAlone(flag: string | null, options: InstallOptions): Promise<'done' | 'takeover'> {
+  const unlock = await lock(lockFile(options.user));
+  try {
+    return await work(flag, options);
+  } finally {
+    await unlock();
+  }
+}
+
+/** `takeover` has to be done in a unit of its own. */
+async function work(flag: string | null, options: InstallOptions): Promise<'done' | 'takeover'> {
+  const program = await thisProgram(process.execPath, process.argv[1] ?? '');
+  const request = { copyFrom: flag, program, here: systemEnvironment(), run: runProgram };
+  const plan = options.user ? await planUser(request) : await planSystem(request);
+  const changes = await changesOf(plan.steps, runProgram);
+  const activation = activationSteps({
+    systemctl: plan.manager.systemctl,
+    state: plan.state,
+    unitChanged: changes.some(({ step }) => 'path' in step && step.path === plan.unitFile),
+    runsOther: runsOther(plan),
+    start: options.start,
+  });
+  const all: readonly Change[] = [...changes, ...activation.map((step) => ({ step, before: null }))];
+  // In a unit of its own they were printed before.
+  if (!isInOwnUnit()) for (const note of plan.notes) report(note);
+  if (all.length === 0) {
+    await reportNothingToDo(plan);
+    return 'done';
+  }
+  if (options.dryRun) {
+    printChanges(all);
+    report('nothing was changed (--dry-run)');
+    return 'done';
+  }
+  if (plan.takeover !== null && !options.start)
+    throw new UserError(
+      'only a running service shows whether it does what the old unit did: leave --no-start out, or move the old unit away',
+      EXIT.usage,
+    );
+  if (options.start) await refuseAnother(plan);
+  await confirmPlan(plan, all, options);
+  if (plan.takeover === null) await bringUp(changes, activation, plan.state, plan.manager, reportChange);
+  else if (isInOwnUnit()) await takeOverNow(plan, plan.takeover, changes);
+  else return 'takeover';
+  await reportInstalled(plan);
+  if (options.start) await showStatusSoon(plan.config);
+  return 'done';
+}
+
+async function reportInstalled({ manager }: Plan): Promise<void> {
+  const { active, status: text } = await unitState(manager);
+  report(`${UNIT} is installed, enabled and ${active}${text === '' ? '' : `: ${text}`}`);
+}
+
+async function reportNothingToDo(plan: Plan): Promise<void> {
+  report(`nothing to do: ${UNIT} is installed, enabled and ${plan.state.active}`);
+  const running = (await daemonStatus(plan.config))?.version ?? VERSION;
+  if (running !== VERSION) report(`version ${running} runs, and this is ${VERSION}: ${restartCommand(plan)}`);
+}
+
+/** Two daemons cannot listen on one control socket, and systemd would remove its directory with the service that fails. */
+async function refuseAnother({ state, config, question }: Plan): Promise<void> {
+  if (question === null && state.active !== 'inactive' && state.active !== 'failed') return;
+  const socket = defaultControlSocket(systemEnvironment());
+  if (!(await acceptsConnections(socket))) return;
+  const pid = (await daemonStatus(config))?.pid;
+  throw new UserError(
+    `another tunneld, not started as a service, runs here${pid === undefined ? '' : ` (process ${pid})`} and answers at ${socket}: ` +
+      'end it, and run this again',
+  );
+}
+
+function restartCommand({ manager }: Plan): string {
+  return [...(manager.systemctl.length === 1 ? ['sudo'] : []), ...manager.systemctl, 'restart', 'tunnel'].join(' ');
+}
+
+async function confirmPlan(plan: Plan, all: readonly Change[], { yes }: InstallOptions): Promise<void> {
+  if (plan.question === null) return;
+  const questions = createQuestions(yes);
+  try {
+    if (!(await questions.confirm(plan.question))) throw new UserError('nothing was changed');
+  } catch (error) {
+    if (!(error instanceof NoTerminalError)) throw error;
+    printChanges(all);
+    throw new UserError(`${error.message}\nnothing was changed; what would be done is printed above`, EXIT.usage);
+  } finally {
+    questions.close();
+  }
+}
+
+/** Whether the service runs another process than its unit says, as after an installation that was killed half-way. */
+function runsOther({ state, argv }: Plan): boolean {
+  if (state.active !== 'active' || argv === null) return false;
+  try {
+    return readFileSync(`/proc/${state.pid}/cmdline`, 'utf8').replace(/\0$/, '') !== argv.join('\0');
+  } catch {
+    return false; // it has just ended, and its unit starts it again
+  }
+}
+
+/** Gives the tunnels a moment to come up. */
+async function showStatusSoon(config: string): Promise<void> {
+  for (let waited = 0; waited < PATIENCE_MS; waited += 100) {
+    const tunnels = (await daemonStatus(config))?.tunnels ?? [];
+    if (tunnels.length > 0 && tunnels.every(({ phase, failure }) => phase === 'up' || failure !== undefined)) break;
+    await sleep(systemClock, 100);
+  }
+  await showStatus(config);
+}
+
+const PATIENCE_MS = 3000;

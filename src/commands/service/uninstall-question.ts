@@ -1,0 +1,114 @@
+import { isLoopbackAddress } from '../../model/endpoint.ts';
+import { readFileSync } from 'node:fs';
+import { networkInterfaces } from 'node:os';
+import type { Config } from '../../model/config.ts';
+import { UserError } from '../../lib/user-error.ts';
+import { escapeControls } from '../../lib/text.ts';
+import { KEYS_FOLDER } from '../../server-rules/server-setup.ts';
+import { readPublicKeys } from '../../setup/public-key.ts';
+import { fingerprint } from '../../connection/known-hosts/key-blob.ts';
+import type { ServerSpec } from '../../model/spec.ts';
+import { EXIT } from '../../lib/exit-code.ts';
+import { createQuestions, NoTerminalError } from '../text/prompt.ts';
+import { report } from '../text/report.ts';
+
+export interface UninstallQuestion {
+  readonly purge: boolean;
+  readonly yes: boolean;
+  /** Null where it cannot be read. */
+  readonly config: Config | null;
+  /** The address from which the caller has logged in; null for a login at the console. */
+  readonly client: string | null;
+}
+
+/**
+ * Asks whether the service may go, where configuration and keys go with it, and where the caller came through the very tunnel that ends:
+ * it may be the only way in. Rejects with a UserError where it may not, or where there is no terminal to ask.
+ */
+export async function confirmUninstall({ purge, yes, config, client }: UninstallQuestion): Promise<void> {
+  const throughTunnel = client !== null && isOfThisDevice(client);
+  if (purge) for (const text of await whatRemains(config)) report(text);
+  if (!purge && !throughTunnel) return;
+  const names = config?.tunnels.map(({ name }) => name).join(', ') ?? 'all tunnels';
+  const question = [
+    ...(throughTunnel
+      ? [
+          `you came from ${client}, which is this device: through one of its tunnels. This connection will end, and there may be no other way in.`,
+        ]
+      : []),
+    purge
+      ? `The configuration, keys and state of ${names} will be deleted for good. Go on?`
+      : `The tunnels will end (${names}). Go on?`,
+  ].join(' ');
+  const questions = createQuestions(yes);
+  try {
+    if (!(await questions.confirm(question))) throw new UserError('nothing was changed');
+  } catch (error) {
+    if (error instanceof NoTerminalError) throw new UserError(`${error.message}\nnothing was changed`, EXIT.usage);
+    throw error;
+  } finally {
+    questions.close();
+  }
+}
+
+/** A visitor of a tunnel reaches sshd from the device itself. */
+function isOfThisDevice(address: string): boolean {
+  if (isLoopbackAddress(address)) return true;
+  try {
+    return Object.values(networkInterfaces()).some((list) => list?.some((entry) => entry.address === address));
+  } catch {
+    return false; // a sandbox may forbid it
+  }
+}
+
+/** The address from which the login of this process came, as sshd has it; null for one at the console. sudo does not pass it on. */
+export function clientOfLogin(): string | null {
+  const own = process.env['SSH_CONNECTION'];
+  if (own !== undefined) return addressOf(own);
+  for (let pid = process.ppid; pid > 1; pid = parentOf(pid)) {
+    const found = /(?:^|\0)SSH_CONNECTION=([^\0]*)/.exec(read(`/proc/${pid}/environ`))?.[1];
+    if (found !== undefined) return addressOf(found);
+  }
+  return null;
+}
+
+/** ssh(1), ENVIRONMENT: the client's address comes first. */
+function addressOf(connection: string): string | null {
+  const [address = ''] = connection.split(' ');
+  return address === '' ? null : escapeControls(address);
+}
+
+/** proc(5): the name in parentheses may hold anything. */
+function parentOf(pid: number): number {
+  return Number(/^\d+ \(.*\) \S (\d+)/s.exec(read(`/proc/${pid}/stat`))?.[1] ?? 0);
+}
+
+function read(path: string): string {
+  try {
+    return readFileSync(path, 'latin1');
+  } catch {
+    return '';
+  }
+}
+
+/** What stays on the servers, and how to remove it there, as sentences. */
+async function whatRemains(config: Config | null): Promise<readonly string[]> {
+  if (config === null)
+    return ['the servers of its tunnels still accept its keys: remove their lines from authorized_keys there'];
+  const texts: string[] = [];
+  for (const tunnel of config.tunnels) {
+    const undo = `\`sudo tunneld server-setup ${tunnel.name} --undo\` prints what undoes it, as long as the configuration exists`;
+    for (const server of [tunnel, ...tunnel.jumps])
+      texts.push(`${await remainsOn(server)}${server === tunnel ? `; where server-setup made the user, ${undo}` : ''}`);
+  }
+  return texts;
+}
+
+async function remainsOn(server: ServerSpec): Promise<string> {
+  const { host, user } = server;
+  const keys = await readPublicKeys(server).then(
+    (found) => found.keys.map(({ base64 }) => fingerprint(Buffer.from(base64, 'base64'))).join(', '),
+    () => 'of this device',
+  );
+  return `${host} still lets ${user} in with the key ${keys}: remove its line from ${KEYS_FOLDER}/${user} or ~${user}/.ssh/authorized_keys there`;
+}

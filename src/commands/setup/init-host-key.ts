@@ -1,0 +1,181 @@
+import { constants } from 'node:fs';
+import { access } from 'node:fs/promises';
+import { errorCode, errorText } from '../../lib/text.ts';
+import { replaceHostKeys } from '../../setup/replace-host-keys.ts';
+import type { ShownKey } from '../../setup/scan-host-keys.ts';
+import { UserError } from '../../lib/user-error.ts';
+import { TunnelFailure } from '../../model/failure.ts';
+import { loadKnownHosts } from '../../connection/known-hosts/file.ts';
+import { fingerprint } from '../../connection/known-hosts/key-blob.ts';
+import { matchesHost } from '../../connection/known-hosts/match.ts';
+import type { KnownHostsEntry, KnownHostsProblem } from '../../connection/known-hosts/parse.ts';
+import { checkHostKey, type HostKeyVerdict, type HostQuery } from '../../connection/known-hosts/check.ts';
+import type { Questions } from '../text/prompt.ts';
+
+export interface HostToTrust {
+  readonly query: HostQuery;
+  /** New keys are written to the first; there must be one. */
+  readonly userKnownHostsFiles: readonly string[];
+  readonly globalKnownHostsFiles: readonly string[];
+  /** Whether a given fingerprint can only be meant for this host. */
+  readonly alone: boolean;
+  /** Asks the server for its keys. */
+  scan(): Promise<readonly ShownKey[]>;
+}
+
+/** `known` where nothing had to be done, `trusted` where the keys were written, `refused` where they were not confirmed. */
+export type TrustResult = 'known' | 'trusted' | 'refused';
+
+/**
+ * Makes the server's host key known, never silently: a person compares the fingerprint, or has done so before and gives it. A key that
+ * has changed is replaced only so. Throws a UserError where that cannot be done.
+ */
+export async function trustHostKey(
+  host: HostToTrust,
+  given: string | null,
+  questions: Questions,
+  print: (text: string) => void,
+): Promise<TrustResult> {
+  const { query } = host;
+  const [file] = host.userKnownHostsFiles;
+  if (file === undefined) throw new UserError(`${query.name}: userKnownHostsFile names no file to write the key to`);
+  const { entries, problems } = await loadKnownHosts([...host.userKnownHostsFiles, ...host.globalKnownHostsFiles]);
+  const unreadable = problems.find(({ line }) => line === 0);
+  if (unreadable !== undefined) throw new UserError(await whyUnreadable(unreadable));
+  const before = entries.filter((entry) => isKeyOf(entry, query));
+  const shown = await scanOr(host, before, print);
+  if (shown === null) return 'known';
+
+  const verdicts = shown.map(({ key }) => checkHostKey(entries, query, key));
+  refuseRevoked(shown, verdicts, query);
+  const known = verdicts.find((verdict) => verdict.type === 'known');
+  if (known !== undefined && !shown.some((one) => isReplaced(one, before))) {
+    if (host.alone) refuseOther(given, shown, before, query);
+    print(`the host key of ${query.name} is known: ${where(known.entry)}`);
+    return 'known';
+  }
+  print(`host keys of ${query.name}: ${shown.map(({ type, fingerprint: text }) => `${type} ${text}`).join(', ')}`);
+  if (before.length > 0)
+    print(
+      `known_hosts has another key of it: ${before.map((entry) => `${entry.keyType} ${fingerprint(entry.key)} (${where(entry)})`).join(', ')}; ` +
+        'the server was reinstalled, or the connection is intercepted',
+    );
+  const chosen = await choose(shown, given, questions, print);
+  if (chosen.length === 0) return 'refused';
+  const keys = chosen.map(({ key }) => key);
+  await replaceHostKeys(
+    file,
+    query,
+    keys,
+    shown.map(({ key }) => key),
+  );
+  print(`host key ${before.length > 0 ? 'replaced in' : 'added to'} ${file}`);
+  await warnOfOthers(host, keys, print);
+  return 'trusted';
+}
+
+async function whyUnreadable({ file, message }: KnownHostsProblem): Promise<string> {
+  const isDenied = await access(file, constants.R_OK).then(
+    () => false,
+    (reason: unknown) => errorCode(reason) === 'EACCES',
+  );
+  // The daemon's user, who is not known here, should own it.
+  return isDenied ? `${file} cannot be read by this user: run this with sudo` : `${file} ${message}`;
+}
+
+/** Only of this port: another port of the same name may lead to another machine. */
+function isKeyOf({ marker, hosts }: KnownHostsEntry, { name }: HostQuery): boolean {
+  return marker === 'none' && matchesHost(hosts, name);
+}
+
+/** Another key of this type is known: a tunnel may ask for just this type. */
+function isReplaced({ type, key }: ShownKey, before: readonly KnownHostsEntry[]): boolean {
+  const ofType = before.filter(({ keyType }) => keyType === type);
+  return ofType.length > 0 && !ofType.some((entry) => entry.key.equals(key));
+}
+
+/** Null where the server cannot be asked now, and a key of it is known. */
+async function scanOr(
+  { query, scan }: HostToTrust,
+  before: readonly KnownHostsEntry[],
+  print: (text: string) => void,
+): Promise<readonly ShownKey[] | null> {
+  try {
+    return await scan();
+  } catch (error) {
+    const [first] = before;
+    if (first === undefined || !(error instanceof TunnelFailure)) throw error;
+    print(`a host key of ${query.name} is known (${where(first)}), and could not be compared: ${errorText(error)}`);
+    return null;
+  }
+}
+
+function refuseRevoked(shown: readonly ShownKey[], verdicts: readonly HostKeyVerdict[], { name }: HostQuery): void {
+  for (const [index, verdict] of verdicts.entries()) {
+    if (verdict.type === 'revoked')
+      throw new UserError(
+        `${name} shows ${shown[index]!.type} ${shown[index]!.fingerprint}, which ${where(verdict.entry)} revokes: give the server a new host key, or remove that line`,
+      );
+  }
+}
+
+/** A given fingerprint that is another server's must not pass unnoticed. */
+function refuseOther(
+  given: string | null,
+  shown: readonly ShownKey[],
+  before: readonly KnownHostsEntry[],
+  { name }: HostQuery,
+): void {
+  if (given === null) return;
+  const all = [...shown.map((one) => one.fingerprint), ...before.map(({ key }) => fingerprint(key))];
+  if (!all.includes(fingerprintIn(given)))
+    throw new UserError(
+      `the host key of ${name} is known, and is not ${JSON.stringify(given)} but ${[...new Set(all)].join(', ')}`,
+    );
+}
+
+/** Lines about several hosts, and the system's files, are left to people. */
+async function warnOfOthers(host: HostToTrust, keys: readonly Buffer[], print: (text: string) => void): Promise<void> {
+  const { entries } = await loadKnownHosts([...host.userKnownHostsFiles, ...host.globalKnownHostsFiles]);
+  for (const entry of entries) {
+    if (isKeyOf(entry, host.query) && !keys.some((key) => key.equals(entry.key)))
+      print(`${where(entry)} still has ${entry.keyType} ${fingerprint(entry.key)}: edit that line yourself`);
+  }
+}
+
+const HOW_TO_COMPARE = 'for f in /etc/ssh/ssh_host_*_key.pub; do ssh-keygen -lf $f; done';
+
+async function choose(
+  shown: readonly ShownKey[],
+  given: string | null,
+  { ask }: Questions,
+  print: (text: string) => void,
+): Promise<readonly ShownKey[]> {
+  const answer = (
+    given ??
+    (await ask(
+      `Compare them with what the server itself shows (${HOW_TO_COMPARE}).\nAre they the same? Type yes, or paste one of its lines`,
+      null,
+      'give the fingerprint, as the server itself shows it: trust --fingerprint SHA256:..., init --host-key-fingerprint SHA256:...',
+    ))
+  ).trim();
+  if (given === null && answer.toLowerCase() === 'yes') return shown;
+  const same = shown.filter(({ fingerprint: text }) => text === fingerprintIn(answer));
+  if (same.length > 0) return same;
+  const fingerprintGiven = fingerprintIn(answer);
+  print(
+    fingerprintGiven.startsWith('SHA256:')
+      ? `none of these keys has the fingerprint ${JSON.stringify(fingerprintGiven)}: this is not your server, or not its key`
+      : `${JSON.stringify(answer)} is neither yes nor a fingerprint (SHA256:...)`,
+  );
+  return [];
+}
+
+/** `ssh-keygen -l` prints the length before it, and a comment and the type behind it. */
+function fingerprintIn(text: string): string {
+  return /(?:^|\s)(SHA256:[A-Za-z0-9+/]{43})(?:=?)(?:\s|$)/.exec(text)?.[1] ?? text;
+}
+
+function where({ file, line }: KnownHostsEntry): string {
+  return `${file}:${line}`;
+}

@@ -1,0 +1,56 @@
+import { hasPort } from '../../server-rules/choose-port.ts';
+import { sharesUser } from '../../server-rules/same-login.ts';
+import { nixosModule } from '../../setup/script/nixos.ts';
+import { readPublicKeys } from '../../setup/public-key.ts';
+import { comment } from '../../setup/script/quote.ts';
+import { setUpScript } from '../../setup/script/set-up.ts';
+import { LINUX, MACOS } from '../../setup/script/system.ts';
+import { undoScript } from '../../setup/script/undo.ts';
+import { checkUser } from '../../server-rules/names.ts';
+import { type KeyedTunnel, serverSetup } from '../../server-rules/server-setup.ts';
+import { formatEndpoint } from '../../model/endpoint.ts';
+import type { TunnelSpec } from '../../model/spec.ts';
+import { configuredTunnel } from '../find/configured-tunnel.ts';
+
+export interface ServerSetupOptions {
+  readonly jump: boolean;
+  readonly undo: boolean;
+  readonly for: 'debian' | 'nixos' | 'macos';
+}
+
+/** Prints what is to be run on the server, or pasted there; nothing is done here. */
+export async function printServerSetup(
+  config: string | null,
+  name: string,
+  options: ServerSetupOptions,
+): Promise<void> {
+  const { tunnel, all } = await configuredTunnel(config, name);
+  process.stdout.write(await serverSetupText(tunnel, all, options));
+}
+
+/** The text for the server. Throws a UserError where it cannot be set up for this tunnel. */
+export async function serverSetupText(
+  tunnel: TunnelSpec,
+  all: readonly TunnelSpec[],
+  { jump, undo, for: system }: ServerSetupOptions,
+): Promise<string> {
+  const server = formatEndpoint({ type: 'tcp', host: tunnel.host, port: tunnel.port });
+  const others = all.filter((one) => one !== tunnel && sharesUser(one, tunnel));
+  const names = [tunnel, ...others].map((one) => one.name);
+  if (undo && system === 'nixos') return NIXOS_UNDO;
+  if (undo) {
+    return undoScript(checkUser(tunnel.user, 'the user'), names, system === 'macos' ? MACOS : LINUX, server);
+  }
+  // What one script does not allow to a user it takes away: another tunnel's way in through the server is to stay.
+  const rest = await Promise.all(others.map((one) => keyed(one, jump && hasPort(one))));
+  const setup = serverSetup([await keyed(tunnel, jump), ...rest]);
+  return system === 'nixos'
+    ? nixosModule(setup, server)
+    : setUpScript(setup, system === 'macos' ? MACOS : LINUX, server);
+}
+
+const NIXOS_UNDO = `${comment(['Take what `tunneld server-setup` printed out of the configuration of the server, and run nixos-rebuild switch.'])}\n`;
+
+async function keyed(spec: TunnelSpec, jump: boolean): Promise<KeyedTunnel> {
+  return { spec, ...(await readPublicKeys(spec)), jump };
+}

@@ -1,0 +1,103 @@
+import { ask, DaemonNotRunningError } from '../../control/client.ts';
+import { systemClock } from '../../lib/async/clock.ts';
+import { NEVER } from '../../lib/async/never.ts';
+import { createLogger } from '../../lib/log/log.ts';
+import { errorText } from '../../lib/text.ts';
+import { UserError } from '../../lib/user-error.ts';
+import { scanHostKeys, type ScanConnection } from '../../setup/scan-host-keys.ts';
+import { dial, type Dialled } from '../../net/dial.ts';
+import { STATIC_DEVICE } from '../../net/device.ts';
+import { asFailure } from '../../model/failure.ts';
+import { hostQuery } from '../../connection/known-hosts/check.ts';
+import { serverBehindProxy, firstHop } from '../../net/first-hop.ts';
+import { prepareRoute } from '../../connection/route/route.ts';
+import type { TunnelSpec } from '../../model/spec.ts';
+import { formatServer } from '../../model/state.ts';
+import { createIdentityCache } from '../../connection/auth/identity-cache.ts';
+import { configuredTunnel } from '../find/configured-tunnel.ts';
+import { createQuestions } from '../text/prompt.ts';
+import { controlSockets } from '../find/control-sockets.ts';
+import { report } from '../text/report.ts';
+import { processTurns } from '../find/process-turns.ts';
+import { trustHostKey } from './init-host-key.ts';
+
+/**
+ * Compares the host keys of a tunnel's server and of its jumps with the known ones, and replaces what a person confirms. The daemon then
+ * tries at once.
+ */
+export async function trust(config: string | null, name: string, given: string | null): Promise<void> {
+  const { tunnel } = await configuredTunnel(config, name);
+  const questions = createQuestions(false);
+  try {
+    let changed = false;
+    const servers = serversOf(tunnel);
+    for (const server of servers) {
+      const result = await trustHostKey(
+        {
+          query: hostQuery(server.host, server.port, server.hostKeyAlias),
+          userKnownHostsFiles: server.userKnownHostsFiles,
+          globalKnownHostsFiles: server.globalKnownHostsFiles,
+          alone: servers.length === 1,
+          scan: () => scanHostKeys(server.host, () => connectTo(server), SCAN_MS, systemClock),
+        },
+        given,
+        questions,
+        report,
+      );
+      if (result === 'refused') throw new UserError(`the host key of ${formatServer(server)} was not confirmed`);
+      changed ||= result === 'trusted';
+    }
+    if (changed) await tryNow(config, name);
+  } finally {
+    questions.close();
+  }
+}
+
+const SCAN_MS = 10_000;
+
+/** Each jump as the server of a tunnel of its own, the nearest first: its keys must be known to get to the next. */
+function serversOf(tunnel: TunnelSpec): readonly TunnelSpec[] {
+  const jumps = tunnel.jumps.map((jump, index) => ({ ...tunnel, ...jump, jumps: tunnel.jumps.slice(0, index) }));
+  return [...jumps, tunnel];
+}
+
+async function connectTo(server: TunnelSpec): Promise<ScanConnection> {
+  const first = firstHop(server);
+  let dialled: Dialled | null = null;
+  const turn = () => dialled?.turn;
+  const travel = await prepareRoute(server, {
+    clock: systemClock,
+    log: createLogger('fatal', () => {}),
+    identities: createIdentityCache(),
+    device: { ...STATIC_DEVICE, turns: processTurns },
+    reach: async () => {
+      const deps = { clock: systemClock, turns: processTurns, behindProxy: serverBehindProxy(server) };
+      dialled = await dial(first, first.connectTimeoutMs, deps, NEVER);
+      return dialled;
+    },
+    heartbeat: () => {},
+    onSourcePort: () => {},
+  });
+  const route = await travel(NEVER).catch((error: unknown) => {
+    turn()?.notAccepted(asFailure(error));
+    turn()?.end();
+    throw error;
+  });
+  return {
+    wire: route.stream,
+    close: async () => {
+      await route.close();
+      await route.destroy();
+      turn()?.end();
+    },
+  };
+}
+
+async function tryNow(config: string | null, name: string): Promise<void> {
+  try {
+    const answer = await ask(await controlSockets(config, name), { command: 'retry', name });
+    report(answer.ok ? 'the daemon tries it now' : `the daemon does not try now: ${answer.message}`);
+  } catch (error) {
+    if (!(error instanceof DaemonNotRunningError)) report(`the daemon does not try now: ${errorText(error)}`);
+  }
+}

@@ -1,0 +1,100 @@
+import assert from 'node:assert/strict';
+import { writeFileSync } from 'node:fs';
+import { createServer } from 'node:net';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import type { Step } from '../../../src/doctor/check.ts';
+import type { StatusDocument } from '../../../src/status/document.ts';
+import { tunnelYaml } from '../../support/daemon-config.ts';
+import { startSshd } from '../../support/sshd.ts';
+import { startDaemonProcess, tunneld } from '../../support/tunneld.ts';
+import { freePort, tempDir } from '../../support/until.ts';
+
+test('status: the exit code says whether what is shown is up', async (t) => {
+  const sshd = await startSshd();
+  t.after(() => sshd.stop());
+  const nowhere = `  bad: { host: 127.0.0.1, port: ${await freePort()}, remoteForward: "8080:localhost:22" }\n`;
+  const port = await freePort();
+  const daemon = await startDaemonProcess(
+    t,
+    `tunnels:\n${tunnelYaml(sshd, 'good', `${port}:localhost:${sshd.port}`)}${nowhere}`,
+  );
+  await daemon.untilStatus(
+    ({ tunnels }) => tunnels[0]?.phase === 'up' && tunnels[1]?.failure !== undefined,
+    'one up and one not',
+  );
+  const all = await daemon.command('status', '--json');
+  const { version, pid, tunnels } = JSON.parse(all.stdout) as StatusDocument;
+  assert.deepEqual([all.code, pid, tunnels.length], [1, daemon.pid, 2]);
+  assert.match(version, /^\d+\.\d+\.\d+/);
+  assert.equal(tunnels[1]?.failure?.code, 'connect-refused');
+  assert.ok(tunnels[0]?.sourcePort);
+  const { counters, ...forward } = { counters: null, ...tunnels[0]?.forwards[0] };
+  assert.equal(counters, null);
+  assert.deepEqual(forward, {
+    kind: 'remote',
+    listen: `localhost:${port}`,
+    target: `localhost:${sshd.port}`,
+    state: 'up',
+    verified: 'yes',
+    connections: 0,
+    totalConnections: 0,
+    refusedConnections: 0,
+    cutConnections: 0,
+    bytesIn: 0,
+    bytesOut: 0,
+  });
+  assert.equal((await daemon.command('status', 'good')).code, 0);
+  assert.equal((await daemon.command('status', 'bad')).code, 1);
+  assert.equal((await daemon.command('status', 'ugly')).code, 4);
+  assert.equal((await daemon.command('status', '--colour')).code, 2);
+});
+
+test('status: says that no daemon runs', async (t) => {
+  const config = join(await tempDir(t), 'none.yaml');
+  const { code, stdout, stderr } = await tunneld(['status', '--config', config]);
+  assert.deepEqual([code, stdout], [3, '']);
+  assert.match(stderr, /the daemon is not running/);
+});
+
+test('status: gives a hanging daemon up in time', async (t) => {
+  const daemon = await startDaemonProcess(
+    t,
+    `tunnels:\n  a: { host: 127.0.0.1, port: ${await freePort()}, remoteForward: "8080:localhost:22" }`,
+  );
+  await daemon.untilStatus(() => true, 'an answer');
+  daemon.signal('SIGSTOP');
+  const [{ code, stderr }, doctor] = await Promise.all([daemon.command('status'), daemon.command('doctor', '--json')]);
+  daemon.signal('SIGCONT');
+  assert.equal(code, 1);
+  assert.match(stderr, /^tunneld: the daemon at \S+ does not answer within 10 s: it is stopped or hangs\n$/);
+  assert.equal(doctor.code, 1);
+  const { steps } = JSON.parse(doctor.stdout) as { readonly steps: readonly Step[] };
+  const failed = steps.find(({ step, result }) => step === 'service manager' && result === 'fail');
+  assert.match(failed?.seen ?? '', /does not answer within 10 s/);
+  assert.match(failed?.cure ?? '', /systemctl restart tunnel/);
+});
+
+test('status: says when something else listens on the socket', async (t) => {
+  const dir = await tempDir(t);
+  const server = createServer((socket) => socket.on('error', () => {}).write('220 mail.example.org\r\n'));
+  await new Promise<void>((resolve) => server.listen(join(dir, 'c.sock'), resolve));
+  t.after(() => server.close());
+  const config = join(dir, 'config.yaml');
+  writeFileSync(config, `control: { socket: ${dir}/c.sock }\n`);
+  const { code, stderr } = await tunneld(['status', '--config', config]);
+  assert.equal(code, 1);
+  assert.match(stderr, /^tunneld: \S+ is not a socket of tunneld: another program listens there\n$/);
+});
+
+test('retry cuts a wait short', async (t) => {
+  const daemon = await startDaemonProcess(
+    t,
+    `tunnels:\n  a: { host: 127.0.0.1, port: ${await freePort()}, remoteForward: "8080:localhost:22", reconnect: { min: 50 } }`,
+  );
+  const first = await daemon.untilStatus(({ tunnels }) => tunnels[0]?.phase === 'waiting', 'a wait');
+  assert.ok(Date.parse(first.tunnels[0]?.retryAt ?? '') - Date.now() > 20_000);
+  assert.equal((await daemon.command('retry', 'a')).code, 0);
+  await daemon.untilStatus(({ tunnels }) => tunnels[0]?.attempts === 2, 'a second attempt');
+  assert.equal((await daemon.command('retry', 'b')).code, 4);
+});

@@ -1,0 +1,275 @@
+import assert from 'node:assert/strict';
+import { execFileSync, spawn, type ChildProcess } from 'node:child_process';
+import { existsSync, mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, test, type TestContext } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import { Ajv } from 'ajv';
+import { parse } from 'yaml';
+import { mayBuildNetworks } from '../../lab/lab-test.ts';
+import { untilListening } from '../../whole/server-setup/fixture.ts';
+import { startServerWorld, type ServerWorld } from '../../support/server-world.ts';
+import { startSshd, type TestSshd } from '../../support/sshd.ts';
+import { sshdPath } from '../../support/sshd-process.ts';
+import { tunneld } from '../../support/tunneld.ts';
+import { freePort, tempDir, until } from '../../support/until.ts';
+
+const CLI = fileURLToPath(new URL('../../../dist/cli.js', import.meta.url));
+
+test('from nothing to ssh through the tunnel: init, its script run as root, doctor, audit, client-setup', async (t) => {
+  if (!mayBuildNetworks(t)) return;
+  const world = await startServerWorld(t);
+  const hostKeys = await startDevice(world);
+  await untilListening(world);
+  const home = join(world.dir, 'home');
+  mkdirSync(home);
+  const config = join(home, 'tunneld/config.yaml');
+  const fingerprint = fingerprintOf(world.dir, '/etc/ssh/ssh_host_ed25519_key.pub', world);
+  const device = (...args: string[]) => [
+    'env',
+    `HOME=${home}`,
+    'SUDO_USER=',
+    process.execPath,
+    CLI,
+    ...args,
+    '--config',
+    config,
+  ];
+
+  const init = start(
+    t,
+    world,
+    device(
+      'init',
+      'limited@server',
+      '-R',
+      '8080:localhost:2022',
+      '--name',
+      'backup',
+      '--jump',
+      '--host-key-fingerprint',
+      fingerprint,
+    ),
+  );
+  await until(() => /waiting until the server/.test(init.stderr()), {
+    what: () => `the script; it says: ${init.stderr()}`,
+  });
+  await until(() => /not yet: authentication: .*refused user limited/.test(init.stderr()), {
+    what: () => `why it waits: ${init.stderr()}`,
+  });
+  const script = init.stdout();
+  assert.match(script, /^#!\/bin\/sh/);
+  const ran = world.run(['sh'], script);
+  assert.equal(ran.code, 0, ran.stderr + ran.stdout);
+  assert.equal(await init.exited, 0, init.stderr());
+  assert.equal(init.stdout(), script);
+  const report = init.stderr();
+  assert.match(report, /^ok +backup: round trip/m);
+  assert.doesNotMatch(report, /^fail/m);
+  assert.equal(statSync(join(home, 'tunneld/backup.key')).mode & 0o777, 0o600);
+  assert.equal(statSync(config).mode & 0o777, 0o600);
+
+  // The daemon on what init wrote.
+  const daemon = start(t, world, device('run'));
+  const status = () => world.run(device('status', '--json')).stdout;
+  await until(() => /"phase": "up"/.test(status()) && /"verified": "yes"/.test(status()), {
+    what: () => `the tunnel; ${status()} ${daemon.stderr()}`,
+  });
+  const doctor = world.run(device('doctor'));
+  assert.equal(doctor.code, 0, doctor.stdout);
+  assert.match(doctor.stdout, /the daemon is logged in/);
+  const audit = world.run(device('audit', 'backup', '--yes', '--json'));
+  assert.equal(audit.code, 0, audit.stdout + audit.stderr);
+
+  // What client-setup prints, used from elsewhere.
+  const text = world.run([
+    'env',
+    `HOME=${home}`,
+    'sh',
+    '-c',
+    `mount --bind "$0" /etc/ssh && exec "$@"`,
+    hostKeys,
+    ...device('client-setup', 'backup', '--user', 'root'),
+  ]);
+  assert.equal(text.code, 0, text.stderr);
+  // The folder of the device's keys was put in the place of the server's only for that.
+  world.run(['umount', '/etc/ssh']);
+  const [hostBlock = '', knownHosts = ''] = text.stdout.split(/^# 2\..*$/m);
+  const file = join(world.dir, 'client_config');
+  const known = join(world.dir, 'client_known_hosts');
+  const server = readFileSync(join(world.dir, 'known_hosts'), 'utf8');
+  writeFileSync(known, `${server}${knownHosts}`);
+  writeFileSync(
+    file,
+    `${hostBlock}\nHost server\n  IdentityFile ${home}/tunneld/backup.key\nHost *\n  BatchMode yes\n  IdentityFile ${world.key}\n  UserKnownHostsFile ${known}\n  StrictHostKeyChecking yes\n`,
+  );
+  const reached = world.run(['ssh', '-F', file, 'backup', 'echo this is the device']);
+  assert.equal(reached.stdout, 'this is the device\n', reached.stderr);
+
+  // Repeated, it goes on where it was, and changes nothing.
+  const before = readFileSync(config, 'utf8');
+  const again = world.run(
+    device('init', 'limited@server', '-R', '8080:localhost:2022', '--name', 'backup', '--no-wait'),
+  );
+  assert.equal(again.code, 0, again.stderr);
+  assert.match(again.stderr, /backup\.key exists and is used/);
+  assert.match(again.stderr, /is known: .*known_hosts:\d+/);
+  assert.match(again.stderr, /has this tunnel already/);
+  assert.equal(readFileSync(config, 'utf8'), before);
+});
+
+describe('init', { concurrency: 3 }, () => {
+  test('wants the fingerprint when it has no terminal, and takes no other', async (t) => {
+    const { sshd, dir, init } = await device(t);
+    const silent = await init(`me@127.0.0.1:${sshd.port}`, '-R', '8080:localhost:22');
+    assert.equal(silent.code, 2);
+    assert.match(silent.stderr, /there is no terminal to ask: Compare.*\n.*\n.*--host-key-fingerprint SHA256:/);
+    const wrong = await init(
+      `me@127.0.0.1:${sshd.port}`,
+      '-R',
+      '8080:localhost:22',
+      '--host-key-fingerprint',
+      'SHA256:AAAA',
+    );
+    assert.equal(wrong.code, 1);
+    assert.match(wrong.stderr, /this is not your server/);
+    assert.equal(existsSync(join(dir, 'known_hosts')), false);
+    assert.equal(existsSync(join(dir, 'config.yaml')), false);
+    // What was half finished is gone on with.
+    const right = await init(
+      `me@127.0.0.1:${sshd.port}`,
+      '-R',
+      '8080:localhost:22',
+      '--no-wait',
+      '--host-key-fingerprint',
+      fingerprintOfSshd(sshd),
+    );
+    assert.equal(right.code, 0, right.stderr);
+    assert.match(right.stderr, /\.key exists and is used/);
+    assert.match(right.stdout, /permitlisten="localhost:8080"/);
+    assert.equal((await tunneld(['check', '--config', join(dir, 'config.yaml')])).code, 0);
+  });
+
+  test('the configuration names the schema by which editors check it, and fits it', async (t) => {
+    const { sshd, dir, init } = await device(t);
+    const known = ['--no-wait', '--host-key-fingerprint', fingerprintOfSshd(sshd)];
+    const { code, stderr } = await init(`me@127.0.0.1:${sshd.port}`, '-R', '8080:localhost:22', ...known);
+    assert.equal(code, 0, stderr);
+    const text = readFileSync(join(dir, 'config.yaml'), 'utf8');
+    const [, url = ''] = /^# yaml-language-server: \$schema=(file:\/\/\/\S+)\n/.exec(text) ?? [];
+    const validate = new Ajv().compile(JSON.parse(readFileSync(new URL(url), 'utf8')) as object);
+    assert.ok(validate(parse(text)), JSON.stringify(validate.errors));
+    assert.equal(validate(parse(text.replace('remoteForward', 'remoteForwards'))), false);
+  });
+
+  test('an existing configuration is added to only with a yes, and keeps its comments', async (t) => {
+    const { sshd, dir, init } = await device(t);
+    const file = join(dir, 'config.yaml');
+    mkdirSync(dir, { recursive: true });
+    const text = '# mine\ntunnels:\n  other: # and this\n    host: x\n    remoteForward: 1:a:1\n';
+    writeFileSync(file, text);
+    const args = [
+      `me@127.0.0.1:${sshd.port}`,
+      '-R',
+      '8080:localhost:22',
+      '--name',
+      'new',
+      '--no-wait',
+      '--host-key-fingerprint',
+      fingerprintOfSshd(sshd),
+    ];
+    const asked = await init(...args);
+    assert.equal(asked.code, 2);
+    assert.match(asked.stderr, /confirm it with --yes/);
+    assert.equal(readFileSync(file, 'utf8'), text);
+    const added = await init(...args, '--yes');
+    assert.equal(added.code, 0, added.stderr);
+    const now = readFileSync(file, 'utf8');
+    assert.ok(now.startsWith('# mine\ntunnels:\n  other: # and this\n    host: x\n'));
+    const { stdout } = await tunneld(['check', '--config', file]);
+    assert.match(stdout, /2 tunnels: other, new/);
+    const clash = await init(`me@elsewhere`, '-R', '8080:localhost:22', '--name', 'other', '--no-wait');
+    assert.notEqual(clash.code, 0);
+  });
+
+  test('asks for everything when it has a terminal', async (t) => {
+    const { sshd, dir } = await device(t);
+    const command = `${process.execPath} ${CLI} init --no-wait --config ${dir}/config.yaml`;
+    const child = spawn('script', ['-qec', command, '/dev/null'], { stdio: ['pipe', 'pipe', 'inherit'] });
+    t.after(() => child.kill('SIGKILL'));
+    let said = '';
+    child.stdout.on('data', (text) => (said += String(text)));
+    const exited = new Promise((resolve) => child.once('close', resolve));
+    const answer = async (question: RegExp, words: string) => {
+      await until(() => question.test(said), { what: () => `${question}; it said: ${said}` });
+      said = '';
+      child.stdin.write(`${words}\n`);
+    };
+    await answer(/The server, as/, `me@127.0.0.1:${sshd.port}`);
+    await answer(/The port of the server/, '18080');
+    await answer(/Its target, as seen from this device \[localhost:22\]/, '');
+    await answer(/Are they the same\? Type yes/, 'yes');
+    assert.equal(await exited, 0, said);
+    assert.match(readFileSync(join(dir, 'config.yaml'), 'utf8'), /- '18080:localhost:22'/);
+    assert.match(readFileSync(join(dir, 'known_hosts'), 'utf8'), /^\[127\.0\.0\.1\]:\d+ ssh-ed25519 /);
+  });
+
+  test('fails with its own message for a broken configuration, a wrong name, a wrong forward, an absent server, and a folder that cannot be written', async (t) => {
+    const { dir, init } = await device(t);
+    const closed = await freePort();
+    assert.match((await init(`me@127.0.0.1:${closed}`, '-R', '8080:localhost:22')).stderr, /ECONNREFUSED/);
+    assert.equal((await init('me@h', '-R', '8080:localhost')).code, 2);
+    assert.equal((await init('me@h', '-R', '8080:a:1', '--name', 'No Good')).code, 2);
+    assert.equal((await init('me@h h', '-R', '8080:a:1')).code, 2);
+    writeFileSync(join(dir, 'file'), '');
+    const unwritable = await tunneld(['init', 'me@h', '-R', '8080:a:1', '--config', join(dir, 'file/config.yaml')]);
+    assert.equal(unwritable.code, 78);
+    assert.match(unwritable.stderr, /not a directory/);
+  });
+});
+
+async function device(t: TestContext) {
+  const sshd = await startSshd();
+  t.after(() => sshd.stop());
+  const dir = join(await tempDir(t), 'tunneld');
+  const init = (...args: string[]) => tunneld(['init', '--config', join(dir, 'config.yaml'), ...args]);
+  return { sshd, dir, init };
+}
+
+/** The device's own sshd, in the server's world; the answer is the folder of its host keys. */
+async function startDevice(world: ServerWorld): Promise<string> {
+  const folder = join(world.dir, 'device');
+  mkdirSync(folder);
+  const hostKey = join(folder, 'ssh_host_ed25519_key');
+  world.run(['ssh-keygen', '-q', '-t', 'ed25519', '-N', '', '-f', hostKey]);
+  const lines = [
+    'Port 2022',
+    `HostKey ${hostKey}`,
+    'PidFile none',
+    'StrictModes no',
+    `AuthorizedKeysFile ${world.key}.pub`,
+    'PermitRootLogin yes',
+  ];
+  writeFileSync(join(folder, 'sshd_config'), `${lines.join('\n')}\n`);
+  world.spawn([sshdPath(), '-D', '-f', join(folder, 'sshd_config')], { stdio: 'ignore' });
+  return folder;
+}
+
+function start(t: TestContext, world: ServerWorld, command: readonly string[]) {
+  const child: ChildProcess = world.spawn(command, { stdio: ['ignore', 'pipe', 'pipe'] });
+  let stdout = '';
+  let stderr = '';
+  child.stdout!.on('data', (text) => (stdout += String(text)));
+  child.stderr!.on('data', (text) => (stderr += String(text)));
+  const exited = new Promise<number | null>((resolve) => child.once('close', resolve));
+  t.after(() => child.kill('SIGKILL'));
+  return { stdout: () => stdout, stderr: () => stderr, exited };
+}
+
+function fingerprintOf(_dir: string, path: string, world: ServerWorld): string {
+  return world.run(['ssh-keygen', '-lf', path]).stdout.split(' ')[1] ?? '';
+}
+
+function fingerprintOfSshd(sshd: TestSshd): string {
+  return execFileSync('ssh-keygen', ['-lf', `${sshd.hostKeys[0]!.file}.pub`], { encoding: 'utf8' }).split(' ')[1] ?? '';
+}
