@@ -31,6 +31,8 @@ async def main():
     await asyncssh.listen(
         "127.0.0.1",
         int(port),
+        # Else a port at which another program listened within the last minute is in use (TIME_WAIT), unlike for all other servers.
+        reuse_address=True,
         server_factory=Server,
         server_host_keys=[host_key],
         authorized_client_keys=authorized_keys,
