@@ -23,7 +23,8 @@ export async function makeAttempt(
   store.dispatch({ type: 'attempt', waits: history.ownPace && store.state().phase === 'waiting' });
   deps.heartbeat(60_000);
   tunnel.history = beginAttempt(history, clock.now());
-  const seeker = seekShare(login, mustNotShare(history.shortShares) ? null : deps.connections, clock);
+  const connections = mustNotShare(history.shortShares) ? null : deps.connections;
+  const seeker = seekShare(login, connections, clock, history.shareAfter);
   tunnel.seeker = seeker;
   const attempt: Attempt = { round, seeker, turn: null, shared: false, loggedInAt: null };
   const forget = store.subscribe((_now, _before, event) => onSessionEvent(tunnel, attempt, event));

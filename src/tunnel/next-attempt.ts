@@ -11,7 +11,7 @@ import {
   loginHistoryOf,
   type Backoff,
 } from './backoff.ts';
-import { countShortShares, isLate, mustNotShare } from './seek-share.ts';
+import { countShortShares, isLate, mustNotShare, shareAgainAt } from './seek-share.ts';
 
 /**
  * What is known of a tunnel's attempts so far. They come in series:
@@ -44,6 +44,8 @@ export interface History {
   readonly rejections: number;
   /** See countShortShares(). */
   readonly shortShares: number;
+  /** See shareAgainAt(). */
+  readonly shareAfter: number;
   /** Whether a person asked, or something changed, since the last turn at the server. */
   readonly urgent: boolean;
   /** When the tunnel last had a turn at the server. */
@@ -57,6 +59,7 @@ export function startHistory(policy: Backoff, now: number, random: () => number)
     downSince: now,
     rejections: 0,
     shortShares: 0,
+    shareAfter: Number.NEGATIVE_INFINITY,
     urgent: false,
     turnAt: now,
   };
@@ -124,6 +127,7 @@ function learn(before: History, { failure, heldForMs, shared }: AttemptOutcome, 
     ...before,
     downSince: heldForMs === null ? before.downSince : now,
     shortShares: heldForMs === null ? before.shortShares : countShortShares(before.shortShares, shared, heldForMs),
+    shareAfter: heldForMs === null ? before.shareAfter : shareAgainAt(shared, now),
     rejections: before.rejections + (failure.code === 'auth-rejected' ? 1 : 0),
   };
 }

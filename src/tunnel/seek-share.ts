@@ -13,12 +13,24 @@ export interface ShareSeeker {
   end(): void;
 }
 
-/** `connections` is null for a tunnel that must not share. */
-export function seekShare(login: string, connections: ConnectionPool | null, clock: Clock): ShareSeeker {
+/** `connections` is null for a tunnel that must not share, and none is joined before `notBefore`. */
+export function seekShare(
+  login: string,
+  connections: ConnectionPool | null,
+  clock: Clock,
+  notBefore = Number.NEGATIVE_INFINITY,
+): ShareSeeker {
   let turnAt: number | null = null;
   let wanted: { readonly member: Member; readonly share: Deferred<Share> } | null = null;
+  let cancel = () => {};
   const joinIfLate = () => {
-    if (connections === null || wanted === null || !isLate(turnAt, clock.now())) return;
+    cancel();
+    const now = clock.now();
+    if (connections === null || wanted === null || !isLate(turnAt, now)) return;
+    if (now < notBefore) {
+      cancel = clock.timer(notBefore - now, joinIfLate);
+      return;
+    }
     const share = connections.join(login, wanted.member);
     if (share === null) return;
     wanted.share.resolve(share);
@@ -38,6 +50,7 @@ export function seekShare(login: string, connections: ConnectionPool | null, clo
     },
     end: () => {
       wanted = null;
+      cancel();
       forget?.();
     },
   };
@@ -60,6 +73,16 @@ const LATE_MS = 2000;
 export function mustNotShare(shortShares: number): boolean {
   return shortShares >= 2;
 }
+
+/**
+ * When a tunnel may share again whose shared connection has just ended. Connections of a server that goes away end one after the other,
+ * on a busy machine over a second: to join the next of them would only look as if this tunnel ended it.
+ */
+export function shareAgainAt(shared: boolean, endedAt: number): number {
+  return shared ? endedAt + SETTLED_MS : Number.NEGATIVE_INFINITY;
+}
+
+const SETTLED_MS = 2000;
 
 /** `shared` is whether the session was on another tunnel's connection, `heldForMs` for how long. */
 export function countShortShares(before: number, shared: boolean, heldForMs: number): number {

@@ -4,12 +4,11 @@ import { closeSync, existsSync, openSync, readFileSync, writeFileSync } from 'no
 import { join } from 'node:path';
 import { describe, test, type TestContext } from 'node:test';
 import { setTimeout as wait } from 'node:timers/promises';
-import { fileURLToPath } from 'node:url';
 import { createNotifier } from '../../src/host/sd-notify.ts';
 import { withWatchdogThread } from '../../src/host/watchdog-thread.ts';
+import { CLI } from '../support/tunneld.ts';
 import { freePort, tempDir, until } from '../support/until.ts';
 
-const CLI = fileURLToPath(new URL('../../dist/cli.js', import.meta.url));
 const SECONDS = 2;
 
 /** Loaded before the program: SIGUSR2 blocks the main loop for as many milliseconds as BLOCK_MS says. */

@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process';
-import { existsSync, readdirSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { chmodSync, cpSync, existsSync, readdirSync, statSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
 import type { TestContext } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import type { StatusDocument } from '../../src/status/document.ts';
@@ -14,6 +14,18 @@ export interface CommandResult {
   readonly code: number | null;
   readonly stdout: string;
   readonly stderr: string;
+}
+
+/** The same where every user can read it: a clone may lie in a directory that only root can enter. */
+export async function readableCli(t: TestContext): Promise<string> {
+  for (let here = dirname(CLI); here !== dirname(here); here = dirname(here)) {
+    if ((statSync(here).mode & 0o005) === 0o005) continue;
+    const dir = await tempDir(t);
+    chmodSync(dir, 0o755);
+    cpSync(dirname(CLI), join(dir, 'dist'), { recursive: true });
+    return join(dir, 'dist/cli.js');
+  }
+  return CLI;
 }
 
 /** Runs one command of the built program to its end. */

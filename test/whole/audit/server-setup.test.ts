@@ -2,14 +2,13 @@ import assert from 'node:assert/strict';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { fileURLToPath } from 'node:url';
 import type { AuditDocument } from '../../../src/audit/document.ts';
 import { mayBuildNetworks } from '../../lab/lab-test.ts';
+import { CLI } from '../../support/tunneld.ts';
 import { until } from '../../support/until.ts';
 import { setUp, untilListening, USER } from '../server-setup/fixture.ts';
 import { startServerWorld, type ServerWorld } from '../../support/server-world.ts';
 
-const CLI = fileURLToPath(new URL('../../../dist/cli.js', import.meta.url));
 const DROP_IN = `/etc/ssh/sshd_config.d/00-tunneld-${USER}.conf`;
 const KEYS = `/etc/ssh/authorized_keys.d/${USER}`;
 

@@ -4,14 +4,11 @@ import { randomBytes } from 'node:crypto';
 import { copyFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
-import { fileURLToPath } from 'node:url';
 import type { StatusDocument } from '../../../src/status/document.ts';
 import { mayBuildNetworks } from '../../lab/lab-test.ts';
-import { tunneld } from '../../support/tunneld.ts';
+import { CLI, tunneld } from '../../support/tunneld.ts';
 import { tempDir, until } from '../../support/until.ts';
 import { startWorld, type World } from '../../support/world.ts';
-
-const CLI = fileURLToPath(new URL('../../../dist/cli.js', import.meta.url));
 
 /** Command lines that guides give for ssh and autossh, with their first word replaced. */
 const LINES: readonly {

@@ -13,14 +13,11 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import { describe, test, type TestContext } from 'node:test';
-import { fileURLToPath } from 'node:url';
 import { mayBuildNetworks } from '../../lab/lab-test.ts';
 import { startSshd } from '../../support/sshd.ts';
 import { startFakeServer } from '../../support/fake-server.ts';
-import { tunneld, type CommandResult } from '../../support/tunneld.ts';
+import { CLI, type CommandResult, tunneld } from '../../support/tunneld.ts';
 import { freePort, tempDir, until } from '../../support/until.ts';
-
-const CLI = fileURLToPath(new URL('../../../dist/cli.js', import.meta.url));
 
 describe('init, where something is in the way', { concurrency: 2 }, () => {
   test('whatever an earlier run had come to when it was killed, the next one goes on', async (t) => {

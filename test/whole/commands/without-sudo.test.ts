@@ -4,17 +4,17 @@ import { chmodSync, copyFileSync, mkdirSync, readFileSync, writeFileSync } from 
 import { createServer } from 'node:net';
 import { dirname, join } from 'node:path';
 import { test, type TestContext } from 'node:test';
-import { fileURLToPath } from 'node:url';
 import { startSshd } from '../../support/sshd.ts';
+import { readableCli } from '../../support/tunneld.ts';
 import { tempDir } from '../../support/until.ts';
 
-const CLI = fileURLToPath(new URL('../../../dist/cli.js', import.meta.url));
 const isRoot = process.getuid?.() === 0;
 
 /** Runs a command as somebody to whom nothing in a directory of mode 0700 of ours is open. */
-async function asStranger(dir: string, ...args: readonly string[]) {
+async function asStranger(t: TestContext, dir: string, ...args: readonly string[]) {
+  const cli = await readableCli(t);
   if (!isRoot) chmodSync(dir, 0);
-  const child = spawn(process.execPath, [CLI, ...args], {
+  const child = spawn(process.execPath, [cli, ...args], {
     stdio: ['ignore', 'pipe', 'pipe'],
     env: { PATH: process.env['PATH'], HOME: '/nonexistent' },
     ...(isRoot ? { uid: 54_321, gid: 54_321 } : {}),
@@ -48,11 +48,11 @@ control: { socket: ${closed}/control.sock }
 
 test('a daemon that this user may not ask is not said to be down, and the cure is sudo', async (t) => {
   const { closed, config } = await closedDaemon(t);
-  const { code, text } = await asStranger(closed, 'status', '--config', config);
+  const { code, text } = await asStranger(t, closed, 'status', '--config', config);
   assert.equal(code, 3);
   assert.match(text, /this user may not connect to the daemon: use sudo.*control\.sock: permission denied/);
   assert.doesNotMatch(text, /not running/);
-  const doctor = await asStranger(closed, 'doctor', '--config', config);
+  const doctor = await asStranger(t, closed, 'doctor', '--config', config);
   assert.match(doctor.text, /the daemon runs \(this user may not connect to it\)/);
   assert.doesNotMatch(doctor.text, /no daemon runs|restart/);
 });
@@ -75,7 +75,7 @@ test('files that only the user of the daemon may read are not to be given away',
   );
   writeFileSync(config, text);
   for (const command of [['doctor'], ['doctor', '--fix'], ['trust', 'a'], ['audit', 'b', '--yes']]) {
-    const said = await asStranger(closed, ...command, '--config', config);
+    const said = await asStranger(t, closed, ...command, '--config', config);
     assert.match(
       said.text,
       command[0] === 'doctor' ? /→ sudo tunneld doctor\n/ : /run this (command )?with sudo/i,
@@ -86,7 +86,7 @@ test('files that only the user of the daemon may read are not to be given away',
   chmodSync(config, 0o600);
   if (isRoot)
     assert.match(
-      (await asStranger(closed, 'doctor', '--config', config)).text,
+      (await asStranger(t, closed, 'doctor', '--config', config)).text,
       /run this with sudo.*\n.*→ sudo tunneld doctor\n/,
     );
 });
@@ -95,7 +95,7 @@ test('a configuration that this user may not read is not to be given away', asyn
   const dir = await tempDir(t);
   const file = join(dir, 'config.yaml');
   writeFileSync(file, 'tunnels: {}\n');
-  const { code, text } = await asStranger(dir, 'check', '--config', file);
+  const { code, text } = await asStranger(t, dir, 'check', '--config', file);
   assert.equal(code, 78);
   assert.match(text, /permission denied: run this with sudo/);
   assert.doesNotMatch(text, /owner|mode|chmod|chown/);

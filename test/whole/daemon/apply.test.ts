@@ -3,16 +3,13 @@ import { spawn } from 'node:child_process';
 import { readdirSync, readFileSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
-import { fileURLToPath } from 'node:url';
 import type { StatusDocument } from '../../../src/status/document.ts';
 import { tunnelYaml } from '../../support/daemon-config.ts';
 import { startEcho } from '../../support/echo.ts';
 import { startSshd } from '../../support/sshd.ts';
-import { startDaemonProcess } from '../../support/tunneld.ts';
+import { CLI, startDaemonProcess } from '../../support/tunneld.ts';
 import { freePort, until } from '../../support/until.ts';
 import { visit } from '../../support/visit.ts';
-
-const CLI = fileURLToPath(new URL('../../../dist/cli.js', import.meta.url));
 
 test('a configuration whose tunnels come up takes the place of the file', async (t) => {
   const { daemon, ports, other, lay, leftOver } = await start(t);

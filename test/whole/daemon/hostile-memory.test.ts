@@ -5,12 +5,11 @@ import { createServer, type Socket } from 'node:net';
 import { join } from 'node:path';
 import { after, before, describe, test, type TestContext } from 'node:test';
 import { setImmediate as nextTurn, setTimeout as wait } from 'node:timers/promises';
-import { fileURLToPath } from 'node:url';
 import type { Connection, ServerChannel } from 'ssh2';
 import { tunnelYaml } from '../../support/daemon-config.ts';
 import { startEcho, startSource } from '../../support/echo.ts';
 import { startSshd, type TestSshd } from '../../support/sshd.ts';
-import { startDaemonProcess, type TestDaemon } from '../../support/tunneld.ts';
+import { CLI, startDaemonProcess, type TestDaemon } from '../../support/tunneld.ts';
 import { freePort, tempDir, until } from '../../support/until.ts';
 import { type FakeServer, sendPayload, startFakeSsh, uint32 } from '../../support/fake-server.ts';
 import { visit } from '../../support/visit.ts';
@@ -29,8 +28,6 @@ before(async () => {
   sshd = await startSshd();
 });
 after(() => sshd.stop());
-
-const CLI = fileURLToPath(new URL('../../../dist/cli.js', import.meta.url));
 
 const GLOBAL_REQUEST = 80;
 const IGNORE = 2;

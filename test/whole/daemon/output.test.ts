@@ -3,11 +3,8 @@ import { spawn } from 'node:child_process';
 import { existsSync, openSync, readFileSync, renameSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
-import { fileURLToPath } from 'node:url';
-import { startDaemonProcess, tunneld } from '../../support/tunneld.ts';
+import { CLI, startDaemonProcess, tunneld } from '../../support/tunneld.ts';
 import { freePort, tempDir, until } from '../../support/until.ts';
-
-const CLI = fileURLToPath(new URL('../../../dist/cli.js', import.meta.url));
 
 /** A daemon whose tunnel has nowhere to go, with its standard error where the test wants it. */
 async function start(t: TestContext, stderr: 'pipe' | number) {

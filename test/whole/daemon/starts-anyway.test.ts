@@ -15,15 +15,12 @@ import {
 import { createServer, type Socket } from 'node:net';
 import { join } from 'node:path';
 import { after, before, describe, test, type TestContext } from 'node:test';
-import { fileURLToPath } from 'node:url';
 import type { StatusDocument } from '../../../src/status/document.ts';
 import { startEcho } from '../../support/echo.ts';
 import { startSshd, type TestSshd } from '../../support/sshd.ts';
-import { tunneld } from '../../support/tunneld.ts';
+import { CLI, readableCli, tunneld } from '../../support/tunneld.ts';
 import { freePort, tempDir, until } from '../../support/until.ts';
 import { visit } from '../../support/visit.ts';
-
-const CLI = fileURLToPath(new URL('../../../dist/cli.js', import.meta.url));
 
 /** Of nobody in the password database. */
 const STRANGER = 54_321;
@@ -264,7 +261,7 @@ ${obstacle.lines?.(dir) ?? ''}`,
   const output = openSync(log, 'a');
   const child = spawn('/bin/sh', ['-c', script], {
     stdio: ['ignore', 'ignore', output],
-    env: { ...env, DIR: dir, NODE: process.execPath, CLI },
+    env: { ...env, DIR: dir, NODE: process.execPath, CLI: isRoot ? await readableCli(t) : CLI },
     ...(isRoot ? { uid: STRANGER, gid: STRANGER } : {}),
   });
   closeSync(output);

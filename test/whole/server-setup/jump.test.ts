@@ -2,18 +2,16 @@ import assert from 'node:assert/strict';
 import { closeSync, mkdirSync, openSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
-import { fileURLToPath } from 'node:url';
 import { clientText } from '../../../src/setup/client.ts';
 import { readHostKeyLines } from '../../../src/host/host-keys.ts';
 import type { TunnelSpec } from '../../../src/model/spec.ts';
 import { mayBuildNetworks } from '../../lab/lab-test.ts';
 import { type ServerWorld, startServerWorld } from '../../support/server-world.ts';
 import { sshdPath } from '../../support/sshd-process.ts';
-import { tunneld } from '../../support/tunneld.ts';
+import { CLI, tunneld } from '../../support/tunneld.ts';
 import { until } from '../../support/until.ts';
 import { connects, printed, setUp, untilListening, USER } from './fixture.ts';
 
-const CLI = fileURLToPath(new URL('../../../dist/cli.js', import.meta.url));
 const FORWARDS = "remoteForward: ['8080:localhost:2022', '8090:localhost:2022']";
 
 test('tunneld can verify its listeners; --jump opens the one port that people use where it does not', async (t) => {

@@ -13,7 +13,7 @@ import { TunnelFailure } from '../../../src/model/failure.ts';
 import type { Endpoint } from '../../../src/model/endpoint.ts';
 import { STATIC_DEVICE } from '../../../src/net/device.ts';
 import type { Transport } from '../../../src/net/transport.ts';
-import { countShortShares, isLate, mustNotShare, seekShare } from '../../../src/tunnel/seek-share.ts';
+import { countShortShares, isLate, mustNotShare, seekShare, shareAgainAt } from '../../../src/tunnel/seek-share.ts';
 import { fakeClock } from '../../support/clock.ts';
 
 describe('who shares, and when', () => {
@@ -96,6 +96,32 @@ describe('who shares, and when', () => {
       await clock.advance(0);
       assert.equal(joined, joins, events);
     }
+  });
+
+  test('no connection is joined within two seconds of the end of a shared one: those of a server that goes away end one after the other', async () => {
+    const { clock, shared } = setUp();
+    const pool = createConnectionPool();
+    pool.offer('login', shared);
+    const seeker = seekShare('login', pool, clock, shareAgainAt(true, clock.now()));
+    let joined = false;
+    void seeker.join(member('b').member).then(() => (joined = true));
+    seeker.turnAt(31_000);
+    await clock.advance(1999);
+    assert.equal(joined, false);
+    await clock.advance(1);
+    assert.equal(joined, true);
+
+    // The end of a connection of its own says nothing of the others.
+    const again = seekShare('login', pool, clock, shareAgainAt(false, clock.now()));
+    again.turnAt(90_000);
+    await again.join(member('c').member);
+
+    const ended = seekShare('login', pool, clock, shareAgainAt(true, clock.now()));
+    ended.turnAt(90_000);
+    void ended.join(member('d').member);
+    const timers = clock.pending();
+    ended.end();
+    assert.equal(clock.pending(), timers - 1);
   });
 
   test('a pool has the connection that carries the fewest, for this login alone, until that is over or retired', () => {
