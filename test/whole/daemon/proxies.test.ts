@@ -26,6 +26,6 @@ test('the bundled program goes through both kinds of proxy, whose packages it lo
     tunnelYaml(sshd, name, `${ports[name]}:127.0.0.1:${echo.port}`, `    proxy: ${proxies[name]}\n`),
   );
   const daemon = await startDaemonProcess(t, `tunnels:\n${tunnels.join('')}`);
-  await daemon.untilStatus(({ health }) => health === 'ok', 'both tunnels');
+  await daemon.untilStatus((status) => status.tunnels.every(({ phase }) => phase === 'up'), 'both tunnels');
   for (const port of Object.values(ports)) assert.equal(await visit(port, 'hello'), 'hello');
 });
