@@ -4,7 +4,7 @@ import { assessHealth } from '../src/status/health.ts';
 import { atOnce } from '../src/lib/async/slices.ts';
 import { planChange } from '../src/supervisor/plan.ts';
 import { formatStatus } from '../src/commands/text/status-text.ts';
-import { statusDocument, summaryLine } from '../src/status/document.ts';
+import { MAX_LISTED, statusDocument, summaryLine } from '../src/status/document.ts';
 import type { RunningTunnel } from '../src/supervisor/supervisor.ts';
 import type { TunnelSpec } from '../src/model/spec.ts';
 import { initialState, type ForwardState, type TunnelState } from '../src/model/state.ts';
@@ -155,6 +155,32 @@ test('the status document has the keys that scripts rely on', () => {
         ],
       },
     ],
+  });
+});
+
+test('the status document lists the oldest open connections where they are asked for', () => {
+  const open = new Set(
+    Array.from({ length: MAX_LISTED + 1 }, (_, index) => ({
+      originator: `192.0.2.1:${index}`,
+      target: '[::1]:22',
+      since: STARTED - 60_000,
+      bytesIn: index,
+      bytesOut: 2,
+    })),
+  );
+  const tunnel = running(state({ phase: 'up' }, { state: 'up', open }));
+  const facts = { ...COST, version: '1', pid: 7, config: '/c', startedAt: 0, configuration: QUIET, problems: [] };
+  const moment = { now: STARTED, wall: STARTED };
+  assert.ok(!('openConnections' in statusDocument(facts, [tunnel], moment).tunnels[0]!.forwards[0]!));
+  const listed = statusDocument(facts, [tunnel], moment, { connections: true }).tunnels[0]?.forwards[0]
+    ?.openConnections;
+  assert.equal(listed?.length, MAX_LISTED);
+  assert.deepEqual(listed[1], {
+    originator: '192.0.2.1:1',
+    target: '[::1]:22',
+    since: '2025-12-31T23:59:00.000Z',
+    bytesIn: 1,
+    bytesOut: 2,
   });
 });
 

@@ -15,7 +15,8 @@ export const MAX_TRIAL_MS = 86_400_000;
 
 const name = z.nullable(z.string().check(z.maxLength(100)));
 const requestSchema = z.discriminatedUnion('command', [
-  z.strictObject({ command: z.literal('status') }),
+  // With `connections` also those that are open, which grow with the visitors.
+  z.strictObject({ command: z.literal('status'), connections: z.optional(z.boolean()) }),
   // Outages that reach into so many milliseconds before now.
   z.strictObject({ command: z.literal('history'), name, sinceMs: z.int().check(z.minimum(1)) }),
   z.strictObject({

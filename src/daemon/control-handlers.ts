@@ -58,7 +58,7 @@ async function handle(request: Request, deps: HandlersDeps): Promise<unknown> {
   const { supervisor, configuration, retries } = deps;
   switch (request.command) {
     case 'status':
-      return currentStatus(deps);
+      return currentStatus(deps, request.connections);
     case 'history':
       return await history(request, deps);
     case 'logs':
@@ -83,16 +83,11 @@ async function handle(request: Request, deps: HandlersDeps): Promise<unknown> {
   }
 }
 
-/** What is known of the daemon and its tunnels at this moment. */
-export function currentStatus({
-  clock,
-  pid,
-  startedAt,
-  problems,
-  supervisor,
-  history,
-  configuration,
-}: HandlersDeps): StatusDocument {
+/** What is known of the daemon and its tunnels at this moment; with `connections` also of those that are open. */
+export function currentStatus(
+  { clock, pid, startedAt, problems, supervisor, history, configuration }: HandlersDeps,
+  connections = false,
+): StatusDocument {
   return statusDocument(
     {
       version: VERSION,
@@ -106,6 +101,7 @@ export function currentStatus({
     },
     supervisor.tunnels(),
     { now: clock.now(), wall: clock.wall() },
+    { connections },
   );
 }
 

@@ -100,6 +100,8 @@ export interface ForwardState {
   /** Why the target was not reached for the last visitor, or null where it was. */
   readonly targetFailure: FailureReport | null;
   readonly counters: Readonly<Counters>;
+  /** Those that are open, the oldest first; live, as the counters are. */
+  readonly open: Set<OpenConnection>;
 }
 
 /** Live numbers of one forward, for as long as its tunnel is configured; bytesIn is what visitors sent. */
@@ -109,6 +111,16 @@ export interface Counters {
   refusedConnections: number;
   /** Those that ended because the SSH connection was lost under them. */
   cutConnections: number;
+  bytesIn: number;
+  bytesOut: number;
+}
+
+/** One connection through a forward. Names are safe to print; bytesIn is what the visitor sent. */
+export interface OpenConnection {
+  readonly originator: string;
+  readonly target: string;
+  /** Of the monotonic clock, in milliseconds. */
+  readonly since: number;
   bytesIn: number;
   bytesOut: number;
 }
@@ -140,6 +152,7 @@ export function initialState(spec: TunnelSpec, now: number): TunnelState {
         bytesIn: 0,
         bytesOut: 0,
       },
+      open: new Set(),
     })),
   };
 }

@@ -120,7 +120,22 @@ export interface ForwardStatus {
   readonly bytesIn: number;
   readonly bytesOut: number;
   readonly targetFailure?: FailureStatus;
+  /** The oldest MAX_LISTED of those that are open; only where they were asked for. */
+  readonly openConnections?: readonly ConnectionStatus[];
 }
+
+interface ConnectionStatus {
+  /** `ADDRESS:PORT`, as the server gave it. */
+  readonly originator: string;
+  /** What a SOCKS client asked for, else that of the forward. */
+  readonly target: string;
+  readonly since: string;
+  readonly bytesIn: number;
+  readonly bytesOut: number;
+}
+
+/** So many open connections of a forward are listed; `connections` has their number. */
+export const MAX_LISTED = 100;
 
 export interface DaemonFacts {
   readonly process: ProcessFigures;
@@ -146,7 +161,13 @@ interface Moment {
   readonly wall: number;
 }
 
-export function statusDocument(facts: DaemonFacts, tunnels: readonly RunningTunnel[], moment: Moment): StatusDocument {
+/** With `connections` those that are open are listed. */
+export function statusDocument(
+  facts: DaemonFacts,
+  tunnels: readonly RunningTunnel[],
+  moment: Moment,
+  { connections }: { readonly connections: boolean } = { connections: false },
+): StatusDocument {
   const { problem, trial } = facts.configuration;
   const iso: Iso = (time) => new Date(moment.wall + time - moment.now).toISOString();
   return {
@@ -160,7 +181,10 @@ export function statusDocument(facts: DaemonFacts, tunnels: readonly RunningTunn
     ...(trial === null ? {} : { trial: { ...trial, until: iso(trial.until) } }),
     process: facts.process,
     ...(facts.problems.length === 0 ? {} : { problems: facts.problems }),
-    tunnels: tunnels.map((tunnel) => tunnelStatus(tunnel, facts, moment.now, iso)),
+    tunnels: tunnels.map((tunnel) => {
+      const shown = tunnelStatus(tunnel, facts, moment.now, iso);
+      return connections ? { ...shown, forwards: withConnections(shown.forwards, tunnel, iso) } : shown;
+    }),
   };
 }
 
@@ -222,6 +246,20 @@ function tunnelStatus(tunnel: RunningTunnel, facts: DaemonFacts, now: number, is
     })),
     ...(previous.length === 0 ? {} : { previous: previous.map((old) => previousTunnel(old, iso)) }),
   };
+}
+
+function withConnections(
+  forwards: readonly ForwardStatus[],
+  { state }: RunningTunnel,
+  iso: Iso,
+): readonly ForwardStatus[] {
+  return forwards.map((forward, index) => ({
+    ...forward,
+    openConnections: [...(state.forwards[index]?.open ?? [])].slice(0, MAX_LISTED).map((connection) => ({
+      ...connection,
+      since: iso(connection.since),
+    })),
+  }));
 }
 
 function previousTunnel({ spec, state }: RunningTunnel, iso: Iso): PreviousTunnel {

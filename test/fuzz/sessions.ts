@@ -191,6 +191,7 @@ function serve(visitor: Visitor, connection: SshConnection, echoPort: number, si
         bytesIn: 0,
         bytesOut: 0,
       },
+      open: new Set(),
       transport: connection.transport,
       clock: systemClock,
       log: silent,

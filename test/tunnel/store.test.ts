@@ -90,8 +90,8 @@ test('what a session knew is gone with it, and what was counted stays', () => {
   assert.deepEqual([forwards[0]?.state, forwards[1]?.state, forwards[1]?.boundPort], ['pending', 'up', 7]);
   const gone = after(...session, OVER);
   assert.deepEqual([gone.sourcePort, gone.login, gone.carrier, gone.rttMs, gone.silentSince], Array(5).fill(null));
-  const { spec, targetFailure, counters } = initialState(SPEC, 0).forwards[1]!;
-  assert.deepEqual(gone.forwards[1], { spec, targetFailure, counters, ...NOT_ASKED });
+  const { spec, targetFailure, counters, open } = initialState(SPEC, 0).forwards[1]!;
+  assert.deepEqual(gone.forwards[1], { spec, targetFailure, counters, open, ...NOT_ASKED });
 });
 
 test('hints name the tunnel', () => {

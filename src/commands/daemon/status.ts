@@ -6,7 +6,7 @@ import type { StatusDocument } from '../../status/document.ts';
 import { sleep, systemClock } from '../../lib/async/clock.ts';
 import { formatLogLine } from '../../lib/log/format.ts';
 import { UserError } from '../../lib/user-error.ts';
-import { request } from '../find/daemon-request.ts';
+import { request, requestStatus } from '../find/daemon-request.ts';
 import { noSuchTunnel } from '../text/no-such-tunnel.ts';
 import { adHocSockets } from '../find/control-sockets.ts';
 import { formatStatus } from '../text/status-text.ts';
@@ -21,7 +21,7 @@ export interface StatusOptions {
 /** Shows all tunnels or one; the exit code is 1 where one of those shown is not up. */
 export async function status(config: string | null, name: string | null, options: StatusOptions): Promise<number> {
   for (;;) {
-    const answer = await request(config, { command: 'status' }, name);
+    const answer = await requestStatus(config, name);
     const document = choose(answer, name);
     if (document.tunnels.length === 0) throw noSuchTunnel(name, answer.tunnels);
     const text = options.json

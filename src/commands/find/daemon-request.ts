@@ -1,5 +1,6 @@
 import { ask } from '../../control/client.ts';
-import type { ErrorCode, Request, RequestOf, Results } from '../../control/protocol.ts';
+import type { StatusDocument } from '../../status/document.ts';
+import type { Answer, ErrorCode, Request, RequestOf, Results } from '../../control/protocol.ts';
 import { EXIT } from '../../lib/exit-code.ts';
 import { UserError } from '../../lib/user-error.ts';
 import { controlSockets } from './control-sockets.ts';
@@ -11,7 +12,19 @@ export async function request<C extends Request['command']>(
   tunnel: string | null,
   onLine?: (line: string) => void,
 ): Promise<Results[C]> {
-  const answer = await ask(await controlSockets(config, tunnel), message, onLine);
+  return resultOf(await ask(await controlSockets(config, tunnel), message, onLine));
+}
+
+/** The status; for one tunnel with its open connections, which the daemon of an older version does not list. */
+export async function requestStatus(config: string | null, tunnel: string | null): Promise<StatusDocument> {
+  if (tunnel !== null) {
+    const answer = await ask(await controlSockets(config, tunnel), { command: 'status', connections: true });
+    if (answer.ok || answer.code !== 'bad-request') return resultOf(answer);
+  }
+  return await request(config, { command: 'status' }, tunnel);
+}
+
+function resultOf<T>(answer: Answer<T>): T {
   if (answer.ok) return answer.result;
   throw new UserError(answer.message, EXIT_OF[answer.code]);
 }

@@ -8,12 +8,13 @@ import type { TunnelFailure } from '../../model/failure.ts';
 import { splice } from './splice.ts';
 import type { ForwardSpec, ServerSpec } from '../../model/spec.ts';
 import type { Channel } from '../../connection/ssh/connection.ts';
-import type { Counters } from '../../model/state.ts';
+import type { Counters, OpenConnection } from '../../model/state.ts';
 import type { Transport } from '../../net/transport.ts';
 
 export interface VisitOptions {
   readonly forward: ForwardSpec;
   readonly counters: Counters;
+  readonly open: Set<OpenConnection>;
   readonly transport: Transport;
   readonly clock: Clock;
   readonly log: Logger;
@@ -44,15 +45,14 @@ export async function runVisit(
   socket: Socket,
   visitor: 'channel' | 'socket',
   names: Names,
-  { counters, transport, clock, log, visitLog, idle, unacknowledged }: VisitOptions,
+  { counters, open, transport, clock, log, visitLog, idle, unacknowledged }: VisitOptions,
   signal: AbortSignal,
 ): Promise<void> {
-  const started = clock.now();
+  const visit: OpenConnection = { ...names, since: clock.now(), bytesIn: 0, bytesOut: 0 };
+  open.add(visit);
   counters.connections += 1;
   counters.totalConnections += 1;
   const logEnd = visitLog.opened({ ...names });
-  let bytesIn = 0;
-  let bytesOut = 0;
   let overdue = '';
   const watched = idle?.watch((seconds) => {
     overdue = `idle for ${seconds} s (channelTimeout)`;
@@ -66,10 +66,10 @@ export async function runVisit(
     count: (direction, bytes) => {
       watched?.active();
       if (direction === 'in') {
-        bytesIn += bytes;
+        visit.bytesIn += bytes;
         counters.bytesIn += bytes;
       } else {
-        bytesOut += bytes;
+        visit.bytesOut += bytes;
         counters.bytesOut += bytes;
       }
     },
@@ -80,9 +80,11 @@ export async function runVisit(
   watched?.stop();
   const ending = overdue || ended;
   signal.removeEventListener('abort', joined.abort);
+  open.delete(visit);
   counters.connections -= 1;
   if (ended === 'connection lost' && overdue === '') counters.cutConnections += 1;
   if (ending === 'a bug') log.error({ ...names, code: 'internal', error: joined.bug() }, 'a bug: a connection ended');
-  const seconds = Math.round((clock.now() - started) / 100) / 10;
+  const { since, bytesIn, bytesOut } = visit;
+  const seconds = Math.round((clock.now() - since) / 100) / 10;
   logEnd({ bytesIn, bytesOut, seconds }, ending);
 }

@@ -116,9 +116,10 @@ function visitOptions(
 ): (index: number, forward: ForwardState, visit: Visit) => VisitOptions {
   const { clock, log, visitLog } = deps;
   const idleWatch = idleWatches(channelTimeout, clock);
-  return (index, { spec, counters }, visit) => ({
+  return (index, { spec, counters, open }, visit) => ({
     forward: spec,
     counters,
+    open,
     transport,
     clock,
     log,

@@ -1,14 +1,15 @@
 import assert from 'node:assert/strict';
 import { writeFileSync } from 'node:fs';
-import { createServer } from 'node:net';
+import { connect, createServer } from 'node:net';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import type { Step } from '../../../src/doctor/check.ts';
 import type { StatusDocument } from '../../../src/status/document.ts';
 import { tunnelYaml } from '../../support/daemon-config.ts';
+import { startEcho } from '../../support/echo.ts';
 import { startSshd } from '../../support/sshd.ts';
 import { startDaemonProcess, tunneld } from '../../support/tunneld.ts';
-import { freePort, tempDir } from '../../support/until.ts';
+import { freePort, tempDir, until } from '../../support/until.ts';
 
 test('status: the exit code says whether what is shown is up', async (t) => {
   const sshd = await startSshd();
@@ -48,6 +49,32 @@ test('status: the exit code says whether what is shown is up', async (t) => {
   assert.equal((await daemon.command('status', 'bad')).code, 1);
   assert.equal((await daemon.command('status', 'ugly')).code, 4);
   assert.equal((await daemon.command('status', '--colour')).code, 2);
+});
+
+test('status of one tunnel lists its open connections, with whence, since when and how much', async (t) => {
+  const sshd = await startSshd();
+  t.after(() => sshd.stop());
+  const echo = await startEcho();
+  t.after(() => echo.close());
+  const port = await freePort();
+  const daemon = await startDaemonProcess(t, `tunnels:\n${tunnelYaml(sshd, 'good', `${port}:localhost:${echo.port}`)}`);
+  await daemon.untilStatus(({ tunnels }) => tunnels[0]?.forwards[0]?.verified === 'yes', 'verified');
+  const visitor = connect(port, '127.0.0.1', () => visitor.write('hello')).on('error', () => {});
+  t.after(() => visitor.destroy());
+  await daemon.untilStatus(({ tunnels }) => tunnels[0]?.forwards[0]?.bytesOut === 5, 'an answer');
+  const { stdout } = await daemon.command('status', 'good', '--json');
+  const listed = (JSON.parse(stdout) as StatusDocument).tunnels[0]?.forwards[0]?.openConnections;
+  assert.deepEqual(
+    listed?.map(({ target, bytesIn, bytesOut }) => [target, bytesIn, bytesOut]),
+    [[`localhost:${echo.port}`, 5, 5]],
+  );
+  assert.match(listed[0]?.originator ?? '', /^(127\.0\.0\.1|::1):\d+$/);
+  assert.ok(Number.isFinite(Date.parse(listed[0]?.since ?? '')));
+  assert.doesNotMatch((await daemon.command('status', '--json')).stdout, /openConnections/);
+  visitor.destroy();
+  await until(async () => /"openConnections": \[\]/.test((await daemon.command('status', 'good', '--json')).stdout), {
+    what: 'no connection',
+  });
 });
 
 test('status: says that no daemon runs', async (t) => {
