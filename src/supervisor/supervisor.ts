@@ -46,7 +46,7 @@ export interface RunningTunnel {
 }
 
 export function createSupervisor(deps: Omit<LoopDeps, 'connections'>): Supervisor {
-  const connections = createConnectionPool();
+  const connections = createConnectionPool(deps.clock);
   const changes = createEmitter();
   const inTurn = createQueue();
   let notifying: NodeJS.Immediate | null = null;

@@ -3,7 +3,7 @@ import { formatListen, formatServer } from '../model/state.ts';
 import { connectTunnel, type Attempt } from './connect.ts';
 import { beginAttempt, logIn, type AttemptOutcome } from './next-attempt.ts';
 import { rememberUp } from './remembered.ts';
-import { mustNotShare, seekShare } from './seek-share.ts';
+import { seekShare } from './seek-share.ts';
 import { runSession } from './session.ts';
 import type { TunnelEvent } from './store.ts';
 import type { Tunnel } from './tunnel-context.ts';
@@ -16,17 +16,16 @@ export async function makeAttempt(
   tunnel: Tunnel,
   round: AbortSignal,
   signal: AbortSignal,
-): Promise<Pick<AttemptOutcome, 'failure' | 'heldForMs' | 'shared' | 'byChance'>> {
+): Promise<Pick<AttemptOutcome, 'failure' | 'heldForMs' | 'joined' | 'byChance'>> {
   const { deps, history, login } = tunnel;
   const { clock, store } = deps;
   // A cheap retry leaves the phase at `waiting` until the server answers.
   store.dispatch({ type: 'attempt', waits: history.ownPace && store.state().phase === 'waiting' });
   deps.heartbeat(60_000);
   tunnel.history = beginAttempt(history, clock.now());
-  const connections = mustNotShare(history.shortShares) ? null : deps.connections;
-  const seeker = seekShare(login, connections, clock, history.shareAfter);
+  const seeker = seekShare(login, deps.connections, clock, history);
   tunnel.seeker = seeker;
-  const attempt: Attempt = { round, seeker, turn: null, shared: false, loggedInAt: null };
+  const attempt: Attempt = { round, seeker, turn: null, joined: null, loggedInAt: null };
   const forget = store.subscribe((_now, _before, event) => onSessionEvent(tunnel, attempt, event));
   try {
     tunnel.needs.begin();
@@ -34,9 +33,9 @@ export async function makeAttempt(
   } catch (error) {
     round.throwIfAborted();
     const failure = asFailure(error);
-    const { turn, loggedInAt, shared } = attempt;
+    const { turn, loggedInAt, joined } = attempt;
     const byChance = turn?.notAccepted(failure) === true && failure.code === 'handshake-failed';
-    return { failure, heldForMs: loggedInAt === null ? null : clock.now() - loggedInAt, shared, byChance };
+    return { failure, heldForMs: loggedInAt === null ? null : clock.now() - loggedInAt, joined, byChance };
   } finally {
     forget();
     seeker.end();

@@ -1,4 +1,5 @@
 import { prepareConnection } from '../connection/shared/open-connection.ts';
+import type { JoinedShare } from '../connection/shared/connection-pool.ts';
 import type { Member, Share } from '../connection/shared/shared-connection.ts';
 import type { Visitor } from '../connection/ssh/connection.ts';
 import { abortable } from '../lib/async/abort.ts';
@@ -21,8 +22,8 @@ export interface Attempt {
   readonly seeker: ShareSeeker;
   turn: Turn | null;
   loggedInAt: number | null;
-  /** Whether another tunnel's connection carries this one. */
-  shared: boolean;
+  /** The share of another tunnel's connection that carries this one. */
+  joined: JoinedShare | null;
 }
 
 /**
@@ -35,7 +36,7 @@ export async function connectTunnel(
   onVisitor: (visitor: Visitor) => void,
   signal: AbortSignal,
 ): Promise<Share> {
-  const { spec, deps, history, memory } = tunnel;
+  const { spec, deps, memory } = tunnel;
   const { store, heartbeat } = deps;
   // To decrypt a key may take a minute.
   heartbeat(PREPARATION_MS);
@@ -45,7 +46,10 @@ export async function connectTunnel(
     identities: deps.identities,
     device: deps.device,
     heartbeat,
-    connections: mustNotShare(history.shortShares) ? null : deps.connections,
+    offer: (login, connection) => {
+      const connections = mustNotShare(tunnel.history.shortShares) ? null : deps.connections;
+      return connections?.offer(login, connection) ?? (() => {});
+    },
     reach: async (way) => {
       const reachDeps = { ...dialEvents(tunnel), random: deps.random, ping: deps.ping, ports: memory.ports };
       const reach = (own: AbortSignal) => reachServer(firstHop(spec), reachDeps, own);
@@ -102,9 +106,9 @@ function memberOf({ spec, deps }: Tunnel, onVisitor: (visitor: Visitor) => void)
   };
 }
 
-function onJoined({ deps, memory }: Tunnel, attempt: Attempt, share: Share): void {
+function onJoined({ deps, memory }: Tunnel, attempt: Attempt, share: JoinedShare): void {
   const { addresses } = share.connection.transport;
-  attempt.shared = true;
+  attempt.joined = share;
   deps.log.info(`the connection of ${share.openedBy} carries this tunnel too: its own turn would be late`);
   // The next connection comes from this port, which evicts this one if it is dead by then.
   if (addresses === null) return;

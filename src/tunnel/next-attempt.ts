@@ -1,3 +1,4 @@
+import type { JoinedShare } from '../connection/shared/connection-pool.ts';
 import type { FailureCode, TunnelFailure } from '../model/failure.ts';
 import type { Phase } from '../model/state.ts';
 import type { PaceRequest } from '../net/pacing/types.ts';
@@ -11,7 +12,7 @@ import {
   loginHistoryOf,
   type Backoff,
 } from './backoff.ts';
-import { countShortShares, isLate, mustNotShare, shareAgainAt } from './seek-share.ts';
+import { isLate, learnShort, mustNotShare, shareAgainAt, type ShareHistory } from './seek-share.ts';
 
 /**
  * What is known of a tunnel's attempts so far. They come in series:
@@ -27,7 +28,7 @@ import { countShortShares, isLate, mustNotShare, shareAgainAt } from './seek-sha
  * ```
  * An interruption ends a series from anywhere: the next one starts at once.
  */
-export interface History {
+export interface History extends ShareHistory {
   /** The limits of the growing waits, drawn once for each series. */
   readonly limits: Backoff;
   /** The number of growing waits in this series. */
@@ -42,10 +43,6 @@ export interface History {
   readonly downSince: number;
   /** Rejected logins since the last successful one. */
   readonly rejections: number;
-  /** See countShortShares(). */
-  readonly shortShares: number;
-  /** See shareAgainAt(). */
-  readonly shareAfter: number;
   /** Whether a person asked, or something changed, since the last turn at the server. */
   readonly urgent: boolean;
   /** When the tunnel last had a turn at the server. */
@@ -58,7 +55,7 @@ export function startHistory(policy: Backoff, now: number, random: () => number)
     triedAt: now,
     downSince: now,
     rejections: 0,
-    shortShares: 0,
+    shortShares: [],
     shareAfter: Number.NEGATIVE_INFINITY,
     urgent: false,
     turnAt: now,
@@ -74,8 +71,8 @@ export interface AttemptOutcome {
   readonly failure: TunnelFailure;
   /** For how long it was logged in; null where it never was. */
   readonly heldForMs: number | null;
-  /** Whether that was on another tunnel's connection. */
-  readonly shared: boolean;
+  /** Where that was on another tunnel's connection, the share of it. */
+  readonly joined: Pick<JoinedShare, 'endedAlone'> | null;
   /** Whether the server dropped it at random, while it let in other connections of ours (MaxStartups). */
   readonly byChance: boolean;
   /** Whether this tunnel was up at some time before. */
@@ -122,12 +119,14 @@ export function nextAttempt(
   return { phase, delayMs, history: { ...known, grown: known.grown + 1, ownPace: false } };
 }
 
-function learn(before: History, { failure, heldForMs, shared }: AttemptOutcome, now: number): History {
+function learn(before: History, { failure, heldForMs, joined }: AttemptOutcome, now: number): History {
+  // What falls silent ends with its path, however many connections there are.
+  const suspect = failure.code === 'keepalive-lost' ? null : joined;
   return {
     ...before,
     downSince: heldForMs === null ? before.downSince : now,
-    shortShares: heldForMs === null ? before.shortShares : countShortShares(before.shortShares, shared, heldForMs),
-    shareAfter: heldForMs === null ? before.shareAfter : shareAgainAt(shared, now),
+    shortShares: heldForMs === null ? before.shortShares : learnShort(before.shortShares, suspect, heldForMs, now),
+    shareAfter: heldForMs === null ? before.shareAfter : shareAgainAt(joined !== null, now),
     rejections: before.rejections + (failure.code === 'auth-rejected' ? 1 : 0),
   };
 }

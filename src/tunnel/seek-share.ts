@@ -1,5 +1,5 @@
-import type { ConnectionPool } from '../connection/shared/connection-pool.ts';
-import type { Member, Share } from '../connection/shared/shared-connection.ts';
+import type { ConnectionPool, JoinedShare } from '../connection/shared/connection-pool.ts';
+import type { Member } from '../connection/shared/shared-connection.ts';
 import { deferred, type Deferred } from '../lib/async/abort.ts';
 import type { Clock } from '../lib/async/clock.ts';
 
@@ -8,29 +8,38 @@ export interface ShareSeeker {
   /** Sets the earliest time of the tunnel's own turn, in the clock's milliseconds; null when it has come. */
   turnAt(at: number | null): void;
   /** Resolves with a share as soon as the tunnel's own turn is late and there is a connection to share; else never. */
-  join(member: Member): Promise<Share>;
+  join(member: Member): Promise<JoinedShare>;
   /** The attempt is over. */
   end(): void;
 }
 
-/** `connections` is null for a tunnel that must not share, and none is joined before `notBefore`. */
+/** What is known of the tunnel's shares of other tunnels' connections. */
+export interface ShareHistory {
+  /** See learnShort(). */
+  readonly shortShares: readonly ShortShare[];
+  /** See shareAgainAt(). */
+  readonly shareAfter: number;
+}
+
+/** `connections` is null where there is none to share. */
 export function seekShare(
   login: string,
   connections: ConnectionPool | null,
   clock: Clock,
-  notBefore = Number.NEGATIVE_INFINITY,
+  { shortShares, shareAfter }: ShareHistory,
 ): ShareSeeker {
   let turnAt: number | null = null;
-  let wanted: { readonly member: Member; readonly share: Deferred<Share> } | null = null;
+  let wanted: { readonly member: Member; readonly share: Deferred<JoinedShare> } | null = null;
   let cancel = () => {};
   const joinIfLate = () => {
     cancel();
     const now = clock.now();
     if (connections === null || wanted === null || !isLate(turnAt, now)) return;
-    if (now < notBefore) {
-      cancel = clock.timer(notBefore - now, joinIfLate);
+    if (now < shareAfter) {
+      cancel = clock.timer(shareAfter - now, joinIfLate);
       return;
     }
+    if (mustNotShare(shortShares)) return;
     const share = connections.join(login, wanted.member);
     if (share === null) return;
     wanted.share.resolve(share);
@@ -43,7 +52,7 @@ export function seekShare(
       joinIfLate();
     },
     join: (member) => {
-      const share = deferred<Share>();
+      const share = deferred<JoinedShare>();
       wanted = { member, share };
       joinIfLate();
       return share.promise;
@@ -66,17 +75,20 @@ export function isLate(turnAt: number | null, now: number): boolean {
 
 const LATE_MS = 2000;
 
+/** A shared connection that ended soon after this tunnel had joined; whether it ended alone is known a little later. */
+export type ShortShare = () => boolean;
+
 /**
- * After so many shared connections in a row that ended soon after this tunnel had joined, it may be the cause: it shares none until a
- * connection of its own has lasted.
+ * After two shared connections in a row that ended soon after this tunnel had joined, while others of the same login went on, it may be
+ * the cause: it shares none until a connection of its own has lasted.
  */
-export function mustNotShare(shortShares: number): boolean {
-  return shortShares >= 2;
+export function mustNotShare(shortShares: readonly ShortShare[]): boolean {
+  return shortShares.filter((endedAlone) => endedAlone()).length >= 2;
 }
 
 /**
  * When a tunnel may share again whose shared connection has just ended. Connections of a server that goes away end one after the other,
- * on a busy machine over a second: to join the next of them would only look as if this tunnel ended it.
+ * on a busy machine over a second: the next of them is as good as dead, and whether this one ended alone is known only then.
  */
 export function shareAgainAt(shared: boolean, endedAt: number): number {
   return shared ? endedAt + SETTLED_MS : Number.NEGATIVE_INFINITY;
@@ -84,10 +96,18 @@ export function shareAgainAt(shared: boolean, endedAt: number): number {
 
 const SETTLED_MS = 2000;
 
-/** `shared` is whether the session was on another tunnel's connection, `heldForMs` for how long. */
-export function countShortShares(before: number, shared: boolean, heldForMs: number): number {
-  if (heldForMs >= LASTED_MS) return 0;
-  return shared ? before + 1 : before;
+/** `joined` is the share of another tunnel's connection on which the session was, `heldForMs` for how long it lasted until `now`. */
+export function learnShort(
+  before: readonly ShortShare[],
+  joined: Pick<JoinedShare, 'endedAlone'> | null,
+  heldForMs: number,
+  now: number,
+): readonly ShortShare[] {
+  if (heldForMs >= LASTED_MS) return [];
+  if (joined === null) return before;
+  const alone = before.filter((endedAlone) => endedAlone()).slice(-2);
+  // The tunnel may have seen the end of a connection a little before the connection itself.
+  return [...alone, () => joined.endedAlone(now + SETTLED_MS)];
 }
 
 const LASTED_MS = 60_000;

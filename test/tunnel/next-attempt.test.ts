@@ -25,7 +25,7 @@ const middle = () => 0.5;
 const ended = (code: FailureCode, change: Partial<AttemptOutcome> = {}): AttemptOutcome => ({
   failure: new TunnelFailure(code, 'm'),
   heldForMs: null,
-  shared: false,
+  joined: null,
   byChance: false,
   worked: false,
   turnInMs: () => 0,
@@ -53,6 +53,8 @@ const short = ended('disconnected', { heldForMs: 9999 });
 const long = ended('disconnected', { heldForMs: 10_000 });
 const rejected = ended('auth-rejected', { worked: true });
 const dropped = ended('handshake-failed', { byChance: true });
+const alone = { endedAlone: () => true };
+const withOthers = { endedAlone: () => false };
 const late = { canJoin: true, turnInMs: () => 2001 };
 
 const CASES: readonly [string, readonly (AttemptOutcome | 'interrupted')[], readonly string[]][] = [
@@ -130,11 +132,29 @@ const CASES: readonly [string, readonly (AttemptOutcome | 'interrupted')[], read
   [
     'a tunnel with which connections die shares none',
     [
-      ended('disconnected', { heldForMs: 10, shared: true }),
-      ended('disconnected', { heldForMs: 10, shared: true }),
+      ended('disconnected', { heldForMs: 10, joined: alone }),
+      ended('disconnected', { heldForMs: 10, joined: alone }),
       ended('connect-timeout', late),
     ],
     ['waiting 80 own pace', 'waiting 1500', 'waiting 2001 own pace'],
+  ],
+  [
+    'one whose server died twice, with all its connections, shares again',
+    [
+      ended('disconnected', { heldForMs: 10, joined: withOthers }),
+      ended('disconnected', { heldForMs: 10, joined: withOthers }),
+      ended('connect-timeout', late),
+    ],
+    ['waiting 80 own pace', 'waiting 1500', 'waiting 80 own pace'],
+  ],
+  [
+    'so does one whose path fell silent twice',
+    [
+      ended('keepalive-lost', { heldForMs: 10, joined: alone }),
+      ended('keepalive-lost', { heldForMs: 10, joined: alone }),
+      ended('connect-timeout', late),
+    ],
+    ['waiting 80 own pace', 'waiting 1500', 'waiting 80 own pace'],
   ],
 ];
 

@@ -1,3 +1,4 @@
+import type { Clock } from '../../lib/async/clock.ts';
 import type { Member, Share, SharedConnection } from './shared-connection.ts';
 
 /** The connections of this process that tunnels with the very same login can share (see loginOf). */
@@ -5,7 +6,7 @@ export interface ConnectionPool {
   /** Whether a connection with this login takes one more tunnel. */
   has(login: string): boolean;
   /** A share of the connection that carries the fewest tunnels; null where none takes it. */
-  join(login: string, member: Member): Share | null;
+  join(login: string, member: Member): JoinedShare | null;
   /** Offers a logged-in connection; the result withdraws it. */
   offer(login: string, connection: SharedConnection): () => void;
   /** Calls `listener` when a connection with this login is offered; the result unsubscribes. */
@@ -14,8 +15,17 @@ export interface ConnectionPool {
   retire(): void;
 }
 
-export function createConnectionPool(): ConnectionPool {
+export interface JoinedShare extends Share {
+  /**
+   * Whether the connection ended no later than `by`, in the clock's milliseconds, while others with the same login went on: those of a
+   * server or a path that goes away end one after the other. That is known a few seconds after the end.
+   */
+  endedAlone(by: number): boolean;
+}
+
+export function createConnectionPool(clock: Pick<Clock, 'now'>): ConnectionPool {
   const offered = createSets<SharedConnection>();
+  const ends = createEnds(clock);
   const listeners = createSets<() => void>();
   const best = (login: string): SharedConnection | null => {
     const open = [...offered.of(login)].filter((connection) => connection.takesMore());
@@ -23,16 +33,53 @@ export function createConnectionPool(): ConnectionPool {
   };
   return {
     has: (login) => best(login) !== null,
-    join: (login, member) => best(login)?.join(member) ?? null,
+    join: (login, member) => {
+      const connection = best(login);
+      if (connection === null) return null;
+      const endedAlone = (by: number) => {
+        const end = ends.of(connection);
+        return end !== null && end.at <= by && end.alone;
+      };
+      return { ...connection.join(member), endedAlone };
+    },
     offer: (login, connection) => {
       const withdraw = offered.add(login, connection);
       for (const listener of listeners.of(login)) listener();
-      return withdraw;
+      return () => {
+        withdraw();
+        ends.add(login, connection);
+      };
     },
     onOffer: listeners.add,
     retire: offered.clear,
   };
 }
+
+interface End {
+  readonly at: number;
+  alone: boolean;
+}
+
+/** When connections ended, and whether others with the same login ended soon before or after. */
+function createEnds(clock: Pick<Clock, 'now'>) {
+  const ends = new WeakMap<SharedConnection, End>();
+  const last = new Map<string, End>();
+  return {
+    of: (connection: SharedConnection): End | null => ends.get(connection) ?? null,
+    add: (login: string, connection: SharedConnection): void => {
+      const at = clock.now();
+      for (const [name, end] of last) if (at - end.at > TOGETHER_MS) last.delete(name);
+      const before = last.get(login);
+      if (before !== undefined) before.alone = false;
+      const end = { at, alone: before === undefined };
+      ends.set(connection, end);
+      last.set(login, end);
+    },
+  };
+}
+
+/** On a busy machine the connections of a server that goes away end over a second. */
+const TOGETHER_MS = 2000;
 
 /** Sets by name; empty ones are removed. */
 function createSets<T>() {

@@ -5,15 +5,14 @@ import { type AuthReport, describeAccepted } from '../auth/auth-report.ts';
 import { AUTH_TIMEOUT_MS, type LoginDeps, prepareLogin } from '../route/login.ts';
 import { prepareRoute, type Route, type RouteDeps } from '../route/route.ts';
 import type { Visitor } from '../ssh/connection.ts';
-import type { ConnectionPool } from './connection-pool.ts';
 import { loginOf } from './same-login.ts';
 import { type Member, type Share, shareConnection, type SharedConnection } from './shared-connection.ts';
 import { waitFor, firstToEnd } from '../../lib/async/scope.ts';
 
 export interface OpenDeps extends RouteDeps, Omit<LoginDeps, 'name' | 'device' | 'asksFirst'> {
   readonly device: RouteDeps['device'] & NonNullable<LoginDeps['device']>;
-  /** Where the connection is offered to tunnels with the same login, or null. */
-  readonly connections: ConnectionPool | null;
+  /** Offers the logged-in connection to tunnels with the same login; the result withdraws it. */
+  offer(login: string, connection: SharedConnection): () => void;
   onAuthenticating(): void;
   /** The connection has ended, some time after the login, with everything that it carried. */
   onOver(): void;
@@ -64,7 +63,7 @@ export async function prepareConnection(
         { ...deps, onOver },
       );
       const share = shared.join(member);
-      withdraw = deps.connections?.offer(loginOf(spec), shared) ?? withdraw;
+      withdraw = deps.offer(loginOf(spec), shared);
       return share;
     } catch (error) {
       over.abort(new TunnelFailure('disconnected', 'the session is over'));

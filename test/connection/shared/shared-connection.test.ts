@@ -4,6 +4,7 @@ import { once } from 'node:events';
 import { join } from 'node:path';
 import { describe, test, type TestContext } from 'node:test';
 import { createConnectionPool } from '../../../src/connection/shared/connection-pool.ts';
+import { systemClock } from '../../../src/lib/async/clock.ts';
 import type { TunnelSpec } from '../../../src/model/spec.ts';
 import { mayBuildNetworks } from '../../lab/lab-test.ts';
 import { listen } from '../../support/listen.ts';
@@ -163,7 +164,7 @@ async function setUp<Server extends OtherServer = TestSshd>(
   startServer: (t: TestContext) => Promise<Server> = startOpenssh as never,
 ) {
   const sshd = await startServer(t);
-  const connections = createConnectionPool();
+  const connections = createConnectionPool(systemClock);
   /** It says its name, and then repeats what it hears. */
   const startTarget = async (name: string) => {
     const server = createServer((socket) => {

@@ -13,8 +13,18 @@ import { TunnelFailure } from '../../../src/model/failure.ts';
 import type { Endpoint } from '../../../src/model/endpoint.ts';
 import { STATIC_DEVICE } from '../../../src/net/device.ts';
 import type { Transport } from '../../../src/net/transport.ts';
-import { countShortShares, isLate, mustNotShare, seekShare, shareAgainAt } from '../../../src/tunnel/seek-share.ts';
+import {
+  isLate,
+  learnShort,
+  mustNotShare,
+  seekShare,
+  shareAgainAt,
+  type ShareHistory,
+  type ShortShare,
+} from '../../../src/tunnel/seek-share.ts';
 import { fakeClock } from '../../support/clock.ts';
+
+const INNOCENT: ShareHistory = { shortShares: [], shareAfter: Number.NEGATIVE_INFINITY };
 
 describe('who shares, and when', () => {
   test('a turn is late when it is known to come more than two seconds later', () => {
@@ -31,45 +41,80 @@ describe('who shares, and when', () => {
   });
 
   test('a tunnel with which shared connections end twice in a row keeps to itself until one of its own has lasted', () => {
-    const counts = (...ends: readonly (readonly [shared: boolean, heldForMs: number])[]) =>
-      ends.reduce((count, [shared, heldForMs]) => countShortShares(count, shared, heldForMs), 0);
-    for (const [ends, alone] of [
+    const alone = { endedAlone: () => true };
+    const withOthers = { endedAlone: () => false };
+    type End = readonly [joined: typeof alone | null, heldForMs: number];
+    const learn = (ends: readonly End[]) =>
+      ends.reduce<readonly ShortShare[]>((known, [joined, heldForMs]) => learnShort(known, joined, heldForMs, 0), []);
+    const twice: readonly End[] = [
+      [alone, 1000],
+      [alone, 1000],
+    ];
+    const cases: readonly (readonly [ends: readonly End[], keeps: boolean])[] = [
       [[], false],
-      [[[true, 1000]], false],
+      [[[alone, 1000]], false],
+      [twice, true],
       [
         [
-          [true, 1000],
-          [true, 1000],
-        ],
-        true,
-      ],
-      [
-        [
-          [true, 1000],
-          [true, 120_000],
-          [true, 1000],
+          [alone, 1000],
+          [alone, 120_000],
+          [alone, 1000],
         ],
         false,
       ],
       // Its own connection ends as soon: it is no better for that.
+      [[...twice, [null, 5000]], true],
+      [[...twice, [null, 60_000]], false],
+      // The server went away.
       [
         [
-          [true, 1000],
-          [true, 1000],
-          [false, 5000],
-        ],
-        true,
-      ],
-      [
-        [
-          [true, 1000],
-          [true, 1000],
-          [false, 60_000],
+          [withOthers, 1000],
+          [withOthers, 1000],
         ],
         false,
       ],
-    ] as const)
-      assert.equal(mustNotShare(counts(...ends)), alone, JSON.stringify(ends));
+      [
+        [
+          [withOthers, 1000],
+          [alone, 1000],
+        ],
+        false,
+      ],
+      [[...twice, [withOthers, 1000]], true],
+    ];
+    for (const [ends, keeps] of cases) assert.equal(mustNotShare(learn(ends)), keeps, JSON.stringify(ends));
+  });
+
+  test('a connection ended alone when no other with its login ended within two seconds before or after', async () => {
+    for (const [what, secondsLater, otherLogin, alone] of [
+      ['one after the other', [0, 1.5, 3], 'login', [false, false, false]],
+      ['long after the other', [0, 2.1], 'login', [true, true]],
+      ['those of another login', [0, 0], 'another', [true, true]],
+    ] as const) {
+      const clock = fakeClock();
+      const pool = createConnectionPool(clock);
+      const joined = secondsLater.map((after, index) => {
+        const login = index === 0 ? 'login' : otherLogin;
+        const { shared } = setUp();
+        const end = pool.offer(login, shared);
+        const share = pool.join(login, member('b').member);
+        pool.retire();
+        clock.timer(after * 1000, end);
+        return share ?? assert.fail('no share');
+      });
+      assert.ok(
+        joined.every((share) => !share.endedAlone(Infinity)),
+        'they live',
+      );
+      await clock.advance(10_000);
+      assert.deepEqual(
+        joined.map((share) => share.endedAlone(Infinity)),
+        alone,
+        what,
+      );
+      const [first] = joined;
+      assert.equal(first?.endedAlone(-1), false, 'it was left before');
+    }
   });
 
   test('it is looked for when the turn is late, when a connection is offered, and no more once the turn has come', async () => {
@@ -81,8 +126,8 @@ describe('who shares, and when', () => {
       ['late end offer', false],
     ] as const) {
       const { clock, shared } = setUp();
-      const pool = createConnectionPool();
-      const seeker = seekShare('login', pool, clock);
+      const pool = createConnectionPool(clock);
+      const seeker = seekShare('login', pool, clock, INNOCENT);
       let joined = false;
       void seeker.join(member('b').member).then(() => (joined = true));
       const happen: Readonly<Record<string, () => unknown>> = {
@@ -100,9 +145,9 @@ describe('who shares, and when', () => {
 
   test('no connection is joined within two seconds of the end of a shared one: those of a server that goes away end one after the other', async () => {
     const { clock, shared } = setUp();
-    const pool = createConnectionPool();
+    const pool = createConnectionPool(clock);
     pool.offer('login', shared);
-    const seeker = seekShare('login', pool, clock, shareAgainAt(true, clock.now()));
+    const seeker = seekShare('login', pool, clock, { ...INNOCENT, shareAfter: shareAgainAt(true, clock.now()) });
     let joined = false;
     void seeker.join(member('b').member).then(() => (joined = true));
     seeker.turnAt(31_000);
@@ -112,11 +157,20 @@ describe('who shares, and when', () => {
     assert.equal(joined, true);
 
     // The end of a connection of its own says nothing of the others.
-    const again = seekShare('login', pool, clock, shareAgainAt(false, clock.now()));
+    const again = seekShare('login', pool, clock, { ...INNOCENT, shareAfter: shareAgainAt(false, clock.now()) });
     again.turnAt(90_000);
     await again.join(member('c').member);
 
-    const ended = seekShare('login', pool, clock, shareAgainAt(true, clock.now()));
+    const guilty = { ...INNOCENT, shortShares: [() => true, () => true] };
+    const keeps = seekShare('login', pool, clock, guilty);
+    let wrong = false;
+    void keeps.join(member('e').member).then(() => (wrong = true));
+    keeps.turnAt(90_000);
+    await clock.advance(0);
+    assert.equal(wrong, false);
+    keeps.end();
+
+    const ended = seekShare('login', pool, clock, { ...INNOCENT, shareAfter: shareAgainAt(true, clock.now()) });
     ended.turnAt(90_000);
     void ended.join(member('d').member);
     const timers = clock.pending();
@@ -125,7 +179,7 @@ describe('who shares, and when', () => {
   });
 
   test('a pool has the connection that carries the fewest, for this login alone, until that is over or retired', () => {
-    const pool = createConnectionPool();
+    const pool = createConnectionPool(fakeClock());
     const [one, other] = [setUp(), setUp()];
     one.shared.join(member('a').member);
     const takeBack = pool.offer('login', one.shared);
