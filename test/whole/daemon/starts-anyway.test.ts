@@ -229,6 +229,28 @@ test('what runs the same configuration already is no obstacle, and a socket of a
   assert.equal(await pidOf(), third.child.pid);
 });
 
+test('a known_hosts that only root can read any more is a failure for doctor, and --fix gives it back to the daemon', async (t) => {
+  if (!isRoot) return t.skip('only root has files of others');
+  const sshd = await startSshd();
+  t.after(() => sshd.stop());
+  const echo = await startEcho();
+  t.after(() => echo.close());
+  // As `sudo ssh-keygen -R` leaves it.
+  const prepare = (dir: string) => chownSync(join(dir, 'known_hosts'), 0, 0);
+  const obstacle: Obstacle = { what: '', lines: () => SOCKET + STATE, prepare, said: null };
+  const { dir, port, stderr } = await start(t, obstacle, sshd, echo.port);
+  chmodSync(join(dir, 'known_hosts'), 0o600);
+  await until(() => /host-key-unknown/.test(stderr()), { what: stderr });
+  const doctor = async (...args: string[]) => {
+    const { stdout } = await tunneld(['doctor', '--json', '--config', join(dir, 'config.yaml'), ...args]);
+    const { steps } = JSON.parse(stdout) as { steps: { step: string; result: string; seen: string }[] };
+    return steps.filter(({ step }) => step === 'permissions').map(({ result, seen }) => `${result}: ${seen}`);
+  };
+  assert.match((await doctor()).join(), /^fail: .*known_hosts cannot be read by the daemon \(user 54321\)/);
+  assert.match((await doctor('--fix')).join(), /^ok: .*known_hosts.*: it belongs to 54321 now/);
+  await until(async () => (await visit(port, 'hello')) === 'hello', { what: stderr });
+});
+
 /** Runs the daemon as a user without a home; `inDir` is that of another one, whose files it takes as they are. */
 async function start(t: TestContext, obstacle: Obstacle, sshd: TestSshd, target: number, inDir?: string) {
   const dir = inDir ?? (await tempDir(t));
