@@ -56,9 +56,8 @@ describe('faults in a real network', { concurrency: 6 }, () => {
       const stateFile = join(client.stateDirectory, 'source-ports.json');
       bench.startClients();
       await bench.untilUp();
-      const ports = readFileSync(stateFile, 'utf8');
-      const remembered = portsOf(client);
-      assert.match(ports, /"lab root@10\.77\.2\.2:22": \[\s*\d+\s*\]/);
+      const remembered = await portsOf(client, 1);
+      assert.match(readFileSync(stateFile, 'utf8'), /"lab root@10\.77\.2\.2:22": \[\s*\d+\s*\]/);
       await wait(1500);
       const before = bench.server.sessions();
       await bench.powerCut();
@@ -66,7 +65,7 @@ describe('faults in a real network', { concurrency: 6 }, () => {
       assert.deepEqual(bench.server.sessions(), before, 'the server knows nothing of it');
       await untilServedAgain(bench, true, bench.startClients);
       // What was lost was only the memory, which follows from the names again.
-      assert.deepEqual(portsOf(client), remembered);
+      assert.deepEqual(await portsOf(client, 1), remembered);
       assert.equal(bench.server.sessions().length, before.length);
     });
   }
@@ -78,11 +77,12 @@ describe('faults in a real network', { concurrency: 6 }, () => {
     assert.ok(client);
     bench.startClients();
     await bench.untilUp();
+    const port = await onlyPort(client);
     await client.kill();
-    bench.network.swallow(onlyPort(client));
+    bench.network.swallow(port);
     bench.startClients();
     await bench.untilUp();
-    assert.equal(portsOf(client).length, 2);
+    await portsOf(client, 2);
   });
 
   test('a dead connection goes also when the new one had to come from another port', async (t) => {
@@ -93,7 +93,7 @@ describe('faults in a real network', { concurrency: 6 }, () => {
     bench.startClients();
     await bench.untilUp();
     await wait(1500);
-    const port = onlyPort(client);
+    const port = await onlyPort(client);
     await bench.powerCut();
     bench.network.swallow(port);
     await untilServedAgain(bench, true, async () => {
@@ -101,8 +101,10 @@ describe('faults in a real network', { concurrency: 6 }, () => {
       await until(() => client.output().includes('forward-refused'), { what: () => `a refusal: ${client.output()}` });
       bench.network.swallow(null);
     });
-    const memory = readFileSync(join(client.stateDirectory, 'source-ports.json'), 'utf8');
-    assert.match(memory, /"evictions": \{\s*"lab root@10\.77\.2\.2:22": \{\s*"day": "20..-..-..",\s*"seconds": \d+/);
+    const memory = () => readFileSync(join(client.stateDirectory, 'source-ports.json'), 'utf8');
+    const evicted = /"evictions": \{\s*"lab root@10\.77\.2\.2:22": \{\s*"day": "20..-..-..",\s*"seconds": \d+/;
+    // The file is written after the tunnel is up.
+    await until(() => evicted.test(memory()), { what: () => `an eviction: ${memory()}\n${client.output()}` });
   });
 
   test('behind `ufw limit` no knock is rejected while sshd is away, and the tunnel is back soon after it', async (t) => {
@@ -195,16 +197,21 @@ async function untilServedAgain(
   for (const client of bench.clients) assert.notEqual(observation.upAt(client), null, client.output());
 }
 
-function portsOf(client: LabClient): readonly number[] {
-  const file = JSON.parse(readFileSync(join(client.stateDirectory, 'source-ports.json'), 'utf8')) as object;
-  return Object.values(file)
-    .filter((ports) => Array.isArray(ports))
-    .flat() as number[];
+/** The ports that it remembers, as soon as there are so many; the file is written after the tunnel is up. */
+async function portsOf(client: LabClient, count: number): Promise<readonly number[]> {
+  const path = join(client.stateDirectory, 'source-ports.json');
+  let ports: readonly unknown[] = [];
+  const read = () => {
+    const lists = Object.values(JSON.parse(readFileSync(path, 'utf8')) as object);
+    ports = lists.filter((list) => Array.isArray(list)).flat();
+    return ports.length === count;
+  };
+  await until(read, { what: () => `${count} ports, but there are ${ports.join(' ')}; ${client.output()}` });
+  return ports as readonly number[];
 }
 
-function onlyPort(client: LabClient): number {
-  const [port, ...others] = portsOf(client);
-  assert.deepEqual(others, []);
+async function onlyPort(client: LabClient): Promise<number> {
+  const [port] = await portsOf(client, 1);
   return port ?? assert.fail('no port is remembered');
 }
 

@@ -70,7 +70,7 @@ export function readFacts(output: string): ServerFacts {
   for (const [path, lines] of files)
     for (const line of unreadLines(lines)) problems.push(`line ${line} of ${path} is not understood`);
   const keys = [...files].flatMap(([path, lines]) => readAuthorizedKeys(path, lines));
-  return { rules, keys, otherAccounts, hasHome, problems: problems.slice(0, MAX_SHOWN) };
+  return { rules, keys, otherAccounts, hasHome, problems: [...new Set(problems)].slice(0, MAX_SHOWN) };
 }
 
 const MAX_SHOWN = 20;

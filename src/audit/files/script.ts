@@ -70,21 +70,31 @@ effective() {
   if [ -n "$config" ]; then "$sshd" -f "$config" $options $more -T -C "$1"; else "$sshd" $options $more -T -C "$1"; fi
 }
 
-# files USER HOME UID RULES: where sshd looks for this user's keys.
+# files USER HOME UID RULES: where sshd looks for this user's keys. It prints names with blanks like several names: each run of its words
+# that is a file may be one.
 files() {
-  printf '%s\n' "$4" | sed -n 's/^authorizedkeysfile //p' | tr ' ' '\n' |
+  printf '%s\n' "$4" | sed -n 's/^authorizedkeysfile //p' |
     awk -v user="$1" -v home="$2" -v uid="$3" '
-      $0 == "none" || $0 == "" { next }
-      {
+      function expanded(name,   i, c, out) {
         out = ""
-        for (i = 1; i <= length($0); i++) {
-          c = substr($0, i, 1)
-          if (c == "%") { i++; c = substr($0, i, 1); if (c == "h") c = home; else if (c == "u") c = user; else if (c == "U") c = uid }
+        for (i = 1; i <= length(name); i++) {
+          c = substr(name, i, 1)
+          if (c == "%") { i++; c = substr(name, i, 1); if (c == "h") c = home; else if (c == "u") c = user; else if (c == "U") c = uid }
           out = out c
         }
-        if (substr(out, 1, 1) != "/") out = home "/" out
-        print out
-      }'
+        return substr(out, 1, 1) == "/" ? out : home "/" out
+      }
+      {
+        count = split($0, words, / /)
+        if (count > 50) count = 50
+        for (first = 1; first <= count; first++) {
+          name = ""
+          for (last = first; last <= count; last++) {
+            name = name (last > first ? " " : "") words[last]
+            if (words[first] != "" && words[last] != "" && name != "none") print expanded(name)
+          }
+        }
+      }' | while IFS= read -r path; do if [ -e "$path" ]; then printf '%s\n' "$path"; fi; done
 }
 
 rules=
@@ -123,6 +133,9 @@ if [ -n "$rules" ] && [ -n "$blobs" ]; then
   accounts | head -n MAX_ACCOUNTS | while IFS=: read -r name _ number _ _ folder _; do
     [ "$name" != "$user" ] || continue
     own=$(effective "$name" 2>/dev/null) || continue
+    if printf '%s\n' "$own" | grep '^authorizedkeyscommand ' | grep -qv ' none$'; then
+      section problem 'keys of other accounts come from authorizedkeyscommand, too'
+    fi
     files "$name" "$folder" "$number" "$own" | while IFS= read -r path; do
       if [ -f "$path" ] && tr -d '\r\f\v' <"$path" 2>/dev/null | grep -Fq -e "$blobs"; then section other "$name" "$path"; fi
     done

@@ -105,6 +105,13 @@ const TRAPS: readonly Trap[] = [
     detail: /line 2 of \S+: SHA256:\S+ a stranger: it is not restricted/,
   },
   {
+    name: 'another key, in a further file whose name has blanks',
+    open: ['other-keys'],
+    lines: { AuthorizedKeysFile: `AuthorizedKeysFile ${KEYS} "/run/second/more  keys/%u"` },
+    also: `mkdir -p "/run/second/more  keys" && echo "${STRANGER}" >"/run/second/more  keys/${USER}"`,
+    detail: /line 1 of \/run\/second\/more {2}keys\/limited: SHA256:\S+ a stranger: it is not restricted/,
+  },
+  {
     name: 'another key whose forced command is a shell',
     open: ['other-keys'],
     lines: { ForceCommand: 'ForceCommand none' },
@@ -136,6 +143,12 @@ const TRAPS: readonly Trap[] = [
     name: 'the key at another account',
     open: ['other-accounts'],
     also: `useradd -m -d /run/second second && mkdir /run/second/.ssh && cp ${KEYS} /run/second/.ssh/authorized_keys`,
+    detail: /^second \(\/run\/second\/\.ssh\/authorized_keys\)$/,
+  },
+  {
+    name: 'the key at another name of the same account',
+    open: ['other-accounts'],
+    also: `useradd -m -d /run/second -o -u "$(id -u ${USER})" second && mkdir /run/second/.ssh && cp ${KEYS} /run/second/.ssh/authorized_keys`,
     detail: /^second \(\/run\/second\/\.ssh\/authorized_keys\)$/,
   },
   {
@@ -244,6 +257,16 @@ test('each hole alone is found by --via, and nothing is called closed that was n
       'a key whose forced command nobody knows',
       `printf '%s\\n' 'restrict,command="/opt/backup" ${STRANGER}' >>${KEYS} && sed -i s/ForceCommand.*/ForceCommand\\ none/ ${BLOCK}`,
       /forced command \/opt\/backup of line 2 of .* is not known here/,
+    ],
+    [
+      'keys that a program says, as another user,',
+      `sed -i '1iAuthorizedKeysCommand /usr/bin/true %u\\nAuthorizedKeysCommandUser nobody' /etc/ssh/sshd_config`,
+      /keys of other accounts come from authorizedkeyscommand, too.*keys come from authorizedkeyscommand, too/,
+    ],
+    [
+      'keys that a program says for other accounts',
+      `sed -i '1iAuthorizedKeysCommand /usr/bin/true %u\\nAuthorizedKeysCommandUser nobody' /etc/ssh/sshd_config && sed -i 's/^.*AuthorizedKeysFile.*/&\\nAuthorizedKeysCommand none/' ${BLOCK}`,
+      /^keys of other accounts come from authorizedkeyscommand, too$/,
     ],
     [
       'a line that sshd may read otherwise',
