@@ -57,7 +57,7 @@ export function createHeartbeat({ clock, onProblem, fetch = fetchOnce }: Heartbe
       lastBeat = Number.NEGATIVE_INFINITY;
       // Whoever knows the URL can say in our place that all is well.
       if (next.url === null) onProblem(null);
-      else registerSecret(new URL(next.url).pathname);
+      else registerUrl(new URL(next.url));
       schedule();
     },
     observe: (tunnels) => {
@@ -72,6 +72,20 @@ export function createHeartbeat({ clock, onProblem, fetch = fetchOnce }: Heartbe
     },
   };
 }
+
+/** Whichever part of it an error may show: where the watcher is, is no secret. */
+function registerUrl({ pathname, search, searchParams, username, password }: URL): void {
+  registerSecret(`${pathname}${search}`);
+  registerSecret(pathname);
+  registerSecret(search.slice(1));
+  for (const part of [...pathname.split('/'), ...searchParams.values()]) if (part.length >= TOKEN) registerSecret(part);
+  if (password === '') return;
+  registerSecret(password);
+  registerSecret(decodeURIComponent(password), decodeURIComponent(username));
+}
+
+/** Shorter parts are words, such as `status=up`. */
+const TOKEN = 8;
 
 /** Up, and every remote listener was seen to lead here, unless the configuration says that nobody is to look. */
 function isVerified({ spec, state }: RunningTunnel): boolean {

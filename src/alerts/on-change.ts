@@ -30,6 +30,8 @@ export type ChangeFacts = Readonly<
 interface Watched {
   told: 'up' | 'down';
   seen: 'up' | 'down';
+  /** When it was seen to go up or down (Clock.now). */
+  since: number;
   cancel: () => void;
 }
 
@@ -46,7 +48,7 @@ export function createChangeHook({ clock, onProblem, run = runProgram }: ChangeH
     const tunnel = latest.find(({ spec }) => spec.name === name);
     if (command === null || tunnel === undefined || one.seen === one.told || ended.signal.aborted) return;
     one.told = one.seen;
-    const problem = await run(command, factsOf(tunnel, one.seen, clock), { clock, signal: ended.signal });
+    const problem = await run(command, factsOf(tunnel, one, clock), { clock, signal: ended.signal });
     onProblem(problem === null ? null : `onChange ${printable(command[0]!)}: ${problem}`);
   };
   return {
@@ -66,11 +68,12 @@ export function createChangeHook({ clock, onProblem, run = runProgram }: ChangeH
       for (const { spec, state, previous } of tunnels) {
         const isUp = state.phase === 'up' || previous.some((old) => old.state.phase === 'up');
         // A tunnel that comes up is no news, unless it was told to be down.
-        const one = watched.get(spec.name) ?? { told: 'up', seen: 'up', cancel: () => {} };
+        const one = watched.get(spec.name) ?? { told: 'up', seen: 'up', since: clock.now(), cancel: () => {} };
         watched.set(spec.name, one);
         const seen = isUp ? 'up' : 'down';
         if (seen === one.seen) continue;
         one.seen = seen;
+        one.since = clock.now();
         one.cancel();
         one.cancel = clock.timer(config.afterMs, () => void inTurn(() => announce(spec.name, one)));
       }
@@ -82,17 +85,21 @@ export function createChangeHook({ clock, onProblem, run = runProgram }: ChangeH
   };
 }
 
-function factsOf({ spec, state }: RunningTunnel, seen: 'up' | 'down', clock: Clock): ChangeFacts {
-  const { failure, since } = state;
-  const down = seen === 'down';
+function factsOf({ spec, state }: RunningTunnel, { seen, since }: Watched, clock: Clock): ChangeFacts {
+  // What the outage before this one came of is told no more.
+  const failure =
+    seen === 'down' && state.failure !== null && state.failure.at >= since - NOTICED_MS ? state.failure : null;
   return {
     TUNNELD_TUNNEL: spec.name,
     TUNNELD_STATE: seen,
-    TUNNELD_CAUSE: down ? (failure?.code ?? '') : '',
-    TUNNELD_HINT: down ? printable(failure?.hint ?? '') : '',
+    TUNNELD_CAUSE: failure?.code ?? '',
+    TUNNELD_HINT: printable(failure?.hint ?? ''),
     TUNNELD_SINCE: new Date(clock.wall() - (clock.now() - since)).toISOString(),
   };
 }
+
+/** The failure comes first, and is looked at a moment later. */
+const NOTICED_MS = 2000;
 
 /**
  * Runs a program with a small environment, without input and output. The answer is what went wrong, or null. One that lasts for too long is

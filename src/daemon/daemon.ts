@@ -13,7 +13,7 @@ import type { Notifier } from '../host/sd-notify.ts';
 import type { LogMemory } from '../lib/log/memory.ts';
 import { VERSION } from '../lib/version.ts';
 import { summaryLine } from '../status/document.ts';
-import { createSupervisor, type Supervisor } from '../supervisor/supervisor.ts';
+import { createSupervisor, type RunningTunnel, type Supervisor } from '../supervisor/supervisor.ts';
 import type { LoopDeps } from '../supervisor/tunnel-runner.ts';
 import { createSuspects } from '../supervisor/suspects.ts';
 import { createIdentityCache } from '../connection/auth/identity-cache.ts';
@@ -56,8 +56,9 @@ export async function startDaemon(first: Config, deps: DaemonDeps): Promise<Daem
   );
   const configuration = createConfiguration(first, deps.problem, { ...deps, supervisor, identities });
 
-  const publishStatus = () =>
-    notifier.status(summaryLine(supervisor.tunnels(), configuration.state(), problems.list()));
+  const publish = (tunnels: readonly RunningTunnel[]) =>
+    notifier.status(summaryLine(tunnels, configuration.state(), problems.list()));
+  const publishStatus = () => publish(supervisor.tunnels());
   const change = announced(notifier, publishStatus);
   /** A reload may come because something has changed: no tunnel goes on waiting. */
   const retries = createRetries(clock, supervisor);
@@ -80,10 +81,10 @@ export async function startDaemon(first: Config, deps: DaemonDeps): Promise<Daem
     config: first.file,
     onProblem: (message) => problems.report('the control socket', message),
   });
-  supervisor.subscribe(publishStatus);
   const observers = createObservers({ clock, log, problems, config: first.file, status: () => currentStatus(parts) });
   supervisor.subscribe(() => {
     const tunnels = supervisor.tunnels();
+    publish(tunnels);
     history.observe(tunnels);
     observers.observe(configuration.current(), tunnels);
   });

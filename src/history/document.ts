@@ -1,4 +1,4 @@
-import type { OpenOutage, Outage, OutageCause } from './outage.ts';
+import { endOf, type OpenOutage, type Outage, type OutageCause } from './outage.ts';
 import { longest, mostFrequentCause, outagesIn, shareOf, type Past, type Share } from './summary.ts';
 
 /** The document of `tunneld history --json`. Times are ISO 8601; keys are only ever added. */
@@ -86,7 +86,7 @@ function outageStatus(outage: Outage | OpenOutage, now: number): OutageStatus {
   return {
     from: iso(from),
     ...(over === null ? {} : { to: iso(over.to) }),
-    durationMs: Math.max(0, (over?.to ?? now) - from),
+    durationMs: Math.max(0, endOf(outage, now) - from),
     cause,
     ...(message === '' ? {} : { message }),
     visitors,

@@ -1,4 +1,4 @@
-import type { HistoryRecord, OpenOutage } from './outage.ts';
+import { timeOf, type HistoryRecord, type OpenOutage } from './outage.ts';
 import type { ToWall } from './writer.ts';
 
 /**
@@ -10,6 +10,7 @@ export type Gap = (toWall: ToWall) => Omit<OpenOutage, 'tunnel' | 'visitors'> & 
 export interface GapDeps {
   /** When this process began, since the start of the machine, in milliseconds. */
   readonly startedAt: number;
+  /** Empty where the system names no run of the machine. */
   readonly bootId: string;
   readonly lastAlive: (before: number) => number | null;
 }
@@ -25,8 +26,12 @@ export function gapsOf(records: readonly HistoryRecord[], deps: GapDeps): Map<st
   const last = records.at(-1);
   if (last === undefined) return new Map();
   const stoppedAt = last.type === 'stop' ? last.at : null;
-  const sameBoot = last.boot === deps.bootId && deps.bootId !== '';
-  const gap = sameBoot ? notRunning(stoppedAt, deps) : deviceOff(stoppedAt, deps);
+  const before = notRunning(stoppedAt, deps);
+  const off = deviceOff(stoppedAt, deps);
+  // What was recorded after the start of the machine is of its present run.
+  const newest = records.reduce((time, record) => Math.max(time, timeOf(record)), 0);
+  const sameRun = (toWall: ToWall) => (deps.bootId === '' ? newest >= toWall(0) : last.boot === deps.bootId);
+  const gap: Gap = (toWall) => (sameRun(toWall) ? before : off)(toWall);
   return new Map([...open].map(([name, outage]) => [name, outage === null ? gap : continued(outage, gap)]));
 }
 
@@ -41,13 +46,26 @@ function notRunning(stoppedAt: number | null, { startedAt }: GapDeps): Gap {
 }
 
 /** From the last sign of life of the machine to its start it had no power, or slept, or was started anew. */
-function deviceOff(stoppedAt: number | null, { lastAlive }: GapDeps): Gap {
+function deviceOff(stoppedAt: number | null, deps: GapDeps): Gap {
+  const lastAlive = foundOnce(deps.lastAlive);
   return (toWall) => {
     const boot = toWall(0);
     const from = Math.min(stoppedAt ?? lastAlive(boot) ?? boot, boot);
     return { from, cause: 'device-off', message: '', offMs: boot - from };
   };
 }
+
+/** Looks again only where the clock was set since: it is asked at each look at a tunnel, and goes through directories. */
+function foundOnce(lastAlive: GapDeps['lastAlive']): GapDeps['lastAlive'] {
+  let found: { readonly before: number; readonly last: number | null } | null = null;
+  return (before) => {
+    if (found === null || Math.abs(found.before - before) > SAME_MS) found = { before, last: lastAlive(before) };
+    return found.last;
+  };
+}
+
+/** The two clocks agree to some 10 ms; what is set by hand or by the network, and changes nothing here, may be less than this. */
+const SAME_MS = 1000;
 
 /** An outage that had begun before goes on; meanwhile the device may have been off. */
 function continued({ from, cause, message, visitors, offMs }: OpenOutage, gap: Gap): Gap {

@@ -1,14 +1,14 @@
 import { constants } from 'node:fs';
-import { open, rename } from 'node:fs/promises';
+import { open, rename, stat } from 'node:fs/promises';
 import { basename, dirname } from 'node:path';
 import { createQueue } from '../lib/async/queue.ts';
 import { inDirectory } from '../lib/files/open-directory.ts';
 import { makeDirectory } from '../lib/files/make-directory.ts';
 import { checkRootMayWrite } from '../lib/files/path-owner.ts';
-import { readText } from '../lib/files/read-file.ts';
+import { MAX_TEXT_BYTES, readText } from '../lib/files/read-file.ts';
 import { writeDurably } from '../lib/files/write-durably.ts';
 import { errorCode, errorText } from '../lib/text.ts';
-import { recordSchema, type HistoryRecord } from './outage.ts';
+import { recordSchema, timeOf, type HistoryRecord } from './outage.ts';
 
 /** The past of all tunnels, a line of JSON for each event; bounded, appended to, and never in memory. */
 export interface HistoryFile {
@@ -19,8 +19,9 @@ export interface HistoryFile {
 }
 
 /**
- * `onProblem` hears once that the file cannot be written or was damaged, and null when it is written again. A damaged file is kept aside
- * as `….damaged`, and a new one begins with what could be read. A last line that a loss of power has torn is no damage.
+ * `onProblem` hears that the file cannot be read or written, or was damaged, and null when it is written, or read, again. A damaged file is
+ * kept aside as `….damaged`, and a new one begins with what could be read. Damage is what was seen (a line that cannot be parsed, no regular
+ * file, one that is too large), not that the system refused to show it; a last line that a loss of power has torn is none.
  */
 export function openHistoryFile(path: string, onProblem: (message: string | null) => void): HistoryFile {
   const inTurn = createQueue();
@@ -28,21 +29,25 @@ export function openHistoryFile(path: string, onProblem: (message: string | null
   let lines = 0;
   let unwritten: readonly HistoryRecord[] = [];
 
+  let unread = false;
+
   const load = async (): Promise<readonly HistoryRecord[]> => {
-    const { text, problem } = await readWhole(path);
-    const { records, damaged, torn } = parse(text);
-    size = Buffer.byteLength(text);
-    lines = records.length;
-    const trouble = problem ?? (damaged ? 'some lines are damaged' : null);
-    if (trouble !== null) {
+    const found = await lookAt(path);
+    await mend(found);
+    return found.records;
+  };
+  const mend = async ({ records, bytes, damage, torn }: Found) => {
+    if (damage !== null) {
       await rename(path, `${path}.damaged`);
-      onProblem(`history ${path}: ${trouble}; it is kept as ${basename(path)}.damaged, and a new one begins`);
+      onProblem(`history ${path}: ${damage}; it is kept as ${basename(path)}.damaged, and a new one begins`);
     }
-    if (trouble !== null || torn) await rewrite(records);
-    return records;
+    if (damage !== null || torn) return await rewrite(records);
+    size = bytes;
+    lines = records.length;
   };
   const rewrite = async (records: readonly HistoryRecord[]) => {
     const text = records.map(lineOf).join('');
+    size = null;
     await writeDurably(path, text);
     size = Buffer.byteLength(text);
     lines = records.length;
@@ -52,7 +57,7 @@ export function openHistoryFile(path: string, onProblem: (message: string | null
     const text = records.map(lineOf).join('');
     const grown = (size ?? 0) + Buffer.byteLength(text);
     if (lines + records.length > MAX_LINES || grown > MAX_BYTES) {
-      await rewrite(newestOf([...(await load()), ...records]));
+      await rewrite(keptOf([...(await load()), ...records]));
       return;
     }
     await appendText(path, text);
@@ -60,14 +65,30 @@ export function openHistoryFile(path: string, onProblem: (message: string | null
     lines += records.length;
   };
 
+  const read = async (): Promise<readonly HistoryRecord[]> => {
+    let records: readonly HistoryRecord[] = [];
+    try {
+      const found = await lookAt(path);
+      records = found.records;
+      await mend(found);
+      if (unread) onProblem(null);
+      unread = false;
+    } catch (error) {
+      unread = true;
+      onProblem(`history ${path}: not read: ${errorText(error)}`);
+    }
+    return [...records, ...unwritten];
+  };
+
   return {
-    read: () => inTurn(async () => [...(await load().catch(() => [])), ...unwritten]),
+    read: () => inTurn(read),
     append: (records) =>
       inTurn(async () => {
-        unwritten = newestOf([...unwritten, ...records]);
+        unwritten = keptOf([...unwritten, ...records]);
         try {
           await write(unwritten);
           unwritten = [];
+          unread = false;
           onProblem(null);
         } catch (error) {
           // A part of it may have been written.
@@ -83,7 +104,7 @@ const MAX_LINES = 1000;
 const MAX_BYTES = 256 * 1024;
 
 /** So much is left when it is full, so that it is not written anew each time. */
-function newestOf(records: readonly HistoryRecord[]): readonly HistoryRecord[] {
+function keptOf(records: readonly HistoryRecord[]): readonly HistoryRecord[] {
   let bytes = 0;
   let from = records.length;
   while (from > 0 && records.length - from < 0.75 * MAX_LINES) {
@@ -110,47 +131,65 @@ function stillWatched(dropped: readonly HistoryRecord[], kept: readonly HistoryR
   return [...watched].slice(0, MAX_NAMES).map((tunnel) => ({ type: 'begin', tunnel, at, boot: last.boot }));
 }
 
-function timeOf(record: HistoryRecord): number {
-  if (record.type === 'outage') return record.to;
-  return record.type === 'down' ? record.from : record.at;
-}
-
 /** A part of what is left of MAX_LINES. */
 const MAX_NAMES = 200;
 
 function lineOf(record: HistoryRecord): string {
-  return `${JSON.stringify(record)}\n`;
+  return `${JSON.stringify(recordSchema.parse(record))}\n`;
 }
 
-function parse(text: string): {
+interface Found {
   readonly records: readonly HistoryRecord[];
-  readonly damaged: boolean;
+  readonly bytes: number;
+  readonly damage: string | null;
   readonly torn: boolean;
-} {
+}
+
+/** Rejects where the system does not show it. */
+async function lookAt(path: string): Promise<Found> {
+  let text: string;
+  try {
+    text = await readText(path);
+  } catch (error) {
+    const damage = errorCode(error) === 'ENOENT' ? null : await damageOf(path);
+    if (errorCode(error) !== 'ENOENT' && damage === null) throw error;
+    return { records: [], bytes: 0, damage, torn: false };
+  }
   const lines = text.split('\n');
-  const last = lines.pop() ?? '';
+  const torn = lines.pop() !== '';
   const records = lines.map(parseLine);
+  const damage = records.includes(null) ? 'some lines are damaged' : null;
   return {
-    records: records.filter((record) => record !== null),
-    damaged: records.includes(null),
-    torn: last !== '',
+    records: records.filter((record) => record !== null && record !== 'newer'),
+    bytes: Buffer.byteLength(text),
+    damage,
+    torn,
   };
 }
 
-function parseLine(line: string): HistoryRecord | null {
+/** Null is damage. */
+function parseLine(line: string): HistoryRecord | 'newer' | null {
   try {
-    return recordSchema.parse(JSON.parse(line));
+    const value: unknown = JSON.parse(line);
+    return isOfNewer(value) ? 'newer' : recordSchema.parse(value);
   } catch {
     return null;
   }
 }
 
-async function readWhole(path: string): Promise<{ readonly text: string; readonly problem: string | null }> {
-  try {
-    return { text: await readText(path), problem: null };
-  } catch (error) {
-    return { text: '', problem: errorCode(error) === 'ENOENT' ? null : errorText(error) };
-  }
+/** A kind of record that only a newer version knows. */
+function isOfNewer(value: unknown): boolean {
+  if (typeof value !== 'object' || value === null || !('type' in value)) return false;
+  return typeof value.type === 'string' && !TYPES.has(value.type);
+}
+
+const TYPES: ReadonlySet<string> = new Set<HistoryRecord['type']>(['begin', 'end', 'down', 'outage', 'stop']);
+
+/** What is seen to be wrong with what cannot be read, or null. */
+async function damageOf(path: string): Promise<string | null> {
+  const stats = await stat(path);
+  if (!stats.isFile()) return 'it is not a regular file';
+  return stats.size > MAX_TEXT_BYTES ? 'it is larger than 1 MiB' : null;
 }
 
 async function appendText(path: string, text: string): Promise<void> {

@@ -5,7 +5,7 @@ import type { RunningTunnel } from '../supervisor/supervisor.ts';
 import { gapsOf, type Gap } from './gap.ts';
 import type { Machine } from './machine.ts';
 import type { HistoryFile } from './history-file.ts';
-import type { HistoryRecord, OutageCause } from './outage.ts';
+import { timeOf, type HistoryRecord, type OpenOutage, type OutageCause } from './outage.ts';
 import { pastOf, type Past } from './summary.ts';
 import { track, type Down, type Seen, type Tracked } from './tracker.ts';
 import { createWriter, type ToWall, type Writer } from './writer.ts';
@@ -41,7 +41,7 @@ export async function openHistory(deps: HistoryDeps): Promise<History> {
   const records = await file.read();
   const watch: Watch = {
     deps,
-    writer: createWriter({ ...deps, newest: newestOf(records) }),
+    writer: createWriter({ ...deps, newest: newestTime(records) }),
     tracked: new Map(),
     gaps: gapsOf(records, { startedAt: machine.sinceBoot(), bootId: machine.bootId, lastAlive: machine.lastAlive }),
     recorded: new Set(),
@@ -49,12 +49,18 @@ export async function openHistory(deps: HistoryDeps): Promise<History> {
     slept: null,
     look: { elapsed: machine.sinceBoot(), monotonic: clock.now() },
     cancel: null,
+    stopped: false,
   };
   return {
-    observe: (tunnels) => observe(watch, tunnels),
+    // That the tunnels end after it is no outage of theirs.
+    observe: (tunnels) => {
+      if (!watch.stopped) observe(watch, tunnels);
+    },
     outagesOf: (tunnel) => watch.ended.get(tunnel) ?? NONE,
     pasts: async () => pastOf([...(await file.read()), ...watch.writer.waiting(), ...openRecords(watch)], clock.wall()),
     stop: async () => {
+      if (watch.stopped) return await watch.writer.end();
+      watch.stopped = true;
       watch.cancel?.();
       for (const [name, tracked] of watch.tracked) if (tracked.type === 'down') recordDown(watch, name, tracked);
       watch.writer.put((toWall) => ({ type: 'stop', at: toWall(machine.sinceBoot()), boot: machine.bootId }));
@@ -77,6 +83,7 @@ interface Watch {
   /** The last look, on the clock that counts while the machine sleeps, and on the one that does not. */
   look: { readonly elapsed: number; readonly monotonic: number };
   cancel: (() => void) | null;
+  stopped: boolean;
 }
 
 function observe(watch: Watch, tunnels: readonly RunningTunnel[]): void {
@@ -108,7 +115,7 @@ function observe(watch: Watch, tunnels: readonly RunningTunnel[]): void {
     watch.gaps.delete(name);
     writer.put((toWall) => ({ type: 'end', tunnel: name, at: gap(toWall).from, boot }));
   }
-  recordLasting(watch);
+  recordLasting(watch, now);
 }
 
 /** The time, after it was seen whether the machine has slept. */
@@ -179,7 +186,7 @@ function recordOutage(
   }));
 }
 
-function countEnded({ ended, writer, deps }: Watch, tunnel: string, { cause, from }: OpenFacts, to: number): void {
+function countEnded({ ended, writer, deps }: Watch, tunnel: string, { cause, from }: OpenOutage, to: number): void {
   const { totals } = ended.get(tunnel) ?? NONE;
   const durationMs = Math.max(0, writer.toWall(to) - from);
   const { count, seconds } = totals[cause] ?? { count: 0, seconds: 0 };
@@ -198,9 +205,8 @@ function recordDown(watch: Watch, tunnel: string, down: Down): void {
 }
 
 /** What lasts is recorded before it ends, once: a loss of power is to lose no more than a few minutes of it. */
-function recordLasting(watch: Watch): void {
+function recordLasting(watch: Watch, now: number): void {
   const { tracked, recorded, deps } = watch;
-  const now = deps.machine.sinceBoot();
   let next = Number.POSITIVE_INFINITY;
   for (const [name, seen] of tracked) {
     if (seen.type !== 'down' || recorded.has(name)) continue;
@@ -208,19 +214,19 @@ function recordLasting(watch: Watch): void {
     else next = Math.min(next, seen.from + LASTS_MS - now);
   }
   watch.cancel?.();
-  watch.cancel = Number.isFinite(next) ? deps.clock.timer(next, () => recordLasting(watch)) : null;
+  watch.cancel = Number.isFinite(next)
+    ? deps.clock.timer(next, () => recordLasting(watch, deps.machine.sinceBoot()))
+    : null;
 }
 
 const LASTS_MS = 300_000;
 
 /** With the time before this process, in which the tunnel was not there either. */
-function openOf(tunnel: string, down: Down, gap: Gap | null, toWall: ToWall): OpenFacts {
+function openOf(tunnel: string, down: Down, gap: Gap | null, toWall: ToWall): OpenOutage {
   const { from, cause, message, visitors, offMs } = down;
   const own = { tunnel, from: toWall(from), cause: cause ?? 'unknown', message, visitors, offMs } as const;
   return gap === null ? own : { ...own, ...gap(toWall) };
 }
-
-type OpenFacts = Omit<Extract<HistoryRecord, { type: 'down' }>, 'type' | 'boot'>;
 
 /** Of the outages that go on. */
 function openRecords({ tracked, gaps, writer, deps }: Watch): readonly HistoryRecord[] {
@@ -234,9 +240,6 @@ function openRecords({ tracked, gaps, writer, deps }: Watch): readonly HistoryRe
 }
 
 /** The newest time of the file: a clock that shows less is wrong. */
-function newestOf(records: readonly HistoryRecord[]): number {
-  let newest = 0;
-  for (const record of records)
-    newest = Math.max(newest, record.type === 'outage' ? record.to : record.type === 'down' ? record.from : record.at);
-  return newest;
+function newestTime(records: readonly HistoryRecord[]): number {
+  return records.reduce((newest, record) => Math.max(newest, timeOf(record)), 0);
 }

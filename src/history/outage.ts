@@ -1,4 +1,5 @@
 import * as z from 'zod/mini';
+import { catch as orElse } from 'zod/mini';
 import { FAILURES, type FailureCode } from '../model/failure.ts';
 
 /** Causes that are no failure of a tunnel: the device had no power or slept, tunneld did not run, a listener led elsewhere, or none was seen. */
@@ -6,25 +7,33 @@ const OTHER_CAUSES = ['device-off', 'device-asleep', 'not-running', 'not-verifie
 
 export type OutageCause = FailureCode | (typeof OTHER_CAUSES)[number];
 
-const cause = z.enum([...(Object.keys(FAILURES) as FailureCode[]), ...OTHER_CAUSES]);
-const time = z.int().check(z.minimum(0));
-const tunnel = z.string().check(z.maxLength(200));
-const count = z._default(z.int().check(z.minimum(0)), 0);
+// A newer version may know more causes, and more ways to end: what it wrote is no damage.
+const cause = orElse(z.enum([...(Object.keys(FAILURES) as FailureCode[]), ...OTHER_CAUSES]), 'unknown');
+const whole = z.pipe(
+  z.number(),
+  z.transform((value) => Math.max(0, Math.round(value))),
+);
+const time = whole;
+const tunnel = z.string();
+const count = z._default(whole, 0);
 
 /** The run of the machine, see bootId(). */
-const boot = z.string().check(z.maxLength(100));
+const boot = upTo(100);
 
 const down = {
   tunnel,
   from: time,
   cause,
-  message: z._default(z.string().check(z.maxLength(1000)), ''),
+  message: z._default(upTo(1000), ''),
   visitors: count,
   offMs: count,
   boot,
 };
 
-/** One line of the history file. Times are milliseconds since 1970. */
+/**
+ * One line of the history file. Times are milliseconds since 1970. What is written is parsed before, so that it is what can be read:
+ * whole numbers, and text that is not too long.
+ */
 export const recordSchema = z.discriminatedUnion('type', [
   /** From here on the tunnel is watched; until here it was (it has been removed from the configuration). */
   z.object({ type: z.literal('begin'), tunnel, at: time, boot }),
@@ -35,8 +44,8 @@ export const recordSchema = z.discriminatedUnion('type', [
     type: z.literal('outage'),
     ...down,
     to: time,
-    ended: z.enum(['up', 'removed']),
-    clock: z.optional(z.literal('unsure')),
+    ended: orElse(z.enum(['up', 'removed']), 'up'),
+    clock: z.optional(orElse(z.literal('unsure'), 'unsure')),
   }),
   /** The daemon ended in good order. */
   z.object({ type: z.literal('stop'), at: time, boot }),
@@ -49,3 +58,21 @@ export type Outage = Omit<Extract<HistoryRecord, { type: 'outage' }>, 'type' | '
 
 /** An outage without its end. */
 export type OpenOutage = Omit<Extract<HistoryRecord, { type: 'down' }>, 'type' | 'boot'>;
+
+/** The newest time that a record tells, in milliseconds since 1970. */
+export function timeOf(record: HistoryRecord): number {
+  if (record.type === 'outage') return record.to;
+  return record.type === 'down' ? record.from : record.at;
+}
+
+/** When an outage ended; `now` where it goes on. */
+export function endOf(outage: Outage | OpenOutage, now: number): number {
+  return 'to' in outage ? outage.to : now;
+}
+
+function upTo(length: number) {
+  return z.pipe(
+    z.string(),
+    z.transform((text) => text.slice(0, length)),
+  );
+}

@@ -1,4 +1,4 @@
-import type { HistoryRecord, OpenOutage, Outage, OutageCause } from './outage.ts';
+import { endOf, type HistoryRecord, type OpenOutage, type Outage, type OutageCause } from './outage.ts';
 
 /** What is known of one tunnel's past. */
 export interface Past {
@@ -68,7 +68,7 @@ function plain<T extends HistoryRecord>(record: T): Omit<T, 'type' | 'boot'> {
 /** Pure: how much of a piece of time a tunnel worked. An outage counts only where it was watched. */
 export function shareOf({ watched, outages }: Past, span: Span): Share {
   const watchedMs = sum(watched.map((piece) => overlap(piece, span)));
-  const downs = outages.map((outage) => ({ from: outage.from, to: 'to' in outage ? outage.to : span.to }));
+  const downs = outages.map((outage) => ({ from: outage.from, to: endOf(outage, span.to) }));
   const downMs = Math.min(sum(union(downs).map((piece) => overlap(piece, span))), watchedMs);
   const offMs = sum(downs.map((down, index) => Math.min(overlap(down, span), outages[index]!.offMs)));
   return {
@@ -81,10 +81,8 @@ export function shareOf({ watched, outages }: Past, span: Span): Share {
 }
 
 /** Pure: the outages that reach into a piece of time. */
-export function outagesIn<T extends OpenOutage>(outages: readonly T[], span: Span): readonly T[] {
-  return outages.filter((outage) =>
-    touches({ from: outage.from, to: 'to' in outage ? (outage as unknown as Outage).to : span.to }, span),
-  );
+export function outagesIn<T extends Outage | OpenOutage>(outages: readonly T[], span: Span): readonly T[] {
+  return outages.filter((outage) => touches({ from: outage.from, to: endOf(outage, span.to) }, span));
 }
 
 /** Pure: the cause of most outages; of several the one that lasted longest in all. Null without an outage. */
@@ -107,7 +105,7 @@ export function longest<T extends Outage | OpenOutage>(outages: readonly T[], no
 }
 
 function lengthOf(outage: Outage | OpenOutage, now: number): number {
-  return ('to' in outage ? outage.to : now) - outage.from;
+  return endOf(outage, now) - outage.from;
 }
 
 /** One that ended in the moment in which the span begins is not in it; one without a length may be. */

@@ -65,7 +65,7 @@ function namesOf(directory: string): readonly string[] {
 function modifiedAt(path: string): number | null {
   try {
     const stats = statSync(path);
-    return stats.isFile() ? stats.mtimeMs : null;
+    return stats.isFile() ? Math.floor(stats.mtimeMs) : null;
   } catch {
     return null;
   }

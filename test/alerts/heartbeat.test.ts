@@ -80,6 +80,20 @@ test('shows what went wrong without the secret, and that it is over', async () =
   assert.deepEqual(problems.at(-1), null);
 });
 
+test('masks each part of the URL that may say who we are, whatever shows it', async () => {
+  const { clock, problems, answers, heartbeat } = watcher();
+  const url = 'https://some-login:pass%2Dphrase@hc.example/api/push/7d1f-uuid?token=query-token&status=up';
+  answers.push(() =>
+    Promise.reject(new Error(`no way to ${url}, pass-phrase, /push/7d1f-uuid, 7d1f-uuid, query-token; status=up`)),
+  );
+  heartbeat.configure({ url, everyMs: 60_000 });
+  heartbeat.observe([VERIFIED]);
+  await clock.advance(0);
+  const [problem] = problems;
+  assert.doesNotMatch(problem ?? '', /phrase|7d1f|query-token/);
+  assert.match(problem ?? '', /^heartbeat hc\.example: no way to https:.*hc\.example.*status=up$/);
+});
+
 test('gives a fetch up that lasts until the next one', async () => {
   const { clock, beats, answers, heartbeat } = watcher();
   answers.push(() => new Promise(() => {}));

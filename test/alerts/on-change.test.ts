@@ -8,12 +8,14 @@ import { fakeClock } from '../support/clock.ts';
 import { runningTunnel } from '../support/running.ts';
 import { tempDir, until } from '../support/until.ts';
 
+const START = fakeClock().wall();
 const UP = runningTunnel('a', { phase: 'up' });
-const DOWN = runningTunnel('a', {
-  phase: 'waiting',
-  retryAt: 0,
-  failure: { code: 'keepalive-lost', message: 'm', hint: 'look at the cable', at: 0 },
-});
+const DOWN = downSince(0);
+
+function downSince(at: number) {
+  const failure = { code: 'keepalive-lost', message: 'm', hint: 'look at the cable', at } as const;
+  return runningTunnel('a', { phase: 'waiting', retryAt: 0, failure });
+}
 
 function hooked() {
   const clock = fakeClock();
@@ -24,7 +26,8 @@ function hooked() {
     clock,
     onProblem: (message) => problems.push(message),
     run: (_, facts) => {
-      told.push(`${clock.now()} ${facts.TUNNELD_TUNNEL} ${facts.TUNNELD_STATE} ${facts.TUNNELD_CAUSE}`);
+      const { TUNNELD_TUNNEL: name, TUNNELD_STATE: state, TUNNELD_CAUSE: cause, TUNNELD_SINCE: since } = facts;
+      told.push(`${clock.now()} ${name} ${state} ${cause} ${Date.parse(since) - START}`);
       return results.shift() ?? Promise.resolve(null);
     },
   });
@@ -36,14 +39,14 @@ test('runs the program once a change has lasted', async () => {
   const { clock, told, hook } = hooked();
   hook.observe([UP]);
   await clock.advance(100_000);
-  hook.observe([DOWN]);
+  hook.observe([downSince(100_000)]);
   await clock.advance(59_000);
-  hook.observe([DOWN]);
+  hook.observe([downSince(159_000)]);
   assert.deepEqual(told, []);
   await clock.advance(100_000);
   hook.observe([UP]);
   await clock.advance(200_000);
-  assert.deepEqual(told, ['160000 a down keepalive-lost', '319000 a up ']);
+  assert.deepEqual(told, ['160000 a down keepalive-lost 100000', '319000 a up  259000']);
   assert.equal(clock.pending(), 0);
 });
 
@@ -58,6 +61,15 @@ test('does not run for a blip, nor for a tunnel that comes up after the start', 
   hook.observe([UP]);
   await clock.advance(600_000);
   assert.deepEqual(told, []);
+});
+
+test('tells no failure of an earlier outage', async () => {
+  const { clock, told, hook } = hooked();
+  hook.observe([UP]);
+  await clock.advance(100_000);
+  hook.observe([downSince(50_000)]);
+  await clock.advance(60_000);
+  assert.deepEqual(told, ['160000 a down  100000']);
 });
 
 test('tells only the last state where the program is slow', async () => {

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { appendFileSync, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { appendFileSync, existsSync, mkdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
 import { openHistoryFile, type HistoryFile } from '../../src/history/history-file.ts';
@@ -18,13 +18,24 @@ const START = Date.UTC(2026, 0, 1);
 async function device(t: TestContext) {
   const path = join(await tempDir(t), 'history.jsonl');
   const clock = fakeClock(START);
-  const machine = { boots: 1, bootedAt: 0, synchronised: true as boolean | null, lastAlive: null as number | null };
+  const machine = {
+    boots: 1,
+    /** Whether the system names its runs. */
+    named: true,
+    bootedAt: 0,
+    synchronised: true as boolean | null,
+    lastAlive: null as number | null,
+    looked: 0,
+  };
   const problems: (string | null)[] = [];
   const facts = (): Machine => ({
-    bootId: `boot-${machine.boots}`,
+    bootId: machine.named ? `boot-${machine.boots}` : '',
     sinceBoot: () => clock.now() - machine.bootedAt,
     isClockSynchronised: () => machine.synchronised,
-    lastAlive: () => machine.lastAlive,
+    lastAlive: () => {
+      machine.looked += 1;
+      return machine.lastAlive;
+    },
   });
   return {
     path,
@@ -50,12 +61,8 @@ async function device(t: TestContext) {
       return {
         history,
         up: () => see({ phase: 'up', retryAt: null }),
-        down: (code: 'keepalive-lost' | 'network-down' = 'keepalive-lost') =>
-          see({
-            phase: 'waiting',
-            retryAt: 0,
-            failure: { code, message: 'it went away', hint: '', at: clock.now() },
-          }),
+        down: (code: 'keepalive-lost' | 'network-down' = 'keepalive-lost', message = 'it went away') =>
+          see({ phase: 'waiting', retryAt: 0, failure: { code, message, hint: '', at: clock.now() } }),
         remove: () => history.observe([]),
         written: file.written,
         past: async () => (await history.pasts()).get(name) ?? assert.fail('nothing is known'),
@@ -351,4 +358,119 @@ test('the file is bounded, and a tunnel without outages stays known', async (t) 
   const last = records.at(-1);
   assert.equal(last?.type === 'outage' && last.from, 1_999_000);
   assert.equal(records.filter((record) => record.type === 'begin' && record.tunnel === 'quiet').length, 1);
+});
+
+test('what is written can be read again: a long message is cut, and times are whole numbers', async (t) => {
+  const pi = await device(t);
+  const first = await pi.start();
+  first.up();
+  await pi.clock.advance(1000.4);
+  first.down('keepalive-lost', 'm'.repeat(5000));
+  await pi.clock.advance(0.3);
+  first.up();
+  await first.flush();
+  pi.machine.lastAlive = pi.clock.wall() - 10_000.25;
+  pi.machine.boots += 1;
+  pi.machine.bootedAt = pi.clock.now();
+  const second = await pi.start();
+  second.up();
+  await second.flush();
+  const third = await pi.start();
+  const [outage, off] = (await third.past()).outages;
+  assert.deepEqual([outage?.message.length, off?.cause], [1000, 'device-off']);
+  assert.equal(existsSync(`${pi.path}.damaged`), false);
+});
+
+test('what a newer version has written is no damage', async (t) => {
+  const pi = await device(t);
+  const facts = { tunnel: 'backup', from: START, to: START + 5000, visitors: 0, offMs: 0, boot: 'boot-1' };
+  const lines = [
+    { type: 'begin', tunnel: 'backup', at: START, boot: 'boot-1', by: 'a newer one' },
+    { type: 'outage', ...facts, cause: 'solar-flare', message: 'm'.repeat(3000), ended: 'evaporated', clock: 'bent' },
+    { type: 'weather', at: START, boot: 'boot-1' },
+    { type: 'stop', at: START + 6000, boot: 'boot-1' },
+  ];
+  writeFileSync(pi.path, lines.map((line) => `${JSON.stringify(line)}\n`).join(''));
+  const { outages } = await (await pi.start()).past();
+  assert.equal(outages[0]?.cause, 'unknown');
+  assert.deepEqual([existsSync(`${pi.path}.damaged`), pi.lines().length, pi.problems], [false, 4, []]);
+});
+
+test('a history that cannot be read now is told, left where it is, and written when it can be', async (t) => {
+  const pi = await device(t);
+  // What opens it gets an error of the system (ELOOP), as from a disk that fails or without a free descriptor.
+  symlinkSync('history.jsonl', pi.path);
+  const life = await pi.start();
+  assert.match(pi.problems.at(-1) ?? '', /history\.jsonl: not read: ELOOP/);
+  life.up();
+  await life.flush();
+  assert.match(pi.problems.at(-1) ?? '', /not written: ELOOP/);
+  assert.equal(existsSync(`${pi.path}.damaged`), false);
+  rmSync(pi.path);
+  writeFileSync(pi.path, `${JSON.stringify({ type: 'begin', tunnel: 'other', at: START, boot: 'boot-1' })}\n`);
+  assert.ok((await life.history.pasts()).has('other'));
+  assert.equal(pi.problems.at(-1), null);
+  life.down();
+  life.up();
+  await life.flush();
+  assert.deepEqual(
+    pi.lines().map((line) => `${line.type} ${line.type === 'stop' ? '' : line.tunnel}`),
+    ['begin other', 'begin backup', 'outage backup'],
+  );
+});
+
+test('after the end nothing is watched: the tunnels that end with the daemon have no outage', async (t) => {
+  const pi = await device(t);
+  const life = await pi.start();
+  life.up();
+  await life.history.stop();
+  life.down();
+  life.remove();
+  await life.history.stop();
+  assert.equal(pi.clock.pending(), 0);
+  assert.deepEqual(
+    pi.lines().map(({ type }) => type),
+    ['begin', 'stop'],
+  );
+});
+
+test('where the system names no run of the machine, a new start of the daemon is no loss of power', async (t) => {
+  const pi = await device(t);
+  pi.machine.named = false;
+  await pi.clock.advance(HOUR);
+  const first = await pi.start();
+  first.up();
+  await first.flush();
+  await pi.clock.advance(HOUR);
+  const second = await pi.start();
+  second.up();
+  await second.flush();
+  await pi.powerCut(2 * HOUR);
+  const third = await pi.start();
+  third.up();
+  assert.deepEqual(
+    (await third.past()).outages.map(({ cause, offMs }) => [cause, offMs]),
+    [
+      ['not-running', 0],
+      ['device-off', 2 * HOUR],
+    ],
+  );
+});
+
+test('the last sign of life is looked for once, and again where the clock was set', async (t) => {
+  const pi = await device(t);
+  const first = await pi.start();
+  first.up();
+  await first.flush();
+  await pi.powerCut(HOUR);
+  const second = await pi.start();
+  for (let look = 0; look < 20; look++) {
+    second.down();
+    await second.past();
+    await pi.clock.advance(100);
+  }
+  assert.equal(pi.machine.looked, 1);
+  pi.clock.stepWall(HOUR);
+  await second.past();
+  assert.equal(pi.machine.looked, 2);
 });

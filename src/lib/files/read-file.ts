@@ -16,7 +16,7 @@ export async function readText(path: string): Promise<string> {
   });
 }
 
-const MAX_TEXT_BYTES = 1024 * 1024;
+export const MAX_TEXT_BYTES = 1024 * 1024;
 
 /**
  * Reads the bytes of a regular file of at most `limit` bytes, synchronously. Throws for anything else: pipes and
