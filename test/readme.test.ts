@@ -134,7 +134,7 @@ test("the README's status is what tunneld prints", () => {
           phase: 'up',
           health: 'ok',
           since: ago(6),
-          server: 'limited@something.dedyn.io:22',
+          server: 'tunnel-pi@something.dedyn.io:22',
           attempts: 0,
           rttMs: 115.2,
           forwards: [

@@ -16,9 +16,9 @@ import { neededBy } from './findings/hole.ts';
 import { loginFacts, loginFindings } from './findings/login-findings.ts';
 import { KNOWN_SOCKETS } from './attempts/sockets.ts';
 import { mergeFindings, untried } from './verdict.ts';
-import { openLogin, type AuditLogin, type AuditLoginDeps } from './attempts/login.ts';
+import { openLogin, type OpenLogin, type OpenLoginDeps } from '../connection/route/open-login.ts';
 
-export interface AuditDeps extends AuditLoginDeps {
+export interface AuditDeps extends OpenLoginDeps {
   /** Unix sockets that the server may have. */
   readonly knownSockets?: readonly string[];
   /** What an administrator read there, or null. */
@@ -127,7 +127,7 @@ async function tryOnce(
   signal: AbortSignal,
 ): Promise<Observation | null> {
   for (let tries = 1; ; tries += 1) {
-    let login: AuditLogin;
+    let login: OpenLogin;
     try {
       login = await logins.get();
     } catch (error) {
@@ -161,18 +161,18 @@ const TOO_LATE = new TunnelFailure('keepalive-lost', `the server did not answer 
 
 /** One login at a time, and a new one where the last has ended. */
 interface Logins {
-  get(): Promise<AuditLogin>;
-  current(): AuditLogin | null;
+  get(): Promise<OpenLogin>;
+  current(): OpenLogin | null;
   /** The first that succeeded, or null. */
-  first(): AuditLogin | null;
+  first(): OpenLogin | null;
   drop(): Promise<void>;
   end(): Promise<void>;
 }
 
-function createLogins(spec: TunnelSpec, deps: AuditLoginDeps, signal: AbortSignal): Logins {
-  let current: AuditLogin | null = null;
+function createLogins(spec: TunnelSpec, deps: OpenLoginDeps, signal: AbortSignal): Logins {
+  let current: OpenLogin | null = null;
   let failure: unknown = null;
-  let first: AuditLogin | null = null;
+  let first: OpenLogin | null = null;
   const end = async () => {
     const login = current;
     current = null;

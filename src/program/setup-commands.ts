@@ -18,7 +18,10 @@ function addInit(program: Command, { run, config }: Definitions): void {
     .description('make a tunnel from nothing: key, host key, configuration, and a script for the server')
     .argument('[server]', '[user@]host[:port]')
     .addOption(
-      new Option('-R <forward>', 'add a forward, such as 8080:localhost:22; may be repeated')
+      new Option(
+        '-R <forward>',
+        'add a forward, such as 8080:localhost:22; may be repeated; auto:localhost:22 takes a free port (--via)',
+      )
         .argParser(collect)
         .default([], 'none'),
     )
@@ -27,9 +30,16 @@ function addInit(program: Command, { run, config }: Definitions): void {
       '--host-key-fingerprint <fingerprint>',
       'accept the host key with this fingerprint, SHA256:..., as the server itself shows it',
     )
+    .option(
+      '--via <server>',
+      'set the server up now, over an ssh login of yours that may become root ([me@]server[:port]); passwords are asked for',
+    )
     .option('--jump', "allow the tunnel's key to reach the device's port through the server even with `verify: off`")
     .option('--no-wait', 'exit without waiting until the server is ready')
-    .option('--yes', 'add to an existing configuration without asking')
+    .option(
+      '--yes',
+      'answer yes: add to an existing configuration, and with --via set the server up and start the service',
+    )
     .action(
       run(async (server: string | null, { R: forwards, ...options }: InitFlags) =>
         (await import('../commands/setup/init.ts')).init(config(), { ...options, server, forwards }),
@@ -107,10 +117,11 @@ function addAudit(program: Command, { run, config }: Definitions): void {
 function addClientSetup(program: Command, { run, config }: Definitions): void {
   program
     .command('client-setup')
-    .description('print what people add to their ~/.ssh to reach this device through a tunnel')
+    .description('print one block to paste into a shell, with which people reach this device through a tunnel')
     .argument('<name>', 'a tunnel')
     .option('--user <user>', 'log in on this device as this user (default: you)')
     .option('--alias <name>', "call the device this (default: the tunnel's name)")
+    .option('--via <server>', 'go through the server by this login of yours, [me@]server[:port]')
     .action(
       run(async (name: string, options: ClientSetupOptions) =>
         (await import('../commands/setup/client-setup.ts')).printClientSetup(config(), name, options),

@@ -1,4 +1,5 @@
 import { choosePort } from '../server-rules/choose-port.ts';
+import { escapeControls } from '../lib/text.ts';
 import { permitHost } from '../server-rules/permit-host.ts';
 import { keyTypeOf } from '../connection/known-hosts/key-blob.ts';
 import { formatEndpoint, isLoopbackHost } from '../model/endpoint.ts';
@@ -11,9 +12,16 @@ export interface ClientOptions {
   readonly alias: string;
   /** The device's own host keys, as its `.pub` files hold them. */
   readonly hostKeys: readonly string[];
+  /** The user's own login on the server; null where it is not known, so that the tunnel's own stands there. */
+  readonly via: { readonly user: string; readonly host: string; readonly port: number } | null;
+  /** Lines of known_hosts about the server. */
+  readonly serverKeys: readonly string[];
 }
 
-/** The lines of ~/.ssh with which `ssh ALIAS` reaches the device through the server. */
+/**
+ * One block to paste into a shell: it writes a file of ~/.ssh/config.d with which `ssh ALIAS` reaches the device through the server, and
+ * one with the host keys of both, so that nothing in between can impersonate either.
+ */
 export function clientText(
   spec: Pick<TunnelSpec, 'name' | 'host' | 'port' | 'user' | 'forwards'>,
   options: ClientOptions,
@@ -21,33 +29,56 @@ export function clientText(
   const { host, port, target } = choosePort(spec);
   const alias = checkAlias(options.alias);
   const user = checkUser(options.user, 'the user');
-  const jumpUser = checkUser(spec.user, "the tunnel's user");
-  const server = `${permitHost(spec.host, 'as-is')}:${spec.port}`;
-  const listener = formatEndpoint({ type: 'tcp', host, port });
-  const isLocal = isLoopbackHost(target.host);
-  return `# 1. Add to ~/.ssh/config, to reach ${spec.name} with \`ssh ${alias}\`:
-
-# ProxyJump names a user of the server that may connect to ${listener} from there. Put your own user of the server in place of
-# ${jumpUser}. Where the server was set up with \`tunneld server-setup ${spec.name}\`, ${jumpUser} works too, with the tunnel's key.
+  const own = checkUser(spec.user, "the tunnel's user");
+  const server = options.via ?? { host: spec.host, port: spec.port, user: own };
+  const jumpUser = checkUser(server.user, 'the user of the server');
+  const file = `~/.ssh/config.d/${alias}`;
+  return `# Paste this into a shell of your laptop: \`ssh ${alias}\` then reaches ${spec.name}. Pasted again, it changes nothing.
+mkdir -p ~/.ssh/config.d && chmod 700 ~/.ssh && touch ~/.ssh/config
+cat >${file}.conf <<'END_OF_CONFIG'
 Host ${alias}
   HostName ${host}
   Port ${port}
   User ${user}
   HostKeyAlias ${alias}
-  ProxyJump ${jumpUser}@${server}
+  UserKnownHostsFile ${file}.known_hosts
+  ProxyJump ${alias}-server
 
+${options.via === null ? tunnelsUser(own, spec.name) : ''}Host ${alias}-server
+  HostName ${permitHost(server.host, 'as-is').replaceAll(/[[\]]/g, '')}
+  Port ${server.port}
+  User ${jumpUser}
+  UserKnownHostsFile ~/.ssh/known_hosts ${file}.known_hosts
+END_OF_CONFIG
+cat >${file}.known_hosts <<'END_OF_KEYS'
+${[...deviceKeys(alias, options.hostKeys, isLoopbackHost(target.host) ? null : formatEndpoint(target)), ...options.serverKeys.map(oneLine)].join('\n')}
+END_OF_KEYS
+grep -qxF 'Include config.d/*.conf' ~/.ssh/config || {
+  { printf '%s\\n\\n' 'Include config.d/*.conf' && cat ~/.ssh/config; } >~/.ssh/config.d/new &&
+    cat ~/.ssh/config.d/new >~/.ssh/config && rm ~/.ssh/config.d/new
+}
 # On the server itself: ssh -p ${port} ${user}@${host}
-
-# 2. Add to ~/.ssh/known_hosts, so that neither the server nor a host in between can impersonate the device:
-
-${knownHosts(alias, options.hostKeys, isLocal ? null : formatEndpoint(target))}
 `;
 }
 
+function tunnelsUser(user: string, name: string): string {
+  return `# Put your own user of the server in the place of ${user} (or give it with --via). Where the server was set up with
+# \`tunneld server-setup ${name}\`, ${user} works too, with the tunnel's key.
+`;
+}
+
+/** No line of a file ends our here-document. */
+function oneLine(text: string): string {
+  return escapeControls(text).replace(/^END_OF_KEYS$/, '');
+}
+
 /** The host keys of another machine behind the device (`elsewhere`) are unknown here. */
-function knownHosts(alias: string, hostKeys: readonly string[], elsewhere: string | null): string {
+function deviceKeys(alias: string, hostKeys: readonly string[], elsewhere: string | null): readonly string[] {
   if (elsewhere !== null) {
-    return `# The tunnel leads to ${elsewhere}, whose host keys are unknown here: copy the lines of the .pub files in its /etc/ssh, and write\n# ${alias} before the key type of each.`;
+    return [
+      `# The tunnel leads to ${elsewhere}, whose host keys are unknown here: copy the lines of the .pub files in its /etc/ssh, and write`,
+      `# ${alias} before the key type of each.`,
+    ];
   }
   const lines = hostKeys.flatMap((text) => {
     const [, type, key] = HOST_KEY.exec(text) ?? [];
@@ -56,8 +87,10 @@ function knownHosts(alias: string, hostKeys: readonly string[], elsewhere: strin
       : [`${alias} ${type} ${key}`];
   });
   return lines.length > 0
-    ? lines.join('\n')
-    : `# No host key was found on this device: copy the lines of its SSH server's .pub files, and write ${alias} before the key type of each.`;
+    ? lines
+    : [
+        `# No host key was found on this device: copy the lines of its SSH server's .pub files, and write ${alias} before the key type of each.`,
+      ];
 }
 
 const HOST_KEY = /^([\w.@-]+) ([A-Za-z0-9+/]+=*)(?:\s|$)/;

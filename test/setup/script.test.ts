@@ -22,6 +22,8 @@ import { tempDir } from '../support/until.ts';
 const SSH: Endpoint = tcp('localhost', 22);
 const HOST_KEY = 'ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIIK/X7oTrGab1v2eGMiIi7Komz1hcckjDWErvXg264t5';
 
+const NO_SERVER = { via: null, serverKeys: [] };
+
 function tcp(host: string, port: number): Endpoint {
   return { type: 'tcp', host, port };
 }
@@ -104,7 +106,7 @@ test('names that mean something to sh or sshd are refused', () => {
       { user: wrong, alias: 'pi' },
       { user: 'pi', alias: wrong },
     ])
-      assert.throws(() => clientText(spec, { ...options, hostKeys: [] }), UserError, wrong);
+      assert.throws(() => clientText(spec, { ...NO_SERVER, ...options, hostKeys: [] }), UserError, wrong);
 });
 
 test('whatever a comment of a key holds, sh prints it as it is', () => {
@@ -180,27 +182,48 @@ test('people get a Host block for the port that leads to ssh, and the keys under
       remote(tcp('localhost', 8081)),
     ],
   };
-  const text = clientText(spec, { user: 'pi', alias: 'attic', hostKeys: [`${HOST_KEY} root@pi\n`, 'no key'] });
+  const text = clientText(spec, {
+    ...NO_SERVER,
+    user: 'pi',
+    alias: 'attic',
+    hostKeys: [`${HOST_KEY} root@pi\n`, 'no key'],
+  });
   assert.match(
     text,
-    /^Host attic\n {2}HostName localhost\n {2}Port 8080\n {2}User pi\n {2}HostKeyAlias attic\n {2}ProxyJump limited@\[2001:db8::1\]:2222\n/m,
+    /^Host attic\n {2}HostName localhost\n {2}Port 8080\n {2}User pi\n {2}HostKeyAlias attic\n {2}UserKnownHostsFile ~\/\.ssh\/config\.d\/attic\.known_hosts\n {2}ProxyJump attic-server\n/m,
   );
+  assert.match(text, /^Host attic-server\n {2}HostName 2001:db8::1\n {2}Port 2222\n {2}User limited\n/m);
+  const via = { user: 'me', host: 'relay', port: 22 };
+  const mine = clientText(spec, {
+    user: 'pi',
+    alias: 'attic',
+    hostKeys: [],
+    via,
+    serverKeys: [`relay ${HOST_KEY}`, 'END_OF_KEYS'],
+  });
+  assert.match(mine, /^Host attic-server\n {2}HostName relay\n {2}Port 22\n {2}User me\n/m);
+  assert.ok(mine.includes(`\nrelay ${HOST_KEY}\n\nEND_OF_KEYS\n`));
+  assert.doesNotMatch(mine, /Put your own user/);
+  assert.match(text, /Put your own user of the server in the place of limited/);
   assert.match(text, /^# On the server itself: ssh -p 8080 pi@localhost$/m);
-  assert.ok(text.endsWith(`\n\nattic ${HOST_KEY}\n`));
+  assert.ok(text.includes(`\nattic ${HOST_KEY}\nEND_OF_KEYS\n`));
   assert.doesNotMatch(text, /no key/);
 
   const to = (listen: Endpoint, target: ForwardSpec['target']) =>
-    clientText({ ...spec, forwards: [remote(listen, target)] }, { user: 'pi', alias: 'a', hostKeys: [HOST_KEY] });
+    clientText(
+      { ...spec, forwards: [remote(listen, target)] },
+      { ...NO_SERVER, user: 'pi', alias: 'a', hostKeys: [HOST_KEY] },
+    );
   assert.match(to(tcp('10.0.0.5', 8080), SSH), /^ {2}HostName 10\.0\.0\.5$/m);
   // Of a machine behind the device the keys are not the device's.
   const behind = to(tcp('localhost', 8080), tcp('nas', 22));
   assert.doesNotMatch(behind, /AAAA/);
   assert.match(behind, /leads to nas:22/);
-  assert.match(clientText(spec, { user: 'pi', alias: 'a', hostKeys: [] }), /No host key was found/);
+  assert.match(clientText(spec, { ...NO_SERVER, user: 'pi', alias: 'a', hostKeys: [] }), /No host key was found/);
   for (const listen of [tcp('localhost', 0), { type: 'unix', path: '/run/a' } as const])
     assert.throws(() => to(listen, SSH), /fixed port/);
   assert.throws(
-    () => clientText({ ...spec, forwards: [] }, { user: 'pi', alias: 'a', hostKeys: [] }),
+    () => clientText({ ...spec, forwards: [] }, { ...NO_SERVER, user: 'pi', alias: 'a', hostKeys: [] }),
     /no remoteForward/,
   );
 });

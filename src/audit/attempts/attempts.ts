@@ -8,12 +8,12 @@ import type { Observation } from '../findings/finding.ts';
 import type { Hole } from '../findings/hole.ts';
 import { listenEverywhere, listenOnOtherPort, PRIVILEGED, reachListeners, UNPRIVILEGED } from './listening.ts';
 import { connectToSocket, listenOnSocket } from './sockets.ts';
-import type { AuditLogin } from './login.ts';
+import type { OpenLogin } from '../../connection/route/open-login.ts';
 
 export interface Attempt {
   readonly hole: Hole;
   /** Null where nothing could be seen. Rejects with a TunnelFailure where the connection ends. */
-  run(login: AuditLogin, signal: AbortSignal): Promise<Observation | null>;
+  run(login: OpenLogin, signal: AbortSignal): Promise<Observation | null>;
 }
 
 /** All that can be tried on a connection, in the order of the report. */
@@ -24,7 +24,7 @@ export function attemptsFor(
   knownSockets: readonly string[],
 ): readonly Attempt[] {
   return [
-    ...SESSIONS.map((use) => ({ hole: use, run: (login: AuditLogin) => useSession(login, use) })),
+    ...SESSIONS.map((use) => ({ hole: use, run: (login: OpenLogin) => useSession(login, use) })),
     { hole: 'tunnel-device', run: openTun },
     { hole: 'connect-server', run: (login) => connectToAny(login, serversOwn(spec, access)) },
     { hole: 'connect-elsewhere', run: (login) => connectToAny(login, elsewhere(spec, access)) },
@@ -37,7 +37,7 @@ export function attemptsFor(
       ? [
           {
             hole: 'listen-public' as const,
-            run: (login: AuditLogin, signal: AbortSignal) => reachListeners(login, spec, signal),
+            run: (login: OpenLogin, signal: AbortSignal) => reachListeners(login, spec, signal),
           },
         ]
       : []),
@@ -46,7 +46,7 @@ export function attemptsFor(
 
 const SESSIONS: readonly SessionUse[] = ['command', 'shell', 'sftp', 'terminal', 'agent', 'x11', 'environment'];
 
-async function useSession({ connection }: AuditLogin, use: SessionUse): Promise<Observation> {
+async function useSession({ connection }: OpenLogin, use: SessionUse): Promise<Observation> {
   const { result, output } = await connection.probeSession(use);
   const words = output === '' ? '' : `: ${output}`;
   switch (result) {
@@ -61,7 +61,7 @@ async function useSession({ connection }: AuditLogin, use: SessionUse): Promise<
   }
 }
 
-async function openTun({ connection }: AuditLogin): Promise<Observation> {
+async function openTun({ connection }: OpenLogin): Promise<Observation> {
   switch (await connection.openTun()) {
     case 'granted':
       return { verdict: 'open', detail: 'the server made one for a moment' };
@@ -114,7 +114,7 @@ function serversOwn(spec: TunnelSpec, { opens }: Access): readonly TcpEndpoint[]
 }
 
 /** Open where one of them is; a server that tries in vain has rules that allow it. */
-async function connectToAny({ connection }: AuditLogin, targets: readonly TcpEndpoint[]): Promise<Observation> {
+async function connectToAny({ connection }: OpenLogin, targets: readonly TcpEndpoint[]): Promise<Observation> {
   let willing: Observation | null = null;
   for (let at = 0; at < targets.length; at += AT_ONCE) {
     const some = targets.slice(at, at + AT_ONCE);

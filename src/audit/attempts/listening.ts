@@ -9,7 +9,7 @@ import { WILDCARD_PROBE_HOST, type TcpEndpoint, isLoopbackListener } from '../..
 import type { TunnelSpec } from '../../model/spec.ts';
 import { connects, whileListening } from './ask.ts';
 import type { Observation } from '../findings/finding.ts';
-import type { AuditLogin } from './login.ts';
+import type { OpenLogin } from '../../connection/route/open-login.ts';
 
 /** Both ends included; below the ports that connections are made from (32768 on Linux). */
 export const UNPRIVILEGED: PortRange = { low: 20_000, high: 32_000 };
@@ -27,7 +27,7 @@ interface PortRange {
 
 /** Has the server listen on ports of its localhost that are not the tunnel's: usual ones, and two at random. */
 export async function listenOnOtherPort(
-  { connection }: AuditLogin,
+  { connection }: OpenLogin,
   access: Access,
   range: PortRange,
 ): Promise<Observation> {
@@ -62,7 +62,7 @@ function localPort(port: number): TcpEndpoint {
  * (channel_fwd_bind_addr in channels.c), so that only a connection from here shows it.
  */
 export async function listenEverywhere(
-  login: AuditLogin,
+  login: OpenLogin,
   spec: TunnelSpec,
   access: Access,
   clock: Clock,
@@ -84,11 +84,7 @@ export async function listenEverywhere(
  * The tunnel's own port at other addresses (`permitlisten="8080"`). Two of loopback at once, for a server that ignores the address
  * (GatewayPorts no) has but one listener for both.
  */
-async function listenBesides(
-  { connection }: AuditLogin,
-  spec: TunnelSpec,
-  access: Access,
-): Promise<Observation | null> {
+async function listenBesides({ connection }: OpenLogin, spec: TunnelSpec, access: Access): Promise<Observation | null> {
   for (const { port } of ownListeners(spec)) {
     const [one, other] = ['127.0.0.2', '127.0.0.3'].map((host) => ({ type: 'tcp', host, port }) as const);
     if (allowsListen(access.listens, one!) || allowsListen(access.listens, other!)) continue;
@@ -113,7 +109,7 @@ const MAX_OWN = 8;
  * where that cannot be seen.
  */
 export async function reachListeners(
-  { connection, dialPort }: AuditLogin,
+  { connection, dialPort }: OpenLogin,
   spec: TunnelSpec,
   signal: AbortSignal,
 ): Promise<Observation | null> {
@@ -143,7 +139,7 @@ export async function reachListeners(
 }
 
 /** Whether what this device dials is the server itself, and not its loopback, where everything listens. */
-function seesServer(spec: TunnelSpec, { transport }: AuditLogin['connection']): boolean {
+function seesServer(spec: TunnelSpec, { transport }: OpenLogin['connection']): boolean {
   const address = transport.addresses?.remoteAddress;
   return (
     spec.jumps.length === 0 &&
@@ -154,7 +150,7 @@ function seesServer(spec: TunnelSpec, { transport }: AuditLogin['connection']): 
 }
 
 async function dialListener(
-  login: AuditLogin,
+  login: OpenLogin,
   spec: TunnelSpec,
   port: number,
   clock: Clock,

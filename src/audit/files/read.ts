@@ -1,8 +1,6 @@
-import { deadline } from '../../lib/async/deadline.ts';
-import { firstToEnd, waitFor } from '../../lib/async/scope.ts';
-import { asFailure, TunnelFailure } from '../../model/failure.ts';
+import { asFailure } from '../../model/failure.ts';
 import type { TunnelSpec } from '../../model/spec.ts';
-import { openLogin, type AuditLoginDeps } from '../attempts/login.ts';
+import { openLogin, type OpenLoginDeps, runThere } from '../../connection/route/open-login.ts';
 import { readFacts, type ServerFacts } from './facts.ts';
 import { READER, readerScript, type Question } from './script.ts';
 
@@ -10,7 +8,7 @@ import { READER, readerScript, type Question } from './script.ts';
 export async function readServer(
   admin: TunnelSpec,
   question: Question,
-  deps: AuditLoginDeps,
+  deps: OpenLoginDeps,
   signal: AbortSignal,
 ): Promise<ServerFacts> {
   const nothing = (problem: string): ServerFacts => ({
@@ -23,19 +21,9 @@ export async function readServer(
   try {
     const login = await openLogin(admin, deps, signal);
     try {
-      const ran = login.connection.run(READER, readerScript(question), MAX_OUTPUT).then(({ stdout }) => stdout);
-      const output = await deadline(
-        deps.clock,
-        PATIENCE_MS,
-        () => new TunnelFailure('keepalive-lost', `the server did not answer within ${PATIENCE_MS / 1000} s`),
-        (over) =>
-          firstToEnd<Buffer>(
-            over,
-            [...login.lost, ran].map((promise) => waitFor<Buffer>(promise)),
-          ),
-        signal,
-      );
-      return readFacts(output.toString('utf8'));
+      const limits = { limit: MAX_OUTPUT, ms: PATIENCE_MS, clock: deps.clock };
+      const { stdout } = await runThere(login, READER, readerScript(question), limits, signal);
+      return readFacts(stdout.toString('utf8'));
     } finally {
       await login.close();
     }

@@ -15,7 +15,8 @@ import { VERSION } from '../../lib/version.ts';
 import { formatServer } from '../../model/state.ts';
 import { createIdentityCache } from '../../connection/auth/identity-cache.ts';
 import { formatAudit } from '../text/audit-text.ts';
-import { administrator, readFilesFor } from './audit-via.ts';
+import { administrator } from '../find/administrator.ts';
+import { readFilesFor } from './audit-via.ts';
 import { EXIT } from '../../lib/exit-code.ts';
 import { findConfig } from '../find/config-file.ts';
 import { noSuchTunnel } from '../text/no-such-tunnel.ts';
@@ -57,7 +58,7 @@ async function auditAll(
 ): Promise<readonly TunnelAudit[]> {
   const log = createLogger('warn', (line) => process.stderr.write(`${formatLogLine(line, false)}\n`));
   const identities = createIdentityCache();
-  const admin = via === null ? null : await administrator(via);
+  const admin = via === null ? null : await administrator(via, systemEnvironment());
   const audits: TunnelAudit[] = [];
   for (const tunnel of chosen) {
     const deps = { clock: systemClock, turns: processTurns, log: log.child({ tunnel: tunnel.name }), identities };

@@ -1,47 +1,43 @@
+import { rm, stat } from 'node:fs/promises';
 import { hostname } from 'node:os';
-import { dirname, join, resolve } from 'node:path';
-import { access, stat } from 'node:fs/promises';
+import { dirname, resolve } from 'node:path';
 import { systemEnvironment } from '../../config/input/environment.ts';
-import { canonicalAddress } from '../../config/values/address.ts';
-import { isBareListener, noTarget, readForward } from '../../config/values/forward.ts';
-import { readJump } from '../../config/schema/jump.ts';
-import { loadConfig } from '../../config/load.ts';
 import { parseConfig } from '../../config/parse.ts';
-import { defaultStateDirectory } from '../../config/input/paths.ts';
-import { BadValue } from '../../config/values/value.ts';
+import { loadConfig } from '../../config/load.ts';
+import { hostQuery } from '../../connection/known-hosts/check.ts';
 import { DaemonNotRunningError } from '../../control/client.ts';
 import { systemClock } from '../../lib/async/clock.ts';
 import { NEVER } from '../../lib/async/never.ts';
+import { EXIT } from '../../lib/exit-code.ts';
+import { createFile } from '../../lib/files/create-file.ts';
 import { makeDirectory } from '../../lib/files/make-directory.ts';
 import { readText } from '../../lib/files/read-file.ts';
-import { errorCode, errorText } from '../../lib/text.ts';
-import { newConfig, addToConfig, type NewTunnel, SOCKS_FORWARD } from '../../setup/new-config.ts';
-import { createFile } from '../../lib/files/create-file.ts';
-import { makeKey } from '../../setup/new-key.ts';
-import { scanHostKeys } from '../../setup/scan-host-keys.ts';
 import { replaceFile } from '../../lib/files/replace-file.ts';
-import { checkSetup } from '../../server-rules/server-setup.ts';
+import { errorCode, errorText } from '../../lib/text.ts';
 import { UserError } from '../../lib/user-error.ts';
-import { dial } from '../../net/dial.ts';
-import { hostQuery } from '../../connection/known-hosts/check.ts';
 import { formatEndpoint } from '../../model/endpoint.ts';
 import type { TunnelSpec } from '../../model/spec.ts';
-import { daemonStatus } from '../find/daemon-status.ts';
+import { dial } from '../../net/dial.ts';
+import { addToConfig, newConfig, type NewTunnel } from '../../setup/new-config.ts';
+import { checkKey, makeKey } from '../../setup/new-key.ts';
+import { readPublicKeys } from '../../setup/public-key.ts';
+import { scanHostKeys } from '../../setup/scan-host-keys.ts';
 import { doctor, statusOf } from '../checks/doctor.ts';
-import { EXIT } from '../../lib/exit-code.ts';
 import { findConfig } from '../find/config-file.ts';
+import { daemonStatus } from '../find/daemon-status.ts';
 import { processTurns } from '../find/process-turns.ts';
-import { schemaUrl } from './schema-url.ts';
 import { createQuestions, type Questions } from '../text/prompt.ts';
-import { serverSetupText } from './server-setup.ts';
 import { report } from '../text/report.ts';
 import { type HostToTrust, trustHostKey } from './init-host-key.ts';
+import { finish } from './init-finish.ts';
+import { agreeOn, openOwner } from './init-via.ts';
 import { untilServerIsReady } from './init-wait.ts';
+import { isSystems, type Standing, standingOf, tunnelsOf, type WantedOptions, wantedTunnel } from './init-wanted.ts';
+import { schemaUrl } from './schema-url.ts';
+import { serverSetupText } from './server-setup.ts';
+import { hostOf } from './trust.ts';
 
-export interface InitOptions {
-  readonly server: string | null;
-  readonly forwards: readonly string[];
-  readonly name: string | null;
+export interface InitOptions extends WantedOptions {
   readonly hostKeyFingerprint: string | null;
   /** Whether the script for the server allows the key to reach the port through the server too. */
   readonly jump: boolean;
@@ -69,38 +65,69 @@ export async function init(flag: string | null, options: InitOptions): Promise<n
 const MAY_NOT_WRITE = 'run this with sudo, or name a file of your own with --config FILE';
 
 async function work(file: string, configFlag: string, options: InitOptions, questions: Questions): Promise<number> {
-  const wanted = await wantedTunnel(file, options, questions);
-  report(`configuration ${file}, tunnel ${wanted.name}: ${wanted.user}@${formatEndpoint({ type: 'tcp', ...wanted })}`);
-  // All that can be wrong with it is found before anything is made.
-  const existing = await existingTunnel(file, wanted, options.jump);
-
-  if (existing === null || existing.identityFiles.includes(wanted.identityFile)) {
-    const made = await makeKey(wanted.identityFile, `tunneld ${wanted.name} of ${hostname()}`);
-    report(made ? `made the key ${wanted.identityFile}` : `the key ${wanted.identityFile} exists and is used`);
-  }
-  const [userKnownHostsFile = wanted.userKnownHostsFile] = existing?.userKnownHostsFiles ?? [];
-  const trusted = await trustHostKey(
-    hostToTrust(wanted, userKnownHostsFile),
-    options.hostKeyFingerprint,
-    questions,
-    report,
-  );
+  const { tunnel: asked, admin } = await wantedTunnel(file, options, questions);
+  report(`configuration ${file}, tunnel ${asked.name}: ${asked.user}@${formatEndpoint({ type: 'tcp', ...asked })}`);
+  // All that can be wrong with it is found before anything is made; and the server comes first, so that a wrong address leaves nothing.
+  const standing = await standingOf(file, asked, options.jump);
+  if (usesNewKey(asked, standing)) await checkKey(asked.identityFile);
+  const [knownHosts = asked.userKnownHostsFile] = standing.existing?.userKnownHostsFiles ?? [];
+  const trusted = await trustHostKey(hostToTrust(asked, knownHosts), options.hostKeyFingerprint, questions, report);
   if (trusted === 'refused') throw new UserError('the host key was not confirmed; nothing more was done');
-
-  if (existing !== null) report(`${file} has this tunnel already`);
-  else if (!(await writeConfig(file, wanted, questions))) throw new UserError(`${file} was left as it is`);
-
-  const { tunnels } = await loadConfig(file, systemEnvironment());
-  const spec = tunnels.find(({ name }) => name === wanted.name)!;
-  const script = await serverSetupText(spec, tunnels, { jump: options.jump, undo: false, for: 'debian' });
-  report(
-    'the server needs this script: read it, and run it there as root (for other systems: tunneld server-setup --help):\n',
-  );
-  process.stdout.write(script);
-  if (!options.wait) {
-    report('when the script has run there: tunneld doctor');
-    return EXIT.ok;
+  if (admin !== null) {
+    const login = isServerOf(asked, admin) ? knownIn(admin, knownHosts) : await trustOther(admin, questions);
+    const spec = await setUpVia(file, asked, standing, login, options.jump, questions);
+    if (!options.wait) return EXIT.ok;
+    const code = await prove(configFlag, spec, file);
+    return await finish(configFlag, spec, login, code, questions);
   }
+
+  await makeKeyFor(asked, standing);
+  await writeConfig(file, asked, standing, questions.confirm);
+  const spec = (await tunnelsOf(file)).find(({ name }) => name === asked.name)!;
+  await handOutScript(spec, file, options.jump);
+  if (options.wait) return await prove(configFlag, spec, file);
+  report('when the script has run there: tunneld doctor');
+  return EXIT.ok;
+}
+
+/** A tunnel that a person wrote has a key of its own. */
+function usesNewKey({ identityFile }: NewTunnel, { existing }: Standing): boolean {
+  return existing === null || existing.identityFiles.includes(identityFile);
+}
+
+async function makeKeyFor(wanted: NewTunnel, standing: Standing): Promise<void> {
+  if (!usesNewKey(wanted, standing)) return;
+  const { identityFile, name } = wanted;
+  const made = await makeKey(identityFile, `tunneld ${name} of ${hostname()}`);
+  report(made ? `made the key ${identityFile}` : `the key ${identityFile} exists and is used`);
+}
+
+/** The script for a person to run: into a file, or where standard output leads. */
+async function handOutScript(spec: TunnelSpec, file: string, jump: boolean): Promise<void> {
+  const { tunnels } = await loadConfig(file, systemEnvironment());
+  const script = await serverSetupText(spec, tunnels, { jump, undo: false, for: 'debian' });
+  if (!process.stdout.isTTY) {
+    report(
+      'the server needs this script: read it, and run it there as root (for other systems: tunneld server-setup --help)',
+    );
+    process.stdout.write(script);
+    return;
+  }
+  const path = await writeScript(resolve(`${spec.name}-server-setup.sh`), script);
+  report(
+    `the server needs the script ${path}: read it, bring it there and run it as root (sudo sh ${spec.name}-server-setup.sh); or run this again with --via ME@${spec.host}, your own login there, which does it`,
+  );
+}
+
+/** An older one is replaced: it was generated, too. */
+async function writeScript(path: string, script: string): Promise<string> {
+  await rm(path, { force: true });
+  await createFile(path, script, 0o600);
+  return path;
+}
+
+/** Waits until the server is ready, and shows that the whole route works; the exit code is that of doctor. */
+async function prove(configFlag: string, spec: TunnelSpec, file: string): Promise<number> {
   const running = await daemonStatus(configFlag).catch((error: unknown) => {
     if (error instanceof DaemonNotRunningError) return null; // another user's
     throw error;
@@ -109,6 +136,67 @@ async function work(file: string, configFlag: string, options: InitOptions, ques
   else await untilServerIsReady(spec, report);
   // Not on standard output, where the script may be on its way into a file.
   return await doctor(configFlag, spec.name, { json: false, fix: false }, process.stderr);
+}
+
+/** Sets the server up over the owner's login, and makes key and configuration here; the answer is the tunnel as it was agreed on. */
+async function setUpVia(
+  file: string,
+  asked: NewTunnel,
+  before: Standing,
+  login: TunnelSpec,
+  jump: boolean,
+  questions: Questions,
+): Promise<TunnelSpec> {
+  const owner = await openOwner(login, asked.user, questions);
+  try {
+    const keys = await publicKeysOf(before.existing?.identityFiles ?? [asked.identityFile]);
+    const wanted = await agreeOn(asked, owner, { keys, configured: before.existing !== null }, questions);
+    const standing = await standingOf(file, wanted, jump);
+    const { existing, fresh, tunnels } = standing;
+    await makeKeyFor(wanted, standing);
+    report(
+      `here, ${existing === null ? `the tunnel ${wanted.name} is added to ${file}` : `${file} has this tunnel already`}`,
+    );
+    const spec = existing ?? fresh;
+    await owner.setUp(spec, [...tunnels.filter(({ name }) => name !== spec.name), spec], jump, questions);
+    // Confirmed with the changes of the server.
+    await writeConfig(file, wanted, standing, async () => true);
+    return (await tunnelsOf(file)).find(({ name }) => name === wanted.name)!;
+  } finally {
+    await owner.close();
+  }
+}
+
+/** In base64; none where there is no key yet. */
+async function publicKeysOf(identityFiles: readonly string[]): Promise<readonly string[]> {
+  try {
+    const { keys } = await readPublicKeys({ identityFiles, passphraseFile: null, identityFilesConfigured: true });
+    return keys.map(({ base64 }) => base64);
+  } catch (error) {
+    if (error instanceof UserError) return [];
+    throw error;
+  }
+}
+
+function isServerOf({ host, port }: NewTunnel, admin: TunnelSpec): boolean {
+  return admin.host === host && admin.port === port && admin.hostKeyAlias === null && admin.jumps.length === 0;
+}
+
+/** The host key that was confirmed for the tunnel is the one of this login, and no other. */
+function knownIn(admin: TunnelSpec, knownHosts: string): TunnelSpec {
+  return {
+    ...admin,
+    userKnownHostsFiles: [knownHosts],
+    globalKnownHostsFiles: [],
+    strictHostKeyChecking: 'yes',
+  };
+}
+
+/** The owner reaches the server by another name or port: its host key is one that the owner knows, or confirms. */
+async function trustOther(admin: TunnelSpec, questions: Questions): Promise<TunnelSpec> {
+  if ((await trustHostKey(hostOf(admin, false), null, questions, report)) === 'refused')
+    throw new UserError('the host key was not confirmed; nothing more was done');
+  return admin;
 }
 
 function hostToTrust({ host, port }: NewTunnel, userKnownHostsFile: string): HostToTrust {
@@ -137,82 +225,17 @@ function hostToTrust({ host, port }: NewTunnel, userKnownHostsFile: string): Hos
 
 const SCAN_MS = 10_000;
 
-async function wantedTunnel(file: string, options: InitOptions, { ask }: Questions): Promise<NewTunnel> {
-  const environment = systemEnvironment();
-  const given = options.server ?? (await ask('The server, as [user@]host[:port]', null));
-  const server = named('the server', () => readJump(given));
-  const forwards =
-    options.forwards.length > 0
-      ? options.forwards
-      : [
-          `${await ask('The port of the server that leads to this device', '8080')}:${await ask('Its target, as seen from this device', 'localhost:22')}`,
-        ];
-  for (const forward of forwards) {
-    if (isBareListener(forward))
-      throw wrongUsage(`-R ${JSON.stringify(forward)} ${noTarget(forward, `${forward}:socks`)}`);
-    named(`-R ${JSON.stringify(forward)}`, () => readForward('remote', written(forward), (raw) => String(raw)));
+/** Writes the tunnel into the file, unless that has it. Rejects with a UserError where adding to the file is not confirmed. */
+async function writeConfig(
+  file: string,
+  wanted: NewTunnel,
+  { existing }: Standing,
+  confirm: Questions['confirm'],
+): Promise<void> {
+  if (existing !== null) {
+    report(`${file} has this tunnel already`);
+    return;
   }
-  const name = options.name ?? nameOf(server.host);
-  if (!/^[a-z0-9][a-z0-9_-]*$/.test(name)) {
-    throw wrongUsage(`${JSON.stringify(name)} is not a name for a tunnel: use a-z, 0-9, - and _ (--name)`);
-  }
-  const directory = dirname(file);
-  return {
-    name,
-    host: canonicalAddress(server.host),
-    port: server.port ?? 22,
-    user: server.user ?? environment.userName,
-    identityFile: join(directory, `${name}.key`),
-    userKnownHostsFile: join(isSystems(directory) ? defaultStateDirectory(environment) : directory, 'known_hosts'),
-    remoteForward: forwards,
-  };
-}
-
-function written(forward: string): unknown {
-  const [, listen] = SOCKS_FORWARD.exec(forward) ?? [];
-  return listen === undefined ? forward : { listen, target: 'socks' };
-}
-
-/** The service may not write there, and it keeps further host keys of the server (updateHostKeys). */
-function isSystems(directory: string): boolean {
-  return /^\/(?:usr\/local\/)?etc(?:\/|$)/.test(directory);
-}
-
-function nameOf(host: string): string {
-  const name = host.toLowerCase().replaceAll(/[^a-z0-9_-]+/g, '-');
-  return name.replaceAll(/^[-_]+|-+$/g, '') || 'tunnel';
-}
-
-/**
- * The same tunnel, where the configuration has it already; null where it has none of this name. Throws where another one has the name, and
- * where the server cannot be set up for this one.
- */
-async function existingTunnel(file: string, wanted: NewTunnel, jump: boolean): Promise<TunnelSpec | null> {
-  const environment = systemEnvironment();
-  const [fresh] = (await parseConfig(newConfig(wanted, null), file, environment)).tunnels;
-  checkSetup(fresh!, jump);
-  const isThere = await access(file).then(
-    () => true,
-    (error: unknown) => errorCode(error) !== 'ENOENT',
-  );
-  const tunnels = isThere ? (await loadConfig(file, environment)).tunnels : [];
-  const existing = tunnels.find(({ name }) => name === wanted.name) ?? null;
-  if (existing !== null && what(existing) !== what(fresh!))
-    throw new UserError(`${file} has another tunnel ${wanted.name}: edit it there, or choose a name with --name`);
-  return existing;
-}
-
-function what({ host, port, user, forwards }: TunnelSpec): string {
-  return JSON.stringify([
-    host,
-    port,
-    user,
-    forwards.map(({ listen, target }) => [formatEndpoint(listen), formatEndpoint(target)]),
-  ]);
-}
-
-/** False where adding to the file is not confirmed. */
-async function writeConfig(file: string, wanted: NewTunnel, { confirm }: Questions): Promise<boolean> {
   const text = await readText(file).catch((error: unknown) => {
     if (errorCode(error) === 'ENOENT') return null;
     throw error;
@@ -221,29 +244,15 @@ async function writeConfig(file: string, wanted: NewTunnel, { confirm }: Questio
     makeDirectory(dirname(file));
     await createFile(file, newConfig(wanted, schemaUrl(process.argv[1] ?? '')), await modeIn(dirname(file)));
     report(`wrote ${file}`);
-    return true;
+    return;
   }
-  if (!(await confirm(`Add the tunnel ${wanted.name} to ${file}?`))) return false;
+  if (!(await confirm(`Add the tunnel ${wanted.name} to ${file}?`))) throw new UserError(`${file} was left as it is`);
   await replaceFile(file, addToConfig(text, wanted), (added) => parseConfig(added, file, systemEnvironment()));
   report(`added to ${file}`);
-  return true;
 }
 
 /** In a folder that its group may read, as a package makes it for the service, so is the file: the service reads it as soon as it exists. */
 async function modeIn(directory: string): Promise<number> {
   const { mode } = await stat(directory);
   return (mode & 0o070) === 0o050 && isSystems(directory) ? 0o640 : 0o600;
-}
-
-/** Reads an argument; the message of what is wrong with it begins with its name. */
-function named<T>(name: string, read: () => T): T {
-  try {
-    return read();
-  } catch (error) {
-    throw error instanceof BadValue ? wrongUsage(`${name} ${error.message}`) : error;
-  }
-}
-
-function wrongUsage(message: string): UserError {
-  return new UserError(message, EXIT.usage);
 }

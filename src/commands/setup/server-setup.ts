@@ -7,7 +7,7 @@ import { setUpScript } from '../../setup/script/set-up.ts';
 import { LINUX, MACOS } from '../../setup/script/system.ts';
 import { undoScript } from '../../setup/script/undo.ts';
 import { checkUser } from '../../server-rules/names.ts';
-import { type KeyedTunnel, serverSetup } from '../../server-rules/server-setup.ts';
+import { type KeyedTunnel, type ServerSetup, serverSetup } from '../../server-rules/server-setup.ts';
 import { formatEndpoint } from '../../model/endpoint.ts';
 import type { TunnelSpec } from '../../model/spec.ts';
 import { configuredTunnel } from '../find/configured-tunnel.ts';
@@ -41,12 +41,18 @@ export async function serverSetupText(
   if (undo) {
     return undoScript(checkUser(tunnel.user, 'the user'), names, system === 'macos' ? MACOS : LINUX, server);
   }
-  // What one script does not allow to a user it takes away: another tunnel's way in through the server is to stay.
-  const rest = await Promise.all(others.map((one) => keyed(one, jump && hasPort(one))));
-  const setup = serverSetup([await keyed(tunnel, jump), ...rest]);
+  const setup = await setupFor(tunnel, all, jump);
   return system === 'nixos'
     ? nixosModule(setup, server)
     : setUpScript(setup, system === 'macos' ? MACOS : LINUX, server);
+}
+
+/** What the server is set up for: all tunnels with this one's user. Throws a UserError where it cannot be. */
+export async function setupFor(tunnel: TunnelSpec, all: readonly TunnelSpec[], jump: boolean): Promise<ServerSetup> {
+  const others = all.filter((one) => one !== tunnel && sharesUser(one, tunnel));
+  // What one script does not allow to a user it takes away: another tunnel's way in through the server is to stay.
+  const rest = await Promise.all(others.map((one) => keyed(one, jump && hasPort(one))));
+  return serverSetup([await keyed(tunnel, jump), ...rest]);
 }
 
 const NIXOS_UNDO = `${comment(['Take what `tunneld server-setup` printed out of the configuration of the server, and run nixos-rebuild switch.'])}\n`;

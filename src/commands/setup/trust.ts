@@ -19,7 +19,7 @@ import { createQuestions } from '../text/prompt.ts';
 import { controlSockets } from '../find/control-sockets.ts';
 import { report } from '../text/report.ts';
 import { processTurns } from '../find/process-turns.ts';
-import { trustHostKey } from './init-host-key.ts';
+import { type HostToTrust, trustHostKey } from './init-host-key.ts';
 
 /**
  * Compares the host keys of a tunnel's server and of its jumps with the known ones, and replaces what a person confirms. The daemon then
@@ -32,18 +32,7 @@ export async function trust(config: string | null, name: string, given: string |
     let changed = false;
     const servers = serversOf(tunnel);
     for (const server of servers) {
-      const result = await trustHostKey(
-        {
-          query: hostQuery(server.host, server.port, server.hostKeyAlias),
-          userKnownHostsFiles: server.userKnownHostsFiles,
-          globalKnownHostsFiles: server.globalKnownHostsFiles,
-          alone: servers.length === 1,
-          scan: () => scanHostKeys(server.host, () => connectTo(server), SCAN_MS, systemClock),
-        },
-        given,
-        questions,
-        report,
-      );
+      const result = await trustHostKey(hostOf(server, servers.length === 1), given, questions, report);
       if (result === 'refused') throw new UserError(`the host key of ${formatServer(server)} was not confirmed`);
       changed ||= result === 'trusted';
     }
@@ -51,6 +40,17 @@ export async function trust(config: string | null, name: string, given: string |
   } finally {
     questions.close();
   }
+}
+
+/** A server that is reached as a tunnel reaches it, with the known hosts of that login. See HostToTrust.alone. */
+export function hostOf(server: TunnelSpec, alone: boolean): HostToTrust {
+  return {
+    query: hostQuery(server.host, server.port, server.hostKeyAlias),
+    userKnownHostsFiles: server.userKnownHostsFiles,
+    globalKnownHostsFiles: server.globalKnownHostsFiles,
+    alone,
+    scan: () => scanHostKeys(server.host, () => connectTo(server), SCAN_MS, systemClock),
+  };
 }
 
 const SCAN_MS = 10_000;

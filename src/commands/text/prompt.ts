@@ -1,5 +1,8 @@
 import { createInterface } from 'node:readline/promises';
+import { Writable } from 'node:stream';
+import type { Person } from '../../connection/auth/person.ts';
 import { EXIT } from '../../lib/exit-code.ts';
+import { escapeLines } from '../../lib/text.ts';
 import { UserError } from '../../lib/user-error.ts';
 
 /** There is a question and no terminal. The message says how to answer beforehand. */
@@ -10,38 +13,90 @@ export class NoTerminalError extends UserError {
 }
 
 export interface Questions {
+  /** Whether there is a terminal. */
+  readonly interactive: boolean;
+  /** Whether everything is confirmed without a question. */
+  readonly yes: boolean;
   /** The answer, or `fallback` for an empty one. `otherwise` says what a script has to do. */
   ask(question: string, fallback: string | null, otherwise?: string): Promise<string>;
   confirm(question: string): Promise<boolean>;
+  /** Who types passwords; null without a terminal. */
+  readonly person: Person | null;
   close(): void;
 }
 
 /** Asks on the terminal. `yes` confirms everything. */
 export function createQuestions(yes: boolean): Questions {
+  const screen = new Screen();
+  const closed = new AbortController();
+  // Without a history: what is typed is kept nowhere, and no key brings a password back.
   const terminal =
     process.stdin.isTTY && process.stderr.isTTY
-      ? createInterface({ input: process.stdin, output: process.stderr })
+      ? createInterface({ input: process.stdin, output: screen, terminal: true, historySize: 0 })
       : null;
   // The terminal gives Ctrl-C to readline, which only stops asking: it has to end what runs between the questions, too.
   terminal?.once('SIGINT', () => {
     terminal.close();
     process.kill(process.pid, 'SIGINT');
   });
+  terminal?.once('close', () => closed.abort());
+  const typed = async (shown: string): Promise<string> => {
+    try {
+      return await terminal!.question(shown, { signal: closed.signal });
+    } catch (error) {
+      throw closed.signal.aborted ? new UserError('the terminal was closed: nothing more was done') : error;
+    }
+  };
   /** `shown` is the question as it is printed. */
   const put = async (question: string, fallback: string | null, otherwise: string, shown: string) => {
     if (terminal === null) throw new NoTerminalError(question, otherwise);
     for (;;) {
-      const answer = (await terminal.question(shown)).trim();
+      const answer = (await typed(shown)).trim();
       if (answer !== '') return answer;
       if (fallback !== null) return fallback;
     }
   };
+  const answerSecretly = async (prompt: string) => {
+    process.stderr.write(prompt);
+    screen.muted = true;
+    try {
+      return await typed('');
+    } finally {
+      screen.muted = false;
+      process.stderr.write('\n');
+    }
+  };
   const ask: Questions['ask'] = (question, fallback, otherwise = 'give it in the arguments (see --help)') =>
-    put(question, fallback, otherwise, `${question}${fallback === null ? '' : ` [${fallback}]`}: `);
+    put(question, fallback, otherwise, `${question}${fallback === null || fallback === '' ? '' : ` [${fallback}]`}: `);
   return {
+    interactive: terminal !== null,
+    yes,
     ask,
     confirm: async (question) =>
       yes || /^y(?:es)?$/i.test(await put(question, 'n', 'confirm it with --yes', `${question} [y/N]: `)),
+    person:
+      terminal === null
+        ? null
+        : {
+            answer: (prompt, secret) => {
+              const shown = `${escapeLines(prompt.trimEnd())} `;
+              return secret ? answerSecretly(shown) : typed(shown);
+            },
+          },
     close: () => terminal?.close(),
   };
+}
+
+/** The terminal, which shows nothing of what is typed while it is muted: readline has turned the terminal's own echo off. */
+class Screen extends Writable {
+  muted = false;
+
+  get columns(): number {
+    return process.stderr.columns;
+  }
+
+  override _write(chunk: Buffer, _encoding: BufferEncoding, done: () => void): void {
+    if (!this.muted) process.stderr.write(chunk);
+    done();
+  }
 }

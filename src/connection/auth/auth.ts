@@ -8,6 +8,7 @@ import { describeAuth, type AuthReport, type Method, type Offer, type OfferResul
 import { loadCredentials, type Credentials, type Identity } from './credentials.ts';
 import type { IdentityCache } from './identity-cache.ts';
 import { answerPrompts } from './keyboard-interactive.ts';
+import { askSecret, passPrompts, PASSWORD_TRIES, type Person } from './person.ts';
 
 /** The authentication of one login to one server. */
 export interface Authenticator {
@@ -19,7 +20,8 @@ export interface Authenticator {
 
 /**
  * Reads keys and passwords for one attempt, and warns once about each that cannot be used while others can. With
- * `asksFirst` the server is asked for its methods before anything is offered, also where that is not needed.
+ * `asksFirst` the server is asked for its methods before anything is offered, also where that is not needed. A `person` is asked for
+ * passphrases and passwords; null where nobody is there.
  */
 export async function prepareAuthentication(
   spec: ServerSpec,
@@ -28,13 +30,14 @@ export async function prepareAuthentication(
   log: Logger,
   clock = systemClock,
   asksFirst = false,
+  person: Person | null = null,
 ): Promise<PreparedAuthentication> {
-  const credentials = await loadCredentials(spec, cache, clock);
+  const credentials = await loadCredentials(spec, cache, clock, person);
   for (const note of cache.newNotes(`${tunnel} ${spec.user}@${spec.host}:${spec.port}`, credentials.notes))
     log.warn(note);
   let authenticator: Authenticator | null = null;
   return {
-    handler: (trusted) => (authenticator = createAuthenticator(spec, credentials, trusted, asksFirst)).handler,
+    handler: (trusted) => (authenticator = createAuthenticator(spec, credentials, trusted, asksFirst, person)).handler,
     describe: () => (authenticator === null ? '' : describeAuth(spec, authenticator.report())),
     report: () => authenticator?.report() ?? null,
   };
@@ -56,8 +59,9 @@ export function createAuthenticator(
   credentials: Credentials,
   trusted: () => boolean,
   asksFirst = false,
+  person: Person | null = null,
 ): Authenticator {
-  const login = new Login(spec, credentials, trusted, asksFirst);
+  const login = new Login(spec, credentials, trusted, asksFirst, person);
   return {
     handler: (methodsLeft: readonly string[] | null, partial, advance) => {
       login.recordAnswer(methodsLeft, partial);
@@ -70,6 +74,8 @@ export function createAuthenticator(
 class Login {
   readonly #credentials: Credentials;
   readonly #username: string;
+  /** `user@host`, for prompts. */
+  readonly #server: string;
   readonly #ask: AnyAuthMethod;
   readonly #asksFirst: boolean;
   readonly #candidates: () => Candidate[];
@@ -85,12 +91,19 @@ class Login {
   #mustAsk = false;
   #asked = false;
 
-  constructor(spec: ServerSpec, credentials: Credentials, trusted: () => boolean, asksFirst: boolean) {
+  constructor(
+    spec: ServerSpec,
+    credentials: Credentials,
+    trusted: () => boolean,
+    asksFirst: boolean,
+    person: Person | null,
+  ) {
     this.#credentials = credentials;
     this.#username = spec.user;
+    this.#server = `${spec.user}@${spec.host}`;
     this.#ask = { type: 'none', username: spec.user };
     this.#asksFirst = asksFirst;
-    this.#candidates = () => candidates(spec, credentials, trusted(), this.#withheld);
+    this.#candidates = () => candidates(spec, credentials, person, trusted(), this.#withheld);
   }
 
   /** Records the server's answer to the last offer. ssh2 calls with the same list again where there was no answer. */
@@ -119,8 +132,8 @@ class Login {
     }
   }
 
-  /** The next offer; false where nothing is left that the server accepts. */
-  next(advance: Advance): AnyAuthMethod | false {
+  /** The next offer; false where nothing is left that the server accepts, undefined where `advance` is called with it later. */
+  next(advance: Advance): AnyAuthMethod | false | undefined {
     this.#queue ??= this.#candidates();
     const queue = this.#queue;
     const accepts = this.#accepts;
@@ -136,13 +149,27 @@ class Login {
     this.#offers.push(offer);
     this.#current = { candidate, offer, signed: false };
     if (candidate.method === 'publickey') return this.#offerKey(candidate.identity, this.#current, advance);
-    const { method, password } = candidate;
-    if (method === 'password') return { type: method, username: this.#username, password };
+    return this.#offerPassword(candidate, advance);
+  }
+
+  #offerPassword({ method, password }: PasswordCandidate, advance: Advance): AnyAuthMethod | undefined {
+    const username = this.#username;
     const giveUp = () => {
       this.#queue = [];
       advance(this.#ask);
     };
-    return { type: method, username: this.#username, prompt: answerPrompts(password, giveUp) };
+    if (method === 'keyboard-interactive') {
+      const prompt =
+        typeof password === 'string' ? answerPrompts(password, giveUp) : passPrompts(password, this.#server, giveUp);
+      return { type: method, username, prompt };
+    }
+    if (typeof password === 'string') return { type: method, username, password };
+    const later = (typed: string | null) => {
+      if (typed === null) giveUp();
+      else advance({ type: method, username, password: typed });
+    };
+    void askSecret(password, `${this.#server}'s password: `).then(later, giveUp);
+    return undefined;
   }
 
   #isToAsk(first: Candidate | undefined): boolean {
@@ -170,7 +197,8 @@ class Login {
         try {
           // If it were returned to ssh2, the error would end the connection. Where nothing is left to offer, the answer
           // to `none` makes ssh2 ask again, and so end in its usual way.
-          advance(this.next(advance) || this.#ask);
+          const next = this.next(advance);
+          if (next !== undefined) advance(next || this.#ask);
         } catch {
           // The connection ended while the agent was silent, and ssh2's zlib throws on a write; the connection's
           // failure is reported elsewhere.
@@ -201,9 +229,14 @@ interface Attempt {
 }
 
 type Candidate = { readonly again?: true } & (
-  | { readonly method: 'publickey'; readonly identity: Identity }
-  | { readonly method: Exclude<Method, 'publickey'>; readonly password: string }
+  { readonly method: 'publickey'; readonly identity: Identity } | PasswordCandidate
 );
+
+interface PasswordCandidate {
+  readonly method: Exclude<Method, 'publickey'>;
+  /** A password, or who is asked for it. */
+  readonly password: string | Person;
+}
 
 interface MutableOffer extends Offer {
   result: OfferResult;
@@ -212,6 +245,7 @@ interface MutableOffer extends Offer {
 function candidates(
   { authentications }: ServerSpec,
   { identities, password }: Credentials,
+  person: Person | null,
   trusted: boolean,
   withheld: string[],
 ): Candidate[] {
@@ -219,7 +253,11 @@ function candidates(
     withheld.push("the password was withheld because the server's host key is unknown");
   return authentications.flatMap((method): Candidate[] => {
     if (method === 'publickey') return identities.map((identity) => ({ method, identity }));
-    return password === null || !trusted ? [] : [{ method, password }];
+    if (!trusted) return [];
+    return [
+      ...(password === null ? [] : [{ method, password }]),
+      ...(person === null ? [] : Array.from({ length: PASSWORD_TRIES }, () => ({ method, password: person }))),
+    ];
   });
 }
 

@@ -8,6 +8,7 @@ import { isMissing, readSecretFile } from './secret-file.ts';
 import type { ServerSpec } from '../../model/spec.ts';
 import { BoundedAgent, listAgentKeys } from './agent.ts';
 import type { IdentityCache } from './identity-cache.ts';
+import { askSecret, type Person } from './person.ts';
 import { loadIdentityFile } from './identity-file.ts';
 
 /** One key for the login. */
@@ -32,8 +33,16 @@ export interface Credentials {
   readonly notes: readonly string[];
 }
 
-/** Loads all keys and passwords for a login. Throws where some are configured and none can be used. */
-export async function loadCredentials(spec: ServerSpec, cache: IdentityCache, clock: Clock): Promise<Credentials> {
+/**
+ * Loads all keys and passwords for a login. Throws where some are configured and none can be used, unless a `person` may type a password.
+ * The person is asked for the passphrase of each key that the agent does not have.
+ */
+export async function loadCredentials(
+  spec: ServerSpec,
+  cache: IdentityCache,
+  clock: Clock,
+  person: Person | null = null,
+): Promise<Credentials> {
   const notes: string[] = [];
   const failures: TunnelFailure[] = [];
   const identities = new Map<string, Identity>();
@@ -55,8 +64,7 @@ export async function loadCredentials(spec: ServerSpec, cache: IdentityCache, cl
 
   // Configured keys come before the agent's other keys: sshd disconnects after MaxAuthTries, 6 by default.
   for (const path of usesKeys ? spec.identityFiles : []) {
-    const file = await loadIdentityFile(path, spec.passphraseFile, passphrase, cache);
-    const found = usableKey(file, path, held, spec.identityFilesConfigured);
+    const found = await readIdentity(path, { spec, held, passphrase, cache, person });
     if (found.identity !== null) add(found.identity);
     if (found.failure !== null) failures.push(found.failure);
     notes.push(...found.notes);
@@ -65,9 +73,36 @@ export async function loadCredentials(spec: ServerSpec, cache: IdentityCache, cl
   const usesPassword = spec.authentications.some((method) => method !== 'publickey');
   const password = await loadPassword(usesPassword ? spec.passwordFile : null, failures);
 
-  if (identities.size === 0 && password === null) throwFirst(failures, notes);
+  if (identities.size === 0 && password === null && person === null) throwFirst(failures, notes);
   notes.push(...failures.map((failure) => failure.message));
   return { identities: [...identities.values()], agent, password, notes };
+}
+
+interface Reading {
+  readonly spec: ServerSpec;
+  readonly held: readonly ParsedKey[];
+  readonly passphrase: () => Promise<string | null>;
+  readonly cache: IdentityCache;
+  readonly person: Person | null;
+}
+
+/** The key of an identity file, with a passphrase from a person where there is no other. */
+async function readIdentity(path: string, { spec, held, passphrase, cache, person }: Reading): Promise<UsableKey> {
+  const file = await loadIdentityFile(path, spec.passphraseFile, passphrase, cache);
+  const found = usableKey(file, path, held, spec.identityFilesConfigured);
+  const isLocked = found.identity === null && file.key === null && file.failure.code === 'key-passphrase';
+  if (person === null || !isLocked) return found;
+  const typed = () => askSecret(person, `Enter the passphrase of the key ${path} (empty: without this key): `);
+  return usableKey(await loadIdentityFile(path, TYPED, typed, cache), path, held, spec.identityFilesConfigured);
+}
+
+/** Stands for passphraseFile where a person types the passphrase. */
+const TYPED = '';
+
+interface UsableKey {
+  readonly identity: Identity | null;
+  readonly failure: TunnelFailure | null;
+  readonly notes: readonly string[];
 }
 
 /** The key of an identity file: its own, or the agent's where the agent has it; else the problem with it. */
@@ -76,7 +111,7 @@ function usableKey(
   path: string,
   held: readonly ParsedKey[],
   isConfigured: boolean,
-): { readonly identity: Identity | null; readonly failure: TunnelFailure | null; readonly notes: readonly string[] } {
+): UsableKey {
   const nothing = { identity: null, failure: null, notes: [] };
   if (file.key !== null) return { ...nothing, identity: describe('file', path, file.key) };
   const inAgent = file.publicKey && held.find((key) => sameKey(key, file.publicKey));

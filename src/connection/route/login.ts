@@ -10,6 +10,7 @@ import { prepareAuthentication } from '../auth/auth.ts';
 import { offeredNothing, type AuthReport } from '../auth/auth-report.ts';
 import { connectSsh } from '../ssh2/connect.ts';
 import type { IdentityCache } from '../auth/identity-cache.ts';
+import type { Person } from '../auth/person.ts';
 import type { Transport } from '../../net/transport.ts';
 import type { SshStream } from '../../net/stream-adapter.ts';
 
@@ -21,6 +22,8 @@ export interface LoginDeps {
   readonly identities: IdentityCache;
   /** Asks for the server's methods before anything is offered, for a report. */
   readonly asksFirst?: boolean;
+  /** Who types passwords and passphrases. */
+  readonly person?: Person | null;
   readonly device?: Pick<Device, 'unacknowledged'>;
 }
 
@@ -46,10 +49,10 @@ export interface LoginEvents {
  */
 export async function prepareLogin(
   server: ServerSpec,
-  { name, clock, log, identities, asksFirst = false, device }: LoginDeps,
+  { name, clock, log, identities, asksFirst = false, person = null, device }: LoginDeps,
 ): Promise<(reached: ReachedServer, events: LoginEvents, signal: AbortSignal) => Promise<SshConnection>> {
   const hostKeys = await prepareHostKeyVerifier(server, log);
-  const authentication = await prepareAuthentication(server, name, identities, log, clock, asksFirst);
+  const authentication = await prepareAuthentication(server, name, identities, log, clock, asksFirst, person);
   return async ({ stream, transport, leftMs }, { onAuthenticating, onVisitor, onAuthenticated }, signal) => {
     if (server.checkHostIP && transport.direct && transport.addresses !== null) {
       // Bytes that come meanwhile are kept for the next reader.
@@ -72,7 +75,7 @@ export async function prepareLogin(
         authHandler: authentication.handler(() => hostKeys.trusted()),
         describeAuth: authentication.describe,
         handshakeTimeoutMs: leftMs,
-        authTimeoutMs: AUTH_TIMEOUT_MS,
+        authTimeoutMs: person === null ? AUTH_TIMEOUT_MS : PERSON_TIMEOUT_MS,
         clock,
         explainStall: (failure, identified) => {
           const { addresses: ends, direct } = transport;
@@ -112,3 +115,6 @@ export async function prepareLogin(
  * dead.
  */
 export const AUTH_TIMEOUT_MS = 30_000;
+
+/** A person may have to look a password up; the server ends the wait earlier (LoginGraceTime in sshd_config(5), 2 minutes). */
+const PERSON_TIMEOUT_MS = 600_000;

@@ -36,7 +36,7 @@ export interface SshConnection {
    * Runs a command to its end: for an administrator, never for a tunnel. Rejects with `internal` where its output is
    * larger than `limit` bytes, and with forward-refused where it is not run.
    */
-  run(command: string, input: string, limit: number): Promise<CommandOutput>;
+  run(command: string, input: string | Conversation, limit: number): Promise<CommandOutput>;
   /** One round trip to the server and back. */
   ping(): Promise<void>;
   /** Closes the connection gracefully, in bounded time; may be called often. */
@@ -56,6 +56,9 @@ export interface AgreedAlgorithms {
  * requested.
  */
 export type SessionUse = 'command' | 'shell' | 'sftp' | 'terminal' | 'agent' | 'x11' | 'environment';
+
+/** Writes the input of a command by what it says on standard error; called at each piece of that. */
+export type Conversation = (said: string, input: { write(text: string): void; end(text: string): void }) => void;
 
 export interface CommandOutput {
   /** Null for a command that a signal ended. */

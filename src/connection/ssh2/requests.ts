@@ -5,7 +5,7 @@ import { errorText, printable } from '../../lib/text.ts';
 import { TunnelFailure } from '../../model/failure.ts';
 import { guardListeners } from '../../net/guard-listeners.ts';
 import { formatEndpoint, type Endpoint } from '../../model/endpoint.ts';
-import type { Channel, CommandOutput, Originator, SessionProbe, SessionUse } from '../ssh/connection.ts';
+import type { Channel, CommandOutput, Conversation, Originator, SessionProbe, SessionUse } from '../ssh/connection.ts';
 import { probeSession } from './probe-session.ts';
 import { ProtocolViolation } from './protocol/violations.ts';
 import { openTun } from './open-tun.ts';
@@ -21,7 +21,7 @@ export interface Requests {
   open(endpoint: Endpoint, originator: Originator): Promise<Channel>;
   probeSession(use: SessionUse): Promise<SessionProbe>;
   openTun(): Promise<'granted' | 'refused' | 'unable'>;
-  run(command: string, input: string, limit: number): Promise<CommandOutput>;
+  run(command: string, input: string | Conversation, limit: number): Promise<CommandOutput>;
   ping(): Promise<void>;
   /** The connection is gone: every request, present or later, fails with this. */
   fail(failure: TunnelFailure): void;

@@ -1,7 +1,7 @@
 import type { Client, ClientChannel } from 'ssh2';
 import { printable } from '../../lib/text.ts';
 import { TunnelFailure } from '../../model/failure.ts';
-import type { CommandOutput } from '../ssh/connection.ts';
+import type { CommandOutput, Conversation } from '../ssh/connection.ts';
 
 /**
  * Runs a command in a session (RFC 4254 section 6.5) to its end; keeps at most `limit` bytes of output, and stops at
@@ -10,7 +10,7 @@ import type { CommandOutput } from '../ssh/connection.ts';
 export function runCommand(
   client: Client,
   command: string,
-  input: string,
+  input: string | Conversation,
   limit: number,
   done: (failure: TunnelFailure | null, output: CommandOutput) => void,
 ): void {
@@ -28,7 +28,7 @@ const MAX_STDERR = 2000;
 
 function collect(
   channel: ClientChannel,
-  input: string,
+  input: string | Conversation,
   limit: number,
   done: (failure: TunnelFailure | null, output: CommandOutput) => void,
 ): void {
@@ -40,6 +40,7 @@ function collect(
     channel.removeAllListeners('data').removeAllListeners('close').resume();
     done(failure, { code, stdout: Buffer.concat(chunks), stderr });
   };
+  const reply = { write: (text: string) => channel.write(text), end: (text: string) => channel.end(text) };
   channel.on('error', () => {});
   channel.on('data', (chunk: Buffer) => {
     size += chunk.length;
@@ -49,9 +50,11 @@ function collect(
     over(new TunnelFailure('internal', `the command on the server wrote more than ${limit} bytes`));
   });
   channel.stderr.on('data', (chunk: Buffer) => {
-    stderr = (stderr + chunk.toString('utf8')).slice(-MAX_STDERR);
+    const text = chunk.toString('utf8');
+    stderr = (stderr + text).slice(-MAX_STDERR);
+    if (typeof input === 'function') input(text, reply);
   });
   channel.on('exit', (exit: number | null) => (code = exit));
   channel.on('close', () => over(null));
-  channel.end(input);
+  if (typeof input === 'string') channel.end(input);
 }

@@ -7,7 +7,7 @@ import { fileURLToPath } from 'node:url';
 import { Ajv } from 'ajv';
 import { parse } from 'yaml';
 import { mayBuildNetworks } from '../../lab/lab-test.ts';
-import { untilListening } from '../../whole/server-setup/fixture.ts';
+import { startLaptop, untilListening } from '../../whole/server-setup/fixture.ts';
 import { startServerWorld, type ServerWorld } from '../../support/server-world.ts';
 import { startSshd, type TestSshd } from '../../support/sshd.ts';
 import { sshdPath } from '../../support/sshd-process.ts';
@@ -94,16 +94,9 @@ test('from nothing to ssh through the tunnel: init, its script run as root, doct
   assert.equal(text.code, 0, text.stderr);
   // The folder of the device's keys was put in the place of the server's only for that.
   world.run(['umount', '/etc/ssh']);
-  const [hostBlock = '', knownHosts = ''] = text.stdout.split(/^# 2\..*$/m);
-  const file = join(world.dir, 'client_config');
-  const known = join(world.dir, 'client_known_hosts');
-  const server = readFileSync(join(world.dir, 'known_hosts'), 'utf8');
-  writeFileSync(known, `${server}${knownHosts}`);
-  writeFileSync(
-    file,
-    `${hostBlock}\nHost server\n  IdentityFile ${home}/tunneld/backup.key\nHost *\n  BatchMode yes\n  IdentityFile ${world.key}\n  UserKnownHostsFile ${known}\n  StrictHostKeyChecking yes\n`,
-  );
-  const reached = world.run(['ssh', '-F', file, 'backup', 'echo this is the device']);
+  const laptop = startLaptop(world, `${home}/tunneld/backup.key`);
+  assert.equal(laptop.paste(text.stdout).code, 0);
+  const reached = laptop.ssh('backup', 'echo this is the device');
   assert.equal(reached.stdout, 'this is the device\n', reached.stderr);
 
   // Repeated, it goes on where it was, and changes nothing.
@@ -135,7 +128,7 @@ describe('init', { concurrency: 3 }, () => {
     assert.match(wrong.stderr, /this is not your server/);
     assert.equal(existsSync(join(dir, 'known_hosts')), false);
     assert.equal(existsSync(join(dir, 'config.yaml')), false);
-    // What was half finished is gone on with.
+    assert.equal(existsSync(dir), false, 'nothing is left behind');
     const right = await init(
       `me@127.0.0.1:${sshd.port}`,
       '-R',
@@ -145,7 +138,7 @@ describe('init', { concurrency: 3 }, () => {
       fingerprintOfSshd(sshd),
     );
     assert.equal(right.code, 0, right.stderr);
-    assert.match(right.stderr, /\.key exists and is used/);
+    assert.match(right.stderr, /made the key/);
     assert.match(right.stdout, /permitlisten="localhost:8080"/);
     assert.equal((await tunneld(['check', '--config', join(dir, 'config.yaml')])).code, 0);
   });
@@ -195,7 +188,8 @@ describe('init', { concurrency: 3 }, () => {
   test('asks for everything when it has a terminal', async (t) => {
     const { sshd, dir } = await device(t);
     const command = `${process.execPath} ${CLI} init --no-wait --config ${dir}/config.yaml`;
-    const child = spawn('script', ['-qec', command, '/dev/null'], { stdio: ['pipe', 'pipe', 'inherit'] });
+    const cwd = await tempDir(t);
+    const child = spawn('script', ['-qec', command, '/dev/null'], { stdio: ['pipe', 'pipe', 'inherit'], cwd });
     t.after(() => child.kill('SIGKILL'));
     let said = '';
     child.stdout.on('data', (text) => (said += String(text)));
@@ -208,8 +202,15 @@ describe('init', { concurrency: 3 }, () => {
     await answer(/The server, as/, `me@127.0.0.1:${sshd.port}`);
     await answer(/The port of the server/, '18080');
     await answer(/Its target, as seen from this device \[localhost:22\]/, '');
+    await answer(/Your own login on the server, to set it up now/, 'no');
     await answer(/Are they the same\? Type yes/, 'yes');
     assert.equal(await exited, 0, said);
+    // The script does not go over the screen.
+    const script = join(cwd, '127-0-0-1-server-setup.sh');
+    assert.match(said, /the server needs the script \S+127-0-0-1-server-setup\.sh: read it/);
+    assert.doesNotMatch(said, /permitlisten/);
+    assert.match(readFileSync(script, 'utf8'), /permitlisten="localhost:18080"/);
+    assert.equal(statSync(script).mode & 0o777, 0o600);
     assert.match(readFileSync(join(dir, 'config.yaml'), 'utf8'), /- '18080:localhost:22'/);
     assert.match(readFileSync(join(dir, 'known_hosts'), 'utf8'), /^\[127\.0\.0\.1\]:\d+ ssh-ed25519 /);
   });
@@ -221,6 +222,7 @@ describe('init', { concurrency: 3 }, () => {
     assert.equal((await init('me@h', '-R', '8080:localhost')).code, 2);
     assert.equal((await init('me@h', '-R', '8080:a:1', '--name', 'No Good')).code, 2);
     assert.equal((await init('me@h h', '-R', '8080:a:1')).code, 2);
+    mkdirSync(dir, { recursive: true });
     writeFileSync(join(dir, 'file'), '');
     const unwritable = await tunneld(['init', 'me@h', '-R', '8080:a:1', '--config', join(dir, 'file/config.yaml')]);
     assert.equal(unwritable.code, 78);

@@ -23,7 +23,7 @@ describe('init, where something is in the way', { concurrency: 2 }, () => {
   test('whatever an earlier run had come to when it was killed, the next one goes on', async (t) => {
     const { dir, init } = await device(t);
     assert.equal((await init()).code, 0);
-    const files = ['new.key', 'new.key.pub', 'known_hosts', 'config.yaml'];
+    const files = ['known_hosts', 'new.key', 'new.key.pub', 'config.yaml'];
     assert.deepEqual(readdirSync(dir).toSorted(), files.toSorted());
     for (let done = files.length - 1; done >= 0; done -= 1) {
       const kept = Object.fromEntries(
@@ -152,7 +152,8 @@ describe('init, where something is in the way', { concurrency: 2 }, () => {
   });
 
   test('ends at Ctrl-C, at a question and while it waits', async (t) => {
-    const { args } = await device(t);
+    const { dir, args } = await device(t);
+    mkdirSync(dir);
     const waiting = args.filter((word) => word !== '--no-wait');
     const asking = waiting.slice(0, waiting.indexOf('-R'));
     for (const [words, when] of [
@@ -160,11 +161,17 @@ describe('init, where something is in the way', { concurrency: 2 }, () => {
       [waiting, /waiting until the server/],
     ] as const) {
       const command = [process.execPath, CLI, ...words].map((word) => `'${word}'`).join(' ');
-      const child = spawn('script', ['-qec', command, '/dev/null'], { stdio: ['pipe', 'pipe', 'inherit'] });
+      const child = spawn('script', ['-qec', command, '/dev/null'], { stdio: ['pipe', 'pipe', 'inherit'], cwd: dir });
       t.after(() => child.kill('SIGKILL'));
       let said = '';
       child.stdout.on('data', (text) => (said += String(text)));
       const exited = new Promise<number | null>((resolve) => child.once('close', resolve));
+      if (when.source.startsWith('waiting')) {
+        await until(() => said.includes('Your own login on the server'), {
+          what: () => `the question; it said: ${said}`,
+        });
+        child.stdin.write('no\n');
+      }
       await until(() => when.test(said), { what: () => `${when}; it said: ${said}` });
       child.stdin.write('\u0003');
       assert.equal(await exited, 130, said);

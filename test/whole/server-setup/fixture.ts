@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Ran, ServerWorld } from '../../support/server-world.ts';
 import { tunneld } from '../../support/tunneld.ts';
@@ -83,6 +83,29 @@ export function forwards(world: ServerWorld, forward: string, user = USER): 'gra
   }
   assert.match(stderr, /remote port forwarding failed|remote forwarding failed/i);
   return 'refused';
+}
+
+/** A laptop in this world, which is the home directory of its root: what is pasted there is run by sh; `ssh` asks nothing. */
+export function startLaptop(
+  world: ServerWorld,
+  identityFile = world.key,
+): {
+  readonly home: string;
+  paste(text: string): Ran;
+  ssh(...args: string[]): Ran;
+} {
+  const home = join(world.dir, 'laptop');
+  mkdirSync(join(home, '.ssh'), { recursive: true });
+  const own = `Host *\n  BatchMode yes\n  IdentityFile ${identityFile}\n  IdentityFile ${world.key}\n  StrictHostKeyChecking yes\n  KexAlgorithms curve25519-sha256\n`;
+  writeFileSync(join(home, '.ssh/config'), own);
+  // ssh takes the home directory from passwd(5).
+  const mounted = world.run(['sh', '-c', 'mount --bind "$0" "$(getent passwd root | cut -d : -f 6)"', home]);
+  assert.equal(mounted.code, 0, mounted.stderr);
+  return {
+    home,
+    paste: (text) => world.run(['env', `HOME=${home}`, 'sh'], text),
+    ssh: (...args) => world.run(['ssh', ...args]),
+  };
 }
 
 /** Whether a login may connect to there from the server; something must listen. */

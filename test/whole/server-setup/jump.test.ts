@@ -10,7 +10,7 @@ import { type ServerWorld, startServerWorld } from '../../support/server-world.t
 import { sshdPath } from '../../support/sshd-process.ts';
 import { CLI, tunneld } from '../../support/tunneld.ts';
 import { until } from '../../support/until.ts';
-import { connects, printed, setUp, untilListening, USER } from './fixture.ts';
+import { connects, printed, setUp, untilListening, USER, startLaptop } from './fixture.ts';
 
 const FORWARDS = "remoteForward: ['8080:localhost:2022', '8090:localhost:2022']";
 
@@ -45,32 +45,33 @@ test("with what client-setup prints, ssh reaches the device's own sshd through t
     user: USER,
     forwards: [forwardTo(8080), forwardTo(8090)],
   };
-  const text = clientText(spec, { user: 'root', alias: 'pi', hostKeys: await readHostKeyLines(hostKeys) });
-  const [config = '', knownHosts = ''] = text.split(/^# 2\..*$/m);
-  assert.match(knownHosts, /^pi ssh-ed25519 /m);
-
-  const file = join(world.dir, 'client_config');
-  const known = join(world.dir, 'client_known_hosts');
-  const own = `Host *\n  BatchMode yes\n  IdentityFile ${world.key}\n  UserKnownHostsFile ${known}\n  StrictHostKeyChecking yes\n`;
-  writeFileSync(file, `${config}\n${own}`);
-  const server = readFileSync(join(world.dir, 'known_hosts'), 'utf8');
-  const reach = () => world.run(['ssh', '-F', file, 'pi', 'echo this is the device; id -un']);
-
-  writeFileSync(known, `${server}${knownHosts}`);
+  const serverKeys = [/^server .*$/m.exec(readFileSync(join(world.dir, 'known_hosts'), 'utf8'))![0]];
+  const options = { user: 'root', alias: 'pi', via: null, serverKeys };
+  const text = clientText(spec, { ...options, hostKeys: await readHostKeyLines(hostKeys) });
+  const laptop = startLaptop(world);
+  const before = readFileSync(join(laptop.home, '.ssh/config'), 'utf8');
+  for (const time of ['first', 'again']) {
+    const { code, stderr } = laptop.paste(text);
+    assert.deepEqual([code, stderr], [0, ''], time);
+    assert.equal(readFileSync(join(laptop.home, '.ssh/config'), 'utf8'), `Include config.d/*.conf\n\n${before}`, time);
+  }
+  const reach = () => laptop.ssh('pi', 'echo this is the device; id -un');
   const { code, stdout, stderr } = reach();
   assert.equal(code, 0, stderr);
   assert.equal(stdout, 'this is the device\nroot\n');
 
   // The server in the device's place: it has another key.
-  const [, serverKey = ''] = /^server (.*)$/m.exec(server) ?? [];
-  writeFileSync(known, `${server}pi ${serverKey}\n`);
+  const known = join(laptop.home, '.ssh/config.d/pi.known_hosts');
+  const right = readFileSync(known, 'utf8');
+  const [, serverKey = ''] = /^server (.*)$/m.exec(right) ?? [];
+  writeFileSync(known, right.replace(/^pi .*$/m, `pi ${serverKey}`));
   assert.match(reach().stderr, /Host key verification failed/);
+  writeFileSync(known, right);
 
   // On the server itself, as the comment says.
   const [, ...command] = /^# On the server itself: (.*)$/m.exec(text)![1]!.split(' ');
-  const direct = ['-F', file, '-o', 'HostKeyAlias=pi', ...command, 'echo here'];
-  writeFileSync(known, knownHosts);
-  assert.equal(world.run(['ssh', ...direct]).stdout, 'here\n');
+  const direct = ['-o', 'HostKeyAlias=pi', '-o', `UserKnownHostsFile=${known}`, ...command, 'echo here'];
+  assert.equal(laptop.ssh(...direct).stdout, 'here\n');
 });
 
 function forwardTo(port: number): TunnelSpec['forwards'][number] {

@@ -1,29 +1,34 @@
 import type { Clock } from '../../lib/async/clock.ts';
 import { createEmitter, type Emitter } from '../../lib/async/emitter.ts';
+import { deadline } from '../../lib/async/deadline.ts';
 import { firstToEnd, waitFor } from '../../lib/async/scope.ts';
 import type { Logger } from '../../lib/log/log.ts';
 import { STATIC_DEVICE } from '../../net/device.ts';
 import { dial, type Dialled } from '../../net/dial.ts';
-import { asFailure } from '../../model/failure.ts';
-import { prepareLogin } from '../../connection/route/login.ts';
+import { asFailure, TunnelFailure } from '../../model/failure.ts';
+import { prepareLogin } from './login.ts';
 import { serverBehindProxy, firstHop } from '../../net/first-hop.ts';
-import { prepareRoute, type Route } from '../../connection/route/route.ts';
+import { prepareRoute, type Route } from './route.ts';
 import type { Endpoint } from '../../model/endpoint.ts';
 import type { TunnelSpec } from '../../model/spec.ts';
-import type { SshConnection } from '../../connection/ssh/connection.ts';
-import type { AuthReport } from '../../connection/auth/auth-report.ts';
-import type { IdentityCache } from '../../connection/auth/identity-cache.ts';
+import type { SshConnection } from '../ssh/connection.ts';
+import type { AuthReport } from '../auth/auth-report.ts';
+import type { IdentityCache } from '../auth/identity-cache.ts';
+import type { CommandOutput, Conversation } from '../ssh/connection.ts';
+import type { Person } from '../auth/person.ts';
 import type { Turns } from '../../net/pacing/turns.ts';
 
-export interface AuditLoginDeps {
+export interface OpenLoginDeps {
   readonly clock: Clock;
   readonly turns: Turns;
   readonly log: Logger;
   readonly identities: IdentityCache;
+  /** Who types passwords and passphrases; nobody by default. */
+  readonly person?: Person | null;
 }
 
-/** A login of the audit's own to the tunnel's server. */
-export interface AuditLogin {
+/** A login of a command's own. */
+export interface OpenLogin {
   readonly connection: SshConnection;
   readonly report: AuthReport | null;
   /** Each rejects when the connection, or something below it, has ended. */
@@ -36,8 +41,30 @@ export interface AuditLogin {
   close(): Promise<void>;
 }
 
-/** Logs in as the tunnel does, on the same route, but from any port and without learning host keys. Rejects with a TunnelFailure. */
-export async function openLogin(spec: TunnelSpec, deps: AuditLoginDeps, signal: AbortSignal): Promise<AuditLogin> {
+/** Runs a command to its end. Rejects with keepalive-lost where that takes longer than `ms`, and where the connection ends before. */
+export function runThere(
+  { connection, lost }: Pick<OpenLogin, 'connection' | 'lost'>,
+  command: string,
+  input: string | Conversation,
+  { limit, ms, clock }: { readonly limit: number; readonly ms: number; readonly clock: Clock },
+  signal: AbortSignal,
+): Promise<CommandOutput> {
+  const ran = connection.run(command, input, limit);
+  return deadline(
+    clock,
+    ms,
+    () => new TunnelFailure('keepalive-lost', `the server did not answer within ${ms / 1000} s`),
+    (over) =>
+      firstToEnd<CommandOutput>(
+        over,
+        [...lost, ran].map((promise) => waitFor<CommandOutput>(promise)),
+      ),
+    signal,
+  );
+}
+
+/** Logs in as a tunnel does, on the same route, but from any port and without learning host keys. Rejects with a TunnelFailure. */
+export async function openLogin(spec: TunnelSpec, deps: OpenLoginDeps, signal: AbortSignal): Promise<OpenLogin> {
   const { clock, turns } = deps;
   const visitorsAt = new Map<number, Emitter>();
   let report: AuthReport | null = null;

@@ -1,0 +1,239 @@
+import { createIdentityCache } from '../../connection/auth/identity-cache.ts';
+import { openLogin, type OpenLogin, runThere } from '../../connection/route/open-login.ts';
+import { systemClock } from '../../lib/async/clock.ts';
+import { NEVER } from '../../lib/async/never.ts';
+import { EXIT } from '../../lib/exit-code.ts';
+import { formatLogLine } from '../../lib/log/format.ts';
+import { createLogger } from '../../lib/log/log.ts';
+import { escapeLines } from '../../lib/text.ts';
+import { UserError } from '../../lib/user-error.ts';
+import { asFailure, FAILURES } from '../../model/failure.ts';
+import type { TunnelSpec } from '../../model/spec.ts';
+import { formatServer } from '../../model/state.ts';
+import type { NewTunnel } from '../../setup/new-config.ts';
+import { forwardPort, withPort } from '../../setup/via/forward-port.ts';
+import { LOOK, lookScript, readLook, type ServerLook } from '../../setup/via/look.ts';
+import { nextFreePort, promisedTo } from '../../setup/via/ports.ts';
+import { errorsOf, rootShell } from '../../setup/via/root-shell.ts';
+import { summaryOf } from '../../setup/via/summary.ts';
+import { setUpScript } from '../../setup/script/set-up.ts';
+import { LINUX, MACOS } from '../../setup/script/system.ts';
+import { processTurns } from '../find/process-turns.ts';
+import type { Questions } from '../text/prompt.ts';
+import { report } from '../text/report.ts';
+import { setupFor } from './server-setup.ts';
+
+/** A login of the owner's on the server, and what it saw there. */
+export interface Owner {
+  readonly look: ServerLook;
+  /** `me@server:22`. */
+  readonly login: string;
+  /** Sets the server up for this tunnel, after a summary and a yes. Rejects with a UserError where it is refused or fails. */
+  setUp(spec: TunnelSpec, all: readonly TunnelSpec[], jump: boolean, questions: Questions): Promise<void>;
+  close(): Promise<void>;
+}
+
+/**
+ * Logs in as the owner does: with the agent, keys, and what the person types; nothing of it is kept. Rejects with a UserError where there
+ * is no login, and where the server cannot be set up by it.
+ */
+export async function openOwner(admin: TunnelSpec, user: string, questions: Questions): Promise<Owner> {
+  const name = formatServer(admin);
+  const login = await logIn(admin, name, questions);
+  try {
+    const look = await lookAround(login, user, name);
+    refuseSystem(look, name);
+    return {
+      look,
+      login: name,
+      setUp: (spec, all, jump, asked) => setUp({ login, look, name }, spec, all, jump, asked),
+      close: () => login.close(),
+    };
+  } catch (error) {
+    await login.close();
+    throw error;
+  }
+}
+
+async function logIn(admin: TunnelSpec, name: string, { person }: Questions): Promise<OpenLogin> {
+  const log = createLogger('error', (line) => process.stderr.write(`${formatLogLine(line, false)}\n`));
+  const deps = { clock: systemClock, turns: processTurns, log, identities: createIdentityCache(), person };
+  try {
+    return await openLogin(admin, deps, NEVER);
+  } catch (error) {
+    const { code, message } = asFailure(error);
+    const cure =
+      code === 'auth-rejected' || code === 'key-unreadable'
+        ? `name your own login on the server (--via me@server)${person === null ? ', with a key that needs no question, because there is no terminal to ask for a password' : ''}`
+        : FAILURES[code].hint;
+    throw new UserError(`your login ${name}: ${code}: ${message}\n${cure}`, EXIT.failed, { cause: error });
+  }
+}
+
+async function lookAround(login: OpenLogin, user: string, name: string): Promise<ServerLook> {
+  const limits = { limit: LOOK_BYTES, ms: LOOK_MS, clock: systemClock };
+  const { stdout, stderr } = await runThere(login, LOOK, lookScript(user), limits, NEVER).catch((error: unknown) => {
+    throw new UserError(`${name}: ${asFailure(error).message}`, EXIT.failed, { cause: error });
+  });
+  const look = readLook(stdout.toString('utf8'), user);
+  if (look !== null) return look;
+  throw new UserError(
+    `${name} runs no script of ours${stderr === '' ? '' : `: ${escapeLines(stderr.trim())}`}\nuse a login of the server that may run commands, or run this without --via, for a script to run there yourself`,
+  );
+}
+
+const LOOK_BYTES = 4 * 1024 * 1024;
+const LOOK_MS = 60_000;
+
+function refuseSystem({ system, root }: ServerLook, name: string): void {
+  if (system === 'nixos')
+    throw new UserError(
+      `the server runs NixOS, which generates its files: run this without --via, then put what \`tunneld server-setup NAME --for nixos\` prints into its configuration`,
+    );
+  if (root === 'never')
+    throw new UserError(
+      `${name} is not root, and there is no sudo on the server: use a login that may become root (--via root@server), or run this without --via`,
+    );
+}
+
+/**
+ * The user and the ports of the tunnel as this server can have them. On a terminal, what is taken is replaced by what is free after a
+ * question; without one it is an error that names what is free. Ports that are written as `auto` are chosen.
+ */
+export async function agreeOn(wanted: NewTunnel, owner: Owner, own: Own, questions: Questions): Promise<NewTunnel> {
+  const user = await agreeOnUser(wanted, owner, own, questions);
+  const remoteForward: string[] = [];
+  for (const forward of wanted.remoteForward)
+    remoteForward.push(await agreeOnPort(forward, user, remoteForward, owner, own, questions));
+  return { ...wanted, user, remoteForward };
+}
+
+/** What the server may have already of this very tunnel. */
+export interface Own {
+  /** The keys of this device in base64, where it has some. */
+  readonly keys: readonly string[];
+  /** Whether the configuration has the tunnel: nothing of it is changed then. */
+  readonly configured: boolean;
+}
+
+async function agreeOnUser(
+  { user }: NewTunnel,
+  { look, login }: Owner,
+  own: Own,
+  questions: Questions,
+): Promise<string> {
+  if (look.user === null) return user;
+  const { setUpFor, shell } = look.user;
+  if (setUpFor?.some((key) => own.keys.includes(key)) === true) return user;
+  const what =
+    setUpFor === null
+      ? `the user ${user} of ${login} exists already${shell === '' ? '' : ` (${shell})`}`
+      : `the user ${user} of ${login} is set up for another device`;
+  if (setUpFor === null && own.configured) return user; // the script judges it
+  if (own.configured || !questions.interactive)
+    throw new UserError(`${what}: use another user for this tunnel, such as ${look.freeName}@…`);
+  report(`${what}; each tunnel has a user of its own`);
+  return await questions.ask('Another name for the user of the tunnel', look.freeName);
+}
+
+async function agreeOnPort(
+  forward: string,
+  user: string,
+  before: readonly string[],
+  { look, login }: Owner,
+  own: Own,
+  questions: Questions,
+): Promise<string> {
+  const port = forwardPort(forward);
+  if (port === null) return forward;
+  const taken = before.flatMap((one) => {
+    const other = forwardPort(one);
+    return typeof other === 'number' ? [other] : [];
+  });
+  const free = nextFreePort(look, user, taken);
+  if (port === 'auto') {
+    if (free === null) throw rangeIsFull(look);
+    report(`the server's port for this device is ${free}`);
+    return withPort(forward, free);
+  }
+  const owner = promisedTo(look, port, user);
+  const isMine = look.promised.some((one) => one.port === port && one.user === user);
+  const isBusy = !isMine && !own.configured && look.listening.includes(port);
+  if (owner === null && !isBusy) return forward;
+  const what =
+    owner === null
+      ? `port ${port} of ${login} is in use by a program there`
+      : `port ${port} of ${login} is promised to the user ${owner}`;
+  if (own.configured || !questions.interactive || free === null)
+    throw new UserError(
+      `${what}: choose another port${free === null ? '' : `, such as ${free} (-R ${withPort(forward, free)})`}`,
+    );
+  report(what);
+  const answer = Number(await questions.ask('Another port of the server', String(free)));
+  return await agreeOnPort(withPort(forward, answer), user, before, { look, login } as Owner, own, questions);
+}
+
+function rangeIsFull({ range }: ServerLook): UserError {
+  return new UserError(
+    `every port of the server's range ${range.first}-${range.last} is promised or in use: name a port, or widen the range there`,
+  );
+}
+
+interface Reached {
+  readonly login: OpenLogin;
+  readonly look: ServerLook;
+  readonly name: string;
+}
+
+async function setUp(
+  { login, look, name }: Reached,
+  spec: TunnelSpec,
+  all: readonly TunnelSpec[],
+  jump: boolean,
+  questions: Questions,
+): Promise<void> {
+  const setup = await setupFor(spec, all, jump);
+  const script = setUpScript(setup, look.system === 'macos' ? MACOS : LINUX, formatServer(spec));
+  report(['this will change', ...summaryOf(setup, look, name)].join('\n'));
+  await confirmScript(script, questions);
+  const shell = rootShell(look.root, script, name, questions.person);
+  const limits = { limit: LOOK_BYTES, ms: SETUP_MS, clock: systemClock };
+  const { code, stdout, stderr } = await runThere(login, shell.command, shell.conversation, limits, NEVER).catch(
+    (error: unknown) => {
+      throw new UserError(
+        `${name}: ${asFailure(error).message}\nwhere the script had begun, it reverts its changes; run this again`,
+        EXIT.failed,
+        { cause: error },
+      );
+    },
+  );
+  const errors = escapeLines(errorsOf(stderr));
+  if (code === 0) {
+    const said = stdout.toString('utf8').split('\n');
+    for (const line of said.filter((text) => text !== '' && !text.startsWith(' '))) report(`server: ${line}`);
+    return;
+  }
+  if (!shell.hasBegun())
+    throw new UserError(
+      `${name} did not become root by sudo, and nothing was changed on the server${errors === '' ? '' : `: ${errors}`}\nuse a login that may become root (--via root@server), or run this without --via, for a script to run there yourself`,
+    );
+  throw new UserError(`the server was not set up:\n${errors}`);
+}
+
+/** With the time in which a person finds the password of sudo. */
+const SETUP_MS = 900_000;
+
+async function confirmScript(script: string, { yes, ask }: Questions): Promise<void> {
+  const lines = script.split('\n').length - 1;
+  for (;;) {
+    if (yes) return;
+    const answer = await ask(
+      `Do this? y: yes, s: show the script (${lines} lines), n: no`,
+      'n',
+      'confirm it with --yes',
+    );
+    if (/^y(?:es)?$/i.test(answer)) return;
+    if (!/^s(?:how)?$/i.test(answer)) throw new UserError('nothing was changed on the server');
+    process.stderr.write(script);
+  }
+}

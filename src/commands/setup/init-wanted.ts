@@ -1,0 +1,202 @@
+import { access } from 'node:fs/promises';
+import { hostname } from 'node:os';
+import { dirname, join } from 'node:path';
+import { systemEnvironment } from '../../config/input/environment.ts';
+import { defaultStateDirectory } from '../../config/input/paths.ts';
+import { loadConfig } from '../../config/load.ts';
+import { parseConfig } from '../../config/parse.ts';
+import { readJump } from '../../config/schema/jump.ts';
+import { canonicalAddress } from '../../config/values/address.ts';
+import { isBareListener, noTarget, readForward } from '../../config/values/forward.ts';
+import { BadValue } from '../../config/values/value.ts';
+import { EXIT } from '../../lib/exit-code.ts';
+import { errorCode } from '../../lib/text.ts';
+import { UserError } from '../../lib/user-error.ts';
+import { formatEndpoint } from '../../model/endpoint.ts';
+import type { TunnelSpec } from '../../model/spec.ts';
+import { checkSetup } from '../../server-rules/server-setup.ts';
+import { newConfig, type NewTunnel, SOCKS_FORWARD } from '../../setup/new-config.ts';
+import { AUTO, forwardPort, withPort } from '../../setup/via/forward-port.ts';
+import { DEFAULT_RANGE } from '../../setup/via/ports.ts';
+import { administrator, callersEnvironment } from '../find/administrator.ts';
+import type { Questions } from '../text/prompt.ts';
+
+/** What init was asked to make. */
+export interface Wanted {
+  readonly tunnel: NewTunnel;
+  /** The login of the owner's, over which the server is set up now; null where a person runs the script there. */
+  readonly admin: TunnelSpec | null;
+}
+
+export interface WantedOptions {
+  readonly server: string | null;
+  readonly forwards: readonly string[];
+  readonly name: string | null;
+  readonly via: string | null;
+}
+
+/** From the arguments, and from a person where something is missing. Throws a UserError for what cannot be. */
+export async function wantedTunnel(file: string, options: WantedOptions, questions: Questions): Promise<Wanted> {
+  const { ask } = questions;
+  const environment = systemEnvironment();
+  const given = options.via === null ? null : await adminOf(options.via);
+  const server =
+    options.server === null && given !== null
+      ? beside(given, options.via!)
+      : named('the server', readJump, options.server ?? (await ask('The server, as [user@]host[:port]', null)));
+  const forwards = options.forwards.length > 0 ? options.forwards : [await askForForward(given !== null, questions)];
+  for (const forward of forwards) checkForward(forward);
+  const name = checkName(options.name ?? nameOf(server.host));
+  const host = canonicalAddress(server.host);
+  const port = server.port ?? 22;
+  const admin = given ?? (await askForAdmin(formatEndpoint({ type: 'tcp', host, port }), questions));
+  if (admin === null && forwards.some((forward) => forwardPort(forward) === AUTO))
+    throw wrongUsage(
+      `-R ${AUTO}:… takes a port that is free on the server, which only --via [me@]server can see: name a port`,
+    );
+  const directory = dirname(file);
+  const tunnel = {
+    name,
+    host,
+    port,
+    user: server.user ?? environment.userName,
+    identityFile: join(directory, `${name}.key`),
+    userKnownHostsFile: join(isSystems(directory) ? defaultStateDirectory(environment) : directory, 'known_hosts'),
+    remoteForward: forwards,
+  };
+  return { tunnel: await likeTheOldOne(file, tunnel, server.user === undefined || options.server === null), admin };
+}
+
+/** A free port can be chosen only where the server is looked at. */
+async function askForForward(isAuto: boolean, { ask }: Questions): Promise<string> {
+  const port = await ask('The port of the server that leads to this device', isAuto ? AUTO : '8080');
+  return `${port}:${await ask('Its target, as seen from this device', 'localhost:22')}`;
+}
+
+function checkForward(forward: string): void {
+  if (isBareListener(forward))
+    throw wrongUsage(`-R ${JSON.stringify(forward)} ${noTarget(forward, `${forward}:socks`)}`);
+  const whole = forwardPort(forward) === AUTO ? withPort(forward, DEFAULT_RANGE.first) : forward;
+  named(`-R ${JSON.stringify(forward)}`, (raw) => readForward('remote', written(raw), (text) => String(text)), whole);
+}
+
+function written(forward: string): unknown {
+  const [, listen] = SOCKS_FORWARD.exec(forward) ?? [];
+  return listen === undefined ? forward : { listen, target: 'socks' };
+}
+
+async function adminOf(destination: string): Promise<TunnelSpec> {
+  return await administrator(destination, await callersEnvironment());
+}
+
+/** The server of the tunnel, where only the owner's login names it: a user of the tunnel's own there, named after this device. */
+function beside({ host, port, jumps }: TunnelSpec, via: string): ReturnType<typeof readJump> {
+  if (jumps.length > 0)
+    throw wrongUsage(
+      `--via ${via} goes through other servers (ProxyJump in your ssh_config): name the server as this device reaches it, too (tunneld init limited@server --via ${via})`,
+    );
+  const device = hostname()
+    .toLowerCase()
+    .replaceAll(/[^a-z0-9-]+/g, '-');
+  return { host, port, user: `tunnel-${device}`.slice(0, 32).replace(/-+$/, '') };
+}
+
+/** Null where a person runs the script on the server. */
+async function askForAdmin(server: string, { interactive, yes, ask }: Questions): Promise<TunnelSpec | null> {
+  if (!interactive || yes) return null;
+  const { userName } = await callersEnvironment();
+  const answer = await ask(
+    'Your own login on the server, to set it up now (no: you get a script to run there)',
+    `${userName}@${server}`,
+  );
+  return /^no?$/i.test(answer) ? null : await adminOf(answer);
+}
+
+/** What the configuration has of this tunnel already stands in for what was left open: its user, and ports that are `auto`. */
+async function likeTheOldOne(file: string, tunnel: NewTunnel, userIsOpen: boolean): Promise<NewTunnel> {
+  const old = (await tunnelsOf(file)).find(({ name }) => name === tunnel.name);
+  if (old === undefined) return tunnel;
+  const remotes = old.forwards.filter(({ kind }) => kind === 'remote');
+  return {
+    ...tunnel,
+    user: userIsOpen ? old.user : tunnel.user,
+    remoteForward: tunnel.remoteForward.map((forward, index) => {
+      const listen = remotes[index]?.listen;
+      return forwardPort(forward) === AUTO && listen?.type === 'tcp' ? withPort(forward, listen.port) : forward;
+    }),
+  };
+}
+
+/** The service may not write there, and it keeps further host keys of the server (updateHostKeys). */
+export function isSystems(directory: string): boolean {
+  return /^\/(?:usr\/local\/)?etc(?:\/|$)/.test(directory);
+}
+
+function checkName(name: string): string {
+  if (/^[a-z0-9][a-z0-9_-]*$/.test(name)) return name;
+  throw wrongUsage(`${JSON.stringify(name)} is not a name for a tunnel: use a-z, 0-9, - and _ (--name)`);
+}
+
+function nameOf(host: string): string {
+  const name = host.toLowerCase().replaceAll(/[^a-z0-9_-]+/g, '-');
+  return name.replaceAll(/^[-_]+|-+$/g, '') || 'tunnel';
+}
+
+/** The configuration around the tunnel. */
+export interface Standing {
+  /** The tunnel as it would be written. */
+  readonly fresh: TunnelSpec;
+  /** The same tunnel, where the configuration has it already; null where it has none of this name. */
+  readonly existing: TunnelSpec | null;
+  /** All tunnels of the file. */
+  readonly tunnels: readonly TunnelSpec[];
+}
+
+/** Throws where another tunnel has the name, and where the server cannot be set up for this one. */
+export async function standingOf(file: string, wanted: NewTunnel, jump: boolean): Promise<Standing> {
+  const whole = {
+    ...wanted,
+    remoteForward: wanted.remoteForward.map((forward, index) =>
+      forwardPort(forward) === AUTO ? withPort(forward, DEFAULT_RANGE.first + index) : forward,
+    ),
+  };
+  const [parsed] = (await parseConfig(newConfig(whole, null), file, systemEnvironment())).tunnels;
+  const fresh = parsed!;
+  checkSetup(fresh, jump);
+  const tunnels = await tunnelsOf(file);
+  const existing = tunnels.find(({ name }) => name === wanted.name) ?? null;
+  if (existing !== null && what(existing) !== what(fresh))
+    throw new UserError(`${file} has another tunnel ${wanted.name}: edit it there, or choose a name with --name`);
+  return { fresh, existing, tunnels };
+}
+
+/** None where there is no such file. */
+export async function tunnelsOf(file: string): Promise<readonly TunnelSpec[]> {
+  const isThere = await access(file).then(
+    () => true,
+    (error: unknown) => errorCode(error) !== 'ENOENT',
+  );
+  return isThere ? (await loadConfig(file, systemEnvironment())).tunnels : [];
+}
+
+function what({ host, port, user, forwards }: TunnelSpec): string {
+  return JSON.stringify([
+    host,
+    port,
+    user,
+    forwards.map(({ listen, target }) => [formatEndpoint(listen), formatEndpoint(target)]),
+  ]);
+}
+
+/** Reads an argument; the message of what is wrong with it begins with its name. */
+function named<T>(name: string, read: (text: string) => T, text: string): T {
+  try {
+    return read(text);
+  } catch (error) {
+    throw error instanceof BadValue ? wrongUsage(`${name} ${error.message}`) : error;
+  }
+}
+
+function wrongUsage(message: string): UserError {
+  return new UserError(message, EXIT.usage);
+}

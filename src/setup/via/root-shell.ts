@@ -1,0 +1,67 @@
+import { askSecret, type Person } from '../../connection/auth/person.ts';
+import type { Conversation } from '../../connection/ssh/connection.ts';
+import { printable } from '../../lib/text.ts';
+import type { ServerLook } from './look.ts';
+
+/** A script that is run as root of a server. */
+export interface RootShell {
+  /** For any login shell. */
+  readonly command: string;
+  readonly conversation: Conversation;
+  /** Whether root has begun to read the script. */
+  hasBegun(): boolean;
+}
+
+/**
+ * Runs a script as root, by sudo where the login is not root's. The prompts of sudo are answered by asking the person, and the script is
+ * written once root reads it: so no line of it is ever taken for a password, nor a password for a line of it, whatever sudo asks for.
+ */
+export function rootShell(root: ServerLook['root'], script: string, login: string, person: Person | null): RootShell {
+  let heard = '';
+  let state: 'sudo' | 'asking' | 'root' = 'sudo';
+  const conversation: Conversation = (said, input) => {
+    if (state === 'root') return;
+    heard += said;
+    if (heard.includes(`${READS_AS_ROOT}\n`)) {
+      state = 'root';
+      input.end(script);
+      return;
+    }
+    const lines = heard.split('\n').map((line) => line.trim());
+    const prompt = lines.pop() ?? '';
+    // A prompt is a line without an end; what sudo itself says begins with its name, and may come in pieces.
+    if (state === 'asking' || !/[:?]$/.test(prompt) || prompt.startsWith('sudo:')) return;
+    state = 'asking';
+    heard = '';
+    if (person === null) {
+      input.end('');
+      return;
+    }
+    // The last line is that of a wrong password; what sudo tells at a first use is no news for an administrator.
+    const before = lines.filter((line) => line !== '').slice(-1);
+    const shown = [...before, `(${login}) ${prompt}`].map((line) => printable(line)).join('\n');
+    void askSecret(person, shown).then(
+      (secret) => {
+        state = 'sudo';
+        if (secret === null) input.end('');
+        else input.write(`${secret}\n`);
+      },
+      () => input.end(''),
+    );
+  };
+  return { command: commandFor(root), conversation, hasBegun: () => state === 'root' };
+}
+
+const READS_AS_ROOT = 'tunneld:root-reads';
+
+function commandFor(root: ServerLook['root']): string {
+  const shell = `sh -c 'echo ${READS_AS_ROOT} >&2; exec sh -s'`;
+  if (root === 'is') return shell;
+  // -S reads the password from standard input and writes its prompt to standard error: no terminal is needed. -n never asks.
+  return `sudo ${root === 'free' ? '-n' : '-S'} ${shell}`;
+}
+
+/** Standard error without what is ours. */
+export function errorsOf(stderr: string): string {
+  return stderr.replaceAll(`${READS_AS_ROOT}\n`, '').trim();
+}

@@ -1,0 +1,40 @@
+import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
+import { test } from 'node:test';
+import { lookScript, readLook } from '../../../src/setup/via/look.ts';
+import { DEFAULT_RANGE } from '../../../src/setup/via/ports.ts';
+
+test('any user of this machine sees what there is', () => {
+  const output = execFileSync('sh', ['-s'], { input: lookScript('daemon'), encoding: 'utf8' });
+  const look = readLook(output, 'daemon')!;
+  assert.equal(look.system, process.platform === 'darwin' ? 'macos' : 'linux');
+  assert.equal(look.user?.uid, 1);
+  assert.equal(look.freeName, 'daemon2');
+  assert.deepEqual(look.range, DEFAULT_RANGE);
+  const nobody = execFileSync('sh', ['-s'], { input: lookScript('no-such-user'), encoding: 'utf8' });
+  assert.equal(readLook(nobody, 'no-such-user')?.user, null);
+});
+
+test('what the server says is read strictly, and nothing of it reaches the terminal raw', () => {
+  assert.equal(readLook('This account is not available.\n', 'a'), null);
+  const lines = [
+    'root\tis',
+    'user\ta:x:12:1::/:\u001b[31m/bin/sh',
+    'free\t$(reboot)',
+    'promised\tb permitlisten="localhost:8080"',
+    'promised\tc permitlisten="8081"',
+    'promised\td permitlisten="*:*"',
+    'listening\tx',
+    'range\t1-2',
+    'end\t',
+  ];
+  const look = readLook(lines.join('\n'), 'a')!;
+  assert.deepEqual(look.promised, [
+    { user: 'b', host: 'localhost', port: 8080 },
+    { user: 'c', host: '*', port: 8081 },
+  ]);
+  assert.deepEqual(
+    [look.freeName, look.listening, look.range, look.user?.shell],
+    ['a2', [], DEFAULT_RANGE, '\\x1b[31m/bin/sh'],
+  );
+});
