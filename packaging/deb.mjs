@@ -1,4 +1,4 @@
-// Builds the Debian packages: `node packaging/deb.mjs [--outdir DIR] [--version VERSION] [--architecture NAME]...`.
+// Builds the Debian packages: `node packaging/deb.mjs [--outdir DIR] [--version VERSION] [--architecture NAME]... [--compression NAME]`.
 // All architectures have the same content: JavaScript, and encryption as WebAssembly. The build is reproducible: the same sources, with
 // SOURCE_DATE_EPOCH or a commit, make the same bytes.
 import { execFileSync } from 'node:child_process';
@@ -19,6 +19,7 @@ const { values: options } = parseArgs({
     outdir: { type: 'string', default: join(root, 'dist-deb') },
     version: { type: 'string', default: manifest.version },
     architecture: { type: 'string', multiple: true, default: ['amd64', 'arm64', 'armhf'] },
+    compression: { type: 'string', default: 'xz' }, // of dpkg-deb
   },
 });
 const outdir = resolve(options.outdir);
@@ -43,7 +44,7 @@ try {
     writeFileSync(join(tree, 'DEBIAN/control'), control(tree, { version, architecture }));
     sealTree(tree, date);
     const file = join(outdir, `tunneld_${version}_${architecture}.deb`);
-    run('dpkg-deb', ['--root-owner-group', '-Zxz', '--build', tree, file]);
+    run('dpkg-deb', ['--root-owner-group', `-Z${options.compression}`, '--build', tree, file]);
     process.stdout.write(`${file}\n`);
   }
 } finally {

@@ -74,7 +74,7 @@ const files = readdirSync(src, { recursive: true, encoding: 'utf8' })
   .filter((file) => file.endsWith('.ts'))
   .map((file) => ({ file, text: readFileSync(join(src, file), 'utf8') }));
 
-test('every file of src belongs to a known part', () => {
+test('assigns every file of src to a known room', () => {
   assert.ok(files.length > 0);
   assert.deepEqual(
     files.map(({ file }) => partOf(file)).filter((part) => !(part in BELOW)),
@@ -82,7 +82,7 @@ test('every file of src belongs to a known part', () => {
   );
 });
 
-test('imports point one way', () => {
+test('finds no import that points up when all of src is read', () => {
   const wrong = files.flatMap(({ file, text }) =>
     importsOf(text)
       .filter((specifier) => specifier.startsWith('.'))
@@ -93,7 +93,7 @@ test('imports point one way', () => {
   assert.deepEqual(wrong, []);
 });
 
-test('ARCHITECTURE.md shows the same table', () => {
+test('agrees with ARCHITECTURE.md when the table of imports is compared', () => {
   const text = readFileSync(join(src, '../ARCHITECTURE.md'), 'utf8');
   const rows = [...text.matchAll(/^\| `([\w.-]+)` \| .*? \|([^|]*)\|$/gm)].map(
     ([, room = '', cell = '']) => [room, cell.split(',').map((name) => name.trim())] as const,
@@ -102,7 +102,7 @@ test('ARCHITECTURE.md shows the same table', () => {
   assert.deepEqual(Object.fromEntries(shown), BELOW);
 });
 
-test('rooms inside of rooms have no circle either', () => {
+test('finds no circle when rooms inside of rooms are read', () => {
   const edges = files.flatMap(({ file, text }) =>
     importsOf(text)
       .filter((specifier) => specifier.startsWith('.'))
@@ -111,7 +111,7 @@ test('rooms inside of rooms have no circle either', () => {
   assert.deepEqual(circlesOf(edges), []);
 });
 
-test("only the adapter and the demo's server know ssh2", () => {
+test("finds ssh2 known only to the adapter and the demo's server when imports are read", () => {
   const wrong = files
     .filter(({ text }) => importsOf(text).some((specifier) => /^#?ssh2(\/|$)/.test(specifier)))
     .filter(({ file }) => !SSH2_IMPORTERS.some((folder) => file.startsWith(folder)));
@@ -121,7 +121,7 @@ test("only the adapter and the demo's server know ssh2", () => {
   );
 });
 
-test('every import of ssh2 goes through #ssh2, with the replacements', () => {
+test('finds every import of ssh2 to go through #ssh2, with the replacements', () => {
   const root = join(src, '..');
   const scripts = ['src', 'test', 'packaging'].flatMap((folder) =>
     readdirSync(join(root, folder), { recursive: true, encoding: 'utf8' }).map((file) => join(folder, file)),
@@ -133,7 +133,7 @@ test('every import of ssh2 goes through #ssh2, with the replacements', () => {
   assert.deepEqual(wrong, []);
 });
 
-test('no module has a default export', () => {
+test('finds no default export when the modules are read', () => {
   const wrong = files.filter(({ text }) => /^export\s+default\b|\bas\s+default\b\s*[,}]/m.test(withoutComments(text)));
   assert.deepEqual(
     wrong.map(({ file }) => file),
@@ -141,7 +141,7 @@ test('no module has a default export', () => {
   );
 });
 
-test('imports are found in all their forms, and the rule itself says no', () => {
+test('finds imports in all their forms, and says no when one breaks the rule', () => {
   const text = `
     import { a } from './a.ts';
     import type {

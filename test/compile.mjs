@@ -1,55 +1,65 @@
-// Makes JavaScript of src and test at once, file by file, for those who run many tests: `node test/compile.mjs` puts it into OUT. Each
-// test file is a process of its own, and there tsx costs a third of a second. A file keeps believing that it is where its source is.
+// Makes JavaScript of the tests, with what they share in chunks, for those who run many: `node test/compile.mjs [--maps]` puts it into OUT.
+// Each test file is a process of its own, and there tsx costs a third of a second, and hundreds of small files a fifth. A source keeps
+// believing that it is where it is.
 import { build } from 'esbuild';
-import { readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { readdirSync, readFileSync, rmSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 /** Below node_modules: packages are found from there, and nobody formats, lints or packs it. */
 const OUT = join(root, 'node_modules/.cache/tunneld-tests');
-/** Where it is no TypeScript it starts its threads from worker.js beside it, as in a bundle. */
-const STARTS_WORKER = 'src/lib/async/run-in-worker.ts';
+/** Where it is no TypeScript it starts its threads from worker.js beside it, as in the bundle that users have. */
+const STARTS_WORKER = join(root, 'src/lib/async/run-in-worker.ts');
+const coverage = process.argv.includes('--maps');
 
 rmSync(OUT, { recursive: true, force: true }); // a test that is no longer there would run for ever
-const common = {
+await build({
+  entryPoints: [
+    { in: join(root, 'src/worker.ts'), out: 'chunks/worker' },
+    ...entries().map((name) => ({ in: join(root, 'test', `${name}.ts`), out: join('test', name) })),
+  ],
   outdir: OUT,
-  outbase: root,
+  chunkNames: 'chunks/[name]-[hash]',
+  bundle: true,
+  splitting: true,
+  // Who measures coverage wants every function of src, called or not, and under no other name.
+  treeShaking: !coverage,
+  external: ['esbuild', 'typescript', 'tsx'], // they look for files beside them
   format: 'esm',
   platform: 'node',
   target: 'node20.19',
-  logLevel: 'warning',
+  banner: {
+    js: [
+      "import { createRequire as createRequireOf } from 'node:module';",
+      'const require = createRequireOf(import.meta.url), __filename = import.meta.filename, __dirname = import.meta.dirname;',
+    ].join('\n'),
+  },
+  sourcemap: 'linked',
+  sourcesContent: false, // Node reads the maps of all files that a test loads, wanted or not
   absWorkingDir: root,
-  plugins: [{ name: 'file-by-file', setup: ({ onLoad }) => onLoad({ filter: /\.ts$/ }, compiledAlone) }],
-};
-// Node reads the maps of all files that a test loads, wanted or not: who measures coverage wants those of src too.
-const sourcemap = process.argv.includes('--maps') ? 'linked' : false;
-await Promise.all([
-  build({ ...common, entryPoints: sourcesIn('src'), sourcemap }),
-  build({ ...common, entryPoints: sourcesIn('test'), sourcemap: 'linked' }),
-]);
-writeFileSync(join(OUT, dirname(STARTS_WORKER), 'worker.js'), "import '../../worker.js';\n");
+  logLevel: 'warning',
+  plugins: [{ name: 'where-the-source-is', setup: keepPlaces }],
+});
 
-function sourcesIn(folder) {
-  return readdirSync(join(root, folder), { recursive: true })
-    .filter((path) => path.endsWith('.ts'))
-    .map((path) => join(root, folder, path));
+function entries() {
+  return readdirSync(join(root, 'test'), { recursive: true, encoding: 'utf8' })
+    .filter((path) => path.endsWith('.test.ts') || path === 'run.ts' || path === 'coverage.ts')
+    .map((path) => path.slice(0, -'.ts'.length));
 }
 
-function compiledAlone({ path }) {
-  const here = dirname(path);
-  const urlOf = (file) => JSON.stringify(pathToFileURL(resolve(here, file)).href);
-  // As prettier writes them, statements alone begin at the margin; what looks like them in a test's own text does not.
-  const contents = readFileSync(path, 'utf8')
-    .replaceAll(/^((?:import|export|\})[^'\n]*)'(\.[^']*)\.ts'/gm, "$1'$2.js'")
-    .replaceAll(/^((?:import|export|\})[^'\n]*)'(\.[^']*\.mjs)'/gm, (_, before, file) => before + urlOf(file))
-    .replaceAll(path.startsWith(join(root, 'src')) ? /(?<=\bimport\()'(\.[^']*)\.ts'/g : /(?!)/g, "'$1.js'")
-    .replaceAll("'#ssh2'", urlOf(join(root, 'packaging/ssh2.mjs')));
-  if (path === join(root, STARTS_WORKER)) return { contents, loader: 'ts' };
-  return {
-    contents: contents
-      .replaceAll('import.meta.url', urlOf(path))
-      .replaceAll('import.meta.dirname', JSON.stringify(here)),
-    loader: 'ts',
-  };
+function keepPlaces({ onLoad, onResolve }) {
+  // JavaScript of ours is what it is: it looks for its own files, and ssh2 is to be there once.
+  const asItIs = (path) => ({ path: pathToFileURL(path).href, external: true });
+  onResolve({ filter: /^#ssh2$/ }, () => asItIs(join(root, 'packaging/ssh2.mjs')));
+  onResolve({ filter: /^\..*\.mjs$/ }, ({ path, resolveDir }) =>
+    resolveDir.includes('/node_modules/') ? undefined : asItIs(resolve(resolveDir, path)),
+  );
+  onLoad({ filter: /\.ts$/ }, ({ path }) => {
+    const place = path === STARTS_WORKER ? join(OUT, 'chunks/run-in-worker.js') : path;
+    const contents = readFileSync(path, 'utf8')
+      .replaceAll('import.meta.url', JSON.stringify(pathToFileURL(place).href))
+      .replaceAll('import.meta.dirname', JSON.stringify(dirname(place)));
+    return { contents, loader: 'ts' };
+  });
 }

@@ -8,7 +8,7 @@ import { servedKeys } from '../src/config/schema/schema.ts';
 const example = readFileSync(new URL('../config.example.yaml', import.meta.url), 'utf8');
 const environment = systemEnvironment();
 
-test('the example is valid as it stands, and with every line of it switched on', async () => {
+test('is valid as it stands, and when every line of it is switched on', async () => {
   assert.equal((await parseConfig(example, '/c.yaml', environment)).tunnels.length, 1);
   const everything = example.replaceAll(/^( *)# ( *[a-zA-Z]+:( .*)?)$/gm, '$1$2');
   const config = await parseConfig(everything, '/c.yaml', environment);
@@ -19,7 +19,7 @@ test('the example is valid as it stands, and with every line of it switched on',
   assert.deepEqual(config.network.ping, ['8.8.8.8', '1.1.1.1']);
 });
 
-test('the example shows every key that is served', () => {
+test('shows every key that is served', () => {
   const keys = Object.keys(servedKeys({ home: '/', env: {}, directory: '/', aes: true }));
   assert.ok(keys.length > 20);
   for (const key of keys) assert.match(example, new RegExp(`\\b${key}:`));

@@ -11,7 +11,7 @@ const CAPABILITIES = ['whole', 'systemd', 'packaging', 'lab', 'fuzz', 'support']
 /** At the top, as what they look at: the tree itself and its papers. */
 const OF_THE_TREE = ['architecture', 'example', 'mirror', 'readme', 'wall-clock'];
 
-test('every test file has the place and the name of a file or a folder of src, or is in a folder of a capability', () => {
+test('finds for every test file a file or a folder of src of its name, unless it is in a folder of a capability', () => {
   const names = readdirSync(join(root, 'test'), { recursive: true, encoding: 'utf8' })
     .filter((path) => path.endsWith('.test.ts'))
     .map((path) => path.replace(/\.test\.ts$/, '').replaceAll(sep, '/'));

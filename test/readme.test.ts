@@ -29,17 +29,17 @@ const readme = read('README.md');
 const commandLine = read('docs/command-line.md');
 const program = createProgram([], () => {});
 
-test('the README is short, and begins with the two commands that a fresh clone needs', () => {
+test('is short, and begins with the two commands that a fresh clone needs', () => {
   assert.ok(readme.split('\n').length <= 151, 'at most 150 lines');
   assert.deepEqual(commandsOf(readme).slice(0, 2), ['npm run demo', 'npm test']);
 });
 
-test('the README leads to every page of docs', () => {
+test('leads to every page of docs', () => {
   const linked = linksOf(readme).map(({ file }) => file);
   for (const page of PAPERS.filter((name) => name.startsWith('docs/'))) assert.ok(linked.includes(page), page);
 });
 
-test('links lead to files and headings that exist', () => {
+test('links to files and headings that exist', () => {
   for (const paper of PAPERS)
     for (const { file, anchor } of linksOf(read(paper))) {
       const target = file === '' ? paper : normalize(join(dirname(paper), file));
@@ -48,7 +48,7 @@ test('links lead to files and headings that exist', () => {
     }
 });
 
-test('files and scripts of the project that the papers name exist', () => {
+test('names files and scripts of the project that exist', () => {
   const { scripts } = JSON.parse(read('package.json')) as { scripts: Record<string, string> };
   for (const paper of CURRENT) {
     const text = read(paper);
@@ -59,7 +59,7 @@ test('files and scripts of the project that the papers name exist', () => {
   }
 });
 
-test('commands of tunneld that the papers name exist, with their options', () => {
+test('names commands and options of tunneld that exist', () => {
   let seen = 0;
   for (const paper of CURRENT)
     for (const line of [...commandsOf(read(paper)), ...codesOf(read(paper))])
@@ -79,7 +79,7 @@ test('commands of tunneld that the papers name exist, with their options', () =>
   assert.ok(seen > 60, String(seen));
 });
 
-test('docs/commands.md has every command with every option, and every exit code', () => {
+test('has every command with every option, and every exit code, in docs/commands.md', () => {
   const page = read('docs/commands.md');
   for (const command of program.commands) {
     const rows = page.split('\n').filter((line) => line.startsWith(`| \`tunneld ${command.name()}`));
@@ -97,7 +97,7 @@ test('docs/commands.md has every command with every option, and every exit code'
   );
 });
 
-test('docs/commands.md explains every key of status --json', () => {
+test('explains every key of status --json in docs/commands.md', () => {
   const interfaces = [
     ...read('src/status/document.ts').matchAll(/^export interface \w+(?:Document|Status|Tunnel) \{\n(.*?)^\}/gms),
   ];
@@ -109,7 +109,7 @@ test('docs/commands.md explains every key of status --json', () => {
   for (const key of keys) assert.ok(explained.includes(`\`${key}\``), key);
 });
 
-test("the README's status is what tunneld prints", () => {
+test('shows the status that tunneld prints', () => {
   const now = Date.UTC(2030, 0, 1);
   const ago = (seconds: number) => new Date(now - seconds * 1000).toISOString();
   const counters = {
@@ -155,7 +155,7 @@ test("the README's status is what tunneld prints", () => {
   assert.ok(readme.includes(`\`\`\`\n${printed}\`\`\`\n`), printed);
 });
 
-test('configurations in the papers are valid', async () => {
+test('shows configurations that are valid', async () => {
   const configs = PAPERS.flatMap((paper) => yamlOf(read(paper)).map((text) => ({ paper, text })));
   assert.ok(configs.length >= 3);
   for (const { paper, text } of configs) {
@@ -173,7 +173,7 @@ test('configurations in the papers are valid', async () => {
   );
 });
 
-test('docs/configuration.md lists every key and no other', () => {
+test('lists every key and no other in docs/configuration.md', () => {
   const place = { home: '/', env: {}, directory: '/', aes: true };
   const page = read('docs/configuration.md');
   const keysUnder = (heading: string) =>
@@ -185,7 +185,7 @@ test('docs/configuration.md lists every key and no other', () => {
   assert.deepEqual([...top].toSorted(), Object.keys(fileSchema(place).shape).toSorted());
 });
 
-test('every failure code and every step of doctor is explained, and no other', () => {
+test('explains every failure code and every step of doctor, and no other', () => {
   const page = read('docs/troubleshooting.md');
   const explained = (heading: string) =>
     [...section(page, heading).matchAll(/^\| `([\w -]+)` \|/gm)].map(([, name]) => name);
@@ -193,7 +193,7 @@ test('every failure code and every step of doctor is explained, and no other', (
   assert.deepEqual(explained('The steps of doctor'), [...STEPS]);
 });
 
-test('docs/command-line.md says of every option of ssh what becomes of it', () => {
+test('says of every option of ssh what becomes of it in docs/command-line.md', () => {
   const expected = {
     option: 'as in ssh',
     implied: 'the default behaviour of tunneld',
@@ -208,7 +208,7 @@ test('docs/command-line.md says of every option of ssh what becomes of it', () =
   }
 });
 
-test('docs/command-line.md says of every option of ssh_config what becomes of it', () => {
+test('says of every option of ssh_config what becomes of it in docs/command-line.md', () => {
   const [, honoured = '', refused = '', idle = ''] =
     /^Honoured, (.*?)^Refused (.*?)^Accepted without effect, (.*)/ms.exec(commandLine) ?? [];
   const blocks = ['host', 'match', 'include'];

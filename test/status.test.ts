@@ -45,7 +45,7 @@ const BROKEN = { problem: { message: 'm', at: STARTED }, trial: null };
 
 const failure = { code: 'connect-refused', message: 'm', hint: 'h', at: STARTED } as const;
 
-test('a plan puts every name in one list', () => {
+test('puts every name in one list', () => {
   assert.deepEqual(atOnce(planChange([spec('a'), spec('b'), spec('c')], [spec('d'), spec('b', 'other'), spec('a')])), {
     added: ['d'],
     changed: ['b'],
@@ -54,7 +54,7 @@ test('a plan puts every name in one list', () => {
   });
 });
 
-test('health has patience with a blip and none with what a person must cure', () => {
+test('has patience with a blip, and none when a person must cure it', () => {
   const minute = 60_000;
   const cases: readonly [string, TunnelState[], number, string][] = [
     ['nothing configured', [], 0, 'ok'],
@@ -93,7 +93,7 @@ test('health has patience with a blip and none with what a person must cure', ()
   assert.equal(assessHealth([up], BROKEN, STARTED), 'degraded', 'the file is not valid');
 });
 
-test('the status document has the keys that scripts rely on', () => {
+test('has the keys that scripts rely on', () => {
   const facts = {
     version: '1.2.3',
     pid: 7,
@@ -184,7 +184,7 @@ test('the status document lists the oldest open connections where they are asked
   });
 });
 
-test('the summary names what is not up', () => {
+test('names in its summary what is not up', () => {
   const up = running(state({ phase: 'up' }));
   const down = running(state({ phase: 'waiting', failure }), 'b');
   assert.equal(summaryLine([up], QUIET), '1 of 1 tunnel up');
@@ -201,7 +201,7 @@ const COST = {
   outagesOf: () => ({ totals: {}, last: null }),
 };
 
-test('the status document tells how the configuration stands with its file', () => {
+test('reports how the configuration stands with its file', () => {
   const trial = { candidate: 'x', until: STARTED, waitingFor: ['a'] };
   const configuration = { ...BROKEN, trial };
   const facts = {
@@ -221,7 +221,7 @@ test('the status document tells how the configuration stands with its file', () 
   );
 });
 
-test('a clock that is set changes no duration and no health', () => {
+test('changes no duration and no health when the clock is set', () => {
   const years = 56 * 365 * 86_400_000;
   const since = 100_000;
   const now = since + 3_600_000;

@@ -25,7 +25,7 @@ const ALLOWED: Readonly<Record<string, string>> = {
   'doctor.ts': 'the same',
 };
 
-test('only those who show the time of day ask for it', () => {
+test('finds the time of day asked for only by those who show it', () => {
   const src = fileURLToPath(new URL('../src/', import.meta.url));
   const asking = readdirSync(src, { recursive: true, encoding: 'utf8' })
     .filter((file) => file.endsWith('.ts'))

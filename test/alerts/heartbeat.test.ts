@@ -40,7 +40,7 @@ test('beats at once when all is verified, then again and again', async () => {
   assert.deepEqual(beats, [100_000, 160_000, 220_000]);
 });
 
-test('is silent while a tunnel is down or unverified, and has no timer then', async () => {
+test('is silent without a timer while a tunnel is down or unverified', async () => {
   const { clock, beats, heartbeat } = watcher();
   heartbeat.configure({ url: URL_OF, everyMs: 60_000 });
   heartbeat.observe([VERIFIED]);
@@ -51,7 +51,7 @@ test('is silent while a tunnel is down or unverified, and has no timer then', as
   }
 });
 
-test('does not beat faster where a tunnel flaps', async () => {
+test('does not beat faster when a tunnel flaps', async () => {
   const { clock, beats, heartbeat } = watcher();
   heartbeat.configure({ url: URL_OF, everyMs: 60_000 });
   for (let second = 0; second < 120; second++) {
@@ -69,7 +69,7 @@ test('counts a tunnel whose verification is off when it is up', async () => {
   assert.equal(beats.length, 1);
 });
 
-test('shows what went wrong without the secret, and that it is over', async () => {
+test('shows what went wrong, without the secret, until a beat succeeds', async () => {
   const { clock, problems, answers, heartbeat } = watcher();
   answers.push(() => Promise.reject(new Error('it answers with status 500')));
   heartbeat.configure({ url: URL_OF, everyMs: 60_000 });
@@ -94,7 +94,7 @@ test('masks each part of the URL that may say who we are, whatever shows it', as
   assert.match(problem ?? '', /^heartbeat hc\.example: no way to https:.*hc\.example.*status=up$/);
 });
 
-test('gives a fetch up that lasts until the next one', async () => {
+test('gives a fetch up when the next one begins', async () => {
   const { clock, beats, answers, heartbeat } = watcher();
   answers.push(() => new Promise(() => {}));
   heartbeat.configure({ url: URL_OF, everyMs: 60_000 });
@@ -117,7 +117,7 @@ async function serve(t: TestContext, listener: RequestListener): Promise<string>
 
 const fetchNow = (url: string, signal = new AbortController().signal) => fetchOnce(url, { clock: systemClock, signal });
 
-test('fetches through redirects, and discards an endless answer', async (t) => {
+test('fetches through redirects, and discards the rest when an answer is endless', async (t) => {
   const paths: string[] = [];
   const url = await serve(t, ({ url: path = '' }, response) => {
     paths.push(path);
@@ -131,7 +131,7 @@ test('fetches through redirects, and discards an endless answer', async (t) => {
   assert.deepEqual(paths, ['/1', '/2']);
 });
 
-test('refuses what is no success', async (t) => {
+test("fails when the answer's status is no success", async (t) => {
   const url = await serve(t, ({ url: path = '' }, response) => {
     if (path === '/loop') response.writeHead(301, { location: '/loop' }).end();
     else if (path === '/file') response.writeHead(301, { location: 'file:///etc/passwd' }).end();
@@ -146,7 +146,7 @@ test('refuses what is no success', async (t) => {
   await assert.rejects(fetchNow(`http://127.0.0.1:${await freePort()}/`), /ECONNREFUSED/);
 });
 
-test('gives up a server that does not answer', async (t) => {
+test('gives up when the server does not answer', async (t) => {
   const clock = fakeClock();
   const asked = deferred();
   const url = await serve(t, () => asked.resolve());

@@ -35,7 +35,7 @@ function hooked() {
   return { clock, told, problems, results, hook };
 }
 
-test('runs the program once a change has lasted', async () => {
+test('runs the program when a change has lasted', async () => {
   const { clock, told, hook } = hooked();
   hook.observe([UP]);
   await clock.advance(100_000);
@@ -50,7 +50,7 @@ test('runs the program once a change has lasted', async () => {
   assert.equal(clock.pending(), 0);
 });
 
-test('does not run for a blip, nor for a tunnel that comes up after the start', async () => {
+test('does not run when a change was a blip, or when a tunnel comes up after the start', async () => {
   const { clock, told, hook } = hooked();
   hook.observe([DOWN]);
   await clock.advance(30_000);
@@ -72,7 +72,7 @@ test('tells no failure of an earlier outage', async () => {
   assert.deepEqual(told, ['160000 a down  100000']);
 });
 
-test('tells only the last state where the program is slow', async () => {
+test('reports only the last state when the program is slow', async () => {
   const { clock, told, results, hook } = hooked();
   let finish = () => {};
   results.push(new Promise((resolve) => (finish = () => resolve(null))));
@@ -88,7 +88,7 @@ test('tells only the last state where the program is slow', async () => {
   assert.equal(told.length, 1, 'the tunnel is as it was told');
 });
 
-test('forgets a tunnel that is removed', async () => {
+test('forgets a tunnel when it is removed', async () => {
   const { clock, told, hook } = hooked();
   hook.observe([DOWN]);
   hook.observe([]);
@@ -96,7 +96,7 @@ test('forgets a tunnel that is removed', async () => {
   assert.deepEqual([told, clock.pending()], [[], 0]);
 });
 
-test('shows what went wrong, and that it is over', async () => {
+test('shows what went wrong until a run succeeds', async () => {
   const { clock, problems, results, hook } = hooked();
   results.push(Promise.resolve('it ended with exit code 3'));
   hook.observe([DOWN]);
@@ -125,7 +125,7 @@ async function script(t: TestContext, text: string) {
 const run = (command: readonly string[], signal = new AbortController().signal, clock = systemClock) =>
   runProgram(command, FACTS, { clock, signal });
 
-test('a program gets arguments as they are, and a bounded environment', async (t) => {
+test('passes arguments as they are, and a bounded environment, when it runs a program', async (t) => {
   process.env['TUNNELD_TEST_SECRET'] = 'hunter2';
   t.after(() => delete process.env['TUNNELD_TEST_SECRET']);
   const path = await script(t, 'env > "$0.env"; printf "%s|" "$@" > "$0.args"');
@@ -144,13 +144,13 @@ test('a program gets arguments as they are, and a bounded environment', async (t
   );
 });
 
-test('logs a program that fails, is missing or prints without end, and goes on', async (t) => {
+test('logs a program when it fails, is missing or prints without end, and goes on', async (t) => {
   assert.equal(await run([await script(t, 'exit 3')]), 'it ended with exit code 3');
   assert.match((await run(['/nonexistent/alarm'])) ?? '', /ENOENT/);
   assert.equal(await run([await script(t, 'head -c 100000000 /dev/zero; head -c 100000000 /dev/zero >&2')]), null);
 });
 
-test('a program that hangs is killed with what it has started', async (t) => {
+test('kills a program with its children when it hangs', async (t) => {
   const clock = fakeClock();
   const path = await script(t, 'sleep 600 & echo $! > "$0.pid"; wait');
   const ended = run([path], undefined, clock);
@@ -162,7 +162,7 @@ test('a program that hangs is killed with what it has started', async (t) => {
   await until(() => !isAlive(Number(readFileSync(`${path}.pid`, 'utf8'))), { what: 'the child to be gone' });
 });
 
-test('a program that forks and ends leaves nothing behind', async (t) => {
+test('leaves nothing behind when a program forks and ends', async (t) => {
   const path = await script(t, 'sleep 600 & echo $! > "$0.pid"');
   assert.equal(await run([path]), null);
   await until(() => !isAlive(Number(readFileSync(`${path}.pid`, 'utf8'))), { what: 'the child to be gone' });

@@ -39,7 +39,7 @@ const FORCED = BLOCK.at(-1)!;
 const blockWith = (...lines: readonly string[]) => [BLOCK[0]!, ...lines, ...BLOCK.slice(1)];
 
 describe('audit', { concurrency: 3 }, () => {
-  test('finds every hole of a server where everything is open', async (t) => {
+  test('finds every hole when everything is open', async (t) => {
     const config = [
       'Subsystem sftp internal-sftp',
       'X11Forwarding yes',
@@ -67,7 +67,7 @@ describe('audit', { concurrency: 3 }, () => {
     else rmSync(named);
   });
 
-  test('the lines that it prints close everything, and the tunnel goes on', async (t) => {
+  test('keeps the tunnel up when the printed lines have closed everything', async (t) => {
     const config = ['Subsystem sftp internal-sftp', 'X11Forwarding yes', ...BLOCK];
     const { report } = await auditSshd(t, { keyOptions: OPTIONS, config });
     assert.deepEqual(holesOf(report, 'closed'), TRIED, JSON.stringify(report, null, 1));
@@ -85,14 +85,14 @@ describe('audit', { concurrency: 3 }, () => {
     assert.deepEqual(holesOf(beside, 'closed'), TRIED);
   });
 
-  test('the options of the key alone close all but Unix sockets and passwords', async (t) => {
+  test('leaves only Unix sockets and passwords open when the key alone has its options', async (t) => {
     const config = ['Subsystem sftp internal-sftp', 'X11Forwarding yes', 'PasswordAuthentication yes'];
     const { report } = await auditSshd(t, { keyOptions: OPTIONS, config });
     assert.deepEqual(holesOf(report, 'open'), ['listen-socket', 'password']);
     assert.deepEqual(holesOf(report, 'unknown'), []);
   });
 
-  test('`restrict` and the port still let commands run', async (t) => {
+  test('finds commands open when the key has only `restrict` and the port', async (t) => {
     const keyOptions = `restrict,port-forwarding,permitlisten="localhost:${LISTEN}"`;
     const { report } = await auditSshd(t, { keyOptions, config: ['Subsystem sftp internal-sftp'] });
     assert.deepEqual(holesOf(report, 'open'), [
@@ -178,7 +178,7 @@ describe('one hole, and its cure', { concurrency: 3 }, () => {
     );
   }
 
-  test('finds open Unix sockets where the server has one to connect to', async (t) => {
+  test('finds open Unix sockets when the server has one to connect to', async (t) => {
     const path = join(await tempDir(t), 'some.sock');
     const server = createServer((socket) => socket.on('error', () => {}).destroy()).listen(path);
     t.after(() => server.close());
@@ -188,7 +188,7 @@ describe('one hole, and its cure', { concurrency: 3 }, () => {
     assert.match(report.findings.find(({ hole }) => hole === 'connect-socket')?.detail ?? '', /some\.sock/);
   });
 
-  test('a listener for everybody that a server makes for itself alone is none', async (t) => {
+  test('finds no hole when a listener for everybody is one that the server makes for itself alone', async (t) => {
     const config = ['ListenAddress 127.0.0.2', ...blockWith('PermitListen any', 'GatewayPorts no')];
     // A slow server has more time for its answer, which shows whom it serves.
     const { report } = await auditSshd(t, { config }, { host: '127.0.0.2' }, [], scaledClock(1 / 10));
@@ -198,7 +198,7 @@ describe('one hole, and its cure', { concurrency: 3 }, () => {
     assert.deepEqual(holesOf(near.report, 'unknown'), ['listen-everywhere']);
   });
 
-  test('a forced command that answers what it is told is no shell, and its words are shown', async (t) => {
+  test('takes a forced command for no shell when it only answers, and shows what it answers', async (t) => {
     const repeats = await auditSshd(t, { config: blockWith('ForceCommand echo "$SSH_ORIGINAL_COMMAND"; cat') });
     assert.deepEqual(holesOf(repeats.report, 'open'), []);
     assert.match(detailOf(repeats.report, 'command'), /something of its own instead: echo [0-9a-f]+""/);
@@ -206,7 +206,7 @@ describe('one hole, and its cure', { concurrency: 3 }, () => {
     assert.match(detailOf(nasty.report, 'command'), /a\\x1b\[31mb/);
   });
 
-  test('a forced command that does not end leaves it open what it is', async (t) => {
+  test('leaves a forced command undecided when it does not end', async (t) => {
     const note = join(await tempDir(t), 'note');
     writeFileSync(note, '');
     const command = `ForceCommand echo wait; echo said >>${note}; sleep 60`;
@@ -224,7 +224,7 @@ describe('one hole, and its cure', { concurrency: 3 }, () => {
     assert.deepEqual(holesOf(report, 'open'), []);
   });
 
-  test('tries the server behind a jump, and not the jump', async (t) => {
+  test('tries the server, and not the jump, when it is behind one', async (t) => {
     const jump = await startSshd();
     t.after(() => jump.stop());
     const { report, sshd } = await auditSshd(t, { config: BLOCK }, { jumps: [specFor(jump, [[LISTEN, 1]])] });
@@ -235,7 +235,7 @@ describe('one hole, and its cure', { concurrency: 3 }, () => {
     assert.match(sshd.log(), /Starting session/);
   });
 
-  test('the configured port is never asked for, and every login uses the key of the tunnel', async (t) => {
+  test("asks never for the configured port, and uses the tunnel's key, when it logs in", async (t) => {
     const { sshd } = await auditSshd(t, {});
     assert.doesNotMatch(readFileSync(sshd.authorizedKeysFile, 'utf8'), /restrict/);
     assert.doesNotMatch(sshd.log(), new RegExp(`(?:localhost|127\\.0\\.0\\.1) port ${LISTEN}\\b`));

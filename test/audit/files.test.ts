@@ -20,7 +20,7 @@ import { startFakeSsh } from '../support/fake-server.ts';
 
 const KEY = 'ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIIK/X7oTrGab1v2eGMiIi7Komz1hcckjDWErvXg264t5';
 
-test('lines of authorized_keys are read as sshd reads them', () => {
+test('reads lines of authorized_keys as sshd does when they have options', () => {
   const [first, second, third, ...rest] = readAuthorizedKeys('/keys', [
     '# a comment',
     `restrict,permitopen="a:1",permitopen="[::1]:2",command="echo \\"a, b\\"" ${KEY} me \u001b[31m`,
@@ -39,7 +39,7 @@ test('lines of authorized_keys are read as sshd reads them', () => {
   assert.match(first.fingerprint, /^SHA256:[\w+/]{43}$/);
 });
 
-test('whatever sshd takes for a key is found, or said not to be understood', async (t) => {
+test('finds whatever sshd takes for a key, or says when a line is not understood', async (t) => {
   const sshd = await startSshd();
   t.after(() => sshd.stop());
   const rsa = `${sshd.clientKey}_rsa`;
@@ -76,7 +76,7 @@ function logsIn({ port, user }: TestSshd, key: string): boolean {
   return spawnSync('ssh', [...args, `${user}@127.0.0.1`, 'true'], { stdio: 'ignore' }).status === 0;
 }
 
-test('a forced command is judged by what it runs', () => {
+test('judges a forced command by what it runs when a key has one', () => {
   const of = (...commands: readonly string[]) => commands.map(judgeForcedCommand);
   assert.deepEqual(of('false', '/bin/false', 'exit 1', '/usr/sbin/nologin'), Array(4).fill('nothing'));
   const shells = [
@@ -99,7 +99,7 @@ test('a forced command is judged by what it runs', () => {
   assert.deepEqual(of('/opt/backup', 'exit now', '', 'borg serve'), Array(4).fill('unknown'));
 });
 
-test('a block for some addresses counts where it may be about the user', () => {
+test('counts a block for some addresses when it may be about the user', () => {
   const of = (...criteria: readonly string[]) => criteria.map((one) => dependsOnOrigin(one, 'limited'));
   assert.deepEqual(
     of('Address 10.0.0.0/8', 'user=limited LocalPort=22', 'User lim* host "a b"', 'address x User "!x,*"'),
@@ -111,7 +111,7 @@ test('a block for some addresses counts where it may be about the user', () => {
   );
 });
 
-test('lists of the key and of sshd_config allow together what both do', () => {
+test('allows what both lists allow when the key and sshd_config have one each', () => {
   const list = (...texts: readonly string[]) => texts.map(readExtent);
   const words = (one: readonly string[] | null, other: readonly string[] | null) =>
     both(one && list(...one), other && list(...other)).map(({ host, port }) => `${host} ${port}`);
@@ -126,7 +126,7 @@ test('lists of the key and of sshd_config allow together what both do', () => {
   assert.equal(covers(readExtent('a:80'), readExtent('*:80')), false);
 });
 
-test('what a server writes is no more than it says: escaped, bounded, and incomplete without its end', () => {
+test('escapes and bounds what a server prints, and calls it incomplete when its end is missing', () => {
   const facts = readFacts(
     '@uid 0\n@rules\n|permitopen none\n@keys /a\u001b]0;x\u0007\n|@end\n|@rules\n@constructor x\n@other root /x\u001b[2J\n',
   );
@@ -160,7 +160,7 @@ describe('an administrator at a server that does not behave', () => {
       assert.deepEqual([facts.rules.size, facts.keys.length], [0, 0]);
     });
 
-  test('that runs nothing', async (t) => {
+  test("reports an administrator's login when it runs nothing", async (t) => {
     const facts = await readFrom(t, (connection) => connection.on('session', (_, reject) => reject()));
     assert.match(facts.problems.join(), /the server refused to run a command/);
   });

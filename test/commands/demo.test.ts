@@ -9,7 +9,7 @@ import { until } from '../support/until.ts';
 
 const CLI = fileURLToPath(new URL('../../dist/cli.js', import.meta.url));
 
-test('the demo proves the round trip, heals before the eyes, stays, and leaves nothing behind', async (t) => {
+test('proves the round trip, heals when it is cut, stays, and leaves nothing behind', async (t) => {
   const demo = spawn(process.execPath, [CLI, 'demo'], { stdio: ['ignore', 'pipe', 'inherit'] });
   const exited = new Promise<number | null>((resolve) => demo.once('exit', resolve));
   t.after(async () => {

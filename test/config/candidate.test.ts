@@ -13,7 +13,7 @@ async function place(t: TestContext) {
   return { dir, file };
 }
 
-test('a candidate takes the place of the file, which is kept', async (t) => {
+test('takes the place of the file, which is kept, when it is confirmed', async (t) => {
   const { file } = await place(t);
   const name = await createCandidate(file, 'new\n', null);
   await installCandidate(file, name);
@@ -23,7 +23,7 @@ test('a candidate takes the place of the file, which is kept', async (t) => {
   );
 });
 
-test('root believes no daemon that names a file elsewhere', async (t) => {
+test('believes no daemon that names a file elsewhere when root asks', async (t) => {
   if (process.getuid?.() !== 0) return t.skip('only root could be led astray');
   const { dir, file } = await place(t);
   const victim = join(await tempDir(t), 'victim');
@@ -42,7 +42,7 @@ test('root believes no daemon that names a file elsewhere', async (t) => {
   assert.equal(readFileSync(victim, 'utf8'), 'tunnels: as before\n');
 });
 
-test('nor does it write over what is no configuration', async (t) => {
+test('does not write when the file is no configuration', async (t) => {
   if (process.getuid?.() !== 0) return t.skip('only root could be led astray');
   const { dir, file } = await place(t);
   writeFileSync(file, 'root:x:0:0:root:/root:/bin/sh\n');

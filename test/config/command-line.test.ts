@@ -118,7 +118,7 @@ for (const line of LINES) {
     const config = await read(line);
     assert.deepEqual(spoken(config.tunnels[0]!), spokenBySsh(line));
   });
-  test(`printed as a configuration it means the same: ${line.join(' ')}`, async () => {
+  test(`means the same when it is printed as a configuration: ${line.join(' ')}`, async () => {
     const config = await read(line);
     const again = await parseConfig(printConfig(config, env), '/elsewhere/config.yaml', {
       ...env,
@@ -130,7 +130,7 @@ for (const line of LINES) {
   });
 }
 
-test('every key survives being printed', async () => {
+test('keeps every key when it is printed', async () => {
   const yaml = `
 tunnels:
   a:
@@ -184,7 +184,7 @@ tunnels:
   assert.equal(config.tunnels[1]?.entry.type === 'command' && config.tunnels[1].entry.command, 'nc h 100%');
 });
 
-test('reads a host of ssh_config that is reached through another', async () => {
+test('reads a host of ssh_config when it is reached through another', async () => {
   const { tunnels } = await read(words('-J gate -L 1:a:1 inner'));
   assert.deepEqual(
     tunnels[0]?.jumps.map(({ host, port, user }) => [host, port, user]),
@@ -195,7 +195,7 @@ test('reads a host of ssh_config that is reached through another', async () => {
   );
 });
 
-test('a password is for one server, and the way there comes from one place', async () => {
+test('takes a password for one server, and the way there from one place, when several are named', async () => {
   const yaml = `
 defaults: { passwordFile: /secret, user: shared, serverAliveInterval: 7 }
 tunnels:
@@ -212,7 +212,7 @@ tunnels:
   assert.deepEqual(tunnels[1]?.entry, { type: 'command', command: 'nc commanded 22' });
 });
 
-test('what ssh takes for a host or a limit is no mistake', async () => {
+test('takes for no mistake what ssh takes for a host or a limit', async () => {
   const { tunnels } = await read(words('-o ConnectTimeout=0 -o ServerAliveCountMax=0 -R 1:a:1 u@fe80::1%lo'));
   assert.equal(tunnels[0]?.host, 'fe80::1%lo');
   assert.equal(tunnels[0].connectTimeoutMs, 10_000);
@@ -224,7 +224,7 @@ test('expands the tokens of a jump with its own values', async () => {
   assert.deepEqual([tunnels[0]?.jumps[0]?.user, tunnels[0]?.jumps[0]?.host], ['me', 'gw-host']);
 });
 
-test('keys of our own go by -o too', async () => {
+test('takes keys of its own when they are given by -o', async () => {
   const { tunnels } = await read(
     words('-o PasswordFile=secret -o sourceport=any -o proxy=http://me@p:1 -o proxyPasswordFile=/s -L 1:a:1 h').concat(
       '-o',
@@ -237,7 +237,7 @@ test('keys of our own go by -o too', async () => {
   assert.deepEqual(tunnels[0].reconnect, { minMs: 2000, maxMs: 9000 });
 });
 
-test('-v and -q choose how much is told', async () => {
+test('logs more or less when -v or -q is given', async () => {
   for (const [flags, level] of Object.entries({
     '-N': 'info',
     '-v': 'debug',
@@ -249,7 +249,7 @@ test('-v and -q choose how much is told', async () => {
   }
 });
 
-test('what has no effect is said, once each', async () => {
+test('says once what has no effect when an option is ignored', async () => {
   const { notes } = await read(
     words('-f -A -M 20000:3000 -M -t -o ControlMaster=auto -o Protocol=2 -S none -L 1:a:1 h sleep 60'),
     { AUTOSSH_POLL: '60', AUTOSSH_GATETIME: '0' },
@@ -269,7 +269,7 @@ test('what has no effect is said, once each', async () => {
   ]);
 });
 
-test('algorithms that only ssh knows are left out and named; a certificate in a file is no reason to stay down', async () => {
+test('names algorithms that only ssh knows when it leaves them out, and stays up when a certificate is in a file', async () => {
   const { tunnels, notes } = await read(words('-m umac-64@openssh.com,hmac-sha2-256 -L 1:a:1 certified'));
   assert.deepEqual(tunnels[0]?.macs, ['hmac-sha2-256']);
   assert.deepEqual(tunnels[0].kexAlgorithms, ['curve25519-sha256']);
@@ -277,7 +277,7 @@ test('algorithms that only ssh knows are left out and named; a certificate in a 
   assert.match(notes.join('\n'), /config:\d+: CertificateFile is not supported/);
 });
 
-test('a forward without a target is a SOCKS proxy, as to ssh, and is warned of', async () => {
+test('makes a SOCKS proxy when a forward has no target, as ssh does, with a warning', async () => {
   const { tunnels, warnings } = await read(words('-R 8080 -R 22:8081 -R 3:a:3 h'));
   assert.deepEqual(
     tunnels[0]?.forwards.map(({ listen, target }) => [address(listen), target.type]),
@@ -297,7 +297,7 @@ test('a forward without a target is a SOCKS proxy, as to ssh, and is warned of',
   assert.match(file.warnings.join(), /proxies:2: a forward without a target is a SOCKS proxy/);
 });
 
-test('what restricts in ssh_config is honoured', async () => {
+test('honours an option when it restricts in ssh_config', async () => {
   writeFileSync(
     join(home, 'strict'),
     `Host h
@@ -334,7 +334,7 @@ test('what restricts in ssh_config is honoured', async () => {
   assert.deepEqual([silent.tunnels[0]?.authentications, silent.tunnels[0]?.bindInterface], [[], 'eth1']);
 });
 
-test('what cannot be honoured is refused with its line', async () => {
+test('refuses with its line what cannot be honoured', async () => {
   const lines = {
     'RefuseConnection "use the other one"': /RefuseConnection: use the other one$/,
     'KnownHostsCommand /bin/keys %H': /KnownHostsCommand is never run/,
@@ -397,7 +397,7 @@ const WRONG: Readonly<Record<string, RegExp>> = {
 };
 
 for (const [line, expected] of Object.entries(WRONG)) {
-  test(`is refused: ${line}`, async () => {
+  test(`refuses: ${line}`, async () => {
     await assert.rejects(read(words(line)), (error) => {
       assert.ok(error instanceof ConfigError, String(error));
       assert.match(error.problems.map(formatProblem).join('\n'), expected);
@@ -407,14 +407,14 @@ for (const [line, expected] of Object.entries(WRONG)) {
   });
 }
 
-test('names of tunnels come from the host', () => {
+test('names a tunnel after its host when no name is given', () => {
   assert.equal(adHocName(words('-L 1:a:1 me@Some.Host.example')), 'some-host-example');
   assert.equal(adHocName(words('ssh://me@[2001:db8::1]:22')), '2001-db8-1');
   assert.equal(adHocName([]), 'tunnel');
   assert.equal(adHocName(['../../etc']), 'etc');
 });
 
-test('every option of ssh is known', () => {
+test('knows every option of ssh', () => {
   const usage = spawnSync('ssh', [], { encoding: 'utf8' }).stderr;
   const letters = new Set(
     [...usage.matchAll(/\[-([A-Za-z0-9]+)/g)].flatMap(([, cluster = '']) =>
@@ -518,7 +518,7 @@ function there(text: string): string {
     .replace(/\[socks\]:0$/, 'socks');
 }
 
-test('UpdateHostKeys is off where ssh has it off: another known_hosts than the usual one, or DNS', async () => {
+test('turns UpdateHostKeys off when ssh does: with another known_hosts than the usual one, or DNS', async () => {
   const cases: readonly (readonly [readonly string[], boolean])[] = [
     [[], true],
     [['UserKnownHostsFile=~/.ssh/known_hosts'], true],

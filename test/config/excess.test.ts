@@ -29,7 +29,7 @@ const EXCESSIVE: readonly (readonly [string, string, RegExp])[] = [
 ];
 
 for (const [what, text, message] of EXCESSIVE) {
-  test(`a file of ${what} is refused before it costs anything`, async () => {
+  test(`refuses a file of ${what} before it costs anything`, async () => {
     const before = process.cpuUsage();
     await assert.rejects(parseConfig(text, '/c.yaml', systemEnvironment()), { message });
     const { user, system } = process.cpuUsage(before);
@@ -38,7 +38,7 @@ for (const [what, text, message] of EXCESSIVE) {
   });
 }
 
-test('a file with a thousand mistakes names the first hundred', async () => {
+test('names the first hundred mistakes when a file has a thousand', async () => {
   const text = `${TUNNEL}${many(1000, (index) => `    k${index}: 1\n`)}`;
   await assert.rejects(parseConfig(text, '/c.yaml', systemEnvironment()), (error: Error) => {
     const lines = error.message.split('\n');
@@ -49,7 +49,7 @@ test('a file with a thousand mistakes names the first hundred', async () => {
   });
 });
 
-test('2000 tunnels may be, and ssh_config is read once for all', async () => {
+test('reads ssh_config once for all when there are 2000 tunnels', async () => {
   const before = process.cpuUsage();
   const { tunnels: specs } = await parseConfig(tunnels(2000, 'user: u'), '/c.yaml', systemEnvironment());
   assert.equal(specs.length, 2000);
@@ -57,7 +57,7 @@ test('2000 tunnels may be, and ssh_config is read once for all', async () => {
   assert.ok(user + system < 8e6, `${(user + system) / 1e6} s`);
 });
 
-test('check: patterns over the whole disk and large ssh_configs are refused with their place, in little memory', async (t) => {
+test('refuses patterns over the whole disk and large ssh_configs with their place, in little memory', async (t) => {
   const dir = await tempDir(t);
   const put = (name: string, text: string) => {
     writeFileSync(join(dir, name), text);

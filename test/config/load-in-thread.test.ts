@@ -16,7 +16,7 @@ const problemsOf = async (work: Promise<unknown>) =>
     (error: unknown) => (error instanceof ConfigError ? error.problems : assert.fail(String(error))),
   );
 
-test('a configuration comes out of the thread as it would without one', async (t) => {
+test('returns from the thread the same configuration as without one', async (t) => {
   const file = fileURLToPath(new URL('../../config.example.yaml', import.meta.url));
   for (const source of [{ file }, { sshArguments: ['-NR', '8080:localhost:80', 'host'], name: 'host' }])
     assert.deepStrictEqual(await loadInThread(source, env), await loadFrom(source, env));
@@ -29,7 +29,7 @@ test('a configuration comes out of the thread as it would without one', async (t
   assert.deepEqual(await problemsOf(loadInThread(missing, env)), await problemsOf(loadFrom(missing, env)));
 });
 
-test('the loop goes on while a large one is read', async (t) => {
+test('keeps the event loop going while a large configuration is read', async (t) => {
   const file = join(await tempDir(t), 'config.yaml');
   const tunnel = (index: number) => `  t${index}: { host: h, remoteForward: "${index + 1}:localhost:80" }\n`;
   writeFileSync(file, `tunnels:\n${Array.from({ length: 1000 }, (_, index) => tunnel(index)).join('')}`);

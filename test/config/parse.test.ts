@@ -20,20 +20,20 @@ const folder = (name: string) => new URL(`${name}/`, import.meta.url);
 const read = (name: string, file: string) => readFileSync(new URL(file, folder(name)), 'utf8');
 
 for (const file of readdirSync(folder('invalid')).filter((name) => name.endsWith('.yaml'))) {
-  test(`invalid/${file} is refused with every problem and its place`, async () => {
+  test(`refuses invalid/${file} with every problem and its place`, async () => {
     const expected = read('invalid', file.replace('.yaml', '.expected')).trimEnd().split('\n');
     assert.deepEqual(await problemsOf(read('invalid', file)), expected);
   });
 }
 
 for (const file of readdirSync(folder('valid')).filter((name) => name.endsWith('.yaml'))) {
-  test(`valid/${file} is read completely`, async () => {
+  test(`reads valid/${file} completely`, async () => {
     const config = await parseConfig(read('valid', file), '/etc/tunneld/config.yaml', pi);
     assert.deepEqual(JSON.parse(JSON.stringify(config)), JSON.parse(read('valid', file.replace('.yaml', '.json'))));
   });
 }
 
-test('two users of one server who want one port are a conflict, with which what runs goes on', async () => {
+test('reports a conflict when two users of one server want one port, with which a running one goes on', async () => {
   const text = `tunnels:
   a: { host: H, user: u, remoteForward: "8080:x:1" }
   b: { host: h, user: v, remoteForward: ["8081:x:1", "8080:x:1"] }
@@ -47,7 +47,7 @@ test('two users of one server who want one port are a conflict, with which what 
   assert.deepEqual([conflicts.map(formatProblem), warnings, tunnels.length], [wanted, wanted, 3]);
 });
 
-test('one name behind two jumps is two servers', async () => {
+test('takes one name for two servers when it is behind two jumps', async () => {
   const site = (jump: string) =>
     `{ host: localhost, user: u, proxyJump: ${jump}, remoteForward: '8080:x:1', sshConfig: none }`;
   const parse = (second: string) => parseConfig(`tunnels:\n  a: ${site('site-a')}\n  b: ${site(second)}\n`, 'FILE', pi);
@@ -55,13 +55,13 @@ test('one name behind two jumps is two servers', async () => {
   await assert.rejects(parse('site-a'), /for the same user of the same server/);
 });
 
-test('a secret in the wrong place is not repeated', async () => {
+test('does not repeat a secret when it is in the wrong place', async () => {
   const [problem] = await problemsOf('tunnels:\n  a: { host: h, remoteForward: "1:a:2", passphrase: hunter2 }\n');
   assert.match(problem ?? '', /passphraseFile/);
   assert.doesNotMatch(problem ?? '', /hunter2/);
 });
 
-test('what a message quotes is safe to print', async () => {
+test('escapes what a message quotes when it holds controls', async () => {
   const [problem] = await problemsOf('tunnels:\n  a: { host: "h\\u001b[2J", remoteForward: "1:a:2" }\n');
   assert.match(problem ?? '', /host/);
   assert.doesNotMatch(problem ?? '', /\u001b/);

@@ -64,7 +64,7 @@ for (const [name, text] of [
     .map((file) => [file, readFileSync(new URL(file, folder), 'utf8')] as const),
   ['odd values', odd.replace('\\${A}', '${A}')] as const,
 ]) {
-  test(`${name}: what is kept means the same wherever it lies`, async () => {
+  test(`prints what means the same wherever it lies: ${name}`, async () => {
     const config = await parseConfig(text, '/etc/tunneld/config.yaml', pi);
     const again = await parseConfig(printWhole(config, pi), '/var/lib/tunneld/last-good.yaml', pi);
     assert.deepEqual({ ...again, file: '', notes: [] }, { ...config, file: '', notes: [] });

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { peek } from '../../src/config/read-leniently.ts';
 
-test('paths are found in a file that is not valid', () => {
+test('finds paths when the file is not valid', () => {
   const own = 'control: { socket: run/s }\nstateDirectory: ~/state\n';
   const found = { socket: '/etc/run/s', stateDirectory: '/home/pi/state' };
   const texts = [
@@ -17,7 +17,7 @@ test('paths are found in a file that is not valid', () => {
   for (const text of texts) assert.deepEqual(peek(text, '/etc/c.yaml', '/home/pi'), found, text);
 });
 
-test('what is not said, or is no path, is null', () => {
+test('returns null when nothing is said, or what is said is no path', () => {
   const nothing = { socket: null, stateDirectory: null };
   for (const text of [
     '',

@@ -21,7 +21,7 @@ import { hasAes } from '../../src/host/processor.ts';
 import { servicePort } from '../../src/host/services.ts';
 import { tempDir } from '../support/until.ts';
 
-test('durations are those of OpenSSH', () => {
+test('reads durations as OpenSSH does', () => {
   for (const text of ['90', '1m30s', '2h', '1H', '1d', '1w2d3h4m5s']) {
     const shown = execFileSync('ssh', ['-G', '-F', 'none', '-o', `ConnectTimeout=${text}`, 'host'], {
       encoding: 'utf8',
@@ -34,7 +34,7 @@ test('durations are those of OpenSSH', () => {
   }
 });
 
-test('files are where users of each system look for them', () => {
+test('looks for files where users of each system look for them', () => {
   const pi: ConfigEnvironment = {
     home: '/home/pi',
     userName: 'pi',
@@ -71,7 +71,7 @@ test('files are where users of each system look for them', () => {
   assert.equal(defaultStateDirectory(pi), '/home/pi/.local/state/tunneld');
 });
 
-test('the default cipher suits the processor', () => {
+test('chooses the default cipher that suits the processor', () => {
   assert.equal(hasAes('flags\t\t: fpu sse2 aes avx\n'), true);
   assert.equal(hasAes('processor : 0\nFeatures\t: fp asimd evtstrm crc32 cpuid\n'), false);
   assert.equal(hasAes(null), true);
@@ -82,7 +82,7 @@ test('the default cipher suits the processor', () => {
   assert.equal(readAlgorithms('ciphers', false)('+3des-cbc')[0], first);
 });
 
-test('services have the ports that services(5) lists', () => {
+test('knows the ports of services when services(5) lists them', () => {
   const services = 'ssh\t\t22/tcp\t\t\t# SSH\nhttp 80/tcp www # web\ndomain 53/udp\n';
   assert.equal(servicePort('ssh', services), 22);
   assert.equal(servicePort('www', services), 80);
@@ -90,7 +90,7 @@ test('services have the ports that services(5) lists', () => {
   assert.equal(servicePort('SSH', services), null);
 });
 
-test("$HOME in a path of ssh_config is a directory's name, as ssh has it, and said", async (t) => {
+test('takes $HOME in a path of ssh_config for a name, as ssh does, and says so', async (t) => {
   const file = join(await tempDir(t), 'config');
   writeFileSync(file, 'Host h\n  IdentityFile $HOME/.ssh/id\n  UserKnownHostsFile ~/known $HOME/known\n', {
     mode: 0o600,
@@ -105,7 +105,7 @@ test("$HOME in a path of ssh_config is a directory's name, as ssh has it, and sa
   );
 });
 
-test('a path of ours has no tokens of ssh_config, and says so; what is read from there has none left', async (t) => {
+test('expands no tokens of ssh_config when a path is of ours, says so, and leaves none in what is read there', async (t) => {
   const yaml = (keys: string) => `tunnels: { a: { host: h, sshConfig: none, remoteForward: "1:a:2", ${keys} } }`;
   const problemsOf = async (text: string) => {
     try {
@@ -139,7 +139,7 @@ test('a path of ours has no tokens of ssh_config, and says so; what is read from
   assert.deepEqual(tunnels[0]?.identityFiles, ['/home/pi/localhost-FOO%d']);
 });
 
-test('what is proposed for a forward without a target is a forward whose port sshd opens for any user', () => {
+test('proposes a port that sshd opens for any user when a forward has no target', () => {
   for (const text of ['80:8080', '8080:80', '22', '8080', '*:443', '[::1]:80', 'gate:1023', '1024:1', '0']) {
     const [, proposed = ''] = /^has no target: write (\S+?),? /.exec(noTarget(text, 'a proxy')) ?? [];
     const { listen, target } = readForward('remote', proposed, String);

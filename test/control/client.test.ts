@@ -14,7 +14,7 @@ async function daemon(t: TestContext, serve: (socket: Socket) => void): Promise<
   return path;
 }
 
-test('what a daemon says moves no cursor', async (t) => {
+test('moves no cursor when it prints what a daemon says', async (t) => {
   const path = await daemon(t, (socket) => {
     socket.on('data', () => socket.end('{"ok":false,"code":"internal","message":"one\\n\\u001b]0;two\\u0007"}\n'));
   });
@@ -23,7 +23,7 @@ test('what a daemon says moves no cursor', async (t) => {
   assert.equal(formatLogLine('{"level":30,"time":0,"msg":"m","\\u001b[2J":1}', false).includes('\u001b'), false);
 });
 
-test('a daemon with too many clients says nothing, and the client what that means', async (t) => {
+test('says what it means when a daemon with too many clients says nothing', async (t) => {
   const path = await daemon(t, (socket) => socket.destroy());
   await assert.rejects(
     ask([path], { command: 'status' }),
@@ -31,7 +31,7 @@ test('a daemon with too many clients says nothing, and the client what that mean
   );
 });
 
-test('a line without an end does not fill the memory of whoever asks', async (t) => {
+test('bounds the memory when a line of the daemon has no end', async (t) => {
   const path = await daemon(t, (socket) => {
     socket.on('error', () => {});
     const more = () => {

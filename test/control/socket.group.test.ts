@@ -6,7 +6,7 @@ import { openControlSocket } from '../../src/control/socket.ts';
 import { systemClock } from '../../src/lib/async/clock.ts';
 import { tempDir } from '../support/until.ts';
 
-test('the group may use the socket where systemd made its directory for the service, and nowhere else', async (t) => {
+test('lets the group in when systemd made the directory for the service, and nowhere else', async (t) => {
   const dir = await tempDir(t);
   t.after(() => delete process.env['RUNTIME_DIRECTORY']);
   const modeWith = async (runtimeDirectory: string | undefined, socket: string) => {

@@ -52,7 +52,7 @@ test('answers clients when a crowd asks nothing or reads the log for ever', asyn
   }
 });
 
-test('where a group may use the socket, root and the owner have places of their own', async (t) => {
+test('keeps places for root and the owner when a group may use the socket', async (t) => {
   const { path } = await open(t, true);
   const own = path.replace('control.sock', 'owner-control.sock');
   assert.deepEqual([statSync(path).mode & 0o777, statSync(own).mode & 0o777], [0o660, 0o600]);
@@ -61,13 +61,13 @@ test('where a group may use the socket, root and the owner have places of their 
   assert.ok((await ask([path], { command: 'retry', name: null })).ok);
 });
 
-test('who is put out for a newcomer', () => {
+test('chooses whom it puts out when a newcomer finds no place', () => {
   assert.equal(indexToDrop(['answered', 'idle', 'following', 'idle', 'idle']), 1);
   assert.equal(indexToDrop(['answered', 'following', 'answered', 'following', 'idle']), 1);
   assert.equal(indexToDrop(['answered', 'answered', 'idle']), 2, 'the newcomer, because all others are being answered');
 });
 
-test('a socket that cannot be had is tried again every minute, said once, and left alone once it is there', async (t) => {
+test('tries a socket again every minute when it cannot be had, says so once, and leaves it alone once it is there', async (t) => {
   const { path, clock, problems, control } = await open(t, true, (there) => writeFileSync(there, ''));
   assert.match(
     problems.join(),

@@ -11,7 +11,7 @@ import { startDaemonProcess, tunneld, type TestDaemon } from '../support/tunneld
 import { freePort, tempDir, until } from '../support/until.ts';
 import { visit } from '../support/visit.ts';
 
-test('a daemon that starts on a broken file says so and runs the last one that worked', async (t) => {
+test('runs the last file that worked, and says so, when it starts on a broken one', async (t) => {
   const { sshd, yaml, port } = await world(t);
   const daemon = await startDaemonProcess(t, yaml('a', port));
   const kept = join(daemon.dir, 'last-good.yaml');
@@ -48,7 +48,7 @@ test('a daemon that starts on a broken file says so and runs the last one that w
   assert.equal(sshd.sessions().length, 1);
 });
 
-test('a reload that failed is told by status, and a file that vanished keeps no daemon from starting', async (t) => {
+test('reports in status when a reload failed, and starts when the file has vanished', async (t) => {
   const { yaml, port } = await world(t);
   const daemon = await startDaemonProcess(t, yaml('a', port));
   await until(() => existsSync(join(daemon.dir, 'last-good.yaml')), { what: 'the configuration that worked' });
@@ -65,7 +65,7 @@ test('a reload that failed is told by status, and a file that vanished keeps no 
   assert.match(again.stderr(), /no such file/);
 });
 
-test('what never worked is not kept, nor what worked for another file', async (t) => {
+test('keeps nothing when it never worked, or worked for another file', async (t) => {
   const { yaml, port } = await world(t);
   const dead = await freePort();
   const mixed = `${yaml('a', port)}${yaml('b', await freePort())
@@ -92,7 +92,7 @@ test('what never worked is not kept, nor what worked for another file', async (t
   assert.equal(run.code, 78);
 });
 
-test('a file that never ends, and a pipe, are no reason to wait', async (t) => {
+test('does not wait when a file never ends or is a pipe', async (t) => {
   const pipe = join(await tempDir(t), 'pipe');
   execFileSync('mkfifo', [pipe]);
   for (const file of ['/dev/zero', pipe]) {

@@ -9,7 +9,7 @@ import { startSshd } from '../support/sshd.ts';
 import { startDaemonProcess } from '../support/tunneld.ts';
 import { freePort, tempDir, until } from '../support/until.ts';
 
-test('metrics, heartbeat and the program follow a real tunnel, also after a reload', async (t) => {
+test('lets metrics, heartbeat and the program follow a real tunnel, also after a reload', async (t) => {
   const sshd = await startSshd();
   t.after(() => sshd.stop());
   const directory = await tempDir(t);

@@ -9,7 +9,7 @@ import { startSshd } from '../support/sshd.ts';
 import { startDaemonProcess } from '../support/tunneld.ts';
 import { freePort, until } from '../support/until.ts';
 
-test('sixty retries and reloads in a row are no sixty logins', async (t) => {
+test('makes no sixty logins when sixty retries and reloads come in a row', async (t) => {
   const sshd = await startSshd({ config: ['LogLevel VERBOSE'] });
   t.after(() => sshd.stop());
   writeFileSync(sshd.authorizedKeysFile, '');
@@ -38,7 +38,7 @@ test('sixty retries and reloads in a row are no sixty logins', async (t) => {
   rmSync(sshd.authorizedKeysFile);
 });
 
-test('tries come back with time, for each tunnel by itself, and cost nothing where nothing waits', async () => {
+test('gives tries back with time, for each tunnel by itself, and costs nothing when nothing waits', async () => {
   const clock = fakeClock();
   const waiting = new Set(['a', 'b']);
   const names = ['a', 'b', 'up'];

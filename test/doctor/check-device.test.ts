@@ -77,7 +77,7 @@ for (const { name, unit, daemon, wall, expected, line = '2030-01-01T00:00:00+000
   expected: string[];
   line?: string | null;
 }[]) {
-  test(`the device: ${name}`, async (t) => {
+  test(`reports on the device: ${name}`, async (t) => {
     const steps: Step[] = [];
     await checkDevice([], {
       wall: () => wall,
@@ -101,7 +101,7 @@ for (const { name, unit, daemon, wall, expected, line = '2030-01-01T00:00:00+000
   });
 }
 
-test('no ping, and a listener of which the server has only a part', async (t) => {
+test('reports when there is no ping, and when the server has only a part of a listener', async (t) => {
   const sshd = await startSshd();
   t.after(() => sshd.stop());
   const echo = await startEcho();
@@ -133,7 +133,7 @@ test('no ping, and a listener of which the server has only a part', async (t) =>
   assert.match(trip?.cure ?? '', /port/);
 });
 
-test('what a daemon knows: refused listeners, targets, and a dead connection that did not go', () => {
+test('reports what a daemon knows: refused listeners, targets, and a dead connection that did not go', () => {
   const status = {
     name: 'a',
     phase: 'up',
@@ -184,7 +184,7 @@ test('what a daemon knows: refused listeners, targets, and a dead connection tha
   );
 });
 
-test('the folder of a state directory is made with --fix', async (t) => {
+test('makes the folder of a state directory when --fix is given', async (t) => {
   const parent = join(await tempDir(t), 'p');
   mkdirSync(parent);
   const steps: Step[] = [];
@@ -203,7 +203,7 @@ test('the folder of a state directory is made with --fix', async (t) => {
   assert.match(steps.find(({ step }) => step === 'state directory')?.seen ?? '', /was created$/);
 });
 
-test('a state directory that is there but of no use is a warning, and --fix makes nothing up', async (t) => {
+test('warns when a state directory is there but of no use, and --fix makes nothing up', async (t) => {
   const file = join(await tempDir(t), 'file');
   writeFileSync(file, '');
   for (const stateDirectory of [join(file, 'below'), file]) {
@@ -227,7 +227,7 @@ test('a state directory that is there but of no use is a warning, and --fix make
   }
 });
 
-test('a configuration that others may write is a warning, and --fix mends it', async (t) => {
+test('warns when others may write the configuration, and mends it when --fix is given', async (t) => {
   const dir = await tempDir(t);
   const configFile = join(dir, 'config.yaml');
   writeFileSync(configFile, '');

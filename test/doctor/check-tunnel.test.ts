@@ -62,7 +62,7 @@ const SERVERS: readonly {
 
 describe('doctor says where it stopped', { concurrency: 3 }, () => {
   for (const { name, step, cure, serve } of SERVERS) {
-    test(`one that ${name}`, async (t) => {
+    test(`stops at one that ${name}`, async (t) => {
       const steps = await examine(t, serve);
       const failed = steps.filter((one) => one.result === 'fail' && !/refused/.test(one.seen));
       assert.deepEqual(

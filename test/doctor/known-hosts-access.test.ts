@@ -23,7 +23,7 @@ import { tempDir } from '../support/until.ts';
 
 const SERVICE = { name: 'service', uid: 65_534, gid: 65_534 };
 
-test('finds known_hosts files that the service cannot read or write, and gives them to it', async (t) => {
+test('finds known_hosts files when the service cannot read or write them, and gives them to it', async (t) => {
   if (process.getuid?.() !== 0) return t.skip('only root has files of others');
   const sshd = await startSshd();
   t.after(() => sshd.stop());
@@ -46,7 +46,7 @@ test('finds known_hosts files that the service cannot read or write, and gives t
   assert.equal(statSync(file).uid, SERVICE.uid);
 });
 
-test('the account of a daemon that is no installed service is that of its process', async (t) => {
+test('takes the account of the process when a daemon is no installed service', async (t) => {
   if (process.getuid?.() !== 0) return t.skip('only root starts processes of others');
   const start = (uid: number) => {
     const child = spawn('sleep', ['1000'], { uid, gid: 65_534, stdio: 'ignore' });
@@ -61,7 +61,7 @@ test('the account of a daemon that is no installed service is that of its proces
   assert.equal(await daemonAccount(null, '/config'), null);
 });
 
-test('root is not led by a link that the service has put in the place of a folder', async (t) => {
+test('is not led by a link when the service has put one in the place of a folder', async (t) => {
   if (process.getuid?.() !== 0) return t.skip('only root has files of others');
   const dir = await tempDir(t);
   const [roots, home] = [join(dir, 'roots'), join(dir, 'home')];

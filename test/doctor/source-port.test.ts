@@ -23,7 +23,7 @@ for (const [what, sight, inUse, result, seen] of [
   ['that it did not, with no router', { ...eviction(43), sameNetwork: true }, false, 'warn', /after 43 s/],
   ['a listener in use', { ...eviction(2), sameNetwork: true }, true, 'warn', /a listener is in use/],
 ] as const) {
-  test(`the source port: ${what}`, () => {
+  test(`reports on the source port: ${what}`, () => {
     const [step, found, text, cure] = sourcePortStep(spec, { ...NO_FACTS, ...sight } satisfies SourcePortFacts, inUse);
     assert.deepEqual([step, found], ['source port', result]);
     assert.match(text, seen);
@@ -31,13 +31,13 @@ for (const [what, sight, inUse, result, seen] of [
   });
 }
 
-test('the source port: any, and a proxyCommand', () => {
+test('says that the source port is any when there is none, or a proxyCommand', () => {
   assert.equal(sourcePortStep({ ...spec, sourcePort: 'any' }, NO_FACTS)[1], 'warn');
   const command = { type: 'command', command: 'true' } as unknown as TunnelSpec['entry'];
   assert.match(sourcePortStep({ ...spec, entry: command }, NO_FACTS)[2], /a connection of its own/);
 });
 
-test('the first machine on the way is next door where one of our networks has all its addresses', async () => {
+test('takes the first machine on the way for next door when one of our networks has all its addresses', async () => {
   const { port, ...remembered } = { ...NO_FACTS, port: 61_000 };
   const sameNetwork = async (host: string, networks?: readonly string[], jump?: string) => {
     const jumps = jump === undefined ? [] : [{ host: jump }];

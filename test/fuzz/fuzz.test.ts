@@ -4,7 +4,7 @@ import { startSshd } from '../support/sshd.ts';
 import { createDice, nextMessage } from './messages.ts';
 import { fuzzSessions } from './sessions.ts';
 
-test('sessions with a server that sends anything end, and with nothing left over', async (t) => {
+test('ends sessions with nothing left over when a server sends anything', async (t) => {
   const sshd = await startSshd();
   t.after(() => sshd.stop());
   const report = await fuzzSessions(sshd, 3000, 1);
@@ -13,7 +13,7 @@ test('sessions with a server that sends anything end, and with nothing left over
   assert.ok(report.messages >= 3000 && report.sessions > 5);
 });
 
-test('the same seed makes the same messages, a packet size of 0 among them', () => {
+test('makes the same messages when the seed is the same, a packet size of 0 among them', () => {
   const messages = (seed: number) => {
     const dice = createDice(seed);
     return Array.from({ length: 20_000 }, () => nextMessage(dice, 8080, [0, 1]).toString('latin1'));

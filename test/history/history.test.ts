@@ -96,7 +96,7 @@ function watched(file: HistoryFile) {
   };
 }
 
-test('an outage is recorded with its cause when it has ended, and survives the daemon', async (t) => {
+test('records an outage with its cause when it has ended, which survives the daemon', async (t) => {
   const pi = await device(t);
   const first = await pi.start();
   first.up();
@@ -123,7 +123,7 @@ test('an outage is recorded with its cause when it has ended, and survives the d
   );
 });
 
-test('a quiet day writes nothing', async (t) => {
+test('writes nothing when a day is quiet', async (t) => {
   const pi = await device(t);
   const life = await pi.start();
   life.up();
@@ -138,7 +138,7 @@ test('a quiet day writes nothing', async (t) => {
   assert.equal(pi.clock.pending(), 0);
 });
 
-test('a flapping tunnel writes once a minute', async (t) => {
+test('writes once a minute when a tunnel flaps', async (t) => {
   const pi = await device(t);
   let writes = 0;
   const life = await pi.start();
@@ -158,7 +158,7 @@ test('a flapping tunnel writes once a minute', async (t) => {
   assert.equal((await life.past()).outages.length, 150);
 });
 
-test('an outage that lasts is on disk before its end, and goes on after a loss of power', async (t) => {
+test('writes an outage before its end when it lasts, and goes on with it after a loss of power', async (t) => {
   const pi = await device(t);
   const first = await pi.start();
   first.up();
@@ -178,7 +178,7 @@ test('an outage that lasts is on disk before its end, and goes on after a loss o
   assert.equal(outage.offMs, 2 * HOUR);
 });
 
-test('the time without power counts as such, from the last sign of life', async (t) => {
+test('counts the time without power as such, from the last sign of life', async (t) => {
   const pi = await device(t);
   const first = await pi.start();
   first.up();
@@ -208,7 +208,7 @@ test('the time without power counts as such, from the last sign of life', async 
   );
 });
 
-test('a start after an orderly end counts from that end', async (t) => {
+test('counts from the orderly end when the daemon starts after one', async (t) => {
   const pi = await device(t);
   const first = await pi.start();
   first.up();
@@ -224,7 +224,7 @@ test('a start after an orderly end counts from that end', async (t) => {
   );
 });
 
-test('times are corrected where the network sets the clock after a boot in 1970', async (t) => {
+test('corrects times when the network sets the clock after a boot in 1970', async (t) => {
   const pi = await device(t);
   const first = await pi.start();
   first.up();
@@ -245,7 +245,7 @@ test('times are corrected where the network sets the clock after a boot in 1970'
   assert.deepEqual([outage.from, outage.to, outage.clock], [START + 61_000, START + HOUR + 71_000, undefined]);
 });
 
-test('a record is marked where the clock is never set', async (t) => {
+test('marks a record when the clock is never set', async (t) => {
   const pi = await device(t);
   const first = await pi.start();
   first.up();
@@ -261,7 +261,7 @@ test('a record is marked where the clock is never set', async (t) => {
   assert.equal(outage.clock, 'unsure');
 });
 
-test('a tunnel that is removed is not watched any more, also when that happened between two lives', async (t) => {
+test('stops watching a tunnel when it is removed, also between two lives', async (t) => {
   const pi = await device(t);
   const first = await pi.start();
   first.up();
@@ -279,7 +279,7 @@ test('a tunnel that is removed is not watched any more, also when that happened 
   assert.deepEqual(past.outages, []);
 });
 
-test('a line that a loss of power has torn is dropped, and what is damaged is kept aside', async (t) => {
+test('drops a line when a loss of power has torn it, and keeps aside what is damaged', async (t) => {
   const pi = await device(t);
   const first = await pi.start();
   first.up();
@@ -301,7 +301,7 @@ test('a line that a loss of power has torn is dropped, and what is damaged is ke
   assert.match(pi.problems.find((problem) => problem !== null) ?? '', /history\.jsonl\.damaged, and a new one begins/);
 });
 
-test('a history that is no file, or a huge one, is kept aside, and a new one begins', async (t) => {
+test('keeps a history aside when it is no file, or huge, and begins a new one', async (t) => {
   for (const spoil of [(path: string) => mkdirSync(path), (path: string) => writeFileSync(path, 'x'.repeat(2 ** 21))]) {
     const pi = await device(t);
     spoil(pi.path);
@@ -316,7 +316,7 @@ test('a history that is no file, or a huge one, is kept aside, and a new one beg
   }
 });
 
-test('what cannot be written is said once, and written when it can be', async (t) => {
+test('says once when it cannot write, and writes when it can', async (t) => {
   const pi = await device(t);
   const life = await pi.start();
   life.up();
@@ -338,7 +338,7 @@ test('what cannot be written is said once, and written when it can be', async (t
   assert.equal(pi.lines().filter(({ type }) => type === 'outage').length, 2);
 });
 
-test('the file is bounded, and a tunnel without outages stays known', async (t) => {
+test('bounds the file, and still knows a tunnel when it had no outage', async (t) => {
   const path = join(await tempDir(t), 'history.jsonl');
   const file = openHistoryFile(path, (problem) => assert.equal(problem, null));
   const message = 'm'.repeat(900);

@@ -39,12 +39,12 @@ const rows: readonly [string, readonly HistoryRecord[], [from: number, to: numbe
   ['a file whose beginning was dropped', [outage(500, 600)], [0, 1000], [500, 100, 0, 1, 0.8]],
 ];
 for (const [what, records, [from, to], expected] of rows)
-  test(`availability counts ${what}`, () => {
+  test(`counts ${what}`, () => {
     const { watchedMs, downMs, offMs, outages, availability } = shareOf(past(...records), { from, to });
     assert.deepEqual([watchedMs, downMs, offMs, outages, availability], expected);
   });
 
-test('tunnels are told apart', () => {
+test('tells tunnels apart', () => {
   const pasts = pastOf([begin('a', 0), begin('b', 0), outage(100, 200), outage(300, 310, { tunnel: 'b' })], 1000);
   assert.deepEqual(
     [...pasts].map(([name, { outages }]) => [name, outages.map(({ from }) => from)]),
@@ -55,7 +55,7 @@ test('tunnels are told apart', () => {
   );
 });
 
-test('the most frequent cause is that of most outages, of several that which lasted longest', () => {
+test('names the cause of most outages, and of several the one that lasted longest, as the most frequent', () => {
   const { outages } = past(
     outage(0, 5),
     outage(10, 20, { cause: 'network-down' }),
@@ -69,12 +69,12 @@ test('the most frequent cause is that of most outages, of several that which las
   assert.equal(longest([], 1000), null);
 });
 
-test('an outage that goes on is as long as it has been', () => {
+test('counts an outage up to now while it goes on', () => {
   const { outages } = past(outage(0, 100), { type: 'down', ...base, from: 600 });
   assert.equal(longest(outages, 1000)?.from, 600);
 });
 
-test('outages of a piece of time are those that reach into it', () => {
+test('finds outages of a piece of time when they reach into it', () => {
   const { outages } = past(outage(0, 100), outage(200, 300), outage(400, 500));
   assert.deepEqual(
     outagesIn(outages, { from: 100, to: 400 }).map(({ from }) => from),

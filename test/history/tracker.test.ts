@@ -21,16 +21,16 @@ function walk(first: Tracked, ...looks: readonly Partial<Seen>[]) {
 
 const fresh = { type: 'fresh', since: 0 } as const;
 
-test('a tunnel that comes up for the first time has had no outage', () => {
+test('records no outage when a tunnel comes up for the first time', () => {
   assert.deepEqual(walk(fresh, {}, {}, FINE).outages, []);
 });
 
-test('a tunnel that fails before it was ever up is down from its start', () => {
+test('records a tunnel as down from its start when it fails before it was ever up', () => {
   const { outages } = walk(fresh, {}, { failure: refused(1500) }, { failure: refused(2500) }, FINE);
   assert.deepEqual(outages, ['0-4000 connect-refused 0 0']);
 });
 
-test('an outage begins when the connection fell silent, and names the first failure and the visitors that were cut', () => {
+test('begins an outage when the connection fell silent, with the first failure and the visitors that were cut', () => {
   const { outages } = walk(
     fresh,
     { ...FINE, cut: 3 },
@@ -42,30 +42,30 @@ test('an outage begins when the connection fell silent, and names the first fail
   assert.deepEqual(outages, ['1700-5000 keepalive-lost 2 0']);
 });
 
-test('a connection that answers again after a silence has had no outage', () => {
+test('records no outage when a connection answers again after a silence', () => {
   assert.deepEqual(walk(fresh, FINE, { ...FINE, silentSince: 1700 }, FINE, FINE).outages, []);
 });
 
-test('a failure that is looked at a moment after it came is the cause', () => {
+test('takes a failure for the cause when it is looked at a moment after it came', () => {
   assert.deepEqual(walk(fresh, FINE, { failure: lost(1950) }, FINE).outages, ['2000-3000 keepalive-lost 0 0']);
 });
 
-test('a failure of long ago is not the cause of an outage', () => {
+test('does not take a failure for the cause when it was long ago', () => {
   const { outages } = walk(fresh, { ...FINE, failure: refused(-9000) }, { failure: refused(-9000) }, FINE);
   assert.deepEqual(outages, ['2000-3000 null 0 0']);
 });
 
-test('a listener that is seen to lead elsewhere is an outage', () => {
+test('records an outage when a listener is seen to lead elsewhere', () => {
   assert.deepEqual(walk(fresh, FINE, { elsewhere: true }, FINE).outages, ['2000-3000 not-verified 0 0']);
 });
 
-test('an outage begins with the sleep of the machine where the connection did not outlive it', () => {
+test("begins an outage with the machine's sleep when the connection did not outlive it", () => {
   const slept = { from: 1200, ms: 700 };
   const { outages } = walk(fresh, FINE, { ...FINE, silentSince: 1900, slept }, { slept, failure: lost(3000) }, FINE);
   assert.deepEqual(outages, ['1200-4000 device-asleep 0 700']);
 });
 
-test('a sleep that ended before the tunnel came up is not the cause of its next outage', () => {
+test('does not take a sleep for the cause when it ended before the tunnel came up', () => {
   const slept = { from: 500, ms: 400 };
   assert.deepEqual(walk(fresh, FINE, { slept, failure: lost(2000) }, FINE).outages, ['2000-3000 keepalive-lost 0 0']);
 });

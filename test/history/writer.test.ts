@@ -14,6 +14,6 @@ const rows: readonly [string, Partial<Parameters<typeof isSure>[0]>, boolean][] 
   ['which shows less than it has shown before', { now: HOUR, quietMs: HOUR, early: true }, false],
 ];
 for (const [clock, evidence, expected] of rows)
-  test(`a clock ${clock} is ${expected ? 'believed' : 'not believed'}`, () => {
+  test(`finds a clock ${clock} ${expected ? 'believed' : 'not believed'}`, () => {
     assert.equal(isSure({ ...FRESH, ...evidence }), expected);
   });

@@ -10,7 +10,7 @@ const noTrouble = (message: string | null) => assert.fail(message ?? 'over');
 const HELD = { held: true, machine: { id: 'one', hostKeys: ['a'], hardware: [] }, other: null };
 const BARRED = { held: false, machine: null, other: { who: 'SSH host key SHA256:x', day: '2026-01-31' } };
 
-test('what is remembered is there after a restart, and is written only where it changes', async (t) => {
+test('remembers when it is restarted, and writes only when something changes', async (t) => {
   const path = join(await tempDir(t), 'state', 'listeners.json');
   const file = openListenerRecordsFile(path, [], noTrouble);
   assert.equal(file.recall('a@b:22 localhost:1'), null);
@@ -28,12 +28,12 @@ test('what is remembered is there after a restart, and is written only where it 
   assert.equal(again.recall('a@b:22 localhost:3'), null);
 });
 
-test('before there is a file, what worked then was had', async (t) => {
+test('takes what worked for its own when there is no file yet', async (t) => {
   const file = openListenerRecordsFile(join(await tempDir(t), 'listeners.json'), ['a@b:22 localhost:3'], noTrouble);
   assert.deepEqual(file.recall('a@b:22 localhost:3'), { held: true, machine: null, other: null });
 });
 
-test('a damaged file costs what is in it, is said, and is replaced', async (t) => {
+test('replaces a damaged file, and says what was lost', async (t) => {
   const path = join(await tempDir(t), 'listeners.json');
   for (const content of ['', '{"a', 'null', '[]', '7', '{"a": {"held": 1}, "b": null}']) {
     writeFileSync(path, content);
@@ -47,7 +47,7 @@ test('a damaged file costs what is in it, is said, and is replaced', async (t) =
   }
 });
 
-test('one that cannot be written is said, and what is remembered lasts until the end', async (t) => {
+test('says when it cannot write, and remembers until the end', async (t) => {
   const dir = await tempDir(t);
   writeFileSync(join(dir, 'file'), '');
   const told: (string | null)[] = [];
@@ -58,7 +58,7 @@ test('one that cannot be written is said, and what is remembered lasts until the
   assert.match(told.at(-1) ?? '', /cannot be written, so listeners are not remembered: /);
 });
 
-test('a machine is told by its id, its host keys and what its hardware was made with; digests only', async (t) => {
+test('tells a machine by digests of its id, its host keys and what its hardware was made with', async (t) => {
   const root = await tempDir(t);
   const write = (path: string, text: string) => {
     mkdirSync(join(root, path, '..'), { recursive: true });

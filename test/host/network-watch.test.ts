@@ -26,7 +26,7 @@ test('says nothing while nothing happens', async () => {
   assert.deepEqual(heard, []);
 });
 
-test('a changed address or route is told once, within a second', async () => {
+test('reports a changed address or route once, within a second', async () => {
   const { clock, world, heard } = watched();
   world.view = { ...world.view, addresses: ['192.0.2.2'] };
   await clock.advance(1000);
@@ -36,7 +36,7 @@ test('a changed address or route is told once, within a second', async () => {
   assert.deepEqual(heard, ['the network changed', 'the network changed']);
 });
 
-test('a time since the boot that ran ahead is a machine that slept; a clock that was set is none', async () => {
+test('reports a sleep when the time since the boot ran ahead, not when the clock was set', async () => {
   const { clock, heard, sleep } = watched();
   sleep(40_000);
   await clock.advance(1000);
@@ -48,7 +48,7 @@ test('a time since the boot that ran ahead is a machine that slept; a clock that
 
 const YEAR_MS = 365 * 86_400_000;
 
-test('a look that comes late is a machine that slept', async () => {
+test('reports a sleep when a look comes late', async () => {
   const { clock, heard } = watched();
   let late = 0;
   const slow = watchNetwork({ ...clock, now: () => clock.now() + late }, () => ({ addresses: [], routes: '' }));
@@ -58,7 +58,7 @@ test('a look that comes late is a machine that slept', async () => {
   assert.deepEqual(heard, ['woke up']);
 });
 
-test('who no longer listens is not told, and a stopped watch has no timer', async () => {
+test('does not report to one who no longer listens, and has no timer when it is stopped', async () => {
   const { clock, world, network, heard, unsubscribe } = watched();
   unsubscribe();
   world.view = { ...world.view, routes: '' };
@@ -68,7 +68,7 @@ test('who no longer listens is not told, and a stopped watch has no timer', asyn
   assert.equal(clock.pending(), 0);
 });
 
-test('an address is lost only when it is gone and there is another', async (t) => {
+test('takes an address for lost only when it is gone and there is another', async (t) => {
   const network = watchNetwork(systemClock);
   t.after(() => network.stop());
   assert.equal(await network.lostAddress('127.0.0.1'), false);

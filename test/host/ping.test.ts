@@ -42,7 +42,7 @@ test('gets answers of this machine, by address and by name', async () => {
   assert.equal(await pinger.anyAnswers(['localhost'], never), true);
 });
 
-test('what cannot be asked does not answer', async (t) => {
+test('has no answer when a host cannot be asked', async (t) => {
   const { calls } = await fakePing(t, 'exit 0');
   const pinger = createPinger();
   assert.equal(await pinger.anyAnswers([], never), false);
@@ -52,21 +52,21 @@ test('what cannot be asked does not answer', async (t) => {
   assert.deepEqual(calls(), []);
 });
 
-test('one request each, to the address, with a limit of its own', async (t) => {
+test('sends one request each, to the address, with a limit of its own', async (t) => {
   const { calls } = await fakePing(t, 'exit 1');
   assert.equal(await createPinger().anyAnswers(['127.0.0.1', '127.0.0.2'], never), false);
   const sent = calls().toSorted((a, b) => a.localeCompare(b));
   assert.deepEqual(sent, ['-n -W 2 -c 1 -s 56 127.0.0.1', '-n -W 2 -c 1 -s 56 127.0.0.2']);
 });
 
-test('a missing program, a forbidden socket and odd output are no answer, and no exception', async (t) => {
+test('has no answer and throws nothing when the program is missing, the socket forbidden or the output odd', async (t) => {
   await fakePing(t, 'echo Killed; echo "ping: socket: Operation not permitted" >&2; exit 2');
   assert.equal(await createPinger().anyAnswers(['127.0.0.1'], never), false);
   setPath(t, await tempDir(t));
   assert.equal(await createPinger().anyAnswers(['127.0.0.1'], never), false);
 });
 
-test('the first answer ends the call and the other pings', async (t) => {
+test('ends the other pings when the first is answered', async (t) => {
   const others = 'case "$*" in *127.0.0.1) ;; *) exec sleep 60 ;; esac';
   const { pids } = await fakePing(t, `${others}; until [ "$(wc -l <$NOTE)" = 3 ]; do sleep 0.01; done`);
   assert.equal(await createPinger().anyAnswers(['127.0.0.2', '127.0.0.1', '127.0.0.3'], never), true);
@@ -74,14 +74,14 @@ test('the first answer ends the call and the other pings', async (t) => {
   assert.equal(pids().length, 3);
 });
 
-test('an answer that comes too late is none, and its ping is ended', async (t) => {
+test('ignores an answer when it comes too late, and ends its ping', async (t) => {
   const { pids } = await fakePing(t, 'exec sleep 60');
   assert.equal(await createPinger().anyAnswers(['127.0.0.1'], never), false);
   assert.equal(pids().length, 1);
   await until(() => pids().every(isGone), { what: 'the end of the ping' });
 });
 
-test('the caller can stop waiting, and the pings end with it', async (t) => {
+test('ends the pings when the caller stops waiting', async (t) => {
   const { pids } = await fakePing(t, 'exec sleep 60');
   const controller = new AbortController();
   const answer = createPinger().anyAnswers(['127.0.0.1'], controller.signal);

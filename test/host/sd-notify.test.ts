@@ -24,7 +24,7 @@ function notifierFor(env: NodeJS.ProcessEnv) {
   return { notifier, problems };
 }
 
-test('through systemd-notify, everything arrives in order', async (t) => {
+test('sends everything in order when it goes through systemd-notify', async (t) => {
   const manager = await receiver(t);
   const { notifier, problems } = notifierFor({ PATH: process.env['PATH'], NOTIFY_SOCKET: manager.path });
   const before = process.hrtime.bigint() / 1000n;
@@ -41,7 +41,7 @@ test('through systemd-notify, everything arrives in order', async (t) => {
   assert.deepEqual(problems, []);
 });
 
-test('STOPPING does not wait behind what no longer matters', async (t) => {
+test('sends STOPPING at once when something waits that no longer matters', async (t) => {
   const manager = await receiver(t);
   const { notifier } = notifierFor({ PATH: process.env['PATH'], NOTIFY_SOCKET: manager.path });
   for (let count = 0; count < 20; count++) notifier.watchdog();
@@ -50,7 +50,7 @@ test('STOPPING does not wait behind what no longer matters', async (t) => {
   assert.ok(manager.messages().length <= 2, manager.messages().join(' '));
 });
 
-test('through an inherited descriptor, without any program, and hidden from children', async (t) => {
+test('sends without a program when it inherits a descriptor, and hides that from children', async (t) => {
   const manager = await receiver(t);
   const program = `
     import { execFileSync } from 'node:child_process';
@@ -81,7 +81,7 @@ test('through an inherited descriptor, without any program, and hidden from chil
   assert.doesNotMatch(String(child), /NOTIFY_SOCKET|LISTEN_|WATCHDOG_|OPEN3/);
 });
 
-test('a descriptor that was meant for another process is not ours', async (t) => {
+test('leaves a descriptor alone when it was meant for another process', async (t) => {
   const manager = await receiver(t);
   const others = { LISTEN_PID: String(process.pid + 1), LISTEN_FDS: '1', LISTEN_FDNAMES: 'notify' };
   const { notifier } = notifierFor({ PATH: process.env['PATH'], NOTIFY_SOCKET: manager.path, ...others });
@@ -89,7 +89,7 @@ test('a descriptor that was meant for another process is not ours', async (t) =>
   assert.deepEqual(await manager.waitFor(1), ['READY=1']);
 });
 
-test('a descriptor that does not work is replaced by systemd-notify', async (t) => {
+test('uses systemd-notify when a descriptor does not work', async (t) => {
   const manager = await receiver(t);
   const names = ['a', ...Array.from({ length: 5000 }, () => 'b'), 'notify']; // a descriptor that is surely not open
   const fds = { LISTEN_PID: String(process.pid), LISTEN_FDS: String(names.length), LISTEN_FDNAMES: names.join(':') };
@@ -99,7 +99,7 @@ test('a descriptor that does not work is replaced by systemd-notify', async (t) 
   assert.deepEqual(problems, []);
 });
 
-test('failures are soft, and told once', async (t) => {
+test('goes on when it fails, and says so once', async (t) => {
   const dir = await tempDir(t);
   const missing = notifierFor({ PATH: dir, NOTIFY_SOCKET: join(dir, 'none') });
   missing.notifier.ready();
@@ -116,7 +116,7 @@ test('failures are soft, and told once', async (t) => {
   assert.match(failing.problems.join('|'), /^systemd could not be notified .*ended with 1[^|]*$/);
 });
 
-test('without a service manager nothing happens', () => {
+test('does nothing when there is no service manager', () => {
   const env = { PATH: '/nowhere', HOME: '/root' };
   const { notifier, problems } = notifierFor(env);
   notifier.ready();

@@ -9,7 +9,7 @@ import { tempDir } from '../support/until.ts';
 
 const noTrouble = (message: string | null) => assert.fail(message ?? 'over');
 
-test('what is remembered is there after a restart, in a file that is ours alone', async (t) => {
+test('remembers when it is restarted, in a file that is ours alone', async (t) => {
   const dir = join(await tempDir(t), 'state');
   const path = join(dir, 'source-ports.json');
   const file = openPortFile(path, noTrouble);
@@ -25,7 +25,7 @@ test('what is remembered is there after a restart, in a file that is ours alone'
   assert.deepEqual(readdirSync(dir), ['source-ports.json']);
 });
 
-test('a damaged file costs the ports in it, is said, and is replaced', async (t) => {
+test('replaces a damaged file, and says which ports were lost', async (t) => {
   const path = join(await tempDir(t), 'source-ports.json');
   for (const content of [
     '',
@@ -48,7 +48,7 @@ test('a damaged file costs the ports in it, is said, and is replaced', async (t)
   }
 });
 
-test('what is no file at all is not waited for', async (t) => {
+test('does not wait when it finds what is no file at all', async (t) => {
   const path = join(await tempDir(t), 'source-ports.json');
   execFileSync('mkfifo', [path]);
   const told: (string | null)[] = [];
@@ -59,7 +59,7 @@ test('what is no file at all is not waited for', async (t) => {
   assert.deepEqual(openPortFile(path, noTrouble).recall('backup'), [61_001]);
 });
 
-test('tells nothing of the file that a link leads to', async (t) => {
+test('reports nothing of a file when a link leads to it', async (t) => {
   const dir = await tempDir(t);
   writeFileSync(join(dir, 'secret'), 'root:$y$j9T$secret');
   symlinkSync(join(dir, 'secret'), join(dir, 'state.json'));
@@ -70,7 +70,7 @@ test('tells nothing of the file that a link leads to', async (t) => {
   for (const message of told) assert.match(message ?? '', /lost: it is not JSON$/);
 });
 
-test('what a loss of power leaves of a write does no harm', async (t) => {
+test('reads what a loss of power leaves of a write without harm', async (t) => {
   const path = join(await tempDir(t), 'source-ports.json');
   const before = openPortFile(path, noTrouble);
   before.remember('backup', [61_001]);
@@ -84,7 +84,7 @@ test('what a loss of power leaves of a write does no harm', async (t) => {
   assert.deepEqual(readdirSync(dirname(path)), ['source-ports.json']);
 });
 
-test('a directory that cannot be written to is said once, and the ports are remembered while we run', async (t) => {
+test('says once when a directory cannot be written to, and remembers the ports while it runs', async (t) => {
   const dir = await tempDir(t);
   const blocked = join(dir, 'state');
   writeFileSync(blocked, '');
@@ -99,7 +99,7 @@ test('a directory that cannot be written to is said once, and the ports are reme
   assert.equal(told.length, 1);
 });
 
-test('the file does not grow without end', async (t) => {
+test('keeps the file from growing without end', async (t) => {
   const path = join(await tempDir(t), 'source-ports.json');
   writeFileSync(
     path,
@@ -113,7 +113,7 @@ test('the file does not grow without end', async (t) => {
   assert.deepEqual([file.recall('t0'), file.recall('t19999')], [[], [61_001]]);
 });
 
-test('when a dead connection went is kept too, written when it is news, and forgotten with its ports', async (t) => {
+test('writes when a dead connection went as soon as it is news, and forgets it with its ports', async (t) => {
   const path = join(await tempDir(t), 'source-ports.json');
   const file = openPortFile(path, noTrouble);
   assert.equal(file.eviction('backup relay:22'), null);
@@ -138,7 +138,7 @@ test('when a dead connection went is kept too, written when it is news, and forg
   assert.equal(openPortFile(path, noTrouble).eviction('gone relay:22'), null);
 });
 
-test('damaged memories of dead connections cost no port', async (t) => {
+test('loses no port when memories of dead connections are damaged', async (t) => {
   const path = join(await tempDir(t), 'source-ports.json');
   for (const damage of [
     null,

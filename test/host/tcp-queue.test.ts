@@ -15,7 +15,7 @@ const TABLE = `  sl  local_address rem_address   st tx_queue rx_queue tr tm->whe
 /** EE49 in the table. */
 const PORT = 61_001;
 
-test('the queue of a connection is found by its ports; one that cannot be told from another is not', () => {
+test('finds the queue of a connection by its ports, and none when it cannot be told from another', () => {
   const find = (localPort: number) => sendQueues(TABLE).get(`${localPort} 22`) ?? null;
   assert.equal(find(0xee49), 0x12345);
   assert.equal(find(0xee4a), null);
@@ -23,7 +23,7 @@ test('the queue of a connection is found by its ports; one that cannot be told f
   assert.equal(sendQueues('').size, 0);
 });
 
-test('of a real connection: what its peer does not take is there, what it took is not', async (t) => {
+test('has what its peer does not take, and not what it took, when the connection is real', async (t) => {
   const peers: Socket[] = [];
   const server = createServer((socket) => peers.push(socket.pause()));
   t.after(() => server.close());
@@ -46,14 +46,14 @@ test('of a real connection: what its peer does not take is there, what it took i
   await until(() => unacknowledged(ends) === 0, { what: 'an empty queue' });
 });
 
-test('what a connection still has to deliver is known when it has said its end', () => {
+test('knows what a connection still has to deliver when it has said its end', () => {
   const inState = (state: string) => sendQueues(TABLE.replace(':0016 01 00012345', `:0016 ${state} 00012345`));
   // FIN_WAIT1, FIN_WAIT2, CLOSE_WAIT, LAST_ACK, CLOSING; then TIME_WAIT, whose numbers mean nothing.
   for (const state of ['04', '05', '08', '09', '0B']) assert.equal(inState(state).get(`${PORT} 22`), 0x12345, state);
   assert.equal(inState('06').get(`${PORT} 22`), undefined);
 });
 
-test('of a thousand connections that have ended the table is read once in a while, more seldom the longer that takes', () => {
+test('reads the table once in a while when a thousand connections have ended, more seldom the longer that takes', () => {
   let now = 0;
   let reads = 0;
   let tookMs = 1;

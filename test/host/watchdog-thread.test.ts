@@ -60,7 +60,7 @@ network: { ping: [] }\nlog: { file: ${dir}/log }\ncontrol: { socket: ${socket} }
 
 describe('the watchdog of our own', { concurrency: true }, () => {
   for (const stderrTo of ['file', 'pipe'] as const) {
-    test(`a main loop that hangs is ended and says so to a ${stderrTo}`, async (t) => {
+    test(`ends a main loop when it hangs, and says so to a ${stderrTo}`, async (t) => {
       const daemon = await start(t, { BLOCK_MS: '60000' }, stderrTo);
       const asked = performance.now();
       daemon.child.kill('SIGUSR2');
@@ -74,13 +74,13 @@ describe('the watchdog of our own', { concurrency: true }, () => {
     });
   }
 
-  test('a main loop in an endless calculation is ended too', async (t) => {
+  test('ends a main loop when it is in an endless calculation, too', async (t) => {
     const daemon = await start(t, { BLOCK_MS: '60000', BLOCK_BUSY: '1' });
     daemon.child.kill('SIGUSR2');
     assert.equal(await daemon.ended, 'SIGABRT');
   });
 
-  test('one that is busy for a while is not, nor one whose tunnel is down', async (t) => {
+  test('does not end one when it is busy for a while, or when its tunnel is down', async (t) => {
     const daemon = await start(t, { BLOCK_MS: String(SECONDS * 400), BLOCK_BUSY: '1' });
     for (let times = 1; times <= 4; times++) {
       daemon.child.kill('SIGUSR2');
@@ -93,7 +93,7 @@ describe('the watchdog of our own', { concurrency: true }, () => {
     assert.equal(await daemon.ended, 0);
   });
 
-  test('a process that slept is not ended when it wakes up, however long it was', async (t) => {
+  test('does not end a process when it wakes up from a sleep, however long it was', async (t) => {
     const daemon = await start(t, {});
     daemon.child.kill('SIGSTOP');
     await wait(SECONDS * 1500);
@@ -103,13 +103,13 @@ describe('the watchdog of our own', { concurrency: true }, () => {
     assert.equal(daemon.stderr(), '');
   });
 
-  test('what tunneld starts is not watched', () => {
+  test('does not watch what tunneld starts', () => {
     const env = { TUNNELD_WATCHDOG: '60', PATH: '/bin' };
     withWatchdogThread(createNotifier({}, { pid: 1, onProblem: assert.fail }), env, { onProblem: assert.fail });
     assert.deepEqual(env, { PATH: '/bin' });
   });
 
-  test('systemd is watchdog enough, and a time that is none is told', async (t) => {
+  test('leaves the watching to systemd when that does it, and says when a time is none', async (t) => {
     const log = ({ child }: { child: { spawnargs: string[] } }) =>
       readFileSync(join(child.spawnargs.at(-1)!, '..', 'log'), 'utf8');
     const threads = ({ child }: { child: { pid?: number | undefined } }) =>

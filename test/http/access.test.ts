@@ -39,6 +39,6 @@ for (const [who, headers, policy, status] of rows)
     assert.equal(judge(headers, policy)?.status ?? null, status);
   });
 
-test('the cookie does not tell the token', () => {
+test('does not show the token when the cookie is known', () => {
   assert.ok(!cookieOf(TOKEN).includes(TOKEN));
 });

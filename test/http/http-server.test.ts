@@ -67,7 +67,7 @@ async function serveHandler(t: TestContext, handler: HttpHandler, clock: Clock):
   return port;
 }
 
-test('/ready is 200 where every tunnel is up, else 503 with the reasons; /live is 200', async (t) => {
+test('answers /ready with 200 when every tunnel is up, else with 503 and the reasons, and /live with 200', async (t) => {
   let document = documentOf(UP);
   const port = await serve(t, () => document);
   const ready = await ask(port, '/ready');
@@ -86,7 +86,7 @@ test('/ready is 200 where every tunnel is up, else 503 with the reasons; /live i
   assert.equal((await ask(port, '/toString')).status, 404);
 });
 
-test('/metrics serves both formats, whichever came first', async (t) => {
+test('serves /metrics in both formats, whichever came first', async (t) => {
   const port = await serve(t, () => documentOf(UP, DOWN));
   const openmetrics = { accept: 'application/openmetrics-text;version=1.0.0,text/plain;q=0.5' };
   for (const round of [1, 2]) {
@@ -106,7 +106,7 @@ test('/metrics serves both formats, whichever came first', async (t) => {
   }
 });
 
-test('nothing can be changed: other methods and bodies are refused', async (t) => {
+test('refuses other methods and bodies: nothing can be changed', async (t) => {
   const port = await serve(t, () => documentOf(UP));
   for (const method of ['POST', 'PUT', 'DELETE', 'PATCH', 'OPTIONS'])
     assert.equal((await ask(port, '/metrics', { method })).status, 405, method);
@@ -135,7 +135,7 @@ test('puts out a client that drips, sends nothing or too much, and serves the ne
   assert.equal((await ask(port, '/live')).status, 200);
 });
 
-test('a thousand connections are bounded, and end with their clients', async (t) => {
+test('bounds a thousand connections, and ends them when their clients do', async (t) => {
   const clock = fakeClock();
   const port = await serve(t, () => documentOf(UP), clock);
   const sockets = Array.from({ length: 1000 }, () => dial(port));
@@ -147,7 +147,7 @@ test('a thousand connections are bounded, and end with their clients', async (t)
   assert.equal((await ask(port, '/live')).status, 200);
 });
 
-test('a request that never reads its answer is bounded', async (t) => {
+test('bounds a request when its answer is never read', async (t) => {
   const port = await serve(t, () =>
     documentOf(...Array.from({ length: 200 }, (_, i) => ({ ...UP, spec: { ...UP.spec, name: `t${i}` } }))),
   );
@@ -172,7 +172,7 @@ function web(t: TestContext, clock: Clock = fakeClock()) {
   return { served, problems };
 }
 
-test('a port in use is said, and tried again', async (t) => {
+test('says when a port is in use, and tries it again', async (t) => {
   const clock = fakeClock();
   const { served, problems } = web(t, clock);
   const occupant = createServer().listen(0, '127.0.0.1');
@@ -204,7 +204,7 @@ test('makes a token with mode 0600, and asks for it', async (t) => {
   assert.equal((await ask(port, '/metrics', { headers })).status, 200);
 });
 
-test('serves nothing with a token that others can read, or that is none', async (t) => {
+test('serves nothing when others can read the token, or when it is none', async (t) => {
   const { served, problems } = web(t);
   const tokenFile = join(await tempDir(t), 'token');
   const wanted = { listen: { type: 'tcp', host: '127.0.0.1', port: await freePort() }, tokenFile } as const;

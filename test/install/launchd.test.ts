@@ -50,7 +50,7 @@ const LOADING = ['bootout', 'enable', 'bootstrap', 'kickstart'];
 const verbs = (mac: FakeMac) => mac.calls().map((call) => call.split(' ')[0]);
 
 describe('loading and unloading with launchctl', { concurrency: 4 }, () => {
-  test('loads what is not loaded yet', async (t) => {
+  test('loads a service when it is not loaded yet', async (t) => {
     const { mac, service, load, running } = await start(t);
     await load();
     assert.deepEqual(mac.calls(), [
@@ -66,7 +66,7 @@ describe('loading and unloading with launchctl', { concurrency: 4 }, () => {
     ['5', []],
     ['37', ['says-37']],
   ] as const) {
-    test(`an older one that takes its time to end is waited for, and ${name} is not believed`, async (t) => {
+    test(`waits when an older one takes its time to end, and does not believe ${name}`, async (t) => {
       const { mac, load, running } = await start(t);
       await load();
       const old = await running();
@@ -78,7 +78,7 @@ describe('loading and unloading with launchctl', { concurrency: 4 }, () => {
     });
   }
 
-  test('what is unchanged is only started anew, without a moment in which launchd does not know it', async (t) => {
+  test('only starts a service anew when it is unchanged, without a moment in which launchd does not know it', async (t) => {
     const { mac, load, running } = await start(t);
     await load();
     const old = await running();
@@ -88,7 +88,7 @@ describe('loading and unloading with launchctl', { concurrency: 4 }, () => {
     await until(() => mac.get('pid') !== null && mac.get('pid') !== old, { what: 'another program' });
   });
 
-  test('failures that pass are outlasted', async (t) => {
+  test('goes on when failures are such that pass', async (t) => {
     const { mac, load, running } = await start(t);
     mac.set('fail-bootstrap', '5 37 36');
     await load();
@@ -96,7 +96,7 @@ describe('loading and unloading with launchctl', { concurrency: 4 }, () => {
     await running();
   });
 
-  test('what was disabled is enabled, also if that comes up late', async (t) => {
+  test('enables a service when it was disabled, also when that comes up late', async (t) => {
     const { mac, service, deps, load, running } = await start(t);
     await disableService(service, deps.launchctl);
     await load();
@@ -108,7 +108,7 @@ describe('loading and unloading with launchctl', { concurrency: 4 }, () => {
     assert.deepEqual(verbs(mac), ['bootout', 'enable', 'bootstrap', 'enable', 'bootstrap', 'kickstart']);
   });
 
-  test('a plist that is none is named, with what to look at', async (t) => {
+  test('names a plist when it is none, with what to look at', async (t) => {
     const { service, load } = await start(t, hasty);
     writeFileSync(service.plist, '<plist>');
     await assert.rejects(
@@ -117,7 +117,7 @@ describe('loading and unloading with launchctl', { concurrency: 4 }, () => {
     );
   });
 
-  test('what cannot pass is told at once', async (t) => {
+  test('reports a failure at once when it cannot pass', async (t) => {
     const { mac, load } = await start(t);
     mac.set('fail-bootstrap', '1');
     await assert.rejects(load(), /launchctl bootstrap failed with 1: Bootstrap failed: 1: Operation not permitted/);
@@ -126,7 +126,7 @@ describe('loading and unloading with launchctl', { concurrency: 4 }, () => {
   });
 
   for (const code of ['112', '125']) {
-    test(`a user who is not logged in at the screen (${code}) hears what to do`, async (t) => {
+    test(`says what to do when the user is not logged in at the screen (${code})`, async (t) => {
       const { mac, load, unload } = await start(t);
       mac.set('no-domain', code);
       await assert.rejects(load(), /launchd domain gui\/501 does not exist: .*logged in.*sudo tunneld install/s);
@@ -134,7 +134,7 @@ describe('loading and unloading with launchctl', { concurrency: 4 }, () => {
     });
   }
 
-  test('taking away: what is loaded, what is not, what says that it goes, and what says 5', async (t) => {
+  test('unloads what is loaded, and goes on when it is not, says that it goes, or says 5', async (t) => {
     const { mac, service, deps, load, unload } = await start(t);
     const giveUp = () => unloadService(service, { ...deps, clock: hasty });
     assert.equal(await unload(), false);
@@ -152,7 +152,7 @@ describe('loading and unloading with launchctl', { concurrency: 4 }, () => {
     assert.equal(await unload(), false);
   });
 
-  test('the rescuer loads what an installer who has ended did not, and who is stopped does nothing', async (t) => {
+  test('loads by the rescuer when the installer has ended without it, and does nothing when it was stopped', async (t) => {
     const { mac, service, deps, load, running } = await start(t);
     const installer = spawn('sleep', ['60'], { stdio: 'ignore' });
     t.after(() => installer.kill('SIGKILL'));
@@ -171,7 +171,7 @@ describe('loading and unloading with launchctl', { concurrency: 4 }, () => {
     await until(() => verbs(mac).at(-1) === 'kickstart', { what: 'its last call' });
   });
 
-  test('what is loaded after a bootstrap that failed is the new one', async (t) => {
+  test('takes what is loaded after a failed bootstrap for the new one', async (t) => {
     const { service, deps } = await start(t);
     const asked: string[] = [];
     const launchctl: Launchctl = (verb = '') => {
@@ -186,14 +186,14 @@ describe('loading and unloading with launchctl', { concurrency: 4 }, () => {
     );
   });
 
-  test('to disable what launchd does not know is done, and what it refuses is told', async (t) => {
+  test('takes a service for disabled when launchd does not know it, and reports what it refuses', async (t) => {
     const { service } = await start(t);
     const answers = (code: number) => () => Promise.resolve({ code, text: 'words' });
     await disableService(service, answers(113));
     await assert.rejects(disableService(service, answers(1)), /launchctl disable failed with 1: words/);
   });
 
-  test('the number in the words counts, which may not fit into an exit code', async (t) => {
+  test('reads the number in the words when an exit code may not hold it', async (t) => {
     const dir = await tempDir(t);
     const script = '#!/bin/sh\necho "Bootstrap failed: 513: something new" >&2\nexit 1\n';
     writeFileSync(join(dir, 'launchctl'), script, { mode: 0o755 });

@@ -47,7 +47,7 @@ function snapshot(dir: string): readonly string[] {
     });
 }
 
-test('what is done is so, and once it is so nothing is left to do', async (t) => {
+test('is done when it was applied once, and then has nothing left to do', async (t) => {
   const { dir, file, directory } = await someDirectory(t);
   writeFileSync(join(dir, 'old'), 'before', { mode: 0o644 });
   writeFileSync(join(dir, 'gone'), '');
@@ -70,7 +70,7 @@ test('what is done is so, and once it is so nothing is left to do', async (t) =>
   assert.deepEqual(snapshot(dir), ['gone 644 ', 'kept 644 kept', 'old 644 before']);
 });
 
-test('a file of another group is not so yet', async (t) => {
+test('does a file again when it is of another group', async (t) => {
   const { dir, file } = await someDirectory(t);
   const step = file('mine', 'text', 0o600);
   writeFileSync(join(dir, 'mine'), 'text', { mode: 0o600 });
@@ -80,7 +80,7 @@ test('a file of another group is not so yet', async (t) => {
   assert.equal((await changesOf([step], elsewhere)).length, 1);
 });
 
-test('where a step fails, those before it are taken back', async (t) => {
+test('takes back the steps before when one fails', async (t) => {
   const { dir, file, directory } = await someDirectory(t);
   writeFileSync(join(dir, 'old'), 'before', { mode: 0o644 });
   const before = snapshot(dir);
@@ -101,7 +101,7 @@ test('where a step fails, those before it are taken back', async (t) => {
   assert.deepEqual(snapshot(dir), before);
 });
 
-test('nothing is written through a link, and nothing is given away that has another name', async (t) => {
+test('writes nothing through a link, and gives nothing away when it has another name', async (t) => {
   const { dir, file, directory } = await someDirectory(t);
   writeFileSync(join(dir, 'target'), 'target', { mode: 0o644 });
   symlinkSync('target', join(dir, 'link'));
@@ -117,14 +117,14 @@ test('nothing is written through a link, and nothing is given away that has anot
   assert.equal(statSync(join(dir, 'target')).mode & 0o777, 0o644);
 });
 
-test('what a killed installation left beside a file is no obstacle, and is hidden', async (t) => {
+test('clears away and hides what a killed installation left beside a file', async (t) => {
   const { dir, file } = await someDirectory(t);
   writeFileSync(join(dir, '.unit.99999999.0123456789ab.new'), 'half');
   await applyChanges(await changesOf([file('unit', 'whole')], runProgram), runProgram, () => {});
   assert.deepEqual(readdirSync(dir), ['unit']);
 });
 
-test('a user is made once, with what there is of a group', async () => {
+test('makes a user once, with what there is of a group', async () => {
   const asked: string[] = [];
   const machine =
     (group: boolean): Runner =>
@@ -143,7 +143,7 @@ test('a user is made once, with what there is of a group', async () => {
   }
 });
 
-test('what is shown of a file is how it differs, and never a key', async (t) => {
+test('shows how a file differs, and never a key, when it prints a step', async (t) => {
   const { dir, file } = await someDirectory(t);
   writeFileSync(join(dir, 'unit'), 'a\nb\nc\n');
   const [unit, key, known] = await changesOf(
@@ -156,7 +156,7 @@ test('what is shown of a file is how it differs, and never a key', async (t) => 
   assert.match(showChange(known!), /\+public/);
 });
 
-test('differences are shown with three lines around them', () => {
+test('shows three lines around when it prints a difference', () => {
   const lines = (from: number, to: number) => Array.from({ length: to - from + 1 }, (_, index) => `${from + index}`);
   const before = lines(1, 20).join('\n');
   const after = [...lines(1, 9), 'ten', ...lines(11, 18), ...lines(20, 20), '21'].join('\n');

@@ -13,7 +13,7 @@ import type { Runner } from '../../src/install/steps/run-program.ts';
 
 const service = serviceEnvironment(systemEnvironment());
 
-test('a program that others cannot read, or that lies where the sandbox has nothing, is refused', async () => {
+test('refuses a program when others cannot read it, or when it lies where the sandbox has nothing', async () => {
   const modes: Readonly<Record<string, number>> = {
     '/': 0o755,
     '/usr': 0o755,
@@ -33,7 +33,7 @@ test('a program that others cannot read, or that lies where the sandbox has noth
     assert.match((await why(path)) ?? '', /which the service cannot see/);
 });
 
-test('files of the configuration belong to whom they must, and homes are refused', async () => {
+test('hands files of the configuration to whom they must belong, and refuses homes', async () => {
   const config = await parseConfig(
     `tunnels:
   a:
@@ -79,7 +79,7 @@ test('files of the configuration belong to whom they must, and homes are refused
   assert.throws(() => checkFiles(homes, exists), /sudo install -m 600 \/home\/pi\/\.ssh\/id \/etc\/tunneld\//);
 });
 
-test('what is so costs no command', () => {
+test('runs no command when a step is done already', () => {
   const state = {
     load: 'loaded',
     fragment: '',
@@ -118,7 +118,7 @@ test('what is so costs no command', () => {
   );
 });
 
-test('the service manager is understood, and one that is too old is named with its number', async () => {
+test('understands the service manager, and names its number when it is too old', async () => {
   const says = (stdout: string) => systemManager(() => Promise.resolve({ code: 0, stdout, stderr: '' }));
   assert.equal(await systemdVersion(says('systemd 252 (252.38-1~deb12u1)\n+PAM\n'), 251), 252);
   assert.equal(await systemdVersion(says('systemd 257.5-2 (257.5-2)\n'), 251), 257);
@@ -135,7 +135,7 @@ test('the service manager is understood, and one that is too old is named with i
   assert.deepEqual([state.dropIns, state.needsReload, state.pid], [['/etc/x/tunnel.service.d/b.conf'], true, 7]);
 });
 
-test('a user of our name that is not ours is refused with the cure', () => {
+test('refuses a user of our name with the cure when it is not ours', () => {
   const account = { name: 'tunneld', uid: 900, gid: 901, comment: '', home: '/var/lib/tunneld' };
   checkAccount(null, null, '/var/lib/tunneld');
   checkAccount(account, 901, '/var/lib/tunneld');
@@ -143,7 +143,7 @@ test('a user of our name that is not ours is refused with the cure', () => {
   assert.throws(() => checkAccount({ ...account, home: '/x' }, 901, '/var/lib/tunneld'), /has the home \/x/);
 });
 
-test('purge removes the user that install made, and leaves one that an administrator made', async () => {
+test('removes the user at a purge when install made it, and leaves one that an administrator made', async () => {
   const plan = (comment: string, members = '') => {
     const run: Runner = ([program, database]) => {
       const known = database === 'group' ? `900:${members}` : `900:900:${comment}:/var/lib/tunneld:/x`;

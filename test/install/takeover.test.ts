@@ -6,7 +6,7 @@ import { systemEnvironment } from '../../src/config/input/environment.ts';
 import { planTakeover } from '../../src/install/takeover/takeover.ts';
 import { tempDir } from '../support/until.ts';
 
-test('what restricts an old command restricts the service too, or it is not taken over', async (t) => {
+test('restricts the service as the old command was, or takes nothing over', async (t) => {
   const home = await tempDir(t);
   const key = join(home, 'key');
   execFileSync('ssh-keygen', ['-q', '-t', 'ed25519', '-N', '', '-f', key]);

@@ -28,7 +28,7 @@ describe('faults in a real network', { concurrency: 6 }, () => {
     ["device's address changes; sshd frees the port after 10-15 s", false],
     ['the connection silently gone (half-open)', false],
   ] as const) {
-    test(`${name}${busy ? ', with a busy connection' : ''}`, async (t) => {
+    test(`is back when this happens: ${name}${busy ? ', with a busy connection' : ''}`, async (t) => {
       if (!mayBuildNetworks(t)) return;
       const fault = FAULTS.find((candidate) => candidate.name === name);
       assert.ok(fault);
@@ -48,7 +48,7 @@ describe('faults in a real network', { concurrency: 6 }, () => {
     ['with a damaged state file', (file: string) => writeFileSync(file, '{"lab ro')],
     ['without its state file', (file: string) => rmSync(file)],
   ] as const) {
-    test(`the device loses power and comes back ${what}`, async (t) => {
+    test(`is back when the device loses power and returns ${what}`, async (t) => {
       const bench = await built(t, { clients: ['tunneld'] });
       if (bench === null) return;
       const [client] = bench.clients;
@@ -70,7 +70,7 @@ describe('faults in a real network', { concurrency: 6 }, () => {
     });
   }
 
-  test('a port that something on the way swallows is not waited for', async (t) => {
+  test('does not wait for a port when something on the way swallows it', async (t) => {
     const bench = await built(t, { clients: ['tunneld'] });
     if (bench === null) return;
     const [client] = bench.clients;
@@ -85,7 +85,7 @@ describe('faults in a real network', { concurrency: 6 }, () => {
     await portsOf(client, 2);
   });
 
-  test('a dead connection goes also when the new one had to come from another port', async (t) => {
+  test('ends a dead connection also when the new one had to come from another port', async (t) => {
     const bench = await built(t, { clients: ['tunneld'] });
     if (bench === null) return;
     const [client] = bench.clients;
@@ -107,7 +107,7 @@ describe('faults in a real network', { concurrency: 6 }, () => {
     await until(() => evicted.test(memory()), { what: () => `an eviction: ${memory()}\n${client.output()}` });
   });
 
-  test('behind `ufw limit` no knock is rejected while sshd is away, and the tunnel is back soon after it', async (t) => {
+  test('sends no knock that is rejected behind `ufw limit` while sshd is away, and is back soon after it', async (t) => {
     const bench = await built(t, { clients: ['tunneld'] });
     if (bench === null) return;
     bench.network.limitConnections('ufw');
@@ -116,7 +116,7 @@ describe('faults in a real network', { concurrency: 6 }, () => {
     await backUnrejected(bench, 6000);
   });
 
-  test('many tunnels meet `ufw limit` once, say so, and share the connections that it lets in', async (t) => {
+  test('meets `ufw limit` once when tunnels are many, says so, and shares the connections that it lets in', async (t) => {
     const bench = await built(t, { clients: ['tunneld'], tunnels: 50 });
     if (bench === null) return;
     bench.network.limitConnections('ufw');
@@ -134,7 +134,7 @@ describe('faults in a real network', { concurrency: 6 }, () => {
     assert.equal(bench.network.turnedAway(), 1, 'what is known of the limit is kept to');
   });
 
-  test('connectLimit keeps below a limit that drops what is above', async (t) => {
+  test('keeps below a limit that drops what is above when connectLimit is set', async (t) => {
     const bench = await built(t, { clients: ['tunneld'], tunnel: ['connectLimit: 4/minute'] });
     if (bench === null) return;
     bench.network.limitConnections('hashlimit');
@@ -147,7 +147,7 @@ describe('faults in a real network', { concurrency: 6 }, () => {
     ['device', /bytes sent are not acknowledged, though small packets were: the path most likely loses large ones/],
     ['server', /the server identified itself and fell silent: it hangs, or the path loses large packets/],
   ] as const)
-    test(`a path that loses large packets of the ${from} is named as likely, with the cure`, async (t) => {
+    test(`names a path that loses large packets of the ${from} as likely, with the cure`, async (t) => {
       const bench = await built(t, { clients: ['tunneld'] });
       if (bench === null) return;
       bench.network.loseLarge(from, 600);
@@ -158,7 +158,7 @@ describe('faults in a real network', { concurrency: 6 }, () => {
       assert.match(output(), /tcp_mtu_probing=1/);
     });
 
-  test('an uplink so slow that answers wait behind megabytes costs no connection', async (t) => {
+  test('keeps the connection when an uplink is so slow that answers wait behind megabytes', async (t) => {
     const bench = await built(t, { clients: ['tunneld'], tunnel: ['serverAliveInterval: 2'] });
     if (bench === null) return;
     bench.network.limitUplink(150);

@@ -38,7 +38,7 @@ const KEY = Buffer.from(LINE.split(' ')[2]!, 'base64');
 // Only root can be led anywhere, and only Linux has a path through a descriptor.
 if (process.getuid?.() === 0 && process.platform === 'linux')
   suite('root in the places of another user', () => {
-    test('what is done in a directory is done there, whatever its path leads to by then', async (t) => {
+    test('writes into the directory that it opened, whatever its path leads to by then', async (t) => {
       const { home, folder, precious, untouched } = await scene(t);
       await inDirectory(folder, async (directory) => {
         renameSync(folder, join(home, 'moved'));
@@ -53,7 +53,7 @@ if (process.getuid?.() === 0 && process.platform === 'linux')
       untouched();
     });
 
-    test('no exchange of directories and links leads a write elsewhere', async (t) => {
+    test('is not led elsewhere when directories and links are exchanged while it writes', async (t) => {
       const { home, folder, precious, untouched } = await scene(t);
       // What root makes where the folder was, meanwhile, is put aside.
       const script = `const fs = require('node:fs'); const [folder, aside, precious] = process.argv.slice(1);
@@ -94,7 +94,7 @@ if (process.getuid?.() === 0 && process.platform === 'linux')
       );
     });
 
-    test('what a link of the user leads to is not read, nor told of', async (t) => {
+    test('neither reads nor reports what a link of the user leads to', async (t) => {
       const { folder, precious } = await scene(t);
       const link = join(folder, 'link');
       linkOf(join(precious, 'secret'), link);
@@ -130,7 +130,7 @@ if (process.getuid?.() === 0 && process.platform === 'linux')
       assert.deepEqual((await loadKnownHosts([join(folder, 'to-nothing')])).problems, []);
     });
 
-    test('pipes and endless devices hold nothing up', async (t) => {
+    test('is not held up when a file is a pipe or an endless device', async (t) => {
       const { folder } = await scene(t);
       const pipe = join(folder, 'known_hosts');
       execFileSync('mkfifo', [pipe]);

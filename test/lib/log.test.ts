@@ -14,7 +14,7 @@ import { tempDir } from '../support/until.ts';
 
 const HOSTILE = 'a\u001b[31m\r\nb\u0007\u009b2J\u202eevil\u2028\u0000';
 
-test('whatever a message holds, it is one line of JSON with nothing in it that moves a cursor', () => {
+test('writes one line of JSON with nothing that moves a cursor, whatever a message holds', () => {
   const lines: string[] = [];
   const log = createLogger('info', (line) => lines.push(line));
   log.child({ tunnel: 'x' }).warn({ originator: HOSTILE }, HOSTILE);
@@ -30,7 +30,7 @@ test('whatever a message holds, it is one line of JSON with nothing in it that m
   assert.match(formatLogLine(`no json ${HOSTILE}`, true), /^[\u0020-\u007e]+$/);
 });
 
-test('text from elsewhere is made visible and cut', () => {
+test('shows and cuts text when it comes from elsewhere', () => {
   assert.equal(escapeControls('plain ü 日本'), 'plain ü 日本');
   assert.equal(escapeControls(HOSTILE), 'a\\x1b[31m\\x0d\\x0ab\\x07\\x9b2J\\u202eevil\\u2028\\x00');
   assert.equal(
@@ -41,7 +41,7 @@ test('text from elsewhere is made visible and cut', () => {
   assert.equal(printable('x'.repeat(400)).length, 301);
 });
 
-test('whatever the name of a socket or a file holds, it moves no cursor', () => {
+test('moves no cursor, whatever the name of a socket or a file holds', () => {
   assert.equal(escapeLines('a\tb\n\u001b[2J'), 'a\tb\n\\x1b[2J');
   assert.equal(tunnelOfSocket('/run/tunneld/run-a-1.sock'), 'a-1');
   for (const name of ['\u001b]0;x\u0007', 'A', '-x', 'a b', '\u202e'])
@@ -50,7 +50,7 @@ test('whatever the name of a socket or a file holds, it moves no cursor', () => 
   assert.equal(formatProblem(problem), '/etc/\\x1b[2J:1:1: \\x1b[31m');
 });
 
-test('the memory of lines is bounded in number and size', () => {
+test('bounds the memory of lines in number and size', () => {
   const memory = createLogMemory(3, 10);
   for (const line of ['1', '2', '3', '4']) memory.add(line);
   assert.deepEqual(
@@ -78,7 +78,7 @@ test('the memory of lines is bounded in number and size', () => {
   assert.deepEqual(heard, ['5']);
 });
 
-test('a log file is private, and rotates before it grows', async (t) => {
+test('keeps a log file private, and rotates before it grows', async (t) => {
   const path = join(await tempDir(t), 'deep', 'tunneld.log');
   const troubles: (string | null)[] = [];
   const { write } = fileOutput(path, (message) => troubles.push(message), 100);
@@ -109,7 +109,7 @@ test('opens a new log file at a reload when the old one was renamed, and loses n
   assert.deepEqual(texts, ['1\n2\n3\n', '4\n', 'made by newsyslog\n5\n']);
 });
 
-test('a full disk costs lines, is said once, and nothing else', () => {
+test('loses lines, says so once, and does nothing else when the disk is full', () => {
   const troubles: (string | null)[] = [];
   const { write } = fileOutput('/dev/full', (message) => troubles.push(message));
   write('a\n');
@@ -118,7 +118,7 @@ test('a full disk costs lines, is said once, and nothing else', () => {
   assert.match(troubles[0]!, /\/dev\/full.*ENOSPC/);
 });
 
-test('the journal is given priorities', () => {
+test('gives the journal priorities', () => {
   const written: string[] = [];
   const { dev, ino } = statSync('/dev/null');
   const stderr = { isTTY: false, fd: 0, on: () => stderr, write: (text: string) => written.push(text) };

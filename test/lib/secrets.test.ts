@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import { registerSecret, maskSecrets } from '../../src/lib/secrets.ts';
 import { printable } from '../../src/lib/text.ts';
 
-test('a secret that is sent back is masked, in the forms in which it was sent', () => {
+test('masks a secret when it is sent back, in the forms in which it was sent', () => {
   registerSecret('correct horse', 'me');
   const basic = Buffer.from('me:correct horse').toString('base64');
   const plain = Buffer.from('correct horse').toString('base64');
@@ -22,7 +22,7 @@ test('a secret that is sent back is masked, in the forms in which it was sent', 
   assert.equal(printable(`${'x'.repeat(295)}correct horse`), `${'x'.repeat(295)}***`);
 });
 
-test('what is too short to be a secret tears no holes, and only the newest hundred are kept', () => {
+test('masks nothing when it is too short to be a secret, and keeps only the newest hundred', () => {
   registerSecret('an');
   assert.equal(maskSecrets('another man'), 'another man');
   for (let i = 0; i < 200; i++) registerSecret(`secret number ${i} of many`);

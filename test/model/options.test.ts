@@ -16,7 +16,7 @@ const place = { home: '/home/pi', env: { A: '/a', SSH_AUTH_SOCK: '/s' }, directo
 const schema = configSchema() as { readonly definitions: Readonly<Record<string, object>> };
 const validate = new Ajv({ strict: true, allowUnionTypes: true }).compile(schema);
 
-test('every option is in the documents, and served', () => {
+test('finds every option in the documents, and served', () => {
   const example = read('config.example.yaml');
   const served = Object.keys(servedKeys(place));
   for (const [name, { ssh }] of rows) {
@@ -28,7 +28,7 @@ test('every option is in the documents, and served', () => {
   }
 });
 
-test('docs/configuration.md says what counts without an option', () => {
+test('finds in docs/configuration.md what counts without an option', () => {
   const page = read('docs/configuration.md');
   let seen = 0;
   for (const [, cell = '', usual = ''] of page.matchAll(/^\| (`[^|]*) \| ([^|]*) \|/gm)) {
@@ -44,12 +44,12 @@ test('docs/configuration.md says what counts without an option', () => {
   assert.ok(seen > 30, String(seen));
 });
 
-test('every text of an option can end in a full stop, and no two say the same', () => {
+test('gives every option a text that can end in a full stop, and no two the same', () => {
   for (const [name, { text }] of rows) assert.match(text, /^[\w(0].*[^.\s]$/, name);
   assert.equal(new Set(rows.map(([, { text }]) => text)).size, rows.length);
 });
 
-test('the JSON Schema knows every key, and no other', () => {
+test('knows every key in the JSON Schema, and no other', () => {
   assert.deepEqual(
     Object.keys(schema.definitions),
     rows.map(([name]) => name),
@@ -61,7 +61,7 @@ test('the JSON Schema knows every key, and no other', () => {
   assert.equal(accepts({ tunnels: { a: {} }, defaults: { remoteForward: '1:a:1' } }), false);
 });
 
-test('the JSON Schema takes every configuration that is valid', () => {
+test('accepts by the JSON Schema every configuration that is valid', () => {
   const example = read('config.example.yaml');
   const everything = example.replaceAll(/^( *)# ( *[a-zA-Z]+:( .*)?)$/gm, '$1$2');
   const valid = readdirSync(new URL('../config/valid', import.meta.url)).filter((file) => file.endsWith('.yaml'));
@@ -69,7 +69,7 @@ test('the JSON Schema takes every configuration that is valid', () => {
     assert.ok(accepts(parse(text)), JSON.stringify(validate.errors, null, 1));
 });
 
-test('the JSON Schema refuses what is invalid, unless only its reader can know that', () => {
+test('refuses by the JSON Schema what is invalid, unless only its reader can know that', () => {
   const files = readdirSync(new URL('../config/invalid', import.meta.url)).filter((file) => file.endsWith('.yaml'));
   const taken = files.filter((file) => {
     try {
@@ -86,7 +86,7 @@ test('the JSON Schema refuses what is invalid, unless only its reader can know t
   );
 });
 
-test('the JSON Schema and the program judge the values of every option alike', () => {
+test('judges the values of every option by the JSON Schema as the program does', () => {
   const shape = servedKeys(place);
   for (const name of Object.keys(OPTIONS) as (keyof typeof OPTIONS)[]) {
     const taken = VALUES.filter((value) => shape[name].safeParse(value).success);
@@ -98,7 +98,7 @@ test('the JSON Schema and the program judge the values of every option alike', (
   }
 });
 
-test('the JSON Schema refuses mistakes that people make', () => {
+test('refuses by the JSON Schema mistakes that people make', () => {
   const wrong: Partial<Record<keyof typeof OPTIONS, unknown>> = {
     host: 'me@h',
     port: 99_999,

@@ -13,7 +13,7 @@ const at = (host: string, jump?: string, entry: Entry = { type: 'direct' }) => (
 });
 const COMMAND: Entry = { type: 'command', command: 'nc gate 22' };
 
-test('what a host means only where it is asked for is another server at the end of another way', () => {
+test('takes a host for another server when it is at the end of another way and means something only there', () => {
   for (const host of [
     'localhost',
     '127.0.0.1',
@@ -36,7 +36,7 @@ test('what a host means only where it is asked for is another server at the end 
     assert.equal(serverKey(at(host)), serverKey(at(host.toUpperCase(), 'site-a', COMMAND)), host);
 });
 
-test('what was remembered without a way is found again', () => {
+test('finds what was remembered without a way', () => {
   assert.equal(loginKey(at('nas')), 'me@nas:22');
   assert.equal(loginKey(at('relay.example.org', 'gate')), 'me@relay.example.org:22');
   assert.equal(loginKey(at('nas', 'gate')), 'me@nas:22 via gate:22');

@@ -9,7 +9,7 @@ import { pattern } from '../support/echo.ts';
 import { listen } from '../support/listen.ts';
 import { until } from '../support/until.ts';
 
-test('a peer that sends, and reads nothing for long, is not reset before it has everything', async (t) => {
+test('sends everything before it resets when a peer sends, and reads nothing for long', async (t) => {
   const server = createServer({ allowHalfOpen: true });
   t.after(() => void server.close());
   const port = await listen(server);
@@ -44,7 +44,7 @@ test('a peer that sends, and reads nothing for long, is not reset before it has 
   assert.equal(resets, 1);
 });
 
-test('a connection that is younger than what the system tells is looked at again, and does not linger', async (t) => {
+test('looks again at a connection when it is younger than what the system reports, and does not linger', async (t) => {
   const server = createServer({ allowHalfOpen: true });
   t.after(() => void server.close());
   const port = await listen(server);

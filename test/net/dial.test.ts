@@ -36,13 +36,13 @@ const fails = (code: string) => (): Promise<never> => Promise.reject(Object.assi
 const never: Lookup = () => new Promise(() => {});
 
 describe('addresses', { concurrency: 4 }, () => {
-  test('are tried in turn, the second serving where the first refuses', async (t) => {
+  test('tries addresses in turn when the first refuses', async (t) => {
     const echo = await echoFor(t);
     const socket = await dialled(t, { ...spec, port: echo }, 5000, answers('127.0.0.2', '127.0.0.3', '127.0.0.1'));
     assert.equal(socket.remoteAddress, '127.0.0.1');
   });
 
-  test('are tried beside one that swallows packets after a moment, and the one that answered comes first from then on', async (t) => {
+  test('tries another address beside one that swallows packets, and first from then on when that answered', async (t) => {
     const hole = await startBlackHole(t, '127.0.0.2');
     const server = createServer();
     await listen(server, '127.0.0.1', hole.port);
@@ -57,7 +57,7 @@ describe('addresses', { concurrency: 4 }, () => {
     assert.deepEqual(deps.turns.hosts.ordered(to.host, ['127.0.0.2', '127.0.0.1']), ['127.0.0.1', '127.0.0.2']);
   });
 
-  test('so are those of a target, whose failures are told by what is most telling', async (t) => {
+  test('tries those of a target in the same way, and reports the most telling failure', async (t) => {
     const hole = await startBlackHole(t, '127.0.0.2');
     const server = createServer();
     await listen(server, '127.0.0.1', hole.port);
@@ -104,7 +104,7 @@ describe('addresses', { concurrency: 4 }, () => {
     await dialled(t, { ...spec, port: echo }, 5000, lookup);
   });
 
-  test('all fail: the message names each, the code is the most telling', async (t) => {
+  test('names each address in the message, and the most telling code, when all fail', async (t) => {
     const hole = await startBlackHole(t, '127.0.0.2');
     const failure = await failureOf({ ...spec, port: hole.port }, 1000, answers('127.0.0.2', '127.0.0.3', '::1'));
     assert.equal(failure.code, 'connect-refused');
@@ -113,7 +113,7 @@ describe('addresses', { concurrency: 4 }, () => {
     assert.match(failure.message, /\[::1\]:\d+: E/);
   });
 
-  test('one whose turn comes later is waited for where the others fail, and its answer counts', async () => {
+  test('waits for an address whose turn comes later when the others fail', async () => {
     const clock = fakeClock();
     const turns = testTurns(clock);
     const waits: number[] = [];
@@ -165,7 +165,7 @@ describe('names', { concurrency: 4 }, () => {
     assert.equal((await failureOf({ ...spec, host: 'a..b' }, 5000, systemLookup)).code, 'dns-failed');
   });
 
-  test('a name server that is silent uses up the time, and no more', async () => {
+  test('fails when the time is used up by a name server that is silent', async () => {
     const clock = fakeClock();
     const failed = assert.rejects(dial(spec, 10_000, { clock, turns: testTurns(clock), lookup: never }, patient), {
       code: 'dns-failed',
@@ -176,7 +176,7 @@ describe('names', { concurrency: 4 }, () => {
     assert.equal(clock.pending(), 0);
   });
 
-  test('what the look-up took is no longer there for the connection', async (t) => {
+  test('gives the connection only the time that the look-up left', async (t) => {
     const hole = await startBlackHole(t);
     const clock = fakeClock();
     const slow: Lookup = async (...query) => {
@@ -198,7 +198,7 @@ describe('names', { concurrency: 4 }, () => {
     assert.equal(clock.pending(), 0);
   });
 
-  test('a second question about a name that is being looked up waits for the first answer', async () => {
+  test('waits for the first answer when a name is being looked up already', async () => {
     const first = systemLookup('localhost', 4);
     assert.equal(systemLookup('localhost', 4), first);
     assert.notEqual(systemLookup('localhost', 0), first);
@@ -217,7 +217,7 @@ describe('families and our own address', () => {
     assert.doesNotMatch(six.message, /127\.0\.0\.1/);
   });
 
-  test('an address of the other family is not used', async () => {
+  test('does not use an address when it is of the other family', async () => {
     for (const [host, addressFamily] of [
       ['::1', 'inet'],
       ['127.0.0.1', 'inet6'],
@@ -228,14 +228,14 @@ describe('families and our own address', () => {
     }
   });
 
-  test('bindAddress is where we come from, and chooses the family', async (t) => {
+  test('comes from bindAddress, which chooses the family, when one is set', async (t) => {
     const echo = await echoFor(t);
     const bound = { ...spec, port: echo, bindAddress: '127.0.0.9' };
     const socket = await dialled(t, bound, 5000, answers('::1', '127.0.0.1'));
     assert.equal(socket.localAddress, '127.0.0.9');
   });
 
-  test('an address that is not ours is named', async () => {
+  test('names an address when it is not ours', async () => {
     const failure = await failureOf({ ...spec, port: 1, bindAddress: '203.0.113.7' }, 5000, answers('127.0.0.1'));
     assert.equal(failure.code, 'unreachable');
     assert.match(failure.message, /bindAddress: 203\.0\.113\.7.*EADDRNOTAVAIL/);
@@ -258,7 +258,7 @@ describe('given up', { concurrency: 4 }, () => {
     });
   }
 
-  test('a socket that was opened has no delay, and is ours alone', async (t) => {
+  test('opens a socket without delay, which is ours alone', async (t) => {
     const connections: Socket[] = [];
     const server = createServer((socket) => connections.push(socket));
     const port = await listen(server);

@@ -15,7 +15,7 @@ import { freePort, until } from '../support/until.ts';
 import { connectTo } from '../support/connection.ts';
 import { visit } from '../support/visit.ts';
 
-test('an exception in a listener of a channel ends that channel, not the connection of all', async (t) => {
+test('ends a channel, not the connection of all, when one of its listeners throws', async (t) => {
   const sshd = await startSshd();
   t.after(() => sshd.stop());
   const errors: Error[] = [];
@@ -45,7 +45,7 @@ test('an exception in a listener of a channel ends that channel, not the connect
   await connection.ping();
 });
 
-test('an exception in a listener of a socket ends that socket, not the process', async (t) => {
+test('ends a socket, not the process, when one of its listeners throws', async (t) => {
   const server = createServer((socket) => socket.end('hello'));
   const port = await listen(server);
   t.after(() => server.close());

@@ -10,13 +10,13 @@ import { startBlackHole } from '../support/black-hole.ts';
 const patient = new AbortController().signal;
 
 describe('a connection from a port of our choice', { concurrency: 4 }, () => {
-  test('comes from the preferred one', async (t) => {
+  test('comes from the preferred port when it is free', async (t) => {
     const preferred = await freePort();
     const socket = await opened(t, await server(t), choice(preferred, await freePort()));
     assert.equal(socket.localPort, preferred);
   });
 
-  test('comes from it again at once after a reset', async (t) => {
+  test('comes from the preferred port again at once when it was reset', async (t) => {
     const port = await server(t);
     const preferred = await freePort();
     for (let round = 0; round < 20; round++) {
@@ -46,7 +46,7 @@ describe('a connection from a port of our choice', { concurrency: 4 }, () => {
 });
 
 describe('a server that swallows packets', { concurrency: 4 }, () => {
-  test('is asked again and again: it is reached soon after it comes back', async (t) => {
+  test('is asked again and again, and reached soon after it comes back', async (t) => {
     const hole = await startBlackHole(t);
     const preferred = await freePort();
     const opening = openPersistently(
@@ -68,7 +68,7 @@ describe('a server that swallows packets', { concurrency: 4 }, () => {
     assert.ok(performance.now() - back < 7000);
   });
 
-  test('costs its time and no more', async (t) => {
+  test('takes its time and no more', async (t) => {
     const hole = await startBlackHole(t);
     const started = performance.now();
     const never = openPersistently(

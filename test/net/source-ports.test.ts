@@ -27,7 +27,7 @@ function options(changes: Partial<SourcePortOptions> = {}): SourcePortOptions & 
   return all;
 }
 
-test('a device that remembers nothing wants the same port as before, another device another one', () => {
+test('wants the same port as before when a device remembers nothing, and another device another one', () => {
   const port = sourcePorts('backup relay:22', options()).preferred();
   assert.equal(sourcePorts('backup relay:22', options()).preferred(), port);
   assert.notEqual(sourcePorts('backup relay:22', options({ device: 'other' })).preferred(), port);
@@ -38,7 +38,7 @@ test('a device that remembers nothing wants the same port as before, another dev
   }
 });
 
-test('the port of the last connection is wanted next, and is written once', () => {
+test('wants the port of the last connection next, and writes it once', () => {
   const all = options();
   const ports = sourcePorts('backup relay:22', all);
   ports.used(61_001);
@@ -47,7 +47,7 @@ test('the port of the last connection is wanted next, and is written once', () =
   assert.equal(all.writes, 1);
 });
 
-test('earlier ones are kept, for a server that may still hold them, but not for ever', () => {
+test('keeps earlier ports, for a server that may still hold them, but not for ever', () => {
   const ports = sourcePorts('backup relay:22', options());
   for (const port of [61_001, 61_002, 61_003, 61_004, 61_003]) ports.used(port);
   assert.equal(ports.preferred(), 61_003);
@@ -55,12 +55,12 @@ test('earlier ones are kept, for a server that may still hold them, but not for 
   assert.deepEqual(ports.earlier(61_009), [61_003, 61_004, 61_002]);
 });
 
-test('a fresh one is drawn from the whole range', () => {
+test('draws a fresh port from the whole range', () => {
   const drawn = (random: number) => sourcePorts('a', options({ random: () => random })).fresh();
   assert.deepEqual([drawn(0), drawn(0.9999999)], [range.low, range.high]);
 });
 
-test('what was seen of a dead connection is kept under the same name', () => {
+test('keeps what was seen of a dead connection under the same name', () => {
   sourcePorts('backup relay:22', options()).evicted({ day: '2026-01-31', seconds: 2 });
   assert.deepEqual(evictions, [{ key: 'backup relay:22', day: '2026-01-31', seconds: 2 }]);
 });

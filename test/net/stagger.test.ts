@@ -4,7 +4,7 @@ import { firstToSucceed } from '../../src/net/stagger.ts';
 import { fakeClock } from '../support/clock.ts';
 
 describe('starts one after the other, each beside the last', () => {
-  test('the next begins when the delay is over, and the first that succeeds ends the others', async () => {
+  test('begins the next when the delay is over, and ends the others when the first one succeeds', async () => {
     const { clock, run, log } = setUp();
     const winner = run([never, after(500, 'b'), never]);
     await clock.advance(600);
@@ -15,7 +15,7 @@ describe('starts one after the other, each beside the last', () => {
     assert.equal(clock.pending(), 0);
   });
 
-  test('a failure begins the next at once; when all fail, all reasons are told in order', async () => {
+  test('begins the next at once when one fails, and reports all reasons in order when all fail', async () => {
     const { clock, run, log } = setUp();
     const failed = assert.rejects(run([failing(300, 'a'), failing(10, 'b'), failing(0, 'c')]), (error) => {
       assert.ok(error instanceof AggregateError);
@@ -27,7 +27,7 @@ describe('starts one after the other, each beside the last', () => {
     assert.deepEqual(log, ['0 begins at 0', '1 begins at 250', '2 begins at 260']);
   });
 
-  test('a success that comes too late is undone', async () => {
+  test('undoes a success when it comes too late', async () => {
     const { clock, run, discarded } = setUp();
     const stubborn: Try = ({ clock: time }) => new Promise((resolve) => time.timer(400, () => resolve('late')));
     const winner = run([stubborn, after(100, 'b')]);
@@ -36,7 +36,7 @@ describe('starts one after the other, each beside the last', () => {
     assert.deepEqual(discarded, ['late']);
   });
 
-  test('is given up with the reason of the signal', async () => {
+  test('gives up with the reason of the signal when that aborts', async () => {
     const { clock, run, controller } = setUp();
     const failed = assert.rejects(run([never, never]), /enough/);
     await clock.advance(300);

@@ -23,7 +23,7 @@ function below() {
   return { state, transport, drained };
 }
 
-test('what waits because of the connection below goes on when that is free, however little is above', async () => {
+test('goes on when the connection below is free, however little waits above', async () => {
   let finish = () => {};
   const writable = new Writable({ write: (_chunk, _encoding, done) => (finish = () => done()) });
   const wire = adaptStreams({ readable: new Readable({ read() {} }), writable, close() {} });
@@ -41,7 +41,7 @@ test('what waits because of the connection below goes on when that is free, howe
   assert.equal(transport.congested(), false);
 });
 
-test('what has left this connection has not left the device while it waits below', async () => {
+test('takes for left what has left the device, not what waits below', async () => {
   const writable = new Writable({ write: (_chunk, _encoding, done) => done() });
   const wire = adaptStreams({ readable: new Readable({ read() {} }), writable, close() {} });
   const { state, transport: lower } = below();
@@ -53,7 +53,7 @@ test('what has left this connection has not left the device while it waits below
   assert.deepEqual([transport.traffic().backlog, transport.traffic().bytesSent], [0, 1000]);
 });
 
-test('a wire whose reader stops stops what it reads from', async () => {
+test('stops to read when its reader stops', async () => {
   let asked = 0;
   const readable = new Readable({
     highWaterMark: 1024,

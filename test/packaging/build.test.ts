@@ -28,7 +28,7 @@ pino({ enabled: false }).info('quiet');
 console.log(JSON.stringify({ version: VERSION, binding: crypto.bindingAvailable, client: typeof ssh2.Client, mended }));
 `;
 
-test('a bundle does what the sources do, with the native parts beside it and without', async (t) => {
+test('does what the sources do, with the native parts beside it and without', async (t) => {
   const { dist, alone } = await bundle(t, (folder) => {
     const entry = join(folder, 'probe.ts');
     writeFileSync(entry, PROBE);
@@ -50,7 +50,7 @@ test('a bundle does what the sources do, with the native parts beside it and wit
   assert.match(readFileSync(join(dist, 'THIRD-PARTY-LICENSES.txt'), 'utf8'), /^ssh2 .* \(MIT\)\n\nCopyright/m);
 });
 
-test('no code is taken from NODE_PATH or the home directory, which may be those of another user', async (t) => {
+test('takes no code from NODE_PATH or the home directory, which may be those of another user', async (t) => {
   const { alone } = await bundle(t, (folder) => {
     writeFileSync(join(folder, 'probe.ts'), PROBE);
     return join(folder, 'probe.ts');
@@ -70,7 +70,7 @@ test('no code is taken from NODE_PATH or the home directory, which may be those 
   assert.equal(existsSync(trap), false);
 });
 
-test('tunneld starts from its bundle, and loads neither ssh2 nor zod to say its version', async (t) => {
+test('starts from its bundle, and loads neither ssh2 nor zod when it prints its version', async (t) => {
   const { dist, alone } = await bundle(t, () => join(root, 'src/cli.ts'));
   const compiled = require('ssh2/lib/protocol/crypto.js').bindingAvailable;
   for (const [folder, native] of [
@@ -87,7 +87,7 @@ test('tunneld starts from its bundle, and loads neither ssh2 nor zod to say its 
   assert.deepEqual(partsIn(loaded, /node_modules\/(ssh2|zod)\//), []);
 });
 
-test('a daemon that runs has all of itself in memory: an upgrade may replace its files', async (t) => {
+test('has all of the daemon in memory while it runs: an upgrade may replace its files', async (t) => {
   const { dist } = await bundle(t, () => join(root, 'src/cli.ts'));
   const first = readdirSync(join(dist, 'chunks')).find((name) => name.startsWith('run-')) ?? '';
   const reached = new Set([first]);
@@ -106,7 +106,7 @@ test('a daemon that runs has all of itself in memory: an upgrade may replace its
 /** Reads the arguments of ssh, says what they mean, and ends: all of the daemon is loaded by then. */
 const RUN = ['run', '--print-config', '-F', 'none', '-R', '8080:localhost:80', 'user@host.invalid'];
 
-test('the daemon loads only what it uses: everything stays in its memory for as long as it runs', async (t) => {
+test('loads for the daemon only what it uses: everything stays in its memory while it runs', async (t) => {
   const { dist, alone } = await bundle(t, () => join(root, 'src/cli.ts'));
   const loaded = await scriptsLoaded(t, [join(dist, 'cli.js'), ...RUN]);
   assert.notDeepEqual(partsIn(loaded, /node_modules\/(ssh2|zod|yaml)\//), []);

@@ -20,7 +20,7 @@ network:
   ping: []
 `;
 
-test('bash completes commands, options, their values and tunnels', async (t) => {
+test('completes commands, options, their values and tunnels in bash', async (t) => {
   const script = join(await makeDocuments(t), 'completions/tunneld.bash');
   const { folder, env } = await someFiles(t);
   const ask = (line: string) => {
@@ -50,7 +50,7 @@ test('bash completes commands, options, their values and tunnels', async (t) => 
   assert.deepEqual(ask('tunneld init '), ['']);
 });
 
-test('fish completes commands, options, their values and tunnels', async (t) => {
+test('completes commands, options, their values and tunnels in fish', async (t) => {
   const script = join(await makeDocuments(t), 'completions/tunneld.fish');
   const { folder, env } = await someFiles(t);
   const ask = (line: string) => {
@@ -68,7 +68,7 @@ test('fish completes commands, options, their values and tunnels', async (t) => 
   assert.deepEqual(ask('tunneld --config other.yaml doctor '), ['other']);
 });
 
-test('zsh can read its completion', async (t) => {
+test('is a completion that zsh can read', async (t) => {
   const script = join(await makeDocuments(t), 'completions/_tunneld');
   const { status, stderr } = spawnSync('zsh', ['-n', script], { encoding: 'utf8' });
   assert.deepEqual([status, stderr], [0, '']);

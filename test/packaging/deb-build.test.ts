@@ -8,7 +8,7 @@ import { tempDir } from '../support/until.ts';
 
 const script = fileURLToPath(new URL('../../packaging/deb.mjs', import.meta.url));
 
-test('the same sources make the same packages, and all processors get the same files', async (t) => {
+test('makes the same packages when the sources are the same, with the same files for all processors', async (t) => {
   const build = async (umask: string, ...more: readonly string[]) => {
     const folder = await tempDir(t);
     const call = `umask ${umask} && exec "$0" "$@"`;

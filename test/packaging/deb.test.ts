@@ -12,7 +12,7 @@ import { buildDeb, installNode, whatIsInstalled, withoutTraces } from './deb-box
 const OLD = '90.0.0';
 const NEW = '90.1.0';
 
-test('the Debian package, from its installation to its purge', async (t) => {
+test('serves from its installation to its purge when tunneld is a Debian package', async (t) => {
   const box = await bootSystemd(t);
   if (box === null) return;
   const [old, newer] = await Promise.all([buildDeb(t, box, OLD), buildDeb(t, box, NEW), withoutTraces(box)]);
@@ -38,7 +38,7 @@ test('the Debian package, from its installation to its purge', async (t) => {
   };
   const before = await whatIsInstalled(box);
 
-  await t.test('the first installation makes everything ready, and says what is missing', async () => {
+  await t.test('makes everything ready when it is installed first, and says what is missing', async () => {
     assert.match(await install(old), /^tunneld: .*sudo tunneld init .*\ntunneld: .*sudo tunneld install$/m);
     assert.deepEqual([await active(), await enabled()], ['inactive', 'enabled']);
     assert.equal(await box.must('stat', '-c', '%a %U:%G', '/etc/tunneld'), '750 root:tunneld\n');
@@ -49,7 +49,7 @@ test('the Debian package, from its installation to its purge', async (t) => {
     assert.equal(await box.must('systemd-analyze', 'verify', 'tunnel.service'), '');
   });
 
-  await t.test('what init makes is for the service', async () => {
+  await t.test('hands what init makes to the service', async () => {
     const scan = `ssh-keyscan -t ed25519 -p ${sshd.port} 127.0.0.1 2>/dev/null | ssh-keygen -lf -`;
     const key = await box.must('sh', '-c', scan);
     const server = ['init', `limited@127.0.0.1:${sshd.port}`, '-R', `${ports[0]}:localhost:22`];
@@ -64,7 +64,7 @@ test('the Debian package, from its installation to its purge', async (t) => {
     await box.must('sh', '-c', 'rm -r /etc/tunneld/* /var/lib/tunneld/*');
   });
 
-  await t.test('with a configuration it serves', async () => {
+  await t.test('serves when it has a configuration', async () => {
     writeFileSync(box.path('/tmp/key'), readFileSync(sshd.clientKey), { mode: 0o600 });
     await box.must('install', '-m', '600', '-o', 'tunneld', '-g', 'tunneld', '/tmp/key', '/etc/tunneld/key');
     service.configure(good);
@@ -75,7 +75,7 @@ test('the Debian package, from its installation to its purge', async (t) => {
     assert.doesNotMatch(await box.must('journalctl', '--unit=tunnel'), /mode is different/);
   });
 
-  await t.test('an upgrade takes over, and the tunnel is back', async () => {
+  await t.test('takes over when it is upgraded, and the tunnel is back', async () => {
     await install(newer);
     assert.equal((await service.status()).version, NEW);
     await service.untilTunnel('main', isUp);
@@ -90,7 +90,7 @@ test('the Debian package, from its installation to its purge', async (t) => {
     await service.untilTunnel('main', isUp);
   });
 
-  await t.test('where the new version refuses the configuration, the old one goes on', async (t) => {
+  await t.test('goes on with the old version when the new one refuses the configuration', async (t) => {
     const pid = await service.property('MainPID');
     service.configure(`${good}nonsense: yes\n`);
     const told = await install(newer);
@@ -126,7 +126,7 @@ test('the Debian package, from its installation to its purge', async (t) => {
     assert.equal((await service.status()).version, NEW);
   });
 
-  await t.test('a removal keeps what is not the program, and an installation after it goes on', async () => {
+  await t.test('keeps what is not the program when it is removed, and goes on when it is installed again', async () => {
     await box.must('dpkg', '--no-triggers', '--remove', 'tunneld');
     assert.equal(await active(), 'inactive');
     assert.notEqual((await box.run('test', '-e', '/usr/lib/tunneld')).code, 0);
@@ -147,7 +147,7 @@ test('the Debian package, from its installation to its purge', async (t) => {
     await box.must('test', '!', '-e', '/var/lib/misc/tunneld.stopped');
   });
 
-  await t.test('the scripts may run again', async () => {
+  await t.test('runs its scripts again without harm', async () => {
     const script = (name: string) => `/var/lib/dpkg/info/tunneld.${name}`;
     await box.must(script('postinst'), 'configure', NEW);
     await service.untilTunnel('main', isUp);
@@ -160,12 +160,12 @@ test('the Debian package, from its installation to its purge', async (t) => {
     await box.must('test', '!', '-e', '/var/lib/misc/tunneld.stopped');
   });
 
-  await t.test('a purge leaves nothing', async () => {
+  await t.test('leaves nothing when it is purged', async () => {
     await box.must('dpkg', '--no-triggers', '--purge', 'tunneld');
     assert.deepEqual(await whatIsInstalled(box), before);
   });
 
-  await t.test('a first installation beside a configuration starts at once, where it is accepted', async () => {
+  await t.test('starts at once when it is first installed beside a configuration that is accepted', async () => {
     await box.must('mkdir', '/etc/tunneld');
     service.configure(good);
     // It is the service's user who has to be able to read it.

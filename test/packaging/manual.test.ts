@@ -15,7 +15,7 @@ import { makeDocuments } from './make-documents.ts';
 const src = fileURLToPath(new URL('../../src', import.meta.url));
 const place = { home: '/', env: {}, directory: '/', aes: true };
 
-test('tunneld(1) has every command, option, exit code and failure', async (t) => {
+test('has every command, option, exit code and failure in tunneld(1)', async (t) => {
   const page = plain(readFileSync(join(await makeDocuments(t), 'man/tunneld.1'), 'utf8'));
   const program = createProgram([], () => {});
   const section = (name: string) => new RegExp(`^\\.SH ${name}\n(.*?)^\\.SH`, 'ms').exec(page)?.[1] ?? '';
@@ -32,7 +32,7 @@ test('tunneld(1) has every command, option, exit code and failure', async (t) =>
   for (const letter of Object.keys(SSH_FLAGS)) assert.ok(section('OPTIONS OF SSH').includes(`<-${letter}>`), letter);
 });
 
-test('tunneld(1) has every variable of the environment that the program reads', async (t) => {
+test('has every variable of the environment that the program reads in tunneld(1)', async (t) => {
   const page = readFileSync(join(await makeDocuments(t), 'man/tunneld.1'), 'utf8');
   const listed = /^\.SH ENVIRONMENT\n(.*?)^\.SH/ms.exec(page)?.[1] ?? '';
   const used = readdirSync(src, { recursive: true, encoding: 'utf8' })
@@ -45,7 +45,7 @@ test('tunneld(1) has every variable of the environment that the program reads', 
     assert.match(listed, new RegExp(`\\b${name}\\b`));
 });
 
-test('tunneld.yaml(5) has every key', async (t) => {
+test('has every key in tunneld.yaml(5)', async (t) => {
   const page = plain(readFileSync(join(await makeDocuments(t), 'man/tunneld.yaml.5'), 'utf8'));
   const keys = [...Object.keys(servedKeys(place)), ...Object.keys(fileSchema(place).shape)];
   assert.ok(keys.length > 35);
@@ -57,7 +57,7 @@ test('tunneld.yaml(5) has every key', async (t) => {
   );
 });
 
-test('mandoc finds no fault in the pages', async (t) => {
+test('has no fault that mandoc finds', async (t) => {
   const folder = join(await makeDocuments(t), 'man');
   for (const file of ['tunneld.1', 'tunneld.yaml.5']) {
     const { status, stdout, stderr } = spawnSync('mandoc', ['-T', 'lint', join(folder, file)], { encoding: 'utf8' });

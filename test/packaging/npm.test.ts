@@ -10,7 +10,7 @@ import { tempDir } from '../support/until.ts';
 const run = promisify(execFile);
 const root = fileURLToPath(new URL('../..', import.meta.url));
 
-test('npm packs what is needed to run, and installs it without a registry and without a compiler', async (t) => {
+test('packs what is needed to run, and installs without a registry and without a compiler', async (t) => {
   const folder = await builtCopy(t);
   const packed = await run('npm', ['pack', '--ignore-scripts', '--json'], { cwd: folder });
   const [tarball] = JSON.parse(packed.stdout) as [{ filename: string; files: { path: string }[]; size: number }];
@@ -53,7 +53,7 @@ test('npm packs what is needed to run, and installs it without a registry and wi
     assert.match(readFileSync(join(prefix, 'share/man', page), 'utf8'), /^\.TH TUNNELD/m);
 });
 
-test('only what has a compiled part is left to be installed beside the bundle', () => {
+test('leaves only what has a compiled part to be installed beside the bundle', () => {
   const { dependencies, optionalDependencies } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'));
   assert.deepEqual([dependencies, Object.keys(optionalDependencies)], [undefined, ['ssh2']]);
 });

@@ -11,7 +11,7 @@ import { tempDir } from '../support/until.ts';
 const require = createRequire(import.meta.url);
 const folder = dirname(require.resolve('ssh2/package.json'));
 
-test('each replacement fits the library that is installed, says what it is for, and does nothing a second time', () => {
+test('fits the library that is installed, says what it is for, and does nothing a second time', () => {
   for (const file of REPLACED_FILES) {
     const text = readFileSync(join(folder, file), 'utf8');
     const once = replacedFile(folder, join(folder, file));
@@ -21,7 +21,7 @@ test('each replacement fits the library that is installed, says what it is for, 
   for (const { for: reason } of REPLACEMENTS) assert.ok(reason.length > 30, reason);
 });
 
-test('a text that is not the known one, a text twice, and another version fail loudly', async (t) => {
+test('fails loudly when a text is not the known one, is there twice, or is of another version', async (t) => {
   const one = [{ file: 'a.js', for: 'a test', find: 'old', put: 'new' }];
   assert.equal(replaced('a.js', 'an old one', one), 'an new one');
   assert.equal(replaced('b.js', 'an old one', one), 'an old one');
@@ -34,7 +34,7 @@ test('a text that is not the known one, a text twice, and another version fail l
   assert.throws(() => replacedFile(copy, join(copy, 'lib/client.js')), /ssh2 is 99\.0\.0/);
 });
 
-test('what the tests load is the library with all of them', () => {
+test('loads the library with all replacements when tests import it', () => {
   const loaded = new Map(Object.values(require.cache).map((module) => [module?.filename, module?.exports]));
   assert.equal(loaded.get(join(folder, 'lib/index.js')), ssh2);
   const crypto = loaded.get(join(folder, 'lib/protocol/crypto.js')) as { bindingAvailable: boolean; init: unknown };
@@ -43,7 +43,7 @@ test('what the tests load is the library with all of them', () => {
   assert.ok(crypto.init instanceof Promise);
 });
 
-test('what decrypts keys is loaded with the first key that is encrypted', async (t) => {
+test('loads what decrypts keys when the first key is encrypted', async (t) => {
   const isLoaded = () => Object.keys(require.cache).some((path) => path.includes('/bcrypt-pbkdf/'));
   const dir = await tempDir(t);
   const makeKey = (name: string, passphrase: string) => {

@@ -22,14 +22,14 @@ function end(error: string, env: NodeJS.ProcessEnv = {}): { readonly code: numbe
   return { code: status, stderr };
 }
 
-test('an error of the user is printed with its message and ends with its exit code', () => {
+test('prints an error of the user with its message, and ends with its exit code', () => {
   assert.deepEqual(end(`new UserError('socket X: permission denied\\nuse sudo \\u001b[2J', 3)`), {
     code: 3,
     stderr: 'tunneld: socket X: permission denied\n  use sudo \\x1b[2J\n',
   });
 });
 
-test('problems of a configuration are printed as compilers do, and those of a command line are wrong usage', () => {
+test('prints problems of a configuration as compilers do, and ends with wrong usage when they are of a command line', () => {
   const problem = (line: number) => `{ file: 'a.yaml', line: ${line}, column: 2, message: 'is wrong' }`;
   assert.deepEqual(end(`new ConfigError([${problem(1)}, ${problem(3)}])`), {
     code: 78,
@@ -38,19 +38,19 @@ test('problems of a configuration are printed as compilers do, and those of a co
   assert.deepEqual(end(`new ConfigError([${problem(0)}])`), { code: 2, stderr: 'tunneld: a.yaml: is wrong\n' });
 });
 
-test('a failure of a connection is printed with what to do', () => {
+test('prints what to do when a connection failed', () => {
   const { code, stderr } = end(`new TunnelFailure('dns-failed', 'cannot resolve x', { hint: 'Check host.' })`);
   assert.deepEqual([code, stderr], [1, 'tunneld: cannot resolve x. Check host.\n']);
 });
 
-test('an error of the system is printed as the system says it', () => {
+test('prints an error of the system as the system says it', () => {
   assert.deepEqual(end(`caught(() => readFileSync('/nowhere/x'))`), {
     code: 1,
     stderr: "tunneld: ENOENT: no such file or directory, open '/nowhere/x'\n",
   });
 });
 
-test('a bug is one line that says where to report it, and has its stack only where it is asked for', () => {
+test('prints one line that says where to report it when there is a bug, with its stack only when asked for', () => {
   const { code, stderr } = end(`new TypeError('x is not\\na function')`);
   assert.equal(code, 1);
   assert.match(stderr, /^tunneld: unexpected error: TypeError: x is not a function \(a bug: please report .*\)\n$/);

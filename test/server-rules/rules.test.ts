@@ -70,7 +70,7 @@ const TABLE: readonly (readonly [readonly ForwardSpec[], 'auto' | 'off', string,
   [[local(unix('/run/d b.sock'))], 'off', 'permitlisten="none.invalid:1"', ['local', 'none', 'any', 'no', 'local']],
 ];
 
-test('the rules allow what the forwards need, and nothing else', () => {
+test('allows what the forwards need, and nothing else', () => {
   for (const [forwards, verify, options, [tcpSides, listens, opens, gateway, sockets]] of TABLE) {
     const access = accessFor(forwards, verify);
     assert.equal(keyOptions(access).join(','), `restrict,port-forwarding,${options},command="false"`);
@@ -95,7 +95,7 @@ test('the rules allow what the forwards need, and nothing else', () => {
   }
 });
 
-test('a name of a user that means something in a pattern matches that user', () => {
+test('matches a user alone when the name means something in a pattern', () => {
   for (const [user, first] of [
     ['a b', '"a b"'],
     ['a,b', 'a?b'],
@@ -105,7 +105,7 @@ test('a name of a user that means something in a pattern matches that user', () 
     assert.equal(matchBlock(user, [])[0], `Match User ${first}`);
 });
 
-test('a target is allowed by its text, as sshd compares', () => {
+test('allows a target by its text, as sshd compares', () => {
   const { opens } = combine([
     accessFor([local(tcp('a', 1)), local(tcp('b', 0))]),
     accessFor([remote(tcp('localhost', 5))], 'auto'),

@@ -46,7 +46,7 @@ function tunnel(
   };
 }
 
-test('what a tunnel needs is said in the words of sshd', () => {
+test('says in the words of sshd what a tunnel needs', () => {
   const access = (forwards: readonly ForwardSpec[], jump = false) =>
     accessOf({ name: 'a', forwards, verify: 'off' }, jump);
   const listens = (listen: Endpoint) => access([remote(listen)]).listens;
@@ -76,7 +76,7 @@ test('what a tunnel needs is said in the words of sshd', () => {
   assert.equal(access([local]).socketTarget, true);
 });
 
-test('tunnels with one key share a line, of which sshd takes the first, and all share one Match block', () => {
+test('shares a line of keys when tunnels have one key, and one Match block for all', () => {
   const of = (port: number) => [remote(tcp('localhost', port))];
   const setup = serverSetup([
     tunnel('a', of(8081), 'AAAA'),
@@ -97,7 +97,7 @@ test('tunnels with one key share a line, of which sshd takes the first, and all 
   );
 });
 
-test('names that mean something to sh or sshd are refused', () => {
+test('refuses a name when it means something to sh or sshd', () => {
   for (const user of ["o'brien", 'a b', 'a\nb', '*', 'a,b', '!a', '-a', '$(id)', 'a"', '../a', '', 'a%u', 'ä'])
     assert.throws(() => serverSetup([tunnel('a', [remote(tcp('localhost', 8080))], 'A', user)]), UserError, user);
   const spec = { name: 'a', host: 'relay', port: 22, user: 'limited', forwards: [remote(tcp('localhost', 8080))] };
@@ -109,7 +109,7 @@ test('names that mean something to sh or sshd are refused', () => {
       assert.throws(() => clientText(spec, { ...NO_SERVER, ...options, hostKeys: [] }), UserError, wrong);
 });
 
-test('whatever a comment of a key holds, sh prints it as it is', () => {
+test('prints a comment as it is, whatever it holds, when sh runs the script', () => {
   for (const text of ["it's", '$(exit 1) `exit 1` $HOME \\ "', "'; exit 1; '", 'END_OF_TEXT x', 'ü %s']) {
     const sh = (script: string) => execFileSync('sh', ['-c', script], { encoding: 'utf8' });
     assert.equal(sh(`printf %s ${shellQuote(text)}`), text);
@@ -117,7 +117,7 @@ test('whatever a comment of a key holds, sh prints it as it is', () => {
   }
 });
 
-test('every script is one that sh can read', () => {
+test('makes scripts that sh can read', () => {
   const setup = serverSetup([tunnel('a', [remote(tcp('', 8080))])]);
   for (const system of [LINUX, MACOS]) {
     for (const script of [setUpScript(setup, system, 'relay'), undoScript('limited', ['a'], system, 'relay')])
@@ -125,7 +125,7 @@ test('every script is one that sh can read', () => {
   }
 });
 
-test('for NixOS it is an attribute set, with what Nix would expand escaped', () => {
+test('makes an attribute set when the server is NixOS, with what Nix would expand escaped', () => {
   const odd = tunnel('a', [remote(tcp('localhost', 8080))]);
   const setup = serverSetup([{ ...odd, keys: [{ ...odd.keys[0]!, comment: 'a "b" ${c} \\' }] }]);
   const text = nixosModule(setup, 'relay');
@@ -134,7 +134,7 @@ test('for NixOS it is an attribute set, with what Nix would expand escaped', () 
     assert.ok(text.includes(line), line);
 });
 
-test('the public key is that of the private one, with its comment', async (t) => {
+test('prints the public key of the private one, with its comment', async (t) => {
   const dir = await tempDir(t);
   const make = (name: string, ...options: string[]) => {
     const file = join(dir, name);
@@ -170,7 +170,7 @@ test('the public key is that of the private one, with its comment', async (t) =>
   await assert.rejects(read(join(dir, 'none')), /no key of the tunnel can be read: .*none does not exist/);
 });
 
-test('people get a Host block for the port that leads to ssh, and the keys under its name', () => {
+test('prints a Host block for the port that leads to ssh, and the keys under its name', () => {
   const spec = {
     name: 'backup',
     host: '2001:db8::1',
@@ -228,7 +228,7 @@ test('people get a Host block for the port that leads to ssh, and the keys under
   );
 });
 
-test('a host key that cannot be read hides no other', async (t) => {
+test('reads the other host keys when one cannot be read', async (t) => {
   const dir = await tempDir(t);
   mkdirSync(join(dir, 'ssh_host_a_key.pub'));
   symlinkSync(join(dir, 'nothing'), join(dir, 'ssh_host_b_key.pub'));

@@ -11,7 +11,7 @@ import { hurried, startSupervised as start } from '../support/supervised.ts';
 import { freePort, until } from '../support/until.ts';
 import { visit } from '../support/visit.ts';
 
-test('a changed tunnel ends when its successor is up, and visitors hardly notice', async (t) => {
+test('ends a changed tunnel when its successor is up, and visitors hardly notice', async (t) => {
   const { sshd, apply, up, spec, ports } = await start(t);
   await apply(spec('a', [ports[0]]));
   await up('a');
@@ -28,7 +28,7 @@ test('a changed tunnel ends when its successor is up, and visitors hardly notice
   assert.ok(log.search(/Received disconnect|Connection closed by user|disconnected by user/) > logins[1]!);
 });
 
-test('whoever is being served by the old one is served to the end, and is cut by a stop alone or when it takes long', async (t) => {
+test('serves visitors of the old tunnel to the end, unless it is stopped or they take long', async (t) => {
   const { sshd, apply, up, spec, ports, supervisor } = await start(t, {}, hurried);
   const answer = await startAnswersAfterEnd();
   t.after(() => answer.close());
@@ -70,7 +70,7 @@ test('whoever is being served by the old one is served to the end, and is cut by
   await until(() => sshd.sessions().length === 0, { what: 'the end of all sessions' });
 });
 
-test('a change that cannot work leaves the old tunnel in its place, and is told', async (t) => {
+test('leaves the old tunnel in its place, and says so, when the change cannot work', async (t) => {
   const { sshd, apply, up, spec, ports, view } = await start(t);
   const good = spec('a', [ports[0]]);
   await apply(good);
@@ -100,7 +100,7 @@ test('a change that cannot work leaves the old tunnel in its place, and is told'
   assert.equal(await visit(ports[1], 'moved'), 'moved');
 });
 
-test('one server that has two names is noticed, and its listener changes hands all the same', async (t) => {
+test('hands a listener over also when one server has two names', async (t) => {
   const { sshd, apply, up, spec, ports } = await start(t);
   await apply(spec('a', [ports[0]]));
   await up('a');
@@ -112,7 +112,7 @@ test('one server that has two names is noticed, and its listener changes hands a
   assert.equal(await visit(ports[0], 'hello'), 'hello');
 });
 
-test('tunnels that change places, and one that changes its name, hand their listeners over', async (t) => {
+test('hands listeners over when tunnels change places, and when one changes its name', async (t) => {
   const { apply, up, spec, ports, view, names } = await start(t);
   await apply(spec('a', [ports[0]]), spec('b', [ports[1]]));
   await Promise.all([up('a'), up('b')]);
@@ -134,7 +134,7 @@ test('tunnels that change places, and one that changes its name, hand their list
   assert.equal(await visit(ports[1], 'four'), 'four');
 });
 
-test("a listener that the new login may not have goes back to the old one's", async (t) => {
+test('gives a listener back to the old login when the new one may not have it', async (t) => {
   const key = 'second_key';
   const { sshd, apply, up, spec, ports, view } = await start(t, {}, hurried);
   const file = join(sshd.dir, key);
@@ -150,7 +150,7 @@ test("a listener that the new login may not have goes back to the old one's", as
   assert.equal(await visit(ports[0], 'the way in'), 'the way in');
 });
 
-test('a tunnel that never worked is not kept beside the one that replaces it', async (t) => {
+test('does not keep a tunnel beside its replacement when it never worked', async (t) => {
   const { apply, up, spec, ports, view } = await start(t);
   await apply(spec('a', [ports[0]], { port: await freePort() }));
   await until(() => view('a').state.failure !== null, { what: 'the failure' });
@@ -159,7 +159,7 @@ test('a tunnel that never worked is not kept beside the one that replaces it', a
   await up('a');
 });
 
-test('local listeners change hands, too', async (t) => {
+test('hands local listeners over, too', async (t) => {
   const { apply, up, spec, ports, view } = await start(t);
   const local = (target: number) => ({
     forwards: [
@@ -179,7 +179,7 @@ test('local listeners change hands, too', async (t) => {
   assert.equal(await visit(ports[0], 'hello'), 'hello');
 });
 
-test('everything ends with the supervisor, also in the middle of a change', async (t) => {
+test('ends everything when the supervisor ends, also in the middle of a change', async (t) => {
   const { sshd, apply, up, spec, ports, supervisor } = await start(t);
   await apply(spec('a', [ports[0]]));
   await up('a');

@@ -99,7 +99,7 @@ const CASES: readonly [string, ReturnType<typeof plan>, ReturnType<typeof plan>]
 ];
 
 for (const [what, planned, expected] of CASES) {
-  test(`a new configuration: ${what}`, () => assert.equal(text(planned), text(expected)));
+  test(`plans a new configuration: ${what}`, () => assert.equal(text(planned), text(expected)));
 }
 
 /** Names of tunnels are not enough to tell them apart. */
@@ -107,7 +107,7 @@ function text(of: ReturnType<typeof plan>): string {
   return JSON.stringify(of, null, 1);
 }
 
-test('whatever is wanted: nothing that was up is lost to a name or a listener that goes on, nothing runs twice', () => {
+test('loses nothing that was up and goes on under a name or listener, and runs nothing twice, whatever is wanted', () => {
   for (let seed = 1; seed <= 500; seed++) {
     const random = seeded(seed);
     const pick = <T>(from: readonly T[]): T => from[Math.floor(random() * from.length)]!;
@@ -142,7 +142,7 @@ test('whatever is wanted: nothing that was up is lost to a name or a listener th
   }
 });
 
-test('a handover: when it is complete, when listeners are borrowed and given back', () => {
+test('decides when a handover is complete, and when listeners are borrowed and given back', () => {
   const old = [{ spec: spec('a', [1, 2]) }];
   const judge = (phase: Phase, states: readonly ('up' | 'refused' | 'pending')[], tried = false) =>
     judgeHandover(spec('a', [1, 3]), { phase, forwards: states.map((state) => ({ state })) as never }, old, tried);

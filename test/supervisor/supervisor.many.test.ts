@@ -5,7 +5,7 @@ import { startSupervised } from '../support/supervised.ts';
 
 const COUNT = 200;
 
-test('what hundreds of tunnels begin together they do one by one, and who listens hears of it together', async (t) => {
+test('does one by one what hundreds of tunnels begin together, and reports it together', async (t) => {
   const { supervisor, apply, spec } = await startSupervised(t);
   const port = await freePort();
   const specs = (target: number) =>

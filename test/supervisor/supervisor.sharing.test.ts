@@ -8,7 +8,7 @@ import { visit } from '../support/visit.ts';
 /** Only the first connection has its turn in good time. */
 const ONE = { connectLimit: { count: 1, windowMs: 3_600_000 } };
 
-test('a tunnel that is replaced may share the connection with its successor; the others notice nothing', async (t) => {
+test('shares the connection with its successor when a tunnel is replaced; the others notice nothing', async (t) => {
   const { apply, spec, up, view, ports, sshd } = await startSupervised(t);
   const port = await freePort();
   const [a, b] = [spec('a', [ports[0]], ONE), spec('b', [ports[1]], ONE)];
@@ -31,7 +31,7 @@ test('a tunnel that is replaced may share the connection with its successor; the
   assert.equal(sshd.sessions().length, 1);
 });
 
-test('fresh connections are asked for: those that share get a new one, each before the old one ends', async (t) => {
+test('makes fresh connections when asked to, for those that share, each before the old one ends', async (t) => {
   const { apply, spec, up, view, supervisor, ports } = await startSupervised(t);
   const limit = { connectLimit: { count: 1, windowMs: 2000 } };
   const [a, b] = [spec('a', [ports[0]], limit), spec('b', [ports[1]], limit)];
@@ -49,7 +49,7 @@ test('fresh connections are asked for: those that share get a new one, each befo
   for (const place of ports) assert.equal(await visit(place, 'hello'), 'hello');
 });
 
-test('a tunnel that is suspected of having stopped the process has a connection of its own', async (t) => {
+test('gives a tunnel a connection of its own when it is suspected of having stopped the process', async (t) => {
   const holdBack = (name: string) => ({ ms: 0, why: name === 'suspect' ? 'it stopped the process twice' : null });
   const { apply, spec, up, view, ports } = await startSupervised(t, {}, undefined, { ...NO_SUSPECTS, holdBack });
   const [a, suspect] = [spec('a', [ports[0]], ONE), spec('suspect', [ports[1]], ONE)];

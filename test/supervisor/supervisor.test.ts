@@ -36,7 +36,7 @@ function poisoned(spec: TunnelSpec, times = Number.POSITIVE_INFINITY): TunnelSpe
   });
 }
 
-test('a bug in one tunnel is logged, the tunnel is started again, and the others stay up', async (t) => {
+test('logs a bug in one tunnel and starts it again, while the others stay up', async (t) => {
   const sshd = await startSshd();
   t.after(() => sshd.stop());
   const { supervisor, lines } = supervise(systemClock);
@@ -55,7 +55,7 @@ test('a bug in one tunnel is logged, the tunnel is started again, and the others
   assert.equal(bugs(), before, 'a stop is no bug');
 });
 
-test('a tunnel that a bug has ended comes up when it is started again', async (t) => {
+test('brings a tunnel up when it is started again after a bug ended it', async (t) => {
   const sshd = await startSshd();
   t.after(() => sshd.stop());
   const { supervisor, lines } = supervise(systemClock);
@@ -65,7 +65,7 @@ test('a tunnel that a bug has ended comes up when it is started again', async (t
   assert.match(JSON.stringify(lines.find((line) => line['code'] === 'internal')?.['error']), /TypeError.*a bug/);
 });
 
-test('a loop that does not show itself in the time it promised is stuck', async (t) => {
+test('takes a loop for stuck when it does not report in the time it promised', async (t) => {
   const sshd = await startSshd();
   t.after(() => sshd.stop());
   const clock = fakeClock();

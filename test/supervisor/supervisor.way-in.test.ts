@@ -8,7 +8,7 @@ import { hurried, startSupervised as start } from '../support/supervised.ts';
 import { freePort, until } from '../support/until.ts';
 import { visit } from '../support/visit.ts';
 
-test('what was lent for good is had again when the change is taken back', async (t) => {
+test('has a listener again when the change for which it was lent for good is taken back', async (t) => {
   const { apply, up, spec, ports, view } = await start(t);
   const before = [spec('a', [ports[0]]), spec('b', [ports[1]])];
   await apply(...before);
@@ -21,7 +21,7 @@ test('what was lent for good is had again when the change is taken back', async 
   assert.equal(await visit(ports[0], 'and the other'), 'and the other');
 });
 
-test('tunnels that were to become one are none the worse for it when that is taken back', async (t) => {
+test('leaves tunnels none the worse when they were to become one and that is taken back', async (t) => {
   const { sshd, apply, up, spec, ports, view } = await start(t);
   const before = [spec('a', [ports[0]]), spec('b', [ports[1]])];
   await apply(...before);
@@ -34,7 +34,7 @@ test('tunnels that were to become one are none the worse for it when that is tak
   assert.deepEqual(sshd.sessions(), sessions, 'to go back is no new start');
 });
 
-test('to go back is no new start either where the tunnel between has no listener in common', async (t) => {
+test('goes back without a new start also when the tunnel between had no listener in common', async (t) => {
   const { sshd, apply, up, spec, ports, view } = await start(t);
   const before = spec('a', [ports[0]]);
   await apply(before);
@@ -51,7 +51,7 @@ test('to go back is no new start either where the tunnel between has no listener
   assert.deepEqual(sshd.sessions(), sessions);
 });
 
-test('a tunnel that is up without a listener of its predecessor does not end it', async (t) => {
+test('does not end a predecessor when its successor is up without its listener', async (t) => {
   const { sshd, apply, up, spec, ports, view } = await start(t, {}, hurried);
   const loose = { exitOnForwardFailure: false };
   await apply(spec('a', ports, loose));
@@ -66,7 +66,7 @@ test('a tunnel that is up without a listener of its predecessor does not end it'
   );
 });
 
-test('a new tunnel that takes a listener from a predecessor gets it at each of its logins', async (t) => {
+test("gives a new tunnel its predecessor's listener at each of its logins", async (t) => {
   const { sshd, apply, up, spec, ports, view } = await start(t, {}, hurried);
   await apply(spec('a', ports));
   await up('a');
@@ -80,7 +80,7 @@ test('a new tunnel that takes a listener from a predecessor gets it at each of i
   await up('b');
 });
 
-test('a Unix socket of the server is not lent: it could not be had again', async (t) => {
+test('does not lend a Unix socket of the server: it could not be had again', async (t) => {
   const { sshd, apply, up, spec, view } = await start(t);
   const path = join(sshd.dir, 'way-in.sock');
   const unix = (more: object) => {

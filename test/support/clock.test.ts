@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import { sleep } from '../../src/lib/async/clock.ts';
 import { fakeClock } from './clock.ts';
 
-test('timers fire in order of time, those that timers start included, and promises settle between them', async () => {
+test('fires timers in order of time, those that timers start included, and settles promises between them', async () => {
   const clock = fakeClock();
   const seen: [string, number][] = [];
   clock.timer(20, () => seen.push(['b', clock.now()]));
@@ -28,7 +28,7 @@ test('timers fire in order of time, those that timers start included, and promis
   assert.equal(clock.pending(), 0);
 });
 
-test('the wall clock can jump while monotonic time goes on', async () => {
+test('lets the wall clock jump while monotonic time goes on', async () => {
   const clock = fakeClock(1000);
   await clock.advance(5);
   clock.stepWall(60_000);

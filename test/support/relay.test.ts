@@ -41,7 +41,7 @@ test('passes bytes and half-closes in both directions, and counts', async (t) =>
   await until(() => relay.open() === 0, { what: 'both sockets closed' });
 });
 
-test('a black hole says nothing, and delivers what was sent once it heals', async (t) => {
+test('says nothing as a black hole, and delivers what was sent when it heals', async (t) => {
   const relay = await relayTo(t, await startEcho());
   const socket = await visit(t, relay.port);
   socket.write('a');
@@ -62,7 +62,7 @@ test('a black hole says nothing, and delivers what was sent once it heals', asyn
   assert.deepEqual(new Set(heard), new Set(['b', 'c']));
 });
 
-test('cut resets both sides', async (t) => {
+test('resets both sides when it is cut', async (t) => {
   const target = await startEcho();
   const relay = await relayTo(t, target);
   const socket = await visit(t, relay.port);
@@ -74,13 +74,13 @@ test('cut resets both sides', async (t) => {
   await until(() => target.open() === 0, { what: "the target's end of the connection" });
 });
 
-test('a reset by the target reaches the client', async (t) => {
+test("passes on a reset when it is the target's", async (t) => {
   const relay = await relayTo(t, await startResets());
   const socket = connect(relay.port, '127.0.0.1');
   assert.equal((await once(socket, 'error'))[0].code, 'ECONNRESET');
 });
 
-test('refuse and accept', async (t) => {
+test('refuses, and accepts again, when told to', async (t) => {
   const relay = await relayTo(t, await startEcho());
   const early = await visit(t, relay.port);
   await relay.refuse();
@@ -93,7 +93,7 @@ test('refuse and accept', async (t) => {
   await until(() => relay.accepted() === 2, { what: 'the second connection' });
 });
 
-test('delay and rate slow each direction down without losing order', async (t) => {
+test('slows each direction down by delay and rate without losing order', async (t) => {
   const relay = await relayTo(t, await startEcho());
   relay.delay(60);
   const socket = await visit(t, relay.port);
@@ -110,7 +110,7 @@ test('delay and rate slow each direction down without losing order', async (t) =
   assert.ok(performance.now() - again >= 250, '50 kB at 200 kB/s');
 });
 
-test('a target that never reads holds the sender back', async (t) => {
+test('holds the sender back when a target never reads', async (t) => {
   const target = await startNeverReads();
   const relay = await relayTo(t, target);
   const socket = await visit(t, relay.port);
@@ -130,7 +130,7 @@ test('a target that never reads holds the sender back', async (t) => {
   assert.equal(target.received(), 0);
 });
 
-test('sink and source', async (t) => {
+test('sinks what it gets, and pours as a source', async (t) => {
   const sink = await startSink();
   const source = await startSource(200_001);
   t.after(() => source.close());

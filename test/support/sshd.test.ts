@@ -27,7 +27,7 @@ function sshArguments(sshd: TestSshd, host = '127.0.0.1'): string[] {
   return ['-F', 'none', ...flags.flatMap((option) => ['-o', option]), host];
 }
 
-test('a stock ssh logs in, on both addresses and with every type of host key', async (t) => {
+test('lets a stock ssh in, on both addresses and with every type of host key', async (t) => {
   const sshd = await sshdFor(t, { ipv6: true, hostKeyTypes: ['ed25519', 'ecdsa', 'rsa'] });
   assert.equal((await run('ssh', [...sshArguments(sshd), 'echo four'])).stdout, 'four\n');
   assert.equal((await run('ssh', [...sshArguments(sshd, '::1'), 'echo six'])).stdout, 'six\n');
@@ -40,7 +40,7 @@ test('a stock ssh logs in, on both addresses and with every type of host key', a
   await sshd.waitForLog(/Accepted publickey for (\S+)/);
 });
 
-test('key options and lines of configuration take effect', async (t) => {
+test('takes key options and lines of configuration', async (t) => {
   const sshd = await sshdFor(t, {
     keyOptions: 'restrict,command="echo forced"',
     config: ['LogLevel DEBUG1', 'Match Address 127.0.0.1', '  AllowTcpForwarding no'],
@@ -49,11 +49,11 @@ test('key options and lines of configuration take effect', async (t) => {
   await sshd.waitForLog(/debug1: /);
 });
 
-test('a broken configuration fails at once and says why', async () => {
+test('fails at once and says why when the configuration is broken', async () => {
   await assert.rejects(startSshd({ config: ['NoSuchOption yes'] }), /NoSuchOption/);
 });
 
-test('sessions can be counted, frozen, killed; the server comes back on its port', async (t) => {
+test('counts, freezes and kills sessions, and comes back on its port', async (t) => {
   const sshd = await sshdFor(t);
   const login = () => spawn('ssh', [...sshArguments(sshd), 'cat'], { stdio: ['pipe', 'pipe', 'pipe'] });
 
@@ -89,7 +89,7 @@ test('sessions can be counted, frozen, killed; the server comes back on its port
   assert.equal((await run('ssh', [...sshArguments(sshd), 'echo back'])).stdout, 'back\n');
 });
 
-test('stop leaves nothing behind', async () => {
+test('leaves nothing behind when it is stopped', async () => {
   const sshd = await startSshd();
   await sshd.stop();
   await sshd.stop();

@@ -6,12 +6,12 @@ import { test } from 'node:test';
 import { listen } from './listen.ts';
 import { freePort, until } from './until.ts';
 
-test('until returns the first truthy answer', async () => {
+test('returns the first truthy answer', async () => {
   let asked = 0;
   assert.equal(await until(() => (++asked < 3 ? null : `after ${asked}`), { what: 'three' }), 'after 3');
 });
 
-test('until says what it waited for and what it saw last', async () => {
+test('says what it waited for and what it saw last when it gives up', async () => {
   await assert.rejects(
     until(() => false, { what: 'the cows', timeoutMs: 20 }),
     /20 ms in vain for the cows; last seen: false/,
@@ -22,14 +22,14 @@ test('until says what it waited for and what it saw last', async () => {
   );
 });
 
-test('a free port can be listened on', async () => {
+test('finds a free port that can be listened on', async () => {
   const port = await freePort();
   const server = createServer();
   assert.equal(await listen(server, '127.0.0.1', port), port);
   await new Promise((resolve) => server.close(resolve));
 });
 
-test('a temporary directory outlives what a test does in the end, and goes with the process', () => {
+test('keeps a temporary directory until the process ends, whatever a test does in the end', () => {
   const program = `import { existsSync, writeFileSync } from 'node:fs';
     import { test } from 'node:test';
     import { tempDir } from ${JSON.stringify(new URL('until.ts', import.meta.url).href)};

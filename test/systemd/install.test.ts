@@ -4,13 +4,13 @@ import { test } from 'node:test';
 import { visit } from '../support/visit.ts';
 import { bootWithServer } from './installed-service.ts';
 
-test('a service from nothing, and away again', async (t) => {
+test('makes a service from nothing, and takes it away again', async (t) => {
   const world = await bootWithServer(t);
   if (world === null) return;
   const { box, sshd, echo, service, port } = world;
   const ls = async (path: string) => (await box.must('stat', '-c', '%U:%G %a', path)).trim();
 
-  await t.test('without a configuration it says what makes one, and changes nothing', async () => {
+  await t.test('says what makes a configuration when there is none, and changes nothing', async () => {
     const { code, stderr } = await box.run('tunneld', 'install');
     assert.equal(code, 78);
     assert.match(stderr, /\/etc\/tunneld\/config\.yaml does not exist: create .*`sudo tunneld init /);
@@ -18,7 +18,7 @@ test('a service from nothing, and away again', async (t) => {
     assert.ok(!existsSync(box.path('/etc/tunneld')));
   });
 
-  await t.test('init makes one', async () => {
+  await t.test('makes a configuration when init runs', async () => {
     const fingerprint = (
       await box.must('sh', '-c', `ssh-keyscan -p ${sshd.port} 127.0.0.1 2>/dev/null | ssh-keygen -lf -`)
     ).split(' ')[1]!;
@@ -41,7 +41,7 @@ test('a service from nothing, and away again', async (t) => {
     await box.must('sed', '-i', `s/limited/${sshd.user}/`, '/etc/tunneld/config.yaml');
   });
 
-  await t.test('a dry run shows all and does nothing', async () => {
+  await t.test('shows all and does nothing when it is a dry run', async () => {
     const { code, stdout, stderr } = await box.run('tunneld', 'install', '--dry-run');
     assert.equal(code, 0, stderr);
     assert.deepEqual(
@@ -86,7 +86,7 @@ test('a service from nothing, and away again', async (t) => {
     assert.equal(await ls('/var/lib/tunneld/last-good.yaml'), 'root:root 600');
   });
 
-  await t.test("one command, and the tunnel is up with a key that is root's", async () => {
+  await t.test("brings the tunnel up by one command, with a key that is root's", async () => {
     const { code, stdout, stderr } = await box.run('tunneld', 'install');
     assert.equal(code, 0, stderr);
     assert.match(stdout, /^backup: up for /m);
@@ -117,7 +117,7 @@ test('a service from nothing, and away again', async (t) => {
     assert.match(key.stderr, /Permission denied/);
   });
 
-  await t.test('run again it changes nothing, and restarts nothing', async () => {
+  await t.test('changes and restarts nothing when it is run again', async () => {
     const pid = await service.property('MainPID');
     const { mtimeMs, ino } = statSync(box.path('/etc/systemd/system/tunnel.service'));
     for (const more of [[], ['--dry-run'], ['--no-start']]) {
@@ -132,7 +132,7 @@ test('a service from nothing, and away again', async (t) => {
     assert.deepEqual([after.mtimeMs, after.ino], [mtimeMs, ino]);
   });
 
-  await t.test('a file with which the service would not start again is told before that', async () => {
+  await t.test('tells of a file before the service would not start again with it', async () => {
     const file = '/etc/tunneld/config.yaml.12:30';
     writeFileSync(box.path(file), 'tunnels: {}\n');
     for (const [program, ...args] of [
@@ -152,7 +152,7 @@ test('a service from nothing, and away again', async (t) => {
     await service.untilTunnel('backup', ({ phase }) => phase === 'up');
   });
 
-  await t.test('a key that came later reaches the running service by a reload, and by a trial', async () => {
+  await t.test('brings a key that came later to the running service by a reload, and by a trial', async () => {
     const yaml = readFileSync(box.path('/etc/tunneld/config.yaml'), 'utf8');
     const pid = await service.property('MainPID');
     const newKey = async (name: string) => {
@@ -206,7 +206,7 @@ test('a service from nothing, and away again', async (t) => {
     assert.notEqual((await box.run('ls', '/run/tunneld-keys')).code, 0);
   });
 
-  await t.test('it starts with the system, without a network, and the tunnel comes up with the network', async () => {
+  await t.test('starts with the system, without a network, and has the tunnel up when the network comes', async () => {
     // The server of a network of its own, which the service shares and which at first has no address but the loopback's.
     await box.must('ip', 'netns', 'add', 'away');
     await box.must('ip', '-n', 'away', 'link', 'set', 'lo', 'up');
@@ -236,7 +236,7 @@ test('a service from nothing, and away again', async (t) => {
     assert.equal(await service.property('NRestarts'), '0');
   });
 
-  await t.test('uninstall takes the service, and leaves what is yours', async () => {
+  await t.test('takes the service and leaves what is yours when it is uninstalled', async () => {
     const before = await box.run('tunneld', 'uninstall', '--dry-run');
     assert.match(
       before.stdout,
@@ -257,7 +257,7 @@ test('a service from nothing, and away again', async (t) => {
     assert.equal(await ls('/etc/tunneld/backup.key'), 'root:root 600');
   });
 
-  await t.test('uninstall --purge takes the rest, and once more there is nothing to do', async () => {
+  await t.test('takes the rest with uninstall --purge, and has nothing to do once more', async () => {
     const asked = await box.run('tunneld', 'uninstall', '--purge');
     assert.equal(asked.code, 2);
     assert.ok(existsSync(box.path('/etc/tunneld/config.yaml')));

@@ -19,7 +19,7 @@ async function stateOf(box: SystemdBox): Promise<string> {
   return files.stdout;
 }
 
-test('what cannot be is refused with its cure, and leaves everything as it was', async (t) => {
+test('refuses with its cure what cannot be, and leaves everything as it was', async (t) => {
   const box = await bootSystemd(t);
   if (box === null) return;
   await putProgram(box);
@@ -59,7 +59,7 @@ test('what cannot be is refused with its cure, and leaves everything as it was',
       '--no-start',
     );
   });
-  await t.test('no systemd', async () => {
+  await t.test('refuses to install when there is no systemd', async () => {
     await refused(
       /systemd does not run here/,
       1,
@@ -70,14 +70,14 @@ test('what cannot be is refused with its cure, and leaves everything as it was',
       'mount -t tmpfs none /run/systemd && tunneld install',
     );
   });
-  await t.test('a systemd that is too old', async () => {
+  await t.test('refuses to install when systemd is too old', async () => {
     await refused(
       /systemd 249 is too old: the service needs 251 or later/,
       1,
       ...fake('systemctl', 'echo "systemd 249 (249.11)"'),
     );
   });
-  await t.test('a later one gets the unit that it can do more with', async () => {
+  await t.test('gives a later systemd the unit that it can do more with', async () => {
     const [program = '', ...args] = fake(
       'systemctl',
       'case "$1" in --version) echo "systemd 257 (257.5)";; *) exec /usr/bin/systemctl "$@";; esac',
@@ -88,7 +88,7 @@ test('what cannot be is refused with its cure, and leaves everything as it was',
     );
     await box.must('rm', '-r', '/tmp/fake');
   });
-  await t.test('a program that the service could not read', async () => {
+  await t.test('refuses a program when the service could not read it', async () => {
     await box.must('cp', '-r', '/usr/local/lib/node_modules/tunneld/dist', '/root/dist');
     await refused(
       /this tunneld: \/root\/dist\/cli\.js is in \/root, which the service cannot see\n.*npm install -g/,
@@ -109,18 +109,18 @@ test('what cannot be is refused with its cure, and leaves everything as it was',
     await box.must('cp', '/usr/local/bin/node', '/root/node');
     await refused(/cannot use this Node\.js: \/root\/node is in \/root/, 1, '/root/node', CLI, 'install');
   });
-  await t.test('a configuration that is not valid', async () => {
+  await t.test('refuses a configuration when it is not valid', async () => {
     service.configure('tunnels: 7\n');
     await refused(/^\/etc\/tunneld\/config\.yaml:1:10: /m, 78);
     service.configure(yaml);
   });
-  await t.test('a configuration whose keys the service would not see', async () => {
+  await t.test('refuses a configuration when the service would not see its keys', async () => {
     await box.must('install', '-m', '600', '/dev/null', '/root/id');
     service.configure(yaml.replace('remoteForward', 'identityFile: /root/id, remoteForward'));
     await refused(/\/root\/id: copy it \(sudo install -m 600 \/root\/id \/etc\/tunneld\//, 78);
     service.configure(yaml);
   });
-  await t.test('another configuration than the one to copy', async () => {
+  await t.test('refuses a configuration when it is another than the one to copy', async () => {
     writeFileSync(box.path('/tmp/other.yaml'), `${yaml}# other\n`);
     await refused(
       /config\.yaml exists and differs from \/tmp\/other\.yaml/,
@@ -131,18 +131,18 @@ test('what cannot be is refused with its cure, and leaves everything as it was',
       'install',
     );
   });
-  await t.test('a user tunneld with another home', async () => {
+  await t.test('refuses a user tunneld when it has another home', async () => {
     await box.must('useradd', '--system', '--user-group', '--home-dir', '/srv/else', 'tunneld');
     await refused(/the user tunneld has the home \/srv\/else.*usermod --home \/var\/lib\/tunneld tunneld/, 1);
     await box.must('userdel', 'tunneld');
   });
-  await t.test('another tunnel.service', async () => {
+  await t.test('refuses to write when there is another tunnel.service', async () => {
     writeFileSync(box.path(UNIT), '[Service]\nExecStart=/usr/sbin/openvpn --config x\n');
     await refused(/is another tunnel\.service.*not just ssh or autossh: \/usr\/sbin\/openvpn/, 1);
     await refused(/was edited after tunneld install wrote it/, 1, 'tunneld', 'uninstall');
     await box.must('rm', UNIT);
   });
-  await t.test('a link where a file of root belongs', async () => {
+  await t.test('refuses to write when a link is where a file of root belongs', async () => {
     await box.must('mv', '/etc/tunneld/config.yaml', '/tmp/moved.yaml');
     await box.must('ln', '-s', '/tmp/moved.yaml', '/etc/tunneld/config.yaml');
     await refused(/\/etc\/tunneld\/config\.yaml is a link/, 1);
@@ -154,13 +154,13 @@ test('what cannot be is refused with its cure, and leaves everything as it was',
     await refused(/\/var\/lib\/tunneld\/\.ssh is a link of another user/, 1);
     await box.must('rm', '-r', '/var/lib/tunneld');
   });
-  await t.test('a read-only /etc', async () => {
+  await t.test('takes back what it did when /etc is read-only', async () => {
     await box.must('mount', '--bind', '/etc', '/etc');
     await box.must('mount', '-o', 'remount,bind,ro', '/etc');
     await refused(/cannot write to \/etc: the file system is mounted read-only/, 1);
     await box.must('umount', '/etc');
   });
-  await t.test('a full disk', async () => {
+  await t.test('takes back what it did when the disk is full', async () => {
     await box.must('mount', '-o', 'remount,size=128k', '/etc/systemd/system');
     await box.run('dd', 'if=/dev/zero', 'of=/etc/systemd/system/fill', 'bs=1k');
     await refused(
@@ -170,7 +170,7 @@ test('what cannot be is refused with its cure, and leaves everything as it was',
     await box.must('rm', '/etc/systemd/system/fill');
     await box.must('mount', '-o', 'remount,size=16m', '/etc/systemd/system');
   });
-  await t.test('two at once', async () => {
+  await t.test('refuses to begin when another one runs', async () => {
     await refused(
       /another tunneld install or uninstall is running/,
       1,
@@ -180,7 +180,7 @@ test('what cannot be is refused with its cure, and leaves everything as it was',
       'install',
     );
   });
-  await t.test('a daemon that cannot start', async () => {
+  await t.test('takes back what it did when the daemon cannot start', async () => {
     await service.dropIn('ExecStart=', "ExecStart=/bin/sh -c 'echo cannot start; exit 78'");
     const { stderr } = await refused(/systemctl start tunnel\.service` failed \(exit code 1\)/, 78);
     assert.match(stderr, /last lines of its log:\n.*cannot start\n/s);
@@ -188,7 +188,7 @@ test('what cannot be is refused with its cure, and leaves everything as it was',
     await box.must('systemctl', 'daemon-reload');
   });
 
-  await t.test('a daemon that cannot have its socket serves, and systemd says what is missing', async () => {
+  await t.test('serves when it cannot have its socket, and systemd says what is missing', async () => {
     service.configure(`${yaml}control: { socket: /etc/no.sock }\n`);
     const { code, stderr } = await box.run('tunneld', 'install');
     assert.equal(code, 0, stderr);
@@ -199,7 +199,7 @@ test('what cannot be is refused with its cure, and leaves everything as it was',
     await box.must('userdel', 'tunneld');
   });
 
-  await t.test('killed in the middle, the next one completes', async () => {
+  await t.test('completes an installation when the one before was killed in the middle', async () => {
     const kill = 'kill -KILL $PPID';
     const killers = {
       useradd: `/usr/sbin/useradd "$@"; ${kill}`,
@@ -217,7 +217,7 @@ test('what cannot be is refused with its cure, and leaves everything as it was',
       if (name === 'useradd') await box.must('tunneld', 'uninstall');
     }
   });
-  await t.test('a process of before is replaced by the one that the unit means', async () => {
+  await t.test('replaces a process of before by the one that the unit means', async () => {
     await box.must('sed', '-i', 's/--single-threaded-gc//g', UNIT);
     await box.must('systemctl', 'daemon-reload');
     await box.must('systemctl', 'restart', 'tunnel');
@@ -228,7 +228,7 @@ test('what cannot be is refused with its cure, and leaves everything as it was',
     await box.must('tunneld', 'install');
     assert.notEqual(await service.property('MainPID'), pid);
   });
-  await t.test('a unit that was edited by hand', async () => {
+  await t.test('leaves a unit alone when it was edited by hand', async () => {
     appendFileSync(box.path(UNIT), '\n# mine\n');
     await refused(/was edited by hand.*systemctl edit tunnel/, 1);
     await refused(/was edited after tunneld install wrote it/, 1, 'tunneld', 'uninstall', '--purge', '--yes');
@@ -236,7 +236,7 @@ test('what cannot be is refused with its cure, and leaves everything as it was',
     assert.equal(await service.property('ActiveState'), 'active');
     assert.ok(existsSync(box.path('/etc/tunneld/config.yaml')));
   });
-  await t.test('a package brings its own unit', async () => {
+  await t.test('leaves a unit to the package when that brings one', async () => {
     await box.must('systemctl', 'disable', '--now', 'tunnel');
     await box.must('rm', UNIT);
     await box.must('cp', '-r', '/usr/local/lib/node_modules/tunneld/dist', '/usr/lib/tunneld');
@@ -246,7 +246,7 @@ test('what cannot be is refused with its cure, and leaves everything as it was',
     assert.doesNotMatch(plan, /\/etc\/systemd/);
     assert.match(plan, /run {4}systemctl enable tunnel\.service/);
   });
-  await t.test('a masked one', async () => {
+  await t.test('refuses to install when the unit is masked', async () => {
     await box.must('systemctl', 'mask', 'tunnel');
     await refused(/tunnel\.service is masked: run `sudo systemctl unmask tunnel`/, 1);
     await box.must('systemctl', 'unmask', 'tunnel');

@@ -20,7 +20,7 @@ const WATCHDOG_S = 3;
 /** Of loopback, and nobody's. */
 const NAME_SERVER = '127.77.53.1';
 
-test('the unit under a real systemd', async (t) => {
+test('runs as meant when the unit is under a real systemd', async (t) => {
   const box = await bootSystemd(t);
   if (box === null) return;
   const sshd = await startSshd({ hostKeyTypes: ['ed25519', 'ecdsa'] });
@@ -42,7 +42,7 @@ ${tunnel('main', sshd.port, `remoteForward: ${port}:127.0.0.1:${echo.port}`)}`;
   const service = await installService(box, sshd.clientKey, main);
   const isUp = ({ phase }: { phase: string }) => phase === 'up';
 
-  await t.test('start waits for READY, and status tells how the tunnels are', async () => {
+  await t.test('waits for READY when it starts, and reports how the tunnels are', async () => {
     // systemd runs this when it believes that the service is ready; if it fails, so does the start.
     await service.dropIn('ExecStartPost=/usr/bin/test -S /run/tunneld/control.sock');
     await box.must('systemctl', 'start', 'tunnel');
@@ -52,7 +52,7 @@ ${tunnel('main', sshd.port, `remoteForward: ${port}:127.0.0.1:${echo.port}`)}`;
     assert.equal(await visit(port, 'through the sandbox'), 'through the sandbox');
   });
 
-  await t.test('the control socket is for root and the group of the service', async () => {
+  await t.test('gives the control socket to root and the group of the service', async () => {
     assert.match(await box.must('tunneld', 'status'), /^main: up for /m);
     assert.match(await box.must('runuser', '-u', 'tunneld', '--', 'tunneld', 'status'), /^main: up for /m);
     const asMember = await box.must('runuser', '-u', 'nobody', '-G', 'tunneld', '--', 'tunneld', 'status');
@@ -63,7 +63,7 @@ ${tunnel('main', sshd.port, `remoteForward: ${port}:127.0.0.1:${echo.port}`)}`;
     assert.match(other.stderr, /permission denied/);
   });
 
-  await t.test('new host keys are kept, where the service user finds them outside of the service too', async () => {
+  await t.test('keeps new host keys where the service user finds them outside of the service too', async () => {
     const file = '/var/lib/tunneld/.ssh/known_hosts';
     const keys = () => box.must('runuser', '-u', 'tunneld', '--', 'cat', file);
     await until(async () => (await keys()).trimEnd().split('\n').length === 2, {
@@ -73,7 +73,7 @@ ${tunnel('main', sshd.port, `remoteForward: ${port}:127.0.0.1:${echo.port}`)}`;
     assert.equal(await box.must('stat', '-c', '%U %a', file), 'tunneld 600\n');
   });
 
-  await t.test('names are looked up; the name server, known_hosts and the key may come later', async (t) => {
+  await t.test('looks names up when the name server, known_hosts and the key come later', async (t) => {
     const dns = await startDns(t, NAME_SERVER);
     writeFileSync(box.path('/etc/resolv.conf'), 'nameserver 127.77.53.2\noptions timeout:1 attempts:1\n');
     const named = await freePort();
@@ -98,14 +98,14 @@ ${tunnel('main', sshd.port, `remoteForward: ${port}:127.0.0.1:${echo.port}`)}`;
     await box.must('systemctl', 'reload', 'tunnel');
   });
 
-  await t.test('doctor finds the service, its watchdog and its journal', async () => {
+  await t.test('reports the service, its watchdog and its journal when doctor looks', async () => {
     const { stdout } = await box.run('tunneld', 'doctor');
     assert.match(stdout, /^ok +service manager +tunnel\.service is active and enabled; the daemon runs/m);
     assert.match(stdout, /^ok +watchdog +every 1min$/m);
     assert.match(stdout, /^ok +journal +journalctl -u tunnel: the last line is from \d{4}-/m);
   });
 
-  await t.test('reload applies a good file, and a bad one changes nothing and fails', async (t) => {
+  await t.test('applies a good file when it is reloaded, and changes nothing and fails when it is bad', async (t) => {
     const { sourcePort } = await service.untilTunnel('main', isUp);
     const hole = await startBlackHole(t);
     const rude = createServer((socket) =>
@@ -141,7 +141,7 @@ ${tunnel('main', sshd.port, `remoteForward: ${port}:127.0.0.1:${echo.port}`)}`;
     assert.equal((await service.untilTunnel('main', isUp)).sourcePort, sourcePort);
   });
 
-  await t.test('a tunnel that a reload changes goes on until its successor is up', async () => {
+  await t.test('keeps a tunnel that a reload changes until its successor is up', async () => {
     const { sourcePort } = await service.untilTunnel('main', isUp);
     service.configure(main.replace('    remoteForward', '    serverAliveInterval: 20\n    remoteForward'));
     await box.must('systemctl', 'reload', 'tunnel');
@@ -155,7 +155,7 @@ ${tunnel('main', sshd.port, `remoteForward: ${port}:127.0.0.1:${echo.port}`)}`;
     service.configure(main);
   });
 
-  await t.test('stop is quick and announced', async () => {
+  await t.test('announces its end, and is quick, when it is stopped', async () => {
     await box.must('systemctl', 'log-level', 'debug'); // it then logs what it is told
     const asked = performance.now();
     await box.must('systemctl', 'stop', 'tunnel');
@@ -167,7 +167,7 @@ ${tunnel('main', sshd.port, `remoteForward: ${port}:127.0.0.1:${echo.port}`)}`;
     await assert.rejects(visit(port, 'anybody?'));
   });
 
-  await t.test('a start with an invalid configuration runs the last one that worked, and says so', async () => {
+  await t.test('runs the last file that worked, and says so, when it starts with an invalid one', async () => {
     service.configure('nonsense: yes\n');
     await box.must('systemctl', 'start', 'tunnel');
     await service.untilTunnel('main', isUp);
@@ -178,7 +178,7 @@ ${tunnel('main', sshd.port, `remoteForward: ${port}:127.0.0.1:${echo.port}`)}`;
     await box.must('systemctl', 'stop', 'tunnel');
   });
 
-  await t.test('where nothing ever worked, it is not repeated', async () => {
+  await t.test('does not start again and again when nothing ever worked', async () => {
     await box.must('rm', '/var/lib/tunneld/last-good.yaml');
     assert.notEqual((await box.run('systemctl', 'start', 'tunnel')).code, 0);
     // It would be "activating", waiting for the next start.
@@ -189,7 +189,7 @@ ${tunnel('main', sshd.port, `remoteForward: ${port}:127.0.0.1:${echo.port}`)}`;
     assert.equal(problem?.priority, 3);
   });
 
-  await t.test('one that ends again and again is started every two seconds, and no faster', async () => {
+  await t.test('is started every two seconds, and no faster, when it ends again and again', async () => {
     await service.dropIn('ExecStart=', 'ExecStart=/bin/false');
     const began = performance.now();
     await box.run('systemctl', 'start', '--no-block', 'tunnel');
@@ -199,7 +199,7 @@ ${tunnel('main', sshd.port, `remoteForward: ${port}:127.0.0.1:${echo.port}`)}`;
     await box.must('systemctl', 'reset-failed', 'tunnel');
   });
 
-  await t.test('an outage does not starve the watchdog', async () => {
+  await t.test('feeds the watchdog while there is an outage', async () => {
     service.configure(main);
     await service.dropIn(`WatchdogSec=${WATCHDOG_S}`);
     await box.must('systemctl', 'start', 'tunnel');
@@ -215,7 +215,7 @@ ${tunnel('main', sshd.port, `remoteForward: ${port}:127.0.0.1:${echo.port}`)}`;
     assert.equal(await service.property('NRestarts'), '0');
   });
 
-  await t.test('a frozen process is replaced', async () => {
+  await t.test('is replaced when the process is frozen', async () => {
     await box.must('systemctl', 'kill', '--signal=SIGSTOP', 'tunnel');
     await until(async () => (await service.property('NRestarts')) !== '0', { what: 'the restart' });
     await service.untilTunnel('main', isUp);
@@ -223,7 +223,7 @@ ${tunnel('main', sshd.port, `remoteForward: ${port}:127.0.0.1:${echo.port}`)}`;
     assert.equal(await visit(port, 'again'), 'again');
   });
 
-  await t.test('a process whose loop is blocked is replaced, too', async () => {
+  await t.test('is replaced when its event loop is blocked, too', async () => {
     const hook = '/var/lib/tunneld/block.cjs';
     const block = 'Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0)';
     writeFileSync(box.path(hook), `process.on('SIGUSR2', () => ${block});\n`);
@@ -240,7 +240,7 @@ ${tunnel('main', sshd.port, `remoteForward: ${port}:127.0.0.1:${echo.port}`)}`;
   });
 
   await t.test(
-    'the journal has one safe line for each message, with its priority, and nothing that was forbidden',
+    'writes one safe line for each message into the journal, with its priority, and nothing that was forbidden',
     async () => {
       const entries = await service.journal();
       const seen = new Set<number>();
@@ -266,7 +266,7 @@ ${tunnel('main', sshd.port, `remoteForward: ${port}:127.0.0.1:${echo.port}`)}`;
     },
   );
 
-  await t.test('the sandbox that systemd made is the one that was meant', async () => {
+  await t.test('has the sandbox that was meant when systemd has made it', async () => {
     assert.deepEqual(await box.run('systemd-analyze', 'verify', 'tunnel.service'), { code: 0, stdout: '', stderr: '' });
     const { code, stdout } = await box.run('systemd-analyze', 'security', '--threshold=18', 'tunnel.service');
     assert.equal(code, 0, stdout);

@@ -9,7 +9,7 @@ import { bootWithServer } from './installed-service.ts';
 const UNIT = '/etc/systemd/system/tunnel.service';
 const TRIAL = '/run/systemd/system.control/tunnel.service';
 
-test('a unit that runs ssh or autossh is taken over', async (t) => {
+test('takes a unit over when it runs ssh or autossh', async (t) => {
   const world = await bootWithServer(t);
   if (world === null) return;
   const { box, sshd, echo, service, port } = world;
@@ -82,7 +82,7 @@ WantedBy=multi-user.target
     },
   );
 
-  await t.test('files of EnvironmentFile are read as this systemd reads them', async () => {
+  await t.test('reads files of EnvironmentFile as this systemd reads them', async () => {
     await box.must('mkdir', '/tmp/env');
     writeFileSync(
       box.path('/etc/systemd/system/env@.service'),
@@ -105,7 +105,7 @@ WantedBy=multi-user.target
     }
   });
 
-  await t.test('drop-ins for the command that runs now are in the way', async () => {
+  await t.test('refuses a unit when drop-ins for the command that runs now are in the way', async () => {
     await service.dropIn('Nice=5');
     const { code, stderr } = await box.run('tunneld', 'install', '--yes');
     assert.deepEqual([code, stderr.includes('tunnel.service.d/test.conf. Move them away')], [1, true], stderr);
@@ -113,7 +113,7 @@ WantedBy=multi-user.target
     await box.must('systemctl', 'daemon-reload');
   });
 
-  await t.test('a daemon that does not get ready is replaced by what there was', async () => {
+  await t.test('brings back what there was when the new daemon does not get ready', async () => {
     await box.must('mkdir', '-p', '/etc/systemd/system/service.d');
     const drop = box.path('/etc/systemd/system/service.d/refuse.conf');
     writeFileSync(drop, "[Service]\nExecStartPost=/bin/sh -c '! test -S /run/tunneld/control.sock'\n");
@@ -132,7 +132,7 @@ WantedBy=multi-user.target
   });
 
   await t.test(
-    'a tunnel that is not as up as the old one was is replaced by that, and the journal says why',
+    'brings back what there was when the tunnel is not as up as the old one, and the journal says why',
     async () => {
       // What the service cannot see: the key of the server in a file that only its user may read.
       const known = `${home}/.ssh/known_hosts`;
@@ -173,7 +173,7 @@ WantedBy=multi-user.target
   });
 
   await t.test(
-    'ssh: the tunnel is the same, with copies of what its user had, even if the first try was killed',
+    'has the same tunnel from ssh, with copies of what its user had, even when the first try was killed',
     async () => {
       // Dies once, in the middle of it.
       const systemctl =
@@ -210,7 +210,7 @@ WantedBy=multi-user.target
     },
   );
 
-  await t.test('uninstall says where the old unit lies, and how it comes back', async () => {
+  await t.test('says where the old unit lies, and how it comes back, when it is uninstalled', async () => {
     const { code, stderr } = await box.run('tunneld', 'uninstall', '--purge', '--yes');
     assert.equal(code, 0, stderr);
     const command = /to restore it: (.*)$/m.exec(stderr)?.[1] ?? '';
@@ -220,7 +220,7 @@ WantedBy=multi-user.target
   });
 
   await t.test(
-    'autossh behind a shell, confirmed on a terminal; the server puts its listener on loopback',
+    'takes autossh behind a shell over when a terminal confirms; the server puts its listener on loopback',
     async () => {
       const elsewhere = forward.replace('-R ', '-R 127.0.0.2:');
       await start(`[Service]

@@ -30,19 +30,19 @@ async function installedUnit(t: TestContext): Promise<string> {
   return path;
 }
 
-test('systemd understands every line of the unit', async (t) => {
+test('has only lines that systemd understands', async (t) => {
   const { stdout, stderr } = await run('systemd-analyze', ['verify', await installedUnit(t)]); // unknown keys: only on stderr
   assert.deepEqual([stdout, stderr], ['', '']);
 });
 
-test('the sandbox stays closed', async (t) => {
+test('keeps the sandbox closed', async (t) => {
   const path = await installedUnit(t);
   await run('systemd-analyze', ['security', '--offline=true', '--no-pager', '--threshold=18', path]);
   writeFileSync(path, readFileSync(path, 'utf8').replace('RestrictNamespaces=yes\n', ''));
   await assert.rejects(run('systemd-analyze', ['security', '--offline=true', '--no-pager', '--threshold=18', path]));
 });
 
-test('the unit never gives up, but for a configuration that is invalid', () => {
+test('never gives up, unless the configuration is invalid', () => {
   const lines = readFileSync(unit, 'utf8').split('\n');
   for (const line of [
     'After=network.target',

@@ -9,7 +9,7 @@ const HOME = '/srv/ada';
 const RUN = '/run/user/4242';
 const UNITS = '/srv/user-units';
 
-test("a user's own service", async (t) => {
+test('serves a user as a service of his own', async (t) => {
   const world = await bootWithServer(t);
   if (world === null) return;
   const { box, sshd, echo } = world;
@@ -40,7 +40,7 @@ test("a user's own service", async (t) => {
     assert.ok(!existsSync(box.path(unit)));
   });
 
-  await t.test('it copies one, starts, and says what becomes of it without a login', async () => {
+  await t.test('copies a configuration, starts, and says what becomes of it without a login', async () => {
     writeFileSync(box.path(`${HOME}/key`), readFileSync(sshd.clientKey), { mode: 0o600 });
     writeFileSync(box.path(`${HOME}/known`), sshd.knownHostsLine());
     writeFileSync(
@@ -75,7 +75,7 @@ tunnels:
     assert.deepEqual(verified, { code: 0, stdout: '', stderr: '' });
   });
 
-  await t.test('run again it does nothing', async () => {
+  await t.test('does nothing when it is run again', async () => {
     const { code, stderr } = await asAda('tunneld', 'install', '--user');
     assert.equal(code, 0);
     assert.match(stderr, /nothing to do/);
@@ -91,7 +91,7 @@ tunnels:
     writeFileSync(box.path(unit), written);
   });
 
-  await t.test('uninstall takes the service, and --purge the rest', async () => {
+  await t.test('takes the service when it is uninstalled, and the rest with --purge', async () => {
     const { code, stderr } = await asAda('tunneld', 'uninstall', '--user');
     assert.equal(code, 0, stderr);
     assert.ok(!existsSync(box.path(unit)));
@@ -102,7 +102,7 @@ tunnels:
     assert.ok(existsSync(box.path(`${HOME}/key`)));
   });
 
-  await t.test('without a service manager, and as root, it says what to do', async () => {
+  await t.test('says what to do when there is no service manager, and to root', async () => {
     const su = await box.run(
       'runuser',
       '-u',

@@ -9,14 +9,14 @@ const least = () => 0;
 const most = () => 1;
 const middle = () => 0.5;
 
-test('a cheap failure waits a second, in a long outage two, give or take a quarter, and never less than is wanted', () => {
+test('waits a second when a failure was cheap, two in a long outage, give or take a quarter, never less than is wanted', () => {
   assert.equal(cheapDelay(0, 1000, middle), 1000);
   assert.equal(cheapDelay(24 * HOUR, 1000, middle), 2000);
   assert.equal(cheapDelay(24 * HOUR, 30 * SECOND, middle), 30_000);
   assert.deepEqual([cheapDelay(HOUR, 1000, least), cheapDelay(HOUR, 1000, most)], [1500, 2500]);
 });
 
-test('after a login the waits double, from one to two minima, and end near the maximum', () => {
+test('doubles the waits after a login, from one to two minima, up to near the maximum', () => {
   for (const [random, first, last] of [
     [least, 1000, 48_000],
     [most, 2000, 60_000],
@@ -28,7 +28,7 @@ test('after a login the waits double, from one to two minima, and end near the m
   }
 });
 
-test('while a person must act, a minute or more; a rejected login, five', () => {
+test('waits a minute or more while a person must act, and five when a login was rejected', () => {
   assert.deepEqual(
     [blockedDelay('host-key-changed', 0, limits, least), blockedDelay('host-key-changed', 1, limits, most)],
     [54_000, 66_000],
@@ -40,13 +40,13 @@ test('while a person must act, a minute or more; a rejected login, five', () => 
   assert.equal(blockedDelay('auth-rejected', 0, { minMs: 1000, maxMs: 1_800_000 }, middle), 1_800_000);
 });
 
-test('a rejected login of what was up before, soon at first', () => {
+test('tries again soon at first when a login was rejected that had worked before', () => {
   assert.deepEqual(
     [1, 2, 3, 4].map((rejections) => blockedDelay('auth-rejected', rejections, limits, middle)),
     [20_000, 60_000, 300_000, 300_000],
   );
 });
 
-test('after a connection that had lasted, at once', () => {
+test('tries at once when a connection had lasted', () => {
   assert.deepEqual([reconnectDelay(least), reconnectDelay(most)], [30, 130]);
 });

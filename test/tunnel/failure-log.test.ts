@@ -20,7 +20,7 @@ function setUp() {
   };
 }
 
-test('a failure is told once, with what to do and when it goes on, and then once an hour with a count', async () => {
+test('reports a failure once, with what to do and when it goes on, and then once an hour with a count', async () => {
   const { clock, failures, warnings, lines } = setUp();
   const refused = new TunnelFailure('connect-refused', '192.0.2.1:22: ECONNREFUSED');
   for (let minute = 0; minute < 150; minute++) {
@@ -38,7 +38,7 @@ test('a failure is told once, with what to do and when it goes on, and then once
   assert.equal(lines.length, 150);
 });
 
-test('failures that take turns are each told once', () => {
+test('reports failures once each when they take turns', () => {
   const { failures, warnings } = setUp();
   for (let round = 0; round < 100; round++) {
     for (const port of [8080, 8081, 8082]) failures.log(new TunnelFailure('forward-refused', `port ${port}`));
@@ -46,7 +46,7 @@ test('failures that take turns are each told once', () => {
   assert.equal(warnings().length, 3);
 });
 
-test('after the tunnel was up, the same failure is news', () => {
+test('reports the same failure as news when the tunnel was up meanwhile', () => {
   const { failures, warnings } = setUp();
   const lost = new TunnelFailure('keepalive-lost', 'nothing heard');
   failures.log(lost);
@@ -56,7 +56,7 @@ test('after the tunnel was up, the same failure is news', () => {
   assert.equal(warnings().length, 2);
 });
 
-test('a server with ever new words does not fill the memory', () => {
+test('bounds the memory when a server has ever new words', () => {
   const { failures, warnings } = setUp();
   for (let round = 0; round < 1000; round++) failures.log(new TunnelFailure('disconnected', `reason ${round}`));
   assert.equal(warnings().length, 1000);
@@ -65,13 +65,13 @@ test('a server with ever new words does not fill the memory', () => {
   assert.equal(warnings().length, 1001);
 });
 
-test('a bug is logged with where it happened', () => {
+test('logs a bug with where it happened', () => {
   const { failures, lines } = setUp();
   failures.log(asFailure(new TypeError('x is not a function')));
   assert.match(JSON.stringify(lines[0]?.['error']), /failure-log\.test/);
 });
 
-test('commands to be pasted name the tunnel', () => {
+test('names the tunnel in commands to be pasted', () => {
   const { failures, warnings } = setUp();
   failures.log(new TunnelFailure('host-key-changed', 'another key'));
   assert.match(String(warnings()[0]?.['msg']), /`sudo tunneld trust backup` \(without sudo/);

@@ -15,7 +15,7 @@ import { makeKey, publicLine } from '../support/login.ts';
 
 // Each of these would otherwise be tried again after 54 seconds or more, and within a second it is.
 describe('what comes late on this side is noticed', { concurrency: 4 }, () => {
-  test('the key file, once as it is wanted', async (t) => {
+  test('is noticed when it is the key file, once as it is wanted', async (t) => {
     const { sshd, dir, start } = await world(t);
     const tunnel = start({ identityFiles: [join(dir, 'key')] });
     await blocked(tunnel, 'key-unreadable', /does not exist/);
@@ -26,7 +26,7 @@ describe('what comes late on this side is noticed', { concurrency: 4 }, () => {
     await tunnel.untilPhase('up');
   });
 
-  test('another key, where the server rejected the first', async (t) => {
+  test('is noticed when it is another key, where the server rejected the first', async (t) => {
     const { sshd, dir, start } = await world(t);
     const path = makeKey(dir, 'key', '-t', 'ed25519');
     const tunnel = start({ identityFiles: [path] });
@@ -35,7 +35,7 @@ describe('what comes late on this side is noticed', { concurrency: 4 }, () => {
     await tunnel.untilPhase('up');
   });
 
-  test('the file with the passphrase', async (t) => {
+  test('is noticed when it is the file with the passphrase', async (t) => {
     const { sshd, dir, start } = await world(t);
     const path = makeKey(dir, 'key', '-t', 'ed25519', '-N', 'correct horse');
     writeFileSync(sshd.authorizedKeysFile, publicLine(path));
@@ -45,7 +45,7 @@ describe('what comes late on this side is noticed', { concurrency: 4 }, () => {
     await tunnel.untilPhase('up');
   });
 
-  test('known_hosts', async (t) => {
+  test('is noticed when it is known_hosts', async (t) => {
     const { sshd, dir, start } = await world(t);
     const tunnel = start({ userKnownHostsFiles: [join(dir, 'known_hosts')] });
     await blocked(tunnel, 'host-key-unknown', /is not in/);
@@ -53,7 +53,7 @@ describe('what comes late on this side is noticed', { concurrency: 4 }, () => {
     await tunnel.untilPhase('up');
   });
 
-  test('an agent, and later a key in it; until then nothing was rejected', async (t) => {
+  test('is noticed when it is an agent, and later a key in it; until then nothing was rejected', async (t) => {
     const { sshd, dir, start } = await world(t);
     const socket = join(dir, 'agent');
     const own = { identityFiles: [join(dir, 'none')], identityFilesConfigured: false, identitiesOnly: false };
@@ -69,7 +69,7 @@ describe('what comes late on this side is noticed', { concurrency: 4 }, () => {
     await tunnel.untilPhase('up');
   });
 
-  test('nothing of it is looked at while the tunnel is up, or waits for something else', async (t) => {
+  test('is not looked at while the tunnel is up, or waits for something else', async (t) => {
     const { sshd, start } = await world(t);
     const looks = { count: 0 };
     const clock: Clock = {
@@ -139,7 +139,7 @@ describe('the next attempt begins within two seconds of their coming', () => {
     });
   }
 
-  test('what came during the attempt that failed without it', async (t) => {
+  test('is noticed when it came during the attempt that failed without it', async (t) => {
     const dir = await tempDir(t);
     const file = join(dir, 'key');
     const { clock, fail, looked, noticed } = watchNeeds(t, dir, 'key-unreadable', { identityFiles: [file] });
@@ -213,7 +213,7 @@ async function blocked(tunnel: TestTunnel, code: string, message: RegExp): Promi
   assert.equal(tunnel.state().failure?.code, code);
 }
 
-test('who is mending it is seen at once, and whoever mends it within two seconds', () => {
+test('begins the next attempt at once for who mends it here, and within two seconds whoever mends it', () => {
   for (const [wantedFor, most] of [
     [0, 1000],
     [59_000, 1000],

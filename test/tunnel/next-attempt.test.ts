@@ -159,16 +159,16 @@ const CASES: readonly [string, readonly (AttemptOutcome | 'interrupted')[], read
 ];
 
 for (const [what, outcomes, expected] of CASES) {
-  test(`the next attempt: ${what}`, () => assert.deepEqual(follow(outcomes), expected));
+  test(`plans the next attempt: ${what}`, () => assert.deepEqual(follow(outcomes), expected));
 }
 
-test('in an outage of more than ten minutes a server that refuses is asked every two seconds', () => {
+test('asks a server that refuses every two seconds in an outage of more than ten minutes', () => {
   const history = startHistory(POLICY, 0, middle);
   const delays = [599_999, 600_000].map((now) => nextAttempt(POLICY, history, refused, now, middle).delayMs);
   assert.deepEqual(delays, [1000, 2000]);
 });
 
-test('a login proves the tunnel, a rejected one takes that back, an interruption is urgent until the next turn', () => {
+test('takes a login for proof of the tunnel, a rejected one for none, an interruption for urgent until the next turn', () => {
   const start = startHistory(POLICY, 0, middle);
   assert.deepEqual(turnRequest(start, false), { loginHistory: 'new', urgent: false, since: 0 });
   const once = nextAttempt(POLICY, start, rejected, 5, middle).history;
@@ -182,7 +182,7 @@ test('a login proves the tunnel, a rejected one takes that back, an interruption
   assert.equal(nextAttempt(POLICY, asked, rejected, 5, middle).history.urgent, false);
 });
 
-test('a change of the network ends a wait for the server at once, one for a person or after a login seldom', () => {
+test('ends a wait when the network changes: for the server at once, for a person or after a login seldom', () => {
   const begun = beginAttempt(startHistory(POLICY, 0, middle), 1000);
   const after = (outcome: AttemptOutcome): [History, Next['phase']] => {
     const { history, phase } = nextAttempt(POLICY, begun, outcome, 1000, middle);
@@ -214,7 +214,7 @@ test('a change of the network ends a wait for the server at once, one for a pers
 });
 
 /** Every sequence of outcomes is another server, or another attack. */
-test('whatever happens: no tight loop, no hammering with logins, no end', () => {
+test('makes no tight loop, no hammering with logins and no end, whatever happens', () => {
   const codes = Object.keys(FAILURES) as FailureCode[];
   for (let seed = 1; seed <= 300; seed++) {
     const random = seeded(seed);

@@ -14,7 +14,7 @@ import { visit } from '../support/visit.ts';
 const QUICK: Partial<TunnelSpec> = { serverAliveIntervalMs: 2000, serverAliveCountMax: 1 };
 
 describe('a connection that is silently gone', { concurrency: 6 }, () => {
-  test('a frozen server is given up after interval times (count + 1), and found again', async (t) => {
+  test('gives a server up after interval times (count + 1) when it is frozen, and finds it again', async (t) => {
     const { sshd, tunnel, port } = await start(t, QUICK);
     await tunnel.untilPhase('up');
     sshd.freeze();
@@ -28,7 +28,7 @@ describe('a connection that is silently gone', { concurrency: 6 }, () => {
     assert.equal(await visit(port, 'again'), 'again');
   });
 
-  test('so is a black hole on the way; the visitors end, and the path is found again when it heals', async (t) => {
+  test('ends the visitors when there is a black hole on the way, and finds the path again when it heals', async (t) => {
     const { tunnel, port, relay } = await start(t, { ...QUICK, connectTimeoutMs: 2000 });
     await tunnel.untilPhase('up');
     const visitor = connect(port, '127.0.0.1').on('error', () => {});
@@ -44,7 +44,7 @@ describe('a connection that is silently gone', { concurrency: 6 }, () => {
     assert.equal(await visit(port, 'again'), 'again');
   });
 
-  test('a link that is quiet is not', async (t) => {
+  test('keeps a link when it is quiet', async (t) => {
     const { sshd, tunnel, relay } = await start(t, { serverAliveIntervalMs: 400, serverAliveCountMax: 10 });
     await tunnel.untilPhase('up');
     const sent = new Set<number>();
@@ -54,7 +54,7 @@ describe('a connection that is silently gone', { concurrency: 6 }, () => {
     assert.equal(logins(sshd), 1);
   });
 
-  test('nor is one whose slow uplink has megabytes to send', async (t) => {
+  test('keeps a link when its slow uplink has megabytes to send', async (t) => {
     const changes = { serverAliveIntervalMs: 2000, serverAliveCountMax: 2 };
     const { sshd, tunnel, port, relay } = await start(t, changes, () => startSource(8_000_000));
     await tunnel.untilPhase('up');

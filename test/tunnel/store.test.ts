@@ -66,7 +66,7 @@ const CASES: readonly [string, readonly TunnelEvent[], string][] = [
 ];
 
 for (const [what, events, expected] of CASES) {
-  test(`the state of a tunnel: ${what}`, () => {
+  test(`goes on to the next state: ${what}`, () => {
     const { phase, since, attempts, lastUp, retryAt, failure: last } = after(...events);
     const parts = [
       `${phase} since ${since}, ${attempts} attempts`,
@@ -78,7 +78,7 @@ for (const [what, events, expected] of CASES) {
   });
 }
 
-test('what a session knew is gone with it, and what was counted stays', () => {
+test('forgets with a session what it knew, and keeps what was counted', () => {
   const session: readonly TunnelEvent[] = [
     { type: 'source-port', port: 4000 },
     LOGGED_IN,
@@ -94,11 +94,11 @@ test('what a session knew is gone with it, and what was counted stays', () => {
   assert.deepEqual(gone.forwards[1], { spec, targetFailure, counters, open, ...NOT_ASKED });
 });
 
-test('hints name the tunnel', () => {
+test('names the tunnel in its hints', () => {
   assert.match(after(WAIT).failure?.hint ?? '', /`sudo tunneld trust home`/);
 });
 
-test('whatever happens: a next attempt is announced where it waits and nowhere else, and times do not go back', () => {
+test('announces a next attempt while it waits and at no other time, and lets no time go back, whatever happens', () => {
   const events = [ATTEMPT, REACHED, AUTHENTICATING, LOGGED_IN, UP, OVER, WAIT, BLOCKED, QUEUED, NO_NETWORK];
   const random = seeded(1);
   let state = initialState(SPEC, 0);

@@ -11,7 +11,7 @@ import { startFakeServer, startFakeSsh } from '../support/fake-server.ts';
 import { visit } from '../support/visit.ts';
 
 describe('the life of a tunnel', { concurrency: 3 }, () => {
-  test('comes up in order, carries bytes, and tells what it is', async (t) => {
+  test('comes up in order, carries bytes, and says what it is', async (t) => {
     const { sshd, port, tunnel } = await start(t);
     const state = await tunnel.untilPhase('up');
     assert.deepEqual(tunnel.phases, ['connecting', 'authenticating', 'forwarding', 'up']);
@@ -30,7 +30,7 @@ describe('the life of a tunnel', { concurrency: 3 }, () => {
     );
   });
 
-  test('a session that is killed is back at once, whatever reconnect.min says', async (t) => {
+  test('is back at once when a session is killed, whatever reconnect.min says', async (t) => {
     const { sshd, port, tunnel } = await start(t, { reconnect: { minMs: 60_000, maxMs: 60_000 } });
     await tunnel.untilPhase('up');
     const { lastUp } = tunnel.state();
@@ -120,7 +120,7 @@ describe('the next attempt', { concurrency: 4 }, () => {
     });
   }
 
-  test('"try now" cuts the wait short', async (t) => {
+  test('comes at once when "try now" cuts the wait short', async (t) => {
     const sshd = await server(t);
     await sshd.kill();
     const { tunnel } = await start(t, { reconnect: { minMs: 60_000, maxMs: 60_000 } }, sshd);
@@ -130,7 +130,7 @@ describe('the next attempt', { concurrency: 4 }, () => {
     await tunnel.untilPhase('up');
   });
 
-  test('"try now" does nothing to a tunnel that is up or on its way', async (t) => {
+  test('does not come when "try now" finds the tunnel up or on its way', async (t) => {
     const { sshd, tunnel } = await start(t);
     for (const phase of ['connecting', 'authenticating', 'forwarding', 'up'] as const) {
       await until(() => tunnel.phases.includes(phase), { what: phase });
@@ -141,7 +141,7 @@ describe('the next attempt', { concurrency: 4 }, () => {
     assert.equal(sshd.log().match(/Accepted publickey/g)?.length, 1);
   });
 
-  test('a server that lets us in and throws us out at once is tried less and less', async (t) => {
+  test('comes later and later when a server lets us in and throws us out at once', async (t) => {
     const sshd = await server(t);
     const logins: number[] = [];
     const flapping = await startFakeSsh(t, sshd, (connection) => {
@@ -168,7 +168,7 @@ describe('the next attempt', { concurrency: 4 }, () => {
     await until(() => flapping.open() === 0, { what: 'the end of all connections' });
   });
 
-  test('a bug is `internal`, told with its stack, and tried again', async (t) => {
+  test('comes after a bug, which is `internal`, and logged with its stack', async (t) => {
     const sshd = await server(t);
     let left = 3;
     const spec = Object.defineProperty(specFor(sshd, [[await freePort(), 1]], FAST), 'hostKeyAlias', {
@@ -187,7 +187,7 @@ describe('the next attempt', { concurrency: 4 }, () => {
     assert.ok(Number(told[2]?.['retryInSeconds']) >= 0.4, 'one that stays must not become a tight loop');
   });
 
-  test('a bug in the hints does not matter to a server that is there, and ends no tunnel', async (t) => {
+  test('comes also when the hints have a bug, and the server is there', async (t) => {
     const sshd = await server(t);
     await sshd.kill();
     const ping = (): never => {
@@ -199,7 +199,7 @@ describe('the next attempt', { concurrency: 4 }, () => {
     await until(() => tunnel.state().attempts >= 3, { what: 'further attempts' });
   });
 
-  test('a bug in the service of one visitor ends no tunnel', async (t) => {
+  test('ends no tunnel when the service of one visitor has a bug', async (t) => {
     const { sshd, port, tunnel } = await start(t, {}, undefined, (target) =>
       Object.defineProperty(target, 'host', {
         get: () => {

@@ -15,7 +15,7 @@ import { startBlackHole } from '../support/black-hole.ts';
 const patient = new AbortController().signal;
 
 describe('the gate', () => {
-  test('opens with the first ping that is answered, and ends the dial', async () => {
+  test('opens when the first ping is answered, and ends the dial', async () => {
     const { clock, deps, network } = fakeNetwork();
     const opened = waitForNetwork(0, deps, patient);
     await clock.advance(30_000);
@@ -26,7 +26,7 @@ describe('the gate', () => {
     assert.equal(clock.pending(), 0);
   });
 
-  test('opens with the server itself, though nothing answers pings', async (t) => {
+  test('opens when the server answers, though nothing answers pings', async (t) => {
     const { clock, deps, network } = fakeNetwork();
     const opened = waitForNetwork(0, deps, patient);
     await clock.advance(30_000);
@@ -45,7 +45,7 @@ describe('the gate', () => {
     assert.equal(await opened, null);
   });
 
-  test('closes a connection that opens when a ping has been answered already', async (t) => {
+  test('closes a connection when it opens after a ping was answered', async (t) => {
     const { clock, deps } = fakeNetwork();
     const dialled = await openSocket(t);
     const { socket } = dialled;
@@ -58,7 +58,7 @@ describe('the gate', () => {
     assert.equal(socket.destroyed, true);
   });
 
-  test('knocks all the time, asks others every few seconds, later every 17, and says that it lives', async () => {
+  test('knocks all the time, asks others every few seconds, later every 17, and reports that it lives', async () => {
     const { clock, deps, network } = fakeNetwork();
     const controller = new AbortController();
     const opened = waitForNetwork(0, deps, controller.signal);
@@ -92,7 +92,7 @@ describe('a tunnel without a network', { concurrency: 4 }, () => {
     assert.deepEqual(tunnel.phases.slice(0, 3), ['connecting', 'waiting-for-network', 'connecting']);
   });
 
-  test('comes up with the server, though no ping is ever answered', async (t) => {
+  test('comes up when the server is there, though no ping is ever answered', async (t) => {
     const { tunnel, heal } = await cutOff(t);
     await tunnel.untilPhase('waiting-for-network');
     await heal();
@@ -108,7 +108,7 @@ describe('a tunnel without a network', { concurrency: 4 }, () => {
     assert.equal(tunnel.state().phase, 'stopped');
   });
 
-  test('"try now" starts afresh', async (t) => {
+  test('starts afresh when told "try now"', async (t) => {
     const { tunnel } = await cutOff(t);
     await tunnel.untilPhase('waiting-for-network');
     tunnel.retryNow();
@@ -135,7 +135,7 @@ describe('takes an answered ping for a hint, and no more', { concurrency: 4 }, (
     assert.equal(failure?.code, 'connect-timeout');
   });
 
-  test('without hints a dead network is a server that does not answer', async (t) => {
+  test('takes a dead network for a server that does not answer when there are no hints', async (t) => {
     const { tunnel } = await cutOff(t, false);
     const { failure } = await tunnel.untilPhase('waiting');
     assert.equal(failure?.code, 'connect-timeout');

@@ -20,7 +20,7 @@ const local = (target: ForwardSpec['target']): ForwardSpec => ({ kind: 'local', 
 
 const accessFor = (forwards: readonly ForwardSpec[]) => accessOf({ name: 'a', forwards, verify: 'auto' }, false);
 
-test('what the tunnel needs is no finding', () => {
+test('finds nothing when the tunnel needs what is open', () => {
   const needs = (forwards: readonly ForwardSpec[], passwordFile: string | null = null) => [
     ...neededBy(accessFor(forwards), { forwards, passwordFile }).keys(),
   ];
@@ -38,7 +38,7 @@ test('what the tunnel needs is no finding', () => {
   assert.deepEqual(needs([], '/password'), ['password', 'keyboard-interactive']);
 });
 
-test('every hole has a cure, unless another tunnel needs it', () => {
+test('has a cure for every hole, unless another tunnel needs it', () => {
   const forwards = [remote(tcp('localhost', 8080))];
   const cure = (hole: (typeof TRIABLE)[number], of = forwards) =>
     curesOf(hole, keyOptions(accessFor(of)), matchBlock('limited', matchOptions(accessFor(of), ['publickey'])));
@@ -51,7 +51,7 @@ test('every hole has a cure, unless another tunnel needs it', () => {
   });
 });
 
-test('tunnels with the same user share a block, and those with the same key an authorized_keys line', () => {
+test('shares a block when tunnels have the same user, and an authorized_keys line when they have the same key', () => {
   const base = { identityFiles: ['/key'], identitiesOnly: true };
   const tunnels = [
     specFor({ ...base, name: 'a', forwards: [remote(tcp('localhost', 1001))] }),

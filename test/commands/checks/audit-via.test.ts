@@ -187,7 +187,7 @@ const TRAPS: readonly Trap[] = [
   },
 ];
 
-test('each hole alone is found by --via, and nothing is called closed that was not tried', async (t) => {
+test("finds each hole alone when --via reads the server's files, and calls nothing closed that was not tried", async (t) => {
   if (!mayBuildNetworks(t)) return;
   const world = await startServerWorld(t, {
     config: 'Include /etc/ssh/sshd_config.d/*.conf\nPasswordAuthentication no\nKbdInteractiveAuthentication no\n',
@@ -274,7 +274,7 @@ test('each hole alone is found by --via, and nothing is called closed that was n
       /line 2 of .* is not understood/,
     ],
   ] as const)
-    await t.test(`${what} are not called closed`, () => {
+    await t.test(`does not call ${what} closed`, () => {
       plant(world, { name: what, open: [], detail: /$/, also });
       assert.match(readOf(world, 'with problems').join('; '), problem);
       for (const [path, text] of before) writeFileSync(join(world.dir, path), text);

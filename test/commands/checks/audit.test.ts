@@ -12,7 +12,7 @@ import { until } from '../../support/until.ts';
 
 const CLI = fileURLToPath(new URL('../../../dist/cli.js', import.meta.url));
 
-test('exit code 1 and the lines where something is open; with them in place, 0', async (t) => {
+test('exits with 1 and prints the lines when something is open, and with 0 when they are in place', async (t) => {
   const { sshd, config } = await setUp(t);
   const { code, stdout, stderr } = await tunneld(['audit', '--yes', '--config', config]);
   assert.equal(code, 1, stderr);
@@ -34,7 +34,7 @@ test('exit code 1 and the lines where something is open; with them in place, 0',
   assert.doesNotMatch(cured.stdout, /^Match|restrict/m);
 });
 
-test('--json is one document, of one tunnel where one is named', async (t) => {
+test('prints one document when --json is given, of one tunnel when one is named', async (t) => {
   const { config } = await setUp(t, { keyOptions: 'restrict,port-forwarding' });
   const { code, stdout } = await tunneld(['audit', 'relay', '--json', '--yes', '--config', config]);
   assert.equal(code, 1);
@@ -45,7 +45,7 @@ test('--json is one document, of one tunnel where one is named', async (t) => {
   );
 });
 
-test('without a terminal it wants --yes; a wrong name and a wrong file have exit codes of their own', async (t) => {
+test('wants --yes when it has no terminal, and has own exit codes for a wrong name and a wrong file', async (t) => {
   const { sshd, config } = await setUp(t);
   const unasked = await tunneld(['audit', '--config', config]);
   assert.equal(unasked.code, 2);

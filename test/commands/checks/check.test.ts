@@ -5,7 +5,7 @@ import { test } from 'node:test';
 import { tunneld } from '../../support/tunneld.ts';
 import { tempDir } from '../../support/until.ts';
 
-test('check names every secret that others may read, of a tunnel, its jump and its proxy, and says what to do', async (t) => {
+test('names every secret that others may read, of a tunnel, its jump and its proxy, with the cure', async (t) => {
   const dir = await tempDir(t);
   const names = ['passphrase', 'password', 'proxy-password'];
   const at = (name: string) => join(dir, name);

@@ -182,7 +182,7 @@ describe('doctor', { concurrency: 3 }, () => {
     });
   }
 
-  test('a round trip that the server does not allow is a warning, with its cure', async (t) => {
+  test('warns with a cure when the server does not allow a round trip', async (t) => {
     const { yaml } = await world(t, { config: ['AllowTcpForwarding remote'] });
     const report = await doctor(t, yaml);
     assert.equal(report.code, 0);
@@ -190,7 +190,7 @@ describe('doctor', { concurrency: 3 }, () => {
     assert.match(report.of('round trip')[0]?.cure ?? '', /server-setup a/);
   });
 
-  test('permissions and the state directory are repaired with --fix, and only then', async (t) => {
+  test('repairs permissions and the state directory only when --fix is given', async (t) => {
     const { yaml, sshd } = await world(t);
     const dir = await tempDir(t);
     const state = join(dir, 'deep', 'state');
@@ -207,7 +207,7 @@ describe('doctor', { concurrency: 3 }, () => {
     assert.equal(statSync(state).mode & 0o777, 0o700);
   });
 
-  test('what is named in the place of a key, and is none, is left as it is', async (t) => {
+  test('leaves a file as it is when it is named in the place of a key, and is none', async (t) => {
     const { yaml, sshd } = await world(t);
     const folder = await tempDir(t);
     const publicKey = `${sshd.clientKey}.pub`;
@@ -226,7 +226,7 @@ describe('doctor', { concurrency: 3 }, () => {
     }
   });
 
-  test('what the daemon remembers of dead connections is told, also when it does not run', async (t) => {
+  test('prints what the daemon remembers of dead connections, also when it does not run', async (t) => {
     const { yaml, sshd } = await world(t);
     const state = await tempDir(t);
     const key = `a ${sshd.user}@127.0.0.1:${sshd.port}`;

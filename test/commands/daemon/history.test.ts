@@ -16,7 +16,7 @@ async function historyOf(daemon: TestDaemon, ...args: string[]): Promise<History
   return JSON.parse(stdout) as HistoryDocument;
 }
 
-test('history lists the outages with their causes and the visitors that were cut, over a restart of the daemon', async (t) => {
+test('lists outages with causes and visitors that were cut, also when the daemon was restarted', async (t) => {
   const sshd = await startSshd();
   t.after(() => sshd.stop());
   const echo = await startEcho();
@@ -61,7 +61,7 @@ test('history lists the outages with their causes and the visitors that were cut
   assert.equal((await second.command('history', '--since', 'yesterday')).code, 2);
 });
 
-test('history begins anew where its file is damaged, and the tunnel is up all the same', async (t) => {
+test('begins anew when its file is damaged, and the tunnel is up all the same', async (t) => {
   const sshd = await startSshd();
   t.after(() => sshd.stop());
   const yaml = `tunnels:\n${tunnelYaml(sshd, 'backup', `${await freePort()}:localhost:${sshd.port}`)}`;

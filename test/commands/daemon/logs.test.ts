@@ -30,7 +30,7 @@ function follow(t: TestContext, daemon: TestDaemon, ...args: string[]) {
   return { ended, stdout: () => stdout, kill: (signal: NodeJS.Signals) => child.kill(signal) };
 }
 
-test('shows the recent lines in order, of all tunnels or of one, as many as wanted', async (t) => {
+test('shows the recent lines in order, of one tunnel and as many as wanted when asked to', async (t) => {
   const daemon = await startTalking(t);
   const all = await daemon.command('logs');
   assert.equal(all.code, 0);
@@ -56,7 +56,7 @@ test('follows the log on -f until the daemon ends', async (t) => {
   assert.match(follower.stdout(), /tunneld stops/);
 });
 
-test('ends -f at Ctrl-C, which the daemon does not notice', async (t) => {
+test('ends -f when Ctrl-C is pressed, and the daemon does not notice', async (t) => {
   const daemon = await startTalking(t);
   const follower = follow(t, daemon, '-f');
   await until(() => follower.stdout().includes('tunneld started'), { what: 'what was' });

@@ -11,7 +11,7 @@ import { startSshd } from '../../support/sshd.ts';
 import { startDaemonProcess, tunneld } from '../../support/tunneld.ts';
 import { freePort, tempDir, until } from '../../support/until.ts';
 
-test('status: the exit code says whether what is shown is up', async (t) => {
+test('exits with a code that says whether what is shown is up', async (t) => {
   const sshd = await startSshd();
   t.after(() => sshd.stop());
   const nowhere = `  bad: { host: 127.0.0.1, port: ${await freePort()}, remoteForward: "8080:localhost:22" }\n`;
@@ -77,14 +77,14 @@ test('status of one tunnel lists its open connections, with whence, since when a
   });
 });
 
-test('status: says that no daemon runs', async (t) => {
+test('says so when no daemon runs', async (t) => {
   const config = join(await tempDir(t), 'none.yaml');
   const { code, stdout, stderr } = await tunneld(['status', '--config', config]);
   assert.deepEqual([code, stdout], [3, '']);
   assert.match(stderr, /the daemon is not running/);
 });
 
-test('status: gives a hanging daemon up in time', async (t) => {
+test('gives a daemon up in time when it hangs', async (t) => {
   const daemon = await startDaemonProcess(
     t,
     `tunnels:\n  a: { host: 127.0.0.1, port: ${await freePort()}, remoteForward: "8080:localhost:22" }`,
@@ -114,7 +114,7 @@ test('status: says when something else listens on the socket', async (t) => {
   assert.match(stderr, /^tunneld: \S+ is not a socket of tunneld: another program listens there\n$/);
 });
 
-test('retry cuts a wait short', async (t) => {
+test('cuts a wait short when retry is called', async (t) => {
   const daemon = await startDaemonProcess(
     t,
     `tunnels:\n  a: { host: 127.0.0.1, port: ${await freePort()}, remoteForward: "8080:localhost:22", reconnect: { min: 50 } }`,

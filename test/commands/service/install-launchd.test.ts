@@ -1,14 +1,25 @@
 import assert from 'node:assert/strict';
-import { spawn } from 'node:child_process';
-import { existsSync, mkdirSync, readFileSync, statSync, utimesSync, writeFileSync } from 'node:fs';
+import { execFileSync, spawn } from 'node:child_process';
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, statSync, utimesSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { describe, test, type TestContext } from 'node:test';
+import { before, describe, test, type TestContext } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import type { Step } from '../../../src/install/steps/step.ts';
-import { freePort, until } from '../../support/until.ts';
+import { freePort, removeAtExit, until } from '../../support/until.ts';
 import { fakeMac } from '../../install/launchd/mac.ts';
 
-const PROGRAM = fileURLToPath(new URL('../../install/launchd/program.mjs', import.meta.url));
+const folder = mkdtempSync(join(tmpdir(), 'tunneld-program-'));
+removeAtExit(folder);
+/** It is started often: a bundle starts in a tenth of the time that its sources take. */
+const PROGRAM = join(folder, 'dist/program.js');
+
+before(() => {
+  const [build, entry] = ['../../../packaging/build.mjs', '../../install/launchd/program.ts'].map((path) =>
+    fileURLToPath(new URL(path, import.meta.url)),
+  ) as [string, string];
+  execFileSync(process.execPath, [build, '--entry', entry, '--outdir', join(folder, 'dist')]);
+});
 
 /** A Mac with a configuration whose tunnel has nowhere to go, and a home with a name that is hard to write. */
 async function mac(t: TestContext) {
@@ -43,7 +54,7 @@ network: { ping: [] }\n`;
 }
 
 describe('tunneld install on a Mac', { concurrency: 3 }, () => {
-  test('an agent is installed, runs, is installed anew, and is taken away', async (t) => {
+  test('installs an agent, installs it anew when asked again, and takes it away', async (t) => {
     const { run, get, set, calls, plist, logs, config, socket } = await mac(t);
     const first = await run('install');
     assert.equal(first.code, 0, first.stderr);
@@ -103,7 +114,7 @@ describe('tunneld install on a Mac', { concurrency: 3 }, () => {
     assert.deepEqual([existsSync(config), existsSync(logs)], [false, false]);
   });
 
-  test('a configuration that is wrong installs nothing', async (t) => {
+  test('installs nothing when the configuration is wrong', async (t) => {
     const { run, writeConfig, plist, calls } = await mac(t);
     writeConfig('nonsense: yes\n');
     const { code, stderr, steps } = await run('install');
@@ -112,7 +123,7 @@ describe('tunneld install on a Mac', { concurrency: 3 }, () => {
     assert.deepEqual([steps, existsSync(plist), calls()], [[], false, ['']]);
   });
 
-  test('a dry run says what would be done, and does nothing', async (t) => {
+  test('prints what would be done, and does nothing, when it is a dry run', async (t) => {
     const { run, plist, calls } = await mac(t);
     const { code, steps } = await run('install', '--dry-run');
     assert.equal(code, 0);
@@ -128,7 +139,7 @@ describe('tunneld install on a Mac', { concurrency: 3 }, () => {
     assert.deepEqual([existsSync(plist), calls()], [false, ['']]);
   });
 
-  test('a daemon of the system is refused without sudo, and an agent without a login at the screen', async (t) => {
+  test('refuses a daemon of the system without sudo, and an agent when nobody is logged in at the screen', async (t) => {
     const { run, set, plist } = await mac(t);
     const daemon = await run('install', '--system');
     assert.deepEqual([daemon.code, existsSync(plist)], [1, false]);
@@ -139,7 +150,7 @@ describe('tunneld install on a Mac', { concurrency: 3 }, () => {
     assert.match(agent.stderr, /an agent needs me to be logged in at the screen/);
   });
 
-  test('whoever installs through the tunnel may be cut off by that: it comes back all the same', async (t) => {
+  test('brings the service back when the installer comes through the tunnel and is cut off', async (t) => {
     const { run, set, get, plist, env, home } = await mac(t);
     assert.equal((await run('install')).code, 0);
     const old = get('pid');

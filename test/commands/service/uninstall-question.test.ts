@@ -8,7 +8,7 @@ import { confirmUninstall } from '../../../src/commands/service/uninstall-questi
 const MODULE = fileURLToPath(new URL('../../../src/commands/service/uninstall-question.ts', import.meta.url));
 const base = { purge: false, yes: false, config: null, client: null };
 
-test('who came through a tunnel is asked before it ends, and so is everybody before keys are deleted', async () => {
+test('asks when the caller came through a tunnel, and everybody when keys are to be deleted', async () => {
   const own = Object.values(networkInterfaces()).flatMap((list) => list?.map(({ address }) => address) ?? []);
   for (const client of ['127.0.0.1', '::1', ...own])
     await assert.rejects(
@@ -24,7 +24,7 @@ test('who came through a tunnel is asked before it ends, and so is everybody bef
   await confirmUninstall({ ...base, purge: true, client: '127.0.0.1', yes: true });
 });
 
-test('where a login came from is known to what sudo started without its variables', () => {
+test('finds where a login came from when sudo has removed its variables', () => {
   const ask = `import(${JSON.stringify(MODULE)}).then(({ clientOfLogin }) => console.log(clientOfLogin()))`;
   const node = [process.execPath, '--import', 'tsx', '-e', `'${ask}'`].join(' ');
   const options = {

@@ -8,7 +8,7 @@ import { specFor } from '../../support/tunnel.ts';
 import { freePort, until } from '../../support/until.ts';
 import { visit } from '../../support/visit.ts';
 
-test('a port that leads to this very device already, by ssh, is ready; one that leads to another device never is', async (t) => {
+test('is ready when a port leads to this very device by ssh, never when it leads to another', async (t) => {
   const [relay, device, another] = [await startSshd(), await startSshd(), await startSshd()];
   for (const sshd of [relay, device, another]) t.after(() => sshd.stop());
   const port = await freePort();
@@ -35,7 +35,7 @@ test('a port that leads to this very device already, by ssh, is ready; one that 
   );
 });
 
-test('refused logins are as many as servers bear, and spread over the time in which a person does the part of the server', () => {
+test('spreads the refused logins that servers bear over the time in which a person sets up the server', () => {
   const times: number[] = [];
   const waits: number[] = [];
   const claim = { loginHistory: 'proven', urgent: true } as const;

@@ -16,7 +16,7 @@ import { freePort, tempDir, until } from '../../support/until.ts';
 
 const CLI = fileURLToPath(new URL('../../../dist/cli.js', import.meta.url));
 
-test('from nothing to ssh through the tunnel: init, its script run as root, doctor, audit, client-setup', async (t) => {
+test('comes from nothing to ssh through the tunnel when its script was run as root', async (t) => {
   if (!mayBuildNetworks(t)) return;
   const world = await startServerWorld(t);
   const hostKeys = await startDevice(world);
@@ -143,7 +143,7 @@ describe('init', { concurrency: 3 }, () => {
     assert.equal((await tunneld(['check', '--config', join(dir, 'config.yaml')])).code, 0);
   });
 
-  test('the configuration names the schema by which editors check it, and fits it', async (t) => {
+  test('names the JSON Schema in the configuration that it writes, which fits it', async (t) => {
     const { sshd, dir, init } = await device(t);
     const known = ['--no-wait', '--host-key-fingerprint', fingerprintOfSshd(sshd)];
     const { code, stderr } = await init(`me@127.0.0.1:${sshd.port}`, '-R', '8080:localhost:22', ...known);
@@ -155,7 +155,7 @@ describe('init', { concurrency: 3 }, () => {
     assert.equal(validate(parse(text.replace('remoteForward', 'remoteForwards'))), false);
   });
 
-  test('an existing configuration is added to only with a yes, and keeps its comments', async (t) => {
+  test('adds to an existing configuration only when told yes, and keeps its comments', async (t) => {
     const { sshd, dir, init } = await device(t);
     const file = join(dir, 'config.yaml');
     mkdirSync(dir, { recursive: true });
@@ -215,7 +215,7 @@ describe('init', { concurrency: 3 }, () => {
     assert.match(readFileSync(join(dir, 'known_hosts'), 'utf8'), /^\[127\.0\.0\.1\]:\d+ ssh-ed25519 /);
   });
 
-  test('fails with its own message for a broken configuration, a wrong name, a wrong forward, an absent server, and a folder that cannot be written', async (t) => {
+  test('fails with an own message when the configuration, name, forward, server or folder is wrong', async (t) => {
     const { dir, init } = await device(t);
     const closed = await freePort();
     assert.match((await init(`me@127.0.0.1:${closed}`, '-R', '8080:localhost:22')).stderr, /ECONNREFUSED/);

@@ -9,7 +9,7 @@ import { startDaemonProcess, tunneld } from '../../support/tunneld.ts';
 import { freePort, tempDir } from '../../support/until.ts';
 
 describe('tunneld trust', { concurrency: 3 }, () => {
-  test('replaces the changed key that the fingerprint confirms, and the daemon is up at once', async (t) => {
+  test('replaces a changed key when the fingerprint confirms it, and the daemon is up at once', async (t) => {
     const sshd = await server(t);
     const daemon = await startDaemonProcess(
       t,
@@ -47,7 +47,7 @@ describe('tunneld trust', { concurrency: 3 }, () => {
     assert.match(again.stderr, /the host key of .* is known: /);
   });
 
-  test('keeps owner and mode, and gives back a file that root has taken from the user of a service', async (t) => {
+  test('keeps owner and mode, and gives a file back when root has taken it from the user of a service', async (t) => {
     if (process.getuid?.() !== 0) return t.skip('only root has files of others to keep');
     const sshd = await server(t);
     const { config, known } = await configured(t, sshd, 'x ssh-ed25519 damaged\n');
@@ -65,7 +65,7 @@ describe('tunneld trust', { concurrency: 3 }, () => {
     }
   });
 
-  test('says which line still has the old key where others share it, and refuses what is revoked', async (t) => {
+  test('names the line with the old key when others share it, and refuses what is revoked', async (t) => {
     const sshd = await server(t);
     const stale = execFileSync('ssh-keygen', ['-y', '-f', sshd.clientKey], { encoding: 'utf8' }).trim();
     const shared = `[127.0.0.1]:${sshd.port},friend ${stale.split(' ').slice(0, 2).join(' ')}\n`;
@@ -81,7 +81,7 @@ describe('tunneld trust', { concurrency: 3 }, () => {
     assert.match(revoked.stderr, /known_hosts:1 revokes/);
   });
 
-  test('a key that was replaced is no known one, though the server still has another that is known', async (t) => {
+  test('takes a replaced key for unknown when the server still has another that is known', async (t) => {
     const sshd = await startSshd({ hostKeyTypes: ['ed25519', 'rsa'] });
     t.after(() => sshd.stop());
     const stale = execFileSync('ssh-keygen', ['-y', '-f', sshd.clientKey], { encoding: 'utf8' }).trim();
@@ -97,7 +97,7 @@ describe('tunneld trust', { concurrency: 3 }, () => {
     ]);
   });
 
-  test('goes through a jump whose own key it asks for first', async (t) => {
+  test('asks for the key of a jump first when it goes through one', async (t) => {
     const [gate, sshd] = await Promise.all([server(t), server(t)]);
     const { config, known } = await configured(
       t,
@@ -125,7 +125,7 @@ describe('tunneld trust', { concurrency: 3 }, () => {
     assert.equal(stderr.match(/could not be compared/g)?.length, 2, stderr);
   });
 
-  test('exits with a code of its own when there is no such tunnel, and when no server answers', async (t) => {
+  test('exits with an own code when there is no such tunnel, and when no server answers', async (t) => {
     const sshd = await server(t);
     const { config } = await configured(t, sshd, '');
     assert.equal((await tunneld(['trust', 'nothing', '--config', config])).code, 4);

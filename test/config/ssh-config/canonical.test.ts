@@ -53,7 +53,7 @@ const cases: readonly (readonly [host: string, hostName: string, user: string | 
 ];
 
 for (const [host, hostName, user, port] of cases) {
-  test(`${host} is ${hostName}`, async (t) => {
+  test(`resolves ${host} to ${hostName}`, async (t) => {
     const { tunnels } = await adHocConfig(['-F', certain, '-R', '1:a:1', host], 'x', env);
     const [spec] = tunnels;
     assert.deepEqual([spec?.host.toLowerCase(), spec?.user, spec?.port], [hostName, user ?? env.userName, port]);

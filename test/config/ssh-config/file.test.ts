@@ -15,13 +15,13 @@ beforeEach(() => {
 });
 afterEach(() => rmSync(folder, { recursive: true }));
 
-test('the file of the user comes before that of the system', async () => {
+test("prefers the user's file when the system's says otherwise", async () => {
   write('home/.ssh/config', 'Port 1\nIdentityFile a\n');
   write('etc/ssh_config', 'Port 2\nUser two\nIdentityFile b\n');
   assert.deepEqual(await options(), ['port 1', 'identityfile a', 'user two', 'identityfile b']);
 });
 
-test('the command line comes before all files', async () => {
+test('prefers the command line when a file says otherwise', async () => {
   write('home/.ssh/config', 'Match user cli\n  ConnectTimeout 3\nUser file\nIdentityFile b\n');
   const first = ['User=cli', 'IdentityFile a', 'Protocol 2'].map((text) => {
     const parsed = parseOption(text, { file: 'command line', line: 1, column: 1 });
@@ -30,7 +30,7 @@ test('the command line comes before all files', async () => {
   assert.deepEqual(await options({ first }), ['user cli', 'identityfile a', 'connecttimeout 3', 'identityfile b']);
 });
 
-test('-F is the only file, and none is no file', async () => {
+test('reads no other file when -F names one, and none when it says none', async () => {
   write('home/.ssh/config', 'Port 1\n');
   write('etc/ssh_config', 'Port 2\n');
   write('own', 'User three\n', 0o666);
@@ -38,12 +38,12 @@ test('-F is the only file, and none is no file', async () => {
   assert.deepEqual(await options({ file: 'None' }), []);
 });
 
-test('the default files may be missing, the file of -F may not', async () => {
+test('fails when the file of -F is missing, not when a default one is', async () => {
   assert.deepEqual(await options(), []);
   assert.deepEqual(await problems({ file: join(folder, 'own') }), ['own:1:1: no such file']);
 });
 
-test('an option says where it comes from', async () => {
+test('says of an option where it comes from', async () => {
   write('home/.ssh/config', '\n\n  Port 1\n');
   const { options } = await read();
   assert.deepEqual(options, [
@@ -51,7 +51,7 @@ test('an option says where it comes from', async () => {
   ]);
 });
 
-test("the user's file must not be writable by others", async () => {
+test("refuses the user's file when others may write it", async () => {
   for (const mode of [0o620, 0o602]) {
     write('home/.ssh/config', 'Port 1\n', mode);
     const [problem = '', ...more] = await problems();
@@ -64,7 +64,7 @@ test("the user's file must not be writable by others", async () => {
   }
 });
 
-test("the user's file must belong to the user or to root", async () => {
+test("refuses the user's file when it belongs to another user than this one and root", async () => {
   write('home/.ssh/config', 'Port 1\n');
   // Only root can give files away; anybody can be asked for somebody else.
   const isRoot = process.getuid?.() === 0;
@@ -78,14 +78,14 @@ test("the user's file must belong to the user or to root", async () => {
   assert.equal((await problems(stranger)).length, isRoot ? 0 : 1);
 });
 
-test("the system's file is not checked, included files are", async () => {
+test("does not check the owner of the system's file, but that of a file that it includes", async () => {
   write('etc/ssh_config', 'Port 1\nInclude more\n', 0o666);
   assert.deepEqual(await options(), ['port 1']);
   write('etc/more', 'User two\n', 0o666);
   assert.match((await problems()).join(), /^etc\/more:1:1: Bad owner or permissions/);
 });
 
-test('what is no text file is a problem and no crash', async () => {
+test('reports a problem when a file is no text', async () => {
   const file = join(folder, 'own');
   mkdirSync(file);
   assert.deepEqual(await problems({ file }), ['own:1:1: this is a directory: name the files in it']);
@@ -107,7 +107,7 @@ test('what is no text file is a problem and no crash', async () => {
   assert.match((await problems()).join(), /this is a directory/);
 });
 
-test('reports a file that may not be read', async () => {
+test('reports a file when it may not be read', async () => {
   write('home/.ssh/config', 'Port 1\n', 0o000);
   const { options, problems: found, notes } = await asNobody(() => read());
   assert.deepEqual([options, found], [[], []]);
@@ -130,12 +130,12 @@ async function asNobody<T>(work: () => Promise<T>): Promise<T> {
   }
 }
 
-test('a flood of problems ends', async () => {
+test('ends when a file has a flood of problems', async () => {
   write('home/.ssh/config', 'Nonsense 1\n'.repeat(10_000));
   assert.equal((await problems()).length, 50);
 });
 
-test('long lines take no long time', async () => {
+test('takes no long time when lines are long', async () => {
   const long = 200_000;
   const lines = [
     ' '.repeat(long) + 'x',
@@ -152,7 +152,7 @@ test('long lines take no long time', async () => {
   assert.ok(performance.now() - start < 20_000);
 });
 
-test('Match exec is never run and never matches', async () => {
+test('never matches, and runs nothing, when a block says Match exec', async () => {
   const proof = join(folder, 'proof');
   write(
     'home/.ssh/config',
@@ -183,7 +183,7 @@ test('Match exec is never run and never matches', async () => {
   assert.equal(existsSync(proof), false);
 });
 
-test('never match when a criterion of a later version cannot be answered from files', async () => {
+test('never matches when a criterion of a later version cannot be answered from files', async () => {
   const answered = {
     'tagged x': false,
     'tagged=""': true,
@@ -200,7 +200,7 @@ test('never match when a criterion of a later version cannot be answered from fi
   assert.deepEqual(await options(), ['tag x', 'user one']);
 });
 
-test('the criteria that are never found out never match', async () => {
+test('never matches when a criterion is one that cannot be found out', async () => {
   for (const criterion of ['localnetwork 127.0.0.0/8', 'version *']) {
     for (const not of ['', '!']) {
       write('home/.ssh/config', `Match ${not}${criterion}\n  User one\n`);
@@ -237,20 +237,20 @@ test('keeps a restriction when it is unknown whether its block applies', async (
   assert.deepEqual(await problems(), [], 'what another host, or an earlier line, leaves without effect is none');
 });
 
-test('a second pass has names in small letters, and addresses as they are', async () => {
+test('matches names in small letters, and addresses as they are, when it makes a second pass', async () => {
   write('home/.ssh/config', 'Match final\n  Port 1\nHost web 2001:db8::*\n  User small\n');
   assert.deepEqual(await options({ host: 'WEB' }), ['port 1', 'user small']);
   assert.deepEqual(await options({ host: '2001:DB8::2' }), ['port 1']);
 });
 
-test('a second pass says nothing twice', async () => {
+test('says nothing twice when it makes a second pass', async () => {
   write('home/.ssh/config', 'Match exec x\nMatch final\n  User second\nInclude ${NOTHING}\n');
   const { notes, warnings } = await read();
   assert.deepEqual([notes.length, warnings.length], [1, 1]);
   assert.deepEqual(await options(), ['user second']);
 });
 
-test("Include: the system's paths are relative to its folder and have no ~", async () => {
+test("takes paths of the system's file relative to its folder, without ~, when it includes a file", async () => {
   write('home/.ssh/more', 'User one\n');
   write('etc/more', 'User two\n');
   write('etc/ssh_config', 'Include more\n');
@@ -259,7 +259,7 @@ test("Include: the system's paths are relative to its folder and have no ~", asy
   assert.deepEqual(await problems(), ['etc/ssh_config:2:3: Include must not begin with ~ in the system-wide file']);
 });
 
-test('Include: expands variables and tokens', async () => {
+test('expands variables and tokens when it includes a file', async () => {
   write('home/.ssh/web-pi', 'User one\n');
   write('own', 'Include ${NAME}-%u %%h /%q\n');
   const { options, problems, notes } = await read({
@@ -271,7 +271,7 @@ test('Include: expands variables and tokens', async () => {
   assert.match((await read({ file: join(folder, 'own') })).notes.join(), /the variable NAME, which is not set; it was/);
 });
 
-test('Include: what does not exist is nothing, what cannot be read is a problem', async () => {
+test('reports a problem when an included file cannot be read, and none when it does not exist', async () => {
   write('home/.ssh/config', 'Include missing no/folder/* ~/none /none/*/x folder.d/*\nPort 1\n');
   mkdirSync(join(folder, 'home/.ssh/folder.d/directory'), { recursive: true });
   assert.deepEqual(await options(), ['port 1']);
@@ -283,7 +283,7 @@ test('Include: what does not exist is nothing, what cannot be read is a problem'
   assert.match((await problems()).join(), /config:1:1: Include must not begin with the home of another user/);
 });
 
-test('Include: reads 16 files deep, not more', async () => {
+test('reads included files 16 deep, not more', async () => {
   for (let depth = 0; depth < 20; depth += 1) write(`home/.ssh/${depth}`, `Include ${depth + 1}\n`);
   write('home/.ssh/20', 'Port 1\n');
   write('home/.ssh/config', 'Include 5\n');
@@ -294,14 +294,14 @@ test('Include: reads 16 files deep, not more', async () => {
   assert.match((await problems()).join(), /^home\/\.ssh\/config:1:1: Include leads to files more than 16 deep/);
 });
 
-test('Include: refuses a million files', async () => {
+test('refuses an Include when it names a million files', async () => {
   for (let depth = 0; depth < 14; depth += 1) write(`home/.ssh/${depth}`, `Include ${depth + 1} ${depth + 1}\n`);
   write('home/.ssh/14', '');
   write('home/.ssh/config', 'Include 0\n');
   assert.match((await problems()).join(), /Include leads to more than 4096 files/);
 });
 
-test('Include where nothing applies is read for its mistakes', async () => {
+test('reads an Include for its mistakes when nothing of it applies', async () => {
   write('home/.ssh/config', 'Host other\n  Include more\n');
   write('home/.ssh/more', 'Host *\n  Prot 1\n  User "open\n');
   assert.deepEqual(await problems(), [
@@ -310,7 +310,7 @@ test('Include where nothing applies is read for its mistakes', async () => {
   ]);
 });
 
-test('names of files are safe to print', async () => {
+test('escapes names of files when it prints them', async () => {
   write('home/.ssh/d/\u001b[2J', 'Prot 1\nUser a\n');
   write('home/.ssh/config', 'Include d/*\n');
   const { problems, options } = await read();

@@ -60,12 +60,12 @@ const BAD: Readonly<Record<string, string>> = {
 };
 
 for (const [text, expected] of Object.entries(BAD)) {
-  test(`a mistake is named with its place: ${JSON.stringify(text)}`, async () => {
+  test(`names a mistake with its place: ${JSON.stringify(text)}`, async () => {
     assert.deepEqual(await problemsOf(text), expected.split('\n'));
   });
 }
 
-test('what may be a secret is not repeated', async () => {
+test('does not repeat a value when it may be a secret', async () => {
   const key = 'b3BlbnNzaC1rZXktdjEAAAAABG5vbmUAAAAEbm9uZQAAAAAAAAABAAAAMwAAAAtzc2gtZW';
   for (const text of [
     'Password hunter2',
@@ -81,21 +81,21 @@ test('what may be a secret is not repeated', async () => {
   }
 });
 
-test('what a message quotes is safe to print', async () => {
+test('escapes what a message quotes when it holds controls', async () => {
   for (const text of ['P\u001b[2Jort 1', '\ufeffPort 1', 'HostName %\u001b', 'HostName %\u202e', 'Match ho\u0007st a'])
     for (const problem of await problemsOf(text)) assert.doesNotMatch(problem, /[\u001b\ufeff\u202e\u0007]/);
 });
 
-test('a byte order mark is no part of a keyword', async () => {
+test('skips a byte order mark when it stands before a keyword', async () => {
   assert.match((await problemsOf('\ufeffPort 1')).join(), /\\ufeffPort is not a known key/);
 });
 
-test('reports more than 100 identity files', async () => {
+test('reports identity files when there are more than 100', async () => {
   const files = Array.from({ length: 101 }, (_, index) => `IdentityFile k${index}`).join('\n');
   assert.deepEqual(await problemsOf(files), ['101:1: IdentityFile is set for more than 100 files: remove some']);
 });
 
-test('Match takes an = wherever some version of ssh does', async () => {
+test('takes an = after Match when some version of ssh does', async () => {
   for (const criteria of ['host=web', 'host = web', 'host =web', 'host= web', '"host=web"', "host='web'", '!host=db'])
     assert.deepEqual(await keysOf(`Match ${criteria}\n  Port 1\nMatch ${criteria.replace('web', 'db')}\n  User a`), [
       'port',
@@ -114,7 +114,7 @@ test('knows the keywords of other versions and of distributions', async () => {
   );
 });
 
-test('the comment behind a ProxyJump is no part of it', async () => {
+test('takes a comment for no part of a ProxyJump when it stands behind one', async () => {
   assert.deepEqual((await read('ProxyJump = a, b # c')).options[0]?.args, ['a, b']);
 });
 
@@ -131,7 +131,7 @@ test('reads an option of the command line as a line', () => {
     assert.deepEqual(parseOption(text, origin), { option: { key, args, origin } });
 });
 
-test('refuses what is no option on the command line', () => {
+test('refuses an option of the command line when it is none', () => {
   for (const [text, problem] of [
     ['', /must be a keyword and its value/],
     ['# x', /must be a keyword and its value/],

@@ -25,7 +25,7 @@ for (const name of readdirSync(cases).toSorted()) {
   const [, hosts = ''] = /^# hosts: (.*)/.exec(readFileSync(join(cases, name), 'utf8')) ?? [];
   assert.notEqual(hosts, '', `${name} names no hosts`);
   for (const host of hosts.trim().split(' ')) {
-    test(`${name} says the same about ${host} as to ssh`, async () => {
+    test(`${name} reads ${host} as ssh does`, async () => {
       await compare(join(home, 'cases', name), host, []);
     });
   }
@@ -42,7 +42,7 @@ for (const [name, host, options] of [
   ['ignore-unknown.conf', 'web', ['IgnoreUnknown=*', 'Port=7']],
   ['final-hostname.conf', 'web', ['HostName=db']],
 ] as const) {
-  test(`${name} for ${host} after ${options.join(' and ')}`, async () => {
+  test(`${name} reads ${host} as ssh does after ${options.join(' and ')}`, async () => {
     await compare(join(home, 'cases', name), host, options);
   });
 }

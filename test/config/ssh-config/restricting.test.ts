@@ -27,7 +27,7 @@ const TAKES_NOTHING_AWAY = `
   FingerprintHash HashKnownHosts LogLevel LogVerbose SyslogFacility VersionAddendum VisualHostKey WarnWeakCrypto
   BatchMode ConnectionAttempts ControlMaster ControlPath ControlPersist IPQoS`;
 
-test('every keyword is honoured, refused, or takes nothing away', () => {
+test('honours or refuses every keyword when it would take something away', () => {
   const harmless = TAKES_NOTHING_AWAY.match(/\S+/g) ?? [];
   const ofFiles = ['Host', 'Match', 'Include'];
   const others = KEYWORD_NAMES.filter((name) => {
@@ -47,7 +47,7 @@ test('refuses an option also when it is unknown whether its block applies', () =
   }
 });
 
-test('ClearAllForwardings is refused where a tunnel has its forwards, however it is spelled and wherever they stand', async () => {
+test('refuses ClearAllForwardings when a tunnel has forwards, however it is spelled and wherever they stand', async () => {
   const problem = /ssh:2:3: ClearAllForwardings removes all forwards/;
   for (const [line, expected] of [
     ['ClearAllForwardings yes', problem],

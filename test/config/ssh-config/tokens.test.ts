@@ -14,28 +14,28 @@ const values = tokenValues({
   env: { home: '/home/pi', userName: 'pi', uid: 1000 },
 });
 
-test('every token has its value', () => {
+test('gives every token its value', () => {
   const text = '%%|%d|%h|%i|%j|%k|%L|%l|%n|%p|%r|%u';
   const expected = '%|/home/pi|real.example.org|1000|gw|web|box|box.example.org|web|2222|alice|pi';
   assert.equal(expandTokens(text, tokensOf('identityfile'), values), expected);
 });
 
-test('%k is the alias where there is one', () => {
+test('makes %k the alias when there is one', () => {
   const source = { host: 'h', originalHost: 'o', port: 22, user: 'u', jump: '', localHost: 'l' };
   const env = { home: '/', userName: 'u', uid: 1 };
   assert.equal(tokenValues({ ...source, hostKeyAlias: 'alias', env })['k'], 'alias');
 });
 
-test('%C is the hash of the connection', () => {
+test('makes %C the hash of the connection', () => {
   // printf %s box.example.orgreal.example.org2222alice | sha1sum
   assert.equal(expandTokens('%C', tokensOf('controlpath'), values), 'f5ebc9ff13cdca03408fee90c0ee8efc999462c2');
 });
 
-test('a value is not expanded again', () => {
+test('does not expand a value again when it holds tokens', () => {
   assert.equal(expandTokens('%h%%h', 'h', { h: '%n%' }), '%n%%h');
 });
 
-test('each keyword has its own tokens', () => {
+test('allows each keyword its own tokens only', () => {
   assert.throws(() => expandTokens('%n', tokensOf('hostname'), values), refusal('%n', '%% %h'));
   assert.throws(() => expandTokens('%u', tokensOf('proxycommand'), values), refusal('%u', '%% %h %n %p %r'));
   assert.equal(expandTokens('%h:%p', tokensOf('proxyjump'), values), 'real.example.org:2222');
@@ -44,7 +44,7 @@ test('each keyword has its own tokens', () => {
   assert.throws(() => expandTokens('%H', tokensOf('knownhostscommand'), values), /uses the unknown token %H/);
 });
 
-test('refuses a percent sign alone', () => {
+test('refuses a percent sign when it stands alone', () => {
   assert.throws(() => expandTokens('100%', 'h', values), /^Error: ends with a single %/);
   assert.throws(() => expandTokens('%%%', 'h', values), BadValue);
   assert.equal(expandTokens('%%%%', 'h', values), '%%');

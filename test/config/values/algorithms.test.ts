@@ -14,7 +14,7 @@ const NAMES: Readonly<Record<AlgorithmKey, string>> = {
 };
 
 for (const [key, name] of Object.entries(NAMES) as [AlgorithmKey, string][]) {
-  test(`${key}: what the parser knows is what the library can do`, () => {
+  test(`${key}: knows what the library can do`, () => {
     const { defaults, others } = ALGORITHMS[key];
     // The library orders its ciphers by the processor; as sets the two must agree.
     assert.deepEqual(defaults.toSorted(), constants[`DEFAULT_${name}`]?.toSorted());
@@ -22,7 +22,7 @@ for (const [key, name] of Object.entries(NAMES) as [AlgorithmKey, string][]) {
   });
 }
 
-test('applies the modifiers of ssh_config', () => {
+test('applies the modifiers of ssh_config when a list begins with one', () => {
   const read = readAlgorithms('ciphers', true);
   const { defaults } = ALGORITHMS.ciphers;
   assert.deepEqual(read('aes256-ctr,aes128-ctr'), ['aes256-ctr', 'aes128-ctr']);

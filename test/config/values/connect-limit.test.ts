@@ -17,7 +17,7 @@ for (const [text, count, windowMs] of [
     assert.deepEqual(readConnectLimit(printConnectLimit({ count, windowMs })), { count, windowMs });
   });
 
-test('auto is what it finds out', () => {
+test('prints what was found out when it is auto', () => {
   assert.equal(readConnectLimit('auto'), null);
   assert.equal(printConnectLimit(null), 'auto');
 });

@@ -8,7 +8,7 @@ import { startFakeAgent } from './fake-agent.ts';
 import { hastyClock, logIn, makeKey, publicLine, specFor, startServer } from '../../support/login.ts';
 
 test(
-  'an agent that does not sign gives way to the next key, and the connection sees no error',
+  'gives way to the next key when an agent does not sign, and the connection sees no error',
   { timeout: 60_000 },
   async (t) => {
     const sshd = await startSshd();
@@ -43,7 +43,7 @@ test(
   },
 );
 
-test('a connection that dies while the agent is silent leaves the other tunnels up', { timeout: 60_000 }, async (t) => {
+test('leaves the other tunnels up when a connection dies while the agent is silent', { timeout: 60_000 }, async (t) => {
   const dir = await tempDir(t);
   const key = makeKey(dir, 'key', '-t', 'ed25519');
   const agent = await startFakeAgent(t, join(dir, 'agent.sock'), `${key}.pub`, () => {});

@@ -7,7 +7,7 @@ import { startSshd, type SshdOptions, type TestSshd } from '../../support/sshd.t
 import { tempDir } from '../../support/until.ts';
 import { fingerprintOf, logIn, makeKey, publicLine, specFor, startAgent } from '../../support/login.ts';
 
-test('a refusal says who was refused, what was offered, and what the server takes', async (t) => {
+test('says who was refused, what was offered, and what the server takes, when a login is refused', async (t) => {
   const { sshd, dir } = await setUp(t);
   const key = makeKey(dir, 'key', '-t', 'ed25519');
   const other = makeKey(dir, 'other', '-t', 'ecdsa');
@@ -32,7 +32,7 @@ test('a refusal says who was refused, what was offered, and what the server take
   );
 });
 
-test('the report holds no key', async (t) => {
+test('holds no key when it reports a refusal', async (t) => {
   const { sshd, dir } = await setUp(t);
   const result = await logIn(
     specFor({ port: sshd.port, user: sshd.user, identityFiles: [makeKey(dir, 'key', '-t', 'ed25519')] }),
@@ -46,7 +46,7 @@ test('the report holds no key', async (t) => {
   ]);
 });
 
-test('keys of every type log in through a real agent', async (t) => {
+test('logs in with keys of every type when a real agent holds them', async (t) => {
   const { sshd, dir } = await setUp(t);
   for (const [index, args] of [
     ['ed25519'],
@@ -63,7 +63,7 @@ test('keys of every type log in through a real agent', async (t) => {
   }
 });
 
-test('an encrypted key logs in through the agent that holds it, without its passphrase', async (t) => {
+test('logs in without the passphrase when an agent holds an encrypted key', async (t) => {
   const { sshd, dir } = await setUp(t);
   const key = makeKey(dir, 'key', '-t', 'ed25519');
   const identityAgent = await startAgent(t, dir, [key]);
@@ -79,7 +79,7 @@ test('an encrypted key logs in through the agent that holds it, without its pass
   );
 });
 
-test('MaxAuthTries: the configured key is offered before the many of an agent', async (t) => {
+test('offers the configured key before the many of an agent when MaxAuthTries is low', async (t) => {
   const { sshd, dir } = await setUp(t, { config: ['MaxAuthTries 3'] });
   const many = ['a', 'b', 'c', 'd', 'e'].map((name) => makeKey(dir, name, '-t', 'ed25519'));
   const identityAgent = await startAgent(t, dir, many);
@@ -103,7 +103,7 @@ test('advises identitiesOnly when five keys of an agent were refused', async (t)
   assert.match(result.message, /identitiesOnly: yes/);
 });
 
-test('a server that wants two keys gets two, from files and from an agent', async (t) => {
+test('sends two keys, from files and from an agent, when a server wants two', async (t) => {
   const { sshd, dir } = await setUp(t, { config: ['AuthenticationMethods publickey,publickey'] });
   const second = makeKey(dir, 'second', '-t', 'rsa', '-b', '2048');
   const third = makeKey(dir, 'third', '-t', 'ed25519');
@@ -127,7 +127,7 @@ test('a server that wants two keys gets two, from files and from an agent', asyn
   assert.match(one.message, /\[accepted, but not enough\]; the server accepts publickey/);
 });
 
-test('a password is not sent where sshd takes none', async (t) => {
+test('sends no password when sshd takes none', async (t) => {
   const { sshd, dir } = await setUp(t);
   const passwordFile = join(dir, 'password');
   writeFileSync(passwordFile, 'hunter2', { mode: 0o600 });
@@ -139,7 +139,7 @@ test('a password is not sent where sshd takes none', async (t) => {
   );
 });
 
-test('with nothing to offer the server is asked what it takes', async (t) => {
+test('asks the server what it takes when there is nothing to offer', async (t) => {
   const { sshd } = await setUp(t);
   const result = await logIn(specFor({ port: sshd.port, user: sshd.user }));
   assert.match(result.message, /^nothing to offer to 127\.0\.0\.1:\d+ for user \S+; the server accepts publickey$/);

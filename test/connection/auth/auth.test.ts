@@ -15,7 +15,7 @@ import { logIn, makeKey, specFor, startAgent, startServer } from '../../support/
 
 const PASSWORD = 'hunter2';
 
-test('a password logs in', async (t) => {
+test('logs in with a password', async (t) => {
   const { spec } = await setUp(t, (context) => {
     if (context.method === 'password' && context.password === PASSWORD) context.accept();
     else context.reject(['password']);
@@ -24,7 +24,7 @@ test('a password logs in', async (t) => {
   assert.ok(result.ok, result.message);
 });
 
-test('a wrong password is sent once and not told in the message', async (t) => {
+test('sends a wrong password once, and keeps it out of the message', async (t) => {
   const { spec, seen } = await setUp(t, (context) => context.reject(['password', 'publickey']));
   const result = await logIn(spec);
   assert.equal(result.ok, false);
@@ -33,7 +33,7 @@ test('a wrong password is sent once and not told in the message', async (t) => {
   assert.ok(!JSON.stringify([result.message, result.report, result.errors]).includes(PASSWORD));
 });
 
-test('a server whose host key is not known gets no password', async (t) => {
+test("sends no password when the server's host key is not known", async (t) => {
   const { spec, seen } = await setUp(t, (context) => context.reject(['password', 'keyboard-interactive']));
   const result = await logIn(spec, { trusted: false });
   assert.deepEqual(seen, ['none']);
@@ -43,12 +43,12 @@ test('a server whose host key is not known gets no password', async (t) => {
   );
 });
 
-test('a server that asks for nothing lets one in without anything', async (t) => {
+test('logs in without anything when the server asks for nothing', async (t) => {
   const { spec } = await setUp(t, (context) => (context.method === 'none' ? context.accept() : context.reject()));
   assert.ok((await logIn({ ...spec, passwordFile: null })).ok);
 });
 
-test('keyboard-interactive: the password answers a hidden prompt', async (t) => {
+test('answers a hidden prompt with the password when the login is keyboard-interactive', async (t) => {
   const { spec } = await setUp(t, (context) => {
     if (context.method !== 'keyboard-interactive') return context.reject(['keyboard-interactive']);
     context.prompt([hidden('Password: ')], ([answer]) => (answer === PASSWORD ? context.accept() : context.reject()));
@@ -61,7 +61,7 @@ test('keyboard-interactive: the password answers a hidden prompt', async (t) => 
   );
 });
 
-test('keyboard-interactive: what is shown, what comes later and long forms get empty answers', async (t) => {
+test('gives empty answers when a prompt shows, comes later, or is one of a long form', async (t) => {
   const rounds = [
     [shown('Name: '), hidden('Password: ')],
     [hidden('Code: ')],
@@ -73,7 +73,7 @@ test('keyboard-interactive: what is shown, what comes later and long forms get e
   assert.deepEqual(await conversation(t, [[shown('Really? ')]]), [['']]);
 });
 
-test('keyboard-interactive: a server that never stops asking is left', { timeout: 60_000 }, async (t) => {
+test('leaves the server when it never stops asking', { timeout: 60_000 }, async (t) => {
   const answers: string[][] = [];
   const { spec } = await setUp(t, (context) => {
     if (context.method !== 'keyboard-interactive') return context.reject(['keyboard-interactive']);
@@ -119,7 +119,7 @@ test("sends an agent's key and then a password when the server wants both", asyn
   assert.deepEqual(seen, ['publickey', 'publickey', 'publickey', 'none', 'password']);
 });
 
-test('a key that was offered before its turn is offered again when the server asks for it', async (t) => {
+test('offers a key again when the server asks for it after it was offered before its turn', async (t) => {
   let password = false;
   const { spec, dir } = await setUp(t, (context) => {
     if (context.method === 'password') {
@@ -135,7 +135,7 @@ test('a key that was offered before its turn is offered again when the server as
   assert.ok(result.ok, result.message);
 });
 
-test('a server that always wants something else cannot keep us busy', { timeout: 60_000 }, async (t) => {
+test('ends when a server always wants something else', { timeout: 60_000 }, async (t) => {
   const { spec, dir, seen } = await setUp(t, (context) =>
     context.reject([context.method === 'publickey' ? 'password' : 'publickey'] satisfies AuthenticationType[]),
   );
@@ -144,7 +144,7 @@ test('a server that always wants something else cannot keep us busy', { timeout:
   assert.deepEqual(seen, ['publickey', 'password', 'publickey', 'password']);
 });
 
-test('a key that ssh2 never sent is not said to have been refused', async (t) => {
+test('does not call a key refused when ssh2 never sent it', async (t) => {
   const dir = await tempDir(t);
   const [rsa, next] = [makeKey(dir, 'rsa', '-t', 'rsa', '-b', '2048'), makeKey(dir, 'next', '-t', 'ed25519')];
   const spec = specFor({ identityFiles: [rsa, next] });
@@ -168,7 +168,7 @@ test('a key that ssh2 never sent is not said to have been refused', async (t) =>
   );
 });
 
-test('what the server names is made safe to print', () => {
+test('escapes what the server names when it is printed', () => {
   const message = describeAuth(specFor({ host: '2001:db8::1' }), {
     offers: [],
     accepts: ['\x1b[2J'],
@@ -179,7 +179,7 @@ test('what the server names is made safe to print', () => {
   assert.equal(message, 'nothing to offer to [2001:db8::1]:22 for user limited; the server accepts \\x1b[2J');
 });
 
-test('notes are logged once, not at every attempt', async (t) => {
+test('logs notes once, not at every attempt', async (t) => {
   const dir = await tempDir(t);
   const lines: string[] = [];
   const log = createLogger('info', (line) => lines.push(line));

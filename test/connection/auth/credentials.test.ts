@@ -14,7 +14,7 @@ import { fingerprintOf, hastyClock, makeKey, specFor, startAgent } from '../../s
 
 const PASSPHRASE = 'correct horse';
 
-test('keys are told as ssh-keygen tells them, in the order of the configuration, each once', async (t) => {
+test('describes keys as ssh-keygen does, in the order of the configuration, each once', async (t) => {
   const dir = await tempDir(t);
   const [a, b] = [makeKey(dir, 'a', '-t', 'ed25519'), makeKey(dir, 'b', '-t', 'ecdsa')];
   const copy = join(dir, 'copy');
@@ -42,7 +42,7 @@ test('keys are told as ssh-keygen tells them, in the order of the configuration,
   assert.deepEqual(notes, []);
 });
 
-test('a configured key that cannot be used fails where it is the only way, and is a note where it is not', async (t) => {
+test('fails when a configured key cannot be used and is the only way, else notes it', async (t) => {
   const dir = await tempDir(t);
   const good = makeKey(dir, 'good', '-t', 'ed25519');
   const encrypted = makeKey(dir, 'encrypted', '-t', 'ed25519', '-N', PASSPHRASE);
@@ -74,7 +74,7 @@ test('a configured key that cannot be used fails where it is the only way, and i
   assert.match(both.message, /encrypted is encrypted.*; .*missing does not exist/);
 });
 
-test("of OpenSSH's own list the missing are not mentioned and the unusable are notes", async (t) => {
+test("notes unusable keys of OpenSSH's own list, and does not mention those that are missing", async (t) => {
   const dir = await tempDir(t);
   const encrypted = makeKey(dir, 'id_rsa', '-t', 'ed25519', '-N', PASSPHRASE);
   const { identities, notes } = await load({
@@ -86,7 +86,7 @@ test("of OpenSSH's own list the missing are not mentioned and the unusable are n
   assert.match(notes[0] ?? '', /id_rsa is encrypted/);
 });
 
-test('the passphrase comes from a file of its own, which is read only when needed', async (t) => {
+test('reads a passphrase from its file only when it is needed', async (t) => {
   const dir = await tempDir(t);
   const encrypted = makeKey(dir, 'encrypted', '-t', 'ed25519', '-N', PASSPHRASE);
   const plain = makeKey(dir, 'plain', '-t', 'ed25519');
@@ -105,7 +105,7 @@ test('the passphrase comes from a file of its own, which is read only when neede
   assert.equal((await load({ identityFiles: [encrypted], passphraseFile })).identities.length, 1);
 });
 
-test('a password file that cannot be used fails or is a note, as a key would', async (t) => {
+test('fails when a password file cannot be used and is the only way, else notes it', async (t) => {
   const dir = await tempDir(t);
   const passwordFile = join(dir, 'password');
   assert.match((await fails({ passwordFile })).message, /passwordFile .* does not exist/);
@@ -113,12 +113,12 @@ test('a password file that cannot be used fails or is a note, as a key would', a
   assert.match(notes.join(), /passwordFile .* does not exist/);
 });
 
-test('nothing configured and nothing there is no failure yet: some servers ask for nothing', async () => {
+test('does not fail when nothing is configured and nothing is there: some servers ask for nothing', async () => {
   const { identities, password } = await load({});
   assert.deepEqual([identities, password], [[], null]);
 });
 
-test("the agent's keys come after the configured ones, and with identitiesOnly only those that are configured", async (t) => {
+test("offers an agent's keys after the configured ones, and no others when identitiesOnly is set", async (t) => {
   const dir = await tempDir(t);
   const [file, both, other] = ['file', 'both', 'other'].map((name) => makeKey(dir, name, '-t', 'ed25519')) as [
     string,
@@ -141,7 +141,7 @@ test("the agent's keys come after the configured ones, and with identitiesOnly o
   ]);
 });
 
-test('a key whose private half only the agent can use is used through it', async (t) => {
+test('uses a key through the agent when only that has its private half', async (t) => {
   const dir = await tempDir(t);
   const open = makeKey(dir, 'open', '-t', 'ed25519');
   const gone = makeKey(dir, 'gone', '-t', 'ecdsa');
@@ -166,7 +166,7 @@ test('a key whose private half only the agent can use is used through it', async
   assert.match(notes[0] ?? '', /open has mode 0644/);
 });
 
-test('an agent that is not there, hangs, or talks nonsense is a note', async (t) => {
+test('notes an agent when it is not there, hangs, or talks nonsense', async (t) => {
   const dir = await tempDir(t);
   const key = makeKey(dir, 'key', '-t', 'ed25519');
   const hanging = await listenAt(t, join(dir, 'hanging.sock'), () => {});

@@ -13,7 +13,7 @@ import { makeKey, specFor } from '../../support/login.ts';
 
 const PASSPHRASE = 'correct horse';
 
-test('a key is decrypted once, for as long as its file and its passphrase stay the same', async (t) => {
+test('decrypts a key once while its file and its passphrase stay the same', async (t) => {
   const dir = await tempDir(t);
   const path = makeKey(dir, 'key', '-t', 'ed25519', '-N', PASSPHRASE);
   const passphraseFile = secretFile(dir, PASSPHRASE);
@@ -26,7 +26,7 @@ test('a key is decrypted once, for as long as its file and its passphrase stay t
   assert.notDeepEqual(second.getPublicSSH(), first.getPublicSSH());
 });
 
-test('two tunnels share a key, unless they open it in different ways', async (t) => {
+test('shares a key between two tunnels, unless they open it in different ways', async (t) => {
   const dir = await tempDir(t);
   const path = makeKey(dir, 'key', '-t', 'ed25519', '-N', PASSPHRASE);
   const passphraseFile = secretFile(dir, PASSPHRASE);
@@ -39,7 +39,7 @@ test('two tunnels share a key, unless they open it in different ways', async (t)
   assert.equal(await one(), await two());
 });
 
-test('a failure is over as soon as its cause is', async (t) => {
+test('opens a key again as soon as the cause of a failure is gone', async (t) => {
   const dir = await tempDir(t);
   const path = makeKey(dir, 'key', '-t', 'ed25519', '-N', PASSPHRASE);
   const content = readFileSync(path);
@@ -61,7 +61,7 @@ test('a failure is over as soon as its cause is', async (t) => {
   await load();
 });
 
-test('a key leaves memory when its file is closed to us or gone, or no tunnel names it any more', async (t) => {
+test('forgets a key when its file is closed to us or gone, or no tunnel names it any more', async (t) => {
   const dir = await tempDir(t);
   const path = makeKey(dir, 'key', '-t', 'ed25519');
   const cache = createIdentityCache();
@@ -90,7 +90,7 @@ test('a key leaves memory when its file is closed to us or gone, or no tunnel na
   assert.equal(await removed(), false);
 });
 
-test('notes are news to each tunnel once, and again when they come back', () => {
+test('reports notes to each tunnel once, and again when they come back', () => {
   const cache = createIdentityCache();
   assert.deepEqual(cache.newNotes('a', ['x', 'y']), ['x', 'y']);
   assert.deepEqual(cache.newNotes('a', ['y', 'z']), ['z']);

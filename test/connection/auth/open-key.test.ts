@@ -10,7 +10,7 @@ import { logIn, makeKey, publicLine, specFor } from '../../support/login.ts';
 
 const PASSPHRASE = 'correct horse';
 
-test('the loop goes on while a key is decrypted, and the comment of the key stays', async (t) => {
+test('keeps the event loop going while a key is decrypted, and keeps the comment of the key', async (t) => {
   const path = makeKey(await tempDir(t), 'key', '-t', 'ed25519', '-N', PASSPHRASE, '-a', '32');
   const turns = watchTurns();
   const key = await openKey({ bytes: readFileSync(path), passphrase: PASSPHRASE, path });
@@ -19,14 +19,14 @@ test('the loop goes on while a key is decrypted, and the comment of the key stay
   assert.equal(`${key.type} ${key.getPublicSSH().toString('base64')} ${key.comment}`, publicLine(path));
 });
 
-test('what is wrong with an encrypted key comes back from the thread as it is', async (t) => {
+test('reports what is wrong with an encrypted key as it is when the thread finds it', async (t) => {
   const path = makeKey(await tempDir(t), 'key', '-t', 'ed25519', '-N', PASSPHRASE, '-a', '2');
   const open = (bytes: Buffer) => openKey({ bytes, passphrase: 'battery staple', path });
   await assert.rejects(open(readFileSync(path)), { code: 'key-passphrase', message: /passphrase is wrong/ });
   await assert.rejects(open(Buffer.from('nothing')), { code: 'key-unreadable', message: /holds no private key/ });
 });
 
-test('an RSA key signs in a thread: nothing of it is done in ours', async (t) => {
+test('signs in a thread when the key is RSA, nothing of it in ours', async (t) => {
   const dir = await tempDir(t);
   const sshd = await startSshd();
   t.after(() => sshd.stop());
@@ -41,7 +41,7 @@ test('an RSA key signs in a thread: nothing of it is done in ours', async (t) =>
   assert.deepEqual([result.ok, result.errors], [true, []]);
 });
 
-test('a file full of beginnings is read at once', async () => {
+test('reads a file at once when it is full of beginnings', async () => {
   const bytes = Buffer.from('-----BEGIN RSA PRIVATE KEY-----\n-----BEGIN A1 PRIVATE KEY-----\n'.repeat(16_000));
   const from = performance.now();
   await assert.rejects(openKey({ bytes, passphrase: null, path: 'key' }), /holds no private key/);

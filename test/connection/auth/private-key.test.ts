@@ -43,7 +43,7 @@ function everyKey(dir: string): { name: string; path: string; encrypted: boolean
   return [...made, ...fromOpenssl];
 }
 
-test('every type and format of key logs in to a real sshd, the encrypted ones only with their passphrase', async (t) => {
+test('logs in to a real sshd with keys of every type and format, with the encrypted ones only when it has the passphrase', async (t) => {
   const dir = await tempDir(t);
   const sshd = await startSshd();
   t.after(() => sshd.stop());
@@ -64,7 +64,7 @@ test('every type and format of key logs in to a real sshd, the encrypted ones on
   }
 });
 
-test('a wrong passphrase never looks like another fault, even where the padding looks right by chance', () => {
+test('reports a wrong passphrase as that, even when the padding looks right by chance', () => {
   const { privateKey } = generateKeyPairSync('ed25519');
   const text = privateKey.export({ type: 'pkcs8', format: 'pem', cipher: 'aes-128-cbc', passphrase: PASSPHRASE });
   for (let i = 0; i < 1000; i++) refusesBytes(Buffer.from(text), `wrong ${i}`, 'key-passphrase', /passphrase is wrong/);
@@ -103,12 +103,12 @@ test('reads keys with carriage returns, spaces around, or curve parameters in fr
   }
 });
 
-test('an open key ignores a passphrase meant for others', async (t) => {
+test('ignores a passphrase meant for others when a key is open', async (t) => {
   const path = makeKey(await tempDir(t), 'open', '-t', 'ed25519');
   assert.equal(parsePrivateKey(readFileSync(path), PASSPHRASE, path).comment, 'comment of open');
 });
 
-test('what cannot be used is named, with a way out', async (t) => {
+test('names what cannot be used, with a way out', async (t) => {
   const dir = await tempDir(t);
   const key = makeKey(dir, 'key', '-t', 'ed25519');
   const sk = readFileSync(key, 'utf8');
@@ -141,7 +141,7 @@ test('what cannot be used is named, with a way out', async (t) => {
   for (const [content, message] of table) refusesBytes(Buffer.from(content), null, 'key-unreadable', message);
 });
 
-test('damage in an OpenSSH key is no wrong passphrase', async (t) => {
+test('takes damage in an OpenSSH key for no wrong passphrase', async (t) => {
   const path = makeKey(await tempDir(t), 'key', '-t', 'ed25519');
   const body = Buffer.from(readFileSync(path, 'utf8').replace(/-----.*-----/g, ''), 'base64');
   for (let cut = body.length - 1; cut > 0; cut -= 7) {
@@ -191,7 +191,7 @@ function armour(body: Buffer): Buffer {
   );
 }
 
-test("keys in Dropbear's format are called by their name, with the program that converts them", async (t) => {
+test("names the format and the program that converts it when a key is Dropbear's", async (t) => {
   const dir = await tempDir(t);
   for (const type of ['rsa', 'ecdsa', 'ed25519']) {
     const path = join(dir, type);

@@ -7,7 +7,7 @@ import { TunnelFailure } from '../../../src/model/failure.ts';
 import { isExposed, isMissing, readPrivateFile, readSecretFile } from '../../../src/connection/auth/secret-file.ts';
 import { tempDir } from '../../support/until.ts';
 
-test('the secret is the first line, as it stands', async (t) => {
+test('takes the first line as it stands', async (t) => {
   const dir = await tempDir(t);
   const table: readonly [string, string][] = [
     ['secret', 'secret'],
@@ -23,7 +23,7 @@ test('the secret is the first line, as it stands', async (t) => {
   }
 });
 
-test('a file without a secret is refused', async (t) => {
+test('refuses a file when it has no secret', async (t) => {
   const dir = await tempDir(t);
   for (const content of ['', '\n', '\nsecret\n']) {
     const path = join(dir, 'secret');
@@ -32,7 +32,7 @@ test('a file without a secret is refused', async (t) => {
   }
 });
 
-test('a file that others can use is refused, with its mode and the cure, and taken again afterwards', async (t) => {
+test('refuses a file with mode and cure when others can use it, and takes it when it is mended', async (t) => {
   const path = join(await tempDir(t), 'secret');
   writeFileSync(path, 'hunter2\n');
   for (const mode of [0o640, 0o604, 0o620, 0o601, 0o777]) {
@@ -45,7 +45,7 @@ test('a file that others can use is refused, with its mode and the cure, and tak
   }
 });
 
-test("a credential of systemd's may be readable for its group", async (t) => {
+test("takes a credential of systemd's when its group may read it", async (t) => {
   const dir = await tempDir(t);
   const path = join(dir, 'secret');
   writeFileSync(path, 'hunter2\n');
@@ -62,7 +62,7 @@ test("a credential of systemd's may be readable for its group", async (t) => {
   await refuses(path, /has mode 0440/);
 });
 
-test('only our own file is ours to judge, as with ssh', () => {
+test('judges only files of its own user, as ssh does', () => {
   assert.equal(isExposed({ uid: 1000, mode: 0o100644 }, 1000, false), true);
   assert.equal(isExposed({ uid: 0, mode: 0o100640 }, 1000, false), false);
   assert.equal(isExposed({ uid: 1000, mode: 0o100600 }, 1000, false), false);
@@ -70,7 +70,7 @@ test('only our own file is ours to judge, as with ssh', () => {
   assert.equal(isExposed({ uid: 1000, mode: 0o100460 }, 1000, true), true);
 });
 
-test('what is no small regular file is refused without hanging', { timeout: 60_000 }, async (t) => {
+test('refuses without hanging when a path is no small regular file', { timeout: 60_000 }, async (t) => {
   const dir = await tempDir(t);
   const fifo = join(dir, 'fifo');
   execFileSync('mkfifo', ['-m', '600', fifo]);
@@ -82,7 +82,7 @@ test('what is no small regular file is refused without hanging', { timeout: 60_0
   await refuses(join(dir, 'big'), /larger than 1 MiB/);
 });
 
-test('a missing file is told from one that cannot be read', async (t) => {
+test('tells a missing file from one that cannot be read', async (t) => {
   const dir = await tempDir(t);
   const missing = await refuses(join(dir, 'missing'), /does not exist/);
   assert.equal(isMissing(missing), true);
@@ -92,7 +92,7 @@ test('a missing file is told from one that cannot be read', async (t) => {
   assert.equal(isMissing(await refuses(join(dir, 'loop'), /cannot be read: .*ELOOP/)), false);
 });
 
-test('the content of an exposed file is handed over with the objection, for what is public in it', async (t) => {
+test('hands the content of an exposed file over with the objection, for what is public in it', async (t) => {
   const path = join(await tempDir(t), 'id.pub');
   writeFileSync(path, 'ssh-ed25519 AAAA\n');
   chmodSync(path, 0o644);

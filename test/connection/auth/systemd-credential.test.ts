@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { copiesOf } from '../../../src/connection/auth/systemd-credential.ts';
 
-test('a file below the configuration directory has copies, under the name that systemd gives them', () => {
+test("finds copies under systemd's names when a file is below the configuration directory", () => {
   const env = { CREDENTIALS_DIRECTORY: '/run/credentials/tunnel.service', CONFIGURATION_DIRECTORY: '/etc/tunneld' };
   const table: readonly [string, string | null][] = [
     ['/etc/tunneld/backup.key', 'etc_backup.key'],
@@ -23,7 +23,7 @@ test('a file below the configuration directory has copies, under the name that s
     );
 });
 
-test('outside of a service there are no copies, and without its variable the directory is the usual one', () => {
+test('finds no copies outside of a service, and uses the usual directory when its variable is missing', () => {
   const key = '/etc/tunneld/key';
   assert.deepEqual(copiesOf(key, {}), []);
   assert.deepEqual(copiesOf(key, { CREDENTIALS_DIRECTORY: '' }), []);

@@ -83,12 +83,12 @@ describe('checkHostKey', () => {
     test(title, () => assert.equal(verdictOf(lines, host, port), verdict));
   }
 
-  test('an alias replaces host and port', () => {
+  test('replaces host and port when there is an alias', () => {
     assert.equal(verdictOf([`relay ${K}`, `h ${OTHER}`, `[h]:2222 ${OTHER}`], 'h', 2222, 'Relay'), 'known 1');
     assert.equal(verdictOf([`h ${K}`, `[h]:2222 ${K}`], 'h', 2222, 'Relay'), 'unknown');
   });
 
-  test('a malformed key is never known', () => {
+  test('never takes a key for known when it is malformed', () => {
     const entries = entriesOf(`h ${K}`);
     for (const bad of [Buffer.alloc(0), key.subarray(0, -1), Buffer.concat([key, Buffer.alloc(1)])]) {
       assert.equal(checkHostKey(entries, hostQuery('h', 22, null), bad).type, 'changed');
@@ -109,12 +109,12 @@ describe('knownKeyTypes', () => {
     assert.deepEqual(typesOf([], 22), []);
   });
 
-  test('leaves out a revoked key, but not its type', () => {
+  test('leaves out a key when it is revoked, but not its type', () => {
     assert.deepEqual(typesOf([`h ${K}`, `h ${RSA}`, `@revoked h ${K}`], 22), ['ssh-rsa']);
     assert.deepEqual(typesOf([`h ${K}`, `h ${OTHER}`, `@revoked h ${K}`], 22), ['ssh-ed25519']);
   });
 
-  test('takes the bare host for a port of which nothing is known', () => {
+  test('takes the bare host when nothing is known of a port', () => {
     assert.deepEqual(typesOf([`h ${RSA}`], 2222), ['ssh-rsa']);
     assert.deepEqual(typesOf([`h ${RSA}`, `[h]:2222 ${K}`], 2222), ['ssh-ed25519']);
     assert.deepEqual(typesOf([`[h]:2222 ${K}`], 22), []);
@@ -139,7 +139,7 @@ describe('keyTypeOf', () => {
   }
 });
 
-test('a fingerprint is SHA256 and unpadded base64', () => {
+test('prints a fingerprint as SHA256 and unpadded base64', () => {
   assert.equal(fingerprint(Buffer.alloc(0)), 'SHA256:47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU');
 });
 
@@ -184,7 +184,7 @@ describe('knownHostsLine', () => {
     });
   }
 
-  test('refuses a malformed key', () => {
+  test('refuses a key when it is malformed', () => {
     const evil = sshStrings('ssh-rsa AAAA\n* ssh-rsa', 'x');
     assert.throws(() => knownHostsLine(hostQuery('h', 22, null), evil), /is malformed/);
   });

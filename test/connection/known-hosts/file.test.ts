@@ -36,7 +36,7 @@ const K = keyText(key);
 const read = () => readFileSync(file, 'utf8');
 
 describe('loadKnownHosts', () => {
-  test('joins the files in their order and says where each line stands', async () => {
+  test('joins the files in their order, and says where each line stands', async () => {
     const second = join(dir, 'second');
     writeFileSync(file, `# c\nb ${K}\n`);
     writeFileSync(second, `a ${K}\nbroken\n`);
@@ -51,7 +51,7 @@ describe('loadKnownHosts', () => {
     );
   });
 
-  test('a missing file, folder or target of a link is an empty file, and so is /dev/null', async () => {
+  test('reads nothing when a file, folder or target of a link is missing, or is /dev/null', async () => {
     symlinkSync(join(dir, 'nowhere'), join(dir, 'dangling'));
     symlinkSync('/dev/null', join(dir, 'null'));
     const files = [file, join(dir, 'no', 'folder'), join(dir, 'dangling'), join(dir, 'null'), '/dev/null'];
@@ -59,7 +59,7 @@ describe('loadKnownHosts', () => {
     assert.deepEqual(await loadKnownHosts([]), { entries: [], problems: [] });
   });
 
-  test('what cannot be read is a problem of line 0 and hides no other file', async () => {
+  test('reports a problem of line 0 when a file cannot be read, and reads the others', async () => {
     const pipe = join(dir, 'pipe');
     execFileSync('mkfifo', [pipe]);
     const huge = join(dir, 'huge');
@@ -81,19 +81,19 @@ describe('loadKnownHosts', () => {
     for (const [index, reason] of reasons.entries()) assert.match(problems[index]?.message ?? '', reason);
   });
 
-  test('reports a file that belongs to another user', async () => {
+  test('reports a file when it belongs to another user', async () => {
     writeFileSync(file, `h ${K}\n`, { mode: 0o000 });
     assert.match(await loadAsNobody(), /^0 .*EACCES/);
   });
 
-  test('a file of exactly the limit is read', async () => {
+  test('reads a file when it has exactly the limit', async () => {
     writeFileSync(file, `h ${K}\n`.padEnd(4 * 1024 * 1024, '#'));
     const { entries, problems } = await loadKnownHosts([file]);
     assert.equal(entries.length, 1);
     assert.deepEqual(problems, []);
   });
 
-  test('binary content is survived', async () => {
+  test('survives a file when its content is binary', async () => {
     writeFileSync(file, Buffer.from(Array.from({ length: 100_000 }, (_, i) => (i * i + 3 * i) % 251)));
     const { entries, problems } = await loadKnownHosts([file]);
     assert.deepEqual(entries, []);
@@ -126,7 +126,7 @@ describe('appendKnownHosts', () => {
     }
   });
 
-  test('creates the file and its folder for the user alone', async () => {
+  test('creates the file and its folder for the user alone when they are missing', async () => {
     dir = join(dir, '.ssh');
     file = join(dir, 'known_hosts');
     await appendKnownHosts(file, [`a ${K}`, `b ${K}`]);
@@ -135,7 +135,7 @@ describe('appendKnownHosts', () => {
     assert.equal(statSync(file).mode & 0o777, 0o600);
   });
 
-  test('leaves what is there as it is', async () => {
+  test('leaves what is there as it is when it appends', async () => {
     writeFileSync(file, `# mine\r\n\tbroken\n`);
     chmodSync(file, 0o644);
     await appendKnownHosts(file, [`a ${K}`]);
@@ -143,7 +143,7 @@ describe('appendKnownHosts', () => {
     assert.equal(statSync(file).mode & 0o777, 0o644);
   });
 
-  test('first ends a last line that has no end', async () => {
+  test('ends the last line first when it has no end', async () => {
     writeFileSync(file, `b ${K}`);
     await appendKnownHosts(file, [`a ${K}`]);
     assert.equal(read(), `b ${K}\na ${K}\n`);
@@ -159,13 +159,13 @@ describe('appendKnownHosts', () => {
     assert.equal(read(), `b ${K}\r\na ${K}\nc ${K}\n`);
   });
 
-  test('many at once neither mix nor repeat lines', async () => {
+  test('neither mixes nor repeats lines when many append at once', async () => {
     const lines = Array.from({ length: 20 }, (_, i) => `host${i % 10} ${K}`);
     await Promise.all(lines.map((line) => appendKnownHosts(file, [line])));
     assert.equal(read(), `${lines.slice(0, 10).join('\n')}\n`);
   });
 
-  test('follows a link, also to a file that is not there yet', async () => {
+  test('follows a link, also when its file is not there yet', async () => {
     const target = join(dir, 'target');
     symlinkSync(target, file);
     await appendKnownHosts(file, [`a ${K}`]);
@@ -174,14 +174,14 @@ describe('appendKnownHosts', () => {
     assert.equal(readFileSync(target, 'utf8'), `a ${K}\nb ${K}\n`);
   });
 
-  test('a link to /dev/null swallows it', async () => {
+  test('writes nothing when a link leads to /dev/null', async () => {
     symlinkSync('/dev/null', file);
     await appendKnownHosts(file, [`a ${K}`]);
     assert.ok(statSync('/dev/null').isCharacterDevice());
     assert.ok(lstatSync(file).isSymbolicLink());
   });
 
-  test('says what failed and where, and the next one works', async () => {
+  test('says what failed and where when it cannot write, and the next one works', async () => {
     const missing = join(dir, 'no', 'such', 'known_hosts');
     await assert.rejects(appendKnownHosts(missing, [`a ${K}`]), (error) => {
       assert.ok(error instanceof Error);
@@ -197,7 +197,7 @@ describe('appendKnownHosts', () => {
     assert.equal(readFileSync(other, 'utf8'), `a ${K}\n`);
   });
 
-  test('refuses a file that would not be read again', async () => {
+  test('refuses a file when it would not be read again', async () => {
     const text = `h ${K}\n`.padEnd(4 * 1024 * 1024 + 1, '#');
     writeFileSync(file, text);
     await assert.rejects(appendKnownHosts(file, [`a ${K}`]), /larger than 4 MiB/);

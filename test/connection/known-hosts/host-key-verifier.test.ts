@@ -75,7 +75,7 @@ describe('host keys', { concurrency: 4 }, () => {
     assert.equal(judge.verify(testKey('ssh-ed25519', 'other'))?.code, 'host-key-changed');
   });
 
-  test('a revoked key is refused even by strictHostKeyChecking no', async (t) => {
+  test('refuses a revoked key when strictHostKeyChecking is no, too', async (t) => {
     const { sshd, spec, files } = await serverAndSpec(t, '[127.0.0.1]:PORT KEY\n@revoked * KEY\n');
     const tunnel = startTunnel(t, { ...spec, strictHostKeyChecking: 'no' });
     const { failure } = await untilBlocked(tunnel, 'host-key-revoked');
@@ -83,7 +83,7 @@ describe('host keys', { concurrency: 4 }, () => {
     assertNoLogin(sshd, tunnel);
   });
 
-  test('a @cert-authority line is said to be of no use', async (t) => {
+  test('says that a @cert-authority line is of no use', async (t) => {
     const { sshd, spec, files } = await serverAndSpec(t, '@cert-authority * KEY\n');
     const tunnel = startTunnel(t, spec);
     const { failure } = await untilBlocked(tunnel, 'host-key-unknown');
@@ -105,14 +105,14 @@ describe('host keys', { concurrency: 4 }, () => {
     });
   }
 
-  test('finds the key under a hashed name', async (t) => {
+  test('finds the key when its name is hashed', async (t) => {
     const { spec, files } = await serverAndSpec(t, '[127.0.0.1]:PORT KEY\n');
     execFileSync('ssh-keygen', ['-H', '-f', files.user], { stdio: 'ignore' });
     assert.match(readFileSync(files.user, 'utf8'), /^\|1\|/);
     await startTunnel(t, spec).untilPhase('up');
   });
 
-  test('finds the key in the global file', async (t) => {
+  test('finds the key when it is in the global file', async (t) => {
     const { sshd, spec, files } = await serverAndSpec(t, '[127.0.0.1]:PORT KEY\n');
     const none = join(sshd.dir, 'none');
     const global = { userKnownHostsFiles: [none], globalKnownHostsFiles: [files.user] };
@@ -120,14 +120,14 @@ describe('host keys', { concurrency: 4 }, () => {
     assert.equal(existsSync(none), false);
   });
 
-  test('an alias that is not known is named in the message', async (t) => {
+  test('names the alias when it is not known', async (t) => {
     const { spec } = await serverAndSpec(t, '[127.0.0.1]:PORT KEY\n');
     const tunnel = startTunnel(t, { ...spec, hostKeyAlias: 'other-name' });
     const { failure } = await untilBlocked(tunnel, 'host-key-unknown');
     assert.match(failure?.message ?? '', /^other-name shows /);
   });
 
-  test('known by its ecdsa key, a server with others too shows that one', async (t) => {
+  test('asks for the ecdsa key when that is the known one of several', async (t) => {
     const options = { hostKeyTypes: ['rsa', 'ed25519', 'ecdsa'] } as const;
     for (const type of ['ecdsa', 'rsa'] as const) {
       const { sshd, spec } = await serverAndSpec(t, `[127.0.0.1]:PORT ${type.toUpperCase()}\n`, options);
@@ -140,7 +140,7 @@ describe('host keys', { concurrency: 4 }, () => {
 });
 
 describe('accept-new', { concurrency: 4 }, () => {
-  test('writes one line, which ssh accepts; a changed key is refused afterwards', async (t) => {
+  test('writes one line when the key is new, which ssh accepts, and refuses a changed key afterwards', async (t) => {
     const { sshd, spec, files } = await serverAndSpec(t, null);
     const tunnel = startTunnel(t, { ...spec, strictHostKeyChecking: 'accept-new' });
     await tunnel.untilPhase('up');
@@ -161,7 +161,7 @@ describe('accept-new', { concurrency: 4 }, () => {
     assert.equal(readFileSync(files.user, 'utf8').trimEnd().split('\n').length, 1);
   });
 
-  test('a known_hosts that cannot be written is a warning', async (t) => {
+  test('warns when known_hosts cannot be written', async (t) => {
     const { sshd, spec } = await serverAndSpec(t, null);
     const file = join(sshd.dir, 'no', 'such', 'folder', 'known_hosts');
     const tunnel = startTunnel(t, { ...spec, userKnownHostsFiles: [file], strictHostKeyChecking: 'accept-new' });
@@ -169,7 +169,7 @@ describe('accept-new', { concurrency: 4 }, () => {
     await untilWarned(tunnel, /not kept: cannot add a host key to .*known_hosts/);
   });
 
-  test('a known_hosts that cannot be read accepts nothing', async (t) => {
+  test('accepts nothing when known_hosts cannot be read', async (t) => {
     const { sshd, spec, files } = await serverAndSpec(t, null);
     const tunnel = startTunnel(t, {
       ...spec,
@@ -183,7 +183,7 @@ describe('accept-new', { concurrency: 4 }, () => {
   });
 });
 
-test('strictHostKeyChecking no warns at every connection and keeps the password back', async (t) => {
+test('warns at every connection, and sends no password, when strictHostKeyChecking is no', async (t) => {
   const password = join(await tempDir(t), 'password');
   writeFileSync(password, 'top-secret\n');
   chmodSync(password, 0o600);
@@ -207,14 +207,14 @@ test('strictHostKeyChecking no warns at every connection and keeps the password 
   assert.ok(!JSON.stringify([careful.lines, careless.lines]).includes('top-secret'));
 });
 
-test('strictHostKeyChecking no refuses a changed key all the same', async (t) => {
+test('refuses a changed key when strictHostKeyChecking is no, too', async (t) => {
   const { sshd, spec } = await serverAndSpec(t, `[127.0.0.1]:PORT ${keyText(testKey('ssh-ed25519', 'other'))}\n`);
   const tunnel = startTunnel(t, { ...spec, strictHostKeyChecking: 'no' });
   await untilBlocked(tunnel, 'host-key-changed');
   assertNoLogin(sshd, tunnel);
 });
 
-test('a known_hosts that grew beyond its bound keeps what stands within it', async (t) => {
+test('keeps what stands within the bound when known_hosts grows beyond it', async (t) => {
   const { spec, files } = await serverAndSpec(t, '[127.0.0.1]:PORT KEY\n');
   appendFileSync(files.user, `flood.example ${keyText(testKey('ssh-ed25519', 'flood'))}\n`.repeat(50_000));
   const tunnel = startTunnel(t, spec);

@@ -31,7 +31,7 @@ function foundByUs(name: string): readonly string[] {
 }
 
 describe('the real ssh-keygen', () => {
-  test('-lf shows the same fingerprints and types', () => {
+  test('agrees with -lf on fingerprints and types', () => {
     for (const [type, label] of [
       ['ed25519', 'ED25519'],
       ['rsa', 'RSA'],
@@ -47,7 +47,7 @@ describe('the real ssh-keygen', () => {
     }
   });
 
-  test('-F finds the same lines in generated files', () => {
+  test('agrees with -F on the lines that it finds in generated files', () => {
     let found = 0;
     for (let seed = 1; seed <= 30; seed++) {
       const random = mulberry32(seed);
@@ -61,7 +61,7 @@ describe('the real ssh-keygen', () => {
     assert.ok(found > 1000, `the generated files must have something to find, not ${found} lines`);
   });
 
-  test('-H changes no verdict', () => {
+  test('comes to the same verdict when -H has hashed the names', () => {
     const key = testKey('ssh-ed25519', 'server');
     const other = testKey('ssh-rsa', 'server');
     const plain = [

@@ -97,7 +97,7 @@ describe('lines that say something', () => {
   });
 });
 
-test('comments and blank lines say nothing', () => {
+test('ignores comments and blank lines', () => {
   const nothing = { entries: [], problems: [] };
   for (const text of ['', '\n', '\r\n', ' \t\n\n', '# c', '#', `\t # h ${K}`, `#h ${K}\r\n`, '\0']) {
     assert.deepEqual(parseKnownHosts(text, 'f'), nothing, JSON.stringify(text));
@@ -150,7 +150,7 @@ describe('lines that make no sense are reported and hide no other', () => {
 });
 
 describe('survives hostile input', () => {
-  test('a huge line is read, and its message stays short', () => {
+  test('reads a line when it is huge, and keeps its message short', () => {
     const { entries, problems } = parseKnownHosts(
       `h ${K} ${'c '.repeat(500_000)}\n@${'x'.repeat(1_000_000)} h ${K}`,
       'f',
@@ -159,7 +159,7 @@ describe('survives hostile input', () => {
     assert.ok((problems[0]?.message.length ?? Infinity) < 200);
   });
 
-  test('a pattern full of wildcards takes no exponential time', () => {
+  test('takes no exponential time when a pattern is full of wildcards', () => {
     const field = '*a'.repeat(500);
     const [entry] = parseKnownHosts(`${field} ${K}`, 'f').entries;
     assert.ok(entry);
@@ -167,7 +167,7 @@ describe('survives hostile input', () => {
     assert.ok(matchesHost(entry.hosts, 'a'.repeat(1000)));
   });
 
-  test('a file of something else is summed up', () => {
+  test('sums up a file when it is of something else', () => {
     const bytes = Buffer.from(Array.from({ length: 200_000 }, (_, i) => (i * 7919 + (i >> 5)) % 256));
     const { entries, problems } = parseKnownHosts(bytes.toString('utf8'), 'f');
     assert.deepEqual(entries, []);
@@ -175,7 +175,7 @@ describe('survives hostile input', () => {
     assert.match(problems[20]?.message ?? '', /^\d+ more lines/);
   });
 
-  test('UTF-16 is reported, not guessed', () => {
+  test('reports UTF-16, and does not guess', () => {
     const { entries, problems } = parseKnownHosts(Buffer.from(`h ${K}\n`, 'utf16le').toString('utf8'), 'f');
     assert.deepEqual(entries, []);
     assert.equal(problems.length, 1);

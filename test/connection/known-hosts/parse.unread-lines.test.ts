@@ -28,7 +28,7 @@ const DAMAGES: Readonly<Record<string, readonly [(line: string) => Buffer, reado
 };
 
 for (const [how, [damage, expected]] of Object.entries(DAMAGES)) {
-  test(`a known_hosts file ${how} is told line by line, once`, async (t) => {
+  test(`reports a known_hosts file ${how} line by line, once`, async (t) => {
     const { spec, files } = await serverAndSpec(t, '[127.0.0.1]:PORT KEY\n');
     writeFileSync(files.user, damage(readFileSync(files.user, 'utf8').trim()));
     const tunnel = startTunnel(t, spec);
@@ -60,6 +60,6 @@ test('reports no unread lines when the host is found, and reports them when a ne
   assert.equal(warned(accepting), true);
 });
 
-test('a NUL in what is read as before, or in a comment, is no damage', () => {
+test('takes a NUL for no damage when it stands in what is read as before, or in a comment', () => {
   assert.deepEqual(parseKnownHosts('# \0 a\0\n\0\n\0\r\n\0#\0 \0\n', 'f').problems, []);
 });

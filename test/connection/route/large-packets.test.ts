@@ -13,7 +13,7 @@ for (const [what, change, named] of [
   ['the server never said what it is', { identified: false }, null],
   ['something came a moment ago: it is slow', { silentMs: 500 }, null],
 ] as const)
-  test(`a handshake that stops where ${what} is ${named === null ? 'not ' : ''}blamed on large packets`, () => {
+  test(`is ${named === null ? 'not ' : ''}blamed on large packets when a handshake stops where ${what}`, () => {
     const found = nameLostPackets(failure, { ...stall, ...change });
     if (named === null) assert.equal(found, failure);
     else assert.match(found.message, named);

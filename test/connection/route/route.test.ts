@@ -18,7 +18,7 @@ import { startMicrosocks, startTinyproxy } from '../../support/proxies.ts';
 import { visit } from '../../support/visit.ts';
 
 describe('through other servers', { concurrency: 3 }, () => {
-  test('goes through two jumps, each with its own key and known hosts', async (t) => {
+  test('goes through two jumps when each has its own key and known hosts', async (t) => {
     const [gate, inner, sshd] = await Promise.all([server(t), server(t), server(t)]);
     const { tunnel, port } = await start(t, sshd, { jumps: [serverSpec(gate), serverSpec(inner)] });
     await tunnel.untilPhase('up');
@@ -30,7 +30,7 @@ describe('through other servers', { concurrency: 3 }, () => {
     assert.equal(tunnel.state().forwards[0]?.verified, 'yes');
   });
 
-  test("a jump's unknown host key stops it there, and says whose it is", async (t) => {
+  test('stops at a jump when its host key is unknown, and says whose it is', async (t) => {
     const [gate, sshd] = await Promise.all([server(t), server(t)]);
     const jump = { ...serverSpec(gate), userKnownHostsFiles: [] };
     const { tunnel } = await start(t, sshd, { jumps: [jump] });
@@ -41,7 +41,7 @@ describe('through other servers', { concurrency: 3 }, () => {
     assert.equal(sshd.log().includes('Connection from'), false);
   });
 
-  test('names the jump that forbids it', async (t) => {
+  test('names the jump when that forbids it', async (t) => {
     const [gate, sshd] = await Promise.all([server(t, { config: ['AllowTcpForwarding no'] }), server(t)]);
     const { tunnel } = await start(t, sshd, { jumps: [serverSpec(gate)] });
     const { failure } = await tunnel.untilFailure('proxy-failed');
@@ -49,7 +49,7 @@ describe('through other servers', { concurrency: 3 }, () => {
     assert.match(failure?.message ?? '', new RegExp(`:${gate.port}`));
   });
 
-  test('what the server behind a jump refuses does not count at the jump', async (t) => {
+  test('counts a refusal for the server, not for the jump, when a server behind one refuses', async (t) => {
     const [gate, sshd] = await Promise.all([server(t), server(t)]);
     const turns = createTurns({ clock: systemClock, random: Math.random, icmpRefusals: () => null });
     const spec = specFor(sshd, [[await freePort(), 1]], { jumps: [serverSpec(gate)], user: 'nosuchuser' });
@@ -66,7 +66,7 @@ describe('through other servers', { concurrency: 3 }, () => {
     await until(() => turns.nextAt(place, claim) <= systemClock.now(), { what: 'room for others at the jump' });
   });
 
-  test('a jump that cannot reach the next server is named, and both sessions end each time', async (t) => {
+  test('names the jump when it cannot reach the next server, and ends both sessions each time', async (t) => {
     const [gate, sshd] = await Promise.all([server(t), server(t)]);
     const { tunnel } = await start(t, sshd, { jumps: [serverSpec(gate)], port: await freePort() });
     const { failure } = await tunnel.untilFailure('proxy-failed');
@@ -74,7 +74,7 @@ describe('through other servers', { concurrency: 3 }, () => {
     await until(() => gate.sessions().length === 0, { what: 'the end of the session at the jump' });
   });
 
-  test('comes back at once after the loss of either session', async (t) => {
+  test('comes back at once when either session is lost', async (t) => {
     const [gate, sshd] = await Promise.all([server(t), server(t)]);
     const { tunnel, port } = await start(t, sshd, { jumps: [serverSpec(gate)] });
     for (const victim of [gate, sshd, gate]) {
@@ -88,7 +88,7 @@ describe('through other servers', { concurrency: 3 }, () => {
     await until(() => gate.sessions().length <= 2, { what: 'one session alone at the jump' });
   });
 
-  test('a jump that hangs is found out, and so is a server behind one that lives', async (t) => {
+  test('finds out when a jump hangs, and when a server behind a live one does', async (t) => {
     const [gate, sshd] = await Promise.all([server(t), server(t)]);
     const quick = { serverAliveIntervalMs: 2000, serverAliveCountMax: 1 };
     const { tunnel, port } = await start(t, sshd, { ...quick, jumps: [{ ...serverSpec(gate), ...quick }] });
@@ -104,7 +104,7 @@ describe('through other servers', { concurrency: 3 }, () => {
     }
   });
 
-  test('a jump that swallows the way to the next server is given up in time', async (t) => {
+  test('gives a jump up in time when it swallows the way to the next server', async (t) => {
     const [gate, sshd] = await Promise.all([server(t), server(t)]);
     const hole = await startBlackHole(t);
     const clock = skippingClock();
@@ -116,7 +116,7 @@ describe('through other servers', { concurrency: 3 }, () => {
     assert.match(failure?.message ?? '', /did not reach 127\.0\.0\.1:\d+ within 10 s/);
   });
 
-  test('bounds the memory for a visitor who does not read, while the other visitors are served', async (t) => {
+  test('bounds the memory when a visitor does not read, while the other visitors are served', async (t) => {
     const [gate, sshd] = await Promise.all([server(t), server(t)]);
     const source = await startSource(200_000_000);
     t.after(() => source.close());
@@ -163,7 +163,7 @@ describe('through other servers', { concurrency: 3 }, () => {
 });
 
 describe('through a proxy command', { concurrency: 3 }, () => {
-  test('carries the tunnel, and ends with it, whatever it started', async (t) => {
+  test('carries the tunnel, and ends with all that it started when the tunnel ends', async (t) => {
     const sshd = await server(t);
     const pidFile = join(await tempDir(t), 'pid');
     const command = `sh -c 'echo $$ >${pidFile}; nc 127.0.0.1 ${sshd.port}; true'`;
@@ -178,7 +178,7 @@ describe('through a proxy command', { concurrency: 3 }, () => {
     await until(() => !isRunning(pid), { what: 'its end' });
   });
 
-  test('its exit code and its last words are told, its escapes are not', async (t) => {
+  test('reports exit code and last words, without escapes, when the command ends', async (t) => {
     const sshd = await server(t);
     const command = String.raw`sh -c 'printf "no way out\033[2J\n" >&2; exit 7'`;
     const { tunnel } = await start(t, sshd, { entry: { type: 'command', command } });
@@ -202,7 +202,7 @@ describe('through a proxy command', { concurrency: 3 }, () => {
     assert.match(failure?.message ?? '', /exit code 127: .*not found/);
   });
 
-  test('ends a command whose child stays behind, and one that closes its output and stays', async (t) => {
+  test('ends a command when its child stays behind, and one that closes its output and stays', async (t) => {
     const sshd = await server(t);
     for (const command of [
       'sh -c "sleep 30 & exit 4"',
@@ -219,7 +219,7 @@ describe('through a proxy command', { concurrency: 3 }, () => {
     }
   });
 
-  test('ends a command that ignores SIGTERM', async (t) => {
+  test('ends a command when it ignores SIGTERM', async (t) => {
     const sshd = await server(t);
     const pidFile = join(await tempDir(t), 'pid');
     const command = `sh -c 'trap "" TERM HUP; echo $$ >${pidFile}; nc 127.0.0.1 ${sshd.port}; while :; do sleep 1; done'`;
@@ -270,7 +270,7 @@ describe('through a proxy', { concurrency: 3 }, () => {
     assert.match((await tunnel.untilFailure('proxy-failed')).failure?.message ?? '', / answers 403 /);
   });
 
-  test('connects by SOCKS 5, with a password from a file; the proxy resolves the name', async (t) => {
+  test('connects by SOCKS 5, with a password from a file, and lets the proxy resolve the name', async (t) => {
     const sshd = await server(t);
     const passwordFile = join(sshd.dir, 'password');
     writeFileSync(passwordFile, 'secret\n', { mode: 0o600 });
@@ -293,7 +293,7 @@ describe('through a proxy', { concurrency: 3 }, () => {
     assert.match((await closed.tunnel.untilFailure('proxy-failed')).failure?.message ?? '', /refused the connection: /);
   });
 
-  test('a tunnel that is stopped before its proxy has answered is no failure of those who wait for their turn', async (t) => {
+  test('fails nobody who waits for a turn when a tunnel stops before its proxy has answered', async (t) => {
     const sshd = await server(t);
     const visitors: Socket[] = [];
     const proxy = createServer((socket) => visitors.push(socket.on('error', () => {})));
@@ -380,7 +380,7 @@ describe('compression', { concurrency: 2 }, () => {
     assert.equal(await visit(port, 'plain'), 'plain');
   });
 
-  test('a connection that dies in the middle of much writing takes nothing with it', async (t) => {
+  test('takes nothing with it when a connection dies in the middle of much writing', async (t) => {
     const bugs: unknown[] = [];
     const onBug = (error: unknown) => bugs.push(error);
     process.on('uncaughtException', onBug);

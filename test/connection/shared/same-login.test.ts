@@ -5,7 +5,7 @@ import type { TunnelSpec } from '../../../src/model/spec.ts';
 import { startSshd } from '../../support/sshd.ts';
 import { specFor } from '../../support/tunnel.ts';
 
-test('a login is all of the spec that the connection depends on, and nothing else', async (t) => {
+test('takes logins for the same when all of the spec that a connection depends on is, and nothing else', async (t) => {
   const sshd = await startSshd();
   t.after(() => sshd.stop());
   const spec = specFor(sshd, [[8080, 80]]);

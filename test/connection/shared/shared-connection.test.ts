@@ -37,7 +37,7 @@ describe('tunnels with the same login whose own turn comes late', () => {
     ['OpenSSH', startOpenssh],
     ['AsyncSSH', startAsyncssh],
   ] as const)
-    test(`and end one by one at ${name}: what is the others’ goes on, what is theirs is given back`, async (t) => {
+    test(`end one by one at ${name}: give back what is theirs, and what is the others’ goes on`, async (t) => {
       const { startThree } = await setUp(t, startServer);
       const all = await startThree();
       const guests = await Promise.all(all.map(({ port }) => stay(port)));
@@ -83,7 +83,7 @@ describe('tunnels with the same login whose own turn comes late', () => {
     assert.equal(await greeting(a.port), 'a');
   });
 
-  test('do not suffer from one of them that is refused a listener, which gets it when it comes free', async (t) => {
+  test('go on when one of them is refused a listener, which gets it when it comes free', async (t) => {
     const { sshd, start } = await setUp(t);
     const a = await start('a');
     await a.tunnel.untilPhase('up');
@@ -103,7 +103,7 @@ describe('tunnels with the same login whose own turn comes late', () => {
     assert.equal(sshd.sessions().length, 1);
   });
 
-  test('want no turn of their own any more', async (t) => {
+  test('want no turn of their own when they share', async (t) => {
     const { sshd, start, startThree } = await setUp(t);
     const soon = { connectLimit: { count: 1, windowMs: 3000 } };
     const all = await startThree(soon);
@@ -127,7 +127,7 @@ describe('tunnels with the same login whose own turn comes late', () => {
     for (const { name, port } of all) assert.equal(await greeting(port), name);
   });
 
-  test('but not at Dropbear, which never gives a listener back', async (t) => {
+  test('do not share when the server is Dropbear, which never gives a listener back', async (t) => {
     if (!mayBuildNetworks(t)) return;
     const { start } = await setUp(t, startDropbear);
     const a = await start('a');
@@ -137,7 +137,7 @@ describe('tunnels with the same login whose own turn comes late', () => {
     assert.deepEqual([b.tunnel.state().phase, b.tunnel.state().carrier], ['waiting', null]);
   });
 
-  test('nor with a tunnel that logs in otherwise', async (t) => {
+  test('do not share when one of them logs in otherwise', async (t) => {
     const { start } = await setUp(t);
     const a = await start('a');
     await a.tunnel.untilPhase('up');
@@ -147,7 +147,7 @@ describe('tunnels with the same login whose own turn comes late', () => {
   });
 });
 
-test('where nothing keeps them from it, tunnels with the same login have connections of their own', async (t) => {
+test('have connections of their own when nothing keeps them from it', async (t) => {
   const { sshd, start } = await setUp(t);
   const all = [];
   for (const name of ['a', 'b', 'c']) all.push(await start(name, { connectLimit: null }));

@@ -62,28 +62,28 @@ function arrival(at: number, reaches: (at: number) => boolean): number {
   for (let wait = 200, time = at; ; time += wait, wait *= 2) if (reaches(time)) return time;
 }
 
-test('a silent peer is asked once in an interval, and answers keep it alive for ever', () => {
+test('asks a silent peer once in an interval, and lives on while it answers', () => {
   const { asked, deadAt, doubtedAt } = follow(3_600_000, { traffic: answering(whole), path: whole });
   assert.deepEqual([deadAt, doubtedAt], [null, null]);
   assert.ok(asked.length <= 240, `asked ${asked.length} times in an hour`);
 });
 
-test('is not asked when it talks', () => {
+test('does not ask when the peer talks', () => {
   assert.deepEqual(follow(1_000_000, { traffic: (now) => ({ heardAt: now }) }).asked, []);
 });
 
-test('a connection that is silently gone is given up within 21 seconds of its last sign of life', () => {
+test('gives a connection up within 21 seconds when it is silently gone', () => {
   const { asked, doubtedAt, deadAt, pathWorks } = follow(100_000, { path: whole });
   assert.deepEqual([asked, doubtedAt, deadAt, pathWorks], [[15_000], 17_000, 20_000, true]);
 });
 
-test('where nothing answers, it is given up when ssh would, not before', () => {
+test('gives a connection up when ssh would, not before, when nothing answers', () => {
   const { deadAt, pathWorks } = follow(100_000);
   assert.deepEqual([deadAt, pathWorks], [60_000, false]);
   assert.equal(follow(100_000, { options: { intervalMs: 1000, countMax: 1 } }).deadAt, 2000);
 });
 
-test('a path that was lost for eight seconds costs no connection, whenever that was', () => {
+test('keeps the connection when a path was lost for eight seconds, whenever that was', () => {
   for (let from = 14_000; from < 46_000; from += 100) {
     const path = (at: number) => at < from || at > from + 8000;
     const { deadAt } = follow(200_000, { traffic: answering(path), path });
@@ -91,7 +91,7 @@ test('a path that was lost for eight seconds costs no connection, whenever that 
   }
 });
 
-test('costs no connection either when the network changes twice meanwhile', () => {
+test('keeps the connection when the network changes twice meanwhile', () => {
   for (let from = 14_000; from < 46_000; from += 100) {
     const path = (at: number) => at < from || at > from + 8000;
     const nudges = [from + 300, from + 8200];
@@ -100,18 +100,18 @@ test('costs no connection either when the network changes twice meanwhile', () =
   }
 });
 
-test('after a long silence a path that comes back costs no more patience', () => {
+test('has no less patience when a path comes back after a long silence', () => {
   const path = (at: number) => at > 40_000;
   const { deadAt } = follow(200_000, { path });
   assert.ok(deadAt !== null && deadAt >= 40_000 && deadAt <= 41_000, `dead at ${deadAt}`);
 });
 
-test('a change of the network is followed by a question at once', () => {
+test('asks at once when the network changes', () => {
   const { asked } = follow(14_000, { traffic: answering(whole), nudges: [3000] });
   assert.deepEqual(asked, [3000]);
 });
 
-test('a slow uplink with megabytes queued lives, though nothing is heard', () => {
+test('keeps a connection when a slow uplink has megabytes queued and nothing is heard', () => {
   const queued = 5_000_000;
   const backlog = follow(25_000, {
     traffic: (now) => ({ bytesSent: now * 200, backlog: queued - now * 200, unacknowledged: null }),
@@ -125,12 +125,12 @@ test('a slow uplink with megabytes queued lives, though nothing is heard', () =>
   assert.equal(inTheKernel.deadAt, null);
 });
 
-test('where the kernel does not tell, an answer that may wait behind much is waited for', () => {
+test('waits for an answer that may wait behind much when the kernel does not say', () => {
   const traffic: World['traffic'] = (now) => ({ bytesSent: now < 14_000 ? 10 : 5_000_000, unacknowledged: null });
   assert.equal(follow(100_000, { path: whole, traffic }).deadAt, 60_000);
 });
 
-test('a queue that stands still, or a kernel that acknowledges a few bytes for a server that hangs, is no life', () => {
+test('takes a queue for dead when it stands still, or when the kernel acknowledges a few bytes for a hanging server', () => {
   for (const traffic of [
     () => ({ backlog: 5_000_000, unacknowledged: 3_000_000 }),
     (now: number) => ({ bytesSent: now }),
@@ -140,7 +140,7 @@ test('a queue that stands still, or a kernel that acknowledges a few bytes for a
   }
 });
 
-test('a satellite is given the time of its round trips', () => {
+test('waits longer when round trips are those of a satellite', () => {
   const { deadAt, doubtedAt } = follow(1_000_000, {
     traffic: answering(whole, 2500),
     path: whole,
@@ -149,7 +149,7 @@ test('a satellite is given the time of its round trips', () => {
   assert.deepEqual([deadAt, doubtedAt], [null, null]);
 });
 
-test('a program that was held up for an hour asks before it gives up', () => {
+test('asks before it gives up when the program was held up for an hour', () => {
   const waiting = assess(startLiveness(0, still), 15_000, still, options).next;
   assert.equal(assess(waiting, 3_600_000, still, options).verdict.type, 'ask');
 });

@@ -38,7 +38,7 @@ describe('updateHostKeys', { concurrency: 4 }, () => {
     });
   });
 
-  test('a server known without its port is still the same server after it taught us', async (t) => {
+  test('takes a server known without its port for the same when it has announced its keys', async (t) => {
     const { sshd, spec, files } = await serverAndSpec(t, '127.0.0.1 ED25519\n', {
       hostKeyTypes: ['ed25519', 'ecdsa'],
       config: ['RekeyLimit 1M', 'LogLevel DEBUG1'],
@@ -55,7 +55,7 @@ describe('updateHostKeys', { concurrency: 4 }, () => {
     assert.equal(tunnel.state().failure, null);
   });
 
-  test('off, and with a server that was let in unrecognised: nothing is written', async (t) => {
+  test('writes nothing when it is off, or when the server was let in unrecognised', async (t) => {
     const { spec, files } = await serverAndSpec(t, '[127.0.0.1]:PORT ECDSA\n', { hostKeyTypes: ['ed25519', 'ecdsa'] });
     const before = readFileSync(files.user, 'utf8');
     const off = startTunnel(t, { ...spec, updateHostKeys: false });
@@ -69,14 +69,14 @@ describe('updateHostKeys', { concurrency: 4 }, () => {
     assert.equal(existsSync(empty), false);
   });
 
-  test('a server teaches once a connection', async (t) => {
+  test('learns once a connection when a server announces again and again', async (t) => {
     const { judge, file, known, name } = await judgeOf(t);
     await judge.learn([known, testKey('ssh-ed25519', '2')]);
     await judge.learn([known, testKey('ssh-ed25519', '3')]);
     assert.equal(readFileSync(file, 'utf8'), linesOf(name, known, testKey('ssh-ed25519', '2')));
   });
 
-  test('forgets only what the server has retired, and no line that is about others too', async (t) => {
+  test('forgets a key when the server has retired it, and no line that is about others too', async (t) => {
     const old = testKey('ssh-ed25519', 'old');
     const others = [
       '# a comment\n',
@@ -100,7 +100,7 @@ describe('updateHostKeys', { concurrency: 4 }, () => {
     );
   });
 
-  test('a list without the key that was shown, or with more keys than a server has, changes nothing', async (t) => {
+  test('changes nothing when the list lacks the key that was shown, or has more than a server has', async (t) => {
     for (const keysFor of [
       () => [testKey('ssh-ed25519', 'thief')],
       (known: Buffer) => [known, ...Array.from({ length: 16 }, (_, i) => testKey('ssh-ed25519', `flood ${i}`))],
@@ -112,7 +112,7 @@ describe('updateHostKeys', { concurrency: 4 }, () => {
     }
   });
 
-  test('what an intruder taught is forgotten after the repair', async (t) => {
+  test('forgets what an intruder announced when the server is itself again', async (t) => {
     const { spec, judge, file, known, name } = await judgeOf(t);
     const planted = Array.from({ length: 15 }, (_, i) => testKey('ssh-ed25519', `planted ${i}`));
     await judge.learn([known, ...planted]);
@@ -124,7 +124,7 @@ describe('updateHostKeys', { concurrency: 4 }, () => {
     assert.equal(repaired.verify(planted[0]!)?.code, 'host-key-changed');
   });
 
-  test('thousands of keys that a server names are neither proven nor learnt', async (t) => {
+  test('neither asks for proof nor learns when a server names thousands of keys', async (t) => {
     const { sshd, spec, files } = await serverAndSpec(t, '');
     const key = sshd.hostKeys[0]?.publicKey ?? '';
     const server = await startFakeSsh(t, sshd, (connection) =>
@@ -162,7 +162,7 @@ function linesOf(name: string, ...keys: readonly Buffer[]): string {
   return keys.map((key) => `${name} ${keyText(key)}\n`).join('');
 }
 
-test('the server renews its keys in the middle of a transfer', async (t) => {
+test('learns keys when the server renews its own in the middle of a transfer', async (t) => {
   const { sshd, spec } = await serverAndSpec(t, '[127.0.0.1]:PORT KEY\n', {
     config: ['RekeyLimit 1M', 'LogLevel DEBUG1'],
   });

@@ -23,7 +23,7 @@ const PRIMES = [
   [8192, 43644929n],
 ] as const;
 
-test('a server that exchanges groups only is reached, up to 8192 bits; large numbers are computed beside the loop', async (t) => {
+test('reaches a server that exchanges groups only, up to 8192 bits, and computes large numbers beside the loop', async (t) => {
   const large = watchLargeKeys(t);
   const { sshd, offer } = await startGroupServer(t);
   const echo = await startEcho();
@@ -52,7 +52,7 @@ test('a server that exchanges groups only is reached, up to 8192 bits; large num
   assert.match(failure?.message ?? '', /prime is even/);
 });
 
-test('nothing is lost or out of order where keys are exchanged so in the middle of transfers', async (t) => {
+test('loses nothing when keys are exchanged so in the middle of transfers', async (t) => {
   const { sshd, offer } = await startGroupServer(t, ['RekeyLimit 1M', 'LogLevel DEBUG1']);
   offer(...PRIMES[1]);
   const bytes = 3_000_000;
@@ -128,7 +128,7 @@ const SENT = mpint(BigInt(`0x${PRIME.toString('hex')}`));
 const openGroup = (prime: Buffer, generator: Buffer) =>
   openGroupWith(prime, generator, MIN, MAX, async (...numbers) => modularPower(...numbers));
 
-test('both sides come to the same secret, as OpenSSL has it, also where numbers begin with zeros', async () => {
+test('comes to the secret that OpenSSL has, also when numbers begin with zeros', async () => {
   for (let round = 0; round < 300; round++) {
     const [ours, theirs] = [await openGroup(SENT, TWO), createDiffieHellmanGroup('modp14')];
     const expected = theirs.generateKeys() && theirs.computeSecret(ours.generateKeys());
@@ -137,7 +137,7 @@ test('both sides come to the same secret, as OpenSSL has it, also where numbers 
   }
 });
 
-test('a group that was not asked for, or is none, is refused before anything is computed with it', async () => {
+test('refuses a group before anything is computed with it when it was not asked for, or is none', async () => {
   const value = BigInt(`0x${PRIME.toString('hex')}`);
   const refused: readonly (readonly [Buffer, Buffer, RegExp])[] = [
     [mpint(2n ** 1024n - 1093337n), TWO, /has 1024 bits, and 2048 to 8192/],
@@ -157,7 +157,7 @@ test('a group that was not asked for, or is none, is refused before anything is 
   }
 });
 
-test("a server's number that gives the secret away is refused", async () => {
+test('refuses a number of the server when it gives the secret away', async () => {
   const value = BigInt(`0x${PRIME.toString('hex')}`);
   const group = await openGroup(SENT, TWO);
   assert.throws(() => group.computeSecret(), /was not computed/);
@@ -170,7 +170,7 @@ test("a server's number that gives the secret away is refused", async () => {
   assert.throws(() => group.computeSecret(), /too easy to guess/);
 });
 
-test('where no thread is to be had soon, the number is computed all the same', async () => {
+test('computes the number all the same when no thread is to be had soon', async () => {
   const [bits, minus] = PRIMES[2];
   const numbers = [TWO, Buffer.alloc(64, 0xa5), mpint(2n ** BigInt(bits) - minus)] as const;
   const hasty: Clock = { ...systemClock, timer: (_ms, fire) => systemClock.timer(0, fire) };

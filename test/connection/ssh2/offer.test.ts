@@ -34,7 +34,7 @@ const CASES: readonly (readonly [string, Partial<TunnelSpec>, RegExp])[] = [
 ];
 
 for (const [config, allowed, expected] of CASES) {
-  test(`a server with ${config} says what it offers`, async (t) => {
+  test(`says what a server with ${config} offers`, async (t) => {
     const sshd = await server(t, config);
     const tunnel = startTunnel(t, specFor(sshd, [[1, 1]], allowed));
     const { failure } = await tunnel.untilFailure('no-common-algorithm');
@@ -43,7 +43,7 @@ for (const [config, allowed, expected] of CASES) {
   });
 }
 
-test('a scan for host keys says it too', async (t) => {
+test('says what a server offers when it scans for host keys, too', async (t) => {
   const sshd = await server(t, 'KexAlgorithms diffie-hellman-group1-sha1');
   const socket = connect(sshd.port, '127.0.0.1');
   await once(socket, 'connect');
@@ -52,7 +52,7 @@ test('a scan for host keys says it too', async (t) => {
   assert.match(error, /^no key exchange in common: the server offers diffie-hellman-group1-sha1;/);
 });
 
-test('what a server makes up is neither printed as it is nor without end, and no packet is described after the handshake', () => {
+test('bounds and escapes what a server makes up, and describes no packet after the handshake', () => {
   const offer = recordOffer();
   const client = { _protocol: { _debug: offer.debug } };
   offer.debug('Outbound: Sending KEXINIT');

@@ -17,7 +17,7 @@ function fakeClient() {
 const listener = { type: 'tcp', host: '', port: 8080 } as const;
 const lost = new TunnelFailure('keepalive-lost', 'gone');
 
-test('answers and refusals', async () => {
+test('returns answers and refusals in the order of the requests', async () => {
   const { client, waiting } = fakeClient();
   const requests = createRequests(client);
   const granted = requests.listen(listener);
@@ -31,7 +31,7 @@ test('answers and refusals', async () => {
   await probed;
 });
 
-test('the end of the connection is the answer to all that wait, and to all that come later', async () => {
+test('fails all that wait, and all that come later, when the connection ends', async () => {
   const { client, waiting } = fakeClient();
   const requests = createRequests(client);
   const answered = requests.listen(listener);
@@ -44,7 +44,7 @@ test('the end of the connection is the answer to all that wait, and to all that 
   assert.equal(waiting.length, 4, 'nothing is sent after the end');
 });
 
-test('a client that is not connected is a lost connection', async () => {
+test('takes a client for a lost connection when it is not connected', async () => {
   const throws = () => {
     throw new Error('Not connected');
   };

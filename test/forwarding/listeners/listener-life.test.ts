@@ -198,7 +198,8 @@ const TABLE: readonly (readonly [
 ];
 
 for (const [what, verify, happenings, does] of TABLE)
-  test(`a listener: ${what}`, () => assert.equal(live(verify, happenings.split(' ').filter(Boolean)), does));
+  test(`does as the table says: ${what}`, () =>
+    assert.equal(live(verify, happenings.split(' ').filter(Boolean)), does));
 
 /** The last step of this life: its reports and its command, durations in seconds. */
 function live(verify: ListenerRules['verify'], happenings: readonly string[]): string {
@@ -233,7 +234,7 @@ function commandText(command: Command): string {
   return 'port' in command ? `${command.type} ${command.port}` : command.type;
 }
 
-test('whatever happens, a listener is asked for again and again, its turn ends once, and only what another one answers at is given back', () => {
+test('asks for a listener again and again, ends its turn once, and gives back only one that another answers at', () => {
   const random = seeded(1);
   const pick = <T>(list: readonly T[]): T => list[Math.floor(random() * list.length)]!;
   const happens = (command: Command): ListenerEvent => {

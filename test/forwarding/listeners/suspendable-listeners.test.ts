@@ -30,7 +30,7 @@ const BY_ACCIDENT: VerifyResult = { type: 'unknown', why: 'too slow', passing: t
 const QUARTER_MS = 15 * 60_000;
 const quick: Clock = { ...systemClock, timer: (ms, fn) => systemClock.timer(ms > 60_000 ? ms : ms / 100, fn) };
 
-test('after every doubt it is looked again', async (t) => {
+test('looks again after every doubt', async (t) => {
   const { looks, doubtOver, events } = keep(t, 'auto', [OURS]);
   await until(() => events.length === 1, { what: 'the first answer' });
   assert.equal(looks(), 1);
@@ -39,7 +39,7 @@ test('after every doubt it is looked again', async (t) => {
   assert.deepEqual([looks(), events], [2, ['up', 'up']]);
 });
 
-test('one miss, or two, take no listener back that works; three do, and then it is asked for again', async (t) => {
+test('takes a listener back when it has missed three times, not once or twice, and then asks for it again', async (t) => {
   const { looks, doubtOver, events, unlistened, answer } = keep(t, 'auto', [OURS, OTHER, OTHER, OURS]);
   await until(() => looks() === 1, { what: 'the first look' });
   doubtOver.emit();
@@ -68,7 +68,7 @@ test('keeps a required listener pending before it was verified, and keeps it whe
   assert.deepEqual([events.at(-1)?.startsWith('up'), unlistened()], [true, 0]);
 });
 
-test('a server that does not say whether it listens is given up; one at whose listener a look takes long is not', async (t) => {
+test('gives a server up when it does not say whether it listens, not when a look takes long', async (t) => {
   const clock = fakeClock();
   const mute = keep(t, 'auto', [OURS], { clock, silent: 'server' });
   const slow = keep(t, 'auto', [OURS], { clock, silent: 'look' });
@@ -81,7 +81,7 @@ test('a server that does not say whether it listens is given up; one at whose li
   assert.equal(clock.pending(), 0);
 });
 
-test('what is suspended is given back to the server, and asked for again only when it is taken back', async (t) => {
+test('gives back what is suspended, and asks for it again only when it is resumed', async (t) => {
   const { listeners, events, unlistened, answered } = keep(t, 'auto', [OURS]);
   await until(() => events.length === 1, { what: 'the first answer' });
   await listeners.suspend([0]);
@@ -94,7 +94,7 @@ test('what is suspended is given back to the server, and asked for again only wh
   assert.deepEqual([events, unlistened(), answered()], [['up', 'suspended', 'up'], 1, 1]);
 });
 
-test('what becomes of another listener is no reason to verify one again', async (t) => {
+test('does not verify a listener again when something happens to another', async (t) => {
   const clock = fakeClock();
   const { listeners, looks } = keep(t, 'auto', [OURS], { clock });
   await clock.advance(0);
@@ -109,7 +109,7 @@ test('what becomes of another listener is no reason to verify one again', async 
   assert.equal(looks(), 1);
 });
 
-test('asks nothing about a listener that is suspended already', async (t) => {
+test('asks nothing when a listener is suspended already', async (t) => {
   const { listeners, events, answered } = keep(t, 'auto', [OURS], { suspended: [0] });
   await until(() => answered() === 1, { what: 'the answer' });
   assert.deepEqual(events, []);
@@ -118,7 +118,7 @@ test('asks nothing about a listener that is suspended already', async (t) => {
   assert.equal(answered(), 1);
 });
 
-test('a listener that is lost after a long time is asked for as often as a new one', async (t) => {
+test('asks as often as for a new one when a listener is lost after a long time', async (t) => {
   const clock = fakeClock();
   const { looks, events, asked, answer, refuse } = keep(t, 'auto', [OURS], { clock });
   await clock.advance(0);
@@ -132,7 +132,7 @@ test('a listener that is lost after a long time is asked for as often as a new o
   assert.ok(asked() > 5, `asked ${asked()} times`);
 });
 
-test('a look that failed by an accident is made again in a minute, then ever more seldom; after one that did not, seldom', async (t) => {
+test('looks again in a minute when a look failed by an accident, then ever more seldom', async (t) => {
   const clock = fakeClock();
   const { looks, events, answer } = keep(t, 'auto', [BY_ACCIDENT], { clock });
   await clock.advance(0);
@@ -156,7 +156,7 @@ test('a look that failed by an accident is made again in a minute, then ever mor
   assert.deepEqual(await gaps(2), [5, 18]);
 });
 
-test('required: an accident takes nothing back either, and is no proof', async (t) => {
+test('takes no required listener back when a look fails by an accident, which is no proof either', async (t) => {
   const clock = fakeClock();
   const { events, answer } = keep(t, 'required', [BY_ACCIDENT], { clock });
   await clock.advance(0);

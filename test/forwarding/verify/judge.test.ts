@@ -7,7 +7,7 @@ import { type Endpoint, formatEndpoint } from '../../../src/model/endpoint.ts';
 
 const at = (host: string): Endpoint => ({ type: 'tcp', host, port: 80 });
 
-test('where the visitors of a listener arrive, and where they do when GatewayPorts is no', () => {
+test('finds where the visitors of a listener arrive, also when GatewayPorts is no', () => {
   const cases: readonly (readonly [host: string, asked: string, instead: string, name: boolean])[] = [
     ['localhost', '127.0.0.1:80 [::1]:80', '', true],
     ['Localhost', '127.0.0.1:80 [::1]:80', '', true],
@@ -31,7 +31,7 @@ test('where the visitors of a listener arrive, and where they do when GatewayPor
   }
 });
 
-test('a visitor comes from a place by its family, and to a loopback address from one', () => {
+test('tells by its family where a visitor comes from, and by one place when that is a loopback address', () => {
   const cases: readonly (readonly [address: string, fits: readonly string[], not: readonly string[]])[] = [
     ['127.0.0.1', ['127.0.0.1:1', '127.9.9.9:1', '::ffff:127.0.0.1:1'], ['::1:1', '192.0.2.1:1', 'localhost:1']],
     ['::1', ['::1:1'], ['127.0.0.1:1', '2001:db8::1:1', '::ffff:127.0.0.1:1']],
@@ -55,7 +55,7 @@ const RESULTS: Readonly<Record<string, ProbeResult>> = {
   forbidden: { type: 'unknown', why: 'forbidden', forbidden: true },
 };
 
-test('a listener is given back only when another program was seen to answer at each of its places', () => {
+test('gives a listener back only when another program was seen to answer at each of its places', () => {
   const seen = (hosts: readonly string[], names: string): readonly ProbedAddress[] =>
     names
       .split(' ')

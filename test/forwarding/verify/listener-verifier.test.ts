@@ -18,7 +18,7 @@ const ROOM = { room: true, early: true } as const;
 const WAITING = { room: true, early: false } as const;
 
 describe('a look', { concurrency: 4 }, () => {
-  test('examines visitors that may come from the server itself at this listener, and no others', async (t) => {
+  test('examines visitors when they may come from the server itself at this listener, and no others', async (t) => {
     const clock = fakeClock();
     const { verifier, listener, next, visit } = await looker(t, { clock });
     void look(verifier, listener);
@@ -89,7 +89,7 @@ describe('a look', { concurrency: 4 }, () => {
     ['after the session', true],
     ['after our patience', false],
   ] as const) {
-    test(`a connection that the server opens ${what} is closed`, async (t) => {
+    test(`closes a connection that the server opens ${what}`, async (t) => {
       const clock = fakeClock();
       const over = new AbortController();
       const { verifier, relay, channels } = await looker(t, { clock, over });
@@ -121,7 +121,7 @@ describe('a look', { concurrency: 4 }, () => {
     });
   }
 
-  test('one who waits for the first word is served before it is over, once words would have come', async (t) => {
+  test('serves a visitor who waits for the first word before it is over, once words would have come', async (t) => {
     const clock = fakeClock();
     const { verifier, listener, next, visit } = await looker(t, { clock });
     const looking = look(verifier, listener);
@@ -143,7 +143,7 @@ describe('a look', { concurrency: 4 }, () => {
     ['its words', true],
     ['GET /', false],
   ] as const)
-    test(`of one who was let go the first bytes are looked at before his target gets them: ${said}`, async (t) => {
+    test(`looks at the first bytes of one who was let go before his target gets them: ${said}`, async (t) => {
       const clock = fakeClock();
       const { verifier, listener, next } = await looker(t, { clock });
       const looking = look(verifier, listener);
@@ -172,7 +172,7 @@ describe('a look', { concurrency: 4 }, () => {
       served.close();
     });
 
-  test('that the session ends leaves no timer behind, whenever that is', async (t) => {
+  test('leaves no timer behind when the session ends, whenever that is', async (t) => {
     const clock = fakeClock();
     const over = new AbortController();
     const { verifier, listener, next } = await looker(t, { clock, over });
@@ -189,7 +189,7 @@ describe('a look', { concurrency: 4 }, () => {
     assert.equal(clock.pending(), 0);
   });
 
-  test('where everybody has to wait, all are let go when it is over', async (t) => {
+  test('lets all go when it is over and everybody had to wait', async (t) => {
     const clock = fakeClock();
     const { verifier, listener, next, visit } = await looker(t, { clock });
     const looking = look(verifier, listener);
@@ -207,7 +207,7 @@ describe('a look', { concurrency: 4 }, () => {
     (await examined)?.reject();
   });
 
-  test('when there is no room a few are examined all the same, and a look that may have missed its own knows nothing', async (t) => {
+  test('examines a few when there is no room, and knows nothing when it may have missed its own', async (t) => {
     const clock = fakeClock();
     const { verifier, listener, next, visit } = await looker(t, { clock });
     const looking = look(verifier, listener);

@@ -26,7 +26,7 @@ describe('a client that asks for a connection', { concurrency: 8 }, () => {
   ] as const;
   for (const [title, request, version, host] of requests) {
     for (const size of [1, 2, 7, 1000]) {
-      test(`${title}, in pieces of ${size}`, async (t) => {
+      test(`reads ${title}, in pieces of ${size}`, async (t) => {
         const { client, served } = await pair(t);
         const heard = buffer(client);
         const asked = negotiate(served, systemClock, patient);
@@ -44,7 +44,7 @@ describe('a client that asks for a connection', { concurrency: 8 }, () => {
       });
 
       for (const outcome of ['forbidden', 'refused', 'unreachable', 'failed'] as const) {
-        test(`${title}, in pieces of ${size}, is told: ${outcome}`, async (t) => {
+        test(`answers ${title}, in pieces of ${size}, with: ${outcome}`, async (t) => {
           const { client, served } = await pair(t);
           const heard = buffer(client);
           const asked = negotiate(served, systemClock, patient);
@@ -70,7 +70,7 @@ describe('a client that asks for a connection', { concurrency: 8 }, () => {
     assert.equal(await collect(served), 'late');
   });
 
-  test('only the first answer counts', async (t) => {
+  test('counts only the first answer', async (t) => {
     const { client, served } = await pair(t);
     const asked = negotiate(served, systemClock, patient);
     client.end(SOCKS4);
@@ -98,7 +98,7 @@ describe('what comes after the request', { concurrency: 8 }, () => {
     ] as const) {
       // prettier-ignore
       for (const wait of [false, true]) {
-        test(`${what}, and the end: read by ${title}${wait ? ' later' : ''}`, async (t) => {
+        test(`passes on ${what}, and the end: read by ${title}${wait ? ' later' : ''}`, async (t) => {
           const { client, served } = await pair(t);
           const asked = negotiate(served, systemClock, patient);
           client.end(Buffer.concat([SOCKS5, Buffer.from(rest)]));
@@ -110,7 +110,7 @@ describe('what comes after the request', { concurrency: 8 }, () => {
           assert.equal(got, rest);
         });
 
-        test(`${what}, and the end, all there at the beginning: read by ${title}${wait ? ' later' : ''}`, async () => {
+        test(`passes on ${what}, and the end, all there at the beginning: read by ${title}${wait ? ' later' : ''}`, async () => {
           const stream = duplex();
           stream.push(Buffer.concat([SOCKS4A, Buffer.from(rest)]));
           stream.push(null);
@@ -154,7 +154,7 @@ describe('a client that is refused', { concurrency: 8 }, () => {
       [', and goes on and on', 8 << 20],
     ] as const) {
       // prettier-ignore
-      test(`${title}${how}: gets its reply, and the connection ends`, async (t) => {
+      test(`gets its reply, and the connection ends: ${title}${how}`, async (t) => {
         const { client, asked, left } = await negotiation(t);
         client.end(Buffer.concat([bytes, Buffer.alloc(more, 'x')]));
         const heard = await buffer(client);
@@ -166,7 +166,7 @@ describe('a client that is refused', { concurrency: 8 }, () => {
     }
   }
 
-  test('and stays all the same, is left after a while', async (t) => {
+  test('is left after a while when it stays all the same', async (t) => {
     const { client, served, asked, clock, left } = await negotiation(t);
     client.write(Buffer.of(5, 1, 2));
     await assert.rejects(asked, SocksError);
@@ -178,7 +178,7 @@ describe('a client that is refused', { concurrency: 8 }, () => {
     left.assertNothing();
   });
 
-  test('by the owner, and stays all the same, is left after a while', async (t) => {
+  test('is left after a while when the owner refused it and it stays', async (t) => {
     const { client, served, asked, clock, left } = await negotiation(t);
     client.write(SOCKS5);
     const { answer } = await asked;
@@ -191,7 +191,7 @@ describe('a client that is refused', { concurrency: 8 }, () => {
     left.assertNothing();
   });
 
-  test('and does not read, is left when everything stops', async (t) => {
+  test('is left when everything stops and it does not read', async (t) => {
     const { client, served, asked, controller, left } = await negotiation(t);
     client.write(Buffer.of(5, 1, 2));
     await assert.rejects(asked, SocksError);
@@ -209,7 +209,7 @@ describe('a client that does not finish', { concurrency: 8 }, () => {
     ['half a user', SOCKS4.subarray(0, 9)],
   ] as const;
   for (const [what, bytes] of beginnings) {
-    test(`sends ${what} and waits`, async (t) => {
+    test(`is refused when it sends ${what} and waits`, async (t) => {
       const { client, asked, clock, left } = await negotiation(t);
       const heard = buffer(client);
       client.write(bytes);
@@ -223,7 +223,7 @@ describe('a client that does not finish', { concurrency: 8 }, () => {
       await left.untilNothing();
     });
 
-    test(`sends ${what} and ends`, async (t) => {
+    test(`is refused when it sends ${what} and ends`, async (t) => {
       const { client, asked, left } = await negotiation(t);
       client.end(bytes);
       await assert.rejects(asked, isSocksError(/left before its request was complete$/));
@@ -231,7 +231,7 @@ describe('a client that does not finish', { concurrency: 8 }, () => {
       await left.untilNothing();
     });
 
-    test(`sends ${what} and resets`, async (t) => {
+    test(`is refused when it sends ${what} and resets`, async (t) => {
       const { client, asked, left } = await negotiation(t);
       client.write(bytes);
       await pause();
@@ -240,7 +240,7 @@ describe('a client that does not finish', { concurrency: 8 }, () => {
       await left.untilNothing();
     });
 
-    test(`sends ${what} when everything stops`, async (t) => {
+    test(`is left when it sends ${what} and everything stops`, async (t) => {
       const { client, served, asked, controller, left } = await negotiation(t);
       client.write(bytes);
       await pause();
@@ -252,7 +252,7 @@ describe('a client that does not finish', { concurrency: 8 }, () => {
     });
   }
 
-  test('sends a byte now and then: all of it has to come in time', async (t) => {
+  test('is refused when it sends a byte now and then, and not all in time', async (t) => {
     const { client, asked, clock } = await negotiation(t);
     for (const byte of SOCKS4.subarray(0, 9)) {
       client.write(Buffer.of(byte));
@@ -266,20 +266,20 @@ describe('a client that does not finish', { concurrency: 8 }, () => {
 });
 
 describe('a stream in an unusual state', () => {
-  test('everything has stopped already', async () => {
+  test('ends when everything has stopped already', async () => {
     const stream = duplex();
     const reason = new Error('stopped');
     await assert.rejects(negotiate(stream, fakeClock(), AbortSignal.abort(reason)), reason);
     assert.equal(stream.destroyed, true);
   });
 
-  test('it is closed already', async () => {
+  test('ends when it is closed already', async () => {
     const clock = fakeClock();
     await assert.rejects(negotiate(duplex().destroy(), clock, patient), isSocksError(/is gone$/));
     assert.equal(clock.pending(), 0);
   });
 
-  test('it has ended already', async () => {
+  test('ends when it has ended already', async () => {
     const clock = fakeClock();
     const stream = duplex();
     stream.push(null);
@@ -289,7 +289,7 @@ describe('a stream in an unusual state', () => {
     assert.equal(clock.pending(), 0);
   });
 
-  test('it is closed from outside', async () => {
+  test('ends when it is closed from outside', async () => {
     const clock = fakeClock();
     const stream = duplex();
     const asked = negotiate(stream, clock, patient);
@@ -298,14 +298,14 @@ describe('a stream in an unusual state', () => {
     assert.equal(clock.pending(), 0);
   });
 
-  test('its error is safe to print', async () => {
+  test('has an error that is safe to print', async () => {
     const stream = duplex();
     const asked = negotiate(stream, fakeClock(), patient);
     stream.destroy(new Error('\x1b[31mred\n'));
     await assert.rejects(asked, isSocksError(/is gone: \\x1b\[31mred\\x0a$/));
   });
 
-  test('it was paused', async () => {
+  test('is read when it was paused', async () => {
     const stream = duplex().pause();
     stream.push(SOCKS4);
     assert.equal((await negotiate(stream, systemClock, patient)).host, '10.0.0.1');
@@ -313,7 +313,7 @@ describe('a stream in an unusual state', () => {
 });
 
 for (const outcome of ['granted', 'failed'] satisfies ReplyCode[]) {
-  test(`a client that resets before it is told: ${outcome}`, async (t) => {
+  test(`survives a client that resets before it is told: ${outcome}`, async (t) => {
     const { client, served, asked, left } = await negotiation(t);
     client.write(SOCKS5);
     const { answer } = await asked;

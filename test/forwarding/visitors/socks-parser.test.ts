@@ -122,18 +122,18 @@ describe('something else than SOCKS', () => {
     });
   }
 
-  test('of a long line little is repeated', () => {
+  test('repeats little when a line is long', () => {
     const step = feed(startSocks(), Buffer.alloc(1 << 20, 'x'));
     assert.equal(step.type, 'error');
     assert.ok(step.message.length < 200);
   });
 });
 
-test('nothing yet is no error', () => {
+test('takes nothing yet for no error', () => {
   assert.deepEqual(feed(startSocks(), Buffer.alloc(0)), { type: 'more', state: startSocks() });
 });
 
-test('a state may be fed twice: it is not changed', () => {
+test('does not change a state when it is fed twice', () => {
   const first = feed(startSocks(), Buffer.of(4, 1, 0, 80, 10, 0, 0));
   assert.equal(first.type, 'more');
   for (const last of [1, 2]) {
@@ -142,7 +142,7 @@ test('a state may be fed twice: it is not changed', () => {
   }
 });
 
-test('answers', () => {
+test('answers in the version of the request', () => {
   const outcomes: readonly [ReplyCode, number, number][] = [
     ['granted', 0, 90],
     ['failed', 1, 91],
@@ -156,7 +156,7 @@ test('answers', () => {
   }
 });
 
-test('garbage never throws, never grows, and means the same in whatever pieces it comes', () => {
+test('never throws or grows when it reads garbage, and means the same in whatever pieces it comes', () => {
   const random = generator(20_260_101);
   const seen = { more: 0, send: 0, request: 0, error: 0 };
   for (let round = 0; round < 20_000; round++) {

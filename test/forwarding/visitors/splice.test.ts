@@ -14,7 +14,7 @@ import { until } from '../../support/until.ts';
 
 for (const side of ['channel', 'socket'] as const) {
   test(
-    `an end of the ${side} that came while its first bytes were looked at is passed on`,
+    `passes on an end of the ${side} that came while its first bytes were looked at`,
     { timeout: 60_000 },
     async (t) => {
       const { channel, visitor, socket, target } = await joinable(t);
@@ -34,7 +34,7 @@ for (const side of ['channel', 'socket'] as const) {
   );
 }
 
-test('many small pieces make the sender wait as large ones do', { timeout: 60_000 }, async (t) => {
+test('makes the sender wait when pieces are many and small, as with large ones', { timeout: 60_000 }, async (t) => {
   const { channel, socket, target } = await joinable(t);
   await join(t, channel, socket);
   let heard = 0;

@@ -6,7 +6,7 @@ import { fakeClock } from '../../support/clock.ts';
 
 type Line = Readonly<Record<string, unknown>>;
 
-test('a flood of served visitors is some pairs of lines a minute, and the next one counts those left out', async () => {
+test('logs some pairs of lines a minute when visitors flood, and counts those left out in the next one', async () => {
   const { clock, log, lines } = scene();
   const ends = Array.from({ length: 5000 }, (_, index) => log.opened({ originator: `${index}`, target: 'x' }));
   assert.equal(lines.length, 60);
@@ -32,7 +32,7 @@ test('a flood of served visitors is some pairs of lines a minute, and the next o
   );
 });
 
-test('what ordinary people do is logged line by line', async () => {
+test('logs line by line when ordinary people visit', async () => {
   const { clock, log, lines } = scene();
   for (let page = 0; page < 100; page++) {
     const ends = Array.from({ length: 30 }, () => log.opened({ originator: 'a', target: 'x' }));
@@ -43,7 +43,7 @@ test('what ordinary people do is logged line by line', async () => {
   assert.ok(lines.every((line) => !('untold' in line)));
 });
 
-test('those that could not be served have bounds of their own', () => {
+test('bounds lines of their own when visitors could not be served', () => {
   const { log, lines } = scene();
   for (let visitor = 0; visitor < 1000; visitor++) {
     log.opened({});

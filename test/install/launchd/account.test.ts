@@ -5,7 +5,7 @@ import { fakeMac } from './mac.ts';
 
 const root = { uid: 0, userName: 'root' };
 
-test('a daemon runs as whoever called sudo, and never as root', () => {
+test('runs a daemon as whoever called sudo, and never as root', () => {
   assert.equal(chooseAccount('install', 'daemon', { ...root, env: { SUDO_USER: 'me' } }), 'me');
   for (const env of [{}, { SUDO_USER: '' }, { SUDO_USER: 'root' }])
     assert.throws(
@@ -26,12 +26,12 @@ test('removes a daemon as root, whoever called sudo', () => {
   );
 });
 
-test('an agent is for whoever calls, and not for root', () => {
+test('makes an agent for whoever calls, and refuses root', () => {
   assert.equal(chooseAccount('install', 'agent', { uid: 501, userName: 'me', env: {} }), 'me');
   assert.throws(() => chooseAccount('install', 'agent', { ...root, env: { SUDO_USER: 'me' } }), /without sudo/);
 });
 
-test('the system knows the account', async (t) => {
+test('knows an account when the system does', async (t) => {
   const { env, home } = await fakeMac(t, 'Zoë & Co');
   assert.deepEqual(await readAccount('me', env), { name: 'me', uid: 501, group: 'staff', home });
   await assert.rejects(readAccount('nobody-here', env), /account "nobody-here" not found: .*no such user/s);

@@ -2,7 +2,7 @@
 """A stand-in for launchctl and launchd: keeps its state in $LAUNCHD_STATE, and answers as the real one is known to (see
 src/install/launchd/launchctl.ts). Files in there steer it: `fail-COMMAND` has numbers to fail with, one for each call;
 `no-domain` is the number that says that the domain is not there; `going` is for how many seconds an older service is still known
-after bootout. `calls` has what was asked for."""
+after bootout. `calls` has what was asked for, `keepers` every process that keeps a program running; none begins once there is `over`."""
 import json, os, signal, sys, time
 
 STATE = os.environ["LAUNCHD_STATE"]
@@ -76,6 +76,11 @@ def keep(target, plist):
     import plistlib, subprocess
     # Told to end before it can, it does so as soon as it can.
     signal.signal(signal.SIGTERM, lambda *_: None)
+    # First: whoever ends the test finds it here, or it finds that the test is over.
+    with open(path("keepers"), "a") as file:
+        file.write(f"{os.getpid()}\n")
+    if read("over") is not None:
+        return
     write("service", json.dumps({"target": target, "plist": plist, "keeper": os.getpid()}))
     with open(plist, "rb") as file:
         job = plistlib.load(file)
@@ -147,8 +152,6 @@ def main(command, *args):
                                   stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         while not loaded() and keeper.poll() is None:
             time.sleep(0.01)
-        with open(path("keepers"), "a") as file:
-            file.write(f"{keeper.pid}\n")
     elif command == "enable":
         remove(f"disabled-{target.split('/')[-1]}")
     elif command == "disable":

@@ -29,7 +29,7 @@ case $1 in -P) cat '${passwords}' ;; -gn) echo staff ;; *) exit 64 ;; esac\n`;
   writeFileSync(join(bin, 'id'), id, { mode: 0o755 });
   writeFileSync(join(bin, 'fdesetup'), '#!/bin/sh\necho "FileVault is On."\n', { mode: 0o755 });
   const get = (name: string) => (existsSync(join(state, name)) ? readFileSync(join(state, name), 'utf8') : null);
-  t.after(() => endAll(get));
+  t.after(() => endAll(join(state, 'over'), get));
   return {
     home,
     env: { ...process.env, PATH: `${bin}:${process.env['PATH']}`, LAUNCHD_STATE: state },
@@ -43,8 +43,9 @@ case $1 in -P) cat '${passwords}' ;; -gn) echo staff ;; *) exit 64 ;; esac\n`;
   };
 }
 
-/** Keepers are leaders of their sessions: what they run goes with them. */
-async function endAll(get: FakeMac['get']): Promise<void> {
+/** Keepers are leaders of their sessions: what they run goes with them. One that begins later, by a rescuer, ends by itself. */
+async function endAll(over: string, get: FakeMac['get']): Promise<void> {
+  writeFileSync(over, '');
   const pids = (get('keepers') ?? '').trimEnd().split('\n').filter(Boolean).map(Number);
   for (const pid of pids) signal(-pid, 'SIGKILL');
   await until(() => pids.every((pid) => !signal(-pid, 0)), { what: 'the end of what launchd started' });

@@ -28,13 +28,13 @@ function parse(plist: string): unknown {
   return JSON.parse(execFileSync('/usr/bin/python3', ['-c', script], { input: plist, encoding: 'utf8' }));
 }
 
-test('the plist that is shipped is what an installation writes for the usual names', () => {
+test('ships the plist that an installation writes when the names are the usual ones', () => {
   const rendered = renderJob(launchdService(usual));
   if (process.env['WRITE_SHIPPED_PLIST']) writeFileSync(SHIPPED, rendered);
   assert.equal(readFileSync(SHIPPED, 'utf8'), rendered, 'run this test with WRITE_SHIPPED_PLIST=1 to write it anew');
 });
 
-test('a daemon runs as the account, from paths that stay, with a log of its own and a watchdog', () => {
+test('runs a daemon as the account, from paths that stay, with a log of its own and a watchdog', () => {
   assert.deepEqual(parse(renderJob(launchdService(usual))), {
     Label: 'dev.tunneld.tunneld',
     UserName: 'tunneld',
@@ -64,14 +64,14 @@ test('a daemon runs as the account, from paths that stay, with a log of its own 
   });
 });
 
-test('the options of node are those of the first line of the program', () => {
+test('takes the options of node from the first line of the program', () => {
   const build = readFileSync(new URL('../../../packaging/build.mjs', import.meta.url), 'utf8');
   const [, flags = ''] = /^const flags = '(.*)';$/m.exec(build) ?? [];
   assert.match(flags, /^--single-threaded-gc /);
   for (const flag of flags.split(' ')) assert.ok(renderJob(launchdService(usual)).includes(`<string>${flag}</string>`));
 });
 
-test('an agent belongs to its user, whose home may have any name', () => {
+test('makes an agent for its user, also when the home has a difficult name', () => {
   const home = '/Users/Zoë & <Söhne> "x" \'y\' ]]> -- 日本 🦊';
   const config = `${home}/.config/tunneld/a\nb\tc\rd.yaml`;
   const service = launchdService({ ...usual, kind: 'agent', account: { ...account, home }, config });
@@ -90,7 +90,7 @@ test('an agent belongs to its user, whose home may have any name', () => {
   assert.ok(!('UserName' in parsed));
 });
 
-test('every value comes back as it was, and what XML cannot hold is refused', () => {
+test('reads every value back as it was, and refuses what XML cannot hold', () => {
   const strange = String.fromCodePoint(
     ...Array.from({ length: 0x250 }, (_, code) => code).filter((code) => code > 31 || [9, 10, 13].includes(code)),
   );
@@ -106,7 +106,7 @@ test('every value comes back as it was, and what XML cannot hold is refused', ()
   }
 });
 
-test('the plan of a daemon and of an agent', () => {
+test('plans the steps of a daemon and of an agent', () => {
   const own = { owner: 'tunneld', group: 'staff' };
   const daemon = launchdService(usual);
   assert.deepEqual(launchdPlan(daemon, [usual.config, '/usr/local/etc/tunneld/backup.key']), [
@@ -142,7 +142,7 @@ test('the plan of a daemon and of an agent', () => {
   );
 });
 
-test("a program's path is one that an update leaves alone", () => {
+test("chooses a program's path that stays when the program is updated", () => {
   const cellar = '/opt/homebrew/Cellar/node/22.1.0/bin/node';
   const kegOnly = '/usr/local/Cellar/node@20/20.19.0/bin/node';
   const links: Record<string, string> = {
@@ -161,7 +161,7 @@ test("a program's path is one that an update leaves alone", () => {
   assert.equal(stablePath(nvm, real), nvm);
 });
 
-test('what macOS keeps from services is said', () => {
+test('says what macOS keeps from services', () => {
   const daemon = launchdService({ ...usual, config: '/Users/tunneld/Documents/tunneld/config.yaml' });
   const [first, second, third] = launchdWarnings(daemon, ['/Volumes/stick/key', '/Users/tunneld/.ssh/key']);
   assert.match(first ?? '', /Documents\/tunneld\/config\.yaml/);

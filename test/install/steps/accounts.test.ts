@@ -15,7 +15,7 @@ const mac: Runner = (argv) => {
   return Promise.resolve({ code, stdout: answer ?? '', stderr: '' });
 };
 
-test('accounts and groups are found on a Mac, which has no getent', async () => {
+test('finds accounts and groups on a Mac, which has no getent', async () => {
   const me = { name: 'me', uid: 501, gid: 20, comment: 'Me, Myself', home: '/Users/me' };
   assert.deepEqual(await accountOf(mac, 'me'), me);
   assert.equal(await accountOf(mac, 'nosuch'), null);

@@ -10,7 +10,7 @@ import { tempDir } from '../../support/until.ts';
 const isRoot = process.getuid?.() === 0;
 const PI = isRoot ? 54_321 : process.getuid!();
 
-test('a file of a user is read with his rights, whatever his links lead to, and root is root again', async (t) => {
+test("reads a file with the user's rights, whatever his links lead to, and is root again afterwards", async (t) => {
   const dir = await tempDir(t);
   const [home, secret] = [join(dir, 'home'), join(dir, 'secret')];
   execFileSync('chmod', ['755', dir]);
@@ -34,7 +34,7 @@ test('a file of a user is read with his rights, whatever his links lead to, and 
   assert.equal(process.geteuid?.(), process.getuid?.());
 });
 
-test('what is no file is not waited for, and what never ends is not read', async (t) => {
+test('does not wait when a path is no file, and does not read on when one never ends', async (t) => {
   const dir = await tempDir(t);
   execFileSync('mkfifo', [join(dir, 'pipe')]);
   symlinkSync('/dev/zero', join(dir, 'zero'));
@@ -43,7 +43,7 @@ test('what is no file is not waited for, and what never ends is not read', async
   assert.throws(() => readAsOwner(join(dir, 'large')), /is larger than/);
 });
 
-test('a place is of the first user on the way, also behind links of root', async (t) => {
+test('takes a place for that of the first user on the way, also behind links of root', async (t) => {
   const dir = await tempDir(t);
   mkdirSync(join(dir, 'pi', 'below'), { recursive: true });
   lchownSync(join(dir, 'pi'), PI, PI);

@@ -7,7 +7,7 @@ import { tempDir } from '../../support/until.ts';
 
 const MINE = { uid: process.getuid?.() ?? 0, gid: process.getgid?.() ?? 0, mode: 0o600 };
 
-test('follows a link of the own user', async (t) => {
+test("follows a link when it is the own user's", async (t) => {
   const dir = await tempDir(t);
   mkdirSync(join(dir, 'real/below'), { recursive: true });
   writeFileSync(join(dir, 'real/below/file'), 'text');
@@ -16,7 +16,7 @@ test('follows a link of the own user', async (t) => {
   await setOwnership(join(dir, 'link/below/file'), MINE);
 });
 
-test('refuses a link of another user, also when it was a directory a moment ago', async (t) => {
+test("refuses a link when it is another user's, also when it was a directory a moment ago", async (t) => {
   if (process.getuid?.() !== 0) return t.skip('only root can make files of others');
   const [dir, elsewhere] = [await tempDir(t), await tempDir(t)];
   const path = join(dir, 'keys/id');
@@ -45,7 +45,7 @@ test('refuses a link of another user, also when it was a directory a moment ago'
   assert.ok(!seen.has(elsewhere));
 });
 
-test('a file without an end is not read', async (t) => {
+test('does not read on when a file has no end', async (t) => {
   const path = join(await tempDir(t), 'known_hosts');
   writeFileSync(path, '');
   truncateSync(path, 2 ** 40);

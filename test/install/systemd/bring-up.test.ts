@@ -35,7 +35,7 @@ async function afterFailure(before: UnitState, broken = 'start --now-or-never') 
   return { told: told.slice(1), error };
 }
 
-test('where the service does not come up, the manager is as it was', async () => {
+test('leaves the manager as it was when the service does not come up', async () => {
   const put = ['stop tunnel.service', 'daemon-reload', 'reset-failed tunnel.service'];
   const ran = await afterFailure(BEFORE);
   assert.deepEqual(ran.told, [...put, 'start tunnel.service']);
@@ -47,7 +47,7 @@ test('where the service does not come up, the manager is as it was', async () =>
   assert.match(none.error.message, /all changes were reverted$/);
 });
 
-test('what cannot be put back is told', async () => {
+test('reports what cannot be put back', async () => {
   const { error } = await afterFailure(BEFORE, 'start tunnel.service');
   assert.match(
     error.message,

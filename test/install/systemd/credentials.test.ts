@@ -39,7 +39,7 @@ const CASES: readonly Case[] = [
 ];
 
 for (const { name, path, size = 5, problem } of CASES) {
-  test(`what systemd is to hand to the service: ${name}`, async (t) => {
+  test(`hands over through systemd: ${name}`, async (t) => {
     const dir = await tempDir(t);
     mkdirSync(join(dir, path, '..'), { recursive: true });
     if (path.endsWith('/')) mkdirSync(join(dir, path));
@@ -53,7 +53,7 @@ for (const { name, path, size = 5, problem } of CASES) {
   });
 }
 
-test('what systemd is to hand to the service: links, a socket, many small files', async (t) => {
+test('hands over links, a socket and many small files through systemd', async (t) => {
   const dir = await tempDir(t);
   for (const [name, to] of [
     ['dangling:', '/nowhere'],

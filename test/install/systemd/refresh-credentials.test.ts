@@ -5,7 +5,7 @@ import { test } from 'node:test';
 import { refreshCredentials } from '../../../src/install/systemd/refresh-credentials.ts';
 import { tempDir } from '../../support/until.ts';
 
-test('the service gets copies of what it may not read, as it is now, and of nothing else', async (t) => {
+test('gives the service copies of what it may not read, as it is now, and of nothing else', async (t) => {
   if (process.getuid?.() !== 0) return t.skip('only root can hand something over');
   const dir = await tempDir(t);
   const [from, to] = [join(dir, 'etc'), join(dir, 'keys')];

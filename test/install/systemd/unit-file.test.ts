@@ -4,12 +4,12 @@ import { test } from 'node:test';
 import { withChecksum, checksumState } from '../../../src/install/systemd/checksum.ts';
 import { execWords, systemUnit, USUAL_UNIT, userUnit } from '../../../src/install/systemd/unit-file.ts';
 
-test('the unit in the sources is what is rendered for the usual machine', () => {
+test('is the unit in the sources when it is rendered for the usual machine', () => {
   const shipped = readFileSync(new URL('../../../systemd/tunnel.service', import.meta.url), 'utf8');
   assert.equal(shipped, systemUnit(USUAL_UNIT));
 });
 
-test('where systemd can hand over a descriptor, no child needs to be trusted', () => {
+test('trusts no child when systemd can hand over a descriptor', () => {
   const lines = (systemd: number) => systemUnit({ ...USUAL_UNIT, systemd }).split('\n');
   assert.ok(lines(252).includes('NotifyAccess=all'));
   assert.ok(!lines(252).includes('OpenFile=/run/systemd/notify:notify'));
@@ -17,13 +17,13 @@ test('where systemd can hand over a descriptor, no child needs to be trusted', (
   for (const version of [252, 253, 257]) assert.ok(lines(version).includes('Type=notify'));
 });
 
-test("a user's own unit names the file, for there may be one of the system", () => {
+test("names the file in a user's own unit, for there may be one of the system", () => {
   const text = userUnit({ program: '/usr/bin/node /opt/cli.js' });
   assert.match(text, /^ExecStart=\/usr\/bin\/node \/opt\/cli\.js run --config %h\/\.config\/tunneld\/config\.yaml$/m);
   assert.doesNotMatch(text, /^(?:User|ProtectHome|CapabilityBoundingSet|LoadCredential)=/m);
 });
 
-test('words of a command line mean themselves', () => {
+test('quotes the words of a command line so that they mean themselves', () => {
   assert.equal(
     execWords(['/usr/bin/node', '--single-threaded-gc', '/a/cli.js']),
     '/usr/bin/node --single-threaded-gc /a/cli.js',
@@ -34,7 +34,7 @@ test('words of a command line mean themselves', () => {
   );
 });
 
-test('an edited file is told from one that is as it was written', () => {
+test('tells an edited file from one that is as it was written', () => {
   const text = withChecksum('[Service]\nExecStart=/bin/true\n', 'Do not edit.');
   assert.equal(checksumState(text), 'intact');
   assert.equal(checksumState(text.replace('/bin/true', '/bin/false')), 'edited');

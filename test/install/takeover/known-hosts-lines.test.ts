@@ -4,7 +4,7 @@ import { linesOfServer } from '../../../src/install/takeover/known-hosts-lines.t
 
 const KEY = 'ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJiMZKI7xPRKW4jOZuHvBWhjHl2k6TMfwxdqKZg4gMPv';
 
-test('lines about a server are found in all its files, each once, and one file is enough to know it', () => {
+test('finds lines about a server in all its files, each once, and knows it when one file does', () => {
   const line = `[server]:2222 ${KEY} of the port`;
   const first = `other ${KEY}\n  ${line}\n`;
   const second = `# nothing\n@revoked server ${KEY}\n`;

@@ -32,7 +32,7 @@ function whyNot(...lines: readonly string[]): string {
   return typeof found === 'string' ? found : '';
 }
 
-test('ssh and autossh are found behind everything that people put before them', () => {
+test('finds ssh and autossh behind everything that people put before them', () => {
   const args = ['-N', '-R', '8080:localhost:22', 'me@server'];
   const forms: readonly (readonly string[])[] = [
     ['ExecStart=/usr/bin/ssh -N -R 8080:localhost:22 me@server'],
@@ -53,7 +53,7 @@ test('ssh and autossh are found behind everything that people put before them', 
   }
 });
 
-test("whose it is, where it runs, and autossh's variables", () => {
+test("reads whose it is, where it runs, and autossh's variables", () => {
   const found = command(
     'User=pi',
     'WorkingDirectory=~',
@@ -67,17 +67,17 @@ test("whose it is, where it runs, and autossh's variables", () => {
   assert.equal(found.environment['AUTOSSH_PORT'], '0');
 });
 
-test('a variable that is a word of its own becomes several words', () => {
+test('makes several words of a variable when it is a word of its own', () => {
   const found = command('EnvironmentFile=/etc/default/tunnel', 'ExecStart=/usr/bin/ssh $OPTS server');
   assert.deepEqual(typeof found === 'string' ? found : found.args, ['-N', '-T', 'server']);
 });
 
-test('a command line without substitution is what it says', () => {
+test('takes a command line literally when it has no substitution', () => {
   const found = command('Environment=PORT=8080', 'ExecStart=:/usr/bin/ssh -R ${PORT}:localhost:22 server');
   assert.deepEqual(typeof found === 'string' ? found : found.args, ['-R', '${PORT}:localhost:22', 'server']);
 });
 
-test('what cannot be known without running it is left alone', () => {
+test('leaves a unit alone when it cannot be known without running it', () => {
   for (const line of [
     "ExecStart=/bin/sh -c 'while true; do ssh server; done'",
     "ExecStart=/bin/sh -c 'ssh server && echo'",
@@ -98,7 +98,7 @@ test('what cannot be known without running it is left alone', () => {
   assert.match(whyNot('Type=oneshot'), /no ExecStart/);
 });
 
-test('what the unit says and the service does not do is said, and nothing of what it does itself', () => {
+test('says what the unit says and the service does not do, and nothing of what it does itself', () => {
   const found = command(
     'Type=simple',
     'Restart=always',
@@ -117,7 +117,7 @@ test('what the unit says and the service does not do is said, and nothing of wha
   ]);
 });
 
-test('what cannot be read completely is not taken over', () => {
+test('takes nothing over when a unit cannot be read completely', () => {
   const ssh = 'ExecStart=/usr/bin/ssh ${OPTS} server';
   for (const [line, why] of [
     ['PrivateNetwork=yes', /its PrivateNetwork=yes changes what the command sees/],
@@ -146,7 +146,7 @@ test('what cannot be read completely is not taken over', () => {
   assert.equal(typeof command('PrivateNetwork=no', 'EnvironmentFile=-/etc/default/missing', ssh), 'object');
 });
 
-test('a file of EnvironmentFile wins over Environment, and its lines may go on', () => {
+test('prefers EnvironmentFile to Environment, and joins its lines when they go on', () => {
   const found = command(
     'EnvironmentFile=/etc/default/long',
     'Environment=OPTS=-N',
@@ -156,7 +156,7 @@ test('a file of EnvironmentFile wins over Environment, and its lines may go on',
   assert.deepEqual(typeof found === 'string' ? found : found.args, args);
 });
 
-test('words are split as systemd and as sh split them', () => {
+test('splits words as systemd and as sh split them', () => {
   assert.deepEqual(splitWords(String.raw`a "b c" 'd "e"' f\x20g \"h ""`), ['a', 'b c', 'd "e"', 'f g', '"h', '']);
   assert.equal(splitWords('a "b'), null);
   assert.deepEqual(shellWords(String.raw`a 'b $X' "c $X" d\ e "f\"g" ~/k`, { X: '1 2', HOME: '/h' }), [

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { newest } from '../../../src/lib/async/newest.ts';
 
-test('does one at a time, in order, and of those that wait only the newest', async () => {
+test('does one at a time, in order, and only the newest when several wait', async () => {
   const done: string[] = [];
   const ends: (() => void)[] = [];
   const work = newest<string>(async (item) => {
@@ -26,7 +26,7 @@ test('does one at a time, in order, and of those that wait only the newest', asy
   await work.idle();
 });
 
-test('a failure keeps nothing that comes later from being done', async () => {
+test('does what comes later when one fails', async () => {
   const done: number[] = [];
   const work = newest<number>(async (item) => {
     await turn();

@@ -11,7 +11,7 @@ import {
 } from '../../../src/lib/async/run-in-worker.ts';
 import { tempDir } from '../../support/until.ts';
 
-test('a job that takes more than it may is ended, and those that wait for their turn get it', async (t) => {
+test('ends a job when it takes more than it may, and gives those that wait their turn', async (t) => {
   const file = join(await tempDir(t), 'config.yaml');
   const tunnel = (index: number) => `  t${index}: { host: h, remoteForward: "${index + 1}:localhost:80" }\n`;
   writeFileSync(file, `tunnels:\n${Array.from({ length: 1000 }, (_, index) => tunnel(index)).join('')}`);
@@ -28,6 +28,6 @@ test('a job that takes more than it may is ended, and those that wait for their 
   assert.deepEqual(told, ['time', file, file]);
 });
 
-test('a job that the thread does not know is declined', async () => {
+test('declines a job when the thread does not know it', async () => {
   await assert.rejects(runInWorker('make-tea' as JobName, null, { ms: 10_000, mib: 64 }), WorkerUnavailable);
 });

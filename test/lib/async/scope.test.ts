@@ -53,7 +53,7 @@ suite('withScope', () => {
     });
   }
 
-  test('waits for a task that takes its time to end', async () => {
+  test('waits when a task takes its time to end', async () => {
     const { clock, parent, nothingLeft } = world();
     const events: string[] = [];
     const over = withScope(parent.signal, async (scope) => {
@@ -88,7 +88,7 @@ suite('withScope', () => {
     nothingLeft();
   });
 
-  test('a failure that comes while it ends already is not the first one', async () => {
+  test('keeps the first failure when another comes while it ends already', async () => {
     const { clock, parent, nothingLeft } = world();
     const answer = await withScope(parent.signal, async (scope) => {
       scope.start(async (signal) => {
@@ -126,7 +126,7 @@ suite('firstToEnd', () => {
     }
   });
 
-  test('leaves a promise to itself that cannot be cancelled', async () => {
+  test('leaves a promise to itself when it cannot be cancelled', async () => {
     const { clock, parent, nothingLeft } = world();
     let fail!: (error: Error) => void;
     const lasting = new Promise<string>((_, reject) => (fail = reject));
@@ -228,7 +228,7 @@ suite('sleepUntil', () => {
     assert.equal(listening.count, 0);
   });
 
-  test('forgets a waker that calls back at once', async () => {
+  test('forgets a waker when it calls back at once', async () => {
     const { clock, parent, nothingLeft } = world();
     const forgotten: string[] = [];
     const atOnce = (listener: () => void) => {

@@ -13,7 +13,7 @@ function* busy<T>(ms: number, result: T): Generator<undefined, T> {
   return result;
 }
 
-test('long work lets the loop go on in between, and ten at once no less than one', async () => {
+test('lets the loop go on while work is long, and no less while ten are at once', async () => {
   const turns = countTurns();
   const results = await Promise.all(Array.from({ length: 10 }, (_, index) => inSlices(busy(20, index))));
   assert.deepEqual(results, [0, 1, 2, 3, 4, 5, 6, 7, 8, 9]);
@@ -21,7 +21,7 @@ test('long work lets the loop go on in between, and ten at once no less than one
   assert.ok(turns() >= 20);
 });
 
-test('ends short work, work that fails, and work that begins while other work ends', async () => {
+test('ends work when it is short, when it fails, and when it begins while other work ends', async () => {
   assert.equal(await inSlices(busy(0, 'at once')), 'at once');
   function* failing(): Generator<undefined, never> {
     yield;

@@ -7,7 +7,7 @@ import { readAtMost, readWhole, withFile } from '../../../src/lib/files/open-fil
 import { readRegularFile, readText } from '../../../src/lib/files/read-file.ts';
 import { tempDir } from '../../support/until.ts';
 
-test('reads a file to its end, and no larger one than allowed', async (t) => {
+test('reads a file to its end when it is no larger than allowed', async (t) => {
   const path = join(await tempDir(t), 'file');
   const content = Buffer.alloc(200_000, 'tunnel');
   writeFileSync(path, content);
@@ -18,7 +18,7 @@ test('reads a file to its end, and no larger one than allowed', async (t) => {
 });
 
 test(
-  'reads what has no size, such as a file of /proc or a device',
+  'reads a file when it has no size, such as one of /proc or a device',
   { skip: process.platform !== 'linux' },
   async () => {
     assert.match(await readText('/proc/self/status'), /^Name:/);

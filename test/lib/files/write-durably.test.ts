@@ -10,7 +10,7 @@ import { tempDir } from '../../support/until.ts';
 
 const MODULE = fileURLToPath(new URL('../../../src/lib/files/write-durably.ts', import.meta.url));
 
-test('what does not fit as a whole leaves the old file', async (t) => {
+test('leaves the old file when the new text does not fit as a whole', async (t) => {
   const path = join(await tempDir(t), 'file');
   writeFileSync(path, 'old');
   const script = `await (await import(${JSON.stringify(MODULE)})).writeDurably(${JSON.stringify(path)}, 'x'.repeat(100_000))`;
@@ -24,7 +24,7 @@ test('what does not fit as a whole leaves the old file', async (t) => {
   assert.equal(readFileSync(path, 'utf8'), 'old');
 });
 
-test('nothing waits for the disk: a write begins at once, and a thousand changes meanwhile are one more', async (t) => {
+test('begins a write at once, and makes one of a thousand changes meanwhile', async (t) => {
   const path = join(await tempDir(t), 'state', 'file');
   const ends: unknown[] = [];
   let state = 0;

@@ -15,11 +15,11 @@ describe('addresses of a host', () => {
       ['1', 'a:', '2', 'b:', 'c:'],
     ],
   ] as const)
-    test(`${given.join(' ')} are tried in the order ${wanted.join(' ')}`, () => {
+    test(`tries ${given.join(' ')} in the order ${wanted.join(' ')}`, () => {
       assert.deepEqual(interleaved(given), wanted);
     });
 
-  test('the one that answered comes first, as long as the name has it', () => {
+  test('tries the one that answered first, while the name has it', () => {
     const hosts = createHostMemory();
     hosts.answered('h', '2', 10);
     assert.deepEqual(hosts.ordered('h', ['1', '2', '3']), ['2', '1', '3']);
@@ -28,7 +28,7 @@ describe('addresses of a host', () => {
     assert.deepEqual(hosts.ordered('other', ['1', '2']), ['1', '2']);
   });
 
-  test('the next is tried after 250 ms, or twice the time that an answer took, two seconds at most', () => {
+  test('tries the next after 250 ms, or twice the time that an answer took, two seconds at most', () => {
     const hosts = createHostMemory();
     const patience = (ms: number) => {
       hosts.answered('h', '1', ms);
@@ -37,7 +37,7 @@ describe('addresses of a host', () => {
     assert.deepEqual([hosts.patience('h'), patience(20), patience(400), patience(9000)], [250, 250, 800, 2000]);
   });
 
-  test('what is remembered is bounded', () => {
+  test('bounds what is remembered', () => {
     const hosts = createHostMemory();
     for (let host = 0; host < 2000; host += 1) hosts.answered(`h${host}`, '1', 1);
     assert.deepEqual([hosts.last('h0'), hosts.ordered('h1999', ['0', '1'])], [[], ['1', '0']]);

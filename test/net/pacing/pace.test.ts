@@ -43,7 +43,7 @@ describe('a server that is away', () => {
     [4000, 2900],
     [11_000, 3700],
   ] as const)
-    test(`of which no limit is known, and which restarts within ${upToMs / 1000} s, is reached at worst ${wantedMs / 1000} s later`, () => {
+    test(`is reached at worst ${wantedMs / 1000} s later when no limit is known and it restarts within ${upToMs / 1000} s`, () => {
       for (const firewall of [ufwLimit, () => hashLimit(4, 5)])
         for (const chance of [0, 0.5, 0.999])
           for (let awayMs = 50; awayMs <= upToMs; awayMs += 50) {
@@ -52,7 +52,7 @@ describe('a server that is away', () => {
           }
     });
 
-  test('whose connection was new is reached as soon, with one knock less', () => {
+  test('is reached as soon, with one knock less, when the connection was new', () => {
     for (const newForMs of [3000, 6000, 20_000])
       for (const chance of [0, 0.5, 0.999])
         for (const [awayMs, wantedMs] of [
@@ -66,7 +66,7 @@ describe('a server that is away', () => {
         }
   });
 
-  test('that is known to have no limit is reached within two seconds in the first minute', () => {
+  test('is reached within two seconds in the first minute when it is known to have no limit', () => {
     for (const chance of [0, 0.5, 0.999])
       for (let awayMs = 50; awayMs <= MINUTE; awayMs += 500) {
         const { inAfterMs } = absence(
@@ -90,7 +90,7 @@ describe('a server that is away', () => {
     }
   });
 
-  test('lets in also a second device behind the same address', () => {
+  test('lets a second device in when it comes from the same address', () => {
     // Both dial on their own, and both were sent away by the limit at first.
     const firewall = ufwLimit();
     for (let now = 0; now < 5000; now += 500) firewall(now);
@@ -104,7 +104,7 @@ describe('a server that is away', () => {
     );
   });
 
-  test('that swallows packets is dialled again at once: nothing has arrived', () => {
+  test('is dialled again at once when it swallows packets: nothing has arrived', () => {
     const pace = play(START, [
       [0, 'unanswered'],
       [10_000, 'unanswered'],
@@ -119,14 +119,14 @@ describe('a server that is away', () => {
 describe('a limit', () => {
   const five: readonly Step[] = [1, 2, 3, 4, 5].map((at) => [at * 1000, 'accepted']);
 
-  test('is suspected of who refuses right after others were let in, who are still there', () => {
+  test('is suspected when one refuses right after others were let in, who are still there', () => {
     const pace = play(START, [...five, [6000, 'refused']]);
     assert.deepEqual([pace.limit.type, isLimited(pace, 6000)], ['suspected', true]);
     assert.ok(nextAt(pace, CLAIM, 6000) >= 6000 + 30_000);
     assert.ok(nextAt(pace, { ...CLAIM, urgent: true }, 6000) >= 6000 + 30_000, 'whoever asks');
   });
 
-  test('is suspected of who falls silent then', () => {
+  test('is suspected when one falls silent right after others were let in', () => {
     assert.equal(play(START, [...five, [6000, 'unanswered']]).limit.type, 'suspected');
     assert.equal(
       play(START, [
@@ -137,12 +137,12 @@ describe('a limit', () => {
     );
   });
 
-  test('is not suspected of a server all of whose sessions ended with it', () => {
+  test('is not suspected when all sessions of the server ended with it', () => {
     const pace = play(START, [...five, ...five.map((): Step => [5500, 'ended']), [6000, 'refused']]);
     assert.equal(pace.limit.type, 'unknown');
   });
 
-  test('is suspected of a firewall that says so itself', () => {
+  test('is suspected when a firewall says so itself', () => {
     const pace = play(START, [[0, 'barred']]);
     assert.equal(pace.limit.type, 'suspected');
     assert.ok(nextAt(pace, CLAIM, 0) >= 30_000);
@@ -168,7 +168,7 @@ describe('a limit', () => {
     assert.equal(isForgettable({ ...pace, established: 0 }, 100 * 3_600_000), true);
   });
 
-  test('is not there when a sixth was let in: then nothing but their number under way holds them up', () => {
+  test('is no longer there when a sixth was let in: then only their number under way holds them up', () => {
     const pace = play(START, [...five, [6000, 'accepted']]);
     assert.equal(pace.limit.type, 'none');
     assert.equal(nextAt(pace, CLAIM, 6000), 6000);
@@ -177,7 +177,7 @@ describe('a limit', () => {
     assert.deepEqual([away.limit.type, nextAt(away, CLAIM, 8300)], ['none', 8300]);
   });
 
-  test('that is known from the configuration is kept to from the beginning', () => {
+  test('is kept to from the beginning when the configuration has it', () => {
     const claim = { ...CLAIM, limit: { count: 2, windowMs: MINUTE } };
     const pace = play(START, [
       [0, 'accepted'],
@@ -237,7 +237,7 @@ describe('failed logins', () => {
     }
   });
 
-  test('of one tunnel leave room for those that were up before', () => {
+  test('leave room for those that were up before when they are of one tunnel', () => {
     let pace = START;
     for (let now = 0; now < 60 * MINUTE; now += 1000)
       if (nextAt(pace, rejected, now) <= now) pace = play(pace, [[now, 'rejected']], 'rejected');
@@ -246,7 +246,7 @@ describe('failed logins', () => {
     assert.equal(nextAt(pace, CLAIM, now), now);
   });
 
-  test('of others, as many as they may have, leave one attempt to a tunnel that worked, and none beyond a ban', () => {
+  test('leave one attempt to a tunnel that worked when others had as many as they may, and none beyond a ban', () => {
     const fresh: PaceRequest = { ...CLAIM, loginHistory: 'new' };
     let pace = START;
     const failed: number[] = [];
@@ -282,7 +282,7 @@ describe('an sshd that holds failures against their source', () => {
   } as const;
 
   for (const [what, [outcome, loginHistory, tookMs]] of Object.entries(KINDS))
-    test(`never holds enough against us for ${what}, one after the other as soon as may be`, () => {
+    test(`never holds enough against us when ${what}, one after the other as soon as may be`, () => {
       const sshd = penalties();
       let pace = START;
       let count = 0;
@@ -297,7 +297,7 @@ describe('an sshd that holds failures against their source', () => {
       assert.ok(count > 3);
     });
 
-  test('and keeps a tunnel that worked waiting for a few seconds only', () => {
+  test('keeps a tunnel that worked waiting for a few seconds only', () => {
     let pace = play(
       START,
       [

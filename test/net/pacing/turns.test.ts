@@ -11,7 +11,7 @@ const refusal = new TunnelFailure('connect-refused', '192.0.2.1:22: ECONNREFUSED
 const silence = new TunnelFailure('connect-timeout', '192.0.2.1:22: no answer within 10 s');
 
 describe('turns', () => {
-  test('one dials for all, and its failure is theirs; a probe keeps waiting for an answer', async () => {
+  test('lets one dial for all, whose failure is theirs, and a probe wait on when there is no answer', async () => {
     const { clock, ask, turns } = setUp();
     const [first, ...others] = [ask('a'), ask('b'), ask('c')];
     const answered = turns.untilAnswered(PLACE, new AbortController().signal);
@@ -31,7 +31,7 @@ describe('turns', () => {
     assert.equal(again.state, 'granted');
   });
 
-  test('who was up before goes first, then who has waited longest, at last whose login was rejected', async () => {
+  test('lets the one that was up before go first, then who has waited longest, at last whose login was rejected', async () => {
     const { clock, ask } = setUp();
     const busy = ask('busy');
     await clock.advance(0);
@@ -54,7 +54,7 @@ describe('turns', () => {
     assert.deepEqual(order, ['up longer', 'up', 'new', 'rejected']);
   });
 
-  test('more go at a time with each login that succeeds', async () => {
+  test('lets more go at a time with each login that succeeds', async () => {
     const { clock, ask } = setUp();
     const asked = Array.from({ length: 40 }, (_, index) => ask(`t${index}`));
     const widths: number[] = [];
@@ -68,7 +68,7 @@ describe('turns', () => {
     assert.deepEqual(widths, [1, 2, 2, 1, 7, 8, 8]);
   });
 
-  test('a limit is told to all who wait, and what they can do', async () => {
+  test('tells all who wait of a limit, and what they can do', async () => {
     const { clock, ask } = setUp();
     const asked = Array.from({ length: 8 }, (_, index) => ask(`t${index}`));
     for (let round = 0; round < 3; round += 1) {
@@ -103,7 +103,7 @@ describe('turns', () => {
     assert.match(knock.turn?.failed(refusal).message ?? '', /a firewall refused it/);
   });
 
-  test('what one tunnel meets on another port of the machine counts, but is not its failure', async () => {
+  test('counts what one tunnel meets on another port of the machine, but not as its failure', async () => {
     const { clock, ask } = setUp();
     const other: NetworkPath = { ...PLACE, port: 2222 };
     const knocks = [0, 0, 0, 0, 0];
@@ -125,7 +125,7 @@ describe('turns', () => {
     assert.equal(near.state, 'granted');
   });
 
-  test('whoever gives up leaves the queue, and a turn that is not used is the next one’s', async () => {
+  test('gives a turn to the next one when it is not used, and forgets who gives up', async () => {
     const { clock, ask } = setUp();
     const first = ask('a');
     await clock.advance(0);
@@ -138,7 +138,7 @@ describe('turns', () => {
     assert.equal(clock.pending(), 0);
   });
 
-  test('a turn that is never told of again does not shut the others out for ever', async () => {
+  test('does not shut the others out for ever when a turn is never reported again', async () => {
     const { clock, ask } = setUp();
     ask('lost');
     await clock.advance(3 * 3_600_000);
@@ -147,7 +147,7 @@ describe('turns', () => {
     assert.equal(next.state, 'granted');
   });
 
-  test('commands that connect by themselves take turns, and say that they live while they wait', async () => {
+  test('gives turns to commands that connect by themselves, and reports that they live while they wait', async () => {
     const { clock, turns } = setUp();
     const said: number[] = [];
     const take = () =>
@@ -203,7 +203,7 @@ describe('a fleet that has just started, whose sshd is restarted', () => {
     ),
   );
 
-  test('is back within three seconds where the server limits nothing, also where its sessions end one by one', async () => {
+  test('is back within three seconds when the server limits nothing, also when its sessions end one by one', async () => {
     for (const { tunnels, afterMs, gapMs } of CASES)
       for (const awayMs of [500, 3000, 10_000]) {
         const { lastInMs } = await restarted({ tunnels, afterMs, gapMs, awayMs }, null);
@@ -218,7 +218,7 @@ describe('a fleet that has just started, whose sshd is restarted', () => {
     ['a limit that answers as a machine does on whose port nobody listens', ufwLimit, 'refused', 31, 1],
     ['hashlimit', () => hashLimit(4, 5), 'unanswered', 41, 4],
   ] as const)
-    test(`is in within ${seconds} s behind ${name}, with ${rejections} rejected`, async () => {
+    test(`is in within ${seconds} s when it is behind ${name}, with ${rejections} rejected`, async () => {
       for (const { tunnels, afterMs, gapMs } of CASES.filter((one) => one.tunnels === 10))
         for (const awayMs of [500, 3000, 10_000]) {
           const restart = { tunnels, afterMs, gapMs, awayMs };
@@ -228,7 +228,7 @@ describe('a fleet that has just started, whose sshd is restarted', () => {
         }
     });
 
-  test('is dialled no slower for logins that were cut off together', async () => {
+  test('is dialled no slower when logins were cut off together', async () => {
     const { clock, ask } = setUp();
     const drop = new TunnelFailure('handshake-failed', 'the server closed the connection');
     for (let round = 0; round < 8; round += 1) {

@@ -11,7 +11,7 @@ import { startSshd } from '../../support/sshd.ts';
 import { specFor, testTurns } from '../../support/tunnel.ts';
 
 describe('audit of servers that do not behave', { concurrency: 2 }, () => {
-  test('asks a server that refuses the login once', async (t) => {
+  test('asks once when a server refuses the login', async (t) => {
     const { audit, server } = await auditFake(t, (connection) =>
       connection.on('authentication', (attempt) => attempt.reject(['publickey'])),
     );
@@ -59,7 +59,7 @@ describe('audit of servers that do not behave', { concurrency: 2 }, () => {
       assert.deepEqual(verdicts(audit, use), ['closed'], use);
   });
 
-  test('reports a server that hangs up instead of an answer and then refuses every login', async (t) => {
+  test('reports a server when it hangs up instead of an answer and then refuses every login', async (t) => {
     let logins = 0;
     const { audit, server } = await auditFake(t, (connection) => {
       connection.on('authentication', (attempt) => (++logins > 2 ? attempt.reject() : attempt.accept()));

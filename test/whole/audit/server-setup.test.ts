@@ -74,7 +74,7 @@ const TRAPS: readonly {
   },
 ];
 
-test('what server-setup makes has no hole, and each of its lines that is opened is found', async (t) => {
+test('finds no hole when server-setup has set the server up, and finds each of its lines when it is opened', async (t) => {
   if (!mayBuildNetworks(t)) return;
   const world = await startServerWorld(t, {
     config: 'Include /etc/ssh/sshd_config.d/*.conf\nPasswordAuthentication yes\nKbdInteractiveAuthentication no\n',

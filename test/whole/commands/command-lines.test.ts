@@ -95,7 +95,7 @@ const LINES: readonly {
   { name: 'relay', line: ['relay', '-R', '2225:localhost:22'], port: 2225, leadsTo: 'ssh' },
 ];
 
-test('command lines of ssh and autossh', async (t) => {
+test('run a tunnel when they are of ssh and autossh', async (t) => {
   if (!mayBuildNetworks(t)) return;
   const world = await startWorld(t, {
     hosts: [
@@ -115,7 +115,7 @@ test('command lines of ssh and autossh', async (t) => {
   });
   furnish(world);
   for (const { name, line, port, leadsTo } of LINES) {
-    await t.test(`tunneld run ${line.join(' ')}`, async (t) => {
+    await t.test(`brings the tunnel up: tunneld run ${line.join(' ')}`, async (t) => {
       const args = line.map((word) => word.replace('HOME', world.home));
       const daemon = run(t, world, args);
       const status = await daemon.untilUp(name);
@@ -127,7 +127,7 @@ test('command lines of ssh and autossh', async (t) => {
     });
   }
 
-  await t.test('--print-config makes a service of it in one step', async (t) => {
+  await t.test('makes a service in one step when --print-config is given', async (t) => {
     const args = LINES[4]!.line;
     const yaml = world.run(command(world, ['run', '--print-config', ...args])).toString();
     const file = join(world.home, 'printed.yaml');
@@ -138,7 +138,7 @@ test('command lines of ssh and autossh', async (t) => {
     await daemon.stop();
   });
 
-  await t.test('a second one to the same server has a name of its own, and status tells of it', async (t) => {
+  await t.test('has a name of its own when it is a second one to the same server, and status reports it', async (t) => {
     const first = run(t, world, ['-L', '9001:mailserver:110', 'shellserver']);
     await first.untilUp('shellserver');
     const second = run(t, world, ['-L', '9002:mailserver:110', 'shellserver']);
@@ -155,7 +155,7 @@ test('command lines of ssh and autossh', async (t) => {
   });
 });
 
-test('wrong arguments are exit code 2, wrong files 78, each with what would be right', async (t) => {
+test('exits with 2 when arguments are wrong, with 78 when files are, each with what would be right', async (t) => {
   const dir = await tempDir(t);
   const file = join(dir, 'ssh_config');
   writeFileSync(file, 'Host x\n  Prot 22\n');

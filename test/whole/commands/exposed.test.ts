@@ -7,7 +7,7 @@ import { startSshd } from '../../support/sshd.ts';
 import { startDaemonProcess } from '../../support/tunneld.ts';
 import { freePort } from '../../support/until.ts';
 
-test('status, doctor and audit say that GatewayPorts yes opens a listener of localhost to all', async (t) => {
+test('is named by status, doctor and audit when GatewayPorts yes opens a listener of localhost to all', async (t) => {
   const sshd = await startSshd({ config: ['GatewayPorts yes'] });
   t.after(() => sshd.stop());
   const echo = await startEcho();

@@ -20,7 +20,7 @@ import { CLI, type CommandResult, tunneld } from '../../support/tunneld.ts';
 import { freePort, tempDir, until } from '../../support/until.ts';
 
 describe('init, where something is in the way', { concurrency: 2 }, () => {
-  test('whatever an earlier run had come to when it was killed, the next one goes on', async (t) => {
+  test('goes on where an earlier run was when that was killed', async (t) => {
     const { dir, init } = await device(t);
     assert.equal((await init()).code, 0);
     const files = ['known_hosts', 'new.key', 'new.key.pub', 'config.yaml'];
@@ -41,7 +41,7 @@ describe('init, where something is in the way', { concurrency: 2 }, () => {
     assert.equal(readFileSync(join(dir, 'new.key.pub'), 'utf8'), key);
   });
 
-  test('a SOCKS proxy into the network of the device is said in so many words, there and in the file', async (t) => {
+  test('says so there and in the file when a forward is a SOCKS proxy into the network of the device', async (t) => {
     const { dir, init } = await device(t);
     const { code, stdout, stderr } = await init('-R', 'localhost:1080:socks');
     assert.equal(code, 0, stderr);
@@ -51,7 +51,7 @@ describe('init, where something is in the way', { concurrency: 2 }, () => {
 
   test('leaves nothing half written when the disk is full', (t) => onFullDisks(t));
 
-  test('keys that are none are told before anything is made, and nothing is overwritten', async (t) => {
+  test('says so before it makes anything when keys are none, and overwrites nothing', async (t) => {
     const { dir, init } = await device(t);
     const key = join(dir, 'new.key');
     const cases: readonly (readonly [RegExp, () => void])[] = [
@@ -73,7 +73,7 @@ describe('init, where something is in the way', { concurrency: 2 }, () => {
     assert.equal(readFileSync(`${key}.pub`, 'utf8'), 'ssh-ed25519 AAAA of an agent\n');
   });
 
-  test('another tunnel of that name, a broken file, and users that no script can be made for: nothing is made', async (t) => {
+  test('makes nothing when the name is taken, the file broken, or no script can be made for the user', async (t) => {
     const { dir, init, port } = await device(t);
     mkdirSync(dir);
     const file = join(dir, 'config.yaml');
@@ -112,7 +112,7 @@ describe('init, where something is in the way', { concurrency: 2 }, () => {
     }
   });
 
-  test('a tunnel that a person wrote keeps its key and its known hosts', async (t) => {
+  test('keeps key and known hosts of a tunnel when a person wrote it', async (t) => {
     const { dir, init, port, hostKey } = await device(t);
     mkdirSync(dir);
     const file = join(dir, 'config.yaml');
@@ -130,7 +130,7 @@ describe('init, where something is in the way', { concurrency: 2 }, () => {
     assert.deepEqual(readdirSync(dir), before);
   });
 
-  test('a fingerprint that was given is compared with the known key, too; a whole line of ssh-keygen is understood', async (t) => {
+  test('compares a given fingerprint with the known key, too, and understands a whole line of ssh-keygen', async (t) => {
     const { init, fingerprint } = await device(t);
     const line = await init('--host-key-fingerprint', `256 ${fingerprint} root@server (ED25519)`);
     assert.equal(line.code, 0, line.stderr);
@@ -140,7 +140,7 @@ describe('init, where something is in the way', { concurrency: 2 }, () => {
     assert.equal(other.stdout, '');
   });
 
-  test('a key of the same host on another port is not taken for known', async (t) => {
+  test("does not take a key for known when it is the same host's on another port", async (t) => {
     const { dir, init } = await device(t);
     mkdirSync(dir);
     execFileSync('ssh-keygen', ['-q', '-t', 'ed25519', '-N', '', '-f', join(dir, 'other')]);
@@ -151,7 +151,7 @@ describe('init, where something is in the way', { concurrency: 2 }, () => {
     assert.match(readFileSync(join(dir, 'known_hosts'), 'utf8'), /^127\.0\.0\.1 .*\n\[127\.0\.0\.1\]:\d+ ssh-ed25519 /);
   });
 
-  test('ends at Ctrl-C, at a question and while it waits', async (t) => {
+  test('ends when Ctrl-C is pressed, at a question and while it waits', async (t) => {
     const { dir, args } = await device(t);
     mkdirSync(dir);
     const waiting = args.filter((word) => word !== '--no-wait');
@@ -178,7 +178,7 @@ describe('init, where something is in the way', { concurrency: 2 }, () => {
     }
   });
 
-  test('a server that hangs up instead of a key is told as that, with nothing raw', async (t) => {
+  test('reports a server when it hangs up instead of a key, with nothing raw', async (t) => {
     const { dir } = await device(t);
     const { port } = await startFakeServer(t, (socket) => socket.end('SSH-2.0-\u001b[31mevil\r\n'));
     const args = ['init', `me@127.0.0.1:${port}`, '-R', '8080:localhost:22', '--host-key-fingerprint', 'SHA256:A'];
@@ -220,7 +220,7 @@ describe('init, where something is in the way', { concurrency: 2 }, () => {
     assert.equal(code, 0, stderr);
   });
 
-  test('what root makes in the folder of a service belongs to the service', async (t) => {
+  test('gives to the service what root makes in its folder', async (t) => {
     if (process.getuid?.() !== 0) return t.skip('needs root');
     const { dir, init } = await device(t);
     mkdirSync(dir, { mode: 0o700 });

@@ -59,7 +59,7 @@ const WAYS: readonly [title: string, attack: (connection: Connection) => void][]
 
 describe('a channel without room for a packet ends the commands, and they say why', { concurrency: 2 }, () => {
   for (const [title, attack] of WAYS) {
-    test(`doctor, ${title}`, async (t) => {
+    test(`ends doctor, ${title}`, async (t) => {
       const { yaml } = await startServer(t, attack);
       const report = await doctor(t, yaml);
       assert.equal(report.code, 1, report.stderr);
@@ -69,7 +69,7 @@ describe('a channel without room for a packet ends the commands, and they say wh
       );
     });
 
-    test(`audit, ${title}`, async (t) => {
+    test(`ends audit, ${title}`, async (t) => {
       const { yaml } = await startServer(t, attack);
       const dir = await tempDir(t);
       const config = join(dir, 'config.yaml');
@@ -80,7 +80,7 @@ describe('a channel without room for a packet ends the commands, and they say wh
       assert.match(stdout, /conclusion: /);
     });
 
-    test(`init, which waits for a better server until it is interrupted, ${title}`, async (t) => {
+    test(`ends init, which waits for a better server until it is interrupted, ${title}`, async (t) => {
       const { port } = await startServer(t, attack);
       const config = join(await tempDir(t), 'tunneld', 'config.yaml');
       const file = `${sshd.hostKeys[0]!.file}.pub`;

@@ -6,7 +6,7 @@ import { test } from 'node:test';
 import { tunneld } from '../../support/tunneld.ts';
 import { tempDir } from '../../support/until.ts';
 
-test('server-setup and client-setup print, or say why they cannot', async (t) => {
+test('prints for server-setup and client-setup, or says why it cannot', async (t) => {
   const dir = await tempDir(t);
   const key = join(dir, 'key');
   execFileSync('ssh-keygen', ['-q', '-t', 'ed25519', '-N', '', '-f', key]);
@@ -65,7 +65,7 @@ tunnels:
   await fails(78, /is not a known key/, 'client-setup', 'backup');
 });
 
-test('--jump is for all tunnels of the user: the script of one takes no way in from another', async (t) => {
+test('takes no way in from another tunnel of the user when --jump is given', async (t) => {
   const dir = await tempDir(t);
   const file = join(dir, 'config.yaml');
   for (const name of ['one', 'two'])

@@ -46,7 +46,7 @@ control: { socket: ${closed}/control.sock }
   return { closed, config };
 }
 
-test('a daemon that this user may not ask is not said to be down, and the cure is sudo', async (t) => {
+test('does not call a daemon down when this user may not ask it, and names sudo as the cure', async (t) => {
   const { closed, config } = await closedDaemon(t);
   const { code, text } = await asStranger(t, closed, 'status', '--config', config);
   assert.equal(code, 3);
@@ -57,7 +57,7 @@ test('a daemon that this user may not ask is not said to be down, and the cure i
   assert.doesNotMatch(doctor.text, /no daemon runs|restart/);
 });
 
-test('files that only the user of the daemon may read are not to be given away', async (t) => {
+test('advises nobody to give files away when only the user of the daemon may read them', async (t) => {
   const { closed, config } = await closedDaemon(t);
   const sshd = await startSshd();
   t.after(() => sshd.stop());
@@ -91,7 +91,7 @@ test('files that only the user of the daemon may read are not to be given away',
     );
 });
 
-test('a configuration that this user may not read is not to be given away', async (t) => {
+test('advises nobody to give a configuration away when this user may not read it', async (t) => {
   const dir = await tempDir(t);
   const file = join(dir, 'config.yaml');
   writeFileSync(file, 'tunnels: {}\n');

@@ -17,7 +17,7 @@ const EXTENDED_DATA = 95;
 const EOF = 96;
 
 for (const compression of ['no', 'yes'] as const) {
-  test(`a second stream behind the end of every channel does not end doctor, compression ${compression}`, async (t) => {
+  test(`does not end doctor when a second stream is behind the end of every channel, compression ${compression}`, async (t) => {
     const { port } = await startFakeSsh(t, sshd, (connection, socket) => {
       connection.on('authentication', (attempt) => attempt.accept());
       connection.on('request', (accept) => accept?.());

@@ -11,7 +11,7 @@ import { CLI, startDaemonProcess } from '../../support/tunneld.ts';
 import { freePort, until } from '../../support/until.ts';
 import { visit } from '../../support/visit.ts';
 
-test('a configuration whose tunnels come up takes the place of the file', async (t) => {
+test('takes the place of the file when the tunnels of a configuration come up', async (t) => {
   const { daemon, ports, other, lay, leftOver } = await start(t);
   const before = readFileSync(daemon.configFile, 'utf8');
   const { mode } = statSync(daemon.configFile);
@@ -52,7 +52,7 @@ test('keeps a configuration on --confirm only when it is confirmed', async (t) =
   assert.deepEqual(leftOver(), []);
 });
 
-test('unconfirmed, it goes back; so it does when the caller is gone, and by a reload', async (t) => {
+test('goes back when it is not confirmed, when the caller is gone, and when there is a reload', async (t) => {
   const { daemon, ports, other, lay } = await start(t);
   const before = readFileSync(daemon.configFile, 'utf8');
   const next = lay(other(ports[1]));
@@ -68,7 +68,7 @@ test('unconfirmed, it goes back; so it does when the caller is gone, and by a re
   await until(() => visit(ports[0], 'back again').catch(() => ''), { what: 'the old listener' });
 });
 
-test('one whose tunnel is blocked goes back at once, and says why', async (t) => {
+test('goes back at once, and says why, when a tunnel is blocked', async (t) => {
   const { daemon, ports, other, lay, leftOver } = await start(t);
   const before = readFileSync(daemon.configFile, 'utf8');
   const next = lay(other(ports[1]).replace(/identityFile: .*/, `identityFile: ${join(daemon.dir, 'nosuch.key')}`));
@@ -83,7 +83,7 @@ test('one whose tunnel is blocked goes back at once, and says why', async (t) =>
   assert.deepEqual(leftOver(), []);
 });
 
-test('one whose tunnel does not come up never takes the old one away', async (t) => {
+test('never takes the old tunnel away when the new one does not come up', async (t) => {
   const { daemon, ports, other, lay, leftOver } = await start(t);
   const before = readFileSync(daemon.configFile, 'utf8');
   const dead = lay(other(ports[1]).replace(/ {4}port: \d+/, `    port: ${await freePort()}`));
@@ -105,7 +105,7 @@ test('one whose tunnel does not come up never takes the old one away', async (t)
   assert.deepEqual(leftOver(), []);
 });
 
-test('whoever comes through the tunnel that changes may be cut off: what he began is finished', async (t) => {
+test('finishes what a caller began when he comes through the tunnel that changes and is cut off', async (t) => {
   const { daemon, ports, other, lay } = await start(t);
   const next = lay(other(ports[1]));
   const child = spawn(process.execPath, [CLI, 'apply', next, '--config', daemon.configFile], {
@@ -120,7 +120,7 @@ test('whoever comes through the tunnel that changes may be cut off: what he bega
   assert.equal(readFileSync(daemon.configFile, 'utf8'), readFileSync(next, 'utf8'));
 });
 
-test('what cannot be applied changes nothing', async (t) => {
+test('changes nothing when it cannot be applied', async (t) => {
   const { daemon, ports, other, lay, leftOver } = await start(t);
   const before = readFileSync(daemon.configFile, 'utf8');
   const bad = await daemon.command('apply', lay(other(ports[1]).replace('remoteForward', 'remoteForwards')));

@@ -17,13 +17,13 @@ async function startIdle(t: TestContext) {
   return daemon;
 }
 
-test('the socket and its folder are for their owner alone', async (t) => {
+test('is for its owner alone, with its folder', async (t) => {
   const daemon = await startIdle(t);
   assert.equal(statSync(daemon.socket).mode & 0o777, 0o600);
   assert.equal(statSync(dirname(daemon.socket)).mode & 0o777, 0o700);
 });
 
-test('a socket that a live daemon holds is left to it', async (t) => {
+test('is left to a daemon when that lives and holds it', async (t) => {
   const daemon = await startIdle(t);
   const second = await tunneld(['run', '--config', daemon.configFile]);
   assert.equal(second.code, 1);
@@ -31,7 +31,7 @@ test('a socket that a live daemon holds is left to it', async (t) => {
   assert.equal((await daemon.status()).pid, daemon.pid);
 });
 
-test('a socket that a dead daemon left behind is replaced', async (t) => {
+test('is replaced when a dead daemon left it behind', async (t) => {
   const first = await startIdle(t);
   first.signal('SIGKILL');
   await first.exited;
@@ -58,7 +58,7 @@ test('serves well-behaved clients when others misbehave', async (t) => {
   await daemon.untilStatus(({ pid }) => pid === daemon.pid, 'an answer afterwards');
 });
 
-test('logs -f goes on until its reader leaves', async (t) => {
+test('goes on with logs -f until the reader leaves', async (t) => {
   const daemon = await startIdle(t);
   const socket = connect(daemon.socket);
   t.after(() => socket.destroy());

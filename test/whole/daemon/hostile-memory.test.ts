@@ -179,7 +179,7 @@ describe('what a server can make us keep is bounded, and the other tunnels are s
   }
 });
 
-test('an audit of a server that pours into each session is bounded as well', async (t) => {
+test('is bounded in an audit, too, when a server pours into each session', async (t) => {
   const server = await startFakeSsh(t, sshd, (connection) => {
     connection.on('authentication', (attempt) => attempt.accept());
     connection.on('request', (accept) => accept?.());

@@ -6,7 +6,7 @@ import { startSshd } from '../../support/sshd.ts';
 import { startDaemonProcess, tunneld } from '../../support/tunneld.ts';
 import { freePort, until } from '../../support/until.ts';
 
-test("one tunnel's trouble is its own, and status tells all of it", async (t) => {
+test('leaves the others up when one tunnel has trouble, and status reports all of it', async (t) => {
   const sshd = await startSshd();
   t.after(() => sshd.stop());
   const echo = await startEcho();

@@ -11,7 +11,7 @@ import { freePort, until } from '../../support/until.ts';
 import { visit } from '../../support/visit.ts';
 
 describe('listeners of others', { concurrency: 2 }, () => {
-  test('a listener that led to another device is taken when a person says so, which is remembered', async (t) => {
+  test('takes a listener that led to another device when a person says so, which is remembered', async (t) => {
     const sshd = await startSshd();
     t.after(() => sshd.stop());
     // It listens where the tunnel wants to.
@@ -40,7 +40,7 @@ describe('listeners of others', { concurrency: 2 }, () => {
     assert.equal(await visit(other.port, 'taken'), 'taken');
   });
 
-  test('a copied card stays out, and comes from another port than the one that it is a copy of', async (t) => {
+  test('stays out when it is a copied card, and comes from another port than the one that it is a copy of', async (t) => {
     if (!mayBuildNetworks(t)) return;
     const sshd = await startSshd();
     t.after(() => sshd.stop());

@@ -7,7 +7,7 @@ import { startSshd } from '../../support/sshd.ts';
 import { startDaemonProcess } from '../../support/tunneld.ts';
 import { freePort, tempDir, until } from '../../support/until.ts';
 
-test('systemd hears all it needs, and a mere outage does not starve its watchdog', async (t) => {
+test('tells systemd all it needs, and feeds its watchdog while there is a mere outage', async (t) => {
   const sshd = await startSshd();
   t.after(() => sshd.stop());
   const receiver = await startDatagramReceiver(join(await tempDir(t), 'notify'));

@@ -38,7 +38,7 @@ test('goes on when the disk is full', async (t) => {
   assert.ok(await answers());
 });
 
-test('log.file has the lines, for its owner alone, and standard error has none', async (t) => {
+test('writes into log.file, for its owner alone, and nothing to standard error, when that is set', async (t) => {
   const dir = await tempDir(t);
   const file = join(dir, 'logs', 'tunneld.log');
   const daemon = await startDaemonProcess(
@@ -52,7 +52,7 @@ test('log.file has the lines, for its owner alone, and standard error has none',
   assert.equal(daemon.stderr(), '');
 });
 
-test('TUNNELD_LOG_FILE is where it goes without log.file, and a file that newsyslog renamed is left at a reload', async (t) => {
+test('writes into TUNNELD_LOG_FILE when there is no log.file, and leaves a file at a reload that newsyslog renamed', async (t) => {
   const file = join(await tempDir(t), 'by variable.log');
   const daemon = await startDaemonProcess(
     t,
@@ -69,7 +69,7 @@ test('TUNNELD_LOG_FILE is where it goes without log.file, and a file that newsys
   assert.equal(daemon.stderr(), '');
 });
 
-test('a control socket whose path is too long for the system is a problem of the configuration', async (t) => {
+test('reports a problem of the configuration when the path of a control socket is too long for the system', async (t) => {
   const dir = await tempDir(t);
   const configFile = join(dir, 'config.yaml');
   writeFileSync(

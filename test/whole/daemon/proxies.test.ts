@@ -14,7 +14,7 @@ before(async () => {
 });
 after(() => sshd.stop());
 
-test('the bundled program goes through both kinds of proxy, whose packages it loads on demand', async (t) => {
+test('goes through both kinds of proxy, whose packages the bundle loads when they are wanted', async (t) => {
   const echo = await startEcho();
   t.after(() => echo.close());
   const proxies = {

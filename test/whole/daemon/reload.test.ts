@@ -7,7 +7,7 @@ import { startSshd } from '../../support/sshd.ts';
 import { startDaemonProcess } from '../../support/tunneld.ts';
 import { freePort, until } from '../../support/until.ts';
 
-test('reload touches what changed and nothing else, and a bad file changes nothing', async (t) => {
+test('touches what changed and nothing else when it reloads, and changes nothing when a file is bad', async (t) => {
   const sshd = await startSshd();
   t.after(() => sshd.stop());
   const echo = await startEcho();

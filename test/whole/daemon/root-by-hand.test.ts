@@ -32,7 +32,7 @@ import { visit } from '../../support/visit.ts';
 const isRoot = process.getuid?.() === 0;
 const SERVICE = isRoot ? 54_321 : process.getuid!();
 
-test('root runs no configuration and no command that another user has kept', async (t) => {
+test('runs no configuration and no command as root when another user has kept it', async (t) => {
   const dir = await tempDir(t);
   const [state, proof, file] = [join(dir, 'state'), join(dir, 'proof'), join(dir, 'config.yaml')];
   mkdirSync(state);
@@ -56,7 +56,7 @@ control: { socket: ${dir}/control.sock }
   assert.ok(!existsSync(proof));
 });
 
-test('root runs a configuration of another user only where it is named', async (t) => {
+test("runs another user's configuration as root only when it is named", async (t) => {
   const home = await tempDir(t);
   const file = join(home, '.config/tunneld/config.yaml');
   mkdirSync(dirname(file), { recursive: true });
@@ -70,7 +70,7 @@ test('root runs a configuration of another user only where it is named', async (
   assert.match((await tunneld(['run', '--config', file], { env })).stderr, /nonsense/);
 });
 
-test('root writes nothing into a directory of another user, and its tunnels run without', async (t) => {
+test('writes nothing as root into a directory of another user, and its tunnels run without', async (t) => {
   const { state, port, start, precious } = await world(t);
   for (const name of ['last-good.yaml.new', 'source-ports.json.new', 'last-good.yaml', 'source-ports.json'])
     symlinkSync(precious, join(state, name));
@@ -90,7 +90,7 @@ test('root writes nothing into a directory of another user, and its tunnels run 
   assert.equal(readFileSync(precious, 'utf8'), 'precious');
 });
 
-test('a log file of root is not led elsewhere', async (t) => {
+test('is not led elsewhere when root writes a log file', async (t) => {
   const dir = await tempDir(t);
   const precious = join(dir, 'precious');
   writeFileSync(precious, 'precious');
@@ -104,7 +104,7 @@ test('a log file of root is not led elsewhere', async (t) => {
   assert.equal(readFileSync(precious, 'utf8'), 'precious');
 });
 
-test('files are written whole, through no link, and leave nothing beside them', async (t) => {
+test('writes files whole, through no link, and leaves nothing beside them', async (t) => {
   const dir = await tempDir(t);
   const [path, precious] = [join(dir, 'file'), join(dir, 'precious')];
   writeFileSync(precious, 'precious');
@@ -138,7 +138,7 @@ async function world(t: TestContext) {
   return { state, port, precious, start: () => startDaemonProcess(t, yaml, { state }) };
 }
 
-test("root reads no key or password that a link of another user leads to, unless it is that user's own", async (t) => {
+test("reads no key or password as root when another user's link leads there, unless it is that user's own", async (t) => {
   if (!isRoot) return;
   const dir = await tempDir(t);
   const place = join(dir, 'place');
@@ -166,7 +166,7 @@ test("root reads no key or password that a link of another user leads to, unless
   await assert.rejects(read(join(place, 'hard')), /root does not follow/);
 });
 
-test('what root has opened is judged, not the path: a directory that is exchanged meanwhile is no way around', async (t) => {
+test('judges what root has opened, not the path, when a directory is exchanged meanwhile', async (t) => {
   if (!isRoot) return;
   const dir = await tempDir(t);
   const [place, precious] = [join(dir, 'place'), join(dir, 'known_hosts')];

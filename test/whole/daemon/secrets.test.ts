@@ -11,7 +11,7 @@ import { freePort, tempDir } from '../../support/until.ts';
 const PASSPHRASE = 'hush-e2b81f';
 const PASSWORD = 'mum-77d0c4';
 
-test('at the most talkative level no secret is in any output, file or argument', async (t) => {
+test('has no secret in any output, file or argument when it logs the most', async (t) => {
   const sshd = await startSshd({ config: ['PasswordAuthentication yes', 'KbdInteractiveAuthentication yes'] });
   t.after(() => sshd.stop());
   const dir = await tempDir(t);

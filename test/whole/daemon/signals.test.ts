@@ -12,14 +12,14 @@ import { freePort, tempDir, until } from '../../support/until.ts';
 import { visit } from '../../support/visit.ts';
 
 describe("Node's debugger", { concurrency: 2 }, () => {
-  test('no SIGUSR1 opens it, at whatever moment of a command it comes', async (t) => {
+  test('stays closed when SIGUSR1 comes at any moment of a command', async (t) => {
     for (let afterMs = 0; afterMs < 150; afterMs += 15) {
       const said = await storm(t, ['status', '--config', '/nonexistent'], afterMs);
       assert.doesNotMatch(said, /Debugger listening/);
     }
   });
 
-  test('no NODE_OPTIONS opens it, or makes a command wait for one', async (t) => {
+  test('stays closed when NODE_OPTIONS would open it, and no command waits for one', async (t) => {
     for (const option of ['inspect', 'inspect-brk', 'inspect-wait']) {
       const port = await freePort();
       const { said, code } = await command(t, ['--version'], { NODE_OPTIONS: `--${option}=127.0.0.1:${port}` }).ended;
@@ -28,7 +28,7 @@ describe("Node's debugger", { concurrency: 2 }, () => {
     }
   });
 
-  test('a daemon that node was told to run closes what NODE_OPTIONS opened, and SIGUSR1 opens nothing', async (t) => {
+  test('is closed again when node was told to run a daemon and NODE_OPTIONS opened it; SIGUSR1 opens nothing', async (t) => {
     const port = await freePort();
     const daemon = await startDaemonProcess(t, `tunnels:\n${tunnelYaml(await server(t), 'a', `1:127.0.0.1:1`)}`, {
       env: { NODE_OPTIONS: `--inspect=127.0.0.1:${port}` },
@@ -39,7 +39,7 @@ describe("Node's debugger", { concurrency: 2 }, () => {
     assert.equal(daemon.stderr().match(/Debugger listening/g)?.length, 1, 'that of the start');
   });
 
-  test('nor does it in a command that node was told to run', async (t) => {
+  test('stays closed when node was told to run a command', async (t) => {
     const daemon = await startDaemonProcess(
       t,
       `tunnels:\n${tunnelYaml(await server(t), 'a', `${await freePort()}:127.0.0.1:1`)}`,
@@ -57,7 +57,7 @@ describe("Node's debugger", { concurrency: 2 }, () => {
   });
 });
 
-test('SIGUSR1 makes new connections, and what works goes on until they do', async (t) => {
+test('makes new connections when SIGUSR1 comes, and what works goes on until they do', async (t) => {
   const sshd = await server(t);
   const echo = await startEcho();
   t.after(() => echo.close());
@@ -88,7 +88,7 @@ test('SIGUSR1 makes new connections, and what works goes on until they do', asyn
   assert.ok(kept.every((pid) => sshd.sessions().includes(pid)));
 });
 
-test('ends a wait at SIGHUP', async (t) => {
+test('ends a wait when SIGHUP comes', async (t) => {
   const port = await freePort();
   const sshd = await server(t);
   const yaml = tunnelYaml(sshd, 'a', '1:127.0.0.1:1').replace(`port: ${sshd.port}`, `port: ${port}`);
@@ -99,7 +99,7 @@ test('ends a wait at SIGHUP', async (t) => {
   await daemon.untilStatus(({ tunnels }) => tunnels[0]!.attempts > attempts, 'another attempt');
 });
 
-test('no signal that wants no end ends the daemon, and SIGQUIT ends it politely', async (t) => {
+test('goes on when a signal wants no end, and ends politely when SIGQUIT comes', async (t) => {
   const sshd = await server(t);
   const daemon = await startDaemonProcess(t, `tunnels:\n${tunnelYaml(sshd, 'a', `${await freePort()}:127.0.0.1:1`)}`);
   const [before] = (await daemon.untilStatus(({ tunnels }) => tunnels[0]?.phase === 'up', 'up')).tunnels;
@@ -121,7 +121,7 @@ test('no signal that wants no end ends the daemon, and SIGQUIT ends it politely'
   assert.ok(daemon.stderr().split(': ignored').length < 40, 'a flood of them is a few lines');
 });
 
-test('a SIGHUP, SIGUSR1 or SIGUSR2 while the daemon starts does not end it, and it is ready all the same', async (t) => {
+test('is ready when a SIGHUP, SIGUSR1 or SIGUSR2 comes while the daemon starts', async (t) => {
   const dir = await tempDir(t);
   const port = await freePort();
   const file = join(dir, 'config.yaml');

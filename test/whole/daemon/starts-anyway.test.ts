@@ -208,7 +208,7 @@ test('makes the socket at a reload when nothing prevents it any more, and again 
   await until(() => !existsSync(place(daemon.dir)), { what: 'the socket removed' });
 });
 
-test('what runs the same configuration already is no obstacle, and a socket of another daemon outlives ours', async (t) => {
+test("refuses to start when the same configuration runs already, and leaves another daemon's socket when it ends", async (t) => {
   const sshd = await startSshd();
   t.after(() => sshd.stop());
   const first = await start(t, { what: '', lines: () => SOCKET + STATE, said: null }, sshd, 9);

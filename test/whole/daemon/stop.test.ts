@@ -12,7 +12,7 @@ import { freePort } from '../../support/until.ts';
 const STOP_LIMIT_MS = 10_000;
 
 for (const signal of ['SIGTERM', 'SIGINT'] as const) {
-  test(`${signal} gives the listeners back and ends with 0`, async (t) => {
+  test(`gives the listeners back and ends with 0 when ${signal} comes`, async (t) => {
     const sshd = await startSshd();
     t.after(() => sshd.stop());
     const echo = await startEcho();

@@ -10,7 +10,7 @@ import { freePort, tempDir, until } from '../../support/until.ts';
 import { startFakeSsh } from '../../support/fake-server.ts';
 import { visit } from '../../support/visit.ts';
 
-test('a tunnel that stopped the process twice in a row starts last, says so, and starts when a person wants it', async (t) => {
+test('starts a tunnel last when it stopped the process twice in a row, says so, and starts it when a person wants it', async (t) => {
   const sshd = await startSshd();
   const echo = await startEcho();
   t.after(() => Promise.all([sshd.stop(), echo.close()]));
@@ -44,7 +44,7 @@ test('a tunnel that stopped the process twice in a row starts last, says so, and
   await until(() => /"last":null/.test(readFileSync(file, 'utf8')), { what: 'nobody in suspicion' });
 });
 
-test('a server that makes the loop spin is found by what the watchdog ended, and the others live', async (t) => {
+test('finds the server that makes the loop spin by what the watchdog ended, and the others live', async (t) => {
   const sshd = await startSshd();
   const echo = await startEcho();
   t.after(() => Promise.all([sshd.stop(), echo.close()]));

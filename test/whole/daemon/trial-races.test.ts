@@ -11,7 +11,7 @@ import { startSshd } from '../../support/sshd.ts';
 import { startDaemonProcess } from '../../support/tunneld.ts';
 import { freePort } from '../../support/until.ts';
 
-test('two trials at once: the last one runs, and its end brings back what ran before both', async (t) => {
+test('runs the last trial when there are two at once, and brings back what ran before both when it ends', async (t) => {
   const { daemon, ports, yaml, rest, isUp } = await start(t);
   const names = [await createCandidate(daemon.configFile, `${yaml('one', ports[1])}${rest}`, null), 'two'] as const;
   writeFileSync(`${daemon.configFile}.two.candidate`, `${yaml('two', ports[1])}${rest}`);
@@ -33,7 +33,7 @@ test('two trials at once: the last one runs, and its end brings back what ran be
   await daemon.untilStatus(isUp, 'the tunnel');
 });
 
-test('a reload in the middle of an apply ends the trial, however they meet', async (t) => {
+test('ends the trial when a reload comes in the middle of an apply, however they meet', async (t) => {
   const { daemon, ports, yaml, rest } = await start(t);
   const name = await createCandidate(daemon.configFile, `${yaml('one', ports[1])}${rest}`, null);
   await Promise.all([
@@ -44,7 +44,7 @@ test('a reload in the middle of an apply ends the trial, however they meet', asy
   assert.deepEqual([trial, tunnels.map((tunnel) => tunnel.name)], [undefined, ['a']]);
 });
 
-test('what is on trial is not kept, also where all of it has worked before', async (t) => {
+test('keeps nothing while it is on trial, also when all of it has worked before', async (t) => {
   const { daemon, ports, yaml, rest } = await start(t);
   const both = `${yaml('a', ports[0])}${yaml('b', ports[1]).replace('tunnels:\n', '')}`;
   daemon.writeConfig(both);
@@ -59,7 +59,7 @@ test('what is on trial is not kept, also where all of it has worked before', asy
   assert.deepEqual((await daemon.status()).trial?.waitingFor, []);
 });
 
-test('who may use the socket names no path', async (t) => {
+test('names no path to those who may use the socket', async (t) => {
   const { daemon, yaml, ports, rest } = await start(t);
   const mine = join(daemon.dir, 'mine');
   writeFileSync(`${mine}.candidate`, `${yaml('mine', ports[1])}${rest}`);
@@ -70,7 +70,7 @@ test('who may use the socket names no path', async (t) => {
   assert.equal((await daemon.status()).trial, undefined);
 });
 
-test('the daemon keeps only what its file says: who may not write that, cannot confirm', async (t) => {
+test('keeps only what its file says: who may not write that, cannot confirm', async (t) => {
   const { daemon, ports, yaml, rest } = await start(t);
   const before = readFileSync(daemon.configFile, 'utf8');
   const next = join(daemon.dir, 'next.yaml');
@@ -92,7 +92,7 @@ test('the daemon keeps only what its file says: who may not write that, cannot c
   assert.equal(readFileSync(daemon.configFile, 'utf8'), readFileSync(next, 'utf8'));
 });
 
-test('a candidate that was changed meanwhile is not confirmed, and nothing is written through a link', async (t) => {
+test('does not confirm a candidate when it was changed meanwhile, and writes nothing through a link', async (t) => {
   const { daemon, ports, yaml, rest } = await start(t);
   const before = readFileSync(daemon.configFile, 'utf8');
   const next = join(daemon.dir, 'next.yaml');

@@ -125,7 +125,7 @@ describe("doctor's cures", { concurrency: 3 }, () => {
     });
   }
 
-  test('the cures are commands for a shell, whatever a path holds', async (t) => {
+  test('are commands for a shell, whatever a path holds', async (t) => {
     const { yaml, sshd } = await world(t);
     const dir = await tempDir(t);
     const state = join(dir, "it's a folder");
@@ -140,7 +140,7 @@ describe("doctor's cures", { concurrency: 3 }, () => {
     assert.equal(after.of('state directory')[0]?.result, 'ok');
   });
 
-  test('a daemon that does not have the tunnel yet', async (t) => {
+  test('say what to do when a daemon does not have the tunnel yet', async (t) => {
     const { yaml, port } = await world(t);
     const daemon = await startDaemonProcess(t, yaml);
     await daemon.untilStatus(({ tunnels }) => tunnels[0]?.phase === 'up', 'up');
@@ -156,7 +156,7 @@ describe("doctor's cures", { concurrency: 3 }, () => {
     assert.doesNotMatch((await daemon.command('doctor', 'b')).stdout, /does not have/);
   });
 
-  test('a daemon of another configuration has another tunnel of that name: it is not asked', async (t) => {
+  test('do not ask a daemon when it has another configuration with a tunnel of that name', async (t) => {
     const other = await world(t);
     const runtime = await tempDir(t);
     const daemon = await startDaemonProcess(t, other.yaml);

@@ -18,7 +18,7 @@ function promtool(args: readonly string[], input = ''): void {
   assert.equal(status, 0, `${stdout}${stderr}${error?.message ?? ''}`);
 }
 
-test('the alert rules are valid, and fire when they should and not before', async (t) => {
+test('has valid alert rules, which fire when they should and not before', async (t) => {
   promtool(['check', 'rules', RULES]);
   const cases = readFileSync(new URL('alerts-test.yaml', import.meta.url), 'utf8');
   const file = join(await tempDir(t), 'cases.yaml');
@@ -44,7 +44,7 @@ async function startTunnel(
   return { daemon, port, stop: () => sshd.kill() };
 }
 
-test('a real Prometheus scrapes a real tunnel, and promtool finds nothing to complain of', async (t) => {
+test('serves a real Prometheus from a real tunnel, and promtool finds nothing to complain of', async (t) => {
   const { daemon, port, stop } = await startTunnel(t);
   promtool(['check', 'metrics'], await createMetrics('prometheus')(await daemon.status()));
 

@@ -14,7 +14,7 @@ import { connects, printed, setUp, untilListening, USER, startLaptop } from './f
 
 const FORWARDS = "remoteForward: ['8080:localhost:2022', '8090:localhost:2022']";
 
-test('tunneld can verify its listeners; --jump opens the one port that people use where it does not', async (t) => {
+test('opens with --jump the one port that people use when tunneld cannot verify its listeners', async (t) => {
   if (!mayBuildNetworks(t)) return;
   const { world, verified } = await startDevice(t);
   await setUp(world, [], `${FORWARDS}, verify: off`);
@@ -33,7 +33,7 @@ test('tunneld can verify its listeners; --jump opens the one port that people us
     assert.equal(connects(world, to), 'prohibited', to);
 });
 
-test("with what client-setup prints, ssh reaches the device's own sshd through the server, and no other", async (t) => {
+test("reaches the device's own sshd through the server by what client-setup prints, and no other", async (t) => {
   if (!mayBuildNetworks(t)) return;
   const { world, hostKeys, verified } = await startDevice(t);
   await setUp(world, [], FORWARDS);

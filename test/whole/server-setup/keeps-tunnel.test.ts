@@ -52,19 +52,23 @@ const KINDS: Readonly<Record<string, (ground: Ground) => ForwardSpec>> = {
 
 describe('with the rules that are printed for it', { concurrency: 3 }, () => {
   for (const [name, forwardOn] of Object.entries(KINDS)) {
-    test(`${name} stays up and verified, and the way in for people stays open`, async (t) => {
+    test(`keep ${name} up and verified, and the way in for people open`, async (t) => {
       const ground = await groundFor(t);
       const forward = forwardOn(ground);
-      await t.test('audit', (inner) => serves(inner, forward, 'required', auditRules, ground, []));
-      await t.test('server-setup', (inner) => serves(inner, forward, 'required', setupRules, ground));
+      await t.test('find nothing open when audit looks', (inner) =>
+        serves(inner, forward, 'required', auditRules, ground, []),
+      );
+      await t.test('change nothing when server-setup runs again', (inner) =>
+        serves(inner, forward, 'required', setupRules, ground),
+      );
       // Then it is the way in alone that needs them.
       if (forward.kind === 'remote')
-        await t.test('verify: off', (inner) => serves(inner, forward, 'off', auditRules, ground));
+        await t.test('keep it up when verify is off', (inner) => serves(inner, forward, 'off', auditRules, ground));
     });
   }
 });
 
-test('the line of the key alone is enough, whatever the GatewayPorts of the server', async (t) => {
+test('keep the tunnel up by the line of the key alone, whatever the GatewayPorts of the server', async (t) => {
   const ground = await groundFor(t);
   for (const host of ['localhost', ''] as const) {
     const forward = remote(tcp(host, ground.port), tcp('127.0.0.1', ground.echo));

@@ -10,7 +10,7 @@ const LISTENER = '8080:localhost:2022';
 const STEPS = ['useradd', 'userdel', 'mkdir', 'mv', 'rm', 'sshd'];
 
 for (const config of ['Include /etc/ssh/sshd_config.d/*\n', 'X11Forwarding yes']) {
-  test(`killed at any step it is finished by the next run, or undone: ${JSON.stringify(config)}`, async (t) => {
+  test(`is finished or undone by the next run when it is killed at any step: ${JSON.stringify(config)}`, async (t) => {
     if (!mayBuildNetworks(t)) return;
     const world = await startServerWorld(t, { config, prepare: 'mkdir -p /run/bin' });
     await untilListening(world);

@@ -7,7 +7,7 @@ import { printed, runScript, untilListening, USER } from './fixture.ts';
 
 const KEYS = `/etc/ssh/authorized_keys.d/${USER}`;
 
-test('a key is changed by way of both, and the old one goes when only the new one is left', async (t) => {
+test('changes a key by way of both, and removes the old one when only the new one is left', async (t) => {
   if (!mayBuildNetworks(t)) return;
   const world = await startServerWorld(t);
   await untilListening(world);

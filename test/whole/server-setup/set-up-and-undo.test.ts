@@ -8,7 +8,7 @@ import { connects, forwards, printed, setUp, undo, untilListening, USER } from '
 
 const LISTENER = '8080:localhost:2022';
 
-test('the key may listen on the port of the tunnel, and nothing else', async (t) => {
+test('lets the key listen on the port of the tunnel, and do nothing else', async (t) => {
   if (!mayBuildNetworks(t)) return;
   const world = await startServerWorld(t, {
     config: 'Include /etc/ssh/sshd_config.d/*.conf\nLogLevel DEBUG1\nX11Forwarding yes\nSubsystem sftp internal-sftp\n',
@@ -43,7 +43,7 @@ test('the key may listen on the port of the tunnel, and nothing else', async (t)
   assert.match(world.read('/etc/passwd')!, new RegExp(`^${USER}:.*:/usr/sbin/nologin$`, 'm'));
 });
 
-test('run twice it changes nothing, and undone the server is as it was to the byte', async (t) => {
+test('changes nothing when it is run twice, and leaves the server as it was to the byte when it is undone', async (t) => {
   if (!mayBuildNetworks(t)) return;
   const world = await startServerWorld(t);
   await untilListening(world);
@@ -74,7 +74,7 @@ test('run twice it changes nothing, and undone the server is as it was to the by
   assert.match(world.ssh(`${USER}@server`).stderr, /Permission denied/);
 });
 
-test('a changed tunnel is set up anew, and the first state is what undo goes back to', async (t) => {
+test('sets a changed tunnel up anew, and goes back to the first state when it is undone', async (t) => {
   if (!mayBuildNetworks(t)) return;
   const world = await startServerWorld(t);
   await untilListening(world);
@@ -89,7 +89,7 @@ test('a changed tunnel is set up anew, and the first state is what undo goes bac
   assert.deepEqual(world.snapshot(), before);
 });
 
-test('restrict and port-forwarding alone still run commands: ours does not, whatever shell the user has', async (t) => {
+test('runs no command, whatever shell the user has, though restrict and port-forwarding alone would', async (t) => {
   if (!mayBuildNetworks(t)) return;
   const config = 'Include /etc/ssh/sshd_config.d/*.conf\nAuthorizedKeysFile /etc/ssh/%u.keys\n';
   const world = await startServerWorld(t, {
@@ -109,7 +109,7 @@ test('restrict and port-forwarding alone still run commands: ours does not, what
   assert.equal(forwards(world, LISTENER), 'granted');
 });
 
-test('permitlisten compares the text of the address, not what it stands for', async (t) => {
+test('knows that permitlisten compares the text of the address, not what it stands for', async (t) => {
   if (!mayBuildNetworks(t)) return;
   const world = await startServerWorld(t);
   await untilListening(world);
@@ -134,7 +134,7 @@ test('permitlisten compares the text of the address, not what it stands for', as
   for (const listen of refused) assert.equal(forwards(world, `${listen}:localhost:1`), 'refused', listen);
 });
 
-test('port 0 and Unix sockets: sshd cannot be as exact there, and the script says so', async (t) => {
+test('says so when sshd cannot be as exact: for port 0 and Unix sockets', async (t) => {
   if (!mayBuildNetworks(t)) return;
   const world = await startServerWorld(t);
   await untilListening(world);
@@ -161,7 +161,7 @@ test('port 0 and Unix sockets: sshd cannot be as exact there, and the script say
   assert.equal(connects(world, 'localhost:22'), 'prohibited');
 });
 
-test('a listener on a Unix socket alone allows no TCP port', async (t) => {
+test('allows no TCP port when a listener is on a Unix socket alone', async (t) => {
   if (!mayBuildNetworks(t)) return;
   const world = await startServerWorld(t);
   await untilListening(world);
@@ -171,7 +171,7 @@ test('a listener on a Unix socket alone allows no TCP port', async (t) => {
   assert.equal(connects(world, 'localhost:22'), 'prohibited');
 });
 
-test("a tunnel's local forwards may reach their targets, and nothing else", async (t) => {
+test("lets a tunnel's local forwards reach their targets, and nothing else", async (t) => {
   if (!mayBuildNetworks(t)) return;
   const world = await startServerWorld(t);
   await untilListening(world);

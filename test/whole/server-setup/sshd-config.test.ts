@@ -48,7 +48,7 @@ const FILES: readonly {
 ];
 
 for (const { name, config, dropIns = {}, goesTo } of FILES) {
-  test(`${name}: ours holds for this user alone, and goes without a trace`, async (t) => {
+  test(`holds for this user alone, and goes without a trace: ${name}`, async (t) => {
     if (!mayBuildNetworks(t)) return;
     const world = await startServerWorld(t, { config, dropIns });
     await untilListening(world);
@@ -71,7 +71,7 @@ for (const { name, config, dropIns = {}, goesTo } of FILES) {
   });
 }
 
-test('undo keeps what was added to the main file later', async (t) => {
+test('keeps what was added to the main file later when it is undone', async (t) => {
   if (!mayBuildNetworks(t)) return;
   const world = await startServerWorld(t, { config: 'X11Forwarding yes\n' });
   await untilListening(world);
@@ -84,7 +84,7 @@ test('undo keeps what was added to the main file later', async (t) => {
   assert.equal(world.read(MAIN), 'X11Forwarding yes\nPort 22\nPermitRootLogin no\n');
 });
 
-test('two users have a block each in the main file, and one can go without the other', async (t) => {
+test('keeps a block each in the main file for two users, and takes one without the other', async (t) => {
   if (!mayBuildNetworks(t)) return;
   const world = await startServerWorld(t, { config: 'X11Forwarding yes' });
   await untilListening(world);
@@ -111,7 +111,7 @@ test('two users have a block each in the main file, and one can go without the o
   assert.deepEqual(Object.keys(world.snapshot()), Object.keys(before));
 });
 
-test('a block that comes earlier and decides otherwise: all is put back, and it says what is wrong', async (t) => {
+test('puts all back, and says what is wrong, when an earlier block decides otherwise', async (t) => {
   if (!mayBuildNetworks(t)) return;
   const world = await startServerWorld(t, {
     config: INCLUDE,
@@ -126,7 +126,7 @@ test('a block that comes earlier and decides otherwise: all is put back, and it 
   assert.deepEqual(world.snapshot(), before);
 });
 
-test('a configuration that sshd does not accept stops the script before it changes anything', async (t) => {
+test('stops before it changes anything when sshd does not accept the configuration', async (t) => {
   if (!mayBuildNetworks(t)) return;
   const world = await startServerWorld(t, { config: INCLUDE });
   await untilListening(world);
@@ -150,7 +150,7 @@ test('a configuration that sshd does not accept stops the script before it chang
   }
 });
 
-test('a sshd that does not reload puts everything back, and what cannot be put back is told', async (t) => {
+test('puts everything back when sshd does not reload, and reports what cannot be put back', async (t) => {
   if (!mayBuildNetworks(t)) return;
   const world = await startServerWorld(t, { config: INCLUDE, prepare: 'mkdir -p /run/systemd/system /run/bin' });
   await untilListening(world);

@@ -65,7 +65,7 @@ test('leaves a user alone that was there before, or that another device logs in 
   assert.equal(runScript(world, free).code, 0);
 });
 
-test('undo ends the manager that systemd runs for the user while a connection is open', async (t) => {
+test('ends the manager that systemd runs for the user when it is undone while a connection is open', async (t) => {
   if (!mayBuildNetworks(t)) return;
   const world = await startServerWorld(t);
   await untilListening(world);
@@ -84,7 +84,7 @@ test('undo ends the manager that systemd runs for the user while a connection is
   assert.equal(world.run(['id', USER]).code, 1);
 });
 
-test('a locked user without a shell gets in by key, and is locked again by undo', async (t) => {
+test('lets a locked user without a shell in by key, and locks him again when it is undone', async (t) => {
   if (!mayBuildNetworks(t)) return;
   const world = await startServerWorld(t, {
     prepare: `useradd --system --no-create-home --shell /usr/sbin/nologin --password '!' ${USER}; chage -d 19000 ${USER}`,
@@ -106,7 +106,7 @@ test('a locked user without a shell gets in by key, and is locked again by undo'
   assert.deepEqual(world.snapshot(), before);
 });
 
-test('where sshd has lists of users and groups, the tunnel is let in too, or told of what may keep it out', async (t) => {
+test('lets the tunnel in when sshd has lists of users and groups, or says what may keep it out', async (t) => {
   if (!mayBuildNetworks(t)) return;
   const world = await startServerWorld(t, {
     config: 'AllowUsers somebody\nAllowGroups somebody limited\nPubkeyAuthentication no\nDisableForwarding yes\n',
@@ -119,7 +119,7 @@ test('where sshd has lists of users and groups, the tunnel is let in too, or tol
   assert.equal(forwards(world, LISTENER), 'granted');
 });
 
-test('on macOS users are made otherwise, and nothing needs a reload', async (t) => {
+test('makes users otherwise on macOS, where nothing needs a reload', async (t) => {
   if (!mayBuildNetworks(t)) return;
   // No Mac is here: these stand for its programs, and make and remove the user that the script asks for.
   const dscl = `#!/bin/sh

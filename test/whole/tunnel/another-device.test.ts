@@ -27,7 +27,7 @@ import { visit } from '../../support/visit.ts';
 const ONE: Machine = { id: 'one', hostKeys: ['a', 'b'], hardware: ['x'] };
 const TWO: Machine = { id: 'two', hostKeys: ['a', 'b'], hardware: ['y'] };
 
-test('another machine is known by each of its parts, and by none that is not known', () => {
+test('knows another machine by each of its parts, and by none that is not known', () => {
   const cases: readonly (readonly [Partial<Machine>, boolean])[] = [
     [{}, false],
     [{ id: 'two' }, true],
@@ -45,7 +45,7 @@ test('another machine is known by each of its parts, and by none that is not kno
   }
 });
 
-test('who was seen there bars the one that never had it, and a copy of the one that had', () => {
+test('bars the one that never had a listener, and a copy of the one that had, when another was seen there', () => {
   const mine: Holding = { held: true, machine: ONE, other: null };
   const old: Holding = { held: true, machine: null, other: null };
   const other = { type: 'other', who: 'it says x', answered: true, alive: true, hostKey: null, own: false } as const;
@@ -135,7 +135,7 @@ describe('a listener of another device', { concurrency: 4 }, () => {
     await back.untilPhase('up');
   });
 
-  test('is one of this device where its target answers there: another program that goes where this tunnel would', async (t) => {
+  test('is one of this device when its target answers there: another program that goes where this tunnel would', async (t) => {
     const world = await start(t);
     const first = await world.device('first');
     await first.run().untilPhase('up');
@@ -150,7 +150,7 @@ describe('a listener of another device', { concurrency: 4 }, () => {
 
 describe('a machine with a copy of the state', { concurrency: 4 }, () => {
   for (const target of ['ssh', 'echo'] as const) {
-    test(`stays out where the ${target} of the one that had the listener lives`, async (t) => {
+    test(`stays out when the ${target} of the one that had the listener lives`, async (t) => {
       const world = await start(t);
       const card = await world.device('card', { target, machine: ONE });
       await card.run().untilPhase('up');

@@ -156,7 +156,7 @@ describe('what only a person can mend', { concurrency: 4 }, () => {
     ['lets the server choose', () => ({ kind: 'remote', listen: { type: 'tcp', host: 'localhost', port: 0 } })],
     ['is a Unix socket', (_, dir: string) => ({ kind: 'remote', listen: { type: 'unix', path: join(dir, 'socket') } })],
   ] as const satisfies readonly (readonly [string, (port: number, dir: string) => Omit<ForwardSpec, 'target'>])[])
-    test(`so it is in the next life of one that ${what}, as after a loss of power of both`, async (t) => {
+    test(`is so in the next life of one that ${what}, as after a loss of power of both`, async (t) => {
       const sshd = await server(t);
       const forward = {
         ...listen(await freePort(), sshd.dir),

@@ -27,7 +27,7 @@ after(() => sshd.stop());
 describe('a server that closes the channel right behind the last byte', { concurrency: 4 }, () => {
   for (const eof of [false, true]) {
     const how = eof ? 'with an end of stream' : 'without an end of stream';
-    test(`a visitor of this device gets all of it and a clean end: ${how}`, async (t) => {
+    test(`gives a visitor of this device all of it and a clean end: ${how}`, async (t) => {
       for (const place of ['tcp', 'unix'] as const) {
         const { server, open, send } = await localForward(t, place, eof);
         for (const size of SIZES) {
@@ -46,7 +46,7 @@ describe('a server that closes the channel right behind the last byte', { concur
       }
     });
 
-    test(`so does a target of this device: ${how}`, async (t) => {
+    test(`gives a target of this device all of it and a clean end: ${how}`, async (t) => {
       const size = 1_000_000;
       const received: Promise<Buffer>[] = [];
       const target = createServer((socket) =>
@@ -65,7 +65,7 @@ describe('a server that closes the channel right behind the last byte', { concur
     });
   }
 
-  test('who goes on sending is reset, but only after everything was delivered', async (t) => {
+  test('resets who goes on sending, but only after everything was delivered', async (t) => {
     const size = 6_000_000;
     // The moment that it has for its reading is three times as long here: a busy machine reads slowly.
     const { open, send, tunnel } = await localForward(t, 'tcp', false, scaledClock(1 / 3));
@@ -82,7 +82,7 @@ describe('a server that closes the channel right behind the last byte', { concur
   });
 });
 
-test('what came whole is delivered also when the connection dies before it is read', async (t) => {
+test('delivers what came whole also when the connection dies before it is read', async (t) => {
   const size = 1_000_000;
   const { server, open, send, tunnel } = await localForward(t, 'tcp', true);
   send(size);
@@ -93,7 +93,7 @@ test('what came whole is delivered also when the connection dies before it is re
   for (const visitor of visitors) assert.ok((await buffer(visitor)).equals(BYTES.subarray(0, size)));
 });
 
-test('an end that only the death of the connection made is none: the visitor is reset', async (t) => {
+test('resets the visitor when only the death of the connection made an end', async (t) => {
   const port = await freePort();
   const forward: ForwardSpec = { kind: 'local', listen: tcp(port), target: tcp(1) };
   const server = await startFakeSsh(t, sshd, (connection, socket) => {

@@ -37,7 +37,7 @@ after(async () => {
 });
 
 suite('one connection', () => {
-  test('each end may finish first, and nothing is lost', async (t) => {
+  test('loses nothing when either end finishes first', async (t) => {
     const late = await startAnswersAfterEnd();
     t.after(() => late.close());
     const early = await startSource(3 * MIB);
@@ -64,7 +64,7 @@ suite('one connection', () => {
     });
   });
 
-  test('a dead target turns the visitor away, is told of, and is forgiven when it is back', async (t) => {
+  test('turns a visitor away when the target is dead, says so, and forgives it when it is back', async (t) => {
     const target = await freePort();
     const port = await freePort();
     const tunnel = startTunnel(t, specFor(sshd, [[port, target]]));
@@ -82,7 +82,7 @@ suite('one connection', () => {
     assert.equal(tunnel.state().forwards[0]?.targetFailure, null);
   });
 
-  test("a target's reset ends the visitor, a visitor's reset ends the target", async (t) => {
+  test('ends the visitor when the target resets, and the target when the visitor does', async (t) => {
     const resets = await startResets();
     t.after(() => resets.close());
     const never = await startNeverReads();
@@ -104,7 +104,7 @@ suite('one connection', () => {
     });
   });
 
-  test('the log tells of its beginning and its end', async (t) => {
+  test('logs the beginning and the end of a visit', async (t) => {
     const port = await freePort();
     const tunnel = startTunnel(t, specFor(sshd, [[port, echo.port]]));
     await tunnel.untilPhase('up');
@@ -121,7 +121,7 @@ suite('one connection', () => {
     );
   });
 
-  test('an answer in two writes does not wait for an acknowledgement', async (t) => {
+  test('does not wait for an acknowledgement when an answer is in two writes', async (t) => {
     const server = createServer({ noDelay: true }, (socket) => {
       socket.on('error', () => {});
       socket.on('data', () => {
@@ -169,7 +169,7 @@ suite('one connection', () => {
 });
 
 suite('back-pressure', () => {
-  test('a visitor who stops reading holds up his own target alone', async (t) => {
+  test("holds up a visitor's own target alone when he stops reading", async (t) => {
     const source = await countingSource();
     t.after(() => source.server.close());
     const [first, second] = [await freePort(), await freePort()];
@@ -185,7 +185,7 @@ suite('back-pressure', () => {
     await until(() => source.sent() > before + 3 * ON_THE_WAY, { what: 'the flow to go on' });
   });
 
-  test('a target that stops reading holds up its own visitor alone', async (t) => {
+  test("holds up a target's own visitor alone when it stops reading", async (t) => {
     const never = await startNeverReads();
     t.after(() => never.close());
     const [first, second] = [await freePort(), await freePort()];
@@ -223,7 +223,7 @@ suite('back-pressure', () => {
   });
 });
 
-test('a thousand connections, however they end, leave nothing behind', async (t) => {
+test('leaves nothing behind after a thousand connections, however they end', async (t) => {
   const started = performance.now();
   const resets = await startResets();
   t.after(() => resets.close());
@@ -272,7 +272,7 @@ test('a thousand connections, however they end, leave nothing behind', async (t)
   assert.ok(lines('connection opened') <= 60 * (minutes + 1), 'a flood does not flood the log');
 });
 
-test('when the connection dies under them, targets are reset and nothing stays', async (t) => {
+test('resets targets and leaves nothing when the connection dies under them', async (t) => {
   const source = await countingSource();
   t.after(() => source.server.close());
   const never = await startNeverReads();

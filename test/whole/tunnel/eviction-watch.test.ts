@@ -8,7 +8,7 @@ import { startSshd } from '../../support/sshd.ts';
 import { specFor, startTunnel } from '../../support/tunnel.ts';
 import { freePort, until } from '../../support/until.ts';
 
-test('a tunnel remembers when the server let go of its dead connection, and after how long', async (t) => {
+test("remembers when the server let go of a tunnel's dead connection, and after how long", async (t) => {
   const sshd = await startSshd();
   t.after(() => sshd.stop());
   const echo = await startEcho();

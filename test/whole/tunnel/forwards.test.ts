@@ -27,7 +27,7 @@ describe('listeners', { concurrency: 4 }, () => {
     assert.equal(tunnel.state().forwards[0]?.boundPort, null);
   });
 
-  test('two ports that the server chooses do not get mixed up', async (t) => {
+  test('does not mix ports up when the server chooses two', async (t) => {
     const sshd = await server(t);
     const names = ['one', 'two'];
     const targets = await Promise.all(names.map((name) => startNamed(t, name)));
@@ -82,7 +82,7 @@ describe('a listener that is granted', { concurrency: 4 }, () => {
     assert.equal(await visit(listener, ''), '2');
   });
 
-  test('is up but unverified where the server opens no connections for us', async (t) => {
+  test('is up but unverified when the server opens no connections for us', async (t) => {
     const sshd = await server(t, { config: ['AllowTcpForwarding remote'] });
     const { tunnel } = await start(t, [await freePort()], {}, sshd);
     const { forwards } = await tunnel.untilPhase('up');
@@ -115,7 +115,7 @@ describe('a listener that is refused', { concurrency: 4 }, () => {
     assert.equal(tunnel.state().attempts, 0);
   });
 
-  test('with exitOnForwardFailure no, is missing from a tunnel that is up until it is granted', async (t) => {
+  test('is missing from a tunnel that is up until it is granted when exitOnForwardFailure is no', async (t) => {
     const sshd = await server(t);
     const [free, taken] = [await freePort(), await freePort()];
     const occupant = await occupy(t, taken);
@@ -130,7 +130,7 @@ describe('a listener that is refused', { concurrency: 4 }, () => {
     assert.equal(logins(sshd), 1);
   });
 
-  test('is told once for each, however long it lasts', async (t) => {
+  test('is reported once for each, however long it lasts', async (t) => {
     const taken = [await freePort(), await freePort()];
     for (const port of taken) await occupy(t, port);
     const { tunnel } = await start(t, taken);
@@ -139,7 +139,7 @@ describe('a listener that is refused', { concurrency: 4 }, () => {
     assert.equal(told.length, 2);
   });
 
-  test('may be forbidden by permitlisten, and the others are not', async (t) => {
+  test('is alone forbidden when permitlisten has the others', async (t) => {
     const [allowed, forbidden] = [await freePort(), await freePort()];
     const sshd = await server(t, { keyOptions: `restrict,port-forwarding,permitlisten="localhost:${allowed}"` });
     const { tunnel } = await start(t, [allowed, forbidden], { exitOnForwardFailure: false }, sshd);
@@ -188,7 +188,7 @@ describe('a listener that is refused', { concurrency: 4 }, () => {
     }
   });
 
-  test('may be one of our own dead connections, and is said to be', async (t) => {
+  test('is said to be one of our own dead connections when it may be', async (t) => {
     const sshd = await server(t);
     const port = await freePort();
     const { tunnel } = await start(t, [port], {}, sshd);
@@ -246,7 +246,7 @@ describe('a server that leaves the question open', { concurrency: 4 }, () => {
     await until(() => fake.accepted() === 2, { what: 'the next attempt' });
   });
 
-  test('is left when it dies while it thinks', async (t) => {
+  test('is left when the server dies while it thinks', async (t) => {
     const sshd = await server(t);
     const fake = await startFakeSsh(t, sshd, (connection, socket) => {
       connection.on('authentication', (attempt) => attempt.accept());

@@ -17,7 +17,7 @@ const ADDRESS = '127.0.0.2';
 const YES = 'verified: yes';
 
 describe('a listener at an address', { concurrency: 4 }, () => {
-  test('that GatewayPorts no puts on loopback stays, degraded, and says where it is', async (t) => {
+  test('stays, degraded, and says where it is, when GatewayPorts no puts it on loopback', async (t) => {
     const { sshd, tunnel, port } = await start(t, ADDRESS, { config: ['GatewayPorts no'] });
     const state = await tunnel.untilPhase('up');
     assert.equal(
@@ -37,7 +37,7 @@ describe('a listener at an address', { concurrency: 4 }, () => {
     ['GatewayPorts clientspecified', 'localhost', false],
     ['GatewayPorts yes', '', false],
   ] as const) {
-    test(`of loopback is ${exposed ? 'open to others' : 'no more than was asked for'}: ${host} under ${config}`, async (t) => {
+    test(`is ${exposed ? 'open to others' : 'no more than was asked for'} when it is of loopback: ${host} under ${config}`, async (t) => {
       const { tunnel } = await start(t, host, { config: [config] });
       await tunnel.untilPhase('up');
       assert.equal(standing(tunnel), YES);
@@ -68,7 +68,7 @@ describe('a listener at an address', { concurrency: 4 }, () => {
     ['AddressFamily inet', 'localhost', /\[::1\]:\d+ cannot be seen: .*Address family for hostname not supported/],
     ['AddressFamily inet', '127.0.0.1', YES],
   ] as const) {
-    test(`${host === '' ? '*' : host} under ${config}`, async (t) => {
+    test(`is where it was asked for: ${host === '' ? '*' : host} under ${config}`, async (t) => {
       const { tunnel } = await start(t, host, { config: [config] });
       await tunnel.untilPhase('up');
       const found = standing(tunnel);
@@ -77,7 +77,7 @@ describe('a listener at an address', { concurrency: 4 }, () => {
     });
   }
 
-  test('that GatewayPorts no puts on loopback stays, whatever SSH server has the address', async (t) => {
+  test('stays when GatewayPorts no puts it on loopback, whatever SSH server has the address', async (t) => {
     const port = await freePort();
     const other = await startSshd();
     t.after(() => other.stop());
@@ -96,7 +96,7 @@ describe('a listener at an address', { concurrency: 4 }, () => {
     assert.doesNotMatch(sshd.log(), /cancel-tcpip-forward/);
   });
 
-  test('required, is not up on loopback, and is not given back either', async (t) => {
+  test('is neither up nor given back when it is required and on loopback', async (t) => {
     const { tunnel, port } = await start(t, ADDRESS, { config: ['GatewayPorts no'] }, { verify: 'required' });
     const { phase, failure } = await tunnel.untilFailure('forward-refused');
     assert.equal(phase, 'forwarding');
@@ -110,7 +110,7 @@ describe('a program of the server', { concurrency: 4 }, () => {
     ['127.0.0.1', '::1'],
     ['::1', '127.0.0.1'],
   ] as const) {
-    test(`at ${theirs} is seen, and what leads here at ${mine} stays; all of it is ours when it has gone`, async (t) => {
+    test(`is seen at ${theirs}, and what leads here at ${mine} stays; all of it is ours when it has gone`, async (t) => {
       const port = await freePort();
       const occupant = await occupy(t, theirs, port, (socket) => socket.end('somebody else\n'));
       const { tunnel } = await start(t, 'localhost', {}, {}, port);
@@ -129,7 +129,7 @@ describe('a program of the server', { concurrency: 4 }, () => {
       for (const host of [mine, theirs]) assert.equal(await say(host, port, 'both'), 'both');
     });
 
-    test(`at ${theirs} that passes on to ${mine} what it gets is no proof`, async (t) => {
+    test(`is no proof when it is at ${theirs} and passes on to ${mine} what it gets`, async (t) => {
       const port = await freePort();
       await occupy(t, theirs, port, (socket) => {
         const onward = connect({ host: mine, port });

@@ -129,7 +129,7 @@ describe('a server whose numbers cannot be is left at once, and why is said', { 
   });
 });
 
-test('a jump whose channel has no room for a packet is left as well', async (t) => {
+test('is left as well when it is a jump whose channel has no room for a packet', async (t) => {
   const gate = await startFakeSsh(t, sshd, (connection) => {
     connection.on('authentication', (attempt) => attempt.accept());
     const { _protocol: protocol } = connection as unknown as ServerSide;

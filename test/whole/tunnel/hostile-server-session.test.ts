@@ -62,7 +62,7 @@ describe('a server that breaks the rules', { concurrency: 6 }, () => {
       },
     ],
   ] as const) {
-    test(`a server that ${what} has its tunnel, unverified`, async (t) => {
+    test(`has its tunnel, unverified, when it ${what}`, async (t) => {
       const { tunnel } = await startGranting(t, sshd, {}, null, ident, onTcpip);
       const [forward] = tunnel.state().forwards;
       assert.deepEqual([forward?.state, forward?.verified], ['up', 'unknown']);
@@ -74,7 +74,7 @@ describe('a server that breaks the rules', { concurrency: 6 }, () => {
     ['visitors', '192.0.2.1'],
     ['visitors who may bring the words of a test', '127.0.0.1'],
   ] as const)
-    test(`a flood of ${who} is bounded`, (t) => flood(t, originator));
+    test(`is bounded when it floods with ${who}`, (t) => flood(t, originator));
 
   async function flood(t: TestContext, originator: string): Promise<void> {
     const hole = await startBlackHole(t);
@@ -106,7 +106,7 @@ describe('a server that breaks the rules', { concurrency: 6 }, () => {
     assert.deepEqual(warnings, [], 'Node warns of listeners that pile up');
   }
 
-  test('texts with control characters never come out raw', async (t) => {
+  test('prints texts with nothing raw when they hold control characters', async (t) => {
     const { tunnel, connection, server } = await startGranting(t, sshd, {}, null, 'x_\u001b[31m_\u0007');
     const { port } = tunnel.spec.forwards[0]!.listen as { port: number };
     // RFC 4252 section 5.4: SSH_MSG_USERAUTH_BANNER; RFC 4253 section 11: disconnect 1, debug 4.

@@ -69,7 +69,7 @@ describe('a peer that does not speak SSH', { concurrency: 8 }, () => {
     ['an introduction of a megabyte', Buffer.from(`SSH-2.0-${'x'.repeat(1 << 20)}\r\n`)],
     ['a first packet of two gigabytes', Buffer.concat([Buffer.from('SSH-2.0-x\r\n'), Buffer.alloc(1 << 20, 0x7f)])],
   ] as const) {
-    test(`${title}, and never an end: little is read`, async (t) => {
+    test(`is left after little was read when it sends ${title} and no end`, async (t) => {
       let sent = 0;
       const server = await startFakeServer(t, (socket) => pour(socket, what, () => (sent += what.length)));
       const tunnel = await startAt(t, sshd, server.port);
@@ -121,7 +121,7 @@ describe('a server that stops in the middle', { concurrency: 8 }, () => {
   });
 });
 
-test('an introduction that comes in single bytes is understood', async (t) => {
+test('understands an introduction when it comes in single bytes', async (t) => {
   const server = await startFakeServer(t, (socket) => {
     const upstream = connect({ port: sshd.port, host: '127.0.0.1', noDelay: true });
     t.after(() => upstream.destroy());
@@ -173,7 +173,7 @@ describe('a path that spoils what it carries', { concurrency: 4 }, () => {
     ['the MAC, AES-CTR', ['aes128-ctr'], ['hmac-sha2-256'], -1],
     ['the MAC, encrypt-then-MAC', ['aes128-ctr'], ['hmac-sha2-256-etm@openssh.com'], -1],
   ] as const) {
-    test(`once it is up: ${title}`, async (t) => {
+    test(`leaves or keeps the connection as it must when it is up: ${title}`, async (t) => {
       let armed = false;
       let sent = 0;
       const relay = await startFaultyRelay(t, sshd.port, (piece, _offset, client) => {

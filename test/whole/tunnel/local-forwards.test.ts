@@ -71,7 +71,7 @@ describe('a local forward', { concurrency: 4 }, () => {
     });
   });
 
-  test('a target that never reads costs a bounded amount of memory, and no other visitor', async (t) => {
+  test('costs a bounded amount of memory, and no other visitor, when a target never reads', async (t) => {
     const [stuck, free] = [await freePort(), await freePort()];
     const deaf = await target(t, startNeverReads());
     const echo = await target(t, startEcho());
@@ -98,7 +98,7 @@ describe('a local forward', { concurrency: 4 }, () => {
     assert.equal(await visit(free, 'still here'), 'still here');
   });
 
-  test('Unix sockets on either side; ours is for its owner alone, and a dead one is replaced only where that is wanted', async (t) => {
+  test('makes our Unix socket for its owner alone, and replaces a dead one only when that is wanted', async (t) => {
     const sshd = await server(t);
     const here = join(sshd.dir, 'here.sock');
     const there = join(sshd.dir, 'there.sock');
@@ -136,7 +136,7 @@ describe('a local forward', { concurrency: 4 }, () => {
     assert.equal(await text(connect({ path: dead, allowHalfOpen: true }).end('alive')), 'alive');
   });
 
-  test('a port in use is reported, and taken as soon as it is free', async (t) => {
+  test('reports a port when it is in use, and takes it when it is free', async (t) => {
     const port = await freePort();
     const other = createServer();
     await listen(other, '127.0.0.1', port);
@@ -154,7 +154,7 @@ describe('a local forward', { concurrency: 4 }, () => {
     assert.equal(await visit(port, 'mine'), 'mine');
   });
 
-  test('a server that forbids it tells the visitor at once, and status says why', async (t) => {
+  test('tells the visitor at once, and says why in status, when the server forbids it', async (t) => {
     const port = await freePort();
     const { tunnel } = await start(
       t,
@@ -173,7 +173,7 @@ describe('a local forward', { concurrency: 4 }, () => {
     assert.equal(forward.counters.refusedConnections, 1);
   });
 
-  test('a target that the server cannot reach is another thing, and forgotten when it answers', async (t) => {
+  test('reports a target when the server cannot reach it, and forgets that when it answers', async (t) => {
     const [port, closed] = [await freePort(), await freePort()];
     const { tunnel } = await start(t, [{ kind: 'local', listen: tcp(port), target: tcp(closed, '127.0.0.1') }]);
     await tunnel.untilPhase('up');
@@ -214,7 +214,7 @@ describe('a local forward', { concurrency: 4 }, () => {
     assert.equal(await visit(port, 'again'), 'again');
   });
 
-  test('hundreds of visitors leave nothing behind', async (t) => {
+  test('leaves nothing behind when hundreds visit', async (t) => {
     const port = await freePort();
     const echo = await target(t, startEcho());
     const { tunnel } = await start(t, [{ kind: 'local', listen: tcp(port), target: tcp(echo.port, '127.0.0.1') }]);
@@ -237,7 +237,7 @@ describe('a local forward', { concurrency: 4 }, () => {
 
 describe('a dynamic forward', { concurrency: 4 }, () => {
   for (const version of [4, 5] as const) {
-    test(`SOCKS ${version}: the server looks the name up and connects`, async (t) => {
+    test(`has the server look the name up and connect: SOCKS ${version}`, async (t) => {
       const port = await freePort();
       const echo = await target(t, startEcho());
       const { tunnel } = await start(t, [{ kind: 'dynamic', listen: tcp(port), target: SOCKS }]);
@@ -253,7 +253,7 @@ describe('a dynamic forward', { concurrency: 4 }, () => {
     });
   }
 
-  test('a server that forbids it: the client is told, and status too', async (t) => {
+  test('tells the client, and says so in status, when the server forbids it', async (t) => {
     const port = await freePort();
     const { tunnel } = await start(
       t,
@@ -266,7 +266,7 @@ describe('a dynamic forward', { concurrency: 4 }, () => {
     await until(() => tunnel.state().forwards[0]?.targetFailure?.code === 'forward-refused', { what: 'the reason' });
   });
 
-  test('what is no SOCKS is rejected', async (t) => {
+  test('rejects what is no SOCKS', async (t) => {
     const port = await freePort();
     const { tunnel } = await start(t, [{ kind: 'dynamic', listen: tcp(port), target: SOCKS }]);
     await tunnel.untilPhase('up');
@@ -276,7 +276,7 @@ describe('a dynamic forward', { concurrency: 4 }, () => {
   });
 });
 
-test('a remote dynamic forward: this device is the exit', async (t) => {
+test('makes this device the exit when it is a remote dynamic forward', async (t) => {
   const echo = await target(t, startEcho());
   const { tunnel } = await start(t, [{ kind: 'remote', listen: tcp(0), target: SOCKS }]);
   const { forwards } = await tunnel.untilPhase('up');

@@ -7,7 +7,7 @@ import { descendantsOf, signalAll } from '../../support/processes.ts';
 import { specFor, startTunnel, type TestTunnel } from '../../support/tunnel.ts';
 import { freePort, until } from '../../support/until.ts';
 
-test('fifty tunnels to one sshd, which lets ten log in at a time, all come back after its restart', async (t) => {
+test('brings fifty tunnels back when one sshd, which lets ten log in at a time, was restarted', async (t) => {
   const sshd = await startSshd();
   t.after(() => sshd.stop());
   const ports = new Set<number>();
@@ -27,7 +27,7 @@ test('fifty tunnels to one sshd, which lets ten log in at a time, all come back 
   assert.equal(sshd.sessions().length, 50);
 });
 
-test('an sshd that ends session by session soon after their start is not waited for as behind a limit', async (t) => {
+test('does not wait as behind a limit when an sshd ends session by session soon after their start', async (t) => {
   const sshd = await startSshd();
   t.after(() => sshd.stop());
   const turns = createTurns({ clock: systemClock, random: Math.random, icmpRefusals: () => 0 });

@@ -20,7 +20,7 @@ describe('other servers', () => {
   });
 });
 
-test('AsyncSSH renews its keys in the middle of transfers in both directions', async (t) => {
+test('loses nothing when AsyncSSH renews its keys in the middle of transfers in both directions', async (t) => {
   const server = await startAsyncssh(t, 1 << 20);
   const echo = await startEcho();
   t.after(() => echo.close());

@@ -11,7 +11,7 @@ import { everyPair, reset, type Pair } from './pairs.ts';
 import { startMicrosocks, startTinyproxy } from '../../support/proxies.ts';
 
 describe('every pair of listener and target', () => {
-  test('resets, refusals and the end of the connection concern the visitor alone, and leave nothing behind', async (t) => {
+  test('lets resets, refusals and the end of the connection concern the visitor alone, and leaves nothing behind', async (t) => {
     const bugs = noteBugs(t);
     const sshd = await server(t);
     const { pairs, targets } = await everyPair(t);
@@ -67,7 +67,7 @@ describe('every pair of listener and target', () => {
   });
 
   for (const route of ['direct', 'jump', 'http', 'socks5', 'command'] as const) {
-    test(`when the connection dies under visitors they are let go, and the tunnel is back: ${route}`, async (t) => {
+    test(`lets visitors go when the connection dies under them, and is back: ${route}`, async (t) => {
       const bugs = noteBugs(t);
       const sshd = await server(t);
       const { pairs, targets } = await everyPair(t);

@@ -15,7 +15,7 @@ const run = promisify(execFile);
 const FILES = Number(process.env['TUNNELD_TREE_FILES'] ?? 600);
 
 for (const kind of ['remote', 'local'] as const) {
-  test(`rsync of a large tree through a ${kind} forward, there and back`, async (t) => {
+  test(`carries rsync of a large tree through a ${kind} forward, there and back`, async (t) => {
     const { sshd, port } = await start(t, kind);
     const dir = await tempDir(t);
     const [original, there, back] = ['original', 'there', 'back'].map((name) => join(dir, name));
@@ -27,7 +27,7 @@ for (const kind of ['remote', 'local'] as const) {
     assert.deepEqual(checksums(back!), checksums(original!));
   });
 
-  test(`a git clone through a ${kind} forward, and a push back`, async (t) => {
+  test(`carries a git clone through a ${kind} forward, and a push back`, async (t) => {
     const { sshd, port } = await start(t, kind);
     const dir = await tempDir(t);
     const [original, bare, clone] = ['original', 'bare.git', 'clone'].map((name) => join(dir, name));

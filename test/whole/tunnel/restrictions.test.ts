@@ -25,7 +25,7 @@ import { socks } from '../../support/socks-client.ts';
 
 /** What ssh_config(5) lets people take away, against a real sshd, and beside ssh itself where that shows the same. */
 
-test('PermitRemoteOpen: visitors of a remote SOCKS proxy reach what is permitted and nothing else', async (t) => {
+test('lets visitors of a remote SOCKS proxy reach what PermitRemoteOpen permits, and nothing else', async (t) => {
   const sshd = await server(t);
   const echo = await startEcho();
   t.after(() => echo.close());
@@ -52,7 +52,7 @@ test('PermitRemoteOpen: visitors of a remote SOCKS proxy reach what is permitted
   assert.ok(tunnel.lines.some(({ msg, code }) => code === 'forward-refused' && /permitRemoteOpen/.test(String(msg))));
 });
 
-test('PermitRemoteOpen: hosts, ports and *', () => {
+test('reads hosts, ports and * when PermitRemoteOpen has them', () => {
   const permitted = ['a:1', '*:2', 'b:*', '[::1]:3'];
   const asked = [
     ['a', 1, true],
@@ -70,7 +70,7 @@ test('PermitRemoteOpen: hosts, ports and *', () => {
   assert.equal(permitsOpen(null, { host: 'a', port: 1 }), true);
 });
 
-test('RevokedHostKeys: lists, key revocation lists, and files that cannot be read, as ssh takes them', async (t) => {
+test('takes lists, key revocation lists and unreadable files as ssh does when RevokedHostKeys names them', async (t) => {
   const sshd = await server(t);
   const [{ publicKey, file } = assert.fail()] = sshd.hostKeys;
   const other = join(sshd.dir, 'other');
@@ -122,7 +122,7 @@ test('RevokedHostKeys: lists, key revocation lists, and files that cannot be rea
   rmSync(join(sshd.dir, 'krl'));
 });
 
-test('RevokedHostKeys: refuses every key when the list is not understood', () => {
+test('refuses every key when the list of RevokedHostKeys is not understood', () => {
   const head = Buffer.concat([Buffer.from('SSHKRL\n\0'), uint32(1), Buffer.alloc(24), uint32(0), uint32(0)]);
   const section = (type: number, data: Buffer) => Buffer.concat([head, Buffer.of(type), uint32(data.length), data]);
   const parse = (bytes: Buffer) => atOnce(parseKrl(bytes));
@@ -136,7 +136,7 @@ test('RevokedHostKeys: refuses every key when the list is not understood', () =>
   assert.throws(() => parse(Buffer.concat([head.subarray(0, 8), uint32(2)])), /unknown format 2/);
 });
 
-test('RequiredRSASize: neither a short key of the server nor one of ours', async (t) => {
+test('takes neither a short key of the server nor one of ours when RequiredRSASize forbids it', async (t) => {
   const sshd = await server(t, { hostKeyTypes: ['rsa'] });
   const short = join(sshd.dir, 'short');
   execFileSync('ssh-keygen', ['-q', '-t', 'rsa', '-b', '2048', '-N', '', '-f', short]);
@@ -160,7 +160,7 @@ test('RequiredRSASize: neither a short key of the server nor one of ours', async
   await startTunnel(t, { ...ours, requiredRSASize: 2048 }).untilPhase('up');
 });
 
-test('PubkeyAcceptedAlgorithms: keys are not offered, and RSA keys sign in no other way', async (t) => {
+test('does not offer keys, and signs with RSA in no other way, when PubkeyAcceptedAlgorithms forbids it', async (t) => {
   const sshd = await server(t, { config: ['LogLevel DEBUG3'] });
   const rsa = join(sshd.dir, 'rsa');
   execFileSync('ssh-keygen', ['-q', '-t', 'rsa', '-b', '2048', '-N', '', '-f', rsa]);
@@ -187,7 +187,7 @@ test('PubkeyAcceptedAlgorithms: keys are not offered, and RSA keys sign in no ot
   assert.match(failure?.message ?? '', /client_key is not offered/);
 });
 
-test('a server that takes SHA-1 alone gets no signature that is not accepted', async (t) => {
+test('signs nothing that is not accepted when a server takes SHA-1 alone', async (t) => {
   const sshd = await server(t, { config: ['PubkeyAcceptedAlgorithms ssh-rsa', 'LogLevel DEBUG3'] });
   const rsa = join(sshd.dir, 'rsa');
   execFileSync('ssh-keygen', ['-q', '-t', 'rsa', '-b', '2048', '-N', '', '-f', rsa]);
@@ -200,7 +200,7 @@ test('a server that takes SHA-1 alone gets no signature that is not accepted', a
   await startTunnel(t, { ...spec, pubkeyAcceptedAlgorithms: ['ssh-rsa'] }).untilPhase('up');
 });
 
-test('PubkeyAuthentication no and PreferredAuthentications: what is not allowed is not offered', async (t) => {
+test('does not offer what PubkeyAuthentication no and PreferredAuthentications forbid', async (t) => {
   const sshd = await server(t, { config: ['PasswordAuthentication yes', 'KbdInteractiveAuthentication yes'] });
   const passwordFile = join(sshd.dir, 'password');
   writeFileSync(passwordFile, 'wrong\n', { mode: 0o600 });
@@ -217,7 +217,7 @@ test('PubkeyAuthentication no and PreferredAuthentications: what is not allowed 
   assert.equal(await offered(['keyboard-interactive', 'password']), 'keyboard-interactive, password');
 });
 
-test('AddressFamily: listeners of this device and targets are of it too, as those of ssh', async (t) => {
+test('binds and dials only the family of AddressFamily when it is set, as ssh does', async (t) => {
   const sshd = await server(t);
   const echo = await startEcho();
   t.after(() => echo.close());
@@ -257,7 +257,7 @@ test('AddressFamily: listeners of this device and targets are of it too, as thos
   }
 });
 
-test('BindInterface: connections come from the address of the interface', async (t) => {
+test('comes from the address of the interface when BindInterface is set', async (t) => {
   const sshd = await server(t);
   const [loopback = assert.fail()] = Object.entries(networkInterfaces()).flatMap(([name, all]) =>
     (all ?? []).some(({ address }) => address === '127.0.0.1') ? [name] : [],
@@ -283,7 +283,7 @@ test('BindInterface: connections come from the address of the interface', async 
   assert.equal(localAddress({ bindAddress: '192.0.2.9', bindInterface: 'gone' }, 4, interfaces), '192.0.2.9');
 });
 
-test('StreamLocalBindMask: the mode of a local Unix socket', async (t) => {
+test('gives a local Unix socket its mode when StreamLocalBindMask is set', async (t) => {
   const sshd = await server(t);
   for (const mask of [0o177, 0o117, 0o777]) {
     const path = join(sshd.dir, `${mask}.sock`);
@@ -295,7 +295,7 @@ test('StreamLocalBindMask: the mode of a local Unix socket', async (t) => {
   }
 });
 
-test('CheckHostIP: a name may be known and its address belong to another key', async (t) => {
+test('refuses a known name when its address belongs to another key and CheckHostIP is set', async (t) => {
   const sshd = await server(t);
   const spec = { ...specFor(sshd, [[1, 1]]), host: 'relay.example', port: 22 };
   const [ours = '', theirs = ''] = [sshd, await server(t)].map(({ hostKeys }) => hostKeys[0]?.publicKey ?? '');
@@ -319,7 +319,7 @@ test('CheckHostIP: a name may be known and its address belong to another key', a
   await startTunnel(t, { ...forwards, checkHostIP: true }).untilPhase('up');
 });
 
-test('RekeyLimit: keys are exchanged anew after so many bytes, and nothing is lost', async (t) => {
+test('exchanges keys anew after the bytes of RekeyLimit, and loses nothing', async (t) => {
   const sshd = await server(t, { config: ['LogLevel DEBUG1'] });
   const echo = await startEcho();
   t.after(() => echo.close());
@@ -346,7 +346,7 @@ test('RekeyLimit: keys are exchanged anew after so many bytes, and nothing is lo
   assert.ok(many >= 3 && many < 12, `${many} exchanges`);
 });
 
-test('ChannelTimeout: a connection that is idle too long is ended, a busy one is not', async (t) => {
+test('ends a connection when it is idle longer than ChannelTimeout, and no busy one', async (t) => {
   const sshd = await server(t);
   const echo = await startEcho();
   t.after(() => echo.close());
@@ -366,7 +366,7 @@ test('ChannelTimeout: a connection that is idle too long is ended, a busy one is
   assert.equal(tunnel.state().phase, 'up');
 });
 
-test('ChannelTimeout: which limit is whose', () => {
+test('knows which limit of ChannelTimeout is whose', () => {
   const tcp = { type: 'tcp', host: 'localhost', port: 1 } as const;
   const unix = { type: 'unix', path: '/s' } as const;
   const limits = [

@@ -10,7 +10,7 @@ import { sendPayload, startFakeServer, startFakeSsh, uint32 } from '../../suppor
 const SECRET = 'correct-horse-battery';
 
 describe('a secret that comes back from whoever was given it', { concurrency: 2 }, () => {
-  test('an HTTP proxy that repeats our credentials', async (t) => {
+  test('is masked when an HTTP proxy repeats our credentials', async (t) => {
     const sshd = await server(t);
     const proxy = await startFakeServer(t, (socket) =>
       socket.once('data', (request: Buffer) => {
@@ -25,7 +25,7 @@ describe('a secret that comes back from whoever was given it', { concurrency: 2 
     assertKept(tunnel);
   });
 
-  test('a server that repeats our password in a banner, a prompt and its goodbye', async (t) => {
+  test('is masked when a server repeats our password in a banner, a prompt and its goodbye', async (t) => {
     const sshd = await server(t);
     const fake = await startFakeSsh(t, sshd, (connection) =>
       connection.on('authentication', (attempt) => {

@@ -29,7 +29,7 @@ const COUNT = 300;
 
 describe('messages that come in one read', { concurrency: 4 }, () => {
   for (const when of ['after the login', 'in the middle of an exchange of keys'])
-    test(`have the event loop go round between them, in their order, ${when}`, async (t) => {
+    test(`let the event loop go round between them, in their order, ${when}`, async (t) => {
       const rounds = countRounds(t);
       const seen: number[] = [];
       const at: number[] = [];
@@ -50,7 +50,7 @@ describe('messages that come in one read', { concurrency: 4 }, () => {
       assert.ok(between >= COUNT / 20, `the loop went round ${between} times`);
     });
 
-  test('are few in one turn where each leaves more to be done, however soon it is taken', async (t) => {
+  test('are few in one turn when each leaves more to be done, however soon it is taken', async (t) => {
     const rounds = countRounds(t);
     const at: number[] = [];
     const flooded = await startFlooded(t, (visitor) => {
@@ -141,7 +141,7 @@ test('sends small messages when the peer reads now and then', async (t) => {
   assert.equal(heard, sent);
 });
 
-test('a server that never closes its ends of channels is left', async (t) => {
+test('leaves a server when it never closes its ends of channels', async (t) => {
   const flooded = await startFlooded(t, (visitor) => {
     const channel = visitor.accept();
     channel.on('error', () => {});
@@ -163,7 +163,7 @@ test('a server that never closes its ends of channels is left', async (t) => {
 describe('host keys that a server announces', () => {
   const text = (value: string | Buffer) => Buffer.concat([uint32(value.length), Buffer.from(value)]);
 
-  test('are not read where there are thousands', async (t) => {
+  test('are not read when there are thousands', async (t) => {
     const flooded = await startFlooded(t, () => {});
     const read = t.mock.method(ssh2.utils, 'parseKey');
     const keys = Array.from({ length: 3000 }, () => text(Buffer.concat([text('ssh-ed25519'), text(randomBytes(32))])));
@@ -173,7 +173,7 @@ describe('host keys that a server announces', () => {
     assert.deepEqual(flooded.proofs(), []);
   });
 
-  test('are not asked to be proven where that takes long', async (t) => {
+  test('are not asked to be proven when that takes long', async (t) => {
     const flooded = await startFlooded(t, () => {});
     const number = (bytes: number) => text(Buffer.concat([Buffer.of(0, 0x80), randomBytes(bytes - 2), Buffer.of(1)]));
     const rsa = (exponent: Buffer) => text(Buffer.concat([text('ssh-rsa'), text(exponent), number(2048)]));

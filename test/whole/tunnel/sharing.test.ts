@@ -27,7 +27,7 @@ import { fakeClock } from '../../support/clock.ts';
 const INNOCENT: ShareHistory = { shortShares: [], shareAfter: Number.NEGATIVE_INFINITY };
 
 describe('who shares, and when', () => {
-  test('a turn is late when it is known to come more than two seconds later', () => {
+  test('takes a turn for late when it is known to come more than two seconds later', () => {
     for (const [turnAt, late] of [
       [null, false],
       [1000, false],
@@ -40,7 +40,7 @@ describe('who shares, and when', () => {
       assert.equal(isLate(turnAt, 1000), late, String(turnAt));
   });
 
-  test('a tunnel with which shared connections end twice in a row keeps to itself until one of its own has lasted', () => {
+  test('keeps a tunnel to itself when shared connections ended with it twice in a row, until one of its own has lasted', () => {
     const alone = { endedAlone: () => true };
     const withOthers = { endedAlone: () => false };
     type End = readonly [joined: typeof alone | null, heldForMs: number];
@@ -117,7 +117,7 @@ describe('who shares, and when', () => {
     }
   });
 
-  test('it is looked for when the turn is late, when a connection is offered, and no more once the turn has come', async () => {
+  test('looks when the turn is late and when a connection is offered, and no more once the turn has come', async () => {
     for (const [events, joins] of [
       ['late offer', true],
       ['offer late', true],
@@ -143,7 +143,7 @@ describe('who shares, and when', () => {
     }
   });
 
-  test('no connection is joined within two seconds of the end of a shared one: those of a server that goes away end one after the other', async () => {
+  test('joins no connection within two seconds of the end of a shared one: those of a leaving server end one by one', async () => {
     const { clock, shared } = setUp();
     const pool = createConnectionPool(clock);
     pool.offer('login', shared);
@@ -178,7 +178,7 @@ describe('who shares, and when', () => {
     assert.equal(clock.pending(), timers - 1);
   });
 
-  test('a pool has the connection that carries the fewest, for this login alone, until that is over or retired', () => {
+  test('gives the connection that carries the fewest, for this login alone, until that is over or retired', () => {
     const pool = createConnectionPool(fakeClock());
     const [one, other] = [setUp(), setUp()];
     one.shared.join(member('a').member);
@@ -198,7 +198,7 @@ describe('who shares, and when', () => {
 });
 
 describe('a shared connection', () => {
-  test('gives back what is granted to a tunnel that has left meanwhile', async () => {
+  test('gives back what is granted when the tunnel has left meanwhile', async () => {
     const { shared, server } = setUp();
     shared.join(member('a').member);
     const leaver = shared.join(member('b').member);
@@ -243,7 +243,7 @@ describe('a shared connection', () => {
     assert.deepEqual([server.unlistened, server.closed, server.destroyed], [[2, 1], 1, 1]);
   });
 
-  test('a visitor who comes in one packet with the grant of a chosen port finds its tunnel a turn later', async () => {
+  test('finds the tunnel a turn later when a visitor comes in one packet with the grant of a chosen port', async () => {
     const { shared } = setUp();
     const [a, b] = [member('a'), member('b')];
     shared.join(a.member);
@@ -283,7 +283,7 @@ describe('a shared connection', () => {
     assert.equal(shared.takesMore(), true);
   });
 
-  test('each of the ports of dead connections is dialled from once', () => {
+  test('dials once from each of the ports of dead connections', () => {
     const { shared } = setUp();
     const [a, b] = [shared.join(member('a').member), shared.join(member('b').member)];
     assert.deepEqual([a.notYetEvicted([1, 2]), b.notYetEvicted([2, 3])], [[1, 2], [3]]);

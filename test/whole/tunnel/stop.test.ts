@@ -105,7 +105,7 @@ describe('stop ends within two seconds', () => {
     await until(() => target.open() === 0, { what: "the target's end of the visits" });
   });
 
-  test('ends before it has begun', async (t) => {
+  test('ends when it is stopped before it has begun', async (t) => {
     const tunnel = await start(t);
     await stopped(tunnel);
     assert.ok(!tunnel.phases.includes('authenticating'));

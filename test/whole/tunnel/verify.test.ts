@@ -51,7 +51,7 @@ describe('verification', { concurrency: 4 }, () => {
     );
   });
 
-  test('who waits for the first word does not wait until a look is over that drags on', async (t) => {
+  test('does not keep one who waits for the first word when a look drags on', async (t) => {
     const greeter = createServer((socket) => socket.on('error', () => {}).end('welcome'));
     const greeting = await listen(greeter);
     t.after(() => greeter.close());

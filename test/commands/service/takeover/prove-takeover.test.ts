@@ -31,7 +31,7 @@ async function prove(old: { connected: boolean; refused: readonly string[] }, st
   return [outcomes[0], Math.round(clock.now() / 1000)];
 }
 
-test('a takeover ends when the new tunnel is as up as the old one was, and not before', async () => {
+test('ends a takeover when the new tunnel is as up as the old one was, and not before', async () => {
   assert.deepEqual(await prove(CONNECTED, () => daemon('up', 'up', 'up')), ['taken over', 1]);
   const notUp = /^Error: the new service is not as up as the old one was: a: .*, host-key-unknown: m$/;
   for (const phase of ['connecting', 'forwarding', 'waiting']) {
@@ -45,13 +45,13 @@ test('a takeover ends when the new tunnel is as up as the old one was, and not b
   ]);
 });
 
-test('what its server refused to the old one may be refused to the new one', async () => {
+test('accepts a refused listener when the server refused it to the old tunnel, too', async () => {
   const old = { connected: true, refused: ['8081'] };
   assert.deepEqual(await prove(old, () => daemon('up', 'up', 'refused')), ['taken over', 1]);
   assert.match(String((await prove(old, () => daemon('up', 'refused', 'refused')))[0]), /not as up/);
 });
 
-test('what a person must act upon is not waited for', async () => {
+test('does not wait when a person must act', async () => {
   for (const connected of [true, false]) {
     const [outcome, seconds] = await prove({ connected, refused: [] }, () => daemon('blocked', 'pending'));
     assert.match(String(outcome), /a: blocked/);

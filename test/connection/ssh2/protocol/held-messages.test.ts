@@ -34,7 +34,7 @@ function startParser(t: TestContext, on: (letter: string) => unknown) {
   return { wire, read, errors, hold, text: () => read.join('') };
 }
 
-test('what comes meanwhile waits, in its order, and more is not read than has been', async (t) => {
+test('holds messages in their order while work goes on, and reads no more meanwhile', async (t) => {
   const works = [deferred<string>(), deferred<string>()];
   const left = [...works];
   const parser = startParser(t, (letter) =>
@@ -55,7 +55,7 @@ test('what comes meanwhile waits, in its order, and more is not read than has be
   assert.deepEqual(parser.errors, []);
 });
 
-test('an error of the work, or of what waited, is told; after the end of the connection nothing is called', async (t) => {
+test('reports an error of the work or of a held message, and calls nothing when the connection has ended', async (t) => {
   const failing = startParser(t, (letter) =>
     letter === '!' ? failing.hold(Promise.reject(new Error('no group')), () => failing.read.push('never')) : undefined,
   );

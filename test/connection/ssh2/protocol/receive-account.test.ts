@@ -29,7 +29,7 @@ function startAccount(names: readonly string[]) {
 }
 
 describe('what all connections may have on its way together', () => {
-  test('each may have half of what the others leave, so that there is something for all', () => {
+  test('gives each half of what the others leave, so that there is something for all', () => {
     const { of } = startAccount(['a', 'b', 'c', 'd']);
     for (const [name, room] of [
       ['a', 32],
@@ -48,7 +48,7 @@ describe('what all connections may have on its way together', () => {
     assert.equal(of('a').room(), 26);
   });
 
-  test('more than there is leaves no room, and no debt', () => {
+  test('leaves no room and no debt when more is used than there is', () => {
     const { of } = startAccount(['a', 'b']);
     of('a').hold(500);
     assert.equal(of('b').room(), 0);

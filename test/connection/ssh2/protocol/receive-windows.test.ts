@@ -17,7 +17,7 @@ after(() => sshd.stop());
 
 const MIB = 1024 * 1024;
 
-test('a few visitors have a full window each, a thousand share what memory is for them, and each gets through', async (t) => {
+test('gives a few visitors a full window each, and lets each through when a thousand share the memory', async (t) => {
   const { tunnel, connection } = await startGranting(t, sshd, { verify: 'off' });
   const listen = tunnel.spec.forwards[0]?.listen;
   const port = listen?.type === 'tcp' ? listen.port : 0;
@@ -47,7 +47,7 @@ test('a few visitors have a full window each, a thousand share what memory is fo
   assert.equal(windowOf(await visitor(connection(), port)), 2 * MIB);
 });
 
-test('a server that fills more than there is room for is left, and why is said', async (t) => {
+test('leaves a server and says why when it fills more than there is room for', async (t) => {
   const path = join(await tempDir(t), 'stalled');
   const target = createServer({ pauseOnConnect: true }).listen(path);
   t.after(() => target.close());

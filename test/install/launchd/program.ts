@@ -1,0 +1,45 @@
+// Stands for the program in tests of its installation: the two commands, as called by a user who is not root, and for `run` the daemon.
+// It performs the steps that those commands are given.
+import { chmod, mkdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { installLaunchd } from '../../../src/commands/service/install-launchd.ts';
+import { uninstallLaunchd } from '../../../src/commands/service/uninstall-launchd.ts';
+import { systemEnvironment } from '../../../src/config/input/environment.ts';
+import type { Step } from '../../../src/install/steps/step.ts';
+import { exitCodeOf } from '../../../src/program/error-boundary.ts';
+
+const [, , command, ...args] = process.argv;
+const dryRun = args.includes('--dry-run');
+
+if (command === 'run') await import('../../../src/cli.ts');
+const caller = { ...systemEnvironment(), uid: 501, userName: 'me' };
+const options = {
+  config: null,
+  user: !args.includes('--system'),
+  dryRun,
+  start: true,
+  purge: args.includes('--purge'),
+  yes: args.includes('--yes'),
+};
+process.exit(
+  await (command === 'install' ? installLaunchd : uninstallLaunchd)(options, carryOut, caller).then(
+    () => 0,
+    exitCodeOf,
+  ),
+);
+
+async function carryOut(steps: readonly Step[]): Promise<void> {
+  for (const step of steps) {
+    process.stdout.write(`${JSON.stringify(step)}\n`);
+    if (!dryRun) await perform(step);
+  }
+}
+
+async function perform(step: Step): Promise<void> {
+  if (step.type === 'directory') await mkdir(step.path, { recursive: true, mode: step.mode });
+  if (step.type === 'file') {
+    if (step.content !== null && step.content !== (await readFile(step.path, 'utf8').catch(() => null)))
+      await writeFile(step.path, step.content);
+    await chmod(step.path, step.mode);
+  }
+  if (step.type === 'remove') await rm(step.path, { recursive: true, force: true });
+}
