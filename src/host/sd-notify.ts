@@ -1,5 +1,6 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 import { writeSync } from 'node:fs';
+import { inheritedDescriptor } from '../lib/inherited-descriptor.ts';
 import { errorText, escapeControls } from '../lib/text.ts';
 
 /** Notifications of the daemon to systemd, sd_notify(3). Does nothing without a service manager, and never throws. */
@@ -73,7 +74,7 @@ function createSender(env: NodeJS.ProcessEnv, { pid, onProblem }: NotifierDeps):
     reported = true;
     onProblem(`systemd could not be notified (${message}); the unit needs OpenFile= or NotifyAccess=all`);
   };
-  const fd = notifyDescriptor(env, pid);
+  const fd = inheritedDescriptor(env, pid, 'notify');
   const runProgram = programSender({ PATH: env['PATH'], NOTIFY_SOCKET: socket }, report);
   if (fd === null) return runProgram;
   return (assignments) => {
@@ -83,13 +84,6 @@ function createSender(env: NodeJS.ProcessEnv, { pid, onProblem }: NotifierDeps):
       runProgram(assignments); // systemd may have made the socket anew since the start
     }
   };
-}
-
-/** sd_listen_fds(3): descriptors from 3 on, LISTEN_FDS in number, named in LISTEN_FDNAMES, meant for LISTEN_PID alone. */
-function notifyDescriptor(env: NodeJS.ProcessEnv, pid: number): number | null {
-  if (env['LISTEN_PID'] !== String(pid)) return null;
-  const index = (env['LISTEN_FDNAMES'] ?? '').split(':').indexOf('notify');
-  return index >= 0 && index < Number(env['LISTEN_FDS']) ? 3 + index : null;
 }
 
 /**

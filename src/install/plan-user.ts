@@ -24,7 +24,7 @@ export interface UserRequest {
 /** Plans the installation of a user's own service, in the user's home; changes nothing. */
 export async function planUser({ copyFrom, program, here, run }: UserRequest): Promise<Plan> {
   const manager = userManager(run);
-  await systemdVersion(manager, OLDEST_SYSTEMD);
+  const systemd = await systemdVersion(manager, OLDEST_SYSTEMD);
   await checkManager(manager);
   const { home, userName } = here;
   const group = (await mustRun(run, ['id', '-gn'])).trim();
@@ -59,7 +59,7 @@ export async function planUser({ copyFrom, program, here, run }: UserRequest): P
     .filter((path) => !existsSync(path))
     .map((path) => ({ type: 'directory', path, mode: 0o700, ...whose }));
   const unit = withChecksum(
-    userUnit({ program: program.exec }),
+    userUnit({ program: program.exec, systemd }),
     `Put changes into a drop-in: systemctl --user edit ${UNIT}`,
   );
   return {

@@ -118,21 +118,23 @@ test('loses lines, says so once, and does nothing else when the disk is full', (
   assert.match(troubles[0]!, /\/dev\/full.*ENOSPC/);
 });
 
-test('gives the journal priorities', () => {
+test('gives the journal lines for people, with priorities', () => {
   const written: string[] = [];
   const { dev, ino } = statSync('/dev/null');
   const stderr = { isTTY: false, fd: 0, on: () => stderr, write: (text: string) => written.push(text) };
   const fd = { ...stderr, fd: openNull() };
   const output = stderrOutput(fd as never, { JOURNAL_STREAM: `${dev}:${ino}` });
-  for (const level of [20, 30, 40, 50, 60]) output(`{"level":${level},"msg":"m"}\n`);
+  for (const level of [20, 30, 40, 50, 60])
+    output.write(`{"level":${level},"time":1,"tunnel":"backup","code":"dns-failed","msg":"two\\nlines"}\n`);
+  const message = '[backup] two\\x0alines code=dns-failed\n';
   assert.deepEqual(
-    written.map((text) => text.slice(0, 3)),
-    ['<7>', '<6>', '<4>', '<3>', '<2>'],
+    written,
+    ['<7>', '<6>', '<4>', '<3>', '<2>'].map((priority) => `${priority}${message}`),
   );
   assert.equal(errorPrefix(fd, { JOURNAL_STREAM: `${dev}:${ino}` }), '<3>');
   assert.equal(errorPrefix(fd, { JOURNAL_STREAM: `${dev}:${ino + 1}` }), '');
   written.length = 0;
-  stderrOutput(fd as never, {})('{"level":30}\n');
+  stderrOutput(fd as never, {}).write('{"level":30}\n');
   assert.deepEqual(written, ['{"level":30}\n']);
 });
 

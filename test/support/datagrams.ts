@@ -6,6 +6,7 @@ import { until } from './until.ts';
 /** A Unix datagram socket, as the service manager has one; Node has none, and perl is on every Debian and Mac. */
 export interface DatagramReceiver {
   readonly path: string;
+  readonly pid: number;
   /** Every message so far, without the BARRIER=1 by which systemd-notify learns that the one before has been read. */
   messages(): readonly string[];
   /** Waits until there are `count` messages. */
@@ -33,12 +34,14 @@ export async function startDatagramReceiver(path: string): Promise<DatagramRecei
       .filter((message) => message !== 'BARRIER=1');
   return {
     path,
+    pid: child.pid!,
     messages,
     waitFor: async (count) => {
       await until(() => messages().length >= count, { what: `${count} messages, not ${JSON.stringify(messages())}` });
       return messages();
     },
     close: async () => {
+      if (child.exitCode !== null || child.signalCode !== null) return;
       const gone = once(child, 'exit');
       child.kill();
       await gone;
@@ -47,17 +50,17 @@ export async function startDatagramReceiver(path: string): Promise<DatagramRecei
 }
 
 /**
- * Arguments for perl that turn it into `command` with a datagram socket connected to `path` as descriptor 3, the way
+ * Arguments for perl that turn it into `command` with a datagram socket connected to `path` as descriptor 3 of this name, the way
  * systemd's OpenFile= does it: same process, LISTEN_PID included.
  */
-export function withInheritedSocket(path: string, command: readonly string[]): string[] {
+export function withInheritedSocket(path: string, command: readonly string[], name = 'notify'): string[] {
   const script = `
     use IO::Socket::UNIX; use POSIX ();
     $^F = 3; # descriptors up to this one survive exec
     my $socket = IO::Socket::UNIX->new(Type => SOCK_DGRAM, Peer => shift @ARGV) or die "connect: $!";
     if (fileno($socket) != 3) { POSIX::dup2(fileno($socket), 3) or die "dup2: $!" }
-    $ENV{LISTEN_PID} = $$; $ENV{LISTEN_FDS} = 1; $ENV{LISTEN_FDNAMES} = 'notify';
+    $ENV{LISTEN_PID} = $$; $ENV{LISTEN_FDS} = 1; $ENV{LISTEN_FDNAMES} = shift @ARGV;
     exec @ARGV or die "exec: $!";
   `;
-  return ['-e', script, path, ...command];
+  return ['-e', script, path, name, ...command];
 }

@@ -27,6 +27,8 @@ export interface JournalEntry {
   readonly message: string;
   /** The syslog priority: 3 is an error, 6 is information. */
   readonly priority: number;
+  /** All that the journal has of it. */
+  readonly fields: Readonly<Record<string, unknown>>;
 }
 
 /** A box with nothing but the program, and a server with a target that tunnels may use; null where no box can be had. */
@@ -112,8 +114,9 @@ export function serviceIn(box: SystemdBox): InstalledService {
 
 /** The journal gives text as a string, and what it holds to be binary data as a list of bytes. */
 function journalEntry(line: string): JournalEntry {
-  const { MESSAGE, PRIORITY } = JSON.parse(line) as { MESSAGE: unknown; PRIORITY: string };
+  const fields = JSON.parse(line) as Readonly<Record<string, unknown>>;
+  const { MESSAGE, PRIORITY } = fields;
   if (typeof MESSAGE !== 'string') throw new Error(`not a line of text: ${line}`);
   if (escapeControls(MESSAGE) !== MESSAGE) throw new Error(`control characters: ${escapeControls(MESSAGE)}`);
-  return { message: MESSAGE, priority: Number(PRIORITY) };
+  return { message: MESSAGE, priority: Number(PRIORITY), fields };
 }

@@ -15,6 +15,7 @@ import { stderrOutput, type LogOutput } from '../../lib/log/output.ts';
 import { createNotifier } from '../../host/sd-notify.ts';
 import { withWatchdogThread } from '../../host/watchdog-thread.ts';
 import { systemClock } from '../../lib/async/clock.ts';
+import { waitAtMost } from '../../lib/async/wait-at-most.ts';
 import { createLogMemory } from '../../lib/log/memory.ts';
 import { limitPerMinute } from '../../lib/log/limit-per-minute.ts';
 import { createLogger, type Logger } from '../../lib/log/log.ts';
@@ -83,7 +84,7 @@ async function runDaemon(
   signals: Signals,
 ): Promise<number> {
   const memory = createLogMemory();
-  const { output, reopen } = chooseOutput(config, (message) => problems.report('the log file', message));
+  const { output, reopen, written } = chooseOutput(config, (message) => problems.report('the log file', message));
   const log = createLogger(config.log.level, (line) => {
     memory.add(line);
     output(line);
@@ -124,11 +125,13 @@ async function runDaemon(
     });
   } catch (error) {
     log.fatal(`cannot start: ${errorText(error)}`);
+    await waitAtMost(written(), LAST_LINES_MS, systemClock);
     return EXIT.failed;
   }
   await untilStopped(daemon, signals.inOrder);
   const cancelForce = systemClock.timer(FORCE_EXIT_MS, () => process.exit(EXIT.ok));
   await daemon.stop();
+  await waitAtMost(written(), LAST_LINES_MS, systemClock);
   cancelForce();
   return EXIT.ok;
 }
@@ -150,6 +153,9 @@ function isOfAnother(file: string): boolean {
 
 /** Nothing that hangs may keep a stop from ending. */
 const FORCE_EXIT_MS = 1800;
+
+/** So long the journal may take for the last lines. */
+const LAST_LINES_MS = 500;
 
 /** Bugs, and Node's warnings, which it would print raw between our lines. A client may find out how to repeat one: they are limited. */
 function logBugs(log: Logger): void {
@@ -192,9 +198,9 @@ const MAX_SAME_NAME = 100;
 function chooseOutput(
   config: Config,
   onTrouble: (message: string | null) => void,
-): { readonly output: LogOutput; readonly reopen: () => void } {
-  const terminal = stderrOutput(process.stderr, process.env);
-  if (config.log.file === null) return { output: terminal, reopen: () => {} };
+): { readonly output: LogOutput; readonly reopen: () => void; written(): Promise<void> } {
+  const { write: terminal, written } = stderrOutput(process.stderr, process.env);
+  if (config.log.file === null) return { output: terminal, reopen: () => {}, written };
   const file = fileOutput(config.log.file, (message) => {
     if (message !== null) report(message);
     onTrouble(message);
@@ -203,7 +209,7 @@ function chooseOutput(
     file.write(line);
     terminal(line);
   };
-  return { output: process.stderr.isTTY ? both : file.write, reopen: file.reopen };
+  return { output: process.stderr.isTTY ? both : file.write, reopen: file.reopen, written };
 }
 
 interface Signals {

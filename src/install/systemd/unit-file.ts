@@ -82,7 +82,7 @@ WantedBy=multi-user.target
 }
 
 /** The unit of a user's own service, for a configuration in the user's home. */
-export function userUnit({ program }: Pick<UnitOptions, 'program'>): string {
+export function userUnit({ program, systemd }: UnitOptions): string {
   const file = '%h/.config/tunneld/config.yaml';
   return `# Keeps the SSH tunnels of ~/.config/tunneld/config.yaml up. \`tunneld install --user\` installs this unit.
 [Unit]
@@ -97,7 +97,7 @@ ExecReload=/bin/sh -c 'kill -HUP $MAINPID'
 Type=notify
 # Notifications are sent by a child process, systemd-notify.
 NotifyAccess=all
-${SUPERVISION}LimitCORE=0
+${systemd >= 253 ? JOURNAL_LINES : ''}${SUPERVISION}LimitCORE=0
 UMask=0077
 
 # The part of the sandbox that needs no root.
@@ -138,14 +138,21 @@ function notifyLines(systemd: number): string {
     return `# The daemon notifies systemd through an inherited descriptor: no child process has to be trusted.
 OpenFile=/run/systemd/notify:notify
 NotifyAccess=main
-`;
+${JOURNAL_LINES}`;
   }
-  return `# Notifications are sent by a child process, systemd-notify. Since 253 these two settings avoid the child; 252 warns about them:
+  return `# Notifications are sent by a child process, systemd-notify. Since 253 the first two settings avoid the child, and the third one gives the
+# log's entries fields; 252 warns about them:
 #   OpenFile=/run/systemd/notify:notify
 #   NotifyAccess=main
+#   OpenFile=/run/systemd/journal/socket:journal:graceful
 NotifyAccess=all
 `;
 }
+
+/** Where there is no such socket, the service starts without it. */
+const JOURNAL_LINES = `# Entries of the log have fields, such as TUNNEL=.
+OpenFile=/run/systemd/journal/socket:journal:graceful
+`;
 
 /** Escapes the words of a command line for ExecStart=, so that none is read as a variable or a specifier (systemd.service(5)). */
 export function execWords(words: readonly string[]): string {

@@ -6,26 +6,53 @@ import { escapeControls } from '../text.ts';
 export function formatLogLine(line: string, colour: boolean): string {
   const record = parse(line);
   if (record === null) return escapeControls(line.trimEnd());
-  const { level, time, tunnel, msg, ...rest } = record;
-  const { name, code } = LEVELS.get(Number(level)) ?? { name: 'info', code: 32 };
-  const paint = (text: string, ansi: number) => (colour ? `\u001b[${ansi}m${text}\u001b[39m` : text);
+  const { level, time } = record;
+  const { name, code } = LEVELS.get(Number(level)) ?? INFO;
+  const paint: Paint = (text, ansi) => (colour ? `\u001b[${ansi}m${text}\u001b[39m` : text);
+  return [paint(clockTime(Number(time)), 90), paint(name.toUpperCase().padEnd(5), code), ...words(record, paint)].join(
+    ' ',
+  );
+}
+
+/** The same without time and level, which the journal shows by itself. */
+export function formatMessage(line: string): string {
+  const record = parse(line);
+  return record === null ? escapeControls(line.trimEnd()) : words(record, (text) => text).join(' ');
+}
+
+/** What a line says besides its message, each value as one line of text; the tunnel among it. */
+export function formatFields(line: string): readonly (readonly [key: string, value: string])[] {
+  return Object.entries(parse(line) ?? {})
+    .filter(([key]) => !['level', 'time', 'msg'].includes(key))
+    .map(([key, value]) => [key, escapeControls(typeof value === 'string' ? value : JSON.stringify(value))] as const);
+}
+
+/** The syslog priority: 7 is debug, 3 an error. */
+export function priorityOf(line: string): number {
+  return (LEVELS.get(Number(parse(line)?.['level'])) ?? INFO).priority;
+}
+
+type Paint = (text: string, ansi: number) => string;
+
+function words(record: Readonly<Record<string, unknown>>, paint: Paint): readonly string[] {
+  const { level: _level, time: _time, tunnel, msg, ...rest } = record;
   const details = Object.entries(rest).map(([key, value]) => `${escapeControls(key)}=${show(value)}`);
   return [
-    paint(clockTime(Number(time)), 90),
-    paint(name.toUpperCase().padEnd(5), code),
     ...(typeof tunnel === 'string' ? [paint(`[${escapeControls(tunnel)}]`, 36)] : []),
     escapeControls(typeof msg === 'string' ? msg : ''),
     ...(details.length === 0 ? [] : [paint(details.join(' '), 90)]),
-  ].join(' ');
+  ];
 }
 
+const INFO = { name: 'info', code: 32, priority: 6 };
+
 const LEVELS = new Map([
-  [10, { name: 'trace', code: 90 }],
-  [20, { name: 'debug', code: 90 }],
-  [30, { name: 'info', code: 32 }],
-  [40, { name: 'warn', code: 33 }],
-  [50, { name: 'error', code: 31 }],
-  [60, { name: 'fatal', code: 31 }],
+  [10, { name: 'trace', code: 90, priority: 7 }],
+  [20, { name: 'debug', code: 90, priority: 7 }],
+  [30, INFO],
+  [40, { name: 'warn', code: 33, priority: 4 }],
+  [50, { name: 'error', code: 31, priority: 3 }],
+  [60, { name: 'fatal', code: 31, priority: 2 }],
 ]);
 
 /** The tunnel that a line of the log is about, or null. */

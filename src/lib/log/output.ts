@@ -1,19 +1,34 @@
 import { fstatSync } from 'node:fs';
-import { formatLogLine } from './format.ts';
+import { inheritedDescriptor } from '../inherited-descriptor.ts';
+import { formatLogLine, formatMessage, priorityOf } from './format.ts';
+import { journalOutput } from './journal.ts';
 
 /** Where log lines go besides memory. */
 export type LogOutput = (line: string) => void;
 
-/** Standard error: readable on a terminal, JSON with a syslog priority for the journal (sd-daemon(3)), plain JSON elsewhere. */
-export function stderrOutput(stderr: NodeJS.WriteStream & { fd: number }, env: NodeJS.ProcessEnv): LogOutput {
+export interface StderrOutput {
+  readonly write: LogOutput;
+  /** Resolves when no line waits any more. Never rejects. */
+  written(): Promise<void>;
+}
+
+/**
+ * Standard error: readable on a terminal, JSON elsewhere. Where it leads to the journal, readable lines: as entries with fields where the
+ * unit passes on journald's socket (`OpenFile=/run/systemd/journal/socket:journal`, systemd 253 and later), because Node.js cannot open it;
+ * else as text with a syslog priority (sd-daemon(3)).
+ */
+export function stderrOutput(stderr: NodeJS.WriteStream & { fd: number }, env: NodeJS.ProcessEnv): StderrOutput {
   // The reader of a pipe may go away; the daemon goes on.
   stderr.on('error', () => {});
+  const written = () => Promise.resolve();
   if (stderr.isTTY) {
     const colour = !env['NO_COLOR'] && env['TERM'] !== 'dumb';
-    return (line) => stderr.write(`${formatLogLine(line, colour)}\n`);
+    return { write: (line) => stderr.write(`${formatLogLine(line, colour)}\n`), written };
   }
-  if (leadsToJournal(stderr.fd, env)) return (line) => stderr.write(`<${priorityOf(line)}>${line}`);
-  return (line) => stderr.write(line);
+  if (!leadsToJournal(stderr.fd, env)) return { write: (line) => stderr.write(line), written };
+  const asText: LogOutput = (line) => stderr.write(`<${priorityOf(line)}>${formatMessage(line)}\n`);
+  const socket = inheritedDescriptor(env, process.pid, 'journal');
+  return socket === null ? { write: asText, written } : journalOutput(socket, asText);
 }
 
 /** The prefix of an error line on standard error that does not come from the log: for the journal its priority. */
@@ -27,13 +42,4 @@ function leadsToJournal(fd: number, env: NodeJS.ProcessEnv): boolean {
   if (stream === undefined) return false;
   const { dev, ino } = fstatSync(fd);
   return stream === `${dev}:${ino}`;
-}
-
-/** pino writes the level first: `{"level":30,`. Returns a syslog priority: 7 is debug, 3 an error. */
-function priorityOf(line: string): number {
-  const level = Number(/^\{"level":(\d+)/.exec(line)?.[1] ?? 30);
-  if (level < 30) return 7;
-  if (level < 40) return 6;
-  if (level < 50) return 4;
-  return level < 60 ? 3 : 2;
 }

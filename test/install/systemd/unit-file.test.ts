@@ -14,11 +14,20 @@ test('trusts no child when systemd can hand over a descriptor', () => {
   assert.ok(lines(252).includes('NotifyAccess=all'));
   assert.ok(!lines(252).includes('OpenFile=/run/systemd/notify:notify'));
   assert.ok(lines(253).includes('NotifyAccess=main') && lines(253).includes('OpenFile=/run/systemd/notify:notify'));
+  const journal = 'OpenFile=/run/systemd/journal/socket:journal:graceful';
+  for (const unit of [systemUnit, userUnit])
+    for (const systemd of [252, 253])
+      assert.equal(
+        unit({ ...USUAL_UNIT, systemd })
+          .split('\n')
+          .includes(journal),
+        systemd === 253,
+      );
   for (const version of [252, 253, 257]) assert.ok(lines(version).includes('Type=notify'));
 });
 
 test("names the file in a user's own unit, for there may be one of the system", () => {
-  const text = userUnit({ program: '/usr/bin/node /opt/cli.js' });
+  const text = userUnit({ program: '/usr/bin/node /opt/cli.js', systemd: 252 });
   assert.match(text, /^ExecStart=\/usr\/bin\/node \/opt\/cli\.js run --config %h\/\.config\/tunneld\/config\.yaml$/m);
   assert.doesNotMatch(text, /^(?:User|ProtectHome|CapabilityBoundingSet|LoadCredential)=/m);
 });
