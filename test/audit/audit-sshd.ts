@@ -8,10 +8,10 @@ import { createIdentityCache } from '../../src/connection/auth/identity-cache.ts
 import { createTurns } from '../../src/net/pacing/turns.ts';
 import { startSshd, type SshdOptions, type TestSshd } from '../support/sshd.ts';
 import { specFor } from '../support/tunnel.ts';
-import { until } from '../support/until.ts';
+import { freePort, until } from '../support/until.ts';
 
-/** The port that the audited tunnels listen on; nothing really does. */
-export const LISTEN = 8080;
+/** The port that the audited tunnels listen on; nothing really does, nor may another program: it would be taken for open to all. */
+export const LISTEN = await freePort();
 
 /** Audits one tunnel as the command does. */
 export async function auditOf(

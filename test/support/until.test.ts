@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
+import { once } from 'node:events';
 import { existsSync } from 'node:fs';
-import { createServer } from 'node:net';
+import { connect, createServer } from 'node:net';
 import { test } from 'node:test';
 import { listen } from './listen.ts';
 import { freePort, until } from './until.ts';
@@ -27,6 +28,17 @@ test('finds a free port that can be listened on', async () => {
   const server = createServer();
   assert.equal(await listen(server, '127.0.0.1', port), port);
   await new Promise((resolve) => server.close(resolve));
+});
+
+test('passes a port over when a connection that has ended is still remembered at it', async () => {
+  let port = await freePort();
+  while (port % 100 > 90) port = await freePort(); // the next one is of the same block
+  const server = createServer((socket) => socket.end());
+  await listen(server, '127.0.0.1', port + 1);
+  const client = connect(port + 1, '127.0.0.1').resume();
+  await once(client, 'close');
+  await new Promise((resolve) => server.close(resolve));
+  assert.notEqual(await freePort(), port + 1);
 });
 
 test('keeps a temporary directory until the process ends, whatever a test does in the end', () => {

@@ -1,4 +1,4 @@
-import { rmSync } from 'node:fs';
+import { existsSync, readFileSync, rmSync } from 'node:fs';
 import { mkdtemp } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -62,15 +62,23 @@ function isTruthy<T>(value: T): value is Truthy<T> {
 
 /**
  * A TCP port that is free on both loopback addresses, and that no other test gets. It lies below the ephemeral range (32768 on Linux, 49152 on
- * macOS), so that no outgoing connection takes it before the caller listens, nor while a server is being restarted.
+ * macOS), so that no outgoing connection takes it before the caller listens, nor while a server is being restarted. No connection of an earlier
+ * test has it either: not every server listens where one has not been forgotten yet (TIME_WAIT).
  */
 export async function freePort(): Promise<number> {
   for (let tries = 0; tries < 10 * BLOCK; tries++) {
     if (next % BLOCK === 0) next = await takeBlock();
     const port = next++;
+    if (isRemembered(port)) continue;
     if ((await canListen(port, '127.0.0.1')) && (await canListen(port, '::1'))) return port;
   }
   throw new Error('no free port between 12000 and 32000');
+}
+
+/** Whether the kernel knows a socket with that local port, in whatever state: proc_net_tcp(5), as Linux has it. */
+function isRemembered(port: number): boolean {
+  const local = new RegExp(`^ *\\d+: [0-9A-F]+:${port.toString(16).toUpperCase().padStart(4, '0')} `, 'm');
+  return ['/proc/net/tcp', '/proc/net/tcp6'].some((file) => existsSync(file) && local.test(readFileSync(file, 'utf8')));
 }
 
 const [FIRST, BLOCK, BLOCKS] = [12_000, 100, 200];
