@@ -30,10 +30,11 @@ export function stepsFromStatus(
             'The daemon checks the connection by itself; see `tunneld status`.',
           ],
         ];
+  const agreed = [tunnel.keyExchange, tunnel.hostKeyAlgorithm].filter((name) => name !== undefined).join(', ');
   const inUse = tunnel.forwards.some(({ refusal }) => refusal === 'in-use');
   return [
     ['banner', 'ok', `the daemon is connected to ${tunnel.server}${rtt}`],
-    ['algorithms', 'ok', 'the daemon has agreed with the server'],
+    ['algorithms', 'ok', agreed === '' ? 'the daemon has agreed with the server' : `the daemon uses ${agreed}`],
     ['host key', 'ok', 'the daemon has accepted it'],
     ['authentication', 'ok', `the daemon is logged in${tunnel.login === undefined ? '' : `: ${tunnel.login}`}`],
     ...tunnel.forwards.flatMap((forward, index) => forwardSteps(forward, index, tunnel)),

@@ -57,7 +57,10 @@ function onSessionEvent(tunnel: Tunnel, attempt: Attempt, event: TunnelEvent): v
   if (event.type !== 'up') return;
   failures.recovered();
   rememberUp(spec, memory);
-  const listeners = deps.store.state().forwards.filter(({ state }) => state === 'up');
+  const { forwards, algorithms } = deps.store.state();
+  const listeners = forwards.filter(({ state }) => state === 'up');
   const listening = listeners.map(formatListen).join(', ');
-  deps.log.info({ server: formatServer(spec), listening }, 'tunnel is up');
+  const agreed =
+    algorithms === null ? {} : { keyExchange: algorithms.keyExchange, hostKeyAlgorithm: algorithms.hostKey };
+  deps.log.info({ server: formatServer(spec), listening, ...agreed }, 'tunnel is up');
 }

@@ -175,6 +175,12 @@ test('reports what a daemon knows: refused listeners, targets, and a dead connec
     'source port: warn',
   ]);
   assert.match(known.at(-1)?.[3] ?? '', /ClientAliveInterval/);
+  const agreed = { keyExchange: 'curve25519-sha256', hostKeyAlgorithm: 'ssh-ed25519' };
+  assert.deepEqual(stepsFromStatus({ ...status, ...agreed }, spec, NO_FACTS)[1], [
+    'algorithms',
+    'ok',
+    'the daemon uses curve25519-sha256, ssh-ed25519',
+  ]);
   assert.deepEqual(stepsFromStatus({ ...status, phase: 'waiting' }, spec, NO_FACTS), [
     ['forward', 'fail', 'the daemon reports: m', 'h'],
   ]);

@@ -25,9 +25,11 @@ describe('the life of a tunnel', { concurrency: 3 }, () => {
     assert.deepEqual([totalConnections, bytesIn, bytesOut], [1, 5, 5]);
     const up = tunnel.lines.filter((line) => line['msg'] === 'tunnel is up');
     assert.deepEqual(
-      up.map((line) => [line['server'], line['listening']]),
-      [[`${sshd.user}@127.0.0.1:${sshd.port}`, `localhost:${port}`]],
+      up.map((line) => [line['server'], line['listening'], line['hostKeyAlgorithm']]),
+      [[`${sshd.user}@127.0.0.1:${sshd.port}`, `localhost:${port}`, 'ssh-ed25519']],
     );
+    assert.equal(up[0]?.['keyExchange'], state.algorithms?.keyExchange);
+    assert.match(String(up[0]?.['keyExchange']), /^\w+.*-sha\d+/);
   });
 
   test('is back at once when a session is killed, whatever reconnect.min says', async (t) => {

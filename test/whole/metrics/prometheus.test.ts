@@ -13,6 +13,26 @@ import { freePort, tempDir, until } from '../../support/until.ts';
 
 const RULES = fileURLToPath(new URL('../../../packaging/prometheus/tunneld-alerts.yaml', import.meta.url));
 
+const DASHBOARD = fileURLToPath(new URL('../../../packaging/prometheus/tunneld-dashboard.json', import.meta.url));
+
+interface Dashboard {
+  readonly panels: readonly {
+    readonly id: number;
+    readonly title: string;
+    readonly datasource: { readonly uid: string };
+    readonly gridPos: Readonly<Record<'x' | 'y' | 'w' | 'h', number>>;
+    readonly targets: readonly { readonly refId: string; readonly expr: string }[];
+  }[];
+  readonly templating: { readonly list: readonly { readonly name: string; readonly definition?: string }[] };
+}
+
+const dashboard = JSON.parse(readFileSync(DASHBOARD, 'utf8')) as Dashboard;
+
+/** A query as Grafana sends it, for everything. */
+function filledIn(expression: string): string {
+  return expression.replaceAll(/\$__(?:range|rate_interval)\b/g, '1m').replaceAll(/\$(?:instance|tunnel)\b/g, '.*');
+}
+
 function promtool(args: readonly string[], input = ''): void {
   const { status, stdout, stderr, error } = spawnSync('promtool', args, { input, encoding: 'utf8' });
   assert.equal(status, 0, `${stdout}${stderr}${error?.message ?? ''}`);
@@ -24,12 +44,36 @@ test('has valid alert rules, which fire when they should and not before', async 
   const file = join(await tempDir(t), 'cases.yaml');
   writeFileSync(file, cases.replace('RULES', JSON.stringify(RULES)));
   promtool(['test', 'rules', file]);
-  const names = [...readFileSync(RULES, 'utf8').matchAll(/tunneld_\w+/g)].map(([name]) => name);
-  for (const name of names)
+  assertKnown(readFileSync(RULES, 'utf8'));
+});
+
+function assertKnown(text: string): void {
+  for (const [name] of text.matchAll(/\b(?:tunneld|process)_\w+/g))
     assert.ok(
       METRIC_ROWS.some((row) => row.name === name),
       name,
     );
+}
+
+test('has a dashboard whose panels have a place each, and ask for nothing but what there is', () => {
+  const variables = dashboard.templating.list.map(({ name }) => name);
+  assert.deepEqual(variables, ['datasource', 'instance', 'tunnel']);
+  const expressions = dashboard.panels.flatMap(({ targets }) => targets.map(({ expr }) => expr));
+  const definitions = dashboard.templating.list.flatMap(({ definition = [] }) => definition);
+  for (const text of [...expressions, ...definitions]) assertKnown(text);
+  for (const expression of expressions) assert.doesNotMatch(filledIn(expression), /\$/, expression);
+  const cells = new Set<string>();
+  for (const { title, datasource, gridPos, targets } of dashboard.panels) {
+    assert.equal(datasource.uid, '${datasource}', title);
+    assert.equal(new Set(targets.map(({ refId }) => refId)).size, targets.length, title);
+    assert.ok(gridPos.x + gridPos.w <= 24, title);
+    for (let x = gridPos.x; x < gridPos.x + gridPos.w; x++)
+      for (let y = gridPos.y; y < gridPos.y + gridPos.h; y++) {
+        assert.ok(!cells.has(`${x} ${y}`), `${title} covers another one`);
+        cells.add(`${x} ${y}`);
+      }
+  }
+  assert.equal(new Set(dashboard.panels.map(({ id }) => id)).size, dashboard.panels.length);
 });
 
 async function startTunnel(
@@ -69,16 +113,23 @@ test('serves a real Prometheus from a real tunnel, and promtool finds nothing to
     server.kill('SIGKILL');
     await ended;
   });
-  const query = async (expression: string): Promise<string | null> => {
+  const ask = async (expression: string): Promise<QueryAnswer | null> => {
     const url = `http://127.0.0.1:${web}/api/v1/query?query=${encodeURIComponent(expression)}`;
-    const answer = (await fetch(url).then(
+    return (await fetch(url).then(
       (response) => response.json(),
       () => null,
     )) as QueryAnswer | null;
-    return answer?.data.result[0]?.value[1] ?? null;
   };
+  const query = async (expression: string) => (await ask(expression))?.data?.result[0]?.value[1] ?? null;
   await until(async () => (await query('tunneld_tunnel_verified{tunnel="backup"}')) === '1', { what: 'a scrape' });
   assert.equal(await query('count(tunneld_tunnel_phase{tunnel="backup"})'), '8');
+  for (const { title, targets } of dashboard.panels)
+    for (const { expr } of targets) {
+      const answer = await ask(filledIn(expr));
+      assert.equal(answer?.status, 'success', `${title}: ${expr}: ${answer?.error}`);
+      // Without an outage there is none by cause; a rate needs two scrapes.
+      if (!/outage/.test(expr)) await until(async () => (await query(filledIn(expr))) !== null, { what: expr });
+    }
   await stop();
   await until(async () => (await query('tunneld_tunnel_up{tunnel="backup"}')) === '0', { what: 'the fall' });
   await until(async () => (await query('ALERTS{alertname="TunnelDown"}')) !== null, {
@@ -87,5 +138,7 @@ test('serves a real Prometheus from a real tunnel, and promtool finds nothing to
 });
 
 interface QueryAnswer {
-  readonly data: { readonly result: readonly { readonly value: readonly [number, string] }[] };
+  readonly status: 'success' | 'error';
+  readonly error?: string;
+  readonly data?: { readonly result: readonly { readonly value: readonly [number, string] }[] };
 }
