@@ -5,7 +5,7 @@ import { makeDirectory } from '../lib/files/make-directory.ts';
 import { pathOwner } from '../lib/files/path-owner.ts';
 import { errorCode } from '../lib/text.ts';
 import { probeSocket } from './client.ts';
-import { fileIdentity, listenWithMask } from '../lib/unix-socket.ts';
+import { fileIdentity, listenWithMask, MAX_SOCKET_PATH } from '../lib/unix-socket.ts';
 
 /** A Unix socket that listens. */
 export interface Listening {
@@ -34,8 +34,8 @@ export interface ListenRequest {
  * that answers is not. Rejects where the socket cannot be had, with an AlreadyRunningError where the same configuration runs already.
  */
 export async function listenAt({ path, mode, config, onConnection }: ListenRequest): Promise<Listening> {
-  if (Buffer.byteLength(path) > MAX_PATH)
-    throw new Error(`the path is longer than ${MAX_PATH} bytes: set a shorter one with control.socket`);
+  if (Buffer.byteLength(path) > MAX_SOCKET_PATH)
+    throw new Error(`the path is longer than ${MAX_SOCKET_PATH} bytes: set a shorter one with control.socket`);
   await refuseForeignDirectory(path, config);
   makeDirectory(dirname(path));
   const server = createServer(onConnection);
@@ -58,9 +58,6 @@ export async function listenAt({ path, mode, config, onConnection }: ListenReque
     },
   };
 }
-
-/** The limit of an address on Linux, without its terminator (unix(7)); Node would cut a longer path. */
-const MAX_PATH = 107;
 
 /** Root creates and removes nothing in another user's directory; that the service runs there is reported all the same. */
 async function refuseForeignDirectory(path: string, config: string): Promise<void> {

@@ -4,7 +4,7 @@ import { isLoopbackHost } from '../model/endpoint.ts';
 
 /** Who may ask. */
 export interface AccessPolicy {
-  /** Clients of a Unix socket have passed its permissions, and no browser is among them. */
+  /** Clients of a Unix socket have passed its permissions; a browser may be among them, behind `ssh -L`. */
   readonly socket: boolean;
   /** Null where only this device can connect. */
   readonly token: string | null;
@@ -21,9 +21,7 @@ export interface Refusal {
  * made to lead here (DNS rebinding) is refused. A page of another origin never gets an answer that it could read.
  */
 export function judge(headers: IncomingHttpHeaders, { socket, token }: AccessPolicy): Refusal | null {
-  if (socket) return null;
-  const host = hostOf(headers.host);
-  if (token === null && (host === null || !isLoopbackHost(host)))
+  if (token === null && !isNameOfDevice(headers.host, socket))
     return { status: 403, reason: 'the Host header names another machine; ask for localhost or 127.0.0.1' };
   const { origin } = headers;
   if (origin !== undefined && origin !== `http://${headers.host ?? ''}`)
@@ -39,24 +37,32 @@ export function judge(headers: IncomingHttpHeaders, { socket, token }: AccessPol
   };
 }
 
-function hostOf(header: string | undefined): string | null {
-  const [, bracketed, plain] = /^(?:\[([\da-fA-F:]+)\]|([^:[\]/@]+))(?::\d{1,5})?$/.exec(header ?? '') ?? [];
+/** Clients of a Unix socket name it as they like, but no name of the DNS, which all have a dot, is one of it. */
+function isNameOfDevice(header: string | undefined, socket: boolean): boolean {
+  if (header === undefined || header === '') return socket;
+  const host = hostOf(header);
+  return host !== null && (isLoopbackHost(host) || (socket && /^[\w-]+$/.test(host)));
+}
+
+function hostOf(header: string): string | null {
+  const [, bracketed, plain] = /^(?:\[([\da-fA-F:.]+)\]|([^:[\]/@]+))(?::\d{1,5})?$/.exec(header) ?? [];
   return bracketed ?? plain ?? null;
 }
 
 function hasToken(headers: IncomingHttpHeaders, token: string): boolean {
   const [, bearer = ''] = /^Bearer +(\S+)$/i.exec(headers.authorization ?? '') ?? [];
   if (bearer !== '' && isSame(bearer, token)) return true;
-  const cookies = (headers.cookie ?? '').split(/; */);
-  return cookies.some((cookie) => isSame(cookie, `${COOKIE}=${cookieOf(token)}`));
+  return (headers.cookie ?? '').split(/; */).some((cookie) => isSame(cookie, cookieOf(token)));
 }
 
-/** What a browser keeps: it tells nothing of the token, and outlives the daemon. */
+/**
+ * What a browser keeps, NAME=VALUE: it tells nothing of the token, and outlives the daemon. Browsers give a cookie to every port of a host
+ * (RFC 6265 section 8.5), so that the name is another one for each token: that of a second daemon does not displace it.
+ */
 export function cookieOf(token: string): string {
-  return createHmac('sha256', token).update('cookie of the page').digest('base64url');
+  const derive = (what: string) => createHmac('sha256', token).update(what).digest('base64url');
+  return `tunneld-${derive('name of the cookie').slice(0, 8)}=${derive('cookie of the page')}`;
 }
-
-export const COOKIE = 'tunneld';
 
 function isSame(a: string, b: string): boolean {
   const [one, other] = [digest(a), digest(b)];

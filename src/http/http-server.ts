@@ -1,25 +1,28 @@
 import { createServer as createHttpServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import { createServer, type Server, type Socket } from 'node:net';
-import { listenAt } from '../control/listening.ts';
 import type { Clock } from '../lib/async/clock.ts';
-import { checkRootMayWrite } from '../lib/files/path-owner.ts';
 import { bindAddresses, type Endpoint } from '../model/endpoint.ts';
+import { listenAtPath } from './unix-listener.ts';
 
-/** Answers a request whose head has come; a body is thrown away. */
-export type HttpHandler = (request: IncomingMessage, response: ServerResponse) => void;
+/**
+ * Answers a request whose head has come; a body is thrown away. An answer that is not read within ANSWER_MS ends with its connection,
+ * unless `endless` is called: then the handler has to bound what waits for the client.
+ */
+export type HttpHandler = (request: IncomingMessage, response: ServerResponse, endless: () => void) => void;
 
 export interface HttpServer {
   close(): Promise<void>;
 }
 
 /**
- * Serves HTTP to clients that may be hostile: few of them at a time, each with one request of a few KiB that must come within seconds. Its
- * timers are those of its clients: without one it never wakes the process. Rejects where it cannot listen.
+ * Serves HTTP to clients that may be hostile: few of them at a time, each with one request of a few KiB that must come within seconds, and
+ * one answer that must be taken in a bounded time. Its timers are those of its clients: without one it never wakes the process. Rejects
+ * where it cannot listen.
  */
 export async function openHttpServer(
   listen: Endpoint,
   handler: HttpHandler,
-  { clock, config }: { readonly clock: Clock; readonly config: string },
+  { clock }: { readonly clock: Clock },
 ): Promise<HttpServer> {
   // Never listens itself: what Node checks again and again for a server that does is checked below, once a client.
   const http = createHttpServer({ maxHeaderSize: MAX_HEAD_BYTES, noDelay: true });
@@ -28,46 +31,46 @@ export async function openHttpServer(
   http.on('checkContinue', (_, response: ServerResponse) => refuseBody(response));
   http.on('upgrade', (_, socket) => socket.destroy());
   http.on('connect', (_, socket) => socket.destroy());
-  const clients = new Set<Socket>();
+  const clients = new Map<Socket, { cancel: () => void }>();
   const onConnection = (socket: Socket) => {
     socket.on('error', () => socket.destroy());
     if (clients.size >= MAX_CLIENTS) {
       socket.destroy();
       return;
     }
-    clients.add(socket);
-    const cancel = clock.timer(PATIENCE_MS, () => socket.destroy());
+    const patience = { cancel: clock.timer(HEAD_MS, () => socket.destroy()) };
+    clients.set(socket, patience);
     socket.once('close', () => {
-      cancel();
+      patience.cancel();
       clients.delete(socket);
     });
     http.emit('connection', socket);
-    patience.set(socket, cancel);
   };
   http.on('request', (request, response) => {
-    patience.get(request.socket)?.();
+    const { socket } = request;
+    const patience = clients.get(socket);
+    patience?.cancel();
+    if (patience !== undefined) patience.cancel = clock.timer(ANSWER_MS, () => socket.destroy());
     response.shouldKeepAlive = false;
     response.on('error', () => {});
     // Whatever it was to be for: it is not read.
     request.resume().on('error', () => {});
-    handler(request, response);
+    handler(request, response, () => patience?.cancel());
   });
 
-  const closers = await listenOn(listen, onConnection, config);
+  const closers = await listenOn(listen, onConnection);
   return {
     close: async () => {
       const closed = closers.map((close) => close());
-      for (const socket of clients) socket.destroy();
+      for (const socket of clients.keys()) socket.destroy();
       await Promise.all(closed);
     },
   };
 }
 
-/** Ends the wait for the head of a request. */
-const patience = new WeakMap<Socket, () => void>();
-
 const MAX_HEAD_BYTES = 8 * 1024;
-const PATIENCE_MS = 10_000;
+const HEAD_MS = 10_000;
+const ANSWER_MS = 30_000;
 /** Those who look at the page hold one each. */
 const MAX_CLIENTS = 64;
 
@@ -78,13 +81,8 @@ function refuseBody(response: ServerResponse): void {
 async function listenOn(
   listen: Endpoint,
   onConnection: (socket: Socket) => void,
-  config: string,
 ): Promise<readonly (() => Promise<void>)[]> {
-  if (listen.type === 'unix') {
-    checkRootMayWrite(listen.path);
-    const { close } = await listenAt({ path: listen.path, mode: 0o600, config, onConnection });
-    return [close];
-  }
+  if (listen.type === 'unix') return [await listenAtPath(listen.path, onConnection)];
   const closers: (() => Promise<void>)[] = [];
   try {
     for (const [index, address] of bindAddresses(listen.host).entries()) {

@@ -1,22 +1,60 @@
+import type { Past } from '../history/summary.ts';
 import type { Clock } from '../lib/async/clock.ts';
+import type { LogMemory } from '../lib/log/memory.ts';
 import type { MetricsConfig } from '../model/config.ts';
 import type { Endpoint } from '../model/endpoint.ts';
-import { openHttpServer, type HttpServer } from './http-server.ts';
-import { createRoutes, type RoutesDeps } from './routes.ts';
+import type { StatusDocument } from '../status/document.ts';
+import { openHttpServer } from './http-server.ts';
+import { createLinks } from './links.ts';
+import { createSamples, type Sampled } from './page/samples.ts';
+import { createPageStream } from './page/stream.ts';
+import { createRoutes } from './routes.ts';
 import { readToken } from './token.ts';
 
-export interface ServeStatusDeps extends Pick<RoutesDeps, 'status' | 'onError'> {
+export interface ServeStatusDeps {
   readonly clock: Clock;
-  /** The configuration that runs here. */
-  readonly config: string;
+  readonly memory: Pick<LogMemory, 'recent' | 'follow'>;
+  tunnels(): readonly Sampled[];
+  status(): StatusDocument;
+  /** The same with the connections that are open. */
+  statusWithConnections(): StatusDocument;
+  /** Never rejects. */
+  pasts(): Promise<ReadonlyMap<string, Past>>;
+  /** A bug of ours. */
+  onError(error: unknown): void;
 }
 
-/** Serves metrics and health to those who have the token, where one is needed. Rejects where that cannot be. */
+export interface StatusServer {
+  /** Something may have changed. */
+  changed(): void;
+  /** A key for a link that lets one browser in, once; null where none is needed. */
+  linkKey(): string | null;
+  /** Whether its token is still that of the file. */
+  isCurrent(): Promise<boolean>;
+  close(): Promise<void>;
+}
+
+/** Serves metrics, health and the page to those who have the token, where one is needed. Rejects where that cannot be. */
 export async function serveStatus(
   { listen, tokenFile }: MetricsConfig & { readonly listen: Endpoint },
-  { status, onError, clock, config }: ServeStatusDeps,
-): Promise<HttpServer> {
+  deps: ServeStatusDeps,
+): Promise<StatusServer> {
+  const { clock, memory, pasts, status, onError } = deps;
   const token = tokenFile === null ? null : await readToken(tokenFile);
-  const routes = createRoutes({ policy: { socket: listen.type === 'unix', token }, status, onError });
-  return await openHttpServer(listen, routes, { clock, config });
+  const links = createLinks(clock);
+  const samples = createSamples();
+  const sample = () => samples.take(deps.tunnels(), clock.now());
+  sample();
+  const page = createPageStream({ clock, memory, samples, sample, pasts, status: deps.statusWithConnections });
+  const policy = { socket: listen.type === 'unix', token };
+  const server = await openHttpServer(listen, createRoutes({ policy, links, page, status, onError }), { clock });
+  return {
+    changed: () => {
+      sample();
+      page.changed();
+    },
+    linkKey: () => (token === null ? null : links.create()),
+    isCurrent: async () => tokenFile === null || (await readToken(tokenFile).catch(() => null)) === token,
+    close: () => server.close(),
+  };
 }

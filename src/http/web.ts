@@ -2,14 +2,27 @@ import { createQueue } from '../lib/async/queue.ts';
 import { errorCode, errorText, printable } from '../lib/text.ts';
 import type { MetricsConfig } from '../model/config.ts';
 import { formatEndpoint, type Endpoint } from '../model/endpoint.ts';
-import type { HttpServer } from './http-server.ts';
-import type { ServeStatusDeps } from './serve-status.ts';
+import type { ServeStatusDeps, StatusServer } from './serve-status.ts';
 
 /** What the daemon serves by HTTP, if anything. */
 export interface Web {
-  /** Serves as this says, and no longer as was said before. Never rejects. */
+  /** Serves as this says, and no longer as was said before; a token is read again. Never rejects. */
   configure(wanted: MetricsConfig): Promise<void>;
+  /** To be called after each change of a tunnel. */
+  changed(): void;
+  /** Where the page is, with a new link to it. */
+  page(): PageAddress;
   close(): Promise<void>;
+}
+
+/** Where a browser finds the page. */
+export interface PageAddress {
+  /** Null where the configuration names no listener. */
+  readonly listen: Endpoint | null;
+  /** Why nothing listens there, or null. */
+  readonly problem: string | null;
+  /** Lets one browser in, once; null where no key is needed. */
+  readonly key: string | null;
 }
 
 export interface WebDeps extends ServeStatusDeps {
@@ -20,43 +33,57 @@ export interface WebDeps extends ServeStatusDeps {
 /** What cannot be served (a port in use, a token that others can read) is tried again every minute; no tunnel waits for it. */
 export function createWeb(deps: WebDeps): Web {
   const inTurn = createQueue();
-  let server: HttpServer | null = null;
+  let server: StatusServer | null = null;
+  let served: MetricsConfig = { listen: null, tokenFile: null };
+  let problem: string | null = null;
   let cancel = () => {};
+  const report = (message: string | null) => {
+    problem = message;
+    deps.onProblem(message);
+  };
   const close = async () => {
     cancel();
     await server?.close();
     server = null;
   };
   const configure = async (wanted: MetricsConfig): Promise<void> => {
+    const same = JSON.stringify(wanted) === JSON.stringify(served);
+    if (same && server !== null && (await server.isCurrent())) return;
     await close();
+    served = wanted;
     const { listen } = wanted;
     if (listen === null) {
-      deps.onProblem(null);
+      report(null);
       return;
     }
     try {
       server = await open({ ...wanted, listen }, deps);
-      deps.onProblem(null);
+      report(null);
     } catch (error) {
-      deps.onProblem(`metrics ${printable(formatEndpoint(listen))}: ${explain(error)}`);
+      report(`metrics ${printable(formatEndpoint(listen))}: ${explain(error, listen)}`);
       cancel = deps.clock.timer(RETRY_MS, () => void inTurn(() => configure(wanted)));
     }
   };
-  return { configure: (wanted) => inTurn(() => configure(wanted)), close: () => inTurn(close) };
+  return {
+    configure: (wanted) => inTurn(() => configure(wanted)),
+    changed: () => server?.changed(),
+    page: () => ({ listen: served.listen, problem, key: server?.linkKey() ?? null }),
+    close: () => inTurn(close),
+  };
 }
 
 const RETRY_MS = 60_000;
 
 /** All of it is loaded when it is wanted for the first time, and then stays in memory: an upgrade may replace the files. */
-async function open(config: MetricsConfig & { readonly listen: Endpoint }, deps: WebDeps): Promise<HttpServer> {
+async function open(config: MetricsConfig & { readonly listen: Endpoint }, deps: WebDeps): Promise<StatusServer> {
   const { serveStatus } = await import('./serve-status.ts');
   return await serveStatus(config, deps);
 }
 
-function explain(error: unknown): string {
+function explain(error: unknown, { type }: Endpoint): string {
   const code = errorCode(error);
   if (code === 'EADDRINUSE') return 'another program listens there; choose another port with metrics.listen';
   if (code === 'EADDRNOTAVAIL') return 'this device does not have that address';
-  if (code === 'EACCES') return 'permission denied; ports below 1024 are for root alone';
+  if (code === 'EACCES' && type === 'tcp') return 'permission denied; ports below 1024 are for root alone';
   return printable(errorText(error));
 }

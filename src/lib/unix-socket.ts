@@ -2,6 +2,9 @@ import { lstatSync } from 'node:fs';
 import { connect, type ListenOptions, type Server } from 'node:net';
 import { errorCode } from './text.ts';
 
+/** The limit of an address on Linux, in bytes and without its terminator (unix(7)); Node would cut a longer path. */
+export const MAX_SOCKET_PATH = 107;
+
 /**
  * Connects to a Unix socket and closes the connection: null where it is accepted, else the system's error code, such as
  * ECONNREFUSED.

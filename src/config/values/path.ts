@@ -1,6 +1,7 @@
 import { resolve } from 'node:path';
 import type * as z from 'zod/mini';
 import { printable } from '../../lib/text.ts';
+import { MAX_SOCKET_PATH } from '../../lib/unix-socket.ts';
 import type { ConfigEnvironment } from '../input/environment.ts';
 import { BadValue, oneOrMany, preprocessed, readText, value } from './value.ts';
 
@@ -70,8 +71,6 @@ export function checkSocketPath(path: string): string {
     throw new BadValue(`is longer than the ${MAX_SOCKET_PATH} bytes that the path of a socket may have`);
   return path;
 }
-
-const MAX_SOCKET_PATH = 107;
 
 /** The schema of one path or a list of them; `none` alone is an empty list. */
 export function paths(context: ValueContext): z.ZodMiniType<string[]> {
