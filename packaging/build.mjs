@@ -1,7 +1,7 @@
 // Bundles src/cli.ts into dist/, with all packages it needs, which are development dependencies for that reason:
 // `node packaging/build.mjs [--outdir DIR] [--entry FILE] [--version VERSION] [--maps]`.
 import { build } from 'esbuild';
-import { chmodSync, existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, copyFileSync, existsSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { basename, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
@@ -51,6 +51,7 @@ const { metafile } = await build({
   metafile: true,
   logLevel: 'warning',
 });
+await buildPage();
 // V8's helper threads do not help where the garbage is network buffers: on two processors they cost a third of the throughput in the
 // benchmark. The flag cannot be set later: V8 aborts when it changes at run time. The address keeps Node's debugger from opening, on
 // SIGUSR1 or by NODE_OPTIONS, before src/lib/debugger.ts runs: no machine has such an address (RFC 1112 section 4). Node 20 has no
@@ -60,6 +61,25 @@ writeFileSync(cli, `#!/usr/bin/env -S node ${flags}\n${readFileSync(cli, 'utf8')
 chmodSync(cli, 0o755);
 writeFileSync(join(outdir, 'package.json'), '{"type":"module"}\n'); // dist/ is complete: it runs wherever it is copied
 writeFileSync(join(outdir, 'THIRD-PARTY-LICENSES.txt'), thirdPartyLicences());
+
+/** What a browser loads: one script, one style sheet, and the files that name them. */
+async function buildPage() {
+  const from = join(root, 'src/page');
+  const to = join(outdir, 'page');
+  await build({
+    entryPoints: [join(from, 'page.ts'), join(from, 'page.css')],
+    outdir: to,
+    bundle: true,
+    minify: true,
+    format: 'esm',
+    platform: 'browser',
+    target: 'es2023',
+    sourcemap: options.maps ? 'external' : false,
+    absWorkingDir: root,
+    logLevel: 'warning',
+  });
+  for (const name of ['index.html', 'icon.svg', 'icon-bad.svg']) copyFileSync(join(from, name), join(to, name));
+}
 
 /**
  * ssh2 has two optional native modules. They cannot be part of a bundle, and their relative path in ssh2 would be wrong in ours, so

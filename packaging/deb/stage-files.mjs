@@ -15,7 +15,7 @@ export function stageFiles(tree, { root, dist, version, date }) {
   const compressed = (text) => gzipSync(text, { level: 9 });
 
   // The path has no version: a running daemon does not need the files it was started from.
-  for (const name of ['chunks', 'package.json', 'tunneld.schema.json'])
+  for (const name of ['chunks', 'page', 'package.json', 'tunneld.schema.json'])
     cpSync(join(dist, name), join(tree, 'usr/lib/tunneld', name), { recursive: true });
   put('usr/lib/tunneld/cli.js', withDebiansNode(built('cli.js')));
   mkdirSync(join(tree, 'usr/bin'));
@@ -29,8 +29,12 @@ export function stageFiles(tree, { root, dist, version, date }) {
   put('usr/share/fish/vendor_completions.d/tunneld.fish', built('completions/tunneld.fish'));
 
   put('usr/share/doc/tunneld/config.example.yaml', source('config.example.yaml'));
-  for (const name of ['README.md', 'SECURITY.md', ...readdirSync(join(root, 'docs')).map((page) => `docs/${page}`)])
+  const docs = readdirSync(join(root, 'docs')).map((page) => `docs/${page}`);
+  const isText = (name) => name.endsWith('.md');
+  for (const name of ['README.md', 'SECURITY.md', ...docs.filter(isText)])
     put(`usr/share/doc/tunneld/${name}.gz`, compressed(source(name)));
+  for (const name of docs.filter((file) => !isText(file)))
+    put(`usr/share/doc/tunneld/${name}`, readFileSync(join(root, name)));
   put('usr/share/doc/tunneld/copyright', `${source('LICENSE')}\n${LINE}\n\n${built('THIRD-PARTY-LICENSES.txt')}`);
   put('usr/share/doc/tunneld/changelog.gz', compressed(debianChangelog(source('CHANGELOG.md'), { version, date })));
 

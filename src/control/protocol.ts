@@ -1,5 +1,6 @@
 import { basename, dirname, join } from 'node:path';
 import * as z from 'zod/mini';
+import type { Endpoint } from '../model/endpoint.ts';
 import type { Plan } from '../supervisor/plan.ts';
 import type { HistoryDocument } from '../history/document.ts';
 import type { StatusDocument } from '../status/document.ts';
@@ -35,6 +36,8 @@ const requestSchema = z.discriminatedUnion('command', [
     withinMs: z.int().check(z.minimum(1000), z.maximum(MAX_TRIAL_MS)),
   }),
   z.strictObject({ command: z.literal('confirm') }),
+  // Where the page is, with a new link to it.
+  z.strictObject({ command: z.literal('page') }),
 ]);
 
 export type Answer<T> =
@@ -53,6 +56,17 @@ export interface Results {
   readonly retry: readonly string[];
   readonly apply: TrialResult;
   readonly confirm: null;
+  readonly page: PageAddress;
+}
+
+/** Where a browser finds the page. */
+export interface PageAddress {
+  /** Null where the configuration names no listener. */
+  readonly listen: Endpoint | null;
+  /** Why nothing listens there, or null. */
+  readonly problem: string | null;
+  /** Lets one browser in, once; null where no key is needed. */
+  readonly key: string | null;
 }
 
 export interface ReloadResult {

@@ -8,6 +8,7 @@ import type { History } from '../history/history.ts';
 import { statusDocument } from '../status/document.ts';
 import type { StatusDocument } from '../status/document.ts';
 import type { ReloadResult } from '../control/protocol.ts';
+import type { PageAddress } from '../control/protocol.ts';
 import type { Retries } from './retries.ts';
 import type { Configuration } from './active-config.ts';
 import type { Supervisor } from '../supervisor/supervisor.ts';
@@ -52,6 +53,7 @@ export interface HandlersDeps {
   publishStatus(): void;
   /** A person has decided that listeners are taken. */
   taken(): void;
+  page(): PageAddress;
 }
 
 async function handle(request: Request, deps: HandlersDeps): Promise<unknown> {
@@ -61,6 +63,8 @@ async function handle(request: Request, deps: HandlersDeps): Promise<unknown> {
       return currentStatus(deps, request.connections);
     case 'history':
       return await history(request, deps);
+    case 'page':
+      return deps.page();
     case 'logs':
       requireTunnel(request.name, supervisor);
       return null;

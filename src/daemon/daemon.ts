@@ -1,6 +1,6 @@
 import { feedWatchdog } from './watchdog.ts';
-import { createHandlers, currentStatus } from './control-handlers.ts';
-import { createObservers } from './observers.ts';
+import { createHandlers, currentStatus, type HandlersDeps } from './control-handlers.ts';
+import { createObservers, type Observers } from './observers.ts';
 import { openDevice } from './this-device.ts';
 import { join } from 'node:path';
 import type { Config } from '../model/config.ts';
@@ -64,7 +64,7 @@ export async function startDaemon(first: Config, deps: DaemonDeps): Promise<Daem
   const retries = createRetries(clock, supervisor);
   const reload = () => change(() => configuration.reload()).finally(() => retries.retry(null));
 
-  const parts = {
+  const parts: HandlersDeps = {
     ...deps,
     startedAt,
     supervisor,
@@ -75,13 +75,14 @@ export async function startDaemon(first: Config, deps: DaemonDeps): Promise<Daem
     reload,
     publishStatus,
     taken: device.taken,
+    page: () => observers.page(),
   };
+  const observers = observersOf(parts, log);
   const control = await openControlSocket(first.control.socket, createHandlers(parts), {
     clock,
     config: first.file,
     onProblem: (message) => problems.report('the control socket', message),
   });
-  const observers = createObservers({ clock, log, problems, config: first.file, status: () => currentStatus(parts) });
   supervisor.subscribe(() => {
     const tunnels = supervisor.tunnels();
     publish(tunnels);
@@ -121,6 +122,20 @@ export async function startDaemon(first: Config, deps: DaemonDeps): Promise<Daem
       await Promise.all([device.written(), deps.keeper.written()]);
     },
   };
+}
+
+function observersOf(parts: HandlersDeps, log: DaemonDeps['log']): Observers {
+  const { clock, problems, memory, supervisor, history } = parts;
+  return createObservers({
+    clock,
+    log,
+    problems,
+    memory,
+    tunnels: () => supervisor.tunnels(),
+    status: () => currentStatus(parts),
+    statusWithConnections: () => currentStatus(parts, true),
+    pasts: () => history.pasts(),
+  });
 }
 
 /** `ping` names the hosts to ask at this moment. */

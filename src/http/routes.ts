@@ -23,7 +23,7 @@ export function createRoutes(deps: RoutesDeps): HttpHandler {
     const target = readTarget(request.url ?? '');
     // RFC 9112 section 3.2.2: what an absolute target names counts, and not the Host header.
     const headers = target.host === null ? request.headers : { ...request.headers, host: target.host };
-    const refusal = refuse(request.method, { ...target, headers }, deps);
+    const refusal = hasTwoHosts(request) ? TWO_HOSTS : refuse(request.method, { ...target, headers }, deps);
     if (refusal !== null) {
       send(response, request, refusal);
       return;
@@ -77,6 +77,13 @@ function routesOf({ status }: RoutesDeps): Routes {
 const TEXT = 'text/plain; charset=utf-8';
 const JSON_TYPE = 'application/json';
 const EVENTS = 'text/event-stream';
+
+/** RFC 9112 section 3.2; Node.js takes the first one. */
+function hasTwoHosts({ rawHeaders }: IncomingMessage): boolean {
+  return rawHeaders.filter((text, index) => index % 2 === 0 && text.toLowerCase() === 'host').length > 1;
+}
+
+const TWO_HOSTS: Answer = { status: 400, type: TEXT, body: 'two Host headers\n' };
 
 interface Target {
   /** Null where the Host header says it. */

@@ -1,5 +1,6 @@
 import { createQueue } from '../lib/async/queue.ts';
 import { errorCode, errorText, printable } from '../lib/text.ts';
+import type { PageAddress } from '../control/protocol.ts';
 import type { MetricsConfig } from '../model/config.ts';
 import { formatEndpoint, type Endpoint } from '../model/endpoint.ts';
 import type { ServeStatusDeps, StatusServer } from './serve-status.ts';
@@ -13,16 +14,6 @@ export interface Web {
   /** Where the page is, with a new link to it. */
   page(): PageAddress;
   close(): Promise<void>;
-}
-
-/** Where a browser finds the page. */
-export interface PageAddress {
-  /** Null where the configuration names no listener. */
-  readonly listen: Endpoint | null;
-  /** Why nothing listens there, or null. */
-  readonly problem: string | null;
-  /** Lets one browser in, once; null where no key is needed. */
-  readonly key: string | null;
 }
 
 export interface WebDeps extends ServeStatusDeps {

@@ -8,7 +8,18 @@ import type { Definitions } from './definitions.ts';
 
 /** The daemon itself, and the commands that people give while it runs. */
 export function addDailyCommands(program: Command, definitions: Definitions): void {
-  for (const add of [addRun, addCheck, addStatus, addHistory, addLogs, addReload, addApply, addConfirm, addRetry])
+  for (const add of [
+    addRun,
+    addCheck,
+    addStatus,
+    addHistory,
+    addPage,
+    addLogs,
+    addReload,
+    addApply,
+    addConfirm,
+    addRetry,
+  ])
     add(program, definitions);
 }
 
@@ -66,6 +77,13 @@ function addHistory(program: Command, { run, config }: Definitions): void {
         (await import('../commands/daemon/history.ts')).history(config(), name, options),
       ),
     );
+}
+
+function addPage(program: Command, { run, config }: Definitions): void {
+  program
+    .command('page')
+    .description('print the address of the page that shows all of it in a browser, with a link that lets one in')
+    .action(run(async () => (await import('../commands/daemon/page.ts')).page(config())));
 }
 
 function addLogs(program: Command, { run, config }: Definitions): void {

@@ -5,11 +5,14 @@ import { connect, createServer, type AddressInfo, type Socket } from 'node:net';
 import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
 import { openHttpServer, type HttpHandler } from '../../src/http/http-server.ts';
+import { createLinks } from '../../src/http/links.ts';
 import { createRoutes } from '../../src/http/routes.ts';
 import { createWeb } from '../../src/http/web.ts';
 import { systemClock, type Clock } from '../../src/lib/async/clock.ts';
-import { statusDocument, type StatusDocument } from '../../src/status/document.ts';
+import { createLogMemory } from '../../src/lib/log/memory.ts';
+import type { StatusDocument } from '../../src/status/document.ts';
 import { fakeClock } from '../support/clock.ts';
+import { statusOf } from '../support/page-fixture.ts';
 import { runningTunnel } from '../support/running.ts';
 import { freePort, tempDir, until } from '../support/until.ts';
 
@@ -20,19 +23,7 @@ const DOWN = runningTunnel('down', {
   failure: { code: 'connect-refused', message: 'nothing listens\u001b[2J', hint: '', at: 0 },
 });
 
-function documentOf(...tunnels: readonly ReturnType<typeof runningTunnel>[]): StatusDocument {
-  const facts = {
-    process: { cpuSeconds: 1.5, residentBytes: 4096, openFileDescriptors: 9 },
-    outagesOf: () => ({ totals: { 'keepalive-lost': { count: 2, seconds: 8.5 } }, last: null }),
-    version: '1.2.3',
-    pid: 7,
-    config: '/c.yaml',
-    configuration: { problem: null, trial: null },
-    problems: [],
-    startedAt: 0,
-  };
-  return statusDocument(facts, tunnels, { now: 1000, wall: Date.UTC(2026, 0, 1) });
-}
+const documentOf = (...tunnels: readonly ReturnType<typeof runningTunnel>[]) => statusOf(tunnels);
 
 interface Reply {
   readonly status: number;
@@ -56,13 +47,19 @@ function ask(
 }
 
 async function serve(t: TestContext, status: () => StatusDocument, clock: Clock = systemClock): Promise<number> {
-  const routes = createRoutes({ policy: { socket: false, token: null }, status, onError: assert.ifError });
+  const routes = createRoutes({
+    policy: { socket: false, token: null },
+    links: createLinks(clock),
+    page: { add: () => false },
+    status,
+    onError: assert.ifError,
+  });
   return await serveHandler(t, routes, clock);
 }
 
 async function serveHandler(t: TestContext, handler: HttpHandler, clock: Clock): Promise<number> {
   const port = await freePort();
-  const server = await openHttpServer({ type: 'tcp', host: '127.0.0.1', port }, handler, { clock, config: '/c' });
+  const server = await openHttpServer({ type: 'tcp', host: '127.0.0.1', port }, handler, { clock });
   t.after(() => server.close());
   return port;
 }
@@ -147,10 +144,31 @@ test('bounds a thousand connections, and ends them when their clients do', async
   assert.equal((await ask(port, '/live')).status, 200);
 });
 
+const MANY = Array.from({ length: 200 }, (_, i) => ({ ...UP, spec: { ...UP.spec, name: `t${i}` } }));
+
+test('gives the place of a client to others when it has not taken its answer for half a minute', async (t) => {
+  const clock = fakeClock();
+  // More than the kernel takes for a client that does not.
+  const large = Buffer.alloc(20 * 2 ** 20, 'x');
+  let answered = 0;
+  const answer: HttpHandler = (_, response) => {
+    answered += 1;
+    response.end(large);
+  };
+  const port = await serveHandler(t, answer, clock);
+  const sockets = Array.from({ length: 64 }, () => dial(port).pause());
+  for (const socket of sockets) socket.write('GET /live HTTP/1.1\r\nHost: localhost\r\n\r\n');
+  await until(() => answered === 64, { what: 'all places to be taken' });
+  await assert.rejects(ask(port, '/live'));
+  await clock.advance(29_000);
+  await assert.rejects(ask(port, '/live'));
+  await clock.advance(11_000);
+  assert.equal((await ask(port, '/live')).body.length, large.length);
+  for (const socket of sockets) socket.destroy();
+});
+
 test('bounds a request when its answer is never read', async (t) => {
-  const port = await serve(t, () =>
-    documentOf(...Array.from({ length: 200 }, (_, i) => ({ ...UP, spec: { ...UP.spec, name: `t${i}` } }))),
-  );
+  const port = await serve(t, () => documentOf(...MANY));
   const sockets = Array.from({ length: 60 }, () => dial(port).pause());
   t.after(() => sockets.forEach((socket) => socket.destroy()));
   for (const socket of sockets) socket.write('GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n'.repeat(50));
@@ -163,8 +181,11 @@ function web(t: TestContext, clock: Clock = fakeClock()) {
   const problems: (string | null)[] = [];
   const served = createWeb({
     clock,
-    config: '/c',
+    memory: createLogMemory(),
+    tunnels: () => [UP],
     status: () => documentOf(UP),
+    statusWithConnections: () => documentOf(UP),
+    pasts: () => Promise.resolve(new Map()),
     onProblem: (text) => problems.push(text),
     onError: assert.ifError,
   });
@@ -234,4 +255,48 @@ test('serves on a Unix socket that only its owner may use', async (t) => {
   assert.equal(reply, 200);
   await served.close();
   assert.ok(!existsSync(path));
+});
+
+/** What the server answers to these bytes, until it closes. */
+async function raw(port: number, text: string): Promise<string> {
+  const socket = dial(port).setEncoding('utf8');
+  let answer = '';
+  socket.on('data', (data: string) => (answer += data)).write(text);
+  await until(() => socket.closed, { what: 'the end of the answer' });
+  return answer;
+}
+
+const status = (answer: string) => Number(/^HTTP\/1\.1 (\d{3}) /.exec(answer)?.[1] ?? 0);
+
+test('judges the target of a request in whatever form it comes', async (t) => {
+  const port = await serve(t, () => documentOf(UP));
+  const rows: readonly [string, number][] = [
+    ['GET /live HTTP/1.0\r\nHost: localhost\r\n\r\n', 200],
+    ['GET /live HTTP/1.0\r\n\r\n', 403],
+    ['GET /live HTTP/1.1\r\n\r\n', 400],
+    ['GET http://localhost/live HTTP/1.1\r\nHost: localhost\r\n\r\n', 200],
+    ['GET HTTP://127.0.0.1:9/live HTTP/1.1\r\nHost: evil.example\r\n\r\n', 200],
+    ['GET http://evil.example/live HTTP/1.1\r\nHost: localhost\r\n\r\n', 403],
+    ['GET http://localhost@evil.example/live HTTP/1.1\r\nHost: localhost\r\n\r\n', 403],
+    ['GET https://localhost/live HTTP/1.1\r\nHost: localhost\r\n\r\n', 404],
+    ['GET /live?x#y HTTP/1.1\r\nHost: [::1]:9180\r\n\r\n', 200],
+    ['GET /live HTTP/1.1\r\nHost: user@localhost\r\n\r\n', 403],
+    ['GET /live HTTP/1.1\r\nHost: localhost\r\nHost: evil.example\r\n\r\n', 400],
+    ['GET /live HTTP/1.1\r\nHost: localhost\r\nOrigin: null\r\n\r\n', 403],
+    ['GET /../../etc/passwd HTTP/1.1\r\nHost: localhost\r\n\r\n', 404],
+    ['GET /page.js/../../cli.js HTTP/1.1\r\nHost: localhost\r\n\r\n', 404],
+    ['GET /%2e%2e/cli.js HTTP/1.1\r\nHost: localhost\r\n\r\n', 404],
+    ['GET //live HTTP/1.1\r\nHost: localhost\r\n\r\n', 404],
+    ['GET * HTTP/1.1\r\nHost: localhost\r\n\r\n', 404],
+    ['OPTIONS * HTTP/1.1\r\nHost: localhost\r\n\r\n', 405],
+    ['POST /events HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\n', 405],
+    ['HEAD /events HTTP/1.1\r\nHost: localhost\r\n\r\n', 200],
+    ['GET /live HTTP/1.1\r\nHost: localhost\r\nExpect: 100-continue\r\n\r\n', 413],
+    ['CONNECT evil.example:80 HTTP/1.1\r\nHost: localhost\r\n\r\n', 0],
+  ];
+  for (const [text, expected] of rows) {
+    const found = status(await raw(port, text));
+    // Node refuses some by itself, and others without a word.
+    assert.ok(found === expected || (expected === 0 && found !== 200), `${JSON.stringify(text)}: ${found}`);
+  }
 });

@@ -43,6 +43,7 @@ test('makes the same packages when the sources are the same, with the same files
     'share/man/man1/tunneld.1.gz',
     'share/bash-completion/completions/tunneld',
     'lib/tunneld/tunneld.schema.json',
+    'lib/tunneld/page/page.js',
   ])
     assert.ok(
       list.some((line) => line.includes(` ./usr/${path}`)),

@@ -1,7 +1,7 @@
 #!/bin/sh
 # Makes sure that the programs the tests drive are there: a real sshd, ssh with ssh-keygen, ping, systemd (itself, and its
 # checks of units), the means to build small networks, other SSH servers, proxies, programs that people send through a tunnel,
-# autossh, shells that complete command lines, a reader of manual pages, and two script languages as independent readers.
+# a browser, autossh, shells that complete command lines, a reader of manual pages, and two script languages as independent readers.
 # On a Debian-like system, as root, what is missing is installed; elsewhere it is named. No service is started.
 set -eu
 PATH="$PATH:/usr/sbin:/usr/local/sbin:/usr/lib/ssh:/sbin"
@@ -29,6 +29,7 @@ has script || missing="$missing bsdutils"
 has sudo || missing="$missing sudo"
 has tinyproxy || missing="$missing tinyproxy-bin"
 { has prometheus && has promtool; } || missing="$missing prometheus"
+{ has chromium-headless-shell || has chromium; } || missing="$missing chromium-headless-shell"
 has microsocks || missing="$missing microsocks"
 has dropbear || missing="$missing dropbear-bin"
 /usr/bin/python3 -W ignore -c 'import asyncssh' >/dev/null 2>&1 || missing="$missing python3-asyncssh"

@@ -91,10 +91,10 @@ function sample(ring: Ring, step: number, state: Sampled['state']): void {
 }
 
 function totalOf({ forwards }: Sampled['state']): Bytes {
-  return forwards.reduce(
-    (sum, { counters }) => ({ in: sum.in + counters.bytesIn, out: sum.out + counters.bytesOut }),
-    { in: 0, out: 0 },
-  );
+  return forwards.reduce((sum, { counters }) => ({ in: sum.in + counters.bytesIn, out: sum.out + counters.bytesOut }), {
+    in: 0,
+    out: 0,
+  });
 }
 
 function seriesOf(ring: Ring, since: number): Series {

@@ -241,7 +241,12 @@ const HISTORY_GAP_MS = 2000;
 const SHOWN_MS = 91 * 86_400_000;
 
 function outlookOf({ name, phase, silentSince, forwards }: TunnelStatus) {
-  return [name, phase, silentSince === undefined, forwards.map(({ state, verified, unverified }) => [state, verified, unverified])];
+  return [
+    name,
+    phase,
+    silentSince === undefined,
+    forwards.map(({ state, verified, unverified }) => [state, verified, unverified]),
+  ];
 }
 
 function eventOf(name: 'page' | 'change', data: PageDocument | PageChange): Buffer {
