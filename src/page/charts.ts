@@ -41,7 +41,8 @@ export function charts(name: string): Charts {
       const rates = rate === null ? '' : `${formatBytes(rate.in)}/s in, ${formatBytes(rate.out)}/s out; `;
       const total = `in a day ${formatBytes(sum(received))} in (area), ${formatBytes(sum(sent))} out (line)`;
       const idle = sum(received) + sum(sent) === 0;
-      traffic.tell(name, `${rates}${total}`, idle ? '' : `${formatBytes((most / stepMs) * 1000)}/s`);
+      const axis = idle ? '' : `${formatBytes((most / stepMs) * 1000)}/s`;
+      traffic.tell(name, idle ? 'none in a day' : `${rates}${total}`, axis);
     },
   };
 }
@@ -61,6 +62,8 @@ function figure(title: string, paths: readonly SVGPathElement[]) {
     tell: (name: string, told: string, axis: string) => {
       setText(text, told);
       setText(top, axis);
+      // Nothing to draw.
+      picture.toggleAttribute('hidden', axis === '');
       setAttribute(picture, 'aria-label', `${title} of ${name} in the last 24 hours: ${told}`);
     },
   };

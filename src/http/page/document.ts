@@ -40,13 +40,13 @@ export interface HistoryPart {
   readonly tunnels: Readonly<Record<string, PastPart>>;
 }
 
-export interface PastPart {
+interface PastPart {
   readonly watched: readonly { readonly from: number; readonly to: number }[];
   /** The oldest first. */
   readonly outages: readonly OutagePart[];
 }
 
-export type OutagePart = Omit<OpenOutage, 'tunnel'> & Partial<Pick<Outage, 'to' | 'ended' | 'clock'>>;
+type OutagePart = Omit<OpenOutage, 'tunnel'> & Partial<Pick<Outage, 'to' | 'ended' | 'clock'>>;
 
 export interface SamplesPart {
   readonly stepMs: number;
