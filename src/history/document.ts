@@ -1,5 +1,5 @@
-import { endOf, type OpenOutage, type Outage, type OutageCause } from './outage.ts';
-import { longest, mostFrequentCause, outagesIn, shareOf, type Past, type Share } from './summary.ts';
+import type { OpenOutage, Outage, OutageCause } from './outage.ts';
+import { endOf, longest, mostFrequentCause, outagesIn, shareOf, type Past, type Share } from './summary.ts';
 
 /** The document of `tunneld history --json`. Times are ISO 8601; keys are only ever added. */
 export interface HistoryDocument {

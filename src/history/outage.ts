@@ -65,11 +65,6 @@ export function timeOf(record: HistoryRecord): number {
   return record.type === 'down' ? record.from : record.at;
 }
 
-/** When an outage ended; `now` where it goes on. */
-export function endOf(outage: Outage | OpenOutage, now: number): number {
-  return 'to' in outage ? outage.to : now;
-}
-
 function upTo(length: number) {
   return z.pipe(
     z.string(),

@@ -1,4 +1,5 @@
-import { endOf, type HistoryRecord, type OpenOutage, type Outage, type OutageCause } from './outage.ts';
+// Types alone: the page has this file, and the browser needs no schema.
+import type { HistoryRecord, OpenOutage, Outage, OutageCause } from './outage.ts';
 
 /** What is known of one tunnel's past. */
 export interface Past {
@@ -78,6 +79,11 @@ export function shareOf({ watched, outages }: Past, span: Span): Share {
     outages: downs.filter((down) => touches(down, span)).length,
     availability: watchedMs === 0 ? null : 1 - downMs / watchedMs,
   };
+}
+
+/** When an outage ended; `now` where it goes on. */
+export function endOf(outage: Outage | OpenOutage, now: number): number {
+  return 'to' in outage ? outage.to : now;
 }
 
 /** Pure: the outages that reach into a piece of time. */

@@ -1,4 +1,4 @@
-import { outagesIn, shareOf, type Past, type Share, type Span } from '../history/summary.ts';
+import { endOf, outagesIn, shareOf, type Past, type Share, type Span } from '../history/summary.ts';
 import type { Outage, OpenOutage } from '../history/outage.ts';
 import type { HistoryPart } from '../http/page/document.ts';
 import { own } from './own.ts';
@@ -51,7 +51,7 @@ export function partsOf(past: Past, span: Span): { readonly watched: readonly Sp
 }
 
 export function spanOf(outage: Outage | OpenOutage, now: number): Span {
-  return { from: outage.from, to: 'to' in outage ? outage.to : Math.max(now, outage.from) };
+  return { from: outage.from, to: Math.max(outage.from, endOf(outage, now)) };
 }
 
 /** Pure: how much of a bar is red: any outage can be seen, and a second differs from an hour. */
