@@ -5,7 +5,7 @@ import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { parse } from 'yaml';
 import { EXIT } from '../src/lib/exit-code.ts';
-import { formatStatus } from '../src/commands/text/status-text.ts';
+import { formatStatus, PLAIN } from '../src/commands/text/status-text.ts';
 import { parseConfig } from '../src/config/parse.ts';
 import { systemEnvironment } from '../src/config/input/environment.ts';
 import { fileSchema, servedKeys } from '../src/config/schema/schema.ts';
@@ -152,9 +152,9 @@ test('shows the status that tunneld prints', () => {
         },
       ],
     },
-    false,
-  );
-  assert.ok(readme.includes(`\`\`\`\n${printed}\`\`\`\n`), printed);
+    PLAIN,
+  ).join('\n');
+  assert.ok(readme.includes(`\`\`\`\n${printed}\n\`\`\`\n`), printed);
 });
 
 test('shows configurations that are valid', async () => {

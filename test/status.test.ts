@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import { assessHealth } from '../src/status/health.ts';
 import { atOnce } from '../src/lib/async/slices.ts';
 import { planChange } from '../src/supervisor/plan.ts';
-import { formatStatus } from '../src/commands/text/status-text.ts';
+import { formatInDetail, formatStatus, PLAIN } from '../src/commands/text/status-text.ts';
 import { MAX_LISTED, statusDocument, summaryLine } from '../src/status/document.ts';
 import type { RunningTunnel } from '../src/supervisor/supervisor.ts';
 import type { TunnelSpec } from '../src/model/spec.ts';
@@ -121,6 +121,7 @@ test('has the keys that scripts rely on', () => {
         phase: 'waiting',
         health: 'degraded',
         since: '2026-01-01T00:00:00.000Z',
+        downSince: '2026-01-01T00:00:00.000Z',
         server: 'limited@server:2222',
         attempts: 3,
         totalAttempts: 0,
@@ -237,18 +238,19 @@ test('changes no duration and no health when the clock is set', () => {
   const texts = [0, years].map((wall) => {
     const document = statusDocument(facts, [up, down], { now, wall });
     assert.deepEqual([document.health, document.tunnels[1]?.health], ['degraded', 'ok']);
-    return formatStatus(document, false);
+    const text = [...formatStatus(document, PLAIN), ...formatInDetail(document, PLAIN)].join('\n');
+    return text.replaceAll(/\d{4}-\d\d-\d\d \d\d:\d\d:\d\d/g, 'TIME');
   });
   assert.equal(texts[0], texts[1]);
   for (const said of [
     'started 1h 1m ago',
     'up for 1h',
     'no answer for 20s',
-    'waiting for 5s',
+    'waiting, not up for 5s',
     'in 30s',
     'in 4m',
     'seen 2m ago',
-    '(1h 1m ago)',
+    '(TIME, 1h 1m ago)',
   ])
     assert.ok(texts[0]?.includes(said), `${said}: ${texts[0]}`);
 });

@@ -1,5 +1,5 @@
 import type { Command } from 'commander';
-import { InvalidArgumentError } from 'commander';
+import { InvalidArgumentError, Option } from 'commander';
 import type { HistoryOptions } from '../commands/daemon/history.ts';
 import type { LogsOptions } from '../commands/daemon/logs.ts';
 import type { RunOptions } from '../commands/daemon/run.ts';
@@ -51,15 +51,23 @@ function addStatus(program: Command, { run, config }: Definitions): void {
     .description('show the state of every tunnel, or of one')
     .argument('[name]', 'a tunnel')
     .option('--json', 'print one JSON document')
-    .option('--prometheus', 'print metrics for the textfile collector of node_exporter')
-    .option('--check', 'print one line and exit as a plugin of Nagios does')
-    .option('--watch', 'print it every second until Ctrl-C')
+    .addOption(
+      new Option('--prometheus', 'print metrics for the textfile collector of node_exporter').conflicts([
+        'json',
+        'check',
+        'watch',
+      ]),
+    )
+    .addOption(
+      new Option('--check', 'print one line and exit as a plugin of Nagios does').conflicts(['json', 'watch']),
+    )
+    .option('--watch', 'show it again every second until q or Ctrl-C; with --json, print one document a line')
     .action(
       run(async (name: string | null, options: StatusOptions & { prometheus: boolean; check: boolean }) => {
         if (options.check)
           return await (await import('../commands/daemon/status-check.ts')).checkStatus(config(), name);
         if (options.prometheus)
-          return await (await import('../commands/daemon/status-metrics.ts')).printMetrics(config());
+          return await (await import('../commands/daemon/status-metrics.ts')).printMetrics(config(), name);
         return await (await import('../commands/daemon/status.ts')).status(config(), name, options);
       }),
     );

@@ -40,6 +40,8 @@ export interface TunnelStatus {
   readonly phase: Phase;
   readonly health: Health;
   readonly since: string;
+  /** When it was last up, or when it was started where it never was; absent while it is up. */
+  readonly downSince?: string;
   readonly server: string;
   /** The route, the nearest first: a proxy or a proxyCommand, and jumps. */
   readonly via?: readonly string[];
@@ -214,6 +216,7 @@ function tunnelStatus(tunnel: RunningTunnel, facts: DaemonFacts, now: number, is
     phase: state.phase,
     health: assessTunnel(tunnel, now),
     since: iso(state.since),
+    ...(state.phase === 'up' ? {} : { downSince: iso(state.lastUp ?? tunnel.startedAt) }),
     server: formatServer(spec),
     ...(via(spec).length === 0 ? {} : { via: via(spec) }),
     attempts: state.attempts,

@@ -89,7 +89,7 @@ test('makes a service from nothing, and takes it away again', async (t) => {
   await t.test("brings the tunnel up by one command, with a key that is root's", async () => {
     const { code, stdout, stderr } = await box.run('tunneld', 'install');
     assert.equal(code, 0, stderr);
-    assert.match(stdout, /^backup: up for /m);
+    assert.match(stdout, /^backup +up /m);
     assert.match(stderr, /tunnel\.service is installed, enabled and active/);
     assert.equal(await visit(port, 'hello'), 'hello');
     assert.equal(await ls('/etc/tunneld'), 'root:tunneld 750');
@@ -106,7 +106,7 @@ test('makes a service from nothing, and takes it away again', async (t) => {
   await t.test('answers status to members of the group, and to no other user', async () => {
     await box.must('useradd', '--groups', 'tunneld', 'member');
     await box.must('useradd', 'stranger');
-    assert.match(await box.must('runuser', '-u', 'member', '--', 'tunneld', 'status'), /^backup: up for /m);
+    assert.match(await box.must('runuser', '-u', 'member', '--', 'tunneld', 'status'), /^backup +up /m);
     const stranger = await box.run('runuser', '-u', 'stranger', '--', 'tunneld', 'status');
     assert.equal(stranger.code, 3);
     assert.match(stranger.stderr, /permission denied/);

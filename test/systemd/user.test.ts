@@ -59,7 +59,7 @@ tunnels:
     await box.must('chown', '-R', 'ada:', HOME);
     const { code, stdout, stderr } = await asAda('tunneld', '--config', `${HOME}/mine.yaml`, 'install', '--user');
     assert.equal(code, 0, stderr);
-    assert.match(stdout, /^mine: up for /m);
+    assert.match(stdout, /^mine +up /m);
     assert.match(stderr, /lingering is off: .*: sudo loginctl enable-linger ada$/m);
     assert.equal(await visit(port, 'mine'), 'mine');
     assert.equal((await asAda('systemctl', '--user', 'is-enabled', 'tunnel')).stdout, 'enabled\n');

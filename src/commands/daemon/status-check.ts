@@ -1,6 +1,7 @@
 import { ask } from '../../control/client.ts';
 import { errorText, formatDuration, printable } from '../../lib/text.ts';
 import type { StatusDocument, TunnelStatus } from '../../status/document.ts';
+import { downSince } from '../text/status-summary.ts';
 import { controlSockets } from '../find/control-sockets.ts';
 
 /** Exit codes of a plugin (Monitoring Plugins Development Guidelines, 2.4). */
@@ -48,8 +49,8 @@ export function pluginResult(document: StatusDocument, name: string | null): Plu
   return { state: 'OK', text: `${tunnels.length} of ${tunnels.length} up${figures}` };
 }
 
-function sinceText({ since }: TunnelStatus, now: number): string {
-  return formatDuration(now - Date.parse(since));
+function sinceText(tunnel: TunnelStatus, now: number): string {
+  return formatDuration(now - Date.parse(downSince(tunnel)));
 }
 
 function causeOf({ failure }: TunnelStatus): string {

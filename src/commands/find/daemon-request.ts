@@ -24,6 +24,17 @@ export async function requestStatus(config: string | null, tunnel: string | null
   return await request(config, { command: 'status' }, tunnel);
 }
 
+/** The same, or why the daemon did not answer; one that ends meanwhile may break the connection. */
+export async function orReason<T>(asked: Promise<T>): Promise<T | UserError> {
+  try {
+    return await asked;
+  } catch (error) {
+    if (error instanceof UserError) return error;
+    if (error instanceof Error && 'syscall' in error) return new UserError(error.message);
+    throw error;
+  }
+}
+
 function resultOf<T>(answer: Answer<T>): T {
   if (answer.ok) return answer.result;
   throw new UserError(answer.message, EXIT_OF[answer.code]);

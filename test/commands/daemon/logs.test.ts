@@ -19,15 +19,17 @@ async function startTalking(t: TestContext): Promise<TestDaemon> {
 /** `tunneld logs ARGS` as long as it runs. */
 function follow(t: TestContext, daemon: TestDaemon, ...args: string[]) {
   const child = spawn(process.execPath, [CLI, 'logs', ...args, '--config', daemon.configFile], {
-    stdio: ['ignore', 'pipe', 'inherit'],
+    stdio: ['ignore', 'pipe', 'pipe'],
   });
   let stdout = '';
   child.stdout.setEncoding('utf8').on('data', (text: string) => (stdout += text));
+  let stderr = '';
+  child.stderr.setEncoding('utf8').on('data', (text: string) => (stderr += text));
   const ended = new Promise<number | string | null>((resolve) => {
     child.once('exit', (code, signal) => resolve(code ?? signal));
   });
   t.after(() => child.kill('SIGKILL'));
-  return { ended, stdout: () => stdout, kill: (signal: NodeJS.Signals) => child.kill(signal) };
+  return { ended, stdout: () => stdout, stderr: () => stderr, kill: (signal: NodeJS.Signals) => child.kill(signal) };
 }
 
 test('shows the recent lines in order, of one tunnel and as many as wanted when asked to', async (t) => {
@@ -45,16 +47,29 @@ test('shows the recent lines in order, of one tunnel and as many as wanted when 
   assert.match(unknown.stderr, /no tunnel "three"; there are: one, two/);
 });
 
-test('follows the log on -f until the daemon ends', async (t) => {
+test('follows the log on -f, also that of a daemon that is started in its place, each line once', async (t) => {
   const daemon = await startTalking(t);
   const follower = follow(t, daemon, '-f');
   await until(() => follower.stdout().includes('tunneld started'), { what: 'what was' });
   daemon.signal('SIGHUP');
   await until(() => follower.stdout().includes('configuration reloaded'), { what: 'what comes' });
   daemon.signal('SIGTERM');
-  assert.equal(await follower.ended, 0);
+  await daemon.exited;
+  await until(() => follower.stderr().includes('waiting for it to run again'), { what: 'the word' });
   assert.match(follower.stdout(), /tunneld stops/);
+  const next = await startDaemonProcess(t, '', { after: daemon });
+  await until(() => follower.stdout().includes(`tunneld started version=`) && count(follower.stdout()) === 2, {
+    what: () => `the lines of the new daemon: ${follower.stdout()}`,
+  });
+  assert.match(follower.stderr(), new RegExp(`the daemon runs again: process ${next.pid}\n`));
+  next.signal('SIGHUP');
+  await until(() => follower.stdout().split('configuration reloaded').length === 3, { what: 'what comes' });
+  assert.equal(count(follower.stdout()), 2);
 });
+
+function count(text: string): number {
+  return text.split('tunneld started').length - 1;
+}
 
 test('ends -f when Ctrl-C is pressed, and the daemon does not notice', async (t) => {
   const daemon = await startTalking(t);

@@ -77,6 +77,24 @@ test('status of one tunnel lists its open connections, with whence, since when a
   });
 });
 
+test('refuses flags that exclude each other, and says which, when they are given together', async () => {
+  const cases = [
+    ['--json', '--check'],
+    ['--json', '--prometheus'],
+    ['--check', '--prometheus'],
+    ['--watch', '--check'],
+    ['--watch', '--prometheus'],
+  ];
+  for (const flags of cases) {
+    const { code, stdout, stderr } = await tunneld(['status', ...flags]);
+    assert.deepEqual([code, stdout], [2, ''], flags.join(' '));
+    for (const flag of flags) assert.ok(stderr.includes(flag), stderr);
+  }
+  const named = await tunneld(['status', 'backup', '--prometheus']);
+  assert.deepEqual([named.code, named.stdout], [2, '']);
+  assert.match(named.stderr, /leave the name out/);
+});
+
 test('says so when no daemon runs', async (t) => {
   const config = join(await tempDir(t), 'none.yaml');
   const { code, stdout, stderr } = await tunneld(['status', '--config', config]);

@@ -1,0 +1,126 @@
+import type { FailureStatus, ForwardStatus, PreviousTunnel, TunnelStatus } from '../../status/document.ts';
+import { formatDuration } from '../../lib/text.ts';
+import { EXPOSED, type Phase } from '../../model/state.ts';
+import { downSince } from './status-summary.ts';
+import { alignColumns } from './table.ts';
+import { formatTime } from './time.ts';
+
+/** Colours a text with an ANSI code, or leaves it as it is. */
+export type Paint = (text: string, ansi: number) => string;
+
+/** All that is known of one tunnel, as lines. `now` is the daemon's. */
+export function formatTunnel(tunnel: TunnelStatus, now: number, paint: Paint): readonly string[] {
+  const up = tunnel.phase === 'up';
+  const facts = [
+    `${paint(tunnel.phase, PHASE_COLOURS[tunnel.phase])}${up ? ` ${since(tunnel.since, now)}` : ''}`,
+    ...(up ? [] : [`not up ${since(downSince(tunnel), now)}`]),
+    [tunnel.server, ...(tunnel.via === undefined ? [] : [`via ${tunnel.via.join(', ')}`])].join(' '),
+    ...(tunnel.carrier === undefined ? [] : [`over the connection of ${tunnel.carrier}`]),
+    ...(tunnel.silentSince === undefined ? [] : [`no answer ${since(tunnel.silentSince, now)}`]),
+    ...(tunnel.rttMs === undefined ? [] : [`${tunnel.rttMs} ms`]),
+    ...(tunnel.attempts > 1 ? [`attempt ${tunnel.attempts}`] : []),
+    ...(tunnel.retryAt === undefined ? [] : [`next try ${ahead(tunnel.retryAt, now)}`]),
+  ];
+  return [
+    `${tunnel.name}: ${facts.join(', ')}`,
+    ...tunnel.forwards.flatMap((forward) => formatForward(forward, now, paint)),
+    ...(up && tunnel.lastOutage !== undefined ? [`  last outage: ${formatOutage(tunnel.lastOutage, now)}`] : []),
+    ...(tunnel.failure === undefined
+      ? []
+      : formatFailure(tunnel.failure, up ? 'last failure' : 'failure', now, '  ', !up)),
+    ...(tunnel.previous ?? []).map((old) => formatPrevious(old, now)),
+  ];
+}
+
+/** An outage that is over, in a line. */
+export function formatOutage({ cause, to, durationMs }: NonNullable<TunnelStatus['lastOutage']>, now: number): string {
+  return `down ${durationMs < 1000 ? '<1s' : formatDuration(durationMs)}, ${ago(to, now)}: ${cause}`;
+}
+
+function formatPrevious({ name, phase, since: start, server, listen }: PreviousTunnel, now: number): string {
+  const where = listen.length === 0 ? 'without a listener' : `listening on ${listen.join(', ')}`;
+  return `  until it is up, its predecessor ${name} keeps running: ${phase} ${since(start, now)}, ${server}, ${where}`;
+}
+
+const PHASE_COLOURS: Readonly<Record<Phase, number>> = {
+  up: 32,
+  'waiting-for-network': 33,
+  connecting: 33,
+  authenticating: 33,
+  forwarding: 33,
+  waiting: 33,
+  blocked: 31,
+  stopped: 90,
+};
+
+/** The kind of forward, as the option of ssh. */
+const WHERE: Readonly<Record<ForwardStatus['kind'], string>> = { remote: '-R', local: '-L', dynamic: '-D' };
+
+function formatForward(forward: ForwardStatus, now: number, paint: Paint): readonly string[] {
+  const state = paint(forward.state, forward.state === 'up' ? 32 : forward.state === 'refused' ? 31 : 33);
+  const why = forward.unverified === undefined ? '' : `: ${forward.unverified}`;
+  const verified = forward.state === 'up' ? ` (verified: ${forward.verified}${why})` : '';
+  const traffic = `${forward.connections} open, ${forward.totalConnections} in all, ${size(forward.bytesIn)} in, ${size(forward.bytesOut)} out`;
+  return [
+    `  ${WHERE[forward.kind]} ${forward.listen} → ${forward.target}  ${state}${verified}, ${traffic}`,
+    ...formatConnections(forward, now),
+    ...(forward.exposed === true ? [`    ${paint('open to others', 33)}: ${EXPOSED}`] : []),
+    ...(forward.targetFailure === undefined ? [] : formatFailure(forward.targetFailure, 'target', now, '    ', true)),
+  ];
+}
+
+function formatConnections(
+  { connections, openConnections = [], target: usual }: ForwardStatus,
+  now: number,
+): readonly string[] {
+  const rows = openConnections.map(({ originator, target, since: start, bytesIn, bytesOut }) => [
+    target === usual ? originator : `${originator} → ${target}`,
+    `since ${moment(start, now)}`,
+    `${size(bytesIn)} in`,
+    `${size(bytesOut)} out`,
+  ]);
+  const more = connections - openConnections.length;
+  return [
+    ...alignColumns(rows).map((row) => `     ${row}`),
+    ...(rows.length === 0 || more <= 0 ? [] : [`     and ${more} that came later`]),
+  ];
+}
+
+function formatFailure(
+  failure: FailureStatus,
+  what: string,
+  now: number,
+  indent: string,
+  hint: boolean,
+): readonly string[] {
+  return [
+    `${indent}${what}: ${failure.code} (${moment(failure.at, now)}): ${failure.message}`,
+    ...(hint ? [`${indent}${failure.hint}`] : []),
+  ];
+}
+
+function since(iso: string, now: number): string {
+  return `for ${formatDuration(now - Date.parse(iso))} (since ${formatTime(iso, now)})`;
+}
+
+export function ago(iso: string, now: number): string {
+  return `${formatDuration(now - Date.parse(iso))} ago`;
+}
+
+export function ahead(iso: string, now: number): string {
+  return `in ${formatDuration(Date.parse(iso) - now)}`;
+}
+
+/** A time of the past, in the local time zone. */
+function moment(iso: string, now: number): string {
+  return `${formatTime(iso, now)}, ${ago(iso, now)}`;
+}
+
+/** Bytes in powers of 1024. */
+function size(bytes: number): string {
+  if (bytes < 1024) return `${bytes} B`;
+  const exponent = Math.min(Math.floor(Math.log2(bytes) / 10), UNITS.length);
+  return `${(bytes / 1024 ** exponent).toFixed(1)} ${UNITS[exponent - 1]}`;
+}
+
+const UNITS = ['KiB', 'MiB', 'GiB', 'TiB'] as const;
