@@ -51,7 +51,7 @@ test('exits with a code that says whether what is shown is up', async (t) => {
   assert.equal((await daemon.command('status', '--colour')).code, 2);
 });
 
-test('status of one tunnel lists its open connections, with whence, since when and how much', async (t) => {
+test('lists open connections with origin, age and bytes when one tunnel is asked for', async (t) => {
   const sshd = await startSshd();
   t.after(() => sshd.stop());
   const echo = await startEcho();
