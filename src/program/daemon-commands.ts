@@ -58,9 +58,7 @@ function addStatus(program: Command, { run, config }: Definitions): void {
         'watch',
       ]),
     )
-    .addOption(
-      new Option('--check', 'print one line and exit as a plugin of Nagios does').conflicts(['json', 'watch']),
-    )
+    .addOption(new Option('--check', 'print one line and exit as a plugin of Nagios does').conflicts(['json', 'watch']))
     .option('--watch', 'show it again every second until q or Ctrl-C; with --json, print one document a line')
     .action(
       run(async (name: string | null, options: StatusOptions & { prometheus: boolean; check: boolean }) => {
