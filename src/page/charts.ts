@@ -63,7 +63,7 @@ function figure(title: string, paths: readonly SVGPathElement[]) {
       setText(text, told);
       setText(top, axis);
       // Nothing to draw.
-      picture.toggleAttribute('hidden', axis === '');
+      for (const part of [picture, top]) part.toggleAttribute('hidden', axis === '');
       setAttribute(picture, 'aria-label', `${title} of ${name} in the last 24 hours: ${told}`);
     },
   };

@@ -1,15 +1,15 @@
 import type { PageState } from './state.ts';
 import type { TunnelStatus } from '../status/document.ts';
 import { formatDuration } from '../lib/text.ts';
-import { plural } from './format.ts';
 import { own } from './own.ts';
 
-/** How a tunnel looks: up; up with a fault; on its way; down. */
+/** How a tunnel looks: up; up with a fault; not up yet, though nothing went wrong so far; down. */
 export type Look = 'up' | 'degraded' | 'trying' | 'down';
 
-export function lookOf({ phase, health, silentSince }: TunnelStatus): Look {
+export function lookOf({ phase, health, silentSince, failure }: TunnelStatus): Look {
   if (phase === 'up') return health === 'ok' && silentSince === undefined ? 'up' : 'degraded';
-  return phase === 'connecting' || phase === 'authenticating' || phase === 'forwarding' ? 'trying' : 'down';
+  const tries = phase === 'connecting' || phase === 'authenticating' || phase === 'forwarding';
+  return tries && failure === undefined ? 'trying' : 'down';
 }
 
 /** Shapes, so that no one needs the colours. */
@@ -42,14 +42,19 @@ export function brokenSince({ history }: Pick<PageState, 'history'>, { name, sin
 
 /** One sentence about all of them; without a time that passes, because it is read aloud when it changes. */
 export function summary(tunnels: readonly TunnelStatus[]): string {
-  const down = tunnels.filter(({ phase }) => phase !== 'up').length;
-  const faulty = tunnels.filter((tunnel) => lookOf(tunnel) === 'degraded').length;
   const all = tunnels.length;
+  const count = (look: Look) => tunnels.filter((tunnel) => lookOf(tunnel) === look).length;
+  const [down, trying, faulty] = [count('down'), count('trying'), count('degraded')];
   if (all === 0) return 'No tunnels are configured';
-  if (down > 0) return all === 1 ? 'The tunnel is down' : `${down} of ${all} tunnels ${down === 1 ? 'is' : 'are'} down`;
-  if (faulty > 0)
-    return all === 1 ? 'The tunnel is up, with a fault' : `All ${all} tunnels are up, ${faulty} with a fault`;
-  return all === 1 ? 'The tunnel is up' : `All ${plural(all, 'tunnel')} are up`;
+  if (down > 0) return `${some(down, all)} down`;
+  if (trying > 0) return `${some(trying, all)} not up yet`;
+  if (all === 1) return faulty > 0 ? 'The tunnel is up, with a fault' : 'The tunnel is up';
+  return faulty > 0 ? `All ${all} tunnels are up, ${faulty} with a fault` : `All ${all} tunnels are up`;
+}
+
+function some(count: number, all: number): string {
+  if (all === 1) return 'The tunnel is';
+  return `${count} of ${all} tunnels ${count === 1 ? 'is' : 'are'}`;
 }
 
 /** What is wrong with a tunnel, and what to do; null where it is well. */

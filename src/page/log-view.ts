@@ -25,7 +25,6 @@ export function logView(): LogView {
     while (box.childElementCount > kept) box.firstElementChild?.remove();
     box.append(...entries.filter((entry) => !known.has(entry) && passing(entry)).map((entry) => lineOf(entry, now)));
     if (box.childElementCount === 0) box.append(element('p', { class: 'empty' }, 'No lines yet.'));
-    else if (box.childElementCount > 1) box.querySelector('.empty')?.remove();
     shown = { entries, of: select.value };
     if (atEnd) box.scrollTop = box.scrollHeight;
   };
@@ -51,7 +50,7 @@ export function logView(): LogView {
 }
 
 function lineOf(entry: LogEntry, now: number): HTMLElement {
-  if ('omitted' in entry) return element('p', { class: 'empty' }, `(${entry.omitted} lines left out)`);
+  if ('omitted' in entry) return element('p', { class: 'faint' }, `(${entry.omitted} lines left out)`);
   const { level, time, tunnel, msg, ...rest } = parse(entry.line);
   const [name, look] = LEVELS.get(Number(level)) ?? ['info', ''];
   const details = Object.entries(rest).map(

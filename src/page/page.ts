@@ -44,11 +44,8 @@ function show(next: PageState): void {
   const text = summary(tunnels);
   const well = tunnels.every((tunnel) => lookOf(tunnel) === 'up');
   setText(byId('health'), text);
-  setAttribute(
-    byId('health'),
-    'class',
-    well ? 'up' : tunnels.some(({ phase }) => phase !== 'up') ? 'down' : 'degraded',
-  );
+  const isDown = tunnels.some((tunnel) => lookOf(tunnel) === 'down');
+  setAttribute(byId('health'), 'class', well ? 'up' : isDown ? 'down' : 'degraded');
   document.title = well ? 'tunneld' : `(!) ${text} – tunneld`;
   setAttribute(byId('icon'), 'href', well ? '/icon.svg' : '/icon-bad.svg');
   setItems(

@@ -107,7 +107,8 @@ function lastDay(name: string, open: boolean) {
       plots.update(series, { rttMs: rttMs ?? null, rate: own(rates, name) ?? null, stepMs: samples.stepMs });
     },
     draw: (past: Past | null, now: number) => {
-      setText(shares, sharesText(past, now));
+      shares.hidden = past === null;
+      setText(shares, past === null ? '' : sharesText(past, now));
       day.draw(past, now);
     },
   };
@@ -147,7 +148,7 @@ function forwardsAndOutages(name: string, open: boolean) {
         visitorsTitle,
         listed < count ? `Open connections (the first ${listed} of ${count})` : 'Open connections',
       );
-      setText(summary, `${plural(next.forwards.length, 'forward')}, ${count} open, and last outages`);
+      setText(summary, `Forwards, ${plural(count, 'connection')}, outages`);
       forwards.update(next.forwards.map(forwardRow));
     },
     draw: (past: Past | null, now: number) => {
@@ -184,8 +185,7 @@ function forwardRow(forward: ForwardStatus): readonly string[] {
 const FLAGS = { remote: '-R', local: '-L', dynamic: '-D' } as const;
 const VERIFIED = { yes: 'verified', no: 'leads elsewhere', unknown: 'not verified' } as const;
 
-function sharesText(past: Past | null, now: number): string {
-  if (past === null) return 'Not watched yet.';
+function sharesText(past: Past, now: number): string {
   const share = (days: number) => {
     const { availability } = shareOf(past, { from: now - days * DAY_MS, to: now });
     return availability === null ? '–' : formatShare(availability);

@@ -60,7 +60,7 @@ async function follow(t: TestContext, port: number) {
   return { response, events };
 }
 
-test('the stream begins with all, then sends what has changed', async (t) => {
+test('sends all at first, then what has changed', async (t) => {
   const past: Past = {
     watched: [{ from: 1000, to: Date.now() }],
     outages: [
@@ -100,7 +100,7 @@ test('the stream begins with all, then sends what has changed', async (t) => {
   await until(() => changes().some(({ names }) => names?.length === 0), { what: 'the removal' });
 });
 
-test('nothing is timed, followed or computed where nobody looks', async (t) => {
+test('has no timer when nobody looks', async (t) => {
   const clock = fakeClock();
   const { port, server, memory } = await serve(t, [UP], { clock });
   server.changed();
@@ -114,7 +114,7 @@ test('nothing is timed, followed or computed where nobody looks', async (t) => {
   await until(() => clock.pending() === 0, { what: 'the timer to be gone' });
 });
 
-test('of a flood of lines the last are sent, with the number of the others', async (t) => {
+test('sends the last lines of a flood, with the number of the others', async (t) => {
   const { port, memory } = await serve(t);
   const { events } = await follow(t, port);
   await until(() => events.length > 0, { what: 'the first event' });
@@ -125,7 +125,7 @@ test('of a flood of lines the last are sent, with the number of the others', asy
   assert.ok(told.log.length <= 200);
 });
 
-test('a hundred clients that never read cost bounded memory, and who looks is still served', async (t) => {
+test('stays within bounds when a hundred clients never read, and serves one that does', async (t) => {
   const many = Array.from({ length: 50 }, (_, index) => runningTunnel(`t${index}`, { phase: 'up', rttMs: 1 }));
   const { port, show, memory } = await serve(t, many);
   const { events } = await follow(t, port);
@@ -150,7 +150,7 @@ test('a hundred clients that never read cost bounded memory, and who looks is st
   assert.ok(grown < 150, `${grown} MiB`);
 });
 
-test('a client that does not keep up is disconnected', async (t) => {
+test('disconnects a client when it does not keep up', async (t) => {
   const clock = fakeClock();
   const { port, memory } = await serve(t, [UP], { clock });
   const slow = dial(port).pause();
@@ -168,7 +168,7 @@ test('a client that does not keep up is disconnected', async (t) => {
   );
 });
 
-test('a link lets one browser in, once, by a cookie that does not tell the token', async (t) => {
+test('lets one browser in by a link, once, with a cookie that does not tell the token', async (t) => {
   const clock = fakeClock();
   const tokenFile = join(await tempDir(t), 'token');
   const { port, server } = await serve(t, [UP], { clock, tokenFile });

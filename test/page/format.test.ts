@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { formatBytes, formatLength, formatMs, formatShare, plural } from '../../src/page/format.ts';
 
-test('bytes have at most three digits and a unit', () => {
+test('writes bytes with at most three digits and a unit', () => {
   const rows = [0, 999, 1000, 1536, 10_240, 1_200_000, 5e12, 3e15];
   assert.deepEqual(rows.map(formatBytes), [
     '0 B',
@@ -16,7 +16,7 @@ test('bytes have at most three digits and a unit', () => {
   ]);
 });
 
-test('a share is never rounded up to 100 %', () => {
+test('writes no share as 100 % unless it is', () => {
   assert.deepEqual([1, 0.999_999_9, 0.999_5, 0.995_67, 0.5, 0].map(formatShare), [
     '100 %',
     '99.999 %',
@@ -27,7 +27,7 @@ test('a share is never rounded up to 100 %', () => {
   ]);
 });
 
-test('short times keep their digits', () => {
+test('writes short times with their digits', () => {
   assert.deepEqual([0.12, 12.3, 1500].map(formatMs), ['0.1 ms', '12 ms', '2s']);
   assert.deepEqual([300, 90_000].map(formatLength), ['less than 1s', '1m 30s']);
   assert.deepEqual([plural(1, 'outage'), plural(0, 'outage')], ['1 outage', '0 outages']);

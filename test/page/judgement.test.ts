@@ -12,25 +12,27 @@ function tunnel(state: Partial<TunnelState>, forward: Partial<ForwardState> = {}
 const UP = tunnel({ phase: 'up' }, { state: 'up', verified: 'yes' });
 const FAILURE = { code: 'connect-refused', message: 'refused', hint: 'start sshd', at: 0 } as const;
 const WAITING = tunnel({ phase: 'waiting', retryAt: 15_000, failure: FAILURE, since: 4000 });
+const STARTING = tunnel({ phase: 'connecting' });
 const FAULTY = tunnel(
   { phase: 'up' },
   { state: 'up', verified: 'yes', targetFailure: { ...FAILURE, code: 'target-unreachable' } },
 );
 
-test('the look of a tunnel is that of its state now', () => {
-  assert.deepEqual([UP, FAULTY, tunnel({ phase: 'connecting' }), WAITING].map(lookOf), [
+test('gives a tunnel the look of its state now', () => {
+  assert.deepEqual([UP, FAULTY, STARTING, WAITING, tunnel({ phase: 'connecting', failure: FAILURE })].map(lookOf), [
     'up',
     'degraded',
     'trying',
+    'down',
     'down',
   ]);
   assert.equal(stateText(tunnel({ phase: 'up', silentSince: 5000 })), 'up, but silent');
 });
 
-test('the summary counts what is not up', () => {
+test('counts in the summary what is not up', () => {
   assert.deepEqual(
-    [[], [UP], [UP, UP], [WAITING], [UP, WAITING], [WAITING, WAITING, UP], [FAULTY], [UP, FAULTY]].map((all) =>
-      summary(all),
+    [[], [UP], [UP, UP], [WAITING], [UP, WAITING], [WAITING, WAITING, UP], [FAULTY], [UP, FAULTY], [UP, STARTING]].map(
+      (all) => summary(all),
     ),
     [
       'No tunnels are configured',
@@ -41,11 +43,12 @@ test('the summary counts what is not up', () => {
       '2 of 3 tunnels are down',
       'The tunnel is up, with a fault',
       'All 2 tunnels are up, 1 with a fault',
+      '1 of 2 tunnels is not up yet',
     ],
   );
 });
 
-test('trouble comes with its cure and the next attempt', () => {
+test('tells what is wrong with its cure and the next attempt', () => {
   assert.equal(troubleOf(UP, 10_000), null);
   assert.deepEqual(troubleOf(WAITING, 10_000), {
     message: 'refused (connect-refused); next attempt in 5s',
@@ -55,7 +58,7 @@ test('trouble comes with its cure and the next attempt', () => {
   assert.match(troubleOf(tunnel({ phase: 'up', silentSince: 5000 }), 10_000)?.message ?? '', /silent for 5s/);
 });
 
-test('it is broken since its outage began, not since its last attempt', () => {
+test('counts the time down from the beginning of the outage, not from the last attempt', () => {
   const outages = [{ from: 1000, cause: 'disconnected', message: '', visitors: 0, offMs: 0 }] as const;
   const history = { at: 0, tunnels: { t: { watched: [], outages } } };
   assert.equal(brokenSince({ history }, WAITING), 1000);

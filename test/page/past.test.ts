@@ -18,13 +18,13 @@ const HISTORY: HistoryPart = {
   },
 };
 
-test('a watch that went on when the history was read goes on until now; one that had ended does not', () => {
+test('continues a watch until now when it went on as the history was read', () => {
   assert.equal(pastAt(HISTORY, 'backup', NOW)?.watched[0]?.to, NOW);
   assert.equal(pastAt(HISTORY, 'old', NOW)?.watched[0]?.to, NOW - 9 * HOUR);
   assert.equal(pastAt(HISTORY, 'constructor', NOW), null);
 });
 
-test('days are those of the calendar, and an outage over midnight counts in both', () => {
+test('cuts days at midnight, and counts an outage in each day that it reaches', () => {
   const cells = cellsOfDays(pastAt(HISTORY, 'backup', NOW)!, 4, NOW);
   assert.deepEqual(
     cells.map(({ share, outages }) => [share.watchedMs / HOUR, share.downMs / HOUR, outages.length]),
@@ -38,7 +38,7 @@ test('days are those of the calendar, and an outage over midnight counts in both
   assert.equal(cells.at(-1)?.to, NOW);
 });
 
-test('a span is cut into what was watched and what was down', () => {
+test('cuts a span into what was watched and what was down', () => {
   const past = pastAt(HISTORY, 'backup', NOW)!;
   const { watched, down } = partsOf(past, { from: NOW - 20 * HOUR, to: NOW });
   assert.deepEqual([watched, down], [[{ from: 0, to: 1 }], [{ from: 0.35, to: 0.45 }]]);
@@ -49,7 +49,7 @@ test('a span is cut into what was watched and what was down', () => {
   assert.deepEqual(partsOf(goesOn, { from: NOW - 10 * HOUR, to: NOW }).down, [{ from: 0.9, to: 1 }]);
 });
 
-test('a second of an outage is seen, and a day fills the bar', () => {
+test('shows a second of an outage, and fills the bar after a day', () => {
   const share = { watchedMs: 24 * HOUR, offMs: 0, availability: 1 };
   const of = (downMs: number, outages = 1) => severity({ ...share, downMs, outages });
   assert.deepEqual([of(0, 0), of(0), of(24 * HOUR)], [0, 0.2, 1]);

@@ -22,7 +22,7 @@ function samplesOf(step: number, values: readonly number[]): SamplesPart {
   return { stepMs: 1, step, tunnels: { a: { rtt: values, in: values, out: values } } };
 }
 
-test('a change replaces what has changed, and leaves the rest', () => {
+test('replaces what has changed, and leaves the rest', () => {
   const first = documentAt(0, 0);
   const next = documentAt(2000, 500);
   const after = applyChange(initialPage(first), {
@@ -38,7 +38,7 @@ test('a change replaces what has changed, and leaves the rest', () => {
   assert.equal(after.history, first.history);
 });
 
-test('names bring order, and take away what they do not have', () => {
+test('orders tunnels by the names, and drops those that are not among them', () => {
   const { daemon } = documentAt(1, 0);
   const after = applyChange(initialPage(documentAt(0, 0)), { daemon, names: ['b', 'missing'] });
   assert.deepEqual(
@@ -47,7 +47,7 @@ test('names bring order, and take away what they do not have', () => {
   );
 });
 
-test('new steps continue the known ones from the last of them', () => {
+test('continues known steps with new ones from the last of them', () => {
   const { daemon } = documentAt(1, 0);
   const start = initialPage(documentAt(0, 0));
   const of = (samples: SamplesPart) => applyChange(start, { daemon, samples }).samples.tunnels['a']?.in;

@@ -8,7 +8,7 @@ import { startSshd } from '../../support/sshd.ts';
 import { startDaemonProcess } from '../../support/tunneld.ts';
 import { freePort, tempDir, until } from '../../support/until.ts';
 
-test('page prints a link that lets in once; a reload reads the token again, and then the cookie is worth nothing', async (t) => {
+test('prints a link that lets in once; a cookie is worth nothing when a reload has found another token', async (t) => {
   const sshd = await startSshd();
   t.after(() => sshd.stop());
   const tunnels = `tunnels:\n${tunnelYaml(sshd, 'backup', `${await freePort()}:localhost:${sshd.port}`)}`;
@@ -45,7 +45,7 @@ test('page prints a link that lets in once; a reload reads the token again, and 
   assert.equal((await fetch(page, { headers: { authorization } })).status, 200);
 });
 
-test('page says why there is none, and how to reach one at a Unix socket', async (t) => {
+test('says why there is no page, and how to reach one at a Unix socket', async (t) => {
   const sshd = await startSshd();
   t.after(() => sshd.stop());
   const tunnels = `tunnels:\n${tunnelYaml(sshd, 'backup', `${await freePort()}:localhost:${sshd.port}`)}`;

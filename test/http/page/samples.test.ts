@@ -19,7 +19,7 @@ const at = (bytesIn: number, rttMs: number | null = 5, name = 't') =>
     },
   );
 
-test('a step has its longest round trip, and the bytes that came in it', () => {
+test('keeps the longest round trip of a step, and the bytes that came in it', () => {
   const samples = createSamples();
   samples.take([at(100)], 0);
   samples.take([at(150, 9)], 1000);
@@ -29,21 +29,21 @@ test('a step has its longest round trip, and the bytes that came in it', () => {
   assert.deepEqual(samples.series(1), { t: { rtt: [6], in: [40], out: [80] } });
 });
 
-test('what came while nothing looked is spread over that time, without a round trip', () => {
+test('spreads what came while nothing looked over that time', () => {
   const samples = createSamples();
   samples.take([at(0)], 0);
   samples.take([at(90, null)], 3 * STEP_MS);
   assert.deepEqual(samples.series(0), { t: { rtt: [5, null, null, null], in: [0, 30, 30, 30], out: [0, 60, 60, 60] } });
 });
 
-test('a tunnel that was replaced counts from 0, and one that is gone is forgotten', () => {
+test('counts from 0 when a tunnel was replaced, and forgets one that is gone', () => {
   const samples = createSamples();
   samples.take([at(100), at(1, 1, 'u')], 0);
   samples.take([at(30)], 1000);
   assert.deepEqual(samples.series(0), { t: { rtt: [5], in: [30], out: [60] } });
 });
 
-test('more than a day is forgotten', () => {
+test('forgets what is older than a day', () => {
   const samples = createSamples();
   for (let step = 0; step < 3 * STEPS; step++) samples.take([at(step)], step * STEP_MS);
   const { t } = samples.series(0);

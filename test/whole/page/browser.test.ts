@@ -19,7 +19,7 @@ async function sees(page: Page, selector: string, text: string): Promise<void> {
   await textOf(page, selector).filter({ hasText: text }).waitFor({ timeout: PATIENCE_MS });
 }
 
-test("a tunnel is cut before the browser's eyes, the daemon is started again, and the page goes on by itself", async (t) => {
+test("shows a tunnel that is cut before the browser's eyes, and goes on by itself when the daemon is started again", async (t) => {
   const sshd = await startSshd();
   t.after(() => sshd.stop());
   const echo = await startEcho();
@@ -61,7 +61,7 @@ test("a tunnel is cut before the browser's eyes, the daemon is started again, an
   await sees(page, '[aria-label="Outages of backup"] tbody tr', 'not-running');
 });
 
-test('axe-core finds nothing to complain of, nothing is wider than the window, in both colour schemes', async (t) => {
+test('satisfies axe-core, and fits into a narrow window, in both colour schemes', async (t) => {
   const example = await startExamplePage();
   t.after(() => example.server.close());
   const browser = await startBrowser(t);
@@ -84,7 +84,7 @@ test('axe-core finds nothing to complain of, nothing is wider than the window, i
   }
 });
 
-test('the page is sent as files without anything inline, under 60 KiB in all', async (t) => {
+test('is sent as files without anything inline, under 60 KiB in all', async (t) => {
   const { port, server } = await startPage([]);
   t.after(() => server.close());
   let bytes = 0;
@@ -100,7 +100,7 @@ test('the page is sent as files without anything inline, under 60 KiB in all', a
   assert.ok(bytes < 60 * 1024, `${bytes}`);
 });
 
-test('the ribbon tells of its days by the pointer and by keys', async (t) => {
+test('tells of the days of a ribbon by the pointer and by keys', async (t) => {
   const example = await startExamplePage();
   t.after(() => example.server.close());
   const { page } = await look(await startBrowser(t), `http://localhost:${example.port}/`);
@@ -120,7 +120,7 @@ test('the ribbon tells of its days by the pointer and by keys', async (t) => {
 
 const NASTY = '<img src=x onerror="document.title=1">';
 
-test('what a server, a visitor or the log says is text, however long; no tunnels and many have their place', async (t) => {
+test('shows what a server, a visitor or the log says as text, however long; shows no tunnels, and many', async (t) => {
   const failure = { code: 'disconnected', message: `${NASTY}\u202e${'long'.repeat(200)}`, hint: NASTY, at: 0 } as const;
   const long = 'a'.repeat(64);
   const nasty = runningTunnel(
