@@ -52,7 +52,7 @@ export function stepAndCureOf(failure: TunnelFailure, reached: number): readonly
     return [stepOf(failure.code), cureOf(failure)];
   return [
     next,
-    "Run this again; if it fails again, the server's log may say why it does not answer (DNS or PAM that hang, a limit, a ban).",
+    "Run this again; if it fails again, the server's log may say why (DNS or PAM that hang, an account that PAM refuses, a limit, a ban).",
   ];
 }
 

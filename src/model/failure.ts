@@ -80,7 +80,7 @@ export const FAILURES = {
   'auth-rejected': {
     kind: 'needs-human',
     title: 'the server accepted none of our keys',
-    hint: 'Check user, and whether the public key is in the authorized_keys of that user on the server.',
+    hint: 'Check user, whether the public key is in the authorized_keys of that user on the server, and that the account is neither locked nor expired.',
   },
   'forward-refused': {
     kind: 'transient',

@@ -76,6 +76,8 @@ class Connecting {
   #stage: Stage = 'handshake';
   #hostKeyFailure: TunnelFailure | null = null;
   #serverVersion = '';
+  /** What the server said last to the user (RFC 4252 section 5.4). */
+  #said = '';
   #algorithms: AgreedAlgorithms = { keyExchange: '', hostKey: '' };
 
   constructor(options: ConnectOptions) {
@@ -130,7 +132,11 @@ class Connecting {
    */
   #fail(failure: TunnelFailure): void {
     for (const cancel of this.#cancelTimers) cancel();
-    const reason = this.#hostKeyFailure ?? withFirstLine(failure, this.#identification?.firstLine() ?? '');
+    const reason =
+      this.#hostKeyFailure ??
+      (this.#stage === 'authentication'
+        ? withLastWord(failure, this.#said)
+        : withFirstLine(failure, this.#identification?.firstLine() ?? ''));
     this.#lost.reject(reason);
     this.#requests.fail(reason);
     resetSocket(this.#options.stream);
@@ -173,6 +179,7 @@ class Connecting {
     let banners = 0;
     this.#client.on('banner', (text: string) => {
       banners++;
+      this.#said = text;
       if (banners <= MAX_BANNERS_LOGGED) onBanner(printable(text.trim(), 1000));
     });
     this.#client.on('handshake', (agreed) => {
@@ -307,6 +314,14 @@ const GOODBYE_MS = 500;
 
 function timeout(what: string, ms: number): TunnelFailure {
   return new TunnelFailure('handshake-failed', `the server did not finish ${what} within ${Math.round(ms / 1000)} s`);
+}
+
+/** Adds why sshd's PAM refuses an account, which it tells the user alone. A longer text is a notice for everybody. */
+function withLastWord(failure: TunnelFailure, said: string): TunnelFailure {
+  const text = said.trim();
+  const refusal = failure.code === 'auth-rejected' || failure.code === 'handshake-failed';
+  if (!refusal || text === '' || text.includes('\n')) return failure;
+  return new TunnelFailure(failure.code, `${failure.message}; it says: ${printable(text, 200)}`, { cause: failure });
 }
 
 /** Adds the first line of a peer that sent no SSH identification: it distinguishes a web server from a busy sshd. */

@@ -1,0 +1,27 @@
+import assert from 'node:assert/strict';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { startServerWorld } from '../../support/server-world.ts';
+import { CLI } from '../../support/tunneld.ts';
+import { setUp, untilListening } from './fixture.ts';
+
+const PAM = ['auth required pam_deny.so', 'account required pam_nologin.so', 'account required pam_unix.so'];
+
+test('doctor says why the server refuses the account when PAM says it', async (t) => {
+  const world = await startServerWorld(t, {
+    config: 'UsePAM yes\nPasswordAuthentication no\nKbdInteractiveAuthentication no\n',
+    prepare: `printf '%s\\n' ${PAM.map((line) => `'${line}'`).join(' ')} 'session required pam_permit.so' >/etc/pam.d/sshd`,
+  });
+  await untilListening(world);
+  await setUp(world);
+  const doctor = () => world.run([process.execPath, CLI, 'doctor', '--config', join(world.dir, 'config.yaml')]).stdout;
+  for (const [refuse, says] of [
+    ['chage -E 0 limited', /authentication: the server closed the connection; it says: Your account has expired; .+$/m],
+    ['chage -E -1 limited; echo back at five >/etc/nologin', /; it says: back at five$/m],
+  ] as const) {
+    world.run(['sh', '-c', refuse]);
+    assert.match(doctor(), says);
+  }
+  world.run(['rm', '/etc/nologin']);
+  assert.match(doctor(), /^ok +backup: authentication /m);
+});
