@@ -8,7 +8,7 @@ import type { Definitions } from './definitions.ts';
 
 /** The commands that make a tunnel, and those that check it. */
 export function addSetupCommands(program: Command, definitions: Definitions): void {
-  for (const add of [addInit, addDoctor, addTrust, addServerSetup, addAudit, addClientSetup, addDemo])
+  for (const add of [addInit, addDoctor, addBugreport, addTrust, addServerSetup, addAudit, addClientSetup, addDemo])
     add(program, definitions);
 }
 
@@ -60,6 +60,18 @@ function addDoctor(program: Command, { run, config }: Definitions): void {
     .action(
       run(async (name: string | null, options: DoctorOptions) =>
         (await import('../commands/checks/doctor.ts')).doctor(config(), name, options),
+      ),
+    );
+}
+
+function addBugreport(program: Command, { run, config }: Definitions): void {
+  program
+    .command('bugreport')
+    .description('write a file for an issue or a colleague: versions, configuration, checks, status, log; no secrets')
+    .option('--output <file>', 'write this new file; - prints the report')
+    .action(
+      run(async ({ output }: { readonly output: string | null }) =>
+        (await import('../commands/bugreport/bugreport.ts')).bugreport(config(), output),
       ),
     );
 }

@@ -38,12 +38,18 @@ export interface DoctorOptions {
   readonly fix: boolean;
 }
 
+/** Where the steps are printed. */
+export interface DoctorOutput {
+  readonly isTTY: boolean;
+  write(text: string): unknown;
+}
+
 /** Checks everything that a tunnel needs, with or without a running daemon. The exit code is 1 where a check fails. */
 export async function doctor(
   flag: string | null,
   name: string | null,
   options: DoctorOptions,
-  to: NodeJS.WriteStream = process.stdout,
+  to: DoctorOutput = process.stdout,
 ): Promise<number> {
   const steps: Step[] = [];
   const colour = wantsColour(to);

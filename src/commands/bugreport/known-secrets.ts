@@ -1,0 +1,50 @@
+import { homedir } from 'node:os';
+import { readText } from '../../lib/files/read-file.ts';
+import { registerSecret } from '../../lib/secrets.ts';
+import type { Config } from '../../model/config.ts';
+
+/**
+ * Has the secrets masked that a configuration file leads to, as far as this user may read them, wherever they were repeated. `text` is the
+ * file as it is, `config` null where that is not valid.
+ */
+export async function registerSecretsOf(text: string, config: Config | null): Promise<void> {
+  const written = [...text.matchAll(/\b(?:password|passphrase|proxyPassword|token)File:\s*["']?([^\s"',}]+)/g)];
+  const paths = written.map(([, path = '']) => path.replace(/^~(?=\/)/, homedir()));
+  for (const path of new Set([...paths, ...(config === null ? [] : secretFiles(config))])) {
+    const secret = await readText(path).catch(() => '');
+    for (const line of secret.split('\n')) if (line.trim() !== '') registerSecret(line.trim());
+  }
+  for (const [url] of text.matchAll(/\bhttps?:\/\/[^\s"']+/g)) registerUrl(url);
+  if (config !== null) registerWords(config);
+}
+
+function secretFiles({ tunnels, metrics }: Config): readonly string[] {
+  const servers = tunnels.flatMap((tunnel) => [tunnel, ...tunnel.jumps]);
+  return [
+    ...servers.flatMap(({ passwordFile, passphraseFile }) => [passwordFile, passphraseFile]),
+    ...tunnels.map(({ entry }) => ('passwordFile' in entry ? entry.passwordFile : null)),
+    metrics.tokenFile,
+  ].filter((path) => path !== null);
+}
+
+/** Arguments of programs, which may be secret, unless they name a server or a user. */
+function registerWords({ tunnels, heartbeat, onChange }: Config): void {
+  if (heartbeat.url !== null) registerUrl(heartbeat.url);
+  const names = tunnels.flatMap((tunnel) => [tunnel, ...tunnel.jumps].flatMap(({ host, user }) => [host, user]));
+  const commands = tunnels.map(({ entry }) => (entry.type === 'command' ? entry.command.split(/\s+/) : []));
+  for (const [, ...words] of [...commands, onChange.command ?? []])
+    for (const word of words)
+      if (word.length >= LONG && !names.some((name) => word.includes(name))) registerSecret(word);
+}
+
+/** What is behind the host, as a whole and in its parts. */
+function registerUrl(text: string): void {
+  const url = URL.canParse(text) ? new URL(text) : null;
+  if (url === null) return;
+  registerSecret(text);
+  const parts = [url.password, ...url.pathname.split('/'), ...url.searchParams.values()];
+  for (const part of parts) if (part.length >= LONG) registerSecret(part);
+}
+
+/** A shorter part of an address is a word rather than a secret. */
+const LONG = 8;
