@@ -26,6 +26,7 @@ const ALLOWED: Readonly<Record<string, string>> = {
   'stream.ts': 'when the history was read, for the page',
   'page.ts': 'shows times in a browser, whose clock tells no duration',
   'past.ts': 'the days of the calendar',
+  'bugreport.ts': 'the time of the report, for people',
 };
 
 test('finds the time of day asked for only by those who show it', () => {
