@@ -76,7 +76,8 @@ function discard(response: IncomingMessage, resolve: (location: null) => void): 
   response.once('close', done);
 }
 
-function redirected(from: URL, location: string): URL {
+/** Pure: where an answer leads. Throws where that is no web address, or not as safe as the one before. */
+export function redirected(from: URL, location: string): URL {
   const to = URL.canParse(location, from.href) ? new URL(location, from.href) : null;
   if (to === null || !['http:', 'https:'].includes(to.protocol)) throw new Error('it redirects to no web address');
   if (from.protocol === 'https:' && to.protocol !== 'https:') throw new Error('it redirects from https to http');

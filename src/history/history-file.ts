@@ -197,9 +197,14 @@ async function appendText(path: string, text: string): Promise<void> {
   makeDirectory(dirname(path));
   await inDirectory(dirname(path), async (directory) => {
     const handle = await open(directory.at(basename(path)), FLAGS, 0o600);
+    const { size } = await handle.stat();
     try {
       await handle.appendFile(text);
       await handle.datasync();
+    } catch (error) {
+      // All of it is written again later: what a full disk took of it would be there twice.
+      await handle.truncate(size);
+      throw error;
     } finally {
       await handle.close();
     }

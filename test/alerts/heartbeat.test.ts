@@ -1,13 +1,17 @@
 import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
 import { createServer, type RequestListener } from 'node:http';
+import { createServer as createTlsServer } from 'node:https';
+import { readFileSync } from 'node:fs';
 import type { AddressInfo } from 'node:net';
+import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
-import { fetchOnce } from '../../src/alerts/fetch-once.ts';
+import { fetchOnce, redirected } from '../../src/alerts/fetch-once.ts';
 import { createHeartbeat } from '../../src/alerts/heartbeat.ts';
 import { systemClock } from '../../src/lib/async/clock.ts';
 import { fakeClock } from '../support/clock.ts';
 import { runningTunnel } from '../support/running.ts';
-import { freePort } from '../support/until.ts';
+import { freePort, tempDir } from '../support/until.ts';
 
 const URL_OF = 'https://hc.example/uuid';
 const VERIFIED = runningTunnel('a', { phase: 'up' }, { state: 'up', verified: 'yes' });
@@ -80,7 +84,7 @@ test('shows what went wrong, without the secret, until a beat succeeds', async (
   assert.deepEqual(problems.at(-1), null);
 });
 
-test('masks each part of the URL that may say who we are, whatever shows it', async () => {
+test('masks each part of the URL that says who we are when an error shows it', async () => {
   const { clock, problems, answers, heartbeat } = watcher();
   const url = 'https://some-login:pass%2Dphrase@hc.example/api/push/7d1f-uuid?token=query-token&status=up';
   answers.push(() =>
@@ -144,6 +148,22 @@ test("fails when the answer's status is no success", async (t) => {
   await assert.rejects(fetchNow(`${url}/304`), /status 304/);
   await assert.rejects(fetchNow(`${url}/cut`), /socket hang up/);
   await assert.rejects(fetchNow(`http://127.0.0.1:${await freePort()}/`), /ECONNREFUSED/);
+});
+
+test('fails when nobody vouches for the certificate, when it is no TLS, and when it is redirected to http', async (t) => {
+  const dir = await tempDir(t);
+  const [key, cert] = [join(dir, 'key'), join(dir, 'cert')];
+  const made = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes', '-keyout', key, '-out', cert];
+  execFileSync('openssl', ['req', '-x509', ...made, '-subj', '/CN=monitor.test'], { stdio: 'pipe' });
+  const server = createTlsServer({ key: readFileSync(key), cert: readFileSync(cert) }, (_, response) => response.end());
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  t.after(() => server.close());
+  const url = `https://127.0.0.1:${(server.address() as AddressInfo).port}/uuid`;
+  await assert.rejects(fetchNow(url), /self-signed certificate/);
+  const plain = await serve(t, (_, response) => response.writeHead(302, { location: url }).end());
+  await assert.rejects(fetchNow(plain), /self-signed certificate/);
+  await assert.rejects(fetchNow(plain.replace('http:', 'https:')), /SSL|EPROTO|wrong version/);
+  assert.throws(() => redirected(new URL(url), 'http://127.0.0.1/uuid'), /from https to http/);
 });
 
 test('gives up when the server does not answer', async (t) => {

@@ -1,9 +1,11 @@
-// tunneld beside `ssh -NR` on one sshd, in turn, so that a noisy machine is noisy for both: `npm run bench`.
+// tunneld beside `ssh -NR` on one sshd, in turn, so that a noisy machine is noisy for both: `npm run bench`; `npm run bench -- observers` is the last
+// table alone.
 import { spawnSync } from 'node:child_process';
 import { cpus } from 'node:os';
 import { startSshd } from '../support/sshd.ts';
 import { freePort, until } from '../support/until.ts';
 import { endClient, firstByte, opensshClient, startToFirstByte, tunneldClient, type Client } from './clients.ts';
+import { observed, scrapes } from './observers.ts';
 import { bytesToDisk, residentMiB, stateOf, wakeUpsPerSecond } from './process-cost.ts';
 import { startTarget, throughput, type Direction } from './throughput.ts';
 
@@ -14,6 +16,7 @@ const CONNECTIONS = 300;
 const TRANSFERS = 7;
 const TRANSFER_BYTES = 256 * 1024 * 1024;
 const IDLE_SECONDS = 40;
+const ROUNDS = 3;
 
 const sshd = await startSshd();
 const { port: target, server } = await startTarget(TRANSFER_BYTES);
@@ -21,10 +24,14 @@ const ssh = opensshClient(sshd, await freePort(), target, CIPHER);
 const tunneld = tunneldClient(sshd, await freePort(), target, CIPHER);
 
 print(`${cpus().length} × ${cpus()[0]?.model.trim()}, Node ${process.version}, cipher ${CIPHER}\n`);
-print('| what | ssh -NR | tunneld | ratio (medians) | wanted |');
-print('|---|---|---|---|---|');
-await compareStarts();
-await compareRunning();
+if (process.argv[2] !== 'observers') {
+  print('| what | ssh -NR | tunneld | ratio (medians) | wanted |');
+  print('|---|---|---|---|---|');
+  await compareStarts();
+  await compareRunning();
+  print('');
+}
+await measureObservers();
 
 server.close();
 await sshd.stop();
@@ -118,6 +125,41 @@ async function measureIdle(): Promise<void> {
     row('state directory changed while idle', null, [stateOf(tunneld.directory) === state ? 0 : 1], '0');
   } finally {
     await Promise.all(children.map(endClient));
+  }
+}
+
+/** What is seen of tunneld from outside costs nothing until somebody looks. */
+async function measureObservers(): Promise<void> {
+  const port = await freePort();
+  const { yaml, monitor } = await observed(port);
+  const off = tunneldClient(sshd, await freePort(), target, CIPHER);
+  const on = tunneldClient(sshd, await freePort(), target, CIPHER, yaml);
+  const memory: [number[], number[]] = [[], []];
+  const wakeUps: [number[], number[]] = [[], []];
+  for (let round = 0; round < ROUNDS; round++) {
+    const children = [off.start(), on.start()] as const;
+    try {
+      for (const client of [off, on])
+        await until(async () => (await firstByte(client.port)) !== null, { what: 'tunneld to come up' });
+      await new Promise((resolve) => setTimeout(resolve, 5000));
+      const woken = await Promise.all(children.map((child) => wakeUpsPerSecond(child.pid!, IDLE_SECONDS)));
+      for (const index of [0, 1] as const) {
+        wakeUps[index].push(woken[index]! * 60);
+        memory[index].push(residentMiB(children[index].pid!));
+      }
+    } finally {
+      await Promise.all(children.map(endClient));
+    }
+  }
+  monitor.close();
+  print('| what | all off | metrics, heartbeat and onChange on, nobody asks | ratio (medians) | wanted |');
+  print('|---|---|---|---|---|');
+  row('idle memory (RSS), MiB', ...memory, '<= 4 MiB more');
+  row('idle wake-ups a minute', ...wakeUps, 'no more');
+  for (const format of ['prometheus', 'openmetrics'] as const) {
+    const { total, longest } = await scrapes(format);
+    row(`scrape of 50 tunnels (${format}), ms of the event loop`, null, total, '<= 10');
+    row('the same, ms without a pause', null, longest, '<= 5');
   }
 }
 

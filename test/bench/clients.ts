@@ -51,7 +51,8 @@ export function opensshClient(sshd: TestSshd, port: number, target: number, ciph
   return { name: 'ssh -NR', port, start: () => spawn('ssh', args, { stdio: 'ignore' }) };
 }
 
-export function tunneldClient(sshd: TestSshd, port: number, target: number, cipher: string): TunneldClient {
+/** `more` is added to the configuration. */
+export function tunneldClient(sshd: TestSshd, port: number, target: number, cipher: string, more = ''): TunneldClient {
   const knownHosts = writeTemporary('known_hosts', sshd.knownHostsLine('127.0.0.1', sshd.port));
   const directory = benchDirectory();
   const config = join(directory, 'config.yaml');
@@ -71,7 +72,7 @@ network: { ping: [] }
 log: { level: warn }
 control: { socket: ${join(directory, 'control.sock')} }
 stateDirectory: ${directory}
-`,
+${more}`,
   );
   return {
     name: 'tunneld',

@@ -360,7 +360,7 @@ test('bounds the file, and still knows a tunnel when it had no outage', async (t
   assert.equal(records.filter((record) => record.type === 'begin' && record.tunnel === 'quiet').length, 1);
 });
 
-test('what is written can be read again: a long message is cut, and times are whole numbers', async (t) => {
+test('writes what it can read again when a message is long or a time no whole number', async (t) => {
   const pi = await device(t);
   const first = await pi.start();
   first.up();
@@ -381,7 +381,7 @@ test('what is written can be read again: a long message is cut, and times are wh
   assert.equal(existsSync(`${pi.path}.damaged`), false);
 });
 
-test('what a newer version has written is no damage', async (t) => {
+test('reads what it knows when a newer version has written more', async (t) => {
   const pi = await device(t);
   const facts = { tunnel: 'backup', from: START, to: START + 5000, visitors: 0, offMs: 0, boot: 'boot-1' };
   const lines = [
@@ -396,7 +396,7 @@ test('what a newer version has written is no damage', async (t) => {
   assert.deepEqual([existsSync(`${pi.path}.damaged`), pi.lines().length, pi.problems], [false, 4, []]);
 });
 
-test('a history that cannot be read now is told, left where it is, and written when it can be', async (t) => {
+test('leaves a history where it is, says so, and writes later when the system refuses to show it', async (t) => {
   const pi = await device(t);
   // What opens it gets an error of the system (ELOOP), as from a disk that fails or without a free descriptor.
   symlinkSync('history.jsonl', pi.path);
@@ -419,7 +419,7 @@ test('a history that cannot be read now is told, left where it is, and written w
   );
 });
 
-test('after the end nothing is watched: the tunnels that end with the daemon have no outage', async (t) => {
+test('records nothing more when it was stopped', async (t) => {
   const pi = await device(t);
   const life = await pi.start();
   life.up();
@@ -434,7 +434,7 @@ test('after the end nothing is watched: the tunnels that end with the daemon hav
   );
 });
 
-test('where the system names no run of the machine, a new start of the daemon is no loss of power', async (t) => {
+test('takes no restart for a loss of power when the system names no run of the machine', async (t) => {
   const pi = await device(t);
   pi.machine.named = false;
   await pi.clock.advance(HOUR);
@@ -457,7 +457,7 @@ test('where the system names no run of the machine, a new start of the daemon is
   );
 });
 
-test('the last sign of life is looked for once, and again where the clock was set', async (t) => {
+test('looks for the last sign of life once, and again when the clock was set', async (t) => {
   const pi = await device(t);
   const first = await pi.start();
   first.up();
