@@ -47,19 +47,11 @@ const PROGRAM = `
 test('keeps records when a disk is full or read-only, and writes each once when it is not', async (t) => {
   if (!mayBuildNetworks(t)) return;
   const dir = await tempDir(t);
+  const mounted = 'mount -t tmpfs -o size=64k none "$1" && shift && exec "$@"';
+  const node = [process.execPath, '--import', 'tsx', '--input-type=module', '-e', PROGRAM, dir];
   const { stdout, stderr } = spawnSync(
     'unshare',
-    [
-      ...[
-        '--mount',
-        '--propagation',
-        'private',
-        'sh',
-        '-c',
-        `mount -t tmpfs -o size=64k none "$1" && shift && exec "$@"`,
-      ],
-      ...['sh', dir, process.execPath, '--import', 'tsx', '--input-type=module', '-e', PROGRAM, dir],
-    ],
+    ['--mount', '--propagation', 'private', 'sh', '-c', mounted, 'sh', dir, ...node],
     { encoding: 'utf8', cwd: fileURLToPath(new URL('../..', import.meta.url)) },
   );
   assert.ok(stdout !== '', stderr);
