@@ -3,6 +3,7 @@
 set -u
 cache=$PWD/node_modules/.cache
 rm -rf "$cache/tunneld-coverage"
+mkdir -p -m 1777 "$cache/tunneld-coverage" # for daemons of other users, too
 node test/compile.mjs --maps || exit 1
 NODE_V8_COVERAGE=$cache/tunneld-coverage node --enable-source-maps "$cache/tunneld-tests/test/run.js" "$@"
 code=$?

@@ -1,11 +1,11 @@
-import { readdirSync, readFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { dirname, join, relative, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 /**
  * Prints how much of each room of src ran, from what V8 noted of all processes of the tests (NODE_V8_COVERAGE), the daemon's too:
- * `node coverage.js FOLDER`. Both what was compiled file by file and the bundle need their source maps beside them. What a process did that was
- * ended by SIGKILL is not counted, nor what ran through tsx.
+ * `node coverage.js FOLDER`. Both the chunks of the tests and the bundle need their source maps beside them; of the bundle a copy counts too,
+ * wherever it was installed. What a process did that was ended by SIGKILL is not counted, nor what ran through tsx.
  */
 const root = join(import.meta.dirname, '..');
 const COMPILED = join(root, 'node_modules/.cache/tunneld-tests');
@@ -35,8 +35,8 @@ function readScripts(file: string): readonly ScriptCoverage[] {
 
 function note(scripts: readonly ScriptCoverage[]): void {
   for (const { url, functions } of scripts) {
-    const path = url.startsWith('file:') ? fileURLToPath(url) : '';
-    if (!path.startsWith(join(COMPILED, 'src')) && !path.startsWith(DIST)) continue;
+    const path = url.startsWith('file:') ? generatedFile(fileURLToPath(url)) : '';
+    if (!existsSync(`${path}.map`)) continue;
     const all = ran.get(path) ?? new Uint8Array(readFileSync(path, 'utf8').length);
     ran.set(path, all);
     const now = new Uint8Array(all.length);
@@ -47,10 +47,17 @@ function note(scripts: readonly ScriptCoverage[]): void {
   }
 }
 
+/** Names of chunks have a hash of what they hold. */
+function generatedFile(path: string): string {
+  if (path.startsWith(COMPILED)) return path;
+  const inBundle = /\/(cli\.js|chunks\/[^/]+)$/.exec(path)?.[1];
+  return inBundle === undefined ? '' : join(DIST, inBundle);
+}
+
 function generatedFiles(): readonly string[] {
   const below = (path: string) =>
     readdirSync(path, { recursive: true, encoding: 'utf8' }).map((name) => join(path, name));
-  return [...below(join(COMPILED, 'src')), ...below(DIST)]
+  return [...below(COMPILED), ...below(DIST)]
     .filter((path) => path.endsWith('.js.map'))
     .map((path) => path.slice(0, -'.map'.length));
 }

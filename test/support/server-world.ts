@@ -107,8 +107,8 @@ printf '#!/bin/sh\\nexec /usr/bin/sleep 0.02\\n' >/run/fast/sleep
 chmod +x /run/fast/sleep
 ${options.prepare ?? ''}
 echo ready
-# As init does, this ends those whose parents are gone.
-while :; do sleep 0.1; done`;
+# As init does, this ends those whose parents are gone: while it waits for a child, dash and bash take notice of every other one.
+while :; do sleep 60; done`;
   const namespaces = ['--mount', '--net', '--pid', '--fork', '--kill-child', '--propagation', 'private'];
   const keeper = spawn('unshare', [...namespaces, 'sh', '-c', script], { stdio: ['ignore', 'pipe', 'inherit'] });
   let said = '';

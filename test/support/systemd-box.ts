@@ -1,5 +1,5 @@
 import { execFile, spawn } from 'node:child_process';
-import { rmSync, mkdtempSync } from 'node:fs';
+import { copyFileSync, existsSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { TestContext } from 'node:test';
@@ -39,6 +39,7 @@ export async function bootSystemd(t: TestContext): Promise<SystemdBox | null> {
   child.stderr.setEncoding('utf8').on('data', (text: string) => (stderr += text));
   const closed = new Promise<number | null>((resolve) => child.once('close', resolve));
   t.after(async () => {
+    if (stdout !== '') keepCoverage(Number(stdout));
     child.stdin.end();
     await closed;
     rmSync(dir, { recursive: true, force: true }); // empty: what was mounted there nobody else has seen
@@ -80,6 +81,15 @@ const ENVIRONMENT = {
   SYSTEMD_PAGER: '',
   SYSTEMD_COLORS: '0',
 };
+
+/** What commands in the box noted of themselves where coverage is measured: in its copy of the folder, which goes with it. */
+function keepCoverage(pid: number): void {
+  const folder = process.env['NODE_V8_COVERAGE'];
+  if (folder === undefined) return;
+  const inside = `/proc/${pid}/root${folder}`;
+  for (const name of existsSync(inside) ? readdirSync(inside) : [])
+    if (!existsSync(join(folder, name))) copyFileSync(join(inside, name), join(folder, name));
+}
 
 function runInside(pid: number, command: readonly string[]): Promise<CommandResult> {
   const options = { env: ENVIRONMENT, timeout: COMMAND_TIMEOUT_MS, maxBuffer: 64 * 1024 * 1024 };
