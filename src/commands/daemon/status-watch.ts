@@ -58,7 +58,7 @@ function ageOf({ now, startedAt }: StatusDocument): number {
 export function notesOf({ look, lost, restarted }: Sighting, now: number): readonly string[] {
   if (lost !== null)
     return [
-      `the daemon has not answered for ${formatDuration(now - lost.since)}: ${lost.why}; this is what it said last`,
+      `the daemon has not answered for ${formatDuration(now - lost.since)}: ${lost.why}; this is what it said last:`,
     ];
   if (restarted === null || now - restarted.at > MENTIONED_MS) return [];
   const ago = formatDuration(now - restarted.at);

@@ -42,8 +42,10 @@ export function formatStatus(
   const { text, worst } = summarize(tunnels, now);
   const [titles = '', ...rows] = formatRows(tunnels, now, view);
   const head = [
+    // A daemon that does not answer makes all that follows the past.
+    ...wrapAll(notes, view).map((line) => paint(line, 31)),
     ...wrapLine(`tunneld: ${text}`, view.width).map((line) => paint(line, CONDITION_COLOURS[worst])),
-    ...wrapAll([...notes, ...formatProblems(document, now)], view).map((line) => paint(line, 31)),
+    ...wrapAll(formatProblems(document, now), view).map((line) => paint(line, 31)),
     paint(titles, 90),
   ];
   const plain = (line: string) => line;

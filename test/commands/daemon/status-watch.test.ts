@@ -113,7 +113,7 @@ test('tells a restart by the process or its age when the daemon answers again, w
     9000,
   );
   assert.deepEqual(notesOf(lost, 9000), [
-    'the daemon has not answered for 7s: it is not running; this is what it said last',
+    'the daemon has not answered for 7s: it is not running; this is what it said last:',
   ]);
   const hanging = nextSighting(first, new UserError('it hangs\nmore'), 2000);
   assert.match(notesOf(hanging, 2000)[0] ?? '', /for 0s: it hangs; this/);

@@ -97,6 +97,8 @@ test('colours the first line and the state when colour is wanted', () => {
   const view = { ...PLAIN, colour: true };
   const lines = formatStatus(statusOf([upTunnel('a')]), view);
   assert.equal(lines[0], '\u001b[32mtunneld: 1 of 1 up\u001b[39m');
+  const past = formatStatus(statusOf([upTunnel('a')]), view, { notes: ['no answer'], log: [] });
+  assert.deepEqual(past.slice(0, 2), ['\u001b[31mno answer\u001b[39m', lines[0]]);
   assert.match(lines[2] ?? '', /^a {7}\u001b\[32mup\u001b\[39m {5}1h ago/);
 });
 
