@@ -34,7 +34,9 @@ const { metafile } = await build({
   format: 'esm',
   platform: 'node',
   target: 'node20.19',
-  minifySyntax: true, // not names and white space: stack traces stay readable
+  minifySyntax: true, // not names: stack traces stay readable
+  minifyWhitespace: true, // the daemon keeps the text of what it has loaded
+  lineLimit: 100,
   define: { TUNNELD_VERSION: JSON.stringify(options.version) },
   // CommonJS packages expect these names, and ESM has none of them; ssh2's WebAssembly is one that looks at __dirname.
   banner: {
