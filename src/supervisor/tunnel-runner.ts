@@ -1,7 +1,7 @@
 import pRetry from 'p-retry';
 import type { Environment } from '../lib/log/environment.ts';
 import { createEmitter } from '../lib/async/emitter.ts';
-import { sleepUntil } from '../lib/async/deadline.ts';
+import { sleepUntil } from '../lib/async/clock.ts';
 import { ownTurn } from '../lib/async/slices.ts';
 import type { TunnelDevice } from '../tunnel/remembered.ts';
 import {

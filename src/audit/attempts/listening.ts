@@ -1,6 +1,5 @@
 import { randomInt } from 'node:crypto';
-import type { Clock } from '../../lib/async/clock.ts';
-import { sleepUntil } from '../../lib/async/deadline.ts';
+import { type Clock, sleepUntil } from '../../lib/async/clock.ts';
 import { createEmitter } from '../../lib/async/emitter.ts';
 import { type Access, allowsListen } from '../../server-rules/access.ts';
 import { discard } from '../../net/dial.ts';

@@ -1,10 +1,9 @@
 import type { Traffic } from '../../net/transport.ts';
-import { sleepUntil } from '../../lib/async/deadline.ts';
 import type { Liveness } from './liveness.ts';
 import { createEmitter } from '../../lib/async/emitter.ts';
 import { withScope } from '../../lib/async/scope.ts';
 import { childController } from '../../lib/async/abort.ts';
-import type { Clock } from '../../lib/async/clock.ts';
+import { type Clock, sleepUntil } from '../../lib/async/clock.ts';
 import type { Device } from '../../net/device.ts';
 import { TunnelFailure } from '../../model/failure.ts';
 import { askNow, assess, pathSeen, startLiveness, type LivenessVerdict } from './liveness.ts';

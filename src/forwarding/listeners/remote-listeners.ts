@@ -1,7 +1,7 @@
 import { abortable } from '../../lib/async/abort.ts';
 import { allOnce } from '../../lib/async/all-once.ts';
-import type { Clock } from '../../lib/async/clock.ts';
-import { deadline, sleepUntil, type Subscribe } from '../../lib/async/deadline.ts';
+import { type Clock, sleepUntil, type Subscribe } from '../../lib/async/clock.ts';
+import { deadline } from '../../lib/async/deadline.ts';
 import { untilOneFails, waitFor } from '../../lib/async/scope.ts';
 import type { Logger } from '../../lib/log/log.ts';
 import type { SshConnection } from '../../connection/ssh/connection.ts';

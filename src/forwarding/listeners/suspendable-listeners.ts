@@ -1,7 +1,6 @@
 import { abortable, deferred } from '../../lib/async/abort.ts';
 import { createEmitter } from '../../lib/async/emitter.ts';
-import type { Clock } from '../../lib/async/clock.ts';
-import { sleepUntil, type Subscribe } from '../../lib/async/deadline.ts';
+import { type Clock, sleepUntil, type Subscribe } from '../../lib/async/clock.ts';
 
 /** Which listeners a tunnel's session may hold. */
 export interface ListenerAccess {

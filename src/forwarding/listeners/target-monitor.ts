@@ -1,5 +1,4 @@
-import { sleepUntil } from '../../lib/async/deadline.ts';
-import { sleep, type Clock } from '../../lib/async/clock.ts';
+import { sleep, sleepUntil, type Clock } from '../../lib/async/clock.ts';
 import { untilOneFails } from '../../lib/async/scope.ts';
 import { dialTarget } from '../../net/dial-target.ts';
 import { asFailure, type TunnelFailure } from '../../model/failure.ts';

@@ -22,19 +22,41 @@ const MAX_TIMEOUT_MS = 2 ** 31 - 1;
 
 /** Waits `ms` milliseconds, or rejects with the signal's reason as soon as it is aborted. */
 export function sleep(clock: Clock, ms: number, signal?: AbortSignal): Promise<void> {
+  return sleepUntil(clock, ms, [], signal);
+}
+
+/** Calls `listener` at each event; the result unsubscribes. */
+export type Subscribe = (listener: () => void) => () => void;
+
+/** Waits `ms` milliseconds, or until one of these calls back. Rejects only with the reason of the signal, where there is one. */
+export function sleepUntil(
+  clock: Clock,
+  ms: number,
+  sources: readonly Subscribe[],
+  signal?: AbortSignal,
+): Promise<void> {
   return new Promise((resolve, reject) => {
     if (signal?.aborted) {
       reject(signal.reason as Error);
       return;
     }
-    const onAbort = () => {
-      cancel();
-      reject(signal?.reason as Error);
-    };
-    const cancel = clock.timer(ms, () => {
+    let over = false;
+    const cancels: (() => void)[] = [];
+    const end = (finish: () => void) => {
+      over = true;
       signal?.removeEventListener('abort', onAbort);
-      resolve();
-    });
+      for (const forget of cancels.splice(0)) forget();
+      finish();
+    };
+    const onAbort = () => end(() => reject(signal?.reason as Error));
+    const wake = () => end(resolve);
     signal?.addEventListener('abort', onAbort, { once: true });
+    for (const subscribe of [(listener: () => void) => clock.timer(ms, listener), ...sources]) {
+      const forget = subscribe(wake);
+      // The source may have fired at once.
+      if (over) forget();
+      else cancels.push(forget);
+      if (over) return;
+    }
   });
 }
