@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs';
+import { readIfReadable } from '../lib/files/read-file.ts';
 
 /**
  * Counts this machine's packets that were answered by ICMP "destination unreachable" so far (RFC 2011
@@ -7,11 +7,9 @@ import { readFileSync } from 'node:fs';
  * both.
  */
 export function icmpRefusals(): number | null {
-  try {
-    return count(readFileSync('/proc/self/net/snmp', 'utf8')) + count6(readIfThere('/proc/self/net/snmp6'));
-  } catch {
-    return null;
-  }
+  const table = readIfReadable('/proc/self/net/snmp');
+  // A kernel without IPv6 does not have the second file.
+  return table === null ? null : count(table) + count6(readIfReadable('/proc/self/net/snmp6') ?? '');
 }
 
 /** A protocol has two lines: names, then numbers. */
@@ -25,13 +23,4 @@ function count(table: string): number {
 
 function count6(table: string): number {
   return Number(/^Icmp6InDestUnreachs\s+(\d+)$/m.exec(table)?.[1] ?? 0);
-}
-
-/** A kernel without IPv6 has no such file. */
-function readIfThere(file: string): string {
-  try {
-    return readFileSync(file, 'utf8');
-  } catch {
-    return '';
-  }
 }

@@ -1,8 +1,9 @@
 import { createSocket } from 'node:dgram';
-import { readFileSync } from 'node:fs';
 import { isIP } from 'node:net';
-import { networkInterfaces, uptime, type NetworkInterfaceInfo } from 'node:os';
+import { networkInterfaces, type NetworkInterfaceInfo } from 'node:os';
 import type { Clock } from '../lib/async/clock.ts';
+import { readIfReadable } from '../lib/files/read-file.ts';
+import { sinceBoot } from './boot.ts';
 
 /** Watches for events that may have cut connections silently. */
 export interface NetworkWatch {
@@ -31,7 +32,7 @@ export interface NetworkView {
 export function watchNetwork(
   clock: Clock,
   readView: () => NetworkView = systemView,
-  sinceBootMs: () => number = () => uptime() * 1000,
+  sinceBootMs: () => number = sinceBoot,
 ): NetworkWatch {
   const listeners = new Set<(what: NetworkChange) => void>();
   let last = { now: clock.now(), boot: sinceBootMs(), view: readView() };
@@ -90,10 +91,6 @@ function interfaces(): readonly NetworkInterfaceInfo[] {
 
 /** The columns of /proc/net/route that are no counters: interface, destination, gateway, flags. */
 function routes(): string {
-  try {
-    const lines = readFileSync('/proc/net/route', 'utf8').split('\n').slice(1);
-    return lines.map((line) => line.split('\t').slice(0, 4).join(' ')).join('\n');
-  } catch {
-    return '';
-  }
+  const lines = (readIfReadable('/proc/net/route') ?? '').split('\n').slice(1);
+  return lines.map((line) => line.split('\t').slice(0, 4).join(' ')).join('\n');
 }

@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs';
+import { readIfReadable } from '../lib/files/read-file.ts';
 
 /** Ports that the system does not assign by itself, both ends included. */
 export interface PortRange {
@@ -8,12 +8,7 @@ export interface PortRange {
 
 /** Linux has its range in /proc/sys/net/ipv4 (ip(7)); elsewhere it is IANA's. */
 export function unassignedPorts(): PortRange {
-  let text = '';
-  try {
-    text = readFileSync('/proc/sys/net/ipv4/ip_local_port_range', 'utf8');
-  } catch {
-    // not Linux
-  }
+  const text = readIfReadable('/proc/sys/net/ipv4/ip_local_port_range') ?? '';
   const [low, high] = text.split(/\s+/).map(Number);
   return besides(low || IANA.low, high || IANA.high);
 }

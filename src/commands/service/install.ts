@@ -1,10 +1,10 @@
-import { readFileSync } from 'node:fs';
 import { systemEnvironment } from '../../config/input/environment.ts';
 import { defaultControlSocket } from '../../config/input/paths.ts';
 import { acceptsConnections } from '../../control/client.ts';
 import { activationSteps } from '../../install/systemd/activation.ts';
 import { bringUp } from '../../install/systemd/bring-up.ts';
 import { type Change, changesOf } from '../../install/steps/apply-changes.ts';
+import { readIfReadable } from '../../lib/files/read-file.ts';
 import { UserError } from '../../lib/user-error.ts';
 import { lock } from '../../install/steps/lock.ts';
 import { systemManager, UNIT, unitState } from '../../install/systemd/manager.ts';
@@ -146,11 +146,9 @@ async function confirmPlan(plan: Plan, all: readonly Change[], { yes }: InstallO
 /** Whether the service runs another process than its unit says, as after an installation that was killed half-way. */
 function runsOther({ state, argv }: Plan): boolean {
   if (state.active !== 'active' || argv === null) return false;
-  try {
-    return readFileSync(`/proc/${state.pid}/cmdline`, 'utf8').replace(/\0$/, '') !== argv.join('\0');
-  } catch {
-    return false; // it has just ended, and its unit starts it again
-  }
+  // Where it has just ended, its unit starts it again.
+  const running = readIfReadable(`/proc/${state.pid}/cmdline`);
+  return running !== null && running.replace(/\0$/, '') !== argv.join('\0');
 }
 
 /** Gives the tunnels a moment to come up. */

@@ -1,8 +1,8 @@
 import { isLoopbackAddress } from '../../model/endpoint.ts';
-import { readFileSync } from 'node:fs';
 import { networkInterfaces } from 'node:os';
 import type { Config } from '../../model/config.ts';
 import { UserError } from '../../lib/user-error.ts';
+import { readIfReadable } from '../../lib/files/read-file.ts';
 import { escapeControls } from '../../lib/text.ts';
 import { KEYS_FOLDER } from '../../server-rules/server-setup.ts';
 import { readPublicKeys } from '../../setup/public-key.ts';
@@ -66,7 +66,7 @@ export function clientOfLogin(): string | null {
   const own = process.env['SSH_CONNECTION'];
   if (own !== undefined) return addressOf(own);
   for (let pid = process.ppid; pid > 1; pid = parentOf(pid)) {
-    const found = /(?:^|\0)SSH_CONNECTION=([^\0]*)/.exec(read(`/proc/${pid}/environ`))?.[1];
+    const found = /(?:^|\0)SSH_CONNECTION=([^\0]*)/.exec(readIfReadable(`/proc/${pid}/environ`) ?? '')?.[1];
     if (found !== undefined) return addressOf(found);
   }
   return null;
@@ -80,15 +80,7 @@ function addressOf(connection: string): string | null {
 
 /** proc(5): the name in parentheses may hold anything. */
 function parentOf(pid: number): number {
-  return Number(/^\d+ \(.*\) \S (\d+)/s.exec(read(`/proc/${pid}/stat`))?.[1] ?? 0);
-}
-
-function read(path: string): string {
-  try {
-    return readFileSync(path, 'latin1');
-  } catch {
-    return '';
-  }
+  return Number(/^\d+ \(.*\) \S (\d+)/s.exec(readIfReadable(`/proc/${pid}/stat`) ?? '')?.[1] ?? 0);
 }
 
 /** What stays on the servers, and how to remove it there, as sentences. */

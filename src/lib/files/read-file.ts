@@ -1,4 +1,4 @@
-import { closeSync, constants, fstatSync, openSync, readSync } from 'node:fs';
+import { closeSync, constants, fstatSync, openSync, readFileSync, readSync } from 'node:fs';
 import { UserError } from '../user-error.ts';
 import { readWhole, withFile } from './open-file.ts';
 import { checkOpened } from './path-owner.ts';
@@ -17,6 +17,15 @@ export async function readText(path: string): Promise<string> {
 }
 
 export const MAX_TEXT_BYTES = 1024 * 1024;
+
+/** The text of a file that the system itself has, such as those of /proc; null where it cannot be read. */
+export function readIfReadable(path: string): string | null {
+  try {
+    return readFileSync(path, 'utf8');
+  } catch {
+    return null;
+  }
+}
 
 /**
  * Reads the bytes of a regular file of at most `limit` bytes, synchronously. Throws for anything else: pipes and
