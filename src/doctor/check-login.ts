@@ -2,7 +2,6 @@ import { setMaxListeners } from 'node:events';
 import { deadline } from '../lib/async/deadline.ts';
 import { firstToEnd, waitFor, withScope } from '../lib/async/scope.ts';
 import { familyOf } from '../net/address-family.ts';
-import { dial, type Dialled } from '../net/dial.ts';
 import { dialTarget } from '../net/dial-target.ts';
 import { asFailure, TunnelFailure } from '../model/failure.ts';
 import type { VisitorHandler, Verifier } from '../forwarding/verify/listener-verifier.ts';
@@ -10,13 +9,13 @@ import { createTunnelVerifier } from '../forwarding/verify/tunnel-verifier.ts';
 import { listenLocally } from '../forwarding/listeners/listen-locally.ts';
 import { type LoginEvents, prepareLogin } from '../connection/route/login.ts';
 import { refusalReason } from '../forwarding/listeners/refusal-reason.ts';
-import { serverBehindProxy, firstHop } from '../net/first-hop.ts';
-import { prepareRoute, type Route } from '../connection/route/route.ts';
+import type { Route } from '../connection/route/route.ts';
+import { openRouteOnce, type RouteOnce } from '../connection/route/route-once.ts';
 import { formatEndpoint, type Endpoint } from '../model/endpoint.ts';
 import type { ForwardSpec, TunnelSpec } from '../model/spec.ts';
 import type { SshConnection, Visitor } from '../connection/ssh/connection.ts';
 import { describeAccepted } from '../connection/auth/auth-report.ts';
-import { cureOf, type Step } from './check.ts';
+import type { Step } from './check.ts';
 import type { CheckDeps, ReportStep } from './types.ts';
 import { refused, roundTrip } from './listener-steps.ts';
 import { sourcePortStep } from './source-port.ts';
@@ -33,10 +32,8 @@ export function checkLogin(spec: TunnelSpec, deps: LoginDeps, parent: AbortSigna
     // Every probe of a listener listens to it.
     setMaxListeners(0, signal);
     const { report } = deps;
-    let route: Route | null = null;
+    let route: RouteOnce | null = null;
     let connection: SshConnection | null = null;
-    let dialled: Dialled | null = null;
-    const turn = () => dialled?.turn;
     let agreed = '';
     const reportHandshake = (version: string) => {
       report('banner', 'ok', version);
@@ -45,7 +42,7 @@ export function checkLogin(spec: TunnelSpec, deps: LoginDeps, parent: AbortSigna
     };
     try {
       const login = await prepareLogin(spec, { ...deps, name: spec.name });
-      route = await travel(spec, deps, (made) => (dialled = made), signal);
+      route = await openRouteOnce(spec, deps, signal);
       const reached = route;
       let accepted = '';
       let intercept = (visitor: Visitor): void => visitor.reject();
@@ -58,7 +55,7 @@ export function checkLogin(spec: TunnelSpec, deps: LoginDeps, parent: AbortSigna
         waitFor(reached.lost),
         (own) => login(reached, events, own),
       ]);
-      turn()?.accepted();
+      reached.turn?.accepted();
       reportHandshake(connection.serverVersion);
       report('authentication', 'ok', accepted === '' ? 'the server asked for nothing' : accepted);
       const verifier = createTunnelVerifier(spec, connection, deps, signal);
@@ -68,37 +65,14 @@ export function checkLogin(spec: TunnelSpec, deps: LoginDeps, parent: AbortSigna
     } catch (error) {
       // Authentication had begun: the steps before it succeeded.
       if (connection === null && agreed !== '') reportHandshake('it is an SSH server');
-      turn()?.notAccepted(asFailure(error));
+      route?.turn?.notAccepted(asFailure(error));
       throw error;
     } finally {
       if (connection !== null) await connection.close();
       connection?.destroy();
       await route?.destroy();
-      turn()?.end();
     }
   });
-}
-
-async function travel(
-  spec: TunnelSpec,
-  deps: LoginDeps,
-  onDialled: (dialled: Dialled) => void,
-  signal: AbortSignal,
-): Promise<Route> {
-  const travelTo = await prepareRoute(spec, {
-    ...deps,
-    reach: async () => {
-      const first = firstHop(spec);
-      const { clock, device } = deps;
-      const dialDeps = { clock, turns: device.turns, behindProxy: serverBehindProxy(spec) };
-      const dialled = await dial(first, first.connectTimeoutMs, dialDeps, signal);
-      onDialled(dialled);
-      return { ...dialled, leftMs: first.connectTimeoutMs };
-    },
-    heartbeat: () => {},
-    onSourcePort: () => {},
-  });
-  return await travelTo(signal);
 }
 
 async function checkForwards(
@@ -215,6 +189,6 @@ export async function checkTarget(
     report('target', 'ok', `${formatEndpoint(target)} answers`);
   } catch (error) {
     const failure = asFailure(error);
-    report('target', 'fail', failure.message, cureOf(failure));
+    report('target', 'fail', failure.message, failure.hint);
   }
 }

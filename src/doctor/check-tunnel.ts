@@ -1,20 +1,15 @@
 import type { CheckDeps, ReportStep } from './types.ts';
-import { isIPv6 } from 'node:net';
 import { errorCode, errorText } from '../lib/text.ts';
-import { sourceOf, translate } from '../net/dial.ts';
+import { sourceOf } from '../net/dial.ts';
 import { asFailure, hintFor, TunnelFailure } from '../model/failure.ts';
 import { familyOf } from '../net/address-family.ts';
 import { systemLookup } from '../net/resolve-host.ts';
-import { localAddress } from '../net/local-address.ts';
-import type { NetworkPath } from '../net/pacing/turns.ts';
-import { openSocket } from '../net/open-socket.ts';
-import { probeRequest } from '../net/probe-path.ts';
-import { resetSocket } from '../net/reset-socket.ts';
+import { probeAddress, probeRequest } from '../net/probe-path.ts';
 import { serverBehindProxy, firstHop } from '../net/first-hop.ts';
 import { formatEndpoint } from '../model/endpoint.ts';
 import type { TunnelSpec } from '../model/spec.ts';
 import { checkLogin, checkTarget } from './check-login.ts';
-import { cureOf, stepAndCureOf, STEPS } from './check.ts';
+import { stepAndCureOf, STEPS } from './check.ts';
 
 /**
  * Checks the whole route to one tunnel's server, once: its name, the network, every address, the handshake, the login, each forward and
@@ -103,26 +98,14 @@ async function probeAddresses(
   const seen: string[] = [];
   const failures: TunnelFailure[] = [];
   const probe = async (host: string) => {
-    const at = formatEndpoint({ type: 'tcp', host, port });
-    const path: NetworkPath = {
-      address: host,
-      port,
-      source: sourceOf(machine),
-      behindProxy: serverBehindProxy(spec),
-    };
-    const claim = { ...probeRequest(connectLimit, clock), urgent: true };
-    const turn = await device.turns.take(path, claim, signal);
+    const path = { address: host, port, source: sourceOf(machine), behindProxy: serverBehindProxy(spec) };
+    const request = { ...probeRequest(connectLimit, clock), urgent: true };
     try {
-      const own = localAddress(machine, isIPv6(host) ? 6 : 4);
-      const from = own === null ? {} : { localAddress: own };
-      resetSocket(await openSocket({ host, port, ...from }, connectTimeoutMs, clock, signal));
-      turn.opened();
-      seen.push(`${at} answers`);
+      await probeAddress(path, machine, request, connectTimeoutMs, { clock, turns: device.turns }, signal);
+      seen.push(`${formatEndpoint({ type: 'tcp', host, port })} answers`);
     } catch (error) {
       signal.throwIfAborted();
-      failures.push(turn.failed(error instanceof TunnelFailure ? error : translate(error, at)));
-    } finally {
-      turn.end();
+      failures.push(asFailure(error));
     }
   };
   // Side by side: each that is dead takes all the time there is.
@@ -130,5 +113,5 @@ async function probeAddresses(
   const [first] = failures;
   const text = [...seen, ...failures.map(({ message }) => message)].join('; ');
   if (seen.length === 0 && first !== undefined) throw new TunnelFailure(first.code, text);
-  report('TCP', failures.length === 0 ? 'ok' : 'warn', text, first === undefined ? undefined : cureOf(first));
+  report('TCP', failures.length === 0 ? 'ok' : 'warn', text, first?.hint);
 }

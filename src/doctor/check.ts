@@ -48,8 +48,7 @@ export function stepOf(code: FailureCode): StepName {
 export function stepAndCureOf(failure: TunnelFailure, reached: number): readonly [step: StepName, cure: string] {
   // With several forwards it may have stopped at a later one.
   const next = STEPS[Math.min(reached, STEPS.indexOf('forward'))]!;
-  if (!AT_ANY_STEP.has(failure.code) || reached <= STEPS.indexOf('banner'))
-    return [stepOf(failure.code), cureOf(failure)];
+  if (!AT_ANY_STEP.has(failure.code) || reached <= STEPS.indexOf('banner')) return [stepOf(failure.code), failure.hint];
   return [
     next,
     "Run this again; if it fails again, the server's log may say why (DNS or PAM that hang, an account that PAM refuses, a limit, a ban).",
@@ -57,11 +56,6 @@ export function stepAndCureOf(failure: TunnelFailure, reached: number): readonly
 }
 
 const AT_ANY_STEP: ReadonlySet<FailureCode> = new Set(['handshake-failed', 'disconnected', 'keepalive-lost']);
-
-/** The cure of a failure. */
-export function cureOf({ hint }: Pick<TunnelFailure, 'hint'>): string {
-  return hint;
-}
 
 const STEP_OF: Readonly<Record<FailureCode, StepName>> = {
   'network-down': 'TCP',

@@ -8,7 +8,7 @@ import {
   OWN_HINT,
 } from '../forwarding/verify/results.ts';
 import { EXPOSED } from '../model/state.ts';
-import { cureOf, type Step } from './check.ts';
+import type { Step } from './check.ts';
 
 /** The report of a step: its result, what was seen, the cure, and whether waiting does not help. */
 type StepReport = [result: Step['result'], seen: string, cure?: string, lasting?: true];
@@ -18,7 +18,7 @@ export function refused(failure: TunnelFailure, { reason, other }: RefusalReason
   const seen = reason === '' ? failure.message : `${failure.message}: ${reason}`;
   // The server is ready: the rest is to be done on this device.
   if (other?.own === true) return ['warn', seen, OWN_HINT];
-  return other === undefined ? ['fail', seen, cureOf(failure)] : inUse(seen, other, cureOf(failure));
+  return other === undefined ? ['fail', seen, failure.hint] : inUse(seen, other, failure.hint);
 }
 
 /** For a listener that it granted. */

@@ -5,9 +5,11 @@ import type { SocketAddresses } from './device.ts';
 import { sourceOf, translate, type DialSpec } from './dial.ts';
 import { localAddress } from './local-address.ts';
 import { openSocket } from './open-socket.ts';
+import { formatEndpoint } from '../model/endpoint.ts';
+import { TunnelFailure } from '../model/failure.ts';
 import type { ConnectLimit } from '../model/spec.ts';
 import { resetSocket } from './reset-socket.ts';
-import type { TurnRequest, Turns } from './pacing/turns.ts';
+import type { NetworkPath, TurnRequest, Turns } from './pacing/turns.ts';
 import { firstToEnd } from '../lib/async/scope.ts';
 
 /**
@@ -21,26 +23,41 @@ export async function probePath(
   { clock, turns }: ProbeDeps,
   signal: AbortSignal,
 ): Promise<void> {
+  const deps = { clock, turns };
   const path = { address: remoteAddress, port: remotePort, source: sourceOf(spec) };
   const request = probeRequest(spec.connectLimit, clock);
-  const probe = async (patience: number, own: AbortSignal) => {
-    const turn = await turns.take(path, request, own);
-    try {
-      const from = localAddress(spec, isIPv6(remoteAddress) ? 6 : 4);
-      const options = { host: remoteAddress, port: remotePort, ...(from === null ? {} : { localAddress: from }) };
-      resetSocket(await openSocket(options, patience, clock, own));
-      turn.opened();
-    } catch (error) {
-      // A refusal is an answer too: untilAnswered() resolves with it.
-      throw own.aborted ? error : turn.failed(translate(error, remoteAddress));
-    } finally {
-      turn.end();
-    }
-  };
   await firstToEnd(signal, [
     (own) => turns.untilAnswered(path, own),
-    (own) => tryUntilAnswered((patience) => probe(patience, own), clock, own),
+    (own) => tryUntilAnswered((patience) => probeAddress(path, spec, request, patience, deps, own), clock, own),
   ]);
+}
+
+/**
+ * Opens a connection to this address in its turn, and closes it at once. Rejects with a TunnelFailure, where it is refused
+ * too, or with the signal's reason.
+ */
+export async function probeAddress(
+  path: NetworkPath,
+  binding: Pick<DialSpec, 'bindAddress' | 'bindInterface'>,
+  request: TurnRequest,
+  timeoutMs: number,
+  { clock, turns }: ProbeDeps,
+  signal: AbortSignal,
+): Promise<void> {
+  const { address: host, port } = path;
+  const turn = await turns.take(path, request, signal);
+  try {
+    const from = localAddress(binding, isIPv6(host) ? 6 : 4);
+    const options = { host, port, ...(from === null ? {} : { localAddress: from }) };
+    resetSocket(await openSocket(options, timeoutMs, clock, signal));
+    turn.opened();
+  } catch (error) {
+    signal.throwIfAborted();
+    const at = formatEndpoint({ type: 'tcp', host, port });
+    throw turn.failed(error instanceof TunnelFailure ? error : translate(error, at));
+  } finally {
+    turn.end();
+  }
 }
 
 interface ProbeDeps {

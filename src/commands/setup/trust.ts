@@ -5,12 +5,9 @@ import { createLogger } from '../../lib/log/log.ts';
 import { errorText } from '../../lib/text.ts';
 import { UserError } from '../../lib/user-error.ts';
 import { scanHostKeys, type ScanConnection } from '../../setup/scan-host-keys.ts';
-import { dial, type Dialled } from '../../net/dial.ts';
 import { STATIC_DEVICE } from '../../net/device.ts';
-import { asFailure } from '../../model/failure.ts';
 import { hostQuery } from '../../connection/known-hosts/check.ts';
-import { serverBehindProxy, firstHop } from '../../net/first-hop.ts';
-import { prepareRoute } from '../../connection/route/route.ts';
+import { openRouteOnce } from '../../connection/route/route-once.ts';
 import type { TunnelSpec } from '../../model/spec.ts';
 import { formatServer } from '../../model/state.ts';
 import { createIdentityCache } from '../../connection/auth/identity-cache.ts';
@@ -62,33 +59,18 @@ function serversOf(tunnel: TunnelSpec): readonly TunnelSpec[] {
 }
 
 async function connectTo(server: TunnelSpec): Promise<ScanConnection> {
-  const first = firstHop(server);
-  let dialled: Dialled | null = null;
-  const turn = () => dialled?.turn;
-  const travel = await prepareRoute(server, {
+  const deps = {
     clock: systemClock,
     log: createLogger('fatal', () => {}),
     identities: createIdentityCache(),
     device: { ...STATIC_DEVICE, turns: processTurns },
-    reach: async () => {
-      const deps = { clock: systemClock, turns: processTurns, behindProxy: serverBehindProxy(server) };
-      dialled = await dial(first, first.connectTimeoutMs, deps, NEVER);
-      return dialled;
-    },
-    heartbeat: () => {},
-    onSourcePort: () => {},
-  });
-  const route = await travel(NEVER).catch((error: unknown) => {
-    turn()?.notAccepted(asFailure(error));
-    turn()?.end();
-    throw error;
-  });
+  };
+  const route = await openRouteOnce(server, deps, NEVER);
   return {
     wire: route.stream,
     close: async () => {
       await route.close();
       await route.destroy();
-      turn()?.end();
     },
   };
 }

@@ -7,8 +7,7 @@ import { STATIC_DEVICE } from '../../net/device.ts';
 import { dial, type Dialled } from '../../net/dial.ts';
 import { asFailure, TunnelFailure } from '../../model/failure.ts';
 import { prepareLogin } from './login.ts';
-import { serverBehindProxy, firstHop } from '../../net/first-hop.ts';
-import { prepareRoute, type Route } from './route.ts';
+import { openRouteOnce } from './route-once.ts';
 import type { Endpoint } from '../../model/endpoint.ts';
 import type { TunnelSpec } from '../../model/spec.ts';
 import type { SshConnection } from '../ssh/connection.ts';
@@ -68,34 +67,14 @@ export async function openLogin(spec: TunnelSpec, deps: OpenLoginDeps, signal: A
   const { clock, turns } = deps;
   const visitorsAt = new Map<number, Emitter>();
   let report: AuthReport | null = null;
-  let dialled: Dialled | null = null;
-  const turn = () => dialled?.turn;
   const quiet = {
     ...spec,
     updateHostKeys: false,
     jumps: spec.jumps.map((jump) => ({ ...jump, updateHostKeys: false })),
   };
   const login = await prepareLogin(quiet, { ...deps, name: spec.name, asksFirst: true });
-  const travel = await prepareRoute(quiet, {
-    ...deps,
-    device: { ...STATIC_DEVICE, turns },
-    reach: async () => {
-      const first = firstHop(quiet);
-      dialled = await dial(
-        first,
-        first.connectTimeoutMs,
-        { clock, turns, behindProxy: serverBehindProxy(quiet) },
-        signal,
-      );
-      return dialled;
-    },
-    heartbeat: () => {},
-    onSourcePort: () => {},
-  });
-  let route: Route | null = null;
+  const route = await openRouteOnce(quiet, { ...deps, device: { ...STATIC_DEVICE, turns } }, signal);
   try {
-    route = await travel(signal);
-    const reached = route;
     const events = {
       onAuthenticating: () => {},
       onVisitor: ({ listen, reject }: { readonly listen: Endpoint; reject(): void }) => {
@@ -105,14 +84,14 @@ export async function openLogin(spec: TunnelSpec, deps: OpenLoginDeps, signal: A
       onAuthenticated: (authReport: AuthReport) => (report = authReport),
     };
     const connection = await firstToEnd<SshConnection>(signal, [
-      waitFor(reached.lost),
-      (own) => login(reached, events, own),
+      waitFor(route.lost),
+      (own) => login(route, events, own),
     ]);
-    turn()?.accepted();
+    route.turn?.accepted();
     return {
       connection,
       report,
-      lost: [connection.lost, reached.lost],
+      lost: [connection.lost, route.lost],
       onVisitor: (port, listener) => {
         const emitter = visitorsAt.get(port) ?? createEmitter();
         visitorsAt.set(port, emitter);
@@ -121,16 +100,14 @@ export async function openLogin(spec: TunnelSpec, deps: OpenLoginDeps, signal: A
       dialPort: (port, timeoutMs) => dial({ ...spec, port }, timeoutMs, { clock, turns }, signal),
       close: async () => {
         await connection.close();
-        await reached.close();
+        await route.close();
         connection.destroy();
-        await reached.destroy();
-        turn()?.end();
+        await route.destroy();
       },
     };
   } catch (error) {
-    await route?.destroy();
-    turn()?.notAccepted(asFailure(error));
-    turn()?.end();
+    route.turn?.notAccepted(asFailure(error));
+    await route.destroy();
     throw error;
   }
 }
