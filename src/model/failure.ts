@@ -1,4 +1,5 @@
 import { EXIT } from '../lib/exit-code.ts';
+import { errorText } from '../lib/text.ts';
 import { UserError } from '../lib/user-error.ts';
 
 /** Whether it may pass by itself, or a person must act. Both are retried for ever, the second slowly. */
@@ -146,6 +147,5 @@ export function hintFor(tunnel: string, hint: string): string {
 /** Anything thrown, as a failure: an error that no adapter has translated is a bug of ours. */
 export function asFailure(error: unknown): TunnelFailure {
   if (error instanceof TunnelFailure) return error;
-  const text = error instanceof Error ? error.message : String(error);
-  return new TunnelFailure('internal', text, { cause: error });
+  return new TunnelFailure('internal', errorText(error), { cause: error });
 }

@@ -1,6 +1,6 @@
 import { stat } from 'node:fs/promises';
 import { isAbsolute } from 'node:path';
-import { readDurationFrom } from '../../config/values/duration.ts';
+import { durationOf } from '../../config/values/duration.ts';
 import { systemEnvironment } from '../../config/input/environment.ts';
 import { loadConfig } from '../../config/load.ts';
 import { MAX_TRIAL_MS } from '../../control/protocol.ts';
@@ -112,14 +112,6 @@ function readTime(text: string): number {
   if (ms === null || ms > MAX_TRIAL_MS)
     throw new UserError(`--confirm: it must be a time from 1s to 24h, such as 5m`, EXIT.usage);
   return ms;
-}
-
-function durationOf(text: string): number | null {
-  try {
-    return readDurationFrom(1)(text);
-  } catch {
-    return null;
-  }
 }
 
 async function isSameFile(one: string, other: string): Promise<boolean> {

@@ -1,4 +1,4 @@
-import { readDurationFrom } from '../../config/values/duration.ts';
+import { durationOf } from '../../config/values/duration.ts';
 import { request } from '../find/daemon-request.ts';
 import { EXIT } from '../../lib/exit-code.ts';
 import { UserError } from '../../lib/user-error.ts';
@@ -11,16 +11,8 @@ export interface HistoryOptions {
 
 /** Shows the outages of all tunnels, or of one, and for how much of the time it was up. */
 export async function history(config: string | null, name: string | null, options: HistoryOptions): Promise<void> {
-  const sinceMs = readSince(options.since);
+  const sinceMs = durationOf(options.since);
   if (sinceMs === null) throw new UserError('--since: it must be a time such as 7d, 12h or 1w', EXIT.usage);
   const result = await request(config, { command: 'history', name, sinceMs }, name);
   process.stdout.write(options.json ? `${JSON.stringify(result, null, 2)}\n` : formatHistory(result));
-}
-
-function readSince(text: string): number | null {
-  try {
-    return readDurationFrom(1)(text);
-  } catch {
-    return null;
-  }
 }

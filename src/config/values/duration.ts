@@ -21,6 +21,12 @@ export function readDurationFrom(min: number): (raw: unknown) => number {
   };
 }
 
+/** The same for an argument: null where it is no duration of at least a second. */
+export function durationOf(text: string): number | null {
+  const seconds = parseSeconds(text.trim());
+  return seconds === null || seconds < 1 || seconds > MAX_SECONDS ? null : seconds * 1000;
+}
+
 /** The largest int of C, as in OpenSSH. */
 const MAX_SECONDS = 2 ** 31 - 1;
 
