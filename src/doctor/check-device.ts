@@ -7,7 +7,8 @@ import { exposedSecrets, modeOf } from '../connection/auth/exposed-secrets.ts';
 import { makeDirectory } from '../lib/files/make-directory.ts';
 import { errorCode, errorText } from '../lib/text.ts';
 import { type Account, giveFile, knownHostsProblems } from './known-hosts-access.ts';
-import type { Step, StepName } from './check.ts';
+import type { Step } from './check.ts';
+import type { ReportStep } from './types.ts';
 import { succeeds } from '../lib/async/succeeds.ts';
 import { withFile, type OpenFile } from '../lib/files/open-file.ts';
 
@@ -32,15 +33,13 @@ export interface DeviceDeps {
 
 /** Checks this device: the permissions of files, the clock, the state directory, and the service. */
 export async function checkDevice(tunnels: readonly TunnelSpec[], deps: DeviceDeps): Promise<void> {
-  const report = (step: StepName, result: Step['result'], seen: string, cure?: string) =>
+  const report: ReportStep = (step, result, seen, cure) =>
     deps.onStep({ tunnel: null, step, result, seen, ms: 0, ...(cure === undefined ? {} : { cure }) });
   await permissions(tunnels, deps, report);
   clock(deps, report);
   await stateDirectory(deps, report);
   await service(deps, report);
 }
-
-type ReportStep = (step: StepName, result: Step['result'], seen: string, cure?: string) => void;
 
 async function permissions(tunnels: readonly TunnelSpec[], deps: DeviceDeps, report: ReportStep): Promise<void> {
   const servers = tunnels.flatMap((tunnel) => [tunnel, ...tunnel.jumps]);

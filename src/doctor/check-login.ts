@@ -25,7 +25,7 @@ interface LoginDeps extends CheckDeps {
 }
 
 /**
- * Logs in once, asks for each forward, checks that it leads here, and gives it back. Rejects with the TunnelFailure that ended it.
+ * Logs in once, asks for each forward, checks that it leads here, and cancels it. Rejects with the TunnelFailure that ended it.
  */
 export function checkLogin(spec: TunnelSpec, deps: LoginDeps, parent: AbortSignal): Promise<void> {
   return withScope(parent, async ({ signal }) => {

@@ -15,12 +15,7 @@ export async function peek(
   let seen: Buffer = Buffer.alloc(0);
   const done = deferred<void>();
   const onReadable = () => {
-    // Never with a plain read(): together with the last bytes it would take the stream's end from the next owner.
-    while (seen.length < wanted && stream.readableLength > 0) {
-      const piece = stream.read(Math.min(stream.readableLength, wanted - seen.length)) as Buffer | null;
-      if (piece === null) break;
-      seen = Buffer.concat([seen, piece]);
-    }
+    seen = readUpTo(stream, seen, wanted);
     if (seen.length >= wanted || enough(seen)) done.resolve();
     // Asks for more.
     else stream.read(0);
@@ -36,4 +31,18 @@ export async function peek(
     stream.off('readable', onReadable).off('end', onEnd).off('close', onEnd).off('error', onEnd);
     if (seen.length > 0 && !stream.readableEnded && !stream.destroyed) stream.unshift(seen);
   }
+}
+
+/**
+ * What was read before, with what has arrived since, up to `wanted` bytes. Never by a plain read(): together with the last bytes
+ * it would take the stream's end from the next reader.
+ */
+export function readUpTo(stream: Readable, before: Buffer, wanted: number): Buffer {
+  let seen = before;
+  while (seen.length < wanted && stream.readableLength > 0) {
+    const piece = stream.read(Math.min(stream.readableLength, wanted - seen.length)) as Buffer | null;
+    if (piece === null) break;
+    seen = Buffer.concat([seen, piece]);
+  }
+  return seen;
 }

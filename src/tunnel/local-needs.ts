@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import { stat } from 'node:fs/promises';
 import type { Clock } from '../lib/async/clock.ts';
 import { errorCode, errorText } from '../lib/text.ts';
+import { secretFiles } from '../connection/auth/exposed-secrets.ts';
 import { copiesOf } from '../connection/auth/systemd-credential.ts';
 import type { FailureCode } from '../model/failure.ts';
 import type { ServerSpec, TunnelSpec } from '../model/spec.ts';
@@ -114,13 +115,7 @@ async function snapshotOf(need: Need, spec: TunnelSpec, clock: Clock): Promise<S
 const NAME_FILES = ['/etc/resolv.conf', '/etc/hosts', '/etc/nsswitch.conf'];
 
 function keyFiles(spec: TunnelSpec): readonly string[] {
-  const { entry } = spec;
-  const files = serversOf(spec).flatMap(({ identityFiles, passphraseFile, passwordFile }) => [
-    ...identityFiles.flatMap((file) => [file, `${file}.pub`]),
-    passphraseFile,
-    passwordFile,
-  ]);
-  return [...files, 'passwordFile' in entry ? entry.passwordFile : null].filter((file) => file !== null);
+  return secretFiles([spec], ({ identityFiles }) => identityFiles.flatMap((file) => [file, `${file}.pub`]));
 }
 
 function hostKeyFiles(spec: TunnelSpec): readonly string[] {

@@ -1,5 +1,3 @@
-import { constants } from 'node:fs';
-import { access } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import type { Config } from '../../model/config.ts';
 import { systemEnvironment } from '../../config/input/environment.ts';
@@ -21,7 +19,8 @@ import { credentialProblems, loadsCredentials } from '../../install/systemd/cred
 import { hasNewKey } from '../../install/systemd/key-newer-than.ts';
 import { SERVICE_USER, STATE } from '../../install/systemd/service-paths.ts';
 import { runProgram } from '../../install/steps/run-program.ts';
-import { errorCode, errorText, escapeUnsafeJson, printable } from '../../lib/text.ts';
+import { isDenied } from '../../lib/files/read-file.ts';
+import { errorText, escapeUnsafeJson, printable } from '../../lib/text.ts';
 import type { StatusDocument, TunnelStatus } from '../../status/document.ts';
 import type { TunnelSpec } from '../../model/spec.ts';
 import { formatListen, formatServer, initialState } from '../../model/state.ts';
@@ -98,10 +97,7 @@ async function configuration(file: string, onStep: OnStep): Promise<Config | nul
     return await loadConfig(file, systemEnvironment());
   } catch (error) {
     if (!(error instanceof ConfigError)) throw error;
-    const denied = await access(file, constants.R_OK).then(
-      () => false,
-      (reason: unknown) => errorCode(reason) === 'EACCES',
-    );
+    const denied = await isDenied(file);
     for (const problem of error.problems)
       onStep({
         ...about,

@@ -1,6 +1,5 @@
-import { constants } from 'node:fs';
-import { access } from 'node:fs/promises';
-import { errorCode, errorText } from '../../lib/text.ts';
+import { isDenied } from '../../lib/files/read-file.ts';
+import { errorText } from '../../lib/text.ts';
 import { replaceHostKeys } from '../../setup/replace-host-keys.ts';
 import type { ShownKey } from '../../setup/scan-host-keys.ts';
 import { UserError } from '../../lib/user-error.ts';
@@ -75,12 +74,8 @@ export async function trustHostKey(
 }
 
 async function whyUnreadable({ file, message }: KnownHostsProblem): Promise<string> {
-  const isDenied = await access(file, constants.R_OK).then(
-    () => false,
-    (reason: unknown) => errorCode(reason) === 'EACCES',
-  );
   // The daemon's user, who is not known here, should own it.
-  return isDenied ? `${file} cannot be read by this user: run this with sudo` : `${file} ${message}`;
+  return (await isDenied(file)) ? `${file} cannot be read by this user: run this with sudo` : `${file} ${message}`;
 }
 
 /** Only of this port: another port of the same name may lead to another machine. */

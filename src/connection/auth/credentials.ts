@@ -1,9 +1,8 @@
-import { createHash } from 'node:crypto';
 import type { ParsedKey } from 'ssh2';
 import type { Clock } from '../../lib/async/clock.ts';
 import { errorText, printable } from '../../lib/text.ts';
 import { asFailure, TunnelFailure } from '../../model/failure.ts';
-import { rsaBits } from '../known-hosts/key-blob.ts';
+import { fingerprint, rsaBits } from '../known-hosts/key-blob.ts';
 import { isMissing, readSecretFile } from './secret-file.ts';
 import type { ServerSpec } from '../../model/spec.ts';
 import { BoundedAgent, listAgentKeys } from './agent.ts';
@@ -168,15 +167,8 @@ function throwFirst(failures: readonly TunnelFailure[], notes: readonly string[]
 }
 
 function describe(source: Identity['source'], path: string | null, key: ParsedKey): Identity {
-  const fingerprint = createHash('sha256').update(key.getPublicSSH()).digest('base64').replace(/=+$/, '');
-  return {
-    source,
-    path,
-    comment: printable(key.comment),
-    keyType: key.type,
-    fingerprint: `SHA256:${fingerprint}`,
-    key,
-  };
+  const { type: keyType } = key;
+  return { source, path, comment: printable(key.comment), keyType, fingerprint: fingerprint(key.getPublicSSH()), key };
 }
 
 function sameKey(a: ParsedKey, b: ParsedKey | null): boolean {

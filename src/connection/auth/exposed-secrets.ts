@@ -1,7 +1,7 @@
 import type { Stats } from 'node:fs';
 import { stat } from 'node:fs/promises';
 import { readAtMost, withFile, type OpenFile } from '../../lib/files/open-file.ts';
-import type { TunnelSpec } from '../../model/spec.ts';
+import type { ServerSpec, TunnelSpec } from '../../model/spec.ts';
 import { inspectKeyFile } from './key-file.ts';
 
 /** A key or another secret that other users may read. */
@@ -13,17 +13,10 @@ interface ExposedSecret {
 
 /** Finds the keys and password files of these tunnels that other users may read, as far as this user may judge them. */
 export async function exposedSecrets(tunnels: readonly TunnelSpec[]): Promise<readonly ExposedSecret[]> {
-  const servers = tunnels.flatMap((tunnel) => [tunnel, ...tunnel.jumps]);
-  const paths = servers.flatMap(({ identityFiles, passphraseFile, passwordFile }) => [
-    ...identityFiles,
-    passphraseFile,
-    passwordFile,
-  ]);
-  const proxies = tunnels.map(({ entry }) => ('passwordFile' in entry ? entry.passwordFile : null));
   const exposed: ExposedSecret[] = [];
-  for (const path of new Set([...paths, ...proxies])) {
-    const found = path === null ? null : await statsOf(path);
-    if (path === null || found === null) continue;
+  for (const path of secretFiles(tunnels)) {
+    const found = await statsOf(path);
+    if (found === null) continue;
     const mode = found.mode & 0o777;
     // The group of another user's file may be the service's.
     if ((mode & (isMine(found) ? 0o077 : 0o007)) === 0 || (await isPublicKey(path))) continue;
@@ -31,6 +24,17 @@ export async function exposedSecrets(tunnels: readonly TunnelSpec[]): Promise<re
     exposed.push({ path, text });
   }
   return exposed;
+}
+
+/** The keys, by default all, and the files with other secrets that these tunnels name, each once. */
+export function secretFiles(
+  tunnels: readonly TunnelSpec[],
+  keysOf: (server: ServerSpec) => readonly string[] = ({ identityFiles }) => identityFiles,
+): readonly string[] {
+  const servers = tunnels.flatMap((tunnel): readonly ServerSpec[] => [tunnel, ...tunnel.jumps]);
+  const paths = servers.flatMap((server) => [...keysOf(server), server.passphraseFile, server.passwordFile]);
+  const proxies = tunnels.map(({ entry }) => ('passwordFile' in entry ? entry.passwordFile : null));
+  return [...new Set([...paths, ...proxies])].filter((path) => path !== null);
 }
 
 /** The mode of a file that this user owns or, as root, may change; else null. */

@@ -3,6 +3,7 @@ import { sleep, type Clock } from '../../lib/async/clock.ts';
 import { aborted, firstToEnd, waitFor } from '../../lib/async/scope.ts';
 import type { Channel, Visitor } from '../../connection/ssh/connection.ts';
 import { discard } from '../../connection/ssh/discard.ts';
+import { readUpTo } from '../../net/peek-stream.ts';
 import { comesFrom } from './addresses.ts';
 import type { Probe } from './probes.ts';
 
@@ -71,12 +72,7 @@ function filterNonce(channel: Channel, probes: readonly Probe[], originator: str
     return true;
   };
   const read = () => {
-    // Not a plain read(): with the last bytes it would consume the stream's 'end', which the next reader needs.
-    while (seen.length < longest && channel.readableLength > 0) {
-      const piece = channel.read(Math.min(channel.readableLength, longest - seen.length)) as Buffer | null;
-      if (piece === null) break;
-      seen = Buffer.concat([seen, piece]);
-    }
+    seen = readUpTo(channel, seen, longest);
     isProbe = isNonce(seen);
     if (isProbe || !probes.some(({ nonce }) => nonce.subarray(0, seen.length).equals(seen))) decided.resolve();
     // Asks for more.

@@ -29,7 +29,7 @@ export function idleWatches(
           );
         const check = () => {
           const left = leftMs();
-          if (left > 0) cancel = clock.timer(Math.min(left, LONGEST_TIMER_MS), check);
+          if (left > 0) cancel = clock.timer(left, check);
           else onIdle(Math.round((clock.now() - last) / 1000));
         };
         const active = () => {
@@ -45,9 +45,6 @@ export function idleWatches(
 }
 
 const GLOBAL = 'global';
-
-/** The longest that setTimeout takes. */
-const LONGEST_TIMER_MS = 2 ** 31 - 1;
 
 /** OpenSSH's name for the channels of a forward. */
 function channelType({ kind, listen, target }: ForwardSpec): string {

@@ -1,5 +1,6 @@
 import type { Config } from '../../model/config.ts';
 import type { ServerSpec } from '../../model/spec.ts';
+import { secretFiles } from '../../connection/auth/exposed-secrets.ts';
 import { UserError } from '../../lib/user-error.ts';
 import { ETC, SERVICE_USER, STATE } from './service-paths.ts';
 import type { Step } from '../steps/step.ts';
@@ -54,14 +55,10 @@ export function filesOf({ tunnels }: Pick<Config, 'tunnels'>): {
   readonly knownHosts: readonly string[];
 } {
   const servers: readonly ServerSpec[] = tunnels.flatMap((tunnel) => [tunnel, ...tunnel.jumps]);
-  const proxies = tunnels.map(({ entry }) => ('passwordFile' in entry ? entry.passwordFile : null));
-  const secrets = servers.flatMap((server) => [
-    ...(server.identityFilesConfigured ? server.identityFiles : []),
-    server.passphraseFile,
-    server.passwordFile,
-  ]);
+  const configuredKeys = ({ identityFilesConfigured, identityFiles }: ServerSpec) =>
+    identityFilesConfigured ? identityFiles : [];
   return {
-    secrets: [...new Set([...secrets, ...proxies])].filter((path) => path !== null),
+    secrets: secretFiles(tunnels, configuredKeys),
     knownHosts: [...new Set(servers.flatMap(({ userKnownHostsFiles }) => userKnownHostsFiles))],
   };
 }

@@ -1,4 +1,6 @@
 import { closeSync, constants, fstatSync, openSync, readFileSync, readSync } from 'node:fs';
+import { access } from 'node:fs/promises';
+import { errorCode } from '../text.ts';
 import { UserError } from '../user-error.ts';
 import { readWhole, withFile } from './open-file.ts';
 import { checkOpened } from './path-owner.ts';
@@ -17,6 +19,14 @@ export async function readText(path: string): Promise<string> {
 }
 
 export const MAX_TEXT_BYTES = 1024 * 1024;
+
+/** Whether this user may not read a file that is there. */
+export async function isDenied(path: string): Promise<boolean> {
+  return await access(path, constants.R_OK).then(
+    () => false,
+    (error: unknown) => errorCode(error) === 'EACCES',
+  );
+}
 
 /** The text of a file that the system itself has, such as those of /proc; null where it cannot be read. */
 export function readIfReadable(path: string): string | null {
