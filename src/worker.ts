@@ -2,7 +2,7 @@ import { parentPort, workerData } from 'node:worker_threads';
 import type { JobMessage, JobName, JobData } from './lib/async/run-in-worker.ts';
 import { VERSION } from './lib/version.ts';
 
-/** What offLoop() does: each with the module that it needs, and no other, loaded before its time begins to count. */
+/** What runInWorker() does: each with the module that it needs, and no other, loaded before its time begins to count. */
 const JOBS: Readonly<Record<JobName, () => Promise<(input: never) => unknown>>> = {
   'load-config': async () => (await import('./config/load-in-thread.ts')).loadConfigJob,
   'modular-power': async () => (await import('./connection/ssh2/modular-power.ts')).modularPowerOf,

@@ -137,7 +137,7 @@ export const SERVER_OPTIONS = {
     ssh: {
       name: 'StrictHostKeyChecking',
       restricts: 'yes',
-      // ssh's default is `ask`; a daemon has nobody to ask.
+      // ssh's default is `ask`; a daemon has no terminal to ask on.
       words: { ask: 'yes', true: 'yes', off: 'no', false: 'no' },
     },
     text: 'yes connects only to a server whose key is listed, accept-new lists the first key of a new server, no takes any key of a new server',

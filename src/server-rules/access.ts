@@ -123,7 +123,7 @@ const ADDRESSES: Readonly<Record<string, readonly string[]>> = {
 
 /**
  * Without a block, GatewayPorts may have any value: with `no`, a listener of another address is bound to loopback; with `yes`, one of
- * loopback is bound to all addresses, which a connection to TELLTALE detects.
+ * loopback is bound to all addresses, which a connection to WILDCARD_PROBE_HOST detects.
  */
 function fallbackAddresses(listen: Endpoint): readonly TcpEndpoint[] {
   if (listen.type !== 'tcp') return [];

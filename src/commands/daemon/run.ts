@@ -161,7 +161,9 @@ const LAST_LINES_MS = 500;
 function logBugs(log: Logger): void {
   const few = limitPerMinute(systemClock, BUGS_A_MINUTE);
   const bug = (what: string) => (error: unknown) =>
-    few((untold) => log.error({ code: 'internal', error, ...(untold === 0 ? {} : { untold }) }, `a bug: ${what}`));
+    few((suppressed) =>
+      log.error({ code: 'internal', error, ...(suppressed === 0 ? {} : { suppressed }) }, `a bug: ${what}`),
+    );
   process.on('uncaughtException', bug('uncaught exception'));
   process.on('unhandledRejection', bug('unhandled rejection'));
   process.removeAllListeners('warning').on('warning', (error) => few(() => log.warn({ error }, 'warning of Node.js')));
@@ -173,9 +175,9 @@ function logStraySignals(log: Logger): void {
   const few = limitPerMinute(systemClock, STRAY_SIGNALS_A_MINUTE);
   for (const name of STRAY_SIGNALS)
     process.on(name, () => {
-      few((untold) =>
+      few((suppressed) =>
         log.warn(
-          untold === 0 ? {} : { untold },
+          suppressed === 0 ? {} : { suppressed },
           `${name}: ignored; SIGTERM ends tunneld, SIGHUP makes it read its file again`,
         ),
       );

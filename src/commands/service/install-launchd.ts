@@ -33,12 +33,12 @@ interface InstallOptions {
 }
 
 /**
- * Makes tunneld a service of this Mac and waits until it answers. `carryOut` applies the steps, or in a dry run prints them.
+ * Makes tunneld a service of this Mac and waits until it answers. `apply` applies the steps, or in a dry run prints them.
  * Rejects with a UserError or a ConfigError.
  */
 export async function installLaunchd(
   options: InstallOptions,
-  carryOut: (steps: readonly Step[]) => Promise<void>,
+  apply: (steps: readonly Step[]) => Promise<void>,
   caller: ConfigEnvironment = systemEnvironment(),
 ): Promise<void> {
   const service = await requestedService('install', options.config, options.user, caller);
@@ -48,11 +48,11 @@ export async function installLaunchd(
   if (await hasFileVault(runProgram)) report(`note: ${FILE_VAULT}`);
   const plan = launchdPlan(service, await ownFiles(service));
   if (options.dryRun) {
-    await carryOut([...plan, ...loadingSteps(service)]);
+    await apply([...plan, ...loadingSteps(service)]);
     return;
   }
   const before = { plist: await textOf(service.plist), daemon: await daemonAt(config.control.socket) };
-  await carryOut(plan);
+  await apply(plan);
   if (!options.start) {
     report(`${service.plist} is installed; the service starts with this system`);
     return;

@@ -25,14 +25,14 @@ interface UninstallOptions {
 /** Stops the service of launchd and removes what makes it one. Rejects with a UserError. */
 export async function uninstallLaunchd(
   options: UninstallOptions,
-  carryOut: (steps: readonly Step[]) => Promise<void>,
+  apply: (steps: readonly Step[]) => Promise<void>,
   caller: ConfigEnvironment = systemEnvironment(),
 ): Promise<void> {
   const service = await requestedService('uninstall', options.config, options.user, caller);
   const state = defaultStateDirectory(daemonEnvironment(service, caller));
   const steps = launchdRemoval(service, options.purge ? [state, configurationOf(service.config)] : null);
   if (options.dryRun) {
-    await carryOut([...unloadingSteps(service), ...steps]);
+    await apply([...unloadingSteps(service), ...steps]);
     return;
   }
   const config = await loadConfig(service.config, daemonEnvironment(service, caller)).catch(() => null);
@@ -42,7 +42,7 @@ export async function uninstallLaunchd(
   const installed = await succeeds(access(service.plist));
   const loaded = await unloadService(service, { clock: systemClock, launchctl });
   if (loaded || installed) await disableService(service, launchctl);
-  await carryOut(steps);
+  await apply(steps);
   report(`${loaded || installed ? 'uninstalled' : 'there was no'} ${service.target}`);
 }
 

@@ -10,8 +10,8 @@ export function copiesOf(path: string, env: Readonly<Record<string, string | und
   const credentials = env['CREDENTIALS_DIRECTORY'];
   if (!credentials) return [];
   const name = copyName(path, firstOf(env['CONFIGURATION_DIRECTORY']) ?? '/etc/tunneld');
-  const handedOver = `${firstOf(env['RUNTIME_DIRECTORY']) ?? '/run/tunneld'}-keys`;
-  return name === null ? [] : [join(handedOver, name), join(credentials, name)];
+  const ofReload = `${firstOf(env['RUNTIME_DIRECTORY']) ?? '/run/tunneld'}-keys`;
+  return name === null ? [] : [join(ofReload, name), join(credentials, name)];
 }
 
 /** The name of the copy of a file below that directory; null where it has none. */

@@ -81,7 +81,7 @@ export function createVerifier(connection: VerifiedConnection, deps: VerifierDep
       const found = requested.some(({ result }) => result.type === 'ours');
       return trusted(resultOf(requested, found ? [] : await probeAll(listen, port, 'instead')));
     },
-    // Another SSH server than sshd may treat TELLTALE in another way.
+    // Another SSH server than sshd may treat WILDCARD_PROBE_HOST in another way.
     isExposed: async (listen, port) => {
       const { beyond } = addressesOf(listen, port);
       if (beyond === null || !isOpenSsh()) return false;

@@ -39,7 +39,7 @@ interface SpliceOptions {
  * Joins a channel and a socket of this device (which must have allowHalfOpen), one of them the visitor's, the other its target's. The end
  * of stream is passed on in each direction separately, and a side that stops reading pauses only the reading of the other side. A reset
  * of the socket closes the channel; a channel that closes, with an end of stream or without, ends the socket after the delivery of all
- * data before. Both must be shielded (see shield.ts). Nothing is left when both are closed: a channel without a reader never closes, so
+ * data before. Both must have guardListeners(). Nothing is left when both are closed: a channel without a reader never closes, so
  * it is drained at the end.
  */
 export function splice(channel: Channel, socket: Socket, options: SpliceOptions): Splice {

@@ -6,7 +6,7 @@ type Details = Readonly<Record<string, string | number>>;
 
 /**
  * Logs a tunnel's visitors, over all its sessions: so many lines a minute, and in the next line the number of those that were
- * suppressed (`untold`).
+ * `suppressed`.
  */
 export interface VisitLog {
   /** A visitor is served; the answer logs its end. Both lines are logged, or neither. */
@@ -40,7 +40,7 @@ export function createVisitLog(log: Pick<Logger, 'info' | 'warn'>, clock: Clock)
 }
 
 function counted(details: Details, suppressed: number): Details {
-  return suppressed === 0 ? details : { ...details, untold: suppressed };
+  return suppressed === 0 ? details : { ...details, suppressed };
 }
 
 /** A page of a busy web site takes 30 at once, and people wait between two; a flood is half a kilobyte a second with this. */

@@ -63,7 +63,7 @@ function setEffectiveUser({ uid, gid, name }: EffectiveUser): () => void {
 
 /**
  * Node.js refuses setuid where its libuv may use io_uring (CVE-2024-22017), as on Debian 13; setting the present user finds out. What
- * root opens in the directory of another user is checked in any case (checkRootsOpened).
+ * root opens in the directory of another user is checked in any case (checkOpened).
  */
 function canChangeUser(): boolean {
   try {

@@ -24,7 +24,7 @@ test('logs some pairs of lines a minute when visitors flood, and counts those le
   await clock.advance(60_000);
   log.opened({ originator: 'late', target: 'x' })({}, 'closed');
   assert.deepEqual(
-    lines.slice(120).map(({ msg, untold }) => [msg, untold]),
+    lines.slice(120).map(({ msg, suppressed }) => [msg, suppressed]),
     [
       ['connection opened', 4940],
       ['connection ended: closed', undefined],
@@ -40,7 +40,7 @@ test('logs line by line when ordinary people visit', async () => {
     await clock.advance(60_000);
   }
   assert.equal(lines.length, 100 * 60);
-  assert.ok(lines.every((line) => !('untold' in line)));
+  assert.ok(lines.every((line) => !('suppressed' in line)));
 });
 
 test('bounds lines of their own when visitors could not be served', () => {
