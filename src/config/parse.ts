@@ -6,7 +6,7 @@ import { readDocument, type SourceDocument } from './document.ts';
 import type { ConfigEnvironment } from './input/environment.ts';
 import { reportSharedListeners } from './resolve/shared-listeners.ts';
 import { readMapping, type Report } from './schema/mapping.ts';
-import type { Findings } from './input/findings.ts';
+import { collectFindings, type Findings } from './input/findings.ts';
 import { defaultControlSocket, defaultLogFile, defaultStateDirectory } from './input/paths.ts';
 import { ConfigError, formatProblem } from './input/problem.ts';
 import { type ConfigProblem } from '../model/config.ts';
@@ -30,13 +30,7 @@ export async function parseConfig(text: string, file: string, env: ConfigEnviron
       const { line, column, label } = document.locate(path, at);
       list.push({ file, line, column, message: `${label} ${message}` });
     };
-  const notes = new Set<string>();
-  const warnings = new Set<string>();
-  const findings: Findings = {
-    problem: (problem) => problems.push(problem),
-    note: (note) => notes.add(note),
-    warn: (warning) => warnings.add(warning),
-  };
+  const { findings, notes, warnings } = collectFindings(problems);
   const config = await readConfig(document, file, env, findings, into(problems), into(conflicts));
   if (config === null || problems.length > 0) throw new ConfigError(sorted(problems, file));
   for (const conflict of conflicts) warnings.add(formatProblem(conflict));

@@ -44,6 +44,11 @@ export function escapeUnsafeJson(line: string): string {
   );
 }
 
+/** Lower case as in OpenSSH: only A to Z are folded, so that no other letter can pass for an ASCII one. */
+export function lowerCase(text: string): string {
+  return text.replaceAll(/[A-Z]+/g, (letters) => letters.toLowerCase());
+}
+
 /** The message of anything that was thrown. */
 export function errorText(error: unknown): string {
   return error instanceof Error ? error.message : String(error);

@@ -109,7 +109,7 @@ async function writeCandidate(target: string, file: string, inUse: string | null
 
 function readTime(text: string): number {
   const ms = durationOf(text);
-  if (ms === null || ms > MAX_TRIAL_MS)
+  if (ms === null || ms < 1000 || ms > MAX_TRIAL_MS)
     throw new UserError(`--confirm: it must be a time from 1s to 24h, such as 5m`, EXIT.usage);
   return ms;
 }

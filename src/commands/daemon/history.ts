@@ -12,7 +12,8 @@ export interface HistoryOptions {
 /** Shows the outages of all tunnels, or of one, and for how much of the time it was up. */
 export async function history(config: string | null, name: string | null, options: HistoryOptions): Promise<void> {
   const sinceMs = durationOf(options.since);
-  if (sinceMs === null) throw new UserError('--since: it must be a time such as 7d, 12h or 1w', EXIT.usage);
+  if (sinceMs === null || sinceMs < 1000)
+    throw new UserError('--since: it must be a time such as 7d, 12h or 1w', EXIT.usage);
   const result = await request(config, { command: 'history', name, sinceMs }, name);
   process.stdout.write(options.json ? `${JSON.stringify(result, null, 2)}\n` : formatHistory(result));
 }

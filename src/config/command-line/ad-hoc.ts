@@ -4,7 +4,7 @@ import { type Config, UNOBSERVED } from '../../model/config.ts';
 import type { ConfigEnvironment } from '../input/environment.ts';
 import { reportSharedListeners } from '../resolve/shared-listeners.ts';
 import { readMapping } from '../schema/mapping.ts';
-import type { Findings } from '../input/findings.ts';
+import { collectFindings } from '../input/findings.ts';
 import { ConfigError } from '../input/problem.ts';
 import { type ConfigProblem } from '../../model/config.ts';
 import { DEFAULT_PING } from '../../model/config.ts';
@@ -21,13 +21,8 @@ import { tunnelSchema } from '../schema/schema.ts';
 export async function adHocConfig(argv: readonly string[], name: string, env: ConfigEnvironment): Promise<Config> {
   const line = parseCommandLine(argv, OWN_KEYS);
   const problems: ConfigProblem[] = line.problems.map(({ argument, message }) => problemAt(argument, message));
-  const notes = new Set([...line.notes, ...autosshNotes(env.env)]);
-  const warnings = new Set<string>();
-  const findings: Findings = {
-    problem: (problem) => problems.push(problem),
-    note: (note) => notes.add(note),
-    warn: (warning) => warnings.add(warning),
-  };
+  const { findings, notes, warnings } = collectFindings(problems);
+  for (const note of [...line.notes, ...autosshNotes(env.env)]) notes.add(note);
   const about = (key: string) => `-o ${key}`;
   const raw = { ...line.own, ...(line.destination ? { host: line.destination } : {}) };
   const written = readMapping(tunnelSchema(env), raw, [], ([key, ...rest], message) => {

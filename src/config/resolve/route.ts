@@ -3,7 +3,7 @@ import { completeServer } from './defaults.ts';
 import type { ConfigEnvironment } from '../input/environment.ts';
 import { MAX_JUMPS } from '../schema/jump.ts';
 import type { JumpKeys, TunnelKeys } from '../schema/keys.ts';
-import { lowerCase } from '../values/pattern.ts';
+import { lowerCase } from '../../lib/text.ts';
 import { expandTokens } from '../ssh-config/tokens.ts';
 import { BadValue } from '../values/value.ts';
 

@@ -1,7 +1,7 @@
 import { canonicalAddress, isAddress } from '../values/address.ts';
 import type { EffectiveOptions } from './effective.ts';
 import type { SshOption } from './option.ts';
-import { lowerCase } from '../values/pattern.ts';
+import { lowerCase } from '../../lib/text.ts';
 
 /** The canonical name of a host, before the files are read a second time. */
 export interface CanonicalHost {

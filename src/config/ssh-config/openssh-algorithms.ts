@@ -1,3 +1,4 @@
+import { splitList } from '../values/algorithm-list.ts';
 import { ALGORITHMS, type AlgorithmKey } from '../values/algorithms.ts';
 import type { Findings } from '../input/findings.ts';
 import type { SshOption } from './read.ts';
@@ -8,9 +9,8 @@ import type { SshOption } from './read.ts';
  */
 export function openSshList({ key, args, origin }: SshOption, { note }: Findings): string | undefined {
   const text = args[0] ?? '';
-  const [, modifier = '', rest = ''] = /^([+^-]?)(.*)$/.exec(text.trim()) ?? [];
+  const { modifier, names } = splitList(text);
   if (modifier === '-') return text;
-  const names = rest.split(',').map((name) => name.trim());
   const left = names.filter((name) => !isOnlyOpenSsh(name));
   if (left.length === names.length) return text;
   if (left.length === 0 && modifier === '') return text;

@@ -5,7 +5,7 @@ import { canonicalHost } from './canonical.ts';
 import { EffectiveOptions } from './effective.ts';
 import { BadFile } from './file.ts';
 import type { SshOption, SshProblem } from './option.ts';
-import { lowerCase } from '../values/pattern.ts';
+import { lowerCase } from '../../lib/text.ts';
 import { Reading } from './reading.ts';
 import { Report, Stop } from './report.ts';
 import { hostSoFar, type Pass } from './subject.ts';

@@ -2,7 +2,7 @@ import { hostname } from 'node:os';
 import type { Kind, SshKeyword } from '../../model/options.ts';
 import { bareVariable } from '../values/path.ts';
 import { canonicalAddress } from '../values/address.ts';
-import { lowerCase } from '../values/pattern.ts';
+import { lowerCase } from '../../lib/text.ts';
 import type { ConfigEnvironment } from '../input/environment.ts';
 import { readMapping, type Path } from '../schema/mapping.ts';
 import { isBareListener, openProxyWarning } from '../values/forward.ts';

@@ -9,9 +9,7 @@ import { BadValue, isEmpty, readText, show } from './value.ts';
  */
 export function readAlgorithms(key: AlgorithmKey, aes: boolean): (raw: unknown) => string[] {
   return (raw) => {
-    const text = readText(Array.isArray(raw) ? raw.map(readText).join(',') : raw);
-    const [, modifier = '', rest = ''] = /^([+^-]?)(.*)$/.exec(text.trim()) ?? [];
-    const names = rest.split(',').map((name) => name.trim());
+    const { modifier, names } = splitList(readList(raw));
     if (names.some(isEmpty)) throw new BadValue('has an empty name: remove a comma');
     const defaults = defaultAlgorithms(key, aes);
     if (modifier === '-') return without(defaults, names);
@@ -20,6 +18,17 @@ export function readAlgorithms(key: AlgorithmKey, aes: boolean): (raw: unknown) 
     if (modifier === '^') return unique([...names, ...defaults]);
     return unique(names);
   };
+}
+
+/** A text with commas, which a list of YAML is as well. */
+export function readList(raw: unknown): string {
+  return readText(Array.isArray(raw) ? raw.map(readText).join(',') : raw);
+}
+
+/** The names of a list, and what comes before it: `+`, `-`, `^` or nothing. */
+export function splitList(text: string): { readonly modifier: string; readonly names: readonly string[] } {
+  const [, modifier = '', rest = ''] = /^([+^-]?)(.*)$/.exec(text.trim()) ?? [];
+  return { modifier, names: rest.split(',').map((name) => name.trim()) };
 }
 
 /** A pattern without a match is no problem, as in ssh: another version may have such a name. */

@@ -21,10 +21,10 @@ export function readDurationFrom(min: number): (raw: unknown) => number {
   };
 }
 
-/** The same for an argument: null where it is no duration of at least a second. */
+/** The same for a text; null where it is no duration. */
 export function durationOf(text: string): number | null {
   const seconds = parseSeconds(text.trim());
-  return seconds === null || seconds < 1 || seconds > MAX_SECONDS ? null : seconds * 1000;
+  return seconds === null || seconds > MAX_SECONDS ? null : seconds * 1000;
 }
 
 /** The largest int of C, as in OpenSSH. */

@@ -1,3 +1,5 @@
+import { lowerCase } from '../../lib/text.ts';
+
 /** One part of a pattern: any text, or a test for one character. */
 export type Unit = '*' | ((char: string) => boolean);
 
@@ -27,11 +29,6 @@ export function matchesPatternList(text: string, list: string): boolean {
 /** The same for host names, which ignores case. */
 export function matchesHostList(host: string, list: string): boolean {
   return matchesPatternList(lowerCase(host), lowerCase(list));
-}
-
-/** As in C: only the letters of ASCII. */
-export function lowerCase(text: string): string {
-  return text.replaceAll(/[A-Z]+/g, (letters) => letters.toLowerCase());
 }
 
 /** Goes back only to the last `*`, which is enough, so that no pattern takes more than length times length steps. */

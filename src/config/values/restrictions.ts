@@ -2,6 +2,7 @@ import { isIPv6 } from 'node:net';
 import { servicePort } from '../../host/services.ts';
 import { SIGNATURE_ALGORITHMS } from '../../model/host-key-algorithms.ts';
 import { type AuthMethod, type ChannelTimeout, OPTIONS, type RekeyLimit } from '../../model/options.ts';
+import { readList, splitList } from './algorithm-list.ts';
 import { readDuration } from './duration.ts';
 import { matchesPattern } from './pattern.ts';
 import { BadValue, isEmpty, readText, show } from './value.ts';
@@ -13,7 +14,9 @@ const AUTH_METHODS: readonly AuthMethod[] = OPTIONS.preferredAuthentications.def
 
 /** A list of authentication methods. Unsupported ones are left out. */
 export function readMethods(raw: unknown): AuthMethod[] {
-  const names = readNames(raw);
+  const names = readList(raw)
+    .split(',')
+    .map((name) => name.trim());
   const bad = names.find((name) => !/^[\w@.-]+$/.test(name));
   if (bad !== undefined) throw new BadValue(`has ${show(bad)}, which is not an authentication method`);
   return [...new Set(names)].filter((name): name is AuthMethod => (AUTH_METHODS as readonly string[]).includes(name));
@@ -53,9 +56,7 @@ const KEY_ALGORITHMS = SIGNATURE_ALGORITHMS.filter((name) => name !== 'ssh-rsa')
  * that only OpenSSH has (certificates, security keys) are no problem: they are never offered.
  */
 export function readKeyAlgorithms(raw: unknown): string[] {
-  const text = (Array.isArray(raw) ? raw.map(readText).join(',') : readText(raw)).trim();
-  const [, modifier = '', rest = ''] = /^([+^-]?)(.*)$/.exec(text) ?? [];
-  const patterns = rest.split(',').map((name) => name.trim());
+  const { modifier, names: patterns } = splitList(readList(raw));
   const bad = patterns.find((pattern) => !/^[\w@.*?!-]+$/.test(pattern));
   if (bad !== undefined)
     throw new BadValue(
@@ -75,11 +76,6 @@ export function readKeyAlgorithms(raw: unknown): string[] {
 
 /** A former algorithm, which files may still name. */
 const ABSENT = /^ssh-dss$/;
-
-function readNames(raw: unknown): string[] {
-  const text = (Array.isArray(raw) ? raw.map(readText).join(',') : readText(raw)).trim();
-  return text.split(',').map((name) => name.trim());
-}
 
 /** The targets of a remote SOCKS proxy: `host:port`, either of which may be `*`. Null is any, empty is none. */
 export function readPermitRemoteOpen(raw: unknown): string[] | null {

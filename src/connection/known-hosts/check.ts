@@ -1,8 +1,8 @@
 import { isIPv6, SocketAddress } from 'node:net';
-import { escapeControls, printable } from '../../lib/text.ts';
+import { escapeControls, lowerCase, printable } from '../../lib/text.ts';
 import { TunnelFailure } from '../../model/failure.ts';
 import { fingerprint, keyTypeOf, UNKNOWN_KEY_TYPE } from './key-blob.ts';
-import { lowerCase, matchesHost } from './match.ts';
+import { matchesHost } from './match.ts';
 import type { KnownHostsEntry } from './parse.ts';
 
 /** A host as it is looked up in known_hosts. */

@@ -1,3 +1,4 @@
+import { lowerCase } from '../../lib/text.ts';
 import { createHmac } from 'node:crypto';
 
 /** The host field of a line: a list of patterns, or one hashed name. */
@@ -23,11 +24,6 @@ export function matchesHost(matcher: HostMatcher, name: string): boolean {
 /** Reads the host field; a string is the problem with it. */
 export function parseHosts(field: string): HostMatcher | string {
   return field.startsWith('|') ? parseHashed(field) : parsePatterns(field);
-}
-
-/** Lower case as in OpenSSH: only A to Z are folded, so that no other letter can pass for an ASCII one. */
-export function lowerCase(text: string): string {
-  return text.replace(/[A-Z]/g, (letter) => letter.toLowerCase());
 }
 
 /** Decodes base64, or returns null: like OpenSSH, strict about padding and left-over bits (RFC 4648 section 3.5). */
