@@ -49,6 +49,11 @@ export function lowerCase(text: string): string {
   return text.replaceAll(/[A-Z]+/g, (letters) => letters.toLowerCase());
 }
 
+/** The first line of a text from outside, safe to print. */
+export function firstLine(text: string, maxLength = 120): string {
+  return printable(text.trim().split(/[\r\n]/, 1)[0] ?? '', maxLength);
+}
+
 /** The message of anything that was thrown. */
 export function errorText(error: unknown): string {
   return error instanceof Error ? error.message : String(error);

@@ -1,6 +1,6 @@
 import type { Client } from 'ssh2';
 import { internalsOf } from './protocol/internals.ts';
-import { printable } from '../../lib/text.ts';
+import { firstLine } from '../../lib/text.ts';
 
 /** The first bytes of the server, up to its SSH identification. */
 export interface Identification {
@@ -34,14 +34,7 @@ export function holdIdentification(client: Client): Identification {
   };
   return {
     seen: () => seen,
-    firstLine: () =>
-      printable(
-        held
-          .toString('utf8')
-          .trim()
-          .split(/[\r\n]/, 1)[0] ?? '',
-        120,
-      ),
+    firstLine: () => firstLine(held.toString('utf8')),
   };
 }
 

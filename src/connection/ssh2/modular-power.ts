@@ -1,6 +1,9 @@
 import { createPrivateKey, createPublicKey } from 'node:crypto';
 import type { Clock } from '../../lib/async/clock.ts';
+import { deadline } from '../../lib/async/deadline.ts';
+import { NEVER } from '../../lib/async/never.ts';
 import { runInWorker } from '../../lib/async/run-in-worker.ts';
+import { waitFor } from '../../lib/async/scope.ts';
 
 /** `base` to the power of `exponent` modulo the odd `modulus`, all big-endian; the result is as long as the modulus. */
 export type Power = (base: Buffer, exponent: Buffer, modulus: Buffer) => Promise<Buffer>;
@@ -15,13 +18,8 @@ export type PowerJob = Readonly<Record<'base' | 'exponent' | 'modulus', Uint8Arr
 export async function powerInWorker(clock: Clock, base: Buffer, exponent: Buffer, modulus: Buffer): Promise<Buffer> {
   if (modulus.length <= SMALL_BYTES) return modularPower(base, exponent, modulus);
   const inWorker = runInWorker<Uint8Array>('modular-power', { base, exponent, modulus } satisfies PowerJob, LIMITS);
-  const result = await new Promise<Uint8Array | null>((resolve) => {
-    const cancel = clock.timer(PATIENCE_MS, () => resolve(null));
-    void inWorker
-      .catch(() => null)
-      .then(resolve)
-      .finally(cancel);
-  });
+  const late = () => new Error('the thread takes too long');
+  const result = await deadline(clock, PATIENCE_MS, late, waitFor(inWorker), NEVER).catch(() => null);
   return result === null ? modularPower(base, exponent, modulus) : Buffer.from(result);
 }
 

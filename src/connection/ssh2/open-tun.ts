@@ -1,5 +1,6 @@
 import type { Client } from 'ssh2';
 import { type Answered, internalsOf, type Protocol } from './protocol/internals.ts';
+import { PACKET, WINDOW } from './session-channel.ts';
 
 /**
  * Requests a tunnel device of any number (section 2.3 of OpenSSH's PROTOCOL), and closes it at once. A refusal by the
@@ -25,9 +26,6 @@ export function openTun(client: Client, done: (answer: 'granted' | 'refused' | '
 
 const CHANNEL_OPEN = 90;
 const TYPE = Buffer.from('tun@openssh.com');
-/** As for ssh2's own channels. */
-const WINDOW = 2 * 1024 * 1024;
-const PACKET = 32 * 1024;
 /** SSH_TUNMODE_POINTOPOINT, and SSH_TUNID_ANY, of OpenSSH's misc.h. */
 const [POINT_TO_POINT, ANY] = [1, 0x7fffffff];
 

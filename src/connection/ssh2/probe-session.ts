@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import type { Client, ClientChannel } from 'ssh2';
 import type { Clock } from '../../lib/async/clock.ts';
-import { printable } from '../../lib/text.ts';
+import { firstLine } from '../../lib/text.ts';
 import type { SessionProbe, SessionUse } from '../ssh/connection.ts';
 import { openSession, type SessionRequests } from './session-channel.ts';
 
@@ -163,7 +163,3 @@ const PROOF_MS = 5000;
 
 const MAX_OUTPUT = 64 * 1024;
 const MAX_TEXT = 300;
-
-function firstLine(text: string): string {
-  return printable(text.trim().split(/[\r\n]/, 1)[0] ?? '', 120);
-}

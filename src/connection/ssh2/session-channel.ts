@@ -33,5 +33,5 @@ export function openSession(client: Client, done: (session: SessionRequests | nu
 }
 
 /** As ssh2's own channels (MAX_WINDOW and PACKET_SIZE in its Channel.js). */
-const WINDOW = 2 * 1024 * 1024;
-const PACKET = 32 * 1024;
+export const WINDOW = 2 * 1024 * 1024;
+export const PACKET = 32 * 1024;

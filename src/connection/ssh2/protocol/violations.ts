@@ -2,7 +2,7 @@ import type { OpenChannel, Opening } from './internals.ts';
 
 /** The server does what SSH forbids, or what no honest server does: the connection must end. */
 export class ProtocolViolation extends Error {
-  override readonly name = 'ProtocolBreach';
+  override readonly name = 'ProtocolViolation';
 }
 
 /** The fault of the server's end of a channel; null where there is none. */
