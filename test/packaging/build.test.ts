@@ -93,12 +93,13 @@ test('has all of the daemon in memory while it runs: an upgrade may replace its 
   const reached = new Set([first]);
   for (const name of reached) {
     const text = readFileSync(join(dist, 'chunks', name), 'utf8');
-    for (const [, next] of text.matchAll(/^(?:\} from|import) "\.\/([^"]+)";$/gm)) reached.add(next!);
-    for (const [, later] of text.matchAll(/\bimport\("\.\/([^"]+)"\)/g)) {
+    for (const [, next] of text.matchAll(/(?:\bfrom|\bimport)\s*"\.\/([^"]+)"/g)) reached.add(next!);
+    for (const [, later] of text.matchAll(/\bimport\(\s*"\.\/([^"]+)"\s*\)/g)) {
       // But for what is loaded at once where it is wanted: SOCKS by a tunnel (see loadProxy), HTTP by the configuration (see createWeb).
-      const chunk = readFileSync(join(dist, 'chunks', later!), 'utf8');
-      assert.match(chunk, /node_modules\/socks\/|\/\/ src\/http\/serve-status\.ts/, name);
-      for (const [, next] of chunk.matchAll(/^(?:\} from|import) "\.\/([^"]+)";$/gm)) reached.add(next!);
+      const file = join(dist, 'chunks', later!);
+      assert.notDeepEqual(partsIn([file], /node_modules\/socks\/|src\/http\/serve-status\.ts$/), [], name);
+      for (const [, next] of readFileSync(file, 'utf8').matchAll(/(?:\bfrom|\bimport)\s*"\.\/([^"]+)"/g))
+        reached.add(next!);
     }
   }
   assert.ok(reached.size > 5);
@@ -126,9 +127,10 @@ test('loads for the daemon only what it uses: everything stays in its memory whi
   assert.deepEqual(await builtInsLoaded(t, alone), { web: [], webAssembly: true });
 });
 
-/** The names of sources in these files: esbuild leaves that of each above its code. */
+/** The names of sources in these files of the bundle, as the map beside each says. */
 function partsIn(files: readonly string[], wanted: RegExp): string[] {
-  const names = files.flatMap((file) => readFileSync(file, 'utf8').match(/^\/\/ .*node_modules\/.*$/gm) ?? []);
+  const maps = files.map((file) => `${file}.map`).filter((map) => existsSync(map));
+  const names = maps.flatMap((map) => (JSON.parse(readFileSync(map, 'utf8')) as { sources: string[] }).sources);
   return names.filter((name) => wanted.test(name));
 }
 
@@ -166,9 +168,8 @@ async function bundle(
   const dist = join(folder, 'dist');
   mkdirSync(join(dist, 'chunks'), { recursive: true });
   writeFileSync(join(dist, 'chunks/left-over.js'), '');
-  const { stderr } = await run(process.execPath, ['packaging/build.mjs', '--outdir', dist, '--entry', entry], {
-    cwd: root,
-  });
+  const args = ['packaging/build.mjs', '--maps', '--outdir', dist, '--entry', entry];
+  const { stderr } = await run(process.execPath, args, { cwd: root });
   assert.equal(stderr, '');
   assert.ok(!readdirSync(join(dist, 'chunks')).includes('left-over.js'));
   const alone = await tempDir(t);
