@@ -2,14 +2,25 @@ import { Option, type Command } from 'commander';
 import type { AuditOptions } from '../commands/checks/audit.ts';
 import type { ClientSetupOptions } from '../commands/setup/client-setup.ts';
 import type { DoctorOptions } from '../commands/checks/doctor.ts';
+import type { FleetOptions } from '../commands/checks/fleet.ts';
 import type { InitOptions } from '../commands/setup/init.ts';
 import type { ServerSetupOptions } from '../commands/setup/server-setup.ts';
 import type { Definitions } from './definitions.ts';
 
 /** The commands that make a tunnel, and those that check it. */
 export function addSetupCommands(program: Command, definitions: Definitions): void {
-  for (const add of [addInit, addDoctor, addBugreport, addTrust, addServerSetup, addAudit, addClientSetup, addDemo])
-    add(program, definitions);
+  const commands = [
+    addInit,
+    addDoctor,
+    addBugreport,
+    addTrust,
+    addServerSetup,
+    addAudit,
+    addClientSetup,
+    addFleet,
+    addDemo,
+  ];
+  for (const add of commands) add(program, definitions);
 }
 
 function addInit(program: Command, { run, config }: Definitions): void {
@@ -137,6 +148,24 @@ function addClientSetup(program: Command, { run, config }: Definitions): void {
     .action(
       run(async (name: string, options: ClientSetupOptions) =>
         (await import('../commands/setup/client-setup.ts')).printClientSetup(config(), name, options),
+      ),
+    );
+}
+
+function addFleet(program: Command, { run }: Definitions): void {
+  program
+    .command('fleet')
+    .description(
+      'show all devices of a server, with what is wrong, over an ssh login of yours there (root or sudo shows all)',
+    )
+    .argument('<server...>', '[me@]server[:port]; several are shown side by side')
+    .option('--json', 'print one JSON document')
+    .option('--prometheus', "print metrics for node_exporter's textfile collector")
+    .option('--nagios', 'print one line, and exit, as a Nagios plugin')
+    .option('--watch', 'show it again every five seconds')
+    .action(
+      run(async (servers: readonly string[], options: FleetOptions) =>
+        (await import('../commands/checks/fleet.ts')).fleet(servers, options),
       ),
     );
 }

@@ -26,20 +26,30 @@ export interface KeyedTunnel {
   /** Why further keys could not be read. */
   readonly unread?: readonly string[];
   readonly jump: boolean;
+  /** The host key of the device's SSH server, to which one of its ports leads; it is recorded beside the keys. */
+  readonly hostKey?: HostKeyRecord | null;
+}
+
+/** A port of the server that leads to the device's SSH server, and the fingerprint of that server's host key. */
+export interface HostKeyRecord {
+  readonly port: number;
+  readonly fingerprint: string;
 }
 
 /** The setup for `tunnels`, which log in as the same user of the same server: sshd takes only the first Match block for a user. */
 export function serverSetup(tunnels: readonly [KeyedTunnel, ...KeyedTunnel[]]): ServerSetup {
   const user = checkUser(tunnels[0].spec.user, 'the user');
-  const needs = tunnels.flatMap(({ spec, keys, jump }) => {
+  const needs = tunnels.flatMap(({ spec, keys, jump, hostKey = null }) => {
     checkPorts(spec);
     const access = accessOf(spec, jump);
-    return keys.map((key) => ({ key, access }));
+    return keys.map((key) => ({ key, access, hostKey }));
   });
   // Of two lines with the same key, sshd takes the first: tunnels that share a key share a line.
   const byKey = new Map<string, typeof needs>();
   for (const need of needs) byKey.set(need.key.base64, [...(byKey.get(need.key.base64) ?? []), need]);
-  const lines = [...byKey.values()].map((same) => keyLine(same[0]!.key, combine(same.map(({ access }) => access))));
+  const lines = [...byKey.values()].map((same) =>
+    keyLine(same[0]!.key, combine(same.map(({ access }) => access)), same.flatMap(({ hostKey }) => hostKey ?? [])[0]),
+  );
   const access = combine(needs.map((need) => need.access));
   const unread = tunnels.flatMap((tunnel) => tunnel.unread ?? []);
   return {
@@ -82,8 +92,9 @@ function checkPorts({ forwards }: AccessSpec): void {
 export const KEYS_FOLDER = '/etc/ssh/authorized_keys.d';
 
 /** sshd(8), AUTHORIZED_KEYS FILE FORMAT. */
-function keyLine(key: PublicKey, access: Access): string {
-  return [keyOptions(access).join(','), key.type, key.base64, key.comment].join(' ').trimEnd();
+function keyLine(key: PublicKey, access: Access, hostKey?: HostKeyRecord): string {
+  const line = [keyOptions(access).join(','), key.type, key.base64, key.comment].join(' ').trimEnd();
+  return hostKey === undefined ? line : `${line} host-key:${hostKey.port}=${hostKey.fingerprint}`;
 }
 
 /** The user's block. It allows logins by these keys only, independent of the global settings. */

@@ -14,7 +14,7 @@ import type { NewTunnel } from '../../setup/new-config.ts';
 import { forwardPort, withPort } from '../../setup/via/forward-port.ts';
 import { LOOK, lookScript, readLook, type ServerLook } from '../../setup/via/look.ts';
 import { nextFreePort, promisedTo } from '../../setup/via/ports.ts';
-import { errorsOf, rootShell } from '../../setup/via/root-shell.ts';
+import { errorsOf, rootShell } from '../../connection/route/root-shell.ts';
 import { summaryOf } from '../../setup/via/summary.ts';
 import { setUpScript } from '../../setup/script/set-up.ts';
 import { LINUX, MACOS } from '../../setup/script/system.ts';

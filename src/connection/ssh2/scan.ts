@@ -21,19 +21,21 @@ export interface Scan {
 }
 
 /**
- * Begins a handshake to see the host key, and ends it there. `types` are the host key algorithms to request. Never
- * rejects.
+ * Begins a handshake to see the host key, and ends it there; `proven` ends it when the server has signed with that key, so that a
+ * key that another one shows counts for nothing. `types` are the host key algorithms to request. Never rejects.
  */
 export function scanServer(
   stream: SshStream,
   timeoutMs: number,
   clock: Clock,
   types?: readonly string[],
+  until: 'shown' | 'proven' = 'shown',
 ): Promise<Scan> {
   return new Promise((resolve) => {
     const client = new ssh2.Client();
     const offer = recordOffer();
     let hostKey: Buffer | null = null;
+    let shown: Buffer | null = null;
     let error = '';
     const end = () => {
       cancel();
@@ -48,6 +50,11 @@ export function scanServer(
       error ||= offer.explain(printable(reason.message));
       end();
     };
+    // It comes after the check of the signature.
+    client.on('handshake', () => {
+      hostKey = shown;
+      end();
+    });
     client.on('error', failed);
     client.on('close', () => {
       error ||= 'the connection ended before the host key';
@@ -61,6 +68,8 @@ export function scanServer(
         debug: offer.debug,
         ...(types === undefined ? {} : { algorithms: { serverHostKey: types as ssh2.ServerHostKeyAlgorithm[] } }),
         hostVerifier: (key: Buffer) => {
+          shown = key;
+          if (until === 'proven') return true;
           hostKey = key;
           throw new Error('that was all');
         },

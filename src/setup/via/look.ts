@@ -1,3 +1,4 @@
+import { FIND_WAY_TO_ROOT, type WayToRoot } from '../../connection/route/root-shell.ts';
 import { shellQuote } from '../../lib/shell-quote.ts';
 import { printable } from '../../lib/text.ts';
 import { KEYS_FOLDER } from '../../server-rules/server-setup.ts';
@@ -7,8 +8,8 @@ import { DEFAULT_RANGE, type PortFacts, type PromisedPort, RANGE_FILE, readRange
 /** What a login of an administrator sees of the server before anything is changed there. */
 export interface ServerLook extends PortFacts {
   readonly system: 'linux' | 'macos' | 'nixos' | 'other';
-  /** How this login becomes root: it is root, sudo asks for nothing, sudo may ask for a password, or there is no sudo. */
-  readonly root: 'is' | 'free' | 'asks' | 'never';
+  /** How this login becomes root. */
+  readonly root: WayToRoot;
   readonly hasSshd: boolean;
   /** The user that the tunnel is to log in as. */
   readonly user: ServerUser | null;
@@ -27,6 +28,7 @@ interface ServerUser {
 export function lookScript(user: string): string {
   return [
     PATHS,
+    FIND_WAY_TO_ROOT,
     `user=${shellQuote(user)}`,
     `folder=${shellQuote(KEYS_FOLDER)}`,
     `range=${RANGE_FILE}`,
@@ -42,11 +44,7 @@ const SCRIPT = String.raw`
 say() { printf '%s\t%s\n' "$1" "$(printf '%s' "$2" | tr '\n\t' '  ')"; }
 passwd() { if command -v getent >/dev/null 2>&1; then getent passwd "$1"; else dscl . -read "/Users/$1" UniqueID 2>/dev/null; fi; }
 if [ -e /etc/NIXOS ]; then say system NixOS; else say system "$(uname -s)"; fi
-if [ "$(id -u)" = 0 ]; then say root is
-elif ! command -v sudo >/dev/null 2>&1; then say root never
-elif sudo -n true 2>/dev/null; then say root free
-else say root asks
-fi
+say root "$root"
 if command -v sshd >/dev/null 2>&1; then say sshd yes; fi
 entry=$(passwd "$user") || entry=
 if [ -n "$entry" ]; then

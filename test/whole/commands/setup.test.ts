@@ -81,7 +81,7 @@ tunnels:
   );
   const { code, stdout, stderr } = await tunneld(['server-setup', 'second', '--jump', '--config', file]);
   assert.equal(code, 0, stderr);
-  assert.match(stdout, /permitopen="localhost:8080".* one$/m);
-  assert.match(stdout, /permitopen="localhost:8081".* two$/m);
+  assert.match(stdout, /permitopen="localhost:8080".* one( host-key:8080=SHA256:\S+)?$/m);
+  assert.match(stdout, /permitopen="localhost:8081".* two( host-key:8081=SHA256:\S+)?$/m);
   assert.match(stdout, /^ {2}PermitOpen (?=.*localhost:8080)(?=.*localhost:8081)(?=.*localhost:80\b)/m);
 });

@@ -1,7 +1,13 @@
-import { askSecret, type Person } from '../../connection/auth/person.ts';
-import type { Conversation } from '../../connection/ssh/connection.ts';
 import { printable } from '../../lib/text.ts';
-import type { ServerLook } from './look.ts';
+import { askSecret, type Person } from '../auth/person.ts';
+import type { Conversation } from '../ssh/connection.ts';
+
+/** How a login becomes root: it is root, sudo asks for nothing, sudo may ask for a password, or there is no sudo. */
+export type WayToRoot = 'is' | 'free' | 'asks' | 'never';
+
+/** A line of sh that sets `root` to the way. */
+export const FIND_WAY_TO_ROOT =
+  'if [ "$(id -u)" = 0 ]; then root=is; elif ! command -v sudo >/dev/null 2>&1; then root=never; elif sudo -n true 2>/dev/null; then root=free; else root=asks; fi';
 
 /** A script that is run as root of a server. */
 export interface RootShell {
@@ -16,7 +22,7 @@ export interface RootShell {
  * Runs a script as root, by sudo where the login is not root's. The prompts of sudo are answered by asking the person, and the script is
  * written once root reads it: so no line of it is ever taken for a password, nor a password for a line of it, whatever sudo asks for.
  */
-export function rootShell(root: ServerLook['root'], script: string, login: string, person: Person | null): RootShell {
+export function rootShell(root: WayToRoot, script: string, login: string, person: Person | null): RootShell {
   let heard = '';
   let state: 'sudo' | 'asking' | 'root' = 'sudo';
   const conversation: Conversation = (said, input) => {
@@ -54,7 +60,7 @@ export function rootShell(root: ServerLook['root'], script: string, login: strin
 
 const READS_AS_ROOT = 'tunneld:root-reads';
 
-function commandFor(root: ServerLook['root']): string {
+function commandFor(root: WayToRoot): string {
   const shell = `sh -c 'echo ${READS_AS_ROOT} >&2; exec sh -s'`;
   if (root === 'is') return shell;
   // -S reads the password from standard input and writes its prompt to standard error: no terminal is needed. -n never asks.

@@ -1,0 +1,131 @@
+import type { FleetDevice, FleetServer } from '../../fleet/document.ts';
+import { escapeControls, formatDuration } from '../../lib/text.ts';
+import { alignColumns } from './table.ts';
+
+/** The devices of one server, or of several side by side; then what is wrong, with its devices. */
+export function formatFleet(servers: readonly FleetServer[], colour: boolean): string {
+  const paint = (text: string, ansi: number) => (colour ? `\u001b[${ansi}m${text}\u001b[39m` : text);
+  const [only] = servers;
+  const table = servers.length === 1 ? oneServer(only!, paint) : sideBySide(servers, paint);
+  const several = servers.length > 1;
+  const troubles = servers.flatMap(({ server, devices }) =>
+    devices.flatMap(({ device, user, troubles: all }) =>
+      all.map(({ code, message }) =>
+        paint(`${nameOf(device, user)}${several ? ` at ${server}` : ''}: ${code}: ${message}`, 31),
+      ),
+    ),
+  );
+  const problems = servers.flatMap(({ server, problems: all }) =>
+    all.map((problem) => paint(`${server}: ${problem}`, 33)),
+  );
+  const parts = [[...table, summary(servers)], troubles, problems].filter((part) => part.length > 0);
+  return `${parts.map((part) => part.map((line) => keepColour(line)).join('\n')).join('\n\n')}\n`;
+}
+
+type Paint = (text: string, ansi: number) => string;
+
+function oneServer({ devices, at }: FleetServer, paint: Paint): readonly string[] {
+  const now = Date.parse(at);
+  return alignColumns([
+    ['DEVICE', 'USER', 'PORT', 'STATE', 'VERIFIED', 'SINCE', 'FROM', 'VISITORS', 'LAST SEEN'],
+    ...devices.map((one) => [
+      one.device,
+      one.user,
+      portOf(one),
+      stateText(one, paint),
+      one.verified,
+      one.since === undefined ? '-' : ago(one.since, now),
+      one.from ?? '-',
+      one.visitors === null ? '-' : String(one.visitors),
+      one.lastSeen === undefined ? '-' : `${ago(one.lastSeen, now)} ago`,
+    ]),
+  ]);
+}
+
+/** A device is the same on two servers by its name. */
+function sideBySide(servers: readonly FleetServer[], paint: Paint): readonly string[] {
+  const names = [...new Set(servers.flatMap(({ devices }) => devices.map(({ device }) => device)))];
+  return alignColumns([
+    ['DEVICE', ...servers.map(({ server }) => server)],
+    ...names.map((name) => [
+      name,
+      ...servers.map(({ devices, at }) => {
+        const here = devices.filter(({ device }) => device === name);
+        return here.length === 0 ? '-' : here.map((one) => cell(one, Date.parse(at), paint)).join('; ');
+      }),
+    ]),
+  ]);
+}
+
+function cell(one: FleetDevice, now: number, paint: Paint): string {
+  return [
+    `${portOf(one)} ${stateText(one, paint)}`,
+    ...(one.since === undefined ? [] : [ago(one.since, now)]),
+    ...(one.verified === 'yes' ? ['verified'] : []),
+    ...(one.visitors === null || one.visitors === 0 ? [] : [`${one.visitors} visitors`]),
+  ].join(', ');
+}
+
+function portOf({ host, port }: FleetDevice): string {
+  if (port === null) return '-';
+  return host === 'localhost' ? String(port) : `${host}:${port}`;
+}
+
+function stateText({ state, troubles }: FleetDevice, paint: Paint): string {
+  if (troubles.length === 0) return paint(state, 32);
+  const [{ code }] = troubles as [FleetDevice['troubles'][number]];
+  return paint(state === 'up' ? `up, ${code}` : state === code ? state : `${state}, ${code}`, 31);
+}
+
+function ago(time: string, now: number): string {
+  return formatDuration(now - Date.parse(time));
+}
+
+function summary(servers: readonly FleetServer[]): string {
+  const devices = servers.flatMap((server) => server.devices);
+  const wrong = devices.filter(({ troubles }) => troubles.length > 0).length;
+  const up = devices.filter(({ state }) => state === 'up').length;
+  return `${devices.length} ports: ${up} up${wrong === 0 ? '' : `, ${wrong} in trouble`}`;
+}
+
+function nameOf(device: string, user: string): string {
+  return device === user ? device : `${device} (${user})`;
+}
+
+/** All of it came from a server: only our own colours move the terminal. */
+function keepColour(line: string): string {
+  return line.replaceAll(/\u001b\[\d+m|[^\u001b]+|\u001b/g, (part) =>
+    /^\u001b\[\d+m$/.test(part) ? part : escapeControls(part),
+  );
+}
+
+/** Whether every server could be read, and all its devices are as they should be. */
+export function isWell(servers: readonly FleetServer[]): boolean {
+  return servers.every(({ read, devices }) => read && devices.every(({ troubles }) => troubles.length === 0));
+}
+
+/** More would not fit into a message of Nagios. */
+const NAMED = 20;
+
+/** One line for Nagios, with performance data behind the bar; 3 where a server could not be read. */
+export function fleetCheck(servers: readonly FleetServer[]): { readonly code: 0 | 2 | 3; readonly text: string } {
+  const devices = servers.flatMap((server) => server.devices);
+  const wrong = devices.filter(({ troubles }) => troubles.length > 0);
+  const up = devices.filter(({ state }) => state === 'up').length;
+  const figures = `|up=${up};;;0;${devices.length} trouble=${wrong.length};;;0;${devices.length}`;
+  const unread = servers.filter(({ read }) => !read);
+  const line = (text: string) => escapeControls(text.replaceAll('|', '/'));
+  if (wrong.length > 0) {
+    const named = wrong.slice(0, NAMED).map(({ device, troubles }) => `${device} ${troubles[0]!.code}`);
+    const each = [...named, ...(wrong.length > NAMED ? [`and ${wrong.length - NAMED} more`] : [])].join(', ');
+    return {
+      code: 2,
+      text: `FLEET CRITICAL: ${wrong.length} of ${devices.length} in trouble: ${line(each)}${figures}`,
+    };
+  }
+  if (unread.length > 0) {
+    const each = unread.map(({ server, problems }) => `${server}: ${problems[0]}`).join('; ');
+    return { code: 3, text: `FLEET UNKNOWN: ${line(each)}${figures}` };
+  }
+  return { code: 0, text: `FLEET OK: ${up} of ${devices.length} up${figures}` };
+}

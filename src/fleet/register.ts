@@ -1,0 +1,42 @@
+import { fingerprint } from '../connection/known-hosts/key-blob.ts';
+import { printable } from '../lib/text.ts';
+
+/** One key of the register: a line of a file in authorized_keys.d. */
+export interface RegisteredKey {
+  readonly user: string;
+  /** What it may listen on; none where it may not listen on a port. */
+  readonly listens: readonly { readonly host: string; readonly port: number }[];
+  readonly fingerprint: string;
+  readonly comment: string;
+  /** The device, from the comment that `init` gives its keys; else the whole comment, or the user. */
+  readonly device: string;
+  /** The port at which the device's SSH server is reached, and its host key's fingerprint, where the setup recorded them. */
+  readonly hostKey: { readonly port: number; readonly fingerprint: string } | null;
+}
+
+/** Null for a line without a key. Everything in it is safe to print. */
+export function readRegisteredKey(user: string, line: string): RegisteredKey | null {
+  const [, options = '', base64 = '', rest = ''] = LINE.exec(line) ?? [];
+  if (base64 === '') return null;
+  const recorded = HOST_KEY.exec(rest);
+  const comment = printable(rest.replace(HOST_KEY, '').trim(), 80);
+  const listens = [...options.matchAll(LISTEN)].map(([, host = '*', port]) => ({
+    host: printable(host, 60),
+    port: Number(port),
+  }));
+  return {
+    user: printable(user, 40),
+    listens,
+    fingerprint: fingerprint(Buffer.from(base64, 'base64')),
+    comment,
+    device: /^tunneld \S+ of (\S+)$/.exec(comment)?.[1] ?? (comment || printable(user, 40)),
+    hostKey: recorded === null ? null : { port: Number(recorded[1]), fingerprint: recorded[2]! },
+  };
+}
+
+/** sshd(8), AUTHORIZED_KEYS FILE FORMAT. */
+const LINE = /^(.*?)(?:^|\s)(?:ssh-[\w@.-]+|ecdsa-[\w@.-]+|sk-[\w@.-]+) (AAAA[\w+/=]+)(?:\s+(.*))?$/;
+const LISTEN = /permitlisten="(?:([^"]*):)?(\d{1,5})"/g;
+
+/** At the end of the comment of a key (keyLine() of server-rules). */
+const HOST_KEY = /\s*\bhost-key:(\d{1,5})=(SHA256:[\w+/]{43})\s*$/;

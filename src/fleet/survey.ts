@@ -1,0 +1,163 @@
+import { openLogin, type OpenLogin, type OpenLoginDeps, runThere } from '../connection/route/open-login.ts';
+import { rootShell, type WayToRoot } from '../connection/route/root-shell.ts';
+import { firstToEnd, waitFor } from '../lib/async/scope.ts';
+import { asFailure } from '../model/failure.ts';
+import type { TunnelSpec } from '../model/spec.ts';
+import { formatServer } from '../model/state.ts';
+import { assess } from './assess.ts';
+import type { FleetDevice, FleetServer } from './document.ts';
+import { type FleetFacts, readFacts } from './facts.ts';
+import { ASK_WAY_TO_ROOT, FLEET_SCRIPT } from './script.ts';
+import { lookAtPort, type PortSight } from './verify.ts';
+
+/** The devices of a server, seen over one login as often as wanted. */
+export interface Survey {
+  /** Never rejects, but for the signal's reason: what cannot be read is a problem of the answer. */
+  look(signal: AbortSignal): Promise<FleetServer>;
+  close(): Promise<void>;
+}
+
+export function createSurvey(admin: TunnelSpec, deps: OpenLoginDeps): Survey {
+  const server = formatServer(admin);
+  const sights = new Map<string, { readonly since: string | undefined; readonly sight: PortSight | null }>();
+  let login: OpenLogin | null = null;
+  let root: WayToRoot | null = null;
+
+  const look = async (signal: AbortSignal): Promise<FleetServer> => {
+    const opened = (login ??= await openLogin(admin, deps, signal));
+    root ??= await wayToRoot(opened, deps, signal);
+    const facts = await factsOf(opened, root, server, deps, signal);
+    const devices = assess(facts);
+    await lookAtPorts(opened, devices, sights, deps, signal);
+    return {
+      server,
+      at: new Date(deps.clock.wall()).toISOString(),
+      read: true,
+      asRoot: facts.asRoot,
+      problems: problemsOf(facts, devices, sights),
+      devices: devices.map((device) => withSight(device, sights.get(idOf(device))?.sight ?? null)),
+    };
+  };
+  const close = async () => {
+    const opened = login;
+    login = null;
+    await opened?.close();
+  };
+  return {
+    look: (signal) =>
+      look(signal).catch(async (error: unknown) => {
+        signal.throwIfAborted();
+        await close();
+        const { code, message } = asFailure(error);
+        const at = new Date(deps.clock.wall()).toISOString();
+        return { server, at, read: false, asRoot: false, problems: [`${code}: ${message}`], devices: [] };
+      }),
+    close,
+  };
+}
+
+async function wayToRoot(
+  login: OpenLogin,
+  { clock, person = null }: OpenLoginDeps,
+  signal: AbortSignal,
+): Promise<WayToRoot> {
+  const limits = { limit: 10_000, ms: READ_MS, clock };
+  const answer = (await runThere(login, ASK_WAY_TO_ROOT, '', limits, signal)).stdout.toString('utf8').trim();
+  if (answer === 'is' || answer === 'free') return answer;
+  return answer === 'asks' && person !== null ? 'asks' : 'never';
+}
+
+/** Less is read where the person gives no password, or there is nobody to ask. */
+async function factsOf(
+  login: OpenLogin,
+  root: WayToRoot,
+  server: string,
+  { clock, person = null }: OpenLoginDeps,
+  signal: AbortSignal,
+): Promise<FleetFacts> {
+  const limits = { limit: MAX_OUTPUT, ms: READ_MS, clock };
+  if (root !== 'never') {
+    const shell = rootShell(root, FLEET_SCRIPT, server, person);
+    const { stdout } = await runThere(login, shell.command, shell.conversation, { ...limits, ms: PERSON_MS }, signal);
+    const facts = shell.hasBegun() ? readFacts(stdout.toString('utf8')) : null;
+    if (facts !== null) return facts;
+  }
+  const { stdout, stderr } = await runThere(login, 'sh -s', FLEET_SCRIPT, limits, signal);
+  const facts = readFacts(stdout.toString('utf8'));
+  if (facts === null) throw new Error(`this login runs no script${stderr === '' ? '' : `: ${stderr.trim()}`}`);
+  return facts;
+}
+
+const READ_MS = 60_000;
+/** With the time in which a person types the password of sudo. */
+const PERSON_MS = 300_000;
+/** A line of ss takes some 150 bytes; a thousand devices with ten visitors each take 2 MiB. */
+const MAX_OUTPUT = 32 * 1024 * 1024;
+
+/**
+ * Each session of a device is looked at once: every look is a line in the device's log, and sshd shuts out who comes too often without a
+ * login (PerSourcePenalties in sshd_config(5)).
+ */
+async function lookAtPorts(
+  { connection, lost }: OpenLogin,
+  devices: readonly FleetDevice[],
+  sights: Map<string, { readonly since: string | undefined; readonly sight: PortSight | null }>,
+  { clock }: OpenLoginDeps,
+  signal: AbortSignal,
+): Promise<void> {
+  const up = devices.filter(({ state }) => state === 'up');
+  const waiting = up.filter(
+    (device) => !isSameSession(sights.get(idOf(device))?.since, device.since, sights.has(idOf(device))),
+  );
+  for (const id of sights.keys()) if (!up.some((device) => idOf(device) === id)) sights.delete(id);
+  const work = async () => {
+    for (let device = waiting.pop(); device !== undefined; device = waiting.pop())
+      sights.set(idOf(device), { since: device.since, sight: await lookAtPort(connection, device, clock) });
+  };
+  const all = Promise.all(Array.from({ length: Math.min(AT_ONCE, waiting.length) }, work));
+  await firstToEnd<unknown>(
+    signal,
+    [all, ...lost].map((promise) => waitFor<unknown>(promise)),
+  );
+}
+
+/** Channels of one connection: enough to hide the round trips, and few enough for the memory of a small server. */
+const AT_ONCE = 128;
+
+function idOf({ user, port }: FleetDevice): string {
+  return `${user} ${port}`;
+}
+
+/** The server tells ages in whole seconds. */
+function isSameSession(before: string | undefined, now: string | undefined, wasSeen: boolean): boolean {
+  if (before === undefined || now === undefined) return wasSeen && before === now;
+  return Math.abs(Date.parse(before) - Date.parse(now)) < 3000;
+}
+
+function withSight(device: FleetDevice, sight: PortSight | null): FleetDevice {
+  if (sight === null) return device;
+  const { verified, seenHostKey, trouble } = sight;
+  return {
+    ...device,
+    verified,
+    ...(seenHostKey === undefined ? {} : { seenHostKey }),
+    troubles: trouble === null ? device.troubles : [...device.troubles, trouble],
+  };
+}
+
+function problemsOf(
+  { problems, hiddenFiles, asRoot, logBeginsMs }: FleetFacts,
+  devices: readonly FleetDevice[],
+  sights: ReadonlyMap<string, { readonly sight: PortSight | null }>,
+): readonly string[] {
+  const unseen = devices.filter((device) => sights.get(idOf(device))?.sight === null).length;
+  return [
+    ...problems,
+    ...(asRoot ? [] : ['not read as root: who holds a port, since when and from where is not known']),
+    ...(hiddenFiles === 0 ? [] : [`${hiddenFiles} files of the register may not be read by this login`]),
+    ...(logBeginsMs === null ? ['no log of sshd was found: when a device was last seen is not known'] : []),
+    ...(unseen === 0
+      ? []
+      : [`${unseen} ports were not tried: the server lets this login connect to none (AllowTcpForwarding)`]),
+  ];
+}

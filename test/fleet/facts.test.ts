@@ -1,0 +1,67 @@
+import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
+import { test } from 'node:test';
+import { assess } from '../../src/fleet/assess.ts';
+import { readFacts } from '../../src/fleet/facts.ts';
+import { readRegisteredKey } from '../../src/fleet/register.ts';
+import { FLEET_SCRIPT } from '../../src/fleet/script.ts';
+import { keyedLine } from './lines.ts';
+
+const NOW = Date.UTC(2026, 0, 2, 12) / 1000;
+
+test('the script runs for any user of this machine, and its answer is whole', () => {
+  const facts = readFacts(execFileSync('sh', ['-s'], { input: FLEET_SCRIPT, encoding: 'utf8' }));
+  assert.ok(facts !== null);
+  assert.ok(facts.processes.has(process.pid));
+});
+
+test('a line of the register is read in all its forms, and nothing of it reaches a terminal raw', () => {
+  const line = keyedLine(
+    'permitlisten="localhost:8080",permitlisten="[::1]:8081",permitlisten="8082",permitlisten="*:*"',
+    'tunneld relay of attic',
+  );
+  const key = readRegisteredKey('pi', line)!;
+  assert.deepEqual(key.listens, [
+    { host: 'localhost', port: 8080 },
+    { host: '[::1]', port: 8081 },
+    { host: '*', port: 8082 },
+  ]);
+  assert.equal(key.device, 'attic');
+  assert.equal(readRegisteredKey('pi', keyedLine('', '\u001b[31mred'))!.device, '\\x1b[31mred');
+  assert.equal(readRegisteredKey('pi', keyedLine('', ''))!.device, 'pi');
+  const recorded = readRegisteredKey('pi', keyedLine('', `a key host-key:8080=SHA256:${'a'.repeat(43)}`))!;
+  assert.deepEqual([recorded.hostKey?.port, recorded.comment], [8080, 'a key']);
+  assert.equal(readRegisteredKey('pi', 'no key at all'), null);
+});
+
+test('times are read as logs have them; a day of the future was last year', () => {
+  const seen = (time: string) => readFacts(`now\t${NOW}\nseen\tpi\t${time}\nend\t`)!.seenMs.get('pi');
+  assert.equal(seen('1767000000.5'), 1_767_000_000_500);
+  assert.equal(seen('2025-12-31T23:00:00+01:00'), Date.UTC(2025, 11, 31, 22));
+  assert.equal(seen('Jan  2 11:00:00'), Date.UTC(2026, 0, 2, 11));
+  assert.equal(seen('Dec 31 11:00:00'), Date.UTC(2025, 11, 31, 11));
+  assert.equal(seen('nonsense'), undefined);
+  assert.equal(readFacts('now\t1\n'), null);
+});
+
+test('another program at one address of a port is named, though the device has the other', () => {
+  const facts = readFacts(
+    [
+      'uid\t0',
+      `now\t${NOW}`,
+      `key\tpi\t${keyedLine('permitlisten="localhost:8080"', 'pi')}`,
+      'user\tpi\t1001',
+      'listen\t127.0.0.1:8080\tusers:(("nc",pid=7,fd=3))',
+      'listen\t[::1]:8080\tusers:(("sshd",pid=8,fd=9),("sshd",pid=9,fd=9))',
+      'process\t7\t0\t5\tnc',
+      'process\t8\t0\t5\tsshd',
+      'process\t9\t1001\t5\tsshd',
+      'end\t',
+    ].join('\n'),
+  )!;
+  const [device] = assess(facts);
+  assert.equal(device?.state, 'up');
+  assert.deepEqual(device?.troubles, [
+    { code: 'held-by-stranger', message: 'port 8080 at 127.0.0.1 is held by nc (process 7)' },
+  ]);
+});

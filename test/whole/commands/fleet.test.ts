@@ -1,0 +1,241 @@
+import assert from 'node:assert/strict';
+import { appendFileSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { test, type TestContext } from 'node:test';
+import type { FleetDevice, FleetServer } from '../../../src/fleet/document.ts';
+import { mayBuildNetworks } from '../../lab/lab-test.ts';
+import { startServerWorld, type ServerWorld } from '../../support/server-world.ts';
+import { sshdPath } from '../../support/sshd-process.ts';
+import { CLI } from '../../support/tunneld.ts';
+import { until } from '../../support/until.ts';
+import { untilListening } from '../server-setup/fixture.ts';
+
+const OTHER_KEY = 'SHA256:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA';
+
+test('names each device in trouble among a thousand, by root and by others', async (t) => {
+  const place = await start(t);
+  if (place === null) return;
+  const { world, register, connect, fleet, hostKey, occupy } = place;
+  for (let index = 0; index < 1000; index += 1) register({ name: `idle${index}`, port: 30_000 + index });
+  register({ name: 'well', port: 8001, hostKey });
+  register({ name: 'unrecorded', port: 8002 });
+  register({ name: 'gone', port: 8003, hostKey });
+  register({ name: 'fresh', port: 8004, hostKey });
+  register({ name: 'squatted', port: 8005, hostKey });
+  register({ name: 'crossed', port: 8006, hostKey });
+  register({ name: 'swapped', port: 8007, hostKey: OTHER_KEY });
+  register({ name: 'mute', port: 8008, hostKey });
+  register({ name: 'deaf', port: 8009, hostKey });
+  register({ name: 'web', port: 8010, hostKey });
+  register({ name: 'ghost', port: 8011, hostKey, isUserless: true });
+  register({ name: 'wide', port: 8012, hostKey });
+  register({ name: 'twin', port: 8001, hostKey });
+  register({ name: 'portless', port: null });
+  occupy(8005, 0);
+  occupy(8006, uidOf('well', place));
+  occupy(8099, 0);
+  connect('well', '8001:localhost:2022');
+  connect('unrecorded', '8002:localhost:2022');
+  connect('swapped', '8007:localhost:2022');
+  connect('mute');
+  connect('deaf', '8009:localhost:1');
+  connect('web', '8010:localhost:8099');
+  connect('wide', '8012:localhost:2022');
+  await until(
+    () =>
+      listens(world, [8001, 8002, 8005, 8006, 8007, 8009, 8010, 8012, 8099]) &&
+      /Accepted publickey for mute/.test(world.sshdLog()),
+    {
+      what: () => `the devices; sshd says: ${world.sshdLog().slice(-2000)}`,
+    },
+  );
+
+  const visitor = world.spawn([process.execPath, '-e', `require('net').connect(8001, 'localhost').resume()`], {
+    stdio: 'ignore',
+  });
+  t.after(() => visitor.kill('SIGKILL'));
+  await until(() => /:8001 /.test(world.run(['ss', '-Htn', 'state', 'established']).stdout), { what: 'the visitor' });
+
+  const { code, stdout, stderr } = fleet('root@server', '--json');
+  assert.equal(code, 1, stderr);
+  const { servers } = JSON.parse(stdout) as { servers: FleetServer[] };
+  const [{ asRoot, problems, devices }] = servers as [FleetServer];
+  assert.deepEqual([asRoot, problems], [true, []]);
+  assert.equal(devices.length, 1014);
+  const of = (name: string) => devices.find(({ user }) => user === name)!;
+  const codes = (name: string) => of(name).troubles.map((trouble) => trouble.code);
+  assert.deepEqual(summaryOf(of('well')), ['up', 'yes', ['promised-twice']]);
+  assert.deepEqual([of('well').from, of('well').visitors], ['127.0.0.1', 1]);
+  assert.ok(Math.abs(Date.parse(of('well').since!) - Date.now()) < 600_000);
+  assert.deepEqual(summaryOf(of('unrecorded')), ['up', 'unknown', []]);
+  assert.equal(of('unrecorded').seenHostKey, hostKey);
+  assert.deepEqual(summaryOf(of('gone')), ['down', 'unknown', ['down']]);
+  assert.equal(of('gone').lastSeen, '2024-01-02T03:04:05.000Z');
+  assert.deepEqual(summaryOf(of('fresh')), ['never', 'unknown', ['never-came']]);
+  assert.deepEqual(summaryOf(of('squatted')), ['held', 'unknown', ['held-by-stranger']]);
+  assert.match(of('squatted').troubles[0]!.message, /held by node \(process \d+\)/);
+  assert.deepEqual(summaryOf(of('crossed')), ['held', 'unknown', ['held-by-device']]);
+  assert.match(of('crossed').troubles[0]!.message, /held by well/);
+  assert.deepEqual(summaryOf(of('swapped')), ['up', 'no', ['other-host-key']]);
+  assert.deepEqual(summaryOf(of('mute')), ['idle', 'unknown', ['not-listening']]);
+  assert.deepEqual(summaryOf(of('deaf')), ['up', 'no', ['no-answer']]);
+  assert.deepEqual(summaryOf(of('web')), ['up', 'no', ['no-ssh']]);
+  assert.deepEqual(codes('ghost'), ['no-user', 'never-came']);
+  assert.deepEqual(summaryOf(of('wide')), ['up', 'yes', ['exposed']]);
+  assert.deepEqual(codes('portless'), ['no-port']);
+  assert.deepEqual(codes('idle999'), ['never-came']);
+
+  const table = fleet('root@server');
+  assert.equal(table.code, 1);
+  assert.match(table.stdout, /^DEVICE +USER +PORT +STATE +VERIFIED +SINCE +FROM +VISITORS +LAST SEEN$/m);
+  assert.match(table.stdout, /^swapped-pi +swapped +8007 +up, other-host-key +no +\d+[sm].* +127\.0\.0\.1 +0 +-$/m);
+  assert.match(table.stdout, /^swapped-pi \(swapped\): other-host-key: another machine answers/m);
+  const nagios = fleet('root@server', '--nagios');
+  assert.equal(nagios.code, 2);
+  assert.match(
+    nagios.stdout,
+    /^FLEET CRITICAL: 1013 of 1014 in trouble: crossed-pi held-by-device, .*, and 993 more\|up=6;;;0;1014 /,
+  );
+  const metrics = fleet('root@server', '--prometheus').stdout;
+  assert.match(metrics, /^tunneld_fleet_up\{server="root@server:22",device="well-pi",user="well",port="8001"\} 1$/m);
+  assert.match(metrics, /^tunneld_fleet_trouble\{.*device="web-pi",user="web",code="no-ssh"\} 1$/m);
+
+  // Somebody who is not root sees less, and is told so.
+  const less = fleet('owner@server', '--json');
+  const [seen] = (JSON.parse(less.stdout) as { servers: FleetServer[] }).servers as [FleetServer];
+  assert.equal(seen.asRoot, false);
+  assert.match(seen.problems.join('\n'), /not read as root/);
+  const well = seen.devices.find(({ user }) => user === 'well')!;
+  assert.deepEqual([well.state, well.verified, well.from], ['up', 'yes', undefined]);
+});
+
+test('shows two servers side by side, and a server that cannot be read as that', async (t) => {
+  const place = await start(t);
+  if (place === null) return;
+  const { world, register, connect, fleet, hostKey } = place;
+  register({ name: 'well', port: 8001, hostKey });
+  connect('well', '8001:localhost:2022');
+  await until(() => listens(world, [8001]), { what: () => world.sshdLog() });
+  assert.equal(fleet('root@server').code, 0, fleet('root@server').stdout);
+  assert.match(fleet('root@server', '--nagios').stdout, /^FLEET OK: 1 of 1 up/);
+  const both = fleet('root@server', 'root@localhost', 'root@localhost:1');
+  assert.equal(both.code, 1);
+  assert.match(both.stdout, /^DEVICE +root@server:22 +root@localhost:22 +root@localhost:1$/m);
+  assert.match(both.stdout, /^well-pi +8001 up, \d+[sm].*, verified +8001 up, \d+[sm].*, verified +-$/m);
+  assert.match(both.stdout, /^root@localhost:1: connect-refused: /m);
+  const unread = fleet('root@localhost:1', '--nagios');
+  assert.equal(unread.code, 3);
+  assert.match(unread.stdout, /^FLEET UNKNOWN: root@localhost:1: connect-refused/);
+  assert.equal(fleet('root@server', '--json', '--nagios').code, 2);
+});
+
+interface Registered {
+  readonly name: string;
+  readonly port: number | null;
+  readonly hostKey?: string;
+  readonly isUserless?: boolean;
+}
+
+interface Place {
+  readonly world: ServerWorld;
+  /** The fingerprint of the device's host key. */
+  readonly hostKey: string;
+  readonly uids: ReadonlyMap<string, number>;
+  register(device: Registered): void;
+  /** Logs in as a device does. */
+  connect(user: string, forward?: string): void;
+  /** A program that says something which is not SSH, at this port of the server. */
+  occupy(port: number, uid: number): void;
+  fleet(...args: string[]): ReturnType<ServerWorld['run']>;
+}
+
+async function start(t: TestContext): Promise<Place | null> {
+  if (!mayBuildNetworks(t)) return null;
+  const world = await startServerWorld(t, {
+    config: `AuthorizedKeysFile /etc/ssh/authorized_keys.d/%u /etc/ssh/admins/%u
+PermitRootLogin yes
+MaxStartups 100
+Match User wide
+  GatewayPorts yes
+`,
+    prepare: "useradd --no-create-home --shell /bin/sh --password '*' owner",
+  });
+  const key = readFileSync(`${world.key}.pub`, 'utf8').split(' ').slice(0, 2).join(' ');
+  const etc = (path: string) => join(world.dir, 'etc', path);
+  for (const folder of ['ssh/authorized_keys.d', 'ssh/admins']) mkdirSync(etc(folder));
+  for (const admin of ['root', 'owner']) writeFileSync(etc(`ssh/admins/${admin}`), `${key}\n`);
+  const home = join(world.dir, 'home');
+  mkdirSync(join(home, '.ssh'), { recursive: true });
+  writeFileSync(join(home, '.ssh/id_ed25519'), readFileSync(world.key), { mode: 0o600 });
+  writeFileSync(join(home, '.ssh/known_hosts'), readFileSync(join(world.dir, 'known_hosts')));
+  mkdirSync(join(world.dir, 'var/log'), { recursive: true });
+  const log = (time: string, user: string) =>
+    `${time} relay sshd[1]: Accepted publickey for ${user} from 192.0.2.1 port 1 ssh2\n`;
+  writeFileSync(join(world.dir, 'var/log/auth.log'), log('2024-01-02T03:04:05+00:00', 'gone'));
+  const hostKey = startDevice(world);
+  await untilListening(world);
+  const uids = new Map<string, number>();
+  return {
+    world,
+    hostKey,
+    uids,
+    register: ({ name, port, hostKey: recorded, isUserless = false }) => {
+      uids.set(name, 70_000 + uids.size);
+      if (!isUserless)
+        appendFileSync(etc('passwd'), `${name}:x:${uids.get(name)}:65534::/nonexistent:/usr/sbin/nologin\n`);
+      const options = `restrict,port-forwarding${port === null ? '' : `,permitlisten="localhost:${port}"`},command="false"`;
+      const record = recorded === undefined ? '' : ` host-key:${port}=${recorded}`;
+      writeFileSync(etc(`ssh/authorized_keys.d/${name}`), `${options} ${key} tunneld relay of ${name}-pi${record}\n`);
+    },
+    connect: (user, forward) => {
+      const options = forward === undefined ? [] : ['-R', forward];
+      const ssh = world.spawn(['ssh', '-F', join(world.dir, 'ssh_config'), '-N', ...options, `${user}@server`], {
+        stdio: 'ignore',
+      });
+      t.after(() => ssh.kill('SIGKILL'));
+    },
+    occupy: (port, uid) => {
+      const program = `require('net').createServer((s) => s.on('error', () => {}).end('hello\\r\\n')).listen(${port}, '127.0.0.1')`;
+      const child = world.spawn(['setpriv', `--reuid=${uid}`, '--keep-groups', process.execPath, '-e', program], {
+        stdio: 'ignore',
+      });
+      t.after(() => child.kill('SIGKILL'));
+    },
+    fleet: (...args) =>
+      world.run([
+        'env',
+        `HOME=${home}`,
+        'SUDO_USER=',
+        'SSH_AUTH_SOCK=',
+        'NO_COLOR=1',
+        process.execPath,
+        CLI,
+        'fleet',
+        ...args,
+      ]),
+  };
+}
+
+function startDevice(world: ServerWorld): string {
+  const folder = join(world.dir, 'device');
+  mkdirSync(folder);
+  const hostKey = join(folder, 'ssh_host_ed25519_key');
+  world.run(['ssh-keygen', '-q', '-t', 'ed25519', '-N', '', '-f', hostKey]);
+  const lines = ['Port 2022', `HostKey ${hostKey}`, 'PidFile none', 'StrictModes no', 'PermitRootLogin yes'];
+  writeFileSync(join(folder, 'sshd_config'), `${lines.join('\n')}\nAuthorizedKeysFile ${world.key}.pub\n`);
+  world.spawn([sshdPath(), '-D', '-f', join(folder, 'sshd_config')], { stdio: 'ignore' });
+  return world.run(['ssh-keygen', '-lf', hostKey]).stdout.split(' ')[1] ?? '';
+}
+
+function uidOf(name: string, { uids }: Place): number {
+  return uids.get(name)!;
+}
+
+function listens(world: ServerWorld, ports: readonly number[]): boolean {
+  const { stdout } = world.run(['ss', '-Hltn']);
+  return ports.every((port) => new RegExp(`:${port} `).test(stdout));
+}
+
+function summaryOf({ state, verified, troubles }: FleetDevice): unknown {
+  return [state, verified, troubles.map(({ code }) => code)];
+}
