@@ -17,4 +17,7 @@ if (problem !== null) {
 // Only now, since an old Node.js may not even understand the rest.
 const { main } = await import('./program/main.ts');
 // Not by running out of work: nothing that is still open may hold the end of a command.
-process.exit(await main(process.argv.slice(2)));
+const code = await main(process.argv.slice(2));
+// A long answer may still be on its way into a pipe whose reader is slow.
+await new Promise((resolve) => process.stdout.write('', resolve));
+process.exit(code);

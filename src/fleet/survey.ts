@@ -112,7 +112,7 @@ async function lookAtPorts(
   for (const id of sights.keys()) if (!up.some((device) => idOf(device) === id)) sights.delete(id);
   const work = async () => {
     for (let device = waiting.pop(); device !== undefined; device = waiting.pop())
-      sights.set(idOf(device), { since: device.since, sight: await lookAtPort(connection, device, clock) });
+      sights.set(idOf(device), { since: device.since, sight: await lookAtPort(connection, device, clock, signal) });
   };
   const all = Promise.all(Array.from({ length: Math.min(AT_ONCE, waiting.length) }, work));
   await firstToEnd<unknown>(

@@ -1,7 +1,10 @@
 import { fingerprint } from '../connection/known-hosts/key-blob.ts';
 import type { Channel, SshConnection } from '../connection/ssh/connection.ts';
 import { type Scan, scanServer } from '../connection/ssh2/scan.ts';
-import type { Clock } from '../lib/async/clock.ts';
+import { sleep, type Clock } from '../lib/async/clock.ts';
+import { firstToEnd } from '../lib/async/scope.ts';
+import { printable } from '../lib/text.ts';
+import { peek } from '../net/peek-stream.ts';
 import { asFailure } from '../model/failure.ts';
 import { isWildcardHost } from '../model/endpoint.ts';
 import { adaptStreams } from '../net/stream-adapter.ts';
@@ -22,6 +25,7 @@ export async function lookAtPort(
   { open }: Pick<SshConnection, 'open'>,
   device: FleetDevice,
   clock: Clock,
+  signal: AbortSignal,
 ): Promise<PortSight | null> {
   const { host, port, hostKey } = device;
   const endpoint = {
@@ -37,12 +41,25 @@ export async function lookAtPort(
     if (code !== 'target-unreachable') return null;
     return { verified: 'no', trouble: { code: 'no-answer', message } };
   }
-  let bytes = 0;
-  channel.on('data', (chunk: Buffer) => (bytes += chunk.length));
-  const stream = adaptStreams({ readable: channel, writable: channel, close: () => channel.close() });
-  const started = clock.now();
-  const scan = await scanServer(stream, PATIENCE_MS, clock, TYPES, 'proven');
-  return judge(scan, hostKey, { bytes, ended: clock.now() - started < PATIENCE_MS });
+  try {
+    const greeting = await greetingOf(channel, clock, signal);
+    const isSsh = greeting?.subarray(0, 4).equals(SSH) === true;
+    if (!isSsh) return judge(greeting, null, hostKey);
+    const stream = adaptStreams({ readable: channel, writable: channel, close: () => channel.close() });
+    return judge(greeting, await scanServer(stream, PATIENCE_MS, clock, TYPES, 'proven'), hostKey);
+  } finally {
+    channel.close();
+  }
+}
+
+const SSH = Buffer.from('SSH-');
+
+/** An SSH server speaks first (RFC 4253 section 4.2). Null for silence, empty where the connection ends. */
+function greetingOf(channel: Channel, clock: Clock, signal: AbortSignal): Promise<Buffer | null> {
+  return firstToEnd<Buffer | null>(signal, [
+    (over) => peek(channel, 256, (seen) => seen.includes('\n'), over),
+    (over) => sleep(clock, PATIENCE_MS, over).then(() => null),
+  ]);
 }
 
 const PATIENCE_MS = 5000;
@@ -57,24 +74,22 @@ const TYPES = [
   'rsa-sha2-256',
 ];
 
-/** Pure. A port without a recorded key may lead to anything. */
-export function judge(
-  { hostKey, software, error }: Scan,
-  recorded: string | undefined,
-  { bytes, ended }: { readonly bytes: number; readonly ended: boolean },
-): PortSight {
-  if (hostKey !== null) {
-    const seenHostKey = fingerprint(hostKey);
-    if (recorded === undefined) return { verified: 'unknown', seenHostKey, trouble: null };
-    if (recorded === seenHostKey) return { verified: 'yes', seenHostKey, trouble: null };
-    const message = `another machine answers: its host key is ${seenHostKey}, and ${recorded} was recorded (server-setup run again records a new one)`;
-    return { verified: 'no', seenHostKey, trouble: { code: 'other-host-key', message } };
-  }
-  if (bytes === 0 && (ended || recorded !== undefined)) {
-    const message = `the port is open, and nothing answers behind it (${error}): see tunneld status on the device`;
+/** Pure. `scan` is null for what is no SSH server. A port without a recorded key may lead to anything that takes connections. */
+export function judge(greeting: Buffer | null, scan: Scan | null, recorded: string | undefined): PortSight {
+  if (greeting?.length === 0 || (greeting === null && recorded !== undefined)) {
+    const how = greeting === null ? 'says nothing' : 'ends each connection';
+    const message = `the port is open, but ${how}, as where its target does not answer: see tunneld status on the device`;
     return { verified: 'no', trouble: { code: 'no-answer', message } };
   }
-  if (recorded === undefined) return { verified: 'unknown', trouble: null };
-  const what = software === '' ? 'no SSH server answers' : `${software} answers, without a host key`;
-  return { verified: 'no', trouble: { code: 'no-ssh', message: `${what} (${error})` } };
+  const hostKey = scan?.hostKey ?? null;
+  const seen = hostKey === null ? {} : { seenHostKey: fingerprint(hostKey) };
+  if (recorded === undefined) return { verified: 'unknown', ...seen, trouble: null };
+  if (seen.seenHostKey === recorded) return { verified: 'yes', ...seen, trouble: null };
+  if (seen.seenHostKey !== undefined) {
+    const message = `another machine answers: its host key is ${seen.seenHostKey}, and ${recorded} was recorded (server-setup run again records a new one)`;
+    return { verified: 'no', ...seen, trouble: { code: 'other-host-key', message } };
+  }
+  const line = printable(greeting?.toString('latin1').split(/[\r\n]/, 1)[0] ?? '', 60);
+  const message = `no SSH server answers that has a host key: it says ${JSON.stringify(line)}${scan === null ? '' : ` (${scan.error})`}`;
+  return { verified: 'no', trouble: { code: 'no-ssh', message } };
 }

@@ -62,7 +62,7 @@ function cell(one: FleetDevice, now: number, paint: Paint): string {
     `${portOf(one)} ${stateText(one, paint)}`,
     ...(one.since === undefined ? [] : [ago(one.since, now)]),
     ...(one.verified === 'yes' ? ['verified'] : []),
-    ...(one.visitors === null || one.visitors === 0 ? [] : [`${one.visitors} visitors`]),
+    ...(one.visitors === null || one.visitors === 0 ? [] : [`visitors: ${one.visitors}`]),
   ].join(', ');
 }
 
