@@ -159,7 +159,7 @@ test('has the keys that scripts rely on', () => {
   });
 });
 
-test('the status document lists the oldest open connections where they are asked for', () => {
+test('lists the oldest open connections when they are asked for', () => {
   const open = new Set(
     Array.from({ length: MAX_LISTED + 1 }, (_, index) => ({
       originator: `192.0.2.1:${index}`,

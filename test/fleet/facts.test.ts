@@ -9,13 +9,13 @@ import { keyedLine } from './lines.ts';
 
 const NOW = Date.UTC(2026, 0, 2, 12) / 1000;
 
-test('the script runs for any user of this machine, and its answer is whole', () => {
+test('runs its script as any user of this machine, whose answer is whole', () => {
   const facts = readFacts(execFileSync('sh', ['-s'], { input: FLEET_SCRIPT, encoding: 'utf8' }));
   assert.ok(facts !== null);
   assert.ok(facts.processes.has(process.pid));
 });
 
-test('a line of the register is read in all its forms, and nothing of it reaches a terminal raw', () => {
+test('reads a line of the register in all its forms, and lets nothing of it reach a terminal raw', () => {
   const line = keyedLine(
     'permitlisten="localhost:8080",permitlisten="[::1]:8081",permitlisten="8082",permitlisten="*:*"',
     'tunneld relay of attic',
@@ -34,7 +34,7 @@ test('a line of the register is read in all its forms, and nothing of it reaches
   assert.equal(readRegisteredKey('pi', 'no key at all'), null);
 });
 
-test('times are read as logs have them; a day of the future was last year', () => {
+test("reads times as logs have them, and as last year's when the day is in the future", () => {
   const seen = (time: string) => readFacts(`now\t${NOW}\nseen\tpi\t${time}\nend\t`)!.seenMs.get('pi');
   assert.equal(seen('1767000000.5'), 1_767_000_000_500);
   assert.equal(seen('2025-12-31T23:00:00+01:00'), Date.UTC(2025, 11, 31, 22));
@@ -44,7 +44,7 @@ test('times are read as logs have them; a day of the future was last year', () =
   assert.equal(readFacts('now\t1\n'), null);
 });
 
-test('another program at one address of a port is named, though the device has the other', () => {
+test('names another program when it has one address of a port and the device the other', () => {
   const facts = readFacts(
     [
       'uid\t0',

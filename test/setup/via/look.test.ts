@@ -4,7 +4,7 @@ import { test } from 'node:test';
 import { lookScript, readLook } from '../../../src/setup/via/look.ts';
 import { DEFAULT_RANGE } from '../../../src/setup/via/ports.ts';
 
-test('any user of this machine sees what there is', () => {
+test('shows any user of this machine what there is', () => {
   const output = execFileSync('sh', ['-s'], { input: lookScript('daemon'), encoding: 'utf8' });
   const look = readLook(output, 'daemon')!;
   assert.equal(look.system, process.platform === 'darwin' ? 'macos' : 'linux');
@@ -15,7 +15,7 @@ test('any user of this machine sees what there is', () => {
   assert.equal(readLook(nobody, 'no-such-user')?.user, null);
 });
 
-test('what the server says is read strictly, and nothing of it reaches the terminal raw', () => {
+test('reads strictly what the server says, and lets nothing of it reach the terminal raw', () => {
   assert.equal(readLook('This account is not available.\n', 'a'), null);
   const lines = [
     'root\tis',

@@ -12,7 +12,7 @@ const FACTS = {
   range: { first: 8080, last: 8084 },
 };
 
-test('the next free port is neither promised nor in use; a user keeps its own', () => {
+test("chooses a port that is neither promised nor in use, and a user's own when it has one", () => {
   assert.equal(nextFreePort(FACTS, 'new'), 8083);
   assert.equal(nextFreePort(FACTS, 'new', [8083]), 8084);
   assert.equal(nextFreePort(FACTS, 'new', [8083, 8084]), null);
@@ -23,13 +23,13 @@ test('the next free port is neither promised nor in use; a user keeps its own', 
   assert.equal(promisedTo(FACTS, 8083, 'new'), null);
 });
 
-test('a range is two ports that users may listen on', () => {
+test('takes for a range two ports that users may listen on', () => {
   assert.deepEqual(readRange(' 30000 - 30999\n'), { first: 30_000, last: 30_999 });
   for (const wrong of ['', '80-90', '9000-8000', '60000-70000', '8000', 'a-b'])
     assert.equal(readRange(wrong), null, wrong);
 });
 
-test('the port of a forward is found in all its forms, and replaced alone', () => {
+test('finds the port of a forward in all its forms, and replaces it alone', () => {
   for (const [forward, port, changed] of [
     ['8080:localhost:22', 8080, '9:localhost:22'],
     ['auto:localhost:22', 'auto', '9:localhost:22'],

@@ -59,7 +59,7 @@ describe('init --via', { concurrency: 2 }, () => {
     assert.deepEqual(changesOf(before, world.snapshot()), []);
   });
 
-  test('with a key and sudo without a password it asks nothing under --yes, and the paste reaches the device', async (t) => {
+  test('asks nothing under --yes when a key and sudo need no password, and the paste reaches the device', async (t) => {
     const place = await start(t);
     if (place === null) return;
     const { world, dir, init, fingerprint } = place;
@@ -85,7 +85,7 @@ describe('init --via', { concurrency: 2 }, () => {
     });
   });
 
-  test('a wrong server, a wrong port and a wrong login leave nothing behind, and say what to do', async (t) => {
+  test('leaves nothing behind, and says what to do, when the server, the port or the login is wrong', async (t) => {
     const place = await start(t);
     if (place === null) return;
     const { dir, init, fingerprint, world } = place;
@@ -111,7 +111,7 @@ describe('init --via', { concurrency: 2 }, () => {
     assert.match(init('limited@server', '-R', 'auto:localhost:22').stderr, /only --via .* can see: name a port/);
   });
 
-  test('a login that may not become root changes nothing on the server, nor does a person who says no', async (t) => {
+  test('changes nothing on the server when the login may not become root, or a person says no', async (t) => {
     const place = await start(t);
     if (place === null) return;
     const { world, dir, terminal } = place;
@@ -138,7 +138,7 @@ describe('init --via', { concurrency: 2 }, () => {
     );
   });
 
-  test('offers another name and the next free port where they are taken', async (t) => {
+  test('offers another name and the next free port when they are taken', async (t) => {
     const place = await start(t);
     if (place === null) return;
     const { world, dir, init, terminal, fingerprint } = place;
@@ -177,7 +177,7 @@ describe('init --via', { concurrency: 2 }, () => {
     assert.match(world.read('/etc/ssh/authorized_keys.d/owner2')!, /permitlisten="localhost:8081"/);
   });
 
-  test('Ctrl-C while a password is typed ends it, with the echo of the terminal restored', async (t) => {
+  test('ends with the echo of the terminal restored when Ctrl-C is pressed while a password is typed', async (t) => {
     const place = await start(t);
     if (place === null) return;
     const { world, terminal } = place;

@@ -229,7 +229,7 @@ test("refuses to start when the same configuration runs already, and leaves anot
   assert.equal(await pidOf(), third.child.pid);
 });
 
-test('a known_hosts that only root can read any more is a failure for doctor, and --fix gives it back to the daemon', async (t) => {
+test('fails in doctor when only root can read known_hosts any more, and --fix gives it back to the daemon', async (t) => {
   if (!isRoot) return t.skip('only root has files of others');
   const sshd = await startSshd();
   t.after(() => sshd.stop());

@@ -7,7 +7,7 @@ import { setUp, untilListening } from './fixture.ts';
 
 const PAM = ['auth required pam_deny.so', 'account required pam_nologin.so', 'account required pam_unix.so'];
 
-test('doctor says why the server refuses the account when PAM says it', async (t) => {
+test("is explained by doctor when the server's PAM says why it refuses the account", async (t) => {
   const world = await startServerWorld(t, {
     config: 'UsePAM yes\nPasswordAuthentication no\nKbdInteractiveAuthentication no\n',
     prepare: `printf '%s\\n' ${PAM.map((line) => `'${line}'`).join(' ')} 'session required pam_permit.so' >/etc/pam.d/sshd`,

@@ -85,7 +85,7 @@ describe('who shares, and when', () => {
     for (const [ends, keeps] of cases) assert.equal(mustNotShare(learn(ends)), keeps, JSON.stringify(ends));
   });
 
-  test('a connection ended alone when no other with its login ended within two seconds before or after', async () => {
+  test('takes a connection to have ended alone when no other with its login ended within two seconds of it', async () => {
     for (const [what, secondsLater, otherLogin, alone] of [
       ['one after the other', [0, 1.5, 3], 'login', [false, false, false]],
       ['long after the other', [0, 2.1], 'login', [true, true]],
