@@ -65,7 +65,7 @@ export const REPLACEMENTS = [
   },
   {
     file: 'lib/protocol/kex.js',
-    for: 'the prime of a group exchange is tested, and its numbers are computed, on the main thread (see src/connection/ssh2/group-exchange.ts)',
+    for: 'the prime of a group exchange is tested, and its numbers are computed, on the main thread (see src/connection/ssh2/kex/group-exchange.ts)',
     find: `          // TODO: validate prime
           this.setDHParams(prime, gen);`,
     put: `          if (this._protocol.openGroup && !this._dh) {
@@ -196,6 +196,61 @@ export const REPLACEMENTS = [
     put: `          channel.incoming.window -= data.length; // in any case
 
           if (!channel.stderr.push(data)) {`,
+  },
+  {
+    file: 'lib/protocol/constants.js',
+    for: 'key exchanges that a quantum computer does not break (see src/connection/ssh2/kex): their names',
+    find: 'const SUPPORTED_KEX = DEFAULT_KEX.concat([',
+    put: `const SUPPORTED_KEX = DEFAULT_KEX.concat([
+  'mlkem768x25519-sha256', // draft-ietf-sshm-mlkem-hybrid-kex
+  'sntrup761x25519-sha512', // RFC 9941
+  'sntrup761x25519-sha512@openssh.com', // the same
+`,
+  },
+  {
+    file: 'lib/protocol/kex.js',
+    for: 'the same: which hash each has (see src/connection/ssh2/kex/hybrid.ts)',
+    find: `        case 'ecdh-sha2-nistp256':
+          return new ECDHExchange(`,
+    put: `        case 'mlkem768x25519-sha256':
+          return new HybridExchange('sha256', ...args);
+        case 'sntrup761x25519-sha512':
+        case 'sntrup761x25519-sha512@openssh.com':
+          return new HybridExchange('sha512', ...args);
+        case 'ecdh-sha2-nistp256':
+          return new ECDHExchange(`,
+  },
+  {
+    file: 'lib/protocol/kex.js',
+    for: 'the same: both sides send strings that are no numbers, and the secret is a string as well (RFC 9941 section 3)',
+    find: '  class DHGroupExchange extends KeyExchange {',
+    put: `  class HybridExchange extends KeyExchange {
+    constructor(hashName, ...args) {
+      super(...args);
+      this.type = 'hybrid';
+      this.hashName = hashName;
+    }
+    start() {
+      if (this._dh)
+        return super.start();
+      return this._protocol.openHybrid(this, this.negotiated.kex, () => super.start());
+    }
+    getPublicKey() {
+      return this._public;
+    }
+    convertPublicKey(key) {
+      return key;
+    }
+    computeSecret(theirs) {
+      try {
+        return this._dh.computeSecret(theirs);
+      } catch (ex) {
+        return ex;
+      }
+    }
+  }
+
+  class DHGroupExchange extends KeyExchange {`,
   },
 ];
 

@@ -5,7 +5,7 @@ import { VERSION } from './lib/version.ts';
 /** What runInWorker() does: each with the module that it needs, and no other, loaded before its time begins to count. */
 const JOBS: Readonly<Record<JobName, () => Promise<(input: never) => unknown>>> = {
   'load-config': async () => (await import('./config/load-in-thread.ts')).loadConfigJob,
-  'modular-power': async () => (await import('./connection/ssh2/modular-power.ts')).modularPowerOf,
+  'modular-power': async () => (await import('./connection/ssh2/kex/modular-power.ts')).modularPowerOf,
   'decrypt-key': async () => (await import('./connection/auth/open-key.ts')).decryptKey,
 };
 

@@ -3,13 +3,10 @@
  * `npm run test:trixie`, as root, with the sshd of that folder. All tunnels come from one address, and a login that is good must not suffer.
  */
 import assert from 'node:assert/strict';
-import { execFileSync, spawn, type ChildProcess } from 'node:child_process';
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
-import { test, type TestContext } from 'node:test';
+import { test } from 'node:test';
 import { setTimeout as wait } from 'node:timers/promises';
 import type { TunnelSpec } from '../../src/model/spec.ts';
-import { childrenOf, descendantsOf, signalAll } from '../support/processes.ts';
+import { type ModernSshd, startModernSshd } from '../support/modern-sshd.ts';
 import { specFor, startTunnel } from '../support/tunnel.ts';
 import { freePort, until } from '../support/until.ts';
 
@@ -57,76 +54,3 @@ for (const [what, changes] of [
     for (const _ of many(6)) sshd.failToLogIn();
     await until(() => SHUT_OUT.test(sshd.log()), { what: () => `a penalty: ${sshd.log().slice(-3000)}` });
   });
-
-type ModernSshd = Awaited<ReturnType<typeof startModernSshd>>;
-
-/** That of the folder which test/support/trixie.sh makes, with its defaults, in its root directory. */
-async function startModernSshd(t: TestContext) {
-  const root = process.env['TUNNELD_BOX_ROOT'] ?? assert.fail('TUNNELD_BOX_ROOT is not set: npm run test:trixie');
-  const dir = mkdtempSync(join(root, 'tmp', 'tunneld-penalties-'));
-  t.after(() => rmSync(dir, { recursive: true, force: true }));
-  const makeKey = (name: string) => {
-    const file = join(dir, name);
-    execFileSync('ssh-keygen', ['-q', '-t', 'ed25519', '-N', '', '-C', '', '-f', file]);
-    return file;
-  };
-  const [hostKey, clientKey, wrongKey, otherHostKey] = ['host', 'client', 'wrong', 'other'].map(makeKey) as [
-    string,
-    string,
-    string,
-    string,
-  ];
-  const inside = (file: string) => file.slice(root.length);
-  const port = await freePort();
-  const config = join(dir, 'sshd_config');
-  const lines = [
-    `Port ${port}`,
-    'ListenAddress 127.0.0.1',
-    `HostKey ${inside(hostKey)}`,
-    `AuthorizedKeysFile ${inside(clientKey)}.pub`,
-    'StrictModes no',
-    'PidFile none',
-    'LogLevel VERBOSE',
-  ];
-  writeFileSync(config, `${lines.join('\n')}\n`);
-  mkdirSync(join(root, 'run/sshd'), { recursive: true });
-  const script = `mount --bind /dev "$1/dev"; mount -t proc proc "$1/proc"; exec chroot "$1" /usr/sbin/sshd -D -e -f "$2"`;
-  const sshd: ChildProcess = spawn('unshare', ['--mount', 'sh', '-c', script, 'sh', root, inside(config)], {
-    stdio: ['ignore', 'ignore', 'pipe'],
-  });
-  const pid = sshd.pid ?? 0;
-  let log = '';
-  sshd.stderr?.on('data', (chunk: Buffer) => (log += chunk.toString()));
-  t.after(() => signalAll([...descendantsOf(pid), pid], 'SIGKILL'));
-  await until(() => log.includes('Server listening'), { what: () => `sshd: ${log}` });
-  const publicKey = (file: string) => readFileSync(`${file}.pub`, 'utf8').trim();
-  const knownHostsLine = (host = '127.0.0.1', at = port) => `[${host}]:${at} ${publicKey(hostKey)}\n`;
-  const wrongKnownHosts = join(dir, 'wrong_known_hosts');
-  writeFileSync(wrongKnownHosts, `[127.0.0.1]:${port} ${publicKey(otherHostKey)}\n`);
-  const failToLogIn = () => {
-    const options = ['-F', 'none', '-o', 'BatchMode=yes', '-o', 'StrictHostKeyChecking=no', '-o', 'IdentitiesOnly=yes'];
-    const args = [...options, '-o', 'UserKnownHostsFile=/dev/null', '-p', String(port), '-i', wrongKey];
-    try {
-      execFileSync('ssh', [...args, 'root@127.0.0.1'], { stdio: 'ignore' });
-    } catch {
-      return;
-    }
-    assert.fail('a wrong key let in');
-  };
-  return {
-    dir,
-    port,
-    user: 'root',
-    clientKey,
-    wrongKey,
-    wrongKnownHosts,
-    knownHostsLine,
-    log: () => log,
-    killSessions: () =>
-      signalAll(
-        childrenOf(pid).flatMap((child) => [child, ...descendantsOf(child)]),
-        'SIGKILL',
-      ),
-    failToLogIn,
-  };
-}

@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { createServer, type Socket } from 'node:net';
 import type { TestContext } from 'node:test';
-import ssh2, { type Connection } from '#ssh2';
+import ssh2, { type Connection, type ServerConfig } from '#ssh2';
 import { listen } from './listen.ts';
 import type { TestSshd } from './sshd.ts';
 
@@ -51,10 +51,10 @@ export function startFakeSsh(
   t: TestContext,
   sshd: TestSshd,
   serve: (connection: Connection, socket: Socket) => void,
-  ident?: string,
+  config: Partial<ServerConfig> = {},
 ): Promise<FakeServer> {
   const file = sshd.hostKeys[0]?.file ?? '';
-  const server = new ssh2.Server({ hostKeys: [readFileSync(file)], ...(ident === undefined ? {} : { ident }) });
+  const server = new ssh2.Server({ hostKeys: [readFileSync(file)], ...config });
   let current: Socket | null = null;
   server.on('connection', (connection) => {
     connection.on('error', () => {}); // so may its end

@@ -36,7 +36,7 @@ export async function startGranting(
       connections.push(connection);
       sockets.push(socket);
     },
-    ident,
+    ident === undefined ? {} : { ident },
   );
   const tunnel = await startAt(t, sshd, server.port, changes, {}, target);
   await tunnel.untilPhase('up');

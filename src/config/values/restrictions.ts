@@ -1,6 +1,6 @@
 import { isIPv6 } from 'node:net';
 import { servicePort } from '../../host/services.ts';
-import { SIGNATURE_ALGORITHMS } from '../../model/host-key-algorithms.ts';
+import { SIGNATURE_ALGORITHMS } from '../../model/algorithms.ts';
 import { type AuthMethod, type ChannelTimeout, OPTIONS, type RekeyLimit } from '../../model/options.ts';
 import { readList, splitList } from './algorithm-list.ts';
 import { readDuration } from './duration.ts';

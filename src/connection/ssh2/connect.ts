@@ -17,7 +17,7 @@ import { algorithms } from './algorithms.ts';
 import { limitAnnouncedKeys } from './announced-keys.ts';
 import { guardCompression } from './compression.ts';
 import { translateError, type Stage } from './errors.ts';
-import { exchangeInWorker } from './group-exchange.ts';
+import { exchangeKeys } from './kex/exchange-keys.ts';
 import { holdIdentification, type Identification } from './identification.ts';
 import { guardProtocol } from './protocol/protocol-guard.ts';
 import { parseInSlices } from './protocol/parse-in-slices.ts';
@@ -248,7 +248,7 @@ class Connecting {
     this.#transport = rekey;
     this.#lost.promise.catch(() => rekey.forget());
     limitAnnouncedKeys(this.#client, this.#options.onTooManyHostKeys);
-    exchangeInWorker(this.#client, valve, clock, (error) => this.#failAs(error));
+    exchangeKeys(this.#client, valve, clock, (error) => this.#failAs(error));
     if (spec.compression) guardCompression(this.#client);
     if (spec.rekeyLimit !== null) rekeyAfter(this.#client, socket, spec.rekeyLimit, clock);
     if (spec.pubkeyAcceptedAlgorithms !== null) limitSignatures(this.#client, spec.pubkeyAcceptedAlgorithms);

@@ -2,10 +2,11 @@ import { internalsOf } from './protocol/internals.ts';
 import ssh2 from '#ssh2';
 import type { Clock } from '../../lib/async/clock.ts';
 import { printable } from '../../lib/text.ts';
+import { algorithmsToScan } from './algorithms.ts';
 import { recordOffer } from './offer.ts';
 import type { SshStream } from '../../net/stream-adapter.ts';
 import { valveOf } from '../../net/valve.ts';
-import { exchangeInWorker } from './group-exchange.ts';
+import { exchangeKeys } from './kex/exchange-keys.ts';
 import { holdIdentification } from './identification.ts';
 import { parseInSlices } from './protocol/parse-in-slices.ts';
 import { guardProtocol } from './protocol/protocol-guard.ts';
@@ -66,7 +67,7 @@ export function scanServer(
         username: 'nobody',
         readyTimeout: 0,
         debug: offer.debug,
-        ...(types === undefined ? {} : { algorithms: { serverHostKey: types as ssh2.ServerHostKeyAlgorithm[] } }),
+        algorithms: algorithmsToScan(types),
         hostVerifier: (key: Buffer) => {
           shown = key;
           if (until === 'proven') return true;
@@ -78,7 +79,7 @@ export function scanServer(
       parseInSlices(client, valve);
       holdIdentification(client);
       guardProtocol(client, stream);
-      exchangeInWorker(client, valve, clock, failed);
+      exchangeKeys(client, valve, clock, failed);
     } catch (reason) {
       error = printable(String(reason));
       end();

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { createRequire } from 'node:module';
 import { test } from 'node:test';
+import '#ssh2'; // with its replacements
 import { readAlgorithms } from '../../../src/config/values/algorithm-list.ts';
 import { ALGORITHMS, type AlgorithmKey } from '../../../src/config/values/algorithms.ts';
 
@@ -16,8 +17,6 @@ const NAMES: Readonly<Record<AlgorithmKey, string>> = {
 for (const [key, name] of Object.entries(NAMES) as [AlgorithmKey, string][]) {
   test(`${key}: knows what the library can do`, () => {
     const { defaults, others } = ALGORITHMS[key];
-    // The library orders its ciphers by the processor; as sets the two must agree.
-    assert.deepEqual(defaults.toSorted(), constants[`DEFAULT_${name}`]?.toSorted());
     assert.deepEqual([...defaults, ...others].toSorted(), constants[`SUPPORTED_${name}`]?.toSorted());
   });
 }

@@ -77,7 +77,7 @@ describe('verification', { concurrency: 4 }, () => {
           looks += 1;
         });
       },
-      'OpenSSH_9.9',
+      { ident: 'OpenSSH_9.9' },
     );
     let looks = 0;
     const tunnel = startTunnel(t, specFor(sshd, [[port, greeting]], { port: fake.port }));
@@ -171,7 +171,7 @@ describe('verification', { concurrency: 4 }, () => {
           });
         });
       },
-      'OpenSSH_9.9',
+      { ident: 'OpenSSH_9.9' },
     );
     const { tunnel } = await start(t, sshd, port, { port: fake.port }, { clock: impatientClock });
     const { forwards } = await tunnel.untilPhase('up');

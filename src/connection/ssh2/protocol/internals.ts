@@ -121,22 +121,28 @@ interface Doors {
     bits: readonly [min: number, max: number],
     proceed: () => void,
   ): false;
-  /** Called before computeSecret() with the same number. */
-  prepareSecret(group: Group, theirs: Buffer): false;
+  /** Gives `exchange` what a hybrid key exchange of this name sends, in `_public`, and then calls `proceed`. */
+  openHybrid(exchange: { _dh: Secret; _public: Buffer }, name: string, proceed: () => void): false;
+  /** Called before computeSecret() with the same bytes. */
+  prepareSecret(secret: Secret, theirs: Buffer): false;
   /** Reads a key of a list of host keys. */
   readHostKey: (blob: Buffer) => ParsedKey | Error;
 }
 
+/** Our half of a key exchange. */
+export interface Secret {
+  /** Computes the shared secret from what the server sent. computeSecret() throws the error. */
+  prepareSecret(theirs: Buffer): Promise<void>;
+  /** The shared secret. Throws where it is weak, or where the server sent what gives none. */
+  computeSecret(): Buffer;
+}
+
 /** The part of Node's DiffieHellman that ssh2 uses, and prepareSecret(). All numbers are big-endian. */
-export interface Group {
+export interface Group extends Secret {
   getPrime(): Buffer;
   getGenerator(): Buffer;
   /** Our public number, e. */
   generateKeys(): Buffer;
-  /** Computes the shared secret from the server's public number, f. computeSecret() throws the error. */
-  prepareSecret(theirs: Buffer): Promise<void>;
-  /** The shared secret. Throws where f or the secret is weak. */
-  computeSecret(): Buffer;
 }
 
 export interface PacketReader {

@@ -58,6 +58,7 @@ const PROTOCOL = {
   authKeyboard: 'function',
   // Doors of our own, closed until somebody opens them (packaging/ssh2-replacements.mjs).
   openGroup: 'undefined',
+  openHybrid: 'undefined',
   prepareSecret: 'undefined',
   readHostKey: 'undefined',
 } satisfies Kinds<Protocol>;

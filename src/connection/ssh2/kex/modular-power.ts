@@ -1,9 +1,9 @@
 import { createPrivateKey, createPublicKey } from 'node:crypto';
-import type { Clock } from '../../lib/async/clock.ts';
-import { deadline } from '../../lib/async/deadline.ts';
-import { NEVER } from '../../lib/async/never.ts';
-import { runInWorker } from '../../lib/async/run-in-worker.ts';
-import { waitFor } from '../../lib/async/scope.ts';
+import type { Clock } from '../../../lib/async/clock.ts';
+import { deadline } from '../../../lib/async/deadline.ts';
+import { NEVER } from '../../../lib/async/never.ts';
+import { runInWorker } from '../../../lib/async/run-in-worker.ts';
+import { waitFor } from '../../../lib/async/scope.ts';
 
 /** `base` to the power of `exponent` modulo the odd `modulus`, all big-endian; the result is as long as the modulus. */
 export type Power = (base: Buffer, exponent: Buffer, modulus: Buffer) => Promise<Buffer>;

@@ -6,14 +6,14 @@ import { connect } from 'node:net';
 import { join } from 'node:path';
 import { buffer } from 'node:stream/consumers';
 import { test, type TestContext } from 'node:test';
-import { openGroup as openGroupWith } from '../../../src/connection/ssh2/group-exchange.ts';
-import { modularPower, PATIENCE_MS, powerInWorker } from '../../../src/connection/ssh2/modular-power.ts';
-import { systemClock, type Clock } from '../../../src/lib/async/clock.ts';
-import { pattern, startEcho, startSource } from '../../support/echo.ts';
-import { startSshd } from '../../support/sshd.ts';
-import { specFor, startTunnel } from '../../support/tunnel.ts';
-import { freePort, tempDir } from '../../support/until.ts';
-import { startFaultyRelay } from '../../support/faulty-relay.ts';
+import { openGroup as openGroupWith } from '../../../../src/connection/ssh2/kex/group-exchange.ts';
+import { modularPower, PATIENCE_MS, powerInWorker } from '../../../../src/connection/ssh2/kex/modular-power.ts';
+import { systemClock, type Clock } from '../../../../src/lib/async/clock.ts';
+import { pattern, startEcho, startSource } from '../../../support/echo.ts';
+import { startSshd } from '../../../support/sshd.ts';
+import { specFor, startTunnel } from '../../../support/tunnel.ts';
+import { freePort, tempDir } from '../../../support/until.ts';
+import { startFaultyRelay } from '../../../support/faulty-relay.ts';
 
 /** Safe primes that are no standard's, 2 to the power of the first minus the second: OpenSSL would test them. */
 const PRIMES = [

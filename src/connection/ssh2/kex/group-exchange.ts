@@ -1,35 +1,15 @@
 import { randomBytes } from 'node:crypto';
-import type { Client } from 'ssh2';
-import type { Clock } from '../../lib/async/clock.ts';
-import type { Valve } from '../../net/valve.ts';
-import { powerInWorker, type Power } from './modular-power.ts';
-import { type Group, internalsOf } from './protocol/internals.ts';
-import { holdMessages } from './protocol/held-messages.ts';
+import type { Power } from './modular-power.ts';
+import type { Group } from '../protocol/internals.ts';
+import { preparedSecret } from './prepared-secret.ts';
 
 /**
- * Computes finite-field Diffie-Hellman (RFC 4253 section 8, RFC 4419) without blocking the event loop, and by OpenSSH's
- * rules. ssh2 computes it on the main thread, which takes a small computer up to a third of a second for 8192 bits; and
- * it lets OpenSSL test whether the prime of a server's group is one, from 0.2 s for 2048 bits to half a minute for
+ * Opens a group of finite-field Diffie-Hellman (RFC 4253 section 8, RFC 4419) by OpenSSH's rules, as the server sent it
+ * (two mpints of RFC 4251 section 5). Rejects where its size was not requested, or where its numbers cannot be those of
+ * a group. ssh2 computes it on the main thread, which takes a small computer up to a third of a second for 8192 bits;
+ * and it lets OpenSSL test whether the prime of a server's group is one, from 0.2 s for 2048 bits to half a minute for
  * 8192, before the host key is verified. OpenSSH makes no such test: a bad group harms only the server that chose and
- * signs it. Messages of the server wait meanwhile. `onError` gets the error of a group, or of a message that waited.
- * Call right after client.connect().
- */
-export function exchangeInWorker(client: Client, valve: Valve, clock: Clock, onError: (error: Error) => void): void {
-  const { _protocol: protocol } = internalsOf(client);
-  const hold = holdMessages(client, valve, onError);
-  const power: Power = (...numbers) => powerInWorker(clock, ...numbers);
-  protocol.openGroup = (exchange, prime, generator, [minBits, maxBits], proceed) =>
-    hold(openGroup(prime, generator, minBits, maxBits, power), (group) => {
-      exchange._dh = group;
-      exchange._public = group.generateKeys();
-      proceed();
-    });
-  protocol.prepareSecret = (group, theirs) => hold(group.prepareSecret(theirs), () => {});
-}
-
-/**
- * Reads a group as the server sent it (two mpints of RFC 4251 section 5). Rejects where its size was not requested, or
- * where its numbers cannot be those of a group.
+ * signs it.
  */
 export async function openGroup(
   sentPrime: Buffer,
@@ -57,18 +37,11 @@ export async function openGroup(
     check(numberOf(found), modulus, 'public number');
     return found;
   };
-  let secret: Buffer | Error = new Error('the secret was not computed');
   return {
     getPrime: () => prime,
     getGenerator: () => generator,
     generateKeys: () => ours,
-    prepareSecret: async (theirs) => {
-      secret = await secretWith(Buffer.from(theirs)).catch((error: unknown) => error as Error);
-    },
-    computeSecret: () => {
-      if (secret instanceof Error) throw secret;
-      return secret;
-    },
+    ...preparedSecret(secretWith),
   };
 }
 

@@ -1,0 +1,89 @@
+import {
+  createHash,
+  createPublicKey,
+  diffieHellman,
+  generateKeyPairSync,
+  type KeyObject,
+  randomBytes,
+} from 'node:crypto';
+import { inSlices } from '../../../lib/async/slices.ts';
+import { errorText } from '../../../lib/text.ts';
+import * as mlKem from './ml-kem.ts';
+import * as sntrup761 from './sntrup761.ts';
+
+/** Two key exchanges at once, so that an attacker has to break both: X25519, and a key encapsulation mechanism. */
+export interface Hybrid {
+  /** What a client sends. */
+  readonly publicKey: Buffer;
+  /** K of the exchange hash and of the keys, a string, from what the server sent. Rejects where that is malformed. */
+  secretWith(theirs: Buffer): Promise<Buffer>;
+}
+
+/** Begins the key exchange of this name in slices: a small computer needs a tenth of a second and more for it. */
+export function openHybrid(name: string, loadMlKem = mlKem.loadMlKem): Promise<Hybrid> {
+  return name === MLKEM ? openMlKem(loadMlKem) : openSntrup();
+}
+
+const MLKEM = 'mlkem768x25519-sha256';
+
+/** Whether a key exchange of this name can be had. */
+export function canExchange(name: string): boolean {
+  return name !== MLKEM || !mlKemIsMissing;
+}
+
+let mlKemIsMissing = false;
+
+/** RFC 9941 */
+async function openSntrup(): Promise<Hybrid> {
+  const { publicKey, secretKey } = await inSlices(sntrup761.generateKeyPair(randomBytes));
+  return besideX25519('sha512', sntrup761.CIPHERTEXT_BYTES, {
+    publicKey,
+    open: (ciphertext) => inSlices(sntrup761.decapsulate(secretKey, ciphertext)),
+  });
+}
+
+/** draft-ietf-sshm-mlkem-hybrid-kex */
+async function openMlKem(load: typeof mlKem.loadMlKem): Promise<Hybrid> {
+  const { generate } = await load().catch((error: unknown) => {
+    // An upgrade has replaced the file: a daemon that still runs goes on without.
+    mlKemIsMissing = true;
+    throw new Error(`${MLKEM} is not offered any more: its code cannot be read (${errorText(error)})`);
+  });
+  return besideX25519('sha256', mlKem.CIPHERTEXT_BYTES, generate());
+}
+
+interface KeyEncapsulation {
+  readonly publicKey: Buffer;
+  open(ciphertext: Buffer): Uint8Array | Promise<Uint8Array>;
+}
+
+/** Both public keys, and both answers, one after the other; K is the hash of both secrets. */
+export function besideX25519(
+  hash: 'sha256' | 'sha512',
+  ciphertextBytes: number,
+  { publicKey, open }: KeyEncapsulation,
+  classic = generateKeyPairSync('x25519'),
+): Hybrid {
+  return {
+    publicKey: Buffer.concat([publicKey, bytesOf(classic.publicKey)]),
+    secretWith: async (theirs) => {
+      if (theirs.length !== ciphertextBytes + X25519_BYTES)
+        throw new Error(`the server's half has ${theirs.length} bytes, not ${ciphertextBytes + X25519_BYTES}`);
+      const point = publicKeyOf(theirs.subarray(ciphertextBytes));
+      // Throws where the result is zero, as for a point of low order (RFC 7748 section 6.1).
+      const shared = diffieHellman({ privateKey: classic.privateKey, publicKey: point });
+      const sealed = await open(theirs.subarray(0, ciphertextBytes));
+      return createHash(hash).update(sealed).update(shared).digest();
+    },
+  };
+}
+
+const X25519_BYTES = 32;
+
+function bytesOf(key: KeyObject): Buffer {
+  return Buffer.from(key.export({ format: 'jwk' }).x ?? '', 'base64url');
+}
+
+function publicKeyOf(point: Buffer): KeyObject {
+  return createPublicKey({ key: { kty: 'OKP', crv: 'X25519', x: point.toString('base64url') }, format: 'jwk' });
+}

@@ -1,0 +1,60 @@
+/** The ciphers offered where none are configured, in order of preference for a processor with instructions for AES. */
+export const DEFAULT_CIPHERS: readonly string[] = [
+  'aes128-gcm@openssh.com',
+  'aes256-gcm@openssh.com',
+  'aes128-ctr',
+  'aes192-ctr',
+  'aes256-ctr',
+  'chacha20-poly1305@openssh.com',
+];
+
+/** What a quantum computer does not break, each beside X25519: draft-ietf-sshm-mlkem-hybrid-kex, RFC 9941. */
+const POST_QUANTUM: readonly string[] = [
+  'mlkem768x25519-sha256',
+  'sntrup761x25519-sha512',
+  'sntrup761x25519-sha512@openssh.com',
+];
+
+/** The same for key exchanges. The order of those that OpenSSH has is that of its release 10. */
+export const DEFAULT_KEX_ALGORITHMS: readonly string[] = [
+  ...POST_QUANTUM,
+  'curve25519-sha256',
+  'curve25519-sha256@libssh.org',
+  'ecdh-sha2-nistp256',
+  'ecdh-sha2-nistp384',
+  'ecdh-sha2-nistp521',
+  'diffie-hellman-group-exchange-sha256',
+  'diffie-hellman-group14-sha256',
+  'diffie-hellman-group15-sha512',
+  'diffie-hellman-group16-sha512',
+  'diffie-hellman-group17-sha512',
+  'diffie-hellman-group18-sha512',
+];
+
+/** Whether a recording of the connection stays secret when there are quantum computers. */
+export function isPostQuantum(keyExchange: string): boolean {
+  return POST_QUANTUM.includes(keyExchange);
+}
+
+/** The same for message authentication codes. */
+export const DEFAULT_MACS: readonly string[] = [
+  'hmac-sha2-256-etm@openssh.com',
+  'hmac-sha2-512-etm@openssh.com',
+  'hmac-sha1-etm@openssh.com',
+  'hmac-sha2-256',
+  'hmac-sha2-512',
+  'hmac-sha1',
+];
+
+/** The same for host keys. Without `ssh-rsa`, which is a signature with SHA-1; OpenSSH stopped offering it with 8.8. */
+export const DEFAULT_HOST_KEY_ALGORITHMS: readonly string[] = [
+  'ssh-ed25519',
+  'ecdsa-sha2-nistp256',
+  'ecdsa-sha2-nistp384',
+  'ecdsa-sha2-nistp521',
+  'rsa-sha2-512',
+  'rsa-sha2-256',
+];
+
+/** The algorithms by which keys of a user can sign, in order of preference. */
+export const SIGNATURE_ALGORITHMS: readonly string[] = [...DEFAULT_HOST_KEY_ALGORITHMS, 'ssh-rsa'];

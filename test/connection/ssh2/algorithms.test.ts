@@ -1,0 +1,43 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import {
+  DEFAULT_CIPHERS,
+  DEFAULT_HOST_KEY_ALGORITHMS,
+  DEFAULT_KEX_ALGORITHMS,
+  DEFAULT_MACS,
+} from '../../../src/model/algorithms.ts';
+import { startSshd } from '../../support/sshd.ts';
+import { specFor, startTunnel } from '../../support/tunnel.ts';
+import { freePort } from '../../support/until.ts';
+
+test('offers what the manual lists, in its order, and no SHA-1 for host keys unless told to', async (t) => {
+  const sshd = await startSshd({ config: ['LogLevel DEBUG2'] });
+  t.after(() => sshd.stop());
+  const tunnel = startTunnel(t, specFor(sshd, [[1, 1]]));
+  // The list of a client comes after that of the server itself.
+  const [, proposal = ''] = await sshd.waitForLog(/peer client KEXINIT proposal([^]*?compression stoc)/);
+  const offered = (what: string) => new RegExp(`debug2: ${what}: (\\S*)`).exec(proposal)?.[1];
+  const signals = /,(?:ext-info-c|kex-strict-c-v00@openssh\.com)(?=,|$)/g;
+  assert.equal(offered('KEX algorithms')?.replaceAll(signals, ''), DEFAULT_KEX_ALGORITHMS.join(','));
+  assert.equal(offered('host key algorithms'), DEFAULT_HOST_KEY_ALGORITHMS.join(','));
+  assert.ok(!DEFAULT_HOST_KEY_ALGORITHMS.includes('ssh-rsa'));
+  for (const direction of ['ctos', 'stoc']) {
+    assert.equal(offered(`ciphers ${direction}`), DEFAULT_CIPHERS.join(','));
+    assert.equal(offered(`MACs ${direction}`), DEFAULT_MACS.join(','));
+  }
+  await tunnel.stop();
+});
+
+test('a server that signs by SHA-1 alone is refused, with what it offers, and let in where a person asks for it', async (t) => {
+  const sshd = await startSshd({ hostKeyTypes: ['rsa'], config: ['HostKeyAlgorithms ssh-rsa'] });
+  t.after(() => sshd.stop());
+  const refused = startTunnel(t, specFor(sshd, [[1, 1]]));
+  const { failure } = await refused.untilFailure('no-common-algorithm');
+  assert.match(failure?.message ?? '', /^no host key algorithm in common: the server offers ssh-rsa; /);
+  const asked = startTunnel(
+    t,
+    specFor(sshd, [[await freePort(), 1]], { hostKeyAlgorithms: [...DEFAULT_HOST_KEY_ALGORITHMS, 'ssh-rsa'] }),
+  );
+  const { algorithms } = await asked.untilPhase('up');
+  assert.equal(algorithms?.hostKey, 'ssh-rsa');
+});

@@ -1,0 +1,86 @@
+import assert from 'node:assert/strict';
+import { randomBytes } from 'node:crypto';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { inverseModulo3 } from '../../../../src/connection/ssh2/kex/small-ring.ts';
+import {
+  CIPHERTEXT_BYTES,
+  decapsulate,
+  decodeSmall,
+  generateKeyPair,
+  PUBLIC_KEY_BYTES,
+  publicKeyHash,
+  publicKeyOf,
+} from '../../../../src/connection/ssh2/kex/sntrup761.ts';
+import { atOnce } from '../../../../src/lib/async/slices.ts';
+import { encapsulate } from '../../../support/sntrup761-server.ts';
+
+interface Vector {
+  readonly secretKey: string;
+  readonly ciphertext: string;
+  readonly secret: string;
+}
+
+const { vectors } = JSON.parse(readFileSync(join(import.meta.dirname, 'sntrup761.json'), 'utf8')) as {
+  readonly vectors: readonly Vector[];
+};
+
+const SMALL = 191;
+
+for (const [index, vector] of vectors.entries())
+  test(`opens the published ciphertext ${index}, and makes the public key of its secret one`, () => {
+    const [secretKey, ciphertext, secret] = [vector.secretKey, vector.ciphertext, vector.secret].map((text) =>
+      Buffer.from(text, 'hex'),
+    ) as [Buffer, Buffer, Buffer];
+    assert.ok(atOnce(decapsulate(secretKey, ciphertext)).equals(secret));
+    const publicKey = secretKey.subarray(2 * SMALL, 2 * SMALL + PUBLIC_KEY_BYTES);
+    const f = decodeSmall(secretKey.subarray(0, SMALL));
+    const g = atOnce(inverseModulo3(decodeSmall(secretKey.subarray(SMALL, 2 * SMALL))));
+    assert.ok(g !== null && atOnce(publicKeyOf(f, g)).equals(publicKey));
+    assert.ok(secretKey.subarray(-32).equals(publicKeyHash(publicKey)));
+  });
+
+test('both sides have the same secret, a thousand times', () => {
+  for (let pairs = 0; pairs < 20; pairs++) {
+    const { publicKey, secretKey } = atOnce(generateKeyPair(randomBytes));
+    for (let round = 0; round < 50; round++) {
+      const { ciphertext, secret } = encapsulate(publicKey);
+      assert.ok(atOnce(decapsulate(secretKey, ciphertext)).equals(secret));
+    }
+  }
+});
+
+test('gives a secret that nobody else has, always the same one, when the ciphertext was not made with the key', () => {
+  const { publicKey, secretKey } = atOnce(generateKeyPair(randomBytes));
+  const { ciphertext, secret } = encapsulate(publicKey);
+  const spoilt = [0, 1, 500, 1006, 1007, CIPHERTEXT_BYTES - 1].map((at) => {
+    const copy = Buffer.from(ciphertext);
+    copy[at]! ^= 1;
+    return copy;
+  });
+  const foreign = [
+    ...spoilt,
+    encapsulate(atOnce(generateKeyPair(randomBytes)).publicKey).ciphertext,
+    Buffer.alloc(CIPHERTEXT_BYTES),
+    Buffer.alloc(CIPHERTEXT_BYTES, 0xff),
+    randomBytes(CIPHERTEXT_BYTES),
+  ];
+  const secrets = foreign.map((one) => atOnce(decapsulate(secretKey, one)));
+  assert.equal(new Set([secret, ...secrets].map((one) => one.toString('hex'))).size, foreign.length + 1);
+  assert.deepEqual(
+    foreign.map((one) => atOnce(decapsulate(secretKey, one))),
+    secrets,
+  );
+  // Of the secret of such a ciphertext, the key knows a part that nothing sent shows.
+  const other = Buffer.from(secretKey);
+  other[2 * SMALL + PUBLIC_KEY_BYTES]! ^= 1;
+  assert.ok(!atOnce(decapsulate(other, foreign[0]!)).equals(secrets[0]!));
+  assert.ok(atOnce(decapsulate(other, ciphertext)).equals(secret));
+});
+
+test('refuses a ciphertext of another length', () => {
+  const { secretKey } = atOnce(generateKeyPair(randomBytes));
+  for (const length of [0, 1, CIPHERTEXT_BYTES - 1, CIPHERTEXT_BYTES + 1])
+    assert.throws(() => atOnce(decapsulate(secretKey, Buffer.alloc(length))), /ciphertext has \d+ bytes/);
+});
