@@ -16,6 +16,7 @@ import type { ForwardSpec, TunnelSpec } from '../model/spec.ts';
 import type { SshConnection, Visitor } from '../connection/ssh/connection.ts';
 import { describeAccepted } from '../connection/auth/auth-report.ts';
 import type { Step } from './check.ts';
+import { algorithmsStep } from './key-exchange.ts';
 import type { CheckDeps, ReportStep } from './types.ts';
 import { refused, roundTrip } from './listener-steps.ts';
 import { sourcePortStep } from './source-port.ts';
@@ -35,9 +36,9 @@ export function checkLogin(spec: TunnelSpec, deps: LoginDeps, parent: AbortSigna
     let route: RouteOnce | null = null;
     let connection: SshConnection | null = null;
     let agreed = '';
-    const reportHandshake = (version: string) => {
-      report('banner', 'ok', version);
-      report('algorithms', 'ok', agreed);
+    const reportHandshake = (software: string) => {
+      report('banner', 'ok', software === '' ? 'it is an SSH server' : software);
+      report(...algorithmsStep(agreed, agreed.split(', ')[0] ?? '', software, spec));
       report('host key', ...hostKey(spec));
     };
     try {
@@ -64,7 +65,7 @@ export function checkLogin(spec: TunnelSpec, deps: LoginDeps, parent: AbortSigna
       report(...sourcePortStep(spec, deps.sourcePort));
     } catch (error) {
       // Authentication had begun: the steps before it succeeded.
-      if (connection === null && agreed !== '') reportHandshake('it is an SSH server');
+      if (connection === null && agreed !== '') reportHandshake('');
       route?.turn?.notAccepted(asFailure(error));
       throw error;
     } finally {

@@ -2,6 +2,7 @@ import type { ForwardStatus, TunnelStatus } from '../status/document.ts';
 import type { TunnelSpec } from '../model/spec.ts';
 import { EXPOSED } from '../model/state.ts';
 import type { DaemonStep, StepResult } from './types.ts';
+import { algorithmsStep } from './key-exchange.ts';
 import { EXPOSED_CURE } from './listener-steps.ts';
 import { sourcePortStep } from './source-port.ts';
 import { type SourcePortFacts } from './types.ts';
@@ -10,7 +11,7 @@ import { stepOf } from './check.ts';
 /** The results of the steps of a login, from the daemon's status of a tunnel. */
 export function stepsFromStatus(
   tunnel: TunnelStatus,
-  spec: Pick<TunnelSpec, 'sourcePort' | 'entry'>,
+  spec: Pick<TunnelSpec, 'sourcePort' | 'entry' | 'kexAlgorithms'>,
   sourcePort: SourcePortFacts,
 ): readonly DaemonStep[] {
   const { phase, failure } = tunnel;
@@ -30,17 +31,26 @@ export function stepsFromStatus(
             'The daemon checks the connection by itself; see `tunneld status`.',
           ],
         ];
-  const agreed = [tunnel.keyExchange, tunnel.hostKeyAlgorithm].filter((name) => name !== undefined).join(', ');
   const inUse = tunnel.forwards.some(({ refusal }) => refusal === 'in-use');
   return [
     ['banner', 'ok', `the daemon is connected to ${tunnel.server}${rtt}`],
-    ['algorithms', 'ok', agreed === '' ? 'the daemon has agreed with the server' : `the daemon uses ${agreed}`],
+    algorithmsFromStatus(tunnel, spec),
     ['host key', 'ok', 'the daemon has accepted it'],
     ['authentication', 'ok', `the daemon is logged in${tunnel.login === undefined ? '' : `: ${tunnel.login}`}`],
     ...tunnel.forwards.flatMap((forward, index) => forwardSteps(forward, index, tunnel)),
     ...silent,
     sourcePortStep(spec, { ...sourcePort, port: tunnel.sourcePort ?? sourcePort.port }, inUse),
   ];
+}
+
+/** A daemon of an older version reports no algorithms. */
+function algorithmsFromStatus(
+  { keyExchange, hostKeyAlgorithm }: TunnelStatus,
+  spec: Pick<TunnelSpec, 'kexAlgorithms'>,
+): StepResult {
+  if (keyExchange === undefined) return ['algorithms', 'ok', 'the daemon has agreed with the server'];
+  const seen = `the daemon uses ${[keyExchange, hostKeyAlgorithm].filter((name) => name !== undefined).join(', ')}`;
+  return algorithmsStep(seen, keyExchange, '', spec);
 }
 
 function forwardSteps(

@@ -15,7 +15,7 @@ const POST_QUANTUM: readonly string[] = [
   'sntrup761x25519-sha512@openssh.com',
 ];
 
-/** The same for key exchanges. The order of those that OpenSSH has is that of its release 10. */
+/** The same for key exchanges, in the order of OpenSSH 10, but of the groups the one first that costs a small computer least. */
 export const DEFAULT_KEX_ALGORITHMS: readonly string[] = [
   ...POST_QUANTUM,
   'curve25519-sha256',
@@ -30,11 +30,6 @@ export const DEFAULT_KEX_ALGORITHMS: readonly string[] = [
   'diffie-hellman-group17-sha512',
   'diffie-hellman-group18-sha512',
 ];
-
-/** Whether a recording of the connection stays secret when there are quantum computers. */
-export function isPostQuantum(keyExchange: string): boolean {
-  return POST_QUANTUM.includes(keyExchange);
-}
 
 /** The same for message authentication codes. */
 export const DEFAULT_MACS: readonly string[] = [
@@ -58,3 +53,8 @@ export const DEFAULT_HOST_KEY_ALGORITHMS: readonly string[] = [
 
 /** The algorithms by which keys of a user can sign, in order of preference. */
 export const SIGNATURE_ALGORITHMS: readonly string[] = [...DEFAULT_HOST_KEY_ALGORITHMS, 'ssh-rsa'];
+
+/** Whether a recording of the connection stays secret when there are quantum computers. */
+export function isPostQuantum(keyExchange: string): boolean {
+  return POST_QUANTUM.includes(keyExchange);
+}

@@ -272,7 +272,7 @@ test('says once what has no effect when an option is ignored', async () => {
 test('names algorithms that only ssh knows when it leaves them out, and stays up when a certificate is in a file', async () => {
   const { tunnels, notes } = await read(words('-m umac-64@openssh.com,hmac-sha2-256 -L 1:a:1 certified'));
   assert.deepEqual(tunnels[0]?.macs, ['hmac-sha2-256']);
-  assert.deepEqual(tunnels[0].kexAlgorithms, ['curve25519-sha256']);
+  assert.deepEqual(tunnels[0].kexAlgorithms, ['sntrup761x25519-sha512@openssh.com', 'curve25519-sha256']);
   assert.match(notes.join('\n'), /umac-64@openssh\.com \(macs\): left out, because only OpenSSH has it/);
   assert.match(notes.join('\n'), /config:\d+: CertificateFile is not supported/);
 });

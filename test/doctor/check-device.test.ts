@@ -163,7 +163,7 @@ test('reports what a daemon knows: refused listeners, targets, and a dead connec
       { kind: 'local', listen: 'localhost:3', target: 'x:1', state: 'up', verified: 'yes' },
     ],
   } as unknown as TunnelStatus;
-  const spec = { sourcePort: 'sticky', entry: { type: 'direct' } } as const;
+  const spec = { sourcePort: 'sticky', entry: { type: 'direct' }, kexAlgorithms: null } as const;
   const known = stepsFromStatus(status, spec, NO_FACTS);
   const results = known.map(([step, result]) => `${step}: ${result}`);
   assert.deepEqual(results.slice(4), [
@@ -175,11 +175,11 @@ test('reports what a daemon knows: refused listeners, targets, and a dead connec
     'source port: warn',
   ]);
   assert.match(known.at(-1)?.[3] ?? '', /ClientAliveInterval/);
-  const agreed = { keyExchange: 'curve25519-sha256', hostKeyAlgorithm: 'ssh-ed25519' };
+  const agreed = { keyExchange: 'mlkem768x25519-sha256', hostKeyAlgorithm: 'ssh-ed25519' };
   assert.deepEqual(stepsFromStatus({ ...status, ...agreed }, spec, NO_FACTS)[1], [
     'algorithms',
     'ok',
-    'the daemon uses curve25519-sha256, ssh-ed25519',
+    'the daemon uses mlkem768x25519-sha256, ssh-ed25519',
   ]);
   assert.deepEqual(stepsFromStatus({ ...status, phase: 'waiting' }, spec, NO_FACTS), [
     ['forward', 'fail', 'the daemon reports: m', 'h'],

@@ -98,7 +98,11 @@ test('has all of the daemon in memory while it runs: an upgrade may replace its 
       // But for what is loaded at once where it is wanted: SOCKS by a tunnel (see loadProxy), HTTP by the configuration (see createWeb);
       // and for ML-KEM, which is not offered again where it is gone (see openMlKem).
       const file = join(dist, 'chunks', later!);
-      assert.notDeepEqual(partsIn([file], /node_modules\/socks\/|src\/http\/serve-status\.ts$|node_modules\/@noble\/post-quantum\//), [], name);
+      assert.notDeepEqual(
+        partsIn([file], /node_modules\/socks\/|src\/http\/serve-status\.ts$|node_modules\/@noble\/post-quantum\//),
+        [],
+        name,
+      );
       for (const [, next] of readFileSync(file, 'utf8').matchAll(/(?:\bfrom|\bimport)\s*"\.\/([^"]+)"/g))
         reached.add(next!);
     }

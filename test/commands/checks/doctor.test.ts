@@ -24,7 +24,8 @@ describe('doctor', { concurrency: 3 }, () => {
       order.toSorted((a, b) => a - b),
     );
     assert.match(report.of('banner')[0]?.seen ?? '', /^OpenSSH_/);
-    assert.match(report.of('algorithms')[0]?.seen ?? '', /ssh-ed25519/);
+    assert.match(report.of('algorithms')[0]?.seen ?? '', /^sntrup761x25519-sha512\S*, ssh-ed25519/);
+    assert.equal(report.of('algorithms')[0]?.result, 'ok');
     assert.match(report.of('authentication')[0]?.seen ?? '', /^ed25519 SHA256:/);
     assert.equal(report.of('round trip')[0]?.result, 'ok');
     assert.equal(report.of('target')[0]?.result, 'ok');

@@ -1,10 +1,11 @@
 import assert from 'node:assert/strict';
 import { createRequire } from 'node:module';
 import { test } from 'node:test';
-import '#ssh2'; // with its replacements
+import ssh2 from '#ssh2';
 import { readAlgorithms } from '../../../src/config/values/algorithm-list.ts';
 import { ALGORITHMS, type AlgorithmKey } from '../../../src/config/values/algorithms.ts';
 
+assert.equal(typeof ssh2.Client, 'function'); // loaded with its replacements
 const constants = createRequire(import.meta.url)('ssh2/lib/protocol/constants.js') as Record<string, readonly string[]>;
 
 const NAMES: Readonly<Record<AlgorithmKey, string>> = {

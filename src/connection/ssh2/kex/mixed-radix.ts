@@ -12,10 +12,9 @@ export function encodeMixedRadix(numbers: readonly number[], moduli: readonly nu
       const isPair = i + 1 < values.length;
       let value = values[i]! + (isPair ? values[i + 1]! * limits[i]! : 0);
       let limit = limits[i]! * (isPair ? limits[i + 1]! : 1);
-      while (isPair && limit >= MAX_LIMIT) {
+      for (; limit >= MAX_LIMIT; limit = Math.ceil(limit / 256)) {
         bytes.push(value & 255);
         value = Math.floor(value / 256);
-        limit = Math.ceil(limit / 256);
       }
       joined.push(value);
       joinedLimits.push(limit);
@@ -30,6 +29,7 @@ export function encodeMixedRadix(numbers: readonly number[], moduli: readonly nu
   return Buffer.from(bytes);
 }
 
+/** A number that is left without a neighbour is below it already. */
 const MAX_LIMIT = 16_384;
 
 /** The reverse. Bytes that encode nothing give some numbers below their moduli. */
@@ -41,10 +41,7 @@ export function decodeMixedRadix(bytes: Uint8Array, moduli: readonly number[]): 
     const isPair = i + 1 < moduli.length;
     let limit = moduli[i]! * (isPair ? moduli[i + 1]! : 1);
     const from = at;
-    while (isPair && limit >= MAX_LIMIT) {
-      at += 1;
-      limit = Math.ceil(limit / 256);
-    }
+    for (; limit >= MAX_LIMIT; limit = Math.ceil(limit / 256)) at += 1;
     low.push({ value: littleEndian(bytes.subarray(from), at - from), scale: 256 ** (at - from) });
     upper.push(limit);
   }

@@ -6,7 +6,7 @@ export interface MlKem768 {
   generate(): MlKemKeyPair;
 }
 
-export interface MlKemKeyPair {
+interface MlKemKeyPair {
   readonly publicKey: Buffer;
   /** The 32 bytes that were sealed, or some that look random. Throws for a ciphertext of another length. */
   open(ciphertext: Buffer): Uint8Array;

@@ -83,14 +83,14 @@ function* divide(a: Polynomial, modulus: 3 | typeof Q, first: number): Generator
     // All bits set to swap, or none.
     const swap = -(Number(delta > 0) & Number(g[0] !== 0));
     delta = (delta ^ (swap & (delta ^ -delta))) + 1;
-    const [f0, g0] = [pick(f[0]!, g[0]!, swap), pick(g[0]!, f[0], swap)];
+    const [f0, g0] = [pick(f[0], g[0]!, swap), pick(g[0]!, f[0], swap)];
     swapAndReduce(f, g, swap, f0, g0, modulus);
     swapAndReduce(v, r, swap, f0, g0, modulus);
     g.copyWithin(0, 1);
     g[P] = 0;
     if (step % 16 === 15) yield;
   }
-  return { scale: f[0], found: delta === 0, inverse: v.slice(0, P).reverse() };
+  return { scale: f[0], found: delta === 0, inverse: v.subarray(0, P).toReversed() };
 }
 
 function pick(usual: number, other: number, swap: number): number {

@@ -85,8 +85,8 @@ const SMALL_BYTES = 191;
 export const PUBLIC_KEY_BYTES = 1158;
 export const CIPHERTEXT_BYTES = 1007 + 32;
 
-const MODULI = new Array<number>(P).fill(Q);
-const ROUNDED_MODULI = new Array<number>(P).fill((Q + 2) / 3);
+const MODULI = Array.from({ length: P }, () => Q);
+const ROUNDED_MODULI = Array.from({ length: P }, () => (Q + 2) / 3);
 
 function split(secretKey: Buffer): [f: Buffer, inverse: Buffer, publicKey: Buffer, unfit: Buffer, cache: Buffer] {
   let at = 0;
@@ -118,7 +118,7 @@ export function randomShort(random: RandomBytes): Polynomial {
     const number = bytes.readUInt32LE(4 * i);
     return i < WEIGHT ? number & ~1 : (number & ~3) | 1;
   });
-  return Int32Array.from(keys.sort(), (key) => (key & 3) - 1);
+  return Int32Array.from(keys.toSorted(), (key) => (key & 3) - 1);
 }
 
 /** Four coefficients in a byte, the first in its lowest bits. */
