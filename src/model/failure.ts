@@ -51,7 +51,7 @@ export const FAILURES = {
   'no-common-algorithm': {
     kind: 'needs-human',
     title: 'client and server have no algorithm in common',
-    hint: 'Allow more ciphers, kexAlgorithms, macs or hostKeyAlgorithms here (+NAME adds one) or on the server; replace a host key of the server that is a short RSA key.',
+    hint: 'Allow more ciphers, kexAlgorithms, macs or hostKeyAlgorithms here (+NAME adds one; an old server may need hostKeyAlgorithms: +ssh-rsa) or on the server; replace a host key of the server that is a short RSA key.',
   },
   'host-key-unknown': {
     kind: 'needs-human',
