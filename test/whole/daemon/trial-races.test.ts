@@ -9,7 +9,7 @@ import { tunnelYaml } from '../../support/daemon-config.ts';
 import { startEcho } from '../../support/echo.ts';
 import { startSshd } from '../../support/sshd.ts';
 import { startDaemonProcess } from '../../support/tunneld.ts';
-import { freePort } from '../../support/until.ts';
+import { freePort, until } from '../../support/until.ts';
 
 test('runs the last trial when there are two at once, and brings back what ran before both when it ends', async (t) => {
   const { daemon, ports, yaml, rest, isUp } = await start(t);
@@ -17,13 +17,13 @@ test('runs the last trial when there are two at once, and brings back what ran b
   writeFileSync(`${daemon.configFile}.two.candidate`, `${yaml('two', ports[1])}${rest}`);
   const answers = await Promise.all([
     ask([daemon.socket], { command: 'apply', candidate: names[0], withinMs: 60_000 }),
-    ask([daemon.socket], { command: 'apply', candidate: names[1], withinMs: 2000 }),
+    ask([daemon.socket], { command: 'apply', candidate: names[1], withinMs: 6000 }),
   ]);
   assert.deepEqual(
     answers.map(({ ok }) => ok),
     [true, true],
   );
-  const { trial, tunnels } = await daemon.status();
+  const { trial, tunnels } = await daemon.untilStatus(() => true, 'an answer');
   assert.deepEqual([trial?.candidate, tunnels.map(({ name }) => name)], ['two', ['two']]);
   const back = await daemon.untilStatus((status) => status.trial === undefined, 'the end of the trial');
   assert.deepEqual(
@@ -51,8 +51,10 @@ test('keeps nothing while it is on trial, also when all of it has worked before'
   await daemon.command('reload');
   await daemon.untilStatus(({ tunnels }) => tunnels.every(({ phase }) => phase === 'up'), 'both');
   const kept = join(daemon.dir, 'last-good.yaml');
-  const before = readFileSync(kept, 'utf8');
-  assert.match(before, /^ {2}b:$/m);
+  // It is written once all are up.
+  const before = await until(() => /^ {2}b:$/m.test(readFileSync(kept, 'utf8')) && readFileSync(kept, 'utf8'), {
+    what: 'b kept',
+  });
   const name = await createCandidate(daemon.configFile, `${yaml('a', ports[0])}${rest}`, null);
   await ask([daemon.socket], { command: 'apply', candidate: name, withinMs: 60_000 });
   assert.equal(readFileSync(kept, 'utf8'), before);
