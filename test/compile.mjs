@@ -25,7 +25,7 @@ await build({
   splitting: true,
   // Who measures coverage wants every function of src, called or not, and under no other name.
   treeShaking: !coverage,
-  external: ['esbuild', 'typescript', 'tsx'], // they look for files beside them
+  external: ['esbuild', 'typescript', 'tsx', 'playwright-core', 'axe-core'], // they look for files beside them
   format: 'esm',
   platform: 'node',
   target: 'node20.19',
