@@ -158,8 +158,13 @@ function ready({ tunnels }: StatusDocument): Answer {
   return { status: missing.length === 0 ? 200 : 503, type: JSON_TYPE, body: `${JSON.stringify(body)}\n` };
 }
 
-function reasonOf({ name, phase, since, failure }: TunnelStatus) {
-  return { name, phase, since, ...(failure === undefined ? {} : { code: failure.code, message: failure.message }) };
+function reasonOf({ name, phase, since, downSince, failure }: TunnelStatus) {
+  return {
+    name,
+    phase,
+    since: downSince ?? since,
+    ...(failure === undefined ? {} : { code: failure.code, message: failure.message }),
+  };
 }
 
 function send(response: ServerResponse, { method }: IncomingMessage, { status, type, body, headers }: Answer): void {

@@ -19,6 +19,7 @@ import { freePort, tempDir, until } from '../support/until.ts';
 const UP = runningTunnel('up', { phase: 'up', rttMs: 12.5 }, { state: 'up', verified: 'yes' });
 const DOWN = runningTunnel('down', {
   phase: 'waiting',
+  lastUp: -60_000,
   retryAt: 0,
   failure: { code: 'connect-refused', message: 'nothing listens\u001b[2J', hint: '', at: 0 },
 });
@@ -75,8 +76,8 @@ test('answers /ready with 200 when every tunnel is up, else with 503 and the rea
   assert.equal(headers['cache-control'], 'no-store');
   const { tunnels } = JSON.parse(body) as { readonly tunnels: readonly Record<string, unknown>[] };
   assert.deepEqual(
-    tunnels.map(({ name, phase, code }) => [name, phase, code]),
-    [['down', 'waiting', 'connect-refused']],
+    tunnels.map(({ name, phase, code, since }) => [name, phase, code, since]),
+    [['down', 'waiting', 'connect-refused', document.tunnels[1]?.downSince]],
   );
   assert.equal((await ask(port, '/live')).status, 200);
   assert.equal((await ask(port, '/__proto__')).status, 404);

@@ -23,6 +23,7 @@ export function formatTunnel(tunnel: TunnelStatus, now: number, paint: Paint): r
   ];
   return [
     `${tunnel.name}: ${facts.join(', ')}`,
+    ...(up ? formatAlgorithms(tunnel) : []),
     ...tunnel.forwards.flatMap((forward) => formatForward(forward, now, paint)),
     ...(up && tunnel.lastOutage !== undefined ? [`  last outage: ${formatOutage(tunnel.lastOutage, now)}`] : []),
     ...(tunnel.failure === undefined
@@ -30,6 +31,12 @@ export function formatTunnel(tunnel: TunnelStatus, now: number, paint: Paint): r
       : formatFailure(tunnel.failure, up ? 'last failure' : 'failure', now, '  ', !up)),
     ...(tunnel.previous ?? []).map((old) => formatPrevious(old, now)),
   ];
+}
+
+/** What protects the connection; a daemon of an older version does not say it. */
+function formatAlgorithms({ keyExchange, hostKeyAlgorithm }: TunnelStatus): readonly string[] {
+  if (keyExchange === undefined || hostKeyAlgorithm === undefined) return [];
+  return [`  key exchange ${keyExchange}, host key ${hostKeyAlgorithm}`];
 }
 
 /** An outage that is over, in a line. */

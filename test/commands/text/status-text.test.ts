@@ -120,3 +120,11 @@ test('lists open connections with origin, age and bytes when one tunnel is asked
   assert.equal(low.length, 4);
   assert.match(low[3] ?? '', /^… \d+ more lines/);
 });
+
+test('names the key exchange and the algorithm of the host key when one tunnel that is up is asked for', () => {
+  const agreed = { keyExchange: 'sntrup761x25519-sha512', hostKeyAlgorithm: 'ssh-ed25519' };
+  const line = '  key exchange sntrup761x25519-sha512, host key ssh-ed25519';
+  const linesOf = (tunnel: TunnelStatus) => formatInDetail(statusOf([tunnel]), PLAIN);
+  assert.ok(linesOf(upTunnel('backup', agreed)).includes(line));
+  assert.ok(!linesOf(downTunnel('backup', agreed)).includes(line));
+});
