@@ -35,12 +35,20 @@ export const PROBER = `
   const free = new Set();
   const held = new Map(old);
   let inodes = listeners();
+  // More would be a load of their own where tunnels are many and the machine is slow.
+  const MOST = 64;
   process.stdout.write('watching\\n');
-  for (const port of ports) { const visits = setInterval(() => {
-    if ([null, shy ? old.get(port) : null].includes(listener(inodes, port))) return;
+  for (const port of ports) { let guests = { of: null, count: 0 }; const visits = setInterval(() => {
+    const inode = listener(inodes, port);
+    if ([null, shy ? old.get(port) : null].includes(inode)) return;
+    if (guests.of !== inode) guests = { of: inode, count: 0 };
+    const mine = guests;
+    if (mine.count >= MOST / ports.length) return;
+    mine.count += 1;
     const socket = connect(port, '127.0.0.1');
     socket.setTimeout(3000, () => socket.destroy());
     socket.on('error', () => {});
+    socket.on('close', () => (mine.count -= 1));
     socket.once('data', () => { clearInterval(visits); say('up', port); socket.destroy(); });
   }, 50); }
   setInterval(() => {
