@@ -1,4 +1,4 @@
-/** Exit codes of every command; scripts rely on them. */
+/** Exit codes of every command (`status --check` alone has those of a Nagios plugin); scripts rely on them. */
 export const EXIT = {
   ok: 0,
   /** It did not work, or for `status`: some tunnel is not up. */

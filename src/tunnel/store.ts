@@ -137,7 +137,7 @@ const NO_SESSION = {
   silentSince: null,
 } as const;
 
-/** The state of one tunnel; nothing else changes it. */
+/** The state of one tunnel; nothing else changes it, but for the counters and open connections of a forward. */
 export interface Store {
   state(): TunnelState;
   dispatch(event: TunnelEvent): void;
