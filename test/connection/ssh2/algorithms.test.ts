@@ -1,14 +1,29 @@
 import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { test } from 'node:test';
 import {
   DEFAULT_CIPHERS,
   DEFAULT_HOST_KEY_ALGORITHMS,
   DEFAULT_KEX_ALGORITHMS,
   DEFAULT_MACS,
+  isPostQuantum,
 } from '../../../src/model/algorithms.ts';
 import { startSshd } from '../../support/sshd.ts';
 import { specFor, startTunnel } from '../../support/tunnel.ts';
 import { freePort } from '../../support/until.ts';
+
+test('the manual has the lists in the order in which they are offered', () => {
+  const manual = readFileSync(join(import.meta.dirname, '../../../docs/configuration.md'), 'utf8');
+  const postQuantum = DEFAULT_KEX_ALGORITHMS.filter(isPostQuantum);
+  assert.deepEqual(DEFAULT_KEX_ALGORITHMS.slice(0, postQuantum.length), postQuantum);
+  for (const [option, names] of [
+    ['ciphers', DEFAULT_CIPHERS],
+    ['kexAlgorithms', postQuantum],
+    ['hostKeyAlgorithms', DEFAULT_HOST_KEY_ALGORITHMS],
+  ] as const)
+    assert.ok(manual.includes(`- \`${option}\`: \`${names.join(',')}\``), option);
+});
 
 test('offers what the manual lists, in its order, and no SHA-1 for host keys unless told to', async (t) => {
   const sshd = await startSshd({ config: ['LogLevel DEBUG2'] });
