@@ -242,7 +242,10 @@ WantedBy=multi-user.target
       assert.match(stdout, /AUTOSSH_GATETIME, AUTOSSH_POLL: without effect/);
       assert.equal(await visit(port, 'auto'), 'auto');
       const status = await box.must('tunneld', 'status', '127-0-0-1');
-      assert.match(status, /^127-0-0-1: up for .*\n.* up \(verified: unknown: the server listens on loopback only/m);
+      assert.match(
+        status,
+        /^127-0-0-1: up for .*\n {2}key exchange .*\n.* up \(verified: unknown: the server listens on loopback only/m,
+      );
       assert.equal(readFileSync(box.path('/etc/tunneld/127-0-0-1.key'), 'utf8'), 'of another');
       assert.equal(readFileSync(box.path(`${UNIT}.before-tunneld`), 'utf8'), 'older');
       assert.match(readFileSync(box.path(`${UNIT}.before-tunneld-2`), 'utf8'), /autossh/);
