@@ -42,7 +42,7 @@ export async function serverSetupText(
   { jump, undo, for: system }: ServerSetupOptions,
 ): Promise<string> {
   const server = formatEndpoint({ type: 'tcp', host: tunnel.host, port: tunnel.port });
-  const others = all.filter((one) => one !== tunnel && sharesUser(one, tunnel));
+  const others = all.filter((one) => one.name !== tunnel.name && sharesUser(one, tunnel));
   const names = [tunnel, ...others].map((one) => one.name);
   if (undo && system === 'nixos') return NIXOS_UNDO;
   if (undo) {
@@ -56,7 +56,7 @@ export async function serverSetupText(
 
 /** What the server is set up for: all tunnels with this one's user. Throws a UserError where it cannot be. */
 export async function setupFor(tunnel: TunnelSpec, all: readonly TunnelSpec[], jump: boolean): Promise<ServerSetup> {
-  const others = all.filter((one) => one !== tunnel && sharesUser(one, tunnel));
+  const others = all.filter((one) => one.name !== tunnel.name && sharesUser(one, tunnel));
   // What one script does not allow to a user it takes away: another tunnel's way in through the server is to stay.
   const rest = await Promise.all(others.map((one) => keyed(one, jump && hasPort(one))));
   return serverSetup([await keyed(tunnel, jump), ...rest]);

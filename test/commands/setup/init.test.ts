@@ -208,6 +208,7 @@ describe('init', { concurrency: 3 }, () => {
     // The script does not go over the screen.
     const script = join(cwd, '127-0-0-1-server-setup.sh');
     assert.match(said, /the server needs the script \S+127-0-0-1-server-setup\.sh: read it/);
+    assert.match(readFileSync(script, 'utf8'), /^# Sets the server \S+ up for the tunnel 127-0-0-1 of tunneld/m);
     assert.doesNotMatch(said, /permitlisten/);
     assert.match(readFileSync(script, 'utf8'), /permitlisten="localhost:18080"/);
     assert.equal(statSync(script).mode & 0o777, 0o600);
