@@ -98,7 +98,7 @@ async function writeFiles(
     user: limited
     identityFile: ${join(directory, 'id_ed25519')}
     userKnownHostsFile: ${join(directory, 'known_hosts')}
-    remoteForward: ${port}:127.0.0.1:${webPort}
+    remoteForward: 127.0.0.1:${port}:127.0.0.1:${webPort}
 network: { ping: [] }
 control: { socket: ${join(directory, 'control.sock')} }
 stateDirectory: ${directory}

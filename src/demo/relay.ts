@@ -1,7 +1,7 @@
-import { createServer, type Server } from 'node:net';
-import ssh2, { type Connection } from '#ssh2';
+import { connect, createServer, type Server, type Socket } from 'node:net';
+import ssh2, { type Connection, type ServerChannel } from '#ssh2';
 
-/** A small SSH server on loopback, for the demo: all it does is listen for its clients (`ssh -R`). */
+/** A small SSH server on loopback, for the demo: it listens for its clients (`ssh -R`), and connects them to where it does, by which they verify it. */
 export interface Relay {
   readonly port: number;
   /** Its host key as in known_hosts: type and base64. */
@@ -50,6 +50,15 @@ function serveClient(client: Connection, authorizedKey: Buffer): void {
     else if (context.signature === undefined) context.accept();
     else verify(context, authorizedKey);
   });
+  client.on('tcpip', (accept, reject, { destPort }) => {
+    const own = [...listeners.values()].some((listener) => portOf(listener) === destPort);
+    if (!own) {
+      reject();
+      return;
+    }
+    const socket = connect(destPort, '127.0.0.1', () => join(socket, accept()));
+    socket.once('error', reject);
+  });
   client.on('request', (accept, reject, name, info) => {
     const key = `${info.bindAddr}:${info.bindPort}`;
     if (name === 'tcpip-forward') {
@@ -89,20 +98,30 @@ function forwardTo(client: Connection, bindAddr: string, bindPort: number): Serv
         visitor.destroy();
         return;
       }
-      visitor.pipe(channel).pipe(visitor);
-      visitor.on('close', () => channel.close());
-      channel.on('error', () => {});
-      channel.on('close', () => visitor.destroy());
+      join(visitor, channel);
     });
   });
+}
+
+function join(socket: Socket, channel: ServerChannel | ssh2.Channel): void {
+  socket.pipe(channel).pipe(socket);
+  socket.on('error', () => channel.close());
+  socket.on('close', () => channel.close());
+  channel.on('error', () => {});
+  channel.on('close', () => socket.destroy());
+}
+
+function portOf(server: Server): number | null {
+  const address = server.address();
+  return typeof address === 'object' && address !== null ? address.port : null;
 }
 
 function listenOnLoopback(server: Server): Promise<number> {
   return new Promise((resolve, reject) => {
     server.once('error', reject);
     server.listen(0, '127.0.0.1', () => {
-      const address = server.address();
-      if (typeof address === 'object' && address !== null) resolve(address.port);
+      const port = portOf(server);
+      if (port !== null) resolve(port);
     });
   });
 }

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { spawn } from 'node:child_process';
+import { execFileSync, spawn } from 'node:child_process';
 import { readdirSync } from 'node:fs';
 import { get } from 'node:http';
 import { tmpdir } from 'node:os';
@@ -21,7 +21,7 @@ test('proves the round trip, heals when it is cut, stays, and leaves nothing beh
   await until(() => text.includes('Ctrl-C ends the demo'), {
     what: () => `the end of the demo: ${text}`,
   });
-  assert.match(text, /remoteForward: \d+:127\.0\.0\.1:\d+/);
+  assert.match(text, /remoteForward: 127\.0\.0\.1:\d+:127\.0\.0\.1:\d+/);
   assert.match(text, /"hello from behind the router"/);
   assert.match(text, /Healed: \d+\.\d\d s after the cut/);
   const url = /curl (http:\S+)/.exec(text)?.[1] ?? '';
@@ -29,6 +29,9 @@ test('proves the round trip, heals when it is cut, stays, and leaves nothing beh
   const directory = /tunneld-demo-\w+/.exec(text)?.[0] ?? '';
   assert.ok(readdirSync(tmpdir()).includes(directory));
   assert.equal(demo.exitCode, null, 'it stays up');
+  const file = /\S+config\.yaml/.exec(text)?.[0] ?? '';
+  const status = () => execFileSync(process.execPath, [CLI, 'status', '--config', file], { encoding: 'utf8' });
+  await until(() => /^demo +up .* yes /m.test(status()), { what: status });
   demo.kill('SIGINT');
   assert.equal(await exited, 0);
   assert.ok(!readdirSync(tmpdir()).includes(directory));
