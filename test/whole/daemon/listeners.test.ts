@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { cpSync, writeFileSync } from 'node:fs';
+import { cpSync, existsSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
 import { mayBuildNetworks } from '../../lab/lab-test.ts';
@@ -54,7 +54,9 @@ describe('listeners of others', { concurrency: 2 }, () => {
     const copy = await startDaemonProcess(t, yaml, { mayFail: true });
     copy.signal('SIGKILL');
     await copy.exited;
-    for (const name of ['listeners.json', 'source-ports.json']) cpSync(join(card.dir, name), join(copy.dir, name));
+    const registers = ['listeners.json', 'source-ports.json'];
+    await until(() => registers.every((name) => existsSync(join(card.dir, name))), { what: 'the registers' });
+    for (const name of registers) cpSync(join(card.dir, name), join(copy.dir, name));
     const id = join(copy.dir, 'machine-id');
     writeFileSync(id, `${'c'.repeat(32)}\n`);
     const script = `mount --bind ${id} /etc/machine-id && exec "$@"`;
