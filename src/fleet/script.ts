@@ -28,7 +28,15 @@ line hidden "$hidden"
 if [ "$#" -gt 0 ]; then
   awk 'FNR == 1 { user = FILENAME; sub(/.*\//, "", user) } !/^[ \t]*(#|$)/ { print "key\t" user "\t" substr($0, 1, 8192) }' "$@"
   stat -c 'made	%n	%Y' -- "$@" 2>/dev/null | sed 's/	.*\//	/' || :
-  getent passwd $(for file in "$@"; do printf '%s\n' "$file" | sed 's/.*\///'; done) | awk -F : '{ print "user\t" $1 "\t" $3 }' || :
+  # One list for all; a directory service that lists none of its users is asked for each (nsswitch.conf(5)).
+  { printf '%s\n' "$@" | sed 's/.*\///'; echo :; getent passwd 2>/dev/null || cat /etc/passwd; } | awk -F : '
+    !listing { if ($0 == ":") listing = 1; else missing[$1]; next }
+    $1 in missing { print "user\t" $1 "\t" $3; delete missing[$1] }
+    END { for (user in missing) if (user !~ /^[0-9]+$/) print "unlisted\t" user }
+  ' | while read -r word name uid; do
+    [ "$word" = user ] || uid=$(id -u "$name" 2>/dev/null) || continue
+    line user "$name	$uid"
+  done
 fi
 
 # Listeners and connections, with the programs that have them; the programs, with their users and ages.

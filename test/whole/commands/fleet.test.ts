@@ -10,6 +10,9 @@ import { CLI } from '../../support/tunneld.ts';
 import { until } from '../../support/until.ts';
 import { untilListening } from '../server-setup/fixture.ts';
 
+/** A user of a directory service that answers for each of its users, and lists none. */
+const UNLISTED = 'unlisted';
+
 const OTHER_KEY = 'SHA256:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA';
 
 test('names each device in trouble among a thousand, by root and by others', async (t) => {
@@ -31,6 +34,7 @@ test('names each device in trouble among a thousand, by root and by others', asy
   register({ name: 'wide', port: 8012, hostKey });
   register({ name: 'twin', port: 8001, hostKey });
   register({ name: 'portless', port: null });
+  register({ name: UNLISTED, port: 8013, hostKey });
   occupy(8005, 0);
   occupy(8006, uidOf('well', place));
   occupy(8099, 0);
@@ -61,7 +65,7 @@ test('names each device in trouble among a thousand, by root and by others', asy
   const { servers } = JSON.parse(stdout) as { servers: FleetServer[] };
   const [{ asRoot, problems, devices }] = servers as [FleetServer];
   assert.deepEqual([asRoot, problems], [true, []]);
-  assert.equal(devices.length, 1014);
+  assert.equal(devices.length, 1015);
   const of = (name: string) => devices.find(({ user }) => user === name)!;
   const codes = (name: string) => of(name).troubles.map((trouble) => trouble.code);
   assert.deepEqual(summaryOf(of('well')), ['up', 'yes', ['promised-twice']]);
@@ -84,6 +88,7 @@ test('names each device in trouble among a thousand, by root and by others', asy
   assert.deepEqual(summaryOf(of('wide')), ['up', 'yes', ['exposed']]);
   assert.deepEqual(codes('portless'), ['no-port']);
   assert.deepEqual(codes('idle999'), ['never-came']);
+  assert.deepEqual(codes(UNLISTED), ['never-came']);
 
   const table = fleet('root@server');
   assert.equal(table.code, 1);
@@ -94,7 +99,7 @@ test('names each device in trouble among a thousand, by root and by others', asy
   assert.equal(nagios.code, 2);
   assert.match(
     nagios.stdout,
-    /^FLEET CRITICAL: 1013 of 1014 in trouble: crossed-pi held-by-device, .*, and 993 more\|up=6;;;0;1014 /,
+    /^FLEET CRITICAL: 1014 of 1015 in trouble: crossed-pi held-by-device, .*, and 994 more\|up=6;;;0;1015 /,
   );
   const metrics = fleet('root@server', '--prometheus').stdout;
   assert.match(metrics, /^tunneld_fleet_up\{server="root@server:22",device="well-pi",user="well",port="8001"\} 1$/m);
@@ -109,25 +114,101 @@ test('names each device in trouble among a thousand, by root and by others', asy
   assert.deepEqual([well.state, well.verified, well.from], ['up', 'yes', undefined]);
 });
 
-test('shows two servers side by side, and a server that cannot be read as that', async (t) => {
-  const place = await start(t);
-  if (place === null) return;
-  const { world, register, connect, fleet, hostKey } = place;
-  register({ name: 'well', port: 8001, hostKey });
-  connect('well', '8001:localhost:2022');
-  await until(() => listens(world, [8001]), { what: () => world.sshdLog() });
-  assert.equal(fleet('root@server').code, 0, fleet('root@server').stdout);
-  assert.match(fleet('root@server', '--nagios').stdout, /^FLEET OK: 1 of 1 up/);
-  const both = fleet('root@server', 'root@localhost', 'root@localhost:1');
+test('shows fifty devices of two servers side by side, and a server that cannot be read as that', async (t) => {
+  const [here, there] = await Promise.all([start(t), start(t)]);
+  if (here === null || there === null) return;
+  linkTo(here, there, t);
+  for (const [index, { register, connect, hostKey }] of [here, there].entries()) {
+    for (let device = 0; device < 20; device += 1)
+      register({ name: `d${index}x${device}`, port: 8100 + device, hostKey });
+    for (let device = 0; device < 3; device += 1) connect(`d${index}x${device}`, `${8100 + device}:localhost:2022`);
+  }
+  const { register: onBoth, connect } = here;
+  onBoth({ name: 'both', port: 8001, hostKey: here.hostKey });
+  there.register({ name: 'both', port: 8001, hostKey: there.hostKey });
+  connect('both', '8001:localhost:2022');
+  troubleTen(here, there);
+  await until(
+    () => listens(here.world, [8001, 8100, 8101, 8102, 8203]) && listens(there.world, [8100, 8101, 8102, 8204]),
+    { what: () => here.world.sshdLog() + there.world.sshdLog() },
+  );
+  await until(() => /Accepted publickey for mute/.test(there.world.sshdLog()), { what: 'mute' });
+
+  const { fleet } = here;
+  const both = fleet('root@server', 'root@other', 'root@localhost:1');
   assert.equal(both.code, 1);
-  assert.match(both.stdout, /^DEVICE +root@server:22 +root@localhost:22 +root@localhost:1$/m);
-  assert.match(both.stdout, /^well-pi +8001 up, \d+[sm].*, verified.* +8001 up, \d+[sm].*, verified.* +-$/m);
+  assert.match(both.stdout, /^DEVICE +root@server:22 +root@other:22 +root@localhost:1$/m);
+  assert.match(both.stdout, /^both-pi +8001 up, \d+[sm].*, verified +8001 never, never-came +-$/m);
+  assert.match(both.stdout, /^d0x0-pi +8100 up, .*, verified +- +-$/m);
   assert.match(both.stdout, /^root@localhost:1: connect-refused: /m);
+  for (const [name, server, code] of TEN)
+    assert.match(both.stdout, new RegExp(`^${name}-pi \\(${name}\\) at root@${server}:22: ${code}: `, 'm'));
+  const { servers } = JSON.parse(fleet('root@server', 'root@other', '--json').stdout) as { servers: FleetServer[] };
+  assert.deepEqual(
+    servers.map(({ devices }) => devices.length),
+    [26, 26],
+  );
+
   const unread = fleet('root@localhost:1', '--nagios');
   assert.equal(unread.code, 3);
   assert.match(unread.stdout, /^FLEET UNKNOWN: root@localhost:1: connect-refused/);
   assert.equal(fleet('root@server', '--json', '--nagios').code, 2);
 });
+
+/** A device, its server, and what is wrong with it. */
+const TEN = [
+  ['gone', 'server', 'down'],
+  ['fresh', 'server', 'never-came'],
+  ['squatted', 'server', 'held-by-stranger'],
+  ['swapped', 'server', 'other-host-key'],
+  ['ghost', 'server', 'no-user'],
+  ['portless', 'other', 'no-port'],
+  ['mute', 'other', 'not-listening'],
+  ['deaf', 'other', 'no-answer'],
+  ['twin', 'other', 'promised-twice'],
+  ['crossed', 'other', 'held-by-device'],
+] as const;
+
+function troubleTen(here: Place, there: Place): void {
+  const { hostKey } = here;
+  here.register({ name: 'gone', port: 8200, hostKey });
+  here.register({ name: 'fresh', port: 8201, hostKey });
+  here.register({ name: 'squatted', port: 8202, hostKey });
+  here.register({ name: 'swapped', port: 8203, hostKey: OTHER_KEY });
+  here.register({ name: 'ghost', port: 8205, hostKey, isUserless: true });
+  here.occupy(8202, 0);
+  here.connect('swapped', '8203:localhost:2022');
+  there.register({ name: 'portless', port: null });
+  there.register({ name: 'mute', port: 8203, hostKey });
+  there.register({ name: 'deaf', port: 8204, hostKey });
+  there.register({ name: 'twin', port: 8100, hostKey });
+  there.register({ name: 'crossed', port: 8205, hostKey });
+  there.occupy(8205, uidOf('d1x0', there));
+  there.connect('mute');
+  there.connect('deaf', '8204:localhost:1');
+}
+
+/** The other server is `other` here: a socket in the file system leads from one network to the other. */
+function linkTo(here: Place, { world: other }: Place, t: TestContext): void {
+  const socket = join(other.dir, 'ssh.sock');
+  const pipe = (from: string, to: string) => `const net = require('net'), to = () => net.connect(${to}); ${from}`;
+  const relay = other.spawn([
+    process.execPath,
+    '-e',
+    pipe(`net.createServer((one) => one.pipe(to()).pipe(one)).listen('${socket}')`, '22'),
+  ]);
+  t.after(() => relay.kill('SIGKILL'));
+  const program = join(here.world.dir, 'to-other.cjs');
+  writeFileSync(program, pipe('const one = to(); process.stdin.pipe(one).pipe(process.stdout)', `'${socket}'`));
+  const ssh = join(here.world.dir, 'home/.ssh');
+  writeFileSync(join(ssh, 'config'), `Host other\n  ProxyCommand ${process.execPath} ${program}\n`);
+  writeFileSync(join(ssh, 'id_ed25519'), readFileSync(other.key), { mode: 0o600 });
+  appendFileSync(
+    join(ssh, 'known_hosts'),
+    readFileSync(join(other.dir, 'known_hosts'), 'utf8').replace('server', 'other'),
+  );
+  writeFileSync(join(here.world.dir, 'etc/ssh/admins/root'), readFileSync(`${other.key}.pub`));
+}
 
 interface Registered {
   readonly name: string;
@@ -158,7 +239,11 @@ MaxStartups 100
 Match User wide
   GatewayPorts yes
 `,
-    prepare: "useradd --no-create-home --shell /bin/sh --password '*' owner",
+    prepare: `useradd --no-create-home --shell /bin/sh --password '*' owner
+cp /usr/bin/getent /run/getent
+printf '#!/bin/sh\\n/run/getent "$@" | grep -v ^${UNLISTED}:\\n' >/run/listing
+chmod +x /run/listing
+mount --bind /run/listing /usr/bin/getent`,
   });
   const key = readFileSync(`${world.key}.pub`, 'utf8').split(' ').slice(0, 2).join(' ');
   const etc = (path: string) => join(world.dir, 'etc', path);
