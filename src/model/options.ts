@@ -189,7 +189,7 @@ export const SERVER_OPTIONS = {
   rekeyLimit: {
     kind: { type: 'rekey-limit' },
     default: null,
-    unset: 'the server decides',
+    unset: 'as ssh: 64 GiB with AES, 1 GiB with ChaCha20',
     ssh: { name: 'RekeyLimit', takes: 'two', neutral: ['none', 'default'] },
     text: 'bytes, and perhaps a time, after which the keys of the connection are exchanged anew, such as 1G 1h',
   },

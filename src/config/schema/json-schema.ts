@@ -145,7 +145,7 @@ const FRAGMENTS: Fragments = {
   'rekey-limit': () =>
     anyOf(
       { type: 'integer', minimum: 0 },
-      text(`^\\s*(?:\\d{1,12}[kmgKMG]?|${anyCase('default|none')})(?:\\s+\\S+)?\\s*$`),
+      text(`^\\s*(?:\\d{1,15}(?:\\.\\d*)?[bkmgtpeBKMGTPE]?|${anyCase('default|none')})(?:\\s+\\S+)?\\s*$`),
       { type: 'array', minItems: 1, maxItems: 2, items: TEXT },
     ),
   socket: () => TEXT,

@@ -104,7 +104,7 @@ export function readMask(raw: unknown): number {
   return Number.parseInt(raw, 8);
 }
 
-/** Bytes with an optional K, M or G, or `default`; and an optional duration or `none` (ssh_config(5), RekeyLimit). */
+/** Bytes with an optional unit, or `default`; and an optional duration or `none` (ssh_config(5), RekeyLimit). */
 export function readRekeyLimit(raw: unknown): RekeyLimit | null {
   const text = Array.isArray(raw) ? raw.map(readText).join(' ') : typeof raw === 'number' ? String(raw) : readText(raw);
   const [amount = '', time = 'none', ...more] = text.trim().split(/\s+/);
@@ -116,11 +116,13 @@ export function readRekeyLimit(raw: unknown): RekeyLimit | null {
   return bytes === 0 && ms === 0 ? null : { bytes: bytes || null, ms: ms || null };
 }
 
-/** In bytes, 0 for `default` and `none`; null for another text. */
+/** In bytes, 0 for `default` and `none`; null for another text. Fractions and units are those of scan_scaled(3), which ssh uses. */
 function readAmount(text: string): number | null {
   if (['default', 'none'].includes(text.toLowerCase())) return 0;
-  const [, digits, unit = ''] = /^(\d{1,12})([kmg]?)$/i.exec(text) ?? [];
-  return digits === undefined ? null : Number(digits) * 1024 ** ' kmg'.indexOf(unit.toLowerCase() || ' ');
+  const [, number, unit = ''] = /^(\d{1,15}(?:\.\d*)?)([bkmgtpe]?)$/i.exec(text) ?? [];
+  return number === undefined
+    ? null
+    : Math.trunc(Number(number) * 1024 ** 'bkmgtpe'.indexOf(unit.toLowerCase() || 'b'));
 }
 
 /** A limit as a file writes it. */

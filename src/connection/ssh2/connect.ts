@@ -246,11 +246,14 @@ class Connecting {
     quietAfterClose(this.#client);
     const rekey = waitForRekey(this.#client, this.#transport, clock, (violation) => this.#failAs(violation));
     this.#transport = rekey;
-    this.#lost.promise.catch(() => rekey.forget());
+    const nextRekey = rekeyAfter(this.#client, socket, spec.rekeyLimit, clock);
+    this.#lost.promise.catch(() => {
+      rekey.forget();
+      nextRekey.forget();
+    });
     limitAnnouncedKeys(this.#client, this.#options.onTooManyHostKeys);
     exchangeKeys(this.#client, valve, clock, (error) => this.#failAs(error));
     if (spec.compression) guardCompression(this.#client);
-    if (spec.rekeyLimit !== null) rekeyAfter(this.#client, socket, spec.rekeyLimit, clock);
     if (spec.pubkeyAcceptedAlgorithms !== null) limitSignatures(this.#client, spec.pubkeyAcceptedAlgorithms);
   }
 

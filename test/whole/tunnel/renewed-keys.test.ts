@@ -1,12 +1,18 @@
+import assert from 'node:assert/strict';
+import { randomBytes } from 'node:crypto';
+import { connect } from 'node:net';
+import { buffer } from 'node:stream/consumers';
 import { after, before, describe, test } from 'node:test';
 import ssh2 from '#ssh2';
+import { startEcho } from '../../support/echo.ts';
 import { startSshd, type TestSshd } from '../../support/sshd.ts';
-import { until } from '../../support/until.ts';
+import { freePort, until } from '../../support/until.ts';
 import { startGranting } from '../../support/granting-server.ts';
+import { specFor, startTunnel } from '../../support/tunnel.ts';
 
 let sshd: TestSshd;
 before(async () => {
-  sshd = await startSshd();
+  sshd = await startSshd({ config: ['LogLevel DEBUG1', 'RekeyLimit 1M', 'Compression yes'] });
 });
 after(() => sshd.stop());
 
@@ -32,6 +38,32 @@ describe('a server that shows another host key when keys are renewed is left', {
     });
   }
 });
+
+for (const [cipher, kex, bytes] of [
+  ['chacha20-poly1305@openssh.com', 'sntrup761x25519-sha512@openssh.com', 1024 ** 2],
+  ['aes128-gcm@openssh.com', 'curve25519-sha256', 1024 ** 2],
+  // Less than a login has.
+  ['aes128-ctr', 'diffie-hellman-group14-sha256', 16],
+] as const)
+  test(`nothing is lost when both sides renew keys after ${bytes} bytes, under load and with compression: ${cipher}`, async (t) => {
+    const echo = await startEcho();
+    t.after(() => echo.close());
+    const port = await freePort();
+    const spec = { ...specFor(sshd, [[port, echo.port]]), ciphers: [cipher], kexAlgorithms: [kex] };
+    const tunnel = startTunnel(t, { ...spec, compression: true, rekeyLimit: { bytes, ms: null } });
+    const before = sshd.log().length;
+    await tunnel.untilPhase('up');
+    const visit = async () => {
+      const sent = Buffer.concat([randomBytes(900_000), Buffer.alloc(600_000, 'x'), randomBytes(900_000)]);
+      const echoed = await buffer(connect({ port, host: '127.0.0.1', allowHalfOpen: true }).end(sent));
+      assert.ok(echoed.equals(sent));
+    };
+    await Promise.all([visit(), visit(), visit()]);
+    const log = () => sshd.log().slice(before);
+    const count = (pattern: RegExp) => log().match(pattern)?.length ?? 0;
+    await until(() => count(/rekeying in/g) >= 3, { what: () => `rekeys: ${log()}` });
+    assert.deepEqual(tunnel.phases, ['connecting', 'authenticating', 'forwarding', 'up']);
+  });
 
 /** Of ssh2's Connection: the keys that it shows, by their algorithm. */
 interface ServerSide {
