@@ -4,6 +4,7 @@ import type { ClientSetupOptions } from '../commands/setup/client-setup.ts';
 import type { DoctorOptions } from '../commands/checks/doctor.ts';
 import type { FleetOptions } from '../commands/checks/fleet.ts';
 import type { InitOptions } from '../commands/setup/init.ts';
+import type { RekeyOptions } from '../commands/setup/rekey.ts';
 import type { ServerSetupOptions } from '../commands/setup/server-setup.ts';
 import type { Definitions } from './definitions.ts';
 
@@ -14,6 +15,7 @@ export function addSetupCommands(program: Command, definitions: Definitions): vo
     addDoctor,
     addBugreport,
     addTrust,
+    addRekey,
     addServerSetup,
     addAudit,
     addClientSetup,
@@ -99,6 +101,27 @@ function addTrust(program: Command, { run, config }: Definitions): void {
     .action(
       run(async (name: string, { fingerprint }: { readonly fingerprint: string | null }) =>
         (await import('../commands/setup/trust.ts')).trust(config(), name, fingerprint),
+      ),
+    );
+}
+
+function addRekey(program: Command, { run, config }: Definitions): void {
+  program
+    .command('rekey')
+    .description(
+      'give a tunnel a new key, and drop the old one when the new one works; run again, it goes on where it was',
+    )
+    .argument('<name>', 'a tunnel')
+    .option(
+      '--via <server>',
+      'set the server up now, over an ssh login of yours that may become root ([me@]server[:port])',
+    )
+    .option('--jump', "allow the tunnel's key to reach the device's port through the server even with `verify: off`")
+    .option('--no-wait', 'exit without waiting until the script for the server has run there')
+    .option('--yes', 'set the server up without asking')
+    .action(
+      run(async (name: string, options: RekeyOptions) =>
+        (await import('../commands/setup/rekey.ts')).rekey(config(), name, options),
       ),
     );
 }

@@ -11,7 +11,7 @@ import { errorText, formatDuration } from '../../lib/text.ts';
 import { UserError } from '../../lib/user-error.ts';
 import { createCandidate, removeCandidate } from '../../config/candidate.ts';
 import type { StatusDocument } from '../../status/document.ts';
-import { confirm } from './confirm.ts';
+import { confirm, toStdout } from './confirm.ts';
 import { request } from '../find/daemon-request.ts';
 import { describeReload, tryToHandOverKeys } from './reload.ts';
 
@@ -19,7 +19,12 @@ import { describeReload, tryToHandOverKeys } from './reload.ts';
  * Has the daemon try another configuration, which replaces the file when its tunnels are up and, with `confirmWithin`, when it is
  * confirmed in that time. Until then the file stays as it is: whatever happens meanwhile, the next start is on what worked.
  */
-export async function apply(flag: string | null, file: string, confirmWithin: string | null): Promise<void> {
+export async function apply(
+  flag: string | null,
+  file: string,
+  confirmWithin: string | null,
+  print: Print = toStdout,
+): Promise<void> {
   const withinMs = confirmWithin === null ? PATIENCE_MS : readTime(confirmWithin);
   const status = await request(flag, { command: 'status' }, null);
   const target = status.config;
@@ -35,32 +40,40 @@ export async function apply(flag: string | null, file: string, confirmWithin: st
   await tryToHandOverKeys();
   try {
     const result = await request(flag, { command: 'apply', candidate: name, withinMs }, null);
-    process.stdout.write(describeReload('on trial', result));
+    print(describeReload('on trial', result));
   } catch (error) {
     await removeCandidate(target, name);
     throw error;
   }
-  await seeThrough(flag, target, name, confirmWithin !== null);
+  await seeThrough(flag, target, name, confirmWithin !== null, print);
 }
+
+type Print = (text: string) => void;
 
 /** Without --confirm; a tunnel that is not up by then may never be. */
 const PATIENCE_MS = 120_000;
 
 /** Waits for the tunnels, then keeps the configuration unless a person is to confirm it. */
-async function seeThrough(flag: string | null, target: string, name: string, asksConfirm: boolean): Promise<void> {
+async function seeThrough(
+  flag: string | null,
+  target: string,
+  name: string,
+  asksConfirm: boolean,
+  print: Print,
+): Promise<void> {
   let printed = '';
   for (;;) {
     const status = await request(flag, { command: 'status' }, null);
     const { trial } = status;
     if (trial?.candidate !== name) break;
     if (trial.waitingFor.length === 0) {
-      if (!asksConfirm) return await confirm(flag);
+      if (!asksConfirm) return await confirm(flag, print);
       const end = endsIn(trial.until, status.now);
-      process.stdout.write(`all tunnels are up; run \`tunneld confirm\`, or the trial ends ${end}\n`);
+      print(`all tunnels are up; run \`tunneld confirm\`, or the trial ends ${end}\n`);
       return;
     }
     const waiting = describeWaiting(status, trial.waitingFor);
-    if (waiting !== printed) process.stdout.write(waiting);
+    if (waiting !== printed) print(waiting);
     printed = waiting;
     const blocked = status.tunnels.filter((one) => one.phase === 'blocked' && trial.waitingFor.includes(one.name));
     if (blocked.length > 0) {

@@ -5,7 +5,7 @@ import { UserError } from '../../lib/user-error.ts';
 import { request } from '../find/daemon-request.ts';
 
 /** Keeps the configuration that is on trial: it becomes the file. */
-export async function confirm(flag: string | null): Promise<void> {
+export async function confirm(flag: string | null, print: (text: string) => void = toStdout): Promise<void> {
   const { config, trial } = await request(flag, { command: 'status' }, null);
   if (trial === undefined) throw new UserError('no configuration is on trial');
   if (trial.waitingFor.length > 0)
@@ -19,7 +19,12 @@ export async function confirm(flag: string | null): Promise<void> {
     throw error;
   }
   await removeCandidate(config, trial.candidate);
-  process.stdout.write(`confirmed: ${config} is the new configuration, ${config}.previous the one before\n`);
+  print(`confirmed: ${config} is the new configuration, ${config}.previous the one before\n`);
+}
+
+/** Answers go there. */
+export function toStdout(text: string): void {
+  process.stdout.write(text);
 }
 
 async function install(config: string, candidate: string): Promise<InstalledCandidate> {

@@ -1,4 +1,4 @@
-import { rm, stat } from 'node:fs/promises';
+import { stat } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { dirname, resolve } from 'node:path';
 import { systemEnvironment } from '../../config/input/environment.ts';
@@ -35,7 +35,8 @@ import { untilServerIsReady } from './init-wait.ts';
 import { isSystems, type Standing, standingOf, tunnelsOf, type WantedOptions, wantedTunnel } from './init-wanted.ts';
 import { schemaUrl } from './schema-url.ts';
 import { serverSetupText } from './server-setup.ts';
-import { hostOf } from './trust.ts';
+import { writeScript } from './write-script.ts';
+import { isServerOf, knownIn, trustOther } from './owner-of.ts';
 
 export interface InitOptions extends WantedOptions {
   readonly hostKeyFingerprint: string | null;
@@ -74,7 +75,7 @@ async function work(file: string, configFlag: string, options: InitOptions, ques
   const trusted = await trustHostKey(hostToTrust(asked, knownHosts), options.hostKeyFingerprint, questions, report);
   if (trusted === 'refused') throw new UserError('the host key was not confirmed; nothing more was done');
   if (admin !== null) {
-    const login = isServerOf(asked, admin) ? knownIn(admin, knownHosts) : await trustOther(admin, questions);
+    const login = isServerOf(asked, admin) ? knownIn(admin, [knownHosts]) : await trustOther(admin, questions);
     const spec = await setUpVia(file, asked, standing, login, options.jump, questions);
     if (!options.wait) return EXIT.ok;
     const code = await prove(configFlag, spec, file);
@@ -117,13 +118,6 @@ async function handOutScript(spec: TunnelSpec, file: string, jump: boolean): Pro
   report(
     `the server needs the script ${path}: read it, bring it there and run it as root (sudo sh ${spec.name}-server-setup.sh); or run this again with --via ME@${spec.host}, your own login there, which does it`,
   );
-}
-
-/** An older one is replaced: it was generated, too. */
-async function writeScript(path: string, script: string): Promise<string> {
-  await rm(path, { force: true });
-  await createFile(path, script, 0o600);
-  return path;
 }
 
 /** Waits until the server is ready, and shows that the whole route works; the exit code is that of doctor. */
@@ -176,27 +170,6 @@ async function publicKeysOf(identityFiles: readonly string[]): Promise<readonly 
     if (error instanceof UserError) return [];
     throw error;
   }
-}
-
-function isServerOf({ host, port }: NewTunnel, admin: TunnelSpec): boolean {
-  return admin.host === host && admin.port === port && admin.hostKeyAlias === null && admin.jumps.length === 0;
-}
-
-/** The host key that was confirmed for the tunnel is the one of this login, and no other. */
-function knownIn(admin: TunnelSpec, knownHosts: string): TunnelSpec {
-  return {
-    ...admin,
-    userKnownHostsFiles: [knownHosts],
-    globalKnownHostsFiles: [],
-    strictHostKeyChecking: 'yes',
-  };
-}
-
-/** The owner reaches the server by another name or port: its host key is one that the owner knows, or confirms. */
-async function trustOther(admin: TunnelSpec, questions: Questions): Promise<TunnelSpec> {
-  if ((await trustHostKey(hostOf(admin, false), null, questions, report)) === 'refused')
-    throw new UserError('the host key was not confirmed; nothing more was done');
-  return admin;
 }
 
 function hostToTrust({ host, port }: NewTunnel, userKnownHostsFile: string): HostToTrust {

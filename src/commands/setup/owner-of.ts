@@ -1,0 +1,38 @@
+import { UserError } from '../../lib/user-error.ts';
+import type { TunnelSpec } from '../../model/spec.ts';
+import { administrator, callersEnvironment } from '../find/administrator.ts';
+import type { Questions } from '../text/prompt.ts';
+import { report } from '../text/report.ts';
+import { trustHostKey } from './init-host-key.ts';
+import { openOwner, type Owner } from './init-via.ts';
+import { hostOf } from './trust.ts';
+
+/** A login of the owner's (`[me@]server[:port]`) on the server of a tunnel that the configuration has. See openOwner(). */
+export async function openOwnerOf(tunnel: TunnelSpec, via: string, questions: Questions): Promise<Owner> {
+  const admin = await administrator(via, await callersEnvironment());
+  const login = isServerOf(tunnel, admin)
+    ? knownIn(admin, tunnel.userKnownHostsFiles, tunnel.globalKnownHostsFiles)
+    : await trustOther(admin, questions);
+  return await openOwner(login, tunnel.user, questions);
+}
+
+/** Whether the login reaches the server by the tunnel's own address. */
+export function isServerOf({ host, port }: Pick<TunnelSpec, 'host' | 'port'>, admin: TunnelSpec): boolean {
+  return admin.host === host && admin.port === port && admin.hostKeyAlias === null && admin.jumps.length === 0;
+}
+
+/** The host key that was confirmed for the tunnel is the one of this login, and no other. */
+export function knownIn(
+  admin: TunnelSpec,
+  userKnownHostsFiles: readonly string[],
+  globalKnownHostsFiles: readonly string[] = [],
+): TunnelSpec {
+  return { ...admin, userKnownHostsFiles, globalKnownHostsFiles, strictHostKeyChecking: 'yes' };
+}
+
+/** The owner reaches the server by another name or port: its host key is one that the owner knows, or confirms. */
+export async function trustOther(admin: TunnelSpec, questions: Questions): Promise<TunnelSpec> {
+  if ((await trustHostKey(hostOf(admin, false), null, questions, report)) === 'refused')
+    throw new UserError('the host key was not confirmed; nothing more was done');
+  return admin;
+}

@@ -1,0 +1,76 @@
+import { chmod, chown, readFile, rm, stat } from 'node:fs/promises';
+import { basename, dirname, join } from 'node:path';
+import { createFile } from '../lib/files/create-file.ts';
+import { succeeds } from '../lib/async/succeeds.ts';
+import type { TunnelSpec } from '../model/spec.ts';
+import { makeKey } from './new-key.ts';
+
+/** The change from a tunnel's keys to a new one. */
+export interface Rotation {
+  readonly next: string;
+  /** The keys that it replaces. */
+  readonly old: readonly string[];
+  /**
+   * `begun`: the configuration has the old keys, and the server may have the new one already; `switched`: the configuration has the new
+   * key, and the server may have the old ones still.
+   */
+  readonly phase: 'begun' | 'switched';
+}
+
+/**
+ * The rotation that was begun and not finished, else a new one. What was begun is known by a hidden file beside the new key, which names
+ * the keys that it replaces: written before the key, removed at the end.
+ */
+export async function rotationOf(tunnel: Pick<TunnelSpec, 'name' | 'identityFiles'>, first: string): Promise<Rotation> {
+  const [current = first] = tunnel.identityFiles;
+  const replaced = await recordOf(current);
+  if (replaced !== null) return { next: current, old: replaced, phase: 'switched' };
+  return { next: await nextPath(current), old: tunnel.identityFiles, phase: 'begun' };
+}
+
+/** Makes the new key, with mode and owner of the old one, which the service can read. */
+export async function makeNextKey({ next, old }: Rotation, comment: string): Promise<void> {
+  const record = recordPath(next);
+  if (!(await succeeds(stat(record)))) await createFile(record, `${old.join('\n')}\n`, 0o600);
+  await makeKey(next, comment);
+  const [before] = await Promise.all(old.slice(0, 1).map((path) => stat(path).catch(() => null)));
+  if (before == null) return;
+  await chmod(next, before.mode & 0o640);
+  if (process.getuid?.() === 0) await chown(next, before.uid, before.gid);
+}
+
+/** Removes the files of old keys which `isOurs`, and forgets the rotation; resolves with those that stay. */
+export async function finishRotation(
+  { next, old }: Rotation,
+  isOurs: (path: string) => Promise<boolean>,
+): Promise<readonly string[]> {
+  const kept: string[] = [];
+  for (const path of old) {
+    if (!(await succeeds(stat(path)))) continue;
+    if (await isOurs(path)) for (const file of [path, `${path}.pub`]) await rm(file, { force: true });
+    else kept.push(path);
+  }
+  await rm(recordPath(next), { force: true });
+  return kept;
+}
+
+/** Null where this key replaces none. */
+async function recordOf(key: string): Promise<readonly string[] | null> {
+  const text = await readFile(recordPath(key), 'utf8').catch(() => null);
+  return text === null ? null : text.split('\n').filter((line) => line !== '');
+}
+
+/** Hidden, so that systemd does not take it for a credential. */
+function recordPath(key: string): string {
+  return join(dirname(key), `.${basename(key)}.replaces`);
+}
+
+/** `relay.key`, `relay.2.key`, `relay.3.key`: the first that does not exist, or was begun. */
+async function nextPath(current: string): Promise<string> {
+  const [, stem = current, number = '1', end = ''] = /^(.*?)(?:\.(\d{1,6}))?(\.key)?$/s.exec(current) ?? [];
+  for (let next = Number(number) + 1; ; next += 1) {
+    const path = `${stem}.${next}${end}`;
+    const isTaken = (await succeeds(stat(path))) || (await succeeds(stat(`${path}.pub`)));
+    if (!isTaken || (await recordOf(path)) !== null) return path;
+  }
+}

@@ -1,0 +1,184 @@
+import assert from 'node:assert/strict';
+import { execFileSync, spawn } from 'node:child_process';
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, test, type TestContext } from 'node:test';
+import { logIn, rotate, type RotateDeps, switchTo } from '../../../src/commands/setup/rekey.ts';
+import { systemEnvironment } from '../../../src/config/input/environment.ts';
+import { loadConfig } from '../../../src/config/load.ts';
+import { rotationOf } from '../../../src/setup/rotation.ts';
+import { tunnelYaml } from '../../support/daemon-config.ts';
+import { startSshd } from '../../support/sshd.ts';
+import { CLI, startDaemonProcess } from '../../support/tunneld.ts';
+import { freePort } from '../../support/until.ts';
+
+describe('tunneld rekey', { concurrency: 2 }, () => {
+  test('keeps the tunnel up with one of the keys wherever it is interrupted, and goes on from there', async (t) => {
+    const place = await start(t);
+    const { dir, untilUp, tunnel, keys, accepted } = place;
+    const before = await tunnel();
+    // Each run is interrupted one step after the one before.
+    for (const step of ['makes', 'allows', 'proves', 'switches', 'switched', 'removes', 'removed', 'forgets']) {
+      await assert.rejects(run(place, step), /interrupted/);
+      await untilUp();
+      // What a restart of the device would read is accepted, too.
+      const spec = await tunnel();
+      await logIn(spec, spec.identityFiles[0]!);
+    }
+    assert.equal(await run(place), 0);
+    await untilUp();
+    const [next = ''] = (await tunnel()).identityFiles;
+    assert.deepEqual([before.identityFiles, next], [[join(dir, 'relay.key')], join(dir, 'relay.2.key')]);
+    assert.deepEqual(keys(), [next, `${next}.pub`]);
+    assert.deepEqual(accepted(), [publicKey(next)]);
+    assert.deepEqual(records(dir), []);
+  });
+
+  test('changes nothing where the server does not accept the new key', async (t) => {
+    const place = await start(t);
+    const { untilUp, tunnel, accepted } = place;
+    const [before, keysBefore] = [(await tunnel()).identityFiles, accepted()];
+    await assert.rejects(run(place, null, { allow: async () => true }), /refused|rejected|denied/i);
+    await untilUp();
+    assert.deepEqual([(await tunnel()).identityFiles, accepted()], [before, keysBefore]);
+  });
+
+  test('prints a script for both keys and one for the new one where a person runs them', async (t) => {
+    const { untilUp, tunnel, dir, daemon, accept, keys } = await start(t);
+    const rekey = () => daemon.command('rekey', 'relay', '--no-wait');
+    const [old = ''] = (await tunnel()).identityFiles;
+    const first = await rekey();
+    assert.equal(first.code, 1, first.stderr);
+    assert.match(first.stderr, /it lets both keys in; when it has run there, run this again/);
+    const next = join(dir, 'relay.2.key');
+    for (const key of [old, next]) assert.ok(first.stdout.includes(publicKey(key)), key);
+
+    accept([old, next]);
+    await killedAt(daemon.configFile, /on trial/);
+    await daemon.untilStatus(({ tunnels: [one] }) => one?.phase === 'up', 'up on trial');
+    const second = await rekey();
+    assert.equal(second.code, 1, second.stderr);
+    assert.match(second.stderr, /the tunnel is up with the new key/);
+    assert.match(second.stderr, /it removes the old key; when it has run there, run this again/);
+    assert.deepEqual([second.stdout.includes(publicKey(old)), second.stdout.includes(publicKey(next))], [false, true]);
+    assert.match(second.stdout, /^#!\/bin\/sh\n/);
+
+    accept([next]);
+    const third = await rekey();
+    assert.equal(third.code, 0, third.stderr);
+    await untilUp();
+    assert.deepEqual(keys(), [next, `${next}.pub`]);
+  });
+});
+
+interface Place {
+  readonly dir: string;
+  readonly daemon: Awaited<ReturnType<typeof startDaemonProcess>>;
+  tunnel(): Promise<Awaited<ReturnType<typeof loadConfig>>['tunnels'][number]>;
+  untilUp(): Promise<unknown>;
+  /** Files of keys in the directory of the configuration. */
+  keys(): readonly string[];
+  /** What the server accepts. */
+  accept(keys: readonly string[]): void;
+  accepted(): readonly string[];
+}
+
+/** A tunnel that is up; the server's authorized_keys is what a script for it would write. */
+async function start(t: TestContext): Promise<Place> {
+  const sshd = await startSshd();
+  t.after(() => sshd.stop());
+  const yaml = tunnelYaml(sshd, 'relay', `${await freePort()}:localhost:22`);
+  const accept = (keys: readonly string[]) =>
+    writeFileSync(sshd.authorizedKeysFile, `${keys.map(publicKey).join('\n')}\n`, { mode: 0o600 });
+  const daemon = await startDaemonProcess(t, `tunnels:\n${yaml}`);
+  const { dir, configFile } = daemon;
+  const key = join(dir, 'relay.key');
+  execFileSync('ssh-keygen', ['-q', '-t', 'ed25519', '-N', '', '-C', 'tunneld relay of pi', '-f', key]);
+  accept([key]);
+  writeFileSync(configFile, readFileSync(configFile, 'utf8').replace(sshd.clientKey, key));
+  assert.equal((await daemon.command('reload')).code, 0);
+  const untilUp = () =>
+    daemon.untilStatus(
+      ({ tunnels: [one], trial }) => one?.phase === 'up' && one.previous === undefined && trial === undefined,
+      'up',
+    );
+  await untilUp();
+  return {
+    dir,
+    daemon,
+    tunnel: async () => (await loadConfig(configFile, systemEnvironment())).tunnels[0]!,
+    untilUp,
+    keys: () =>
+      readdirSync(dir)
+        .filter((name) => /^relay.*\.key/.test(name))
+        .map((name) => join(dir, name)),
+    accept,
+    accepted: () => readFileSync(sshd.authorizedKeysFile, 'utf8').trim().split('\n'),
+  };
+}
+
+/** One run of the command; `interrupted` is the step before which it ends. */
+async function run(
+  { daemon: { configFile }, tunnel, accept, daemon }: Place,
+  interrupted: string | null = null,
+  instead: Partial<RotateDeps> = {},
+): Promise<number> {
+  const spec = await tunnel();
+  const at = (step: string) => {
+    if (step === interrupted) throw new Error(`interrupted where it ${step}`);
+  };
+  const rotation = await rotationOf(spec, '');
+  if (interrupted === 'makes') {
+    // Killed between the record and the key.
+    writeFileSync(join(daemon.dir, `.${rotation.next.split('/').at(-1)}.replaces`), `${rotation.old.join('\n')}\n`);
+    at('makes');
+  }
+  let allowed = rotation.phase === 'switched' ? 1 : 0;
+  return await rotate(rotation, {
+    comment: 'tunneld relay of pi',
+    allow: async (keys) => {
+      allowed += 1;
+      at(allowed === 1 ? 'allows' : 'removes');
+      accept(keys);
+      if (allowed === 2) at('removed');
+      return true;
+    },
+    prove: async (key) => {
+      at('proves');
+      await logIn(spec, key);
+      at('switches');
+    },
+    switchTo: async (key) => {
+      await switchTo(configFile, configFile, spec, key);
+      at('switched');
+    },
+    isOurs: async () => {
+      at('forgets');
+      return true;
+    },
+    ...instead,
+  });
+}
+
+function publicKey(file: string): string {
+  return readFileSync(`${file}.pub`, 'utf8').split(' ').slice(0, 2).join(' ');
+}
+
+function records(dir: string): readonly string[] {
+  return readdirSync(dir).filter((name) => name.endsWith('.replaces'));
+}
+
+/** The command is killed when it says this. */
+async function killedAt(config: string, said: RegExp): Promise<void> {
+  const child = spawn(process.execPath, [CLI, 'rekey', 'relay', '--no-wait', '--config', config], {
+    stdio: ['ignore', 'ignore', 'pipe'],
+  });
+  const closed = new Promise((resolve) => child.once('close', resolve));
+  let all = '';
+  child.stderr.on('data', (text) => {
+    all += String(text);
+    if (said.test(all)) child.kill('SIGKILL');
+  });
+  await closed;
+  assert.match(all, said);
+}
