@@ -130,7 +130,11 @@ function addServerSetup(program: Command, { run, config }: Definitions): void {
   program
     .command('server-setup')
     .description('print a script that prepares the server for a tunnel: a user, its key, and what they may do')
-    .argument('<name>', 'a tunnel')
+    .argument('[name]', 'a tunnel')
+    .option(
+      '--from <directory>',
+      'print one script for many devices, whose configurations and public keys are in this directory',
+    )
     .option('--jump', "allow the tunnel's key to reach the device's port through the server even with `verify: off`")
     .option('--undo', 'print the script that removes all of it')
     .addOption(
@@ -139,7 +143,7 @@ function addServerSetup(program: Command, { run, config }: Definitions): void {
         .default('debian'),
     )
     .action(
-      run(async (name: string, options: ServerSetupOptions) =>
+      run(async (name: string | null, options: ServerSetupOptions) =>
         (await import('../commands/setup/server-setup.ts')).printServerSetup(config(), name, options),
       ),
     );

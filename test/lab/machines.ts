@@ -19,6 +19,8 @@ export interface LabServer {
   kill(gapMs?: number): Promise<void>;
   /** The process of each connection. */
   sessions(): readonly number[];
+  /** The process of the listener. */
+  pid(): number;
   /** Ends every session the hard way; the listener stays. */
   killSessions(): void;
   log(): string;
@@ -27,8 +29,14 @@ export interface LabServer {
 
 export const SSH_PORT = 22;
 
-export async function startServer(network: LabNetwork, options: readonly string[] = []): Promise<LabServer> {
-  const dir = mkdtempSync(join(tmpdir(), 'tunneld-lab-'));
+/** `root` is the folder of another system (test/support/trixie.sh), whose sshd it is then. */
+export async function startServer(
+  network: LabNetwork,
+  options: readonly string[] = [],
+  root: string | null = null,
+): Promise<LabServer> {
+  const dir = mkdtempSync(join(root === null ? tmpdir() : join(root, 'tmp'), 'tunneld-lab-'));
+  const inside = (file: string) => file.slice(root?.length ?? 0);
   const makeKey = (name: string) => {
     const file = join(dir, name);
     execFileSync('ssh-keygen', ['-q', '-t', 'ed25519', '-N', '', '-C', '', '-f', file]);
@@ -43,23 +51,29 @@ export async function startServer(network: LabNetwork, options: readonly string[
   const lines = [
     ...options,
     `Port ${SSH_PORT}`,
-    `HostKey ${hostKey}`,
+    `HostKey ${inside(hostKey)}`,
     'PidFile none',
-    `AuthorizedKeysFile ${clientKey}.pub`,
+    `AuthorizedKeysFile ${inside(clientKey)}.pub`,
     'StrictModes no',
     'PasswordAuthentication no',
     'KbdInteractiveAuthentication no',
     'LogLevel VERBOSE',
   ];
   writeFileSync(config, `${lines.join('\n')}\n`);
-  mkdirSync('/run/sshd', { recursive: true, mode: 0o755 });
+  mkdirSync(join(root ?? '/', 'run/sshd'), { recursive: true, mode: 0o755 });
+  const script =
+    'mount --bind /dev "$1/dev"; mount -t proc proc "$1/proc"; exec chroot "$1" /usr/sbin/sshd -D -e -f "$2"';
+  const command =
+    root === null
+      ? [sshdPath(), '-D', '-e', '-f', config]
+      : ['unshare', '--mount', 'sh', '-c', script, 'sh', root, inside(config)];
 
   let log = '';
   let sshd: ChildProcess | null = null;
   const pid = () => sshd?.pid ?? 0;
   const start = async () => {
     const seen = log.length;
-    sshd = network.spawn('server', [sshdPath(), '-D', '-e', '-f', config]);
+    sshd = network.spawn('server', command);
     sshd.stderr?.on('data', (chunk: Buffer) => (log += chunk.toString()));
     await until(() => log.includes('Server listening', seen), { what: () => `sshd: ${log}` });
   };
@@ -81,6 +95,7 @@ export async function startServer(network: LabNetwork, options: readonly string[
     start,
     kill,
     sessions: () => childrenOf(pid()),
+    pid,
     killSessions: () => signalAll(descendantsOf(pid()), 'SIGKILL'),
     log: () => log,
     destroy: async () => {

@@ -14,6 +14,8 @@ export interface LabNetwork {
   replaceDevice(): void;
   /** The device gets another address, as in another Wi-Fi. */
   changeAddress(): void;
+  /** Gives the device so many further addresses, at most 60,000. */
+  addAddresses(count: number): readonly string[];
   /** From the device to the server's sshd goes no more than this; what is above is lost, as on a narrow line. */
   limitUplink(kibibytesPerSecond: number): void;
   /** Whether what sshd says is lost on its way to the device, bare acknowledgements apart. */
@@ -84,6 +86,13 @@ export function createNetwork({ nat = false }: { readonly nat?: boolean } = {}):
       exec('device', 'ip', 'addr', 'add', `${next}/24`, 'dev', deviceInterface);
       defaultRoute();
       deviceAddress = next;
+    },
+    addAddresses: (count) => {
+      const more = Array.from({ length: count }, (_, index) => `10.78.${index >> 8}.${index & 255}`);
+      const lines = more.map((one) => `addr add ${one}/32 dev lo`).join('\n');
+      execFileSync('ip', ['-n', name('device'), '-batch', '-'], { input: lines, stdio: ['pipe', 'pipe', 'inherit'] });
+      exec('router', 'ip', 'route', 'add', '10.78.0.0/16', 'via', deviceAddress);
+      return more;
     },
     limitUplink: (rate) => {
       const limit = [

@@ -3,8 +3,11 @@ import { readHostKeys } from '../../host/host-keys.ts';
 import { choosePort, hasPort } from '../../server-rules/choose-port.ts';
 import { sharesUser } from '../../server-rules/same-login.ts';
 import { nixosModule } from '../../setup/script/nixos.ts';
+import { EXIT } from '../../lib/exit-code.ts';
+import { UserError } from '../../lib/user-error.ts';
 import { readPublicKeys } from '../../setup/public-key.ts';
 import { comment } from '../../setup/script/quote.ts';
+import { setUpManyScript, undoManyScript } from '../../setup/script/many.ts';
 import { setUpScript } from '../../setup/script/set-up.ts';
 import { LINUX, MACOS } from '../../setup/script/system.ts';
 import { undoScript } from '../../setup/script/undo.ts';
@@ -22,24 +25,47 @@ import { configuredTunnel } from '../find/configured-tunnel.ts';
 export interface ServerSetupOptions {
   readonly jump: boolean;
   readonly undo: boolean;
+  /** A directory with the configurations of many devices. */
+  readonly from: string | null;
   readonly for: 'debian' | 'nixos' | 'macos';
 }
 
 /** Prints what is to be run on the server, or pasted there; nothing is done here. */
 export async function printServerSetup(
   config: string | null,
-  name: string,
+  name: string | null,
   options: ServerSetupOptions,
 ): Promise<void> {
+  if (options.from !== null) {
+    process.stdout.write(await textForMany(options.from, name, options));
+    return;
+  }
+  if (name === null) throw new UserError('name a tunnel, or a directory of configurations (--from)', EXIT.usage);
   const { tunnel, all } = await configuredTunnel(config, name);
   process.stdout.write(await serverSetupText(tunnel, all, options));
+}
+
+async function textForMany(
+  directory: string,
+  name: string | null,
+  { jump, undo, for: kind }: ServerSetupOptions,
+): Promise<string> {
+  if (kind === 'nixos')
+    throw new UserError(
+      '--from prints a script, and NixOS needs a module for each device: leave one of them out',
+      EXIT.usage,
+    );
+  const { devicesOf } = await import('./devices-of.ts');
+  const { devices, server } = await devicesOf(directory, { name, jump });
+  const system = kind === 'macos' ? MACOS : LINUX;
+  return undo ? undoManyScript(devices, system, server) : setUpManyScript(devices, system, server);
 }
 
 /** The text for the server. Throws a UserError where it cannot be set up for this tunnel. */
 export async function serverSetupText(
   tunnel: TunnelSpec,
   all: readonly TunnelSpec[],
-  { jump, undo, for: system }: ServerSetupOptions,
+  { jump, undo, for: system }: Omit<ServerSetupOptions, 'from'>,
 ): Promise<string> {
   const server = formatEndpoint({ type: 'tcp', host: tunnel.host, port: tunnel.port });
   const others = all.filter((one) => one.name !== tunnel.name && sharesUser(one, tunnel));
@@ -65,15 +91,14 @@ export async function setupFor(tunnel: TunnelSpec, all: readonly TunnelSpec[], j
 const NIXOS_UNDO = `${comment(['Take what `tunneld server-setup` printed out of the configuration of the server, and run nixos-rebuild switch.'])}\n`;
 
 async function keyed(spec: TunnelSpec, jump: boolean): Promise<KeyedTunnel> {
-  return { spec, ...(await readPublicKeys(spec)), jump, hostKey: await hostKeyFor(spec) };
+  return { spec, ...(await readPublicKeys(spec)), jump, hostKey: hostKeyFor(spec, await readHostKeys()) };
 }
 
 /** Recorded where users reach this device's own SSH server, so that `tunneld fleet` knows it at its port. */
-async function hostKeyFor(spec: TunnelSpec): Promise<HostKeyRecord | null> {
+export function hostKeyFor(spec: TunnelSpec, keys: readonly Buffer[]): HostKeyRecord | null {
   if (!hasPort(spec)) return null;
   const { port, target } = choosePort(spec);
   if (target.port !== 22 || !isLoopbackHost(target.host)) return null;
-  const keys = await readHostKeys();
   const ranked = keys.toSorted((a, b) => rank(keyTypeOf(a)) - rank(keyTypeOf(b)));
   return ranked[0] === undefined ? null : { port, fingerprint: fingerprint(ranked[0]) };
 }

@@ -7,10 +7,10 @@ export function namesOf(tunnels: readonly string[]): string {
   return tunnels.length === 1 ? `the tunnel ${tunnels[0]}` : `the tunnels ${tunnels.join(', ')}`;
 }
 
-/** The variables of both scripts. */
-export function variables(user: string, system: System): string {
+/** The variables of both scripts; `user` is a name, or null for the first argument of a function. */
+export function variables(user: string | null, system: System): string {
   return [
-    `user=${shellQuote(user)}`,
+    user === null ? 'user=$1' : `user=${shellQuote(user)}`,
     `keys_folder=${shellQuote(KEYS_FOLDER)}`,
     'keys="$keys_folder/$user"',
     // Sorted first in its folder: of several values for one login, sshd takes the first.

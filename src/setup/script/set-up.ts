@@ -8,7 +8,7 @@ import type { System } from './system.ts';
 
 /** The script that sets a server up. It may be run again; undoScript() makes the one that undoes it. */
 export function setUpScript(setup: ServerSetup, system: System, server: string): string {
-  const { user, tunnels, notes, keyLines, keys, complete } = setup;
+  const { user, tunnels, notes, keys } = setup;
   const way = keys.length === 1 ? 'logs in with the key below' : `logs in with the ${keys.length} keys below`;
   return [
     '#!/bin/sh',
@@ -26,6 +26,17 @@ export function setUpScript(setup: ServerSetup, system: System, server: string):
     '',
     variables(user, system),
     '',
+    textsOf(setup),
+    '',
+    setUpSteps(system),
+    '',
+  ].join('\n');
+}
+
+/** What differs from one setup to the other. */
+export function textsOf(setup: ServerSetup): string {
+  const { keyLines, keys, complete, user, options } = setup;
+  return [
     '# Keys with their limits. They are kept in a folder of root, so that no program of the user can change them.',
     printer('authorized_keys', keyLines.join('\n')),
     '',
@@ -33,26 +44,16 @@ export function setUpScript(setup: ServerSetup, system: System, server: string):
     '# Whether these are all keys of the tunnel.',
     `complete=${complete ? 'yes' : 'no'}`,
     '',
-    printer('match_block', matchBlock(user, setup.options).join('\n')),
+    printer('match_block', matchBlock(user, options).join('\n')),
     '',
     '# What `sshd -T` has to print for a login of this user afterwards.',
     printer('wanted', effectiveLines(setup)),
-    '',
-    ROLL_BACK,
-    '',
-    BASICS,
-    '',
-    FILES,
-    '',
-    RESERVED_PORTS,
-    '',
-    system.user,
-    '',
-    system.reload,
-    '',
-    STEPS,
-    '',
   ].join('\n');
+}
+
+/** The work itself, below variables() and textsOf(). */
+export function setUpSteps(system: System): string {
+  return [ROLL_BACK, BASICS, FILES, RESERVED_PORTS, system.user, system.reload, STEPS].join('\n\n');
 }
 
 const ROLL_BACK = String.raw`

@@ -17,19 +17,14 @@ export function undoScript(user: string, tunnels: readonly string[], system: Sys
     '',
     variables(user, system),
     '',
-    ROLL_BACK,
-    '',
-    BASICS,
-    '',
-    FILES,
-    '',
-    system.user,
-    '',
-    system.reload,
-    '',
-    STEPS,
+    undoSteps(system),
     '',
   ].join('\n');
+}
+
+/** The work itself, below variables(). */
+export function undoSteps(system: System): string {
+  return [ROLL_BACK, BASICS, FILES, system.user, system.reload, STEPS].join('\n\n');
 }
 
 const ROLL_BACK = String.raw`
