@@ -33,8 +33,8 @@ export function createRoutes(deps: RoutesDeps): HttpHandler {
       return;
     }
     const route = Object.hasOwn(routes, target.path) ? routes[target.path] : undefined;
-    const answer = route?.(request) ?? { status: 404, type: TEXT, body: 'not found\n' };
-    Promise.resolve(answer).then(
+    const answer = async () => (await route?.(request)) ?? { status: 404, type: TEXT, body: 'not found\n' };
+    answer().then(
       (found) => send(response, request, found),
       (error: unknown) => {
         deps.onError(error);
@@ -67,7 +67,7 @@ function routesOf({ status }: RoutesDeps): Routes {
       const format = (headers.accept ?? '').includes('application/openmetrics-text') ? 'openmetrics' : 'prometheus';
       const render = renderers.get(format) ?? createMetrics(format);
       renderers.set(format, render);
-      return { status: 200, type: CONTENT_TYPES[format], body: await render(status()) };
+      return { status: 200, type: CONTENT_TYPES[format], body: await render(status) };
     },
     '/events': () => ({ status: 200, type: EVENTS, body: '' }),
     ...Object.fromEntries(files),

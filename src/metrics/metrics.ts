@@ -12,24 +12,32 @@ export const CONTENT_TYPES = {
   openmetrics: Registry.OPENMETRICS_CONTENT_TYPE,
 } as const;
 
-/** Renders what a status says, a metric a turn of the event loop. */
-export type RenderMetrics = (status: StatusDocument) => Promise<string>;
+/**
+ * Renders what a status says, a metric a turn of the event loop. Those who ask while one rendering runs share the next one: however many
+ * ask, and go away, there are no more than these two.
+ */
+export type RenderMetrics = (status: () => StatusDocument) => Promise<string>;
 
 export function createMetrics(format: ExpositionFormat): RenderMetrics {
   const registry = new Registry();
   registry.setContentType(CONTENT_TYPES[format] as PrometheusContentType);
   const metrics = METRIC_ROWS.map((row) => register(row, registry, format));
   const inTurn = createQueue();
-  return (status) =>
-    inTurn(async () => {
-      const texts: string[] = [];
-      for (const { name, set } of metrics) {
-        if (!set(status)) continue;
-        texts.push(await registry.getSingleMetricAsString(name));
-        await ownTurn();
-      }
-      return format === 'openmetrics' ? `${texts.join('\n')}\n# EOF\n` : `${texts.join('\n\n')}\n`;
-    });
+  const render = async (status: StatusDocument): Promise<string> => {
+    const texts: string[] = [];
+    for (const { name, set } of metrics) {
+      if (!set(status)) continue;
+      texts.push(await registry.getSingleMetricAsString(name));
+      await ownTurn();
+    }
+    return format === 'openmetrics' ? `${texts.join('\n')}\n# EOF\n` : `${texts.join('\n\n')}\n`;
+  };
+  let next: Promise<string> | null = null;
+  return (statusOf) =>
+    (next ??= inTurn(() => {
+      next = null;
+      return render(statusOf());
+    }));
 }
 
 /** `set` tells whether there is a value at all. */

@@ -49,7 +49,7 @@ export async function scrapes(format: ExpositionFormat): Promise<{
   for (let scrape = 0; scrape < SCRAPES; scrape++) {
     const watched = watchTurns();
     const times = { now: systemClock.now(), wall: systemClock.wall() };
-    await render(statusDocument({ ...about, process: processFigures() }, tunnels, times));
+    await render(() => statusDocument({ ...about, process: processFigures() }, tunnels, times));
     const took = watched();
     total.push(took.total);
     longest.push(took.longest);

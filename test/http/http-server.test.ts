@@ -178,6 +178,25 @@ test('bounds a request when its answer is never read', async (t) => {
   assert.ok(process.memoryUsage().rss < 400 * 2 ** 20, `${process.memoryUsage().rss}`);
 });
 
+test('renders once for all who ask for metrics and go away', async (t) => {
+  let rendered = 0;
+  const port = await serve(t, () => {
+    rendered += 1;
+    return documentOf(...MANY);
+  });
+  let gone = 0;
+  for (let round = 0; round < 20; round++) {
+    const sockets = Array.from({ length: 20 }, () => dial(port));
+    for (const socket of sockets) socket.write('GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n');
+    // Answered one of them, or ended by us: the request of each has been read.
+    await ask(port, '/live');
+    for (const socket of sockets) socket.resetAndDestroy();
+    gone += sockets.length;
+  }
+  assert.equal((await ask(port, '/metrics')).status, 200);
+  assert.ok(rendered < gone / 4, `${rendered} renderings`);
+});
+
 function web(t: TestContext, clock: Clock = fakeClock()) {
   const problems: (string | null)[] = [];
   const served = createWeb({

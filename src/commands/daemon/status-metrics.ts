@@ -8,6 +8,6 @@ export async function printMetrics(config: string | null, name: string | null): 
   if (name !== null)
     throw new UserError('--prometheus prints the metrics of all tunnels: leave the name out', EXIT.usage);
   const status = await request(config, { command: 'status' }, null);
-  process.stdout.write(await createMetrics('prometheus')(status));
+  process.stdout.write(await createMetrics('prometheus')(() => status));
   return EXIT.ok;
 }
