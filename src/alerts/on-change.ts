@@ -1,4 +1,4 @@
-import { spawn } from 'node:child_process';
+import { spawn, type ChildProcess } from 'node:child_process';
 import { createQueue } from '../lib/async/queue.ts';
 import type { Clock } from '../lib/async/clock.ts';
 import { errorText, printable } from '../lib/text.ts';
@@ -112,12 +112,15 @@ export function runProgram(
 ): Promise<string | null> {
   const [program = '', ...args] = command;
   return new Promise((resolve) => {
-    const child = spawn(program, args, {
-      stdio: 'ignore',
-      detached: true,
-      cwd: '/',
-      env: { PATH: process.env['PATH'] ?? '/usr/bin:/bin', ...facts },
-    });
+    const env = { PATH: process.env['PATH'] ?? '/usr/bin:/bin', ...facts };
+    let child: ChildProcess;
+    try {
+      child = spawn(program, args, { stdio: 'ignore', detached: true, cwd: '/', env });
+    } catch (error) {
+      // Node.js throws what no program could cause, it thinks: a path through a file, no memory to fork, too long a list of arguments.
+      resolve(errorText(error));
+      return;
+    }
     let late = false;
     const kill = () => {
       try {

@@ -148,6 +148,9 @@ test('passes arguments as they are, and a bounded environment, when it runs a pr
 test('logs a program when it fails, is missing or prints without end, and goes on', async (t) => {
   assert.equal(await run([await script(t, 'exit 3')]), 'it ended with exit code 3');
   assert.match((await run(['/nonexistent/alarm'])) ?? '', /ENOENT/);
+  // What Node.js throws instead of an event.
+  assert.match((await run(['/etc/passwd/alarm'])) ?? '', /ENOTDIR/);
+  assert.match((await run(['/bin/true', 'x'.repeat(200_000)])) ?? '', /E2BIG/);
   assert.equal(await run([await script(t, 'head -c 1G /dev/zero; head -c 1G /dev/zero >&2')]), null);
 });
 

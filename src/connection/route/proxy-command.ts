@@ -1,8 +1,9 @@
-import { spawn } from 'node:child_process';
+import { type ChildProcessWithoutNullStreams, spawn } from 'node:child_process';
+import type { Writable } from 'node:stream';
 import { deferred } from '../../lib/async/abort.ts';
 import type { Clock } from '../../lib/async/clock.ts';
 import type { Logger } from '../../lib/log/log.ts';
-import { printable } from '../../lib/text.ts';
+import { errorText, printable } from '../../lib/text.ts';
 import { TunnelFailure } from '../../model/failure.ts';
 import { type SshStream, adaptStreams } from '../../net/stream-adapter.ts';
 
@@ -19,8 +20,7 @@ export interface ProxyCommand {
  * service's user may have a shell that permits no login. A bounded part of its standard error is logged.
  */
 export function startProxyCommand(command: string, log: Logger, clock: Clock): ProxyCommand {
-  // In a process group of its own, so that the shell's children end with it.
-  const child = spawn('/bin/sh', ['-c', `exec ${command}`], { stdio: ['pipe', 'pipe', 'pipe'], detached: true });
+  const child = spawnShell(command);
   const lost = deferred<never>();
   const gone = deferred<void>();
   let isGone = false;
@@ -94,6 +94,24 @@ export function startProxyCommand(command: string, log: Logger, clock: Clock): P
       // They have just ended.
     }
   }
+}
+
+function spawnShell(command: string): ChildProcessWithoutNullStreams {
+  const failure = (cause: unknown) =>
+    new TunnelFailure('proxy-failed', `proxyCommand could not be started: ${errorText(cause)}`, { cause });
+  let child: ChildProcessWithoutNullStreams;
+  try {
+    // In a process group of its own, so that the shell's children end with it.
+    child = spawn('/bin/sh', ['-c', `exec ${command}`], { stdio: ['pipe', 'pipe', 'pipe'], detached: true });
+  } catch (error) {
+    throw failure(error); // for example, no memory to fork
+  }
+  // Where the process has no descriptor left there are no pipes; why, comes with an event.
+  if ((child.stdin as Writable | undefined) === undefined) {
+    child.once('error', () => {});
+    throw failure('too many open files');
+  }
+  return child;
 }
 
 const MAX_LINES = 20;
