@@ -2,6 +2,7 @@ import { constants } from 'node:fs';
 import { open, rename, stat } from 'node:fs/promises';
 import { basename, dirname } from 'node:path';
 import { createQueue } from '../lib/async/queue.ts';
+import { inSlices } from '../lib/async/slices.ts';
 import { inDirectory } from '../lib/files/open-directory.ts';
 import { makeDirectory } from '../lib/files/make-directory.ts';
 import { checkRootMayWrite } from '../lib/files/path-owner.ts';
@@ -36,14 +37,14 @@ export function openHistoryFile(path: string, onProblem: (message: string | null
     await mend(found);
     return found.records;
   };
-  const mend = async ({ records, bytes, damage, torn }: Found) => {
+  const mend = async ({ records, count, bytes, damage, torn }: Found) => {
     if (damage !== null) {
       await rename(path, `${path}.damaged`);
       onProblem(`history ${path}: ${damage}; it is kept as ${basename(path)}.damaged, and a new one begins`);
     }
     if (damage !== null || torn) return await rewrite(records);
     size = bytes;
-    lines = records.length;
+    lines = count;
   };
   const rewrite = async (records: readonly HistoryRecord[]) => {
     const text = records.map(lineOf).join('');
@@ -139,7 +140,10 @@ function lineOf(record: HistoryRecord): string {
 }
 
 interface Found {
+  /** No more than what is kept. */
   readonly records: readonly HistoryRecord[];
+  /** The lines of the file. */
+  readonly count: number;
   readonly bytes: number;
   readonly damage: string | null;
   readonly torn: boolean;
@@ -153,25 +157,52 @@ async function lookAt(path: string): Promise<Found> {
   } catch (error) {
     const damage = errorCode(error) === 'ENOENT' ? null : await damageOf(path);
     if (errorCode(error) !== 'ENOENT' && damage === null) throw error;
-    return { records: [], bytes: 0, damage, torn: false };
+    return { records: [], count: 0, bytes: 0, damage, torn: false };
   }
-  const lines = text.split('\n');
-  const torn = lines.pop() !== '';
-  const records = lines.map(parseLine);
-  const damage = records.includes(null) ? 'some lines are damaged' : null;
+  const { records, count, damaged, torn } = await inSlices(parse(text));
   return {
-    records: records.filter((record) => record !== null && record !== 'newer'),
+    records: records.length > MAX_LINES ? keptOf(records) : records,
+    count,
     bytes: Buffer.byteLength(text),
-    damage,
+    damage: damaged ? 'some lines are damaged' : null,
     torn,
   };
 }
 
+interface Parsed {
+  readonly records: HistoryRecord[];
+  count: number;
+  damaged: boolean;
+  /** The last line has no end. */
+  torn: boolean;
+}
+
+/** In slices: a damaged file may have a million lines. */
+function* parse(text: string): Generator<undefined, Parsed> {
+  const parsed: Parsed = { records: [], count: 0, damaged: false, torn: false };
+  let from = 0;
+  for (let to = text.indexOf('\n'); to !== -1; to = text.indexOf('\n', from)) {
+    const record = to - from > MAX_LINE ? null : parseLine(text.slice(from, to));
+    if (record === null) parsed.damaged = true;
+    else if (record !== 'newer') parsed.records.push(record);
+    parsed.count += 1;
+    from = to + 1;
+    yield;
+  }
+  parsed.torn = from < text.length;
+  return parsed;
+}
+
+/** A line of ours has a few KiB; a longer one is not worth the time that a parser takes for what is nested without end. */
+const MAX_LINE = 64 * 1024;
+
 /** Null is damage. */
 function parseLine(line: string): HistoryRecord | 'newer' | null {
+  // An exception for each line of a damaged file would take a hundred times as long.
+  if (!line.startsWith('{')) return null;
   try {
     const value: unknown = JSON.parse(line);
-    return isOfNewer(value) ? 'newer' : recordSchema.parse(value);
+    return isOfNewer(value) ? 'newer' : (recordSchema.safeParse(value).data ?? null);
   } catch {
     return null;
   }

@@ -1,8 +1,12 @@
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
+import { openHistoryFile } from '../../src/history/history-file.ts';
 import { mayBuildNetworks } from '../lab/lab-test.ts';
+import { watchTurns } from '../support/loop-delay.ts';
 import { tempDir } from '../support/until.ts';
 
 const module = new URL('../../src/history/history-file.ts', import.meta.url).href;
@@ -67,4 +71,25 @@ test('keeps records when a disk is full or read-only, and writes each once when 
   assert.match(seen['full']?.problem ?? '', /history\.jsonl: not written: ENOSPC/);
   assert.match(seen['read-only']?.problem ?? '', /history\.jsonl: not written: EROFS/);
   assert.deepEqual([seen['room again']?.problem, seen['writable again']?.problem], [null, null]);
+});
+
+test('lets the event loop go on, and keeps no more than it writes, when a file is full of rubbish', async (t) => {
+  const good = `${JSON.stringify({ type: 'stop', at: 1, boot: '' })}\n`;
+  const cases: readonly [what: string, text: string, kept: number, damaged: boolean][] = [
+    ['empty lines', '\n'.repeat(2 ** 20), 0, true],
+    ['incomplete records', '{"type":"stop"}\n'.repeat(2 ** 16), 0, true],
+    ['what is nested', `{"a":${'['.repeat(2 ** 20 - 10)}\n`, 0, true],
+    ['too many records', good.repeat(30_000), 750, false],
+  ];
+  for (const [what, text, kept, damaged] of cases) {
+    const path = join(await tempDir(t), 'history.jsonl');
+    writeFileSync(path, text);
+    const problems: (string | null)[] = [];
+    const file = openHistoryFile(path, (problem) => problems.push(problem));
+    const watched = watchTurns();
+    const records = await file.read();
+    const { longest } = watched();
+    assert.deepEqual([records.length, problems.length > 0], [kept, damaged], what);
+    assert.ok(longest < 250, `${what}: ${longest} ms`);
+  }
 });
