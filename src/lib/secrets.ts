@@ -4,6 +4,7 @@
  * printed in the first place, which is why it alone is shared by the whole process.
  */
 const secrets: string[] = [];
+let longestFirst: readonly string[] | null = null;
 
 /** From now on masks this secret, and the forms in which it is sent (RFC 7617: `user:password` in base64). */
 export function registerSecret(secret: string, user: string | null = null): void {
@@ -11,13 +12,15 @@ export function registerSecret(secret: string, user: string | null = null): void
     if (form.length < SHORTEST || secrets.includes(form)) continue;
     secrets.push(form);
     if (secrets.length > MOST) secrets.shift();
+    longestFirst = null;
   }
 }
 
 /** Replaces every known secret in the text, also one that the end of the text cuts off. */
 export function maskSecrets(text: string): string {
   let masked = text;
-  for (const secret of secrets.toSorted((a, b) => b.length - a.length)) {
+  longestFirst ??= secrets.toSorted((a, b) => b.length - a.length);
+  for (const secret of longestFirst) {
     masked = masked.replaceAll(secret, MASK);
     const cut = cutAtEnd(masked, secret);
     if (cut > 0) masked = `${masked.slice(0, -cut)}${MASK}`;
@@ -30,11 +33,12 @@ const MASK = '***';
 /** A shorter secret would mask parts of ordinary words. */
 const SHORTEST = 4;
 
-/** A secret that is replaced in its file stays masked, but not for ever. */
-const MOST = 100;
+/** A secret that is replaced in its file stays masked, but not for ever. Room for some hundred tunnels with a password each. */
+const MOST = 1000;
 
 /** How many characters at the end of the text may begin the secret; 0 for too few to tell. */
 function cutAtEnd(text: string, secret: string): number {
+  if (!secret.includes(text.slice(-SHORTEST))) return 0; // the usual case, at once
   for (let length = Math.min(secret.length - 1, text.length); length >= SHORTEST; length--) {
     if (text.endsWith(secret.slice(0, length))) return length;
   }

@@ -22,10 +22,12 @@ test('masks a secret when it is sent back, in the forms in which it was sent', (
   assert.equal(printable(`${'x'.repeat(295)}correct horse`), `${'x'.repeat(295)}***`);
 });
 
-test('masks nothing when it is too short to be a secret, and keeps only the newest hundred', () => {
+test('masks nothing when it is too short to be a secret, and keeps those of some hundred tunnels', () => {
   registerSecret('an');
   assert.equal(maskSecrets('another man'), 'another man');
-  for (let i = 0; i < 200; i++) registerSecret(`secret number ${i} of many`);
-  assert.equal(maskSecrets('secret number 199 of many'), '***');
+  for (let i = 0; i < 500; i++) registerSecret(`secret number ${i} of many`);
+  assert.equal(maskSecrets('secret number 1 of many'), '***');
+  for (let i = 500; i < 700; i++) registerSecret(`secret number ${i} of many`);
+  assert.equal(maskSecrets('secret number 699 of many'), '***');
   assert.match(maskSecrets('secret number 0 of many'), /number 0/);
 });

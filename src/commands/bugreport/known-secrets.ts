@@ -12,11 +12,15 @@ export async function registerSecretsOf(text: string, config: Config | null): Pr
   const paths = written.map(([, path = '']) => path.replace(/^~(?=\/)/, homedir()));
   for (const path of new Set([...paths, ...(config === null ? [] : secretFiles(config))])) {
     const secret = await readText(path).catch(() => '');
-    for (const line of secret.split('\n')) if (line.trim() !== '') registerSecret(line.trim());
+    const lines = secret.split('\n', MOST_LINES);
+    for (const line of lines) if (line.trim() !== '') registerSecret(line.trim());
   }
   for (const [url] of text.matchAll(/\bhttps?:\/\/[^\s"']+/g)) registerUrl(url);
   if (config !== null) registerWords(config);
 }
+
+/** What has more is no password; its lines must not take the place of those that are. */
+const MOST_LINES = 10;
 
 function secretFiles({ tunnels, metrics }: Config): readonly string[] {
   const servers = tunnels.flatMap((tunnel) => [tunnel, ...tunnel.jumps]);

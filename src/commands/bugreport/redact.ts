@@ -13,14 +13,14 @@ export function redactText(text: string): string {
   return maskSecrets(
     text
       .replaceAll(/-----BEGIN [A-Z0-9 ]*PRIVATE KEY-----[^]*?(?:-----END [A-Z0-9 ]*PRIVATE KEY-----|$)/g, MASK)
-      .replaceAll(/\b([a-z][a-z0-9+.-]*:\/\/)[^\s/"'@]*@/gi, `$1${MASK}@`)
+      .replaceAll(/\b([a-z][a-z0-9+.-]*:\/\/)[^\s/"']*@/gi, `$1${MASK}@`)
       .replaceAll(/\b(https?:\/\/[^\s/"'?#\\]+)[/?#][^\s"'\\]+/gi, `$1/${MASK}`)
       .replaceAll(
-        /\b((?:proxy-)?authorization|(?:set-)?cookie|x-[\w-]*(?:token|key|auth)[\w-]*)(["']?\s*[:=]).*/gi,
+        /\b((?:proxy-)?authorization|(?:set-)?cookie|x-[\w-]*(?:token|key|auth)[\w-]*)(\\?["']?\s*[:=]).*/gi,
         `$1$2 ${MASK}`,
       )
       .replaceAll(
-        /\b([\w-]*(?:password|passwd|passphrase|secret|token|api[-_]?key))(["']?\s*[:=]\s*)(?:"[^"\n]*"|'[^'\n]*'|[^\s,;"']+)/gi,
+        /\b([\w-]*(?:password|passwd|passphrase|secret|token|api[-_]?key))(\\?["']?\s*[:=]\s*)(?:\\"[^"\n]*"|"(?:[^"\\\n]|\\.)*"|'[^'\n]*'|[^\s,;"']+)/gi,
         `$1$2${MASK}`,
       ),
   );
@@ -104,12 +104,16 @@ const PLAIN_KEYS: readonly string[] = [
 export function redactUnit(text: string): string {
   return (
     text
+      .split('\n')
+      // Of comments, those of systemctl stay, which name the files. One may stand within a line that is continued.
+      .filter((line) => !/^\s*[#;]/.test(line) || isNameOfFile(line))
+      .join('\n')
       .replaceAll(/\\\n\s*/g, ' ')
       .split('\n')
-      // Of comments, those of systemctl stay, which name the files.
-      .filter((line) => !/^\s*[#;]/.test(line) || /^# \/[\w./@-]+$/.test(line))
       .map((line) => {
+        if (/^\s*(?:\[[\w-]+\])?\s*$/.test(line) || isNameOfFile(line)) return line;
         const [, key = '', value = ''] = /^\s*([A-Za-z]+)\s*=(.*)$/.exec(line) ?? [];
+        if (key === '') return MASK;
         if (key === 'Environment') return `${key}=${namesOf(value)}`;
         if (key.startsWith('SetCredential')) return `${key}=${value.replace(/:.*/, `:${MASK}`)}`;
         if (key.startsWith('Exec')) return `${key}=${value.split(/\s+/).map(redactWord).join(' ')}`;
@@ -119,11 +123,15 @@ export function redactUnit(text: string): string {
   );
 }
 
+function isNameOfFile(line: string): boolean {
+  return /^# \/[\w./@-]+$/.test(line);
+}
+
 function namesOf(value: string): string {
   return [...value.matchAll(/(?:^|[\s"'])([A-Za-z_]\w*)=/g)].map(([, name]) => `${name}=${MASK}`).join(' ');
 }
 
-/** Paths and options are shown, and the words of tunneld. */
+/** Paths and options are shown, and the words of tunneld. A value may follow the letter of an option at once (-pSECRET). */
 function redactWord(word: string): string {
-  return /^(?:[-@!+:]*\/[\w./@-]*|--?[\w-]+|run|tunneld|)$/.test(word) ? word : MASK;
+  return /^(?:[-@!+:]*\/[\w./@-]*|--[\w-]+|-\w|run|tunneld|)$/.test(word) ? word : MASK;
 }

@@ -200,6 +200,6 @@ const PROPERTIES = [
 /** All values of a property list but paths and switches. */
 function redactPlist(text: string): string {
   return text.replaceAll(/<string>([^<]*)<\/string>/g, (whole, value: string) =>
-    /^(?:[/~][\w./@-]*|--?[\w-]+|run)$/.test(value) ? whole : '<string>***</string>',
+    /^(?:[/~][\w./@-]*|--[\w-]+|-\w|run)$/.test(value) ? whole : '<string>***</string>',
   );
 }

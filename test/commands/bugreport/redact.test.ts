@@ -11,6 +11,11 @@ test('leaves out what sounds like a secret when text goes to others', () => {
     ['X-Api-Key: abc', 'X-Api-Key: ***'],
     ['Set-Cookie: tunneld=abc; path=/', 'Set-Cookie: ***'],
     ['--password=hunter2 --port=22', '--password=*** --port=22'],
+    ['proxy socks5://me:hunt@er2@proxy:1080 refused', 'proxy socks5://***@proxy:1080 refused'],
+    [String.raw`{"token": "hunt\"er2", "a": 1}`, '{"token": ***, "a": 1}'],
+    [String.raw`"message": "password=\"hunter2\" is wrong"`, '"message": "password=*** is wrong"'],
+    [String.raw`"message": "{\"token\":\"hunter2\"}"`, String.raw`"message": "{\"token\":***}"`],
+    [String.raw`"message": "\"Cookie\": \"a=b\""`, String.raw`"message": "\"Cookie\": ***`],
     ['API_TOKEN="two words" next', 'API_TOKEN=*** next'],
     ['-----BEGIN OPENSSH PRIVATE KEY-----\nabc\n-----END OPENSSH PRIVATE KEY-----\nnext', '***\nnext'],
     ['-----BEGIN PRIVATE KEY-----\nabc', '***'],
@@ -41,6 +46,28 @@ SetCredential=key:***
 User=tunneld
 ExecStart=/usr/bin/node /usr/lib/tunneld/cli.js run --config /etc/tunneld/config.yaml
 ExecStartPost=/usr/bin/curl -H *** *** --user *** ***`,
+  );
+});
+
+test('leaves out what a unit has in unusual places', () => {
+  const unit = String.raw`[Service]
+Environment=A=1 \
+# of old
+; of older
+  TWO=hunter2
+Environment=THREE\
+=hunter2
+X-Note=hunter2
+hunter2
+ExecStartPre=-/usr/bin/mysql -phunter2 -u root`;
+  assert.equal(
+    redactUnit(unit),
+    `[Service]
+Environment=A=*** TWO=***
+Environment=
+***
+***
+ExecStartPre=-/usr/bin/mysql *** -u ***`,
   );
 });
 
