@@ -27,7 +27,8 @@ export function rootShell(root: WayToRoot, script: string, login: string, person
   let state: 'sudo' | 'asking' | 'root' = 'sudo';
   const conversation: Conversation = (said, input) => {
     if (state === 'root') return;
-    heard += said;
+    // What begins a marker or a prompt is kept, however much is said before.
+    heard = (heard + said).slice(-MAX_HEARD);
     if (heard.includes(`${READS_AS_ROOT}\n`)) {
       state = 'root';
       input.end(script);
@@ -43,22 +44,30 @@ export function rootShell(root: WayToRoot, script: string, login: string, person
       input.end('');
       return;
     }
-    // The last line is that of a wrong password; what sudo tells at a first use is no news for an administrator.
+    // The last line is that of a wrong password; what sudo tells at a first use is no news for an administrator. No line of the server
+    // can be taken for one of ours.
     const before = lines.filter((line) => line !== '').slice(-1);
-    const shown = [...before, `(${login}) ${prompt}`].map((line) => printable(line)).join('\n');
+    const shown = [...before, prompt].map((line) => `(${login}) ${printable(line)}`).join('\n');
     void askSecret(person, shown).then(
       (secret) => {
+        // Root reads already: whatever asked, it is not answered.
+        if (state === 'root') return;
         state = 'sudo';
         if (secret === null) input.end('');
         else input.write(`${secret}\n`);
       },
-      () => input.end(''),
+      () => {
+        if (state !== 'root') input.end('');
+      },
     );
   };
   return { command: commandFor(root), conversation, hasBegun: () => state === 'root' };
 }
 
 const READS_AS_ROOT = 'tunneld:root-reads';
+
+/** More than what sudo says in one go. */
+const MAX_HEARD = 4096;
 
 function commandFor(root: WayToRoot): string {
   const shell = `sh -c 'echo ${READS_AS_ROOT} >&2; exec sh -s'`;
