@@ -4,6 +4,7 @@ import type { ClientSetupOptions } from '../commands/setup/client-setup.ts';
 import type { DoctorOptions } from '../commands/checks/doctor.ts';
 import type { FleetOptions } from '../commands/checks/fleet.ts';
 import type { InitOptions } from '../commands/setup/init.ts';
+import type { MoveOptions } from '../commands/setup/move.ts';
 import type { RekeyOptions } from '../commands/setup/rekey.ts';
 import type { ServerSetupOptions } from '../commands/setup/server-setup.ts';
 import type { Definitions } from './definitions.ts';
@@ -16,6 +17,7 @@ export function addSetupCommands(program: Command, definitions: Definitions): vo
     addBugreport,
     addTrust,
     addRekey,
+    addMove,
     addServerSetup,
     addAudit,
     addClientSetup,
@@ -122,6 +124,32 @@ function addRekey(program: Command, { run, config }: Definitions): void {
     .action(
       run(async (name: string, options: RekeyOptions) =>
         (await import('../commands/setup/rekey.ts')).rekey(config(), name, options),
+      ),
+    );
+}
+
+function addMove(program: Command, { run, config }: Definitions): void {
+  program
+    .command('move')
+    .description(
+      'move a tunnel to another server: it runs at both until you switch; run again, it goes on where it was',
+    )
+    .argument('<name>', 'a tunnel')
+    .argument('<server>', 'the new one, [user@]host[:port]')
+    .option(
+      '--host-key-fingerprint <fingerprint>',
+      'accept the host key with this fingerprint, SHA256:..., as the new server itself shows it',
+    )
+    .option(
+      '--via <server>',
+      'set the new server up now, over an ssh login of yours that may become root ([me@]server[:port])',
+    )
+    .option('--jump', "allow the tunnel's key to reach the device's port through the server even with `verify: off`")
+    .option('--no-wait', 'exit without waiting until the script for the server has run there')
+    .option('--yes', 'set the server up and switch without asking')
+    .action(
+      run(async (name: string, server: string, options: MoveOptions) =>
+        (await import('../commands/setup/move.ts')).move(config(), name, server, options),
       ),
     );
 }

@@ -160,7 +160,7 @@ async function acceptsAny(tunnel: TunnelSpec, keys: readonly string[]): Promise<
 }
 
 /** False where the key is refused, or cannot be read. Rejects where the server was not asked. */
-async function accepts(tunnel: TunnelSpec, key: string): Promise<boolean> {
+export async function accepts(tunnel: TunnelSpec, key: string): Promise<boolean> {
   try {
     await logIn(tunnel, key);
     return true;

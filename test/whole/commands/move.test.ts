@@ -1,0 +1,100 @@
+import assert from 'node:assert/strict';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { connect, createServer, type AddressInfo } from 'node:net';
+import { join } from 'node:path';
+import { test, type TestContext } from 'node:test';
+import { mayBuildNetworks } from '../../lab/lab-test.ts';
+import { tunnelYaml } from '../../support/daemon-config.ts';
+import { startServerWorld, type ServerWorld } from '../../support/server-world.ts';
+import { startSshd } from '../../support/sshd.ts';
+import { startDaemonProcess, tunneld } from '../../support/tunneld.ts';
+import { freePort, until } from '../../support/until.ts';
+import { runScript, untilListening } from '../server-setup/fixture.ts';
+
+test('runs a tunnel at both servers, and leaves the old one when that is confirmed', async (t) => {
+  if (!mayBuildNetworks(t)) return;
+  const [old, world] = await Promise.all([startSshd(), startServerWorld(t)]);
+  t.after(() => old.stop());
+  await untilListening(world);
+  const port = await relayTo(world, t);
+  const yaml = tunnelYaml(old, 'relay', `${await freePort()}:localhost:22`);
+  const daemon = await startDaemonProcess(t, `tunnels:\n${yaml}`);
+  const isUpAt = (wanted: number) =>
+    daemon.untilStatus(
+      ({ tunnels: [one, ...others], trial }) =>
+        others.length === 0 &&
+        trial === undefined &&
+        one?.phase === 'up' &&
+        one.server.endsWith(`:${wanted}`) &&
+        one.previous === undefined,
+      `up at ${wanted} alone`,
+    );
+  await isUpAt(old.port);
+  const before = readFileSync(daemon.configFile, 'utf8');
+  const [, given = ''] = world.run(['ssh-keygen', '-lf', '/etc/ssh/ssh_host_ed25519_key.pub']).stdout.split(' ');
+  const move = (server: string, ...args: string[]) =>
+    tunneld(['move', 'relay', server, ...args, '--config', daemon.configFile], { cwd: daemon.dir });
+
+  const wrong = await move(`127.0.0.1:${await freePort()}`, '--host-key-fingerprint', given);
+  assert.equal(wrong.code, 1, wrong.stderr);
+  const next = `limited@127.0.0.1:${port}`;
+  const early = await move(next, '--no-wait', '--host-key-fingerprint', given);
+  assert.equal(early.code, 1, early.stderr);
+  assert.match(early.stderr, /when it has run there, run this again/);
+  assert.equal(readFileSync(daemon.configFile, 'utf8'), before);
+
+  assert.equal(runScript(world, early.stdout).code, 0);
+  await untilListening(world);
+  const first = await move(next);
+  assert.equal(first.code, 0, first.stderr);
+  assert.match(first.stderr, /both are up: relay at .*, and relay-next at /);
+  assert.match(first.stderr, /run this again with --yes to switch/);
+  assert.deepEqual(
+    (await daemon.status()).tunnels.map(({ name, phase, server }) => [name, phase, Number(server.split(':')[1])]),
+    [
+      ['relay', 'up', old.port],
+      ['relay-next', 'up', port],
+    ],
+  );
+  assert.equal(existsSync(join(daemon.dir, 'relay-undo-127.0.0.1.sh')), false);
+
+  const second = await move(next, '--yes');
+  assert.equal(second.code, 0, second.stderr);
+  await isUpAt(port);
+  assert.equal(
+    readFileSync(daemon.configFile, 'utf8'),
+    before.replace(`port: ${old.port}`, `port: ${port}`).replace(`user: ${old.user}`, 'user: limited'),
+  );
+  const [, undo = ''] = /left on \S+: the user \S+ and its key; (\S+), run there as root/.exec(second.stderr) ?? [];
+  assert.match(readFileSync(undo, 'utf8'), /^# Undoes `tunneld server-setup` for the tunnel relay/m);
+  assert.match((await move(next)).stderr, /relay is at \S+ already/);
+
+  // And back, with a listener on this device, which cannot be held twice.
+  const local = `    localForward: ${await freePort()}:localhost:1\n`;
+  writeFileSync(daemon.configFile, readFileSync(daemon.configFile, 'utf8').replace('    port:', `${local}    port:`));
+  const back = await move(`${old.user}@127.0.0.1:${old.port}`, '--yes');
+  assert.equal(back.code, 0, back.stderr);
+  assert.match(back.stderr, /which two tunnels cannot share/);
+  await isUpAt(old.port);
+});
+
+/** A port of this machine that leads to the sshd of the world, which is in a network of its own. */
+async function relayTo(world: ServerWorld, t: TestContext): Promise<number> {
+  const socket = join(world.dir, 'ssh.sock');
+  const program = `const net = require('net');
+net.createServer((one) => one.on('error', () => {}).pipe(net.connect(22).on('error', () => {})).pipe(one)).listen('${socket}')`;
+  const inside = world.spawn([process.execPath, '-e', program], { stdio: 'ignore' });
+  t.after(() => inside.kill('SIGKILL'));
+  await until(() => existsSync(socket), { what: 'the relay' });
+  const server = createServer((one) => {
+    const other = connect(socket);
+    for (const end of [one, other]) end.on('error', () => {});
+    one.pipe(other).pipe(one);
+    one.once('close', () => other.destroy());
+    other.once('close', () => one.destroy());
+    t.after(() => one.destroy());
+  });
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  t.after(() => server.close());
+  return (server.address() as AddressInfo).port;
+}
