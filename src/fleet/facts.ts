@@ -56,7 +56,8 @@ export function readFacts(text: string): FleetFacts | null {
   const all = (word: string) => lines.get(word) ?? [];
   const one = (word: string) => all(word)[0]?.[0] ?? null;
   if (one('end') === null) return null;
-  const nowMs = Number(one('now')) * 1000;
+  const nowMs = orNull(Number(one('now')) * 1000);
+  if (nowMs === null) return null;
   const numbers = (word: string) =>
     new Map(all(word).map(([user = '', number]) => [printable(user, 40), Number(number)] as const));
   const log = one('log');
@@ -74,10 +75,11 @@ export function readFacts(text: string): FleetFacts | null {
       ...readOwners(owners),
     })),
     processes: new Map(
-      all('process').map(([pid, uid, age, name = '']) => [
-        Number(pid),
-        { uid: Number(uid), ageMs: Number(age) * 1000, name: printable(name, 40) },
-      ]),
+      all('process').flatMap(([pid, uid, age, name = '']) => {
+        const ageMs = Number(age) * 1000;
+        const isPossible = orNull(nowMs - ageMs) !== null;
+        return isPossible ? [[Number(pid), { uid: Number(uid), ageMs, name: printable(name, 40) }] as const] : [];
+      }),
     ),
     seenMs: new Map(
       all('seen').flatMap(([user = '', time = '']) => {
@@ -100,15 +102,18 @@ function readAddress(text: string): { readonly host: string; readonly port: numb
   return { host: printable(host, 60), port: Number(text.slice(at + 1)) };
 }
 
-/** As ss prints them: `users:(("sshd",pid=1,fd=4),("sshd",pid=2,fd=4))`. */
+/**
+ * As ss prints them: `users:(("sshd",pid=1,fd=4),("sshd",pid=2,fd=4))`. A program gives itself its name, which has up to 15 characters, and
+ * may have `",pid=1,fd=4` in it: the longest name that can be read is the true one, because no two owners are shorter than that.
+ */
 function readOwners(text: string): Owned {
-  const found = [...text.matchAll(/\("((?:[^"\\]|\\.)*)",pid=(\d+)/g)];
+  const found = [...text.matchAll(/\("(.{0,15})",pid=(\d+),fd=\d+\)/g)];
   return { pids: found.map(([, , pid]) => Number(pid)), program: printable(found[0]?.[1] ?? '', 40) };
 }
 
 /** Seconds since 1970, RFC 3339, or the traditional time of syslog, which has neither a year nor a zone: it is taken as UTC. */
 function readTime(text: string, nowMs: number): number | null {
-  if (/^\d{9,}(\.\d+)?$/.test(text)) return Math.round(Number(text) * 1000);
+  if (/^\d{9,}(\.\d+)?$/.test(text)) return orNull(Math.round(Number(text) * 1000));
   if (/^\d{4}-/.test(text)) return orNull(Date.parse(text));
   if (!/^[A-Z][a-z]{2} +\d{1,2} [\d:]{8}$/.test(text)) return null;
   const year = new Date(nowMs).getUTCFullYear();
@@ -119,6 +124,7 @@ function readTime(text: string, nowMs: number): number | null {
 
 const DAY_MS = 86_400_000;
 
+/** Null for what is no time (Date). */
 function orNull(ms: number): number | null {
-  return Number.isNaN(ms) ? null : ms;
+  return Math.abs(ms) <= 8.64e15 ? ms : null;
 }

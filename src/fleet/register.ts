@@ -39,4 +39,4 @@ const LINE = /^(.*?)(?:^|\s)(?:ssh-[\w@.-]+|ecdsa-[\w@.-]+|sk-[\w@.-]+) (AAAA[\w
 const LISTEN = /permitlisten="(?:([^"]*):)?(\d{1,5})"/g;
 
 /** At the end of the comment of a key (keyLine() of server-rules). */
-const HOST_KEY = /\s*\bhost-key:(\d{1,5})=(SHA256:[\w+/]{43})\s*$/;
+const HOST_KEY = /\bhost-key:(\d{1,5})=(SHA256:[\w+/]{43})\s*$/;

@@ -5,6 +5,7 @@ import { assess } from '../../src/fleet/assess.ts';
 import { readFacts } from '../../src/fleet/facts.ts';
 import { readRegisteredKey } from '../../src/fleet/register.ts';
 import { FLEET_SCRIPT } from '../../src/fleet/script.ts';
+import { printable } from '../../src/lib/text.ts';
 import { keyedLine } from './lines.ts';
 
 const NOW = Date.UTC(2026, 0, 2, 12) / 1000;
@@ -32,6 +33,10 @@ test('reads a line of the register in all its forms, and lets nothing of it reac
   const recorded = readRegisteredKey('pi', keyedLine('', `a key host-key:8080=SHA256:${'a'.repeat(43)}`))!;
   assert.deepEqual([recorded.hostKey?.port, recorded.comment], [8080, 'a key']);
   assert.equal(readRegisteredKey('pi', 'no key at all'), null);
+  // As long as a line may be; what takes the square of its length is the square of that.
+  const begun = process.cpuUsage();
+  for (let i = 0; i < 20; i++) readRegisteredKey('pi', keyedLine('', `a${' '.repeat(8000)}b`));
+  assert.ok(process.cpuUsage(begun).user < 1_000_000);
 });
 
 test("reads times as logs have them, and as last year's when the day is in the future", () => {
@@ -41,7 +46,23 @@ test("reads times as logs have them, and as last year's when the day is in the f
   assert.equal(seen('Jan  2 11:00:00'), Date.UTC(2026, 0, 2, 11));
   assert.equal(seen('Dec 31 11:00:00'), Date.UTC(2025, 11, 31, 11));
   assert.equal(seen('nonsense'), undefined);
+  assert.equal(seen('99999999999999999999'), undefined);
   assert.equal(readFacts('now\t1\n'), null);
+  assert.equal(readFacts('now\tnever\nend\t'), null);
+  assert.equal(readFacts(`now\t${NOW}\nprocess\t1\t0\t1e300\tsshd\nend\t`)!.processes.size, 0);
+});
+
+test('knows the owners of a port when one of them has the name of an owner', () => {
+  const owners = (text: string) => readFacts(`now\t${NOW}\nlisten\t[::1]:80\t${text}\nend\t`)!.listeners[0]!;
+  assert.deepEqual(owners('users:(("sshd",pid=1,fd=4),("a",pid=2,fd=4))').pids, [1, 2]);
+  assert.deepEqual(owners('users:(("",pid=1,fd=4),("",pid=2,fd=4))').pids, [1, 2]);
+  for (const name of ['",pid=42', '",pid=42,fd=5)', '("sshd",pid=42'])
+    assert.deepEqual(owners(`users:(("${name}",pid=7,fd=3))`), {
+      host: '::1',
+      port: 80,
+      pids: [7],
+      program: printable(name),
+    });
 });
 
 test('names another program when it has one address of a port and the device the other', () => {
