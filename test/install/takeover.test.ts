@@ -19,6 +19,7 @@ test('restricts the service as the old command was, or takes nothing over', asyn
         user: here.userName,
         environment: {},
         directory: home,
+        password: null,
         droppedSettings: [],
       },
       { name: here.userName, home, uid: here.uid, gid: here.uid, comment: '' },

@@ -1,7 +1,7 @@
-import { basename } from 'node:path';
 import { errorText, escapeControls } from '../../lib/text.ts';
 import { readEnvironmentFile } from './environment-file.ts';
-import { shellWords } from './shell-words.ts';
+import { NotUnderstood } from './not-understood.ts';
+import { type OldPassword, sshCommands } from './ssh-command.ts';
 import { unsupportedSetting, droppedSettings } from './unit-settings.ts';
 import { assignments, readUnit, splitWords } from './unit-text.ts';
 
@@ -13,6 +13,8 @@ export interface OldCommand {
   readonly user: string;
   readonly environment: Readonly<Record<string, string>>;
   readonly directory: string;
+  /** What sshpass typed for it; null for nothing. */
+  readonly password: OldPassword | null;
   /** Settings of the unit that the service does not have, as sentences. */
   readonly droppedSettings: readonly string[];
 }
@@ -25,22 +27,38 @@ export interface UnitContext {
   readonly homeOf: (user: string) => string | null;
   /** Names of the variables that the service manager gives to all units. */
   readonly inherited: ReadonlySet<string>;
+  /** Its name; by default tunnel.service. */
+  readonly unit?: string;
+  /** Whose service manager runs it; by default the system's. */
+  readonly manager?: UserManager | null;
 }
 
-/** The unit cannot be understood for sure, and is therefore not taken over. */
-class NotUnderstood extends Error {}
+/** The service manager of a user. */
+export interface UserManager {
+  readonly name: string;
+  readonly uid: number;
+  readonly home: string;
+}
 
 /** The command of a unit that runs ssh or autossh; a text says why it does not. `text` is the output of `systemctl cat`. */
 export function oldCommand(text: string, context: UnitContext): OldCommand | string {
+  const found = oldCommands(text, context);
+  if (typeof found === 'string') return found;
+  const [command, ...more] = found;
+  return command === undefined || more.length > 0 ? 'it runs several ssh commands' : command;
+}
+
+/** The same of a unit that may run several, with a script. */
+export function oldCommands(text: string, context: UnitContext): readonly OldCommand[] | string {
   try {
-    return readCommand(readUnit(text), context);
+    return readCommands(readUnit(text), context);
   } catch (error) {
     if (error instanceof NotUnderstood) return escapeControls(error.message);
     throw error;
   }
 }
 
-function readCommand(unit: ReadonlyMap<string, readonly string[]>, context: UnitContext): OldCommand {
+function readCommands(unit: ReadonlyMap<string, readonly string[]>, context: UnitContext): readonly OldCommand[] {
   const all = (key: string) => unit.get(`Service.${key}`) ?? [];
   const last = (key: string) => {
     const value = all(key).at(-1);
@@ -49,15 +67,28 @@ function readCommand(unit: ReadonlyMap<string, readonly string[]>, context: Unit
   const [line, ...more] = all('ExecStart');
   if (line === undefined) throw new NotUnderstood('it has no ExecStart');
   if (more.length > 0) throw new NotUnderstood('it has several ExecStart lines');
-  const user = last('User') ?? 'root';
-  const home = context.homeOf(user) ?? '/root';
+  const { manager = null } = context;
+  const user = last('User') ?? manager?.name ?? 'root';
+  const home = context.homeOf(user) ?? manager?.home ?? '/root';
   const environment = { HOME: home, USER: user, LOGNAME: user, ...environmentOf(all, context) };
-  const command = unwrap(execStartWords(line, environment, context), environment);
-  if (command === null) throw new NotUnderstood(`its command is not just ssh or autossh: ${line}`);
+  const directory = (last('WorkingDirectory') ?? manager?.home ?? '/').replace(/^-/, '').replace(/^~$/, home);
+  const words = execStartWords(line, environment, context);
+  const commands = sshCommands(words, { ...context, environment, directory, readText: readScript(context) });
+  if (commands.length === 0) throw new NotUnderstood(`its command is not just ssh or autossh: ${line}`);
   const unsupported = unsupportedSetting(unit);
   if (unsupported !== null) throw new NotUnderstood(unsupported);
-  const directory = (last('WorkingDirectory') ?? '/').replace(/^-/, '').replace(/^~$/, home);
-  return { ...command, user, directory, droppedSettings: droppedSettings(unit) };
+  const dropped = droppedSettings(unit);
+  return commands.map((command) => ({ ...command, user: command.user ?? user, droppedSettings: dropped }));
+}
+
+function readScript({ readText }: UnitContext): UnitContext['readText'] {
+  return (path) => {
+    try {
+      return readText(path);
+    } catch (error) {
+      throw new NotUnderstood(`${path}, which it runs, cannot be read: ${errorText(error)}`);
+    }
+  };
 }
 
 /** Environment=, overridden by the files of EnvironmentFile= (systemd.exec(5)). */
@@ -129,44 +160,47 @@ function expandVariables(
   return words;
 }
 
-/** Expands the specifiers of a service of the system (systemd.unit(5), SPECIFIERS). */
-function expandSpecifiers(text: string, where: string, { hostname }: UnitContext): string {
-  const specifiers: Readonly<Record<string, string>> = {
-    '%': '%',
-    h: '/root',
-    u: 'root',
-    U: '0',
-    H: hostname,
-    n: 'tunnel.service',
-    N: 'tunnel',
-    p: 'tunnel',
-    t: '/run',
-    S: '/var/lib',
-    C: '/var/cache',
-    L: '/var/log',
-    E: '/etc',
-  };
+/** Expands the specifiers of a service (systemd.unit(5), SPECIFIERS). */
+function expandSpecifiers(text: string, where: string, context: UnitContext): string {
+  const known = specifiersOf(context);
   return text.replaceAll(/%(.?)/gs, (all, letter: string) => {
-    const value = specifiers[letter];
+    const value = known[letter];
     if (value === undefined) throw new NotUnderstood(`it uses ${all}, which tunneld does not know: ${where}`);
     return value;
   });
 }
 
-/** Unwraps shells, `env` and `exec` around the command. */
-function unwrap(
-  words: readonly string[],
-  environment: Readonly<Record<string, string>>,
-): Pick<OldCommand, 'program' | 'args' | 'environment'> | null {
-  const [first = '', ...rest] = words;
-  const name = basename(first);
-  if (/^(?:ba|da|a)?sh$/.test(name)) {
-    const script = /^-[a-z]*c$/.test(rest[0] ?? '') ? rest[1] : undefined;
-    const inner = script === undefined ? null : shellWords(script, environment);
-    return inner === null ? null : unwrap(inner, environment);
-  }
-  if (name === 'env' || name === 'exec') return unwrap(rest, environment);
-  const given = assignments([first]);
-  if (Object.keys(given).length > 0) return unwrap(rest, { ...environment, ...given });
-  return name === 'ssh' || name === 'autossh' ? { program: name, args: rest, environment } : null;
+function specifiersOf({
+  hostname,
+  unit = 'tunnel.service',
+  manager = null,
+}: UnitContext): Readonly<Record<string, string>> {
+  const whole = unit.replace(/\.service$/, '');
+  const [, prefix = whole, instance] = /^([^@]*)@(.*)$/s.exec(whole) ?? [];
+  const last = prefix.slice(prefix.lastIndexOf('-') + 1);
+  return {
+    '%': '%',
+    H: hostname,
+    n: unit,
+    N: whole,
+    p: prefix,
+    P: unescapeName(prefix),
+    j: last,
+    J: unescapeName(last),
+    ...(instance === undefined ? {} : { i: instance, I: unescapeName(instance), f: `/${unescapeName(instance)}` }),
+    ...(manager === null ? SYSTEM : ofUser(manager)),
+  };
+}
+
+const SYSTEM = { h: '/root', u: 'root', U: '0', t: '/run', S: '/var/lib', C: '/var/cache', L: '/var/log', E: '/etc' };
+
+function ofUser({ name, uid, home }: UserManager): Readonly<Record<string, string>> {
+  return { h: home, u: name, U: String(uid), t: `/run/user/${uid}`, C: `${home}/.cache`, E: `${home}/.config` };
+}
+
+/** What systemd-escape(1) does, undone. */
+function unescapeName(text: string): string {
+  return text
+    .replaceAll('-', '/')
+    .replaceAll(/\\x([0-9a-fA-F]{2})/g, (_, hex: string) => String.fromCharCode(parseInt(hex, 16)));
 }

@@ -5,7 +5,9 @@ import type { ConfigEnvironment } from '../../config/input/environment.ts';
 import { parseConfig } from '../../config/parse.ts';
 import { ConfigError, formatProblem } from '../../config/input/problem.ts';
 import { printConfig } from '../../config/print.ts';
-import { escapeControls } from '../../lib/text.ts';
+import { readRegularFile } from '../../lib/files/read-file.ts';
+import { registerSecret } from '../../lib/secrets.ts';
+import { errorText, escapeControls } from '../../lib/text.ts';
 import { formatEndpoint } from '../../model/endpoint.ts';
 import type { ServerSpec, TunnelSpec } from '../../model/spec.ts';
 import type { Account } from '../steps/accounts.ts';
@@ -14,6 +16,7 @@ import { UserError } from '../../lib/user-error.ts';
 import { type KnownHostsText, linesOfServer } from './known-hosts-lines.ts';
 import { readKey, readKnownHosts } from './old-files.ts';
 import type { OldCommand } from './old-unit.ts';
+import type { OldPassword } from './ssh-command.ts';
 import { ownerOfPath, asUser } from '../steps/effective-user.ts';
 import { CONFIG, ETC, SERVICE_USER, serviceEnvironment, STATE } from '../systemd/service-paths.ts';
 import type { Step } from '../steps/step.ts';
@@ -27,36 +30,82 @@ export interface Takeover {
   readonly notes: readonly string[];
 }
 
+/** A command, and whose files it uses. */
+export interface OwnedCommand {
+  readonly command: OldCommand;
+  readonly account: Account;
+}
+
+/** The tunnels with which the service does what old commands did. */
+export interface OldTunnels {
+  readonly config: Config;
+  /** Copies of the keys and passwords, and known_hosts. */
+  readonly files: readonly Step[];
+  /** What will differ, and what was left out. */
+  readonly notes: readonly string[];
+}
+
 /** Plans a takeover: reads the files of the old command with its user's rights, and plans copies that the service can read. */
 export async function planTakeover(command: OldCommand, account: Account, here: ConfigEnvironment): Promise<Takeover> {
-  const config = await oldConfig(command, account, here);
-  const copying = new Copies(account);
-  const tunnels: TunnelSpec[] = [];
-  for (const tunnel of config.tunnels) {
-    const jumps: ServerSpec[] = [];
-    for (const jump of tunnel.jumps) jumps.push(await copying.ofServer(jump, tunnel.name));
-    tunnels.push({ ...tunnel, ...(await copying.ofServer(tunnel, tunnel.name)), jumps });
-    if (tunnel.entry.type === 'command')
-      copying.notes.push(
-        `the ProxyCommand runs as the user ${SERVICE_USER}, without access to home directories: ${tunnel.entry.command}`,
-      );
-    for (const { kind, listen } of tunnel.forwards)
-      if (kind !== 'remote' && listen.type === 'tcp' && listen.port < 1024)
-        copying.notes.push(
-          `the service cannot listen on ${formatEndpoint(listen)} of this device: use a port from 1024 on`,
-        );
-  }
+  const { config, files, notes } = await planTunnels([{ command, account }], new Set(), here);
   const service = serviceEnvironment(here);
   const line = escapeControls([command.program, ...command.args].join(' '));
   const head = `# Taken over from tunnel.service, which ran as ${command.user}:\n#   ${line}\n`;
-  const yaml = head + printConfig({ ...config, tunnels }, service);
+  const yaml = head + printConfig(config, service);
   await parseConfig(yaml, CONFIG, service);
-  const about = /^(?:the name of this tunnel is|-[fMNTn] )/;
+  return { yaml, files, notes };
+}
+
+/** The same of several commands. `taken` are names that their tunnels must not have. */
+export async function planTunnels(
+  commands: readonly OwnedCommand[],
+  taken: ReadonlySet<string>,
+  here: ConfigEnvironment,
+): Promise<OldTunnels> {
+  const copying = new Copies();
+  const names = new Set(taken);
+  const notes: string[] = [];
+  const tunnels: TunnelSpec[] = [];
+  let first: Config | null = null;
+  for (const { command, account } of commands) {
+    const config = await oldConfig(command, account, here);
+    first ??= config;
+    notes.push(...config.warnings, ...config.notes.filter((note) => !ABOUT_THE_COMMAND.test(note)));
+    copying.begin(account, command);
+    for (const tunnel of config.tunnels) tunnels.push(await copied(named(tunnel, names), copying));
+  }
   return {
-    yaml,
+    config: { ...first!, tunnels },
     files: await copying.steps(),
-    notes: [...config.warnings, ...config.notes.filter((note) => !about.test(note)), ...copying.notes],
+    notes: [...new Set([...notes, ...copying.notes])],
   };
+}
+
+const ABOUT_THE_COMMAND = /^(?:the name of this tunnel is|-[fMNTn] )/;
+
+/** With a name that no other has. */
+function named(tunnel: TunnelSpec, names: Set<string>): TunnelSpec {
+  const numbered = (number: number) => (number === 1 ? tunnel.name : `${tunnel.name}-${number}`);
+  let number = 1;
+  while (names.has(numbered(number))) number += 1;
+  names.add(numbered(number));
+  return { ...tunnel, name: numbered(number) };
+}
+
+async function copied(tunnel: TunnelSpec, copying: Copies): Promise<TunnelSpec> {
+  const jumps: ServerSpec[] = [];
+  for (const jump of tunnel.jumps) jumps.push(await copying.ofServer(jump, tunnel.name));
+  if (tunnel.entry.type === 'command')
+    copying.notes.push(
+      `the ProxyCommand runs as the user ${SERVICE_USER}, without access to home directories: ${tunnel.entry.command}`,
+    );
+  for (const { kind, listen } of tunnel.forwards)
+    if (kind !== 'remote' && listen.type === 'tcp' && listen.port < 1024)
+      copying.notes.push(
+        `the service cannot listen on ${formatEndpoint(listen)} of this device: use a port from 1024 on`,
+      );
+  const passwordFile = await copying.password(tunnel.name);
+  return { ...(await copying.ofServer({ ...tunnel, passwordFile }, tunnel.name)), jumps };
 }
 
 /** The old command as a configuration. For root, the file of -F is read with the rights of its directory's owner. */
@@ -86,13 +135,40 @@ export async function oldConfig(
 }
 
 class Copies {
-  readonly #account: Account;
+  #account: Pick<Account, 'name' | 'uid' | 'gid'> = { name: 'root', uid: 0, gid: 0 };
+  #password: OldPassword | null = null;
   readonly notes: string[] = [];
   readonly #copies = new Map<string, Step>();
   readonly #lines = new Set<string>();
 
-  constructor(account: Account) {
+  /** What follows is about this command. */
+  begin(account: Account, { password }: OldCommand): void {
     this.#account = account;
+    this.#password = password;
+  }
+
+  /** The path of a file with the password of sshpass; null where there is none. */
+  async password(name: string): Promise<string | null> {
+    if (this.#password === null) return null;
+    const text = await this.#passwordText(this.#password);
+    registerSecret(text);
+    const path = `${ETC}/${name}.password`;
+    this.#copies.set(path, secret(path, `${text}\n`));
+    const from = this.#password.type === 'file' ? ` from ${this.#password.path}` : '';
+    this.notes.push(`the password of sshpass${from} is copied to ${path}, which only root can read`);
+    return path;
+  }
+
+  async #passwordText(password: OldPassword): Promise<string> {
+    if (password.type === 'text') return password.text;
+    try {
+      const bytes = await this.#asOwner(password.path, () => readRegularFile(password.path, 64 * 1024));
+      return bytes.toString('utf8').split(/\r?\n/, 1)[0] ?? '';
+    } catch (error) {
+      throw new UserError(
+        `${password.path}, the password file of the old command, cannot be read: ${errorText(error)}`,
+      );
+    }
   }
 
   /** Reads a file with the rights of the old command; for root, with those of its directory's owner. */
@@ -108,7 +184,7 @@ class Copies {
     }
     if (server.identityAgent !== null)
       this.notes.push(`the agent ${server.identityAgent} is not used: the service has no access to it`);
-    if (keys.length === 0)
+    if (keys.length === 0 && server.passwordFile === null)
       throw new UserError(
         `no key for ${server.user}@${server.host} can be used by the service` +
           `${this.notes.length === 0 ? '' : ` (${this.notes.join('; ')})`}: create one with \`sudo tunneld init\`, or remove the passphrase from a copy of yours`,
@@ -128,8 +204,10 @@ class Copies {
     const files = [join(STATE, 'known_hosts')];
     return {
       ...server,
-      identityFiles: keys,
-      identityFilesConfigured: true,
+      // With a password alone, the keys that ssh tries by default: the service has none of them.
+      ...(keys.length === 0
+        ? { identityFilesConfigured: false }
+        : { identityFiles: keys, identityFilesConfigured: true }),
       identityAgent: null,
       userKnownHostsFiles: files,
     };

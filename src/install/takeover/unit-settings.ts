@@ -1,3 +1,5 @@
+import { withoutPasswords } from './not-understood.ts';
+
 /** The settings of a unit: `Section.Key` to its values. */
 type Settings = ReadonlyMap<string, readonly string[]>;
 
@@ -24,7 +26,9 @@ export function droppedSettings(unit: Settings): readonly string[] {
     .filter(([name, values]) => values.length > 0 && !REPLACED.test(name) && !isAboutNetwork(name, values))
     .map(([name, values]) => {
       const [, key = ''] = name.split('.');
-      return `not taken over from the old unit: ${values.map((value) => `${key}=${value}`).join('; ')}`;
+      return withoutPasswords(
+        `not taken over from the old unit: ${values.map((value) => `${key}=${value}`).join('; ')}`,
+      );
     });
 }
 

@@ -1,0 +1,72 @@
+import { NotUnderstood } from '../takeover/not-understood.ts';
+import { sshCommands } from '../takeover/ssh-command.ts';
+import { isTunnel, type Keeper } from './keeper.ts';
+import type { OldMachine } from './machine.ts';
+import { parsePlist, type PlistRead } from './plist-text.ts';
+
+/** The jobs of launchd that run ssh or autossh: daemons, and agents of all users and of each. */
+export function keepersOfLaunchd(machine: OldMachine): readonly Keeper[] {
+  const own = machine.accounts.map((account) => ({ directory: `${account.home}/Library/LaunchAgents`, account }));
+  return [{ directory: '/Library/LaunchDaemons', account: null }, ...own].flatMap(({ directory, account }) =>
+    machine
+      .names(directory)
+      .filter((name) => name.endsWith('.plist'))
+      .flatMap((name) => {
+        const keeper = keeperOf(`${directory}/${name}`, account, machine);
+        return keeper === null ? [] : [keeper];
+      }),
+  );
+}
+
+function keeperOf(
+  file: string,
+  account: { readonly name: string; readonly uid: number } | null,
+  machine: OldMachine,
+): Keeper | null {
+  const text = machine.text(file) ?? '';
+  // A property list that is not XML has it, too.
+  if (!/\bssh\b|autossh|\.sh\b/.test(text)) return null;
+  const job = parsePlist(text);
+  if (job === null)
+    return /autossh|\/ssh\b/.test(text)
+      ? keeper(file, '', account, [], `it is not XML: plutil -convert xml1 ${file}`)
+      : null;
+  const label = String(job['Label'] ?? '');
+  const user = account?.name ?? String(job['UserName'] ?? 'root');
+  try {
+    const commands = commandsOf(job, user, machine).filter(isTunnel);
+    return commands.length === 0
+      ? null
+      : keeper(
+          file,
+          label,
+          account,
+          commands.map((one) => ({ ...one, user: one.user ?? user, droppedSettings: [] })),
+          null,
+        );
+  } catch (error) {
+    if (!(error instanceof NotUnderstood)) throw error;
+    return keeper(file, label, account, [], error.message);
+  }
+}
+
+function commandsOf(job: Readonly<Record<string, PlistRead>>, user: string, machine: OldMachine) {
+  const words = Array.isArray(job['ProgramArguments']) ? job['ProgramArguments'].map(String) : [];
+  const program = job['Program'] === undefined ? words : [String(job['Program']), ...words.slice(1)];
+  const homeOf = (name: string) => machine.accounts.find((one) => one.name === name)?.home ?? null;
+  const given = job['EnvironmentVariables'] as Readonly<Record<string, string>> | undefined;
+  const environment = { HOME: homeOf(user) ?? '/var/root', USER: user, LOGNAME: user, ...given };
+  const directory = String(job['WorkingDirectory'] ?? '/');
+  return sshCommands(program, { environment, directory, homeOf, readText: machine.text });
+}
+
+function keeper(
+  file: string,
+  label: string,
+  account: { readonly uid: number } | null,
+  commands: Keeper['commands'],
+  why: string | null,
+): Keeper {
+  const domain = account === null ? 'system' : `gui/${account.uid}`;
+  return { name: file, file, commands, why, enabled: true, running: true, hold: { type: 'launchd', label, domain } };
+}
