@@ -1,9 +1,8 @@
-import { isUtf8 } from 'node:buffer';
 import { existsSync } from 'node:fs';
 import { access, constants, readFile } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import type { ConfigEnvironment } from '../config/input/environment.ts';
-import { errorCode, escapeControls } from '../lib/text.ts';
+import { escapeControls } from '../lib/text.ts';
 import { type Account, accountOf, checkAccount, groupNumber } from './steps/accounts.ts';
 import { classifyUnit, type Existing } from './takeover/existing-unit.ts';
 import { readFileState, fileError } from './steps/files.ts';
@@ -12,12 +11,12 @@ import { UserError } from '../lib/user-error.ts';
 import { systemdVersion, systemManager, type Manager, UNIT, unitState, type UnitState } from './systemd/manager.ts';
 import type { UnitContext } from './takeover/old-unit.ts';
 import { CONFIG, ETC, SERVICE_USER, STATE, UNIT_FILE } from './systemd/service-paths.ts';
-import { readAsOwner } from './steps/effective-user.ts';
+import { readOldText } from './steps/old-text.ts';
 import { checkProgram, type Program } from './systemd/program.ts';
 import type { Runner } from './steps/run-program.ts';
 import { withChecksum } from './systemd/checksum.ts';
 import type { Step } from './steps/step.ts';
-import { planConfig } from './system-config.ts';
+import { planConfig, type PlannedConfig } from './system-config.ts';
 import { OLDEST_SYSTEMD, systemUnit } from './systemd/unit-file.ts';
 import { EXIT } from '../lib/exit-code.ts';
 
@@ -37,6 +36,8 @@ export interface Plan {
   readonly notes: readonly string[];
   /** The configuration file, by which the daemon is found. */
   readonly config: string;
+  /** The unit of the system's service, on trial first where something else is replaced; null for a user's. */
+  readonly trial: Pick<PlannedTakeover, 'unit' | 'unitSteps'> | null;
 }
 
 export interface PlannedTakeover {
@@ -54,17 +55,19 @@ export interface SystemRequest {
   readonly program: Program;
   readonly here: ConfigEnvironment;
   readonly run: Runner;
+  /** The configuration, where it is planned already. */
+  readonly config?: PlannedConfig;
 }
 
 /** Plans the installation of the system's service; changes nothing. Rejects where it is impossible. */
-export async function planSystem({ copyFrom, program, here, run }: SystemRequest): Promise<Plan> {
+export async function planSystem({ copyFrom, program, here, run, config }: SystemRequest): Promise<Plan> {
   const manager = systemManager(run);
   const systemd = await systemdVersion(manager, OLDEST_SYSTEMD);
   await checkProgram(program);
   await checkSystem(run);
   const state = await unitState(manager);
   const { own, old } = await existingUnit(state, program, run);
-  const wanted = await planConfig({ copyFrom, here, old });
+  const wanted = config ?? (await planConfig({ copyFrom, here, old }));
   const unit = program.packagedUnit === null ? ourUnit(program, systemd) : await readFile(program.packagedUnit, 'utf8');
   const unitSteps = stepsOfUnit(program, unit, own);
   const backup = old === null ? null : await backupOf(own, state);
@@ -89,6 +92,7 @@ export async function planSystem({ copyFrom, program, here, run }: SystemRequest
     takeover: old === null ? null : { unit, unitSteps: ofUnit, tunnels: wanted.tunnels },
     notes: [...(old?.command.droppedSettings ?? []), ...wanted.notes, ...(backup?.notes ?? [])].map(escapeControls),
     config: CONFIG,
+    trial: { unit, unitSteps: ofUnit },
   };
 }
 
@@ -182,19 +186,8 @@ async function unitContext(users: ReadonlyMap<string, Account>, run: Runner): Pr
   const environment = (await run(['systemctl', 'show-environment'])).stdout;
   return {
     hostname: hostname(),
-    readText: readEnvironment,
+    readText: readOldText,
     homeOf: (user) => users.get(user)?.home ?? null,
     inherited: new Set([...environment.matchAll(/^(\w+)=/gm)].map(([, name = '']) => name)),
   };
-}
-
-function readEnvironment(path: string): string | null {
-  try {
-    const bytes = readAsOwner(path);
-    if (isUtf8(bytes)) return bytes.toString('utf8');
-  } catch (error) {
-    if (errorCode(error) === 'ENOENT') return null;
-    throw error;
-  }
-  throw new UserError(`${path} is not UTF-8 text`);
 }

@@ -74,6 +74,7 @@ export async function planUser({ copyFrom, program, here, run }: UserRequest): P
     argv: program.argv === null ? null : [...program.argv, 'run', '--config', config],
     question: null,
     takeover: null,
+    trial: null,
     notes: [await lingerNote(userName, run)],
     config,
   };

@@ -67,7 +67,7 @@ const NO_CONFIG =
   `${CONFIG} does not exist: create a configuration and a key with \`sudo tunneld init [user@]host -R 8080:localhost:22\`, ` +
   'or name a file to copy with --config FILE';
 
-function configStep(content: string | null): Step {
+export function configStep(content: string | null): Step {
   return { type: 'file', path: CONFIG, mode: 0o640, owner: 'root', group: SERVICE_USER, content };
 }
 
@@ -96,11 +96,11 @@ function tunnelsOfOldUnit(config: Config, before: Config): readonly string[] {
   return [...new Set(names)];
 }
 
-function isSameServer(one: TunnelSpec, other: TunnelSpec): boolean {
+export function isSameServer(one: TunnelSpec, other: TunnelSpec): boolean {
   return one.host.toLowerCase() === other.host.toLowerCase() && one.port === other.port;
 }
 
-function hasForward({ forwards }: TunnelSpec, { kind, listen }: ForwardSpec): boolean {
+export function hasForward({ forwards }: TunnelSpec, { kind, listen }: ForwardSpec): boolean {
   return forwards.some((forward) => forward.kind === kind && formatEndpoint(forward.listen) === formatEndpoint(listen));
 }
 

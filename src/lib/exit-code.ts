@@ -6,6 +6,8 @@ export const EXIT = {
   usage: 2,
   notRunning: 3,
   noSuchTunnel: 4,
+  /** A dry run would change something. */
+  wouldChange: 10,
   /** EX_CONFIG of sysexits.h: the configuration is invalid. */
   config: 78,
 } as const;

@@ -49,12 +49,17 @@ function addInit(program: Command, { run, config }: Definitions): void {
       '--via <server>',
       'set the server up now, over an ssh login of yours that may become root ([me@]server[:port]); passwords are asked for',
     )
+    .option(
+      '--from <what>',
+      'take over what keeps ssh tunnels up today: autossh for all that is found here, or the name of a unit or a file',
+    )
     .option('--jump', "allow the tunnel's key to reach the device's port through the server even with `verify: off`")
     .option('--no-wait', 'exit without waiting until the server is ready')
     .option(
       '--yes',
       'answer yes: add to an existing configuration, and with --via set the server up and start the service',
     )
+    .option('--dry-run', 'print what would change, and exit with 10 where something would')
     .action(
       run(async (server: string | null, { R: forwards, ...options }: InitFlags) =>
         (await import('../commands/setup/init.ts')).init(config(), { ...options, server, forwards }),

@@ -1,4 +1,4 @@
-import { isMap, isNode, parseDocument } from 'yaml';
+import { addTunnel } from '../config/add-tunnels.ts';
 
 /** A tunnel to write into a configuration. */
 export interface NewTunnel {
@@ -21,19 +21,8 @@ ${block(tunnel, '  ')}`;
 
 /** Adds the tunnel to an existing configuration; everything else, comments included, is unchanged. */
 export function addToConfig(text: string, tunnel: NewTunnel): string {
-  const document = parseDocument(text);
-  const tunnels = document.get('tunnels');
-  const [first] = isMap(tunnels) ? tunnels.items : [];
-  if (!isMap(tunnels) || tunnels.flow === true || !isNode(first?.key) || !first.key.range || !tunnels.range) {
-    const { name, ...keys } = tunnel;
-    document.setIn(['tunnels', name], { ...keys, identitiesOnly: true });
-    return document.toString({ lineWidth: 0 });
-  }
-  const start = first.key.range[0];
-  const indent = ' '.repeat(start - (text.lastIndexOf('\n', start - 1) + 1));
-  const end = tunnels.range[1];
-  const before = text.slice(0, end).replace(/\n*$/, '\n');
-  return `${before}${block(tunnel, indent)}${text.slice(end).replace(/^\n*/, '')}`;
+  const { name, ...keys } = tunnel;
+  return addTunnel(text, name, { ...keys, identitiesOnly: true }, (indent) => block(tunnel, indent));
 }
 
 function block(tunnel: NewTunnel, indent: string): string {

@@ -1,7 +1,7 @@
 #!/bin/sh
 # Makes sure that the programs the tests drive are there: a real sshd, ssh with ssh-keygen, ping, systemd (itself, and its
 # checks of units), the means to build small networks, other SSH servers, proxies, programs that people send through a tunnel,
-# a browser, autossh, shells that complete command lines, a reader of manual pages, and two script languages as independent readers.
+# a browser, autossh and sshpass, shells that complete command lines, a reader of manual pages, and two script languages as independent readers.
 # On a Debian-like system, as root, what is missing is installed; elsewhere it is named. No service is started.
 set -eu
 PATH="$PATH:/usr/sbin:/usr/local/sbin:/usr/lib/ssh:/sbin"
@@ -22,6 +22,7 @@ has git || missing="$missing git"
 has rsync || missing="$missing rsync"
 has nc || missing="$missing netcat-openbsd"
 has autossh || missing="$missing autossh"
+has sshpass || missing="$missing sshpass"
 has mandoc || missing="$missing mandoc"
 has fish || missing="$missing fish"
 has zsh || missing="$missing zsh"

@@ -29,6 +29,7 @@ import { processTurns } from '../find/process-turns.ts';
 import { createQuestions, type Questions } from '../text/prompt.ts';
 import { report } from '../text/report.ts';
 import { type HostToTrust, trustHostKey } from './init-host-key.ts';
+import { initFrom, offerFrom } from './init-from.ts';
 import { finish } from './init-finish.ts';
 import { agreeOn, openOwner } from './init-via.ts';
 import { untilServerIsReady } from './init-wait.ts';
@@ -44,6 +45,9 @@ export interface InitOptions extends WantedOptions {
   readonly jump: boolean;
   readonly wait: boolean;
   readonly yes: boolean;
+  /** What to take over instead of making a tunnel from nothing; null for that. */
+  readonly from: string | null;
+  readonly dryRun: boolean;
 }
 
 /**
@@ -53,6 +57,8 @@ export interface InitOptions extends WantedOptions {
 export async function init(flag: string | null, options: InitOptions): Promise<number> {
   const questions = createQuestions(options.yes);
   try {
+    const from = options.from ?? (isBare(options) && (await offerFrom(flag, questions)) ? 'autossh' : null);
+    if (from !== null) return await initFrom(flag, from, options, questions);
     const file = resolve(await findConfig(flag));
     return await work(file, flag ?? file, options, questions);
   } catch (error) {
@@ -61,6 +67,11 @@ export async function init(flag: string | null, options: InitOptions): Promise<n
   } finally {
     questions.close();
   }
+}
+
+/** Nothing was said of what to make. */
+function isBare({ server, via, forwards, yes }: InitOptions): boolean {
+  return server === null && via === null && forwards.length === 0 && !yes;
 }
 
 const MAY_NOT_WRITE = 'run this with sudo, or name a file of your own with --config FILE';

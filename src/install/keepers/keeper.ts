@@ -18,12 +18,14 @@ export interface Keeper {
 
 /** How it is stopped, started again, and kept from starting. */
 export type Hold =
-  /** `user` is whose service manager it belongs to; null for the system's. */
-  | { readonly type: 'unit'; readonly unit: string; readonly user: UserManager | null }
+  /** `timer` starts it, too; `user` is whose service manager it belongs to, null for the system's. */
+  | { readonly type: 'unit'; readonly unit: string; readonly timer: string | null; readonly user: UserManager | null }
   /** Lines of a file (from 0), of which cron or the boot runs `command` with sh as `user`. */
   | {
       readonly type: 'lines';
       readonly lines: readonly [first: number, last: number];
+      /** Their text. */
+      readonly text: string;
       readonly user: string;
       readonly command: string;
       readonly environment: Readonly<Record<string, string>>;

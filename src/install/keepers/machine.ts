@@ -1,10 +1,7 @@
-import { isUtf8 } from 'node:buffer';
 import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
 import { hostname } from 'node:os';
-import { errorCode } from '../../lib/text.ts';
-import { UserError } from '../../lib/user-error.ts';
 import type { Account } from '../steps/accounts.ts';
-import { readAsOwner } from '../steps/effective-user.ts';
+import { readOldText } from '../steps/old-text.ts';
 import type { Runner } from '../steps/run-program.ts';
 
 /** What is looked at to find what keeps tunnels up. */
@@ -53,18 +50,6 @@ export async function thisMachine(run: Runner): Promise<OldMachine> {
     processes: process.platform === 'linux' ? allProcesses() : [],
     inherited: new Set([...stdout.matchAll(/^(\w+)=/gm)].map(([, name = '']) => name)),
   };
-}
-
-/** The text of a file, read with the rights of the owner of its directory; null where there is none. */
-export function readOldText(path: string): string | null {
-  try {
-    const bytes = readAsOwner(path);
-    if (isUtf8(bytes)) return bytes.toString('utf8');
-  } catch (error) {
-    if (['ENOENT', 'ENOTDIR'].includes(errorCode(error) ?? '')) return null;
-    throw error;
-  }
-  throw new UserError(`${path} is not UTF-8 text`);
 }
 
 async function allAccounts(run: Runner): Promise<readonly Account[]> {

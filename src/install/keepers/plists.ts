@@ -31,8 +31,8 @@ function keeperOf(
     return /autossh|\/ssh\b/.test(text)
       ? keeper(file, '', account, [], `it is not XML: plutil -convert xml1 ${file}`)
       : null;
-  const label = String(job['Label'] ?? '');
-  const user = account?.name ?? String(job['UserName'] ?? 'root');
+  const label = textOf(job['Label']) ?? '';
+  const user = account?.name ?? textOf(job['UserName']) ?? 'root';
   try {
     const commands = commandsOf(job, user, machine).filter(isTunnel);
     return commands.length === 0
@@ -51,13 +51,23 @@ function keeperOf(
 }
 
 function commandsOf(job: Readonly<Record<string, PlistRead>>, user: string, machine: OldMachine) {
-  const words = Array.isArray(job['ProgramArguments']) ? job['ProgramArguments'].map(String) : [];
-  const program = job['Program'] === undefined ? words : [String(job['Program']), ...words.slice(1)];
+  const given = job['ProgramArguments'];
+  const words = Array.isArray(given) ? given.flatMap((word: PlistRead) => textOf(word) ?? []) : [];
+  const program = textOf(job['Program']);
   const homeOf = (name: string) => machine.accounts.find((one) => one.name === name)?.home ?? null;
-  const given = job['EnvironmentVariables'] as Readonly<Record<string, string>> | undefined;
-  const environment = { HOME: homeOf(user) ?? '/var/root', USER: user, LOGNAME: user, ...given };
-  const directory = String(job['WorkingDirectory'] ?? '/');
-  return sshCommands(program, { environment, directory, homeOf, readText: machine.text });
+  const variables = job['EnvironmentVariables'] as Readonly<Record<string, string>> | undefined;
+  const environment = { HOME: homeOf(user) ?? '/var/root', USER: user, LOGNAME: user, ...variables };
+  const directory = textOf(job['WorkingDirectory']) ?? '/';
+  return sshCommands(program === null ? words : [program, ...words.slice(1)], {
+    environment,
+    directory,
+    homeOf,
+    readText: machine.text,
+  });
+}
+
+function textOf(value: PlistRead | undefined): string | null {
+  return typeof value === 'string' ? value : null;
 }
 
 function keeper(

@@ -66,7 +66,7 @@ export function familyOf(command: Pick<OldCommand, 'program' | 'args'>, machine:
   return [...new Set(own.flatMap((one) => descendants(topOf(one, machine), machine)))];
 }
 
-function topOf(process: OldProcess, machine: OldMachine): OldProcess {
+export function topOf(process: OldProcess, machine: OldMachine): OldProcess {
   const parent = parentOf(process, machine);
   return parent !== null && isWrapper(parent) ? topOf(parent, machine) : process;
 }
@@ -128,7 +128,8 @@ function readProcess(process: OldProcess, machine: OldMachine): OldCommand | str
 }
 
 function asCommand(process: OldProcess, machine: OldMachine, password: OldPassword | null): OldCommand {
-  const [program = '', ...args] = process.argv;
+  // autossh blanks its own -f.
+  const [program = '', ...args] = process.argv.filter((word) => word !== '');
   const account = machine.accounts.find(({ uid }) => uid === process.uid);
   return {
     program: basename(program) === 'autossh' ? 'autossh' : 'ssh',

@@ -30,7 +30,7 @@ function keepersOfTab(file: string, owner: string | null, machine: OldMachine): 
     if (entry === null || !/\bssh\b|autossh|\//.test(entry.command)) return [];
     const environment = environmentOf(entry.user, { PATH: '/usr/bin:/bin', SHELL: '/bin/sh', ...variables }, machine);
     const around = surroundings(entry.user, environment, machine);
-    return keepersAt(`${file}:${index + 1}`, file, [index, index], { ...entry, environment }, machine, () =>
+    return keepersAt(`${file}:${index + 1}`, file, [index, index], { ...entry, environment, text: line }, machine, () =>
       sshCommandsOf(entry.command, around),
     );
   });
@@ -57,7 +57,7 @@ export function keepersOfBoot(machine: OldMachine): readonly Keeper[] {
       return shellCommands(text, around).flatMap((command) => {
         const { lines, nested } = command;
         const own = all.slice(lines[0], lines[1] + 1).join('\n');
-        const hold = { user: 'root', command: own, environment: command.environment };
+        const hold = { user: 'root', command: own, text: own, environment: command.environment };
         return keepersAt(`${file}:${lines[0] + 1}`, file, lines, hold, machine, () => {
           const found = sshCommandsIn(command, around);
           if (nested && found.some(isTunnel))
@@ -73,7 +73,7 @@ export function keepersOfBoot(machine: OldMachine): readonly Keeper[] {
   });
 }
 
-type Started = Pick<Extract<Keeper['hold'], { type: 'lines' }>, 'user' | 'command' | 'environment'>;
+type Started = Pick<Extract<Keeper['hold'], { type: 'lines' }>, 'user' | 'command' | 'environment' | 'text'>;
 
 /** One, or none where nothing of ssh is started there. */
 function keepersAt(
@@ -101,7 +101,7 @@ function unreadable(
   file: string,
   lines: readonly [number, number],
   why: string,
-  started: Started = { user: 'root', command: '', environment: {} },
+  started: Started = { user: 'root', command: '', environment: {}, text: '' },
 ): Keeper {
   return { name, file, commands: [], why, enabled: true, running: false, hold: { type: 'lines', lines, ...started } };
 }

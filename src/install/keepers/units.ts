@@ -29,12 +29,15 @@ function keepersOf(user: UserManager | null, machine: OldMachine): readonly Keep
     directories.flatMap((directory) => machine.names(directory)).filter((name) => name.endsWith('.service')),
   );
   const instances = new Set([...wanted, ...running].filter((name) => names.has(templateOf(name) ?? '')));
-  const units = [...names].filter((name) => !name.endsWith('@.service'));
+  const units = [...names].filter((name) => !name.endsWith('@.service') && name !== OURS);
   return [...new Set([...units, ...instances])].flatMap((unit) => {
     const keeper = keeperOf(unit, user, directories, wanted, machine);
     return keeper === null ? [] : [keeper];
   });
 }
+
+/** In which a takeover goes on when its terminal is gone: it names autossh, and may have started one again. */
+const OURS = 'tunneld-takeover.service';
 
 /** The units that the system starts by itself: links in `*.wants` and `*.requires`, and timers that start them. */
 function wantedUnits(directories: readonly string[], machine: OldMachine): ReadonlySet<string> {
@@ -63,6 +66,7 @@ function keeperOf(
   const read = readWhole(unit, directories, machine);
   if (read === null) return null;
   const uid = user?.uid ?? null;
+  const timer = unit.replace(/\.service$/, '.timer');
   const context: UnitContext = {
     hostname: machine.hostname,
     readText: machine.text,
@@ -83,7 +87,7 @@ function keeperOf(
     why,
     enabled: wanted.has(unit),
     running: isRunning(unit, uid, machine),
-    hold: { type: 'unit', unit, user },
+    hold: { type: 'unit', unit, timer: wanted.has(timer) ? timer : null, user },
   };
 }
 

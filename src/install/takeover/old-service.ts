@@ -12,7 +12,14 @@ export interface OldService {
 
 /** Inspects the processes of the running unit. */
 export async function inspectOldService(manager: Manager): Promise<OldService> {
-  const pids = await processesOf(manager);
+  return await inspectProcesses(await processesOf(manager), manager);
+}
+
+/** The same of other processes. */
+export async function inspectProcesses(
+  pids: readonly number[],
+  manager: Pick<Manager, 'journal' | 'run'>,
+): Promise<OldService> {
   const connected = await Promise.all(pids.map(isConnected));
   const refused = await Promise.all(pids.map((pid) => refusedTo(pid, manager)));
   return { connected: connected.includes(true), refused: [...new Set(refused.flat())] };
@@ -46,7 +53,7 @@ async function isConnected(pid: number): Promise<boolean> {
 }
 
 /** ssh logs refusals when it connects (ssh_confirm_remote_forward() in ssh.c); each ssh that autossh starts is a new process. */
-async function refusedTo(pid: number, { journal, run }: Manager): Promise<readonly string[]> {
+async function refusedTo(pid: number, { journal, run }: Pick<Manager, 'journal' | 'run'>): Promise<readonly string[]> {
   const { stdout } = await run([...journal, `_PID=${pid}`, '--boot', '--output=cat', '--no-pager', '--quiet']);
   return [...stdout.matchAll(/remote port forwarding failed for listen (?:port|path) (\S+)/g)].map(
     ([, what = '']) => what,

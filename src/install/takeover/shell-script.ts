@@ -83,7 +83,7 @@ class Script {
       this.#at += 1;
     } else if (char === '#' && this.#word === null) {
       while (this.#at < this.#text.length && this.#text[this.#at] !== '\n') this.#at += 1;
-    } else if (/[<>]/.test(char) || /^&>/.test(this.#text.slice(this.#at, this.#at + 2))) this.#redirect();
+    } else if (/[<>]/.test(char) || this.#text.startsWith('&>', this.#at)) this.#redirect();
     else if (/[\n;&|()]/.test(char)) this.#operator(char);
     else this.#literal(char);
   }

@@ -212,7 +212,7 @@ function ofSu(words: readonly string[], state: State): readonly SshCommand[] {
 /** `tmux new-session -d -s NAME COMMAND`: one word is a command of the shell. */
 function ofTmux(words: readonly string[], state: State): readonly SshCommand[] {
   const [verb = '', ...more] = options(words, 'LSfTc').rest;
-  if (!/^new/.test(verb)) return [];
+  if (!verb.startsWith('new')) return [];
   const { rest } = options(more, 'sntcxyeFf');
   return rest.length === 1 ? inScript(rest[0]!, [], state) : unwrap(rest, state);
 }

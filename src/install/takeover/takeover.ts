@@ -34,6 +34,8 @@ export interface Takeover {
 export interface OwnedCommand {
   readonly command: OldCommand;
   readonly account: Account;
+  /** The name of its tunnel where another one has that of its server. */
+  readonly alias?: string;
 }
 
 /** The tunnels with which the service does what old commands did. */
@@ -67,12 +69,12 @@ export async function planTunnels(
   const notes: string[] = [];
   const tunnels: TunnelSpec[] = [];
   let first: Config | null = null;
-  for (const { command, account } of commands) {
+  for (const { command, account, alias } of commands) {
     const config = await oldConfig(command, account, here);
     first ??= config;
     notes.push(...config.warnings, ...config.notes.filter((note) => !ABOUT_THE_COMMAND.test(note)));
     copying.begin(account, command);
-    for (const tunnel of config.tunnels) tunnels.push(await copied(named(tunnel, names), copying));
+    for (const tunnel of config.tunnels) tunnels.push(await copied(named(tunnel, names, alias), copying));
   }
   return {
     config: { ...first!, tunnels },
@@ -84,8 +86,9 @@ export async function planTunnels(
 const ABOUT_THE_COMMAND = /^(?:the name of this tunnel is|-[fMNTn] )/;
 
 /** With a name that no other has. */
-function named(tunnel: TunnelSpec, names: Set<string>): TunnelSpec {
-  const numbered = (number: number) => (number === 1 ? tunnel.name : `${tunnel.name}-${number}`);
+function named(tunnel: TunnelSpec, names: Set<string>, alias?: string): TunnelSpec {
+  const first = names.has(tunnel.name) && alias !== undefined ? alias : tunnel.name;
+  const numbered = (number: number) => (number === 1 ? first : `${first}-${number}`);
   let number = 1;
   while (names.has(numbered(number))) number += 1;
   names.add(numbered(number));

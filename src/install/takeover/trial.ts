@@ -16,7 +16,26 @@ import { mustRun } from '../steps/run-program.ts';
 const TRIAL_UNIT = `/run/systemd/system.control/${UNIT}`;
 
 /** Exists while the trial is neither accepted nor rolled back. */
-const PENDING = '/run/tunneld-takeover';
+export const PENDING = '/run/tunneld-takeover';
+
+/** What keeps the tunnels today besides tunnel.service. */
+export interface OldKeepers {
+  /** Rejects where the new tunnels cannot log in beside the old ones; nothing is stopped then. */
+  tryBeside(): Promise<void>;
+  /** Stops them; where that fails halfway, `restore` is run. */
+  stop(): Promise<void>;
+  /** A script for sh that starts again what was stopped. */
+  readonly restore: string;
+  /** Keeps them from starting again, once they are replaced for good. */
+  disable(): Promise<void>;
+}
+
+const NONE: OldKeepers = {
+  tryBeside: () => Promise.resolve(),
+  stop: () => Promise.resolve(),
+  restore: ':',
+  disable: () => Promise.resolve(),
+};
 
 /** A takeover that can be rolled back at any moment. */
 export interface TakeoverPlan {
@@ -38,19 +57,28 @@ export async function takeOver(
   manager: Manager,
   prove: () => Promise<void>,
   onDone: (change: Change) => void,
+  old: OldKeepers = NONE,
 ): Promise<void> {
   const { systemctl, run } = manager;
   const call = (...argv: readonly string[]) => mustRun(run, [...systemctl, ...argv]);
   const report = (why: string, ...argv: readonly string[]) =>
     onDone({ step: { type: 'command', argv: [...systemctl, ...argv], why }, before: null });
   const undo = await applyChanges(plan.files, run, onDone);
+  let isStopped = false;
   let undoUnit: () => Promise<readonly string[]> = () => Promise.resolve([]);
   try {
+    await old.tryBeside();
     await putFile(PENDING, '', { mode: 0o600, uid: 0, gid: 0 });
+    isStopped = true;
+    await old.stop();
     makeDirectory(dirname(TRIAL_UNIT));
     await putFile(TRIAL_UNIT, plan.unit, { mode: 0o644, uid: 0, gid: 0 });
     await call('daemon-reload');
-    report('stop the old unit, and start the new one on trial', 'restart', UNIT);
+    report(
+      old === NONE ? 'stop the old unit, and start the new one on trial' : 'start the service on trial',
+      'restart',
+      UNIT,
+    );
     await call('restart', UNIT);
     await prove();
     undoUnit = await applyChanges(plan.unitFiles, run, onDone);
@@ -60,14 +88,19 @@ export async function takeOver(
       await call('enable', UNIT);
       report('start it at boot', 'enable', UNIT);
     }
+    await old.disable();
     await rm(PENDING);
   } catch (error) {
     const log = await recentLog(manager);
-    const failed = [...(await undoUnit()), ...(await rollBack(before, manager)), ...(await undo())];
+    const failed = [
+      ...(await undoUnit()),
+      ...(await rollBack(before, manager, isStopped ? old.restore : ':')),
+      ...(await undo()),
+    ];
     const state =
       failed.length > 0
         ? `not all changes could be reverted: ${failed.join('; ')}`
-        : `all changes were reverted${wasUp(before) ? ', and the old unit runs again' : ''}`;
+        : `all changes were reverted${old !== NONE ? ', and what kept the tunnels before runs again' : wasUp(before) ? ', and the old unit runs again' : ''}`;
     const because = log === '' ? [] : ['last lines of its log:', log];
     throw new UserError(
       [errorText(error), ...because, state].join('\n'),
@@ -77,19 +110,28 @@ export async function takeOver(
 }
 
 /** Resolves with the failures. */
-async function rollBack(before: UnitState, { run }: Manager): Promise<readonly string[]> {
-  const { code, stdout, stderr } = await run(['/bin/sh', '-c', rollbackScript(before)]);
-  return code === 0 ? [] : [`${stderr}${stdout}`.trim()];
+async function rollBack(before: UnitState, { run }: Manager, restore: string): Promise<readonly string[]> {
+  const failed: string[] = [];
+  for (const script of [rollbackScript(before), restore]) {
+    const { code, stdout, stderr } = await run(['/bin/sh', '-c', script]);
+    if (code !== 0) failed.push(`${stderr}${stdout}`.trim());
+  }
+  return failed;
 }
 
 /**
- * A shell script that restores the old unit and its state, for a takeover whose process is gone. It does nothing where the trial was
- * decided, and may run repeatedly.
+ * A shell script, without quotes, that restores the old unit and its state, for a takeover whose process is gone. It does nothing where
+ * the trial was decided, and may run repeatedly.
  */
 export function rollbackScript({ active }: Pick<UnitState, 'active'>): string {
-  const verb =
-    active === 'activating' ? 'restart --no-block' : active === 'inactive' || active === 'failed' ? 'stop' : 'restart';
-  return `test -e ${PENDING} || exit 0; rm -f ${TRIAL_UNIT}; systemctl daemon-reload && systemctl ${verb} ${UNIT} && rm -f ${PENDING}`;
+  const state =
+    active === 'activating'
+      ? `systemctl restart --no-block ${UNIT}`
+      : active === 'inactive' || active === 'failed'
+        ? // It may not be loaded at all.
+          `{ systemctl stop ${UNIT} || ! systemctl --quiet is-active ${UNIT}; }`
+        : `systemctl restart ${UNIT}`;
+  return `test -e ${PENDING} || exit 0; rm -f ${TRIAL_UNIT}; systemctl daemon-reload && ${state} && rm -f ${PENDING}`;
 }
 
 function wasUp({ active }: UnitState): boolean {

@@ -58,6 +58,8 @@ ExecStart=${execWords([process.execPath, ...process.execArgv, script, ...args, .
 ExecStopPost=${execWords(['/bin/sh', '-c', atEnd])}
 Environment=${execWords([`${MARK}=1`, ...inherited]).replaceAll('$$', '$')}
 WorkingDirectory=${process.cwd().replaceAll('%', '%%')}
+# What a rollback starts again outlives this.
+KillMode=process
 StandardOutput=append:${OUTPUT}
 StandardError=append:${ERRORS}
 # Two minutes for the start of the service, one for its proof, and as much again for a rollback.

@@ -1,0 +1,189 @@
+import { rm } from 'node:fs/promises';
+import { systemEnvironment } from '../../config/input/environment.ts';
+import { defaultControlSocket } from '../../config/input/paths.ts';
+import { createCandidate, removeCandidate } from '../../config/candidate.ts';
+import { createIdentityCache } from '../../connection/auth/identity-cache.ts';
+import { openLogin } from '../../connection/route/open-login.ts';
+import { applyChanges, type Change } from '../../install/steps/apply-changes.ts';
+import { putFile } from '../../install/steps/files.ts';
+import { runProgram } from '../../install/steps/run-program.ts';
+import type { Plan } from '../../install/plan-system.ts';
+import { UNIT } from '../../install/systemd/manager.ts';
+import { CONFIG } from '../../install/systemd/service-paths.ts';
+import { inspectProcesses } from '../../install/takeover/old-service.ts';
+import { type OldKeepers, PENDING, rollbackScript, takeOver } from '../../install/takeover/trial.ts';
+import { disableAll, processesOf, startScript, stopKeeper } from '../../install/keepers/hold.ts';
+import { type OldMachine, thisMachine } from '../../install/keepers/machine.ts';
+import type { FromPlan } from '../../install/keepers/plan-from.ts';
+import { systemClock } from '../../lib/async/clock.ts';
+import { NEVER } from '../../lib/async/never.ts';
+import { EXIT } from '../../lib/exit-code.ts';
+import { createLogger } from '../../lib/log/log.ts';
+import { errorText } from '../../lib/text.ts';
+import { UserError } from '../../lib/user-error.ts';
+import { asFailure, hintFor } from '../../model/failure.ts';
+import type { TunnelSpec } from '../../model/spec.ts';
+import { confirm } from '../daemon/confirm.ts';
+import { tryToHandOverKeys } from '../daemon/reload.ts';
+import { request } from '../find/daemon-request.ts';
+import { statusAt } from '../find/daemon-status.ts';
+import { processTurns } from '../find/process-turns.ts';
+import { proveTakeover } from '../service/takeover/prove-takeover.ts';
+import { writeToJournal } from '../service/takeover/own-unit.ts';
+import { reportChange } from '../text/changes-text.ts';
+import { report } from '../text/report.ts';
+
+/** A script that undoes what a killed hand-over has begun. */
+const RESTORE = '/run/tunneld-takeover.restore';
+
+/** For the end of the process, whatever it was: without quotes. */
+export const RESTORE_AT_END = `test ! -e ${RESTORE} || sh ${RESTORE}; rm -f ${RESTORE}`;
+
+/**
+ * Brings the new tunnels up in the place of the old ones, and ends these for good once the new ones are verified. Rejects where they are
+ * not: then the old ones run again, and nothing was changed.
+ */
+export async function handOver(
+  plan: Plan,
+  from: FromPlan,
+  changes: readonly Change[],
+  machine: OldMachine,
+): Promise<void> {
+  const names = from.taken.map(({ name }) => name).join(', ');
+  await writeToJournal(`tunneld takes the place of ${names}, on trial`);
+  try {
+    const old = await oldKeepers(from, plan, machine);
+    const prove = await proofOf(from, plan, machine);
+    if (plan.state.active === 'active') await inRunningService(from, changes, plan, old, prove);
+    else await inNewService(plan, changes, old, prove);
+    for (const name of from.tunnels) report(`${name} is up, in the place of what kept it up before`);
+    await writeToJournal('tunneld has taken over');
+  } catch (error) {
+    await writeToJournal(errorText(error));
+    throw error;
+  }
+}
+
+async function oldKeepers({ taken, specs }: FromPlan, { state }: Plan, machine: OldMachine): Promise<OldKeepers> {
+  const restore = taken.map((keeper) => startScript(keeper, machine)).join('\n');
+  const undo =
+    state.active === 'active' ? `systemctl reload ${UNIT}` : rollbackScript(state).replace(/ && rm -f \S+$/, '');
+  return {
+    restore,
+    tryBeside: async () => {
+      for (const spec of differentLogins(specs)) await logInOnce(spec);
+      await putFile(RESTORE, `test -e ${PENDING} || exit 0\n${undo}\n${restore}\nrm -f ${PENDING}\n`, PRIVATE);
+    },
+    stop: async () => {
+      const now = await thisMachine(runProgram);
+      for (const keeper of taken) {
+        report(`stop ${keeper.name}`);
+        await stopKeeper(keeper, now, runProgram);
+      }
+    },
+    disable: async () => {
+      const { done, failed } = await disableAll(taken, runProgram);
+      for (const line of [...done, ...failed]) report(line);
+    },
+  };
+}
+
+const PRIVATE = { mode: 0o600, uid: 0, gid: 0 };
+
+/** Servers count logins. */
+function differentLogins(specs: readonly TunnelSpec[]): readonly TunnelSpec[] {
+  const logins = specs.map((spec) => {
+    const { host, port, user, identityFiles, passwordFile, jumps } = spec;
+    return [JSON.stringify([host, port, user, identityFiles, passwordFile, jumps]), spec] as const;
+  });
+  return [...new Map(logins).values()];
+}
+
+/** A wrong key, host key or password shows without touching what works. */
+async function logInOnce(spec: TunnelSpec): Promise<void> {
+  const log = createLogger('fatal', () => {});
+  const deps = { clock: systemClock, turns: processTurns, log, identities: createIdentityCache() };
+  try {
+    const login = await openLogin(spec, deps, NEVER);
+    await login.close();
+  } catch (error) {
+    const { code, message, hint } = asFailure(error);
+    throw new UserError(`${spec.name}: ${code}: ${message}\n${hintFor(spec.name, hint)}`, EXIT.failed, {
+      cause: error,
+    });
+  }
+}
+
+/** What the server refused to the old ones may be refused to the new ones. */
+async function proofOf(
+  { taken, tunnels }: FromPlan,
+  { manager }: Plan,
+  machine: OldMachine,
+): Promise<() => Promise<void>> {
+  const pids = taken.flatMap((keeper) => processesOf(keeper, machine));
+  const { refused } = await inspectProcesses(pids, { journal: ['journalctl'], run: manager.run });
+  const socket = defaultControlSocket(systemEnvironment());
+  const status = () => statusAt([socket]).catch(() => null);
+  return () => proveTakeover({ connected: true, refused }, { clock: systemClock, status, tunnels });
+}
+
+/** The service does not run: its unit is on trial, in memory, until the tunnels are up. */
+async function inNewService(
+  { state, manager, trial }: Plan,
+  changes: readonly Change[],
+  old: OldKeepers,
+  prove: () => Promise<void>,
+): Promise<void> {
+  const { unit, unitSteps } = trial!;
+  const isOfUnit = ({ step }: Change) => unitSteps.includes(step);
+  const plan = { unit, files: changes.filter((change) => !isOfUnit(change)), unitFiles: changes.filter(isOfUnit) };
+  await takeOver(plan, state, manager, prove, reportChange, old);
+}
+
+/** The running service tries the configuration out, and goes back by itself where it is not confirmed. */
+async function inRunningService(
+  { yaml }: FromPlan,
+  changes: readonly Change[],
+  { manager }: Plan,
+  old: OldKeepers,
+  prove: () => Promise<void>,
+): Promise<void> {
+  const files = changes.filter(({ step }) => !('path' in step) || step.path !== CONFIG);
+  const undo = await applyChanges(files, manager.run, reportChange);
+  let candidate: string | null = null;
+  let isStopped = false;
+  try {
+    await old.tryBeside();
+    await putFile(PENDING, '', PRIVATE);
+    isStopped = true;
+    await old.stop();
+    const status = await request(CONFIG, { command: 'status' }, null);
+    candidate = await createCandidate(CONFIG, yaml, status.trial?.candidate ?? null);
+    await tryToHandOverKeys();
+    await request(CONFIG, { command: 'apply', candidate, withinMs: TRIAL_MS }, null);
+    await prove();
+    await confirm(CONFIG);
+    await old.disable();
+    await rm(PENDING);
+  } catch (error) {
+    const failed: string[] = [];
+    if (candidate !== null) {
+      await request(CONFIG, { command: 'reload' }, null).catch((problem: unknown) => failed.push(errorText(problem)));
+      await removeCandidate(CONFIG, candidate);
+    }
+    failed.push(...(await undo()));
+    if (isStopped) {
+      const { code, stderr } = await manager.run(['/bin/sh', '-c', old.restore]);
+      if (code !== 0) failed.push(stderr.trim());
+    }
+    await rm(PENDING, { force: true });
+    const state =
+      failed.length > 0
+        ? `not all changes could be reverted: ${failed.join('; ')}`
+        : 'all changes were reverted, and what kept the tunnels before runs on';
+    throw new UserError(`${errorText(error)}\n${state}`, error instanceof UserError ? error.exit : EXIT.failed);
+  }
+}
+
+/** Longer than the proof. */
+const TRIAL_MS = 120_000;

@@ -1,0 +1,184 @@
+import { existsSync } from 'node:fs';
+import { systemEnvironment } from '../../config/input/environment.ts';
+import { type Change, changesOf } from '../../install/steps/apply-changes.ts';
+import { readFileState } from '../../install/steps/files.ts';
+import { lock } from '../../install/steps/lock.ts';
+import { runProgram } from '../../install/steps/run-program.ts';
+import { planSystem } from '../../install/plan-system.ts';
+import { UNIT } from '../../install/systemd/manager.ts';
+import { thisProgram } from '../../install/systemd/program.ts';
+import { CONFIG } from '../../install/systemd/service-paths.ts';
+import { describeEnd } from '../../install/keepers/hold.ts';
+import { findKeepers } from '../../install/keepers/find.ts';
+import type { Keeper } from '../../install/keepers/keeper.ts';
+import { type OldMachine, thisMachine } from '../../install/keepers/machine.ts';
+import { type FromPlan, planFrom } from '../../install/keepers/plan-from.ts';
+import { EXIT } from '../../lib/exit-code.ts';
+import { shellWord } from '../../lib/shell-quote.ts';
+import { UserError } from '../../lib/user-error.ts';
+import { install, lockFile } from '../service/install.ts';
+import { requireSystemd } from '../service/require-systemd.ts';
+import { isInOwnUnit, runInOwnUnit } from '../service/takeover/own-unit.ts';
+import { printChanges } from '../text/changes-text.ts';
+import type { Questions } from '../text/prompt.ts';
+import { report } from '../text/report.ts';
+import { handOver, RESTORE_AT_END } from './hand-over.ts';
+
+export interface FromOptions {
+  readonly dryRun: boolean;
+  readonly yes: boolean;
+}
+
+/**
+ * Takes over what keeps ssh tunnels up on this machine: `what` is `autossh` for all that is found, or the name or file of one. The old ones
+ * are stopped for good only where the same tunnels are up in the service.
+ */
+export async function initFrom(
+  flag: string | null,
+  what: string,
+  options: FromOptions,
+  questions: Questions,
+): Promise<number> {
+  if (process.platform === 'darwin') throw new UserError(await forMac(what));
+  if (flag !== null && flag !== CONFIG)
+    throw new UserError(
+      `--from makes tunnels of the service, whose configuration is ${CONFIG}: leave --config out`,
+      EXIT.usage,
+    );
+  requireSystemd(false);
+  const unlock = await lock(lockFile(false));
+  let again: boolean;
+  try {
+    const machine = await thisMachine(runProgram);
+    const keepers = choose(findKeepers(machine), what);
+    const old = keepers.find(({ hold }) => hold.type === 'unit' && hold.unit === UNIT && hold.user === null);
+    if (old !== undefined) again = await leaveToInstall(keepers);
+    else {
+      const result = await work(keepers, machine, options, questions);
+      if (typeof result === 'number') return result;
+      again = false;
+    }
+  } finally {
+    await unlock();
+  }
+  if (again) return await install(null, { user: false, dryRun: options.dryRun, start: true, yes: options.yes });
+  report('this goes on even if the connection ends, until the new tunnels are up or the old ones are back:');
+  return await runInOwnUnit(RESTORE_AT_END);
+}
+
+/** Whether a person who was about to make a tunnel wants to take over those that are found instead. Only root could. */
+export async function offerFrom(flag: string | null, { interactive, confirm }: Questions): Promise<boolean> {
+  if (!interactive || process.platform !== 'linux' || process.getuid?.() !== 0) return false;
+  if ((flag !== null && flag !== CONFIG) || !existsSync('/run/systemd/system')) return false;
+  const { active } = sort(findKeepers(await thisMachine(runProgram)));
+  const found = active.filter(({ why }) => why === null);
+  if (found.length === 0) return false;
+  report(['ssh tunnels are kept up here already:', ...found.map((keeper) => `  ${describeKeeper(keeper)}`)].join('\n'));
+  return await confirm('Take them over, instead of making a new one?');
+}
+
+function describeKeeper({ name, file, commands, running }: Keeper): string {
+  const where = file === null || name.startsWith(file) ? '' : ` (${file})`;
+  const what = commands.map(({ program, args, user }) => `${[program, ...args].map(shellWord).join(' ')}, as ${user}`);
+  return `${name}${where}${running ? ', which runs' : ''}: ${what.join('; ')}`;
+}
+
+function choose(all: readonly Keeper[], what: string): readonly Keeper[] {
+  if (/^(?:autossh|ssh|all)$/.test(what)) return all;
+  const found = all.filter(
+    ({ name, file }) => what === name || what === file || `${what}.service` === name || `process ${what}` === name,
+  );
+  if (found.length > 0) return found;
+  const names = all.map(({ name }) => name);
+  throw new UserError(
+    `${JSON.stringify(what)} keeps no ssh tunnel here${names.length === 0 ? ', and nothing else does' : `; what does: ${names.join(', ')}`}`,
+  );
+}
+
+function sort(keepers: readonly Keeper[]): { readonly active: readonly Keeper[]; readonly idle: readonly Keeper[] } {
+  const isActive = ({ enabled, running }: Keeper) => enabled || running;
+  return { active: keepers.filter(isActive), idle: keepers.filter((keeper) => !isActive(keeper)) };
+}
+
+/** install has its own way for the unit that has its name. */
+async function leaveToInstall(keepers: readonly Keeper[]): Promise<true> {
+  const others = keepers.filter(({ hold }) => !(hold.type === 'unit' && hold.unit === UNIT));
+  if (others.length > 0)
+    report(`${UNIT} first; for the others run this again: ${others.map(({ name }) => name).join(', ')}`);
+  return true;
+}
+
+/** The exit code, or `takeover` where it has to be done in a unit of its own. */
+async function work(
+  keepers: readonly Keeper[],
+  machine: OldMachine,
+  { dryRun, yes }: FromOptions,
+  questions: Questions,
+): Promise<number | 'takeover'> {
+  const { active, idle } = sort(keepers);
+  const here = systemEnvironment();
+  const existing = (await readFileState(CONFIG))?.content ?? null;
+  const from = await planFrom(
+    active.filter(({ why }) => why === null),
+    existing,
+    machine.accounts,
+    here,
+  );
+  const unread = active.flatMap((keeper) => (keeper.why === null ? [] : [{ keeper, why: keeper.why }]));
+  const left = [...unread, ...from.left];
+  const result = left.length > 0 ? EXIT.failed : EXIT.ok;
+  if (!isInOwnUnit()) reportFound(from.taken, left, idle);
+  if (from.taken.length === 0) {
+    report(left.length > 0 ? 'nothing was changed' : 'nothing to do: nothing here keeps an ssh tunnel up');
+    return result;
+  }
+  const program = await thisProgram(process.execPath, process.argv[1] ?? '');
+  const plan = await planSystem({ copyFrom: null, program, here, run: runProgram, config: from });
+  const changes = await changesOf(plan.steps, runProgram);
+  if (isInOwnUnit()) {
+    await handOver(plan, from, changes, machine);
+    return result;
+  }
+  for (const note of plan.notes) report(note);
+  if (dryRun) return showOnly(from, changes);
+  if (!yes) await ask(from, changes, questions);
+  return 'takeover';
+}
+
+function reportFound(taken: readonly Keeper[], left: FromPlan['left'], idle: readonly Keeper[]): void {
+  for (const keeper of taken) report(describeKeeper(keeper));
+  for (const { keeper, why } of left) report(`${keeper.name} is left as it is: ${why}`);
+  for (const { name } of idle) report(`${name} is left as it is: it neither runs nor starts by itself`);
+}
+
+function showOnly({ taken }: FromPlan, changes: readonly Change[]): number {
+  printChanges(changes);
+  for (const keeper of taken) process.stdout.write(`then   ${describeEnd(keeper)}\n`);
+  report('nothing was changed (--dry-run)');
+  return EXIT.wouldChange;
+}
+
+async function ask(
+  { taken }: FromPlan,
+  changes: readonly Change[],
+  { interactive, confirm }: Questions,
+): Promise<void> {
+  if (!interactive) printChanges(changes);
+  const names = taken.map(({ name }) => name).join(', ');
+  if (!(await confirm(`Let tunneld keep these tunnels, in the place of ${names}?`)))
+    throw new UserError('nothing was changed');
+}
+
+/** A Mac's service has an account of its own kind; what is found is shown. */
+async function forMac(what: string): Promise<string> {
+  const keepers = choose(findKeepers(await thisMachine(runProgram)), what);
+  const lines = keepers.map((keeper) =>
+    keeper.why === null ? describeKeeper(keeper) : `${keeper.name} is not understood: ${keeper.why}`,
+  );
+  const commands = keepers.flatMap((keeper) =>
+    keeper.commands.map(({ args }) => `  tunneld run ${args.map(shellWord).join(' ')} --print-config`),
+  );
+  return [...lines, 'on a Mac, --from does not change anything yet: print each configuration with', ...commands].join(
+    '\n',
+  );
+}
