@@ -5,6 +5,7 @@ import type { DoctorOptions } from '../commands/checks/doctor.ts';
 import type { FleetOptions } from '../commands/checks/fleet.ts';
 import type { InitOptions } from '../commands/setup/init.ts';
 import type { MoveOptions } from '../commands/setup/move.ts';
+import type { NewIdentityOptions } from '../commands/setup/new-identity.ts';
 import type { RekeyOptions } from '../commands/setup/rekey.ts';
 import type { ServerSetupOptions } from '../commands/setup/server-setup.ts';
 import type { Definitions } from './definitions.ts';
@@ -18,6 +19,7 @@ export function addSetupCommands(program: Command, definitions: Definitions): vo
     addTrust,
     addRekey,
     addMove,
+    addNewIdentity,
     addServerSetup,
     addAudit,
     addClientSetup,
@@ -155,6 +157,27 @@ function addMove(program: Command, { run, config }: Definitions): void {
     .action(
       run(async (name: string, server: string, options: MoveOptions) =>
         (await import('../commands/setup/move.ts')).move(config(), name, server, options),
+      ),
+    );
+}
+
+function addNewIdentity(program: Command, { run, config }: Definitions): void {
+  program
+    .command('new-identity')
+    .description("give a device whose card was copied from another's a key, a user and ports of its own")
+    .argument('[name]', 'a tunnel')
+    .option('--name <name>', 'call the device this (default: its host name, where the original had another)')
+    .option(
+      '--via <server>',
+      'set the server up now, over an ssh login of yours that may become root ([me@]server[:port])',
+    )
+    .option('--port <port>', 'take this port of the server, where --via does not choose one')
+    .option('--jump', "allow the tunnel's key to reach the device's port through the server even with `verify: off`")
+    .option('--no-wait', 'exit without waiting until the script for the server has run there')
+    .option('--yes', 'set the server up without asking')
+    .action(
+      run(async (name: string | null, options: NewIdentityOptions) =>
+        (await import('../commands/setup/new-identity.ts')).newIdentity(config(), name, options),
       ),
     );
 }

@@ -198,7 +198,7 @@ export async function switchTo(flag: string, file: string, tunnel: TunnelSpec, k
 }
 
 /** Made by init or by this command, for this tunnel, and of no other tunnel in the file. */
-async function isOurs(path: string, file: string, name: string): Promise<boolean> {
+export async function isOurs(path: string, file: string, name: string): Promise<boolean> {
   const { tunnels } = await parseConfig(await readText(file), file, systemEnvironment());
   const comment = await readFile(`${path}.pub`, 'utf8').catch(() => '');
   return new RegExp(`^\\S+ \\S+ tunneld ${name} of `).test(comment) && !tunnels.some(usesIt);
