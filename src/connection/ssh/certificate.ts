@@ -1,0 +1,147 @@
+import { WireReader } from './wire-reader.ts';
+import { verifySignature } from './signature.ts';
+
+/** An OpenSSH certificate (PROTOCOL.certkeys): an authority's statement that a key belongs to these names. */
+export interface Certificate {
+  readonly blob: Buffer;
+  /** Such as `ssh-ed25519-cert-v01@openssh.com`. */
+  readonly type: string;
+  /** The type of the key in it, such as `ssh-ed25519`. */
+  readonly keyType: string;
+  /** The key in it, as a blob of its own. */
+  readonly key: Buffer;
+  readonly serial: bigint;
+  readonly use: 'user' | 'host' | 'unknown';
+  readonly keyId: string;
+  /** Users or hosts. Where there are none, servers differ: OpenSSH took a certificate without any for all names before 10.3, and for none since. */
+  readonly principals: readonly string[];
+  /** Seconds since 1970, the first that is part of it. */
+  readonly validAfter: bigint;
+  /** Seconds since 1970, the first that is no longer part of it; FOREVER without an end. */
+  readonly validBefore: bigint;
+  readonly criticalOptions: readonly CertificateOption[];
+  readonly extensions: readonly CertificateOption[];
+  /** The authority's key, a plain one. */
+  readonly authority: Buffer;
+  /** The algorithm of the authority's signature, such as `rsa-sha2-512`. */
+  readonly signatureAlgorithm: string;
+  readonly signature: Buffer;
+}
+
+interface CertificateOption {
+  readonly name: string;
+  /** As it stands there: empty, or a string of SSH with the value. */
+  readonly data: Buffer;
+}
+
+/** `ssh-keygen -V always:forever`. */
+export const FOREVER = 0xffff_ffff_ffff_ffffn;
+
+/**
+ * Reads a certificate; null for anything else, and for a malformed one. That its authority has signed it is another
+ * question: isSigned().
+ */
+export function readCertificate(blob: Buffer): Certificate | null {
+  try {
+    return parse(blob);
+  } catch {
+    return null;
+  }
+}
+
+/** Whether the signature is of the authority that the certificate names; SHA-1 is none. It does not say whether that authority is trusted. */
+export function isSigned({ blob, authority, signature }: Certificate): boolean {
+  const signed = blob.subarray(0, blob.length - LENGTH_BYTES - signature.length);
+  return verifySignature(authority, signed, signature);
+}
+
+/** Whether a type of key names a certificate. */
+function isCertificateType(type: string): boolean {
+  return KEYS[type] !== undefined;
+}
+
+/** The types of certificates, each with the type of key in it, and how many strings that has (PROTOCOL.certkeys, PROTOCOL.u2f). */
+const KEYS: Readonly<Record<string, { readonly keyType: string; readonly fields: number } | undefined>> = {
+  'ssh-ed25519-cert-v01@openssh.com': { keyType: 'ssh-ed25519', fields: 1 },
+  'ssh-rsa-cert-v01@openssh.com': { keyType: 'ssh-rsa', fields: 2 },
+  'ecdsa-sha2-nistp256-cert-v01@openssh.com': { keyType: 'ecdsa-sha2-nistp256', fields: 2 },
+  'ecdsa-sha2-nistp384-cert-v01@openssh.com': { keyType: 'ecdsa-sha2-nistp384', fields: 2 },
+  'ecdsa-sha2-nistp521-cert-v01@openssh.com': { keyType: 'ecdsa-sha2-nistp521', fields: 2 },
+  'sk-ssh-ed25519-cert-v01@openssh.com': { keyType: 'sk-ssh-ed25519@openssh.com', fields: 2 },
+  'sk-ecdsa-sha2-nistp256-cert-v01@openssh.com': { keyType: 'sk-ecdsa-sha2-nistp256@openssh.com', fields: 3 },
+};
+
+function parse(blob: Buffer): Certificate | null {
+  const reader = new WireReader(blob);
+  const type = reader.text();
+  const known = KEYS[type];
+  if (known === undefined) return null;
+  const { keyType, fields } = known;
+  reader.string(); // a nonce
+  const from = reader.at;
+  for (let field = 0; field < fields; field++) reader.string();
+  const key = Buffer.concat([sshString(Buffer.from(keyType)), blob.subarray(from, reader.at)]);
+  const serial = reader.uint64();
+  const use = USES[reader.uint32()] ?? 'unknown';
+  const keyId = reader.string().toString();
+  const principals = namesIn(reader.string());
+  const validAfter = reader.uint64();
+  const validBefore = reader.uint64();
+  const criticalOptions = optionsIn(reader.string());
+  const extensions = optionsIn(reader.string());
+  reader.string(); // reserved
+  const authority = reader.string();
+  const signature = reader.string();
+  // An authority must not be a certificate itself.
+  if (!reader.atEnd() || isCertificateType(new WireReader(authority).text())) return null;
+  const signatureAlgorithm = new WireReader(signature).text();
+  return {
+    blob,
+    type,
+    keyType,
+    key,
+    serial,
+    use,
+    keyId,
+    principals,
+    validAfter,
+    validBefore,
+    criticalOptions,
+    extensions,
+    authority,
+    signatureAlgorithm,
+    signature,
+  };
+}
+
+const USES: Readonly<Record<number, 'user' | 'host'>> = { 1: 'user', 2: 'host' };
+const LENGTH_BYTES = 4;
+
+function namesIn(list: Buffer): string[] {
+  const reader = new WireReader(list);
+  const names: string[] = [];
+  while (!reader.atEnd()) {
+    names.push(reader.string().toString());
+    if (names.length > MAX_ENTRIES) throw new RangeError('too many principals');
+  }
+  return names;
+}
+
+function optionsIn(list: Buffer): CertificateOption[] {
+  const reader = new WireReader(list);
+  const options: CertificateOption[] = [];
+  while (!reader.atEnd()) {
+    options.push({ name: reader.text(), data: reader.string() });
+    if (options.length > MAX_ENTRIES) throw new RangeError('too many options');
+  }
+  return options;
+}
+
+/** As in OpenSSH (SSHKEY_CERT_MAX_PRINCIPALS). */
+const MAX_ENTRIES = 256;
+
+function sshString(bytes: Buffer): Buffer {
+  const length = Buffer.alloc(LENGTH_BYTES);
+  length.writeUInt32BE(bytes.length);
+  return Buffer.concat([length, bytes]);
+}
