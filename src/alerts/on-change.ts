@@ -40,7 +40,7 @@ export function createChangeHook({ clock, onProblem, run = runProgram }: ChangeH
   let config: OnChangeConfig = { command: null, afterMs: 0 };
   let latest: readonly RunningTunnel[] = [];
   const watched = new Map<string, Watched>();
-  const inTurn = createQueue();
+  const oneAtATime = createQueue();
   const ended = new AbortController();
 
   const announce = async (name: string, one: Watched) => {
@@ -75,7 +75,7 @@ export function createChangeHook({ clock, onProblem, run = runProgram }: ChangeH
         one.seen = seen;
         one.since = clock.now();
         one.cancel();
-        one.cancel = clock.timer(config.afterMs, () => void inTurn(() => announce(spec.name, one)));
+        one.cancel = clock.timer(config.afterMs, () => void oneAtATime(() => announce(spec.name, one)));
       }
     },
     stop: () => {

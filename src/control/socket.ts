@@ -64,15 +64,15 @@ export async function openControlSocket(
     if (failures.length > 0) cancelRetry = deps.clock.timer(RETRY_MS, () => void ensure());
     return failures;
   };
-  const inTurn = createQueue();
+  const oneAtATime = createQueue();
   const report = (failures: readonly unknown[]) =>
     deps.onProblem(failures.length === 0 ? null : explain(path, failures[0]));
   const ensure = async () => {
-    const failures = await inTurn(listenOnAll);
+    const failures = await oneAtATime(listenOnAll);
     if (!closed) report(failures);
   };
 
-  const failures = await inTurn(listenOnAll);
+  const failures = await oneAtATime(listenOnAll);
   const alreadyRunning = failures.find((error) => error instanceof AlreadyRunningError);
   if (alreadyRunning !== undefined) {
     cancelRetry();
@@ -84,7 +84,7 @@ export async function openControlSocket(
     close: async () => {
       closed = true;
       cancelRetry();
-      await inTurn(() => {});
+      await oneAtATime(() => {});
       const all = [...open.values()];
       const ended = all.map(({ listening }) => listening.close());
       for (const { clients } of all) clients.closeAll();

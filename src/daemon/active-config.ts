@@ -67,7 +67,7 @@ class ActiveConfiguration implements Configuration {
   #kept: Config | null = null;
   #nextReload: Promise<ReloadResult> | null = null;
   /** One change after the other. */
-  readonly #inTurn = createQueue();
+  readonly #oneAtATime = createQueue();
   /** One change that reads a file first after the other; a file that hangs does not delay the end of a trial. */
   readonly #afterReading = createQueue();
 
@@ -109,7 +109,7 @@ class ActiveConfiguration implements Configuration {
     const { clock, log } = this.#deps;
     try {
       const next = await this.#deps.load();
-      return await this.#inTurn(async () => {
+      return await this.#oneAtATime(async () => {
         if (this.#endTrial() !== null) log.warn('the trial of a configuration was ended by a reload of the file');
         this.#broken = null;
         const result = await this.#switchTo(next);
@@ -128,7 +128,7 @@ class ActiveConfiguration implements Configuration {
     const { clock, log, supervisor } = this.#deps;
     return this.#afterReading(async () => {
       const next = await this.#deps.loadCandidate(candidate);
-      return await this.#inTurn(async () => {
+      return await this.#oneAtATime(async () => {
         const up = namesOfUp(supervisor);
         const begun: Trial = {
           candidate,
@@ -149,7 +149,7 @@ class ActiveConfiguration implements Configuration {
   }
 
   #goBack(unconfirmed: Trial): Promise<void> {
-    return this.#inTurn(async () => {
+    return this.#oneAtATime(async () => {
       if (this.#trial !== unconfirmed) return;
       this.#endTrial();
       this.#deps.log.error('the configuration on trial was not confirmed in time: what ran before runs again');
@@ -160,7 +160,7 @@ class ActiveConfiguration implements Configuration {
   confirm(): Promise<void> {
     return this.#afterReading(async () => {
       const filed = await this.#deps.load();
-      await this.#inTurn(() => {
+      await this.#oneAtATime(() => {
         if (this.#trial === null) throw new RequestError('not-now', 'no configuration is on trial');
         const missing = this.#notUp(this.#trial);
         if (missing.length > 0)

@@ -25,7 +25,7 @@ export interface HistoryFile {
  * file, one that is too large), not that the system refused to show it; a last line that a loss of power has torn is none.
  */
 export function openHistoryFile(path: string, onProblem: (message: string | null) => void): HistoryFile {
-  const inTurn = createQueue();
+  const oneAtATime = createQueue();
   let size: number | null = null;
   let lines = 0;
   let unwritten: readonly HistoryRecord[] = [];
@@ -82,9 +82,9 @@ export function openHistoryFile(path: string, onProblem: (message: string | null
   };
 
   return {
-    read: () => inTurn(read),
+    read: () => oneAtATime(read),
     append: (records) =>
-      inTurn(async () => {
+      oneAtATime(async () => {
         unwritten = keptOf([...unwritten, ...records]);
         try {
           await write(unwritten);

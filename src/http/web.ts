@@ -23,7 +23,7 @@ export interface WebDeps extends ServeStatusDeps {
 
 /** What cannot be served (a port in use, a token that others can read) is tried again every minute; no tunnel waits for it. */
 export function createWeb(deps: WebDeps): Web {
-  const inTurn = createQueue();
+  const oneAtATime = createQueue();
   let server: StatusServer | null = null;
   let served: MetricsConfig = { listen: null, tokenFile: null };
   let problem: string | null = null;
@@ -52,14 +52,14 @@ export function createWeb(deps: WebDeps): Web {
       report(null);
     } catch (error) {
       report(`metrics ${printable(formatEndpoint(listen))}: ${explain(error, listen)}`);
-      cancel = deps.clock.timer(RETRY_MS, () => void inTurn(() => configure(wanted)));
+      cancel = deps.clock.timer(RETRY_MS, () => void oneAtATime(() => configure(wanted)));
     }
   };
   return {
-    configure: (wanted) => inTurn(() => configure(wanted)),
+    configure: (wanted) => oneAtATime(() => configure(wanted)),
     changed: () => server?.changed(),
     page: () => ({ listen: served.listen, problem, key: server?.linkKey() ?? null }),
-    close: () => inTurn(close),
+    close: () => oneAtATime(close),
   };
 }
 

@@ -1,6 +1,6 @@
 import { Counter, Gauge, type PrometheusContentType, Registry } from 'prom-client';
 import { createQueue } from '../lib/async/queue.ts';
-import { ownTurn } from '../lib/async/slices.ts';
+import { ownTick } from '../lib/async/slices.ts';
 import type { StatusDocument } from '../status/document.ts';
 import { METRIC_ROWS, type MetricRow } from './rows.ts';
 
@@ -13,7 +13,7 @@ export const CONTENT_TYPES = {
 } as const;
 
 /**
- * Renders what a status says, a metric a turn of the event loop. Those who ask while one rendering runs share the next one: however many
+ * Renders what a status says, a metric a tick of the event loop. Those who ask while one rendering runs share the next one: however many
  * ask, and go away, there are no more than these two.
  */
 export type RenderMetrics = (status: () => StatusDocument) => Promise<string>;
@@ -22,19 +22,19 @@ export function createMetrics(format: ExpositionFormat): RenderMetrics {
   const registry = new Registry();
   registry.setContentType(CONTENT_TYPES[format] as PrometheusContentType);
   const metrics = METRIC_ROWS.map((row) => register(row, registry, format));
-  const inTurn = createQueue();
+  const oneAtATime = createQueue();
   const render = async (status: StatusDocument): Promise<string> => {
     const texts: string[] = [];
     for (const { name, set } of metrics) {
       if (!set(status)) continue;
       texts.push(await registry.getSingleMetricAsString(name));
-      await ownTurn();
+      await ownTick();
     }
     return format === 'openmetrics' ? `${texts.join('\n')}\n# EOF\n` : `${texts.join('\n\n')}\n`;
   };
   let next: Promise<string> | null = null;
   return (statusOf) =>
-    (next ??= inTurn(() => {
+    (next ??= oneAtATime(() => {
       next = null;
       return render(statusOf());
     }));

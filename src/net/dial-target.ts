@@ -1,7 +1,7 @@
 import { isIP, type Socket } from 'node:net';
 import { abortable, childController } from '../lib/async/abort.ts';
 import type { Clock } from '../lib/async/clock.ts';
-import { fewATurn } from '../lib/async/slices.ts';
+import { fewPerTick } from '../lib/async/slices.ts';
 import { errorCode, errorText } from '../lib/text.ts';
 import { TunnelFailure } from '../model/failure.ts';
 import { familyOf, fitsFamily } from './address-family.ts';
@@ -30,7 +30,7 @@ export async function dialTarget(
 ): Promise<Socket> {
   try {
     // A server may open a thousand channels at once.
-    await fewATurn();
+    await fewPerTick();
     return guardListeners(await open(target, spec, clock, signal, lookup));
   } catch (error) {
     signal.throwIfAborted();

@@ -1,6 +1,6 @@
 import { createEmitter } from '../lib/async/emitter.ts';
 import { createQueue } from '../lib/async/queue.ts';
-import { inSlices, ownTurn } from '../lib/async/slices.ts';
+import { inSlices, ownTick } from '../lib/async/slices.ts';
 import { createConnectionPool } from '../connection/shared/connection-pool.ts';
 import type { TunnelSpec } from '../model/spec.ts';
 import { remoteListeners } from '../forwarding/listeners/holdings.ts';
@@ -28,7 +28,7 @@ export interface Supervisor {
   reconnect(): Promise<void>;
   /** Lets this tunnel take its listeners, though they led to another device: a person's decision. */
   take(name: string): void;
-  /** Calls `listener` after changes of tunnels' states: once for all changes of one turn of the event loop. */
+  /** Calls `listener` after changes of tunnels' states: once for all changes of one tick of the event loop. */
   subscribe(listener: () => void): void;
   /** Names of the tunnels whose loop has missed its heartbeat. */
   stuck(): readonly string[];
@@ -48,14 +48,14 @@ export interface RunningTunnel {
 export function createSupervisor(deps: Omit<LoopDeps, 'connections'>): Supervisor {
   const connections = createConnectionPool(deps.clock);
   const changes = createEmitter();
-  const inTurn = createQueue();
+  const oneAtATime = createQueue();
   let notifying: NodeJS.Immediate | null = null;
   const slots: Slots = {
     deps: { ...deps, connections },
     byName: new Map(),
     alive: new Set(),
     stopped: false,
-    // Once in a turn of the event loop: a thousand tunnels change together, and each subscriber reads them all.
+    // Once in a tick of the event loop: a thousand tunnels change together, and each subscriber reads them all.
     changed: () => {
       notifying ??= setImmediate(() => {
         notifying = null;
@@ -66,13 +66,13 @@ export function createSupervisor(deps: Omit<LoopDeps, 'connections'>): Superviso
   const { byName, alive } = slots;
 
   return {
-    apply: (wanted) => inTurn(() => applyNow(slots, wanted)),
+    apply: (wanted) => oneAtATime(() => applyNow(slots, wanted)),
     tunnels: () => [...byName.values()].map(({ loop, previous }) => ({ ...view(loop), previous: previous.map(view) })),
     retry: (name) => {
       const chosen = [...alive].filter((loop) => name === null || loop.spec.name === name);
       return [...new Set(chosen.filter((loop) => loop.retryNow()).map((loop) => loop.spec.name))];
     },
-    reconnect: () => inTurn(() => reconnectNow(slots)),
+    reconnect: () => oneAtATime(() => reconnectNow(slots)),
     take: (name) => {
       for (const { spec } of alive) {
         if (spec.name !== name) continue;
@@ -105,7 +105,7 @@ async function applyNow(slots: Slots, wanted: readonly TunnelSpec[]): Promise<Pl
     else kept.set(name, Object.assign(slot, { previous }));
   }
   byName.clear();
-  const ended = Promise.all(end.map((loop) => endInTurn(slots, loop)));
+  const ended = Promise.all(end.map((loop) => endInOwnTick(slots, loop)));
   for (const spec of wanted) {
     const { name } = spec;
     const same = resume.get(name);
@@ -118,8 +118,8 @@ async function applyNow(slots: Slots, wanted: readonly TunnelSpec[]): Promise<Pl
   return plan;
 }
 
-async function endInTurn(slots: Slots, loop: Loop): Promise<void> {
-  await ownTurn();
+async function endInOwnTick(slots: Slots, loop: Loop): Promise<void> {
+  await ownTick();
   await endLoop(slots, loop);
 }
 

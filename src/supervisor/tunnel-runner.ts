@@ -2,7 +2,7 @@ import pRetry from 'p-retry';
 import type { Environment } from '../lib/log/environment.ts';
 import { createEmitter } from '../lib/async/emitter.ts';
 import { sleepUntil } from '../lib/async/clock.ts';
-import { ownTurn } from '../lib/async/slices.ts';
+import { ownTick } from '../lib/async/slices.ts';
 import type { TunnelDevice } from '../tunnel/remembered.ts';
 import {
   createSuspendableListeners,
@@ -139,7 +139,7 @@ async function keepRunning(
     runTunnel(spec, deps, signal).catch((cause: unknown) => Promise.reject(new Error('a bug', { cause })));
   try {
     if (holdBack.ms > 0) await waitInSuspicion(holdBack, deps, signal);
-    await ownTurn();
+    await ownTick();
     await pRetry(run, {
       retries: Number.POSITIVE_INFINITY,
       minTimeout: RESTART_MS,

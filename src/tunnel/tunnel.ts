@@ -1,7 +1,7 @@
 import { deferred } from '../lib/async/abort.ts';
 import { sleep } from '../lib/async/clock.ts';
 import { untilOneFails, waitFor } from '../lib/async/scope.ts';
-import { ownTurn } from '../lib/async/slices.ts';
+import { ownTick } from '../lib/async/slices.ts';
 import { makeAttempt } from './attempt.ts';
 import { createTunnel, dialDeps, hasWorked, type Tunnel } from './tunnel-context.ts';
 import { interrupt, mayTryAgain, nextAttempt } from './next-attempt.ts';
@@ -22,8 +22,8 @@ export async function runTunnel(spec: TunnelSpec, deps: TunnelDeps, signal: Abor
   try {
     while (!signal.aborted) {
       const interrupted = deferred<never>();
-      // In a turn of its own: a change of the network concerns all tunnels at once.
-      tryNow = (reason = RETRY_NOW) => void ownTurn().then(() => interrupted.reject(reason));
+      // In a tick of its own: a change of the network concerns all tunnels at once.
+      tryNow = (reason = RETRY_NOW) => void ownTick().then(() => interrupted.reject(reason));
       try {
         await untilOneFails(signal, [
           waitFor(interrupted.promise),

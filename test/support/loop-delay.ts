@@ -15,7 +15,7 @@ export function watchLoop(): () => number {
 const RESOLUTION_MS = 5;
 
 /** Counts from now on how often the event loop goes round, which work that holds it keeps it from; the answer ends that. */
-export function countTurns(): () => number {
+export function countTicks(): () => number {
   let turns = 0;
   const stop = onEachTurn(() => (turns += 1));
   return () => {

@@ -126,7 +126,7 @@ class Login {
       };
     } else {
       offer.result = { type: partial ? 'partial' : 'refused' };
-      // Sent before the server had listed its methods; its turn may come after another method.
+      // Sent before the server had listed its methods; it may be right after another method.
       const tooEarly = !partial && this.#accepts?.includes(candidate.method) === false;
       if (tooEarly && !candidate.again) this.#queue?.unshift({ ...candidate, again: true });
     }

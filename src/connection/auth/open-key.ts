@@ -75,7 +75,7 @@ export function decryptKey(source: KeySource): Decrypted {
 }
 
 /**
- * Signs once for a test: a key that cannot sign would end the whole connection when its turn comes, instead of giving
+ * Signs once for a test: a key that cannot sign would end the whole connection when it is used, instead of giving
  * way to the next.
  */
 async function checked(key: SigningKey, path: string): Promise<ParsedKey> {

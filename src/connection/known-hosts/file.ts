@@ -51,7 +51,7 @@ interface ReadText {
  * missing, and follows symbolic links, as ssh does. The lines are on disk when the promise is fulfilled.
  */
 export async function appendKnownHosts(file: string, lines: readonly string[]): Promise<void> {
-  await inTurn(() => append(file, lines));
+  await oneAtATime(() => append(file, lines));
 }
 
 /**
@@ -59,11 +59,11 @@ export async function appendKnownHosts(file: string, lines: readonly string[]): 
  * does not exist or would not change.
  */
 export async function rewriteKnownHosts(file: string, edit: KnownHostsEdit): Promise<boolean> {
-  return await inTurn(() => rewrite(file, edit));
+  return await oneAtATime(() => rewrite(file, edit));
 }
 
 /** Writes of this process run one after another: otherwise two tunnels to one new server would both add its key. */
-const inTurn = createQueue();
+const oneAtATime = createQueue();
 
 async function rewrite(file: string, edit: KnownHostsEdit): Promise<boolean> {
   try {

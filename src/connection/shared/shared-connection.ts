@@ -137,7 +137,7 @@ class MultiTunnelConnection implements SharedConnection {
     const membership = this.#membershipOf(visitor);
     if (membership !== undefined) return hand(visitor, membership);
     // The grant of a port that the server chose, and its first visitor, may come in one packet: the grant is known a
-    // turn later.
+    // tick later.
     setImmediate(() => {
       const late = this.#membershipOf(visitor) ?? firstOf(this.#memberships);
       if (late === undefined) visitor.reject();

@@ -55,7 +55,7 @@ export function createVisitors(
     if (forward !== undefined && hasRoom()) {
       visits.serve((visit) => serveVisitor(visitor, optionsOf(index, forward, visit), signal), visitor.reject);
     } else if (again && forward === undefined) {
-      // The grant of a port that the server chose and its first visitor may arrive in one packet: the grant is known a turn later.
+      // The grant of a port that the server chose and its first visitor may arrive in one packet: the grant is known a tick later.
       setImmediate(() => accept(visitor, false));
     } else {
       visitor.reject();

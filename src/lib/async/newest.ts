@@ -11,9 +11,9 @@ export function newest<T>(work: (item: T) => Promise<void>): Newest<T> {
   let next: { readonly item: T } | null = null;
   let running: Promise<void> | null = null;
   const run = async () => {
-    for (let turn = next; turn !== null; turn = next) {
+    for (let one = next; one !== null; one = next) {
       next = null;
-      await work(turn.item).catch(() => {});
+      await work(one.item).catch(() => {});
     }
     running = null;
   };

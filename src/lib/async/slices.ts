@@ -33,41 +33,41 @@ export function atOnce<T>(steps: Generator<undefined, T>): T {
   }
 }
 
-/** Resolves in a turn of the event loop of its own: of a thousand callers at once, one goes on per turn. */
-export function ownTurn(): Promise<void> {
+/** Resolves in a tick of the event loop of its own: of a thousand callers at once, one goes on per tick. */
+export function ownTick(): Promise<void> {
   return inSlices(nothing());
 }
 
-/** The same, but at once for the first few callers in a turn of the event loop: what is rare does not wait. */
-export async function fewATurn(): Promise<void> {
-  if (begunInTurn === 0) setImmediate(() => (begunInTurn = 0));
-  begunInTurn += 1;
-  if (begunInTurn > FEW) await ownTurn();
+/** The same, but at once for the first few callers in a tick of the event loop: what is rare does not wait. */
+export async function fewPerTick(): Promise<void> {
+  if (begunInTick === 0) setImmediate(() => (begunInTick = 0));
+  begunInTick += 1;
+  if (begunInTick > FEW) await ownTick();
 }
 
 const FEW = 16;
-let begunInTurn = 0;
+let begunInTick = 0;
 
 function* nothing(): Generator<undefined, void> {}
 
 const SLICE_MS = 5;
 
 /**
- * Whether this turn of the event loop has used up its time for data from servers, which all of them share. The time
- * starts with the first call in a turn. `laterMs` is what the caller leaves to be done at the end of the turn.
+ * Whether this tick of the event loop has used up its time for data from servers, which all of them share. The time
+ * starts with the first call in a tick. `laterMs` is what the caller leaves to be done at the end of the tick.
  */
-export function turnIsSpent(laterMs = 0): boolean {
+export function tickIsSpent(laterMs = 0): boolean {
   const now = performance.now();
-  if (turnEndsAt === null) {
-    turnEndsAt = now + TURN_MS;
-    setImmediate(() => (turnEndsAt = null));
+  if (tickEndsAt === null) {
+    tickEndsAt = now + TICK_MS;
+    setImmediate(() => (tickEndsAt = null));
   }
-  turnEndsAt -= laterMs;
-  return now >= turnEndsAt;
+  tickEndsAt -= laterMs;
+  return now >= tickEndsAt;
 }
 
-const TURN_MS = 8;
-let turnEndsAt: number | null = null;
+const TICK_MS = 8;
+let tickEndsAt: number | null = null;
 
 /** Runs a slice of some work; true when the work is done. */
 type Slice = () => boolean;

@@ -1,6 +1,6 @@
 /** What the process remembers of the addresses of hosts. */
 export interface HostMemory {
-  /** The addresses in the order in which they should be tried: the one that answered last first, then the families in turns. */
+  /** The addresses in the order in which they should be tried: the one that answered last first, then the families alternately. */
   ordered(host: string, addresses: readonly string[]): readonly string[];
   /** The addresses that the name resolved to last. */
   last(host: string): readonly string[];

@@ -8,7 +8,7 @@ import { promisify } from 'node:util';
 import { createLogger } from '../../../src/lib/log/log.ts';
 import { prepareHostKeyVerifier } from '../../../src/connection/known-hosts/host-key-verifier.ts';
 import { fingerprint } from '../../../src/connection/known-hosts/key-blob.ts';
-import { countTurns } from '../../support/loop-delay.ts';
+import { countTicks } from '../../support/loop-delay.ts';
 import type { TestSshd } from '../../support/sshd.ts';
 import { startTunnel, type TestTunnel } from '../../support/tunnel.ts';
 import { tempDir, until } from '../../support/until.ts';
@@ -63,7 +63,7 @@ describe('host keys', { concurrency: 4 }, () => {
     const lines = Array.from({ length: 25_000 }, (_, index) => `${hashed(`host${index}`)} ${other}`);
     const ours = `${hashed(`[127.0.0.1]:${sshd.port}`)} ${sshd.hostKeys[0]?.publicKey}`;
     writeFileSync(files.user, [...lines, ours, ''].join('\n'));
-    const turns = countTurns();
+    const turns = countTicks();
     const judge = await prepareHostKeyVerifier(
       spec,
       createLogger('fatal', () => {}),

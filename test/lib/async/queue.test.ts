@@ -3,16 +3,16 @@ import { test } from 'node:test';
 import { createQueue } from '../../../src/lib/async/queue.ts';
 
 test('begins a piece of work when the one before has ended, also by a failure', async () => {
-  const inTurn = createQueue();
+  const oneAtATime = createQueue();
   const events: string[] = [];
   let release!: () => void;
-  const first = inTurn(async () => {
+  const first = oneAtATime(async () => {
     events.push('first');
     await new Promise<void>((resolve) => (release = resolve));
     throw new Error('it failed');
   });
-  const second = inTurn(() => events.push('second'));
-  const third = inTurn(async () => 'answer');
+  const second = oneAtATime(() => events.push('second'));
+  const third = oneAtATime(async () => 'answer');
   await new Promise(setImmediate);
   assert.deepEqual(events, ['first']);
   release();

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { atOnce, inSlices, fewATurn } from '../../../src/lib/async/slices.ts';
-import { countTurns } from '../../support/loop-delay.ts';
+import { atOnce, inSlices, fewPerTick } from '../../../src/lib/async/slices.ts';
+import { countTicks } from '../../support/loop-delay.ts';
 
 /** Takes so many milliseconds of the processor, in steps of one. */
 function* busy<T>(ms: number, result: T): Generator<undefined, T> {
@@ -14,11 +14,11 @@ function* busy<T>(ms: number, result: T): Generator<undefined, T> {
 }
 
 test('lets the loop go on while work is long, and no less while ten are at once', async () => {
-  const turns = countTurns();
+  const ticks = countTicks();
   const results = await Promise.all(Array.from({ length: 10 }, (_, index) => inSlices(busy(20, index))));
   assert.deepEqual(results, [0, 1, 2, 3, 4, 5, 6, 7, 8, 9]);
-  // 200 ms in pieces of 5; together they would have had four turns.
-  assert.ok(turns() >= 20);
+  // 200 ms in pieces of 5; together they would have had four ticks.
+  assert.ok(ticks() >= 20);
 });
 
 test('ends work when it is short, when it fails, and when it begins while other work ends', async () => {
@@ -34,15 +34,15 @@ test('ends work when it is short, when it fails, and when it begins while other 
   assert.throws(() => atOnce(failing()), /failed/);
 });
 
-test('lets the first few of a turn begin at once, and the others one after the other', async () => {
-  let turns = 0;
-  let next = setImmediate(function turn() {
-    turns += 1;
-    next = setImmediate(turn);
+test('lets the first few of a tick begin at once, and the others one after the other', async () => {
+  let ticks = 0;
+  let next = setImmediate(function tick() {
+    ticks += 1;
+    next = setImmediate(tick);
   });
-  const at = await Promise.all(Array.from({ length: 100 }, () => fewATurn().then(() => turns)));
+  const at = await Promise.all(Array.from({ length: 100 }, () => fewPerTick().then(() => ticks)));
   clearImmediate(next);
-  const inTurn = (turn: number) => at.filter((one) => one === turn).length;
-  assert.equal(inTurn(0), 16);
-  for (let turn = 1; turn <= turns; turn += 1) assert.ok(inTurn(turn) <= 2, `${inTurn(turn)} in turn ${turn}`);
+  const inTick = (tick: number) => at.filter((one) => one === tick).length;
+  assert.equal(inTick(0), 16);
+  for (let tick = 1; tick <= ticks; tick += 1) assert.ok(inTick(tick) <= 2, `${inTick(tick)} in tick ${tick}`);
 });

@@ -1,11 +1,11 @@
 import type { Client } from 'ssh2';
-import { inSlices, turnIsSpent } from '../../../lib/async/slices.ts';
+import { inSlices, tickIsSpent } from '../../../lib/async/slices.ts';
 import type { Valve } from '../../../net/valve.ts';
 import { internalsOf } from './internals.ts';
 
 /**
- * Gives the messages of one server no more of an event loop turn than all servers share: one read may bring a thousand
- * small ones, each of which may open a connection or make us write a packet. The rest waits for the next turns, and no
+ * Gives the messages of one server no more of an tick of the event loop than all servers share: one read may bring a thousand
+ * small ones, each of which may open a connection or make us write a packet. The rest waits for the next ticks, and no
  * more is read. ssh2 leaves its loop over packets where a handler returns `false`, as it does for a change of keys.
  * Call right after client.connect(), before the first byte is read.
  */
@@ -17,7 +17,7 @@ export function parseInSlices(client: Client, valve: Valve): void {
   let laterMs = 0;
 
   const timed = new WeakSet<Handler>();
-  /** Stops ssh2 before the next packet: always while postponed, else when the turn's time is spent. */
+  /** Stops ssh2 before the next packet: always while postponed, else when the tick's time is spent. */
   const timedHandler = (handle: Handler): Handler => {
     const watch: Handler = (payload) => {
       const answer = handle(payload);
@@ -25,7 +25,7 @@ export function parseInSlices(client: Client, valve: Valve): void {
       // A key exchange replaces the packet handler of ssh2, and the new one needs this wrapper too.
       const later = OF_CHANNELS.has(payload[0] ?? 0) ? CHANNEL_MS : 0;
       laterMs += later;
-      return postponed || turnIsSpent(later) || protocol._decipher?._onPayload !== watch ? false : undefined;
+      return postponed || tickIsSpent(later) || protocol._decipher?._onPayload !== watch ? false : undefined;
     };
     timed.add(watch);
     return watch;
@@ -63,14 +63,14 @@ export function parseInSlices(client: Client, valve: Valve): void {
   protocol.parse = (chunk, from, to) => {
     let at = from;
     if (!postponed)
-      for (let first = true; at < to && (first || !turnIsSpent()); first = false) at = parseSome(chunk, at, to);
+      for (let first = true; at < to && (first || !tickIsSpent()); first = false) at = parseSome(chunk, at, to);
     if (at >= to) return;
     waiting.push(chunk.subarray(at, to));
     if (!postponed) postpone();
   };
 }
 
-/** SSH_MSG_CHANNEL_OPEN, _EOF and _CLOSE (RFC 4254): each has sockets opened or ended, in the callbacks at the end of the turn. */
+/** SSH_MSG_CHANNEL_OPEN, _EOF and _CLOSE (RFC 4254): each has sockets opened or ended, in the callbacks at the end of the tick. */
 const OF_CHANNELS: ReadonlySet<number> = new Set([90, 96, 97]);
 /** About what that takes on a PC, on a small computer a multiple. */
 const CHANNEL_MS = 0.2;
