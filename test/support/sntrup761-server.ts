@@ -4,7 +4,7 @@ import { encodeSmall, publicKeyHash, randomShort, seal, secretOf } from '../../s
 
 /** The server's part of sntrup761: seals a new secret to a client's public key. */
 export function encapsulate(publicKey: Buffer): { readonly ciphertext: Buffer; readonly secret: Buffer } {
-  const r = randomShort(randomBytes);
+  const r = atOnce(randomShort(randomBytes));
   const ciphertext = atOnce(seal(publicKey, publicKeyHash(publicKey), r));
   return { ciphertext, secret: secretOf(1, encodeSmall(r), ciphertext) };
 }

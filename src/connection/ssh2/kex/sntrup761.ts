@@ -1,4 +1,5 @@
 import { createHash, timingSafeEqual } from 'node:crypto';
+import { sortInConstantTime } from './constant-time-sort.ts';
 import { decodeMixedRadix, encodeMixedRadix } from './mixed-radix.ts';
 import { centered, inverseModulo3, inverseOfThrice, multiply, P, Q, type Polynomial } from './small-ring.ts';
 
@@ -20,7 +21,7 @@ type RandomBytes = (length: number) => Buffer;
 export function* generateKeyPair(random: RandomBytes): Generator<undefined, KeyPair> {
   let [g, inverse]: [Polynomial, Polynomial | null] = [randomSmall(random), null];
   while ((inverse = yield* inverseModulo3(g)) === null) g = randomSmall(random);
-  const f = randomShort(random);
+  const f = yield* randomShort(random);
   const publicKey = yield* publicKeyOf(f, g);
   const unfit = random(SMALL_BYTES);
   return {
@@ -112,13 +113,14 @@ function randomSmall(random: RandomBytes): Polynomial {
 const MASK_30 = 2 ** 30 - 1;
 
 /** WEIGHT coefficients that are not 0, at places which the order of random numbers determines. */
-export function randomShort(random: RandomBytes): Polynomial {
+export function* randomShort(random: RandomBytes): Generator<undefined, Polynomial> {
   const bytes = random(4 * P);
   const keys = Uint32Array.from({ length: P }, (_, i) => {
     const number = bytes.readUInt32LE(4 * i);
     return i < WEIGHT ? number & ~1 : (number & ~3) | 1;
   });
-  return Int32Array.from(keys.toSorted(), (key) => (key & 3) - 1);
+  yield* sortInConstantTime(keys);
+  return Int32Array.from(keys, (key) => (key & 3) - 1);
 }
 
 /** Four coefficients in a byte, the first in its lowest bits. */
