@@ -115,12 +115,13 @@ function entryKeys(entry: Entry): Record<string, unknown> {
   }
 }
 
-function forward({ kind, listen, target }: ForwardSpec): unknown {
+function forward({ kind, listen, target, proxyProtocol }: ForwardSpec): unknown {
   if (kind === 'dynamic') return endpoint(listen, escapeTokens);
   // Of paths of the server no tokens are expected.
   const [here, there] = kind === 'remote' ? [String, escapeTokens] : [escapeTokens, String];
   if (target.type === 'socks') return { listen: endpoint(listen, here), target: 'socks' };
   const halves = [endpoint(listen, here), endpoint(target, there)];
+  if (proxyProtocol !== undefined) return { listen: halves[0], target: halves[1], proxyProtocol };
   return halves.some((half) => /\s/.test(half)) ? { listen: halves[0], target: halves[1] } : halves.join(':');
 }
 

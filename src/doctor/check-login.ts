@@ -3,6 +3,7 @@ import { deadline } from '../lib/async/deadline.ts';
 import { firstToEnd, waitFor, withScope } from '../lib/async/scope.ts';
 import { familyOf } from '../net/address-family.ts';
 import { dialTarget } from '../net/dial-target.ts';
+import { proxyHeader } from '../forwarding/visitors/proxy-protocol.ts';
 import { asFailure, TunnelFailure } from '../model/failure.ts';
 import type { VisitorHandler, Verifier } from '../forwarding/verify/listener-verifier.ts';
 import { createTunnelVerifier } from '../forwarding/verify/tunnel-verifier.ts';
@@ -186,7 +187,8 @@ export async function checkTarget(
   const { kind, target } = forward;
   if (kind !== 'remote' || target.type === 'socks') return;
   try {
-    (await dialTarget(target, spec, clock, signal)).resume().end();
+    const socket = await dialTarget(target, spec, clock, signal);
+    socket.resume().end(proxyHeader(forward, null) ?? '');
     report('target', 'ok', `${formatEndpoint(target)} answers`);
   } catch (error) {
     const failure = asFailure(error);

@@ -45,4 +45,9 @@ export interface ForwardSpec {
   readonly kind: 'remote' | 'local' | 'dynamic';
   readonly listen: Endpoint;
   readonly target: Endpoint | SocksTarget;
+  /** Of a remote forward: the version of the PROXY protocol by which its target learns where a visitor comes from; absent, none. */
+  readonly proxyProtocol?: ProxyProtocol;
 }
+
+export const PROXY_PROTOCOLS = ['v1', 'v2'] as const;
+export type ProxyProtocol = (typeof PROXY_PROTOCOLS)[number];

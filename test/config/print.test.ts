@@ -35,6 +35,8 @@ tunnels:
       - { listen: "/run/a b.sock", target: "/run/c d.sock" }
       - { listen: '/run/a\:b', target: socks }
       - { listen: 1080, target: socks }
+      - { listen: 1081, target: "/run/c d.sock", proxyProtocol: v1 }
+      - { listen: "*:1082", target: "[::1]:22", proxyProtocol: v2 }
     localForward: ["[::1]:5:h:6", "/tmp/x.sock:/tmp/y.sock", "/tmp/%%u:/tmp/%u"]
     dynamicForward: [7, "127.0.0.1:8"]
     proxyCommand: "nc %% %h '100%%' #x"

@@ -1,4 +1,5 @@
 import { type Kind, type Option, OPTIONS, SERVER_OPTIONS, TUNNEL_OPTIONS } from '../../model/options.ts';
+import { PROXY_PROTOCOLS } from '../../model/spec.ts';
 import { ALGORITHMS, type AlgorithmKey } from '../values/algorithms.ts';
 import { describeDefault } from './describe.ts';
 import { FILE_OPTIONS, SECTIONS } from './file-options.ts';
@@ -169,7 +170,13 @@ function algorithmList(key: AlgorithmKey): string {
 function halves(of: 'remote' | 'local'): Fragment {
   const end = anyOf({ type: 'integer', minimum: 0, maximum: 65_535 }, TEXT);
   const target = of === 'local' ? { allOf: [TEXT, { not: { enum: ['socks'] } }] } : TEXT;
-  return mappingOf({ listen: end, target }, ['listen', 'target']);
+  if (of === 'local') return mappingOf({ listen: end, target }, ['listen', 'target']);
+  const proxied = {
+    listen: end,
+    target: { allOf: [TEXT, { not: { enum: ['socks'] } }] },
+    proxyProtocol: { enum: PROXY_PROTOCOLS },
+  };
+  return anyOf(mappingOf({ listen: end, target }, ['listen', 'target']), mappingOf(proxied, ['listen', 'target']));
 }
 
 /** A jump host. */

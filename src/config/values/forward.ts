@@ -1,4 +1,4 @@
-import type { ForwardSpec } from '../../model/spec.ts';
+import { type ForwardSpec, PROXY_PROTOCOLS, type ProxyProtocol } from '../../model/spec.ts';
 import {
   deviceSide,
   type Field,
@@ -99,10 +99,10 @@ export function readDynamicForward(raw: unknown, readPath: ReadPath): WrittenFor
 const EXAMPLE = '8080:localhost:22';
 
 function readHalves(kind: 'remote' | 'local', raw: Record<string, unknown>, here: Side, there: Side): WrittenForward {
-  const { listen, target, ...others } = raw;
+  const { listen, target, proxyProtocol, ...others } = raw;
   if (isEmpty(listen) || isEmpty(target) || Object.keys(others).length > 0) {
     throw new BadValue(
-      "must have listen and target and no other key, such as { listen: '8080', target: 'localhost:22' }",
+      "must have listen and target (a remoteForward may have proxyProtocol, too) and no other key, such as { listen: '8080', target: 'localhost:22' }",
     );
   }
   if (kind === 'local' && target === 'socks') throw new BadValue('is a SOCKS proxy: write it as dynamicForward');
@@ -111,7 +111,21 @@ function readHalves(kind: 'remote' | 'local', raw: Record<string, unknown>, here
     listen: readListen(listen, here),
     target: readTarget(target, there),
     bound: String(listen).includes(':'),
+    ...(proxyProtocol === undefined ? {} : { proxyProtocol: readProxyProtocol(kind, target, proxyProtocol) }),
   };
+}
+
+function readProxyProtocol(kind: 'remote' | 'local', target: unknown, raw: unknown): ProxyProtocol {
+  if (kind === 'local')
+    throw new BadValue('has proxyProtocol, which only a remoteForward can have: its visitors come from the server');
+  if (target === 'socks')
+    throw new BadValue(
+      'has proxyProtocol, which a SOCKS proxy cannot have: its visitors choose targets that may not expect it',
+    );
+  const version = PROXY_PROTOCOLS.find((each) => each === raw);
+  if (version === undefined)
+    throw new BadValue(`has proxyProtocol: ${show(raw)}, which must be ${PROXY_PROTOCOLS.join(' or ')}`);
+  return version;
 }
 
 function fieldsOf(raw: unknown): Field[] {

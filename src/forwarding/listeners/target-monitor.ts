@@ -3,7 +3,8 @@ import { untilOneFails } from '../../lib/async/scope.ts';
 import { dialTarget } from '../../net/dial-target.ts';
 import { asFailure, type TunnelFailure } from '../../model/failure.ts';
 import type { Endpoint } from '../../model/endpoint.ts';
-import type { TunnelSpec } from '../../model/spec.ts';
+import { proxyHeader } from '../visitors/proxy-protocol.ts';
+import type { ForwardSpec, TunnelSpec } from '../../model/spec.ts';
 
 export interface TargetCheckDeps {
   readonly clock: Clock;
@@ -26,10 +27,10 @@ export function watchTargets(
   signal: AbortSignal,
 ): Promise<never> {
   const { clock } = deps;
-  const visit = async (target: Endpoint, own: AbortSignal): Promise<TunnelFailure | null> => {
+  const visit = async (forward: ForwardSpec, target: Endpoint, own: AbortSignal): Promise<TunnelFailure | null> => {
     try {
       const socket = await dialTarget(target, spec, clock, own);
-      socket.resume().end();
+      socket.resume().end(proxyHeader(forward, null) ?? '');
       socket.once(
         'close',
         clock.timer(GOODBYE_MS, () => socket.destroy()),
@@ -40,15 +41,17 @@ export function watchTargets(
       return asFailure(error);
     }
   };
-  const watch = async (index: number, target: Endpoint, own: AbortSignal): Promise<never> => {
+  const watch = async (index: number, forward: ForwardSpec, target: Endpoint, own: AbortSignal): Promise<never> => {
     for (;;) {
-      deps.onTarget(index, await visit(target, own));
+      deps.onTarget(index, await visit(forward, target, own));
       await rest(index, deps, own);
     }
   };
-  const watched = [...spec.forwards.entries()].flatMap(([index, { kind, target }]) =>
-    kind === 'remote' && target.type !== 'socks' ? [(own: AbortSignal) => watch(index, target, own)] : [],
-  );
+  const watched = [...spec.forwards.entries()].flatMap(([index, forward]) => {
+    const { kind, target } = forward;
+    if (kind !== 'remote' || target.type === 'socks') return [];
+    return [(own: AbortSignal) => watch(index, forward, target, own)];
+  });
   return untilOneFails(signal, watched);
 }
 

@@ -3,6 +3,7 @@ import { errorCode, errorText } from '../../lib/text.ts';
 import { dialTarget } from '../../net/dial-target.ts';
 import { asFailure, type FailureCode, TunnelFailure } from '../../model/failure.ts';
 import { permitsOpen } from './permit-open.ts';
+import { proxyHeader } from './proxy-protocol.ts';
 import { resetSocket } from '../../net/reset-socket.ts';
 import { negotiate } from './socks-handshake.ts';
 import { formatEndpoint } from '../../model/endpoint.ts';
@@ -36,7 +37,10 @@ export async function serveVisitor(visitor: Visitor, options: VisitOptions, sign
     resetSocket(socket);
     return;
   }
-  await runVisit(visitor.accept(), socket, 'channel', names, options, signal);
+  const channel = visitor.accept();
+  const header = proxyHeader(options.forward, visitor);
+  if (header !== null) socket.write(header);
+  await runVisit(channel, socket, 'channel', names, options, signal);
 }
 
 /** The visitor names the destination: one that does not answer says nothing of the forward. */
