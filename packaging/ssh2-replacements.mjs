@@ -252,6 +252,85 @@ export const REPLACEMENTS = [
 
   class DHGroupExchange extends KeyExchange {`,
   },
+  {
+    file: 'lib/protocol/constants.js',
+    for: 'host certificates (PROTOCOL.certkeys of OpenSSH; see src/connection/ssh2/host-certificates.ts): their names',
+    find: 'const SUPPORTED_SERVER_HOST_KEY = DEFAULT_SERVER_HOST_KEY.concat([',
+    put: `const SUPPORTED_SERVER_HOST_KEY = DEFAULT_SERVER_HOST_KEY.concat([
+  'ssh-ed25519-cert-v01@openssh.com',
+  'ecdsa-sha2-nistp256-cert-v01@openssh.com',
+  'ecdsa-sha2-nistp384-cert-v01@openssh.com',
+  'ecdsa-sha2-nistp521-cert-v01@openssh.com',
+  'rsa-sha2-512-cert-v01@openssh.com',
+  'rsa-sha2-256-cert-v01@openssh.com',
+`,
+  },
+  {
+    file: 'lib/protocol/kex.js',
+    for: 'the same: the key that is certified signs, by an algorithm of its own name',
+    find: `            bufferParser.init(hostPubKey, 0);
+            const hostPubKeyType = bufferParser.readString(true);
+            bufferParser.clear();`,
+    put: `            const { openHostKey } = this._protocol;
+            this._signer = openHostKey
+              ? openHostKey(hostPubKey, this.negotiated.serverHostKey)
+              : { key: hostPubKey, algorithm: this.negotiated.serverHostKey };
+            bufferParser.init(this._signer.key, 0);
+            const hostPubKeyType = bufferParser.readString(true);
+            bufferParser.clear();`,
+  },
+  {
+    file: 'lib/protocol/kex.js',
+    for: 'the same: the type of the certified key is what was agreed on',
+    find: `            if (hostPubKeyType !== this.negotiated.serverHostKey) {
+              // Check if we need to make an exception
+              switch (this.negotiated.serverHostKey) {`,
+    put: `            if (hostPubKeyType !== this._signer.algorithm) {
+              // Check if we need to make an exception
+              switch (this._signer.algorithm) {`,
+  },
+  {
+    file: 'lib/protocol/kex.js',
+    for: 'the same: the type of the signature',
+    find: `        if (sigType !== negotiated.serverHostKey) {
+          return doFatalError(
+            this._protocol,
+            \`Wrong signature type: \${sigType}, \`
+              + \`expected: \${negotiated.serverHostKey}\`,`,
+    put: `        if (sigType !== this._signer.algorithm) {
+          return doFatalError(
+            this._protocol,
+            \`Wrong signature type: \${sigType}, \`
+              + \`expected: \${this._signer.algorithm}\`,`,
+  },
+  {
+    file: 'lib/protocol/kex.js',
+    for: 'the same: the key that has to have signed',
+    find: `          bufferParser.init(this._hostKey, 0);
+          const name = bufferParser.readString(true);
+          const hostKey = this._hostKey.slice(bufferParser.pos());`,
+    put: `          bufferParser.init(this._signer.key, 0);
+          const name = bufferParser.readString(true);
+          const hostKey = this._signer.key.slice(bufferParser.pos());`,
+  },
+  {
+    file: 'lib/protocol/kex.js',
+    for: 'the same: the digest of the signature',
+    find: `        switch (this.negotiated.serverHostKey) {
+          case 'rsa-sha2-256': hashAlgo = 'sha256'; break;
+          case 'rsa-sha2-512': hashAlgo = 'sha512'; break;
+        }
+
+        this._protocol._debug
+          && this._protocol._debug('Verifying signature ...');`,
+    put: `        switch (sigType) {
+          case 'rsa-sha2-256': hashAlgo = 'sha256'; break;
+          case 'rsa-sha2-512': hashAlgo = 'sha512'; break;
+        }
+
+        this._protocol._debug
+          && this._protocol._debug('Verifying signature ...');`,
+  },
 ];
 
 /** The files of ssh2 with replacements, relative to its folder. */

@@ -18,6 +18,8 @@ const ALLOWED: Readonly<Record<string, string>> = {
   'history-text.ts': 'the same',
   'on-change.ts': 'since when, for people',
   'serve.ts': 'the day of an eviction',
+  'host-key-verifier.ts': 'whether a certificate is valid',
+  'host-certificate.ts': 'the same, for people',
   'local-needs.ts': 'the age of files',
   'format.ts': 'the times of the log',
   'watchdog-thread.ts': 'a line of the log',

@@ -41,8 +41,18 @@ export const DEFAULT_MACS: readonly string[] = [
   'hmac-sha1',
 ];
 
-/** The same for host keys. Without `ssh-rsa`, which is a signature with SHA-1; OpenSSH stopped offering it with 8.8. */
-export const DEFAULT_HOST_KEY_ALGORITHMS: readonly string[] = [
+/** Host keys with a certificate (PROTOCOL.certkeys of OpenSSH), offered only where known_hosts names an authority for the host. */
+export const HOST_CERTIFICATE_ALGORITHMS: readonly string[] = [
+  'ssh-ed25519-cert-v01@openssh.com',
+  'ecdsa-sha2-nistp256-cert-v01@openssh.com',
+  'ecdsa-sha2-nistp384-cert-v01@openssh.com',
+  'ecdsa-sha2-nistp521-cert-v01@openssh.com',
+  'rsa-sha2-512-cert-v01@openssh.com',
+  'rsa-sha2-256-cert-v01@openssh.com',
+];
+
+/** Host keys without one. Without `ssh-rsa`, which is a signature with SHA-1; OpenSSH stopped offering it with 8.8. */
+export const PLAIN_HOST_KEY_ALGORITHMS: readonly string[] = [
   'ssh-ed25519',
   'ecdsa-sha2-nistp256',
   'ecdsa-sha2-nistp384',
@@ -51,8 +61,21 @@ export const DEFAULT_HOST_KEY_ALGORITHMS: readonly string[] = [
   'rsa-sha2-256',
 ];
 
+/** Host key algorithms in the order of OpenSSH. */
+export const DEFAULT_HOST_KEY_ALGORITHMS: readonly string[] = [
+  ...HOST_CERTIFICATE_ALGORITHMS,
+  ...PLAIN_HOST_KEY_ALGORITHMS,
+];
+
+/** How an authority may sign a certificate. */
+export const CA_SIGNATURE_ALGORITHMS: readonly string[] = [
+  ...PLAIN_HOST_KEY_ALGORITHMS,
+  'sk-ssh-ed25519@openssh.com',
+  'sk-ecdsa-sha2-nistp256@openssh.com',
+];
+
 /** The algorithms by which keys of a user can sign, in order of preference. */
-export const SIGNATURE_ALGORITHMS: readonly string[] = [...DEFAULT_HOST_KEY_ALGORITHMS, 'ssh-rsa'];
+export const SIGNATURE_ALGORITHMS: readonly string[] = [...PLAIN_HOST_KEY_ALGORITHMS, 'ssh-rsa'];
 
 /** Whether a recording of the connection stays secret when there are quantum computers. */
 export function isPostQuantum(keyExchange: string): boolean {

@@ -221,6 +221,13 @@ export const SERVER_OPTIONS = {
     ssh: { name: 'HostKeyAlgorithms', neutral: ['none'] },
     text: 'host key algorithms, written like ciphers',
   },
+  caSignatureAlgorithms: {
+    kind: { type: 'algorithms' },
+    default: null,
+    unset: 'all but SHA-1',
+    ssh: { name: 'CASignatureAlgorithms', neutral: ['none'] },
+    text: 'how the authorities of @cert-authority lines may have signed certificates of hosts, written like ciphers',
+  },
   preferredAuthentications: {
     kind: { type: 'methods' },
     field: 'authentications',

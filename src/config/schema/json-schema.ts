@@ -161,8 +161,9 @@ const FRAGMENTS: Fragments = {
 
 /** A list of known names, or what to remove from the default. */
 function algorithmList(key: AlgorithmKey): string {
-  const { defaults, others } = ALGORITHMS[key];
-  const name = `\\s*(?:${[...defaults, ...others].map((each) => each.replaceAll('.', '\\.')).join('|')})\\s*`;
+  const { defaults, others, patterns } = ALGORITHMS[key];
+  const names = [...defaults, ...others].map((each) => each.replaceAll('.', '\\.'));
+  const name = `\\s*(?:${[...names, ...(patterns === true ? ['[\\w@.-]*[*?][\\w@.*?-]*'] : [])].join('|')})\\s*`;
   return `^\\s*(?:-.+|[+^]?${name}(?:,${name})*)$`;
 }
 

@@ -41,8 +41,7 @@ function noKeyword(word: string): string {
 /** The keywords that are no option of a tunnel; the others are in the table of options. */
 const BY_SHAPE: Readonly<Record<Shape, string>> = {
   one: `
-    BatchMode CanonicalizeFallbackLocal CanonicalizeHostname CanonicalizeMaxDots CASignatureAlgorithms
-    ClearAllForwardings ConnectionAttempts ControlMaster ControlPath ControlPersist EnableEscapeCommandline
+    BatchMode CanonicalizeFallbackLocal CanonicalizeHostname CanonicalizeMaxDots ClearAllForwardings ConnectionAttempts ControlMaster ControlPath ControlPersist EnableEscapeCommandline
     EnableSSHKeysign EscapeChar FingerprintHash ForkAfterAuthentication ForwardAgent ForwardX11 ForwardX11Timeout
     ForwardX11Trusted GSSAPIAuthentication GSSAPIDelegateCredentials HashKnownHosts HostbasedAcceptedAlgorithms
     HostbasedAuthentication IgnoreUnknown KbdInteractiveDevices LogLevel NoHostAuthenticationForLocalhost

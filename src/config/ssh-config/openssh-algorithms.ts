@@ -11,7 +11,7 @@ export function openSshList({ key, args, origin }: SshOption, { note }: Findings
   const text = args[0] ?? '';
   const { modifier, names } = splitList(text);
   if (modifier === '-') return text;
-  const left = names.filter((name) => !isOnlyOpenSsh(name));
+  const left = names.filter((name) => !isOnlyOpenSsh(key, name));
   if (left.length === names.length) return text;
   if (left.length === 0 && modifier === '') return text;
   const dropped = names.filter((name) => !left.includes(name)).join(', ');
@@ -20,11 +20,11 @@ export function openSshList({ key, args, origin }: SshOption, { note }: Findings
   return left.length === 0 ? undefined : `${modifier}${left.join(',')}`;
 }
 
-function isOnlyOpenSsh(name: string): boolean {
-  const ours = (Object.keys(ALGORITHMS) as AlgorithmKey[]).some((key) => {
-    const { defaults, others } = ALGORITHMS[key];
-    return defaults.includes(name) || others.includes(name);
-  });
+/** `keyword` is in small letters. */
+function isOnlyOpenSsh(keyword: string, name: string): boolean {
+  const ours = (Object.keys(ALGORITHMS) as AlgorithmKey[])
+    .filter((key) => key.toLowerCase() === keyword)
+    .some((key) => [...ALGORITHMS[key].defaults, ...ALGORITHMS[key].others].includes(name));
   return !ours && ONLY_OPENSSH.some((pattern) => pattern.test(name));
 }
 

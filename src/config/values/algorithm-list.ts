@@ -9,10 +9,11 @@ import { BadValue, isEmpty, readText, show } from './value.ts';
  */
 export function readAlgorithms(key: AlgorithmKey, aes: boolean): (raw: unknown) => string[] {
   return (raw) => {
-    const { modifier, names } = splitList(readList(raw));
-    if (names.some(isEmpty)) throw new BadValue('has an empty name: remove a comma');
+    const { modifier, names: written } = splitList(readList(raw));
+    if (written.some(isEmpty)) throw new BadValue('has an empty name: remove a comma');
     const defaults = defaultAlgorithms(key, aes);
-    if (modifier === '-') return without(defaults, names);
+    if (modifier === '-') return without(defaults, written);
+    const names = ALGORITHMS[key].patterns === true ? written.flatMap((name) => expanded(key, name)) : written;
     for (const name of names) checkName(key, name);
     if (modifier === '+') return unique([...defaults, ...names]);
     if (modifier === '^') return unique([...names, ...defaults]);
@@ -38,6 +39,13 @@ function without(defaults: readonly string[], patterns: readonly string[]): stri
   const left = defaults.filter((name) => !patterns.some((pattern) => matchesPattern(name, pattern)));
   if (left.length === 0) throw new BadValue('removes every algorithm: leave at least one');
   return left;
+}
+
+/** The known names that a pattern matches, or the name itself. */
+function expanded(key: AlgorithmKey, name: string): readonly string[] {
+  const { defaults, others } = ALGORITHMS[key];
+  const matching = /[*?]/.test(name) ? [...defaults, ...others].filter((each) => matchesPattern(each, name)) : [];
+  return matching.length === 0 ? [name] : matching;
 }
 
 function checkName(key: AlgorithmKey, name: string): void {

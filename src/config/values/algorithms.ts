@@ -1,4 +1,5 @@
 import {
+  CA_SIGNATURE_ALGORITHMS,
   DEFAULT_CIPHERS,
   DEFAULT_HOST_KEY_ALGORITHMS,
   DEFAULT_KEX_ALGORITHMS,
@@ -6,7 +7,7 @@ import {
 } from '../../model/algorithms.ts';
 
 /** The keys that choose algorithms, named as in ssh_config(5). */
-export type AlgorithmKey = 'ciphers' | 'kexAlgorithms' | 'macs' | 'hostKeyAlgorithms';
+export type AlgorithmKey = 'ciphers' | 'kexAlgorithms' | 'macs' | 'hostKeyAlgorithms' | 'caSignatureAlgorithms';
 
 interface Algorithms {
   /** The singular, for messages. */
@@ -15,6 +16,8 @@ interface Algorithms {
   readonly defaults: readonly string[];
   /** Supported, but offered only where the user asks for it. */
   readonly others: readonly string[];
+  /** Whether ssh takes names with * and ? in such a list. */
+  readonly patterns?: true;
 }
 
 /** The default algorithms. `aes`: whether the processor has instructions for AES. */
@@ -26,7 +29,7 @@ export function defaultAlgorithms(key: AlgorithmKey, aes: boolean): readonly str
 
 const CHACHA = 'chacha20-poly1305@openssh.com';
 
-/** The algorithms of ssh2, and the key exchanges that we add (src/connection/ssh2/kex). */
+/** The algorithms of ssh2, and those that we add (src/connection/ssh2/kex, host-certificates.ts beside it). */
 export const ALGORITHMS: Readonly<Record<AlgorithmKey, Algorithms>> = {
   ciphers: {
     noun: 'cipher',
@@ -47,5 +50,12 @@ export const ALGORITHMS: Readonly<Record<AlgorithmKey, Algorithms>> = {
     noun: 'host key algorithm',
     defaults: DEFAULT_HOST_KEY_ALGORITHMS,
     others: ['ssh-rsa', 'ssh-dss'],
+    patterns: true,
+  },
+  caSignatureAlgorithms: {
+    noun: 'signature algorithm',
+    defaults: CA_SIGNATURE_ALGORITHMS,
+    others: ['ssh-rsa'],
+    patterns: true,
   },
 };

@@ -11,13 +11,16 @@ export interface HostQuery {
   readonly name: string;
   /** For `[host]:port`, the bare host, whose key is accepted too where that port has none; otherwise null. */
   readonly withoutPort: string | null;
+  /** The name that a certificate must have: without the port. */
+  readonly principal: string;
 }
 
 /** The query for a server. With an alias (HostKeyAlias) host and port are ignored, as in ssh. */
 export function hostQuery(host: string, port: number, alias: string | null): HostQuery {
-  if (alias !== null) return { name: lowerCase(alias), withoutPort: null };
+  if (alias !== null) return { name: lowerCase(alias), withoutPort: null, principal: alias };
   const name = canonicalHost(host);
-  return port === SSH_PORT ? { name, withoutPort: null } : { name: `[${name}]:${port}`, withoutPort: name };
+  const [named, withoutPort] = port === SSH_PORT ? [name, null] : [`[${name}]:${port}`, name];
+  return { name: named, withoutPort, principal: name };
 }
 
 const SSH_PORT = 22;
@@ -46,8 +49,8 @@ export function* entriesAbout(
 /** The result of a look-up of a server's key in known_hosts. */
 export type HostKeyVerdict =
   | { readonly type: 'known'; readonly entry: KnownHostsEntry }
-  /** The host has no key. A @cert-authority line that would apply is named, as certificates are not supported. */
-  | { readonly type: 'unknown'; readonly certAuthority: KnownHostsEntry | null }
+  /** The host has no key. */
+  | { readonly type: 'unknown' }
   /** The host has other keys only. */
   | { readonly type: 'changed'; readonly entries: readonly KnownHostsEntry[] }
   | { readonly type: 'revoked'; readonly entry: KnownHostsEntry };
@@ -73,9 +76,7 @@ export function checkHostKey(entries: readonly KnownHostsEntry[], query: HostQue
   const known = candidates.find(hasKey);
   if (known) return { type: 'known', entry: known };
   if (hostKeys.length > 0) return { type: 'changed', entries: hostKeys };
-
-  const certAuthority = [...named, ...portless].find((entry) => entry.marker === 'cert-authority');
-  return { type: 'unknown', certAuthority: certAuthority ?? null };
+  return { type: 'unknown' };
 }
 
 /**

@@ -1,11 +1,22 @@
 import { isLoopbackAddress } from '../../model/endpoint.ts';
+import { type Clock, systemClock } from '../../lib/async/clock.ts';
 import { inSlices } from '../../lib/async/slices.ts';
 import { errorText } from '../../lib/text.ts';
 import type { Logger } from '../../lib/log/log.ts';
+import { CA_SIGNATURE_ALGORITHMS, PLAIN_HOST_KEY_ALGORITHMS } from '../../model/algorithms.ts';
+import { type Certificate, readCertificate } from '../ssh/certificate.ts';
 import { asFailure, TunnelFailure } from '../../model/failure.ts';
 import { isAboutOnly } from './edit.ts';
 import { appendKnownHosts, loadKnownHosts, rewriteKnownHosts } from './file.ts';
-import { fingerprint, isCompleteKey, keyTypeOf, rsaBits } from './key-blob.ts';
+import {
+  authoritiesOf,
+  certificateText,
+  checkHostCertificate,
+  describeCertificate,
+  type HostCertificate,
+  isSound,
+} from './host-certificate.ts';
+import { fingerprint, isCertificateType, isCompleteKey, keyTypeOf, rsaBits } from './key-blob.ts';
 import { parseKnownHosts, type KnownHostsEntry, type KnownHostsProblem } from './parse.ts';
 import { checkHostKey, entriesAbout, hostQuery, knownHostsLine, knownKeyTypes, type HostQuery } from './check.ts';
 import { loadRevokedKeys } from './revoked-keys.ts';
@@ -14,14 +25,18 @@ import type { ServerSpec } from '../../model/spec.ts';
 /** Verifies the host key of one connection's server. Everything is in memory: ssh2 needs the result at once. */
 export interface HostKeyVerifier {
   readonly knownKeyTypes: readonly string[];
+  /** Whether a @cert-authority line is about the host, so that it is asked for a certificate. */
+  readonly certified: boolean;
   /** Adds the server's own address before it shows its key; there is none behind a jump host or proxy. */
   addAddress(address: string): Promise<void>;
   /** The parts of known_hosts that could not be read, where the host was not found in the rest. */
   unread(): readonly string[];
   /** Null where the key is trusted. Called on the first key exchange and on every rekey. */
-  verify(key: Buffer): TunnelFailure | null;
+  verify(shown: Buffer): TunnelFailure | null;
   /** True when the key was found in known_hosts or written there; a password is sent to no other server. */
   trusted(): boolean;
+  /** The certificate for which the key is trusted; null where it is known itself. */
+  certificate(): HostCertificate | null;
   /** The server has proven to own its key: writes a key that was accepted as new, as ssh does. */
   proven(): Promise<void>;
   /**
@@ -32,13 +47,18 @@ export interface HostKeyVerifier {
   learn(keys: readonly Buffer[]): Promise<void>;
 }
 
-export async function prepareHostKeyVerifier(spec: ServerSpec, log: Logger): Promise<HostKeyVerifier> {
+export async function prepareHostKeyVerifier(
+  spec: ServerSpec,
+  log: Logger,
+  clock: Pick<Clock, 'wall'> = systemClock,
+): Promise<HostKeyVerifier> {
   const query = hostQuery(spec.host, spec.port, spec.hostKeyAlias);
   const loaded = await loadKnownHosts([...spec.userKnownHostsFiles, ...spec.globalKnownHostsFiles]);
   for (const { file, line, message } of loaded.problems) log.debug(`${file}:${line}: ${message}`);
   return new KnownHostsVerifier({
     spec,
     log,
+    clock,
     query,
     loaded,
     revocation: await loadRevokedKeys(spec.revokedHostKeys),
@@ -50,6 +70,7 @@ export async function prepareHostKeyVerifier(spec: ServerSpec, log: Logger): Pro
 interface KnownHost {
   readonly spec: ServerSpec;
   readonly log: Logger;
+  readonly clock: Pick<Clock, 'wall'>;
   readonly query: HostQuery;
   readonly loaded: Awaited<ReturnType<typeof loadKnownHosts>>;
   readonly revocation: Awaited<ReturnType<typeof loadRevokedKeys>>;
@@ -58,12 +79,16 @@ interface KnownHost {
 
 class KnownHostsVerifier implements HostKeyVerifier {
   readonly knownKeyTypes: readonly string[];
+  readonly certified: boolean;
   readonly #known: KnownHost;
   #entries: readonly KnownHostsEntry[];
   #isUnknown = false;
   #shown: Buffer | null = null;
   #accepted: { readonly key: Buffer; readonly line: string } | null = null;
   #trusted = false;
+  #certificate: HostCertificate | null = null;
+  /** The certificate that was accepted last, and when. */
+  #valid: { readonly shown: Buffer; readonly atMs: number } | null = null;
   #taught = false;
   #byAddress: { readonly query: HostQuery; readonly entries: readonly KnownHostsEntry[] } | null = null;
 
@@ -71,6 +96,7 @@ class KnownHostsVerifier implements HostKeyVerifier {
     this.#known = known;
     this.#entries = known.entries;
     this.knownKeyTypes = knownKeyTypes(known.entries, known.query);
+    this.certified = authoritiesOf(known.entries, known.query).length > 0;
   }
 
   async addAddress(address: string): Promise<void> {
@@ -81,17 +107,82 @@ class KnownHostsVerifier implements HostKeyVerifier {
     this.#byAddress = { query: about, entries: await inSlices(entriesAbout(loaded.entries, about)) };
   }
 
-  verify(key: Buffer): TunnelFailure | null {
-    const { spec, log, query } = this.#known;
+  verify(shown: Buffer): TunnelFailure | null {
+    const { query } = this.#known;
     this.#trusted = false;
-    const refused = this.#refuse(key);
+    this.#certificate = null;
+    this.#shown = null;
+    const certificate = readCertificate(shown);
+    const isCertificate = certificate !== null || isCertificateType(keyTypeOf(shown));
+    if (isCertificate && !isSound(certificate))
+      return new TunnelFailure(
+        'host-key-unknown',
+        `${query.name} shows a certificate that is malformed or not signed by its authority`,
+      );
+    const key = certificate?.key ?? shown;
+    const refused = this.#refuse(key, certificate);
     if (refused !== null) return refused;
+    if (certificate === null) return this.#verifyKey(key, this.#missingCertificate());
+    const unfit = this.#verifyCertificate(shown, certificate);
+    if (typeof unfit !== 'string') return unfit;
+    // As ssh, the plain key counts in its place, where a plain one is allowed.
+    return this.#isAllowed(key)
+      ? this.#verifyKey(key, [unfit])
+      : new TunnelFailure(
+          'host-key-unknown',
+          `${shownBy(query, key)}, which hostKeyAlgorithms does not allow without a certificate (${unfit})`,
+        );
+  }
+
+  /** Null where it is trusted; a text says why it proves nothing here, so that the plain key is what counts. */
+  #verifyCertificate(shown: Buffer, certificate: Certificate): TunnelFailure | string | null {
+    const { spec, clock, query } = this.#known;
+    // As ssh, which accepts what it has accepted on this connection: a running connection does not end by expiry.
+    const atMs = this.#valid?.shown.equals(shown) === true ? this.#valid.atMs : clock.wall();
+    const allowed = spec.caSignatureAlgorithms ?? CA_SIGNATURE_ALGORITHMS;
+    const verdict = checkHostCertificate(this.#entries, query, certificate, allowed, atMs);
+    const described = describeCertificate(certificate);
+    switch (verdict.type) {
+      case 'known':
+        this.#trusted = true;
+        this.#isUnknown = false;
+        this.#certificate = described;
+        this.#valid = { shown, atMs };
+        return null;
+      case 'revoked':
+        return new TunnelFailure(
+          'host-key-revoked',
+          `${shownBy(query, certificate.key)} with the ${certificateText(described)}, which ${where(verdict.entry)} revokes`,
+        );
+      case 'unfit':
+        return `its ${certificateText(described)}, ${verdict.reason}`;
+    }
+  }
+
+  #missingCertificate(): readonly string[] {
+    const [authority] = authoritiesOf(this.#entries, this.#known.query);
+    return authority === undefined
+      ? []
+      : [
+          `it has no certificate of the kinds that hostKeyAlgorithms allows for the @cert-authority line ${where(authority)}`,
+        ];
+  }
+
+  /** RSA keys have algorithms of other names (RFC 8332). */
+  #isAllowed(key: Buffer): boolean {
+    const allowed = this.#known.spec.hostKeyAlgorithms ?? PLAIN_HOST_KEY_ALGORITHMS;
+    const type = keyTypeOf(key);
+    return allowed.some((name) => name === type || (type === 'ssh-rsa' && /^rsa-sha2-(?:256|512)$/.test(name)));
+  }
+
+  #verifyKey(key: Buffer, notes: readonly string[]): TunnelFailure | null {
+    const { spec, log, query } = this.#known;
     const verdict = checkHostKey(this.#entries, query, key);
     this.#trusted = verdict.type === 'known';
     this.#isUnknown = verdict.type === 'unknown';
     this.#shown = key;
     if (verdict.type === 'known') return null;
-    const failure = this.#explain(verdict, query, key);
+    const failure = this.#explain(verdict, query, key, notes);
     // StrictHostKeyChecking `no` accepts a new host, but not a changed key.
     if (verdict.type === 'revoked' || verdict.type === 'changed') return failure;
     if (spec.strictHostKeyChecking === 'no') {
@@ -104,16 +195,17 @@ class KnownHostsVerifier implements HostKeyVerifier {
   }
 
   /** A refusal that no entry for the name can overrule. */
-  #refuse(key: Buffer): TunnelFailure | null {
+  #refuse(key: Buffer, certificate: Certificate | null = null): TunnelFailure | null {
     const { spec, query, revocation } = this.#known;
-    const revoked = revocation(key);
+    const revoked = revocation(key, certificate);
     if (revoked !== null) return new TunnelFailure('host-key-revoked', `${shownBy(query, key)}, ${revoked}`);
     const short = tooShort(key, spec.requiredRSASize);
     if (short !== null) return new TunnelFailure('no-common-algorithm', `${shownBy(query, key)}, ${short}`);
     if (this.#byAddress === null) return null;
     const verdict = checkHostKey(this.#byAddress.entries, this.#byAddress.query, key);
-    if (verdict.type !== 'revoked' && verdict.type !== 'changed') return null;
-    return this.#explain(verdict, this.#byAddress.query, key);
+    // Of a certified host no address is known, as with ssh.
+    const refuses = verdict.type === 'revoked' || (verdict.type === 'changed' && certificate === null);
+    return refuses ? this.#explain(verdict, this.#byAddress.query, key, []) : null;
   }
 
   /** Line 0 stands for a whole file: a host that seems new may be in it. */
@@ -131,13 +223,18 @@ class KnownHostsVerifier implements HostKeyVerifier {
     return null;
   }
 
-  #explain(verdict: Refusal, query: HostQuery, key: Buffer): TunnelFailure {
+  #explain(verdict: Refusal, query: HostQuery, key: Buffer, notes: readonly string[]): TunnelFailure {
     const { spec, loaded } = this.#known;
-    return explain(verdict, query, key, [...spec.userKnownHostsFiles, ...spec.globalKnownHostsFiles], loaded.problems);
+    const files = [...spec.userKnownHostsFiles, ...spec.globalKnownHostsFiles];
+    return explain(verdict, query, key, files, loaded.problems, notes);
   }
 
   trusted(): boolean {
     return this.#trusted;
+  }
+
+  certificate(): HostCertificate | null {
+    return this.#certificate;
   }
 
   unread(): readonly string[] {
@@ -154,6 +251,8 @@ class KnownHostsVerifier implements HostKeyVerifier {
 
   async learn(keys: readonly Buffer[]): Promise<void> {
     const { spec, query } = this.#known;
+    // As ssh, a host that is known by its authority has no keys in known_hosts.
+    if (this.#certificate !== null) return;
     // Only a server with a known key may teach, and only once (as with ssh); one that was accepted by `no` proves
     // nothing.
     if (!spec.updateHostKeys || !this.#trusted || this.#taught) return;
@@ -245,28 +344,29 @@ function explain(
   key: Buffer,
   files: readonly string[],
   problems: readonly KnownHostsProblem[],
+  notes: readonly string[],
 ): TunnelFailure {
   const shown = shownBy(query, key);
   switch (verdict.type) {
     case 'revoked':
       return new TunnelFailure('host-key-revoked', `${shown}, which ${where(verdict.entry)} revokes`);
     case 'changed':
-      return new TunnelFailure('host-key-changed', `${shown}, but the known key is ${listed(verdict.entries)}`);
+      return new TunnelFailure(
+        'host-key-changed',
+        `${shown}, but the known key is ${listed(verdict.entries)}${inBrackets(notes)}`,
+      );
     case 'unknown': {
-      const authority = verdict.certAuthority;
-      const notes = [
-        ...firstOf(problems),
-        ...(authority === null
-          ? []
-          : [`the @cert-authority line ${where(authority)} is not used: host certificates are not supported`]),
-      ];
       const looked = files.length === 0 ? 'any file' : files.join(', ');
       return new TunnelFailure(
         'host-key-unknown',
-        `${shown}, which is not in ${looked}${notes.length === 0 ? '' : ` (${notes.join('; ')})`}`,
+        `${shown}, which is not in ${looked}${inBrackets([...firstOf(problems), ...notes])}`,
       );
     }
   }
+}
+
+function inBrackets(notes: readonly string[]): string {
+  return notes.length === 0 ? '' : ` (${notes.join('; ')})`;
 }
 
 /** The log has them all; whole files come first, for more can be in them. */

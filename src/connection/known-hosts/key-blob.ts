@@ -24,7 +24,7 @@ const ALGORITHM_NAME = /^[A-Za-z0-9@._+-]{1,64}$/;
  * 6.6, RFC 5656, RFC 8709). Certificates contain plain numbers too, so only their type is checked.
  */
 export function isCompleteKey(key: Buffer): boolean {
-  if (/-cert-v\d\d@/.test(keyTypeOf(key))) return true;
+  if (isCertificateType(keyTypeOf(key))) return true;
   let count = 0;
   let offset = 0;
   while (offset < key.length) {
@@ -34,6 +34,11 @@ export function isCompleteKey(key: Buffer): boolean {
     count++;
   }
   return count >= 2;
+}
+
+/** Whether a type of key, or an algorithm, is one of certificates (PROTOCOL.certkeys of OpenSSH). */
+export function isCertificateType(type: string): boolean {
+  return /-cert-v\d\d@/.test(type);
 }
 
 /** The bits of an RSA key (RFC 4253 section 6.6: the type, the exponent, the modulus), or null for a key of another type. */

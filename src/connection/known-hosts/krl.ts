@@ -1,8 +1,20 @@
-/** Plain keys that are revoked: whole key blobs, and digests of blobs, in base64. */
+import { WireReader } from '../ssh/wire-reader.ts';
+
+/** What a list revokes: whole key blobs and digests of blobs, in base64, and certificates. */
 export interface RevokedSet {
   readonly blobs: ReadonlySet<string>;
   readonly sha1: ReadonlySet<string>;
   readonly sha256: ReadonlySet<string>;
+  readonly certificates: readonly RevokedCertificates[];
+}
+
+/** Certificates that are revoked, those of one authority or of all. */
+interface RevokedCertificates {
+  /** The authority's key blob; null for every authority. */
+  readonly authority: Buffer | null;
+  readonly keyIds: ReadonlySet<string>;
+  /** Each tells of a serial number whether it is revoked. */
+  readonly serials: readonly ((serial: bigint) => boolean)[];
 }
 
 /** Whether the bytes are a key revocation list, well-formed or not. */
@@ -11,32 +23,50 @@ export function isKrl(bytes: Buffer): boolean {
 }
 
 /**
- * In steps, for inSlices(): the plain keys of a key revocation list (PROTOCOL.krl of OpenSSH; `ssh-keygen -k`).
- * Certificates are skipped, since no host certificate is ever accepted. Throws an Error, the end of a sentence about
- * the file, for what cannot be understood: a revocation may be hidden there.
+ * In steps, for inSlices(): a key revocation list (PROTOCOL.krl of OpenSSH; `ssh-keygen -k`). Its signature is not
+ * checked, as ssh does not. Throws an Error, the end of a sentence about the file, for what cannot be understood: a
+ * revocation may be hidden there.
  */
 export function* parseKrl(bytes: Buffer): Generator<undefined, RevokedSet> {
-  const reader = new Reader(bytes.subarray(MAGIC.length));
+  try {
+    return yield* parseSections(new WireReader(bytes.subarray(MAGIC.length)));
+  } catch (error) {
+    throw error instanceof RangeError ? new Error(DAMAGED, { cause: error }) : error;
+  }
+}
+
+const DAMAGED = 'is a truncated or damaged key revocation list';
+
+function* parseSections(reader: WireReader): Generator<undefined, RevokedSet> {
   const version = reader.uint32();
   if (version !== 1) throw new Error(`is a key revocation list of the unknown format ${version}`);
-  reader.skip(3 * UINT64); // its own version, its date, flags
+  reader.bytes(3 * UINT64); // its own version, its date, flags
   reader.string(); // reserved
   reader.string(); // a comment
-  const found = { blobs: new Set<string>(), sha1: new Set<string>(), sha256: new Set<string>() };
+  const found = {
+    blobs: new Set<string>(),
+    sha1: new Set<string>(),
+    sha256: new Set<string>(),
+    certificates: [] as RevokedCertificates[],
+  };
   while (!reader.atEnd()) {
     const type = reader.byte();
-    const section = new Reader(reader.string());
+    const section = new WireReader(reader.string());
     switch (type) {
       case CERTIFICATES:
+        found.certificates.push(yield* parseCertificates(section));
         break;
       case EXPLICIT_KEY:
         yield* addAll(found.blobs, section);
         break;
       case FINGERPRINT_SHA1:
-        yield* addAll(found.sha1, section);
+        yield* addAll(found.sha1, section, SHA1_BYTES);
+        break;
+      case SIGNATURE:
+        reader.string(); // the first was the key of the signature
         break;
       case FINGERPRINT_SHA256:
-        yield* addAll(found.sha256, section);
+        yield* addAll(found.sha256, section, SHA256_BYTES);
         break;
       case EXTENSION:
         refuseCritical(section);
@@ -53,51 +83,92 @@ const UINT64 = 8;
 const CERTIFICATES = 1;
 const EXPLICIT_KEY = 2;
 const FINGERPRINT_SHA1 = 3;
+const SIGNATURE = 4;
 const FINGERPRINT_SHA256 = 5;
 const EXTENSION = 255;
+const SHA1_BYTES = 20;
+const SHA256_BYTES = 32;
 
-function* addAll(set: Set<string>, section: Reader): Generator<undefined, void> {
+function* addAll(set: Set<string>, section: WireReader, length?: number): Generator<undefined, void> {
   while (!section.atEnd()) {
     yield;
-    set.add(section.string().toString('base64'));
+    const item = section.string();
+    if (length !== undefined && item.length !== length) throw new Error(`has a digest of ${item.length} bytes`);
+    set.add(item.toString('base64'));
   }
 }
 
-function refuseCritical(section: Reader): void {
+function refuseCritical(section: WireReader): void {
   section.string(); // its name
   if (section.byte() !== 0) throw new Error('has an unknown critical extension');
 }
 
-/** RFC 4251 section 5. */
-class Reader {
-  readonly #bytes: Buffer;
-  #at = 0;
-
-  constructor(bytes: Buffer) {
-    this.#bytes = bytes;
+function* parseCertificates(section: WireReader): Generator<undefined, RevokedCertificates> {
+  const authority = section.string();
+  section.string(); // reserved
+  const keyIds = new Set<string>();
+  const serials: ((serial: bigint) => boolean)[] = [];
+  while (!section.atEnd()) {
+    const type = section.byte();
+    const content = section.string();
+    const part = new WireReader(content);
+    switch (type) {
+      case SERIAL_LIST:
+        serials.push(inList(content));
+        continue;
+      case SERIAL_RANGE:
+        serials.push(inRange(part.uint64(), part.uint64()));
+        break;
+      case SERIAL_BITMAP:
+        serials.push(inBitmap(part.uint64(), part.string()));
+        break;
+      case KEY_ID:
+        while (!part.atEnd()) {
+          yield;
+          keyIds.add(part.string().toString());
+        }
+        break;
+      case CERTIFICATE_EXTENSION:
+        refuseCritical(part);
+        part.string(); // its content
+        break;
+      default:
+        throw new Error(`has a section about certificates of the unknown type ${type}`);
+    }
+    if (!part.atEnd()) throw new Error(DAMAGED);
   }
+  return { authority: authority.length === 0 ? null : authority, keyIds, serials };
+}
 
-  atEnd(): boolean {
-    return this.#at >= this.#bytes.length;
-  }
+const SERIAL_LIST = 0x20;
+const SERIAL_RANGE = 0x21;
+const SERIAL_BITMAP = 0x22;
+const KEY_ID = 0x23;
+const CERTIFICATE_EXTENSION = 0x39;
 
-  skip(length: number): Buffer {
-    const end = this.#at + length;
-    if (end > this.#bytes.length) throw new Error('is a truncated or damaged key revocation list');
-    const skipped = this.#bytes.subarray(this.#at, end);
-    this.#at = end;
-    return skipped;
-  }
+/** A list has up to half a million numbers: it stays as it is. */
+function inList(list: Buffer): (serial: bigint) => boolean {
+  if (list.length % UINT64 !== 0) throw new Error(DAMAGED);
+  return (serial) => {
+    const wanted = Buffer.alloc(UINT64);
+    wanted.writeBigUInt64BE(serial);
+    let at = list.indexOf(wanted);
+    while (at >= 0 && at % UINT64 !== 0) at = list.indexOf(wanted, at + 1);
+    return at >= 0;
+  };
+}
 
-  byte(): number {
-    return this.skip(1).readUInt8();
-  }
+function inRange(first: bigint, last: bigint): (serial: bigint) => boolean {
+  if (first > last) throw new Error('has a range of serial numbers that ends before it begins');
+  return (serial) => serial >= first && serial <= last;
+}
 
-  uint32(): number {
-    return this.skip(4).readUInt32BE();
-  }
-
-  string(): Buffer {
-    return this.skip(this.uint32());
-  }
+/** `bitmap` is a big-endian number (an mpint), whose lowest bit is `first`. */
+function inBitmap(first: bigint, bitmap: Buffer): (serial: bigint) => boolean {
+  return (serial) => {
+    const bit = serial - first;
+    if (bit < 0n || bit >= BigInt(bitmap.length * 8)) return false;
+    const byte = bitmap[bitmap.length - 1 - Number(bit >> 3n)] ?? 0;
+    return ((byte >> Number(bit & 7n)) & 1) === 1;
+  };
 }

@@ -1,5 +1,6 @@
 import { atOnce } from '../../lib/async/slices.ts';
 import { printable } from '../../lib/text.ts';
+import { readCertificate } from '../ssh/certificate.ts';
 import { isCompleteKey, keyTypeOf } from './key-blob.ts';
 import { decodeBase64, parseHosts, type HostMatcher } from './match.ts';
 
@@ -113,7 +114,12 @@ function parseLine(content: string): ParsedLine | string {
   if (actualType !== (RSA_SIGNATURES.has(keyType) ? 'ssh-rsa' : keyType)) {
     return `the line says ${printable(keyType, 64)} but its key is of type ${actualType}`;
   }
-  return { marker, hosts: matcher, keyType: actualType, key };
+  return { marker, hosts: matcher, keyType: actualType, key: markedKey(marker, key) };
+}
+
+/** As in ssh, a certificate stands for the key in it where it is revoked. */
+function markedKey(marker: KnownHostsEntry['marker'], key: Buffer): Buffer {
+  return marker === 'revoked' ? (readCertificate(key)?.key ?? key) : key;
 }
 
 const BLANKS = /[ \t]+/;

@@ -1,13 +1,15 @@
 import { createHash } from 'node:crypto';
 import { inSlices } from '../../lib/async/slices.ts';
 import { errorText, printable, errorCode } from '../../lib/text.ts';
-import { isCompleteKey, keyTypeOf } from './key-blob.ts';
+import { type Certificate, readCertificate } from '../ssh/certificate.ts';
+import { certificateText, describeCertificate } from './host-certificate.ts';
+import { isCertificateType, isCompleteKey, keyTypeOf } from './key-blob.ts';
 import { decodeBase64 } from './match.ts';
 import { isKrl, parseKrl, type RevokedSet } from './krl.ts';
 import { readWhole, withFile } from '../../lib/files/open-file.ts';
 
-/** Returns why a host key is revoked, as the end of a sentence about it; null where it is not. */
-export type RevocationCheck = (key: Buffer) => string | null;
+/** Returns why a host key, or its certificate, is revoked, as the end of a sentence about it; null where it is not. */
+export type RevocationCheck = (key: Buffer, certificate?: Certificate | null) => string | null;
 
 /**
  * Reads the lists of revoked host keys (ssh_config(5), RevokedHostKeys): each a key revocation list, or text with one
@@ -15,11 +17,13 @@ export type RevocationCheck = (key: Buffer) => string | null;
  */
 export async function loadRevokedKeys(files: readonly string[]): Promise<RevocationCheck> {
   const lists = await Promise.all(files.map(loadList));
-  return (key) => {
+  return (key, certificate = null) => {
     for (const list of lists) {
       if ('problem' in list)
         return `which counts as revoked, as all do, while revokedHostKeys ${list.file} ${list.problem}`;
       if (includes(list.set, key)) return `which revokedHostKeys ${list.file} revokes`;
+      if (certificate !== null && revokesCertificate(list.set, certificate))
+        return `whose ${certificateText(describeCertificate(certificate))} revokedHostKeys ${list.file} revokes`;
     }
     return null;
   };
@@ -55,7 +59,7 @@ async function readBytes(file: string): Promise<Buffer> {
 /** Tens of thousands of keys. */
 const MAX_BYTES = 4 * 1024 * 1024;
 
-/** Text with one public key per line, as in a .pub file. Throws an Error that names the first malformed line. */
+/** Text with one public key per line, as in a .pub file; a certificate stands for the key in it. Throws an Error that names the first malformed line. */
 function* parseKeyList(text: string): Generator<undefined, RevokedSet> {
   const blobs = new Set<string>();
   for (const [index, raw] of text.split('\n').entries()) {
@@ -64,11 +68,20 @@ function* parseKeyList(text: string): Generator<undefined, RevokedSet> {
     if (line === '' || line.startsWith('#')) continue;
     const [type = '', base64 = ''] = line.split(/[ \t]+/, 2);
     const key = decodeBase64(base64);
-    if (key === null || !isCompleteKey(key) || keyTypeOf(key) !== type || /-cert-v\d\d@/.test(type))
-      throw new Error(`has no plain public key (type and base64) in line ${index + 1}`);
-    blobs.add(base64);
+    const plain = key === null || keyTypeOf(key) !== type ? null : (readCertificate(key)?.key ?? key);
+    if (plain === null || !isCompleteKey(plain) || isCertificateType(keyTypeOf(plain)))
+      throw new Error(`has no public key (type and base64) in line ${index + 1}`);
+    blobs.add(plain.toString('base64'));
   }
-  return { blobs, sha1: new Set(), sha256: new Set() };
+  return { blobs, sha1: new Set(), sha256: new Set(), certificates: [] };
+}
+
+/** As ssh_krl_check_key in OpenSSH's krl.c: a revoked authority revokes all that it has signed. A serial number of 0 is none. */
+function revokesCertificate(set: RevokedSet, { authority, serial, keyId }: Certificate): boolean {
+  if (includes(set, authority)) return true;
+  return set.certificates
+    .filter((of) => of.authority === null || of.authority.equals(authority))
+    .some(({ keyIds, serials }) => keyIds.has(keyId) || (serial !== 0n && serials.some((has) => has(serial))));
 }
 
 function includes({ blobs, sha1, sha256 }: RevokedSet, key: Buffer): boolean {

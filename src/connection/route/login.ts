@@ -51,7 +51,7 @@ export async function prepareLogin(
   server: ServerSpec,
   { name, clock, log, identities, asksFirst = false, person = null, device }: LoginDeps,
 ): Promise<(reached: ReachedServer, events: LoginEvents, signal: AbortSignal) => Promise<SshConnection>> {
-  const hostKeys = await prepareHostKeyVerifier(server, log);
+  const hostKeys = await prepareHostKeyVerifier(server, log, clock);
   const authentication = await prepareAuthentication(server, name, identities, log, clock, asksFirst, person);
   return async ({ stream, transport, leftMs }, { onAuthenticating, onVisitor, onAuthenticated }, signal) => {
     if (server.checkHostIP && transport.direct && transport.addresses !== null) {
@@ -65,7 +65,7 @@ export async function prepareLogin(
         spec: server,
         stream,
         transport,
-        knownKeyTypes: hostKeys.knownKeyTypes,
+        known: { keyTypes: hostKeys.knownKeyTypes, certified: hostKeys.certified },
         verifyHostKey: (key) => {
           const failure = hostKeys.verify(key);
           const whose = `${name} known_hosts for ${server.host}:${server.port}`;

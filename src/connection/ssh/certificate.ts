@@ -49,10 +49,13 @@ export function readCertificate(blob: Buffer): Certificate | null {
   }
 }
 
-/** Whether the signature is of the authority that the certificate names; SHA-1 is none. It does not say whether that authority is trusted. */
-export function isSigned({ blob, authority, signature }: Certificate): boolean {
+/**
+ * Whether the signature is of the authority that the certificate names; without `sha1`, SHA-1 is none. It does not say
+ * whether that authority is trusted.
+ */
+export function isSigned({ blob, authority, signature }: Certificate, sha1 = false): boolean {
   const signed = blob.subarray(0, blob.length - LENGTH_BYTES - signature.length);
-  return verifySignature(authority, signed, signature);
+  return verifySignature(authority, signed, signature, sha1);
 }
 
 /** Whether a type of key names a certificate. */

@@ -3,19 +3,20 @@ import { WireReader } from './wire-reader.ts';
 
 /**
  * Whether `signature`, in the encoding of SSH, is one over `data` by a plain public key. False also for what is
- * malformed, for types that are unknown, and for signatures with SHA-1 or DSA.
+ * malformed, for types that are unknown, for DSA, and without `sha1` for signatures with SHA-1.
  */
-export function verifySignature(key: Buffer, data: Buffer, signature: Buffer): boolean {
+export function verifySignature(key: Buffer, data: Buffer, signature: Buffer, sha1 = false): boolean {
   try {
-    return isValid(key, data, signature);
+    return isValid(key, data, signature, sha1);
   } catch {
     return false;
   }
 }
 
-function isValid(key: Buffer, data: Buffer, signature: Buffer): boolean {
+function isValid(key: Buffer, data: Buffer, signature: Buffer, sha1: boolean): boolean {
   const reader = new WireReader(signature);
-  const algorithm = ALGORITHMS[reader.text()];
+  const name = reader.text();
+  const algorithm = sha1 && name === 'ssh-rsa' ? RSA_WITH_SHA1 : ALGORITHMS[name];
   if (algorithm === undefined) return false;
   const value = reader.string();
   const parsed = readKey(key, algorithm.keyType);
@@ -37,6 +38,9 @@ interface Algorithm {
   /** The length of each of ECDSA's two numbers, 0 for other kinds of signatures. */
   readonly numberBytes: number;
 }
+
+/** RFC 4253 section 6.6 */
+const RSA_WITH_SHA1: Algorithm = { keyType: 'ssh-rsa', hash: 'sha1', numberBytes: 0 };
 
 /** RFC 8709, RFC 8332, RFC 5656, and PROTOCOL.u2f of OpenSSH. */
 const ALGORITHMS: Readonly<Record<string, Algorithm | undefined>> = {
@@ -67,8 +71,10 @@ function readKey(blob: Buffer, type: string): { readonly key: KeyObject; readonl
 function readJwk(reader: WireReader, type: string): JsonWebKey {
   if (type.includes('ed25519')) return { kty: 'OKP', crv: 'Ed25519', x: encode(reader.string()) };
   if (type === 'ssh-rsa') {
-    const exponent = unsigned(reader.string());
-    return { kty: 'RSA', e: encode(exponent), n: encode(unsigned(reader.string())) };
+    const [exponent, modulus] = [unsigned(reader.string()), unsigned(reader.string())];
+    if (exponent.length > MAX_EXPONENT || modulus.length < MIN_MODULUS || modulus.length > MAX_MODULUS)
+      throw new RangeError('no RSA key that anybody has');
+    return { kty: 'RSA', e: encode(exponent), n: encode(modulus) };
   }
   const curve = reader.text();
   const point = reader.string();
@@ -77,6 +83,11 @@ function readJwk(reader: WireReader, type: string): JsonWebKey {
   const [x, y] = [point.subarray(1, 1 + size), point.subarray(1 + size)];
   return { kty: 'EC', crv: `P-${curve.slice(-3)}`, x: encode(x), y: encode(y) };
 }
+
+/** In bytes: with longer numbers a signature takes long to check. The least is that of OpenSSH (SSH_RSA_MINIMUM_MODULUS_SIZE). */
+const MAX_EXPONENT = 8;
+const MIN_MODULUS = 128;
+const MAX_MODULUS = 2048;
 
 /** SEC 1 section 2.3.3: RFC 5656 section 3.1 allows compression, and OpenSSH does not read it. */
 const UNCOMPRESSED = 4;
@@ -100,6 +111,7 @@ function twoNumbers(value: Buffer, length: number): Buffer {
 
 /** An mpint without the byte that says it is positive (RFC 4251 section 5). */
 function unsigned(mpint: Buffer): Buffer {
+  if (((mpint[0] ?? 0) & 0x80) !== 0) throw new RangeError('a negative number');
   return mpint[0] === 0 ? mpint.subarray(1) : mpint;
 }
 

@@ -5,16 +5,26 @@ import {
   DEFAULT_HOST_KEY_ALGORITHMS,
   DEFAULT_KEX_ALGORITHMS,
   DEFAULT_MACS,
+  HOST_CERTIFICATE_ALGORITHMS,
+  PLAIN_HOST_KEY_ALGORITHMS,
 } from '../../model/algorithms.ts';
 import type { ServerSpec } from '../../model/spec.ts';
 import { canExchange } from './kex/hybrid.ts';
 
+/** What known_hosts has of a host. */
+export interface KnownKeyTypes {
+  /** The types of its keys, in order of preference. */
+  readonly keyTypes: readonly string[];
+  /** Whether a @cert-authority line is about it. */
+  readonly certified: boolean;
+}
+
 /**
  * The algorithms to offer: the configured lists, and host key algorithms with the types of the host's known keys first.
  */
-export function algorithms(spec: ServerSpec, knownKeyTypes: readonly string[]): Algorithms {
+export function algorithms(spec: ServerSpec, known: KnownKeyTypes): Algorithms {
   return {
-    serverHostKey: knownFirst(spec.hostKeyAlgorithms ?? DEFAULT_HOST_KEY_ALGORITHMS, knownKeyTypes),
+    serverHostKey: knownFirst(offeredTo(known, spec.hostKeyAlgorithms ?? DEFAULT_HOST_KEY_ALGORITHMS), known),
     // In the order of ssh (readconf.c): compression that starts after the login comes first.
     compress: spec.compression ? ['zlib@openssh.com', 'zlib', 'none'] : ['none'],
     cipher: spec.ciphers ?? DEFAULT_CIPHERS.filter(isBuiltIn),
@@ -24,7 +34,7 @@ export function algorithms(spec: ServerSpec, knownKeyTypes: readonly string[]): 
 }
 
 /** What a scan for host keys offers: `hostKeyTypes`, and all else that is good today. */
-export function algorithmsToScan(hostKeyTypes: readonly string[] = DEFAULT_HOST_KEY_ALGORITHMS): Algorithms {
+export function algorithmsToScan(hostKeyTypes: readonly string[] = PLAIN_HOST_KEY_ALGORITHMS): Algorithms {
   return { serverHostKey: hostKeyTypes, kex: keyExchanges(DEFAULT_KEX_ALGORITHMS) } as Algorithms;
 }
 
@@ -40,11 +50,21 @@ function keyExchanges(wanted: readonly string[]): readonly string[] {
   return possible.length === 0 ? wanted : possible;
 }
 
+/** No certificates where none could be checked, unless nothing else is allowed. */
+function offeredTo({ certified }: KnownKeyTypes, wanted: readonly string[]): readonly string[] {
+  const plain = wanted.filter((algorithm) => !isCertificate(algorithm));
+  return certified || plain.length === 0 ? wanted : plain;
+}
+
+function isCertificate(algorithm: string): boolean {
+  return HOST_CERTIFICATE_ALGORITHMS.includes(algorithm);
+}
+
 /**
  * As OpenSSH does (order_hostkeyalgs in sshconnect2.c): otherwise a host known by its ed25519 key may show its RSA key.
  */
-function knownFirst(wanted: readonly string[], knownKeyTypes: readonly string[]): string[] {
-  const known = (algorithm: string) => knownKeyTypes.includes(keyTypeOf(algorithm));
+function knownFirst(wanted: readonly string[], { keyTypes }: KnownKeyTypes): string[] {
+  const known = (algorithm: string) => isCertificate(algorithm) || keyTypes.includes(keyTypeOf(algorithm));
   return [...wanted.filter(known), ...wanted.filter((algorithm) => !known(algorithm))];
 }
 

@@ -13,9 +13,10 @@ import type { AgreedAlgorithms, Channel, SshConnection, Visitor } from '../ssh/c
 import type { Transport } from '../../net/transport.ts';
 import type { SshStream } from '../../net/stream-adapter.ts';
 import { valveOf } from '../../net/valve.ts';
-import { algorithms } from './algorithms.ts';
+import { algorithms, type KnownKeyTypes } from './algorithms.ts';
 import { limitAnnouncedKeys } from './announced-keys.ts';
 import { guardCompression } from './compression.ts';
+import { openHostCertificates } from './host-certificates.ts';
 import { translateError, type Stage } from './errors.ts';
 import { exchangeKeys } from './kex/exchange-keys.ts';
 import { holdIdentification, type Identification } from './identification.ts';
@@ -34,8 +35,7 @@ export interface ConnectOptions {
   /** The open stream to the server, which the connection owns from here on. */
   readonly stream: SshStream;
   readonly transport: Transport;
-  /** Host key algorithms for the types of the host's known keys, in order of preference. */
-  readonly knownKeyTypes: readonly string[];
+  readonly known: KnownKeyTypes;
   /** Verifies the server's host key, synchronously: null is trust. Called again on every rekey. */
   verifyHostKey(key: Buffer): TunnelFailure | null;
   readonly authHandler: AuthHandlerMiddleware;
@@ -215,7 +215,7 @@ class Connecting {
   }
 
   #connect(): void {
-    const { spec, stream, authHandler, knownKeyTypes, verifyHostKey } = this.#options;
+    const { spec, stream, authHandler, known, verifyHostKey } = this.#options;
     this.#client.connect({
       sock: stream,
       ident: `tunneld_${VERSION.replaceAll('-', '_')}`,
@@ -224,7 +224,7 @@ class Connecting {
       // ssh2's own timers stop too early and kill busy connections: the timers above and the keepalive replace them.
       readyTimeout: 0,
       keepaliveInterval: 0,
-      algorithms: algorithms(spec, knownKeyTypes),
+      algorithms: algorithms(spec, known),
       debug: this.#offer.debug,
       hostVerifier: (key: Buffer) => {
         this.#hostKeyFailure = verifyHostKey(key);
@@ -251,6 +251,7 @@ class Connecting {
       rekey.forget();
       nextRekey.forget();
     });
+    openHostCertificates(this.#client);
     limitAnnouncedKeys(this.#client, this.#options.onTooManyHostKeys);
     exchangeKeys(this.#client, valve, clock, (error) => this.#failAs(error));
     if (spec.compression) guardCompression(this.#client);

@@ -1,4 +1,5 @@
 import { hostQuery, knownKeyTypes } from '../../connection/known-hosts/check.ts';
+import { authoritiesOf } from '../../connection/known-hosts/host-certificate.ts';
 import { matchesHost } from '../../connection/known-hosts/match.ts';
 import { parseKnownHosts } from '../../connection/known-hosts/parse.ts';
 import type { ServerSpec } from '../../model/spec.ts';
@@ -23,7 +24,7 @@ export function linesOfServer(
     const raw = text.split('\n');
     for (const entry of entries)
       if (names.some((name) => matchesHost(entry.hosts, name))) lines.push(raw[entry.line - 1]!.trim());
-    known ||= knownKeyTypes(entries, query).length > 0;
+    known ||= knownKeyTypes(entries, query).length > 0 || authoritiesOf(entries, query).length > 0;
   }
   return { lines: [...new Set(lines)], known };
 }

@@ -22,7 +22,7 @@ const TAKES_NOTHING_AWAY = `
   EnableEscapeCommandline EscapeChar ForkAfterAuthentication LocalCommand ObscureKeystrokeTiming PermitLocalCommand
   RemoteCommand RequestTTY SendEnv SessionType SetEnv StdinNull Tunnel TunnelDevice
   AddKeysToAgent ForwardAgent ForwardX11 ForwardX11Timeout ForwardX11Trusted PKCS11Provider SecurityKeyProvider XAuthLocation
-  CASignatureAlgorithms EnableSSHKeysign GSSAPIAuthentication GSSAPIDelegateCredentials HostbasedAcceptedAlgorithms
+  EnableSSHKeysign GSSAPIAuthentication GSSAPIDelegateCredentials HostbasedAcceptedAlgorithms
   HostbasedAuthentication NoHostAuthenticationForLocalhost VerifyHostKeyDNS
   FingerprintHash HashKnownHosts LogLevel LogVerbose SyslogFacility VersionAddendum VisualHostKey WarnWeakCrypto
   BatchMode ConnectionAttempts ControlMaster ControlPath ControlPersist IPQoS`;

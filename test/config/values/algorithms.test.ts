@@ -8,14 +8,14 @@ import { ALGORITHMS, type AlgorithmKey } from '../../../src/config/values/algori
 assert.equal(typeof ssh2.Client, 'function'); // loaded with its replacements
 const constants = createRequire(import.meta.url)('ssh2/lib/protocol/constants.js') as Record<string, readonly string[]>;
 
-const NAMES: Readonly<Record<AlgorithmKey, string>> = {
+const NAMES: Readonly<Record<Exclude<AlgorithmKey, 'caSignatureAlgorithms'>, string>> = {
   ciphers: 'CIPHER',
   kexAlgorithms: 'KEX',
   macs: 'MAC',
   hostKeyAlgorithms: 'SERVER_HOST_KEY',
 };
 
-for (const [key, name] of Object.entries(NAMES) as [AlgorithmKey, string][]) {
+for (const [key, name] of Object.entries(NAMES) as [keyof typeof NAMES, string][]) {
   test(`${key}: knows what the library can do`, () => {
     const { defaults, others } = ALGORITHMS[key];
     assert.deepEqual([...defaults, ...others].toSorted(), constants[`SUPPORTED_${name}`]?.toSorted());
@@ -35,4 +35,20 @@ test('applies the modifiers of ssh_config when a list begins with one', () => {
   assert.deepEqual(read('^aes256-ctr'), ['aes256-ctr', ...defaults.filter((name) => name !== 'aes256-ctr')]);
   assert.throws(() => read('rot13'), /unknown cipher 'rot13'; known are /);
   assert.throws(() => read('-*'));
+});
+
+test('expands patterns where ssh does', () => {
+  const read = readAlgorithms('caSignatureAlgorithms', true);
+  assert.deepEqual(read('ecdsa-*,ssh-ed25519'), [
+    'ecdsa-sha2-nistp256',
+    'ecdsa-sha2-nistp384',
+    'ecdsa-sha2-nistp521',
+    'ssh-ed25519',
+  ]);
+  assert.deepEqual(readAlgorithms('hostKeyAlgorithms', true)('ssh-ed25519*'), [
+    'ssh-ed25519-cert-v01@openssh.com',
+    'ssh-ed25519',
+  ]);
+  assert.throws(() => read('dsa-*'), /unknown signature algorithm 'dsa-\*'/);
+  assert.throws(() => readAlgorithms('ciphers', true)('aes*'), /unknown cipher/);
 });

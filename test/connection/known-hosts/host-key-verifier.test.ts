@@ -83,11 +83,11 @@ describe('host keys', { concurrency: 4 }, () => {
     assertNoLogin(sshd, tunnel);
   });
 
-  test('says that a @cert-authority line is of no use', async (t) => {
+  test('says that the server has no certificate for a @cert-authority line', async (t) => {
     const { sshd, spec, files } = await serverAndSpec(t, '@cert-authority * KEY\n');
     const tunnel = startTunnel(t, spec);
     const { failure } = await untilBlocked(tunnel, 'host-key-unknown');
-    assert.match(failure?.message ?? '', /host certificates are not supported/);
+    assert.match(failure?.message ?? '', /it has no certificate of the kinds that hostKeyAlgorithms allows/);
     assert.ok(failure?.message.includes(`${files.user}:1`), failure?.message);
     assertNoLogin(sshd, tunnel);
   });

@@ -89,11 +89,7 @@ test('takes lists, key revocation lists and unreadable files as ssh does when Re
     ['a list', write('list', `# ours\n\n  ${publicKey} comment\n`), /list revokes/],
     ['a list without it', write('list-of-others', readFileSync(`${other}.pub`, 'utf8')), null],
     ['an empty list', write('empty', ''), null],
-    [
-      'a line that is no key',
-      write('broken', 'ssh-ed25519 AAAA\n'),
-      /no plain public key \(type and base64\) in line 1/,
-    ],
+    ['a line that is no key', write('broken', 'ssh-ed25519 AAAA\n'), /no public key \(type and base64\) in line 1/],
     ['no file', join(sshd.dir, 'missing'), /counts as revoked, as all do, while .*missing cannot be read: ENOENT/],
     ['a key revocation list', krl('krl', `${file}.pub`), /krl revokes/],
     ['one of others', krl('krl-of-others', `${other}.pub`), null],
@@ -127,11 +123,19 @@ test('refuses every key when the list of RevokedHostKeys is not understood', () 
   const section = (type: number, data: Buffer) => Buffer.concat([head, Buffer.of(type), uint32(data.length), data]);
   const parse = (bytes: Buffer) => atOnce(parseKrl(bytes));
   const extension = (critical: number) => Buffer.concat([uint32(1), Buffer.from('x'), Buffer.of(critical), uint32(0)]);
+  const ofAll = (type: number, data: Buffer) =>
+    Buffer.concat([uint32(0), uint32(0), Buffer.of(type), uint32(data.length), data]);
   assert.equal(parse(head).blobs.size, 0);
-  assert.equal(parse(section(1, Buffer.from('certificates'))).blobs.size, 0);
+  assert.throws(() => parse(section(1, Buffer.from('certificates'))), /damaged/);
+  assert.throws(() => parse(section(1, ofAll(0x24, Buffer.alloc(8)))), /about certificates of the unknown type 36/);
+  assert.throws(() => parse(section(1, ofAll(0x20, Buffer.alloc(9)))), /damaged/);
+  assert.throws(() => parse(section(1, ofAll(0x21, Buffer.alloc(17)))), /damaged/);
+  assert.throws(() => parse(section(1, ofAll(0x39, extension(1)))), /critical extension/);
+  assert.throws(() => parse(section(5, Buffer.concat([uint32(4), Buffer.alloc(4)]))), /digest of 4 bytes/);
   assert.equal(parse(section(255, extension(0))).blobs.size, 0);
   assert.throws(() => parse(section(255, extension(1))), /critical extension/);
-  assert.throws(() => parse(section(4, Buffer.alloc(0))), /unknown type 4/);
+  assert.equal(parse(Buffer.concat([section(4, Buffer.alloc(0)), uint32(0)])).blobs.size, 0);
+  assert.throws(() => parse(section(9, Buffer.alloc(0))), /unknown type 9/);
   assert.throws(() => parse(section(2, uint32(99))), /truncated/);
   assert.throws(() => parse(Buffer.concat([head.subarray(0, 8), uint32(2)])), /unknown format 2/);
 });

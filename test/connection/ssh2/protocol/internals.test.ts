@@ -59,6 +59,7 @@ const PROTOCOL = {
   // Doors of our own, closed until somebody opens them (packaging/ssh2-replacements.mjs).
   openGroup: 'undefined',
   openHybrid: 'undefined',
+  openHostKey: 'undefined',
   prepareSecret: 'undefined',
   readHostKey: 'undefined',
 } satisfies Kinds<Protocol>;
