@@ -2,7 +2,7 @@ import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { unacknowledged } from '../host/tcp-queue.ts';
 import { icmpRefusals } from '../host/icmp-refusals.ts';
-import type { HoldingsByServer } from '../forwarding/listeners/holdings.ts';
+import type { OwnersByServer } from '../forwarding/listeners/owners.ts';
 import type { Device } from '../net/device.ts';
 import type { Problems } from './problems.ts';
 import type { LastGood } from './last-good.ts';
@@ -10,7 +10,7 @@ import type { Logger } from '../lib/log/log.ts';
 import type { Clock } from '../lib/async/clock.ts';
 import { sourcePorts } from '../net/source-ports.ts';
 import { createTurns } from '../net/pacing/turns.ts';
-import { holdingsOf, listenerKeys } from '../forwarding/listeners/holdings.ts';
+import { ownersAt, listenerKeys } from '../forwarding/listeners/owners.ts';
 import { readHostKeys } from '../host/host-keys.ts';
 import { createEmitter } from '../lib/async/emitter.ts';
 import { openListenerRecordsFile } from '../host/listener-records-file.ts';
@@ -45,7 +45,7 @@ export async function openDevice(
     lostAddress: network.lostAddress,
     unacknowledged,
     hostKeys: () => readHostKeys(),
-    holdings: (server) => holdingsOf(server, { memory, machine, day }),
+    owners: (server) => ownersAt(server, { memory, machine, day }),
     onTaken: taken.subscribe,
     turns: createTurns({ clock, random, icmpRefusals }),
     sourcePorts: (tunnel, server) => sourcePorts(`${tunnel} ${server}`, portOptions),
@@ -65,7 +65,7 @@ export interface DeviceDeps {
   readonly problems: Problems;
 }
 
-export interface ThisDevice extends Device, HoldingsByServer {
+export interface ThisDevice extends Device, OwnersByServer {
   /** A person has decided that listeners are taken. */
   taken(): void;
   stop(): void;

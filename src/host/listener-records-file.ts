@@ -7,7 +7,7 @@ import { durableFile } from '../lib/files/write-durably.ts';
 /** A small file of what is remembered of listeners, by name. */
 export interface ListenerRecordsFile {
   recall(key: string): ListenerRecord | null;
-  remember(key: string, holding: ListenerRecord): void;
+  remember(key: string, record: ListenerRecord): void;
   /** See DurableFile. */
   written(): Promise<void>;
 }
@@ -43,10 +43,10 @@ export function openListenerRecordsFile(
   );
   return {
     recall: (key) => records.get(key) ?? null,
-    remember: (key, holding) => {
-      if (isDeepStrictEqual(records.get(key), holding)) return;
+    remember: (key, record) => {
+      if (isDeepStrictEqual(records.get(key), record)) return;
       records.delete(key);
-      records.set(key, holding);
+      records.set(key, record);
       const [oldest] = records.keys();
       if (records.size > MAX_KEYS && oldest !== undefined) records.delete(oldest);
       changed();

@@ -3,7 +3,7 @@ import { createQueue } from '../lib/async/queue.ts';
 import { inSlices, ownTick } from '../lib/async/slices.ts';
 import { createConnectionPool } from '../connection/shared/connection-pool.ts';
 import type { TunnelSpec } from '../model/spec.ts';
-import { remoteListeners } from '../forwarding/listeners/holdings.ts';
+import { remoteListeners } from '../forwarding/listeners/owners.ts';
 import { loginKey } from '../model/server-key.ts';
 import type { TunnelState } from '../model/state.ts';
 import { endLoop, startSlot, type Slots, type Slot } from './slots.ts';
@@ -76,8 +76,8 @@ export function createSupervisor(deps: Omit<LoopDeps, 'connections'>): Superviso
     take: (name) => {
       for (const { spec } of alive) {
         if (spec.name !== name) continue;
-        const holdings = deps.device.holdings(loginKey(spec));
-        for (const listen of remoteListeners(spec)) holdings.hold(listen);
+        const owners = deps.device.owners(loginKey(spec));
+        for (const listen of remoteListeners(spec)) owners.rememberOurs(listen);
       }
     },
     subscribe: (listener) => void changes.subscribe(listener),

@@ -1,18 +1,18 @@
 import type { IdleEnds } from '../connection/ssh/idle-ends.ts';
 import type { VisitLog } from '../forwarding/visitors/visit-log.ts';
 import type { Device } from '../net/device.ts';
-import { type Holdings, type HoldingsByServer, isCopy, remoteListeners } from '../forwarding/listeners/holdings.ts';
+import { type Owners, type OwnersByServer, isCopy, remoteListeners } from '../forwarding/listeners/owners.ts';
 import type { SourcePorts } from '../net/source-ports.ts';
 import type { TunnelSpec } from '../model/spec.ts';
 import { loginKey } from '../model/server-key.ts';
 import { formatServer } from '../model/state.ts';
 
 /** This machine, and what is remembered of its listeners. */
-export interface TunnelDevice extends Device, HoldingsByServer {}
+export interface TunnelDevice extends Device, OwnersByServer {}
 
 /** What a tunnel remembers of earlier processes. */
 export interface Remembered {
-  readonly holdings: Holdings;
+  readonly owners: Owners;
   /** Null where any local port will do. */
   readonly ports: SourcePorts | null;
   /** Whether it connected before: then a dead connection of it may hold its listeners. */
@@ -29,19 +29,19 @@ export interface TunnelMemory extends Remembered {
 }
 
 /** A machine that may be a copy forgets the source ports: to dial from them would end the connections of the original machine. */
-export function remember(spec: TunnelSpec, device: Pick<TunnelDevice, 'holdings' | 'sourcePorts'>): Remembered {
-  const holdings = device.holdings(loginKey(spec));
+export function remember(spec: TunnelSpec, device: Pick<TunnelDevice, 'owners' | 'sourcePorts'>): Remembered {
+  const owners = device.owners(loginKey(spec));
   const ports = spec.sourcePort === 'sticky' ? device.sourcePorts(spec.name, formatServer(spec)) : null;
-  if (remoteListeners(spec).some((listen) => isCopy(holdings.admission(listen)))) ports?.forget();
-  const worked = hadListener(spec, holdings) || holdings.wasUp(spec.name);
-  return { holdings, ports, connected: ports !== null && ports.earlier(0).length > 0, worked };
+  if (remoteListeners(spec).some((listen) => isCopy(owners.ownership(listen)))) ports?.forget();
+  const worked = hadListener(spec, owners) || owners.wasUp(spec.name);
+  return { owners, ports, connected: ports !== null && ports.earlier(0).length > 0, worked };
 }
 
 /** Remembers for the next process that this tunnel was up, where that does not follow from a remembered listener. */
-export function rememberUp(spec: TunnelSpec, { holdings }: Pick<Remembered, 'holdings'>): void {
-  if (!hadListener(spec, holdings)) holdings.rememberUp(spec.name);
+export function rememberUp(spec: TunnelSpec, { owners }: Pick<Remembered, 'owners'>): void {
+  if (!hadListener(spec, owners)) owners.rememberUp(spec.name);
 }
 
-function hadListener(spec: TunnelSpec, holdings: Holdings): boolean {
-  return remoteListeners(spec).some((listen) => !holdings.isNew(listen));
+function hadListener(spec: TunnelSpec, owners: Owners): boolean {
+  return remoteListeners(spec).some((listen) => !owners.isNew(listen));
 }

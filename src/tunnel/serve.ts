@@ -1,10 +1,10 @@
 import type { Emitter } from '../lib/async/emitter.ts';
 import { evict } from '../forwarding/listeners/evict-stale.ts';
 import type { TunnelFailure } from '../model/failure.ts';
-import { keepForwards } from '../forwarding/listeners/remote-listeners.ts';
+import { keepRemoteListeners } from '../forwarding/listeners/remote-listeners.ts';
 import type { Verifier } from '../forwarding/verify/listener-verifier.ts';
 import type { Up } from '../forwarding/verify/judge.ts';
-import { keepLocalForwards } from '../forwarding/listeners/local-listeners.ts';
+import { keepLocalListeners } from '../forwarding/listeners/local-listeners.ts';
 import type { Visitors } from '../forwarding/visitors/visitors.ts';
 import { familyOf } from '../net/address-family.ts';
 import { untilOneFails } from '../lib/async/scope.ts';
@@ -91,7 +91,7 @@ function trackForwards({ spec, deps }: SessionTunnel): ForwardTracker {
 function keepLocally({ tunnel, visitors }: Serving, tracker: ForwardTracker, signal: AbortSignal): Promise<never> {
   const { spec, deps } = tunnel;
   const { clock, random, listeners } = deps;
-  return keepLocalForwards(
+  return keepLocalListeners(
     spec.forwards,
     {
       ...tracker,
@@ -113,7 +113,7 @@ function keepRemotely(serving: Serving, tracker: ForwardTracker, signal: AbortSi
   const { clock, random, log, listeners, store } = deps;
   const { connection } = share;
   const evictOnce = once(() => startEviction(serving, signal));
-  return keepForwards(
+  return keepRemoteListeners(
     connection,
     spec.forwards,
     {
@@ -124,7 +124,7 @@ function keepRemotely(serving: Serving, tracker: ForwardTracker, signal: AbortSi
       wasUp: memory.connected || store.state().lastUp !== null,
       verify: spec.verify,
       tunnel: spec.name,
-      holdings: memory.holdings,
+      owners: memory.owners,
       onTaken: deps.device.onTaken,
       verifier,
       access: listeners,

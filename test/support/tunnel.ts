@@ -7,7 +7,7 @@ import { completeTunnel } from '../../src/config/resolve/defaults.ts';
 import { systemClock, type Clock } from '../../src/lib/async/clock.ts';
 import { unacknowledged } from '../../src/host/tcp-queue.ts';
 import type { TunnelDevice } from '../../src/tunnel/remembered.ts';
-import { type Holding, type HoldingMemory, holdingsOf, type Machine } from '../../src/forwarding/listeners/holdings.ts';
+import { type OwnerRecord, type OwnerMemory, ownersAt, type Machine } from '../../src/forwarding/listeners/owners.ts';
 import { createSuspendableListeners } from '../../src/forwarding/listeners/suspendable-listeners.ts';
 import { createLogger } from '../../src/lib/log/log.ts';
 import type { TunnelSpec } from '../../src/model/spec.ts';
@@ -54,7 +54,7 @@ export const quietDevice: TunnelDevice = {
   lostAddress: () => Promise.resolve(false),
   unacknowledged,
   hostKeys: () => Promise.resolve([]),
-  holdings: (server) => holdingsOf(server, { memory: holdingMemory(), machine: NO_MACHINE, day: () => '2026-01-31' }),
+  owners: (server) => ownersAt(server, { memory: ownerMemory(), machine: NO_MACHINE, day: () => '2026-01-31' }),
   onTaken: () => () => {},
   sourcePorts: () => assert.fail('the spec says sourcePort: any'),
   turns: TURNS,
@@ -64,9 +64,9 @@ export const quietDevice: TunnelDevice = {
 export const NO_MACHINE: Machine = { id: null, hostKeys: [], hardware: [] };
 
 /** What is remembered of listeners for as long as the test runs. */
-export function holdingMemory(): HoldingMemory {
-  const known = new Map<string, Holding>();
-  return { recall: (key) => known.get(key) ?? null, remember: (key, holding) => void known.set(key, holding) };
+export function ownerMemory(): OwnerMemory {
+  const known = new Map<string, OwnerRecord>();
+  return { recall: (key) => known.get(key) ?? null, remember: (key, record) => void known.set(key, record) };
 }
 
 /** The turns of this process; those of another clock are of their own. */

@@ -4,44 +4,52 @@ import type { TunnelSpec } from '../../model/spec.ts';
 import type { Refusal } from '../../model/state.ts';
 import { isMiss, judge, verifyAgainAfter, type ListenerStatus, type Up } from '../verify/judge.ts';
 import type { OtherProgram, VerifyResult } from '../verify/results.ts';
-import { notAdmitted } from './admission.ts';
-import type { Admission } from './holdings.ts';
+import type { Ownership } from './owners.ts';
 import { refusalFailure, type RefusalReason } from './refusal-reason.ts';
 import { listenRetryDelay } from './retry-delay.ts';
+import { whyNotRequested } from './why-not-requested.ts';
 
 /**
- * The life of one listener of the server during one connection:
+ * The life of one listener of the server during one connection. Its words, here and in the files beside it:
+ *
+ * | word | meaning |
+ * |---|---|
+ * | requested, granted, refused, cancelled | what SSH calls it: `tcpip-forward` and `cancel-tcpip-forward` (RFC 4254 section 7.1) |
+ * | owner | whose the listener is, as remembered across restarts: owners.ts |
+ * | acquired, released, suspended | what tunnels of this process agree on in a handover: suspendable-listeners.ts |
+ * | verified | whether visitors come out here: ../verify |
+ *
  * ```
- *              free            entered           granted
- *  recalling ────────▶ entering ────────▶ asking ────────▶ verifying ⇄ doubting (misses of one that worked)
- *    │   ▲                                  │                 │   ▲
- *    ▼   │                          refused │            seen │   │ again, from time to time
- *  waiting, identifying                     ▼                 ▼   │
- *  (another device's, or                explaining      judging, exposing, held, renewing
- *   of a copied machine)                    │                 │
- *                                           │                 │ leads elsewhere, or is suspended
- *  recalling ◀──────── pausing ◀────────────┴── returning ◀───┘
+ *                   free             acquired              granted
+ *  checking-owner ───────▶ acquiring ───────▶ requesting ─────────▶ verifying ⇄ doubting  (misses of one that worked)
+ *    │   ▲                                      │                     │   ▲
+ *    ▼   │                              refused │              result │   │ again, from time to time
+ *  waiting, identifying                         ▼                     ▼   │
+ *  (another device's, or                   diagnosing       judging, checking-exposure, serving, renewing
+ *   of a copied machine)                        │                     │
+ *                                               │                     │ leads elsewhere, or is suspended
+ *  checking-owner ◀───────── pausing ◀──────────┴──── cancelling ◀────┘
  * ```
- * Each state waits for one event, which the command of the step into it produces. A granted listener is returned only when another
+ * Each state waits for one event, which the command of the step into it produces. A granted listener is cancelled only when another
  * program was seen at each of its addresses, when it is another device's, or when it is suspended for a replacement of this tunnel.
  */
 type State =
-  /** The holdings are read; `reported` is the admission that was reported last, `identified` says that the listener was just identified. */
-  | { readonly type: 'recalling'; readonly reported: Admission['type']; readonly identified: boolean }
+  /** `reported` is the ownership that was reported last, `identified` says that the listener was just identified. */
+  | { readonly type: 'checking-owner'; readonly reported: Ownership['type']; readonly identified: boolean }
   /** Another machine had it and may still run: the program that answers there is identified. */
-  | { readonly type: 'identifying'; readonly reported: Admission['type'] }
+  | { readonly type: 'identifying'; readonly reported: Ownership['type'] }
   /** It may not be requested now. */
-  | { readonly type: 'waiting'; readonly reported: Admission['type'] }
-  /** It is suspended. */
-  | { readonly type: 'entering' }
-  | { readonly type: 'asking' }
-  | { readonly type: 'explaining'; readonly failure: TunnelFailure; readonly memo: Omit<Memo, 'reason'> }
+  | { readonly type: 'waiting'; readonly reported: Ownership['type'] }
+  /** It waits while the listener is suspended. */
+  | { readonly type: 'acquiring' }
+  | { readonly type: 'requesting' }
+  | { readonly type: 'diagnosing'; readonly failure: TunnelFailure; readonly diagnosis: Omit<Diagnosis, 'reason'> }
   | { readonly type: 'pausing' }
   | ({ readonly type: 'verifying' | 'doubting' } & Verifying)
   | { readonly type: 'judging'; readonly grant: Grant; readonly result: VerifyResult }
-  | { readonly type: 'exposing' | 'held' | 'renewing'; readonly grant: Judged }
-  /** It is returned to the server; `after` is reported then. */
-  | { readonly type: 'returning'; readonly grant: Grant; readonly after: readonly Report[] };
+  | { readonly type: 'checking-exposure' | 'serving' | 'renewing'; readonly grant: Judged }
+  /** `after` is reported when the server has answered. */
+  | { readonly type: 'cancelling'; readonly grant: Grant; readonly after: readonly Report[] };
 
 interface Grant {
   /** The port that the server chose, where it chose one. */
@@ -62,8 +70,8 @@ interface Verifying {
   readonly renewed: boolean;
 }
 
-/** Why the server refuses it, when that was found out last. */
-interface Memo {
+/** Why the server refuses it, as was found out last. */
+interface Diagnosis {
   readonly reason: RefusalReason;
   /** When the reason may be looked for again. */
   readonly againAt: number;
@@ -79,42 +87,42 @@ export interface Life {
   readonly losses: number;
   /** Whether the server has answered a request for it on this connection: later answers are not bounded. */
   readonly heard: boolean;
-  readonly memo: Memo | null;
-  /** Since when a dead connection of ours most likely has it, or null. */
-  readonly blamedAt: number | null;
+  readonly diagnosis: Diagnosis | null;
+  /** Since when most likely a dead connection of ours has it, or null. */
+  readonly staleSince: number | null;
 }
 
 export type ListenerEvent =
   /** `watchedMs`: for how long it has been watched, where the command wanted that. */
-  | { readonly type: 'recalled'; readonly admission: Admission; readonly watchedMs: number }
+  | { readonly type: 'owner-checked'; readonly ownership: Ownership; readonly watchedMs: number }
   | { readonly type: 'slept' }
-  | { readonly type: 'entered' }
+  | { readonly type: 'acquired' }
   | { readonly type: 'granted'; readonly port: number }
   /** `isNew`: this machine never had it, so that it matters which program has it. */
   | { readonly type: 'refused'; readonly failure: TunnelFailure; readonly isNew: boolean }
-  | { readonly type: 'explained'; readonly reason: RefusalReason }
+  | { readonly type: 'diagnosed'; readonly reason: RefusalReason }
   | { readonly type: 'verified'; readonly result: VerifyResult }
   | { readonly type: 'exposure'; readonly exposed: boolean }
   | { readonly type: 'renewed'; readonly granted: boolean }
-  | { readonly type: 'returned' };
+  | { readonly type: 'cancelled' };
 
 /** What is to be executed; its result is the next event. */
 export type Command =
-  | { readonly type: 'recall'; readonly watched: boolean }
+  | { readonly type: 'check-owner'; readonly watched: boolean }
   | { readonly type: 'sleep'; readonly ms: number; readonly wakes: 'taken' | 'recheck' | 'nothing' }
-  | { readonly type: 'enter' }
-  | { readonly type: 'ask'; readonly bounded: boolean }
-  | { readonly type: 'explain' }
+  | { readonly type: 'acquire' }
+  | { readonly type: 'request'; readonly bounded: boolean }
+  | { readonly type: 'diagnose' }
   | { readonly type: 'identify' }
-  | { readonly type: 'verify' | 'expose' | 'renew' | 'return'; readonly port: number };
+  | { readonly type: 'verify' | 'check-exposure' | 'renew' | 'cancel'; readonly port: number };
 
 /** What is to be reported before the command is executed. */
 export type Report =
   /** The listener is released, for a tunnel that waits for it. */
-  | { readonly type: 'leave' }
-  /** To be remembered: another program was seen there, or this machine has it. */
-  | { readonly type: 'sighted'; readonly other: OtherProgram }
-  | { readonly type: 'hold' }
+  | { readonly type: 'release' }
+  /** To be remembered of its owner: another program was seen there, or this machine has it. */
+  | { readonly type: 'other-seen'; readonly other: OtherProgram }
+  | { readonly type: 'owned' }
   /** There is a first answer: granted, refused or suspended. */
   | { readonly type: 'answered' }
   | ({ readonly type: 'up' } & Pick<Up, 'unverified' | 'misplaced'>)
@@ -150,7 +158,7 @@ export interface Moment {
 export type Step = readonly [Life, readonly Report[], Command];
 
 export function startLife(moment: Moment): Step {
-  const life = { since: moment.now, losses: 0, heard: false, memo: null, blamedAt: null };
+  const life = { since: moment.now, losses: 0, heard: false, diagnosis: null, staleSince: null };
   return begin({ ...life, state: { type: 'pausing' } }, [], moment);
 }
 
@@ -158,22 +166,22 @@ export function step(life: Life, event: ListenerEvent, rules: ListenerRules, mom
   const { state } = life;
   if ('grant' in state) return stepGranted(life, state, event, rules, moment);
   switch (state.type) {
-    case 'recalling':
-      return admit(life, state, expect(event, 'recalled'), rules);
+    case 'checking-owner':
+      return ownerChecked(life, state, expect(event, 'owner-checked'), rules);
     case 'identifying': {
       const { result } = expect(event, 'verified');
-      const seen: readonly Report[] = result.type === 'other' ? [{ type: 'sighted', other: result }] : [];
-      const next: State = { type: 'recalling', reported: state.reported, identified: true };
-      return [{ ...life, state: next }, seen, { type: 'recall', watched: true }];
+      const seen: readonly Report[] = result.type === 'other' ? [{ type: 'other-seen', other: result }] : [];
+      const next: State = { type: 'checking-owner', reported: state.reported, identified: true };
+      return [{ ...life, state: next }, seen, { type: 'check-owner', watched: true }];
     }
     case 'waiting':
-      return recall(life, state.reported);
-    case 'entering':
-      return [{ ...life, state: { type: 'asking' } }, [], { type: 'ask', bounded: !life.heard }];
-    case 'asking':
+      return checkOwner(life, state.reported);
+    case 'acquiring':
+      return [{ ...life, state: { type: 'requesting' } }, [], { type: 'request', bounded: !life.heard }];
+    case 'requesting':
       return event.type === 'granted' ? granted(life, event, moment) : refused(life, expect(event, 'refused'), moment);
-    case 'explaining':
-      return explained(life, state.failure, { ...state.memo, ...expect(event, 'explained') }, moment);
+    case 'diagnosing':
+      return diagnosed(life, state.failure, { ...state.diagnosis, ...expect(event, 'diagnosed') }, moment);
     case 'pausing':
       return begin(life, [], moment);
   }
@@ -193,20 +201,20 @@ function stepGranted(
     case 'doubting':
       return verify(life, state);
     case 'judging':
-      // It is another device's, and is returned even where part of it leads here.
-      return expect(event, 'recalled').admission.type === 'barred'
-        ? returnListener(life, state.grant, [])
+      // It is another device's, and is cancelled even where part of it leads here.
+      return expect(event, 'owner-checked').ownership.type === 'barred'
+        ? cancel(life, state.grant, [])
         : applyResult(life, state.grant, state.result, rules, moment);
-    case 'exposing':
-      return rest(life, state.grant, expect(event, 'exposure').exposed ? [{ type: 'exposed' }] : [], moment);
-    case 'held':
+    case 'checking-exposure':
+      return serve(life, state.grant, expect(event, 'exposure').exposed ? [{ type: 'exposed' }] : [], moment);
+    case 'serving':
       return moment.suspended ? suspend(life, state.grant, []) : verify(life, { grant: state.grant, times: 1 });
     case 'renewing':
       return expect(event, 'renewed').granted
         ? verify(life, { grant: state.grant, times: 1, renewed: true })
-        : afterReturn(life, state.grant, [], moment);
-    case 'returning':
-      return afterReturn(life, state.grant, state.after, moment);
+        : cancelled(life, state.grant, [], moment);
+    case 'cancelling':
+      return cancelled(life, state.grant, state.after, moment);
   }
 }
 
@@ -217,46 +225,46 @@ function expect<T extends ListenerEvent['type']>(event: ListenerEvent, type: T):
 
 /** A suspended listener counts as answered. */
 function begin(life: Life, reports: readonly Report[], { suspended }: Moment): Step {
-  return recall(life, 'free', suspended ? [...reports, { type: 'answered' }] : reports);
+  return checkOwner(life, 'free', suspended ? [...reports, { type: 'answered' }] : reports);
 }
 
-function recall(life: Life, reported: Admission['type'], reports: readonly Report[] = []): Step {
-  const state: State = { type: 'recalling', reported, identified: false };
-  return [{ ...life, state }, reports, { type: 'recall', watched: false }];
+function checkOwner(life: Life, reported: Ownership['type'], reports: readonly Report[] = []): Step {
+  const state: State = { type: 'checking-owner', reported, identified: false };
+  return [{ ...life, state }, reports, { type: 'check-owner', watched: false }];
 }
 
 /**
  * Requests the listener at once, with two exceptions: another device's only after a person's decision; and where this machine may be a
  * copy of the one that had it, only after it was unused for UNUSED_FOR_MS.
  */
-function admit(
+function ownerChecked(
   life: Life,
-  { reported, identified }: Extract<State, { type: 'recalling' }>,
-  { admission, watchedMs }: Extract<ListenerEvent, { type: 'recalled' }>,
+  { reported, identified }: Extract<State, { type: 'checking-owner' }>,
+  { ownership, watchedMs }: Extract<ListenerEvent, { type: 'owner-checked' }>,
   { listen, tunnel }: ListenerRules,
 ): Step {
-  if (admission.type === 'free') return [{ ...life, state: { type: 'entering' } }, [], { type: 'enter' }];
-  const waiting: State = { type: 'waiting', reported: admission.type };
-  if (admission.type === 'copied' && identified) {
-    if (watchedMs >= UNUSED_FOR_MS) return recall(life, reported, [{ type: 'hold' }]);
+  if (ownership.type === 'free') return [{ ...life, state: { type: 'acquiring' } }, [], { type: 'acquire' }];
+  const waiting: State = { type: 'waiting', reported: ownership.type };
+  if (ownership.type === 'copied' && identified) {
+    if (watchedMs >= UNUSED_FOR_MS) return checkOwner(life, reported, [{ type: 'owned' }]);
     return [{ ...life, state: waiting }, [], { type: 'sleep', ms: IDENTIFY_EVERY_MS, wakes: 'taken' }];
   }
-  const barred = admission.type === 'barred';
-  const failure = notAdmitted(listen, admission, tunnel, UNUSED_FOR_MS);
+  const barred = ownership.type === 'barred';
+  const failure = whyNotRequested(listen, ownership, tunnel, UNUSED_FOR_MS);
   const report: Report = { type: 'refused', refusal: barred ? 'in-use' : 'unknown', failure, elsewhere: barred };
-  const reports: readonly Report[] = admission.type === reported ? [] : [report, { type: 'answered' }];
-  const next = { ...life, blamedAt: reports.length === 0 ? life.blamedAt : null };
+  const reports: readonly Report[] = ownership.type === reported ? [] : [report, { type: 'answered' }];
+  const next = { ...life, staleSince: reports.length === 0 ? life.staleSince : null };
   return barred
     ? [{ ...next, state: waiting }, reports, { type: 'sleep', ms: A_DAY_MS, wakes: 'taken' }]
-    : [{ ...next, state: { type: 'identifying', reported: admission.type } }, reports, { type: 'identify' }];
+    : [{ ...next, state: { type: 'identifying', reported: ownership.type } }, reports, { type: 'identify' }];
 }
 
 function granted(life: Life, { port }: Extract<ListenerEvent, { type: 'granted' }>, { now }: Moment): Step {
-  const { blamedAt } = life;
+  const { staleSince } = life;
   const freed: readonly Report[] =
-    blamedAt === null ? [] : [{ type: 'evicted', seconds: Math.round((now - blamedAt) / 1000) }];
+    staleSince === null ? [] : [{ type: 'evicted', seconds: Math.round((now - staleSince) / 1000) }];
   const grant: Grant = { port, last: null, repeated: 0 };
-  return verify({ ...life, heard: true, blamedAt: null }, { grant, times: 1 }, freed);
+  return verify({ ...life, heard: true, staleSince: null }, { grant, times: 1 }, freed);
 }
 
 /**
@@ -265,24 +273,25 @@ function granted(life: Life, { port }: Extract<ListenerEvent, { type: 'granted' 
  * intervals.
  */
 function refused(life: Life, { failure, isNew }: Extract<ListenerEvent, { type: 'refused' }>, moment: Moment): Step {
-  const { memo } = life;
-  if (memo !== null && !(isNew && moment.now >= memo.againAt)) return explained(life, failure, memo, moment);
-  const pauseMs = memo?.pauseMs ?? SELDOM_MS;
+  const { diagnosis } = life;
+  if (diagnosis !== null && !(isNew && moment.now >= diagnosis.againAt))
+    return diagnosed(life, failure, diagnosis, moment);
+  const pauseMs = diagnosis?.pauseMs ?? SELDOM_MS;
   const next = { againAt: moment.now + pauseMs, pauseMs: Math.min(pauseMs * 2, LONGEST_SELDOM_MS) };
-  return [{ ...life, heard: true, state: { type: 'explaining', failure, memo: next } }, [], { type: 'explain' }];
+  return [{ ...life, heard: true, state: { type: 'diagnosing', failure, diagnosis: next } }, [], { type: 'diagnose' }];
 }
 
-function explained(life: Life, failure: TunnelFailure, memo: Memo, moment: Moment): Step {
-  const { reason } = memo;
+function diagnosed(life: Life, failure: TunnelFailure, diagnosis: Diagnosis, moment: Moment): Step {
+  const { reason } = diagnosis;
   const { other, refusal, ours } = reason;
   const reports: readonly Report[] = [
-    ...(other === undefined ? [] : [{ type: 'sighted', other } as const]),
+    ...(other === undefined ? [] : [{ type: 'other-seen', other } as const]),
     { type: 'refused', refusal, failure: refusalFailure(failure, reason), elsewhere: false },
     { type: 'answered' },
-    { type: 'leave' },
+    { type: 'release' },
   ];
-  const blamedAt = ours === true ? (life.blamedAt ?? moment.now) : null;
-  const next = { ...life, heard: true, memo, blamedAt };
+  const staleSince = ours === true ? (life.staleSince ?? moment.now) : null;
+  const next = { ...life, heard: true, diagnosis, staleSince };
   return moment.suspended ? begin(next, reports, moment) : pause(next, 0, reports, moment);
 }
 
@@ -304,7 +313,7 @@ function verify(
   ];
 }
 
-/** One late probe is no reason to return a listener that works. */
+/** One late probe is no reason to cancel a listener that works. */
 function verified(
   life: Life,
   { grant, times, renewed }: Verifying,
@@ -312,7 +321,7 @@ function verified(
   rules: ListenerRules,
   moment: Moment,
 ): Step {
-  if (isMiss(result) && times < mostTimes(grant.last)) {
+  if (isMiss(result) && times < mostMisses(grant.last)) {
     const again = { grant, times: times + 1, renewed };
     if (grant.last === null) return verify(life, again);
     return [
@@ -328,16 +337,16 @@ function verified(
       [],
       { type: 'renew', port: grant.port },
     ];
-  // Only a listener that may be another device's is looked up in the holdings.
+  // The owner is checked only where it may be another device.
   if ((result.type !== 'part' || !result.shared) && result.type !== 'other')
     return applyResult(life, grant, result, rules, moment);
   const other = result.type === 'part' ? result.other : result;
   const state: State = { type: 'judging', grant, result };
-  return [{ ...life, state }, [{ type: 'sighted', other }], { type: 'recall', watched: false }];
+  return [{ ...life, state }, [{ type: 'other-seen', other }], { type: 'check-owner', watched: false }];
 }
 
 /** So many misses in a row count; a listener that is ours in part is verified often anyway. */
-function mostTimes(last: ListenerStatus | null): number {
+function mostMisses(last: ListenerStatus | null): number {
   if (last === null) return 2;
   return last === 'part' ? 1 : 3;
 }
@@ -347,37 +356,37 @@ function applyResult(life: Life, grant: Grant, result: VerifyResult, rules: List
   const { last, port } = grant;
   const judgement = judge(rules.listen, result, rules.verify, last ?? undefined);
   const { status } = judgement;
-  const found: readonly Report[] = judgement.type === 'up' ? [{ type: 'hold' }, judgement] : [judgement];
-  if (status === null) return returnListener(life, grant, found);
+  const found: readonly Report[] = judgement.type === 'up' ? [{ type: 'owned' }, judgement] : [judgement];
+  if (status === null) return cancel(life, grant, found);
   if (last !== null) {
     const repeated = status === last ? grant.repeated + 1 : 0;
-    return rest(life, { port, last: status, repeated }, found, moment);
+    return serve(life, { port, last: status, repeated }, found, moment);
   }
   const first = { ...life, losses: 0 };
   const next: Judged = { port, last: status, repeated: 0 };
   const reports: readonly Report[] = [...found, { type: 'answered' }];
-  if (status !== 'held' || rules.verify === 'off') return rest(first, next, reports, moment);
-  return [{ ...first, state: { type: 'exposing', grant: next } }, reports, { type: 'expose', port }];
+  if (status !== 'ours' || rules.verify === 'off') return serve(first, next, reports, moment);
+  return [{ ...first, state: { type: 'checking-exposure', grant: next } }, reports, { type: 'check-exposure', port }];
 }
 
-function rest(life: Life, grant: Judged, reports: readonly Report[], { suspended, random }: Moment): Step {
+function serve(life: Life, grant: Judged, reports: readonly Report[], { suspended, random }: Moment): Step {
   if (suspended) return suspend(life, grant, reports);
   const ms = verifyAgainAfter(grant.last, grant.repeated) * (1 + random() / 3);
-  return [{ ...life, state: { type: 'held', grant } }, reports, { type: 'sleep', ms, wakes: 'recheck' }];
+  return [{ ...life, state: { type: 'serving', grant } }, reports, { type: 'sleep', ms, wakes: 'recheck' }];
 }
 
 function suspend(life: Life, grant: Grant, reports: readonly Report[]): Step {
-  return returnListener(life, grant, [], [...reports, { type: 'suspended' }]);
+  return cancel(life, grant, [], [...reports, { type: 'suspended' }]);
 }
 
-function returnListener(life: Life, grant: Grant, after: readonly Report[], before: readonly Report[] = []): Step {
-  return [{ ...life, state: { type: 'returning', grant, after } }, before, { type: 'return', port: grant.port }];
+function cancel(life: Life, grant: Grant, after: readonly Report[], before: readonly Report[] = []): Step {
+  return [{ ...life, state: { type: 'cancelling', grant, after } }, before, { type: 'cancel', port: grant.port }];
 }
 
-function afterReturn(last: Life, grant: Grant, after: readonly Report[], moment: Moment): Step {
+function cancelled(last: Life, grant: Grant, after: readonly Report[], moment: Moment): Step {
   const had = grant.last !== null;
-  const life = had ? { ...last, since: moment.now, memo: null } : last;
-  const reports: readonly Report[] = [...after, ...(had ? [] : [{ type: 'answered' } as const]), { type: 'leave' }];
+  const life = had ? { ...last, since: moment.now, diagnosis: null } : last;
+  const reports: readonly Report[] = [...after, ...(had ? [] : [{ type: 'answered' } as const]), { type: 'release' }];
   if (moment.suspended) return begin(life, reports, moment);
   const losses = life.losses + 1;
   return pause({ ...life, losses }, Math.min(1000 * 2 ** losses, LONGEST_PAUSE_MS), reports, moment);

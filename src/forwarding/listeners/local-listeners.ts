@@ -12,7 +12,7 @@ import type { Refusal } from '../../model/state.ts';
 import { formatEndpoint } from '../../model/endpoint.ts';
 import type { ForwardSpec } from '../../model/spec.ts';
 
-export interface LocalForwardsOptions {
+export interface LocalListenersOptions {
   readonly clock: Clock;
   readonly random: () => number;
   readonly sockets: SocketOptions;
@@ -31,9 +31,9 @@ export interface LocalForwardsOptions {
  * Keeps this device's listeners among the forwards open until the signal is aborted, and tries again where the system refuses one.
  * Rejects only with the signal.
  */
-export function keepLocalForwards(
+export function keepLocalListeners(
   forwards: readonly ForwardSpec[],
-  options: LocalForwardsOptions,
+  options: LocalListenersOptions,
   signal: AbortSignal,
 ): Promise<never> {
   const local = [...forwards.entries()].filter(([, { kind }]) => kind !== 'remote');
@@ -50,7 +50,7 @@ async function keep(
   forward: ForwardSpec,
   index: number,
   answered: () => void,
-  options: LocalForwardsOptions,
+  options: LocalListenersOptions,
   signal: AbortSignal,
 ): Promise<never> {
   const { clock, random, access, onSuspended } = options;
@@ -76,7 +76,7 @@ async function keep(
 async function open(
   { listen }: ForwardSpec,
   index: number,
-  { sockets, onVisitor, onUp, onRefused }: LocalForwardsOptions,
+  { sockets, onVisitor, onUp, onRefused }: LocalListenersOptions,
   signal: AbortSignal,
 ): Promise<LocalListener | null> {
   let listener: LocalListener;

@@ -11,12 +11,12 @@ import type { ForwardSpec, TunnelSpec } from '../../model/spec.ts';
 import type { Up } from '../verify/judge.ts';
 import type { Verifier } from '../verify/listener-verifier.ts';
 import type { VerifyResult } from '../verify/results.ts';
-import type { Holdings } from './holdings.ts';
+import type { Owners } from './owners.ts';
 import { type Command, type ListenerEvent, type Refused, type Report, startLife, step } from './listener-life.ts';
 import type { ListenerAccess } from './suspendable-listeners.ts';
 import { refusalReason } from './refusal-reason.ts';
 
-export interface ForwardsOptions {
+export interface RemoteListenersOptions {
   readonly clock: Clock;
   readonly random: () => number;
   readonly log: Logger;
@@ -26,11 +26,11 @@ export interface ForwardsOptions {
   readonly verifier: Pick<Verifier, 'verify' | 'identify' | 'isExposed'>;
   /** The tunnel's name. */
   readonly tunnel: string;
-  /** What is remembered of these listeners. */
-  readonly holdings: Holdings;
+  /** Whose these listeners are. */
+  readonly owners: Owners;
   /** Calls back when a person has decided that listeners be taken. */
   readonly onTaken: Subscribe;
-  /** A suspended listener is returned to the server, and requested again when it is resumed. */
+  /** A suspended listener is cancelled, and requested again when it is resumed. */
   readonly access: ListenerAccess;
   /** Calls back when all listeners are to be verified now. */
   readonly onRecheck: Subscribe;
@@ -43,7 +43,7 @@ export interface ForwardsOptions {
   /** A listener that is up is open to all, though it was requested on loopback. */
   onExposed(index: number): void;
   onRefused(index: number, refused: Refused): void;
-  /** The listener was returned for a replacement of this tunnel. */
+  /** The listener was cancelled for a replacement of this tunnel. */
   onSuspended(index: number): void;
   /** Each listener had a first answer. */
   onAnswered(): void;
@@ -54,10 +54,10 @@ export interface ForwardsOptions {
  * reason for a new login, and is ours as soon as the server frees it. Each is verified again from time to time. Never resolves;
  * rejects only with the connection or the signal.
  */
-export function keepForwards(
+export function keepRemoteListeners(
   connection: SshConnection,
   forwards: readonly ForwardSpec[],
-  options: ForwardsOptions,
+  options: RemoteListenersOptions,
   signal: AbortSignal,
 ): Promise<never> {
   const remote = [...forwards.entries()].filter(([, { kind }]) => kind === 'remote');
@@ -78,7 +78,7 @@ interface Kept {
 }
 
 /** Drives the state machine of a listener: executes the command of each step, and passes its event to the next one. */
-async function keepForward(kept: Kept, options: ForwardsOptions, signal: AbortSignal): Promise<never> {
+async function keepForward(kept: Kept, options: RemoteListenersOptions, signal: AbortSignal): Promise<never> {
   const { listen, index } = kept;
   const { clock, random, access, verify, tunnel } = options;
   const moment = () => ({ now: clock.now(), random, suspended: access.isSuspended(index) });
@@ -87,10 +87,10 @@ async function keepForward(kept: Kept, options: ForwardsOptions, signal: AbortSi
     for (let [life, reports, command] = startLife(moment()); ;) {
       for (const one of reports) {
         report(one, kept, options);
-        if (one.type === 'leave') acquired = false;
+        if (one.type === 'release') acquired = false;
       }
       const event = await execute(command, kept, options, signal);
-      if (event.type === 'entered') acquired = true;
+      if (event.type === 'acquired') acquired = true;
       [life, reports, command] = step(life, event, { listen, verify, tunnel }, moment());
     }
   } finally {
@@ -98,14 +98,14 @@ async function keepForward(kept: Kept, options: ForwardsOptions, signal: AbortSi
   }
 }
 
-function report(one: Report, { listen, index, answered }: Kept, options: ForwardsOptions): void {
+function report(one: Report, { listen, index, answered }: Kept, options: RemoteListenersOptions): void {
   switch (one.type) {
-    case 'leave':
+    case 'release':
       return options.access.release(index);
-    case 'sighted':
-      return options.holdings.addSighting(listen, one.other);
-    case 'hold':
-      return options.holdings.hold(listen);
+    case 'other-seen':
+      return options.owners.rememberOther(listen, one.other);
+    case 'owned':
+      return options.owners.rememberOurs(listen);
     case 'answered':
       return answered();
     case 'up':
@@ -124,54 +124,54 @@ function report(one: Report, { listen, index, answered }: Kept, options: Forward
 async function execute(
   command: Command,
   { connection, listen, index }: Kept,
-  options: ForwardsOptions,
+  options: RemoteListenersOptions,
   signal: AbortSignal,
 ): Promise<ListenerEvent> {
-  const { clock, holdings, access, verifier, onTaken, onRecheck } = options;
+  const { clock, owners, access, verifier, onTaken, onRecheck } = options;
   const see = (result: () => Promise<VerifyResult>): Promise<VerifyResult> =>
     options.verify === 'off' ? Promise.resolve({ type: 'unknown', why: 'verify: off' }) : abortable(result(), signal);
   switch (command.type) {
-    case 'recall': {
-      const admission = holdings.admission(listen);
-      const isWatched = command.watched && admission.type === 'copied';
-      const watchedMs = isWatched ? clock.now() - holdings.watchedSince(listen, clock.now()) : 0;
-      return { type: 'recalled', admission, watchedMs };
+    case 'check-owner': {
+      const ownership = owners.ownership(listen);
+      const isWatched = command.watched && ownership.type === 'copied';
+      const watchedMs = isWatched ? clock.now() - owners.watchedSince(listen, clock.now()) : 0;
+      return { type: 'owner-checked', ownership, watchedMs };
     }
     case 'sleep': {
       const wakers = { nothing: [], taken: [onTaken], recheck: [onRecheck, access.onSuspended(index)] };
       await sleepUntil(clock, command.ms, wakers[command.wakes], signal);
       return { type: 'slept' };
     }
-    case 'enter':
+    case 'acquire':
       await access.acquire(index, signal);
-      return { type: 'entered' };
-    case 'ask':
-      return await ask(connection, listen, index, command.bounded, options, signal);
-    case 'explain': {
+      return { type: 'acquired' };
+    case 'request':
+      return await request(connection, listen, index, command.bounded, options, signal);
+    case 'diagnose': {
       const identify = (port: number) => see(() => verifier.identify(listen, port));
-      return { type: 'explained', reason: await refusalReason(listen, options.wasUp, identify) };
+      return { type: 'diagnosed', reason: await refusalReason(listen, options.wasUp, identify) };
     }
     case 'identify':
       return { type: 'verified', result: await see(() => verifier.identify(listen, portOf(listen), true)) };
     case 'verify':
       return { type: 'verified', result: await see(() => verifier.verify(listen, command.port)) };
-    case 'expose':
+    case 'check-exposure':
       return { type: 'exposure', exposed: await abortable(verifier.isExposed(listen, command.port), signal) };
     case 'renew':
       return { type: 'renewed', granted: await abortable(renew(connection, at(listen, command.port)), signal) };
-    case 'return':
+    case 'cancel':
       await abortable(connection.unlisten(at(listen, command.port)), signal);
-      return { type: 'returned' };
+      return { type: 'cancelled' };
   }
 }
 
 /** Only the first answer of a connection is bounded: a server that answers everything else would leave the tunnel without a listener. */
-async function ask(
+async function request(
   connection: SshConnection,
   listen: Endpoint,
   index: number,
   bounded: boolean,
-  { clock, log, holdings, onGranted }: ForwardsOptions,
+  { clock, log, owners, onGranted }: RemoteListenersOptions,
   signal: AbortSignal,
 ): Promise<ListenerEvent> {
   const requested = clock.now();
@@ -187,7 +187,7 @@ async function ask(
     const failure = asFailure(error);
     if (failure.code !== 'forward-refused') throw error;
     log.debug(`${formatEndpoint(listen)} refused`);
-    return { type: 'refused', failure, isNew: holdings.isNew(listen) };
+    return { type: 'refused', failure, isNew: owners.isNew(listen) };
   }
 }
 

@@ -5,13 +5,13 @@ import { type Endpoint, formatEndpoint } from '../../model/endpoint.ts';
 import type { TunnelSpec } from '../../model/spec.ts';
 
 /**
- * The status of a granted listener: `held` leads here as far as that can be verified; `unproven` is not up before it was verified
- * (verify: required); `unseen` is held, and could not be verified for a passing reason, such as a slow server; `part` leads to another
+ * The status of a granted listener: `ours` leads here as far as that can be verified; `unproven` is not up before it was verified
+ * (verify: required); `unseen` counts as ours, but could not be verified for a passing reason, such as a slow server; `part` leads to another
  * program as well.
  */
-export type ListenerStatus = 'held' | 'unproven' | 'unseen' | 'part';
+export type ListenerStatus = 'ours' | 'unproven' | 'unseen' | 'part';
 
-/** Whether it is up; where `status` is null it is to be returned to the server. */
+/** Whether it is up; where `status` is null it is to be cancelled. */
 export type Judgement =
   | Up
   | {
@@ -33,7 +33,7 @@ export interface Up {
 }
 
 /**
- * What follows from the verification of a granted listener. It is returned only when another program was seen to answer at each of its
+ * What follows from the verification of a granted listener. It is cancelled only when another program was seen to answer at each of its
  * addresses: one that could not be seen may be the only way in.
  */
 export function judge(
@@ -43,7 +43,7 @@ export function judge(
   before: ListenerStatus = 'unproven',
 ): Judgement {
   const name = formatEndpoint(listen);
-  if (result.type === 'ours') return { type: 'up', status: 'held', unverified: null, misplaced: false };
+  if (result.type === 'ours') return { type: 'up', status: 'ours', unverified: null, misplaced: false };
   if (result.type === 'part') return refused('part', `not all visitors of ${name} come out here: ${result.why}`);
   if (result.type === 'other') {
     const text = `visitors of ${name} do not come out here: ${inUseReason(result.who)}`;
@@ -52,9 +52,9 @@ export function judge(
   const misplaced = result.type !== 'unknown';
   const why = result.type === 'none' ? 'the server says that it listens there, but nothing answers' : result.why;
   // A proven listener stays up when one verification is without a result.
-  if (verify !== 'required' || before === 'held' || before === 'unseen') {
+  if (verify !== 'required' || before === 'ours' || before === 'unseen') {
     const passing = result.type === 'unknown' && result.passing === true;
-    return { type: 'up', status: passing ? 'unseen' : 'held', unverified: why, misplaced };
+    return { type: 'up', status: passing ? 'unseen' : 'ours', unverified: why, misplaced };
   }
   const text = `the server listens on ${name}, but whether that leads here cannot be verified (verify: required): ${why}`;
   const failure = new TunnelFailure('forward-refused', text);
@@ -74,7 +74,7 @@ export function isMiss({ type }: VerifyResult): boolean {
 /** Milliseconds until the next verification; `repeated` is how many times in a row the status was the same before. */
 export function verifyAgainAfter(last: ListenerStatus, repeated: number): number {
   switch (last) {
-    case 'held':
+    case 'ours':
       return VERIFY_EVERY_MS;
     case 'unproven':
       return UNPROVEN_MS;

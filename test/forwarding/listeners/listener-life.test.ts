@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { Admission } from '../../../src/forwarding/listeners/holdings.ts';
+import type { Ownership } from '../../../src/forwarding/listeners/owners.ts';
 import {
   type Command,
   type ListenerEvent,
@@ -13,9 +13,9 @@ import type { OtherProgram, VerifyResult } from '../../../src/forwarding/verify/
 import { TunnelFailure } from '../../../src/model/failure.ts';
 import { seeded } from '../../support/seeded.ts';
 
-const FREE: Admission = { type: 'free' };
-const COPIED: Admission = { type: 'copied' };
-const BARRED: Admission = { type: 'barred', other: { who: 'it', day: '2026-01-31' }, copied: false };
+const FREE: Ownership = { type: 'free' };
+const COPIED: Ownership = { type: 'copied' };
+const BARRED: Ownership = { type: 'barred', other: { who: 'it', day: '2026-01-31' }, copied: false };
 
 const SEEN: OtherProgram = {
   type: 'other',
@@ -29,7 +29,7 @@ const RESULTS = {
   ours: { type: 'ours', whole: true },
   half: { type: 'ours', whole: false },
   part: { type: 'part', why: 'another one has the rest', other: SEEN, shared: true },
-  beside: { type: 'part', why: 'another one is where it was asked for', other: SEEN, shared: false },
+  beside: { type: 'part', why: 'another one is where it was requested', other: SEEN, shared: false },
   other: { ...SEEN, certain: true },
   dim: { ...SEEN, certain: false },
   nobody: { type: 'none' },
@@ -38,27 +38,27 @@ const RESULTS = {
 } as const satisfies Record<string, VerifyResult>;
 
 const EVENTS = {
-  free: { type: 'recalled', admission: FREE, watchedMs: 0 },
-  copied: { type: 'recalled', admission: COPIED, watchedMs: 0 },
-  watched: { type: 'recalled', admission: COPIED, watchedMs: 120_000 },
-  barred: { type: 'recalled', admission: BARRED, watchedMs: 0 },
+  free: { type: 'owner-checked', ownership: FREE, watchedMs: 0 },
+  copied: { type: 'owner-checked', ownership: COPIED, watchedMs: 0 },
+  watched: { type: 'owner-checked', ownership: COPIED, watchedMs: 120_000 },
+  barred: { type: 'owner-checked', ownership: BARRED, watchedMs: 0 },
   slept: { type: 'slept' },
-  entered: { type: 'entered' },
+  acquired: { type: 'acquired' },
   granted: { type: 'granted', port: 8080 },
   refused: { type: 'refused', failure: new TunnelFailure('forward-refused', 'no'), isNew: false },
   new: { type: 'refused', failure: new TunnelFailure('forward-refused', 'no'), isNew: true },
-  inUse: { type: 'explained', reason: { refusal: 'in-use', reason: 'it says hello', other: SEEN } },
-  deadOurs: { type: 'explained', reason: { refusal: 'in-use', reason: 'most likely ours', other: SEEN, ours: true } },
+  inUse: { type: 'diagnosed', reason: { refusal: 'in-use', reason: 'it says hello', other: SEEN } },
+  deadOurs: { type: 'diagnosed', reason: { refusal: 'in-use', reason: 'most likely ours', other: SEEN, ours: true } },
   hidden: { type: 'exposure', exposed: false },
   exposed: { type: 'exposure', exposed: true },
   renewed: { type: 'renewed', granted: true },
   stolen: { type: 'renewed', granted: false },
-  returned: { type: 'returned' },
+  cancelled: { type: 'cancelled' },
 } as const satisfies Record<string, ListenerEvent>;
 
-const ASKED = 'free entered';
-const UP = `${ASKED} granted ours hidden`;
-const PART = `${ASKED} granted part part free`;
+const REQUESTED = 'free acquired';
+const UP = `${REQUESTED} granted ours hidden`;
+const PART = `${REQUESTED} granted part part free`;
 
 /** What the step after the last of these does. `N s` is time that goes by; `suspend` and `resume` are what another tunnel wants. */
 const TABLE: readonly (readonly [
@@ -67,128 +67,143 @@ const TABLE: readonly (readonly [
   happenings: string,
   does: string,
 ])[] = [
-  ['nothing is asked for before it was looked up whose it is', 'auto', '', 'recall'],
-  ['it is asked for only in its turn', 'auto', 'free', 'enter'],
-  ['the first answer has to come in time', 'auto', ASKED, 'ask bounded'],
-  ['what is granted is verified', 'auto', `${ASKED} granted`, 'verify 8080'],
-  ['a miss is made sure of at once', 'auto', `${ASKED} granted nobody`, 'verify 8080'],
-  ['one that leads here is up', 'auto', `${ASKED} granted ours`, 'hold, up, answered, expose 8080'],
-  ['one that is open to all is reported', 'auto', `${ASKED} granted ours exposed`, 'exposed, sleep 1050 recheck'],
+  ['nothing is requested before it was looked up whose it is', 'auto', '', 'check-owner'],
+  ['it is requested only when it is not suspended', 'auto', 'free', 'acquire'],
+  ['the first answer has to come in time', 'auto', REQUESTED, 'request bounded'],
+  ['what is granted is verified', 'auto', `${REQUESTED} granted`, 'verify 8080'],
+  ['a miss is made sure of at once', 'auto', `${REQUESTED} granted nobody`, 'verify 8080'],
+  ['one that leads here is up', 'auto', `${REQUESTED} granted ours`, 'owned, up, answered, check-exposure 8080'],
+  ['one that is open to all is reported', 'auto', `${REQUESTED} granted ours exposed`, 'exposed, sleep 1050 recheck'],
   ['one that is up is verified seldom', 'auto', UP, 'sleep 1050 recheck'],
-  ['verify: off sees no exposure', 'off', `${ASKED} granted dark`, 'hold, up: forbidden, answered, sleep 1050 recheck'],
-  ['required: it is not up unseen', 'required', `${ASKED} granted dark`, 'refused unknown, answered, sleep 70 recheck'],
-  ['required: it stays up unseen', 'required', `${UP} slept dark`, 'hold, up: forbidden, sleep 1050 recheck'],
+  [
+    'verify: off sees no exposure',
+    'off',
+    `${REQUESTED} granted dark`,
+    'owned, up: forbidden, answered, sleep 1050 recheck',
+  ],
+  [
+    'required: it is not up unseen',
+    'required',
+    `${REQUESTED} granted dark`,
+    'refused unknown, answered, sleep 70 recheck',
+  ],
+  ['required: it stays up unseen', 'required', `${UP} slept dark`, 'owned, up: forbidden, sleep 1050 recheck'],
   [
     'one that could not be seen by an accident is verified soon',
     'auto',
     `${UP} slept slow`,
-    'hold, up: too slow, sleep 70 recheck',
+    'owned, up: too slow, sleep 70 recheck',
   ],
   [
     'and then ever more seldom',
     'auto',
     `${UP} slept slow slept slow slept slow`,
-    'hold, up: too slow, sleep 280 recheck',
+    'owned, up: too slow, sleep 280 recheck',
   ],
   ['a miss of one that worked is doubted', 'auto', `${UP} slept other`, 'sleep 5 nothing'],
   ['and a second one', 'auto', `${UP} slept other slept other`, 'sleep 5 nothing'],
-  ['a third one is believed', 'auto', `${UP} slept other slept other slept other`, 'sighted, recall'],
-  ['then it is given back', 'auto', `${UP} slept other slept other slept other free`, 'return 8080'],
+  ['a third one is believed', 'auto', `${UP} slept other slept other slept other`, 'other-seen, check-owner'],
+  ['then it is cancelled', 'auto', `${UP} slept other slept other slept other free`, 'cancel 8080'],
   [
     'then that is reported',
     'auto',
-    `${UP} slept other slept other slept other free returned`,
-    'refused in-use elsewhere, leave, sleep 2 nothing',
+    `${UP} slept other slept other slept other free cancelled`,
+    'refused in-use elsewhere, release, sleep 2 nothing',
   ],
   [
     'one whose stranger was not heard is kept',
     'auto',
-    `${ASKED} granted dim dim free`,
+    `${REQUESTED} granted dim dim free`,
     'refused in-use elsewhere, answered, sleep 2.333 recheck',
   ],
   [
-    'one that leads to another device is given back without a word more',
+    'one that leads to another device is cancelled without a word more',
     'auto',
-    `${ASKED} granted part part barred returned`,
-    'answered, leave, sleep 2 nothing',
+    `${REQUESTED} granted part part barred cancelled`,
+    'answered, release, sleep 2 nothing',
   ],
   [
     'one beside which another device has the address is kept, and that is not remembered',
     'auto',
-    `${ASKED} granted beside beside`,
+    `${REQUESTED} granted beside beside`,
     'refused in-use elsewhere, answered, sleep 2.333 recheck',
   ],
-  ['of one that is ours in part the rest is asked for when it came free', 'auto', `${PART} slept half`, 'renew 8080'],
+  ['of one that is ours in part the rest is requested when it came free', 'auto', `${PART} slept half`, 'renew 8080'],
   ['and verified', 'auto', `${PART} slept half renewed`, 'verify 8080'],
-  ['and not asked for again at once', 'auto', `${PART} slept half renewed half`, 'hold, up, sleep 1050 recheck'],
-  ['or it is lost', 'auto', `${PART} slept half stolen`, 'leave, sleep 2 nothing'],
+  ['and not requested again at once', 'auto', `${PART} slept half renewed half`, 'owned, up, sleep 1050 recheck'],
+  ['or it is lost', 'auto', `${PART} slept half stolen`, 'release, sleep 2 nothing'],
   [
     'each loss in a row doubles the pause',
     'auto',
-    `${`${ASKED} granted other other free returned slept `.repeat(4)}${ASKED} granted other other free returned`,
-    'refused in-use elsewhere, answered, leave, sleep 32 nothing',
+    `${`${REQUESTED} granted other other free cancelled slept `.repeat(4)}${REQUESTED} granted other other free cancelled`,
+    'refused in-use elsewhere, answered, release, sleep 32 nothing',
   ],
-  ['why it is refused is found out', 'auto', `${ASKED} refused`, 'explain'],
-  ['and reported', 'auto', `${ASKED} refused inUse`, 'sighted, refused in-use, answered, leave, sleep 1.25 nothing'],
-  ['the second answer may take its time', 'auto', `${ASKED} refused inUse slept ${ASKED}`, 'ask'],
+  ['why it is refused is found out', 'auto', `${REQUESTED} refused`, 'diagnose'],
+  [
+    'and reported',
+    'auto',
+    `${REQUESTED} refused inUse`,
+    'other-seen, refused in-use, answered, release, sleep 1.25 nothing',
+  ],
+  ['the second answer may take its time', 'auto', `${REQUESTED} refused inUse slept ${REQUESTED}`, 'request'],
   [
     'the reason is remembered',
     'auto',
-    `${ASKED} refused inUse 120s slept ${ASKED} refused`,
-    'sighted, refused in-use, answered, leave, sleep 1.25 nothing',
+    `${REQUESTED} refused inUse 120s slept ${REQUESTED} refused`,
+    'other-seen, refused in-use, answered, release, sleep 1.25 nothing',
   ],
-  ['but not for ever where it matters', 'auto', `${ASKED} new inUse 60s slept ${ASKED} new`, 'explain'],
+  ['but not for ever where it matters', 'auto', `${REQUESTED} new inUse 60s slept ${REQUESTED} new`, 'diagnose'],
   [
     'and then twice as long',
     'auto',
-    `${ASKED} new inUse 60s slept ${ASKED} new inUse 119s slept ${ASKED} new`,
-    'sighted, refused in-use, answered, leave, sleep 1.25 nothing',
+    `${REQUESTED} new inUse 60s slept ${REQUESTED} new inUse 119s slept ${REQUESTED} new`,
+    'other-seen, refused in-use, answered, release, sleep 1.25 nothing',
   ],
   [
-    'after ten minutes it is asked for seldom',
+    'after ten minutes it is requested seldom',
     'auto',
-    `${ASKED} refused inUse 600s slept ${ASKED} refused`,
-    'sighted, refused in-use, answered, leave, sleep 15 nothing',
+    `${REQUESTED} refused inUse 600s slept ${REQUESTED} refused`,
+    'other-seen, refused in-use, answered, release, sleep 15 nothing',
   ],
   [
-    'one that was lost after a long time is asked for as a new one',
+    'one that was lost after a long time is requested as a new one',
     'auto',
-    `${UP} 7200s slept other slept other slept other free returned slept ${ASKED} refused`,
-    'explain',
+    `${UP} 7200s slept other slept other slept other free cancelled slept ${REQUESTED} refused`,
+    'diagnose',
   ],
   [
     'how long our own dead connection had it is counted',
     'auto',
-    `${ASKED} refused deadOurs 2s slept ${ASKED} refused 1s slept ${ASKED} granted`,
+    `${REQUESTED} refused deadOurs 2s slept ${REQUESTED} refused 1s slept ${REQUESTED} granted`,
     'evicted 3, verify 8080',
   ],
   [
     'but not where another one took it meanwhile',
     'auto',
-    `${ASKED} new deadOurs 60s slept ${ASKED} new inUse slept ${ASKED} granted`,
+    `${REQUESTED} new deadOurs 60s slept ${REQUESTED} new inUse slept ${REQUESTED} granted`,
     'verify 8080',
   ],
   [
     'a suspended one counts as answered',
     'auto',
-    'suspend free entered refused inUse',
-    'sighted, refused in-use, answered, leave, answered, recall',
+    'suspend free acquired refused inUse',
+    'other-seen, refused in-use, answered, release, answered, check-owner',
   ],
-  ['one that is up is given back when it is suspended', 'auto', `${UP} suspend slept`, 'suspended, return 8080'],
-  ['and waits for its turn', 'auto', `${UP} suspend slept returned free`, 'enter'],
+  ['one that is up is cancelled when it is suspended', 'auto', `${UP} suspend slept`, 'suspended, cancel 8080'],
+  ['and waits for its turn', 'auto', `${UP} suspend slept cancelled free`, 'acquire'],
   [
-    'one that is resumed meanwhile is asked for a moment later',
+    'one that is resumed meanwhile is requested a moment later',
     'auto',
-    `${UP} suspend slept resume returned`,
-    'leave, sleep 2 nothing',
+    `${UP} suspend slept resume cancelled`,
+    'release, sleep 2 nothing',
   ],
-  ["another device's is not asked for", 'auto', 'barred', 'refused in-use elsewhere, answered, sleep 86400 taken'],
-  ['until a person has said so', 'auto', 'barred slept free', 'enter'],
+  ["another device's is not requested", 'auto', 'barred', 'refused in-use elsewhere, answered, sleep 86400 taken'],
+  ['until a person has said so', 'auto', 'barred slept free', 'acquire'],
   ['and is reported once', 'auto', 'barred slept barred', 'sleep 86400 taken'],
   ['that of a machine that may live is looked at', 'auto', 'copied', 'refused unknown, answered, identify'],
-  ['and whoever is seen is remembered', 'auto', 'copied other', 'sighted, recall watched'],
+  ['and whoever is seen is remembered', 'auto', 'copied other', 'other-seen, check-owner watched'],
   ['and looked at again', 'auto', 'copied nobody copied', 'sleep 30 taken'],
-  ['and taken when nobody was seen for long', 'auto', 'copied nobody watched', 'hold, recall'],
+  ['and taken when nobody was seen for long', 'auto', 'copied nobody watched', 'owned, check-owner'],
   [
     'or never, where that was another device',
     'auto',
@@ -229,35 +244,39 @@ function reportText(report: Report): string {
 
 function commandText(command: Command): string {
   if (command.type === 'sleep') return `sleep ${Math.round(command.ms) / 1000} ${command.wakes}`;
-  if (command.type === 'ask') return command.bounded ? 'ask bounded' : 'ask';
-  if (command.type === 'recall') return command.watched ? 'recall watched' : 'recall';
+  if (command.type === 'request') return command.bounded ? 'request bounded' : 'request';
+  if (command.type === 'check-owner') return command.watched ? 'check-owner watched' : 'check-owner';
   return 'port' in command ? `${command.type} ${command.port}` : command.type;
 }
 
-test('asks for a listener again and again, ends its turn once, and gives back only one that another answers at', () => {
+test('requests a listener again and again, releases it once, and cancels only one that another answers at', () => {
   const random = seeded(1);
   const pick = <T>(list: readonly T[]): T => list[Math.floor(random() * list.length)]!;
   const happens = (command: Command): ListenerEvent => {
     switch (command.type) {
-      case 'recall':
-        return { type: 'recalled', admission: pick([FREE, FREE, FREE, COPIED, BARRED]), watchedMs: pick([0, 120_000]) };
+      case 'check-owner':
+        return {
+          type: 'owner-checked',
+          ownership: pick([FREE, FREE, FREE, COPIED, BARRED]),
+          watchedMs: pick([0, 120_000]),
+        };
       case 'sleep':
         return EVENTS.slept;
-      case 'enter':
-        return EVENTS.entered;
-      case 'ask':
+      case 'acquire':
+        return EVENTS.acquired;
+      case 'request':
         return pick([EVENTS.granted, EVENTS.granted, EVENTS.refused, EVENTS.new]);
-      case 'explain':
+      case 'diagnose':
         return pick([EVENTS.inUse, EVENTS.deadOurs]);
       case 'identify':
       case 'verify':
         return { type: 'verified', result: pick(Object.values(RESULTS)) };
-      case 'expose':
+      case 'check-exposure':
         return pick([EVENTS.hidden, EVENTS.exposed]);
       case 'renew':
         return pick([EVENTS.renewed, EVENTS.stolen]);
-      case 'return':
-        return EVENTS.returned;
+      case 'cancel':
+        return EVENTS.cancelled;
     }
   };
   for (let life = 0; life < 200; life += 1) {
@@ -265,25 +284,25 @@ test('asks for a listener again and again, ends its turn once, and gives back on
     const listen = { type: 'tcp', host: 'localhost', port: 8080 } as const;
     const rules: ListenerRules = { listen, verify: pick(['auto', 'required']), tunnel: 'test' };
     let [state, reports, command] = startLife(moment);
-    let [asked, turns, barred] = [0, 0, false];
+    let [asked, acquired, barred] = [0, 0, false];
     let seen: VerifyResult = RESULTS.ours;
     for (let count = 0; count < 500; count += 1) {
-      for (const { type } of reports) if (type === 'leave') turns -= 1;
-      if (command.type === 'enter') turns += 1;
-      assert.ok(turns === 0 || turns === 1, `${turns} turns`);
-      if (command.type === 'ask') asked += 1;
+      for (const { type } of reports) if (type === 'release') acquired -= 1;
+      if (command.type === 'acquire') acquired += 1;
+      assert.ok(acquired === 0 || acquired === 1, `${acquired} acquired`);
+      if (command.type === 'request') asked += 1;
       if (command.type === 'sleep') {
         assert.ok(command.ms >= 1000 && command.ms <= 86_400_000, `${command.ms} ms`);
         moment.now += command.ms;
       }
-      if (command.type === 'return' && !moment.suspended)
+      if (command.type === 'cancel' && !moment.suspended)
         assert.ok(
           seen.type === 'other' ? seen.certain || barred : seen.type === 'part' && seen.shared && barred,
           seen.type,
         );
       const event = happens(command);
       if (event.type === 'verified') seen = event.result;
-      if (event.type === 'recalled') barred = event.admission.type === 'barred';
+      if (event.type === 'owner-checked') barred = event.ownership.type === 'barred';
       moment.suspended = random() < 0.1;
       [state, reports, command] = step(state, event, rules, moment);
     }

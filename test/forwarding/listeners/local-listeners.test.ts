@@ -3,7 +3,7 @@ import { pbkdf2 } from 'node:crypto';
 import { connect } from 'node:net';
 import { hostname } from 'node:os';
 import { test } from 'node:test';
-import { keepLocalForwards } from '../../../src/forwarding/listeners/local-listeners.ts';
+import { keepLocalListeners } from '../../../src/forwarding/listeners/local-listeners.ts';
 import { createSuspendableListeners } from '../../../src/forwarding/listeners/suspendable-listeners.ts';
 import { systemClock } from '../../../src/lib/async/clock.ts';
 import { freePort, until } from '../../support/until.ts';
@@ -15,7 +15,7 @@ test('ends at once while the name of a listener is still looked up, and closes i
   const port = await freePort();
   const over = new AbortController();
   const events: string[] = [];
-  const ends = keepLocalForwards(
+  const ends = keepLocalListeners(
     [
       {
         kind: 'local',

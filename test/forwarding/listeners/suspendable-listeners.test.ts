@@ -5,7 +5,7 @@ import { createEmitter } from '../../../src/lib/async/emitter.ts';
 import { systemClock, type Clock } from '../../../src/lib/async/clock.ts';
 import { createLogger } from '../../../src/lib/log/log.ts';
 import { TunnelFailure } from '../../../src/model/failure.ts';
-import { keepForwards } from '../../../src/forwarding/listeners/remote-listeners.ts';
+import { keepRemoteListeners } from '../../../src/forwarding/listeners/remote-listeners.ts';
 import type { VerifyResult } from '../../../src/forwarding/verify/results.ts';
 import { createSuspendableListeners } from '../../../src/forwarding/listeners/suspendable-listeners.ts';
 import type { ForwardSpec, TunnelSpec } from '../../../src/model/spec.ts';
@@ -205,7 +205,7 @@ function keep(
     },
     unlisten: () => Promise.resolve(void (unlistened += 1)),
   } as unknown as SshConnection;
-  keepForwards(
+  keepRemoteListeners(
     connection,
     [forward],
     {
@@ -226,7 +226,7 @@ function keep(
         isExposed: () => Promise.resolve(false),
       },
       tunnel: 'test',
-      holdings: quietDevice.holdings('server'),
+      owners: quietDevice.owners('server'),
       onTaken: () => () => {},
       access: listeners,
       onRecheck: doubtOver.subscribe,

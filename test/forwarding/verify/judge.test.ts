@@ -55,17 +55,17 @@ const RESULTS: Readonly<Record<string, ProbeResult>> = {
   forbidden: { type: 'unknown', why: 'forbidden', forbidden: true },
 };
 
-test('gives a listener back only when another program was seen to answer at each of its places', () => {
+test('cancels a listener only when another program was seen to answer at each of its places', () => {
   const seen = (hosts: readonly string[], names: string): readonly ProbedAddress[] =>
     names
       .split(' ')
       .flatMap((name, index) => (name === '' ? [] : [{ address: at(hosts[index]!), result: RESULTS[name]! }]));
   const cases: readonly (readonly [asked: string, instead: string, auto: string, required: string])[] = [
-    ['ours ours', '', 'up held', 'up held'],
-    ['ours nobody', '', 'up held', 'up held'],
-    ['nobody ours', '', 'up held', 'up held'],
+    ['ours ours', '', 'up ours', 'up ours'],
+    ['ours nobody', '', 'up ours', 'up ours'],
+    ['nobody ours', '', 'up ours', 'up ours'],
     ['ours slow', '', 'up unseen unverified', 'refused unproven'],
-    ['ours forbidden', '', 'up held unverified', 'refused unproven'],
+    ['ours forbidden', '', 'up ours unverified', 'refused unproven'],
     ['ours hello', '', 'refused part', 'refused part'],
     ['silent ours', '', 'refused part', 'refused part'],
     ['hello hello', '', 'give back', 'give back'],
@@ -74,11 +74,11 @@ test('gives a listener back only when another program was seen to answer at each
     ['hello slow', '', 'refused part', 'refused part'],
     ['forbidden hello', '', 'refused part', 'refused part'],
     ['silent', '', 'refused part', 'refused part'],
-    ['nobody nobody', '', 'up held unverified misplaced', 'refused unproven'],
-    ['forbidden forbidden', '', 'up held unverified', 'refused unproven'],
-    ['nobody', 'ours ours', 'up held unverified misplaced', 'refused unproven'],
-    ['nobody', 'ours forbidden', 'up held unverified misplaced', 'refused unproven'],
-    ['nobody', 'forbidden forbidden', 'up held unverified', 'refused unproven'],
+    ['nobody nobody', '', 'up ours unverified misplaced', 'refused unproven'],
+    ['forbidden forbidden', '', 'up ours unverified', 'refused unproven'],
+    ['nobody', 'ours ours', 'up ours unverified misplaced', 'refused unproven'],
+    ['nobody', 'ours forbidden', 'up ours unverified misplaced', 'refused unproven'],
+    ['nobody', 'forbidden forbidden', 'up ours unverified', 'refused unproven'],
     ['slow', 'ours ours', 'up unseen unverified', 'refused unproven'],
     ['hello', 'ours ours', 'refused part', 'refused part'],
     ['hello', 'nobody forbidden', 'refused part', 'refused part'],

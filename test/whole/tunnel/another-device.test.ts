@@ -5,21 +5,21 @@ import { setTimeout as wait } from 'node:timers/promises';
 import { createEmitter } from '../../../src/lib/async/emitter.ts';
 import { type Clock, systemClock } from '../../../src/lib/async/clock.ts';
 import {
-  admissionOf,
-  type Holding,
-  type HoldingMemory,
-  holdingsOf,
+  ownershipOf,
+  type OwnerRecord,
+  type OwnerMemory,
+  ownersAt,
   isAnother,
   type Machine,
-  withSighting,
-} from '../../../src/forwarding/listeners/holdings.ts';
+  withOther,
+} from '../../../src/forwarding/listeners/owners.ts';
 import { ownKeys } from '../../../src/forwarding/verify/own-keys.ts';
 import type { Endpoint } from '../../../src/model/endpoint.ts';
 import { startEcho } from '../../support/echo.ts';
 import { listen } from '../../support/listen.ts';
 import { type SkippingClock, skippingClock } from '../../support/skipping-clock.ts';
 import { startSshd, type TestSshd } from '../../support/sshd.ts';
-import { holdingMemory, specFor, startTunnel, type TestTunnel } from '../../support/tunnel.ts';
+import { ownerMemory, specFor, startTunnel, type TestTunnel } from '../../support/tunnel.ts';
 import { freePort, until } from '../../support/until.ts';
 import { scaledClock } from '../../support/scaled-clock.ts';
 import { visit } from '../../support/visit.ts';
@@ -46,8 +46,8 @@ test('knows another machine by each of its parts, and by none that is not known'
 });
 
 test('bars the one that never had a listener, and a copy of the one that had, when another was seen there', () => {
-  const mine: Holding = { held: true, machine: ONE, other: null };
-  const old: Holding = { held: true, machine: null, other: null };
+  const mine: OwnerRecord = { held: true, machine: ONE, other: null };
+  const old: OwnerRecord = { held: true, machine: null, other: null };
   const other = { type: 'other', who: 'it says x', answered: true, alive: true, hostKey: null, own: false } as const;
   const seen = {
     device: { ...other, hostKey: 'SHA256:x' },
@@ -55,20 +55,20 @@ test('bars the one that never had a listener, and a copy of the one that had, wh
     program: other,
     silent: { ...other, answered: false, alive: false },
   };
-  const cases: readonly (readonly [string, Holding | null, Machine, string])[] = [
+  const cases: readonly (readonly [string, OwnerRecord | null, Machine, string])[] = [
     ['never had', null, ONE, 'device'],
     ['had', mine, ONE, ''],
     ['had, before there was a memory', old, TWO, ''],
     ['copied', mine, TWO, 'device self program'],
   ];
-  for (const [what, holding, machine, bars] of cases) {
-    const found = Object.entries(seen).filter(([, sight]) => withSighting(holding, machine, sight, 'today') !== null);
+  for (const [what, record, machine, bars] of cases) {
+    const found = Object.entries(seen).filter(([, sight]) => withOther(record, machine, sight, 'today') !== null);
     assert.equal(found.map(([name]) => name).join(' '), bars, what);
-    assert.equal(admissionOf(holding, machine).type, what === 'copied' ? 'copied' : 'free', what);
+    assert.equal(ownershipOf(record, machine).type, what === 'copied' ? 'copied' : 'free', what);
     for (const [, sight] of found) {
-      const barred = withSighting(holding, machine, sight, 'today');
-      assert.equal(admissionOf(barred, machine).type, 'barred');
-      assert.equal(withSighting(barred, machine, sight, 'tomorrow'), null);
+      const barred = withOther(record, machine, sight, 'today');
+      assert.equal(ownershipOf(barred, machine).type, 'barred');
+      assert.equal(withOther(barred, machine, sight, 'tomorrow'), null);
     }
   }
 });
@@ -241,7 +241,7 @@ async function start(t: TestContext) {
       const target = options.like?.target ?? (await startTarget(t, options.target ?? 'ssh'));
       const memory = copyOf(options.like?.memory, endpoint, spec.user, relay);
       const taken = createEmitter();
-      const holdings = holdingsOf(`${spec.user}@${spec.host}:${spec.port}`, {
+      const owners = ownersAt(`${spec.user}@${spec.host}:${spec.port}`, {
         memory,
         machine: options.machine ?? ONE,
         day: () => '2026-01-31',
@@ -266,7 +266,7 @@ async function start(t: TestContext) {
             {
               clock,
               device: {
-                holdings: () => holdings,
+                owners: () => owners,
                 onTaken: taken.subscribe,
                 sourcePorts: () => ({
                   preferred: () => 0,
@@ -281,7 +281,7 @@ async function start(t: TestContext) {
           )),
         stop: async () => await running?.stop(),
         take: () => {
-          holdings.hold(endpoint);
+          owners.rememberOurs(endpoint);
           taken.emit();
         },
       };
@@ -299,7 +299,7 @@ interface DeviceOptions {
 interface Device {
   /** The port of its target. */
   readonly target: number;
-  readonly memory: HoldingMemory;
+  readonly memory: OwnerMemory;
   /** How often it forgot its source ports. */
   forgotten(): number;
   /** Starts its tunnel. */
@@ -320,12 +320,12 @@ async function startTarget(t: TestContext, kind: 'ssh' | 'echo'): Promise<number
 }
 
 function copyOf(
-  memory: HoldingMemory | undefined,
+  memory: OwnerMemory | undefined,
   endpoint: Extract<Endpoint, { type: 'tcp' }>,
   user: string,
   relay: TestSshd,
-): HoldingMemory {
-  const copy = holdingMemory();
+): OwnerMemory {
+  const copy = ownerMemory();
   const key = `${user}@127.0.0.1:${relay.port} ${endpoint.host}:${endpoint.port}`;
   const known = memory?.recall(key) ?? null;
   if (known !== null) copy.remember(key, known);

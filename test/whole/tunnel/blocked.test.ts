@@ -3,11 +3,11 @@ import { execFileSync } from 'node:child_process';
 import { appendFileSync, chmodSync, copyFileSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, test, type TestContext } from 'node:test';
-import { holdingsOf } from '../../../src/forwarding/listeners/holdings.ts';
+import { ownersAt } from '../../../src/forwarding/listeners/owners.ts';
 import type { ForwardSpec, TunnelSpec } from '../../../src/model/spec.ts';
 import { skippingClock } from '../../support/skipping-clock.ts';
 import { startSshd, type SshdOptions, type TestSshd } from '../../support/sshd.ts';
-import { holdingMemory, NO_MACHINE, specFor, startTunnel, type TestTunnel } from '../../support/tunnel.ts';
+import { ownerMemory, NO_MACHINE, specFor, startTunnel, type TestTunnel } from '../../support/tunnel.ts';
 import { freePort, until } from '../../support/until.ts';
 import { startFakeSsh } from '../../support/fake-server.ts';
 
@@ -163,8 +163,8 @@ describe('what only a person can mend', { concurrency: 4 }, () => {
         target: { type: 'tcp', host: '127.0.0.1', port: 9 },
       } as const;
       const spec = specFor(sshd, [[1, 1]], { forwards: [forward], verify: 'off' });
-      const holdings = holdingsOf('server', { memory: holdingMemory(), machine: NO_MACHINE, day: () => '2026-01-31' });
-      const device = { holdings: () => holdings };
+      const owners = ownersAt('server', { memory: ownerMemory(), machine: NO_MACHINE, day: () => '2026-01-31' });
+      const device = { owners: () => owners };
       const first = startTunnel(t, spec, { device });
       await first.untilPhase('up');
       await first.stop();

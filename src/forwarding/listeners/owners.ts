@@ -3,6 +3,11 @@ import { type Endpoint, formatEndpoint } from '../../model/endpoint.ts';
 import type { TunnelSpec } from '../../model/spec.ts';
 import { loginKey } from '../../model/server-key.ts';
 
+/**
+ * Whose the listeners of a server are: what this machine remembers of them across restarts, and what follows for whether one may be
+ * requested.
+ */
+
 /** What distinguishes this machine from another one with a copy of its files: digests only, and empty where nothing is known. */
 export interface Machine {
   readonly id: string | null;
@@ -11,7 +16,7 @@ export interface Machine {
 }
 
 /** What is remembered of a listener across restarts. */
-export interface Holding {
+export interface OwnerRecord {
   /** Whether this tunnel had it. */
   readonly held: boolean;
   /** The machine that had it then; null where that is not known. */
@@ -27,25 +32,26 @@ interface OtherDevice {
   readonly day: string;
 }
 
-/** Whether a listener may be requested. */
-export type Admission =
+/** Whose a listener is, as far as that keeps it from being requested. */
+export type Ownership =
+  /** It is this tunnel's, or no device is known to have it: it may be requested. */
   | { readonly type: 'free' }
   /** It leads to another device, and is taken from it only by a person's decision. */
   | { readonly type: 'barred'; readonly other: OtherDevice; readonly copied: boolean }
   /** Another machine had it: this one has a copy of its files, or replaces it. */
   | { readonly type: 'copied' };
 
-export function admissionOf(holding: Holding | null, machine: Machine): Admission {
-  if (holding === null) return { type: 'free' };
-  const { held, machine: before, other } = holding;
+export function ownershipOf(record: OwnerRecord | null, machine: Machine): Ownership {
+  if (record === null) return { type: 'free' };
+  const { held, machine: before, other } = record;
   const copied = held && before !== null && isAnother(before, machine);
   if (other !== null) return { type: 'barred', other, copied };
   return copied ? { type: 'copied' } : { type: 'free' };
 }
 
 /** Whether the machine that had the listener may still run, and lose it. */
-export function isCopy(admission: Admission): boolean {
-  return admission.type === 'copied' || (admission.type === 'barred' && admission.copied);
+export function isCopy(ownership: Ownership): boolean {
+  return ownership.type === 'copied' || (ownership.type === 'barred' && ownership.copied);
 }
 
 /** A part that is unknown on one side is not compared; of several keys or network cards one in common is enough. */
@@ -63,35 +69,35 @@ export function isAnother(before: Machine, now: Machine): boolean {
  * What is remembered after another program was seen at a listener; null where that changes nothing. A tunnel that had the listener keeps
  * requesting it. One that never had it does not take another device's; and a copied machine takes it from nothing that lives.
  */
-export function withSighting(
-  holding: Holding | null,
+export function withOther(
+  record: OwnerRecord | null,
   machine: Machine,
   other: OtherProgram,
   day: string,
-): Holding | null {
-  const admission = admissionOf(holding, machine);
+): OwnerRecord | null {
+  const ownership = ownershipOf(record, machine);
   const isDevice = other.hostKey !== null && !other.own;
-  const bars = admission.type === 'copied' ? isDevice || other.own || other.alive : isDevice && holding?.held !== true;
-  if (admission.type === 'barred' || !bars) return null;
+  const bars = ownership.type === 'copied' ? isDevice || other.own || other.alive : isDevice && record?.held !== true;
+  if (ownership.type === 'barred' || !bars) return null;
   const who = other.hostKey === null ? other.who : `SSH host key ${other.hostKey}`;
-  return { held: false, machine: null, ...holding, other: { who, day } };
+  return { held: false, machine: null, ...record, other: { who, day } };
 }
 
-/** Where holdings are stored. Must survive a loss of power. */
-export interface HoldingMemory {
-  recall(key: string): Holding | null;
-  remember(key: string, holding: Holding): void;
+/** Where the records are stored. Must survive a loss of power. */
+export interface OwnerMemory {
+  recall(key: string): OwnerRecord | null;
+  remember(key: string, record: OwnerRecord): void;
 }
 
 /** The listeners of one server, as this machine remembers them. */
-export interface Holdings {
-  admission(listen: Endpoint): Admission;
+export interface Owners {
+  ownership(listen: Endpoint): Ownership;
   /** Whether this machine never had this one: then it matters which program has it. */
   isNew(listen: Endpoint): boolean;
   /** Remembers that this machine has it. */
-  hold(listen: Endpoint): void;
+  rememberOurs(listen: Endpoint): void;
   /** Remembers that another program was seen there. */
-  addSighting(listen: Endpoint, other: OtherProgram): void;
+  rememberOther(listen: Endpoint, other: OtherProgram): void;
   /** Whether a tunnel of this name was up at this server: needed where none of its listeners can be remembered. */
   wasUp(tunnel: string): boolean;
   rememberUp(tunnel: string): void;
@@ -100,31 +106,31 @@ export interface Holdings {
 }
 
 /** The listeners of all servers. */
-export interface HoldingsByServer {
+export interface OwnersByServer {
   /** Those of this server (`user@host:port`). */
-  holdings(server: string): Holdings;
+  owners(server: string): Owners;
 }
 
-export interface HoldingsDeps {
-  readonly memory: HoldingMemory;
+export interface OwnersDeps {
+  readonly memory: OwnerMemory;
   readonly machine: Machine;
   /** Today, as in 2026-01-31. */
   readonly day: () => string;
 }
 
-export function holdingsOf(server: string, { memory, machine, day }: HoldingsDeps): Holdings {
+export function ownersAt(server: string, { memory, machine, day }: OwnersDeps): Owners {
   const keyOf = (listen: Endpoint) => listenerKey(server, listen);
   const watchedSince = new Map<string, number>();
-  const recall = (listen: Endpoint) => (canBeHeld(listen) ? memory.recall(keyOf(listen)) : null);
+  const recall = (listen: Endpoint) => (canBeRemembered(listen) ? memory.recall(keyOf(listen)) : null);
   return {
-    admission: (listen) => admissionOf(recall(listen), machine),
-    isNew: (listen) => canBeHeld(listen) && recall(listen)?.held !== true,
-    hold: (listen) => {
-      if (canBeHeld(listen)) memory.remember(keyOf(listen), { held: true, machine, other: null });
+    ownership: (listen) => ownershipOf(recall(listen), machine),
+    isNew: (listen) => canBeRemembered(listen) && recall(listen)?.held !== true,
+    rememberOurs: (listen) => {
+      if (canBeRemembered(listen)) memory.remember(keyOf(listen), { held: true, machine, other: null });
     },
-    addSighting: (listen, other) => {
-      if (!canBeHeld(listen)) return;
-      const next = withSighting(recall(listen), machine, other, day());
+    rememberOther: (listen, other) => {
+      if (!canBeRemembered(listen)) return;
+      const next = withOther(recall(listen), machine, other, day());
       if (next !== null) memory.remember(keyOf(listen), next);
     },
     wasUp: (tunnel) => memory.recall(`${server} ${tunnel}`) !== null,
@@ -137,7 +143,7 @@ export function holdingsOf(server: string, { memory, machine, day }: HoldingsDep
   };
 }
 
-/** The keys of a tunnel's listeners in a HoldingMemory. */
+/** The keys of a tunnel's listeners in an OwnerMemory. */
 export function listenerKeys(
   spec: Pick<TunnelSpec, 'user' | 'host' | 'port' | 'jumps' | 'entry' | 'forwards'>,
 ): readonly string[] {
@@ -146,7 +152,7 @@ export function listenerKeys(
 
 /** The listeners that can be remembered. */
 export function remoteListeners({ forwards }: Pick<TunnelSpec, 'forwards'>): readonly Endpoint[] {
-  return forwards.flatMap(({ kind, listen }) => (kind === 'remote' && canBeHeld(listen) ? [listen] : []));
+  return forwards.flatMap(({ kind, listen }) => (kind === 'remote' && canBeRemembered(listen) ? [listen] : []));
 }
 
 /** Without the tunnel's name, which may change. */
@@ -155,6 +161,6 @@ function listenerKey(server: string, listen: Endpoint): string {
 }
 
 /** A port that the server chooses differs each time, and the file of a Unix socket does not show which program made it. */
-function canBeHeld(listen: Endpoint): boolean {
+function canBeRemembered(listen: Endpoint): boolean {
   return listen.type === 'tcp' && listen.port !== 0;
 }
