@@ -31,31 +31,37 @@ export async function openHttpServer(
   http.on('checkContinue', (_, response: ServerResponse) => refuseBody(response));
   http.on('upgrade', (_, socket) => socket.destroy());
   http.on('connect', (_, socket) => socket.destroy());
-  const clients = new Map<Socket, { cancel: () => void }>();
+  const clients = new Map<Socket, Client>();
+  const remove = (socket: Socket) => {
+    clients.get(socket)?.cancel();
+    clients.delete(socket);
+    socket.destroy();
+  };
   const onConnection = (socket: Socket) => {
     socket.on('error', () => socket.destroy());
     if (clients.size >= MAX_CLIENTS) {
-      socket.destroy();
-      return;
+      // Who has asked for nothing yet gives way: else a few silent ones, again and again, would keep all others out.
+      const [silent] = [...clients].find(([, { hasAsked }]) => !hasAsked) ?? [];
+      remove(silent ?? socket);
+      if (silent === undefined) return;
     }
-    const patience = { cancel: clock.timer(HEAD_MS, () => socket.destroy()) };
-    clients.set(socket, patience);
-    socket.once('close', () => {
-      patience.cancel();
-      clients.delete(socket);
-    });
+    clients.set(socket, { hasAsked: false, cancel: clock.timer(HEAD_MS, () => socket.destroy()) });
+    socket.once('close', () => remove(socket));
     http.emit('connection', socket);
   };
   http.on('request', (request, response) => {
     const { socket } = request;
-    const patience = clients.get(socket);
-    patience?.cancel();
-    if (patience !== undefined) patience.cancel = clock.timer(ANSWER_MS, () => socket.destroy());
+    const client = clients.get(socket);
+    client?.cancel();
+    if (client !== undefined) {
+      client.hasAsked = true;
+      client.cancel = clock.timer(ANSWER_MS, () => socket.destroy());
+    }
     response.shouldKeepAlive = false;
     response.on('error', () => {});
     // Whatever it was to be for: it is not read.
     request.resume().on('error', () => {});
-    handler(request, response, () => patience?.cancel());
+    handler(request, response, () => client?.cancel());
   });
 
   const closers = await listenOn(listen, onConnection);
@@ -66,6 +72,13 @@ export async function openHttpServer(
       await Promise.all(closed);
     },
   };
+}
+
+interface Client {
+  /** Whether the head of its request has come. */
+  hasAsked: boolean;
+  /** Ends the time that it has for what is to come. */
+  cancel: () => void;
 }
 
 const MAX_HEAD_BYTES = 8 * 1024;

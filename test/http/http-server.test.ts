@@ -145,6 +145,20 @@ test('bounds a thousand connections, and ends them when their clients do', async
   assert.equal((await ask(port, '/live')).status, 200);
 });
 
+test('serves one that asks when all places are taken by those that do not', async (t) => {
+  const port = await serve(t, () => documentOf(UP), fakeClock());
+  for (let round = 0; round < 3; round++) {
+    const sockets = Array.from({ length: 80 }, () =>
+      dial(port).on('connect', function (this: Socket) {
+        this.write('GET /live HTTP/1.1\r\nHost: loc');
+      }),
+    );
+    t.after(() => sockets.forEach((socket) => socket.destroy()));
+    await until(() => sockets.filter((socket) => socket.closed).length >= 80 - 64, { what: 'all places to be taken' });
+    assert.equal((await ask(port, '/live')).status, 200);
+  }
+});
+
 const MANY = Array.from({ length: 200 }, (_, i) => ({ ...UP, spec: { ...UP.spec, name: `t${i}` } }));
 
 test('gives the place of a client to others when it has not taken its answer for half a minute', async (t) => {
