@@ -4,15 +4,18 @@ import type { FleetDevice, FleetServer } from '../../fleet/document.ts';
 export function fleetMetrics(servers: readonly FleetServer[]): string {
   const rows = servers.flatMap(({ server, devices }) => devices.map((device) => ({ server, device })));
   const families = FAMILIES.map(({ name, help, value }) => {
-    const samples = rows.flatMap(({ server, device }) => {
+    // One sample for each set of labels: two keys without a port have the same, and Prometheus would refuse the whole text.
+    const samples = new Map<string, number>();
+    for (const { server, device } of rows) {
       const number = value(device);
-      return number === null
-        ? []
-        : [
-            `${name}${labels({ server, device: device.device, user: device.user, port: String(device.port ?? '') })} ${number}`,
-          ];
-    });
-    return family(name, help, samples);
+      const { device: deviceName, user, port } = device;
+      if (number !== null) samples.set(labels({ server, device: deviceName, user, port: String(port ?? '') }), number);
+    }
+    return family(
+      name,
+      help,
+      [...samples].map(([all, number]) => `${name}${all} ${number}`),
+    );
   });
   const troubles = rows.flatMap(({ server, device }) =>
     device.troubles.map(
@@ -23,7 +26,7 @@ export function fleetMetrics(servers: readonly FleetServer[]): string {
   return [
     ...families,
     family(TROUBLE, 'What is wrong with a device, by its code.', [...new Set(troubles)]),
-    family(READ, 'Whether the server could be read.', read),
+    family(READ, 'Whether the server could be read.', [...new Set(read)]),
   ].join('');
 }
 
