@@ -33,9 +33,10 @@ export function escapeLines(text: string): string {
   return text.replaceAll(/[^\n\t]+/g, escapeControls);
 }
 
-// C0, DEL and C1; unusual blanks and characters without width, which are invisible mistakes in a pasted word; line and
-// paragraph separators; bidirectional embeddings, overrides, isolates and marks; the byte order mark.
-const UNSAFE = /[\u0000-\u001f\u007f-\u00a0\u00ad\u180e\u2000-\u200f\u2028-\u202f\u205f-\u206f\u3000\ufeff]/g;
+// C0, DEL and C1; unusual blanks, fillers and characters without width, which are invisible mistakes in a pasted word; line and
+// paragraph separators; bidirectional embeddings, overrides, isolates and marks; the byte order mark; interlinear annotations.
+const UNSAFE =
+  /[\u0000-\u001f\u007f-\u00a0\u00ad\u061c\u115f\u1160\u180e\u2000-\u200f\u2028-\u202f\u205f-\u206f\u3000\u3164\ufeff\uffa0\ufff9-\ufffb]/g;
 
 /** The same for a line of JSON, in which JSON.stringify escapes only C0: the line still parses to the same value. */
 export function escapeUnsafeJson(line: string): string {

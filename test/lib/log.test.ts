@@ -38,6 +38,7 @@ test('shows and cuts text when it comes from elsewhere', () => {
     'a\\xa0b\\u200bc\\u2060\\xad\\u3000d\\u202f',
     'what looks like a blank or like nothing',
   );
+  assert.equal(escapeControls('a\u061cb\u3164c\uffa0\u115f\ufff9'), 'a\\u061cb\\u3164c\\uffa0\\u115f\\ufff9');
   assert.equal(printable('x'.repeat(400)).length, 301);
 });
 
