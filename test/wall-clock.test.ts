@@ -20,6 +20,7 @@ const ALLOWED: Readonly<Record<string, string>> = {
   'serve.ts': 'the day of an eviction',
   'host-key-verifier.ts': 'whether a certificate is valid',
   'host-certificate.ts': 'the same, for people',
+  'init-host-key.ts': 'the same',
   'local-needs.ts': 'the age of files',
   'format.ts': 'the times of the log',
   'watchdog-thread.ts': 'a line of the log',

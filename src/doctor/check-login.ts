@@ -12,6 +12,7 @@ import { type LoginEvents, prepareLogin } from '../connection/route/login.ts';
 import { refusalReason } from '../forwarding/listeners/refusal-reason.ts';
 import type { Route } from '../connection/route/route.ts';
 import { openRouteOnce, type RouteOnce } from '../connection/route/route-once.ts';
+import { certificateText, type HostCertificate } from '../model/host-certificate.ts';
 import { formatEndpoint, type Endpoint } from '../model/endpoint.ts';
 import type { ForwardSpec, TunnelSpec } from '../model/spec.ts';
 import type { SshConnection, Visitor } from '../connection/ssh/connection.ts';
@@ -40,7 +41,7 @@ export function checkLogin(spec: TunnelSpec, deps: LoginDeps, parent: AbortSigna
     const reportHandshake = (software: string) => {
       report('banner', 'ok', software === '' ? 'it is an SSH server' : software);
       report(...algorithmsStep(agreed, agreed.split(', ')[0] ?? '', software, spec));
-      report('host key', ...hostKey(spec));
+      report('host key', ...hostKey(spec, connection?.algorithms.hostCertificate ?? null));
     };
     try {
       const login = await prepareLogin(spec, { ...deps, name: spec.name });
@@ -162,7 +163,11 @@ async function checkForward(
   }
 }
 
-function hostKey({ strictHostKeyChecking: strict }: TunnelSpec): [Step['result'], string, string?] {
+function hostKey(
+  { strictHostKeyChecking: strict }: TunnelSpec,
+  certificate: HostCertificate | null,
+): [Step['result'], string, string?] {
+  if (certificate !== null) return ['ok', `its authority is in known_hosts: ${certificateText(certificate)}`];
   if (strict === 'no') {
     return [
       'warn',

@@ -1,4 +1,5 @@
 import type { ForwardStatus, TunnelStatus } from '../status/document.ts';
+import { certificateText } from '../model/host-certificate.ts';
 import type { TunnelSpec } from '../model/spec.ts';
 import { EXPOSED } from '../model/state.ts';
 import type { DaemonStep, StepResult } from './types.ts';
@@ -35,7 +36,11 @@ export function stepsFromStatus(
   return [
     ['banner', 'ok', `the daemon is connected to ${tunnel.server}${rtt}`],
     algorithmsFromStatus(tunnel, spec),
-    ['host key', 'ok', 'the daemon has accepted it'],
+    [
+      'host key',
+      'ok',
+      `the daemon has accepted ${tunnel.hostCertificate === undefined ? 'it' : `its ${certificateText(tunnel.hostCertificate)}`}`,
+    ],
     ['authentication', 'ok', `the daemon is logged in${tunnel.login === undefined ? '' : `: ${tunnel.login}`}`],
     ...tunnel.forwards.flatMap((forward, index) => forwardSteps(forward, index, tunnel)),
     ...silent,

@@ -66,7 +66,7 @@ export const FAILURES = {
   'host-key-revoked': {
     kind: 'needs-human',
     title: "the server's host key is revoked",
-    hint: 'The key is marked @revoked in known_hosts, or is on a list of revokedHostKeys: give the server a new host key. While such a list cannot be read, every key counts as revoked.',
+    hint: 'The key, or the authority of its certificate, is marked @revoked in known_hosts, or is on a list of revokedHostKeys: give the server a new host key or certificate. While such a list cannot be read, every key counts as revoked.',
   },
   'key-unreadable': {
     kind: 'needs-human',

@@ -1,4 +1,5 @@
 import { formatEndpoint } from './endpoint.ts';
+import type { HostCertificate } from './host-certificate.ts';
 import type { ForwardSpec, ServerSpec, TunnelSpec } from './spec.ts';
 import type { FailureCode, TunnelFailure } from './failure.ts';
 
@@ -56,7 +57,11 @@ interface TunnelFacts {
   /** The tunnel that opened the connection, where this one shares it. */
   readonly carrier: string | null;
   /** Of the live connection, or null. */
-  readonly algorithms: { readonly keyExchange: string; readonly hostKey: string } | null;
+  readonly algorithms: {
+    readonly keyExchange: string;
+    readonly hostKey: string;
+    readonly hostCertificate: HostCertificate | null;
+  } | null;
   /** For as long as the tunnel is configured as it is. */
   readonly totals: Totals;
   /** The last failure, even when it has been overcome since. */

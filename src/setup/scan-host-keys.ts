@@ -1,4 +1,5 @@
 import type { Clock } from '../lib/async/clock.ts';
+import { HOST_CERTIFICATE_ALGORITHMS } from '../model/algorithms.ts';
 import { TunnelFailure } from '../model/failure.ts';
 import { fingerprint, keyTypeOf } from '../connection/known-hosts/key-blob.ts';
 import { scanServer } from '../connection/ssh2/scan.ts';
@@ -40,6 +41,18 @@ export async function scanHostKeys(
   }
   if (shown.size === 0) throw new TunnelFailure('handshake-failed', `${host} sent no host key: ${error}`);
   return [...shown.values()];
+}
+
+/** The certificate of a server, which has proven to own the key in it; null where it shows none. */
+export async function scanHostCertificate(
+  open: () => Promise<ScanConnection>,
+  timeoutMs: number,
+  clock: Clock,
+): Promise<Buffer | null> {
+  const connection = await open();
+  const { hostKey } = await scanServer(connection.wire, timeoutMs, clock, HOST_CERTIFICATE_ALGORITHMS, 'proven');
+  await connection.close();
+  return hostKey;
 }
 
 /** A server sends one key for each connection, of the types that the client accepts. */

@@ -2,7 +2,7 @@ import type { ConfigurationState } from './health.ts';
 import { formatEndpoint } from '../model/endpoint.ts';
 import type { TunnelSpec } from '../model/spec.ts';
 import type { FailureCode } from '../model/failure.ts';
-import { formatListen, formatServer, type FailureReport, type Phase } from '../model/state.ts';
+import { formatListen, formatServer, type FailureReport, type Phase, type TunnelState } from '../model/state.ts';
 import { assessHealth, assessTunnel, type Health } from './health.ts';
 import type { RunningTunnel } from '../supervisor/supervisor.ts';
 
@@ -58,6 +58,8 @@ export interface TunnelStatus {
   /** Of the live connection. */
   readonly keyExchange?: string;
   readonly hostKeyAlgorithm?: string;
+  /** The certificate for which the host key is trusted; without `validUntil` it never expires. */
+  readonly hostCertificate?: { readonly keyId: string; readonly authority: string; readonly validUntil?: string };
   /** Since the daemon has had the tunnel as it is configured. */
   readonly totalAttempts?: number;
   readonly logins?: number;
@@ -226,9 +228,7 @@ function tunnelStatus(tunnel: RunningTunnel, facts: DaemonFacts, now: number, is
     ...(state.sourcePort === null ? {} : { sourcePort: state.sourcePort }),
     ...(state.login === null ? {} : { login: state.login }),
     ...(state.carrier === null ? {} : { carrier: state.carrier }),
-    ...(state.algorithms === null
-      ? {}
-      : { keyExchange: state.algorithms.keyExchange, hostKeyAlgorithm: state.algorithms.hostKey }),
+    ...algorithmsStatus(state.algorithms),
     totalAttempts: state.totals.attempts,
     logins: state.totals.logins,
     keyExchanges: state.totals.keyExchanges,
@@ -281,6 +281,17 @@ function via({ entry, jumps }: TunnelSpec): readonly string[] {
       ? []
       : [entry.type === 'command' ? 'proxyCommand' : `${entry.type}://${formatEndpoint({ ...entry, type: 'tcp' })}`];
   return [...first, ...jumps.map(formatServer)];
+}
+
+function algorithmsStatus(
+  algorithms: TunnelState['algorithms'],
+): Pick<TunnelStatus, 'keyExchange' | 'hostKeyAlgorithm' | 'hostCertificate'> {
+  if (algorithms === null) return {};
+  const { keyExchange, hostKey: hostKeyAlgorithm, hostCertificate } = algorithms;
+  if (hostCertificate === null) return { keyExchange, hostKeyAlgorithm };
+  const { keyId, authority, validUntil } = hostCertificate;
+  const certificate = { keyId, authority, ...(validUntil === null ? {} : { validUntil }) };
+  return { keyExchange, hostKeyAlgorithm, hostCertificate: certificate };
 }
 
 function failureStatus(failure: FailureReport, iso: Iso): FailureStatus {

@@ -1,5 +1,6 @@
 import { asFailure } from '../model/failure.ts';
-import { formatListen, formatServer } from '../model/state.ts';
+import { certificateText } from '../model/host-certificate.ts';
+import { formatListen, formatServer, type TunnelState } from '../model/state.ts';
 import { connectTunnel, type Attempt } from './connect.ts';
 import { beginAttempt, logIn, type AttemptOutcome } from './next-attempt.ts';
 import { rememberUp } from './remembered.ts';
@@ -60,7 +61,11 @@ function onSessionEvent(tunnel: Tunnel, attempt: Attempt, event: TunnelEvent): v
   const { forwards, algorithms } = deps.store.state();
   const listeners = forwards.filter(({ state }) => state === 'up');
   const listening = listeners.map(formatListen).join(', ');
-  const agreed =
-    algorithms === null ? {} : { keyExchange: algorithms.keyExchange, hostKeyAlgorithm: algorithms.hostKey };
+  const agreed = algorithms === null ? {} : agreedOf(algorithms);
   deps.log.info({ server: formatServer(spec), listening, ...agreed }, 'tunnel is up');
+}
+
+function agreedOf({ keyExchange, hostKey, hostCertificate }: NonNullable<TunnelState['algorithms']>): object {
+  const certificate = hostCertificate === null ? {} : { hostCertificate: certificateText(hostCertificate) };
+  return { keyExchange, hostKeyAlgorithm: hostKey, ...certificate };
 }

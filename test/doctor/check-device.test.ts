@@ -181,6 +181,12 @@ test('reports what a daemon knows: refused listeners, targets, and a dead connec
     'ok',
     'the daemon uses mlkem768x25519-sha256, ssh-ed25519',
   ]);
+  const hostCertificate = { keyId: 'relay', authority: 'ssh-ed25519 SHA256:x', validUntil: '2026-02-01T00:00:00.000Z' };
+  assert.deepEqual(stepsFromStatus({ ...status, hostCertificate }, spec, NO_FACTS)[2], [
+    'host key',
+    'ok',
+    'the daemon has accepted its certificate "relay" of ssh-ed25519 SHA256:x, valid until 2026-02-01T00:00:00.000Z',
+  ]);
   assert.deepEqual(stepsFromStatus({ ...status, phase: 'waiting' }, spec, NO_FACTS), [
     ['forward', 'fail', 'the daemon reports: m', 'h'],
   ]);

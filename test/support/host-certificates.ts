@@ -185,13 +185,13 @@ export interface Authorities {
   prepare(one: CertificateCase, authority: KeyKind, hostKey: KeyKind): Promise<CaseFiles>;
 }
 
-/** Keys of all kinds in a folder, made once. */
-export async function createAuthorities(dir: string): Promise<Authorities> {
+/** Keys of these kinds in a folder, made once. */
+export async function createAuthorities(dir: string, kinds = KEY_KINDS): Promise<Authorities> {
   const names = ['CA', 'OTHER_CA', 'KEY', 'OTHER_KEY'] as const;
   const fileOf = (name: (typeof names)[number], kind: KeyKind) => join(dir, `${name}-${kind}`);
   await Promise.all(
     names.flatMap((name) =>
-      KEY_KINDS.map((kind) => {
+      kinds.map((kind) => {
         const bits = kind === 'rsa' ? ['-b', '2048'] : [];
         return run('ssh-keygen', ['-q', '-t', kind, ...bits, '-N', '', '-C', name, '-f', fileOf(name, kind)]);
       }),

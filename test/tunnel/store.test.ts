@@ -12,7 +12,7 @@ const forward = { kind: 'remote', listen, target: listen };
 const SPEC = { name: 'home', forwards: [forward, forward] } as unknown as TunnelSpec;
 const failure = new TunnelFailure('host-key-unknown', 'm');
 
-const ALGORITHMS = { keyExchange: 'curve25519-sha256', hostKey: 'ssh-ed25519' };
+const ALGORITHMS = { keyExchange: 'curve25519-sha256', hostKey: 'ssh-ed25519', hostCertificate: null };
 const ATTEMPT: TunnelEvent = { type: 'attempt', waits: false };
 const REACHED: TunnelEvent = { type: 'reached' };
 const AUTHENTICATING: TunnelEvent = { type: 'authenticating' };

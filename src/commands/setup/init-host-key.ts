@@ -5,6 +5,15 @@ import type { ShownKey } from '../../setup/scan-host-keys.ts';
 import { UserError } from '../../lib/user-error.ts';
 import { TunnelFailure } from '../../model/failure.ts';
 import { loadKnownHosts } from '../../connection/known-hosts/file.ts';
+import { readCertificate } from '../../connection/ssh/certificate.ts';
+import {
+  authoritiesOf,
+  checkHostCertificate,
+  describeCertificate,
+} from '../../connection/known-hosts/host-certificate.ts';
+import { systemClock } from '../../lib/async/clock.ts';
+import { CA_SIGNATURE_ALGORITHMS } from '../../model/algorithms.ts';
+import { certificateText } from '../../model/host-certificate.ts';
 import { fingerprint } from '../../connection/known-hosts/key-blob.ts';
 import { matchesHost } from '../../connection/known-hosts/match.ts';
 import type { KnownHostsEntry, KnownHostsProblem } from '../../connection/known-hosts/parse.ts';
@@ -18,8 +27,12 @@ export interface HostToTrust {
   readonly globalKnownHostsFiles: readonly string[];
   /** Whether a given fingerprint can only be meant for this host. */
   readonly alone: boolean;
+  /** How an authority may have signed; null for the default. */
+  readonly caSignatureAlgorithms: readonly string[] | null;
   /** Asks the server for its keys. */
   scan(): Promise<readonly ShownKey[]>;
+  /** Asks it for its certificate. */
+  scanCertificate(): Promise<Buffer | null>;
 }
 
 /** `known` where nothing had to be done, `trusted` where the keys were written, `refused` where they were not confirmed. */
@@ -42,6 +55,7 @@ export async function trustHostKey(
   const unreadable = problems.find(({ line }) => line === 0);
   if (unreadable !== undefined) throw new UserError(await whyUnreadable(unreadable));
   const before = entries.filter((entry) => isKeyOf(entry, query));
+  if (await isCertified(host, entries, given, print)) return 'known';
   const shown = await scanOr(host, before, print);
   if (shown === null) return 'known';
 
@@ -71,6 +85,40 @@ export async function trustHostKey(
   print(`host key ${before.length > 0 ? 'replaced in' : 'added to'} ${file}`);
   await warnOfOthers(host, keys, print);
   return 'trusted';
+}
+
+/** Whether the server's certificate is of an authority that known_hosts has for it. Throws a UserError where that is revoked. */
+async function isCertified(
+  { query, alone, caSignatureAlgorithms, scanCertificate }: HostToTrust,
+  entries: readonly KnownHostsEntry[],
+  given: string | null,
+  print: (text: string) => void,
+): Promise<boolean> {
+  if (authoritiesOf(entries, query).length === 0) return false;
+  const shown = await scanCertificate().catch(() => null);
+  const certificate = shown && readCertificate(shown);
+  if (certificate === null) {
+    print(`${query.name} shows no certificate, though known_hosts has an authority for it`);
+    return false;
+  }
+  const allowed = caSignatureAlgorithms ?? CA_SIGNATURE_ALGORITHMS;
+  const verdict = checkHostCertificate(entries, query, certificate, allowed, systemClock.wall());
+  const text = `the ${certificateText(describeCertificate(certificate))}`;
+  if (verdict.type === 'revoked')
+    throw new UserError(`${query.name} shows ${text}, which ${where(verdict.entry)} revokes`);
+  if (verdict.type === 'unfit') {
+    print(`${query.name} shows ${text}, which proves nothing: it ${verdict.reason}`);
+    return false;
+  }
+  const proven = [certificate.key, certificate.authority].map(fingerprint);
+  if (alone && given !== null && !proven.includes(fingerprintIn(given)))
+    throw new UserError(
+      `the host key of ${query.name} is known by ${text}, and ${JSON.stringify(given)} is neither its key nor its authority`,
+    );
+  print(
+    `the host key of ${query.name}, ${certificate.keyType} ${proven[0]}, is known by ${text}: ${where(verdict.entry)}`,
+  );
+  return true;
 }
 
 async function whyUnreadable({ file, message }: KnownHostsProblem): Promise<string> {

@@ -21,7 +21,7 @@ import { dial } from '../../net/dial.ts';
 import { addToConfig, newConfig, type NewTunnel } from '../../setup/new-config.ts';
 import { checkKey, makeKey } from '../../setup/new-key.ts';
 import { readPublicKeys } from '../../setup/public-key.ts';
-import { scanHostKeys } from '../../setup/scan-host-keys.ts';
+import { scanHostCertificate, scanHostKeys } from '../../setup/scan-host-keys.ts';
 import { doctor, statusOf } from '../checks/doctor.ts';
 import { findConfig } from '../find/config-file.ts';
 import { daemonStatus } from '../find/daemon-status.ts';
@@ -203,7 +203,9 @@ function hostToTrust({ host, port }: NewTunnel, userKnownHostsFile: string): Hos
     userKnownHostsFiles: [userKnownHostsFile],
     globalKnownHostsFiles: [],
     alone: true,
+    caSignatureAlgorithms: null,
     scan: () => scanHostKeys(host, open, SCAN_MS, systemClock),
+    scanCertificate: () => scanHostCertificate(open, SCAN_MS, systemClock),
   };
 }
 

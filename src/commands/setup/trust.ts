@@ -4,7 +4,7 @@ import { NEVER } from '../../lib/async/never.ts';
 import { createLogger } from '../../lib/log/log.ts';
 import { errorText } from '../../lib/text.ts';
 import { UserError } from '../../lib/user-error.ts';
-import { scanHostKeys, type ScanConnection } from '../../setup/scan-host-keys.ts';
+import { scanHostCertificate, scanHostKeys, type ScanConnection } from '../../setup/scan-host-keys.ts';
 import { STATIC_DEVICE } from '../../net/device.ts';
 import { hostQuery } from '../../connection/known-hosts/check.ts';
 import { openRouteOnce } from '../../connection/route/route-once.ts';
@@ -46,7 +46,9 @@ export function hostOf(server: TunnelSpec, alone: boolean): HostToTrust {
     userKnownHostsFiles: server.userKnownHostsFiles,
     globalKnownHostsFiles: server.globalKnownHostsFiles,
     alone,
+    caSignatureAlgorithms: server.caSignatureAlgorithms,
     scan: () => scanHostKeys(server.host, () => connectTo(server), SCAN_MS, systemClock),
+    scanCertificate: () => scanHostCertificate(() => connectTo(server), SCAN_MS, systemClock),
   };
 }
 

@@ -1,5 +1,6 @@
 import type { FailureStatus, ForwardStatus, PreviousTunnel, TunnelStatus } from '../../status/document.ts';
 import { formatDuration } from '../../lib/text.ts';
+import { certificateText } from '../../model/host-certificate.ts';
 import { EXPOSED, type Phase } from '../../model/state.ts';
 import { downSince } from './status-summary.ts';
 import { alignColumns } from './table.ts';
@@ -34,9 +35,12 @@ export function formatTunnel(tunnel: TunnelStatus, now: number, paint: Paint): r
 }
 
 /** What protects the connection; a daemon of an older version does not say it. */
-function formatAlgorithms({ keyExchange, hostKeyAlgorithm }: TunnelStatus): readonly string[] {
+function formatAlgorithms({ keyExchange, hostKeyAlgorithm, hostCertificate }: TunnelStatus): readonly string[] {
   if (keyExchange === undefined || hostKeyAlgorithm === undefined) return [];
-  return [`  key exchange ${keyExchange}, host key ${hostKeyAlgorithm}`];
+  return [
+    `  key exchange ${keyExchange}, host key ${hostKeyAlgorithm}`,
+    ...(hostCertificate === undefined ? [] : [`  host key trusted by its ${certificateText(hostCertificate)}`]),
+  ];
 }
 
 /** An outage that is over, in a line. */

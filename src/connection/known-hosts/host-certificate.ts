@@ -1,5 +1,6 @@
 import { printable } from '../../lib/text.ts';
 import { type Certificate, FOREVER, isSigned } from '../ssh/certificate.ts';
+import type { HostCertificate } from '../../model/host-certificate.ts';
 import type { HostQuery } from './check.ts';
 import { fingerprint, keyTypeOf } from './key-blob.ts';
 import { matchesGlob, matchesHost } from './match.ts';
@@ -89,27 +90,13 @@ function namesText(names: readonly string[]): string {
 
 const MAX_NAMES = 8;
 
-/** What a person needs to know of a certificate, safe to print. */
-export interface HostCertificate {
-  /** What the authority calls it. */
-  readonly keyId: string;
-  /** The type and fingerprint of the authority's key. */
-  readonly authority: string;
-  /** When it expires; null for never. */
-  readonly validUntil: string | null;
-}
-
+/** What a person needs to know of it. */
 export function describeCertificate({ keyId, authority, validBefore }: Certificate): HostCertificate {
   return {
     keyId: printable(keyId, 120),
     authority: `${keyTypeOf(authority)} ${fingerprint(authority)}`,
     validUntil: validBefore >= FOREVER ? null : timeText(validBefore),
   };
-}
-
-/** One line about it. */
-export function certificateText({ keyId, authority, validUntil }: HostCertificate): string {
-  return `certificate "${keyId}" of ${authority}, valid ${validUntil === null ? 'for ever' : `until ${validUntil}`}`;
 }
 
 /** An ISO time, or seconds for what is beyond all calendars. */

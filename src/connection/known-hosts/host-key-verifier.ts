@@ -6,16 +6,10 @@ import type { Logger } from '../../lib/log/log.ts';
 import { CA_SIGNATURE_ALGORITHMS, PLAIN_HOST_KEY_ALGORITHMS } from '../../model/algorithms.ts';
 import { type Certificate, readCertificate } from '../ssh/certificate.ts';
 import { asFailure, TunnelFailure } from '../../model/failure.ts';
+import { certificateText, type HostCertificate } from '../../model/host-certificate.ts';
 import { isAboutOnly } from './edit.ts';
 import { appendKnownHosts, loadKnownHosts, rewriteKnownHosts } from './file.ts';
-import {
-  authoritiesOf,
-  certificateText,
-  checkHostCertificate,
-  describeCertificate,
-  type HostCertificate,
-  isSound,
-} from './host-certificate.ts';
+import { authoritiesOf, checkHostCertificate, describeCertificate, isSound } from './host-certificate.ts';
 import { fingerprint, isCertificateType, isCompleteKey, keyTypeOf, rsaBits } from './key-blob.ts';
 import { parseKnownHosts, type KnownHostsEntry, type KnownHostsProblem } from './parse.ts';
 import { checkHostKey, entriesAbout, hostQuery, knownHostsLine, knownKeyTypes, type HostQuery } from './check.ts';

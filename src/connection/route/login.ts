@@ -72,6 +72,7 @@ export async function prepareLogin(
           for (const note of identities.newNotes(whose, hostKeys.unread())) log.warn(`known_hosts: ${note}`);
           return failure;
         },
+        hostCertificate: () => hostKeys.certificate(),
         authHandler: authentication.handler(() => hostKeys.trusted()),
         describeAuth: authentication.describe,
         handshakeTimeoutMs: leftMs,

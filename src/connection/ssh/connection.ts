@@ -1,5 +1,6 @@
 import type { Duplex } from 'node:stream';
 import type { Endpoint } from '../../model/endpoint.ts';
+import type { HostCertificate } from '../../model/host-certificate.ts';
 import type { Transport } from '../../net/transport.ts';
 
 /** One authenticated SSH connection, whatever library carries it. Every failure is a TunnelFailure. */
@@ -49,6 +50,8 @@ export interface SshConnection {
 export interface AgreedAlgorithms {
   readonly keyExchange: string;
   readonly hostKey: string;
+  /** Null where the host key is known itself. */
+  readonly hostCertificate: HostCertificate | null;
 }
 
 /**

@@ -5,6 +5,7 @@ import type { Clock } from '../../lib/async/clock.ts';
 import { printable } from '../../lib/text.ts';
 import { VERSION } from '../../lib/version.ts';
 import { TunnelFailure } from '../../model/failure.ts';
+import type { HostCertificate } from '../../model/host-certificate.ts';
 import { trackChannels } from '../ssh/idle-ends.ts';
 import { resetSocket } from '../../net/reset-socket.ts';
 import { guardListeners } from '../../net/guard-listeners.ts';
@@ -38,6 +39,8 @@ export interface ConnectOptions {
   readonly known: KnownKeyTypes;
   /** Verifies the server's host key, synchronously: null is trust. Called again on every rekey. */
   verifyHostKey(key: Buffer): TunnelFailure | null;
+  /** The certificate for which it is trusted. */
+  hostCertificate(): HostCertificate | null;
   readonly authHandler: AuthHandlerMiddleware;
   /** The offers and refusals, for the message of auth-rejected. */
   describeAuth(): string;
@@ -78,7 +81,7 @@ class Connecting {
   #serverVersion = '';
   /** What the server said last to the user (RFC 4252 section 5.4). */
   #said = '';
-  #algorithms: AgreedAlgorithms = { keyExchange: '', hostKey: '' };
+  #algorithms: AgreedAlgorithms = { keyExchange: '', hostKey: '', hostCertificate: null };
 
   constructor(options: ConnectOptions) {
     this.#options = options;
@@ -169,7 +172,7 @@ class Connecting {
   }
 
   #onLogin(): void {
-    const { clock, spec, authTimeoutMs, onAuthenticating, onBanner, onHostKeys } = this.#options;
+    const { clock, spec, authTimeoutMs, hostCertificate, onAuthenticating, onBanner, onHostKeys } = this.#options;
     // An expired password: only a person can choose the next one, and without a listener the login would hang.
     this.#client.on('change password', () =>
       this.#fail(
@@ -185,7 +188,11 @@ class Connecting {
     this.#client.on('handshake', (agreed) => {
       if (this.#stage !== 'handshake') return;
       this.#stage = 'authentication';
-      this.#algorithms = { keyExchange: printable(agreed.kex), hostKey: printable(agreed.serverHostKey) };
+      this.#algorithms = {
+        keyExchange: printable(agreed.kex),
+        hostKey: printable(agreed.serverHostKey),
+        hostCertificate: hostCertificate(),
+      };
       this.#offer.stop(this.#client);
       this.#cancelAll();
       this.#cancelTimers.push(clock.timer(authTimeoutMs, () => this.#fail(timeout('authentication', authTimeoutMs))));

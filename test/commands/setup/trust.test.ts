@@ -4,6 +4,7 @@ import { chmodSync, chownSync, mkdirSync, readFileSync, statSync, writeFileSync 
 import { join } from 'node:path';
 import { describe, test, type TestContext } from 'node:test';
 import { tunnelYaml } from '../../support/daemon-config.ts';
+import { CASES, createAuthorities } from '../../support/host-certificates.ts';
 import { startSshd, type TestSshd } from '../../support/sshd.ts';
 import { startDaemonProcess, tunneld } from '../../support/tunneld.ts';
 import { freePort, tempDir } from '../../support/until.ts';
@@ -123,6 +124,31 @@ describe('tunneld trust', { concurrency: 3 }, () => {
     const { code, stderr } = await tunneld(['trust', 'backup', '--config', config]);
     assert.equal(code, 0, stderr);
     assert.equal(stderr.match(/could not be compared/g)?.length, 2, stderr);
+  });
+
+  test('asks for nothing when the server has a certificate of a known authority, which doctor names as well', async (t) => {
+    const [valid = assert.fail()] = CASES;
+    const authorities = await createAuthorities(await tempDir(t), ['ed25519']);
+    const files = await authorities.prepare({ ...valid, names: '127.0.0.1' }, 'ed25519', 'ed25519');
+    const other = await authorities.prepare({ ...valid, names: '127.0.0.2' }, 'ed25519', 'ed25519');
+    const start = async ({ hostKey, certificate }: typeof files) => {
+      const lines = [`HostKey ${hostKey}`, `HostCertificate ${certificate}`];
+      const sshd = await startSshd({ hostKeyTypes: [], config: lines });
+      t.after(() => sshd.stop());
+      return await configured(t, sshd, readFileSync(files.knownHosts, 'utf8'));
+    };
+    const { config, known } = await start(files);
+    const certificate = /certificate "relay 1" of ssh-ed25519 SHA256:\S{43}, valid until [-\dT:.]+Z/;
+    const trusted = await tunneld(['trust', 'backup', '--config', config]);
+    assert.equal(trusted.code, 0, trusted.stderr);
+    assert.match(trusted.stderr, new RegExp(`is known by the ${certificate.source}: ${known}:1`));
+    const wrong = await tunneld(['trust', 'backup', '--config', config, '--fingerprint', `SHA256:${'A'.repeat(43)}`]);
+    assert.match(wrong.stderr, /is neither its key nor its authority/);
+    const { stdout } = await tunneld(['doctor', '--config', config]);
+    assert.match(stdout, new RegExp(`its authority is in known_hosts: ${certificate.source}`));
+    const unfit = await tunneld(['trust', 'backup', '--config', (await start(other)).config]);
+    assert.match(unfit.stderr, /which proves nothing: it is for 127\.0\.0\.2/);
+    assert.match(unfit.stderr, /--fingerprint/);
   });
 
   test('exits with an own code when there is no such tunnel, and when no server answers', async (t) => {

@@ -127,4 +127,10 @@ test('names the key exchange and the algorithm of the host key when one tunnel t
   const linesOf = (tunnel: TunnelStatus) => formatInDetail(statusOf([tunnel]), PLAIN);
   assert.ok(linesOf(upTunnel('backup', agreed)).includes(line));
   assert.ok(!linesOf(downTunnel('backup', agreed)).includes(line));
+  const hostCertificate = { keyId: 'relay', authority: 'ssh-ed25519 SHA256:x' };
+  const certified = linesOf(upTunnel('backup', { ...agreed, hostCertificate }));
+  assert.ok(
+    certified.includes('  host key trusted by its certificate "relay" of ssh-ed25519 SHA256:x, valid for ever'),
+    certified.join('\n'),
+  );
 });

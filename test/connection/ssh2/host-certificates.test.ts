@@ -56,7 +56,11 @@ describe('a server with a certificate is trusted for its authority', { concurren
         userKnownHostsFiles: [knownHosts],
       });
       await tunnel.untilPhase('up');
-      assert.equal(tunnel.state().algorithms?.hostKey, algorithm);
+      const { hostKey, hostCertificate } = tunnel.state().algorithms ?? {};
+      assert.equal(hostKey, algorithm);
+      assert.equal(hostCertificate?.keyId, 'relay 1');
+      const logged = tunnel.lines.find(({ msg }) => msg === 'tunnel is up')?.['hostCertificate'];
+      assert.match(String(logged), /^certificate "relay 1" of \S+ SHA256:\S{43}, valid until /);
       const before = sshd.log().length;
       const sent = pattern(0, 2_500_000);
       assert.ok((await buffer(connect({ port, host: '127.0.0.1', allowHalfOpen: true }).end(sent))).equals(sent));

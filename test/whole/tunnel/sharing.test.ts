@@ -355,7 +355,7 @@ function setUp() {
   const connection: SshConnection = {
     lost: server.lost.promise,
     serverVersion: 'OpenSSH_9.9',
-    algorithms: { keyExchange: 'curve25519-sha256', hostKey: 'ssh-ed25519' },
+    algorithms: { keyExchange: 'curve25519-sha256', hostKey: 'ssh-ed25519', hostCertificate: null },
     transport,
     listen: (endpoint) => server.grant(endpoint),
     unlisten: (endpoint) => {
