@@ -13,23 +13,12 @@ import type { ServerSpec } from '../../model/spec.ts';
 import type { AgreedAlgorithms, Channel, SshConnection, Visitor } from '../ssh/connection.ts';
 import type { Transport } from '../../net/transport.ts';
 import type { SshStream } from '../../net/stream-adapter.ts';
-import { valveOf } from '../../net/valve.ts';
 import { algorithms, type KnownKeyTypes } from './algorithms.ts';
-import { limitAnnouncedKeys } from './announced-keys.ts';
-import { guardCompression } from './compression.ts';
-import { openHostCertificates } from './host-certificates.ts';
 import { translateError, type Stage } from './errors.ts';
-import { exchangeKeys } from './kex/exchange-keys.ts';
-import { holdIdentification, type Identification } from './identification.ts';
-import { guardProtocol } from './protocol/protocol-guard.ts';
-import { parseInSlices } from './protocol/parse-in-slices.ts';
-import { quietAfterClose } from './protocol/quiet-channels.ts';
-import { shareWindows } from './protocol/receive-windows.ts';
-import { rekeyAfter } from './rekey.ts';
+import { guardConnection } from './guards.ts';
+import type { Identification } from './identification.ts';
 import { recordOffer } from './offer.ts';
 import { createRequests } from './requests.ts';
-import { limitSignatures } from '../auth/signature-algorithms.ts';
-import { waitForRekey } from './protocol/unfinished-rekey.ts';
 
 export interface ConnectOptions {
   readonly spec: ServerSpec;
@@ -242,27 +231,11 @@ class Connecting {
     } satisfies ConnectConfig);
   }
 
-  /** Closes gaps of ssh2 against hostile servers, and against those that deviate from OpenSSH. */
   #guard(): void {
-    const { spec, stream: socket, clock } = this.#options;
-    const valve = valveOf(socket);
-    parseInSlices(this.#client, valve);
-    this.#identification = holdIdentification(this.#client);
-    shareWindows(this.#client, (overload) => this.#failAs(overload));
-    guardProtocol(this.#client, socket);
-    quietAfterClose(this.#client);
-    const rekey = waitForRekey(this.#client, this.#transport, clock, (violation) => this.#failAs(violation));
-    this.#transport = rekey;
-    const nextRekey = rekeyAfter(this.#client, socket, spec.rekeyLimit, clock);
-    this.#lost.promise.catch(() => {
-      rekey.forget();
-      nextRekey.forget();
-    });
-    openHostCertificates(this.#client);
-    limitAnnouncedKeys(this.#client, this.#options.onTooManyHostKeys);
-    exchangeKeys(this.#client, valve, clock, (error) => this.#failAs(error));
-    if (spec.compression) guardCompression(this.#client);
-    if (spec.pubkeyAcceptedAlgorithms !== null) limitSignatures(this.#client, spec.pubkeyAcceptedAlgorithms);
+    const guarded = guardConnection(this.#client, { ...this.#options, onFault: (error) => this.#failAs(error) });
+    this.#identification = guarded.identification;
+    this.#transport = guarded.transport;
+    this.#lost.promise.catch(guarded.forget);
   }
 
   #connection(): SshConnection {

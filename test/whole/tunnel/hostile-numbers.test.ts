@@ -86,6 +86,14 @@ describe('a server whose numbers cannot be is left at once, and why is said', { 
       },
       /announces its host keys without end/,
     ],
+    [
+      'announcements of more host keys than a server has',
+      ({ send }) => {
+        const keys = Array.from({ length: 17 }, () => 'key');
+        for (let sent = 0; sent <= 100; sent++) send(GLOBAL_REQUEST, 'hostkeys-00@openssh.com', 0, ...keys);
+      },
+      /announces its host keys without end/,
+    ],
   ];
   for (const [title, attack, message] of cases) {
     test(title, async (t) => {

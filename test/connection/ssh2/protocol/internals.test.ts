@@ -1,9 +1,11 @@
 import assert from 'node:assert/strict';
+import { createDiffieHellmanGroup } from 'node:crypto';
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import ssh2 from '#ssh2';
 import {
+  type Group,
   type Handlers,
   type Internals,
   internalsOf,
@@ -131,6 +133,36 @@ test('has the parts of ssh2 that are relied upon, as they are known', async (t) 
     [typeof read, typeof write.alloc, typeof write.finalize, typeof write.allocStart],
     ['object', 'function', 'function', 'number'],
   );
+});
+
+test('opens a key exchange by its door, and uses what the door gave', async (t) => {
+  const sshd = await startSshd();
+  t.after(() => sshd.stop());
+  const client = new ssh2.Client();
+  t.after(() => client.destroy());
+  client.connect({
+    host: '127.0.0.1',
+    port: sshd.port,
+    username: sshd.user,
+    privateKey: readFileSync(sshd.clientKey),
+    algorithms: { kex: ['diffie-hellman-group14-sha256'] },
+    hostVerifier: () => true,
+  });
+  const steps: unknown[] = [];
+  internalsOf(client)._protocol.openGroup = (exchange, _prime, _generator, bits, proceed) => {
+    steps.push([exchange._dh, exchange._public, bits]);
+    const ours = createDiffieHellmanGroup('modp14');
+    exchange._public = ours.generateKeys();
+    const computeSecret = (theirs: Buffer) => {
+      steps.push('the secret');
+      return ours.computeSecret(theirs);
+    };
+    exchange._dh = { computeSecret, getPrime: () => ours.getPrime(), getGenerator: () => ours.getGenerator() } as Group;
+    setImmediate(proceed);
+    return false;
+  };
+  await once(client, 'ready');
+  assert.deepEqual(steps, [[null, null, [0, 8192]], 'the secret']);
 });
 
 function kindsOf<Part extends object>(part: Part, known: Kinds<Part>): Record<string, string> {
