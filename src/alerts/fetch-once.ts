@@ -22,7 +22,11 @@ export async function fetchOnce(
     for (let redirects = 0; ; redirects += 1) {
       signal.throwIfAborted();
       if (redirects > MAX_REDIRECTS) throw new Error('it redirects again and again');
-      const location = await request(next, (request) => (running = request));
+      const location = await request(next, (request) => {
+        running = request;
+        // It was too late already while the code was loaded.
+        if (late || signal.aborted) end();
+      });
       if (location === null) return;
       next = redirected(next, location);
     }

@@ -1,7 +1,7 @@
 import type { RunningTunnel } from '../supervisor/supervisor.ts';
 import type { Clock } from '../lib/async/clock.ts';
 import { registerSecret } from '../lib/secrets.ts';
-import { errorText, printable } from '../lib/text.ts';
+import { decodePercent, errorText, printable } from '../lib/text.ts';
 import type { HeartbeatConfig } from '../model/config.ts';
 import { fetchOnce } from './fetch-once.ts';
 
@@ -81,7 +81,7 @@ function registerUrl({ pathname, search, searchParams, username, password }: URL
   for (const part of [...pathname.split('/'), ...searchParams.values()]) if (part.length >= TOKEN) registerSecret(part);
   if (password === '') return;
   registerSecret(password);
-  registerSecret(decodeURIComponent(password), decodeURIComponent(username));
+  registerSecret(decodePercent(password), decodePercent(username));
 }
 
 /** Shorter parts are words, such as `status=up`. */

@@ -55,6 +55,15 @@ export function firstLine(text: string, maxLength = 120): string {
   return printable(text.trim().split(/[\r\n]/, 1)[0] ?? '', maxLength);
 }
 
+/** The text behind its percent encoding (RFC 3986 section 2.1); one that is not encoded stays as it is. */
+export function decodePercent(text: string): string {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return text;
+  }
+}
+
 /** The message of anything that was thrown. */
 export function errorText(error: unknown): string {
   return error instanceof Error ? error.message : String(error);

@@ -98,6 +98,12 @@ test('masks each part of the URL that says who we are when an error shows it', a
   assert.match(problem ?? '', /^heartbeat hc\.example: no way to https:.*hc\.example.*status=up$/);
 });
 
+test('takes a URL whose password is not encoded as it should be', () => {
+  const { problems, heartbeat } = watcher();
+  heartbeat.configure({ url: 'https://me:100%25%@hc.example/', everyMs: 60_000 });
+  assert.deepEqual(problems, []);
+});
+
 test('gives a fetch up when the next one begins', async () => {
   const { clock, beats, answers, heartbeat } = watcher();
   answers.push(() => new Promise(() => {}));
@@ -133,6 +139,20 @@ test('fetches through redirects, and discards the rest when an answer is endless
   });
   await fetchNow(`${url}/1`);
   assert.deepEqual(paths, ['/1', '/2']);
+});
+
+test('asks nothing when it is stopped before it has begun', async (t) => {
+  let asked = 0;
+  const url = await serve(t, (_, response) => {
+    asked += 1;
+    response.end();
+  });
+  const stop = new AbortController();
+  const fetching = fetchNow(url, stop.signal);
+  stop.abort();
+  await assert.rejects(fetching);
+  await fetchNow(url);
+  assert.equal(asked, 1);
 });
 
 test("fails when the answer's status is no success", async (t) => {

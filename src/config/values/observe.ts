@@ -32,6 +32,8 @@ export function readUrl(raw: unknown): string {
   const url = URL.canParse(text) ? new URL(text) : null;
   if (url === null || !['http:', 'https:'].includes(url.protocol) || text.length > MAX_URL)
     throw new BadValue('must be a URL such as https://hc-ping.com/UUID');
+  if (/%(?![\dA-Fa-f]{2})/.test(url.username + url.password))
+    throw new BadValue('must have %25 in place of each % of its user and password');
   return url.href;
 }
 

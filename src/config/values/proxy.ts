@@ -1,3 +1,4 @@
+import { decodePercent } from '../../lib/text.ts';
 import { readHost } from './host.ts';
 import { BadValue, readInteger, readText, readWord } from './value.ts';
 
@@ -29,7 +30,7 @@ export function readProxy(raw: unknown): WrittenProxy | null {
     type,
     host: readHost(host),
     port: port === undefined ? DEFAULT_PORTS[type] : readInteger(1, 65_535)(port),
-    user: credentials === undefined ? null : readWord(decode(credentials)),
+    user: credentials === undefined ? null : readWord(decodePercent(credentials)),
   };
 }
 
@@ -40,11 +41,3 @@ const PROXY = /^([a-z][a-z0-9+.-]*):\/\/(?:([^@/]*)@)?(?:\[([^\]]+)\]|([^@:/[\]]
 const SCHEMES: Readonly<Record<string, 'http' | 'socks5'>> = { http: 'http', socks5: 'socks5', socks5h: 'socks5' };
 
 const DEFAULT_PORTS = { http: 3128, socks5: 1080 } as const;
-
-function decode(text: string): string {
-  try {
-    return decodeURIComponent(text);
-  } catch {
-    return text;
-  }
-}
