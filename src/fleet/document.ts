@@ -10,6 +10,17 @@ export interface FleetServer {
   /** Why the server, or a part of it, could not be read. */
   readonly problems: readonly string[];
   readonly devices: readonly FleetDevice[];
+  /** The host keys that its sshd is configured with; none where it was not read as root. */
+  readonly hostKeys: readonly FleetHostKey[];
+}
+
+export interface FleetHostKey {
+  readonly type: string;
+  readonly fingerprint: string;
+  /** Since when logins are told of it; absent where sshd has not read its files again since the key was made, as far as its log shows. */
+  readonly offeredSince?: string;
+  /** The users whose devices have not been told of it. */
+  readonly untold: readonly string[];
 }
 
 /** One port that the server promises to a key, or a key without a port. */

@@ -1,3 +1,4 @@
+import { fingerprint } from '../connection/known-hosts/key-blob.ts';
 import { printable } from '../lib/text.ts';
 import { readRegisteredKey, type RegisteredKey } from './register.ts';
 
@@ -18,6 +19,10 @@ export interface FleetFacts {
   readonly seenMs: ReadonlyMap<string, number>;
   /** When the log begins; null where there is none to be read. */
   readonly logBeginsMs: number | null;
+  /** The host keys of sshd, and when their files were made. */
+  readonly hostKeys: readonly { readonly type: string; readonly fingerprint: string; readonly madeMs: number }[];
+  /** When sshd began to listen, by its log: at each start and each reload, the oldest first. */
+  readonly listeningMs: readonly number[];
   readonly problems: readonly string[];
 }
 
@@ -88,6 +93,14 @@ export function readFacts(text: string): FleetFacts | null {
       }),
     ),
     logBeginsMs: log === null ? null : readTime(log, nowMs),
+    hostKeys: all('hostkey').flatMap(([seconds, line = '']) => {
+      const [, type = '', base64 = ''] = /^([\w@.-]+) ([\w+/]+=*)$/.exec(line) ?? [];
+      const key = { type, fingerprint: fingerprint(Buffer.from(base64, 'base64')), madeMs: Number(seconds) * 1000 };
+      return base64 === '' || Number.isNaN(key.madeMs) ? [] : [key];
+    }),
+    listeningMs: all('listening')
+      .flatMap(([time = '']) => readTime(time, nowMs) ?? [])
+      .toSorted((a, b) => a - b),
     problems: all('problem').map(([problem = '']) => printable(problem)),
   };
 }

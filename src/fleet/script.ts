@@ -12,6 +12,8 @@ export const FLEET_SCRIPT = String.raw`
 PATH="$PATH:/usr/sbin:/sbin:/usr/local/sbin"
 LC_ALL=C
 export PATH LC_ALL
+# at_most SECONDS COMMAND: what asks other programs or machines is not waited for without a bound.
+at_most() { if command -v timeout >/dev/null 2>&1; then timeout "$@"; else shift && "$@"; fi; }
 line() { printf '%s\t%s\n' "$1" "$2"; }
 line uid "$(id -u)"
 line now "$(date +%s)"
@@ -29,15 +31,26 @@ if [ "$#" -gt 0 ]; then
   awk 'FNR == 1 { user = FILENAME; sub(/.*\//, "", user) } !/^[ \t]*(#|$)/ { print "key\t" user "\t" substr($0, 1, 8192) }' "$@"
   stat -c 'made	%n	%Y' -- "$@" 2>/dev/null | sed 's/	.*\//	/' || :
   # One list for all; a directory service that lists none of its users is asked for each (nsswitch.conf(5)).
-  { printf '%s\n' "$@" | sed 's/.*\///'; echo :; getent passwd 2>/dev/null || cat /etc/passwd; } | awk -F : '
+  { printf '%s\n' "$@" | sed 's/.*\///'; echo :; at_most 10 getent passwd 2>/dev/null || cat /etc/passwd; } | awk -F : '
     !listing { if ($0 == ":") listing = 1; else missing[$1]; next }
     $1 in missing { print "user\t" $1 "\t" $3; delete missing[$1] }
     END { for (user in missing) if (user !~ /^[0-9]+$/) print "unlisted\t" user }
   ' | while read -r word name uid; do
-    [ "$word" = user ] || uid=$(id -u "$name" 2>/dev/null) || continue
+    if [ "$word" != user ]; then
+      uid=$(at_most 5 id -u "$name" 2>/dev/null)
+      # One that does not answer for the first does not for the others.
+      case $? in 0) ;; 124) break ;; *) continue ;; esac
+    fi
     line user "$name	$uid"
   done
 fi
+
+# The host keys of sshd, and when they were made.
+sshd=$(command -v sshd) || sshd=false
+at_most 5 "$sshd" -T -C user=root,host=localhost,addr=127.0.0.1 2>/dev/null | awk '$1 == "hostkey" { print $2 }' | while read -r file; do
+  [ -r "$file.pub" ] || continue
+  line hostkey "$(stat -c %Y -- "$file")	$(cut -d ' ' -f 1,2 "$file.pub")"
+done
 
 # Listeners and connections, with the programs that have them; the programs, with their users and ages.
 if command -v ss >/dev/null 2>&1; then
@@ -52,7 +65,6 @@ fi
 ps -eo pid=,uid=,etimes=,comm= 2>/dev/null | awk '{ name = $4; for (i = 5; i <= NF; i++) name = name " " $i; print "process\t" $1 "\t" $2 "\t" $3 "\t" name }'
 
 # The last login or logout of each user.
-at_most() { if command -v timeout >/dev/null 2>&1; then timeout "$@"; else shift && "$@"; fi; }
 sshd_log() {
   for log in /var/log/auth.log /var/log/secure; do
     [ -r "$log" ] || continue
@@ -67,6 +79,7 @@ sshd_log() {
 sshd_log | grep -aE 'sshd(-session)?(\[[0-9]+\])?: ' | awk '
   function when() { return $1 ~ /^[0-9][0-9][0-9][0-9]/ ? $1 : $1 " " $2 " " $3 }
   NR == 1 { print "log\t" when() }
+  /: Server listening on / { if (when() != listening) print "listening\t" (listening = when()) }
   # What is logged of a stranger holds the name that was given: only the beginning of a line tells.
   match($0, /^([0-9-]+ [0-9:.]+|[A-Z][a-z]+ +[0-9]+ [0-9:]+|[^ ]+) [^ ]+ sshd(-session)?(\[[0-9]+\])?: (Accepted [a-z\/-]+ for|Disconnected from user|pam_[a-z]+\(sshd:session\): session closed for user|Timeout, client not responding from user) [^ ]+/) {
     user = substr($0, RSTART, RLENGTH)

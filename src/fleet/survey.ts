@@ -7,6 +7,7 @@ import { formatServer } from '../model/state.ts';
 import { assess } from './assess.ts';
 import type { FleetDevice, FleetServer } from './document.ts';
 import { type FleetFacts, readFacts } from './facts.ts';
+import { hostKeysOf } from './host-keys.ts';
 import { ASK_WAY_TO_ROOT, FLEET_SCRIPT } from './script.ts';
 import { lookAtPort, type PortSight } from './verify.ts';
 
@@ -35,6 +36,7 @@ export function createSurvey(admin: TunnelSpec, deps: OpenLoginDeps): Survey {
       read: true,
       asRoot: facts.asRoot,
       problems: problemsOf(facts, devices, sights),
+      hostKeys: hostKeysOf(facts, devices),
       devices: devices.map((device) => withSight(device, sights.get(idOf(device))?.sight ?? null)),
     };
   };
@@ -50,7 +52,7 @@ export function createSurvey(admin: TunnelSpec, deps: OpenLoginDeps): Survey {
         await close();
         const { code, message } = asFailure(error);
         const at = new Date(deps.clock.wall()).toISOString();
-        return { server, at, read: false, asRoot: false, problems: [`${code}: ${message}`], devices: [] };
+        return { server, at, read: false, asRoot: false, problems: [`${code}: ${message}`], devices: [], hostKeys: [] };
       }),
     close,
   };

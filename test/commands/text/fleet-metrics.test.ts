@@ -16,7 +16,7 @@ test('prints each set of labels once when keys without a port, or a server, come
     troubles: [{ code: 'no-port', message: '' }],
   };
   const devices = [device, { ...device, key: 'SHA256:y' }];
-  const server = { server: 's', at: '', read: true, asRoot: true, problems: [], devices };
+  const server = { server: 's', at: '', read: true, asRoot: true, problems: [], hostKeys: [], devices };
   const samples = fleetMetrics([server, server])
     .split('\n')
     .filter((line) => line !== '' && !line.startsWith('#'));

@@ -63,7 +63,7 @@ test('names each device in trouble among a thousand, by root and by others', asy
   const { code, stdout, stderr } = fleet('root@server', '--json');
   assert.equal(code, 1, stderr);
   const { servers } = JSON.parse(stdout) as { servers: FleetServer[] };
-  const [{ asRoot, problems, devices }] = servers as [FleetServer];
+  const [{ asRoot, problems, devices, hostKeys }] = servers as [FleetServer];
   assert.deepEqual([asRoot, problems], [true, []]);
   assert.equal(devices.length, 1015);
   const of = (name: string) => devices.find(({ user }) => user === name)!;
@@ -87,6 +87,16 @@ test('names each device in trouble among a thousand, by root and by others', asy
   assert.deepEqual(codes('ghost'), ['no-user', 'never-came']);
   assert.deepEqual(summaryOf(of('wide')), ['up', 'yes', ['exposed']]);
   assert.deepEqual(codes('portless'), ['no-port']);
+  // Its log shows no reload since the key was made: nobody is called told.
+  assert.deepEqual(
+    hostKeys.map(({ type, offeredSince, untold }) => [
+      type,
+      offeredSince,
+      untold.includes('well'),
+      untold.includes('gone'),
+    ]),
+    [['ssh-ed25519', undefined, true, true]],
+  );
   assert.deepEqual(codes('idle999'), ['never-came']);
   assert.deepEqual(codes(UNLISTED), ['never-came']);
 
@@ -141,6 +151,10 @@ test('shows fifty devices of two servers side by side, and a server that cannot 
   assert.match(both.stdout, /^both-pi +8001 up, \d+[sm].*, verified +8001 never, never-came +-$/m);
   assert.match(both.stdout, /^d0x0-pi +8100 up, .*, verified +- +-$/m);
   assert.match(both.stdout, /^root@localhost:1: connect-refused: /m);
+  assert.match(
+    both.stdout,
+    /^root@other:22: of its host key ssh-ed25519 \S+ \(which sshd has not loaded .*\) these devices have not been told yet.*: d1x0-pi/m,
+  );
   for (const [name, server, code] of TEN)
     assert.match(both.stdout, new RegExp(`^${name}-pi \\(${name}\\) at root@${server}:22: ${code}: `, 'm'));
   const { servers } = JSON.parse(fleet('root@server', 'root@other', '--json').stdout) as { servers: FleetServer[] };
