@@ -2,6 +2,7 @@ import { homedir } from 'node:os';
 import { readText } from '../../lib/files/read-file.ts';
 import { registerSecret } from '../../lib/secrets.ts';
 import type { Config } from '../../model/config.ts';
+import { PROGRAM } from './redact.ts';
 
 /**
  * Has the secrets masked that a configuration file leads to, as far as this user may read them, wherever they were repeated. `text` is the
@@ -31,14 +32,18 @@ function secretFiles({ tunnels, metrics }: Config): readonly string[] {
   ].filter((path) => path !== null);
 }
 
-/** Arguments of programs, which may be secret, unless they name a server or a user. */
+/** Arguments of programs, which may be secret, and variables that are set before one, unless they name a server or a user. */
 function registerWords({ tunnels, heartbeat, onChange }: Config): void {
   if (heartbeat.url !== null) registerUrl(heartbeat.url);
   const names = tunnels.flatMap((tunnel) => [tunnel, ...tunnel.jumps].flatMap(({ host, user }) => [host, user]));
+  const isKnown = (text: string) => text.split(/[@:,[\]]/).every((part) => part.length < LONG || names.includes(part));
   const commands = tunnels.map(({ entry }) => (entry.type === 'command' ? entry.command.split(/\s+/) : []));
-  for (const [, ...words] of [...commands, onChange.command ?? []])
-    for (const word of words)
-      if (word.length >= LONG && !names.some((name) => word.includes(name))) registerSecret(word);
+  for (const [program = '', ...args] of [...commands, onChange.command ?? []]) {
+    const words = PROGRAM.test(program) ? args : [program, ...args];
+    const parts = words.flatMap((word) => [word, ...word.split('=').slice(1)]);
+    for (const part of parts.map((text) => text.replaceAll(/^["']|["']$/g, '')))
+      if (part.length >= LONG && !isKnown(part)) registerSecret(part);
+  }
 }
 
 /** What is behind the host, as a whole and in its parts. */

@@ -56,8 +56,11 @@ function redactTunnel(tunnel: TunnelSpec): TunnelSpec {
 /** Arguments of a program may be secret, and so may what is set before it. */
 function programOf(command: string): string {
   const [program = ''] = command.trim().split(/\s+/);
-  return /^[\w./~-]+$/.test(program) ? `${program} ${MASK}` : MASK;
+  return PROGRAM.test(program) ? `${program} ${MASK}` : MASK;
 }
+
+/** A name that is no secret. */
+export const PROGRAM = /^[\w./~-]+$/;
 
 /**
  * The keys of a configuration that is not valid, without comments. Only values of keys that are never secret stay: what is wrong may be
