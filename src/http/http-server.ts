@@ -27,6 +27,8 @@ export async function openHttpServer(
   // Never listens itself: what Node checks again and again for a server that does is checked below, once a client.
   const http = createHttpServer({ maxHeaderSize: MAX_HEAD_BYTES, noDelay: true });
   http.maxRequestsPerSocket = 1;
+  // What comes behind the one request is not collected while its answer lasts.
+  http.on('dropRequest', (_, socket) => socket.destroy());
   http.on('clientError', (_, socket) => socket.destroy());
   http.on('checkContinue', (_, response: ServerResponse) => refuseBody(response));
   http.on('upgrade', (_, socket) => socket.destroy());

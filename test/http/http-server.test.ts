@@ -182,6 +182,13 @@ test('gives the place of a client to others when it has not taken its answer for
   for (const socket of sockets) socket.destroy();
 });
 
+test('ends a client that asks again before it has its answer', async (t) => {
+  const port = await serveHandler(t, (_, response, endless) => (endless(), response.flushHeaders()), systemClock);
+  const socket = dial(port);
+  socket.write('GET /live HTTP/1.1\r\nHost: localhost\r\n\r\n'.repeat(2));
+  await closed(socket);
+});
+
 test('bounds a request when its answer is never read', async (t) => {
   const port = await serve(t, () => documentOf(...MANY));
   const sockets = Array.from({ length: 60 }, () => dial(port).pause());
