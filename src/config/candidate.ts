@@ -56,6 +56,7 @@ async function checkDirectory(file: string): Promise<void> {
 }
 
 export async function removeCandidate(file: string, name: string): Promise<void> {
+  // One that stays is removed at the next start.
   await unlink(candidatePath(file, name)).catch(() => {});
 }
 

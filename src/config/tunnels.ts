@@ -1,4 +1,4 @@
-import type { TunnelSpec } from '../model/spec.ts';
+import { type TunnelSpec, TUNNEL_NAME } from '../model/spec.ts';
 import type { ConfigEnvironment } from './input/environment.ts';
 import { FORWARD_KEYS, type JumpKeys, type TunnelKeys } from './schema/keys.ts';
 import { readMapping, type Report } from './schema/mapping.ts';
@@ -106,7 +106,7 @@ const MAX_TUNNELS = 2000;
 
 function readTunnel(name: string, raw: unknown, schema: TunnelSchema, report: Report): TunnelKeys {
   const path = ['tunnels', name];
-  if (!NAME.test(name)) {
+  if (!TUNNEL_NAME.test(name)) {
     report(path, 'is not a valid name for a tunnel: use a-z, 0-9, - and _, beginning with a letter or a digit', 'key');
   }
   const keys = readMapping(schema, raw, path, report);
@@ -115,5 +115,3 @@ function readTunnel(name: string, raw: unknown, schema: TunnelSchema, report: Re
   }
   return keys;
 }
-
-const NAME = /^[a-z0-9][a-z0-9_-]*$/;

@@ -9,6 +9,7 @@ import { asFailure } from '../model/failure.ts';
 import { isWildcardHost } from '../model/endpoint.ts';
 import { adaptStreams } from '../net/stream-adapter.ts';
 import type { FleetDevice, FleetTrouble } from './document.ts';
+import { PLAIN_HOST_KEY_ALGORITHMS } from '../model/algorithms.ts';
 
 /** What was seen at a port of a device. */
 export interface PortSight {
@@ -46,7 +47,7 @@ export async function lookAtPort(
     const isSsh = greeting?.subarray(0, 4).equals(SSH) === true;
     if (!isSsh) return judge(greeting, null, hostKey);
     const stream = adaptStreams({ readable: channel, writable: channel, close: () => channel.close() });
-    return judge(greeting, await scanServer(stream, PATIENCE_MS, clock, TYPES, 'proven'), hostKey);
+    return judge(greeting, await scanServer(stream, PATIENCE_MS, clock, PLAIN_HOST_KEY_ALGORITHMS, 'proven'), hostKey);
   } finally {
     channel.close();
   }
@@ -63,16 +64,6 @@ function greetingOf(channel: Channel, clock: Clock, signal: AbortSignal): Promis
 }
 
 const PATIENCE_MS = 5000;
-
-/** In the order in which the setup chooses the key that it records. */
-const TYPES = [
-  'ssh-ed25519',
-  'ecdsa-sha2-nistp256',
-  'ecdsa-sha2-nistp384',
-  'ecdsa-sha2-nistp521',
-  'rsa-sha2-512',
-  'rsa-sha2-256',
-];
 
 /** Pure. `scan` is null for what is no SSH server. A port without a recorded key may lead to anything that takes connections. */
 export function judge(greeting: Buffer | null, scan: Scan | null, recorded: string | undefined): PortSight {

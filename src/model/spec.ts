@@ -12,6 +12,9 @@ export interface ServerSpec extends FieldsOf<typeof SERVER_OPTIONS> {
   readonly identityFilesConfigured: boolean;
 }
 
+/** What a tunnel may be called. */
+export const TUNNEL_NAME = /^[a-z0-9][a-z0-9_-]*$/;
+
 /** One tunnel, complete and checked. */
 export interface TunnelSpec extends ServerSpec, FieldsOf<typeof TUNNEL_OPTIONS> {
   readonly name: string;

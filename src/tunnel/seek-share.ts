@@ -103,11 +103,11 @@ export function learnShort(
   heldForMs: number,
   now: number,
 ): readonly ShortShare[] {
-  if (heldForMs >= LASTED_MS) return [];
+  if (heldForMs >= SHARE_LASTED_MS) return [];
   if (joined === null) return before;
   const alone = before.filter((endedAlone) => endedAlone()).slice(-2);
   // The tunnel may have seen the end of a connection a little before the connection itself.
   return [...alone, () => joined.endedAlone(now + SETTLED_MS)];
 }
 
-const LASTED_MS = 60_000;
+const SHARE_LASTED_MS = 60_000;

@@ -1,4 +1,4 @@
-import { matchesGlob } from '../../connection/known-hosts/match.ts';
+import { matchesGlob } from '../../lib/glob.ts';
 
 /** What an entry of permitopen, permitlisten, PermitOpen or PermitListen covers: a host and a port, either of them `*` for any. */
 export interface Extent {
@@ -37,7 +37,7 @@ export function both(one: readonly Extent[] | null, other: readonly Extent[] | n
 
 /** A host may be a pattern (remote_open_match in OpenSSH's channels.c). What two patterns have in common counts as the first. */
 function common(one: string, other: string): string | null {
-  if (matchesGlob(one, other)) return other;
-  if (matchesGlob(other, one)) return one;
+  if (matchesGlob(other, one)) return other;
+  if (matchesGlob(one, other)) return one;
   return [one, other].every((text) => /[*?]/.test(text)) ? one : null;
 }

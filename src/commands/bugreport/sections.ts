@@ -7,7 +7,10 @@ import { printWhole } from '../../config/print.ts';
 import { LABEL } from '../../install/launchd/service.ts';
 import { STATE } from '../../install/systemd/service-paths.ts';
 import { runProgram } from '../../install/steps/run-program.ts';
-import { sleep, systemClock } from '../../lib/async/clock.ts';
+import { systemClock } from '../../lib/async/clock.ts';
+import { deadline } from '../../lib/async/deadline.ts';
+import { NEVER } from '../../lib/async/never.ts';
+import { waitFor } from '../../lib/async/scope.ts';
 import { readText } from '../../lib/files/read-file.ts';
 import { formatLogLine } from '../../lib/log/format.ts';
 import { errorText, formatDuration } from '../../lib/text.ts';
@@ -93,8 +96,8 @@ async function checks(flag: string | null): Promise<string> {
   const to = { isTTY: false, write: (part: string) => (text += part) };
   const work = doctor(flag, null, { json: false, fix: false }, to);
   try {
-    const late = await Promise.race([work.then(() => false), sleep(systemClock, CHECKS_MS).then(() => true)]);
-    if (late) text += '\nnot finished within a minute\n';
+    const late = () => new Error('they take more than a minute');
+    await deadline(systemClock, CHECKS_MS, late, waitFor(work), NEVER);
   } catch (error) {
     text += `\nnot finished: ${errorText(error)}\n`;
   }

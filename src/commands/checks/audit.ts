@@ -1,5 +1,4 @@
 import type { TunnelSpec } from '../../model/spec.ts';
-import { createInterface } from 'node:readline/promises';
 import { auditTunnel } from '../../audit/audit.ts';
 import { auditDocument } from '../../audit/document.ts';
 import type { TunnelAudit } from '../../audit/findings/finding.ts';
@@ -20,6 +19,7 @@ import { readFilesFor } from './audit-via.ts';
 import { EXIT } from '../../lib/exit-code.ts';
 import { findConfig } from '../find/config-file.ts';
 import { noSuchTunnel } from '../text/no-such-tunnel.ts';
+import { createQuestions } from '../text/prompt.ts';
 import { processTurns } from '../find/process-turns.ts';
 import { wantsColour } from '../text/color.ts';
 
@@ -41,7 +41,7 @@ export async function audit(flag: string | null, name: string | null, options: A
   if (options.via !== null && new Set(chosen.map(({ host, port }) => `${host}:${port}`)).size > 1)
     throw new UserError('--via names one server, and the tunnels have several: name a tunnel', EXIT.usage);
   process.stderr.write(warning(chosen.map(formatServer)));
-  if (!options.yes && !(await isConfirmed())) return EXIT.failed;
+  if (!(await isConfirmed(options.yes))) return EXIT.failed;
   const audits = await auditAll(chosen, config.tunnels, options.via);
   const document = auditDocument(VERSION, audits, config.tunnels);
   process.stdout.write(
@@ -75,19 +75,11 @@ function warning(servers: readonly string[]): string {
   );
 }
 
-async function isConfirmed(): Promise<boolean> {
-  if (!process.stdin.isTTY || !process.stderr.isTTY)
-    throw new UserError('there is no terminal to ask on: --yes starts without asking', EXIT.usage);
-  const terminal = createInterface({ input: process.stdin, output: process.stderr });
-  const ended = new AbortController();
-  terminal.once('close', () => ended.abort());
+async function isConfirmed(yes: boolean): Promise<boolean> {
+  const questions = createQuestions(yes);
   try {
-    return /^y(es)?$/i.test((await terminal.question('Go on? [y/N] ', { signal: ended.signal })).trim());
-  } catch {
-    // Ctrl-C, Ctrl-D or a terminal that is gone.
-    process.stderr.write('\n');
-    return false;
+    return await questions.confirm('Continue?');
   } finally {
-    terminal.close();
+    questions.close();
   }
 }

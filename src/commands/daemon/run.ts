@@ -138,7 +138,7 @@ async function runDaemon(
 
 async function untilStopped(daemon: Daemon, signals: AsyncIterable<NodeJS.Signals>): Promise<void> {
   for await (const signal of signals) {
-    // Not awaited, so that a stop need not wait for it; reloads queue by themselves.
+    // Not awaited, so that a stop need not wait for it; reloads queue, and log why they failed, by themselves.
     if (signal === 'SIGHUP') void daemon.reload().catch(() => {});
     // As autossh does.
     else if (signal === 'SIGUSR1') void daemon.reconnect();

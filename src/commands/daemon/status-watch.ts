@@ -1,6 +1,8 @@
 import { DaemonNotRunningError } from '../../control/client.ts';
-import { deferred } from '../../lib/async/abort.ts';
+import { abortable, deferred } from '../../lib/async/abort.ts';
 import { sleep, systemClock } from '../../lib/async/clock.ts';
+import { NEVER } from '../../lib/async/never.ts';
+import { firstToEnd, waitFor } from '../../lib/async/scope.ts';
 import { EXIT } from '../../lib/exit-code.ts';
 import { formatDuration } from '../../lib/text.ts';
 import { UserError } from '../../lib/user-error.ts';
@@ -68,7 +70,7 @@ export function notesOf({ look, lost, restarted }: Sighting, now: number): reado
 const MENTIONED_MS = 60_000;
 
 async function watchOnScreen(first: Sighting, look: () => Promise<Look>, inDetail: boolean): Promise<number> {
-  const left = deferred<null>();
+  const left = deferred<number>();
   const colour = wantsColour();
   let sighting = first;
   const draw = () => {
@@ -76,14 +78,16 @@ async function watchOnScreen(first: Sighting, look: () => Promise<Look>, inDetai
     const format = inDetail ? formatInDetail : formatStatus;
     screen.draw(format(sighting.look.document, { colour, ...screen.size() }, extras));
   };
-  const screen = openScreen(process, { onRedraw: draw, onQuit: () => left.resolve(null) });
-  try {
+  const screen = openScreen(process, { onRedraw: draw, onQuit: () => left.resolve(EXIT.ok) });
+  const keepDrawing = async (signal: AbortSignal): Promise<never> => {
     for (;;) {
       draw();
-      const answer = await Promise.race([left.promise, sleep(systemClock, EVERY_MS).then(() => orReason(look()))]);
-      if (answer === null) return EXIT.ok;
-      sighting = nextSighting(sighting, answer, systemClock.now());
+      await sleep(systemClock, EVERY_MS, signal);
+      sighting = nextSighting(sighting, await abortable(orReason(look()), signal), systemClock.now());
     }
+  };
+  try {
+    return await firstToEnd(NEVER, [keepDrawing, waitFor(left.promise)]);
   } finally {
     screen.close();
   }

@@ -13,7 +13,7 @@ import { EXIT } from '../../lib/exit-code.ts';
 import { errorCode } from '../../lib/text.ts';
 import { UserError } from '../../lib/user-error.ts';
 import { formatEndpoint } from '../../model/endpoint.ts';
-import type { TunnelSpec } from '../../model/spec.ts';
+import { type TunnelSpec, TUNNEL_NAME } from '../../model/spec.ts';
 import { checkSetup } from '../../server-rules/server-setup.ts';
 import { newConfig, type NewTunnel, SOCKS_FORWARD } from '../../setup/new-config.ts';
 import { AUTO, forwardPort, withPort } from '../../setup/via/forward-port.ts';
@@ -133,7 +133,7 @@ export function isSystems(directory: string): boolean {
 }
 
 function checkName(name: string): string {
-  if (/^[a-z0-9][a-z0-9_-]*$/.test(name)) return name;
+  if (TUNNEL_NAME.test(name)) return name;
   throw wrongUsage(`${JSON.stringify(name)} is not a name for a tunnel: use a-z, 0-9, - and _ (--name)`);
 }
 

@@ -1,6 +1,7 @@
 import { basename, dirname, join } from 'node:path';
 import type { ConfigEnvironment } from '../input/environment.ts';
 import { defaultControlSocket, defaultStateDirectory } from '../input/paths.ts';
+import { TUNNEL_NAME } from '../../model/spec.ts';
 
 /** The control socket of a command line's daemon: beside the default one. */
 export function adHocSocket(name: string, env: ConfigEnvironment): string {
@@ -17,7 +18,7 @@ export function tunnelOfSocket(path: string): string | null {
   const file = basename(path);
   if (!file.startsWith(PREFIX) || !file.endsWith(SUFFIX)) return null;
   const name = file.slice(PREFIX.length, -SUFFIX.length);
-  return /^[a-z0-9][a-z0-9_-]*$/.test(name) ? name : null;
+  return TUNNEL_NAME.test(name) ? name : null;
 }
 
 const PREFIX = 'run-';

@@ -1,5 +1,5 @@
 import { type Kind, type Option, OPTIONS, SERVER_OPTIONS, TUNNEL_OPTIONS } from '../../model/options.ts';
-import { PROXY_PROTOCOLS } from '../../model/spec.ts';
+import { PROXY_PROTOCOLS, TUNNEL_NAME } from '../../model/spec.ts';
 import { ALGORITHMS, type AlgorithmKey } from '../values/algorithms.ts';
 import { describeDefault } from './describe.ts';
 import { FILE_OPTIONS, SECTIONS } from './file-options.ts';
@@ -28,7 +28,7 @@ export function configSchema(): Fragment {
           description: 'the tunnels by their names',
           type: 'object',
           minProperties: 1,
-          propertyNames: { pattern: '^[a-z0-9][a-z0-9_-]*$' },
+          propertyNames: { pattern: TUNNEL_NAME.source },
           additionalProperties: mappingOf(references(OPTIONS)),
         },
         defaults: { description: 'keys for all tunnels', ...mappingOf(shared) },

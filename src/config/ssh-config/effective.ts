@@ -1,7 +1,7 @@
 import { BadValue } from '../values/value.ts';
 import { findKeyword } from './keywords.ts';
 import type { SshOption } from './option.ts';
-import { matchesPattern } from '../values/pattern.ts';
+import { matchesGlob } from '../../lib/glob.ts';
 
 /** Collects the effective options, in the order in which ssh reads them. */
 export class EffectiveOptions {
@@ -54,7 +54,7 @@ export class EffectiveOptions {
     let own: string[] = [];
     for (const name of args) {
       if (name.startsWith('-')) {
-        const keep = (other: string) => !matchesPattern(other, name.slice(1));
+        const keep = (other: string) => !matchesGlob(other, name.slice(1));
         own = own.filter(keep);
         this.#options = this.#options.flatMap((option) => filterArgs(option, key, keep));
       } else if (

@@ -1,6 +1,6 @@
 import { lstat, opendir } from 'node:fs/promises';
 import { join } from 'node:path';
-import { matchesUnits, type Unit } from '../values/pattern.ts';
+import { matchesUnits } from '../../lib/glob.ts';
 import { succeeds } from '../../lib/async/succeeds.ts';
 
 /**
@@ -42,10 +42,13 @@ async function namesIn(folder: string, segment: string, look: () => void): Promi
   for await (const { name } of directory) {
     look();
     if (name.startsWith('.') && !/^\\?\./.test(segment)) continue;
-    if (matchesUnits(name, units)) found.push(join(folder, name));
+    if (matchesUnits([...name], units, (fits, char) => fits(char))) found.push(join(folder, name));
   }
   return found;
 }
+
+/** `*`, or a test of one character. */
+type Unit = '*' | ((char: string) => boolean);
 
 function unitsOf(segment: string): Unit[] {
   return Array.from(segment.matchAll(/(\*)|(\?)|\[([!^]?)((?:\\.|[^\\])(?:\\.|[^\\\]])*)\]|\\?(.)/gsu), toUnit);

@@ -1,6 +1,7 @@
 import { printable } from '../../lib/text.ts';
 import { BadValue } from '../values/value.ts';
-import { matchesHostList, matchesPattern, matchesPatternList } from '../values/pattern.ts';
+import { matchesGlob } from '../../lib/glob.ts';
+import { matchesHostList, matchesPatternList } from '../values/pattern.ts';
 
 /** The values that Host and Match blocks are matched with. */
 export interface MatchSubject {
@@ -28,7 +29,7 @@ export interface MatchResult {
 
 /** `Host`: one pattern must match, and none with ! (readconf.c, oHost). Unlike in Match, case matters. */
 export function matchHost(patterns: readonly string[], name: string): boolean {
-  const matching = patterns.filter((pattern) => matchesPattern(name, pattern.replace(/^!/, '')));
+  const matching = patterns.filter((pattern) => matchesGlob(name, pattern.replace(/^!/, '')));
   return matching.length > 0 && !matching.some((pattern) => pattern.startsWith('!'));
 }
 

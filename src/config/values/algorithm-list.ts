@@ -1,5 +1,5 @@
 import { ALGORITHMS, defaultAlgorithms, type AlgorithmKey } from './algorithms.ts';
-import { matchesPattern } from './pattern.ts';
+import { matchesGlob } from '../../lib/glob.ts';
 import { BadValue, isEmpty, readText, show } from './value.ts';
 
 /**
@@ -36,7 +36,7 @@ export function splitList(text: string): { readonly modifier: string; readonly n
 function without(defaults: readonly string[], patterns: readonly string[]): string[] {
   const bad = patterns.find((pattern) => !/^[\w@.*?-]+$/.test(pattern));
   if (bad !== undefined) throw new BadValue(`has the invalid pattern ${show(bad)}: patterns are names with * and ?`);
-  const left = defaults.filter((name) => !patterns.some((pattern) => matchesPattern(name, pattern)));
+  const left = defaults.filter((name) => !patterns.some((pattern) => matchesGlob(name, pattern)));
   if (left.length === 0) throw new BadValue('removes every algorithm: leave at least one');
   return left;
 }
@@ -44,7 +44,7 @@ function without(defaults: readonly string[], patterns: readonly string[]): stri
 /** The known names that a pattern matches, or the name itself. */
 function expanded(key: AlgorithmKey, name: string): readonly string[] {
   const { defaults, others } = ALGORITHMS[key];
-  const matching = /[*?]/.test(name) ? [...defaults, ...others].filter((each) => matchesPattern(each, name)) : [];
+  const matching = /[*?]/.test(name) ? [...defaults, ...others].filter((each) => matchesGlob(each, name)) : [];
   return matching.length === 0 ? [name] : matching;
 }
 

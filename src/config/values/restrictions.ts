@@ -4,7 +4,7 @@ import { SIGNATURE_ALGORITHMS } from '../../model/algorithms.ts';
 import { type AuthMethod, type ChannelTimeout, OPTIONS, type RekeyLimit } from '../../model/options.ts';
 import { readList, splitList } from './algorithm-list.ts';
 import { readDuration } from './duration.ts';
-import { matchesPattern } from './pattern.ts';
+import { matchesGlob } from '../../lib/glob.ts';
 import { BadValue, isEmpty, readText, show } from './value.ts';
 
 /** Keys of a server that restrict, as the options of ssh_config(5) with their names. */
@@ -68,7 +68,7 @@ export function readKeyAlgorithms(raw: unknown): string[] {
   );
   if (unknown !== undefined && modifier !== '-' && !ABSENT.test(unknown))
     throw new BadValue(`has the unknown algorithm ${show(unknown)}; known are ${known.join(', ')}`);
-  const named = known.filter((name) => patterns.some((pattern) => matchesPattern(name, pattern)));
+  const named = known.filter((name) => patterns.some((pattern) => matchesGlob(name, pattern)));
   const others = KEY_ALGORITHMS.filter((name) => !named.includes(name));
   if (modifier === '-') return others;
   return modifier === '' ? named : [...named, ...others];

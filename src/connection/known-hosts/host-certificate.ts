@@ -3,7 +3,8 @@ import { type Certificate, FOREVER, isSigned } from '../ssh/certificate.ts';
 import type { HostCertificate } from '../../model/host-certificate.ts';
 import type { HostQuery } from './check.ts';
 import { fingerprint, keyTypeOf } from './key-blob.ts';
-import { matchesGlob, matchesHost } from './match.ts';
+import { matchesGlob } from '../../lib/glob.ts';
+import { matchesHost } from './match.ts';
 import type { KnownHostsEntry } from './parse.ts';
 
 /**
@@ -70,7 +71,7 @@ function unfitness(
     return `is not valid before ${timeText(validAfter)}, and the clock of this device says ${new Date(atMs).toISOString()}`;
   if (seconds >= validBefore) return `has expired at ${timeText(validBefore)}`;
   if (principals.length === 0) return 'names no host';
-  if (!principals.some((name) => name.length <= MAX_PRINCIPAL && matchesGlob(name, principal)))
+  if (!principals.some((name) => name.length <= MAX_PRINCIPAL && matchesGlob(principal, name)))
     return `is for ${namesText(principals)}`;
   const [option] = criticalOptions;
   if (option !== undefined) return `has the unknown critical option ${printable(option.name, 64)}`;

@@ -1,3 +1,4 @@
+import { matchesGlob } from '../../lib/glob.ts';
 import { lowerCase } from '../../lib/text.ts';
 import { createHmac } from 'node:crypto';
 
@@ -17,7 +18,7 @@ interface HostPattern {
  */
 export function matchesHost(matcher: HostMatcher, name: string): boolean {
   if (matcher.type === 'hashed') return createHmac('sha1', matcher.salt).update(name).digest().equals(matcher.hash);
-  const matching = matcher.patterns.filter((pattern) => matchesGlob(pattern.glob, name));
+  const matching = matcher.patterns.filter((pattern) => matchesGlob(name, pattern.glob));
   return matching.length > 0 && !matching.some((pattern) => pattern.negated);
 }
 
@@ -61,27 +62,3 @@ const MAX_FIELD_LENGTH = 64 * 1024;
 
 /** OpenSSH's limit; a line with a longer pattern matches nothing there (match.c). */
 const MAX_PATTERN_LENGTH = 1022;
-
-/** `*` is any text, `?` one character. Remembers only the last `*`, so that no pattern can take exponential time. */
-export function matchesGlob(glob: string, text: string): boolean {
-  let g = 0;
-  let t = 0;
-  let star = -1;
-  let resume = 0;
-  while (t < text.length) {
-    if (glob[g] === '*') {
-      star = g++;
-      resume = t;
-    } else if (g < glob.length && (glob[g] === '?' || glob[g] === text[t])) {
-      g++;
-      t++;
-    } else if (star >= 0) {
-      g = star + 1;
-      t = ++resume;
-    } else {
-      return false;
-    }
-  }
-  while (glob[g] === '*') g++;
-  return g === glob.length;
-}

@@ -200,6 +200,7 @@ class MultiTunnelConnection implements SharedConnection {
     this.#memberships.delete(membership);
     if (this.#ending !== null) return this.#ending;
     if (this.#memberships.size === 0) return this.#end(gracefully);
+    // It fails only with the connection.
     this.#cancelAll(membership).catch(() => {});
     release(membership);
   }
@@ -244,6 +245,7 @@ class MultiTunnelConnection implements SharedConnection {
     const port = await connection.listen(endpoint);
     const granted = endpoint.type === 'tcp' ? { ...endpoint, port } : endpoint;
     if (membership.left) {
+      // It fails only with the connection.
       connection.unlisten(granted).catch(() => {});
       throw new TunnelFailure('disconnected', 'the session is over');
     }

@@ -1,5 +1,5 @@
 import type { Clock } from '../../lib/async/clock.ts';
-import { matchesGlob } from '../../connection/known-hosts/match.ts';
+import { matchesGlob } from '../../lib/glob.ts';
 import type { ChannelTimeout, ForwardSpec } from '../../model/spec.ts';
 
 /** Limits how long connections may be idle (ssh_config(5), ChannelTimeout). */
@@ -16,7 +16,7 @@ export function idleWatches(
   const global = limits.find(({ type }) => type === GLOBAL)?.ms ?? 0;
   let lastOfAll = clock.now();
   return (forward) => {
-    const own = limits.find(({ type }) => type !== GLOBAL && matchesGlob(type, channelType(forward)))?.ms ?? 0;
+    const own = limits.find(({ type }) => type !== GLOBAL && matchesGlob(channelType(forward), type))?.ms ?? 0;
     if (own === 0 && global === 0) return null;
     return {
       watch: (onIdle) => {

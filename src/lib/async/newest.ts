@@ -13,6 +13,7 @@ export function newest<T>(work: (item: T) => Promise<void>): Newest<T> {
   const run = async () => {
     for (let one = next; one !== null; one = next) {
       next = null;
+      // `work` has reported its failure; the next item is to be worked on all the same.
       await work(one.item).catch(() => {});
     }
     running = null;

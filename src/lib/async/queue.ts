@@ -5,6 +5,7 @@ export function createQueue(): Queue {
   let last: Promise<unknown> = Promise.resolve();
   return (work) => {
     const done = last.then(work);
+    // The caller gets the failure; the next piece of work begins all the same.
     last = done.catch(() => {});
     return done;
   };

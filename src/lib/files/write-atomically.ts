@@ -52,6 +52,7 @@ export async function writeAtomicallyIn(
     if (!over) await unlink(temporary);
     await syncDirectory(directory.at('.'));
   } catch (error) {
+    // The reason to report is the one above.
     await unlink(temporary).catch(() => {});
     throw error;
   }
