@@ -254,7 +254,7 @@ export const REPLACEMENTS = [
   },
   {
     file: 'lib/protocol/constants.js',
-    for: 'host certificates (PROTOCOL.certkeys of OpenSSH; see src/connection/ssh2/host-certificates.ts): their names',
+    for: 'host certificates (PROTOCOL.certkeys of OpenSSH; see src/connection/ssh2/host-keys.ts): their names',
     find: 'const SUPPORTED_SERVER_HOST_KEY = DEFAULT_SERVER_HOST_KEY.concat([',
     put: `const SUPPORTED_SERVER_HOST_KEY = DEFAULT_SERVER_HOST_KEY.concat([
   'ssh-ed25519-cert-v01@openssh.com',
@@ -267,13 +267,13 @@ export const REPLACEMENTS = [
   },
   {
     file: 'lib/protocol/kex.js',
-    for: 'the same: the key that is certified signs, by an algorithm of its own name',
+    for: 'the same: the key that is certified signs, by an algorithm of its own name; and nothing may follow the signature',
     find: `            bufferParser.init(hostPubKey, 0);
             const hostPubKeyType = bufferParser.readString(true);
             bufferParser.clear();`,
     put: `            const { openHostKey } = this._protocol;
             this._signer = openHostKey
-              ? openHostKey(hostPubKey, this.negotiated.serverHostKey)
+              ? openHostKey(hostPubKey, this.negotiated.serverHostKey, payload)
               : { key: hostPubKey, algorithm: this.negotiated.serverHostKey };
             bufferParser.init(this._signer.key, 0);
             const hostPubKeyType = bufferParser.readString(true);

@@ -1,7 +1,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { startSshd } from '../support/sshd.ts';
+import { tempDir } from '../support/until.ts';
 import { createDice, nextMessage } from './messages.ts';
+import { fuzzProofs } from './proofs.ts';
 import { fuzzSessions } from './sessions.ts';
 
 test('ends sessions with nothing left over when a server sends anything', async (t) => {
@@ -11,6 +13,12 @@ test('ends sessions with nothing left over when a server sends anything', async 
   t.diagnostic(JSON.stringify(report));
   assert.deepEqual(report.findings, []);
   assert.ok(report.messages >= 3000 && report.sessions > 5);
+});
+
+test('believes no reply of a key exchange, no certificate and no signature that was changed', async (t) => {
+  const report = await fuzzProofs(await tempDir(t), 600, 1);
+  t.diagnostic(JSON.stringify(report));
+  assert.deepEqual(report.findings, []);
 });
 
 test('makes the same messages when the seed is the same, a packet size of 0 among them', () => {

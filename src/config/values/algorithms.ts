@@ -29,7 +29,7 @@ export function defaultAlgorithms(key: AlgorithmKey, aes: boolean): readonly str
 
 const CHACHA = 'chacha20-poly1305@openssh.com';
 
-/** The algorithms of ssh2, and those that we add (src/connection/ssh2/kex, host-certificates.ts beside it). */
+/** The algorithms of ssh2, and those that we add (src/connection/ssh2/kex, host-keys.ts beside it). */
 export const ALGORITHMS: Readonly<Record<AlgorithmKey, Algorithms>> = {
   ciphers: {
     noun: 'cipher',

@@ -42,10 +42,12 @@ function numericCode(error: Error): number | undefined {
 
 function describe(error: Error, message: string): string {
   if (numericCode(error) !== undefined) return `the server says: ${message}`;
+  const code = errorCode(error);
   const damage = DAMAGE.find(({ pattern }) => pattern.test(message));
   if (damage !== undefined) return `the connection was damaged on the way: ${damage.what}`;
+  // Of the library that ssh2 writes DER with; its message is a piece of code.
+  if (code === 'ERR_ASSERTION') return 'the server broke the SSH protocol: a part of its message is empty';
   if (error instanceof ProtocolViolation || isMalformed(error)) return `the server broke the SSH protocol: ${message}`;
-  const code = errorCode(error);
   return code === undefined ? message : (SYSTEM_ERRORS[code] ?? `${message} (${code})`);
 }
 

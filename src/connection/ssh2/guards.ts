@@ -7,7 +7,7 @@ import { valveOf } from '../../net/valve.ts';
 import { limitSignatures } from '../auth/signature-algorithms.ts';
 import { limitAnnouncedKeys } from './announced-keys.ts';
 import { guardCompression } from './compression.ts';
-import { openHostCertificates } from './host-certificates.ts';
+import { openHostKeys } from './host-keys.ts';
 import { holdIdentification, type Identification } from './identification.ts';
 import { exchangeKeys } from './kex/exchange-keys.ts';
 import { parseInSlices } from './protocol/parse-in-slices.ts';
@@ -65,7 +65,7 @@ export function guardConnection(client: Client, options: GuardOptions): Guarded 
   // These wait for events, or open doors of the key exchange, and are independent of the others.
   const transport = waitForRekey(client, options.transport, clock, onFault);
   const rekey = rekeyAfter(client, stream, spec.rekeyLimit, clock);
-  openHostCertificates(client);
+  openHostKeys(client);
   exchangeKeys(client, valve, clock, onFault);
   if (spec.compression) guardCompression(client);
   if (spec.pubkeyAcceptedAlgorithms !== null) limitSignatures(client, spec.pubkeyAcceptedAlgorithms);

@@ -7,7 +7,7 @@ import { recordOffer } from './offer.ts';
 import type { SshStream } from '../../net/stream-adapter.ts';
 import { valveOf } from '../../net/valve.ts';
 import { exchangeKeys } from './kex/exchange-keys.ts';
-import { openHostCertificates } from './host-certificates.ts';
+import { openHostKeys } from './host-keys.ts';
 import { holdIdentification } from './identification.ts';
 import { parseInSlices } from './protocol/parse-in-slices.ts';
 import { guardProtocol } from './protocol/protocol-guard.ts';
@@ -80,7 +80,7 @@ export function scanServer(
       parseInSlices(client, valve);
       holdIdentification(client);
       guardProtocol(client, stream);
-      openHostCertificates(client);
+      openHostKeys(client);
       exchangeKeys(client, valve, clock, failed);
     } catch (reason) {
       error = printable(String(reason));

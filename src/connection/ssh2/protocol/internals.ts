@@ -123,8 +123,8 @@ interface Doors {
   ): false;
   /** Gives `exchange` what a hybrid key exchange of this name sends, in `_public`, and then calls `proceed`. */
   openHybrid(exchange: { _dh: Secret; _public: Buffer }, name: string, proceed: () => void): false;
-  /** The key that has to have signed the exchange, and how, where the server shows `blob` for the agreed algorithm. */
-  openHostKey: (blob: Buffer, algorithm: string) => { readonly key: Buffer; readonly algorithm: string };
+  /** The key that has to have signed the exchange, and how, where the server shows `blob` for the agreed algorithm in this reply. */
+  openHostKey: (blob: Buffer, algorithm: string, reply: Buffer) => { readonly key: Buffer; readonly algorithm: string };
   /** Called before computeSecret() with the same bytes. */
   prepareSecret(secret: Secret, theirs: Buffer): false;
   /** Reads a key of a list of host keys. */

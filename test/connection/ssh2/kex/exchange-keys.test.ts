@@ -1,13 +1,12 @@
 import assert from 'node:assert/strict';
-import { ml_kem768 as mlKem } from '@noble/post-quantum/ml-kem.js';
-import { createHash, createPublicKey, diffieHellman, generateKeyPairSync } from 'node:crypto';
 import { connect } from 'node:net';
 import { buffer } from 'node:stream/consumers';
 import { test, type TestContext } from 'node:test';
 import type { Connection } from '#ssh2';
-import { CIPHERTEXT_BYTES, PUBLIC_KEY_BYTES } from '../../../../src/connection/ssh2/kex/ml-kem.ts';
+import { CIPHERTEXT_BYTES } from '../../../../src/connection/ssh2/kex/ml-kem.ts';
 import { pattern, startEcho } from '../../../support/echo.ts';
 import { startFakeSsh } from '../../../support/fake-server.ts';
+import { answerHybrid, type Change } from '../../../support/hybrid-server.ts';
 import { assertRetried, startAt } from '../../../support/hostile.ts';
 import { startSshd } from '../../../support/sshd.ts';
 import { specFor, startTunnel } from '../../../support/tunnel.ts';
@@ -51,9 +50,6 @@ test('logs in by mlkem768x25519-sha256, and by no answer that was changed on the
   }
 });
 
-/** What becomes of the server's half of the exchange. */
-type Change = (answer: Buffer) => Buffer;
-
 function flipped(answer: Buffer, at: number): Buffer {
   const copy = Buffer.from(answer);
   copy[at]! ^= 1;
@@ -66,33 +62,9 @@ async function startMlKemServer(t: TestContext, change: Change) {
   t.after(() => sshd.stop());
   const config = { algorithms: { kex: ['mlkem768x25519-sha256' as never] } };
   const serve = (connection: Connection) => {
-    const { _protocol: protocol } = connection as unknown as { _protocol: ServerProtocol };
-    protocol.openHybrid = (exchange) => {
-      exchange._dh = { computeSecret: (theirs) => answer(theirs, exchange, change) };
-    };
+    answerHybrid(connection, change);
     connection.on('authentication', (attempt) => attempt.accept());
     connection.on('request', (_accept, reject) => reject?.());
   };
   return { sshd, server: await startFakeSsh(t, sshd, serve, config) };
-}
-
-interface ServerProtocol {
-  openHybrid(exchange: ServerExchange): void;
-}
-
-interface ServerExchange {
-  _dh: { computeSecret(theirs: Buffer): Buffer };
-  _public: Buffer;
-}
-
-/** The server's part of draft-ietf-sshm-mlkem-hybrid-kex. */
-function answer(theirs: Buffer, exchange: ServerExchange, change: Change): Buffer {
-  const { cipherText, sharedSecret } = mlKem.encapsulate(theirs.subarray(0, PUBLIC_KEY_BYTES));
-  const own = generateKeyPairSync('x25519');
-  const x = theirs.subarray(PUBLIC_KEY_BYTES).toString('base64url');
-  const publicKey = createPublicKey({ key: { kty: 'OKP', crv: 'X25519', x }, format: 'jwk' });
-  const point = Buffer.from(own.publicKey.export({ format: 'jwk' }).x ?? '', 'base64url');
-  exchange._public = change(Buffer.concat([cipherText, point]));
-  const shared = diffieHellman({ privateKey: own.privateKey, publicKey });
-  return createHash('sha256').update(sharedSecret).update(shared).digest();
 }
