@@ -6,7 +6,7 @@ import {
   type KeyObject,
   randomBytes,
 } from 'node:crypto';
-import { inSlices } from '../../../lib/async/slices.ts';
+import { inSlices, ownTick } from '../../../lib/async/slices.ts';
 import { errorText } from '../../../lib/text.ts';
 import * as mlKem from './ml-kem.ts';
 import * as sntrup761 from './sntrup761.ts';
@@ -49,6 +49,8 @@ async function openMlKem(load: typeof mlKem.loadMlKem): Promise<Hybrid> {
     mlKemIsMissing = true;
     throw new Error(`${MLKEM} is not offered any more: its code cannot be read (${errorText(error)})`);
   });
+  // Code that has just been loaded is slow: what it took to load it, and its first work, each have a tick of their own.
+  await ownTick();
   return besideX25519('sha256', mlKem.CIPHERTEXT_BYTES, generate());
 }
 

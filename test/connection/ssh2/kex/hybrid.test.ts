@@ -65,6 +65,22 @@ test('the event loop goes on while a key pair is made and a secret computed', as
   assert.ok(during() >= 1);
 });
 
+test('the event loop goes on between the loading of code and its first work', async () => {
+  const { generate } = await javaScriptMlKem();
+  let ticks = 0;
+  const load = async () => {
+    setImmediate(() => (ticks += 1));
+    return {
+      generate: () => {
+        assert.equal(ticks, 1);
+        return generate();
+      },
+    };
+  };
+  await openHybrid('mlkem768x25519-sha256', load);
+  assert.equal(ticks, 1);
+});
+
 test('a key exchange whose code is no longer there is not offered again', async () => {
   const name = 'mlkem768x25519-sha256';
   assert.equal(canExchange(name), true);
