@@ -9,8 +9,9 @@ export type OutageCause = FailureCode | (typeof OTHER_CAUSES)[number];
 
 // A newer version may know more causes, and more ways to end: what it wrote is no damage.
 const cause = orElse(z.enum([...(Object.keys(FAILURES) as FailureCode[]), ...OTHER_CAUSES]), 'unknown');
+// Up to the last time that there is (Date): a larger number is no time, and would be an exception where it is shown.
 const whole = z.pipe(
-  z.number(),
+  z.number().check(z.maximum(8.64e15)),
   z.transform((value) => Math.max(0, Math.round(value))),
 );
 const time = whole;

@@ -79,6 +79,7 @@ test('lets the event loop go on, and keeps no more than it writes, when a file i
     ['empty lines', '\n'.repeat(2 ** 20), 0, true],
     ['incomplete records', '{"type":"stop"}\n'.repeat(2 ** 16), 0, true],
     ['what is nested', `{"a":${'['.repeat(2 ** 20 - 10)}\n`, 0, true],
+    ['a time that is none', '{"type":"stop","at":1e300,"boot":""}\n', 0, true],
     ['too many records', good.repeat(30_000), 750, false],
   ];
   for (const [what, text, kept, damaged] of cases) {
