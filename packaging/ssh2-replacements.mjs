@@ -160,6 +160,27 @@ export const REPLACEMENTS = [
                   \`Error signing data`,
   },
   {
+    file: 'lib/protocol/Protocol.js',
+    for: 'the signature of a certificate has the name of its key, that of a security key more parts (PROTOCOL.certkeys, PROTOCOL.u2f): such keys give the whole of it (see src/connection/auth/login-key.ts)',
+    find: `    cbSign(packet, (signature) => {
+      signature = convertSignature(signature, keyType);
+      if (signature === false)`,
+    put: `    cbSign(packet, (signature) => {
+      if (signature.whole) {
+        const request = packet.subarray(4 + sesLen);
+        p = this._packetRW.write.allocStart;
+        const signed = this._packetRW.write.alloc(request.length + 4 + signature.length);
+        signed.set(request, p);
+        writeUInt32BE(signed, signature.length, p += request.length);
+        signed.set(signature, p + 4);
+        this._authsQueue.push('publickey');
+        sendPacket(this, this._packetRW.write.finalize(signed));
+        return;
+      }
+      signature = convertSignature(signature, keyType);
+      if (signature === false)`,
+  },
+  {
     file: 'lib/protocol/handlers.misc.js',
     for: 'a server that names 30 million prompts makes an array of 240 MB before the first is read',
     find: 'prompts = new Array(numPrompts);',

@@ -217,8 +217,8 @@ test('says of every option of ssh_config what becomes of it in docs/command-line
   assert.ok(KEYWORD_NAMES.length > 90);
   for (const name of KEYWORD_NAMES) {
     const key = name.toLowerCase();
-    const served = (HONOURED.has(key) && key !== 'certificatefile') || blocks.includes(key);
-    const place = served ? honoured : REFUSED.has(key) || key === 'certificatefile' ? refused : idle;
+    const served = HONOURED.has(key) || blocks.includes(key);
+    const place = served ? honoured : REFUSED.has(key) ? refused : idle;
     for (const text of [honoured, refused, idle])
       if (text === place || name !== 'Match') assert.equal(text.includes(`\`${name}\``), text === place, name);
   }

@@ -67,15 +67,22 @@ export const DEFAULT_HOST_KEY_ALGORITHMS: readonly string[] = [
   ...PLAIN_HOST_KEY_ALGORITHMS,
 ];
 
+/** Keys on FIDO hardware (PROTOCOL.u2f of OpenSSH), with which only an agent signs. */
+const SECURITY_KEY_ALGORITHMS: readonly string[] = ['sk-ssh-ed25519@openssh.com', 'sk-ecdsa-sha2-nistp256@openssh.com'];
+
 /** How an authority may sign a certificate. */
-export const CA_SIGNATURE_ALGORITHMS: readonly string[] = [
-  ...PLAIN_HOST_KEY_ALGORITHMS,
-  'sk-ssh-ed25519@openssh.com',
-  'sk-ecdsa-sha2-nistp256@openssh.com',
+export const CA_SIGNATURE_ALGORITHMS: readonly string[] = [...PLAIN_HOST_KEY_ALGORITHMS, ...SECURITY_KEY_ALGORITHMS];
+
+/** The algorithms by which keys of a user can sign, in order of preference; those of certificates have the names of PROTOCOL.certkeys. */
+export const SIGNATURE_ALGORITHMS: readonly string[] = [
+  ...[...PLAIN_HOST_KEY_ALGORITHMS, ...SECURITY_KEY_ALGORITHMS].flatMap((name) => [certificateName(name), name]),
+  'ssh-rsa',
 ];
 
-/** The algorithms by which keys of a user can sign, in order of preference. */
-export const SIGNATURE_ALGORITHMS: readonly string[] = [...PLAIN_HOST_KEY_ALGORITHMS, 'ssh-rsa'];
+/** The algorithm of a certificate, by that of the key in it. */
+export function certificateName(keyAlgorithm: string): string {
+  return `${keyAlgorithm.replace(/@openssh\.com$/, '')}-cert-v01@openssh.com`;
+}
 
 /** Whether a recording of the connection stays secret when there are quantum computers. */
 export function isPostQuantum(keyExchange: string): boolean {

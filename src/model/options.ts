@@ -30,6 +30,13 @@ export const SERVER_OPTIONS = {
     ssh: { name: 'IdentityFile', repeats: true, tokens: CONNECTION, restricts: 'none' },
     text: 'private keys to log in with, or none',
   },
+  certificateFile: {
+    kind: { type: 'paths' },
+    field: 'certificateFiles',
+    default: [],
+    ssh: { name: 'CertificateFile', repeats: true, tokens: CONNECTION },
+    text: 'certificates of keys; without any, the -cert.pub beside each key is used, as with ssh',
+  },
   port: {
     kind: { type: 'port' },
     default: 22,
@@ -263,13 +270,6 @@ export const SERVER_OPTIONS = {
     ssh: { name: 'NumberOfPasswordPrompts', neutral: ['none'] },
     text: '0 turns both of these off; other numbers change nothing',
   },
-  certificateFile: {
-    kind: { type: 'certificates' },
-    field: null,
-    default: null,
-    ssh: { name: 'CertificateFile', repeats: true, tokens: CONNECTION },
-    text: 'none: certificates are not supported',
-  },
 } as const satisfies Readonly<Record<string, Option>>;
 
 /** The options that only a tunnel has. */
@@ -450,7 +450,6 @@ type Each<Type, More> = Type extends unknown ? { readonly type: Type } & More : 
 
 type PlainKind =
   | Exclude<keyof FieldValues, 'integer' | 'duration'>
-  | 'certificates'
   | 'command'
   | 'hosts'
   | 'jumps'

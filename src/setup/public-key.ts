@@ -1,4 +1,5 @@
 import type { PublicKey } from '../server-rules/server-setup.ts';
+import { keyTypeOf } from '../connection/known-hosts/key-blob.ts';
 import { readText } from '../lib/files/read-file.ts';
 import { escapeControls } from '../lib/text.ts';
 import { readSecretFile } from '../connection/auth/secret-file.ts';
@@ -27,11 +28,13 @@ export async function readPublicKeys(
     spec.passphraseFile === null ? null : readSecretFile(spec.passphraseFile, 'passphraseFile');
   for (const path of spec.identityFiles) {
     const file = await loadIdentityFile(path, spec.passphraseFile, passphrase, createIdentityCache());
-    const key = file.key ?? file.publicKey;
+    const { key: own } = file;
+    const key = own === null ? file.publicKey : { blob: own.getPublicSSH(), comment: own.comment };
     if (key !== null) {
-      const base64 = key.getPublicSSH().toString('base64');
+      const base64 = key.blob.toString('base64');
       const comment = (await commentBeside(path, base64)) ?? key.comment;
-      if (!found.has(base64)) found.set(base64, { type: key.type, base64, comment: escapeControls(comment.trim()) });
+      if (!found.has(base64))
+        found.set(base64, { type: keyTypeOf(key.blob), base64, comment: escapeControls(comment.trim()) });
     } else if (file.key === null) failures.push(escapeControls(file.failure.message));
   }
   const [first, ...rest] = found.values();

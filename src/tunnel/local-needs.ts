@@ -6,7 +6,7 @@ import { secretFiles } from '../connection/auth/exposed-secrets.ts';
 import { copiesOf } from '../connection/auth/systemd-credential.ts';
 import type { FailureCode } from '../model/failure.ts';
 import type { ServerSpec, TunnelSpec } from '../model/spec.ts';
-import { BoundedAgent, listAgentKeys } from '../connection/auth/agent.ts';
+import { BoundedAgent } from '../connection/auth/agent.ts';
 
 /** Files and agents of this machine that a tunnel needs and that may come late or change: polled only while an attempt waits for them. */
 export interface LocalNeeds {
@@ -158,7 +158,7 @@ async function agentsText(spec: TunnelSpec, clock: Clock): Promise<string> {
 async function agentText(path: string, clock: Clock): Promise<string> {
   try {
     const hash = createHash('sha256');
-    for (const key of await listAgentKeys(new BoundedAgent(path, clock))) hash.update(key.getPublicSSH());
+    for (const { blob } of await new BoundedAgent(path, clock).list()) hash.update(blob);
     return `${path} ${hash.digest('base64')}`;
   } catch (error) {
     return `${path} ${errorCode(error)}`;

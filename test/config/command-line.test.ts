@@ -269,12 +269,12 @@ test('says once what has no effect when an option is ignored', async () => {
   ]);
 });
 
-test('names algorithms that only ssh knows when it leaves them out, and stays up when a certificate is in a file', async () => {
+test('names algorithms that only ssh knows when it leaves them out, and takes the certificate when a file names one', async () => {
   const { tunnels, notes } = await read(words('-m umac-64@openssh.com,hmac-sha2-256 -L 1:a:1 certified'));
   assert.deepEqual(tunnels[0]?.macs, ['hmac-sha2-256']);
   assert.deepEqual(tunnels[0].kexAlgorithms, ['sntrup761x25519-sha512@openssh.com', 'curve25519-sha256']);
   assert.match(notes.join('\n'), /umac-64@openssh\.com \(macs\): left out, because only OpenSSH has it/);
-  assert.match(notes.join('\n'), /config:\d+: CertificateFile is not supported/);
+  assert.deepEqual(tunnels[0].certificateFiles, [join(home, 'cert.pub')]);
 });
 
 test('makes a SOCKS proxy when a forward has no target, as ssh does, with a warning', async () => {
@@ -321,7 +321,13 @@ test('honours an option when it restricts in ssh_config', async () => {
   assert.deepEqual(spec?.permitRemoteOpen, ['nas:443', '[::1]:*', '*:22']);
   assert.deepEqual(spec.revokedHostKeys, ['/etc/a b', join(home, 'revoked')]);
   assert.deepEqual(spec.authentications, ['keyboard-interactive', 'password']);
-  assert.deepEqual(spec.pubkeyAcceptedAlgorithms, ['rsa-sha2-512', 'rsa-sha2-256']);
+  assert.deepEqual(spec.pubkeyAcceptedAlgorithms, [
+    'ssh-ed25519-cert-v01@openssh.com',
+    'rsa-sha2-512-cert-v01@openssh.com',
+    'rsa-sha2-512',
+    'rsa-sha2-256-cert-v01@openssh.com',
+    'rsa-sha2-256',
+  ]);
   assert.deepEqual([spec.requiredRSASize, spec.bindInterface, spec.streamLocalBindMask], [2048, 'eth0', 0o117]);
   assert.equal(spec.checkHostIP, true);
   assert.deepEqual(spec.rekeyLimit, { bytes: 1024 ** 3, ms: 3_600_000 });
@@ -385,7 +391,6 @@ const WRONG: Readonly<Record<string, RegExp>> = {
   '-J a -J b -L 1:a:1 h': /^-J b: -J may be given only once/,
   '-J :1 -L 1:a:1 h': /^-J :1: proxyJump must be a server such as user@host:22/,
   '-c rot13 -L 1:a:1 h': /^-c rot13: ciphers has the unknown cipher 'rot13'; known are /,
-  '-o CertificateFile=x -L 1:a:1 h': /^-o CertificateFile=x: certificateFile is not supported/,
   '-o proxy=http://u:hunter2@p -L 1:a:1 h': /^-o proxy: proxy must not contain a password/,
   '-o proxy=ftp://p -L 1:a:1 h': /^-o proxy: proxy must begin with http:\/\/ or socks5:\/\//,
   '-o proxyCommand=nc -o proxy=http://p -L 1:a:1 h': /cannot be combined with proxy/,

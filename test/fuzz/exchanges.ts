@@ -109,6 +109,7 @@ async function handshake(
       onHostKeys: () => {},
       onTooManyHostKeys: () => {},
       onBanner: () => {},
+      onSignatures: () => {},
     },
     over.signal,
   ).then(

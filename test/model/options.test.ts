@@ -110,7 +110,6 @@ test('refuses by the JSON Schema mistakes that people make', () => {
     strictHostKeyChecking: 'ask',
     ciphers: 'aes128-ctr,rot13',
     rekeyLimit: 'lots',
-    certificateFile: '~/cert',
     verify: 'sometimes',
     streamLocalBindMask: 177,
     channelTimeout: '1h',

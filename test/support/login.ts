@@ -7,6 +7,7 @@ import type { TestContext } from 'node:test';
 import ssh2, { type AuthContext, type CompressionAlgorithm } from '#ssh2';
 import { systemClock, type Clock } from '../../src/lib/async/clock.ts';
 import type { TunnelSpec } from '../../src/model/spec.ts';
+import { hearSignatures } from '../../src/connection/auth/signature-algorithms.ts';
 import { createAuthenticator } from '../../src/connection/auth/auth.ts';
 import { describeAuth, type AuthReport } from '../../src/connection/auth/auth-report.ts';
 import { loadCredentials } from '../../src/connection/auth/credentials.ts';
@@ -67,10 +68,11 @@ export async function logIn(spec: TunnelSpec, options: LoginOptions = {}): Promi
       hostVerifier: () => true,
       ...(options.compress && { algorithms: { compress: [options.compress] } }),
     });
+    hearSignatures(client, authenticator.hearSignatures);
   });
   socket.destroy();
   const report = authenticator.report();
-  return { ok, errors, report, message: describeAuth(spec, report) };
+  return { ok, errors, report, message: describeAuth(spec, report, Date.now()) };
 }
 
 /** Makes a key with the real ssh-keygen; the answer is its path. */

@@ -113,7 +113,6 @@ const FRAGMENTS: Fragments = {
   agent: () => TEXT,
   algorithms: (_, name) => listed(algorithmList(name as AlgorithmKey)),
   arguments: () => oneOrMany(TEXT),
-  certificates: () => ({ enum: ['none'] }),
   'channel-timeouts': () => spaced(LIMIT, anyCase('none')),
   command: () => TEXT,
   'connect-limit': () => offered(['auto'], text('^\\d+/\\w+$')),

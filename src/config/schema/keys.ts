@@ -21,7 +21,6 @@ type KeysOf<Rows extends Readonly<Record<string, Option>>> = {
 
 /** The parsed values of each kind, also of options that have no field of their own. */
 export interface KeyValues extends FieldValues {
-  readonly certificates: undefined;
   /** Null for none. */
   readonly command: string | null;
   readonly forwards: readonly WrittenForward[];

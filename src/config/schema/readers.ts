@@ -68,7 +68,6 @@ const SCHEMAS: Schemas = {
   agent: (context) => value(readAgent(context)),
   arguments: () => value(readArguments),
   algorithms: (context, _, name) => value(readAlgorithms(name as AlgorithmKey, context.aes)),
-  certificates: () => value(readCertificates),
   'channel-timeouts': () => value(readChannelTimeout),
   command: () => value(readCommand),
   'connect-limit': () => value(readConnectLimit),
@@ -120,12 +119,6 @@ function readStrictness(raw: unknown, words: readonly string[]): string {
     );
   if (raw === 'off') throw new BadValue('must be written no, which means the same as off');
   return readOneOf(words)(raw);
-}
-
-/** ssh2 signs with the algorithm name of the certificate where servers expect that of the key, so that none is accepted. */
-function readCertificates(raw: unknown): undefined {
-  if (raw === 'none') return undefined;
-  throw new BadValue('is not supported: remove it, and add the public key to authorized_keys on the server');
 }
 
 /** The shortest and the longest wait between attempts. */

@@ -63,6 +63,7 @@ function tunnelKeys(
   const { raw, origins } = written(options, valuesOf(options, destination, env), findings);
   if (raw.updateHostKeys === undefined && !learnsHostKeys(options)) raw.updateHostKeys = 'no';
   if (raw.identityFile !== undefined) raw.identityFile = withoutNone(raw.identityFile as readonly string[]);
+  if (raw.certificateFile !== undefined) raw.certificateFile = withoutNone(raw.certificateFile as readonly string[]);
   const originOf = (path: Path) =>
     origins.get(keyOf(path.slice(0, 2))) ?? origins.get(keyOf(path.slice(0, 1))) ?? origins.get(keyOf([path[0], 0]));
   return readMapping(tunnelSchema(env), raw, [], (path, message) => {
@@ -105,7 +106,7 @@ function keyOf(path: readonly unknown[]): string {
   return JSON.stringify(path);
 }
 
-/** Among files, `none` is ignored; alone it turns the default files off. */
+/** Among files, `none` is ignored; alone it turns those off that would be used unasked. */
 function withoutNone(files: readonly string[]): 'none' | readonly string[] {
   const named = files.filter((file) => file.toLowerCase() !== 'none');
   return named.length === 0 ? 'none' : named;
@@ -124,7 +125,6 @@ const firstArgument: Read = ({ args }) => args[0];
 /** How values of a kind are taken from the arguments of ssh, where it is not the first argument as it is. */
 const READ: Readonly<Partial<Record<Kind['type'], Read>>> = {
   algorithms: openSshList,
-  certificates: certificate,
   'channel-timeouts': ({ args }) => args,
   command: ({ args }) => args.join(' '),
   destinations: ({ args }) => args,
@@ -208,13 +208,6 @@ function remoteForward(option: SshOption, { warn }: Findings): unknown {
 
 function locationOf({ origin: { file, line } }: SshOption): string {
   return line === 0 ? file : `${file}:${line}`;
-}
-
-/** In a file for ssh it is no problem, because the server may accept the key without its certificate. */
-function certificate({ args, origin }: SshOption, { note }: Findings): unknown {
-  if (origin.line === 0) return args[0];
-  note(`${origin.file}:${origin.line}: CertificateFile is not supported: the key is offered without its certificate`);
-  return undefined;
 }
 
 function expanded(key: string, text: string, values: Readonly<Record<string, string>>): string {

@@ -48,12 +48,11 @@ export function readPubkeyAuthentication(raw: unknown): boolean {
   throw new BadValue(`must be yes or no, not ${show(raw)}`);
 }
 
-/** The default signature algorithms (RFC 8332, RFC 5656, RFC 8709). SHA-1 has to be named. */
+/** The default signature algorithms (RFC 8332, RFC 5656, RFC 8709, and those of certificates and security keys). SHA-1 has to be named. */
 const KEY_ALGORITHMS = SIGNATURE_ALGORITHMS.filter((name) => name !== 'ssh-rsa');
 
 /**
- * A list of names and patterns, or with a leading `+`, `-` or `^` what is added to, removed from or put before the default. Algorithms
- * that only OpenSSH has (certificates, security keys) are no problem: they are never offered.
+ * A list of names and patterns, or with a leading `+`, `-` or `^` what is added to, removed from or put before the default.
  */
 export function readKeyAlgorithms(raw: unknown): string[] {
   const { modifier, names: patterns } = splitList(readList(raw));
@@ -67,7 +66,9 @@ export function readKeyAlgorithms(raw: unknown): string[] {
     (pattern) => !/[*?]/.test(pattern) && !known.includes(pattern) && !pattern.includes('@'),
   );
   if (unknown !== undefined && modifier !== '-' && !ABSENT.test(unknown))
-    throw new BadValue(`has the unknown algorithm ${show(unknown)}; known are ${known.join(', ')}`);
+    throw new BadValue(
+      `has the unknown algorithm ${show(unknown)}; known are ${known.filter((name) => !name.includes('@')).join(', ')}`,
+    );
   const named = known.filter((name) => patterns.some((pattern) => matchesGlob(name, pattern)));
   const others = KEY_ALGORITHMS.filter((name) => !named.includes(name));
   if (modifier === '-') return others;

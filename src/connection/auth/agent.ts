@@ -1,112 +1,96 @@
 import { createConnection } from 'node:net';
-import ssh2, {
-  type GetStreamCallback,
-  type IdentityCallback,
-  type ParsedKey,
-  type SignCallback,
-  type SigningRequestOptions,
-} from '#ssh2';
 import type { Clock } from '../../lib/async/clock.ts';
+import { WireReader } from '../ssh/wire-reader.ts';
+import { sshString, uint32 } from '../ssh/wire-writer.ts';
 
 /**
  * How long the agent may take for one request, a list or a signature. It may want to ask a person, who is not there.
  */
 const AGENT_TIMEOUT_MS = 5_000;
 
-/** The agent at a Unix socket. ssh2's own class waits for an answer for ever, and keeps the socket open meanwhile. */
-export class BoundedAgent extends ssh2.OpenSSHAgent {
+/** MAX_AGENT_REPLY_LEN and MAX_AGENT_IDENTITIES of OpenSSH's authfd.c. */
+const MAX_ANSWER_BYTES = 256 * 1024;
+const MAX_KEYS = 2048;
+
+/** A public key or a certificate that an agent holds the private key for. */
+export interface HeldKey {
+  readonly blob: Buffer;
+  readonly comment: string;
+}
+
+/** The agent at a Unix socket (draft-ietf-sshm-ssh-agent): a connection for each request, which ends with the answer. */
+export class BoundedAgent {
   readonly path: string;
   readonly #clock: Clock;
 
   constructor(path: string, clock: Clock) {
-    super(path);
     this.path = path;
     this.#clock = clock;
   }
 
-  /** Opens one connection per request; ssh2 closes it after the answer. */
-  override getStream(callback: GetStreamCallback): void {
-    const socket = createConnection({ path: this.path });
-    const answer = once(callback);
-    const timeout = new Error(`no answer within ${AGENT_TIMEOUT_MS / 1000} s`);
-    const cancel = this.#clock.timer(AGENT_TIMEOUT_MS, () => socket.destroy(timeout));
-    socket.once('connect', () => answer(null, socket));
-    socket.on('error', (error) => answer(error));
-    socket.once('close', () => {
-      cancel();
-      answer(new Error('the agent closed the connection'));
+  /** Everything that it holds, of whatever type. */
+  async list(): Promise<HeldKey[]> {
+    const answer = await this.#ask(Buffer.from([REQUEST_IDENTITIES]), IDENTITIES_ANSWER);
+    const count = answer.uint32();
+    if (count > MAX_KEYS) throw new Error(`it lists ${count} keys, more than ${MAX_KEYS}`);
+    return Array.from({ length: count }, () => ({
+      blob: Buffer.from(answer.string()),
+      comment: answer.string().toString(),
+    }));
+  }
+
+  /** The signature as SSH writes it: the algorithm, the value, and with a security key its flags and counter. */
+  async sign(key: Buffer, data: Buffer, algorithm: string): Promise<Buffer> {
+    const request = [Buffer.from([SIGN_REQUEST]), sshString(key), sshString(data), uint32(FLAGS[algorithm] ?? 0)];
+    const signature = (await this.#ask(Buffer.concat(request), SIGN_RESPONSE)).string();
+    const made = new WireReader(signature).text();
+    if (made !== algorithm) throw new Error(`it signed with ${made} where ${algorithm} was wanted`);
+    return Buffer.from(signature);
+  }
+
+  #ask(request: Buffer, expected: number): Promise<WireReader> {
+    return new Promise((resolve, reject) => {
+      const socket = createConnection({ path: this.path });
+      const timeout = new Error(`no answer within ${AGENT_TIMEOUT_MS / 1000} s`);
+      const cancel = this.#clock.timer(AGENT_TIMEOUT_MS, () => socket.destroy(timeout));
+      const chunks: Buffer[] = [];
+      socket.on('data', (chunk: Buffer) => {
+        chunks.push(chunk);
+        const received = Buffer.concat(chunks);
+        const length = received.length < 4 ? 0 : received.readUInt32BE();
+        if (length > MAX_ANSWER_BYTES) socket.destroy(new Error(`its answer has ${length} bytes`));
+        if (received.length < 4 || received.length < 4 + length) return;
+        try {
+          resolve(body(received.subarray(4, 4 + length), expected));
+        } catch (error) {
+          reject(error);
+        }
+        socket.destroy();
+      });
+      socket.once('connect', () => socket.write(sshString(request)));
+      socket.once('error', reject);
+      socket.once('end', () => socket.destroy());
+      socket.once('close', () => {
+        cancel();
+        reject(new Error('the agent closed the connection'));
+      });
     });
   }
 }
 
-/**
- * Lists the keys of an agent without certificates, security keys and DSA keys, which ssh2 or the servers cannot use.
- */
-export function listAgentKeys(agent: BoundedAgent): Promise<ParsedKey[]> {
-  return new Promise((resolve, reject) => {
-    agent.getIdentities((error, keys = []) => {
-      if (error) {
-        reject(error);
-        return;
-      }
-      // OpenSSHAgent returns parsed keys; the other form is for custom agents.
-      const parsed = keys.filter((key) => 'type' in key);
-      resolve(parsed.filter((key) => key.type !== 'ssh-dss'));
-    });
-  });
+function body(answer: Buffer, expected: number): WireReader {
+  const reader = new WireReader(answer);
+  const type = reader.byte();
+  if (type === FAILURE) throw new Error('it answered with a failure');
+  if (type !== expected) throw new Error(`its answer has the type ${type}`);
+  return reader;
 }
 
-/** The result of a signature: `failed` replaces the error that would end the connection. */
-export interface SigningEvents {
-  signed(): void;
-  failed(error: unknown): void;
-}
+const FAILURE = 5;
+const REQUEST_IDENTITIES = 11;
+const IDENTITIES_ANSWER = 12;
+const SIGN_REQUEST = 13;
+const SIGN_RESPONSE = 14;
 
-/** A single key of an agent, in the form that ssh2 expects. */
-export class AgentKey extends ssh2.BaseAgent<ParsedKey> {
-  readonly #agent: BoundedAgent;
-  readonly #key: ParsedKey;
-  readonly #events: SigningEvents;
-
-  constructor(agent: BoundedAgent, key: ParsedKey, events: SigningEvents) {
-    super();
-    this.#agent = agent;
-    this.#key = key;
-    this.#events = events;
-  }
-
-  override getIdentities(callback: IdentityCallback<ParsedKey>): void {
-    callback(null, [this.#key]);
-  }
-
-  override sign(
-    key: ParsedKey,
-    data: Buffer,
-    options: SigningRequestOptions | SignCallback,
-    callback?: SignCallback,
-  ): void {
-    const [settings, done] = typeof options === 'function' ? [{}, options] : [options, callback];
-    this.#agent.sign(key, data, settings, (error, signature) => {
-      if (error || signature === undefined) {
-        this.#events.failed(error ?? new Error('the agent gave no signature'));
-        return;
-      }
-      this.#events.signed();
-      try {
-        done?.(null, signature);
-      } catch (cause) {
-        // ssh2 throws on a signature that it cannot convert, into the agent's socket, where nothing would catch it.
-        this.#events.failed(cause);
-      }
-    });
-  }
-}
-
-function once(callback: GetStreamCallback): GetStreamCallback {
-  let called = false;
-  return (...args) => {
-    if (called) return;
-    called = true;
-    callback(...args);
-  };
-}
+/** An RSA key signs with SHA-1 where no flag asks for another hash. */
+const FLAGS: Readonly<Record<string, number>> = { 'rsa-sha2-256': 2, 'rsa-sha2-512': 4 };

@@ -1,6 +1,7 @@
 import { printable } from '../../lib/text.ts';
 import { formatEndpoint } from '../../model/endpoint.ts';
 import type { ServerSpec } from '../../model/spec.ts';
+import { describeCertificate, explainRefusal, type CertificateFacts } from '../../model/certificate.ts';
 import type { Identity } from './credentials.ts';
 
 /** What was offered to a server, and its answers; contains no secret. */
@@ -20,8 +21,14 @@ export interface AuthReport {
 export interface Offer {
   readonly method: Method;
   /** Null for a method without a key. */
-  readonly key: Pick<Identity, 'source' | 'path' | 'comment' | 'keyType' | 'fingerprint'> | null;
+  readonly key:
+    | (Pick<Identity, 'source' | 'path' | 'comment' | 'keyType' | 'fingerprint'> & {
+        readonly certificate?: CertificateFacts;
+      })
+    | null;
   readonly result: OfferResult;
+  /** The server accepted the key, and got a signature. */
+  readonly signed: boolean;
 }
 
 export type Method = 'publickey' | 'password' | 'keyboard-interactive';
@@ -39,11 +46,15 @@ export function offeredNothing({ offers, unwanted }: AuthReport): boolean {
   return unwanted.length === 0 && offers.every(({ result }) => result.type === 'unusable');
 }
 
-/** The message of auth-rejected: the server, the user, what was offered, and what the server would still accept. */
-export function describeAuth(spec: ServerSpec, report: AuthReport): string {
+/**
+ * The message of auth-rejected: the server, the user, what was offered, and what the server would still accept. `wall` is the time of
+ * day, in milliseconds since 1970.
+ */
+export function describeAuth(spec: ServerSpec, report: AuthReport, wall: number): string {
   const server = formatEndpoint({ type: 'tcp', host: spec.host, port: spec.port });
   const parts = [
     describeOffers(report, server, spec.user),
+    ...refusedCertificates(report).map((certificate) => explainRefusal(certificate, spec.user, wall)),
     ...(report.accepts === null ? [] : [`the server accepts ${printable(report.accepts.join(',')) || 'nothing'}`]),
     ...report.withheld,
     ...(spec.authentications.includes('publickey')
@@ -54,6 +65,11 @@ export function describeAuth(spec: ServerSpec, report: AuthReport): string {
       : []),
   ];
   return parts.join('; ');
+}
+
+function refusedCertificates({ offers }: AuthReport): readonly CertificateFacts[] {
+  const refused = offers.filter(({ result }) => result.type === 'refused').map(({ key }) => key?.certificate);
+  return refused.filter((certificate) => certificate !== undefined);
 }
 
 function describeOffers({ offers, unwanted }: AuthReport, server: string, user: string): string {
@@ -72,15 +88,21 @@ export function describeAccepted({ offers }: AuthReport): string {
 function describeOffer(offer: Offer): string {
   const what = offer.key === null ? offer.method : describeKey(offer.key);
   if (offer.result.type === 'partial') return `${what} [accepted, but not enough]`;
+  if (offer.result.type === 'refused' && offer.signed) return `${what} [${refusedSignature(offer)}]`;
   if (offer.result.type === 'unusable') return `${what} [${offer.result.reason}]`;
   return what;
 }
 
-function describeKey(key: NonNullable<Offer['key']>): string {
-  const where = [key.source === 'agent' ? 'agent' : null, key.path ?? (key.comment || null)].filter(
-    (part) => part !== null,
-  );
-  return `${key.keyType.replace(/^ssh-/, '')} ${key.fingerprint} (${where.join(' ')})`;
+/** A key that was accepted, and its signature was not. */
+function refusedSignature({ key }: Offer): string {
+  if (key?.keyType.startsWith('sk-') !== true) return 'its signature was refused';
+  return 'its signature was refused: a server wants a touch of a security key unless no-touch-required stands before it in authorized_keys, or in its certificate';
+}
+
+function describeKey({ source, path, comment, keyType, fingerprint, certificate }: NonNullable<Offer['key']>): string {
+  const where = [source === 'agent' ? 'agent' : null, path ?? (comment || null)].filter((part) => part !== null);
+  const key = `${keyType.replace(/^ssh-/, '')} ${fingerprint} (${where.join(' ')})`;
+  return certificate === undefined ? key : `${key} with the ${describeCertificate(certificate)}`;
 }
 
 /** MaxAuthTries is 6 by default (sshd_config(5)). */

@@ -3,10 +3,11 @@ import { systemClock } from '../../lib/async/clock.ts';
 import type { Logger } from '../../lib/log/log.ts';
 import { errorText, printable } from '../../lib/text.ts';
 import type { ServerSpec } from '../../model/spec.ts';
-import { AgentKey, type SigningEvents } from './agent.ts';
 import { describeAuth, type AuthReport, type Method, type Offer, type OfferResult } from './auth-report.ts';
 import { loadCredentials, type Credentials, type Identity } from './credentials.ts';
 import type { IdentityCache } from './identity-cache.ts';
+import { certificateFacts } from './certificate-facts.ts';
+import { loginKey, type SigningEvents } from './login-key.ts';
 import { answerPrompts } from './keyboard-interactive.ts';
 import { askSecret, passPrompts, PASSWORD_TRIES, type Person } from './person.ts';
 
@@ -16,6 +17,8 @@ export interface Authenticator {
   readonly handler: AuthHandlerMiddleware;
   /** What has been offered so far. */
   report(): AuthReport;
+  /** The server has named the signature algorithms that it accepts (RFC 8308, server-sig-algs). */
+  hearSignatures(announced: readonly string[]): void;
 }
 
 /**
@@ -38,8 +41,9 @@ export async function prepareAuthentication(
   let authenticator: Authenticator | null = null;
   return {
     handler: (trusted) => (authenticator = createAuthenticator(spec, credentials, trusted, asksFirst, person)).handler,
-    describe: () => (authenticator === null ? '' : describeAuth(spec, authenticator.report())),
+    describe: () => (authenticator === null ? '' : describeAuth(spec, authenticator.report(), clock.wall())),
     report: () => authenticator?.report() ?? null,
+    hearSignatures: (announced) => authenticator?.hearSignatures(announced),
   };
 }
 
@@ -48,6 +52,7 @@ interface PreparedAuthentication {
   readonly describe: () => string;
   /** Null before it has begun. */
   readonly report: () => AuthReport | null;
+  readonly hearSignatures: (announced: readonly string[]) => void;
 }
 
 /**
@@ -68,6 +73,7 @@ export function createAuthenticator(
       return login.next(advance);
     },
     report: () => login.report(),
+    hearSignatures: (announced) => login.hearSignatures(announced),
   };
 }
 
@@ -78,6 +84,7 @@ class Login {
   readonly #server: string;
   readonly #ask: AnyAuthMethod;
   readonly #asksFirst: boolean;
+  readonly #acceptedAlgorithms: readonly string[] | null;
   readonly #candidates: () => Candidate[];
   readonly #offers: MutableOffer[] = [];
   readonly #withheld: string[] = [];
@@ -86,10 +93,9 @@ class Login {
   #accepts: readonly string[] | null = null;
   #acceptsAlone: readonly string[] | null = null;
   #lastAnswer: readonly string[] | null = null;
-  // ssh2 does not pass on the server's answer to an agent's key, so it is asked for by `none`: before the first such
-  // key, as ssh does (which costs no try), and after a signature that was accepted but not enough.
-  #mustAsk = false;
+  // By `none`, as ssh does (which costs no try): before an agent is asked to sign.
   #asked = false;
+  #announced: readonly string[] | null = null;
 
   constructor(
     spec: ServerSpec,
@@ -103,6 +109,7 @@ class Login {
     this.#server = `${spec.user}@${spec.host}`;
     this.#ask = { type: 'none', username: spec.user };
     this.#asksFirst = asksFirst;
+    this.#acceptedAlgorithms = spec.pubkeyAcceptedAlgorithms;
     this.#candidates = () => candidates(spec, credentials, person, trusted(), this.#withheld);
   }
 
@@ -113,12 +120,9 @@ class Login {
     if (fresh) this.#accepts = methodsLeft;
     this.#acceptsAlone ??= methodsLeft;
     if (this.#current === null) return;
-    const { candidate, offer, signed } = this.#current;
+    const { candidate, offer } = this.#current;
     this.#current = null;
-    if (isFromAgent(candidate)) {
-      if (offer.result.type === 'pending') offer.result = { type: signed ? 'partial' : 'refused' };
-      this.#mustAsk = signed;
-    } else if (!fresh) {
+    if (!fresh) {
       // The only remaining reason with a key that has signed before (getKeyAlgos in ssh2's client.js).
       offer.result = {
         type: 'unusable',
@@ -138,16 +142,20 @@ class Login {
     const queue = this.#queue;
     const accepts = this.#accepts;
     if (this.#isToAsk(queue[0])) {
-      this.#mustAsk = false;
       this.#asked = true;
       return this.#ask;
     }
     const index = queue.findIndex(({ method }) => accepts === null || accepts.includes(method));
     const [candidate] = index < 0 ? [] : queue.splice(index, 1);
     if (candidate === undefined) return false;
-    const offer: MutableOffer = { method: candidate.method, key: publicPart(candidate), result: { type: 'pending' } };
+    const offer: MutableOffer = {
+      method: candidate.method,
+      key: publicPart(candidate),
+      result: { type: 'pending' },
+      signed: false,
+    };
     this.#offers.push(offer);
-    this.#current = { candidate, offer, signed: false };
+    this.#current = { offer, candidate };
     if (candidate.method === 'publickey') return this.#offerKey(candidate.identity, this.#current, advance);
     return this.#offerPassword(candidate, advance);
   }
@@ -173,26 +181,31 @@ class Login {
   }
 
   #isToAsk(first: Candidate | undefined): boolean {
-    if (this.#mustAsk) return true;
     if (this.#accepts !== null || this.#asked) return false;
     return this.#asksFirst || first === undefined || isFromAgent(first);
   }
 
-  #offerKey({ source, key }: Identity, mine: Attempt, advance: Advance): AnyAuthMethod {
-    const username = this.#username;
-    const { agent } = this.#credentials;
-    if (source === 'file' || agent === null) return { type: 'publickey', username, key };
-    return { type: 'agent', username, agent: new AgentKey(agent, key, this.#signingEvents(mine, advance)) };
+  #offerKey(identity: Identity, mine: Attempt, advance: Advance): AnyAuthMethod {
+    const choice = { announced: this.#announced, accepted: this.#acceptedAlgorithms };
+    const key = loginKey(identity, this.#credentials.agent, choice, this.#signingEvents(mine, advance));
+    return { type: 'publickey', username: this.#username, key };
+  }
+
+  hearSignatures(announced: readonly string[]): void {
+    this.#announced = announced;
   }
 
   #signingEvents(mine: Attempt, advance: Advance): SigningEvents {
     return {
       signed: () => {
-        mine.signed = true;
+        mine.offer.signed = true;
       },
       failed: (error) => {
         if (mine !== this.#current) return;
-        mine.offer.result = { type: 'unusable', reason: `the agent did not sign: ${printable(errorText(error))}` };
+        mine.offer.result = {
+          type: 'unusable',
+          reason: `${mine.offer.key?.source === 'agent' ? 'the agent did not sign' : 'cannot sign'}: ${printable(errorText(error))}`,
+        };
         this.#current = null;
         try {
           // If it were returned to ssh2, the error would end the connection. Where nothing is left to offer, the answer
@@ -225,7 +238,6 @@ type Advance = (auth: AnyAuthMethod) => void;
 interface Attempt {
   readonly candidate: Candidate;
   readonly offer: MutableOffer;
-  signed: boolean;
 }
 
 type Candidate = { readonly again?: true } & (
@@ -240,6 +252,7 @@ interface PasswordCandidate {
 
 interface MutableOffer extends Offer {
   result: OfferResult;
+  signed: boolean;
 }
 
 function candidates(
@@ -268,6 +281,13 @@ function isFromAgent(candidate: Candidate): boolean {
 /** The key's public description, for reports. */
 function publicPart(candidate: Candidate): Offer['key'] {
   if (candidate.method !== 'publickey') return null;
-  const { source, path, comment, keyType, fingerprint } = candidate.identity;
-  return { source, path, comment, keyType, fingerprint };
+  const { source, path, comment, keyType, fingerprint, certificate } = candidate.identity;
+  return {
+    source,
+    path,
+    comment,
+    keyType,
+    fingerprint,
+    ...(certificate === null ? {} : { certificate: certificateFacts(certificate) }),
+  };
 }

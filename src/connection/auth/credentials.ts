@@ -2,25 +2,41 @@ import type { ParsedKey } from 'ssh2';
 import type { Clock } from '../../lib/async/clock.ts';
 import { errorText, printable } from '../../lib/text.ts';
 import { asFailure, TunnelFailure } from '../../model/failure.ts';
-import { fingerprint, rsaBits } from '../known-hosts/key-blob.ts';
+import { certificateName } from '../../model/algorithms.ts';
+import { fingerprint, keyTypeOf, rsaBits } from '../known-hosts/key-blob.ts';
 import { isMissing, readSecretFile } from './secret-file.ts';
 import type { ServerSpec } from '../../model/spec.ts';
-import { BoundedAgent, listAgentKeys } from './agent.ts';
+import { readCertificate, type Certificate } from '../ssh/certificate.ts';
+import { BoundedAgent, type HeldKey } from './agent.ts';
+import { readCertificateFile } from './certificate-file.ts';
+import { parsePublicBlob } from './key-file.ts';
 import type { IdentityCache } from './identity-cache.ts';
 import { askSecret, type Person } from './person.ts';
 import { loadIdentityFile } from './identity-file.ts';
 
-/** One key for the login. */
+/** One key for the login, by itself or with a certificate. */
 export interface Identity {
-  /** Where the private key is. With `agent`, `key` is only the public half. */
+  /** Where the private key is. */
   readonly source: 'file' | 'agent';
   /** The configured file, or null for a key that only the agent has. */
   readonly path: string | null;
   readonly comment: string;
+  /** That of the certificate, where there is one. */
   readonly keyType: string;
-  /** As `ssh-keygen -l` shows it. */
+  /** Of the key, also where there is a certificate, as `ssh-keygen -l` shows it. */
   readonly fingerprint: string;
-  readonly key: ParsedKey;
+  readonly publicKey: Buffer;
+  /** The private key; null where the agent has it. */
+  readonly key: ParsedKey | null;
+  /** By what the agent knows the private key: the public key, or a certificate of it. Null without an agent. */
+  readonly heldAs: Buffer | null;
+  readonly certificate: IdentityCertificate | null;
+}
+
+export interface IdentityCertificate {
+  /** Null for one that only the agent has. */
+  readonly path: string | null;
+  readonly certificate: Certificate;
 }
 
 export interface Credentials {
@@ -44,42 +60,142 @@ export async function loadCredentials(
 ): Promise<Credentials> {
   const notes: string[] = [];
   const failures: TunnelFailure[] = [];
-  const identities = new Map<string, Identity>();
-  const add = (identity: Identity) => {
-    if (identities.has(identity.fingerprint)) return;
-    const why = unfit(identity, spec);
-    if (why === null) identities.set(identity.fingerprint, identity);
-    else if (identity.path === null || !spec.identityFilesConfigured)
-      notes.push(`the key ${identity.path ?? `${identity.comment} of the agent`} is not offered: ${why}`);
-    else failures.push(new TunnelFailure('key-unreadable', `identityFile ${identity.path} is not offered: ${why}`));
-  };
-
   const usesKeys = spec.authentications.includes('publickey');
   const agent = !usesKeys || spec.identityAgent === null ? null : new BoundedAgent(spec.identityAgent, clock);
   const held = await listHeld(agent, notes);
   const passphrase = lazily(async () =>
     spec.passphraseFile === null ? null : readSecretFile(spec.passphraseFile, 'passphraseFile'),
   );
+  const offered = usesKeys ? await offers({ spec, held, passphrase, cache, person }, failures, notes) : [];
+  const identities = fitting(offered, spec, failures, notes);
+  if (agent !== null && identities.length === 0) notes.push(...describeUnused(agent, held, spec));
 
-  // Configured keys come before the agent's other keys: sshd disconnects after MaxAuthTries, 6 by default.
-  for (const path of usesKeys ? spec.identityFiles : []) {
-    const found = await readIdentity(path, { spec, held, passphrase, cache, person });
-    if (found.identity !== null) add(found.identity);
-    if (found.failure !== null) failures.push(found.failure);
-    notes.push(...found.notes);
-  }
-  if (!spec.identitiesOnly) for (const key of held) add(describe('agent', null, key));
   const usesPassword = spec.authentications.some((method) => method !== 'publickey');
   const password = await loadPassword(usesPassword ? spec.passwordFile : null, failures);
 
-  if (identities.size === 0 && password === null && person === null) throwFirst(failures, notes);
+  if (identities.length === 0 && password === null && person === null) throwFirst(failures, notes);
   notes.push(...failures.map((failure) => failure.message));
-  return { identities: [...identities.values()], agent, password, notes };
+  return { identities, agent, password, notes };
 }
+
+/**
+ * Everything that could be offered, in ssh's order (pubkey_prepare in sshconnect2.c): the configured certificates, and the configured
+ * keys, each followed by the certificate beside it where none is configured; then the agent's other keys, which come last because
+ * sshd disconnects after MaxAuthTries, 6 by default.
+ */
+async function offers(reading: Reading, failures: TunnelFailure[], notes: string[]): Promise<readonly Identity[]> {
+  const { spec, held } = reading;
+  const ofFiles: Identity[] = [];
+  for (const path of spec.identityFiles) {
+    const found = await readIdentity(path, reading);
+    if (found.failure !== null) failures.push(found.failure);
+    notes.push(...found.notes);
+    if (found.identity === null) continue;
+    ofFiles.push(found.identity);
+    if (spec.certificateFiles.length === 0) ofFiles.push(...(await certificateBeside(path, found.identity, notes)));
+  }
+  const others = spec.identitiesOnly ? [] : held.flatMap(ofAgent);
+  const configured: Identity[] = [];
+  for (const path of spec.certificateFiles) {
+    const certificate = await readCertificateFile(path);
+    if (certificate instanceof TunnelFailure) {
+      failures.push(certificate);
+      continue;
+    }
+    const owner = [...ofFiles, ...others].find(({ publicKey }) => publicKey.equals(certificate.key));
+    if (owner !== undefined) configured.push(certified(owner, { path, certificate }));
+    else {
+      const text = `has no private key here: it is for ${fingerprint(certificate.key)}, which is neither of identityFile nor of the agent`;
+      failures.push(new TunnelFailure('key-unreadable', `certificateFile ${path} ${text}`));
+    }
+  }
+  return [...configured, ...ofFiles, ...others];
+}
+
+/** The certificate that ssh-keygen and others write beside a key, where there is one. */
+async function certificateBeside(path: string, identity: Identity, notes: string[]): Promise<readonly Identity[]> {
+  const file = certificatePath(path);
+  const certificate = await readCertificateFile(file);
+  if (certificate instanceof TunnelFailure) {
+    if (!isMissing(certificate)) notes.push(certificate.message);
+    return [];
+  }
+  if (certificate.key.equals(identity.publicKey)) return [certified(identity, { path: file, certificate })];
+  notes.push(`the certificate ${file} is not offered: it is for another key, ${fingerprint(certificate.key)}`);
+  return [];
+}
+
+/** Where ssh looks for the certificate of a key, unasked. */
+function certificatePath(identityFile: string): string {
+  return `${identityFile}-cert.pub`;
+}
+
+function certified(identity: Identity, certificate: IdentityCertificate): Identity {
+  return { ...identity, keyType: certificate.certificate.type, certificate };
+}
+
+/** A key or a certificate that an agent holds, if a login can use it. */
+function ofAgent(held: HeldKey): readonly Identity[] {
+  const certificate = readCertificate(held.blob);
+  if (certificate !== null) {
+    if (certificate.use !== 'user') return [];
+    const identity = describeHeld(null, { blob: certificate.key, comment: held.comment }, held.blob);
+    return [certified(identity, { path: null, certificate })];
+  }
+  return parsePublicBlob(held.blob) === null ? [] : [describeHeld(null, held, held.blob)];
+}
+
+/** Each once, without those that may not be used. */
+function fitting(
+  offered: readonly Identity[],
+  spec: ServerSpec,
+  failures: TunnelFailure[],
+  notes: string[],
+): readonly Identity[] {
+  const found = new Map<string, Identity>();
+  for (const identity of offered) {
+    const { path, comment, fingerprint: print, certificate } = identity;
+    const id = `${print} ${certificate?.certificate.blob.toString('base64') ?? ''}`;
+    if (found.has(id)) continue;
+    const why = unfit(identity, spec);
+    if (why === null) found.set(id, identity);
+    else if (certificate?.path != null) notes.push(`the certificate ${certificate.path} is not offered: ${why}`);
+    else if (path === null || !spec.identityFilesConfigured)
+      notes.push(`the key ${path ?? `${comment} of the agent`} is not offered: ${why}`);
+    else failures.push(new TunnelFailure('key-unreadable', `identityFile ${path} is not offered: ${why}`));
+  }
+  return [...found.values()];
+}
+
+/** Why an agent has helped nobody. */
+function describeUnused({ path }: BoundedAgent, held: readonly HeldKey[], spec: ServerSpec): readonly string[] {
+  if (held.length === 0) return [`the agent ${path} holds no key`];
+  const usable = held.filter((key) => ofAgent(key).length > 0);
+  if (usable.length > 0 && spec.identitiesOnly)
+    return [`the agent ${path} holds ${count(usable.length)}, none of them of identityFile, and identitiesOnly is yes`];
+  const others = held.filter((key) => !usable.includes(key));
+  if (others.length === 0) return [];
+  const names = others.slice(0, MAX_NAMED).map(describeUnusable);
+  const more = others.length > MAX_NAMED ? `, and ${others.length - MAX_NAMED} more` : '';
+  const all = usable.length === 0 ? 'only ' : '';
+  return [`the agent ${path} holds ${all}what cannot be used to log in: ${names.join(', ')}${more}`];
+}
+
+function describeUnusable({ blob, comment }: HeldKey): string {
+  const certificate = readCertificate(blob);
+  const kind = certificate === null ? keyTypeOf(blob) : `a ${certificate.use} certificate`;
+  return `${kind} ${fingerprint(blob)} (${printable(comment, 100)})`;
+}
+
+function count(keys: number): string {
+  return keys === 1 ? 'one key' : `${keys} keys`;
+}
+
+const MAX_NAMED = 5;
 
 interface Reading {
   readonly spec: ServerSpec;
-  readonly held: readonly ParsedKey[];
+  readonly held: readonly HeldKey[];
   readonly passphrase: () => Promise<string | null>;
   readonly cache: IdentityCache;
   readonly person: Person | null;
@@ -108,16 +224,17 @@ interface UsableKey {
 function usableKey(
   file: Awaited<ReturnType<typeof loadIdentityFile>>,
   path: string,
-  held: readonly ParsedKey[],
+  held: readonly HeldKey[],
   isConfigured: boolean,
 ): UsableKey {
   const nothing = { identity: null, failure: null, notes: [] };
-  if (file.key !== null) return { ...nothing, identity: describe('file', path, file.key) };
-  const inAgent = file.publicKey && held.find((key) => sameKey(key, file.publicKey));
+  if (file.key !== null) return { ...nothing, identity: describeFile(path, file.key) };
+  const { publicKey } = file;
+  const inAgent = publicKey && heldFor(publicKey.blob, held);
   if (inAgent)
     return {
       ...nothing,
-      identity: describe('agent', path, inAgent),
+      identity: describeHeld(path, { ...publicKey, comment: inAgent.comment }, inAgent.blob),
       notes: file.exposed ? [file.failure.message] : [],
     };
   if (isConfigured) return { ...nothing, failure: file.failure };
@@ -125,12 +242,12 @@ function usableKey(
 }
 
 /** The reason for which a key may not be used, or null. */
-function unfit({ keyType, key }: Identity, spec: ServerSpec): string | null {
-  const bits = rsaBits(key.getPublicSSH());
+function unfit({ keyType, publicKey, certificate }: Identity, spec: ServerSpec): string | null {
+  const bits = rsaBits(publicKey);
   if (bits !== null && bits < spec.requiredRSASize)
     return `it is an RSA key of ${bits} bits, and requiredRSASize is ${spec.requiredRSASize}`;
   const accepted = spec.pubkeyAcceptedAlgorithms;
-  const names = keyType === 'ssh-rsa' ? RSA_ALGORITHMS : [keyType];
+  const names = namesOf(certificate, keyType);
   if (accepted === null || names.some((name) => accepted.includes(name))) return null;
   return `pubkeyAcceptedAlgorithms allows none of ${names.join(', ')}`;
 }
@@ -138,10 +255,17 @@ function unfit({ keyType, key }: Identity, spec: ServerSpec): string | null {
 /** The signature algorithms of an RSA key (RFC 8332). */
 const RSA_ALGORITHMS = ['rsa-sha2-256', 'rsa-sha2-512', 'ssh-rsa'];
 
-async function listHeld(agent: BoundedAgent | null, notes: string[]): Promise<ParsedKey[]> {
+/** The algorithms by which an identity can be offered. */
+function namesOf(certificate: IdentityCertificate | null, keyType: string): readonly string[] {
+  if (certificate === null) return keyType === 'ssh-rsa' ? RSA_ALGORITHMS : [keyType];
+  const { keyType: inside } = certificate.certificate;
+  return inside === 'ssh-rsa' ? RSA_ALGORITHMS.slice(0, 2).map(certificateName) : [keyType];
+}
+
+async function listHeld(agent: BoundedAgent | null, notes: string[]): Promise<HeldKey[]> {
   if (agent === null) return [];
   try {
-    return await listAgentKeys(agent);
+    return await agent.list();
   } catch (error) {
     notes.push(`identityAgent ${agent.path}: ${printable(errorText(error))}`);
     return [];
@@ -166,13 +290,27 @@ function throwFirst(failures: readonly TunnelFailure[], notes: readonly string[]
   throw new TunnelFailure(first.code, messages.join('; '), { cause: first });
 }
 
-function describe(source: Identity['source'], path: string | null, key: ParsedKey): Identity {
-  const { type: keyType } = key;
-  return { source, path, comment: printable(key.comment), keyType, fingerprint: fingerprint(key.getPublicSSH()), key };
+function describeFile(path: string, key: ParsedKey): Identity {
+  const publicKey = key.getPublicSSH();
+  return { ...describe(path, { blob: publicKey, comment: key.comment }), source: 'file', key, heldAs: null };
 }
 
-function sameKey(a: ParsedKey, b: ParsedKey | null): boolean {
-  return b !== null && a.getPublicSSH().equals(b.getPublicSSH());
+/** `heldAs` is what the agent calls it. */
+function describeHeld(path: string | null, key: HeldKey, heldAs: Buffer): Identity {
+  return { ...describe(path, key), source: 'agent', key: null, heldAs };
+}
+
+function describe(path: string | null, { blob, comment }: HeldKey) {
+  const [keyType, print] = [keyTypeOf(blob), fingerprint(blob)];
+  return { path, comment: printable(comment), keyType, fingerprint: print, publicKey: blob, certificate: null };
+}
+
+/** A key of the agent, as itself or else within a certificate: an agent signs with either. */
+function heldFor(publicKey: Buffer, held: readonly HeldKey[]): HeldKey | undefined {
+  return (
+    held.find(({ blob }) => blob.equals(publicKey)) ??
+    held.find(({ blob }) => readCertificate(blob)?.key.equals(publicKey) === true)
+  );
 }
 
 /** Calls `ask` once, and only when the answer is needed. */

@@ -1,6 +1,7 @@
 import type { ParsedKey } from 'ssh2';
 import { asFailure, type TunnelFailure } from '../../model/failure.ts';
 import { readPrivateFile } from './secret-file.ts';
+import type { HeldKey } from './agent.ts';
 import type { IdentityCache } from './identity-cache.ts';
 import { inspectKeyFile, parsePublicBlob, type KeyFile } from './key-file.ts';
 
@@ -35,11 +36,11 @@ export type LoadedFile =
   | {
       readonly key: null;
       readonly failure: TunnelFailure;
-      readonly publicKey: ParsedKey | null;
+      readonly publicKey: HeldKey | null;
       readonly exposed: boolean;
     };
 
-async function readPublicKey(path: string): Promise<ParsedKey | null> {
+async function readPublicKey(path: string): Promise<HeldKey | null> {
   try {
     return publicHalf(inspectKeyFile((await readPrivateFile(path, 'identityFile')).bytes));
   } catch {
@@ -47,7 +48,7 @@ async function readPublicKey(path: string): Promise<ParsedKey | null> {
   }
 }
 
-function publicHalf(file: KeyFile): ParsedKey | null {
+function publicHalf(file: KeyFile): HeldKey | null {
   if (file.kind === 'public') return file.key;
   return file.kind === 'openssh' ? parsePublicBlob(file.header.publicBlob) : null;
 }

@@ -1,11 +1,13 @@
-import ssh2, { type ParsedKey } from '#ssh2';
+import { SIGNATURE_ALGORITHMS } from '../../model/algorithms.ts';
+import { isCompleteKey, keyTypeOf } from '../known-hosts/key-blob.ts';
+import type { HeldKey } from './agent.ts';
 import { readOpensshKeyHeader, type OpensshKeyHeader } from './openssh-key.ts';
 
 /** The kind of a key file, as far as it shows without a passphrase. */
 export type KeyFile =
   | { readonly kind: 'openssh'; readonly text: string; readonly encrypted: boolean; readonly header: OpensshKeyHeader }
   | { readonly kind: 'pem'; readonly text: string; readonly encrypted: boolean }
-  | { readonly kind: 'public'; readonly key: ParsedKey | null }
+  | { readonly kind: 'public'; readonly key: HeldKey | null }
   /** `reason` continues a sentence that begins with the path: the problem, and what to do. */
   | { readonly kind: 'unsupported'; readonly reason: string };
 
@@ -22,7 +24,7 @@ export function inspectKeyFile(bytes: Buffer): KeyFile {
   const line = PUBLIC_LINE.exec(text);
   if (line?.[1] !== undefined && line[2] !== undefined) {
     if (line[1].includes('-cert-'))
-      return unsupported('is a certificate, which tunneld cannot use: name the private key itself');
+      return unsupported('is a certificate: name it as certificateFile, and the private key itself here');
     return { kind: 'public', key: parsePublicBlob(Buffer.from(line[2], 'base64')) };
   }
   const block = privateBlock(text);
@@ -32,10 +34,10 @@ export function inspectKeyFile(bytes: Buffer): KeyFile {
   return unsupported('holds no private key in OpenSSH or PEM format: make one with `ssh-keygen -t ed25519`');
 }
 
-/** A public key blob, or null where ssh2 cannot use its type (security keys, certificates). */
-export function parsePublicBlob(blob: Buffer): ParsedKey | null {
-  const key = ssh2.utils.parseKey(blob);
-  return key instanceof Error ? null : key;
+/** A public key, or null where it is of a type that no login can use. */
+export function parsePublicBlob(blob: Buffer): HeldKey | null {
+  const usable = SIGNATURE_ALGORITHMS.includes(keyTypeOf(blob)) && isCompleteKey(blob);
+  return usable ? { blob, comment: '' } : null;
 }
 
 /** One line of a .pub file (sshd(8), AUTHORIZED_KEYS FILE FORMAT, without options). */
@@ -79,7 +81,7 @@ function inspectOpenssh(text: string): KeyFile {
   if (header === null) return unsupported('is a damaged OpenSSH private key');
   if (header.keyType.startsWith('sk-')) {
     return unsupported(
-      'belongs to a security key (FIDO), which has to be touched: make another key with `ssh-keygen -t ed25519`',
+      'belongs to a security key (FIDO), with which only an agent can sign: run `ssh-add FILE`; nobody is there to touch it, so it has to be made with `ssh-keygen -O no-touch-required`',
     );
   }
   if (header.keyType === 'ssh-dss') return unsupported(DSA);

@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto';
+import { sshString, uint32 } from '../ssh/wire-writer.ts';
 
 /** The unencrypted header of an OpenSSH private key file (PROTOCOL.key in OpenSSH's sources). */
 export interface OpensshKeyHeader {
@@ -39,24 +40,24 @@ function roundsIn(options: Buffer): number {
 
 /** Writes an unencrypted OpenSSH private key file from the two halves of an Ed25519 key, 32 bytes each. */
 export function encodeEd25519(seed: Buffer, publicKey: Buffer, comment = ''): string {
-  const type = string(Buffer.from('ssh-ed25519'));
+  const type = sshString('ssh-ed25519');
   const check = randomBytes(4); // twice the same number shows that a decryption succeeded
   const secret = Buffer.concat([
     check,
     check,
     type,
-    string(publicKey),
-    string(Buffer.concat([seed, publicKey])),
-    string(Buffer.from(comment)),
+    sshString(publicKey),
+    sshString(Buffer.concat([seed, publicKey])),
+    sshString(comment),
   ]);
   const body = Buffer.concat([
     MAGIC,
-    string(Buffer.from('none')), // cipher
-    string(Buffer.from('none')), // key derivation
-    string(Buffer.alloc(0)), // and its options
+    sshString('none'), // cipher
+    sshString('none'), // key derivation
+    sshString(Buffer.alloc(0)), // and its options
     uint32(1), // number of keys
-    string(Buffer.concat([type, string(publicKey)])),
-    string(pad(secret)),
+    sshString(Buffer.concat([type, sshString(publicKey)])),
+    sshString(pad(secret)),
   ]);
   const lines = body.toString('base64').replace(/.{70}/g, '$&\n');
   return `-----BEGIN OPENSSH PRIVATE KEY-----\n${lines}\n-----END OPENSSH PRIVATE KEY-----\n`;
@@ -69,16 +70,6 @@ function readString(from: Buffer, at: number): { value: Buffer; end: number } | 
   if (from.length < at + 4) return null;
   const end = at + 4 + from.readUInt32BE(at);
   return end > from.length ? null : { value: from.subarray(at + 4, end), end };
-}
-
-function string(value: Buffer): Buffer {
-  return Buffer.concat([uint32(value.length), value]);
-}
-
-function uint32(value: number): Buffer {
-  const bytes = Buffer.alloc(4);
-  bytes.writeUInt32BE(value);
-  return bytes;
 }
 
 /** 1, 2, 3, … up to the block size of the cipher `none`, 8 bytes. */

@@ -6,6 +6,8 @@ import { copiesOf } from './systemd-credential.ts';
 import { TunnelFailure } from '../../model/failure.ts';
 import { readWhole, withFile } from '../../lib/files/open-file.ts';
 
+type ReadableKind = SecretFileKind | 'identityFile' | 'certificateFile';
+
 export type SecretFileKind = 'passphraseFile' | 'passwordFile' | 'proxyPasswordFile';
 
 /** Reads the first line of a file that only its owner may read. */
@@ -32,7 +34,7 @@ export interface PrivateFile {
  * Reads a small regular file and checks which other users may read it. `what` is the option that names the file, for
  * messages. Where the file is root's, the service's copy of it is read, if there is one.
  */
-export async function readPrivateFile(path: string, what: SecretFileKind | 'identityFile'): Promise<PrivateFile> {
+export async function readPrivateFile(path: string, what: ReadableKind): Promise<PrivateFile> {
   const fail = (text: string, cause?: unknown) =>
     new TunnelFailure('key-unreadable', `${what} ${path} ${text}`, {
       cause,

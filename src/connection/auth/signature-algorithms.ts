@@ -28,6 +28,17 @@ export function limitSignatures(client: Client, allowed: readonly string[]): voi
   };
 }
 
+/** Tells which signature algorithms the server announces, if it does. Call right after client.connect(). */
+export function hearSignatures(client: Client, heard: (announced: readonly string[]) => void): void {
+  const handlers = internalsOf(client)._protocol._handlers;
+  const { EXT_INFO: before } = handlers;
+  handlers.EXT_INFO = (protocol, extensions) => {
+    const announced = extensions.find(({ name }) => name === SIGNATURES)?.algs;
+    if (announced !== undefined) heard(announced);
+    before(protocol, extensions);
+  };
+}
+
 const SIGNATURES = 'server-sig-algs';
 
 /** COMPAT.IMPLY_RSA_SHA2_SIGALGS of ssh2's constants. */

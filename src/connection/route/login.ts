@@ -74,6 +74,7 @@ export async function prepareLogin(
         },
         hostCertificate: () => hostKeys.certificate(),
         authHandler: authentication.handler(() => hostKeys.trusted()),
+        onSignatures: authentication.hearSignatures,
         describeAuth: authentication.describe,
         handshakeTimeoutMs: leftMs,
         authTimeoutMs: person === null ? AUTH_TIMEOUT_MS : PERSON_TIMEOUT_MS,

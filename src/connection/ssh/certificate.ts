@@ -1,4 +1,5 @@
 import { WireReader } from './wire-reader.ts';
+import { sshString } from './wire-writer.ts';
 import { verifySignature } from './signature.ts';
 
 /** An OpenSSH certificate (PROTOCOL.certkeys): an authority's statement that a key belongs to these names. */
@@ -83,7 +84,7 @@ function parse(blob: Buffer): Certificate | null {
   reader.string(); // a nonce
   const from = reader.at;
   for (let field = 0; field < fields; field++) reader.string();
-  const key = Buffer.concat([sshString(Buffer.from(keyType)), blob.subarray(from, reader.at)]);
+  const key = Buffer.concat([sshString(keyType), blob.subarray(from, reader.at)]);
   const serial = reader.uint64();
   const use = USES[reader.uint32()] ?? 'unknown';
   const keyId = reader.string().toString();
@@ -142,9 +143,3 @@ function optionsIn(list: Buffer): CertificateOption[] {
 
 /** As in OpenSSH (SSHKEY_CERT_MAX_PRINCIPALS). */
 const MAX_ENTRIES = 256;
-
-function sshString(bytes: Buffer): Buffer {
-  const length = Buffer.alloc(LENGTH_BYTES);
-  length.writeUInt32BE(bytes.length);
-  return Buffer.concat([length, bytes]);
-}

@@ -19,6 +19,7 @@ import { guardConnection } from './guards.ts';
 import type { Identification } from './identification.ts';
 import { recordOffer } from './offer.ts';
 import { createRequests } from './requests.ts';
+import { hearSignatures } from '../auth/signature-algorithms.ts';
 
 export interface ConnectOptions {
   readonly spec: ServerSpec;
@@ -31,6 +32,8 @@ export interface ConnectOptions {
   /** The certificate for which it is trusted. */
   hostCertificate(): HostCertificate | null;
   readonly authHandler: AuthHandlerMiddleware;
+  /** The signature algorithms that the server announces (RFC 8308, server-sig-algs). */
+  onSignatures(announced: readonly string[]): void;
   /** The offers and refusals, for the message of auth-rejected. */
   describeAuth(): string;
   readonly handshakeTimeoutMs: number;
@@ -236,6 +239,7 @@ class Connecting {
     this.#identification = guarded.identification;
     this.#transport = guarded.transport;
     this.#lost.promise.catch(guarded.forget);
+    hearSignatures(this.#client, this.#options.onSignatures);
   }
 
   #connection(): SshConnection {

@@ -20,11 +20,10 @@ test(
       ['silent', () => {}, /no answer within 5 s/],
       ['refusing', (protocol, request) => protocol.failureReply(request), /failure/],
       ['leaving', (protocol) => protocol.destroy(), /the agent did not sign/],
-      // ssh2 throws when it converts this one.
       [
         'nonsense',
         (protocol, request) => protocol.signReply(request, Buffer.from([1, 2, 3])),
-        /the agent did not sign/,
+        /its signature was refused/,
       ],
     ] as const satisfies readonly (readonly [string, Parameters<typeof startFakeAgent>[3], RegExp])[];
     for (const [name, onSign, reason] of table) {

@@ -107,6 +107,7 @@ function loader(cache: IdentityCache, changes: Partial<TunnelSpec>): () => Promi
   return async () => {
     const [identity] = (await loadCredentials(specFor(changes), cache, systemClock)).identities;
     assert.ok(identity !== undefined);
+    assert.ok(identity.key);
     return identity.key;
   };
 }

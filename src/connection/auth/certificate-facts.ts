@@ -1,0 +1,42 @@
+import { printable } from '../../lib/text.ts';
+import type { CertificateFacts } from '../../model/certificate.ts';
+import { fingerprint } from '../known-hosts/key-blob.ts';
+import { FOREVER } from '../ssh/certificate.ts';
+import { WireReader } from '../ssh/wire-reader.ts';
+import type { IdentityCertificate } from './credentials.ts';
+
+/** What people are told of a certificate. */
+export function certificateFacts({ path, certificate }: IdentityCertificate): CertificateFacts {
+  const { keyId, serial, principals, authority, criticalOptions, extensions } = certificate;
+  const addresses = criticalOptions.find(({ name }) => name === 'source-address');
+  return {
+    file: path,
+    keyId: printable(keyId),
+    serial: String(serial),
+    principals: principals.map((name) => printable(name)),
+    authority: fingerprint(authority),
+    validFrom: certificate.validAfter === 0n ? null : toMs(certificate.validAfter),
+    validUntil: certificate.validBefore === FOREVER ? null : toMs(certificate.validBefore),
+    addresses: addresses === undefined ? null : printable(valueOf(addresses.data)),
+    unknownOptions: criticalOptions.map(({ name }) => printable(name)).filter((name) => !KNOWN.includes(name)),
+    forwards: extensions.some(({ name }) => name === 'permit-port-forwarding'),
+  };
+}
+
+/** PROTOCOL.certkeys of OpenSSH. */
+const KNOWN = ['force-command', 'source-address', 'verify-required'];
+
+/** What a Date can show ends in the year 275760. */
+const LAST_SECOND = 8_640_000_000_000n;
+
+function toMs(seconds: bigint): number {
+  return Number(seconds < LAST_SECOND ? seconds : LAST_SECOND) * 1000;
+}
+
+function valueOf(data: Buffer): string {
+  try {
+    return new WireReader(data).string().toString();
+  } catch {
+    return '';
+  }
+}
