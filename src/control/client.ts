@@ -11,18 +11,32 @@ import { connectError } from '../lib/unix-socket.ts';
 export class DaemonNotRunningError extends UserError {
   /** A daemon may listen, and this user may not connect to it. */
   readonly denied: boolean;
+  readonly #tried: readonly Tried[];
 
-  constructor(tried: readonly { readonly path: string; readonly code: string }[]) {
+  constructor(tried: readonly Tried[], explain = startIt) {
     const denied = tried.filter(({ code }) => code === 'EACCES');
     const where = tried.map(({ path, code }) => `${printable(path)}: ${STATES[code] ?? code}`).join('; ');
     super(
-      denied.length > 0
-        ? `${mayNotAsk(denied.map(({ path }) => path))} (${where})`
-        : `the daemon is not running (${where}): \`sudo tunneld install\` starts it as a service; a daemon that has no socket logs the reason`,
+      denied.length > 0 ? `${mayNotAsk(denied.map(({ path }) => path))} (${where})` : explain(where),
       EXIT.notRunning,
     );
     this.denied = denied.length > 0;
+    this.#tried = tried;
   }
+
+  /** The same, with another message where none listens; `where` lists the sockets and why none answers. */
+  explained(explain: (where: string) => string): DaemonNotRunningError {
+    return new DaemonNotRunningError(this.#tried, explain);
+  }
+}
+
+interface Tried {
+  readonly path: string;
+  readonly code: string;
+}
+
+function startIt(where: string): string {
+  return `the daemon is not running (${where}): \`sudo tunneld install\` starts it as a service; a daemon that has no socket logs the reason`;
 }
 
 const STATES: Readonly<Record<string, string>> = {
@@ -46,7 +60,7 @@ export async function ask<C extends Request['command']>(
   request: RequestOf<C>,
   onLine: (line: string) => void = () => {},
 ): Promise<Answer<Results[C]>> {
-  const tried: { readonly path: string; readonly code: string }[] = [];
+  const tried: Tried[] = [];
   for (const path of sockets) {
     for (const candidate of [ownerSocket(path), path]) {
       try {

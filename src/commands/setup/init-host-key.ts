@@ -29,6 +29,8 @@ export interface HostToTrust {
   readonly alone: boolean;
   /** How an authority may have signed; null for the default. */
   readonly caSignatureAlgorithms: readonly string[] | null;
+  /** The option of the command that gives the fingerprint; null where there is none. */
+  readonly option: string | null;
   /** Asks the server for its keys. */
   scan(): Promise<readonly ShownKey[]>;
   /** Asks it for its certificate. */
@@ -73,7 +75,7 @@ export async function trustHostKey(
       `known_hosts has another key of it: ${before.map((entry) => `${entry.keyType} ${fingerprint(entry.key)} (${where(entry)})`).join(', ')}; ` +
         'the server was reinstalled, or the connection is intercepted',
     );
-  const chosen = await choose(shown, given, questions, print);
+  const chosen = await choose(host, shown, given, questions, print);
   if (chosen.length === 0) return 'refused';
   const keys = chosen.map(({ key }) => key);
   await replaceHostKeys(
@@ -189,6 +191,7 @@ async function warnOfOthers(host: HostToTrust, keys: readonly Buffer[], print: (
 const HOW_TO_COMPARE = 'for f in /etc/ssh/ssh_host_*_key.pub; do ssh-keygen -lf $f; done';
 
 async function choose(
+  { query, option }: HostToTrust,
   shown: readonly ShownKey[],
   given: string | null,
   { ask }: Questions,
@@ -199,7 +202,9 @@ async function choose(
     (await ask(
       `Compare them with what the server itself shows (${HOW_TO_COMPARE}).\nAre they the same? Type yes, or paste one of its lines`,
       null,
-      'give the fingerprint, as the server itself shows it: trust --fingerprint SHA256:..., init --host-key-fingerprint SHA256:...',
+      option === null
+        ? `log in to ${query.name} with ssh first, which makes its host key known`
+        : `compare them with what the server itself shows (${HOW_TO_COMPARE}), and give the fingerprint: ${option} SHA256:...`,
     ))
   ).trim();
   if (given === null && answer.toLowerCase() === 'yes') return shown;

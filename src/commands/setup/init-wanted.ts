@@ -43,7 +43,11 @@ export async function wantedTunnel(file: string, options: WantedOptions, questio
   const server =
     options.server === null && given !== null
       ? beside(given, options.via!)
-      : named('the server', readJump, options.server ?? (await ask('The server, as [user@]host[:port]', null)));
+      : named(
+          'the server',
+          readJump,
+          options.server ?? (await ask('The server, as [user@]host[:port]', null, NAME_THE_SERVER)),
+        );
   const forwards = options.forwards.length > 0 ? options.forwards : [await askForForward(given !== null, questions)];
   for (const forward of forwards) checkForward(forward);
   const name = checkName(options.name ?? nameOf(server.host));
@@ -69,9 +73,15 @@ export async function wantedTunnel(file: string, options: WantedOptions, questio
 
 /** A free port can be chosen only where the server is looked at. */
 async function askForForward(isAuto: boolean, { ask }: Questions): Promise<string> {
-  const port = await ask('The port of the server that leads to this device', isAuto ? AUTO : '8080');
+  const port = await ask(
+    'The port of the server that leads to this device',
+    isAuto ? AUTO : '8080',
+    'name a forward, such as -R 8080:localhost:22',
+  );
   return `${port}:${await ask('Its target, as seen from this device', 'localhost:22')}`;
 }
+
+const NAME_THE_SERVER = 'name the server and a forward, as in `tunneld init me@server -R 8080:localhost:22`';
 
 function checkForward(forward: string): void {
   if (isBareListener(forward))

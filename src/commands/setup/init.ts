@@ -203,6 +203,7 @@ function hostToTrust({ host, port }: NewTunnel, userKnownHostsFile: string): Hos
     userKnownHostsFiles: [userKnownHostsFile],
     globalKnownHostsFiles: [],
     alone: true,
+    option: '--host-key-fingerprint',
     caSignatureAlgorithms: null,
     scan: () => scanHostKeys(host, open, SCAN_MS, systemClock),
     scanCertificate: () => scanHostCertificate(open, SCAN_MS, systemClock),

@@ -101,7 +101,10 @@ async function prepare(
   { hostKeyFingerprint, via, jump, wait }: MoveOptions,
   questions: Questions,
 ): Promise<boolean> {
-  if ((await trustHostKey(hostOf(wanted, true), hostKeyFingerprint, questions, report)) === 'refused')
+  if (
+    (await trustHostKey(hostOf(wanted, true, '--host-key-fingerprint'), hostKeyFingerprint, questions, report)) ===
+    'refused'
+  )
     throw new UserError('the host key was not confirmed; nothing more was done');
   const there = all.filter(({ name }) => name !== wanted.name);
   if (via !== null) {

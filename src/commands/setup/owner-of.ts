@@ -32,7 +32,7 @@ export function knownIn(
 
 /** The owner reaches the server by another name or port: its host key is one that the owner knows, or confirms. */
 export async function trustOther(admin: TunnelSpec, questions: Questions): Promise<TunnelSpec> {
-  if ((await trustHostKey(hostOf(admin, false), null, questions, report)) === 'refused')
+  if ((await trustHostKey(hostOf(admin, false, null), null, questions, report)) === 'refused')
     throw new UserError('the host key was not confirmed; nothing more was done');
   return admin;
 }

@@ -29,7 +29,12 @@ export async function trust(config: string | null, name: string, given: string |
     let changed = false;
     const servers = serversOf(tunnel);
     for (const server of servers) {
-      const result = await trustHostKey(hostOf(server, servers.length === 1), given, questions, report);
+      const result = await trustHostKey(
+        hostOf(server, servers.length === 1, '--fingerprint'),
+        given,
+        questions,
+        report,
+      );
       if (result === 'refused') throw new UserError(`the host key of ${formatServer(server)} was not confirmed`);
       changed ||= result === 'trusted';
     }
@@ -39,13 +44,14 @@ export async function trust(config: string | null, name: string, given: string |
   }
 }
 
-/** A server that is reached as a tunnel reaches it, with the known hosts of that login. See HostToTrust.alone. */
-export function hostOf(server: TunnelSpec, alone: boolean): HostToTrust {
+/** A server that is reached as a tunnel reaches it, with the known hosts of that login. See HostToTrust. */
+export function hostOf(server: TunnelSpec, alone: boolean, option: string | null): HostToTrust {
   return {
     query: hostQuery(server.host, server.port, server.hostKeyAlias),
     userKnownHostsFiles: server.userKnownHostsFiles,
     globalKnownHostsFiles: server.globalKnownHostsFiles,
     alone,
+    option,
     caSignatureAlgorithms: server.caSignatureAlgorithms,
     scan: () => scanHostKeys(server.host, () => connectTo(server), SCAN_MS, systemClock),
     scanCertificate: () => scanHostCertificate(() => connectTo(server), SCAN_MS, systemClock),

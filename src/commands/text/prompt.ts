@@ -5,10 +5,10 @@ import { EXIT } from '../../lib/exit-code.ts';
 import { escapeLines } from '../../lib/text.ts';
 import { UserError } from '../../lib/user-error.ts';
 
-/** There is a question and no terminal. The message says how to answer beforehand. */
+/** There is a question and no terminal. The message says how to answer beforehand; `question` is what has to be read for that, or null. */
 export class NoTerminalError extends UserError {
-  constructor(question: string, otherwise: string) {
-    super(`there is no terminal to ask: ${question}\n${otherwise}`, EXIT.usage);
+  constructor(question: string | null, otherwise: string) {
+    super(`there is no terminal to ask${question === null ? ' on: ' : `: ${question}\n`}${otherwise}`, EXIT.usage);
   }
 }
 
@@ -48,8 +48,8 @@ export function createQuestions(yes: boolean): Questions {
     }
   };
   /** `shown` is the question as it is printed. */
-  const put = async (question: string, fallback: string | null, otherwise: string, shown: string) => {
-    if (terminal === null) throw new NoTerminalError(question, otherwise);
+  const put = async (shown: string, fallback: string | null, noTerminal: () => NoTerminalError) => {
+    if (terminal === null) throw noTerminal();
     for (;;) {
       const answer = (await typed(shown)).trim();
       if (answer !== '') return answer;
@@ -66,14 +66,21 @@ export function createQuestions(yes: boolean): Questions {
       process.stderr.write('\n');
     }
   };
-  const ask: Questions['ask'] = (question, fallback, otherwise = 'give it in the arguments (see --help)') =>
-    put(question, fallback, otherwise, `${question}${fallback === null || fallback === '' ? '' : ` [${fallback}]`}: `);
+  const ask: Questions['ask'] = (question, fallback, otherwise = 'give all arguments (see --help)') =>
+    put(
+      `${question}${fallback === null || fallback === '' ? '' : ` [${fallback}]`}: `,
+      fallback,
+      () => new NoTerminalError(null, otherwise),
+    );
   return {
     interactive: terminal !== null,
     yes,
     ask,
     confirm: async (question) =>
-      yes || /^y(?:es)?$/i.test(await put(question, 'n', 'confirm it with --yes', `${question} [y/N]: `)),
+      yes ||
+      /^y(?:es)?$/i.test(
+        await put(`${question} [y/N]: `, 'n', () => new NoTerminalError(question, 'confirm it with --yes')),
+      ),
     person:
       terminal === null
         ? null

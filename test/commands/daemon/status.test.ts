@@ -97,9 +97,13 @@ test('refuses flags that exclude each other, and says which, when they are given
 
 test('says so when no daemon runs', async (t) => {
   const config = join(await tempDir(t), 'none.yaml');
+  const missing = await tunneld(['status', '--config', config]);
+  assert.deepEqual([missing.code, missing.stdout], [3, '']);
+  assert.match(missing.stderr, /^tunneld: \S+none\.yaml: no such file, and no daemon runs \(.*\): .*`tunneld init`/);
+  writeFileSync(config, 'tunnels: {}\n');
   const { code, stdout, stderr } = await tunneld(['status', '--config', config]);
   assert.deepEqual([code, stdout], [3, '']);
-  assert.match(stderr, /the daemon is not running/);
+  assert.match(stderr, /the daemon is not running .*`sudo tunneld install`/);
 });
 
 test('gives a daemon up in time when it hangs', async (t) => {

@@ -116,7 +116,12 @@ describe('init', { concurrency: 3 }, () => {
     const { sshd, dir, init } = await device(t);
     const silent = await init(`me@127.0.0.1:${sshd.port}`, '-R', '8080:localhost:22');
     assert.equal(silent.code, 2);
-    assert.match(silent.stderr, /there is no terminal to ask: Compare.*\n.*\n.*--host-key-fingerprint SHA256:/);
+    assert.match(silent.stderr, /no terminal to ask on: compare them with .*: --host-key-fingerprint SHA256:\.\.\.$/m);
+    const unnamed = await init();
+    assert.deepEqual(
+      [unnamed.code, /name the server and a forward, as in `tunneld init /.test(unnamed.stderr)],
+      [2, true],
+    );
     const wrong = await init(
       `me@127.0.0.1:${sshd.port}`,
       '-R',
