@@ -32,11 +32,13 @@ export function passPrompts(
       giveUp();
       return;
     }
-    const about = [name, instructions].map((text) => printable(text.trim())).filter((text) => text !== '');
+    // No line of the server can be taken for a question of ours.
+    const line = (text: string) => `(${login}) ${printable(text)}`;
+    const about = [name, instructions].map((text) => text.trim()).filter((text) => text !== '');
     const ask = async () => {
       const answers: string[] = [];
       for (const { prompt, echo } of prompts) {
-        const shown = [...about.splice(0), `(${login}) ${printable(prompt.trimEnd())}`].join('\n');
+        const shown = [...about.splice(0), prompt.trimEnd()].map(line).join('\n');
         const answer = echo === true ? await person.answer(shown, false) : await askSecret(person, shown);
         if (answer === null) return null;
         answers.push(answer);

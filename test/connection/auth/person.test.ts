@@ -58,7 +58,7 @@ test('passes the prompts of keyboard-interactive on, escaped, and shows no secre
   );
   assert.deepEqual(answers, ['123456', 'yes']);
   assert.deepEqual(asked, [
-    ['PAM\n(me@relay) Code: \\x1b[31m', true],
+    ['(me@relay) PAM\n(me@relay) Code: \\x1b[31m', true],
     ['(me@relay) Sure?', false],
   ]);
 });
