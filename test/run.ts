@@ -1,11 +1,14 @@
 import { spawn } from 'node:child_process';
-import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { dirname, join } from 'node:path';
 import { run } from 'node:test';
 import { spec, tap } from 'node:test/reporters';
 
-/** Those that take longest, which come first: else the last of them runs alone while the other processors have nothing to do. */
+/**
+ * Those that take longest, each in a process of its own, which come first: else the last of them runs alone while the other processors have
+ * nothing to do.
+ */
 const LONGEST = [
   'whole/server-setup/killed',
   'whole/server-setup/sshd-config',
@@ -52,6 +55,9 @@ const LONGEST = [
 /** Some of them wait for others most of the time. */
 const AT_ONCE = 2 * availableParallelism() + 2;
 
+/** In so many processes run those that take little, for each is a fifth of a second of a processor before its first test. */
+const TOGETHER = 2 * availableParallelism();
+
 /** After this, in milliseconds, a file is taken for one that hangs. */
 const HANGS_MS = 600_000;
 
@@ -71,6 +77,18 @@ function startsProcesses(file: string): boolean {
       ? !specifier.includes('/src/') && startsProcesses(join(dirname(file), specifier))
       : specifier === 'node:child_process',
   );
+}
+
+/** Whether it needs a process of its own: it starts programs, or what it says for all its tests would be said for those of other files, too. */
+function isAlone(file: string): boolean {
+  return startsProcesses(file) || /^(?:before|after)(?:Each)?\(/m.test(readFileSync(file, 'utf8'));
+}
+
+/** Makes one file of those that are compiled, and gives its path. */
+function oneOf(names: readonly string[], index: number): string {
+  const file = join(COMPILED, `together-${index}.js`);
+  writeFileSync(file, names.map((name) => `import './${name}.test.js';\n`).join(''));
+  return file;
 }
 
 /** A command that runs beside the tests, which leave the processors some time: it fails them all, and says at the end what it said. */
@@ -96,9 +114,13 @@ const others = readdirSync(import.meta.dirname, { recursive: true, encoding: 'ut
   .filter((name) => !LONGEST.includes(name))
   .toSorted((a, b) => a.localeCompare(b));
 const [level, ...beside] = process.argv[2] === '--unit' ? process.argv.slice(2) : ['all', ...process.argv.slice(2)];
-const files = [...LONGEST, ...others]
-  .filter((name) => level === 'all' || !startsProcesses(sourceOf(name)))
-  .map((name) => join(COMPILED, `${name}.test.js`));
+const wanted = [...LONGEST, ...others].filter((name) => level === 'all' || !startsProcesses(sourceOf(name)));
+const alone = wanted.filter((name) => LONGEST.includes(name) || isAlone(sourceOf(name)));
+const little = wanted.filter((name) => !alone.includes(name));
+const together = Array.from({ length: TOGETHER }, (_, index) =>
+  little.filter((_name, place) => place % TOGETHER === index),
+);
+const files = [...alone.map((name) => join(COMPILED, `${name}.test.js`)), ...together.map(oneOf)];
 
 runBeside(beside);
 run({ files, concurrency: AT_ONCE, timeout: HANGS_MS })

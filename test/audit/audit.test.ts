@@ -233,13 +233,14 @@ describe('one hole, and its cure', () => {
     assert.deepEqual(holesOf(report, 'unknown'), []);
     assert.match(report.notTried[0]?.what ?? '', new RegExp(`:${jump.port}$`));
     assert.doesNotMatch(jump.log(), /Starting session/);
-    assert.match(sshd.log(), /Starting session/);
+    await sshd.waitForLog(/Starting session/);
   });
 
   test("asks never for the configured port, and uses the tunnel's key, when it logs in", async (t) => {
     const { sshd } = await auditSshd(t, {});
     assert.doesNotMatch(readFileSync(sshd.authorizedKeysFile, 'utf8'), /restrict/);
     assert.doesNotMatch(sshd.log(), new RegExp(`(?:localhost|127\\.0\\.0\\.1) port ${LISTEN}\\b`));
+    await sshd.waitForLog(/Accepted publickey/);
     assert.equal(sshd.log().match(/Accepted publickey/g)?.length, 1);
   });
 });

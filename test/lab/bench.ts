@@ -57,7 +57,7 @@ export async function setUp({
   tunnels = 1,
   lookMs = 10,
 }: BenchOptions): Promise<Bench> {
-  const network = createNetwork({ nat });
+  const network = await createNetwork({ nat });
   const programs = new Set<ChildProcess>();
   const run = (machine: 'device' | 'server', program: string, args: readonly (string | number)[] = []) => {
     const child = network.spawn(machine, [process.execPath, '-e', program, '--', ...args.map(String)]);
@@ -75,7 +75,7 @@ export async function setUp({
   try {
     server = await startServer(network, sshd);
   } catch (error) {
-    network.destroy();
+    await network.destroy();
     throw error;
   }
   const clients = names.map((name) => createClient(name, network, server, { tunnel, tunnels }));
@@ -154,7 +154,7 @@ export async function setUp({
       await Promise.all(clients.map((client) => client.kill()));
       for (const program of programs) program.kill('SIGKILL');
       await server.destroy();
-      network.destroy();
+      await network.destroy();
     },
   };
 }

@@ -33,7 +33,7 @@ async function main(): Promise<number> {
   const [processes, tunnels, away, patience] = [values.processes, values.tunnels, values.away, values.patience].map(
     Number,
   ) as [number, number, number, number];
-  const network = createNetwork();
+  const network = await createNetwork();
   const server = await startServer(network, [], values.root ?? null);
   const daemons: ChildProcess[] = [];
   const accounts = { sshd: createProcessorAccount('sshd'), daemons: createProcessorAccount('daemons') };
@@ -74,7 +74,7 @@ async function main(): Promise<number> {
     await server.destroy();
     for (const account of Object.values(accounts))
       await until(() => succeeds(account.destroy), { what: 'the control group' });
-    network.destroy();
+    await network.destroy();
   }
 }
 

@@ -1,9 +1,12 @@
 import { execFileSync, spawn, type ChildProcess } from 'node:child_process';
+import { until } from '../support/until.ts';
 
-/** Three machines in network namespaces of their own: a device, a router between, and a server. Needs root. */
+/**
+ * Three machines in network namespaces of their own: a device, a router between, and a server. Needs root. However this process ends, nothing
+ * of them is left: their names are known only in a mount namespace that ends with it, and so do the programs on them.
+ */
 export interface LabNetwork {
   readonly serverAddress: string;
-  readonly deviceInterface: string;
   /** Starts a program on one of the machines. */
   spawn(machine: Machine, command: readonly string[], options?: { readonly env?: NodeJS.ProcessEnv }): ChildProcess;
   exec(machine: Machine, ...command: readonly string[]): string;
@@ -29,68 +32,61 @@ export interface LabNetwork {
   loseLarge(from: 'device' | 'server', bytes: number): void;
   /** How many packets that limit has turned away. */
   turnedAway(): number;
-  destroy(): void;
+  destroy(): Promise<void>;
 }
 
 type Machine = 'device' | 'router' | 'server';
 
-export function createNetwork({ nat = false }: { readonly nat?: boolean } = {}): LabNetwork {
-  const id = `tl${process.pid.toString(36)}${(counter += 1).toString(36)}`;
-  const name = (machine: Machine) => `${id}-${machine}`;
+export async function createNetwork({ nat = false }: { readonly nat?: boolean } = {}): Promise<LabNetwork> {
+  const keeper = spawn('unshare', ['--mount', '--propagation', 'private', 'sh', '-c', keeperScript(nat)], {
+    stdio: ['pipe', 'pipe', 'pipe'],
+  });
+  let said = '';
+  for (const stream of [keeper.stdout, keeper.stderr]) stream.on('data', (text) => (said += String(text)));
+  const gone = new Promise<void>((resolve) => keeper.once('close', () => resolve()));
+  await until(() => said.includes('ready') || keeper.exitCode !== null, { what: 'the machines' });
+  if (!said.includes('ready')) throw new Error(`there are no machines: ${said}`);
+
+  const inside = ['--mount', '--target', String(keeper.pid), '--'];
+  const on = (machine: Machine, command: readonly string[]) => [...inside, 'ip', 'netns', 'exec', machine, ...command];
   const exec = (machine: Machine, ...command: readonly string[]) =>
-    execFileSync('ip', ['netns', 'exec', name(machine), ...command], { encoding: 'utf8', stdio: 'pipe' });
-  const ip = (...args: string[]) => execFileSync('ip', args, { stdio: 'pipe' });
+    execFileSync('nsenter', on(machine, command), { encoding: 'utf8', stdio: 'pipe' });
   let swallowed: number | null = null;
   let deviceAddress = `${DEVICE_NET}.2`;
-
-  const addMachine = (machine: Machine) => {
-    ip('netns', 'add', name(machine));
-    exec(machine, 'ip', 'link', 'set', 'lo', 'up');
-  };
-  const cable = (machine: Machine, address: string, routerAddress: string) => {
-    const [near, far] = [`${id}${machine[0]}0`, `${id}${machine[0]}1`];
-    ip('link', 'add', near, 'netns', name(machine), 'type', 'veth', 'peer', 'name', far, 'netns', name('router'));
-    exec('router', 'ip', 'addr', 'add', `${routerAddress}/24`, 'dev', far);
-    exec('router', 'ip', 'link', 'set', far, 'up');
-    exec(machine, 'ip', 'addr', 'add', `${address}/24`, 'dev', near);
-    exec(machine, 'ip', 'link', 'set', near, 'up');
-    exec(machine, 'ip', 'route', 'add', 'default', 'via', routerAddress);
-  };
-  const deviceInterface = `${id}d0`;
   const defaultRoute = () => exec('device', 'ip', 'route', 'replace', 'default', 'via', `${DEVICE_NET}.1`);
-
-  for (const machine of MACHINES) addMachine(machine);
-  cable('device', deviceAddress, `${DEVICE_NET}.1`);
-  cable('server', `${SERVER_NET}.2`, `${SERVER_NET}.1`);
-  exec('router', 'sh', '-c', 'echo 1 >/proc/sys/net/ipv4/ip_forward');
-  if (nat) exec('router', 'iptables', '-t', 'nat', '-A', 'POSTROUTING', '-o', `${id}s1`, '-j', 'MASQUERADE');
 
   return {
     serverAddress: `${SERVER_NET}.2`,
-    deviceInterface,
     exec,
     spawn: (machine, command, { env = process.env } = {}) =>
-      spawn('ip', ['netns', 'exec', name(machine), ...command], { stdio: ['ignore', 'pipe', 'pipe'], env }),
+      spawn('nsenter', on(machine, ['setpriv', '--pdeathsig', 'KILL', ...command]), {
+        stdio: ['ignore', 'pipe', 'pipe'],
+        env,
+      }),
     losePath: () => exec('router', 'iptables', '-I', 'FORWARD', '-j', 'DROP'),
     restorePath: () => exec('router', 'iptables', '-D', 'FORWARD', '-j', 'DROP'),
     replaceDevice: () => {
       // The old namespace lives on for as long as its kernel tries to say goodbye on connections; its cable does not.
-      exec('router', 'ip', 'link', 'delete', `${id}d1`);
-      ip('netns', 'delete', name('device'));
-      addMachine('device');
-      cable('device', deviceAddress, `${DEVICE_NET}.1`);
+      const script = [
+        'ip -n router link delete d1',
+        'ip netns delete device',
+        added('device'),
+        cable('device', deviceAddress),
+      ];
+      execFileSync('nsenter', [...inside, 'sh', '-ec', script.join('\n')], { stdio: 'pipe' });
     },
     changeAddress: () => {
       const next = `${DEVICE_NET}.${deviceAddress.endsWith('.2') ? 3 : 2}`;
-      exec('device', 'ip', 'addr', 'del', `${deviceAddress}/24`, 'dev', deviceInterface);
-      exec('device', 'ip', 'addr', 'add', `${next}/24`, 'dev', deviceInterface);
+      exec('device', 'ip', 'addr', 'del', `${deviceAddress}/24`, 'dev', 'd0');
+      exec('device', 'ip', 'addr', 'add', `${next}/24`, 'dev', 'd0');
       defaultRoute();
       deviceAddress = next;
     },
     addAddresses: (count) => {
       const more = Array.from({ length: count }, (_, index) => `10.78.${index >> 8}.${index & 255}`);
       const lines = more.map((one) => `addr add ${one}/32 dev lo`).join('\n');
-      execFileSync('ip', ['-n', name('device'), '-batch', '-'], { input: lines, stdio: ['pipe', 'pipe', 'inherit'] });
+      const batch = [...inside, 'ip', '-n', 'device', '-batch', '-'];
+      execFileSync('nsenter', batch, { input: lines, stdio: ['pipe', 'pipe', 'inherit'] });
       exec('router', 'ip', 'route', 'add', '10.78.0.0/16', 'via', deviceAddress);
       return more;
     },
@@ -131,7 +127,7 @@ export function createNetwork({ nat = false }: { readonly nat?: boolean } = {}):
       swallowed = port;
     },
     setLink: (up) => {
-      exec('device', 'ip', 'link', 'set', deviceInterface, up ? 'up' : 'down');
+      exec('device', 'ip', 'link', 'set', 'd0', up ? 'up' : 'down');
       if (up) defaultRoute();
     },
     limitConnections: (how) => {
@@ -150,7 +146,7 @@ export function createNetwork({ nat = false }: { readonly nat?: boolean } = {}):
       }
     },
     loseLarge: (from, bytes) => {
-      const inward = from === 'device' ? `${id}d1` : `${id}s1`;
+      const inward = from === 'device' ? 'd1' : 's1';
       exec(
         'router',
         'iptables',
@@ -168,12 +164,42 @@ export function createNetwork({ nat = false }: { readonly nat?: boolean } = {}):
     },
     turnedAway: () => Number(/\[(\d+):\d+\] -A limit /.exec(exec('server', 'iptables-save', '-c'))?.[1] ?? 0),
     destroy: () => {
-      for (const machine of MACHINES) ip('netns', 'delete', name(machine));
+      keeper.stdin.end();
+      return gone;
     },
   };
+}
+
+/** Builds the machines, and keeps them until its standard input ends. */
+function keeperScript(nat: boolean): string {
+  return `set -e
+mkdir -p /run/netns
+mount -t tmpfs none /run/netns
+${MACHINES.map(added).join('\n')}
+${cable('device', `${DEVICE_NET}.2`)}
+${cable('server', `${SERVER_NET}.2`)}
+ip netns exec router sh -c 'echo 1 >/proc/sys/net/ipv4/ip_forward'
+${nat ? 'ip netns exec router iptables -t nat -A POSTROUTING -o s1 -j MASQUERADE' : ''}
+echo ready
+read _ || true`;
+}
+
+function added(machine: Machine): string {
+  return `ip netns add ${machine}\nip -n ${machine} link set lo up`;
+}
+
+/** From a machine to the router, which has the first address of its network. */
+function cable(machine: 'device' | 'server', address: string): string {
+  const [near, far] = [`${machine[0]}0`, `${machine[0]}1`];
+  const router = address.replace(/\d+$/, '1');
+  return `ip link add ${near} netns ${machine} type veth peer name ${far} netns router
+ip -n router addr add ${router}/24 dev ${far}
+ip -n router link set ${far} up
+ip -n ${machine} addr add ${address}/24 dev ${near}
+ip -n ${machine} link set ${near} up
+ip -n ${machine} route add default via ${router}`;
 }
 
 const MACHINES: readonly Machine[] = ['device', 'router', 'server'];
 const DEVICE_NET = '10.77.1';
 const SERVER_NET = '10.77.2';
-let counter = 0;

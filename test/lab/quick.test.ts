@@ -117,7 +117,7 @@ describe('faults in a real network', { concurrency: 6 }, () => {
   });
 
   test('meets `ufw limit` once when tunnels are many, says so, and shares the connections that it lets in', async (t) => {
-    const bench = await built(t, { clients: ['tunneld'], tunnels: 50 });
+    const bench = await built(t, { clients: ['tunneld'], tunnels: 20 });
     if (bench === null) return;
     bench.network.limitConnections('ufw');
     bench.startClients();
@@ -154,8 +154,7 @@ describe('faults in a real network', { concurrency: 6 }, () => {
       bench.startClients();
       const output = () => bench.clients[0]?.output() ?? '';
       await until(() => output().includes('handshake-failed'), { what: output });
-      assert.match(output(), named);
-      assert.match(output(), /tcp_mtu_probing=1/);
+      await until(() => named.test(output()) && output().includes('tcp_mtu_probing=1'), { what: output });
     });
 
   test('keeps the connection when an uplink is so slow that answers wait behind megabytes', async (t) => {

@@ -13,10 +13,15 @@ export function descendantsOf(pid: number): number[] {
   return below(pid);
 }
 
-type Processes = ReadonlyMap<number, { readonly parent: number; readonly state: string }>;
+type Processes = ReadonlyMap<number, { readonly parent: number; readonly group: number; readonly state: string }>;
 
 function childrenAmong(all: Processes, pid: number): number[] {
   return [...all].filter(([, { parent, state }]) => parent === pid && state !== 'Z').map(([child]) => child);
+}
+
+/** Whether a process of this group (setpgid(2)) lives; one that has ended may wait for a parent that never asks. */
+export function groupLives(group: number): boolean {
+  return [...processes().values()].some((one) => one.group === group && one.state !== 'Z');
 }
 
 /** Signals processes of which some may be gone by now. */
@@ -30,14 +35,15 @@ export function signalAll(pids: readonly number[], signal: NodeJS.Signals): void
   }
 }
 
-/** proc(5), /proc/pid/stat: `pid (name) state ppid ...`, where the name may hold spaces and brackets. */
+/** proc(5), /proc/pid/stat: `pid (name) state ppid pgrp ...`, where the name may hold spaces and brackets. */
 function processes(): Processes {
-  const found = new Map<number, { parent: number; state: string }>();
+  const found = new Map<number, { parent: number; group: number; state: string }>();
   for (const entry of readdirSync('/proc')) {
     if (!/^\d+$/.test(entry)) continue;
     const stat = readStat(entry);
-    const [state, parent] = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
-    if (state !== undefined && parent !== undefined) found.set(Number(entry), { parent: Number(parent), state });
+    const [state, parent, group] = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+    if (state !== undefined && parent !== undefined)
+      found.set(Number(entry), { parent: Number(parent), group: Number(group), state });
   }
   return found;
 }

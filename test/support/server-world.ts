@@ -1,14 +1,16 @@
+import { createHash } from 'node:crypto';
 import { execFileSync, spawn, spawnSync, type ChildProcess, type SpawnOptions } from 'node:child_process';
 import {
   chmodSync,
   closeSync,
   existsSync,
+  lstatSync,
   mkdirSync,
   mkdtempSync,
   openSync,
   readdirSync,
   readFileSync,
-  rmSync,
+  readlinkSync,
   writeFileSync,
 } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -51,7 +53,9 @@ export interface ServerWorldOptions {
   readonly prepare?: string;
 }
 
-const LEFT_OUT = /^(?:ssl|fonts|apt|java-.*|X11|ca-certificates.*)$/;
+/** Of this machine's /etc: what accounts, logins, shells and programs need. All of it is copied, and compared again and again. */
+const COPIED =
+  /^(?:passwd|group|shadow|gshadow|subuid|subgid|shells|login\.defs|(?:add|del)user\.conf|default|skel|security|pam\.(?:d|conf)|sudo.*|nsswitch\.conf|services|protocols|ld\.so\..*|crypto-policies|localtime|timezone|os-release|debian_version|hostname|machine-id|environment|profile.*|bash.*)$/;
 
 /** As Debian's, without PAM, whose answers depend on the machine. */
 const DEBIAN = `Include /etc/ssh/sshd_config.d/*.conf
@@ -73,11 +77,10 @@ export async function startServerWorld(t: TestContext, options: ServerWorldOptio
     mkdirSync(dirname(inside(path)), { recursive: true });
     writeFileSync(inside(path), text);
   };
-  // Without what is large and not for servers: it would be copied and compared again and again.
   mkdirSync(etc, { mode: 0o755 });
-  const wanted = readdirSync('/etc').filter((name) => !LEFT_OUT.test(name));
+  const wanted = readdirSync('/etc').filter((name) => COPIED.test(name));
   execFileSync('cp', ['-a', '-t', etc, '--', ...wanted.map((name) => join('/etc', name))]);
-  rmSync(join(etc, 'ssh'), { recursive: true, force: true });
+  mkdirSync(join(etc, 'alternatives'));
   mkdirSync(join(etc, 'ssh', 'sshd_config.d'), { recursive: true });
   mkdirSync(join(dir, 'var', 'lib'), { recursive: true });
   mkdirSync(join(dir, 'tmp'));
@@ -97,7 +100,8 @@ export async function startServerWorld(t: TestContext, options: ServerWorldOptio
   );
 
   const script = `set -e
-mount --bind ${etc} /etc
+[ ! -d /etc/alternatives ] || mount --bind /etc/alternatives ${etc}/alternatives
+mount --rbind ${etc} /etc
 mount --bind ${dir}/var /var
 mount -t tmpfs none /run
 mount -t proc none /proc
@@ -137,7 +141,7 @@ while :; do sleep 60; done`;
     spawn: (command, spawnOptions = {}) => spawn('nsenter', enter(command), { env, ...spawnOptions }),
     ssh: (...args) => world.run(['ssh', '-F', join(dir, 'ssh_config'), ...args]),
     read: (path) => (existsSync(inside(path)) ? readFileSync(inside(path), 'utf8') : null),
-    snapshot: () => snapshot(world),
+    snapshot: () => snapshot(dir),
     sshdLog: () => readFileSync(join(dir, 'sshd.log'), 'utf8'),
     sshdIsReady: () => childrenOf(server?.pid ?? 0).some(sleepsAndListens),
   };
@@ -165,17 +169,17 @@ function sleepsAndListens(pid: number): boolean {
 }
 
 /** Contents, modes and owners; not the copies that useradd and usermod leave (`passwd-`). */
-function snapshot(world: ServerWorld): Record<string, string> {
-  const leftOut = ['/etc/*-', '/etc/.pwd.lock'].flatMap((path) => ['-path', path, '-prune', '-o']);
-  const { stdout } = world.run(['find', '/etc', '/var', ...leftOut, '-printf', '%p\\t%y %m %u %g\\n']);
-  const entries = stdout.trimEnd().split('\n');
-  const files = entries.filter((line) => /\tf /.test(line)).map((line) => line.split('\t')[0]!);
-  const sums = world.run(['xargs', '-0', 'sha256sum', '--'], files.join('\0')).stdout.trimEnd().split('\n');
-  const sumOf = new Map(sums.map((line) => [line.slice(66), line.slice(0, 64)]));
-  return Object.fromEntries(
-    entries.map((line) => {
-      const [path = '', facts = ''] = line.split('\t');
-      return [path, `${facts} ${sumOf.get(path) ?? ''}`];
-    }),
-  );
+function snapshot(dir: string): Record<string, string> {
+  const found: Record<string, string> = {};
+  const look = (path: string) => {
+    if (/^\/etc\/(?:.*-|\.pwd\.lock)$/.test(path)) return;
+    const here = join(dir, path);
+    const stat = lstatSync(here);
+    const content = stat.isFile() ? readFileSync(here) : stat.isSymbolicLink() ? readlinkSync(here) : '';
+    const sum = createHash('sha256').update(content).digest('hex');
+    found[path] = `${stat.mode.toString(8)} ${stat.uid} ${stat.gid} ${sum}`;
+    if (stat.isDirectory()) for (const name of readdirSync(here)) look(join(path, name));
+  };
+  for (const path of ['/etc', '/var']) look(path);
+  return found;
 }

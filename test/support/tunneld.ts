@@ -55,8 +55,10 @@ export interface TestDaemon {
   readonly dir: string;
   readonly configFile: string;
   readonly socket: string;
-  /** Everything on its standard error so far. */
+  /** Everything on its standard error so far. What it has done may be seen before the line that says so. */
   stderr(): string;
+  /** Waits until it has said so there. */
+  untilSaid(words: RegExp): Promise<void>;
   writeConfig(yaml: string): void;
   status(): Promise<StatusDocument>;
   untilStatus(
@@ -107,13 +109,22 @@ export async function startDaemonProcess(
   });
   let stderr = '';
   child.stderr.setEncoding('utf8').on('data', (text: string) => (stderr += text));
-  const exited = new Promise<number | null>((resolve) => child.once('exit', (code) => resolve(code)));
+  // Its last lines may still be on their way when it ends; what it has started may hold its standard error for longer.
+  const exited = new Promise<number | null>((resolve) => {
+    child.once('close', resolve);
+    child.once('exit', (code) => setTimeout(() => resolve(code), 1000).unref());
+  });
   t.after(async () => {
     if (child.exitCode === null && child.signalCode === null) end(child);
     await exited;
   });
   const command = (...args: string[]) => tunneld([...args, '--config', configFile]);
-  const status = async () => JSON.parse((await command('status', '--json')).stdout) as StatusDocument;
+  // As `tunneld status --json` does, which would take a quarter of a second of the processor each time.
+  const status = async () => {
+    const answer = await ask([socket], { command: 'status' });
+    if (!answer.ok) throw new Error(answer.message);
+    return answer.result;
+  };
   if (options.mayFail !== true) {
     await until(() => existsSync(socket) || child.exitCode !== null, {
       what: () => `the control socket; stderr: ${stderr}`,
@@ -125,15 +136,15 @@ export async function startDaemonProcess(
     configFile,
     socket,
     stderr: () => stderr,
+    untilSaid: async (words) =>
+      void (await until(() => words.test(stderr), { what: () => `${words}; stderr: ${stderr}` })),
     writeConfig,
     status,
     untilStatus: async (condition, what, timeoutMs = PATIENCE_MS) => {
       let last: StatusDocument | null = null;
       await until(
         async () => {
-          // As `tunneld status --json` does, which would take a quarter of a second of the processor each time.
-          const answer = await ask([socket], { command: 'status' });
-          return answer.ok && condition((last = answer.result));
+          return condition((last = await status()));
         },
         { timeoutMs, what: () => `${what}; status: ${JSON.stringify(last)}; stderr: ${stderr}` },
       );

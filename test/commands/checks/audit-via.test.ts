@@ -11,8 +11,7 @@ import type { Finding } from '../../../src/audit/findings/finding.ts';
 import { accessOf } from '../../../src/server-rules/access.ts';
 import type { ForwardSpec } from '../../../src/model/spec.ts';
 import { mayBuildNetworks } from '../../lab/lab-test.ts';
-import { until } from '../../support/until.ts';
-import { setUp, untilListening, USER } from '../../whole/server-setup/fixture.ts';
+import { reload, setUp, untilListening, USER } from '../../whole/server-setup/fixture.ts';
 import { startServerWorld, type ServerWorld } from '../../support/server-world.ts';
 
 const CLI = fileURLToPath(new URL('../../../dist/cli.js', import.meta.url));
@@ -360,12 +359,4 @@ function auditOf(world: ServerWorld, via: string | null): Audited {
   const [report] = (JSON.parse(stdout) as AuditDocument).tunnels;
   assert.equal(report?.failure, undefined, stdout);
   return { code, report: report!, text: via === null && report!.verdict === 'closed-as-tried' ? run().stdout : '' };
-}
-
-async function reload(world: ServerWorld): Promise<void> {
-  const started = () => readFileSync(join(world.dir, 'sshd.log'), 'utf8').match(/Server listening/g)?.length ?? 0;
-  const before = started();
-  world.run(['sh', '-c', 'kill -HUP "$(cat /run/sshd.pid)"']);
-  await until(() => started() > before, { what: 'sshd with the new rules' });
-  await untilListening(world);
 }

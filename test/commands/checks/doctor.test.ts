@@ -29,6 +29,7 @@ describe('doctor', { concurrency: 3 }, () => {
     assert.match(report.of('authentication')[0]?.seen ?? '', /^ed25519 SHA256:/);
     assert.equal(report.of('round trip')[0]?.result, 'ok');
     assert.equal(report.of('target')[0]?.result, 'ok');
+    await sshd.waitForLog(/Accepted publickey/);
     assert.equal(sshd.log().match(/Accepted publickey/g)?.length, 1);
     const free = createServer();
     await listen(free, '127.0.0.1', port);

@@ -56,12 +56,13 @@ test('follows the log on -f, also that of a daemon that is started in its place,
   daemon.signal('SIGTERM');
   await daemon.exited;
   await until(() => follower.stderr().includes('waiting for it to run again'), { what: 'the word' });
-  assert.match(follower.stdout(), /tunneld stops/);
+  await until(() => follower.stdout().includes('tunneld stops'), { what: follower.stdout });
   const next = await startDaemonProcess(t, '', { after: daemon });
   await until(() => follower.stdout().includes(`tunneld started version=`) && count(follower.stdout()) === 2, {
     what: () => `the lines of the new daemon: ${follower.stdout()}`,
   });
-  assert.match(follower.stderr(), new RegExp(`the daemon runs again: process ${next.pid}\n`));
+  const again = `the daemon runs again: process ${next.pid}\n`;
+  await until(() => follower.stderr().includes(again), { what: follower.stderr });
   next.signal('SIGHUP');
   await until(() => follower.stdout().split('configuration reloaded').length === 3, { what: 'what comes' });
   assert.equal(count(follower.stdout()), 2);

@@ -32,7 +32,10 @@ async function mac(t: TestContext) {
   a: { host: 127.0.0.1, port: ${await freePort()}, remoteForward: "8080:localhost:22" }
 network: { ping: [] }\n`;
   const writeConfig = (more: string) =>
-    writeFileSync(config, `${text}${more}control: { socket: ${JSON.stringify(socket)} }\n`);
+    writeFileSync(
+      config,
+      `${text}${more}control: { socket: ${JSON.stringify(socket)} }\nstateDirectory: ${JSON.stringify(join(made.home, 'state'))}\n`,
+    );
   writeConfig('');
   const run = (...args: string[]) =>
     new Promise<{ code: number | null; stderr: string; steps: readonly Step[] }>((resolve, reject) => {

@@ -179,6 +179,7 @@ test('learns keys when the server renews its own in the middle of a transfer', a
   assert.ok(received.equals(pattern(0, bytes)));
   assert.ok(rekeys(sshd) >= 2, `${rekeys(sshd)} rekeys`);
   assert.equal(tunnel.state().failure, null);
+  await sshd.waitForLog(/Accepted publickey/);
   assert.equal(sshd.log().match(/Accepted publickey/g)?.length, 1);
 });
 

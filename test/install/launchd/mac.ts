@@ -2,6 +2,7 @@ import { chmodSync, copyFileSync, existsSync, mkdirSync, readFileSync, writeFile
 import { join } from 'node:path';
 import type { TestContext } from 'node:test';
 import { fileURLToPath } from 'node:url';
+import { groupLives, signalAll } from '../../support/processes.ts';
 import { tempDir, until } from '../../support/until.ts';
 
 /** What looks like a Mac to those who look through PATH: launchctl, id with its option for passwords' lines, and a locked disk. */
@@ -47,14 +48,9 @@ case $1 in -P) cat '${passwords}' ;; -gn) echo staff ;; *) exit 64 ;; esac\n`;
 async function endAll(over: string, get: FakeMac['get']): Promise<void> {
   writeFileSync(over, '');
   const pids = (get('keepers') ?? '').trimEnd().split('\n').filter(Boolean).map(Number);
-  for (const pid of pids) signal(-pid, 'SIGKILL');
-  await until(() => pids.every((pid) => !signal(-pid, 0)), { what: 'the end of what launchd started' });
-}
-
-function signal(pid: number, name: NodeJS.Signals | 0): boolean {
-  try {
-    return process.kill(pid, name);
-  } catch {
-    return false;
-  }
+  signalAll(
+    pids.map((pid) => -pid),
+    'SIGKILL',
+  );
+  await until(() => !pids.some(groupLives), { what: 'the end of what launchd started' });
 }

@@ -107,7 +107,7 @@ describe('a channel without room for a packet ends the commands, and they say wh
       init.stderr.setEncoding('utf8').on('data', (text: string) => (said += text));
       const ended = once(init, 'exit');
       await until(() => WORDS.test(said), { what: () => `the reason; ${said}`, timeoutMs: 60_000 });
-      assert.match(said, /not yet: forward: /);
+      await until(() => said.includes('not yet: forward: '), { what: () => said });
       // One whose loop spins would not hear it.
       init.kill('SIGINT');
       await ended;

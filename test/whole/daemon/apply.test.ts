@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
-import { readdirSync, readFileSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
 import type { StatusDocument } from '../../../src/status/document.ts';
@@ -59,7 +59,7 @@ test('goes back when it is not confirmed, when the caller is gone, and when ther
   assert.equal((await daemon.command('apply', '--confirm', '2', next)).code, 0);
   await until(() => visit(ports[0], 'back').catch(() => ''), { what: 'the old listener' });
   await daemon.untilStatus(({ trial, tunnels }) => trial === undefined && tunnels[0]?.phase === 'up', 'the old tunnel');
-  assert.match(daemon.stderr(), /was not confirmed in time/);
+  await daemon.untilSaid(/was not confirmed in time/);
   assert.equal(readFileSync(daemon.configFile, 'utf8'), before);
 
   assert.equal((await daemon.command('apply', '--confirm', '1h', next)).code, 0);
@@ -155,6 +155,8 @@ async function start(t: TestContext) {
   const daemon = await startDaemonProcess(t, other(ports[0]));
   const isUp = ({ tunnels }: StatusDocument) => tunnels[0]?.phase === 'up';
   await daemon.untilStatus(isUp, 'the tunnel');
+  // It is written some time after the tunnel is up.
+  await until(() => existsSync(join(daemon.dir, 'last-good.yaml')), { what: 'the configuration that worked' });
   const rest = readFileSync(daemon.configFile, 'utf8').slice(other(ports[0]).length);
   return {
     daemon,

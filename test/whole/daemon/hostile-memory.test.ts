@@ -15,7 +15,7 @@ import { type FakeServer, sendPayload, startFakeSsh, uint32 } from '../../suppor
 import { visit } from '../../support/visit.ts';
 
 /** For how long each attack goes on; a minute shows what is slow (`TUNNELD_ATTACK_SECONDS=60`). */
-const SECONDS = Number(process.env['TUNNELD_ATTACK_SECONDS'] ?? 3);
+const SECONDS = Number(process.env['TUNNELD_ATTACK_SECONDS'] ?? 2);
 
 /** How many of the three tunnels are attacked at a time; `TUNNELD_ATTACKED=1,2` tries both. */
 const ATTACKED = (process.env['TUNNELD_ATTACKED'] ?? '2').split(',').map(Number);
@@ -238,6 +238,9 @@ async function startAttacked(
   t.after(() => Promise.all([echo.close(), source.close()]));
   let over = false;
   t.after(() => (over = true));
+  // Not before the others are up: it is their service under attack that counts.
+  let begin = () => {};
+  const begun = new Promise<void>((resolve) => (begin = resolve));
   const tunnels: string[] = [];
   const goods: number[] = [];
   const servers: FakeServer[] = [];
@@ -254,7 +257,7 @@ async function startAttacked(
         accept?.();
         if (request !== 'tcpip-forward') return;
         const attacker = attackerAt(connection, socket, port, () => over);
-        void Promise.resolve(attack(attacker)).catch(() => {}); // the connection may end at any time
+        void begun.then(() => attack(attacker)).catch(() => {}); // the connection may end at any time
       });
     });
     servers.push(server);
@@ -267,8 +270,9 @@ async function startAttacked(
   }
   const daemon = await startDaemonProcess(t, `log: { level: debug }\ntunnels:\n${tunnels.join('\n')}\n`);
   for (const port of goods)
-    await until(async () => (await visit(port, 'x')) === 'x', { what: 'the other tunnels', timeoutMs: 60_000 });
+    await until(async () => (await visit(port, 'x')) === 'x', { what: 'the other tunnels', timeoutMs: 180_000 });
   await until(() => servers.every((server) => server.accepted() > 0), { what: 'the attacked tunnels' });
+  begin();
   return { daemon, goods };
 }
 

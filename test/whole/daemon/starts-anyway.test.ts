@@ -15,7 +15,7 @@ import {
 import { createServer, type Socket } from 'node:net';
 import { join } from 'node:path';
 import { after, before, describe, test, type TestContext } from 'node:test';
-import type { StatusDocument } from '../../../src/status/document.ts';
+import { ask } from '../../../src/control/client.ts';
 import { startEcho } from '../../support/echo.ts';
 import { startSshd, type TestSshd } from '../../support/sshd.ts';
 import { CLI, readableCli, tunneld } from '../../support/tunneld.ts';
@@ -203,7 +203,7 @@ test('makes the socket at a reload when nothing prevents it any more, and again 
       what: () => `an answer without ${removed}; ${daemon.stderr()}`,
     });
   }
-  assert.match(daemon.stderr(), /the control socket works again/);
+  await until(() => daemon.stderr().includes('the control socket works again'), { what: () => daemon.stderr() });
   daemon.child.kill('SIGTERM');
   await until(() => !existsSync(place(daemon.dir)), { what: 'the socket removed' });
 });
@@ -293,7 +293,7 @@ ${obstacle.lines?.(dir) ?? ''}`,
     await ended;
   });
   const stderr = () => readFileSync(log, 'utf8');
-  const command = (...args: string[]) => tunneld([...args, '--config', join(dir, 'config.yaml')]);
+  const socket = [join(dir, 'control.sock')];
   const elsewhere = obstacle.lines?.(dir).includes('log:') === true;
   return {
     child,
@@ -301,9 +301,18 @@ ${obstacle.lines?.(dir) ?? ''}`,
     port,
     stderr,
     /** From memory where the log goes to a file. */
-    log: async () => (elsewhere ? (await command('logs', '--json')).stdout || stderr() : stderr()),
-    problems: async () => (JSON.parse((await command('status', '--json')).stdout) as StatusDocument).problems ?? [],
+    log: async () => (elsewhere ? await logOf(socket) : stderr()),
+    problems: async () => {
+      const answer = await ask(socket, { command: 'status' });
+      return answer.ok ? (answer.result.problems ?? []) : [];
+    },
   };
+}
+
+async function logOf(socket: readonly string[]): Promise<string> {
+  const lines: string[] = [];
+  await ask(socket, { command: 'logs', name: null, lines: 1000, follow: false }, (line) => lines.push(line));
+  return lines.join('\n');
 }
 
 async function listenAt(t: TestContext, path: string, serve: (socket: Socket) => void): Promise<void> {

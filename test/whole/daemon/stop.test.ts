@@ -33,7 +33,7 @@ for (const signal of ['SIGTERM', 'SIGINT'] as const) {
     assert.ok(performance.now() - asked < STOP_LIMIT_MS);
     await closed;
     assert.equal(existsSync(daemon.socket), false, 'the control socket is removed');
-    assert.match(sshd.log(), /Received disconnect|Disconnected from user/);
+    await sshd.waitForLog(/Received disconnect|Disconnected from user/);
     assert.equal(await accepts(port), false, 'nothing listens any more');
   });
 }

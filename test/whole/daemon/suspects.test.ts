@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { tunnelYaml } from '../../support/daemon-config.ts';
@@ -21,9 +21,10 @@ test('starts a tunnel last when it stopped the process twice in a row, says so, 
   const up = (name: string) => (status: Awaited<ReturnType<typeof first.status>>) =>
     status.tunnels.some((tunnel) => tunnel.name === name && tunnel.phase === 'up');
   await first.untilStatus((status) => up('good')(status) && up('bad')(status), 'both up');
+  const file = join(first.dir, 'last-connected.json');
+  await until(() => existsSync(file), { what: 'the note of the tunnel that connected last' });
   first.signal('SIGKILL');
   await first.exited;
-  const file = join(first.dir, 'last-connected.json');
   const kept = JSON.parse(readFileSync(file, 'utf8')) as Record<string, unknown>;
   assert.match(String(kept['last']), /^(good|bad)$/);
 
@@ -35,7 +36,7 @@ test('starts a tunnel last when it stopped the process twice in a row, says so, 
   assert.deepEqual([bad?.phase, bad?.failure?.code], ['waiting', 'internal']);
   assert.match(bad?.failure?.message ?? '', /stopped 2 times in a row just after this tunnel had connected/);
   assert.ok(Date.parse(bad?.retryAt ?? '') - Date.now() > 30_000);
-  assert.match(second.stderr(), /it is started last, and slowly/);
+  await second.untilSaid(/it is started last, and slowly/);
   assert.equal((await second.command('retry', 'bad')).code, 0);
   await second.untilStatus(up('bad'), 'the suspect, which a person wants');
 

@@ -47,6 +47,15 @@ export async function untilListening(world: ServerWorld): Promise<void> {
   await until(() => world.sshdIsReady(), { what: () => `sshd; it says: ${world.sshdLog()}` });
 }
 
+/** Has sshd read its files anew, and waits until it has. */
+export async function reload(world: ServerWorld): Promise<void> {
+  const started = () => world.sshdLog().match(/Server listening/g)?.length ?? 0;
+  const before = started();
+  world.run(['sh', '-c', 'kill -HUP "$(cat /run/sshd.pid)"']);
+  await until(() => started() > before, { what: 'sshd with the new rules' });
+  await untilListening(world);
+}
+
 /** Sets the server up, and fails where that does not work. */
 export async function setUp(world: ServerWorld, options: readonly string[] = [], forwards?: string): Promise<Ran> {
   const ran = runScript(world, await printed(world, ['server-setup', ...options], forwards));

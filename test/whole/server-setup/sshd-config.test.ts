@@ -1,8 +1,10 @@
 import assert from 'node:assert/strict';
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { test } from 'node:test';
 import { mayBuildNetworks } from '../../lab/lab-test.ts';
 import { startServerWorld } from '../../support/server-world.ts';
-import { forwards, printed, runScript, setUp, undo, untilListening, USER } from './fixture.ts';
+import { forwards, printed, reload, runScript, setUp, undo, untilListening, USER } from './fixture.ts';
 
 const LISTENER = '8080:localhost:2022';
 const MAIN = '/etc/ssh/sshd_config';
@@ -47,29 +49,34 @@ const FILES: readonly {
   { name: 'an Include of other files', config: `${INCLUDE.replace('.d/', '.other/')}${OPPOSITE}`, goesTo: MAIN },
 ];
 
-for (const { name, config, dropIns = {}, goesTo } of FILES) {
-  test(`holds for this user alone, and goes without a trace: ${name}`, async (t) => {
-    if (!mayBuildNetworks(t)) return;
-    const world = await startServerWorld(t, { config, dropIns });
-    await untilListening(world);
-    const effective = (user: string) =>
-      world.run(['/usr/sbin/sshd', '-T', '-C', `user=${user},host=a,addr=192.0.2.7,laddr=192.0.2.1,lport=22`]).stdout;
-    const before = world.snapshot();
-    const ofRoot = effective('root');
-    await setUp(world);
-    assert.equal(goesTo === MAIN, world.read(DROP_IN) === null);
-    assert.match(world.read(goesTo)!, new RegExp(`^Match User ${USER}$`, 'm'));
-    assert.equal(forwards(world, LISTENER), 'granted');
-    assert.equal(forwards(world, '8081:localhost:2022'), 'refused');
-    assert.doesNotMatch(world.ssh(`${USER}@server`, 'id').stdout, /uid/);
-    assert.equal(effective('root'), ofRoot);
-    const after = world.snapshot();
-    await setUp(world);
-    assert.deepEqual(world.snapshot(), after);
-    await undo(world);
-    assert.deepEqual(world.snapshot(), before);
-  });
-}
+test('holds for this user alone, and goes without a trace, whatever files of sshd there are', async (t) => {
+  if (!mayBuildNetworks(t)) return;
+  const world = await startServerWorld(t);
+  await untilListening(world);
+  const effective = (user: string) =>
+    world.run(['/usr/sbin/sshd', '-T', '-C', `user=${user},host=a,addr=192.0.2.7,laddr=192.0.2.1,lport=22`]).stdout;
+  for (const { name, config, dropIns = {}, goesTo } of FILES)
+    await t.test(name, async () => {
+      world.run(['sh', '-c', 'rm -f /etc/ssh/sshd_config.d/*']);
+      for (const [file, text] of Object.entries({ sshd_config: config, ...dropIns }))
+        writeFileSync(join(world.dir, 'etc/ssh', file === 'sshd_config' ? '' : 'sshd_config.d', file), text);
+      await reload(world);
+      const before = world.snapshot();
+      const ofRoot = effective('root');
+      await setUp(world);
+      assert.equal(goesTo === MAIN, world.read(DROP_IN) === null);
+      assert.match(world.read(goesTo)!, new RegExp(`^Match User ${USER}$`, 'm'));
+      assert.equal(forwards(world, LISTENER), 'granted');
+      assert.equal(forwards(world, '8081:localhost:2022'), 'refused');
+      assert.doesNotMatch(world.ssh(`${USER}@server`, 'id').stdout, /uid/);
+      assert.equal(effective('root'), ofRoot);
+      const after = world.snapshot();
+      await setUp(world);
+      assert.deepEqual(world.snapshot(), after);
+      await undo(world);
+      assert.deepEqual(world.snapshot(), before);
+    });
+});
 
 test('keeps what was added to the main file later when it is undone', async (t) => {
   if (!mayBuildNetworks(t)) return;

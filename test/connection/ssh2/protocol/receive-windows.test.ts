@@ -70,7 +70,7 @@ test('leaves a server and says why when it fills more than there is room for', a
     }
   };
   const failure = () => tunnel.state().failure?.message;
-  await until(() => failure() ?? fill(), { what: 'the end of the connection', timeoutMs: 60_000 });
+  await until(() => failure() ?? fill(), { what: 'the end of the connection', timeoutMs: 180_000 });
   assert.match(failure() ?? '', /^\d+ MiB from the server wait to be read, which is more than there is room/);
   await until(() => connection() !== first, { what: 'the next connection' });
   await tunnel.untilPhase('up');
