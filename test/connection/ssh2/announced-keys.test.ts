@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
 import { chmodSync, existsSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { connect } from 'node:net';
 import { dirname, join } from 'node:path';
@@ -36,6 +37,27 @@ describe('updateHostKeys', { concurrency: 4 }, () => {
     await until(() => readFileSync(files.user, 'utf8') === `[127.0.0.1]:${sshd.port} ${rsa}\n`, {
       what: () => `the end of the retired keys: ${readFileSync(files.user, 'utf8')}`,
     });
+  });
+
+  test('goes on with the next key of the same type when that was announced before the first was taken away', async (t) => {
+    const { sshd, spec, files } = await serverAndSpec(t, '[127.0.0.1]:PORT ED25519\n', { hostKeyTypes: ['ed25519'] });
+    const config = join(sshd.dir, 'sshd_config');
+    const [first = ''] = /^HostKey .*$/m.exec(readFileSync(config, 'utf8')) ?? [];
+    const next = join(sshd.dir, 'next');
+    execFileSync('ssh-keygen', ['-q', '-t', 'ed25519', '-N', '', '-C', '', '-f', next]);
+    const change = async (line: string) => {
+      writeFileSync(config, readFileSync(config, 'utf8').replace(/^HostKey .*(?:\nHostKey .*)*$/m, line));
+      await sshd.restart();
+    };
+    await change(`${first}\nHostKey ${next}`);
+    const tunnel = startTunnel(t, spec);
+    await tunnel.untilPhase('up');
+    const line = `[127.0.0.1]:${sshd.port} ${readFileSync(`${next}.pub`, 'utf8').trim()}\n`;
+    await until(() => readFileSync(files.user, 'utf8').includes(line), { what: 'the next key' });
+    await change(`HostKey ${next}`);
+    await until(() => tunnel.state().phase !== 'up', { what: 'the end of the old session' });
+    await tunnel.untilPhase('up');
+    await until(() => readFileSync(files.user, 'utf8') === line, { what: 'the end of the first key' });
   });
 
   test('takes a server known without its port for the same when it has announced its keys', async (t) => {
