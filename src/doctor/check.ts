@@ -1,4 +1,4 @@
-import type { FailureCode, TunnelFailure } from '../model/failure.ts';
+import { FAILURES, type FailureCode, type TunnelFailure } from '../model/failure.ts';
 
 /** The checks, in this order; each needs the ones before it. */
 export const STEPS = [
@@ -49,6 +49,7 @@ export function stepAndCureOf(failure: TunnelFailure, reached: number): readonly
   // With several forwards it may have stopped at a later one.
   const next = STEPS[Math.min(reached, STEPS.indexOf('forward'))]!;
   if (!AT_ANY_STEP.has(failure.code) || reached <= STEPS.indexOf('banner')) return [stepOf(failure.code), failure.hint];
+  if (failure.hint !== FAILURES[failure.code].hint) return [next, failure.hint];
   return [
     next,
     "Run this again; if it fails again, the server's log may say why (DNS or PAM that hang, an account that PAM refuses, a limit, a ban).",

@@ -86,7 +86,7 @@ export const FAILURES = {
   'forward-refused': {
     kind: 'transient',
     title: 'a forward was refused',
-    hint: 'The port is in use (here `ss -ltnp` shows by what; on the server perhaps by a dead connection of ours), or the rules of the server forbid it (AllowTcpForwarding, permitlisten, permitopen, GatewayPorts). The listener is requested again on this connection.',
+    hint: 'The port is in use (here `ss -ltnp` shows by what; on the server perhaps by a dead connection of ours), or the rules of the server forbid it (AllowTcpForwarding, permitlisten, permitopen, GatewayPorts), as sshd does by itself while the password of the user has expired (`sudo chage -l USER`). The listener is requested again on this connection.',
   },
   'keepalive-lost': {
     kind: 'transient',

@@ -130,7 +130,7 @@ class Connecting {
     const reason =
       this.#hostKeyFailure ??
       (this.#stage === 'authentication'
-        ? withLastWord(failure, this.#said)
+        ? withLastWord(failure, this.#said, this.#options.spec.user)
         : withFirstLine(failure, this.#identification?.firstLine() ?? ''));
     this.#lost.reject(reason);
     this.#requests.fail(reason);
@@ -168,7 +168,9 @@ class Connecting {
     // An expired password: only a person can choose the next one, and without a listener the login would hang.
     this.#client.on('change password', () =>
       this.#fail(
-        new TunnelFailure('auth-rejected', `the server requires user ${spec.user} to change the password first`),
+        new TunnelFailure('auth-rejected', `the server requires user ${spec.user} to change the password first`, {
+          hint: expiredHint(spec.user),
+        }),
       ),
     );
     let banners = 0;
@@ -305,11 +307,20 @@ function timeout(what: string, ms: number): TunnelFailure {
 }
 
 /** Adds why sshd's PAM refuses an account, which it tells the user alone. A longer text is a notice for everybody. */
-function withLastWord(failure: TunnelFailure, said: string): TunnelFailure {
+function withLastWord(failure: TunnelFailure, said: string, user: string): TunnelFailure {
   const text = said.trim();
   const refusal = failure.code === 'auth-rejected' || failure.code === 'handshake-failed';
   if (!refusal || text === '' || text.includes('\n')) return failure;
-  return new TunnelFailure(failure.code, `${failure.message}; it says: ${printable(text, 200)}`, { cause: failure });
+  const hint = /expired/i.test(text) ? { hint: expiredHint(user) } : {};
+  return new TunnelFailure(failure.code, `${failure.message}; it says: ${printable(text, 200)}`, {
+    cause: failure,
+    ...hint,
+  });
+}
+
+/** `chage` is of shadow; where an account comes from a directory (LDAP), its administrator knows. */
+function expiredHint(user: string): string {
+  return `On the server, \`sudo chage -l ${user}\` shows when the account and its password expire; \`sudo chage -E -1 -M -1 ${user}\` lets them last.`;
 }
 
 /** Adds the first line of a peer that sent no SSH identification: it distinguishes a web server from a busy sshd. */

@@ -16,7 +16,10 @@ test("is explained by doctor when the server's PAM says why it refuses the accou
   await setUp(world);
   const doctor = () => world.run([process.execPath, CLI, 'doctor', '--config', join(world.dir, 'config.yaml')]).stdout;
   for (const [refuse, says] of [
-    ['chage -E 0 limited', /authentication: the server closed the connection; it says: Your account has expired; .+$/m],
+    [
+      'chage -E 0 limited',
+      /authentication: the server closed the connection; it says: Your account has expired; .+\n.*`sudo chage -l limited`/m,
+    ],
     ['chage -E -1 limited; echo back at five >/etc/nologin', /; it says: back at five(?: \(\d+ ms\))?$/m],
   ] as const) {
     world.run(['sh', '-c', refuse]);
