@@ -61,7 +61,14 @@ function addInit(program: Command, { run, config }: Definitions): void {
       '--yes',
       'answer yes: add to an existing configuration, and with --via set the server up and start the service',
     )
+    .option('-i <key>', 'use this private key, instead of making one')
+    .addOption(
+      new Option('--set <key=value>', 'set a key of the tunnel, also of an existing one, by a trial; may be repeated')
+        .argParser(collect)
+        .default([], 'none'),
+    )
     .option('--dry-run', 'print what would change, and exit with 10 where something would')
+    .option('--json', 'print one JSON document: what was changed, and the exit code')
     .action(
       run(async (server: string | null, { R: forwards, ...options }: InitFlags) =>
         (await import('../commands/setup/init.ts')).init(config(), { ...options, server, forwards }),

@@ -96,7 +96,8 @@ function inserted(text: string, tunnel: YAMLMap, key: string, value: EditedValue
   return splice(text, [start, start], `${key}: ${flow(value)}${end}`);
 }
 
-function flow(value: EditedValue): string {
+/** In one line. */
+export function flow(value: EditedValue): string {
   const options = { collectionStyle: 'flow', lineWidth: 0, flowCollectionPadding: true } as const;
   return stringify(value, options).trimEnd();
 }

@@ -1,4 +1,5 @@
 import { addTunnel } from '../config/add-tunnels.ts';
+import { type EditedValue, flow } from './edit-config.ts';
 
 /** A tunnel to write into a configuration. */
 export interface NewTunnel {
@@ -9,6 +10,8 @@ export interface NewTunnel {
   readonly identityFile: string;
   readonly userKnownHostsFile: string;
   readonly remoteForward: readonly string[];
+  /** Further keys of the tunnel. */
+  readonly more?: Readonly<Record<string, EditedValue>>;
 }
 
 /** A configuration with this tunnel only. `schema` is the URL of the JSON Schema, for editors; null for none. */
@@ -21,8 +24,8 @@ ${block(tunnel, '  ')}`;
 
 /** Adds the tunnel to an existing configuration; everything else, comments included, is unchanged. */
 export function addToConfig(text: string, tunnel: NewTunnel): string {
-  const { name, ...keys } = tunnel;
-  return addTunnel(text, name, { ...keys, identitiesOnly: true }, (indent) => block(tunnel, indent));
+  const { name, more, ...keys } = tunnel;
+  return addTunnel(text, name, { ...keys, identitiesOnly: true, ...more }, (indent) => block(tunnel, indent));
 }
 
 function block(tunnel: NewTunnel, indent: string): string {
@@ -39,6 +42,7 @@ function block(tunnel: NewTunnel, indent: string): string {
     '  # What the server listens on, and the target on this side.',
     '  remoteForward:',
     ...tunnel.remoteForward.map((forward) => `    - ${forwardLine(forward)}`),
+    ...Object.entries(tunnel.more ?? {}).map(([key, value]) => `  ${key}: ${flow(value)}`),
   ];
   return lines.map((line) => `${indent}${line}\n`).join('');
 }

@@ -10,6 +10,7 @@ import { install } from '../service/install.ts';
 import type { Questions } from '../text/prompt.ts';
 import { report } from '../text/report.ts';
 import { clientPaste } from './client-setup.ts';
+import type { Outcome } from './init-outcome.ts';
 
 /**
  * The end of init where the server is set up: makes the tunnel a service after a question, waits for its verified result, and prints the
@@ -21,9 +22,11 @@ export async function finish(
   via: TunnelSpec,
   code: number,
   questions: Questions,
+  outcome: Outcome,
 ): Promise<number> {
-  const result = code === EXIT.ok ? await offerService(configFlag, spec, questions) : code;
-  process.stdout.write(await clientPaste(spec, { user: null, alias: null, via, hostKeys: '/etc/ssh' }));
+  const result = code === EXIT.ok ? await offerService(configFlag, spec, questions, outcome) : code;
+  outcome.clientSetup = await clientPaste(spec, { user: null, alias: null, via, hostKeys: '/etc/ssh' });
+  process.stdout.write(outcome.clientSetup);
   return result;
 }
 
@@ -31,6 +34,7 @@ async function offerService(
   configFlag: string,
   spec: TunnelSpec,
   { interactive, yes, confirm }: Questions,
+  outcome: Outcome,
 ): Promise<number> {
   const running = await daemonStatus(configFlag);
   if (running?.tunnels.some(({ name }) => name === spec.name) === true)
@@ -44,11 +48,14 @@ async function offerService(
   const question =
     running === null ? 'Make it a service now, which starts with this device?' : 'Start it in the running daemon now?';
   if (!(await confirm(question))) return EXIT.ok;
-  if (running !== null) await reload(configFlag, null, false);
-  else {
+  if (running !== null) {
+    await reload(configFlag, null, false);
+    outcome.changed('the running daemon has it');
+  } else {
     const copied = configFlag === CONFIG ? null : configFlag;
     const code = await install(copied, { user: false, dryRun: false, start: true, yes: true });
     if (code !== EXIT.ok) return code;
+    outcome.changed('it is a service now');
   }
   return await untilVerified(configFlag, spec.name);
 }

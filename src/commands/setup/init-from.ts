@@ -23,6 +23,7 @@ import { printChanges } from '../text/changes-text.ts';
 import type { Questions } from '../text/prompt.ts';
 import { report } from '../text/report.ts';
 import { handOver, RESTORE_AT_END } from './hand-over.ts';
+import type { Outcome } from './init-outcome.ts';
 
 export interface FromOptions {
   readonly dryRun: boolean;
@@ -38,6 +39,7 @@ export async function initFrom(
   what: string,
   options: FromOptions,
   questions: Questions,
+  outcome: Outcome,
 ): Promise<number> {
   if (process.platform === 'darwin') throw new UserError(await forMac(what));
   if (flag !== null && flag !== CONFIG)
@@ -54,7 +56,7 @@ export async function initFrom(
     const old = keepers.find(({ hold }) => hold.type === 'unit' && hold.unit === UNIT && hold.user === null);
     if (old !== undefined) again = await leaveToInstall(keepers);
     else {
-      const result = await work(keepers, machine, options, questions);
+      const result = await work(keepers, machine, options, questions, outcome);
       if (typeof result === 'number') return result;
       again = false;
     }
@@ -114,6 +116,7 @@ async function work(
   machine: OldMachine,
   { dryRun, yes }: FromOptions,
   questions: Questions,
+  outcome: Outcome,
 ): Promise<number | 'takeover'> {
   const { active, idle } = sort(keepers);
   const here = systemEnvironment();
@@ -139,6 +142,8 @@ async function work(
     await handOver(plan, from, changes, machine);
     return result;
   }
+  outcome.file = CONFIG;
+  outcome.changes.push(...from.taken.map((keeper) => `take over ${describeKeeper(keeper)}`));
   for (const note of plan.notes) report(note);
   if (dryRun) return showOnly(from, changes);
   if (!yes) await ask(from, changes, questions);

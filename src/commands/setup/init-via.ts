@@ -28,8 +28,11 @@ export interface Owner {
   readonly look: ServerLook;
   /** `me@server:22`. */
   readonly login: string;
-  /** Sets the server up for this tunnel, after a summary and a yes. Rejects with a UserError where it is refused or fails. */
-  setUp(spec: TunnelSpec, all: readonly TunnelSpec[], jump: boolean, questions: Questions): Promise<void>;
+  /**
+   * Sets the server up for this tunnel, after a summary and a yes; resolves with whether that changed anything there. Rejects with a
+   * UserError where it is refused or fails.
+   */
+  setUp(spec: TunnelSpec, all: readonly TunnelSpec[], jump: boolean, questions: Questions): Promise<boolean>;
   close(): Promise<void>;
 }
 
@@ -106,6 +109,19 @@ export async function agreeOn(wanted: NewTunnel, owner: Owner, own: Own, questio
   for (const forward of wanted.remoteForward)
     remoteForward.push(await agreeOnPort(forward, user, remoteForward, owner, own, questions));
   return { ...wanted, user, remoteForward };
+}
+
+/** Whether the server is set up for this tunnel already, as far as a look shows. */
+export function isSetUp(
+  { user, promised }: ServerLook,
+  { user: name, remoteForward }: NewTunnel,
+  keys: readonly string[],
+): boolean {
+  const ports = remoteForward.map(forwardPort).filter((port) => port !== null);
+  return (
+    keys.some((key) => user?.setUpFor?.includes(key) === true) &&
+    ports.every((port) => port === 'auto' || promised.some((one) => one.port === port && one.user === name))
+  );
 }
 
 /** What the server may have already of this very tunnel. */
@@ -191,7 +207,7 @@ async function setUp(
   all: readonly TunnelSpec[],
   jump: boolean,
   questions: Questions,
-): Promise<void> {
+): Promise<boolean> {
   const setup = await setupFor(spec, all, jump);
   const script = setUpScript(setup, look.system === 'macos' ? MACOS : LINUX, formatServer(spec));
   report(['this will change', ...summaryOf(setup, look, name)].join('\n'));
@@ -211,7 +227,7 @@ async function setUp(
   if (code === 0) {
     const said = stdout.toString('utf8').split('\n');
     for (const line of said.filter((text) => text !== '' && !text.startsWith(' '))) report(`server: ${line}`);
-    return;
+    return !said.includes(NOTHING_CHANGED);
   }
   if (!shell.hasBegun())
     throw new UserError(
@@ -219,6 +235,9 @@ async function setUp(
     );
   throw new UserError(`the server was not set up:\n${errors}`);
 }
+
+/** The last line of the script where all was so before. */
+const NOTHING_CHANGED = 'nothing was changed';
 
 /** With the time in which a person finds the password of sudo. */
 const SETUP_MS = 900_000;

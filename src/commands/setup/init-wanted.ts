@@ -1,6 +1,9 @@
 import { access } from 'node:fs/promises';
+import { isDeepStrictEqual } from 'node:util';
+import { readText } from '../../lib/files/read-file.ts';
+import { editTunnel } from '../../setup/edit-config.ts';
 import { hostname } from 'node:os';
-import { dirname, join } from 'node:path';
+import { dirname, join, resolve } from 'node:path';
 import { systemEnvironment } from '../../config/input/environment.ts';
 import { defaultStateDirectory } from '../../config/input/paths.ts';
 import { loadConfig } from '../../config/load.ts';
@@ -19,11 +22,15 @@ import { newConfig, type NewTunnel, SOCKS_FORWARD } from '../../setup/new-config
 import { AUTO, forwardPort, withPort } from '../../setup/via/forward-port.ts';
 import { DEFAULT_RANGE } from '../../setup/via/ports.ts';
 import { administrator, callersEnvironment } from '../find/administrator.ts';
+import { checkKey } from '../../setup/new-key.ts';
 import type { Questions } from '../text/prompt.ts';
+import { readSettings, type Settings, withSettings } from './init-set.ts';
 
 /** What init was asked to make. */
 export interface Wanted {
   readonly tunnel: NewTunnel;
+  /** A key that is copied to the tunnel's, because the service sees no home directories; null for none. */
+  readonly keyFrom: string | null;
   /** The login of the owner's, over which the server is set up now; null where a person runs the script there. */
   readonly admin: TunnelSpec | null;
 }
@@ -33,6 +40,10 @@ export interface WantedOptions {
   readonly forwards: readonly string[];
   readonly name: string | null;
   readonly via: string | null;
+  /** The private key to use; null to make one. */
+  readonly i: string | null;
+  /** `KEY=VALUE`. */
+  readonly set: readonly string[];
 }
 
 /** From the arguments, and from a person where something is missing. Throws a UserError for what cannot be. */
@@ -40,15 +51,12 @@ export async function wantedTunnel(file: string, options: WantedOptions, questio
   const { ask } = questions;
   const environment = systemEnvironment();
   const given = options.via === null ? null : await adminOf(options.via);
-  const server =
-    options.server === null && given !== null
-      ? beside(given, options.via!)
-      : named(
-          'the server',
-          readJump,
-          options.server ?? (await ask('The server, as [user@]host[:port]', null, NAME_THE_SERVER)),
-        );
-  const forwards = options.forwards.length > 0 ? options.forwards : [await askForForward(given !== null, questions)];
+  const old = (await tunnelsOf(file)).find(({ name }) => name === options.name) ?? null;
+  const server = await serverOf(options, given, old, ask);
+  const forwards =
+    options.forwards.length > 0
+      ? options.forwards
+      : (forwardsOf(old) ?? [await askForForward(given !== null, questions)]);
   for (const forward of forwards) checkForward(forward);
   const name = checkName(options.name ?? nameOf(server.host));
   const host = canonicalAddress(server.host);
@@ -59,16 +67,55 @@ export async function wantedTunnel(file: string, options: WantedOptions, questio
       `-R ${AUTO}:… takes a port that is free on the server, which only --via [me@]server can see: name a port`,
     );
   const directory = dirname(file);
+  const { identityFile, keyFrom } = await keyOf(options.i, directory, name);
   const tunnel = {
     name,
     host,
     port,
     user: server.user ?? environment.userName,
-    identityFile: join(directory, `${name}.key`),
+    identityFile,
     userKnownHostsFile: join(isSystems(directory) ? defaultStateDirectory(environment) : directory, 'known_hosts'),
     remoteForward: forwards,
   };
-  return { tunnel: await likeTheOldOne(file, tunnel, server.user === undefined || options.server === null), admin };
+  const like = await likeTheOldOne(file, tunnel, server.user === undefined || options.server === null);
+  return { tunnel: withSettings(like, readSettings(options.set)), keyFrom, admin };
+}
+
+async function keyOf(
+  given: string | null,
+  directory: string,
+  name: string,
+): Promise<Pick<NewTunnel, 'identityFile'> & Pick<Wanted, 'keyFrom'>> {
+  const own = join(directory, `${name}.key`);
+  if (given === null) return { identityFile: own, keyFrom: null };
+  const path = resolve(given);
+  if (!(await checkKey(path))) throw wrongUsage(`-i ${path}: there is no such key`);
+  if (!isSystems(directory) || dirname(path) === directory) return { identityFile: path, keyFrom: null };
+  return { identityFile: own, keyFrom: path };
+}
+
+/** A tunnel that is there already is meant where only its name is given. */
+async function serverOf(
+  { server, via }: WantedOptions,
+  given: TunnelSpec | null,
+  old: TunnelSpec | null,
+  ask: Questions['ask'],
+): Promise<ReturnType<typeof readJump>> {
+  if (server === null && old !== null) return { host: old.host, port: old.port, user: old.user };
+  if (server === null && given !== null) return beside(given, via!);
+  return named(
+    'the server',
+    readJump,
+    server ?? (await ask('The server, as [user@]host[:port]', null, NAME_THE_SERVER)),
+  );
+}
+
+/** Null where there is no such tunnel, and where it has other forwards than those of -R. */
+function forwardsOf(old: TunnelSpec | null): readonly string[] | null {
+  if (old === null || old.forwards.some(({ kind }) => kind !== 'remote')) return null;
+  return old.forwards.map(({ listen, target }) =>
+    target.type === 'socks' ? `${formatEndpoint(listen)}:socks` : `${formatEndpoint(listen)}:${formatEndpoint(target)}`,
+  );
 }
 
 /** A free port can be chosen only where the server is looked at. */
@@ -158,12 +205,19 @@ export interface Standing {
   readonly fresh: TunnelSpec;
   /** The same tunnel, where the configuration has it already; null where it has none of this name. */
   readonly existing: TunnelSpec | null;
+  /** The text of the file in which that tunnel has the keys of --set; null where it has them already. */
+  readonly edited: string | null;
   /** All tunnels of the file. */
   readonly tunnels: readonly TunnelSpec[];
 }
 
 /** Throws where another tunnel has the name, and where the server cannot be set up for this one. */
-export async function standingOf(file: string, wanted: NewTunnel, jump: boolean): Promise<Standing> {
+export async function standingOf(
+  file: string,
+  wanted: NewTunnel,
+  jump: boolean,
+  settings: Settings,
+): Promise<Standing> {
   const whole = {
     ...wanted,
     remoteForward: wanted.remoteForward.map((forward, index) =>
@@ -173,11 +227,34 @@ export async function standingOf(file: string, wanted: NewTunnel, jump: boolean)
   const [parsed] = (await parseConfig(newConfig(whole, null), file, systemEnvironment())).tunnels;
   const fresh = parsed!;
   checkSetup(fresh, jump);
-  const tunnels = await tunnelsOf(file);
+  const before = await tunnelsOf(file);
+  const { tunnels, edited } = await withKeys(file, before, wanted.name, settings);
   const existing = tunnels.find(({ name }) => name === wanted.name) ?? null;
   if (existing !== null && what(existing) !== what(fresh))
-    throw new UserError(`${file} has another tunnel ${wanted.name}: edit it there, or choose a name with --name`);
-  return { fresh, existing, tunnels };
+    throw new UserError(
+      `${file} has another tunnel ${wanted.name} (${difference(existing, fresh)}): give what is to be changed by --set, such as --set host=${fresh.host} --set port=${fresh.port}, edit it there, or choose a name with --name`,
+    );
+  return { fresh, existing, edited, tunnels };
+}
+
+/** The tunnels of the file once the tunnel of this name has these keys. */
+async function withKeys(
+  file: string,
+  before: readonly TunnelSpec[],
+  name: string,
+  settings: Settings,
+): Promise<Pick<Standing, 'tunnels' | 'edited'>> {
+  const has = before.some((one) => one.name === name);
+  if (!has || Object.keys(settings).length === 0) return { tunnels: before, edited: null };
+  const edited = editTunnel(await readText(file), name, settings);
+  const { tunnels } = await parseConfig(edited, file, systemEnvironment());
+  return isDeepStrictEqual(tunnels, before) ? { tunnels: before, edited: null } : { tunnels, edited };
+}
+
+function difference(existing: TunnelSpec, fresh: TunnelSpec): string {
+  const text = ({ host, port, user, forwards }: TunnelSpec) =>
+    `${user}@${formatEndpoint({ type: 'tcp', host, port })} ${forwards.map(({ listen, target }) => `-R ${formatEndpoint(listen)}:${formatEndpoint(target)}`).join(' ')}`;
+  return `${text(existing)}, not ${text(fresh)}`;
 }
 
 /** None where there is no such file. */

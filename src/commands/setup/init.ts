@@ -4,7 +4,8 @@ import { dirname, resolve } from 'node:path';
 import { systemEnvironment } from '../../config/input/environment.ts';
 import { parseConfig } from '../../config/parse.ts';
 import { loadConfig } from '../../config/load.ts';
-import { hostQuery } from '../../connection/known-hosts/check.ts';
+import { hostQuery, knownKeyTypes } from '../../connection/known-hosts/check.ts';
+import { loadKnownHosts } from '../../connection/known-hosts/file.ts';
 import { DaemonNotRunningError } from '../../control/client.ts';
 import { systemClock } from '../../lib/async/clock.ts';
 import { NEVER } from '../../lib/async/never.ts';
@@ -27,11 +28,15 @@ import { findConfig } from '../find/config-file.ts';
 import { daemonStatus } from '../find/daemon-status.ts';
 import { processTurns } from '../find/process-turns.ts';
 import { createQuestions, type Questions } from '../text/prompt.ts';
-import { report } from '../text/report.ts';
+import { printOnlyJson } from '../text/only-json.ts';
+import { printError, report } from '../text/report.ts';
+import { changeConfig } from './change-config.ts';
 import { type HostToTrust, trustHostKey } from './init-host-key.ts';
 import { initFrom, offerFrom } from './init-from.ts';
+import { initDocument, Outcome } from './init-outcome.ts';
+import { readSettings, type Settings } from './init-set.ts';
 import { finish } from './init-finish.ts';
-import { agreeOn, openOwner } from './init-via.ts';
+import { agreeOn, isSetUp, openOwner } from './init-via.ts';
 import { untilServerIsReady } from './init-wait.ts';
 import { isSystems, type Standing, standingOf, tunnelsOf, type WantedOptions, wantedTunnel } from './init-wanted.ts';
 import { schemaUrl } from './schema-url.ts';
@@ -48,19 +53,43 @@ export interface InitOptions extends WantedOptions {
   /** What to take over instead of making a tunnel from nothing; null for that. */
   readonly from: string | null;
   readonly dryRun: boolean;
+  /** Whether one JSON document is all that is printed on standard output. */
+  readonly json: boolean;
 }
 
 /**
- * Makes a tunnel from nothing: key, host key, configuration, the script for the server, and the proof. Repeated, it goes on where it was.
- * The exit code is that of doctor at its end.
+ * Makes a tunnel from nothing: key, host key, configuration, the script for the server, and the proof. Repeated, it goes on where it was, and
+ * changes nothing where all is so. The exit code is that of doctor at its end; 10 for a dry run that would change something.
  */
 export async function init(flag: string | null, options: InitOptions): Promise<number> {
+  const outcome = new Outcome();
+  if (!options.json) return await initWith(flag, options, outcome);
+  let code: number = EXIT.failed;
+  await printOnlyJson(async () => {
+    let failure: UserError | null = null;
+    try {
+      code = await initWith(flag, options, outcome);
+    } catch (error) {
+      if (!(error instanceof UserError)) throw error;
+      failure = error;
+      code = error.exit;
+      printError(error);
+    }
+    return initDocument(outcome, code, failure?.message ?? null);
+  });
+  return code;
+}
+
+async function initWith(flag: string | null, options: InitOptions, outcome: Outcome): Promise<number> {
   const questions = createQuestions(options.yes);
   try {
     const from = options.from ?? (isBare(options) && (await offerFrom(flag, questions)) ? 'autossh' : null);
-    if (from !== null) return await initFrom(flag, from, options, questions);
+    if (from !== null) return await initFrom(flag, from, options, questions, outcome);
     const file = resolve(await findConfig(flag));
-    return await work(file, flag ?? file, options, questions);
+    const code = await work(file, flag ?? file, options, questions, outcome);
+    if (outcome.changes.length === 0 && code === EXIT.ok)
+      report('nothing to do: all is so already, and nothing was changed');
+    return code;
   } catch (error) {
     if (errorCode(error) !== 'EACCES') throw error;
     throw new UserError(`${errorText(error)}: ${MAY_NOT_WRITE}`, EXIT.failed, { cause: error });
@@ -76,30 +105,81 @@ function isBare({ server, via, forwards, yes }: InitOptions): boolean {
 
 const MAY_NOT_WRITE = 'run this with sudo, or name a file of your own with --config FILE';
 
-async function work(file: string, configFlag: string, options: InitOptions, questions: Questions): Promise<number> {
-  const { tunnel: asked, admin } = await wantedTunnel(file, options, questions);
+async function work(
+  file: string,
+  configFlag: string,
+  options: InitOptions,
+  questions: Questions,
+  outcome: Outcome,
+): Promise<number> {
+  const { tunnel: asked, keyFrom, admin } = await wantedTunnel(file, options, questions);
+  Object.assign(outcome, { file, tunnel: asked.name });
   report(`configuration ${file}, tunnel ${asked.name}: ${asked.user}@${formatEndpoint({ type: 'tcp', ...asked })}`);
   // All that can be wrong with it is found before anything is made; and the server comes first, so that a wrong address leaves nothing.
-  const standing = await standingOf(file, asked, options.jump);
+  const settings = readSettings(options.set);
+  const standing = await standingOf(file, asked, options.jump, settings);
   if (usesNewKey(asked, standing)) await checkKey(asked.identityFile);
   const [knownHosts = asked.userKnownHostsFile] = standing.existing?.userKnownHostsFiles ?? [];
+  const task: Task = { file, configFlag, asked, keyFrom, settings, jump: options.jump, questions, outcome };
+  if (options.dryRun) return await dryRun(task, standing, knownHosts, admin);
   const trusted = await trustHostKey(hostToTrust(asked, knownHosts), options.hostKeyFingerprint, questions, report);
   if (trusted === 'refused') throw new UserError('the host key was not confirmed; nothing more was done');
+  if (trusted === 'trusted') outcome.changes.push(`the host key of ${asked.host} is known in ${knownHosts}`);
   if (admin !== null) {
     const login = isServerOf(asked, admin) ? knownIn(admin, [knownHosts]) : await trustOther(admin, questions);
-    const spec = await setUpVia(file, asked, standing, login, options.jump, questions);
+    const spec = await setUpVia(task, standing, login);
     if (!options.wait) return EXIT.ok;
     const code = await prove(configFlag, spec, file);
-    return await finish(configFlag, spec, login, code, questions);
+    return await finish(configFlag, spec, login, code, questions, outcome);
   }
 
-  await makeKeyFor(asked, standing);
-  await writeConfig(file, asked, standing, questions.confirm);
+  await makeKeyFor(task, asked, standing);
+  await writeConfig(task, asked, standing, questions.confirm);
   const spec = (await tunnelsOf(file)).find(({ name }) => name === asked.name)!;
-  await handOutScript(spec, file, options.jump);
+  await handOutScript(spec, file, options.jump, options.json ? outcome : null);
   if (options.wait) return await prove(configFlag, spec, file);
   report('when the script has run there: tunneld doctor');
   return EXIT.ok;
+}
+
+/** What one run of init is about. */
+interface Task {
+  readonly file: string;
+  readonly configFlag: string;
+  readonly asked: NewTunnel;
+  readonly keyFrom: string | null;
+  readonly settings: Settings;
+  readonly jump: boolean;
+  readonly questions: Questions;
+  readonly outcome: Outcome;
+}
+
+/** Says what would change; only looks, at the server too where its key is known. */
+async function dryRun(
+  { file, asked, questions, outcome }: Task,
+  { existing, edited }: Standing,
+  knownHosts: string,
+  admin: TunnelSpec | null,
+): Promise<number> {
+  const would = (text: string) => outcome.changes.push(text);
+  if (existing === null && !(await checkKey(asked.identityFile))) would(`make the key ${asked.identityFile}`);
+  const isKnown = await knowsHost(asked, knownHosts);
+  if (!isKnown) would(`add the host key of ${asked.host} to ${knownHosts}, once it is compared`);
+  if (existing === null) would(`add the tunnel ${asked.name} to ${file}`);
+  if (edited !== null) would(`change the tunnel ${asked.name} in ${file}`);
+  if (admin !== null && isKnown && isServerOf(asked, admin)) {
+    const owner = await openOwner(knownIn(admin, [knownHosts]), asked.user, questions);
+    await owner.close();
+    const keys = await publicKeysOf(existing?.identityFiles ?? [asked.identityFile]);
+    if (!isSetUp(owner.look, asked, keys)) would(`set the user ${asked.user} up on ${owner.login}`);
+  } else if (admin !== null) would(`set the user ${asked.user} up on ${asked.host}, which was not looked at`);
+  for (const text of outcome.changes) process.stdout.write(`would ${text}\n`);
+  return outcome.changes.length > 0 ? EXIT.wouldChange : EXIT.ok;
+}
+
+async function knowsHost({ host, port }: NewTunnel, knownHosts: string): Promise<boolean> {
+  const { entries } = await loadKnownHosts([knownHosts]);
+  return knownKeyTypes(entries, hostQuery(host, port, null)).length > 0;
 }
 
 /** A tunnel that a person wrote has a key of its own. */
@@ -107,17 +187,28 @@ function usesNewKey({ identityFile }: NewTunnel, { existing }: Standing): boolea
   return existing === null || existing.identityFiles.includes(identityFile);
 }
 
-async function makeKeyFor(wanted: NewTunnel, standing: Standing): Promise<void> {
+async function makeKeyFor({ keyFrom, outcome }: Task, wanted: NewTunnel, standing: Standing): Promise<void> {
   if (!usesNewKey(wanted, standing)) return;
   const { identityFile, name } = wanted;
+  const copied = keyFrom !== null && !(await checkKey(identityFile));
+  if (copied) {
+    makeDirectory(dirname(identityFile));
+    await createFile(identityFile, await readText(keyFrom), 0o600);
+    outcome.changed(`copied the key ${keyFrom} to ${identityFile}`);
+  }
   const made = await makeKey(identityFile, `tunneld ${name} of ${hostname()}`);
-  report(made ? `made the key ${identityFile}` : `the key ${identityFile} exists and is used`);
+  if (made) outcome.changed(`made the key ${identityFile}`);
+  else if (!copied) report(`the key ${identityFile} exists and is used`);
 }
 
-/** The script for a person to run: into a file, or where standard output leads. */
-async function handOutScript(spec: TunnelSpec, file: string, jump: boolean): Promise<void> {
+/** The script for a person to run: into a file, or where standard output leads; with --json into the document. */
+async function handOutScript(spec: TunnelSpec, file: string, jump: boolean, outcome: Outcome | null): Promise<void> {
   const { tunnels } = await loadConfig(file, systemEnvironment());
   const script = await serverSetupText(spec, tunnels, { jump, undo: false, for: 'debian' });
+  if (outcome !== null) {
+    outcome.script = script;
+    return;
+  }
   if (!process.stdout.isTTY) {
     report(
       'the server needs this script: read it, and run it there as root (for other systems: tunneld server-setup --help)',
@@ -144,28 +235,23 @@ async function prove(configFlag: string, spec: TunnelSpec, file: string): Promis
 }
 
 /** Sets the server up over the owner's login, and makes key and configuration here; the answer is the tunnel as it was agreed on. */
-async function setUpVia(
-  file: string,
-  asked: NewTunnel,
-  before: Standing,
-  login: TunnelSpec,
-  jump: boolean,
-  questions: Questions,
-): Promise<TunnelSpec> {
+async function setUpVia(task: Task, before: Standing, login: TunnelSpec): Promise<TunnelSpec> {
+  const { file, asked, settings, jump, questions, outcome } = task;
   const owner = await openOwner(login, asked.user, questions);
   try {
     const keys = await publicKeysOf(before.existing?.identityFiles ?? [asked.identityFile]);
     const wanted = await agreeOn(asked, owner, { keys, configured: before.existing !== null }, questions);
-    const standing = await standingOf(file, wanted, jump);
+    const standing = await standingOf(file, wanted, jump, settings);
     const { existing, fresh, tunnels } = standing;
-    await makeKeyFor(wanted, standing);
+    await makeKeyFor(task, wanted, standing);
     report(
       `here, ${existing === null ? `the tunnel ${wanted.name} is added to ${file}` : `${file} has this tunnel already`}`,
     );
     const spec = existing ?? fresh;
-    await owner.setUp(spec, [...tunnels.filter(({ name }) => name !== spec.name), spec], jump, questions);
+    if (await owner.setUp(spec, [...tunnels.filter(({ name }) => name !== spec.name), spec], jump, questions))
+      outcome.changes.push(`the server ${owner.login} is set up for the user ${spec.user}`);
     // Confirmed with the changes of the server.
-    await writeConfig(file, wanted, standing, async () => true);
+    await writeConfig(task, wanted, standing, async () => true);
     return (await tunnelsOf(file)).find(({ name }) => name === wanted.name)!;
   } finally {
     await owner.close();
@@ -212,15 +298,22 @@ function hostToTrust({ host, port }: NewTunnel, userKnownHostsFile: string): Hos
 
 const SCAN_MS = 10_000;
 
-/** Writes the tunnel into the file, unless that has it. Rejects with a UserError where adding to the file is not confirmed. */
+/**
+ * Writes the tunnel into the file, unless that has it; changed keys by a trial. Rejects with a UserError where that is not confirmed, or the
+ * changed tunnel does not come up.
+ */
 async function writeConfig(
-  file: string,
+  { file, configFlag, outcome }: Task,
   wanted: NewTunnel,
-  { existing }: Standing,
+  { existing, edited }: Standing,
   confirm: Questions['confirm'],
 ): Promise<void> {
   if (existing !== null) {
-    report(`${file} has this tunnel already`);
+    if (edited === null) return report(`${file} has this tunnel already`);
+    if (!(await confirm(`Change the tunnel ${wanted.name} in ${file}?`)))
+      throw new UserError(`${file} was left as it is`);
+    await changeConfig(configFlag, file, edited);
+    outcome.changed(`changed ${wanted.name} in ${file}`);
     return;
   }
   const text = await readText(file).catch((error: unknown) => {
@@ -230,12 +323,12 @@ async function writeConfig(
   if (text === null) {
     makeDirectory(dirname(file));
     await createFile(file, newConfig(wanted, schemaUrl(process.argv[1] ?? '')), await modeIn(dirname(file)));
-    report(`wrote ${file}`);
+    outcome.changed(`wrote ${file}`);
     return;
   }
   if (!(await confirm(`Add the tunnel ${wanted.name} to ${file}?`))) throw new UserError(`${file} was left as it is`);
   await replaceFile(file, addToConfig(text, wanted), (added) => parseConfig(added, file, systemEnvironment()));
-  report(`added to ${file}`);
+  outcome.changed(`added to ${file}`);
 }
 
 /** In a folder that its group may read, as a package makes it for the service, so is the file: the service reads it as soon as it exists. */

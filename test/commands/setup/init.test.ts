@@ -148,6 +148,60 @@ describe('init', { concurrency: 3 }, () => {
     assert.equal((await tunneld(['check', '--config', join(dir, 'config.yaml')])).code, 0);
   });
 
+  test('converges when it is run by a script: says what would change, changes it once, and prints one document', async (t) => {
+    const { sshd, dir, init } = await device(t);
+    const file = join(dir, 'config.yaml');
+    const args = [`me@127.0.0.1:${sshd.port}`, '-R', '8080:localhost:22', '--name', 'backup', '--yes', '--no-wait'];
+    const all = [...args, '-i', sshd.clientKey, '--set', 'serverAliveInterval=30'];
+    const known = ['--host-key-fingerprint', fingerprintOfSshd(sshd)];
+    const json = async (...more: string[]) => {
+      const { code, stdout, stderr } = await init(...all, '--json', ...more);
+      return {
+        code,
+        stderr,
+        ...(JSON.parse(stdout) as {
+          changed: boolean;
+          changes: string[];
+          serverScript: string | null;
+          error: string | null;
+        }),
+      };
+    };
+    const dry = await init(...all, '--dry-run');
+    assert.deepEqual([dry.code, existsSync(dir)], [10, false], dry.stderr);
+    assert.match(
+      dry.stdout,
+      /^would add the host key of 127\.0\.0\.1 to .*, once it is compared\nwould add the tunnel backup to /,
+    );
+    const unasked = await json();
+    assert.deepEqual(
+      [unasked.code, unasked.changed, unasked.error?.includes('--host-key-fingerprint')],
+      [2, false, true],
+    );
+
+    const first = await json(...known);
+    assert.deepEqual([first.code, first.changed, first.changes.length], [0, true, 2], first.stderr);
+    assert.match(first.serverScript ?? '', /^#!\/bin\/sh/);
+    const written = readFileSync(file, 'utf8');
+    assert.match(written, /serverAliveInterval: 30/);
+    assert.ok(written.includes(`identityFile: '${sshd.clientKey}'`));
+
+    const second = await json();
+    assert.deepEqual([second.code, second.changed], [0, false], second.stderr);
+    assert.match(second.stderr, /nothing to do: all is so already/);
+    assert.equal((await init(...all, '--dry-run')).code, 0);
+    assert.equal(readFileSync(file, 'utf8'), written);
+
+    // Of a tunnel that is there the name is enough.
+    const set = ['--name', 'backup', '--set', 'serverAliveInterval=45', '--yes', '--no-wait'];
+    assert.equal((await init(...set, '--dry-run')).code, 10);
+    assert.equal((await init(...set)).code, 0);
+    assert.equal(readFileSync(file, 'utf8'), written.replace('serverAliveInterval: 30', 'serverAliveInterval: 45'));
+    assert.match((await init(...args, '--set', 'prot=1')).stderr, /prot is not a known key; did you mean port\?/);
+    assert.match((await init(...args, '--set', 'port')).stderr, /it must be KEY=VALUE/);
+    assert.match((await init(...args, '-i', '/no/such/key')).stderr, /-i \/no\/such\/key: there is no such key/);
+  });
+
   test('names the JSON Schema in the configuration that it writes, which fits it', async (t) => {
     const { sshd, dir, init } = await device(t);
     const known = ['--no-wait', '--host-key-fingerprint', fingerprintOfSshd(sshd)];

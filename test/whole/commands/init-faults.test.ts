@@ -80,7 +80,10 @@ describe('init, where something is in the way', { concurrency: 2 }, () => {
     writeFileSync(file, 'tunnels:\n  new:\n    host: elsewhere\n    remoteForward: 1:a:1\n');
     const clash = await init();
     assert.equal(clash.code, 1);
-    assert.match(clash.stderr, /has another tunnel new: edit it there, or choose a name with --name/);
+    assert.match(
+      clash.stderr,
+      /has another tunnel new \(\S+@elsewhere:22 .*, not .*\): give what is to be changed by --set, .*, edit it there, or choose a name with --name/,
+    );
     writeFileSync(file, 'tunnels:\n');
     assert.equal((await init()).code, 78);
     rmSync(file);

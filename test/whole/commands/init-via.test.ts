@@ -83,6 +83,33 @@ describe('init --via', { concurrency: 2 }, () => {
     await until(() => laptop.ssh('backup', 'echo this is the device').stdout === 'this is the device\n', {
       what: () => `the device; ${laptop.ssh('backup', 'true').stderr}`,
     });
+
+    // Converged, nothing is changed; a changed key is tried by the running daemon.
+    const config = () => readFileSync(join(dir, 'config.yaml'), 'utf8');
+    const again = init(...args, '--dry-run');
+    assert.deepEqual([again.code, again.stdout], [0, ''], again.stderr);
+    const before = config();
+    const wrong = init('--name', 'backup', '--set', 'user=nobody-such', '--yes', '--no-wait');
+    assert.equal(wrong.code, 1);
+    assert.match(wrong.stderr, /backup is blocked \(the reason is printed above\): what ran before runs again/);
+    assert.equal(config(), before);
+    world.spawn([sshdPath(), '-D', '-p', '2222', '-o', 'PidFile=none'], { stdio: 'ignore' });
+    const moved = init(
+      '--name',
+      'backup',
+      '--set',
+      'port=2222',
+      '--via',
+      'owner@server:2222',
+      '--yes',
+      '--json',
+      '--host-key-fingerprint',
+      fingerprint,
+    );
+    const document = JSON.parse(moved.stdout) as { changed: boolean; clientSetup: string };
+    assert.deepEqual([moved.code, document.changed], [0, true], moved.stderr);
+    assert.equal(config(), before.replace('port: 22\n', 'port: 2222\n'));
+    assert.equal(laptop.ssh('backup', 'echo still').stdout, 'still\n');
   });
 
   test('leaves nothing behind, and says what to do, when the server, the port or the login is wrong', async (t) => {

@@ -1,0 +1,55 @@
+import { parse } from 'yaml';
+import { EXIT } from '../../lib/exit-code.ts';
+import { UserError } from '../../lib/user-error.ts';
+import type { NewTunnel } from '../../setup/new-config.ts';
+import type { EditedValue } from '../../setup/edit-config.ts';
+
+export type Settings = Readonly<Record<string, EditedValue>>;
+
+/** The keys of `--set KEY=VALUE`, with values as YAML reads them. Throws a UserError for what is none. */
+export function readSettings(given: readonly string[]): Settings {
+  return Object.fromEntries(
+    given.map((text) => {
+      const [, key = '', value = ''] = /^([A-Za-z]+)=(.*)$/s.exec(text) ?? [];
+      if (key === '')
+        throw new UserError(`--set ${JSON.stringify(text)}: it must be KEY=VALUE, such as port=2222`, EXIT.usage);
+      return [key, valueOf(key, value)];
+    }),
+  );
+}
+
+function valueOf(key: string, text: string): EditedValue {
+  try {
+    const value = parse(text) as EditedValue | null;
+    // Words such as yes are kept as they are written.
+    return value === null || typeof value === 'boolean' ? text : value;
+  } catch {
+    throw new UserError(`--set ${key}: ${JSON.stringify(text)} is no value as YAML has it`, EXIT.usage);
+  }
+}
+
+/** The tunnel with these keys; those that init does not write itself are added to it. */
+export function withSettings(tunnel: NewTunnel, settings: Settings): NewTunnel {
+  const { host, port, user, identityFile, userKnownHostsFile, remoteForward, ...more } = settings;
+  return {
+    ...tunnel,
+    ...(host === undefined ? {} : { host: word('host', host) }),
+    ...(port === undefined ? {} : { port: Number(word('port', port)) }),
+    ...(user === undefined ? {} : { user: word('user', user) }),
+    ...(identityFile === undefined ? {} : { identityFile: word('identityFile', identityFile) }),
+    ...(userKnownHostsFile === undefined ? {} : { userKnownHostsFile: word('userKnownHostsFile', userKnownHostsFile) }),
+    ...(remoteForward === undefined
+      ? {}
+      : {
+          remoteForward: (Array.isArray(remoteForward) ? remoteForward : [remoteForward]).map((one: EditedValue) =>
+            word('remoteForward', one),
+          ),
+        }),
+    more,
+  };
+}
+
+function word(key: string, value: EditedValue): string {
+  if (typeof value === 'object') throw new UserError(`--set ${key}: it must be one value here`, EXIT.usage);
+  return String(value);
+}
