@@ -12,7 +12,7 @@ import { printValue } from './schema/print-value.ts';
 /** A configuration file for these tunnels, independent of ssh_config, with the keys that differ from the defaults. */
 export function printConfig({ tunnels, log }: Config, env: ConfigEnvironment): string {
   const document = {
-    tunnels: Object.fromEntries(tunnels.map((tunnel) => [tunnel.name, tunnelKeys(tunnel, env)])),
+    tunnels: printTunnels(tunnels, env),
     ...(log.level === 'info' ? {} : { log: { level: log.level } }),
   };
   return stringify(document, { lineWidth: 0 });
@@ -22,7 +22,7 @@ export function printConfig({ tunnels, log }: Config, env: ConfigEnvironment): s
 export function printWhole(config: Config, env: ConfigEnvironment): string {
   const { network, log, control, metrics, heartbeat, onChange, stateDirectory } = config;
   const document = {
-    tunnels: Object.fromEntries(config.tunnels.map((tunnel) => [tunnel.name, tunnelKeys(tunnel, env)])),
+    tunnels: printTunnels(config.tunnels, env),
     network: { ping: network.ping },
     log: { level: log.level, ...(log.file === null ? {} : { file: escapeTokens(log.file) }) },
     control: { socket: escapeTokens(control.socket) },
@@ -45,9 +45,26 @@ function printListener(listen: Endpoint): string {
   return listen.type === 'unix' ? escapeTokens(listen.path) : formatEndpoint(listen);
 }
 
-function tunnelKeys(spec: TunnelSpec, env: ConfigEnvironment): Record<string, unknown> {
+function printTunnels(specs: readonly TunnelSpec[], env: ConfigEnvironment): Record<string, unknown> {
+  const byTunnel = new Map<string, TunnelSpec[]>();
+  for (const spec of specs) {
+    const name = spec.redundancy?.tunnel ?? spec.name;
+    byTunnel.set(name, [...(byTunnel.get(name) ?? []), spec]);
+  }
+  return Object.fromEntries([...byTunnel].map(([name, members]) => [name, tunnelKeys(members, env)]));
+}
+
+/** The keys of a tunnel; its `members` are more than one where it has several servers. */
+function tunnelKeys(members: readonly TunnelSpec[], env: ConfigEnvironment): Record<string, unknown> {
+  const spec = members[0]!;
   const defaults = completeTunnel(spec.name, spec.host, {}, { jumps: [], entry: { type: 'direct' } }, env);
-  return { ...serverKeys(spec, env), ...changed(TUNNEL_OPTIONS, spec, defaults, partsOf(spec, env)) };
+  const own = (parts: Readonly<Record<string, unknown>>) => changed(TUNNEL_OPTIONS, spec, defaults, parts);
+  if (spec.redundancy === undefined)
+    return { ...serverKeys(spec, env), ...own({ ...routeKeys(spec, env), ...forwardKeys(spec) }) };
+  const { mode, afterMs, backMs } = spec.redundancy;
+  const entries = members.map((member) => ({ ...serverKeys(member, env), ...routeKeys(member, env) }));
+  const times = mode === 'all' ? {} : { after: afterMs / 1000, back: backMs / 1000 };
+  return own({ servers: { [mode]: entries, ...times }, ...forwardKeys(spec) });
 }
 
 function serverKeys(spec: ServerSpec, env: ConfigEnvironment): Record<string, unknown> {
@@ -80,13 +97,18 @@ function changed(
   return written;
 }
 
-/** The options of a tunnel that have no field of their own. */
-function partsOf(spec: TunnelSpec, env: ConfigEnvironment): Partial<Record<keyof TunnelKeys, unknown>> {
-  const forwards = (kind: ForwardSpec['kind']) =>
-    oneOrMany(spec.forwards.filter((forward) => forward.kind === kind).map(forward));
+function routeKeys(spec: TunnelSpec, env: ConfigEnvironment): Partial<Record<keyof TunnelKeys, unknown>> {
   return {
     ...(spec.jumps.length === 0 ? {} : { proxyJump: spec.jumps.map((jump) => serverKeys(jump, env)) }),
     ...entryKeys(spec.entry),
+  };
+}
+
+/** The options of a tunnel that have no field of their own, but for its route. */
+function forwardKeys(spec: TunnelSpec): Partial<Record<keyof TunnelKeys, unknown>> {
+  const forwards = (kind: ForwardSpec['kind']) =>
+    oneOrMany(spec.forwards.filter((forward) => forward.kind === kind).map(forward));
+  return {
     remoteForward: forwards('remote'),
     localForward: forwards('local'),
     dynamicForward: forwards('dynamic'),

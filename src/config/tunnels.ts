@@ -4,6 +4,8 @@ import { FORWARD_KEYS, type JumpKeys, type TunnelKeys } from './schema/keys.ts';
 import { readMapping, type Report } from './schema/mapping.ts';
 import type { Findings } from './input/findings.ts';
 import type { ValueContext } from './values/path.ts';
+import { serverKey } from '../model/server-key.ts';
+import { membersOf } from './resolve/members.ts';
 import { resolveTunnel } from './resolve/resolve.ts';
 import { defaultsSchema, type tunnelSchema } from './schema/schema.ts';
 import { Reading } from './ssh-config/reading.ts';
@@ -44,28 +46,54 @@ export async function readTunnels(
   for (const [name, tunnel] of entries(raw, report)) {
     const { note, flawed } = noting(report);
     const own = readTunnel(name, tunnel, schema, note);
-    const spec = await resolveTunnel(
-      name,
-      { ...defaults.keys, ...own },
-      {
+    const specs: TunnelSpec[] = [];
+    for (const member of membersOf(name, own, defaults.keys)) {
+      const spec = await resolveTunnel(member.name, member.keys, {
         env,
         findings,
         reading,
         first: [],
         shared: sharedKeys(defaults.keys),
         reportKey: (key, message) => note(['tunnels', name, key], message),
-      },
-    );
-    if (spec.forwards.length === 0 && !namesForwards(tunnel)) {
+      });
+      specs.push(member.redundancy === undefined ? spec : { ...spec, redundancy: member.redundancy });
+    }
+    if (specs[0]?.forwards.length === 0 && !namesForwards(tunnel)) {
       note(['tunnels', name], 'needs a forward: add remoteForward', 'key');
     }
-    tunnels.push({ spec, flawed: defaults.flawed || flawed() });
+    if (specs.some(({ redundancy }) => redundancy !== undefined))
+      checkServers(own, specs, (...problem) => note(['tunnels', name], ...problem));
+    for (const spec of specs) tunnels.push({ spec, flawed: defaults.flawed || flawed() });
   }
   return tunnels;
 }
 
+/** Reports what several servers of a tunnel cannot have. */
+function checkServers(
+  own: TunnelKeys,
+  specs: readonly TunnelSpec[],
+  refuse: (message: string, at?: 'key') => void,
+): void {
+  if (own.servers !== undefined && own.host !== undefined)
+    refuse('has host and servers: write the host as the first of the servers', 'key');
+  if (specs.some(({ forwards }) => forwards.some(({ kind }) => kind !== 'remote')))
+    refuse(
+      'has several servers and a localForward or dynamicForward, whose listener on this device only one connection can have: give those a tunnel of their own',
+      'key',
+    );
+  const keys = specs.map(serverKey);
+  const twice = keys.find((key, index) => keys.indexOf(key) !== index);
+  if (twice !== undefined) refuse(`names a server twice: ${twice}`, 'key');
+}
+
 /** Jump hosts do not share host, port and password. */
-function sharedKeys({ host: _host, port: _port, passwordFile: _password, ...keys }: TunnelKeys): JumpKeys {
+function sharedKeys({
+  servers: _servers,
+  host: _host,
+  port: _port,
+  passwordFile: _password,
+  ...keys
+}: TunnelKeys): JumpKeys {
   return keys;
 }
 

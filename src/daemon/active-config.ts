@@ -4,6 +4,7 @@ import { isAbsolute } from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
 import type { Config } from '../model/config.ts';
 import type { ReloadResult, TrialResult } from '../control/protocol.ts';
+import { tunnelOf } from '../model/redundancy.ts';
 import { RequestError } from '../control/server.ts';
 import type { Clock } from '../lib/async/clock.ts';
 import type { RootLogger } from '../lib/log/log.ts';
@@ -189,6 +190,7 @@ class ActiveConfiguration implements Configuration {
   #notUp({ needed, next }: Trial): readonly string[] {
     if (needed === null) return next.tunnels.map(({ name }) => name);
     const up = namesOfUp(this.#deps.supervisor);
+    // A tunnel with several servers is up where one of them has it.
     return needed.filter((name) => !up.includes(name));
   }
 
@@ -224,10 +226,9 @@ class ActiveConfiguration implements Configuration {
 }
 
 function namesOfUp(supervisor: Supervisor): readonly string[] {
-  return supervisor
-    .tunnels()
-    .filter(({ state }) => state.phase === 'up')
-    .map(({ spec }) => spec.name);
+  const tunnels = supervisor.tunnels();
+  const up = new Set(tunnels.filter(({ state }) => state.phase === 'up').map(({ spec }) => tunnelOf(spec.name)));
+  return tunnels.map(({ spec }) => spec.name).filter((name) => up.has(tunnelOf(name)));
 }
 
 function restartNotes(before: Config, after: Config): readonly string[] {

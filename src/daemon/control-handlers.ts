@@ -12,6 +12,8 @@ import type { PageAddress } from '../control/protocol.ts';
 import type { Retries } from './retries.ts';
 import type { Configuration } from './active-config.ts';
 import type { Supervisor } from '../supervisor/supervisor.ts';
+import { isMeant, tunnelOf } from '../model/redundancy.ts';
+import { wholeTunnels } from '../supervisor/whole-tunnels.ts';
 import type { Problems } from './problems.ts';
 import type { LogMemory } from '../lib/log/memory.ts';
 import type { Clock } from '../lib/async/clock.ts';
@@ -24,7 +26,7 @@ export function createHandlers(deps: HandlersDeps): ControlHandlers {
   return {
     handle: (request) => handle(request, deps),
     streamLogs: ({ name, lines, follow }, write) => {
-      const concerns = (line: string) => name === null || tunnelOfLine(line) === name;
+      const concerns = (line: string) => isMeant(tunnelOfLine(line) ?? '', name);
       for (const line of memory.recent(lines, concerns)) write(line);
       if (!follow) return null;
       const stop = memory.follow((line) => {
@@ -112,10 +114,15 @@ export function currentStatus(
 /** Of the tunnels that are configured; by its name also of one that was. */
 async function history({ name, sinceMs }: RequestOf<'history'>, deps: HandlersDeps): Promise<HistoryDocument> {
   const pasts = await deps.history.pasts();
-  const configured = deps.supervisor.tunnels().map(({ spec }) => spec.name);
+  // Of a tunnel with several servers there is one history.
+  const configured = wholeTunnels(deps.supervisor.tunnels()).map(({ spec }) => spec.name);
   if (name !== null && !pasts.has(name)) requireTunnel(name, deps.supervisor);
   const now = deps.clock.wall();
-  return historyDocument(pasts, { names: name === null ? configured : [name], since: Math.max(0, now - sinceMs), now });
+  return historyDocument(pasts, {
+    names: name === null ? configured : [pasts.has(name) ? name : tunnelOf(name)],
+    since: Math.max(0, now - sinceMs),
+    now,
+  });
 }
 
 function requireTunnel(name: string | null, supervisor: Supervisor): void {

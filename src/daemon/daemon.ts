@@ -13,6 +13,7 @@ import type { Notifier } from '../host/sd-notify.ts';
 import type { LogMemory } from '../lib/log/memory.ts';
 import { VERSION } from '../lib/version.ts';
 import { summaryLine } from '../status/document.ts';
+import { wholeTunnels } from '../supervisor/whole-tunnels.ts';
 import { createSupervisor, type RunningTunnel, type Supervisor } from '../supervisor/supervisor.ts';
 import type { LoopDeps } from '../supervisor/tunnel-runner.ts';
 import { createSuspects } from '../supervisor/suspects.ts';
@@ -86,8 +87,9 @@ export async function startDaemon(first: Config, deps: DaemonDeps): Promise<Daem
   supervisor.subscribe(() => {
     const tunnels = supervisor.tunnels();
     publish(tunnels);
-    history.observe(tunnels);
-    observers.observe(configuration.current(), tunnels);
+    const whole = wholeTunnels(tunnels);
+    history.observe(whole);
+    observers.observe(configuration.current(), whole);
   });
   problems.subscribe(publishStatus);
   log.info({ version: VERSION, pid: deps.pid, config: first.file }, 'tunneld started');

@@ -1,3 +1,4 @@
+import { isMeant } from '../model/redundancy.ts';
 import { RequestError } from '../control/server.ts';
 import type { Clock } from '../lib/async/clock.ts';
 import type { Supervisor } from '../supervisor/supervisor.ts';
@@ -19,9 +20,9 @@ export function createRetries(clock: Clock, supervisor: Pick<Supervisor, 'retry'
     for (const known of tries.keys()) if (!tunnels.some(({ spec }) => spec.name === known)) tries.delete(known);
     const tried: string[] = [];
     const tooSoon: number[] = [];
-    for (const { spec, state } of tunnels) {
+    for (const { spec, state, standby } of tunnels) {
       const one = spec.name;
-      if ((name !== null && one !== name) || state.phase === 'up') continue;
+      if (!isMeant(one, name) || state.phase === 'up' || standby === true) continue;
       const recent = (tries.get(one) ?? []).filter((at) => at > clock.now() - PER_MS);
       if (recent.length >= MOST) tooSoon.push(recent[0]! + PER_MS - clock.now());
       else if (supervisor.retry(one).length > 0) {

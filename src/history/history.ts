@@ -140,7 +140,7 @@ function firstOf({ gaps }: Watch, name: string, now: number): Tracked {
   return { type: 'down', from: now, cause: null, message: '', cutBefore: 0, visitors: 0, offMs: 0 };
 }
 
-function seenOf({ spec, state, previous }: RunningTunnel, { slept, deps }: Watch, now: number): Seen {
+function seenOf({ spec, state, previous, members }: RunningTunnel, { slept, deps }: Watch, now: number): Seen {
   const toElapsed = (monotonic: number) => now - (deps.clock.now() - monotonic);
   const works = isWorking(spec, state) || previous.some((old) => isWorking(old.spec, old.state));
   const { failure, silentSince, forwards } = state;
@@ -149,7 +149,10 @@ function seenOf({ spec, state, previous }: RunningTunnel, { slept, deps }: Watch
     elsewhere: forwards.some(({ verified }) => verified === 'no'),
     silentSince: silentSince === null ? null : toElapsed(silentSince),
     failure: failure === null ? null : { code: failure.code, message: failure.message, at: toElapsed(failure.at) },
-    cut: forwards.reduce((sum, { counters }) => sum + counters.cutConnections, 0),
+    cut: (members?.flatMap((one) => one.state.forwards) ?? forwards).reduce(
+      (sum, { counters }) => sum + counters.cutConnections,
+      0,
+    ),
     slept: slept !== null && now <= slept.until ? slept : null,
   };
 }

@@ -1,6 +1,6 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { CONTENT_TYPES, createMetrics, type ExpositionFormat, type RenderMetrics } from '../metrics/metrics.ts';
-import type { StatusDocument, TunnelStatus } from '../status/document.ts';
+import { isFine, type StatusDocument, type TunnelStatus } from '../status/document.ts';
 import { cookieOf, judge, type AccessPolicy } from './access.ts';
 import type { HttpHandler } from './http-server.ts';
 import type { Links } from './links.ts';
@@ -153,7 +153,7 @@ function openStream(
 
 /** For load balancers and watchers: 200 where every tunnel is up, else 503 with the reasons. */
 function ready({ tunnels }: StatusDocument): Answer {
-  const missing = tunnels.filter(({ phase }) => phase !== 'up');
+  const missing = tunnels.filter((tunnel) => !isFine(tunnel));
   const body = { ready: missing.length === 0, tunnels: missing.map(reasonOf) };
   return { status: missing.length === 0 ? 200 : 503, type: JSON_TYPE, body: `${JSON.stringify(body)}\n` };
 }

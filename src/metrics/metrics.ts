@@ -64,4 +64,4 @@ function register(
   };
 }
 
-const LABELS = ['version', 'node', 'tunnel', 'phase', 'algorithm', 'cause', 'kind', 'listen'] as const;
+const LABELS = ['version', 'node', 'tunnel', 'phase', 'algorithm', 'cause', 'kind', 'listen', 'server', 'of'] as const;

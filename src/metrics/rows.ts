@@ -59,7 +59,7 @@ export const METRIC_ROWS: readonly MetricRow[] = [
     type: 'gauge',
     help: 'The phase of the tunnel: 1 for the present one.',
     values: ({ tunnels }) =>
-      tunnels.flatMap((tunnel) =>
+      running(tunnels).flatMap((tunnel) =>
         PHASES.map((phase) => [{ tunnel: tunnel.name, phase }, Number(tunnel.phase === phase)] as const),
       ),
   },
@@ -86,6 +86,17 @@ export const METRIC_ROWS: readonly MetricRow[] = [
     values: ({ tunnels }) =>
       tunnels.flatMap(({ name, keyExchanges = {} }) =>
         Object.entries(keyExchanges).map(([algorithm, count]) => [{ tunnel: name, algorithm }, count] as const),
+      ),
+  },
+  {
+    name: 'tunneld_tunnel_server',
+    type: 'gauge',
+    help: 'Of a tunnel with several servers: 1 where the server is to have it, 0 on standby; `of` is the tunnel of the file.',
+    values: ({ tunnels }) =>
+      tunnels.flatMap(({ name, server, servers }) =>
+        servers === undefined
+          ? []
+          : [[{ tunnel: name, server, of: servers.tunnel }, Number(servers.standby !== true)] as const],
       ),
   },
   ofOutages(
@@ -116,6 +127,11 @@ export const METRIC_ROWS: readonly MetricRow[] = [
   ),
 ];
 
+/** A server on standby is not down. */
+function running(tunnels: readonly TunnelStatus[]): readonly TunnelStatus[] {
+  return tunnels.filter(({ servers }) => servers?.standby !== true);
+}
+
 function ofProcess(
   name: string,
   type: MetricRow['type'],
@@ -138,7 +154,7 @@ function ofTunnel(
     type,
     help,
     values: ({ tunnels, now = '' }) =>
-      tunnels.flatMap((tunnel) => {
+      running(tunnels).flatMap((tunnel) => {
         const number = value(tunnel, Date.parse(now));
         return number === undefined ? [] : [[{ tunnel: tunnel.name }, number] as const];
       }),
@@ -174,7 +190,7 @@ function ofForward(
     type,
     help,
     values: ({ tunnels }) =>
-      tunnels.flatMap((tunnel) =>
+      running(tunnels).flatMap((tunnel) =>
         tunnel.forwards.map(
           (forward) => [{ tunnel: tunnel.name, kind: forward.kind, listen: forward.listen }, value(forward)] as const,
         ),

@@ -316,6 +316,13 @@ export const TUNNEL_OPTIONS = {
     ssh: { name: 'PermitRemoteOpen', takes: 'list', neutral: ['any'] },
     text: 'where a remote SOCKS proxy leads: host:port, with * for any, or none',
   },
+  servers: {
+    kind: { type: 'servers' },
+    field: null,
+    default: null,
+    unset: 'host alone',
+    text: 'several servers in the place of host: a list, each after the first for when the ones before are down (failover), or all with a list, which have the tunnel all the time',
+  },
   proxyJump: {
     kind: { type: 'jumps' },
     field: null,
@@ -387,6 +394,15 @@ export const TUNNEL_OPTIONS = {
 /** Every option of a tunnel. */
 export const OPTIONS = { ...SERVER_OPTIONS, ...TUNNEL_OPTIONS };
 
+/** What each of several servers of a tunnel may have of its own. */
+export const ENTRY_OPTIONS = {
+  ...SERVER_OPTIONS,
+  proxyJump: TUNNEL_OPTIONS.proxyJump,
+  proxyCommand: TUNNEL_OPTIONS.proxyCommand,
+  proxy: TUNNEL_OPTIONS.proxy,
+  proxyPasswordFile: TUNNEL_OPTIONS.proxyPasswordFile,
+} as const satisfies Readonly<Record<string, Option>>;
+
 /** One row of the table. */
 export interface Option {
   readonly kind: Kind;
@@ -456,6 +472,7 @@ type PlainKind =
   | 'path-or-none'
   | 'proxy'
   | 'pubkey-authentication'
+  | 'servers'
   | 'socket';
 
 /** The type of a value of each kind after reading. */

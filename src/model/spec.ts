@@ -1,4 +1,5 @@
 import type { Endpoint, SocksTarget } from './endpoint.ts';
+import type { Redundancy } from './redundancy.ts';
 import type { FieldsOf, SERVER_OPTIONS, TUNNEL_OPTIONS } from './options.ts';
 
 export type { ChannelTimeout, ConnectLimit, RekeyLimit } from './options.ts';
@@ -23,6 +24,8 @@ export interface TunnelSpec extends ServerSpec, FieldsOf<typeof TUNNEL_OPTIONS> 
   /** How the first of these servers is reached. */
   readonly entry: Entry;
   readonly forwards: readonly ForwardSpec[];
+  /** Where the tunnel has several servers: what they are to each other; absent with one. */
+  readonly redundancy?: Redundancy;
 }
 
 /** The first step on the way to a server: TCP, a proxy, or a program whose input and output lead there. */

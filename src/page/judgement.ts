@@ -6,7 +6,9 @@ import { own } from './own.ts';
 /** How a tunnel looks: up; up with a fault; not up yet, though nothing went wrong so far; down. */
 export type Look = 'up' | 'degraded' | 'trying' | 'down';
 
-export function lookOf({ phase, health, silentSince, failure }: TunnelStatus): Look {
+export function lookOf({ phase, health, silentSince, failure, servers }: TunnelStatus): Look {
+  if (servers?.standby === true) return 'up';
+  if (phase !== 'up' && servers?.elsewhere !== undefined) return 'degraded';
   if (phase === 'up') return health === 'ok' && silentSince === undefined ? 'up' : 'degraded';
   const tries = phase === 'connecting' || phase === 'authenticating' || phase === 'forwarding';
   return tries && failure === undefined ? 'trying' : 'down';
@@ -17,7 +19,9 @@ export const SIGNS: Readonly<Record<Look, string>> = { up: '●', degraded: '▲
 
 /** The state in words. */
 export function stateText(tunnel: TunnelStatus): string {
-  const { phase, silentSince, health } = tunnel;
+  const { phase, silentSince, health, servers } = tunnel;
+  if (servers?.standby === true) return 'standby';
+  if (phase !== 'up' && servers?.elsewhere !== undefined) return `down here, up at ${servers.elsewhere}`;
   if (silentSince !== undefined) return 'up, but silent';
   if (phase === 'up') return health === 'ok' ? 'up' : 'up, with a fault';
   return WORDS[phase];

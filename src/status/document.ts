@@ -4,6 +4,8 @@ import type { TunnelSpec } from '../model/spec.ts';
 import type { FailureCode } from '../model/failure.ts';
 import { formatListen, formatServer, type FailureReport, type Phase, type TunnelState } from '../model/state.ts';
 import { assessHealth, assessTunnel, type Health } from './health.ts';
+import { wholeTunnels } from '../supervisor/whole-tunnels.ts';
+import { tunnelOf } from '../model/redundancy.ts';
 import type { RunningTunnel } from '../supervisor/supervisor.ts';
 
 /**
@@ -43,6 +45,8 @@ export interface TunnelStatus {
   /** When it was last up, or when it was started where it never was; absent while it is up. */
   readonly downSince?: string;
   readonly server: string;
+  /** Of a tunnel with several servers, each of which has a row. */
+  readonly servers?: ServersStatus;
   /** The route, the nearest first: a proxy or a proxyCommand, and jumps. */
   readonly via?: readonly string[];
   readonly attempts: number;
@@ -74,6 +78,16 @@ export interface TunnelStatus {
   readonly forwards: readonly ForwardStatus[];
   /** The predecessors of this tunnel, which run until it is up. */
   readonly previous?: readonly PreviousTunnel[];
+}
+
+interface ServersStatus {
+  /** The tunnel's name in the file. */
+  readonly tunnel: string;
+  readonly mode: 'failover' | 'all';
+  /** This server is not to have the tunnel at present: its phase is `stopped`, and it is well. */
+  readonly standby?: true;
+  /** Another server has the tunnel while this one has not: visitors come through that one. */
+  readonly elsewhere?: string;
 }
 
 interface OutageTotal {
@@ -198,12 +212,13 @@ export function summaryLine(
   { problem, trial }: ConfigurationState,
   problems: readonly string[] = [],
 ): string {
-  const up = tunnels.filter(({ state }) => state.phase === 'up').length;
-  const others = tunnels
+  const whole = wholeTunnels(tunnels);
+  const up = whole.filter(({ state }) => state.phase === 'up').length;
+  const others = whole
     .filter(({ state }) => state.phase !== 'up')
     .map(({ spec, state }) => `${spec.name}: ${state.failure?.code ?? state.phase}`);
   const configuration = problem !== null ? ['the configuration file is not valid'] : trial !== null ? ['on trial'] : [];
-  const count = `${up} of ${tunnels.length} ${tunnels.length === 1 ? 'tunnel' : 'tunnels'} up`;
+  const count = `${up} of ${whole.length} ${whole.length === 1 ? 'tunnel' : 'tunnels'} up`;
   return [...configuration, count, ...others, ...problems].join('; ');
 }
 
@@ -212,7 +227,8 @@ type Iso = (time: number) => string;
 
 function tunnelStatus(tunnel: RunningTunnel, facts: DaemonFacts, now: number, iso: Iso): TunnelStatus {
   const { spec, state, previous } = tunnel;
-  const { totals, last } = facts.outagesOf(spec.name);
+  // Of a tunnel with several servers, outages are those in which none had it.
+  const { totals, last } = spec.name === tunnelOf(spec.name) ? facts.outagesOf(spec.name) : { totals: {}, last: null };
   return {
     name: spec.name,
     phase: state.phase,
@@ -220,6 +236,7 @@ function tunnelStatus(tunnel: RunningTunnel, facts: DaemonFacts, now: number, is
     since: iso(state.since),
     ...(state.phase === 'up' ? {} : { downSince: iso(state.lastUp ?? tunnel.startedAt) }),
     server: formatServer(spec),
+    ...serversOf(tunnel),
     ...(via(spec).length === 0 ? {} : { via: via(spec) }),
     attempts: state.attempts,
     ...(state.retryAt === null ? {} : { retryAt: iso(state.retryAt) }),
@@ -249,6 +266,18 @@ function tunnelStatus(tunnel: RunningTunnel, facts: DaemonFacts, now: number, is
     })),
     ...(previous.length === 0 ? {} : { previous: previous.map((old) => previousTunnel(old, iso)) }),
   };
+}
+
+function serversOf({ spec: { redundancy }, standby, elsewhere }: RunningTunnel): Pick<TunnelStatus, 'servers'> {
+  if (redundancy === undefined) return {};
+  const { tunnel, mode } = redundancy;
+  const found = { ...(standby === undefined ? {} : { standby }), ...(elsewhere === undefined ? {} : { elsewhere }) };
+  return { servers: { tunnel, mode, ...found } };
+}
+
+/** Whether it is up, or another server has the tunnel, or it is not to have it at present. */
+export function isFine({ phase, servers }: Pick<TunnelStatus, 'phase' | 'servers'>): boolean {
+  return phase === 'up' || servers?.elsewhere !== undefined || servers?.standby === true;
 }
 
 function withConnections(

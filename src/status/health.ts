@@ -14,12 +14,14 @@ export function assessHealth(tunnels: readonly RunningTunnel[], { problem }: Con
   return healths.includes('degraded') ? 'degraded' : 'ok';
 }
 
-/** A tunnel that never was up counts from its start. One that is not up, while its predecessor is, is degraded. */
-export function assessTunnel({ spec, state, startedAt, previous }: RunningTunnel, now: number): Health {
+/** A tunnel that never was up counts from its start. One that is not up, while its predecessor or another server is, is degraded. */
+export function assessTunnel(tunnel: RunningTunnel, now: number): Health {
+  const { spec, state, startedAt, previous, standby, elsewhere } = tunnel;
+  if (standby === true) return 'ok';
   if (state.phase !== 'up') {
     const patient = state.phase !== 'blocked' && now - (state.lastUp ?? startedAt) <= PATIENCE_MS;
     if (patient) return isSeenToFail(state) ? 'degraded' : 'ok';
-    return previous.some((old) => old.state.phase === 'up') ? 'degraded' : 'failed';
+    return elsewhere !== undefined || previous.some((old) => old.state.phase === 'up') ? 'degraded' : 'failed';
   }
   const unproven = ({ spec: { kind }, verified }: ForwardState) => kind === 'remote' && verified !== 'yes';
   const troubled = state.forwards.some(

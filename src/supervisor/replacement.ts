@@ -1,5 +1,6 @@
 import { isDeepStrictEqual } from 'node:util';
 import type { Endpoint } from '../model/endpoint.ts';
+import { tunnelOf } from '../model/redundancy.ts';
 import type { ForwardSpec, TunnelSpec } from '../model/spec.ts';
 import type { TunnelState } from '../model/state.ts';
 
@@ -46,8 +47,34 @@ export function planReplacement<T extends Running>(
   const replaced = (spec: TunnelSpec) => spare(predecessors(spec)).filter((loop) => loop.state().lastUp !== null);
   const fresh = changes.filter(({ name }) => !resume.has(name));
   const start = new Map(fresh.map((spec) => [spec.name, replaced(spec)]));
+  keepServers(all, taken, wanted, keep, start);
   const needed = new Set([...taken, ...[...keep.values(), ...start.values()].flat()]);
   return { keep, resume, start, end: [...all].filter((loop) => !needed.has(loop)) };
+}
+
+/**
+ * A tunnel that loses one of its servers keeps it until it is up at another: beside the last of those that start, or else of those that
+ * run. Changes `keep` and `start`.
+ */
+function keepServers<T extends Running>(
+  all: ReadonlySet<T>,
+  taken: ReadonlySet<T>,
+  wanted: readonly TunnelSpec[],
+  keep: Map<string, readonly T[]>,
+  start: Map<string, readonly T[]>,
+): void {
+  const names = new Set(wanted.map(({ name }) => name));
+  const replacing = new Set([...keep.values(), ...start.values()].flat());
+  for (const loop of all) {
+    const tunnel = tunnelOf(loop.spec.name);
+    if (taken.has(loop) || replacing.has(loop) || names.has(loop.spec.name) || loop.state().lastUp === null) continue;
+    for (const list of [start, keep]) {
+      const heir = [...list.keys()].findLast((name) => tunnelOf(name) === tunnel);
+      if (heir === undefined) continue;
+      list.set(heir, [...list.get(heir)!, loop]);
+      break;
+    }
+  }
 }
 
 function loopsOf<T>({ loop, previous }: Position<T>): readonly T[] {
@@ -103,10 +130,12 @@ function listenerKey({ kind, listen }: ForwardSpec): string {
 
 /**
  * Indices of the forwards of `old` whose listeners `next` wants as well. Two listeners with one port collide whatever their addresses:
- * which of those overlap is not known here. `any` ignores the server's name too, because one server may have two.
+ * which of those overlap is not known here. `any` ignores the server's name too, because one server may have two; not
+ * between the servers of one tunnel.
  */
 export function conflicting(old: TunnelSpec, next: TunnelSpec, server: 'same' | 'any'): readonly number[] {
-  const sameServer = server === 'any' || (old.host === next.host && old.port === next.port);
+  const isElsewhere = old.name !== next.name && tunnelOf(old.name) === tunnelOf(next.name);
+  const sameServer = (server === 'any' && !isElsewhere) || (old.host === next.host && old.port === next.port);
   return [...old.forwards.entries()]
     .filter(([, mine]) => next.forwards.some((theirs) => collide(mine, theirs, sameServer)))
     .map(([index]) => index);

@@ -24,6 +24,8 @@ export interface Slots {
   readonly byName: Map<string, Slot>;
   /** All loops that are not disconnected yet, predecessors included. */
   readonly alive: Set<Loop>;
+  /** The configuration: also of servers that do not have their tunnel at present. */
+  wanted: readonly TunnelSpec[];
   stopped: boolean;
   /** To be called when anything that status shows has changed. */
   changed(): void;
@@ -61,7 +63,7 @@ function endSpent(slots: Slots, slot: Slot, old: Loop): void {
 }
 
 /** The predecessors end when the new tunnel has all their listeners, and resume them when it fails. */
-function advanceHandover(slots: Slots, slot: Slot): void {
+export function advanceHandover(slots: Slots, slot: Slot): void {
   const { loop, previous, handoverTried } = slot;
   switch (judgeHandover(loop.spec, loop.state(), previous, handoverTried)) {
     case 'complete':

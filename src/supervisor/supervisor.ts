@@ -4,9 +4,12 @@ import { inSlices, ownTick } from '../lib/async/slices.ts';
 import { createConnectionPool } from '../connection/shared/connection-pool.ts';
 import type { TunnelSpec } from '../model/spec.ts';
 import { remoteListeners } from '../forwarding/listeners/owners.ts';
+import { isMeant, tunnelOf } from '../model/redundancy.ts';
 import { loginKey } from '../model/server-key.ts';
-import type { TunnelState } from '../model/state.ts';
-import { endLoop, startSlot, type Slots, type Slot } from './slots.ts';
+import { formatServer, initialState, type TunnelState } from '../model/state.ts';
+import { createCourses } from './courses.ts';
+import type { Sight } from './failover.ts';
+import { advanceHandover, endLoop, startSlot, type Slots, type Slot } from './slots.ts';
 import { planChange, type Plan } from './plan.ts';
 import { planReplacement } from './replacement.ts';
 import type { Loop, LoopDeps } from './tunnel-runner.ts';
@@ -43,6 +46,12 @@ export interface RunningTunnel {
   readonly startedAt: number;
   /** The predecessors, which run until this one is up. */
   readonly previous: readonly RunningTunnel[];
+  /** One of several servers, which is not to have the tunnel at present. */
+  readonly standby?: true;
+  /** Of several servers, another one that has the tunnel while this one has not. */
+  readonly elsewhere?: string;
+  /** Of a whole tunnel with several servers: what it is at each. */
+  readonly members?: readonly RunningTunnel[];
 }
 
 export function createSupervisor(deps: Omit<LoopDeps, 'connections'>): Supervisor {
@@ -54,20 +63,38 @@ export function createSupervisor(deps: Omit<LoopDeps, 'connections'>): Superviso
     deps: { ...deps, connections },
     byName: new Map(),
     alive: new Set(),
+    wanted: [],
     stopped: false,
     // Once in a tick of the event loop: a thousand tunnels change together, and each subscriber reads them all.
     changed: () => {
       notifying ??= setImmediate(() => {
         notifying = null;
+        courses.look();
         changes.emit();
       });
     },
   };
   const { byName, alive } = slots;
+  const courses = createCourses({
+    clock: deps.clock,
+    log: deps.log,
+    sight: (name) => sightOf(slots, name),
+    onTurn: () => {
+      oneAtATime(() => applyNow(slots, courses.chosen(slots.wanted), slots.wanted)).catch((error: unknown) =>
+        deps.log.error({ code: 'internal', error }, 'a bug: the servers of a tunnel were not changed'),
+      );
+    },
+  });
 
   return {
-    apply: (wanted) => oneAtATime(() => applyNow(slots, wanted)),
-    tunnels: () => [...byName.values()].map(({ loop, previous }) => ({ ...view(loop), previous: previous.map(view) })),
+    apply: (wanted) =>
+      oneAtATime(async () => {
+        const plan = await inSlices(planChange(slots.wanted, wanted));
+        courses.begin(wanted, (name) => byName.has(name));
+        await applyNow(slots, courses.chosen(wanted), wanted);
+        return plan;
+      }),
+    tunnels: () => viewTunnels(slots),
     retry: (name) => {
       const chosen = [...alive].filter((loop) => name === null || loop.spec.name === name);
       return [...new Set(chosen.filter((loop) => loop.retryNow()).map((loop) => loop.spec.name))];
@@ -75,7 +102,7 @@ export function createSupervisor(deps: Omit<LoopDeps, 'connections'>): Superviso
     reconnect: () => oneAtATime(() => reconnectNow(slots)),
     take: (name) => {
       for (const { spec } of alive) {
-        if (spec.name !== name) continue;
+        if (!isMeant(spec.name, name)) continue;
         const owners = deps.device.owners(loginKey(spec));
         for (const listen of remoteListeners(spec)) owners.rememberOurs(listen);
       }
@@ -84,19 +111,20 @@ export function createSupervisor(deps: Omit<LoopDeps, 'connections'>): Superviso
     stuck: () => [...alive].filter((loop) => loop.isStuck()).map((loop) => loop.spec.name),
     stop: async () => {
       slots.stopped = true;
+      courses.stop();
       for (const { handover } of byName.values()) handover?.cancel();
       await Promise.all([...alive].map((loop) => loop.end()));
     },
   };
 }
 
-/** The new tunnels log in while those that end disconnect, and then listen. */
-async function applyNow(slots: Slots, wanted: readonly TunnelSpec[]): Promise<Plan> {
+/** The new tunnels log in while those that end disconnect, and then listen. `chosen` are those of the wanted tunnels that are to run. */
+async function applyNow(slots: Slots, chosen: readonly TunnelSpec[], wanted: readonly TunnelSpec[]): Promise<void> {
   const { byName } = slots;
   const before = [...byName.values()];
   const running = before.map(({ loop }) => loop.spec);
-  const plan = await inSlices(planChange(running, wanted));
-  const { keep, resume, start, end } = planReplacement(before, wanted, new Set(plan.unchanged));
+  const plan = await inSlices(planChange(running, chosen));
+  const { keep, resume, start, end } = planReplacement(before, chosen, new Set(plan.unchanged));
   const kept = new Map<string, Slot>();
   for (const slot of before) {
     const { name } = slot.loop.spec;
@@ -105,17 +133,19 @@ async function applyNow(slots: Slots, wanted: readonly TunnelSpec[]): Promise<Pl
     else kept.set(name, Object.assign(slot, { previous }));
   }
   byName.clear();
+  slots.wanted = wanted;
   const ended = Promise.all(end.map((loop) => endInOwnTick(slots, loop)));
-  for (const spec of wanted) {
+  for (const spec of chosen) {
     const { name } = spec;
     const same = resume.get(name);
     same?.listeners.resume([...spec.forwards.keys()]);
     const resumed = same && { loop: same, previous: [], handover: null, handoverTried: false, ready: ended };
     byName.set(name, kept.get(name) ?? resumed ?? startSlot(slots, spec, start.get(name) ?? [], ended));
   }
+  // A tunnel that is up already has no event on which it would end what it replaces now.
+  for (const slot of kept.values()) if (slot.previous.length > 0) advanceHandover(slots, slot);
   await ended;
   slots.changed();
-  return plan;
 }
 
 async function endInOwnTick(slots: Slots, loop: Loop): Promise<void> {
@@ -137,6 +167,37 @@ async function reconnectNow(slots: Slots): Promise<void> {
   });
   await Promise.all(renewed);
   slots.changed();
+}
+
+/** What runs, in the order of the configuration, and the servers that do not have their tunnel at present. */
+function viewTunnels({ byName, wanted, deps }: Slots): readonly RunningTunnel[] {
+  const views = wanted.map((spec): RunningTunnel => {
+    const slot = byName.get(spec.name);
+    if (slot !== undefined) return { ...view(slot.loop), previous: slot.previous.map(view) };
+    const now = deps.clock.now();
+    const state = { ...initialState(spec, now), phase: 'stopped', retryAt: null } as const;
+    return { spec, state, startedAt: now, previous: [], standby: true };
+  });
+  if (!wanted.some(({ redundancy }) => redundancy !== undefined)) return views;
+  const well = new Map(views.filter(isWell).map(({ spec }) => [tunnelOf(spec.name), formatServer(spec)]));
+  return views.map((one) => {
+    const elsewhere = one.spec.redundancy === undefined || isWell(one) ? undefined : well.get(tunnelOf(one.spec.name));
+    return elsewhere === undefined ? one : { ...one, elsewhere };
+  });
+}
+
+/** Whether visitors reach their target through it. */
+function isWell({ state: { phase, silentSince, forwards } }: Pick<RunningTunnel, 'state'>): boolean {
+  return phase === 'up' && silentSince === null && !forwards.some(({ verified }) => verified === 'no');
+}
+
+/** A predecessor that runs until the tunnel is up has it at the same server. */
+function sightOf({ byName }: Slots, name: string): Sight {
+  const slot = byName.get(name);
+  if (slot === undefined) return { well: false, silentSince: null };
+  const loops = [slot.loop, ...slot.previous.filter(({ spec }) => spec.name === name)];
+  const states = loops.map((loop) => loop.state());
+  return { well: states.some((state) => isWell({ state })), silentSince: slot.loop.state().silentSince };
 }
 
 function view(loop: Loop): RunningTunnel {

@@ -1,3 +1,4 @@
+import { isMeant } from '../../model/redundancy.ts';
 import type { TunnelSpec } from '../../model/spec.ts';
 import { auditTunnel } from '../../audit/audit.ts';
 import { auditDocument } from '../../audit/document.ts';
@@ -36,7 +37,7 @@ export interface AuditOptions {
  */
 export async function audit(flag: string | null, name: string | null, options: AuditOptions): Promise<number> {
   const config = await loadConfig(await findConfig(flag), systemEnvironment());
-  const chosen = config.tunnels.filter((tunnel) => name === null || tunnel.name === name);
+  const chosen = config.tunnels.filter((tunnel) => isMeant(tunnel.name, name));
   if (chosen.length === 0) throw noSuchTunnel(name, config.tunnels);
   if (options.via !== null && new Set(chosen.map(({ host, port }) => `${host}:${port}`)).size > 1)
     throw new UserError('--via names one server, and the tunnels have several: name a tunnel', EXIT.usage);

@@ -1,3 +1,4 @@
+import { isMeant } from '../../model/redundancy.ts';
 import { dirname, join } from 'node:path';
 import type { Config } from '../../model/config.ts';
 import { systemEnvironment } from '../../config/input/environment.ts';
@@ -64,7 +65,7 @@ export async function doctor(
 
   const config = await configuration(await findConfig(flag), onStep);
   if (config === null) return end();
-  const tunnels = config.tunnels.filter((tunnel) => name === null || tunnel.name === name);
+  const tunnels = config.tunnels.filter((tunnel) => isMeant(tunnel.name, name));
   if (tunnels.length === 0) throw noSuchTunnel(name, config.tunnels);
   const installed = await loadsCredentials(config.file);
   await surroundings(config, installed, onStep);

@@ -1,6 +1,7 @@
 import { ask } from '../../control/client.ts';
 import { errorText, formatDuration, printable } from '../../lib/text.ts';
-import type { StatusDocument, TunnelStatus } from '../../status/document.ts';
+import { isMeant } from '../../model/redundancy.ts';
+import { isFine, type StatusDocument, type TunnelStatus } from '../../status/document.ts';
 import { downSince } from '../text/status-summary.ts';
 import { controlSockets } from '../find/control-sockets.ts';
 
@@ -30,11 +31,11 @@ async function judge(config: string | null, name: string | null): Promise<Plugin
 
 /** Pure: what a plugin says of all tunnels, or of one. */
 export function pluginResult(document: StatusDocument, name: string | null): PluginResult {
-  const tunnels = document.tunnels.filter((tunnel) => name === null || tunnel.name === name);
+  const tunnels = document.tunnels.filter(({ name: one, servers }) => isMeant(one, name) && servers?.standby !== true);
   if (tunnels.length === 0) return { state: 'UNKNOWN', text: `there is no tunnel ${JSON.stringify(name)}` };
   const now = Date.parse(document.now ?? document.startedAt);
-  const down = tunnels.filter(({ phase }) => phase !== 'up');
-  const degraded = tunnels.filter(({ phase, health }) => phase === 'up' && health !== 'ok');
+  const down = tunnels.filter((tunnel) => !isFine(tunnel));
+  const degraded = tunnels.filter((tunnel) => isFine(tunnel) && (tunnel.health !== 'ok' || tunnel.phase !== 'up'));
   const invalid = name === null && document.configProblem !== undefined;
   const figures = `|up=${tunnels.length - down.length};;;0;${tunnels.length}`;
   if (down.length > 0) {

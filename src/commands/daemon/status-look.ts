@@ -1,5 +1,6 @@
 import { formatLogLine } from '../../lib/log/format.ts';
 import { UserError } from '../../lib/user-error.ts';
+import { isMeant } from '../../model/redundancy.ts';
 import type { StatusDocument } from '../../status/document.ts';
 import { request, requestStatus } from '../find/daemon-request.ts';
 import { noSuchTunnel } from '../text/no-such-tunnel.ts';
@@ -18,7 +19,7 @@ export async function lookAtDaemon(
   { colour, log }: { readonly colour: boolean; readonly log: boolean },
 ): Promise<Look> {
   const answer = await requestStatus(config, name);
-  const tunnels = answer.tunnels.filter((tunnel) => name === null || tunnel.name === name);
+  const tunnels = answer.tunnels.filter((tunnel) => isMeant(tunnel.name, name));
   if (answer.tunnels.length === 0) throw new UserError('the daemon has no tunnels yet: it is starting');
   if (tunnels.length === 0) throw noSuchTunnel(name, answer.tunnels);
   return { document: { ...answer, tunnels }, log: log ? await recentLog(config, name, colour) : [] };

@@ -2,7 +2,7 @@ import { tunnelOfSocket } from '../../config/command-line/paths.ts';
 import { systemEnvironment } from '../../config/input/environment.ts';
 import { acceptsConnections } from '../../control/client.ts';
 import { EXIT } from '../../lib/exit-code.ts';
-import type { StatusDocument } from '../../status/document.ts';
+import { isFine, type StatusDocument } from '../../status/document.ts';
 import { UserError } from '../../lib/user-error.ts';
 import { adHocSockets } from '../find/control-sockets.ts';
 import { formatInDetail, formatStatus, PLAIN, type View } from '../text/status-text.ts';
@@ -17,7 +17,7 @@ export interface StatusOptions {
   readonly watch: boolean;
 }
 
-/** Shows all tunnels or one; the exit code is 1 where one of those shown is not up. */
+/** Shows all tunnels or one; the exit code is 1 where one of those shown is not up, at one of its servers at least. */
 export async function status(config: string | null, name: string | null, options: StatusOptions): Promise<number> {
   if (options.watch) return await watchStatus(config, name, options.json);
   const colour = wantsColour();
@@ -31,7 +31,7 @@ export async function status(config: string | null, name: string | null, options
         : formatInDetail(document, view, { notes: [], log })
       ).join('\n');
   process.stdout.write(`${text}\n`);
-  return document.tunnels.every((tunnel) => tunnel.phase === 'up') ? EXIT.ok : EXIT.failed;
+  return document.tunnels.every(isFine) ? EXIT.ok : EXIT.failed;
 }
 
 /** The same after an installation, which has worked whatever the state of the tunnels is. */

@@ -12,16 +12,9 @@ export type Paint = (text: string, ansi: number) => string;
 /** All that is known of one tunnel, as lines. `now` is the daemon's. */
 export function formatTunnel(tunnel: TunnelStatus, now: number, paint: Paint): readonly string[] {
   const up = tunnel.phase === 'up';
-  const facts = [
-    `${paint(tunnel.phase, PHASE_COLOURS[tunnel.phase])}${up ? ` ${since(tunnel.since, now)}` : ''}`,
-    ...(up ? [] : [`not up ${since(downSince(tunnel), now)}`]),
-    [tunnel.server, ...(tunnel.via === undefined ? [] : [`via ${tunnel.via.join(', ')}`])].join(' '),
-    ...(tunnel.carrier === undefined ? [] : [`over the connection of ${tunnel.carrier}`]),
-    ...(tunnel.silentSince === undefined ? [] : [`no answer ${since(tunnel.silentSince, now)}`]),
-    ...(tunnel.rttMs === undefined ? [] : [`${tunnel.rttMs} ms`]),
-    ...(tunnel.attempts > 1 ? [`attempt ${tunnel.attempts}`] : []),
-    ...(tunnel.retryAt === undefined ? [] : [`next try ${ahead(tunnel.retryAt, now)}`]),
-  ];
+  if (tunnel.servers?.standby === true)
+    return [`${tunnel.name}: ${paint('standby', 90)}, ${tunnel.server}, until no server before it has the tunnel`];
+  const facts = factsOf(tunnel, now, paint);
   return [
     `${tunnel.name}: ${facts.join(', ')}`,
     ...(up ? formatAlgorithms(tunnel) : []),
@@ -31,6 +24,22 @@ export function formatTunnel(tunnel: TunnelStatus, now: number, paint: Paint): r
       ? []
       : formatFailure(tunnel.failure, up ? 'last failure' : 'failure', now, '  ', !up)),
     ...(tunnel.previous ?? []).map((old) => formatPrevious(old, now)),
+  ];
+}
+
+function factsOf(tunnel: TunnelStatus, now: number, paint: Paint): readonly string[] {
+  const up = tunnel.phase === 'up';
+  const elsewhere = tunnel.servers?.elsewhere;
+  return [
+    `${paint(tunnel.phase, PHASE_COLOURS[tunnel.phase])}${up ? ` ${since(tunnel.since, now)}` : ''}`,
+    ...(up ? [] : [`not up ${since(downSince(tunnel), now)}`]),
+    [tunnel.server, ...(tunnel.via === undefined ? [] : [`via ${tunnel.via.join(', ')}`])].join(' '),
+    ...(elsewhere === undefined ? [] : [`the tunnel is up at ${elsewhere}`]),
+    ...(tunnel.carrier === undefined ? [] : [`over the connection of ${tunnel.carrier}`]),
+    ...(tunnel.silentSince === undefined ? [] : [`no answer ${since(tunnel.silentSince, now)}`]),
+    ...(tunnel.rttMs === undefined ? [] : [`${tunnel.rttMs} ms`]),
+    ...(tunnel.attempts > 1 ? [`attempt ${tunnel.attempts}`] : []),
+    ...(tunnel.retryAt === undefined ? [] : [`next try ${ahead(tunnel.retryAt, now)}`]),
   ];
 }
 

@@ -9,13 +9,19 @@ export type Condition = (typeof CONDITIONS)[number];
 
 /** `starting` has not been up yet and has not failed; `silent` is up, and does not answer; `unverified` is up and no more is known. */
 export function conditionOf(tunnel: TunnelStatus): Condition {
-  const { phase, health, silentSince, failure, forwards, previous = [] } = tunnel;
-  if (phase === 'blocked') return 'blocked';
-  if (phase !== 'up' && health === 'ok' && failure === undefined) return 'starting';
-  if (phase !== 'up') return previous.some((old) => old.phase === 'up') ? 'degraded' : 'down';
+  const { phase, health, silentSince, forwards, servers } = tunnel;
+  if (servers?.standby === true) return 'well';
+  if (phase !== 'up') return conditionOfDown(tunnel);
   if (silentSince !== undefined) return 'silent';
   if (health !== 'ok') return 'degraded';
   return forwards.some((forward) => forward.exposed === true || isUnverified(forward)) ? 'unverified' : 'well';
+}
+
+function conditionOfDown({ phase, health, failure, previous = [], servers }: TunnelStatus): Condition {
+  if (servers?.elsewhere !== undefined) return 'degraded';
+  if (phase === 'blocked') return 'blocked';
+  if (health === 'ok' && failure === undefined) return 'starting';
+  return previous.some((old) => old.phase === 'up') ? 'degraded' : 'down';
 }
 
 /** Whether a round trip through this listener of the server was not seen, though it was looked for. */
@@ -36,7 +42,8 @@ export function downSince(tunnel: TunnelStatus): string {
 }
 
 /** All tunnels in a few words: those of the worst condition, how many they are, for how long, and why. */
-export function summarize(tunnels: readonly TunnelStatus[], now: number): { readonly text: string; worst: Condition } {
+export function summarize(all: readonly TunnelStatus[], now: number): { readonly text: string; worst: Condition } {
+  const tunnels = all.filter(({ servers }) => servers?.standby !== true);
   const [first] = worstFirst(tunnels);
   const worst = first === undefined ? 'well' : conditionOf(first);
   // What is blocked is down as well.

@@ -166,12 +166,12 @@ const PORT = TITLES.indexOf('PORT');
 const NARROWEST = 6;
 
 function cellsOf(tunnel: TunnelStatus, now: number): readonly string[] {
-  const { name, phase, since, forwards } = tunnel;
+  const { name, phase, since, forwards, servers } = tunnel;
   const condition = conditionOf(tunnel);
   return [
     name,
-    condition === 'silent' || condition === 'degraded' ? condition : phase,
-    ago(phase === 'up' ? since : downSince(tunnel), now),
+    servers?.standby === true ? 'standby' : condition === 'silent' || condition === 'degraded' ? condition : phase,
+    servers?.standby === true ? '-' : ago(phase === 'up' ? since : downSince(tunnel), now),
     forwards.map(portOf).join(', '),
     verifiedOf(forwards),
     String(forwards.reduce((sum, { connections }) => sum + connections, 0)),

@@ -57,7 +57,7 @@ function layer(written: TunnelKeys, found: TunnelKeys, destination: string): Tun
   return { ...rest, ...written, host: found.host ?? destination };
 }
 
-const ROUTE_KEYS: readonly (keyof TunnelKeys)[] = ['proxyJump', 'proxyCommand', 'proxy'];
+export const ROUTE_KEYS: readonly (keyof TunnelKeys)[] = ['proxyJump', 'proxyCommand', 'proxy'];
 
 /** The keys of a server that ssh_config depends on: `Match user`, and the tokens for user and port. */
 function identity({

@@ -1,4 +1,5 @@
 import { type Endpoint, formatEndpoint, sameEndpoint, bindAddresses } from '../../model/endpoint.ts';
+import { tunnelOf } from '../../model/redundancy.ts';
 import { serverKey } from '../../model/server-key.ts';
 import type { TunnelSpec } from '../../model/spec.ts';
 import type { Path, Report } from '../schema/mapping.ts';
@@ -24,7 +25,7 @@ export function reportSharedListeners(
   for (const { spec, flawed } of tunnels) {
     const seen = { remote: 0, local: 0, dynamic: 0 };
     for (const { kind, listen } of spec.forwards) {
-      const path = ['tunnels', spec.name, `${kind}Forward`, seen[kind]++];
+      const path = ['tunnels', tunnelOf(spec.name), `${kind}Forward`, seen[kind]++];
       // The server of a flawed tunnel may be unknown: it is compared with itself only.
       const where = kind !== 'remote' ? 'this device' : flawed ? spec.name : serverKey(spec);
       const port = `${where} ${listen.type === 'unix' ? listen.path : listen.port}`;

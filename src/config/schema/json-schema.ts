@@ -1,9 +1,10 @@
-import { type Kind, type Option, OPTIONS, SERVER_OPTIONS, TUNNEL_OPTIONS } from '../../model/options.ts';
+import { ENTRY_OPTIONS, type Kind, type Option, OPTIONS, SERVER_OPTIONS, TUNNEL_OPTIONS } from '../../model/options.ts';
 import { PROXY_PROTOCOLS, TUNNEL_NAME } from '../../model/spec.ts';
 import { ALGORITHMS, type AlgorithmKey } from '../values/algorithms.ts';
 import { describeDefault } from './describe.ts';
 import { FILE_OPTIONS, SECTIONS } from './file-options.ts';
 import { MAX_JUMPS } from './jump.ts';
+import { MAX_SERVERS } from './servers.ts';
 import { FORWARD_KEYS } from './keys.ts';
 
 /** A part of a JSON Schema (draft 7, which editors know). */
@@ -148,6 +149,8 @@ const FRAGMENTS: Fragments = {
       text(`^\\s*(?:\\d{1,15}(?:\\.\\d*)?[bkmgtpeBKMGTPE]?|${anyCase('default|none')})(?:\\s+\\S+)?\\s*$`),
       { type: 'array', minItems: 1, maxItems: 2, items: TEXT },
     ),
+  servers: () =>
+    anyOf(serverList(), serversBy('failover', { after: duration(1), back: duration(1) }), serversBy('all', {})),
   socket: () => TEXT,
   'spaced-paths': () => oneOrMany(TEXT),
   strictness: ({ words }) => offered(words, { type: 'boolean' }),
@@ -177,6 +180,15 @@ function halves(of: 'remote' | 'local'): Fragment {
     proxyProtocol: { enum: PROXY_PROTOCOLS },
   };
   return anyOf(mappingOf({ listen: end, target }, ['listen', 'target']), mappingOf(proxied, ['listen', 'target']));
+}
+
+function serverList(): Fragment {
+  const entry = anyOf(text('^\\S+$'), mappingOf(references(ENTRY_OPTIONS), ['host']));
+  return { type: 'array', minItems: 1, maxItems: MAX_SERVERS, items: entry };
+}
+
+function serversBy(mode: 'failover' | 'all', more: Fragment): Fragment {
+  return mappingOf({ [mode]: serverList(), ...more }, [mode]);
 }
 
 /** A jump host. */

@@ -20,14 +20,7 @@ import {
  * is an empty list.
  */
 export function jumps(serverShape: () => Shape): z.ZodMiniType<JumpKeys[]> {
-  let shape: Shape | null = null;
-  const hop = transformed(z.unknown(), (raw, context): JumpKeys => {
-    const result = (isMapping(raw) ? jumpMapping((shape ??= serverShape())) : value(readJump)).safeParse(raw);
-    if (result.success) return result.data;
-    const issues = result.error.issues.map((issue) => ({ ...issue, input: raw }) as z.core.$ZodRawIssue);
-    context.issues.push(...issues);
-    return z.NEVER;
-  });
+  const hop = serverEntry<JumpKeys>(serverShape);
   const few = transformed(z.array(hop), (hops, context) => {
     if (hops.length <= MAX_JUMPS) return hops;
     context.issues.push({ code: 'custom', message: `has more than ${MAX_JUMPS} jump hosts`, input: hops });
@@ -39,9 +32,21 @@ export function jumps(serverShape: () => Shape): z.ZodMiniType<JumpKeys[]> {
 /** More is a mistake, perhaps a loop. */
 export const MAX_JUMPS = 8;
 
-type Shape = Readonly<Record<string, z.ZodMiniType>>;
+/** One server: `[user@]host[:port]`, or a mapping of its keys. */
+export function serverEntry<Keys extends JumpKeys>(entryShape: () => Shape): z.ZodMiniType<Keys> {
+  let shape: Shape | null = null;
+  return transformed(z.unknown(), (raw, context): Keys => {
+    const result = (isMapping(raw) ? entryMapping((shape ??= entryShape())) : value(readJump)).safeParse(raw);
+    if (result.success) return result.data as Keys;
+    const issues = result.error.issues.map((issue) => ({ ...issue, input: raw }) as z.core.$ZodRawIssue);
+    context.issues.push(...issues);
+    return z.NEVER;
+  });
+}
 
-function jumpMapping(shape: Shape) {
+export type Shape = Readonly<Record<string, z.ZodMiniType>>;
+
+function entryMapping(shape: Shape) {
   return transformed(mapping(shape), (keys: JumpKeys, context) => {
     if (keys.host !== undefined) return keys;
     context.issues.push({ code: 'custom', message: 'needs a host', input: keys });

@@ -1,4 +1,5 @@
 import {
+  type ENTRY_OPTIONS,
   type FieldValues,
   type Option,
   OPTIONS,
@@ -8,12 +9,21 @@ import {
 } from '../../model/options.ts';
 import type { WrittenForward } from '../values/forward.ts';
 import type { WrittenProxy } from '../values/proxy.ts';
+import type { Redundancy } from '../../model/redundancy.ts';
 
 /** The keys of a tunnel; absent ones are left out. */
 export type TunnelKeys = KeysOf<typeof SERVER_OPTIONS & typeof TUNNEL_OPTIONS>;
 
 /** The keys of a jump host; absent ones come from elsewhere. */
 export type JumpKeys = KeysOf<typeof SERVER_OPTIONS>;
+
+/** The keys of one of several servers of a tunnel. */
+export type EntryKeys = KeysOf<typeof ENTRY_OPTIONS>;
+
+/** The servers of a tunnel as they were written, the preferred one first. */
+export interface WrittenServers extends Omit<Redundancy, 'tunnel'> {
+  readonly entries: readonly EntryKeys[];
+}
 
 type KeysOf<Rows extends Readonly<Record<string, Option>>> = {
   readonly [Name in keyof Rows]?: ValueOf<Rows[Name]['kind'], KeyValues> | undefined;
@@ -28,6 +38,7 @@ export interface KeyValues extends FieldValues {
   readonly 'path-or-none': string;
   readonly proxy: WrittenProxy | null;
   readonly 'pubkey-authentication': boolean;
+  readonly servers: WrittenServers;
 }
 
 type Key = keyof TunnelKeys;

@@ -1,5 +1,5 @@
 import * as z from 'zod/mini';
-import { type Kind, type Option, OPTIONS, SERVER_OPTIONS, type ValueOf } from '../../model/options.ts';
+import { ENTRY_OPTIONS, type Kind, type Option, OPTIONS, SERVER_OPTIONS, type ValueOf } from '../../model/options.ts';
 import { readAlgorithms } from '../values/algorithm-list.ts';
 import type { AlgorithmKey } from '../values/algorithms.ts';
 import { readConnectLimit } from '../values/connect-limit.ts';
@@ -30,6 +30,7 @@ import {
   value,
 } from '../values/value.ts';
 import { jumps } from './jump.ts';
+import { servers } from './servers.ts';
 import type { KeyValues } from './keys.ts';
 import { mapping } from './mapping.ts';
 
@@ -93,6 +94,7 @@ const SCHEMAS: Schemas = {
   'pubkey-authentication': () => value(readPubkeyAuthentication),
   reconnect,
   'rekey-limit': () => value(readRekeyLimit),
+  servers: (context) => servers(() => shapeOf(ENTRY_OPTIONS, context)),
   socket: (context) => value(readSocketPath(context)),
   'spaced-paths': spacedPaths,
   strictness: (_, { words }) => value((raw) => readStrictness(raw, words)),

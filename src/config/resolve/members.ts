@@ -1,0 +1,42 @@
+import { nameAt } from '../../model/redundancy.ts';
+import { formatEndpoint } from '../../model/endpoint.ts';
+import type { TunnelSpec } from '../../model/spec.ts';
+import type { EntryKeys, TunnelKeys } from '../schema/keys.ts';
+import { ROUTE_KEYS } from './resolve.ts';
+
+/** One server of a tunnel, to be resolved. */
+export interface Member {
+  readonly name: string;
+  readonly keys: TunnelKeys;
+  readonly redundancy: TunnelSpec['redundancy'];
+}
+
+/**
+ * A tunnel as one for each of its servers, or as it is where it has one `host`. The tunnel's keys are for all of them, and an entry's own
+ * come first; its own host takes the place of servers that the defaults name.
+ */
+export function membersOf(name: string, own: TunnelKeys, defaults: TunnelKeys): readonly Member[] {
+  const { servers: shared, ...usual } = defaults;
+  const { servers = own.host === undefined ? shared : undefined, ...keys } = own;
+  if (servers === undefined) return [{ name, keys: { ...usual, ...keys }, redundancy: undefined }];
+  const { entries, ...policy } = servers;
+  const names: string[] = [];
+  return entries.map((entry, index) => {
+    const member = index === 0 ? name : freeName(name, entry, names);
+    names.push(member);
+    return { name: member, keys: withEntry({ ...usual, ...keys }, entry), redundancy: { tunnel: name, ...policy } };
+  });
+}
+
+function freeName(tunnel: string, { host = '', port = 22 }: EntryKeys, taken: readonly string[]): string {
+  const short = nameAt(tunnel, host);
+  return taken.includes(short) ? nameAt(tunnel, formatEndpoint({ type: 'tcp', host, port })) : short;
+}
+
+/** The way to a server comes as a whole. */
+function withEntry(keys: TunnelKeys, entry: EntryKeys): TunnelKeys {
+  const dropped: readonly string[] = ROUTE_KEYS.some((key) => entry[key as keyof EntryKeys] !== undefined)
+    ? ROUTE_KEYS
+    : [];
+  return { ...Object.fromEntries(Object.entries(keys).filter(([key]) => !dropped.includes(key))), ...entry };
+}
