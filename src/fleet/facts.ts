@@ -95,8 +95,9 @@ export function readFacts(text: string): FleetFacts | null {
     logBeginsMs: log === null ? null : readTime(log, nowMs),
     hostKeys: all('hostkey').flatMap(([seconds, line = '']) => {
       const [, type = '', base64 = ''] = /^([\w@.-]+) ([\w+/]+=*)$/.exec(line) ?? [];
-      const key = { type, fingerprint: fingerprint(Buffer.from(base64, 'base64')), madeMs: Number(seconds) * 1000 };
-      return base64 === '' || Number.isNaN(key.madeMs) ? [] : [key];
+      const madeMs = orNull(Number(seconds) * 1000);
+      if (base64 === '' || madeMs === null) return [];
+      return [{ type, fingerprint: fingerprint(Buffer.from(base64, 'base64')), madeMs }];
     }),
     listeningMs: all('listening')
       .flatMap(([time = '']) => readTime(time, nowMs) ?? [])

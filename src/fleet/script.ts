@@ -79,7 +79,7 @@ sshd_log() {
 sshd_log | grep -aE 'sshd(-session)?(\[[0-9]+\])?: ' | awk '
   function when() { return $1 ~ /^[0-9][0-9][0-9][0-9]/ ? $1 : $1 " " $2 " " $3 }
   NR == 1 { print "log\t" when() }
-  /: Server listening on / { if (when() != listening) print "listening\t" (listening = when()) }
+  /^([0-9-]+ [0-9:.]+|[A-Z][a-z]+ +[0-9]+ [0-9:]+|[^ ]+) [^ ]+ sshd(\[[0-9]+\])?: Server listening on / { if (when() != listening) print "listening\t" (listening = when()) }
   # What is logged of a stranger holds the name that was given: only the beginning of a line tells.
   match($0, /^([0-9-]+ [0-9:.]+|[A-Z][a-z]+ +[0-9]+ [0-9:]+|[^ ]+) [^ ]+ sshd(-session)?(\[[0-9]+\])?: (Accepted [a-z\/-]+ for|Disconnected from user|pam_[a-z]+\(sshd:session\): session closed for user|Timeout, client not responding from user) [^ ]+/) {
     user = substr($0, RSTART, RLENGTH)

@@ -48,6 +48,7 @@ test("reads times as logs have them, and as last year's when the day is in the f
   assert.equal(seen('nonsense'), undefined);
   assert.equal(seen('99999999999999999999'), undefined);
   assert.equal(readFacts('now\t1\n'), null);
+  assert.deepEqual(readFacts(`now\t${NOW}\nhostkey\t1e300\tssh-ed25519 AAAA\nend\t`)!.hostKeys, []);
   assert.equal(readFacts('now\tnever\nend\t'), null);
   assert.equal(readFacts(`now\t${NOW}\nprocess\t1\t0\t1e300\tsshd\nend\t`)!.processes.size, 0);
 });

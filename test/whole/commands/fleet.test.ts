@@ -272,7 +272,11 @@ mount --bind /run/listing /usr/bin/getent`,
     `${time} relay sshd[1]: Accepted publickey for ${user} from 192.0.2.1 port 1 ssh2\n`;
   writeFileSync(join(world.dir, 'var/log/auth.log'), log('2024-01-02T03:04:05+00:00', 'gone'));
   // Strangers may give any name.
-  for (const name of ['Accepted publickey for fresh', `a relay sshd[1]: Accepted publickey for fresh`])
+  for (const name of [
+    'Accepted publickey for fresh',
+    `a relay sshd[1]: Accepted publickey for fresh`,
+    'a: Server listening on 0.0.0.0',
+  ])
     appendFileSync(
       join(world.dir, 'var/log/auth.log'),
       `2025-01-02T03:04:05+00:00 relay sshd[2]: Invalid user ${name} from 192.0.2.1 port 1\n`,
