@@ -78,8 +78,14 @@ test('refuses by the JSON Schema what is invalid, unless only its reader can kno
       return false; // no YAML
     }
   });
-  // What two tunnels both want, and a proxy beside a command.
-  const readersOnly = ['same-listener-two-tunnels', 'same-listener', 'same-local-listener', 'unsupported'];
+  // What two tunnels both want, a proxy beside a command, and a URL whose password cannot be decoded.
+  const readersOnly = [
+    'observe-url',
+    'same-listener-two-tunnels',
+    'same-listener',
+    'same-local-listener',
+    'unsupported',
+  ];
   assert.deepEqual(
     taken.toSorted(),
     readersOnly.map((name) => `${name}.yaml`),

@@ -14,7 +14,7 @@ import { hasPort } from '../../server-rules/choose-port.ts';
 import { sharesUser } from '../../server-rules/same-login.ts';
 import { type KeyedTunnel, type PublicKey, serverSetup } from '../../server-rules/server-setup.ts';
 import type { DeviceSetup } from '../../setup/script/many.ts';
-import { hostKeyFor } from './server-setup.ts';
+import { hostKeyFor } from '../../setup/host-key-record.ts';
 
 export interface Devices {
   readonly devices: readonly DeviceSetup[];

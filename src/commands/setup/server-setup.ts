@@ -1,6 +1,6 @@
-import { fingerprint, keyTypeOf } from '../../connection/known-hosts/key-blob.ts';
+import { hostKeyFor } from '../../setup/host-key-record.ts';
 import { readHostKeys } from '../../host/host-keys.ts';
-import { choosePort, hasPort } from '../../server-rules/choose-port.ts';
+import { hasPort } from '../../server-rules/choose-port.ts';
 import { sharesUser } from '../../server-rules/same-login.ts';
 import { nixosModule } from '../../setup/script/nixos.ts';
 import { EXIT } from '../../lib/exit-code.ts';
@@ -12,13 +12,8 @@ import { setUpScript } from '../../setup/script/set-up.ts';
 import { LINUX, MACOS } from '../../setup/script/system.ts';
 import { undoScript } from '../../setup/script/undo.ts';
 import { checkUser } from '../../server-rules/names.ts';
-import {
-  type HostKeyRecord,
-  type KeyedTunnel,
-  type ServerSetup,
-  serverSetup,
-} from '../../server-rules/server-setup.ts';
-import { formatEndpoint, isLoopbackHost } from '../../model/endpoint.ts';
+import { type KeyedTunnel, type ServerSetup, serverSetup } from '../../server-rules/server-setup.ts';
+import { formatEndpoint } from '../../model/endpoint.ts';
 import type { TunnelSpec } from '../../model/spec.ts';
 import { configuredTunnel } from '../find/configured-tunnel.ts';
 
@@ -92,18 +87,4 @@ const NIXOS_UNDO = `${comment(['Take what `tunneld server-setup` printed out of 
 
 async function keyed(spec: TunnelSpec, jump: boolean): Promise<KeyedTunnel> {
   return { spec, ...(await readPublicKeys(spec)), jump, hostKey: hostKeyFor(spec, await readHostKeys()) };
-}
-
-/** Recorded where users reach this device's own SSH server, so that `tunneld fleet` knows it at its port. */
-export function hostKeyFor(spec: TunnelSpec, keys: readonly Buffer[]): HostKeyRecord | null {
-  if (!hasPort(spec)) return null;
-  const { port, target } = choosePort(spec);
-  if (target.port !== 22 || !isLoopbackHost(target.host)) return null;
-  const ranked = keys.toSorted((a, b) => rank(keyTypeOf(a)) - rank(keyTypeOf(b)));
-  return ranked[0] === undefined ? null : { port, fingerprint: fingerprint(ranked[0]) };
-}
-
-/** The order in which the key is asked for. */
-function rank(type: string): number {
-  return ['ssh-ed25519', 'ecdsa', 'ssh-rsa'].findIndex((kind) => type.startsWith(kind)) >>> 0;
 }
