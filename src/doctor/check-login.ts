@@ -16,8 +16,10 @@ import { certificateText, type HostCertificate } from '../model/host-certificate
 import { formatEndpoint, type Endpoint } from '../model/endpoint.ts';
 import type { ForwardSpec, TunnelSpec } from '../model/spec.ts';
 import type { SshConnection, Visitor } from '../connection/ssh/connection.ts';
-import { describeAccepted } from '../connection/auth/auth-report.ts';
+import { acceptedCertificate, describeAccepted } from '../connection/auth/auth-report.ts';
 import type { Step } from './check.ts';
+import { certificateProblem, type CertificateFacts } from '../model/certificate.ts';
+import { RENEW } from './steps-from-status.ts';
 import { algorithmsStep } from './key-exchange.ts';
 import type { CheckDeps, ReportStep } from './types.ts';
 import { refused, roundTrip } from './listener-steps.ts';
@@ -48,10 +50,14 @@ export function checkLogin(spec: TunnelSpec, deps: LoginDeps, parent: AbortSigna
       route = await openRouteOnce(spec, deps, signal);
       const reached = route;
       let accepted = '';
+      let certificate: CertificateFacts | null = null;
       let intercept = (visitor: Visitor): void => visitor.reject();
       const events: LoginEvents = {
         onAuthenticating: (algorithms) => (agreed = algorithms),
-        onAuthenticated: (authReport) => (accepted = describeAccepted(authReport)),
+        onAuthenticated: (authReport) => {
+          accepted = describeAccepted(authReport);
+          certificate = acceptedCertificate(authReport);
+        },
         onVisitor: (visitor) => intercept(visitor),
       };
       connection = await firstToEnd<SshConnection>(signal, [
@@ -60,7 +66,7 @@ export function checkLogin(spec: TunnelSpec, deps: LoginDeps, parent: AbortSigna
       ]);
       reached.turn?.accepted();
       reportHandshake(connection.serverVersion);
-      report('authentication', 'ok', accepted === '' ? 'the server asked for nothing' : accepted);
+      report('authentication', ...authentication(accepted, certificate, deps.clock.wall()));
       const verifier = createTunnelVerifier(spec, connection, deps, signal);
       intercept = (visitor) => verifier.intercept(visitor, REJECT_VISITORS);
       await checkForwards(spec, connection, reached, verifier, deps, signal);
@@ -76,6 +82,16 @@ export function checkLogin(spec: TunnelSpec, deps: LoginDeps, parent: AbortSigna
       await route?.destroy();
     }
   });
+}
+
+function authentication(
+  accepted: string,
+  certificate: CertificateFacts | null,
+  wall: number,
+): readonly ['ok' | 'warn', string, string?] {
+  const seen = accepted === '' ? 'the server asked for nothing' : accepted;
+  const problem = certificate === null ? null : certificateProblem(certificate, wall);
+  return problem === null ? ['ok', seen] : ['warn', `${seen}; ${problem}`, RENEW];
 }
 
 async function checkForwards(

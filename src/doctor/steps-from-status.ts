@@ -41,12 +41,22 @@ export function stepsFromStatus(
       'ok',
       `the daemon has accepted ${tunnel.hostCertificate === undefined ? 'it' : `its ${certificateText(tunnel.hostCertificate)}`}`,
     ],
-    ['authentication', 'ok', `the daemon is logged in${tunnel.login === undefined ? '' : `: ${tunnel.login}`}`],
+    ['authentication', ...authenticationFrom(tunnel)],
     ...tunnel.forwards.flatMap((forward, index) => forwardSteps(forward, index, tunnel)),
     ...silent,
     sourcePortStep(spec, { ...sourcePort, port: tunnel.sourcePort ?? sourcePort.port }, inUse),
   ];
 }
+
+function authenticationFrom({ login, certificate }: TunnelStatus): readonly ['ok' | 'warn', string, string?] {
+  const seen = `the daemon is logged in${login === undefined ? '' : `: ${login}`}`;
+  if (certificate?.problem === undefined) return ['ok', seen];
+  return ['warn', `${seen}; ${certificate.problem}`, RENEW];
+}
+
+/** The connection itself stays up. */
+export const RENEW =
+  'Have the authority make a new certificate under the same name: it is read at the next login, without a restart.';
 
 /** A daemon of an older version reports no algorithms. */
 function algorithmsFromStatus(

@@ -32,7 +32,7 @@ function validityOf(certificate: CertificateFacts, wall: number): Validity {
 }
 
 /** When it is time to warn of its end: with a tenth of its life left, at most a day. Null for one without an end. */
-function warnedFrom({ validFrom, validUntil }: CertificateFacts): number | null {
+export function warnedFrom({ validFrom, validUntil }: CertificateFacts): number | null {
   if (validUntil === null) return null;
   const life = validFrom === null ? Infinity : validUntil - validFrom;
   return validUntil - Math.min(DAY_MS, life / 10);
@@ -49,7 +49,7 @@ export function describeCertificate(certificate: CertificateFacts): string {
 }
 
 /** What is wrong with it, or soon will be, as far as it shows on this side; null for nothing. */
-function certificateProblem(certificate: CertificateFacts, wall: number): string | null {
+export function certificateProblem(certificate: CertificateFacts, wall: number): string | null {
   const { validFrom, validUntil, unknownOptions } = certificate;
   const what = `the ${nameOf(certificate)}`;
   switch (validityOf(certificate, wall)) {

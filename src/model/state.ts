@@ -1,3 +1,4 @@
+import type { CertificateFacts } from './certificate.ts';
 import { formatEndpoint } from './endpoint.ts';
 import type { HostCertificate } from './host-certificate.ts';
 import type { ForwardSpec, ServerSpec, TunnelSpec } from './spec.ts';
@@ -54,6 +55,10 @@ interface TunnelFacts {
   readonly sourcePort: number | null;
   /** The method and the key of the live connection's login, and what was refused before; contains no secret. */
   readonly login: string | null;
+  /** Of the live connection's login: as it is in its file where that was renewed since, and was read again. */
+  readonly certificate: CertificateFacts | null;
+  /** Why the next login with it may fail: it is about to end. */
+  readonly certificateProblem: string | null;
   /** The tunnel that opened the connection, where this one shares it. */
   readonly carrier: string | null;
   /** Of the live connection, or null. */
@@ -140,6 +145,8 @@ export function initialState(spec: TunnelSpec, now: number): TunnelState {
     rttMs: null,
     sourcePort: null,
     login: null,
+    certificate: null,
+    certificateProblem: null,
     carrier: null,
     algorithms: null,
     totals: { attempts: 0, logins: 0, keyExchanges: {} },

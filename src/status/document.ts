@@ -57,6 +57,8 @@ export interface TunnelStatus {
   readonly sourcePort?: number;
   /** How the live connection is logged in: the method, or the key by its fingerprint and file; and what was refused before. */
   readonly login?: string;
+  /** Of the login of the live connection; `problem` where it is about to end. */
+  readonly certificate?: CertificateStatus;
   /** The tunnel whose connection carries this one as well, because one of its own would have had to wait for its turn. */
   readonly carrier?: string;
   /** Of the live connection. */
@@ -88,6 +90,19 @@ interface ServersStatus {
   readonly standby?: true;
   /** Another server has the tunnel while this one has not: visitors come through that one. */
   readonly elsewhere?: string;
+}
+
+interface CertificateStatus {
+  /** Absent for one that only an agent has. */
+  readonly file?: string;
+  readonly keyId: string;
+  readonly serial: string;
+  readonly principals: readonly string[];
+  /** The fingerprint of the authority's key. */
+  readonly authority: string;
+  readonly validFrom?: string;
+  readonly validUntil?: string;
+  readonly problem?: string;
 }
 
 interface OutageTotal {
@@ -244,6 +259,7 @@ function tunnelStatus(tunnel: RunningTunnel, facts: DaemonFacts, now: number, is
     ...(state.rttMs === null ? {} : { rttMs: state.rttMs }),
     ...(state.sourcePort === null ? {} : { sourcePort: state.sourcePort }),
     ...(state.login === null ? {} : { login: state.login }),
+    ...certificateStatus(state),
     ...(state.carrier === null ? {} : { carrier: state.carrier }),
     ...algorithmsStatus(state.algorithms),
     totalAttempts: state.totals.attempts,
@@ -310,6 +326,24 @@ function via({ entry, jumps }: TunnelSpec): readonly string[] {
       ? []
       : [entry.type === 'command' ? 'proxyCommand' : `${entry.type}://${formatEndpoint({ ...entry, type: 'tcp' })}`];
   return [...first, ...jumps.map(formatServer)];
+}
+
+/** Its times are not of the monotonic clock: they are what the authority has written. */
+function certificateStatus({ certificate, certificateProblem }: TunnelState): Pick<TunnelStatus, 'certificate'> {
+  if (certificate === null) return {};
+  const { file, keyId, serial, principals, authority, validFrom, validUntil } = certificate;
+  return {
+    certificate: {
+      ...(file === null ? {} : { file }),
+      keyId,
+      serial,
+      principals,
+      authority,
+      ...(validFrom === null ? {} : { validFrom: new Date(validFrom).toISOString() }),
+      ...(validUntil === null ? {} : { validUntil: new Date(validUntil).toISOString() }),
+      ...(certificateProblem === null ? {} : { problem: certificateProblem }),
+    },
+  };
 }
 
 function algorithmsStatus(

@@ -31,7 +31,7 @@ export function assessTunnel(tunnel: RunningTunnel, now: number): Health {
       forward.misplaced ||
       (spec.verify === 'required' && unproven(forward)),
   );
-  return troubled ? 'degraded' : 'ok';
+  return troubled || state.certificateProblem !== null ? 'degraded' : 'ok';
 }
 
 /** A refusal is not a short outage, and neither is a failure of a tunnel that never was up. */

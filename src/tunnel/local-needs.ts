@@ -7,6 +7,7 @@ import { copiesOf } from '../connection/auth/systemd-credential.ts';
 import type { FailureCode } from '../model/failure.ts';
 import type { ServerSpec, TunnelSpec } from '../model/spec.ts';
 import { BoundedAgent } from '../connection/auth/agent.ts';
+import { certificateFiles } from '../connection/auth/certificate-file.ts';
 
 /** Files and agents of this machine that a tunnel needs and that may come late or change: polled only while an attempt waits for them. */
 export interface LocalNeeds {
@@ -115,7 +116,10 @@ async function snapshotOf(need: Need, spec: TunnelSpec, clock: Clock): Promise<S
 const NAME_FILES = ['/etc/resolv.conf', '/etc/hosts', '/etc/nsswitch.conf'];
 
 function keyFiles(spec: TunnelSpec): readonly string[] {
-  return secretFiles([spec], ({ identityFiles }) => identityFiles.flatMap((file) => [file, `${file}.pub`]));
+  return [
+    ...secretFiles([spec], ({ identityFiles }) => identityFiles.flatMap((file) => [file, `${file}.pub`])),
+    ...serversOf(spec).flatMap(certificateFiles),
+  ];
 }
 
 function hostKeyFiles(spec: TunnelSpec): readonly string[] {

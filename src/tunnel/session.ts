@@ -9,6 +9,7 @@ import { firstToEnd, waitFor, withScope } from '../lib/async/scope.ts';
 import { waitAtMost } from '../lib/async/wait-at-most.ts';
 import { TunnelFailure } from '../model/failure.ts';
 import { keepServing } from './serve.ts';
+import { watchCertificate } from './watch-certificate.ts';
 import type { SessionTunnel } from './tunnel-deps.ts';
 
 /** Connects and logs in; `onVisitor` is called for each visitor of the tunnel's listeners. */
@@ -57,7 +58,7 @@ async function connectAndServe(
   let onVisitor = (visitor: Visitor): void => visitor.reject();
   const share = await connect((visitor) => onVisitor(visitor), signal);
   session.share = share;
-  const { connection, openedBy, login } = share;
+  const { connection, openedBy, login, certificate } = share;
   const targetFailed = createEmitter();
   const visitors = createVisitors(
     spec,
@@ -76,10 +77,11 @@ async function connectAndServe(
   session.visitors = visitors;
   try {
     const carrier = openedBy === spec.name ? null : openedBy;
-    store.dispatch({ type: 'logged-in', login, algorithms: connection.algorithms, carrier });
+    store.dispatch({ type: 'logged-in', login, certificate, algorithms: connection.algorithms, carrier });
     return await withScope(signal, async (scope) => {
       setMaxListeners(0, scope.signal);
       scope.start(waitFor(connection.lost));
+      if (certificate !== null) scope.start((own) => watchCertificate(certificate, deps, own));
       const verifier = createTunnelVerifier(spec, connection, deps, scope.signal);
       onVisitor = (visitor) => verifier.intercept(visitor, visitors);
       await abortable(deps.listeners.ready(), scope.signal);

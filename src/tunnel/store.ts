@@ -37,12 +37,15 @@ export type TunnelEvent =
 type SessionEvent =
   | { readonly type: 'source-port'; readonly port: number }
   | { readonly type: 'authenticating' }
-  | ({ readonly type: 'logged-in' } & Pick<TunnelState, 'login' | 'carrier'> & {
+  | ({ readonly type: 'logged-in' } & Pick<TunnelState, 'login' | 'certificate' | 'carrier'> & {
         readonly algorithms: AgreedAlgorithms;
       })
   /** The tunnel has all its listeners; or not any more. */
   | { readonly type: 'up' | 'incomplete' }
-  | { readonly type: 'watched'; readonly change: Partial<Pick<TunnelState, 'rttMs' | 'silentSince'>> }
+  | {
+      readonly type: 'watched';
+      readonly change: Partial<Pick<TunnelState, 'rttMs' | 'silentSince' | 'certificate' | 'certificateProblem'>>;
+    }
   | { readonly type: 'forward'; readonly index: number; readonly change: Partial<ForwardState> }
   /** The session has ended, with everything in it. */
   | { readonly type: 'session-over' };
@@ -97,6 +100,7 @@ function reduceSession(state: TunnelState, event: SessionEvent, now: number): Tu
       return {
         ...enter(state, 'forwarding', now),
         login: event.login,
+        certificate: event.certificate,
         carrier: event.carrier,
         algorithms: event.algorithms,
         totals: countLogin(state.totals, event.algorithms.keyExchange),
@@ -131,6 +135,8 @@ function leave(state: TunnelState, next: Phase, now: number): TunnelState {
 const NO_SESSION = {
   sourcePort: null,
   login: null,
+  certificate: null,
+  certificateProblem: null,
   carrier: null,
   algorithms: null,
   rttMs: null,

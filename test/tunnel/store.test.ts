@@ -16,7 +16,13 @@ const ALGORITHMS = { keyExchange: 'curve25519-sha256', hostKey: 'ssh-ed25519', h
 const ATTEMPT: TunnelEvent = { type: 'attempt', waits: false };
 const REACHED: TunnelEvent = { type: 'reached' };
 const AUTHENTICATING: TunnelEvent = { type: 'authenticating' };
-const LOGGED_IN: TunnelEvent = { type: 'logged-in', login: 'publickey', algorithms: ALGORITHMS, carrier: null };
+const LOGGED_IN: TunnelEvent = {
+  type: 'logged-in',
+  login: 'publickey',
+  certificate: null,
+  algorithms: ALGORITHMS,
+  carrier: null,
+};
 const UP: TunnelEvent = { type: 'up' };
 const OVER: TunnelEvent = { type: 'session-over' };
 const WAIT: TunnelEvent = { type: 'scheduled', phase: 'waiting', retryAt: 99, failure };

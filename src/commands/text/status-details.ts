@@ -17,7 +17,7 @@ export function formatTunnel(tunnel: TunnelStatus, now: number, paint: Paint): r
   const facts = factsOf(tunnel, now, paint);
   return [
     `${tunnel.name}: ${facts.join(', ')}`,
-    ...(up ? formatAlgorithms(tunnel) : []),
+    ...(up ? [...formatAlgorithms(tunnel), ...formatCertificate(tunnel)] : []),
     ...tunnel.forwards.flatMap((forward) => formatForward(forward, now, paint)),
     ...(up && tunnel.lastOutage !== undefined ? [`  last outage: ${formatOutage(tunnel.lastOutage, now)}`] : []),
     ...(tunnel.failure === undefined
@@ -49,6 +49,17 @@ function formatAlgorithms({ keyExchange, hostKeyAlgorithm, hostCertificate }: Tu
   return [
     `  key exchange ${keyExchange}, host key ${hostKeyAlgorithm}`,
     ...(hostCertificate === undefined ? [] : [`  host key trusted by its ${certificateText(hostCertificate)}`]),
+  ];
+}
+
+/** The certificate of the login, with its end. */
+function formatCertificate({ certificate }: TunnelStatus): readonly string[] {
+  if (certificate === undefined) return [];
+  const { file = 'of the agent', keyId, principals, validUntil, problem } = certificate;
+  const names = principals.length === 0 ? 'no principals' : principals.join(', ');
+  return [
+    `  certificate ${file} (${keyId}) for ${names}, valid ${validUntil === undefined ? 'for ever' : `until ${validUntil}`}`,
+    ...(problem === undefined ? [] : [`  warning: ${problem}`]),
   ];
 }
 

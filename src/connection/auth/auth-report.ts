@@ -85,6 +85,12 @@ export function describeAccepted({ offers }: AuthReport): string {
   return [taken.join(' and '), ...(others.length === 0 ? [] : [`refused: ${others.join(', ')}`])].join('; ');
 }
 
+/** The certificate by which the server has let us in. */
+export function acceptedCertificate({ offers }: AuthReport): CertificateFacts | null {
+  const taken = offers.filter(({ result }) => ['pending', 'partial'].includes(result.type));
+  return taken.find(({ key }) => key?.certificate !== undefined)?.key?.certificate ?? null;
+}
+
 function describeOffer(offer: Offer): string {
   const what = offer.key === null ? offer.method : describeKey(offer.key);
   if (offer.result.type === 'partial') return `${what} [accepted, but not enough]`;

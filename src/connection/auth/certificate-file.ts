@@ -1,4 +1,5 @@
 import { asFailure, TunnelFailure } from '../../model/failure.ts';
+import type { ServerSpec } from '../../model/spec.ts';
 import { readCertificate, type Certificate } from '../ssh/certificate.ts';
 import { readPrivateFile } from './secret-file.ts';
 
@@ -16,6 +17,16 @@ export async function readCertificateFile(path: string): Promise<Certificate | T
   } catch (error) {
     return asFailure(error);
   }
+}
+
+/** The files in which certificates of a login are looked for; those beside a key need not exist. */
+export function certificateFiles(server: Pick<ServerSpec, 'certificateFiles' | 'identityFiles'>): readonly string[] {
+  return server.certificateFiles.length > 0 ? server.certificateFiles : server.identityFiles.map(certificateOf);
+}
+
+/** Where ssh looks for the certificate of a key, unasked. */
+export function certificateOf(identityFile: string): string {
+  return `${identityFile}-cert.pub`;
 }
 
 /** The first line of a `-cert.pub` file. */

@@ -8,7 +8,7 @@ import { isMissing, readSecretFile } from './secret-file.ts';
 import type { ServerSpec } from '../../model/spec.ts';
 import { readCertificate, type Certificate } from '../ssh/certificate.ts';
 import { BoundedAgent, type HeldKey } from './agent.ts';
-import { readCertificateFile } from './certificate-file.ts';
+import { certificateOf, readCertificateFile } from './certificate-file.ts';
 import { parsePublicBlob } from './key-file.ts';
 import type { IdentityCache } from './identity-cache.ts';
 import { askSecret, type Person } from './person.ts';
@@ -114,7 +114,7 @@ async function offers(reading: Reading, failures: TunnelFailure[], notes: string
 
 /** The certificate that ssh-keygen and others write beside a key, where there is one. */
 async function certificateBeside(path: string, identity: Identity, notes: string[]): Promise<readonly Identity[]> {
-  const file = certificatePath(path);
+  const file = certificateOf(path);
   const certificate = await readCertificateFile(file);
   if (certificate instanceof TunnelFailure) {
     if (!isMissing(certificate)) notes.push(certificate.message);
@@ -123,11 +123,6 @@ async function certificateBeside(path: string, identity: Identity, notes: string
   if (certificate.key.equals(identity.publicKey)) return [certified(identity, { path: file, certificate })];
   notes.push(`the certificate ${file} is not offered: it is for another key, ${fingerprint(certificate.key)}`);
   return [];
-}
-
-/** Where ssh looks for the certificate of a key, unasked. */
-function certificatePath(identityFile: string): string {
-  return `${identityFile}-cert.pub`;
 }
 
 function certified(identity: Identity, certificate: IdentityCertificate): Identity {

@@ -1,7 +1,8 @@
 import { childController } from '../../lib/async/abort.ts';
 import { TunnelFailure } from '../../model/failure.ts';
 import type { TunnelSpec } from '../../model/spec.ts';
-import { type AuthReport, describeAccepted } from '../auth/auth-report.ts';
+import { acceptedCertificate, type AuthReport, describeAccepted } from '../auth/auth-report.ts';
+import type { CertificateFacts } from '../../model/certificate.ts';
 import { AUTH_TIMEOUT_MS, type LoginDeps, prepareLogin } from '../route/login.ts';
 import { prepareRoute, type Route, type RouteDeps } from '../route/route.ts';
 import type { Visitor } from '../ssh/connection.ts';
@@ -35,9 +36,11 @@ export async function prepareConnection(
     let route: Route | null = null;
     let shared: SharedConnection | null = null;
     let loginText = '';
+    let certificate: CertificateFacts | null = null;
     const events = {
       onAuthenticated: (report: AuthReport) => {
         loginText = describeAccepted(report);
+        certificate = acceptedCertificate(report);
       },
       onAuthenticating: deps.onAuthenticating,
       onVisitor: (visitor: Visitor) => (shared === null ? visitor.reject() : shared.dispatch(visitor)),
@@ -59,7 +62,7 @@ export async function prepareConnection(
         deps.onOver();
       };
       shared = shareConnection(
-        { connection, route, spec, openedBy: spec.name, login: loginText || null },
+        { connection, route, spec, openedBy: spec.name, login: loginText || null, certificate },
         { ...deps, onOver },
       );
       const share = shared.join(member);

@@ -1,3 +1,4 @@
+import type { CertificateFacts } from '../../model/certificate.ts';
 import { deferred } from '../../lib/async/abort.ts';
 import { waitAtMost } from '../../lib/async/wait-at-most.ts';
 import { TunnelFailure } from '../../model/failure.ts';
@@ -42,6 +43,7 @@ export interface Share {
   readonly openedBy: string;
   /** See TunnelState. */
   readonly login: string | null;
+  readonly certificate: CertificateFacts | null;
   /** Those of these local ports from which no tunnel of this connection has dialled yet to evict dead connections. */
   notYetEvicted(ports: readonly number[]): readonly number[];
   /** The tunnel has found the connection useless: ends it for all. */
@@ -61,6 +63,7 @@ interface Opened {
   /** The tunnel's name. */
   readonly openedBy: string;
   readonly login: string | null;
+  readonly certificate: CertificateFacts | null;
 }
 
 interface SharedDeps extends Pick<KeepaliveDeps, 'clock' | 'device'> {
@@ -114,10 +117,11 @@ class MultiTunnelConnection implements SharedConnection {
   join(member: Member): Share {
     const membership: Membership = { member, left: false, channels: new Set(), waiting: new Set() };
     this.#memberships.add(membership);
-    const { openedBy, login } = this.#opened;
+    const { openedBy, login, certificate } = this.#opened;
     return {
       openedBy,
       login,
+      certificate,
       connection: this.#connectionOf(membership),
       notYetEvicted: (ports) => {
         const fresh = ports.filter((port) => !this.#evicted.has(port));

@@ -134,3 +134,13 @@ test('names the key exchange and the algorithm of the host key when one tunnel t
     certified.join('\n'),
   );
 });
+
+test('names the certificate of the login, and warns of its end, when one tunnel is asked for', () => {
+  const certificate = { keyId: 'device 7', serial: '3', principals: ['me', 'you'], authority: 'SHA256:x' };
+  const linesOf = (more: object) =>
+    formatInDetail(statusOf([upTunnel('backup', { certificate: { ...certificate, ...more } })]), PLAIN);
+  assert.ok(linesOf({}).includes('  certificate of the agent (device 7) for me, you, valid for ever'));
+  const ending = linesOf({ file: '/k-cert.pub', validUntil: '2030-01-01T12:00:00.000Z', problem: 'it ends' });
+  assert.ok(ending.includes('  certificate /k-cert.pub (device 7) for me, you, valid until 2030-01-01T12:00:00.000Z'));
+  assert.ok(ending.includes('  warning: it ends'));
+});

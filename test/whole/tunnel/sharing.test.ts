@@ -386,6 +386,7 @@ function setUp() {
       spec: { serverAliveIntervalMs: 15_000, serverAliveCountMax: 3 },
       openedBy: 'a',
       login: null,
+      certificate: null,
     },
     { clock, device: STATIC_DEVICE, onOver: () => void overs++ },
   );
