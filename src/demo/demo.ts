@@ -5,11 +5,11 @@ import { createServer as createTcpServer, type Server } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
-import ssh2 from '#ssh2';
 import { abortable } from '../lib/async/abort.ts';
 import { sleep, systemClock } from '../lib/async/clock.ts';
 import { firstToEnd } from '../lib/async/scope.ts';
 import { formatLogLine } from '../lib/log/format.ts';
+import { newKeyPair } from './key-pair.ts';
 import { startRelay, type Relay } from './relay.ts';
 
 export interface DemoDeps {
@@ -32,7 +32,7 @@ export async function runDemo(deps: DemoDeps): Promise<boolean> {
   let relay: Relay | null = null;
   let web: Server | null = null;
   try {
-    const clientKey = ssh2.utils.generateKeyPairSync('ed25519', { comment: 'tunneld demo' });
+    const clientKey = newKeyPair('tunneld demo');
     relay = await startRelay(Buffer.from(clientKey.public.split(' ')[1] ?? '', 'base64'));
     web = await startWebService();
     const webPort = portOf(web);

@@ -1,5 +1,6 @@
 import { connect, createServer, type Server, type Socket } from 'node:net';
 import ssh2, { type Connection, type ServerChannel } from '#ssh2';
+import { newKeyPair } from './key-pair.ts';
 
 /** A small SSH server on loopback, for the demo: it listens for its clients (`ssh -R`), and connects them to where it does, by which they verify it. */
 export interface Relay {
@@ -13,7 +14,7 @@ export interface Relay {
 
 /** `authorizedKey` is the key blob of the only key that may log in. */
 export async function startRelay(authorizedKey: Buffer): Promise<Relay> {
-  const hostKey = ssh2.utils.generateKeyPairSync('ed25519');
+  const hostKey = newKeyPair();
   const sockets = new Set<{ resetAndDestroy(): void }>();
   const server = new ssh2.Server({ hostKeys: [hostKey.private] }, (client) => serveClient(client, authorizedKey));
   // The sockets are kept, so that cut() can reset them.

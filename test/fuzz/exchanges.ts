@@ -1,5 +1,6 @@
 import { PassThrough, Duplex, Transform } from 'node:stream';
 import ssh2, { type Connection } from '#ssh2';
+import { newKeyPair } from '../../src/demo/key-pair.ts';
 import { connectSsh } from '../../src/connection/ssh2/connect.ts';
 import { systemClock } from '../../src/lib/async/clock.ts';
 import { createTransport } from '../../src/net/transport.ts';
@@ -35,7 +36,7 @@ const SLOW_EVERY = 0.01;
 
 export function createExchanger(): Exchanger {
   const hostKeys = [
-    ssh2.utils.generateKeyPairSync('ed25519'),
+    newKeyPair(),
     ssh2.utils.generateKeyPairSync('ecdsa', { bits: 256 }),
     ssh2.utils.generateKeyPairSync('rsa', { bits: 2048 }),
   ].map((pair) => pair.private);
