@@ -71,7 +71,7 @@ test('looks for files where users of each system look for them', () => {
   assert.equal(defaultStateDirectory(pi), '/home/pi/.local/state/tunneld');
 });
 
-test('chooses the default cipher that suits the processor', () => {
+test('puts ChaCha20 first when the processor does not compute AES and no ciphers are configured', () => {
   assert.equal(hasAes('flags\t\t: fpu sse2 aes avx\n'), true);
   assert.equal(hasAes('processor : 0\nFeatures\t: fp asimd evtstrm crc32 cpuid\n'), false);
   assert.equal(hasAes(null), true);

@@ -133,7 +133,7 @@ test('reports when there is no ping, and when the server has only a part of a li
   assert.match(trip?.cure ?? '', /port/);
 });
 
-test('reports what a daemon knows: refused listeners, targets, and a dead connection that did not go', () => {
+test('reports refused listeners, targets, and a dead connection that did not go when a daemon knows of them', () => {
   const status = {
     name: 'a',
     phase: 'up',

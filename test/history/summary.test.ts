@@ -44,7 +44,7 @@ for (const [what, records, [from, to], expected] of rows)
     assert.deepEqual([watchedMs, downMs, offMs, outages, availability], expected);
   });
 
-test('tells tunnels apart', () => {
+test('tells tunnels apart when their records are mixed', () => {
   const pasts = pastOf([begin('a', 0), begin('b', 0), outage(100, 200), outage(300, 310, { tunnel: 'b' })], 1000);
   assert.deepEqual(
     [...pasts].map(([name, { outages }]) => [name, outages.map(({ from }) => from)]),

@@ -33,7 +33,7 @@ test('takes what worked for its own when there is no file yet', async (t) => {
   assert.deepEqual(file.recall('a@b:22 localhost:3'), { held: true, machine: null, other: null });
 });
 
-test('replaces a damaged file, and says what was lost', async (t) => {
+test('replaces a file, and says what was lost, when it is damaged', async (t) => {
   const path = join(await tempDir(t), 'listeners.json');
   for (const content of ['', '{"a', 'null', '[]', '7', '{"a": {"held": 1}, "b": null}']) {
     writeFileSync(path, content);

@@ -25,7 +25,7 @@ test('remembers when it is restarted, in a file that is ours alone', async (t) =
   assert.deepEqual(readdirSync(dir), ['source-ports.json']);
 });
 
-test('replaces a damaged file, and says which ports were lost', async (t) => {
+test('replaces a file, and says which ports were lost, when it is damaged', async (t) => {
   const path = join(await tempDir(t), 'source-ports.json');
   for (const content of [
     '',

@@ -103,7 +103,7 @@ describe('the watchdog of our own', { concurrency: true }, () => {
     assert.equal(daemon.stderr(), '');
   });
 
-  test('does not watch what tunneld starts', () => {
+  test('does not watch a program when tunneld starts it', () => {
     const env = { TUNNELD_WATCHDOG: '60', PATH: '/bin' };
     withWatchdogThread(createNotifier({}, { pid: 1, onProblem: assert.fail }), env, { onProblem: assert.fail });
     assert.deepEqual(env, { PATH: '/bin' });

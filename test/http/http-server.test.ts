@@ -104,7 +104,7 @@ test('serves /metrics in both formats, whichever came first', async (t) => {
   }
 });
 
-test('refuses other methods and bodies: nothing can be changed', async (t) => {
+test('refuses a request when it is more than a question: nothing can be changed', async (t) => {
   const port = await serve(t, () => documentOf(UP));
   for (const method of ['POST', 'PUT', 'DELETE', 'PATCH', 'OPTIONS'])
     assert.equal((await ask(port, '/metrics', { method })).status, 405, method);
@@ -119,7 +119,7 @@ function dial(port: number): Socket {
 
 const closed = (socket: Socket) => until(() => socket.resume().closed, { what: 'the end of a client' });
 
-test('puts out a client that drips, sends nothing or too much, and serves the next one', async (t) => {
+test('puts out a client when it drips, sends nothing or too much, and serves the next one', async (t) => {
   const clock = fakeClock();
   const port = await serve(t, () => documentOf(UP), clock);
   const [silent, drips, huge, garbage] = [dial(port), dial(port), dial(port), dial(port)];

@@ -30,7 +30,7 @@ test('replaces a socket when nothing listens there any more', async (t) => {
   await close();
 });
 
-test('leaves alone what another program has there, and names the key to change', async (t) => {
+test("leaves alone what is there when it is another program's, and names the key to change", async (t) => {
   const dir = await tempDir(t);
   const taken = join(dir, 'taken.sock');
   const occupant = createServer(hangUp);

@@ -117,7 +117,7 @@ test('writes nothing through a link, and gives nothing away when it has another 
   assert.equal(statSync(join(dir, 'target')).mode & 0o777, 0o644);
 });
 
-test('clears away and hides what a killed installation left beside a file', async (t) => {
+test('clears away and hides what is left beside a file when an installation was killed', async (t) => {
   const { dir, file } = await someDirectory(t);
   writeFileSync(join(dir, '.unit.99999999.0123456789ab.new'), 'half');
   await applyChanges(await changesOf([file('unit', 'whole')], runProgram), runProgram, () => {});

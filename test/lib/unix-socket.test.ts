@@ -7,7 +7,7 @@ import { test } from 'node:test';
 import { connectError, fileIdentity, listenWithMask } from '../../src/lib/unix-socket.ts';
 import { tempDir } from '../support/until.ts';
 
-test('tells whether a Unix socket accepts connections, and why not', async (t) => {
+test('says why not when a Unix socket accepts no connections', async (t) => {
   const directory = await tempDir(t);
   const path = join(directory, 'socket');
   assert.equal(await connectError(path), 'ENOENT');

@@ -176,7 +176,7 @@ describe('names', { concurrency: 4 }, () => {
     assert.equal(clock.pending(), 0);
   });
 
-  test('gives the connection only the time that the look-up left', async (t) => {
+  test('gives the connection only what is left when the look-up has taken time', async (t) => {
     const hole = await startBlackHole(t);
     const clock = fakeClock();
     const slow: Lookup = async (...query) => {

@@ -68,7 +68,7 @@ describe('a server that swallows packets', { concurrency: 4 }, () => {
     assert.ok(performance.now() - back < 7000);
   });
 
-  test('takes its time and no more', async (t) => {
+  test('takes its time and no more when nothing answers', async (t) => {
     const hole = await startBlackHole(t);
     const started = performance.now();
     const never = openPersistently(

@@ -68,7 +68,7 @@ test('completes commands, options, their values and tunnels in fish', async (t) 
   assert.deepEqual(ask('tunneld --config other.yaml doctor '), ['other']);
 });
 
-test('is a completion that zsh can read', async (t) => {
+test('has no error when zsh reads it', async (t) => {
   const script = join(await makeDocuments(t), 'completions/_tunneld');
   const { status, stderr } = spawnSync('zsh', ['-n', script], { encoding: 'utf8' });
   assert.deepEqual([status, stderr], [0, '']);

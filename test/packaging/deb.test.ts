@@ -49,7 +49,7 @@ test('serves from its installation to its purge when tunneld is a Debian package
     assert.equal(await box.must('systemd-analyze', 'verify', 'tunnel.service'), '');
   });
 
-  await t.test('hands what init makes to the service', async () => {
+  await t.test('hands the key to the service when init has made it', async () => {
     const scan = `ssh-keyscan -t ed25519 -p ${sshd.port} 127.0.0.1 2>/dev/null | ssh-keygen -lf -`;
     const key = await box.must('sh', '-c', scan);
     const server = ['init', `limited@127.0.0.1:${sshd.port}`, '-R', `${ports[0]}:localhost:22`];
@@ -101,7 +101,7 @@ test('serves from its installation to its purge when tunneld is a Debian package
     assert.match(await box.must('tunneld', '--version'), new RegExp(`^tunneld ${NEW} `));
     assert.equal(await visit(ports[0], 'still here'), 'still here');
 
-    await t.test("installs beside files that are not the package's", async () => {
+    await t.test("installs beside files when they are not the package's", async () => {
       await box.must('mv', '/usr/lib/tunneld', '/usr/lib/elsewhere');
       await sshd.kill();
       await sshd.restart();

@@ -57,7 +57,7 @@ test('has every key in tunneld.yaml(5)', async (t) => {
   );
 });
 
-test('has no fault that mandoc finds', async (t) => {
+test('has no fault when mandoc reads it', async (t) => {
   const folder = join(await makeDocuments(t), 'man');
   for (const file of ['tunneld.1', 'tunneld.yaml.5']) {
     const { status, stdout, stderr } = spawnSync('mandoc', ['-T', 'lint', join(folder, file)], { encoding: 'utf8' });

@@ -38,7 +38,7 @@ test('cuts days at midnight, and counts an outage in each day that it reaches', 
   assert.equal(cells.at(-1)?.to, NOW);
 });
 
-test('cuts a span into what was watched and what was down', () => {
+test('cuts a span into what was watched and what was down when outages overlap it', () => {
   const past = pastAt(HISTORY, 'backup', NOW)!;
   const { watched, down } = partsOf(past, { from: NOW - 20 * HOUR, to: NOW });
   assert.deepEqual([watched, down], [[{ from: 0, to: 1 }], [{ from: 0.35, to: 0.45 }]]);

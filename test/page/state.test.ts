@@ -22,7 +22,7 @@ function samplesOf(step: number, values: readonly number[]): SamplesPart {
   return { stepMs: 1, step, tunnels: { a: { rtt: values, in: values, out: values } } };
 }
 
-test('replaces what has changed, and leaves the rest', () => {
+test('replaces what has changed, and leaves the rest, when a document comes', () => {
   const first = documentAt(0, 0);
   const next = documentAt(2000, 500);
   const after = applyChange(initialPage(first), {

@@ -70,7 +70,7 @@ const TABLE: readonly (readonly [readonly ForwardSpec[], 'auto' | 'off', string,
   [[local(unix('/run/d b.sock'))], 'off', 'permitlisten="none.invalid:1"', ['local', 'none', 'any', 'no', 'local']],
 ];
 
-test('allows what the forwards need, and nothing else', () => {
+test('allows what is needed, and nothing else, when a tunnel has such forwards', () => {
   for (const [forwards, verify, options, [tcpSides, listens, opens, gateway, sockets]] of TABLE) {
     const access = accessFor(forwards, verify);
     assert.equal(keyOptions(access).join(','), `restrict,port-forwarding,${options},command="false"`);

@@ -117,7 +117,7 @@ test('prints a comment as it is, whatever it holds, when sh runs the script', ()
   }
 });
 
-test('makes scripts that sh can read', () => {
+test('makes scripts that have no error when sh reads them', () => {
   const setup = serverSetup([tunnel('a', [remote(tcp('', 8080))])]);
   for (const system of [LINUX, MACOS]) {
     for (const script of [setUpScript(setup, system, 'relay'), undoScript('limited', ['a'], system, 'relay')])

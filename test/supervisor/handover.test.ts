@@ -159,7 +159,7 @@ test('does not keep a tunnel beside its replacement when it never worked', async
   await up('a');
 });
 
-test('hands local listeners over, too', async (t) => {
+test('hands local listeners over, too, when a tunnel is replaced', async (t) => {
   const { apply, up, spec, ports, view } = await start(t);
   const local = (target: number) => ({
     forwards: [

@@ -7,7 +7,7 @@ import { test } from 'node:test';
 import { listen } from './listen.ts';
 import { freePort, until } from './until.ts';
 
-test('returns the first truthy answer', async () => {
+test('returns the first answer when it is truthy', async () => {
   let asked = 0;
   assert.equal(await until(() => (++asked < 3 ? null : `after ${asked}`), { what: 'three' }), 'after 3');
 });

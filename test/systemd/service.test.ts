@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { readFileSync, writeFileSync } from 'node:fs';
+import { writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { test } from 'node:test';
 import { setTimeout as wait } from 'node:timers/promises';
@@ -153,27 +153,6 @@ ${tunnel('main', sshd.port, `remoteForward: ${port}:127.0.0.1:${echo.port}`)}`;
     await service.untilTunnel('main', isNew);
     assert.equal(await visit(port, 'the new one'), 'the new one');
     service.configure(main);
-  });
-
-  await t.test('has a new key without a restart when rekey runs', async () => {
-    const pid = await service.property('MainPID');
-    const first = await box.run('tunneld', 'rekey', 'main', '--no-wait');
-    assert.match(first.stderr, /it lets both keys in; when it has run there, run this again/);
-    const next = '/etc/tunneld/client.2.key';
-    const before = readFileSync(sshd.authorizedKeysFile, 'utf8');
-    writeFileSync(sshd.authorizedKeysFile, before + readFileSync(box.path(`${next}.pub`), 'utf8'));
-    const second = await box.run('tunneld', 'rekey', 'main', '--no-wait');
-    assert.match(second.stderr, /the tunnel is up with the new key/);
-    writeFileSync(sshd.authorizedKeysFile, readFileSync(box.path(`${next}.pub`)));
-    assert.equal((await box.run('tunneld', 'rekey', 'main')).code, 0);
-    await service.untilTunnel('main', isUp);
-    assert.equal(await service.property('MainPID'), pid);
-    assert.equal(await box.must('stat', '-c', '%U %a', next), 'root 600\n');
-    // The old key, which was not made for this tunnel alone, is there still.
-    writeFileSync(sshd.authorizedKeysFile, before);
-    writeFileSync(box.path('/etc/tunneld/.before.yaml'), main);
-    await box.must('tunneld', 'apply', '/etc/tunneld/.before.yaml');
-    await box.must('rm', '/etc/tunneld/.before.yaml');
   });
 
   await t.test('announces its end, and is quick, when it is stopped', async () => {

@@ -30,12 +30,12 @@ async function installedUnit(t: TestContext): Promise<string> {
   return path;
 }
 
-test('has only lines that systemd understands', async (t) => {
+test('has only lines that are understood when systemd verifies it', async (t) => {
   const { stdout, stderr } = await run('systemd-analyze', ['verify', await installedUnit(t)]); // unknown keys: only on stderr
   assert.deepEqual([stdout, stderr], ['', '']);
 });
 
-test('keeps the sandbox closed', async (t) => {
+test('keeps the sandbox closed when systemd judges it', async (t) => {
   const path = await installedUnit(t);
   await run('systemd-analyze', ['security', '--offline=true', '--no-pager', '--threshold=18', path]);
   writeFileSync(path, readFileSync(path, 'utf8').replace('RestrictNamespaces=yes\n', ''));

@@ -58,7 +58,7 @@ describe('the gate', () => {
     assert.equal(socket.destroyed, true);
   });
 
-  test('knocks all the time, asks others every few seconds, later every 17, and reports that it lives', async () => {
+  test('knocks all the time, asks others every few seconds, later every 17, and reports that it lives, while the network is away', async () => {
     const { clock, deps, network } = fakeNetwork();
     const controller = new AbortController();
     const opened = waitForNetwork(0, deps, controller.signal);

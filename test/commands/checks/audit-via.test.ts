@@ -230,7 +230,7 @@ test("finds each hole alone when --via reads the server's files, and calls nothi
   assert.match(stranger.report.notTried.at(-1)?.reason ?? '', /auth-rejected/);
 
   for (const trap of TRAPS)
-    await t.test(trap.name, async () => {
+    await t.test(`finds ${trap.name} when it is the only hole`, async () => {
       plant(world, trap);
       // Where nothing is tried, what an administrator reads is enough.
       const findings = trap.tried === undefined ? readOf(world) : await auditAnew(world);

@@ -283,7 +283,7 @@ test('reports a problem when an included file cannot be read, and none when it d
   assert.match((await problems()).join(), /config:1:1: Include must not begin with the home of another user/);
 });
 
-test('reads included files 16 deep, not more', async () => {
+test('refuses included files when they are more than 16 deep', async () => {
   for (let depth = 0; depth < 20; depth += 1) write(`home/.ssh/${depth}`, `Include ${depth + 1}\n`);
   write('home/.ssh/20', 'Port 1\n');
   write('home/.ssh/config', 'Include 5\n');

@@ -14,7 +14,7 @@ const values = tokenValues({
   env: { home: '/home/pi', userName: 'pi', uid: 1000 },
 });
 
-test('gives every token its value', () => {
+test('gives every token its value when a keyword has it', () => {
   const text = '%%|%d|%h|%i|%j|%k|%L|%l|%n|%p|%r|%u';
   const expected = '%|/home/pi|real.example.org|1000|gw|web|box|box.example.org|web|2222|alice|pi';
   assert.equal(expandTokens(text, tokensOf('identityfile'), values), expected);
@@ -35,7 +35,7 @@ test('does not expand a value again when it holds tokens', () => {
   assert.equal(expandTokens('%h%%h', 'h', { h: '%n%' }), '%n%%h');
 });
 
-test('allows each keyword its own tokens only', () => {
+test("refuses a token when it is another keyword's", () => {
   assert.throws(() => expandTokens('%n', tokensOf('hostname'), values), refusal('%n', '%% %h'));
   assert.throws(() => expandTokens('%u', tokensOf('proxycommand'), values), refusal('%u', '%% %h %n %p %r'));
   assert.equal(expandTokens('%h:%p', tokensOf('proxyjump'), values), 'real.example.org:2222');

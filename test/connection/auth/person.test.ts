@@ -74,7 +74,7 @@ test('gives up where the person does, and where a server asks without end', asyn
   });
 });
 
-test('masks what was typed wherever a server sends it back', async () => {
+test('masks what was typed when a server sends it back', async () => {
   await askSecret({ answer: () => Promise.resolve('tell no one') }, 'Password: ');
   assert.equal(printable('is it "tell no one"?'), 'is it "***"?');
 });

@@ -149,7 +149,7 @@ describe('appendKnownHosts', () => {
     assert.equal(read(), `b ${K}\na ${K}\n`);
   });
 
-  test('writes no line twice', async () => {
+  test('writes no line twice when a key is known already', async () => {
     writeFileSync(file, `b ${K}\r\na ${K}`);
     await appendKnownHosts(file, [`a ${K}`, `b ${K}`]);
     assert.equal(read(), `b ${K}\r\na ${K}`);

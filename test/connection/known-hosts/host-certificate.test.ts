@@ -68,7 +68,7 @@ describe('the same with authorities and keys of all kinds', { concurrency: 4 }, 
         });
 });
 
-test('says why a certificate proves nothing, names what it is, and what else is known', async () => {
+test('says why, and what else is known, when a certificate proves nothing', async () => {
   const messageOf = async (title: string) => {
     const one = CASES.find((each) => each.title === title) ?? assert.fail(title);
     const files = await authorities.prepare(one, 'ed25519', 'ecdsa');

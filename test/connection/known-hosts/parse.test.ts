@@ -97,7 +97,7 @@ describe('lines that say something', () => {
   });
 });
 
-test('ignores comments and blank lines', () => {
+test('ignores a line when it is a comment or blank', () => {
   const nothing = { entries: [], problems: [] };
   for (const text of ['', '\n', '\r\n', ' \t\n\n', '# c', '#', `\t # h ${K}`, `#h ${K}\r\n`, '\0']) {
     assert.deepEqual(parseKnownHosts(text, 'f'), nothing, JSON.stringify(text));
@@ -175,7 +175,7 @@ describe('survives hostile input', () => {
     assert.match(problems[20]?.message ?? '', /^\d+ more lines/);
   });
 
-  test('reports UTF-16, and does not guess', () => {
+  test('reports a file, and does not guess, when it is UTF-16', () => {
     const { entries, problems } = parseKnownHosts(Buffer.from(`h ${K}\n`, 'utf16le').toString('utf8'), 'f');
     assert.deepEqual(entries, []);
     assert.equal(problems.length, 1);

@@ -187,7 +187,7 @@ describe('through a proxy command', { concurrency: 3 }, () => {
     assert.ok(tunnel.lines.some((line) => line['msg'] === String.raw`proxyCommand says: no way out\x1b[2J`));
   });
 
-  test('reports a command that is killed, and one that does not exist', async (t) => {
+  test('reports a command when it is killed, and when it does not exist', async (t) => {
     const sshd = await server(t);
     const program = `const s = net.connect(${sshd.port}, "127.0.0.1"); process.stdin.pipe(s).pipe(process.stdout)`;
     const command = `${process.execPath} -e '${program}; s.on("close", () => process.exit(3))'`;
@@ -351,7 +351,7 @@ describe('through a proxy', { concurrency: 3 }, () => {
     }
   });
 
-  test('goes through a proxy and then a jump', async (t) => {
+  test('goes through a proxy and then a jump when both are configured', async (t) => {
     const [gate, sshd] = await Promise.all([server(t), server(t)]);
     const proxy = await startMicrosocks(t);
     const entry: Entry = { type: 'socks5', host: '127.0.0.1', port: proxy, user: null, passwordFile: null };
@@ -362,7 +362,7 @@ describe('through a proxy', { concurrency: 3 }, () => {
 });
 
 describe('compression', { concurrency: 2 }, () => {
-  test('compresses both ways', async (t) => {
+  test('compresses both ways when compression is on', async (t) => {
     const sshd = await server(t, { config: ['Compression yes'] });
     const relay = await startRelay({ port: sshd.port });
     t.after(() => relay.close());

@@ -53,13 +53,13 @@ describe('a server that ends idle connections is told by its regularity', () => 
 });
 
 describe('a real one', { concurrency: 2 }, () => {
-  test("recognises OpenSSH's UnusedConnectionTimeout", async (t) => {
+  test("recognises the end when it is OpenSSH's UnusedConnectionTimeout", async (t) => {
     const sshd = await startSshd({ config: ['UnusedConnectionTimeout 3'] });
     t.after(() => sshd.stop());
     await named(t, sshd);
   });
 
-  test("recognises Dropbear's -I", async (t) => {
+  test("recognises the end when it is Dropbear's -I", async (t) => {
     if (!mayBuildNetworks(t)) return;
     await named(t, await startDropbear(t, '-I 3'));
   });

@@ -70,7 +70,7 @@ describe('a client that asks for a connection', { concurrency: 8 }, () => {
     assert.equal(await collect(served), 'late');
   });
 
-  test('counts only the first answer', async (t) => {
+  test('counts only the first answer when there are two', async (t) => {
     const { client, served } = await pair(t);
     const asked = negotiate(served, systemClock, patient);
     client.end(SOCKS4);
@@ -298,7 +298,7 @@ describe('a stream in an unusual state', () => {
     assert.equal(clock.pending(), 0);
   });
 
-  test('has an error that is safe to print', async () => {
+  test('has an error that is safe to print when a client sends control characters', async () => {
     const stream = duplex();
     const asked = negotiate(stream, fakeClock(), patient);
     stream.destroy(new Error('\x1b[31mred\n'));

@@ -43,7 +43,7 @@ test('counts from 0 when a tunnel was replaced, and forgets one that is gone', (
   assert.deepEqual(samples.series(0), { t: { rtt: [5], in: [30], out: [60] } });
 });
 
-test('forgets what is older than a day', () => {
+test('forgets a sample when it is older than a day', () => {
   const samples = createSamples();
   for (let step = 0; step < 3 * STEPS; step++) samples.take([at(step)], step * STEP_MS);
   const { t } = samples.series(0);

@@ -47,7 +47,7 @@ test('leaves the manager as it was when the service does not come up', async () 
   assert.match(none.error.message, /all changes were reverted$/);
 });
 
-test('reports what cannot be put back', async () => {
+test('reports a file when it cannot be put back', async () => {
   const { error } = await afterFailure(BEFORE, 'start tunnel.service');
   assert.match(
     error.message,

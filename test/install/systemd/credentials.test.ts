@@ -53,7 +53,7 @@ for (const { name, path, size = 5, problem } of CASES) {
   });
 }
 
-test('hands over links, a socket and many small files through systemd', async (t) => {
+test('refuses a socket and a megabyte of files, and no link, when systemd is to hand them over', async (t) => {
   const dir = await tempDir(t);
   for (const [name, to] of [
     ['dangling:', '/nowhere'],

@@ -9,7 +9,7 @@ import { firstToEnd, type Scope, waitFor, withScope } from '../../../src/lib/asy
 import { fakeClock, type FakeClock } from '../../support/clock.ts';
 
 suite('withScope', () => {
-  test('answers what its block answers, and ends what the block has started', async () => {
+  test('answers what its block answers, and ends what that has started, when the block ends', async () => {
     const { clock, parent, nothingLeft } = world();
     let ended: unknown = null;
     const answer = await withScope(parent.signal, async (scope) => {

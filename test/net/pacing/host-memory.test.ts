@@ -37,7 +37,7 @@ describe('addresses of a host', () => {
     assert.deepEqual([hosts.patience('h'), patience(20), patience(400), patience(9000)], [250, 250, 800, 2000]);
   });
 
-  test('bounds what is remembered', () => {
+  test('bounds what is remembered when hosts are many', () => {
     const hosts = createHostMemory();
     for (let host = 0; host < 2000; host += 1) hosts.answered(`h${host}`, '1', 1);
     assert.deepEqual([hosts.last('h0'), hosts.ordered('h1999', ['0', '1'])], [[], ['1', '0']]);

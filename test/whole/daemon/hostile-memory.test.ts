@@ -157,7 +157,7 @@ describe('what a server can make us keep is bounded, and the other tunnels are s
     ATTACKED.map((tunnels) => [tunnels, ...one] as const),
   );
   for (const [attacked, what, attack, left] of cases) {
-    const title = `${what} (${attacked} of 3 tunnels)`;
+    const title = `is bounded when a server sends ${what} (${attacked} of 3 tunnels)`;
     test(title, async (t) => {
       const { daemon, goods } = await startAttacked(t, attack, attacked, /exchange of keys/.test(what));
       const end = performance.now() + SECONDS * 1000;

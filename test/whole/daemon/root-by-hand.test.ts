@@ -104,7 +104,7 @@ test('is not led elsewhere when root writes a log file', async (t) => {
   assert.equal(readFileSync(precious, 'utf8'), 'precious');
 });
 
-test('writes files whole, through no link, and leaves nothing beside them', async (t) => {
+test('writes files whole, through no link, and leaves nothing beside them, when root runs it', async (t) => {
   const dir = await tempDir(t);
   const [path, precious] = [join(dir, 'file'), join(dir, 'precious')];
   writeFileSync(precious, 'precious');

@@ -156,7 +156,7 @@ describe('whatever the machine lacks, the tunnel runs', { concurrency: 4 }, () =
   });
 
   for (const obstacle of OBSTACLES) {
-    test(obstacle.what, async (t) => {
+    test(`runs the tunnel when the machine has ${obstacle.what}`, async (t) => {
       const daemon = await start(t, obstacle, sshd, echo.port);
       await until(async () => (await visit(daemon.port, 'hello')) === 'hello', {
         what: () => `the tunnel; stderr: ${daemon.stderr()}`,

@@ -61,7 +61,7 @@ test('keeps nothing while it is on trial, also when all of it has worked before'
   assert.deepEqual((await daemon.status()).trial?.waitingFor, []);
 });
 
-test('names no path to those who may use the socket', async (t) => {
+test('names no path when somebody asks who may only use the socket', async (t) => {
   const { daemon, yaml, ports, rest } = await start(t);
   const mine = join(daemon.dir, 'mine');
   writeFileSync(`${mine}.candidate`, `${yaml('mine', ports[1])}${rest}`);
@@ -72,7 +72,7 @@ test('names no path to those who may use the socket', async (t) => {
   assert.equal((await daemon.status()).trial, undefined);
 });
 
-test('keeps only what its file says: who may not write that, cannot confirm', async (t) => {
+test('keeps only what its file says when it is confirmed: who may not write that, cannot confirm', async (t) => {
   const { daemon, ports, yaml, rest } = await start(t);
   const before = readFileSync(daemon.configFile, 'utf8');
   const next = join(daemon.dir, 'next.yaml');

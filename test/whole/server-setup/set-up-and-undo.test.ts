@@ -171,7 +171,7 @@ test('allows no TCP port when a listener is on a Unix socket alone', async (t) =
   assert.equal(connects(world, 'localhost:22'), 'prohibited');
 });
 
-test("lets a tunnel's local forwards reach their targets, and nothing else", async (t) => {
+test('lets local forwards reach their targets, and nothing else, when a tunnel has some', async (t) => {
   if (!mayBuildNetworks(t)) return;
   const world = await startServerWorld(t);
   await untilListening(world);

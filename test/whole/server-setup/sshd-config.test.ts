@@ -20,25 +20,29 @@ const FILES: readonly {
   readonly goesTo: string;
 }[] = [
   {
-    name: 'an earlier drop-in sets the opposite for all',
+    name: 'an earlier drop-in that sets the opposite for all',
     config: INCLUDE,
     dropIns: { '00-a.conf': OPPOSITE },
     goesTo: DROP_IN,
   },
   {
-    name: 'a later drop-in has a Match for everybody',
+    name: 'a later drop-in with a Match for everybody',
     config: INCLUDE,
     dropIns: { '50-cloud.conf': `Match User *\n  ${OPPOSITE.replaceAll('\n', '\n  ')}\n` },
     goesTo: DROP_IN,
   },
   {
-    name: 'the last block of the main file is a Match',
+    name: 'a Match as the last block of the main file',
     config: `${INCLUDE}Match User *\n  AllowTcpForwarding no\n`,
     goesTo: DROP_IN,
   },
-  { name: 'Include at the end of the file', config: `${OPPOSITE}${INCLUDE}`, goesTo: DROP_IN },
-  { name: 'Include written otherwise', config: 'include = "sshd_config.d/*.conf" # all\n', goesTo: DROP_IN },
-  { name: 'Include below a Match', config: `${OPPOSITE}Match User root\n  X11Forwarding no\n${INCLUDE}`, goesTo: MAIN },
+  { name: 'an Include at the end of the file', config: `${OPPOSITE}${INCLUDE}`, goesTo: DROP_IN },
+  { name: 'an Include written otherwise', config: 'include = "sshd_config.d/*.conf" # all\n', goesTo: DROP_IN },
+  {
+    name: 'an Include below a Match',
+    config: `${OPPOSITE}Match User root\n  X11Forwarding no\n${INCLUDE}`,
+    goesTo: MAIN,
+  },
   { name: 'no Include', config: OPPOSITE, goesTo: MAIN },
   { name: 'no Include, and no line break at the end', config: OPPOSITE.trimEnd(), goesTo: MAIN },
   {
@@ -56,7 +60,7 @@ test('holds for this user alone, and goes without a trace, whatever files of ssh
   const effective = (user: string) =>
     world.run(['/usr/sbin/sshd', '-T', '-C', `user=${user},host=a,addr=192.0.2.7,laddr=192.0.2.1,lport=22`]).stdout;
   for (const { name, config, dropIns = {}, goesTo } of FILES)
-    await t.test(name, async () => {
+    await t.test(`is so when there is ${name}`, async () => {
       world.run(['sh', '-c', 'rm -f /etc/ssh/sshd_config.d/*']);
       for (const [file, text] of Object.entries({ sshd_config: config, ...dropIns }))
         writeFileSync(join(world.dir, 'etc/ssh', file === 'sshd_config' ? '' : 'sshd_config.d', file), text);

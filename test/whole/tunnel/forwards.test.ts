@@ -168,7 +168,7 @@ describe('a listener that is refused', { concurrency: 4 }, () => {
     assert.equal(await visit(taken, 'mine'), 'mine');
   });
 
-  test('is a file that a dead connection left behind, which the server may be told to replace', async (t) => {
+  test('comes back when a dead connection left its file behind and the server may replace it, and names that option when not', async (t) => {
     for (const unlink of [false, true]) {
       const sshd = await server(t, { config: unlink ? ['StreamLocalBindUnlink yes'] : [] });
       const path = join(sshd.dir, 'forward.sock');

@@ -188,7 +188,7 @@ describe('a server that lies about its host keys', { concurrency: 4 }, () => {
       0,
       ...keys.flatMap((key) => [uint32(Buffer.byteLength(key)), Buffer.from(key)]),
     );
-  test('ignores announced keys that are no keys', async (t) => {
+  test('ignores announced keys when they are no keys', async (t) => {
     const { tunnel, connection } = await startGranting(t, sshd, { verify: 'off' }, null, 'OpenSSH_9.9');
     announce(connection(), 'junk', '', NASTY);
     announce(connection());

@@ -266,7 +266,7 @@ describe('a dynamic forward', { concurrency: 4 }, () => {
     await until(() => tunnel.state().forwards[0]?.targetFailure?.code === 'forward-refused', { what: 'the reason' });
   });
 
-  test('rejects what is no SOCKS', async (t) => {
+  test('rejects a client when it does not speak SOCKS', async (t) => {
     const port = await freePort();
     const { tunnel } = await start(t, [{ kind: 'dynamic', listen: tcp(port), target: SOCKS }]);
     await tunnel.untilPhase('up');

@@ -23,7 +23,7 @@ const PRIMES = [
   [8192, 43644929n],
 ] as const;
 
-test('reaches a server that exchanges groups only, up to 8192 bits, and computes large numbers beside the loop', async (t) => {
+test('is up when a server exchanges groups only, up to 8192 bits, and computes large numbers beside the loop', async (t) => {
   const large = watchLargeKeys(t);
   const { sshd, offer } = await startGroupServer(t);
   const echo = await startEcho();

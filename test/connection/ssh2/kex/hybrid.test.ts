@@ -81,7 +81,7 @@ test('the event loop goes on between the loading of code and its first work', as
   assert.equal(ticks, 1);
 });
 
-test('a key exchange whose code is no longer there is not offered again', async () => {
+test('does not offer a key exchange again when its code is no longer there', async () => {
   const name = 'mlkem768x25519-sha256';
   assert.equal(canExchange(name), true);
   const missing = () => Promise.reject(new Error("Cannot find module './ml-kem-ABC.js'"));

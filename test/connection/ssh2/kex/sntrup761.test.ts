@@ -41,7 +41,7 @@ for (const [index, vector] of vectors.entries())
     assert.ok(secretKey.subarray(-32).equals(publicKeyHash(publicKey)));
   });
 
-test('both sides have the same secret, a thousand times', () => {
+test('gives both sides the same secret when they exchange keys a thousand times', () => {
   for (let pairs = 0; pairs < 20; pairs++) {
     const { publicKey, secretKey } = atOnce(generateKeyPair(randomBytes));
     for (let round = 0; round < 50; round++) {
