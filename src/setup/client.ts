@@ -14,7 +14,9 @@ export interface ClientOptions {
   readonly hostKeys: readonly string[];
   /** The user's own login on the server; null where it is not known, so that the tunnel's own stands there. */
   readonly via: { readonly user: string; readonly host: string; readonly port: number } | null;
-  /** Lines of known_hosts about the server. */
+  /** Further servers of the tunnel. */
+  readonly others?: readonly Pick<TunnelSpec, 'host' | 'port' | 'user'>[];
+  /** Lines of known_hosts about the servers. */
   readonly serverKeys: readonly string[];
 }
 
@@ -31,7 +33,11 @@ export function clientText(
   const user = checkUser(options.user, 'the user');
   const own = checkUser(spec.user, "the tunnel's user");
   const server = options.via ?? { host: spec.host, port: spec.port, user: own };
-  const jumpUser = checkUser(server.user, 'the user of the server');
+  const others = (options.others ?? []).map((one) => ({ ...one, user: options.via?.user ?? one.user }));
+  const servers = [server, ...others].map((one, index) => ({
+    ...one,
+    alias: `${alias}-server${index === 0 ? '' : index + 1}`,
+  }));
   const file = `~/.ssh/config.d/${alias}`;
   return `# Paste this into a shell of your laptop: \`ssh ${alias}\` then reaches ${spec.name}. Pasted again, it changes nothing.
 mkdir -p ~/.ssh/config.d && chmod 700 ~/.ssh && touch ~/.ssh/config
@@ -42,13 +48,9 @@ Host ${alias}
   User ${user}
   HostKeyAlias ${alias}
   UserKnownHostsFile ${file}.known_hosts
-  ProxyJump ${alias}-server
+${others.length === 0 ? `  ProxyJump ${alias}-server` : whicheverHasIt(servers.map((one) => one.alias))}
 
-${options.via === null ? tunnelsUser(own, spec.name) : ''}Host ${alias}-server
-  HostName ${permitHost(server.host, 'as-is').replaceAll(/[[\]]/g, '')}
-  Port ${server.port}
-  User ${jumpUser}
-  UserKnownHostsFile ~/.ssh/known_hosts ${file}.known_hosts
+${options.via === null ? tunnelsUser(own, spec.name) : ''}${servers.map((one) => serverBlock(one, file)).join('\n\n')}
 END_OF_CONFIG
 cat >${file}.known_hosts <<'END_OF_KEYS'
 ${[...deviceKeys(alias, options.hostKeys, isLoopbackHost(target.host) ? null : formatEndpoint(target)), ...options.serverKeys.map(oneLine)].join('\n')}
@@ -59,6 +61,28 @@ grep -qxF 'Include config.d/*.conf' ~/.ssh/config || {
 }
 # On the server itself: ssh -p ${port} ${user}@${host}
 `;
+}
+
+/**
+ * Asks all servers at once, and goes through the first one that has the device: where one is down, nothing waits for it. `ssh -W` shows
+ * the greeting of the device's SSH server there, or ends. Where no server lets in without a question, the first is asked as usual.
+ */
+function whicheverHasIt(servers: readonly string[]): string {
+  const look = 'ssh -o BatchMode=yes -o ConnectTimeout=10 -W %h:%p $s </dev/null | grep -q ^SSH-';
+  const first = `$( { for s in ${servers.join(' ')}; do { exec 2>/dev/null; ${look} && echo $s; } & done; } | head -n 1 )`;
+  return `  # Goes through whichever server has the device; that needs a key or an agent for each of them.
+  ProxyCommand sh -c 's=${first}; exec ssh -W %h:%p \${s:-${servers[0]}}'`;
+}
+
+function serverBlock(
+  { alias, host, port, user }: Pick<TunnelSpec, 'host' | 'port' | 'user'> & { readonly alias: string },
+  file: string,
+): string {
+  return `Host ${alias}
+  HostName ${permitHost(host, 'as-is').replaceAll(/[[\]]/g, '')}
+  Port ${port}
+  User ${checkUser(user, 'the user of the server')}
+  UserKnownHostsFile ~/.ssh/known_hosts ${file}.known_hosts`;
 }
 
 function tunnelsUser(user: string, name: string): string {

@@ -4,6 +4,7 @@ import { hostQuery, knownHostsLine } from '../../connection/known-hosts/check.ts
 import { loadKnownHosts } from '../../connection/known-hosts/file.ts';
 import { matchesHost } from '../../connection/known-hosts/match.ts';
 import { readHostKeyLines } from '../../host/host-keys.ts';
+import { isMeant } from '../../model/redundancy.ts';
 import type { TunnelSpec } from '../../model/spec.ts';
 import { type ClientOptions, clientText } from '../../setup/client.ts';
 import { configuredTunnel } from '../find/configured-tunnel.ts';
@@ -22,24 +23,30 @@ export async function printClientSetup(
   { user, alias, via }: ClientSetupOptions,
   hostKeys = '/etc/ssh',
 ): Promise<void> {
-  const { tunnel } = await configuredTunnel(config, name);
+  const { tunnel, all } = await configuredTunnel(config, name);
+  // By the tunnel's name, all its servers.
+  const others = all.filter((one) => one !== tunnel && isMeant(one.name, name));
   const login = via === null ? null : await administrator(via, await callersEnvironment());
-  process.stdout.write(await clientPaste(tunnel, { user, alias, via: login, hostKeys }));
+  process.stdout.write(await clientPaste(tunnel, { user, alias, via: login, hostKeys }, others));
 }
 
 /** The block for the laptop of whoever reaches this device. */
 export async function clientPaste(
   tunnel: TunnelSpec,
   given: Pick<ClientSetupOptions, 'user' | 'alias'> & Pick<ClientOptions, 'via'> & { readonly hostKeys: string },
+  others: readonly TunnelSpec[] = [],
 ): Promise<string> {
   const { env, userName } = systemEnvironment();
   return clientText(tunnel, {
     // With sudo the person who logs in here is its caller.
     user: given.user ?? (env['SUDO_USER'] || userName),
-    alias: given.alias ?? tunnel.name,
+    alias: given.alias ?? tunnel.name.replaceAll(/[@:]/g, '-'),
+    others,
     hostKeys: await readHostKeyLines(given.hostKeys),
     via: given.via,
-    serverKeys: await serverKeys(tunnel, given.via ?? tunnel),
+    serverKeys: (
+      await Promise.all([serverKeys(tunnel, given.via ?? tunnel), ...others.map((one) => serverKeys(one, one))])
+    ).flat(),
   });
 }
 
