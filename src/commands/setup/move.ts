@@ -122,7 +122,8 @@ async function prepare(
       return false;
     }
   }
-  await untilServerIsReady(wanted, report);
+  // Without it the trial shows whether it is.
+  if (wait) await untilServerIsReady(wanted, report);
   return true;
 }
 
