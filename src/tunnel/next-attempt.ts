@@ -15,7 +15,14 @@ import {
 import { isLate, learnShort, mustNotShare, shareAgainAt, type ShareHistory } from './seek-share.ts';
 
 /**
- * What is known of a tunnel's attempts so far. They come in series:
+ * What is known of a tunnel's attempts so far. Two clocks decide when it dials, and an attempt waits for one after the other:
+ *
+ * | clock | whose | decides | by |
+ * |---|---|---|---|
+ * | nextAttempt(), below | one tunnel's | when it tries again | its own failures, and how long its sessions lasted |
+ * | net/pacing | the process', for each server | when the connection of an attempt may begin: its *turn* | all connections to that server, and its limits |
+ *
+ * `turnInMs` asks the second one in advance, so that the state shows the later of the two. Attempts come in series:
  * ```
  *   start ──▶ attempt ──▶ it failed, and there is
  *               ▲  ▲        ├─ a person to act, or a session behind it that had lasted ──▶ wait ──▶ start
