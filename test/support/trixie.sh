@@ -15,6 +15,9 @@ if [ ! -e "$folder/usr/sbin/sshd" ]; then
   chroot "$folder" systemctl mask ssh.service ssh.socket >&2
   DEBIAN_FRONTEND=noninteractive chroot "$folder" apt-get install -qq -y --no-install-recommends openssh-server >&2
 fi
+if [ ! -e "$folder/usr/bin/ssh-audit" ] || [ ! -e "$folder/usr/sbin/dropbear" ]; then
+  DEBIAN_FRONTEND=noninteractive chroot "$folder" apt-get install -qq -y --no-install-recommends ssh-audit dropbear-bin >&2
+fi
 if [ ! -e "$folder/usr/bin/man" ]; then
   # As on every Debian that is not minimal: systemd-analyze verify looks the pages up that a unit names. The box has no use for an index.
   chroot "$folder" systemctl mask man-db.service man-db.timer >&2

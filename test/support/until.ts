@@ -76,7 +76,7 @@ export async function freePort(): Promise<number> {
 }
 
 /** Whether the kernel knows a socket with that local port, in whatever state: proc_net_tcp(5), as Linux has it. */
-function isRemembered(port: number): boolean {
+export function isRemembered(port: number): boolean {
   const local = new RegExp(`^ *\\d+: [0-9A-F]+:${port.toString(16).toUpperCase().padStart(4, '0')} `, 'm');
   return ['/proc/net/tcp', '/proc/net/tcp6'].some((file) => existsSync(file) && local.test(readFileSync(file, 'utf8')));
 }
