@@ -61,6 +61,7 @@ test('hands files of the configuration to whom they must belong, and refuses hom
     '/var/lib/tunneld/known_hosts tunneld:tunneld 600',
     '/etc/tunneld/known_hosts root:tunneld 640',
     '/var/lib/tunneld/.ssh/known_hosts tunneld:tunneld 600',
+    '/etc/tunneld/a.key-cert.pub root:root 644',
     '/var/lib/tunneld/last-good.yaml tunneld:tunneld 600',
     '/var/lib/tunneld/source-ports.json tunneld:tunneld 600',
     '/var/lib/tunneld/listeners.json tunneld:tunneld 600',
@@ -77,6 +78,10 @@ test('hands files of the configuration to whom they must belong, and refuses hom
     'what is not there hides from nobody',
   );
   assert.throws(() => checkFiles(homes, exists), /sudo install -m 600 \/home\/pi\/\.ssh\/id \/etc\/tunneld\//);
+  assert.throws(
+    () => checkFiles(homes, exists),
+    /sudo install -m 644 \/home\/pi\/\.ssh\/id-cert\.pub \/etc\/tunneld\//,
+  );
 });
 
 test('runs no command when a step is done already', () => {

@@ -38,7 +38,7 @@ export async function readPrivateFile(path: string, what: ReadableKind): Promise
   const fail = (text: string, cause?: unknown) =>
     new TunnelFailure('key-unreadable', `${what} ${path} ${text}`, {
       cause,
-      ...(errorCode(cause) === 'EACCES' ? { hint: DENIED } : {}),
+      ...(errorCode(cause) === 'EACCES' ? { hint: what === 'certificateFile' ? CLOSED : DENIED } : {}),
     });
   try {
     return await readFile(path, path, fail);
@@ -55,6 +55,9 @@ export async function readPrivateFile(path: string, what: ReadableKind): Promise
     throw fail(NOT_HANDED_OVER, error.cause);
   }
 }
+
+/** A certificate is public; one that is renewed by a program of root may come without the right to read it. */
+const CLOSED = 'A certificate is no secret: give it mode 0644, also where it is renewed (`umask 022`).';
 
 /** Giving the file away would do harm where only sudo was forgotten. */
 const DENIED =
