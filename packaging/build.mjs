@@ -1,7 +1,7 @@
 // Bundles src/cli.ts into dist/, with all packages it needs, which are development dependencies for that reason:
 // `node packaging/build.mjs [--outdir DIR] [--entry FILE] [--version VERSION] [--maps]`.
 import { build } from 'esbuild';
-import { chmodSync, copyFileSync, existsSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, copyFileSync, cpSync, existsSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { basename, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
@@ -37,7 +37,7 @@ const { metafile } = await build({
   minifySyntax: true, // not names: stack traces stay readable
   minifyWhitespace: true, // the daemon keeps the text of what it has loaded
   lineLimit: 100,
-  define: { TUNNELD_VERSION: JSON.stringify(options.version) },
+  define: { TUNNELD_VERSION: JSON.stringify(options.version), TUNNELD_NATIVE: JSON.stringify('../native') },
   // CommonJS packages expect these names, and ESM has none of them; ssh2's WebAssembly is one that looks at __dirname.
   banner: {
     js: [
@@ -48,12 +48,24 @@ const { metafile } = await build({
   legalComments: 'external',
   sourcemap: options.maps ? 'external' : false,
   conditions: ['bundle'], // `#ssh2` is ssh2 itself
-  plugins: [nativePartsStayOutside(), unusedPartsStayOut(), ssh2IsMended()],
+  plugins: [unusedPartsStayOut(), ssh2IsMended()],
   absWorkingDir: root,
   metafile: true,
   logLevel: 'warning',
 });
 await buildPage();
+// Where TUNNELD_NATIVE is right.
+if (
+  !Object.entries(metafile.outputs).every(
+    ([file, { inputs }]) =>
+      file.includes('/chunks/') || !Object.keys(inputs).some((name) => name.endsWith('src/lib/addon.ts')),
+  )
+)
+  throw new Error('src/lib/addon.ts is not in a chunk');
+cpSync(join(root, 'packaging/native/prebuilt'), join(outdir, 'native'), {
+  recursive: true,
+  filter: (name) => !name.endsWith('SHA256SUMS'),
+});
 // V8's helper threads do not help where the garbage is network buffers: on two processors they cost a third of the throughput in the
 // benchmark. The flag cannot be set later: V8 aborts when it changes at run time. The address keeps Node's debugger from opening, on
 // SIGUSR1 or by NODE_OPTIONS, before src/lib/debugger.ts runs: no machine has such an address (RFC 1112 section 4). Node 20 has no
@@ -81,37 +93,6 @@ async function buildPage() {
     logLevel: 'warning',
   });
   for (const name of ['index.html', 'icon.svg', 'icon-bad.svg']) copyFileSync(join(from, name), join(to, name));
-}
-
-/**
- * ssh2 has two optional native modules. They cannot be part of a bundle, and their relative path in ssh2 would be wrong in ours, so
- * they are looked up from dist/ at run time: present beside an npm installation, absent in a package with only the bundle. Node's own
- * lookup would continue in NODE_PATH and in the home directory, which may belong to another user (su, sudo -E); ours does not.
- */
-function nativePartsStayOutside() {
-  return {
-    name: 'native-parts-stay-outside',
-    setup(plugin) {
-      const namespace = 'native-parts';
-      plugin.onResolve({ filter: /^\.\/crypto\/build\/Release\/sshcrypto\.node$/ }, () => ({
-        path: 'ssh2/lib/protocol/crypto/build/Release/sshcrypto.node',
-        namespace,
-      }));
-      plugin.onResolve({ filter: /^cpu-features$/ }, () => ({ path: 'cpu-features', namespace }));
-      plugin.onLoad({ filter: /.*/, namespace }, ({ path }) => ({
-        contents: `
-          const { existsSync } = require('node:fs');
-          const { dirname, join } = require('node:path');
-          const folders = [__dirname];
-          while (dirname(folders.at(-1)) !== folders.at(-1)) folders.push(dirname(folders.at(-1)));
-          const found = folders.map((folder) => join(folder, 'node_modules', ${JSON.stringify(path)})).find(existsSync);
-          if (found === undefined) throw new Error('not installed');
-          module.exports = require(found);`,
-        loader: 'js',
-        resolveDir: root,
-      }));
-    },
-  };
 }
 
 /**

@@ -11,9 +11,68 @@ const SSH2_VERSION = '1.17.0';
 export const REPLACEMENTS = [
   {
     file: 'lib/protocol/crypto.js',
-    for: 'its WebAssembly is for ChaCha20 without the compiled part, but takes 1.5 MiB beside it as well',
-    find: 'init: (() => {',
-    put: 'init: binding ? Promise.resolve() : (() => {',
+    for: 'its compiled part is not shipped, and not wanted from wherever Node would find it: ours needs no compiler (packaging/native)',
+    find: `try {
+  binding = require('./crypto/build/Release/sshcrypto.node');
+  ({ AESGCMCipher, ChaChaPolyCipher, GenericCipher,
+     AESGCMDecipher, ChaChaPolyDecipher, GenericDecipher } = binding);
+} catch {}
+`,
+    put: '// without its compiled part\n',
+  },
+  {
+    file: 'lib/protocol/constants.js',
+    for: 'the same: what it would say of the processor decides nothing, since the order of ciphers is given',
+    find: `try {
+  cpuInfo = require('cpu-features')();
+} catch {}
+`,
+    put: '// without a look at the processor\n',
+  },
+  {
+    file: 'lib/protocol/crypto.js',
+    for: 'its WebAssembly is for ChaCha20 without our addon, and takes 1.5 MiB',
+    find: `  init: (() => {
+    // eslint-disable-next-line no-async-promise-executor
+    return new Promise(`,
+    put: `  get init() {
+    Object.defineProperty(this, 'init', { value: this.start() });
+    return this.init;
+  },
+  start: (() => {
+    // eslint-disable-next-line no-async-promise-executor
+    return new Promise(`,
+  },
+  {
+    file: 'lib/protocol/crypto.js',
+    for: 'the same: it starts when it is asked for',
+    find: `      resolve();
+    });
+  })(),
+`,
+    put: `      resolve();
+    });
+  }),
+`,
+  },
+  {
+    file: 'lib/client.js',
+    for: 'the same: the client asks for it',
+    find: "const { init: cryptoInit } = require('./protocol/crypto.js');",
+    put: "const cryptoParts = require('./protocol/crypto.js');",
+  },
+  {
+    file: 'lib/client.js',
+    for: 'the same: which cipher it is for is known by then',
+    find: '        cryptoInit.then(() => {',
+    put: `        // connect() has returned by then
+        Promise.resolve().then(() => proto.needsNoWasm || cryptoParts.init).then(() => {`,
+  },
+  {
+    file: 'lib/server.js',
+    for: 'the same: its server, which tests use, asks for it always',
+    find: "const { init: cryptoInit } = require('./protocol/crypto.js');",
+    put: "const cryptoInit = { then: (...next) => require('./protocol/crypto.js').init.then(...next) };",
   },
   {
     file: 'lib/protocol/keyParser.js',
@@ -32,30 +91,6 @@ export const REPLACEMENTS = [
     for: 'packets above 35,000 bytes, such as a long banner: OpenSSH sends and accepts 256 KiB (RFC 4253 section 6.1, packet.c)',
     find: 'const MAX_PACKET_SIZE = 35000;',
     put: 'const MAX_PACKET_SIZE = 256 * 1024;',
-  },
-  {
-    file: 'lib/protocol/crypto.js',
-    for: 'the compiled decipher is freed in the middle of its own loop where a host key is refused (SIGSEGV); the garbage collector frees it as well',
-    find: `    this._macPos = 0;
-  }
-  free() {
-    this._instance.free();
-  }`,
-    put: `    this._macPos = 0;
-  }
-  free() {} // left to the garbage collector`,
-  },
-  {
-    file: 'lib/protocol/crypto.js',
-    for: 'the same for the ciphers that have a MAC of their own',
-    find: `    this._macETM = dec.macInfo.isETM;
-  }
-  free() {
-    this._instance.free();
-  }`,
-    put: `    this._macETM = dec.macInfo.isETM;
-  }
-  free() {} // see above`,
   },
   {
     file: 'lib/protocol/kex.js',
@@ -351,6 +386,18 @@ export const REPLACEMENTS = [
 
         this._protocol._debug
           && this._protocol._debug('Verifying signature ...');`,
+  },
+  {
+    file: 'lib/protocol/kex.js',
+    for: 'packets are sealed in batches, by an addon of ours (see src/connection/ssh2/packets)',
+    find: 'this._protocol._cipher = createCipher(hsCipherConfig);',
+    put: 'this._protocol._cipher = (this._protocol.createCipher || createCipher)(hsCipherConfig, createCipher);',
+  },
+  {
+    file: 'lib/protocol/kex.js',
+    for: 'the same: they are opened in batches',
+    find: 'this._protocol._decipher = createDecipher(config);',
+    put: 'this._protocol._decipher = (this._protocol.createDecipher || createDecipher)(config, createDecipher);',
   },
 ];
 

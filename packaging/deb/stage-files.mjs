@@ -1,5 +1,5 @@
 import { cpSync, mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
-import { dirname, join } from 'node:path';
+import { dirname, join, relative } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { debianChangelog } from './changelog.mjs';
 import { packagedUnit } from './unit.mjs';
@@ -15,7 +15,7 @@ export function stageFiles(tree, { root, dist, version, date }) {
   const compressed = (text) => gzipSync(text, { level: 9 });
 
   // The path has no version: a running daemon does not need the files it was started from.
-  for (const name of ['chunks', 'page', 'package.json', 'tunneld.schema.json'])
+  for (const name of ['chunks', 'native', 'page', 'package.json', 'tunneld.schema.json'])
     cpSync(join(dist, name), join(tree, 'usr/lib/tunneld', name), { recursive: true });
   put('usr/lib/tunneld/cli.js', withDebiansNode(built('cli.js')));
   mkdirSync(join(tree, 'usr/bin'));
@@ -29,7 +29,9 @@ export function stageFiles(tree, { root, dist, version, date }) {
   put('usr/share/fish/vendor_completions.d/tunneld.fish', built('completions/tunneld.fish'));
 
   put('usr/share/doc/tunneld/config.example.yaml', source('config.example.yaml'));
-  const docs = readdirSync(join(root, 'docs')).map((page) => `docs/${page}`);
+  const docs = readdirSync(join(root, 'docs'), { recursive: true, withFileTypes: true })
+    .filter((entry) => entry.isFile())
+    .map((entry) => relative(root, join(entry.parentPath, entry.name)));
   const isText = (name) => name.endsWith('.md');
   for (const name of ['README.md', 'SECURITY.md', ...docs.filter(isText)])
     put(`usr/share/doc/tunneld/${name}.gz`, compressed(source(name)));

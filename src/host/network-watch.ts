@@ -2,6 +2,7 @@ import { createSocket } from 'node:dgram';
 import { isIP } from 'node:net';
 import { networkInterfaces, type NetworkInterfaceInfo } from 'node:os';
 import type { Clock } from '../lib/async/clock.ts';
+import { loadAddon } from '../lib/addon.ts';
 import { readIfReadable } from '../lib/files/read-file.ts';
 import { sinceBoot } from './boot.ts';
 
@@ -24,28 +25,47 @@ export interface NetworkView {
   readonly routes: string;
 }
 
+/** Has the kernel tell when there may be something to see; null where it does not. The result stops that. */
+type Notify = (listener: () => void) => (() => void) | null;
+
 /**
- * Polls once a second: a poll costs a fraction of a millisecond, and Node has no notification. The machine has slept
- * where more time has passed since the boot than on the monotonic clock, which stands still during sleep, or where a
- * poll came late. The wall clock would show the same after it was set.
+ * Looks whenever the kernel reports a change, and seldom besides; where it does not report (there is no addon), once a second. The
+ * machine has slept where more time has passed since the boot than on the monotonic clock, which stands still during sleep, or
+ * where a look came late. The wall clock would show the same after it was set.
  */
 export function watchNetwork(
   clock: Clock,
   readView: () => NetworkView = systemView,
   sinceBootMs: () => number = sinceBoot,
+  notify: Notify = kernelReports,
 ): NetworkWatch {
   const listeners = new Set<(what: NetworkChange) => void>();
   let last = { now: clock.now(), boot: sinceBootMs(), view: readView() };
   let cancel = () => {};
-  const tick = () => {
+  /** When the timer that runs is due. */
+  let due = 0;
+  const look = () => {
+    cancel();
     const next = { now: clock.now(), boot: sinceBootMs(), view: readView() };
-    const slept = next.boot - last.boot - POLL_MS > SLEPT_MS || next.now - last.now - POLL_MS > SLEPT_MS;
+    const passed = next.now - last.now;
+    const slept = next.boot - last.boot - passed > SLEPT_MS || next.now - due > SLEPT_MS;
     const changed = slept ? 'woke up' : isSameView(last.view, next.view) ? null : 'the network changed';
     last = next;
-    cancel = clock.timer(POLL_MS, tick);
+    lookIn(pollMs);
     if (changed !== null) for (const listener of listeners) listener(changed);
   };
-  cancel = clock.timer(POLL_MS, tick);
+  const lookIn = (ms: number) => {
+    due = clock.now() + ms;
+    cancel = clock.timer(ms, look);
+  };
+  // Reports come in bursts: the first of them makes the appointment.
+  const stopReports = notify(() => {
+    if (due - clock.now() <= SETTLE_MS) return;
+    cancel();
+    lookIn(SETTLE_MS);
+  });
+  const pollMs = stopReports === null ? POLL_MS : SELDOM_MS;
+  lookIn(pollMs);
   return {
     subscribe: (listener) => {
       listeners.add(listener);
@@ -55,11 +75,21 @@ export function watchNetwork(
       if (!interfaces().some((entry) => !entry.internal && isIP(entry.address) === isIP(address))) return false;
       return !(await canBind(address));
     },
-    stop: () => cancel(),
+    stop: () => {
+      cancel();
+      stopReports?.();
+    },
   };
 }
 
+function kernelReports(listener: () => void): (() => void) | null {
+  return loadAddon().addon?.watchNetwork(listener) ?? null;
+}
+
 const POLL_MS = 1000;
+/** What the kernel does not report: a process that was stopped, say. */
+const SELDOM_MS = 30_000;
+const SETTLE_MS = 50;
 const SLEPT_MS = 3000;
 
 function isSameView(before: NetworkView, now: NetworkView): boolean {

@@ -1,6 +1,7 @@
 import type { Writable } from 'node:stream';
+import { afterRead } from './lent-memory.ts';
 
-/** Makes a function to call before each write: everything written within one tick leaves in one system call. */
+/** Makes a function to call before each write: everything written within one tick, or by one read, leaves in one system call. */
 export function corkWrites(socket: Writable): () => void {
   let corked = false;
   const uncork = () => {
@@ -11,6 +12,6 @@ export function corkWrites(socket: Writable): () => void {
     if (corked) return;
     corked = true;
     socket.cork();
-    process.nextTick(uncork);
+    afterRead(uncork);
   };
 }

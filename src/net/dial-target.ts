@@ -48,12 +48,12 @@ async function open(
 ): Promise<Socket> {
   const { connectTimeoutMs: timeoutMs, addressFamily } = spec;
   if (target.type === 'unix')
-    return await openSocket({ path: target.path, allowHalfOpen: true }, timeoutMs, clock, signal);
+    return await openSocket({ path: target.path, allowHalfOpen: true, reads: 'shared' }, timeoutMs, clock, signal);
   const { host, port } = target;
   const family = familyOf(spec);
   if (!fitsFamily(host, family)) throw new Error(`it is not allowed by addressFamily: ${addressFamily}`);
   const openAt = (address: string, within: AbortSignal) =>
-    openSocket({ host: address, port, noDelay: true, allowHalfOpen: true }, timeoutMs, clock, within);
+    openSocket({ host: address, port, noDelay: true, allowHalfOpen: true, reads: 'shared' }, timeoutMs, clock, within);
   if (isIP(host) !== 0) return await openAt(host, signal);
   const race = childController(signal);
   const tooLate = new TimeoutError(`did not answer within ${Math.round(timeoutMs / 1000)} s`);

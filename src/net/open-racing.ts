@@ -34,7 +34,7 @@ export async function openPersistently(
   const race = childController(signal);
   const slow = deferred<void>();
   const open = (localPort: number | undefined, ms: number) =>
-    openSocket(localPort === undefined ? options : { ...options, localPort }, ms, clock, race.signal);
+    openSocket({ ...options, reads: 'own', ...(localPort === undefined ? {} : { localPort }) }, ms, clock, race.signal);
 
   const openRepeatedly = async () => {
     for (;;) {

@@ -1,14 +1,18 @@
 import { connect, type NetConnectOpts, type Socket } from 'node:net';
 import type { Clock } from '../lib/async/clock.ts';
+import { readIntoLent } from './lent-memory.ts';
 
 /** The connection did not open in time; the caller says which connection. */
 export class TimeoutError extends Error {}
+
+/** `reads`: into which memory (see lent-memory.ts); absent: into fresh one each time. */
+export type OpenOptions = NetConnectOpts & { readonly reads?: 'own' | 'shared' };
 
 /**
  * Opens a socket. Rejects with the system's error, a TimeoutError or the signal's reason, and then leaves nothing open.
  */
 export function openSocket(
-  options: NetConnectOpts,
+  { reads, ...options }: OpenOptions,
   timeoutMs: number,
   clock: Clock,
   signal: AbortSignal,
@@ -18,7 +22,9 @@ export function openSocket(
       reject(signal.reason as Error);
       return;
     }
-    const socket = connect(options);
+    const reader = reads === undefined ? null : readIntoLent(reads);
+    const socket = connect(reader === null ? options : { ...options, onread: reader.onread });
+    reader?.attach(socket);
     const onAbort = () => giveUp(signal.reason as Error);
     const cancel = clock.timer(timeoutMs, () =>
       giveUp(new TimeoutError(`did not answer within ${Math.round(timeoutMs / 1000)} s`)),

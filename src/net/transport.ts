@@ -2,6 +2,7 @@ import type { Socket } from 'node:net';
 import type { Clock } from '../lib/async/clock.ts';
 import type { SocketAddresses } from './device.ts';
 import { corkWrites } from './cork-writes.ts';
+import { onBytes } from './lent-memory.ts';
 import type { SshStream } from './stream-adapter.ts';
 
 /** The transport below an SSH connection, as its users need to know it. */
@@ -30,7 +31,7 @@ export function createTransport(
 ): Transport {
   const waiting = new Set<() => void>();
   let heardAt = clock.now();
-  socket.on('data', () => (heardAt = clock.now()));
+  onBytes(socket, () => (heardAt = clock.now()));
   socket.on('drain', () => {
     const resumed = [...waiting];
     waiting.clear();

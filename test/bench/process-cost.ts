@@ -7,6 +7,14 @@ export function residentMiB(pid: number): number {
   return Number(kib) / 1024;
 }
 
+/** Seconds of processor time of a process, in all its threads (utime and stime of proc_pid_stat(5), in hundredths of a second). */
+export function cpuSeconds(pid: number): number {
+  const fields = readFileSync(`/proc/${pid}/stat`, 'utf8')
+    .replace(/^.*\) /, '')
+    .split(' ');
+  return (Number(fields[11]) + Number(fields[12])) / 100;
+}
+
 /** How often a process wakes by itself, a second: voluntary context switches of all its threads over `seconds`. */
 export async function wakeUpsPerSecond(pid: number, seconds: number): Promise<number> {
   const before = voluntarySwitches(pid);

@@ -2,22 +2,38 @@ import assert from 'node:assert/strict';
 import { networkInterfaces } from 'node:os';
 import { test } from 'node:test';
 import { watchNetwork, type NetworkView } from '../../src/host/network-watch.ts';
+import { loadAddon } from '../../src/lib/addon.ts';
 import { systemClock } from '../../src/lib/async/clock.ts';
 import { fakeClock } from '../support/clock.ts';
 
-function watched() {
+function watched(reports = false) {
   const clock = fakeClock();
+  let report: (() => void) | null = null;
   const world = { view: { addresses: ['192.0.2.1'], routes: 'eth0' } as NetworkView };
   let asleep = 0;
   const network = watchNetwork(
     clock,
     () => world.view,
     () => clock.now() + asleep,
+    (listener) => {
+      if (!reports) return null;
+      report = listener;
+      return () => (report = null);
+    },
   );
   const sleep = (ms: number) => (asleep += ms);
   const heard: string[] = [];
   const unsubscribe = network.subscribe((what) => heard.push(what));
-  return { clock, world, network, heard, unsubscribe, sleep };
+  return {
+    clock,
+    world,
+    network,
+    heard,
+    unsubscribe,
+    sleep,
+    report: () => report?.(),
+    isReported: () => report !== null,
+  };
 }
 
 test('says nothing while nothing happens', async () => {
@@ -36,6 +52,57 @@ test('reports a changed address or route once, within a second', async () => {
   assert.deepEqual(heard, ['the network changed', 'the network changed']);
 });
 
+test('looks only when the kernel reports something, and twice a minute, where it does', async () => {
+  const { clock, world, heard, report } = watched(true);
+  let looks = 0;
+  const { view } = world;
+  Object.defineProperty(world, 'view', {
+    get: () => {
+      looks += 1;
+      return { ...view, routes: looks < 10 ? 'eth0' : 'wlan0' };
+    },
+  });
+  await clock.advance(120_000);
+  assert.deepEqual([looks, heard], [4, []]);
+  looks = 20;
+  for (let i = 0; i < 10; i++) report();
+  await clock.advance(49);
+  assert.equal(looks, 20);
+  report();
+  await clock.advance(1);
+  assert.deepEqual([looks, heard], [21, ['the network changed']]);
+  await clock.advance(1000);
+  assert.equal(looks, 21);
+});
+
+test('reports a sleep at once when the kernel says that the clock was set', async () => {
+  const { clock, heard, sleep, report } = watched(true);
+  await clock.advance(12_345);
+  report();
+  await clock.advance(50);
+  assert.deepEqual(heard, []);
+  sleep(5000);
+  report();
+  await clock.advance(50);
+  assert.deepEqual(heard, ['woke up']);
+});
+
+test('has no reports any more when it is stopped', async () => {
+  const { clock, network, isReported } = watched(true);
+  assert.equal(isReported(), true);
+  network.stop();
+  assert.equal(isReported(), false);
+  await clock.advance(60_000);
+});
+
+test('is told by the kernel of this machine, and keeps no process for it', () => {
+  const stop = loadAddon().addon?.watchNetwork(() => {});
+  assert.equal(typeof stop, 'function');
+  stop?.();
+  stop?.();
+  assert.throws(() => loadAddon().addon?.watchNetwork(null as never), { code: 'WRONG_ARGUMENT' });
+});
+
 test('reports a sleep when the time since the boot ran ahead, not when the clock was set', async () => {
   const { clock, heard, sleep } = watched();
   sleep(40_000);
@@ -51,7 +118,12 @@ const YEAR_MS = 365 * 86_400_000;
 test('reports a sleep when a look comes late', async () => {
   const { clock, heard } = watched();
   let late = 0;
-  const slow = watchNetwork({ ...clock, now: () => clock.now() + late }, () => ({ addresses: [], routes: '' }));
+  const slow = watchNetwork(
+    { ...clock, now: () => clock.now() + late },
+    () => ({ addresses: [], routes: '' }),
+    () => 0,
+    () => null,
+  );
   slow.subscribe((what) => heard.push(what));
   late = 40_000;
   await clock.advance(1000);

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
 import { on } from 'node:events';
-import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
+import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
@@ -15,9 +15,10 @@ const run = promisify(execFile);
 const root = fileURLToPath(new URL('../..', import.meta.url));
 const require = createRequire(import.meta.url);
 
-/** A program with what is delicate in ours: ssh2's native parts, its WebAssembly, and imports on demand. */
+/** A program with what is delicate in ours: our addon, ssh2's WebAssembly, and imports on demand. */
 const PROBE = `
 import { VERSION } from ${JSON.stringify(join(root, 'src/lib/version.ts'))};
+const { nativeCodec } = await import(${JSON.stringify(join(root, 'src/connection/ssh2/packets/native.ts'))});
 const { default: crypto } = await import('ssh2/lib/protocol/crypto.js');
 await crypto.init; // compiles the WebAssembly
 const { default: ssh2 } = await import('ssh2');
@@ -25,20 +26,21 @@ const { default: kex } = await import('ssh2/lib/protocol/kex.js');
 const mended = String(kex.onKEXPayload).includes('this._kex.sessionID'); // of packaging/ssh2-replacements.mjs
 const { default: pino } = await import('pino');
 pino({ enabled: false }).info('quiet');
-console.log(JSON.stringify({ version: VERSION, binding: crypto.bindingAvailable, client: typeof ssh2.Client, mended }));
+console.log(JSON.stringify({ version: VERSION, addon: nativeCodec() !== null, client: typeof ssh2.Client, mended }));
 `;
 
-test('does what the sources do, with the native parts beside it and without', async (t) => {
+test('does what the sources do when it is copied elsewhere, with its addon and without', async (t) => {
   const { dist, alone } = await bundle(t, (folder) => {
     const entry = join(folder, 'probe.ts');
     writeFileSync(entry, PROBE);
     return entry;
   });
-  const unbundled = require('ssh2/lib/protocol/crypto.js').bindingAvailable;
   const version = require('../../package.json').version;
-  const expected = { version, binding: unbundled, client: 'function', mended: true };
+  const expected = { version, addon: true, client: 'function', mended: true };
   assert.deepEqual(await answerOf(join(dist, 'probe.js')), expected);
-  assert.deepEqual(await answerOf(join(alone, 'probe.js')), { ...expected, binding: false });
+  assert.deepEqual(await answerOf(join(alone, 'probe.js')), expected);
+  rmSync(join(alone, 'native'), { recursive: true });
+  assert.deepEqual(await answerOf(join(alone, 'probe.js')), { ...expected, addon: false });
   const bytes = readFileSync(makeKey(dist, 'key', '-t', 'ed25519', '-N', 'a secret'));
   const order = { name: 'decrypt-key', input: { bytes, passphrase: 'a secret', path: 'key' }, version };
   const worker = new Worker(join(alone, 'chunks/worker.js'), { workerData: order });
@@ -57,7 +59,7 @@ test('takes no code from NODE_PATH or the home directory, which may be those of 
   });
   const home = await tempDir(t);
   const trap = join(home, 'trap');
-  for (const path of ['ssh2/lib/protocol/crypto/build/Release/sshcrypto.node', 'cpu-features']) {
+  for (const path of ['ssh2/lib/protocol/crypto/build/Release/sshcrypto.node', 'cpu-features', 'linux-x64.node']) {
     const native = join(home, '.node_modules', path);
     mkdirSync(native, { recursive: true });
     writeFileSync(join(native, 'index.js'), `require('node:fs').writeFileSync(${JSON.stringify(trap)}, '')`);
@@ -66,17 +68,17 @@ test('takes no code from NODE_PATH or the home directory, which may be those of 
   await run(join(alone, 'probe.js'), { env });
   cpSync(join(root, 'dist'), join(home, 'dist'), { recursive: true });
   const { stdout } = await run(join(home, 'dist/cli.js'), ['--version'], { env });
-  assert.match(stdout, /native crypto: no/);
+  assert.match(stdout, /native crypto: yes/);
   assert.equal(existsSync(trap), false);
 });
 
 test('starts from its bundle, and loads neither ssh2 nor zod when it prints its version', async (t) => {
   const { dist, alone } = await bundle(t, () => join(root, 'src/cli.ts'));
-  const compiled = require('ssh2/lib/protocol/crypto.js').bindingAvailable;
+  rmSync(join(alone, 'native'), { recursive: true });
   for (const [folder, native] of [
-    [dist, compiled],
+    [dist, true],
     [alone, false],
-  ]) {
+  ] as const) {
     const { stdout, stderr } = await run(join(folder, 'cli.js'), ['--version']);
     const { version } = require('../../package.json');
     const expected = `tunneld ${version} (node ${process.version}, native crypto: ${native ? 'yes' : 'no'})\n`;
@@ -130,9 +132,8 @@ test('loads for the daemon only what it uses: everything stays in its memory whi
     loaded.filter((file) => readFileSync(file).some((byte) => byte > 127)),
     [],
   );
-  const { bindingAvailable } = require('ssh2/lib/protocol/crypto.js');
-  assert.deepEqual(await builtInsLoaded(t, dist), { web: [], webAssembly: !bindingAvailable });
-  assert.deepEqual(await builtInsLoaded(t, alone), { web: [], webAssembly: true });
+  assert.deepEqual(await builtInsLoaded(t, dist), { web: [], webAssembly: false });
+  assert.deepEqual(await builtInsLoaded(t, alone), { web: [], webAssembly: false });
 });
 
 /** The names of sources in these files of the bundle, as the map beside each says. */

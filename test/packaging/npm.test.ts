@@ -31,6 +31,9 @@ test('packs what is needed to run, and installs without a registry and without a
     'dist/completions/tunneld.fish',
     'dist/man/tunneld.1',
     'dist/man/tunneld.yaml.5',
+    'dist/native/linux-arm.node',
+    'dist/native/linux-arm64.node',
+    'dist/native/linux-x64.node',
     'dist/package.json',
     'dist/page/icon-bad.svg',
     'dist/page/icon.svg',
@@ -39,6 +42,9 @@ test('packs what is needed to run, and installs without a registry and without a
     'dist/page/page.js',
     'dist/tunneld.schema.json',
     'docs/*.md',
+    'docs/ansible/tunneld/defaults/main.yml',
+    'docs/ansible/tunneld/tasks/main.yml',
+    'docs/cloud-init.yaml',
     'docs/page.png',
     'launchd/dev.tunneld.tunneld.plist',
     'package.json',
@@ -50,18 +56,18 @@ test('packs what is needed to run, and installs without a registry and without a
   const offline = ['--offline', '--cache', join(prefix, 'cache'), '--ignore-scripts', '--no-audit'];
   await run('npm', ['install', '--global', '--prefix', prefix, ...offline, join(folder, tarball.filename)]);
   const tunneld = join(prefix, 'bin/tunneld');
-  // Whatever is bundled is not fetched once more; ssh2, for its compiled part alone, is done without.
+  // Whatever is bundled is not fetched once more.
   assert.ok(!existsSync(join(prefix, 'lib/node_modules/tunneld/node_modules')));
-  assert.match((await run(tunneld, ['--version'])).stdout, /^tunneld \S+ \(.*, native crypto: no\)\n$/);
+  assert.match((await run(tunneld, ['--version'])).stdout, /^tunneld \S+ \(.*, native crypto: yes\)\n$/);
   const example = join(prefix, 'lib/node_modules/tunneld/config.example.yaml');
   assert.match((await run(tunneld, ['check', '--config', example])).stdout, /: 1 tunnel: backup\n$/);
   for (const page of ['man1/tunneld.1', 'man5/tunneld.yaml.5'])
     assert.match(readFileSync(join(prefix, 'share/man', page), 'utf8'), /^\.TH TUNNELD/m);
 });
 
-test('leaves only what has a compiled part to be installed beside the bundle when npm installs it', () => {
+test('leaves nothing to be installed beside the bundle when npm installs it', () => {
   const { dependencies, optionalDependencies } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'));
-  assert.deepEqual([dependencies, Object.keys(optionalDependencies)], [undefined, ['ssh2']]);
+  assert.deepEqual([dependencies, optionalDependencies], [undefined, undefined]);
 });
 
 /** This project with a dist/ of its own: that of the project is what other tests are running. */

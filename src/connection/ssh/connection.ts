@@ -103,4 +103,8 @@ export interface Channel extends Duplex {
   close(): void;
   /** Bytes that were read and could not be passed on: they count as unread. */
   unsent?(): number;
+  /** Its 'data' listener handles bytes that are only lent (see net/lent-memory.ts). */
+  takesLent?: boolean;
+  /** How many bytes of ours would leave at once. */
+  room?(): number;
 }

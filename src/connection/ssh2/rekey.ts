@@ -2,6 +2,7 @@ import type { Client, NegotiatedAlgorithms } from 'ssh2';
 import type { Clock } from '../../lib/async/clock.ts';
 import type { RekeyLimit } from '../../model/spec.ts';
 import { internalsOf } from './protocol/internals.ts';
+import { onBytes } from '../../net/lent-memory.ts';
 import type { SshStream } from '../../net/stream-adapter.ts';
 
 /**
@@ -48,8 +49,8 @@ export function rekeyAfter(
     loggedIn = true;
     restart();
   });
-  stream.on('data', (chunk: Buffer) => {
-    read += chunk.length;
+  onBytes(stream, (bytes) => {
+    read += bytes;
     if (read >= due.read || stream.bytesWritten >= due.written) begin();
   });
   return { forget: () => cancel() };

@@ -5,6 +5,7 @@ import { deferred } from '../../lib/async/abort.ts';
 import { deliverThenClose } from '../../net/deliver.ts';
 import type { Device } from '../../net/device.ts';
 import { corkWrites } from '../../net/cork-writes.ts';
+import { afterRead, isLent, keepLent, mayKeepLent, readerOf } from '../../net/lent-memory.ts';
 import { resetSocket } from '../../net/reset-socket.ts';
 import { ListenerError } from '../../net/guard-listeners.ts';
 import type { Channel } from '../../connection/ssh/connection.ts';
@@ -175,6 +176,8 @@ function startDownlink(channel: Channel, socket: Socket, { count, visitor }: Spl
   const cork = corkWrites(socket);
   let unsent = 0;
   channel.unsent = () => socket.writableLength;
+  channel.takesLent = true;
+  const lent = writeLent(socket);
 
   channel.on('data', (chunk: Buffer) => {
     count(direction, chunk.length);
@@ -182,7 +185,7 @@ function startDownlink(channel: Channel, socket: Socket, { count, visitor }: Spl
     // Not by the result of write(), which is false for every packet above Node's small highWaterMark even when the kernel took it.
     cork();
     unsent += 1;
-    socket.write(chunk, onSent);
+    socket.write(lent.toWrite(chunk), onSent);
     if (mustWait()) channel.pause();
   });
   const mustWait = () => {
@@ -191,8 +194,39 @@ function startDownlink(channel: Channel, socket: Socket, { count, visitor }: Spl
   };
   function onSent(): void {
     unsent -= 1;
+    if (unsent === 0) lent.written();
     if (channel.isPaused() && !mustWait()) channel.resume();
   }
+}
+
+/**
+ * What is to be written of lent bytes: they themselves where the operating system probably takes them at once; else a copy. Where it
+ * does not, the memory is kept until all is `written`: once for a socket, however slow it is.
+ */
+function writeLent(socket: Socket): { toWrite(chunk: Buffer): Buffer; written(): void } {
+  let watching = false;
+  let copies = false;
+  let release = () => {};
+  const look = () => {
+    watching = false;
+    if (!copies && socket.writableLength > 0) release = keepLent();
+  };
+  return {
+    toWrite: (chunk) => {
+      if (!isLent(chunk)) return chunk;
+      if (!watching) {
+        watching = true;
+        // Nothing of this read is in it yet.
+        copies = socket.writableLength > 0 || !mayKeepLent();
+        afterRead(look);
+      }
+      return copies ? Buffer.from(chunk) : chunk;
+    },
+    written: () => {
+      release();
+      release = () => {};
+    },
+  };
 }
 
 /** Socket to channel: reads the socket only while the channel's window and the connection below have room. */
@@ -224,8 +258,17 @@ function startUplink(channel: Channel, socket: Socket, { transport, count, visit
   }
 
   socket.on('data', onData);
+  const reader = readerOf(socket);
+  reader?.direct((memory, start, end) => {
+    // What cannot leave at once is kept.
+    const leaves = channel.writableLength === 0 && !transport.congested() ? (channel.room?.() ?? 0) : 0;
+    const kept = Math.min(end, start + leaves);
+    if (kept > start) onData(memory.subarray(start, kept));
+    if (kept < end) onData(Buffer.from(memory.subarray(kept, end)));
+  });
   return {
     stop: () => {
+      reader?.direct(null);
       forget();
       paused = false;
       socket.off('data', onData);

@@ -13,6 +13,7 @@ import {
   startSource,
   type TestTarget,
 } from '../../support/echo.ts';
+import { watchReturns } from '../../../src/net/lent-memory.ts';
 import { listen } from '../../support/listen.ts';
 import { startSshd, type TestSshd } from '../../support/sshd.ts';
 import { specFor, startTunnel } from '../../support/tunnel.ts';
@@ -28,6 +29,8 @@ let sshd: TestSshd;
 let echo: TestTarget;
 
 before(async () => {
+  // Whoever looks at memory that was only lent finds other bytes.
+  watchReturns((memory) => memory.fill(0xdb));
   sshd = await startSshd();
   echo = await startEcho();
 });

@@ -1,5 +1,6 @@
 import type { Client } from 'ssh2';
 import { internalsOf, type Protocol } from './internals.ts';
+import { forLater } from '../../../net/lent-memory.ts';
 import type { Valve } from '../../../net/valve.ts';
 
 /**
@@ -22,7 +23,7 @@ export function holdMessages(client: Client, valve: Valve, onError: (error: Erro
     const held: Buffer[] = [];
     // Holds the rest of what has been read; more is not read.
     protocol._parse = (chunk, from, to) => {
-      held.push(chunk.subarray(from, to));
+      held.push(forLater(chunk, from, to));
       return to;
     };
     valve.pause();

@@ -42,6 +42,8 @@ export interface OpenChannel {
   readonly readableHighWaterMark: number;
   /** See Channel in ssh/connection.ts. */
   unsent?(): number;
+  takesLent?: boolean;
+  readonly readableFlowing: boolean | null;
   /** Of Node's Readable: how much may wait before ssh2 stops adding window. */
   readonly _readableState: { highWaterMark: number };
   /** The window that we may still fill; `id` is the server's number of the channel. */
@@ -54,14 +56,14 @@ export interface Protocol extends Doors {
   parse(chunk: Buffer, from: number, to: number): void;
   /** Its loop over the packets of a chunk: returns where it stopped; undefined or beyond the end where it did not. */
   _parse(chunk: Buffer, from: number, to: number): number | undefined;
-  readonly _decipher: undefined | { _onPayload: (payload: Buffer) => unknown };
+  readonly _decipher: Decipher | undefined;
   /** Its handlers for each message. */
   readonly _handlers: Handlers;
   /** Set during a key exchange. */
   _kexinit: Buffer | undefined;
   /** Packets that wait for the end of a key exchange. */
   _queue?: Buffer[] | undefined;
-  readonly _cipher: { encrypt(packet: Buffer): void };
+  readonly _cipher: Cipher;
   /** Packs packets and unpacks them, with or without compression. */
   readonly _packetRW: { read: PacketReader; write: PacketWriter };
   /** Called at the end of the connection and after a fatal error, and then removed. */
@@ -69,6 +71,8 @@ export interface Protocol extends Doors {
   _debug?: unknown;
   /** Bits of ssh2's constants (COMPAT). */
   _compatFlags: number;
+  /** Says goodbye (SSH_MSG_DISCONNECT). */
+  disconnect(reason: number): void;
   /** Begins a rekey. */
   rekey(): void;
   /** Sends a global request that every server answers. */
@@ -94,6 +98,8 @@ export interface Protocol extends Doors {
   ): void;
   env(id: number, name: string, value: string, wantReply: boolean): void;
   openssh_agentForward(id: number, wantReply: boolean): void;
+  /** Sends data that fits into one packet. */
+  channelData(id: number, data: Buffer): void;
   channelClose(id: number): void;
   channelOpenConfirm(theirs: number, ours: number, window: number, packet: number): void;
   directTcpip(ours: number, window: number, ...rest: never[]): void;
@@ -127,8 +133,52 @@ interface Doors {
   openHostKey: (blob: Buffer, algorithm: string, reply: Buffer) => { readonly key: Buffer; readonly algorithm: string };
   /** Called before computeSecret() with the same bytes. */
   prepareSecret(secret: Secret, theirs: Buffer): false;
+  /** Makes the cipher of a new key; `usual` makes ssh2's own. */
+  createCipher: (config: { readonly outbound: CipherConfig }, usual: (config: object) => Cipher) => Cipher;
+  createDecipher: (config: { readonly inbound: DecipherConfig }, usual: (config: object) => Decipher) => Decipher;
+  /** Whether ChaCha20 is ours, so that ssh2 needs no WebAssembly. */
+  needsNoWasm: boolean;
   /** Reads a key of a list of host keys. */
   readHostKey: (blob: Buffer) => ParsedKey | Error;
+}
+
+/** What ssh2 expects of a cipher. */
+export interface Cipher {
+  /** The number of the next packet. */
+  outSeqno: number;
+  /** Memory with the payload at 5. */
+  allocPacket(payload: number): Buffer;
+  /** Sends a packet of allocPacket(). */
+  encrypt(packet: Buffer): void;
+  free(): void;
+}
+
+/** What ssh2 expects of a decipher. */
+export interface Decipher {
+  /** The number of the next packet. */
+  inSeqno: number;
+  /** Handles a payload; any result but undefined ends the loop over what has been read. */
+  _onPayload: (payload: Buffer) => unknown;
+  /** Handles the packets of `data` between `from` and `to`; returns where it stopped, or undefined where it did not. */
+  decrypt(data: Buffer, from: number, to: number): number | undefined;
+  free(): void;
+}
+
+/** `seqno` is that of the next packet. */
+interface CipherConfig {
+  readonly seqno: number;
+  /** `sslName` is OpenSSL's name. */
+  readonly cipherInfo: { readonly sslName: string };
+  readonly cipherKey: Buffer;
+  readonly cipherIV: Buffer;
+}
+
+interface DecipherConfig {
+  readonly seqno: number;
+  readonly onPayload: Decipher['_onPayload'];
+  readonly decipherInfo: { readonly sslName: string };
+  readonly decipherKey: Buffer;
+  readonly decipherIV: Buffer;
 }
 
 /** Our half of a key exchange. */
@@ -152,6 +202,7 @@ export interface PacketReader {
 }
 
 export interface PacketWriter {
+  readonly _zlib?: object;
   readonly allocStart: number;
   alloc(size: number): Buffer;
   finalize(packet: Buffer, force?: boolean): Buffer;

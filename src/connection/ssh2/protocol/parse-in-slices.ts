@@ -1,5 +1,6 @@
 import type { Client } from 'ssh2';
 import { inSlices, tickIsSpent } from '../../../lib/async/slices.ts';
+import { forLater } from '../../../net/lent-memory.ts';
 import type { Valve } from '../../../net/valve.ts';
 import { internalsOf } from './internals.ts';
 
@@ -65,7 +66,7 @@ export function parseInSlices(client: Client, valve: Valve): void {
     if (!postponed)
       for (let first = true; at < to && (first || !tickIsSpent()); first = false) at = parseSome(chunk, at, to);
     if (at >= to) return;
-    waiting.push(chunk.subarray(at, to));
+    waiting.push(forLater(chunk, at, to));
     if (!postponed) postpone();
   };
 }

@@ -1,4 +1,5 @@
 import type { Client } from 'ssh2';
+import { isLent, keepLent } from '../../../net/lent-memory.ts';
 import { createReceiveAccount, type ReceiveAccount } from './receive-account.ts';
 import { internalsOf, type Internals, type OpenChannel } from './internals.ts';
 
@@ -56,9 +57,12 @@ export function shareWindows(
     const channel = table.get(ours);
     if (typeof channel !== 'object') return;
     const kept = small.take(ours, channel, data);
-    // A view keeps the whole 64 KiB chunk in memory.
-    const copies = channel.readableLength > 0 || data.length < SMALL || channel.readableHighWaterMark < FULL / 2;
-    if (!kept) onData(self, ours, copies ? copyOf(data) : data);
+    if (!kept) {
+      const passes = isLent(data) ? passesAtOnce(channel) : isWorthAView(channel, data);
+      onData(self, ours, passes ? data : copyOf(data));
+      // Nobody has taken it.
+      if (passes && channel.readableLength > 0 && isLent(data)) keepLent();
+    }
     shares.waits(ours, () => unreadOf(channel) + small.keptOf(ours));
     if (overload !== null) throw overload;
   };
@@ -77,6 +81,16 @@ export function shareWindows(
     if (typeof channel === 'object' && channel.readableLength > 0) channel.once('close', over);
     else over();
   };
+}
+
+/** Its listener gets the data now, and knows that it is lent. */
+function passesAtOnce(channel: OpenChannel): boolean {
+  return channel.takesLent === true && channel.readableFlowing === true && channel.readableLength === 0;
+}
+
+/** A view keeps the whole 64 KiB chunk in memory. */
+function isWorthAView(channel: OpenChannel, data: Buffer): boolean {
+  return channel.readableLength === 0 && data.length >= SMALL && channel.readableHighWaterMark >= FULL / 2;
 }
 
 /** A copy with memory of its own: a piece of Node's pool would keep the whole pool. */

@@ -59,6 +59,11 @@ const PROTOCOL = {
   authPK: 'function',
   authKeyboard: 'function',
   // Doors of our own, closed until somebody opens them (packaging/ssh2-replacements.mjs).
+  channelData: 'function',
+  disconnect: 'function',
+  createCipher: 'undefined',
+  createDecipher: 'undefined',
+  needsNoWasm: 'undefined',
   openGroup: 'undefined',
   openHybrid: 'undefined',
   openHostKey: 'undefined',
@@ -99,6 +104,8 @@ const CHANNEL = {
   readableHighWaterMark: 'number',
   // Ours, where somebody counts what is not sent yet.
   unsent: 'undefined',
+  takesLent: 'undefined',
+  readableFlowing: 'object', // null before anybody reads
   _readableState: 'object',
   once: 'function',
 } satisfies Kinds<OpenChannel>;

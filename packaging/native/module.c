@@ -1,0 +1,180 @@
+// The addon's functions for JavaScript (Node-API, version 8): they check their arguments, and call packets.c
+// and network.c.
+#include "network.h"
+#include "openssl.h"
+#include "packets.h"
+#include <stdlib.h>
+
+// No object but ours has it: what is no key is refused, not followed.
+static const napi_type_tag KEYS = {0x6c1f2c43d9a14f0bu, 0x9a3f5be0c74d1e82u};
+
+typedef struct { packets *packets; } box;
+
+static void forget(napi_env env, void *data, void *hint) {
+  (void)env;
+  (void)hint;
+  packets_free(((box *)data)->packets);
+  free(data);
+}
+
+static napi_value fail(napi_env env, const char *code, const char *message) {
+  ERR_clear_error();
+  napi_throw_error(env, code, message);
+  return NULL;
+}
+
+static napi_value explain(napi_env env, packets_result result) {
+  switch (result) {
+    case PACKETS_NO_ROOM: return fail(env, "NO_ROOM", "The packets do not fit");
+    case PACKETS_BAD_LENGTH: return fail(env, "BAD_LENGTH", "Bad packet length");
+    case PACKETS_BAD_MAC: return fail(env, "BAD_MAC", "Invalid MAC");
+    case PACKETS_BAD_PADDING: return fail(env, "BAD_PADDING", "Bad padding length");
+    default: return fail(env, "REFUSED", "OpenSSL refuses");
+  }
+}
+
+static napi_value wrong(napi_env env) { return fail(env, "WRONG_ARGUMENT", "An argument is wrong"); }
+
+static int whole(napi_env env, napi_value value, size_t *out) {
+  double number;
+  // A conversion of Node's own would take -1 for 4294967295.
+  if (napi_get_value_double(env, value, &number) != napi_ok || !(number >= 0 && number <= 4294967295.0)) return 0;
+  *out = (size_t)number;
+  return (double)*out == number;
+}
+
+static int bytes(napi_env env, napi_value value, uint8_t **start, size_t *length) {
+  bool is;
+  void *data = NULL;
+  if (napi_is_buffer(env, value, &is) != napi_ok || !is || napi_get_buffer_info(env, value, &data, length) != napi_ok) return 0;
+  *start = data;
+  return 1;
+}
+
+static int box_of(napi_env env, napi_value value, box **out) {
+  bool is;
+  void *data;
+  if (napi_check_object_type_tag(env, value, &KEYS, &is) != napi_ok || !is || napi_unwrap(env, value, &data) != napi_ok) return 0;
+  *out = data;
+  return 1;
+}
+
+static int keys_of(napi_env env, napi_value value, int sealing, packets **out) {
+  box *box;
+  if (!box_of(env, value, &box) || box->packets == NULL || packets_are_sealing(box->packets) != sealing) return 0;
+  *out = box->packets;
+  return 1;
+}
+
+static napi_value number(napi_env env, size_t value) {
+  napi_value out;
+  return napi_create_uint32(env, (uint32_t)value, &out) == napi_ok ? out : NULL;
+}
+
+static napi_value make(napi_env env, packets *packets) {
+  napi_value out;
+  box *own = packets == NULL ? NULL : malloc(sizeof *own);
+  if (own == NULL) {
+    packets_free(packets);
+    return fail(env, "REFUSED", "OpenSSL refuses the key");
+  }
+  own->packets = packets;
+  if (napi_create_object(env, &out) != napi_ok || napi_wrap(env, out, own, forget, NULL, NULL) != napi_ok) {
+    forget(env, own, NULL);
+    return fail(env, "REFUSED", "There is no object for the key");
+  }
+  return napi_type_tag_object(env, out, &KEYS) == napi_ok ? out : fail(env, "REFUSED", "The key cannot be tagged");
+}
+
+static napi_value make_keys(napi_env env, napi_callback_info info, int sealing) {
+  size_t argc = 4, key_length, iv_length = 0, name_length, sequence;
+  napi_value argv[4];
+  napi_valuetype type;
+  char name[16];
+  uint8_t *key, *iv = NULL;
+  if (napi_get_cb_info(env, info, &argc, argv, NULL, NULL) != napi_ok || argc != 4 ||
+      napi_get_value_string_utf8(env, argv[0], name, sizeof name, &name_length) != napi_ok ||
+      !bytes(env, argv[1], &key, &key_length) || napi_typeof(env, argv[2], &type) != napi_ok ||
+      (type != napi_null && !bytes(env, argv[2], &iv, &iv_length)) || !whole(env, argv[3], &sequence))
+    return wrong(env);
+  return make(env, packets_new(name, key, key_length, iv, iv_length, (uint32_t)sequence, sealing));
+}
+
+// sealer(cipher, key, iv | null, sequence)
+static napi_value sealer(napi_env env, napi_callback_info info) { return make_keys(env, info, 1); }
+
+// opener(cipher, key, iv | null, sequence)
+static napi_value opener(napi_env env, napi_callback_info info) { return make_keys(env, info, 0); }
+
+// close(keys): the keys are overwritten now, not when their object is collected.
+static napi_value close_keys(napi_env env, napi_callback_info info) {
+  size_t argc = 1;
+  napi_value argv[1];
+  box *box;
+  if (napi_get_cb_info(env, info, &argc, argv, NULL, NULL) != napi_ok || argc != 1 || !box_of(env, argv[0], &box)) return wrong(env);
+  packets_free(box->packets);
+  box->packets = NULL;
+  return NULL;
+}
+
+// seal(keys, memory, at, length): the payload is at `at` + 5; returns where the packet ends.
+static napi_value seal(napi_env env, napi_callback_info info) {
+  size_t argc = 4, size, at, length;
+  napi_value argv[4];
+  packets *keys;
+  uint8_t *memory;
+  if (napi_get_cb_info(env, info, &argc, argv, NULL, NULL) != napi_ok || argc != 4 || !keys_of(env, argv[0], 1, &keys) ||
+      !bytes(env, argv[1], &memory, &size) || !whole(env, argv[2], &at) || !whole(env, argv[3], &length))
+    return wrong(env);
+  packets_result result = packets_seal(keys, memory, size, &at, length);
+  return result == PACKETS_OK ? number(env, at) : explain(env, result);
+}
+
+// sealData(keys, from, start, end, memory, at, channel, largest): returns where the packets end. `from` and `memory` do not overlap.
+static napi_value seal_data(napi_env env, napi_callback_info info) {
+  size_t argc = 8, length, size, start, end, at, channel, largest;
+  napi_value argv[8];
+  packets *keys;
+  uint8_t *from, *memory;
+  if (napi_get_cb_info(env, info, &argc, argv, NULL, NULL) != napi_ok || argc != 8 || !keys_of(env, argv[0], 1, &keys) ||
+      !bytes(env, argv[1], &from, &length) || !whole(env, argv[2], &start) || !whole(env, argv[3], &end) ||
+      !bytes(env, argv[4], &memory, &size) || !whole(env, argv[5], &at) || !whole(env, argv[6], &channel) ||
+      !whole(env, argv[7], &largest) || start > end || end > length || (from < memory + size && memory < from + length))
+    return wrong(env);
+  packets_result result =
+      packets_seal_data(keys, from + start, end - start, memory, size, &at, (uint32_t)channel, (uint32_t)largest);
+  return result == PACKETS_OK ? number(env, at) : explain(env, result);
+}
+
+// open(keys, memory, from, to, table): returns how many packets were opened; table[0] is where it stopped, then come start and
+// length of each payload. Throws where the next packet is wrong.
+static napi_value open_packets(napi_env env, napi_callback_info info) {
+  size_t argc = 5, size, at, to, entries, offset, count;
+  napi_value argv[5], buffer;
+  napi_typedarray_type type;
+  packets *keys;
+  uint8_t *memory;
+  void *data;
+  if (napi_get_cb_info(env, info, &argc, argv, NULL, NULL) != napi_ok || argc != 5 || !keys_of(env, argv[0], 0, &keys) ||
+      !bytes(env, argv[1], &memory, &size) || !whole(env, argv[2], &at) || !whole(env, argv[3], &to) || at > to || to > size ||
+      napi_get_typedarray_info(env, argv[4], &type, &entries, &data, &buffer, &offset) != napi_ok || type != napi_uint32_array ||
+      entries < 3)
+    return wrong(env);
+  uint32_t *table = data;
+  packets_result result = packets_open(keys, memory, &at, to, (packets_payload *)(table + 1), (entries - 1) / 2, &count);
+  if (result != PACKETS_OK) return explain(env, result);
+  table[0] = (uint32_t)at;
+  return number(env, count);
+}
+
+NAPI_MODULE_INIT() {
+  const struct { const char *name; napi_callback call; } all[] = {
+      {"sealer", sealer}, {"opener", opener}, {"close", close_keys}, {"seal", seal}, {"sealData", seal_data}, {"open", open_packets}, {"watchNetwork", network_watch}};
+  for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
+    napi_value function;
+    if (napi_create_function(env, all[i].name, NAPI_AUTO_LENGTH, all[i].call, NULL, &function) != napi_ok ||
+        napi_set_named_property(env, exports, all[i].name, function) != napi_ok)
+      return NULL;
+  }
+  return exports;
+}

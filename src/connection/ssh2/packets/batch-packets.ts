@@ -1,0 +1,94 @@
+import type { Client } from 'ssh2';
+import { Socket } from 'node:net';
+import { readerOf, type Take } from '../../../net/lent-memory.ts';
+import type { SshStream } from '../../../net/stream-adapter.ts';
+import { internalsOf } from '../protocol/internals.ts';
+import { BatchCipher, type WritePackets } from './cipher.ts';
+import type { Keys, Opener, Sealer } from './codec.ts';
+import { BatchDecipher } from './decipher.ts';
+import { nativeCodec } from './native.ts';
+import { gcmOpener, gcmSealer } from './node-gcm.ts';
+
+/**
+ * Has packets sealed and opened in batches where the agreed cipher is AES-GCM or ChaCha20-Poly1305, from the first exchange of
+ * keys on. Other ciphers stay ssh2's. Call right after client.connect(), before the guards.
+ */
+export function batchPackets(client: Client, stream: SshStream): void {
+  const { _protocol: protocol } = internalsOf(client);
+  const write = writerOf(stream);
+  protocol.needsNoWasm = NATIVE !== null;
+  protocol.createCipher = (config, usual) => {
+    const { cipherInfo, cipherKey: key, cipherIV: iv, seqno: sequence } = config.outbound;
+    const sealer = sealerOf({ cipher: cipherInfo.sslName, key, iv, sequence });
+    return sealer === null ? usual(config) : new BatchCipher(sealer, sequence, write);
+  };
+  protocol.createDecipher = (config, usual) => {
+    const { decipherInfo, decipherKey: key, decipherIV: iv, seqno: sequence, onPayload } = config.inbound;
+    const opener = openerOf({ cipher: decipherInfo.sslName, key, iv, sequence });
+    return opener === null ? usual(config) : new BatchDecipher(opener, sequence, onPayload);
+  };
+  const { channelData, disconnect } = protocol;
+  protocol.channelData = (id, data) => {
+    const { _cipher: cipher, _packetRW: packets } = protocol;
+    const plain = cipher instanceof BatchCipher && protocol._kexinit === undefined && packets.write._zlib === undefined;
+    if (plain) cipher.sendData(data, 0, data.length, id, data.length);
+    else channelData.call(protocol, id, data);
+  };
+  protocol.disconnect = (reason) => {
+    disconnect.call(protocol, reason);
+    // The stream is ended next.
+    if (protocol._cipher instanceof BatchCipher) protocol._cipher.flush();
+  };
+  readDirectly(client, stream);
+}
+
+function sealerOf(keys: Keys): Sealer | null {
+  if (!CIPHERS.has(keys.cipher)) return null;
+  return NATIVE?.sealer(keys) ?? (keys.cipher === CHACHA ? null : gcmSealer(keys));
+}
+
+function openerOf(keys: Keys): Opener | null {
+  if (!CIPHERS.has(keys.cipher)) return null;
+  return NATIVE?.opener(keys) ?? (keys.cipher === CHACHA ? null : gcmOpener(keys));
+}
+
+/** Loaded with the program: later an upgrade may have replaced the file. */
+const NATIVE = nativeCodec();
+const CHACHA = 'chacha20';
+const CIPHERS: ReadonlySet<string> = new Set(['aes-128-gcm', 'aes-256-gcm', CHACHA]);
+
+function writerOf(stream: SshStream): WritePackets {
+  // Another stream may keep what it has called written.
+  const isSocket = stream instanceof Socket;
+  return (packets, written) => {
+    if (!stream.writable) return true;
+    let free = false;
+    stream.write(packets, () => {
+      if (isSocket && !free) written();
+    });
+    free = isSocket && stream.writableLength === 0;
+    return free;
+  };
+}
+
+/** Has what the server sends opened in the memory into which it was read, from the login on. */
+function readDirectly(client: Client, stream: SshStream): void {
+  const reader = readerOf(stream);
+  if (reader === null) return;
+  const { _protocol: protocol } = internalsOf(client);
+  const take: Take = (memory, start, end) => {
+    try {
+      if (protocol._decipher instanceof BatchDecipher) {
+        protocol.parse(memory, start, end);
+        return;
+      }
+      const copy = Buffer.from(memory.subarray(start, end));
+      protocol.parse(copy, 0, copy.length);
+    } catch (error) {
+      // As ssh2 does.
+      client.emit('error', error);
+      if (stream.writable) stream.end();
+    }
+  };
+  client.once('ready', () => reader.direct(take));
+}

@@ -1,0 +1,124 @@
+import type { Cipher } from '../protocol/internals.ts';
+import { OVERHEAD, type Sealer } from './codec.ts';
+
+/**
+ * Writes packets, and calls `written` when their memory is not needed any more. Returns whether that is so already; then it is not
+ * called.
+ */
+export type WritePackets = (packets: Buffer, written: () => void) => boolean;
+
+/** A cipher that seals packets one behind the other, in memory that is used again, and writes those of one tick at once. */
+export class BatchCipher implements Cipher {
+  outSeqno: number;
+  readonly #sealer: Sealer;
+  readonly #write: WritePackets;
+  #memory: Buffer = EMPTY;
+  #end = 0;
+  /** The packet that was allocated last, and is at #end. */
+  #begun: Buffer | null = null;
+  #scheduled = false;
+  #dead = false;
+
+  constructor(sealer: Sealer, sequence: number, write: WritePackets) {
+    this.outSeqno = sequence;
+    this.#sealer = sealer;
+    this.#write = write;
+  }
+
+  allocPacket(payload: number): Buffer {
+    // Its place is taken until that one is sent, or the tick ends.
+    if (this.#begun !== null) return Buffer.allocUnsafe(5 + payload);
+    this.#room(payload + OVERHEAD);
+    this.#begun = this.#memory.subarray(this.#end, this.#end + 5 + payload);
+    return this.#begun;
+  }
+
+  encrypt(packet: Buffer): void {
+    if (this.#dead) return;
+    const payload = packet.length - 5;
+    if (packet !== this.#begun) {
+      if (this.#begun !== null) this.#leaveMemory();
+      this.#room(payload + OVERHEAD);
+      this.#memory.set(packet, this.#end);
+    }
+    this.#begun = null;
+    this.#end = this.#sealer.seal(this.#memory, this.#end, payload);
+    this.outSeqno = (this.outSeqno + 1) >>> 0;
+    this.#schedule();
+  }
+
+  /** Sends bytes of a channel, as `allocPacket` and `encrypt` would in packets of at most `largest` bytes. */
+  sendData(from: Buffer, start: number, end: number, channel: number, largest: number): void {
+    if (this.#dead || start === end) return;
+    if (this.#begun !== null) this.#leaveMemory();
+    for (let at = start; at < end; at += AT_ONCE) {
+      const to = Math.min(end, at + AT_ONCE);
+      const packets = Math.ceil((to - at) / largest);
+      this.#room(to - at + packets * (9 + OVERHEAD));
+      this.#end = this.#sealer.sealData(from, at, to, this.#memory, this.#end, channel, largest);
+      this.outSeqno = (this.outSeqno + packets) >>> 0;
+      this.#schedule();
+    }
+  }
+
+  /** Writes what was sealed. */
+  flush(): void {
+    this.#scheduled = false;
+    this.#begun = null;
+    if (this.#end === 0) return;
+    const memory = this.#memory;
+    const packets = memory.subarray(0, this.#end);
+    this.#end = 0;
+    if (!this.#write(packets, () => giveBack(memory))) this.#memory = EMPTY;
+    else if (memory.length > SMALL) {
+      this.#memory = EMPTY;
+      giveBack(memory);
+    }
+  }
+
+  free(): void {
+    this.flush();
+    this.#dead = true;
+    this.#memory = EMPTY;
+    this.#sealer.close();
+  }
+
+  /** A packet that was begun in it may still come. */
+  #leaveMemory(): void {
+    if (this.#end > 0) this.#write(this.#memory.subarray(0, this.#end), () => {});
+    this.#begun = null;
+    this.#memory = EMPTY;
+    this.#end = 0;
+  }
+
+  #room(bytes: number): void {
+    if (this.#end + bytes <= this.#memory.length) return;
+    this.flush();
+    if (bytes > this.#memory.length) this.#memory = memoryOf(bytes);
+  }
+
+  #schedule(): void {
+    if (this.#scheduled) return;
+    this.#scheduled = true;
+    process.nextTick(() => this.flush());
+  }
+}
+
+const EMPTY: Buffer = Buffer.alloc(0);
+const AT_ONCE = 256 * 1024;
+/** For what is no data: a few packets. */
+const SMALL = 2 * 1024;
+const LARGE = 320 * 1024;
+
+function memoryOf(bytes: number): Buffer {
+  if (bytes > SMALL && bytes <= LARGE) return spare.pop() ?? Buffer.allocUnsafeSlow(LARGE);
+  return Buffer.allocUnsafeSlow(Math.max(SMALL, bytes));
+}
+
+/** For all connections: memory is needed from the sealing to the write, and longer only where the server is slow. */
+const spare: Buffer[] = [];
+const MOST_SPARE = 2;
+
+function giveBack(memory: Buffer): void {
+  if (memory.length === LARGE && spare.length < MOST_SPARE) spare.push(memory);
+}

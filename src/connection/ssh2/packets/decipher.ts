@@ -1,0 +1,83 @@
+import type { Decipher } from '../protocol/internals.ts';
+import { HEADROOM, isLent } from '../../../net/lent-memory.ts';
+import type { Opener } from './codec.ts';
+
+/** A decipher that opens packets in the memory in which they were read, several in a call; the payloads are views of it. */
+export class BatchDecipher implements Decipher {
+  inSeqno: number;
+  _onPayload: Decipher['_onPayload'];
+  readonly #opener: Opener;
+  /** The begin of a packet: the first bytes of memory that is used again. */
+  #rest = EMPTY;
+  #kept = 0;
+
+  constructor(opener: Opener, sequence: number, onPayload: Decipher['_onPayload']) {
+    this.#opener = opener;
+    this.inSeqno = sequence;
+    this._onPayload = onPayload;
+  }
+
+  decrypt(data: Buffer, from: number, to: number): number | undefined {
+    const before = this.#kept;
+    const [memory, begin, end] = this.#withRest(data, from, to);
+    for (let at = begin; ;) {
+      const packets = this.#opener.open(memory, at, end, table);
+      if (packets === 0) {
+        this.#keep(memory, at, end);
+        return undefined;
+      }
+      at = table[0]!;
+      this.inSeqno = (this.inSeqno + packets) >>> 0;
+      const answer = this.#pass(memory, packets);
+      if (answer !== undefined) return typeof answer === 'number' ? answer : from + (at - begin) - before;
+    }
+  }
+
+  /** What was kept, and behind it what was read. */
+  #withRest(data: Buffer, from: number, to: number): [memory: Buffer, begin: number, end: number] {
+    const kept = this.#kept;
+    this.#kept = 0;
+    if (kept === 0) return [data, from, to];
+    if (isLent(data) && kept <= HEADROOM) {
+      this.#rest.copy(data, from - kept, 0, kept);
+      return [data, from - kept, to];
+    }
+    const memory = Buffer.concat([this.#rest.subarray(0, kept), data.subarray(from, to)]);
+    return [memory, 0, memory.length];
+  }
+
+  #keep(memory: Buffer, at: number, end: number): void {
+    this.#kept = end - at;
+    if (this.#rest.length < this.#kept) this.#rest = Buffer.allocUnsafeSlow(Math.max(this.#kept, FIRST));
+    memory.copy(this.#rest, 0, at, end);
+  }
+
+  /**
+   * A batch is passed on as a whole, because it is open: all but its last packet are of CHANNEL_DATA, of which none changes how
+   * the next ones are to be read.
+   */
+  #pass(memory: Buffer, packets: number): unknown {
+    // A handler may come back here by what it calls.
+    const places = packets === 1 ? [table[1]!, table[2]!] : [...table.subarray(1, 1 + 2 * packets)];
+    let answer: unknown;
+    for (let i = 0; i < places.length; i += 2) {
+      const start = places[i]!;
+      const payload = memory.subarray(start, start + places[i + 1]!);
+      const its = this._onPayload(payload[0] === CHANNEL_DATA || !isLent(payload) ? payload : Buffer.from(payload));
+      if (its !== undefined) answer = its;
+    }
+    return answer;
+  }
+
+  free(): void {
+    // Not closed: it may be in the middle of its loop.
+  }
+}
+
+const EMPTY = Buffer.alloc(0);
+const CHANNEL_DATA = 94;
+/** What is kept at first: one packet of OpenSSH's at most is seldom more. */
+const FIRST = 1024;
+/** Few enough that those behind a stop cost less than a slice. */
+const BATCH = 16;
+const table = new Uint32Array(1 + 2 * BATCH);

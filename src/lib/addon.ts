@@ -1,0 +1,44 @@
+import { createRequire } from 'node:module';
+import { join } from 'node:path';
+
+/** The functions of packaging/native/module.c, where they are described. */
+export interface Addon {
+  sealer(cipher: string, key: Buffer, iv: Buffer | null, sequence: number): object;
+  opener(cipher: string, key: Buffer, iv: Buffer | null, sequence: number): object;
+  seal(keys: object, memory: Buffer, at: number, length: number): number;
+  sealData(
+    keys: object,
+    from: Buffer,
+    start: number,
+    end: number,
+    memory: Buffer,
+    at: number,
+    channel: number,
+    largest: number,
+  ): number;
+  open(keys: object, memory: Buffer, from: number, to: number, table: Uint32Array): number;
+  close(keys: object): void;
+  watchNetwork(listener: (what: 'network' | 'clock') => void): (() => void) | null;
+}
+
+/** Null where there is none for this machine, or where Node.js does not load it; `problem` then says why. Loaded once. */
+export function loadAddon(): { readonly addon: Addon | null; readonly problem: string | null } {
+  return (loaded ??= load());
+}
+
+let loaded: ReturnType<typeof loadAddon> | null = null;
+
+function load(): ReturnType<typeof loadAddon> {
+  try {
+    const file = join(import.meta.dirname, FOLDER, `${process.platform}-${process.arch}.node`);
+    return { addon: createRequire(import.meta.url)(file) as Addon, problem: null };
+  } catch (error) {
+    const { code, message } = error as NodeJS.ErrnoException;
+    const none = code === 'MODULE_NOT_FOUND' ? `there is none for ${process.platform} on ${process.arch}` : message;
+    return { addon: null, problem: none.split('\n')[0]! };
+  }
+}
+
+/** Defined by the bundler: the folder of the addons, beside that of its chunks. */
+declare const TUNNELD_NATIVE: string | undefined;
+const FOLDER = typeof TUNNELD_NATIVE === 'string' ? TUNNELD_NATIVE : '../../packaging/native/prebuilt';

@@ -1,0 +1,164 @@
+import type { OnReadOpts, Socket } from 'node:net';
+import type { Readable } from 'node:stream';
+import { ListenerError } from './guard-listeners.ts';
+
+/**
+ * Takes what a socket has read: `memory` between `start` and `end`, which is lent during the call only. The HEADROOM bytes in front
+ * of `start` may be overwritten.
+ */
+export type Take = (memory: Buffer, start: number, end: number) => void;
+
+/** The reading side of a socket with memory that is used again. */
+export interface Reader {
+  /** From now on what is read goes to `take`, and not into the stream; null: into the stream again. */
+  direct(take: Take | null): void;
+}
+
+/**
+ * The `onread` of net.connect() for a socket that reads into memory of its own, or into that of all which have none; a fresh Buffer
+ * for each read would be most of a connection's garbage. Until somebody reads directly, the bytes are copied into the stream, which
+ * then is like any other. Call `attach` with the socket.
+ */
+export function readIntoLent(whose: 'own' | 'shared'): { readonly onread: OnReadOpts; attach(socket: Socket): void } {
+  const memory = whose === 'own' ? createMemory() : SHARED;
+  const listeners: ((bytes: number) => void)[] = [];
+  let socket: Socket;
+  let take: Take | null = null;
+  return {
+    onread: {
+      buffer: () => memory.window(),
+      callback: (bytes) => {
+        for (const listener of listeners) listener(bytes);
+        if (take !== null && socket.readableLength === 0) return lend(memory, bytes, take, socket);
+        return socket.push(Buffer.from(memory.window().subarray(0, bytes)));
+      },
+    },
+    attach: (its) => {
+      socket = its;
+      readers.set(its, { reader: { direct: (next) => (take = next) }, listeners });
+    },
+  };
+}
+
+/** Null for a socket that was opened without one. */
+export function readerOf(socket: object): Reader | null {
+  return readers.get(socket)?.reader ?? null;
+}
+
+/** Calls `listener` with the number of bytes of each read, in whatever way the stream is read. */
+export function onBytes(stream: Readable, listener: (bytes: number) => void): void {
+  const listeners = readers.get(stream)?.listeners;
+  if (listeners === undefined) stream.on('data', (chunk: Buffer) => listener(chunk.length));
+  else listeners.push(listener);
+}
+
+/** Whether these bytes are only lent: who keeps them needs a copy, or keepLent(). */
+export function isLent(bytes: Buffer): boolean {
+  return lending !== null && bytes.buffer === lending.buffer;
+}
+
+/** A part of `bytes` for later: a copy where it is lent. */
+export function forLater(bytes: Buffer, from: number, to: number): Buffer {
+  const part = bytes.subarray(from, to);
+  return isLent(bytes) ? Buffer.from(part) : part;
+}
+
+/** Whether the memory that is lent now may be kept. */
+export function mayKeepLent(): boolean {
+  return lending !== null && lending.memory.own && (lending.buffer === null || kept < MOST_KEPT);
+}
+
+/** Keeps the memory that is lent now: the next read gets another. Call the result when it is not needed any more. */
+export function keepLent(): () => void {
+  if (lending === null || lending.buffer === null) return () => {};
+  lending.memory.giveUp();
+  lending.buffer = null;
+  kept += 1;
+  let held = true;
+  return () => {
+    if (held) kept -= 1;
+    held = false;
+  };
+}
+
+/** Calls `action` behind all that this read brings, or at the end of this tick where there is none. */
+export function afterRead(action: () => void): void {
+  if (lending === null) process.nextTick(action);
+  else lending.after.push(action);
+}
+
+/** Calls `look` with memory that was lent and is not any more: a test overwrites it. */
+export function watchReturns(look: ((memory: Buffer) => void) | null): void {
+  onReturn = look;
+}
+
+/** In front of what was read: for the begin of a packet whose end has come. More than OpenSSH ever sends in one. */
+export const HEADROOM = 40 * 1024;
+
+const readers = new WeakMap<object, { readonly reader: Reader; readonly listeners: ((bytes: number) => void)[] }>();
+/** The read that goes on now; `buffer` is null once its memory is kept. */
+let lending: { readonly memory: Memory; buffer: ArrayBufferLike | null; readonly after: (() => void)[] } | null = null;
+let onReturn: ((memory: Buffer) => void) | null = null;
+/** How many pieces are kept, of all sockets: 300 KiB each. */
+let kept = 0;
+const MOST_KEPT = 8;
+
+function lend(memory: Memory, bytes: number, take: Take, socket: Socket): boolean {
+  const { all } = memory;
+  const now = { memory, buffer: all.buffer as ArrayBufferLike | null, after: [] as (() => void)[] };
+  lending = now;
+  try {
+    take(all, HEADROOM, HEADROOM + bytes);
+    for (const action of now.after) action();
+  } catch (cause) {
+    socket.destroy(new ListenerError('an exception while reading', { cause }));
+  } finally {
+    lending = null;
+    if (now.buffer !== null) onReturn?.(all);
+    memory.read(bytes);
+  }
+  return true;
+}
+
+interface Memory {
+  /** HEADROOM, and what is read. */
+  readonly all: Buffer;
+  /** May it be kept? */
+  readonly own: boolean;
+  /** Where the next read goes. */
+  window(): Buffer;
+  /** So much was read. */
+  read(bytes: number): void;
+  giveUp(): void;
+}
+
+/** Small until a read fills it: most connections bring little most of the time. */
+const SMALL = 24 * 1024;
+const LARGE = 256 * 1024;
+
+/** That of many sockets stays the same: Node asks each for its memory only after its own reads. */
+function createMemory(own = true): Memory {
+  let all = EMPTY;
+  let window = EMPTY;
+  const make = (bytes: number) => {
+    all = Buffer.allocUnsafeSlow(HEADROOM + bytes);
+    window = all.subarray(HEADROOM);
+  };
+  return {
+    get all() {
+      return all;
+    },
+    own,
+    window: () => {
+      if (window.length === 0) make(own ? SMALL : LARGE);
+      return window;
+    },
+    read: (bytes) => {
+      if (window.length === bytes && bytes < LARGE) make(LARGE);
+    },
+    giveUp: () => make(window.length),
+  };
+}
+
+const EMPTY = Buffer.alloc(0);
+const SHARED = createMemory(false);

@@ -1,0 +1,97 @@
+import assert from 'node:assert/strict';
+import { randomBytes } from 'node:crypto';
+import { test } from 'node:test';
+import { BatchDecipher } from '../../../../src/connection/ssh2/packets/decipher.ts';
+import { gcmOpener, gcmSealer } from '../../../../src/connection/ssh2/packets/node-gcm.ts';
+
+const keys = { cipher: 'aes-128-gcm', key: randomBytes(16), iv: randomBytes(12), sequence: 0 };
+const PAYLOADS = [
+  Buffer.from([94, 0, 0, 0, 1, 0, 0, 0, 3, 97, 98, 99]),
+  Buffer.from([94, 0, 0, 0, 2, 0, 0, 0, 0]),
+  Buffer.from([80, 1, 2, 3]),
+  Buffer.from([94, 0, 0, 0, 1, 0, 0, 0, 1, 100]),
+];
+
+test('passes each payload on once and in order, however the bytes are cut', () => {
+  const { length } = sealed();
+  for (let first = 0; first <= length; first++) {
+    const second = Math.min(length, first + 29);
+    const { decipher, payloads } = createDecipher();
+    const bytes = sealed();
+    for (const [from, to] of [
+      [0, first],
+      [first, second],
+      [second, length],
+    ] as const)
+      assert.equal(decipher.decrypt(Buffer.from(bytes.subarray(from, to)), 0, to - from), undefined);
+    assert.deepEqual(payloads, PAYLOADS, `${first}`);
+    assert.equal(decipher.inSeqno, 4);
+  }
+});
+
+test('reads between two positions, and leaves the bytes around them alone', () => {
+  const { decipher, payloads } = createDecipher();
+  const around = Buffer.concat([Buffer.from('before'), sealed(), Buffer.from('after')]);
+  decipher.decrypt(around, 6, around.length - 5);
+  assert.deepEqual(payloads, PAYLOADS);
+  assert.deepEqual([String(around.subarray(0, 6)), String(around.subarray(-5))], ['before', 'after']);
+});
+
+test('stops where it is told to, and goes on from there', () => {
+  for (const cut of [0, 7, 40]) {
+    const { decipher, payloads } = createDecipher((payload) => (payload[0] === 80 ? false : undefined));
+    const bytes = sealed();
+    decipher.decrypt(Buffer.from(bytes.subarray(0, cut)), 0, cut);
+    const rest = Buffer.concat([Buffer.from('..'), bytes.subarray(cut)]);
+    const at = decipher.decrypt(rest, 2, rest.length)!;
+    assert.deepEqual(payloads, PAYLOADS.slice(0, 3), `${cut}`);
+    assert.equal(decipher.decrypt(rest, at, rest.length), undefined);
+    assert.deepEqual(payloads, PAYLOADS, `${cut}`);
+  }
+});
+
+test('stops at a position that a handler names', () => {
+  const { decipher } = createDecipher((payload) => (payload[0] === 80 ? 12 : undefined));
+  assert.equal(decipher.decrypt(sealed(), 0, sealed().length), 12);
+});
+
+test('asks the handler of the moment for each payload', () => {
+  const { decipher, payloads } = createDecipher((payload) => {
+    if (payload[0] === 80) decipher._onPayload = (next) => others.push(Buffer.from(next));
+  });
+  const others: Buffer[] = [];
+  decipher._onPayload = (
+    (first) => (payload: Buffer) =>
+      void first(payload)
+  )(decipher._onPayload);
+  decipher.decrypt(sealed(), 0, sealed().length);
+  assert.deepEqual([payloads.length, others.length], [3, 1]);
+});
+
+test('passes on what was whole before it throws', () => {
+  const { decipher, payloads } = createDecipher();
+  const bytes = sealed();
+  bytes[bytes.length - 1]! ^= 1;
+  assert.throws(() => decipher.decrypt(bytes, 0, bytes.length));
+  assert.deepEqual(payloads, PAYLOADS.slice(0, 3));
+});
+
+function sealed(): Buffer {
+  const memory = Buffer.alloc(1000);
+  const sealer = gcmSealer({ ...keys, iv: Buffer.from(keys.iv) });
+  let end = 0;
+  for (const payload of PAYLOADS) {
+    payload.copy(memory, end + 5);
+    end = sealer.seal(memory, end, payload.length);
+  }
+  return memory.subarray(0, end);
+}
+
+function createDecipher(answer: (payload: Buffer) => unknown = () => {}) {
+  const payloads: Buffer[] = [];
+  const decipher: BatchDecipher = new BatchDecipher(gcmOpener(keys), 0, (payload) => {
+    payloads.push(Buffer.from(payload));
+    return answer(payload);
+  });
+  return { decipher, payloads };
+}

@@ -1,0 +1,3 @@
+import { testSealing } from './sealing.ts';
+
+testSealing(true);
