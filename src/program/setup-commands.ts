@@ -62,6 +62,7 @@ function addInit(program: Command, { run, config }: Definitions): void {
       'answer yes: add to an existing configuration, and with --via set the server up and start the service',
     )
     .option('-i <key>', 'use this private key, instead of making one')
+    .option('--certificate <file>', 'log in with this certificate, and without -i with the key beside KEY-cert.pub')
     .addOption(
       new Option('--set <key=value>', 'set a key of the tunnel, also of an existing one, by a trial; may be repeated')
         .argParser(collect)

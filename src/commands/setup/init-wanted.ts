@@ -15,6 +15,8 @@ import { BadValue } from '../../config/values/value.ts';
 import { EXIT } from '../../lib/exit-code.ts';
 import { errorCode } from '../../lib/text.ts';
 import { UserError } from '../../lib/user-error.ts';
+import { readCertificateFile } from '../../connection/auth/certificate-file.ts';
+import { TunnelFailure } from '../../model/failure.ts';
 import { formatEndpoint } from '../../model/endpoint.ts';
 import { type TunnelSpec, TUNNEL_NAME } from '../../model/spec.ts';
 import { checkSetup } from '../../server-rules/server-setup.ts';
@@ -42,6 +44,8 @@ export interface WantedOptions {
   readonly via: string | null;
   /** The private key to use; null to make one. */
   readonly i: string | null;
+  /** A certificate of that key. */
+  readonly certificate: string | null;
   /** `KEY=VALUE`. */
   readonly set: readonly string[];
 }
@@ -67,7 +71,7 @@ export async function wantedTunnel(file: string, options: WantedOptions, questio
       `-R ${AUTO}:… takes a port that is free on the server, which only --via [me@]server can see: name a port`,
     );
   const directory = dirname(file);
-  const { identityFile, keyFrom } = await keyOf(options.i, directory, name);
+  const { identityFile, keyFrom } = await keyOf(options.i ?? (await keyBeside(options.certificate)), directory, name);
   const tunnel = {
     name,
     host,
@@ -78,7 +82,26 @@ export async function wantedTunnel(file: string, options: WantedOptions, questio
     remoteForward: forwards,
   };
   const like = await likeTheOldOne(file, tunnel, server.user === undefined || options.server === null);
-  return { tunnel: withSettings(like, readSettings(options.set)), keyFrom, admin };
+  return {
+    tunnel: withSettings(like, { ...(await certificateOf(options)), ...readSettings(options.set) }),
+    keyFrom,
+    admin,
+  };
+}
+
+/** The setting of a certificate that a login can use. */
+async function certificateOf({ certificate }: WantedOptions): Promise<Settings> {
+  if (certificate === null) return {};
+  const path = resolve(certificate);
+  const found = await readCertificateFile(path);
+  if (found instanceof TunnelFailure) throw wrongUsage(`--certificate: ${found.message}`);
+  return { certificateFile: path };
+}
+
+/** The key of a certificate that has the name that ssh-keygen gives it. */
+async function keyBeside(certificate: string | null): Promise<string | null> {
+  const [, key] = /^(.+)-cert\.pub$/.exec(certificate ?? '') ?? [];
+  return key !== undefined && (await checkKey(resolve(key))) ? key : null;
 }
 
 async function keyOf(

@@ -9,6 +9,7 @@ import { parse } from 'yaml';
 import { mayBuildNetworks } from '../../lab/lab-test.ts';
 import { startLaptop, untilListening } from '../../whole/server-setup/fixture.ts';
 import { startServerWorld, type ServerWorld } from '../../support/server-world.ts';
+import { fingerprintOf as fingerprintOfKey, makeKey } from '../../support/login.ts';
 import { startSshd, type TestSshd } from '../../support/sshd.ts';
 import { sshdPath } from '../../support/sshd-process.ts';
 import { tunneld } from '../../support/tunneld.ts';
@@ -287,6 +288,26 @@ describe('init', { concurrency: 3 }, () => {
     const unwritable = await tunneld(['init', 'me@h', '-R', '8080:a:1', '--config', join(dir, 'file/config.yaml')]);
     assert.equal(unwritable.code, 78);
     assert.match(unwritable.stderr, /not a directory/);
+  });
+
+  test('writes the certificate and its key into the configuration when it is given one', async (t) => {
+    const { sshd, dir, init } = await device(t);
+    mkdirSync(dir, { recursive: true });
+    const [ca, key] = [makeKey(dir, 'ca', '-t', 'ed25519'), makeKey(dir, 'mine', '-t', 'ed25519')];
+    const asked = [`me@127.0.0.1:${sshd.port}`, '-R', '8080:localhost:22', '--name', 'relay', '--no-wait', '--yes'];
+    const trusted = ['--host-key-fingerprint', fingerprintOfKey(sshd.hostKeys[0]!.file)];
+    const wrong = await init(...asked, ...trusted, '--certificate', `${key}.pub`);
+    assert.equal(wrong.code, 2);
+    assert.match(wrong.stderr, /--certificate: certificateFile \S+mine\.pub is no OpenSSH certificate/);
+    execFileSync('ssh-keygen', ['-q', '-s', ca, '-I', 'relay', '-n', 'me', `${key}.pub`]);
+    const made = await init(...asked, ...trusted, '--certificate', `${key}-cert.pub`);
+    assert.equal(made.code, 0, made.stderr);
+    const { relay } = (parse(readFileSync(join(dir, 'config.yaml'), 'utf8')) as { tunnels: Record<string, object> })
+      .tunnels;
+    assert.deepEqual(
+      [(relay as Record<string, unknown>)['certificateFile'], (relay as Record<string, unknown>)['identityFile']],
+      [`${key}-cert.pub`, key],
+    );
   });
 });
 
