@@ -22,6 +22,8 @@ const ALLOWED: Readonly<Record<string, string>> = {
   'serve.ts': 'the day of an eviction',
   'host-key-verifier.ts': 'whether a certificate is valid',
   'host-certificate.ts': 'the same, for people',
+  'watch-certificate.ts': 'whether a certificate of the user is valid',
+  'check-login.ts': 'the same',
   'init-host-key.ts': 'the same',
   'local-needs.ts': 'the age of files',
   'format.ts': 'the times of the log',
