@@ -61,7 +61,11 @@ describe('what comes late on this side is noticed', { concurrency: 4 }, () => {
     await blocked(tunnel, 'key-unreadable', /nothing to offer .*ENOENT/);
     await startAgent(t, socket);
     await until(() => !/ENOENT/.test(tunnel.state().failure?.message ?? ''), { what: 'an attempt with the agent' });
-    await blocked(tunnel, 'key-unreadable', /nothing to offer .*the server accepts publickey$/);
+    await blocked(
+      tunnel,
+      'key-unreadable',
+      /nothing to offer .*the server accepts publickey; the agent \S+ holds no key$/,
+    );
     execFileSync('ssh-add', ['-q', sshd.clientKey], {
       env: { ...process.env, SSH_AUTH_SOCK: socket },
       stdio: 'ignore',
