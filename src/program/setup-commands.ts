@@ -236,6 +236,10 @@ function addClientSetup(program: Command, { run, config }: Definitions): void {
     .option('--user <user>', 'log in on this device as this user (default: you)')
     .option('--alias <name>', "call the device this (default: the tunnel's name)")
     .option('--via <server>', 'go through the server by this login of yours, [me@]server[:port]')
+    .option(
+      '--install <laptop>',
+      'write it into ~/.ssh/config.d of this login, [me@]laptop[:port], instead of printing it',
+    )
     .action(
       run(async (name: string, options: ClientSetupOptions) =>
         (await import('../commands/setup/client-setup.ts')).printClientSetup(config(), name, options),

@@ -7,28 +7,68 @@ import { readHostKeyLines } from '../../host/host-keys.ts';
 import { isMeant } from '../../model/redundancy.ts';
 import type { TunnelSpec } from '../../model/spec.ts';
 import { type ClientOptions, clientText } from '../../setup/client.ts';
+import { runThere } from '../../connection/route/open-login.ts';
+import { systemClock } from '../../lib/async/clock.ts';
+import { NEVER } from '../../lib/async/never.ts';
+import { firstLine } from '../../lib/text.ts';
+import { UserError } from '../../lib/user-error.ts';
+import { formatServer } from '../../model/state.ts';
 import { configuredTunnel } from '../find/configured-tunnel.ts';
+import { createQuestions } from '../text/prompt.ts';
+import { report } from '../text/report.ts';
+import { logIn } from './init-via.ts';
+import { trustOther } from './owner-of.ts';
 
 export interface ClientSetupOptions {
   readonly user: string | null;
   readonly alias: string | null;
   /** The login of people on the server, `[me@]server[:port]`. */
   readonly via: string | null;
+  /** The login on the laptop that gets the block, `[me@]laptop[:port]`; null to print it. */
+  readonly install: string | null;
 }
 
 /** Prints what people on the other side paste; `hostKeys` is the folder of this device's own host keys. */
 export async function printClientSetup(
   config: string | null,
   name: string,
-  { user, alias, via }: ClientSetupOptions,
+  { user, alias, via, install }: ClientSetupOptions,
   hostKeys = '/etc/ssh',
 ): Promise<void> {
   const { tunnel, all } = await configuredTunnel(config, name);
   // By the tunnel's name, all its servers.
   const others = all.filter((one) => one !== tunnel && isMeant(one.name, name));
   const login = via === null ? null : await administrator(via, await callersEnvironment());
-  process.stdout.write(await clientPaste(tunnel, { user, alias, via: login, hostKeys }, others));
+  const paste = await clientPaste(tunnel, { user, alias, via: login, hostKeys }, others);
+  if (install === null) process.stdout.write(paste);
+  else await installThere(paste, install, alias ?? name);
 }
+
+/** Runs the block on the laptop, over a login as init does for a server: agent, keys, or a password that is asked for. */
+async function installThere(paste: string, destination: string, alias: string): Promise<void> {
+  const questions = createQuestions(false);
+  try {
+    const laptop = await trustOther(
+      await administrator(destination, await callersEnvironment(), '--install'),
+      questions,
+    );
+    const name = formatServer(laptop);
+    const login = await logIn(laptop, name, questions);
+    try {
+      const limits = { limit: OUTPUT_BYTES, ms: INSTALL_MS, clock: systemClock };
+      const { code, stderr } = await runThere(login, 'sh -s', paste, limits, NEVER);
+      if (code !== 0) throw new UserError(`${name}: the block was not written: ${firstLine(stderr)}`);
+    } finally {
+      await login.close();
+    }
+    report(`${name} has it in ~/.ssh/config.d: there, \`ssh ${alias}\` reaches this device`);
+  } finally {
+    questions.close();
+  }
+}
+
+const OUTPUT_BYTES = 64 * 1024;
+const INSTALL_MS = 30_000;
 
 /** The block for the laptop of whoever reaches this device. */
 export async function clientPaste(

@@ -58,7 +58,7 @@ export async function openOwner(admin: TunnelSpec, user: string, questions: Ques
   }
 }
 
-async function logIn(admin: TunnelSpec, name: string, { person }: Questions): Promise<OpenLogin> {
+export async function logIn(admin: TunnelSpec, name: string, { person }: Questions): Promise<OpenLogin> {
   const log = createLogger('error', (line) => process.stderr.write(`${formatLogLine(line, false)}\n`));
   const deps = { clock: systemClock, turns: processTurns, log, identities: createIdentityCache(), person };
   try {
@@ -130,6 +130,8 @@ export interface Own {
   readonly keys: readonly string[];
   /** Whether the configuration has the tunnel: nothing of it is changed then. */
   readonly configured: boolean;
+  /** Whether a person named the key: the user may be one that has it. */
+  readonly given: boolean;
 }
 
 async function agreeOnUser(
@@ -145,11 +147,15 @@ async function agreeOnUser(
     setUpFor === null
       ? `the user ${user} of ${login} exists already${shell === '' ? '' : ` (${shell})`}`
       : `the user ${user} of ${login} is set up for another device`;
-  if (setUpFor === null && own.configured) return user; // the script judges it
+  if (setUpFor === null && (own.configured || own.given)) return user; // the script judges it
   if (own.configured || !questions.interactive)
     throw new UserError(`${what}: use another user for this tunnel, such as ${look.freeName}@…`);
   report(`${what}; each tunnel has a user of its own`);
-  return await questions.ask('Another name for the user of the tunnel', look.freeName);
+  if (setUpFor !== null) return await questions.ask('Another name for the user of the tunnel', look.freeName);
+  report(
+    `${user} itself can be taken over where it has no shell, no password, and no key but the one of this device, which is kept: give that with -i KEY`,
+  );
+  return await questions.ask(`Another name for the user of the tunnel, or ${user} to take it over`, look.freeName);
 }
 
 async function agreeOnPort(

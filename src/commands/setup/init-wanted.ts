@@ -26,6 +26,7 @@ import { DEFAULT_RANGE } from '../../setup/via/ports.ts';
 import { administrator, callersEnvironment } from '../find/administrator.ts';
 import { checkKey } from '../../setup/new-key.ts';
 import type { Questions } from '../text/prompt.ts';
+import { report } from '../text/report.ts';
 import { readSettings, type Settings, withSettings } from './init-set.ts';
 
 /** What init was asked to make. */
@@ -57,10 +58,7 @@ export async function wantedTunnel(file: string, options: WantedOptions, questio
   const given = options.via === null ? null : await adminOf(options.via);
   const old = (await tunnelsOf(file)).find(({ name }) => name === options.name) ?? null;
   const server = await serverOf(options, given, old, ask);
-  const forwards =
-    options.forwards.length > 0
-      ? options.forwards
-      : (forwardsOf(old) ?? [await askForForward(given !== null, questions)]);
+  const forwards = await forwardsFor(options, given !== null, old, questions);
   for (const forward of forwards) checkForward(forward);
   const name = checkName(options.name ?? nameOf(server.host));
   const host = canonicalAddress(server.host);
@@ -76,7 +74,7 @@ export async function wantedTunnel(file: string, options: WantedOptions, questio
     name,
     host,
     port,
-    user: server.user ?? environment.userName,
+    user: await userOf(server.user ?? environment.userName, questions),
     identityFile,
     userKnownHostsFile: join(isSystems(directory) ? defaultStateDirectory(environment) : directory, 'known_hosts'),
     remoteForward: forwards,
@@ -133,6 +131,19 @@ async function serverOf(
   );
 }
 
+async function forwardsFor(
+  options: WantedOptions,
+  isAuto: boolean,
+  old: TunnelSpec | null,
+  questions: Questions,
+): Promise<readonly string[]> {
+  const given = options.forwards.length > 0 ? options.forwards : forwardsOf(old);
+  const forwards: string[] = [];
+  for (const forward of given ?? [await askForForward(isAuto, questions)])
+    forwards.push(await withTarget(forward, questions));
+  return forwards;
+}
+
 /** Null where there is no such tunnel, and where it has other forwards than those of -R. */
 function forwardsOf(old: TunnelSpec | null): readonly string[] | null {
   if (old === null || old.forwards.some(({ kind }) => kind !== 'remote')) return null;
@@ -152,6 +163,19 @@ async function askForForward(isAuto: boolean, { ask }: Questions): Promise<strin
 }
 
 const NAME_THE_SERVER = 'name the server and a forward, as in `tunneld init me@server -R 8080:localhost:22`';
+
+/** For ssh, a listener without a target is a SOCKS proxy: a person says what is meant. */
+async function withTarget(forward: string, { interactive, yes, ask }: Questions): Promise<string> {
+  if (!isBareListener(forward) || !interactive || yes) return forward;
+  report(`-R ${forward} ${noTarget(forward, `${forward}:socks`)}`);
+  return `${forward}:${await ask(`Where -R ${forward} leads to, as seen from this device (socks: a SOCKS proxy)`, 'localhost:22')}`;
+}
+
+async function userOf(user: string, { interactive, yes, ask }: Questions): Promise<string> {
+  if (user !== 'root' || !interactive || yes) return user;
+  report('root of the server cannot be used for a tunnel: its key could do everything there');
+  return await ask('Another user of the server for the tunnel, which need not exist yet', ownUser());
+}
 
 function checkForward(forward: string): void {
   if (isBareListener(forward))
@@ -175,10 +199,15 @@ function beside({ host, port, jumps }: TunnelSpec, via: string): ReturnType<type
     throw wrongUsage(
       `--via ${via} goes through other servers (ProxyJump in your ssh_config): name the server as this device reaches it, too (tunneld init limited@server --via ${via})`,
     );
+  return { host, port, user: ownUser() };
+}
+
+/** Named after this device. */
+function ownUser(): string {
   const device = hostname()
     .toLowerCase()
     .replaceAll(/[^a-z0-9-]+/g, '-');
-  return { host, port, user: `tunnel-${device}`.slice(0, 32).replace(/-+$/, '') };
+  return `tunnel-${device}`.slice(0, 32).replace(/-+$/, '');
 }
 
 /** Null where a person runs the script on the server. */

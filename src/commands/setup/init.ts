@@ -120,7 +120,9 @@ async function work(
   const standing = await standingOf(file, asked, options.jump, settings);
   if (usesNewKey(asked, standing)) await checkKey(asked.identityFile);
   const [knownHosts = asked.userKnownHostsFile] = standing.existing?.userKnownHostsFiles ?? [];
-  const task: Task = { file, configFlag, asked, keyFrom, settings, jump: options.jump, questions, outcome };
+  const isKeyGiven = options.i !== null;
+  const jump = options.jump || (await askForJump(settings, admin, questions));
+  const task: Task = { file, configFlag, asked, keyFrom, isKeyGiven, settings, jump, questions, outcome };
   if (options.dryRun) return await dryRun(task, standing, knownHosts, admin);
   const trusted = await trustHostKey(hostToTrust(asked, knownHosts), options.hostKeyFingerprint, questions, report);
   if (trusted === 'refused') throw new UserError('the host key was not confirmed; nothing more was done');
@@ -136,10 +138,22 @@ async function work(
   await makeKeyFor(task, asked, standing);
   await writeConfig(task, asked, standing, questions.confirm);
   const spec = (await tunnelsOf(file)).find(({ name }) => name === asked.name)!;
-  await handOutScript(spec, file, options.jump, options.json ? outcome : null);
+  await handOutScript(spec, file, jump, options.json ? outcome : null);
   if (options.wait) return await prove(configFlag, spec, file);
   report('when the script has run there: tunneld doctor');
   return EXIT.ok;
+}
+
+/** Verification needs the same way, so that it is there unless that is off. */
+async function askForJump(
+  settings: Settings,
+  admin: TunnelSpec | null,
+  { interactive, yes, confirm }: Questions,
+): Promise<boolean> {
+  if (settings['verify'] !== 'off' || admin !== null || !interactive || yes) return false;
+  return await confirm(
+    "Will people reach this device with the tunnel's own key, without a login of theirs on the server? Then the server lets it connect to the port (--jump)",
+  );
 }
 
 /** What one run of init is about. */
@@ -148,6 +162,7 @@ interface Task {
   readonly configFlag: string;
   readonly asked: NewTunnel;
   readonly keyFrom: string | null;
+  readonly isKeyGiven: boolean;
   readonly settings: Settings;
   readonly jump: boolean;
   readonly questions: Questions;
@@ -240,7 +255,12 @@ async function setUpVia(task: Task, before: Standing, login: TunnelSpec): Promis
   const owner = await openOwner(login, asked.user, questions);
   try {
     const keys = await publicKeysOf(before.existing?.identityFiles ?? [asked.identityFile]);
-    const wanted = await agreeOn(asked, owner, { keys, configured: before.existing !== null }, questions);
+    const wanted = await agreeOn(
+      asked,
+      owner,
+      { keys, configured: before.existing !== null, given: task.isKeyGiven },
+      questions,
+    );
     const standing = await standingOf(file, wanted, jump, settings);
     const { existing, fresh, tunnels } = standing;
     await makeKeyFor(task, wanted, standing);

@@ -62,7 +62,7 @@ describe('init --via', { concurrency: 2 }, () => {
   test('asks nothing under --yes when a key and sudo need no password, and the paste reaches the device', async (t) => {
     const place = await start(t);
     if (place === null) return;
-    const { world, dir, init, fingerprint } = place;
+    const { world, dir, init, command, fingerprint } = place;
     allowKey(world);
     world.run(['sh', '-c', 'echo "owner ALL=(ALL) NOPASSWD: ALL" >/etc/sudoers.d/owner']);
     const args = ['limited@server', '--via', 'owner@server', '-R', '8080:localhost:2022', '--name', 'backup', '--yes'];
@@ -83,6 +83,16 @@ describe('init --via', { concurrency: 2 }, () => {
     await until(() => laptop.ssh('backup', 'echo this is the device').stdout === 'this is the device\n', {
       what: () => `the device; ${laptop.ssh('backup', 'true').stderr}`,
     });
+
+    // The same block, written for the owner over the owner's login.
+    world.run(['cp', join(world.dir, 'known_hosts'), join(world.dir, 'home/.ssh/known_hosts')]);
+    const installed = command('client-setup', 'backup', '--via', 'owner@server', '--install', 'owner@server');
+    assert.equal(installed.code, 0, installed.stderr);
+    assert.match(
+      installed.stderr,
+      /owner@server:22 has it in ~\/\.ssh\/config\.d: there, `ssh backup` reaches this device/,
+    );
+    assert.match(world.read('/var/owner/.ssh/config.d/backup.conf') ?? '', /^Host backup\n[^]*ProxyJump backup-server/);
 
     // Converged, nothing is changed; a changed key is tried by the running daemon.
     const config = () => readFileSync(join(dir, 'config.yaml'), 'utf8');
@@ -139,7 +149,8 @@ describe('init --via', { concurrency: 2 }, () => {
   });
 
   test('changes nothing on the server when the login may not become root, or a person says no', async (t) => {
-    const place = await start(t);
+    // The password is asked for by keyboard-interactive here, as where sshd leaves it to PAM.
+    const place = await start(t, true);
     if (place === null) return;
     const { world, dir, terminal } = place;
     world.run(['gpasswd', '-d', 'owner', 'sudo']);
@@ -147,13 +158,13 @@ describe('init --via', { concurrency: 2 }, () => {
     const args = ['limited@server', '--via', 'owner@server', '-R', '8080:localhost:2022', '--name', 'backup'];
     const refused = terminal(args);
     await refused.answer(/Type yes/, 'yes');
-    await refused.answer(/owner@server's password: /, PASSWORD);
+    await refused.answer(/\(owner@server[^)]*\) Password: /, PASSWORD);
     await refused.answer(/Do this\?/, 'y');
     await refused.answer(/\[sudo\] password for owner:/, PASSWORD);
     assert.equal(await refused.exited, 1, refused.said());
     assert.match(refused.said(), /did not become root by sudo[^\n]*: [\s\S]*not in the sudoers file/);
     const declined = terminal(args);
-    await declined.answer(/owner@server's password: /, PASSWORD);
+    await declined.answer(/\(owner@server[^)]*\) Password: /, PASSWORD);
     await declined.answer(/Do this\?/, 'n');
     assert.equal(await declined.exited, 1);
     assert.match(declined.said(), /nothing was changed on the server/);
@@ -204,6 +215,43 @@ describe('init --via', { concurrency: 2 }, () => {
     assert.match(world.read('/etc/ssh/authorized_keys.d/owner2')!, /permitlisten="localhost:8081"/);
   });
 
+  test('asks what is meant when a forward has no target or the user is root, and takes over a user that has the key', async (t) => {
+    const place = await start(t);
+    if (place === null) return;
+    const { world, dir, init, terminal, fingerprint } = place;
+    allowKey(world);
+    world.run(['sh', '-c', 'echo "owner ALL=(ALL) NOPASSWD: ALL" >/etc/sudoers.d/owner']);
+    const { answer, said, exited } = terminal([
+      'root@server',
+      '--via',
+      'owner@server',
+      '-R',
+      '8080',
+      '--name',
+      'backup',
+      '--no-wait',
+    ]);
+    await answer(/a SOCKS proxy, through which[\s\S]*Where -R 8080 leads to, .* \[localhost:22\]: /, 'localhost:2022');
+    await answer(/its key could do everything there[\s\S]*Another user of the server .* \[tunnel-[^\]]*\]: /, '');
+    await answer(/Type yes/, 'yes');
+    await answer(/Do this\?/, 'y');
+    assert.equal(await exited, 0, said());
+    assert.match(readFileSync(join(dir, 'config.yaml'), 'utf8'), /user: 'tunnel-[^]*- '8080:localhost:2022'/);
+
+    // As guides make one: no shell, and the key of the device.
+    const guide = `useradd --create-home --home-dir /var/guide --shell /usr/sbin/nologin --password '*' guide && mkdir /var/guide/.ssh && cp "$0.pub" /var/guide/.ssh/authorized_keys`;
+    assert.equal(world.run(['sh', '-c', guide, world.key]).code, 0);
+    const args = ['guide@server', '--via', 'owner@server', '-R', '8082:localhost:2022', '--name', 'guide', '--yes'];
+    assert.match(
+      init(...args, '--host-key-fingerprint', fingerprint).stderr,
+      /the user guide of owner@server:22 exists already/,
+    );
+    const taken = init(...args, '-i', world.key);
+    assert.equal(taken.code, 0, taken.stderr);
+    assert.match(taken.stderr, /ok +guide: round trip/);
+    assert.match(world.read('/etc/ssh/authorized_keys.d/guide')!, /permitlisten="localhost:8082"/);
+  });
+
   test('ends with the echo of the terminal restored when Ctrl-C is pressed while a password is typed', async (t) => {
     const place = await start(t);
     if (place === null) return;
@@ -232,6 +280,8 @@ interface Place {
   readonly fingerprint: string;
   /** Without a terminal. */
   init(...args: string[]): ReturnType<ServerWorld['run']>;
+  /** Another command, on the same configuration. */
+  command(...args: string[]): ReturnType<ServerWorld['run']>;
   terminal(args: readonly string[], wrap?: (command: string) => string): Terminal;
 }
 
@@ -244,11 +294,12 @@ interface Terminal {
 }
 
 /** A server with an administrator who has a password and sudo; beside it a device with an sshd of its own. */
-async function start(t: TestContext): Promise<Place | null> {
+async function start(t: TestContext, keyboardInteractive = false): Promise<Place | null> {
   if (!mayBuildNetworks(t)) return null;
   const world = await startServerWorld(t, {
-    config: 'Include /etc/ssh/sshd_config.d/*.conf\nKbdInteractiveAuthentication no\nPasswordAuthentication yes\n',
-    prepare: 'useradd --create-home --home-dir /var/owner --shell /bin/sh owner && usermod -aG sudo owner',
+    config: `Include /etc/ssh/sshd_config.d/*.conf\n${keyboardInteractive ? 'UsePAM yes\nKbdInteractiveAuthentication yes\nPasswordAuthentication no' : 'KbdInteractiveAuthentication no\nPasswordAuthentication yes'}\n`,
+    prepare: `printf 'auth required pam_unix.so\\naccount required pam_permit.so\\nsession required pam_permit.so\\n' >/etc/pam.d/sshd
+useradd --create-home --home-dir /var/owner --shell /bin/sh owner && usermod -aG sudo owner`,
   });
   const hash = execFileSync('perl', ['-e', 'print crypt($ARGV[0], "\\$6\\$saltsalt\\$")', PASSWORD], {
     encoding: 'utf8',
@@ -278,6 +329,7 @@ async function start(t: TestContext): Promise<Place | null> {
     dir,
     fingerprint,
     init: (...args) => world.run([...command, ...args]),
+    command: (name, ...args) => world.run(command.map((word) => (word === 'init' ? name : word)).concat(args)),
     terminal: (args, wrap = (line) => line) => {
       const line = wrap([...command, ...args].map((word) => `'${word}'`).join(' '));
       const child = world.spawn(['script', '-qec', line, '/dev/null'], {
