@@ -8,7 +8,8 @@ import { type ConfigProblem } from '../model/config.ts';
 
 /** What a configuration is read from: a file, or the arguments of ssh with a name for their tunnel. */
 export type ConfigSource =
-  { readonly file: string } | { readonly sshArguments: readonly string[]; readonly name: string };
+  | { readonly file: string }
+  | { readonly sshArguments: readonly string[]; readonly name: string };
 
 /** Like loadFrom(), but in a thread, so that the daemon can serve meanwhile; in this thread where none can be started. */
 export async function loadInThread(source: ConfigSource, env: ConfigEnvironment): Promise<Config> {

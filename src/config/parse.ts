@@ -76,7 +76,8 @@ type ObserverKeys = {
   readonly [Name in keyof typeof UNOBSERVED]?:
     | {
         readonly [Key in keyof (typeof SECTIONS)[Name]]?:
-          ValueOf<(typeof SECTIONS)[Name][Key] extends { kind: infer K extends Kind } ? K : never> | undefined;
+          | ValueOf<(typeof SECTIONS)[Name][Key] extends { kind: infer K extends Kind } ? K : never>
+          | undefined;
       }
     | undefined;
 };

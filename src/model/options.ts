@@ -512,7 +512,8 @@ export type ValueOf<K extends Kind, Values = FieldValues> = K extends { readonly
 /** The fields of a complete tunnel that these options define. */
 export type FieldsOf<Rows extends Readonly<Record<string, Option>>> = {
   readonly [Name in keyof Rows & string as FieldOf<Rows[Name], Name>]:
-    ValueOf<Rows[Name]['kind']> | (Rows[Name]['default'] extends null ? null : never);
+    | ValueOf<Rows[Name]['kind']>
+    | (Rows[Name]['default'] extends null ? null : never);
 };
 
 type FieldOf<Row extends Option, Name extends string> = Row extends { readonly field: infer F extends string | null }

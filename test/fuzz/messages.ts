@@ -22,7 +22,10 @@ export function createDice(seed: number): Dice {
 
 /** A message of a server (RFC 4250 section 4.1.2): what it is made of, a number of a byte or of four, a text or bytes. */
 type Field =
-  { readonly byte: number } | { readonly number: number } | { readonly text: string } | { readonly raw: Buffer };
+  | { readonly byte: number }
+  | { readonly number: number }
+  | { readonly text: string }
+  | { readonly raw: Buffer };
 
 const EXTREMES = [0, 1, 2, 255, 256, 32_767, 32_768, 65_536, 2 ** 21, 2 ** 31 - 1, 2 ** 31, 2 ** 32 - 2, 2 ** 32 - 1];
 const TEXTS = ['', 'x', 'localhost', '127.0.0.1', 'a\u001b[31mb\r\n\u202e', 'y'.repeat(300), 'z'.repeat(40_000)];

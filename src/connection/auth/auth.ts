@@ -241,7 +241,8 @@ interface Attempt {
 }
 
 type Candidate = { readonly again?: true } & (
-  { readonly method: 'publickey'; readonly identity: Identity } | PasswordCandidate
+  | { readonly method: 'publickey'; readonly identity: Identity }
+  | PasswordCandidate
 );
 
 interface PasswordCandidate {

@@ -61,7 +61,8 @@ function tooMuchWork(path: string, cause: Error): TunnelFailure {
 
 /** A key in a form that threads can exchange, or the reason why there is none. */
 type Decrypted =
-  { readonly pem: string; readonly comment: string } | { readonly code: FailureCode; readonly message: string };
+  | { readonly pem: string; readonly comment: string }
+  | { readonly code: FailureCode; readonly message: string };
 
 /** The job of src/worker.ts. */
 export function decryptKey(source: KeySource): Decrypted {

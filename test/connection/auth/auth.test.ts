@@ -156,7 +156,8 @@ test('does not call a key refused when ssh2 never sent it', async (t) => {
   // As ssh2 calls it where the server takes no RSA signature: again, with the same answer as before.
   const call = (left: string[] | null) =>
     authenticator.handler(left as AuthenticationType[], false, () => assert.fail('not asked for')) as unknown as
-      AnyAuthMethod | false;
+      | AnyAuthMethod
+      | false;
   const methods = [call(null), call(null), call(['publickey'])];
   assert.deepEqual(
     methods.map((method) => method && method.type),

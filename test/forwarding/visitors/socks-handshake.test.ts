@@ -96,7 +96,7 @@ describe('what comes after the request', { concurrency: 8 }, () => {
       ['a little', 'hello'],
       ['much', 'hello '.repeat(100_000)],
     ] as const) {
-      // prettier-ignore
+      // oxfmt-ignore
       for (const wait of [false, true]) {
         test(`passes on ${what}, and the end: read by ${title}${wait ? ' later' : ''}`, async (t) => {
           const { client, served } = await pair(t);
@@ -153,7 +153,7 @@ describe('a client that is refused', { concurrency: 8 }, () => {
       ['', 0],
       [', and goes on and on', 8 << 20],
     ] as const) {
-      // prettier-ignore
+      // oxfmt-ignore
       test(`gets its reply, and the connection ends: ${title}${how}`, async (t) => {
         const { client, asked, left } = await negotiation(t);
         client.end(Buffer.concat([bytes, Buffer.alloc(more, 'x')]));

@@ -13,13 +13,13 @@ describe('requests', () => {
     ['SOCKS 5, a name', bytes(GREETING, [5, 1, 0, 3, 11], 'example.org', [0x1f, 0x90]), 5, 'example.org', 8080],
     ['SOCKS 5, the longest name', bytes(GREETING, [5, 1, 0, 3, 255], long(255), [255, 255]), 5, long(255), 65535],
     ['SOCKS 5, the shortest name', bytes(GREETING, [5, 1, 0, 3, 1], 'a', [0, 1]), 5, 'a', 1],
-    ['SOCKS 5, IPv6', bytes(GREETING, [5, 1, 0, 4], v6('20010db8000000000000000000000001'), [1, 187]), 5, '2001:db8::1', 443], // prettier-ignore
+    ['SOCKS 5, IPv6', bytes(GREETING, [5, 1, 0, 4], v6('20010db8000000000000000000000001'), [1, 187]), 5, '2001:db8::1', 443], // oxfmt-ignore
     ['SOCKS 5, IPv6 loopback', bytes(GREETING, [5, 1, 0, 4], v6('1'.padStart(32, '0')), [0, 22]), 5, '::1', 22],
     ['SOCKS 5, any IPv6', bytes(GREETING, [5, 1, 0, 4], v6('0'.repeat(32)), [0, 22]), 5, '::', 22],
-    ['SOCKS 5, IPv4 in IPv6', bytes(GREETING, [5, 1, 0, 4], v6('ffff7f000001'.padStart(32, '0')), [0, 22]), 5, '::ffff:127.0.0.1', 22], // prettier-ignore
-    ['SOCKS 5, IPv6 with all groups', bytes(GREETING, [5, 1, 0, 4], v6('00010002000300040005000600070008'), [0, 22]), 5, '1:2:3:4:5:6:7:8', 22], // prettier-ignore
+    ['SOCKS 5, IPv4 in IPv6', bytes(GREETING, [5, 1, 0, 4], v6('ffff7f000001'.padStart(32, '0')), [0, 22]), 5, '::ffff:127.0.0.1', 22], // oxfmt-ignore
+    ['SOCKS 5, IPv6 with all groups', bytes(GREETING, [5, 1, 0, 4], v6('00010002000300040005000600070008'), [0, 22]), 5, '1:2:3:4:5:6:7:8', 22], // oxfmt-ignore
     ['SOCKS 5, more methods', bytes([5, 3, 2, 1, 0], [5, 1, 0, 1, 10, 0, 0, 1, 0, 22]), 5, '10.0.0.1', 22],
-    ['SOCKS 5, all methods', bytes([5, 255], [...Array(255).keys()], [5, 1, 9, 1, 10, 0, 0, 1, 0, 22]), 5, '10.0.0.1', 22], // prettier-ignore
+    ['SOCKS 5, all methods', bytes([5, 255], [...Array(255).keys()], [5, 1, 9, 1, 10, 0, 0, 1, 0, 22]), 5, '10.0.0.1', 22], // oxfmt-ignore
     ['SOCKS 4', bytes([4, 1, 0, 80, 192, 0, 2, 1, 0]), 4, '192.0.2.1', 80],
     ['SOCKS 4, a user', bytes([4, 1, 0, 80, 192, 0, 2, 1], 'somebody', [0]), 4, '192.0.2.1', 80],
     ['SOCKS 4, the longest user', bytes([4, 1, 0, 80, 0, 0, 1, 0], long(255), [0]), 4, '0.0.1.0', 80],
@@ -181,7 +181,7 @@ test('never throws or grows when it reads garbage, and means the same in whateve
 /** Beginnings that lead into every branch, then bytes of which many are small and NUL is frequent. */
 function garbage(random: () => number): Buffer {
   const pick = <T>(list: readonly T[]): T => list[Math.floor(random() * list.length)] as T;
-  const beginning = pick([[], [4], [5], [4, 1], [4, 1, 0, 80, 0, 0, 0, 1], GREETING, [5, 2, 0, 1, 5, 1, 0, 3], [...GREETING, 5, 1, 0, pick([1, 3, 4])], [71, 69]]); // prettier-ignore
+  const beginning = pick([[], [4], [5], [4, 1], [4, 1, 0, 80, 0, 0, 0, 1], GREETING, [5, 2, 0, 1, 5, 1, 0, 3], [...GREETING, 5, 1, 0, pick([1, 3, 4])], [71, 69]]); // oxfmt-ignore
   const length = Math.floor(random() ** 3 * 2000);
   const narrow = pick([4, 6, 128, 256]);
   const lowest = pick([0, 0, 1, 33]);

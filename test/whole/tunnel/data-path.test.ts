@@ -46,7 +46,7 @@ suite('one connection', () => {
     const early = await startSource(3 * MIB);
     t.after(() => early.close());
     const [first, second] = [await freePort(), await freePort()];
-    const tunnel = startTunnel(t, specFor(sshd, [[first, late.port], [second, early.port]])); // prettier-ignore
+    const tunnel = startTunnel(t, specFor(sshd, [[first, late.port], [second, early.port]])); // oxfmt-ignore
     await tunnel.untilPhase('up');
 
     assert.equal(await visit(first, 'sent before the end'), 'sent before the end');
@@ -91,7 +91,7 @@ suite('one connection', () => {
     const never = await startNeverReads();
     t.after(() => never.close());
     const [first, second] = [await freePort(), await freePort()];
-    const tunnel = startTunnel(t, specFor(sshd, [[first, resets.port], [second, echo.port]])); // prettier-ignore
+    const tunnel = startTunnel(t, specFor(sshd, [[first, resets.port], [second, echo.port]])); // oxfmt-ignore
     await tunnel.untilPhase('up');
     await assertClosed(connect(first, '127.0.0.1'));
 
@@ -176,7 +176,7 @@ suite('back-pressure', () => {
     const source = await countingSource();
     t.after(() => source.server.close());
     const [first, second] = [await freePort(), await freePort()];
-    const tunnel = startTunnel(t, specFor(sshd, [[first, source.port], [second, echo.port]])); // prettier-ignore
+    const tunnel = startTunnel(t, specFor(sshd, [[first, source.port], [second, echo.port]])); // oxfmt-ignore
     await tunnel.untilPhase('up');
     const visitors = Array.from({ length: 3 }, () => connect(first, '127.0.0.1').pause());
     t.after(() => visitors.forEach((visitor) => visitor.destroy()));
@@ -192,7 +192,7 @@ suite('back-pressure', () => {
     const never = await startNeverReads();
     t.after(() => never.close());
     const [first, second] = [await freePort(), await freePort()];
-    const tunnel = startTunnel(t, specFor(sshd, [[first, never.port], [second, echo.port]])); // prettier-ignore
+    const tunnel = startTunnel(t, specFor(sshd, [[first, never.port], [second, echo.port]])); // oxfmt-ignore
     await tunnel.untilPhase('up');
     const visitor = connect(first, '127.0.0.1');
     visitor.on('error', () => {});
@@ -281,7 +281,7 @@ test('resets targets and leaves nothing when the connection dies under them', as
   const never = await startNeverReads();
   t.after(() => never.close());
   const [first, second] = [await freePort(), await freePort()];
-  const tunnel = startTunnel(t, specFor(sshd, [[first, source.port], [second, never.port]])); // prettier-ignore
+  const tunnel = startTunnel(t, specFor(sshd, [[first, source.port], [second, never.port]])); // oxfmt-ignore
   await tunnel.untilPhase('up');
   const atRest = readdirSync('/proc/self/fd').length;
   const visitors = [

@@ -70,7 +70,7 @@ interface Division {
  * constant-time gcd computation and modular inversion", 2019). `first` over `a`.
  */
 function* divide(a: Polynomial, modulus: 3 | typeof Q, first: number): Generator<undefined, Division> {
-  const [f, g, v, r] = Array.from({ length: 4 }, () => new Int32Array(P + 1)) as [Polynomial, Polynomial, Polynomial, Polynomial]; // prettier-ignore
+  const [f, g, v, r] = Array.from({ length: 4 }, () => new Int32Array(P + 1)) as [Polynomial, Polynomial, Polynomial, Polynomial]; // oxfmt-ignore
   f[0] = 1;
   f[P - 1] = -1;
   f[P] = -1;

@@ -59,7 +59,7 @@ test('loses nothing when keys are exchanged so in the middle of transfers', asyn
   const [source, echo] = [await startSource(bytes), await startEcho()];
   t.after(() => Promise.all([source.close(), echo.close()]));
   const [down, both] = [await freePort(), await freePort()];
-  const tunnel = startTunnel(t, specFor(sshd, [[down, source.port], [both, echo.port]], PATIENT)); // prettier-ignore
+  const tunnel = startTunnel(t, specFor(sshd, [[down, source.port], [both, echo.port]], PATIENT)); // oxfmt-ignore
   await tunnel.untilPhase('up');
   const [received, echoed] = await Promise.all([
     buffer(connect(down, '127.0.0.1').end()),

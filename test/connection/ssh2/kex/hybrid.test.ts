@@ -21,7 +21,7 @@ test('has the secret of a real server: its signature over the exchange hash is g
   const { client, server } = JSON.parse(text) as Transcript;
   const { generate } = await javaScriptMlKem(Buffer.from(client.mlKemSeed, 'hex'));
   const { publicKey, secretWith } = besideX25519('sha256', CIPHERTEXT_BYTES, generate(), x25519Of(client.x25519));
-  const [hostKey, theirs, signature] = stringsOf(Buffer.from(server.reply, 'hex').subarray(1)) as [Buffer, Buffer, Buffer]; // prettier-ignore
+  const [hostKey, theirs, signature] = stringsOf(Buffer.from(server.reply, 'hex').subarray(1)) as [Buffer, Buffer, Buffer]; // oxfmt-ignore
   const exchangeHash = createHash('sha256');
   for (const part of [
     Buffer.from(client.identification),
