@@ -6,8 +6,8 @@ import { beginCourse, steer, type Course, type Sight } from './failover.ts';
 
 /** Which servers of tunnels with `failover` are to have them. */
 export interface Courses {
-  /** The configuration has changed; a tunnel goes on where it runs. */
-  begin(wanted: readonly TunnelSpec[], isRunning: (name: string) => boolean): void;
+  /** The configuration has changed; a tunnel goes on where it runs, whatever its name there was before. */
+  begin(wanted: readonly TunnelSpec[], isRunning: (spec: TunnelSpec) => boolean): void;
   /** Of these specs those that are to run. */
   chosen(wanted: readonly TunnelSpec[]): readonly TunnelSpec[];
   /** To be called after each change of a tunnel's state. */
@@ -117,11 +117,11 @@ function lostOne(old: Steered | undefined, members: readonly TunnelSpec[], { sig
 /** What runs goes on, in the order of now; where that would be none that works, the next one is tried at once. */
 function courseFrom(
   members: readonly TunnelSpec[],
-  isRunning: (name: string) => boolean,
+  isRunning: (spec: TunnelSpec) => boolean,
   next: boolean,
   now: number,
 ): Course {
-  const running = [...members.keys()].filter((server) => isRunning(members[server]!.name));
+  const running = [...members.keys()].filter((server) => isRunning(members[server]!));
   const other = [...members.keys()].find((server) => !running.includes(server));
   const more = (running.length === 0 || next) && other !== undefined ? [other] : [];
   return beginCourse([...running, ...more], members[0]!.redundancy!, now);

@@ -90,7 +90,7 @@ export function createSupervisor(deps: Omit<LoopDeps, 'connections'>): Superviso
     apply: (wanted) =>
       oneAtATime(async () => {
         const plan = await inSlices(planChange(slots.wanted, wanted));
-        courses.begin(wanted, (name) => byName.has(name));
+        courses.begin(wanted, (spec) => byName.has(spec.name) || hasServer(slots, spec));
         await applyNow(slots, courses.chosen(wanted), wanted);
         return plan;
       }),
@@ -191,11 +191,20 @@ function isWell({ state: { phase, silentSince, forwards } }: Pick<RunningTunnel,
   return phase === 'up' && silentSince === null && !forwards.some(({ verified }) => verified === 'no');
 }
 
-/** A predecessor that runs until the tunnel is up has it at the same server. */
+/** Whether this server has the tunnel, under whatever name. */
+function hasServer({ alive }: Slots, spec: TunnelSpec): boolean {
+  return [...alive].some((loop) => isSameServer(loop.spec, spec) && isWell({ state: loop.state() }));
+}
+
+function isSameServer(one: TunnelSpec, other: TunnelSpec): boolean {
+  return tunnelOf(one.name) === tunnelOf(other.name) && formatServer(one) === formatServer(other);
+}
+
+/** A predecessor that runs until the tunnel is up has it, where that is at the same server. */
 function sightOf({ byName }: Slots, name: string): Sight {
   const slot = byName.get(name);
   if (slot === undefined) return { well: false, silentSince: null };
-  const loops = [slot.loop, ...slot.previous.filter(({ spec }) => spec.name === name)];
+  const loops = [slot.loop, ...slot.previous.filter(({ spec }) => isSameServer(spec, slot.loop.spec))];
   const states = loops.map((loop) => loop.state());
   return { well: states.some((state) => isWell({ state })), silentSince: slot.loop.state().silentSince };
 }

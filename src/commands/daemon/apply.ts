@@ -10,7 +10,8 @@ import { readText } from '../../lib/files/read-file.ts';
 import { errorText, formatDuration } from '../../lib/text.ts';
 import { UserError } from '../../lib/user-error.ts';
 import { createCandidate, removeCandidate } from '../../config/candidate.ts';
-import type { StatusDocument } from '../../status/document.ts';
+import { isMeant, tunnelOf } from '../../model/redundancy.ts';
+import type { StatusDocument, TunnelStatus } from '../../status/document.ts';
 import { confirm, toStdout } from './confirm.ts';
 import { request } from '../find/daemon-request.ts';
 import { describeReload, tryToHandOverKeys } from './reload.ts';
@@ -75,15 +76,18 @@ async function seeThrough(
     const waiting = describeWaiting(status, trial.waitingFor);
     if (waiting !== printed) print(waiting);
     printed = waiting;
-    const blocked = status.tunnels.filter((one) => one.phase === 'blocked' && trial.waitingFor.includes(one.name));
-    if (blocked.length > 0) {
-      const names = blocked.map((one) => one.name);
-      return await giveUp(flag, target, name, names);
-    }
+    const blocked = blockedOf(status, trial.waitingFor);
+    if (blocked.length > 0) return await giveUp(flag, target, name, blocked);
     await sleep(systemClock, POLL_MS);
   }
   await removeCandidate(target, name);
   throw new UserError('the new configuration did not come up in time: what ran before runs again');
+}
+
+/** A tunnel with several servers is so where each of them is: one on standby is tried yet. */
+function blockedOf({ tunnels }: StatusDocument, names: readonly string[]): readonly string[] {
+  const isBlocked = ({ phase }: TunnelStatus) => phase === 'blocked';
+  return names.filter((name) => tunnels.filter((one) => isMeant(one.name, tunnelOf(name))).every(isBlocked));
 }
 
 /** A blocked tunnel needs a person, and time does not help: a reload ends the trial. */
