@@ -54,6 +54,22 @@ tunnels:
     identitiesOnly: yes
     proxyJump: ["x@[::1]:5", { host: j, identityFile: none, user: y }]
     remoteForward: 10:localhost:22
+  several:
+    servers: { failover: [u@a:23, { host: b, user: "v:%h", hostKeyAlias: x, serverAliveInterval: 7 }], after: 5, back: 1h }
+    user: w
+    sshConfig: none
+    identityFile: /k
+    verify: required
+    proxyJump: j
+    remoteForward: [11:localhost:22, { listen: 12, target: socks }]
+  every:
+    servers:
+      all:
+        - { host: "::1", port: 24, identityFile: ["/a b/k"], proxyJump: [k, l@m:25] }
+        - { host: "::1", proxy: "socks5://p:1080", passwordFile: "/100%%" }
+        - { host: d, proxyCommand: "nc %h %p" }
+    sshConfig: none
+    remoteForward: 13:localhost:22
 network: { ping: [] }
 log: { level: debug, file: "/var/log/a b: c.log" }
 control: { socket: "/run/\${A}/c.sock" }

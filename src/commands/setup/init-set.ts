@@ -31,6 +31,11 @@ function valueOf(key: string, text: string): EditedValue {
 /** The tunnel with these keys; those that init does not write itself are added to it. */
 export function withSettings(tunnel: NewTunnel, settings: Settings): NewTunnel {
   const { host, port, user, identityFile, userKnownHostsFile, remoteForward, ...more } = settings;
+  if (more['servers'] !== undefined)
+    throw new UserError(
+      '--set servers: init sets one server up. Write servers into the file in the place of host, and run on each of the others what `tunneld server-setup NAME@HOST` prints',
+      EXIT.usage,
+    );
   return {
     ...tunnel,
     ...(host === undefined ? {} : { host: word('host', host) }),

@@ -27,6 +27,7 @@ import { administrator, callersEnvironment } from '../find/administrator.ts';
 import { checkKey } from '../../setup/new-key.ts';
 import type { Questions } from '../text/prompt.ts';
 import { report } from '../text/report.ts';
+import { requireOneServer } from './one-server.ts';
 import { readSettings, type Settings, withSettings } from './init-set.ts';
 
 /** What init was asked to make. */
@@ -69,7 +70,7 @@ export async function wantedTunnel(file: string, options: WantedOptions, questio
       `-R ${AUTO}:… takes a port that is free on the server, which only --via [me@]server can see: name a port`,
     );
   const directory = dirname(file);
-  const { identityFile, keyFrom } = await keyOf(options.i ?? (await keyBeside(options.certificate)), directory, name);
+  const { identityFile, keyFrom } = await keyOf(options.i ?? (await keyBeside(options.certificate)), file, name);
   const tunnel = {
     name,
     host,
@@ -102,12 +103,18 @@ async function keyBeside(certificate: string | null): Promise<string | null> {
   return key !== undefined && (await checkKey(resolve(key))) ? key : null;
 }
 
+/** The key that is made for a tunnel, beside its configuration. */
+export function ownKey(file: string, name: string): string {
+  return join(dirname(file), `${name}.key`);
+}
+
 async function keyOf(
   given: string | null,
-  directory: string,
+  file: string,
   name: string,
 ): Promise<Pick<NewTunnel, 'identityFile'> & Pick<Wanted, 'keyFrom'>> {
-  const own = join(directory, `${name}.key`);
+  const directory = dirname(file);
+  const own = ownKey(file, name);
   if (given === null) return { identityFile: own, keyFrom: null };
   const path = resolve(given);
   if (!(await checkKey(path))) throw wrongUsage(`-i ${path}: there is no such key`);
@@ -280,6 +287,8 @@ export async function standingOf(
   const fresh = parsed!;
   checkSetup(fresh, jump);
   const before = await tunnelsOf(file);
+  const several = before.find(({ name }) => name === wanted.name);
+  if (several !== undefined) checkSeveral(several, fresh, Object.keys(settings));
   const { tunnels, edited } = await withKeys(file, before, wanted.name, settings);
   const existing = tunnels.find(({ name }) => name === wanted.name) ?? null;
   if (existing !== null && what(existing) !== what(fresh))
@@ -288,6 +297,18 @@ export async function standingOf(
     );
   return { fresh, existing, edited, tunnels };
 }
+
+/** What init sets up on one server is not to be written for all servers of a tunnel. */
+function checkSeveral(existing: TunnelSpec, fresh: TunnelSpec, keys: readonly string[]): void {
+  const edits = (of: string) =>
+    `Edit ${of} there, and run on each server what \`tunneld server-setup\` prints for it: ${of} for the first, ${of}@HOST for another`;
+  const shared = keys.filter((key) => OF_ONE_SERVER.includes(key));
+  if (shared.length > 0) requireOneServer(existing, `--set ${shared.join(', ')}`, edits);
+  if (what(existing) !== what(fresh)) requireOneServer(existing, 'init', edits);
+}
+
+/** What a server must know of a tunnel. */
+const OF_ONE_SERVER: readonly string[] = ['host', 'port', 'user', 'hostKeyAlias', 'identityFile', 'remoteForward'];
 
 /** The tunnels of the file once the tunnel of this name has these keys. */
 async function withKeys(

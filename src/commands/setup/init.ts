@@ -34,11 +34,21 @@ import { changeConfig } from './change-config.ts';
 import { type HostToTrust, trustHostKey } from './init-host-key.ts';
 import { initFrom, offerFrom } from './init-from.ts';
 import { initDocument, Outcome } from './init-outcome.ts';
+import { useOfKey } from './init-key.ts';
 import { readSettings, type Settings } from './init-set.ts';
 import { finish } from './init-finish.ts';
 import { agreeOn, isSetUp, openOwner } from './init-via.ts';
 import { untilServerIsReady } from './init-wait.ts';
-import { isSystems, type Standing, standingOf, tunnelsOf, type WantedOptions, wantedTunnel } from './init-wanted.ts';
+import {
+  isSystems,
+  ownKey,
+  type Standing,
+  standingOf,
+  tunnelsOf,
+  type Wanted,
+  type WantedOptions,
+  wantedTunnel,
+} from './init-wanted.ts';
 import { schemaUrl } from './schema-url.ts';
 import { serverSetupText } from './server-setup.ts';
 import { writeScript } from './write-script.ts';
@@ -112,15 +122,15 @@ async function work(
   questions: Questions,
   outcome: Outcome,
 ): Promise<number> {
-  const { tunnel: asked, keyFrom, admin } = await wantedTunnel(file, options, questions);
-  Object.assign(outcome, { file, tunnel: asked.name });
-  report(`configuration ${file}, tunnel ${asked.name}: ${asked.user}@${formatEndpoint({ type: 'tcp', ...asked })}`);
+  const { admin, ...wanted } = await wantedTunnel(file, options, questions);
+  const { name, user, host, port } = wanted.tunnel;
+  Object.assign(outcome, { file, tunnel: name });
+  report(`configuration ${file}, tunnel ${name}: ${user}@${formatEndpoint({ type: 'tcp', host, port })}`);
   // All that can be wrong with it is found before anything is made; and the server comes first, so that a wrong address leaves nothing.
   const settings = readSettings(options.set);
-  const standing = await standingOf(file, asked, options.jump, settings);
-  if (usesNewKey(asked, standing)) await checkKey(asked.identityFile);
+  const { asked, keyFrom, standing } = await withKeyThatOpens(file, wanted, options, settings, questions);
   const [knownHosts = asked.userKnownHostsFile] = standing.existing?.userKnownHostsFiles ?? [];
-  const isKeyGiven = options.i !== null;
+  const isKeyGiven = options.i !== null && (keyFrom ?? asked.identityFile) === resolve(options.i);
   const jump = options.jump || (await askForJump(settings, admin, questions));
   const task: Task = { file, configFlag, asked, keyFrom, isKeyGiven, settings, jump, questions, outcome };
   if (options.dryRun) return await dryRun(task, standing, knownHosts, admin);
@@ -142,6 +152,38 @@ async function work(
   if (options.wait) return await prove(configFlag, spec, file);
   report('when the script has run there: tunneld doctor');
   return EXIT.ok;
+}
+
+/** What is made, once a key that is encrypted was dealt with. */
+async function withKeyThatOpens(
+  file: string,
+  { tunnel: asked, keyFrom }: Pick<Wanted, 'tunnel' | 'keyFrom'>,
+  options: InitOptions,
+  settings: Settings,
+  questions: Questions,
+): Promise<{ readonly asked: NewTunnel; readonly keyFrom: string | null; readonly standing: Standing }> {
+  const standing = await standingOf(file, asked, options.jump, settings);
+  if (usesNewKey(asked, standing)) await checkKey(asked.identityFile);
+  const key = keyFrom ?? asked.identityFile;
+  // A tunnel that a person wrote is as that person wants it.
+  if (standing.existing !== null || !(await checkKey(key))) return { asked, keyFrom, standing };
+  // The service has no agent of a login.
+  const hasAgent = settings['identityAgent'] !== undefined || !isSystems(dirname(file));
+  const spec = { ...standing.fresh, identityFiles: [key], ...(hasAgent ? {} : { identityAgent: null }) };
+  const own = ownKey(file, asked.name);
+  const mayBeOwn = options.i !== null && options.certificate === null && key !== own;
+  const use = await useOfKey(spec, mayBeOwn, questions);
+  if (use.type === 'as-it-is') return { asked, keyFrom, standing };
+  const next =
+    use.type === 'own-key'
+      ? { tunnel: { ...asked, identityFile: own }, keyFrom: null }
+      : { tunnel: { ...asked, more: { ...asked.more, passphraseFile: fromHere(use.path) } }, keyFrom };
+  return await withKeyThatOpens(file, next, options, settings, questions);
+}
+
+/** Not from the folder of the configuration. */
+function fromHere(path: string): string {
+  return path.startsWith('~') ? path : resolve(path);
 }
 
 /** Verification needs the same way, so that it is there unless that is off. */

@@ -19,6 +19,7 @@ import { report } from '../text/report.ts';
 import { changeConfig } from './change-config.ts';
 import { trustHostKey } from './init-host-key.ts';
 import { untilServerIsReady } from './init-wait.ts';
+import { requireOneServer } from './one-server.ts';
 import { openOwnerOf } from './owner-of.ts';
 import { accepts } from './rekey.ts';
 import { serverSetupText } from './server-setup.ts';
@@ -48,6 +49,12 @@ export async function move(
   try {
     const file = resolve(await findConfig(flag));
     const { tunnel, all } = await configuredTunnel(flag, name);
+    requireOneServer(
+      tunnel,
+      'move',
+      (of) =>
+        `Add the new server to its servers in a copy of the file, give it the key with what \`tunneld server-setup ${of}@NEWSERVER --config COPY\` prints, then \`tunneld apply COPY\`; take the old server out in the same way`,
+    );
     const wanted = newPlace(tunnel, destination);
     if (isAt(tunnel, wanted)) {
       report(`${name} is at ${formatServer(wanted)} already`);

@@ -7,6 +7,7 @@ import { parseConfig } from '../../config/parse.ts';
 import { EXIT } from '../../lib/exit-code.ts';
 import { readText } from '../../lib/files/read-file.ts';
 import { UserError } from '../../lib/user-error.ts';
+import { tunnelOf } from '../../model/redundancy.ts';
 import type { TunnelSpec } from '../../model/spec.ts';
 import { formatServer } from '../../model/state.ts';
 import { editTunnel } from '../../setup/edit-config.ts';
@@ -22,6 +23,7 @@ import { report } from '../text/report.ts';
 import { changeConfig } from './change-config.ts';
 import { untilServerIsReady } from './init-wait.ts';
 import type { Owner } from './init-via.ts';
+import { requireOneServer } from './one-server.ts';
 import { openOwnerOf } from './owner-of.ts';
 import { accepts, isOurs } from './rekey.ts';
 import { serverSetupText } from './server-setup.ts';
@@ -53,6 +55,12 @@ export async function newIdentity(
     const file = resolve(await findConfig(flag));
     const { tunnels: all } = await loadConfig(file, systemEnvironment());
     const tunnel = chosen(all, tunnelName);
+    requireOneServer(
+      tunnel,
+      'new-identity',
+      (of) =>
+        `Write \`host: ${tunnel.host}\` in the place of its servers for now, and run this again; then write servers again, and run on each of the others what \`tunneld server-setup ${of}@SERVER\` prints`,
+    );
     const rotation = await rotationOf(tunnel, join(dirname(file), `${tunnel.name}.key`));
     const place = { flag: flag ?? file, file, tunnel, all, rotation };
     if (rotation.phase === 'begun') {
@@ -84,10 +92,11 @@ interface Place {
 }
 
 function chosen(all: readonly TunnelSpec[], name: string | null): TunnelSpec {
-  const found = name === null && all.length === 1 ? all[0] : all.find((one) => one.name === name);
+  const names = [...new Set(all.map((one) => tunnelOf(one.name)))];
+  const found = name === null && names.length === 1 ? all[0] : all.find((one) => one.name === name);
   if (found !== undefined) return found;
   if (name !== null) throw noSuchTunnel(name, all);
-  throw new UserError(`name one of the tunnels: ${all.map((one) => one.name).join(', ')}`, EXIT.usage);
+  throw new UserError(`name one of the tunnels: ${names.join(', ')}`, EXIT.usage);
 }
 
 /** The copy has the original's name, in the comment of the key if not elsewhere. */

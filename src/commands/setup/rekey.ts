@@ -12,6 +12,7 @@ import { readText } from '../../lib/files/read-file.ts';
 import { createLogger } from '../../lib/log/log.ts';
 import { UserError } from '../../lib/user-error.ts';
 import { asFailure } from '../../model/failure.ts';
+import { isMeant } from '../../model/redundancy.ts';
 import type { TunnelSpec } from '../../model/spec.ts';
 import { editTunnel } from '../../setup/edit-config.ts';
 import { finishRotation, makeNextKey, type Rotation, rotationOf } from '../../setup/rotation.ts';
@@ -24,6 +25,7 @@ import { report } from '../text/report.ts';
 import { changeConfig } from './change-config.ts';
 import { untilServerIsReady } from './init-wait.ts';
 import type { Owner } from './init-via.ts';
+import { requireOneServer } from './one-server.ts';
 import { openOwnerOf } from './owner-of.ts';
 import { serverSetupText } from './server-setup.ts';
 import { handOut } from './write-script.ts';
@@ -44,6 +46,12 @@ export async function rekey(flag: string | null, name: string, options: RekeyOpt
   const questions = createQuestions(options.yes);
   const file = resolve(await findConfig(flag));
   const { tunnel, all } = await configuredTunnel(flag, name);
+  requireOneServer(
+    tunnel,
+    'rekey',
+    (of) =>
+      `Make a key (ssh-keygen -t ed25519 -N '' -f FILE), add it to its identityFile as a second one, and run on each server what \`tunneld server-setup\` prints for that (${namesOf(all, of)}); then take the old key out, and run them again`,
+  );
   let owner: Owner | null = null;
   try {
     const first = join(dirname(file), `${name}.key`);
@@ -61,6 +69,10 @@ export async function rekey(flag: string | null, name: string, options: RekeyOpt
     questions.close();
     await owner?.close();
   }
+}
+
+function namesOf(all: readonly TunnelSpec[], tunnel: string): string {
+  return all.flatMap(({ name }) => (isMeant(name, tunnel) ? [name] : [])).join(', ');
 }
 
 /** The usual keys of ssh are everybody's: they are replaced, and stay. */

@@ -8,40 +8,59 @@ import { scanHostCertificate, scanHostKeys, type ScanConnection } from '../../se
 import { STATIC_DEVICE } from '../../net/device.ts';
 import { hostQuery } from '../../connection/known-hosts/check.ts';
 import { openRouteOnce } from '../../connection/route/route-once.ts';
+import { isMeant } from '../../model/redundancy.ts';
 import type { TunnelSpec } from '../../model/spec.ts';
 import { formatServer } from '../../model/state.ts';
 import { createIdentityCache } from '../../connection/auth/identity-cache.ts';
 import { configuredTunnel } from '../find/configured-tunnel.ts';
-import { createQuestions } from '../text/prompt.ts';
+import { createQuestions, type Questions } from '../text/prompt.ts';
 import { controlSockets } from '../find/control-sockets.ts';
 import { report } from '../text/report.ts';
 import { processTurns } from '../find/process-turns.ts';
-import { type HostToTrust, trustHostKey } from './init-host-key.ts';
+import { type HostToTrust, trustHostKey, type TrustResult } from './init-host-key.ts';
 
 /**
- * Compares the host keys of a tunnel's server and of its jumps with the known ones, and replaces what a person confirms. The daemon then
+ * Compares the host keys of a tunnel's servers and of their jumps with the known ones, and replaces what a person confirms. The daemon then
  * tries at once.
  */
 export async function trust(config: string | null, name: string, given: string | null): Promise<void> {
-  const { tunnel } = await configuredTunnel(config, name);
+  const { all } = await configuredTunnel(config, name);
   const questions = createQuestions(false);
+  const failures: UserError[] = [];
   try {
-    let changed = false;
-    const servers = serversOf(tunnel);
-    for (const server of servers) {
-      const result = await trustHostKey(
-        hostOf(server, servers.length === 1, '--fingerprint'),
-        given,
-        questions,
-        report,
-      );
-      if (result === 'refused') throw new UserError(`the host key of ${formatServer(server)} was not confirmed`);
-      changed ||= result === 'trusted';
+    const members = all.filter((one) => isMeant(one.name, name));
+    const alone = members.length === 1 && members[0]!.jumps.length === 0;
+    for (const member of members) {
+      // One that is down does not keep the next one from being trusted.
+      try {
+        if ((await trustRoute(member, alone, given, questions)) === 'trusted') await tryNow(config, member.name);
+      } catch (error) {
+        if (!(error instanceof UserError)) throw error;
+        failures.push(error);
+      }
     }
-    if (changed) await tryNow(config, name);
   } finally {
     questions.close();
   }
+  const [first] = failures;
+  if (first === undefined) return;
+  throw failures.length === 1 ? first : new UserError(failures.map(({ message }) => message).join('\n'), first.exit);
+}
+
+/** The server and its jumps. Rejects with a UserError where one is not confirmed. */
+async function trustRoute(
+  tunnel: TunnelSpec,
+  alone: boolean,
+  given: string | null,
+  questions: Questions,
+): Promise<TrustResult> {
+  let end: TrustResult = 'known';
+  for (const server of serversOf(tunnel)) {
+    const result = await trustHostKey(hostOf(server, alone, '--fingerprint'), given, questions, report);
+    if (result === 'refused') throw new UserError(`the host key of ${formatServer(server)} was not confirmed`);
+    if (result === 'trusted') end = result;
+  }
+  return end;
 }
 
 /** A server that is reached as a tunnel reaches it, with the known hosts of that login. See HostToTrust. */

@@ -245,6 +245,78 @@ describe('init', { concurrency: 3 }, () => {
     assert.notEqual(clash.code, 0);
   });
 
+  test('leads on from an encrypted key: to its passphrase in a file, an agent, or on a terminal a key of its own', async (t) => {
+    const { sshd, dir, init } = await device(t);
+    const home = await tempDir(t);
+    const key = join(home, 'mine');
+    execFileSync('ssh-keygen', ['-q', '-t', 'ed25519', '-a', '1', '-N', 'the passphrase', '-f', key]);
+    const of = (name: string, port: number) =>
+      [`me@127.0.0.1:${sshd.port}`, '-R', `${port}:localhost:22`, '--name', name, '--no-wait', '-i', key] as const;
+    const args = of('relay', 8080);
+    const known = ['--host-key-fingerprint', fingerprintOfSshd(sshd)];
+    const secret = (text: string) => {
+      writeFileSync(join(home, 'secret'), text, { mode: 0o600 });
+      return `passphraseFile=${join(home, 'secret')}`;
+    };
+    const closed = await init(...args, ...known);
+    assert.equal(closed.code, 2, closed.stderr);
+    assert.match(
+      closed.stderr,
+      /mine is encrypted.*\n.*nobody types a passphrase when the tunnel logs in\. Use a key of its own for the tunnel \(without -i\), or a file of mode 0600 with the passphrase \(--set passphraseFile=FILE\), or an agent/,
+    );
+    const wrong = await init(...args, ...known, '--set', secret('another'));
+    assert.deepEqual([wrong.code, /does not decrypt|wrong/.test(wrong.stderr)], [2, true], wrong.stderr);
+    const missing = await init(...args, ...known, '--set', 'passphraseFile=/no/such/file');
+    assert.deepEqual([missing.code, /passphraseFile \/no\/such\/file does not exist/.test(missing.stderr)], [2, true]);
+    assert.equal(existsSync(dir), false, 'nothing is left behind');
+
+    const socket = join(home, 'agent.sock');
+    const agent = spawn('ssh-agent', ['-D', '-a', socket], { stdio: 'ignore' });
+    t.after(() => agent.kill('SIGKILL'));
+    await until(() => existsSync(socket), { what: 'the agent' });
+    const askpass = join(home, 'askpass');
+    writeFileSync(askpass, "#!/bin/sh\necho 'the passphrase'\n", { mode: 0o700 });
+    execFileSync('ssh-add', ['-q', key], {
+      env: { ...process.env, SSH_AUTH_SOCK: socket, SSH_ASKPASS: askpass, SSH_ASKPASS_REQUIRE: 'force' },
+    });
+    const held = await init(...args, ...known, '--set', `identityAgent=${socket}`, '--dry-run');
+    assert.equal(held.code, 10, held.stderr);
+
+    const child = spawn(
+      'script',
+      [
+        '-qec',
+        [process.execPath, CLI, 'init', ...args, '--config', `${dir}/config.yaml`, '--set', 'verify=off'].join(' '),
+        '/dev/null',
+      ],
+      { stdio: ['pipe', 'pipe', 'inherit'], cwd: home },
+    );
+    t.after(() => child.kill('SIGKILL'));
+    let said = '';
+    child.stdout.on('data', (text) => (said += String(text)));
+    const exited = new Promise((resolve) => child.once('close', resolve));
+    const answer = async (question: RegExp, words: string) => {
+      await until(() => question.test(said), { what: () => `${question}; it said: ${said}` });
+      said = '';
+      child.stdin.write(`${words}\n`);
+    };
+    await answer(/Your own login on the server/, 'no');
+    await answer(/with the passphrase, or own: the tunnel gets a key of its own \[own\]/, '');
+    // Without verification, the way of people through the server is asked for with its reason.
+    await answer(
+      /Will people reach this device with the tunnel's own key, .*Then the server lets it connect to the port \(--jump\)/s,
+      'y',
+    );
+    await answer(/Are they the same\? Type yes/, 'yes');
+    assert.equal(await exited, 0, said);
+    assert.match(readFileSync(join(dir, 'config.yaml'), 'utf8'), /identityFile: '\S+tunneld\/relay\.key'/);
+    assert.match(readFileSync(join(home, 'relay-server-setup.sh'), 'utf8'), /permitopen="localhost:8080"/);
+
+    const opened = await init(...of('other', 8081), ...known, '--yes', '--set', secret('the passphrase'));
+    assert.equal(opened.code, 0, opened.stderr);
+    assert.match(readFileSync(join(dir, 'config.yaml'), 'utf8'), /passphraseFile: \S+secret/);
+  });
+
   test('asks for everything when it has a terminal', async (t) => {
     const { sshd, dir } = await device(t);
     const command = `${process.execPath} ${CLI} init --no-wait --config ${dir}/config.yaml`;

@@ -66,6 +66,23 @@ describe('tunneld trust', { concurrency: 3 }, () => {
     }
   });
 
+  test('compares the keys of all servers by the name of the tunnel, though one is down', async (t) => {
+    const sshd = await server(t);
+    const { config, known } = await configured(t, sshd, '');
+    const text = readFileSync(config, 'utf8');
+    const host = `    host: 127.0.0.1\n    port: ${sshd.port}\n`;
+    assert.ok(text.includes(host), text);
+    const down = `127.0.0.1:${await freePort()}`;
+    writeFileSync(config, text.replace(host, `    servers: ["${down}", "127.0.0.1:${sshd.port}"]\n`));
+    const trust = (name: string) => tunneld(['trust', name, '--config', config, '--fingerprint', fingerprintOf(sshd)]);
+    const both = await trust('backup');
+    assert.deepEqual([both.code, both.stderr.includes(`${down}: ECONNREFUSED`)], [1, true], both.stderr);
+    assert.equal(readFileSync(known, 'utf8'), `[127.0.0.1]:${sshd.port} ${sshd.hostKeys[0]!.publicKey}\n`);
+    const one = await trust('backup@127.0.0.1');
+    assert.equal(one.code, 0, one.stderr);
+    assert.match(one.stderr, /is known: /);
+  });
+
   test('names the line with the old key when others share it, and refuses what is revoked', async (t) => {
     const sshd = await server(t);
     const stale = execFileSync('ssh-keygen', ['-y', '-f', sshd.clientKey], { encoding: 'utf8' }).trim();

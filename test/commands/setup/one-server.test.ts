@@ -1,0 +1,63 @@
+import assert from 'node:assert/strict';
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { init } from '../../../src/commands/setup/init.ts';
+import { move } from '../../../src/commands/setup/move.ts';
+import { newIdentity } from '../../../src/commands/setup/new-identity.ts';
+import { rekey } from '../../../src/commands/setup/rekey.ts';
+import { tempDir } from '../../support/until.ts';
+
+const OPTIONS = { via: null, jump: false, wait: false, yes: true };
+const MOVE = { ...OPTIONS, hostKeyFingerprint: null };
+const INIT = {
+  ...MOVE,
+  server: null,
+  forwards: [],
+  name: 'backup',
+  i: null,
+  certificate: null,
+  set: [],
+  from: null,
+  dryRun: false,
+  json: false,
+};
+
+test('refuses to write for all servers of a tunnel what one of them is set up for, and changes nothing', async (t) => {
+  const dir = await tempDir(t);
+  const file = join(dir, 'config.yaml');
+  const text = `tunnels:
+  backup: { servers: ["me@127.0.0.1:1", "me@127.0.0.2:1"], identityFile: k, sshConfig: none, remoteForward: 8080:localhost:22 }
+`;
+  writeFileSync(file, text);
+  const refused = /^backup has several servers, and (\S.*) changes a tunnel with one host: nothing was changed\. \S/;
+  for (const [run, what, way] of [
+    [() => move(file, 'backup', 'me@127.0.0.3', MOVE), 'move', /server-setup backup@NEWSERVER --config COPY/],
+    [() => move(file, 'backup@127.0.0.2', 'me@127.0.0.3', MOVE), 'move', /tunneld apply COPY/],
+    [() => rekey(file, 'backup', OPTIONS), 'rekey', /\(backup, backup@127\.0\.0\.2\)/],
+    [() => rekey(file, 'backup@127.0.0.2', OPTIONS), 'rekey', /\(backup, backup@127\.0\.0\.2\)/],
+    [
+      () => newIdentity(file, null, { ...OPTIONS, name: 'two', port: '8081' }),
+      'new-identity',
+      /Write `host: 127\.0\.0\.1` in the place of its servers/,
+    ],
+    [() => init(file, { ...INIT, set: ['host=127.0.0.3', 'port=2'] }), '--set host, port', /backup@HOST for another/],
+    [() => init(file, { ...INIT, set: ['identityFile=other'] }), '--set identityFile', /server-setup/],
+    [
+      () => init(file, { ...INIT, server: 'me@127.0.0.3', forwards: ['8080:localhost:22'] }),
+      'init',
+      /Edit backup there/,
+    ],
+  ] as const) {
+    await assert.rejects(run, (error: Error) => {
+      assert.equal(refused.exec(error.message)?.[1], what, error.message);
+      assert.match(error.message, way);
+      return true;
+    });
+  }
+  await assert.rejects(
+    init(file, { ...INIT, name: 'new', server: 'me@127.0.0.3', forwards: ['1:a:1'], set: ['servers=[a, b]'] }),
+    /--set servers: init sets one server up\. Write servers into the file/,
+  );
+  assert.deepEqual([readdirSync(dir), readFileSync(file, 'utf8')], [['config.yaml'], text]);
+});
