@@ -8,6 +8,7 @@ import type { ForwardSpec, TunnelSpec } from '../model/spec.ts';
 import type { Account } from './steps/accounts.ts';
 import { checkFiles, ownershipSteps } from './systemd/config-files.ts';
 import { readFileState } from './steps/files.ts';
+import { formatServer } from '../model/state.ts';
 import { UserError } from '../lib/user-error.ts';
 import type { OldCommand } from './takeover/old-unit.ts';
 import { readAsOwner } from './steps/effective-user.ts';
@@ -85,7 +86,10 @@ function tunnelsOfOldUnit(config: Config, before: Config): readonly string[] {
   const names = before.tunnels.flatMap((old) =>
     old.forwards.map((forward) => {
       const found = config.tunnels.find((tunnel) => isSameServer(tunnel, old) && hasForward(tunnel, forward));
-      if (found !== undefined) return found.name;
+      if (found !== undefined) {
+        refuseStandby(found);
+        return found.name;
+      }
       throw new UserError(
         `the configuration lacks ${option(forward)} at ${old.user}@${old.host}:${old.port}, which the old unit has: add it, or ` +
           'remove the old unit yourself, and run this again',
@@ -94,6 +98,16 @@ function tunnelsOfOldUnit(config: Config, before: Config): readonly string[] {
     }),
   );
   return [...new Set(names)];
+}
+
+/** Throws where the tunnel is at this server only while those before it are down: it would not come up there in the place of an old one. */
+export function refuseStandby(tunnel: TunnelSpec): void {
+  const { name, redundancy } = tunnel;
+  if (redundancy?.mode !== 'failover' || name === redundancy.tunnel) return;
+  throw new UserError(
+    `the configuration has ${formatServer(tunnel)} for ${redundancy.tunnel} only while the servers before it are down, so that the tunnel would not come up there in the place of the old one: write it as the first of the servers, or stop the old one yourself`,
+    EXIT.config,
+  );
 }
 
 export function isSameServer(one: TunnelSpec, other: TunnelSpec): boolean {

@@ -7,7 +7,7 @@ import { UserError } from '../../lib/user-error.ts';
 import { formatServer } from '../../model/state.ts';
 import type { TunnelSpec } from '../../model/spec.ts';
 import type { Account } from '../steps/accounts.ts';
-import { configStep, hasForward, isSameServer, type PlannedConfig } from '../system-config.ts';
+import { configStep, hasForward, isSameServer, type PlannedConfig, refuseStandby } from '../system-config.ts';
 import { CONFIG, serviceEnvironment } from '../systemd/service-paths.ts';
 import { type OwnedCommand, planTunnels } from '../takeover/takeover.ts';
 import type { Keeper } from './keeper.ts';
@@ -39,7 +39,11 @@ export async function planFrom(
   for (const keeper of keepers) {
     try {
       const own = ownedCommands(keeper, accounts);
-      await planTunnels(own, names, here);
+      const { config } = await planTunnels(own, names, here);
+      for (const tunnel of config.tunnels) {
+        const there = sameAs(tunnel, before);
+        if (there !== undefined) refuseStandby(there);
+      }
       commands.push(...own);
       taken.push(keeper);
     } catch (error) {
