@@ -84,10 +84,17 @@ async function seeThrough(
   throw new UserError('the new configuration did not come up in time: what ran before runs again');
 }
 
-/** A tunnel with several servers is so where each of them is: one on standby is tried yet. */
+/** A tunnel with several servers is so where each of them is, or is on standby for as long as its predecessor is up at one that is. */
 function blockedOf({ tunnels }: StatusDocument, names: readonly string[]): readonly string[] {
   const isBlocked = ({ phase }: TunnelStatus) => phase === 'blocked';
-  return names.filter((name) => tunnels.filter((one) => isMeant(one.name, tunnelOf(name))).every(isBlocked));
+  const isHeld = ({ server, previous = [] }: TunnelStatus) =>
+    previous.some((one) => one.phase === 'up' && one.server === server);
+  const isOver = (members: readonly TunnelStatus[]) =>
+    members.every((one) => isBlocked(one) || (one.servers?.standby === true && members.filter(isBlocked).some(isHeld)));
+  return tunnels
+    .filter((one) => isBlocked(one) && names.includes(one.name))
+    .filter(({ name }) => isOver(tunnels.filter((one) => isMeant(one.name, tunnelOf(name)))))
+    .map(({ name }) => name);
 }
 
 /** A blocked tunnel needs a person, and time does not help: a reload ends the trial. */

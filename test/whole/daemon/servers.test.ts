@@ -49,6 +49,14 @@ test('goes from one server to several and back when a configuration is applied o
   assert.deepEqual([applied.code, applied.stderr], [0, ''], applied.stdout);
   await isAt(first.port, 2);
 
+  // While what had it is up at a server that refuses the new one, no other server is tried.
+  const wrong = trial(
+    several('first', 'second').replace(`identityFile: ${first.clientKey}`, 'identityFile: /no/such/key'),
+  );
+  const refused = await daemon.command('apply', '--confirm', '1h', wrong);
+  assert.deepEqual([refused.code, /backup is blocked/.test(refused.stderr)], [1, true], refused.stderr);
+  await isAt(first.port, 2);
+
   // The first one's end, and its return.
   await first.kill();
   await daemon.untilStatus(({ tunnels: [, other] }) => other?.phase === 'up', 'the second server');
