@@ -14,6 +14,6 @@ export function requireOneServer(
   if (redundancy === undefined) return;
   const tunnel = tunnelOf(name);
   throw new UserError(
-    `${tunnel} has several servers, and ${command} changes a tunnel with one host: nothing was changed. ${instead(tunnel)}`,
+    `${tunnel} has several servers, and ${command} is for a tunnel with one host: nothing was changed. ${instead(tunnel)}`,
   );
 }

@@ -30,7 +30,7 @@ test('refuses to write for all servers of a tunnel what one of them is set up fo
   backup: { servers: ["me@127.0.0.1:1", "me@127.0.0.2:1"], identityFile: k, sshConfig: none, remoteForward: 8080:localhost:22 }
 `;
   writeFileSync(file, text);
-  const refused = /^backup has several servers, and (\S.*) changes a tunnel with one host: nothing was changed\. \S/;
+  const refused = /^backup has several servers, and (\S.*) is for a tunnel with one host: nothing was changed\. \S/;
   for (const [run, what, way] of [
     [() => move(file, 'backup', 'me@127.0.0.3', MOVE), 'move', /server-setup backup@NEWSERVER --config COPY/],
     [() => move(file, 'backup@127.0.0.2', 'me@127.0.0.3', MOVE), 'move', /tunneld apply COPY/],
