@@ -82,7 +82,10 @@ function sourceOf(name: string): string {
 /** Whether a test, or a helper that it takes, may start programs: those that do not need neither sshd nor root, and are quick. */
 function startsProcesses(file: string): boolean {
   const text = readFileSync(file, 'utf8');
-  const imported = [...text.matchAll(/^(?:import|export|\}).*from '([^']+)';$/gm)].map(([, specifier]) => specifier!);
+  const imported = [
+    ...text.matchAll(/^(?:import|export|\}).*from '([^']+)';$/gm),
+    ...text.matchAll(/\bimport\('([^']+)'\)/g),
+  ].map(([, specifier]) => specifier!);
   return imported.some((specifier) =>
     specifier.startsWith('.')
       ? !specifier.includes('/src/') && startsProcesses(join(dirname(file), specifier))
