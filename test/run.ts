@@ -84,7 +84,7 @@ function startsProcesses(file: string): boolean {
   const text = readFileSync(file, 'utf8');
   const imported = [
     ...text.matchAll(/^(?:import|export|\}).*from '([^']+)';$/gm),
-    ...text.matchAll(/\bimport\('([^']+)'\)/g),
+    ...text.matchAll(/^(?:const .* = )?await import\('([^']+)'\);$/gm),
   ].map(([, specifier]) => specifier!);
   return imported.some((specifier) =>
     specifier.startsWith('.')

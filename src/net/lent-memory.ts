@@ -107,16 +107,19 @@ function lend(memory: Memory, bytes: number, take: Take, socket: Socket): boolea
   const { all } = memory;
   const now = { memory, buffer: all.buffer as ArrayBufferLike | null, after: [] as (() => void)[] };
   lending = now;
-  try {
-    take(all, HEADROOM, HEADROOM + bytes);
-    for (const action of now.after) action();
-  } catch (cause) {
-    socket.destroy(new ListenerError('an exception while reading', { cause }));
-  } finally {
-    lending = null;
-    if (now.buffer !== null) onReturn?.(all);
-    memory.read(bytes);
-  }
+  const guarded = (action: () => void) => {
+    try {
+      action();
+    } catch (cause) {
+      socket.destroy(new ListenerError('an exception while reading', { cause }));
+    }
+  };
+  guarded(() => take(all, HEADROOM, HEADROOM + bytes));
+  // Whatever happened: it may be of other sockets, to be uncorked.
+  for (const action of now.after) guarded(action);
+  lending = null;
+  if (now.buffer !== null) onReturn?.(all);
+  memory.read(bytes);
   return true;
 }
 

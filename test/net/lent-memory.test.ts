@@ -145,10 +145,16 @@ test('stops within a read where it is paused, and goes on where it is resumed', 
   }
 });
 
-test('destroys the socket, and nothing else, where who reads throws', async (t) => {
+test('destroys the socket, and does what is for after the read, when who reads throws', async (t) => {
   const { socket, reader, peer } = await opened(t, 'own');
   const cause = new Error('a bug');
+  const after: string[] = [];
   reader.direct(() => {
+    afterRead(() => {
+      after.push('first');
+      throw new Error('another');
+    });
+    afterRead(() => after.push('second'));
     throw cause;
   });
   const failed = once(socket, 'error');
@@ -156,6 +162,7 @@ test('destroys the socket, and nothing else, where who reads throws', async (t) 
   peer.write('x');
   const [error] = (await failed) as [Error];
   assert.equal(error.cause, cause);
+  assert.deepEqual(after, ['first', 'second']);
   assert.equal(socket.destroyed, true);
   assert.equal(isLent(Buffer.alloc(1)), false);
 });
