@@ -25,7 +25,9 @@ export function batchPackets(client: Client, stream: SshStream): void {
   protocol.createDecipher = (config, usual) => {
     const { decipherInfo, decipherKey: key, decipherIV: iv, seqno: sequence, onPayload } = config.inbound;
     const opener = openerOf({ cipher: decipherInfo.sslName, key, iv, sequence });
-    return opener === null ? usual(config) : new BatchDecipher(opener, sequence, onPayload);
+    return opener === null
+      ? usual(config)
+      : new BatchDecipher(opener, sequence, onPayload, () => protocol._packetRW.read._zlib !== undefined);
   };
   const { channelData, disconnect } = protocol;
   protocol.channelData = (id, data) => {

@@ -7,12 +7,15 @@ export class BatchDecipher implements Decipher {
   inSeqno: number;
   _onPayload: Decipher['_onPayload'];
   readonly #opener: Opener;
+  readonly #isCompressed: () => boolean;
   /** The begin of a packet: the first bytes of memory that is used again. */
   #rest = EMPTY;
   #kept = 0;
 
-  constructor(opener: Opener, sequence: number, onPayload: Decipher['_onPayload']) {
+  /** `isCompressed`: whether the server compresses, so that the first byte of a payload says nothing. */
+  constructor(opener: Opener, sequence: number, onPayload: Decipher['_onPayload'], isCompressed: () => boolean) {
     this.#opener = opener;
+    this.#isCompressed = isCompressed;
     this.inSeqno = sequence;
     this._onPayload = onPayload;
   }
@@ -21,6 +24,7 @@ export class BatchDecipher implements Decipher {
     const before = this.#kept;
     const [memory, begin, end] = this.#withRest(data, from, to);
     for (let at = begin; ;) {
+      const table = this.#isCompressed() ? ONE : BATCH;
       const packets = this.#opener.open(memory, at, end, table);
       if (packets === 0) {
         this.#keep(memory, at, end);
@@ -28,7 +32,7 @@ export class BatchDecipher implements Decipher {
       }
       at = table[0]!;
       this.inSeqno = (this.inSeqno + packets) >>> 0;
-      const answer = this.#pass(memory, packets);
+      const answer = this.#pass(memory, table, packets);
       if (answer !== undefined) return typeof answer === 'number' ? answer : from + (at - begin) - before;
     }
   }
@@ -56,7 +60,7 @@ export class BatchDecipher implements Decipher {
    * A batch is passed on as a whole, because it is open: all but its last packet are of CHANNEL_DATA, of which none changes how
    * the next ones are to be read.
    */
-  #pass(memory: Buffer, packets: number): unknown {
+  #pass(memory: Buffer, table: Uint32Array, packets: number): unknown {
     // A handler may come back here by what it calls.
     const places = packets === 1 ? [table[1]!, table[2]!] : [...table.subarray(1, 1 + 2 * packets)];
     let answer: unknown;
@@ -78,6 +82,6 @@ const EMPTY = Buffer.alloc(0);
 const CHANNEL_DATA = 94;
 /** What is kept at first: one packet of OpenSSH's at most is seldom more. */
 const FIRST = 1024;
-/** Few enough that those behind a stop cost less than a slice. */
-const BATCH = 16;
-const table = new Uint32Array(1 + 2 * BATCH);
+/** Sixteen packets: few enough that those behind a stop cost less than a slice. */
+const BATCH = new Uint32Array(1 + 2 * 16);
+const ONE = new Uint32Array(3);

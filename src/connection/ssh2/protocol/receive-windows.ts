@@ -61,7 +61,7 @@ export function shareWindows(
       const passes = isLent(data) ? passesAtOnce(channel) : isWorthAView(channel, data);
       onData(self, ours, passes ? data : copyOf(data));
       // Nobody has taken it.
-      if (passes && channel.readableLength > 0 && isLent(data)) keepLent();
+      if (passes && channel.readableLength > 0 && isLent(data)) keepLent()();
     }
     shares.waits(ours, () => unreadOf(channel) + small.keptOf(ours));
     if (overload !== null) throw overload;

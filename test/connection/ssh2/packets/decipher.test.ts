@@ -50,6 +50,17 @@ test('stops where it is told to, and goes on from there', () => {
   }
 });
 
+test('opens nothing behind a packet that stops it when packets are compressed, whatever its first byte', () => {
+  const { decipher, payloads } = createDecipher((payload) => (payload.equals(PAYLOADS[0]!) ? false : undefined), true);
+  const bytes = sealed();
+  const behind = Buffer.from(bytes);
+  const at = decipher.decrypt(bytes, 0, bytes.length)!;
+  assert.deepEqual(payloads, PAYLOADS.slice(0, 1));
+  assert.deepEqual(bytes.subarray(at), behind.subarray(at));
+  assert.equal(decipher.decrypt(bytes, at, bytes.length), undefined);
+  assert.deepEqual(payloads, PAYLOADS);
+});
+
 test('stops at a position that a handler names', () => {
   const { decipher } = createDecipher((payload) => (payload[0] === 80 ? 12 : undefined));
   assert.equal(decipher.decrypt(sealed(), 0, sealed().length), 12);
@@ -87,11 +98,16 @@ function sealed(): Buffer {
   return memory.subarray(0, end);
 }
 
-function createDecipher(answer: (payload: Buffer) => unknown = () => {}) {
+function createDecipher(answer: (payload: Buffer) => unknown = () => {}, isCompressed = false) {
   const payloads: Buffer[] = [];
-  const decipher: BatchDecipher = new BatchDecipher(gcmOpener(keys), 0, (payload) => {
-    payloads.push(Buffer.from(payload));
-    return answer(payload);
-  });
+  const decipher: BatchDecipher = new BatchDecipher(
+    gcmOpener(keys),
+    0,
+    (payload) => {
+      payloads.push(Buffer.from(payload));
+      return answer(payload);
+    },
+    () => isCompressed,
+  );
   return { decipher, payloads };
 }
