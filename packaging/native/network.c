@@ -33,8 +33,10 @@ typedef struct {
 struct watch {
   napi_env env;
   napi_ref listener;
+  // Waits for the end of the environment, and lets it wait until all is closed.
+  napi_async_cleanup_hook_handle end;
   source network, clock;
-  int open;
+  int open, stopped;
 };
 
 static void arm(int fd) {
@@ -86,11 +88,17 @@ static void tell(watch *watch, const char *what) {
 }
 
 static void happened(uv_poll_t *handle, int status, int events) {
-  (void)status;
   (void)events;
+  // libuv takes lost reports (ENOBUFS) for a broken descriptor, and has stopped.
+  if (status < 0) uv_poll_start(handle, UV_READABLE_EVENT, happened);
   source *from = uv_handle_get_data((uv_handle_t *)handle);
   watch *watch = from->of;
   if (from == &watch->network ? network_changed(from->fd) : clock_changed(from->fd)) tell(watch, from->what);
+}
+
+static void done(watch *watch) {
+  if (watch->end != NULL) napi_remove_async_cleanup_hook(watch->end);
+  free(watch);
 }
 
 static void closed(uv_handle_t *handle) {
@@ -98,15 +106,23 @@ static void closed(uv_handle_t *handle) {
   watch *watch = from->of;
   close(from->fd);
   free(handle);
-  if (--watch->open == 0) free(watch);
+  if (--watch->open == 0) done(watch);
 }
 
 static void stop(watch *watch) {
+  if (watch->stopped) return;
+  watch->stopped = 1;
   source *sources[] = {&watch->network, &watch->clock};
   for (int i = 0; i < 2; i++)
     if (sources[i]->handle != NULL) uv_close((uv_handle_t *)sources[i]->handle, closed);
     else if (sources[i]->fd >= 0) close(sources[i]->fd);
-  if (watch->open == 0) free(watch);
+  if (watch->open == 0) done(watch);
+}
+
+// Node aborts where a worker thread leaves a handle open.
+static void ends(napi_async_cleanup_hook_handle handle, void *data) {
+  (void)handle;
+  stop(data);
 }
 
 static int start(watch *watch, source *from, const char *what, int fd, struct uv_loop_s *loop) {
@@ -172,10 +188,12 @@ napi_value network_watch(napi_env env, napi_callback_info info) {
   watch->env = env;
   int both = start(watch, &watch->network, "network", open_network(), loop);
   both &= start(watch, &watch->clock, "clock", open_clock(), loop);
-  if (both && napi_create_function(env, "stop", NAPI_AUTO_LENGTH, stop_watch, box, &out) == napi_ok &&
-      napi_add_finalizer(env, out, box, forget, NULL, NULL) == napi_ok &&
-      napi_create_reference(env, argv[0], 1, &watch->listener) == napi_ok)
+  if (both && napi_create_reference(env, argv[0], 1, &watch->listener) == napi_ok &&
+      napi_add_async_cleanup_hook(env, ends, watch, &watch->end) == napi_ok &&
+      napi_create_function(env, "stop", NAPI_AUTO_LENGTH, stop_watch, box, &out) == napi_ok &&
+      napi_add_finalizer(env, out, box, forget, NULL, NULL) == napi_ok)
     return out;
+  if (watch->listener != NULL) napi_delete_reference(env, watch->listener);
   stop(watch);
   free(box);
   return napi_get_null(env, &out) == napi_ok ? out : NULL;

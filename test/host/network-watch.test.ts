@@ -1,9 +1,12 @@
 import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
 import { networkInterfaces } from 'node:os';
 import { test } from 'node:test';
+import { fileURLToPath } from 'node:url';
 import { watchNetwork, type NetworkView } from '../../src/host/network-watch.ts';
 import { loadAddon } from '../../src/lib/addon.ts';
 import { systemClock } from '../../src/lib/async/clock.ts';
+import { mayBuildNetworks } from '../lab/lab-test.ts';
 import { fakeClock } from '../support/clock.ts';
 
 function watched(reports = false) {
@@ -101,6 +104,38 @@ test('is told by the kernel of this machine, and keeps no process for it', () =>
   stop?.();
   stop?.();
   assert.throws(() => loadAddon().addon?.watchNetwork(null as never), { code: 'WRONG_ARGUMENT' });
+});
+
+/** The file of the addon, for programs of their own. */
+const ADDON = fileURLToPath(
+  new URL(`../../packaging/native/prebuilt/${process.platform}-${process.arch}.node`, import.meta.url),
+);
+
+test('is told by the kernel also after a burst of which reports were lost', (t) => {
+  if (!mayBuildNetworks(t)) return;
+  const addresses = Array.from({ length: 2000 }, (_, i) => `addr add 127.1.${i >> 8}.${i & 255}/32 dev lo`);
+  // ip runs while the event loop is blocked: more comes than the socket holds.
+  const program = `
+    const { execFileSync } = require('node:child_process');
+    let told = () => {};
+    require(${JSON.stringify(ADDON)}).watchNetwork(() => told());
+    const change = (input) => {
+      const change = new Promise((resolve) => (told = resolve));
+      execFileSync('ip', ['-batch', '-'], { input });
+      return change;
+    };
+    const alive = setTimeout(() => process.exit(7), 60_000);
+    const burst = ${JSON.stringify(addresses.join('\n'))};
+    change(burst).then(() => change('addr add 192.0.2.9/32 dev lo')).then(() => clearTimeout(alive));
+  `;
+  execFileSync('unshare', ['--net', process.execPath, '-e', program], { stdio: 'pipe' });
+});
+
+test('lets a thread end that has not stopped it', () => {
+  const program = `require(${JSON.stringify(ADDON)}).watchNetwork(() => {});`;
+  // In a process of its own, which would be aborted.
+  const parent = `new (require('node:worker_threads').Worker)(${JSON.stringify(program)}, { eval: true });`;
+  execFileSync(process.execPath, ['-e', parent], { stdio: 'pipe' });
 });
 
 test('reports a sleep when the time since the boot ran ahead, not when the clock was set', async () => {

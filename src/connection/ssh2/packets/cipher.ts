@@ -1,5 +1,5 @@
 import type { Cipher } from '../protocol/internals.ts';
-import { OVERHEAD, type Sealer } from './codec.ts';
+import { LARGEST_DATA, OVERHEAD, type Sealer } from './codec.ts';
 
 /**
  * Writes packets, and calls `written` when their memory is not needed any more. Returns whether that is so already; then it is not
@@ -47,9 +47,10 @@ export class BatchCipher implements Cipher {
     this.#schedule();
   }
 
-  /** Sends bytes of a channel, as `allocPacket` and `encrypt` would in packets of at most `largest` bytes. */
-  sendData(from: Buffer, start: number, end: number, channel: number, largest: number): void {
+  /** Sends bytes of a channel, as `allocPacket` and `encrypt` would in packets of at most `accepted` bytes. */
+  sendData(from: Buffer, start: number, end: number, channel: number, accepted: number): void {
     if (this.#dead || start === end) return;
+    const largest = Math.min(accepted, LARGEST_DATA);
     if (this.#begun !== null) this.#leaveMemory();
     for (let at = start; at < end; at += AT_ONCE) {
       const to = Math.min(end, at + AT_ONCE);

@@ -45,3 +45,6 @@ export interface Keys {
 
 /** What a packet has beside its payload, at most: length, length of the padding, padding, tag. */
 export const OVERHEAD = 4 + 1 + 19 + 16;
+
+/** The most data of a packet: a server may name any size, but no packet is larger than 256 KiB (OpenSSH's PACKET_MAX_SIZE). */
+export const LARGEST_DATA = 128 * 1024;

@@ -3,6 +3,8 @@ import { test } from 'node:test';
 import { setImmediate as turn } from 'node:timers/promises';
 import { BatchCipher } from '../../../../src/connection/ssh2/packets/cipher.ts';
 import type { Sealer } from '../../../../src/connection/ssh2/packets/codec.ts';
+import { nativeCodec } from '../../../../src/connection/ssh2/packets/native.ts';
+import { gcmOpener, gcmSealer } from '../../../../src/connection/ssh2/packets/node-gcm.ts';
 
 test('writes the packets of one tick at once, in their order', async () => {
   const { cipher, writes } = createCipher();
@@ -41,6 +43,28 @@ test('writes before the memory is full, and what is larger than all of it', asyn
   assert.equal(all.slice(all.indexOf('<1:')).replaceAll(/<1:|>/g, ''), larger);
   assert.ok(writes.length > 2);
 });
+
+for (const [name, sealer, opener] of [
+  ['the addon', nativeCodec()!.sealer, nativeCodec()!.opener],
+  ['node:crypto', gcmSealer, gcmOpener],
+] as const)
+  test(`sends no packet above what any side accepts when the server names more, by ${name}`, async () => {
+    const keys = { cipher: 'aes-128-gcm', key: Buffer.alloc(16, 1), iv: Buffer.alloc(12, 2), sequence: 7 };
+    const writes: Buffer[] = [];
+    const cipher = new BatchCipher(sealer(keys), 7, (packets) => {
+      writes.push(Buffer.from(packets));
+      return true;
+    });
+    const data = Buffer.alloc(600_000, 'data');
+    cipher.sendData(data, 0, data.length, 1, data.length);
+    await turn();
+    const sent = Buffer.concat(writes);
+    const table = new Uint32Array(1 + 2 * 16);
+    const count = opener(keys).open(sent, 0, sent.length, table);
+    const places = [...Array(count).keys()].map((i) => [table[1 + 2 * i]! + 9, table[1 + 2 * i]! + table[2 + 2 * i]!]);
+    assert.ok(Buffer.concat(places.map(([start, end]) => sent.subarray(start, end))).equals(data));
+    assert.deepEqual([table[0], cipher.outSeqno], [sent.length, 7 + count]);
+  });
 
 test('leaves memory alone until the write is done', async () => {
   const held: { readonly packets: Buffer; readonly written: () => void }[] = [];
