@@ -93,10 +93,16 @@ function startsProcesses(file: string): boolean {
   );
 }
 
-/** Whether it needs a process of its own: it starts programs, or what it says for all its tests would be said for those of other files, too. */
+/**
+ * Whether it needs a process of its own: it starts programs, or what it says for all its tests would be said for those of other files,
+ * too, or it measures its process, in which they would be part of the result.
+ */
 function isAlone(file: string): boolean {
-  return startsProcesses(file) || /^(?:before|after)(?:Each)?\(/m.test(readFileSync(file, 'utf8'));
+  const text = readFileSync(file, 'utf8');
+  return startsProcesses(file) || /^(?:before|after)(?:Each)?\(/m.test(text) || MEASURES.test(text);
 }
+
+const MEASURES = /\b(?:memoryUsage|cpuUsage|performance\.now|getEventListeners)\(|\/loop-delay\.ts'/;
 
 /** Makes one file of those that are compiled, and gives its path. */
 function oneOf(names: readonly string[], index: number): string {

@@ -1,3 +1,4 @@
+// Secrets are of the whole process, in which the tests of other files may have registered theirs: no word here is one of them.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { registerSecret, maskSecrets } from '../../src/lib/secrets.ts';

@@ -25,7 +25,7 @@ function shellOf(...answers: readonly string[]) {
 }
 
 test('asks what sudo asks, and writes the script when root reads it', async () => {
-  const { shown, written, hasBegun, hear } = shellOf('wrong', 'right');
+  const { shown, written, hasBegun, hear } = shellOf('not their password', 'their password of sudo');
   await hear('We trust you have received the usual lecture.\n[sudo] pass');
   await hear('word for me: ');
   await hear('Sorry, try again.\n[sudo] password for me: ');
@@ -33,7 +33,7 @@ test('asks what sudo asks, and writes the script when root reads it', async () =
   await hear(ROOT.slice(0, 9));
   await hear(ROOT.slice(9));
   assert.equal(hasBegun(), true);
-  assert.deepEqual(written, ['wrong\n', 'right\n', 'SCRIPT (end)']);
+  assert.deepEqual(written, ['not their password\n', 'their password of sudo\n', 'SCRIPT (end)']);
   assert.equal(shown[1], '(me@server:22) Sorry, try again.\n(me@server:22) [sudo] password for me:');
 });
 
