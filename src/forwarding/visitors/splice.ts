@@ -260,11 +260,11 @@ function startUplink(channel: Channel, socket: Socket, { transport, count, visit
   socket.on('data', onData);
   const reader = readerOf(socket);
   reader?.direct((memory, start, end) => {
-    // What cannot leave at once is kept.
+    // What cannot leave at once is copied, because the channel keeps it.
     const leaves = channel.writableLength === 0 && !transport.congested() ? (channel.room?.() ?? 0) : 0;
-    const kept = Math.min(end, start + leaves);
-    if (kept > start) onData(memory.subarray(start, kept));
-    if (kept < end) onData(Buffer.from(memory.subarray(kept, end)));
+    const cut = Math.min(end, start + leaves);
+    if (cut > start) onData(memory.subarray(start, cut));
+    if (cut < end) onData(Buffer.from(memory.subarray(cut, end)));
   });
   return {
     stop: () => {
