@@ -2,8 +2,8 @@ import assert from 'node:assert/strict';
 import { createDiffieHellmanGroup } from 'node:crypto';
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
-import { test } from 'node:test';
-import ssh2 from '#ssh2';
+import { test, type TestContext } from 'node:test';
+import ssh2, { type Client, type ConnectConfig } from '#ssh2';
 import {
   type Group,
   type Handlers,
@@ -111,20 +111,7 @@ const CHANNEL = {
 } satisfies Kinds<OpenChannel>;
 
 test('has the parts of ssh2 that are relied upon, as they are known', async (t) => {
-  const sshd = await startSshd();
-  t.after(() => sshd.stop());
-  const client = new ssh2.Client();
-  t.after(() => client.destroy());
-  // The server may end first.
-  client.on('error', () => {});
-  client.connect({
-    host: '127.0.0.1',
-    port: sshd.port,
-    username: sshd.user,
-    privateKey: readFileSync(sshd.clientKey),
-    debug: () => {},
-    hostVerifier: () => true,
-  });
+  const client = await connecting(t, { debug: () => {} });
   await once(client, 'ready');
   const channel = await new Promise<unknown>((resolve, reject) =>
     client.exec('sleep 60', (error, opened) => (error ? reject(error) : resolve(opened))),
@@ -145,20 +132,7 @@ test('has the parts of ssh2 that are relied upon, as they are known', async (t) 
 });
 
 test('opens a key exchange by its door, and uses what the door gave', async (t) => {
-  const sshd = await startSshd();
-  t.after(() => sshd.stop());
-  const client = new ssh2.Client();
-  t.after(() => client.destroy());
-  // The server may end first.
-  client.on('error', () => {});
-  client.connect({
-    host: '127.0.0.1',
-    port: sshd.port,
-    username: sshd.user,
-    privateKey: readFileSync(sshd.clientKey),
-    algorithms: { kex: ['diffie-hellman-group14-sha256'] },
-    hostVerifier: () => true,
-  });
+  const client = await connecting(t, { algorithms: { kex: ['diffie-hellman-group14-sha256'] } });
   const steps: unknown[] = [];
   internalsOf(client)._protocol.openGroup = (exchange, _prime, _generator, bits, proceed) => {
     steps.push([exchange._dh, exchange._public, bits]);
@@ -175,6 +149,25 @@ test('opens a key exchange by its door, and uses what the door gave', async (t) 
   await once(client, 'ready');
   assert.deepEqual(steps, [[null, null, [0, 8192]], 'the secret']);
 });
+
+/** A client that has begun to log in at a server of its own. */
+async function connecting(t: TestContext, options: ConnectConfig): Promise<Client> {
+  const sshd = await startSshd();
+  t.after(() => sshd.stop());
+  const client = new ssh2.Client();
+  t.after(() => client.destroy());
+  // The server may end first.
+  client.on('error', () => {});
+  client.connect({
+    host: '127.0.0.1',
+    port: sshd.port,
+    username: sshd.user,
+    privateKey: readFileSync(sshd.clientKey),
+    hostVerifier: () => true,
+    ...options,
+  });
+  return client;
+}
 
 function kindsOf<Part extends object>(part: Part, known: Kinds<Part>): Record<string, string> {
   const kindOf = (value: unknown) => (Array.isArray(value) ? 'array' : typeof value);
