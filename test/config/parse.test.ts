@@ -55,6 +55,16 @@ test('takes one name for two servers when it is behind two jumps', async () => {
   await assert.rejects(parse('site-a'), /for the same user of the same server/);
 });
 
+test('gives each server of a tunnel a name of its own when they have one host and port behind different jumps', async () => {
+  const servers = ['a', 'b', 'c', 'd', 'e'].map((jump) => `{ host: localhost, proxyJump: site-${jump} }`).join(', ');
+  const text = `tunnels:\n  a: { servers: [${servers}], user: u, remoteForward: '8080:x:1', sshConfig: none }\n`;
+  const { tunnels } = await parseConfig(text, 'FILE', pi);
+  assert.deepEqual(
+    tunnels.map(({ name }) => name),
+    ['a', 'a@localhost', 'a@localhost:22', 'a@localhost:22-2', 'a@localhost:22-3'],
+  );
+});
+
 test('does not repeat a secret when it is in the wrong place', async () => {
   const [problem] = await problemsOf('tunnels:\n  a: { host: h, remoteForward: "1:a:2", passphrase: hunter2 }\n');
   assert.match(problem ?? '', /passphraseFile/);

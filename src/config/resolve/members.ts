@@ -28,9 +28,11 @@ export function membersOf(name: string, own: TunnelKeys, defaults: TunnelKeys): 
   });
 }
 
+/** Servers behind different jumps may have one host and port. */
 function freeName(tunnel: string, { host = '', port = 22 }: EntryKeys, taken: readonly string[]): string {
-  const short = nameAt(tunnel, host);
-  return taken.includes(short) ? nameAt(tunnel, formatEndpoint({ type: 'tcp', host, port })) : short;
+  const whole = formatEndpoint({ type: 'tcp', host, port });
+  const names = [host, whole, ...taken.map((_, index) => `${whole}-${index + 2}`)];
+  return names.map((server) => nameAt(tunnel, server)).find((name) => !taken.includes(name))!;
 }
 
 /** The way to a server comes as a whole. */
