@@ -65,6 +65,16 @@ test('gives each server of a tunnel a name of its own when they have one host an
   );
 });
 
+test("a server's own proxy is not sent the password of the tunnel's when it has none", async () => {
+  const servers = '[h, { host: i, proxy: "http://u@q" }, { host: j, proxy: "http://u@r", proxyPasswordFile: /own }]';
+  const keys = `{ servers: ${servers}, proxy: "http://u@p", proxyPasswordFile: /p, remoteForward: '8080:x:1', sshConfig: none }`;
+  const { tunnels } = await parseConfig(`tunnels:\n  a: ${keys}\n`, 'FILE', pi);
+  assert.deepEqual(
+    tunnels.map(({ entry }) => (entry.type === 'http' ? entry.passwordFile : entry.type)),
+    ['/p', null, '/own'],
+  );
+});
+
 test('does not repeat a secret when it is in the wrong place', async () => {
   const [problem] = await problemsOf('tunnels:\n  a: { host: h, remoteForward: "1:a:2", passphrase: hunter2 }\n');
   assert.match(problem ?? '', /passphraseFile/);

@@ -35,10 +35,10 @@ function freeName(tunnel: string, { host = '', port = 22 }: EntryKeys, taken: re
   return names.map((server) => nameAt(tunnel, server)).find((name) => !taken.includes(name))!;
 }
 
-/** The way to a server comes as a whole. */
+/** The way to a server comes as a whole: a proxy of its own is not sent the password of the tunnel's. */
 function withEntry(keys: TunnelKeys, entry: EntryKeys): TunnelKeys {
-  const dropped: readonly string[] = ROUTE_KEYS.some((key) => entry[key as keyof EntryKeys] !== undefined)
-    ? ROUTE_KEYS
+  const route: readonly string[] = ROUTE_KEYS.some((key) => entry[key as keyof EntryKeys] !== undefined)
+    ? [...ROUTE_KEYS, 'proxyPasswordFile']
     : [];
-  return { ...Object.fromEntries(Object.entries(keys).filter(([key]) => !dropped.includes(key))), ...entry };
+  return { ...Object.fromEntries(Object.entries(keys).filter(([key]) => !route.includes(key))), ...entry };
 }
