@@ -63,12 +63,8 @@ function look(before: Course, sight: (server: number) => Sight, now: number): Co
   const running = new Map(sights.map(({ server, since, well }) => [server, well ? (since ?? now) : null]));
   if (sights.some(({ well }) => well)) return { ...before, running, downSince: null };
   const silences = sights.flatMap(({ silentSince }) => (silentSince === null ? [] : [silentSince]));
-  return {
-    ...before,
-    running,
-    downSince:
-      before.downSince ?? Math.max(...silences, Number.NEGATIVE_INFINITY, ...(silences.length === 0 ? [now] : [])),
-  };
+  const since = silences.length === 0 ? now : Math.max(...silences);
+  return { ...before, running, downSince: before.downSince ?? since };
 }
 
 function goOn(course: Course, servers: number, { afterMs, backMs }: Policy, now: number): Steered {
