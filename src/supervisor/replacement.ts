@@ -18,7 +18,7 @@ interface Position<T> {
 
 /** What happens to the running tunnels, and which are started; by the names of the configuration. */
 export interface Replacement<T> {
-  /** Unchanged tunnels, with the predecessors that each keeps. */
+  /** Unchanged tunnels, with the predecessors that each keeps; and of the resumed ones those that have any. */
   readonly keep: ReadonlyMap<string, readonly T[]>;
   /** Predecessors that are wanted again just as they were: they are not started anew. */
   readonly resume: ReadonlyMap<string, T>;
@@ -47,7 +47,7 @@ export function planReplacement<T extends Running>(
   const replaced = (spec: TunnelSpec) => spare(predecessors(spec)).filter((loop) => loop.state().lastUp !== null);
   const fresh = changes.filter(({ name }) => !resume.has(name));
   const start = new Map(fresh.map((spec) => [spec.name, replaced(spec)]));
-  keepServers(all, taken, wanted, keep, start);
+  keepServers(all, taken, wanted, keep, start, [...resume.keys()]);
   const needed = new Set([...taken, ...[...keep.values(), ...start.values()].flat()]);
   return { keep, resume, start, end: [...all].filter((loop) => !needed.has(loop)) };
 }
@@ -62,18 +62,17 @@ function keepServers<T extends Running>(
   wanted: readonly TunnelSpec[],
   keep: Map<string, readonly T[]>,
   start: Map<string, readonly T[]>,
+  resumed: readonly string[],
 ): void {
   const names = new Set(wanted.map(({ name }) => name));
   const replacing = new Set([...keep.values(), ...start.values()].flat());
+  const heirs = new Map([...resumed, ...keep.keys(), ...start.keys()].map((name) => [tunnelOf(name), name]));
   for (const loop of all) {
-    const tunnel = tunnelOf(loop.spec.name);
     if (taken.has(loop) || replacing.has(loop) || names.has(loop.spec.name) || loop.state().lastUp === null) continue;
-    for (const list of [start, keep]) {
-      const heir = [...list.keys()].findLast((name) => tunnelOf(name) === tunnel);
-      if (heir === undefined) continue;
-      list.set(heir, [...list.get(heir)!, loop]);
-      break;
-    }
+    const heir = heirs.get(tunnelOf(loop.spec.name));
+    if (heir === undefined) continue;
+    const list = start.has(heir) ? start : keep;
+    list.set(heir, [...(list.get(heir) ?? []), loop]);
   }
 }
 

@@ -128,7 +128,7 @@ async function applyNow(slots: Slots, chosen: readonly TunnelSpec[], wanted: rea
   const kept = new Map<string, Slot>();
   for (const slot of before) {
     const { name } = slot.loop.spec;
-    const previous = keep.get(name);
+    const previous = resume.has(name) ? undefined : keep.get(name);
     if (previous === undefined) slot.handover?.cancel();
     else kept.set(name, Object.assign(slot, { previous }));
   }
@@ -139,11 +139,12 @@ async function applyNow(slots: Slots, chosen: readonly TunnelSpec[], wanted: rea
     const { name } = spec;
     const same = resume.get(name);
     same?.listeners.resume([...spec.forwards.keys()]);
-    const resumed = same && { loop: same, previous: [], handover: null, handoverTried: false, ready: ended };
+    const previous = keep.get(name) ?? [];
+    const resumed = same && { loop: same, previous, handover: null, handoverTried: false, ready: ended };
     byName.set(name, kept.get(name) ?? resumed ?? startSlot(slots, spec, start.get(name) ?? [], ended));
   }
   // A tunnel that is up already has no event on which it would end what it replaces now.
-  for (const slot of kept.values()) if (slot.previous.length > 0) advanceHandover(slots, slot);
+  for (const slot of byName.values()) if (slot.previous.length > 0) advanceHandover(slots, slot);
   await ended;
   slots.changed();
 }

@@ -38,6 +38,7 @@ const a = loopOf(spec('a', [1]));
 const b = loopOf(spec('b', [2]));
 const changed = spec('a', [1], 'other');
 const unused = loopOf(changed, null);
+const second = loopOf(spec('a@second', [1]));
 const NOTHING = { keep: [], resume: [], start: [], end: [] };
 
 const CASES: readonly [string, ReturnType<typeof plan>, ReturnType<typeof plan>][] = [
@@ -90,6 +91,11 @@ const CASES: readonly [string, ReturnType<typeof plan>, ReturnType<typeof plan>]
     'one that does not change shares what it still replaces with one that takes a listener of that',
     plan([position(unused, a, b)], [changed, spec('c', [2])], 'a'),
     { ...NOTHING, keep: [['a', [a, b]]], start: [['c', [b]]] },
+  ],
+  [
+    'a server that is taken out runs until the tunnel is up at another, also beside one that is resumed',
+    plan([position(unused, a), position(second)], [a.spec]),
+    { ...NOTHING, keep: [['a', [second]]], resume: [['a', a]], end: [unused] },
   ],
   [
     'a listener that the server chooses is no reason',
