@@ -150,8 +150,16 @@ test('loses nothing that was up and goes on under a name or listener, and runs n
 
 test('decides when a handover is complete, and when listeners are borrowed and given back', () => {
   const old = [{ spec: spec('a', [1, 2]) }];
-  const judge = (phase: Phase, states: readonly ('up' | 'refused' | 'pending')[], tried = false) =>
-    judgeHandover(spec('a', [1, 3]), { phase, forwards: states.map((state) => ({ state })) as never }, old, tried);
+  const judge = (
+    phase: Phase,
+    states: readonly ('up' | 'refused' | 'pending')[],
+    tried = false,
+    silentSince: number | null = null,
+  ) => {
+    const forwards = states.map((state) => ({ state })) as never;
+    return judgeHandover(spec('a', [1, 3]), { phase, forwards, silentSince }, old, tried);
+  };
+  assert.equal(judge('up', ['up', 'up'], false, 1), 'wait', 'a connection that is silent may be dead');
   const cases: readonly [Phase, readonly ('up' | 'refused' | 'pending')[], boolean, string][] = [
     ['connecting', ['pending', 'pending'], false, 'cancel'],
     ['waiting', ['refused', 'refused'], true, 'cancel'],
