@@ -147,3 +147,29 @@ test('keeps the server that has the tunnel until another one has it when it is t
   await comesThrough(0);
   await until(() => view(0).previous.length === 0, { what: 'the end of the second' });
 });
+
+test('keeps the server that has the tunnel when it is taken out while a change of the other one is taken back', async (t) => {
+  const world = await start(t, 'failover');
+  const { supervisor, relays, spec, view, comesThrough, ports } = world;
+  await supervisor.apply([spec(0), spec(1)]);
+  await comesThrough(0);
+  await until(() => view(0).state.phase === 'up', { what: 'the first server' });
+  await relays[0]!.refuse();
+  relays[0]!.cut();
+  await comesThrough(1);
+  await until(() => view(1).state.phase === 'up', { what: 'the second server' });
+  await supervisor.apply([spec(0, { connectTimeoutMs: 1001 }), spec(1)]);
+  assert.deepEqual(
+    view(0).previous.map(({ spec: { connectTimeoutMs } }) => connectTimeoutMs),
+    [1000],
+  );
+  await supervisor.apply([spec(0)]);
+  assert.deepEqual(
+    view(0).previous.map(({ spec: { name } }) => name),
+    ['backup@second'],
+  );
+  assert.equal(await visit(ports[1], 'still'), 'still');
+  await relays[0]!.accept();
+  await comesThrough(0);
+  await until(() => view(0).previous.length === 0, { what: 'the end of the second' });
+});
