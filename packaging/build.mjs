@@ -92,14 +92,21 @@ async function buildPage() {
 }
 
 /**
- * Parts that ssh2 loads and tunneld never uses: SFTP, and HTTP agents with https and tls (half a MiB of the daemon's memory).
+ * Parts that ssh2 loads and tunneld never uses: SFTP, HTTP agents with https and tls (half a MiB of the daemon's memory), and the
+ * client of SSH agents, of which ssh2 asks whether the options of a connection have one.
  */
 function unusedPartsStayOut() {
-  const unused = /ssh2\/lib\/(?:protocol\/SFTP|http-agents)\.js$/;
   return {
     name: 'unused-parts-stay-out',
     setup(plugin) {
-      plugin.onLoad({ filter: unused }, () => ({ contents: 'module.exports = {};', loader: 'js' }));
+      plugin.onLoad({ filter: /ssh2\/lib\/(?:protocol\/SFTP|http-agents)\.js$/ }, () => ({
+        contents: 'module.exports = {};',
+        loader: 'js',
+      }));
+      plugin.onLoad({ filter: /ssh2\/lib\/agent\.js$/ }, () => ({
+        contents: 'exports.isAgent = () => false;',
+        loader: 'js',
+      }));
     },
   };
 }
