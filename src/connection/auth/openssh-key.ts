@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto';
+import { WireReader } from '../ssh/wire-reader.ts';
 import { sshString, uint32 } from '../ssh/wire-writer.ts';
 
 /** The unencrypted header of an OpenSSH private key file (PROTOCOL.key in OpenSSH's sources). */
@@ -15,27 +16,27 @@ export interface OpensshKeyHeader {
 /** Reads the header from the decoded body; null where it is damaged, or holds another number of keys than one. */
 export function readOpensshKeyHeader(body: Buffer): OpensshKeyHeader | null {
   if (!body.subarray(0, MAGIC.length).equals(MAGIC)) return null;
-  const cipher = readString(body, MAGIC.length);
-  const kdf = cipher && readString(body, cipher.end);
-  const kdfOptions = kdf && readString(body, kdf.end);
-  if (!cipher || !kdf || !kdfOptions || body.length < kdfOptions.end + 4) return null;
-  if (body.readUInt32BE(kdfOptions.end) !== 1) return null;
-  const publicBlob = readString(body, kdfOptions.end + 4);
-  const keyType = publicBlob && readString(publicBlob.value, 0);
-  if (!publicBlob || !keyType) return null;
-  return {
-    cipher: cipher.value.toString('latin1'),
-    kdf: kdf.value.toString('latin1'),
-    rounds: roundsIn(kdfOptions.value),
-    keyType: keyType.value.toString('latin1'),
-    publicBlob: publicBlob.value,
-  };
+  try {
+    const reader = new WireReader(body.subarray(MAGIC.length));
+    const [cipher, kdf, kdfOptions] = [reader.text(), reader.text(), reader.string()];
+    if (reader.uint32() !== 1) return null;
+    const publicBlob = reader.string();
+    const keyType = new WireReader(publicBlob).text();
+    return { cipher, kdf, rounds: roundsIn(kdfOptions), keyType, publicBlob };
+  } catch {
+    return null;
+  }
 }
 
 /** The options of bcrypt: a salt, and how many rounds. */
 function roundsIn(options: Buffer): number {
-  const salt = readString(options, 0);
-  return salt !== null && options.length >= salt.end + 4 ? options.readUInt32BE(salt.end) : 0;
+  const reader = new WireReader(options);
+  try {
+    reader.string();
+    return reader.uint32();
+  } catch {
+    return 0;
+  }
 }
 
 /** Writes an unencrypted OpenSSH private key file from the two halves of an Ed25519 key, 32 bytes each. */
@@ -64,13 +65,6 @@ export function encodeEd25519(seed: Buffer, publicKey: Buffer, comment = ''): st
 }
 
 const MAGIC = Buffer.from('openssh-key-v1\0');
-
-/** RFC 4251 section 5: a length of 32 bits, then the bytes. */
-function readString(from: Buffer, at: number): { value: Buffer; end: number } | null {
-  if (from.length < at + 4) return null;
-  const end = at + 4 + from.readUInt32BE(at);
-  return end > from.length ? null : { value: from.subarray(at + 4, end), end };
-}
 
 /** 1, 2, 3, … up to the block size of the cipher `none`, 8 bytes. */
 function pad(secret: Buffer): Buffer {
