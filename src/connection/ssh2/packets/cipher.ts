@@ -1,5 +1,5 @@
 import type { Cipher } from '../protocol/internals.ts';
-import { LARGEST_DATA, OVERHEAD, type Sealer } from './codec.ts';
+import { DATA_HEADER, LARGEST_DATA, OVERHEAD, type Sealer } from './codec.ts';
 
 /**
  * Writes packets, and calls `written` when their memory is not needed any more. Returns whether that is so already; then it is not
@@ -55,7 +55,7 @@ export class BatchCipher implements Cipher {
     for (let at = start; at < end; at += AT_ONCE) {
       const to = Math.min(end, at + AT_ONCE);
       const packets = Math.ceil((to - at) / largest);
-      this.#room(to - at + packets * (9 + OVERHEAD));
+      this.#room(to - at + packets * (DATA_HEADER + OVERHEAD));
       this.#end = this.#sealer.sealData(from, at, to, this.#memory, this.#end, channel, largest);
       this.outSeqno = (this.outSeqno + packets) >>> 0;
       this.#schedule();

@@ -6,7 +6,7 @@ export interface Sealer {
   seal(memory: Buffer, at: number, length: number): number;
   /**
    * Seals the bytes of `from` between `start` and `end` as CHANNEL_DATA of at most `largest` bytes each; returns where the packets
-   * end. `memory` has room for OVERHEAD and 9 bytes more than the data of each.
+   * end. `memory` has room for OVERHEAD and DATA_HEADER beside the data of each.
    */
   sealData(
     from: Buffer,
@@ -45,6 +45,10 @@ export interface Keys {
 
 /** What a packet has beside its payload, at most: length, length of the padding, padding, tag. */
 export const OVERHEAD = 4 + 1 + 19 + 16;
+
+/** SSH_MSG_CHANNEL_DATA (RFC 4254 section 5.2), and what it has before its data: its number, the channel, the length. */
+export const CHANNEL_DATA = 94;
+export const DATA_HEADER = 9;
 
 /** The most data of a packet: a server may name any size, but no packet is larger than 256 KiB (OpenSSH's PACKET_MAX_SIZE). */
 export const LARGEST_DATA = 128 * 1024;

@@ -1,6 +1,6 @@
 import type { Decipher } from '../protocol/internals.ts';
 import { HEADROOM, isLent } from '../../../net/lent-memory.ts';
-import type { Opener } from './codec.ts';
+import { CHANNEL_DATA, type Opener } from './codec.ts';
 
 /** A decipher that opens packets in the memory in which they were read, several in a call; the payloads are views of it. */
 export class BatchDecipher implements Decipher {
@@ -79,8 +79,7 @@ export class BatchDecipher implements Decipher {
 }
 
 const EMPTY = Buffer.alloc(0);
-const CHANNEL_DATA = 94;
-/** What is kept at first: one packet of OpenSSH's at most is seldom more. */
+/** Room for it at first: there is seldom more of a packet. */
 const FIRST = 1024;
 /** Sixteen packets: few enough that those behind a stop cost less than a slice. */
 const BATCH = new Uint32Array(1 + 2 * 16);

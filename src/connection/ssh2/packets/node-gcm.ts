@@ -1,6 +1,6 @@
 import { createCipheriv, createDecipheriv, createSecretKey, type CipherGCMTypes, type KeyObject } from 'node:crypto';
 import { createRandom } from './random.ts';
-import type { Keys, Opener, Sealer } from './codec.ts';
+import { CHANNEL_DATA, DATA_HEADER, type Keys, type Opener, type Sealer } from './codec.ts';
 
 /** AES-GCM (RFC 5647) by node:crypto, for machines without the addon. */
 export function gcmSealer(keys: Keys): Sealer {
@@ -27,8 +27,8 @@ export function gcmSealer(keys: Keys): Sealer {
         memory[at + 5] = CHANNEL_DATA;
         memory.writeUInt32BE(channel, at + 6);
         memory.writeUInt32BE(size, at + 10);
-        from.copy(memory, at + 14, some, some + size);
-        at = seal(memory, at, 9 + size);
+        from.copy(memory, at + 5 + DATA_HEADER, some, some + size);
+        at = seal(memory, at, DATA_HEADER + size);
       }
       return at;
     },
@@ -78,7 +78,6 @@ export function gcmOpener(keys: Keys): Opener {
 
 const TAG = 16;
 const BLOCK = 16;
-const CHANNEL_DATA = 94;
 /** As packets.c and OpenSSH (PACKET_MAX_SIZE). */
 const MAX_LENGTH = 256 * 1024;
 
