@@ -2,6 +2,7 @@ import { internalsOf, type OpenChannel } from './protocol/internals.ts';
 import ssh2, { type AuthHandlerMiddleware, type ConnectConfig, type NegotiatedAlgorithms } from '#ssh2';
 import { deferred } from '../../lib/async/abort.ts';
 import type { Clock } from '../../lib/async/clock.ts';
+import { shellWord } from '../../lib/shell-quote.ts';
 import { printable } from '../../lib/text.ts';
 import { VERSION } from '../../lib/version.ts';
 import { TunnelFailure } from '../../model/failure.ts';
@@ -330,7 +331,8 @@ function withLastWord(failure: TunnelFailure, said: string, user: string): Tunne
 
 /** `chage` is of shadow; where an account comes from a directory (LDAP), its administrator knows. */
 function expiredHint(user: string): string {
-  return `On the server, \`sudo chage -l ${user}\` shows when the account and its password expire; \`sudo chage -E -1 -M -1 ${user}\` lets them last.`;
+  const word = shellWord(user);
+  return `On the server, \`sudo chage -l ${word}\` shows when the account and its password expire; \`sudo chage -E -1 -M -1 ${word}\` lets them last.`;
 }
 
 /** Adds the first line of a peer that sent no SSH identification: it distinguishes a web server from a busy sshd. */

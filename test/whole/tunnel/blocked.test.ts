@@ -8,7 +8,7 @@ import type { ForwardSpec, TunnelSpec } from '../../../src/model/spec.ts';
 import { skippingClock } from '../../support/skipping-clock.ts';
 import { startSshd, type SshdOptions, type TestSshd } from '../../support/sshd.ts';
 import { ownerMemory, NO_MACHINE, specFor, startTunnel, type TestTunnel } from '../../support/tunnel.ts';
-import { freePort, until } from '../../support/until.ts';
+import { freePort, tempDir, until } from '../../support/until.ts';
 import { startFakeSsh } from '../../support/fake-server.ts';
 
 const MINUTE = 60_000;
@@ -33,6 +33,14 @@ describe('what only a person can mend', { concurrency: 4 }, () => {
     await tunnel.untilPhase('up');
     assert.equal(fine.state().phase, 'up');
     assert.deepEqual(fine.phases, ['connecting', 'authenticating', 'forwarding', 'up']);
+  });
+
+  test('names commands to paste, whatever the user is called, when the server says that an account has expired', async (t) => {
+    const banner = join(await tempDir(t), 'banner');
+    writeFileSync(banner, 'Your account has expired\n');
+    const tunnel = await start(t, await server(t, { config: [`Banner ${banner}`] }), { user: 'corp\\joe' });
+    const { failure } = await untilBlocked(tunnel, 'auth-rejected');
+    assert.match(failure?.hint ?? '', /`sudo chage -l 'corp\\joe'`.*`sudo chage -E -1 -M -1 'corp\\joe'`/);
   });
 
   test('is blocked when the server takes no more keys', async (t) => {
