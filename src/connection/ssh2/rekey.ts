@@ -8,8 +8,8 @@ import type { SshStream } from '../../net/stream-adapter.ts';
 /**
  * Begins a rekey after so many bytes in one direction, or so long (ssh_config(5), RekeyLimit): ssh2 itself never does.
  * Without a limit, and at the latest, when ssh does: RFC 4253 section 9 asks for it, and the nonce of ChaCha20 is a
- * packet number that begins anew after 2^32. The first bytes that come from the server after that begin it. Call
- * forget() when the connection has ended.
+ * packet number that begins anew after 2^32. The time has a timer, where it is limited; the bytes are looked at when some
+ * come from the server. Call forget() when the connection has ended.
  */
 export function rekeyAfter(
   client: Client,

@@ -5,7 +5,7 @@ import type { Valve } from '../../../net/valve.ts';
 import { internalsOf } from './internals.ts';
 
 /**
- * Gives the messages of one server no more of an tick of the event loop than all servers share: one read may bring a thousand
+ * Gives the messages of one server no more of a tick of the event loop than all servers share: one read may bring a thousand
  * small ones, each of which may open a connection or make us write a packet. The rest waits for the next ticks, and no
  * more is read. ssh2 leaves its loop over packets where a handler returns `false`, as it does for a change of keys.
  * Call right after client.connect(), before the first byte is read.
