@@ -1,7 +1,7 @@
 import { printable } from '../../lib/text.ts';
 import type { CertificateFacts } from '../../model/certificate.ts';
 import { fingerprint } from '../known-hosts/key-blob.ts';
-import { FOREVER } from '../ssh/certificate.ts';
+import { FOREVER, LAST_SECOND } from '../ssh/certificate.ts';
 import { WireReader } from '../ssh/wire-reader.ts';
 import type { IdentityCertificate } from './credentials.ts';
 
@@ -25,9 +25,6 @@ export function certificateFacts({ path, certificate }: IdentityCertificate): Ce
 
 /** PROTOCOL.certkeys of OpenSSH. */
 const KNOWN = ['force-command', 'source-address', 'verify-required'];
-
-/** What a Date can show ends in the year 275760. */
-const LAST_SECOND = 8_640_000_000_000n;
 
 function toMs(seconds: bigint): number {
   return Number(seconds < LAST_SECOND ? seconds : LAST_SECOND) * 1000;

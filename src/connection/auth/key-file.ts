@@ -1,5 +1,5 @@
 import { SIGNATURE_ALGORITHMS } from '../../model/algorithms.ts';
-import { isCompleteKey, keyTypeOf } from '../known-hosts/key-blob.ts';
+import { isCertificateType, isCompleteKey, keyTypeOf } from '../known-hosts/key-blob.ts';
 import type { HeldKey } from './agent.ts';
 import { readOpensshKeyHeader, type OpensshKeyHeader } from './openssh-key.ts';
 
@@ -23,7 +23,7 @@ export function inspectKeyFile(bytes: Buffer): KeyFile {
     );
   const line = PUBLIC_LINE.exec(text);
   if (line?.[1] !== undefined && line[2] !== undefined) {
-    if (line[1].includes('-cert-'))
+    if (isCertificateType(line[1]))
       return unsupported('is a certificate: name it as certificateFile, and the private key itself here');
     return { kind: 'public', key: parsePublicBlob(Buffer.from(line[2], 'base64')) };
   }

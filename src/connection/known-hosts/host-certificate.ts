@@ -1,5 +1,5 @@
 import { printable } from '../../lib/text.ts';
-import { type Certificate, FOREVER, isSigned } from '../ssh/certificate.ts';
+import { type Certificate, FOREVER, isSigned, LAST_SECOND } from '../ssh/certificate.ts';
 import type { HostCertificate } from '../../model/host-certificate.ts';
 import type { HostQuery } from './check.ts';
 import { fingerprint, keyTypeOf } from './key-blob.ts';
@@ -102,8 +102,5 @@ export function describeCertificate({ keyId, authority, validBefore }: Certifica
 
 /** An ISO time, or seconds for what is beyond all calendars. */
 function timeText(seconds: bigint): string {
-  return seconds <= LAST ? new Date(Number(seconds) * 1000).toISOString() : `second ${seconds} of Unix time`;
+  return seconds <= LAST_SECOND ? new Date(Number(seconds) * 1000).toISOString() : `second ${seconds} of Unix time`;
 }
-
-/** ECMA-262, time values: 100,000,000 days. */
-const LAST = 8_640_000_000_000n;

@@ -38,6 +38,9 @@ interface CertificateOption {
 /** `ssh-keygen -V always:forever`. */
 export const FOREVER = 0xffff_ffff_ffff_ffffn;
 
+/** The last second that a Date can show (ECMA-262, time values), in the year 275760. */
+export const LAST_SECOND = 8_640_000_000_000n;
+
 /**
  * Reads a certificate; null for anything else, and for a malformed one. That its authority has signed it is another
  * question: isSigned().
@@ -57,11 +60,6 @@ export function readCertificate(blob: Buffer): Certificate | null {
 export function isSigned({ blob, authority, signature }: Certificate, sha1 = false): boolean {
   const signed = blob.subarray(0, blob.length - LENGTH_BYTES - signature.length);
   return verifySignature(authority, signed, signature, sha1);
-}
-
-/** Whether a type of key names a certificate. */
-function isCertificateType(type: string): boolean {
-  return KEYS[type] !== undefined;
 }
 
 /** The types of certificates, each with the type of key in it, and how many strings that has (PROTOCOL.certkeys, PROTOCOL.u2f). */
@@ -97,7 +95,7 @@ function parse(blob: Buffer): Certificate | null {
   const authority = reader.string();
   const signature = reader.string();
   // An authority must not be a certificate itself.
-  if (!reader.atEnd() || isCertificateType(new WireReader(authority).text())) return null;
+  if (!reader.atEnd() || KEYS[new WireReader(authority).text()] !== undefined) return null;
   const signatureAlgorithm = new WireReader(signature).text();
   return {
     blob,

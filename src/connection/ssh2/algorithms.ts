@@ -5,10 +5,10 @@ import {
   DEFAULT_HOST_KEY_ALGORITHMS,
   DEFAULT_KEX_ALGORITHMS,
   DEFAULT_MACS,
-  HOST_CERTIFICATE_ALGORITHMS,
   PLAIN_HOST_KEY_ALGORITHMS,
 } from '../../model/algorithms.ts';
 import type { ServerSpec } from '../../model/spec.ts';
+import { isCertificateType } from '../known-hosts/key-blob.ts';
 import { canExchange } from './kex/hybrid.ts';
 
 /** What known_hosts has of a host. */
@@ -52,19 +52,15 @@ function keyExchanges(wanted: readonly string[]): readonly string[] {
 
 /** No certificates where none could be checked, unless nothing else is allowed. */
 function offeredTo({ certified }: KnownKeyTypes, wanted: readonly string[]): readonly string[] {
-  const plain = wanted.filter((algorithm) => !isCertificate(algorithm));
+  const plain = wanted.filter((algorithm) => !isCertificateType(algorithm));
   return certified || plain.length === 0 ? wanted : plain;
-}
-
-function isCertificate(algorithm: string): boolean {
-  return HOST_CERTIFICATE_ALGORITHMS.includes(algorithm);
 }
 
 /**
  * As OpenSSH does (order_hostkeyalgs in sshconnect2.c): otherwise a host known by its ed25519 key may show its RSA key.
  */
 function knownFirst(wanted: readonly string[], { keyTypes }: KnownKeyTypes): string[] {
-  const known = (algorithm: string) => isCertificate(algorithm) || keyTypes.includes(keyTypeOf(algorithm));
+  const known = (algorithm: string) => isCertificateType(algorithm) || keyTypes.includes(keyTypeOf(algorithm));
   return [...wanted.filter(known), ...wanted.filter((algorithm) => !known(algorithm))];
 }
 
