@@ -1,5 +1,6 @@
 import type { ParsedKey } from 'ssh2';
 import { WorkerUnavailable, runInWorker, JobLimitExceeded } from '../../lib/async/run-in-worker.ts';
+import { shellWord } from '../../lib/shell-quote.ts';
 import { printable } from '../../lib/text.ts';
 import { TunnelFailure, type FailureCode } from '../../model/failure.ts';
 import { inspectKeyFile } from './key-file.ts';
@@ -54,7 +55,7 @@ const LIMITS = { ms: 60_000, mib: 128 };
 function tooMuchWork(path: string, cause: Error): TunnelFailure {
   return new TunnelFailure(
     'key-passphrase',
-    `identityFile ${path} was not decrypted within ${LIMITS.ms / 1000} s: its key derivation has too many rounds; run \`ssh-keygen -p -a 16 -f ${path}\``,
+    `identityFile ${path} was not decrypted within ${LIMITS.ms / 1000} s: its key derivation has too many rounds; run \`ssh-keygen -p -a 16 -f ${shellWord(path)}\``,
     { cause },
   );
 }

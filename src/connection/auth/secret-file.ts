@@ -1,6 +1,7 @@
 import type { Stats } from 'node:fs';
 import { resolve, sep } from 'node:path';
 import { registerSecret } from '../../lib/secrets.ts';
+import { shellWord } from '../../lib/shell-quote.ts';
 import { errorCode, errorText } from '../../lib/text.ts';
 import { copiesOf } from './systemd-credential.ts';
 import { TunnelFailure } from '../../model/failure.ts';
@@ -76,7 +77,7 @@ async function readFile(path: string, name: string, fail: Fail): Promise<Private
       const bytes = await readWhole(file, MAX_BYTES);
       if (bytes === null) throw fail('is larger than 1 MiB, too large for a key or a password');
       const mode = (stats.mode & 0o777).toString(8).padStart(4, '0');
-      const text = `has mode ${mode}, so that others can use it, and is ignored: run \`chmod 600 ${name}\` as its owner, or with sudo`;
+      const text = `has mode ${mode}, so that others can use it, and is ignored: run \`chmod 600 ${shellWord(name)}\` as its owner, or with sudo`;
       const exposed = isExposed(stats, process.getuid?.(), isCredential(path, process.env['CREDENTIALS_DIRECTORY']));
       return { bytes, exposure: exposed ? fail(text) : null };
     });

@@ -39,6 +39,10 @@ test('refuses a file with mode and cure when others can use it, and takes it whe
     chmodSync(path, mode);
     await refuses(path, new RegExp(`has mode 0${mode.toString(8)}.*chmod 600 ${path}`));
   }
+  const spaced = `${path} of mine`;
+  writeFileSync(spaced, 'hunter2\n');
+  chmodSync(spaced, 0o640);
+  await refuses(spaced, new RegExp(`\`chmod 600 '${spaced}'\``));
   for (const mode of [0o600, 0o400, 0o700]) {
     chmodSync(path, mode);
     assert.equal(await readSecretFile(path, 'passwordFile'), 'hunter2');
