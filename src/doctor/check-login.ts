@@ -69,7 +69,7 @@ export function checkLogin(spec: TunnelSpec, deps: LoginDeps, parent: AbortSigna
       report('authentication', ...authentication(accepted, certificate, deps.clock.wall()));
       const verifier = createTunnelVerifier(spec, connection, deps, signal);
       intercept = (visitor) => verifier.intercept(visitor, REJECT_VISITORS);
-      await checkForwards(spec, connection, reached, verifier, deps, signal);
+      await checkForwards(spec, { connection, certificate, verifier }, reached, deps, signal);
       report(...sourcePortStep(spec, deps.sourcePort));
     } catch (error) {
       // Authentication had begun: the steps before it succeeded.
@@ -94,11 +94,17 @@ function authentication(
   return problem === null ? ['ok', seen] : ['warn', `${seen}; ${problem}`, RENEW];
 }
 
+interface LoggedIn {
+  readonly connection: SshConnection;
+  /** That of the login; null for a login without. */
+  readonly certificate: CertificateFacts | null;
+  readonly verifier: Verifier;
+}
+
 async function checkForwards(
   spec: TunnelSpec,
-  connection: SshConnection,
+  login: LoggedIn,
   route: Route,
-  verifier: Verifier,
   deps: LoginDeps,
   signal: AbortSignal,
 ): Promise<void> {
@@ -110,9 +116,9 @@ async function checkForwards(
       noAnswer,
       (over) =>
         firstToEnd<void>(over, [
-          waitFor(connection.lost),
+          waitFor(login.connection.lost),
           waitFor(route.lost),
-          waitFor(checkForward(forward, spec, connection, verifier, deps)),
+          waitFor(checkForward(forward, spec, login, deps)),
         ]),
       signal,
     );
@@ -136,8 +142,7 @@ const REJECT_VISITORS: VisitorHandler = {
 async function checkForward(
   { kind, listen }: ForwardSpec,
   spec: TunnelSpec,
-  connection: SshConnection,
-  verifier: Verifier,
+  { connection, certificate, verifier }: LoggedIn,
   { report }: LoginDeps,
 ): Promise<void> {
   const name = formatEndpoint(listen);
@@ -165,7 +170,8 @@ async function checkForward(
   } catch (error) {
     const failure = asFailure(error);
     if (failure.code !== 'forward-refused') throw failure;
-    report('forward', ...refused(failure, await refusalReason(listen, false, (at) => verifier.identify(listen, at))));
+    const identify = (at: number) => verifier.identify(listen, at);
+    report('forward', ...refused(failure, await refusalReason(listen, false, certificate, identify)));
     report('round trip', 'skip', `${name}: not tried, because the forward failed`);
     return;
   }

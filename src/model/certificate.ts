@@ -66,6 +66,12 @@ export function certificateProblem(certificate: CertificateFacts, wall: number):
   }
 }
 
+/** Why a server refuses every forward of a login by it, whatever its other rules allow (PROTOCOL.certkeys); null where it does not. */
+export function forbidsForwards(certificate: CertificateFacts | null): string | null {
+  if (certificate === null || certificate.forwards) return null;
+  return `the ${nameOf(certificate)} lacks permit-port-forwarding: have its authority sign a new one with it, as ssh-keygen -s does by itself`;
+}
+
 /** Why a server may have refused it. What cannot be seen on this side is called a guess. */
 export function explainRefusal(certificate: CertificateFacts, user: string, wall: number): string {
   const problem = certificateProblem(certificate, wall);

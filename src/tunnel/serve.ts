@@ -17,7 +17,7 @@ import { watchTargets } from '../forwarding/listeners/target-monitor.ts';
 /** A session from the login on. */
 export interface Serving {
   readonly tunnel: SessionTunnel;
-  readonly share: Pick<Share, 'connection' | 'notYetEvicted'>;
+  readonly share: Pick<Share, 'connection' | 'certificate' | 'notYetEvicted'>;
   readonly verifier: Verifier;
   readonly visitors: Visitors;
   /** A target has refused a visitor. */
@@ -121,6 +121,7 @@ function keepRemotely(serving: Serving, tracker: ForwardTracker, signal: AbortSi
       clock,
       random,
       log,
+      certificate: share.certificate,
       wasUp: memory.connected || store.state().lastUp !== null,
       verify: spec.verify,
       tunnel: spec.name,

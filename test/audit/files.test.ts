@@ -139,6 +139,7 @@ test('escapes and bounds what a server prints, and calls it incomplete when its 
     access: accessOf({ name: 'a', forwards: [], verify: 'auto' }, false),
     forwards: [],
     keys: [],
+    authorities: [],
     known: [],
   });
   assert.ok(problems.length > 0);
@@ -189,5 +190,5 @@ async function readFrom(t: TestContext, serve: (connection: Connection) => void)
     identities: createIdentityCache(),
   };
   const admin = specFor(sshd, [[1, 1]], { port: server.port });
-  return await readServer(admin, { user: 'limited', keys: [] }, deps, new AbortController().signal);
+  return await readServer(admin, { user: 'limited', keys: [], authorities: [] }, deps, new AbortController().signal);
 }

@@ -19,15 +19,16 @@ export interface Judgement {
 export interface JudgeOptions {
   readonly access: Access;
   readonly forwards: readonly ForwardSpec[];
-  /** In base64: those of the tunnel, and of all tunnels that log in as this user. */
+  /** In base64: those of the tunnel, of the authorities of its certificates, and of all tunnels that log in as this user. */
   readonly keys: readonly string[];
+  readonly authorities: readonly string[];
   readonly known: readonly string[];
 }
 
 /** Compares what the server allows the tunnel's keys with what the tunnel needs. */
 export function judgeFacts(facts: ServerFacts, options: JudgeOptions): Judgement {
   const { rules, keys } = facts;
-  const ours = keys.filter(({ base64 }) => options.keys.includes(base64));
+  const ours = keys.filter((key) => letsIn(key, options));
   const rule = (name: string) => rules.get(name)?.[0] ?? '';
   const problems = [
     ...facts.problems,
@@ -43,6 +44,15 @@ export function judgeFacts(facts: ServerFacts, options: JudgeOptions): Judgement
   // Whether commands run at all was tried.
   const holes = open.has('command') ? ['command' as const, ...IN_RULES] : IN_RULES;
   return { findings: holes.map((hole) => findingOf(hole, open.get(hole))), problems };
+}
+
+/** Whether the tunnel may log in by this line. For which principals a line with an authority is does not count. */
+function letsIn(key: KeyEntry, { keys, authorities }: JudgeOptions): boolean {
+  return keys.includes(key.base64) || (isAuthority(key) && authorities.includes(key.base64));
+}
+
+function isAuthority({ options }: KeyEntry): boolean {
+  return options.some(({ name }) => name === 'cert-authority');
 }
 
 type Note = (hole: Hole, detail: string) => void;
@@ -81,7 +91,7 @@ function judgeCommand(
 /** What the rules allow every key. */
 function judgeRules({ rules, keys }: ServerFacts, options: JudgeOptions, note: Note): void {
   const rule = (name: string) => rules.get(name)?.[0] ?? '';
-  const ours = keys.some(({ base64 }) => options.keys.includes(base64));
+  const ours = keys.some((key) => letsIn(key, options));
   if (ours && rule('permituserenvironment') !== 'no' && rules.size > 0)
     note('environment', `PermitUserEnvironment ${rule('permituserenvironment')}: environment= and ~/.ssh/environment`);
   if (rule('gatewayports') === 'yes' && options.forwards.some(isForServer))
@@ -160,7 +170,7 @@ function holeOfListener({ host, port }: Extent, gateway: string): Hole {
 /** Why a foreign key is for more than listeners of its own; null where it is not. */
 function whyOpen(key: KeyEntry, forced: Forced | null, { listens }: Access): string | null {
   const own = valuesOf(key, 'permitlisten').map(readExtent);
-  if (key.options.some(({ name }) => name === 'cert-authority')) return 'it accepts every key that it has signed';
+  if (isAuthority(key)) return 'it accepts every key that it has signed';
   if (!key.options.some(({ name }) => name === 'restrict')) return 'it is not restricted';
   if (forced === null || forced === 'anything') return 'it runs commands';
   if (!allows(key, 'port-forwarding')) return null;

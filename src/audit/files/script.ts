@@ -6,14 +6,18 @@ export interface Question {
   readonly user: string;
   /** Public keys in base64 that are searched for in other accounts. */
   readonly keys: readonly string[];
+  /** The same of the authorities that have signed certificates of the tunnel. */
+  readonly authorities: readonly string[];
 }
 
 /** A command for any login shell: reads as root where that needs no password. The first argument of the script is SSH_CONNECTION. */
 export const READER = `sh -c 'c="$SSH_CONNECTION"; if [ "$(id -u)" = 0 ]; then exec sh -s -- "$c"; elif sudo -n true 2>/dev/null; then exec sudo -n sh -s -- "$c"; else exec sh -s -- "$c"; fi'`;
 
 /** For its standard input. Lines that begin with `@` are the script's own, those with `|` are what it found. */
-export function readerScript({ user, keys }: Question): string {
-  return [`user=${shellQuote(user)}`, `blobs=${shellQuote(keys.join('\n'))}`, SCRIPT, ''].join('\n');
+export function readerScript({ user, keys, authorities }: Question): string {
+  const lists = { blobs: keys, authorities };
+  const assigned = Object.entries(lists).map(([name, list]) => `${name}=${shellQuote(list.join('\n'))}`);
+  return [`user=${shellQuote(user)}`, ...assigned, SCRIPT, ''].join('\n');
 }
 
 /** No person writes a larger file. */
@@ -97,6 +101,9 @@ files() {
       }' | while IFS= read -r path; do if [ -e "$path" ]; then printf '%s\n' "$path"; fi; done
 }
 
+# has FILE BLOBS: whether one of them is in it.
+has() { [ -n "$2" ] && tr -d '\r\f\v' <"$1" 2>/dev/null | grep -Fq -e "$2"; }
+
 rules=
 if [ -z "$sshd" ]; then
   section problem 'no sshd was found to print its rules'
@@ -129,15 +136,26 @@ files "$user" "$home" "$uid" "$rules" | while IFS= read -r path; do
   fi
 done
 
-if [ -n "$rules" ] && [ -n "$blobs" ]; then
+# Which principals an account takes may be anything that a file or a program says.
+if [ -n "$rules" ] && [ -n "$blobs$authorities" ]; then
   accounts | head -n MAX_ACCOUNTS | while IFS=: read -r name _ number _ _ folder _; do
     [ "$name" != "$user" ] || continue
     own=$(effective "$name" 2>/dev/null) || continue
     if printf '%s\n' "$own" | grep '^authorizedkeyscommand ' | grep -qv ' none$'; then
       section problem 'keys of other accounts come from authorizedkeyscommand, too'
     fi
+    trusted=$(printf '%s\n' "$own" | sed -n 's/^trustedusercakeys //p')
+    if [ -n "$authorities" ] && [ -n "$trusted" ] && [ "$trusted" != none ]; then
+      if [ ! -r "$trusted" ]; then
+        section problem "$trusted could not be read, whose authorities other accounts trust"
+      elif has "$trusted" "$authorities"; then
+        section problem "other accounts trust the authority of the tunnel's certificate (TrustedUserCAKeys $trusted)"
+      fi
+    fi
     files "$name" "$folder" "$number" "$own" | while IFS= read -r path; do
-      if [ -f "$path" ] && tr -d '\r\f\v' <"$path" 2>/dev/null | grep -Fq -e "$blobs"; then section other "$name" "$path"; fi
+      [ -f "$path" ] || continue
+      if has "$path" "$blobs"; then section other "$name" "$path"; fi
+      if has "$path" "$authorities"; then section problem "$name may trust the authority of the tunnel's certificate ($path)"; fi
     done
   done
   section accounts "$(accounts | wc -l | tr -d ' ')"

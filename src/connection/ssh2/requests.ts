@@ -96,7 +96,7 @@ function translateRefusal(error: Error & { readonly reason?: unknown }, target: 
     case PROHIBITED:
       return new TunnelFailure(
         'forward-refused',
-        `the server forbids connections to ${target} (administratively prohibited: AllowTcpForwarding, AllowStreamLocalForwarding or permitopen): ${text}`,
+        `the server forbids connections to ${target} (administratively prohibited: AllowTcpForwarding, AllowStreamLocalForwarding, permitopen, or a certificate without permit-port-forwarding): ${text}`,
         cause,
       );
     default:

@@ -1,3 +1,4 @@
+import { forbidsForwards, type CertificateFacts } from '../../model/certificate.ts';
 import { TunnelFailure } from '../../model/failure.ts';
 import type { Refusal } from '../../model/state.ts';
 import { inUseHint, inUseReason, type OtherProgram, SILENT, type VerifyResult } from '../verify/results.ts';
@@ -15,13 +16,17 @@ export interface RefusalReason {
 
 /**
  * Why a server refused this listener. The server gives no reason, but a connection to the listener shows it: where no program answers,
- * its rules forbid the listener; where one does, it is in use. `wasUp`: a dead connection of ours may hold it.
+ * its rules forbid the listener; where one does, it is in use. `wasUp`: a dead connection of ours may hold it. `certificate` is that of the
+ * login: one that allows no forwards is reason enough.
  */
 export async function refusalReason(
   listen: Endpoint,
   wasUp: boolean,
+  certificate: CertificateFacts | null,
   identify: (port: number) => Promise<VerifyResult>,
 ): Promise<RefusalReason> {
+  const forbidden = forbidsForwards(certificate);
+  if (forbidden !== null) return { refusal: 'forbidden', reason: forbidden };
   if (listen.type === 'unix') return { refusal: 'unknown', reason: LEFT_OVER };
   if (listen.port === 0) return { refusal: 'unknown', reason: '' };
   const result = await identify(listen.port);

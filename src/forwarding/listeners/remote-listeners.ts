@@ -5,6 +5,7 @@ import { deadline } from '../../lib/async/deadline.ts';
 import { untilOneFails, waitFor } from '../../lib/async/scope.ts';
 import type { Logger } from '../../lib/log/log.ts';
 import type { SshConnection } from '../../connection/ssh/connection.ts';
+import type { CertificateFacts } from '../../model/certificate.ts';
 import { asFailure, TunnelFailure } from '../../model/failure.ts';
 import { type Endpoint, formatEndpoint } from '../../model/endpoint.ts';
 import type { ForwardSpec, TunnelSpec } from '../../model/spec.ts';
@@ -22,6 +23,8 @@ export interface RemoteListenersOptions {
   readonly log: Logger;
   /** Whether this tunnel was up before: then a dead connection of ours may hold a listener. */
   readonly wasUp: boolean;
+  /** That of the login; null for a login without. */
+  readonly certificate: CertificateFacts | null;
   readonly verify: TunnelSpec['verify'];
   readonly verifier: Pick<Verifier, 'verify' | 'identify' | 'isExposed'>;
   /** The tunnel's name. */
@@ -149,7 +152,7 @@ async function execute(
       return await request(connection, listen, index, command.bounded, options, signal);
     case 'diagnose': {
       const identify = (port: number) => see(() => verifier.identify(listen, port));
-      return { type: 'diagnosed', reason: await refusalReason(listen, options.wasUp, identify) };
+      return { type: 'diagnosed', reason: await refusalReason(listen, options.wasUp, options.certificate, identify) };
     }
     case 'identify':
       return { type: 'verified', result: await see(() => verifier.identify(listen, portOf(listen), true)) };

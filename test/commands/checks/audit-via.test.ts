@@ -18,6 +18,8 @@ const CLI = fileURLToPath(new URL('../../../dist/cli.js', import.meta.url));
 const BLOCK = `/etc/ssh/sshd_config.d/00-tunneld-${USER}.conf`;
 const KEYS = `/etc/ssh/authorized_keys.d/${USER}`;
 const STRANGER = 'ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIIK/X7oTrGab1v2eGMiIi7Komz1hcckjDWErvXg264t5 a stranger';
+/** It has signed the tunnel's certificate. */
+const AUTHORITY = 'ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAICDhR2nCeaOu4pBcN0xv1XzMoFq3l7OdcRmH7ZJ2IRcI the CA';
 
 interface Trap {
   readonly name: string;
@@ -96,6 +98,20 @@ const TRAPS: readonly Trap[] = [
     open: ['other-keys'],
     keys: (text) => `${text}${STRANGER}\n`,
     detail: /line 2 of \S+: SHA256:\S+ a stranger: it is not restricted/,
+  },
+  {
+    name: "another authority, with the tunnel's limits",
+    open: ['other-keys'],
+    keys: (text) => `${text}cert-authority,${text.slice(0, text.indexOf(' ssh-'))} ${STRANGER}\n`,
+    detail: /line 2 of \S+: SHA256:\S+ a stranger: it accepts every key that it has signed/,
+  },
+  {
+    name: "what the authority's line allows the tunnel's certificate",
+    open: ['connect-elsewhere', 'other-keys'],
+    lines: alsoOpens('10.9.8.7:22'),
+    keys: (text) =>
+      `${text}cert-authority,restrict,port-forwarding,permitlisten="localhost:8080",permitopen="10.9.8.7:22" ${AUTHORITY}\n`,
+    detail: /PermitOpen 10\.9\.8\.7:22 \(line 2 of/,
   },
   {
     name: 'another key, written as nobody writes one',
@@ -268,9 +284,29 @@ test("finds each hole alone when --via reads the server's files, and calls nothi
       /^keys of other accounts come from authorizedkeyscommand, too$/,
     ],
     [
+      'what certificates open',
+      `sed -i '1iTrustedUserCAKeys /run/ca.pub\\nAuthorizedPrincipalsFile /run/principals' /etc/ssh/sshd_config`,
+      /keys come from trustedusercakeys, too/,
+    ],
+    [
+      'other accounts that trust an authority which cannot be read',
+      `${TRUSTED} && rm -f /run/ca.pub`,
+      /^\/run\/ca\.pub could not be read, whose authorities other accounts trust$/,
+    ],
+    [
+      "other accounts that trust the authority of the tunnel's certificate",
+      `${TRUSTED} && echo '${AUTHORITY}' >/run/ca.pub`,
+      /^other accounts trust the authority of the tunnel's certificate \(TrustedUserCAKeys \/run\/ca\.pub\)$/,
+    ],
+    [
       'a line that sshd may read otherwise',
       `printf '%s\\n' 'restrict,command="x ${STRANGER}' >>${KEYS}`,
       /line 2 of .* is not understood/,
+    ],
+    [
+      "an account whose own keys name the authority of the tunnel's certificate",
+      `echo 'cert-authority ${AUTHORITY}' >>/run/clerk/.ssh/authorized_keys`,
+      /^clerk may trust the authority of the tunnel's certificate \(\/run\/clerk\/\.ssh\/authorized_keys\)$/,
     ],
   ] as const)
     await t.test(`does not call ${what} closed`, () => {
@@ -279,6 +315,9 @@ test("finds each hole alone when --via reads the server's files, and calls nothi
       for (const [path, text] of before) writeFileSync(join(world.dir, path), text);
     });
 });
+
+/** The user of the tunnel itself takes no certificates. */
+const TRUSTED = `sed -i '1iTrustedUserCAKeys /run/ca.pub' /etc/ssh/sshd_config && sed -i 's/^.*AuthorizedKeysFile.*/&\\nTrustedUserCAKeys none/' ${BLOCK}`;
 
 async function auditAnew(world: ServerWorld): Promise<TunnelReport['findings']> {
   await reload(world);
@@ -297,11 +336,18 @@ function readOf(world: ServerWorld, what?: 'with problems'): readonly Finding[] 
     target: { type: 'tcp', host: 'localhost', port: 2022 },
   };
   const keys = [readFileSync(`${world.key}.pub`, 'utf8').split(' ')[1]!];
-  const script = readerScript({ user: USER, keys });
+  const authorities = [AUTHORITY.split(' ')[1]!];
+  const script = readerScript({ user: USER, keys, authorities });
   const { code, stdout, stderr } = world.run(['sh', '-s', '--', '127.0.0.1 4000 127.0.0.1 22'], script);
   assert.equal(code, 0, stderr);
   const access = accessOf({ name: 'backup', forwards: [forward], verify: 'auto' }, true);
-  const { findings, problems } = judgeFacts(readFacts(stdout), { access, forwards: [forward], keys, known: keys });
+  const { findings, problems } = judgeFacts(readFacts(stdout), {
+    access,
+    forwards: [forward],
+    keys,
+    authorities,
+    known: keys,
+  });
   if (what === 'with problems') return problems;
   assert.deepEqual(problems, []);
   return findings;

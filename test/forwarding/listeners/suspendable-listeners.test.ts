@@ -213,6 +213,7 @@ function keep(
       random: () => 0.5,
       log: createLogger('fatal', () => {}),
       wasUp: false,
+      certificate: null,
       verify,
       verifier: {
         verify: () => {

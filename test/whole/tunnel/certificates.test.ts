@@ -36,6 +36,14 @@ test('is up by a renewed certificate when the old one had expired, and says whom
   assert.ok(certificate?.validUntil != null && certificate.validUntil > systemClock.wall());
   assert.match(login ?? '', /with the certificate \S+-cert\.pub \(ID "device 7", for \w+,other, until /);
   await tunnel.stop();
+  certify('-n', sshd.user, '-V', '-1d:+10d', '-O', 'no-port-forwarding');
+  const useless = startTunnel(t, specFor(sshd, [[port, 1]]));
+  const lacks =
+    /refused to listen on \S+: the certificate \S+-cert\.pub lacks permit-port-forwarding: have its authority/;
+  assert.match((await useless.untilFailure('forward-refused')).failure?.message ?? '', lacks);
+  await useless.stop();
+  const tried = await doctor(t, `tunnels:\n${tunnelYaml(sshd, 'a', `${port}:127.0.0.1:1`)}`);
+  assert.match(tried.of('forward')[0]?.seen ?? '', lacks);
   certify('-n', sshd.user, '-V', '-9d:+1h');
   const report = await doctor(t, `tunnels:\n${tunnelYaml(sshd, 'a', `${port}:127.0.0.1:1`)}`);
   const [step] = report.of('authentication');
