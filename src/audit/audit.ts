@@ -27,7 +27,7 @@ export interface AuditDeps extends OpenLoginDeps {
 
 export interface ServerFiles {
   readonly facts: ServerFacts;
-  /** In base64: the keys of the tunnel, those of the authorities of its certificates, and those of all tunnels that log in as this user. */
+  /** As JudgeOptions has them. */
   readonly keys: readonly string[];
   readonly authorities: readonly string[];
   readonly known: readonly string[];

@@ -19,7 +19,7 @@ export function readRegisteredKey(user: string, line: string): RegisteredKey | n
   const [, options = '', base64 = '', rest = ''] = LINE.exec(line) ?? [];
   if (base64 === '') return null;
   const recorded = HOST_KEY.exec(rest);
-  const comment = printable(rest.replace(HOST_KEY, '').trim(), 80);
+  const comment = printable(rest.replace(HOST_KEY, '').replaceAll(KEY_MARK, '').trim(), 80);
   const listens = [...options.matchAll(LISTEN)].map(([, host = '*', port]) => ({
     host: printable(host, 60),
     port: Number(port),
@@ -38,5 +38,6 @@ export function readRegisteredKey(user: string, line: string): RegisteredKey | n
 const LINE = /^(.*?)(?:^|\s)(?:ssh-[\w@.-]+|ecdsa-[\w@.-]+|sk-[\w@.-]+) (AAAA[\w+/=]+)(?:\s+(.*))?$/;
 const LISTEN = /permitlisten="(?:([^"]*):)?(\d{1,5})"/g;
 
-/** At the end of the comment of a key (keyLine() of server-rules). */
+/** At the end of the comment of a line (keyLine() of server-rules): of the device's host key, and of the keys that an authority certifies. */
 const HOST_KEY = /\bhost-key:(\d{1,5})=(SHA256:[\w+/]{43})\s*$/;
+const KEY_MARK = /(?:^|\s)key:SHA256:[\w+/]{43}(?=\s|$)/g;

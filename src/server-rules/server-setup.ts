@@ -8,10 +8,12 @@ import { UserError } from '../lib/user-error.ts';
 export interface ServerSetup {
   readonly user: string;
   readonly tunnels: readonly string[];
-  /** Lines of authorized_keys. */
+  /** Lines of authorized_keys: of a key, or of the authority that certifies it. */
   readonly keyLines: readonly string[];
-  /** The same keys in base64 alone. */
-  readonly keys: readonly string[];
+  /** The part of each line that says who is let in. */
+  readonly entries: readonly string[];
+  /** Texts that are in lines of this device only, as they are now or were before a key was certified. */
+  readonly marks: readonly string[];
   /** Whether these are all keys; where one could not be read, other lines on the server are kept. */
   readonly complete: boolean;
   /** Options of the user's Match block, in the order in which they are written. */
@@ -39,28 +41,66 @@ export interface HostKeyRecord {
 /** The setup for `tunnels`, which log in as the same user of the same server: sshd takes only the first Match block for a user. */
 export function serverSetup(tunnels: readonly [KeyedTunnel, ...KeyedTunnel[]]): ServerSetup {
   const user = checkUser(tunnels[0].spec.user, 'the user');
-  const needs = tunnels.flatMap(({ spec, keys, jump, hostKey = null }) => {
-    checkPorts(spec);
-    const access = accessOf(spec, jump);
-    return keys.map((key) => ({ key, access, hostKey }));
-  });
-  // Of two lines with the same key, sshd takes the first: tunnels that share a key share a line.
-  const byKey = new Map<string, typeof needs>();
-  for (const need of needs) byKey.set(need.key.base64, [...(byKey.get(need.key.base64) ?? []), need]);
-  const lines = [...byKey.values()].map((same) =>
-    keyLine(same[0]!.key, combine(same.map(({ access }) => access)), same.flatMap(({ hostKey }) => hostKey ?? [])[0]),
-  );
+  const needs = tunnels.flatMap(needsOf);
+  // Of two lines with the same key or authority, sshd takes the first: tunnels that share one share a line.
+  const byEntry = new Map<string, readonly Need[]>();
+  for (const need of needs) byEntry.set(need.entry, [...(byEntry.get(need.entry) ?? []), need]);
   const access = combine(needs.map((need) => need.access));
   const unread = tunnels.flatMap((tunnel) => tunnel.unread ?? []);
   return {
     user,
     tunnels: tunnels.map(({ spec }) => spec.name),
-    keyLines: lines,
-    keys: [...byKey.keys()],
+    keyLines: [...byEntry.values()].map(keyLine),
+    entries: [...byEntry.keys()],
+    marks: marksOf(tunnels.flatMap(({ keys }) => keys)),
     complete: unread.length === 0,
     options: setupOptions(user, access),
-    notes: [...access.notes, ...[...new Set(unread)].map(noteOnUnread)],
+    notes: [
+      ...access.notes,
+      ...new Set(needs.flatMap(({ certificate }) => certificate?.notes ?? [])),
+      ...[...new Set(unread)].map(noteOnUnread),
+    ],
   };
+}
+
+/** Texts of which a line of this device has one, whatever else is in it. */
+export function marksOf(keys: readonly PublicKey[]): readonly string[] {
+  const marks = keys.flatMap((key) => [...(key.certificates ?? []).map(authorityEntry), key.base64, keyMark(key)]);
+  return [...new Set(marks)];
+}
+
+interface Need {
+  readonly key: PublicKey;
+  readonly certificate: KeyCertificate | null;
+  readonly entry: string;
+  readonly access: Access;
+  readonly hostKey: HostKeyRecord | null;
+}
+
+function needsOf({ spec, keys, jump, hostKey = null }: KeyedTunnel): readonly Need[] {
+  checkPorts(spec);
+  const access = accessOf(spec, jump);
+  return keys.flatMap((key): readonly Need[] => {
+    const { certificates = [] } = key;
+    if (certificates.length === 0) return [{ key, certificate: null, entry: key.base64, access, hostKey }];
+    return certificates.map((certificate) => ({
+      key,
+      certificate,
+      entry: authorityEntry(certificate),
+      access,
+      hostKey,
+    }));
+  });
+}
+
+/** The end of a line that trusts an authority: sshd lets a certificate in that has one of these names. */
+function authorityEntry({ principals, authority }: KeyCertificate): string {
+  return `principals="${principals.join(',')}" ${authority.type} ${authority.base64}`;
+}
+
+/** Says in the comment of an authority's line which key of the device it is for. */
+function keyMark({ fingerprint }: PublicKey): string {
+  return `key:${fingerprint}`;
 }
 
 function noteOnUnread(reason: string): string {
@@ -92,9 +132,19 @@ function checkPorts({ forwards }: AccessSpec): void {
 export const KEYS_FOLDER = '/etc/ssh/authorized_keys.d';
 
 /** sshd(8), AUTHORIZED_KEYS FILE FORMAT. */
-function keyLine(key: PublicKey, access: Access, hostKey?: HostKeyRecord): string {
-  const line = [keyOptions(access).join(','), key.type, key.base64, key.comment].join(' ').trimEnd();
-  return hostKey === undefined ? line : `${line} host-key:${hostKey.port}=${hostKey.fingerprint}`;
+function keyLine(same: readonly Need[]): string {
+  const { key, certificate, entry } = same[0]!;
+  const options = keyOptions(combine(same.map(({ access }) => access)));
+  const hostKey = same.flatMap((need) => need.hostKey ?? [])[0];
+  const record = hostKey === undefined ? [] : [`host-key:${hostKey.port}=${hostKey.fingerprint}`];
+  if (certificate === null)
+    return [options.join(','), key.type, entry, key.comment, ...record].filter(Boolean).join(' ');
+  // sshd refuses a certificate whose command is another than the line's. That of the Match block replaces both.
+  const fitting = same.some((need) => need.certificate?.hasCommand === true)
+    ? options.filter((option) => !option.startsWith('command='))
+    : options;
+  const marks = [...new Set(same.map((need) => keyMark(need.key)))];
+  return [`cert-authority,${fitting.join(',')},${entry}`, key.comment, ...marks, ...record].filter(Boolean).join(' ');
 }
 
 /** The user's block. It allows logins by these keys only, independent of the global settings. */
@@ -103,6 +153,9 @@ function setupOptions(user: string, access: Access): readonly Directive[] {
     ['AllowUsers', user],
     ['PubkeyAuthentication', 'yes'],
     ['AuthorizedKeysFile', `${KEYS_FOLDER}/${user}`],
+    ['AuthorizedKeysCommand', 'none'],
+    // An authority that all users trust would let every certificate in that has the user's name, past the lines of that file.
+    ['TrustedUserCAKeys', 'none'],
     ...matchOptions(access, ['publickey']),
     ['ClientAliveInterval', '15'],
     ['ClientAliveCountMax', '3'],
@@ -120,4 +173,19 @@ export interface PublicKey {
   readonly base64: string;
   /** Empty for none; never with a line break or a control character. */
   readonly comment: string;
+  /** As `ssh-keygen -l` shows it. */
+  readonly fingerprint: string;
+  /** Those by which it is let in, and by nothing else; none or left out: the key itself is. */
+  readonly certificates?: readonly KeyCertificate[];
+}
+
+/** What the server has to know of a key's certificate, now and when it is renewed. */
+export interface KeyCertificate {
+  readonly authority: { readonly type: string; readonly base64: string };
+  /** Names of the certificate, one of which is to be enough; none has a character that is special in authorized_keys. */
+  readonly principals: readonly string[];
+  /** Whether it names a command of its own (`force-command`). */
+  readonly hasCommand: boolean;
+  /** For the reader of the script. */
+  readonly notes: readonly string[];
 }

@@ -1,5 +1,5 @@
 import type { PublicKey } from '../server-rules/server-setup.ts';
-import { keyTypeOf } from '../connection/known-hosts/key-blob.ts';
+import { fingerprint, keyTypeOf } from '../connection/known-hosts/key-blob.ts';
 import { readText } from '../lib/files/read-file.ts';
 import { escapeControls } from '../lib/text.ts';
 import { readSecretFile } from '../connection/auth/secret-file.ts';
@@ -33,8 +33,7 @@ export async function readPublicKeys(
     if (key !== null) {
       const base64 = key.blob.toString('base64');
       const comment = (await commentBeside(path, base64)) ?? key.comment;
-      if (!found.has(base64))
-        found.set(base64, { type: keyTypeOf(key.blob), base64, comment: escapeControls(comment.trim()) });
+      if (!found.has(base64)) found.set(base64, publicKeyOf(key.blob, comment));
     } else if (file.key === null) failures.push(escapeControls(file.failure.message));
   }
   const [first, ...rest] = found.values();
@@ -45,6 +44,15 @@ export async function readPublicKeys(
       ? "the tunnel has no identityFile, and the server is set up for a key: create one with `ssh-keygen -t ed25519 -N '' -f FILE`"
       : `no key of the tunnel can be read: ${failures.join('; ')}`,
   );
+}
+
+export function publicKeyOf(blob: Buffer, comment: string): PublicKey {
+  return {
+    type: keyTypeOf(blob),
+    base64: blob.toString('base64'),
+    comment: escapeControls(comment.trim()),
+    fingerprint: fingerprint(blob),
+  };
 }
 
 /** The comment in the `.pub` file, because in an encrypted private key it is encrypted too; null where the file holds another key. */

@@ -146,6 +146,29 @@ test('escapes and bounds what a server prints, and calls it incomplete when its 
   assert.ok(findings.every(({ detail }) => detail.length < 500));
 });
 
+test('knows the line of an authority as the one of server-setup when it is for the same names', () => {
+  const [, type = '', base64 = ''] = /^(\S+) (\S+)/.exec(KEY) ?? [];
+  const options = 'cert-authority,restrict,permitlisten="localhost:8080",permitopen="none.invalid:1",command="false"';
+  const stranger = (names: string, known: string) => {
+    const facts = readFacts(
+      `@uid 0\n@rules\n|permitopen none\n@keys /a\n|${options},principals="${names}" ${KEY}\n@end\n`,
+    );
+    const access = accessOf({ name: 'a', forwards: [], verify: 'auto' }, false);
+    const judged = judgeFacts(facts, {
+      access,
+      forwards: [],
+      keys: [],
+      authorities: [base64],
+      known: [`principals="${known}" ${type} ${base64}`, base64],
+    });
+    assert.deepEqual(judged.problems, []);
+    return judged.findings.find(({ hole }) => hole === 'other-keys')?.verdict;
+  };
+  assert.equal(stranger('device-7', 'device-7'), 'closed');
+  assert.equal(stranger('device-7,admin', 'device-7,admin'), 'closed');
+  assert.equal(stranger('device-7,admin', 'device-7'), 'open');
+});
+
 describe('an administrator at a server that does not behave', () => {
   const answers: Readonly<Record<string, readonly [(channel: ServerChannel) => void, RegExp]>> = {
     'that says nothing of use': [(channel) => channel.end('Welcome!\n'), /incomplete/],

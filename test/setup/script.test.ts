@@ -41,7 +41,7 @@ function tunnel(
 ): KeyedTunnel {
   return {
     spec: { name, user, forwards, verify: 'auto' },
-    keys: [{ type: 'ssh-ed25519', base64: key, comment: 'a comment' }],
+    keys: [{ type: 'ssh-ed25519', base64: key, comment: 'a comment', fingerprint: `SHA256:${key}` }],
     jump,
   };
 }
@@ -161,7 +161,9 @@ test('prints the public key of the private one, with its comment', async (t) => 
   writeFileSync(`${plain}.pub`, publicOf(encrypted));
   assert.equal((await read(plain)).base64, expected);
   rmSync(`${plain}.pub`);
-  assert.deepEqual(await read(plain), { type: 'ssh-ed25519', base64: expected, comment: 'the plain key' });
+  const { fingerprint, ...key } = await read(plain);
+  assert.deepEqual(key, { type: 'ssh-ed25519', base64: expected, comment: 'the plain key' });
+  assert.match(fingerprint, /^SHA256:/);
   // And without a private key (it may be another user's) its .pub.
   rmSync(encrypted);
   assert.equal((await read(encrypted)).comment, 'the encrypted key');

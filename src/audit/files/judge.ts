@@ -19,9 +19,10 @@ export interface Judgement {
 export interface JudgeOptions {
   readonly access: Access;
   readonly forwards: readonly ForwardSpec[];
-  /** In base64: those of the tunnel, of the authorities of its certificates, and of all tunnels that log in as this user. */
+  /** In base64: those of the tunnel, and of the authorities of its certificates. */
   readonly keys: readonly string[];
   readonly authorities: readonly string[];
+  /** What lines of the tunnels that log in as this user hold: a key in base64, or `principals="…" TYPE KEY` of an authority. */
   readonly known: readonly string[];
 }
 
@@ -55,6 +56,11 @@ function isAuthority({ options }: KeyEntry): boolean {
   return options.some(({ name }) => name === 'cert-authority');
 }
 
+function isLineOf(key: KeyEntry, known: string): boolean {
+  if (!isAuthority(key)) return known === key.base64;
+  return known.startsWith(`principals="${valuesOf(key, 'principals').join()}" `) && known.endsWith(` ${key.base64}`);
+}
+
 type Note = (hole: Hole, detail: string) => void;
 
 function judgeKey(key: KeyEntry, facts: ServerFacts, options: JudgeOptions, note: Note): void {
@@ -81,7 +87,7 @@ function judgeCommand(
   const forced = command === null ? null : judgeForcedCommand(command);
   const shown = printable(command ?? '', 80);
   if (forced === 'anything' && isOurs) note('command', `${lineOf(key)} has the forced command ${shown}`);
-  const why = known.includes(key.base64) ? null : whyOpen(key, forced, access);
+  const why = known.some((text) => isLineOf(key, text)) ? null : whyOpen(key, forced, access);
   if (why !== null) note('other-keys', `${lineOf(key)}: ${key.fingerprint} ${key.comment}`.trim() + `: ${why}`);
   return forced === 'unknown'
     ? [`the forced command ${shown} of ${lineOf(key)} could do anything: it is not known here`]

@@ -2,9 +2,12 @@ import type { ServerFiles } from '../../audit/audit.ts';
 import { readServer } from '../../audit/files/read.ts';
 import { certificateFiles, readCertificateFile } from '../../connection/auth/certificate-file.ts';
 import type { OpenLoginDeps } from '../../connection/route/open-login.ts';
+import { systemClock } from '../../lib/async/clock.ts';
 import { NEVER } from '../../lib/async/never.ts';
 import { UserError } from '../../lib/user-error.ts';
 import { sharesUser } from '../../server-rules/same-login.ts';
+import { marksOf } from '../../server-rules/server-setup.ts';
+import { readLoginKeys } from '../../setup/login-keys.ts';
 import { readPublicKeys } from '../../setup/public-key.ts';
 import { TunnelFailure } from '../../model/failure.ts';
 import type { TunnelSpec } from '../../model/spec.ts';
@@ -17,16 +20,27 @@ export async function readFilesFor(
   deps: OpenLoginDeps,
 ): Promise<ServerFiles> {
   const keys = await keysOf(tunnel);
-  const sharing = await Promise.all(all.filter((other) => sharesUser(tunnel, other)).map(keysOf));
+  const sharing = all.filter((other) => sharesUser(tunnel, other));
+  const known = await Promise.all([...sharing.map(keysOf), ...[tunnel, ...sharing].map(linesOf)]);
   const authorities = await authoritiesOf(tunnel);
   const facts = await readServer(admin, { user: tunnel.user, keys, authorities }, deps, NEVER);
-  return { facts, keys, authorities, known: [...keys, ...sharing.flat()] };
+  return { facts, keys, authorities, known: [...keys, ...known.flat()] };
 }
 
 /** In base64. A file that holds no certificate lets nobody in. */
 async function authoritiesOf(tunnel: TunnelSpec): Promise<readonly string[]> {
   const found = await Promise.all(certificateFiles(tunnel).map(readCertificateFile));
   return found.flatMap((one) => (one instanceof TunnelFailure ? [] : [one.authority.toString('base64')]));
+}
+
+/** What the lines hold that server-setup writes; none where it would write none now. */
+async function linesOf(tunnel: TunnelSpec): Promise<readonly string[]> {
+  try {
+    return marksOf((await readLoginKeys(tunnel, systemClock)).keys);
+  } catch (error) {
+    if (error instanceof UserError) return [];
+    throw error;
+  }
 }
 
 /** In base64; none where they are known to an agent alone. */

@@ -4,8 +4,9 @@ import type { Config } from '../../model/config.ts';
 import { UserError } from '../../lib/user-error.ts';
 import { readIfReadable } from '../../lib/files/read-file.ts';
 import { escapeControls } from '../../lib/text.ts';
-import { KEYS_FOLDER } from '../../server-rules/server-setup.ts';
-import { readPublicKeys } from '../../setup/public-key.ts';
+import { systemClock } from '../../lib/async/clock.ts';
+import { KEYS_FOLDER, type PublicKey } from '../../server-rules/server-setup.ts';
+import { readLoginKeys } from '../../setup/login-keys.ts';
 import { fingerprint } from '../../connection/known-hosts/key-blob.ts';
 import type { ServerSpec } from '../../model/spec.ts';
 import { EXIT } from '../../lib/exit-code.ts';
@@ -98,9 +99,15 @@ async function whatRemains(config: Config | null): Promise<readonly string[]> {
 
 async function remainsOn(server: ServerSpec): Promise<string> {
   const { host, user } = server;
-  const keys = await readPublicKeys(server).then(
-    (found) => found.keys.map(({ base64 }) => fingerprint(Buffer.from(base64, 'base64'))).join(', '),
-    () => 'of this device',
+  const keys = await readLoginKeys(server, systemClock).then(
+    (found) => found.keys.map(nameOf).join(', '),
+    () => 'the key of this device',
   );
-  return `${host} still lets ${user} in with the key ${keys}: remove its line from ${KEYS_FOLDER}/${user} or ~${user}/.ssh/authorized_keys there`;
+  return `${host} still lets ${user} in with ${keys}: remove its line from ${KEYS_FOLDER}/${user} or ~${user}/.ssh/authorized_keys there`;
+}
+
+function nameOf({ fingerprint: print, certificates = [] }: PublicKey): string {
+  if (certificates.length === 0) return `the key ${print}`;
+  const authorities = certificates.map(({ authority }) => fingerprint(Buffer.from(authority.base64, 'base64')));
+  return `certificates of the authority ${authorities.join(', ')}`;
 }

@@ -2,11 +2,15 @@ import { readdir } from 'node:fs/promises';
 import { basename, join, resolve } from 'node:path';
 import { systemEnvironment } from '../../config/input/environment.ts';
 import { parseConfig } from '../../config/parse.ts';
+import { certificateOf, readCertificateFile } from '../../connection/auth/certificate-file.ts';
+import { isMissing } from '../../connection/auth/secret-file.ts';
 import { keyTypeOf } from '../../connection/known-hosts/key-blob.ts';
 import { readHostKeys } from '../../host/host-keys.ts';
+import { systemClock } from '../../lib/async/clock.ts';
 import { readText } from '../../lib/files/read-file.ts';
 import { errorCode } from '../../lib/text.ts';
 import { UserError } from '../../lib/user-error.ts';
+import { TunnelFailure } from '../../model/failure.ts';
 import { formatEndpoint } from '../../model/endpoint.ts';
 import { serverKey } from '../../model/server-key.ts';
 import type { TunnelSpec } from '../../model/spec.ts';
@@ -14,6 +18,8 @@ import { hasPort } from '../../server-rules/choose-port.ts';
 import { sharesUser } from '../../server-rules/same-login.ts';
 import { type KeyedTunnel, type PublicKey, serverSetup } from '../../server-rules/server-setup.ts';
 import type { DeviceSetup } from '../../setup/script/many.ts';
+import { certified } from '../../setup/login-keys.ts';
+import { publicKeyOf } from '../../setup/public-key.ts';
 import { hostKeyFor } from '../../setup/host-key-record.ts';
 
 export interface Devices {
@@ -83,18 +89,40 @@ async function keyedIn(directory: string, spec: TunnelSpec, jump: boolean): Prom
         ? new UserError(`${file} does not exist: it is the key of ${spec.name}`)
         : error;
     });
-    if (text !== null) keys.push(publicKeyIn(text, file));
+    if (text !== null) keys.push(await withCertificates(directory, spec, path, publicKeyIn(text, file)));
   }
   if (keys.length === 0) throw new UserError(`${directory} has no public key of ${spec.name}`);
   const hostKeys = await readHostKeys(directory);
   return { spec, keys, jump: jump && hasPort(spec), hostKey: hostKeyFor(spec, hostKeys) };
 }
 
+/** A certificate of the key lies beside it, under its own name. */
+async function withCertificates(
+  directory: string,
+  spec: TunnelSpec,
+  identityFile: string,
+  key: PublicKey,
+): Promise<PublicKey> {
+  const isNamed = spec.certificateFiles.length > 0;
+  const names = isNamed ? spec.certificateFiles : [certificateOf(identityFile)];
+  let all = key;
+  for (const path of names.map((name) => join(directory, basename(name)))) {
+    const certificate = await readCertificateFile(path);
+    if (certificate instanceof TunnelFailure) {
+      if (!isNamed && isMissing(certificate)) continue;
+      throw new UserError(certificate.message);
+    }
+    if (certificate.key.toString('base64') === key.base64)
+      all = certified(all, { path, certificate }, spec.user, systemClock);
+  }
+  return all;
+}
+
 function publicKeyIn(text: string, file: string): PublicKey {
   const [, type = '', base64 = '', comment = ''] = /^(\S+) ([A-Za-z0-9+/]+=*)(?: ([^\p{Cc}]*))?\s*$/u.exec(text) ?? [];
   if (type === '' || keyTypeOf(Buffer.from(base64, 'base64')) !== type)
     throw new UserError(`${file} holds no public key of ssh`);
-  return { type, base64, comment: comment.trim() };
+  return publicKeyOf(Buffer.from(base64, 'base64'), comment);
 }
 
 /** One script is for one server. */

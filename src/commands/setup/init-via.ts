@@ -115,19 +115,24 @@ export async function agreeOn(wanted: NewTunnel, owner: Owner, own: Own, questio
 export function isSetUp(
   { user, promised }: ServerLook,
   { user: name, remoteForward }: NewTunnel,
-  keys: readonly string[],
+  marks: readonly string[],
 ): boolean {
   const ports = remoteForward.map(forwardPort).filter((port) => port !== null);
   return (
-    keys.some((key) => user?.setUpFor?.includes(key) === true) &&
+    hasMark(user?.setUpFor, marks) &&
     ports.every((port) => port === 'auto' || promised.some((one) => one.port === port && one.user === name))
   );
 }
 
+/** Whether the lines with which a user was set up are some of this device. */
+export function hasMark(lines: readonly string[] | null | undefined, marks: readonly string[]): boolean {
+  return lines?.some((line) => marks.some((mark) => line.includes(mark))) === true;
+}
+
 /** What the server may have already of this very tunnel. */
 export interface Own {
-  /** The keys of this device in base64, where it has some. */
-  readonly keys: readonly string[];
+  /** Texts of which each line for this device on the server has one; none where it has no key yet. */
+  readonly marks: readonly string[];
   /** Whether the configuration has the tunnel: nothing of it is changed then. */
   readonly configured: boolean;
   /** Whether a person named the key: the user may be one that has it. */
@@ -142,7 +147,7 @@ async function agreeOnUser(
 ): Promise<string> {
   if (look.user === null) return user;
   const { setUpFor, shell } = look.user;
-  if (setUpFor?.some((key) => own.keys.includes(key)) === true) return user;
+  if (hasMark(setUpFor, own.marks)) return user;
   const what =
     setUpFor === null
       ? `the user ${user} of ${login} exists already${shell === '' ? '' : ` (${shell})`}`

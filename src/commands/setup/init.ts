@@ -21,7 +21,8 @@ import type { TunnelSpec } from '../../model/spec.ts';
 import { dial } from '../../net/dial.ts';
 import { addToConfig, newConfig, type NewTunnel } from '../../setup/new-config.ts';
 import { checkKey, makeKey } from '../../setup/new-key.ts';
-import { readPublicKeys } from '../../setup/public-key.ts';
+import { marksOf } from '../../server-rules/server-setup.ts';
+import { readLoginKeys } from '../../setup/login-keys.ts';
 import { scanHostCertificate, scanHostKeys } from '../../setup/scan-host-keys.ts';
 import { doctor, statusOf } from '../checks/doctor.ts';
 import { findConfig } from '../find/config-file.ts';
@@ -214,7 +215,7 @@ interface Task {
 /** Says what would change; only looks, at the server too where its key is known. */
 async function dryRun(
   { file, asked, questions, outcome }: Task,
-  { existing, edited }: Standing,
+  { existing, edited, fresh }: Standing,
   knownHosts: string,
   admin: TunnelSpec | null,
 ): Promise<number> {
@@ -227,8 +228,8 @@ async function dryRun(
   if (admin !== null && isKnown && isServerOf(asked, admin)) {
     const owner = await openOwner(knownIn(admin, [knownHosts]), asked.user, questions);
     await owner.close();
-    const keys = await publicKeysOf(existing?.identityFiles ?? [asked.identityFile]);
-    if (!isSetUp(owner.look, asked, keys)) would(`set the user ${asked.user} up on ${owner.login}`);
+    const marks = await marksIn({ existing, fresh });
+    if (!isSetUp(owner.look, asked, marks)) would(`set the user ${asked.user} up on ${owner.login}`);
   } else if (admin !== null) would(`set the user ${asked.user} up on ${asked.host}, which was not looked at`);
   for (const text of outcome.changes) process.stdout.write(`would ${text}\n`);
   return outcome.changes.length > 0 ? EXIT.wouldChange : EXIT.ok;
@@ -296,11 +297,11 @@ async function setUpVia(task: Task, before: Standing, login: TunnelSpec): Promis
   const { file, asked, settings, jump, questions, outcome } = task;
   const owner = await openOwner(login, asked.user, questions);
   try {
-    const keys = await publicKeysOf(before.existing?.identityFiles ?? [asked.identityFile]);
+    const marks = await marksIn(before);
     const wanted = await agreeOn(
       asked,
       owner,
-      { keys, configured: before.existing !== null, given: task.isKeyGiven },
+      { marks, configured: before.existing !== null, given: task.isKeyGiven },
       questions,
     );
     const standing = await standingOf(file, wanted, jump, settings);
@@ -320,11 +321,14 @@ async function setUpVia(task: Task, before: Standing, login: TunnelSpec): Promis
   }
 }
 
-/** In base64; none where there is no key yet. */
-async function publicKeysOf(identityFiles: readonly string[]): Promise<readonly string[]> {
+/**
+ * What a line of this device on the server holds; none where there is no key yet. Of a new tunnel that is its key alone: other devices
+ * may have certificates of the same authority for the same name.
+ */
+async function marksIn({ existing, fresh }: Pick<Standing, 'existing' | 'fresh'>): Promise<readonly string[]> {
   try {
-    const { keys } = await readPublicKeys({ identityFiles, passphraseFile: null, identityFilesConfigured: true });
-    return keys.map(({ base64 }) => base64);
+    const { keys } = await readLoginKeys(existing ?? fresh, systemClock);
+    return marksOf(existing === null ? keys.map((key) => ({ ...key, certificates: [] })) : keys);
   } catch (error) {
     if (error instanceof UserError) return [];
     throw error;

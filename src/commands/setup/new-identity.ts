@@ -12,7 +12,9 @@ import type { TunnelSpec } from '../../model/spec.ts';
 import { formatServer } from '../../model/state.ts';
 import { editTunnel } from '../../setup/edit-config.ts';
 import { fixedPorts, remoteForwardWith, withPorts } from '../../setup/new-ports.ts';
+import { requirePlainKeys } from '../../setup/login-keys.ts';
 import { readPublicKeys } from '../../setup/public-key.ts';
+import { marksOf } from '../../server-rules/server-setup.ts';
 import { finishRotation, makeNextKey, type Rotation, rotationOf } from '../../setup/rotation.ts';
 import { nextFreePort } from '../../setup/via/ports.ts';
 import { tryToHandOverKeys } from '../daemon/reload.ts';
@@ -22,7 +24,7 @@ import { createQuestions, type Questions } from '../text/prompt.ts';
 import { report } from '../text/report.ts';
 import { changeConfig } from './change-config.ts';
 import { untilServerIsReady } from './init-wait.ts';
-import type { Owner } from './init-via.ts';
+import { hasMark, type Owner } from './init-via.ts';
 import { requireOneServer } from './one-server.ts';
 import { openOwnerOf } from './owner-of.ts';
 import { accepts, isOurs } from './rekey.ts';
@@ -64,6 +66,7 @@ export async function newIdentity(
     const rotation = await rotationOf(tunnel, join(dirname(file), `${tunnel.name}.key`));
     const place = { flag: flag ?? file, file, tunnel, all, rotation };
     if (rotation.phase === 'begun') {
+      await requirePlainKeys(tunnel, 'new-identity');
       const device = checkDevice(options.name ?? (await nameFor(tunnel, questions)));
       const user = `tunnel-${device}`.toLowerCase().slice(0, 32);
       await makeNextKey(rotation, `tunneld ${tunnel.name} of ${device}`);
@@ -141,7 +144,7 @@ async function agreed(place: Place, user: string, { look }: Owner): Promise<Tunn
     identityFiles: [place.rotation.next],
     identityFilesConfigured: true,
   });
-  const isMine = look.user?.setUpFor?.some((key) => key === keys[0].base64) === true;
+  const isMine = hasMark(look.user?.setUpFor, marksOf(keys));
   const free = look.user === null || isMine ? user : look.freeName;
   const ports: number[] = [];
   for (const _ of fixedPorts(place.tunnel)) {

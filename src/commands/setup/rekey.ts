@@ -15,6 +15,7 @@ import { asFailure } from '../../model/failure.ts';
 import { isMeant } from '../../model/redundancy.ts';
 import type { TunnelSpec } from '../../model/spec.ts';
 import { editTunnel } from '../../setup/edit-config.ts';
+import { requirePlainKeys } from '../../setup/login-keys.ts';
 import { finishRotation, makeNextKey, type Rotation, rotationOf } from '../../setup/rotation.ts';
 import { tryToHandOverKeys } from '../daemon/reload.ts';
 import { findConfig } from '../find/config-file.ts';
@@ -56,7 +57,8 @@ export async function rekey(flag: string | null, name: string, options: RekeyOpt
   try {
     const first = join(dirname(file), `${name}.key`);
     const rotation = await rotationOf({ ...tunnel, identityFiles: named(tunnel) }, first);
-    if (rotation.phase === 'switched') report(`the tunnel has the new key ${rotation.next} already`);
+    if (rotation.phase === 'begun') await requirePlainKeys(tunnel, 'rekey');
+    else report(`the tunnel has the new key ${rotation.next} already`);
     owner = options.via === null ? null : await openOwnerOf(tunnel, options.via, questions);
     const server = owner === null ? byScript(tunnel, all, options) : byOwner(owner, tunnel, all, options, questions);
     return await rotate(rotation, {

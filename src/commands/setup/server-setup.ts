@@ -3,9 +3,10 @@ import { readHostKeys } from '../../host/host-keys.ts';
 import { hasPort } from '../../server-rules/choose-port.ts';
 import { sharesUser } from '../../server-rules/same-login.ts';
 import { nixosModule } from '../../setup/script/nixos.ts';
+import { systemClock } from '../../lib/async/clock.ts';
 import { EXIT } from '../../lib/exit-code.ts';
 import { UserError } from '../../lib/user-error.ts';
-import { readPublicKeys } from '../../setup/public-key.ts';
+import { readLoginKeys } from '../../setup/login-keys.ts';
 import { comment } from '../../setup/script/quote.ts';
 import { setUpManyScript, undoManyScript } from '../../setup/script/many.ts';
 import { setUpScript } from '../../setup/script/set-up.ts';
@@ -86,5 +87,10 @@ export async function setupFor(tunnel: TunnelSpec, all: readonly TunnelSpec[], j
 const NIXOS_UNDO = `${comment(['Take what `tunneld server-setup` printed out of the configuration of the server, and run nixos-rebuild switch.'])}\n`;
 
 async function keyed(spec: TunnelSpec, jump: boolean): Promise<KeyedTunnel> {
-  return { spec, ...(await readPublicKeys(spec)), jump, hostKey: hostKeyFor(spec, await readHostKeys()) };
+  return {
+    spec,
+    ...(await readLoginKeys(spec, systemClock)),
+    jump,
+    hostKey: hostKeyFor(spec, await readHostKeys()),
+  };
 }

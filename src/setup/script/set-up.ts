@@ -8,14 +8,19 @@ import type { System } from './system.ts';
 
 /** The script that sets a server up. It may be run again; undoScript() makes the one that undoes it. */
 export function setUpScript(setup: ServerSetup, system: System, server: string): string {
-  const { user, tunnels, notes, keys } = setup;
-  const way = keys.length === 1 ? 'logs in with the key below' : `logs in with the ${keys.length} keys below`;
+  const { user, tunnels, notes, keyLines } = setup;
+  const isCertified = keyLines.some((line) => line.startsWith('cert-authority,'));
+  const what = isCertified
+    ? 'certificates of the authorities'
+    : keyLines.length === 1
+      ? 'the key'
+      : `the ${keyLines.length} keys`;
   return [
     '#!/bin/sh',
     comment([
       `Sets the server ${server} up for ${namesOf(tunnels)} of tunneld. Read it, then run it there as root.`,
       '',
-      `The user ${user} ${way}, and may do only what is listed. Where a step fails, all changes are reverted.`,
+      `The user ${user} logs in with ${what} below, and may do only what is listed. Where a step fails, all changes are reverted.`,
       'A second run changes nothing. A key of the tunnel that is no longer below is removed.',
       `\`tunneld server-setup ${tunnels[0]} --undo\` prints the script that undoes it.`,
       ...notes.flatMap((note) => ['', `Note: ${note}`]),
@@ -35,12 +40,14 @@ export function setUpScript(setup: ServerSetup, system: System, server: string):
 
 /** What differs from one setup to the other. */
 export function textsOf(setup: ServerSetup): string {
-  const { keyLines, keys, complete, user, options } = setup;
+  const { keyLines, entries, marks, complete, user, options } = setup;
   return [
     '# Keys with their limits. They are kept in a folder of root, so that no program of the user can change them.',
     printer('authorized_keys', keyLines.join('\n')),
     '',
-    printer('key_texts', keys.join('\n')),
+    '# What tells each of these lines from others, and this device from others.',
+    printer('entries', entries.join('\n')),
+    printer('marks', marks.join('\n')),
     '# Whether these are all keys of the tunnel.',
     `complete=${complete ? 'yes' : 'no'}`,
     '',
@@ -142,7 +149,8 @@ compare() {
   [ "$wrong" = no ]
 }
 
-key_texts >"$work/keys"
+marks >"$work/keys"
+entries >"$work/entries"
 connection="user=$user,host=localhost,addr=127.0.0.1,laddr=127.0.0.1,lport=22"
 remove_leftovers
 "$sshd" -t || die 'the configuration of sshd is invalid: fix the errors above first'
@@ -169,7 +177,12 @@ if [ ! -d "$keys_folder" ]; then
   mkdir "$keys_folder"
 fi
 authorized_keys >"$work/new"
-if [ -e "$keys" ]; then grep -Fv -f "$work/keys" "$keys" >"$work/others" || :; else : >"$work/others"; fi
+: >"$work/others"
+: >"$work/replaced"
+if [ -e "$keys" ]; then
+  grep -Fv -f "$work/keys" "$keys" >"$work/others" || :
+  grep -F -f "$work/keys" "$keys" | grep -Fv -f "$work/entries" >"$work/replaced" || :
+fi
 if [ "$complete" = no ]; then cat "$work/others" >>"$work/new"; fi
 replace "$keys" "$work/new"
 
@@ -201,10 +214,15 @@ if [ "$changed" = yes ]; then
 fi
 rm -f "$state/unfinished"
 finished=yes
+# tell REASON FILE: the keys of these lines.
+tell() {
+  while IFS= read -r line; do say "$1: $(printf '%s\n' "$line" | ssh-keygen -lf - 2>/dev/null || printf '%s' "$line")"; done <"$2"
+}
+tell 'replaced, because another line lets this key in now; its open connections stay until they end' "$work/replaced"
 if [ -s "$work/others" ]; then
   reason='removed, because the tunnel no longer has it; its open connections stay until they end'
   [ "$complete" = yes ] || reason='kept, because not every key of the tunnel could be read where this script was generated'
-  while IFS= read -r line; do say "$reason: $(printf '%s\n' "$line" | ssh-keygen -lf - 2>/dev/null || printf '%s' "$line")"; done <"$work/others"
+  tell "$reason" "$work/others"
 fi
 say "$user is set up; sshd -T confirms:"
 sed 's/^/  /' "$work/wanted"

@@ -20,7 +20,7 @@ export interface ServerLook extends PortFacts {
 interface ServerUser {
   readonly uid: number;
   readonly shell: string;
-  /** The base64 of each key that it was set up for by server-setup; null where it was not. */
+  /** The lines of authorized_keys that it was set up with by server-setup; null where it was not. */
   readonly setUpFor: readonly string[] | null;
 }
 
@@ -55,7 +55,7 @@ if [ -n "$entry" ]; then
 fi
 if [ -e "$folder/$user" ]; then
   say ours yes
-  grep -o '\(ssh-[a-z0-9]*\|ecdsa-[a-z0-9-]*\) AAAA[A-Za-z0-9+/=]*' "$folder/$user" | while read -r _ key; do say key "$key"; done
+  while IFS= read -r line; do say line "$line"; done <"$folder/$user"
 fi
 for file in "$folder"/*; do
   case $file in *.tunneld-new) continue ;; esac
@@ -85,7 +85,7 @@ export function readLook(text: string, user: string): ServerLook | null {
     system: SYSTEMS[one('system') ?? ''] ?? 'other',
     root: root === 'is' || root === 'free' || root === 'asks' ? root : 'never',
     hasSshd: one('sshd') !== null,
-    user: readUser(one('user'), one('ours') === null ? null : all('key')),
+    user: readUser(one('user'), one('ours') === null ? null : all('line')),
     freeName: /^[A-Za-z_][A-Za-z0-9_.-]{0,31}$/.test(one('free') ?? '') ? one('free')! : `${user.slice(0, 28)}2`,
     promised: all('promised').flatMap(readPromise),
     listening: all('listening').map(Number).filter(Number.isInteger),

@@ -275,17 +275,17 @@ test("finds each hole alone when --via reads the server's files, and calls nothi
     ],
     [
       'keys that a program says, as another user,',
-      `sed -i '1iAuthorizedKeysCommand /usr/bin/true %u\\nAuthorizedKeysCommandUser nobody' /etc/ssh/sshd_config`,
+      `${PROGRAM} && sed -i '/AuthorizedKeysCommand /d' ${BLOCK}`,
       /keys of other accounts come from authorizedkeyscommand, too.*keys come from authorizedkeyscommand, too/,
     ],
     [
       'keys that a program says for other accounts',
-      `sed -i '1iAuthorizedKeysCommand /usr/bin/true %u\\nAuthorizedKeysCommandUser nobody' /etc/ssh/sshd_config && sed -i 's/^.*AuthorizedKeysFile.*/&\\nAuthorizedKeysCommand none/' ${BLOCK}`,
+      PROGRAM,
       /^keys of other accounts come from authorizedkeyscommand, too$/,
     ],
     [
       'what certificates open',
-      `sed -i '1iTrustedUserCAKeys /run/ca.pub\\nAuthorizedPrincipalsFile /run/principals' /etc/ssh/sshd_config`,
+      `${TRUSTED} && sed -i '/TrustedUserCAKeys/d' ${BLOCK}`,
       /keys come from trustedusercakeys, too/,
     ],
     [
@@ -316,8 +316,9 @@ test("finds each hole alone when --via reads the server's files, and calls nothi
     });
 });
 
-/** The user of the tunnel itself takes no certificates. */
-const TRUSTED = `sed -i '1iTrustedUserCAKeys /run/ca.pub' /etc/ssh/sshd_config && sed -i 's/^.*AuthorizedKeysFile.*/&\\nTrustedUserCAKeys none/' ${BLOCK}`;
+/** Not for the user of the tunnel itself, as server-setup has it. */
+const TRUSTED = `sed -i '1iTrustedUserCAKeys /run/ca.pub\\nAuthorizedPrincipalsFile /run/principals' /etc/ssh/sshd_config`;
+const PROGRAM = `sed -i '1iAuthorizedKeysCommand /usr/bin/true %u\\nAuthorizedKeysCommandUser nobody' /etc/ssh/sshd_config`;
 
 async function auditAnew(world: ServerWorld): Promise<TunnelReport['findings']> {
   await reload(world);

@@ -113,6 +113,8 @@ test('finds no hole when server-setup has set the server up, and finds each of i
       'AllowUsers',
       'PubkeyAuthentication',
       'AuthorizedKeysFile',
+      'AuthorizedKeysCommand',
+      'TrustedUserCAKeys',
       'DisableForwarding',
       // via.test.ts opens these.
       'GatewayPorts',

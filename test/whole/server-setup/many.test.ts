@@ -59,6 +59,16 @@ test('sets up each device of a directory by one script, also where another fails
 
   device('pi04', 8003);
   assert.match((await script()).stderr, /pi04 and pi03 both want port 8003/);
+  device('pi04', 8004);
+  const signed = join(directory, 'pi04', 'relay.key.pub');
+  const signing = ['-q', '-s', world.key, '-I', 'pi04', '-n', 'pi04', '-V', '-1h:+1h', signed];
+  assert.equal(world.run(['ssh-keygen', ...signing]).code, 0);
+  const certified = (await script()).script;
+  assert.equal(
+    certified.match(/^cert-authority,\S*permitlisten="localhost:8004",\S*principals="pi04" ssh-ed25519 /gm)?.length,
+    1,
+  );
+  world.run(['rm', join(directory, 'pi04', 'relay.key-cert.pub')]);
   device('pi04', 8004, undefined, 'tunnel-pi03');
   assert.match((await script()).stderr, /pi04 and pi03 both log in as tunnel-pi03/);
   device('pi04', 8004, `${world.dir}/known_hosts`);
