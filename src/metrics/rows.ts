@@ -79,6 +79,19 @@ export const METRIC_ROWS: readonly MetricRow[] = [
   ofTunnel('tunneld_tunnel_rtt_seconds', 'gauge', 'Round trip to the server, as last measured.', ({ rttMs }) =>
     rttMs === undefined ? undefined : rttMs / 1000,
   ),
+  ofTunnel(
+    'tunneld_tunnel_certificate_expiry_timestamp_seconds',
+    'gauge',
+    'When the certificate of the login expires, since unix epoch in seconds; none for one without an end.',
+    ({ certificate }) =>
+      certificate?.validUntil === undefined ? undefined : Date.parse(certificate.validUntil) / 1000,
+  ),
+  ofTunnel(
+    'tunneld_tunnel_certificate_renewal_due',
+    'gauge',
+    'Whether the certificate of the login has expired or will soon, and its file has no renewed one.',
+    ({ certificate }) => (certificate === undefined ? undefined : Number(certificate.problem !== undefined)),
+  ),
   {
     name: 'tunneld_tunnel_key_exchanges_total',
     type: 'counter',

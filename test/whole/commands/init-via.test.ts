@@ -59,6 +59,29 @@ describe('init --via', { concurrency: 2 }, () => {
     assert.deepEqual(changesOf(before, world.snapshot()), []);
   });
 
+  test('sets the server up for a certificate, and logs in by it, when one is given', async (t) => {
+    const place = await start(t);
+    if (place === null) return;
+    const { world, init, fingerprint } = place;
+    allowKey(world);
+    world.run(['sh', '-c', 'echo "owner ALL=(ALL) NOPASSWD: ALL" >/etc/sudoers.d/owner']);
+    const [ca, key] = [join(world.dir, 'ca'), join(world.dir, 'mine')];
+    for (const file of [ca, key]) world.run(['ssh-keygen', '-q', '-t', 'ed25519', '-N', '', '-C', 'mine', '-f', file]);
+    world.run(['ssh-keygen', '-q', '-s', ca, '-I', 'device 7', '-n', 'limited', '-V', '-1h:+1d', `${key}.pub`]);
+    const to = ['limited@server', '--via', 'owner@server', '-R', '8080:localhost:2022', '--name', 'backup', '--yes'];
+    const args = [...to, '--certificate', `${key}-cert.pub`, '--host-key-fingerprint', fingerprint];
+    const { code, stderr } = init(...args);
+    assert.equal(code, 0, stderr);
+    assert.match(
+      world.read('/etc/ssh/authorized_keys.d/limited')!,
+      /^cert-authority,\S+,principals="limited" \S+ \S+ mine key:/,
+    );
+    assert.match(world.sshdLog(), /Accepted publickey for limited .*ID device 7/);
+    const again = init(...args);
+    assert.equal(again.code, 0, again.stderr);
+    assert.match(again.stderr, /server: nothing was changed/);
+  });
+
   test('asks nothing under --yes when a key and sudo need no password, and the paste reaches the device', async (t) => {
     const place = await start(t);
     if (place === null) return;

@@ -7,6 +7,7 @@ import { fileURLToPath } from 'node:url';
 import { createMetrics } from '../../../src/metrics/metrics.ts';
 import { METRIC_ROWS } from '../../../src/metrics/rows.ts';
 import { tunnelYaml } from '../../support/daemon-config.ts';
+import { makeKey } from '../../support/login.ts';
 import { startSshd } from '../../support/sshd.ts';
 import { startDaemonProcess, type TestDaemon } from '../../support/tunneld.ts';
 import { freePort, tempDir, until } from '../../support/until.ts';
@@ -79,8 +80,12 @@ test('has a dashboard whose panels have a place each, and ask for nothing but wh
 async function startTunnel(
   t: TestContext,
 ): Promise<{ readonly daemon: TestDaemon; readonly port: number; stop(): Promise<void> }> {
-  const sshd = await startSshd();
+  const ca = makeKey(await tempDir(t), 'ca', '-t', 'ed25519');
+  const sshd = await startSshd({ config: [`TrustedUserCAKeys ${ca}.pub`] });
   t.after(() => sshd.stop());
+  writeFileSync(sshd.authorizedKeysFile, '');
+  const signing = ['-I', 'device 7', '-n', sshd.user, '-V', '-1d:20400101000000Z'];
+  spawnSync('ssh-keygen', ['-q', '-s', ca, ...signing, `${sshd.clientKey}.pub`]);
   const port = await freePort();
   const yaml = tunnelYaml(sshd, 'backup', `${await freePort()}:localhost:${sshd.port}`);
   const daemon = await startDaemonProcess(t, `tunnels:\n${yaml}metrics: { listen: ${port} }\n`);
@@ -123,6 +128,8 @@ test('serves a real Prometheus from a real tunnel, and promtool finds nothing to
   };
   const query = async (expression: string) => (await ask(expression))?.data?.result[0]?.value[1] ?? null;
   await until(async () => (await query('tunneld_tunnel_verified{tunnel="backup"}')) === '1', { what: 'a scrape' });
+  assert.equal(await query('tunneld_tunnel_certificate_expiry_timestamp_seconds'), '2208988800');
+  assert.equal(await query('tunneld_tunnel_certificate_renewal_due'), '0');
   assert.equal(await query('count(tunneld_tunnel_phase{tunnel="backup"})'), '8');
   for (const { title, targets } of dashboard.panels)
     for (const { expr } of targets) {
