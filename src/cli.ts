@@ -5,10 +5,14 @@ import { ignoreStraySignals } from './lib/stray-signals.ts';
 
 if (process.argv[2] === 'run') ignoreStraySignals();
 await keepDebuggerClosed();
-// A reader that goes away (`tunneld logs | head`) is no error of ours.
+let lost: NodeJS.ErrnoException | null = null;
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+  // A reader that goes away (`tunneld logs | head`) is no error of ours.
   if (error.code === 'EPIPE') process.exit(EXIT.ok);
+  lost ??= error;
 });
+// What a command does is not left half done where nobody can be told of it.
+process.stderr.on('error', () => {});
 const problem = tooOld(process.versions.node);
 if (problem !== null) {
   process.stderr.write(`tunneld: ${problem}\n`);
@@ -20,4 +24,11 @@ const { main } = await import('./program/main.ts');
 const code = await main(process.argv.slice(2));
 // A long answer may still be on its way into a pipe whose reader is slow.
 await new Promise((resolve) => process.stdout.write('', resolve));
-process.exit(code);
+process.exit(code === EXIT.ok ? codeOfOutput(lost) : code);
+
+/** A script that is cut off on a full disk must not pass for a whole one. */
+function codeOfOutput(error: Error | null): number {
+  if (error === null) return EXIT.ok;
+  process.stderr.write(`tunneld: standard output cannot be written, and is not complete: ${error.message}\n`);
+  return EXIT.failed;
+}

@@ -1,0 +1,31 @@
+import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
+import { closeSync, openSync } from 'node:fs';
+import { test, type TestContext } from 'node:test';
+import { EXIT } from '../src/lib/exit-code.ts';
+import { CLI } from './support/tunneld.ts';
+
+test('ends with an error when the disk is too full for its output', (t) => {
+  const { status, stderr } = spawnSync(process.execPath, [CLI, '--help'], {
+    stdio: ['ignore', full(t), 'pipe'],
+    encoding: 'utf8',
+  });
+  assert.match(stderr, /standard output cannot be written, and is not complete: ENOSPC/);
+  assert.equal(status, EXIT.failed);
+});
+
+test('goes on to its end when its messages cannot be written', (t) => {
+  const { status, stdout } = spawnSync(process.execPath, [CLI, 'init', 'me@host', '-R', '8080', '--json'], {
+    stdio: ['ignore', 'pipe', full(t)],
+    encoding: 'utf8',
+  });
+  assert.equal(status, EXIT.usage);
+  assert.match(stdout, /"exitCode": 2/);
+});
+
+/** A file on a disk that is full (full(4)). */
+function full(t: TestContext): number {
+  const file = openSync('/dev/full', 'w');
+  t.after(() => closeSync(file));
+  return file;
+}
