@@ -51,9 +51,11 @@ function addInit(program: Command, { run, config }: Definitions): void {
       '--via <server>',
       'set the server up now, over an ssh login of yours that may become root ([me@]server[:port]); passwords are asked for',
     )
-    .option(
-      '--from <what>',
-      'take over what keeps ssh tunnels up today: autossh for all that is found here, or the name of a unit or a file',
+    .addOption(
+      new Option(
+        '--from <what>',
+        'take over what keeps ssh tunnels up today: autossh for all that is found here, or the name of a unit or a file',
+      ).conflicts(['R', 'name', 'hostKeyFingerprint', 'via', 'jump', 'wait', 'i', 'certificate', 'set']),
     )
     .option('--jump', "allow the tunnel's key to reach the device's port through the server even with `verify: off`")
     .option('--no-wait', 'exit without waiting until the server is ready')

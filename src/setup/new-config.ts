@@ -36,7 +36,7 @@ function block(tunnel: NewTunnel, indent: string): string {
     `  user: ${quoted(tunnel.user)}`,
     `  # A key for this tunnel only. \`tunneld audit ${tunnel.name}\` shows what it can do on the server.`,
     `  identityFile: ${quoted(tunnel.identityFile)}`,
-    '  identitiesOnly: yes',
+    ...(tunnel.more?.['identitiesOnly'] === undefined ? ['  identitiesOnly: yes'] : []),
     "  # Holds the server's host key. A server with another key is never connected to.",
     `  userKnownHostsFile: [${quoted(tunnel.userKnownHostsFile)}]`,
     '  # What the server listens on, and the target on this side.',

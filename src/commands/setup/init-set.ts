@@ -39,7 +39,7 @@ export function withSettings(tunnel: NewTunnel, settings: Settings): NewTunnel {
   return {
     ...tunnel,
     ...(host === undefined ? {} : { host: word('host', host) }),
-    ...(port === undefined ? {} : { port: Number(word('port', port)) }),
+    ...(port === undefined ? {} : { port: portOf(word('port', port)) }),
     ...(user === undefined ? {} : { user: word('user', user) }),
     ...(identityFile === undefined ? {} : { identityFile: word('identityFile', identityFile) }),
     ...(userKnownHostsFile === undefined ? {} : { userKnownHostsFile: word('userKnownHostsFile', userKnownHostsFile) }),
@@ -52,6 +52,12 @@ export function withSettings(tunnel: NewTunnel, settings: Settings): NewTunnel {
         }),
     more,
   };
+}
+
+/** Whether it is one of TCP is for the configuration to say. */
+function portOf(text: string): number {
+  if (/^-?\d+$/.test(text)) return Number(text);
+  throw new UserError(`--set port: it must be a whole number, not ${JSON.stringify(text)}`, EXIT.usage);
 }
 
 function word(key: string, value: EditedValue): string {

@@ -12,6 +12,7 @@ import { readJump } from '../../config/schema/jump.ts';
 import { canonicalAddress } from '../../config/values/address.ts';
 import { isBareListener, noTarget, readForward } from '../../config/values/forward.ts';
 import { BadValue } from '../../config/values/value.ts';
+import { ConfigError } from '../../config/input/problem.ts';
 import { EXIT } from '../../lib/exit-code.ts';
 import { errorCode } from '../../lib/text.ts';
 import { UserError } from '../../lib/user-error.ts';
@@ -283,8 +284,7 @@ export async function standingOf(
       forwardPort(forward) === AUTO ? withPort(forward, DEFAULT_RANGE.first + index) : forward,
     ),
   };
-  const [parsed] = (await parseConfig(newConfig(whole, null), file, systemEnvironment())).tunnels;
-  const fresh = parsed!;
+  const fresh = await parsed(whole, file, settings);
   checkSetup(fresh, jump);
   const before = await tunnelsOf(file);
   const several = before.find(({ name }) => name === wanted.name);
@@ -296,6 +296,22 @@ export async function standingOf(
       `${file} has another tunnel ${wanted.name} (${difference(existing, fresh)}): give what is to be changed by --set, such as --set host=${fresh.host} --set port=${fresh.port}, edit it there, or choose a name with --name`,
     );
   return { fresh, existing, edited, tunnels };
+}
+
+/** Throws a UserError of what was given: the tunnel stands in no file yet, in which a problem could be looked up. */
+async function parsed(tunnel: NewTunnel, file: string, settings: Settings): Promise<TunnelSpec> {
+  try {
+    return (await parseConfig(newConfig(tunnel, null), file, systemEnvironment())).tunnels[0]!;
+  } catch (error) {
+    if (!(error instanceof ConfigError)) throw error;
+    const texts = error.problems.map(({ message }) => {
+      // The name of a tunnel has no dot.
+      const [, rest, key = ''] = /^tunnels\.[^.]+\.(([A-Za-z]+).*)$/s.exec(message) ?? [];
+      if (rest === undefined) return message;
+      return `${Object.hasOwn(settings, key) ? '--set' : "the tunnel's"} ${rest}`;
+    });
+    throw new UserError(texts.join('\n'), error.exit);
+  }
 }
 
 /** What init sets up on one server is not to be written for all servers of a tunnel. */

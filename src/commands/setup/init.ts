@@ -95,6 +95,8 @@ async function initWith(flag: string | null, options: InitOptions, outcome: Outc
   const questions = createQuestions(options.yes);
   try {
     const from = options.from ?? (isBare(options) && (await offerFrom(flag, questions)) ? 'autossh' : null);
+    if (from !== null && options.server !== null)
+      throw new UserError('--from takes over what is there: leave the server out', EXIT.usage);
     if (from !== null) return await initFrom(flag, from, options, questions, outcome);
     const file = resolve(await findConfig(flag));
     const code = await work(file, flag ?? file, options, questions, outcome);
@@ -110,8 +112,9 @@ async function initWith(flag: string | null, options: InitOptions, outcome: Outc
 }
 
 /** Nothing was said of what to make. */
-function isBare({ server, via, forwards, yes }: InitOptions): boolean {
-  return server === null && via === null && forwards.length === 0 && !yes;
+function isBare({ server, via, forwards, set, name, i, certificate, yes }: InitOptions): boolean {
+  const given = [server, via, name, i, certificate];
+  return given.every((one) => one === null) && forwards.length === 0 && set.length === 0 && !yes;
 }
 
 const MAY_NOT_WRITE = 'run this with sudo, or name a file of your own with --config FILE';

@@ -282,24 +282,11 @@ describe('init', { concurrency: 3 }, () => {
     const held = await init(...args, ...known, '--set', `identityAgent=${socket}`, '--dry-run');
     assert.equal(held.code, 10, held.stderr);
 
-    const child = spawn(
-      'script',
-      [
-        '-qec',
-        [process.execPath, CLI, 'init', ...args, '--config', `${dir}/config.yaml`, '--set', 'verify=off'].join(' '),
-        '/dev/null',
-      ],
-      { stdio: ['pipe', 'pipe', 'inherit'], cwd: home },
+    const { said, answer, exited } = dialogue(
+      t,
+      ['init', ...args, '--config', `${dir}/config.yaml`, '--set', 'verify=off'],
+      home,
     );
-    t.after(() => child.kill('SIGKILL'));
-    let said = '';
-    child.stdout.on('data', (text) => (said += String(text)));
-    const exited = new Promise((resolve) => child.once('close', resolve));
-    const answer = async (question: RegExp, words: string) => {
-      await until(() => question.test(said), { what: () => `${question}; it said: ${said}` });
-      said = '';
-      child.stdin.write(`${words}\n`);
-    };
     await answer(/Your own login on the server/, 'no');
     await answer(/with the passphrase, or own: the tunnel gets a key of its own \[own\]/, '');
     // Without verification, the way of people through the server is asked for with its reason.
@@ -308,7 +295,7 @@ describe('init', { concurrency: 3 }, () => {
       'y',
     );
     await answer(/Are they the same\? Type yes/, 'yes');
-    assert.equal(await exited, 0, said);
+    assert.equal(await exited, 0, said());
     assert.match(readFileSync(join(dir, 'config.yaml'), 'utf8'), /identityFile: '\S+tunneld\/relay\.key'/);
     assert.match(readFileSync(join(home, 'relay-server-setup.sh'), 'utf8'), /permitopen="localhost:8080"/);
 
@@ -319,29 +306,19 @@ describe('init', { concurrency: 3 }, () => {
 
   test('asks for everything when it has a terminal', async (t) => {
     const { sshd, dir } = await device(t);
-    const command = `${process.execPath} ${CLI} init --no-wait --config ${dir}/config.yaml`;
     const cwd = await tempDir(t);
-    const child = spawn('script', ['-qec', command, '/dev/null'], { stdio: ['pipe', 'pipe', 'inherit'], cwd });
-    t.after(() => child.kill('SIGKILL'));
-    let said = '';
-    child.stdout.on('data', (text) => (said += String(text)));
-    const exited = new Promise((resolve) => child.once('close', resolve));
-    const answer = async (question: RegExp, words: string) => {
-      await until(() => question.test(said), { what: () => `${question}; it said: ${said}` });
-      said = '';
-      child.stdin.write(`${words}\n`);
-    };
+    const { said, answer, exited } = dialogue(t, ['init', '--no-wait', '--config', `${dir}/config.yaml`], cwd);
     await answer(/The server, as/, `me@127.0.0.1:${sshd.port}`);
     await answer(/The port of the server/, '18080');
     await answer(/Its target, as seen from this device \[localhost:22\]/, '');
     await answer(/Your own login on the server, to set it up now/, 'no');
     await answer(/Are they the same\? Type yes/, 'yes');
-    assert.equal(await exited, 0, said);
+    assert.equal(await exited, 0, said());
     // The script does not go over the screen.
     const script = join(cwd, '127-0-0-1-server-setup.sh');
-    assert.match(said, /the server needs the script \S+127-0-0-1-server-setup\.sh: read it/);
+    assert.match(said(), /the server needs the script \S+127-0-0-1-server-setup\.sh: read it/);
     assert.match(readFileSync(script, 'utf8'), /^# Sets the server \S+ up for the tunnel 127-0-0-1 of tunneld/m);
-    assert.doesNotMatch(said, /permitlisten/);
+    assert.doesNotMatch(said(), /permitlisten/);
     assert.match(readFileSync(script, 'utf8'), /permitlisten="localhost:18080"/);
     assert.equal(statSync(script).mode & 0o777, 0o600);
     assert.match(readFileSync(join(dir, 'config.yaml'), 'utf8'), /- '18080:localhost:22'/);
@@ -360,6 +337,29 @@ describe('init', { concurrency: 3 }, () => {
     const unwritable = await tunneld(['init', 'me@h', '-R', '8080:a:1', '--config', join(dir, 'file/config.yaml')]);
     assert.equal(unwritable.code, 78);
     assert.match(unwritable.stderr, /not a directory/);
+  });
+
+  test('says what is wrong with --set and --from when these are, and names no line of a file that does not exist', async (t) => {
+    const dir = await tempDir(t);
+    const init = (...args: string[]) => tunneld(['init', ...args, '--config', join(dir, 'config.yaml')]);
+    const set = async (...settings: string[]) =>
+      (await init('me@h', '-R', '8080:a:1', ...settings.flatMap((one) => ['--set', one]), '--dry-run')).stderr
+        .split('\n')
+        .slice(0, -1)
+        .filter((line) => !line.includes('tunnel h: me@h:22'));
+    assert.deepEqual(await set('prot=3'), ['tunneld: --set prot is not a known key; did you mean port?']);
+    assert.deepEqual(await set('port=abc'), ['tunneld: --set port: it must be a whole number, not "abc"']);
+    assert.deepEqual(await set('verify=of', 'compression=3'), [
+      "tunneld: --set verify must be one of auto, required, off, not 'of'",
+      '  --set compression must be yes or no, not 3',
+    ]);
+    assert.deepEqual(await set('identitiesOnly=no'), []);
+    const from = await init('--from', 'autossh', '-R', '8080:a:1');
+    assert.equal(from.code, 2);
+    assert.match(from.stderr, /option '--from <what>' cannot be used with option '-R <forward>'/);
+    const server = await init('me@h', '--from', 'autossh');
+    assert.equal(server.code, 2);
+    assert.match(server.stderr, /leave the server out/);
   });
 
   test('writes the certificate and its key into the configuration when it is given one', async (t) => {
@@ -389,6 +389,25 @@ async function device(t: TestContext) {
   const dir = join(await tempDir(t), 'tunneld');
   const init = (...args: string[]) => tunneld(['init', '--config', join(dir, 'config.yaml'), ...args]);
   return { sshd, dir, init };
+}
+
+/** The built program in a terminal, whose questions are answered. */
+function dialogue(t: TestContext, args: readonly string[], cwd: string) {
+  const command = [process.execPath, CLI, ...args].join(' ');
+  const child = spawn('script', ['-qec', command, '/dev/null'], { stdio: ['pipe', 'pipe', 'inherit'], cwd });
+  t.after(() => child.kill('SIGKILL'));
+  let said = '';
+  child.stdout.on('data', (text) => (said += String(text)));
+  return {
+    /** What it said since the last answer. */
+    said: () => said,
+    answer: async (question: RegExp, words: string) => {
+      await until(() => question.test(said), { what: () => `${question}; it said: ${said}` });
+      said = '';
+      child.stdin.write(`${words}\n`);
+    },
+    exited: new Promise((resolve) => child.once('close', resolve)),
+  };
 }
 
 /** The device's own sshd, in the server's world; the answer is the folder of its host keys. */
