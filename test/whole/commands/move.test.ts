@@ -13,7 +13,8 @@ import { runScript, untilListening } from '../server-setup/fixture.ts';
 
 test('runs a tunnel at both servers, and leaves the old one when that is confirmed', async (t) => {
   if (!mayBuildNetworks(t)) return;
-  const [old, world] = await Promise.all([startSshd(), startServerWorld(t)]);
+  const prepare = 'useradd --create-home --home-dir /var/owner --shell /bin/sh owner';
+  const [old, world] = await Promise.all([startSshd(), startServerWorld(t, { prepare })]);
   t.after(() => old.stop());
   await untilListening(world);
   const port = await relayTo(world, t);
@@ -32,8 +33,9 @@ test('runs a tunnel at both servers, and leaves the old one when that is confirm
   await isUpAt(old.port);
   const before = readFileSync(daemon.configFile, 'utf8');
   const [, given = ''] = world.run(['ssh-keygen', '-lf', '/etc/ssh/ssh_host_ed25519_key.pub']).stdout.split(' ');
+  const env = { HOME: letOwnerIn(world), SSH_AUTH_SOCK: '', SUDO_USER: '' };
   const move = (server: string, ...args: string[]) =>
-    tunneld(['move', 'relay', server, ...args, '--config', daemon.configFile], { cwd: daemon.dir });
+    tunneld(['move', 'relay', server, ...args, '--config', daemon.configFile], { cwd: daemon.dir, env });
 
   const wrong = await move(`127.0.0.1:${await freePort()}`, '--host-key-fingerprint', given);
   assert.equal(wrong.code, 1, wrong.stderr);
@@ -70,13 +72,45 @@ test('runs a tunnel at both servers, and leaves the old one when that is confirm
   assert.match((await move(next)).stderr, /relay is at \S+ already/);
 
   // And back, with a listener on this device, which cannot be held twice.
+  const atNext = readFileSync(daemon.configFile, 'utf8');
   const local = `    localForward: ${await freePort()}:localhost:1\n`;
   writeFileSync(daemon.configFile, readFileSync(daemon.configFile, 'utf8').replace('    port:', `${local}    port:`));
   const back = await move(`${old.user}@127.0.0.1:${old.port}`, '--yes');
   assert.equal(back.code, 0, back.stderr);
   assert.match(back.stderr, /which two tunnels cannot share/);
   await isUpAt(old.port);
+  const [, left = ''] = /left on \S+: the user limited and its key; (\S+), run there as root/.exec(back.stderr) ?? [];
+  assert.equal(runScript(world, readFileSync(left, 'utf8')).code, 0);
+  await untilListening(world);
+  assert.equal(world.read(KEY_OF_LIMITED), null);
+
+  // One command for all of it, over the owner's login. Where that does not get in, nothing is changed.
+  const rest = readFileSync(daemon.configFile, 'utf8').replace(local, '');
+  writeFileSync(daemon.configFile, rest);
+  const stranger = await move(next, '--via', `stranger@127.0.0.1:${port}`, '--yes');
+  assert.match(stranger.stderr, /your login stranger@127\.0\.0\.1:\d+: auth-rejected: .*\n.*name your own login/);
+  assert.deepEqual([stranger.code, readFileSync(daemon.configFile, 'utf8')], [1, rest]);
+  const whole = await move(next, '--via', `owner@127.0.0.1:${port}`, '--yes');
+  assert.equal(whole.code, 0, whole.stderr);
+  assert.match(whole.stderr, /server: limited is set up[^]*both are up: [^]*relay is at limited@\S+ now[^]*left on /);
+  await isUpAt(port);
+  assert.equal(readFileSync(daemon.configFile, 'utf8'), atNext);
+  assert.ok(world.read(KEY_OF_LIMITED)?.includes('permitlisten='));
 });
+
+const KEY_OF_LIMITED = '/etc/ssh/authorized_keys.d/limited';
+
+/** The administrator of the server needs no password there; the home directory from which they log in. */
+function letOwnerIn(world: ServerWorld): string {
+  const home = join(world.dir, 'home');
+  const script = `usermod --password '*' owner
+echo 'owner ALL=(ALL) NOPASSWD: ALL' >/etc/sudoers.d/owner
+mkdir -p ${home}/.ssh /var/owner/.ssh
+cp "$0" ${home}/.ssh/id_ed25519 && chmod 600 ${home}/.ssh/id_ed25519
+cp "$0.pub" /var/owner/.ssh/authorized_keys && chown -R owner: /var/owner && chmod 700 /var/owner /var/owner/.ssh`;
+  assert.equal(world.run(['sh', '-c', script, world.key]).code, 0);
+  return home;
+}
 
 /** A port of this machine that leads to the sshd of the world, which is in a network of its own. */
 async function relayTo(world: ServerWorld, t: TestContext): Promise<number> {
