@@ -6,7 +6,6 @@ import { createIdentityCache } from '../../connection/auth/identity-cache.ts';
 import { openLogin } from '../../connection/route/open-login.ts';
 import { applyChanges, type Change } from '../../install/steps/apply-changes.ts';
 import { putFile } from '../../install/steps/files.ts';
-import { runProgram } from '../../install/steps/run-program.ts';
 import type { Plan } from '../../install/plan-system.ts';
 import { UNIT } from '../../install/systemd/manager.ts';
 import { CONFIG } from '../../install/systemd/service-paths.ts';
@@ -64,7 +63,11 @@ export async function handOver(
   }
 }
 
-async function oldKeepers({ taken, specs }: FromPlan, { state }: Plan, machine: OldMachine): Promise<OldKeepers> {
+async function oldKeepers(
+  { taken, specs }: FromPlan,
+  { state, manager: { run } }: Plan,
+  machine: OldMachine,
+): Promise<OldKeepers> {
   const restore = taken.map((keeper) => startScript(keeper, machine)).join('\n');
   const undo =
     state.active === 'active' ? `systemctl reload ${UNIT}` : rollbackScript(state).replace(/ && rm -f \S+$/, '');
@@ -75,14 +78,14 @@ async function oldKeepers({ taken, specs }: FromPlan, { state }: Plan, machine: 
       await putFile(RESTORE, `test -e ${PENDING} || exit 0\n${undo}\n${restore}\nrm -f ${PENDING}\n`, PRIVATE);
     },
     stop: async () => {
-      const now = await thisMachine(runProgram);
+      const now = await thisMachine(run);
       for (const keeper of taken) {
         report(`stop ${keeper.name}`);
-        await stopKeeper(keeper, now, runProgram);
+        await stopKeeper(keeper, now, run);
       }
     },
     disable: async () => {
-      const { done, failed } = await disableAll(taken, runProgram);
+      const { done, failed } = await disableAll(taken, run);
       for (const line of [...done, ...failed]) report(line);
     },
   };
