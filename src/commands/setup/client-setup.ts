@@ -39,9 +39,10 @@ export async function printClientSetup(
   // By the tunnel's name, all its servers.
   const others = all.filter((one) => one !== tunnel && isMeant(one.name, name));
   const login = via === null ? null : await administrator(via, await callersEnvironment());
-  const paste = await clientPaste(tunnel, { user, alias, via: login, hostKeys }, others);
+  const called = alias ?? aliasOf(tunnel);
+  const paste = await clientPaste(tunnel, { user, alias: called, via: login, hostKeys }, others);
   if (install === null) process.stdout.write(paste);
-  else await installThere(paste, install, alias ?? name);
+  else await installThere(paste, install, called);
 }
 
 /** Runs the block on the laptop, over a login as init does for a server: agent, keys, or a password that is asked for. */
@@ -80,7 +81,7 @@ export async function clientPaste(
   return clientText(tunnel, {
     // With sudo the person who logs in here is its caller.
     user: given.user ?? (env['SUDO_USER'] || userName),
-    alias: given.alias ?? tunnel.name.replaceAll(/[@:]/g, '-'),
+    alias: given.alias ?? aliasOf(tunnel),
     others,
     hostKeys: await readHostKeyLines(given.hostKeys),
     via: given.via,
@@ -88,6 +89,11 @@ export async function clientPaste(
       await Promise.all([serverKeys(tunnel, given.via ?? tunnel), ...others.map((one) => serverKeys(one, one))])
     ).flat(),
   });
+}
+
+/** The name of a tunnel at one of its servers has characters that ssh takes for others. */
+function aliasOf({ name }: TunnelSpec): string {
+  return name.replaceAll(/[@:]/g, '-');
 }
 
 /** What this device knows the server by, where the laptop reaches it at the same address. */

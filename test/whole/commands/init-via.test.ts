@@ -117,6 +117,19 @@ describe('init --via', { concurrency: 2 }, () => {
     );
     assert.match(world.read('/var/owner/.ssh/config.d/backup.conf') ?? '', /^Host backup\n[^]*ProxyJump backup-server/);
 
+    // At one of several servers, too, the name that is said is the one of the block.
+    const servers = join(dir, 'servers.yaml');
+    writeFileSync(
+      servers,
+      readFileSync(join(dir, 'config.yaml'), 'utf8').replace(
+        /^ {4}host: 'server'\n {4}port: 22\n/m,
+        '    servers: [server, other]\n',
+      ),
+    );
+    const one = command('client-setup', 'backup@other', '--install', 'owner@server', '--config', servers);
+    assert.match(one.stderr, /there, `ssh backup-other` reaches this device/);
+    assert.match(world.read('/var/owner/.ssh/config.d/backup-other.conf') ?? '', /^Host backup-other\n/);
+
     // Converged, nothing is changed; a changed key is tried by the running daemon.
     const config = () => readFileSync(join(dir, 'config.yaml'), 'utf8');
     const again = init(...args, '--dry-run');
