@@ -20,12 +20,7 @@ import { describeReload, tryToHandOverKeys } from './reload.ts';
  * Has the daemon try another configuration, which replaces the file when its tunnels are up and, with `confirmWithin`, when it is
  * confirmed in that time. Until then the file stays as it is: whatever happens meanwhile, the next start is on what worked.
  */
-export async function apply(
-  flag: string | null,
-  file: string,
-  confirmWithin: string | null,
-  print: Print = toStdout,
-): Promise<void> {
+export async function apply(flag: string | null, file: string, confirmWithin: string | null): Promise<void> {
   const withinMs = confirmWithin === null ? PATIENCE_MS : readTime(confirmWithin);
   const status = await request(flag, { command: 'status' }, null);
   const target = status.config;
@@ -36,8 +31,28 @@ export async function apply(
       `${file} is the file that the daemon starts with: apply a copy of it, so that there is something to roll back to (if you have edited it already, restore it first)`,
     );
   }
+  await tryOut(flag, await readText(file), status, { withinMs, asksConfirm: confirmWithin !== null, print: toStdout });
+}
+
+/** The same for a text that is valid; `status` is that of the daemon. */
+export async function applyText(flag: string, text: string, status: StatusDocument, print: Print): Promise<void> {
+  await tryOut(flag, text, status, { withinMs: PATIENCE_MS, asksConfirm: false, print });
+}
+
+interface Trial {
+  readonly withinMs: number;
+  readonly asksConfirm: boolean;
+  readonly print: Print;
+}
+
+async function tryOut(
+  flag: string | null,
+  text: string,
+  { config: target, trial }: StatusDocument,
+  { withinMs, asksConfirm, print }: Trial,
+): Promise<void> {
   outliveTerminal();
-  const name = await writeCandidate(target, file, status.trial?.candidate ?? null);
+  const name = await writeCandidate(target, text, trial?.candidate ?? null);
   await tryToHandOverKeys();
   try {
     const result = await request(flag, { command: 'apply', candidate: name, withinMs }, null);
@@ -46,7 +61,7 @@ export async function apply(
     await removeCandidate(target, name);
     throw error;
   }
-  await seeThrough(flag, target, name, confirmWithin !== null, print);
+  await seeThrough(flag, target, name, asksConfirm, print);
 }
 
 type Print = (text: string) => void;
@@ -122,9 +137,9 @@ function describeWaiting({ tunnels }: StatusDocument, names: readonly string[]):
     .join('');
 }
 
-async function writeCandidate(target: string, file: string, inUse: string | null): Promise<string> {
+async function writeCandidate(target: string, text: string, inUse: string | null): Promise<string> {
   try {
-    return await createCandidate(target, await readText(file), inUse);
+    return await createCandidate(target, text, inUse);
   } catch (error) {
     const cure = process.getuid?.() === 0 ? '' : ' (try sudo)';
     throw new UserError(`cannot write beside ${target}: ${errorText(error)}${cure}`, EXIT.failed, { cause: error });

@@ -1,9 +1,8 @@
-import { rm, stat } from 'node:fs/promises';
-import { basename, dirname, join, resolve } from 'node:path';
+import { resolve } from 'node:path';
 import { systemEnvironment } from '../../config/input/environment.ts';
 import { parseConfig } from '../../config/parse.ts';
-import { replaceFile, writeAnew } from '../../lib/files/replace-file.ts';
-import { apply } from '../daemon/apply.ts';
+import { replaceFile } from '../../lib/files/replace-file.ts';
+import { applyText } from '../daemon/apply.ts';
 import { daemonStatus } from '../find/daemon-status.ts';
 import { report } from '../text/report.ts';
 
@@ -20,12 +19,5 @@ export async function changeConfig(flag: string, file: string, text: string): Pr
     return;
   }
   await check(text);
-  // Beside it, because paths in it may be relative, and hidden from systemd's credentials.
-  const beside = join(dirname(file), `.${basename(file)}.changed`);
-  await writeAnew(beside, text, await stat(file));
-  try {
-    await apply(flag, beside, null, (lines) => report(lines.trimEnd()));
-  } finally {
-    await rm(beside, { force: true });
-  }
+  await applyText(flag, text, running, (lines) => report(lines.trimEnd()));
 }
