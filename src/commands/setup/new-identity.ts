@@ -63,15 +63,16 @@ export async function newIdentity(
       (of) =>
         `Write \`host: ${tunnel.host}\` in the place of its servers for now, and run this again; then write servers again, and run on each of the others what \`tunneld server-setup ${of}@SERVER\` prints`,
     );
-    const rotation = await rotationOf(tunnel, join(dirname(file), `${tunnel.name}.key`));
+    const rotation = await rotationOf(tunnel, join(dirname(file), `${tunnel.name}.key`), 'identity');
     const place = { flag: flag ?? file, file, tunnel, all, rotation };
     if (rotation.phase === 'begun') {
       await requirePlainKeys(tunnel, 'new-identity');
       const device = checkDevice(options.name ?? (await nameFor(tunnel, questions)));
       const user = `tunnel-${device}`.toLowerCase().slice(0, 32);
+      const ports = options.via === null ? portsFrom(options.port, fixedPorts(tunnel).length) : [];
       await makeNextKey(rotation, `tunneld ${tunnel.name} of ${device}`);
       owner = options.via === null ? null : await openOwnerOf({ ...tunnel, user }, options.via, questions);
-      const wanted = owner === null ? byHand(place, user, options) : await agreed(place, user, owner);
+      const wanted = owner === null ? renewed(place, user, ports) : await agreed(place, user, owner);
       if (!(await setUp(place, wanted, owner, options, questions))) return EXIT.failed;
       await switchTo(place, wanted);
       report(
@@ -108,7 +109,7 @@ async function nameFor({ identityFiles: [key] }: TunnelSpec, { ask }: Questions)
   const before = / of (\S+)\s*$/.exec(comment)?.[1];
   const own = hostname().toLowerCase();
   if (before !== undefined && before.toLowerCase() !== own) return own;
-  return await ask('A name for this device, unlike that of the original', `${own}-2`, 'give it with --name');
+  return await ask('A name for this device, unlike that of the original', `${own}-2`, 'name this device with --name');
 }
 
 function checkDevice(name: string): string {
@@ -124,18 +125,20 @@ function renewed({ tunnel, rotation }: Place, user: string, ports: readonly numb
   return { ...withPorts(tunnel, ports), user, identityFiles: [rotation.next], identityFilesConfigured: true };
 }
 
-function byHand(place: Place, user: string, { port }: NewIdentityOptions): TunnelSpec {
-  const first = Number(port);
-  if (port === null || !Number.isInteger(first) || first < 1 || first > 65_535)
+/** As many ports of the server as the tunnel has, from the one that a person names. */
+function portsFrom(text: string | null, count: number): readonly number[] {
+  if (text === null)
     throw new UserError(
       'a port that is free on the server can be chosen only where that is looked at (--via [me@]server): name one with --port',
       EXIT.usage,
     );
-  return renewed(
-    place,
-    user,
-    fixedPorts(place.tunnel).map((_, index) => first + index),
-  );
+  const first = /^\d+$/.test(text) ? Number(text) : 0;
+  if (first < 1 || first + count - 1 > 65_535)
+    throw new UserError(
+      `--port ${JSON.stringify(text)}: it must be a whole number from 1 to 65535${count > 1 ? `, the first of ${count} ports in a row` : ''}`,
+      EXIT.usage,
+    );
+  return Array.from({ length: count }, (_, index) => first + index);
 }
 
 async function agreed(place: Place, user: string, { look }: Owner): Promise<TunnelSpec> {

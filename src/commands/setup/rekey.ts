@@ -56,7 +56,7 @@ export async function rekey(flag: string | null, name: string, options: RekeyOpt
   let owner: Owner | null = null;
   try {
     const first = join(dirname(file), `${name}.key`);
-    const rotation = await rotationOf({ ...tunnel, identityFiles: named(tunnel) }, first);
+    const rotation = await rotationOf({ ...tunnel, identityFiles: named(tunnel) }, first, 'key');
     if (rotation.phase === 'begun') await requirePlainKeys(tunnel, 'rekey');
     else report(`the tunnel has the new key ${rotation.next} already`);
     owner = options.via === null ? null : await openOwnerOf(tunnel, options.via, questions);
@@ -168,7 +168,8 @@ function withoutOld(all: readonly TunnelSpec[], { name }: TunnelSpec): readonly 
   return all.filter((one) => one.name !== name);
 }
 
-async function acceptsAny(tunnel: TunnelSpec, keys: readonly string[]): Promise<boolean> {
+/** Whether the server accepts one of these keys. Rejects as accepts() does. */
+export async function acceptsAny(tunnel: TunnelSpec, keys: readonly string[]): Promise<boolean> {
   for (const key of keys) if (await accepts(tunnel, key)) return true;
   return false;
 }

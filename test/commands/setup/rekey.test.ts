@@ -119,7 +119,7 @@ async function start(t: TestContext): Promise<Place> {
 
 /** One run of the command; `interrupted` is the step before which it ends. */
 async function run(
-  { daemon: { configFile }, tunnel, accept, daemon }: Place,
+  { daemon: { configFile }, tunnel, accept }: Place,
   interrupted: string | null = null,
   instead: Partial<RotateDeps> = {},
 ): Promise<number> {
@@ -127,10 +127,10 @@ async function run(
   const at = (step: string) => {
     if (step === interrupted) throw new Error(`interrupted where it ${step}`);
   };
-  const rotation = await rotationOf(spec, '');
+  const rotation = await rotationOf(spec, '', 'key');
   if (interrupted === 'makes') {
     // Killed between the record and the key.
-    writeFileSync(join(daemon.dir, `.${rotation.next.split('/').at(-1)}.replaces`), `${rotation.old.join('\n')}\n`);
+    writeFileSync(rotation.record, `${rotation.old.join('\n')}\n`);
     at('makes');
   }
   let allowed = rotation.phase === 'switched' ? 1 : 0;
