@@ -21,7 +21,7 @@ import { trustHostKey } from './init-host-key.ts';
 import { untilServerIsReady } from './init-wait.ts';
 import { requireOneServer } from './one-server.ts';
 import { openOwnerOf } from './owner-of.ts';
-import { accepts } from './rekey.ts';
+import { acceptsAny } from './rekey.ts';
 import { serverSetupText } from './server-setup.ts';
 import { hostOf } from './trust.ts';
 import { handOut, writeScript } from './write-script.ts';
@@ -61,7 +61,9 @@ export async function move(
       return EXIT.ok;
     }
     const place = { flag: flag ?? file, file, tunnel, all, wanted };
-    if (!all.some((one) => one.name === copyName(name) && isAt(one, wanted))) {
+    const copy = all.find((one) => one.name === copyName(name));
+    if (copy !== undefined && !isAt(copy, wanted)) throw nameIsTaken(copy, name, file);
+    if (copy === undefined) {
       if (!(await prepare(place, options, questions))) return EXIT.failed;
       await runBoth(place);
     }
@@ -102,6 +104,14 @@ function copyName(name: string): string {
   return `${name}-next`;
 }
 
+/** What has the name may be of a move that was begun, or a tunnel of its own, which a move must not take out of the file. */
+function nameIsTaken(other: TunnelSpec, name: string, file: string): UserError {
+  const server = formatServer(other);
+  return new UserError(
+    `${file} has a tunnel ${other.name} to ${server} already, which is the name of ${name} at the new server until you switch: finish that move (tunneld move ${name} ${server}), or give that tunnel another name`,
+  );
+}
+
 /** Makes the new server known and ready; false where a person has to run the script there first. */
 async function prepare(
   { wanted, all }: Place,
@@ -121,7 +131,7 @@ async function prepare(
     } finally {
       await owner.close();
     }
-  } else if (!(await acceptsOne(wanted))) {
+  } else if (!(await acceptsAny(wanted, wanted.identityFiles))) {
     const script = await serverSetupText(wanted, there, { jump, undo: false, for: 'debian' });
     await handOut(script, `${wanted.name}-server-setup.sh`);
     if (!wait) {
@@ -132,11 +142,6 @@ async function prepare(
   // Without it the trial shows whether it is.
   if (wait) await untilServerIsReady(wanted, report);
   return true;
-}
-
-async function acceptsOne(wanted: TunnelSpec): Promise<boolean> {
-  for (const key of wanted.identityFiles) if (await accepts(wanted, key)) return true;
-  return false;
 }
 
 async function runBoth({ flag, file, tunnel, wanted }: Place): Promise<void> {
