@@ -1,5 +1,7 @@
 import { openLogin, type OpenLogin, type OpenLoginDeps, runThere } from '../connection/route/open-login.ts';
+import type { SshConnection } from '../connection/ssh/connection.ts';
 import { rootShell, type WayToRoot } from '../connection/route/root-shell.ts';
+import { sleep, type Clock } from '../lib/async/clock.ts';
 import { firstToEnd, waitFor } from '../lib/async/scope.ts';
 import { asFailure } from '../model/failure.ts';
 import type { TunnelSpec } from '../model/spec.ts';
@@ -20,7 +22,7 @@ export interface Survey {
 
 export function createSurvey(admin: TunnelSpec, deps: OpenLoginDeps): Survey {
   const server = formatServer(admin);
-  const sights = new Map<string, { readonly since: string | undefined; readonly sight: PortSight | null }>();
+  const sights: Sights = new Map();
   let login: OpenLogin | null = null;
   let root: WayToRoot | null = null;
 
@@ -29,7 +31,7 @@ export function createSurvey(admin: TunnelSpec, deps: OpenLoginDeps): Survey {
     root ??= await wayToRoot(opened, deps, signal);
     const facts = await factsOf(opened, root, server, deps, signal);
     const devices = assess(facts);
-    await lookAtPorts(opened, devices, sights, deps, signal);
+    await lookAtPorts(opened, devices, sights, deps.clock, signal);
     return {
       server,
       at: new Date(deps.clock.wall()).toISOString(),
@@ -37,7 +39,7 @@ export function createSurvey(admin: TunnelSpec, deps: OpenLoginDeps): Survey {
       asRoot: facts.asRoot,
       problems: problemsOf(facts, devices, sights),
       hostKeys: hostKeysOf(facts, devices),
-      devices: devices.map((device) => withSight(device, sights.get(idOf(device))?.sight ?? null)),
+      devices: devices.map((device) => withSight(device, sights.get(idOf(device))?.sight)),
     };
   };
   const close = async () => {
@@ -80,7 +82,8 @@ async function factsOf(
   const limits = { limit: MAX_OUTPUT, ms: READ_MS, clock };
   if (root !== 'never') {
     const shell = rootShell(root, FLEET_SCRIPT, server, person);
-    const { stdout } = await runThere(login, shell.command, shell.conversation, { ...limits, ms: PERSON_MS }, signal);
+    const ms = root === 'asks' ? PERSON_MS : READ_MS;
+    const { stdout } = await runThere(login, shell.command, shell.conversation, { ...limits, ms }, signal);
     const facts = shell.hasBegun() ? readFacts(stdout.toString('utf8')) : null;
     if (facts !== null) return facts;
   }
@@ -96,32 +99,41 @@ const PERSON_MS = 300_000;
 /** A line of ss takes some 150 bytes; a thousand devices with ten visitors each take 2 MiB. */
 const MAX_OUTPUT = 32 * 1024 * 1024;
 
+/** What was seen at the ports, each with the login of the device's that it was seen at. */
+export type Sights = Map<string, { readonly since: string | undefined; readonly sight: PortSight | 'forbidden' }>;
+
 /**
  * Each session of a device is looked at once: every look is a line in the device's log, and sshd shuts out who comes too often without a
- * login (PerSourcePenalties in sshd_config(5)).
+ * login (PerSourcePenalties in sshd_config(5)). What cannot be seen in time is left out, and looked at the next time.
  */
-async function lookAtPorts(
-  { connection, lost }: OpenLogin,
+export async function lookAtPorts(
+  { connection, lost }: { readonly connection: Pick<SshConnection, 'open'>; readonly lost: OpenLogin['lost'] },
   devices: readonly FleetDevice[],
-  sights: Map<string, { readonly since: string | undefined; readonly sight: PortSight | null }>,
-  { clock }: OpenLoginDeps,
+  sights: Sights,
+  clock: Clock,
   signal: AbortSignal,
 ): Promise<void> {
   const up = devices.filter(({ state }) => state === 'up');
   const waiting = up.filter(
     (device) => !isSameSession(sights.get(idOf(device))?.since, device.since, sights.has(idOf(device))),
   );
+  for (const device of waiting) sights.delete(idOf(device));
   for (const id of sights.keys()) if (!up.some((device) => idOf(device) === id)) sights.delete(id);
-  const work = async () => {
-    for (let device = waiting.pop(); device !== undefined; device = waiting.pop())
-      sights.set(idOf(device), { since: device.since, sight: await lookAtPort(connection, device, clock, signal) });
+  const work = async (own: AbortSignal) => {
+    for (let device = waiting.pop(); device !== undefined; device = waiting.pop()) {
+      const sight = await lookAtPort(connection, device, clock, own);
+      if (sight !== 'late') sights.set(idOf(device), { since: device.since, sight });
+    }
   };
-  const all = Promise.all(Array.from({ length: Math.min(AT_ONCE, waiting.length) }, work));
-  await firstToEnd<unknown>(
-    signal,
-    [all, ...lost].map((promise) => waitFor<unknown>(promise)),
-  );
+  await firstToEnd<unknown>(signal, [
+    (own) => Promise.all(Array.from({ length: Math.min(AT_ONCE, waiting.length) }, () => work(own))),
+    (own) => sleep(clock, LOOK_MS, own),
+    ...lost.map((promise) => waitFor<unknown>(promise)),
+  ]);
 }
+
+/** A port takes at most 20 seconds, most of them none: this is for many that hang. */
+const LOOK_MS = 60_000;
 
 /** Channels of one connection: enough to hide the round trips, and few enough for the memory of a small server. */
 const AT_ONCE = 128;
@@ -136,8 +148,8 @@ function isSameSession(before: string | undefined, now: string | undefined, wasS
   return Math.abs(Date.parse(before) - Date.parse(now)) < 3000;
 }
 
-function withSight(device: FleetDevice, sight: PortSight | null): FleetDevice {
-  if (sight === null) return device;
+function withSight(device: FleetDevice, sight: PortSight | 'forbidden' | undefined): FleetDevice {
+  if (sight === undefined || sight === 'forbidden') return device;
   const { verified, seenHostKey, trouble } = sight;
   return {
     ...device,
@@ -150,16 +162,21 @@ function withSight(device: FleetDevice, sight: PortSight | null): FleetDevice {
 function problemsOf(
   { problems, hiddenFiles, asRoot, logBeginsMs }: FleetFacts,
   devices: readonly FleetDevice[],
-  sights: ReadonlyMap<string, { readonly sight: PortSight | null }>,
+  sights: Sights,
 ): readonly string[] {
-  const unseen = devices.filter((device) => sights.get(idOf(device))?.sight === null).length;
+  const up = devices.filter(({ state }) => state === 'up').map((device) => sights.get(idOf(device))?.sight);
+  const forbidden = up.filter((sight) => sight === 'forbidden').length;
+  const late = up.filter((sight) => sight === undefined).length;
   return [
     ...problems,
     ...(asRoot ? [] : ['not read as root: who holds a port, since when and from where is not known']),
     ...(hiddenFiles === 0 ? [] : [`${hiddenFiles} files of the register may not be read by this login`]),
     ...(logBeginsMs === null ? ['no log of sshd was found: when a device was last seen is not known'] : []),
-    ...(unseen === 0
+    ...(forbidden === 0
       ? []
-      : [`${unseen} ports were not tried: the server lets this login connect to none (AllowTcpForwarding)`]),
+      : [`${forbidden} ports were not tried: the server lets this login connect to none (AllowTcpForwarding)`]),
+    ...(late === 0
+      ? []
+      : [`${late} ports were not judged: the server did not connect to them in time; look at them again`]),
   ];
 }

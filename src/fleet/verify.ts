@@ -1,8 +1,9 @@
 import { fingerprint } from '../connection/known-hosts/key-blob.ts';
 import type { Channel, SshConnection } from '../connection/ssh/connection.ts';
 import { type Scan, scanServer } from '../connection/ssh2/scan.ts';
+import { abortable } from '../lib/async/abort.ts';
 import { sleep, type Clock } from '../lib/async/clock.ts';
-import { firstToEnd } from '../lib/async/scope.ts';
+import { firstToEnd, waitFor } from '../lib/async/scope.ts';
 import { printable } from '../lib/text.ts';
 import { peek } from '../net/peek-stream.ts';
 import { asFailure } from '../model/failure.ts';
@@ -19,35 +20,45 @@ export interface PortSight {
 }
 
 /**
- * Connects to the port as a visitor does, through the server, and compares the host key with the recorded one. Null where the server lets
- * this login connect to no port.
+ * Connects to the port as a visitor does, through the server, and compares the host key with the recorded one. `forbidden` where the server
+ * lets this login connect to no port, `late` where it answers neither yes nor no: then nothing is known of the device.
  */
 export async function lookAtPort(
   { open }: Pick<SshConnection, 'open'>,
   device: FleetDevice,
   clock: Clock,
   signal: AbortSignal,
-): Promise<PortSight | null> {
+): Promise<PortSight | 'forbidden' | 'late'> {
   const { host, port, hostKey } = device;
   const endpoint = {
     type: 'tcp',
     host: host === null || isWildcardHost(host) ? 'localhost' : host,
     port: port!,
   } as const;
-  let channel: Channel;
+  let channel: Channel | null;
   try {
-    channel = await open(endpoint, { address: '127.0.0.1', port: 0 });
+    channel = await firstToEnd<Channel | null>(
+      signal,
+      [
+        waitFor(open(endpoint, { address: '127.0.0.1', port: 0 }), (late) => late.close()),
+        (over) => sleep(clock, OPEN_MS, over).then(() => null),
+      ],
+      (late) => late?.close(),
+    );
   } catch (error) {
+    signal.throwIfAborted();
     const { code, message } = asFailure(error);
-    if (code !== 'target-unreachable') return null;
+    if (code !== 'target-unreachable') return 'forbidden';
     return { verified: 'no', trouble: { code: 'no-answer', message } };
   }
+  if (channel === null) return 'late';
   try {
     const greeting = await greetingOf(channel, clock, signal);
     const isSsh = greeting?.subarray(0, 4).equals(SSH) === true;
     if (!isSsh) return judge(greeting, null, hostKey);
     const stream = adaptStreams({ readable: channel, writable: channel, close: () => channel.close() });
-    return judge(greeting, await scanServer(stream, PATIENCE_MS, clock, PLAIN_HOST_KEY_ALGORITHMS, 'proven'), hostKey);
+    const scan = scanServer(stream, PATIENCE_MS, clock, PLAIN_HOST_KEY_ALGORITHMS, 'proven');
+    return judge(greeting, await abortable(scan, signal), hostKey);
   } finally {
     channel.close();
   }
@@ -64,6 +75,9 @@ function greetingOf(channel: Channel, clock: Clock, signal: AbortSignal): Promis
 }
 
 const PATIENCE_MS = 5000;
+
+/** A full queue of connections at a listener of the server's keeps its sshd waiting for minutes (tcp_syn_retries in tcp(7)). */
+const OPEN_MS = 10_000;
 
 /** Pure. `scan` is null for what is no SSH server. A port without a recorded key may lead to anything that takes connections. */
 export function judge(greeting: Buffer | null, scan: Scan | null, recorded: string | undefined): PortSight {
