@@ -96,7 +96,8 @@ const BACK_S = 1;
 
 /**
  * A tunnel that loses its connection sooner than ten seconds after its login waits longer before each next one, up to a minute; and a
- * server that loses it soon after it got it back is given it later each time. A server that is up in between does neither.
+ * server that loses it soon after it got it back is given it later each time. A server that is up in between does neither. What is left
+ * is the budget of new connections: a return may wait for its turn for up to nine seconds (test/net/pacing/pace.test.ts).
  */
 const WELL_MS = 11_000;
 

@@ -224,13 +224,16 @@ function retryDelay(pace: Pick<Pace, 'limit' | 'refused' | 'begun'>, now: number
   return (isQuick ? UNLIMITED_RETRY_MS : scheduledDelay(pace, now)) * (1 + 0.05 * random());
 }
 
-/** Where earlier connections leave room for one retry less, the last but one is left out: the last reaches further. */
+/**
+ * Where earlier connections leave room for one retry less, the last but one is left out: the last reaches further. Unless room for it comes
+ * before that anyway, because the earlier ones are soon forgotten.
+ */
 function scheduledDelay({ refused, begun }: Pick<Pace, 'refused' | 'begun'>, now: number): number {
   const [first = STEADY_MS, second] = RETRIES_MS.slice(refused - 1);
   if (second === undefined) return first;
-  const both = now + first + second;
-  const bothFit = windowAt([...begun, now + first], USUAL_LIMIT, WINDOW_MS, both) <= both;
-  return bothFit ? first : RETRIES_MS.slice(refused - 1).reduce((sum, ms) => sum + ms, 0);
+  const last = RETRIES_MS.slice(refused - 1).reduce((sum, ms) => sum + ms, 0);
+  const roomForSecond = windowAt([...begun, now + first], USUAL_LIMIT, WINDOW_MS, now + first + second);
+  return roomForSecond <= now + last ? first : last;
 }
 
 function without(times: readonly number[], one: number): readonly number[] {

@@ -66,6 +66,17 @@ describe('a server that is away', () => {
         }
   });
 
+  // More than five connections in half a minute are never risked: what was up for a few seconds only waits for that.
+  test('is reached as soon as the connections before leave room when it is away again and again', () => {
+    for (const chance of [0, 0.5, 0.999])
+      for (let upForMs = 10_000; upForMs <= 40_000; upForMs += 500)
+        for (const awayMs of [500, 1500, 2500]) {
+          const { inAfterMs, turnedAway } = absences(20, { awayMs, upForMs }, ufwLimit(), () => chance);
+          const what = `up for ${upForMs} ms, away for ${awayMs} ms: in after ${inAfterMs} ms, ${turnedAway} turned away`;
+          assert.ok(inAfterMs <= (upForMs < 20_000 ? 9500 : 4500) && turnedAway === 0, what);
+        }
+  });
+
   test('is reached within two seconds in the first minute when it is known to have no limit', () => {
     for (const chance of [0, 0.5, 0.999])
       for (let awayMs = 50; awayMs <= MINUTE; awayMs += 500) {
@@ -360,6 +371,37 @@ function absence(
     if (letIn && now >= lost + awayMs) return { inAfterMs: now - lost - awayMs, turnedAway, knocks };
     pace = applyEvent(begin(pace, begun), 'refused', begun, now, random);
   }
+}
+
+/** A tunnel whose sshd is away that often, each time for so long after so long a session; the longest that it took to get in again. */
+function absences(
+  count: number,
+  { awayMs, upForMs }: { readonly awayMs: number; readonly upForMs: number },
+  firewall: LimitModel,
+  random: () => number,
+) {
+  let pace = START;
+  let turnedAway = 0;
+  let longestMs = 0;
+  let now = 5 * MINUTE;
+  for (let turn = 0; turn < count; turn += 1) {
+    const backAt = turn === 0 ? now : now + awayMs;
+    for (; ; now += 50) {
+      if (nextAt(pace, CLAIM, now) > now) continue;
+      const begun = { ...CLAIM, at: now };
+      const letIn = firewall(now);
+      if (!letIn) turnedAway += 1;
+      pace = begin(pace, begun);
+      if (letIn && now >= backAt) break;
+      pace = applyEvent(pace, 'refused', begun, now, random);
+    }
+    longestMs = Math.max(longestMs, now - backAt);
+    const began = { ...CLAIM, at: now };
+    pace = applyEvent(applyEvent(pace, 'opened', began, now, random), 'accepted', began, now, random);
+    now += upForMs;
+    pace = applyEvent(pace, 'ended', began, now, random);
+  }
+  return { inAfterMs: longestMs, turnedAway };
 }
 
 /** A device that wants in; its answer is the time when it got there. It cannot tell a limit from an absence. */
