@@ -55,10 +55,14 @@ if (values.check) {
 
 function compile(arch, file) {
   const [compiler, ...flags] = COMPILERS[arch];
-  execFileSync(compiler, [...FLAGS, ...flags, '-isystem', headers, '-o', file, 'module.c', 'network.c', 'packets.c'], {
-    cwd: folder,
-    stdio: 'inherit',
-  });
+  execFileSync(
+    compiler,
+    [...FLAGS, ...flags, '-isystem', headers, '-o', file, 'module.c', 'memory.c', 'network.c', 'packets.c'],
+    {
+      cwd: folder,
+      stdio: 'inherit',
+    },
+  );
 }
 
 function nameOf(arch) {

@@ -17,6 +17,7 @@ import { openListenerRecordsFile } from '../host/listener-records-file.ts';
 import { unassignedPorts } from '../host/port-range.ts';
 import { readMachine } from '../host/machine.ts';
 import { openPortFile } from '../host/source-port-file.ts';
+import { keepIdleMemorySmall } from '../host/idle-memory.ts';
 import { watchNetwork } from '../host/network-watch.ts';
 import type { Config } from '../model/config.ts';
 
@@ -27,6 +28,8 @@ export async function openDevice(
 ): Promise<ThisDevice> {
   const network = watchNetwork(clock);
   network.subscribe((what) => log.debug(what));
+  const keepSmall = keepIdleMemorySmall();
+  if (keepSmall !== null) network.onLook(keepSmall);
   const portMemory = openPortFile(join(stateDirectory, 'source-ports.json'), (message) =>
     problems.report('the state file of source ports', message),
   );

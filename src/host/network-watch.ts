@@ -3,6 +3,7 @@ import { isIP } from 'node:net';
 import { networkInterfaces, type NetworkInterfaceInfo } from 'node:os';
 import type { Clock } from '../lib/async/clock.ts';
 import { loadAddon } from '../lib/addon.ts';
+import { createEmitter } from '../lib/async/emitter.ts';
 import { readIfReadable } from '../lib/files/read-file.ts';
 import { sinceBoot } from './boot.ts';
 
@@ -10,6 +11,8 @@ import { sinceBoot } from './boot.ts';
 export interface NetworkWatch {
   /** Calls `listener` after each change; the result unsubscribes. */
   subscribe(listener: (what: NetworkChange) => void): () => void;
+  /** Calls `listener` at each look, some twice a minute at least, changed or not: for what is done seldom, and should wake nobody by itself. */
+  onLook(listener: () => void): () => void;
   /**
    * Whether the machine has replaced this address by another one. A link that is down for a moment keeps its address.
    */
@@ -40,6 +43,7 @@ export function watchNetwork(
   notify: Notify = kernelReports,
 ): NetworkWatch {
   const listeners = new Set<(what: NetworkChange) => void>();
+  const looked = createEmitter();
   let last = { now: clock.now(), boot: sinceBootMs(), view: readView() };
   let cancel = () => {};
   /** When the timer that runs is due. */
@@ -53,6 +57,7 @@ export function watchNetwork(
     last = next;
     lookIn(pollMs);
     if (changed !== null) for (const listener of listeners) listener(changed);
+    looked.emit();
   };
   const lookIn = (ms: number) => {
     due = clock.now() + ms;
@@ -71,6 +76,7 @@ export function watchNetwork(
       listeners.add(listener);
       return () => listeners.delete(listener);
     },
+    onLook: looked.subscribe,
     lostAddress: async (address) => {
       if (!interfaces().some((entry) => !entry.internal && isIP(entry.address) === isIP(address))) return false;
       return !(await canBind(address));

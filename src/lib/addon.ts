@@ -19,6 +19,7 @@ export interface Addon {
   open(keys: object, memory: Buffer, from: number, to: number, table: Uint32Array): number;
   close(keys: object): void;
   watchNetwork(listener: (what: 'network' | 'clock') => void): (() => void) | null;
+  releaseMemory(): number;
 }
 
 /** Null where there is none for this machine, or where Node.js does not load it; `problem` then says why. Loaded once. */
