@@ -39,12 +39,6 @@ export function removeTunnel(text: string, name: string): string {
   return before + text.slice(at);
 }
 
-/** The tunnel keeps its place and its keys under another name. */
-export function renameTunnel(text: string, name: string, next: string): string {
-  const { key } = find(text, name);
-  return splice(text, key.range!, next);
-}
-
 function find(text: string, name: string): { readonly key: Node; readonly tunnel: YAMLMap } {
   const tunnels = parseDocument(text).get('tunnels');
   const pair = isMap(tunnels) ? tunnels.items.find((one) => keyOf(one) === name) : undefined;
