@@ -1,3 +1,4 @@
+import type { Dirent } from 'node:fs';
 import { readdir } from 'node:fs/promises';
 import { basename, join, resolve } from 'node:path';
 import { systemEnvironment } from '../../config/input/environment.ts';
@@ -8,7 +9,8 @@ import { keyTypeOf } from '../../connection/known-hosts/key-blob.ts';
 import { readHostKeys } from '../../host/host-keys.ts';
 import { systemClock } from '../../lib/async/clock.ts';
 import { readText } from '../../lib/files/read-file.ts';
-import { errorCode } from '../../lib/text.ts';
+import { EXIT } from '../../lib/exit-code.ts';
+import { errorCode, errorText } from '../../lib/text.ts';
 import { UserError } from '../../lib/user-error.ts';
 import { TunnelFailure } from '../../model/failure.ts';
 import { formatEndpoint } from '../../model/endpoint.ts';
@@ -40,7 +42,7 @@ export interface Chosen {
  * that `tunneld fleet` can verify it, of its SSH server; nothing secret. Throws a UserError where two devices want one user or one port.
  */
 export async function devicesOf(directory: string, chosen: Chosen): Promise<Devices> {
-  const names = (await readdir(directory, { withFileTypes: true })).filter((entry) => entry.isDirectory());
+  const names = (await entriesOf(directory)).filter((entry) => entry.isDirectory());
   const devices: DeviceSetup[] = [];
   const servers = new Map<string, string>();
   for (const { name } of names.toSorted((a, b) => a.name.localeCompare(b.name))) {
@@ -54,6 +56,8 @@ export async function devicesOf(directory: string, chosen: Chosen): Promise<Devi
       devices.push({ device, setup: serverSetup(keyed as [KeyedTunnel, ...KeyedTunnel[]]) });
     }
   }
+  if (devices.length === 0 && names.length > 0 && chosen.name !== null)
+    throw new UserError(`no device of ${directory} has a tunnel ${JSON.stringify(chosen.name)}`, EXIT.noSuchTunnel);
   if (devices.length === 0)
     throw new UserError(
       `${directory} has no device: each is a directory with its config.yaml and the .pub files of its keys (docs/many-devices.md)`,
@@ -61,6 +65,19 @@ export async function devicesOf(directory: string, chosen: Chosen): Promise<Devi
   const server = onlyOne([...servers.values()]);
   refuseClashes(devices);
   return { devices, server };
+}
+
+async function entriesOf(directory: string): Promise<readonly Dirent[]> {
+  try {
+    return await readdir(directory, { withFileTypes: true });
+  } catch (error) {
+    const isNone = ['ENOENT', 'ENOTDIR'].includes(errorCode(error) ?? '');
+    throw new UserError(
+      `--from ${directory}: ${isNone ? 'there is no such directory' : errorText(error)}`,
+      EXIT.usage,
+      { cause: error },
+    );
+  }
 }
 
 /** It stands in a comment of the script. */

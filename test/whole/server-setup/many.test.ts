@@ -73,5 +73,5 @@ test('sets up each device of a directory by one script, also where another fails
   assert.match((await script()).stderr, /pi04 and pi03 both log in as tunnel-pi03/);
   device('pi04', 8004, `${world.dir}/known_hosts`);
   assert.match((await script()).stderr, /relay\.key\.pub holds no public key of ssh/);
-  assert.match((await script('other')).stderr, /has no device: each is a directory with its config\.yaml/);
+  assert.match((await script('other')).stderr, /no device of \S+ has a tunnel "other"/);
 });
