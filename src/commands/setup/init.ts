@@ -52,7 +52,7 @@ import {
 } from './init-wanted.ts';
 import { schemaUrl } from './schema-url.ts';
 import { serverSetupText } from './server-setup.ts';
-import { writeScript } from './write-script.ts';
+import { handOut } from './write-script.ts';
 import { isServerOf, knownIn, trustOther } from './owner-of.ts';
 
 export interface InitOptions extends WantedOptions {
@@ -217,13 +217,14 @@ interface Task {
 
 /** Says what would change; only looks, at the server too where its key is known. */
 async function dryRun(
-  { file, asked, questions, outcome }: Task,
+  { file, asked, keyFrom, questions, outcome }: Task,
   { existing, edited, fresh }: Standing,
   knownHosts: string,
   admin: TunnelSpec | null,
 ): Promise<number> {
   const would = (text: string) => outcome.changes.push(text);
-  if (existing === null && !(await checkKey(asked.identityFile))) would(`make the key ${asked.identityFile}`);
+  if (existing === null && !(await checkKey(asked.identityFile)))
+    would(keyFrom === null ? `make the key ${asked.identityFile}` : `copy the key ${keyFrom} to ${asked.identityFile}`);
   const isKnown = await knowsHost(asked, knownHosts);
   if (!isKnown) would(`add the host key of ${asked.host} to ${knownHosts}, once it is compared`);
   if (existing === null) would(`add the tunnel ${asked.name} to ${file}`);
@@ -270,17 +271,10 @@ async function handOutScript(spec: TunnelSpec, file: string, jump: boolean, outc
     outcome.script = script;
     return;
   }
-  if (!process.stdout.isTTY) {
-    report(
-      'the server needs this script: read it, and run it there as root (for other systems: tunneld server-setup --help)',
-    );
-    process.stdout.write(script);
-    return;
-  }
-  const path = await writeScript(resolve(`${spec.name}-server-setup.sh`), script);
-  report(
-    `the server needs the script ${path}: read it, bring it there and run it as root (sudo sh ${spec.name}-server-setup.sh); or run this again with --via ME@${spec.host}, your own login there, which does it`,
-  );
+  await handOut(script, `${spec.name}-server-setup.sh`, dirname(file), {
+    piped: ' (for other systems: tunneld server-setup --help)',
+    written: `; or run this again with --via ME@${spec.host}, your own login there, which does it`,
+  });
 }
 
 /** Waits until the server is ready, and shows that the whole route works; the exit code is that of doctor. */

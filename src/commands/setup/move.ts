@@ -114,7 +114,7 @@ function nameIsTaken(other: TunnelSpec, name: string, file: string): UserError {
 
 /** Makes the new server known and ready; false where a person has to run the script there first. */
 async function prepare(
-  { wanted, all }: Place,
+  { file, wanted, all }: Place,
   { hostKeyFingerprint, via, jump, wait }: MoveOptions,
   questions: Questions,
 ): Promise<boolean> {
@@ -133,7 +133,7 @@ async function prepare(
     }
   } else if (!(await acceptsAny(wanted, wanted.identityFiles))) {
     const script = await serverSetupText(wanted, there, { jump, undo: false, for: 'debian' });
-    await handOut(script, `${wanted.name}-server-setup.sh`);
+    await handOut(script, `${wanted.name}-server-setup.sh`, dirname(file));
     if (!wait) {
       report('when it has run there, run this again');
       return false;
@@ -210,6 +210,6 @@ async function whatIsLeft({ tunnel, all, file }: Place): Promise<readonly string
     ];
   const script = await serverSetupText(tunnel, all, { jump: false, undo: true, for: 'debian' });
   const name = `${tunnel.name}-undo-${tunnel.host.replaceAll(/[^\w.-]/g, '_')}.sh`;
-  const path = await writeScript(resolve(name), script).catch(() => writeScript(resolve(dirname(file), name), script));
+  const path = await writeScript(script, name, dirname(file));
   return [`left on ${server}: the user ${tunnel.user} and its key; ${path}, run there as root, takes them away`];
 }

@@ -161,7 +161,7 @@ async function agreed(place: Place, user: string, { look }: Owner): Promise<Tunn
 
 /** False where a person has to run the script there first. */
 async function setUp(
-  { all, tunnel }: Place,
+  { file, all, tunnel }: Place,
   wanted: TunnelSpec,
   owner: Owner | null,
   { jump, wait }: NewIdentityOptions,
@@ -173,6 +173,7 @@ async function setUp(
     await handOut(
       await serverSetupText(wanted, others, { jump, undo: false, for: 'debian' }),
       `${wanted.name}-server-setup.sh`,
+      dirname(file),
     );
     if (!wait) {
       report('when it has run there, run this again');

@@ -144,7 +144,7 @@ function byScript(tunnel: TunnelSpec, all: readonly TunnelSpec[], { jump, wait }
     allow: async (keys, { next, old, phase }) => {
       const isDone = phase === 'begun' ? await accepts(tunnel, next) : !(await acceptsAny(tunnel, old));
       if (isDone) return true;
-      await handOut(await script(keys), `${tunnel.name}-${phase === 'begun' ? 'new' : 'old'}-key.sh`);
+      await handOut(await script(keys), `${tunnel.name}-${phase === 'begun' ? 'new' : 'old'}-key.sh`, dirname(next));
       if (phase === 'begun' && wait) {
         await untilServerIsReady(withKeys(tunnel, [next]), report);
         return true;

@@ -3,23 +3,42 @@ import { resolve } from 'node:path';
 import { createFile } from '../../lib/files/create-file.ts';
 import { report } from '../text/report.ts';
 
+/** What is said besides. */
+interface Besides {
+  /** Behind how a script is to be run that went into a pipe, or was written into a file. */
+  readonly piped?: string;
+  readonly written?: string;
+}
+
 /**
- * Hands a script for the server to the person who has to run it there: as a file of this name in the current directory, or where standard
+ * Hands a script for the server to the person who has to run it there: as a file of this name, see writeScript(), or where standard
  * output leads.
  */
-export async function handOut(script: string, name: string): Promise<void> {
+export async function handOut(script: string, name: string, directory: string, besides: Besides = {}): Promise<void> {
   if (!process.stdout.isTTY) {
-    report('the server needs this script: read it, and run it there as root');
+    report(`the server needs this script: read it, and run it there as root${besides.piped ?? ''}`);
     process.stdout.write(script);
     return;
   }
+  const path = await writeScript(script, name, directory);
   report(
-    `the server needs the script ${await writeScript(resolve(name), script)}: read it, bring it there and run it as root (sudo sh ${name})`,
+    `the server needs the script ${path}: read it, bring it there and run it as root (sudo sh ${name})${besides.written ?? ''}`,
   );
 }
 
-/** An older one is replaced: it was generated, too. */
-export async function writeScript(path: string, script: string): Promise<string> {
+/**
+ * Writes a script into the current directory, or where that cannot be into another; resolves with its path. An older one is replaced: it
+ * was generated, too.
+ */
+export async function writeScript(script: string, name: string, directory: string): Promise<string> {
+  try {
+    return await write(resolve(name), script);
+  } catch {
+    return await write(resolve(directory, name), script);
+  }
+}
+
+async function write(path: string, script: string): Promise<string> {
   await rm(path, { force: true });
   await createFile(path, script, 0o600);
   return path;

@@ -354,6 +354,11 @@ describe('init', { concurrency: 3 }, () => {
       '  --set compression must be yes or no, not 3',
     ]);
     assert.deepEqual(await set('identitiesOnly=no'), []);
+    // The service sees no home directories.
+    makeKey(dir, 'mine', '-t', 'ed25519');
+    const system = ['--config', '/etc/tunneld/none.yaml', '-i', join(dir, 'mine')];
+    const copied = await tunneld(['init', 'me@h', '-R', '8080:a:1', '--dry-run', ...system]);
+    assert.match(copied.stdout, /^would copy the key \S+mine to \/etc\/tunneld\/h\.key$/m);
     const from = await init('--from', 'autossh', '-R', '8080:a:1');
     assert.equal(from.code, 2);
     assert.match(from.stderr, /option '--from <what>' cannot be used with option '-R <forward>'/);
