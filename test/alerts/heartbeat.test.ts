@@ -3,13 +3,13 @@ import { execFileSync } from 'node:child_process';
 import { createServer, type RequestListener } from 'node:http';
 import { createServer as createTlsServer } from 'node:https';
 import { readFileSync } from 'node:fs';
-import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
 import { fetchOnce, redirected } from '../../src/alerts/fetch-once.ts';
 import { createHeartbeat } from '../../src/alerts/heartbeat.ts';
 import { systemClock } from '../../src/lib/async/clock.ts';
 import { fakeClock } from '../support/clock.ts';
+import { listen } from '../support/listen.ts';
 import { runningTunnel } from '../support/running.ts';
 import { freePort, tempDir } from '../support/until.ts';
 
@@ -117,12 +117,12 @@ test('gives a fetch up when the next one begins', async () => {
 
 async function serve(t: TestContext, listener: RequestListener): Promise<string> {
   const server = createServer(listener);
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  const listening = await listen(server);
   t.after(() => {
     server.closeAllConnections();
     server.close();
   });
-  return `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+  return `http://127.0.0.1:${listening}`;
 }
 
 const fetchNow = (url: string, signal = new AbortController().signal) => fetchOnce(url, { clock: systemClock, signal });
@@ -176,9 +176,9 @@ test('fails when nobody vouches for the certificate, when it is no TLS, and when
   const made = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes', '-keyout', key, '-out', cert];
   execFileSync('openssl', ['req', '-x509', ...made, '-subj', '/CN=monitor.test'], { stdio: 'pipe' });
   const server = createTlsServer({ key: readFileSync(key), cert: readFileSync(cert) }, (_, response) => response.end());
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  const listening = await listen(server);
   t.after(() => server.close());
-  const url = `https://127.0.0.1:${(server.address() as AddressInfo).port}/uuid`;
+  const url = `https://127.0.0.1:${listening}/uuid`;
   await assert.rejects(fetchNow(url), /self-signed certificate/);
   const plain = await serve(t, (_, response) => response.writeHead(302, { location: url }).end());
   await assert.rejects(fetchNow(plain), /self-signed certificate/);

@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict';
 import { chmodSync, existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
-import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { tunnelYaml } from '../support/daemon-config.ts';
+import { listen } from '../support/listen.ts';
 import { startSshd } from '../support/sshd.ts';
 import { startDaemonProcess } from '../support/tunneld.ts';
 import { freePort, tempDir, until } from '../support/until.ts';
@@ -21,9 +21,9 @@ test('lets metrics, heartbeat and the program follow a real tunnel, also after a
     beats += 1;
     response.writeHead(beats === 1 ? 500 : 200).end();
   });
-  await new Promise<void>((resolve) => watcher.listen(0, '127.0.0.1', resolve));
+  const listening = await listen(watcher);
   t.after(() => watcher.close());
-  const url = `http://127.0.0.1:${(watcher.address() as AddressInfo).port}/secret-uuid`;
+  const url = `http://127.0.0.1:${listening}/secret-uuid`;
   const port = await freePort();
   const tunnels = `tunnels:\n${tunnelYaml(sshd, 'backup', `${await freePort()}:localhost:${sshd.port}`)}`;
   const daemon = await startDaemonProcess(t, tunnels);

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { existsSync, statSync, writeFileSync } from 'node:fs';
 import { request, type IncomingHttpHeaders } from 'node:http';
-import { connect, createServer, type AddressInfo, type Socket } from 'node:net';
+import { connect, createServer, type Socket } from 'node:net';
 import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
 import { openHttpServer, type HttpHandler } from '../../src/http/http-server.ts';
@@ -12,6 +12,7 @@ import { systemClock, type Clock } from '../../src/lib/async/clock.ts';
 import { createLogMemory } from '../../src/lib/log/memory.ts';
 import type { StatusDocument } from '../../src/status/document.ts';
 import { fakeClock } from '../support/clock.ts';
+import { listen } from '../support/listen.ts';
 import { statusOf } from '../support/page-fixture.ts';
 import { runningTunnel } from '../support/running.ts';
 import { freePort, tempDir, until } from '../support/until.ts';
@@ -237,9 +238,8 @@ function web(t: TestContext, clock: Clock = fakeClock()) {
 test('says when a port is in use, and tries it again', async (t) => {
   const clock = fakeClock();
   const { served, problems } = web(t, clock);
-  const occupant = createServer().listen(0, '127.0.0.1');
-  await new Promise((resolve) => occupant.once('listening', resolve));
-  const { port } = occupant.address() as AddressInfo;
+  const occupant = createServer();
+  const port = await listen(occupant);
   await served.configure({ listen: { type: 'tcp', host: '127.0.0.1', port }, tokenFile: null });
   assert.match(problems.at(-1) ?? '', /^metrics 127\.0\.0\.1:\d+: another program listens there/);
   await new Promise((resolve) => occupant.close(resolve));

@@ -12,6 +12,7 @@ import { createAuthenticator } from '../../src/connection/auth/auth.ts';
 import { describeAuth, type AuthReport } from '../../src/connection/auth/auth-report.ts';
 import { loadCredentials } from '../../src/connection/auth/credentials.ts';
 import { createIdentityCache } from '../../src/connection/auth/identity-cache.ts';
+import { listen } from './listen.ts';
 import { plainSpec } from './tunnel.ts';
 import { until } from './until.ts';
 
@@ -134,11 +135,9 @@ export async function startServer(
       client.on('error', () => {}); // the client hangs up without a goodbye
     },
   );
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  const port = await listen(server);
   t.after(() => new Promise((resolve) => server.close(resolve)));
-  const address = server.address();
-  if (address === null || typeof address === 'string') throw new Error('the server does not listen on TCP');
-  return address.port;
+  return port;
 }
 
 /** A clock in whose eyes five seconds are a tenth of one. */

@@ -59,11 +59,11 @@ export async function startRelay(target: RelayTarget): Promise<Relay> {
     void pump(client, upstream, line, (count) => (bytes.up += count));
     void pump(upstream, client, line, (count) => (bytes.down += count));
   };
-  const open = (port: number) => {
+  const open = (port?: number) => {
     server = createServer({ allowHalfOpen: true, pauseOnConnect: true }, (client) => void serve(client));
     return listen(server, '127.0.0.1', port);
   };
-  const port = await open(0);
+  const port = await open();
 
   const relay: Relay = {
     port,

@@ -148,6 +148,8 @@ function sshdConfig({ port, dir, options, hostKeys, authorizedKeysFile }: Config
     // A shell that sshd starts runs the dotfiles of whoever runs the tests: none of them are here.
     `SetEnv HOME=${dir}`,
     'LogLevel VERBOSE',
+    // Where many log in at once on a busy machine, none is dropped by chance: that would be an attempt more.
+    'MaxStartups 100',
     // From this version on a client that fails to log in is shut out for a while, and all tests share one address.
     ...(sshdVersion() >= 9.8 ? ['PerSourcePenalties no'] : []),
     ...last,

@@ -143,7 +143,10 @@ export function startTunnel(t: TestContext, spec: TunnelSpec, options: TestTunne
   };
 }
 
-/** A complete spec for a test server: its key, its host key, and the forwards as `[listen port, target port]`. */
+/**
+ * A complete spec for a test server: its key, its host key, and the forwards as `[listen port, target port]`. A port that the server is to
+ * choose is of one address: where another program has it at the other address of localhost, visitors would come there.
+ */
 export function specFor(
   sshd: Pick<TestSshd, 'dir' | 'port' | 'user' | 'clientKey' | 'knownHostsLine'>,
   forwards: readonly (readonly [number, number])[],
@@ -165,7 +168,7 @@ export function specFor(
     globalKnownHostsFiles: [],
     forwards: forwards.map(([listen, target]) => ({
       kind: 'remote',
-      listen: { type: 'tcp', host: 'localhost', port: listen },
+      listen: { type: 'tcp', host: listen === 0 ? '127.0.0.1' : 'localhost', port: listen },
       target: { type: 'tcp', host: '127.0.0.1', port: target },
     })),
     ...changes,

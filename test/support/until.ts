@@ -61,18 +61,16 @@ function isTruthy<T>(value: T): value is Truthy<T> {
 }
 
 /**
- * A TCP port that is free on both loopback addresses, and that no other test gets. It lies below the ephemeral range (32768 on Linux, 49152 on
- * macOS), so that no outgoing connection takes it before the caller listens, nor while a server is being restarted. No connection of an earlier
- * test has it either: not every server listens where one has not been forgotten yet (TIME_WAIT).
+ * A TCP port that is free on both loopback addresses, and that no other test gets. No connection of an earlier test has it either: not every
+ * server listens where one has not been forgotten yet (TIME_WAIT).
  */
 export async function freePort(): Promise<number> {
   for (let tries = 0; tries < 10 * BLOCK; tries++) {
-    if (next % BLOCK === 0) next = await takeBlock();
-    const port = next++;
+    const port = await ownPort();
     if (isRemembered(port)) continue;
     if ((await canListen(port, '127.0.0.1')) && (await canListen(port, '::1'))) return port;
   }
-  throw new Error('no free port between 12000 and 32000');
+  throw new Error(`no free port between ${FIRST} and ${LAST}`);
 }
 
 /** Whether the kernel knows a socket with that local port, in whatever state: proc_net_tcp(5), as Linux has it. */
@@ -81,14 +79,26 @@ export function isRemembered(port: number): boolean {
   return ['/proc/net/tcp', '/proc/net/tcp6'].some((file) => existsSync(file) && local.test(readFileSync(file, 'utf8')));
 }
 
-const [FIRST, BLOCK, BLOCKS] = [12_000, 100, 200];
+/**
+ * A TCP port that no other test gets, though a program that is no test may have it. It lies below the ephemeral range (32768 on Linux, 49152 on
+ * macOS), so that no outgoing connection takes it before the caller listens, nor while a server is being restarted; and what still dials it
+ * when its server is gone meets nobody, where the system would give it to the server of another test.
+ */
+export async function ownPort(): Promise<number> {
+  if (next % BLOCK === 0) next = await takeBlock();
+  return next++;
+}
+
+/** Below those at which an audit listens for a moment, by chance (UNPRIVILEGED) or because they are near the tunnel's, a hundred above at most. */
+const [FIRST, LAST, BLOCK, APART] = [10_000, 20_000, 100, 200];
+const BLOCKS = (LAST - FIRST) / APART;
 let next = 0;
 
 /** Its first port, kept as long as this process lives, says to other test files that the others are taken. */
 async function takeBlock(): Promise<number> {
   const start = Math.floor(Math.random() * BLOCKS);
   for (let tries = 0; tries < BLOCKS; tries++) {
-    const port = FIRST + ((start + tries) % BLOCKS) * BLOCK;
+    const port = FIRST + ((start + tries) % BLOCKS) * APART;
     const server = createServer().unref();
     const taken = new Promise<boolean>((resolve) => {
       server.once('error', () => resolve(true));
@@ -96,7 +106,7 @@ async function takeBlock(): Promise<number> {
     });
     if (!(await taken)) return port + 1;
   }
-  throw new Error('all ports between 12000 and 32000 belong to other test files');
+  throw new Error(`all ports between ${FIRST} and ${LAST} belong to other test files`);
 }
 
 /** True also where the address itself does not exist (a container without IPv6). */

@@ -63,7 +63,7 @@ describe('tunnels with the same login whose own turn comes late', () => {
     const b = await start('b', {
       verify: 'off',
       forwards: [
-        { kind: 'remote', listen: { type: 'tcp', host: 'localhost', port: 0 }, target },
+        { kind: 'remote', listen: { type: 'tcp', host: '127.0.0.1', port: 0 }, target },
         { kind: 'remote', listen: { type: 'unix', path }, target },
         { kind: 'local', listen: { type: 'tcp', host: '127.0.0.1', port: local }, target },
         { kind: 'dynamic', listen: { type: 'tcp', host: '127.0.0.1', port: dynamic }, target: { type: 'socks' } },

@@ -1,10 +1,11 @@
 import assert from 'node:assert/strict';
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
-import { connect, createServer, type AddressInfo } from 'node:net';
+import { connect, createServer } from 'node:net';
 import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
 import { mayBuildNetworks } from '../../lab/lab-test.ts';
 import { tunnelYaml } from '../../support/daemon-config.ts';
+import { listen } from '../../support/listen.ts';
 import { startServerWorld, type ServerWorld } from '../../support/server-world.ts';
 import { startSshd } from '../../support/sshd.ts';
 import { startDaemonProcess, tunneld } from '../../support/tunneld.ts';
@@ -128,7 +129,7 @@ net.createServer((one) => one.on('error', () => {}).pipe(net.connect(22).on('err
     other.once('close', () => one.destroy());
     t.after(() => one.destroy());
   });
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  const port = await listen(server);
   t.after(() => server.close());
-  return (server.address() as AddressInfo).port;
+  return port;
 }

@@ -21,7 +21,7 @@ describe('listeners', { concurrency: 4 }, () => {
     const port = state.forwards[0]?.boundPort ?? 0;
     assert.ok(port > 0);
     assert.equal(await visit(port, 'hello'), 'hello');
-    assert.ok(tunnel.lines.some((line) => line['listening'] === `localhost:${port}`));
+    assert.ok(tunnel.lines.some((line) => line['listening'] === `127.0.0.1:${port}`));
     await tunnel.stop();
     await assert.rejects(visit(port, 'anybody?'), { code: 'ECONNREFUSED' });
     assert.equal(tunnel.state().forwards[0]?.boundPort, null);
