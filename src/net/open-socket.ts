@@ -1,5 +1,5 @@
 import { connect, type NetConnectOpts, type Socket } from 'node:net';
-import type { Clock } from '../lib/async/clock.ts';
+import { timerAfterIo, type Clock } from '../lib/async/clock.ts';
 import { readIntoLent } from './lent-memory.ts';
 
 /** The connection did not open in time; the caller says which connection. */
@@ -26,9 +26,8 @@ export function openSocket(
     const socket = connect(reader === null ? options : { ...options, onread: reader.onread });
     reader?.attach(socket);
     const onAbort = () => giveUp(signal.reason as Error);
-    const cancel = clock.timer(timeoutMs, () =>
-      giveUp(new TimeoutError(`did not answer within ${Math.round(timeoutMs / 1000)} s`)),
-    );
+    const late = () => giveUp(new TimeoutError(`did not answer within ${Math.round(timeoutMs / 1000)} s`));
+    const cancel = timerAfterIo(clock, timeoutMs, late);
     const giveUp = (error: Error) => {
       release();
       socket.destroy();

@@ -1,5 +1,5 @@
 import { childController } from '../lib/async/abort.ts';
-import type { Clock } from '../lib/async/clock.ts';
+import { timerAfterIo, type Clock } from '../lib/async/clock.ts';
 
 export interface StaggerOptions<T> {
   readonly clock: Clock;
@@ -40,7 +40,7 @@ export function firstToSucceed<T>(
       if (next === undefined) return;
       started += 1;
       running += 1;
-      cancel = started === tries.length ? () => {} : clock.timer(delayMs, startNext);
+      cancel = started === tries.length ? () => {} : timerAfterIo(clock, delayMs, startNext);
       next(race.signal).then(
         (value) => {
           if (settled) discard(value);

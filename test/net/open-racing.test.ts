@@ -4,7 +4,7 @@ import { describe, test, type TestContext } from 'node:test';
 import { systemClock } from '../../src/lib/async/clock.ts';
 import { openPersistently, type PortChoice } from '../../src/net/open-racing.ts';
 import { listen } from '../support/listen.ts';
-import { freePort } from '../support/until.ts';
+import { freePort, until } from '../support/until.ts';
 import { startBlackHole } from '../support/black-hole.ts';
 
 const patient = new AbortController().signal;
@@ -43,6 +43,24 @@ describe('a connection from a port of our choice', { concurrency: 4 }, () => {
     assert.deepEqual([first.localPort, second.localPort], [preferred, fresh]);
     assert.equal(first.destroyed, false);
   });
+});
+
+test('is not opened again when the process was held up for longer than an answer may take', async (t) => {
+  let accepted = 0;
+  const listening = createServer(() => (accepted += 1));
+  t.after(() => listening.close());
+  const at = to(await listen(listening));
+  const opening = openPersistently(at, { timeoutMs: 60_000, ports: null, clock: systemClock }, patient);
+  // The timers that are due then come before what the kernel reports.
+  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 1700);
+  const socket = await opening;
+  t.after(() => socket.destroy());
+  await until(() => accepted > 0, { what: 'the connection' });
+  socket.destroy();
+  await until(() => new Promise((resolve) => listening.getConnections((_, count) => resolve(count === 0))), {
+    what: 'the end of all',
+  });
+  assert.equal(accepted, 1);
 });
 
 describe('a server that swallows packets', { concurrency: 4 }, () => {

@@ -20,6 +20,19 @@ export const systemClock: Clock = {
 /** setTimeout takes 32 bits; a longer time would fire at once. */
 const MAX_TIMEOUT_MS = 2 ** 31 - 1;
 
+/**
+ * As `clock.timer()`, but what has arrived by then comes first: where the process was held up for longer than that, the timers that are due
+ * precede what arrived meanwhile, and an answer in time would be taken for a late one.
+ */
+export function timerAfterIo(clock: Clock, ms: number, fn: () => void): () => void {
+  let soon: NodeJS.Immediate | undefined;
+  const cancel = clock.timer(ms, () => (soon = setImmediate(fn)));
+  return () => {
+    cancel();
+    clearImmediate(soon);
+  };
+}
+
 /** Waits `ms` milliseconds, or rejects with the signal's reason as soon as it is aborted. */
 export function sleep(clock: Clock, ms: number, signal?: AbortSignal): Promise<void> {
   return sleepUntil(clock, ms, [], signal);
