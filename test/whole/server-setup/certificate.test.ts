@@ -3,6 +3,7 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { mayBuildNetworks } from '../../lab/lab-test.ts';
+import { sshdVersion } from '../../support/sshd-process.ts';
 import { startServerWorld, type ServerWorld } from '../../support/server-world.ts';
 import { connects, forwards, printed, reload, runScript, setUp, undo, untilListening, USER } from './fixture.ts';
 
@@ -15,7 +16,7 @@ test('lets a valid certificate of the authority listen on the port of the tunnel
   if (!mayBuildNetworks(t)) return;
   const world = await startServerWorld(t, {
     // Everybody's authority, whose certificates for the user's own name would get in past the line.
-    config: 'Include /etc/ssh/sshd_config.d/*.conf\nTrustedUserCAKeys /etc/ssh/everybody.pub\n',
+    config: `Include /etc/ssh/sshd_config.d/*.conf\nTrustedUserCAKeys /etc/ssh/everybody.pub\n${sshdVersion() >= 9.8 ? 'PerSourcePenalties no\n' : ''}`,
   });
   for (const name of ['ca', 'everybody', 'other']) makeKey(world, name);
   writeFileSync(join(world.dir, 'etc/ssh/everybody.pub'), publicKeyOf(world, 'everybody'));
