@@ -62,7 +62,7 @@ test('writes into TUNNELD_LOG_FILE when there is no log.file, and leaves a file 
   await until(() => readFileSync(file, 'utf8').includes('tunneld started'), { what: 'the first line' });
   renameSync(file, `${file}.0`);
   assert.equal((await daemon.command('reload')).code, 0);
-  assert.match(readFileSync(file, 'utf8'), /configuration reloaded/);
+  await until(() => readFileSync(file, 'utf8').includes('configuration reloaded'), { what: 'the line of the reload' });
   renameSync(file, `${file}.1`);
   daemon.signal('SIGHUP');
   await until(() => existsSync(file) && readFileSync(file, 'utf8').includes('reloaded'), { what: 'the file anew' });

@@ -8,7 +8,8 @@ import { specFor, startTunnel, type TestTunnel } from '../../support/tunnel.ts';
 import { freePort, until } from '../../support/until.ts';
 
 test('brings fifty tunnels back when one sshd, which lets ten log in at a time, was restarted', async (t) => {
-  const sshd = await startSshd();
+  // Its default (sshd_config(5)).
+  const sshd = await startSshd({ config: ['MaxStartups 10:30:100'] });
   t.after(() => sshd.stop());
   const ports = new Set<number>();
   while (ports.size < 50) ports.add(await freePort());
