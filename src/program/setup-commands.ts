@@ -133,7 +133,9 @@ function addRekey(program: Command, { run, config }: Definitions): void {
     .argument('<name>', 'a tunnel')
     .option(
       '--via <server>',
-      'set the server up now, over an ssh login of yours that may become root ([me@]server[:port])',
+      'set the server up now, over an ssh login of yours that may become root ([me@]server[:port]); once for each of several servers',
+      collect,
+      [],
     )
     .option('--jump', "allow the tunnel's key to reach the device's port through the server even with `verify: off`")
     .option('--no-wait', 'exit without waiting until the script for the server has run there')

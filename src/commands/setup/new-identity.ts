@@ -22,12 +22,13 @@ import { findConfig } from '../find/config-file.ts';
 import { noSuchTunnel } from '../text/no-such-tunnel.ts';
 import { createQuestions, type Questions } from '../text/prompt.ts';
 import { report } from '../text/report.ts';
+import { accepts } from './accepts-key.ts';
 import { changeConfig } from './change-config.ts';
 import { untilServerIsReady } from './init-wait.ts';
 import { hasMark, type Owner } from './init-via.ts';
 import { requireOneServer } from './one-server.ts';
 import { openOwnerOf } from './owner-of.ts';
-import { accepts, isOurs } from './rekey.ts';
+import { isOurs } from './rekey.ts';
 import { serverSetupText } from './server-setup.ts';
 import { handOut } from './write-script.ts';
 

@@ -1,16 +1,17 @@
 import assert from 'node:assert/strict';
 import { execFileSync, spawn } from 'node:child_process';
-import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, test, type TestContext } from 'node:test';
-import { logIn, rotate, type RotateDeps, switchTo } from '../../../src/commands/setup/rekey.ts';
+import { logIn } from '../../../src/commands/setup/accepts-key.ts';
+import { rotate, type RotateDeps, switchTo } from '../../../src/commands/setup/rekey.ts';
 import { systemEnvironment } from '../../../src/config/input/environment.ts';
 import { loadConfig } from '../../../src/config/load.ts';
 import { rotationOf } from '../../../src/setup/rotation.ts';
 import { tunnelYaml } from '../../support/daemon-config.ts';
-import { startSshd } from '../../support/sshd.ts';
+import { startSshd, type TestSshd } from '../../support/sshd.ts';
 import { CLI, startDaemonProcess } from '../../support/tunneld.ts';
-import { freePort } from '../../support/until.ts';
+import { freePort, tempDir } from '../../support/until.ts';
 
 describe('tunneld rekey', { concurrency: 2 }, () => {
   test('keeps the tunnel up with one of the keys wherever it is interrupted, and goes on from there', async (t) => {
@@ -69,7 +70,75 @@ describe('tunneld rekey', { concurrency: 2 }, () => {
     await untilUp();
     assert.deepEqual(keys(), [next, `${next}.pub`]);
   });
+
+  test('changes the key at both servers of a tunnel or at none when it has several', async (t) => {
+    const { daemon, dir, servers, untilUp } = await startTwo(t);
+    const [first, second] = servers;
+    const old = join(dir, 'relay.key');
+    const next = join(dir, 'relay.2.key');
+    const run = () => daemon.command('rekey', 'relay', '--no-wait');
+    const configured = () => /identityFile: (\S+)/.exec(readFileSync(daemon.configFile, 'utf8'))![1];
+
+    // One script after the other; the key is not used anywhere before it is accepted everywhere.
+    assert.match((await run()).stderr, new RegExp(`at \\S+:${first.port}:\n[^]*it lets both keys in`));
+    accept(first, [old, next]);
+    await second.kill();
+    const unreachable = await run();
+    assert.match(unreachable.stderr, new RegExp(`127\\.0\\.0\\.1:${second.port}: connect-refused`));
+    assert.deepEqual([unreachable.code, configured()], [1, old]);
+    await second.restart();
+    const again = await run();
+    assert.match(again.stderr, new RegExp(`at \\S+:${second.port}:\n[^]*it lets both keys in`));
+    for (const key of [old, next]) assert.ok(again.stdout.includes(publicKey(key)), key);
+    assert.equal(configured(), old);
+    accept(second, [old, next]);
+    const switched = await run();
+    assert.match(switched.stderr, new RegExp(`is up with the new key\n[^]*at \\S+:${first.port}:\n`));
+    assert.equal(configured(), next);
+    await untilUp();
+
+    accept(first, [next]);
+    const removal = await run();
+    assert.match(removal.stderr, new RegExp(`at \\S+:${second.port}:\n[^]*it removes the old key`));
+    assert.ok(existsSync(old));
+    accept(second, [next]);
+    const done = await run();
+    assert.equal(done.code, 0, done.stderr);
+    assert.deepEqual([existsSync(old), existsSync(next)], [false, true]);
+    await untilUp();
+  });
 });
+
+/** A tunnel with two servers, of which one has it at a time: they are one machine, and have one port. */
+async function startTwo(t: TestContext) {
+  const servers = await Promise.all([startSshd(), startSshd()]);
+  for (const server of servers) t.after(() => server.stop());
+  const [first, second] = servers;
+  const yaml = tunnelYaml(first, 'relay', `${await freePort()}:localhost:22`);
+  const known = join(first.dir, 'known_hosts');
+  writeFileSync(known, servers.map((server) => server.knownHostsLine('127.0.0.1', server.port)).join(''));
+  const dir = await tempDir(t);
+  const key = join(dir, 'relay.key');
+  execFileSync('ssh-keygen', ['-q', '-t', 'ed25519', '-N', '', '-C', 'tunneld relay of pi', '-f', key]);
+  for (const server of servers) accept(server, [key]);
+  const several = servers.map(({ port }) => `{ host: 127.0.0.1, port: ${port} }`).join(', ');
+  const text = yaml
+    .replace(/ {4}host: .*\n {4}port: .*\n/, `    servers: [${several}]\n`)
+    .replace(first.clientKey, key);
+  const daemon = await startDaemonProcess(t, `tunnels:\n${text}`);
+  const untilUp = () =>
+    daemon.untilStatus(
+      ({ tunnels, trial }) =>
+        trial === undefined && tunnels.some(({ phase, previous }) => phase === 'up' && previous === undefined),
+      'up at one of them',
+    );
+  await untilUp();
+  return { daemon, dir, servers: [first, second] as const, untilUp };
+}
+
+function accept({ authorizedKeysFile }: TestSshd, keys: readonly string[]): void {
+  writeFileSync(authorizedKeysFile, `${keys.map(publicKey).join('\n')}\n`, { mode: 0o600 });
+}
 
 interface Place {
   readonly dir: string;
@@ -88,13 +157,11 @@ async function start(t: TestContext): Promise<Place> {
   const sshd = await startSshd();
   t.after(() => sshd.stop());
   const yaml = tunnelYaml(sshd, 'relay', `${await freePort()}:localhost:22`);
-  const accept = (keys: readonly string[]) =>
-    writeFileSync(sshd.authorizedKeysFile, `${keys.map(publicKey).join('\n')}\n`, { mode: 0o600 });
   const daemon = await startDaemonProcess(t, `tunnels:\n${yaml}`);
   const { dir, configFile } = daemon;
   const key = join(dir, 'relay.key');
   execFileSync('ssh-keygen', ['-q', '-t', 'ed25519', '-N', '', '-C', 'tunneld relay of pi', '-f', key]);
-  accept([key]);
+  accept(sshd, [key]);
   writeFileSync(configFile, readFileSync(configFile, 'utf8').replace(sshd.clientKey, key));
   assert.equal((await daemon.command('reload')).code, 0);
   const untilUp = () =>
@@ -112,7 +179,7 @@ async function start(t: TestContext): Promise<Place> {
       readdirSync(dir)
         .filter((name) => /^relay.*\.key/.test(name))
         .map((name) => join(dir, name)),
-    accept,
+    accept: (allowed) => accept(sshd, allowed),
     accepted: () => readFileSync(sshd.authorizedKeysFile, 'utf8').trim().split('\n'),
   };
 }
@@ -149,7 +216,7 @@ async function run(
       at('switches');
     },
     switchTo: async (key) => {
-      await switchTo(configFile, configFile, spec, key);
+      await switchTo(configFile, configFile, spec.name, key);
       at('switched');
     },
     isOurs: async () => {

@@ -1,0 +1,46 @@
+import { createIdentityCache } from '../../connection/auth/identity-cache.ts';
+import { openLogin } from '../../connection/route/open-login.ts';
+import { systemClock } from '../../lib/async/clock.ts';
+import { NEVER } from '../../lib/async/never.ts';
+import { createLogger } from '../../lib/log/log.ts';
+import { asFailure } from '../../model/failure.ts';
+import type { TunnelSpec } from '../../model/spec.ts';
+import { processTurns } from '../find/process-turns.ts';
+
+/** Whether the server accepts one of these keys. Rejects as accepts() does. */
+export async function acceptsAny(tunnel: TunnelSpec, keys: readonly string[]): Promise<boolean> {
+  for (const key of keys) if (await accepts(tunnel, key)) return true;
+  return false;
+}
+
+/** False where the key is refused, or cannot be read. Rejects where the server was not asked. */
+export async function accepts(tunnel: TunnelSpec, key: string): Promise<boolean> {
+  try {
+    await logIn(tunnel, key);
+    return true;
+  } catch (error) {
+    const { code } = asFailure(error);
+    if (code === 'auth-rejected' || code === 'key-unreadable') return false;
+    throw error;
+  }
+}
+
+/** Rejects where the server does not accept this key. */
+export async function logIn(tunnel: TunnelSpec, key: string): Promise<void> {
+  const deps = {
+    clock: systemClock,
+    turns: processTurns,
+    log: createLogger('fatal', () => {}),
+    identities: createIdentityCache(),
+  };
+  const login = await openLogin({ ...withKeys(tunnel, [key]), ...ALONE }, deps, NEVER);
+  await login.close();
+}
+
+/** Nothing else may let the login in. */
+const ALONE = { identitiesOnly: true, identityAgent: null, passwordFile: null } as const;
+
+/** The tunnel with these keys in the place of its own; with none, as it is. */
+export function withKeys(tunnel: TunnelSpec, identityFiles: readonly string[]): TunnelSpec {
+  return identityFiles.length === 0 ? tunnel : { ...tunnel, identityFiles, identityFilesConfigured: true };
+}
