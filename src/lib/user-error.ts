@@ -15,3 +15,9 @@ export class UserError extends Error {
     return [`tunneld: ${this.message.replaceAll('\n', '\n  ')}`];
   }
 }
+
+/** The same of an error of a system call (https://nodejs.org/api/errors.html#class-systemerror); null for a bug. */
+export function asUserError(error: unknown): UserError | null {
+  if (error instanceof UserError) return error;
+  return error instanceof Error && 'syscall' in error ? new UserError(error.message) : null;
+}

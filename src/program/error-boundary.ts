@@ -2,8 +2,7 @@ import { CommanderError } from 'commander';
 import { debuglog } from 'node:util';
 import { printError } from '../commands/text/report.ts';
 import { EXIT } from '../lib/exit-code.ts';
-import { errorText } from '../lib/text.ts';
-import { UserError } from '../lib/user-error.ts';
+import { asUserError, UserError } from '../lib/user-error.ts';
 
 /**
  * Prints why a command failed, on standard error; returns its exit code. All that is thrown below ends here: a UserError with its own
@@ -13,19 +12,13 @@ import { UserError } from '../lib/user-error.ts';
 export function exitCodeOf(error: unknown): number {
   // Commander has printed it.
   if (error instanceof CommanderError) return error.exitCode === 0 ? EXIT.ok : EXIT.usage;
-  const known =
-    error instanceof UserError ? error : new UserError(isOfSystem(error) ? errorText(error) : bugText(error));
+  const known = asUserError(error) ?? new UserError(bugText(error));
   printError(known);
   if (known !== error) debug('%o', error);
   return known.exit;
 }
 
 const debug = debuglog('tunneld');
-
-/** An error of a system call (https://nodejs.org/api/errors.html#class-systemerror). */
-function isOfSystem(error: unknown): boolean {
-  return error instanceof Error && 'syscall' in error;
-}
 
 function bugText(error: unknown): string {
   const what = error instanceof Error ? `${error.name}: ${error.message}` : String(error);

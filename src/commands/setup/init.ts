@@ -15,7 +15,7 @@ import { makeDirectory } from '../../lib/files/make-directory.ts';
 import { readText } from '../../lib/files/read-file.ts';
 import { replaceFile } from '../../lib/files/replace-file.ts';
 import { errorCode, errorText } from '../../lib/text.ts';
-import { UserError } from '../../lib/user-error.ts';
+import { asUserError, UserError } from '../../lib/user-error.ts';
 import { formatEndpoint } from '../../model/endpoint.ts';
 import type { TunnelSpec } from '../../model/spec.ts';
 import { dial } from '../../net/dial.ts';
@@ -81,10 +81,10 @@ export async function init(flag: string | null, options: InitOptions): Promise<n
     try {
       code = await initWith(flag, options, outcome);
     } catch (error) {
-      if (!(error instanceof UserError)) throw error;
-      failure = error;
-      code = error.exit;
-      printError(error);
+      failure = asUserError(error);
+      if (failure === null) throw error;
+      code = failure.exit;
+      printError(failure);
     }
     return initDocument(outcome, code, failure?.message ?? null);
   });

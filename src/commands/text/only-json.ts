@@ -1,3 +1,5 @@
+import { escapeUnsafeJson } from '../../lib/text.ts';
+
 /**
  * Runs `work` and prints the document that it resolves with as all there is on standard output: what is printed for people meanwhile goes
  * to standard error.
@@ -11,5 +13,5 @@ export async function printOnlyJson(work: () => Promise<object>): Promise<void> 
   } finally {
     process.stdout.write = write;
   }
-  process.stdout.write(`${JSON.stringify(document, null, 2)}\n`);
+  process.stdout.write(`${escapeUnsafeJson(JSON.stringify(document, null, 2))}\n`);
 }

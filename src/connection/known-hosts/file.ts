@@ -7,6 +7,8 @@ import { checkOpened, checkForeignLinks } from '../../lib/files/path-owner.ts';
 import { readAtMost, type OpenFile, withFile } from '../../lib/files/open-file.ts';
 import { inSlices } from '../../lib/async/slices.ts';
 import { errorCode, errorText, printable } from '../../lib/text.ts';
+import { EXIT } from '../../lib/exit-code.ts';
+import { UserError } from '../../lib/user-error.ts';
 import { writeAtomicallyIn } from '../../lib/files/write-atomically.ts';
 import { editKnownHosts, missingLines, type KnownHostsEdit } from './edit.ts';
 import { readKnownHosts, type KnownHosts } from './parse.ts';
@@ -72,7 +74,7 @@ async function rewrite(file: string, edit: KnownHostsEdit): Promise<boolean> {
   } catch (error) {
     if (errorCode(error) === 'ENOENT') return false;
     const message = `cannot change ${file}: ${errorText(error)}; check that the user of tunneld may write to it and its directory`;
-    throw Object.assign(new Error(message, { cause: error }), { code: errorCode(error) });
+    throw withCode(message, error);
   }
 }
 
@@ -92,6 +94,11 @@ async function rewriteIn(directory: OpenDirectory, path: string, edit: KnownHost
   return true;
 }
 
+/** The code stays that of the system. */
+function withCode(message: string, cause: unknown): UserError {
+  return Object.assign(new UserError(message, EXIT.failed, { cause }), { code: errorCode(cause) });
+}
+
 async function append(file: string, lines: readonly string[]): Promise<void> {
   try {
     const handle = await openForAppending(file);
@@ -105,7 +112,7 @@ async function append(file: string, lines: readonly string[]): Promise<void> {
     }
   } catch (error) {
     const message = `cannot add a host key to ${file}: ${errorText(error)}; check that its directory exists and that the user of tunneld may write to it`;
-    throw Object.assign(new Error(message, { cause: error }), { code: errorCode(error) });
+    throw withCode(message, error);
   }
 }
 

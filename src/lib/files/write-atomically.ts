@@ -54,8 +54,15 @@ export async function writeAtomicallyIn(
   } catch (error) {
     // The reason to report is the one above.
     await unlink(temporary).catch(() => {});
-    throw error;
+    throw withPath(error, path);
   }
+}
+
+/** Of a write through a handle, as on a full disk, Node does not say to which file it was. */
+function withPath(error: unknown, path: string): unknown {
+  const { syscall, path: known } = error as NodeJS.ErrnoException;
+  if (error instanceof Error && syscall !== undefined && known === undefined) error.message += ` '${path}'`;
+  return error;
 }
 
 /**

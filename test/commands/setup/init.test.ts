@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { execFileSync, spawn, type ChildProcess } from 'node:child_process';
-import { existsSync, mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { once } from 'node:events';
+import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, test, type TestContext } from 'node:test';
 import { fileURLToPath } from 'node:url';
@@ -365,6 +366,32 @@ describe('init', { concurrency: 3 }, () => {
     const server = await init('me@h', '--from', 'autossh');
     assert.equal(server.code, 2);
     assert.match(server.stderr, /leave the server out/);
+  });
+
+  test('says which file cannot be written, in its document as well, and leaves no part of it, when the disk is full', async (t) => {
+    const { sshd, dir } = await device(t);
+    const args = [`me@127.0.0.1:${sshd.port}`, '-R', '8080:localhost:22', '--no-wait', '--json'];
+    const trusted = ['--host-key-fingerprint', fingerprintOfSshd(sshd), '--config', join(dir, 'config.yaml')];
+    // The largest file that it may write has so many blocks of 512 bytes.
+    const withBlocks = async (blocks: number) => {
+      const limited = ['-c', `trap '' XFSZ; ulimit -f ${blocks}; exec "$@"`, 'sh'];
+      const child = spawn('sh', [...limited, process.execPath, CLI, 'init', ...args, ...trusted]);
+      let [stdout, stderr] = ['', ''];
+      child.stdout.on('data', (text) => (stdout += String(text)));
+      child.stderr.on('data', (text) => (stderr += String(text)));
+      const [code] = (await once(child, 'close')) as [number | null];
+      assert.match(stdout, /^\{/, stderr);
+      return { code, stderr, document: JSON.parse(stdout) as { error: string; exitCode: number } };
+    };
+    mkdirSync(dir, { recursive: true });
+    const none = await withBlocks(0);
+    assert.deepEqual([none.code, none.document.exitCode], [1, 1]);
+    assert.match(none.document.error, /^cannot add a host key to \S+known_hosts: EFBIG/);
+    const one = await withBlocks(1);
+    assert.deepEqual([one.code, one.document.exitCode], [1, 1]);
+    assert.match(one.document.error, /^EFBIG: file too large, write '\S+tunneld\/config\.yaml'$/);
+    assert.match(one.stderr, /^tunneld: EFBIG: file too large, write '\S+config\.yaml'$/m);
+    assert.deepEqual(readdirSync(dir).toSorted(), ['127-0-0-1.key', '127-0-0-1.key.pub', 'known_hosts']);
   });
 
   test('writes the certificate and its key into the configuration when it is given one', async (t) => {
