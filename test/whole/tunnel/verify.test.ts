@@ -101,7 +101,8 @@ describe('verification', { concurrency: 4 }, () => {
       { type: 'unix', path: `${sshd.dir}/x.sock` } as const,
       await tcp(''),
       await tcp('::1'),
-      { type: 'tcp', host: 'localhost', port: 0 } as const,
+      // Of localhost another program may have that port at one address.
+      { type: 'tcp', host: '127.0.0.1', port: 0 } as const,
     ];
     const forwards = listeners.map((one): ForwardSpec => ({ kind: 'remote', listen: one, target }));
     const tunnel = startTunnel(t, { ...specFor(sshd, [[1, 1]]), forwards });
