@@ -57,7 +57,7 @@ function compile(arch, file) {
   const [compiler, ...flags] = COMPILERS[arch];
   execFileSync(
     compiler,
-    [...FLAGS, ...flags, '-isystem', headers, '-o', file, 'module.c', 'memory.c', 'network.c', 'packets.c'],
+    [...FLAGS, ...flags, '-isystem', headers, '-o', file, 'module.c', 'memory.c', 'network.c', 'packets.c', 'timer.c'],
     {
       cwd: folder,
       stdio: 'inherit',

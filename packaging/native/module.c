@@ -1,9 +1,10 @@
 // The addon's functions for JavaScript (Node-API, version 8): they check their arguments, and call packets.c
-// network.c and memory.c.
+// network.c, memory.c and timer.c.
 #include "memory.h"
 #include "network.h"
 #include "openssl.h"
 #include "packets.h"
+#include "timer.h"
 #include <stdlib.h>
 
 // No object but ours has it: what is no key is refused, not followed.
@@ -170,7 +171,7 @@ static napi_value open_packets(napi_env env, napi_callback_info info) {
 
 NAPI_MODULE_INIT() {
   const struct { const char *name; napi_callback call; } all[] = {
-      {"sealer", sealer}, {"opener", opener}, {"close", close_keys}, {"seal", seal}, {"sealData", seal_data}, {"open", open_packets}, {"watchNetwork", network_watch}, {"releaseMemory", memory_release}};
+      {"sealer", sealer}, {"opener", opener}, {"close", close_keys}, {"seal", seal}, {"sealData", seal_data}, {"open", open_packets}, {"watchNetwork", network_watch}, {"releaseMemory", memory_release}, {"startTimer", timer_begin}};
   for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
     napi_value function;
     if (napi_create_function(env, all[i].name, NAPI_AUTO_LENGTH, all[i].call, NULL, &function) != napi_ok ||

@@ -1,4 +1,5 @@
 #include "network.h"
+#include "call.h"
 #include <errno.h>
 #include <linux/netlink.h>
 #include <linux/rtnetlink.h>
@@ -77,13 +78,11 @@ static int clock_changed(int fd) {
 
 static void tell(watch *watch, const char *what) {
   napi_handle_scope scope;
-  napi_value listener, global, argument, error;
+  napi_value listener, argument;
   if (napi_open_handle_scope(watch->env, &scope) != napi_ok) return;
-  if (napi_get_reference_value(watch->env, watch->listener, &listener) == napi_ok && napi_get_global(watch->env, &global) == napi_ok &&
-      napi_create_string_utf8(watch->env, what, NAPI_AUTO_LENGTH, &argument) == napi_ok &&
-      napi_make_callback(watch->env, NULL, global, listener, 1, &argument, NULL) == napi_pending_exception &&
-      napi_get_and_clear_last_exception(watch->env, &error) == napi_ok)
-    napi_fatal_exception(watch->env, error);
+  if (napi_get_reference_value(watch->env, watch->listener, &listener) == napi_ok &&
+      napi_create_string_utf8(watch->env, what, NAPI_AUTO_LENGTH, &argument) == napi_ok)
+    call_back(watch->env, listener, 1, &argument);
   napi_close_handle_scope(watch->env, scope);
 }
 

@@ -20,6 +20,7 @@ export interface Addon {
   close(keys: object): void;
   watchNetwork(listener: (what: 'network' | 'clock') => void): (() => void) | null;
   releaseMemory(): number;
+  startTimer(ms: number, listener: () => void): () => void;
 }
 
 /** Null where there is none for this machine, or where Node.js does not load it; `problem` then says why. Loaded once. */

@@ -7,6 +7,12 @@ export function residentMiB(pid: number): number {
   return Number(kib) / 1024;
 }
 
+/** Of it what no other process shares and no file has, in MiB (Private_Dirty of proc_pid_smaps(5)). */
+export function privateMiB(pid: number): number {
+  const kib = /^Private_Dirty:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${pid}/smaps_rollup`, 'utf8'))?.[1];
+  return Number(kib) / 1024;
+}
+
 /** Seconds of processor time of a process, in all its threads (utime and stime of proc_pid_stat(5), in hundredths of a second). */
 export function cpuSeconds(pid: number): number {
   const fields = readFileSync(`/proc/${pid}/stat`, 'utf8')

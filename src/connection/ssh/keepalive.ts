@@ -70,7 +70,7 @@ class Keepalive {
         this.#showSilence(verdict.type === 'doubt');
         const ms = Math.min(verdict.ms, LONGEST_WAIT_MS);
         heartbeat(ms + HEARTBEAT_SLACK_MS);
-        await sleepUntil(clock, ms, [this.#woken.subscribe], this.#signal);
+        await sleepUntil(verdict.type === 'ask' ? answerSoon(clock) : clock, ms, [this.#woken.subscribe], this.#signal);
       }
     } finally {
       unsubscribe();
@@ -117,6 +117,8 @@ class Keepalive {
     try {
       await this.#connection.ping();
       report({ rttMs: Math.round((clock.now() - asked) * 10) / 10 });
+      // The wait for the answer is over: it wakes nobody again.
+      this.#woken.emit();
     } catch {
       // The connection ended meanwhile; `lost` has the reason.
     }
@@ -145,6 +147,11 @@ class Keepalive {
     const silentSince = doubt ? this.#live.aliveAt : null;
     if ((silentSince === null) !== (this.#deps.state().silentSince === null)) this.#deps.report({ silentSince });
   }
+}
+
+/** An answer nearly always ends the wait for it. */
+function answerSoon(clock: Clock): Clock {
+  return { ...clock, timer: (ms, fn) => clock.timer(ms, fn, true) };
 }
 
 const LONGEST_WAIT_MS = 60_000;

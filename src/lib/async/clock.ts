@@ -1,21 +1,30 @@
+import { loadAddon } from '../addon.ts';
+
 /** Time as a parameter, so that tests can control it. */
 export interface Clock {
   /** Monotonic milliseconds: the only measure of elapsed time, because a Pi has no battery for its clock. */
   now(): number;
   /** Milliseconds since 1970, for people and logs. */
   wall(): number;
-  /** Calls `fn` once after `ms` milliseconds; the result cancels it. */
-  timer(ms: number, fn: () => void): () => void;
+  /**
+   * Calls `fn` once after `ms` milliseconds; the result cancels it. `seldomFires` is for one that an idle process starts and nearly always
+   * cancels: that of Node.js wakes the process all the same.
+   */
+  timer(ms: number, fn: () => void, seldomFires?: boolean): () => void;
 }
 
 export const systemClock: Clock = {
   now: () => performance.now(),
   wall: () => Date.now(),
-  timer: (ms, fn) => {
+  timer: (ms, fn, seldomFires = false) => {
+    const { addon } = seldomFires ? loadAddon() : NO_ADDON;
+    if (addon !== null) return addon.startTimer(Math.min(ms, MAX_TIMEOUT_MS), fn);
     const handle = setTimeout(fn, Math.min(ms, MAX_TIMEOUT_MS));
     return () => clearTimeout(handle);
   },
 };
+
+const NO_ADDON = { addon: null };
 
 /** setTimeout takes 32 bits; a longer time would fire at once. */
 const MAX_TIMEOUT_MS = 2 ** 31 - 1;
