@@ -1,3 +1,4 @@
+import { setMaxListeners } from 'node:events';
 import { openLogin, type OpenLogin, type OpenLoginDeps, runThere } from '../connection/route/open-login.ts';
 import type { SshConnection } from '../connection/ssh/connection.ts';
 import { rootShell, type WayToRoot } from '../connection/route/root-shell.ts';
@@ -120,6 +121,7 @@ export async function lookAtPorts(
   for (const device of waiting) sights.delete(idOf(device));
   for (const id of sights.keys()) if (!up.some((device) => idOf(device) === id)) sights.delete(id);
   const work = async (own: AbortSignal) => {
+    setMaxListeners(0, own);
     for (let device = waiting.pop(); device !== undefined; device = waiting.pop()) {
       const sight = await lookAtPort(connection, device, clock, own);
       if (sight !== 'late') sights.set(idOf(device), { since: device.since, sight });

@@ -9,10 +9,12 @@ import { TunnelFailure } from '../../src/model/failure.ts';
 import { fakeClock } from '../support/clock.ts';
 
 test('waits for no port without a bound, and judges what it can see meanwhile', async () => {
+  const warnings: Error[] = [];
+  process.on('warning', (warning) => warnings.push(warning));
   const clock = fakeClock();
   const hung: ((channel: Channel) => void)[] = [];
-  const open = (_endpoint: unknown): Promise<Channel> => {
-    const { port } = _endpoint as { readonly port: number };
+  const open = (endpoint: unknown): Promise<Channel> => {
+    const { port } = endpoint as { readonly port: number };
     if (port === 1000) return Promise.reject(new TunnelFailure('target-unreachable', 'refused'));
     return new Promise((resolve) => hung.push(resolve));
   };
@@ -31,6 +33,7 @@ test('waits for no port without a bound, and judges what it can see meanwhile', 
   for (const resolve of hung) resolve({ close: () => (closed += 1) } as unknown as Channel);
   await clock.advance(0);
   assert.equal(closed, hung.length);
+  assert.deepEqual(warnings, []);
 });
 
 test('ends when the connection does, or the caller, and says so', async () => {
