@@ -92,6 +92,8 @@ export async function ownPort(): Promise<number> {
 /** Below those at which an audit listens for a moment, by chance (UNPRIVILEGED) or because they are near the tunnel's, a hundred above at most. */
 const [FIRST, LAST, BLOCK, APART] = [10_000, 20_000, 100, 200];
 const BLOCKS = (LAST - FIRST) / APART;
+/** Those of this process, by their first ports. */
+const blocks: number[] = [];
 let next = 0;
 
 /** Its first port, kept as long as this process lives, says to other test files that the others are taken. */
@@ -104,7 +106,15 @@ async function takeBlock(): Promise<number> {
       server.once('error', () => resolve(true));
       server.listen({ port, host: '127.0.0.1', exclusive: true }, () => resolve(false));
     });
-    if (!(await taken)) return port + 1;
+    if (await taken) continue;
+    blocks.push(port);
+    return port + 1;
+  }
+  // What the earlier tests of this file had is free again.
+  const oldest = blocks.shift();
+  if (oldest !== undefined) {
+    blocks.push(oldest);
+    return oldest + 1;
   }
   throw new Error(`all ports between ${FIRST} and ${LAST} belong to other test files`);
 }
