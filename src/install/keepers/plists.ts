@@ -23,8 +23,8 @@ function keeperOf(
   account: { readonly name: string; readonly uid: number } | null,
   machine: OldMachine,
 ): Keeper | null {
-  const text = machine.text(file) ?? '';
-  // A property list that is not XML has it, too.
+  const text = textAt(file, machine);
+  // A property list that is not XML has it, too, where it is text.
   if (!/\bssh\b|autossh|\.sh\b/.test(text)) return null;
   const job = parsePlist(text);
   if (job === null)
@@ -47,6 +47,15 @@ function keeperOf(
   } catch (error) {
     if (!(error instanceof NotUnderstood)) throw error;
     return keeper(file, label, account, [], error.message);
+  }
+}
+
+/** Of a binary property list, which most that programs write are, nothing is known. */
+function textAt(file: string, machine: OldMachine): string {
+  try {
+    return machine.text(file) ?? '';
+  } catch {
+    return '';
   }
 }
 

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { findKeepers } from '../../../src/install/keepers/find.ts';
+import { UserError } from '../../../src/lib/user-error.ts';
 import type { OldMachine, OldProcess } from '../../../src/install/keepers/machine.ts';
 
 const PI = { name: 'pi', uid: 1000, gid: 1000, comment: '', home: '/home/pi' };
@@ -243,7 +244,13 @@ test('finds the jobs of launchd, with comments, shells and users', () => {
     '/home/pi/Library/LaunchAgents/c.plist': 'bplist00 /usr/bin/ssh',
     '/home/pi/Library/LaunchAgents/d.plist': plist(array('/usr/bin/true')),
   };
-  assert.deepEqual(found(files, { platform: 'darwin' }), [
+  // A binary one cannot be read as text.
+  const binary = '/home/pi/Library/LaunchAgents/e.plist';
+  const text = (path: string) => {
+    if (path === binary) throw new UserError(`${path} is not UTF-8 text`);
+    return (files as Readonly<Record<string, string>>)[path] ?? null;
+  };
+  assert.deepEqual(found({ ...files, [binary]: '' }, { platform: 'darwin', text }), [
     ['/Library/LaunchDaemons/a.plist', 'pi: autossh -M 0 -N -R 1:a:1 relay'],
     ['/home/pi/Library/LaunchAgents/b.plist', 'pi: ssh -i /home/pi/.ssh/key -T -R 2:a:1 me&you@relay'],
     [
