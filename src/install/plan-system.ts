@@ -8,7 +8,15 @@ import { classifyUnit, type Existing } from './takeover/existing-unit.ts';
 import { readFileState, fileError } from './steps/files.ts';
 import { credentialProblems } from './systemd/credentials.ts';
 import { UserError } from '../lib/user-error.ts';
-import { systemdVersion, systemManager, type Manager, UNIT, unitState, type UnitState } from './systemd/manager.ts';
+import {
+  inheritedVariables,
+  systemdVersion,
+  systemManager,
+  type Manager,
+  UNIT,
+  unitState,
+  type UnitState,
+} from './systemd/manager.ts';
 import type { UnitContext } from './takeover/old-unit.ts';
 import { CONFIG, ETC, SERVICE_USER, STATE, UNIT_FILE } from './systemd/service-paths.ts';
 import { readOldText } from './steps/old-text.ts';
@@ -183,11 +191,10 @@ async function usersOf(text: string, run: Runner): Promise<ReadonlyMap<string, A
 const ROOT: Account = { name: 'root', uid: 0, gid: 0, comment: '', home: '/root' };
 
 async function unitContext(users: ReadonlyMap<string, Account>, run: Runner): Promise<UnitContext> {
-  const environment = (await run(['systemctl', 'show-environment'])).stdout;
   return {
     hostname: hostname(),
     readText: readOldText,
     homeOf: (user) => users.get(user)?.home ?? null,
-    inherited: new Set([...environment.matchAll(/^(\w+)=/gm)].map(([, name = '']) => name)),
+    inherited: await inheritedVariables(run),
   };
 }

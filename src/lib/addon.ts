@@ -6,22 +6,24 @@ export interface Addon {
   sealer(cipher: string, key: Buffer, iv: Buffer | null, sequence: number): object;
   opener(cipher: string, key: Buffer, iv: Buffer | null, sequence: number): object;
   seal(keys: object, memory: Buffer, at: number, length: number): number;
-  sealData(
-    keys: object,
-    from: Buffer,
-    start: number,
-    end: number,
-    memory: Buffer,
-    at: number,
-    channel: number,
-    largest: number,
-  ): number;
+  sealData(keys: object, ...data: DataToSeal): number;
   open(keys: object, memory: Buffer, from: number, to: number, table: Uint32Array): number;
   close(keys: object): void;
   watchNetwork(listener: (what: 'network' | 'clock') => void): (() => void) | null;
   releaseMemory(): number;
   startTimer(ms: number, listener: () => void): () => void;
 }
+
+/** The bytes of `from` between `start` and `end` go into `memory` from `at` on. */
+export type DataToSeal = [
+  from: Buffer,
+  start: number,
+  end: number,
+  memory: Buffer,
+  at: number,
+  channel: number,
+  largest: number,
+];
 
 /** Null where there is none for this machine, or where Node.js does not load it; `problem` then says why. Loaded once. */
 export function loadAddon(): { readonly addon: Addon | null; readonly problem: string | null } {

@@ -2,6 +2,7 @@ import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
 import { hostname } from 'node:os';
 import type { Account } from '../steps/accounts.ts';
 import { readOldText } from '../steps/old-text.ts';
+import { inheritedVariables } from '../systemd/manager.ts';
 import type { Runner } from '../steps/run-program.ts';
 
 /** What is looked at to find what keeps tunnels up. */
@@ -34,7 +35,6 @@ export interface OldProcess {
 
 /** This machine, as it is now. Processes are seen on Linux only. */
 export async function thisMachine(run: Runner): Promise<OldMachine> {
-  const { stdout } = await run(['systemctl', 'show-environment']);
   return {
     platform: process.platform,
     hostname: hostname(),
@@ -48,7 +48,7 @@ export async function thisMachine(run: Runner): Promise<OldMachine> {
     },
     accounts: await allAccounts(run),
     processes: process.platform === 'linux' ? allProcesses() : [],
-    inherited: new Set([...stdout.matchAll(/^(\w+)=/gm)].map(([, name = '']) => name)),
+    inherited: await inheritedVariables(run),
   };
 }
 

@@ -85,3 +85,9 @@ export async function recentLog({ journal, run }: Manager): Promise<string> {
   const { stdout } = await run([...journal, '--lines=8', '--output=cat', '--no-pager', '--quiet']);
   return stdout.trimEnd().replaceAll(/^/gm, '    ');
 }
+
+/** Names of the variables that the service manager gives to all units. */
+export async function inheritedVariables(run: Runner): Promise<ReadonlySet<string>> {
+  const { stdout } = await run(['systemctl', 'show-environment']);
+  return new Set([...stdout.matchAll(/^(\w+)=/gm)].map(([, name = '']) => name));
+}

@@ -1,3 +1,5 @@
+import type { DataToSeal } from '../../../lib/addon.ts';
+
 /**
  * Seals and opens SSH packets (RFC 4253 section 6) in place, many in one call. Offsets and lengths are bytes of `memory`.
  */
@@ -8,15 +10,7 @@ export interface Sealer {
    * Seals the bytes of `from` between `start` and `end` as CHANNEL_DATA of at most `largest` bytes each; returns where the packets
    * end. `memory` has room for OVERHEAD and DATA_HEADER beside the data of each.
    */
-  sealData(
-    from: Buffer,
-    start: number,
-    end: number,
-    memory: Buffer,
-    at: number,
-    channel: number,
-    largest: number,
-  ): number;
+  sealData(...data: DataToSeal): number;
   /** Forgets the key. */
   close(): void;
 }
