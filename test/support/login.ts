@@ -76,6 +76,15 @@ export async function logIn(spec: TunnelSpec, options: LoginOptions = {}): Promi
   return { ok, errors, report, message: describeAuth(spec, report, Date.now()) };
 }
 
+/** What ssh-keygen makes: -t and -b. */
+export const KEY_KINDS = [
+  ['ed25519', '256'],
+  ['ecdsa', '256'],
+  ['ecdsa', '384'],
+  ['ecdsa', '521'],
+  ['rsa', '2048'],
+] as const;
+
 /** Makes a key with the real ssh-keygen; the answer is its path. */
 export function makeKey(dir: string, name: string, ...args: string[]): string {
   const path = join(dir, name);

@@ -3,19 +3,11 @@ import { execFileSync } from 'node:child_process';
 import { copyFileSync, mkdtempSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
-import { logIn, makeKey, publicLine, specFor, startAgent } from '../../support/login.ts';
+import { KEY_KINDS, logIn, makeKey, publicLine, specFor, startAgent } from '../../support/login.ts';
 import { startSshd, type TestSshd } from '../../support/sshd.ts';
 import { removeAtExit, tempDir } from '../../support/until.ts';
 import { tmpdir } from 'node:os';
 import { SecurityKey, startKeyAgent } from './security-key-agent.ts';
-
-const KINDS = [
-  ['ed25519', '256'],
-  ['ecdsa', '256'],
-  ['ecdsa', '384'],
-  ['ecdsa', '521'],
-  ['rsa', '2048'],
-] as const;
 
 const dir = mkdtempSync(join(tmpdir(), 'tunneld-certificates-'));
 removeAtExit(dir);
@@ -30,7 +22,7 @@ before(async () => {
 
 after(() => sshd.stop());
 
-for (const [type, bits] of KINDS) {
+for (const [type, bits] of KEY_KINDS) {
   test(`logs in with a certificate of ${type} ${bits} when a file or an agent has the key`, async (t) => {
     const key = makeKey(dir, `${type}${bits}`, '-t', type, '-b', bits);
     certify(key, sshd.user);

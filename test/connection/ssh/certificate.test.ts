@@ -5,24 +5,17 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { promisify } from 'node:util';
+import { KEY_KINDS } from '../../support/login.ts';
 import { FOREVER, isSigned, readCertificate, type Certificate } from '../../../src/connection/ssh/certificate.ts';
 
 const run = promisify(execFile);
-
-const KINDS = [
-  ['ed25519', '256'],
-  ['ecdsa', '256'],
-  ['ecdsa', '384'],
-  ['ecdsa', '521'],
-  ['rsa', '2048'],
-] as const;
 
 let folder: string;
 
 before(async () => {
   folder = await mkdtemp(join(tmpdir(), 'certificate-'));
   await Promise.all(
-    KINDS.flatMap(([type, bits]) =>
+    KEY_KINDS.flatMap(([type, bits]) =>
       ['ca', 'key'].map((name) =>
         run('ssh-keygen', [
           '-q',
@@ -44,7 +37,7 @@ before(async () => {
 
 after(() => rm(folder, { recursive: true }));
 
-for (const [type, bits] of KINDS) {
+for (const [type, bits] of KEY_KINDS) {
   const kind = type + bits;
   test(`reads a certificate when ${kind} has signed ${kind}`, async () => {
     const certificate = await sign(kind, kind, ['-n', 'alice,bob', '-V', '20300101000000Z:20310101000000Z', '-z', '7']);
