@@ -99,12 +99,25 @@ static int pad(packets *keys, uint8_t *at, size_t count) {
   return 1;
 }
 
-static int gcm(packets *keys, uint8_t *packet, size_t length) {
+static int update(EVP_CIPHER_CTX *cipher, uint8_t *out, const uint8_t *in, size_t length) {
+  int written;
+  return EVP_CipherUpdate(cipher, out, &written, in, (int)length) == 1;
+}
+
+// All behind the length of a packet. Data that is elsewhere is not copied first; NULL where there is none.
+static int crypt(EVP_CIPHER_CTX *cipher, uint8_t *packet, size_t length, const uint8_t *data, size_t count) {
+  if (data == NULL) return update(cipher, packet + 4, packet + 4, length);
+  size_t before = 1 + PACKETS_DATA_HEADER;
+  uint8_t *place = packet + 4 + before, *padding = place + count;
+  return update(cipher, packet + 4, packet + 4, before) && update(cipher, place, data, count) &&
+         update(cipher, padding, padding, length - before - count);
+}
+
+static int gcm(packets *keys, uint8_t *packet, size_t length, const uint8_t *data, size_t count) {
   int written;
   return EVP_CipherInit_ex(keys->cipher, NULL, NULL, NULL, keys->iv, keys->sealing) == 1 &&
          (keys->sealing || EVP_CIPHER_CTX_ctrl(keys->cipher, EVP_CTRL_AEAD_SET_TAG, PACKETS_TAG, packet + 4 + length) == 1) &&
-         EVP_CipherUpdate(keys->cipher, NULL, &written, packet, 4) == 1 &&
-         EVP_CipherUpdate(keys->cipher, packet + 4, &written, packet + 4, (int)length) == 1 &&
+         update(keys->cipher, NULL, packet, 4) && crypt(keys->cipher, packet, length, data, count) &&
          EVP_CipherFinal_ex(keys->cipher, packet + 4 + length, &written) == 1 &&
          (!keys->sealing || EVP_CIPHER_CTX_ctrl(keys->cipher, EVP_CTRL_AEAD_GET_TAG, PACKETS_TAG, packet + 4 + length) == 1);
 }
@@ -116,9 +129,10 @@ static void chacha_iv(const packets *keys, uint8_t iv[16], int block) {
   put32(iv + 12, keys->sequence);
 }
 
+static int start(EVP_CIPHER_CTX *cipher, const uint8_t iv[16]) { return EVP_CipherInit_ex(cipher, NULL, NULL, NULL, iv, 1) == 1; }
+
 static int chacha(EVP_CIPHER_CTX *cipher, const uint8_t iv[16], uint8_t *out, const uint8_t *in, size_t length) {
-  int written;
-  return EVP_CipherInit_ex(cipher, NULL, NULL, NULL, iv, 1) == 1 && EVP_CipherUpdate(cipher, out, &written, in, (int)length) == 1;
+  return start(cipher, iv) && update(cipher, out, in, length);
 }
 
 static int authenticate(packets *keys, const uint8_t *packet, size_t length, uint8_t tag[PACKETS_TAG]) {
@@ -131,21 +145,23 @@ static int authenticate(packets *keys, const uint8_t *packet, size_t length, uin
   return ok;
 }
 
-static int seal_chacha(packets *keys, uint8_t *packet, size_t length) {
+static int seal_chacha(packets *keys, uint8_t *packet, size_t length, const uint8_t *data, size_t count) {
   uint8_t iv[16];
   chacha_iv(keys, iv, 0);
   if (!chacha(keys->lengths, iv, packet, packet, 4)) return 0;
   chacha_iv(keys, iv, 1);
-  return chacha(keys->cipher, iv, packet + 4, packet + 4, length) && authenticate(keys, packet, length, packet + 4 + length);
+  return start(keys->cipher, iv) && crypt(keys->cipher, packet, length, data, count) &&
+         authenticate(keys, packet, length, packet + 4 + length);
 }
 
-// Around a payload that is in its place.
-static packets_result seal_one(packets *keys, uint8_t *packet, size_t payload) {
+// Around a payload that is in its place, but for `data`.
+static packets_result seal_one(packets *keys, uint8_t *packet, size_t payload, const uint8_t *data, size_t count) {
   size_t padding = padding_of(keys, payload), length = 1 + payload + padding;
   put32(packet, (uint32_t)length);
   packet[4] = (uint8_t)padding;
   if (!pad(keys, packet + 5 + payload, padding)) return PACKETS_REFUSED;
-  if (!(keys->chacha ? seal_chacha(keys, packet, length) : gcm(keys, packet, length))) return PACKETS_REFUSED;
+  int ok = keys->chacha ? seal_chacha(keys, packet, length, data, count) : gcm(keys, packet, length, data, count);
+  if (!ok) return PACKETS_REFUSED;
   next(keys);
   return PACKETS_OK;
 }
@@ -154,7 +170,7 @@ static size_t sealed(const packets *keys, size_t payload) { return 4 + 1 + paylo
 
 packets_result packets_seal(packets *keys, uint8_t *memory, size_t size, size_t *at, size_t length) {
   if (length > PACKETS_MAX_LENGTH - PACKETS_OVERHEAD || *at > size || size - *at < sealed(keys, length)) return PACKETS_NO_ROOM;
-  packets_result result = seal_one(keys, memory + *at, length);
+  packets_result result = seal_one(keys, memory + *at, length, NULL, 0);
   if (result == PACKETS_OK) *at += sealed(keys, length);
   return result;
 }
@@ -175,8 +191,7 @@ packets_result packets_seal_data(packets *keys, const uint8_t *from, size_t leng
     packet[5] = CHANNEL_DATA;
     put32(packet + 6, channel);
     put32(packet + 10, (uint32_t)some);
-    memcpy(packet + 14, from, some);
-    packets_result result = seal_one(keys, packet, PACKETS_DATA_HEADER + some);
+    packets_result result = seal_one(keys, packet, PACKETS_DATA_HEADER + some, from, some);
     if (result != PACKETS_OK) return result;
     *at += sealed(keys, PACKETS_DATA_HEADER + some);
     from += some;
@@ -206,7 +221,7 @@ static packets_result open_chacha(packets *keys, uint8_t *packet, size_t length)
 }
 
 static packets_result open_one(packets *keys, uint8_t *packet, size_t length) {
-  packets_result result = keys->chacha ? open_chacha(keys, packet, length) : gcm(keys, packet, length) ? PACKETS_OK : PACKETS_BAD_MAC;
+  packets_result result = keys->chacha ? open_chacha(keys, packet, length) : gcm(keys, packet, length, NULL, 0) ? PACKETS_OK : PACKETS_BAD_MAC;
   if (result != PACKETS_OK) return result;
   next(keys);
   // At least the one byte before the payload is not padding.

@@ -4,6 +4,7 @@ import { createLogger } from '../../src/lib/log/log.ts';
 import { dial } from '../../src/net/dial.ts';
 import { prepareLogin } from '../../src/connection/route/login.ts';
 import { prepareRoute } from '../../src/connection/route/route.ts';
+import type { TunnelSpec } from '../../src/model/spec.ts';
 import type { SshConnection, Visitor } from '../../src/connection/ssh/connection.ts';
 import { createIdentityCache } from '../../src/connection/auth/identity-cache.ts';
 import type { TestSshd } from './sshd.ts';
@@ -16,8 +17,9 @@ export async function connectTo(
   onVisitor: (visitor: Visitor) => void,
   port = sshd.port,
   turns = testTurns(),
+  changes: Partial<TunnelSpec> = {},
 ): Promise<SshConnection> {
-  const spec = specFor(sshd, [[1, 1]], { port });
+  const spec = specFor(sshd, [[1, 1]], { ...changes, port });
   const over = new AbortController();
   const deps = {
     clock: systemClock,

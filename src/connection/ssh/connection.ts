@@ -105,6 +105,9 @@ export interface Channel extends Duplex {
   unsent?(): number;
   /** Its 'data' listener handles bytes that are only lent (see net/lent-memory.ts). */
   takesLent?: boolean;
-  /** How many bytes of ours would leave at once. */
-  room?(): number;
+  /**
+   * Sends bytes of ours past the stream, as far as they leave at once: none behind what waits in it. Returns how many; `memory` is
+   * not needed any more then.
+   */
+  sendNow?(memory: Buffer, start: number, end: number): number;
 }

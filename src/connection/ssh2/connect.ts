@@ -1,4 +1,4 @@
-import { internalsOf, type OpenChannel } from './protocol/internals.ts';
+import { internalsOf } from './protocol/internals.ts';
 import ssh2, { type AuthHandlerMiddleware, type ConnectConfig, type NegotiatedAlgorithms } from '#ssh2';
 import { deferred } from '../../lib/async/abort.ts';
 import type { Clock } from '../../lib/async/clock.ts';
@@ -18,7 +18,7 @@ import { algorithms, type KnownKeyTypes } from './algorithms.ts';
 import { translateError, type Stage } from './errors.ts';
 import { guardConnection } from './guards.ts';
 import type { Identification } from './identification.ts';
-import { batchPackets } from './packets/batch-packets.ts';
+import { batchPackets, sendsNow } from './packets/batch-packets.ts';
 import { recordOffer } from './offer.ts';
 import { createRequests } from './requests.ts';
 import { hearSignatures } from '../auth/signature-algorithms.ts';
@@ -205,14 +205,14 @@ class Connecting {
       onVisitor({
         listen: { type: 'tcp', host: info.destIP, port: info.destPort },
         originator: printable(`${info.srcIP}:${info.srcPort}`),
-        ...answerOnce(() => this.#use.add(withRoom(this.#client, accept())), reject),
+        ...answerOnce(() => this.#use.add(sendsNow(this.#client, accept())), reject),
       }),
     );
     this.#client.on('unix connection', (info, accept, reject) =>
       onVisitor({
         listen: { type: 'unix', path: info.socketPath },
         originator: 'a local process of the server',
-        ...answerOnce(() => this.#use.add(withRoom(this.#client, accept())), reject),
+        ...answerOnce(() => this.#use.add(sendsNow(this.#client, accept())), reject),
       }),
     );
   }
@@ -256,7 +256,7 @@ class Connecting {
       transport,
       listen: requests.listen,
       unlisten: requests.unlisten,
-      open: async (endpoint, originator) => use.add(withRoom(this.#client, await requests.open(endpoint, originator))),
+      open: async (endpoint, originator) => use.add(sendsNow(this.#client, await requests.open(endpoint, originator))),
       idleMs: use.idleMs,
       probeSession: requests.probeSession,
       openTun: requests.openTun,
@@ -297,14 +297,6 @@ function answerOnce(accept: () => Channel, reject: () => void): Pick<Visitor, 'a
       answered = true;
     },
   };
-}
-
-/** Tells the splice how much leaves at once. */
-function withRoom(client: ssh2.Client, channel: Channel): Channel {
-  const { _protocol: protocol } = internalsOf(client);
-  const { outgoing } = channel as unknown as OpenChannel;
-  channel.room = () => (protocol._kexinit === undefined ? outgoing.window : 0);
-  return channel;
 }
 
 /** A server may send any number of banners. */

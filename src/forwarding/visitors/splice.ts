@@ -234,16 +234,20 @@ function startUplink(channel: Channel, socket: Socket, { transport, count, visit
   let paused = false;
   let forget = () => {};
 
+  const direction = visitor === 'channel' ? 'out' : 'in';
+
   const onData = (chunk: Buffer) => {
     if (!channel.writable) return;
-    count(visitor === 'channel' ? 'out' : 'in', chunk.length);
+    count(direction, chunk.length);
     transport.cork();
     channel.write(chunk, resumeWhenFree);
-    if (!paused && mustWait()) {
-      paused = true;
-      socket.pause();
-      forget = transport.onceDrained(resumeWhenFree);
-    }
+    waitIfFull();
+  };
+  const waitIfFull = () => {
+    if (paused || !mustWait()) return;
+    paused = true;
+    socket.pause();
+    forget = transport.onceDrained(resumeWhenFree);
   };
   const mustWait = () => channel.writableLength > 0 || transport.congested();
   function resumeWhenFree(): void {
@@ -260,11 +264,13 @@ function startUplink(channel: Channel, socket: Socket, { transport, count, visit
   socket.on('data', onData);
   const reader = readerOf(socket);
   reader?.direct((memory, start, end) => {
+    const sent = transport.congested() ? 0 : (channel.sendNow?.(memory, start, end) ?? 0);
+    if (sent > 0) {
+      count(direction, sent);
+      waitIfFull();
+    }
     // What cannot leave at once is copied, because the channel keeps it.
-    const leaves = channel.writableLength === 0 && !transport.congested() ? (channel.room?.() ?? 0) : 0;
-    const cut = Math.min(end, start + leaves);
-    if (cut > start) onData(memory.subarray(start, cut));
-    if (cut < end) onData(Buffer.from(memory.subarray(cut, end)));
+    if (start + sent < end) onData(Buffer.from(memory.subarray(start + sent, end)));
   });
   return {
     stop: () => {

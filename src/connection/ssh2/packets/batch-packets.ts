@@ -2,7 +2,8 @@ import type { Client } from 'ssh2';
 import { Socket } from 'node:net';
 import { readerOf, type Take } from '../../../net/lent-memory.ts';
 import type { SshStream } from '../../../net/stream-adapter.ts';
-import { internalsOf } from '../protocol/internals.ts';
+import type { Channel } from '../../ssh/connection.ts';
+import { internalsOf, type OpenChannel, type Protocol } from '../protocol/internals.ts';
 import { BatchCipher, type WritePackets } from './cipher.ts';
 import type { Keys, Opener, Sealer } from './codec.ts';
 import { BatchDecipher } from './decipher.ts';
@@ -31,10 +32,9 @@ export function batchPackets(client: Client, stream: SshStream): void {
   };
   const { channelData, disconnect } = protocol;
   protocol.channelData = (id, data) => {
-    const { _cipher: cipher, _packetRW: packets } = protocol;
-    const plain = cipher instanceof BatchCipher && protocol._kexinit === undefined && packets.write._zlib === undefined;
-    if (plain) cipher.sendData(data, 0, data.length, id, data.length);
-    else channelData.call(protocol, id, data);
+    const cipher = plainCipherOf(protocol);
+    if (cipher === null) channelData.call(protocol, id, data);
+    else cipher.sendData(data, 0, data.length, id, data.length);
   };
   protocol.disconnect = (reason) => {
     disconnect.call(protocol, reason);
@@ -42,6 +42,31 @@ export function batchPackets(client: Client, stream: SshStream): void {
     if (protocol._cipher instanceof BatchCipher) protocol._cipher.flush();
   };
   readDirectly(client, stream);
+}
+
+/** Gives a channel of this client its sendNow(): all packets of a read are sealed in one call, and its stream costs nothing. */
+export function sendsNow(client: Client, channel: Channel): Channel {
+  const { _protocol: protocol } = internalsOf(client);
+  const { outgoing } = channel as unknown as OpenChannel;
+  channel.sendNow = (memory, start, end) => {
+    const mayPass = protocol._kexinit === undefined && outgoing.state === 'open' && channel.writable;
+    if (!mayPass || channel.writableLength > 0) return 0;
+    const to = Math.min(end, start + outgoing.window);
+    outgoing.window -= to - start;
+    const { id, packetSize } = outgoing;
+    const cipher = plainCipherOf(protocol);
+    if (cipher !== null) cipher.sendData(memory, start, to, id, packetSize);
+    else
+      for (let at = start; at < to; at += packetSize)
+        protocol.channelData(id, memory.subarray(at, Math.min(to, at + packetSize)));
+    return to - start;
+  };
+  return channel;
+}
+
+/** Ours, where nothing is between it and a packet: no exchange of keys, no compression. */
+function plainCipherOf({ _cipher: cipher, _kexinit: exchange, _packetRW: packets }: Protocol): BatchCipher | null {
+  return cipher instanceof BatchCipher && exchange === undefined && packets.write._zlib === undefined ? cipher : null;
 }
 
 function sealerOf(keys: Keys): Sealer | null {

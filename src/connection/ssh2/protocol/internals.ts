@@ -47,7 +47,14 @@ export interface OpenChannel {
   /** Of Node's Readable: how much may wait before ssh2 stops adding window. */
   readonly _readableState: { highWaterMark: number };
   /** The window that we may still fill; `id` is the server's number of the channel. */
-  readonly outgoing: { readonly id: number; readonly window: number };
+  readonly outgoing: {
+    readonly id: number;
+    window: number;
+    readonly packetSize: number;
+    readonly state: 'open' | 'eof' | 'closing' | 'closed';
+  };
+  readonly writable: boolean;
+  readonly writableLength: number;
   once(event: 'close', listener: () => void): unknown;
 }
 

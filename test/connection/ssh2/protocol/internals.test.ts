@@ -106,6 +106,8 @@ const CHANNEL = {
   unsent: 'undefined',
   takesLent: 'undefined',
   readableFlowing: 'object', // null before anybody reads
+  writable: 'boolean',
+  writableLength: 'number',
   _readableState: 'object',
   once: 'function',
 } satisfies Kinds<OpenChannel>;

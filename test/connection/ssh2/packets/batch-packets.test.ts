@@ -1,0 +1,83 @@
+import assert from 'node:assert/strict';
+import { after, before, describe, test, type TestContext } from 'node:test';
+import type { Channel } from '../../../../src/connection/ssh/connection.ts';
+import type { Protocol } from '../../../../src/connection/ssh2/protocol/internals.ts';
+import { systemClock } from '../../../../src/lib/async/clock.ts';
+import type { TunnelSpec } from '../../../../src/model/spec.ts';
+import { createTurns } from '../../../../src/net/pacing/turns.ts';
+import { connectTo } from '../../../support/connection.ts';
+import { pattern, startEcho, startNeverReads, type TestTarget } from '../../../support/echo.ts';
+import { startSshd, type TestSshd } from '../../../support/sshd.ts';
+import { until } from '../../../support/until.ts';
+
+describe('past its stream, a channel', () => {
+  let sshd: TestSshd;
+  before(async () => {
+    sshd = await startSshd();
+  });
+  after(() => sshd.stop());
+
+  for (const [name, changes] of [
+    ['AES-GCM', { ciphers: ['aes128-gcm@openssh.com'] }],
+    ['ChaCha20', { ciphers: ['chacha20-poly1305@openssh.com'] }],
+    ['a cipher of ssh2', { ciphers: ['aes128-ctr'] }],
+    ['compression', { compression: true }],
+  ] as const)
+    test(`sends from memory that is used again, in the order of the stream, with ${name}`, async (t) => {
+      const { channel } = await open(t, await startEcho(), changes);
+      const echoed: Buffer[] = [];
+      channel.on('data', (chunk: Buffer) => echoed.push(Buffer.from(chunk)));
+      const data = pattern(0, 400_000);
+      const memory = Buffer.alloc(200_100);
+      for (const part of [0, 1]) {
+        data.copy(memory, 100, part * 200_000, part * 200_000 + 100_000);
+        assert.equal(channel.sendNow!(memory, 100, 100_100), 100_000);
+        memory.fill(0xee);
+        channel.write(data.subarray(part * 200_000 + 100_000, (part + 1) * 200_000));
+      }
+      await until(() => echoed.reduce((sum, { length }) => sum + length, 0) === data.length, { what: 'the echo' });
+      assert.ok(Buffer.concat(echoed).equals(data));
+    });
+
+  test('sends no more than the window of the server, and nothing ahead of what waits in the stream', async (t) => {
+    const { channel, outgoing } = await open(t, await startNeverReads());
+    const memory = Buffer.alloc(8 * 1024 * 1024);
+    const { window } = outgoing;
+    assert.ok(window > 0 && window < memory.length);
+    assert.equal(channel.sendNow!(memory, 0, memory.length), window);
+    assert.equal(outgoing.window, 0);
+    assert.equal(channel.sendNow!(memory, 0, memory.length), 0);
+    channel.write('waits');
+    outgoing.window = 10;
+    assert.equal(channel.sendNow!(memory, 0, memory.length), 0);
+  });
+
+  test('sends nothing during an exchange of keys, and nothing after its end', async (t) => {
+    const { channel, protocol } = await open(t, await startEcho());
+    const memory = Buffer.from('data');
+    protocol.rekey();
+    assert.equal(channel.sendNow!(memory, 0, 4), 0);
+    await until(() => protocol._kexinit === undefined, { what: 'the end of the exchange' });
+    assert.equal(channel.sendNow!(memory, 0, 4), 4);
+    channel.end();
+    assert.equal(channel.sendNow!(memory, 0, 4), 0);
+  });
+
+  async function open(t: TestContext, target: TestTarget, changes: Partial<TunnelSpec> = {}) {
+    // Of its own: another connection to the same server would wait.
+    const turns = createTurns({ clock: systemClock, random: Math.random, icmpRefusals: () => null });
+    const connection = await connectTo(t, sshd, () => {}, sshd.port, turns, changes);
+    t.after(async () => {
+      await target.close();
+      console.error('closed');
+    });
+    const to = { type: 'tcp', host: '127.0.0.1', port: target.port } as const;
+    const channel = await connection.open(to, { address: '127.0.0.1', port: 1 });
+    const inside = channel as unknown as { readonly outgoing: { window: number }; readonly _client: Inside };
+    return { channel: channel satisfies Channel, outgoing: inside.outgoing, protocol: inside._client._protocol };
+  }
+});
+
+interface Inside {
+  readonly _protocol: Protocol & { rekey(): void };
+}
