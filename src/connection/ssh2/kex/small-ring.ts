@@ -83,7 +83,8 @@ function* divide(a: Polynomial, modulus: 3 | typeof Q, first: number): Generator
     // All bits set to swap, or none.
     const swap = -(Number(delta > 0) & Number(g[0] !== 0));
     delta = (delta ^ (swap & (delta ^ -delta))) + 1;
-    const [f0, g0] = [pick(f[0], g[0]!, swap), pick(g[0]!, f[0], swap)];
+    const f0 = pick(f[0], g[0]!, swap);
+    const g0 = pick(g[0]!, f[0], swap);
     swapAndReduce(f, g, swap, f0, g0, modulus);
     swapAndReduce(v, r, swap, f0, g0, modulus);
     g.copyWithin(0, 1);
@@ -101,7 +102,8 @@ function pick(usual: number, other: number, swap: number): number {
 function swapAndReduce(a: Polynomial, b: Polynomial, swap: number, a0: number, b0: number, modulus: number): void {
   const inverse = 1 / modulus;
   for (let i = 0; i <= P; i++) {
-    const [oldA, oldB] = [a[i]!, b[i]!];
+    const oldA = a[i]!;
+    const oldB = b[i]!;
     const change = swap & (oldA ^ oldB);
     const newA = oldA ^ change;
     const x = (Math.imul(a0, oldB ^ change) - Math.imul(b0, newA)) | 0;
