@@ -4,7 +4,7 @@ import type { SshConnection } from '../connection/ssh/connection.ts';
 import { rootShell, type WayToRoot } from '../connection/route/root-shell.ts';
 import { sleep, type Clock } from '../lib/async/clock.ts';
 import { firstToEnd, waitFor } from '../lib/async/scope.ts';
-import { asFailure } from '../model/failure.ts';
+import { asFailure, type FailureCode, FAILURES } from '../model/failure.ts';
 import type { TunnelSpec } from '../model/spec.ts';
 import { formatServer } from '../model/state.ts';
 import { assess } from './assess.ts';
@@ -55,11 +55,23 @@ export function createSurvey(admin: TunnelSpec, deps: OpenLoginDeps): Survey {
         await close();
         const { code, message } = asFailure(error);
         const at = new Date(deps.clock.wall()).toISOString();
-        return { server, at, read: false, asRoot: false, problems: [`${code}: ${message}`], devices: [], hostKeys: [] };
+        const problems = [`${code}: ${message}. ${CURES[code] ?? FAILURES[code].hint}`];
+        return { server, at, read: false, asRoot: false, problems, devices: [], hostKeys: [] };
       }),
     close,
   };
 }
+
+const OWN_LOGIN = 'Name your own login on the server (me@server), with a key or an agent where there is no terminal.';
+
+/** What to do where the login is a person's, and not a tunnel's. */
+const CURES: Partial<Readonly<Record<FailureCode, string>>> = {
+  'host-key-unknown': 'Log in to it with ssh first, which makes its host key known.',
+  'host-key-changed':
+    'This is an attack, or the server was reinstalled. In the second case take the old key out with ssh-keygen -R, and log in with ssh.',
+  'auth-rejected': OWN_LOGIN,
+  'key-unreadable': OWN_LOGIN,
+};
 
 async function wayToRoot(
   login: OpenLogin,

@@ -3,7 +3,16 @@ import { PassThrough } from 'node:stream';
 import { test } from 'node:test';
 import type { Channel } from '../../src/connection/ssh/connection.ts';
 import type { FleetDevice } from '../../src/fleet/document.ts';
-import { lookAtPorts, type Sights } from '../../src/fleet/survey.ts';
+import { createSurvey, lookAtPorts, type Sights } from '../../src/fleet/survey.ts';
+import { administrator } from '../../src/commands/find/administrator.ts';
+import { processTurns } from '../../src/commands/find/process-turns.ts';
+import { systemEnvironment } from '../../src/config/input/environment.ts';
+import { createIdentityCache } from '../../src/connection/auth/identity-cache.ts';
+import { systemClock } from '../../src/lib/async/clock.ts';
+import { createLogger } from '../../src/lib/log/log.ts';
+import type { TunnelSpec } from '../../src/model/spec.ts';
+import { startSshd } from '../support/sshd.ts';
+import { freePort, tempDir } from '../support/until.ts';
 import { NEVER } from '../../src/lib/async/never.ts';
 import { TunnelFailure } from '../../src/model/failure.ts';
 import { fakeClock } from '../support/clock.ts';
@@ -34,6 +43,21 @@ test('waits for no port without a bound, and judges what it can see meanwhile', 
   await clock.advance(0);
   assert.equal(closed, hung.length);
   assert.deepEqual(warnings, []);
+});
+
+test('says what to do when a login of a person fails, which is no tunnel', async (t) => {
+  const sshd = await startSshd();
+  t.after(() => sshd.stop());
+  const home = await tempDir(t);
+  const admin = await administrator(`nobody-here@127.0.0.1:${sshd.port}`, { ...systemEnvironment(), home, env: {} });
+  const log = createLogger('fatal', () => {});
+  const deps = { clock: systemClock, turns: processTurns, log, identities: createIdentityCache() };
+  const problemsOf = async (server: TunnelSpec) => (await createSurvey(server, deps).look(NEVER)).problems.join();
+  assert.match(await problemsOf(admin), /^host-key-unknown: .*\. Log in to it with ssh first/);
+  const known = { ...admin, strictHostKeyChecking: 'no' as const };
+  assert.match(await problemsOf(known), /^key-unreadable: .*\. Name your own login on the server/);
+  const closed = { ...admin, port: await freePort() };
+  assert.match(await problemsOf(closed), /^connect-refused: .*\. Nothing listens on that port/);
 });
 
 test('ends when the connection does, or the caller, and says so', async () => {

@@ -54,7 +54,7 @@ async function installThere(paste: string, destination: string, alias: string): 
       questions,
     );
     const name = formatServer(laptop);
-    const login = await logIn(laptop, name, questions);
+    const login = await logIn(laptop, name, questions, 'on the laptop (--install me@laptop)');
     try {
       const limits = { limit: OUTPUT_BYTES, ms: INSTALL_MS, clock: systemClock };
       const { code, stderr } = await runThere(login, 'sh -s', paste, limits, NEVER);

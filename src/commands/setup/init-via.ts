@@ -58,7 +58,13 @@ export async function openOwner(admin: TunnelSpec, user: string, questions: Ques
   }
 }
 
-export async function logIn(admin: TunnelSpec, name: string, { person }: Questions): Promise<OpenLogin> {
+/** `own` says of an own login where it is, and by which option it is named. */
+export async function logIn(
+  admin: TunnelSpec,
+  name: string,
+  { person }: Questions,
+  own = 'on the server (--via me@server)',
+): Promise<OpenLogin> {
   const log = createLogger('error', (line) => process.stderr.write(`${formatLogLine(line, false)}\n`));
   const deps = { clock: systemClock, turns: processTurns, log, identities: createIdentityCache(), person };
   try {
@@ -67,7 +73,7 @@ export async function logIn(admin: TunnelSpec, name: string, { person }: Questio
     const { code, message } = asFailure(error);
     const cure =
       code === 'auth-rejected' || code === 'key-unreadable'
-        ? `name your own login on the server (--via me@server)${person === null ? ', with a key that needs no question, because there is no terminal to ask for a password' : ''}`
+        ? `name your own login ${own}${person === null ? ', with a key that needs no question, because there is no terminal to ask for a password' : ''}`
         : FAILURES[code].hint;
     throw new UserError(`your login ${name}: ${code}: ${message}\n${cure}`, EXIT.failed, { cause: error });
   }
