@@ -9,6 +9,7 @@ import {
   isPostQuantum,
   PLAIN_HOST_KEY_ALGORITHMS,
 } from '../../../src/model/algorithms.ts';
+import { algorithmsToScan } from '../../../src/connection/ssh2/algorithms.ts';
 import { startSshd } from '../../support/sshd.ts';
 import { specFor, startTunnel } from '../../support/tunnel.ts';
 import { freePort } from '../../support/until.ts';
@@ -55,4 +56,12 @@ test('a server that signs by SHA-1 alone is refused, with what it offers, and le
   );
   const { algorithms } = await asked.untilPhase('up');
   assert.equal(algorithms?.hostKey, 'ssh-rsa');
+});
+
+test('offers the exchanges that resist a quantum computer last when it scans, and to a tunnel first', () => {
+  const { kex } = algorithmsToScan() as { readonly kex: readonly string[] };
+  assert.deepEqual(kex.toSorted(), DEFAULT_KEX_ALGORITHMS.toSorted());
+  const first = kex.findIndex(isPostQuantum);
+  assert.equal(kex[0], 'curve25519-sha256');
+  assert.ok(first > 0 && kex.slice(first).every(isPostQuantum), kex.join(','));
 });

@@ -45,37 +45,17 @@ export function centered(x: number, modulus: number): number {
 const OFFSET = 2 ** 22;
 const ROUND = OFFSET + 0.5;
 
-/** 1 / a, with small coefficients modulo 3; null where there is none. */
-export function* inverseModulo3(a: Polynomial): Generator<undefined, Polynomial | null> {
-  const { scale, found, inverse } = yield* divide(a, 3, 1);
-  return found ? inverse.map((x) => centered(x * scale, 3)) : null;
-}
-
-/** 1 / (3a) modulo Q, where `a` has small coefficients that are not all 0: then it exists. */
-export function* inverseOfThrice(a: Polynomial): Generator<undefined, Polynomial> {
-  const { scale, inverse } = yield* divide(a, Q, reciprocal(3));
-  const factor = reciprocal(scale);
-  return inverse.map((x) => centered(x * factor, Q));
-}
-
-interface Division {
-  /** What the inverse is still to be divided by. */
-  readonly scale: number;
-  readonly found: boolean;
-  readonly inverse: Polynomial;
-}
-
 /**
- * The extended Euclidean algorithm by division steps, always the same number of them (Bernstein and Yang, "Fast
- * constant-time gcd computation and modular inversion", 2019). `first` over `a`.
+ * 1 / (3a) modulo Q, where `a` has small coefficients that are not all 0: then it exists. This is the extended Euclidean algorithm by
+ * division steps, always the same number of them (Bernstein and Yang, "Fast constant-time gcd computation and modular inversion", 2019).
  */
-function* divide(a: Polynomial, modulus: 3 | typeof Q, first: number): Generator<undefined, Division> {
+export function* inverseOfThrice(a: Polynomial): Generator<undefined, Polynomial> {
   const [f, g, v, r] = Array.from({ length: 4 }, () => new Int32Array(P + 1)) as [Polynomial, Polynomial, Polynomial, Polynomial]; // oxfmt-ignore
   f[0] = 1;
   f[P - 1] = -1;
   f[P] = -1;
   for (let i = 0; i < P; i++) g[P - 1 - i] = a[i]!;
-  r[0] = first;
+  r[0] = reciprocal(3);
   let delta = 1;
   for (let step = 0; step < 2 * P - 1; step++) {
     v.copyWithin(1, 0, P);
@@ -85,30 +65,32 @@ function* divide(a: Polynomial, modulus: 3 | typeof Q, first: number): Generator
     delta = (delta ^ (swap & (delta ^ -delta))) + 1;
     const f0 = pick(f[0], g[0]!, swap);
     const g0 = pick(g[0]!, f[0], swap);
-    swapAndReduce(f, g, swap, f0, g0, modulus);
-    swapAndReduce(v, r, swap, f0, g0, modulus);
+    // Each step moves g by one: what is further away than the steps that are left is never seen. And v has grown by one at each.
+    swapAndReduce(f, g, swap, f0, g0, Math.min(P, 2 * P - 1 - step));
+    swapAndReduce(v, r, swap, f0, g0, Math.min(P, step + 1));
     g.copyWithin(0, 1);
     g[P] = 0;
     if (step % 16 === 15) yield;
   }
-  return { scale: f[0], found: delta === 0, inverse: v.subarray(0, P).toReversed() };
+  const factor = reciprocal(f[0]);
+  return v.subarray(0, P).map((_, i) => centered(v[P - 1 - i]! * factor, Q));
 }
 
 function pick(usual: number, other: number, swap: number): number {
   return usual ^ (swap & (usual ^ other));
 }
 
-/** Swaps `a` and `b` if told to, then makes `b` = `a0`·`b` - `b0`·`a`. */
-function swapAndReduce(a: Polynomial, b: Polynomial, swap: number, a0: number, b0: number, modulus: number): void {
-  const inverse = 1 / modulus;
-  for (let i = 0; i <= P; i++) {
+/** Swaps `a` and `b` if told to, then makes `b` = `a0`·`b` - `b0`·`a`: their coefficients up to `last`. */
+function swapAndReduce(a: Polynomial, b: Polynomial, swap: number, a0: number, b0: number, last: number): void {
+  const inverse = 1 / Q;
+  for (let i = 0; i <= last; i++) {
     const oldA = a[i]!;
     const oldB = b[i]!;
     const change = swap & (oldA ^ oldB);
     const newA = oldA ^ change;
     const x = (Math.imul(a0, oldB ^ change) - Math.imul(b0, newA)) | 0;
     a[i] = newA;
-    b[i] = x - Math.imul(modulus, ((x * inverse + ROUND) | 0) - OFFSET); // centered(x, modulus), faster
+    b[i] = x - Math.imul(Q, ((x * inverse + ROUND) | 0) - OFFSET); // centered(x, Q), faster
   }
 }
 

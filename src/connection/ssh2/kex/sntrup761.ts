@@ -1,7 +1,8 @@
 import { createHash, timingSafeEqual } from 'node:crypto';
 import { sortInConstantTime } from './constant-time-sort.ts';
 import { decodeMixedRadix, encodeMixedRadix } from './mixed-radix.ts';
-import { centered, inverseModulo3, inverseOfThrice, multiply, P, Q, type Polynomial } from './small-ring.ts';
+import { inverseModulo3 } from './inverse-modulo-3.ts';
+import { centered, inverseOfThrice, multiply, P, Q, type Polynomial } from './small-ring.ts';
 
 /**
  * Streamlined NTRU Prime sntrup761, a key encapsulation mechanism (NTRU Prime: round 3, 2020;

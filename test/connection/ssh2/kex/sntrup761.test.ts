@@ -3,7 +3,7 @@ import { randomBytes } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { inverseModulo3 } from '../../../../src/connection/ssh2/kex/small-ring.ts';
+import { inverseModulo3 } from '../../../../src/connection/ssh2/kex/inverse-modulo-3.ts';
 import {
   CIPHERTEXT_BYTES,
   decapsulate,
