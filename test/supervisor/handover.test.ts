@@ -7,7 +7,8 @@ import { text } from 'node:stream/consumers';
 import { test } from 'node:test';
 import type { TunnelSpec } from '../../src/model/spec.ts';
 import { startAnswersAfterEnd, startEcho } from '../support/echo.ts';
-import { hurried, startSupervised as start } from '../support/supervised.ts';
+import { skippingClock } from '../support/skipping-clock.ts';
+import { QUIET, startSupervised as start, TRIAL_MS, VISITORS_STAY_MS } from '../support/supervised.ts';
 import { freePort, until } from '../support/until.ts';
 import { visit } from '../support/visit.ts';
 
@@ -29,7 +30,8 @@ test('ends a changed tunnel when its successor is up, and visitors hardly notice
 });
 
 test('serves visitors of the old tunnel to the end, unless it is stopped or they take long', async (t) => {
-  const { sshd, apply, up, spec, ports, supervisor } = await start(t, {}, hurried);
+  const clock = skippingClock();
+  const { sshd, apply, up, spec, ports, supervisor } = await start(t, {}, clock);
   const answer = await startAnswersAfterEnd();
   t.after(() => answer.close());
   const leadingTo = (changes: Partial<TunnelSpec>) => {
@@ -59,7 +61,7 @@ test('serves visitors of the old tunnel to the end, unless it is stopped or they
   await apply(leadingTo({ serverAliveIntervalMs: 30_000 }));
   await up('a');
   assert.equal(sshd.sessions().length, 2, 'one for the visitor who stays');
-  await until(() => sshd.sessions().length === 1, { what: 'an end of the patience' });
+  await until(() => (clock.skip(VISITORS_STAY_MS), sshd.sessions().length === 1), { what: 'an end of the patience' });
   await stays.words.catch(() => {});
 
   const last = await begin();
@@ -136,16 +138,19 @@ test('hands listeners over when tunnels change places, and when one changes its 
 
 test('gives a listener back to the old login when the new one may not have it', async (t) => {
   const key = 'second_key';
-  const { sshd, apply, up, spec, ports, view } = await start(t, {}, hurried);
+  const clock = skippingClock();
+  const { sshd, apply, up, spec, ports, view } = await start(t, {}, clock);
   const file = join(sshd.dir, key);
   execFileSync('ssh-keygen', ['-q', '-t', 'ed25519', '-N', '', '-f', file]);
   const line = `restrict,port-forwarding,permitlisten="localhost:1" ${readFileSync(`${file}.pub`, 'utf8')}`;
   writeFileSync(sshd.authorizedKeysFile, `${readFileSync(sshd.authorizedKeysFile, 'utf8')}${line}`);
-  await apply(spec('a', [ports[0]]));
+  await apply(spec('a', [ports[0]], QUIET));
   await up('a');
-  await apply(spec('a', [ports[0]], { identityFiles: [file] }));
+  await apply(spec('a', [ports[0]], { ...QUIET, identityFiles: [file] }));
   await until(() => view('a').state.forwards[0]?.state === 'refused', { what: 'the refusal' });
-  await until(() => view('a').previous[0]?.state.phase === 'up', { what: 'the old one to have it again' });
+  await until(() => (clock.skip(TRIAL_MS), view('a').previous[0]?.state.phase === 'up'), {
+    what: 'the old one to have it again',
+  });
   assert.equal(view('a').state.phase, 'forwarding');
   assert.equal(await visit(ports[0], 'the way in'), 'the way in');
 });

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { skippingClock } from '../support/skipping-clock.ts';
 import { NO_SUSPECTS } from '../support/suspects.ts';
 import { startSupervised } from '../support/supervised.ts';
 import { freePort, until } from '../support/until.ts';
@@ -32,9 +33,9 @@ test('shares the connection with its successor when a tunnel is replaced; the ot
 });
 
 test('makes fresh connections when asked to, for those that share, each before the old one ends', async (t) => {
-  const { apply, spec, up, view, supervisor, ports } = await startSupervised(t);
-  const limit = { connectLimit: { count: 1, windowMs: 2000 } };
-  const [a, b] = [spec('a', [ports[0]], limit), spec('b', [ports[1]], limit)];
+  const clock = skippingClock();
+  const { apply, spec, up, view, supervisor, ports } = await startSupervised(t, {}, clock);
+  const [a, b] = [spec('a', [ports[0]], ONE), spec('b', [ports[1]], ONE)];
   await apply(a);
   await up('a');
   await apply(a, b);
@@ -43,7 +44,9 @@ test('makes fresh connections when asked to, for those that share, each before t
   assert.equal(view('b').state.sourcePort, before);
   await supervisor.reconnect();
   for (const name of ['a', 'b']) {
-    await until(() => view(name).previous.length === 0 && view(name).state.phase === 'up', { what: `${name} anew` });
+    // Each fresh connection has its turn after the hour of the limit.
+    const isAnew = () => view(name).previous.length === 0 && view(name).state.phase === 'up';
+    await until(() => (clock.skip(3_000_000, 4_000_000), isAnew()), { what: `${name} anew` });
     assert.notEqual(view(name).state.sourcePort, before);
   }
   for (const place of ports) assert.equal(await visit(place, 'hello'), 'hello');

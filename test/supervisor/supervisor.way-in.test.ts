@@ -4,7 +4,8 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import type { TestSshd } from '../support/sshd.ts';
-import { hurried, startSupervised as start } from '../support/supervised.ts';
+import { skippingClock } from '../support/skipping-clock.ts';
+import { QUIET, startSupervised as start, TRIAL_MS } from '../support/supervised.ts';
 import { freePort, until } from '../support/until.ts';
 import { visit } from '../support/visit.ts';
 
@@ -52,13 +53,16 @@ test('goes back without a new start also when the tunnel between had no listener
 });
 
 test('does not end a predecessor when its successor is up without its listener', async (t) => {
-  const { sshd, apply, up, spec, ports, view } = await start(t, {}, hurried);
-  const loose = { exitOnForwardFailure: false };
+  const clock = skippingClock();
+  const { sshd, apply, up, spec, ports, view } = await start(t, {}, clock);
+  const loose = { ...QUIET, exitOnForwardFailure: false };
   await apply(spec('a', ports, loose));
   await up('a');
   await apply(spec('a', ports, { ...loose, identityFiles: [keyFor(sshd, ports[1])] }));
   await up('a');
-  await until(() => visit(ports[0], 'the way in').catch(() => ''), { what: 'the old listener' });
+  await until(() => (clock.skip(TRIAL_MS), visit(ports[0], 'the way in').catch(() => '')), {
+    what: 'the old listener',
+  });
   assert.equal(await visit(ports[1], 'the new one'), 'the new one');
   assert.deepEqual(
     view('a').previous.map(({ state }) => state.forwards[0]?.state),
@@ -67,7 +71,8 @@ test('does not end a predecessor when its successor is up without its listener',
 });
 
 test("gives a new tunnel its predecessor's listener at each of its logins", async (t) => {
-  const { sshd, apply, up, spec, ports, view } = await start(t, {}, hurried);
+  const clock = skippingClock();
+  const { sshd, apply, up, spec, ports, view } = await start(t, {}, clock);
   await apply(spec('a', ports));
   await up('a');
   await apply(spec('a', [ports[0]], { port: await freePort() }));

@@ -9,7 +9,7 @@ import type { TunnelSpec } from '../../src/model/spec.ts';
 import { createIdentityCache } from '../../src/connection/auth/identity-cache.ts';
 import { startEcho } from './echo.ts';
 import { startSshd, type SshdOptions } from './sshd.ts';
-import { quietDevice, specFor } from './tunnel.ts';
+import { quietDevice, specFor, testTurns } from './tunnel.ts';
 import { freePort, until } from './until.ts';
 
 /** A supervisor of tunnels to a server of its own. */
@@ -29,7 +29,7 @@ export async function startSupervised(
     random: Math.random,
     log: createLogger('fatal', () => {}),
     identities: createIdentityCache(),
-    device: quietDevice,
+    device: { ...quietDevice, turns: testTurns(clock) },
     ping: () => null,
   });
   t.after(() => supervisor.stop());
@@ -58,5 +58,8 @@ export async function startSupervised(
   };
 }
 
-/** Twenty times as fast, but for what is shorter than a second. */
-export const hurried: Clock = { ...systemClock, timer: (ms, fn) => systemClock.timer(ms > 3000 ? ms / 20 : ms, fn) };
+/** For how long a replacement has the listeners of its predecessor before it is up, and visitors stay with a tunnel that is replaced. */
+export const [TRIAL_MS, VISITORS_STAY_MS] = [15_000, 30_000];
+
+/** Without questions to a silent server, which would come as soon as the test skips other waits. */
+export const QUIET: Partial<TunnelSpec> = { serverAliveIntervalMs: 0 };

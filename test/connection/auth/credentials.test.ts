@@ -186,14 +186,15 @@ test('notes an agent when it is not there, hangs, or talks nonsense', async (t) 
     [refusing, /failure/],
   ] as const;
   for (const [identityAgent, message] of table) {
-    const { identities, notes } = await load({ identityAgent, identityFiles: [key] }, hastyClock);
+    const clock = identityAgent === hanging ? hastyClock : systemClock;
+    const { identities, notes } = await load({ identityAgent, identityFiles: [key] }, clock);
     assert.deepEqual(
       identities.map(({ path }) => path),
       [key],
     );
     assert.equal(notes.length, 1);
     assert.match(notes[0] ?? '', message);
-    const failure = await fails({ identityAgent, identityFiles: [join(dir, 'missing')] }, hastyClock);
+    const failure = await fails({ identityAgent, identityFiles: [join(dir, 'missing')] }, clock);
     assert.match(failure.message, /missing does not exist/);
     assert.match(failure.message, message);
   }
