@@ -18,10 +18,11 @@ import { errorCode } from '../../lib/text.ts';
 import { UserError } from '../../lib/user-error.ts';
 import { readCertificateFile } from '../../connection/auth/certificate-file.ts';
 import { TunnelFailure } from '../../model/failure.ts';
+import type { Config } from '../../model/config.ts';
 import { formatEndpoint } from '../../model/endpoint.ts';
 import { type TunnelSpec, TUNNEL_NAME } from '../../model/spec.ts';
 import { checkSetup } from '../../server-rules/server-setup.ts';
-import { newConfig, type NewTunnel, SOCKS_FORWARD } from '../../setup/new-config.ts';
+import { addToConfig, newConfig, type NewTunnel, SOCKS_FORWARD } from '../../setup/new-config.ts';
 import { AUTO, forwardPort, withPort } from '../../setup/via/forward-port.ts';
 import { DEFAULT_RANGE } from '../../setup/via/ports.ts';
 import { administrator, callersEnvironment } from '../find/administrator.ts';
@@ -284,11 +285,16 @@ export async function standingOf(
       forwardPort(forward) === AUTO ? withPort(forward, DEFAULT_RANGE.first + index) : forward,
     ),
   };
-  const fresh = await parsed(whole, file, settings);
+  const {
+    tunnels: [parsed],
+  } = await parseUnwritten(newConfig(whole, null), file, settings);
+  const fresh = parsed!;
   checkSetup(fresh, jump);
   const before = await tunnelsOf(file);
   const several = before.find(({ name }) => name === wanted.name);
   if (several !== undefined) checkSeveral(several, fresh, Object.keys(settings));
+  else if (before.length > 0 && !wanted.remoteForward.some((forward) => forwardPort(forward) === AUTO))
+    await parseUnwritten(addToConfig(await readText(file), whole), file, settings);
   const { tunnels, edited } = await withKeys(file, before, wanted.name, settings);
   const existing = tunnels.find(({ name }) => name === wanted.name) ?? null;
   if (existing !== null && what(existing) !== what(fresh))
@@ -299,9 +305,9 @@ export async function standingOf(
 }
 
 /** Throws a UserError of what was given: the tunnel stands in no file yet, in which a problem could be looked up. */
-async function parsed(tunnel: NewTunnel, file: string, settings: Settings): Promise<TunnelSpec> {
+async function parseUnwritten(text: string, file: string, settings: Settings): Promise<Config> {
   try {
-    return (await parseConfig(newConfig(tunnel, null), file, systemEnvironment())).tunnels[0]!;
+    return await parseConfig(text, file, systemEnvironment());
   } catch (error) {
     if (!(error instanceof ConfigError)) throw error;
     const texts = error.problems.map(({ message }) => {

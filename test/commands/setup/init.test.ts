@@ -355,6 +355,12 @@ describe('init', { concurrency: 3 }, () => {
       '  --set compression must be yes or no, not 3',
     ]);
     assert.deepEqual(await set('identitiesOnly=no'), []);
+    // Nothing is made of what does not fit beside the others.
+    const yaml = 'tunnels:\n  other: { host: h, user: me, sshConfig: none, remoteForward: 8080:a:2 }\n';
+    writeFileSync(join(dir, 'config.yaml'), yaml);
+    assert.deepEqual(await set(), [
+      "tunneld: the tunnel's remoteForward[0] listens on localhost:8080, the same listener as line 2 of tunnel other, for the same user of the same server",
+    ]);
     // The service sees no home directories.
     makeKey(dir, 'mine', '-t', 'ed25519');
     const system = ['--config', '/etc/tunneld/none.yaml', '-i', join(dir, 'mine')];
