@@ -62,16 +62,23 @@ function readTable(file: string): string {
   }
 }
 
+/** Without the rows of listeners and of what has ended: a keepalive of an idle process must not make it grow by thousands of them. */
 function readAtMost(fd: number): string {
-  const chunks: Buffer[] = [];
+  const chunk = Buffer.allocUnsafe(CHUNK_BYTES);
+  const rows: string[] = [];
+  let rest = '';
   for (let left = MOST_BYTES; left > 0;) {
-    const chunk = Buffer.allocUnsafe(CHUNK_BYTES);
     const bytes = readSync(fd, chunk);
     if (bytes === 0) break;
-    chunks.push(chunk.subarray(0, bytes));
     left -= bytes;
+    const text = rest + chunk.toString('latin1', 0, bytes);
+    const end = text.lastIndexOf('\n') + 1;
+    rest = text.slice(end);
+    const found = text.slice(0, end).match(ROWS);
+    // Joined, they do not keep the rest of the text.
+    if (found !== null) rows.push(found.join('\n'));
   }
-  return Buffer.concat(chunks).toString('latin1');
+  return rows.join('\n');
 }
 
 const MOST_BYTES = 1024 * 1024;
@@ -95,6 +102,8 @@ export function sendQueues(table: string): Queues {
 
 /** The states with data in flight: ESTABLISHED, and all closing ones but TIME_WAIT (include/net/tcp_states.h). */
 const ROW = /^\s*\d+: [0-9A-F]+:([0-9A-F]{4}) [0-9A-F]+:([0-9A-F]{4}) (?:01|04|05|08|09|0B) ([0-9A-F]{8}):/;
+
+const ROWS = new RegExp(ROW.source, 'gm');
 
 function hex(digits: string | undefined): number {
   return Number.parseInt(digits ?? '', 16);

@@ -24,6 +24,12 @@ test('finds the queue of a connection by its ports, and none when it cannot be t
 });
 
 test('has what its peer does not take, and not what it took, when the connection is real', async (t) => {
+  // More than the kernel tells at a time.
+  for (let i = 0; i < 60; i++) {
+    const other = createServer();
+    t.after(() => other.close());
+    await listen(other, '127.0.0.1');
+  }
   const peers: Socket[] = [];
   const server = createServer((socket) => peers.push(socket.pause()));
   t.after(() => server.close());
