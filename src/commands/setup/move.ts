@@ -53,7 +53,7 @@ export async function move(
       tunnel,
       'move',
       (of) =>
-        `Add the new server to its servers in a copy of the file, give it the key with what \`tunneld server-setup ${of}@NEWSERVER --config COPY\` prints, then \`tunneld apply COPY\`; take the old server out in the same way`,
+        `Add the new server to its servers in a copy of the file. \`tunneld trust ${of}@NEWSERVER --config COPY\` compares its host key; run there what \`tunneld server-setup ${of}@NEWSERVER --config COPY\` prints; \`tunneld doctor ${of}@NEWSERVER --config COPY\` tests it. Then \`tunneld apply COPY\`, and take the old server out in the same way`,
     );
     const wanted = newPlace(tunnel, destination);
     if (isAt(tunnel, wanted)) {
