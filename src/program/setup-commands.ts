@@ -29,6 +29,9 @@ export function addSetupCommands(program: Command, definitions: Definitions): vo
   for (const add of commands) add(program, definitions);
 }
 
+const JUMP = "allow the tunnel's key to reach the device's port through the server even with `verify: off`";
+const NO_WAIT = 'exit without waiting until the script for the server has run there';
+
 function addInit(program: Command, { run, config }: Definitions): void {
   program
     .command('init')
@@ -57,7 +60,7 @@ function addInit(program: Command, { run, config }: Definitions): void {
         'take over what keeps ssh tunnels up today: autossh for all that is found here, or the name of a unit or a file',
       ).conflicts(['R', 'name', 'hostKeyFingerprint', 'via', 'jump', 'wait', 'i', 'certificate', 'set']),
     )
-    .option('--jump', "allow the tunnel's key to reach the device's port through the server even with `verify: off`")
+    .option('--jump', JUMP)
     .option('--no-wait', 'exit without waiting until the server is ready')
     .option(
       '--yes',
@@ -137,8 +140,8 @@ function addRekey(program: Command, { run, config }: Definitions): void {
       collect,
       [],
     )
-    .option('--jump', "allow the tunnel's key to reach the device's port through the server even with `verify: off`")
-    .option('--no-wait', 'exit without waiting until the script for the server has run there')
+    .option('--jump', JUMP)
+    .option('--no-wait', NO_WAIT)
     .option('--yes', 'set the server up without asking')
     .action(
       run(async (name: string, options: RekeyOptions) =>
@@ -163,8 +166,8 @@ function addMove(program: Command, { run, config }: Definitions): void {
       '--via <server>',
       'set the new server up now, over an ssh login of yours that may become root ([me@]server[:port])',
     )
-    .option('--jump', "allow the tunnel's key to reach the device's port through the server even with `verify: off`")
-    .option('--no-wait', 'exit without waiting until the script for the server has run there')
+    .option('--jump', JUMP)
+    .option('--no-wait', NO_WAIT)
     .option('--yes', 'set the server up and switch without asking')
     .action(
       run(async (name: string, server: string, options: MoveOptions) =>
@@ -184,8 +187,8 @@ function addNewIdentity(program: Command, { run, config }: Definitions): void {
       'set the server up now, over an ssh login of yours that may become root ([me@]server[:port])',
     )
     .option('--port <port>', 'take this port of the server, where --via does not choose one')
-    .option('--jump', "allow the tunnel's key to reach the device's port through the server even with `verify: off`")
-    .option('--no-wait', 'exit without waiting until the script for the server has run there')
+    .option('--jump', JUMP)
+    .option('--no-wait', NO_WAIT)
     .option('--yes', 'set the server up without asking')
     .action(
       run(async (name: string | null, options: NewIdentityOptions) =>
@@ -203,7 +206,7 @@ function addServerSetup(program: Command, { run, config }: Definitions): void {
       '--from <directory>',
       'print one script for many devices, whose configurations and public keys are in this directory',
     )
-    .option('--jump', "allow the tunnel's key to reach the device's port through the server even with `verify: off`")
+    .option('--jump', JUMP)
     .option('--undo', 'print the script that removes all of it')
     .addOption(
       new Option('--for <system>', 'print it for this system of the server')
