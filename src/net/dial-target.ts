@@ -7,6 +7,7 @@ import { TunnelFailure } from '../model/failure.ts';
 import { familyOf, fitsFamily } from './address-family.ts';
 import { openSocket, TimeoutError } from './open-socket.ts';
 import { createHostMemory } from './pacing/host-memory.ts';
+import { createRecentAddresses } from './recent-addresses.ts';
 import { resetSocket } from './reset-socket.ts';
 import { systemLookup, type Lookup } from './resolve-host.ts';
 import { firstToSucceed } from './stagger.ts';
@@ -58,18 +59,30 @@ async function open(
   const race = childController(signal);
   const tooLate = new TimeoutError(`did not answer within ${Math.round(timeoutMs / 1000)} s`);
   const cancel = clock.timer(timeoutMs, () => race.abort(tooLate));
-  try {
-    const found = await abortable(lookup(host, family), race.signal);
-    const addresses = hosts.ordered(host, [...new Set(found.map(({ address }) => address))]);
-    const tries = addresses.map((address) => async (within: AbortSignal) => {
+  const first = (all: readonly ((within: AbortSignal) => Promise<Socket>)[], within: AbortSignal) =>
+    firstToSucceed(all, { clock, delayMs: hosts.patience(host), discard: resetSocket }, within);
+  const tries = (addresses: readonly string[]) =>
+    hosts.ordered(host, addresses).map((address) => async (within: AbortSignal) => {
       const started = clock.now();
       const socket = await openAt(address, within);
       hosts.answered(host, address, clock.now() - started);
       return socket;
     });
-    return await firstToSucceed(tries, { clock, delayMs: hosts.patience(host), discard: resetSocket }, race.signal);
+  const name = `${family} ${host}`;
+  const openByName = async (within: AbortSignal) => {
+    const found = await abortable(lookup(host, family), within);
+    const addresses = [...new Set(found.map(({ address }) => address))];
+    const socket = await first(tries(addresses), within);
+    recent.answered(lookup, name, addresses, clock.now());
+    return socket;
+  };
+  try {
+    const known = recent.of(lookup, name, clock.now());
+    if (known === null) return await openByName(race.signal);
+    // The name may lead elsewhere since.
+    return await first([...tries(known), openByName], race.signal);
   } catch (error) {
-    throw error instanceof AggregateError ? mostTelling(error.errors) : error;
+    throw mostTelling(errorsOf(error));
   } finally {
     cancel();
     race.dispose();
@@ -78,6 +91,11 @@ async function open(
 
 /** The address at which each target answered last. */
 const hosts = createHostMemory();
+const recent = createRecentAddresses();
+
+function errorsOf(error: unknown): readonly unknown[] {
+  return error instanceof AggregateError ? error.errors.flatMap(errorsOf) : [error];
+}
 
 /** A refusal shows that the machine is there; an error of a family without a route shows nothing. */
 function mostTelling(errors: readonly unknown[]): unknown {

@@ -1,0 +1,77 @@
+import assert from 'node:assert/strict';
+import { createServer, type Server } from 'node:net';
+import { test, type TestContext } from 'node:test';
+import { systemClock } from '../../src/lib/async/clock.ts';
+import { dialTarget } from '../../src/net/dial-target.ts';
+import type { Lookup } from '../../src/net/resolve-host.ts';
+import { listen } from '../support/listen.ts';
+
+test('looks a name up once where it has just led to an answer, and again after ten seconds', async (t) => {
+  const { port } = await listener(t, '127.0.0.1');
+  const world = namesAt(t, port);
+  for (const ms of [0, 9999]) {
+    world.clockIsAhead(ms);
+    assert.equal(await world.dialled('127.0.0.1'), '127.0.0.1');
+    assert.equal(world.asked(), 1);
+  }
+  world.clockIsAhead(60_000);
+  await world.dialled('127.0.0.1');
+  assert.equal(world.asked(), 2);
+});
+
+test('looks a name up again at once when it leads nowhere any more, and remembers nothing that failed', async (t) => {
+  const { port, server } = await listener(t, '127.0.0.2');
+  const world = namesAt(t, port);
+  assert.equal(await world.dialled('127.0.0.2'), '127.0.0.2');
+  await listener(t, '127.0.0.1', port);
+  await new Promise((resolve) => server.close(resolve));
+  assert.equal(await world.dialled('127.0.0.1'), '127.0.0.1');
+  assert.equal(world.asked(), 2);
+
+  const other = namesAt(t, port);
+  for (const count of [1, 2]) {
+    await assert.rejects(other.dialled('127.0.0.2'), { message: `target.example:${port}: ECONNREFUSED` });
+    assert.equal(other.asked(), count);
+  }
+  assert.equal(await other.dialled('127.0.0.1'), '127.0.0.1');
+});
+
+test('names what refuses when the remembered address and the one that is found refuse', async (t) => {
+  const { port, server } = await listener(t, '127.0.0.2');
+  const world = namesAt(t, port);
+  await world.dialled('127.0.0.2');
+  await new Promise((resolve) => server.close(resolve));
+  await assert.rejects(world.dialled('127.0.0.3'), { message: `target.example:${port}: ECONNREFUSED` });
+});
+
+async function listener(t: TestContext, host: string, port?: number): Promise<{ port: number; server: Server }> {
+  const server = createServer((socket) => socket.destroy());
+  t.after(() => server.close());
+  return { port: await listen(server, host, port), server };
+}
+
+/** A resolver, and what has been asked of it. */
+function namesAt(t: TestContext, port: number) {
+  let address = '';
+  let asked = 0;
+  let ahead = 0;
+  const lookup: Lookup = () => {
+    asked += 1;
+    return Promise.resolve([{ address, family: 4 }]);
+  };
+  const began = systemClock.now();
+  const clock = { ...systemClock, now: () => began + ahead };
+  return {
+    asked: () => asked,
+    clockIsAhead: (ms: number) => (ahead = ms),
+    /** Dials when the name leads to this address; returns where it came to. */
+    dialled: async (now: string) => {
+      address = now;
+      const target = { type: 'tcp', host: 'target.example', port } as const;
+      const spec = { connectTimeoutMs: 600_000, addressFamily: 'any' } as const;
+      const socket = await dialTarget(target, spec, clock, new AbortController().signal, lookup);
+      t.after(() => socket.destroy());
+      return socket.remoteAddress;
+    },
+  };
+}
