@@ -4,12 +4,12 @@ import { once } from 'node:events';
 import { join } from 'node:path';
 import { describe, test, type TestContext } from 'node:test';
 import { createConnectionPool } from '../../../src/connection/shared/connection-pool.ts';
-import { systemClock } from '../../../src/lib/async/clock.ts';
 import type { TunnelSpec } from '../../../src/model/spec.ts';
 import { mayBuildNetworks } from '../../lab/lab-test.ts';
 import { listen } from '../../support/listen.ts';
+import { skippingClock } from '../../support/skipping-clock.ts';
 import { startSshd, type TestSshd } from '../../support/sshd.ts';
-import { specFor, startTunnel } from '../../support/tunnel.ts';
+import { specFor, startTunnel, testTurns } from '../../support/tunnel.ts';
 import { freePort, tempDir, until } from '../../support/until.ts';
 import { type OtherServer, startAsyncssh, startDropbear } from '../../support/other-servers.ts';
 import { socks } from '../../support/socks-client.ts';
@@ -104,12 +104,11 @@ describe('tunnels with the same login whose own turn comes late', () => {
   });
 
   test('want no turn of their own when they share', async (t) => {
-    const { sshd, start, startThree } = await setUp(t);
-    const soon = { connectLimit: { count: 1, windowMs: 3000 } };
-    const all = await startThree(soon);
+    const { sshd, start, startThree, untilItsTurn } = await setUp(t);
+    const all = await startThree();
     // One that has to dial has its turn after those that have asked before.
-    const last = await start('last', { ...soon, compression: true });
-    await last.tunnel.untilPhase('up');
+    const last = await start('last', { compression: true });
+    await untilItsTurn(() => last.tunnel.state().phase === 'up');
     assert.equal(sshd.log().match(/Connection from/g)?.length, 2);
     for (const { tunnel } of all) {
       const { phase, sourcePort } = tunnel.state();
@@ -118,10 +117,11 @@ describe('tunnels with the same login whose own turn comes late', () => {
   });
 
   test('come back together when it is lost', async (t) => {
-    const { sshd, startThree } = await setUp(t);
-    const all = await startThree({ connectLimit: { count: 1, windowMs: 3000 } });
+    const { sshd, startThree, untilItsTurn } = await setUp(t);
+    const all = await startThree();
     sshd.killSessions();
     for (const { tunnel } of all) await until(() => tunnel.state().phase !== 'up', { what: 'the loss' });
+    await untilItsTurn(() => all.some(({ tunnel }) => tunnel.state().phase === 'up'));
     for (const { tunnel } of all) await tunnel.untilPhase('up');
     assert.equal(sshd.sessions().length, 1);
     for (const { name, port } of all) assert.equal(await greeting(port), name);
@@ -164,7 +164,9 @@ async function setUp<Server extends OtherServer = TestSshd>(
   startServer: (t: TestContext) => Promise<Server> = startOpenssh as never,
 ) {
   const sshd = await startServer(t);
-  const connections = createConnectionPool(systemClock);
+  const clock = skippingClock();
+  const turns = testTurns(clock);
+  const connections = createConnectionPool(clock);
   /** It says its name, and then repeats what it hears. */
   const startTarget = async (name: string) => {
     const server = createServer((socket) => {
@@ -179,7 +181,7 @@ async function setUp<Server extends OtherServer = TestSshd>(
     const port = listenOn ?? (await freePort());
     const target = await startTarget(name);
     const spec = specFor(sshd, [[port, target]], { connectLimit: ONE, name, ...changes });
-    return { name, port, tunnel: startTunnel(t, spec, { connections }) };
+    return { name, port, tunnel: startTunnel(t, spec, { clock, connections, device: { turns } }) };
   };
   /** The first one opens the connection. */
   const startThree = async (changes: Partial<TunnelSpec> = {}) => {
@@ -189,7 +191,12 @@ async function setUp<Server extends OtherServer = TestSshd>(
     for (const { tunnel } of others) await tunnel.untilPhase('up');
     return [first, ...others] as const;
   };
-  return { sshd, start, startThree, startTarget, dir: await tempDir(t) };
+  /** The first turn that comes after the window of ONE comes now. */
+  const untilItsTurn = async (came: () => boolean) => {
+    await until(() => clock.skip(3_000_000, 4_000_000) > 0, { what: 'a wait for a turn' });
+    await until(came, { what: 'the next connection' });
+  };
+  return { sshd, start, startThree, startTarget, untilItsTurn, dir: await tempDir(t) };
 }
 
 async function startOpenssh(t: TestContext): Promise<TestSshd> {
