@@ -17,9 +17,12 @@ const RESOLUTION_MS = 5;
 /** Counts from now on how often the event loop goes round, which work that holds it keeps it from; the answer ends that. */
 export function countTicks(): () => number {
   let turns = 0;
-  const stop = onEachTurn(() => (turns += 1));
+  let next = setImmediate(function turn() {
+    turns += 1;
+    next = setImmediate(turn);
+  });
   return () => {
-    stop();
+    clearImmediate(next);
     return turns;
   };
 }
@@ -37,9 +40,13 @@ export function watchTurns(): () => { readonly total: number; readonly longest: 
     longest = Math.max(longest, now - last);
     last = now;
   };
-  const stop = onEachTurn(look);
+  // It may wait for what there is to do, and the process may end, which both would not with one that counts.
+  let next = setImmediate(function turn() {
+    look();
+    next = setImmediate(turn).unref();
+  }).unref();
   return () => {
-    stop();
+    clearImmediate(next);
     look();
     return { total: spentByAllThreads() - first, longest };
   };
@@ -54,12 +61,4 @@ function spentByAllThreads(): number {
 function spentByMainThread(): number {
   const [nanoseconds] = readFileSync(`/proc/self/task/${process.pid}/schedstat`, 'latin1').split(' ');
   return Number(nanoseconds) / 1e6;
-}
-
-function onEachTurn(look: () => void): () => void {
-  let next = setImmediate(function turn() {
-    look();
-    next = setImmediate(turn);
-  });
-  return () => clearImmediate(next);
 }

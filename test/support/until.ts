@@ -67,16 +67,31 @@ function isTruthy<T>(value: T): value is Truthy<T> {
 export async function freePort(): Promise<number> {
   for (let tries = 0; tries < 10 * BLOCK; tries++) {
     const port = await ownPort();
-    if (isRemembered(port)) continue;
+    const batch = Math.floor(port / BATCH);
+    if (batch !== looked) [looked, remembered] = [batch, rememberedPorts()];
+    if (remembered.has(port)) continue;
     if ((await canListen(port, '127.0.0.1')) && (await canListen(port, '::1'))) return port;
   }
   throw new Error(`no free port between ${FIRST} and ${LAST}`);
 }
 
-/** Whether the kernel knows a socket with that local port, in whatever state: proc_net_tcp(5), as Linux has it. */
+/** So many ports in a row, which only this process may take, are looked up at once: the kernel goes through all its sockets to answer. */
+export const BATCH = 10;
+let looked = -1;
+let remembered: ReadonlySet<number> = new Set();
+
+/** Whether the kernel knows a socket with that local port, in whatever state. */
 export function isRemembered(port: number): boolean {
-  const local = new RegExp(`^ *\\d+: [0-9A-F]+:${port.toString(16).toUpperCase().padStart(4, '0')} `, 'm');
-  return ['/proc/net/tcp', '/proc/net/tcp6'].some((file) => existsSync(file) && local.test(readFileSync(file, 'utf8')));
+  return rememberedPorts().has(port);
+}
+
+/** The local ports of all sockets, as Linux has them: proc_net_tcp(5). */
+function rememberedPorts(): ReadonlySet<number> {
+  const files = ['/proc/net/tcp', '/proc/net/tcp6'].filter((file) => existsSync(file));
+  const lines = files.flatMap((file) => [
+    ...readFileSync(file, 'latin1').matchAll(/^ *\d+: [0-9A-F]+:([0-9A-F]{4}) /gm),
+  ]);
+  return new Set(lines.map(([, port]) => parseInt(port!, 16)));
 }
 
 /**
