@@ -18,7 +18,7 @@ import { algorithms, type KnownKeyTypes } from './algorithms.ts';
 import { translateError, type Stage } from './errors.ts';
 import { guardConnection } from './guards.ts';
 import type { Identification } from './identification.ts';
-import { batchPackets, sendsNow } from './packets/batch-packets.ts';
+import { batchPackets, sendSealed, sendsNow } from './packets/batch-packets.ts';
 import { recordOffer } from './offer.ts';
 import { createRequests } from './requests.ts';
 import { hearSignatures } from '../auth/signature-algorithms.ts';
@@ -205,16 +205,22 @@ class Connecting {
       onVisitor({
         listen: { type: 'tcp', host: info.destIP, port: info.destPort },
         originator: printable(`${info.srcIP}:${info.srcPort}`),
-        ...answerOnce(() => this.#use.add(sendsNow(this.#client, accept())), reject),
+        ...answerOnce(() => this.#accepted(accept()), reject),
       }),
     );
     this.#client.on('unix connection', (info, accept, reject) =>
       onVisitor({
         listen: { type: 'unix', path: info.socketPath },
         originator: 'a local process of the server',
-        ...answerOnce(() => this.#use.add(sendsNow(this.#client, accept())), reject),
+        ...answerOnce(() => this.#accepted(accept()), reject),
       }),
     );
+  }
+
+  /** The answer leaves before the visit is begun and logged. */
+  #accepted(channel: Channel): Channel {
+    sendSealed(this.#client);
+    return this.#use.add(sendsNow(this.#client, channel));
   }
 
   #connect(): void {

@@ -44,6 +44,12 @@ export function batchPackets(client: Client, stream: SshStream): void {
   readDirectly(client, stream);
 }
 
+/** Sends what would leave at the end of this tick. */
+export function sendSealed(client: Client): void {
+  const { _cipher: cipher } = internalsOf(client)._protocol;
+  if (cipher instanceof BatchCipher) cipher.flush();
+}
+
 /** Gives a channel of this client its sendNow(): all packets of a read are sealed in one call, and its stream costs nothing. */
 export function sendsNow(client: Client, channel: Channel): Channel {
   const { _protocol: protocol } = internalsOf(client);

@@ -1,14 +1,16 @@
 import assert from 'node:assert/strict';
+import { connect } from 'node:net';
 import { after, before, describe, test, type TestContext } from 'node:test';
 import type { Channel } from '../../../../src/connection/ssh/connection.ts';
 import type { Protocol } from '../../../../src/connection/ssh2/protocol/internals.ts';
+import { deferred } from '../../../../src/lib/async/abort.ts';
 import { systemClock } from '../../../../src/lib/async/clock.ts';
 import type { TunnelSpec } from '../../../../src/model/spec.ts';
 import { createTurns } from '../../../../src/net/pacing/turns.ts';
 import { connectTo } from '../../../support/connection.ts';
 import { pattern, startEcho, startNeverReads, type TestTarget } from '../../../support/echo.ts';
 import { startSshd, type TestSshd } from '../../../support/sshd.ts';
-import { until } from '../../../support/until.ts';
+import { freePort, until } from '../../../support/until.ts';
 
 describe('past its stream, a channel', () => {
   let sshd: TestSshd;
@@ -63,10 +65,29 @@ describe('past its stream, a channel', () => {
     assert.equal(channel.sendNow!(memory, 0, 4), 0);
   });
 
+  test('is confirmed to the server before the visit goes on', async (t) => {
+    const port = await freePort();
+    const visited = deferred<number>();
+    const connection = await connectTo(
+      t,
+      sshd,
+      (visitor) => {
+        const before = sent();
+        visitor.accept();
+        visited.resolve(sent() - before);
+      },
+      sshd.port,
+      ownTurns(),
+    );
+    const sent = () => connection.transport.traffic().bytesSent + connection.transport.traffic().backlog;
+    await connection.listen({ type: 'tcp', host: 'localhost', port });
+    const visitor = connect(port, '127.0.0.1').on('error', () => {});
+    t.after(() => visitor.destroy());
+    assert.ok((await visited.promise) > 0);
+  });
+
   async function open(t: TestContext, target: TestTarget, changes: Partial<TunnelSpec> = {}) {
-    // Of its own: another connection to the same server would wait.
-    const turns = createTurns({ clock: systemClock, random: Math.random, icmpRefusals: () => null });
-    const connection = await connectTo(t, sshd, () => {}, sshd.port, turns, changes);
+    const connection = await connectTo(t, sshd, () => {}, sshd.port, ownTurns(), changes);
     t.after(async () => {
       await target.close();
       console.error('closed');
@@ -80,4 +101,9 @@ describe('past its stream, a channel', () => {
 
 interface Inside {
   readonly _protocol: Protocol & { rekey(): void };
+}
+
+/** Another connection to the same server would wait. */
+function ownTurns() {
+  return createTurns({ clock: systemClock, random: Math.random, icmpRefusals: () => null });
 }
