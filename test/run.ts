@@ -140,7 +140,9 @@ const little = wanted.filter((name) => !alone.includes(name));
 const together = Array.from({ length: TOGETHER }, (_, index) =>
   little.filter((_name, place) => place % TOGETHER === index),
 );
-const files = [...alone.map((name) => join(COMPILED, `${name}.test.js`)), ...together.map(oneOf)];
+const single = alone.map((name) => join(COMPILED, `${name}.test.js`));
+// Where none starts programs the shared processes are those that compute longest.
+const files = level === 'all' ? [...single, ...together.map(oneOf)] : [...together.map(oneOf), ...single];
 
 // Node reads all those certificates whenever it starts, which can double that time, in programs that start by the hundred and ask nobody in
 // the world.
