@@ -35,8 +35,11 @@ import { report } from '../text/report.ts';
 /** A script that undoes what a killed hand-over has begun. */
 const RESTORE = '/run/tunneld-takeover.restore';
 
+/** A script that starts what was stopped, with the environment that it had: only root may read it. */
+const START = '/run/tunneld-takeover.start';
+
 /** For the end of the process, whatever it was: without quotes. */
-export const RESTORE_AT_END = `test ! -e ${RESTORE} || sh ${RESTORE}; rm -f ${RESTORE}`;
+export const RESTORE_AT_END = `test ! -e ${RESTORE} || sh ${RESTORE}; rm -f ${RESTORE} ${START}`;
 
 /**
  * Brings the new tunnels up in the place of the old ones, and ends these for good once the new ones are verified. Rejects where they are
@@ -68,13 +71,14 @@ async function oldKeepers(
   { state, manager: { run } }: Plan,
   machine: OldMachine,
 ): Promise<OldKeepers> {
-  const restore = taken.map((keeper) => startScript(keeper, machine)).join('\n');
+  const restore = `sh ${START}`;
   const undo =
     state.active === 'active' ? `systemctl reload ${UNIT}` : rollbackScript(state).replace(/ && rm -f \S+$/, '');
   return {
     restore,
     tryBeside: async () => {
       for (const spec of differentLogins(specs)) await logInOnce(spec);
+      await putFile(START, taken.map((keeper) => `${startScript(keeper, machine)}\n`).join(''), PRIVATE);
       await putFile(RESTORE, `test -e ${PENDING} || exit 0\n${undo}\n${restore}\nrm -f ${PENDING}\n`, PRIVATE);
     },
     stop: async () => {

@@ -79,9 +79,19 @@ function asStarted(
   const account = accounts.find(({ name, uid }) => name === who || String(uid) === who);
   const user =
     account === undefined ? [] : ['setpriv', `--reuid=${account.uid}`, `--regid=${account.gid}`, '--init-groups'];
-  const given = Object.entries(environment).map(([name, value]) => `${name}=${value}`);
-  const command = words(['setsid', '-f', ...user, 'env', '-i', ...given, ...argv]);
-  return `(cd ${shellQuote(directory)} && ${command} </dev/null >/dev/null 2>&1)`;
+  const start = words(['setsid', '-f', ...user, 'env', '-i', '/bin/sh']);
+  const text = `${exports(environment)}exec ${words(argv)} </dev/null\n`;
+  let end = 'END';
+  while (text.includes(end)) end += '_'; // else what a process has been called could end it early
+  return `(cd ${shellQuote(directory)} && ${start} >/dev/null 2>&1 <<'${end}'\n${text}${end}\n)`;
+}
+
+/** Variables of the shell that was asked for: the argument list of a process is for all to read, and what is in them is not. */
+function exports(environment: Readonly<Record<string, string>>): string {
+  return Object.entries(environment)
+    .filter(([name]) => /^[A-Za-z_]\w*$/.test(name)) // no shell can set another
+    .map(([name, value]) => `export ${name}=${shellQuote(value)}\n`)
+    .join('');
 }
 
 /** Keeps it from starting again. Resolves with what was done, and rejects where it cannot be done. */

@@ -1,0 +1,64 @@
+import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
+import { chmodSync, existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { startScript } from '../../../src/install/keepers/hold.ts';
+import type { Keeper } from '../../../src/install/keepers/keeper.ts';
+import type { OldMachine, OldProcess } from '../../../src/install/keepers/machine.ts';
+import { tempDir, until } from '../../support/until.ts';
+
+test('starts a process again as it was, and puts its variables into no argument list, when it was started by hand', async (t) => {
+  const dir = await tempDir(t);
+  const [script, ends, seen, named] = ['script', 'ends', 'seen', 'named'].map((name) => join(dir, name)) as [
+    string,
+    string,
+    string,
+    string,
+  ];
+  // What is told to setsid is what anybody may read.
+  writeFileSync(join(dir, 'setsid'), `#!/bin/sh\nprintf '%s\\n' "$@" >${named}\nexec /usr/bin/setsid "$@"\n`);
+  chmodSync(join(dir, 'setsid'), 0o755);
+  const environment = { SSHPASS: `it's\nEND\n) && : >${ends}`, PATH: '/usr/bin:/bin', 'no.name': 'x' };
+  const told = `\nEND\n); : >${ends}\n`;
+  const argv = [
+    '/bin/sh',
+    '-c',
+    `env -0 >${seen}.new; pwd >>${seen}.new; printf %s "$1" >>${seen}.new; mv ${seen}.new ${seen}`,
+  ];
+  const machine = machineOf({ argv: [...argv, 'sh', told], directory: dir, environment });
+  writeFileSync(script, startScript(KEEPER, machine));
+  execFileSync('sh', [script], { env: { ...process.env, PATH: `${dir}:${process.env['PATH']}`, STRANGE: '1' } });
+  await until(() => existsSync(seen), { what: 'the process' });
+  const text = readFileSync(seen, 'utf8');
+  assert.ok(text.includes(`SSHPASS=${environment.SSHPASS}\0`));
+  assert.ok(text.endsWith(`${dir}\n${told}`));
+  assert.doesNotMatch(text, /STRANGE|no\.name/);
+  assert.doesNotMatch(readFileSync(named, 'utf8'), /SSHPASS|it's/);
+  assert.ok(!existsSync(ends));
+});
+
+const PID = 2 ** 22 + 1; // above every pid of Linux
+
+const KEEPER = {
+  name: 'autossh',
+  file: null,
+  commands: [],
+  why: null,
+  enabled: false,
+  running: true,
+  hold: { type: 'process', pid: PID },
+} satisfies Keeper;
+
+function machineOf(process: Pick<OldProcess, 'argv' | 'directory' | 'environment'>): OldMachine {
+  const own = { pid: PID, parent: 1, uid: 0, terminal: false, cgroup: '/', ...process };
+  return {
+    platform: 'linux',
+    hostname: 'pi',
+    text: () => null,
+    names: () => [],
+    accounts: [],
+    processes: [own],
+    inherited: new Set(),
+  };
+}
