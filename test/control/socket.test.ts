@@ -8,7 +8,7 @@ import { indexToDrop } from '../../src/control/clients.ts';
 import type { ControlHandlers } from '../../src/control/server.ts';
 import { openControlSocket } from '../../src/control/socket.ts';
 import { fakeClock } from '../support/clock.ts';
-import { tempDir, until } from '../support/until.ts';
+import { connects, tempDir, until } from '../support/until.ts';
 
 const HANDLERS: ControlHandlers = {
   handle: (request) => (request.command === 'reload' ? new Promise(() => {}) : Promise.resolve([])),
@@ -77,7 +77,7 @@ test('tries a socket again every minute when it cannot be had, says so once, and
   rmSync(path);
   assert.ok(!existsSync(path));
   await clock.advance(1000);
-  await until(() => existsSync(path) && problems.at(-1) === null, { what: 'the socket' });
+  await until(async () => problems.at(-1) === null && (await connects(path)), { what: 'the socket' });
   assert.equal(clock.pending(), 0);
   await control.ensure();
   assert.ok((await ask([path], { command: 'retry', name: null })).ok);

@@ -1,13 +1,13 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
-import { closeSync, existsSync, openSync, readFileSync, writeFileSync } from 'node:fs';
+import { closeSync, openSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, test, type TestContext } from 'node:test';
 import { setTimeout as wait } from 'node:timers/promises';
 import { createNotifier } from '../../src/host/sd-notify.ts';
 import { withWatchdogThread } from '../../src/host/watchdog-thread.ts';
 import { CLI } from '../support/tunneld.ts';
-import { freePort, tempDir, until } from '../support/until.ts';
+import { connects, freePort, tempDir, until } from '../support/until.ts';
 
 const SECONDS = 2;
 
@@ -49,7 +49,7 @@ network: { ping: [] }\nlog: { file: ${dir}/log }\ncontrol: { socket: ${socket} }
     child.kill('SIGKILL');
     await ended;
   });
-  await until(() => existsSync(socket), { what: () => `the start; stderr: ${readFileSync(errors, 'utf8')}${heard}` });
+  await until(() => connects(socket), { what: () => `the start; stderr: ${readFileSync(errors, 'utf8')}${heard}` });
   return {
     child,
     ended,

@@ -14,7 +14,7 @@ import { loadCredentials } from '../../src/connection/auth/credentials.ts';
 import { createIdentityCache } from '../../src/connection/auth/identity-cache.ts';
 import { listen } from './listen.ts';
 import { plainSpec } from './tunnel.ts';
-import { until } from './until.ts';
+import { connects, until } from './until.ts';
 
 /** A spec that offers nothing, for one server on loopback. */
 export function specFor(changes: Partial<TunnelSpec>): TunnelSpec {
@@ -113,21 +113,9 @@ export async function startAgent(t: TestContext, dir: string, keys: readonly str
     agent.kill();
     await gone;
   });
-  // The file is there a moment before the agent listens on it.
   await until(() => connects(path), { what: 'the ssh-agent' });
   if (keys.length > 0) execFileSync('ssh-add', ['-q', ...keys], { env: { ...process.env, SSH_AUTH_SOCK: path } });
   return path;
-}
-
-function connects(path: string): Promise<boolean> {
-  return new Promise((resolve) => {
-    const socket = connect(path);
-    socket.once('error', () => resolve(false));
-    socket.once('connect', () => {
-      socket.destroy();
-      resolve(true);
-    });
-  });
 }
 
 /** An SSH server in this process, for the methods for which sshd would need PAM; the answer is its port. */

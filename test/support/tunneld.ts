@@ -1,11 +1,11 @@
 import { type ChildProcess, spawn } from 'node:child_process';
-import { chmodSync, cpSync, existsSync, readdirSync, statSync, writeFileSync } from 'node:fs';
+import { chmodSync, cpSync, readdirSync, statSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import type { TestContext } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import type { StatusDocument } from '../../src/status/document.ts';
 import { ask } from '../../src/control/client.ts';
-import { PATIENCE_MS, tempDir, until } from './until.ts';
+import { connects, PATIENCE_MS, tempDir, until } from './until.ts';
 
 /** The built program. */
 export const CLI = fileURLToPath(new URL('../../dist/cli.js', import.meta.url));
@@ -126,7 +126,7 @@ export async function startDaemonProcess(
     return answer.result;
   };
   if (options.mayFail !== true) {
-    await until(() => existsSync(socket) || child.exitCode !== null, {
+    await until(async () => child.exitCode !== null || (await connects(socket)), {
       what: () => `the control socket; stderr: ${stderr}`,
     });
   }

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { execFileSync, spawn } from 'node:child_process';
-import { copyFileSync, existsSync, renameSync, statSync, writeFileSync } from 'node:fs';
+import { copyFileSync, renameSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, test, type TestContext } from 'node:test';
 import { systemClock, type Clock } from '../../src/lib/async/clock.ts';
@@ -10,7 +10,7 @@ import { pollEveryMs, watchLocalNeeds } from '../../src/tunnel/local-needs.ts';
 import { fakeClock } from '../support/clock.ts';
 import { startSshd } from '../support/sshd.ts';
 import { specFor, startTunnel, type TestTunnel } from '../support/tunnel.ts';
-import { freePort, tempDir, until } from '../support/until.ts';
+import { connects, freePort, tempDir, until } from '../support/until.ts';
 import { makeKey, publicLine } from '../support/login.ts';
 
 // Each of these would otherwise be tried again after 54 seconds or more, and within a second it is.
@@ -197,7 +197,7 @@ const LOOKS_MS = [0, 60_000].map(pollEveryMs);
 async function startAgent(t: TestContext, socket: string): Promise<void> {
   const agent = spawn('ssh-agent', ['-D', '-a', socket], { stdio: 'ignore' });
   t.after(() => agent.kill());
-  await until(() => existsSync(socket), { what: "the agent's socket" });
+  await until(() => connects(socket), { what: "the agent's socket" });
 }
 
 async function world(t: TestContext) {

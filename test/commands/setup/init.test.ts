@@ -14,7 +14,7 @@ import { fingerprintOf as fingerprintOfKey, makeKey } from '../../support/login.
 import { startSshd, type TestSshd } from '../../support/sshd.ts';
 import { sshdPath } from '../../support/sshd-process.ts';
 import { tunneld } from '../../support/tunneld.ts';
-import { freePort, tempDir, until } from '../../support/until.ts';
+import { connects, freePort, tempDir, until } from '../../support/until.ts';
 
 const CLI = fileURLToPath(new URL('../../../dist/cli.js', import.meta.url));
 
@@ -274,7 +274,7 @@ describe('init', { concurrency: 3 }, () => {
     const socket = join(home, 'agent.sock');
     const agent = spawn('ssh-agent', ['-D', '-a', socket], { stdio: 'ignore' });
     t.after(() => agent.kill('SIGKILL'));
-    await until(() => existsSync(socket), { what: 'the agent' });
+    await until(() => connects(socket), { what: 'the agent' });
     const askpass = join(home, 'askpass');
     writeFileSync(askpass, "#!/bin/sh\necho 'the passphrase'\n", { mode: 0o700 });
     execFileSync('ssh-add', ['-q', key], {

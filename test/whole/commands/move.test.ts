@@ -9,7 +9,7 @@ import { listen } from '../../support/listen.ts';
 import { startServerWorld, type ServerWorld } from '../../support/server-world.ts';
 import { startSshd } from '../../support/sshd.ts';
 import { startDaemonProcess, tunneld } from '../../support/tunneld.ts';
-import { freePort, until } from '../../support/until.ts';
+import { connects, freePort, until } from '../../support/until.ts';
 import { runScript, untilListening } from '../server-setup/fixture.ts';
 
 test('runs a tunnel at both servers, and leaves the old one when that is confirmed', async (t) => {
@@ -120,7 +120,7 @@ async function relayTo(world: ServerWorld, t: TestContext): Promise<number> {
 net.createServer((one) => one.on('error', () => {}).pipe(net.connect(22).on('error', () => {})).pipe(one)).listen('${socket}')`;
   const inside = world.spawn([process.execPath, '-e', program], { stdio: 'ignore' });
   t.after(() => inside.kill('SIGKILL'));
-  await until(() => existsSync(socket), { what: 'the relay' });
+  await until(() => connects(socket), { what: 'the relay' });
   const server = createServer((one) => {
     const other = connect(socket);
     for (const end of [one, other]) end.on('error', () => {});
