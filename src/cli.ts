@@ -24,7 +24,8 @@ const { main } = await import('./program/main.ts');
 const code = await main(process.argv.slice(2));
 // A long answer may still be on its way into a pipe whose reader is slow.
 await new Promise((resolve) => process.stdout.write('', resolve));
-process.exit(code === EXIT.ok ? codeOfOutput(lost) : code);
+const ofOutput = codeOfOutput(lost);
+process.exit(code === EXIT.ok ? ofOutput : code);
 
 /** A script that is cut off on a full disk must not pass for a whole one. */
 function codeOfOutput(error: Error | null): number {

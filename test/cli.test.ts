@@ -12,6 +12,13 @@ test('ends with an error when the disk is too full for its output', (t) => {
   });
   assert.match(stderr, /standard output cannot be written, and is not complete: ENOSPC/);
   assert.equal(status, EXIT.failed);
+  // A failure of the command itself keeps its code.
+  const failed = spawnSync(process.execPath, [CLI, 'init', 'me@host', '-R', '8080', '--json'], {
+    stdio: ['ignore', full(t), 'pipe'],
+    encoding: 'utf8',
+  });
+  assert.match(failed.stderr, /standard output cannot be written, and is not complete: ENOSPC/);
+  assert.equal(failed.status, EXIT.usage);
 });
 
 test('goes on to its end when its messages cannot be written', (t) => {
