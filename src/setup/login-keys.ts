@@ -23,8 +23,10 @@ export async function readLoginKeys(spec: LoginSpec, clock: Clock): Promise<Publ
   const { certificates, unread: damaged } = await readCertificates(spec);
   const found = await readPublicKeys(spec).catch((error: unknown) => {
     // The private key of a certificate may be in hardware, behind an agent.
-    if (certificates.length > 0 && error instanceof UserError && mayBeInAgent(spec)) return { keys: [], unread: [] };
-    throw error;
+    if (certificates.length === 0 || !(error instanceof UserError) || !mayBeInAgent(spec)) throw error;
+    // What the server has for a key that could not be read here is not for us to remove.
+    const isNamed = spec.identityFilesConfigured && spec.identityFiles.length > 0;
+    return { keys: [], unread: isNamed ? [error.message] : [] };
   });
   const unread = [...found.unread, ...damaged];
   const keys = new Map<string, PublicKey>(found.keys.map((key) => [key.base64, key]));

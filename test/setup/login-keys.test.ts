@@ -51,6 +51,9 @@ test('takes the authority of each certificate of a tunnel, and its key where it 
   const [held] = (await read(inAgent)).keys;
   assert.deepEqual([held.base64, held.comment], [publicLine(key).split(' ')[1], 'device 7']);
   await assert.rejects(read({ ...inAgent, identityAgent: null }), /no identityFile/);
+  // The server may have lines for keys that are named, and cannot be read here.
+  const none = { ...inAgent, identityFiles: [join(dir, 'gone')], identityFilesConfigured: true };
+  assert.match((await read(none)).unread.join(), /no key of the tunnel can be read: .*gone does not exist/);
 
   // What is configured has to be there; what is only found is left out, with the reason.
   await assert.rejects(read({ certificateFiles: [join(dir, 'none')] }), /none does not exist; the server is to trust/);
