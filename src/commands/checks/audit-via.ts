@@ -1,6 +1,7 @@
 import type { ServerFiles } from '../../audit/audit.ts';
 import { readServer } from '../../audit/files/read.ts';
 import { certificateFiles, readCertificateFile } from '../../connection/auth/certificate-file.ts';
+import { isMissing } from '../../connection/auth/secret-file.ts';
 import type { OpenLoginDeps } from '../../connection/route/open-login.ts';
 import { systemClock } from '../../lib/async/clock.ts';
 import { NEVER } from '../../lib/async/never.ts';
@@ -22,15 +23,26 @@ export async function readFilesFor(
   const keys = await keysOf(tunnel);
   const sharing = all.filter((other) => sharesUser(tunnel, other));
   const known = await Promise.all([...sharing.map(keysOf), ...[tunnel, ...sharing].map(linesOf)]);
-  const authorities = await authoritiesOf(tunnel);
+  const { authorities, unread } = await authoritiesOf(tunnel);
   const facts = await readServer(admin, { user: tunnel.user, keys, authorities }, deps, NEVER);
-  return { facts, keys, authorities, known: [...keys, ...known.flat()] };
+  const problems = [...facts.problems, ...unread];
+  return { facts: { ...facts, problems }, keys, authorities, known: [...keys, ...known.flat()] };
 }
 
-/** In base64. A file that holds no certificate lets nobody in. */
-async function authoritiesOf(tunnel: TunnelSpec): Promise<readonly string[]> {
+/** The authorities in base64, and why some are not known: what the server lets in by those is not judged. */
+async function authoritiesOf(
+  tunnel: TunnelSpec,
+): Promise<{ readonly authorities: readonly string[]; readonly unread: readonly string[] }> {
   const found = await Promise.all(certificateFiles(tunnel).map(readCertificateFile));
-  return found.flatMap((one) => (one instanceof TunnelFailure ? [] : [one.authority.toString('base64')]));
+  const isNamed = tunnel.certificateFiles.length > 0;
+  return {
+    authorities: found.flatMap((one) => (one instanceof TunnelFailure ? [] : [one.authority.toString('base64')])),
+    unread: found.flatMap((one) =>
+      one instanceof TunnelFailure && (isNamed || !isMissing(one))
+        ? [`${one.message}: whom its authority lets in was not judged`]
+        : [],
+    ),
+  };
 }
 
 /** What the lines hold that server-setup writes; none where it would write none now. */

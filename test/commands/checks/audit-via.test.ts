@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
@@ -228,6 +228,15 @@ test("finds each hole alone when --via reads the server's files, and calls nothi
   assert.equal(closed.report.verdict, 'closed');
   assert.deepEqual(closed.report.notTried, []);
   assert.deepEqual(world.snapshot(), snapshot, 'nothing was written');
+  // Nor is it where an authority of the tunnel's is not known.
+  writeFileSync(`${world.key}-cert.pub`, 'no certificate');
+  const unsure = auditOf(world, 'boss');
+  rmSync(`${world.key}-cert.pub`);
+  assert.deepEqual([unsure.code, unsure.report.verdict], [1, 'unknown']);
+  assert.match(
+    unsure.report.notTried.at(-1)?.reason ?? '',
+    /-cert\.pub is no OpenSSH certificate.*: whom its authority lets in was not judged/,
+  );
   const blind = auditOf(world, null);
   assert.deepEqual([blind.code, blind.report.verdict], [0, 'closed-as-tried']);
   assert.match(
