@@ -1,3 +1,4 @@
+import { errorCode } from '../../lib/text.ts';
 import { NotUnderstood } from '../takeover/not-understood.ts';
 import { sshCommands } from '../takeover/ssh-command.ts';
 import { isTunnel, type Keeper } from './keeper.ts';
@@ -24,6 +25,7 @@ function keeperOf(
   machine: OldMachine,
 ): Keeper | null {
   const text = textAt(file, machine);
+  if (text instanceof Error) return keeper(file, '', account, [], `it cannot be read: ${text.message}`);
   // A property list that is not XML has it, too, where it is text.
   if (!/\bssh\b|autossh|\.sh\b/.test(text)) return null;
   const job = parsePlist(text);
@@ -50,12 +52,12 @@ function keeperOf(
   }
 }
 
-/** Of a binary property list, which most that programs write are, nothing is known. */
-function textAt(file: string, machine: OldMachine): string {
+/** Nothing is known of a binary property list, which most that programs write are. */
+function textAt(file: string, machine: OldMachine): string | Error {
   try {
     return machine.text(file) ?? '';
-  } catch {
-    return '';
+  } catch (error) {
+    return errorCode(error) === undefined ? '' : (error as Error);
   }
 }
 

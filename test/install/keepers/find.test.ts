@@ -246,16 +246,20 @@ test('finds the jobs of launchd, with comments, shells and users', () => {
   };
   // A binary one cannot be read as text.
   const binary = '/home/pi/Library/LaunchAgents/e.plist';
+  const closed = '/home/pi/Library/LaunchAgents/f.plist';
   const text = (path: string) => {
     if (path === binary) throw new UserError(`${path} is not UTF-8 text`);
+    if (path === closed)
+      throw Object.assign(new Error(`EACCES: permission denied, open '${path}'`), { code: 'EACCES' });
     return (files as Readonly<Record<string, string>>)[path] ?? null;
   };
-  assert.deepEqual(found({ ...files, [binary]: '' }, { platform: 'darwin', text }), [
+  assert.deepEqual(found({ ...files, [binary]: '', [closed]: '' }, { platform: 'darwin', text }), [
     ['/Library/LaunchDaemons/a.plist', 'pi: autossh -M 0 -N -R 1:a:1 relay'],
     ['/home/pi/Library/LaunchAgents/b.plist', 'pi: ssh -i /home/pi/.ssh/key -T -R 2:a:1 me&you@relay'],
     [
       '/home/pi/Library/LaunchAgents/c.plist',
       'not understood: it is not XML: plutil -convert xml1 /home/pi/Library/LaunchAgents/c.plist',
     ],
+    [closed, `not understood: it cannot be read: EACCES: permission denied, open '${closed}'`],
   ]);
 });
