@@ -13,14 +13,20 @@ export async function acceptsAny(tunnel: TunnelSpec, keys: readonly string[]): P
   return false;
 }
 
-/** False where the key is refused, or cannot be read. Rejects where the server was not asked. */
+/** False where the key is refused, or cannot be read. Rejects where the server was not reached. */
 export async function accepts(tunnel: TunnelSpec, key: string): Promise<boolean> {
+  return (await answerTo(tunnel, key)) === 'accepted';
+}
+
+/** What the server says of a key; `unread` where it was not asked, because the key cannot be read here. Rejects where it was not reached. */
+export async function answerTo(tunnel: TunnelSpec, key: string): Promise<'accepted' | 'refused' | 'unread'> {
   try {
     await logIn(tunnel, key);
-    return true;
+    return 'accepted';
   } catch (error) {
     const { code } = asFailure(error);
-    if (code === 'auth-rejected' || code === 'key-unreadable') return false;
+    if (code === 'auth-rejected') return 'refused';
+    if (code === 'key-unreadable') return 'unread';
     throw error;
   }
 }

@@ -9,7 +9,7 @@ import type { Rotation } from '../../setup/rotation.ts';
 import { administrator, callersEnvironment } from '../find/administrator.ts';
 import type { Questions } from '../text/prompt.ts';
 import { report } from '../text/report.ts';
-import { acceptsAny, logIn, withKeys } from './accepts-key.ts';
+import { accepts, answerTo, logIn, withKeys } from './accepts-key.ts';
 import { untilServerIsReady } from './init-wait.ts';
 import type { Owner } from './init-via.ts';
 import { isServerOf, openOwnerOf } from './owner-of.ts';
@@ -66,7 +66,7 @@ export function byScript(servers: Servers, wait: boolean): ServerSide {
     allow: async (keys, { next, old, phase }) => {
       const isNew = phase === 'begun';
       for (const member of servers.members) {
-        const isDone = await isDoneAt(member, isNew ? [next] : old, isNew);
+        const isDone = await asking(member, () => (isNew ? accepts(member, next) : acceptsNone(member, old)));
         if (isDone) continue;
         if (servers.members.length > 1) report(`at ${formatServer(member)}:`);
         const name = `${member.name.replaceAll(/[^\w.@-]/g, '_')}-${isNew ? 'new' : 'old'}-key.sh`;
@@ -84,10 +84,25 @@ export function byScript(servers: Servers, wait: boolean): ServerSide {
   };
 }
 
-/** Whether this server has one of these keys, or none. Rejects with a UserError where it cannot be asked. */
-async function isDoneAt(member: TunnelSpec, keys: readonly string[], wanted: boolean): Promise<boolean> {
+/** A key that cannot be read here any more would be asked about for ever. */
+async function acceptsNone(member: TunnelSpec, keys: readonly string[]): Promise<boolean> {
+  const unread: string[] = [];
+  for (const key of keys) {
+    const answer = await answerTo(member, key);
+    if (answer === 'accepted') return false;
+    if (answer === 'unread') unread.push(key);
+  }
+  if (unread.length > 0)
+    report(
+      `${formatServer(member)} was not asked whether it still accepts ${unread.join(', ')}, which cannot be read here: what \`tunneld server-setup ${member.name}\` prints, run there as root, removes it`,
+    );
+  return true;
+}
+
+/** Rejects with a UserError where the server cannot be asked. */
+async function asking(member: TunnelSpec, ask: () => Promise<boolean>): Promise<boolean> {
   try {
-    return (await acceptsAny(member, keys)) === wanted;
+    return await ask();
   } catch (error) {
     const { code, message, hint } = asFailure(error);
     throw new UserError(`${formatServer(member)}: ${code}: ${message}\n${hintFor(member.name, hint)}`, EXIT.failed, {

@@ -101,7 +101,7 @@ export async function rotate(rotation: Rotation, deps: RotateDeps): Promise<numb
   if (!(await deps.allow([next], { ...rotation, phase: 'switched' }))) return EXIT.failed;
   const kept = await finishRotation(rotation, deps.isOurs);
   await tryToHandOverKeys();
-  report(`done: ${next} is accepted, and no old key`);
+  report(`done: the tunnel has ${next}, and no old key`);
   for (const path of kept) report(`${path} stays: it may be used elsewhere`);
   return EXIT.ok;
 }

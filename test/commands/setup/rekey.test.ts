@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { execFileSync, spawn } from 'node:child_process';
-import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, test, type TestContext } from 'node:test';
 import { logIn } from '../../../src/commands/setup/accepts-key.ts';
@@ -69,6 +69,18 @@ describe('tunneld rekey', { concurrency: 2 }, () => {
     assert.equal(third.code, 0, third.stderr);
     await untilUp();
     assert.deepEqual(keys(), [next, `${next}.pub`]);
+  });
+
+  test('says that the server was not asked about the old key when that cannot be read any more', async (t) => {
+    const place = await start(t);
+    const [old = ''] = (await place.tunnel()).identityFiles;
+    await assert.rejects(run(place, 'removes'), /interrupted/);
+    rmSync(old);
+    const { code, stderr } = await place.daemon.command('rekey', 'relay');
+    assert.equal(code, 0, stderr);
+    assert.match(stderr, /was not asked whether it still accepts \S+relay\.key, .*`tunneld server-setup relay`/);
+    assert.match(stderr, /done: the tunnel has \S+relay\.2\.key, and no old key/);
+    await place.untilUp();
   });
 
   test('changes the key at both servers of a tunnel or at none when it has several', async (t) => {
