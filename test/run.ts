@@ -51,7 +51,7 @@ const LONGEST = [
   'connection/shared/shared-connection',
   'tunnel/session',
   'tunnel/tunnel',
-  'commands/setup/init',
+  'commands/setup/init/init',
   'commands/service/install-launchd',
   'connection/ssh/idle-ends',
   'connection/known-hosts/host-key-verifier',

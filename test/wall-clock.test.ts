@@ -24,7 +24,7 @@ const ALLOWED: Readonly<Record<string, string>> = {
   'host-certificate.ts': 'the same, for people',
   'watch-certificate.ts': 'whether a certificate of the user is valid',
   'check-login.ts': 'the same',
-  'init-host-key.ts': 'the same',
+  'trust-host-key.ts': 'the same',
   'login-keys.ts': 'the same',
   'local-needs.ts': 'the age of files',
   'format.ts': 'the times of the log',

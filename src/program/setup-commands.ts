@@ -3,10 +3,10 @@ import type { AuditOptions } from '../commands/checks/audit.ts';
 import type { ClientSetupOptions } from '../commands/setup/client-setup.ts';
 import type { DoctorOptions } from '../commands/checks/doctor.ts';
 import type { FleetOptions } from '../commands/checks/fleet.ts';
-import type { InitOptions } from '../commands/setup/init.ts';
-import type { MoveOptions } from '../commands/setup/move.ts';
-import type { NewIdentityOptions } from '../commands/setup/new-identity.ts';
-import type { RekeyOptions } from '../commands/setup/rekey.ts';
+import type { InitOptions } from '../commands/setup/init/init.ts';
+import type { MoveOptions } from '../commands/setup/change/move.ts';
+import type { NewIdentityOptions } from '../commands/setup/change/new-identity.ts';
+import type { RekeyOptions } from '../commands/setup/change/rekey.ts';
 import type { ServerSetupOptions } from '../commands/setup/server-setup.ts';
 import type { Definitions } from './definitions.ts';
 
@@ -77,7 +77,7 @@ function addInit(program: Command, { run, config }: Definitions): void {
     .option('--json', 'print one JSON document: what was changed, and the exit code')
     .action(
       run(async (server: string | null, { R: forwards, ...options }: InitFlags) =>
-        (await import('../commands/setup/init.ts')).init(config(), { ...options, server, forwards }),
+        (await import('../commands/setup/init/init.ts')).init(config(), { ...options, server, forwards }),
       ),
     );
 }
@@ -145,7 +145,7 @@ function addRekey(program: Command, { run, config }: Definitions): void {
     .option('--yes', 'set the server up without asking')
     .action(
       run(async (name: string, options: RekeyOptions) =>
-        (await import('../commands/setup/rekey.ts')).rekey(config(), name, options),
+        (await import('../commands/setup/change/rekey.ts')).rekey(config(), name, options),
       ),
     );
 }
@@ -171,7 +171,7 @@ function addMove(program: Command, { run, config }: Definitions): void {
     .option('--yes', 'set the server up and switch without asking')
     .action(
       run(async (name: string, server: string, options: MoveOptions) =>
-        (await import('../commands/setup/move.ts')).move(config(), name, server, options),
+        (await import('../commands/setup/change/move.ts')).move(config(), name, server, options),
       ),
     );
 }
@@ -192,7 +192,7 @@ function addNewIdentity(program: Command, { run, config }: Definitions): void {
     .option('--yes', 'set the server up without asking')
     .action(
       run(async (name: string | null, options: NewIdentityOptions) =>
-        (await import('../commands/setup/new-identity.ts')).newIdentity(config(), name, options),
+        (await import('../commands/setup/change/new-identity.ts')).newIdentity(config(), name, options),
       ),
     );
 }

@@ -16,7 +16,7 @@ import { formatServer } from '../../model/state.ts';
 import { configuredTunnel } from '../find/configured-tunnel.ts';
 import { createQuestions } from '../text/prompt.ts';
 import { report } from '../text/report.ts';
-import { logIn } from './init-via.ts';
+import { logIn } from './owner.ts';
 import { trustOther } from './owner-of.ts';
 
 export interface ClientSetupOptions {

@@ -3,8 +3,8 @@ import type { TunnelSpec } from '../../model/spec.ts';
 import { administrator, callersEnvironment } from '../find/administrator.ts';
 import type { Questions } from '../text/prompt.ts';
 import { report } from '../text/report.ts';
-import { trustHostKey } from './init-host-key.ts';
-import { openOwner, type Owner } from './init-via.ts';
+import { trustHostKey } from './trust-host-key.ts';
+import { openOwner, type Owner } from './owner.ts';
 import { hostOf } from './trust.ts';
 
 /** A login of the owner's (`[me@]server[:port]`) on the server of a tunnel that the configuration has. See openOwner(). */

@@ -17,7 +17,7 @@ import { createQuestions, type Questions } from '../text/prompt.ts';
 import { controlSockets } from '../find/control-sockets.ts';
 import { report } from '../text/report.ts';
 import { processTurns } from '../find/process-turns.ts';
-import { type HostToTrust, trustHostKey, type TrustResult } from './init-host-key.ts';
+import { type HostToTrust, trustHostKey, type TrustResult } from './trust-host-key.ts';
 
 /**
  * Compares the host keys of a tunnel's servers and of their jumps with the known ones, and replaces what a person confirms. The daemon then

@@ -2,11 +2,11 @@ import assert from 'node:assert/strict';
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { init } from '../../../src/commands/setup/init.ts';
-import { move } from '../../../src/commands/setup/move.ts';
-import { newIdentity } from '../../../src/commands/setup/new-identity.ts';
-import { rekey } from '../../../src/commands/setup/rekey.ts';
-import { pairLogins } from '../../../src/commands/setup/rekey-servers.ts';
+import { init } from '../../../src/commands/setup/init/init.ts';
+import { move } from '../../../src/commands/setup/change/move.ts';
+import { newIdentity } from '../../../src/commands/setup/change/new-identity.ts';
+import { rekey } from '../../../src/commands/setup/change/rekey.ts';
+import { pairLogins } from '../../../src/commands/setup/change/rekey-servers.ts';
 import type { TunnelSpec } from '../../../src/model/spec.ts';
 import { tempDir } from '../../support/until.ts';
 

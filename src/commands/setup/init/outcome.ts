@@ -1,4 +1,4 @@
-import { report } from '../text/report.ts';
+import { report } from '../../text/report.ts';
 
 /** What a run of init has changed, or would change, and made for other machines; `--json` prints it. */
 export class Outcome {

@@ -1,16 +1,16 @@
 import { existsSync } from 'node:fs';
-import { CONFIG } from '../../install/systemd/service-paths.ts';
-import { sleep, systemClock } from '../../lib/async/clock.ts';
-import { EXIT } from '../../lib/exit-code.ts';
-import type { TunnelSpec } from '../../model/spec.ts';
-import type { TunnelStatus } from '../../status/document.ts';
-import { reload } from '../daemon/reload.ts';
-import { daemonStatus } from '../find/daemon-status.ts';
-import { install } from '../service/install.ts';
-import type { Questions } from '../text/prompt.ts';
-import { report } from '../text/report.ts';
-import { clientPaste } from './client-setup.ts';
-import type { Outcome } from './init-outcome.ts';
+import { CONFIG } from '../../../install/systemd/service-paths.ts';
+import { sleep, systemClock } from '../../../lib/async/clock.ts';
+import { EXIT } from '../../../lib/exit-code.ts';
+import type { TunnelSpec } from '../../../model/spec.ts';
+import type { TunnelStatus } from '../../../status/document.ts';
+import { reload } from '../../daemon/reload.ts';
+import { daemonStatus } from '../../find/daemon-status.ts';
+import { install } from '../../service/install.ts';
+import type { Questions } from '../../text/prompt.ts';
+import { report } from '../../text/report.ts';
+import { clientPaste } from '../client-setup.ts';
+import type { Outcome } from './outcome.ts';
 
 /**
  * The end of init where the server is set up: makes the tunnel a service after a question, waits for its verified result, and prints the

@@ -1,12 +1,12 @@
-import { createIdentityCache } from '../../connection/auth/identity-cache.ts';
-import { loadCredentials } from '../../connection/auth/credentials.ts';
-import { systemClock } from '../../lib/async/clock.ts';
-import { EXIT } from '../../lib/exit-code.ts';
-import { UserError } from '../../lib/user-error.ts';
-import { asFailure } from '../../model/failure.ts';
-import type { TunnelSpec } from '../../model/spec.ts';
-import type { Questions } from '../text/prompt.ts';
-import { report } from '../text/report.ts';
+import { createIdentityCache } from '../../../connection/auth/identity-cache.ts';
+import { loadCredentials } from '../../../connection/auth/credentials.ts';
+import { systemClock } from '../../../lib/async/clock.ts';
+import { EXIT } from '../../../lib/exit-code.ts';
+import { UserError } from '../../../lib/user-error.ts';
+import { asFailure } from '../../../model/failure.ts';
+import type { TunnelSpec } from '../../../model/spec.ts';
+import type { Questions } from '../../text/prompt.ts';
+import { report } from '../../text/report.ts';
 
 /** How the tunnel logs in: with its key as it is, or as a person answered. */
 export type KeyUse =

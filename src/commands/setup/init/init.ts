@@ -1,45 +1,45 @@
 import { stat } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { dirname, resolve } from 'node:path';
-import { systemEnvironment } from '../../config/input/environment.ts';
-import { parseConfig } from '../../config/parse.ts';
-import { loadConfig } from '../../config/load.ts';
-import { hostQuery, knownKeyTypes } from '../../connection/known-hosts/check.ts';
-import { loadKnownHosts } from '../../connection/known-hosts/file.ts';
-import { DaemonNotRunningError } from '../../control/client.ts';
-import { systemClock } from '../../lib/async/clock.ts';
-import { NEVER } from '../../lib/async/never.ts';
-import { EXIT } from '../../lib/exit-code.ts';
-import { createFile } from '../../lib/files/create-file.ts';
-import { makeDirectory } from '../../lib/files/make-directory.ts';
-import { readText } from '../../lib/files/read-file.ts';
-import { replaceFile } from '../../lib/files/replace-file.ts';
-import { errorCode, errorText } from '../../lib/text.ts';
-import { asUserError, UserError } from '../../lib/user-error.ts';
-import { formatEndpoint } from '../../model/endpoint.ts';
-import type { TunnelSpec } from '../../model/spec.ts';
-import { dial } from '../../net/dial.ts';
-import { addToConfig, newConfig, type NewTunnel } from '../../setup/new-config.ts';
-import { checkKey, makeKey } from '../../setup/new-key.ts';
-import { marksOf } from '../../server-rules/server-setup.ts';
-import { readLoginKeys } from '../../setup/login-keys.ts';
-import { scanHostCertificate, scanHostKeys } from '../../setup/scan-host-keys.ts';
-import { doctor, statusOf } from '../checks/doctor.ts';
-import { findConfig } from '../find/config-file.ts';
-import { daemonStatus } from '../find/daemon-status.ts';
-import { processTurns } from '../find/process-turns.ts';
-import { createQuestions, type Questions } from '../text/prompt.ts';
-import { printOnlyJson } from '../text/only-json.ts';
-import { printError, report } from '../text/report.ts';
-import { changeConfig } from './change-config.ts';
-import { type HostToTrust, trustHostKey } from './init-host-key.ts';
-import { initFrom, offerFrom } from './init-from.ts';
-import { initDocument, Outcome } from './init-outcome.ts';
-import { useOfKey } from './init-key.ts';
-import { readSettings, type Settings } from './init-set.ts';
-import { finish } from './init-finish.ts';
-import { agreeOn, isSetUp, openOwner } from './init-via.ts';
-import { untilServerIsReady } from './init-wait.ts';
+import { systemEnvironment } from '../../../config/input/environment.ts';
+import { parseConfig } from '../../../config/parse.ts';
+import { loadConfig } from '../../../config/load.ts';
+import { hostQuery, knownKeyTypes } from '../../../connection/known-hosts/check.ts';
+import { loadKnownHosts } from '../../../connection/known-hosts/file.ts';
+import { DaemonNotRunningError } from '../../../control/client.ts';
+import { systemClock } from '../../../lib/async/clock.ts';
+import { NEVER } from '../../../lib/async/never.ts';
+import { EXIT } from '../../../lib/exit-code.ts';
+import { createFile } from '../../../lib/files/create-file.ts';
+import { makeDirectory } from '../../../lib/files/make-directory.ts';
+import { readText } from '../../../lib/files/read-file.ts';
+import { replaceFile } from '../../../lib/files/replace-file.ts';
+import { errorCode, errorText } from '../../../lib/text.ts';
+import { asUserError, UserError } from '../../../lib/user-error.ts';
+import { formatEndpoint } from '../../../model/endpoint.ts';
+import type { TunnelSpec } from '../../../model/spec.ts';
+import { dial } from '../../../net/dial.ts';
+import { addToConfig, newConfig, type NewTunnel } from '../../../setup/new-config.ts';
+import { checkKey, makeKey } from '../../../setup/new-key.ts';
+import { marksOf } from '../../../server-rules/server-setup.ts';
+import { readLoginKeys } from '../../../setup/login-keys.ts';
+import { scanHostCertificate, scanHostKeys } from '../../../setup/scan-host-keys.ts';
+import { doctor, statusOf } from '../../checks/doctor.ts';
+import { findConfig } from '../../find/config-file.ts';
+import { daemonStatus } from '../../find/daemon-status.ts';
+import { processTurns } from '../../find/process-turns.ts';
+import { createQuestions, type Questions } from '../../text/prompt.ts';
+import { printOnlyJson } from '../../text/only-json.ts';
+import { printError, report } from '../../text/report.ts';
+import { changeConfig } from '../change-config.ts';
+import { type HostToTrust, trustHostKey } from '../trust-host-key.ts';
+import { initFrom, offerFrom } from './from.ts';
+import { initDocument, Outcome } from './outcome.ts';
+import { useOfKey } from './key.ts';
+import { readSettings, type Settings } from './set.ts';
+import { finish } from './finish.ts';
+import { agreeOn, isSetUp, openOwner } from '../owner.ts';
+import { untilServerIsReady } from '../wait-for-server.ts';
 import {
   isSystems,
   ownKey,
@@ -49,11 +49,11 @@ import {
   type Wanted,
   type WantedOptions,
   wantedTunnel,
-} from './init-wanted.ts';
+} from './wanted.ts';
 import { schemaUrl } from './schema-url.ts';
-import { serverSetupText } from './server-setup.ts';
-import { handOut } from './write-script.ts';
-import { isServerOf, knownIn, trustOther } from './owner-of.ts';
+import { serverSetupText } from '../server-setup.ts';
+import { handOut } from '../write-script.ts';
+import { isServerOf, knownIn, trustOther } from '../owner-of.ts';
 
 export interface InitOptions extends WantedOptions {
   readonly hostKeyFingerprint: string | null;

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { test } from 'node:test';
-import { pauseMs, untilServerIsReady } from '../../../src/commands/setup/init-wait.ts';
+import { pauseMs, untilServerIsReady } from '../../../src/commands/setup/wait-for-server.ts';
 import { FAIL2BAN_MS, loginAt } from '../../../src/net/pacing/failed-logins.ts';
 import { startSshd } from '../../support/sshd.ts';
 import { specFor } from '../../support/tunnel.ts';

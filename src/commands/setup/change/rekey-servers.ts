@@ -1,20 +1,20 @@
 import { dirname } from 'node:path';
-import { EXIT } from '../../lib/exit-code.ts';
-import { UserError } from '../../lib/user-error.ts';
-import { asFailure, hintFor } from '../../model/failure.ts';
-import { isMeant } from '../../model/redundancy.ts';
-import type { TunnelSpec } from '../../model/spec.ts';
-import { formatServer } from '../../model/state.ts';
-import type { Rotation } from '../../setup/rotation.ts';
-import { administrator, callersEnvironment } from '../find/administrator.ts';
-import type { Questions } from '../text/prompt.ts';
-import { report } from '../text/report.ts';
+import { EXIT } from '../../../lib/exit-code.ts';
+import { UserError } from '../../../lib/user-error.ts';
+import { asFailure, hintFor } from '../../../model/failure.ts';
+import { isMeant } from '../../../model/redundancy.ts';
+import type { TunnelSpec } from '../../../model/spec.ts';
+import { formatServer } from '../../../model/state.ts';
+import type { Rotation } from '../../../setup/rotation.ts';
+import { administrator, callersEnvironment } from '../../find/administrator.ts';
+import type { Questions } from '../../text/prompt.ts';
+import { report } from '../../text/report.ts';
 import { accepts, answerTo, logIn, withKeys } from './accepts-key.ts';
-import { untilServerIsReady } from './init-wait.ts';
-import type { Owner } from './init-via.ts';
-import { isServerOf, openOwnerOf } from './owner-of.ts';
-import { serverSetupText } from './server-setup.ts';
-import { handOut } from './write-script.ts';
+import { untilServerIsReady } from '../wait-for-server.ts';
+import type { Owner } from '../owner.ts';
+import { isServerOf, openOwnerOf } from '../owner-of.ts';
+import { serverSetupText } from '../server-setup.ts';
+import { handOut } from '../write-script.ts';
 
 /** What a rotation asks of the servers of a tunnel, which are one or several. */
 export interface ServerSide {

@@ -2,13 +2,13 @@
 // point after the other; `killed` and `power` say what comes after. Prints a line of JSON for each point.
 import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
-import { handOver, RESTORE_AT_END } from '../../../src/commands/setup/hand-over.ts';
-import { changesOf } from '../../../src/install/steps/apply-changes.ts';
-import { runProgram, type Runner } from '../../../src/install/steps/run-program.ts';
-import type { Step } from '../../../src/install/steps/step.ts';
-import type { Keeper } from '../../../src/install/keepers/keeper.ts';
-import { thisMachine } from '../../../src/install/keepers/machine.ts';
-import { systemManager } from '../../../src/install/systemd/manager.ts';
+import { handOver, RESTORE_AT_END } from '../../../../src/commands/setup/init/hand-over.ts';
+import { changesOf } from '../../../../src/install/steps/apply-changes.ts';
+import { runProgram, type Runner } from '../../../../src/install/steps/run-program.ts';
+import type { Step } from '../../../../src/install/steps/step.ts';
+import type { Keeper } from '../../../../src/install/keepers/keeper.ts';
+import { thisMachine } from '../../../../src/install/keepers/machine.ts';
+import { systemManager } from '../../../../src/install/systemd/manager.ts';
 
 const UNITS = ['home.service', 'out.service'];
 const SERVICE = 'tunnel.service';

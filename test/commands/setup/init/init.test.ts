@@ -7,16 +7,16 @@ import { describe, test, type TestContext } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { Ajv } from 'ajv';
 import { parse } from 'yaml';
-import { mayBuildNetworks } from '../../lab/lab-test.ts';
-import { startLaptop, untilListening } from '../../whole/server-setup/fixture.ts';
-import { startServerWorld, type ServerWorld } from '../../support/server-world.ts';
-import { fingerprintOf as fingerprintOfKey, makeKey } from '../../support/login.ts';
-import { startSshd, type TestSshd } from '../../support/sshd.ts';
-import { sshdPath } from '../../support/sshd-process.ts';
-import { tunneld } from '../../support/tunneld.ts';
-import { connects, freePort, tempDir, until } from '../../support/until.ts';
+import { mayBuildNetworks } from '../../../lab/lab-test.ts';
+import { startLaptop, untilListening } from '../../../whole/server-setup/fixture.ts';
+import { startServerWorld, type ServerWorld } from '../../../support/server-world.ts';
+import { fingerprintOf as fingerprintOfKey, makeKey } from '../../../support/login.ts';
+import { startSshd, type TestSshd } from '../../../support/sshd.ts';
+import { sshdPath } from '../../../support/sshd-process.ts';
+import { tunneld } from '../../../support/tunneld.ts';
+import { connects, freePort, tempDir, until } from '../../../support/until.ts';
 
-const CLI = fileURLToPath(new URL('../../../dist/cli.js', import.meta.url));
+const CLI = fileURLToPath(new URL('../../../../dist/cli.js', import.meta.url));
 
 test('comes from nothing to ssh through the tunnel when its script was run as root', async (t) => {
   if (!mayBuildNetworks(t)) return;

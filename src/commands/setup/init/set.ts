@@ -1,8 +1,8 @@
 import { parse } from 'yaml';
-import { EXIT } from '../../lib/exit-code.ts';
-import { UserError } from '../../lib/user-error.ts';
-import type { NewTunnel } from '../../setup/new-config.ts';
-import type { EditedValue } from '../../setup/edit-config.ts';
+import { EXIT } from '../../../lib/exit-code.ts';
+import { UserError } from '../../../lib/user-error.ts';
+import type { NewTunnel } from '../../../setup/new-config.ts';
+import type { EditedValue } from '../../../setup/edit-config.ts';
 
 export type Settings = Readonly<Record<string, EditedValue>>;
 

@@ -2,8 +2,8 @@ import assert from 'node:assert/strict';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { move } from '../../../src/commands/setup/move.ts';
-import { tempDir } from '../../support/until.ts';
+import { move } from '../../../../src/commands/setup/change/move.ts';
+import { tempDir } from '../../../support/until.ts';
 
 test('leaves a tunnel alone that has the name of the copy, and is at another server', async (t) => {
   const file = join(await tempDir(t), 'config.yaml');

@@ -3,15 +3,15 @@ import { execFileSync, spawn } from 'node:child_process';
 import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, test, type TestContext } from 'node:test';
-import { logIn } from '../../../src/commands/setup/accepts-key.ts';
-import { rotate, type RotateDeps, switchTo } from '../../../src/commands/setup/rekey.ts';
-import { systemEnvironment } from '../../../src/config/input/environment.ts';
-import { loadConfig } from '../../../src/config/load.ts';
-import { rotationOf } from '../../../src/setup/rotation.ts';
-import { tunnelYaml } from '../../support/daemon-config.ts';
-import { startSshd, type TestSshd } from '../../support/sshd.ts';
-import { CLI, startDaemonProcess } from '../../support/tunneld.ts';
-import { freePort, tempDir } from '../../support/until.ts';
+import { logIn } from '../../../../src/commands/setup/change/accepts-key.ts';
+import { rotate, type RotateDeps, switchTo } from '../../../../src/commands/setup/change/rekey.ts';
+import { systemEnvironment } from '../../../../src/config/input/environment.ts';
+import { loadConfig } from '../../../../src/config/load.ts';
+import { rotationOf } from '../../../../src/setup/rotation.ts';
+import { tunnelYaml } from '../../../support/daemon-config.ts';
+import { startSshd, type TestSshd } from '../../../support/sshd.ts';
+import { CLI, startDaemonProcess } from '../../../support/tunneld.ts';
+import { freePort, tempDir } from '../../../support/until.ts';
 
 describe('tunneld rekey', { concurrency: 2 }, () => {
   test('keeps the tunnel up with one of the keys wherever it is interrupted, and goes on from there', async (t) => {

@@ -2,8 +2,8 @@ import assert from 'node:assert/strict';
 import { readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { newIdentity } from '../../../src/commands/setup/new-identity.ts';
-import { tempDir } from '../../support/until.ts';
+import { newIdentity } from '../../../../src/commands/setup/change/new-identity.ts';
+import { tempDir } from '../../../support/until.ts';
 
 test('makes no key when the port cannot be one of the server', async (t) => {
   const dir = await tempDir(t);

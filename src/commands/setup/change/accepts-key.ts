@@ -1,11 +1,11 @@
-import { createIdentityCache } from '../../connection/auth/identity-cache.ts';
-import { openLogin } from '../../connection/route/open-login.ts';
-import { systemClock } from '../../lib/async/clock.ts';
-import { NEVER } from '../../lib/async/never.ts';
-import { createLogger } from '../../lib/log/log.ts';
-import { asFailure } from '../../model/failure.ts';
-import type { TunnelSpec } from '../../model/spec.ts';
-import { processTurns } from '../find/process-turns.ts';
+import { createIdentityCache } from '../../../connection/auth/identity-cache.ts';
+import { openLogin } from '../../../connection/route/open-login.ts';
+import { systemClock } from '../../../lib/async/clock.ts';
+import { NEVER } from '../../../lib/async/never.ts';
+import { createLogger } from '../../../lib/log/log.ts';
+import { asFailure } from '../../../model/failure.ts';
+import type { TunnelSpec } from '../../../model/spec.ts';
+import { processTurns } from '../../find/process-turns.ts';
 
 /** Whether the server accepts one of these keys. Rejects as accepts() does. */
 export async function acceptsAny(tunnel: TunnelSpec, keys: readonly string[]): Promise<boolean> {

@@ -2,8 +2,8 @@ import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
-import { mayBuildNetworks } from '../../lab/lab-test.ts';
-import { tempDir } from '../../support/until.ts';
+import { mayBuildNetworks } from '../../../lab/lab-test.ts';
+import { tempDir } from '../../../support/until.ts';
 
 interface Point {
   readonly after: 'killed' | 'power';
@@ -38,7 +38,7 @@ test('has the old tunnel or the new one wherever a takeover is killed or loses p
   const { stdout, stderr, status } = spawnSync(
     'unshare',
     ['--mount', '--pid', '--fork', '--kill-child', '--propagation', 'private', 'sh', '-c', mounts, dir, ...node],
-    { encoding: 'utf8', cwd: fileURLToPath(new URL('../../..', import.meta.url)), maxBuffer: 16 * 1024 * 1024 },
+    { encoding: 'utf8', cwd: fileURLToPath(new URL('../../../..', import.meta.url)), maxBuffer: 16 * 1024 * 1024 },
   );
   assert.equal(status, 0, stderr);
   const points = stdout
