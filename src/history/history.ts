@@ -148,6 +148,7 @@ function seenOf({ spec, state, previous, members }: RunningTunnel, { slept, deps
     working: works,
     elsewhere: forwards.some(({ verified }) => verified === 'no'),
     silentSince: silentSince === null ? null : toElapsed(silentSince),
+    replaced: previous.length > 0,
     failure: failure === null ? null : { code: failure.code, message: failure.message, at: toElapsed(failure.at) },
     cut: (members?.flatMap((one) => one.state.forwards) ?? forwards).reduce(
       (sum, { counters }) => sum + counters.cutConnections,

@@ -2,8 +2,11 @@ import * as z from 'zod/mini';
 import { catch as orElse } from 'zod/mini';
 import { FAILURES, type FailureCode } from '../model/failure.ts';
 
-/** Causes that are no failure of a tunnel: the device had no power or slept, tunneld did not run, a listener led elsewhere, or none was seen. */
-const OTHER_CAUSES = ['device-off', 'device-asleep', 'not-running', 'not-verified', 'unknown'] as const;
+/**
+ * Causes that are no failure of a tunnel: the device had no power or slept, tunneld did not run, a listener led elsewhere, the tunnel was
+ * replaced by a changed one, or none was seen.
+ */
+const OTHER_CAUSES = ['device-off', 'device-asleep', 'not-running', 'not-verified', 'replaced', 'unknown'] as const;
 
 export type OutageCause = FailureCode | (typeof OTHER_CAUSES)[number];
 

@@ -18,6 +18,7 @@ interface Working {
   readonly since: number;
   readonly silentSince: number | null;
   /** See Seen. */
+  readonly replaced: boolean;
   readonly cut: number;
 }
 
@@ -42,6 +43,8 @@ export interface Seen {
   /** A listener was seen to lead elsewhere. */
   readonly elsewhere: boolean;
   readonly silentSince: number | null;
+  /** It takes the place of another one, which runs on beside it. */
+  readonly replaced: boolean;
   /** The last failure, perhaps of long ago. */
   readonly failure: { readonly code: OutageCause; readonly message: string; readonly at: number } | null;
   /** Connections that were cut since the tunnel is watched. */
@@ -59,12 +62,13 @@ export interface Tracking {
 /** Pure: the watch after a look at a tunnel. */
 export function track(before: Tracked, seen: Seen, now: number): Tracking {
   if (seen.working) {
-    const { silentSince, cut } = seen;
+    const { silentSince, replaced, cut } = seen;
     const since = before.type === 'working' ? before.since : now;
-    const tracked = { type: 'working', since, silentSince, cut } as const;
+    const tracked = { type: 'working', since, silentSince, replaced, cut } as const;
     return { tracked, over: before.type === 'down' ? { ...counted(before, seen), to: now } : null };
   }
-  if (before.type === 'working') return { tracked: look(goDown(before, seen, now), seen), over: null };
+  if (before.type === 'working')
+    return { tracked: handedOver(look(goDown(before, seen, now), seen), before, seen), over: null };
   if (before.type === 'down') return { tracked: look(before, seen), over: null };
   const failed = seen.failure !== null || seen.elsewhere;
   return { tracked: failed ? look(begin(before.since, seen.cut), seen) : before, over: null };
@@ -91,9 +95,14 @@ function goDown({ since, silentSince, cut }: Working, { slept, ...seen }: Seen, 
   return { ...begin(slept.from, cut), cause: 'device-asleep', offMs: slept.ms };
 }
 
+/** A listener that both have is closed and opened anew in between, and verified after the other one has ended. */
+function handedOver(down: Down, before: Working, { replaced }: Seen): Down {
+  return down.cause === null && (before.replaced || replaced) ? { ...down, cause: 'replaced' } : down;
+}
+
 /** The first failure is the cause; what follows from it (a refused connection, a timeout) is not. */
 function named(down: Down, { failure, elsewhere }: Seen): Down {
-  if (down.cause !== null) return down;
+  if (down.cause !== null && down.cause !== 'replaced') return down;
   if (elsewhere) return { ...down, cause: 'not-verified' };
   return failure === null || failure.at < down.from - NOTICED_MS
     ? down

@@ -2,7 +2,15 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { track, type Seen, type Tracked } from '../../src/history/tracker.ts';
 
-const FINE: Seen = { working: true, elsewhere: false, silentSince: null, failure: null, cut: 0, slept: null };
+const FINE: Seen = {
+  working: true,
+  elsewhere: false,
+  silentSince: null,
+  replaced: false,
+  failure: null,
+  cut: 0,
+  slept: null,
+};
 const GONE: Seen = { ...FINE, working: false };
 const lost = (at: number) => ({ code: 'keepalive-lost', message: 'no answer', at }) as const;
 const refused = (at: number) => ({ code: 'connect-refused', message: 'nothing listens', at }) as const;
@@ -53,6 +61,18 @@ test('takes a failure for the cause when it is looked at a moment after it came'
 test('does not take a failure for the cause when it was long ago', () => {
   const { outages } = walk(fresh, { ...FINE, failure: refused(-9000) }, { failure: refused(-9000) }, FINE);
   assert.deepEqual(outages, ['2000-3000 null 0 0']);
+});
+
+test('takes no failure for the cause when a changed tunnel takes over, unless one is seen', () => {
+  const both = { ...FINE, replaced: true };
+  assert.deepEqual(walk(fresh, FINE, both, {}, FINE).outages, ['3000-4000 replaced 0 0']);
+  assert.deepEqual(walk(fresh, FINE, { replaced: true }, {}, FINE).outages, ['2000-4000 replaced 0 0']);
+  assert.deepEqual(walk(fresh, FINE, both, { failure: lost(2900) }, FINE).outages, ['3000-4000 keepalive-lost 0 0']);
+  assert.deepEqual(walk(fresh, FINE, both, {}, { failure: lost(4000) }, FINE).outages, [
+    '3000-5000 keepalive-lost 0 0',
+  ]);
+  // Nor is what comes later laid to it.
+  assert.deepEqual(walk(fresh, FINE, both, FINE, {}, FINE).outages, ['4000-5000 null 0 0']);
 });
 
 test('records an outage when a listener is seen to lead elsewhere', () => {
