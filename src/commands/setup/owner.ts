@@ -10,8 +10,9 @@ import { UserError } from '../../lib/user-error.ts';
 import { asFailure, FAILURES } from '../../model/failure.ts';
 import type { TunnelSpec } from '../../model/spec.ts';
 import { formatServer } from '../../model/state.ts';
+import { checkUser } from '../../server-rules/names.ts';
 import type { NewTunnel } from '../../setup/new-config.ts';
-import { forwardPort, withPort } from '../../setup/via/forward-port.ts';
+import { forwardPort, portNumber, withPort } from '../../setup/via/forward-port.ts';
 import { LOOK, lookScript, readLook, type ServerLook } from '../../setup/via/look.ts';
 import { nextFreePort, promisedTo } from '../../setup/via/ports.ts';
 import { errorsOf, rootShell } from '../../connection/route/root-shell.ts';
@@ -19,7 +20,7 @@ import { summaryOf } from '../../setup/via/summary.ts';
 import { setUpScript } from '../../setup/script/set-up.ts';
 import { LINUX, MACOS } from '../../setup/script/system.ts';
 import { processTurns } from '../find/process-turns.ts';
-import type { Questions } from '../text/prompt.ts';
+import { askFor, type Questions } from '../text/prompt.ts';
 import { report } from '../text/report.ts';
 import { setupFor } from './server-setup.ts';
 
@@ -162,11 +163,19 @@ async function agreeOnUser(
   if (own.configured || !questions.interactive)
     throw new UserError(`${what}: use another user for this tunnel, such as ${look.freeName}@…`);
   report(`${what}; each tunnel has a user of its own`);
-  if (setUpFor !== null) return await questions.ask('Another name for the user of the tunnel', look.freeName);
+  const read = (answer: string) => checkUser(answer, 'the user');
+  if (setUpFor !== null) {
+    const other = (answer: string) => {
+      if (answer === user) throw new UserError(what, EXIT.usage);
+      return read(answer);
+    };
+    return await askFor(questions.ask, 'Another name for the user of the tunnel', look.freeName, other);
+  }
   report(
     `${user} itself can be taken over where it has no shell, no password, and no key but the one of this device, which is kept: give that with -i KEY`,
   );
-  return await questions.ask(`Another name for the user of the tunnel, or ${user} to take it over`, look.freeName);
+  const question = `Another name for the user of the tunnel, or ${user} to take it over`;
+  return await askFor(questions.ask, question, look.freeName, read);
 }
 
 async function agreeOnPort(
@@ -202,7 +211,7 @@ async function agreeOnPort(
       `${what}: choose another port${free === null ? '' : `, such as ${free} (-R ${withPort(forward, free)})`}`,
     );
   report(what);
-  const answer = Number(await questions.ask('Another port of the server', String(free)));
+  const answer = await askFor(questions.ask, 'Another port of the server', String(free), portNumber);
   return await agreeOnPort(withPort(forward, answer), user, before, { look, login } as Owner, own, questions);
 }
 
@@ -263,13 +272,15 @@ async function confirmScript(script: string, { yes, ask }: Questions): Promise<v
   const lines = script.split('\n').length - 1;
   for (;;) {
     if (yes) return;
-    const answer = await ask(
-      `Do this? y: yes, s: show the script (${lines} lines), n: no`,
-      'n',
-      'confirm it with --yes',
-    );
-    if (/^y(?:es)?$/i.test(answer)) return;
-    if (!/^s(?:how)?$/i.test(answer)) throw new UserError('nothing was changed on the server');
+    const question = `Do this? y: yes, s: show the script (${lines} lines), n: no`;
+    const letter = await askFor(ask, question, 'n', yesShowOrNo, 'confirm it with --yes');
+    if (letter === 'y') return;
+    if (letter === 'n') throw new UserError('nothing was changed on the server');
     process.stderr.write(script);
   }
+}
+
+function yesShowOrNo(answer: string): string {
+  if (/^(?:y|yes|s|show|n|no)$/i.test(answer)) return answer[0]!.toLowerCase();
+  throw new UserError(`${JSON.stringify(answer)} is none of y, s and n`, EXIT.usage);
 }

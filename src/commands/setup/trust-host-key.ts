@@ -1,3 +1,4 @@
+import { EXIT } from '../../lib/exit-code.ts';
 import { isDenied } from '../../lib/files/read-file.ts';
 import { errorText } from '../../lib/text.ts';
 import { replaceHostKeys } from '../../setup/replace-host-keys.ts';
@@ -18,7 +19,7 @@ import { fingerprint } from '../../connection/known-hosts/key-blob.ts';
 import { matchesHost } from '../../connection/known-hosts/match.ts';
 import type { KnownHostsEntry, KnownHostsProblem } from '../../connection/known-hosts/parse.ts';
 import { checkHostKey, type HostKeyVerdict, type HostQuery } from '../../connection/known-hosts/check.ts';
-import type { Questions } from '../text/prompt.ts';
+import { askFor, type Questions } from '../text/prompt.ts';
 
 export interface HostToTrust {
   readonly query: HostQuery;
@@ -199,24 +200,38 @@ async function choose(
 ): Promise<readonly ShownKey[]> {
   const answer = (
     given ??
-    (await ask(
+    (await askFor(
+      ask,
       `Compare them with what the server itself shows (${HOW_TO_COMPARE}).\nAre they the same? Type yes, or paste one of its lines`,
       null,
+      yesNoOrFingerprint,
       option === null
         ? `log in to ${query.name} with ssh first, which makes its host key known`
         : `compare them with what the server itself shows (${HOW_TO_COMPARE}), and give the fingerprint: ${option} SHA256:...`,
     ))
   ).trim();
-  if (given === null && answer.toLowerCase() === 'yes') return shown;
+  if (given === null && answer === 'yes') return shown;
+  if (given === null && answer === 'no') return [];
   const same = shown.filter(({ fingerprint: text }) => text === fingerprintIn(answer));
   if (same.length > 0) return same;
   const fingerprintGiven = fingerprintIn(answer);
   print(
     fingerprintGiven.startsWith('SHA256:')
       ? `none of these keys has the fingerprint ${JSON.stringify(fingerprintGiven)}: this is not your server, or not its key`
-      : `${JSON.stringify(answer)} is neither yes nor a fingerprint (SHA256:...)`,
+      : neither(answer),
   );
   return [];
+}
+
+/** As ssh asks, and as strictly: `y` is no answer. */
+function yesNoOrFingerprint(answer: string): string {
+  if (/^(?:yes|no)$/i.test(answer)) return answer.toLowerCase();
+  if (/^SHA256:[A-Za-z0-9+/]{43}$/.test(fingerprintIn(answer))) return answer;
+  throw new UserError(neither(answer), EXIT.usage);
+}
+
+function neither(answer: string): string {
+  return `${JSON.stringify(answer)} is neither yes nor no nor a fingerprint (SHA256:...)`;
 }
 
 /** `ssh-keygen -l` prints the length before it, and a comment and the type behind it. */

@@ -4,6 +4,7 @@ import type { Person } from '../../connection/auth/person.ts';
 import { EXIT } from '../../lib/exit-code.ts';
 import { escapeLines } from '../../lib/text.ts';
 import { UserError } from '../../lib/user-error.ts';
+import { report } from './report.ts';
 
 /** There is a question and no terminal. The message says how to answer beforehand; `question` is what has to be read for that, or null. */
 export class NoTerminalError extends UserError {
@@ -72,15 +73,15 @@ export function createQuestions(yes: boolean): Questions {
       fallback,
       () => new NoTerminalError(null, otherwise),
     );
+  const confirm = (question: string) => {
+    const asked = () => put(`${question} [y/N]: `, 'n', () => new NoTerminalError(question, 'confirm it with --yes'));
+    return untilRead(asked, yesOrNo);
+  };
   return {
     interactive: terminal !== null,
     yes,
     ask,
-    confirm: async (question) =>
-      yes ||
-      /^y(?:es)?$/i.test(
-        await put(`${question} [y/N]: `, 'n', () => new NoTerminalError(question, 'confirm it with --yes')),
-      ),
+    confirm: async (question) => yes || (await confirm(question)),
     person:
       terminal === null
         ? null
@@ -92,6 +93,41 @@ export function createQuestions(yes: boolean): Questions {
           },
     close: () => terminal?.close(),
   };
+}
+
+/**
+ * What a person answers, as `read` understands it. Where that throws a UserError, its message is printed and the question is asked again:
+ * a few times, after which the error is the command's.
+ */
+export async function askFor<T>(
+  ask: Questions['ask'],
+  question: string,
+  fallback: string | null,
+  read: (answer: string) => T | Promise<T>,
+  otherwise?: string,
+): Promise<T> {
+  return await untilRead(() => ask(question, fallback, otherwise), read);
+}
+
+async function untilRead<T>(ask: () => Promise<string>, read: (answer: string) => T | Promise<T>): Promise<T> {
+  for (let left = TRIES; ; left -= 1) {
+    const answer = await ask();
+    try {
+      return await read(answer);
+    } catch (error) {
+      if (!(error instanceof UserError) || left <= 1) throw error;
+      report(error.message);
+    }
+  }
+}
+
+/** What answers without reading the questions comes to an end. */
+const TRIES = 5;
+
+function yesOrNo(answer: string): boolean {
+  if (/^y(?:es)?$/i.test(answer)) return true;
+  if (/^no?$/i.test(answer)) return false;
+  throw new UserError(`${JSON.stringify(answer)} is neither yes nor no`, EXIT.usage);
 }
 
 /** The terminal, which shows nothing of what is typed while it is muted: readline has turned the terminal's own echo off. */

@@ -1,3 +1,6 @@
+import { EXIT } from '../../lib/exit-code.ts';
+import { UserError } from '../../lib/user-error.ts';
+
 /** In place of a port of -R: the next free one of the server's range. */
 export const AUTO = 'auto';
 
@@ -6,6 +9,13 @@ export function forwardPort(forward: string): number | typeof AUTO | null {
   const [, , port] = FORWARD.exec(forward) ?? [];
   if (port === AUTO) return AUTO;
   return port === undefined || Number(port) === 0 ? null : Number(port);
+}
+
+/** A port of the server, as a person types it. Throws a UserError. */
+export function portNumber(text: string): number {
+  const port = /^\d{1,5}$/.test(text) ? Number(text) : 0;
+  if (port >= 1 && port <= 65_535) return port;
+  throw new UserError(`${JSON.stringify(text)} is no port: it must be a whole number from 1 to 65535`, EXIT.usage);
 }
 
 /** The same forward with this port of the server. */

@@ -242,8 +242,10 @@ describe('init --via', { concurrency: 2 }, () => {
 
     const { answer, said, exited } = terminal(args);
     await answer(/each tunnel has a user of its own[\s\S]*Another name .* \[owner2\]: /, '');
-    await answer(/is promised to the user attic[\s\S]*Another port of the server \[8081\]: /, '');
-    await answer(/Do this\?/, 'y');
+    await answer(/is promised to the user attic[\s\S]*Another port of the server \[8081\]: /, 'eight');
+    await answer(/"eight" is no port[\s\S]*Another port of the server \[8081\]: /, '');
+    await answer(/Do this\?/, 'ja');
+    await answer(/"ja" is none of y, s and n[\s\S]*Do this\?/, 'y');
     assert.equal(await exited, 0, said());
     const config = readFileSync(join(dir, 'config.yaml'), 'utf8');
     assert.match(config, /user: 'owner2'/);

@@ -20,7 +20,7 @@ import { nextFreePort } from '../../../setup/via/ports.ts';
 import { tryToHandOverKeys } from '../../daemon/reload.ts';
 import { findConfig } from '../../find/config-file.ts';
 import { noSuchTunnel } from '../../text/no-such-tunnel.ts';
-import { createQuestions, type Questions } from '../../text/prompt.ts';
+import { askFor, createQuestions, type Questions } from '../../text/prompt.ts';
 import { report } from '../../text/report.ts';
 import { accepts } from './accepts-key.ts';
 import { changeConfig } from '../change-config.ts';
@@ -110,7 +110,8 @@ async function nameFor({ identityFiles: [key] }: TunnelSpec, { ask }: Questions)
   const before = / of (\S+)\s*$/.exec(comment)?.[1];
   const own = hostname().toLowerCase();
   if (before !== undefined && before.toLowerCase() !== own) return own;
-  return await ask('A name for this device, unlike that of the original', `${own}-2`, 'name this device with --name');
+  const question = 'A name for this device, unlike that of the original';
+  return await askFor(ask, question, `${own}-2`, checkDevice, 'name this device with --name');
 }
 
 function checkDevice(name: string): string {

@@ -181,13 +181,8 @@ async function withKeyThatOpens(
   const next =
     use.type === 'own-key'
       ? { tunnel: { ...asked, identityFile: own }, keyFrom: null }
-      : { tunnel: { ...asked, more: { ...asked.more, passphraseFile: fromHere(use.path) } }, keyFrom };
+      : { tunnel: { ...asked, more: { ...asked.more, passphraseFile: use.path } }, keyFrom };
   return await withKeyThatOpens(file, next, options, settings, questions);
-}
-
-/** Not from the folder of the configuration. */
-function fromHere(path: string): string {
-  return path.startsWith('~') ? path : resolve(path);
 }
 
 /** Verification needs the same way, so that it is there unless that is off. */

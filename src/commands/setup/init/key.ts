@@ -1,3 +1,5 @@
+import { resolve } from 'node:path';
+import { systemEnvironment } from '../../../config/input/environment.ts';
 import { createIdentityCache } from '../../../connection/auth/identity-cache.ts';
 import { loadCredentials } from '../../../connection/auth/credentials.ts';
 import { systemClock } from '../../../lib/async/clock.ts';
@@ -5,7 +7,7 @@ import { EXIT } from '../../../lib/exit-code.ts';
 import { UserError } from '../../../lib/user-error.ts';
 import { asFailure } from '../../../model/failure.ts';
 import type { TunnelSpec } from '../../../model/spec.ts';
-import type { Questions } from '../../text/prompt.ts';
+import { askFor, type Questions } from '../../text/prompt.ts';
 import { report } from '../../text/report.ts';
 
 /** How the tunnel logs in: with its key as it is, or as a person answered. */
@@ -26,12 +28,24 @@ export async function useOfKey(spec: TunnelSpec, mayBeOwn: boolean, questions: Q
   if (!interactive || yes || spec.passphraseFile !== null)
     throw new UserError(`${problem}\n${NOBODY}. Use ${waysOut(mayBeOwn)}`, EXIT.usage);
   report(`${problem}\n  ${NOBODY}`);
-  const answer = await ask(
+  return await askFor(
+    ask,
     `The path of a file of mode 0600 with the passphrase${mayBeOwn ? ', or own: the tunnel gets a key of its own' : ''}`,
     mayBeOwn ? 'own' : null,
+    async (answer): Promise<KeyUse> => {
+      if (mayBeOwn && answer === 'own') return { type: 'own-key' };
+      const path = fromHere(answer);
+      const closed = await whyClosed({ ...spec, passphraseFile: path });
+      if (closed !== null) throw new UserError(closed, EXIT.usage);
+      return { type: 'passphrase-file', path };
+    },
     waysOut(mayBeOwn),
   );
-  return mayBeOwn && answer === 'own' ? { type: 'own-key' } : { type: 'passphrase-file', path: answer };
+}
+
+/** Not from the folder of the configuration. */
+function fromHere(path: string): string {
+  return resolve(path.replace(/^~(?=\/)/, systemEnvironment().home));
 }
 
 const NOBODY = 'nobody types a passphrase when the tunnel logs in';

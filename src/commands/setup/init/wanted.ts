@@ -21,13 +21,14 @@ import { TunnelFailure } from '../../../model/failure.ts';
 import type { Config } from '../../../model/config.ts';
 import { formatEndpoint } from '../../../model/endpoint.ts';
 import { type TunnelSpec, TUNNEL_NAME } from '../../../model/spec.ts';
+import { checkUser } from '../../../server-rules/names.ts';
 import { checkSetup } from '../../../server-rules/server-setup.ts';
 import { addToConfig, newConfig, type NewTunnel, SOCKS_FORWARD } from '../../../setup/new-config.ts';
-import { AUTO, forwardPort, withPort } from '../../../setup/via/forward-port.ts';
+import { AUTO, forwardPort, portNumber, withPort } from '../../../setup/via/forward-port.ts';
 import { DEFAULT_RANGE } from '../../../setup/via/ports.ts';
 import { administrator, callersEnvironment } from '../../find/administrator.ts';
 import { checkKey } from '../../../setup/new-key.ts';
-import type { Questions } from '../../text/prompt.ts';
+import { askFor, type Questions } from '../../text/prompt.ts';
 import { report } from '../../text/report.ts';
 import { requireOneServer } from '../one-server.ts';
 import { readSettings, type Settings, withSettings } from './set.ts';
@@ -56,21 +57,17 @@ export interface WantedOptions {
 
 /** From the arguments, and from a person where something is missing. Throws a UserError for what cannot be. */
 export async function wantedTunnel(file: string, options: WantedOptions, questions: Questions): Promise<Wanted> {
-  const { ask } = questions;
   const environment = systemEnvironment();
   const given = options.via === null ? null : await adminOf(options.via);
   const old = (await tunnelsOf(file)).find(({ name }) => name === options.name) ?? null;
-  const server = await serverOf(options, given, old, ask);
+  const server = await serverOf(options, given, old, questions.ask);
   const forwards = await forwardsFor(options, given !== null, old, questions);
   for (const forward of forwards) checkForward(forward);
   const name = checkName(options.name ?? nameOf(server.host));
   const host = canonicalAddress(server.host);
   const port = server.port ?? 22;
   const admin = given ?? (await askForAdmin(formatEndpoint({ type: 'tcp', host, port }), questions));
-  if (admin === null && forwards.some((forward) => forwardPort(forward) === AUTO))
-    throw wrongUsage(
-      `-R ${AUTO}:… takes a port that is free on the server, which only --via [me@]server can see: name a port`,
-    );
+  const ports = admin === null ? await withoutAuto(forwards, questions) : forwards;
   const directory = dirname(file);
   const { identityFile, keyFrom } = await keyOf(options.i ?? (await keyBeside(options.certificate)), file, name);
   const tunnel = {
@@ -80,7 +77,7 @@ export async function wantedTunnel(file: string, options: WantedOptions, questio
     user: await userOf(server.user ?? environment.userName, questions),
     identityFile,
     userKnownHostsFile: join(isSystems(directory) ? defaultStateDirectory(environment) : directory, 'known_hosts'),
-    remoteForward: forwards,
+    remoteForward: ports,
   };
   const like = await likeTheOldOne(file, tunnel, server.user === undefined || options.server === null);
   return {
@@ -133,11 +130,10 @@ async function serverOf(
 ): Promise<ReturnType<typeof readJump>> {
   if (server === null && old !== null) return { host: old.host, port: old.port, user: old.user };
   if (server === null && given !== null) return beside(given, via!);
-  return named(
-    'the server',
-    readJump,
-    server ?? (await ask('The server, as [user@]host[:port]', null, NAME_THE_SERVER)),
-  );
+  const read = (text: string) => named('the server', readJump, text);
+  return server === null
+    ? await askFor(ask, 'The server, as [user@]host[:port]', null, read, NAME_THE_SERVER)
+    : read(server);
 }
 
 async function forwardsFor(
@@ -163,12 +159,43 @@ function forwardsOf(old: TunnelSpec | null): readonly string[] | null {
 
 /** A free port can be chosen only where the server is looked at. */
 async function askForForward(isAuto: boolean, { ask }: Questions): Promise<string> {
-  const port = await ask(
+  const port = await askFor(
+    ask,
     'The port of the server that leads to this device',
     isAuto ? AUTO : '8080',
+    readPort,
     'name a forward, such as -R 8080:localhost:22',
   );
-  return `${port}:${await ask('Its target, as seen from this device', 'localhost:22')}`;
+  const target = (answer: string) => checkForward(`${port}:${answer}`);
+  return await askFor(ask, 'Its target, as seen from this device', SSH_TARGET, target);
+}
+
+const SSH_TARGET = 'localhost:22';
+
+/** With the address to listen on, where a person names one. */
+function readPort(answer: string): string {
+  checkForward(`${answer}:${SSH_TARGET}`);
+  return answer;
+}
+
+/** The same forwards, with ports in the place of those that only a look at the server could choose. */
+async function withoutAuto(
+  forwards: readonly string[],
+  { interactive, yes, ask }: Questions,
+): Promise<readonly string[]> {
+  const known: string[] = [];
+  for (const forward of forwards) {
+    if (forwardPort(forward) !== AUTO) {
+      known.push(forward);
+      continue;
+    }
+    const why = `-R ${AUTO}:… takes a port that is free on the server, which only --via [me@]server can see: name a port`;
+    if (!interactive || yes) throw wrongUsage(why);
+    report(why);
+    const read = (answer: string) => checkForward(withPort(forward, portNumber(answer)));
+    known.push(await askFor(ask, 'The port of the server that leads to this device', '8080', read));
+  }
+  return known;
 }
 
 const NAME_THE_SERVER = 'name the server and a forward, as in `tunneld init me@server -R 8080:localhost:22`';
@@ -177,20 +204,30 @@ const NAME_THE_SERVER = 'name the server and a forward, as in `tunneld init me@s
 async function withTarget(forward: string, { interactive, yes, ask }: Questions): Promise<string> {
   if (!isBareListener(forward) || !interactive || yes) return forward;
   report(`-R ${forward} ${noTarget(forward, `${forward}:socks`)}`);
-  return `${forward}:${await ask(`Where -R ${forward} leads to, as seen from this device (socks: a SOCKS proxy)`, 'localhost:22')}`;
+  const question = `Where -R ${forward} leads to, as seen from this device (socks: a SOCKS proxy)`;
+  return await askFor(ask, question, SSH_TARGET, (answer) => checkForward(`${forward}:${answer}`));
 }
 
 async function userOf(user: string, { interactive, yes, ask }: Questions): Promise<string> {
   if (user !== 'root' || !interactive || yes) return user;
   report('root of the server cannot be used for a tunnel: its key could do everything there');
-  return await ask('Another user of the server for the tunnel, which need not exist yet', ownUser());
+  return await askFor(
+    ask,
+    'Another user of the server for the tunnel, which need not exist yet',
+    ownUser(),
+    (answer) => {
+      if (answer === 'root') throw wrongUsage('root cannot be used for a tunnel');
+      return checkUser(answer, 'the user');
+    },
+  );
 }
 
-function checkForward(forward: string): void {
+function checkForward(forward: string): string {
   if (isBareListener(forward))
     throw wrongUsage(`-R ${JSON.stringify(forward)} ${noTarget(forward, `${forward}:socks`)}`);
   const whole = forwardPort(forward) === AUTO ? withPort(forward, DEFAULT_RANGE.first) : forward;
   named(`-R ${JSON.stringify(forward)}`, (raw) => readForward('remote', written(raw), (text) => String(text)), whole);
+  return forward;
 }
 
 function written(forward: string): unknown {
@@ -223,11 +260,12 @@ function ownUser(): string {
 async function askForAdmin(server: string, { interactive, yes, ask }: Questions): Promise<TunnelSpec | null> {
   if (!interactive || yes) return null;
   const { userName } = await callersEnvironment();
-  const answer = await ask(
+  return await askFor(
+    ask,
     'Your own login on the server, to set it up now (no: you get a script to run there)',
     `${userName}@${server}`,
+    async (answer) => (/^no?$/i.test(answer) ? null : await adminOf(answer)),
   );
-  return /^no?$/i.test(answer) ? null : await adminOf(answer);
 }
 
 /** What the configuration has of this tunnel already stands in for what was left open: its user, and ports that are `auto`. */

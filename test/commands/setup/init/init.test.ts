@@ -289,12 +289,14 @@ describe('init', { concurrency: 3 }, () => {
       home,
     );
     await answer(/Your own login on the server/, 'no');
-    await answer(/with the passphrase, or own: the tunnel gets a key of its own \[own\]/, '');
+    await answer(/with the passphrase, or own: the tunnel gets a key of its own \[own\]/, '/no/such/file');
+    await answer(/\/no\/such\/file does not exist[\s\S]*own: the tunnel gets a key of its own/, '');
     // Without verification, the way of people through the server is asked for with its reason.
     await answer(
       /Will people reach this device with the tunnel's own key, .*Then the server lets it connect to the port \(--jump\)/s,
-      'y',
+      'perhaps',
     );
+    await answer(/"perhaps" is neither yes nor no[\s\S]*\(--jump\)/, 'y');
     await answer(/Are they the same\? Type yes/, 'yes');
     assert.equal(await exited, 0, said());
     assert.match(readFileSync(join(dir, 'config.yaml'), 'utf8'), /identityFile: '\S+tunneld\/relay\.key'/);
@@ -305,15 +307,25 @@ describe('init', { concurrency: 3 }, () => {
     assert.match(readFileSync(join(dir, 'config.yaml'), 'utf8'), /passphraseFile: \S+secret/);
   });
 
-  test('asks for everything when it has a terminal', async (t) => {
+  test('asks for everything when it has a terminal, and again where an answer cannot be used, saying why', async (t) => {
     const { sshd, dir } = await device(t);
     const cwd = await tempDir(t);
     const { said, answer, exited } = dialogue(t, ['init', '--no-wait', '--config', `${dir}/config.yaml`], cwd);
-    await answer(/The server, as/, `me@127.0.0.1:${sshd.port}`);
-    await answer(/The port of the server/, '18080');
-    await answer(/Its target, as seen from this device \[localhost:22\]/, '');
-    await answer(/Your own login on the server, to set it up now/, 'no');
-    await answer(/Are they the same\? Type yes/, 'yes');
+    await answer(/The server, as/, 'me@127.0.0.1:port');
+    await answer(/the server .*port[\s\S]*The server, as/, `root@127.0.0.1:${sshd.port}`);
+    await answer(/The port of the server/, '99999');
+    await answer(/-R "99999:localhost:22" .*[\s\S]*The port of the server/, 'auto');
+    await answer(/Its target, as seen from this device \[localhost:22\]/, 'localhost');
+    await answer(/-R "auto:localhost" .*[\s\S]*Its target, as seen from this device/, '');
+    await answer(/Your own login on the server, to set it up now/, '-oProxyCommand=x');
+    await answer(/must be \[me@\]server\[:port\][\s\S]*Your own login on the server/, 'no');
+    await answer(/which only --via .* can see[\s\S]*The port of the server/, 'any');
+    await answer(/"any" is no port[\s\S]*The port of the server/, '18080');
+    await answer(/Another user of the server for the tunnel/, 'root');
+    await answer(/root cannot be used for a tunnel[\s\S]*Another user of the server/, 'me too');
+    await answer(/the user 'me too' cannot be written[\s\S]*Another user of the server/, 'me');
+    await answer(/Are they the same\? Type yes/, 'y');
+    await answer(/"y" is neither yes nor no nor a fingerprint[\s\S]*Are they the same\?/, 'yes');
     assert.equal(await exited, 0, said());
     // The script does not go over the screen.
     const script = join(cwd, '127-0-0-1-server-setup.sh');
