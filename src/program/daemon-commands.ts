@@ -1,9 +1,6 @@
 import type { Command } from 'commander';
 import { InvalidArgumentError, Option } from 'commander';
-import type { HistoryOptions } from '../commands/daemon/history.ts';
-import type { LogsOptions } from '../commands/daemon/logs.ts';
 import type { RunOptions } from '../commands/daemon/run.ts';
-import type { StatusOptions } from '../commands/daemon/status.ts';
 import type { Definitions } from './definitions.ts';
 
 /** The daemon itself, and the commands that people give while it runs. */
@@ -23,7 +20,7 @@ export function addDailyCommands(program: Command, definitions: Definitions): vo
     add(program, definitions);
 }
 
-function addRun(program: Command, { run, config, sshArguments }: Definitions): void {
+function addRun(program: Command, { run, sshArguments }: Definitions): void {
   program
     .command('run')
     .description('run the daemon in the foreground, on a configuration or on the arguments of ssh or autossh')
@@ -32,20 +29,21 @@ function addRun(program: Command, { run, config, sshArguments }: Definitions): v
     .option('--strict', 'refuse to start on the last configuration that worked where the file is not valid')
     .argument('[ssh...]', 'options of ssh(1) or autossh(1), and the server')
     .action(
-      run(async (_: readonly string[], options: RunOptions) =>
-        (await import('../commands/daemon/run.ts')).run(config(), sshArguments, options),
-      ),
+      run(async () => {
+        const command = await import('../commands/daemon/run.ts');
+        return (config, _: readonly string[], options: RunOptions) => command.run(config, sshArguments, options);
+      }),
     );
 }
 
-function addCheck(program: Command, { run, config }: Definitions): void {
+function addCheck(program: Command, { run }: Definitions): void {
   program
     .command('check')
     .description('read the configuration and list everything that is wrong with it')
-    .action(run(async () => (await import('../commands/checks/check.ts')).check(config())));
+    .action(run(async () => (await import('../commands/checks/check.ts')).check));
 }
 
-function addStatus(program: Command, { run, config }: Definitions): void {
+function addStatus(program: Command, { run }: Definitions): void {
   program
     .command('status')
     .description('show the state of every tunnel, or of one')
@@ -61,38 +59,32 @@ function addStatus(program: Command, { run, config }: Definitions): void {
     .addOption(new Option('--check', 'print one line and exit as a plugin of Nagios does').conflicts(['json', 'watch']))
     .option('--watch', 'show it again every second until q or Ctrl-C; with --json, print one document a line')
     .action(
-      run(async (name: string | null, options: StatusOptions & { prometheus: boolean; check: boolean }) => {
-        if (options.check)
-          return await (await import('../commands/daemon/status-check.ts')).checkStatus(config(), name);
-        if (options.prometheus)
-          return await (await import('../commands/daemon/status-metrics.ts')).printMetrics(config(), name);
-        return await (await import('../commands/daemon/status.ts')).status(config(), name, options);
+      run(async ({ check, prometheus }: { readonly check: boolean; readonly prometheus: boolean }) => {
+        if (check) return (await import('../commands/daemon/status-check.ts')).checkStatus;
+        if (prometheus) return (await import('../commands/daemon/status-metrics.ts')).printMetrics;
+        return (await import('../commands/daemon/status.ts')).status;
       }),
     );
 }
 
-function addHistory(program: Command, { run, config }: Definitions): void {
+function addHistory(program: Command, { run }: Definitions): void {
   program
     .command('history')
     .description('show the outages of every tunnel, or of one, and for how much of the time it was up')
     .argument('[name]', 'a tunnel')
     .option('--since <time>', 'list the outages from this long ago until now', '30d')
     .option('--json', 'print one JSON document')
-    .action(
-      run(async (name: string | null, options: HistoryOptions) =>
-        (await import('../commands/daemon/history.ts')).history(config(), name, options),
-      ),
-    );
+    .action(run(async () => (await import('../commands/daemon/history.ts')).history));
 }
 
-function addPage(program: Command, { run, config }: Definitions): void {
+function addPage(program: Command, { run }: Definitions): void {
   program
     .command('page')
     .description('print the address of the page that shows all of it in a browser, with a link that lets one in')
-    .action(run(async () => (await import('../commands/daemon/page.ts')).page(config())));
+    .action(run(async () => (await import('../commands/daemon/page.ts')).page));
 }
 
-function addLogs(program: Command, { run, config }: Definitions): void {
+function addLogs(program: Command, { run }: Definitions): void {
   program
     .command('logs')
     .description('print the last lines of the log')
@@ -100,57 +92,41 @@ function addLogs(program: Command, { run, config }: Definitions): void {
     .option('-f, --follow', 'go on with new lines until Ctrl-C')
     .option('-n, --lines <number>', 'print this many lines', wholeNumber, 50)
     .option('--json', 'print the lines as they were written')
-    .action(
-      run(async (name: string | null, options: LogsOptions) =>
-        (await import('../commands/daemon/logs.ts')).logs(config(), name, options),
-      ),
-    );
+    .action(run(async () => (await import('../commands/daemon/logs.ts')).logs));
 }
 
-function addReload(program: Command, { run, config }: Definitions): void {
+function addReload(program: Command, { run }: Definitions): void {
   program
     .command('reload')
     .description('apply the configuration file; tunnels that did not change stay up')
     .argument('[name]', 'a tunnel that runs on a command line, whose ssh_config is read again')
     .option('--keys-only', 'hand new keys to the service as root, and do nothing else')
-    .action(
-      run(async (name: string | null, { keysOnly }: { readonly keysOnly: boolean }) =>
-        (await import('../commands/daemon/reload.ts')).reload(config(), name, keysOnly),
-      ),
-    );
+    .action(run(async () => (await import('../commands/daemon/reload.ts')).reload));
 }
 
-function addApply(program: Command, { run, config }: Definitions): void {
+function addApply(program: Command, { run }: Definitions): void {
   program
     .command('apply')
     .description('try a configuration: replace the running one if all its tunnels come up, else change nothing')
     .argument('<file>', 'the new configuration')
     .option('--confirm <time>', 'roll back after this time (such as 5m) unless you run "tunneld confirm"')
-    .action(
-      run(async (file: string, { confirm }: { readonly confirm: string | null }) =>
-        (await import('../commands/daemon/apply.ts')).apply(config(), file, confirm),
-      ),
-    );
+    .action(run(async () => (await import('../commands/daemon/apply.ts')).apply));
 }
 
-function addConfirm(program: Command, { run, config }: Definitions): void {
+function addConfirm(program: Command, { run }: Definitions): void {
   program
     .command('confirm')
     .description('keep the configuration that "tunneld apply --confirm" is trying')
-    .action(run(async () => (await import('../commands/daemon/confirm.ts')).confirm(config())));
+    .action(run(async () => (await import('../commands/daemon/confirm.ts')).confirm));
 }
 
-function addRetry(program: Command, { run, config }: Definitions): void {
+function addRetry(program: Command, { run }: Definitions): void {
   program
     .command('retry')
     .description('try now instead of waiting')
     .argument('[name]', 'a tunnel')
     .option('--take', 'take the listeners of this tunnel even where they led to another device')
-    .action(
-      run(async (name: string | null, { take }: { readonly take: boolean }) =>
-        (await import('../commands/daemon/retry.ts')).retry(config(), name, take),
-      ),
-    );
+    .action(run(async () => (await import('../commands/daemon/retry.ts')).retry));
 }
 
 function wholeNumber(text: string): number {

@@ -4,15 +4,16 @@ import { EXIT } from '../lib/exit-code.ts';
 /** What the definitions of commands share. */
 export interface Definitions {
   /**
-   * Commander's action for a command: `action` is called with its arguments, null for one that was not given, and all its options (see
-   * optionsOf). Its result is the exit code, 0 without one.
+   * Commander's action for a command. `load` gets all its options (see optionsOf) and resolves with its code, which is called with the file
+   * that --config names (null for none), its arguments (null for one that was not given) and its options. Its result is the exit code, 0
+   * without one.
    */
-  run(action: (...args: never[]) => Promise<number | void>): (...args: unknown[]) => Promise<void>;
-  /** The file that --config names, or null. */
-  config(): string | null;
+  run(load: (options: never) => Promise<CommandCode>): (...args: unknown[]) => Promise<void>;
   /** The arguments of `tunneld run` that are not tunneld's own but those of ssh. */
   readonly sshArguments: readonly string[];
 }
+
+type CommandCode = (config: string | null, ...args: never[]) => Promise<number | void>;
 
 /** `onExit` is called with the exit code of the command that ran. */
 export function createDefinitions(
@@ -22,14 +23,15 @@ export function createDefinitions(
 ): Definitions {
   return {
     run:
-      (action) =>
+      (load) =>
       async (...given) => {
         // Commander calls with the arguments, then the options, then the command.
         const args = given.slice(0, -2).map((argument) => argument ?? null);
         const options = optionsOf(given.at(-1) as Command);
-        onExit((await action(...([...args, options] as never[]))) ?? EXIT.ok);
+        const { config = null } = program.opts<{ config?: string }>();
+        const command = await load(options as never);
+        onExit((await command(config, ...([...args, options] as never[]))) ?? EXIT.ok);
       },
-    config: () => program.opts<{ config?: string }>().config ?? null,
     sshArguments,
   };
 }

@@ -1,10 +1,8 @@
 import type { Command } from 'commander';
-import type { InstallOptions } from '../commands/service/install.ts';
-import type { UninstallOptions } from '../commands/service/uninstall.ts';
 import type { Definitions } from './definitions.ts';
 
 /** The commands that make tunneld a service of the system, and remove it. */
-export function addServiceCommands(program: Command, { run, config }: Definitions): void {
+export function addServiceCommands(program: Command, { run }: Definitions): void {
   program
     .command('install')
     .description('make tunneld a service that starts with the system; --config names a configuration to copy')
@@ -12,11 +10,7 @@ export function addServiceCommands(program: Command, { run, config }: Definition
     .option('--dry-run', 'show every file and command, and change nothing')
     .option('--no-start', 'leave the service stopped for now')
     .option('--yes', 'replace a unit that runs ssh or autossh without asking')
-    .action(
-      run(async (options: InstallOptions) =>
-        (await import('../commands/service/install.ts')).install(config(), options),
-      ),
-    );
+    .action(run(async () => (await import('../commands/service/install.ts')).install));
   program
     .command('uninstall')
     .description('remove the service; configuration, keys and state stay')
@@ -24,9 +18,5 @@ export function addServiceCommands(program: Command, { run, config }: Definition
     .option('--purge', 'remove configuration, keys, state and user, too')
     .option('--dry-run', 'show what would be removed, and change nothing')
     .option('--yes', 'remove it without asking')
-    .action(
-      run(async (options: UninstallOptions) =>
-        (await import('../commands/service/uninstall.ts')).uninstall(config(), options),
-      ),
-    );
+    .action(run(async () => (await import('../commands/service/uninstall.ts')).uninstall));
 }

@@ -1,13 +1,6 @@
 import { Option, type Command } from 'commander';
-import type { AuditOptions } from '../commands/checks/audit.ts';
-import type { ClientSetupOptions } from '../commands/setup/client-setup.ts';
-import type { DoctorOptions } from '../commands/checks/doctor.ts';
 import type { FleetOptions } from '../commands/checks/fleet.ts';
 import type { InitOptions } from '../commands/setup/init/init.ts';
-import type { MoveOptions } from '../commands/setup/change/move.ts';
-import type { NewIdentityOptions } from '../commands/setup/change/new-identity.ts';
-import type { RekeyOptions } from '../commands/setup/change/rekey.ts';
-import type { ServerSetupOptions } from '../commands/setup/server-setup.ts';
 import type { Definitions } from './definitions.ts';
 
 /** The commands that make a tunnel, and those that check it. */
@@ -32,7 +25,7 @@ export function addSetupCommands(program: Command, definitions: Definitions): vo
 const JUMP = "allow the tunnel's key to reach the device's port through the server even with `verify: off`";
 const NO_WAIT = 'exit without waiting until the script for the server has run there';
 
-function addInit(program: Command, { run, config }: Definitions): void {
+function addInit(program: Command, { run }: Definitions): void {
   program
     .command('init')
     .description('make a tunnel from nothing: key, host key, configuration, and a script for the server')
@@ -76,42 +69,36 @@ function addInit(program: Command, { run, config }: Definitions): void {
     .option('--dry-run', 'print what would change, and exit with 10 where something would')
     .option('--json', 'print one JSON document: what was changed, and the exit code')
     .action(
-      run(async (server: string | null, { R: forwards, ...options }: InitFlags) =>
-        (await import('../commands/setup/init/init.ts')).init(config(), { ...options, server, forwards }),
-      ),
+      run(async () => {
+        const { init } = await import('../commands/setup/init/init.ts');
+        return (config, server: string | null, { R: forwards, ...options }: InitFlags) =>
+          init(config, { ...options, server, forwards });
+      }),
     );
 }
 
 /** A short option without a long one goes by its letter. */
 type InitFlags = Omit<InitOptions, 'server' | 'forwards'> & { readonly R: readonly string[] };
 
-function addDoctor(program: Command, { run, config }: Definitions): void {
+function addDoctor(program: Command, { run }: Definitions): void {
   program
     .command('doctor')
     .description('check everything that a tunnel needs, and print what to do about each problem')
     .argument('[name]', 'a tunnel')
     .option('--json', 'print one JSON document')
     .option('--fix', 'repair permissions and the state directory')
-    .action(
-      run(async (name: string | null, options: DoctorOptions) =>
-        (await import('../commands/checks/doctor.ts')).doctor(config(), name, options),
-      ),
-    );
+    .action(run(async () => (await import('../commands/checks/doctor.ts')).doctor));
 }
 
-function addBugreport(program: Command, { run, config }: Definitions): void {
+function addBugreport(program: Command, { run }: Definitions): void {
   program
     .command('bugreport')
     .description('write a file for an issue or a colleague: versions, configuration, checks, status, log; no secrets')
     .option('--output <file>', 'write this new file; - prints the report')
-    .action(
-      run(async ({ output }: { readonly output: string | null }) =>
-        (await import('../commands/bugreport/bugreport.ts')).bugreport(config(), output),
-      ),
-    );
+    .action(run(async () => (await import('../commands/bugreport/bugreport.ts')).bugreport));
 }
 
-function addTrust(program: Command, { run, config }: Definitions): void {
+function addTrust(program: Command, { run }: Definitions): void {
   program
     .command('trust')
     .description("compare the server's host key with the known one, and replace a key that has changed")
@@ -120,14 +107,10 @@ function addTrust(program: Command, { run, config }: Definitions): void {
       '--fingerprint <fingerprint>',
       'accept the host key with this fingerprint, SHA256:..., as the server itself shows it, without asking',
     )
-    .action(
-      run(async (name: string, { fingerprint }: { readonly fingerprint: string | null }) =>
-        (await import('../commands/setup/trust.ts')).trust(config(), name, fingerprint),
-      ),
-    );
+    .action(run(async () => (await import('../commands/setup/trust.ts')).trust));
 }
 
-function addRekey(program: Command, { run, config }: Definitions): void {
+function addRekey(program: Command, { run }: Definitions): void {
   program
     .command('rekey')
     .description(
@@ -143,14 +126,10 @@ function addRekey(program: Command, { run, config }: Definitions): void {
     .option('--jump', JUMP)
     .option('--no-wait', NO_WAIT)
     .option('--yes', 'set the server up without asking')
-    .action(
-      run(async (name: string, options: RekeyOptions) =>
-        (await import('../commands/setup/change/rekey.ts')).rekey(config(), name, options),
-      ),
-    );
+    .action(run(async () => (await import('../commands/setup/change/rekey.ts')).rekey));
 }
 
-function addMove(program: Command, { run, config }: Definitions): void {
+function addMove(program: Command, { run }: Definitions): void {
   program
     .command('move')
     .description(
@@ -169,14 +148,10 @@ function addMove(program: Command, { run, config }: Definitions): void {
     .option('--jump', JUMP)
     .option('--no-wait', NO_WAIT)
     .option('--yes', 'set the server up and switch without asking')
-    .action(
-      run(async (name: string, server: string, options: MoveOptions) =>
-        (await import('../commands/setup/change/move.ts')).move(config(), name, server, options),
-      ),
-    );
+    .action(run(async () => (await import('../commands/setup/change/move.ts')).move));
 }
 
-function addNewIdentity(program: Command, { run, config }: Definitions): void {
+function addNewIdentity(program: Command, { run }: Definitions): void {
   program
     .command('new-identity')
     .description("give a device whose card was copied from another's a key, a user and ports of its own")
@@ -190,14 +165,10 @@ function addNewIdentity(program: Command, { run, config }: Definitions): void {
     .option('--jump', JUMP)
     .option('--no-wait', NO_WAIT)
     .option('--yes', 'set the server up without asking')
-    .action(
-      run(async (name: string | null, options: NewIdentityOptions) =>
-        (await import('../commands/setup/change/new-identity.ts')).newIdentity(config(), name, options),
-      ),
-    );
+    .action(run(async () => (await import('../commands/setup/change/new-identity.ts')).newIdentity));
 }
 
-function addServerSetup(program: Command, { run, config }: Definitions): void {
+function addServerSetup(program: Command, { run }: Definitions): void {
   program
     .command('server-setup')
     .description('print a script that prepares the server for a tunnel: a user, its key, and what they may do')
@@ -213,14 +184,10 @@ function addServerSetup(program: Command, { run, config }: Definitions): void {
         .choices(['debian', 'nixos', 'macos'])
         .default('debian'),
     )
-    .action(
-      run(async (name: string | null, options: ServerSetupOptions) =>
-        (await import('../commands/setup/server-setup.ts')).printServerSetup(config(), name, options),
-      ),
-    );
+    .action(run(async () => (await import('../commands/setup/server-setup.ts')).printServerSetup));
 }
 
-function addAudit(program: Command, { run, config }: Definitions): void {
+function addAudit(program: Command, { run }: Definitions): void {
   program
     .command('audit')
     .description('log in and try what a thief of the key could do on the server, after a question')
@@ -228,14 +195,10 @@ function addAudit(program: Command, { run, config }: Definitions): void {
     .option('--json', 'print one JSON document')
     .option('--yes', 'start without asking')
     .option('--via <server>', 'read the rules and keys there too, by an ssh login as administrator ([me@]server)')
-    .action(
-      run(async (name: string | null, options: AuditOptions) =>
-        (await import('../commands/checks/audit.ts')).audit(config(), name, options),
-      ),
-    );
+    .action(run(async () => (await import('../commands/checks/audit.ts')).audit));
 }
 
-function addClientSetup(program: Command, { run, config }: Definitions): void {
+function addClientSetup(program: Command, { run }: Definitions): void {
   program
     .command('client-setup')
     .description('print one block to paste into a shell, with which people reach this device through a tunnel')
@@ -247,11 +210,7 @@ function addClientSetup(program: Command, { run, config }: Definitions): void {
       '--install <laptop>',
       'write it into ~/.ssh/config.d of this login, [me@]laptop[:port], instead of printing it',
     )
-    .action(
-      run(async (name: string, options: ClientSetupOptions) =>
-        (await import('../commands/setup/client-setup.ts')).printClientSetup(config(), name, options),
-      ),
-    );
+    .action(run(async () => (await import('../commands/setup/client-setup.ts')).printClientSetup));
 }
 
 function addFleet(program: Command, { run }: Definitions): void {
@@ -266,9 +225,10 @@ function addFleet(program: Command, { run }: Definitions): void {
     .option('--nagios', 'print one line, and exit, as a Nagios plugin')
     .option('--watch', 'show it again every five seconds')
     .action(
-      run(async (servers: readonly string[], options: FleetOptions) =>
-        (await import('../commands/checks/fleet.ts')).fleet(servers, options),
-      ),
+      run(async () => {
+        const { fleet } = await import('../commands/checks/fleet.ts');
+        return (_, servers: readonly string[], options: FleetOptions) => fleet(servers, options);
+      }),
     );
 }
 
@@ -276,7 +236,7 @@ function addDemo(program: Command, { run }: Definitions): void {
   program
     .command('demo')
     .description('show a tunnel that heals, on this machine alone')
-    .action(run(async () => (await import('../commands/demo.ts')).demo()));
+    .action(run(async () => (await import('../commands/demo.ts')).demo));
 }
 
 function collect(value: string, before: readonly string[]): readonly string[] {

@@ -13,7 +13,10 @@ import { sectionsOf } from './sections.ts';
  * Writes one file for an issue or a colleague: versions, configuration, checks, status, history, log and service. It asks nothing, works
  * with whatever is broken, and says what could not be read. `output` is a new file, `-` for standard output, null for a name with the time.
  */
-export async function bugreport(config: string | null, output: string | null): Promise<number> {
+export async function bugreport(
+  config: string | null,
+  { output }: { readonly output: string | null },
+): Promise<number> {
   const now = new Date(systemClock.wall());
   const parts: string[] = [];
   for (const { title, read } of await sectionsOf(config)) parts.push(await section(title, read));

@@ -20,7 +20,11 @@ import { describeReload, tryToHandOverKeys } from './reload.ts';
  * Has the daemon try another configuration, which replaces the file when its tunnels are up and, with `confirmWithin`, when it is
  * confirmed in that time. Until then the file stays as it is: whatever happens meanwhile, the next start is on what worked.
  */
-export async function apply(flag: string | null, file: string, confirmWithin: string | null): Promise<void> {
+export async function apply(
+  flag: string | null,
+  file: string,
+  { confirm: confirmWithin }: { readonly confirm: string | null },
+): Promise<void> {
   const withinMs = confirmWithin === null ? PATIENCE_MS : readTime(confirmWithin);
   const status = await request(flag, { command: 'status' }, null);
   const target = status.config;

@@ -10,7 +10,11 @@ import { report } from '../text/report.ts';
  * A daemon that runs on a command line is found by the name of its tunnel. As root, the service gets new keys first; `keysOnly` does that
  * alone, for a unit that reloads by a signal.
  */
-export async function reload(config: string | null, name: string | null, keysOnly: boolean): Promise<void> {
+export async function reload(
+  config: string | null,
+  name: string | null,
+  { keysOnly }: { readonly keysOnly: boolean },
+): Promise<void> {
   if (keysOnly) return await handOverKeys();
   await tryToHandOverKeys();
   process.stdout.write(describeReload('reloaded', await request(config, { command: 'reload' }, name)));

@@ -3,7 +3,11 @@ import { UserError } from '../../lib/user-error.ts';
 import { request } from '../find/daemon-request.ts';
 
 /** With `take` the tunnel asks for its listeners even where another device had them; that needs a name. */
-export async function retry(config: string | null, name: string | null, take: boolean): Promise<void> {
+export async function retry(
+  config: string | null,
+  name: string | null,
+  { take }: { readonly take: boolean },
+): Promise<void> {
   if (take && name === null)
     throw new UserError('--take needs the name of a tunnel: tunneld retry NAME --take', EXIT.usage);
   const tried = await request(config, { command: 'retry', name, ...(take ? { take } : {}) }, name);

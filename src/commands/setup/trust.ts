@@ -23,7 +23,11 @@ import { type HostToTrust, trustHostKey, type TrustResult } from './trust-host-k
  * Compares the host keys of a tunnel's servers and of their jumps with the known ones, and replaces what a person confirms. The daemon then
  * tries at once.
  */
-export async function trust(config: string | null, name: string, given: string | null): Promise<void> {
+export async function trust(
+  config: string | null,
+  name: string,
+  { fingerprint: given }: { readonly fingerprint: string | null },
+): Promise<void> {
   const { all } = await configuredTunnel(config, name);
   const questions = createQuestions(false);
   const failures: UserError[] = [];

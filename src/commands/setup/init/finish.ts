@@ -49,7 +49,7 @@ async function offerService(
     running === null ? 'Make it a service now, which starts with this device?' : 'Start it in the running daemon now?';
   if (!(await confirm(question))) return EXIT.ok;
   if (running !== null) {
-    await reload(configFlag, null, false);
+    await reload(configFlag, null, { keysOnly: false });
     outcome.changed('the running daemon has it');
   } else {
     const copied = configFlag === CONFIG ? null : configFlag;
