@@ -1,6 +1,7 @@
 import { stat } from 'node:fs/promises';
 import { isAbsolute } from 'node:path';
 import { durationOf } from '../../config/values/duration.ts';
+import { changing } from '../../config/change-lock.ts';
 import { systemEnvironment } from '../../config/input/environment.ts';
 import { loadConfig } from '../../config/load.ts';
 import { MAX_TRIAL_MS } from '../../control/protocol.ts';
@@ -35,7 +36,9 @@ export async function apply(
       `${file} is the file that the daemon starts with: apply a copy of it, so that there is something to roll back to (if you have edited it already, restore it first)`,
     );
   }
-  await tryOut(flag, await readText(file), status, { withinMs, asksConfirm: confirmWithin !== null, print: toStdout });
+  const text = await readText(file);
+  const trial = { withinMs, asksConfirm: confirmWithin !== null, print: toStdout };
+  await changing(target, () => tryOut(flag, text, status, trial));
 }
 
 /** The same for a text that is valid; `status` is that of the daemon. */

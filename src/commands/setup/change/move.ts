@@ -1,4 +1,5 @@
 import { dirname, resolve } from 'node:path';
+import { changing } from '../../../config/change-lock.ts';
 import { systemEnvironment } from '../../../config/input/environment.ts';
 import { loadConfig } from '../../../config/load.ts';
 import { parseConfig } from '../../../config/parse.ts';
@@ -45,9 +46,19 @@ export async function move(
   destination: string,
   options: MoveOptions,
 ): Promise<number> {
+  const file = resolve(await findConfig(flag));
+  return await changing(file, () => moveIn(file, flag, name, destination, options));
+}
+
+async function moveIn(
+  file: string,
+  flag: string | null,
+  name: string,
+  destination: string,
+  options: MoveOptions,
+): Promise<number> {
   const questions = createQuestions(options.yes);
   try {
-    const file = resolve(await findConfig(flag));
     const { tunnel, all } = await configuredTunnel(flag, name);
     requireOneServer(
       tunnel,

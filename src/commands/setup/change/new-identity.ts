@@ -1,6 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
+import { changing } from '../../../config/change-lock.ts';
 import { systemEnvironment } from '../../../config/input/environment.ts';
 import { loadConfig } from '../../../config/load.ts';
 import { parseConfig } from '../../../config/parse.ts';
@@ -52,10 +53,19 @@ export async function newIdentity(
   tunnelName: string | null,
   options: NewIdentityOptions,
 ): Promise<number> {
+  const file = resolve(await findConfig(flag));
+  return await changing(file, () => newIdentityIn(file, flag, tunnelName, options));
+}
+
+async function newIdentityIn(
+  file: string,
+  flag: string | null,
+  tunnelName: string | null,
+  options: NewIdentityOptions,
+): Promise<number> {
   const questions = createQuestions(options.yes);
   let owner: Owner | null = null;
   try {
-    const file = resolve(await findConfig(flag));
     const { tunnels: all } = await loadConfig(file, systemEnvironment());
     const tunnel = chosen(all, tunnelName);
     requireOneServer(

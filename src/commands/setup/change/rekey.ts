@@ -1,6 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
+import { changing } from '../../../config/change-lock.ts';
 import { systemEnvironment } from '../../../config/input/environment.ts';
 import { parseConfig } from '../../../config/parse.ts';
 import { EXIT } from '../../../lib/exit-code.ts';
@@ -34,8 +35,12 @@ export interface RekeyOptions {
  * there. The exit code is 0 when the old key is no longer accepted.
  */
 export async function rekey(flag: string | null, name: string, options: RekeyOptions): Promise<number> {
-  const questions = createQuestions(options.yes);
   const file = resolve(await findConfig(flag));
+  return await changing(file, () => rekeyIn(file, flag, name, options));
+}
+
+async function rekeyIn(file: string, flag: string | null, name: string, options: RekeyOptions): Promise<number> {
+  const questions = createQuestions(options.yes);
   const { tunnel, all } = await configuredTunnel(flag, name);
   const whole = tunnelOf(tunnel.name);
   const members = membersOf(whole, all);

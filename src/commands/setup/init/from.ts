@@ -1,4 +1,5 @@
 import { existsSync } from 'node:fs';
+import { changing } from '../../../config/change-lock.ts';
 import { systemEnvironment } from '../../../config/input/environment.ts';
 import { type Change, changesOf } from '../../../install/steps/apply-changes.ts';
 import { readFileState } from '../../../install/steps/files.ts';
@@ -56,7 +57,8 @@ export async function initFrom(
     const old = keepers.find(({ hold }) => hold.type === 'unit' && hold.unit === UNIT && hold.user === null);
     if (old !== undefined) again = await leaveToInstall(keepers);
     else {
-      const result = await work(keepers, machine, options, questions, outcome);
+      const make = () => work(keepers, machine, options, questions, outcome);
+      const result = options.dryRun ? await make() : await changing(CONFIG, make);
       if (typeof result === 'number') return result;
       again = false;
     }

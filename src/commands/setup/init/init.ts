@@ -3,6 +3,7 @@ import { hostname } from 'node:os';
 import { dirname, resolve } from 'node:path';
 import { systemEnvironment } from '../../../config/input/environment.ts';
 import { parseConfig } from '../../../config/parse.ts';
+import { changing } from '../../../config/change-lock.ts';
 import { loadConfig } from '../../../config/load.ts';
 import { hostQuery, knownKeyTypes } from '../../../connection/known-hosts/check.ts';
 import { loadKnownHosts } from '../../../connection/known-hosts/file.ts';
@@ -99,7 +100,8 @@ async function initWith(flag: string | null, options: InitOptions, outcome: Outc
       throw new UserError('--from takes over what is there: leave the server out', EXIT.usage);
     if (from !== null) return await initFrom(flag, from, options, questions, outcome);
     const file = resolve(await findConfig(flag));
-    const code = await work(file, flag ?? file, options, questions, outcome);
+    const make = () => work(file, flag ?? file, options, questions, outcome);
+    const code = options.dryRun ? await make() : await changing(file, make);
     if (outcome.changes.length === 0 && code === EXIT.ok)
       report('nothing to do: all is so already, and nothing was changed');
     return code;

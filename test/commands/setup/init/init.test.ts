@@ -338,6 +338,22 @@ describe('init', { concurrency: 3 }, () => {
     assert.match(readFileSync(join(dir, 'known_hosts'), 'utf8'), /^\[127\.0\.0\.1\]:\d+ ssh-ed25519 /);
   });
 
+  test('names the other init when two are at work on one configuration, and goes on after one that was killed', async (t) => {
+    const { sshd, dir, init } = await device(t);
+    const args = ['-R', '8080:localhost:22', '--no-wait', '--host-key-fingerprint', fingerprintOfSshd(sshd)];
+    const first = dialogue(t, ['init', '--config', `${dir}/config.yaml`], await tempDir(t));
+    await until(() => /The server, as/.test(first.said()), { what: () => `the question; it said: ${first.said()}` });
+    const second = await init(`me@127.0.0.1:${sshd.port}`, ...args);
+    assert.equal(second.code, 1, second.stderr);
+    const [, pid = ''] = /another command \(tunneld init, process (\d+)\) is changing /.exec(second.stderr) ?? [];
+    process.kill(Number(pid), 'SIGKILL');
+    await first.exited;
+    assert.equal(existsSync(join(dir, '.config.yaml.lock')), true);
+    const third = await init(`me@127.0.0.1:${sshd.port}`, ...args);
+    assert.equal(third.code, 0, third.stderr);
+    assert.equal(existsSync(join(dir, '.config.yaml.lock')), false);
+  });
+
   test('fails with an own message when the configuration, name, forward, server or folder is wrong', async (t) => {
     const { dir, init } = await device(t);
     const closed = await freePort();

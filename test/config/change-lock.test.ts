@@ -1,0 +1,40 @@
+import assert from 'node:assert/strict';
+import { existsSync, mkdirSync, readdirSync, symlinkSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { changing } from '../../src/config/change-lock.ts';
+import { tempDir } from '../support/until.ts';
+
+test('lets one command change a configuration at a time, names it to others, and leaves nothing behind', async (t) => {
+  const dir = await tempDir(t);
+  const file = join(dir, 'a/b/config.yaml');
+  const inner = await changing(file, async () => {
+    assert.deepEqual(readdirSync(join(dir, 'a/b')), ['.config.yaml.lock']);
+    await changing(join(dir, 'a/b/other.yaml'), () => Promise.resolve());
+    await assert.rejects(
+      changing(file, () => Promise.reject(new Error('both are at work'))),
+      new RegExp(`another command .*process ${process.pid}\\) is changing .*config\\.yaml, and nothing was done`),
+    );
+    return 'done';
+  });
+  assert.equal(inner, 'done');
+  assert.equal(existsSync(join(dir, 'a')), false);
+
+  mkdirSync(join(dir, 'c'));
+  symlinkSync(join(dir, 'c/config.yaml'), join(dir, 'link.yaml'));
+  await changing(file, () => Promise.resolve(writeFileSync(join(dir, 'a/b/config.yaml'), '')));
+  writeFileSync(join(dir, 'c/config.yaml'), '');
+  await changing(join(dir, 'link.yaml'), () =>
+    assert.rejects(
+      changing(join(dir, 'c/config.yaml'), () => Promise.resolve()),
+      /is changing/,
+    ),
+  );
+  await assert.rejects(
+    changing(file, () => Promise.reject(new Error('it failed'))),
+    /it failed/,
+  );
+  assert.deepEqual(readdirSync(join(dir, 'a/b')), ['config.yaml']);
+  // Where nothing can be written, the work itself says so.
+  assert.equal(await changing(join(dir, 'link.yaml/config.yaml'), () => Promise.resolve(1)), 1);
+});
