@@ -1,11 +1,12 @@
-// tunneld beside `ssh -NR` on one sshd, in turn, so that a noisy machine is noisy for both: `npm run bench`; `npm run bench -- data` and
-// `npm run bench -- observers` are one table alone.
+// tunneld beside `ssh -NR` on one sshd, in turn, so that a noisy machine is noisy for both: `npm run bench`, or parts of it alone, by their
+// names: `npm run bench -- connect echo`.
 import { spawnSync } from 'node:child_process';
 import { cpus, loadavg } from 'node:os';
 import { startSshd } from '../support/sshd.ts';
 import { freePort, until } from '../support/until.ts';
 import { compareData } from './data.ts';
 import { endClient, firstByte, opensshClient, startToFirstByte, tunneldClient, type Client } from './clients.ts';
+import { compareLatencies, LATENCIES, type Both } from './latency.ts';
 import { observed, scrapes } from './observers.ts';
 import { bytesToDisk, privateMiB, residentMiB, stateOf, wakeUpsPerSecond } from './process-cost.ts';
 import { startTarget } from './throughput.ts';
@@ -13,32 +14,33 @@ import { startTarget } from './throughput.ts';
 const CIPHER = 'aes128-gcm@openssh.com';
 const STARTS = 9;
 const COMMANDS = 15;
-const CONNECTIONS = 300;
 const TRANSFER_BYTES = 512 * 1024 * 1024;
 const IDLE_SECONDS = 40;
+const MORE_TUNNELS = 20;
 const ROUNDS = 3;
 
 const sshd = await startSshd();
 const { port: target, server } = await startTarget(TRANSFER_BYTES);
-const ssh = opensshClient(sshd, await freePort(), target, CIPHER);
-const tunneld = tunneldClient(sshd, await freePort(), target, CIPHER);
+const ssh = opensshClient(sshd, [{ port: await freePort(), target }], CIPHER);
+const tunneld = tunneldClient(sshd, [{ port: await freePort(), target }], CIPHER);
 
 print(`${cpus().length} × ${cpus()[0]?.model.trim()}, Node ${process.version}, cipher ${CIPHER}\n`);
-const table = process.argv[2];
 const busy = loadavg()[0]!;
 if (busy > 0.5) print(`The machine is busy (load ${busy.toFixed(1)}): its figures are no verdict.\n`);
-if (table === undefined) {
-  head();
-  await compareStarts();
-  await compareRunning();
-  print('');
-}
-if (table !== 'observers') {
-  head();
-  await compareBytes();
-  print('');
-}
-if (table !== 'data') await measureObservers();
+const parts: readonly (readonly [string, () => Promise<void>])[] = [
+  ['start', compareStarts],
+  ...LATENCIES.map((name) => [name, () => compareVisits(name)] as const),
+  ['commands', compareCommands],
+  ['idle', measureIdle],
+  ['many', measureMany],
+  ['data', compareBytes],
+  ['observers', measureObservers],
+];
+const wanted = process.argv.slice(2);
+const unknown = wanted.filter((name) => parts.every(([known]) => known !== name));
+if (unknown.length > 0) throw new Error(`no part ${unknown.join(', ')}: ${parts.map(([name]) => name).join(', ')}`);
+head();
+for (const [name, measure] of parts) if (wanted.length === 0 || wanted.includes(name)) await measure();
 
 server.close();
 await sshd.stop();
@@ -62,22 +64,23 @@ async function compareStarts(): Promise<void> {
   );
 }
 
-async function compareRunning(): Promise<void> {
-  const children = [ssh.start(), tunneld.start()] as const;
-  try {
-    for (const client of [ssh, tunneld]) {
-      await until(async () => (await firstByte(client.port)) !== null, { what: `${client.name} to come up` });
-    }
-    const latencies: [number[], number[]] = [[], []];
-    for (let i = 0; i < CONNECTIONS; i++) {
-      for (const [index, client] of [ssh, tunneld].entries()) latencies[index]!.push((await firstByte(client.port))!);
-    }
-    row('connect and first byte, ms', ...latencies, '<= 1.5');
-    compareCommands();
-  } finally {
-    await Promise.all(children.map(endClient));
+async function compareVisits(name: (typeof LATENCIES)[number]): Promise<void> {
+  const { connect, echo, hundred } = await compareLatencies(sshd, target, CIPHER, [name]);
+  if (connect !== undefined) tails('connect and first byte, ms', connect, 1.2);
+  if (echo !== undefined) {
+    tails('echo, ms', echo.alone, 1);
+    tails('echo beside a transfer to the visitor, ms', echo.beside['to visitor'], 2);
+    tails('echo beside a transfer to the target, ms', echo.beside['to target'], 2);
   }
-  await measureIdle();
+  if (hundred !== undefined) {
+    row('100 visitors at once, ms', ...hundred.ms, '');
+    row('the same: CPU ms of the client', ...hundred.cpuMs, '<= 1.1 × ssh');
+  }
+}
+
+function tails(what: string, both: Both, most: number): void {
+  row(what, ...both, `<= ${most} × ssh`);
+  row('the same, 99th percentile', [percentile99(both[0])], [percentile99(both[1])], '<= 1 × ssh');
 }
 
 async function compareBytes(): Promise<void> {
@@ -92,7 +95,17 @@ async function compareBytes(): Promise<void> {
 }
 
 /** Against a daemon that is up, and against Node alone, which both of them have to start. */
-function compareCommands(): void {
+async function compareCommands(): Promise<void> {
+  const child = tunneld.start();
+  try {
+    await until(async () => (await firstByte(tunneld.port)) !== null, { what: 'tunneld to come up' });
+    timeCommands();
+  } finally {
+    await endClient(child);
+  }
+}
+
+function timeCommands(): void {
   const status: number[] = [];
   const version: number[] = [];
   const node: number[] = [];
@@ -139,12 +152,29 @@ async function measureIdle(): Promise<void> {
   }
 }
 
+/** Wake-ups with tunnels that each have a connection of their own, and with ones that share connections. */
+async function measureMany(): Promise<void> {
+  const further = [];
+  for (let i = 0; i < MORE_TUNNELS; i++) further.push({ port: await freePort(), target });
+  const many = tunneldClient(sshd, [{ port: await freePort(), target }], CIPHER, { further });
+  const child = many.start();
+  try {
+    for (const { port } of [many, ...further])
+      await until(async () => (await firstByte(port)) !== null, { what: 'all tunnels to come up', timeoutMs: 60_000 });
+    await new Promise((resolve) => setTimeout(resolve, 5000));
+    const wakeUps = await wakeUpsPerSecond(child.pid!, IDLE_SECONDS);
+    row(`idle wake-ups a second, ${1 + MORE_TUNNELS} tunnels`, null, [wakeUps], '<= 0.2');
+  } finally {
+    await endClient(child);
+  }
+}
+
 /** What is seen of tunneld from outside costs nothing until somebody looks. */
 async function measureObservers(): Promise<void> {
   const port = await freePort();
   const { yaml, monitor } = await observed(port);
-  const off = tunneldClient(sshd, await freePort(), target, CIPHER);
-  const on = tunneldClient(sshd, await freePort(), target, CIPHER, yaml);
+  const off = tunneldClient(sshd, [{ port: await freePort(), target }], CIPHER);
+  const on = tunneldClient(sshd, [{ port: await freePort(), target }], CIPHER, { more: yaml });
   const memory: [number[], number[]] = [[], []];
   const wakeUps: [number[], number[]] = [[], []];
   for (let round = 0; round < ROUNDS; round++) {
@@ -163,7 +193,7 @@ async function measureObservers(): Promise<void> {
     }
   }
   monitor.close();
-  print('| what | all off | metrics, heartbeat and onChange on, nobody asks | ratio (medians) | wanted |');
+  print('\n| what | all off | metrics, heartbeat and onChange on, nobody asks | ratio (medians) | wanted |');
   print('|---|---|---|---|---|');
   row('idle memory (RSS), MiB', ...memory, '<= 4 MiB more');
   row('idle wake-ups a minute', ...wakeUps, 'no more');
@@ -194,6 +224,10 @@ function summary(values: readonly number[]): string {
 function number(value: number): string {
   if (value === 0) return '0';
   return value >= 100 ? value.toFixed(0) : value >= 10 ? value.toFixed(1) : value.toFixed(2);
+}
+
+function percentile99(values: readonly number[]): number {
+  return values.toSorted((a, b) => a - b)[Math.floor(values.length * 0.99)]!;
 }
 
 function median(values: readonly number[]): number {

@@ -7,9 +7,16 @@ import { fileURLToPath } from 'node:url';
 import type { TestSshd } from '../support/sshd.ts';
 import { removeAtExit } from '../support/until.ts';
 
-/** One of the two that are compared: it has `sshd` listen on `port` and connects visitors to `target`. */
+/** `sshd` listens on `port`, and visitors are connected to `target`, both on 127.0.0.1. */
+export interface BenchForward {
+  readonly port: number;
+  readonly target: number;
+}
+
+/** One of the two that are compared. */
 export interface Client {
   readonly name: string;
+  /** That of its first forward. */
   readonly port: number;
   start(): ChildProcess;
 }
@@ -25,7 +32,7 @@ export interface TunneldClient extends Client {
 const ENV = { PATH: process.env['PATH'], HOME: process.env['HOME'] };
 const CLI = fileURLToPath(new URL('../../dist/cli.js', import.meta.url));
 
-export function opensshClient(sshd: TestSshd, port: number, target: number, cipher: string): Client {
+export function opensshClient(sshd: TestSshd, forwards: readonly BenchForward[], cipher: string): Client {
   const knownHosts = writeTemporary('known_hosts', sshd.knownHostsLine('127.0.0.1', sshd.port));
   const options = [
     'BatchMode=yes',
@@ -44,31 +51,35 @@ export function opensshClient(sshd: TestSshd, port: number, target: number, ciph
     '-p',
     String(sshd.port),
     ...options.flatMap((option) => ['-o', option]),
-    '-R',
-    `${port}:127.0.0.1:${target}`,
+    ...forwards.flatMap((forward) => ['-R', lineOf(forward)]),
     `${sshd.user}@127.0.0.1`,
   ];
-  return { name: 'ssh -NR', port, start: () => spawn('ssh', args, { stdio: 'ignore' }) };
+  return { name: 'ssh -NR', port: portOf(forwards), start: () => spawn('ssh', args, { stdio: 'ignore' }) };
 }
 
-/** `more` is added to the configuration. */
-export function tunneldClient(sshd: TestSshd, port: number, target: number, cipher: string, more = ''): TunneldClient {
+/** One tunnel, and one for each of the `further` forwards; `more` is added to the configuration. */
+export function tunneldClient(
+  sshd: TestSshd,
+  forwards: readonly BenchForward[],
+  cipher: string,
+  { more = '', further = [] }: { readonly more?: string; readonly further?: readonly BenchForward[] } = {},
+): TunneldClient {
   const knownHosts = writeTemporary('known_hosts', sshd.knownHostsLine('127.0.0.1', sshd.port));
   const directory = benchDirectory();
   const config = join(directory, 'config.yaml');
   writeFileSync(
     config,
-    `tunnels:
-  bench:
-    host: 127.0.0.1
-    port: ${sshd.port}
-    user: ${sshd.user}
-    identityFile: ${sshd.clientKey}
-    identitiesOnly: yes
-    userKnownHostsFile: ${knownHosts}
-    ciphers: ${cipher}
-    remoteForward: ${port}:127.0.0.1:${target}
-network: { ping: [] }
+    `defaults:
+  host: 127.0.0.1
+  port: ${sshd.port}
+  user: ${sshd.user}
+  identityFile: ${sshd.clientKey}
+  identitiesOnly: yes
+  userKnownHostsFile: ${knownHosts}
+  ciphers: ${cipher}
+tunnels:
+  bench: { remoteForward: [${forwards.map(lineOf).join(', ')}] }
+${further.map((forward, index) => `  further-${index}: { remoteForward: [${lineOf(forward)}] }\n`).join('')}network: { ping: [] }
 log: { level: warn }
 control: { socket: ${join(directory, 'control.sock')} }
 stateDirectory: ${directory}
@@ -76,12 +87,20 @@ ${more}`,
   );
   return {
     name: 'tunneld',
-    port,
+    port: portOf(forwards),
     directory,
     command: (...args) => [CLI, ['--config', config, ...args]],
     // By its first line, as it runs when installed: that names a flag for node.
     start: () => spawn(CLI, ['run', '--config', config], { stdio: ['ignore', 'ignore', 'inherit'], env: ENV }),
   };
+}
+
+function lineOf({ port, target }: BenchForward): string {
+  return `${port}:127.0.0.1:${target}`;
+}
+
+function portOf([first]: readonly BenchForward[]): number {
+  return first!.port;
 }
 
 /** Ends a client that we started. */

@@ -29,8 +29,8 @@ export async function compareData(
   const memory: number[] = [];
   for (const cipher of CIPHERS) {
     const clients = [
-      opensshClient(sshd, await freePort(), target, cipher),
-      tunneldClient(sshd, await freePort(), target, cipher),
+      opensshClient(sshd, [{ port: await freePort(), target }], cipher),
+      tunneldClient(sshd, [{ port: await freePort(), target }], cipher),
     ];
     const children = clients.map((client) => client.start());
     try {

@@ -21,6 +21,13 @@ export function cpuSeconds(pid: number): number {
   return (Number(fields[11]) + Number(fields[12])) / 100;
 }
 
+/** The same to the nanosecond, of the threads that it has now (schedstat of the kernel's sched-stats.txt). */
+export function exactCpuSeconds(pid: number): number {
+  return readdirSync(`/proc/${pid}/task`)
+    .map((task) => Number(readFileSync(`/proc/${pid}/task/${task}/schedstat`, 'utf8').split(' ')[0]) / 1e9)
+    .reduce((sum, seconds) => sum + seconds, 0);
+}
+
 /** How often a process wakes by itself, a second: voluntary context switches of all its threads over `seconds`. */
 export async function wakeUpsPerSecond(pid: number, seconds: number): Promise<number> {
   const before = voluntarySwitches(pid);

@@ -5,7 +5,7 @@ export type Direction = 'to visitor' | 'to target';
 
 const CHUNK = Buffer.alloc(256 * 1024, 7);
 
-/** A target that answers `?` with two writes, `d` with `bytes` bytes, and counts what follows `u`. */
+/** A target that answers `?` with two writes, `d` with `bytes` bytes, counts what follows `u`, and sends back what follows `e`. */
 export async function startTarget(bytes: number): Promise<{ readonly port: number; readonly server: Server }> {
   const server = createServer({ allowHalfOpen: true, noDelay: true }, (socket) => {
     socket.on('error', () => {});
@@ -16,6 +16,8 @@ export async function startTarget(bytes: number): Promise<{ readonly port: numbe
         socket.end('!');
       } else if (command === 'd') {
         send(socket, bytes);
+      } else if (command === 'e') {
+        socket.pipe(socket);
       } else {
         socket.resume();
         socket.once('end', () => socket.end('.'));

@@ -43,7 +43,8 @@ const target = createServer({ allowHalfOpen: true }, (socket) => {
     atTarget = { received: receive(socket, first), sent: send(socket, total / 2) };
   });
 });
-const client = tunneldClient(sshd, await freePort(), await listen(target, '127.0.0.1'), 'aes128-gcm@openssh.com');
+const forward = { port: await freePort(), target: await listen(target, '127.0.0.1') };
+const client = tunneldClient(sshd, [forward], 'aes128-gcm@openssh.com');
 const child = client.start();
 try {
   await until(async () => (await firstByte(client.port)) !== null, { what: 'tunneld to come up' });
