@@ -1,6 +1,7 @@
 import { setMaxListeners } from 'node:events';
 import { openLogin, type OpenLogin, type OpenLoginDeps, runThere } from '../connection/route/open-login.ts';
 import type { SshConnection } from '../connection/ssh/connection.ts';
+import { createX25519 } from '../connection/ssh2/kex/x25519.ts';
 import { rootShell, type WayToRoot } from '../connection/route/root-shell.ts';
 import { sleep, type Clock } from '../lib/async/clock.ts';
 import { firstToEnd, waitFor } from '../lib/async/scope.ts';
@@ -132,10 +133,11 @@ export async function lookAtPorts(
   );
   for (const device of waiting) sights.delete(idOf(device));
   for (const id of sights.keys()) if (!up.some((device) => idOf(device) === id)) sights.delete(id);
+  const half = createX25519();
   const work = async (own: AbortSignal) => {
     setMaxListeners(0, own);
     for (let device = waiting.pop(); device !== undefined; device = waiting.pop()) {
-      const sight = await lookAtPort(connection, device, clock, own);
+      const sight = await lookAtPort(connection, device, half, clock, own);
       if (sight !== 'late') sights.set(idOf(device), { since: device.since, sight });
     }
   };

@@ -1,11 +1,12 @@
 import { fingerprint } from '../connection/known-hosts/key-blob.ts';
 import type { Channel, SshConnection } from '../connection/ssh/connection.ts';
+import type { X25519 } from '../connection/ssh2/kex/x25519.ts';
+import { proveHostKey } from '../connection/ssh2/prove-host-key.ts';
 import { type Scan, scanServer } from '../connection/ssh2/scan.ts';
 import { abortable } from '../lib/async/abort.ts';
 import { sleep, type Clock } from '../lib/async/clock.ts';
 import { firstToEnd, waitFor } from '../lib/async/scope.ts';
 import { printable } from '../lib/text.ts';
-import { peek } from '../net/peek-stream.ts';
 import { asFailure } from '../model/failure.ts';
 import { isWildcardHost } from '../model/endpoint.ts';
 import { adaptStreams } from '../net/stream-adapter.ts';
@@ -21,15 +22,43 @@ export interface PortSight {
 
 /**
  * Connects to the port as a visitor does, through the server, and compares the host key with the recorded one. `forbidden` where the server
- * lets this login connect to no port, `late` where it answers neither yes nor no: then nothing is known of the device.
+ * lets this login connect to no port, `late` where it answers neither yes nor no: then nothing is known of the device. `own` may serve for
+ * any number of ports.
  */
 export async function lookAtPort(
   { open }: Pick<SshConnection, 'open'>,
   device: FleetDevice,
+  own: X25519,
   clock: Clock,
   signal: AbortSignal,
 ): Promise<PortSight | 'forbidden' | 'late'> {
-  const { host, port, hostKey } = device;
+  const half = { own, hostKeyAlgorithms: PLAIN_HOST_KEY_ALGORITHMS };
+  const first = await visitPort(open, device, clock, signal, (channel) =>
+    proveHostKey(channel, half, PATIENCE_MS, clock, signal),
+  );
+  if (!('greeting' in first)) return first.unseen;
+  const { greeting, hostKey, isLate } = first;
+  if (hostKey !== null) return judge(greeting, { hostKey, error: '' }, device.hostKey);
+  if (greeting?.subarray(0, SSH.length).equals(SSH) !== true) return judge(greeting, null, device.hostKey);
+  if (isLate) return judge(greeting, { hostKey, error: `no host key within ${PATIENCE_MS / 1000} s` }, device.hostKey);
+  // What has no curve25519-sha256 is visited again, with all that ssh2 has.
+  const second = await visitPort(open, device, clock, signal, (channel) => scanFully(channel, clock, signal));
+  return 'unseen' in second ? second.unseen : judge(greeting, second, device.hostKey);
+}
+
+const SSH = Buffer.from('SSH-');
+
+interface Unseen {
+  readonly unseen: PortSight | 'forbidden' | 'late';
+}
+
+async function visitPort<T extends object>(
+  open: SshConnection['open'],
+  { host, port }: FleetDevice,
+  clock: Clock,
+  signal: AbortSignal,
+  look: (channel: Channel) => Promise<T>,
+): Promise<T | Unseen> {
   const endpoint = {
     type: 'tcp',
     host: host === null || isWildcardHost(host) ? 'localhost' : host,
@@ -48,30 +77,23 @@ export async function lookAtPort(
   } catch (error) {
     signal.throwIfAborted();
     const { code, message } = asFailure(error);
-    if (code !== 'target-unreachable') return 'forbidden';
-    return { verified: 'no', trouble: { code: 'no-answer', message } };
+    const unseen =
+      code === 'target-unreachable'
+        ? ({ verified: 'no', trouble: { code: 'no-answer', message } } as const)
+        : 'forbidden';
+    return { unseen };
   }
-  if (channel === null) return 'late';
+  if (channel === null) return { unseen: 'late' };
   try {
-    const greeting = await greetingOf(channel, clock, signal);
-    const isSsh = greeting?.subarray(0, 4).equals(SSH) === true;
-    if (!isSsh) return judge(greeting, null, hostKey);
-    const stream = adaptStreams({ readable: channel, writable: channel, close: () => channel.close() });
-    const scan = scanServer(stream, PATIENCE_MS, clock, PLAIN_HOST_KEY_ALGORITHMS, 'proven');
-    return judge(greeting, await abortable(scan, signal), hostKey);
+    return await look(channel);
   } finally {
     channel.close();
   }
 }
 
-const SSH = Buffer.from('SSH-');
-
-/** An SSH server speaks first (RFC 4253 section 4.2). Null for silence, empty where the connection ends. */
-function greetingOf(channel: Channel, clock: Clock, signal: AbortSignal): Promise<Buffer | null> {
-  return firstToEnd<Buffer | null>(signal, [
-    (over) => peek(channel, 256, (seen) => seen.includes('\n'), over),
-    (over) => sleep(clock, PATIENCE_MS, over).then(() => null),
-  ]);
+function scanFully(channel: Channel, clock: Clock, signal: AbortSignal): Promise<Scan> {
+  const stream = adaptStreams({ readable: channel, writable: channel, close: () => channel.close() });
+  return abortable(scanServer(stream, PATIENCE_MS, clock, PLAIN_HOST_KEY_ALGORITHMS, 'proven'), signal);
 }
 
 const PATIENCE_MS = 5000;
@@ -80,7 +102,11 @@ const PATIENCE_MS = 5000;
 const OPEN_MS = 10_000;
 
 /** Pure. `scan` is null for what is no SSH server. A port without a recorded key may lead to anything that takes connections. */
-export function judge(greeting: Buffer | null, scan: Scan | null, recorded: string | undefined): PortSight {
+export function judge(
+  greeting: Buffer | null,
+  scan: Pick<Scan, 'hostKey' | 'error'> | null,
+  recorded: string | undefined,
+): PortSight {
   if (greeting?.length === 0 || (greeting === null && recorded !== undefined)) {
     const how = greeting === null ? 'says nothing' : 'ends each connection';
     const message = `the port is open, but ${how}, as where its target does not answer: see tunneld status on the device`;

@@ -1,6 +1,13 @@
 import assert from 'node:assert/strict';
+import { connect } from 'node:net';
 import { test } from 'node:test';
-import { judge } from '../../src/fleet/verify.ts';
+import type { Channel } from '../../src/connection/ssh/connection.ts';
+import { createX25519 } from '../../src/connection/ssh2/kex/x25519.ts';
+import { fingerprint } from '../../src/connection/known-hosts/key-blob.ts';
+import { judge, lookAtPort } from '../../src/fleet/verify.ts';
+import { systemClock } from '../../src/lib/async/clock.ts';
+import { NEVER } from '../../src/lib/async/never.ts';
+import { startSshd } from '../support/sshd.ts';
 
 const KEY = Buffer.from('a host key');
 const SHOWN = `SHA256:${'x'.repeat(43)}`;
@@ -24,4 +31,29 @@ test('takes anything for well that answers at a port without a recorded key', ()
   assert.equal(judge(nothing, null, SHOWN).trouble?.code, 'no-answer');
   assert.equal(judge(null, null, SHOWN).trouble?.code, 'no-answer');
   assert.match(judge(web, null, SHOWN).trouble!.message, /it says "HTTP\/1\.1 \\\\x1b\[31m"/);
+});
+
+test('verifies a server of any key exchange, and says why where there is none in common', async (t) => {
+  for (const [exchange, visits] of [
+    ['curve25519-sha256', 1],
+    ['ecdh-sha2-nistp384', 2],
+    ['diffie-hellman-group14-sha1', 2],
+  ] as const) {
+    const sshd = await startSshd({ config: [`KexAlgorithms ${exchange}`] });
+    t.after(() => sshd.stop());
+    let opened = 0;
+    const open = () => {
+      opened += 1;
+      const socket = connect(sshd.port, '127.0.0.1');
+      return Promise.resolve(Object.assign(socket, { close: () => socket.destroy() }) as Channel);
+    };
+    const hostKey = fingerprint(Buffer.from(sshd.hostKeys[0]!.publicKey.split(' ')[1]!, 'base64'));
+    const nothing = { host: 'localhost', verified: 'unknown', visitors: 0, key: '', troubles: [] } as const;
+    const device = { device: 'pi', user: 'pi', port: sshd.port, state: 'up', hostKey, ...nothing } as const;
+    const sight = await lookAtPort({ open }, device, createX25519(), systemClock, NEVER);
+    assert.equal(opened, visits);
+    if (exchange.endsWith('sha1'))
+      assert.match(JSON.stringify(sight), /no SSH server answers that has a host key.*diffie-hellman-group14-sha1/);
+    else assert.deepEqual(sight, { verified: 'yes', seenHostKey: hostKey, trouble: null });
+  }
 });

@@ -1,15 +1,9 @@
-import {
-  createHash,
-  createPublicKey,
-  diffieHellman,
-  generateKeyPairSync,
-  type KeyObject,
-  randomBytes,
-} from 'node:crypto';
+import { createHash, randomBytes } from 'node:crypto';
 import { inSlices, ownTick } from '../../../lib/async/slices.ts';
 import { errorText } from '../../../lib/text.ts';
 import * as mlKem from './ml-kem.ts';
 import * as sntrup761 from './sntrup761.ts';
+import { createX25519, X25519_BYTES } from './x25519.ts';
 
 /** Two key exchanges at once, so that an attacker has to break both: X25519, and a key encapsulation mechanism. */
 export interface Hybrid {
@@ -64,28 +58,16 @@ export function besideX25519(
   hash: 'sha256' | 'sha512',
   ciphertextBytes: number,
   { publicKey, open }: KeyEncapsulation,
-  classic = generateKeyPairSync('x25519'),
+  classic = createX25519(),
 ): Hybrid {
   return {
-    publicKey: Buffer.concat([publicKey, bytesOf(classic.publicKey)]),
+    publicKey: Buffer.concat([publicKey, classic.point]),
     secretWith: async (theirs) => {
       if (theirs.length !== ciphertextBytes + X25519_BYTES)
         throw new Error(`the server's half has ${theirs.length} bytes, not ${ciphertextBytes + X25519_BYTES}`);
-      const point = publicKeyOf(theirs.subarray(ciphertextBytes));
-      // Throws where the result is zero, as for a point of low order (RFC 7748 section 6.1).
-      const shared = diffieHellman({ privateKey: classic.privateKey, publicKey: point });
+      const shared = classic.secretWith(theirs.subarray(ciphertextBytes));
       const sealed = await open(theirs.subarray(0, ciphertextBytes));
       return createHash(hash).update(sealed).update(shared).digest();
     },
   };
-}
-
-const X25519_BYTES = 32;
-
-function bytesOf(key: KeyObject): Buffer {
-  return Buffer.from(key.export({ format: 'jwk' }).x ?? '', 'base64url');
-}
-
-function publicKeyOf(point: Buffer): KeyObject {
-  return createPublicKey({ key: { kty: 'OKP', crv: 'X25519', x: point.toString('base64url') }, format: 'jwk' });
 }

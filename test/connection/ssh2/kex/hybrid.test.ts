@@ -4,6 +4,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { besideX25519, canExchange, openHybrid } from '../../../../src/connection/ssh2/kex/hybrid.ts';
+import { createX25519 } from '../../../../src/connection/ssh2/kex/x25519.ts';
 import type { TunnelSpec } from '../../../../src/model/spec.ts';
 import { algorithms } from '../../../../src/connection/ssh2/algorithms.ts';
 import { CIPHERTEXT_BYTES, javaScriptMlKem } from '../../../../src/connection/ssh2/kex/ml-kem.ts';
@@ -20,7 +21,12 @@ test('has the secret of a real server: its signature over the exchange hash is g
   const text = readFileSync(join(import.meta.dirname, 'mlkem768.json'), 'utf8');
   const { client, server } = JSON.parse(text) as Transcript;
   const { generate } = await javaScriptMlKem(Buffer.from(client.mlKemSeed, 'hex'));
-  const { publicKey, secretWith } = besideX25519('sha256', CIPHERTEXT_BYTES, generate(), x25519Of(client.x25519));
+  const { publicKey, secretWith } = besideX25519(
+    'sha256',
+    CIPHERTEXT_BYTES,
+    generate(),
+    createX25519(x25519Of(client.x25519)),
+  );
   const [hostKey, theirs, signature] = stringsOf(Buffer.from(server.reply, 'hex').subarray(1)) as [Buffer, Buffer, Buffer]; // oxfmt-ignore
   const exchangeHash = createHash('sha256');
   for (const part of [
