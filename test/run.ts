@@ -12,6 +12,7 @@ import { spec, tap } from 'node:test/reporters';
 const LONGEST = [
   'lab/quick',
   'whole/daemon/hostile-memory',
+  'whole/nodes/further-nodes',
   'whole/server-setup/killed',
   'whole/daemon/apply',
   'whole/commands/command-lines',

@@ -4,6 +4,7 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
+import { folderOfNode, FURTHER_NODES } from '../support/nodes.ts';
 import { tempDir } from '../support/until.ts';
 
 const script = fileURLToPath(new URL('../../packaging/deb.mjs', import.meta.url));
@@ -49,4 +50,12 @@ test('makes the same packages when the sources are the same, with the same files
       list.some((line) => line.includes(` ./usr/${path}`)),
       path,
     );
+
+  const unpacked = await tempDir(t);
+  execFileSync('dpkg-deb', ['--extract', packages[0]!, unpacked]);
+  const program = join(unpacked, 'usr/lib/tunneld/cli.js');
+  for (const folder of FURTHER_NODES.map(folderOfNode).filter((folder) => folder !== null)) {
+    const version = execFileSync(join(folder, 'node'), [program, '--version'], { encoding: 'utf8' });
+    assert.match(version, /^tunneld \S+ \(.*, native crypto: yes\)\n$/);
+  }
 });

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
+import { folderOfNode, FURTHER_NODES } from '../support/nodes.ts';
 import { tempDir } from '../support/until.ts';
 
 const run = promisify(execFile);
@@ -58,7 +59,11 @@ test('packs what is needed to run, and installs without a registry and without a
   const tunneld = join(prefix, 'bin/tunneld');
   // Whatever is bundled is not fetched once more.
   assert.ok(!existsSync(join(prefix, 'lib/node_modules/tunneld/node_modules')));
-  assert.match((await run(tunneld, ['--version'])).stdout, /^tunneld \S+ \(.*, native crypto: yes\)\n$/);
+  for (const node of [null, ...FURTHER_NODES.map(folderOfNode)]) {
+    const env = node === null ? process.env : { ...process.env, PATH: `${node}:${process.env['PATH']}` };
+    const { stdout } = await run(tunneld, ['--version'], { env });
+    assert.match(stdout, /^tunneld \S+ \(.*, native crypto: yes\)\n$/);
+  }
   const example = join(prefix, 'lib/node_modules/tunneld/config.example.yaml');
   assert.match((await run(tunneld, ['check', '--config', example])).stdout, /: 1 tunnel: backup\n$/);
   for (const page of ['man1/tunneld.1', 'man5/tunneld.yaml.5'])

@@ -1,11 +1,14 @@
 #!/bin/sh
 # Makes sure that the programs the tests drive are there: a real sshd, ssh with ssh-keygen, ping, systemd (itself, and its
 # checks of units), the means to build small networks, other SSH servers, proxies, programs that people send through a tunnel,
-# a browser, autossh and sshpass, shells that complete command lines, a reader of manual pages, and two script languages as independent readers.
+# a browser, autossh and sshpass, shells that complete command lines, a reader of manual pages, two script languages as independent readers,
+# and further versions of Node.js.
 # On a Debian-like system, as root, what is missing is installed; elsewhere it is named. No service is started.
 set -eu
 PATH="$PATH:/usr/sbin:/usr/local/sbin:/usr/lib/ssh:/sbin"
 export PATH
+
+sh "$(dirname "$0")/nodes.sh"
 
 missing=
 has() { command -v "$1" >/dev/null 2>&1; }
