@@ -4,6 +4,7 @@ import * as z from 'zod/mini';
 import { makeDirectory } from '../lib/files/make-directory.ts';
 import { checkRootMayWrite } from '../lib/files/path-owner.ts';
 import { readJsonFile } from '../lib/files/read-json-file.ts';
+import { onlyChanges } from '../lib/only-changes.ts';
 import { errorText } from '../lib/text.ts';
 import { bootId } from './boot.ts';
 
@@ -23,7 +24,7 @@ export function openLastConnectedFile(
   onTrouble: (message: string | null) => void,
 ): { recall(): Content; keep(next: Content): void } {
   const boot = bootId();
-  let troubled = false;
+  const report = onlyChanges(onTrouble);
   return {
     recall: () => {
       const { boot: thatBoot, ...content } = read(path);
@@ -38,14 +39,9 @@ export function openLastConnectedFile(
         // Follows no link, and is not flushed: see above.
         writeFileSync(temporary, `${JSON.stringify({ boot, ...next })}\n`, { mode: 0o600, flag: 'wx' });
         renameSync(temporary, path);
-        if (troubled) onTrouble(null);
-        troubled = false;
+        report(null);
       } catch (error) {
-        if (!troubled)
-          onTrouble(
-            `${path} cannot be written, so the tunnel that connected last is not remembered: ${errorText(error)}`,
-          );
-        troubled = true;
+        report(`${path} cannot be written, so the tunnel that connected last is not remembered: ${errorText(error)}`);
       }
     },
   };

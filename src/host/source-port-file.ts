@@ -1,6 +1,6 @@
-import { readJsonFile } from '../lib/files/read-json-file.ts';
-import { errorCode, errorText } from '../lib/text.ts';
-import { durableFile } from '../lib/files/write-durably.ts';
+import { isDeepStrictEqual } from 'node:util';
+import * as z from 'zod/mini';
+import { openStateMap, type StateFormat } from './state-map.ts';
 
 /**
  * A small file of port numbers by name, newest first, and of the last eviction of a dead connection from one of them.
@@ -11,111 +11,57 @@ export interface PortFile {
   forget(key: string): void;
   /** The day and the time that a server took to release a listener; null where that was never seen. */
   eviction(key: string): Eviction | null;
+  /** Where no port is known by this name, it is not needed. */
   noteEviction(key: string, eviction: Eviction): void;
   /** See DurableFile. */
   written(): Promise<void>;
 }
 
-interface Eviction {
-  readonly day: string;
-  readonly seconds: number;
-}
-
-/**
- * Reads the file once and writes it anew, atomically, after each change, without anything waiting for it. A file that
- * is damaged or cannot be written costs the memory of the ports, never the start: `onTrouble` gets the reason once, and
- * null when a write succeeds again.
- */
+/** Opens the file; see openStateMap(). */
 export function openPortFile(path: string, onTrouble: (message: string | null) => void): PortFile {
-  let trouble: 'none' | 'damaged' | 'unwritable' = 'none';
-  const { ports: remembered, evictions } = read(path, (message) => {
-    trouble = 'damaged';
-    onTrouble(message);
-  });
-  const text = () => {
-    const seen = evictions.size === 0 ? {} : { [EVICTIONS]: Object.fromEntries(evictions) };
-    return `${JSON.stringify({ ...Object.fromEntries(remembered), ...seen }, null, 2)}\n`;
-  };
-  const { changed: save, written } = durableFile(path, text, (error) => {
-    if (error === null) {
-      if (trouble !== 'none') onTrouble(null);
-      trouble = 'none';
-      return;
-    }
-    if (trouble !== 'unwritable')
-      onTrouble(`${path} cannot be written, so source ports are not remembered: ${errorText(error)}`);
-    trouble = 'unwritable';
-  });
+  const { values, set, delete: forget, written } = openStateMap(path, FORMAT, onTrouble);
   return {
-    recall: (key) => remembered.get(key) ?? [],
-    remember: (key, ports) => {
-      remembered.delete(key);
-      remembered.set(key, ports);
-      const [oldest] = remembered.keys();
-      if (remembered.size > MAX_KEYS && oldest !== undefined) {
-        remembered.delete(oldest);
-        evictions.delete(oldest);
-      }
-      save();
-    },
-    forget: (key) => {
-      if (!remembered.delete(key)) return;
-      evictions.delete(key);
-      save();
-    },
-    eviction: (key) => evictions.get(key) ?? null,
+    recall: (key) => values.get(key)?.ports ?? [],
+    remember: (key, ports) => set(key, { ports, eviction: values.get(key)?.eviction ?? null }),
+    forget,
+    eviction: (key) => values.get(key)?.eviction ?? null,
     noteEviction: (key, { day, seconds }) => {
-      const before = evictions.get(key);
-      if (before?.day === day && before.seconds === seconds) return;
-      evictions.set(key, { day, seconds });
-      // An eviction without its ports is not needed.
-      for (const other of evictions.keys()) if (!remembered.has(other)) evictions.delete(other);
-      save();
+      const known = values.get(key);
+      const eviction = { day, seconds };
+      if (known !== undefined && !isDeepStrictEqual(known.eviction, eviction)) set(key, { ...known, eviction });
     },
     written,
   };
 }
 
-/** Stands among the names of tunnels and servers, which contain a blank. */
-const EVICTIONS = 'evictions';
+/** More ports than 64 are never remembered for a name. */
+const portsSchema = z.array(z.int().check(z.minimum(1), z.maximum(65_535))).check(z.maxLength(64));
+const evictionSchema = z.object({ day: z.string().check(z.regex(/^\d{4}-\d\d-\d\d$/)), seconds: z.int() });
 
-const MAX_KEYS = 500;
-/** More than are ever remembered for a name. */
-const MAX_PORTS = 64;
-const MAX_BYTES = 1024 * 1024;
+type Eviction = Readonly<z.infer<typeof evictionSchema>>;
 
-interface Content {
-  readonly ports: Map<string, readonly number[]>;
-  readonly evictions: Map<string, Eviction>;
+interface Remembered {
+  readonly ports: readonly number[];
+  readonly eviction: Eviction | null;
 }
 
-function read(path: string, onTrouble: (message: string) => void): Content {
-  const ports = new Map<string, readonly number[]>();
-  const evictions = new Map<string, Eviction>();
-  try {
-    const content: unknown = readJsonFile(path, MAX_BYTES);
-    if (typeof content !== 'object' || content === null) throw new Error('it holds no mapping');
-    const lists = Object.entries(content).filter(([key]) => key !== EVICTIONS);
-    for (const [key, list] of lists.slice(-MAX_KEYS)) if (isPortList(list)) ports.set(key, list);
-    const seen: unknown = (content as Readonly<Record<string, unknown>>)[EVICTIONS] ?? {};
-    for (const [key, value] of Object.entries(seen as object))
-      if (ports.has(key) && isEviction(value)) evictions.set(key, value);
-  } catch (error) {
-    if (errorCode(error) !== 'ENOENT')
-      onTrouble(`${path} cannot be read, so the source ports are lost: ${errorText(error)}`);
-  }
-  return { ports, evictions };
-}
-
-function isPortList(value: unknown): value is readonly number[] {
-  return (
-    Array.isArray(value) &&
-    value.length <= MAX_PORTS &&
-    value.every((port) => Number.isInteger(port) && port > 0 && port < 65_536)
-  );
-}
-
-function isEviction(value: unknown): value is Eviction {
-  const { day, seconds } = (value ?? {}) as Partial<Eviction>;
-  return typeof day === 'string' && /^\d{4}-\d\d-\d\d$/.test(day) && Number.isSafeInteger(seconds);
-}
+const FORMAT: StateFormat<Remembered> = {
+  lost: 'the source ports are',
+  notRemembered: 'source ports are',
+  parse: ({ evictions, ...lists }) =>
+    Object.entries(lists).flatMap(([key, list]) => {
+      const { data: ports } = portsSchema.safeParse(list);
+      const eviction = evictionSchema.safeParse(Object(evictions)[key]).data ?? null;
+      return ports === undefined ? [] : [[key, { ports, eviction }] as const];
+    }),
+  // `evictions` stands among the names of tunnels and servers, which contain a blank.
+  print: (values) => {
+    const evictions = [...values].flatMap(([key, { eviction }]) =>
+      eviction === null ? [] : [[key, eviction] as const],
+    );
+    return {
+      ...Object.fromEntries([...values].map(([key, { ports }]) => [key, ports])),
+      ...(evictions.length === 0 ? {} : { evictions: Object.fromEntries(evictions) }),
+    };
+  },
+};

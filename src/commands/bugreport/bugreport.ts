@@ -2,6 +2,7 @@ import { resolve } from 'node:path';
 import { systemClock } from '../../lib/async/clock.ts';
 import { EXIT } from '../../lib/exit-code.ts';
 import { createFile } from '../../lib/files/create-file.ts';
+import { localTime } from '../../lib/local-time.ts';
 import { errorCode, errorText, escapeLines } from '../../lib/text.ts';
 import { UserError } from '../../lib/user-error.ts';
 import { VERSION } from '../../lib/version.ts';
@@ -62,7 +63,6 @@ async function section(title: string, read: () => Promise<string>): Promise<stri
 
 /** `20261127-140305`, in the local time zone. */
 function stampOf(time: Date): string {
-  const two = (number: number) => String(number).padStart(2, '0');
-  const day = [time.getFullYear(), time.getMonth() + 1, time.getDate()].map(two).join('');
-  return `${day}-${[time.getHours(), time.getMinutes(), time.getSeconds()].map(two).join('')}`;
+  const { day, clock } = localTime(time.getTime());
+  return `${day.replaceAll('-', '')}-${clock.replaceAll(':', '')}`;
 }

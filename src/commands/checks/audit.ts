@@ -20,7 +20,7 @@ import { readFilesFor } from './audit-via.ts';
 import { EXIT } from '../../lib/exit-code.ts';
 import { findConfig } from '../find/config-file.ts';
 import { noSuchTunnel } from '../text/no-such-tunnel.ts';
-import { createQuestions } from '../text/prompt.ts';
+import { confirmOnce } from '../text/prompt.ts';
 import { processTurns } from '../find/process-turns.ts';
 import { wantsColour } from '../text/color.ts';
 
@@ -42,7 +42,7 @@ export async function audit(flag: string | null, name: string | null, options: A
   if (options.via !== null && new Set(chosen.map(({ host, port }) => `${host}:${port}`)).size > 1)
     throw new UserError('--via names one server, and the tunnels have several: name a tunnel', EXIT.usage);
   process.stderr.write(warning(chosen.map(formatServer)));
-  if (!(await isConfirmed(options.yes))) return EXIT.failed;
+  if (!(await confirmOnce(options.yes, 'Continue?'))) return EXIT.failed;
   const audits = await auditAll(chosen, config.tunnels, options.via);
   const document = auditDocument(VERSION, audits, config.tunnels);
   process.stdout.write(
@@ -74,13 +74,4 @@ function warning(servers: readonly string[]): string {
     `tunneld: this logs in to ${[...new Set(servers)].join(', ')} and tries what a thief of the key would try: commands, files, ports.\n` +
     'It harms nothing, but leaves traces in the log of the server, where it may look like an attack.\n'
   );
-}
-
-async function isConfirmed(yes: boolean): Promise<boolean> {
-  const questions = createQuestions(yes);
-  try {
-    return await questions.confirm('Continue?');
-  } finally {
-    questions.close();
-  }
 }

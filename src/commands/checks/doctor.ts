@@ -21,6 +21,7 @@ import { hasNewKey } from '../../install/systemd/key-newer-than.ts';
 import { SERVICE_USER, STATE } from '../../install/systemd/service-paths.ts';
 import { runProgram } from '../../install/steps/run-program.ts';
 import { isDenied } from '../../lib/files/read-file.ts';
+import { painter } from '../../lib/paint.ts';
 import { errorText, escapeUnsafeJson, printable } from '../../lib/text.ts';
 import type { StatusDocument, TunnelStatus } from '../../status/document.ts';
 import type { TunnelSpec } from '../../model/spec.ts';
@@ -223,11 +224,10 @@ const SURROUNDINGS_CURE =
 const CONFIG_CURE = 'Correct that line; `tunneld check` reads the file again.';
 
 function formatStep({ tunnel, step, result, seen, ms, cure }: Step, colour: boolean): string {
-  const paint = (text: string) => (colour ? `\u001b[${COLOURS[result]}m${text}\u001b[39m` : text);
   const where = tunnel === null ? step : `${tunnel}: ${step}`;
   const time = ms > 0 ? ` (${ms} ms)` : '';
   const advice = cure === undefined || result === 'ok' ? '' : `     → ${cure}\n`;
-  return `${paint(result.padEnd(4))} ${where.padEnd(28)} ${seen}${time}\n${advice}`;
+  return `${painter(colour)(result.padEnd(4), COLOURS[result])} ${where.padEnd(28)} ${seen}${time}\n${advice}`;
 }
 
 const COLOURS: Readonly<Record<Step['result'], number>> = { ok: 32, warn: 33, fail: 31, skip: 90 };

@@ -20,7 +20,7 @@ import { EXIT } from '../../lib/exit-code.ts';
 import { installLaunchd } from './install-launchd.ts';
 import { applySteps, printChanges, reportChange } from '../text/changes-text.ts';
 import { isInOwnUnit, runInOwnUnit } from './takeover/own-unit.ts';
-import { createQuestions, NoTerminalError } from '../text/prompt.ts';
+import { confirmOnce, NoTerminalError } from '../text/prompt.ts';
 import { requireSystemd } from './require-systemd.ts';
 import { showStatus } from '../daemon/status.ts';
 import { takeOverNow } from './takeover/take-over.ts';
@@ -131,15 +131,12 @@ function restartCommand({ manager }: Plan): string {
 
 async function confirmPlan(plan: Plan, all: readonly Change[], { yes }: InstallOptions): Promise<void> {
   if (plan.question === null) return;
-  const questions = createQuestions(yes);
   try {
-    if (!(await questions.confirm(plan.question))) throw new UserError('nothing was changed');
+    if (!(await confirmOnce(yes, plan.question))) throw new UserError('nothing was changed');
   } catch (error) {
     if (!(error instanceof NoTerminalError)) throw error;
     printChanges(all);
     throw new UserError(`${error.message}\nnothing was changed; what would be done is printed above`, EXIT.usage);
-  } finally {
-    questions.close();
   }
 }
 

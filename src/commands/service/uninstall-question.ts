@@ -10,7 +10,7 @@ import { readLoginKeys } from '../../setup/login-keys.ts';
 import { fingerprint } from '../../connection/known-hosts/key-blob.ts';
 import type { ServerSpec } from '../../model/spec.ts';
 import { EXIT } from '../../lib/exit-code.ts';
-import { createQuestions, NoTerminalError } from '../text/prompt.ts';
+import { confirmOnce, NoTerminalError } from '../text/prompt.ts';
 import { report } from '../text/report.ts';
 
 export interface UninstallQuestion {
@@ -41,14 +41,11 @@ export async function confirmUninstall({ purge, yes, config, client }: Uninstall
       ? `The configuration, keys and state of ${names} will be deleted for good. Go on?`
       : `The tunnels will end (${names}). Go on?`,
   ].join(' ');
-  const questions = createQuestions(yes);
   try {
-    if (!(await questions.confirm(question))) throw new UserError('nothing was changed');
+    if (!(await confirmOnce(yes, question))) throw new UserError('nothing was changed');
   } catch (error) {
     if (error instanceof NoTerminalError) throw new UserError(`${error.message}\nnothing was changed`, EXIT.usage);
     throw error;
-  } finally {
-    questions.close();
   }
 }
 

@@ -1,12 +1,11 @@
 import type { AuditDocument, FindingReport, TunnelReport } from '../../audit/document.ts';
+import { type Paint, painter } from '../../lib/paint.ts';
 
 /** The audit for a person: the findings of each tunnel, then the lines that close what is open. */
 export function formatAudit({ tunnels }: AuditDocument, colour: boolean): string {
-  const paint: Paint = (text, ansi) => (colour ? `\u001b[${ansi}m${text}\u001b[39m` : text);
+  const paint = painter(colour);
   return `${[...tunnels.map((tunnel) => formatTunnel(tunnel, paint)), ...formatCures(tunnels)].join('\n\n')}\n`;
 }
-
-type Paint = (text: string, ansi: number) => string;
 
 function formatTunnel(tunnel: TunnelReport, paint: Paint): string {
   const { name, server, serverVersion, failure, login, verdict, findings, notTried } = tunnel;

@@ -1,10 +1,11 @@
 import type { FleetDevice, FleetServer } from '../../fleet/document.ts';
+import { type Paint, painter } from '../../lib/paint.ts';
 import { escapeControls, formatDuration } from '../../lib/text.ts';
 import { alignColumns } from './table.ts';
 
 /** The devices of one server, or of several side by side; then what is wrong, with its devices. */
 export function formatFleet(servers: readonly FleetServer[], colour: boolean): string {
-  const paint = (text: string, ansi: number) => (colour ? `\u001b[${ansi}m${text}\u001b[39m` : text);
+  const paint = painter(colour);
   const [only] = servers;
   const table = servers.length === 1 ? oneServer(only!, paint) : sideBySide(servers, paint);
   const several = servers.length > 1;
@@ -38,8 +39,6 @@ function untoldOf(servers: readonly FleetServer[]): readonly string[] {
       }),
   );
 }
-
-type Paint = (text: string, ansi: number) => string;
 
 function oneServer({ devices, at }: FleetServer, paint: Paint): readonly string[] {
   const now = Date.parse(at);

@@ -130,6 +130,16 @@ function yesOrNo(answer: string): boolean {
   throw new UserError(`${JSON.stringify(answer)} is neither yes nor no`, EXIT.usage);
 }
 
+/** The answer to one question; `yes` confirms it. */
+export async function confirmOnce(yes: boolean, question: string): Promise<boolean> {
+  const questions = createQuestions(yes);
+  try {
+    return await questions.confirm(question);
+  } finally {
+    questions.close();
+  }
+}
+
 /** The terminal, which shows nothing of what is typed while it is muted: readline has turned the terminal's own echo off. */
 class Screen extends Writable {
   muted = false;

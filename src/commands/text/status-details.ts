@@ -1,13 +1,11 @@
 import type { FailureStatus, ForwardStatus, PreviousTunnel, TunnelStatus } from '../../status/document.ts';
+import type { Paint } from '../../lib/paint.ts';
 import { formatDuration } from '../../lib/text.ts';
 import { certificateText } from '../../model/host-certificate.ts';
 import { EXPOSED, type Phase } from '../../model/state.ts';
 import { downSince } from './status-summary.ts';
 import { alignColumns } from './table.ts';
 import { formatTime } from './time.ts';
-
-/** Colours a text with an ANSI code, or leaves it as it is. */
-export type Paint = (text: string, ansi: number) => string;
 
 /** All that is known of one tunnel, as lines. `now` is the daemon's. */
 export function formatTunnel(tunnel: TunnelStatus, now: number, paint: Paint): readonly string[] {

@@ -1,5 +1,6 @@
 import type { ForwardStatus, StatusDocument, TunnelStatus } from '../../status/document.ts';
-import { ago, ahead, formatOutage, formatTunnel, type Paint } from './status-details.ts';
+import { painter } from '../../lib/paint.ts';
+import { ago, ahead, formatOutage, formatTunnel } from './status-details.ts';
 import { conditionOf, downSince, summarize, worstFirst, type Condition } from './status-summary.ts';
 import { COLUMN_GAP, padColumns } from './table.ts';
 import { cutToWidth, displayWidth, wrapLine } from './width.ts';
@@ -38,7 +39,7 @@ export function formatStatus(
   const now = nowOf(document);
   const tunnels = worstFirst(document.tunnels);
   const unwell = tunnels.filter((tunnel) => needsDetails(tunnel));
-  const paint = painter(view);
+  const paint = painter(view.colour);
   const { text, worst } = summarize(tunnels, now);
   const [titles = '', ...rows] = formatRows(tunnels, now, view);
   const head = [
@@ -82,11 +83,11 @@ export function formatInDetail(
   { notes, log }: Extras = NO_EXTRAS,
 ): readonly string[] {
   const now = nowOf(document);
-  const paint = view.width === Number.POSITIVE_INFINITY ? painter(view) : painter({ ...view, colour: false });
+  const paint = painter(view.colour && view.width === Number.POSITIVE_INFINITY);
   const tunnels = document.tunnels.map((tunnel) => formatTunnel(tunnel, now, paint));
   const problems = [...notes, ...formatProblems(document, now)];
   const lines = [
-    ...wrapAll(problems, view).map((line) => painter(view)(line, 31)),
+    ...wrapAll(problems, view).map((line) => painter(view.colour)(line, 31)),
     ...wrapAll([...tunnels.flatMap((one, index) => (index === 0 ? one : ['', ...one])), ...section(log)], view),
   ];
   if (lines.length <= view.height) return lines;
@@ -97,10 +98,6 @@ export function formatInDetail(
 /** Not the clock of this process, which may have been set since; only an old daemon names none. */
 function nowOf({ now }: StatusDocument): number {
   return now === undefined ? Date.now() : Date.parse(now);
-}
-
-function painter({ colour }: View): Paint {
-  return (text, ansi) => (colour && text !== '' ? `\u001b[${ansi}m${text}\u001b[39m` : text);
 }
 
 function wrapAll(lines: readonly string[], { width }: View): readonly string[] {
@@ -147,7 +144,7 @@ function formatRows(tunnels: readonly TunnelStatus[], now: number, { colour, wid
   const widest = Math.max(...cells.map((row) => displayWidth(row[PORT]!)));
   const room = Math.max(NARROWEST, widest - Math.max(0, excess));
   const fitting = cells.map((row) => row.map((cell, index) => (index === PORT ? cutToWidth(cell, room) : cell)));
-  const paint = painter({ colour, width, height: 0 });
+  const paint = painter(colour);
   return padColumns(fitting).map((row, index) => {
     const line = cutToWidth(row.join(COLUMN_GAP).trimEnd(), width);
     const tunnel = tunnels[index - 1];

@@ -1,3 +1,5 @@
+import { localTime } from '../local-time.ts';
+import { type Paint, painter } from '../paint.ts';
 import { escapeControls } from '../text.ts';
 
 /**
@@ -8,7 +10,7 @@ export function formatLogLine(line: string, colour: boolean): string {
   if (record === null) return escapeControls(line.trimEnd());
   const { level, time } = record;
   const { name, code } = LEVELS.get(Number(level)) ?? INFO;
-  const paint: Paint = (text, ansi) => (colour ? `\u001b[${ansi}m${text}\u001b[39m` : text);
+  const paint = painter(colour);
   return [paint(clockTime(Number(time)), 90), paint(name.toUpperCase().padEnd(5), code), ...words(record, paint)].join(
     ' ',
   );
@@ -31,8 +33,6 @@ export function formatFields(line: string): readonly (readonly [key: string, val
 export function priorityOf(line: string): number {
   return (LEVELS.get(Number(parse(line)?.['level'])) ?? INFO).priority;
 }
-
-type Paint = (text: string, ansi: number) => string;
 
 function words(record: Readonly<Record<string, unknown>>, paint: Paint): readonly string[] {
   const { level: _level, time: _time, tunnel, msg, ...rest } = record;
@@ -74,12 +74,7 @@ function show(value: unknown): string {
   return escapeControls(typeof value === 'string' && /^[^\s"=]+$/.test(value) ? value : JSON.stringify(value));
 }
 
-/** Local date and time to the second, sortable. */
 function clockTime(ms: number): string {
-  const date = new Date(Number.isFinite(ms) ? ms : 0);
-  const two = (value: number) => String(value).padStart(2, '0');
-  return (
-    `${date.getFullYear()}-${two(date.getMonth() + 1)}-${two(date.getDate())} ` +
-    `${two(date.getHours())}:${two(date.getMinutes())}:${two(date.getSeconds())}`
-  );
+  const { day, clock } = localTime(Number.isFinite(ms) ? ms : 0);
+  return `${day} ${clock}`;
 }
